@@ -1,0 +1,76 @@
+//! Extents: byte ranges of an image and where their bytes come from.
+//!
+//! A layout is a list of extents. Ranges that no extent covers are zero.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::tree::HostFile;
+
+/// `len` bytes at `offset` of an image, and their source.
+#[derive(Clone, Debug)]
+pub struct Extent {
+    /// First byte, from the start of the image the extent belongs to.
+    pub offset: u64,
+    /// Length in bytes.
+    pub len: u64,
+    /// Where the bytes come from.
+    pub source: Source,
+}
+
+/// Where the bytes of an extent come from.
+#[derive(Clone)]
+pub enum Source {
+    /// These bytes; the extent is as long as they are.
+    Bytes(Arc<[u8]>),
+    /// `len` bytes of a file of the tree, from `offset` of the file on.
+    File {
+        /// The file; it is opened when its bytes are wanted.
+        file: Arc<HostFile>,
+        /// First byte in the file.
+        offset: u64,
+    },
+    /// Bytes that a layout makes when they are wanted, so that memory does not grow with the image.
+    Rendered {
+        /// Who makes them.
+        by: Arc<dyn Render>,
+        /// Which ones: a number that means something to `by`.
+        key: u64,
+    },
+}
+
+/// A layout that makes parts of its metadata only when they are written.
+pub trait Render: Send + Sync {
+    /// Fill `out`, which is exactly the extent's length and zeroed, with the bytes for `key`.
+    fn render(&self, key: u64, out: &mut [u8]);
+}
+
+impl fmt::Debug for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bytes(bytes) => write!(f, "Bytes({})", bytes.len()),
+            Self::File { file, offset } => write!(f, "File({:?} + {offset})", file.path()),
+            Self::Rendered { key, .. } => write!(f, "Rendered({key:#x})"),
+        }
+    }
+}
+
+impl Extent {
+    /// An extent of literal bytes.
+    pub fn bytes(offset: u64, bytes: impl Into<Arc<[u8]>>) -> Self {
+        let bytes = bytes.into();
+        Self { offset, len: bytes.len() as u64, source: Source::Bytes(bytes) }
+    }
+
+    /// One past the last byte.
+    pub fn end(&self) -> u64 {
+        self.offset + self.len
+    }
+
+    /// The same extent `by` bytes further on: a partition's layout placed on the disk.
+    #[must_use]
+    pub fn shifted(mut self, by: u64) -> Self {
+        self.offset += by;
+        self
+    }
+}

@@ -1,0 +1,15 @@
+//! File systems: a tree goes in, a [`Layout`] comes out. Nothing is written here.
+
+pub mod ext4;
+pub mod fat;
+
+use crate::extent::Extent;
+
+/// A planned file system: its size and where every byte of it comes from.
+#[derive(Debug)]
+pub struct Layout {
+    /// Size of the file system in bytes.
+    pub size: u64,
+    /// Sorted by offset, without overlaps; what no extent covers is zero.
+    pub extents: Vec<Extent>,
+}

@@ -1,0 +1,197 @@
+//! A file tree in memory: the one currency between scanning, machine edits and file systems.
+//!
+//! Names, link targets and xattrs are bytes. Inodes live in one vector and directories name them by
+//! number, so a hard link is two entries with one number.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+mod host;
+pub use host::{HostDir, HostFile};
+
+/// A name in a directory: bytes, never empty, without `/` and NUL, not `.` or `..`.
+pub type Name = Box<[u8]>;
+
+/// Extended attributes by full name (`user.note`, `security.capability`), values as the kernel's
+/// `getxattr` gives them.
+pub type Xattrs = BTreeMap<Box<[u8]>, Box<[u8]>>;
+
+/// The number of an inode in its [`Tree`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct InodeId(pub u32);
+
+/// Seconds and nanoseconds since 1970 (negative seconds are before it).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Time {
+    /// Whole seconds.
+    pub seconds: i64,
+    /// 0 to 999,999,999.
+    pub nanoseconds: u32,
+}
+
+/// A device number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Device {
+    /// Major number.
+    pub major: u32,
+    /// Minor number.
+    pub minor: u32,
+}
+
+/// Owner, permissions and times: what every kind of inode has.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Meta {
+    /// The low twelve bits of the mode: permissions, setuid, setgid, sticky.
+    pub permissions: u16,
+    /// Owner.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+    /// Last change of the content.
+    pub mtime: Time,
+    /// Extended attributes, POSIX ACLs (`system.posix_acl_access`, `…_default`) among them.
+    pub xattrs: Xattrs,
+}
+
+/// One inode: what it is and its metadata.
+#[derive(Clone, Debug)]
+pub struct Inode {
+    /// Owner, permissions, times, xattrs.
+    pub meta: Meta,
+    /// What it is.
+    pub kind: Kind,
+}
+
+/// What an inode is.
+#[derive(Clone, Debug)]
+pub enum Kind {
+    /// A directory: names in byte order.
+    Directory(BTreeMap<Name, InodeId>),
+    /// A regular file.
+    File(Content),
+    /// A symbolic link and its target.
+    Symlink(Box<[u8]>),
+    /// A named pipe.
+    Fifo,
+    /// A socket.
+    Socket,
+    /// A character device.
+    CharDevice(Device),
+    /// A block device.
+    BlockDevice(Device),
+}
+
+/// The content of a regular file.
+#[derive(Clone, Debug)]
+pub enum Content {
+    /// Bytes in memory.
+    Bytes(Arc<[u8]>),
+    /// A file on this machine, read when the image is written.
+    Host(Arc<HostFile>),
+}
+
+impl Content {
+    /// Length of the file in bytes, holes included.
+    pub fn len(&self) -> u64 {
+        match self {
+            Self::Bytes(bytes) => bytes.len() as u64,
+            Self::Host(file) => file.len(),
+        }
+    }
+
+    /// Whether the file is empty.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The ranges that hold data, ascending and apart; everything between them is a hole.
+    pub fn data_ranges(&self) -> Vec<std::ops::Range<u64>> {
+        match self {
+            Self::Bytes(bytes) if bytes.is_empty() => Vec::new(),
+            Self::Bytes(bytes) => std::iter::once(0..bytes.len() as u64).collect(),
+            Self::Host(file) => file.data_ranges(),
+        }
+    }
+}
+
+/// A file tree. It always has a root directory.
+#[derive(Clone, Debug)]
+pub struct Tree {
+    inodes: Vec<Inode>,
+}
+
+impl Tree {
+    /// The number of the root directory.
+    pub const ROOT: InodeId = InodeId(0);
+
+    /// A tree of one empty root directory with this metadata.
+    pub fn new(root: Meta) -> Self {
+        Self { inodes: vec![Inode { meta: root, kind: Kind::Directory(BTreeMap::new()) }] }
+    }
+
+    /// An inode by number.
+    pub fn inode(&self, id: InodeId) -> &Inode {
+        &self.inodes[id.0 as usize]
+    }
+
+    /// An inode by number, to change.
+    pub fn inode_mut(&mut self, id: InodeId) -> &mut Inode {
+        &mut self.inodes[id.0 as usize]
+    }
+
+    /// A new inode that no directory names yet.
+    pub fn add(&mut self, inode: Inode) -> InodeId {
+        let id = InodeId(u32::try_from(self.inodes.len()).expect("a tree has less than 2^32 inodes"));
+        self.inodes.push(inode);
+        id
+    }
+
+    /// The entries of a directory; `None` for anything else.
+    pub fn entries(&self, id: InodeId) -> Option<&BTreeMap<Name, InodeId>> {
+        match &self.inode(id).kind {
+            Kind::Directory(entries) => Some(entries),
+            _ => None,
+        }
+    }
+
+    /// Name `child` in the directory `parent`, in place of what had that name before.
+    ///
+    /// # Panics
+    /// If `parent` is no directory.
+    pub fn link(&mut self, parent: InodeId, name: &[u8], child: InodeId) {
+        match &mut self.inode_mut(parent).kind {
+            Kind::Directory(entries) => entries.insert(name.into(), child),
+            _ => panic!("link: the parent is no directory"),
+        };
+    }
+
+    /// Add an inode and name it in `parent`.
+    pub fn insert(&mut self, parent: InodeId, name: &[u8], inode: Inode) -> InodeId {
+        let id = self.add(inode);
+        self.link(parent, name, id);
+        id
+    }
+
+    /// Every entry below the root, parents first and names in byte order, as (parent, name, inode).
+    /// An inode with several names comes once for each.
+    pub fn walk(&self) -> impl Iterator<Item = (InodeId, &[u8], InodeId)> {
+        let mut stack: Vec<_> = self.entries(Self::ROOT).map(|entries| (Self::ROOT, entries.iter())).into_iter().collect();
+        std::iter::from_fn(move || {
+            loop {
+                let (parent, entries) = stack.last_mut()?;
+                let parent = *parent;
+                match entries.next() {
+                    None => {
+                        stack.pop();
+                    }
+                    Some((name, &id)) => {
+                        if let Some(below) = self.entries(id) {
+                            stack.push((id, below.iter()));
+                        }
+                        return Some((parent, &**name, id));
+                    }
+                }
+            }
+        })
+    }
+}

@@ -1,0 +1,1 @@
+//! Read, build, graft and marshal BuildKit build graphs (LLB).
