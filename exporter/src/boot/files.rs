@@ -1,0 +1,84 @@
+//! The boot loader files a boot stage collected: a folder with fixed names.
+//!
+//! ```text
+//! vendor         the folder below \EFI that GRUB's built-in prefix names ("debian")
+//! shim.efi       first loader, signed by Microsoft's UEFI CA (absent: GRUB is started directly)
+//! grub.efi       GRUB, signed by the distribution
+//! mm.efi         MokManager, which shim wants beside it
+//! boot.img       GRUB's MBR code            ┐ BIOS, x86_64 only
+//! core.img       GRUB's core for BIOS boot  ┘
+//! ```
+
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::error::{Error, Kind, Result};
+use crate::tree::{Content, HostDir, Tree, scan};
+
+/// No boot file is near this; a larger one is not what it claims to be.
+const LARGEST: u64 = 16 << 20;
+
+/// Boot loader files, in memory: a few MiB.
+#[derive(Clone, Debug)]
+pub struct BootFiles {
+    /// Where they come from, for the report.
+    pub origin: String,
+    /// The folder below `\EFI` in which GRUB looks for its configuration.
+    pub vendor: String,
+    /// shim, if the distribution has one.
+    pub shim: Option<Arc<[u8]>>,
+    /// GRUB for UEFI.
+    pub grub: Option<Arc<[u8]>>,
+    /// MokManager.
+    pub mok_manager: Option<Arc<[u8]>>,
+    /// `boot.img` and `core.img` for BIOS.
+    pub bios: Option<(Arc<[u8]>, Arc<[u8]>)>,
+}
+
+impl BootFiles {
+    /// The files in the first folder of `candidates` that has any.
+    pub fn find(candidates: &[&Path]) -> Result<Self> {
+        for folder in candidates.iter().filter(|folder| folder.is_dir()) {
+            if let Some(files) = Self::read(folder)? {
+                return Ok(files);
+            }
+        }
+        let tried: Vec<_> = candidates.iter().map(|path| path.display().to_string()).collect();
+        Err(Error::new(Kind::NotFound, "", format!("no boot loader files in {}", tried.join(", "))))
+    }
+
+    fn read(folder: &Path) -> Result<Option<Self>> {
+        let tree = scan(&HostDir::open(folder)?)?;
+        let file = |name: &str| read_file(&tree, folder, name);
+        let Some(vendor) = file("vendor")? else { return Ok(None) };
+        let vendor = String::from_utf8_lossy(&vendor).trim().to_owned();
+        if vendor.is_empty() || !vendor.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_') {
+            return Err(Error::new(Kind::Input, folder.join("vendor").display().to_string(), "not a folder name"));
+        }
+        Ok(Some(Self {
+            origin: folder.display().to_string(),
+            vendor,
+            shim: file("shim.efi")?,
+            grub: file("grub.efi")?,
+            mok_manager: file("mm.efi")?,
+            bios: file("boot.img")?.zip(file("core.img")?),
+        }))
+    }
+}
+
+fn read_file(tree: &Tree, folder: &Path, name: &str) -> Result<Option<Arc<[u8]>>> {
+    let at = || folder.join(name).display().to_string();
+    let Some(id) = tree.lookup(name.as_bytes()) else { return Ok(None) };
+    match &tree.inode(id).kind {
+        crate::tree::Kind::File(content) if content.len() > LARGEST => {
+            Err(Error::new(Kind::Input, at(), format!("{} bytes are too many for a boot file", content.len())))
+        }
+        crate::tree::Kind::File(Content::Bytes(bytes)) => Ok(Some(bytes.clone())),
+        crate::tree::Kind::File(Content::Host(file)) => {
+            let mut bytes = Vec::new();
+            std::io::Read::read_to_end(&mut file.open()?, &mut bytes).map_err(|error| Error::io(at(), "can't read", error))?;
+            Ok(Some(bytes.into()))
+        }
+        _ => Err(Error::new(Kind::Input, at(), "a boot file must be a regular file")),
+    }
+}

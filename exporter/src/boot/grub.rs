@@ -1,0 +1,89 @@
+//! GRUB's configuration: the stub on the ESP and the menu on the root file system.
+
+use std::fmt::Write;
+
+use crate::seed::Uuid;
+
+/// A kernel to boot, by paths on the root file system.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Title in the menu.
+    pub title: String,
+    /// Path of the kernel, such as `/vmlinuz` (a link the distribution keeps on the newest kernel).
+    pub kernel: String,
+    /// Path of the initramfs.
+    pub initramfs: Option<String>,
+    /// Kernel command line.
+    pub cmdline: String,
+}
+
+/// `\EFI\<vendor>\grub.cfg`: find the root file system by UUID and go on with its own menu.
+pub(super) fn stub(root: Uuid) -> String {
+    format!("search.fs_uuid {root} root\nset prefix=($root)'/boot/grub'\nconfigfile $prefix/grub.cfg\n")
+}
+
+/// `/boot/grub/grub.cfg` of the root file system. The first entry boots after a second.
+///
+/// The serial port is GRUB's second terminal on BIOS only: UEFI firmware mirrors its console there.
+pub fn root_config(root: Uuid, entries: &[Entry]) -> String {
+    let mut text = String::from(
+        "# Written by vmimage. A package such as grub2 that runs update-grub replaces it.\n\
+         set default=0\n\
+         set timeout=1\n\
+         if [ \"$grub_platform\" = pc ]; then\n\
+         \tif serial --unit=0 --speed=115200; then\n\
+         \t\tterminal_input console serial\n\
+         \t\tterminal_output console serial\n\
+         \tfi\n\
+         fi\n",
+    );
+    for entry in entries {
+        let _ = write!(
+            text,
+            "menuentry {} {{\n\tsearch.fs_uuid {root} root\n\tlinux {} {}\n",
+            quote(&entry.title),
+            quote(&entry.kernel),
+            entry.cmdline.split_ascii_whitespace().map(quote).collect::<Vec<_>>().join(" "),
+        );
+        if let Some(initramfs) = &entry.initramfs {
+            let _ = writeln!(text, "\tinitrd {}", quote(initramfs));
+        }
+        text.push_str("}\n");
+    }
+    text
+}
+
+/// One word of GRUB script: quoted only where it has to be.
+fn quote(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/.,:=-_+@%".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', r"'\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ROOT: Uuid = Uuid::from_text("01234567-89ab-4def-8123-456789abcdef");
+
+    #[test]
+    fn an_entry_reads_like_one_written_by_hand() {
+        let entry = Entry {
+            title: "Debian GNU/Linux 12".into(),
+            kernel: "/vmlinuz".into(),
+            initramfs: Some("/initrd.img".into()),
+            cmdline: "root=UUID=x ro console=ttyS0,115200n8 note=$(evil);'".into(),
+        };
+        let text = root_config(ROOT, &[entry]);
+        let menu = &text[text.find("menuentry").unwrap()..];
+        assert_eq!(
+            menu,
+            "menuentry 'Debian GNU/Linux 12' {\n\
+             \tsearch.fs_uuid 01234567-89ab-4def-8123-456789abcdef root\n\
+             \tlinux /vmlinuz root=UUID=x ro console=ttyS0,115200n8 'note=$(evil);'\\'''\n\
+             \tinitrd /initrd.img\n}\n"
+        );
+    }
+}

@@ -1,0 +1,18 @@
+//! Boot loaders: what makes the firmware find the kernel.
+//!
+//! ```text
+//! BIOS:  MBR boot.img ─▶ BIOS boot partition core.img ─┐
+//! UEFI:  ESP \EFI\BOOT\BOOTX64.EFI (shim) ─▶ grubx64 ──┴▶ ESP \EFI\<vendor>\grub.cfg ─▶ root /boot/grub/grub.cfg
+//! ```
+//!
+//! Both ways meet in one stub on the ESP, which finds the root by the UUID of its file system.
+
+mod bios;
+mod esp;
+mod files;
+mod grub;
+
+pub use bios::BiosBoot;
+pub use esp::esp_tree;
+pub use files::BootFiles;
+pub use grub::{Entry, root_config};

@@ -1,0 +1,170 @@
+//! All that was asked of a disk. The only thing that crosses from the frontend into the build.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::container::{Compression, Format};
+
+/// What a disk should be. Every field has a default; see the README for the flag of each.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Spec {
+    /// File name of the disk without its ending.
+    pub name: String,
+    /// Disk file format.
+    pub format: Format,
+    /// Compression inside the format.
+    pub compression: Compression,
+    /// Size of the disk; `None`: what the content needs plus head-room.
+    pub size: Option<Size>,
+    /// The machine's name; `None`: the image's own, else `localhost`.
+    pub hostname: Option<String>,
+    /// Kernel arguments added after ours.
+    pub cmdline: String,
+    /// Instruction set of the machine.
+    pub architecture: Architecture,
+    /// Seconds since 1970 to which later times are clamped (`SOURCE_DATE_EPOCH`).
+    pub source_date_epoch: Option<i64>,
+}
+
+impl Default for Spec {
+    fn default() -> Self {
+        Self {
+            name: "disk".into(),
+            format: Format::Qcow2,
+            compression: Compression::default(),
+            size: None,
+            hostname: None,
+            cmdline: String::new(),
+            architecture: Architecture::X86_64,
+            source_date_epoch: None,
+        }
+    }
+}
+
+/// The instruction set of the machine, by the names of `uname -m`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Architecture {
+    /// amd64: SeaBIOS and UEFI.
+    #[serde(rename = "x86_64")]
+    X86_64,
+    /// arm64: UEFI.
+    #[serde(rename = "aarch64")]
+    Aarch64,
+}
+
+impl Architecture {
+    /// By the name container platforms use: `amd64`, `arm64`.
+    pub fn from_oci(name: &str) -> Option<Self> {
+        match name {
+            "amd64" => Some(Self::X86_64),
+            "arm64" => Some(Self::Aarch64),
+            _ => None,
+        }
+    }
+
+    /// The suffix UEFI gives to loaders: `BOOTX64.EFI`, `BOOTAA64.EFI`.
+    pub fn efi_suffix(self) -> &'static str {
+        match self {
+            Self::X86_64 => "x64",
+            Self::Aarch64 => "aa64",
+        }
+    }
+
+    /// The kernel's name of the first serial port.
+    pub fn serial_console(self) -> &'static str {
+        match self {
+            Self::X86_64 => "ttyS0",
+            Self::Aarch64 => "ttyAMA0",
+        }
+    }
+}
+
+/// A size in bytes, written as `10G`, `512MiB` or a plain number. Units are powers of 1024.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Size(pub u64);
+
+impl FromStr for Size {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let wrong = || format!("{text:?} is no size: write a number with K, M, G or T, such as 10G");
+        let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+        let (number, unit) = text.split_at(digits);
+        let number: u64 = number.parse().map_err(|_| wrong())?;
+        let unit = unit.trim().to_ascii_uppercase();
+        let shift = match unit.strip_suffix("IB").or(unit.strip_suffix('B')).unwrap_or(&unit) {
+            "" => 0,
+            "K" => 10,
+            "M" => 20,
+            "G" => 30,
+            "T" => 40,
+            _ => return Err(wrong()),
+        };
+        number.checked_mul(1 << shift).filter(|&bytes| bytes > 0).map(Self).ok_or_else(wrong)
+    }
+}
+
+impl TryFrom<String> for Size {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+impl From<Size> for String {
+    fn from(size: Size) -> Self {
+        size.to_string()
+    }
+}
+
+impl fmt::Display for Size {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (shift, unit) in [(40, "T"), (30, "G"), (20, "M"), (10, "K")] {
+            if self.0 % (1 << shift) == 0 {
+                return write!(f, "{}{unit}", self.0 >> shift);
+            }
+        }
+        write!(f, "{}", self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_read_and_shown() {
+        for (text, bytes, shown) in [
+            ("10G", 10 << 30, "10G"),
+            ("512MiB", 512 << 20, "512M"),
+            ("512mb", 512 << 20, "512M"),
+            ("1536M", 1536 << 20, "1536M"),
+            ("2 T", 2 << 40, "2T"),
+            ("1000", 1000, "1000"),
+        ] {
+            let size: Size = text.parse().unwrap();
+            assert_eq!((size.0, size.to_string().as_str()), (bytes, shown));
+        }
+    }
+
+    #[test]
+    fn wrong_sizes_are_refused() {
+        for text in ["", "G", "10X", "0", "-1", "1.5G", "99999999T"] {
+            assert!(text.parse::<Size>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_key_is_refused() {
+        assert!(serde_json::from_str::<Spec>(r#"{"sise":"10G"}"#).is_err());
+        let spec: Spec = serde_json::from_str(r#"{"size":"10G"}"#).unwrap();
+        assert_eq!(spec.size, Some(Size(10 << 30)));
+        assert_eq!(serde_json::from_str::<Spec>(&serde_json::to_string(&spec).unwrap()).unwrap(), spec);
+    }
+}

@@ -1,0 +1,33 @@
+//! Alpine and what is like it.
+
+use super::{Base, Package, Plan, Step, missing};
+
+/// Its presence makes an image one of this family.
+pub(super) const TOOL: &str = "/sbin/apk";
+
+/// What a machine needs besides the kernel, whose package brings mkinitfs. `alpine-base` is the
+/// distribution's own list of what a machine has: its parts were renamed from release to release.
+pub(super) const MACHINE: &[Package] = &[
+    Package { name: "alpine-base", shown_by: &["/sbin/openrc"] },
+    Package { name: "e2fsprogs", shown_by: &["/sbin/e2fsck", "/usr/sbin/e2fsck"] },
+];
+
+const MACHINE_SCRIPT: &str = include_str!("apk-machine.sh");
+
+/// Alpine signs no boot loader, so there is no boot stage: the frontend's own files do.
+pub(super) fn plan(base: &Base, kernel: Option<&str>) -> Plan {
+    let version = base.os.as_ref().and_then(|os| os.version_id()).unwrap_or("edge");
+    let mut packages: Vec<String> = match kernel {
+        Some(name) => vec![name.to_owned()],
+        None if base.kernel => Vec::new(),
+        None => vec!["linux-virt".into()],
+    };
+    packages.extend(missing(base, MACHINE));
+    let machine = (!packages.is_empty()).then(|| Step {
+        title: format!("[vmimage] install {}", packages.join(" ")),
+        script: MACHINE_SCRIPT.into(),
+        args: packages,
+        cache: format!("vmimage-apk-{version}"),
+    });
+    Plan { machine, boot: None }
+}

@@ -1,0 +1,39 @@
+# Collect boot loader files into a folder. Arguments: the folder, the architecture (amd64, arm64).
+# This runs in a throw-away stage of the machine's own distribution, so that the keys of shim, GRUB
+# and kernel match; the result has the fixed names of exporter's boot::BootFiles.
+out=$1
+arch=$2
+
+case "$arch" in
+amd64) efi=x64 platform=x86_64-efi bios=grub-pc-bin ;;
+arm64) efi=aa64 platform=arm64-efi bios= ;;
+*) echo "no boot loader is known for $arch" >&2; exit 1 ;;
+esac
+
+apt-get -q update
+# shellcheck disable=SC2086 # no BIOS package on arm64
+apt-get -q install -y --no-install-recommends grub-common $bios shim-signed "grub-efi-$arch-signed"
+
+mkdir -p "$out"
+grub=/usr/lib/grub/$platform-signed/grub$efi.efi.signed
+shim=/usr/lib/shim/shim$efi.efi.signed
+[ -e "$shim" ] || shim=$shim.latest # Ubuntu's name
+cp "$grub" "$out/grub.efi"
+cp "$shim" "$out/shim.efi"
+mm=/usr/lib/shim/mm$efi.efi.signed
+[ -e "$mm" ] || mm=/usr/lib/shim/mm$efi.efi
+[ ! -e "$mm" ] || cp "$mm" "$out/mm.efi"
+
+# The folder below \EFI that the signed GRUB looks in is built into it.
+vendor=$(grep -a -o '/EFI/[a-z]\{3,16\}' "$grub" | grep -v '^/EFI/BOOT$' | head -n 1)
+vendor=${vendor#/EFI/}
+[ -n "$vendor" ] || { echo "$grub names no folder below /EFI" >&2; exit 1; }
+printf '%s\n' "$vendor" >"$out/vendor"
+
+# Everything the BIOS core may need is built in, so /boot/grub holds no modules.
+if [ -n "$bios" ]; then
+	cp /usr/lib/grub/i386-pc/boot.img "$out/boot.img"
+	grub-mkimage -O i386-pc -o "$out/core.img" -p "(,gpt2)/EFI/$vendor" \
+		biosdisk part_gpt fat ext2 normal configfile search search_fs_uuid search_label search_fs_file \
+		linux test echo ls cat regexp serial terminal minicmd reboot halt all_video boot gzio loadenv sleep true probe
+fi

@@ -1,0 +1,31 @@
+# Install what a container image lacks to be a machine. Arguments: packages; "?name" is installed only if
+# this release has it.
+
+# The initramfs records no build time.
+export SOURCE_DATE_EPOCH=1
+
+# Services must not start in a build.
+if [ ! -e /usr/sbin/policy-rc.d ]; then
+	printf '#!/bin/sh\nexit 101\n' >/usr/sbin/policy-rc.d
+	chmod 755 /usr/sbin/policy-rc.d
+	trap 'rm -f /usr/sbin/policy-rc.d' EXIT
+fi
+
+apt-get -q update
+for package; do
+	shift
+	case "$package" in
+	\?*) package=${package#?}; apt-cache -q show "$package" >/dev/null 2>&1 || continue ;;
+	esac
+	set -- "$@" "$package"
+done
+# INITRD=No: the trigger at the end of the run makes the initramfs, the kernel package need not.
+INITRD=No apt-get -q install -y --no-install-recommends "$@"
+
+for modules in /lib/modules/*; do
+	version=${modules##*/}
+	[ -e "/boot/vmlinuz-$version" ] || continue
+	[ -e "/boot/initrd.img-$version" ] || update-initramfs -c -k "$version"
+	# /vmlinuz and /initrd.img: the links that stay on the newest kernel.
+	linux-update-symlinks install "$version" "/boot/vmlinuz-$version"
+done

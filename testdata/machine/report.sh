@@ -1,0 +1,42 @@
+#!/bin/sh
+# Print facts that only this machine, booted with this token, can know; then power off.
+exec >/dev/ttyS0 2>&1
+
+fact() { printf 'report:%s=%s\n' "$1" "$2"; }
+
+if command -v systemctl >/dev/null; then
+	state=$(systemctl is-system-running --wait)
+	failed=$(systemctl --failed --no-legend --plain | cut -d' ' -f1 | tr '\n' ' ')
+else
+	sleep 3
+	state=$(rc-status --runlevel | tr '\n' ' ')
+	failed=$(rc-status --crashed | tr '\n' ' ')
+fi
+
+echo
+# The token comes from outside, through the firmware's tables: nothing in the disk could print it.
+fact token "$(cat /sys/class/dmi/id/product_serial)"
+fact state "$state"
+fact failed "$failed"
+fact kernel "$(uname -r)"
+fact cmdline "$(cat /proc/cmdline)"
+fact hostname "$(hostname 2>/dev/null || cat /proc/sys/kernel/hostname)"
+fact machine-id "$(cat /etc/machine-id 2>/dev/null)"
+fact app "$(cat /srv/app/app.txt)"
+fact root-bytes "$(df -P -k / | awk 'END { print $2 * 1024 }')"
+fact address "$(ip -4 -o addr show scope global 2>/dev/null | awk '{ print $4; exit }')"
+fact resolves "$(grep -c '^nameserver' /etc/resolv.conf)"
+if [ -d /sys/firmware/efi ]; then
+	fact firmware uefi
+	fact secure-boot "$(od -An -t u1 -j 4 -N 1 /sys/firmware/efi/efivars/SecureBoot-* 2>/dev/null | tr -d ' ')"
+else
+	fact firmware bios
+fi
+if echo "written by the machine" >/srv/app/written && sync; then
+	fact writable yes
+else
+	fact writable no
+fi
+fact end end
+sync
+poweroff
