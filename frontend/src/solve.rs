@@ -1,0 +1,160 @@
+//! The frontend's pipeline: delegate ▶ probe ▶ graft ▶ boot stage ▶ assemble step ▶ result.
+//!
+//! ```text
+//! Dockerfile ─dockerfile.v0─▶ graph ── graft ──▶ graph' ─▶ /rootfs ┐
+//!                               │ base           ▲                 ├▶ vmimage assemble ─▶ disk.qcow2
+//!                               ├─▶ machine step ┘                 │
+//!                               └─▶ boot step ────────▶ /boot-stage┘
+//! ```
+
+mod locate;
+mod probe;
+mod request;
+mod steps;
+
+use std::sync::Arc;
+
+use exporter::spec::Architecture;
+use llb::{Base, Graph, OpDigest, State};
+
+use crate::gateway::{Bridge, Failure, Image, Images, Opts, Platform, delegate, proto};
+use crate::provision::{self, Plan};
+use request::{Request, Stage};
+
+/// Builds what the user's Dockerfile describes and returns it as a disk, one for each platform.
+pub(crate) async fn solve(bridge: &Bridge, opts: &Opts) -> Result<proto::Result, Failure> {
+    let request = Request::read(opts)?;
+    let result = delegate(bridge, opts).await?;
+    if opts.request_id().is_some() || request.stage == Stage::Dockerfile {
+        return Ok(result);
+    }
+    let mut images = Images::read(result)?;
+    let build = Build { bridge, opts, request: &request };
+    for image in &mut images.images {
+        build.turn_into_disk(image).await?;
+    }
+    Ok(images.into_result())
+}
+
+/// One run of the frontend.
+struct Build<'a> {
+    bridge: &'a Bridge,
+    opts: &'a Opts,
+    request: &'a Request,
+}
+
+impl Build<'_> {
+    /// Replaces the file system of `image` by a folder with a disk made of it.
+    async fn turn_into_disk(&self, image: &mut Image) -> Result<(), Failure> {
+        let platform = image.platform.clone().map_or_else(|| self.worker_platform(), Ok)?;
+        let architecture = Architecture::from_oci(&platform.architecture).ok_or_else(|| no_machine(&platform))?;
+        let definition = image.root.as_ref().and_then(|root| root.def.as_ref()).ok_or_else(from_scratch)?;
+        let graph = Arc::new(Graph::read(definition).map_err(broken)?);
+
+        let base = self.base_of(&graph)?;
+        let found = probe::probe(self, &base).await?;
+        let plan = provision::plan(&found, &platform.architecture, self.request.kernel.as_deref())
+            .map_err(|failure| locate::at(failure, definition, base.digest))?;
+        let (rootfs, boot) = self.graft(&graph, &base, &plan)?;
+        image.root = match self.request.stage {
+            Stage::Rootfs => Some(self.solve(&rootfs).await?),
+            _ => {
+                image.config = None;
+                Some(self.solve(&self.assemble(architecture, &rootfs, boot.as_ref())?).await?)
+            }
+        };
+        Ok(())
+    }
+
+    /// The image the result stands on.
+    fn base_of(&self, graph: &Arc<Graph>) -> Result<BaseImage, Failure> {
+        match graph.base().map_err(broken)? {
+            Base::Image { digest, identifier, .. } => Ok(BaseImage {
+                digest,
+                name: shown_image(&identifier),
+                state: State::from_edge(graph.clone(), llb::Edge { digest, index: 0 }),
+            }),
+            Base::Scratch => Err(from_scratch()),
+            Base::Other { what, .. } => Err(Failure::new(format!("the last stage stands on {what}, not on an image"))
+                .with_hint("start it FROM an image of a distribution, such as debian:12")),
+        }
+    }
+
+    /// The user's file system on a base with a kernel, and the stage with the boot loader files.
+    fn graft(&self, graph: &Arc<Graph>, base: &BaseImage, plan: &Plan) -> Result<(State, Option<State>), Failure> {
+        let rootfs = match &plan.machine {
+            None => State::from_graph(graph.clone()),
+            Some(step) => {
+                let head = self.run_step(&base.state, step).root();
+                State::from_graph(graph.graft(base.digest, &head).map_err(broken)?)
+            }
+        };
+        let boot = plan.boot.as_ref().map(|step| self.run_boot_step(&base.state, step));
+        Ok((rootfs, boot))
+    }
+
+    /// Hands a state to the daemon. It is built when it is read or exported.
+    async fn solve(&self, state: &State) -> Result<proto::Ref, Failure> {
+        let request = proto::SolveRequest {
+            definition: Some(state.marshal().map_err(broken)?),
+            cache_imports: self.opts.cache_imports()?,
+            ..Default::default()
+        };
+        let images = Images::read(self.bridge.solve(request).await?)?;
+        let root = images.images.into_iter().next().and_then(|image| image.root);
+        root.ok_or_else(|| Failure::new("BuildKit answered a build without a file system"))
+    }
+
+    /// What the daemon runs natively.
+    fn worker_platform(&self) -> Result<Platform, Failure> {
+        let native = self.opts.workers().first().and_then(|worker| worker.platforms.first());
+        native.cloned().ok_or_else(|| Failure::new("BuildKit names no platform of its worker"))
+    }
+}
+
+/// The image a result stands on.
+struct BaseImage {
+    digest: OpDigest,
+    /// As the user would write it.
+    name: String,
+    state: State,
+}
+
+/// `docker-image://docker.io/library/debian:12@sha256:…` as `debian:12`.
+fn shown_image(identifier: &str) -> String {
+    let reference = identifier.split_once("://").map_or(identifier, |(_, reference)| reference);
+    let name = reference.split_once('@').map_or(reference, |(name, _)| name);
+    let short = name.strip_prefix("docker.io/library/").or_else(|| name.strip_prefix("docker.io/"));
+    short.unwrap_or(name).to_owned()
+}
+
+fn from_scratch() -> Failure {
+    Failure::new("the last stage is FROM scratch: there is no distribution to take a kernel from")
+        .with_hint("start it FROM an image of a distribution, such as debian:12, and COPY --from your stage into it")
+}
+
+fn no_machine(platform: &Platform) -> Failure {
+    Failure::new(format!("no machine can be made for {platform}"))
+        .with_hint("the platforms are linux/amd64 and linux/arm64")
+}
+
+/// A graph of the daemon's own making that does not hold together.
+fn broken(error: llb::Error) -> Failure {
+    Failure::new(format!("the build graph: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::shown_image;
+
+    #[test]
+    fn images_are_shown_as_users_write_them() {
+        for (identifier, shown) in [
+            ("docker-image://docker.io/library/debian:12@sha256:00", "debian:12"),
+            ("docker-image://docker.io/team/app:1", "team/app:1"),
+            ("docker-image://host:5000/app:1@sha256:00", "host:5000/app:1"),
+        ] {
+            assert_eq!(shown_image(identifier), shown);
+        }
+    }
+}

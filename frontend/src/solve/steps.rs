@@ -1,0 +1,116 @@
+//! The steps this frontend adds to a build, as ops.
+
+use exporter::spec::{Architecture, Spec};
+use llb::proto::{CacheSharingOpt, MountContentCache, NetMode, ProxyEnv};
+use llb::{Exec, Image, Metadata, Mount, Run, State};
+
+use super::{Build, broken};
+use crate::gateway::{Failure, Opts};
+use crate::provision::{BOOT_OUT, CACHE, Step};
+
+/// Where the assemble step sees the user's file system.
+const ROOTFS: &str = "/rootfs";
+/// Where it sees the boot stage's files.
+const BOOT_STAGE: &str = "/boot-stage";
+/// Where it leaves the disk.
+const OUT: &str = "/out";
+
+impl Build<'_> {
+    /// A step of a package manager, as root, on the network the user's own steps have.
+    pub(super) fn run_step(&self, on: &State, step: &Step) -> Exec {
+        on.run(self.step(step))
+    }
+
+    /// A boot step; its result is the folder the files lie in.
+    pub(super) fn run_boot_step(&self, on: &State, step: &Step) -> State {
+        let run = self.step(step).mount(BOOT_OUT, Mount::bind(&State::scratch()));
+        on.run(run).mount(BOOT_OUT)
+    }
+
+    fn step(&self, step: &Step) -> Run {
+        let words = ["/bin/sh", "-c", &step.script, "sh"].into_iter().map(str::to_owned);
+        let mut metadata = Metadata::named(&step.title);
+        if self.opts.no_cache() {
+            metadata = metadata.ignore_cache();
+        }
+        let run = Run::new(words.chain(step.args.iter().cloned()))
+            .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
+            .env("CACHE", CACHE)
+            .cwd("/")
+            // One package manager at a time: they lock their folders and fail where they can't wait.
+            .mount(CACHE, Mount::cache(&step.cache, CacheSharingOpt::Locked))
+            .metadata(metadata);
+        network(proxied(run, self.opts), self.opts)
+    }
+
+    /// The step that turns a file system into a disk: the frontend's own image, without network or
+    /// privileges. Its result is a folder with the disk.
+    pub(super) fn assemble(
+        &self,
+        architecture: Architecture,
+        rootfs: &State,
+        boot: Option<&State>,
+    ) -> Result<State, Failure> {
+        let spec = Spec { architecture, ..self.request.spec.clone() };
+        let title = format!("[vmimage] assemble {}.{}", spec.name, spec.format.extension());
+        let spec = serde_json::to_string(&spec).expect("a spec has no map with keys that are no text");
+        let args = ["/vmimage", "assemble", "--root", ROOTFS, "--boot", BOOT_STAGE, "--output", OUT, "--spec", &spec];
+        let mut metadata = Metadata::named(title).export_cache(false);
+        let mut user_root = Mount::bind_readonly(rootfs);
+        if self.bridge.caps().has_llb("exec.mount.cache.content") {
+            // The user's whole file system would be read and hashed for the cache key otherwise.
+            user_root = user_root.content_cache(MountContentCache::Off);
+            metadata = metadata.cap("exec.mount.cache.content");
+        }
+        let mut run = Run::new(args)
+            .cwd("/")
+            .readonly_root()
+            .network(NetMode::None)
+            .platform(self.worker_platform()?.into())
+            .mount(ROOTFS, user_root)
+            .mount(OUT, Mount::bind(&State::scratch()))
+            .metadata(metadata);
+        if let Some(boot) = boot {
+            run = run.mount(BOOT_STAGE, Mount::bind_readonly(boot));
+        }
+        Ok(self.frontend_image()?.run(run).mount(OUT))
+    }
+
+    /// This frontend's own image: from the daemon, or by the name it was started under (before 0.10).
+    fn frontend_image(&self) -> Result<State, Failure> {
+        if let Some(definition) = self.opts.image() {
+            return Ok(State::from_graph(llb::Graph::read(definition).map_err(broken)?));
+        }
+        let source = self.opts.source().ok_or_else(|| Failure::new("BuildKit does not say which image this frontend is"))?;
+        Ok(State::image(Image::new(source)))
+    }
+}
+
+/// The proxies of the user's own steps. They are no part of the cache key.
+fn proxied(run: Run, opts: &Opts) -> Run {
+    let value = |name: &str| {
+        let found = opts.build_arg(name).or_else(|| opts.build_arg(&name.to_lowercase()));
+        found.unwrap_or_default().to_owned()
+    };
+    let proxy = ProxyEnv {
+        http_proxy: value("HTTP_PROXY"),
+        https_proxy: value("HTTPS_PROXY"),
+        ftp_proxy: value("FTP_PROXY"),
+        no_proxy: value("NO_PROXY"),
+        all_proxy: value("ALL_PROXY"),
+    };
+    if proxy == ProxyEnv::default() { run } else { run.proxy(proxy) }
+}
+
+/// `--network` and `--add-host` count for our steps as for the user's.
+fn network(mut run: Run, opts: &Opts) -> Run {
+    let hosts = opts.get("add-hosts").unwrap_or_default().split(',');
+    for (host, ip) in hosts.filter_map(|entry| entry.split_once('=')) {
+        run = run.host(host, ip);
+    }
+    match opts.get("force-network-mode") {
+        Some("host") => run.network(NetMode::Host),
+        Some("none") => run.network(NetMode::None),
+        _ => run,
+    }
+}

@@ -1,0 +1,71 @@
+//! Distribution by firmware: every disk boots, reports from inside, and is whole after shutdown.
+
+use std::path::Path;
+use std::process::Command;
+
+use super::lab::{Report, boot, build, raw, partitions, scratch, testdata, run};
+use super::disk::check;
+
+/// Build `testdata/machine` on a base and boot the disk with each firmware.
+fn boots_on(base: &str, firmwares: &[&str]) {
+    let folder = scratch();
+    let disk = folder.path().join("machine.qcow2");
+    build(&testdata("machine"), &disk, &["--build-arg", &format!("BASE={base}"), "--hostname", "web"]);
+    check(&disk);
+    for firmware in firmwares {
+        // Larger than it was built: the root has to grow at boot.
+        let copy = folder.path().join("copy.qcow2");
+        std::fs::copy(&disk, &copy).unwrap();
+        run(Command::new("qemu-img").args(["resize", "-q"]).arg(&copy).arg("5G"));
+        let report = boot(&copy, firmware, &[]);
+        check_report(base, firmware, &report);
+        check_after(&copy, folder.path(), &report);
+    }
+}
+
+fn check_report(base: &str, firmware: &str, report: &Report) {
+    if base.starts_with("debian") {
+        assert_eq!(report.get("state"), "running");
+    }
+    assert_eq!(report.get("failed"), "");
+    assert_eq!(report.get("app"), "version one");
+    assert_eq!(report.get("hostname"), "web");
+    assert_eq!(report.get("writable"), "yes");
+    assert!(report.get("address").starts_with("10.0.2."), "{}", report.get("address"));
+    assert_ne!(report.get("resolves"), "0");
+    let (kind, secure) = match firmware {
+        "--bios" => ("bios", None),
+        "--uefi" => ("uefi", Some("0")),
+        _ => ("uefi", Some("1")),
+    };
+    assert_eq!(report.get("firmware"), kind);
+    if let Some(secure) = secure {
+        assert_eq!(report.get("secure-boot"), secure);
+    }
+}
+
+/// After shutdown the disk is whole, and its root fills what was asked.
+fn check_after(disk: &Path, folder: &Path, report: &Report) {
+    check(disk);
+    let raw = raw(disk, folder);
+    let root = partitions(&raw)[2].clone();
+    let end = std::fs::metadata(&raw).unwrap().len();
+    assert!(end - (root.start + root.size) < 2 << 20, "the partition ends at {} of {end}", root.start + root.size);
+    let bytes: u64 = report.get("root-bytes").parse().unwrap();
+    assert!(bytes > root.size / 100 * 95, "a root of {bytes} bytes in a partition of {}", root.size);
+}
+
+#[test]
+fn debian_12() {
+    boots_on("debian:12", &["--bios", "--uefi", "--secure-boot"]);
+}
+
+#[test]
+fn debian_13() {
+    boots_on("debian:13", &["--bios", "--uefi", "--secure-boot"]);
+}
+
+#[test]
+fn alpine_3_23() {
+    boots_on("alpine:3.23", &["--bios", "--uefi"]);
+}

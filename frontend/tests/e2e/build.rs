@@ -1,0 +1,138 @@
+//! What a user does with a build: caching, stock clients, every Dockerfile feature, the same bytes twice.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use super::lab::{Mount, build, copy_of, nonce, partitions, raw, refused, run, scratch, testdata, text};
+
+/// Whether the step with this title came from the cache, by plain progress.
+fn cached(progress: &str, title: &str) -> bool {
+    let step = progress.lines().find(|line| line.contains(title)).unwrap_or_else(|| panic!("no {title}:\n{progress}"));
+    let number = step.split(' ').next().unwrap();
+    progress.lines().any(|line| line == format!("{number} CACHED"))
+}
+
+#[test]
+fn an_edit_of_the_app_leaves_the_kernel_step_cached() {
+    let folder = scratch();
+    let context = copy_of("machine", folder.path());
+    let disk = folder.path().join("machine.qcow2");
+    build(&context, &disk, &[]);
+    fs::write(context.join("app.txt"), format!("version {}\n", nonce())).unwrap();
+    let progress = build(&context, &disk, &[]);
+    assert!(cached(&progress, "[vmimage] install linux-image"), "{progress}");
+    assert!(cached(&progress, "[vmimage] collect boot loader files"), "{progress}");
+    assert!(!cached(&progress, "COPY app.txt"), "{progress}");
+    assert!(!cached(&progress, "[vmimage] assemble"), "{progress}");
+}
+
+#[test]
+fn a_stock_client_needs_nothing_but_the_syntax_line() {
+    let folder = scratch();
+    let context = copy_of("machine", folder.path());
+    let dockerfile = fs::read_to_string(context.join("Dockerfile")).unwrap();
+    fs::write(context.join("Dockerfile"), format!("# syntax=example/vmimage\n{dockerfile}")).unwrap();
+    let out = folder.path().join("out");
+    run(Command::new("docker").args(["buildx", "build", "-o"]).arg(&out).arg(&context));
+    super::disk::check(&out.join("disk.qcow2"));
+    assert_eq!(fs::read_dir(&out).unwrap().count(), 1);
+}
+
+#[test]
+fn the_same_input_gives_the_same_bytes() {
+    let folder = scratch();
+    let context = copy_of("machine", folder.path());
+    let disks = [folder.path().join("one.qcow2"), folder.path().join("two.qcow2")];
+    for disk in &disks {
+        // Nothing of the first build is reused: kernel, initramfs and all are made again.
+        let mut command = Command::new(super::lab::VMIMAGE);
+        command.arg("build").arg(&context).arg("-o").arg(disk).arg("--no-cache");
+        run(command.env("SOURCE_DATE_EPOCH", "1700000000"));
+    }
+    let [one, two] = disks.map(|disk| fs::read(disk).unwrap());
+    assert!(one == two, "two builds of the same input differ: {} and {} bytes", one.len(), two.len());
+}
+
+#[test]
+fn every_feature_of_a_dockerfile_keeps_working() {
+    let folder = scratch();
+    let context = testdata("features");
+    let named = folder.path().join("named");
+    fs::create_dir(&named).unwrap();
+    fs::write(named.join("file"), "from a named context").unwrap();
+    let secret = folder.path().join("secret");
+    let hidden = nonce();
+    fs::write(&secret, &hidden).unwrap();
+    let disk = folder.path().join("features.raw");
+    build(
+        &context,
+        &disk,
+        &[
+            "--target",
+            "final",
+            "--build-arg",
+            "GREETING=hello",
+            "--build-context",
+            &format!("named={}", named.display()),
+            "--secret",
+            &format!("id=token,src={}", secret.display()),
+        ],
+    );
+    let table = partitions(&disk);
+    let root = Mount::new(&disk, &table[2], folder.path().join("root"));
+    let read = |path: &str| fs::read_to_string(root.0.join(path)).unwrap_or_else(|error| panic!("{path}: {error}"));
+    assert_eq!(read("features/arg"), "hello\n");
+    assert_eq!(read("features/heredoc"), "line one\nline two\n");
+    assert_eq!(read("features/stage"), "made in another stage\n");
+    assert_eq!(read("features/linked"), "linked\n");
+    assert_eq!(read("features/named"), "from a named context");
+    assert_eq!(read("features/secret-length"), format!("{}\n", hidden.len()));
+    assert_eq!(read("features/kernel-is-below"), "yes\n");
+    assert!(!root.0.join("features/after-target").exists());
+    let found = Command::new("grep").args(["-r", "-l", &hidden]).arg(root.0.join("features")).output().unwrap();
+    assert_eq!(text(&found), "", "the secret reached the disk");
+}
+
+#[test]
+fn two_platforms_give_two_disks() {
+    let folder = scratch();
+    build(&testdata("machine"), &folder.path().join("m.qcow2"), &["--platform", "linux/amd64,linux/amd64/v2"]);
+    for name in ["m-linux-amd64.qcow2", "m-linux-amd64-v2.qcow2"] {
+        super::disk::check(&folder.path().join(name));
+    }
+}
+
+#[test]
+fn subrequests_are_the_inner_frontends() {
+    let outline = |context: &Path| {
+        run(Command::new("docker")
+            .env("BUILDX_EXPERIMENTAL", "1")
+            .args(["buildx", "build", "--print=outline", "--build-arg", "BUILDKIT_SYNTAX=example/vmimage"])
+            .arg(context))
+    };
+    assert!(outline(&testdata("features")).contains("GREETING"));
+}
+
+#[test]
+fn the_second_word_of_the_syntax_line_is_the_inner_frontend() {
+    let folder = scratch();
+    // A Dockerfile frontend under another name: our own image, told to do no more than that.
+    let inner = folder.path().join("inner");
+    fs::create_dir(&inner).unwrap();
+    fs::write(inner.join("Dockerfile"), "FROM example/vmimage\nENV VMIMAGE_STAGE=dockerfile\n").unwrap();
+    run(Command::new("docker").args(["build", "-q", "-t", "vmimage-test/inner:1"]).arg(&inner));
+    let context = copy_of("machine", folder.path());
+    let dockerfile = fs::read_to_string(context.join("Dockerfile")).unwrap();
+    let out = folder.path().join("out");
+    let mut build = Command::new("docker");
+    build.args(["buildx", "build", "-o"]).arg(&out).arg(&context);
+
+    let with_syntax = |inner: &str| format!("# syntax=example/vmimage {inner}\n{dockerfile}");
+    fs::write(context.join("Dockerfile"), with_syntax("vmimage-test/inner:1")).unwrap();
+    run(&mut build);
+    super::disk::check(&out.join("disk.qcow2"));
+
+    fs::write(context.join("Dockerfile"), with_syntax("vmimage-test/missing:1")).unwrap();
+    assert!(refused(&mut build).contains("vmimage-test/missing:1"));
+}

@@ -1,0 +1,175 @@
+//! What every test here stands on: building a disk, booting it, taking it apart with foreign tools.
+
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant, SystemTime};
+
+/// The `vmimage` under test.
+pub(crate) const VMIMAGE: &str = env!("CARGO_BIN_EXE_vmimage");
+
+/// A folder of `testdata/`.
+pub(crate) fn testdata(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../testdata").join(name)
+}
+
+/// A scratch folder of its own for each test.
+pub(crate) fn scratch() -> tempfile::TempDir {
+    tempfile::tempdir().unwrap()
+}
+
+/// A word no build and no boot before has seen.
+pub(crate) fn nonce() -> String {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_nanos();
+    format!("{now:x}x{:x}", std::process::id())
+}
+
+/// Run a command to its end, with its output in the panic if it fails.
+pub(crate) fn run(command: &mut Command) -> String {
+    let output = output(command);
+    assert!(output.status.success(), "{command:?} failed ({}):\n{}", output.status, text(&output));
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// Run a command that must fail; what it printed.
+pub(crate) fn refused(command: &mut Command) -> String {
+    let output = output(command);
+    assert!(!output.status.success(), "{command:?} should have failed:\n{}", text(&output));
+    text(&output)
+}
+
+fn output(command: &mut Command) -> Output {
+    command.stdin(Stdio::null()).output().unwrap_or_else(|error| panic!("{command:?}: {error} (see .ci/setup)"))
+}
+
+pub(crate) fn text(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+/// `vmimage build CONTEXT -o DISK` with plain progress.
+pub(crate) fn build(context: &Path, disk: &Path, args: &[&str]) -> String {
+    let mut command = Command::new(VMIMAGE);
+    command.arg("build").arg(context).arg("-o").arg(disk).args(["--progress", "plain"]).args(args);
+    let output = output(&mut command);
+    assert!(output.status.success(), "{command:?} failed ({}):\n{}", output.status, text(&output));
+    text(&output)
+}
+
+/// What a machine of `testdata/machine` said about itself.
+pub(crate) struct Report(BTreeMap<String, String>);
+
+impl Report {
+    #[track_caller]
+    pub(crate) fn get(&self, fact: &str) -> &str {
+        self.0.get(fact).unwrap_or_else(|| panic!("the machine reported no {fact}: {:?}", self.0))
+    }
+}
+
+/// Boot a disk with the given firmware flag until the machine has reported and powered itself off.
+///
+/// The token the machine must print reaches it through the firmware's tables only.
+pub(crate) fn boot(disk: &Path, firmware: &str, args: &[&str]) -> Report {
+    let token = nonce();
+    let mut command = Command::new(VMIMAGE);
+    command.arg("run").arg(disk).args([firmware, "--memory", "1G", "--qemu-arg=-smbios"]);
+    command.arg(format!("--qemu-arg=type=1,serial={token}")).args(args);
+    let console = run_for(&mut command, Duration::from_secs(300));
+    let facts = console.lines().filter_map(|line| line.trim_end().split_once("report:")?.1.split_once('='));
+    let report = Report(facts.map(|(name, value)| (name.to_owned(), value.trim().to_owned())).collect());
+    assert!(report.0.contains_key("end"), "the machine did not report to the end:\n{console}");
+    assert_eq!(report.get("token"), token, "a report, but not from this boot:\n{console}");
+    report
+}
+
+/// Run a command for at most `limit`; what it printed. The machine must end by itself.
+fn run_for(command: &mut Command, limit: Duration) -> String {
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn().unwrap();
+    let mut stdout = child.stdout.take().unwrap();
+    let reader = std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        stdout.read_to_end(&mut bytes).unwrap();
+        String::from_utf8_lossy(&bytes).into_owned()
+    });
+    let start = Instant::now();
+    let ended = loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            break Some(status);
+        }
+        if start.elapsed() > limit {
+            run(Command::new("kill").arg(child.id().to_string()));
+            child.wait().unwrap();
+            break None;
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    };
+    let console = reader.join().unwrap();
+    assert!(ended.is_some_and(|status| status.success()), "{command:?}: {ended:?} after {limit:?}:\n{console}");
+    console
+}
+
+/// A partition as sfdisk sees it: start and size in bytes.
+#[derive(Clone, Debug)]
+pub(crate) struct Partition {
+    pub(crate) start: u64,
+    pub(crate) size: u64,
+    pub(crate) kind: String,
+}
+
+/// The disk's bytes as a sparse raw file in `folder`, by qemu-img.
+pub(crate) fn raw(disk: &Path, folder: &Path) -> PathBuf {
+    let raw = folder.join("disk.raw");
+    run(Command::new("qemu-img").args(["convert", "-O", "raw"]).arg(disk).arg(&raw));
+    raw
+}
+
+/// The partition table of a raw disk, by sfdisk.
+pub(crate) fn partitions(raw: &Path) -> Vec<Partition> {
+    let json = run(Command::new("sfdisk").arg("-J").arg(raw));
+    let table: serde_json::Value = serde_json::from_str(&json).unwrap();
+    let partitions = table["partitiontable"]["partitions"].as_array().unwrap().clone();
+    let bytes = |value: &serde_json::Value| value.as_u64().unwrap() * 512;
+    partitions
+        .iter()
+        .map(|part| Partition {
+            start: bytes(&part["start"]),
+            size: bytes(&part["size"]),
+            kind: part["type"].as_str().unwrap().to_lowercase(),
+        })
+        .collect()
+}
+
+/// A partition's bytes as a file of their own.
+pub(crate) fn extract(raw: &Path, partition: &Partition, to: &Path) {
+    run(Command::new("dd")
+        .args(["bs=1M", "conv=sparse", "iflag=skip_bytes,count_bytes", "status=none"])
+        .arg(format!("if={}", raw.display()))
+        .arg(format!("of={}", to.display()))
+        .arg(format!("skip={}", partition.start))
+        .arg(format!("count={}", partition.size)));
+}
+
+/// A file system mounted read-only through the kernel; unmounted when dropped.
+pub(crate) struct Mount(pub(crate) PathBuf);
+
+impl Mount {
+    pub(crate) fn new(raw: &Path, partition: &Partition, at: PathBuf) -> Self {
+        std::fs::create_dir_all(&at).unwrap();
+        let options = format!("loop,ro,offset={},sizelimit={}", partition.start, partition.size);
+        run(Command::new("mount").args(["-t", "ext4", "-o", &options]).arg(raw).arg(&at));
+        Self(at)
+    }
+}
+
+impl Drop for Mount {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg(&self.0).status();
+    }
+}
+
+/// Copy a folder of `testdata/` to change it.
+pub(crate) fn copy_of(name: &str, folder: &Path) -> PathBuf {
+    let copy = folder.join(name);
+    run(Command::new("cp").arg("-r").arg(testdata(name)).arg(&copy));
+    copy
+}

@@ -1,0 +1,10 @@
+//! End to end, on real parts: Docker builds with the frontend image, QEMU boots, fsck checks.
+//!
+//! `make test` prepares what is needed (see `.ci/setup`); a missing part fails the tests.
+
+mod boot;
+mod build;
+mod disk;
+mod errors;
+mod fidelity;
+mod lab;
