@@ -1,0 +1,206 @@
+//! The daemon's side of a build as an object: one method per call of the `LLBBridge` service.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::graph::{Definition, Platform};
+use exporter::error::show_size;
+use http::uri::PathAndQuery;
+use prost::Message;
+use tonic::client::Grpc;
+use tonic::transport::Channel;
+use tonic_prost::ProstCodec;
+
+use super::caps::Caps;
+use super::failure::Failure;
+use super::proto::{self, Ref, Refs};
+
+/// Answers larger than this are refused. Daemons before 0.14 set no bound of their own.
+const MAX_ANSWER: usize = 64 << 20;
+/// The largest request any daemon takes; those before 0.14 take [`MAX_OLD_REQUEST`].
+const MAX_REQUEST: usize = 16 << 20;
+const MAX_OLD_REQUEST: usize = 4 << 20;
+/// Files are read in pieces that fit an answer of every daemon.
+const PIECE: usize = 8 << 20;
+/// The largest file [`Bridge::read_file`] returns: what it is for are configuration files.
+const MAX_FILE: usize = 64 << 20;
+/// A daemon that does not answer the first call within this time never will.
+const PING_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// The running build, as the daemon offers it to a frontend.
+#[derive(Clone, Debug)]
+pub struct Bridge {
+    channel: Channel,
+    caps: Caps,
+}
+
+impl Bridge {
+    /// Makes the first call, which tells what the daemon can do.
+    pub(super) async fn ping(channel: Channel) -> Result<Self, Failure> {
+        let bridge = Self { channel, caps: Caps::default() };
+        let pong = tokio::time::timeout(
+            PING_TIMEOUT,
+            bridge.call::<_, proto::PongResponse>("Ping", proto::Empty {}),
+        );
+        let pong = pong.await.map_err(|_| Failure::new("BuildKit did not answer within 15 seconds"))??;
+        Ok(Self { caps: pong.into(), ..bridge })
+    }
+
+    /// What the daemon can do.
+    pub fn caps(&self) -> &Caps {
+        &self.caps
+    }
+
+    /// Builds a graph or runs another frontend. Nothing of a graph runs before one of its refs is read,
+    /// evaluated or exported, unless [`proto::SolveRequest::evaluate`] is set.
+    pub async fn solve(&self, request: proto::SolveRequest) -> Result<proto::Result, Failure> {
+        let request =
+            proto::SolveRequest { allow_result_return: true, allow_result_array_ref: true, ..request };
+        let size = request.encoded_len();
+        if size > MAX_REQUEST {
+            return Err(too_large(size, MAX_REQUEST));
+        }
+        let answer: proto::SolveResponse =
+            self.call("Solve", request).await.map_err(|failure: Failure| {
+                if failure.is_too_large() { too_large(size, MAX_OLD_REQUEST) } else { failure }
+            })?;
+        answer.result.ok_or_else(|| Failure::new("BuildKit answered a build without a result"))
+    }
+
+    /// Builds `reference` now. `scratch` needs no building.
+    pub async fn evaluate(&self, reference: &Ref) -> Result<(), Failure> {
+        if reference.id.is_empty() {
+            return Ok(());
+        }
+        if !self.caps.has("gateway.evaluate") {
+            // Daemons before 0.11 build a ref when something of it is looked at.
+            return self.stat_file(reference, "/").await.map(drop);
+        }
+        let request = proto::EvaluateRequest { reference: reference.id.clone() };
+        self.call::<_, proto::Empty>("Evaluate", request).await.map(drop)
+    }
+
+    /// The content of a regular file of up to 64 MiB; symbolic links are followed inside `reference`.
+    /// See [`Failure::is_not_found`] for a file that is not there.
+    pub async fn read_file(&self, reference: &Ref, path: &str) -> Result<Vec<u8>, Failure> {
+        let mut content = Vec::new();
+        loop {
+            let request = proto::ReadFileRequest {
+                reference: id_of(reference, path)?,
+                file_path: path.to_owned(),
+                range: Some(proto::FileRange { offset: content.len() as i64, length: PIECE as i64 }),
+            };
+            let piece = self.call::<_, proto::ReadFileResponse>("ReadFile", request).await?.data;
+            content.extend_from_slice(&piece);
+            if piece.len() < PIECE {
+                return Ok(content);
+            }
+            if content.len() >= MAX_FILE {
+                return Err(Failure::new(format!("{path}: over {}", show_size(MAX_FILE as u64))));
+            }
+        }
+    }
+
+    /// The entries of a folder, not recursive; all of them if `pattern` is empty.
+    pub async fn read_dir(
+        &self,
+        reference: &Ref,
+        path: &str,
+        pattern: &str,
+    ) -> Result<Vec<proto::Stat>, Failure> {
+        let request = proto::ReadDirRequest {
+            reference: id_of(reference, path)?,
+            dir_path: path.to_owned(),
+            include_pattern: pattern.to_owned(),
+        };
+        Ok(self.call::<_, proto::ReadDirResponse>("ReadDir", request).await?.entries)
+    }
+
+    /// What is at `path`; symbolic links are followed inside `reference`.
+    pub async fn stat_file(&self, reference: &Ref, path: &str) -> Result<proto::Stat, Failure> {
+        let request = proto::StatFileRequest { reference: id_of(reference, path)?, path: path.to_owned() };
+        let answer: proto::StatFileResponse = self.call("StatFile", request).await?;
+        answer.stat.ok_or_else(|| Failure::new(format!("{path}: BuildKit answered without attributes")))
+    }
+
+    /// The graphs this frontend was given by name (`input:` options refer to them).
+    pub async fn inputs(&self) -> Result<BTreeMap<String, Definition>, Failure> {
+        if !self.caps.has("frontend.inputs") {
+            return Ok(BTreeMap::new());
+        }
+        Ok(self.call::<_, proto::InputsResponse>("Inputs", proto::Empty {}).await?.definitions)
+    }
+
+    /// The config of an image. `mode` is the option `image-resolve-mode`: `default`, `pull` or `local`.
+    pub async fn resolve_image_config(
+        &self,
+        image: &str,
+        platform: Option<Platform>,
+        mode: &str,
+    ) -> Result<proto::ResolveImageConfigResponse, Failure> {
+        let request = proto::ResolveImageConfigRequest {
+            reference: image.to_owned(),
+            platform,
+            resolve_mode: mode.to_owned(),
+            log_name: format!("[internal] load metadata for {image}"),
+        };
+        self.call("ResolveImageConfig", request).await
+    }
+
+    /// Shows a warning after the build, where the daemon can.
+    pub async fn warn(&self, request: proto::WarnRequest) -> Result<(), Failure> {
+        if !self.caps.has("gateway.warnings") {
+            return Ok(());
+        }
+        self.call::<_, proto::Empty>("Warn", request).await.map(drop)
+    }
+
+    /// Ends the build, well or not. The process should exit after it.
+    pub(super) async fn finish(&self, outcome: Result<proto::Result, Failure>) -> Result<(), Failure> {
+        let request = match outcome {
+            Ok(result) => proto::ReturnRequest { result: Some(without_graphs(result)), error: None },
+            Err(failure) => proto::ReturnRequest { result: None, error: Some(failure.into_status()) },
+        };
+        self.call::<_, proto::Empty>("Return", request).await.map(drop)
+    }
+
+    async fn call<Q, A>(&self, method: &'static str, request: Q) -> Result<A, Failure>
+    where
+        Q: Message + Send + Sync + 'static,
+        A: Message + Default + Send + Sync + 'static,
+    {
+        let mut grpc = Grpc::new(self.channel.clone())
+            .max_decoding_message_size(MAX_ANSWER)
+            .max_encoding_message_size(MAX_REQUEST);
+        grpc.ready().await.map_err(|error| Failure::new(format!("no connection to BuildKit: {error}")))?;
+        let path = format!("/moby.buildkit.v1.frontend.LLBBridge/{method}");
+        let path = PathAndQuery::from_maybe_shared(path).expect("a method name is a valid path");
+        let codec = ProstCodec::<Q, A>::default();
+        Ok(grpc.unary(tonic::Request::new(request), path, codec).await?.into_inner())
+    }
+}
+
+/// The id to ask with, or why nothing is at `path`.
+fn id_of(reference: &Ref, path: &str) -> Result<String, Failure> {
+    if reference.id.is_empty() {
+        return Err(Failure::from(tonic::Status::not_found(format!("{path}: scratch holds no files"))));
+    }
+    Ok(reference.id.clone())
+}
+
+/// The daemon knows its refs by id; their graphs would only count against the size of the request.
+fn without_graphs(mut result: proto::Result) -> proto::Result {
+    match &mut result.refs {
+        Some(Refs::Single(root)) => root.def = None,
+        Some(Refs::Map(map)) => map.refs.values_mut().for_each(|root| root.def = None),
+        None => {}
+    }
+    result
+}
+
+fn too_large(size: usize, limit: usize) -> Failure {
+    let (size, limit) = (show_size(size as u64), show_size(limit as u64));
+    Failure::new(format!("the build graph is {size}, and this BuildKit takes {limit}")).with_hint(
+        "BuildKit 0.14 and later take 16 MiB; heredocs in the Dockerfile count, files that are copied do not",
+    )
+}

@@ -1,0 +1,135 @@
+//! Why a build failed, in the form the daemon hands to the user.
+
+use std::error::Error;
+use std::fmt;
+
+use prost::Message;
+use tonic::Code;
+
+use super::proto::{Any, Status};
+
+/// A `google.rpc.Status` with all its details.
+///
+/// An error of a nested build is kept verbatim: its details hold the Dockerfile lines, the exit code and
+/// the ids that `docker build` prints from, and most of them are of types only the daemon knows.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Failure {
+    status: Status,
+}
+
+impl Failure {
+    /// A failure of this frontend, worded for the user: lower case, no full stop.
+    ///
+    /// The code is "unknown" because clients print every other code in front of the message.
+    pub fn new(message: impl Into<String>) -> Self {
+        Self::with_code(Code::Unknown, message)
+    }
+
+    fn with_code(code: Code, message: impl Into<String>) -> Self {
+        Self { status: Status { code: code.into(), message: message.into(), details: Vec::new() } }
+    }
+
+    /// The same failure with the thing to type next.
+    #[must_use]
+    pub fn with_hint(mut self, hint: &str) -> Self {
+        self.status.message.push_str("\nhint: ");
+        self.status.message.push_str(hint);
+        self
+    }
+
+    /// The message.
+    pub fn message(&self) -> &str {
+        &self.status.message
+    }
+
+    /// The typed details.
+    pub fn details(&self) -> &[Any] {
+        &self.status.details
+    }
+
+    /// Whether a path that was asked for is not there.
+    ///
+    /// Daemons pass the operating system's error on as text. A failed build step never ends in it.
+    pub fn is_not_found(&self) -> bool {
+        self.status.code == Code::NotFound as i32
+            || self.status.code == Code::Unknown as i32
+                && self.status.message.ends_with(": no such file or directory")
+    }
+
+    /// Whether the daemon took the request for too large.
+    pub(super) fn is_too_large(&self) -> bool {
+        self.status.code == Code::ResourceExhausted as i32
+            && self.status.message.contains("received message larger than max")
+    }
+
+    /// The failure as it goes on the wire.
+    pub fn into_status(self) -> Status {
+        self.status
+    }
+}
+
+impl From<tonic::Status> for Failure {
+    /// Takes the details out of the `grpc-status-details-bin` trailer.
+    fn from(status: tonic::Status) -> Self {
+        match Status::decode(status.details()) {
+            Ok(detailed) if detailed.code != Code::Ok as i32 => Self { status: detailed },
+            _ => Self::with_code(status.code(), with_causes(&status)),
+        }
+    }
+}
+
+/// The message with what the transport had to say, which the message alone leaves out.
+fn with_causes(status: &tonic::Status) -> String {
+    let mut text = status.message().to_owned();
+    let mut cause = status.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.status.message)
+    }
+}
+
+impl Error for Failure {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_file_is_told_from_a_failed_step() {
+        let cases = [
+            (Code::Unknown, "open /etc/os-release: no such file or directory", true),
+            (Code::NotFound, "no such thing", true),
+            (Code::Unknown, "process \"/bin/sh -c x\" did not complete successfully: exit code: 1", false),
+            (Code::Internal, "lstat /x: no such file or directory", false),
+        ];
+        for (code, message, expected) in cases {
+            let failure = Failure::from(tonic::Status::new(code, message));
+            assert_eq!(failure.is_not_found(), expected, "{message}");
+        }
+    }
+
+    #[test]
+    fn details_win_over_the_plain_status() {
+        let status = Status {
+            code: Code::Unknown.into(),
+            message: "inner".into(),
+            details: vec![Any { type_url: "x".into(), value: vec![0, 0xff] }],
+        };
+        let wire = tonic::Status::with_details(Code::Aborted, "outer", status.encode_to_vec().into());
+        assert_eq!(Failure::from(wire).into_status(), status);
+    }
+
+    #[test]
+    fn details_of_another_format_are_not_taken_for_a_status() {
+        let wire = tonic::Status::with_details(Code::Aborted, "outer", vec![0xff, 0xff].into());
+        assert_eq!(Failure::from(wire).message(), "outer");
+    }
+}

@@ -1,0 +1,66 @@
+//! The gateway role: a BuildKit frontend, started by the daemon as a container of the image that
+//! `# syntax=` names.
+//!
+//! ```text
+//! docker build ──session──▶ daemon ──starts──▶ this process
+//!                              ▲                   │ stdin, stdout: one HTTP/2 connection,
+//!                              └── LLBBridge ◀─────┘ in which this process is the client
+//!
+//! Ping ─▶ Solve(dockerfile.v0) ─▶ read, evaluate, Solve(own graphs) … ─▶ Return(result or error)
+//! ```
+//!
+//! The frontend never builds anything itself: it describes graphs, and the daemon runs and caches them.
+//! stdout belongs to the protocol; stderr goes to the daemon's log, not to the user.
+//!
+//! Protocol: `frontend/gateway/pb/gateway.proto` of <https://github.com/moby/buildkit>. Not spoken:
+//! processes in containers of the gateway (`NewContainer`, `ExecProcess`) and source metadata.
+
+use std::process::ExitCode;
+
+mod caps;
+mod client;
+mod delegate;
+mod failure;
+mod graph;
+mod opts;
+mod platform;
+pub mod proto;
+mod result;
+mod transport;
+
+pub use caps::Caps;
+pub use client::Bridge;
+pub use delegate::delegate;
+pub use failure::Failure;
+pub use opts::{Opts, Worker};
+pub use platform::Platform;
+pub use result::{Image, Images};
+
+/// `EX_SOFTWARE`: the daemon can't be told what went wrong.
+const EXIT_INTERNAL: u8 = 70;
+
+/// Runs `frontend` in the build that started this process, and reports its result or failure there.
+///
+/// Needs a tokio runtime with I/O and time. The exit code is 0 for a result, 1 for a failure the daemon
+/// knows of, 70 if it could not be told.
+pub async fn run(frontend: impl AsyncFnOnce(&Bridge, &Opts) -> Result<proto::Result, Failure>) -> ExitCode {
+    match serve(frontend).await {
+        Ok(code) => code,
+        Err(failure) => {
+            eprintln!("error: {failure}");
+            ExitCode::from(EXIT_INTERNAL)
+        }
+    }
+}
+
+async fn serve(
+    frontend: impl AsyncFnOnce(&Bridge, &Opts) -> Result<proto::Result, Failure>,
+) -> Result<ExitCode, Failure> {
+    let bridge = Bridge::ping(transport::stdio().await?).await?;
+    let outcome = match Opts::from_process() {
+        Ok(opts) => frontend(&bridge, &opts).await,
+        Err(failure) => Err(failure),
+    };
+    let code = if outcome.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+    bridge.finish(outcome).await.map(|()| code)
+}

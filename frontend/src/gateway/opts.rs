@@ -1,0 +1,300 @@
+//! What the build was started with: options, session, workers and the frontend's own image.
+//!
+//! BuildKit passes everything in the environment, one variable per option:
+//!
+//! ```text
+//! BUILDKIT_FRONTEND_OPT_0=build-arg:VMIMAGE_SIZE=10G
+//! BUILDKIT_FRONTEND_OPT_1=platform=linux/amd64,linux/arm64
+//! BUILDKIT_SESSION_ID=…   BUILDKIT_WORKERS=[{"id":…,"platforms":[…]}]
+//! ```
+
+use std::collections::BTreeMap;
+use std::io::ErrorKind;
+use std::path::Path;
+
+use prost::Message;
+use serde::Deserialize;
+
+use super::failure::Failure;
+use super::graph::Definition;
+use super::platform::Platform;
+use super::proto::CacheOptionsEntry;
+
+const OPTION_PREFIX: &str = "BUILDKIT_FRONTEND_OPT_";
+const BUILD_ARG_PREFIX: &str = "build-arg:";
+/// The graph of the running frontend's image (BuildKit 0.10 and later).
+const FRONTEND_BIN: &str = "/run/config/buildkit/metadata/frontend.bin";
+
+/// The options of a build by name, with typed views of those this frontend acts on.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Opts {
+    values: BTreeMap<String, String>,
+    session: String,
+    workers: Vec<Worker>,
+    image: Option<Definition>,
+}
+
+/// A machine (or an emulator) that runs build steps.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+pub struct Worker {
+    /// The daemon's name for it. Daemons before 0.13 spell the keys like Go fields.
+    #[serde(alias = "ID")]
+    pub id: String,
+    /// What it can run, its native platform first.
+    #[serde(alias = "Platforms", default)]
+    pub platforms: Vec<Platform>,
+}
+
+impl Opts {
+    /// The options of this process.
+    pub(super) fn from_process() -> Result<Self, Failure> {
+        let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
+            Some((name.into_string().ok()?, value.into_string().ok()?))
+        };
+        let opts = Self::parse(std::env::vars_os().filter_map(text))?;
+        Ok(Self { image: read_image(Path::new(FRONTEND_BIN))?, ..opts })
+    }
+
+    /// The options among environment variables.
+    pub fn parse(variables: impl IntoIterator<Item = (String, String)>) -> Result<Self, Failure> {
+        let mut opts = Self::default();
+        for (name, value) in variables {
+            if name.starts_with(OPTION_PREFIX) {
+                let (key, value) = value.split_once('=').unwrap_or((&value, ""));
+                opts.values.insert(key.to_owned(), value.to_owned());
+            } else if name == "BUILDKIT_SESSION_ID" {
+                opts.session = value;
+            } else if name == "BUILDKIT_WORKERS" {
+                opts.workers = parse_json(&name, &value)?;
+            }
+        }
+        Ok(opts)
+    }
+
+    /// The value of an option.
+    pub fn get(&self, key: &str) -> Option<&str> {
+        self.values.get(key).map(String::as_str)
+    }
+
+    /// All options by name.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.values.iter().map(|(key, value)| (key.as_str(), value.as_str()))
+    }
+
+    /// The client's session, which local files and secrets come from.
+    pub fn session(&self) -> &str {
+        &self.session
+    }
+
+    /// The workers, the one that runs this build first.
+    pub fn workers(&self) -> &[Worker] {
+        &self.workers
+    }
+
+    /// The graph of this frontend's own image; [`None`] from daemons before 0.10.
+    pub fn image(&self) -> Option<&Definition> {
+        self.image.as_ref()
+    }
+
+    /// One `--build-arg`.
+    pub fn build_arg(&self, name: &str) -> Option<&str> {
+        self.get(&format!("{BUILD_ARG_PREFIX}{name}"))
+    }
+
+    /// Every `--build-arg`, sorted by name.
+    pub fn build_args(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.iter().filter_map(|(key, value)| Some((key.strip_prefix(BUILD_ARG_PREFIX)?, value)))
+    }
+
+    /// The stage to build; [`None`] is the last one.
+    pub fn target(&self) -> Option<&str> {
+        self.get("target").filter(|stage| !stage.is_empty())
+    }
+
+    /// The platforms asked for; empty is the worker's own.
+    pub fn platforms(&self) -> Result<Vec<Platform>, Failure> {
+        let list = self.get("platform").unwrap_or_default();
+        list.split(',').filter(|text| !text.is_empty()).map(Platform::parse).collect()
+    }
+
+    /// Whether the result is a map even of a single platform: said so, or several platforms.
+    pub fn multi_platform(&self) -> Result<bool, Failure> {
+        let said = self.build_arg("BUILDKIT_MULTI_PLATFORM").or_else(|| self.get("multi-platform"));
+        match said.unwrap_or_default() {
+            "" => Ok(self.platforms()?.len() > 1),
+            "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
+            "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
+            other => Err(Failure::new(format!("multi-platform is {other:?}, not true or false"))),
+        }
+    }
+
+    /// Whether every step must run again. A `no-cache` that names stages is about those alone.
+    pub fn no_cache(&self) -> bool {
+        self.get("no-cache") == Some("")
+    }
+
+    /// The whole syntax directive that selected this frontend: its image, then words for it.
+    pub fn cmdline(&self) -> Option<&str> {
+        self.get("cmdline")
+    }
+
+    /// The image reference of this frontend.
+    pub fn source(&self) -> Option<&str> {
+        self.get("source")
+    }
+
+    /// A question about the Dockerfile (`frontend.outline`, …) instead of a build.
+    pub fn request_id(&self) -> Option<&str> {
+        self.get("requestid").filter(|id| !id.is_empty())
+    }
+
+    /// Where graphs of this frontend's own find cached steps.
+    pub fn cache_imports(&self) -> Result<Vec<CacheOptionsEntry>, Failure> {
+        let mut imports: Vec<CacheOptionsEntry> = match self.get("cache-imports").unwrap_or_default() {
+            "" => Vec::new(),
+            json => {
+                parse_json::<Vec<CacheImport>>("cache-imports", json)?.into_iter().map(Into::into).collect()
+            }
+        };
+        let legacy = self.get("cache-from").unwrap_or_default().split(',').filter(|image| !image.is_empty());
+        imports.extend(legacy.map(|image| CacheOptionsEntry {
+            kind: "registry".to_owned(),
+            attrs: [("ref".to_owned(), image.to_owned())].into(),
+        }));
+        Ok(imports)
+    }
+}
+
+/// An element of the option `cache-imports`.
+#[derive(Deserialize)]
+struct CacheImport {
+    #[serde(rename = "Type", alias = "type")]
+    kind: String,
+    #[serde(rename = "Attrs", alias = "attrs", default)]
+    attrs: BTreeMap<String, String>,
+}
+
+impl From<CacheImport> for CacheOptionsEntry {
+    fn from(import: CacheImport) -> Self {
+        Self { kind: import.kind, attrs: import.attrs }
+    }
+}
+
+fn parse_json<'a, T: Deserialize<'a>>(what: &str, json: &'a str) -> Result<T, Failure> {
+    serde_json::from_str(json).map_err(|error| Failure::new(format!("{what}: {error}")))
+}
+
+fn read_image(path: &Path) -> Result<Option<Definition>, Failure> {
+    match std::fs::read(path) {
+        Ok(bytes) => Definition::decode(bytes.as_slice())
+            .map(Some)
+            .map_err(|error| Failure::new(format!("{}: {error}", path.display()))),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(Failure::new(format!("{}: {error}", path.display()))),
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    /// Options from `key=value` texts, as the daemon would pass them.
+    pub(in super::super) fn opts(options: &[&str]) -> Opts {
+        let variable =
+            |(index, option): (usize, &&str)| (format!("{OPTION_PREFIX}{index}"), option.to_string());
+        Opts::parse(options.iter().enumerate().map(variable)).expect("options without JSON always parse")
+    }
+
+    fn environment(name: &str, value: &str) -> Result<Opts, Failure> {
+        Opts::parse([(name.to_owned(), value.to_owned())])
+    }
+
+    #[test]
+    fn options_split_at_the_first_equals_sign() {
+        let opts = opts(&["build-arg:A=b=c", "build-arg:EMPTY=", "target=app", "no-cache"]);
+        assert_eq!(opts.build_arg("A"), Some("b=c"));
+        assert_eq!(opts.build_args().collect::<Vec<_>>(), [("A", "b=c"), ("EMPTY", "")]);
+        assert_eq!(opts.target(), Some("app"));
+        assert!(opts.no_cache());
+        assert_eq!(opts.build_arg("a"), None);
+    }
+
+    #[test]
+    fn no_cache_of_stages_is_not_no_cache_of_all() {
+        assert!(!opts(&["no-cache=builder,app"]).no_cache());
+        assert!(!opts(&[]).no_cache());
+    }
+
+    #[test]
+    fn other_variables_are_ignored() {
+        assert_eq!(environment("PATH", "/bin").unwrap(), Opts::default());
+        assert_eq!(environment("BUILDKIT_SESSION_ID", "s1").unwrap().session(), "s1");
+    }
+
+    #[test]
+    fn workers_are_read_in_both_spellings() {
+        let platform = r#"{"architecture":"amd64","os":"linux"}"#;
+        for json in [
+            format!(r#"[{{"id":"w","labels":{{"a":"b"}},"platforms":[{platform}]}}]"#),
+            format!(r#"[{{"ID":"w","Labels":null,"Platforms":[{platform}],"GCPolicy":null}}]"#),
+        ] {
+            let opts = environment("BUILDKIT_WORKERS", &json).unwrap();
+            assert_eq!(opts.workers()[0].id, "w");
+            assert_eq!(opts.workers()[0].platforms, [Platform::parse("linux/amd64").unwrap()]);
+        }
+        assert!(environment("BUILDKIT_WORKERS", "[{").is_err());
+    }
+
+    #[test]
+    fn platforms_are_a_list() {
+        let ids = |list: &str| -> Result<Vec<String>, Failure> {
+            Ok(opts(&[&format!("platform={list}")]).platforms()?.iter().map(Platform::to_string).collect())
+        };
+        assert_eq!(ids("linux/amd64,linux/arm64/v8").unwrap(), ["linux/amd64", "linux/arm64"]);
+        assert_eq!(ids("").unwrap(), [""; 0]);
+        assert!(ids("linux/amd64,linux/").is_err());
+    }
+
+    #[test]
+    fn several_platforms_make_a_map_unless_said_otherwise() {
+        let cases: [(&[&str], Option<bool>); 6] = [
+            (&[], Some(false)),
+            (&["platform=linux/amd64"], Some(false)),
+            (&["platform=linux/amd64,linux/arm64"], Some(true)),
+            (&["platform=linux/amd64", "multi-platform=true"], Some(true)),
+            (&["multi-platform=true", "build-arg:BUILDKIT_MULTI_PLATFORM=0"], Some(false)),
+            (&["multi-platform=maybe"], None),
+        ];
+        for (options, expected) in cases {
+            assert_eq!(opts(options).multi_platform().ok(), expected, "{options:?}");
+        }
+    }
+
+    #[test]
+    fn cache_imports_come_from_both_options() {
+        let opts = opts(&[
+            r#"cache-imports=[{"Type":"local","Attrs":{"src":"dir","digest":"sha256:0"}}]"#,
+            "cache-from=example/a,example/b:1",
+        ]);
+        let imports = opts.cache_imports().unwrap();
+        let kinds: Vec<_> = imports.iter().map(|import| import.kind.as_str()).collect();
+        assert_eq!(kinds, ["local", "registry", "registry"]);
+        assert_eq!(imports[0].attrs["src"], "dir");
+        assert_eq!(imports[2].attrs["ref"], "example/b:1");
+        assert!(self::opts(&["cache-imports={"]).cache_imports().is_err());
+    }
+
+    #[test]
+    fn the_image_is_optional_but_not_arbitrary() {
+        let folder = std::env::temp_dir().join(format!("vmimage-opts-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let file = folder.join("frontend.bin");
+        assert_eq!(read_image(&file).unwrap(), None);
+        let definition = Definition { def: vec![vec![1]], ..Definition::default() };
+        std::fs::write(&file, definition.encode_to_vec()).unwrap();
+        assert_eq!(read_image(&file).unwrap(), Some(definition));
+        std::fs::write(&file, [0xff]).unwrap();
+        assert!(read_image(&file).is_err());
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+}

@@ -1,0 +1,339 @@
+//! The messages of BuildKit's `moby.buildkit.v1.frontend` gateway protocol that vmimage speaks.
+//!
+//! Field numbers are those of `frontend/gateway/pb/gateway.proto`, `util/apicaps/pb/caps.proto`,
+//! `fsutil/types/stat.proto` and `google/rpc/status.proto`. What is only passed on stays bytes, so that
+//! fields of a newer daemon survive: on the wire a message and the bytes it encodes to are the same.
+
+use std::collections::BTreeMap;
+
+use super::graph::{Definition, Platform};
+
+/// What a build came to: one ref, or one per platform, with metadata for the exporter.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Result {
+    /// One ref or several; [`None`] is an empty file system.
+    #[prost(oneof = "Refs", tags = "3, 4")]
+    pub refs: Option<Refs>,
+    /// `containerimage.config`, `refs.platforms`, …: see [`super::result`].
+    #[prost(btree_map = "string, bytes", tag = "10")]
+    pub metadata: BTreeMap<String, Vec<u8>>,
+    /// Encoded `Attestations` by platform id, passed on untouched.
+    #[prost(btree_map = "string, bytes", tag = "12")]
+    pub attestations: BTreeMap<String, Vec<u8>>,
+}
+
+/// The two shapes of a [`Result`].
+#[derive(Clone, PartialEq, prost::Oneof)]
+pub enum Refs {
+    /// A build for one platform.
+    #[prost(message, tag = "3")]
+    Single(Ref),
+    /// A build by platform id (`linux/amd64`).
+    #[prost(message, tag = "4")]
+    Map(RefMap),
+}
+
+/// A file system the daemon has, or can make when it is asked for.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Ref {
+    /// The daemon's name for it; empty is `scratch`.
+    #[prost(string, tag = "1")]
+    pub id: String,
+    /// The graph that makes it (capability `reference.output`).
+    #[prost(message, optional, tag = "2")]
+    pub def: Option<Definition>,
+}
+
+/// Refs by platform id.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct RefMap {
+    /// The refs.
+    #[prost(btree_map = "string, message", tag = "1")]
+    pub refs: BTreeMap<String, Ref>,
+}
+
+/// How the frontend ends: a result or an error.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct ReturnRequest {
+    /// The result, if it went well.
+    #[prost(message, optional, tag = "1")]
+    pub result: Option<Result>,
+    /// The error, if it did not.
+    #[prost(message, optional, tag = "2")]
+    pub error: Option<Status>,
+}
+
+/// `google.rpc.Status`.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Status {
+    /// A gRPC status code.
+    #[prost(int32, tag = "1")]
+    pub code: i32,
+    /// What went wrong, for people.
+    #[prost(string, tag = "2")]
+    pub message: String,
+    /// Typed details: BuildKit keeps the Dockerfile lines here.
+    #[prost(message, repeated, tag = "3")]
+    pub details: Vec<Any>,
+}
+
+/// `google.protobuf.Any`; BuildKit puts JSON, not protobuf, in the value.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Any {
+    /// The type, such as `github.com/moby/buildkit/errdefs.Source+json`.
+    #[prost(string, tag = "1")]
+    pub type_url: String,
+    /// The detail in whatever encoding the type has.
+    #[prost(bytes = "vec", tag = "2")]
+    pub value: Vec<u8>,
+}
+
+/// A request without fields (`Ping`, `Inputs`), or an answer without any that matter.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Empty {}
+
+/// The answer to `Ping`.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct PongResponse {
+    /// What the gateway API of this daemon can do.
+    #[prost(message, repeated, tag = "1")]
+    pub frontend_api_caps: Vec<ApiCap>,
+    /// What its build graphs can hold.
+    #[prost(message, repeated, tag = "2")]
+    pub llb_caps: Vec<ApiCap>,
+}
+
+/// One capability of a daemon.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct ApiCap {
+    /// Its name, such as `gateway.evaluate`.
+    #[prost(string, tag = "1")]
+    pub id: String,
+    /// Known but switched off if not set.
+    #[prost(bool, tag = "2")]
+    pub enabled: bool,
+}
+
+/// The answer to `Inputs`.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct InputsResponse {
+    /// Graphs given to this frontend, by input name.
+    #[prost(btree_map = "string, message", tag = "1")]
+    pub definitions: BTreeMap<String, Definition>,
+}
+
+/// A question for the config of an image.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct ResolveImageConfigRequest {
+    /// The image reference.
+    #[prost(string, tag = "1")]
+    pub reference: String,
+    /// For which platform; the daemon's own if not set.
+    #[prost(message, optional, tag = "2")]
+    pub platform: Option<Platform>,
+    /// `default`, `pull` or `local`.
+    #[prost(string, tag = "3")]
+    pub resolve_mode: String,
+    /// The line the progress display shows.
+    #[prost(string, tag = "4")]
+    pub log_name: String,
+}
+
+/// The config of an image.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct ResolveImageConfigResponse {
+    /// Digest of the manifest; empty for an image of the classic local store.
+    #[prost(string, tag = "1")]
+    pub digest: String,
+    /// The image config as JSON.
+    #[prost(bytes = "vec", tag = "2")]
+    pub config: Vec<u8>,
+    /// The reference after source policies; empty from daemons before 0.13.
+    #[prost(string, tag = "3")]
+    pub reference: String,
+}
+
+/// A graph to build, or another frontend to run.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct SolveRequest {
+    /// The graph, if no frontend is named.
+    #[prost(message, optional, tag = "1")]
+    pub definition: Option<Definition>,
+    /// The frontend to run: `dockerfile.v0` or `gateway.v0`.
+    #[prost(string, tag = "2")]
+    pub frontend: String,
+    /// Its options.
+    #[prost(btree_map = "string, string", tag = "3")]
+    pub frontend_opt: BTreeMap<String, String>,
+    /// Results may be maps; [`super::Bridge::solve`] sets it.
+    #[prost(bool, tag = "5")]
+    pub allow_result_return: bool,
+    /// Refs may carry their graph; [`super::Bridge::solve`] sets it.
+    #[prost(bool, tag = "6")]
+    pub allow_result_array_ref: bool,
+    /// Where to look for cached steps of this graph.
+    #[prost(message, repeated, tag = "12")]
+    pub cache_imports: Vec<CacheOptionsEntry>,
+    /// Graphs handed to the frontend by input name.
+    #[prost(btree_map = "string, message", tag = "13")]
+    pub frontend_inputs: BTreeMap<String, Definition>,
+    /// Build now instead of when a ref is first read (capability `gateway.solve.evaluate`).
+    #[prost(bool, tag = "14")]
+    pub evaluate: bool,
+}
+
+/// One place to import cache from.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct CacheOptionsEntry {
+    /// `registry`, `local`, `gha`, …
+    #[prost(string, tag = "1")]
+    pub kind: String,
+    /// Its settings.
+    #[prost(btree_map = "string, string", tag = "2")]
+    pub attrs: BTreeMap<String, String>,
+}
+
+/// The answer to `Solve`.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct SolveResponse {
+    /// The result; always set as long as the request allows it.
+    #[prost(message, optional, tag = "3")]
+    pub result: Option<Result>,
+}
+
+/// A part of a file of a ref.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct ReadFileRequest {
+    /// The ref's id.
+    #[prost(string, tag = "1")]
+    pub reference: String,
+    /// The path; the daemon follows symbolic links inside the ref.
+    #[prost(string, tag = "2")]
+    pub file_path: String,
+    /// Which bytes; all if not set.
+    #[prost(message, optional, tag = "3")]
+    pub range: Option<FileRange>,
+}
+
+/// A byte range.
+#[derive(Clone, Copy, PartialEq, prost::Message)]
+pub struct FileRange {
+    /// First byte.
+    #[prost(int64, tag = "1")]
+    pub offset: i64,
+    /// Number of bytes; the file may end earlier.
+    #[prost(int64, tag = "2")]
+    pub length: i64,
+}
+
+/// The bytes asked for.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct ReadFileResponse {
+    /// The bytes.
+    #[prost(bytes = "vec", tag = "1")]
+    pub data: Vec<u8>,
+}
+
+/// A folder of a ref.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct ReadDirRequest {
+    /// The ref's id.
+    #[prost(string, tag = "1")]
+    pub reference: String,
+    /// The folder.
+    #[prost(string, tag = "2")]
+    pub dir_path: String,
+    /// A pattern names must match; all if empty.
+    #[prost(string, tag = "3")]
+    pub include_pattern: String,
+}
+
+/// What is in a folder.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct ReadDirResponse {
+    /// One entry per name, not recursive.
+    #[prost(message, repeated, tag = "1")]
+    pub entries: Vec<Stat>,
+}
+
+/// A path of a ref.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct StatFileRequest {
+    /// The ref's id.
+    #[prost(string, tag = "1")]
+    pub reference: String,
+    /// The path.
+    #[prost(string, tag = "2")]
+    pub path: String,
+}
+
+/// What is at a path.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct StatFileResponse {
+    /// Its attributes.
+    #[prost(message, optional, tag = "1")]
+    pub stat: Option<Stat>,
+}
+
+/// Attributes of a file.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Stat {
+    /// Its name within the folder that was listed.
+    #[prost(string, tag = "1")]
+    pub path: String,
+    /// Type and permissions as Go's `os.FileMode` (a folder is bit 31), not as `st_mode`.
+    #[prost(uint32, tag = "2")]
+    pub mode: u32,
+    /// Owner.
+    #[prost(uint32, tag = "3")]
+    pub uid: u32,
+    /// Group.
+    #[prost(uint32, tag = "4")]
+    pub gid: u32,
+    /// Length in bytes.
+    #[prost(int64, tag = "5")]
+    pub size: i64,
+    /// Time of the last change, in nanoseconds since 1970.
+    #[prost(int64, tag = "6")]
+    pub mod_time: i64,
+    /// Target of a symbolic link.
+    #[prost(string, tag = "7")]
+    pub linkname: String,
+    /// Major number of a device.
+    #[prost(int64, tag = "8")]
+    pub devmajor: i64,
+    /// Minor number of a device.
+    #[prost(int64, tag = "9")]
+    pub devminor: i64,
+    /// Extended attributes.
+    #[prost(btree_map = "string, bytes", tag = "10")]
+    pub xattrs: BTreeMap<String, Vec<u8>>,
+}
+
+/// The ref to build now.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct EvaluateRequest {
+    /// The ref's id.
+    #[prost(string, tag = "1")]
+    pub reference: String,
+}
+
+/// A warning `docker build` shows after the build.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct WarnRequest {
+    /// Digest of the step it is about.
+    #[prost(string, tag = "1")]
+    pub digest: String,
+    /// 1 is a warning, more is less important.
+    #[prost(int64, tag = "2")]
+    pub level: i64,
+    /// One line.
+    #[prost(bytes = "vec", tag = "3")]
+    pub short: Vec<u8>,
+    /// More lines.
+    #[prost(bytes = "vec", repeated, tag = "4")]
+    pub detail: Vec<Vec<u8>>,
+    /// A page about it.
+    #[prost(string, tag = "5")]
+    pub url: String,
+}

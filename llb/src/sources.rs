@@ -1,0 +1,66 @@
+//! Source maps of two graphs made one: locations count the infos, so they are counted anew.
+
+use crate::error::{Error, Result};
+use crate::proto;
+use crate::wire::{Field, Value, fields, put_len, put_varint};
+
+/// Field numbers of `pb.Locations` and `pb.Location`.
+const LOCATIONS: u64 = 1;
+const SOURCE_INDEX: u64 = 1;
+
+/// The place, in another list of infos, of each info of a list.
+pub(crate) struct Renumbering(Vec<usize>);
+
+/// Appends the infos `to` lacks.
+pub(crate) fn add_infos(to: &mut proto::Source, infos: &[Vec<u8>]) -> Renumbering {
+    let place = |info: &Vec<u8>| {
+        to.infos.iter().position(|other| other == info).unwrap_or_else(|| {
+            to.infos.push(info.clone());
+            to.infos.len() - 1
+        })
+    };
+    Renumbering(infos.iter().map(place).collect())
+}
+
+impl Renumbering {
+    /// An encoded `Locations` that counts the other list; all but `sourceIndex` is carried along.
+    pub(crate) fn apply(&self, locations: &[u8]) -> Result<Vec<u8>> {
+        if self.0.iter().enumerate().all(|(old, new)| old == *new) {
+            return Ok(locations.to_vec());
+        }
+        self.renumber(locations).map_err(|reason| Error::malformed("source locations", reason))
+    }
+
+    fn renumber(&self, locations: &[u8]) -> Result<Vec<u8>, &'static str> {
+        let mut out: Vec<u8> = Vec::with_capacity(locations.len());
+        for field in fields(locations, 0..locations.len()) {
+            match field? {
+                Field { number: LOCATIONS, value: Value::Len(range), .. } => {
+                    let location = self.location(&locations[range])?;
+                    put_len(&mut out, LOCATIONS, &location);
+                }
+                other => out.extend(&locations[other.span]),
+            }
+        }
+        Ok(out)
+    }
+
+    fn location(&self, location: &[u8]) -> Result<Vec<u8>, &'static str> {
+        let mut old = 0;
+        let mut rest: Vec<u8> = Vec::with_capacity(location.len());
+        for field in fields(location, 0..location.len()) {
+            match field? {
+                Field { number: SOURCE_INDEX, value: Value::Varint(index), .. } => old = index,
+                other => rest.extend(&location[other.span]),
+            }
+        }
+        let new = usize::try_from(old).ok().and_then(|old| self.0.get(old));
+        let new = *new.ok_or("a location in a file that is not in the definition")?;
+        let mut out = Vec::new();
+        if new != 0 {
+            put_varint(&mut out, SOURCE_INDEX, new as u64);
+        }
+        out.extend(rest);
+        Ok(out)
+    }
+}
