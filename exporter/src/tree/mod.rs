@@ -6,8 +6,19 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+mod content;
+mod dump;
+mod edit;
+mod holes;
 mod host;
+mod path;
+mod scan;
+mod xattr;
+
+pub use dump::Detail;
+pub use edit::Editor;
 pub use host::{HostDir, HostFile};
+pub use scan::{Progress, scan};
 
 /// A name in a directory: bytes, never empty, without `/` and NUL, not `.` or `..`.
 pub type Name = Box<[u8]>;
@@ -175,7 +186,8 @@ impl Tree {
     /// Every entry below the root, parents first and names in byte order, as (parent, name, inode).
     /// An inode with several names comes once for each.
     pub fn walk(&self) -> impl Iterator<Item = (InodeId, &[u8], InodeId)> {
-        let mut stack: Vec<_> = self.entries(Self::ROOT).map(|entries| (Self::ROOT, entries.iter())).into_iter().collect();
+        let mut stack: Vec<_> =
+            self.entries(Self::ROOT).map(|entries| (Self::ROOT, entries.iter())).into_iter().collect();
         std::iter::from_fn(move || {
             loop {
                 let (parent, entries) = stack.last_mut()?;
