@@ -6,8 +6,19 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+mod content;
+mod dump;
+mod edit;
+mod holes;
 mod host;
+mod path;
+mod scan;
+mod xattr;
+
+pub use dump::Detail;
+pub use edit::Editor;
 pub use host::{HostDir, HostFile};
+pub use scan::{Progress, scan};
 
 /// A name in a directory: bytes, never empty, without `/` and NUL, not `.` or `..`.
 pub type Name = Box<[u8]>;

@@ -1,0 +1,51 @@
+//! The bytes of a regular file of the tree.
+
+use std::io::{Error, ErrorKind, Read};
+
+use super::Content;
+use crate::error::Result;
+
+impl Content {
+    /// The bytes from the start, holes as zeros. There are exactly [`Content::len`] of them: a file that
+    /// became shorter since it was scanned is a read error, one that grew is read to its old end.
+    pub fn reader(&self) -> Result<Box<dyn Read + '_>> {
+        Ok(match self {
+            Self::Bytes(bytes) => Box::new(&bytes[..]),
+            Self::Host(file) => Box::new(Exactly { reader: file.open()?, left: file.len() }),
+        })
+    }
+}
+
+/// A reader of `left` more bytes, not fewer.
+struct Exactly<R> {
+    reader: R,
+    left: u64,
+}
+
+impl<R: Read> Read for Exactly<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let wanted = usize::try_from(self.left).map_or(buffer.len(), |left| left.min(buffer.len()));
+        let len = self.reader.read(&mut buffer[..wanted])?;
+        if len == 0 && wanted > 0 {
+            return Err(Error::new(ErrorKind::UnexpectedEof, "the file became shorter while it was read"));
+        }
+        self.left -= len as u64;
+        Ok(len)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_as_long_as_it_was() {
+        let read = |left| {
+            let mut text = String::new();
+            Exactly { reader: &b"text"[..], left }.read_to_string(&mut text).map(|_| text)
+        };
+        assert_eq!(read(4).unwrap(), "text");
+        assert_eq!(read(2).unwrap(), "te");
+        assert_eq!(read(5).unwrap_err().kind(), ErrorKind::UnexpectedEof);
+    }
+}

@@ -1,0 +1,208 @@
+//! Changes to a tree: what is made belongs to root and has the one time given.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::path::{Stop, Walk, split};
+use super::{Content, Inode, InodeId, Kind, Meta, Time, Tree};
+use crate::error::{self, Error, Result, show_path};
+
+/// A tree being changed.
+///
+/// Paths are those of the tree. Symlinks on the way are followed within the tree (`/lib -> usr/lib`),
+/// missing directories are made (0755), and a symlink at the end is replaced, never written through.
+#[derive(Debug)]
+pub struct Editor<'tree> {
+    tree: &'tree mut Tree,
+    time: Time,
+}
+
+impl<'tree> Editor<'tree> {
+    /// Change `tree`; everything made gets `time`.
+    pub fn new(tree: &'tree mut Tree, time: Time) -> Self {
+        Self { tree, time }
+    }
+
+    /// The tree as it is now.
+    pub fn tree(&self) -> &Tree {
+        self.tree
+    }
+
+    /// Owner, group and time of what is made, and these permissions.
+    fn meta(&self, permissions: u16) -> Meta {
+        Meta { permissions, mtime: self.time, ..Meta::default() }
+    }
+
+    /// The directory at `path`, made with those above it where missing.
+    pub fn mkdir_all(&mut self, path: impl AsRef<[u8]>) -> Result<InodeId> {
+        let path = path.as_ref();
+        let blocked =
+            |why| Error::new(error::Kind::Input, show_path(path), format!("can't make the directory: {why}"));
+        let mut walk = Walk::new(path);
+        loop {
+            match walk.run(self.tree) {
+                Stop::Found(id) if self.tree.entries(id).is_some() => return Ok(id),
+                Stop::Found(_) => return Err(blocked("not a directory")),
+                Stop::Blocked(why) => return Err(blocked(why)),
+                Stop::Missing(parent, name) => {
+                    let directory = Inode { meta: self.meta(0o755), kind: Kind::Directory(BTreeMap::new()) };
+                    walk.enter(self.tree.insert(parent, &name, directory));
+                }
+            }
+        }
+    }
+
+    /// The directory at `path`, made where missing, with these permissions in any case.
+    pub fn set_directory(&mut self, path: impl AsRef<[u8]>, permissions: u16) -> Result<InodeId> {
+        let id = self.mkdir_all(path)?;
+        self.tree.inode_mut(id).meta.permissions = permissions;
+        Ok(id)
+    }
+
+    /// A regular file of these bytes. What had the name is replaced; other names of it keep it as it was.
+    pub fn write_file(
+        &mut self,
+        path: impl AsRef<[u8]>,
+        bytes: impl Into<Arc<[u8]>>,
+        permissions: u16,
+    ) -> Result<InodeId> {
+        let kind = Kind::File(Content::Bytes(bytes.into()));
+        self.replace(path.as_ref(), Inode { meta: self.meta(permissions), kind })
+    }
+
+    /// A symlink. What had the name is replaced.
+    pub fn symlink(&mut self, path: impl AsRef<[u8]>, target: impl AsRef<[u8]>) -> Result<InodeId> {
+        let kind = Kind::Symlink(target.as_ref().into());
+        self.replace(path.as_ref(), Inode { meta: self.meta(0o777), kind })
+    }
+
+    /// Name `inode` by `path`, in place of anything but a directory.
+    fn replace(&mut self, path: &[u8], inode: Inode) -> Result<InodeId> {
+        let refused = |why| Error::new(error::Kind::Input, show_path(path), why);
+        let (directory, name) = split(path).ok_or_else(|| refused("not the name of a file"))?;
+        let parent = self.mkdir_all(directory)?;
+        let old = self.tree.entries(parent).and_then(|entries| entries.get(name));
+        if old.is_some_and(|&old| self.tree.entries(old).is_some()) {
+            return Err(refused("is a directory, a file was expected"));
+        }
+        Ok(self.tree.insert(parent, name, inode))
+    }
+
+    /// Remove what has this name, a directory with all below it; whether there was something.
+    pub fn remove(&mut self, path: impl AsRef<[u8]>) -> bool {
+        let Some((directory, name)) = split(path.as_ref()) else { return false };
+        let Some(parent) = self.tree.resolve(directory) else { return false };
+        match &mut self.tree.inode_mut(parent).kind {
+            Kind::Directory(entries) => entries.remove(name).is_some(),
+            _ => false,
+        }
+    }
+
+    /// Remove all below the directory at `path`; whether there was something.
+    pub fn empty_dir(&mut self, path: impl AsRef<[u8]>) -> bool {
+        let Some(id) = self.tree.resolve(path) else { return false };
+        match &mut self.tree.inode_mut(id).kind {
+            Kind::Directory(entries) => !std::mem::take(entries).is_empty(),
+            _ => false,
+        }
+    }
+
+    /// Set the time of what has this name; whether there was something.
+    pub fn set_mtime(&mut self, path: impl AsRef<[u8]>, time: Time) -> bool {
+        let path = path.as_ref();
+        let found =
+            if split(path).is_some() { self.tree.resolve_parent(path) } else { self.tree.resolve(path) };
+        found.map(|id| self.tree.inode_mut(id).meta.mtime = time).is_some()
+    }
+
+    /// Nothing in the tree is newer than `latest` afterwards (`SOURCE_DATE_EPOCH` of reproducible-builds.org).
+    pub fn clamp_times(&mut self, latest: Time) {
+        for inode in &mut self.tree.inodes {
+            inode.meta.mtime = inode.meta.mtime.min(latest);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TIME: Time = Time { seconds: 1_700_000_000, nanoseconds: 0 };
+
+    fn read(tree: &Tree, path: &str) -> Option<Vec<u8>> {
+        tree.read(path, 100).unwrap()
+    }
+
+    #[test]
+    fn files_are_written_through_directory_links_but_not_through_file_links() {
+        let mut tree = Tree::new(Meta::default());
+        let mut editor = Editor::new(&mut tree, TIME);
+        editor.symlink("/lib", "usr/lib").unwrap();
+        editor.write_file("/lib/systemd/unit", *b"unit", 0o644).unwrap();
+        editor.symlink("/etc/resolv.conf", "/run/secret").unwrap();
+        editor.write_file("/run/secret", *b"secret", 0o600).unwrap();
+        editor.write_file("/etc/resolv.conf", *b"mine", 0o644).unwrap();
+        assert_eq!(read(&tree, "/usr/lib/systemd/unit").unwrap(), b"unit");
+        assert_eq!(read(&tree, "/run/secret").unwrap(), b"secret");
+        assert_eq!(read(&tree, "/etc/resolv.conf").unwrap(), b"mine");
+        let meta = &tree.inode(tree.lookup("/usr/lib").unwrap()).meta;
+        assert_eq!((meta.permissions, meta.uid, meta.mtime), (0o755, 0, TIME));
+    }
+
+    #[test]
+    fn a_file_never_takes_the_place_of_a_directory_nor_lies_below_a_file() {
+        let mut tree = Tree::new(Meta::default());
+        let mut editor = Editor::new(&mut tree, TIME);
+        editor.write_file("/etc/file", *b"", 0o644).unwrap();
+        editor.symlink("/loop", "loop").unwrap();
+        for (path, message) in [
+            ("/etc", "/etc: is a directory, a file was expected"),
+            ("/", "/: not the name of a file"),
+            ("/etc/..", "/etc/..: not the name of a file"),
+            ("/etc/file/below", "/etc/file/: can't make the directory: not a directory"),
+            ("/loop/below", "/loop/: can't make the directory: too many levels of symbolic links"),
+        ] {
+            assert_eq!(editor.write_file(path, *b"", 0o644).unwrap_err().to_string(), message);
+        }
+    }
+
+    #[test]
+    fn replacing_one_name_leaves_the_other_names_of_a_file() {
+        let mut tree = Tree::new(Meta::default());
+        let id = Editor::new(&mut tree, TIME).write_file("/a", *b"old", 0o644).unwrap();
+        tree.link(Tree::ROOT, b"b", id);
+        let mut editor = Editor::new(&mut tree, TIME);
+        editor.write_file("/a", *b"new", 0o644).unwrap();
+        assert_eq!(read(&tree, "/a").unwrap(), b"new");
+        assert_eq!(read(&tree, "/b").unwrap(), b"old");
+    }
+
+    #[test]
+    fn removing_takes_names_away_and_no_link_target() {
+        let mut tree = Tree::new(Meta::default());
+        let mut editor = Editor::new(&mut tree, TIME);
+        editor.write_file("/run/deep/file", *b"", 0o644).unwrap();
+        editor.symlink("/var/run", "/run").unwrap();
+        assert!(editor.remove("/var/run"));
+        assert!(!editor.remove("/var/run"));
+        assert!(!editor.remove("/"));
+        assert!(editor.tree().lookup("/run/deep/file").is_some());
+        assert!(editor.empty_dir("/run"));
+        assert!(!editor.empty_dir("/run"));
+        assert_eq!(tree.children("/run").count(), 0);
+    }
+
+    #[test]
+    fn times_are_clamped_and_set() {
+        let mut tree = Tree::new(Meta::default());
+        let mut editor = Editor::new(&mut tree, TIME);
+        editor.write_file("/new", *b"", 0o644).unwrap();
+        editor.write_file("/old", *b"", 0o644).unwrap();
+        assert!(editor.set_mtime("/old", Time { seconds: -1, nanoseconds: 5 }));
+        assert!(editor.set_mtime("/", TIME));
+        assert!(!editor.set_mtime("/none", TIME));
+        editor.clamp_times(Time { seconds: 10, nanoseconds: 0 });
+        let time = |path| tree.inode(tree.lookup(path).unwrap()).meta.mtime.seconds;
+        assert_eq!((time("/new"), time("/old"), time("/")), (10, -1, 10));
+    }
+}

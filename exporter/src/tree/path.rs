@@ -1,0 +1,233 @@
+//! Paths inside a tree. A symlink leads to another place of the tree, never to this machine.
+//!
+//! An absolute target starts again at the tree's root and `..` stops there, as after `chroot`.
+
+use std::io::Read;
+
+use super::{InodeId, Kind, Name, Tree};
+use crate::error::{self, Error, Result, show_path};
+
+/// How many symlinks one path may lead through, as in Linux.
+const MAX_SYMLINKS: u32 = 40;
+
+/// A walk along a path, one name at a time.
+pub(super) struct Walk {
+    /// The directories from the root to here; the last entry may be something else.
+    trail: Vec<InodeId>,
+    /// The names still to go, the next one last.
+    rest: Vec<Name>,
+    symlinks: u32,
+}
+
+/// Where a [`Walk`] stopped.
+pub(super) enum Stop {
+    /// At the end of the path.
+    Found(InodeId),
+    /// `name` is not in this directory; [`Walk::enter`] goes on when it has been made.
+    Missing(InodeId, Name),
+    /// A name on the way is no directory, or the symlinks don't end.
+    Blocked(&'static str),
+}
+
+impl Walk {
+    pub(super) fn new(path: &[u8]) -> Self {
+        let mut walk = Self { trail: vec![Tree::ROOT], rest: Vec::new(), symlinks: 0 };
+        walk.push(path);
+        walk
+    }
+
+    /// Put the names of `path` in front of those still to go.
+    fn push(&mut self, path: &[u8]) {
+        self.rest.extend(names(path).rev().map(Name::from));
+    }
+
+    /// Go on from `id`, the inode that was missing.
+    pub(super) fn enter(&mut self, id: InodeId) {
+        self.trail.push(id);
+    }
+
+    /// Go as far as the tree allows.
+    pub(super) fn run(&mut self, tree: &Tree) -> Stop {
+        while let Some(name) = self.rest.pop() {
+            let here = self.here();
+            let Some(entries) = tree.entries(here) else { return Stop::Blocked("not a directory") };
+            if *name == *b".." {
+                self.trail.truncate((self.trail.len() - 1).max(1));
+                continue;
+            }
+            let Some(&id) = entries.get(&name) else { return Stop::Missing(here, name) };
+            let Kind::Symlink(target) = &tree.inode(id).kind else {
+                self.trail.push(id);
+                continue;
+            };
+            self.symlinks += 1;
+            if self.symlinks > MAX_SYMLINKS {
+                return Stop::Blocked("too many levels of symbolic links");
+            }
+            if target.starts_with(b"/") {
+                self.trail.truncate(1);
+            }
+            self.push(target);
+        }
+        Stop::Found(self.here())
+    }
+
+    fn here(&self) -> InodeId {
+        *self.trail.last().expect("the trail starts at the root")
+    }
+}
+
+/// The names of a path: without the empty ones and `.`, which lead nowhere else.
+fn names(path: &[u8]) -> impl DoubleEndedIterator<Item = &[u8]> {
+    path.split(|&byte| byte == b'/').filter(|name| !matches!(*name, b"" | b"."))
+}
+
+/// The directory part of a path and its last name; `None` if that is `..` or there is none.
+pub(super) fn split(mut path: &[u8]) -> Option<(&[u8], &[u8])> {
+    while let Some(shorter) = path.strip_suffix(b"/").or_else(|| path.strip_suffix(b"/.")) {
+        path = shorter;
+    }
+    let start = path.iter().rposition(|&byte| byte == b'/').map_or(0, |slash| slash + 1);
+    let (directory, name) = path.split_at(start);
+    (!matches!(name, b"" | b"." | b"..")).then_some((directory, name))
+}
+
+impl Tree {
+    /// What lies at `path`, through no symlink at all; a symlink at the end is found itself.
+    pub fn lookup(&self, path: impl AsRef<[u8]>) -> Option<InodeId> {
+        names(path.as_ref()).try_fold(Self::ROOT, |here, name| self.entries(here)?.get(name).copied())
+    }
+
+    /// What lies at `path`, through symlinks within the tree, also one at the end.
+    pub fn resolve(&self, path: impl AsRef<[u8]>) -> Option<InodeId> {
+        match Walk::new(path.as_ref()).run(self) {
+            Stop::Found(id) => Some(id),
+            Stop::Missing(..) | Stop::Blocked(_) => None,
+        }
+    }
+
+    /// What lies at `path`: symlinks on the way are followed, one at the end is found itself.
+    pub fn resolve_parent(&self, path: impl AsRef<[u8]>) -> Option<InodeId> {
+        let (directory, name) = split(path.as_ref())?;
+        self.entries(self.resolve(directory)?)?.get(name).copied()
+    }
+
+    /// The entries of the directory at `path`, in byte order; none if there is no directory.
+    pub fn children(&self, path: impl AsRef<[u8]>) -> impl Iterator<Item = (&[u8], InodeId)> {
+        let entries = self.resolve(path).and_then(|id| self.entries(id));
+        entries.into_iter().flatten().map(|(name, &id)| (&**name, id))
+    }
+
+    /// The bytes of the regular file at `path`, through symlinks within the tree; `None` if there is no
+    /// regular file. A file of more than `limit` bytes is an error.
+    pub fn read(&self, path: impl AsRef<[u8]>, limit: u64) -> Result<Option<Vec<u8>>> {
+        let path = path.as_ref();
+        let Some(id) = self.resolve(path) else { return Ok(None) };
+        let Kind::File(content) = &self.inode(id).kind else { return Ok(None) };
+        if content.len() > limit {
+            let message = format!("{} are too many, at most {limit} are read here", content.len());
+            return Err(Error::new(error::Kind::Input, show_path(path), message));
+        }
+        let mut bytes = Vec::new();
+        content
+            .reader()?
+            .read_to_end(&mut bytes)
+            .map_err(|error| Error::io(show_path(path), "can't read the file", error))?;
+        Ok(Some(bytes))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Content, Inode, Meta};
+    use super::*;
+
+    fn symlink(target: &[u8]) -> Inode {
+        Inode { meta: Meta::default(), kind: Kind::Symlink(target.into()) }
+    }
+
+    fn directory() -> Inode {
+        Inode { meta: Meta::default(), kind: Kind::Directory(Default::default()) }
+    }
+
+    /// `/usr/lib/os`, `/lib -> usr/lib`, links that leave the root, and loops.
+    fn sample() -> Tree {
+        let mut tree = Tree::new(Meta::default());
+        let usr = tree.insert(Tree::ROOT, b"usr", directory());
+        let lib = tree.insert(usr, b"lib", directory());
+        let file = Inode { meta: Meta::default(), kind: Kind::File(Content::Bytes((*b"text").into())) };
+        tree.insert(lib, b"os", file);
+        for (name, target) in [
+            (&b"lib"[..], &b"usr/lib"[..]),
+            (b"escape", b"../../../../usr/lib/os"),
+            (b"absolute", b"/lib/./os"),
+            (b"self", b"self"),
+            (b"host", b"/etc/passwd"),
+            (b"here", b"."),
+        ] {
+            tree.insert(Tree::ROOT, name, symlink(target));
+        }
+        tree
+    }
+
+    #[test]
+    fn symlinks_stay_within_the_tree() {
+        let tree = sample();
+        let os = tree.lookup("/usr/lib/os");
+        assert!(os.is_some());
+        for path in [
+            "/lib/os",
+            "lib//os",
+            "escape",
+            "/absolute",
+            "/usr/../lib/os",
+            "/../usr/lib/os",
+            "here/here/lib/os/",
+        ] {
+            assert_eq!(tree.resolve(path), os, "{path}");
+        }
+        for path in ["/self", "/host", "/usr/lib/os/..", "/usr/lib/os/below", "/none"] {
+            assert_eq!(tree.resolve(path), None, "{path}");
+        }
+        assert_eq!(tree.lookup("/lib/os"), None);
+        assert_eq!(tree.resolve("/"), Some(Tree::ROOT));
+        assert_eq!(tree.resolve_parent("/here/lib"), tree.lookup("/lib"));
+        assert_ne!(tree.lookup("/lib"), tree.resolve("/lib"));
+    }
+
+    #[test]
+    fn forty_symlinks_are_followed_and_no_more() {
+        let mut tree = sample();
+        for index in 0..=MAX_SYMLINKS {
+            let target = if index == 0 { "usr".to_owned() } else { format!("link{}", index - 1) };
+            tree.insert(Tree::ROOT, format!("link{index}").as_bytes(), symlink(target.as_bytes()));
+        }
+        assert_eq!(tree.resolve("/link39"), tree.lookup("/usr"));
+        assert_eq!(tree.resolve("/link40"), None);
+    }
+
+    #[test]
+    fn only_small_files_are_read() {
+        let tree = sample();
+        assert_eq!(tree.read("/lib/os", 4).unwrap().as_deref(), Some(&b"text"[..]));
+        assert_eq!(tree.read("/lib", 4).unwrap(), None);
+        assert!(tree.read("/lib/os", 3).unwrap_err().to_string().starts_with("/lib/os: "));
+    }
+
+    #[test]
+    fn a_path_splits_into_its_directory_and_its_last_name() {
+        let cases: [(&[u8], Option<(&[u8], &[u8])>); 8] = [
+            (b"/a/b", Some((b"/a/", b"b"))),
+            (b"a", Some((b"", b"a"))),
+            (b"/a//b/./", Some((b"/a//", b"b"))),
+            (b"/a/b.", Some((b"/a/", b"b."))),
+            (b"/", None),
+            (b"", None),
+            (b".", None),
+            (b"/a/..", None),
+        ];
+        for (path, parts) in cases {
+            assert_eq!(split(path), parts, "{}", show_path(path));
+        }
+    }
+}
