@@ -1,28 +1,20 @@
-//! A bootable disk is one more output of a container build.
+//! `vmimage`: a bootable disk as one more output of a container build.
+//!
+//! One binary, several roles; this file only picks the role.
+
+mod assemble;
+mod cli;
+mod gateway;
+mod provision;
+mod solve;
 
 use std::process::ExitCode;
 
-mod gateway;
-
 fn main() -> ExitCode {
-    match std::env::args_os().nth(1) {
-        Some(role) if role == "frontend" => frontend(),
-        _ => {
-            eprintln!("usage: vmimage frontend");
-            ExitCode::FAILURE
-        }
+    match std::env::args_os().nth(1).as_deref().and_then(|role| role.to_str()) {
+        // In a build: BuildKit starts the frontend, the frontend starts the assemble step.
+        Some("frontend") => gateway::main(solve::solve),
+        Some("assemble") => assemble::main(),
+        _ => cli::main(),
     }
-}
-
-/// The role in which BuildKit starts this program.
-fn frontend() -> ExitCode {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = match runtime {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            eprintln!("error: no event loop: {error}");
-            return ExitCode::from(70);
-        }
-    };
-    runtime.block_on(gateway::run(gateway::delegate))
 }

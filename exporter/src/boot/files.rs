@@ -13,7 +13,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::error::{Error, Kind, Result};
-use crate::tree::{Content, HostDir, Tree, scan};
+use crate::tree::{HostDir, scan};
 
 /// No boot file is near this; a larger one is not what it claims to be.
 const LARGEST: u64 = 16 << 20;
@@ -48,8 +48,8 @@ impl BootFiles {
     }
 
     fn read(folder: &Path) -> Result<Option<Self>> {
-        let tree = scan(&HostDir::open(folder)?)?;
-        let file = |name: &str| read_file(&tree, folder, name);
+        let tree = scan(&HostDir::open(folder)?, &mut |_| {})?;
+        let file = |name: &str| Ok::<_, Error>(tree.read(name, LARGEST)?.map(Arc::from));
         let Some(vendor) = file("vendor")? else { return Ok(None) };
         let vendor = String::from_utf8_lossy(&vendor).trim().to_owned();
         if vendor.is_empty() || !vendor.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_') {
@@ -63,22 +63,5 @@ impl BootFiles {
             mok_manager: file("mm.efi")?,
             bios: file("boot.img")?.zip(file("core.img")?),
         }))
-    }
-}
-
-fn read_file(tree: &Tree, folder: &Path, name: &str) -> Result<Option<Arc<[u8]>>> {
-    let at = || folder.join(name).display().to_string();
-    let Some(id) = tree.lookup(name.as_bytes()) else { return Ok(None) };
-    match &tree.inode(id).kind {
-        crate::tree::Kind::File(content) if content.len() > LARGEST => {
-            Err(Error::new(Kind::Input, at(), format!("{} bytes are too many for a boot file", content.len())))
-        }
-        crate::tree::Kind::File(Content::Bytes(bytes)) => Ok(Some(bytes.clone())),
-        crate::tree::Kind::File(Content::Host(file)) => {
-            let mut bytes = Vec::new();
-            std::io::Read::read_to_end(&mut file.open()?, &mut bytes).map_err(|error| Error::io(at(), "can't read", error))?;
-            Ok(Some(bytes.into()))
-        }
-        _ => Err(Error::new(Kind::Input, at(), "a boot file must be a regular file")),
     }
 }

@@ -39,11 +39,22 @@ pub use result::{Image, Images};
 /// `EX_SOFTWARE`: the daemon can't be told what went wrong.
 const EXIT_INTERNAL: u8 = 70;
 
+/// The process that BuildKit starts: [`run`] on an event loop of its own.
+pub fn main(frontend: impl AsyncFnOnce(&Bridge, &Opts) -> Result<proto::Result, Failure>) -> ExitCode {
+    match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime.block_on(run(frontend)),
+        Err(error) => {
+            eprintln!("error: no event loop: {error}");
+            ExitCode::from(EXIT_INTERNAL)
+        }
+    }
+}
+
 /// Runs `frontend` in the build that started this process, and reports its result or failure there.
 ///
 /// Needs a tokio runtime with I/O and time. The exit code is 0 for a result, 1 for a failure the daemon
 /// knows of, 70 if it could not be told.
-pub async fn run(frontend: impl AsyncFnOnce(&Bridge, &Opts) -> Result<proto::Result, Failure>) -> ExitCode {
+async fn run(frontend: impl AsyncFnOnce(&Bridge, &Opts) -> Result<proto::Result, Failure>) -> ExitCode {
     match serve(frontend).await {
         Ok(code) => code,
         Err(failure) => {

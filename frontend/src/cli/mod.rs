@@ -1,0 +1,58 @@
+//! The command line: what can be typed, and who does it.
+
+mod error;
+mod image;
+mod programs;
+mod run;
+mod shell;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+pub(crate) use error::{Error, Result};
+
+/// Bootable disks from container builds.
+///
+/// A Dockerfile goes in, a disk that boots comes out: the kernel, the boot loader and the partitions are
+/// added, and the build cache keeps working.
+#[derive(Parser)]
+#[command(version, max_term_width = 100, arg_required_else_help = true, after_help = EXAMPLES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  vmimage doctor                     is everything there?
+  vmimage build . -o web.qcow2       build ./Dockerfile into a disk
+  vmimage run web.qcow2 -p 8080:80   boot it, with port 8080 forwarded to its port 80
+  vmimage inspect web.qcow2          see what is on it";
+
+#[derive(Subcommand)]
+enum Command {
+    Run(run::Args),
+}
+
+/// Parses the command line, does what it asks and prints what went wrong.
+pub(crate) fn main() -> ExitCode {
+    let outcome = match Cli::parse().command {
+        Command::Run(args) => run::run(&args),
+    };
+    outcome.unwrap_or_else(|error| {
+        error.print();
+        error.exit_code()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_definition_is_consistent() {
+        use clap::CommandFactory;
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,172 @@
+//! `vmimage run`: boots a disk in QEMU, with its console in this terminal.
+
+pub(crate) mod accel;
+pub(crate) mod firmware;
+mod publish;
+pub(crate) mod qemu;
+
+use std::io::IsTerminal;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+
+use super::image::{Format, Image};
+use super::{Error, Result, shell};
+use accel::{Accel, AccelChoice};
+use firmware::{Firmware, Pflash};
+use publish::Publish;
+use qemu::Arch;
+
+/// Boot a disk in QEMU, with its serial console in this terminal.
+///
+/// The machine has a virtio disk, a virtio network card behind user-mode NAT and a random number generator.
+/// KVM is used if it really works (a tiny machine is run for a moment to find out), else emulation.
+/// Leave the console with Ctrl-A X.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {
+    /// The disk: qcow2 or raw, told apart by its first bytes
+    file: PathBuf,
+    /// Memory of the machine
+    #[arg(short, long, value_name = "SIZE", default_value = "1G")]
+    memory: String,
+    /// Number of processors
+    #[arg(short, long, value_name = "N", default_value_t = 2)]
+    cpus: u16,
+    /// Forward a port of this host to one of the machine, on 127.0.0.1 unless an address is given
+    #[arg(short, long, value_name = "[IP:]HOST:GUEST[/tcp|udp]")]
+    publish: Vec<Publish>,
+    /// Boot with BIOS firmware
+    #[arg(long, group = "firmware")]
+    bios: bool,
+    /// Boot with UEFI firmware (the default where it is installed)
+    #[arg(long, group = "firmware")]
+    uefi: bool,
+    /// Boot with UEFI firmware that only starts what Microsoft's keys have signed
+    #[arg(long, group = "firmware")]
+    secure_boot: bool,
+    /// Throw the machine's writes away: the file stays as it is
+    #[arg(long)]
+    snapshot: bool,
+    /// How to run the guest's instructions
+    #[arg(long, value_enum, value_name = "HOW", default_value_t = AccelChoice::Auto)]
+    accel: AccelChoice,
+    /// Open a window with the machine's screen as well
+    #[arg(long)]
+    graphics: bool,
+    /// Hand one more argument to QEMU
+    #[arg(long = "qemu-arg", value_name = "ARG", allow_hyphen_values = true)]
+    qemu_args: Vec<String>,
+    /// Print the QEMU command instead of running it
+    #[arg(long)]
+    dry_run: bool,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  vmimage run web.qcow2
+  vmimage run web.qcow2 -p 8080:80 -p 2222:22      http://localhost:8080, ssh -p 2222 localhost
+  vmimage run web.qcow2 --snapshot --secure-boot   throw writes away, enforce signatures
+  vmimage run web.qcow2 --qemu-arg=-no-reboot      end when the machine reboots
+  vmimage run web.qcow2 --dry-run                  see the QEMU command";
+
+/// Boots the disk; this process becomes QEMU, so QEMU's exit code and signals are its own.
+pub(crate) fn run(args: &Args) -> Result<ExitCode> {
+    let image = Image::read(&args.file)?;
+    let machine = Machine::new(args, image.format)?;
+    let mut command = machine.command(args);
+    if args.dry_run {
+        println!("{}", shell::show(&command));
+        return Ok(ExitCode::SUCCESS);
+    }
+    eprintln!("booting {} with {}, {}", args.file.display(), machine.firmware, machine.accel);
+    if std::io::stdin().is_terminal() {
+        eprintln!("leave the console with Ctrl-A X");
+    }
+    let error = command.exec();
+    Err(Error::user(format!("{}: cannot be started", machine.qemu.display())).because(error))
+}
+
+/// All that is decided before the command line can be written.
+struct Machine {
+    arch: Arch,
+    qemu: PathBuf,
+    firmware: Firmware,
+    accel: Accel,
+    format: Format,
+}
+
+impl Machine {
+    fn new(args: &Args, format: Format) -> Result<Self> {
+        let arch = Arch::X86_64;
+        let qemu = qemu::find(arch)?;
+        let firmware = match (args.bios, args.uefi, args.secure_boot) {
+            (true, ..) if arch == Arch::X86_64 => Firmware::Bios,
+            (true, ..) => return Err(Error::user(format!("--bios: {arch} machines have no BIOS"))),
+            (_, true, _) => Firmware::uefi(arch)?,
+            (_, _, true) => Firmware::secure_boot(arch)?,
+            _ => Firmware::default_for(arch)?,
+        };
+        let accel = args.accel.decide(arch, &qemu);
+        Ok(Self { arch, qemu, firmware, accel, format })
+    }
+
+    fn command(&self, args: &Args) -> Command {
+        let mut command = Command::new(&self.qemu);
+        let secure = matches!(self.firmware, Firmware::SecureBoot(_));
+        command.args(["-machine", self.arch.machine(secure)]);
+        command.args(self.accel.arguments());
+        command.args(["-m", &args.memory, "-smp", &args.cpus.to_string()]);
+        match &self.firmware {
+            Firmware::Bios => {}
+            Firmware::Uefi(pflash) => add_pflash(&mut command, pflash),
+            Firmware::SecureBoot(pflash) => {
+                // Only code in system management mode may write the variables the keys are in.
+                if self.arch == Arch::X86_64 {
+                    command.args(["-global", "driver=cfi.pflash01,property=secure,value=on"]);
+                }
+                add_pflash(&mut command, pflash);
+            }
+        }
+        add_disk(&mut command, &args.file, self.format, args.snapshot);
+        add_network(&mut command, &args.publish);
+        command.args(["-device", "virtio-rng-pci", "-serial", "mon:stdio"]);
+        match args.graphics {
+            true => command.args(["-device", "virtio-gpu-pci"]),
+            false => command.args(["-display", "none"]),
+        };
+        command.args(&args.qemu_args);
+        command
+    }
+}
+
+fn add_pflash(command: &mut Command, pflash: &Pflash) {
+    let code = option_value(Path::new(pflash.code));
+    let vars = option_value(Path::new(pflash.vars));
+    command.args(["-drive", &format!("if=pflash,unit=0,format=raw,readonly=on,file={code}")]);
+    // The variables are a template shared by all machines: what this machine writes is thrown away.
+    command.args(["-drive", &format!("if=pflash,unit=1,format=raw,snapshot=on,file={vars}")]);
+}
+
+fn add_disk(command: &mut Command, file: &Path, format: Format, snapshot: bool) {
+    let file = option_value(file);
+    let snapshot = if snapshot { ",snapshot=on" } else { "" };
+    // `file.driver=file` keeps QEMU from reading a name with a colon as a protocol.
+    let drive = format!("if=none,id=disk,format={format},file.driver=file,file.filename={file}{snapshot}");
+    command.args(["-drive", &drive, "-device", "virtio-blk-pci,drive=disk,bootindex=0"]);
+}
+
+fn add_network(command: &mut Command, publish: &[Publish]) {
+    let forwards: String = publish.iter().map(|port| format!(",hostfwd={}", port.hostfwd())).collect();
+    command.args(["-netdev", &format!("user,id=net{forwards}")]);
+    // Without its boot ROM the card cannot hold up a failed boot with attempts to boot from the network.
+    command.args(["-device", "virtio-net-pci,netdev=net,romfile="]);
+}
+
+/// A path as the value of a QEMU option, where a comma ends a value unless it is doubled.
+fn option_value(path: &Path) -> String {
+    path.to_string_lossy().replace(',', ",,")
+}
+
+#[cfg(test)]
+mod tests;

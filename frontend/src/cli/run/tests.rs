@@ -1,0 +1,71 @@
+//! What is typed → the exact QEMU command.
+
+use clap::Parser;
+
+use super::*;
+
+#[derive(Parser)]
+struct Typed {
+    #[command(flatten)]
+    args: Args,
+}
+
+fn typed(words: &str) -> Args {
+    Typed::parse_from(std::iter::once("run").chain(words.split_whitespace())).args
+}
+
+const PFLASH: Pflash = Pflash { code: "/fw/CODE.fd", vars: "/fw/VARS.fd" };
+
+fn machine(firmware: Firmware, accel: Accel) -> Machine {
+    Machine { arch: Arch::X86_64, qemu: "qemu".into(), firmware, accel, format: Format::Qcow2 }
+}
+
+#[test]
+fn the_plain_machine() {
+    let command = machine(Firmware::Bios, Accel::Kvm).command(&typed("web.qcow2"));
+    assert_eq!(
+        shell::show(&command),
+        "qemu -machine q35 -accel kvm -cpu host -m 1G -smp 2 \
+         -drive if=none,id=disk,format=qcow2,file.driver=file,file.filename=web.qcow2 \
+         -device virtio-blk-pci,drive=disk,bootindex=0 \
+         -netdev user,id=net -device virtio-net-pci,netdev=net,romfile= \
+         -device virtio-rng-pci -serial mon:stdio -display none"
+    );
+}
+
+#[test]
+fn every_option() {
+    let words = "a,b.raw -m 512M -c 4 -p 8080:80 -p 0.0.0.0:53:53/udp --snapshot --graphics --qemu-arg=-no-reboot --qemu-arg -s";
+    let mut machine = machine(Firmware::SecureBoot(PFLASH), Accel::Tcg);
+    machine.format = Format::Raw;
+    assert_eq!(
+        shell::show(&machine.command(&typed(words))),
+        "qemu -machine q35,smm=on -accel tcg,thread=multi -cpu max -m 512M -smp 4 \
+         -global driver=cfi.pflash01,property=secure,value=on \
+         -drive if=pflash,unit=0,format=raw,readonly=on,file=/fw/CODE.fd \
+         -drive if=pflash,unit=1,format=raw,snapshot=on,file=/fw/VARS.fd \
+         -drive if=none,id=disk,format=raw,file.driver=file,file.filename=a,,b.raw,snapshot=on \
+         -device virtio-blk-pci,drive=disk,bootindex=0 \
+         -netdev user,id=net,hostfwd=tcp:127.0.0.1:8080-:80,hostfwd=udp:0.0.0.0:53-:53 \
+         -device virtio-net-pci,netdev=net,romfile= \
+         -device virtio-rng-pci -serial mon:stdio -device virtio-gpu-pci -no-reboot -s"
+    );
+}
+
+#[test]
+fn arm_machines_have_no_system_management_mode() {
+    let mut machine = machine(Firmware::SecureBoot(PFLASH), Accel::Tcg);
+    machine.arch = Arch::Aarch64;
+    let command = shell::show(&machine.command(&typed("web.qcow2")));
+    assert!(
+        command
+            .starts_with("qemu -machine virt -accel tcg,thread=multi -cpu max -m 1G -smp 2 -drive if=pflash")
+    );
+}
+
+#[test]
+fn only_one_firmware_at_a_time() {
+    for words in ["run d --bios --uefi", "run d --uefi --secure-boot", "run d -p 80"] {
+        assert!(Typed::try_parse_from(words.split_whitespace()).is_err(), "{words}");
+    }
+}
