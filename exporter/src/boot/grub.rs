@@ -3,6 +3,9 @@
 use std::fmt::Write;
 
 use crate::seed::Uuid;
+use crate::spec::Spec;
+use crate::tree::kernel::Kernel;
+use crate::tree::os::{Family, Os};
 
 /// A kernel to boot, by paths on the root file system.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,6 +18,33 @@ pub struct Entry {
     pub initramfs: Option<String>,
     /// Kernel command line.
     pub cmdline: String,
+}
+
+/// The menu entry for a kernel. Links that the distribution keeps on its newest kernel are preferred, so
+/// that an upgrade inside the machine boots without a new menu.
+pub fn entry(os: &Os, kernel: &Kernel, spec: &Spec, root: Uuid) -> Entry {
+    let stable = kernel.stable.as_ref();
+    Entry {
+        title: os.pretty_name.clone(),
+        kernel: stable.map_or(&kernel.image, |links| &links.image).clone(),
+        initramfs: stable.map_or(&kernel.initramfs, |links| &links.initramfs).clone(),
+        cmdline: cmdline(os, spec, root),
+    }
+}
+
+/// Root by UUID, since disks are called vda, sda or nvme0n1; a console on the screen and on the serial
+/// port, of which the last is the one services print to.
+fn cmdline(os: &Os, spec: &Spec, root: Uuid) -> String {
+    let mut words = vec![format!("root=UUID={root}"), "ro".into()];
+    if os.family == Family::Alpine {
+        // mkinitfs loads only what it is told, and asks nobody for the type of the file system.
+        words.push("modules=sd-mod,virtio_blk,nvme,ext4".into());
+        words.push("rootfstype=ext4".into());
+    }
+    words.push("console=tty0".into());
+    words.push(format!("console={},115200n8", spec.architecture.serial_console()));
+    words.extend(spec.cmdline.split_ascii_whitespace().map(str::to_owned));
+    words.join(" ")
 }
 
 /// `\EFI\<vendor>\grub.cfg`: find the root file system by UUID and go on with its own menu.

@@ -15,4 +15,4 @@ mod grub;
 pub use bios::BiosBoot;
 pub use esp::esp_tree;
 pub use files::BootFiles;
-pub use grub::{Entry, root_config};
+pub use grub::{Entry, entry, root_config};

@@ -16,10 +16,10 @@ const MACHINE_SCRIPT: &str = include_str!("apk-machine.sh");
 
 /// Alpine signs no boot loader, so there is no boot stage: the frontend's own files do.
 pub(super) fn plan(base: &Base, kernel: Option<&str>) -> Plan {
-    let version = base.os.as_ref().and_then(|os| os.version_id()).unwrap_or("edge");
+    let version = base.os.version_id.as_deref().unwrap_or("edge");
     let mut packages: Vec<String> = match kernel {
         Some(name) => vec![name.to_owned()],
-        None if base.kernel => Vec::new(),
+        None if base.has_kernel() => Vec::new(),
         None => vec!["linux-virt".into()],
     };
     packages.extend(missing(base, MACHINE));

@@ -26,12 +26,12 @@ const MACHINE_SCRIPT: &str = include_str!("apt-machine.sh");
 const BOOT_SCRIPT: &str = include_str!("apt-boot.sh");
 
 pub(super) fn plan(base: &Base, architecture: &str, kernel: Option<&str>) -> Plan {
-    let id = base.os.as_ref().map_or("linux", |os| os.id());
-    let version = base.os.as_ref().and_then(|os| os.version_id()).unwrap_or("rolling");
+    let id = base.os.id.as_str();
+    let version = base.os.version_id.as_deref().unwrap_or("rolling");
     let cache = format!("vmimage-apt-{id}-{version}-{architecture}");
     let mut packages: Vec<String> = match kernel {
         Some(name) => vec![name.to_owned()],
-        None if base.kernel => Vec::new(),
+        None if base.has_kernel() => Vec::new(),
         None => vec![default_kernel(id, architecture)],
     };
     packages.extend(missing(base, MACHINE));

@@ -5,35 +5,49 @@
 mod apk;
 mod apt;
 
-use exporter::tree::os::OsRelease;
+use exporter::tree::os::{self, Family, Os};
+use exporter::tree::{Tree, kernel};
 
 use crate::gateway::Failure;
 
 /// What probing a base image found.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct Base {
     /// The image's reference, for messages.
-    pub(crate) name: String,
-    /// Its os-release; empty fields if it has none.
-    pub(crate) os: Option<OsRelease>,
-    /// Every path of [`probes`] that exists.
-    pub(crate) present: Vec<&'static str>,
-    /// Whether a kernel with an initramfs lies in `/boot`.
-    pub(crate) kernel: bool,
+    name: String,
+    os: Os,
+    /// The image as far as it was looked at: its os-release, the names in `/boot` and `/lib/modules`,
+    /// and what there is of [`probes`].
+    files: Tree,
 }
 
 impl Base {
+    /// The base called `name`, of which `files` is known.
+    pub(crate) fn new(name: &str, files: Tree) -> Result<Self, Failure> {
+        let os = os::detect(&files).map_err(|error| Failure::new(format!("base image {name}: {error}")))?;
+        Ok(Self { name: name.to_owned(), os, files })
+    }
+
     fn has(&self, paths: &[&str]) -> bool {
-        paths.iter().any(|path| self.present.contains(path))
+        paths.iter().any(|path| self.files.resolve(path).is_some())
+    }
+
+    fn has_kernel(&self) -> bool {
+        kernel::all(&self.files).iter().any(|kernel| kernel.initramfs.is_some())
     }
 
     fn shown(&self) -> String {
-        match &self.os {
-            Some(os) => format!("{} is {} (ID={})", self.name, os.pretty_name(), os.id()),
-            None => format!("{} has no /etc/os-release", self.name),
+        let Os { pretty_name, id, .. } = &self.os;
+        if self.has(&OS_RELEASE) {
+            format!("{} is {pretty_name} (ID={id})", self.name)
+        } else {
+            format!("{} has no /etc/os-release", self.name)
         }
     }
 }
+
+/// Where os-release(5) may lie, the better first.
+pub(crate) const OS_RELEASE: [&str; 2] = ["/etc/os-release", "/usr/lib/os-release"];
 
 /// A package and the files that show it is there already.
 struct Package {
@@ -84,7 +98,7 @@ pub(crate) fn plan(base: &Base, architecture: &str, kernel: Option<&str>) -> Res
     if base.has(&[apk::TOOL]) {
         return Ok(apk::plan(base, kernel));
     }
-    if base.kernel && kernel.is_none() {
+    if base.has_kernel() && kernel.is_none() {
         return Ok(Plan { machine: None, boot: None });
     }
     Err(unsupported(base))
@@ -92,8 +106,7 @@ pub(crate) fn plan(base: &Base, architecture: &str, kernel: Option<&str>) -> Res
 
 /// The one error for an image nothing can be installed on.
 fn unsupported(base: &Base) -> Failure {
-    let family = base.os.as_ref().is_some_and(|os| os.is_like("debian") || os.is_like("alpine"));
-    let message = match family {
+    let message = match matches!(base.os.family, Family::Debian | Family::Alpine) {
         true => format!("base image {}, but it has no package manager to install a kernel with", base.shown()),
         false => format!("base image {}: vmimage knows no way to install a kernel on it", base.shown()),
     };

@@ -1,38 +1,42 @@
 //! What a base image has and lacks, asked of the daemon that holds it.
 
-use exporter::tree::os::{OsRelease, has_kernel};
+use exporter::tree::{Editor, Meta, Time, Tree};
 
 use super::{BaseImage, Build};
 use crate::gateway::{Bridge, Failure, proto::Ref};
-use crate::provision::{self, Base};
+use crate::provision::{self, Base, OS_RELEASE};
 
-/// Pulls the base and looks at its os-release, its package manager and `/boot`.
+/// Pulls the base and notes what lies at the places that matter, as a tree of its own.
 pub(super) async fn probe(build: &Build<'_>, base: &BaseImage) -> Result<Base, Failure> {
     let root = build.solve(&base.state).await?;
-    let mut present = Vec::new();
-    for path in provision::probes() {
-        if exists(build.bridge, &root, path).await? {
-            present.push(path);
+    let mut files = Tree::new(Meta { permissions: 0o755, ..Meta::default() });
+    let mut editor = Editor::new(&mut files, Time::default());
+    for path in OS_RELEASE {
+        if let Some(text) = found(build.bridge.read_file(&root, path).await)? {
+            note(&mut editor, path, text)?;
         }
     }
-    let os = match read(build.bridge, &root, "/etc/os-release").await? {
-        Some(text) => Some(text),
-        None => read(build.bridge, &root, "/usr/lib/os-release").await?,
-    };
-    Ok(Base {
-        name: base.name.clone(),
-        os: os.map(|text| OsRelease::parse(&text)),
-        present,
-        kernel: has_kernel(&names(build.bridge, &root, "/boot").await?),
-    })
+    for path in provision::probes() {
+        if found(build.bridge.stat_file(&root, path).await)?.is_some() {
+            note(&mut editor, path, Vec::new())?;
+        }
+    }
+    for name in names(build.bridge, &root, "/boot").await? {
+        note(&mut editor, &format!("/boot/{name}"), Vec::new())?;
+    }
+    for version in names(build.bridge, &root, "/lib/modules").await? {
+        editor.mkdir_all(format!("/lib/modules/{version}")).map_err(odd)?;
+    }
+    Base::new(&base.name, files)
 }
 
-async fn exists(bridge: &Bridge, root: &Ref, path: &str) -> Result<bool, Failure> {
-    Ok(found(bridge.stat_file(root, path).await)?.is_some())
+fn note(editor: &mut Editor, path: &str, content: Vec<u8>) -> Result<(), Failure> {
+    editor.write_file(path, content, 0o644).map(drop).map_err(odd)
 }
 
-async fn read(bridge: &Bridge, root: &Ref, path: &str) -> Result<Option<Vec<u8>>, Failure> {
-    found(bridge.read_file(root, path).await)
+/// A listing that contradicts itself.
+fn odd(error: exporter::Error) -> Failure {
+    Failure::new(format!("the base image: {error}"))
 }
 
 async fn names(bridge: &Bridge, root: &Ref, path: &str) -> Result<Vec<String>, Failure> {

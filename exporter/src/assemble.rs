@@ -1,0 +1,186 @@
+//! The pipeline: a directory and a spec become a disk.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::boot::{self, BiosBoot, BootFiles};
+use crate::container;
+use crate::disk::{self, ALIGNMENT, Disk, DiskLayout, Placed, Request, kinds};
+use crate::engine::Progress;
+use crate::error::{Error, Kind, Result, show_size};
+use crate::extent::Extent;
+use crate::fs::{Layout, ext4, fat};
+use crate::machine::{self, Machine};
+use crate::report::Report;
+use crate::seed::{Seed, Uuid};
+use crate::spec::{Architecture, Size, Spec};
+use crate::tree::{Detail, Editor, HostDir, Time, Tree, kernel, os, scan};
+
+/// GRUB's core is a fifth of this, and partitions start on 1 MiB anyway.
+const BIOS_BOOT_SIZE: u64 = 1 << 20;
+/// The least that is FAT32 with sectors of 512 bytes is 33 MiB; this leaves room for kernels beside GRUB.
+const ESP_SIZE: u64 = 64 << 20;
+/// FAT boot sectors and GPT of the disks that hypervisors show: 512 bytes.
+const SECTOR_SIZE: u32 = 512;
+/// Room left on a root whose size was not asked: a quarter, and not less than this.
+const HEADROOM: u64 = 256 << 20;
+
+/// What a disk is made from.
+#[derive(Debug)]
+pub struct Input<'a> {
+    /// The root of the user's file system.
+    pub root: &'a Path,
+    /// Folders with boot loader files ([`BootFiles`]), the best first.
+    pub boot: Vec<&'a Path>,
+    /// The program that grows the root at boot, for the machine's architecture.
+    pub grow_program: Option<Arc<[u8]>>,
+    /// Threads that read and compress.
+    pub threads: usize,
+}
+
+/// Make the disk `spec` asks for out of `input`, as the file `output`.
+///
+/// # Errors
+/// Whatever in the input can't become a disk, with its path; no file is left then.
+pub fn assemble(spec: &Spec, input: &Input, output: &Path, progress: &dyn Progress) -> Result<Report> {
+    let mut root = scan(&HostDir::open(input.root)?, &mut |_| {})?;
+    let boot_files = BootFiles::find(&input.boot)?;
+    let time = settle_time(&mut root, spec);
+    let ids = Ids::new(spec, &root)?;
+
+    let os = os::detect(&root)?;
+    let kernel = kernel::newest(&root)?;
+    let machine = Machine {
+        root_uuid: ids.root,
+        esp_serial: ids.esp_serial,
+        hostname: spec.hostname.clone(),
+        grow_program: input.grow_program.clone(),
+        serial_console: spec.architecture.serial_console(),
+        time,
+    };
+    let notes = machine::apply(&mut root, &machine)?;
+    let entry = boot::entry(&os, &kernel, spec, ids.root);
+    let menu = boot::root_config(ids.root, std::slice::from_ref(&entry));
+    Editor::new(&mut root, time).write_file("boot/grub/grub.cfg", menu.into_bytes(), 0o644)?;
+    let esp = boot::esp_tree(&boot_files, spec.architecture, ids.root, time);
+
+    let root = Arc::new(root);
+    let size = disk_size(spec, &root, &ids, time)?;
+    let placed = disk::place(&requests(spec.architecture, &ids, 0), size)?;
+    let layout = lay_out(&placed, size, &root, &esp, &boot_files, &ids, time)?;
+    let written = container::write(&layout, spec.format, spec.compression, output, input.threads, progress)?;
+    Ok(Report::new(spec, &layout, &written, &os, &entry, &boot_files, notes))
+}
+
+/// Clamp times to the asked epoch, and choose the one time of all that is made: the epoch, else the
+/// latest time in the tree, since no clock may have a say.
+fn settle_time(root: &mut Tree, spec: &Spec) -> Time {
+    let latest = root.walk().map(|(_, _, id)| root.inode(id).meta.mtime).max().unwrap_or_default();
+    let Some(seconds) = spec.source_date_epoch else { return latest };
+    let epoch = Time { seconds, nanoseconds: 0 };
+    Editor::new(root, epoch).clamp_times(epoch);
+    epoch
+}
+
+/// The identity of one disk, from its spec and its files.
+struct Ids {
+    seed: Seed,
+    root: Uuid,
+    esp_serial: u32,
+}
+
+impl Ids {
+    fn new(spec: &Spec, root: &Tree) -> Result<Self> {
+        let mut text = serde_json::to_string(spec).expect("a spec has no map with keys that are no text");
+        text.push_str(&root.dump(Detail::Metadata)?);
+        let seed = Seed::new(text.as_bytes());
+        Ok(Self { root: seed.uuid("root file system"), esp_serial: seed.serial("esp file system"), seed })
+    }
+}
+
+/// The partitions, root last because it grows. The BIOS boot partition is first on every disk, so that
+/// numbers mean the same on all of them.
+fn requests(architecture: Architecture, ids: &Ids, root_size: u64) -> [Request; 3] {
+    let root_kind = match architecture {
+        Architecture::X86_64 => kinds::ROOT_X86_64,
+        Architecture::Aarch64 => kinds::ROOT_ARM64,
+    };
+    let request = |kind, name: &str, attributes, size| Request {
+        kind,
+        name: name.to_owned(),
+        guid: ids.seed.uuid(&format!("{name} partition")),
+        attributes,
+        size,
+    };
+    [
+        request(kinds::BIOS_BOOT, "bios", 0, BIOS_BOOT_SIZE),
+        request(kinds::ESP, "esp", 0, ESP_SIZE),
+        request(root_kind, "root", kinds::GROW_FILE_SYSTEM, root_size),
+    ]
+}
+
+/// The disk's size in bytes: as asked, if all fits; else what is needed and some head-room.
+fn disk_size(spec: &Spec, root: &Tree, ids: &Ids, time: Time) -> Result<u64> {
+    let root_needs = ext4::minimum_size(root, &root_options(ids, time, 0))?;
+    let minimum = disk::minimum_size(&requests(spec.architecture, ids, root_needs));
+    match spec.size {
+        Some(Size(size)) if size % ALIGNMENT != 0 => {
+            let message = format!("{size} bytes are not a whole number of MiB");
+            Err(Error::new(Kind::Input, "size", message).with_hint("ask for a size such as 10G or 512M"))
+        }
+        Some(Size(size)) if size < minimum => {
+            let message = format!("{} are asked for, but the content needs {}", show_size(size), show_size(minimum));
+            let hint = format!("ask for at least --size {}M, or leave the size out", minimum.div_ceil(ALIGNMENT));
+            Err(Error::new(Kind::NoSpace { needed: minimum, available: size }, "size", message).with_hint(hint))
+        }
+        Some(Size(size)) => Ok(size),
+        None => Ok((minimum + HEADROOM.max(root_needs / 4)).next_multiple_of(ALIGNMENT)),
+    }
+}
+
+/// Every byte of the disk.
+fn lay_out(
+    placed: &[Placed],
+    size: u64,
+    root: &Arc<Tree>,
+    esp: &Tree,
+    boot_files: &BootFiles,
+    ids: &Ids,
+    time: Time,
+) -> Result<DiskLayout> {
+    let [bios_part, esp_part, root_part] = placed else { unreachable!("three partitions were asked for") };
+    let bios = match &boot_files.bios {
+        Some((boot, core)) => Some(BiosBoot::new(boot, core, bios_part.first_lba(SECTOR_SIZE), bios_part.size)?),
+        None => None,
+    };
+    let boot_code = bios.as_ref().map_or([0; 440], |bios| bios.mbr_code);
+    let core = bios.map(|bios| Extent::bytes(0, bios.core));
+    let core = Layout { size: bios_part.size, extents: core.into_iter().collect() };
+    let esp = fat::plan(esp, &esp_options(ids, time, esp_part))?;
+    let root = ext4::plan(root, &root_options(ids, time, root_part.size))?;
+    let disk = Disk { size, sector_size: SECTOR_SIZE, guid: ids.seed.uuid("disk"), boot_code };
+    DiskLayout::new(&disk, vec![(bios_part.clone(), core), (esp_part.clone(), esp), (root_part.clone(), root)])
+}
+
+fn esp_options(ids: &Ids, time: Time, partition: &Placed) -> fat::Options {
+    fat::Options {
+        label: "ESP".into(),
+        serial: ids.esp_serial,
+        size: partition.size,
+        sector_size: SECTOR_SIZE,
+        hidden_sectors: partition.first_lba(SECTOR_SIZE),
+        modified: time,
+        kind: Some(fat::FatKind::Fat32),
+    }
+}
+
+fn root_options(ids: &Ids, time: Time, size: u64) -> ext4::Options {
+    ext4::Options {
+        label: "root".into(),
+        uuid: ids.root,
+        hash_seed: ids.seed.uuid("root directory hashes"),
+        size,
+        created: time,
+        reserved_percent: 5,
+    }
+}
