@@ -1,5 +1,7 @@
 //! Changes of files without a process.
 
+use std::iter;
+
 use crate::error::{Error, Result};
 use crate::marshal::Inputs;
 use crate::metadata::Metadata;
@@ -104,15 +106,12 @@ impl FileActions {
                 None => Mount::EMPTY,
             });
         }
-        // Only now is it known where the results of actions are counted from.
-        let mut input = base;
-        let mut result = inputs.len();
+        // Each action changes what the one before it made. Results are counted after the inputs.
+        let changed = iter::once(base).chain(inputs.len()..);
         let mut actions = Vec::with_capacity(self.actions.len());
-        for ((action, _), secondary_input) in self.actions.iter().zip(sources) {
+        for ((action, _), (input, secondary_input)) in self.actions.iter().zip(changed.zip(sources)) {
             let action = Some(action.clone());
             actions.push(FileAction { input, secondary_input, output: Mount::SKIP_OUTPUT, action });
-            input = result;
-            result += 1;
         }
         if let Some(last) = actions.last_mut() {
             last.output = 0;
