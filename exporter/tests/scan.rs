@@ -1,5 +1,7 @@
 //! A real directory with everything in it, scanned and compared with the text form. Needs root.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests may unwrap as tests do")]
+
 use std::fs::{self, File};
 use std::io::{Seek, SeekFrom, Write};
 use std::os::unix::ffi::OsStrExt;

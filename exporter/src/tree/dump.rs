@@ -95,7 +95,7 @@ impl Tree {
 
 fn describe(content: &Content, name: &[u8], detail: Detail, line: &mut String) -> Result<()> {
     let ranges = content.data_ranges();
-    let whole = content.is_empty() || ranges == [0..content.len()];
+    let whole = content.is_empty() || matches!(&ranges[..], [range] if *range == (0..content.len()));
     if detail.holes && !whole {
         let ranges: Vec<_> = ranges.iter().map(|range| format!("{}-{}", range.start, range.end)).collect();
         push(line, format_args!("data={}", ranges.join(",")));

@@ -11,8 +11,13 @@ mod dump;
 mod edit;
 mod holes;
 mod host;
+pub mod kernel;
+pub mod os;
 mod path;
 mod scan;
+#[cfg(test)]
+pub(crate) mod testing;
+pub mod version;
 mod xattr;
 
 pub use dump::Detail;

@@ -216,7 +216,8 @@ mod tests {
 
     #[test]
     fn a_path_splits_into_its_directory_and_its_last_name() {
-        let cases: [(&[u8], Option<(&[u8], &[u8])>); 8] = [
+        type Parts = Option<(&'static [u8], &'static [u8])>;
+        let cases: [(&[u8], Parts); 8] = [
             (b"/a/b", Some((b"/a/", b"b"))),
             (b"a", Some((b"", b"a"))),
             (b"/a//b/./", Some((b"/a//", b"b"))),

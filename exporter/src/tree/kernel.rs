@@ -1,0 +1,256 @@
+//! The kernels of a tree, each with the initramfs and the modules that belong to it.
+
+use std::cmp::Ordering;
+
+use super::{InodeId, Kind, Tree, version};
+use crate::error::{self, Error, Result};
+
+/// A kernel of the tree. Paths are absolute, as found; they may be symlinks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kernel {
+    /// Its release, as `uname -r` shows it; where no modules tell it, what its name says.
+    pub version: String,
+    /// The image, `/boot/vmlinuz-6.1.0-56-amd64`.
+    pub image: String,
+    /// The initramfs, `/boot/initrd.img-6.1.0-56-amd64`.
+    pub initramfs: Option<String>,
+    /// The modules, `/lib/modules/6.1.0-56-amd64`.
+    pub modules: Option<String>,
+    /// Names that stay the same from one kernel to the next and mean this one now.
+    pub stable: Option<StableLinks>,
+}
+
+/// Links that the distribution keeps pointing to its newest kernel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StableLinks {
+    /// `/vmlinuz` or `/boot/vmlinuz`.
+    pub image: String,
+    /// `/initrd.img`, `/boot/initrd.img` or `/boot/initrd`; there if the kernel has an initramfs.
+    pub initramfs: Option<String>,
+}
+
+/// The kernel to boot: with an initramfs rather than without, then the newest.
+pub fn newest(tree: &Tree) -> Result<Kernel> {
+    all(tree).into_iter().next().ok_or_else(|| {
+        Error::new(
+            error::Kind::NotFound,
+            "/boot",
+            "holds no kernel (vmlinuz-*), nor does /usr/lib/modules/*/vmlinuz",
+        )
+        .with_hint("install one in the Dockerfile (linux-image-amd64, linux-virt, kernel-core …)")
+    })
+}
+
+/// All kernels of the tree, the one to boot first.
+pub fn all(tree: &Tree) -> Vec<Kernel> {
+    let mut kernels: Vec<Kernel> = Vec::new();
+    for (label, image) in images(tree) {
+        let kernel = kernel(tree, &label, image);
+        // The same kernel may be in /boot and beside its modules.
+        if kernels.iter().all(|known| known.version != kernel.version) {
+            kernels.push(kernel);
+        }
+    }
+    kernels.sort_by(preference);
+    kernels
+}
+
+fn preference(left: &Kernel, right: &Kernel) -> Ordering {
+    let newer = || version::compare(&right.version, &left.version);
+    right.initramfs.is_some().cmp(&left.initramfs.is_some()).then_with(newer)
+}
+
+/// Every kernel image as (what follows `vmlinuz-`, path), those of `/boot` first.
+fn images(tree: &Tree) -> Vec<(String, String)> {
+    let in_boot = tree.children("/boot").filter_map(|(name, _)| {
+        let name = std::str::from_utf8(name).ok()?;
+        let label = name.strip_prefix("vmlinuz-")?;
+        (!is_spare(label)).then(|| (label.to_owned(), format!("/boot/{name}")))
+    });
+    let beside_modules = module_directories(tree).into_iter().map(|version| {
+        let image = format!("/lib/modules/{version}/vmlinuz");
+        (version, image)
+    });
+    let plain = std::iter::once((String::new(), "/boot/vmlinuz".to_owned()));
+    let images = in_boot.chain(beside_modules).chain(plain);
+    let mut seen: Vec<InodeId> = Vec::new();
+    images
+        .filter(|(_, path)| {
+            let Some(id) = regular_file(tree, path).filter(|id| !seen.contains(id)) else { return false };
+            seen.push(id);
+            true
+        })
+        .collect()
+}
+
+/// A kernel kept for emergencies: by name it may look newer than the one to boot.
+fn is_spare(label: &str) -> bool {
+    label.ends_with(".old") || label.ends_with(".bak") || label.contains("rescue")
+}
+
+fn kernel(tree: &Tree, label: &str, image: String) -> Kernel {
+    let version = release(tree, label);
+    let initramfs = initramfs(tree, label, &version);
+    let modules = format!("/lib/modules/{version}");
+    Kernel {
+        stable: stable_links(tree, &image, initramfs.as_deref()),
+        modules: tree.resolve(&modules).and_then(|id| tree.entries(id)).map(|_| modules),
+        initramfs,
+        image,
+        version,
+    }
+}
+
+/// The release of the kernel named `vmlinuz-LABEL`, where the label may be a flavour (`virt`, `linux`).
+fn release(tree: &Tree, label: &str) -> String {
+    let directories = module_directories(tree);
+    if directories.iter().any(|directory| directory == label) {
+        return label.to_owned();
+    }
+    // Alpine names its kernels by flavour, and so do its modules; Arch says it in `pkgbase`.
+    let by_flavour = |directory: &&String| {
+        let pkgbase =
+            tree.read(format!("/lib/modules/{directory}/pkgbase"), 256).ok().flatten().unwrap_or_default();
+        !label.is_empty()
+            && (directory.ends_with(&format!("-{label}")) || pkgbase.trim_ascii() == label.as_bytes())
+    };
+    let newest = directories.iter().filter(by_flavour).max_by(|left, right| version::compare(left, right));
+    match (newest, &directories[..]) {
+        (Some(directory), _) => directory.clone(),
+        (None, [only]) if !label.starts_with(|first: char| first.is_ascii_digit()) => only.clone(),
+        _ => label.to_owned(),
+    }
+}
+
+fn module_directories(tree: &Tree) -> Vec<String> {
+    let children = tree.children("/lib/modules").filter(|(_, id)| tree.entries(*id).is_some());
+    children.filter_map(|(name, _)| String::from_utf8(name.to_vec()).ok()).collect()
+}
+
+fn initramfs(tree: &Tree, label: &str, version: &str) -> Option<String> {
+    let by_name = [label, version].into_iter().filter(|name| !name.is_empty()).flat_map(|name| {
+        ["initrd.img-{}", "initramfs-{}.img", "initramfs-{}", "initrd-{}", "initrd-{}.img"]
+            .map(|pattern| format!("/boot/{}", pattern.replace("{}", name)))
+    });
+    let beside_modules = std::iter::once(format!("/lib/modules/{version}/initramfs.img"));
+    let plain =
+        ["/boot/initrd.img", "/boot/initramfs.img", "/boot/initrd"].into_iter().filter(|_| label.is_empty());
+    by_name
+        .chain(beside_modules)
+        .chain(plain.map(str::to_owned))
+        .find(|path| regular_file(tree, path).is_some())
+}
+
+fn stable_links(tree: &Tree, image: &str, initramfs: Option<&str>) -> Option<StableLinks> {
+    let same = |names: &[&str], path: &str| {
+        let file = tree.resolve(path)?;
+        let is_link = |name: &&&str| tree.resolve(name) == Some(file) && tree.lookup(name) != Some(file);
+        names.iter().find(is_link).map(|name| (*name).to_owned())
+    };
+    let image = same(&["/vmlinuz", "/boot/vmlinuz"], image)?;
+    let initramfs = match initramfs {
+        Some(path) => Some(same(&["/initrd.img", "/boot/initrd.img", "/boot/initrd"], path)?),
+        None => None,
+    };
+    Some(StableLinks { image, initramfs })
+}
+
+fn regular_file(tree: &Tree, path: &str) -> Option<InodeId> {
+    tree.resolve(path).filter(|&id| matches!(tree.inode(id).kind, Kind::File(_)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::tree;
+    use super::*;
+
+    #[test]
+    fn debian_keeps_links_to_the_newest() {
+        let tree = tree(&[
+            ("/lib", "-> usr/lib"),
+            ("/boot/vmlinuz-6.1.0-9-amd64", ""),
+            ("/boot/initrd.img-6.1.0-9-amd64", ""),
+            ("/boot/vmlinuz-6.1.0-10-amd64", ""),
+            ("/boot/initrd.img-6.1.0-10-amd64", ""),
+            ("/boot/vmlinuz-7.0", ""),
+            ("/usr/lib/modules/6.1.0-10-amd64/", ""),
+            ("/usr/lib/modules/6.1.0-9-amd64/", ""),
+            ("/vmlinuz", "-> boot/vmlinuz-6.1.0-10-amd64"),
+            ("/initrd.img", "-> boot/initrd.img-6.1.0-10-amd64"),
+        ]);
+        let kernel = newest(&tree).unwrap();
+        let stable = StableLinks { image: "/vmlinuz".into(), initramfs: Some("/initrd.img".into()) };
+        assert_eq!(kernel.version, "6.1.0-10-amd64");
+        assert_eq!(kernel.initramfs.as_deref(), Some("/boot/initrd.img-6.1.0-10-amd64"));
+        assert_eq!(kernel.modules.as_deref(), Some("/lib/modules/6.1.0-10-amd64"));
+        assert_eq!(kernel.stable, Some(stable));
+        let versions: Vec<_> =
+            all(&tree).into_iter().map(|kernel| (kernel.version, kernel.stable.is_some())).collect();
+        assert_eq!(versions[1..], [("6.1.0-9-amd64".to_owned(), false), ("7.0".to_owned(), false)]);
+    }
+
+    #[test]
+    fn alpine_names_kernels_by_flavour() {
+        let tree = tree(&[
+            ("/boot/vmlinuz-virt", ""),
+            ("/boot/initramfs-virt", ""),
+            ("/boot/boot", "-> ."),
+            ("/lib/modules/6.18.56-0-virt/", ""),
+        ]);
+        let kernel = newest(&tree).unwrap();
+        assert_eq!((&*kernel.version, &*kernel.image), ("6.18.56-0-virt", "/boot/vmlinuz-virt"));
+        assert_eq!(kernel.initramfs.as_deref(), Some("/boot/initramfs-virt"));
+        assert_eq!(kernel.stable, None);
+    }
+
+    #[test]
+    fn arch_says_the_package_beside_the_modules() {
+        let tree = tree(&[
+            ("/boot/vmlinuz-linux", ""),
+            ("/boot/initramfs-linux.img", ""),
+            ("/usr/lib/modules/6.17.1-arch1-1/pkgbase", "linux\n"),
+            ("/usr/lib/modules/6.12.9-1-lts/pkgbase", "linux-lts\n"),
+            ("/lib", "-> usr/lib"),
+        ]);
+        assert_eq!(newest(&tree).unwrap().version, "6.17.1-arch1-1");
+    }
+
+    #[test]
+    fn fedora_and_bootc_keep_kernels_beside_their_modules() {
+        let fedora = tree(&[
+            ("/lib", "-> usr/lib"),
+            ("/usr/lib/modules/6.17.1-300.fc43.x86_64/vmlinuz", ""),
+            ("/boot/vmlinuz-6.17.1-300.fc43.x86_64", "-> ../usr/lib/modules/6.17.1-300.fc43.x86_64/vmlinuz"),
+            ("/boot/initramfs-6.17.1-300.fc43.x86_64.img", ""),
+            ("/boot/vmlinuz-0-rescue-0123456789abcdef", "x"),
+            ("/boot/initramfs-0-rescue-0123456789abcdef.img", "x"),
+        ]);
+        let kernels = all(&fedora);
+        assert_eq!(kernels.len(), 1);
+        assert_eq!(kernels[0].image, "/boot/vmlinuz-6.17.1-300.fc43.x86_64");
+
+        let bootc = tree(&[
+            ("/lib", "-> usr/lib"),
+            ("/usr/lib/modules/6.17.1/vmlinuz", ""),
+            ("/usr/lib/modules/6.17.1/initramfs.img", ""),
+        ]);
+        let kernel = newest(&bootc).unwrap();
+        assert_eq!(kernel.image, "/lib/modules/6.17.1/vmlinuz");
+        assert_eq!(kernel.initramfs.as_deref(), Some("/lib/modules/6.17.1/initramfs.img"));
+    }
+
+    #[test]
+    fn a_plain_name_takes_the_version_of_the_only_modules() {
+        let tree = tree(&[("/boot/vmlinuz", ""), ("/boot/initrd.img", ""), ("/lib/modules/5.4.1/", "")]);
+        let kernel = newest(&tree).unwrap();
+        assert_eq!((&*kernel.version, kernel.initramfs.as_deref()), ("5.4.1", Some("/boot/initrd.img")));
+    }
+
+    #[test]
+    fn no_kernel_is_an_error_with_a_hint() {
+        let tree = tree(&[("/boot/vmlinuz-1", "-> nowhere"), ("/boot/vmlinuz-2/", "")]);
+        let error = newest(&tree).unwrap_err();
+        assert_eq!(*error.kind(), error::Kind::NotFound);
+        assert!(error.hint().is_some());
+    }
+}
