@@ -3,6 +3,7 @@
 //! One binary, several roles; this file only picks the role.
 
 mod cli;
+mod engine;
 
 use std::process::ExitCode;
 
