@@ -4,6 +4,7 @@
 
 mod assemble;
 mod cli;
+mod engine;
 mod gateway;
 mod provision;
 mod solve;

@@ -58,6 +58,11 @@ impl Error {
         Self { hint: Some(hint.into()), ..self }
     }
 
+    /// True if a build went wrong, rather than what was typed.
+    pub(crate) fn is_build(&self) -> bool {
+        self.kind == Kind::Build
+    }
+
     /// 70 is `EX_SOFTWARE` of sysexits(3): report it, there is nothing to correct.
     pub(crate) fn exit_code(&self) -> ExitCode {
         ExitCode::from(match self.kind {

@@ -1,10 +1,11 @@
 //! The command line: what can be typed, and who does it.
 
+mod build;
 mod error;
 mod image;
-mod programs;
+pub(crate) mod programs;
 mod run;
-mod shell;
+pub(crate) mod shell;
 
 use std::process::ExitCode;
 
@@ -32,12 +33,14 @@ Examples:
 
 #[derive(Subcommand)]
 enum Command {
+    Build(Box<build::Args>),
     Run(run::Args),
 }
 
 /// Parses the command line, does what it asks and prints what went wrong.
 pub(crate) fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
+        Command::Build(args) => build::run(&args),
         Command::Run(args) => run::run(&args),
     };
     outcome.unwrap_or_else(|error| {

@@ -1,0 +1,303 @@
+//! `vmimage build`: a Dockerfile becomes a disk, by way of `docker buildx build`.
+
+mod syntax;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::ValueEnum;
+use exporter::error::show_size;
+use serde::Serialize;
+
+use super::image::{Format, Image};
+use super::{Error, Result, shell};
+use crate::engine::destination::Destination;
+use crate::engine::receive::Arrived;
+use crate::engine::{buildx, receive};
+
+/// The image whose program makes the disk inside the build.
+pub(crate) const FRONTEND: &str = "example/vmimage";
+
+/// Build a Dockerfile into a disk that boots.
+///
+/// The Dockerfile is an ordinary one: the kernel, the boot loader and the partitions are added to what it
+/// builds. The build itself is `docker buildx build`, whose options are taken as they are.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {
+    /// The build context: a directory, a URL, or - for a tar archive or a Dockerfile on stdin
+    #[arg(default_value = ".")]
+    context: String,
+    /// The disk to make; its ending picks the format (.qcow2, .raw, .img)
+    #[arg(short, long, value_name = "FILE")]
+    output: PathBuf,
+    #[command(flatten)]
+    disk: DiskArgs,
+    #[command(flatten)]
+    docker: DockerArgs,
+    /// The frontend image that makes the disk, instead of the one the Dockerfile's syntax line names
+    #[arg(long, value_name = "IMAGE", help_heading = "Build options")]
+    frontend: Option<String>,
+    /// Print what was made as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// What goes into the disk, beyond the Dockerfile.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Disk options")]
+struct DiskArgs {
+    /// The format, whatever the file's ending says
+    #[arg(long, value_enum)]
+    format: Option<Format>,
+    /// The size of the disk, such as 10G
+    #[arg(long)]
+    size: Option<String>,
+    /// How the disk's bytes are compressed in a qcow2 file
+    #[arg(long, value_enum)]
+    compression: Option<Compression>,
+    /// The name of the machine
+    #[arg(long, value_name = "NAME")]
+    hostname: Option<String>,
+    /// The kernel package to install, instead of the distribution's usual one
+    #[arg(long, value_name = "PACKAGE")]
+    kernel: Option<String>,
+    /// Words to add to the kernel command line
+    #[arg(long, value_name = "WORDS", allow_hyphen_values = true)]
+    cmdline: Option<String>,
+}
+
+/// How qcow2 clusters are compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Compression {
+    /// Not at all
+    None,
+    /// Fast, needs QEMU 5.1 or later
+    Zstd,
+    /// Slow, read by every QEMU
+    Zlib,
+}
+
+/// docker's own options, under docker's own names.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Build options (docker's own)")]
+struct DockerArgs {
+    /// The Dockerfile [default: CONTEXT/Dockerfile]
+    #[arg(short, long, value_name = "FILE")]
+    file: Option<String>,
+    /// The stage to build
+    #[arg(long, value_name = "STAGE")]
+    target: Option<String>,
+    /// Set a build-time variable
+    #[arg(long, value_name = "KEY=VALUE")]
+    build_arg: Vec<String>,
+    /// Add a named context
+    #[arg(long, value_name = "NAME=PATH")]
+    build_context: Vec<String>,
+    /// Hand a secret to the build
+    #[arg(long, value_name = "id=ID,src=FILE")]
+    secret: Vec<String>,
+    /// Hand an SSH agent or key to the build
+    #[arg(long, value_name = "ID")]
+    ssh: Vec<String>,
+    /// Build for these platforms; of several, each disk has its platform in its name
+    #[arg(long, value_name = "OS/ARCH")]
+    platform: Vec<String>,
+    /// Build every step anew
+    #[arg(long)]
+    no_cache: bool,
+    /// Ask the registry for newer base images
+    #[arg(long)]
+    pull: bool,
+    /// Use a cache kept elsewhere
+    #[arg(long, value_name = "SOURCE")]
+    cache_from: Vec<String>,
+    /// Keep the cache elsewhere
+    #[arg(long, value_name = "DEST")]
+    cache_to: Vec<String>,
+    /// The builder to use
+    #[arg(long, value_name = "NAME")]
+    builder: Option<String>,
+    /// How progress is shown: auto, plain, tty, rawjson
+    #[arg(long, value_name = "TYPE")]
+    progress: Option<String>,
+    /// Show neither progress nor the result
+    #[arg(short, long)]
+    quiet: bool,
+    /// Set a label
+    #[arg(long, value_name = "KEY=VALUE")]
+    label: Vec<String>,
+    /// The network of RUN steps
+    #[arg(long, value_name = "MODE")]
+    network: Option<String>,
+    /// Add a host's address
+    #[arg(long, value_name = "HOST:IP")]
+    add_host: Vec<String>,
+    /// Allow an entitlement, such as network.host
+    #[arg(long, value_name = "ENTITLEMENT")]
+    allow: Vec<String>,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  vmimage build -o web.qcow2                          ./Dockerfile, the usual kernel
+  vmimage build app -f app/prod.Dockerfile -o app.raw
+  vmimage build -o web.qcow2 --size 20G --hostname web --cmdline \"quiet mitigations=off\"
+  vmimage build -o web.qcow2 --build-arg VERSION=1.2 --secret id=key,src=key.pem
+  vmimage build -o web.qcow2 --platform linux/amd64,linux/arm64
+                                                      web-linux-amd64.qcow2, web-linux-arm64.qcow2
+  SOURCE_DATE_EPOCH=0 vmimage build -o web.qcow2      a build that is the same every time";
+
+/// Builds, stores the disk under its name and says what it is.
+pub(crate) fn run(args: &Args) -> Result<ExitCode> {
+    let format = format_of(args)?;
+    let destination = Destination::new(&args.output)?;
+    buildx::version()?;
+    let arguments = buildx_arguments(args, format, syntax::names(&dockerfile(args), FRONTEND));
+    let arrived = buildx::build(arguments, |stream| receive::receive(stream, &destination))
+        .map_err(|error| explain(error, args))?;
+    arrived.iter().try_for_each(|disk| check_format(disk, format))?;
+    let made = receive::rename(arrived, &destination)?;
+    let made = made.iter().map(|path| Made::read(path)).collect::<Result<Vec<_>>>()?;
+    if args.json {
+        let text = serde_json::to_string_pretty(&serde_json::json!({ "disks": made }));
+        println!("{}", text.map_err(|error| Error::internal("JSON: cannot be written").because(error))?);
+    } else if !args.docker.quiet {
+        made.iter().for_each(Made::print);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn format_of(args: &Args) -> Result<Format> {
+    args.disk.format.or_else(|| Format::of_name(&args.output)).ok_or_else(|| {
+        let message = format!("{}: its ending tells no format", args.output.display());
+        Error::user(message).with_hint("end it in .qcow2, .raw or .img, or pass --format")
+    })
+}
+
+/// Where the Dockerfile is, if it is a local file.
+fn dockerfile(args: &Args) -> PathBuf {
+    match &args.docker.file {
+        Some(file) => PathBuf::from(file),
+        None => Path::new(&args.context).join("Dockerfile"),
+    }
+}
+
+/// What is typed after `docker buildx build`; `has_syntax` if the Dockerfile itself names the frontend.
+fn buildx_arguments(args: &Args, format: Format, has_syntax: bool) -> Vec<String> {
+    let docker = &args.docker;
+    let mut out = Vec::new();
+    let mut value = |flag: &str, value: &str| out.extend([flag.to_owned(), value.to_owned()]);
+    for (key, text) in variables(args, format, has_syntax) {
+        value("--build-arg", &format!("{key}={text}"));
+    }
+    for (flag, given) in [
+        ("--file", &docker.file),
+        ("--target", &docker.target),
+        ("--builder", &docker.builder),
+        ("--progress", &docker.progress),
+        ("--network", &docker.network),
+    ] {
+        given.iter().for_each(|given| value(flag, given));
+    }
+    for (flag, given) in [
+        ("--build-arg", &docker.build_arg),
+        ("--build-context", &docker.build_context),
+        ("--secret", &docker.secret),
+        ("--ssh", &docker.ssh),
+        ("--platform", &docker.platform),
+        ("--cache-from", &docker.cache_from),
+        ("--cache-to", &docker.cache_to),
+        ("--label", &docker.label),
+        ("--add-host", &docker.add_host),
+        ("--allow", &docker.allow),
+    ] {
+        given.iter().for_each(|given| value(flag, given));
+    }
+    for (flag, given) in [("--no-cache", docker.no_cache), ("--pull", docker.pull), ("--quiet", docker.quiet)]
+    {
+        out.extend(given.then(|| flag.to_owned()));
+    }
+    // No attestations: they would be further files beside the disk.
+    out.extend(["--provenance=false", "--sbom=false", "--output=type=tar,dest=-", "--"].map(String::from));
+    out.push(args.context.clone());
+    out
+}
+
+/// The build arguments that tell the frontend what is wanted: the one channel every engine has.
+///
+/// The file's name is not among them: the same disk under another name is found in the cache.
+fn variables(args: &Args, format: Format, has_syntax: bool) -> Vec<(&'static str, String)> {
+    let disk = &args.disk;
+    let frontend = match (&args.frontend, has_syntax) {
+        (Some(frontend), _) => Some(frontend.clone()),
+        (None, true) => None,
+        (None, false) => Some(FRONTEND.to_owned()),
+    };
+    let compression = disk.compression.map(|compression| match compression {
+        Compression::None => "none".to_owned(),
+        Compression::Zstd => "zstd".to_owned(),
+        Compression::Zlib => "zlib".to_owned(),
+    });
+    let all = [
+        ("BUILDKIT_SYNTAX", frontend),
+        ("VMIMAGE_FORMAT", Some(format.to_string())),
+        ("VMIMAGE_SIZE", disk.size.clone()),
+        ("VMIMAGE_COMPRESSION", compression),
+        ("VMIMAGE_HOSTNAME", disk.hostname.clone()),
+        ("VMIMAGE_KERNEL", disk.kernel.clone()),
+        ("VMIMAGE_CMDLINE", disk.cmdline.clone()),
+    ];
+    all.into_iter().filter_map(|(key, value)| Some((key, value?))).collect()
+}
+
+/// Adds what can be found out after docker has said that it failed.
+fn explain(error: Error, args: &Args) -> Error {
+    let own_builder = args.docker.builder.is_some() || std::env::var_os("BUILDX_BUILDER").is_some();
+    if !error.is_build() || own_builder {
+        return error;
+    }
+    if let Err(daemon) = buildx::daemon_version() {
+        return daemon;
+    }
+    let frontend = args.frontend.as_deref().unwrap_or(FRONTEND);
+    if buildx::has_image(frontend) {
+        return error;
+    }
+    error.with_hint(format!("if the frontend was not found: docker pull {frontend}"))
+}
+
+fn check_format(disk: &Arrived, asked: Format) -> Result<()> {
+    let image = Image::read(disk.file.path())?;
+    if image.format == asked {
+        return Ok(());
+    }
+    let message = format!("the build's result: is a {} disk, {asked} was asked for", image.format);
+    Err(Error::build(message).with_hint("the frontend makes the disk: is --frontend the right image?"))
+}
+
+/// A disk that was made.
+#[derive(Debug, Serialize)]
+struct Made {
+    file: PathBuf,
+    #[serde(flatten)]
+    image: Image,
+    /// The command that boots it.
+    run: String,
+}
+
+impl Made {
+    fn read(path: &Path) -> Result<Self> {
+        let run = format!("vmimage run {}", shell::quote(path));
+        Ok(Self { file: path.to_owned(), image: Image::read(path)?, run })
+    }
+
+    fn print(&self) {
+        let Image { format, virtual_size, actual_size } = &self.image;
+        let (inside, outside) = (show_size(*virtual_size), show_size(*actual_size));
+        println!("{}: {format}, {inside} disk in {outside}; boot it: {}", self.file.display(), self.run);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,86 @@
+//! The `# syntax=` line of a Dockerfile: does it name the frontend already?
+//!
+//! <https://docs.docker.com/reference/dockerfile/#parser-directives>
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+/// Directives come first, so the beginning of the file will do.
+const HEAD: u64 = 64 << 10;
+
+/// True if `dockerfile` is a local file whose syntax line names the repository of `frontend`.
+pub(super) fn names(dockerfile: &Path, frontend: &str) -> bool {
+    let mut head = Vec::new();
+    let read = File::open(dockerfile).and_then(|file| file.take(HEAD).read_to_end(&mut head));
+    // What cannot be read here (a URL, stdin, a missing file) is docker's to read or to complain about.
+    let text = String::from_utf8_lossy(&head);
+    read.is_ok() && directive(&text).is_some_and(|image| repository(image) == repository(frontend))
+}
+
+/// The image that the syntax directive names.
+fn directive(dockerfile: &str) -> Option<&str> {
+    let text = dockerfile.strip_prefix('\u{feff}').unwrap_or(dockerfile);
+    for (index, line) in text.lines().enumerate() {
+        if index == 0 && line.starts_with("#!") {
+            continue;
+        }
+        // The first line that is no `# key=value` ends the directives.
+        let (key, value) = line.trim_start().strip_prefix('#')?.split_once('=')?;
+        if key.trim().eq_ignore_ascii_case("syntax") {
+            return value.split_whitespace().next();
+        }
+        if key.trim().is_empty() || !key.trim().bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+            return None;
+        }
+    }
+    None
+}
+
+/// An image reference without its tag, digest and the default registry.
+fn repository(image: &str) -> &str {
+    let image = image.split_once('@').map_or(image, |(name, _digest)| name);
+    let image = match image.rsplit_once(':') {
+        // A colon before a slash belongs to a registry's port.
+        Some((name, tag)) if !tag.contains('/') => name,
+        _ => image,
+    };
+    image.strip_prefix("docker.io/").unwrap_or(image)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_directive_is_found_where_buildkit_finds_it() {
+        for (text, image) in [
+            ("# syntax=example/vmimage\nFROM debian", Some("example/vmimage")),
+            ("#SYNTAX = example/vmimage:1 hostname=web\n", Some("example/vmimage:1")),
+            ("#!/usr/bin/env docker\n# escape=`\n# syntax=a/b\n", Some("a/b")),
+            ("\u{feff}# syntax=a/b\r\nFROM x", Some("a/b")),
+            ("# a comment\n# syntax=a/b\n", None),
+            ("\n# syntax=a/b\n", None),
+            ("FROM debian\n# syntax=a/b\n", None),
+            ("# syntax=\n", None),
+            ("", None),
+        ] {
+            assert_eq!(directive(text), image, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn tags_digests_and_the_default_registry_do_not_matter() {
+        for image in ["a/b", "a/b:1", "docker.io/a/b:1", "a/b:1@sha256:00", "a/b@sha256:00"] {
+            assert_eq!(repository(image), "a/b");
+        }
+        assert_eq!(repository("localhost:5000/a/b"), "localhost:5000/a/b");
+        assert_eq!(repository("localhost:5000/a/b:1"), "localhost:5000/a/b");
+    }
+
+    #[test]
+    fn unreadable_dockerfiles_name_nothing() {
+        assert!(!names(Path::new("/nonexistent/Dockerfile"), "a/b"));
+        assert!(!names(Path::new("-"), "a/b"));
+    }
+}

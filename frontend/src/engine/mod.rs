@@ -1,0 +1,5 @@
+//! Container engines: how each builds, and how what it built reaches this host.
+
+pub(crate) mod buildx;
+pub(crate) mod destination;
+pub(crate) mod receive;

@@ -1,0 +1,287 @@
+//! `vmimage build` as a user meets it: what is printed, what is left, how it ends.
+//!
+//! Most tests put a `docker` of their own first in PATH, so that it can fail in every way; the last one
+//! uses the real engine.
+
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+/// A directory with a `docker` in `bin/`, which runs `script` for `docker buildx build`.
+struct Lab(TempDir);
+
+impl Lab {
+    fn new(build: &str) -> Self {
+        Self::with_docker(&format!(
+            "#!/bin/sh\n\
+             case \"$1 $2\" in\n\
+             'buildx version') echo github.com/docker/buildx v0.13.1 0 ;;\n\
+             'buildx build') {build} ;;\n\
+             'version --format') echo 26.1.5 ;;\n\
+             esac\n"
+        ))
+    }
+
+    fn with_docker(script: &str) -> Self {
+        let lab = Self(tempfile::tempdir().unwrap());
+        for dir in ["bin", "out", "src"] {
+            fs::create_dir(lab.path(dir)).unwrap();
+        }
+        lab.write("bin/docker", script);
+        fs::set_permissions(lab.path("bin/docker"), PermissionsExt::from_mode(0o755)).unwrap();
+        let disk = lab.path("src/disk.qcow2");
+        let made =
+            Command::new("qemu-img").args(["create", "-q", "-f", "qcow2"]).arg(disk).arg("64M").status();
+        assert!(made.unwrap().success());
+        lab.write("src/Dockerfile", "FROM scratch\nCOPY disk.qcow2 /\n");
+        lab
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        // Closed before anything runs, or the kernel would find the script busy.
+        fs::File::create(self.path(name)).unwrap().write_all(text.as_bytes()).unwrap();
+    }
+
+    fn command(&self, words: &str) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_vmimage"));
+        let path = std::env::var("PATH").unwrap();
+        command.env("PATH", format!("{}:{path}", self.path("bin").display())).env_remove("BUILDX_BUILDER");
+        command.current_dir(self.0.path()).arg("build").args(words.split_whitespace());
+        command
+    }
+
+    fn run(&self, words: &str) -> Output {
+        self.command(words).output().unwrap()
+    }
+
+    /// What is in the output directory.
+    fn left(&self) -> Vec<String> {
+        names_in(&self.path("out"))
+    }
+}
+
+fn names_in(dir: &Path) -> Vec<String> {
+    let entries = fs::read_dir(dir).unwrap();
+    let mut names: Vec<String> =
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+const SEND_DISK: &str = "exec tar -c -C src disk.qcow2";
+
+#[test]
+fn a_build_ends_with_what_was_made_and_how_to_boot_it() {
+    let lab = Lab::new(SEND_DISK);
+    let output = lab.run("src -o out/web.qcow2");
+    assert_eq!(stderr(&output), "");
+    assert!(output.status.success());
+    let line = stdout(&output);
+    assert!(line.starts_with("out/web.qcow2: qcow2, 64 MiB disk in "), "{line}");
+    assert!(line.ends_with("; boot it: vmimage run out/web.qcow2\n"), "{line}");
+    assert_eq!(lab.left(), ["web.qcow2"]);
+}
+
+#[test]
+fn the_result_can_be_read_by_programs_or_not_shown() {
+    let lab = Lab::new(SEND_DISK);
+    let output = lab.run("src -o out/web.qcow2 --json");
+    let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let disk = &json["disks"][0];
+    assert_eq!(disk["file"], "out/web.qcow2");
+    assert_eq!(disk["format"], "qcow2");
+    assert_eq!(disk["virtual_size"], 64 << 20);
+    assert!(disk["actual_size"].as_u64().unwrap() > 0);
+    assert_eq!(disk["run"], "vmimage run out/web.qcow2");
+    assert_eq!(stdout(&lab.run("src -o out/web.qcow2 -q")), "");
+}
+
+#[test]
+fn the_engine_is_told_what_was_typed() {
+    let lab = Lab::new(&format!("printf '%s\\n' \"$@\" >argv; {SEND_DISK}"));
+    assert!(lab.run("src -o out/web.qcow2 --size 4G").status.success());
+    let argv = fs::read_to_string(lab.path("argv")).unwrap();
+    let expected = "buildx build --build-arg BUILDKIT_SYNTAX=example/vmimage --build-arg VMIMAGE_FORMAT=qcow2 \
+                    --build-arg VMIMAGE_SIZE=4G --provenance=false --sbom=false --output=type=tar,dest=- -- src";
+    assert_eq!(argv.split_whitespace().collect::<Vec<_>>().join(" "), expected);
+
+    lab.write("src/Dockerfile", "# syntax=docker.io/example/vmimage:1 size=1G\nFROM scratch\n");
+    assert!(lab.run("src -o out/web.qcow2").status.success());
+    assert!(!fs::read_to_string(lab.path("argv")).unwrap().contains("BUILDKIT_SYNTAX"));
+}
+
+#[test]
+fn a_failed_build_leaves_nothing() {
+    let lab = Lab::new("echo 'ERROR: no such stage' >&2; exit 3");
+    let output = lab.run("src -o out/web.qcow2");
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(
+        stderr(&output),
+        "ERROR: no such stage\n\
+         error: the build failed: docker buildx build ended with exit status: 3\n"
+    );
+    assert_eq!(lab.left(), Vec::<String>::new());
+
+    let cut = Lab::new("tar -c -C src disk.qcow2 | head -c 9000; exit 1");
+    let output = cut.run("src -o out/web.qcow2");
+    assert!(stderr(&output).starts_with("error: the build failed: "), "{}", stderr(&output));
+    assert_eq!(cut.left(), Vec::<String>::new());
+}
+
+#[test]
+fn a_result_that_is_no_disk_is_an_error_though_the_build_went_well() {
+    for (build, words, part) in [
+        (
+            "true",
+            "-o out/w.qcow2",
+            "error: the build's result: is not one disk file: there is no file in it\nhint: ",
+        ),
+        ("tar -c -C src .", "-o out/w.qcow2", "there is more than one file in it"),
+        (
+            "tar -c -C src disk.qcow2 | head -c 9000",
+            "-o out/w.qcow2",
+            "error: the stream ended after 8.3 KiB of 192 KiB",
+        ),
+        (SEND_DISK, "-o out/w.raw", "error: the build's result: is a qcow2 disk, raw was asked for\nhint: "),
+    ] {
+        let lab = Lab::new(build);
+        let output = lab.run(&format!("src {words}"));
+        assert_eq!(output.status.code(), Some(1));
+        assert!(stderr(&output).contains(part), "{}", stderr(&output));
+        assert_eq!(lab.left(), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn a_refused_result_ends_the_engine() {
+    let lab =
+        Lab::new("trap 'touch ended; exit 1' TERM; tar -c /etc/hostname; sleep 60 >/dev/null 2>&1 & wait");
+    let start = Instant::now();
+    assert!(
+        stderr(&lab.run("src -o out/web.qcow2")).contains("\"etc/hostname\" is not where a disk belongs")
+    );
+    assert!(start.elapsed() < Duration::from_secs(20));
+    assert!(lab.path("ended").exists());
+}
+
+#[test]
+fn a_signal_ends_the_engine_and_leaves_nothing() {
+    for signal in [rustix::process::Signal::INT, rustix::process::Signal::TERM, rustix::process::Signal::HUP]
+    {
+        let lab = Lab::new(
+            "trap 'touch ended; exit 1' HUP INT TERM; tar -c -C src disk.qcow2 | head -c 9000; touch started; sleep 60 >/dev/null 2>&1 & wait",
+        );
+        let child = lab.command("src -o out/web.qcow2").stderr(Stdio::piped()).spawn().unwrap();
+        let start = Instant::now();
+        while !lab.path("started").exists() {
+            assert!(start.elapsed() < Duration::from_secs(20));
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        rustix::process::kill_process(rustix::process::Pid::from_child(&child), signal).unwrap();
+        let output = child.wait_with_output().unwrap();
+        assert_eq!((output.status.code(), output.status.signal()), (Some(1), None));
+        assert_eq!(stderr(&output), "error: the build was interrupted\n");
+        assert!(lab.path("ended").exists(), "the engine was told and waited for");
+        assert_eq!(lab.left(), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn what_is_wrong_with_the_name_is_found_before_the_build() {
+    let lab = Lab::new("touch ran");
+    for (name, message) in [
+        ("out", "error: out: is a directory\nhint: name a file in it: -o out/disk.qcow2\n"),
+        ("no/web.qcow2", "error: no: no such directory\nhint: make it: mkdir -p no\n"),
+        (
+            "out/web.vhd",
+            "error: out/web.vhd: its ending tells no format\nhint: end it in .qcow2, .raw or .img, or pass --format\n",
+        ),
+        ("/dev/null", "error: /dev/null: is not a regular file\n"),
+    ] {
+        let output = lab.run(
+            &format!("src --format=raw -o {name}")
+                .replace(if name.ends_with("vhd") { "--format=raw" } else { "no such text" }, ""),
+        );
+        assert_eq!(stderr(&output), message);
+        assert_eq!(output.status.code(), Some(1));
+    }
+    assert!(!lab.path("ran").exists());
+}
+
+#[test]
+fn what_is_missing_is_named_with_the_command_that_helps() {
+    let missing = Lab::new("");
+    let output = missing.command("src -o out/web.qcow2").env("PATH", "/nonexistent").output().unwrap();
+    let text = stderr(&output);
+    assert!(
+        text.starts_with(
+            "error: docker: cannot be started: No such file or directory (os error 2)\nhint: install it"
+        ),
+        "{text}"
+    );
+
+    let no_plugin = Lab::with_docker("#!/bin/sh\nexit 1\n");
+    let text = stderr(&no_plugin.run("src -o out/web.qcow2"));
+    assert!(
+        text.starts_with("error: docker buildx: the plugin is not installed\nhint: install it"),
+        "{text}"
+    );
+
+    let no_daemon = Lab::with_docker(
+        "#!/bin/sh\n[ \"$2\" = version ] && exit 0\necho 'Cannot connect to the Docker daemon' >&2\nexit 1\n",
+    );
+    assert_eq!(
+        stderr(&no_daemon.run("src -o out/web.qcow2")),
+        "Cannot connect to the Docker daemon\n\
+         error: the docker daemon: does not answer: Cannot connect to the Docker daemon\n\
+         hint: start it: systemctl start docker\n"
+    );
+}
+
+/// The real engine, with its own Dockerfile frontend: only the choice of the frontend is taken out.
+const REAL_DOCKER: &str = "#!/bin/bash\n\
+    PATH=${PATH#*:}\n\
+    arguments=()\n\
+    while (($#)); do\n\
+      if [[ $1 = --build-arg && $2 = BUILDKIT_SYNTAX=* ]]; then shift 2; continue; fi\n\
+      arguments+=(\"$1\"); shift\n\
+    done\n\
+    exec docker \"${arguments[@]}\"\n";
+
+#[test]
+fn the_real_engine_sends_what_it_built() {
+    let lab = Lab::with_docker(REAL_DOCKER);
+    let output = lab.run("src -o out/web.qcow2 --progress plain");
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert!(stderr(&output).contains("COPY disk.qcow2 /"), "its progress is shown: {}", stderr(&output));
+    assert_eq!(fs::read(lab.path("out/web.qcow2")).unwrap(), fs::read(lab.path("src/disk.qcow2")).unwrap());
+    assert!(lab.run("src -o out/web.qcow2 -q").status.success());
+
+    lab.write("src/Dockerfile", "FROM scratch\nCOPY missing /\n");
+    let output = lab.run("src -o out/other.qcow2");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("\"/missing\": not found"), "{}", stderr(&output));
+    assert!(
+        stderr(&output)
+            .contains("\nerror: the build failed: docker buildx build ended with exit status: 1\n")
+    );
+    assert_eq!(lab.left(), ["web.qcow2"]);
+}
