@@ -3,6 +3,8 @@
 //! `docker build` prints the excerpt of an error that carries an `errdefs.Source` detail, as JSON
 //! (BuildKit's `solver/errdefs/source.go`).
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use llb::{Definition, OpDigest};
 use prost::Message;
 use serde::Serialize;
@@ -83,16 +85,7 @@ struct Position {
 
 /// Bytes as Go's JSON has them.
 fn base64<S: serde::Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
-    for chunk in bytes.chunks(3) {
-        let bits = chunk.iter().fold(0u32, |bits, &byte| bits << 8 | u32::from(byte)) << (8 * (3 - chunk.len()));
-        for place in 0..4 {
-            let digit = DIGITS[(bits >> (18 - 6 * place) & 63) as usize];
-            text.push(if place <= chunk.len() { digit.into() } else { '=' });
-        }
-    }
-    serializer.serialize_str(&text)
+    serializer.serialize_str(&STANDARD.encode(bytes))
 }
 
 #[cfg(test)]
