@@ -1,1 +1,134 @@
-//! ext4.
+//! ext4: a tree becomes a file system that kernels since 5.10, e2fsprogs since 1.46 and GRUB since 2.06
+//! read, write, check and grow.
+//!
+//! ```text
+//! group   0                      1            2   3            …  16           17 …
+//!       ┌─┬──┬────┬──┬──┬───────┬─┬──┬────┬──┬───┬─┬──┬────┬──┬─ ─┬──┬──┬─────┬── ─
+//!       │S│GD│GDR │BB│IB│inode  │S│GD│GDR │  │   │S│GD│GDR │  │   │BB│IB│inode│
+//!       │ │  │    │16│16│tables │ │  │    │  │   │ │  │    │  │   │16│16│table│
+//!       └─┴──┴────┴──┴──┴───────┴─┴──┴────┴──┴───┴─┴──┴────┴──┴─ ─┴──┴──┴─────┴── ─
+//!         S superblock  GD group descriptors  GDR blocks they can grow into  BB, IB bitmaps of blocks, inodes
+//!         the free blocks, in order: journal, lost+found, directories, files
+//! ```
+//!
+//! Specification: <https://docs.kernel.org/filesystems/ext4/>.
+//!
+//! Supported: everything a [`Tree`] can hold, files up to 16 TiB, directories up to about 259,000
+//! blocks, extended attributes up to an inode and one block, growth to 1024 times the size (8 TiB at
+//! least from 8 GiB on) without moving anything.
+//!
+//! Refused, with the path: attributes beyond that, more than 65,000 hard links, names over 255 bytes,
+//! link targets over 4095 bytes, device numbers over 12 and 20 bits. File systems of 16 TiB and more.
+//!
+//! Never set, because an older reader would refuse the disk: `metadata_csum_seed`, `orphan_file`,
+//! `inline_data`, `casefold`, `ea_inode`, `verity`, `encrypt`.
+
+mod acl;
+mod alloc;
+mod census;
+mod csum;
+mod dir;
+mod extent_tree;
+mod format;
+mod hash;
+mod htree;
+mod inode;
+mod journal;
+mod layout;
+mod plan;
+mod render;
+mod resize_inode;
+mod xattr;
+
+use std::sync::Arc;
+
+use crate::error::{Error, Kind, Result, show_size};
+use crate::fs::Layout;
+use crate::seed::Uuid;
+use crate::tree::{Time, Tree};
+use format::BLOCK_SIZE;
+use plan::Draft;
+
+/// What a file system is to be, beside its tree.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Volume label, at most 16 bytes, no NUL.
+    pub label: String,
+    /// The file system's UUID.
+    pub uuid: Uuid,
+    /// Seed of the hashes that large directories are sorted by.
+    pub hash_seed: Uuid,
+    /// Size of the image in bytes, a multiple of 4096 below 16 TiB. [`minimum_size`] does not look at it.
+    pub size: u64,
+    /// When it was made, last written and last checked.
+    pub created: Time,
+    /// Share of the blocks that only root may fill, 0 to 50.
+    pub reserved_percent: u8,
+}
+
+/// Plan the ext4 file system of `tree`.
+///
+/// It has as many inodes as `tree` needs and some more, at least one for each 16 KiB; a journal by
+/// mke2fs's table (4 MiB below 128 MiB, 64 MiB from 2 to 16 GiB).
+///
+/// # Errors
+/// `Input` names the path that ext4 can't hold, or the option that is wrong. `NoSpace` says the smallest
+/// larger size that would do.
+pub fn plan(tree: &Arc<Tree>, options: &Options) -> Result<Layout> {
+    options.check()?;
+    let draft = Draft::new(tree, options)?;
+    let blocks = (options.size / BLOCK_SIZE as u64) as u32;
+    match draft.fit(blocks) {
+        Ok(plan) => Ok(plan.into_layout(options.size)),
+        Err(_) => Err(no_space(draft.smallest_from(blocks)?, options.size)),
+    }
+}
+
+/// The smallest size in bytes for which [`plan`] succeeds.
+///
+/// # Errors
+/// `Input` as for [`plan`]; `NoSpace` if no size below 16 TiB does.
+pub fn minimum_size(tree: &Arc<Tree>, options: &Options) -> Result<u64> {
+    options.check_identity()?;
+    Draft::new(tree, options)?.smallest_from(1)
+}
+
+/// The largest number of blocks; beyond it block numbers no longer have 32 bits.
+const BLOCKS_MAX: u32 = u32::MAX;
+
+impl Options {
+    fn check(&self) -> Result<()> {
+        self.check_identity()?;
+        let wrong = |message: String| Err(Error::new(Kind::Input, "ext4", message));
+        if !self.size.is_multiple_of(BLOCK_SIZE as u64) {
+            return wrong(format!("a size of {} bytes is not a multiple of {BLOCK_SIZE}", self.size));
+        }
+        if self.size / BLOCK_SIZE as u64 > u64::from(BLOCKS_MAX) {
+            return wrong(format!(
+                "a size of {} is too large, it must be below 16 TiB",
+                show_size(self.size)
+            ));
+        }
+        Ok(())
+    }
+
+    fn check_identity(&self) -> Result<()> {
+        let wrong = |message: String| Err(Error::new(Kind::Input, "ext4", message));
+        if self.label.len() > 16 || self.label.contains('\0') {
+            return wrong(format!("the label {:?} is longer than 16 bytes or contains NUL", self.label));
+        }
+        if self.reserved_percent > 50 {
+            return wrong(format!("{} % reserved blocks, ext4 allows 50 %", self.reserved_percent));
+        }
+        Ok(())
+    }
+}
+
+fn no_space(needed: u64, available: u64) -> Error {
+    let message = format!(
+        "the files need a file system of {}, there is room for {}",
+        show_size(needed),
+        show_size(available)
+    );
+    Error::new(Kind::NoSpace { needed, available }, "ext4", message)
+}

@@ -1,0 +1,74 @@
+//! POSIX ACLs: from the form of the system call into ext4's own, shorter one.
+//!
+//! The system call's form (version 2) gives every entry eight bytes: tag, permissions, id. On disk
+//! (version 1) an id follows only where it means something: a named user or group.
+
+/// `a_version` of the extended attribute as programs see it.
+const SYSCALL_VERSION: u32 = 2;
+/// `a_version` on disk.
+const DISK_VERSION: u32 = 1;
+
+/// `e_tag`: the owner.
+const USER_OBJ: u16 = 0x01;
+/// `e_tag`: a named user.
+const USER: u16 = 0x02;
+/// `e_tag`: the owning group.
+const GROUP_OBJ: u16 = 0x04;
+/// `e_tag`: a named group.
+const GROUP: u16 = 0x08;
+/// `e_tag`: the upper bound for all but the owner and others.
+const MASK: u16 = 0x10;
+/// `e_tag`: everybody else.
+const OTHER: u16 = 0x20;
+
+/// `value`, as `getxattr` gives it, as ext4 stores it; `None` if it is no ACL.
+pub(super) fn to_disk(value: &[u8]) -> Option<Vec<u8>> {
+    let (version, entries) = value.split_first_chunk::<4>()?;
+    let (entries, rest) = entries.as_chunks::<8>();
+    if u32::from_le_bytes(*version) != SYSCALL_VERSION || !rest.is_empty() {
+        return None;
+    }
+    let mut disk = DISK_VERSION.to_le_bytes().to_vec();
+    for entry in entries {
+        match u16::from_le_bytes([entry[0], entry[1]]) {
+            USER | GROUP => disk.extend(entry),
+            USER_OBJ | GROUP_OBJ | MASK | OTHER => disk.extend(&entry[..4]),
+            _ => return None,
+        }
+    }
+    Some(disk)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_named_users_and_groups_keep_an_id() {
+        let syscall = [
+            [2, 0, 0, 0].as_slice(),
+            &[1, 0, 7, 0, 255, 255, 255, 255],
+            &[2, 0, 6, 0, 232, 3, 0, 0],
+            &[4, 0, 5, 0, 255, 255, 255, 255],
+            &[16, 0, 7, 0, 255, 255, 255, 255],
+            &[32, 0, 4, 0, 255, 255, 255, 255],
+        ];
+        let disk = [
+            [1, 0, 0, 0].as_slice(),
+            &[1, 0, 7, 0],
+            &[2, 0, 6, 0, 232, 3, 0, 0],
+            &[4, 0, 5, 0],
+            &[16, 0, 7, 0],
+            &[32, 0, 4, 0],
+        ];
+        assert_eq!(to_disk(&syscall.concat()), Some(disk.concat()));
+    }
+
+    #[test]
+    fn what_is_no_acl_is_refused() {
+        assert_eq!(to_disk(b""), None);
+        assert_eq!(to_disk(&[1, 0, 0, 0]), None, "the version on disk");
+        assert_eq!(to_disk(&[2, 0, 0, 0, 1, 0, 7, 0]), None, "half an entry");
+        assert_eq!(to_disk(&[2, 0, 0, 0, 3, 0, 7, 0, 0, 0, 0, 0]), None, "an unknown tag");
+    }
+}

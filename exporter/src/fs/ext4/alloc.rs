@@ -1,0 +1,190 @@
+//! Which blocks belong to what.
+//!
+//! One cursor goes once over the disk, around the metadata whose place is fixed, so that all is used
+//! below it and all is free above it. In order: the resize inode's block, the journal, all directories
+//! (a walk over names then reads one area), then the files in the order of the tree, each followed by
+//! its own extent blocks and attributes.
+
+use std::ops::Range;
+
+use super::census::{Census, data_blocks};
+use super::extent_tree::{ExtentTree, Run, block_count};
+use super::format::EXTENT_BLOCKS_MAX;
+use super::inode::{Blocks, is_fast_symlink};
+use super::layout::Geometry;
+use super::{journal, xattr};
+use crate::tree::{Inode, Kind, Tree};
+
+/// The blocks of one inode.
+#[derive(Clone, Copy, Debug, Default)]
+struct Place {
+    first_run: u32,
+    runs: u32,
+    first_tree_block: u32,
+    xattrs: u32,
+}
+
+/// The blocks of everything that has no fixed place.
+#[derive(Debug)]
+pub(super) struct Allocation {
+    /// The double-indirect block of the resize inode.
+    pub(super) resize: u32,
+    journal: Place,
+    lost_found: Place,
+    /// One for each node of the census.
+    places: Vec<Place>,
+    runs: Vec<Run>,
+    tree_blocks: Vec<u32>,
+    /// The first block above all that is allocated.
+    pub(super) end: u32,
+}
+
+impl Allocation {
+    /// Find place for all of `tree`; an error is the number of blocks that are missing.
+    pub(super) fn new(tree: &Tree, census: &Census, geometry: &Geometry) -> Result<Self, u64> {
+        let journal_blocks = journal::size_in_blocks(geometry.blocks);
+        // A quick no, before the disk is gone over.
+        let least = census.blocks + u64::from(journal_blocks) + 1;
+        match least.checked_sub(u64::from(geometry.free_blocks())) {
+            None | Some(0) => {}
+            Some(missing) => return Err(missing),
+        }
+        let mut allocator = Allocator::new(geometry);
+        let resize = allocator.cursor.take_one();
+        let journal = allocator.place(std::iter::once(0..u64::from(journal_blocks)), false);
+        let lost_found = match census.lost_found() {
+            Some(_) => allocator.place(std::iter::once(0..u64::from(super::dir::LOST_FOUND_BLOCKS)), false),
+            None => Place::default(),
+        };
+        let mut places = vec![Place::default(); census.nodes.len()];
+        for directories in [true, false] {
+            for (node, place) in census.nodes.iter().zip(&mut places) {
+                let inode = tree.inode(node.id);
+                if matches!(inode.kind, Kind::Directory(_)) == directories {
+                    *place = allocator.place(wanted(inode, node.directory_blocks), needs_xattr_block(inode));
+                }
+            }
+        }
+        let Allocator { cursor, runs, tree_blocks } = allocator;
+        match cursor.missing() {
+            0 => Ok(Self { resize, journal, lost_found, places, runs, tree_blocks, end: cursor.at as u32 }),
+            missing => Err(missing),
+        }
+    }
+
+    /// The blocks of a node of the census.
+    pub(super) fn node(&self, index: usize) -> Blocks<'_> {
+        let place = self.places[index];
+        Blocks { tree: self.extent_tree(place), xattrs: place.xattrs }
+    }
+
+    /// The blocks of the journal.
+    pub(super) fn journal(&self) -> ExtentTree<'_> {
+        self.extent_tree(self.journal)
+    }
+
+    /// The blocks of an added `lost+found`.
+    pub(super) fn lost_found(&self) -> ExtentTree<'_> {
+        self.extent_tree(self.lost_found)
+    }
+
+    fn extent_tree(&self, place: Place) -> ExtentTree<'_> {
+        let runs = &self.runs[place.first_run as usize..][..place.runs as usize];
+        ExtentTree {
+            runs,
+            blocks: &self.tree_blocks[place.first_tree_block as usize..][..block_count(runs.len())],
+        }
+    }
+}
+
+/// The blocks of an inode's content that need a place.
+fn wanted(inode: &Inode, directory_blocks: u32) -> impl Iterator<Item = Range<u64>> {
+    let ranges = match &inode.kind {
+        Kind::Directory(_) => vec![0..u64::from(directory_blocks)],
+        Kind::File(content) => data_blocks(content),
+        Kind::Symlink(target) if !is_fast_symlink(target) => vec![0..1],
+        _ => Vec::new(),
+    };
+    ranges.into_iter()
+}
+
+fn needs_xattr_block(inode: &Inode) -> bool {
+    xattr::Placed::new(&inode.meta.xattrs).is_ok_and(|placed| placed.needs_block())
+}
+
+struct Allocator<'a> {
+    cursor: Cursor<'a>,
+    runs: Vec<Run>,
+    tree_blocks: Vec<u32>,
+}
+
+impl<'a> Allocator<'a> {
+    fn new(geometry: &'a Geometry) -> Self {
+        let cursor = Cursor { fixed: &geometry.fixed, at: 0, end: u64::from(geometry.blocks) };
+        Self { cursor, runs: Vec::new(), tree_blocks: Vec::new() }
+    }
+
+    fn place(&mut self, wanted: impl Iterator<Item = Range<u64>>, xattrs: bool) -> Place {
+        let first_run = self.runs.len();
+        for range in wanted {
+            let mut logical = range.start;
+            while logical < range.end {
+                let found = self.cursor.take((range.end - logical).min(u64::from(EXTENT_BLOCKS_MAX)));
+                let len = found.end - found.start;
+                self.runs.push(Run {
+                    logical: logical as u32,
+                    physical: found.start as u32,
+                    len: len as u32,
+                });
+                logical += len;
+            }
+        }
+        let runs = self.runs.len() - first_run;
+        let first_tree_block = self.tree_blocks.len();
+        for _ in 0..block_count(runs) {
+            let block = self.cursor.take_one();
+            self.tree_blocks.push(block);
+        }
+        Place {
+            first_run: first_run as u32,
+            runs: runs as u32,
+            first_tree_block: first_tree_block as u32,
+            xattrs: if xattrs { self.cursor.take_one() } else { 0 },
+        }
+    }
+}
+
+/// Hands out the blocks between the fixed ranges. It goes on beyond the end of the disk, so that what
+/// is missing comes out exact; blocks from there are never used.
+struct Cursor<'a> {
+    /// Fixed ranges that are still ahead.
+    fixed: &'a [Range<u32>],
+    at: u64,
+    end: u64,
+}
+
+impl Cursor<'_> {
+    /// Up to `max` blocks in a row.
+    fn take(&mut self, max: u64) -> Range<u64> {
+        let mut limit = u64::MAX;
+        while let Some((next, rest)) = self.fixed.split_first() {
+            if self.at < u64::from(next.start) {
+                limit = u64::from(next.start);
+                break;
+            }
+            self.at = u64::from(next.end);
+            self.fixed = rest;
+        }
+        let start = self.at;
+        self.at = limit.min(start + max);
+        start..self.at
+    }
+
+    fn take_one(&mut self) -> u32 {
+        self.take(1).start as u32
+    }
+
+    fn missing(&self) -> u64 {
+        self.at.saturating_sub(self.end)
+    }
+}

@@ -1,0 +1,245 @@
+//! What is in a tree, as ext4 counts it: inodes, links, blocks. Everything ext4 can't hold is refused
+//! here, so that nothing that comes after can fail but for want of space.
+
+use std::collections::HashMap;
+use std::ops::Range;
+
+use super::dir::{Directory, Entry, FileType, LOST_FOUND_BLOCKS, NAME_MAX};
+use super::format::{BLOCK_SIZE, FIRST_INO, Ino, LINK_MAX};
+use super::{inode, xattr};
+use crate::error::{Error, Kind as ErrorKind, Result, show_path, show_size};
+use crate::tree::{Content, InodeId, Kind, Tree};
+
+/// The name of the directory that e2fsck wants in the root directory.
+pub(super) const LOST_FOUND: &[u8] = b"lost+found";
+/// The longest target that the kernel reads: a block with its final NUL.
+const TARGET_MAX: usize = BLOCK_SIZE - 1;
+/// Blocks of a file are numbered with 32 bits, and the last number means none.
+const FILE_MAX: u64 = (u32::MAX as u64) * BLOCK_SIZE as u64;
+
+/// An inode of the tree that a directory names.
+#[derive(Debug)]
+pub(super) struct Node {
+    pub(super) id: InodeId,
+    /// Names of a file; of a directory two, and one for each directory in it.
+    pub(super) links: u32,
+    /// Of a directory: the one it is in. Of anything else: nothing.
+    pub(super) parent: Ino,
+    /// Of a directory: its blocks.
+    pub(super) directory_blocks: u32,
+}
+
+/// All inodes of a tree in the order of their numbers, the root first.
+#[derive(Debug)]
+pub(super) struct Census {
+    pub(super) nodes: Vec<Node>,
+    /// The inode number of each inode of the tree; 0 for what no directory names.
+    numbers: Vec<Ino>,
+    /// Whether `lost+found` is to be added.
+    pub(super) adds_lost_found: bool,
+    /// Blocks that content, directories and attributes take at least; extent trees come on top.
+    pub(super) blocks: u64,
+}
+
+impl Census {
+    /// Count `tree`.
+    pub(super) fn new(tree: &Tree, hash_seed: [u32; 4]) -> Result<Self> {
+        let root_entries = tree.entries(Tree::ROOT).expect("the root is a directory");
+        let adds_lost_found = !root_entries.contains_key(LOST_FOUND);
+        let root = Node { id: Tree::ROOT, links: 2, parent: Ino::ROOT, directory_blocks: 0 };
+        let mut census = Self { nodes: vec![root], numbers: vec![Ino::ROOT], adds_lost_found, blocks: 0 };
+        if adds_lost_found {
+            census.nodes[0].links += 1;
+            census.blocks += u64::from(LOST_FOUND_BLOCKS);
+        }
+        census.blocks += node_blocks(tree, Tree::ROOT).map_err(|reason| refuse(show_path(b""), reason))?;
+        for (parent, name, id) in tree.walk() {
+            census
+                .add(tree, parent, name, id)
+                .map_err(|reason| refuse(show_entry(tree, parent, name), reason))?;
+        }
+        census.check_links(tree)?;
+        census.measure_directories(tree, hash_seed)?;
+        Ok(census)
+    }
+
+    /// The number of the first inode below the root.
+    fn first_ino(&self) -> u32 {
+        FIRST_INO + u32::from(self.adds_lost_found)
+    }
+
+    /// Inodes in use, the reserved ones included: the number of the last one.
+    pub(super) fn last_ino(&self) -> Ino {
+        Ino(self.first_ino() + self.nodes.len() as u32 - 2)
+    }
+
+    /// The inode number of an inode of the tree.
+    pub(super) fn number(&self, id: InodeId) -> Ino {
+        self.numbers[id.0 as usize]
+    }
+
+    /// Which of the nodes has this number; `None` for the reserved ones and `lost+found`.
+    pub(super) fn index(&self, ino: Ino) -> Option<usize> {
+        match ino {
+            Ino::ROOT => Some(0),
+            Ino(ino) => ino.checked_sub(self.first_ino()).map(|below| below as usize + 1),
+        }
+    }
+
+    /// The number of an added `lost+found`.
+    pub(super) fn lost_found(&self) -> Option<Ino> {
+        self.adds_lost_found.then_some(Ino(FIRST_INO))
+    }
+
+    /// A directory of the tree, put into blocks.
+    pub(super) fn directory<'a>(&self, tree: &'a Tree, node: &Node, seed: [u32; 4]) -> Option<Directory<'a>> {
+        let entries = tree.entries(node.id).into_iter().flatten();
+        let mut entries: Vec<_> = entries
+            .map(|(name, &id)| Entry { name, ino: self.number(id), file_type: (&tree.inode(id).kind).into() })
+            .collect();
+        if let Some(ino) = self.lost_found().filter(|_| node.id == Tree::ROOT) {
+            entries.push(Entry { name: LOST_FOUND, ino, file_type: FileType::Directory });
+        }
+        Directory::new(self.number(node.id), node.parent, entries, seed)
+    }
+
+    fn add(&mut self, tree: &Tree, parent: InodeId, name: &[u8], id: InodeId) -> Result<(), String> {
+        check_name(name)?;
+        let is_directory = tree.entries(id).is_some();
+        if parent == Tree::ROOT && name == LOST_FOUND && !is_directory {
+            return Err("e2fsck wants a directory of this name in the root directory".to_owned());
+        }
+        let known = self.numbers.get(id.0 as usize).filter(|ino| ino.0 != 0);
+        if let Some(&ino) = known {
+            if is_directory {
+                return Err("a directory can't have a second name".to_owned());
+            }
+            let index = self.index(ino).expect("the number of a node");
+            self.nodes[index].links += 1;
+            return Ok(());
+        }
+        if id.0 as usize >= self.numbers.len() {
+            self.numbers.resize(id.0 as usize + 1, Ino(0));
+        }
+        let parent = self.number(parent);
+        if is_directory {
+            let above = self.index(parent).expect("parents come before their entries");
+            self.nodes[above].links += 1;
+        }
+        self.blocks += node_blocks(tree, id)?;
+        let links = if is_directory { 2 } else { 1 };
+        self.nodes.push(Node { id, links, parent, directory_blocks: 0 });
+        self.numbers[id.0 as usize] = self.last_ino();
+        Ok(())
+    }
+
+    fn check_links(&self, tree: &Tree) -> Result<()> {
+        let too_many = |node: &&Node| node.links > LINK_MAX && tree.entries(node.id).is_none();
+        match self.nodes.iter().find(too_many) {
+            None => Ok(()),
+            Some(node) => {
+                let reason = format!("{} hard links, ext4 allows {LINK_MAX}", node.links);
+                Err(refuse(show_inode(tree, node.id), reason))
+            }
+        }
+    }
+
+    fn measure_directories(&mut self, tree: &Tree, hash_seed: [u32; 4]) -> Result<()> {
+        for index in 0..self.nodes.len() {
+            let node = &self.nodes[index];
+            if let Some(entries) = tree.entries(node.id) {
+                let directory = self.directory(tree, node, hash_seed).ok_or_else(|| {
+                    let reason = format!("{} entries are too many for a directory", entries.len());
+                    refuse(show_inode(tree, node.id), reason)
+                })?;
+                let blocks = directory.blocks();
+                self.nodes[index].directory_blocks = blocks;
+                self.blocks += u64::from(blocks);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The blocks of a file that hold data: its data ranges rounded outwards, those that then touch as one.
+pub(super) fn data_blocks(content: &Content) -> Vec<Range<u64>> {
+    let mut blocks: Vec<Range<u64>> = Vec::new();
+    for range in content.data_ranges() {
+        let end = range.end.min(content.len()).div_ceil(BLOCK_SIZE as u64);
+        let start = range.start / BLOCK_SIZE as u64;
+        match blocks.last_mut() {
+            Some(last) if start <= last.end => last.end = last.end.max(end),
+            _ if start < end => blocks.push(start..end),
+            _ => {}
+        }
+    }
+    blocks
+}
+
+/// Blocks that an inode takes beside directory entries; an error says why ext4 can't hold it.
+fn node_blocks(tree: &Tree, id: InodeId) -> Result<u64, String> {
+    let inode = tree.inode(id);
+    let attributes = xattr::Placed::new(&inode.meta.xattrs).map_err(|reason| reason.to_string())?;
+    let content = match &inode.kind {
+        Kind::File(content) if content.len() > FILE_MAX => {
+            return Err(format!("{} are too much for a file", show_size(content.len())));
+        }
+        Kind::File(content) => data_blocks(content).iter().map(|range| range.end - range.start).sum(),
+        Kind::Symlink(target) if target.is_empty() || target.contains(&0) => {
+            return Err("the target of a symbolic link is empty or contains NUL".to_owned());
+        }
+        Kind::Symlink(target) if target.len() > TARGET_MAX => {
+            return Err(format!("a target of {} bytes, ext4 allows {TARGET_MAX}", target.len()));
+        }
+        Kind::Symlink(target) => u64::from(!inode::is_fast_symlink(target)),
+        &Kind::CharDevice(device) | &Kind::BlockDevice(device) if inode::encode_device(device).is_none() => {
+            return Err(format!("the device number {}:{} is too large", device.major, device.minor));
+        }
+        _ => 0,
+    };
+    Ok(content + u64::from(attributes.needs_block()))
+}
+
+fn check_name(name: &[u8]) -> Result<(), String> {
+    match name {
+        b"" | b"." | b".." => Err("not a name for an entry".to_owned()),
+        name if name.len() > NAME_MAX => {
+            Err(format!("a name of {} bytes, ext4 allows {NAME_MAX}", name.len()))
+        }
+        name if name.iter().any(|byte| matches!(byte, 0 | b'/')) => {
+            Err("a name can't contain '/' or NUL".to_owned())
+        }
+        _ => Ok(()),
+    }
+}
+
+fn refuse(place: String, reason: String) -> Error {
+    Error::new(ErrorKind::Input, place, reason)
+}
+
+/// The path of the entry `name` in the directory `parent`, for a message.
+fn show_entry(tree: &Tree, parent: InodeId, name: &[u8]) -> String {
+    let mut above = HashMap::new();
+    for (directory, name, id) in tree.walk() {
+        if parent == Tree::ROOT || above.contains_key(&parent) {
+            break;
+        }
+        above.entry(id).or_insert((directory, name));
+    }
+    let mut path = vec![name];
+    let mut at = parent;
+    while let Some((directory, name)) = above.remove(&at) {
+        path.push(name);
+        at = directory;
+    }
+    path.reverse();
+    show_path(&path.join(&b'/'))
+}
+
+/// The first path of an inode, for a message.
+fn show_inode(tree: &Tree, id: InodeId) -> String {
+    match tree.walk().find(|&(_, _, child)| child == id) {
+        Some((parent, name, _)) => show_entry(tree, parent, name),
+        None => show_path(b""),
+    }
+}
