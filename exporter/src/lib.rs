@@ -9,10 +9,14 @@
 //! Planning is pure and knows every size; writing decides nothing. The library never prints, never
 //! reads the environment and never asks a clock: identity and time come from [`seed::Seed`].
 
+pub mod disk;
 pub mod error;
 pub mod extent;
 pub mod fs;
+pub mod read_at;
 pub mod seed;
+#[cfg(test)]
+mod testing;
 pub mod tree;
 
 pub use error::{Error, Kind, Result};

@@ -1,0 +1,179 @@
+//! Partitions wanted → partitions placed → the whole disk as extents. Pure.
+
+use super::gpt::{self, BOOT_CODE_LEN, Partition, Table};
+use crate::error::{Error, Kind, Result, show_size};
+use crate::extent::Extent;
+use crate::fs::Layout;
+use crate::seed::Uuid;
+
+/// Partitions start and end on multiples of this many bytes: 1 MiB suits every flash page and RAID stripe.
+pub const ALIGNMENT: u64 = 1 << 20;
+
+/// The disk as a whole.
+#[derive(Clone, Debug)]
+pub struct Disk {
+    /// Size in bytes, a multiple of the sector size.
+    pub size: u64,
+    /// Bytes per sector: 512 or 4096.
+    pub sector_size: u32,
+    /// Identity of the disk.
+    pub guid: Uuid,
+    /// What a BIOS runs; zeroes if it has nothing to run.
+    pub boot_code: [u8; BOOT_CODE_LEN],
+}
+
+/// A partition that is wanted.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// Type GUID, see [`super::kinds`].
+    pub kind: Uuid,
+    /// Name, up to 36 UTF-16 units.
+    pub name: String,
+    /// Identity of the partition.
+    pub guid: Uuid,
+    /// Attribute bits.
+    pub attributes: u64,
+    /// Least size in bytes.
+    pub size: u64,
+}
+
+/// A partition that has its place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Placed {
+    /// Number from 1 on.
+    pub number: u32,
+    /// First byte on the disk.
+    pub start: u64,
+    /// Size in bytes.
+    pub size: u64,
+    /// Type GUID.
+    pub kind: Uuid,
+    /// Identity of the partition.
+    pub guid: Uuid,
+    /// Attribute bits.
+    pub attributes: u64,
+    /// Name.
+    pub name: String,
+}
+
+impl Placed {
+    /// One past the last byte.
+    pub fn end(&self) -> u64 {
+        self.start + self.size
+    }
+
+    /// First sector, as boot code and FAT boot sectors want it.
+    pub fn first_lba(&self, sector_size: u32) -> u64 {
+        self.start / u64::from(sector_size)
+    }
+}
+
+/// The size in bytes of the smallest disk that holds `requests`.
+pub fn minimum_size(requests: &[Request]) -> u64 {
+    let sizes = requests.iter().map(|request| aligned(request.size));
+    sizes.fold(2 * ALIGNMENT, u64::saturating_add)
+}
+
+/// Give each partition its place on a disk of `disk_size` bytes, in order; the last takes what is left.
+///
+/// # Errors
+/// [`Kind::NoSpace`] if they don't fit.
+pub fn place(requests: &[Request], disk_size: u64) -> Result<Vec<Placed>> {
+    let needed = minimum_size(requests);
+    if needed > disk_size {
+        let message = format!(
+            "the partitions need a disk of {}, this one has {}",
+            show_size(needed),
+            show_size(disk_size)
+        );
+        return Err(Error::new(Kind::NoSpace { needed, available: disk_size }, "disk", message));
+    }
+    let mut start = ALIGNMENT;
+    let mut placed = Vec::with_capacity(requests.len());
+    for (number, request) in (1..).zip(requests) {
+        let size = if number as usize == requests.len() {
+            (disk_size - ALIGNMENT) / ALIGNMENT * ALIGNMENT - start
+        } else {
+            aligned(request.size)
+        };
+        placed.push(Placed {
+            number,
+            start,
+            size,
+            kind: request.kind,
+            guid: request.guid,
+            attributes: request.attributes,
+            name: request.name.clone(),
+        });
+        start += size;
+    }
+    Ok(placed)
+}
+
+fn aligned(size: u64) -> u64 {
+    size.max(1).checked_next_multiple_of(ALIGNMENT).unwrap_or(u64::MAX)
+}
+
+/// The whole disk: where every byte of it comes from.
+#[derive(Debug)]
+pub struct DiskLayout {
+    /// Size in bytes.
+    pub size: u64,
+    /// Bytes per sector.
+    pub sector_size: u32,
+    /// Sorted by offset, without overlaps; what no extent covers is zero.
+    pub extents: Vec<Extent>,
+    /// The partitions, in order.
+    pub partitions: Vec<Placed>,
+}
+
+impl DiskLayout {
+    /// The disk with these contents in these partitions. A partition larger than its content is zero
+    /// behind it.
+    ///
+    /// # Errors
+    /// [`Kind::NoSpace`] if a content is larger than its partition, [`Kind::Input`] if the table can't
+    /// say what is asked (a name too long, a size that is no multiple of the sector).
+    pub fn new(disk: &Disk, contents: Vec<(Placed, Layout)>) -> Result<Self> {
+        let [front, back] = encode_table(disk, contents.iter().map(|(placed, _)| placed))?;
+        let mut extents = vec![front];
+        let mut partitions = Vec::with_capacity(contents.len());
+        for (placed, content) in contents {
+            if content.size > placed.size {
+                let (needed, available) = (content.size, placed.size);
+                let message =
+                    format!("{} does not fit a partition of {}", show_size(needed), show_size(available));
+                return Err(Error::new(Kind::NoSpace { needed, available }, placed.name, message));
+            }
+            extents.extend(content.extents.into_iter().map(|extent| extent.shifted(placed.start)));
+            partitions.push(placed);
+        }
+        extents.push(back);
+        debug_assert!(extents.is_sorted_by(|a, b| a.end() <= b.offset), "extents are sorted and apart");
+        Ok(Self { size: disk.size, sector_size: disk.sector_size, extents, partitions })
+    }
+}
+
+fn encode_table<'a>(disk: &Disk, placed: impl Iterator<Item = &'a Placed>) -> Result<[Extent; 2]> {
+    let sector = u64::from(disk.sector_size);
+    if sector == 0 || !disk.size.is_multiple_of(sector) {
+        let message = format!("{} bytes are not a multiple of the sector size {sector}", disk.size);
+        return Err(Error::new(Kind::Input, "disk", message));
+    }
+    let partitions = placed.map(|placed| Partition {
+        number: placed.number,
+        kind: placed.kind,
+        guid: placed.guid,
+        first_lba: placed.start / sector,
+        last_lba: (placed.end() / sector).saturating_sub(1),
+        attributes: placed.attributes,
+        name: placed.name.clone(),
+    });
+    let table = Table {
+        disk_guid: disk.guid,
+        sector_size: disk.sector_size,
+        sectors: disk.size / sector,
+        partitions: partitions.collect(),
+    };
+    gpt::encode(&table, &disk.boot_code)
+}

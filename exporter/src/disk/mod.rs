@@ -1,0 +1,20 @@
+//! The disk: a partition table and the contents of the partitions, as one list of extents.
+//!
+//! ```text
+//! LBA 0          1        2 … 33    34          1 MiB                     -1 MiB   -33 … -2   -1
+//! ┌────────────┬────────┬─────────┬───────────┬─────────────┬───────────┬────────┬─────────┬────────┐
+//! │ boot code, │ header │ entries │ free      │ partition 1 │ … last    │ free   │ entries │ backup │
+//! │ prot. MBR  │        │         │           │             │ (grows)   │        │         │ header │
+//! └────────────┴────────┴─────────┴───────────┴─────────────┴───────────┴────────┴─────────┴────────┘
+//! ```
+//!
+//! Partitions start and end on 1 MiB. Placing comes before contents, because boot code and FAT boot
+//! sectors name the LBAs of their partitions: [`place`], then [`DiskLayout::new`].
+
+pub mod gpt;
+pub mod kinds;
+mod layout;
+#[cfg(test)]
+mod tests;
+
+pub use layout::{ALIGNMENT, Disk, DiskLayout, Placed, Request, minimum_size, place};

@@ -1,0 +1,36 @@
+//! Reading a finished image at any offset, whatever file it lies in.
+
+use crate::error::{Error, Kind, Result};
+
+/// An image whose bytes can be read at any offset: a raw file, a qcow2, bytes in memory.
+pub trait ReadAt {
+    /// Size of the image in bytes.
+    fn size(&self) -> u64;
+
+    /// Fill `out` with the bytes from `offset` on; [`Kind::Corrupt`] if the image ends before.
+    fn read_at(&self, offset: u64, out: &mut [u8]) -> Result<()>;
+}
+
+impl ReadAt for [u8] {
+    fn size(&self) -> u64 {
+        self.len() as u64
+    }
+
+    fn read_at(&self, offset: u64, out: &mut [u8]) -> Result<()> {
+        check_range(self, offset, out.len())?;
+        let start = offset as usize;
+        out.copy_from_slice(&self[start..start + out.len()]);
+        Ok(())
+    }
+}
+
+/// That `len` bytes at `offset` lie inside `image`.
+pub(crate) fn check_range<I: ReadAt + ?Sized>(image: &I, offset: u64, len: usize) -> Result<()> {
+    match offset.checked_add(len as u64) {
+        Some(end) if end <= image.size() => Ok(()),
+        _ => {
+            let message = format!("the image ends at {} bytes, before {len} bytes at {offset}", image.size());
+            Err(Error::new(Kind::Corrupt, "", message))
+        }
+    }
+}

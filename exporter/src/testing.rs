@@ -1,0 +1,56 @@
+//! What the tests of several modules share: running checkers, and images small enough for memory.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use crate::extent::{Extent, Source};
+
+/// Run a checker that must exist: whether it was content, and all it said.
+pub(crate) fn tool(program: &str, args: &[&str]) -> (bool, String) {
+    let output = Command::new(program).args(args).output();
+    let output = output.unwrap_or_else(|error| panic!("{program} must be installed: {error}"));
+    let said = [output.stdout, output.stderr].concat();
+    (output.status.success(), String::from_utf8_lossy(&said).into_owned())
+}
+
+/// Run a checker that must be content.
+#[track_caller]
+pub(crate) fn accepts(program: &str, args: &[&str]) -> String {
+    let (ok, said) = tool(program, args);
+    assert!(ok, "{program} {args:?}:\n{said}");
+    said
+}
+
+/// The image as one vector, of extents that lie in memory.
+pub(crate) fn flatten(size: u64, extents: &[Extent]) -> Vec<u8> {
+    let mut image = vec![0; size as usize];
+    for extent in extents {
+        let out = &mut image[extent.offset as usize..extent.end() as usize];
+        match &extent.source {
+            Source::Bytes(bytes) => out.copy_from_slice(bytes),
+            Source::Rendered { by, key } => by.render(*key, out),
+            Source::File { .. } => panic!("an extent in memory was expected"),
+        }
+    }
+    image
+}
+
+/// A directory of its own for a test, and paths in it.
+pub(crate) struct Scratch(tempfile::TempDir);
+
+impl Scratch {
+    pub(crate) fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    /// Write `bytes` to a file and give its path as text.
+    pub(crate) fn write(&self, name: &str, bytes: &[u8]) -> String {
+        let path = self.file(name);
+        std::fs::write(&path, bytes).unwrap();
+        path.to_str().unwrap().to_owned()
+    }
+}
