@@ -12,6 +12,7 @@
 pub mod error;
 pub mod extent;
 pub mod fs;
+pub mod machine;
 pub mod seed;
 pub mod tree;
 
