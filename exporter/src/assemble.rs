@@ -1,12 +1,13 @@
 //! The pipeline: a directory and a spec become a disk.
 
+use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::Arc;
 
 use crate::boot::{self, BiosBoot, BootFiles};
-use crate::container;
+use crate::container::{self, Target};
 use crate::disk::{self, ALIGNMENT, Disk, DiskLayout, Placed, Request, kinds};
-use crate::engine::Progress;
+use crate::engine::{Image, Progress, Run};
 use crate::error::{Error, Kind, Result, show_size};
 use crate::extent::Extent;
 use crate::fs::{Layout, ext4, fat};
@@ -26,60 +27,67 @@ const SECTOR_SIZE: u32 = 512;
 const HEADROOM: u64 = 256 << 20;
 
 /// What a disk is made from.
-#[derive(Debug)]
 pub struct Input<'a> {
     /// The root of the user's file system.
     pub root: &'a Path,
     /// Folders with boot loader files ([`BootFiles`]), the best first.
     pub boot: Vec<&'a Path>,
-    /// The program that grows the root at boot, for the machine's architecture.
-    pub grow_program: Option<Arc<[u8]>>,
-    /// Threads that read and compress.
-    pub threads: usize,
+    /// The program that grows the root at boot, if there is one for the machine's architecture.
+    pub grow: Option<Arc<[u8]>>,
+    /// Threads that read and compress; no byte depends on them.
+    pub threads: NonZeroUsize,
+    /// Told how far the writing is.
+    pub progress: &'a (dyn Fn(Progress) + Sync),
 }
 
 /// Make the disk `spec` asks for out of `input`, as the file `output`.
 ///
 /// # Errors
 /// Whatever in the input can't become a disk, with its path; no file is left then.
-pub fn assemble(spec: &Spec, input: &Input, output: &Path, progress: &dyn Progress) -> Result<Report> {
+pub fn assemble(spec: &Spec, input: &Input<'_>, output: &Path) -> Result<Report> {
     let mut root = scan(&HostDir::open(input.root)?, &mut |_| {})?;
     let boot_files = BootFiles::find(&input.boot)?;
-    let time = settle_time(&mut root, spec);
+    let (time, mut edits) = settle_time(&mut root, spec);
     let ids = Ids::new(spec, &root)?;
 
     let os = os::detect(&root)?;
     let kernel = kernel::newest(&root)?;
-    let machine = Machine {
-        root_uuid: ids.root,
-        esp_serial: ids.esp_serial,
-        hostname: spec.hostname.clone(),
-        grow_program: input.grow_program.clone(),
-        serial_console: spec.architecture.serial_console(),
-        time,
-    };
-    let notes = machine::apply(&mut root, &machine)?;
     let entry = boot::entry(&os, &kernel, spec, ids.root);
+    edits.extend(machine::apply(&mut root, &machine(spec, input, &ids, time))?);
     let menu = boot::root_config(ids.root, std::slice::from_ref(&entry));
-    Editor::new(&mut root, time).write_file("boot/grub/grub.cfg", menu.into_bytes(), 0o644)?;
+    Editor::new(&mut root, time).write_file("/boot/grub/grub.cfg", menu.into_bytes(), 0o644)?;
     let esp = boot::esp_tree(&boot_files, spec.architecture, ids.root, time);
 
     let root = Arc::new(root);
     let size = disk_size(spec, &root, &ids, time)?;
     let placed = disk::place(&requests(spec.architecture, &ids, 0), size)?;
     let layout = lay_out(&placed, size, &root, &esp, &boot_files, &ids, time)?;
-    let written = container::write(&layout, spec.format, spec.compression, output, input.threads, progress)?;
-    Ok(Report::new(spec, &layout, &written, &os, &entry, &boot_files, notes))
+
+    let target = Target { path: output.to_owned(), format: spec.format, compression: spec.compression, sync: false };
+    let run = Run { threads: input.threads, progress: input.progress };
+    container::write(Image { size, extents: &layout.extents }, &[target], &run)?;
+    Report::new(spec, output, &layout, &os, &entry, &boot_files, edits)
 }
 
-/// Clamp times to the asked epoch, and choose the one time of all that is made: the epoch, else the
-/// latest time in the tree, since no clock may have a say.
-fn settle_time(root: &mut Tree, spec: &Spec) -> Time {
+/// The one time of all that is made: the epoch that was asked for, else the latest time in the tree,
+/// since no clock may have a say. With an epoch, what only records the time of the build goes.
+fn settle_time(root: &mut Tree, spec: &Spec) -> (Time, Vec<String>) {
     let latest = root.walk().map(|(_, _, id)| root.inode(id).meta.mtime).max().unwrap_or_default();
-    let Some(seconds) = spec.source_date_epoch else { return latest };
+    let Some(seconds) = spec.source_date_epoch else { return (latest, Vec::new()) };
     let epoch = Time { seconds, nanoseconds: 0 };
-    Editor::new(root, epoch).clamp_times(epoch);
-    epoch
+    let edits = machine::forget_build(&mut Editor::new(root, epoch), epoch);
+    (epoch, edits)
+}
+
+fn machine(spec: &Spec, input: &Input<'_>, ids: &Ids, time: Time) -> Machine {
+    Machine {
+        root: ids.root,
+        esp: Some(ids.esp_serial),
+        hostname: spec.hostname.clone(),
+        serial: Some(spec.architecture.serial_console().to_owned()),
+        grow: input.grow.clone().filter(|program| spec.architecture.runs(program)),
+        time,
+    }
 }
 
 /// The identity of one disk, from its spec and its files.
@@ -92,7 +100,7 @@ struct Ids {
 impl Ids {
     fn new(spec: &Spec, root: &Tree) -> Result<Self> {
         let mut text = serde_json::to_string(spec).expect("a spec has no map with keys that are no text");
-        text.push_str(&root.dump(Detail::Metadata)?);
+        text.push_str(&root.dump(Detail::default())?);
         let seed = Seed::new(text.as_bytes());
         Ok(Self { root: seed.uuid("root file system"), esp_serial: seed.serial("esp file system"), seed })
     }
@@ -120,7 +128,7 @@ fn requests(architecture: Architecture, ids: &Ids, root_size: u64) -> [Request; 
 }
 
 /// The disk's size in bytes: as asked, if all fits; else what is needed and some head-room.
-fn disk_size(spec: &Spec, root: &Tree, ids: &Ids, time: Time) -> Result<u64> {
+fn disk_size(spec: &Spec, root: &Arc<Tree>, ids: &Ids, time: Time) -> Result<u64> {
     let root_needs = ext4::minimum_size(root, &root_options(ids, time, 0))?;
     let minimum = disk::minimum_size(&requests(spec.architecture, ids, root_needs));
     match spec.size {
@@ -170,7 +178,7 @@ fn esp_options(ids: &Ids, time: Time, partition: &Placed) -> fat::Options {
         sector_size: SECTOR_SIZE,
         hidden_sectors: partition.first_lba(SECTOR_SIZE),
         modified: time,
-        kind: Some(fat::FatKind::Fat32),
+        kind: Some(fat::FatType::Fat32),
     }
 }
 

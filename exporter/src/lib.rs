@@ -9,12 +9,19 @@
 //! Planning is pure and knows every size; writing decides nothing. The library never prints, never
 //! reads the environment and never asks a clock: identity and time come from [`seed::Seed`].
 
+pub mod assemble;
+pub mod boot;
+pub mod container;
 pub mod disk;
+pub mod engine;
 pub mod error;
 pub mod extent;
 pub mod fs;
+pub mod machine;
 pub mod read_at;
+pub mod report;
 pub mod seed;
+pub mod spec;
 #[cfg(test)]
 mod testing;
 pub mod tree;

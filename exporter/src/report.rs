@@ -1,13 +1,13 @@
 //! What was made: for a person as a table, for a script as JSON.
 
 use std::fmt;
+use std::path::Path;
 
 use serde::Serialize;
 
 use crate::boot::{BootFiles, Entry};
-use crate::container::Written;
 use crate::disk::{DiskLayout, kinds};
-use crate::error::show_size;
+use crate::error::{Error, Result, show_size};
 use crate::spec::Spec;
 use crate::tree::os::Os;
 
@@ -54,13 +54,15 @@ pub struct Partition {
 impl Report {
     pub(crate) fn new(
         spec: &Spec,
+        output: &Path,
         layout: &DiskLayout,
-        written: &Written,
         os: &Os,
         entry: &Entry,
         boot_files: &BootFiles,
         edits: Vec<String>,
-    ) -> Self {
+    ) -> Result<Self> {
+        let shown = output.display().to_string();
+        let file = std::fs::metadata(output).map_err(|error| Error::io(shown, "can't look at the disk", error))?;
         let partitions = layout.partitions.iter().map(|placed| Partition {
             number: placed.number,
             name: placed.name.clone(),
@@ -68,18 +70,18 @@ impl Report {
             start: placed.start,
             size: placed.size,
         });
-        Self {
+        Ok(Self {
             file: format!("{}.{}", spec.name, spec.format.extension()),
             format: spec.format.to_string(),
             virtual_size: layout.size,
-            file_size: written.file_size,
+            file_size: file.len(),
             os: os.pretty_name.clone(),
             kernel: entry.kernel.clone(),
             cmdline: entry.cmdline.clone(),
             boot_files: boot_files.origin.clone(),
             partitions: partitions.collect(),
             edits,
-        }
+        })
     }
 }
 

@@ -34,7 +34,7 @@ impl Default for Spec {
         Self {
             name: "disk".into(),
             format: Format::Qcow2,
-            compression: Compression::default(),
+            compression: Compression::Zstd,
             size: None,
             hostname: None,
             cmdline: String::new(),
@@ -46,7 +46,6 @@ impl Default for Spec {
 
 /// The instruction set of the machine, by the names of `uname -m`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
 pub enum Architecture {
     /// amd64: SeaBIOS and UEFI.
     #[serde(rename = "x86_64")]
@@ -64,6 +63,15 @@ impl Architecture {
             "arm64" => Some(Self::Aarch64),
             _ => None,
         }
+    }
+
+    /// Whether `program` is an ELF file for it (`e_machine`, System V ABI).
+    pub fn runs(self, program: &[u8]) -> bool {
+        let machine: [u8; 2] = match self {
+            Self::X86_64 => [62, 0],
+            Self::Aarch64 => [183, 0],
+        };
+        program.starts_with(b"\x7fELF") && program.get(18..20) == Some(&machine)
     }
 
     /// The suffix UEFI gives to loaders: `BOOTX64.EFI`, `BOOTAA64.EFI`.

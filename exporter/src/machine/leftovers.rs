@@ -1,0 +1,138 @@
+//! What is left of the container: marks that say there is one, directories that are mounts in a machine,
+//! services that were turned off because they don't work in one.
+
+use super::{read, systemd};
+use crate::error::Result;
+use crate::tree::{Editor, Tree};
+
+/// Their presence makes programs think they run in a container: OpenRC skips `keyword -docker` services.
+const MARKS: [&str; 4] = ["/.dockerenv", "/.dockerinit", "/.containerenv", "/etc/containerenv"];
+
+/// File systems of the kernel or of the running machine, and their permissions: nothing in the image's
+/// directories would ever be seen.
+const MOUNT_POINTS: [(&str, u16); 5] =
+    [("/proc", 0o755), ("/sys", 0o755), ("/dev", 0o755), ("/run", 0o755), ("/tmp", 0o1777)];
+
+const POLICY_RC_D: &str = "/usr/sbin/policy-rc.d";
+
+/// Units that images for systemd in a container mask, and that a machine needs.
+const MASKED_IN_CONTAINERS: [&str; 19] = [
+    "console-getty.service",
+    "dev-hugepages.mount",
+    "dev-mqueue.mount",
+    "getty.target",
+    "proc-sys-fs-binfmt_misc.automount",
+    "sys-fs-fuse-connections.mount",
+    "sys-kernel-config.mount",
+    "sys-kernel-debug.mount",
+    "systemd-journald-audit.socket",
+    "systemd-journald-dev-log.socket",
+    "systemd-journald.service",
+    "systemd-journald.socket",
+    "systemd-logind.service",
+    "systemd-modules-load.service",
+    "systemd-remount-fs.service",
+    "systemd-sysctl.service",
+    "systemd-tmpfiles-setup-dev.service",
+    "systemd-udev-trigger.service",
+    "systemd-udevd.service",
+];
+
+pub(super) fn clear(editor: &mut Editor<'_>) -> Result<Vec<String>> {
+    let mut notes = Vec::new();
+    for mark in MARKS {
+        if editor.remove(mark) {
+            notes.push(format!("{mark}: removed"));
+        }
+    }
+    for (directory, permissions) in MOUNT_POINTS {
+        // A link here would lead to something else of the tree.
+        if editor.tree().lookup(directory).is_some_and(|id| editor.tree().entries(id).is_none()) {
+            editor.remove(directory);
+        }
+        editor.set_directory(directory, permissions)?;
+        if editor.empty_dir(directory) {
+            notes.push(format!("{directory}: emptied"));
+        }
+    }
+    if forbids_all_services(editor.tree())? && editor.remove(POLICY_RC_D) {
+        notes.push(format!("{POLICY_RC_D}: removed, it kept services from starting"));
+    }
+    for unit in MASKED_IN_CONTAINERS {
+        if systemd::is_masked(editor.tree(), unit) && editor.remove(format!("{}/{unit}", systemd::ETC)) {
+            notes.push(format!("systemd: {unit} unmasked"));
+        }
+    }
+    Ok(notes)
+}
+
+/// The script that image builders put there, all of which it does is `exit 101`; a real policy stays.
+fn forbids_all_services(tree: &Tree) -> Result<bool> {
+    let text = read(tree, POLICY_RC_D)?;
+    let text = String::from_utf8_lossy(&text);
+    let mut commands = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+    Ok(commands.next() == Some("exit 101") && commands.next().is_none())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tree::Time;
+    use crate::tree::testing::tree;
+
+    fn edit(files: &[(&str, &str)]) -> Tree {
+        let mut tree = tree(files);
+        clear(&mut Editor::new(&mut tree, Time::default())).unwrap();
+        tree
+    }
+
+    #[test]
+    fn marks_and_contents_of_mount_points_go() {
+        let tree = edit(&[
+            ("/.dockerenv", ""),
+            ("/run/.containerenv", ""),
+            ("/tmp/a/b", ""),
+            ("/dev/console", ""),
+            ("/srv/a", ""),
+        ]);
+        assert!(tree.lookup("/.dockerenv").is_none());
+        for (directory, permissions) in MOUNT_POINTS {
+            let id = tree.lookup(directory).unwrap();
+            assert_eq!(tree.inode(id).meta.permissions, permissions);
+            assert!(tree.entries(id).unwrap().is_empty(), "{directory}");
+        }
+        assert!(tree.lookup("/srv/a").is_some());
+    }
+
+    #[test]
+    fn a_mount_point_that_is_a_link_takes_nothing_with_it() {
+        let tree = edit(&[("/tmp", "-> /srv"), ("/srv/data", "precious"), ("/run", "a file")]);
+        assert!(tree.lookup("/srv/data").is_some());
+        assert!(tree.entries(tree.lookup("/tmp").unwrap()).is_some());
+        assert!(tree.entries(tree.lookup("/run").unwrap()).is_some());
+    }
+
+    #[test]
+    fn only_the_policy_that_forbids_everything_goes() {
+        for (policy, stays) in [
+            ("#!/bin/sh\nexit 101\n", false),
+            ("#!/bin/sh\n# comment\n\n  exit 101", false),
+            ("#!/bin/sh\ntest $1 = ssh && exit 0\nexit 101\n", true),
+            ("-> /usr/local/policy", true),
+        ] {
+            assert_eq!(edit(&[(POLICY_RC_D, policy)]).lookup(POLICY_RC_D).is_some(), stays, "{policy}");
+        }
+    }
+
+    #[test]
+    fn only_units_masked_for_a_container_are_unmasked() {
+        let tree = edit(&[
+            ("/etc/systemd/system/systemd-logind.service", "-> /dev/null"),
+            ("/etc/systemd/system/apt-daily.timer", "-> /dev/null"),
+            ("/etc/systemd/system/systemd-udevd.service", "[Unit]\n"),
+        ]);
+        assert!(tree.lookup("/etc/systemd/system/systemd-logind.service").is_none());
+        assert!(tree.lookup("/etc/systemd/system/apt-daily.timer").is_some());
+        assert!(tree.lookup("/etc/systemd/system/systemd-udevd.service").is_some());
+    }
+}

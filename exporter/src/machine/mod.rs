@@ -1,0 +1,80 @@
+//! Edits that turn a container's tree into a machine's.
+//!
+//! Each edit is pure, does one thing, keeps what the user configured, and says what it changed in short
+//! lines for the report.
+
+use std::sync::Arc;
+
+use crate::error::Result;
+use crate::seed::Uuid;
+use crate::tree::{Editor, Time, Tree, os};
+
+mod console;
+mod fstab;
+mod grow;
+mod hostname;
+mod identity;
+mod leftovers;
+mod network;
+mod openrc;
+mod reproducible;
+mod systemd;
+
+pub use reproducible::forget_build;
+
+/// What the tree must know of the machine it is for.
+#[derive(Clone, Debug)]
+pub struct Machine {
+    /// UUID of the root file system.
+    pub root: Uuid,
+    /// Volume id of the EFI system partition's FAT; without one nothing is mounted at `/boot/efi`.
+    pub esp: Option<u32>,
+    /// The host name; without one the image's own is kept, else the distribution's id is taken.
+    pub hostname: Option<String>,
+    /// The serial port for a login beside the screen (`ttyS0`, `ttyAMA0`).
+    pub serial: Option<String>,
+    /// The program `vmimage-grow` for the machine's architecture; without it the disk stays as it is.
+    pub grow: Option<Arc<[u8]>>,
+    /// The time of every file made here.
+    pub time: Time,
+}
+
+/// Make `tree` the root of `machine`. Returns what was changed, a line for each change.
+pub fn apply(tree: &mut Tree, machine: &Machine) -> Result<Vec<String>> {
+    let os = os::detect(tree)?;
+    let editor = &mut Editor::new(tree, machine.time);
+    let mut notes = Vec::new();
+    notes.extend(leftovers::clear(editor)?);
+    notes.extend(identity::clear(editor, &os)?);
+    notes.extend(fstab::write(editor, machine.root, machine.esp)?);
+    notes.extend(hostname::write(editor, machine.hostname.as_deref(), &os)?);
+    notes.extend(openrc::fill_runlevels(editor, &os)?);
+    notes.extend(network::configure(editor, &os)?);
+    notes.extend(console::add_logins(editor, &os, machine.serial.as_deref())?);
+    if let Some(program) = &machine.grow {
+        notes.extend(grow::install(editor, &os, program.clone())?);
+    }
+    Ok(notes)
+}
+
+/// Far more than any file of `/etc` that is edited here.
+const TEXT_LIMIT: u64 = 1 << 20;
+
+/// A file of the tree, empty if there is none. Bytes, so that what the user wrote stays as it is.
+fn read(tree: &Tree, path: &str) -> Result<Vec<u8>> {
+    Ok(tree.read(path, TEXT_LIMIT)?.unwrap_or_default())
+}
+
+/// The lines of a text, each with its line feed except perhaps the last.
+fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
+    text.split_inclusive(|&byte| byte == b'\n')
+}
+
+/// The fields of a line that are no comment, as far as they are text.
+fn fields(line: &[u8]) -> Vec<String> {
+    let line = line.split(|&byte| byte == b'#').next().unwrap_or_default();
+    String::from_utf8_lossy(line).split_whitespace().map(str::to_owned).collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,286 @@
+//! A network address by DHCP on every Ethernet card, whatever its name; whoever configured a network
+//! keeps it.
+//!
+//! | there is | done |
+//! |---|---|
+//! | NetworkManager, enabled | nothing: it takes every card by itself |
+//! | netplan, a configured `/etc/network/interfaces`, an enabled dhcpcd or connman | nothing: the user's |
+//! | systemd-networkd | enabled, with a `.network` file unless the user has one, and systemd-resolved |
+//! | ifupdown | `/etc/network/interfaces` |
+
+use super::{fields, lines, openrc, read, systemd};
+use crate::error::Result;
+use crate::tree::os::{Init, Os};
+use crate::tree::{Editor, Kind, Tree};
+
+const INTERFACES: &str = "/etc/network/interfaces";
+const NETWORKD: &str = "/etc/systemd/network";
+
+/// `Kind=!*` is no bridge, bond or other virtual card.
+const NETWORKD_DHCP: &str = "\
+[Match]
+Type=ether
+Kind=!*
+
+[Network]
+DHCP=yes
+";
+
+/// Debian's ifupdown knows patterns (interfaces(5)), busybox's and ifupdown-ng don't, but there the
+/// first card is always eth0.
+const INTERFACES_BY_PATTERN: &str = "\
+auto lo
+iface lo inet loopback
+
+auto /en*=ethernet /eth*=ethernet
+iface ethernet inet dhcp
+";
+const INTERFACES_ETH0: &str = "\
+auto lo
+iface lo inet loopback
+
+auto eth0
+iface eth0 inet dhcp
+";
+
+pub(super) fn configure(editor: &mut Editor<'_>, os: &Os) -> Result<Vec<String>> {
+    let tree = editor.tree();
+    if let Some(owner) = configured_by(tree)? {
+        let mut notes = vec![format!("network: left to {owner}")];
+        // Without the service the file would mean nothing.
+        if os.init == Some(Init::OpenRc)
+            && owner == INTERFACES
+            && openrc::enable(editor, "networking", "boot")?
+        {
+            notes.push("OpenRC: networking added to runlevel boot".into());
+        }
+        return Ok(notes);
+    }
+    if os.init == Some(Init::Systemd) && systemd::unit_file(tree, "systemd-networkd.service").is_some() {
+        return networkd(editor);
+    }
+    if ["/sbin/ifup", "/usr/sbin/ifup"].into_iter().any(|path| tree.resolve(path).is_some()) {
+        return ifupdown(editor, os);
+    }
+    Ok(vec!["network: not configured, there is no systemd-networkd, NetworkManager or ifupdown".into()])
+}
+
+/// Whose the network is already.
+fn configured_by(tree: &Tree) -> Result<Option<&'static str>> {
+    for service in ["NetworkManager", "dhcpcd", "connman"] {
+        let in_runlevel =
+            tree.resolve_parent(format!("/etc/runlevels/default/{}", service.to_lowercase())).is_some();
+        if in_runlevel || systemd::is_enabled(tree, &format!("{service}.service")) {
+            return Ok(Some(service));
+        }
+    }
+    if tree.children("/etc/netplan").any(|(name, _)| name.ends_with(b".yaml")) {
+        return Ok(Some("/etc/netplan"));
+    }
+    let more =
+        tree.children("/etc/network/interfaces.d").filter_map(|(name, _)| std::str::from_utf8(name).ok());
+    for path in
+        std::iter::once(INTERFACES.to_owned()).chain(more.map(|name| format!("{INTERFACES}.d/{name}")))
+    {
+        let text = read(tree, &path)?;
+        let is_card =
+            |fields: Vec<String>| matches!(&fields[..], [word, name, ..] if word == "iface" && name != "lo");
+        if lines(&text).map(fields).any(is_card) {
+            return Ok(Some(INTERFACES));
+        }
+    }
+    Ok(None)
+}
+
+fn networkd(editor: &mut Editor<'_>) -> Result<Vec<String>> {
+    let mut notes = Vec::new();
+    if !editor.tree().children(NETWORKD).any(|(name, _)| name.ends_with(b".network")) {
+        editor.write_file(format!("{NETWORKD}/80-vmimage-dhcp.network"), NETWORKD_DHCP.as_bytes(), 0o644)?;
+        notes.push(format!("{NETWORKD}: DHCP on every Ethernet card"));
+    }
+    if systemd::enable(editor, "systemd-networkd.service")? {
+        notes.push("systemd: systemd-networkd enabled".into());
+    }
+    wait_for_any(editor)?;
+    notes.extend(resolved(editor)?);
+    Ok(notes)
+}
+
+/// A card without a cable must not hold up the boot for two minutes.
+fn wait_for_any(editor: &mut Editor<'_>) -> Result<()> {
+    let programs =
+        ["/usr/lib/systemd/systemd-networkd-wait-online", "/lib/systemd/systemd-networkd-wait-online"];
+    let Some(program) = programs.into_iter().find(|path| editor.tree().resolve(path).is_some()) else {
+        return Ok(());
+    };
+    let text = format!("[Service]\nExecStart=\nExecStart={program} --any --timeout=30\n");
+    let directory = format!("{}/systemd-networkd-wait-online.service.d", systemd::ETC);
+    if editor.tree().children(&directory).next().is_none() {
+        editor.write_file(format!("{directory}/vmimage.conf"), text.as_bytes(), 0o644)?;
+    }
+    Ok(())
+}
+
+/// networkd gives name servers to systemd-resolved only; programs find it by `/etc/resolv.conf`.
+fn resolved(editor: &mut Editor<'_>) -> Result<Vec<String>> {
+    let own = has_name_server(editor.tree())?;
+    if systemd::unit_file(editor.tree(), "systemd-resolved.service").is_none() {
+        let advice = "network: no name server, install systemd-resolved or write /etc/resolv.conf".to_owned();
+        return Ok((!own).then_some(advice).into_iter().collect());
+    }
+    let mut notes = Vec::new();
+    if systemd::enable(editor, "systemd-resolved.service")? {
+        notes.push("systemd: systemd-resolved enabled".into());
+    }
+    if !own {
+        let stub = "../run/systemd/resolve/stub-resolv.conf";
+        let is_link = |tree: &Tree| {
+            let id = tree.resolve_parent("/etc/resolv.conf")?;
+            matches!(&tree.inode(id).kind, Kind::Symlink(target) if target.ends_with(b"resolv.conf"))
+                .then_some(())
+        };
+        if is_link(editor.tree()).is_none() {
+            editor.symlink("/etc/resolv.conf", stub)?;
+            notes.push(format!("/etc/resolv.conf: link to {stub}"));
+        }
+    }
+    Ok(notes)
+}
+
+/// Whether `/etc/resolv.conf` says more than the empty file that a build leaves.
+fn has_name_server(tree: &Tree) -> Result<bool> {
+    let text = read(tree, "/etc/resolv.conf")?;
+    Ok(lines(&text).map(fields).any(|fields| fields.first().is_some_and(|word| word == "nameserver")))
+}
+
+fn ifupdown(editor: &mut Editor<'_>, os: &Os) -> Result<Vec<String>> {
+    let by_pattern = editor.tree().resolve("/usr/bin/dpkg").is_some();
+    // An include of the user's stays.
+    let old = read(editor.tree(), INTERFACES)?;
+    let includes =
+        lines(&old).filter(|line| fields(line).first().is_some_and(|word| word.starts_with("source")));
+    let mut text = if by_pattern { INTERFACES_BY_PATTERN } else { INTERFACES_ETH0 }.as_bytes().to_vec();
+    text.extend(includes.flatten());
+    editor.write_file(INTERFACES, text, 0o644)?;
+    let mut notes =
+        vec![format!("{INTERFACES}: DHCP on {}", if by_pattern { "every Ethernet card" } else { "eth0" })];
+    match os.init {
+        Some(Init::OpenRc) if openrc::enable(editor, "networking", "boot")? => {
+            notes.push("OpenRC: networking added to runlevel boot".into());
+        }
+        Some(Init::Systemd) if systemd::enable(editor, "networking.service")? => {
+            notes.push("systemd: networking enabled".into());
+        }
+        _ => {}
+    }
+    Ok(notes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tree::testing::{text, tree};
+    use crate::tree::{Time, os};
+
+    const SYSTEMD: [(&str, &str); 5] = [
+        ("/lib", "-> usr/lib"),
+        ("/usr/sbin/init", "-> /lib/systemd/systemd"),
+        ("/sbin", "-> usr/sbin"),
+        ("/usr/lib/systemd/systemd", ""),
+        ("/usr/lib/systemd/system/systemd-networkd.service", "[Install]\nWantedBy=multi-user.target\n"),
+    ];
+    const OPENRC: [(&str, &str); 5] = [
+        ("/sbin/init", "-> /bin/busybox"),
+        ("/bin/busybox", ""),
+        ("/sbin/openrc", ""),
+        ("/sbin/ifup", ""),
+        ("/etc/init.d/networking", ""),
+    ];
+    const DHCP: &str = "/etc/systemd/network/80-vmimage-dhcp.network";
+    const ENABLED: &str = "/etc/systemd/system/multi-user.target.wants/systemd-networkd.service";
+
+    fn edit(base: &[(&str, &str)], files: &[(&str, &str)]) -> (Tree, String) {
+        let mut tree = tree(&base.iter().chain(files).copied().collect::<Vec<_>>());
+        let os = os::detect(&tree).unwrap();
+        let notes = configure(&mut Editor::new(&mut tree, Time::default()), &os).unwrap();
+        (tree, notes.join("\n"))
+    }
+
+    #[test]
+    fn networkd_takes_every_card() {
+        let (tree, _) = edit(&SYSTEMD, &[]);
+        assert!(text(&tree, DHCP).unwrap().contains("DHCP=yes"));
+        assert!(tree.resolve(ENABLED).is_some());
+    }
+
+    #[test]
+    fn a_network_file_of_the_user_is_used_instead() {
+        let (tree, _) = edit(&SYSTEMD, &[("/etc/systemd/network/10-static.network", "[Match]\n")]);
+        assert!(tree.lookup(DHCP).is_none());
+        assert!(tree.resolve(ENABLED).is_some());
+    }
+
+    #[test]
+    fn a_network_that_is_configured_is_left_alone() {
+        for (path, content) in [
+            ("/etc/systemd/system/multi-user.target.wants/NetworkManager.service", "-> /lib/none"),
+            ("/etc/netplan/50-mine.yaml", "network: {}"),
+            ("/etc/network/interfaces", "auto ens3\n  iface ens3 inet static\n"),
+            ("/etc/network/interfaces.d/mine", "iface ens3 inet dhcp\n"),
+        ] {
+            let (tree, notes) = edit(&SYSTEMD, &[(path, content)]);
+            assert!(notes.starts_with("network: left to "), "{path}: {notes}");
+            assert!(tree.lookup(DHCP).is_none() && tree.lookup(ENABLED).is_none(), "{path}");
+        }
+    }
+
+    #[test]
+    fn resolv_conf_leads_to_resolved_unless_it_says_something() {
+        let resolved =
+            ("/usr/lib/systemd/system/systemd-resolved.service", "[Install]\nWantedBy=sysinit.target\n");
+        for (own, linked) in [
+            ("", true),
+            ("# comment\n", true),
+            ("nameserver 10.0.0.1\n", false),
+            ("-> /run/resolv.conf", false),
+        ] {
+            let (tree, _) = edit(&SYSTEMD, &[resolved, ("/etc/resolv.conf", own)]);
+            let link = tree.lookup("/etc/resolv.conf").unwrap();
+            let to_stub = matches!(&tree.inode(link).kind, Kind::Symlink(target) if target.ends_with(b"stub-resolv.conf"));
+            assert_eq!(to_stub, linked, "{own:?}");
+            assert!(
+                tree.lookup("/etc/systemd/system/sysinit.target.wants/systemd-resolved.service").is_some()
+            );
+        }
+        let (_, notes) = edit(&SYSTEMD, &[]);
+        assert!(notes.contains("no name server"), "{notes}");
+    }
+
+    #[test]
+    fn openrc_brings_up_the_first_card() {
+        let (tree, _) =
+            edit(&OPENRC, &[("/etc/network/interfaces", "auto lo\niface lo inet loopback\nsource /etc/x\n")]);
+        let interfaces = text(&tree, INTERFACES).unwrap();
+        assert!(
+            interfaces.contains("iface eth0 inet dhcp\n") && interfaces.ends_with("source /etc/x\n"),
+            "{interfaces}"
+        );
+        assert!(tree.resolve("/etc/runlevels/boot/networking").is_some());
+
+        let (tree, notes) = edit(&OPENRC, &[("/etc/network/interfaces", "iface eth0 inet static\n")]);
+        assert_eq!(text(&tree, INTERFACES).unwrap(), "iface eth0 inet static\n");
+        assert!(notes.contains("networking added"), "{notes}");
+    }
+
+    #[test]
+    fn ifupdown_of_debian_knows_patterns() {
+        let files = [("/usr/bin/dpkg", ""), ("/usr/sbin/ifup", "")];
+        let (tree, _) = edit(&[], &files);
+        assert!(text(&tree, INTERFACES).unwrap().contains("auto /en*=ethernet /eth*=ethernet\n"));
+    }
+
+    #[test]
+    fn a_tree_without_any_of_them_is_told_about() {
+        assert!(edit(&[], &[]).1.starts_with("network: not configured"));
+    }
+}

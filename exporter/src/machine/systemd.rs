@@ -1,0 +1,152 @@
+//! Units of systemd: where they are, and `systemctl enable` on a tree.
+
+use std::collections::BTreeSet;
+
+use super::{lines, read};
+use crate::error::Result;
+use crate::tree::{Editor, Kind, Tree};
+
+/// Where the administrator's units and the links of enabled ones are.
+pub(super) const ETC: &str = "/etc/systemd/system";
+/// Where packages put units; read by every systemd, also where `/lib` is no link to `/usr/lib`.
+pub(super) const USR: &str = "/usr/lib/systemd/system";
+
+/// The path of a unit's file; that of its template for an instance (`getty@tty1.service`).
+pub(super) fn unit_file(tree: &Tree, unit: &str) -> Option<String> {
+    let file = match unit.split_once('@').zip(unit.rsplit_once('.')) {
+        Some(((name, _), (_, kind))) => format!("{name}@.{kind}"),
+        None => unit.to_owned(),
+    };
+    let paths = [ETC, USR, "/lib/systemd/system"].map(|directory| format!("{directory}/{file}"));
+    paths
+        .into_iter()
+        .find(|path| tree.resolve(path).is_some_and(|id| matches!(tree.inode(id).kind, Kind::File(_))))
+}
+
+/// Whether a unit is masked: a link to `/dev/null` in `/etc/systemd/system`.
+pub(super) fn is_masked(tree: &Tree, unit: &str) -> bool {
+    let link = tree.resolve_parent(format!("{ETC}/{unit}"));
+    link.is_some_and(|id| matches!(&tree.inode(id).kind, Kind::Symlink(target) if **target == *b"/dev/null"))
+}
+
+/// Whether some target wants or requires a unit.
+pub(super) fn is_enabled(tree: &Tree, unit: &str) -> bool {
+    tree.children(ETC).any(|(name, id)| {
+        let pulls_in = name.ends_with(b".wants") || name.ends_with(b".requires");
+        pulls_in && tree.entries(id).is_some_and(|entries| entries.contains_key(unit.as_bytes()))
+    })
+}
+
+/// Make the links that the `[Install]` section of `unit` asks for, and those of the units it names by
+/// `Also=`. Units that don't exist or are masked are left alone. Returns whether a link was made.
+pub(super) fn enable(editor: &mut Editor<'_>, unit: &str) -> Result<bool> {
+    let mut todo = vec![unit.to_owned()];
+    let mut seen = BTreeSet::new();
+    let mut changed = false;
+    while let Some(unit) = todo.pop() {
+        let file = unit_file(editor.tree(), &unit).filter(|_| !is_masked(editor.tree(), &unit));
+        let Some(file) = file.filter(|_| seen.insert(unit.clone())) else { continue };
+        for (key, value) in install_section(&read(editor.tree(), &file)?) {
+            let link = match &*key {
+                "WantedBy" => format!("{ETC}/{value}.wants/{unit}"),
+                "RequiredBy" => format!("{ETC}/{value}.requires/{unit}"),
+                "Alias" => format!("{ETC}/{value}"),
+                _ => {
+                    todo.push(value);
+                    continue;
+                }
+            };
+            if editor.tree().resolve_parent(&link).is_none() {
+                editor.symlink(link, &file)?;
+                changed = true;
+            }
+        }
+    }
+    Ok(changed)
+}
+
+/// The settings of the `[Install]` section that name units, one pair for each name. Names with a `%` or a
+/// slash are no plain unit names and left out.
+fn install_section(unit: &[u8]) -> Vec<(String, String)> {
+    let mut settings = Vec::new();
+    let mut in_section = false;
+    for line in lines(unit) {
+        let line = String::from_utf8_lossy(line);
+        let line = line.trim();
+        if line.starts_with('[') {
+            in_section = line == "[Install]";
+        }
+        let Some((key, values)) = line.split_once('=').filter(|_| in_section) else { continue };
+        if matches!(key.trim(), "WantedBy" | "RequiredBy" | "Alias" | "Also") {
+            let values = values.split_whitespace().filter(|value| !value.contains(['%', '/']));
+            settings.extend(values.map(|value| (key.trim().to_owned(), value.to_owned())));
+        }
+    }
+    settings
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tree::Time;
+    use crate::tree::testing::tree;
+
+    const LIB: &str = "/usr/lib/systemd/system";
+
+    /// The links in `/etc/systemd/system` after `unit` was enabled, as `name -> target`.
+    fn enabled(files: &[(&str, &str)], unit: &str) -> Vec<String> {
+        let files: Vec<_> = files.iter().map(|(name, text)| (format!("{LIB}/{name}"), *text)).collect();
+        let files: Vec<_> = files.iter().map(|(name, text)| (&**name, *text)).collect();
+        let mut tree = tree(&files);
+        enable(&mut Editor::new(&mut tree, Time::default()), unit).unwrap();
+        assert!(
+            !enable(&mut Editor::new(&mut tree, Time::default()), unit).unwrap(),
+            "a second time changes something"
+        );
+        let dump = tree.dump(Default::default()).unwrap();
+        let links = dump.lines().filter(|line| line.starts_with(ETC) && line.contains(" l "));
+        links
+            .map(|line| {
+                format!("{} -> {}", line.split(' ').next().unwrap(), line.rsplit(' ').next().unwrap())
+            })
+            .collect()
+    }
+
+    #[test]
+    fn the_install_section_says_what_is_linked() {
+        let files = [
+            (
+                "a.service",
+                "[Unit]\nAlias=no.service\n[Install]\nWantedBy=x.target y.target\nAlso=b.socket a.service\nAlias = c.service\n",
+            ),
+            ("b.socket", "[Install]\r\nRequiredBy=sockets.target\r\nAlso=../../evil none.service\n"),
+        ];
+        let expected = [
+            "/etc/systemd/system/c.service -> /usr/lib/systemd/system/a.service",
+            "/etc/systemd/system/sockets.target.requires/b.socket -> /usr/lib/systemd/system/b.socket",
+            "/etc/systemd/system/x.target.wants/a.service -> /usr/lib/systemd/system/a.service",
+            "/etc/systemd/system/y.target.wants/a.service -> /usr/lib/systemd/system/a.service",
+        ];
+        assert_eq!(enabled(&files, "a.service"), expected);
+    }
+
+    #[test]
+    fn an_instance_links_to_its_template() {
+        let files = [("getty@.service", "[Install]\nWantedBy=getty.target\n")];
+        let expected = [
+            "/etc/systemd/system/getty.target.wants/getty@tty1.service -> /usr/lib/systemd/system/getty@.service",
+        ];
+        assert_eq!(enabled(&files, "getty@tty1.service"), expected);
+    }
+
+    #[test]
+    fn masked_units_and_missing_ones_are_left_alone() {
+        let mut tree = tree(&[
+            ("/usr/lib/systemd/system/a.service", "[Install]\nWantedBy=x.target\n"),
+            ("/etc/systemd/system/a.service", "-> /dev/null"),
+        ]);
+        let mut editor = Editor::new(&mut tree, Time::default());
+        assert!(!enable(&mut editor, "a.service").unwrap());
+        assert!(!enable(&mut editor, "none.service").unwrap());
+    }
+}

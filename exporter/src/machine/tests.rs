@@ -1,0 +1,126 @@
+use super::*;
+use crate::tree::testing::{text, tree};
+
+const UNIT_DIRECTORY: &str = "/usr/lib/systemd/system";
+
+fn machine() -> Machine {
+    Machine {
+        root: Uuid([0x11; 16]),
+        esp: Some(0x1234_abcd),
+        hostname: None,
+        serial: Some("ttyS0".into()),
+        grow: Some(Arc::from(*b"program")),
+        time: Time { seconds: 1_700_000_000, nanoseconds: 0 },
+        reproducible: true,
+    }
+}
+
+fn debian() -> Tree {
+    tree(&[
+        ("/.dockerenv", ""),
+        ("/bin", "-> usr/bin"),
+        ("/lib", "-> usr/lib"),
+        ("/sbin", "-> usr/sbin"),
+        ("/etc/os-release", "ID=debian\n"),
+        ("/usr/sbin/init", "-> /lib/systemd/systemd"),
+        ("/usr/lib/systemd/systemd", ""),
+        ("/usr/lib/systemd/system/systemd-networkd.service", "[Install]\nWantedBy=multi-user.target\n"),
+        ("/usr/lib/systemd/system/systemd-resolved.service", "[Install]\nWantedBy=sysinit.target\n"),
+        ("/usr/lib/systemd/system/getty@.service", "[Install]\nWantedBy=getty.target\n"),
+        ("/var/log/dpkg.log", "today\n"),
+    ])
+}
+
+#[test]
+fn a_debian_container_becomes_a_machine() {
+    let mut tree = debian();
+    let notes = apply(&mut tree, &machine()).unwrap();
+    assert_eq!(
+        notes,
+        [
+            "/.dockerenv: removed",
+            "/etc/machine-id: emptied, made anew at boot",
+            "/etc/fstab: / is UUID=11111111-1111-1111-1111-111111111111",
+            "/etc/fstab: /boot/efi is UUID=1234-ABCD",
+            "/etc/hostname: debian",
+            "/etc/hosts: 127.0.0.1 localhost, ::1 localhost, 127.0.1.1 debian added",
+            "/etc/systemd/network: DHCP on every Ethernet card",
+            "systemd: systemd-networkd enabled",
+            "systemd: systemd-resolved enabled",
+            "/etc/resolv.conf: link to ../run/systemd/resolve/stub-resolv.conf",
+            "systemd: login on tty1 enabled",
+            "/usr/lib/vmimage/vmimage-grow: installed, the root grows with the disk",
+            "/var/log/dpkg.log: removed",
+        ]
+    );
+    let wanted = tree.resolve("/etc/systemd/system/local-fs.target.wants/vmimage-grow.service");
+    assert_eq!(wanted, tree.lookup(format!("{UNIT_DIRECTORY}/vmimage-grow.service")));
+    assert!(wanted.is_some());
+    assert_eq!(tree.inode(tree.resolve("/usr/lib/vmimage/vmimage-grow").unwrap()).meta.permissions, 0o755);
+}
+
+#[test]
+fn a_second_time_changes_nothing() {
+    let mut tree = debian();
+    apply(&mut tree, &machine()).unwrap();
+    let once = tree.dump(Default::default()).unwrap();
+    apply(&mut tree, &machine()).unwrap();
+    assert_eq!(tree.dump(Default::default()).unwrap(), once);
+}
+
+/// Every path that is written, as a link to a file of this machine: the link is replaced or stays, and
+/// what it names here is never read or written.
+#[test]
+fn links_to_files_of_this_machine_lead_nowhere() {
+    let outside = tempfile::tempdir().unwrap();
+    let victim = outside.path().join("victim");
+    std::fs::write(&victim, "UUID=evil / ext4\nnameserver 6.6.6.6\n").unwrap();
+    let target = format!("-> {}", victim.display());
+    let mut entries = vec![("/etc/os-release", "ID=evil\n"), ("/usr/lib/systemd/systemd", "")];
+    for path in [
+        "/etc/fstab",
+        "/etc/hostname",
+        "/etc/hosts",
+        "/etc/resolv.conf",
+        "/etc/machine-id",
+        "/etc/network/interfaces",
+        "/etc/ssh/ssh_host_rsa_key",
+        "/usr/sbin/policy-rc.d",
+        "/usr/lib/vmimage/vmimage-grow",
+        "/usr/lib/systemd/system/vmimage-grow.service",
+        "/var/log/dpkg.log",
+        "/run",
+        "/tmp",
+    ] {
+        entries.push((path, &target));
+    }
+    let mut tree = tree(&entries);
+    apply(&mut tree, &machine()).unwrap();
+    assert_eq!(std::fs::read_to_string(&victim).unwrap(), "UUID=evil / ext4\nnameserver 6.6.6.6\n");
+    assert!(!text(&tree, "/etc/fstab").unwrap().contains("evil"));
+    assert_eq!(text(&tree, "/usr/lib/vmimage/vmimage-grow").unwrap(), "program");
+}
+
+/// Directories as links: `/etc -> /somewhere` leads to a directory of the tree.
+#[test]
+fn links_to_directories_lead_to_places_of_the_tree() {
+    let mut tree = tree(&[
+        ("/etc", "-> /tmp/vmimage-elsewhere/../etc2"),
+        ("/usr", "-> ../../u"),
+        ("/usr/lib/systemd/systemd", ""),
+    ]);
+    apply(&mut tree, &machine()).unwrap();
+    assert!(tree.lookup("/u/lib/systemd/systemd").is_some());
+    assert!(!std::path::Path::new("/tmp/vmimage-elsewhere").exists());
+}
+
+#[test]
+fn what_cannot_be_written_is_an_error_and_no_panic() {
+    for (path, content) in
+        [("/etc", "a file"), ("/etc", "-> etc"), ("/etc/fstab/", ""), ("/usr/lib", "-> /usr/lib")]
+    {
+        let mut tree = tree(&[(path, content)]);
+        let error = apply(&mut tree, &machine());
+        assert!(error.is_err() || path == "/usr/lib", "{path} {content}");
+    }
+}
