@@ -21,20 +21,19 @@ mod caps;
 mod client;
 mod delegate;
 mod failure;
-mod graph;
 mod opts;
 mod platform;
-pub mod proto;
+pub(crate) mod proto;
 mod result;
 mod transport;
 
-pub use caps::Caps;
-pub use client::Bridge;
-pub use delegate::delegate;
-pub use failure::Failure;
-pub use opts::{Opts, Worker};
-pub use platform::Platform;
-pub use result::{Image, Images};
+pub(crate) use caps::Caps;
+pub(crate) use client::Bridge;
+pub(crate) use delegate::delegate;
+pub(crate) use failure::Failure;
+pub(crate) use opts::{Opts, Worker};
+pub(crate) use platform::Platform;
+pub(crate) use result::{Image, Images};
 
 /// `EX_SOFTWARE`: the daemon can't be told what went wrong.
 const EXIT_INTERNAL: u8 = 70;
@@ -43,7 +42,9 @@ const EXIT_INTERNAL: u8 = 70;
 ///
 /// Needs a tokio runtime with I/O and time. The exit code is 0 for a result, 1 for a failure the daemon
 /// knows of, 70 if it could not be told.
-pub async fn run(frontend: impl AsyncFnOnce(&Bridge, &Opts) -> Result<proto::Result, Failure>) -> ExitCode {
+pub(crate) async fn run(
+    frontend: impl AsyncFnOnce(&Bridge, &Opts) -> Result<proto::Result, Failure>,
+) -> ExitCode {
     match serve(frontend).await {
         Ok(code) => code,
         Err(failure) => {
