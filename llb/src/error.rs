@@ -27,8 +27,6 @@ pub enum Error {
         /// The op that is missing.
         input: OpDigest,
     },
-    /// Ops that depend on each other.
-    Cycle,
     /// An op that was asked for and is not there.
     UnknownOp(OpDigest),
     /// An op refers to an input, output or action it does not have.
@@ -56,7 +54,7 @@ pub enum Error {
         /// The op with the other output: a consumer of the base, or the head.
         op: OpDigest,
         /// The output it has or wants.
-        output: u64,
+        output: u32,
     },
 }
 
@@ -68,7 +66,6 @@ impl fmt::Display for Error {
             }
             Self::NoTerminal => f.write_str("definition: the last op has no input, so there is no result"),
             Self::Dangling { op, input } => write!(f, "op {op}: input {input} is not in the definition"),
-            Self::Cycle => f.write_str("definition: ops depend on each other in a circle"),
             Self::UnknownOp(op) => write!(f, "op {op}: not in the graph"),
             Self::BadIndex { op, what } => write!(f, "op {op}: there is no {what}"),
             Self::HeadWithoutBase { base } => {

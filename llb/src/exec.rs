@@ -175,11 +175,11 @@ impl Process {
     }
 
     /// The number of the output that the mount at `dest` is.
-    pub(crate) fn output(&self, dest: &str) -> Result<u64> {
-        let mut outputs = self.run.mounts.iter().filter(|(_, mount)| mount.is_output);
-        let place = outputs.position(|(other, _)| other == dest);
-        place
-            .map(|place| place as u64)
+    pub(crate) fn output(&self, dest: &str) -> Result<u32> {
+        let outputs = self.run.mounts.iter().filter(|(_, mount)| mount.is_output);
+        let output = (0..).zip(outputs).find(|(_, (other, _))| other == dest);
+        output
+            .map(|(index, _)| index)
             .ok_or_else(|| self.invalid(format!("the mount at {dest} is no result")))
     }
 

@@ -1,11 +1,12 @@
 //! Changes of files without a process.
 
+use std::iter;
+
 use crate::error::{Error, Result};
 use crate::marshal::Inputs;
 use crate::metadata::Metadata;
 use crate::proto::{
-    FileAction, FileActionCopy, FileActionKind, FileActionMkDir, FileActionMkFile, FileActionSymlink, FileOp,
-    Mount, OpKind,
+    FileAction, FileActionCopy, FileActionKind, FileActionMkDir, FileActionMkFile, FileOp, Mount, OpKind,
 };
 use crate::state::State;
 
@@ -27,8 +28,8 @@ impl FileActions {
         Self::default()
     }
 
-    /// Writes a file of root's with permission bits `mode`. The daemon before 0.14 takes at most
-    /// 4 MiB for a whole definition, content included.
+    /// Writes a file of root's with permission bits `mode`. Daemons before 0.14 take at most 4 MiB
+    /// for a whole definition, content included.
     #[must_use]
     pub fn mkfile(self, path: impl Into<String>, mode: u16, data: impl Into<Vec<u8>>) -> Self {
         self.then(FileActionKind::Mkfile(FileActionMkFile {
@@ -52,25 +53,15 @@ impl FileActions {
         }))
     }
 
-    /// Makes a symbolic link of root's at `path`.
-    #[must_use]
-    pub fn symlink(self, path: impl Into<String>, target: impl Into<String>) -> Self {
-        self.then(FileActionKind::Symlink(FileActionSymlink {
-            oldpath: target.into(),
-            newpath: path.into(),
-            owner: None,
-            timestamp: NO_TIMESTAMP,
-        }))
-    }
-
-    /// Copies `src` of another state to `dest` as `COPY` does: a directory's content, not the
-    /// directory; parents of `dest` are made.
+    /// Copies `src` of another state to `dest` as `COPY` does: of a directory its content, of a symbolic
+    /// link what it points to; parents of `dest` are made. There are no wildcards.
     #[must_use]
     pub fn copy(mut self, from: &State, src: impl Into<String>, dest: impl Into<String>) -> Self {
         let copy = FileActionCopy {
             src: src.into(),
             dest: dest.into(),
             mode: KEEP_MODE,
+            follow_symlink: true,
             dir_copy_contents: true,
             create_dest_path: true,
             timestamp: NO_TIMESTAMP,
@@ -104,15 +95,12 @@ impl FileActions {
                 None => Mount::EMPTY,
             });
         }
-        // Only now is it known where the results of actions are counted from.
-        let mut input = base;
-        let mut result = inputs.len();
+        // Each action changes what the one before it made. Results are counted after the inputs.
+        let changed = iter::once(base).chain(inputs.len()..);
         let mut actions = Vec::with_capacity(self.actions.len());
-        for ((action, _), secondary_input) in self.actions.iter().zip(sources) {
+        for ((action, _), (input, secondary_input)) in self.actions.iter().zip(changed.zip(sources)) {
             let action = Some(action.clone());
             actions.push(FileAction { input, secondary_input, output: Mount::SKIP_OUTPUT, action });
-            input = result;
-            result += 1;
         }
         if let Some(last) = actions.last_mut() {
             last.output = 0;

@@ -180,12 +180,51 @@ fn sort(vertices: Vec<Vertex>) -> Result<Vec<Vertex>> {
             }
         }
     }
-    if order.len() < vertices.len() {
-        return Err(Error::Cycle);
-    }
+    // A digest covers those of the inputs: no op is under itself.
+    assert_eq!(order.len(), vertices.len(), "SHA-256 digests in a circle");
     let mut vertices: Vec<_> = vertices.into_iter().map(Some).collect();
     Ok(order
         .into_iter()
         .map(|place| vertices[place].take().expect("each place is in the order once"))
         .collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use prost::Message;
+
+    use super::*;
+    use crate::proto::{Definition, Input, Op, OpKind, SourceOp};
+
+    fn image() -> Vec<u8> {
+        let source = SourceOp { identifier: "docker-image://one".to_owned(), ..SourceOp::default() };
+        Op { op: Some(OpKind::Source(source)), ..Op::default() }.encode_to_vec()
+    }
+
+    fn on(input: &[u8]) -> Vec<u8> {
+        let input = Input { digest: OpDigest::of(input).to_string(), index: 0 };
+        Op { inputs: vec![input], ..Op::default() }.encode_to_vec()
+    }
+
+    fn read(def: &[Vec<u8>]) -> Result<Graph> {
+        Graph::read(&Definition { def: def.to_vec(), ..Definition::default() })
+    }
+
+    #[test]
+    fn an_op_that_is_there_twice_is_read_once() {
+        let graph = read(&[image(), image(), on(&image())]).unwrap();
+        assert_eq!(graph.vertices().len(), 1);
+        assert_eq!(graph.result(), Some(Edge { digest: OpDigest::of(&image()), index: 0 }));
+    }
+
+    #[test]
+    fn what_is_no_graph_is_refused() {
+        let lost = on(b"lost");
+        let dangling = || Error::Dangling { op: OpDigest::of(&lost), input: OpDigest::of(b"lost") };
+        assert_eq!(read(&[image()]), Err(Error::NoTerminal));
+        assert_eq!(read(&[image(), on(&image()), image()]), Err(Error::NoTerminal));
+        assert_eq!(read(&[image(), lost.clone()]), Err(dangling()));
+        assert_eq!(read(&[image(), lost.clone(), on(&image())]), Err(dangling()));
+        assert!(matches!(read(&[vec![0x0a], on(&image())]), Err(Error::Malformed { .. })));
+    }
 }

@@ -36,8 +36,8 @@ impl Mount {
     }
 
     /// Memory, of at most `size` bytes; 0 is the kernel's default.
-    pub fn tmpfs(size: u32) -> Self {
-        let tmpfs_opt = Some(TmpfsOpt { size: size.into() });
+    pub fn tmpfs(size: u64) -> Self {
+        let tmpfs_opt = Some(TmpfsOpt { size: i64::try_from(size).unwrap_or(i64::MAX) });
         Self::special(MountType::Tmpfs, proto::Mount { tmpfs_opt, ..proto::Mount::default() })
     }
 

@@ -44,7 +44,7 @@ pub(crate) struct Output {
 #[derive(Clone, Debug)]
 pub(crate) enum Port {
     /// By number.
-    Index(u64),
+    Index(u32),
     /// By mount point; the number comes from the order of the mounts.
     Mount(String),
 }

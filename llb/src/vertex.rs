@@ -20,13 +20,12 @@ pub struct Edge {
     /// The op.
     pub digest: OpDigest,
     /// Which of its outputs.
-    pub index: u64,
+    pub index: u32,
 }
 
 impl Edge {
     pub(crate) fn to_input(self) -> proto::Input {
-        let index = i64::try_from(self.index).expect("an index is read from, or counted into, an i64");
-        proto::Input { digest: self.digest.to_string(), index }
+        proto::Input { digest: self.digest.to_string(), index: self.index.into() }
     }
 }
 
@@ -107,9 +106,7 @@ fn read_input(bytes: &[u8], range: Range<usize>) -> Result<InputAt, &'static str
             _ => {}
         }
     }
-    if i64::try_from(index).is_err() {
-        return Err("an input with a negative index");
-    }
+    let index = u32::try_from(index).map_err(|_| "an input with a negative index")?;
     let text = digest.ok_or("an input without a digest")?;
     let digest = std::str::from_utf8(&bytes[text.clone()]).ok().and_then(|text| text.parse().ok());
     let digest = digest.ok_or("an input whose digest is not sha256: and 64 lower-case hex digits")?;
