@@ -17,6 +17,8 @@
 
 use std::process::ExitCode;
 
+use tonic::transport::Channel;
+
 mod caps;
 mod client;
 mod delegate;
@@ -25,6 +27,8 @@ mod opts;
 mod platform;
 pub(crate) mod proto;
 mod result;
+#[cfg(test)]
+mod tests;
 mod transport;
 
 pub(crate) use caps::Caps;
@@ -45,20 +49,24 @@ const EXIT_INTERNAL: u8 = 70;
 pub(crate) async fn run(
     frontend: impl AsyncFnOnce(&Bridge, &Opts) -> Result<proto::Result, Failure>,
 ) -> ExitCode {
-    match serve(frontend).await {
-        Ok(code) => code,
-        Err(failure) => {
-            eprintln!("error: {failure}");
-            ExitCode::from(EXIT_INTERNAL)
-        }
-    }
+    let ended = match transport::stdio().await {
+        Ok(channel) => serve(channel, Opts::from_process(), frontend).await,
+        Err(failure) => Err(failure),
+    };
+    ended.unwrap_or_else(|failure| {
+        eprintln!("error: {failure}");
+        ExitCode::from(EXIT_INTERNAL)
+    })
 }
 
+/// One build over `channel`; fails only if the daemon can't be told how it ended.
 async fn serve(
+    channel: Channel,
+    opts: Result<Opts, Failure>,
     frontend: impl AsyncFnOnce(&Bridge, &Opts) -> Result<proto::Result, Failure>,
 ) -> Result<ExitCode, Failure> {
-    let bridge = Bridge::ping(transport::stdio().await?).await?;
-    let outcome = match Opts::from_process() {
+    let bridge = Bridge::ping(channel).await?;
+    let outcome = match opts {
         Ok(opts) => frontend(&bridge, &opts).await,
         Err(failure) => Err(failure),
     };
