@@ -79,13 +79,16 @@ impl From<tonic::Status> for Failure {
     }
 }
 
-/// The message with what the transport had to say, which the message alone leaves out.
+/// The message with what the transport had to say, which the message alone may leave out.
 fn with_causes(status: &tonic::Status) -> String {
     let mut text = status.message().to_owned();
     let mut cause = status.source();
     while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
+        let message = error.to_string();
+        if !text.contains(&message) {
+            text.push_str(": ");
+            text.push_str(&message);
+        }
         cause = error.source();
     }
     text
