@@ -6,19 +6,19 @@ use super::proto::{ApiCap, PongResponse};
 
 /// The capabilities a daemon has switched on. A capability, not a version, decides what may be asked of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Caps {
+pub(crate) struct Caps {
     gateway: BTreeSet<String>,
     llb: BTreeSet<String>,
 }
 
 impl Caps {
     /// Whether the gateway API can do `id`, such as `gateway.evaluate`.
-    pub fn has(&self, id: &str) -> bool {
+    pub(crate) fn has(&self, id: &str) -> bool {
         self.gateway.contains(id)
     }
 
     /// Whether a build graph may hold `id`, such as `exec.mount.cache.content`.
-    pub fn has_llb(&self, id: &str) -> bool {
+    pub(crate) fn has_llb(&self, id: &str) -> bool {
         self.llb.contains(id)
     }
 }

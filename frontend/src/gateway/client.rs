@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::graph::{Definition, Platform};
 use exporter::error::show_size;
 use http::uri::PathAndQuery;
+use llb::{Definition, Platform};
 use prost::Message;
 use tonic::client::Grpc;
 use tonic::transport::Channel;
@@ -29,7 +29,7 @@ const PING_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// The running build, as the daemon offers it to a frontend.
 #[derive(Clone, Debug)]
-pub struct Bridge {
+pub(crate) struct Bridge {
     channel: Channel,
     caps: Caps,
 }
@@ -47,13 +47,13 @@ impl Bridge {
     }
 
     /// What the daemon can do.
-    pub fn caps(&self) -> &Caps {
+    pub(crate) fn caps(&self) -> &Caps {
         &self.caps
     }
 
     /// Builds a graph or runs another frontend. Nothing of a graph runs before one of its refs is read,
     /// evaluated or exported, unless [`proto::SolveRequest::evaluate`] is set.
-    pub async fn solve(&self, request: proto::SolveRequest) -> Result<proto::Result, Failure> {
+    pub(crate) async fn solve(&self, request: proto::SolveRequest) -> Result<proto::Result, Failure> {
         let request =
             proto::SolveRequest { allow_result_return: true, allow_result_array_ref: true, ..request };
         let size = request.encoded_len();
@@ -68,7 +68,7 @@ impl Bridge {
     }
 
     /// Builds `reference` now. `scratch` needs no building.
-    pub async fn evaluate(&self, reference: &Ref) -> Result<(), Failure> {
+    pub(crate) async fn evaluate(&self, reference: &Ref) -> Result<(), Failure> {
         if reference.id.is_empty() {
             return Ok(());
         }
@@ -82,7 +82,7 @@ impl Bridge {
 
     /// The content of a regular file of up to 64 MiB; symbolic links are followed inside `reference`.
     /// See [`Failure::is_not_found`] for a file that is not there.
-    pub async fn read_file(&self, reference: &Ref, path: &str) -> Result<Vec<u8>, Failure> {
+    pub(crate) async fn read_file(&self, reference: &Ref, path: &str) -> Result<Vec<u8>, Failure> {
         let mut content = Vec::new();
         loop {
             let request = proto::ReadFileRequest {
@@ -102,7 +102,7 @@ impl Bridge {
     }
 
     /// The entries of a folder, not recursive; all of them if `pattern` is empty.
-    pub async fn read_dir(
+    pub(crate) async fn read_dir(
         &self,
         reference: &Ref,
         path: &str,
@@ -117,14 +117,14 @@ impl Bridge {
     }
 
     /// What is at `path`; symbolic links are followed inside `reference`.
-    pub async fn stat_file(&self, reference: &Ref, path: &str) -> Result<proto::Stat, Failure> {
+    pub(crate) async fn stat_file(&self, reference: &Ref, path: &str) -> Result<proto::Stat, Failure> {
         let request = proto::StatFileRequest { reference: id_of(reference, path)?, path: path.to_owned() };
         let answer: proto::StatFileResponse = self.call("StatFile", request).await?;
         answer.stat.ok_or_else(|| Failure::new(format!("{path}: BuildKit answered without attributes")))
     }
 
     /// The graphs this frontend was given by name (`input:` options refer to them).
-    pub async fn inputs(&self) -> Result<BTreeMap<String, Definition>, Failure> {
+    pub(crate) async fn inputs(&self) -> Result<BTreeMap<String, Definition>, Failure> {
         if !self.caps.has("frontend.inputs") {
             return Ok(BTreeMap::new());
         }
@@ -132,7 +132,7 @@ impl Bridge {
     }
 
     /// The config of an image. `mode` is the option `image-resolve-mode`: `default`, `pull` or `local`.
-    pub async fn resolve_image_config(
+    pub(crate) async fn resolve_image_config(
         &self,
         image: &str,
         platform: Option<Platform>,
@@ -148,7 +148,7 @@ impl Bridge {
     }
 
     /// Shows a warning after the build, where the daemon can.
-    pub async fn warn(&self, request: proto::WarnRequest) -> Result<(), Failure> {
+    pub(crate) async fn warn(&self, request: proto::WarnRequest) -> Result<(), Failure> {
         if !self.caps.has("gateway.warnings") {
             return Ok(());
         }

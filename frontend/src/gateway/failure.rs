@@ -13,7 +13,7 @@ use super::proto::{Any, Status};
 /// An error of a nested build is kept verbatim: its details hold the Dockerfile lines, the exit code and
 /// the ids that `docker build` prints from, and most of them are of types only the daemon knows.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Failure {
+pub(crate) struct Failure {
     status: Status,
 }
 
@@ -21,7 +21,7 @@ impl Failure {
     /// A failure of this frontend, worded for the user: lower case, no full stop.
     ///
     /// The code is "unknown" because clients print every other code in front of the message.
-    pub fn new(message: impl Into<String>) -> Self {
+    pub(crate) fn new(message: impl Into<String>) -> Self {
         Self::with_code(Code::Unknown, message)
     }
 
@@ -31,7 +31,7 @@ impl Failure {
 
     /// The same failure with the thing to type next.
     #[must_use]
-    pub fn with_hint(mut self, hint: &str) -> Self {
+    pub(crate) fn with_hint(mut self, hint: &str) -> Self {
         self.status.message.push_str("\nhint: ");
         self.status.message.push_str(hint);
         self
@@ -46,19 +46,20 @@ impl Failure {
     }
 
     /// The message.
-    pub fn message(&self) -> &str {
+    pub(crate) fn message(&self) -> &str {
         &self.status.message
     }
 
     /// The typed details.
-    pub fn details(&self) -> &[Any] {
+    pub(crate) fn details(&self) -> &[Any] {
         &self.status.details
     }
 
     /// Whether a path that was asked for is not there.
     ///
-    /// Daemons pass the operating system's error on as text. A failed build step never ends in it.
-    pub fn is_not_found(&self) -> bool {
+    /// Daemons pass the operating system's error on as text. The question is only safe about a ref that was
+    /// evaluated before: otherwise a step that lacks a file may answer instead.
+    pub(crate) fn is_not_found(&self) -> bool {
         self.status.code == Code::NotFound as i32
             || self.status.code == Code::Unknown as i32
                 && self.status.message.ends_with(": no such file or directory")
@@ -71,7 +72,7 @@ impl Failure {
     }
 
     /// The failure as it goes on the wire.
-    pub fn into_status(self) -> Status {
+    pub(crate) fn into_status(self) -> Status {
         self.status
     }
 }
@@ -86,13 +87,16 @@ impl From<tonic::Status> for Failure {
     }
 }
 
-/// The message with what the transport had to say, which the message alone leaves out.
+/// The message with what the transport had to say, which the message alone may leave out.
 fn with_causes(status: &tonic::Status) -> String {
     let mut text = status.message().to_owned();
     let mut cause = status.source();
     while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
+        let message = error.to_string();
+        if !text.contains(&message) {
+            text.push_str(": ");
+            text.push_str(&message);
+        }
         cause = error.source();
     }
     text

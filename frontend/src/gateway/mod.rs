@@ -17,30 +17,33 @@
 
 use std::process::ExitCode;
 
+use tonic::transport::Channel;
+
 mod caps;
 mod client;
 mod delegate;
 mod failure;
-mod graph;
 mod opts;
 mod platform;
-pub mod proto;
+pub(crate) mod proto;
 mod result;
+#[cfg(test)]
+mod tests;
 mod transport;
 
-pub use caps::Caps;
-pub use client::Bridge;
-pub use delegate::delegate;
-pub use failure::Failure;
-pub use opts::{Opts, Worker};
-pub use platform::Platform;
-pub use result::{Image, Images};
+pub(crate) use caps::Caps;
+pub(crate) use client::Bridge;
+pub(crate) use delegate::delegate;
+pub(crate) use failure::Failure;
+pub(crate) use opts::{Opts, Worker};
+pub(crate) use platform::Platform;
+pub(crate) use result::{Image, Images};
 
 /// `EX_SOFTWARE`: the daemon can't be told what went wrong.
 const EXIT_INTERNAL: u8 = 70;
 
 /// The process that BuildKit starts: [`run`] on an event loop of its own.
-pub fn main(frontend: impl AsyncFnOnce(&Bridge, &Opts) -> Result<proto::Result, Failure>) -> ExitCode {
+pub(crate) fn main(frontend: impl AsyncFnOnce(&Bridge, &Opts) -> Result<proto::Result, Failure>) -> ExitCode {
     match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime.block_on(run(frontend)),
         Err(error) => {
@@ -54,21 +57,27 @@ pub fn main(frontend: impl AsyncFnOnce(&Bridge, &Opts) -> Result<proto::Result, 
 ///
 /// Needs a tokio runtime with I/O and time. The exit code is 0 for a result, 1 for a failure the daemon
 /// knows of, 70 if it could not be told.
-async fn run(frontend: impl AsyncFnOnce(&Bridge, &Opts) -> Result<proto::Result, Failure>) -> ExitCode {
-    match serve(frontend).await {
-        Ok(code) => code,
-        Err(failure) => {
-            eprintln!("error: {failure}");
-            ExitCode::from(EXIT_INTERNAL)
-        }
-    }
+async fn run(
+    frontend: impl AsyncFnOnce(&Bridge, &Opts) -> Result<proto::Result, Failure>,
+) -> ExitCode {
+    let ended = match transport::stdio().await {
+        Ok(channel) => serve(channel, Opts::from_process(), frontend).await,
+        Err(failure) => Err(failure),
+    };
+    ended.unwrap_or_else(|failure| {
+        eprintln!("error: {failure}");
+        ExitCode::from(EXIT_INTERNAL)
+    })
 }
 
+/// One build over `channel`; fails only if the daemon can't be told how it ended.
 async fn serve(
+    channel: Channel,
+    opts: Result<Opts, Failure>,
     frontend: impl AsyncFnOnce(&Bridge, &Opts) -> Result<proto::Result, Failure>,
 ) -> Result<ExitCode, Failure> {
-    let bridge = Bridge::ping(transport::stdio().await?).await?;
-    let outcome = match Opts::from_process() {
+    let bridge = Bridge::ping(channel).await?;
+    let outcome = match opts {
         Ok(opts) => frontend(&bridge, &opts).await,
         Err(failure) => Err(failure),
     };

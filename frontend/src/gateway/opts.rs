@@ -16,9 +16,9 @@ use prost::Message;
 use serde::Deserialize;
 
 use super::failure::Failure;
-use super::graph::Definition;
 use super::platform::Platform;
 use super::proto::CacheOptionsEntry;
+use llb::Definition;
 
 const OPTION_PREFIX: &str = "BUILDKIT_FRONTEND_OPT_";
 const BUILD_ARG_PREFIX: &str = "build-arg:";
@@ -27,7 +27,7 @@ const FRONTEND_BIN: &str = "/run/config/buildkit/metadata/frontend.bin";
 
 /// The options of a build by name, with typed views of those this frontend acts on.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Opts {
+pub(crate) struct Opts {
     values: BTreeMap<String, String>,
     session: String,
     workers: Vec<Worker>,
@@ -36,7 +36,7 @@ pub struct Opts {
 
 /// A machine (or an emulator) that runs build steps.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
-pub struct Worker {
+pub(crate) struct Worker {
     /// The daemon's name for it. Daemons before 0.13 spell the keys like Go fields.
     #[serde(alias = "ID")]
     pub id: String,
@@ -56,7 +56,7 @@ impl Opts {
     }
 
     /// The options among environment variables.
-    pub fn parse(variables: impl IntoIterator<Item = (String, String)>) -> Result<Self, Failure> {
+    pub(crate) fn parse(variables: impl IntoIterator<Item = (String, String)>) -> Result<Self, Failure> {
         let mut opts = Self::default();
         for (name, value) in variables {
             if name.starts_with(OPTION_PREFIX) {
@@ -72,53 +72,53 @@ impl Opts {
     }
 
     /// The value of an option.
-    pub fn get(&self, key: &str) -> Option<&str> {
+    pub(crate) fn get(&self, key: &str) -> Option<&str> {
         self.values.get(key).map(String::as_str)
     }
 
     /// All options by name.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.values.iter().map(|(key, value)| (key.as_str(), value.as_str()))
     }
 
     /// The client's session, which local files and secrets come from.
-    pub fn session(&self) -> &str {
+    pub(crate) fn session(&self) -> &str {
         &self.session
     }
 
     /// The workers, the one that runs this build first.
-    pub fn workers(&self) -> &[Worker] {
+    pub(crate) fn workers(&self) -> &[Worker] {
         &self.workers
     }
 
     /// The graph of this frontend's own image; [`None`] from daemons before 0.10.
-    pub fn image(&self) -> Option<&Definition> {
+    pub(crate) fn image(&self) -> Option<&Definition> {
         self.image.as_ref()
     }
 
     /// One `--build-arg`.
-    pub fn build_arg(&self, name: &str) -> Option<&str> {
+    pub(crate) fn build_arg(&self, name: &str) -> Option<&str> {
         self.get(&format!("{BUILD_ARG_PREFIX}{name}"))
     }
 
     /// Every `--build-arg`, sorted by name.
-    pub fn build_args(&self) -> impl Iterator<Item = (&str, &str)> {
+    pub(crate) fn build_args(&self) -> impl Iterator<Item = (&str, &str)> {
         self.iter().filter_map(|(key, value)| Some((key.strip_prefix(BUILD_ARG_PREFIX)?, value)))
     }
 
     /// The stage to build; [`None`] is the last one.
-    pub fn target(&self) -> Option<&str> {
+    pub(crate) fn target(&self) -> Option<&str> {
         self.get("target").filter(|stage| !stage.is_empty())
     }
 
     /// The platforms asked for; empty is the worker's own.
-    pub fn platforms(&self) -> Result<Vec<Platform>, Failure> {
+    pub(crate) fn platforms(&self) -> Result<Vec<Platform>, Failure> {
         let list = self.get("platform").unwrap_or_default();
         list.split(',').filter(|text| !text.is_empty()).map(Platform::parse).collect()
     }
 
     /// Whether the result is a map even of a single platform: said so, or several platforms.
-    pub fn multi_platform(&self) -> Result<bool, Failure> {
+    pub(crate) fn multi_platform(&self) -> Result<bool, Failure> {
         let said = self.build_arg("BUILDKIT_MULTI_PLATFORM").or_else(|| self.get("multi-platform"));
         match said.unwrap_or_default() {
             "" => Ok(self.platforms()?.len() > 1),
@@ -129,27 +129,27 @@ impl Opts {
     }
 
     /// Whether every step must run again. A `no-cache` that names stages is about those alone.
-    pub fn no_cache(&self) -> bool {
+    pub(crate) fn no_cache(&self) -> bool {
         self.get("no-cache") == Some("")
     }
 
     /// The whole syntax directive that selected this frontend: its image, then words for it.
-    pub fn cmdline(&self) -> Option<&str> {
+    pub(crate) fn cmdline(&self) -> Option<&str> {
         self.get("cmdline")
     }
 
     /// The image reference of this frontend.
-    pub fn source(&self) -> Option<&str> {
+    pub(crate) fn source(&self) -> Option<&str> {
         self.get("source")
     }
 
     /// A question about the Dockerfile (`frontend.outline`, …) instead of a build.
-    pub fn request_id(&self) -> Option<&str> {
+    pub(crate) fn request_id(&self) -> Option<&str> {
         self.get("requestid").filter(|id| !id.is_empty())
     }
 
     /// Where graphs of this frontend's own find cached steps.
-    pub fn cache_imports(&self) -> Result<Vec<CacheOptionsEntry>, Failure> {
+    pub(crate) fn cache_imports(&self) -> Result<Vec<CacheOptionsEntry>, Failure> {
         let mut imports: Vec<CacheOptionsEntry> = match self.get("cache-imports").unwrap_or_default() {
             "" => Vec::new(),
             json => {

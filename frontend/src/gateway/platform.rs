@@ -8,7 +8,7 @@ use super::failure::Failure;
 
 /// What an image runs on: `linux/amd64`, `linux/arm/v7`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Platform {
+pub(crate) struct Platform {
     /// CPU architecture as Go names it.
     pub architecture: String,
     /// Operating system as Go names it.
@@ -26,7 +26,7 @@ pub struct Platform {
 
 impl Platform {
     /// Reads `os/arch[/variant]`, or an architecture of Linux alone, into the normal form.
-    pub fn parse(text: &str) -> Result<Self, Failure> {
+    pub(crate) fn parse(text: &str) -> Result<Self, Failure> {
         let parts: Vec<&str> = text.trim().split('/').collect();
         let (os, architecture, variant) = match parts[..] {
             [architecture] => ("linux", architecture, ""),
@@ -72,9 +72,10 @@ impl fmt::Display for Platform {
     }
 }
 
-impl From<Platform> for super::graph::Platform {
+impl From<Platform> for llb::Platform {
     fn from(platform: Platform) -> Self {
-        Self { os: platform.os, architecture: platform.architecture, variant: platform.variant }
+        let Platform { architecture, os, os_version, os_features, variant } = platform;
+        Self { architecture, os, variant, os_version, os_features }
     }
 }
 

@@ -6,11 +6,11 @@
 
 use std::collections::BTreeMap;
 
-use super::graph::{Definition, Platform};
+use llb::{Definition, Platform};
 
 /// What a build came to: one ref, or one per platform, with metadata for the exporter.
 #[derive(Clone, PartialEq, prost::Message)]
-pub struct Result {
+pub(crate) struct Result {
     /// One ref or several; [`None`] is an empty file system.
     #[prost(oneof = "Refs", tags = "3, 4")]
     pub refs: Option<Refs>,
@@ -24,7 +24,7 @@ pub struct Result {
 
 /// The two shapes of a [`Result`].
 #[derive(Clone, PartialEq, prost::Oneof)]
-pub enum Refs {
+pub(crate) enum Refs {
     /// A build for one platform.
     #[prost(message, tag = "3")]
     Single(Ref),
@@ -35,7 +35,7 @@ pub enum Refs {
 
 /// A file system the daemon has, or can make when it is asked for.
 #[derive(Clone, PartialEq, prost::Message)]
-pub struct Ref {
+pub(crate) struct Ref {
     /// The daemon's name for it; empty is `scratch`.
     #[prost(string, tag = "1")]
     pub id: String,
@@ -46,7 +46,7 @@ pub struct Ref {
 
 /// Refs by platform id.
 #[derive(Clone, PartialEq, prost::Message)]
-pub struct RefMap {
+pub(crate) struct RefMap {
     /// The refs.
     #[prost(btree_map = "string, message", tag = "1")]
     pub refs: BTreeMap<String, Ref>,
@@ -54,7 +54,7 @@ pub struct RefMap {
 
 /// How the frontend ends: a result or an error.
 #[derive(Clone, PartialEq, prost::Message)]
-pub struct ReturnRequest {
+pub(crate) struct ReturnRequest {
     /// The result, if it went well.
     #[prost(message, optional, tag = "1")]
     pub result: Option<Result>,
@@ -65,7 +65,7 @@ pub struct ReturnRequest {
 
 /// `google.rpc.Status`.
 #[derive(Clone, PartialEq, prost::Message)]
-pub struct Status {
+pub(crate) struct Status {
     /// A gRPC status code.
     #[prost(int32, tag = "1")]
     pub code: i32,
@@ -79,7 +79,7 @@ pub struct Status {
 
 /// `google.protobuf.Any`; BuildKit puts JSON, not protobuf, in the value.
 #[derive(Clone, PartialEq, prost::Message)]
-pub struct Any {
+pub(crate) struct Any {
     /// The type, such as `github.com/moby/buildkit/errdefs.Source+json`.
     #[prost(string, tag = "1")]
     pub type_url: String,
@@ -90,11 +90,11 @@ pub struct Any {
 
 /// A request without fields (`Ping`, `Inputs`), or an answer without any that matter.
 #[derive(Clone, PartialEq, prost::Message)]
-pub struct Empty {}
+pub(crate) struct Empty {}
 
 /// The answer to `Ping`.
 #[derive(Clone, PartialEq, prost::Message)]
-pub struct PongResponse {
+pub(crate) struct PongResponse {
     /// What the gateway API of this daemon can do.
     #[prost(message, repeated, tag = "1")]
     pub frontend_api_caps: Vec<ApiCap>,
@@ -105,7 +105,7 @@ pub struct PongResponse {
 
 /// One capability of a daemon.
 #[derive(Clone, PartialEq, prost::Message)]
-pub struct ApiCap {
+pub(crate) struct ApiCap {
     /// Its name, such as `gateway.evaluate`.
     #[prost(string, tag = "1")]
     pub id: String,
@@ -116,7 +116,7 @@ pub struct ApiCap {
 
 /// The answer to `Inputs`.
 #[derive(Clone, PartialEq, prost::Message)]
-pub struct InputsResponse {
+pub(crate) struct InputsResponse {
     /// Graphs given to this frontend, by input name.
     #[prost(btree_map = "string, message", tag = "1")]
     pub definitions: BTreeMap<String, Definition>,
@@ -124,7 +124,7 @@ pub struct InputsResponse {
 
 /// A question for the config of an image.
 #[derive(Clone, PartialEq, prost::Message)]
-pub struct ResolveImageConfigRequest {
+pub(crate) struct ResolveImageConfigRequest {
     /// The image reference.
     #[prost(string, tag = "1")]
     pub reference: String,
@@ -141,7 +141,7 @@ pub struct ResolveImageConfigRequest {
 
 /// The config of an image.
 #[derive(Clone, PartialEq, prost::Message)]
-pub struct ResolveImageConfigResponse {
+pub(crate) struct ResolveImageConfigResponse {
     /// Digest of the manifest; empty for an image of the classic local store.
     #[prost(string, tag = "1")]
     pub digest: String,
@@ -155,7 +155,7 @@ pub struct ResolveImageConfigResponse {
 
 /// A graph to build, or another frontend to run.
 #[derive(Clone, PartialEq, prost::Message)]
-pub struct SolveRequest {
+pub(crate) struct SolveRequest {
     /// The graph, if no frontend is named.
     #[prost(message, optional, tag = "1")]
     pub definition: Option<Definition>,
@@ -184,7 +184,7 @@ pub struct SolveRequest {
 
 /// One place to import cache from.
 #[derive(Clone, PartialEq, prost::Message)]
-pub struct CacheOptionsEntry {
+pub(crate) struct CacheOptionsEntry {
     /// `registry`, `local`, `gha`, …
     #[prost(string, tag = "1")]
     pub kind: String,
@@ -195,7 +195,7 @@ pub struct CacheOptionsEntry {
 
 /// The answer to `Solve`.
 #[derive(Clone, PartialEq, prost::Message)]
-pub struct SolveResponse {
+pub(crate) struct SolveResponse {
     /// The result; always set as long as the request allows it.
     #[prost(message, optional, tag = "3")]
     pub result: Option<Result>,
@@ -203,7 +203,7 @@ pub struct SolveResponse {
 
 /// A part of a file of a ref.
 #[derive(Clone, PartialEq, prost::Message)]
-pub struct ReadFileRequest {
+pub(crate) struct ReadFileRequest {
     /// The ref's id.
     #[prost(string, tag = "1")]
     pub reference: String,
@@ -217,7 +217,7 @@ pub struct ReadFileRequest {
 
 /// A byte range.
 #[derive(Clone, Copy, PartialEq, prost::Message)]
-pub struct FileRange {
+pub(crate) struct FileRange {
     /// First byte.
     #[prost(int64, tag = "1")]
     pub offset: i64,
@@ -228,7 +228,7 @@ pub struct FileRange {
 
 /// The bytes asked for.
 #[derive(Clone, PartialEq, prost::Message)]
-pub struct ReadFileResponse {
+pub(crate) struct ReadFileResponse {
     /// The bytes.
     #[prost(bytes = "vec", tag = "1")]
     pub data: Vec<u8>,
@@ -236,7 +236,7 @@ pub struct ReadFileResponse {
 
 /// A folder of a ref.
 #[derive(Clone, PartialEq, prost::Message)]
-pub struct ReadDirRequest {
+pub(crate) struct ReadDirRequest {
     /// The ref's id.
     #[prost(string, tag = "1")]
     pub reference: String,
@@ -250,7 +250,7 @@ pub struct ReadDirRequest {
 
 /// What is in a folder.
 #[derive(Clone, PartialEq, prost::Message)]
-pub struct ReadDirResponse {
+pub(crate) struct ReadDirResponse {
     /// One entry per name, not recursive.
     #[prost(message, repeated, tag = "1")]
     pub entries: Vec<Stat>,
@@ -258,7 +258,7 @@ pub struct ReadDirResponse {
 
 /// A path of a ref.
 #[derive(Clone, PartialEq, prost::Message)]
-pub struct StatFileRequest {
+pub(crate) struct StatFileRequest {
     /// The ref's id.
     #[prost(string, tag = "1")]
     pub reference: String,
@@ -269,7 +269,7 @@ pub struct StatFileRequest {
 
 /// What is at a path.
 #[derive(Clone, PartialEq, prost::Message)]
-pub struct StatFileResponse {
+pub(crate) struct StatFileResponse {
     /// Its attributes.
     #[prost(message, optional, tag = "1")]
     pub stat: Option<Stat>,
@@ -277,7 +277,7 @@ pub struct StatFileResponse {
 
 /// Attributes of a file.
 #[derive(Clone, PartialEq, prost::Message)]
-pub struct Stat {
+pub(crate) struct Stat {
     /// Its name within the folder that was listed.
     #[prost(string, tag = "1")]
     pub path: String,
@@ -312,7 +312,7 @@ pub struct Stat {
 
 /// The ref to build now.
 #[derive(Clone, PartialEq, prost::Message)]
-pub struct EvaluateRequest {
+pub(crate) struct EvaluateRequest {
     /// The ref's id.
     #[prost(string, tag = "1")]
     pub reference: String,
@@ -320,7 +320,7 @@ pub struct EvaluateRequest {
 
 /// A warning `docker build` shows after the build.
 #[derive(Clone, PartialEq, prost::Message)]
-pub struct WarnRequest {
+pub(crate) struct WarnRequest {
     /// Digest of the step it is about.
     #[prost(string, tag = "1")]
     pub digest: String,

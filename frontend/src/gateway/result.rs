@@ -18,7 +18,7 @@ const CONFIG: &str = "containerimage.config";
 
 /// The images of a result. Metadata and attestations that have no field here are kept as they came.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Images {
+pub(crate) struct Images {
     /// One per platform, in the order the exporter shows them; never empty.
     pub images: Vec<Image>,
     is_map: bool,
@@ -27,7 +27,7 @@ pub struct Images {
 
 /// What was built for one platform.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Image {
+pub(crate) struct Image {
     /// The key of the platform in the result; empty if the result names no platforms.
     pub id: String,
     /// The platform, as the result or else the config tells.
@@ -55,7 +55,7 @@ struct NamedPlatform {
 
 impl Images {
     /// Takes a result apart.
-    pub fn read(mut result: proto::Result) -> Result<Self, Failure> {
+    pub(crate) fn read(mut result: proto::Result) -> Result<Self, Failure> {
         let platforms = platforms(&result.metadata)?;
         let refs = result.refs.take();
         let is_map = matches!(refs, Some(Refs::Map(_)));
@@ -71,7 +71,7 @@ impl Images {
     }
 
     /// Puts a result of the same shape together again, with the roots and configs as they are now.
-    pub fn into_result(self) -> proto::Result {
+    pub(crate) fn into_result(self) -> proto::Result {
         let mut result = self.rest;
         let mut refs = BTreeMap::new();
         for image in self.images {
