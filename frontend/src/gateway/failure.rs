@@ -39,7 +39,7 @@ impl Failure {
 
     /// The same failure with a typed detail. BuildKit's own are JSON, under a name that ends in `+json`.
     #[must_use]
-    pub fn with_detail(mut self, type_url: &str, value: &impl serde::Serialize) -> Self {
+    pub(crate) fn with_detail(mut self, type_url: &str, value: &impl serde::Serialize) -> Self {
         let value = serde_json::to_vec(value).expect("details have no maps with keys that are no text");
         self.status.details.push(Any { type_url: type_url.to_owned(), value });
         self

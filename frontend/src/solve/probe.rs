@@ -9,6 +9,8 @@ use crate::provision::{self, Base, OS_RELEASE};
 /// Pulls the base and notes what lies at the places that matter, as a tree of its own.
 pub(super) async fn probe(build: &Build<'_>, base: &BaseImage) -> Result<Base, Failure> {
     let root = build.solve(&base.state).await?;
+    // Built before it is read: what is not there is told by its message, and a failed build has another.
+    build.bridge.evaluate(&root).await?;
     let mut files = Tree::new(Meta { permissions: 0o755, ..Meta::default() });
     let mut editor = Editor::new(&mut files, Time::default());
     for path in OS_RELEASE {
