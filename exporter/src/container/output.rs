@@ -43,7 +43,7 @@ impl Output {
         remove_leftovers(directory, &prefix);
         loop {
             let temporary = directory.join(temporary_name(&prefix));
-            let created = OpenOptions::new().read(true).write(true).create_new(true).open(&temporary);
+            let created = OpenOptions::new().write(true).create_new(true).open(&temporary);
             let file = match created {
                 Ok(file) => file,
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,

@@ -19,7 +19,7 @@ const ENTRIES: u64 = CLUSTER / 8;
 const COUNTS: u64 = CLUSTER / 2;
 const REFCOUNT_ORDER: u32 = 4;
 /// A cluster is stored plain unless compression saves a sector at least.
-const PACKED_MAX: u64 = CLUSTER - SECTOR;
+const PACKED_MAX: usize = (CLUSTER - SECTOR) as usize;
 
 /// Writes a qcow2 disk.
 pub(in crate::container) struct Writer<'a> {
@@ -190,11 +190,12 @@ impl<'a> Writer<'a> {
 
 impl Sink for Writer<'_> {
     fn encode(&self, chunk: &Chunk<'_>, stored: &mut Stored) -> Result<()> {
-        let (pieces, packed) = (&mut stored.pieces, &mut stored.packed);
-        let blocks = chunk.blocks(CLUSTER as usize);
-        self.codecs.compress(chunk.padded(), blocks, PACKED_MAX as usize, packed, |plain, packed| {
-            pieces.push(Piece { packed, ..Piece::plain(plain) });
-        })
+        let mut codec = self.codecs.lend()?;
+        for plain in chunk.blocks(CLUSTER as usize) {
+            let packed = codec.pack(&chunk.padded()[plain.clone()], PACKED_MAX, &mut stored.packed);
+            stored.pieces.push(Piece { packed, ..Piece::plain(plain) });
+        }
+        Ok(())
     }
 
     fn commit(&self, chunk: &Chunk<'_>, stored: &mut Stored) -> Result<()> {
