@@ -173,7 +173,7 @@ fn explain(destination: &Path, doing: &str, error: io::Error) -> Error {
     let directory =
         split(destination).map_or_else(|_| ".".into(), |(directory, _)| directory.display().to_string());
     match error.kind() {
-        io::ErrorKind::NotFound => {
+        io::ErrorKind::NotFound if !Path::new(&directory).is_dir() => {
             Error::new(Kind::NotFound, shown, format!("the directory {directory} does not exist"))
                 .with_hint(format!("create it first: mkdir -p {directory}"))
         }

@@ -237,6 +237,30 @@ fn formats_go_by_name_and_ending() {
 }
 
 #[test]
+fn a_raw_disk_is_the_image() {
+    let scratch = Scratch::new();
+    for size in [512, 64 * KIB, 3 * MIB + 512, 12 * MIB] {
+        let extents = extents(size);
+        let disk = target(&scratch, "disk.raw", Compression::None);
+        write_one(Image { size, extents: &extents }, &disk, 3);
+        assert!(std::fs::read(&disk.path).unwrap() == flatten(size, &extents), "{size}");
+        assert_eq!(open(&disk.path).unwrap().0, Format::Raw);
+    }
+}
+
+#[test]
+fn a_qcow2_larger_than_qemu_reads_is_refused() {
+    let scratch = Scratch::new();
+    let disk = target(&scratch, "disk.qcow2", Compression::None);
+    for (size, possible) in [(2 << 50, true), ((2 << 50) + 512, false), (u64::MAX, false)] {
+        let written = write(Image { size, extents: &[] }, std::slice::from_ref(&disk), &run(1));
+        let kind = written.map_err(|error| error.kind().clone());
+        assert_eq!(kind, if possible { Ok(()) } else { Err(Kind::Unsupported) }, "{size}");
+    }
+    accepts("qemu-img", &["check", shown(&disk)]);
+}
+
+#[test]
 fn raw_is_never_compressed() {
     let scratch = Scratch::new();
     let disk = target(&scratch, "disk.raw", Compression::Zstd);

@@ -5,11 +5,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use zerocopy::IntoBytes;
 use zerocopy::byteorder::big_endian::{U16, U32, U64};
 
-use super::format::{COMPRESSED, COPIED, Header, SECTOR, compressed_offset_bits};
+use super::format::{COMPRESSED, COPIED, Header, L1_MAX, SECTOR, compressed_offset_bits};
 use crate::container::codec::Codecs;
 use crate::container::{Compression, Output};
 use crate::engine::{Chunk, Image, Piece, Sink, Stored};
-use crate::error::Result;
+use crate::error::{Error, Kind, Result, show_size};
 
 const CLUSTER_BITS: u32 = 16;
 const CLUSTER: u64 = 1 << CLUSTER_BITS;
@@ -116,18 +116,29 @@ impl Clusters {
 
 impl<'a> Writer<'a> {
     /// A disk for `image`, whose extents bound the size of the tables.
-    pub(in crate::container) fn new(image: Image<'_>, compression: Compression, output: &'a Output) -> Self {
+    ///
+    /// # Errors
+    /// [`Kind::Unsupported`] if no qcow2 that QEMU reads can be as large.
+    pub(in crate::container) fn new(
+        image: Image<'_>,
+        compression: Compression,
+        output: &'a Output,
+    ) -> Result<Self> {
         let tables = Tables::new(image);
+        if tables.l1_entries > L1_MAX {
+            let message = format!("{} is more than the 2 PiB of the largest disk", show_size(image.size));
+            return Err(Error::new(Kind::Unsupported, "qcow2", message));
+        }
         let mut counts = vec![1; tables.refcount_blocks as usize];
         counts.resize(tables.end as usize, 0);
-        Self {
+        Ok(Self {
             size: image.size,
             compression,
             tables,
             codecs: Codecs::new(compression),
             clusters: Mutex::new(Clusters { counts, packed_end: 0, l2: Vec::new() }),
             output,
-        }
+        })
     }
 
     fn clusters(&self) -> MutexGuard<'_, Clusters> {
