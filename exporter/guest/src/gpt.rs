@@ -138,7 +138,7 @@ impl Table {
         let (Some(last_block), Some(last_usable)) = (last_block, last_usable) else {
             return Err(Refusal::LeftAlone("the disk is too small for its partition table"));
         };
-        let alignment = ALIGNMENT / self.block;
+        let alignment = (ALIGNMENT / self.block).max(1);
         let end = (last_usable + 1) / alignment * alignment;
         let start = self.extend_entry(number, end)?;
 
@@ -208,11 +208,10 @@ impl Header {
 mod tests {
     use super::*;
 
-    const BLOCK: u64 = 512;
     const MIB: u64 = 1 << 20;
 
     /// A disk with these partitions (first and last block), in the order of their numbers.
-    fn disk(size: u64, partitions: &[(u64, u64)]) -> Vec<u8> {
+    fn disk(block: u64, size: u64, partitions: &[(u64, u64)]) -> Vec<u8> {
         let mut disk = vec![0; size as usize];
         let mut entries = vec![0; 128 * 128];
         for (index, (first, last)) in partitions.iter().enumerate() {
@@ -224,7 +223,8 @@ mod tests {
             };
             entries[index * 128..][..48].copy_from_slice(entry.as_bytes());
         }
-        let blocks = size / BLOCK;
+        let blocks = size / block;
+        let entries_blocks = 128 * 128 / block;
         let header = Header {
             signature: *b"EFI PART",
             revision: 0x10000.into(),
@@ -233,8 +233,8 @@ mod tests {
             reserved: 0.into(),
             my_lba: 1.into(),
             alternate_lba: (blocks - 1).into(),
-            first_usable_lba: 34.into(),
-            last_usable_lba: (blocks - 34).into(),
+            first_usable_lba: (2 + entries_blocks).into(),
+            last_usable_lba: (blocks - entries_blocks - 2).into(),
             disk_guid: [3; 16],
             partition_entry_lba: 2.into(),
             number_of_partition_entries: 128.into(),
@@ -242,16 +242,16 @@ mod tests {
             partition_entry_array_crc32: crc32fast::hash(&entries).into(),
         };
         disk[MBR_TYPE] = GPT_PROTECTIVE;
-        disk[512..604].copy_from_slice(header.seal().as_bytes());
-        disk[1024..1024 + entries.len()].copy_from_slice(&entries);
+        disk[block as usize..][..92].copy_from_slice(header.seal().as_bytes());
+        disk[2 * block as usize..][..entries.len()].copy_from_slice(&entries);
         disk
     }
 
-    fn grow(disk: &[u8], number: u32, size: u64) -> Result<Growth, Refusal> {
+    fn grow(block: u64, disk: &[u8], number: u32, size: u64) -> Result<Growth, Refusal> {
         let read = |at: u64, len: usize| {
             Ok(disk.get(at as usize..).and_then(|rest| rest.get(..len)).unwrap_or_default().to_vec())
         };
-        Table::read(BLOCK, read).unwrap().and_then(|table| table.grow(number, size))
+        Table::read(block, read).unwrap().and_then(|table| table.grow(number, size))
     }
 
     fn apply(disk: &mut Vec<u8>, growth: &Growth, size: u64) {
@@ -263,12 +263,12 @@ mod tests {
 
     #[test]
     fn the_last_partition_grows_once() {
-        let mut disk = disk(8 * MIB, &[(2048, 4095), (4096, 6143)]);
-        let growth = grow(&disk, 2, 64 * MIB).unwrap();
+        let mut disk = disk(512, 8 * MIB, &[(2048, 4095), (4096, 6143)]);
+        let growth = grow(512, &disk, 2, 64 * MIB).unwrap();
         // The last MiB holds the backup.
         assert_eq!((growth.start, growth.len), (2 * MIB, 61 * MIB));
         apply(&mut disk, &growth, 64 * MIB);
-        assert_eq!(grow(&disk, 2, 64 * MIB), Err(Refusal::IsWhole));
+        assert_eq!(grow(512, &disk, 2, 64 * MIB), Err(Refusal::IsWhole));
         assert_eq!(disk[MBR_SIZE_IN_LBA..][..4], (64 * 2048 - 1_u32).to_le_bytes());
         let backup = Header::read_from_bytes(&disk[(64 * MIB - 512) as usize..][..92]).unwrap();
         assert_eq!(backup.header_crc32, backup.crc32());
@@ -277,30 +277,47 @@ mod tests {
 
     #[test]
     fn numbers_need_not_be_in_the_order_of_the_disk() {
-        let disk = disk(8 * MIB, &[(4096, 6143), (2048, 4095)]);
-        assert!(grow(&disk, 1, 64 * MIB).is_ok());
-        assert_eq!(grow(&disk, 2, 64 * MIB), Err(Refusal::LeftAlone("not the last partition of the disk")));
+        let disk = disk(512, 8 * MIB, &[(4096, 6143), (2048, 4095)]);
+        assert!(grow(512, &disk, 1, 64 * MIB).is_ok());
+        assert_eq!(
+            grow(512, &disk, 2, 64 * MIB),
+            Err(Refusal::LeftAlone("not the last partition of the disk"))
+        );
+    }
+
+    #[test]
+    fn blocks_may_be_larger() {
+        let disk = disk(4096, 8 * MIB, &[(256, 511), (512, 767)]);
+        let growth = grow(4096, &disk, 2, 64 * MIB).unwrap();
+        assert_eq!((growth.start, growth.len), (2 * MIB, 61 * MIB));
+        assert_eq!(growth.writes[1].0, 64 * MIB - 4096);
     }
 
     #[test]
     fn nothing_shrinks() {
-        let disk = disk(8 * MIB, &[(2048, 8 * 2048 - 35)]);
-        assert_eq!(grow(&disk, 1, 8 * MIB), Err(Refusal::IsWhole));
-        assert_eq!(grow(&disk, 1, 4 * MIB), Err(Refusal::IsWhole));
-        assert!(matches!(grow(&disk, 1, 512), Err(Refusal::LeftAlone(_))));
+        let disk = disk(512, 8 * MIB, &[(2048, 8 * 2048 - 35)]);
+        assert_eq!(grow(512, &disk, 1, 8 * MIB), Err(Refusal::IsWhole));
+        assert_eq!(grow(512, &disk, 1, 4 * MIB), Err(Refusal::IsWhole));
+        assert!(matches!(grow(512, &disk, 1, 512), Err(Refusal::LeftAlone(_))));
     }
 
     #[test]
     fn a_damaged_table_is_left_alone() {
-        let whole = disk(8 * MIB, &[(2048, 4095)]);
-        assert!(matches!(grow(&[0; 4096], 1, MIB), Err(Refusal::LeftAlone("no GUID partition table"))));
-        assert!(matches!(grow(&[], 1, MIB), Err(Refusal::LeftAlone("no GUID partition table"))));
-        assert!(matches!(grow(&whole, 2, 64 * MIB), Err(Refusal::LeftAlone("not in the partition table"))));
-        assert!(matches!(grow(&whole, 0, 64 * MIB), Err(Refusal::LeftAlone("not in the partition table"))));
+        let whole = disk(512, 8 * MIB, &[(2048, 4095)]);
+        assert!(matches!(grow(512, &[0; 4096], 1, MIB), Err(Refusal::LeftAlone("no GUID partition table"))));
+        assert!(matches!(grow(512, &[], 1, MIB), Err(Refusal::LeftAlone("no GUID partition table"))));
+        assert!(matches!(
+            grow(512, &whole, 2, 64 * MIB),
+            Err(Refusal::LeftAlone("not in the partition table"))
+        ));
+        assert!(matches!(
+            grow(512, &whole, 0, 64 * MIB),
+            Err(Refusal::LeftAlone("not in the partition table"))
+        ));
         for at in (512..604).chain(1024..1024 + 48) {
             let mut damaged = whole.clone();
             damaged[at] ^= 1;
-            assert!(matches!(grow(&damaged, 1, 64 * MIB), Err(Refusal::LeftAlone(_))), "byte {at}");
+            assert!(matches!(grow(512, &damaged, 1, 64 * MIB), Err(Refusal::LeftAlone(_))), "byte {at}");
         }
     }
 }
