@@ -76,7 +76,7 @@ pub(super) fn clear(editor: &mut Editor<'_>, os: &Os) -> Result<Vec<String>> {
 /// file is missing.
 fn machine_id(editor: &mut Editor<'_>, os: &Os) -> Result<Vec<String>> {
     let mut notes = Vec::new();
-    let had_id = editor.tree().resolve_parent(MACHINE_ID).is_some();
+    let had_id = editor.tree().resolve_nofollow(MACHINE_ID).is_some();
     if os.init == Some(Init::Systemd) {
         editor.write_file(MACHINE_ID, *b"", 0o444)?;
         notes.push(format!("{MACHINE_ID}: emptied, made anew at boot"));

@@ -41,10 +41,9 @@ pub struct Machine {
 
 /// Make `tree` the root of `machine`. Returns what was changed, a line for each change.
 pub fn apply(tree: &mut Tree, machine: &Machine) -> Result<Vec<String>> {
-    let os = os::detect(tree)?;
     let editor = &mut Editor::new(tree, machine.time);
-    let mut notes = Vec::new();
-    notes.extend(leftovers::clear(editor)?);
+    let mut notes = leftovers::clear(editor)?;
+    let os = os::detect(editor.tree())?;
     notes.extend(identity::clear(editor, &os)?);
     notes.extend(fstab::write(editor, machine.root, machine.esp)?);
     notes.extend(hostname::write(editor, machine.hostname.as_deref(), &os)?);

@@ -69,7 +69,7 @@ pub(super) fn configure(editor: &mut Editor<'_>, os: &Os) -> Result<Vec<String>>
 fn configured_by(tree: &Tree) -> Result<Option<&'static str>> {
     for service in ["NetworkManager", "dhcpcd", "connman"] {
         let in_runlevel =
-            tree.resolve_parent(format!("/etc/runlevels/default/{}", service.to_lowercase())).is_some();
+            tree.resolve_nofollow(format!("/etc/runlevels/default/{}", service.to_lowercase())).is_some();
         if in_runlevel || systemd::is_enabled(tree, &format!("{service}.service")) {
             return Ok(Some(service));
         }
@@ -135,7 +135,7 @@ fn resolved(editor: &mut Editor<'_>) -> Result<Vec<String>> {
     if !own {
         let stub = "../run/systemd/resolve/stub-resolv.conf";
         let is_link = |tree: &Tree| {
-            let id = tree.resolve_parent("/etc/resolv.conf")?;
+            let id = tree.resolve_nofollow("/etc/resolv.conf")?;
             matches!(&tree.inode(id).kind, Kind::Symlink(target) if target.ends_with(b"resolv.conf"))
                 .then_some(())
         };

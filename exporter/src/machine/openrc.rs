@@ -2,50 +2,48 @@
 
 use super::{lines, read};
 use crate::error::Result;
-use crate::tree::Editor;
 use crate::tree::os::{Init, Os};
+use crate::tree::{Editor, Tree};
 
 /// What Alpine's installer adds, and what OpenRC itself has in these runlevels by default. Of these only
 /// those are added whose script is there.
-const RUNLEVELS: [(&str, &[&str]); 4] = [
-    ("sysinit", &["devfs", "dmesg", "mdev", "hwdrivers"]),
+const RUNLEVELS: [(&str, &str); 4] = [
+    ("sysinit", "devfs dmesg mdev hwdrivers"),
     (
         "boot",
-        &[
-            "modules",
-            "hwclock",
-            "swap",
-            "hostname",
-            "sysctl",
-            "bootmisc",
-            "syslog",
-            "networking",
-            "root",
-            "fsck",
-            "localmount",
-            "seedrng",
-            "urandom",
-        ],
+        "modules hwclock swap hostname sysctl bootmisc syslog networking root fsck localmount seedrng urandom",
     ),
-    ("default", &["acpid"]),
-    ("shutdown", &["mount-ro", "killprocs", "savecache"]),
+    ("default", "acpid"),
+    ("shutdown", "mount-ro killprocs savecache"),
 ];
+
+/// Services that provide `dev`, and those that can't start without it.
+const DEVICE_MANAGERS: [&str; 3] = ["mdev", "mdevd", "udev"];
+const NEED_DEV: [&str; 2] = ["hwdrivers", "acpid"];
 
 pub(super) fn fill_runlevels(editor: &mut Editor<'_>, os: &Os) -> Result<Vec<String>> {
     if os.init != Some(Init::OpenRc) {
         return Ok(Vec::new());
     }
     let mut notes = Vec::new();
-    // Of the two device managers only one may run; who added udev wants that one.
-    let has_udev = editor.tree().resolve_parent("/etc/runlevels/sysinit/udev").is_some();
+    let tree = editor.tree();
+    // Only one device manager may run; who added another wants that one, and it loads drivers itself.
+    let has_other = ["mdevd", "udev"].iter().any(|name| is_in_runlevel(tree, name));
+    let has_dev = DEVICE_MANAGERS.iter().any(|name| tree.resolve(format!("/etc/init.d/{name}")).is_some());
+    if !has_dev {
+        notes.push("OpenRC: no device manager loads drivers, install busybox-mdev-openrc or eudev".into());
+    }
+    let is_wanted = |service: &&str| match *service {
+        "mdev" => !has_other,
+        "hwdrivers" => has_dev && !has_other,
+        other => has_dev || !NEED_DEV.contains(&other),
+    };
     for (runlevel, services) in RUNLEVELS {
         editor.mkdir_all(format!("/etc/runlevels/{runlevel}"))?;
         let mut added = Vec::new();
-        for service in
-            services.iter().filter(|service| !(has_udev && matches!(**service, "mdev" | "hwdrivers")))
-        {
+        for service in services.split(' ').filter(is_wanted) {
             if enable(editor, service, runlevel)? {
-                added.push(*service);
+                added.push(service);
             }
         }
         if !added.is_empty() {
@@ -60,14 +58,16 @@ pub(super) fn fill_runlevels(editor: &mut Editor<'_>, os: &Os) -> Result<Vec<Str
 pub(super) fn enable(editor: &mut Editor<'_>, service: &str, runlevel: &str) -> Result<bool> {
     let script = format!("/etc/init.d/{service}");
     let tree = editor.tree();
-    let is_known = tree.children("/etc/runlevels").any(|(_, level)| {
-        tree.entries(level).is_some_and(|entries| entries.contains_key(service.as_bytes()))
-    });
-    if is_known || tree.resolve(&script).is_none() {
+    if is_in_runlevel(tree, service) || tree.resolve(&script).is_none() {
         return Ok(false);
     }
     editor.symlink(format!("/etc/runlevels/{runlevel}/{service}"), script)?;
     Ok(true)
+}
+
+fn is_in_runlevel(tree: &Tree, service: &str) -> bool {
+    let mut runlevels = tree.children("/etc/runlevels");
+    runlevels.any(|(_, id)| tree.entries(id).is_some_and(|entries| entries.contains_key(service.as_bytes())))
 }
 
 /// Comment `rc_sys="docker"` out of `/etc/rc.conf`: it makes OpenRC skip every service that says
@@ -96,12 +96,13 @@ mod tests {
     use crate::tree::testing::{text, tree};
     use crate::tree::{Time, os};
 
-    const ALPINE: [(&str, &str); 5] = [
+    const ALPINE: [(&str, &str); 6] = [
         ("/sbin/init", "-> /bin/busybox"),
         ("/bin/busybox", ""),
         ("/sbin/openrc", ""),
         ("/etc/init.d/devfs", ""),
         ("/etc/init.d/hwclock", ""),
+        ("/etc/init.d/mdev", ""),
     ];
 
     fn edit(files: &[(&str, &str)]) -> (crate::tree::Tree, Vec<String>) {
@@ -116,7 +117,7 @@ mod tests {
         let (tree, notes) = edit(&[]);
         assert_eq!(
             notes,
-            ["OpenRC: devfs added to runlevel sysinit", "OpenRC: hwclock added to runlevel boot"]
+            ["OpenRC: devfs, mdev added to runlevel sysinit", "OpenRC: hwclock added to runlevel boot"]
         );
         assert!(tree.resolve("/etc/runlevels/boot/hwclock").is_some());
         assert!(tree.lookup("/etc/runlevels/default").is_some());
@@ -128,10 +129,24 @@ mod tests {
         let (tree, notes) = edit(&[
             ("/etc/runlevels/default/hwclock", "-> /etc/init.d/hwclock"),
             ("/etc/runlevels/sysinit/udev", "-> /etc/init.d/udev"),
-            ("/etc/init.d/mdev", ""),
+            ("/etc/init.d/udev", ""),
+            ("/etc/init.d/hwdrivers", ""),
         ]);
         assert_eq!(notes, ["OpenRC: devfs added to runlevel sysinit"]);
         assert!(tree.lookup("/etc/runlevels/boot/hwclock").is_none());
+    }
+
+    #[test]
+    fn what_needs_a_device_manager_is_not_started_without_one() {
+        let mut tree = tree(&[
+            ("/sbin/init", ""),
+            ("/sbin/openrc", ""),
+            ("/etc/init.d/hwdrivers", ""),
+            ("/etc/init.d/acpid", ""),
+        ]);
+        let os = os::detect(&tree).unwrap();
+        let notes = fill_runlevels(&mut Editor::new(&mut tree, Time::default()), &os).unwrap();
+        assert_eq!(notes, ["OpenRC: no device manager loads drivers, install busybox-mdev-openrc or eudev"]);
     }
 
     #[test]
@@ -143,6 +158,6 @@ mod tests {
         );
         let (tree, notes) = edit(&[("/etc/rc.conf", "rc_sys=\"\"\n")]);
         assert_eq!(text(&tree, "/etc/rc.conf").unwrap(), "rc_sys=\"\"\n");
-        assert_eq!(notes.len(), 2);
+        assert!(!notes.iter().any(|note| note.contains("rc.conf")));
     }
 }

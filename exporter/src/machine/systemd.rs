@@ -25,7 +25,7 @@ pub(super) fn unit_file(tree: &Tree, unit: &str) -> Option<String> {
 
 /// Whether a unit is masked: a link to `/dev/null` in `/etc/systemd/system`.
 pub(super) fn is_masked(tree: &Tree, unit: &str) -> bool {
-    let link = tree.resolve_parent(format!("{ETC}/{unit}"));
+    let link = tree.resolve_nofollow(format!("{ETC}/{unit}"));
     link.is_some_and(|id| matches!(&tree.inode(id).kind, Kind::Symlink(target) if **target == *b"/dev/null"))
 }
 
@@ -56,7 +56,7 @@ pub(super) fn enable(editor: &mut Editor<'_>, unit: &str) -> Result<bool> {
                     continue;
                 }
             };
-            if editor.tree().resolve_parent(&link).is_none() {
+            if editor.tree().resolve_nofollow(&link).is_none() {
                 editor.symlink(link, &file)?;
                 changed = true;
             }

@@ -124,3 +124,60 @@ fn what_cannot_be_written_is_an_error_and_no_panic() {
         assert!(error.is_err() || path == "/usr/lib", "{path} {content}");
     }
 }
+
+mod laws {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Paths the edits touch, and some around them.
+    const PATHS: [&str; 16] = [
+        "/etc",
+        "/etc/fstab",
+        "/etc/hosts",
+        "/etc/systemd",
+        "/etc/systemd/system",
+        "/etc/machine-id",
+        "/etc/inittab",
+        "/etc/ssh",
+        "/lib",
+        "/run",
+        "/sbin/init",
+        "/sbin/openrc",
+        "/usr/lib",
+        "/usr/lib/systemd/systemd",
+        "/var/lib/dhcp",
+        "/tmp",
+    ];
+
+    /// A hostile tree: any of these paths is a link to any other, a directory or a file.
+    fn hostile() -> impl Strategy<Value = Vec<(&'static str, String)>> {
+        let path = prop::sample::select(&PATHS[..]);
+        let link = (path.clone(), "(\\.\\./){0,3}").prop_map(|(path, up)| format!("-> {up}{path}"));
+        let content = prop_oneof![
+            link,
+            Just("-> ..".to_owned()),
+            "[\\PC\n=:#]{0,40}",
+            Just("[Install]\nAlso=x".to_owned())
+        ];
+        prop::collection::vec((path, content), 0..12)
+    }
+
+    proptest! {
+        #[test]
+        fn no_tree_makes_the_edits_panic(entries in hostile()) {
+            let mut tree = Tree::new(Default::default());
+            let mut editor = Editor::new(&mut tree, Time::default());
+            for (path, content) in &entries {
+                // Some of these can't be made below the others.
+                let _ = match content.strip_prefix("-> ") {
+                    Some(target) => editor.symlink(path, target),
+                    None => editor.write_file(path, content.as_bytes(), 0o644),
+                };
+            }
+            if apply(&mut tree, &machine()).is_ok() {
+                prop_assert!(text(&tree, "/etc/fstab").unwrap().starts_with("UUID=11111111-"));
+            }
+        }
+    }
+}

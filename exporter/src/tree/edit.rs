@@ -111,7 +111,7 @@ impl<'tree> Editor<'tree> {
     pub fn set_mtime(&mut self, path: impl AsRef<[u8]>, time: Time) -> bool {
         let path = path.as_ref();
         let found =
-            if split(path).is_some() { self.tree.resolve_parent(path) } else { self.tree.resolve(path) };
+            if split(path).is_some() { self.tree.resolve_nofollow(path) } else { self.tree.resolve(path) };
         found.map(|id| self.tree.inode_mut(id).meta.mtime = time).is_some()
     }
 

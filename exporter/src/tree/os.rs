@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::Tree;
+use super::{Kind, Tree};
 use crate::error::Result;
 
 /// Larger than any os-release; a file beyond it is not one.
@@ -128,8 +128,9 @@ fn family<'id>(tree: &Tree, mut ids: impl Iterator<Item = &'id String>) -> Famil
 
 /// What `/sbin/init` is; without one, a systemd that is there counts.
 fn init(tree: &Tree) -> Option<Init> {
-    let same = |path| tree.resolve("/sbin/init").is_some_and(|init| tree.resolve(path) == Some(init));
-    let there = |path| tree.resolve(path).is_some();
+    let program = |path| tree.resolve(path).filter(|&id| matches!(tree.inode(id).kind, Kind::File(_)));
+    let there = |path| program(path).is_some();
+    let same = |path| there("/sbin/init") && program("/sbin/init") == program(path);
     let systemd = ["/usr/lib/systemd/systemd", "/lib/systemd/systemd"];
     if systemd.into_iter().any(same) || !there("/sbin/init") && systemd.into_iter().any(there) {
         Some(Init::Systemd)

@@ -107,7 +107,7 @@ impl Tree {
     }
 
     /// What lies at `path`: symlinks on the way are followed, one at the end is found itself.
-    pub fn resolve_parent(&self, path: impl AsRef<[u8]>) -> Option<InodeId> {
+    pub fn resolve_nofollow(&self, path: impl AsRef<[u8]>) -> Option<InodeId> {
         let (directory, name) = split(path.as_ref())?;
         self.entries(self.resolve(directory)?)?.get(name).copied()
     }
@@ -125,7 +125,7 @@ impl Tree {
         let Some(id) = self.resolve(path) else { return Ok(None) };
         let Kind::File(content) = &self.inode(id).kind else { return Ok(None) };
         if content.len() > limit {
-            let message = format!("{} are too many, at most {limit} are read here", content.len());
+            let message = format!("{} bytes, at most {limit} were expected", content.len());
             return Err(Error::new(error::Kind::Input, show_path(path), message));
         }
         let mut bytes = Vec::new();
@@ -191,7 +191,7 @@ mod tests {
         }
         assert_eq!(tree.lookup("/lib/os"), None);
         assert_eq!(tree.resolve("/"), Some(Tree::ROOT));
-        assert_eq!(tree.resolve_parent("/here/lib"), tree.lookup("/lib"));
+        assert_eq!(tree.resolve_nofollow("/here/lib"), tree.lookup("/lib"));
         assert_ne!(tree.lookup("/lib"), tree.resolve("/lib"));
     }
 

@@ -1,4 +1,4 @@
-//! Extended attributes of files of this machine, read through `/proc/self/fd` (see [`super::scan`]).
+//! Extended attributes of files of this machine, read through `/proc/self/fd` (`scan.rs` says why).
 
 use std::ffi::CStr;
 use std::io::Result;

@@ -1,0 +1,75 @@
+//! The block device a file system is on, as sysfs describes it.
+
+use std::fmt::Display;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The unit of sizes in sysfs, whatever the sector size of the disk.
+pub(crate) const SYSFS_SECTOR: u64 = 512;
+
+/// A block device: a disk, or a partition of one.
+#[derive(Debug)]
+pub(crate) struct Device {
+    /// Its directory in sysfs.
+    sysfs: PathBuf,
+    /// `/dev/vda3`.
+    pub(crate) path: PathBuf,
+}
+
+/// Where a partition lies.
+#[derive(Debug)]
+pub(crate) struct Partition {
+    /// The disk.
+    pub(crate) disk: Device,
+    /// Its number, from 1.
+    pub(crate) number: u32,
+    /// Its first byte.
+    pub(crate) start: u64,
+}
+
+impl Device {
+    /// The device with the file system of `mountpoint`; `None` if that is on no block device.
+    pub(crate) fn of(mountpoint: &Path) -> Result<Option<Self>, String> {
+        let status =
+            rustix::fs::stat(mountpoint).map_err(|error| format!("{}: {error}", mountpoint.display()))?;
+        let (major, minor) = (rustix::fs::major(status.st_dev), rustix::fs::minor(status.st_dev));
+        let sysfs = Path::new("/sys/dev/block").join(format!("{major}:{minor}"));
+        if !sysfs.exists() {
+            return Ok(None);
+        }
+        let sysfs = fs::canonicalize(&sysfs).map_err(in_file(&sysfs))?;
+        Self::at(sysfs).map(Some)
+    }
+
+    fn at(sysfs: PathBuf) -> Result<Self, String> {
+        let name = sysfs.file_name().and_then(|name| name.to_str()).ok_or("a device without a name")?;
+        // sysfs can't have the slash of `/dev/cciss/c0d0` in a name.
+        let path = Path::new("/dev").join(name.replace('!', "/"));
+        Ok(Self { sysfs, path })
+    }
+
+    /// Its place on the disk if it is a partition.
+    pub(crate) fn partition(&self) -> Result<Option<Partition>, String> {
+        if !self.sysfs.join("partition").exists() {
+            return Ok(None);
+        }
+        let disk = Self::at(self.sysfs.parent().ok_or("a partition without a disk")?.to_owned())?;
+        let number = u32::try_from(self.read_number("partition")?).map_err(in_file(&self.path))?;
+        Ok(Some(Partition { disk, number, start: self.read_number("start")? * SYSFS_SECTOR }))
+    }
+
+    /// Its size in bytes.
+    pub(crate) fn size(&self) -> Result<u64, String> {
+        Ok(self.read_number("size")? * SYSFS_SECTOR)
+    }
+
+    fn read_number(&self, attribute: &str) -> Result<u64, String> {
+        let path = self.sysfs.join(attribute);
+        fs::read_to_string(&path).map_err(in_file(&path))?.trim().parse().map_err(in_file(&path))
+    }
+}
+
+/// An error with the file it is about.
+pub(crate) fn in_file<E: Display>(path: &Path) -> impl Fn(E) -> String + '_ {
+    move |error| format!("{}: {error}", path.display())
+}

@@ -1,0 +1,323 @@
+//! GUID partition tables (UEFI 2.10, section 5.3), as far as the last partition can grow with the disk.
+//!
+//! ```text
+//! block 0        protective MBR
+//! block 1        header       ┐ each has the address of the other
+//! block 2 …      entries      │
+//!                partitions   │
+//! last blocks    entries      │
+//! last block     backup header┘
+//! ```
+//!
+//! No I/O: a table is read from bytes, and a change is a list of bytes to write.
+
+use std::mem::{offset_of, size_of};
+
+use zerocopy::byteorder::little_endian::{U32, U64};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
+
+/// Partitions end at a multiple of this, in bytes, as all tools have it.
+const ALIGNMENT: u64 = 1 << 20;
+
+/// More than any table has: the usual 128 entries are 16 KiB.
+const MAX_ENTRIES_LEN: u64 = 1 << 20;
+
+/// The GPT header (UEFI 2.10, table 5.5).
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[repr(C)]
+pub(crate) struct Header {
+    /// `EFI PART`.
+    signature: [u8; 8],
+    revision: U32,
+    header_size: U32,
+
+    /// Of the first `header_size` bytes, with this field zero.
+    header_crc32: U32,
+    reserved: U32,
+    my_lba: U64,
+
+    alternate_lba: U64,
+    first_usable_lba: U64,
+
+    last_usable_lba: U64,
+    disk_guid: [u8; 16],
+    partition_entry_lba: U64,
+
+    number_of_partition_entries: U32,
+    size_of_partition_entry: U32,
+    partition_entry_array_crc32: U32,
+}
+
+const _: () = assert!(size_of::<Header>() == 92);
+const _: () = assert!(offset_of!(Header, my_lba) == 24);
+const _: () = assert!(offset_of!(Header, partition_entry_lba) == 72);
+
+/// The start of a partition entry (UEFI 2.10, table 5.6).
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[repr(C)]
+struct Entry {
+    /// Zero: not in use.
+    partition_type_guid: [u8; 16],
+    unique_partition_guid: [u8; 16],
+    starting_lba: U64,
+    /// The last block of the partition itself.
+    ending_lba: U64,
+}
+
+const _: () = assert!(size_of::<Entry>() == 48);
+
+/// The protective partition of the MBR (UEFI 2.10, table 5.4): its type, and its size in blocks.
+const MBR_TYPE: usize = 446 + 4;
+const MBR_SIZE_IN_LBA: usize = 446 + 12;
+const GPT_PROTECTIVE: u8 = 0xee;
+
+/// The blocks a table is read from, in order: the MBR, the header, the entries.
+#[derive(Debug)]
+pub(crate) struct Table {
+    mbr: Vec<u8>,
+    header: Header,
+    entries: Vec<u8>,
+    block: u64,
+}
+
+/// A partition in bytes, and what to write to make it so: (byte of the disk, bytes), in this order.
+/// The backup comes first: at every moment one of the two tables is whole.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Growth {
+    pub(crate) start: u64,
+    pub(crate) len: u64,
+    pub(crate) writes: Vec<(u64, Vec<u8>)>,
+}
+
+/// Why a partition does not grow.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// It ends where it would after growing.
+    IsWhole,
+    /// A reason to leave the table alone.
+    LeftAlone(&'static str),
+}
+
+impl Table {
+    /// Read the table of a disk with blocks of `block` bytes; `read` yields so many bytes at an offset.
+    pub(crate) fn read(
+        block: u64,
+        mut read: impl FnMut(u64, usize) -> Result<Vec<u8>, String>,
+    ) -> Result<Result<Self, Refusal>, String> {
+        let (mbr, bytes) = (read(0, 512)?, read(block, size_of::<Header>())?);
+        let header = match Header::read_from_bytes(&bytes) {
+            Ok(header) if &header.signature == b"EFI PART" => header,
+            _ => return Ok(Err(Refusal::LeftAlone("no GUID partition table"))),
+        };
+        let entries_len =
+            u64::from(header.number_of_partition_entries) * u64::from(header.size_of_partition_entry);
+        let entry_fits = header.size_of_partition_entry.get() as usize >= size_of::<Entry>();
+        if header.header_size != 92
+            || header.header_crc32 != header.crc32()
+            || !entry_fits
+            || entries_len > MAX_ENTRIES_LEN
+        {
+            return Ok(Err(Refusal::LeftAlone("the partition table's header is damaged")));
+        }
+        let Some(entries_at) = header.partition_entry_lba.get().checked_mul(block) else {
+            return Ok(Err(Refusal::LeftAlone("the partition table's header is damaged")));
+        };
+        let entries = read(entries_at, entries_len as usize)?;
+        if header.partition_entry_array_crc32 != crc32fast::hash(&entries) {
+            return Ok(Err(Refusal::LeftAlone("the partition table's entries are damaged")));
+        }
+        Ok(Ok(Self { mbr, header, entries, block }))
+    }
+
+    /// Grow partition `number` (from 1) on a disk that is now `disk_size` bytes.
+    pub(crate) fn grow(mut self, number: u32, disk_size: u64) -> Result<Growth, Refusal> {
+        let entries_blocks = (self.entries.len() as u64).div_ceil(self.block);
+        let last_block = (disk_size / self.block).checked_sub(1);
+        // The backup header is the last block, its entries are before it.
+        let last_usable = last_block.and_then(|last| last.checked_sub(entries_blocks + 1));
+        let (Some(last_block), Some(last_usable)) = (last_block, last_usable) else {
+            return Err(Refusal::LeftAlone("the disk is too small for its partition table"));
+        };
+        let alignment = (ALIGNMENT / self.block).max(1);
+        let end = (last_usable + 1) / alignment * alignment;
+        let start = self.extend_entry(number, end)?;
+
+        self.header.partition_entry_array_crc32 = crc32fast::hash(&self.entries).into();
+        self.header.last_usable_lba = last_usable.into();
+        let primary = Header { my_lba: 1.into(), alternate_lba: last_block.into(), ..self.header }.seal();
+        let backup = Header {
+            my_lba: last_block.into(),
+            alternate_lba: 1.into(),
+            partition_entry_lba: (last_usable + 1).into(),
+            ..self.header
+        }
+        .seal();
+        let mut writes = vec![
+            ((last_usable + 1) * self.block, self.entries.clone()),
+            (last_block * self.block, backup.as_bytes().to_vec()),
+            (self.header.partition_entry_lba.get() * self.block, self.entries),
+            (self.block, primary.as_bytes().to_vec()),
+        ];
+        if self.mbr.get(MBR_TYPE) == Some(&GPT_PROTECTIVE) {
+            let blocks = u32::try_from(last_block).unwrap_or(u32::MAX);
+            writes.push((MBR_SIZE_IN_LBA as u64, blocks.to_le_bytes().to_vec()));
+        }
+        Ok(Growth { start: start * self.block, len: (end - start) * self.block, writes })
+    }
+
+    /// Let entry `number` end before block `end`. Returns the block where it starts.
+    fn extend_entry(&mut self, number: u32, end: u64) -> Result<u64, Refusal> {
+        let entry_len = self.header.size_of_partition_entry.get() as usize;
+        let index = (number as usize).wrapping_sub(1);
+        let mut grown = None;
+        let mut last_start = 0;
+        for (at, bytes) in self.entries.chunks_exact_mut(entry_len).enumerate() {
+            let Ok((entry, _)) = Entry::mut_from_prefix(bytes) else { continue };
+            if entry.partition_type_guid == [0; 16] {
+                continue;
+            }
+            last_start = last_start.max(entry.starting_lba.get());
+            if at == index {
+                grown = Some(entry);
+            }
+        }
+        let entry = grown.ok_or(Refusal::LeftAlone("not in the partition table"))?;
+        if entry.starting_lba != last_start {
+            return Err(Refusal::LeftAlone("not the last partition of the disk"));
+        }
+        if entry.ending_lba.get().saturating_add(1) >= end {
+            return Err(Refusal::IsWhole);
+        }
+        entry.ending_lba = (end - 1).into();
+        Ok(last_start)
+    }
+}
+
+impl Header {
+    fn crc32(&self) -> u32 {
+        crc32fast::hash(Self { header_crc32: 0.into(), ..*self }.as_bytes())
+    }
+
+    /// The header with the checksum of what it holds.
+    fn seal(self) -> Self {
+        Self { header_crc32: self.crc32().into(), ..self }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MIB: u64 = 1 << 20;
+
+    /// A disk with these partitions (first and last block), in the order of their numbers.
+    fn disk(block: u64, size: u64, partitions: &[(u64, u64)]) -> Vec<u8> {
+        let mut disk = vec![0; size as usize];
+        let mut entries = vec![0; 128 * 128];
+        for (index, (first, last)) in partitions.iter().enumerate() {
+            let entry = Entry {
+                partition_type_guid: [1; 16],
+                unique_partition_guid: [2; 16],
+                starting_lba: (*first).into(),
+                ending_lba: (*last).into(),
+            };
+            entries[index * 128..][..48].copy_from_slice(entry.as_bytes());
+        }
+        let blocks = size / block;
+        let entries_blocks = 128 * 128 / block;
+        let header = Header {
+            signature: *b"EFI PART",
+            revision: 0x10000.into(),
+            header_size: 92.into(),
+            header_crc32: 0.into(),
+            reserved: 0.into(),
+            my_lba: 1.into(),
+            alternate_lba: (blocks - 1).into(),
+            first_usable_lba: (2 + entries_blocks).into(),
+            last_usable_lba: (blocks - entries_blocks - 2).into(),
+            disk_guid: [3; 16],
+            partition_entry_lba: 2.into(),
+            number_of_partition_entries: 128.into(),
+            size_of_partition_entry: 128.into(),
+            partition_entry_array_crc32: crc32fast::hash(&entries).into(),
+        };
+        disk[MBR_TYPE] = GPT_PROTECTIVE;
+        disk[block as usize..][..92].copy_from_slice(header.seal().as_bytes());
+        disk[2 * block as usize..][..entries.len()].copy_from_slice(&entries);
+        disk
+    }
+
+    fn grow(block: u64, disk: &[u8], number: u32, size: u64) -> Result<Growth, Refusal> {
+        let read = |at: u64, len: usize| {
+            Ok(disk.get(at as usize..).and_then(|rest| rest.get(..len)).unwrap_or_default().to_vec())
+        };
+        Table::read(block, read).unwrap().and_then(|table| table.grow(number, size))
+    }
+
+    fn apply(disk: &mut Vec<u8>, growth: &Growth, size: u64) {
+        disk.resize(size as usize, 0);
+        for (at, bytes) in &growth.writes {
+            disk[*at as usize..][..bytes.len()].copy_from_slice(bytes);
+        }
+    }
+
+    #[test]
+    fn the_last_partition_grows_once() {
+        let mut disk = disk(512, 8 * MIB, &[(2048, 4095), (4096, 6143)]);
+        let growth = grow(512, &disk, 2, 64 * MIB).unwrap();
+        // The last MiB holds the backup.
+        assert_eq!((growth.start, growth.len), (2 * MIB, 61 * MIB));
+        apply(&mut disk, &growth, 64 * MIB);
+        assert_eq!(grow(512, &disk, 2, 64 * MIB), Err(Refusal::IsWhole));
+        assert_eq!(disk[MBR_SIZE_IN_LBA..][..4], (64 * 2048 - 1_u32).to_le_bytes());
+        let backup = Header::read_from_bytes(&disk[(64 * MIB - 512) as usize..][..92]).unwrap();
+        assert_eq!(backup.header_crc32, backup.crc32());
+        assert_eq!((backup.my_lba.get(), backup.alternate_lba.get()), (64 * 2048 - 1, 1));
+    }
+
+    #[test]
+    fn numbers_need_not_be_in_the_order_of_the_disk() {
+        let disk = disk(512, 8 * MIB, &[(4096, 6143), (2048, 4095)]);
+        assert!(grow(512, &disk, 1, 64 * MIB).is_ok());
+        assert_eq!(
+            grow(512, &disk, 2, 64 * MIB),
+            Err(Refusal::LeftAlone("not the last partition of the disk"))
+        );
+    }
+
+    #[test]
+    fn blocks_may_be_larger() {
+        let disk = disk(4096, 8 * MIB, &[(256, 511), (512, 767)]);
+        let growth = grow(4096, &disk, 2, 64 * MIB).unwrap();
+        assert_eq!((growth.start, growth.len), (2 * MIB, 61 * MIB));
+        assert_eq!(growth.writes[1].0, 64 * MIB - 4096);
+    }
+
+    #[test]
+    fn nothing_shrinks() {
+        let disk = disk(512, 8 * MIB, &[(2048, 8 * 2048 - 35)]);
+        assert_eq!(grow(512, &disk, 1, 8 * MIB), Err(Refusal::IsWhole));
+        assert_eq!(grow(512, &disk, 1, 4 * MIB), Err(Refusal::IsWhole));
+        assert!(matches!(grow(512, &disk, 1, 512), Err(Refusal::LeftAlone(_))));
+    }
+
+    #[test]
+    fn a_damaged_table_is_left_alone() {
+        let whole = disk(512, 8 * MIB, &[(2048, 4095)]);
+        assert!(matches!(grow(512, &[0; 4096], 1, MIB), Err(Refusal::LeftAlone("no GUID partition table"))));
+        assert!(matches!(grow(512, &[], 1, MIB), Err(Refusal::LeftAlone("no GUID partition table"))));
+        assert!(matches!(
+            grow(512, &whole, 2, 64 * MIB),
+            Err(Refusal::LeftAlone("not in the partition table"))
+        ));
+        assert!(matches!(
+            grow(512, &whole, 0, 64 * MIB),
+            Err(Refusal::LeftAlone("not in the partition table"))
+        ));
+        for at in (512..604).chain(1024..1024 + 48) {
+            let mut damaged = whole.clone();
+            damaged[at] ^= 1;
+            assert!(matches!(grow(512, &damaged, 1, 64 * MIB), Err(Refusal::LeftAlone(_))), "byte {at}");
+        }
+    }
+}
