@@ -9,7 +9,9 @@
 //! Planning is pure and knows every size; writing decides nothing. The library never prints, never
 //! reads the environment and never asks a clock: identity and time come from [`seed::Seed`].
 
+pub mod container;
 pub mod disk;
+pub mod engine;
 pub mod error;
 pub mod extent;
 pub mod fs;

@@ -1,6 +1,6 @@
 //! What the tests of several modules share: running checkers, and images small enough for memory.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::extent::{Extent, Source};
@@ -41,6 +41,10 @@ pub(crate) struct Scratch(tempfile::TempDir);
 impl Scratch {
     pub(crate) fn new() -> Self {
         Self(tempfile::tempdir().unwrap())
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.0.path()
     }
 
     pub(crate) fn file(&self, name: &str) -> PathBuf {

@@ -1,0 +1,146 @@
+//! Disk files: the container formats an image is written in, and read back from.
+//!
+//! [`write()`] makes all files of an image in one pass over its contents.
+
+mod codec;
+mod output;
+pub mod qcow2;
+mod raw;
+#[cfg(test)]
+mod tests;
+
+pub use output::Output;
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use crate::engine::{self, Image, Run, Sink};
+use crate::error::{Error, Kind, Result};
+use crate::read_at::ReadAt;
+
+/// A container format.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Format {
+    /// The bytes as they are; zeroes are holes.
+    Raw,
+    /// QEMU's format, version 3.
+    Qcow2,
+}
+
+impl Format {
+    /// Every format.
+    pub const ALL: &[Self] = &[Self::Raw, Self::Qcow2];
+
+    /// Its name: `raw`, `qcow2`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Raw => "raw",
+            Self::Qcow2 => "qcow2",
+        }
+    }
+
+    /// The usual ending of its files, without the dot.
+    pub fn extension(self) -> &'static str {
+        match self {
+            Self::Raw => "raw",
+            Self::Qcow2 => "qcow2",
+        }
+    }
+
+    /// The format of that name.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|format| format.name() == name)
+    }
+
+    /// The format that the ending of a file name stands for; `img` is raw too.
+    pub fn from_path(path: &Path) -> Option<Self> {
+        let extension = path.extension()?.to_str()?.to_ascii_lowercase();
+        let known = Self::ALL.iter().copied().find(|format| format.extension() == extension);
+        known.or((extension == "img").then_some(Self::Raw))
+    }
+}
+
+/// How the contents of a container are compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Compression {
+    /// Not at all.
+    None,
+    /// Zstandard: the fast one.
+    Zstd,
+    /// Deflate: the one that old readers know.
+    Zlib,
+}
+
+impl Compression {
+    /// Every compression.
+    pub const ALL: &[Self] = &[Self::None, Self::Zstd, Self::Zlib];
+
+    /// Its name: `none`, `zstd`, `zlib`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Zstd => "zstd",
+            Self::Zlib => "zlib",
+        }
+    }
+
+    /// The compression of that name.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|compression| compression.name() == name)
+    }
+}
+
+/// A disk file that is wanted.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// Where.
+    pub path: PathBuf,
+    /// In which format.
+    pub format: Format,
+    /// Compressed how.
+    pub compression: Compression,
+    /// Whether to wait until the disk has it.
+    pub sync: bool,
+}
+
+/// Write `image` to every target in one pass. A file appears under its name only when it is complete.
+///
+/// # Errors
+/// [`Kind::Unsupported`] for a compression the format has not; whatever the contents and the file
+/// systems have to say. On an error no target appears that is not complete.
+pub fn write(image: Image<'_>, targets: &[Target], run: &Run<'_>) -> Result<()> {
+    let outputs = targets.iter().map(|target| Output::create(&target.path)).collect::<Result<Vec<_>>>()?;
+    let sinks: Vec<Box<dyn Sink + '_>> = targets
+        .iter()
+        .zip(&outputs)
+        .map(|(target, output)| sink(image, target, output))
+        .collect::<Result<_>>()?;
+    engine::run(image, &sinks.iter().map(Box::as_ref).collect::<Vec<_>>(), run)?;
+    sinks.iter().try_for_each(|sink| sink.finish())?;
+    drop(sinks);
+    targets.iter().zip(outputs).try_for_each(|(target, output)| output.persist(target.sync))
+}
+
+fn sink<'a>(image: Image<'_>, target: &Target, output: &'a Output) -> Result<Box<dyn Sink + 'a>> {
+    match (target.format, target.compression) {
+        (Format::Raw, Compression::None) => Ok(Box::new(raw::Writer::new(image.size, output))),
+        (Format::Raw, compression) => {
+            let message = format!("a raw disk can't be compressed with {}", compression.name());
+            Err(Error::new(Kind::Unsupported, target.path.display().to_string(), message)
+                .with_hint("ask for qcow2, or for compression none"))
+        }
+        (Format::Qcow2, compression) => Ok(Box::new(qcow2::Writer::new(image, compression, output))),
+    }
+}
+
+/// Open a disk file to read the image in it, whatever its format: told by its first bytes, not its name.
+pub fn open(path: &Path) -> Result<(Format, Box<dyn ReadAt>)> {
+    let shown = path.display().to_string();
+    let file = File::open(path).map_err(|error| Error::io(&shown, "can't open the disk file", error))?;
+    let raw = raw::Reader::new(file, shown)?;
+    match qcow2::is_qcow2(&raw) {
+        true => Ok((Format::Qcow2, Box::new(qcow2::Reader::new(raw)?))),
+        false => Ok((Format::Raw, Box::new(raw))),
+    }
+}

@@ -1,0 +1,228 @@
+//! Chunks → a qcow2 file.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use zerocopy::IntoBytes;
+use zerocopy::byteorder::big_endian::{U16, U32, U64};
+
+use super::format::{COMPRESSED, COPIED, Header, SECTOR, compressed_offset_bits};
+use crate::container::codec::Codecs;
+use crate::container::{Compression, Output};
+use crate::engine::{Chunk, Image, Piece, Sink, Stored};
+use crate::error::Result;
+
+const CLUSTER_BITS: u32 = 16;
+const CLUSTER: u64 = 1 << CLUSTER_BITS;
+/// Entries of an L2 table, and of a cluster of any table of 64-bit entries.
+const ENTRIES: u64 = CLUSTER / 8;
+/// Entries of a refcount block, 16 bits each.
+const COUNTS: u64 = CLUSTER / 2;
+const REFCOUNT_ORDER: u32 = 4;
+/// A cluster is stored plain unless compression saves a sector at least.
+const PACKED_MAX: u64 = CLUSTER - SECTOR;
+
+/// Writes a qcow2 disk.
+pub(in crate::container) struct Writer<'a> {
+    size: u64,
+    compression: Compression,
+    tables: Tables,
+    codecs: Codecs,
+    clusters: Mutex<Clusters>,
+    output: &'a Output,
+}
+
+/// Where the tables in front lie, in clusters; they are large enough for whatever the image may need.
+struct Tables {
+    l1_entries: u64,
+    l1: u64,
+    refcount_table: u64,
+    refcount_blocks: u64,
+    end: u64,
+}
+
+impl Tables {
+    fn new(image: Image<'_>) -> Self {
+        let guest_clusters = image.size.div_ceil(CLUSTER);
+        let spanned = image.extents.iter().filter(|extent| extent.len > 0);
+        let spanned: u64 =
+            spanned.map(|extent| extent.end().div_ceil(CLUSTER) - extent.offset / CLUSTER).sum();
+        let data = spanned.min(guest_clusters);
+        let l1_entries = guest_clusters.div_ceil(ENTRIES);
+        let l1_clusters = l1_entries.div_ceil(ENTRIES).max(1);
+        // The blocks count themselves too: grow them until they count everything.
+        let (mut blocks, mut table) = (1, 1);
+        loop {
+            let all = 1 + l1_clusters + table + blocks + data + data.min(l1_entries);
+            let needed = (all.div_ceil(COUNTS), blocks.div_ceil(ENTRIES));
+            if needed <= (blocks, table) {
+                break;
+            }
+            (blocks, table) = (needed.0.max(blocks), needed.1.max(table));
+        }
+        let refcount_table = 1 + l1_clusters;
+        let refcount_blocks = refcount_table + table;
+        Self { l1_entries, l1: 1, refcount_table, refcount_blocks, end: refcount_blocks + blocks }
+    }
+}
+
+/// The clusters of the file that are in use so far.
+struct Clusters {
+    /// Reference counts from cluster 0 on; its length is the next free cluster.
+    counts: Vec<u16>,
+    /// Where the next compressed cluster of the guest may start: behind the last one.
+    packed_end: u64,
+    /// L2 tables that are not empty, by their place in the L1 table, ascending.
+    l2: Vec<(u64, Vec<U64>)>,
+}
+
+impl Clusters {
+    fn next_offset(&self) -> u64 {
+        self.counts.len() as u64 * CLUSTER
+    }
+
+    fn allocate_plain(&mut self) -> u64 {
+        let offset = self.next_offset();
+        self.counts.push(1);
+        offset
+    }
+
+    /// A place for `len` bytes, each of whose clusters counts one reference more.
+    fn allocate_packed(&mut self, len: u64) -> u64 {
+        let room = self.packed_end.next_multiple_of(CLUSTER) - self.packed_end;
+        let can_grow = self.packed_end + room == self.next_offset();
+        if len > room && !can_grow {
+            self.packed_end = self.next_offset();
+        }
+        let start = self.packed_end;
+        self.packed_end += len;
+        while self.next_offset() < self.packed_end {
+            self.counts.push(0);
+        }
+        let touched = (start / CLUSTER) as usize..=((self.packed_end - 1) / CLUSTER) as usize;
+        self.counts[touched].iter_mut().for_each(|count| *count += 1);
+        start
+    }
+
+    fn map(&mut self, guest_cluster: u64, entry: u64) {
+        let table = guest_cluster / ENTRIES;
+        if self.l2.last().is_none_or(|(last, _)| *last != table) {
+            self.l2.push((table, vec![U64::ZERO; ENTRIES as usize]));
+        }
+        if let Some((_, entries)) = self.l2.last_mut() {
+            entries[(guest_cluster % ENTRIES) as usize] = entry.into();
+        }
+    }
+}
+
+impl<'a> Writer<'a> {
+    /// A disk for `image`, whose extents bound the size of the tables.
+    pub(in crate::container) fn new(image: Image<'_>, compression: Compression, output: &'a Output) -> Self {
+        let tables = Tables::new(image);
+        let mut counts = vec![1; tables.refcount_blocks as usize];
+        counts.resize(tables.end as usize, 0);
+        Self {
+            size: image.size,
+            compression,
+            tables,
+            codecs: Codecs::new(compression),
+            clusters: Mutex::new(Clusters { counts, packed_end: 0, l2: Vec::new() }),
+            output,
+        }
+    }
+
+    fn clusters(&self) -> MutexGuard<'_, Clusters> {
+        self.clusters.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn header(&self) -> Header {
+        let (compression_type, incompatible_features) = match self.compression {
+            Compression::None | Compression::Zlib => (Header::ZLIB, 0),
+            Compression::Zstd => (Header::ZSTD, Header::COMPRESSION_TYPE),
+        };
+        Header {
+            magic: Header::MAGIC.into(),
+            version: 3.into(),
+            backing_file_offset: U64::ZERO,
+            backing_file_size: U32::ZERO,
+            cluster_bits: CLUSTER_BITS.into(),
+            size: self.size.into(),
+            crypt_method: U32::ZERO,
+            l1_size: U32::new(self.tables.l1_entries as u32),
+            l1_table_offset: (self.tables.l1 * CLUSTER).into(),
+            refcount_table_offset: (self.tables.refcount_table * CLUSTER).into(),
+            refcount_table_clusters: U32::new(
+                (self.tables.refcount_blocks - self.tables.refcount_table) as u32,
+            ),
+            nb_snapshots: U32::ZERO,
+            snapshots_offset: U64::ZERO,
+            incompatible_features: incompatible_features.into(),
+            compatible_features: U64::ZERO,
+            autoclear_features: U64::ZERO,
+            refcount_order: REFCOUNT_ORDER.into(),
+            header_length: U32::new(Header::SIZE as u32),
+            compression_type,
+            padding: [0; 7],
+        }
+    }
+
+    /// Write the L2 tables behind the clusters, and the L1 table.
+    fn write_mapping(&self, clusters: &mut Clusters) -> Result<()> {
+        let mut l1 = vec![U64::ZERO; self.tables.l1_entries as usize];
+        for (table, entries) in std::mem::take(&mut clusters.l2) {
+            let offset = clusters.allocate_plain();
+            self.output.write_at(entries.as_bytes(), offset)?;
+            l1[table as usize] = (offset | COPIED).into();
+        }
+        self.output.write_at(l1.as_bytes(), self.tables.l1 * CLUSTER)
+    }
+
+    /// Write the reference counts; the blocks that turn out not to be needed stay free.
+    fn write_counts(&self, clusters: &mut Clusters) -> Result<()> {
+        let first = self.tables.refcount_blocks;
+        let blocks = (clusters.counts.len() as u64).div_ceil(COUNTS);
+        clusters.counts[first as usize..(first + blocks) as usize].fill(1);
+        let table: Vec<U64> = (first..first + blocks).map(|block| (block * CLUSTER).into()).collect();
+        self.output.write_at(table.as_bytes(), self.tables.refcount_table * CLUSTER)?;
+        let counts: Vec<U16> = clusters.counts.iter().map(|&count| count.into()).collect();
+        self.output.write_at(counts.as_bytes(), first * CLUSTER)
+    }
+}
+
+impl Sink for Writer<'_> {
+    fn encode(&self, chunk: &Chunk<'_>, stored: &mut Stored) -> Result<()> {
+        let (pieces, packed) = (&mut stored.pieces, &mut stored.packed);
+        let blocks = chunk.blocks(CLUSTER as usize);
+        self.codecs.compress(chunk.padded(), blocks, PACKED_MAX as usize, packed, |plain, packed| {
+            pieces.push(Piece { packed, ..Piece::plain(plain) });
+        })
+    }
+
+    fn commit(&self, chunk: &Chunk<'_>, stored: &mut Stored) -> Result<()> {
+        let mut clusters = self.clusters();
+        for piece in &mut stored.pieces {
+            let guest_cluster = (chunk.offset + piece.plain.start as u64) / CLUSTER;
+            let entry = if piece.packed.is_some() {
+                piece.at = clusters.allocate_packed(piece.len() as u64);
+                let more_sectors = (piece.at + piece.len() as u64 - 1) / SECTOR - piece.at / SECTOR;
+                COMPRESSED | more_sectors << compressed_offset_bits(CLUSTER_BITS) | piece.at
+            } else {
+                piece.at = clusters.allocate_plain();
+                COPIED | piece.at
+            };
+            clusters.map(guest_cluster, entry);
+        }
+        Ok(())
+    }
+
+    fn write(&self, chunk: &Chunk<'_>, stored: &Stored) -> Result<()> {
+        stored.writes(chunk).try_for_each(|(at, bytes)| self.output.write_at(bytes, at))
+    }
+
+    fn finish(&self) -> Result<()> {
+        let mut clusters = self.clusters();
+        self.write_mapping(&mut clusters)?;
+        self.write_counts(&mut clusters)?;
+        self.output.set_len(clusters.next_offset())?;
+        self.output.write_at(self.header().as_bytes(), 0)
+    }
+}

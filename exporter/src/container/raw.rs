@@ -1,0 +1,78 @@
+//! Raw: the bytes as they are. Zeroes are holes.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+
+use super::Output;
+use crate::engine::{Chunk, Piece, Sink, Stored};
+use crate::error::{Error, Result};
+use crate::read_at::{ReadAt, check_range};
+
+/// Zeroes are left out in blocks of this many bytes: smaller holes would only fragment the file.
+const BLOCK: usize = 64 << 10;
+
+/// Writes a raw disk.
+pub(super) struct Writer<'a> {
+    size: u64,
+    output: &'a Output,
+}
+
+impl<'a> Writer<'a> {
+    /// A disk of `size` bytes.
+    pub(super) fn new(size: u64, output: &'a Output) -> Self {
+        Self { size, output }
+    }
+}
+
+impl Sink for Writer<'_> {
+    fn encode(&self, chunk: &Chunk<'_>, stored: &mut Stored) -> Result<()> {
+        let len = chunk.bytes().len();
+        let pieces = chunk.blocks(BLOCK).map(|block| Piece {
+            at: chunk.offset + block.start as u64,
+            ..Piece::plain(block.start..block.end.min(len))
+        });
+        stored.pieces.extend(pieces);
+        // Places in a raw disk need no order: writing here keeps the bytes in this worker's cache.
+        stored.writes(chunk).try_for_each(|(at, bytes)| self.output.write_at(bytes, at))
+    }
+
+    fn commit(&self, _: &Chunk<'_>, _: &mut Stored) -> Result<()> {
+        Ok(())
+    }
+
+    fn write(&self, _: &Chunk<'_>, _: &Stored) -> Result<()> {
+        Ok(())
+    }
+
+    fn finish(&self) -> Result<()> {
+        self.output.set_len(self.size)
+    }
+}
+
+/// Reads a file as it is.
+pub(super) struct Reader {
+    file: File,
+    size: u64,
+    shown: String,
+}
+
+impl Reader {
+    /// `shown` is the file's path, for messages.
+    pub(super) fn new(file: File, shown: String) -> Result<Self> {
+        let metadata =
+            file.metadata().map_err(|error| Error::io(&shown, "can't look at the disk file", error))?;
+        Ok(Self { file, size: metadata.len(), shown })
+    }
+}
+
+impl ReadAt for Reader {
+    fn size(&self) -> u64 {
+        self.size
+    }
+
+    fn read_at(&self, offset: u64, out: &mut [u8]) -> Result<()> {
+        check_range(self, offset, out.len())?;
+        let read = self.file.read_exact_at(out, offset);
+        read.map_err(|error| Error::io(&self.shown, "can't read the disk file", error))
+    }
+}

@@ -1,0 +1,94 @@
+//! Extents → bytes.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+
+use crate::error::{Error, Kind, Result, show_size};
+use crate::extent::{Extent, Source};
+use crate::tree::HostFile;
+
+/// Makes bytes of extents; keeps the file of the last one open, since its next part is often asked next.
+#[derive(Default)]
+pub(super) struct Filler {
+    open: Option<(Arc<HostFile>, File)>,
+    scratch: Vec<u8>,
+}
+
+impl Filler {
+    /// Fill `out` with the bytes of the image from `offset` on; `extents` are all that touch it.
+    pub(super) fn fill(&mut self, offset: u64, out: &mut [u8], extents: &[Extent]) -> Result<()> {
+        let end = offset + out.len() as u64;
+        let mut filled = 0;
+        for extent in extents {
+            let from = extent.offset.max(offset);
+            let to = extent.end().min(end);
+            if from >= to {
+                continue;
+            }
+            let (start, stop) = ((from - offset) as usize, (to - offset) as usize);
+            out[filled..start].fill(0);
+            self.fill_part(extent, from - extent.offset, &mut out[start..stop])?;
+            filled = stop;
+        }
+        out[filled..].fill(0);
+        Ok(())
+    }
+
+    /// Fill `out` with the bytes of one extent from `skip` on.
+    fn fill_part(&mut self, extent: &Extent, skip: u64, out: &mut [u8]) -> Result<()> {
+        match &extent.source {
+            Source::Bytes(bytes) => out.copy_from_slice(&bytes[skip as usize..][..out.len()]),
+            Source::File { file, offset } => read(self.open(file)?, file, offset + skip, out)?,
+            Source::Rendered { by, key } if out.len() as u64 == extent.len => {
+                out.fill(0);
+                by.render(*key, out);
+            }
+            Source::Rendered { by, key } => {
+                self.scratch.clear();
+                self.scratch.resize(extent.len as usize, 0);
+                by.render(*key, &mut self.scratch);
+                out.copy_from_slice(&self.scratch[skip as usize..][..out.len()]);
+            }
+        }
+        Ok(())
+    }
+
+    fn open(&mut self, file: &Arc<HostFile>) -> Result<&File> {
+        let is_open = self.open.as_ref().is_some_and(|(open, _)| Arc::ptr_eq(open, file));
+        if !is_open {
+            let opened = file.open()?;
+            check_unchanged(file, &opened)?;
+            self.open = Some((Arc::clone(file), opened));
+        }
+        let (_, opened) = self.open.as_ref().expect("the file was opened above");
+        Ok(opened)
+    }
+}
+
+/// That a file is still as long as it was when the image was planned.
+fn check_unchanged(planned: &HostFile, opened: &File) -> Result<()> {
+    let now =
+        opened.metadata().map_err(|error| Error::io(planned.path(), "can't look at the file", error))?;
+    if now.is_file() && now.len() == planned.len() {
+        return Ok(());
+    }
+    Err(changed(planned, if now.is_file() { now.len() } else { 0 }))
+}
+
+fn read(opened: &File, planned: &HostFile, offset: u64, out: &mut [u8]) -> Result<()> {
+    opened.read_exact_at(out, offset).map_err(|error| match error.kind() {
+        std::io::ErrorKind::UnexpectedEof => changed(planned, opened.metadata().map_or(0, |now| now.len())),
+        _ => Error::io(planned.path(), "can't read the file", error),
+    })
+}
+
+fn changed(planned: &HostFile, now: u64) -> Error {
+    let (was, now) = (show_size(planned.len()), show_size(now));
+    Error::new(
+        Kind::Input,
+        planned.path(),
+        format!("the file changed while it was read, from {was} to {now}"),
+    )
+    .with_hint("build again while nothing writes to these files")
+}
