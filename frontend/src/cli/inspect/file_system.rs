@@ -40,7 +40,10 @@ const MAGICS: [(u64, &[u8], &str); 6] = [
 
 impl FileSystem {
     /// What is on `volume`, and if it is FAT its files; `must_be_fat` takes anything else for damage.
-    pub(super) fn probe<V: ReadAt + ?Sized>(volume: &V, must_be_fat: bool) -> Result<Option<(Self, Vec<String>)>> {
+    pub(super) fn probe<V: ReadAt + ?Sized>(
+        volume: &V,
+        must_be_fat: bool,
+    ) -> Result<Option<(Self, Vec<String>)>> {
         if must_be_fat || looks_like_fat(volume) {
             let found = fat::read(volume)?;
             let files = found.files.clone();

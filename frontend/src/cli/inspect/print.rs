@@ -16,7 +16,7 @@ impl fmt::Display for Text<'_> {
         let report = self.0;
         let Image { format, virtual_size, actual_size } = &report.image;
         let (inside, outside) = (show_size(*virtual_size), show_size(*actual_size));
-        writeln!(f, "{}: {format}, {inside} disk in {outside}", report.file.display())?;
+        writeln!(f, "{}: {}, {inside} disk in {outside}", report.file.display(), format.name())?;
         if let Some(file_system) = &report.file_system {
             writeln!(f, "no partitions, {}", describe(file_system))?;
         }

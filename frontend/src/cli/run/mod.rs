@@ -10,8 +10,10 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
-use super::image::{Format, Image};
-use super::{Error, Result, shell};
+use exporter::container::Format;
+
+use super::image::Image;
+use super::{Error, Result, inspect, shell};
 use accel::{Accel, AccelChoice};
 use firmware::{Firmware, Pflash};
 use publish::Publish;
@@ -98,7 +100,7 @@ struct Machine {
 
 impl Machine {
     fn new(args: &Args, format: Format) -> Result<Self> {
-        let arch = Arch::X86_64;
+        let arch = inspect::architecture(&args.file).unwrap_or(Arch::X86_64);
         let qemu = qemu::find(arch)?;
         let firmware = match (args.bios, args.uefi, args.secure_boot) {
             (true, ..) if arch == Arch::X86_64 => Firmware::Bios,
@@ -152,7 +154,8 @@ fn add_disk(command: &mut Command, file: &Path, format: Format, snapshot: bool) 
     let file = option_value(file);
     let snapshot = if snapshot { ",snapshot=on" } else { "" };
     // `file.driver=file` keeps QEMU from reading a name with a colon as a protocol.
-    let drive = format!("if=none,id=disk,format={format},file.driver=file,file.filename={file}{snapshot}");
+    let drive =
+        format!("if=none,id=disk,format={},file.driver=file,file.filename={file}{snapshot}", format.name());
     command.args(["-drive", &drive, "-device", "virtio-blk-pci,drive=disk,bootindex=0"]);
 }
 

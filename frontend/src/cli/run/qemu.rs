@@ -16,6 +16,11 @@ pub(crate) enum Arch {
 }
 
 impl Arch {
+    /// This host's; a PC where there is no better guess.
+    pub(crate) fn of_host() -> Self {
+        if Self::Aarch64.is_native() { Self::Aarch64 } else { Self::X86_64 }
+    }
+
     /// The QEMU machine type; `secure` asks for what protects the firmware's variables.
     pub(crate) fn machine(self, secure: bool) -> &'static str {
         match (self, secure) {
