@@ -1,5 +1,7 @@
 //! The commands as typed: what they print, how they end.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
 use std::fs;
 use std::process::{Command, Output};
 

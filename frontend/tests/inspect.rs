@@ -1,5 +1,7 @@
 //! `vmimage inspect` on disks that other tools made, whole and damaged.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
 use std::fs;
 use std::os::unix::fs::FileExt;
 use std::os::unix::process::ExitStatusExt;
@@ -227,6 +229,12 @@ fn damage_is_told_and_the_rest_is_shown() {
     assert!(text.ends_with(": partition 2: FAT volume: the boot sector has no signature\n"), "{text}");
     assert_eq!(report["linux"]["kernel"], "/boot/vmlinuz-6.1");
 
+    // More blocks than the partition has room for, and a group size that asks for a group for each.
+    let (text, _) = report_of(ROOT + 1024 + 4, &u32::MAX.to_le_bytes());
+    assert!(text.contains(": partition 3: superblock: a file system of "), "{text}");
+    let (text, _) = report_of(ROOT + 1024 + 0x20, &1_u32.to_le_bytes());
+    assert!(text.ends_with(": partition 3: superblock: the sizes in it are impossible\n"), "{text}");
+
     // The checksum of the superblock.
     let (text, report) = report_of(ROOT + 1024 + 0x3fc, &[1, 2, 3, 4]);
     assert!(text.contains(": partition 3: "), "{text}");
@@ -256,7 +264,7 @@ fn no_damage_is_too_much() {
     let mut state = 7_u32;
     let mut random = move |below: u64| {
         state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        u64::from(state >> 8) * below >> 24
+        (u64::from(state >> 8) * below) >> 24
     };
     // Where the metadata lies: a disk is mostly data, whose damage nobody sees.
     let raw_places = [(0, 17 << 10), (ESP, 64 << 10), (ROOT, 512 << 10), (DISK - (17 << 10), 17 << 10)];

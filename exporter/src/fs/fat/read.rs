@@ -184,7 +184,7 @@ impl<V: ReadAt + ?Sized> Reader<'_, V> {
         let byte = |index: u64| u32::from(self.fat.get(index as usize).copied().unwrap_or(0));
         let at = bit / 8;
         match self.boot.kind {
-            FatType::Fat12 if bit % 8 == 0 => byte(at) | (byte(at + 1) & 0xf) << 8,
+            FatType::Fat12 if bit.is_multiple_of(8) => byte(at) | (byte(at + 1) & 0xf) << 8,
             FatType::Fat12 => byte(at) >> 4 | byte(at + 1) << 4,
             FatType::Fat16 => byte(at) | byte(at + 1) << 8,
             // The upper four bits are reserved.

@@ -5,7 +5,9 @@ pub(crate) mod firmware;
 mod publish;
 pub(crate) mod qemu;
 
+use std::ffi::OsString;
 use std::io::IsTerminal;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -143,20 +145,20 @@ impl Machine {
 }
 
 fn add_pflash(command: &mut Command, pflash: &Pflash) {
-    let code = option_value(Path::new(pflash.code));
-    let vars = option_value(Path::new(pflash.vars));
+    let Pflash { code, vars } = pflash;
     command.args(["-drive", &format!("if=pflash,unit=0,format=raw,readonly=on,file={code}")]);
     // The variables are a template shared by all machines: what this machine writes is thrown away.
     command.args(["-drive", &format!("if=pflash,unit=1,format=raw,snapshot=on,file={vars}")]);
 }
 
 fn add_disk(command: &mut Command, file: &Path, format: Format, snapshot: bool) {
-    let file = option_value(file);
-    let snapshot = if snapshot { ",snapshot=on" } else { "" };
+    let snapshot = if snapshot { "snapshot=on," } else { "" };
     // `file.driver=file` keeps QEMU from reading a name with a colon as a protocol.
-    let drive =
-        format!("if=none,id=disk,format={},file.driver=file,file.filename={file}{snapshot}", format.name());
-    command.args(["-drive", &drive, "-device", "virtio-blk-pci,drive=disk,bootindex=0"]);
+    let options =
+        format!("if=none,id=disk,format={},{snapshot}file.driver=file,file.filename=", format.name());
+    let mut drive = OsString::from(options);
+    drive.push(option_value(file));
+    command.arg("-drive").arg(drive).args(["-device", "virtio-blk-pci,drive=disk,bootindex=0"]);
 }
 
 fn add_network(command: &mut Command, publish: &[Publish]) {
@@ -167,8 +169,9 @@ fn add_network(command: &mut Command, publish: &[Publish]) {
 }
 
 /// A path as the value of a QEMU option, where a comma ends a value unless it is doubled.
-fn option_value(path: &Path) -> String {
-    path.to_string_lossy().replace(',', ",,")
+fn option_value(path: &Path) -> OsString {
+    let bytes = path.as_os_str().as_bytes();
+    OsString::from_vec(bytes.split(|&byte| byte == b',').collect::<Vec<_>>().join(&b",,"[..]))
 }
 
 #[cfg(test)]

@@ -26,7 +26,8 @@ impl Arch {
         match (self, secure) {
             (Self::X86_64, false) => "q35",
             (Self::X86_64, true) => "q35,smm=on",
-            (Self::Aarch64, _) => "virt",
+            // The interrupt controller of the host, where there is one to agree with.
+            (Self::Aarch64, _) => "virt,gic-version=max",
         }
     }
 
