@@ -8,9 +8,9 @@ use libdeflater::{CompressionLvl, Compressor};
 use super::Compression;
 use crate::error::{Error, Kind, Result};
 
-/// The zstd level: twice as fast as 3 for a twentieth more bytes.
+/// The zstd level: on blocks of 64 KiB of system files a third faster than 3, for 3 % more bytes.
 const ZSTD_LEVEL: i32 = 1;
-/// The deflate level: twice as fast as 6 for a tenth more bytes.
+/// The deflate level: there twice as fast as 6, for 8 % more bytes.
 const DEFLATE_LEVEL: i32 = 1;
 
 enum Codec {
@@ -29,29 +29,9 @@ impl Codecs {
         Self { compression, spare: Mutex::new(Vec::new()) }
     }
 
-    /// Append the compressed form of each of `blocks` of `bytes` to `packed`; where it lies, or `None`
-    /// if it has not at most `limit` bytes.
-    pub(super) fn compress(
-        &self,
-        bytes: &[u8],
-        blocks: impl Iterator<Item = Range<usize>>,
-        limit: usize,
-        packed: &mut Vec<u8>,
-        mut each: impl FnMut(Range<usize>, Option<Range<usize>>),
-    ) -> Result<()> {
-        let Some(mut codec) = self.take()? else {
-            blocks.for_each(|block| each(block, None));
-            return Ok(());
-        };
-        for block in blocks {
-            let start = packed.len();
-            packed.resize(start + limit, 0);
-            let len = codec.compress(&bytes[block.clone()], &mut packed[start..]);
-            packed.truncate(start + len.unwrap_or(0));
-            each(block, len.map(|len| start..start + len));
-        }
-        self.spare.lock().unwrap_or_else(PoisonError::into_inner).push(codec);
-        Ok(())
+    /// A compressor for one worker to use on one chunk.
+    pub(super) fn lend(&self) -> Result<Lent<'_>> {
+        Ok(Lent { codec: self.take()?, home: self })
     }
 
     fn take(&self) -> Result<Option<Codec>> {
@@ -70,6 +50,33 @@ impl Codecs {
                 Ok(Some(Codec::Deflate(Compressor::new(level))))
             }
         }
+    }
+}
+
+/// A compressor that goes back to its [`Codecs`] when dropped.
+pub(super) struct Lent<'a> {
+    /// `None`: nothing is compressed.
+    codec: Option<Codec>,
+    home: &'a Codecs,
+}
+
+impl Lent<'_> {
+    /// Append `bytes` compressed to `packed`; where they lie there, or `None` if that takes more than
+    /// `limit` bytes.
+    pub(super) fn pack(&mut self, bytes: &[u8], limit: usize, packed: &mut Vec<u8>) -> Option<Range<usize>> {
+        let codec = self.codec.as_mut()?;
+        let start = packed.len();
+        packed.resize(start + limit, 0);
+        let len = codec.compress(bytes, &mut packed[start..]);
+        packed.truncate(start + len.unwrap_or(0));
+        len.map(|len| start..start + len)
+    }
+}
+
+impl Drop for Lent<'_> {
+    fn drop(&mut self) {
+        let mut spare = self.home.spare.lock().unwrap_or_else(PoisonError::into_inner);
+        spare.extend(self.codec.take());
     }
 }
 

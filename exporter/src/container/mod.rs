@@ -130,7 +130,7 @@ fn sink<'a>(image: Image<'_>, target: &Target, output: &'a Output) -> Result<Box
             Err(Error::new(Kind::Unsupported, target.path.display().to_string(), message)
                 .with_hint("ask for qcow2, or for compression none"))
         }
-        (Format::Qcow2, compression) => Ok(Box::new(qcow2::Writer::new(image, compression, output))),
+        (Format::Qcow2, compression) => Ok(Box::new(qcow2::Writer::new(image, compression, output)?)),
     }
 }
 

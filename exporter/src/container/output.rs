@@ -43,7 +43,7 @@ impl Output {
         remove_leftovers(directory, &prefix);
         loop {
             let temporary = directory.join(temporary_name(&prefix));
-            let created = OpenOptions::new().read(true).write(true).create_new(true).open(&temporary);
+            let created = OpenOptions::new().write(true).create_new(true).open(&temporary);
             let file = match created {
                 Ok(file) => file,
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
@@ -173,7 +173,7 @@ fn explain(destination: &Path, doing: &str, error: io::Error) -> Error {
     let directory =
         split(destination).map_or_else(|_| ".".into(), |(directory, _)| directory.display().to_string());
     match error.kind() {
-        io::ErrorKind::NotFound => {
+        io::ErrorKind::NotFound if !Path::new(&directory).is_dir() => {
             Error::new(Kind::NotFound, shown, format!("the directory {directory} does not exist"))
                 .with_hint(format!("create it first: mkdir -p {directory}"))
         }

@@ -3,6 +3,8 @@
 use std::num::NonZeroUsize;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
+use proptest::prelude::*;
+
 use super::*;
 use crate::error::Kind;
 use crate::extent::Extent;
@@ -235,6 +237,30 @@ fn formats_go_by_name_and_ending() {
 }
 
 #[test]
+fn a_raw_disk_is_the_image() {
+    let scratch = Scratch::new();
+    for size in [512, 64 * KIB, 3 * MIB + 512, 12 * MIB] {
+        let extents = extents(size);
+        let disk = target(&scratch, "disk.raw", Compression::None);
+        write_one(Image { size, extents: &extents }, &disk, 3);
+        assert!(std::fs::read(&disk.path).unwrap() == flatten(size, &extents), "{size}");
+        assert_eq!(open(&disk.path).unwrap().0, Format::Raw);
+    }
+}
+
+#[test]
+fn a_qcow2_larger_than_qemu_reads_is_refused() {
+    let scratch = Scratch::new();
+    let disk = target(&scratch, "disk.qcow2", Compression::None);
+    for (size, possible) in [(2 << 50, true), ((2 << 50) + 512, false), (u64::MAX, false)] {
+        let written = write(Image { size, extents: &[] }, std::slice::from_ref(&disk), &run(1));
+        let kind = written.map_err(|error| error.kind().clone());
+        assert_eq!(kind, if possible { Ok(()) } else { Err(Kind::Unsupported) }, "{size}");
+    }
+    accepts("qemu-img", &["check", shown(&disk)]);
+}
+
+#[test]
 fn raw_is_never_compressed() {
     let scratch = Scratch::new();
     let disk = target(&scratch, "disk.raw", Compression::Zstd);
@@ -337,5 +363,43 @@ impl SmallDisk {
 impl Drop for SmallDisk {
     fn drop(&mut self) {
         tool("umount", &[self.0.to_str().unwrap()]);
+    }
+}
+
+/// Extents with gaps between them: zeroes, text or noise.
+fn any_extents() -> impl Strategy<Value = Vec<Extent>> {
+    let part = (0..300 * KIB, 1..200 * KIB, 0..3);
+    proptest::collection::vec(part, 0..20).prop_map(|parts| {
+        let mut end = 0;
+        let extent = |(gap, len, kind): (u64, u64, i32)| {
+            // Many a gap is none, many an edge is that of a cluster.
+            let offset = if gap < 100 * KIB { end } else { end + gap / (4 * KIB) * (4 * KIB) };
+            end = offset + len;
+            Extent::bytes(offset, [vec![0; len as usize], text(len), noise(len)][kind as usize].clone())
+        };
+        parts.into_iter().map(extent).collect()
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_image_reads_the_same_in_qemu(
+        extents in any_extents(),
+        compression in proptest::sample::select(Compression::ALL),
+        threads in 1usize..5,
+    ) {
+        let scratch = Scratch::new();
+        let size = extents.last().map_or(0, Extent::end).next_multiple_of(512) + 512;
+        let expected = flatten(size, &extents);
+        let raw = scratch.write("expected.raw", &expected);
+        let disk = target(&scratch, "disk.qcow2", compression);
+        write_one(Image { size, extents: &extents }, &disk, threads);
+        accepts("qemu-img", &["check", shown(&disk)]);
+        accepts("qemu-img", &["compare", "-f", "raw", "-F", "qcow2", &raw, shown(&disk)]);
+        let mut bytes = vec![1; size as usize];
+        open(&disk.path).unwrap().1.read_at(0, &mut bytes).unwrap();
+        prop_assert!(bytes == expected);
     }
 }

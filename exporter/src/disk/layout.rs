@@ -1,6 +1,7 @@
 //! Partitions wanted → partitions placed → the whole disk as extents. Pure.
 
 use super::gpt::{self, BOOT_CODE_LEN, Partition, Table};
+use crate::engine::Image;
 use crate::error::{Error, Kind, Result, show_size};
 use crate::extent::Extent;
 use crate::fs::Layout;
@@ -151,6 +152,11 @@ impl DiskLayout {
         extents.push(back);
         debug_assert!(extents.is_sorted_by(|a, b| a.end() <= b.offset), "extents are sorted and apart");
         Ok(Self { size: disk.size, sector_size: disk.sector_size, extents, partitions })
+    }
+
+    /// The disk as the engine takes it.
+    pub fn image(&self) -> Image<'_> {
+        Image { size: self.size, extents: &self.extents }
     }
 }
 

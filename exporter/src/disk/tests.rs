@@ -4,9 +4,10 @@ use super::gpt::{self, Copy};
 use super::*;
 use crate::error::Kind;
 use crate::extent::Extent;
-use crate::fs::Layout;
+use crate::fs::{Layout, fat};
 use crate::seed::Seed;
 use crate::testing::{Scratch, accepts, flatten, tool};
+use crate::tree::{Meta, Time, Tree};
 
 const MIB: u64 = 1 << 20;
 
@@ -168,6 +169,28 @@ fn boot_code_and_contents_lie_in_their_places() {
         assert!(bytes[partition.start as usize..].starts_with(partition.name.as_bytes()));
     }
     assert_eq!(layout.partitions.last().unwrap().end(), 31 * MIB);
+}
+
+#[test]
+fn a_fat_volume_is_found_in_its_partition() {
+    let placed = place(&[request(kinds::ESP, "esp", 3 * MIB)], 6 * MIB).unwrap().remove(0);
+    let options = fat::Options {
+        label: "ESP".into(),
+        serial: 1,
+        size: placed.size,
+        sector_size: 512,
+        hidden_sectors: placed.first_lba(512),
+        modified: Time::default(),
+        kind: None,
+    };
+    let volume = fat::plan(&Tree::new(Meta::default()), &options).unwrap();
+    let start = placed.start;
+    let layout = DiskLayout::new(&disk(6 * MIB, 512), vec![(placed, volume)]).unwrap();
+    let scratch = Scratch::new();
+    let path = scratch.write("disk", &flatten(layout.size, &layout.extents));
+    assert!(sgdisk_accepts(&path));
+    let said = accepts("minfo", &["-i", &format!("{path}@@{start}"), "::"]);
+    assert!(said.contains("hidden sectors: 2048"), "{said}");
 }
 
 #[test]

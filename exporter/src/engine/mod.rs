@@ -23,12 +23,13 @@ pub use sink::{Chunk, Piece, Sink, Stored};
 
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use chunks::{Chunks, Job};
 use fill::Filler;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::extent::Extent;
 
 /// Bytes of a chunk: a multiple of the clusters, grains and blocks of every container.
@@ -60,7 +61,7 @@ pub struct Progress {
 pub struct Run<'a> {
     /// Workers.
     pub threads: NonZeroUsize,
-    /// Called after each chunk, in order, from the workers.
+    /// Called from the workers when a chunk is committed, in order and never twice at once.
     pub progress: &'a (dyn Fn(Progress) + Sync),
 }
 
@@ -69,10 +70,12 @@ pub struct Run<'a> {
 /// # Errors
 /// The error at the lowest offset that was met; the other workers stop.
 pub fn run(image: Image<'_>, sinks: &[&dyn Sink], run: &Run<'_>) -> Result<()> {
+    debug_assert!(image.extents.is_sorted_by(|a, b| a.end() <= b.offset), "extents are sorted and apart");
     let threads = run.threads.get();
     let engine = Engine {
         sinks,
         progress: run.progress,
+        done: AtomicU64::new(0),
         total: image.extents.iter().map(|extent| extent.len).sum(),
         window: WINDOW * threads as u64,
         queue: Mutex::new(Queue::new(image)),
@@ -91,6 +94,7 @@ pub fn run(image: Image<'_>, sinks: &[&dyn Sink], run: &Run<'_>) -> Result<()> {
 struct Engine<'a> {
     sinks: &'a [&'a dyn Sink],
     progress: &'a (dyn Fn(Progress) + Sync),
+    done: AtomicU64,
     total: u64,
     window: u64,
     queue: Mutex<Queue<'a>>,
@@ -110,7 +114,6 @@ struct Queue<'a> {
     /// Encoded chunks that wait for their turn.
     encoded: BTreeMap<u64, Work>,
     spare: Vec<Work>,
-    done: u64,
     /// The lowest ticket that failed, and how.
     failed: Option<(u64, Error)>,
 }
@@ -124,7 +127,6 @@ impl<'a> Queue<'a> {
             committing: false,
             encoded: BTreeMap::new(),
             spare: Vec::new(),
-            done: 0,
             failed: None,
         }
     }
@@ -149,8 +151,20 @@ impl Work {
     }
 }
 
+/// Lets the other workers end when one panics, or they would wait for its chunk for ever.
+struct StopOnPanic<'e, 'a>(&'e Engine<'a>);
+
+impl Drop for StopOnPanic<'_, '_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.fail(0, Error::new(Kind::Io, "", "a worker panicked"));
+        }
+    }
+}
+
 impl<'a> Engine<'a> {
     fn work(&self) {
+        let _stop = StopOnPanic(self);
         let mut filler = Filler::default();
         while let Some((ticket, job, mut work)) = self.take() {
             match self.prepare(&job, &mut filler, &mut work) {
@@ -203,13 +217,12 @@ impl<'a> Engine<'a> {
     /// commits it.
     fn drain(&self) {
         while let Some((ticket, mut work)) = self.start_commit() {
-            let result = self.commit(&mut work);
-            let progress = self.end_commit(&work);
-            if let Err(error) = result.and_then(|()| self.write(&work)) {
-                return self.fail(ticket, error);
+            let committed = self.commit(&mut work);
+            self.end_commit();
+            match committed.and_then(|()| self.write(&work)) {
+                Ok(()) => self.queue().spare.push(work),
+                Err(error) => return self.fail(ticket, error),
             }
-            (self.progress)(progress);
-            self.queue().spare.push(work);
         }
     }
 
@@ -225,21 +238,21 @@ impl<'a> Engine<'a> {
     }
 
     fn commit(&self, work: &mut Work) -> Result<()> {
-        if work.is_zero {
-            return Ok(());
+        if !work.is_zero {
+            let chunk = Chunk::new(work.offset, work.len, &work.bytes);
+            let mut sinks = self.sinks.iter().zip(&mut work.stored);
+            sinks.try_for_each(|(sink, stored)| sink.commit(&chunk, stored))?;
         }
-        let chunk = Chunk::new(work.offset, work.len, &work.bytes);
-        let mut sinks = self.sinks.iter().zip(&mut work.stored);
-        sinks.try_for_each(|(sink, stored)| sink.commit(&chunk, stored))
+        let done = self.done.fetch_add(work.covered, Ordering::Relaxed) + work.covered;
+        (self.progress)(Progress { done, total: self.total });
+        Ok(())
     }
 
-    fn end_commit(&self, work: &Work) -> Progress {
+    fn end_commit(&self) {
         let mut queue = self.queue();
         queue.committing = false;
         queue.committed += 1;
-        queue.done += work.covered;
         self.moved.notify_all();
-        Progress { done: queue.done, total: self.total }
     }
 
     fn write(&self, work: &Work) -> Result<()> {

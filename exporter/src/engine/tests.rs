@@ -154,8 +154,8 @@ fn progress_rises_to_the_total() {
     let sink = Recorder::default();
     let threads = NonZeroUsize::new(4).unwrap();
     run(Image { size: 40 * MIB, extents: &extents }, &[&sink], &Run { threads, progress: &note }).unwrap();
-    let mut seen = seen.into_inner().unwrap();
-    seen.sort_by_key(|progress| progress.done);
+    let seen = seen.into_inner().unwrap();
+    assert!(seen.is_sorted_by_key(|progress| progress.done));
     let total = 20 * (MIB + 5);
     assert_eq!(*seen.last().unwrap(), Progress { done: total, total });
 }
@@ -233,4 +233,19 @@ fn memory_stays_bounded_by_the_window() {
     let threads = NonZeroUsize::new(2).unwrap();
     run(Image { size: 50 * MIB, extents: &extents }, &[&sink], &Run { threads, progress: &|_| {} }).unwrap();
     assert_eq!(sink.0.into_inner(), 50);
+}
+
+#[test]
+#[should_panic]
+fn a_panic_ends_the_run() {
+    struct Panics;
+    impl Render for Panics {
+        fn render(&self, _: u64, _: &mut [u8]) {
+            panic!("a layout that is wrong");
+        }
+    }
+    let mut extents: Vec<_> = (1..50).map(|n| Extent::bytes(n * MIB, [1])).collect();
+    extents
+        .insert(0, Extent { offset: 0, len: 1, source: Source::Rendered { by: Arc::new(Panics), key: 0 } });
+    let _ = run_on(Image { size: 50 * MIB, extents: &extents }, &Recorder::default(), 3);
 }

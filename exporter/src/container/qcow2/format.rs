@@ -60,6 +60,9 @@ const _: () = assert!(offset_of!(Header, l1_table_offset) == 40);
 const _: () = assert!(offset_of!(Header, refcount_order) == 96);
 const _: () = assert!(offset_of!(Header, compression_type) == 104);
 
+/// Largest L1 table in entries, QEMU's limit of 32 MiB: a disk of 2 PiB with clusters of 64 KiB.
+pub(super) const L1_MAX: u64 = 1 << 22;
+
 /// L1 and L2 entries: the reference count of what is pointed at is exactly one.
 pub(super) const COPIED: u64 = 1 << 63;
 /// L2 entry: the cluster is compressed.

@@ -5,12 +5,9 @@ use std::io::Read;
 use zerocopy::FromBytes;
 use zerocopy::byteorder::big_endian::U64;
 
-use super::format::{COMPRESSED, Header, OFFSET, SECTOR, ZERO, compressed_offset_bits};
+use super::format::{COMPRESSED, Header, L1_MAX, OFFSET, SECTOR, ZERO, compressed_offset_bits};
 use crate::error::{Error, Kind, Result};
 use crate::read_at::{ReadAt, check_range};
-
-/// Largest L1 table that is read, in entries: that of a disk of 2 PiB with clusters of 64 KiB.
-const L1_MAX: u32 = 1 << 22;
 
 /// Whether a file begins as a qcow2 does.
 pub fn is_qcow2<F: ReadAt + ?Sized>(file: &F) -> bool {
@@ -43,8 +40,8 @@ impl<F: ReadAt> Reader<F> {
         let header = read_header(&file)?;
         check_supported(&header)?;
         let (size, cluster_bits) = (header.size.get(), header.cluster_bits.get());
-        let l1_entries = header.l1_size.get();
-        let mapped = (u64::from(l1_entries) << (cluster_bits - 3)) as u128 * (1u128 << cluster_bits);
+        let l1_entries = u64::from(header.l1_size.get());
+        let mapped = u128::from(l1_entries) << (2 * cluster_bits - 3);
         if l1_entries > L1_MAX || u128::from(size) > mapped {
             return Err(corrupt("the L1 table does not fit the size of the image"));
         }

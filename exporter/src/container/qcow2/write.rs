@@ -5,11 +5,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use zerocopy::IntoBytes;
 use zerocopy::byteorder::big_endian::{U16, U32, U64};
 
-use super::format::{COMPRESSED, COPIED, Header, SECTOR, compressed_offset_bits};
+use super::format::{COMPRESSED, COPIED, Header, L1_MAX, SECTOR, compressed_offset_bits};
 use crate::container::codec::Codecs;
 use crate::container::{Compression, Output};
 use crate::engine::{Chunk, Image, Piece, Sink, Stored};
-use crate::error::Result;
+use crate::error::{Error, Kind, Result, show_size};
 
 const CLUSTER_BITS: u32 = 16;
 const CLUSTER: u64 = 1 << CLUSTER_BITS;
@@ -19,7 +19,7 @@ const ENTRIES: u64 = CLUSTER / 8;
 const COUNTS: u64 = CLUSTER / 2;
 const REFCOUNT_ORDER: u32 = 4;
 /// A cluster is stored plain unless compression saves a sector at least.
-const PACKED_MAX: u64 = CLUSTER - SECTOR;
+const PACKED_MAX: usize = (CLUSTER - SECTOR) as usize;
 
 /// Writes a qcow2 disk.
 pub(in crate::container) struct Writer<'a> {
@@ -116,18 +116,29 @@ impl Clusters {
 
 impl<'a> Writer<'a> {
     /// A disk for `image`, whose extents bound the size of the tables.
-    pub(in crate::container) fn new(image: Image<'_>, compression: Compression, output: &'a Output) -> Self {
+    ///
+    /// # Errors
+    /// [`Kind::Unsupported`] if no qcow2 that QEMU reads can be as large.
+    pub(in crate::container) fn new(
+        image: Image<'_>,
+        compression: Compression,
+        output: &'a Output,
+    ) -> Result<Self> {
         let tables = Tables::new(image);
+        if tables.l1_entries > L1_MAX {
+            let message = format!("{} is more than the 2 PiB of the largest disk", show_size(image.size));
+            return Err(Error::new(Kind::Unsupported, "qcow2", message));
+        }
         let mut counts = vec![1; tables.refcount_blocks as usize];
         counts.resize(tables.end as usize, 0);
-        Self {
+        Ok(Self {
             size: image.size,
             compression,
             tables,
             codecs: Codecs::new(compression),
             clusters: Mutex::new(Clusters { counts, packed_end: 0, l2: Vec::new() }),
             output,
-        }
+        })
     }
 
     fn clusters(&self) -> MutexGuard<'_, Clusters> {
@@ -190,11 +201,12 @@ impl<'a> Writer<'a> {
 
 impl Sink for Writer<'_> {
     fn encode(&self, chunk: &Chunk<'_>, stored: &mut Stored) -> Result<()> {
-        let (pieces, packed) = (&mut stored.pieces, &mut stored.packed);
-        let blocks = chunk.blocks(CLUSTER as usize);
-        self.codecs.compress(chunk.padded(), blocks, PACKED_MAX as usize, packed, |plain, packed| {
-            pieces.push(Piece { packed, ..Piece::plain(plain) });
-        })
+        let mut codec = self.codecs.lend()?;
+        for plain in chunk.blocks(CLUSTER as usize) {
+            let packed = codec.pack(&chunk.padded()[plain.clone()], PACKED_MAX, &mut stored.packed);
+            stored.pieces.push(Piece { packed, ..Piece::plain(plain) });
+        }
+        Ok(())
     }
 
     fn commit(&self, chunk: &Chunk<'_>, stored: &mut Stored) -> Result<()> {

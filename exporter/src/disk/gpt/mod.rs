@@ -1,7 +1,7 @@
 //! GUID partition table, UEFI specification 2.10, chapter 5.
 //!
 //! Written: protective MBR, primary and backup header and entries, 128 entries of 128 bytes, sectors of
-//! 512 or 4096 bytes. Read: what [`read`] finds, checked, from the backup where the primary is broken.
+//! 512 or 4096 bytes. Read: what [`read()`] finds, checked, from the backup where the primary is broken.
 
 mod format;
 mod read;

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use proptest::prelude::*;
+
 use super::*;
 use crate::error;
 use crate::testing::{Scratch, accepts, flatten, tool};
@@ -110,6 +112,18 @@ fn every_type_reads_back() {
     for (size, kind) in [(2 * MIB, "FAT12"), (20 * MIB, "FAT16"), (40 * MIB, "FAT32"), (300 * MIB, "FAT32")] {
         let bytes = assert_reads_back(&esp(600_000), &options(size));
         assert_eq!(type_of(&bytes), kind, "{size}");
+    }
+}
+
+#[test]
+fn an_empty_volume_is_one_too() {
+    let scratch = Scratch::new();
+    for size in [MIB, 20 * MIB, 40 * MIB] {
+        for label in ["", "EMPTY"] {
+            let options = Options { label: label.into(), ..options(size) };
+            let path = scratch.write("fat", &image(&Tree::new(Meta::default()), &options));
+            assert!(fsck_accepts(&path), "{size}");
+        }
     }
 }
 
@@ -254,6 +268,55 @@ fn a_file_of_four_gib_is_refused() {
     tree.inode_mut(id).kind = host(1 << 32);
     let error = plan(&tree, &options(5 * KIB * MIB)).unwrap_err();
     assert_eq!(error.to_string(), "/large: FAT can't hold a file of 4 GiB, only up to 4 GiB - 1");
+}
+
+#[test]
+fn holes_of_files_take_clusters_but_no_extents() {
+    let root = crate::tree::HostDir::open(Path::new("/")).unwrap();
+    let data = [4096..5000, 1_000_000..1_000_001];
+    let host = crate::tree::HostFile::new(root, b"sparse", 2_000_000, Some(data.into()));
+    let kind = Kind::File(Content::Host(host.into()));
+    let mut tree = Tree::new(Meta::default());
+    tree.insert(Tree::ROOT, b"sparse", Inode { meta: Meta::default(), kind });
+    file(&mut tree, Tree::ROOT, "tail", b"x");
+    let layout = plan(&tree, &options(8 * MIB)).unwrap();
+    let [.., first, second, tail] = &layout.extents[..] else { panic!("{layout:?}") };
+    assert_eq!((first.len, second.len), (5000 - 4096, 1));
+    assert_eq!(second.offset - first.offset, 1_000_000 - 4096);
+    assert_eq!(tail.offset - first.offset, 2_000_000u64.next_multiple_of(KIB) - 4096);
+}
+
+/// Up to 40 directories and files; each lies in the root or in a directory before it.
+fn any_tree() -> impl Strategy<Value = Tree> {
+    let name = "[A-Za-z0-9._][A-Za-z0-9 ._é+=~-]{0,20}[A-Za-z0-9]";
+    let node = (name, any::<proptest::sample::Index>(), proptest::option::of(0..20_000usize));
+    proptest::collection::vec(node, 1..40).prop_map(|nodes| {
+        let mut tree = Tree::new(Meta::default());
+        let mut directories = vec![Tree::ROOT];
+        for (name, parent, len) in nodes {
+            let parent = *parent.get(&directories);
+            let alike =
+                |other: &[u8]| std::str::from_utf8(other).unwrap().to_uppercase() == name.to_uppercase();
+            if tree.entries(parent).unwrap().keys().any(|other| alike(other)) {
+                continue;
+            }
+            match len {
+                Some(len) => _ = file(&mut tree, parent, &name, &pattern(len)),
+                None => directories.push(directory(&mut tree, parent, &name)),
+            }
+        }
+        tree
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 32, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_tree_reads_back(tree in any_tree(), size in 1..40u64, odd in 0..9u64, sector_size in 0..2u32) {
+        let options = Options { sector_size: 512 << (3 * sector_size), ..options(size * MIB + odd * 517) };
+        assert_reads_back(&tree, &Options { size: options.size.max(minimum_size(&tree, &options).unwrap()), ..options });
+    }
 }
 
 #[test]
