@@ -32,16 +32,16 @@ pub(crate) struct Args {
     /// The disk to make; its ending picks the format (.qcow2, .raw, .img)
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
-    #[command(flatten)]
-    disk: DiskArgs,
-    #[command(flatten)]
-    docker: DockerArgs,
-    /// The frontend image that makes the disk, instead of the one the Dockerfile's syntax line names
-    #[arg(long, value_name = "IMAGE", help_heading = "Build options")]
+    /// The frontend image that makes the disk, in place of example/vmimage or of the Dockerfile's syntax line
+    #[arg(long, value_name = "IMAGE")]
     frontend: Option<String>,
     /// Print what was made as JSON
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    disk: DiskArgs,
+    #[command(flatten)]
+    docker: DockerArgs,
 }
 
 /// What goes into the disk, beyond the Dockerfile.
