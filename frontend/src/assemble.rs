@@ -13,7 +13,7 @@ use exporter::engine::Progress;
 use exporter::error::show_size;
 use exporter::spec::Spec;
 
-use crate::cli::{Error, Result};
+use crate::cli::Result;
 
 /// Boot loader files built into the frontend image.
 const OWN_BOOT_FILES: &str = "/usr/share/vmimage/boot";
@@ -59,17 +59,9 @@ fn run(args: &Args) -> Result<()> {
         progress: &|progress| meter.show(progress),
     };
     let file = args.output.join(format!("{}.{}", args.spec.name, args.spec.format.extension()));
-    let report = assemble(&args.spec, &input, &file).map_err(from_exporter)?;
+    let report = assemble(&args.spec, &input, &file)?;
     print!("{report}");
     Ok(())
-}
-
-fn from_exporter(error: exporter::Error) -> Error {
-    let shown = Error::build(error.to_string());
-    match error.hint() {
-        Some(hint) => shown.with_hint(hint),
-        None => shown,
-    }
 }
 
 /// Progress as plain lines: a build's log is no terminal. One line every few seconds, if it takes so long.

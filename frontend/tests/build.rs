@@ -3,6 +3,8 @@
 //! Most tests put a `docker` of their own first in PATH, so that it can fail in every way; the last one
 //! uses the real engine.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;

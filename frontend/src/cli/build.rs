@@ -3,13 +3,14 @@
 mod syntax;
 
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
+use std::process::{ExitCode, ExitStatus};
 
-use clap::ValueEnum;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use exporter::container::{Compression, Format};
 use exporter::error::show_size;
 use serde::Serialize;
 
-use super::image::{Format, Image};
+use super::image::Image;
 use super::{Error, Result, shell};
 use crate::engine::destination::Destination;
 use crate::engine::receive::Arrived;
@@ -31,16 +32,16 @@ pub(crate) struct Args {
     /// The disk to make; its ending picks the format (.qcow2, .raw, .img)
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
-    #[command(flatten)]
-    disk: DiskArgs,
-    #[command(flatten)]
-    docker: DockerArgs,
-    /// The frontend image that makes the disk, instead of the one the Dockerfile's syntax line names
-    #[arg(long, value_name = "IMAGE", help_heading = "Build options")]
+    /// The frontend image that makes the disk, in place of example/vmimage or of the Dockerfile's syntax line
+    #[arg(long, value_name = "IMAGE")]
     frontend: Option<String>,
     /// Print what was made as JSON
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    disk: DiskArgs,
+    #[command(flatten)]
+    docker: DockerArgs,
 }
 
 /// What goes into the disk, beyond the Dockerfile.
@@ -48,13 +49,13 @@ pub(crate) struct Args {
 #[command(next_help_heading = "Disk options")]
 struct DiskArgs {
     /// The format, whatever the file's ending says
-    #[arg(long, value_enum)]
+    #[arg(long, value_parser = format_parser())]
     format: Option<Format>,
     /// The size of the disk, such as 10G
     #[arg(long)]
     size: Option<String>,
-    /// How the disk's bytes are compressed in a qcow2 file
-    #[arg(long, value_enum)]
+    /// How a qcow2 file is compressed: zstd is the fast one, zlib the one that old readers know
+    #[arg(long, value_parser = compression_parser())]
     compression: Option<Compression>,
     /// The name of the machine
     #[arg(long, value_name = "NAME")]
@@ -67,15 +68,15 @@ struct DiskArgs {
     cmdline: Option<String>,
 }
 
-/// How qcow2 clusters are compressed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Compression {
-    /// Not at all
-    None,
-    /// Fast, needs QEMU 5.1 or later
-    Zstd,
-    /// Slow, read by every QEMU
-    Zlib,
+fn format_parser() -> impl TypedValueParser<Value = Format> {
+    let names = Format::ALL.iter().map(|format| format.name());
+    PossibleValuesParser::new(names).map(|name| name.parse().expect("clap let only known names in"))
+}
+
+fn compression_parser() -> impl TypedValueParser<Value = Compression> {
+    let names = Compression::ALL.iter().map(|compression| compression.name());
+    PossibleValuesParser::new(names)
+        .map(|name| name.parse().expect("clap let only known names in"))
 }
 
 /// docker's own options, under docker's own names.
@@ -154,14 +155,13 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let destination = Destination::new(&args.output)?;
     buildx::version()?;
     let arguments = buildx_arguments(args, format, syntax::names(&dockerfile(args), FRONTEND));
-    let arrived = buildx::build(arguments, |stream| receive::receive(stream, &destination))
-        .map_err(|error| explain(error, args))?;
+    let receive = |stream| receive::receive(stream, &destination);
+    let arrived = buildx::build(arguments, receive, |status| failed_why(status, args))?;
     arrived.iter().try_for_each(|disk| check_format(disk, format))?;
     let made = receive::rename(arrived, &destination)?;
     let made = made.iter().map(|path| Made::read(path)).collect::<Result<Vec<_>>>()?;
     if args.json {
-        let text = serde_json::to_string_pretty(&serde_json::json!({ "disks": made }));
-        println!("{}", text.map_err(|error| Error::internal("JSON: cannot be written").because(error))?);
+        super::print_json(&serde_json::json!({ "disks": made }))?;
     } else if !args.docker.quiet {
         made.iter().for_each(Made::print);
     }
@@ -169,7 +169,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
 }
 
 fn format_of(args: &Args) -> Result<Format> {
-    args.disk.format.or_else(|| Format::of_name(&args.output)).ok_or_else(|| {
+    args.disk.format.or_else(|| Format::from_path(&args.output)).ok_or_else(|| {
         let message = format!("{}: its ending tells no format", args.output.display());
         Error::user(message).with_hint("end it in .qcow2, .raw or .img, or pass --format")
     })
@@ -234,16 +234,11 @@ fn variables(args: &Args, format: Format, has_syntax: bool) -> Vec<(&'static str
         (None, true) => None,
         (None, false) => Some(FRONTEND.to_owned()),
     };
-    let compression = disk.compression.map(|compression| match compression {
-        Compression::None => "none".to_owned(),
-        Compression::Zstd => "zstd".to_owned(),
-        Compression::Zlib => "zlib".to_owned(),
-    });
     let all = [
         ("BUILDKIT_SYNTAX", frontend),
-        ("VMIMAGE_FORMAT", Some(format.to_string())),
+        ("VMIMAGE_FORMAT", Some(format.name().to_owned())),
         ("VMIMAGE_SIZE", disk.size.clone()),
-        ("VMIMAGE_COMPRESSION", compression),
+        ("VMIMAGE_COMPRESSION", disk.compression.map(|compression| compression.name().to_owned())),
         ("VMIMAGE_HOSTNAME", disk.hostname.clone()),
         ("VMIMAGE_KERNEL", disk.kernel.clone()),
         ("VMIMAGE_CMDLINE", disk.cmdline.clone()),
@@ -251,20 +246,21 @@ fn variables(args: &Args, format: Format, has_syntax: bool) -> Vec<(&'static str
     all.into_iter().filter_map(|(key, value)| Some((key, value?))).collect()
 }
 
-/// Adds what can be found out after docker has said that it failed.
-fn explain(error: Error, args: &Args) -> Error {
-    let own_builder = args.docker.builder.is_some() || std::env::var_os("BUILDX_BUILDER").is_some();
-    if !error.is_build() || own_builder {
-        return error;
+/// What can be found out after docker has said that it failed.
+fn failed_why(status: ExitStatus, args: &Args) -> Error {
+    let failed = Error::build(format!("the build failed: docker buildx build ended with {status}"));
+    if args.docker.builder.is_some() || std::env::var_os("BUILDX_BUILDER").is_some() {
+        // Not the local daemon's build, so what that daemon has and does explains nothing.
+        return failed;
     }
     if let Err(daemon) = buildx::daemon_version() {
         return daemon;
     }
     let frontend = args.frontend.as_deref().unwrap_or(FRONTEND);
-    if buildx::has_image(frontend) {
-        return error;
+    match buildx::has_image(frontend) {
+        true => failed,
+        false => failed.with_hint(format!("if the frontend was not found: docker pull {frontend}")),
     }
-    error.with_hint(format!("if the frontend was not found: docker pull {frontend}"))
 }
 
 fn check_format(disk: &Arrived, asked: Format) -> Result<()> {
@@ -272,7 +268,8 @@ fn check_format(disk: &Arrived, asked: Format) -> Result<()> {
     if image.format == asked {
         return Ok(());
     }
-    let message = format!("the build's result: is a {} disk, {asked} was asked for", image.format);
+    let message =
+        format!("the build's result: is a {} disk, {} was asked for", image.format.name(), asked.name());
     Err(Error::build(message).with_hint("the frontend makes the disk: is --frontend the right image?"))
 }
 
@@ -295,7 +292,8 @@ impl Made {
     fn print(&self) {
         let Image { format, virtual_size, actual_size } = &self.image;
         let (inside, outside) = (show_size(*virtual_size), show_size(*actual_size));
-        println!("{}: {format}, {inside} disk in {outside}; boot it: {}", self.file.display(), self.run);
+        let (file, format) = (self.file.display(), format.name());
+        println!("{file}: {format}, {inside} disk in {outside}; boot it: {}", self.run);
     }
 }
 

@@ -58,9 +58,9 @@ impl Error {
         Self { hint: Some(hint.into()), ..self }
     }
 
-    /// True if a build went wrong, rather than what was typed.
-    pub(crate) fn is_build(&self) -> bool {
-        self.kind == Kind::Build
+    /// The thing to type next, if one is known.
+    pub(crate) fn hint(&self) -> Option<&str> {
+        self.hint.as_deref()
     }
 
     /// 70 is `EX_SOFTWARE` of sysexits(3): report it, there is nothing to correct.
@@ -74,7 +74,7 @@ impl Error {
     /// Prints the error and its hint to stderr.
     pub(crate) fn print(&self) {
         eprintln!("error: {self}");
-        if let Some(hint) = &self.hint {
+        if let Some(hint) = self.hint() {
             eprintln!("hint: {hint}");
         }
     }

@@ -1,57 +1,31 @@
 //! A disk image file from the outside: which container format, how large inside and outside.
 
-use std::fmt;
 use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use clap::ValueEnum;
-use serde::Serialize;
+use exporter::container::Format;
+use serde::{Serialize, Serializer};
 use zerocopy::byteorder::big_endian::{U32, U64};
 use zerocopy::{FromBytes, Immutable, KnownLayout};
 
 use super::{Error, Result};
 
-/// The container formats this program makes and reads.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ValueEnum)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum Format {
-    /// QEMU's format: sparse and compressed.
-    Qcow2,
-    /// The plain bytes of the disk.
-    Raw,
-}
-
-impl Format {
-    /// The format a file name's ending asks for.
-    pub(crate) fn of_name(path: &Path) -> Option<Self> {
-        match path.extension()?.to_str()?.to_ascii_lowercase().as_str() {
-            "qcow2" => Some(Self::Qcow2),
-            "raw" | "img" => Some(Self::Raw),
-            _ => None,
-        }
-    }
-}
-
-impl fmt::Display for Format {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Qcow2 => "qcow2",
-            Self::Raw => "raw",
-        })
-    }
-}
-
 /// What can be told of an image file without reading the disk inside.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Image {
     /// The container format, by its magic bytes.
+    #[serde(serialize_with = "serialize_format")]
     pub(crate) format: Format,
     /// What a machine sees, in bytes.
     pub(crate) virtual_size: u64,
     /// What the file takes on its file system (holes are free), in bytes.
     pub(crate) actual_size: u64,
+}
+
+fn serialize_format<S: Serializer>(format: &Format, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(format.name())
 }
 
 /// The first fields of a qcow2 header (QEMU docs/interop/qcow2.rst, "Header").
@@ -116,15 +90,5 @@ mod tests {
         std::fs::write(&path, b"short").unwrap();
         assert_eq!(Image::read(&path).unwrap().format, Format::Raw);
         assert!(Image::read(dir.path()).unwrap_err().to_string().ends_with("is not a regular file"));
-    }
-
-    #[test]
-    fn endings_pick_formats() {
-        let format = |name: &str| Format::of_name(Path::new(name));
-        assert_eq!(format("a.qcow2"), Some(Format::Qcow2));
-        assert_eq!(format("a.IMG"), Some(Format::Raw));
-        assert_eq!(format("a.raw"), Some(Format::Raw));
-        assert_eq!(format("qcow2"), None);
-        assert_eq!(format("a.vmdk"), None);
     }
 }

@@ -1,8 +1,10 @@
 //! The command line: what can be typed, and who does it.
 
 mod build;
+mod doctor;
 mod error;
 mod image;
+mod inspect;
 pub(crate) mod programs;
 mod run;
 pub(crate) mod shell;
@@ -10,6 +12,7 @@ pub(crate) mod shell;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use serde::Serialize;
 
 pub(crate) use error::{Error, Result};
 
@@ -35,6 +38,8 @@ Examples:
 enum Command {
     Build(Box<build::Args>),
     Run(run::Args),
+    Inspect(inspect::Args),
+    Doctor(doctor::Args),
 }
 
 /// Parses the command line, does what it asks and prints what went wrong.
@@ -42,11 +47,20 @@ pub(crate) fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Build(args) => build::run(&args),
         Command::Run(args) => run::run(&args),
+        Command::Inspect(args) => inspect::run(&args),
+        Command::Doctor(args) => doctor::run(&args),
     };
     outcome.unwrap_or_else(|error| {
         error.print();
         error.exit_code()
     })
+}
+
+/// Prints `value` to stdout, for programs to read.
+fn print_json(value: &impl Serialize) -> Result<()> {
+    let text = serde_json::to_string_pretty(value);
+    println!("{}", text.map_err(|error| Error::internal("JSON: cannot be written").because(error))?);
+    Ok(())
 }
 
 #[cfg(test)]

@@ -45,11 +45,11 @@ struct Family {
 
 const FAMILIES: [Family; 6] = [
     Family {
-        ids: &["ubuntu"],
+        ids: &["debian", "ubuntu"],
         install: "apt-get install",
         names: [
             "docker.io",
-            "docker-buildx",
+            "docker-buildx (from Docker's own repository: docker-buildx-plugin)",
             "qemu-system-x86",
             "qemu-system-arm",
             "ovmf",
@@ -57,25 +57,25 @@ const FAMILIES: [Family; 6] = [
         ],
     },
     Family {
-        ids: &["debian"],
-        install: "apt-get install",
-        names: [
-            "docker.io",
-            "docker-buildx",
-            "qemu-system-x86",
-            "qemu-system-arm",
-            "ovmf",
-            "qemu-efi-aarch64",
-        ],
-    },
-    Family {
-        ids: &["fedora", "rhel", "centos"],
+        ids: &["fedora"],
         install: "dnf install",
         names: [
             "moby-engine",
             "docker-buildx",
             "qemu-system-x86",
             "qemu-system-aarch64",
+            "edk2-ovmf",
+            "edk2-aarch64",
+        ],
+    },
+    Family {
+        ids: &["rhel", "centos"],
+        install: "dnf install",
+        names: [
+            "docker-ce (from Docker's own repository)",
+            "docker-buildx-plugin (from Docker's own repository)",
+            "qemu-kvm",
+            "qemu-kvm",
             "edk2-ovmf",
             "edk2-aarch64",
         ],

@@ -57,11 +57,14 @@ pub(crate) fn has_image(image: &str) -> bool {
 
 /// Runs `docker buildx build` with `arguments` and hands its stdout to `receive`.
 ///
+/// `failed_why` is asked for the error after the engine has failed by itself.
+///
 /// Its progress and its errors go to this process's stderr. A signal that asks this process to end is
 /// passed on, and the end of the build awaited; so is the end of a build whose result is refused.
 pub(crate) fn build<T>(
     arguments: impl IntoIterator<Item = impl AsRef<OsStr>>,
     receive: impl FnOnce(ChildStdout) -> Result<T, Failure>,
+    failed_why: impl FnOnce(ExitStatus) -> Error,
 ) -> Result<T> {
     let mut command = Command::new("docker");
     command.args(["buildx", "build"]).args(arguments).stdout(Stdio::piped());
@@ -82,18 +85,14 @@ pub(crate) fn build<T>(
     let status =
         child.wait().map_err(|error| Error::internal("docker: cannot be waited for").because(error))?;
     if forwarder.finish() && (received.is_err() || !status.success()) {
-        return Err(Error::build("the build was interrupted"));
+        return Err(Error::user("the build was interrupted"));
     }
     match received {
         Ok(result) if status.success() => Ok(result),
         Err(Failure::Refused(error)) => Err(error),
         Err(Failure::EndedEarly(error)) if status.success() => Err(error),
-        _ => Err(failed(status)),
+        _ => Err(failed_why(status)),
     }
-}
-
-fn failed(status: ExitStatus) -> Error {
-    Error::build(format!("the build failed: docker buildx build ended with {status}"))
 }
 
 /// Passes the signals this process gets on to its child.

@@ -64,7 +64,6 @@ pub(crate) fn receive(stream: impl Read, destination: &Destination) -> Result<Ve
         arrived.push(Arrived { platform, file: store(entry, len, destination)? });
     }
     allowance.set(u64::MAX);
-    drop(entries);
     // The sender must not meet a closed pipe while it writes its last bytes.
     io::copy(&mut archive.into_inner(), &mut io::sink()).map_err(broken)?;
     if arrived.is_empty() {

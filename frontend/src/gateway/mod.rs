@@ -31,11 +31,10 @@ mod result;
 mod tests;
 mod transport;
 
-pub(crate) use caps::Caps;
 pub(crate) use client::Bridge;
 pub(crate) use delegate::delegate;
 pub(crate) use failure::Failure;
-pub(crate) use opts::{Opts, Worker};
+pub(crate) use opts::Opts;
 pub(crate) use platform::Platform;
 pub(crate) use result::{Image, Images};
 

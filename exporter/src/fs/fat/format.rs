@@ -3,7 +3,7 @@
 use std::mem::{offset_of, size_of};
 
 use zerocopy::byteorder::little_endian::{U16, U32};
-use zerocopy::{Immutable, IntoBytes};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use crate::tree::Time;
 
@@ -15,7 +15,7 @@ pub(super) const SIGNATURE: [u8; 2] = [0x55, 0xaa];
 pub(super) const ENTRY_LEN: usize = size_of::<DirectoryEntry>();
 
 /// The start of every boot sector, section "Boot Sector and BPB".
-#[derive(IntoBytes, Immutable)]
+#[derive(FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub(super) struct BiosParameterBlock {
     pub(super) bs_jmp_boot: [u8; 3],
@@ -47,7 +47,7 @@ const _: () = assert!(offset_of!(BiosParameterBlock, bpb_num_fats) == 16);
 const _: () = assert!(offset_of!(BiosParameterBlock, bpb_tot_sec32) == 32);
 
 /// What only FAT32 has behind it.
-#[derive(IntoBytes, Immutable)]
+#[derive(FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub(super) struct Fat32Block {
     pub(super) bpb_fatsz32: U32,
@@ -62,7 +62,7 @@ pub(super) struct Fat32Block {
 const _: () = assert!(size_of::<Fat32Block>() == 64 - 36);
 
 /// What ends the block in every type.
-#[derive(IntoBytes, Immutable)]
+#[derive(FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub(super) struct VolumeBlock {
     pub(super) bs_drv_num: u8,
@@ -83,7 +83,7 @@ impl VolumeBlock {
 const _: () = assert!(size_of::<VolumeBlock>() == 26);
 
 /// FSInfo sector, FAT32 only.
-#[derive(IntoBytes, Immutable)]
+#[derive(FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub(super) struct FsInfo {
     pub(super) fsi_lead_sig: U32,
@@ -105,7 +105,7 @@ const _: () = assert!(size_of::<FsInfo>() == SECTOR_LEN);
 const _: () = assert!(offset_of!(FsInfo, fsi_struc_sig) == 484);
 
 /// Short directory entry, section "FAT Directory Structure".
-#[derive(IntoBytes, Immutable)]
+#[derive(FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub(super) struct DirectoryEntry {
     pub(super) dir_name: [u8; 11],
@@ -151,7 +151,7 @@ const _: () = assert!(size_of::<DirectoryEntry>() == 32);
 const _: () = assert!(offset_of!(DirectoryEntry, dir_wrt_time) == 22);
 
 /// Long directory entry, section "FAT Long Directory Entries".
-#[derive(IntoBytes, Immutable)]
+#[derive(FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub(super) struct LongEntry {
     pub(super) ldir_ord: u8,

@@ -19,6 +19,7 @@ mod format;
 mod geometry;
 mod layout;
 mod names;
+mod read;
 #[cfg(test)]
 mod tests;
 mod volume;
@@ -26,6 +27,7 @@ mod write;
 
 pub use geometry::FatType;
 pub use layout::{minimum_size, plan};
+pub use read::{Found, read};
 
 use crate::tree::Time;
 

@@ -10,7 +10,7 @@ pub(super) const DOT: ShortName = *b".          ";
 pub(super) const DOT_DOT: ShortName = *b"..         ";
 
 /// Longest name in UTF-16 units.
-const LONG_MAX: usize = 255;
+pub(super) const LONG_MAX: usize = 255;
 
 /// A name as a directory holds it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -151,7 +151,8 @@ fn short_name(base: &str, extension: &str) -> ShortName {
     short
 }
 
-fn shown(short: &ShortName) -> String {
+/// The name an 8.3 entry shows.
+pub(super) fn shown(short: &ShortName) -> String {
     let (base, extension) = short.split_at(8);
     let text = |part: &[u8]| String::from_utf8_lossy(part).trim_end().to_owned();
     if extension == b"   " { text(base) } else { format!("{}.{}", text(base), text(extension)) }

@@ -3,6 +3,7 @@
 //! `/dev/kvm` may be there and still be of no use: in a nested or cut-down virtual machine QEMU aborts, or
 //! the guest crawls. So KVM is tried by running a machine that does one thing and ends.
 
+use std::ffi::OsString;
 use std::fmt;
 use std::fs::OpenOptions;
 use std::io::{self, Read, Write};
@@ -147,16 +148,15 @@ impl ProbeMachine {
         Ok(Self { arch, program, exit_code })
     }
 
-    fn arguments(&self) -> Vec<String> {
-        let path = super::option_value(self.program.path());
+    fn arguments(&self) -> Vec<OsString> {
+        let path = self.program.path();
         match self.arch {
-            Arch::X86_64 => vec![
-                "-device".into(),
-                "isa-debug-exit,iobase=0xf4,iosize=1".into(),
-                "-drive".into(),
-                format!("if=virtio,format=raw,readonly=on,file={path}"),
-            ],
-            Arch::Aarch64 => vec!["-kernel".into(), self.program.path().display().to_string()],
+            Arch::X86_64 => {
+                let mut drive = OsString::from("if=virtio,format=raw,readonly=on,file=");
+                drive.push(super::option_value(path));
+                vec!["-device".into(), "isa-debug-exit,iobase=0xf4,iosize=1".into(), "-drive".into(), drive]
+            }
+            Arch::Aarch64 => vec!["-kernel".into(), path.into()],
         }
     }
 }

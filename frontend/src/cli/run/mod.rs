@@ -5,13 +5,17 @@ pub(crate) mod firmware;
 mod publish;
 pub(crate) mod qemu;
 
+use std::ffi::OsString;
 use std::io::IsTerminal;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
-use super::image::{Format, Image};
-use super::{Error, Result, shell};
+use exporter::container::Format;
+
+use super::image::Image;
+use super::{Error, Result, inspect, shell};
 use accel::{Accel, AccelChoice};
 use firmware::{Firmware, Pflash};
 use publish::Publish;
@@ -98,7 +102,7 @@ struct Machine {
 
 impl Machine {
     fn new(args: &Args, format: Format) -> Result<Self> {
-        let arch = Arch::X86_64;
+        let arch = inspect::architecture(&args.file).unwrap_or(Arch::X86_64);
         let qemu = qemu::find(arch)?;
         let firmware = match (args.bios, args.uefi, args.secure_boot) {
             (true, ..) if arch == Arch::X86_64 => Firmware::Bios,
@@ -141,19 +145,20 @@ impl Machine {
 }
 
 fn add_pflash(command: &mut Command, pflash: &Pflash) {
-    let code = option_value(Path::new(pflash.code));
-    let vars = option_value(Path::new(pflash.vars));
+    let Pflash { code, vars } = pflash;
     command.args(["-drive", &format!("if=pflash,unit=0,format=raw,readonly=on,file={code}")]);
     // The variables are a template shared by all machines: what this machine writes is thrown away.
     command.args(["-drive", &format!("if=pflash,unit=1,format=raw,snapshot=on,file={vars}")]);
 }
 
 fn add_disk(command: &mut Command, file: &Path, format: Format, snapshot: bool) {
-    let file = option_value(file);
-    let snapshot = if snapshot { ",snapshot=on" } else { "" };
+    let snapshot = if snapshot { "snapshot=on," } else { "" };
     // `file.driver=file` keeps QEMU from reading a name with a colon as a protocol.
-    let drive = format!("if=none,id=disk,format={format},file.driver=file,file.filename={file}{snapshot}");
-    command.args(["-drive", &drive, "-device", "virtio-blk-pci,drive=disk,bootindex=0"]);
+    let options =
+        format!("if=none,id=disk,format={},{snapshot}file.driver=file,file.filename=", format.name());
+    let mut drive = OsString::from(options);
+    drive.push(option_value(file));
+    command.arg("-drive").arg(drive).args(["-device", "virtio-blk-pci,drive=disk,bootindex=0"]);
 }
 
 fn add_network(command: &mut Command, publish: &[Publish]) {
@@ -164,8 +169,9 @@ fn add_network(command: &mut Command, publish: &[Publish]) {
 }
 
 /// A path as the value of a QEMU option, where a comma ends a value unless it is doubled.
-fn option_value(path: &Path) -> String {
-    path.to_string_lossy().replace(',', ",,")
+fn option_value(path: &Path) -> OsString {
+    let bytes = path.as_os_str().as_bytes();
+    OsString::from_vec(bytes.split(|&byte| byte == b',').collect::<Vec<_>>().join(&b",,"[..]))
 }
 
 #[cfg(test)]

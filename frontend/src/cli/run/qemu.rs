@@ -16,12 +16,18 @@ pub(crate) enum Arch {
 }
 
 impl Arch {
+    /// This host's; a PC where there is no better guess.
+    pub(crate) fn of_host() -> Self {
+        if Self::Aarch64.is_native() { Self::Aarch64 } else { Self::X86_64 }
+    }
+
     /// The QEMU machine type; `secure` asks for what protects the firmware's variables.
     pub(crate) fn machine(self, secure: bool) -> &'static str {
         match (self, secure) {
             (Self::X86_64, false) => "q35",
             (Self::X86_64, true) => "q35,smm=on",
-            (Self::Aarch64, _) => "virt",
+            // The interrupt controller of the host, where there is one to agree with.
+            (Self::Aarch64, _) => "virt,gic-version=max",
         }
     }
 

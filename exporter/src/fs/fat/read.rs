@@ -1,0 +1,404 @@
+//! The bytes of a volume → what is on it, for `inspect`. No byte of it is trusted.
+
+use zerocopy::FromBytes;
+
+use super::format::{
+    BiosParameterBlock, DirectoryEntry, ENTRY_LEN, Fat32Block, LongEntry, SECTOR_LEN, SIGNATURE, VolumeBlock,
+};
+use super::geometry::FatType;
+use super::names;
+use crate::error::{Error, Kind, Result};
+use crate::read_at::ReadAt;
+
+/// Largest FAT that is read: that of 16 GiB in clusters of 4 KiB.
+const FAT_MAX: u64 = 16 << 20;
+/// Largest directory in bytes: its entries are counted in 16 bits.
+const DIRECTORY_MAX: usize = 65_536 * ENTRY_LEN;
+/// Most entries, used or not, that all directories may have; one that contains itself has no end.
+const ENTRIES_MAX: usize = 65_536;
+/// Deepest directory that is listed.
+const DEPTH_MAX: usize = 8;
+
+/// What is on a volume.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// The width of its FAT entries.
+    pub kind: FatType,
+    /// The label in its root directory, or else in its boot sector; empty for none.
+    pub label: String,
+    /// Serial number, what Linux shows as the UUID `1234-ABCD`.
+    pub serial: u32,
+    /// Size in bytes.
+    pub size: u64,
+    /// Bytes in free clusters.
+    pub free: u64,
+    /// Paths of the files, without a slash at the start, in the order of the directories.
+    pub files: Vec<String>,
+}
+
+/// Read what is on `volume`.
+///
+/// # Errors
+/// [`Kind::Corrupt`] if it breaks the format, [`Kind::Unsupported`] if it is larger than a boot partition
+/// sensibly is.
+pub fn read<V: ReadAt + ?Sized>(volume: &V) -> Result<Found> {
+    let boot = BootSector::read(volume)?;
+    let reader = Reader { volume, fat: read_fat(volume, &boot)?, boot };
+    let mut found = Found {
+        kind: reader.boot.kind,
+        label: reader.boot.label.clone(),
+        serial: reader.boot.serial,
+        size: reader.boot.total_sectors * reader.boot.sector_size,
+        free: reader.free_clusters() * reader.boot.cluster_size,
+        files: Vec::new(),
+    };
+    let root = reader.root_directory()?;
+    if let Some(label) = Entries(&root).find(|entry| entry.attr & DirectoryEntry::ATTR_VOLUME_ID != 0) {
+        found.label =
+            label.short.iter().map(|&byte| char::from(byte)).collect::<String>().trim_end().to_owned();
+    }
+    let mut seen = 0;
+    reader.list(&root, "", 0, &mut seen, &mut found.files)?;
+    Ok(found)
+}
+
+fn corrupt(message: impl Into<String>) -> Error {
+    Error::new(Kind::Corrupt, "FAT volume", message)
+}
+
+/// What the boot sector says, checked: every area lies inside the volume.
+struct BootSector {
+    kind: FatType,
+    sector_size: u64,
+    cluster_size: u64,
+    total_sectors: u64,
+    fat_offset: u64,
+    root_offset: u64,
+    root_len: u64,
+    data_offset: u64,
+    clusters: u64,
+    root_cluster: u32,
+    label: String,
+    serial: u32,
+}
+
+impl BootSector {
+    fn read<V: ReadAt + ?Sized>(volume: &V) -> Result<Self> {
+        let mut sector = [0; SECTOR_LEN];
+        volume.read_at(0, &mut sector)?;
+        if sector[SECTOR_LEN - 2..] != SIGNATURE {
+            return Err(corrupt("the boot sector has no signature"));
+        }
+        let short = || corrupt("the boot sector is too short");
+        let (common, rest) = BiosParameterBlock::ref_from_prefix(&sector).map_err(|_| short())?;
+        let (fat32, after_fat32) = Fat32Block::ref_from_prefix(rest).map_err(|_| short())?;
+        // FAT32 alone says 0 here, by the specification's own way of telling them apart.
+        let is_fat32 = common.bpb_fatsz16.get() == 0;
+        let (identity, _) =
+            VolumeBlock::ref_from_prefix(if is_fat32 { after_fat32 } else { rest }).map_err(|_| short())?;
+        Self::check(common, is_fat32.then_some(fat32), identity, volume.size())
+    }
+
+    fn check(
+        common: &BiosParameterBlock,
+        fat32: Option<&Fat32Block>,
+        identity: &VolumeBlock,
+        size: u64,
+    ) -> Result<Self> {
+        let sector_size = u64::from(common.bpb_byts_per_sec.get());
+        let per_cluster = u64::from(common.bpb_sec_per_clus);
+        if !sector_size.is_power_of_two()
+            || !(512..=4096).contains(&sector_size)
+            || !per_cluster.is_power_of_two()
+        {
+            return Err(corrupt("the boot sector has an impossible sector or cluster size"));
+        }
+        let total_sectors = match common.bpb_tot_sec16.get() {
+            0 => u64::from(common.bpb_tot_sec32.get()),
+            sectors => u64::from(sectors),
+        };
+        let fat_sectors = match fat32 {
+            Some(fat32) => u64::from(fat32.bpb_fatsz32.get()),
+            None => u64::from(common.bpb_fatsz16.get()),
+        };
+        let root_len = u64::from(common.bpb_root_ent_cnt.get()) * ENTRY_LEN as u64;
+        let fat_start = u64::from(common.bpb_rsvd_sec_cnt.get());
+        let root_start = fat_start + u64::from(common.bpb_num_fats) * fat_sectors;
+        let data_start = root_start + root_len.div_ceil(sector_size);
+        if total_sectors * sector_size > size || data_start > total_sectors || common.bpb_num_fats == 0 {
+            return Err(corrupt("the boot sector describes areas outside the volume"));
+        }
+        let clusters = (total_sectors - data_start) / per_cluster;
+        let kind = match clusters {
+            _ if fat32.is_some() => FatType::Fat32,
+            0..4085 => FatType::Fat12,
+            _ => FatType::Fat16,
+        };
+        if (clusters + 2) * kind.bits() > fat_sectors * sector_size * 8 {
+            return Err(corrupt("the allocation table is too short for the clusters"));
+        }
+        let has_identity = identity.bs_boot_sig == VolumeBlock::PRESENT;
+        let label = String::from_utf8_lossy(&identity.bs_vol_lab).trim_end().to_owned();
+        Ok(Self {
+            kind,
+            sector_size,
+            cluster_size: per_cluster * sector_size,
+            total_sectors,
+            fat_offset: fat_start * sector_size,
+            root_offset: root_start * sector_size,
+            root_len,
+            data_offset: data_start * sector_size,
+            clusters,
+            root_cluster: fat32.map_or(0, |fat32| fat32.bpb_root_clus.get()),
+            label: if has_identity && label != "NO NAME" { label } else { String::new() },
+            serial: if has_identity { identity.bs_vol_id.get() } else { 0 },
+        })
+    }
+}
+
+/// The first copy of the allocation table, as far as there are clusters.
+fn read_fat<V: ReadAt + ?Sized>(volume: &V, boot: &BootSector) -> Result<Vec<u8>> {
+    let len = ((boot.clusters + 2) * boot.kind.bits()).div_ceil(8);
+    if len > FAT_MAX {
+        return Err(Error::new(
+            Kind::Unsupported,
+            "FAT volume",
+            "the allocation table is larger than 16 MiB",
+        ));
+    }
+    let mut fat = vec![0; len as usize];
+    volume.read_at(boot.fat_offset, &mut fat)?;
+    Ok(fat)
+}
+
+struct Reader<'a, V: ?Sized> {
+    volume: &'a V,
+    boot: BootSector,
+    fat: Vec<u8>,
+}
+
+impl<V: ReadAt + ?Sized> Reader<'_, V> {
+    /// The entry of a cluster that exists.
+    fn fat_entry(&self, cluster: u32) -> u32 {
+        let bit = u64::from(cluster) * self.boot.kind.bits();
+        let byte = |index: u64| u32::from(self.fat.get(index as usize).copied().unwrap_or(0));
+        let at = bit / 8;
+        match self.boot.kind {
+            FatType::Fat12 if bit.is_multiple_of(8) => byte(at) | (byte(at + 1) & 0xf) << 8,
+            FatType::Fat12 => byte(at) >> 4 | byte(at + 1) << 4,
+            FatType::Fat16 => byte(at) | byte(at + 1) << 8,
+            // The upper four bits are reserved.
+            FatType::Fat32 => byte(at) | byte(at + 1) << 8 | byte(at + 2) << 16 | (byte(at + 3) & 0xf) << 24,
+        }
+    }
+
+    fn exists(&self, cluster: u32) -> bool {
+        (2..self.boot.clusters + 2).contains(&u64::from(cluster))
+    }
+
+    fn free_clusters(&self) -> u64 {
+        let last = u32::try_from(self.boot.clusters + 1).unwrap_or(u32::MAX);
+        (2..=last).filter(|&cluster| self.fat_entry(cluster) == 0).count() as u64
+    }
+
+    fn root_directory(&self) -> Result<Vec<u8>> {
+        if self.boot.kind == FatType::Fat32 {
+            return self.directory(self.boot.root_cluster);
+        }
+        let mut bytes = vec![0; self.boot.root_len as usize];
+        self.volume.read_at(self.boot.root_offset, &mut bytes)?;
+        Ok(bytes)
+    }
+
+    /// The bytes of a directory from its first cluster on. A chain that never ends is too long.
+    fn directory(&self, first: u32) -> Result<Vec<u8>> {
+        let (mut bytes, mut cluster) = (Vec::new(), first);
+        while self.exists(cluster) {
+            let start = bytes.len();
+            if start >= DIRECTORY_MAX {
+                return Err(corrupt("a directory has more than 65,536 entries"));
+            }
+            bytes.resize(start + self.boot.cluster_size as usize, 0);
+            let offset = self.boot.data_offset + u64::from(cluster - 2) * self.boot.cluster_size;
+            self.volume.read_at(offset, &mut bytes[start..])?;
+            cluster = self.fat_entry(cluster);
+        }
+        Ok(bytes)
+    }
+
+    fn list(
+        &self,
+        directory: &[u8],
+        path: &str,
+        depth: usize,
+        seen: &mut usize,
+        files: &mut Vec<String>,
+    ) -> Result<()> {
+        *seen += directory.len() / ENTRY_LEN;
+        if *seen > ENTRIES_MAX || depth > DEPTH_MAX {
+            return Err(corrupt("the directories have no end"));
+        }
+        for entry in Entries(directory) {
+            let skipped = entry.attr & DirectoryEntry::ATTR_VOLUME_ID != 0;
+            if skipped || entry.short == names::DOT || entry.short == names::DOT_DOT {
+                continue;
+            }
+            let path = format!("{path}{}", entry.name);
+            match entry.attr & DirectoryEntry::ATTR_DIRECTORY {
+                0 => files.push(path),
+                _ => {
+                    self.list(&self.directory(entry.cluster)?, &format!("{path}/"), depth + 1, seen, files)?
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// One file, directory or label.
+struct Listed {
+    short: names::ShortName,
+    name: String,
+    attr: u8,
+    cluster: u32,
+}
+
+/// Goes through the entries of a directory.
+struct Entries<'a>(&'a [u8]);
+
+impl Iterator for Entries<'_> {
+    type Item = Listed;
+
+    fn next(&mut self) -> Option<Listed> {
+        // The entries of a long name come before the short one, its end first.
+        let mut long = Vec::new();
+        loop {
+            let (entry, rest) = DirectoryEntry::ref_from_prefix(self.0).ok()?;
+            let (part, _) = LongEntry::ref_from_prefix(self.0).ok()?;
+            self.0 = rest;
+            match entry.dir_name[0] {
+                END => return None,
+                DELETED => long.clear(),
+                _ if entry.dir_attr & LongEntry::ATTR_LONG_NAME == LongEntry::ATTR_LONG_NAME => {
+                    if part.ldir_ord & LongEntry::LAST_LONG_ENTRY != 0 || long.len() > names::LONG_MAX {
+                        long.clear();
+                    }
+                    let units = part.ldir_name1.iter().chain(&part.ldir_name2).chain(&part.ldir_name3);
+                    let units = units.map(|unit| unit.get()).take_while(|&unit| unit != 0);
+                    long.splice(0..0, units);
+                }
+                _ => return Some(Listed::new(entry, &long)),
+            }
+        }
+    }
+}
+
+/// First byte of the entry after the last one, and of an entry that is no more.
+const END: u8 = 0x00;
+const DELETED: u8 = 0xe5;
+/// `dir_nt_res`: the base or the extension of the name is shown in lower case.
+const LOWER_BASE: u8 = 0x08;
+const LOWER_EXTENSION: u8 = 0x10;
+
+impl Listed {
+    fn new(entry: &DirectoryEntry, long: &[u16]) -> Self {
+        let mut short = entry.dir_name;
+        if entry.dir_nt_res & LOWER_BASE != 0 {
+            short[..8].make_ascii_lowercase();
+        }
+        if entry.dir_nt_res & LOWER_EXTENSION != 0 {
+            short[8..].make_ascii_lowercase();
+        }
+        let name = match long {
+            [] => names::shown(&short),
+            long => String::from_utf16_lossy(long),
+        };
+        let cluster = u32::from(entry.dir_fst_clus_hi.get()) << 16 | u32::from(entry.dir_fst_clus_lo.get());
+        Self { short: entry.dir_name, name, attr: entry.dir_attr, cluster }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{Scratch, accepts};
+
+    /// A volume of `size` made by mkfs.fat and filled by mtools.
+    fn volume(bits: &str, size: u64) -> Vec<u8> {
+        let scratch = Scratch::new();
+        let image = scratch.write("esp", &[]);
+        std::fs::OpenOptions::new().write(true).open(&image).unwrap().set_len(size).unwrap();
+        accepts("mkfs.fat", &["-F", bits, "-n", "MYESP", "-i", "1234abcd", &image]);
+        accepts("mmd", &["-i", &image, "::/EFI", "::/EFI/BOOT", "::/loader"]);
+        let file = scratch.write("file", &[7; 100_000]);
+        for name in ["EFI/BOOT/BOOTX64.EFI", "EFI/BOOT/grub.cfg", "loader/A rather long name ★.conf"] {
+            accepts("mcopy", &["-i", &image, &file, &format!("::/{name}")]);
+        }
+        std::fs::read(image).unwrap()
+    }
+
+    #[test]
+    fn volumes_of_another_maker_are_read() {
+        for (bits, kind, size) in [
+            ("12", FatType::Fat12, 4 << 20),
+            ("16", FatType::Fat16, 32 << 20),
+            ("32", FatType::Fat32, 64 << 20),
+        ] {
+            let found = read(&volume(bits, size)[..]).unwrap();
+            assert_eq!((found.kind, found.serial, found.label.as_str()), (kind, 0x1234_abcd, "MYESP"));
+            assert_eq!(
+                found.files,
+                ["EFI/BOOT/BOOTX64.EFI", "EFI/BOOT/grub.cfg", "loader/A rather long name ★.conf"]
+            );
+            assert_eq!(found.size, size);
+            assert!(found.free < size - 300_000 && found.free > size / 2, "{}", found.free);
+        }
+    }
+
+    #[test]
+    fn no_damage_does_more_than_an_error() {
+        let whole = volume("16", 16 << 20);
+        for (at, value) in [(12, 0), (13, 0), (13, 3), (16, 0), (20, 0xff), (22, 1), (23, 0xff), (510, 0)] {
+            let mut broken = whole.clone();
+            broken[at] = value;
+            assert!(read(&broken[..]).is_err(), "{value:#x} at {at}");
+        }
+        for len in [0, 511, 512, 4096, 1 << 20] {
+            assert!(read(&whole[..len]).is_err());
+        }
+        // Any byte of the boot sector, the table and the root directory may be anything.
+        let mut state = 1_u32;
+        let mut random = || {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 8) as usize
+        };
+        let mut image = whole.clone();
+        for _ in 0..2000 {
+            let places: Vec<usize> =
+                (0..1 + random() % 8).map(|_| random() % [64, 4096, 64 << 10][random() % 3]).collect();
+            places.iter().for_each(|&at| image[at] = random() as u8);
+            let _ = read(&image[..]);
+            places.iter().for_each(|&at| image[at] = whole[at]);
+        }
+    }
+
+    #[test]
+    fn a_directory_that_contains_itself_ends() {
+        let mut looped = volume("16", 16 << 20);
+        let at = looped.windows(11).position(|window| window == b"EFI        ").unwrap();
+        let first = u16::from_le_bytes([looped[at + 26], looped[at + 27]]);
+        let boot = looped.windows(11).position(|window| window == b"BOOT       ").unwrap();
+        looped[boot + 26..boot + 28].copy_from_slice(&first.to_le_bytes());
+        assert_eq!(read(&looped[..]).unwrap_err().to_string(), "FAT volume: the directories have no end");
+
+        // A chain whose only cluster comes after itself.
+        let mut chained = volume("16", 16 << 20);
+        let fat = usize::from(u16::from_le_bytes([chained[14], chained[15]])) * 512;
+        let entry = fat + usize::from(first) * 2;
+        chained[entry..entry + 2].copy_from_slice(&first.to_le_bytes());
+        assert_eq!(
+            read(&chained[..]).unwrap_err().to_string(),
+            "FAT volume: a directory has more than 65,536 entries"
+        );
+    }
+}

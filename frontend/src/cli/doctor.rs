@@ -1,0 +1,180 @@
+//! `vmimage doctor`: is everything there, and if not, what to type.
+
+use std::process::{Command, ExitCode};
+
+use serde::Serialize;
+
+use super::build::FRONTEND;
+use super::run::accel;
+use super::run::firmware::Firmware;
+use super::run::qemu::{self, Arch};
+use super::{Error, Result};
+use crate::cli::programs::{self, Package};
+use crate::engine::buildx;
+
+/// Check that all that `build` and `run` need is there, and say how to get what is missing.
+///
+/// KVM is not only looked for: a tiny machine is run with it.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Exit code 0 if `build` and `run` can work; what only makes them better may be missing."
+)]
+pub(crate) struct Args {
+    /// Print it as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// What something is needed for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Need {
+    /// `build` does not work without it.
+    Build,
+    /// `run` does not work without it.
+    Run,
+    /// Good to have.
+    Optional,
+}
+
+/// One thing that was looked for.
+#[derive(Debug, Serialize)]
+struct Check {
+    name: &'static str,
+    need: Need,
+    ok: bool,
+    /// The version or the place; of what is missing, why.
+    detail: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hint: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct Report {
+    build: bool,
+    run: bool,
+    checks: Vec<Check>,
+}
+
+/// Looks for everything, shows it, and fails if something necessary is missing.
+pub(crate) fn run(args: &Args) -> Result<ExitCode> {
+    let report = Report::new(examine());
+    match args.json {
+        true => super::print_json(&report)?,
+        false => report.print(),
+    }
+    Ok(if report.build && report.run { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn examine() -> Vec<Check> {
+    let arch = Arch::of_host();
+    let qemu = qemu::find(arch);
+    vec![
+        Check::new("docker", Need::Build, docker_version()),
+        Check::new("docker daemon", Need::Build, buildx::daemon_version()),
+        Check::new("docker buildx", Need::Build, buildx::version()),
+        Check::new("frontend image", Need::Optional, frontend_image()),
+        Check::new("KVM", Need::Optional, kvm(arch, qemu.as_deref().ok())),
+        Check::new("QEMU", Need::Run, qemu.map(|path| path.display().to_string())),
+        Check::new("UEFI", firmware_need(arch), Firmware::uefi(arch).map(firmware_place)),
+        Check::new("UEFI Secure Boot", Need::Optional, Firmware::secure_boot(arch).map(firmware_place)),
+    ]
+}
+
+fn docker_version() -> Result<String> {
+    let path = programs::find("docker")
+        .ok_or_else(|| Error::user("docker: is not installed").with_hint(Package::Docker.hint()))?;
+    let output = Command::new(&path).arg("--version").output();
+    let output = output.map_err(|error| Error::user("docker: cannot be started").because(error))?;
+    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
+fn frontend_image() -> Result<String> {
+    if buildx::has_image(FRONTEND) {
+        return Ok(FRONTEND.to_owned());
+    }
+    let message = format!("{FRONTEND}: is not on this host, the first build will pull it");
+    Err(Error::user(message).with_hint(format!("docker pull {FRONTEND}")))
+}
+
+fn kvm(arch: Arch, qemu: Option<&std::path::Path>) -> Result<String> {
+    let Some(qemu) = qemu else { return Err(Error::user("cannot be tried without QEMU")) };
+    match accel::probe_kvm(arch, qemu) {
+        Ok(()) => Ok("a machine was run with it".to_owned()),
+        Err(reason) if reason.contains("Permission denied") => {
+            Err(Error::user(reason)
+                .with_hint("let yourself in, then log in again: sudo usermod -aG kvm $USER"))
+        }
+        Err(reason) => Err(Error::user(reason).with_hint("without it `run` emulates the processor: slower")),
+    }
+}
+
+/// PCs can boot without it.
+fn firmware_need(arch: Arch) -> Need {
+    if arch == Arch::X86_64 { Need::Optional } else { Need::Run }
+}
+
+fn firmware_place(firmware: Firmware) -> String {
+    match firmware {
+        Firmware::Bios => String::new(),
+        Firmware::Uefi(pflash) | Firmware::SecureBoot(pflash) => pflash.code.to_owned(),
+    }
+}
+
+impl Check {
+    fn new(name: &'static str, need: Need, found: Result<String>) -> Self {
+        match found {
+            Ok(detail) => Self { name, need, ok: true, detail, hint: None },
+            Err(error) => {
+                let hint = error.hint().map(str::to_owned);
+                Self { name, need, ok: false, detail: error.to_string(), hint }
+            }
+        }
+    }
+
+    fn print(&self) {
+        let state = match (self.ok, self.need) {
+            (true, _) => "ok",
+            (false, Need::Optional) => "without",
+            (false, Need::Build | Need::Run) => "missing",
+        };
+        println!("{state:<8} {:<17} {}", self.name, self.detail);
+        if let Some(hint) = &self.hint {
+            println!("{:<26} hint: {hint}", "");
+        }
+    }
+}
+
+impl Report {
+    fn new(checks: Vec<Check>) -> Self {
+        let works = |need| checks.iter().all(|check| check.ok || check.need != need);
+        Self { build: works(Need::Build), run: works(Need::Run), checks }
+    }
+
+    fn print(&self) {
+        self.checks.iter().for_each(Check::print);
+        let can = |works| if works { "can work" } else { "cannot work" };
+        println!("\nvmimage build {}, vmimage run {}", can(self.build), can(self.run));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_needed_counts() {
+        let check = |need, ok| {
+            let found = if ok { Ok("1.0".to_owned()) } else { Err(Error::user("gone").with_hint("get it")) };
+            Check::new("thing", need, found)
+        };
+        let verdict = |checks| {
+            let report = Report::new(checks);
+            (report.build, report.run)
+        };
+        assert_eq!(verdict(vec![check(Need::Build, true), check(Need::Optional, false)]), (true, true));
+        assert_eq!(verdict(vec![check(Need::Build, false), check(Need::Run, true)]), (false, true));
+        assert_eq!(verdict(vec![check(Need::Build, true), check(Need::Run, false)]), (true, false));
+        assert_eq!(check(Need::Run, false).hint.as_deref(), Some("get it"));
+    }
+}

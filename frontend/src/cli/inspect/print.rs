@@ -1,0 +1,78 @@
+//! The report as text. What comes from the disk loses its control characters: a label may hold any.
+
+use std::fmt;
+
+use exporter::error::show_size;
+
+use super::file_system::FileSystem;
+use super::{PartitionReport, Report};
+use crate::cli::image::Image;
+
+/// Displays a report.
+pub(super) struct Text<'a>(pub(super) &'a Report);
+
+impl fmt::Display for Text<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let report = self.0;
+        let Image { format, virtual_size, actual_size } = &report.image;
+        let (inside, outside) = (show_size(*virtual_size), show_size(*actual_size));
+        writeln!(f, "{}: {}, {inside} disk in {outside}", report.file.display(), format.name())?;
+        if let Some(file_system) = &report.file_system {
+            writeln!(f, "no partitions, {}", describe(file_system))?;
+        }
+        if let Some(guid) = &report.disk_guid {
+            writeln!(f, "\npartitions of disk {guid}")?;
+            report.partitions.iter().try_for_each(|partition| write_partition(f, partition))?;
+            writeln!(f, "\nboot loader")?;
+            writeln!(f, "  BIOS           {}", report.boot.bios.unwrap_or("none"))?;
+            match &report.boot.uefi[..] {
+                [] => writeln!(f, "  UEFI           none")?,
+                files => files.iter().try_for_each(|file| writeln!(f, "  UEFI           {}", plain(file)))?,
+            }
+        }
+        let Some(linux) = &report.linux else { return Ok(()) };
+        writeln!(f, "\nsystem")?;
+        for (name, value) in [
+            ("name", &linux.name),
+            ("kernel", &linux.kernel),
+            ("initramfs", &linux.initramfs),
+            ("command line", &linux.command_line),
+        ] {
+            if let Some(value) = value {
+                writeln!(f, "  {name:<14} {}", plain(value))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn write_partition(f: &mut fmt::Formatter<'_>, partition: &PartitionReport) -> fmt::Result {
+    let kind = partition.kind.unwrap_or(&partition.kind_guid);
+    let (size, start) = (show_size(partition.size), show_size(partition.start));
+    write!(f, "  {}  {kind:<12} {size:>9} at {start:<9}", partition.number)?;
+    if !partition.label.is_empty() {
+        write!(f, " {:?}", plain(&partition.label))?;
+    }
+    match &partition.file_system {
+        Some(file_system) => writeln!(f, " {}", describe(file_system)),
+        None => writeln!(f),
+    }
+}
+
+fn describe(file_system: &FileSystem) -> String {
+    let mut text = file_system.kind.to_owned();
+    if !file_system.label.is_empty() {
+        text += &format!(" {:?}", plain(&file_system.label));
+    }
+    if let Some(uuid) = &file_system.uuid {
+        text += &format!(" {uuid}");
+    }
+    if let (Some(free), Some(size)) = (file_system.free, file_system.size) {
+        text += &format!(", {} of {} free", show_size(free), show_size(size));
+    }
+    text
+}
+
+fn plain(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
+}
