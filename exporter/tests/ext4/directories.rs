@@ -96,3 +96,46 @@ fn a_lost_and_found_of_the_tree_is_kept() {
     let listing = run(Command::new("ls").args(["-la"]).arg(mount.path().join("lost+found")));
     assert!(listing.contains("drwx--x--x") && listing.contains("#12"), "{listing}");
 }
+
+/// Pairs of numbers whose names, filled up to 255 bytes with `x`, have the same hash under the seed of
+/// `support::options`.
+const COLLIDING: [[u32; 2]; 16] = [
+    [7159, 252_565],
+    [13_308, 242_899],
+    [26_599, 43_944],
+    [294_178, 350_176],
+    [303_874, 392_877],
+    [124_257, 410_509],
+    [197_731, 360_682],
+    [90_254, 417_045],
+    [117_062, 336_556],
+    [101_336, 301_582],
+    [138_724, 387_397],
+    [166_153, 176_858],
+    [53_188, 184_650],
+    [178_527, 260_399],
+    [178_641, 198_301],
+    [215_217, 325_608],
+];
+
+#[test]
+fn names_of_one_hash_are_found_across_two_leaves() {
+    // A leaf has room for 15 such names, so a pair is torn apart.
+    let mut tree = empty_tree();
+    let directory = dir(&mut tree, Tree::ROOT, b"filled");
+    for number in COLLIDING.concat() {
+        file(&mut tree, directory, format!("{number:x>255}").as_bytes(), []);
+    }
+    let image = Image::of(tree, 32 * MIB);
+    let dump = image.debugfs("htree_dump /filled");
+    let mut hashes = dump.lines().filter_map(|line| line.strip_prefix("Entry #")).map(|line| {
+        let hash = line.split_once("Hash 0x").unwrap().1;
+        u32::from_str_radix(&hash[..8], 16).unwrap()
+    });
+    assert!(hashes.any(|hash| hash & 1 == 1), "{dump:.500}");
+    let mount = Mount::new(&image, "ro");
+    for number in COLLIDING.concat() {
+        let name = mount.path().join("filled").join(format!("{number:x>255}"));
+        assert!(name.exists(), "{name:?}");
+    }
+}

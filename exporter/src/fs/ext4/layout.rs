@@ -119,11 +119,11 @@ impl Geometry {
         (0..self.groups()).filter(|&group| has_superblock(group))
     }
 
-    /// The fixed ranges that reach into `blocks`.
-    pub(super) fn fixed_in(&self, blocks: &Range<u32>) -> impl Iterator<Item = &Range<u32>> {
+    /// The parts of the fixed ranges that lie in `blocks`.
+    pub(super) fn fixed_in(&self, blocks: Range<u32>) -> impl Iterator<Item = Range<u32>> {
         let first = self.fixed.partition_point(|range| range.end <= blocks.start);
-        let end = blocks.end;
-        self.fixed[first..].iter().take_while(move |range| range.start < end)
+        let inside = self.fixed[first..].iter().take_while(move |range| range.start < blocks.end);
+        inside.map(move |range| range.start.max(blocks.start)..range.end.min(blocks.end))
     }
 
     /// Blocks that no metadata named here takes.
