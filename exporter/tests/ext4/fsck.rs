@@ -1,11 +1,13 @@
 //! Every image is clean for e2fsck, and e2fsck sees every byte that is wrong.
 
 use std::os::unix::fs::FileExt;
+use std::process::Command;
 
 use exporter::tree::{Content, Device, HostDir, HostFile, Kind, Tree};
 use tempfile::TempDir;
 
-use crate::support::{GIB, Image, MIB, dir, empty_tree, file, node, pattern, text};
+use crate::dump;
+use crate::support::{GIB, Image, MIB, Mount, dir, empty_tree, file, node, pattern, text};
 
 /// `tree` with a file of ten pieces, more than an inode has room for, and the directory that holds them.
 fn with_pieces(mut tree: Tree) -> (Tree, TempDir) {
@@ -55,6 +57,31 @@ fn an_empty_tree_is_clean_at_every_size() {
 #[test]
 fn one_of_everything_is_clean() {
     Image::of(sample(), 64 * MIB);
+}
+
+#[test]
+fn only_the_features_that_older_readers_know_are_set() {
+    let features = Image::of(empty_tree(), 64 * MIB).debugfs("features");
+    let expected = "Filesystem features: has_journal ext_attr resize_inode dir_index filetype extent 64bit \
+        flex_bg sparse_super large_file huge_file dir_nlink extra_isize metadata_csum";
+    assert_eq!(features.lines().next().unwrap().trim(), expected);
+}
+
+#[test]
+fn a_lost_superblock_comes_back_from_any_copy() {
+    let expected = dump::of_tree(&sample());
+    for group in [1, 3, 5, 7, 9] {
+        let image = Image::of(sample(), 2 * GIB);
+        // Superblock and group descriptors.
+        image.file().write_all_at(&[0; 8192], 0).unwrap();
+        assert!(!image.fsck().status.success());
+        let copy = (group * 32_768).to_string();
+        let mut e2fsck = Command::new("e2fsck");
+        e2fsck.args(["-fy", "-B", "4096", "-b", &copy]).arg(image.path()).output().unwrap();
+        image.assert_clean();
+        let mount = Mount::new(&image, "ro");
+        assert_eq!(dump::of_mount(mount.path()), expected, "from group {group}");
+    }
 }
 
 /// The number behind `field` in the text of a tool.

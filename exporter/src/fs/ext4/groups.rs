@@ -25,6 +25,12 @@ pub(super) struct Usage<'a> {
 }
 
 impl Usage<'_> {
+    /// Blocks that are not in use.
+    pub(super) fn free_blocks(&self) -> u32 {
+        let above = self.geometry.fixed_in(self.end..self.geometry.blocks);
+        self.geometry.blocks - self.end - above.map(|range| range.end - range.start).sum::<u32>()
+    }
+
     /// Blocks of `group` that are in use.
     fn blocks(&self, group: u32) -> u32 {
         let blocks = self.geometry.group_blocks(group);

@@ -70,7 +70,8 @@ impl<'a> Draft<'a> {
 
     fn allocate(&self, blocks: u32) -> Result<(Geometry, Allocation), u64> {
         let geometry = Geometry::new(blocks, self.inodes(blocks)).map_err(|too_small| too_small.try_next)?;
-        // A block more gives at most a block more of room, so nothing below the next try can do.
+        // A block more gives at most a block more of room (but for inode tables, which shrink by up to
+        // a block each when there is a group more), so nothing below the next try can do.
         let allocation = Allocation::new(self.tree, &self.census, &geometry)
             .map_err(|missing| geometry.next_blocks.max(u64::from(geometry.blocks) + missing))?;
         Ok((geometry, allocation))
@@ -120,12 +121,11 @@ impl Plan {
         let Self { geometry, options, .. } = self;
         let journal = self.journal_inode();
         let reserved = u64::from(geometry.blocks) * u64::from(options.reserved_percent) / 100;
-        let free_blocks = geometry.blocks - self.used_blocks();
         let mut sb = Superblock::new();
         sb.s_inodes_count = U32::new(geometry.inodes());
         sb.s_blocks_count_lo = U32::new(geometry.blocks);
         sb.s_r_blocks_count_lo = U32::new(reserved as u32);
-        sb.s_free_blocks_count_lo = U32::new(free_blocks);
+        sb.s_free_blocks_count_lo = U32::new(self.usage().free_blocks());
         sb.s_free_inodes_count = U32::new(geometry.inodes() - self.census.last_ino().0);
         sb.s_inodes_per_group = U32::new(geometry.inodes_per_group);
         sb.s_reserved_gdt_blocks = U16::new(geometry.reserved_blocks as u16);
@@ -142,12 +142,6 @@ impl Plan {
         map.as_mut_bytes().copy_from_slice(&journal.i_block);
         size.copy_from_slice(&[journal.i_size_high, journal.i_size_lo]);
         sb
-    }
-
-    fn used_blocks(&self) -> u32 {
-        let end = self.allocation.end;
-        let above = self.geometry.fixed_in(end..self.geometry.blocks.max(end));
-        end + above.map(|range| range.end - range.start).sum::<u32>()
     }
 }
 
