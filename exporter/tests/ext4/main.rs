@@ -1,4 +1,14 @@
 //! The ext4 writer, judged by e2fsck, debugfs, the kernel and another reader.
 
+#![allow(clippy::unwrap_used)]
+
+mod directories;
+mod dump;
 mod fsck;
+mod growth;
+mod kernel;
+mod random;
+mod reader;
+mod refused;
+mod size;
 mod support;

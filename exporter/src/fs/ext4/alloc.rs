@@ -8,6 +8,7 @@
 use std::ops::Range;
 
 use super::census::{Census, data_blocks};
+use super::dir::LOST_FOUND_BLOCKS;
 use super::extent_tree::{ExtentTree, Run, block_count};
 use super::format::EXTENT_BLOCKS_MAX;
 use super::inode::{Blocks, is_fast_symlink};
@@ -21,6 +22,7 @@ struct Place {
     first_run: u32,
     runs: u32,
     first_tree_block: u32,
+    /// The block of extended attributes; 0 if there is none.
     xattrs: u32,
 }
 
@@ -51,9 +53,9 @@ impl Allocation {
         }
         let mut allocator = Allocator::new(geometry);
         let resize = allocator.cursor.take_one();
-        let journal = allocator.place(std::iter::once(0..u64::from(journal_blocks)), false);
+        let journal = allocator.place(first(journal_blocks));
         let lost_found = match census.lost_found() {
-            Some(_) => allocator.place(std::iter::once(0..u64::from(super::dir::LOST_FOUND_BLOCKS)), false),
+            Some(_) => allocator.place(first(LOST_FOUND_BLOCKS)),
             None => Place::default(),
         };
         let mut places = vec![Place::default(); census.nodes.len()];
@@ -61,7 +63,10 @@ impl Allocation {
             for (node, place) in census.nodes.iter().zip(&mut places) {
                 let inode = tree.inode(node.id);
                 if matches!(inode.kind, Kind::Directory(_)) == directories {
-                    *place = allocator.place(wanted(inode, node.directory_blocks), needs_xattr_block(inode));
+                    *place = allocator.place(wanted(inode, node.directory_blocks));
+                    if needs_xattr_block(inode) {
+                        place.xattrs = allocator.cursor.take_one();
+                    }
                 }
             }
         }
@@ -98,14 +103,18 @@ impl Allocation {
 }
 
 /// The blocks of an inode's content that need a place.
-fn wanted(inode: &Inode, directory_blocks: u32) -> impl Iterator<Item = Range<u64>> {
-    let ranges = match &inode.kind {
-        Kind::Directory(_) => vec![0..u64::from(directory_blocks)],
+fn wanted(inode: &Inode, directory_blocks: u32) -> Vec<Range<u64>> {
+    match &inode.kind {
+        Kind::Directory(_) => first(directory_blocks),
         Kind::File(content) => data_blocks(content),
-        Kind::Symlink(target) if !is_fast_symlink(target) => vec![0..1],
+        Kind::Symlink(target) if !is_fast_symlink(target) => first(1),
         _ => Vec::new(),
-    };
-    ranges.into_iter()
+    }
+}
+
+/// The first so many blocks of a file.
+fn first(blocks: u32) -> Vec<Range<u64>> {
+    std::iter::once(0..u64::from(blocks)).collect()
 }
 
 fn needs_xattr_block(inode: &Inode) -> bool {
@@ -124,7 +133,8 @@ impl<'a> Allocator<'a> {
         Self { cursor, runs: Vec::new(), tree_blocks: Vec::new() }
     }
 
-    fn place(&mut self, wanted: impl Iterator<Item = Range<u64>>, xattrs: bool) -> Place {
+    /// Place these blocks of a file, and the blocks of the extent tree that finds them.
+    fn place(&mut self, wanted: Vec<Range<u64>>) -> Place {
         let first_run = self.runs.len();
         for range in wanted {
             let mut logical = range.start;
@@ -149,7 +159,7 @@ impl<'a> Allocator<'a> {
             first_run: first_run as u32,
             runs: runs as u32,
             first_tree_block: first_tree_block as u32,
-            xattrs: if xattrs { self.cursor.take_one() } else { 0 },
+            xattrs: 0,
         }
     }
 }

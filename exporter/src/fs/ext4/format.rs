@@ -32,7 +32,22 @@ pub(super) const LINK_MAX: u32 = 65_000;
 pub(super) const FIRST_INO: u32 = 11;
 
 const LOG_GROUPS_PER_FLEX: u8 = 4;
+/// `s_magic`.
 const EXT4_SUPER_MAGIC: u16 = 0xef53;
+/// `s_state`.
+const CLEANLY_UNMOUNTED: u16 = 1;
+/// `s_errors`.
+const ON_ERROR_CONTINUE: u16 = 1;
+/// `s_rev_level`: the superblock says how large inodes are and which features are used.
+const DYNAMIC_REVISION: u32 = 1;
+/// `s_flags`: the characters of a name count as signed when it is hashed.
+const SIGNED_DIRECTORY_HASH: u32 = 0x1;
+/// `s_default_mount_opts`.
+const MOUNT_USER_XATTR: u32 = 0x4;
+/// `s_default_mount_opts`.
+const MOUNT_ACL: u32 = 0x8;
+/// `s_checksum_type`.
+const CHECKSUM_CRC32C: u8 = 1;
 
 /// Inode numbers count from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -50,7 +65,7 @@ pub(super) mod compat {
     const EXT_ATTR: u32 = 0x8;
     const RESIZE_INODE: u32 = 0x10;
     const DIR_INDEX: u32 = 0x20;
-    pub(in super::super) const SET: u32 = HAS_JOURNAL | EXT_ATTR | RESIZE_INODE | DIR_INDEX;
+    pub(in crate::fs::ext4) const SET: u32 = HAS_JOURNAL | EXT_ATTR | RESIZE_INODE | DIR_INDEX;
 }
 
 /// `s_feature_incompat`: what a kernel must know to mount.
@@ -59,7 +74,7 @@ pub(super) mod incompat {
     const EXTENTS: u32 = 0x40;
     const SIXTY_FOUR_BIT: u32 = 0x80;
     const FLEX_BG: u32 = 0x200;
-    pub(in super::super) const SET: u32 = FILETYPE | EXTENTS | SIXTY_FOUR_BIT | FLEX_BG;
+    pub(in crate::fs::ext4) const SET: u32 = FILETYPE | EXTENTS | SIXTY_FOUR_BIT | FLEX_BG;
 }
 
 /// `s_feature_ro_compat`: what a kernel must know to write.
@@ -70,7 +85,7 @@ pub(super) mod ro_compat {
     const DIR_NLINK: u32 = 0x20;
     const EXTRA_ISIZE: u32 = 0x40;
     const METADATA_CSUM: u32 = 0x400;
-    pub(in super::super) const SET: u32 =
+    pub(in crate::fs::ext4) const SET: u32 =
         SPARSE_SUPER | LARGE_FILE | HUGE_FILE | DIR_NLINK | EXTRA_ISIZE | METADATA_CSUM;
 }
 
@@ -205,29 +220,25 @@ impl Superblock {
         // No check after so many mounts.
         sb.s_max_mnt_count = U16::new(u16::MAX);
         sb.s_magic = U16::new(EXT4_SUPER_MAGIC);
-        // Cleanly unmounted; on an error, go on.
-        sb.s_state = U16::new(1);
-        sb.s_errors = U16::new(1);
-        // Inodes of a size of their own, feature sets.
-        sb.s_rev_level = U32::new(1);
+        sb.s_state = U16::new(CLEANLY_UNMOUNTED);
+        sb.s_errors = U16::new(ON_ERROR_CONTINUE);
+        sb.s_rev_level = U32::new(DYNAMIC_REVISION);
         sb.s_first_ino = U32::new(FIRST_INO);
         sb.s_inode_size = U16::new(INODE_SIZE as u16);
         sb.s_feature_compat = U32::new(compat::SET);
         sb.s_feature_incompat = U32::new(incompat::SET);
         sb.s_feature_ro_compat = U32::new(ro_compat::SET);
         sb.s_journal_inum = U32::new(Ino::JOURNAL.0);
-        // half_md4 over signed characters.
         sb.s_def_hash_version = DX_HASH_HALF_MD4;
-        sb.s_flags = U32::new(0x1);
+        sb.s_flags = U32::new(SIGNED_DIRECTORY_HASH);
         sb.s_desc_size = U16::new(size_of::<GroupDescriptor>() as u16);
-        // user_xattr and acl.
-        sb.s_default_mount_opts = U32::new(0x4 | 0x8);
+        sb.s_default_mount_opts = U32::new(MOUNT_USER_XATTR | MOUNT_ACL);
+        // `s_jnl_blocks` is filled.
         sb.s_jnl_backup_type = 1;
         sb.s_min_extra_isize = U16::new(EXTRA_ISIZE);
         sb.s_want_extra_isize = U16::new(EXTRA_ISIZE);
         sb.s_log_groups_per_flex = LOG_GROUPS_PER_FLEX;
-        // crc32c.
-        sb.s_checksum_type = 1;
+        sb.s_checksum_type = CHECKSUM_CRC32C;
         sb
     }
 

@@ -88,3 +88,26 @@ pub(super) fn size_in_blocks(blocks: u32) -> u32 {
     };
     mib * MIB
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn is_as_large_as_mke2fs_makes_it() {
+        // dumpe2fs of mke2fs 1.47.0: blocks of the file system, blocks of the journal.
+        for (blocks, journal) in [
+            (2048, 1024),
+            (32_767, 1024),
+            (32_768, 4096),
+            (262_144, 8192),
+            (524_288, 16_384),
+            (4_194_304, 32_768),
+            (8_388_608, 65_536),
+            (16_777_216, 131_072),
+            (33_554_432, 262_144),
+        ] {
+            assert_eq!(size_in_blocks(blocks), journal, "{blocks} blocks");
+        }
+    }
+}

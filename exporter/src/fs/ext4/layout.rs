@@ -47,49 +47,50 @@ pub(super) struct TooSmall {
 }
 
 impl Geometry {
-    /// The geometry of a file system with at most `blocks` blocks and at least `inodes` inodes.
-    pub(super) fn new(blocks: u32, inodes: u32) -> Result<Self, TooSmall> {
-        let mut geometry = Self {
-            blocks,
-            next_blocks: u64::from(blocks) + 1,
-            inodes_per_group: 0,
-            descriptor_blocks: 0,
-            reserved_blocks: 0,
-            tables: Vec::new(),
-            fixed: Vec::new(),
-        };
-        loop {
-            let groups = geometry.blocks.div_ceil(BLOCKS_PER_GROUP);
-            let inodes_per_group = inodes.div_ceil(groups.max(1)).next_multiple_of(INODES_PER_BLOCK);
-            if inodes_per_group > INODES_PER_GROUP_MAX {
-                let groups = u64::from(inodes.div_ceil(INODES_PER_GROUP_MAX));
-                let enough = (groups - 1) * u64::from(BLOCKS_PER_GROUP) + 1;
-                return Err(TooSmall { try_next: enough.max(geometry.next_blocks) });
-            }
-            geometry.inodes_per_group = inodes_per_group;
-            geometry.descriptor_blocks = groups.div_ceil(DESCRIPTORS_PER_BLOCK);
-            geometry.reserved_blocks =
-                resize_inode::reserved_blocks(geometry.blocks, geometry.descriptor_blocks);
-
-            let least = geometry.least_in_last_group(groups);
-            let rest = geometry.blocks % BLOCKS_PER_GROUP;
-            if rest == 0 && groups > 0 || rest >= least {
-                break;
-            }
-            let try_next = u64::from(geometry.blocks - rest) + u64::from(least);
-            if groups <= 1 {
-                return Err(TooSmall { try_next: try_next.max(geometry.next_blocks) });
-            }
+    /// The geometry of a file system with at most `limit` blocks and at least `inodes` inodes.
+    pub(super) fn new(limit: u32, inodes: u32) -> Result<Self, TooSmall> {
+        let mut geometry = Self::count(limit, inodes)?;
+        let rest = limit % BLOCKS_PER_GROUP;
+        let whole = limit - rest;
+        let least = geometry.least_in_last_group();
+        if rest > 0 && rest < least {
             // A last group too small for its own metadata is left out.
-            geometry.blocks -= rest;
-            geometry.next_blocks = try_next.max(geometry.next_blocks);
+            let try_next = u64::from(whole) + u64::from(least);
+            geometry = Self::count(whole, inodes).map_err(|_| TooSmall { try_next })?;
+            geometry.next_blocks = try_next;
         }
-        geometry.place_tables();
+        geometry.tables = geometry.place_tables();
+        geometry.fixed = geometry.metadata_ranges();
         Ok(geometry)
     }
 
-    fn least_in_last_group(&self, groups: u32) -> u32 {
-        let backup = if has_superblock(groups.saturating_sub(1)) { self.superblock_area() } else { 0 };
+    /// The numbers of a geometry, nothing placed yet.
+    fn count(blocks: u32, inodes: u32) -> Result<Self, TooSmall> {
+        let next_blocks = u64::from(blocks) + 1;
+        if blocks == 0 {
+            return Err(TooSmall { try_next: next_blocks });
+        }
+        let groups = blocks.div_ceil(BLOCKS_PER_GROUP);
+        let inodes_per_group = inodes.div_ceil(groups).next_multiple_of(INODES_PER_BLOCK);
+        if inodes_per_group > INODES_PER_GROUP_MAX {
+            let full = inodes.div_ceil(INODES_PER_GROUP_MAX) - 1;
+            let try_next = u64::from(full) * u64::from(BLOCKS_PER_GROUP) + 1;
+            return Err(TooSmall { try_next });
+        }
+        let descriptor_blocks = groups.div_ceil(DESCRIPTORS_PER_BLOCK);
+        Ok(Self {
+            blocks,
+            next_blocks,
+            inodes_per_group,
+            descriptor_blocks,
+            reserved_blocks: resize_inode::reserved_blocks(blocks, descriptor_blocks),
+            tables: Vec::new(),
+            fixed: Vec::new(),
+        })
+    }
+
+    fn least_in_last_group(&self) -> u32 {
+        let backup = if has_superblock(self.groups() - 1) { self.superblock_area() } else { 0 };
         2 + self.inode_table_blocks() + backup + LAST_GROUP_MIN
     }
 
@@ -119,11 +120,11 @@ impl Geometry {
         (0..self.groups()).filter(|&group| has_superblock(group))
     }
 
-    /// The fixed ranges that reach into `blocks`.
-    pub(super) fn fixed_in(&self, blocks: &Range<u32>) -> impl Iterator<Item = &Range<u32>> {
+    /// The parts of the fixed ranges that lie in `blocks`.
+    pub(super) fn fixed_in(&self, blocks: Range<u32>) -> impl Iterator<Item = Range<u32>> {
         let first = self.fixed.partition_point(|range| range.end <= blocks.start);
-        let end = blocks.end;
-        self.fixed[first..].iter().take_while(move |range| range.start < end)
+        let inside = self.fixed[first..].iter().take_while(move |range| range.start < blocks.end);
+        inside.map(move |range| range.start.max(blocks.start)..range.end.min(blocks.end))
     }
 
     /// Blocks that no metadata named here takes.
@@ -137,7 +138,7 @@ impl Geometry {
     }
 
     /// Put the bitmaps and inode tables of sixteen groups at a time at the front of the first of them.
-    fn place_tables(&mut self) {
+    fn place_tables(&self) -> Vec<GroupTables> {
         let groups = self.groups();
         let mut tables = Vec::with_capacity(groups as usize);
         for first in (0..groups).step_by(GROUPS_PER_FLEX as usize) {
@@ -154,8 +155,7 @@ impl Geometry {
                 });
             }
         }
-        self.tables = tables;
-        self.fixed = self.metadata_ranges();
+        tables
     }
 
     /// The first `len` blocks in a row from `next` on that lie in no superblock area.

@@ -30,6 +30,7 @@ mod csum;
 mod dir;
 mod extent_tree;
 mod format;
+mod groups;
 mod hash;
 mod htree;
 mod inode;
@@ -38,6 +39,7 @@ mod layout;
 mod plan;
 mod render;
 mod resize_inode;
+mod write;
 mod xattr;
 
 use std::sync::Arc;
@@ -79,7 +81,7 @@ pub fn plan(tree: &Arc<Tree>, options: &Options) -> Result<Layout> {
     let draft = Draft::new(tree, options)?;
     let blocks = (options.size / BLOCK_SIZE as u64) as u32;
     match draft.fit(blocks) {
-        Ok(plan) => Ok(plan.into_layout(options.size)),
+        Ok(plan) => Ok(write::layout(plan, options.size)),
         Err(_) => Err(no_space(draft.smallest_from(blocks)?, options.size)),
     }
 }

@@ -8,9 +8,8 @@ use zerocopy::little_endian::{U16, U32};
 use super::alloc::Allocation;
 use super::census::Census;
 use super::csum::Crc32c;
-use super::format::{
-    BG_BLOCK_UNINIT, BG_INODE_UNINIT, BG_INODE_ZEROED, BLOCK_SIZE, GroupDescriptor, Superblock,
-};
+use super::format::{BLOCK_SIZE, GroupDescriptor, Superblock};
+use super::groups::Usage;
 use super::layout::Geometry;
 use super::{BLOCKS_MAX, Options, no_space};
 use crate::error::Result;
@@ -35,7 +34,6 @@ pub(super) struct Plan {
     pub(super) geometry: Geometry,
     pub(super) allocation: Allocation,
     pub(super) descriptors: Vec<GroupDescriptor>,
-    pub(super) superblock: Superblock,
     /// What checksums begin with.
     pub(super) checksum: Crc32c,
     pub(super) hash_seed: [u32; 4],
@@ -72,7 +70,8 @@ impl<'a> Draft<'a> {
 
     fn allocate(&self, blocks: u32) -> Result<(Geometry, Allocation), u64> {
         let geometry = Geometry::new(blocks, self.inodes(blocks)).map_err(|too_small| too_small.try_next)?;
-        // A block more gives at most a block more of room, so nothing below the next try can do.
+        // A block more gives at most a block more of room (but for inode tables, which shrink by up to
+        // a block each when there is a group more), so nothing below the next try can do.
         let allocation = Allocation::new(self.tree, &self.census, &geometry)
             .map_err(|missing| geometry.next_blocks.max(u64::from(geometry.blocks) + missing))?;
         Ok((geometry, allocation))
@@ -92,127 +91,49 @@ impl Plan {
             geometry,
             allocation,
             descriptors: Vec::new(),
-            superblock: Superblock::new(),
             checksum: Crc32c::of_file_system(draft.options.uuid),
             hash_seed: hash_seed(draft.options),
             options: draft.options.clone(),
         };
         plan.descriptors = plan.describe_groups();
-        plan.fill_superblock();
         plan
     }
 
-    /// Blocks of `group` that are in use.
-    fn used_blocks(&self, group: u32) -> u32 {
-        let blocks = self.geometry.group_blocks(group);
-        let below = self.allocation.end.clamp(blocks.start, blocks.end);
-        let above: u32 = self
-            .geometry
-            .fixed_in(&(below..blocks.end))
-            .map(|range| range.end.min(blocks.end) - range.start.max(below))
-            .sum();
-        below - blocks.start + above
-    }
-
-    /// Inodes of `group` that are in use; they are its first ones.
-    pub(super) fn used_inodes(&self, group: u32) -> u32 {
-        let before = group * self.geometry.inodes_per_group;
-        self.census.last_ino().0.saturating_sub(before).min(self.geometry.inodes_per_group)
+    /// Which blocks and inodes are in use.
+    pub(super) fn usage(&self) -> Usage<'_> {
+        Usage { geometry: &self.geometry, end: self.allocation.end, last_ino: self.census.last_ino() }
     }
 
     fn describe_groups(&self) -> Vec<GroupDescriptor> {
         let mut directories = vec![0u32; self.geometry.groups() as usize];
-        let own = self.census.lost_found().into_iter();
-        let nodes = self.census.nodes.iter();
-        let of_tree = nodes.filter(|node| self.tree.entries(node.id).is_some());
-        for ino in own.chain(of_tree.map(|node| self.census.number(node.id))) {
+        let of_tree = self.census.nodes.iter().filter(|node| self.tree.entries(node.id).is_some());
+        let inos = of_tree.map(|node| self.census.number(node.id)).chain(self.census.lost_found());
+        for ino in inos {
             directories[((ino.0 - 1) / self.geometry.inodes_per_group) as usize] += 1;
         }
-        (0u32..)
-            .zip(directories)
-            .map(|(group, directories)| self.describe_group(group, directories))
-            .collect()
+        let usage = self.usage();
+        let groups = (0u32..).zip(directories);
+        groups.map(|(group, directories)| usage.descriptor(group, directories, self.checksum)).collect()
     }
 
-    fn describe_group(&self, group: u32, directories: u32) -> GroupDescriptor {
-        let tables = self.geometry.tables[group as usize];
-        let (used_blocks, used_inodes) = (self.used_blocks(group), self.used_inodes(group));
-        let free_inodes = self.geometry.inodes_per_group - used_inodes;
-        let blocks = self.geometry.group_blocks(group).len() as u32;
-        let split = |value: u32| (U16::new(value as u16), U16::new((value >> 16) as u16));
-
-        let mut flags = BG_INODE_ZEROED;
-        let mut block_bitmap_sum = 0;
-        // The last group's bitmap is needed for the bits behind its end.
-        if used_blocks == 0 && group + 1 < self.geometry.groups() {
-            flags |= BG_BLOCK_UNINIT;
-        } else {
-            let mut bitmap = [0; BLOCK_SIZE];
-            self.render_block_bitmap(group, &mut bitmap);
-            block_bitmap_sum = self.checksum.with(&bitmap).value();
-        }
-        let mut inode_bitmap_sum = 0;
-        if used_inodes == 0 {
-            flags |= BG_INODE_UNINIT;
-        } else {
-            let mut bitmap = [0; BLOCK_SIZE];
-            self.render_inode_bitmap(group, &mut bitmap);
-            let covered = &bitmap[..self.geometry.inodes_per_group as usize / 8];
-            inode_bitmap_sum = self.checksum.with(covered).value();
-        }
-        let (bg_free_blocks_count_lo, bg_free_blocks_count_hi) = split(blocks - used_blocks);
-        let (bg_free_inodes_count_lo, bg_free_inodes_count_hi) = split(free_inodes);
-        let (bg_used_dirs_count_lo, bg_used_dirs_count_hi) = split(directories);
-        let (bg_itable_unused_lo, bg_itable_unused_hi) = split(free_inodes);
-        let (bg_block_bitmap_csum_lo, bg_block_bitmap_csum_hi) = split(block_bitmap_sum);
-        let (bg_inode_bitmap_csum_lo, bg_inode_bitmap_csum_hi) = split(inode_bitmap_sum);
-        GroupDescriptor {
-            bg_block_bitmap_lo: U32::new(tables.block_bitmap),
-            bg_inode_bitmap_lo: U32::new(tables.inode_bitmap),
-            bg_inode_table_lo: U32::new(tables.inode_table),
-            bg_free_blocks_count_lo,
-            bg_free_inodes_count_lo,
-            bg_used_dirs_count_lo,
-            bg_flags: U16::new(flags),
-            bg_exclude_bitmap_lo: U32::ZERO,
-            bg_block_bitmap_csum_lo,
-            bg_inode_bitmap_csum_lo,
-            bg_itable_unused_lo,
-            bg_checksum: U16::ZERO,
-            bg_block_bitmap_hi: U32::ZERO,
-            bg_inode_bitmap_hi: U32::ZERO,
-            bg_inode_table_hi: U32::ZERO,
-            bg_free_blocks_count_hi,
-            bg_free_inodes_count_hi,
-            bg_used_dirs_count_hi,
-            bg_itable_unused_hi,
-            bg_exclude_bitmap_hi: U32::ZERO,
-            bg_block_bitmap_csum_hi,
-            bg_inode_bitmap_csum_hi,
-            bg_reserved: U32::ZERO,
-        }
-        .seal(group, self.checksum)
-    }
-
-    fn fill_superblock(&mut self) {
-        let free_blocks: u32 = (0..self.geometry.groups())
-            .map(|group| self.geometry.group_blocks(group).len() as u32 - self.used_blocks(group))
-            .sum();
+    /// The superblock; each copy has still to be sealed.
+    pub(super) fn superblock(&self) -> Superblock {
+        let Self { geometry, options, .. } = self;
         let journal = self.journal_inode();
-        let sb = &mut self.superblock;
-        let reserved = u64::from(self.geometry.blocks) * u64::from(self.options.reserved_percent) / 100;
-        sb.s_inodes_count = U32::new(self.geometry.inodes());
-        sb.s_blocks_count_lo = U32::new(self.geometry.blocks);
+        let reserved = u64::from(geometry.blocks) * u64::from(options.reserved_percent) / 100;
+        let mut sb = Superblock::new();
+        sb.s_inodes_count = U32::new(geometry.inodes());
+        sb.s_blocks_count_lo = U32::new(geometry.blocks);
         sb.s_r_blocks_count_lo = U32::new(reserved as u32);
-        sb.s_free_blocks_count_lo = U32::new(free_blocks);
-        sb.s_free_inodes_count = U32::new(self.geometry.inodes() - self.census.last_ino().0);
-        sb.s_inodes_per_group = U32::new(self.geometry.inodes_per_group);
-        sb.s_reserved_gdt_blocks = U16::new(self.geometry.reserved_blocks as u16);
-        sb.s_uuid = self.options.uuid.0;
-        sb.s_volume_name[..self.options.label.len()].copy_from_slice(self.options.label.as_bytes());
+        sb.s_free_blocks_count_lo = U32::new(self.usage().free_blocks());
+        sb.s_free_inodes_count = U32::new(geometry.inodes() - self.census.last_ino().0);
+        sb.s_inodes_per_group = U32::new(geometry.inodes_per_group);
+        sb.s_reserved_gdt_blocks = U16::new(geometry.reserved_blocks as u16);
+        sb.s_uuid = options.uuid.0;
+        sb.s_volume_name[..options.label.len()].copy_from_slice(options.label.as_bytes());
         sb.s_hash_seed = self.hash_seed.map(U32::new);
 
-        let (created, created_hi) = superblock_time(self.options.created);
+        let (created, created_hi) = superblock_time(options.created);
         (sb.s_mkfs_time, sb.s_mkfs_time_hi) = (created, created_hi);
         (sb.s_wtime, sb.s_wtime_hi) = (created, created_hi);
         (sb.s_lastcheck, sb.s_lastcheck_hi) = (created, created_hi);
@@ -220,6 +141,7 @@ impl Plan {
         let (map, size) = sb.s_jnl_blocks.split_at_mut(15);
         map.as_mut_bytes().copy_from_slice(&journal.i_block);
         size.copy_from_slice(&[journal.i_size_high, journal.i_size_lo]);
+        sb
     }
 }
 

@@ -1,0 +1,74 @@
+//! A disk grows on its first boot: while mounted, or before.
+
+use std::process::Command;
+
+use exporter::tree::Tree;
+
+use crate::dump;
+use crate::fsck::sample;
+use crate::support::{GIB, Image, MIB, Mount, empty_tree, pattern, run};
+
+/// Make the file larger, and the loop device under `mount`.
+fn enlarge(image: &Image, mount: &Mount, size: u64) -> String {
+    image.file().set_len(size).unwrap();
+    let device = run(Command::new("findmnt").args(["-n", "-o", "SOURCE"]).arg(mount.path()));
+    let device = device.trim().to_owned();
+    run(Command::new("losetup").args(["-c", &device]));
+    device
+}
+
+fn blocks(image: &Image) -> u64 {
+    let stats = image.debugfs("stats");
+    let line = stats.lines().find_map(|line| line.strip_prefix("Block count:")).unwrap();
+    line.trim().parse().unwrap()
+}
+
+fn grow_online(tree: Tree, from: u64, to: u64) {
+    let image = Image::of(tree, from);
+    let mount = Mount::new(&image, "rw");
+    let device = enlarge(&image, &mount, to);
+    run(Command::new("resize2fs").arg(device));
+    std::fs::write(mount.path().join("written after"), pattern(5_000_000, 9)).unwrap();
+    drop(mount);
+    image.assert_clean();
+    assert_eq!(blocks(&image), to / 4096);
+    let features = image.debugfs("features");
+    assert!(features.contains("resize_inode") && !features.contains("meta_bg"), "{features}");
+}
+
+#[test]
+#[ignore = "the kernel grows a mounted file system for CAP_SYS_RESOURCE only"]
+fn forty_times_the_size_while_mounted() {
+    grow_online(sample(), GIB, 40 * GIB);
+    grow_online(empty_tree(), 200 * MIB, 8 * GIB);
+}
+
+#[test]
+#[ignore = "the kernel grows a mounted file system for CAP_SYS_RESOURCE only"]
+fn a_short_last_group_grows_while_mounted() {
+    for size in [130 * MIB, 129 * MIB, 2 * GIB + 20 * MIB] {
+        grow_online(empty_tree(), size, size + 300 * MIB);
+    }
+}
+
+#[test]
+fn forty_times_the_size_at_rest() {
+    for (from, to) in [(GIB, 40 * GIB), (150 * MIB, 6 * GIB)] {
+        let tree = sample();
+        let expected = dump::of_tree(&tree);
+        let image = Image::of(tree, from);
+        image.file().set_len(to).unwrap();
+        run(Command::new("resize2fs").arg(image.path()));
+        image.assert_clean();
+        assert_eq!(blocks(&image), to / 4096);
+        let mount = Mount::new(&image, "ro");
+        assert_eq!(dump::of_mount(mount.path()), expected);
+    }
+}
+
+#[test]
+fn it_shrinks_at_rest() {
+    let image = Image::of(sample(), 3 * GIB);
+    run(Command::new("resize2fs").arg("-M").arg(image.path()));
+    image.assert_clean();
+}
