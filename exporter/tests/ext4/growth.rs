@@ -1,4 +1,6 @@
 //! A disk grows on its first boot: while mounted, or before.
+//!
+//! The tests of the former run with `--ignored`, where root has all its capabilities.
 
 use std::process::Command;
 

@@ -1,13 +1,15 @@
 //! Random trees: whatever they are, e2fsck is content and the kernel gives them back.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
-use exporter::tree::{Content, Device, Inode, InodeId, Kind, Meta, Time, Tree};
+use exporter::fs::ext4;
+use exporter::tree::{Content, Device, HostDir, HostFile, Inode, InodeId, Kind, Meta, Time, Tree};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
 use crate::dump;
-use crate::support::{Image, MIB, Mount, meta, pattern};
+use crate::support::{Image, MIB, Mount, empty_tree, file, meta, node, options, pattern};
 
 /// One step: what to add, to which of the directories there are, under which name.
 #[derive(Clone, Debug)]
@@ -27,7 +29,7 @@ enum What {
 }
 
 fn name() -> impl Strategy<Value = Vec<u8>> {
-    let byte = any::<u8>().prop_filter("not in names", |byte| !b"/\0".contains(byte));
+    let byte = (1..=255u8).prop_map(|byte| if byte == b'/' { b'_' } else { byte });
     prop_oneof![4 => vec(byte.clone(), 1..20), 1 => vec(byte, 200..256)]
         .prop_filter("names of their own", |name| !matches!(name.as_slice(), b"." | b".." | b"lost+found"))
 }
@@ -100,6 +102,35 @@ fn build(steps: Vec<Step>) -> Tree {
         if is_directory { &mut directories } else { &mut files }.push(id);
     }
     tree
+}
+
+/// Many small files and one that takes a share of the size.
+fn crowd(files: usize, host: &Path, len: u64) -> Tree {
+    std::fs::File::create(host.join("data")).unwrap().set_len(len).unwrap();
+    let content = HostFile::new(HostDir::open(host).unwrap(), b"data", len, None);
+    let mut tree = empty_tree();
+    node(&mut tree, Tree::ROOT, b"data", Kind::File(Content::Host(content.into())));
+    for number in 0..files {
+        file(&mut tree, Tree::ROOT, number.to_string().as_bytes(), [1]);
+    }
+    tree
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 12, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_size_is_clean_or_too_small(blocks in 1000..400_000u64, files in 0..2000usize, share in 0..90u64) {
+        let host = tempfile::tempdir().unwrap();
+        let tree = crowd(files, host.path(), blocks * 4096 / 100 * share);
+        let minimum = ext4::minimum_size(&tree.clone().into(), &options(0)).unwrap();
+        if blocks * 4096 >= minimum {
+            Image::of(tree, blocks * 4096);
+        } else {
+            let refused = ext4::plan(&tree.into(), &options(blocks * 4096));
+            prop_assert!(refused.is_err());
+        }
+    }
 }
 
 proptest! {

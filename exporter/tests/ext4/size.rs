@@ -114,7 +114,7 @@ fn the_same_input_gives_the_same_bytes_in_any_order() {
 }
 
 #[test]
-fn a_million_inodes_need_more_groups_than_their_blocks() {
+fn many_inodes_need_more_groups_than_their_blocks() {
     let mut tree = empty_tree();
     let directory = dir(&mut tree, Tree::ROOT, b"d");
     for number in 0..100_000 {
