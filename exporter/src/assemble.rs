@@ -63,7 +63,8 @@ pub fn assemble(spec: &Spec, input: &Input<'_>, output: &Path) -> Result<Report>
     let placed = disk::place(&requests(spec.architecture, &ids, 0), size)?;
     let layout = lay_out(&placed, size, &root, &esp, &boot_files, &ids, time)?;
 
-    let target = Target { path: output.to_owned(), format: spec.format, compression: spec.compression, sync: false };
+    let compression = spec.compression.unwrap_or(spec.format.default_compression());
+    let target = Target { path: output.to_owned(), format: spec.format, compression, sync: false };
     let run = Run { threads: input.threads, progress: input.progress };
     container::write(Image { size, extents: &layout.extents }, &[target], &run)?;
     Report::new(spec, output, &layout, &os, &entry, &boot_files, edits)

@@ -15,8 +15,8 @@ pub struct Spec {
     pub name: String,
     /// Disk file format.
     pub format: Format,
-    /// Compression inside the format.
-    pub compression: Compression,
+    /// Compression inside the format; `None`: the format's own choice.
+    pub compression: Option<Compression>,
     /// Size of the disk; `None`: what the content needs plus head-room.
     pub size: Option<Size>,
     /// The machine's name; `None`: the image's own, else `localhost`.
@@ -34,7 +34,7 @@ impl Default for Spec {
         Self {
             name: "disk".into(),
             format: Format::Qcow2,
-            compression: Compression::Zstd,
+            compression: None,
             size: None,
             hostname: None,
             cmdline: String::new(),

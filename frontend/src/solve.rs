@@ -60,7 +60,7 @@ impl Build<'_> {
             Stage::Rootfs => Some(self.solve(&rootfs).await?),
             _ => {
                 image.config = None;
-                Some(self.solve(&self.assemble(architecture, &rootfs, boot.as_ref())?).await?)
+                Some(self.solve(&self.assemble(architecture, &rootfs, boot.as_ref()).await?).await?)
             }
         };
         Ok(())
@@ -128,6 +128,17 @@ fn shown_image(identifier: &str) -> String {
     short.unwrap_or(name).to_owned()
 }
 
+/// `debian:12` as `docker.io/library/debian:12`: sources are named in full.
+fn full_reference(name: &str) -> String {
+    let (host, path) = match name.split_once('/') {
+        Some((host, path)) if host.contains(['.', ':']) || host == "localhost" => (host, path.to_owned()),
+        Some(_) => ("docker.io", name.to_owned()),
+        None => ("docker.io", format!("library/{name}")),
+    };
+    let tagged = path.contains('@') || path.rsplit('/').next().is_some_and(|last| last.contains(':'));
+    if tagged { format!("{host}/{path}") } else { format!("{host}/{path}:latest") }
+}
+
 fn from_scratch() -> Failure {
     Failure::new("the last stage is FROM scratch: there is no distribution to take a kernel from")
         .with_hint("start it FROM an image of a distribution, such as debian:12, and COPY --from your stage into it")
@@ -145,7 +156,20 @@ fn broken(error: llb::Error) -> Failure {
 
 #[cfg(test)]
 mod tests {
-    use super::shown_image;
+    use super::{full_reference, shown_image};
+
+    #[test]
+    fn images_are_named_in_full() {
+        for (name, full) in [
+            ("vmimage", "docker.io/library/vmimage:latest"),
+            ("example/vmimage", "docker.io/example/vmimage:latest"),
+            ("example/vmimage:1@sha256:00", "docker.io/example/vmimage:1@sha256:00"),
+            ("localhost/vmimage", "localhost/vmimage:latest"),
+            ("host:5000/team/vmimage:2", "host:5000/team/vmimage:2"),
+        ] {
+            assert_eq!(full_reference(name), full);
+        }
+    }
 
     #[test]
     fn images_are_shown_as_users_write_them() {

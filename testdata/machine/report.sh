@@ -2,6 +2,7 @@
 # Print facts that only this machine, booted with this token, can know; then power off.
 # Through the kernel's log: a getty that starts on the serial port hangs up whoever has it open.
 echo on >/proc/sys/kernel/printk_devkmsg
+echo 8 >/proc/sys/kernel/printk
 
 fact() { printf '<4>report:%s=%s\n' "$1" "$2" >/dev/kmsg; }
 
@@ -23,7 +24,7 @@ fact cmdline "$(cat /proc/cmdline)"
 fact hostname "$(hostname 2>/dev/null || cat /proc/sys/kernel/hostname)"
 fact machine-id "$(cat /etc/machine-id 2>/dev/null)"
 fact app "$(cat /srv/app/app.txt)"
-fact root-bytes "$(df -P -k / | awk 'END { print $2 * 1024 }')"
+fact root-bytes "$(df -P -k / | tail -n 1 | { read -r _ kib _ && echo $((kib * 1024)); })"
 fact address "$(ip -4 -o addr show scope global 2>/dev/null | awk '{ print $4; exit }')"
 fact resolves "$(grep -c '^nameserver' /etc/resolv.conf)"
 if [ -d /sys/firmware/efi ]; then

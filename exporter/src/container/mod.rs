@@ -53,6 +53,14 @@ impl Format {
         }
     }
 
+    /// What it is compressed with unless something else is asked.
+    pub fn default_compression(self) -> Compression {
+        match self {
+            Self::Raw => Compression::None,
+            Self::Qcow2 => Compression::Zstd,
+        }
+    }
+
     /// The format that the ending of a file name stands for; `img` is raw too.
     pub fn from_path(path: &Path) -> Option<Self> {
         let extension = path.extension()?.to_str()?.to_ascii_lowercase();

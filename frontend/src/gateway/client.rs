@@ -147,14 +147,6 @@ impl Bridge {
         self.call("ResolveImageConfig", request).await
     }
 
-    /// Shows a warning after the build, where the daemon can.
-    pub(crate) async fn warn(&self, request: proto::WarnRequest) -> Result<(), Failure> {
-        if !self.caps.has("gateway.warnings") {
-            return Ok(());
-        }
-        self.call::<_, proto::Empty>("Warn", request).await.map(drop)
-    }
-
     /// Ends the build, well or not. The process should exit after it.
     pub(super) async fn finish(&self, outcome: Result<proto::Result, Failure>) -> Result<(), Failure> {
         let request = match outcome {

@@ -38,7 +38,7 @@ const ARGUMENTS: &[(&str, Setter)] = &[
         Ok(())
     }),
     ("VMIMAGE_FORMAT", |request, value| Ok(request.spec.format = value.parse()?)),
-    ("VMIMAGE_COMPRESSION", |request, value| Ok(request.spec.compression = value.parse()?)),
+    ("VMIMAGE_COMPRESSION", |request, value| Ok(request.spec.compression = Some(value.parse()?))),
     ("VMIMAGE_SIZE", |request, value| Ok(request.spec.size = Some(value.parse()?))),
     ("VMIMAGE_HOSTNAME", |request, value| {
         let label = |label: &str| {

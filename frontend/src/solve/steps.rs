@@ -4,7 +4,7 @@ use exporter::spec::{Architecture, Spec};
 use llb::proto::{CacheSharingOpt, MountContentCache, NetMode, ProxyEnv};
 use llb::{Exec, Image, Metadata, Mount, Run, State};
 
-use super::{Build, broken};
+use super::{Build, broken, full_reference};
 use crate::gateway::{Failure, Opts};
 use crate::provision::{BOOT_OUT, CACHE, Step};
 
@@ -45,7 +45,7 @@ impl Build<'_> {
 
     /// The step that turns a file system into a disk: the frontend's own image, without network or
     /// privileges. Its result is a folder with the disk.
-    pub(super) fn assemble(
+    pub(super) async fn assemble(
         &self,
         architecture: Architecture,
         rootfs: &State,
@@ -73,16 +73,26 @@ impl Build<'_> {
         if let Some(boot) = boot {
             run = run.mount(BOOT_STAGE, Mount::bind_readonly(boot));
         }
-        Ok(self.frontend_image()?.run(run).mount(OUT))
+        Ok(self.frontend_image().await?.run(run).mount(OUT))
     }
 
     /// This frontend's own image: from the daemon, or by the name it was started under (before 0.10).
-    fn frontend_image(&self) -> Result<State, Failure> {
+    async fn frontend_image(&self) -> Result<State, Failure> {
         if let Some(definition) = self.opts.image() {
             return Ok(State::from_graph(llb::Graph::read(definition).map_err(broken)?));
         }
-        let source = self.opts.source().ok_or_else(|| Failure::new("BuildKit does not say which image this frontend is"))?;
-        Ok(State::image(Image::new(source)))
+        let source =
+            self.opts.source().ok_or_else(|| Failure::new("BuildKit does not say which image this frontend is"))?;
+        let reference = full_reference(source);
+        let mode = self.opts.get("image-resolve-mode").unwrap_or("default");
+        let found = self.bridge.resolve_image_config(&reference, None, mode).await?;
+        // An image that is only in the local store has no digest.
+        let pinned = if found.digest.is_empty() || reference.contains('@') {
+            reference
+        } else {
+            format!("{reference}@{}", found.digest)
+        };
+        Ok(State::image(Image::new(pinned)))
     }
 }
 

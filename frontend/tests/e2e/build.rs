@@ -1,10 +1,9 @@
 //! What a user does with a build: caching, stock clients, every Dockerfile feature, the same bytes twice.
 
 use std::fs;
-use std::path::Path;
 use std::process::Command;
 
-use super::lab::{Mount, build, copy_of, nonce, partitions, raw, refused, run, scratch, testdata, text};
+use super::lab::{Mount, build, build_on, containerd_store, copy_of, nonce, partitions, refused, run, scratch, testdata, text};
 
 /// Whether the step with this title came from the cache, by plain progress.
 fn cached(progress: &str, title: &str) -> bool {
@@ -97,21 +96,41 @@ fn every_feature_of_a_dockerfile_keeps_working() {
 #[test]
 fn two_platforms_give_two_disks() {
     let folder = scratch();
-    build(&testdata("machine"), &folder.path().join("m.qcow2"), &["--platform", "linux/amd64,linux/amd64/v2"]);
+    let engine = containerd_store(&["debian:12", "example/vmimage"]);
+    let platforms = ["--platform", "linux/amd64,linux/amd64/v2", "--network", "host"];
+    build_on(engine, &testdata("machine"), &folder.path().join("m.qcow2"), &platforms);
     for name in ["m-linux-amd64.qcow2", "m-linux-amd64-v2.qcow2"] {
         super::disk::check(&folder.path().join(name));
     }
 }
 
 #[test]
+fn the_kernel_step_is_exported_to_a_cache_and_imported_from_it() {
+    let folder = scratch();
+    let context = copy_of("machine", folder.path());
+    let disk = folder.path().join("machine.qcow2");
+    let engine = containerd_store(&["debian:13", "example/vmimage"]);
+    let cache = folder.path().join("cache");
+    let to = format!("type=local,dest={},mode=max", cache.display());
+    let from = format!("type=local,src={}", cache.display());
+    let base = ["--build-arg", "BASE=debian:13", "--network", "host"];
+    build_on(engine, &context, &disk, &[&base[..], &["--cache-to", &to]].concat());
+    run(Command::new("docker").env("DOCKER_HOST", engine).args(["builder", "prune", "--all", "--force"]));
+
+    fs::write(context.join("app.txt"), format!("version {}\n", nonce())).unwrap();
+    let progress = build_on(engine, &context, &disk, &[&base[..], &["--cache-from", &from]].concat());
+    assert!(cached(&progress, "[vmimage] install linux-image"), "{progress}");
+    assert!(!cached(&progress, "[vmimage] assemble"), "{progress}");
+}
+
+#[test]
 fn subrequests_are_the_inner_frontends() {
-    let outline = |context: &Path| {
-        run(Command::new("docker")
-            .env("BUILDX_EXPERIMENTAL", "1")
-            .args(["buildx", "build", "--print=outline", "--build-arg", "BUILDKIT_SYNTAX=example/vmimage"])
-            .arg(context))
-    };
-    assert!(outline(&testdata("features")).contains("GREETING"));
+    let context = testdata("features");
+    let mut outline = Command::new("docker");
+    outline.env("BUILDX_EXPERIMENTAL", "1").args(["buildx", "build", "--print=outline", "--target=final"]);
+    outline.args(["--build-arg", "BUILDKIT_SYNTAX=example/vmimage"]);
+    outline.arg(format!("--build-context=named={}", context.display())).arg(&context);
+    assert!(run(&mut outline).contains("GREETING"));
 }
 
 #[test]

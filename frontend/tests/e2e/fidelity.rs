@@ -132,7 +132,8 @@ fn the_comparison_sees_each_kind_of_difference() {
     ] {
         run(Command::new("cp").args(["-a", "-T"]).arg(&one).arg(folder.path().join("copy")));
         run(Command::new("sh").args(["-ec", damage]).current_dir(folder.path().join("copy")));
-        let changed = differences(&same, &walk(&folder.path().join("copy")));
+        let damaged = walk(&folder.path().join("copy"));
+        let changed = differences(&same, &damaged);
         assert!(changed.contains(Path::new(path)), "{damage}: not seen in {changed:?}");
         fs::remove_dir_all(folder.path().join("copy")).unwrap();
     }

@@ -9,6 +9,17 @@ use std::time::{Duration, Instant, SystemTime};
 /// The `vmimage` under test.
 pub(crate) const VMIMAGE: &str = env!("CARGO_BIN_EXE_vmimage");
 
+/// The engine with the containerd image store, which `.ci/setup` starts beside the default one.
+const CONTAINERD_STORE: &str = "unix:///run/vmimage-store/docker.sock";
+
+/// Put images of the default engine into the one with the containerd image store, and name it.
+pub(crate) fn containerd_store(images: &[&str]) -> &'static str {
+    let images = images.join(" ");
+    let copy = format!("docker save {images} | docker --host {CONTAINERD_STORE} load");
+    run(Command::new("sh").args(["-c", &copy]));
+    CONTAINERD_STORE
+}
+
 /// A folder of `testdata/`.
 pub(crate) fn testdata(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../testdata").join(name)
@@ -49,7 +60,17 @@ pub(crate) fn text(output: &Output) -> String {
 
 /// `vmimage build CONTEXT -o DISK` with plain progress.
 pub(crate) fn build(context: &Path, disk: &Path, args: &[&str]) -> String {
+    build_with(Command::new(VMIMAGE), context, disk, args)
+}
+
+/// The same on another engine.
+pub(crate) fn build_on(engine: &str, context: &Path, disk: &Path, args: &[&str]) -> String {
     let mut command = Command::new(VMIMAGE);
+    command.env("DOCKER_HOST", engine);
+    build_with(command, context, disk, args)
+}
+
+fn build_with(mut command: Command, context: &Path, disk: &Path, args: &[&str]) -> String {
     command.arg("build").arg(context).arg("-o").arg(disk).args(["--progress", "plain"]).args(args);
     let output = output(&mut command);
     assert!(output.status.success(), "{command:?} failed ({}):\n{}", output.status, text(&output));
