@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use super::lab::{Report, boot, build, raw, partitions, scratch, testdata, run};
+use super::lab::{Report, boot, build, copy_of, partitions, raw, run, scratch, testdata};
 use super::disk::check;
 
 /// Build `testdata/machine` on a base and boot the disk with each firmware.
@@ -68,4 +68,18 @@ fn debian_13() {
 #[test]
 fn alpine_3_23() {
     boots_on("alpine:3.23", &["--bios", "--uefi"]);
+}
+
+/// A container's Alpine: kernel and init come from a repository, through the graft.
+#[test]
+fn alpine_without_kernel_and_init() {
+    let folder = scratch();
+    let context = copy_of("bare-alpine", folder.path());
+    let key = folder.path().join("test.rsa");
+    run(Command::new("openssl").args(["genrsa", "-out"]).arg(&key));
+    run(Command::new("openssl").args(["rsa", "-pubout", "-in"]).arg(&key).arg("-out").arg(context.join("test.rsa.pub")));
+    let image = "vmimage-test/bare-alpine";
+    let secret = format!("id=key,src={}", key.display());
+    run(Command::new("docker").args(["build", "-q", "--secret", &secret, "-t", image]).arg(&context));
+    boots_on(image, &["--bios"]);
 }

@@ -1,7 +1,9 @@
 //! What a user does with a build: caching, stock clients, every Dockerfile feature, the same bytes twice.
 
 use std::fs;
-use std::process::Command;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use super::lab::{Mount, build, build_on, containerd_store, copy_of, nonce, partitions, refused, run, scratch, testdata, text};
 
@@ -63,6 +65,7 @@ fn every_feature_of_a_dockerfile_keeps_working() {
     let secret = folder.path().join("secret");
     let hidden = nonce();
     fs::write(&secret, &hidden).unwrap();
+    let agent = Agent::start(folder.path().join("agent"));
     let disk = folder.path().join("features.raw");
     build(
         &context,
@@ -76,6 +79,8 @@ fn every_feature_of_a_dockerfile_keeps_working() {
             &format!("named={}", named.display()),
             "--secret",
             &format!("id=token,src={}", secret.display()),
+            "--ssh",
+            &format!("default={}", agent.socket.display()),
         ],
     );
     let table = partitions(&disk);
@@ -87,10 +92,54 @@ fn every_feature_of_a_dockerfile_keeps_working() {
     assert_eq!(read("features/linked"), "linked\n");
     assert_eq!(read("features/named"), "from a named context");
     assert_eq!(read("features/secret-length"), format!("{}\n", hidden.len()));
+    assert_eq!(read("features/ssh"), "forwarded\n");
     assert_eq!(read("features/kernel-is-below"), "yes\n");
     assert!(!root.0.join("features/after-target").exists());
     let found = Command::new("grep").args(["-r", "-l", &hidden]).arg(root.0.join("features")).output().unwrap();
     assert_eq!(text(&found), "", "the secret reached the disk");
+}
+
+/// An SSH agent without keys; ended when dropped.
+struct Agent {
+    socket: PathBuf,
+    process: Child,
+}
+
+impl Agent {
+    fn start(socket: PathBuf) -> Self {
+        let process = Command::new("ssh-agent").arg("-D").arg("-a").arg(&socket).stdout(Stdio::null()).spawn().unwrap();
+        while !socket.exists() {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        Self { socket, process }
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+#[test]
+fn the_kernel_layer_holds_nothing_of_the_download() {
+    let folder = scratch();
+    let tar = folder.path().join("rootfs.tar");
+    let mut build = Command::new("docker");
+    build.args(["buildx", "build", "-o", &format!("type=tar,dest={}", tar.display())]);
+    build.args(["--build-arg", "BUILDKIT_SYNTAX=example/vmimage", "--build-arg", "VMIMAGE_STAGE=rootfs"]);
+    run(build.arg(testdata("machine")));
+    let listing = run(Command::new("tar").arg("-tf").arg(&tar));
+    let grafted: Vec<_> = listing.lines().collect();
+    assert!(grafted.iter().any(|name| name.starts_with("boot/vmlinuz")), "no kernel in {grafted:?}");
+    let of_apt = |name: &&&str| {
+        ["var/cache/apt/", "var/lib/apt/lists/", "var/cache/vmimage"].iter().any(|folder| name.starts_with(folder))
+            && !name.ends_with('/')
+            && !name.ends_with("/lock")
+    };
+    let left: Vec<_> = grafted.iter().filter(of_apt).collect();
+    assert!(left.is_empty(), "{left:?}");
 }
 
 #[test]
