@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use super::lab::{Mount, build, build_on, containerd_store, copy_of, nonce, partitions, refused, run, scratch, testdata, text};
+use super::lab::{Engine, Mount, build, build_on, copy_of, nonce, partitions, refused, run, scratch, testdata, text};
 
 /// Whether the step with this title came from the cache, by plain progress.
 fn cached(progress: &str, title: &str) -> bool {
@@ -145,9 +145,9 @@ fn the_kernel_layer_holds_nothing_of_the_download() {
 #[test]
 fn two_platforms_give_two_disks() {
     let folder = scratch();
-    let engine = containerd_store(&["debian:12", "example/vmimage"]);
+    let engine = Engine::ContainerdStore.with(&["debian:12", "example/vmimage"]);
     let platforms = ["--platform", "linux/amd64,linux/amd64/v2", "--network", "host"];
-    build_on(engine, &testdata("machine"), &folder.path().join("m.qcow2"), &platforms);
+    build_on(&engine, &testdata("machine"), &folder.path().join("m.qcow2"), &platforms);
     for name in ["m-linux-amd64.qcow2", "m-linux-amd64-v2.qcow2"] {
         super::disk::check(&folder.path().join(name));
     }
@@ -158,18 +158,27 @@ fn the_kernel_step_is_exported_to_a_cache_and_imported_from_it() {
     let folder = scratch();
     let context = copy_of("machine", folder.path());
     let disk = folder.path().join("machine.qcow2");
-    let engine = containerd_store(&["debian:13", "example/vmimage"]);
+    let engine = Engine::ContainerdStore.with(&["debian:13", "example/vmimage"]);
     let cache = folder.path().join("cache");
     let to = format!("type=local,dest={},mode=max", cache.display());
     let from = format!("type=local,src={}", cache.display());
     let base = ["--build-arg", "BASE=debian:13", "--network", "host"];
-    build_on(engine, &context, &disk, &[&base[..], &["--cache-to", &to]].concat());
-    run(Command::new("docker").env("DOCKER_HOST", engine).args(["builder", "prune", "--all", "--force"]));
+    build_on(&engine, &context, &disk, &[&base[..], &["--cache-to", &to]].concat());
+    run(Command::new("docker").env("DOCKER_HOST", &engine).args(["builder", "prune", "--all", "--force"]));
 
     fs::write(context.join("app.txt"), format!("version {}\n", nonce())).unwrap();
-    let progress = build_on(engine, &context, &disk, &[&base[..], &["--cache-from", &from]].concat());
+    let progress = build_on(&engine, &context, &disk, &[&base[..], &["--cache-from", &from]].concat());
     assert!(cached(&progress, "[vmimage] install linux-image"), "{progress}");
     assert!(!cached(&progress, "[vmimage] assemble"), "{progress}");
+}
+
+#[test]
+fn the_oldest_engine_builds_the_same_machine() {
+    let folder = scratch();
+    let disk = folder.path().join("machine.qcow2");
+    let engine = Engine::Oldest.with(&["debian:12", "example/vmimage"]);
+    build_on(&engine, &testdata("machine"), &disk, &["--network", "host"]);
+    super::disk::check(&disk);
 }
 
 #[test]

@@ -9,15 +9,27 @@ use std::time::{Duration, Instant, SystemTime};
 /// The `vmimage` under test.
 pub(crate) const VMIMAGE: &str = env!("CARGO_BIN_EXE_vmimage");
 
-/// The engine with the containerd image store, which `.ci/setup` starts beside the default one.
-const CONTAINERD_STORE: &str = "unix:///run/vmimage-store/docker.sock";
+/// The engines that `.ci/setup` starts beside the default one.
+#[derive(Clone, Copy)]
+pub(crate) enum Engine {
+    /// With the containerd image store.
+    ContainerdStore,
+    /// 20.10 of Debian 12: BuildKit 0.8.
+    Oldest,
+}
 
-/// Put images of the default engine into the one with the containerd image store, and name it.
-pub(crate) fn containerd_store(images: &[&str]) -> &'static str {
-    let images = images.join(" ");
-    let copy = format!("docker save {images} | docker --host {CONTAINERD_STORE} load");
-    run(Command::new("sh").args(["-c", &copy]));
-    CONTAINERD_STORE
+impl Engine {
+    /// The value of `DOCKER_HOST` for it, once images of the default engine are there too.
+    pub(crate) fn with(self, images: &[&str]) -> String {
+        let name = match self {
+            Self::ContainerdStore => "store",
+            Self::Oldest => "bookworm",
+        };
+        let host = format!("unix:///run/vmimage-{name}/docker.sock");
+        let copy = format!("docker save {} | docker --host {host} load", images.join(" "));
+        run(Command::new("sh").args(["-c", &copy]));
+        host
+    }
 }
 
 /// A folder of `testdata/`.
