@@ -31,7 +31,12 @@ pub struct BiosBoot {
 impl BiosBoot {
     /// Patch the two images for a BIOS boot partition that starts at `partition_lba` and has
     /// `partition_size` bytes.
-    pub fn new(boot_image: &[u8], core_image: &[u8], partition_lba: u64, partition_size: u64) -> Result<Self> {
+    pub fn new(
+        boot_image: &[u8],
+        core_image: &[u8],
+        partition_lba: u64,
+        partition_size: u64,
+    ) -> Result<Self> {
         let wrong = |name: &str, why: String| Err(Error::new(Kind::Input, name, why));
         if boot_image.len() != SECTOR || boot_image[0x1fe..] != [0x55, 0xaa] {
             return wrong("boot.img", "not a boot sector: 512 bytes that end in 55 aa are wanted".into());
@@ -40,7 +45,8 @@ impl BiosBoot {
             return wrong("core.img", "does not start with GRUB's diskboot image".into());
         }
         if core_image.len() as u64 > partition_size {
-            let sizes = format!("{} bytes do not fit the BIOS boot partition of {partition_size}", core_image.len());
+            let sizes =
+                format!("{} bytes do not fit the BIOS boot partition of {partition_size}", core_image.len());
             return wrong("core.img", sizes);
         }
         let mut mbr_code = [0; BOOT_CODE];

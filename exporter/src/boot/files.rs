@@ -53,7 +53,11 @@ impl BootFiles {
         let Some(vendor) = file("vendor")? else { return Ok(None) };
         let vendor = String::from_utf8_lossy(&vendor).trim().to_owned();
         if vendor.is_empty() || !vendor.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_') {
-            return Err(Error::new(Kind::Input, folder.join("vendor").display().to_string(), "not a folder name"));
+            return Err(Error::new(
+                Kind::Input,
+                folder.join("vendor").display().to_string(),
+                "not a folder name",
+            ));
         }
         Ok(Some(Self {
             origin: folder.display().to_string(),
