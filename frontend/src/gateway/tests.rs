@@ -22,7 +22,7 @@ use super::opts::tests::opts;
 use super::proto::{
     self, Any, ApiCap, Empty, EvaluateRequest, InputsResponse, PongResponse, ReadFileRequest,
     ReadFileResponse, Ref, Refs, ReturnRequest, SolveRequest, SolveResponse, Stat, StatFileRequest,
-    StatFileResponse, WarnRequest,
+    StatFileResponse,
 };
 use super::{Bridge, Failure, Images, delegate, serve, transport};
 
@@ -231,7 +231,6 @@ async fn old_daemons_are_not_asked_for_what_they_lack() {
     let (daemon, channel, _task) = Daemon { caps: &[], ..Daemon::default() }.start().await;
     let bridge = Bridge::ping(channel).await.unwrap();
     bridge.evaluate(&root("r1")).await.unwrap();
-    bridge.warn(WarnRequest::default()).await.unwrap();
     assert!(bridge.inputs().await.unwrap().is_empty());
     assert_eq!(*daemon.calls.lock().unwrap(), ["Ping", "StatFile"]);
 }
