@@ -162,9 +162,7 @@ fn lay_out(
 ) -> Result<DiskLayout> {
     let [bios_part, esp_part, root_part] = placed else { unreachable!("three partitions were asked for") };
     let bios = match &boot_files.bios {
-        Some((boot, core)) => {
-            Some(BiosBoot::new(boot, core, bios_part.first_lba(SECTOR_SIZE), bios_part.size)?)
-        }
+        Some(images) => Some(BiosBoot::new(images, bios_part.first_lba(SECTOR_SIZE), bios_part.size)?),
         None => None,
     };
     let boot_code = bios.as_ref().map_or([0; 440], |bios| bios.mbr_code);
