@@ -138,9 +138,12 @@ fn disk_size(spec: &Spec, root: &Arc<Tree>, ids: &Ids, time: Time) -> Result<u64
             Err(Error::new(Kind::Input, "size", message).with_hint("ask for a size such as 10G or 512M"))
         }
         Some(Size(size)) if size < minimum => {
-            let message = format!("{} are asked for, but the content needs {}", show_size(size), show_size(minimum));
-            let hint = format!("ask for at least --size {}M, or leave the size out", minimum.div_ceil(ALIGNMENT));
-            Err(Error::new(Kind::NoSpace { needed: minimum, available: size }, "size", message).with_hint(hint))
+            let message =
+                format!("{} are asked for, but the content needs {}", show_size(size), show_size(minimum));
+            let hint =
+                format!("ask for at least --size {}M, or leave the size out", minimum.div_ceil(ALIGNMENT));
+            Err(Error::new(Kind::NoSpace { needed: minimum, available: size }, "size", message)
+                .with_hint(hint))
         }
         Some(Size(size)) => Ok(size),
         None => Ok((minimum + HEADROOM.max(root_needs / 4)).next_multiple_of(ALIGNMENT)),
@@ -159,7 +162,7 @@ fn lay_out(
 ) -> Result<DiskLayout> {
     let [bios_part, esp_part, root_part] = placed else { unreachable!("three partitions were asked for") };
     let bios = match &boot_files.bios {
-        Some((boot, core)) => Some(BiosBoot::new(boot, core, bios_part.first_lba(SECTOR_SIZE), bios_part.size)?),
+        Some(images) => Some(BiosBoot::new(images, bios_part.first_lba(SECTOR_SIZE), bios_part.size)?),
         None => None,
     };
     let boot_code = bios.as_ref().map_or([0; 440], |bios| bios.mbr_code);
@@ -168,7 +171,10 @@ fn lay_out(
     let esp = fat::plan(esp, &esp_options(ids, time, esp_part))?;
     let root = ext4::plan(root, &root_options(ids, time, root_part.size))?;
     let disk = Disk { size, sector_size: SECTOR_SIZE, guid: ids.seed.uuid("disk"), boot_code };
-    DiskLayout::new(&disk, vec![(bios_part.clone(), core), (esp_part.clone(), esp), (root_part.clone(), root)])
+    DiskLayout::new(
+        &disk,
+        vec![(bios_part.clone(), core), (esp_part.clone(), esp), (root_part.clone(), root)],
+    )
 }
 
 fn esp_options(ids: &Ids, time: Time, partition: &Placed) -> fat::Options {

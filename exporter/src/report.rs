@@ -62,7 +62,8 @@ impl Report {
         edits: Vec<String>,
     ) -> Result<Self> {
         let shown = output.display().to_string();
-        let file = std::fs::metadata(output).map_err(|error| Error::io(shown, "can't look at the disk", error))?;
+        let file =
+            std::fs::metadata(output).map_err(|error| Error::io(shown, "can't look at the disk", error))?;
         let partitions = layout.partitions.iter().map(|placed| Partition {
             number: placed.number,
             name: placed.name.clone(),

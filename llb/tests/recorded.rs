@@ -1,10 +1,10 @@
-//! Definitions as BuildKit's `dockerfile.v0` made them, in `testdata/definitions`: each is the answer
-//! to a nested Solve on engine 26.1 (BuildKit 0.13.2). The Dockerfile is in the source map.
+//! Definitions as BuildKit's `dockerfile.v0` made them: see `testdata/definitions/README.md`.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by it")]
 
 mod common;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
 
@@ -14,14 +14,20 @@ use llb::{Base, Definition, Edge, Error, Graph, OpDigest, Run, State};
 use prost::Message;
 
 /// What each recording stands on, and how many of its ops stand on that base in turn.
-const RECORDED: [(&str, Option<&str>, usize); 7] = [
+const RECORDED: [(&str, Option<&str>, usize); 13] = [
     ("arg-in-from", Some("docker.io/library/debian:12"), 1),
     ("copy-from", Some("docker.io/library/debian:12"), 4),
     ("copy-link", Some("docker.io/library/debian:12"), 4),
     ("from-alias", Some("docker.io/library/debian:12"), 2),
+    ("from-only", Some("docker.io/library/debian:12"), 0),
     ("heredoc", Some("docker.io/library/debian:12"), 2),
+    ("merge.containerd", Some("docker.io/library/debian:12"), 3),
+    ("mounts", Some("docker.io/library/debian:12"), 2),
     ("multi-stage", Some("docker.io/library/debian:12"), 6),
     ("scratch", None, 0),
+    ("single", Some("docker.io/library/debian:12"), 2),
+    ("two-bases", Some("docker.io/library/debian:12"), 2),
+    ("two-bases.containerd", Some("docker.io/library/debian:12"), 2),
 ];
 
 fn folder() -> PathBuf {
@@ -29,7 +35,7 @@ fn folder() -> PathBuf {
 }
 
 fn read(name: &str) -> Definition {
-    let bytes = fs::read(folder().join(name).with_extension("pb")).unwrap();
+    let bytes = fs::read(folder().join(format!("{name}.pb"))).unwrap();
     Definition::decode(&bytes[..]).unwrap()
 }
 
@@ -44,10 +50,28 @@ fn base_of(graph: &Graph) -> Option<Edge> {
 
 #[test]
 fn every_recording_is_listed() {
-    let entries = fs::read_dir(folder()).unwrap().map(|entry| entry.unwrap().path());
-    let mut names: Vec<_> = entries.map(|path| path.file_stem().unwrap().to_owned()).collect();
-    names.sort();
-    assert_eq!(names, RECORDED.map(|(name, ..)| name));
+    let mut listed = BTreeSet::from(["README.md".to_owned()]);
+    for (name, ..) in RECORDED {
+        listed.extend([format!("{name}.pb"), dockerfile(name)]);
+    }
+    let entries = fs::read_dir(folder()).unwrap().map(|entry| entry.unwrap().file_name());
+    let files: BTreeSet<_> = entries.map(|name| name.into_string().unwrap()).collect();
+    assert_eq!(files, listed);
+}
+
+/// The file name of the Dockerfile, which recordings from several image stores share.
+fn dockerfile(name: &str) -> String {
+    format!("{}.Dockerfile", name.trim_end_matches(".containerd"))
+}
+
+/// Source maps hold the whole file.
+#[test]
+fn the_dockerfile_beside_a_recording_is_its_own() {
+    for (name, ..) in RECORDED {
+        let text = fs::read(folder().join(dockerfile(name))).unwrap();
+        let infos = read(name).source.unwrap().infos;
+        assert!(infos.iter().any(|info| info.windows(text.len()).any(|part| part == text)), "{name}");
+    }
 }
 
 #[test]

@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use super::files::BiosImages;
 use crate::error::{Error, Kind, Result};
 
 /// `GRUB_BOOT_MACHINE_KERNEL_SECTOR`: u64, the LBA of core.img's first sector.
@@ -29,9 +30,10 @@ pub struct BiosBoot {
 }
 
 impl BiosBoot {
-    /// Patch the two images for a BIOS boot partition that starts at `partition_lba` and has
-    /// `partition_size` bytes.
-    pub fn new(boot_image: &[u8], core_image: &[u8], partition_lba: u64, partition_size: u64) -> Result<Self> {
+    /// Patch the images for a BIOS boot partition that starts at `partition_lba` and has `partition_size`
+    /// bytes.
+    pub fn new(images: &BiosImages, partition_lba: u64, partition_size: u64) -> Result<Self> {
+        let (boot_image, core_image) = (&images.boot, &images.core);
         let wrong = |name: &str, why: String| Err(Error::new(Kind::Input, name, why));
         if boot_image.len() != SECTOR || boot_image[0x1fe..] != [0x55, 0xaa] {
             return wrong("boot.img", "not a boot sector: 512 bytes that end in 55 aa are wanted".into());
@@ -40,7 +42,8 @@ impl BiosBoot {
             return wrong("core.img", "does not start with GRUB's diskboot image".into());
         }
         if core_image.len() as u64 > partition_size {
-            let sizes = format!("{} bytes do not fit the BIOS boot partition of {partition_size}", core_image.len());
+            let sizes =
+                format!("{} bytes do not fit the BIOS boot partition of {partition_size}", core_image.len());
             return wrong("core.img", sizes);
         }
         let mut mbr_code = [0; BOOT_CODE];
@@ -57,31 +60,33 @@ impl BiosBoot {
 mod tests {
     use super::*;
 
-    fn images() -> (Vec<u8>, Vec<u8>) {
+    fn images() -> BiosImages {
         let mut boot = vec![0; SECTOR];
         boot[0x1fe..].copy_from_slice(&[0x55, 0xaa]);
         boot[DRIVE_CHECK..DRIVE_CHECK + 2].copy_from_slice(&[0xeb, 0x05]);
         let mut core = vec![0; 3 * SECTOR];
         core[BLOCK_LIST_START + 8] = 2;
-        (boot, core)
+        BiosImages { boot: boot.into(), core: core.into() }
     }
 
     #[test]
     fn only_the_addresses_change() {
-        let (boot, core) = images();
-        let bios = BiosBoot::new(&boot, &core, 2048, 1 << 20).unwrap();
+        let images = images();
+        let bios = BiosBoot::new(&images, 2048, 1 << 20).unwrap();
         assert_eq!(bios.mbr_code[KERNEL_SECTOR..KERNEL_SECTOR + 8], 2048u64.to_le_bytes());
         assert_eq!(bios.mbr_code[DRIVE_CHECK..DRIVE_CHECK + 2], [0x90, 0x90]);
         assert_eq!(bios.core[BLOCK_LIST_START..BLOCK_LIST_START + 8], 2049u64.to_le_bytes());
-        let changed = bios.core.iter().zip(&core).filter(|(new, old)| new != old).count();
+        let changed = bios.core.iter().zip(images.core.iter()).filter(|(new, old)| new != old).count();
         assert_eq!(changed, 2);
     }
 
     #[test]
     fn what_is_no_grub_image_is_refused() {
-        let (boot, core) = images();
-        assert!(BiosBoot::new(&boot[..511], &core, 2048, 1 << 20).is_err());
-        assert!(BiosBoot::new(&boot, &vec![0; 1024], 2048, 1 << 20).is_err());
-        assert!(BiosBoot::new(&boot, &core, 2048, 1024).is_err());
+        let good = images();
+        let cut = BiosImages { boot: good.boot[..511].into(), ..good.clone() };
+        let blank = BiosImages { core: vec![0; 1024].into(), ..good.clone() };
+        assert!(BiosBoot::new(&cut, 2048, 1 << 20).is_err());
+        assert!(BiosBoot::new(&blank, 2048, 1 << 20).is_err());
+        assert!(BiosBoot::new(&good, 2048, 1024).is_err());
     }
 }

@@ -31,8 +31,17 @@ pub struct BootFiles {
     pub grub: Option<Arc<[u8]>>,
     /// MokManager.
     pub mok_manager: Option<Arc<[u8]>>,
-    /// `boot.img` and `core.img` for BIOS.
-    pub bios: Option<(Arc<[u8]>, Arc<[u8]>)>,
+    /// GRUB for BIOS.
+    pub bios: Option<BiosImages>,
+}
+
+/// The two images GRUB needs to start from a BIOS.
+#[derive(Clone, Debug)]
+pub struct BiosImages {
+    /// `boot.img`.
+    pub boot: Arc<[u8]>,
+    /// `core.img`.
+    pub core: Arc<[u8]>,
 }
 
 impl BootFiles {
@@ -53,7 +62,11 @@ impl BootFiles {
         let Some(vendor) = file("vendor")? else { return Ok(None) };
         let vendor = String::from_utf8_lossy(&vendor).trim().to_owned();
         if vendor.is_empty() || !vendor.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_') {
-            return Err(Error::new(Kind::Input, folder.join("vendor").display().to_string(), "not a folder name"));
+            return Err(Error::new(
+                Kind::Input,
+                folder.join("vendor").display().to_string(),
+                "not a folder name",
+            ));
         }
         Ok(Some(Self {
             origin: folder.display().to_string(),
@@ -61,7 +74,7 @@ impl BootFiles {
             shim: file("shim.efi")?,
             grub: file("grub.efi")?,
             mok_manager: file("mm.efi")?,
-            bios: file("boot.img")?.zip(file("core.img")?),
+            bios: file("boot.img")?.zip(file("core.img")?).map(|(boot, core)| BiosImages { boot, core }),
         }))
     }
 }

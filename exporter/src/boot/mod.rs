@@ -14,5 +14,5 @@ mod grub;
 
 pub use bios::BiosBoot;
 pub use esp::esp_tree;
-pub use files::BootFiles;
+pub use files::{BiosImages, BootFiles};
 pub use grub::{Entry, entry, root_config};

@@ -80,7 +80,7 @@ impl FromStr for Format {
 
     /// The error says which names there are.
     fn from_str(name: &str) -> Result<Self, String> {
-        Self::ALL.iter().copied().find(|known| known.name() == name).ok_or_else(|| one_of(Self::ALL))
+        by_name(Self::ALL, Self::name, name)
     }
 }
 
@@ -121,13 +121,14 @@ impl FromStr for Compression {
 
     /// The error says which names there are.
     fn from_str(name: &str) -> Result<Self, String> {
-        Self::ALL.iter().copied().find(|known| known.name() == name).ok_or_else(|| one_of(Self::ALL))
+        by_name(Self::ALL, Self::name, name)
     }
 }
 
-fn one_of<T: fmt::Display>(all: &[T]) -> String {
-    let names: Vec<_> = all.iter().map(T::to_string).collect();
-    format!("one of {}", names.join(", "))
+fn by_name<T: Copy>(all: &[T], name_of: fn(T) -> &'static str, name: &str) -> Result<T, String> {
+    let names = all.iter().map(|&known| name_of(known));
+    let place = names.clone().position(|known| known == name);
+    place.map(|place| all[place]).ok_or_else(|| format!("one of {}", names.collect::<Vec<_>>().join(", ")))
 }
 
 /// A disk file that is wanted.

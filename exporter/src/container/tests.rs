@@ -223,7 +223,7 @@ fn several_targets_come_from_one_pass() {
 #[test]
 fn formats_go_by_name_and_ending() {
     for &format in Format::ALL {
-        assert_eq!(Format::parse(format.name()), Some(format));
+        assert_eq!(format.name().parse(), Ok(format));
         assert_eq!(
             Format::from_path(Path::new("disk").with_extension(format.extension()).as_path()),
             Some(format)
@@ -232,8 +232,9 @@ fn formats_go_by_name_and_ending() {
     assert_eq!(Format::from_path(Path::new("a/DISK.IMG")), Some(Format::Raw));
     assert_eq!(Format::from_path(Path::new("a.qcow2/disk")), None);
     for &compression in Compression::ALL {
-        assert_eq!(Compression::parse(compression.name()), Some(compression));
+        assert_eq!(compression.name().parse(), Ok(compression));
     }
+    assert_eq!("floppy".parse::<Format>(), Err("one of raw, qcow2".to_owned()));
 }
 
 #[test]

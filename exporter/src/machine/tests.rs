@@ -11,7 +11,6 @@ fn machine() -> Machine {
         serial: Some("ttyS0".into()),
         grow: Some(Arc::from(*b"program")),
         time: Time { seconds: 1_700_000_000, nanoseconds: 0 },
-        reproducible: true,
     }
 }
 
@@ -27,7 +26,9 @@ fn debian() -> Tree {
         ("/usr/lib/systemd/system/systemd-networkd.service", "[Install]\nWantedBy=multi-user.target\n"),
         ("/usr/lib/systemd/system/systemd-resolved.service", "[Install]\nWantedBy=sysinit.target\n"),
         ("/usr/lib/systemd/system/getty@.service", "[Install]\nWantedBy=getty.target\n"),
+        ("/var/log/apt/history.log", "today\n"),
         ("/var/log/dpkg.log", "today\n"),
+        ("/var/log/wtmp", "yesterday\n"),
     ])
 }
 
@@ -50,13 +51,23 @@ fn a_debian_container_becomes_a_machine() {
             "/etc/resolv.conf: link to ../run/systemd/resolve/stub-resolv.conf",
             "systemd: login on tty1 enabled",
             "/usr/lib/vmimage/vmimage-grow: installed, the root grows with the disk",
-            "/var/log/dpkg.log: removed",
         ]
     );
     let wanted = tree.resolve("/etc/systemd/system/local-fs.target.wants/vmimage-grow.service");
     assert_eq!(wanted, tree.lookup(format!("{UNIT_DIRECTORY}/vmimage-grow.service")));
     assert!(wanted.is_some());
     assert_eq!(tree.inode(tree.resolve("/usr/lib/vmimage/vmimage-grow").unwrap()).meta.permissions, 0o755);
+}
+
+#[test]
+fn what_only_records_the_build_goes() {
+    let time = |seconds| Time { seconds, nanoseconds: 0 };
+    let mut tree = debian();
+    let notes = forget_build(&mut Editor::new(&mut tree, time(5)), time(3));
+    assert_eq!(notes, ["/var/log/dpkg.log: removed", "/var/log/apt: emptied"]);
+    assert!(tree.lookup("/var/log/apt").is_some() && tree.lookup("/var/log/apt/history.log").is_none());
+    assert_eq!(text(&tree, "/var/log/wtmp").as_deref(), Some("yesterday\n"));
+    assert!(tree.walk().all(|(_, _, id)| tree.inode(id).meta.mtime <= time(3)));
 }
 
 #[test]
@@ -89,6 +100,7 @@ fn links_to_files_of_this_machine_lead_nowhere() {
         "/usr/lib/vmimage/vmimage-grow",
         "/usr/lib/systemd/system/vmimage-grow.service",
         "/var/log/dpkg.log",
+        "/var/log/apt",
         "/run",
         "/tmp",
     ] {
@@ -96,6 +108,7 @@ fn links_to_files_of_this_machine_lead_nowhere() {
     }
     let mut tree = tree(&entries);
     apply(&mut tree, &machine()).unwrap();
+    forget_build(&mut Editor::new(&mut tree, Time::default()), Time::default());
     assert_eq!(std::fs::read_to_string(&victim).unwrap(), "UUID=evil / ext4\nnameserver 6.6.6.6\n");
     assert!(!text(&tree, "/etc/fstab").unwrap().contains("evil"));
     assert_eq!(text(&tree, "/usr/lib/vmimage/vmimage-grow").unwrap(), "program");

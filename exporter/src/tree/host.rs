@@ -21,8 +21,9 @@ impl HostDir {
     /// Open the directory at `path`; here, and only here, the caller's own symlinks are followed.
     pub fn open(path: &Path) -> Result<Arc<Self>> {
         let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC;
-        let fd = rustix::fs::open(path, flags, Mode::empty())
-            .map_err(|error| Error::io(path.display().to_string(), "can't open the directory", error.into()))?;
+        let fd = rustix::fs::open(path, flags, Mode::empty()).map_err(|error| {
+            Error::io(path.display().to_string(), "can't open the directory", error.into())
+        })?;
         Ok(Arc::new(Self { fd, shown: path.display().to_string() }))
     }
 

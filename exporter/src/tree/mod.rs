@@ -191,7 +191,8 @@ impl Tree {
     /// Every entry below the root, parents first and names in byte order, as (parent, name, inode).
     /// An inode with several names comes once for each.
     pub fn walk(&self) -> impl Iterator<Item = (InodeId, &[u8], InodeId)> {
-        let mut stack: Vec<_> = self.entries(Self::ROOT).map(|entries| (Self::ROOT, entries.iter())).into_iter().collect();
+        let mut stack: Vec<_> =
+            self.entries(Self::ROOT).map(|entries| (Self::ROOT, entries.iter())).into_iter().collect();
         std::iter::from_fn(move || {
             loop {
                 let (parent, entries) = stack.last_mut()?;

@@ -1,6 +1,6 @@
 //! The ext4 writer, judged by e2fsck, debugfs, the kernel and another reader.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, reason = "helpers of tests may unwrap as tests do")]
 
 mod directories;
 mod dump;

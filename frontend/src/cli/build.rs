@@ -75,8 +75,7 @@ fn format_parser() -> impl TypedValueParser<Value = Format> {
 
 fn compression_parser() -> impl TypedValueParser<Value = Compression> {
     let names = Compression::ALL.iter().map(|compression| compression.name());
-    PossibleValuesParser::new(names)
-        .map(|name| name.parse().expect("clap let only known names in"))
+    PossibleValuesParser::new(names).map(|name| name.parse().expect("clap let only known names in"))
 }
 
 /// docker's own options, under docker's own names.

@@ -52,7 +52,7 @@ impl Bridge {
     }
 
     /// Builds a graph or runs another frontend. Nothing of a graph runs before one of its refs is read,
-    /// evaluated or exported, unless [`proto::SolveRequest::evaluate`] is set.
+    /// evaluated or exported.
     pub(crate) async fn solve(&self, request: proto::SolveRequest) -> Result<proto::Result, Failure> {
         let request =
             proto::SolveRequest { allow_result_return: true, allow_result_array_ref: true, ..request };
@@ -131,7 +131,7 @@ impl Bridge {
         Ok(self.call::<_, proto::InputsResponse>("Inputs", proto::Empty {}).await?.definitions)
     }
 
-    /// The config of an image. `mode` is the option `image-resolve-mode`: `default`, `pull` or `local`.
+    /// What an image reference stands for now. `mode` is the option `image-resolve-mode`: `default`, `pull` or `local`.
     pub(crate) async fn resolve_image_config(
         &self,
         image: &str,

@@ -45,12 +45,14 @@ impl Failure {
         self
     }
 
-    /// The message.
+    /// The message, with its hint.
+    #[cfg(test)]
     pub(crate) fn message(&self) -> &str {
         &self.status.message
     }
 
     /// The typed details.
+    #[cfg(test)]
     pub(crate) fn details(&self) -> &[Any] {
         &self.status.details
     }

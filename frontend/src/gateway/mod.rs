@@ -56,9 +56,7 @@ pub(crate) fn main(frontend: impl AsyncFnOnce(&Bridge, &Opts) -> Result<proto::R
 ///
 /// Needs a tokio runtime with I/O and time. The exit code is 0 for a result, 1 for a failure the daemon
 /// knows of, 70 if it could not be told.
-async fn run(
-    frontend: impl AsyncFnOnce(&Bridge, &Opts) -> Result<proto::Result, Failure>,
-) -> ExitCode {
+async fn run(frontend: impl AsyncFnOnce(&Bridge, &Opts) -> Result<proto::Result, Failure>) -> ExitCode {
     let ended = match transport::stdio().await {
         Ok(channel) => serve(channel, Opts::from_process(), frontend).await,
         Err(failure) => Err(failure),

@@ -1,11 +1,11 @@
-//! What the build was started with: options, session, workers and the frontend's own image.
+//! What the build was started with: options, workers and the frontend's own image.
 //!
 //! BuildKit passes everything in the environment, one variable per option:
 //!
 //! ```text
 //! BUILDKIT_FRONTEND_OPT_0=build-arg:VMIMAGE_SIZE=10G
 //! BUILDKIT_FRONTEND_OPT_1=platform=linux/amd64,linux/arm64
-//! BUILDKIT_SESSION_ID=…   BUILDKIT_WORKERS=[{"id":…,"platforms":[…]}]
+//! BUILDKIT_WORKERS=[{"id":…,"platforms":[…]}]
 //! ```
 
 use std::collections::BTreeMap;
@@ -29,7 +29,6 @@ const FRONTEND_BIN: &str = "/run/config/buildkit/metadata/frontend.bin";
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Opts {
     values: BTreeMap<String, String>,
-    session: String,
     workers: Vec<Worker>,
     image: Option<Definition>,
 }
@@ -37,10 +36,7 @@ pub(crate) struct Opts {
 /// A machine (or an emulator) that runs build steps.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 pub(crate) struct Worker {
-    /// The daemon's name for it. Daemons before 0.13 spell the keys like Go fields.
-    #[serde(alias = "ID")]
-    pub id: String,
-    /// What it can run, its native platform first.
+    /// What it can run, its native platform first. Daemons before 0.13 spell the key like a Go field.
     #[serde(alias = "Platforms", default)]
     pub platforms: Vec<Platform>,
 }
@@ -62,8 +58,6 @@ impl Opts {
             if name.starts_with(OPTION_PREFIX) {
                 let (key, value) = value.split_once('=').unwrap_or((&value, ""));
                 opts.values.insert(key.to_owned(), value.to_owned());
-            } else if name == "BUILDKIT_SESSION_ID" {
-                opts.session = value;
             } else if name == "BUILDKIT_WORKERS" {
                 opts.workers = parse_json(&name, &value)?;
             }
@@ -79,11 +73,6 @@ impl Opts {
     /// All options by name.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.values.iter().map(|(key, value)| (key.as_str(), value.as_str()))
-    }
-
-    /// The client's session, which local files and secrets come from.
-    pub(crate) fn session(&self) -> &str {
-        &self.session
     }
 
     /// The workers, the one that runs this build first.
@@ -104,28 +93,6 @@ impl Opts {
     /// Every `--build-arg`, sorted by name.
     pub(crate) fn build_args(&self) -> impl Iterator<Item = (&str, &str)> {
         self.iter().filter_map(|(key, value)| Some((key.strip_prefix(BUILD_ARG_PREFIX)?, value)))
-    }
-
-    /// The stage to build; [`None`] is the last one.
-    pub(crate) fn target(&self) -> Option<&str> {
-        self.get("target").filter(|stage| !stage.is_empty())
-    }
-
-    /// The platforms asked for; empty is the worker's own.
-    pub(crate) fn platforms(&self) -> Result<Vec<Platform>, Failure> {
-        let list = self.get("platform").unwrap_or_default();
-        list.split(',').filter(|text| !text.is_empty()).map(Platform::parse).collect()
-    }
-
-    /// Whether the result is a map even of a single platform: said so, or several platforms.
-    pub(crate) fn multi_platform(&self) -> Result<bool, Failure> {
-        let said = self.build_arg("BUILDKIT_MULTI_PLATFORM").or_else(|| self.get("multi-platform"));
-        match said.unwrap_or_default() {
-            "" => Ok(self.platforms()?.len() > 1),
-            "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
-            "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
-            other => Err(Failure::new(format!("multi-platform is {other:?}, not true or false"))),
-        }
     }
 
     /// Whether every step must run again. A `no-cache` that names stages is about those alone.
@@ -211,10 +178,9 @@ pub(super) mod tests {
 
     #[test]
     fn options_split_at_the_first_equals_sign() {
-        let opts = opts(&["build-arg:A=b=c", "build-arg:EMPTY=", "target=app", "no-cache"]);
+        let opts = opts(&["build-arg:A=b=c", "build-arg:EMPTY=", "no-cache"]);
         assert_eq!(opts.build_arg("A"), Some("b=c"));
         assert_eq!(opts.build_args().collect::<Vec<_>>(), [("A", "b=c"), ("EMPTY", "")]);
-        assert_eq!(opts.target(), Some("app"));
         assert!(opts.no_cache());
         assert_eq!(opts.build_arg("a"), None);
     }
@@ -228,7 +194,6 @@ pub(super) mod tests {
     #[test]
     fn other_variables_are_ignored() {
         assert_eq!(environment("PATH", "/bin").unwrap(), Opts::default());
-        assert_eq!(environment("BUILDKIT_SESSION_ID", "s1").unwrap().session(), "s1");
     }
 
     #[test]
@@ -239,35 +204,9 @@ pub(super) mod tests {
             format!(r#"[{{"ID":"w","Labels":null,"Platforms":[{platform}],"GCPolicy":null}}]"#),
         ] {
             let opts = environment("BUILDKIT_WORKERS", &json).unwrap();
-            assert_eq!(opts.workers()[0].id, "w");
-            assert_eq!(opts.workers()[0].platforms, [Platform::parse("linux/amd64").unwrap()]);
+            assert_eq!(opts.workers()[0].platforms[0].to_string(), "linux/amd64");
         }
         assert!(environment("BUILDKIT_WORKERS", "[{").is_err());
-    }
-
-    #[test]
-    fn platforms_are_a_list() {
-        let ids = |list: &str| -> Result<Vec<String>, Failure> {
-            Ok(opts(&[&format!("platform={list}")]).platforms()?.iter().map(Platform::to_string).collect())
-        };
-        assert_eq!(ids("linux/amd64,linux/arm64/v8").unwrap(), ["linux/amd64", "linux/arm64"]);
-        assert_eq!(ids("").unwrap(), [""; 0]);
-        assert!(ids("linux/amd64,linux/").is_err());
-    }
-
-    #[test]
-    fn several_platforms_make_a_map_unless_said_otherwise() {
-        let cases: [(&[&str], Option<bool>); 6] = [
-            (&[], Some(false)),
-            (&["platform=linux/amd64"], Some(false)),
-            (&["platform=linux/amd64,linux/arm64"], Some(true)),
-            (&["platform=linux/amd64", "multi-platform=true"], Some(true)),
-            (&["multi-platform=true", "build-arg:BUILDKIT_MULTI_PLATFORM=0"], Some(false)),
-            (&["multi-platform=maybe"], None),
-        ];
-        for (options, expected) in cases {
-            assert_eq!(opts(options).multi_platform().ok(), expected, "{options:?}");
-        }
     }
 
     #[test]

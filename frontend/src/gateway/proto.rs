@@ -122,7 +122,7 @@ pub(crate) struct InputsResponse {
     pub definitions: BTreeMap<String, Definition>,
 }
 
-/// A question for the config of an image.
+/// A question for what an image reference stands for.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(crate) struct ResolveImageConfigRequest {
     /// The image reference.
@@ -139,18 +139,12 @@ pub(crate) struct ResolveImageConfigRequest {
     pub log_name: String,
 }
 
-/// The config of an image.
+/// What an image reference stands for.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(crate) struct ResolveImageConfigResponse {
     /// Digest of the manifest; empty for an image of the classic local store.
     #[prost(string, tag = "1")]
     pub digest: String,
-    /// The image config as JSON.
-    #[prost(bytes = "vec", tag = "2")]
-    pub config: Vec<u8>,
-    /// The reference after source policies; empty from daemons before 0.13.
-    #[prost(string, tag = "3")]
-    pub reference: String,
 }
 
 /// A graph to build, or another frontend to run.
@@ -177,9 +171,6 @@ pub(crate) struct SolveRequest {
     /// Graphs handed to the frontend by input name.
     #[prost(btree_map = "string, message", tag = "13")]
     pub frontend_inputs: BTreeMap<String, Definition>,
-    /// Build now instead of when a ref is first read (capability `gateway.solve.evaluate`).
-    #[prost(bool, tag = "14")]
-    pub evaluate: bool,
 }
 
 /// One place to import cache from.
@@ -275,39 +266,12 @@ pub(crate) struct StatFileResponse {
     pub stat: Option<Stat>,
 }
 
-/// Attributes of a file.
+/// What is known of a file; its attributes are of no interest here.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(crate) struct Stat {
     /// Its name within the folder that was listed.
     #[prost(string, tag = "1")]
     pub path: String,
-    /// Type and permissions as Go's `os.FileMode` (a folder is bit 31), not as `st_mode`.
-    #[prost(uint32, tag = "2")]
-    pub mode: u32,
-    /// Owner.
-    #[prost(uint32, tag = "3")]
-    pub uid: u32,
-    /// Group.
-    #[prost(uint32, tag = "4")]
-    pub gid: u32,
-    /// Length in bytes.
-    #[prost(int64, tag = "5")]
-    pub size: i64,
-    /// Time of the last change, in nanoseconds since 1970.
-    #[prost(int64, tag = "6")]
-    pub mod_time: i64,
-    /// Target of a symbolic link.
-    #[prost(string, tag = "7")]
-    pub linkname: String,
-    /// Major number of a device.
-    #[prost(int64, tag = "8")]
-    pub devmajor: i64,
-    /// Minor number of a device.
-    #[prost(int64, tag = "9")]
-    pub devminor: i64,
-    /// Extended attributes.
-    #[prost(btree_map = "string, bytes", tag = "10")]
-    pub xattrs: BTreeMap<String, Vec<u8>>,
 }
 
 /// The ref to build now.
@@ -316,24 +280,4 @@ pub(crate) struct EvaluateRequest {
     /// The ref's id.
     #[prost(string, tag = "1")]
     pub reference: String,
-}
-
-/// A warning `docker build` shows after the build.
-#[derive(Clone, PartialEq, prost::Message)]
-pub(crate) struct WarnRequest {
-    /// Digest of the step it is about.
-    #[prost(string, tag = "1")]
-    pub digest: String,
-    /// 1 is a warning, more is less important.
-    #[prost(int64, tag = "2")]
-    pub level: i64,
-    /// One line.
-    #[prost(bytes = "vec", tag = "3")]
-    pub short: Vec<u8>,
-    /// More lines.
-    #[prost(bytes = "vec", repeated, tag = "4")]
-    pub detail: Vec<Vec<u8>>,
-    /// A page about it.
-    #[prost(string, tag = "5")]
-    pub url: String,
 }

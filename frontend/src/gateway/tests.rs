@@ -22,7 +22,7 @@ use super::opts::tests::opts;
 use super::proto::{
     self, Any, ApiCap, Empty, EvaluateRequest, InputsResponse, PongResponse, ReadFileRequest,
     ReadFileResponse, Ref, Refs, ReturnRequest, SolveRequest, SolveResponse, Stat, StatFileRequest,
-    StatFileResponse, WarnRequest,
+    StatFileResponse,
 };
 use super::{Bridge, Failure, Images, delegate, serve, transport};
 
@@ -135,9 +135,9 @@ fn single(root: Ref) -> SolveResponse {
     SolveResponse { result: Some(proto::Result { refs: Some(Refs::Single(root)), ..Default::default() }) }
 }
 
-/// Graphs as a daemon made them, by file name.
-fn recordings() -> Vec<(PathBuf, Vec<u8>)> {
-    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../testdata/recordings");
+/// Graphs as a daemon made them, by path.
+fn definitions() -> Vec<(PathBuf, Vec<u8>)> {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../testdata/definitions");
     let paths = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     let graphs = paths.filter(|path| path.extension().is_some_and(|extension| extension == "pb"));
     graphs.map(|path| (path.clone(), std::fs::read(path).unwrap())).collect()
@@ -145,9 +145,9 @@ fn recordings() -> Vec<(PathBuf, Vec<u8>)> {
 
 #[tokio::test]
 async fn a_delegated_build_is_returned() {
-    let recordings = recordings();
-    assert!(!recordings.is_empty());
-    for (path, bytes) in recordings {
+    let definitions = definitions();
+    assert!(!definitions.is_empty());
+    for (path, bytes) in definitions {
         let graph = Definition::decode(bytes.as_slice()).unwrap();
         let reply = single(Ref { id: "r1".into(), def: Some(graph.clone()) });
         let solve = Box::new(move |request: SolveRequest| {
@@ -231,7 +231,6 @@ async fn old_daemons_are_not_asked_for_what_they_lack() {
     let (daemon, channel, _task) = Daemon { caps: &[], ..Daemon::default() }.start().await;
     let bridge = Bridge::ping(channel).await.unwrap();
     bridge.evaluate(&root("r1")).await.unwrap();
-    bridge.warn(WarnRequest::default()).await.unwrap();
     assert!(bridge.inputs().await.unwrap().is_empty());
     assert_eq!(*daemon.calls.lock().unwrap(), ["Ping", "StatFile"]);
 }
