@@ -86,7 +86,8 @@ pub(crate) struct Plan {
 
 /// Every path whose presence the plan asks about.
 pub(crate) fn probes() -> impl Iterator<Item = &'static str> {
-    let files = |packages: &'static [Package]| packages.iter().flat_map(|package| package.shown_by.iter().copied());
+    let files =
+        |packages: &'static [Package]| packages.iter().flat_map(|package| package.shown_by.iter().copied());
     [apt::TOOL, apk::TOOL].into_iter().chain(files(apt::MACHINE)).chain(files(apk::MACHINE))
 }
 
@@ -107,7 +108,9 @@ pub(crate) fn plan(base: &Base, architecture: &str, kernel: Option<&str>) -> Res
 /// The one error for an image nothing can be installed on.
 fn unsupported(base: &Base) -> Failure {
     let message = match matches!(base.os.family, Family::Debian | Family::Alpine) {
-        true => format!("base image {}, but it has no package manager to install a kernel with", base.shown()),
+        true => {
+            format!("base image {}, but it has no package manager to install a kernel with", base.shown())
+        }
         false => format!("base image {}: vmimage knows no way to install a kernel on it", base.shown()),
     };
     Failure::new(message).with_hint(

@@ -43,16 +43,21 @@ const ARGUMENTS: &[(&str, Setter)] = &[
     ("VMIMAGE_HOSTNAME", |request, value| {
         let label = |label: &str| {
             let inner = |c: char| c.is_ascii_alphanumeric() || c == '-';
-            (1..=63).contains(&label.len()) && label.chars().all(inner) && !label.starts_with('-') && !label.ends_with('-')
+            (1..=63).contains(&label.len())
+                && label.chars().all(inner)
+                && !label.starts_with('-')
+                && !label.ends_with('-')
         };
         let valid = value.len() <= 64 && value.split('.').all(label);
-        request.spec.hostname = Some(valid.then(|| value.to_owned()).ok_or("letters, digits and hyphens, such as web-1")?);
+        request.spec.hostname =
+            Some(valid.then(|| value.to_owned()).ok_or("letters, digits and hyphens, such as web-1")?);
         Ok(())
     }),
     ("VMIMAGE_KERNEL", |request, value| {
         let package = |c: char| c.is_ascii_alphanumeric() || "+-.:=~_".contains(c);
         let valid = value.starts_with(|c: char| c.is_ascii_alphanumeric()) && value.chars().all(package);
-        request.kernel = Some(valid.then(|| value.to_owned()).ok_or("a package name, such as linux-image-amd64")?);
+        request.kernel =
+            Some(valid.then(|| value.to_owned()).ok_or("a package name, such as linux-image-amd64")?);
         Ok(())
     }),
     ("VMIMAGE_CMDLINE", |request, value| {
@@ -78,12 +83,13 @@ impl Request {
         let default_stage = std::env::var(STAGE).ok();
         let own = default_stage.as_deref().map(|stage| (STAGE, stage));
         let mut request = Self::parse(own.into_iter().chain(opts.build_args()))?;
-        request.spec.source_date_epoch = match opts.build_arg("SOURCE_DATE_EPOCH").filter(|text| !text.is_empty()) {
-            None => None,
-            Some(text) => Some(text.parse().map_err(|_| {
-                Failure::new(format!("SOURCE_DATE_EPOCH is {text:?}, not a number of seconds since 1970"))
-            })?),
-        };
+        request.spec.source_date_epoch =
+            match opts.build_arg("SOURCE_DATE_EPOCH").filter(|text| !text.is_empty()) {
+                None => None,
+                Some(text) => Some(text.parse().map_err(|_| {
+                    Failure::new(format!("SOURCE_DATE_EPOCH is {text:?}, not a number of seconds since 1970"))
+                })?),
+            };
         Ok(request)
     }
 

@@ -5,11 +5,16 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use super::lab::{Engine, Mount, build, build_on, copy_of, nonce, partitions, refused, run, scratch, testdata, text};
+use super::lab::{
+    Engine, Mount, build, build_on, copy_of, nonce, partitions, refused, run, scratch, testdata, text,
+};
 
 /// Whether the step with this title came from the cache, by plain progress.
 fn cached(progress: &str, title: &str) -> bool {
-    let step = progress.lines().find(|line| line.contains(title)).unwrap_or_else(|| panic!("no {title}:\n{progress}"));
+    let step = progress
+        .lines()
+        .find(|line| line.contains(title))
+        .unwrap_or_else(|| panic!("no {title}:\n{progress}"));
     let number = step.split(' ').next().unwrap();
     progress.lines().any(|line| line == format!("{number} CACHED"))
 }
@@ -85,7 +90,8 @@ fn every_feature_of_a_dockerfile_keeps_working() {
     );
     let table = partitions(&disk);
     let root = Mount::new(&disk, &table[2], folder.path().join("root"));
-    let read = |path: &str| fs::read_to_string(root.0.join(path)).unwrap_or_else(|error| panic!("{path}: {error}"));
+    let read =
+        |path: &str| fs::read_to_string(root.0.join(path)).unwrap_or_else(|error| panic!("{path}: {error}"));
     assert_eq!(read("features/arg"), "hello\n");
     assert_eq!(read("features/heredoc"), "line one\nline two\n");
     assert_eq!(read("features/stage"), "made in another stage\n");
@@ -95,7 +101,8 @@ fn every_feature_of_a_dockerfile_keeps_working() {
     assert_eq!(read("features/ssh"), "forwarded\n");
     assert_eq!(read("features/kernel-is-below"), "yes\n");
     assert!(!root.0.join("features/after-target").exists());
-    let found = Command::new("grep").args(["-r", "-l", &hidden]).arg(root.0.join("features")).output().unwrap();
+    let found =
+        Command::new("grep").args(["-r", "-l", &hidden]).arg(root.0.join("features")).output().unwrap();
     assert_eq!(text(&found), "", "the secret reached the disk");
 }
 
@@ -107,7 +114,8 @@ struct Agent {
 
 impl Agent {
     fn start(socket: PathBuf) -> Self {
-        let process = Command::new("ssh-agent").arg("-D").arg("-a").arg(&socket).stdout(Stdio::null()).spawn().unwrap();
+        let process =
+            Command::new("ssh-agent").arg("-D").arg("-a").arg(&socket).stdout(Stdio::null()).spawn().unwrap();
         while !socket.exists() {
             std::thread::sleep(Duration::from_millis(10));
         }
@@ -134,7 +142,9 @@ fn the_kernel_layer_holds_nothing_of_the_download() {
     let grafted: Vec<_> = listing.lines().collect();
     assert!(grafted.iter().any(|name| name.starts_with("boot/vmlinuz")), "no kernel in {grafted:?}");
     let of_apt = |name: &&&str| {
-        ["var/cache/apt/", "var/lib/apt/lists/", "var/cache/vmimage"].iter().any(|folder| name.starts_with(folder))
+        ["var/cache/apt/", "var/lib/apt/lists/", "var/cache/vmimage"]
+            .iter()
+            .any(|folder| name.starts_with(folder))
             && !name.ends_with('/')
             && !name.ends_with("/lock")
     };

@@ -82,7 +82,10 @@ fn a_size_too_small_says_how_much_is_needed() {
 fn a_wrong_option_is_named_with_what_is_allowed() {
     says(&message("FROM debian:12\n", &["--format", "floppy"]), &["floppy", "qcow2", "raw"]);
     says(&message("FROM debian:12\n", &["--size", "big"]), &["big", "10G"]);
-    says(&message("FROM debian:12\n", &["--build-arg", "VMIMAGE_SISE=1G"]), &["VMIMAGE_SISE", "VMIMAGE_SIZE"]);
+    says(
+        &message("FROM debian:12\n", &["--build-arg", "VMIMAGE_SISE=1G"]),
+        &["VMIMAGE_SISE", "VMIMAGE_SIZE"],
+    );
 }
 
 /// A tmpfs of 20 MiB; unmounted when dropped.

@@ -63,7 +63,10 @@ pub(crate) fn refused(command: &mut Command) -> String {
 }
 
 fn output(command: &mut Command) -> Output {
-    command.stdin(Stdio::null()).output().unwrap_or_else(|error| panic!("{command:?}: {error} (see .ci/setup)"))
+    command
+        .stdin(Stdio::null())
+        .output()
+        .unwrap_or_else(|error| panic!("{command:?}: {error} (see .ci/setup)"))
 }
 
 pub(crate) fn text(output: &Output) -> String {
@@ -117,7 +120,8 @@ pub(crate) fn boot(disk: &Path, firmware: &str, args: &[&str]) -> Report {
 
 /// Run a command for at most `limit`; what it printed. The machine must end by itself.
 fn run_for(command: &mut Command, limit: Duration) -> String {
-    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn().unwrap();
+    let mut child =
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn().unwrap();
     let mut stdout = child.stdout.take().unwrap();
     let reader = std::thread::spawn(move || {
         let mut bytes = Vec::new();
@@ -137,7 +141,10 @@ fn run_for(command: &mut Command, limit: Duration) -> String {
         std::thread::sleep(Duration::from_millis(100));
     };
     let console = reader.join().unwrap();
-    assert!(ended.is_some_and(|status| status.success()), "{command:?}: {ended:?} after {limit:?}:\n{console}");
+    assert!(
+        ended.is_some_and(|status| status.success()),
+        "{command:?}: {ended:?} after {limit:?}:\n{console}"
+    );
     console
 }
 
