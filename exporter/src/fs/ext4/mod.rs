@@ -37,10 +37,13 @@ mod inode;
 mod journal;
 mod layout;
 mod plan;
+mod read;
 mod render;
 mod resize_inode;
 mod write;
 mod xattr;
+
+pub use read::{Found, read};
 
 use std::sync::Arc;
 
