@@ -4,9 +4,8 @@ use std::env;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use exporter::spec::Architecture;
 use exporter::tree::os;
-
-use super::run::qemu::Arch;
 
 /// The executable `name` in PATH, or `name` itself if it is an absolute path to one.
 pub(crate) fn find(name: &str) -> Option<PathBuf> {
@@ -107,11 +106,19 @@ const FAMILIES: [Family; 6] = [
 ];
 
 impl Package {
-    /// The firmware of an architecture's machines.
-    pub(crate) fn firmware(arch: Arch) -> Self {
+    /// The QEMU that runs an architecture's machines.
+    pub(crate) fn qemu(arch: Architecture) -> Self {
         match arch {
-            Arch::X86_64 => Self::Ovmf,
-            Arch::Aarch64 => Self::Aavmf,
+            Architecture::X86_64 => Self::QemuX86,
+            Architecture::Aarch64 => Self::QemuArm,
+        }
+    }
+
+    /// The firmware of an architecture's machines.
+    pub(crate) fn firmware(arch: Architecture) -> Self {
+        match arch {
+            Architecture::X86_64 => Self::Ovmf,
+            Architecture::Aarch64 => Self::Aavmf,
         }
     }
 
