@@ -20,6 +20,8 @@
 //! Refused, with the path: attributes beyond that, more than 65,000 hard links, names over 255 bytes,
 //! link targets over 4095 bytes, device numbers over 12 and 20 bits. File systems of 16 TiB and more.
 //!
+//! Read: what the superblock says, of ext2 and ext3 too.
+//!
 //! Never set, because an older reader would refuse the disk: `metadata_csum_seed`, `orphan_file`,
 //! `inline_data`, `casefold`, `ea_inode`, `verity`, `encrypt`.
 
