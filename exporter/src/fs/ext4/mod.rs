@@ -91,10 +91,10 @@ pub fn plan(tree: &Arc<Tree>, options: &Options) -> Result<Layout> {
     }
 }
 
-/// The smallest size in bytes for which [`plan`] succeeds.
+/// The smallest size in bytes for which [`plan()`] succeeds.
 ///
 /// # Errors
-/// `Input` as for [`plan`]; `NoSpace` if no size below 16 TiB does.
+/// `Input` as for [`plan()`]; `NoSpace` if no size below 16 TiB does.
 pub fn minimum_size(tree: &Arc<Tree>, options: &Options) -> Result<u64> {
     options.check_identity()?;
     Draft::new(tree, options)?.smallest_from(1)
