@@ -1,10 +1,11 @@
 //! What a file system of the family says of itself, for those who look at a disk. Nothing is trusted.
 
+use zerocopy::little_endian::U32;
+
 use super::format::{EXT4_SUPER_MAGIC, SUPERBLOCK_OFFSET, Superblock, compat, incompat};
 use crate::error::{Error, Kind, Result, show_size};
 use crate::read_at::ReadAt;
 use crate::seed::Uuid;
-use zerocopy::little_endian::U32;
 
 /// The least blocks in a group that mke2fs makes.
 const MIN_BLOCKS_PER_GROUP: u32 = 256;
