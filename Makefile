@@ -1,14 +1,13 @@
-# make demo   install what is missing, build a Dockerfile into a disk, boot it
-# make test   every test, on real tools: Docker, QEMU, fsck
+# make demo       install what is missing, build a Dockerfile into a disk, boot it
+# make test       every test, on real tools: Docker, QEMU, fsck
+# make out/vmimage   the command line, a static binary
 FRONTEND := example/vmimage
 
-.PHONY: demo test frontend images setup install
+.PHONY: demo test frontend images setup
 
-demo: setup frontend
-	.ci/images debian:12
-	cargo build --release --locked -p vmimage
-	target/release/vmimage build testdata/demo -o out/demo.qcow2
-	testdata/demo/boot target/release/vmimage out/demo.qcow2
+demo: setup out/vmimage
+	out/vmimage build testdata/demo -o out/demo.qcow2
+	testdata/demo/boot out/vmimage out/demo.qcow2
 
 test: setup images frontend
 	cargo test --workspace --locked
@@ -16,9 +15,14 @@ test: setup images frontend
 setup:
 	.ci/setup
 
-images:
+images: setup
 	.ci/images
 
-frontend:
+frontend: setup
 	.ci/images rust:1-bookworm debian:12
-	docker build --quiet --file Dockerfile.frontend --tag $(FRONTEND) .
+	docker build --file Dockerfile.frontend --tag $(FRONTEND) .
+
+# The frontend image and the command line are one program: nothing is compiled twice.
+out/vmimage: frontend
+	mkdir -p out
+	container=$$(docker create $(FRONTEND)) && docker cp -q $$container:/vmimage $@ && docker rm $$container >/dev/null

@@ -52,6 +52,7 @@ pub fn assemble(spec: &Spec, input: &Input<'_>, output: &Path) -> Result<Report>
 
     let os = os::detect(&root)?;
     let kernel = kernel::newest(&root)?;
+    require_init(&root, spec)?;
     let entry = boot::entry(&os, &kernel, spec, ids.root);
     edits.extend(machine::apply(&mut root, &machine(spec, input, &ids, time))?);
     let menu = boot::root_config(ids.root, std::slice::from_ref(&entry));
@@ -78,6 +79,17 @@ fn settle_time(root: &mut Tree, spec: &Spec) -> (Time, Vec<String>) {
     let epoch = Time { seconds, nanoseconds: 0 };
     let edits = machine::forget_build(&mut Editor::new(root, epoch), epoch);
     (epoch, edits)
+}
+
+/// A machine without a first process panics at boot; better to say so now.
+fn require_init(root: &Tree, spec: &Spec) -> Result<()> {
+    let named = spec.cmdline.split_ascii_whitespace().any(|word| word.starts_with("init="));
+    if named || root.resolve("/sbin/init").is_some() {
+        return Ok(());
+    }
+    let hint = "install one in the Dockerfile (systemd-sysv, openrc), or name it with --cmdline init=/path";
+    Err(Error::new(Kind::NotFound, "/sbin/init", "is not there: the machine would have no first process")
+        .with_hint(hint))
 }
 
 fn machine(spec: &Spec, input: &Input<'_>, ids: &Ids, time: Time) -> Machine {

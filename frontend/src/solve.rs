@@ -47,7 +47,8 @@ impl Build<'_> {
     /// Replaces the file system of `image` by a folder with a disk made of it.
     async fn turn_into_disk(&self, image: &mut Image) -> Result<(), Failure> {
         let platform = image.platform.clone().map_or_else(|| self.worker_platform(), Ok)?;
-        let architecture = Architecture::from_oci(&platform.architecture).ok_or_else(|| no_machine(&platform))?;
+        let architecture =
+            Architecture::from_oci(&platform.architecture).ok_or_else(|| no_machine(&platform))?;
         let definition = image.root.as_ref().and_then(|root| root.def.as_ref()).ok_or_else(from_scratch)?;
         let graph = Arc::new(Graph::read(definition).map_err(broken)?);
 
@@ -75,13 +76,20 @@ impl Build<'_> {
                 state: State::from_edge(graph.clone(), llb::Edge { digest, index: 0 }),
             }),
             Base::Scratch => Err(from_scratch()),
-            Base::Other { what, .. } => Err(Failure::new(format!("the last stage stands on {what}, not on an image"))
-                .with_hint("start it FROM an image of a distribution, such as debian:12")),
+            Base::Other { what, .. } => {
+                Err(Failure::new(format!("the last stage stands on {what}, not on an image"))
+                    .with_hint("start it FROM an image of a distribution, such as debian:12"))
+            }
         }
     }
 
     /// The user's file system on a base with a kernel, and the stage with the boot loader files.
-    fn graft(&self, graph: &Arc<Graph>, base: &BaseImage, plan: &Plan) -> Result<(State, Option<State>), Failure> {
+    fn graft(
+        &self,
+        graph: &Arc<Graph>,
+        base: &BaseImage,
+        plan: &Plan,
+    ) -> Result<(State, Option<State>), Failure> {
         let rootfs = match &plan.machine {
             None => State::from_graph(graph.clone()),
             Some(step) => {
@@ -140,8 +148,9 @@ fn full_reference(name: &str) -> String {
 }
 
 fn from_scratch() -> Failure {
-    Failure::new("the last stage is FROM scratch: there is no distribution to take a kernel from")
-        .with_hint("start it FROM an image of a distribution, such as debian:12, and COPY --from your stage into it")
+    Failure::new("the last stage is FROM scratch: there is no distribution to take a kernel from").with_hint(
+        "start it FROM an image of a distribution, such as debian:12, and COPY --from your stage into it",
+    )
 }
 
 fn no_machine(platform: &Platform) -> Failure {

@@ -29,7 +29,9 @@ fact address "$(ip -4 -o addr show scope global 2>/dev/null | awk '{ print $4; e
 fact resolves "$(grep -c '^nameserver' /etc/resolv.conf)"
 if [ -d /sys/firmware/efi ]; then
 	fact firmware uefi
-	fact secure-boot "$(od -An -t u1 -j 4 -N 1 /sys/firmware/efi/efivars/SecureBoot-* 2>/dev/null | tr -d ' ')"
+	mountpoint -q /sys/firmware/efi/efivars || mount -t efivarfs efivarfs /sys/firmware/efi/efivars
+	# Four bytes of attributes, then the value.
+	fact secure-boot "$(od -An -t u1 /sys/firmware/efi/efivars/SecureBoot-* | awk '{ print $5 }')"
 else
 	fact firmware bios
 fi

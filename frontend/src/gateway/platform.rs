@@ -47,7 +47,8 @@ mod tests {
         assert_eq!(read(r#"{"architecture":"amd64","os":"linux"}"#).to_string(), "linux/amd64");
         let arm = read(r#"{"architecture":"arm","os":"linux","variant":"v7"}"#);
         assert_eq!(arm.to_string(), "linux/arm/v7");
-        let windows = read(r#"{"architecture":"amd64","os":"windows","os.version":"10","os.features":["x"]}"#);
+        let windows =
+            read(r#"{"architecture":"amd64","os":"windows","os.version":"10","os.features":["x"]}"#);
         assert_eq!((windows.os_version.as_str(), windows.os_features[0].as_str()), ("10", "x"));
     }
 }

@@ -86,7 +86,8 @@ pub(crate) struct Plan {
 
 /// Every path whose presence the plan asks about.
 pub(crate) fn probes() -> impl Iterator<Item = &'static str> {
-    let files = |packages: &'static [Package]| packages.iter().flat_map(|package| package.shown_by.iter().copied());
+    let files =
+        |packages: &'static [Package]| packages.iter().flat_map(|package| package.shown_by.iter().copied());
     [apt::TOOL, apk::TOOL].into_iter().chain(files(apt::MACHINE)).chain(files(apk::MACHINE))
 }
 
@@ -107,7 +108,9 @@ pub(crate) fn plan(base: &Base, architecture: &str, kernel: Option<&str>) -> Res
 /// The one error for an image nothing can be installed on.
 fn unsupported(base: &Base) -> Failure {
     let message = match matches!(base.os.family, Family::Debian | Family::Alpine) {
-        true => format!("base image {}, but it has no package manager to install a kernel with", base.shown()),
+        true => {
+            format!("base image {}, but it has no package manager to install a kernel with", base.shown())
+        }
         false => format!("base image {}: vmimage knows no way to install a kernel on it", base.shown()),
     };
     Failure::new(message).with_hint(
@@ -119,4 +122,73 @@ fn unsupported(base: &Base) -> Failure {
 /// The packages of `all` that `base` lacks, in their order.
 fn missing(base: &Base, all: &'static [Package]) -> impl Iterator<Item = String> {
     all.iter().filter(|package| !base.has(package.shown_by)).map(|package| package.name.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use exporter::tree::{Editor, Meta, Time};
+
+    use super::*;
+
+    fn base(files: &[(&str, &str)]) -> Base {
+        let mut tree = Tree::new(Meta::default());
+        let mut editor = Editor::new(&mut tree, Time::default());
+        for (path, text) in files {
+            editor.write_file(path, text.as_bytes(), 0o644).unwrap();
+        }
+        Base::new("example:1", tree).unwrap()
+    }
+
+    const DEBIAN: &[(&str, &str)] = &[
+        ("/etc/os-release", "ID=debian\nVERSION_ID=12\n"),
+        ("/usr/bin/apt-get", ""),
+        ("/usr/sbin/e2fsck", ""),
+        ("/usr/bin/login", ""),
+    ];
+    const ALPINE: &[(&str, &str)] =
+        &[("/etc/os-release", "ID=alpine\nVERSION_ID=3.23.6\n"), ("/sbin/apk", "")];
+    const KERNEL: &[(&str, &str)] = &[("/boot/vmlinuz-virt", ""), ("/boot/initramfs-virt", "")];
+
+    fn packages(files: &[&[(&str, &str)]], architecture: &str, kernel: Option<&str>) -> Vec<String> {
+        let plan = plan(&base(&files.concat()), architecture, kernel).unwrap();
+        plan.machine.map(|step| step.args).unwrap_or_default()
+    }
+
+    #[test]
+    fn only_what_is_missing_is_installed() {
+        let rest = "initramfs-tools zstd systemd-sysv ?systemd-resolved ?systemd-timesyncd libpam-systemd dbus udev \
+                    kmod iproute2";
+        let all = packages(&[DEBIAN], "amd64", None).join(" ");
+        assert_eq!(all, format!("linux-image-cloud-amd64 {rest}"));
+        let booting = [("/sbin/init", ""), ("/usr/sbin/update-initramfs", ""), ("/usr/bin/dbus-daemon", "")];
+        let some = packages(&[DEBIAN, &booting, KERNEL], "amd64", None);
+        let left = "zstd ?systemd-resolved ?systemd-timesyncd libpam-systemd udev kmod iproute2";
+        assert_eq!(some.join(" "), left);
+        assert_eq!(packages(&[ALPINE], "amd64", None), ["linux-virt", "alpine-base", "e2fsprogs"]);
+        let complete = [("/sbin/openrc", ""), ("/sbin/e2fsck", "")];
+        assert!(packages(&[ALPINE, KERNEL, &complete], "amd64", None).is_empty());
+    }
+
+    #[test]
+    fn the_kernel_is_the_distributions_or_the_one_asked_for() {
+        let ubuntu = [("/etc/os-release", "ID=ubuntu\nVERSION_ID=24.04\n"), ("/usr/bin/apt-get", "")];
+        let kali = [("/etc/os-release", "ID=kali\nID_LIKE=debian\n"), ("/usr/bin/apt-get", "")];
+        for (files, architecture, asked, kernel) in [
+            (DEBIAN, "amd64", None, "linux-image-cloud-amd64"),
+            (DEBIAN, "arm64", None, "linux-image-cloud-arm64"),
+            (DEBIAN, "amd64", Some("linux-image-rt-amd64"), "linux-image-rt-amd64"),
+            (&ubuntu, "amd64", None, "linux-image-virtual"),
+            (&kali, "amd64", None, "linux-image-amd64"),
+            (ALPINE, "amd64", Some("linux-lts"), "linux-lts"),
+        ] {
+            assert_eq!(packages(&[files], architecture, asked)[0], kernel);
+        }
+    }
+
+    #[test]
+    fn a_kernel_is_enough_where_nothing_can_be_installed() {
+        assert_eq!(plan(&base(KERNEL), "amd64", None).unwrap(), Plan { machine: None, boot: None });
+        let failure = plan(&base(KERNEL), "amd64", Some("linux")).unwrap_err();
+        assert!(failure.to_string().contains("example:1 has no /etc/os-release"), "{failure}");
+    }
 }

@@ -100,7 +100,8 @@ mod tests {
         let position = |line| Some(Position { line, character: 0 });
         let range = Range { start: position(2), end: position(2) };
         let locations = Locations { locations: vec![Location { source_index: 0, ranges: vec![range] }] };
-        let info = Info { filename: "Dockerfile".into(), data: b"FROM x\n".into(), language: "Dockerfile".into() };
+        let info =
+            Info { filename: "Dockerfile".into(), data: b"FROM x\n".into(), language: "Dockerfile".into() };
         let source = llb::proto::Source {
             locations: BTreeMap::from([(op.to_string(), locations.encode_to_vec())]),
             infos: vec![info.encode_to_vec()],

@@ -27,48 +27,15 @@ pub(super) struct Request {
 
 const PREFIX: &str = "VMIMAGE_";
 const STAGE: &str = "VMIMAGE_STAGE";
-
-/// How one argument changes the request; the text of an error is what would have been right.
-type Setter = fn(&mut Request, &str) -> Result<(), String>;
-
-const ARGUMENTS: &[(&str, Setter)] = &[
-    ("VMIMAGE_NAME", |request, value| {
-        let plain = !value.is_empty() && value != "." && value != ".." && !value.contains(['/', '\0']);
-        request.spec.name = plain.then(|| value.to_owned()).ok_or("a file name without its ending")?;
-        Ok(())
-    }),
-    ("VMIMAGE_FORMAT", |request, value| Ok(request.spec.format = value.parse()?)),
-    ("VMIMAGE_COMPRESSION", |request, value| Ok(request.spec.compression = Some(value.parse()?))),
-    ("VMIMAGE_SIZE", |request, value| Ok(request.spec.size = Some(value.parse()?))),
-    ("VMIMAGE_HOSTNAME", |request, value| {
-        let label = |label: &str| {
-            let inner = |c: char| c.is_ascii_alphanumeric() || c == '-';
-            (1..=63).contains(&label.len()) && label.chars().all(inner) && !label.starts_with('-') && !label.ends_with('-')
-        };
-        let valid = value.len() <= 64 && value.split('.').all(label);
-        request.spec.hostname = Some(valid.then(|| value.to_owned()).ok_or("letters, digits and hyphens, such as web-1")?);
-        Ok(())
-    }),
-    ("VMIMAGE_KERNEL", |request, value| {
-        let package = |c: char| c.is_ascii_alphanumeric() || "+-.:=~_".contains(c);
-        let valid = value.starts_with(|c: char| c.is_ascii_alphanumeric()) && value.chars().all(package);
-        request.kernel = Some(valid.then(|| value.to_owned()).ok_or("a package name, such as linux-image-amd64")?);
-        Ok(())
-    }),
-    ("VMIMAGE_CMDLINE", |request, value| {
-        let valid = !value.contains(|c: char| c.is_control());
-        request.spec.cmdline = valid.then(|| value.to_owned()).ok_or("kernel arguments on one line")?;
-        Ok(())
-    }),
-    (STAGE, |request, value| {
-        request.stage = match value {
-            "dockerfile" => Stage::Dockerfile,
-            "rootfs" => Stage::Rootfs,
-            "disk" => Stage::Disk,
-            _ => return Err("one of dockerfile, rootfs, disk".into()),
-        };
-        Ok(())
-    }),
+const KNOWN: [&str; 8] = [
+    "VMIMAGE_NAME",
+    "VMIMAGE_FORMAT",
+    "VMIMAGE_COMPRESSION",
+    "VMIMAGE_SIZE",
+    "VMIMAGE_HOSTNAME",
+    "VMIMAGE_KERNEL",
+    "VMIMAGE_CMDLINE",
+    STAGE,
 ];
 
 impl Request {
@@ -78,12 +45,13 @@ impl Request {
         let default_stage = std::env::var(STAGE).ok();
         let own = default_stage.as_deref().map(|stage| (STAGE, stage));
         let mut request = Self::parse(own.into_iter().chain(opts.build_args()))?;
-        request.spec.source_date_epoch = match opts.build_arg("SOURCE_DATE_EPOCH").filter(|text| !text.is_empty()) {
-            None => None,
-            Some(text) => Some(text.parse().map_err(|_| {
-                Failure::new(format!("SOURCE_DATE_EPOCH is {text:?}, not a number of seconds since 1970"))
-            })?),
-        };
+        request.spec.source_date_epoch =
+            match opts.build_arg("SOURCE_DATE_EPOCH").filter(|text| !text.is_empty()) {
+                None => None,
+                Some(text) => Some(text.parse().map_err(|_| {
+                    Failure::new(format!("SOURCE_DATE_EPOCH is {text:?}, not a number of seconds since 1970"))
+                })?),
+            };
         Ok(request)
     }
 
@@ -91,21 +59,69 @@ impl Request {
         let mut request = Self::default();
         let mut wrong = Vec::new();
         for (name, value) in arguments.filter(|(name, _)| name.starts_with(PREFIX)) {
-            match ARGUMENTS.iter().find(|(known, _)| *known == name) {
-                None => wrong.push(format!("{name} is no argument of vmimage: there are {}", known())),
-                Some((_, set)) => {
-                    if let Err(expected) = set(&mut request, value) {
-                        wrong.push(format!("{name} is {value:?}: {expected}"));
-                    }
-                }
+            if let Err(expected) = request.set(name, value) {
+                wrong.push(format!("{name} is {value:?}: {expected}"));
             }
         }
         if wrong.is_empty() { Ok(request) } else { Err(Failure::new(wrong.join("\n"))) }
     }
+
+    /// The text of an error is what would have been right.
+    fn set(&mut self, name: &str, value: &str) -> Result<(), String> {
+        let spec = &mut self.spec;
+        let text = |valid: bool, expected: &str| valid.then(|| value.to_owned()).ok_or(expected.to_owned());
+        match name {
+            "VMIMAGE_NAME" => spec.name = text(is_file_name(value), "a file name without its ending")?,
+            "VMIMAGE_FORMAT" => spec.format = value.parse()?,
+            "VMIMAGE_COMPRESSION" => spec.compression = Some(value.parse()?),
+            "VMIMAGE_SIZE" => spec.size = Some(value.parse()?),
+            "VMIMAGE_HOSTNAME" => {
+                spec.hostname = Some(text(is_hostname(value), "letters, digits and hyphens, such as web-1")?);
+            }
+            "VMIMAGE_KERNEL" => {
+                self.kernel = Some(text(is_package(value), "a package name, such as linux-image-amd64")?);
+            }
+            "VMIMAGE_CMDLINE" => {
+                spec.cmdline = text(!value.contains(char::is_control), "kernel arguments on one line")?;
+            }
+            STAGE => self.stage = Stage::parse(value).ok_or("one of dockerfile, rootfs, disk")?,
+            _ => return Err(format!("not an argument of vmimage: there are {}", KNOWN.join(", "))),
+        }
+        Ok(())
+    }
 }
 
-fn known() -> String {
-    ARGUMENTS.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ")
+impl Stage {
+    fn parse(name: &str) -> Option<Self> {
+        match name {
+            "dockerfile" => Some(Self::Dockerfile),
+            "rootfs" => Some(Self::Rootfs),
+            "disk" => Some(Self::Disk),
+            _ => None,
+        }
+    }
+}
+
+fn is_file_name(text: &str) -> bool {
+    !text.is_empty() && text != "." && text != ".." && !text.contains(['/', '\0'])
+}
+
+/// Labels by RFC 1123, and Linux's limit of 64 bytes for the whole.
+fn is_hostname(text: &str) -> bool {
+    let is_label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    text.len() <= 64 && text.split('.').all(is_label)
+}
+
+/// What apt and apk accept as a name, with a version; nothing a shell or an option parser would take
+/// for something else.
+fn is_package(text: &str) -> bool {
+    text.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || "+-.:=~_".contains(c))
 }
 
 #[cfg(test)]

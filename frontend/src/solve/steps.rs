@@ -54,7 +54,9 @@ impl Build<'_> {
         let spec = Spec { architecture, ..self.request.spec.clone() };
         let title = format!("[vmimage] assemble {}.{}", spec.name, spec.format.extension());
         let spec = serde_json::to_string(&spec).expect("a spec has no map with keys that are no text");
-        let args = ["/vmimage", "assemble", "--root", ROOTFS, "--boot", BOOT_STAGE, "--output", OUT, "--spec", &spec];
+        let args = [
+            "/vmimage", "assemble", "--root", ROOTFS, "--boot", BOOT_STAGE, "--output", OUT, "--spec", &spec,
+        ];
         let mut metadata = Metadata::named(title).export_cache(false);
         let mut user_root = Mount::bind_readonly(rootfs);
         if self.bridge.caps().has_llb("exec.mount.cache.content") {
@@ -81,8 +83,10 @@ impl Build<'_> {
         if let Some(definition) = self.opts.image() {
             return Ok(State::from_graph(llb::Graph::read(definition).map_err(broken)?));
         }
-        let source =
-            self.opts.source().ok_or_else(|| Failure::new("BuildKit does not say which image this frontend is"))?;
+        let source = self
+            .opts
+            .source()
+            .ok_or_else(|| Failure::new("BuildKit does not say which image this frontend is"))?;
         let reference = full_reference(source);
         let mode = self.opts.get("image-resolve-mode").unwrap_or("default");
         let found = self.bridge.resolve_image_config(&reference, None, mode).await?;

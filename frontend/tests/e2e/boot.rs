@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::process::Command;
 
-use super::lab::{Report, boot, build, raw, partitions, scratch, testdata, run};
 use super::disk::check;
+use super::lab::{Report, boot, build, copy_of, partitions, raw, run, scratch, testdata};
 
 /// Build `testdata/machine` on a base and boot the disk with each firmware.
 fn boots_on(base: &str, firmwares: &[&str]) {
@@ -50,7 +50,11 @@ fn check_after(disk: &Path, folder: &Path, report: &Report) {
     let raw = raw(disk, folder);
     let root = partitions(&raw)[2].clone();
     let end = std::fs::metadata(&raw).unwrap().len();
-    assert!(end - (root.start + root.size) < 2 << 20, "the partition ends at {} of {end}", root.start + root.size);
+    assert!(
+        end - (root.start + root.size) < 2 << 20,
+        "the partition ends at {} of {end}",
+        root.start + root.size
+    );
     let bytes: u64 = report.get("root-bytes").parse().unwrap();
     assert!(bytes > root.size / 100 * 95, "a root of {bytes} bytes in a partition of {}", root.size);
 }
@@ -68,4 +72,22 @@ fn debian_13() {
 #[test]
 fn alpine_3_23() {
     boots_on("alpine:3.23", &["--bios", "--uefi"]);
+}
+
+/// A container's Alpine: kernel and init come from a repository, through the graft.
+#[test]
+fn alpine_without_kernel_and_init() {
+    let folder = scratch();
+    let context = copy_of("bare-alpine", folder.path());
+    let key = folder.path().join("test.rsa");
+    run(Command::new("openssl").args(["genrsa", "-out"]).arg(&key));
+    run(Command::new("openssl")
+        .args(["rsa", "-pubout", "-in"])
+        .arg(&key)
+        .arg("-out")
+        .arg(context.join("test.rsa.pub")));
+    let image = "vmimage-test/bare-alpine";
+    let secret = format!("id=key,src={}", key.display());
+    run(Command::new("docker").args(["build", "-q", "--secret", &secret, "-t", image]).arg(&context));
+    boots_on(image, &["--bios"]);
 }

@@ -1,13 +1,20 @@
 //! What a user does with a build: caching, stock clients, every Dockerfile feature, the same bytes twice.
 
 use std::fs;
-use std::process::Command;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
-use super::lab::{Mount, build, build_on, containerd_store, copy_of, nonce, partitions, refused, run, scratch, testdata, text};
+use super::lab::{
+    Engine, Mount, build, build_on, copy_of, nonce, partitions, refused, run, scratch, testdata, text,
+};
 
 /// Whether the step with this title came from the cache, by plain progress.
 fn cached(progress: &str, title: &str) -> bool {
-    let step = progress.lines().find(|line| line.contains(title)).unwrap_or_else(|| panic!("no {title}:\n{progress}"));
+    let step = progress
+        .lines()
+        .find(|line| line.contains(title))
+        .unwrap_or_else(|| panic!("no {title}:\n{progress}"));
     let number = step.split(' ').next().unwrap();
     progress.lines().any(|line| line == format!("{number} CACHED"))
 }
@@ -63,6 +70,7 @@ fn every_feature_of_a_dockerfile_keeps_working() {
     let secret = folder.path().join("secret");
     let hidden = nonce();
     fs::write(&secret, &hidden).unwrap();
+    let agent = Agent::start(folder.path().join("agent"));
     let disk = folder.path().join("features.raw");
     build(
         &context,
@@ -76,29 +84,80 @@ fn every_feature_of_a_dockerfile_keeps_working() {
             &format!("named={}", named.display()),
             "--secret",
             &format!("id=token,src={}", secret.display()),
+            "--ssh",
+            &format!("default={}", agent.socket.display()),
         ],
     );
     let table = partitions(&disk);
     let root = Mount::new(&disk, &table[2], folder.path().join("root"));
-    let read = |path: &str| fs::read_to_string(root.0.join(path)).unwrap_or_else(|error| panic!("{path}: {error}"));
+    let read =
+        |path: &str| fs::read_to_string(root.0.join(path)).unwrap_or_else(|error| panic!("{path}: {error}"));
     assert_eq!(read("features/arg"), "hello\n");
     assert_eq!(read("features/heredoc"), "line one\nline two\n");
     assert_eq!(read("features/stage"), "made in another stage\n");
     assert_eq!(read("features/linked"), "linked\n");
     assert_eq!(read("features/named"), "from a named context");
     assert_eq!(read("features/secret-length"), format!("{}\n", hidden.len()));
+    assert_eq!(read("features/ssh"), "forwarded\n");
     assert_eq!(read("features/kernel-is-below"), "yes\n");
     assert!(!root.0.join("features/after-target").exists());
-    let found = Command::new("grep").args(["-r", "-l", &hidden]).arg(root.0.join("features")).output().unwrap();
+    let found =
+        Command::new("grep").args(["-r", "-l", &hidden]).arg(root.0.join("features")).output().unwrap();
     assert_eq!(text(&found), "", "the secret reached the disk");
+}
+
+/// An SSH agent without keys; ended when dropped.
+struct Agent {
+    socket: PathBuf,
+    process: Child,
+}
+
+impl Agent {
+    fn start(socket: PathBuf) -> Self {
+        let process =
+            Command::new("ssh-agent").arg("-D").arg("-a").arg(&socket).stdout(Stdio::null()).spawn().unwrap();
+        while !socket.exists() {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        Self { socket, process }
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+#[test]
+fn the_kernel_layer_holds_nothing_of_the_download() {
+    let folder = scratch();
+    let tar = folder.path().join("rootfs.tar");
+    let mut build = Command::new("docker");
+    build.args(["buildx", "build", "-o", &format!("type=tar,dest={}", tar.display())]);
+    build.args(["--build-arg", "BUILDKIT_SYNTAX=example/vmimage", "--build-arg", "VMIMAGE_STAGE=rootfs"]);
+    run(build.arg(testdata("machine")));
+    let listing = run(Command::new("tar").arg("-tf").arg(&tar));
+    let grafted: Vec<_> = listing.lines().collect();
+    assert!(grafted.iter().any(|name| name.starts_with("boot/vmlinuz")), "no kernel in {grafted:?}");
+    let of_apt = |name: &&&str| {
+        ["var/cache/apt/", "var/lib/apt/lists/", "var/cache/vmimage"]
+            .iter()
+            .any(|folder| name.starts_with(folder))
+            && !name.ends_with('/')
+            && !name.ends_with("/lock")
+    };
+    let left: Vec<_> = grafted.iter().filter(of_apt).collect();
+    assert!(left.is_empty(), "{left:?}");
 }
 
 #[test]
 fn two_platforms_give_two_disks() {
     let folder = scratch();
-    let engine = containerd_store(&["debian:12", "example/vmimage"]);
+    let engine = Engine::ContainerdStore.with(&["debian:12", "example/vmimage"]);
     let platforms = ["--platform", "linux/amd64,linux/amd64/v2", "--network", "host"];
-    build_on(engine, &testdata("machine"), &folder.path().join("m.qcow2"), &platforms);
+    build_on(&engine, &testdata("machine"), &folder.path().join("m.qcow2"), &platforms);
     for name in ["m-linux-amd64.qcow2", "m-linux-amd64-v2.qcow2"] {
         super::disk::check(&folder.path().join(name));
     }
@@ -109,18 +168,27 @@ fn the_kernel_step_is_exported_to_a_cache_and_imported_from_it() {
     let folder = scratch();
     let context = copy_of("machine", folder.path());
     let disk = folder.path().join("machine.qcow2");
-    let engine = containerd_store(&["debian:13", "example/vmimage"]);
+    let engine = Engine::ContainerdStore.with(&["debian:13", "example/vmimage"]);
     let cache = folder.path().join("cache");
     let to = format!("type=local,dest={},mode=max", cache.display());
     let from = format!("type=local,src={}", cache.display());
     let base = ["--build-arg", "BASE=debian:13", "--network", "host"];
-    build_on(engine, &context, &disk, &[&base[..], &["--cache-to", &to]].concat());
-    run(Command::new("docker").env("DOCKER_HOST", engine).args(["builder", "prune", "--all", "--force"]));
+    build_on(&engine, &context, &disk, &[&base[..], &["--cache-to", &to]].concat());
+    run(Command::new("docker").env("DOCKER_HOST", &engine).args(["builder", "prune", "--all", "--force"]));
 
     fs::write(context.join("app.txt"), format!("version {}\n", nonce())).unwrap();
-    let progress = build_on(engine, &context, &disk, &[&base[..], &["--cache-from", &from]].concat());
+    let progress = build_on(&engine, &context, &disk, &[&base[..], &["--cache-from", &from]].concat());
     assert!(cached(&progress, "[vmimage] install linux-image"), "{progress}");
     assert!(!cached(&progress, "[vmimage] assemble"), "{progress}");
+}
+
+#[test]
+fn the_oldest_engine_builds_the_same_machine() {
+    let folder = scratch();
+    let disk = folder.path().join("machine.qcow2");
+    let engine = Engine::Oldest.with(&["debian:12", "example/vmimage"]);
+    build_on(&engine, &testdata("machine"), &disk, &["--network", "host"]);
+    super::disk::check(&disk);
 }
 
 #[test]

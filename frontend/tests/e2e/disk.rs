@@ -55,7 +55,11 @@ fn each_checker_rejects_a_damaged_disk() {
         refused(Command::new("fsck.fat").arg("-n").arg(&esp));
     });
     damage(&raw, table[2].start + 1024 + 0x28, || {
-        refused(Command::new("e2fsck").arg("-fn").arg(format!("{}?offset={}", raw.display(), table[2].start)));
+        refused(Command::new("e2fsck").arg("-fn").arg(format!(
+            "{}?offset={}",
+            raw.display(),
+            table[2].start
+        )));
     });
     check_raw(&raw, folder.path());
 

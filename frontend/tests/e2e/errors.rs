@@ -73,6 +73,13 @@ fn a_distribution_without_its_package_manager_is_named() {
 }
 
 #[test]
+fn a_kernel_or_an_init_that_the_user_removed_is_missed() {
+    let message = |what: &str| message(&format!("FROM debian:12\nRUN rm -r {what}\n"), &[]);
+    says(&message("/boot"), &["/boot", "no kernel", "hint: "]);
+    says(&message("/sbin/init"), &["/sbin/init", "hint: "]);
+}
+
+#[test]
 fn a_size_too_small_says_how_much_is_needed() {
     let message = message("FROM debian:12\n", &["--size", "100M"]);
     says(&message, &["100 MiB", "needs", "--size"]);
@@ -82,7 +89,10 @@ fn a_size_too_small_says_how_much_is_needed() {
 fn a_wrong_option_is_named_with_what_is_allowed() {
     says(&message("FROM debian:12\n", &["--format", "floppy"]), &["floppy", "qcow2", "raw"]);
     says(&message("FROM debian:12\n", &["--size", "big"]), &["big", "10G"]);
-    says(&message("FROM debian:12\n", &["--build-arg", "VMIMAGE_SISE=1G"]), &["VMIMAGE_SISE", "VMIMAGE_SIZE"]);
+    says(
+        &message("FROM debian:12\n", &["--build-arg", "VMIMAGE_SISE=1G"]),
+        &["VMIMAGE_SISE", "VMIMAGE_SIZE"],
+    );
 }
 
 /// A tmpfs of 20 MiB; unmounted when dropped.

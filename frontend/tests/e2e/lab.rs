@@ -9,15 +9,27 @@ use std::time::{Duration, Instant, SystemTime};
 /// The `vmimage` under test.
 pub(crate) const VMIMAGE: &str = env!("CARGO_BIN_EXE_vmimage");
 
-/// The engine with the containerd image store, which `.ci/setup` starts beside the default one.
-const CONTAINERD_STORE: &str = "unix:///run/vmimage-store/docker.sock";
+/// The engines that `.ci/setup` starts beside the default one.
+#[derive(Clone, Copy)]
+pub(crate) enum Engine {
+    /// With the containerd image store.
+    ContainerdStore,
+    /// 20.10 of Debian 12: BuildKit 0.8.
+    Oldest,
+}
 
-/// Put images of the default engine into the one with the containerd image store, and name it.
-pub(crate) fn containerd_store(images: &[&str]) -> &'static str {
-    let images = images.join(" ");
-    let copy = format!("docker save {images} | docker --host {CONTAINERD_STORE} load");
-    run(Command::new("sh").args(["-c", &copy]));
-    CONTAINERD_STORE
+impl Engine {
+    /// The value of `DOCKER_HOST` for it, once images of the default engine are there too.
+    pub(crate) fn with(self, images: &[&str]) -> String {
+        let name = match self {
+            Self::ContainerdStore => "store",
+            Self::Oldest => "bookworm",
+        };
+        let host = format!("unix:///run/vmimage-{name}/docker.sock");
+        let copy = format!("docker save {} | docker --host {host} load", images.join(" "));
+        run(Command::new("sh").args(["-c", &copy]));
+        host
+    }
 }
 
 /// A folder of `testdata/`.
@@ -51,7 +63,10 @@ pub(crate) fn refused(command: &mut Command) -> String {
 }
 
 fn output(command: &mut Command) -> Output {
-    command.stdin(Stdio::null()).output().unwrap_or_else(|error| panic!("{command:?}: {error} (see .ci/setup)"))
+    command
+        .stdin(Stdio::null())
+        .output()
+        .unwrap_or_else(|error| panic!("{command:?}: {error} (see .ci/setup)"))
 }
 
 pub(crate) fn text(output: &Output) -> String {
@@ -105,7 +120,8 @@ pub(crate) fn boot(disk: &Path, firmware: &str, args: &[&str]) -> Report {
 
 /// Run a command for at most `limit`; what it printed. The machine must end by itself.
 fn run_for(command: &mut Command, limit: Duration) -> String {
-    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn().unwrap();
+    let mut child =
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn().unwrap();
     let mut stdout = child.stdout.take().unwrap();
     let reader = std::thread::spawn(move || {
         let mut bytes = Vec::new();
@@ -125,7 +141,10 @@ fn run_for(command: &mut Command, limit: Duration) -> String {
         std::thread::sleep(Duration::from_millis(100));
     };
     let console = reader.join().unwrap();
-    assert!(ended.is_some_and(|status| status.success()), "{command:?}: {ended:?} after {limit:?}:\n{console}");
+    assert!(
+        ended.is_some_and(|status| status.success()),
+        "{command:?}: {ended:?} after {limit:?}:\n{console}"
+    );
     console
 }
 
