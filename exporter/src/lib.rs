@@ -1,13 +1,14 @@
 //! Turn a file tree into a bootable disk: no root, no mounts, no loop devices, no external programs.
 //!
 //! ```text
-//! directory ─scan─▶ Tree ─machine edits─▶ root Tree + ESP Tree
-//! each Tree ─plan─▶ file-system layout (every byte has a place) ─▶ disk layout
+//! directory ─scan─▶ Tree ─machine edits─▶ root Tree ─┐
+//! boot loader files ─────────────────────▶ ESP Tree ─┴─plan─▶ file-system layouts ─▶ disk layout
 //! all layouts ─▶ one sorted list of extents ─engine─▶ container file (raw, qcow2)
 //! ```
 //!
-//! Planning is pure and knows every size; writing decides nothing. The library never prints, never
-//! reads the environment and never asks a clock: identity and time come from [`seed::Seed`].
+//! [`assemble`] is this pipeline. Planning is pure and knows every size; writing decides nothing. The
+//! library never prints, never reads the environment and never asks a clock: identity comes from a
+//! [`seed::Seed`], time from the [`spec::Spec`] or else from the tree.
 
 pub mod assemble;
 pub mod boot;

@@ -1,4 +1,4 @@
-//! Every UUID, GUID, serial number and timestamp of a disk comes from here.
+//! Every UUID, GUID and serial number of a disk comes from here.
 
 use sha2::{Digest, Sha256};
 

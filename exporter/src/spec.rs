@@ -46,16 +46,23 @@ impl Default for Spec {
 
 /// The instruction set of the machine, by the names of `uname -m`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Architecture {
     /// amd64: SeaBIOS and UEFI.
-    #[serde(rename = "x86_64")]
     X86_64,
     /// arm64: UEFI.
-    #[serde(rename = "aarch64")]
     Aarch64,
 }
 
 impl Architecture {
+    /// Its name: `x86_64`, `aarch64`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::X86_64 => "x86_64",
+            Self::Aarch64 => "aarch64",
+        }
+    }
+
     /// By the name container platforms use: `amd64`, `arm64`.
     pub fn from_oci(name: &str) -> Option<Self> {
         match name {
@@ -88,6 +95,12 @@ impl Architecture {
             Self::X86_64 => "ttyS0",
             Self::Aarch64 => "ttyAMA0",
         }
+    }
+}
+
+impl fmt::Display for Architecture {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
     }
 }
 
@@ -171,7 +184,7 @@ mod tests {
     #[test]
     fn an_unknown_key_is_refused() {
         assert!(serde_json::from_str::<Spec>(r#"{"sise":"10G"}"#).is_err());
-        let spec: Spec = serde_json::from_str(r#"{"size":"10G"}"#).unwrap();
+        let spec: Spec = serde_json::from_str(r#"{"size":"10G","architecture":"x86_64"}"#).unwrap();
         assert_eq!(spec.size, Some(Size(10 << 30)));
         assert_eq!(serde_json::from_str::<Spec>(&serde_json::to_string(&spec).unwrap()).unwrap(), spec);
     }

@@ -42,10 +42,6 @@ pub const LINUX_GENERIC: Uuid = Uuid::from_text("0fc63daf-8483-4772-8e79-3d69d84
 
 /// Attribute: the file system is to be grown to the partition's size when it is mounted.
 pub const GROW_FILE_SYSTEM: u64 = 1 << 59;
-/// Attribute: to be mounted read-only.
-pub const READ_ONLY: u64 = 1 << 60;
-/// Attribute: not to be mounted without being asked for.
-pub const NO_AUTO: u64 = 1 << 63;
 
 /// Every kind above with its name, spelled as systemd-repart's `Type=` spells it.
 pub const NAMES: &[(Uuid, &str)] = &[

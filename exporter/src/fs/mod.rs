@@ -1,4 +1,5 @@
-//! File systems: a tree goes in, a [`Layout`] comes out. Nothing is written here.
+//! File systems: a tree goes in, a [`Layout`] comes out. Nothing is written here; what others have written
+//! is read as far as `inspect` shows it.
 
 pub mod ext4;
 pub mod fat;

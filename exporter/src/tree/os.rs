@@ -62,7 +62,7 @@ pub fn detect(tree: &Tree) -> Result<Os> {
         None => tree.read("/usr/lib/os-release", OS_RELEASE_LIMIT)?.unwrap_or_default(),
     };
     let text = String::from_utf8_lossy(&text);
-    let mut fields = parse(&text);
+    let mut fields = parse_release(&text);
     let id = fields.remove("ID").unwrap_or_else(|| "linux".into());
     let id_like: Vec<_> =
         fields.remove("ID_LIKE").unwrap_or_default().split_whitespace().map(str::to_owned).collect();
@@ -76,8 +76,8 @@ pub fn detect(tree: &Tree) -> Result<Os> {
     })
 }
 
-/// The assignments of an os-release; the last of a name counts.
-fn parse(text: &str) -> BTreeMap<&str, String> {
+/// The assignments of an os-release(5) file; the last of a name counts.
+pub fn parse_release(text: &str) -> BTreeMap<&str, String> {
     let lines = text.lines().map(str::trim).filter(|line| !line.starts_with('#'));
     lines.filter_map(|line| line.split_once('=')).map(|(name, value)| (name, unquote(value))).collect()
 }

@@ -1,10 +1,11 @@
-//! Another reader, the `ext4-view` crate, finds what went in.
+//! Readers find what went in: the `ext4-view` crate, and our own of the superblock.
 
+use exporter::fs::ext4;
 use exporter::tree::{Content, Kind, Tree};
 use ext4_view::{Ext4, PathBuf};
 
 use crate::fsck::sample;
-use crate::support::{Image, MIB};
+use crate::support::{Image, MIB, options};
 
 #[test]
 fn ext4_view_reads_every_path() {
@@ -32,4 +33,19 @@ fn ext4_view_reads_every_path() {
         seen += 1;
     }
     assert!(seen > 3000);
+}
+
+#[test]
+fn the_superblock_says_what_was_asked() {
+    let image = std::fs::read(Image::of(sample(), 64 * MIB).path()).unwrap();
+    let found = ext4::read(&image[..]).unwrap().unwrap();
+    let asked = options(64 * MIB);
+    assert_eq!(
+        (found.kind, &found.label, found.uuid, found.size),
+        ("ext4", &asked.label, asked.uuid, asked.size)
+    );
+    assert!(found.free.is_some_and(|free| free > 0 && free < asked.size));
+    // A volume without one, and one that is smaller than its file system.
+    assert_eq!(ext4::read(&[0; 4096][..]).unwrap(), None);
+    assert!(ext4::read(&image[..32 << 20]).is_err());
 }

@@ -2,12 +2,13 @@
 
 use std::process::{Command, ExitCode};
 
+use exporter::spec::Architecture;
 use serde::Serialize;
 
 use super::build::FRONTEND;
 use super::run::accel;
 use super::run::firmware::Firmware;
-use super::run::qemu::{self, Arch};
+use super::run::qemu;
 use super::{Error, Result};
 use crate::cli::programs::{self, Package};
 use crate::engine::buildx;
@@ -67,7 +68,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
 }
 
 fn examine() -> Vec<Check> {
-    let arch = Arch::of_host();
+    let arch = qemu::host();
     let qemu = qemu::find(arch);
     vec![
         Check::new("docker", Need::Build, docker_version()),
@@ -97,7 +98,7 @@ fn frontend_image() -> Result<String> {
     Err(Error::user(message).with_hint(format!("docker pull {FRONTEND}")))
 }
 
-fn kvm(arch: Arch, qemu: Option<&std::path::Path>) -> Result<String> {
+fn kvm(arch: Architecture, qemu: Option<&std::path::Path>) -> Result<String> {
     let Some(qemu) = qemu else { return Err(Error::user("cannot be tried without QEMU")) };
     match accel::probe_kvm(arch, qemu) {
         Ok(()) => Ok("a machine was run with it".to_owned()),
@@ -110,8 +111,8 @@ fn kvm(arch: Arch, qemu: Option<&std::path::Path>) -> Result<String> {
 }
 
 /// PCs can boot without it.
-fn firmware_need(arch: Arch) -> Need {
-    if arch == Arch::X86_64 { Need::Optional } else { Need::Run }
+fn firmware_need(arch: Architecture) -> Need {
+    if arch == Architecture::X86_64 { Need::Optional } else { Need::Run }
 }
 
 fn firmware_place(firmware: Firmware) -> String {

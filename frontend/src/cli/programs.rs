@@ -4,7 +4,8 @@ use std::env;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use super::run::qemu::Arch;
+use exporter::spec::Architecture;
+use exporter::tree::os;
 
 /// The executable `name` in PATH, or `name` itself if it is an absolute path to one.
 pub(crate) fn find(name: &str) -> Option<PathBuf> {
@@ -105,11 +106,19 @@ const FAMILIES: [Family; 6] = [
 ];
 
 impl Package {
-    /// The firmware of an architecture's machines.
-    pub(crate) fn firmware(arch: Arch) -> Self {
+    /// The QEMU that runs an architecture's machines.
+    pub(crate) fn qemu(arch: Architecture) -> Self {
         match arch {
-            Arch::X86_64 => Self::Ovmf,
-            Arch::Aarch64 => Self::Aavmf,
+            Architecture::X86_64 => Self::QemuX86,
+            Architecture::Aarch64 => Self::QemuArm,
+        }
+    }
+
+    /// The firmware of an architecture's machines.
+    pub(crate) fn firmware(arch: Architecture) -> Self {
+        match arch {
+            Architecture::X86_64 => Self::Ovmf,
+            Architecture::Aarch64 => Self::Aavmf,
         }
     }
 
@@ -133,12 +142,9 @@ impl Package {
 
 /// `ID` and then `ID_LIKE` of an os-release(5) file: the distribution itself and what it descends from.
 fn distribution_ids(os_release: &str) -> Vec<String> {
-    let value = |key: &str| {
-        let line = os_release.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
-        line.unwrap_or_default().trim().trim_matches(['"', '\'']).to_owned()
-    };
-    let likes = value("ID_LIKE");
-    std::iter::once(value("ID")).chain(likes.split_whitespace().map(str::to_owned)).collect()
+    let fields = os::parse_release(os_release);
+    let value = |key| fields.get(key).map_or("", String::as_str);
+    std::iter::once(value("ID")).chain(value("ID_LIKE").split_whitespace()).map(str::to_owned).collect()
 }
 
 #[cfg(test)]

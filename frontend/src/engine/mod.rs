@@ -1,4 +1,4 @@
-//! Container engines: how each builds, and how what it built reaches this host.
+//! The container engine: how it builds, and how what it built reaches this host.
 
 pub(crate) mod buildx;
 pub(crate) mod destination;

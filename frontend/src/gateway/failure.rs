@@ -74,7 +74,7 @@ impl Failure {
     }
 
     /// The failure as it goes on the wire.
-    pub(crate) fn into_status(self) -> Status {
+    pub(super) fn into_status(self) -> Status {
         self.status
     }
 }

@@ -52,7 +52,7 @@ impl Opts {
     }
 
     /// The options among environment variables.
-    pub(crate) fn parse(variables: impl IntoIterator<Item = (String, String)>) -> Result<Self, Failure> {
+    fn parse(variables: impl IntoIterator<Item = (String, String)>) -> Result<Self, Failure> {
         let mut opts = Self::default();
         for (name, value) in variables {
             if name.starts_with(OPTION_PREFIX) {

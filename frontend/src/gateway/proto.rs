@@ -2,7 +2,8 @@
 //!
 //! Field numbers are those of `frontend/gateway/pb/gateway.proto`, `util/apicaps/pb/caps.proto`,
 //! `fsutil/types/stat.proto` and `google/rpc/status.proto`. What is only passed on stays bytes, so that
-//! fields of a newer daemon survive: on the wire a message and the bytes it encodes to are the same.
+//! fields of a newer daemon survive: on the wire a message and the bytes it encodes to are the same. Of what
+//! is only read, the fields that nothing here asks for are left out.
 
 use std::collections::BTreeMap;
 

@@ -18,5 +18,5 @@ mod format;
 mod read;
 mod write;
 
-pub use read::{Reader, is_qcow2};
+pub use read::{Reader, is_qcow2, virtual_size};
 pub(super) use write::Writer;

@@ -1,6 +1,7 @@
 //! A qcow2 file → the bytes of the image, for `inspect`. The file is not trusted.
 
 use std::io::Read;
+use std::mem::offset_of;
 
 use zerocopy::FromBytes;
 use zerocopy::byteorder::big_endian::U64;
@@ -13,6 +14,13 @@ use crate::read_at::{ReadAt, check_range};
 pub fn is_qcow2<F: ReadAt + ?Sized>(file: &F) -> bool {
     let mut magic = [0; 4];
     file.read_at(0, &mut magic).is_ok_and(|()| u32::from_be_bytes(magic) == Header::MAGIC)
+}
+
+/// The size of the image in a file that begins as a qcow2 does, whatever else it needs to be read.
+pub fn virtual_size<F: ReadAt + ?Sized>(file: &F) -> Option<u64> {
+    let mut size = [0; 8];
+    let is_read = is_qcow2(file) && file.read_at(offset_of!(Header, size) as u64, &mut size).is_ok();
+    is_read.then(|| u64::from_be_bytes(size))
 }
 
 /// The image in a qcow2 file.

@@ -33,7 +33,7 @@ pub(super) const FIRST_INO: u32 = 11;
 
 const LOG_GROUPS_PER_FLEX: u8 = 4;
 /// `s_magic`.
-const EXT4_SUPER_MAGIC: u16 = 0xef53;
+pub(super) const EXT4_SUPER_MAGIC: u16 = 0xef53;
 /// `s_state`.
 const CLEANLY_UNMOUNTED: u16 = 1;
 /// `s_errors`.
@@ -61,7 +61,7 @@ impl Ino {
 
 /// `s_feature_compat`: what a kernel that does not know it may ignore.
 pub(super) mod compat {
-    const HAS_JOURNAL: u32 = 0x4;
+    pub(in crate::fs::ext4) const HAS_JOURNAL: u32 = 0x4;
     const EXT_ATTR: u32 = 0x8;
     const RESIZE_INODE: u32 = 0x10;
     const DIR_INDEX: u32 = 0x20;
@@ -71,8 +71,8 @@ pub(super) mod compat {
 /// `s_feature_incompat`: what a kernel must know to mount.
 pub(super) mod incompat {
     const FILETYPE: u32 = 0x2;
-    const EXTENTS: u32 = 0x40;
-    const SIXTY_FOUR_BIT: u32 = 0x80;
+    pub(in crate::fs::ext4) const EXTENTS: u32 = 0x40;
+    pub(in crate::fs::ext4) const SIXTY_FOUR_BIT: u32 = 0x80;
     const FLEX_BG: u32 = 0x200;
     pub(in crate::fs::ext4) const SET: u32 = FILETYPE | EXTENTS | SIXTY_FOUR_BIT | FLEX_BG;
 }

@@ -20,6 +20,8 @@
 //! Refused, with the path: attributes beyond that, more than 65,000 hard links, names over 255 bytes,
 //! link targets over 4095 bytes, device numbers over 12 and 20 bits. File systems of 16 TiB and more.
 //!
+//! Read: what the superblock says, of ext2 and ext3 too.
+//!
 //! Never set, because an older reader would refuse the disk: `metadata_csum_seed`, `orphan_file`,
 //! `inline_data`, `casefold`, `ea_inode`, `verity`, `encrypt`.
 
@@ -37,10 +39,13 @@ mod inode;
 mod journal;
 mod layout;
 mod plan;
+mod read;
 mod render;
 mod resize_inode;
 mod write;
 mod xattr;
+
+pub use read::{Found, read};
 
 use std::sync::Arc;
 
@@ -86,10 +91,10 @@ pub fn plan(tree: &Arc<Tree>, options: &Options) -> Result<Layout> {
     }
 }
 
-/// The smallest size in bytes for which [`plan`] succeeds.
+/// The smallest size in bytes for which [`plan()`] succeeds.
 ///
 /// # Errors
-/// `Input` as for [`plan`]; `NoSpace` if no size below 16 TiB does.
+/// `Input` as for [`plan()`]; `NoSpace` if no size below 16 TiB does.
 pub fn minimum_size(tree: &Arc<Tree>, options: &Options) -> Result<u64> {
     options.check_identity()?;
     Draft::new(tree, options)?.smallest_from(1)

@@ -1,5 +1,6 @@
 //! The system on a root file system: its name, and the kernel its boot loader starts.
 
+use exporter::tree::os;
 use ext4_view::{Ext4, Ext4Error};
 use serde::Serialize;
 
@@ -30,7 +31,7 @@ impl Linux {
         let root = Ext4::load(Box::new(volume))?;
         let mut linux = Self::default();
         if let Some(text) = read_first(&root, OS_RELEASE)? {
-            linux.name = pretty_name(&text);
+            linux.name = os::parse_release(&text).remove("PRETTY_NAME");
         }
         if let Some(text) = read_first(&root, GRUB_CFG)? {
             linux.read_grub_cfg(&text);
@@ -70,11 +71,6 @@ fn read_first(root: &Ext4, paths: [&str; 2]) -> Result<Option<String>, Ext4Error
     Ok(None)
 }
 
-fn pretty_name(os_release: &str) -> Option<String> {
-    let value = os_release.lines().find_map(|line| line.strip_prefix("PRETTY_NAME="))?;
-    Some(value.trim().trim_matches(['"', '\'']).to_owned())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -89,11 +85,5 @@ mod tests {
         assert_eq!(linux.kernel.as_deref(), Some("/boot/vmlinuz-6.1"));
         assert_eq!(linux.initramfs.as_deref(), Some("/boot/initrd.img-6.1"));
         assert_eq!(linux.command_line.as_deref(), Some("root=UUID=x ro quiet"));
-    }
-
-    #[test]
-    fn names_lose_their_quotes() {
-        assert_eq!(pretty_name("ID=x\nPRETTY_NAME=\"Debian 12\"\n").as_deref(), Some("Debian 12"));
-        assert_eq!(pretty_name("ID=x\n"), None);
     }
 }

@@ -13,11 +13,11 @@ use std::rc::Rc;
 use exporter::disk::gpt::{self, Copy, Partition, Table};
 use exporter::disk::kinds;
 use exporter::read_at::ReadAt;
+use exporter::spec::Architecture;
 use exporter::{container, fs::fat};
 use serde::Serialize;
 
 use super::image::Image;
-use super::run::qemu::Arch;
 use super::{Error, Result};
 use file_system::FileSystem;
 use linux::Linux;
@@ -57,7 +57,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
 }
 
 /// The architecture of a disk, told by its boot loader; `None` if there is none to tell by.
-pub(crate) fn architecture(file: &Path) -> Option<Arch> {
+pub(crate) fn architecture(file: &Path) -> Option<Architecture> {
     let (_, disk) = container::open(file).ok()?;
     let disk: Rc<dyn ReadAt> = disk.into();
     let table = gpt::read(&*disk).ok()?.table;
@@ -66,8 +66,8 @@ pub(crate) fn architecture(file: &Path) -> Option<Arch> {
     let has = |name: &str| files.iter().any(|file| file.eq_ignore_ascii_case(name));
     // Both may be there; a disk that starts on a PC is then run as one.
     match (has("EFI/BOOT/BOOTX64.EFI"), has("EFI/BOOT/BOOTAA64.EFI")) {
-        (false, true) => Some(Arch::Aarch64),
-        (true, _) => Some(Arch::X86_64),
+        (false, true) => Some(Architecture::Aarch64),
+        (true, _) => Some(Architecture::X86_64),
         (false, false) => None,
     }
 }

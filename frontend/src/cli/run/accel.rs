@@ -12,8 +12,9 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
+use exporter::spec::Architecture;
 
-use super::qemu::Arch;
+use super::qemu;
 
 /// What was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -37,7 +38,7 @@ pub(crate) enum Accel {
 
 impl AccelChoice {
     /// Decides by probing where there is a choice.
-    pub(crate) fn decide(self, arch: Arch, qemu: &Path) -> Accel {
+    pub(crate) fn decide(self, arch: Architecture, qemu: &Path) -> Accel {
         match self {
             Self::Kvm => Accel::Kvm,
             Self::Tcg => Accel::Tcg,
@@ -70,8 +71,8 @@ impl fmt::Display for Accel {
 const DEADLINE: Duration = Duration::from_secs(3);
 
 /// Runs a tiny machine with KVM; the error says why KVM is of no use.
-pub(crate) fn probe_kvm(arch: Arch, qemu: &Path) -> Result<(), String> {
-    if !arch.is_native() {
+pub(crate) fn probe_kvm(arch: Architecture, qemu: &Path) -> Result<(), String> {
+    if !qemu::is_native(arch) {
         return Err(format!("{arch} is not this host's processor"));
     }
     if let Err(error) = OpenOptions::new().read(true).write(true).open("/dev/kvm") {
@@ -81,10 +82,10 @@ pub(crate) fn probe_kvm(arch: Arch, qemu: &Path) -> Result<(), String> {
 }
 
 /// Runs the probe machine of `arch` and waits for the one exit code that only its guest can cause.
-fn probe(accel: Accel, arch: Arch, qemu: &Path) -> Result<(), String> {
+fn probe(accel: Accel, arch: Architecture, qemu: &Path) -> Result<(), String> {
     let machine = ProbeMachine::new(arch).map_err(|error| format!("the probe cannot be set up: {error}"))?;
     let mut command = Command::new(qemu);
-    command.args(["-machine", arch.machine(false)]).args(accel.arguments());
+    command.args(["-machine", qemu::machine(arch, false)]).args(accel.arguments());
     command.args(["-m", "64", "-nodefaults", "-display", "none", "-no-reboot"]);
     command.args(machine.arguments());
     let cannot = |error| format!("{}: {error}", qemu.display());
@@ -119,16 +120,16 @@ const ARM_KERNEL: [u32; 4] = [
 
 /// A machine that ends by itself, and how.
 struct ProbeMachine {
-    arch: Arch,
+    arch: Architecture,
     program: tempfile::NamedTempFile,
     exit_code: i32,
 }
 
 impl ProbeMachine {
-    fn new(arch: Arch) -> io::Result<Self> {
+    fn new(arch: Architecture) -> io::Result<Self> {
         let mut program = tempfile::NamedTempFile::new()?;
         let exit_code = match arch {
-            Arch::X86_64 => {
+            Architecture::X86_64 => {
                 let mut sector = [0; 512];
                 sector[..BOOT_SECTOR.len()].copy_from_slice(&BOOT_SECTOR);
                 sector[510..].copy_from_slice(&[0x55, 0xaa]);
@@ -138,7 +139,7 @@ impl ProbeMachine {
                 // The device's rule: exit with (value << 1) | 1.
                 i32::from(TOKEN) << 1 | 1
             }
-            Arch::Aarch64 => {
+            Architecture::Aarch64 => {
                 for instruction in ARM_KERNEL {
                     program.write_all(&instruction.to_le_bytes())?;
                 }
@@ -151,12 +152,12 @@ impl ProbeMachine {
     fn arguments(&self) -> Vec<OsString> {
         let path = self.program.path();
         match self.arch {
-            Arch::X86_64 => {
+            Architecture::X86_64 => {
                 let mut drive = OsString::from("if=virtio,format=raw,readonly=on,file=");
                 drive.push(super::option_value(path));
                 vec!["-device".into(), "isa-debug-exit,iobase=0xf4,iosize=1".into(), "-drive".into(), drive]
             }
-            Arch::Aarch64 => vec!["-kernel".into(), path.into()],
+            Architecture::Aarch64 => vec!["-kernel".into(), path.into()],
         }
     }
 }
@@ -199,20 +200,22 @@ impl Drop for Probe {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::run::qemu;
 
     #[test]
     fn the_probe_machine_works_where_emulation_does() {
-        let qemu = qemu::find(Arch::X86_64).unwrap();
-        assert_eq!(probe(Accel::Tcg, Arch::X86_64, &qemu), Ok(()));
+        let qemu = qemu::find(Architecture::X86_64).unwrap();
+        assert_eq!(probe(Accel::Tcg, Architecture::X86_64, &qemu), Ok(()));
     }
 
     #[test]
     fn a_qemu_that_does_something_else_is_not_believed() {
-        let error = probe(Accel::Tcg, Arch::X86_64, Path::new("/bin/false")).unwrap_err();
+        let error = probe(Accel::Tcg, Architecture::X86_64, Path::new("/bin/false")).unwrap_err();
         assert!(error.starts_with("QEMU ended with exit status: 1"), "{error}");
-        let error = probe(Accel::Tcg, Arch::X86_64, Path::new("/nonexistent")).unwrap_err();
+        let error = probe(Accel::Tcg, Architecture::X86_64, Path::new("/nonexistent")).unwrap_err();
         assert!(error.starts_with("/nonexistent: No such file"), "{error}");
-        assert!(probe_kvm(Arch::Aarch64, Path::new("/bin/true")).is_err() || Arch::Aarch64.is_native());
+        assert!(
+            probe_kvm(Architecture::Aarch64, Path::new("/bin/true")).is_err()
+                || qemu::is_native(Architecture::Aarch64)
+        );
     }
 }

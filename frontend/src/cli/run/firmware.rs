@@ -3,7 +3,8 @@
 use std::fmt;
 use std::path::Path;
 
-use super::qemu::Arch;
+use exporter::spec::Architecture;
+
 use crate::cli::programs::Package;
 use crate::cli::{Error, Result};
 
@@ -69,30 +70,30 @@ const SECURE_BOOT_AARCH64: [Pflash; 1] =
 
 impl Firmware {
     /// UEFI, or an error that says how to get it.
-    pub(crate) fn uefi(arch: Arch) -> Result<Self> {
+    pub(crate) fn uefi(arch: Architecture) -> Result<Self> {
         let missing = || Error::user(format!("UEFI firmware for {arch}: is not installed"));
         let found = match arch {
-            Arch::X86_64 => first_installed(&UEFI_X86_64),
-            Arch::Aarch64 => first_installed(&UEFI_AARCH64),
+            Architecture::X86_64 => first_installed(&UEFI_X86_64),
+            Architecture::Aarch64 => first_installed(&UEFI_AARCH64),
         };
         found.map(Self::Uefi).ok_or_else(|| missing().with_hint(Package::firmware(arch).hint()))
     }
 
     /// UEFI that enforces signatures, or an error that says how to get it.
-    pub(crate) fn secure_boot(arch: Arch) -> Result<Self> {
+    pub(crate) fn secure_boot(arch: Architecture) -> Result<Self> {
         let missing =
             || Error::user(format!("UEFI firmware for {arch} with enrolled keys: is not installed"));
         let found = match arch {
-            Arch::X86_64 => first_installed(&SECURE_BOOT_X86_64),
-            Arch::Aarch64 => first_installed(&SECURE_BOOT_AARCH64),
+            Architecture::X86_64 => first_installed(&SECURE_BOOT_X86_64),
+            Architecture::Aarch64 => first_installed(&SECURE_BOOT_AARCH64),
         };
         found.map(Self::SecureBoot).ok_or_else(|| missing().with_hint(Package::firmware(arch).hint()))
     }
 
     /// UEFI where it is installed, else BIOS where there is one.
-    pub(crate) fn default_for(arch: Arch) -> Result<Self> {
+    pub(crate) fn default_for(arch: Architecture) -> Result<Self> {
         match Self::uefi(arch) {
-            Err(_) if arch == Arch::X86_64 => Ok(Self::Bios),
+            Err(_) if arch == Architecture::X86_64 => Ok(Self::Bios),
             found => found,
         }
     }

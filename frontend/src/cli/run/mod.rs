@@ -13,13 +13,13 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 use exporter::container::Format;
+use exporter::spec::Architecture;
 
 use super::image::Image;
 use super::{Error, Result, inspect, shell};
 use accel::{Accel, AccelChoice};
 use firmware::{Firmware, Pflash};
 use publish::Publish;
-use qemu::Arch;
 
 /// Boot a disk in QEMU, with its serial console in this terminal.
 ///
@@ -93,7 +93,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
 
 /// All that is decided before the command line can be written.
 struct Machine {
-    arch: Arch,
+    arch: Architecture,
     qemu: PathBuf,
     firmware: Firmware,
     accel: Accel,
@@ -102,10 +102,10 @@ struct Machine {
 
 impl Machine {
     fn new(args: &Args, format: Format) -> Result<Self> {
-        let arch = inspect::architecture(&args.file).unwrap_or(Arch::X86_64);
+        let arch = inspect::architecture(&args.file).unwrap_or(Architecture::X86_64);
         let qemu = qemu::find(arch)?;
         let firmware = match (args.bios, args.uefi, args.secure_boot) {
-            (true, ..) if arch == Arch::X86_64 => Firmware::Bios,
+            (true, ..) if arch == Architecture::X86_64 => Firmware::Bios,
             (true, ..) => return Err(Error::user(format!("--bios: {arch} machines have no BIOS"))),
             (_, true, _) => Firmware::uefi(arch)?,
             (_, _, true) => Firmware::secure_boot(arch)?,
@@ -118,7 +118,7 @@ impl Machine {
     fn command(&self, args: &Args) -> Command {
         let mut command = Command::new(&self.qemu);
         let secure = matches!(self.firmware, Firmware::SecureBoot(_));
-        command.args(["-machine", self.arch.machine(secure)]);
+        command.args(["-machine", qemu::machine(self.arch, secure)]);
         command.args(self.accel.arguments());
         command.args(["-m", &args.memory, "-smp", &args.cpus.to_string()]);
         match &self.firmware {
@@ -126,7 +126,7 @@ impl Machine {
             Firmware::Uefi(pflash) => add_pflash(&mut command, pflash),
             Firmware::SecureBoot(pflash) => {
                 // Only code in system management mode may write the variables the keys are in.
-                if self.arch == Arch::X86_64 {
+                if self.arch == Architecture::X86_64 {
                     command.args(["-global", "driver=cfi.pflash01,property=secure,value=on"]);
                 }
                 add_pflash(&mut command, pflash);

@@ -17,7 +17,7 @@ fn typed(words: &str) -> Args {
 const PFLASH: Pflash = Pflash { code: "/fw/CODE.fd", vars: "/fw/VARS.fd" };
 
 fn machine(firmware: Firmware, accel: Accel) -> Machine {
-    Machine { arch: Arch::X86_64, qemu: "qemu".into(), firmware, accel, format: Format::Qcow2 }
+    Machine { arch: Architecture::X86_64, qemu: "qemu".into(), firmware, accel, format: Format::Qcow2 }
 }
 
 #[test]
@@ -55,7 +55,7 @@ fn every_option() {
 #[test]
 fn arm_machines_have_no_system_management_mode() {
     let mut machine = machine(Firmware::SecureBoot(PFLASH), Accel::Tcg);
-    machine.arch = Arch::Aarch64;
+    machine.arch = Architecture::Aarch64;
     let command = shell::show(&machine.command(&typed("web.qcow2")));
     assert!(command.starts_with(
         "qemu -machine virt,gic-version=max -accel tcg,thread=multi -cpu max -m 1G -smp 2 -drive if=pflash"
