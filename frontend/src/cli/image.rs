@@ -1,11 +1,10 @@
 //! A disk image file from the outside: which container format, how large inside and outside.
 
-use std::fs::File;
-use std::io::Read;
+use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use exporter::container::{Format, qcow2};
+use exporter::container::{self, Format};
 use serde::Serialize;
 
 use super::{Error, Result};
@@ -21,26 +20,17 @@ pub(crate) struct Image {
     pub(crate) actual_size: u64,
 }
 
-/// More than any header of a format has.
-const HEAD: u64 = 512;
-
 impl Image {
-    /// Looks at the file's metadata and its first bytes.
+    /// Looks at the file's metadata and at what tells its format.
     pub(crate) fn read(path: &Path) -> Result<Self> {
         let place = path.display();
         let refused = |error| Error::user(format!("{place}: cannot be read")).because(error);
-        let file = File::open(path).map_err(refused)?;
-        let metadata = file.metadata().map_err(refused)?;
+        let metadata = fs::metadata(path).map_err(refused)?;
         if !metadata.is_file() {
             return Err(Error::user(format!("{place}: is not a regular file")));
         }
         let actual_size = metadata.blocks() * 512;
-        let mut head = Vec::new();
-        file.take(HEAD).read_to_end(&mut head).map_err(refused)?;
-        let (format, virtual_size) = match qcow2::virtual_size(&head[..]) {
-            Some(size) => (Format::Qcow2, size),
-            None => (Format::Raw, metadata.len()),
-        };
+        let (format, virtual_size) = container::identify(path)?;
         Ok(Self { format, virtual_size, actual_size })
     }
 }

@@ -1,0 +1,137 @@
+//! The formats without compression that other hypervisors want: QEMU and our readers must agree.
+
+use super::*;
+
+/// The formats, and what QEMU calls them.
+const FORMATS: [(Format, &str); 1] = [(Format::Vdi, "vdi")];
+
+/// Bytes of the disk in a file whose image has `size`.
+fn disk_size(_format: Format, size: u64) -> u64 {
+    size
+}
+
+fn disk(scratch: &Scratch, format: Format) -> Target {
+    target(scratch, &format!("disk.{}", format.extension()), Compression::None)
+}
+
+#[test]
+fn qemu_and_our_reader_read_the_image() {
+    let scratch = Scratch::new();
+    for (format, name) in FORMATS {
+        for size in SIZES {
+            let extents = extents(size);
+            let disk = disk(&scratch, format);
+            write_one(Image { size, extents: &extents }, &disk, 2);
+            let expected = flatten(disk_size(format, size), &extents);
+            let raw = scratch.write("expected.raw", &expected);
+            accepts("qemu-img", &["compare", "-f", "raw", "-F", name, &raw, shown(&disk)]);
+            // A comparison forgives zeroes behind the shorter one.
+            let info = accepts("qemu-img", &["info", "-f", name, shown(&disk)]);
+            assert!(info.contains(&format!("({} bytes)", expected.len())), "{info}");
+            let (told, image) = open(&disk.path).unwrap();
+            assert_eq!((told, image.size()), (format, expected.len() as u64), "{name} {size}");
+            assert_eq!(identify(&disk.path).unwrap(), (format, expected.len() as u64));
+            let mut bytes = vec![1; expected.len()];
+            image.read_at(0, &mut bytes).unwrap();
+            assert!(bytes == expected, "{name} {size}");
+            let behind = image.read_at(expected.len() as u64 - 1, &mut [0; 2]).unwrap_err();
+            assert_eq!(*behind.kind(), Kind::Corrupt);
+            {
+                let said = accepts("qemu-img", &["check", "-f", name, shown(&disk)]);
+                assert!(said.contains("No errors were found"), "{said}");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_qemu_writes_is_read_in_these_formats() {
+    let scratch = Scratch::new();
+    let expected = flatten(12 * MIB, &extents(12 * MIB));
+    let raw = scratch.write("expected.raw", &expected);
+    let variants: [(Format, &[&str]); 2] =
+        [(Format::Vdi, &["-O", "vdi"]), (Format::Vdi, &["-O", "vdi", "-o", "static=on"])];
+    for (format, options) in variants {
+        let disk = disk(&scratch, format);
+        accepts("qemu-img", &[&["convert", "-f", "raw"], options, &[&raw, shown(&disk)]].concat());
+        let (told, image) = open(&disk.path).unwrap();
+        assert_eq!((told, image.size()), (format, expected.len() as u64), "{options:?}");
+        let mut bytes = vec![1; expected.len()];
+        image.read_at(0, &mut bytes).unwrap();
+        assert!(bytes == expected, "{options:?}");
+    }
+}
+
+#[test]
+fn zero_blocks_are_not_stored() {
+    let scratch = Scratch::new();
+    let extents = [Extent::bytes(MIB, vec![0; 5 * MIB as usize]), Extent::bytes(40 * MIB, [1])];
+    for (format, name) in FORMATS {
+        let disk = disk(&scratch, format);
+        write_one(Image { size: 1 << 36, extents: &extents }, &disk, 2);
+        let metadata = std::fs::metadata(&disk.path).unwrap();
+        assert!(metadata.blocks() * 512 <= 3 * MIB, "{name}: {}", metadata.blocks() * 512);
+    }
+}
+
+#[test]
+fn identity_is_the_targets() {
+    let scratch = Scratch::new();
+    for (format, name) in FORMATS {
+        let first = disk(&scratch, format);
+        let read = |id| {
+            let disk = Target { id, ..first.clone() };
+            write_one(Image { size: MIB, extents: &[] }, &disk, 1);
+            std::fs::read(&disk.path).unwrap()
+        };
+        let other = Seed::new(b"other").uuid("disk file");
+        assert!(read(first.id) == read(first.id) && read(first.id) != read(other), "{name}");
+    }
+}
+
+/// A disk of 3 MiB and its bytes.
+fn small(scratch: &Scratch, format: Format) -> (Target, Vec<u8>) {
+    let disk = disk(scratch, format);
+    write_one(Image { size: 3 * MIB, extents: &extents(3 * MIB) }, &disk, 2);
+    let bytes = std::fs::read(&disk.path).unwrap();
+    (disk, bytes)
+}
+
+#[test]
+fn damage_to_a_vdi_is_found() {
+    let scratch = Scratch::new();
+    let (_, whole) = small(&scratch, Format::Vdi);
+    let raw = scratch.write("expected.raw", &flatten(3 * MIB, &extents(3 * MIB)));
+    for (at, check) in [(512, false), (388, false), (MIB as usize + 20, true)] {
+        let mut bytes = whole.clone();
+        bytes[at] ^= 1;
+        let path = scratch.write("broken.vdi", &bytes);
+        assert_eq!(tool("qemu-img", &["check", "-f", "vdi", &path]).0, check, "byte {at}");
+        let same = tool("qemu-img", &["compare", "-f", "raw", "-F", "vdi", &raw, &path]).0;
+        assert_eq!(same, at == 388, "byte {at}");
+    }
+}
+
+#[test]
+fn the_readers_take_any_bytes() {
+    let scratch = Scratch::new();
+    for (format, name) in FORMATS {
+        let (_, whole) = small(&scratch, format);
+        let read = |bytes: &[u8]| {
+            let file = scratch.write("any.disk", bytes);
+            let (_, image) = open(Path::new(&file))?;
+            image.read_at(0, &mut vec![0; image.size().min(3 * MIB) as usize])
+        };
+        let structures = [0..600, 64 * KIB as usize..64 * KIB as usize + 100, whole.len() - 600..whole.len()];
+        for at in structures.into_iter().flatten().step_by(3) {
+            let mut bytes = whole.clone();
+            bytes[at] ^= 0x81;
+            // Some of these bytes mean nothing for reading; none may cause a panic.
+            let _ = read(&bytes);
+        }
+        for cut in [0, 68, 100, 511, 513, MIB as usize] {
+            let _ = read(&whole[..cut]);
+        }
+        assert!(read(&whole).is_ok(), "{name}");
+    }
+}
