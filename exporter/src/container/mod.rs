@@ -10,6 +10,7 @@ mod raw;
 #[cfg(test)]
 mod tests;
 mod vdi;
+mod vhd;
 
 pub use output::Output;
 
@@ -36,18 +37,21 @@ pub enum Format {
     Qcow2,
     /// VirtualBox's format, growing; zero blocks are not stored.
     Vdi,
+    /// The fixed disk of Virtual PC and Azure: raw, whole mebibytes long, with a footer.
+    Vhd,
 }
 
 impl Format {
     /// Every format.
-    pub const ALL: &[Self] = &[Self::Raw, Self::Qcow2, Self::Vdi];
+    pub const ALL: &[Self] = &[Self::Raw, Self::Qcow2, Self::Vdi, Self::Vhd];
 
-    /// Its name: `raw`, `qcow2`, `vdi`.
+    /// Its name: `raw`, `qcow2`, `vdi`, `vhd`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Raw => "raw",
             Self::Qcow2 => "qcow2",
             Self::Vdi => "vdi",
+            Self::Vhd => "vhd",
         }
     }
 
@@ -57,13 +61,14 @@ impl Format {
             Self::Raw => "raw",
             Self::Qcow2 => "qcow2",
             Self::Vdi => "vdi",
+            Self::Vhd => "vhd",
         }
     }
 
     /// What it is compressed with unless something else is asked.
     pub fn default_compression(self) -> Compression {
         match self {
-            Self::Raw | Self::Vdi => Compression::None,
+            Self::Raw | Self::Vdi | Self::Vhd => Compression::None,
             Self::Qcow2 => Compression::Zstd,
         }
     }
@@ -85,8 +90,11 @@ impl fmt::Display for Format {
 impl FromStr for Format {
     type Err = String;
 
-    /// The error says which names there are.
+    /// By its name, or `vpc`, QEMU's for VHD. The error says which names there are.
     fn from_str(name: &str) -> Result<Self, String> {
+        if name == "vpc" {
+            return Ok(Self::Vhd);
+        }
         by_name(Self::ALL, Self::name, name)
     }
 }
@@ -181,6 +189,7 @@ fn sink<'a>(image: Image<'_>, target: &Target, output: &'a Output) -> Result<Box
         Format::Raw => Box::new(raw::Writer::new(image.size, output)),
         Format::Qcow2 => Box::new(qcow2::Writer::new(image, target.compression, output)?),
         Format::Vdi => Box::new(blocks::Writer::new(vdi::tables(image.size, target.id)?, output)),
+        Format::Vhd => Box::new(vhd::Writer::new(image.size, target.id, output)?),
     })
 }
 
@@ -192,6 +201,7 @@ pub fn open(path: &Path) -> Result<(Format, Box<dyn ReadAt>)> {
         Format::Raw => Box::new(raw),
         Format::Qcow2 => Box::new(qcow2::Reader::new(raw)?),
         Format::Vdi => Box::new(vdi::open(raw)?),
+        Format::Vhd => Box::new(vhd::Reader::new(raw)?),
     };
     Ok((format, image))
 }
@@ -216,6 +226,10 @@ fn open_raw(path: &Path) -> Result<raw::Reader> {
 }
 
 fn detect(file: &raw::Reader) -> Format {
-    let known = [(Format::Qcow2, qcow2::is_qcow2(file)), (Format::Vdi, vdi::is_vdi(file))];
+    let known = [
+        (Format::Qcow2, qcow2::is_qcow2(file)),
+        (Format::Vdi, vdi::is_vdi(file)),
+        (Format::Vhd, vhd::is_vhd(file)),
+    ];
     known.iter().find(|(_, is_so)| *is_so).map_or(Format::Raw, |(format, _)| *format)
 }

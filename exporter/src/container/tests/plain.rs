@@ -3,11 +3,11 @@
 use super::*;
 
 /// The formats, and what QEMU calls them.
-const FORMATS: [(Format, &str); 1] = [(Format::Vdi, "vdi")];
+const FORMATS: [(Format, &str); 2] = [(Format::Vdi, "vdi"), (Format::Vhd, "vpc")];
 
 /// Bytes of the disk in a file whose image has `size`.
-fn disk_size(_format: Format, size: u64) -> u64 {
-    size
+fn disk_size(format: Format, size: u64) -> u64 {
+    if format == Format::Vhd { size.next_multiple_of(MIB) } else { size }
 }
 
 fn disk(scratch: &Scratch, format: Format) -> Target {
@@ -36,7 +36,8 @@ fn qemu_and_our_reader_read_the_image() {
             assert!(bytes == expected, "{name} {size}");
             let behind = image.read_at(expected.len() as u64 - 1, &mut [0; 2]).unwrap_err();
             assert_eq!(*behind.kind(), Kind::Corrupt);
-            {
+            // QEMU can't check a VHD.
+            if format != Format::Vhd {
                 let said = accepts("qemu-img", &["check", "-f", name, shown(&disk)]);
                 assert!(said.contains("No errors were found"), "{said}");
             }
@@ -49,8 +50,11 @@ fn what_qemu_writes_is_read_in_these_formats() {
     let scratch = Scratch::new();
     let expected = flatten(12 * MIB, &extents(12 * MIB));
     let raw = scratch.write("expected.raw", &expected);
-    let variants: [(Format, &[&str]); 2] =
-        [(Format::Vdi, &["-O", "vdi"]), (Format::Vdi, &["-O", "vdi", "-o", "static=on"])];
+    let variants: [(Format, &[&str]); 3] = [
+        (Format::Vdi, &["-O", "vdi"]),
+        (Format::Vdi, &["-O", "vdi", "-o", "static=on"]),
+        (Format::Vhd, &["-O", "vpc", "-o", "subformat=fixed,force_size=on"]),
+    ];
     for (format, options) in variants {
         let disk = disk(&scratch, format);
         accepts("qemu-img", &[&["convert", "-f", "raw"], options, &[&raw, shown(&disk)]].concat());
@@ -133,5 +137,39 @@ fn the_readers_take_any_bytes() {
             let _ = read(&whole[..cut]);
         }
         assert!(read(&whole).is_ok(), "{name}");
+    }
+}
+
+#[test]
+fn a_vhd_is_the_raw_disk_and_a_footer_with_a_checksum() {
+    let scratch = Scratch::new();
+    let (disk, whole) = small(&scratch, Format::Vhd);
+    assert_eq!(whole.len() as u64, 3 * MIB + 512);
+    assert!(whole[..3 * MIB as usize] == flatten(3 * MIB, &extents(3 * MIB)));
+    assert_eq!("vpc".parse(), Ok(Format::Vhd));
+    for at in 8..512 {
+        let mut bytes = whole.clone();
+        bytes[3 * MIB as usize + at] ^= 1;
+        let path = scratch.write("broken.vhd", &bytes);
+        assert_eq!(*open(Path::new(&path)).err().unwrap().kind(), Kind::Corrupt, "byte {at}");
+    }
+    // The disk is larger than the file.
+    let path = scratch.write("cut.vhd", &whole[MIB as usize..]);
+    assert_eq!(*open(Path::new(&path)).err().unwrap().kind(), Kind::Corrupt);
+    accepts("qemu-img", &["convert", "-f", "raw", "-O", "vpc", shown(&disk), &path]);
+    assert_eq!(*open(Path::new(&path)).err().unwrap().kind(), Kind::Unsupported);
+}
+
+#[test]
+fn disks_larger_than_qemu_reads_are_refused() {
+    let scratch = Scratch::new();
+    for (format, name, largest) in [(Format::Vhd, "vpc", 2040 << 30), (Format::Vdi, "vdi", 1 << 40)] {
+        let disk = disk(&scratch, format);
+        write_one(Image { size: largest, extents: &[] }, &disk, 1);
+        accepts("qemu-img", &["info", "-f", name, shown(&disk)]);
+        for size in [(1 << 49) + 1, u64::MAX] {
+            let written = write(Image { size, extents: &[] }, std::slice::from_ref(&disk), &run(1));
+            assert_eq!(*written.unwrap_err().kind(), Kind::Unsupported, "{name} {size}");
+        }
     }
 }
