@@ -11,6 +11,7 @@ mod raw;
 mod tests;
 mod vdi;
 mod vhd;
+mod vhdx;
 
 pub use output::Output;
 
@@ -39,19 +40,22 @@ pub enum Format {
     Vdi,
     /// The fixed disk of Virtual PC and Azure: raw, whole mebibytes long, with a footer.
     Vhd,
+    /// Hyper-V's format, growing; zero blocks are not stored.
+    Vhdx,
 }
 
 impl Format {
     /// Every format.
-    pub const ALL: &[Self] = &[Self::Raw, Self::Qcow2, Self::Vdi, Self::Vhd];
+    pub const ALL: &[Self] = &[Self::Raw, Self::Qcow2, Self::Vdi, Self::Vhd, Self::Vhdx];
 
-    /// Its name: `raw`, `qcow2`, `vdi`, `vhd`.
+    /// Its name: `raw`, `qcow2`, `vdi`, `vhd`, `vhdx`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Raw => "raw",
             Self::Qcow2 => "qcow2",
             Self::Vdi => "vdi",
             Self::Vhd => "vhd",
+            Self::Vhdx => "vhdx",
         }
     }
 
@@ -62,13 +66,14 @@ impl Format {
             Self::Qcow2 => "qcow2",
             Self::Vdi => "vdi",
             Self::Vhd => "vhd",
+            Self::Vhdx => "vhdx",
         }
     }
 
     /// What it is compressed with unless something else is asked.
     pub fn default_compression(self) -> Compression {
         match self {
-            Self::Raw | Self::Vdi | Self::Vhd => Compression::None,
+            Self::Raw | Self::Vdi | Self::Vhd | Self::Vhdx => Compression::None,
             Self::Qcow2 => Compression::Zstd,
         }
     }
@@ -190,6 +195,7 @@ fn sink<'a>(image: Image<'_>, target: &Target, output: &'a Output) -> Result<Box
         Format::Qcow2 => Box::new(qcow2::Writer::new(image, target.compression, output)?),
         Format::Vdi => Box::new(blocks::Writer::new(vdi::tables(image.size, target.id)?, output)),
         Format::Vhd => Box::new(vhd::Writer::new(image.size, target.id, output)?),
+        Format::Vhdx => Box::new(blocks::Writer::new(vhdx::tables(image.size, target.id)?, output)),
     })
 }
 
@@ -202,6 +208,7 @@ pub fn open(path: &Path) -> Result<(Format, Box<dyn ReadAt>)> {
         Format::Qcow2 => Box::new(qcow2::Reader::new(raw)?),
         Format::Vdi => Box::new(vdi::open(raw)?),
         Format::Vhd => Box::new(vhd::Reader::new(raw)?),
+        Format::Vhdx => Box::new(vhdx::open(raw)?),
     };
     Ok((format, image))
 }
@@ -229,6 +236,8 @@ fn detect(file: &raw::Reader) -> Format {
     let known = [
         (Format::Qcow2, qcow2::is_qcow2(file)),
         (Format::Vdi, vdi::is_vdi(file)),
+        (Format::Vhdx, vhdx::is_vhdx(file)),
+        // Last, since the end of another format's file may be the end of a VHD inside it.
         (Format::Vhd, vhd::is_vhd(file)),
     ];
     known.iter().find(|(_, is_so)| *is_so).map_or(Format::Raw, |(format, _)| *format)

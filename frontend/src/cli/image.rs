@@ -51,6 +51,17 @@ mod tests {
         assert_eq!((image.format, image.virtual_size), (Format::Qcow2, 3 << 30));
         assert!(image.actual_size > 0 && image.actual_size < 1 << 20);
 
+        for (driver, format) in [("vdi", Format::Vdi), ("vpc", Format::Vhd), ("vhdx", Format::Vhdx)] {
+            let mut create = Command::new("qemu-img");
+            create.args(["create", "-q", "-f", driver]);
+            if format == Format::Vhd {
+                create.args(["-o", "subformat=fixed,force_size=on"]);
+            }
+            assert!(create.arg(&path).arg("64M").status().unwrap().success());
+            let image = Image::read(&path).unwrap();
+            assert_eq!((image.format, image.virtual_size), (format, 64 << 20));
+        }
+
         std::fs::write(&path, b"short").unwrap();
         assert_eq!(Image::read(&path).unwrap().format, Format::Raw);
         assert!(Image::read(dir.path()).unwrap_err().to_string().ends_with("is not a regular file"));

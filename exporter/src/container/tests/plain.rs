@@ -3,7 +3,7 @@
 use super::*;
 
 /// The formats, and what QEMU calls them.
-const FORMATS: [(Format, &str); 2] = [(Format::Vdi, "vdi"), (Format::Vhd, "vpc")];
+const FORMATS: [(Format, &str); 3] = [(Format::Vdi, "vdi"), (Format::Vhd, "vpc"), (Format::Vhdx, "vhdx")];
 
 /// Bytes of the disk in a file whose image has `size`.
 fn disk_size(format: Format, size: u64) -> u64 {
@@ -50,10 +50,12 @@ fn what_qemu_writes_is_read_in_these_formats() {
     let scratch = Scratch::new();
     let expected = flatten(12 * MIB, &extents(12 * MIB));
     let raw = scratch.write("expected.raw", &expected);
-    let variants: [(Format, &[&str]); 3] = [
+    let variants: [(Format, &[&str]); 5] = [
         (Format::Vdi, &["-O", "vdi"]),
         (Format::Vdi, &["-O", "vdi", "-o", "static=on"]),
         (Format::Vhd, &["-O", "vpc", "-o", "subformat=fixed,force_size=on"]),
+        (Format::Vhdx, &["-O", "vhdx"]),
+        (Format::Vhdx, &["-O", "vhdx", "-o", "subformat=fixed,block_size=2M"]),
     ];
     for (format, options) in variants {
         let disk = disk(&scratch, format);
@@ -163,7 +165,9 @@ fn a_vhd_is_the_raw_disk_and_a_footer_with_a_checksum() {
 #[test]
 fn disks_larger_than_qemu_reads_are_refused() {
     let scratch = Scratch::new();
-    for (format, name, largest) in [(Format::Vhd, "vpc", 2040 << 30), (Format::Vdi, "vdi", 1 << 40)] {
+    let largest =
+        [(Format::Vhd, "vpc", 2040 << 30), (Format::Vdi, "vdi", 1 << 40), (Format::Vhdx, "vhdx", 4 << 40)];
+    for (format, name, largest) in largest {
         let disk = disk(&scratch, format);
         write_one(Image { size: largest, extents: &[] }, &disk, 1);
         accepts("qemu-img", &["info", "-f", name, shown(&disk)]);
@@ -171,5 +175,47 @@ fn disks_larger_than_qemu_reads_are_refused() {
             let written = write(Image { size, extents: &[] }, std::slice::from_ref(&disk), &run(1));
             assert_eq!(*written.unwrap_err().kind(), Kind::Unsupported, "{name} {size}");
         }
+    }
+}
+
+#[test]
+fn damage_to_a_vhdx_is_found() {
+    let scratch = Scratch::new();
+    let (_, whole) = small(&scratch, Format::Vhdx);
+    let kib = |at: usize| at << 10;
+    let broken = |flipped: &[usize]| {
+        let mut bytes = whole.clone();
+        flipped.iter().for_each(|&at| bytes[at] ^= 1);
+        let path = scratch.write("broken.vhdx", &bytes);
+        let kind = open(Path::new(&path)).err().map(|error| error.kind().clone());
+        (kind, tool("qemu-img", &["check", "-f", "vhdx", &path]).0)
+    };
+    // One header may be damaged, both may not; neither may the two region tables.
+    assert_eq!(broken(&[kib(64) + 20]), (None, true));
+    assert_eq!(broken(&[kib(64) + 20, kib(128) + 20]), (Some(Kind::Corrupt), false));
+    assert_eq!(broken(&[kib(192) + 20, kib(256) + 20]), (Some(Kind::Corrupt), false));
+    assert_eq!(broken(&[kib(2048)]), (Some(Kind::Corrupt), false));
+    // The table without a checksum: the first block is where the second is.
+    let raw = scratch.write("expected.raw", &flatten(3 * MIB, &extents(3 * MIB)));
+    let mut bytes = whole.clone();
+    bytes[kib(3072) + 2] ^= 1 << 4;
+    let path = scratch.write("broken.vhdx", &bytes);
+    assert!(!tool("qemu-img", &["compare", "-f", "raw", "-F", "vhdx", &raw, &path]).0);
+}
+
+#[test]
+fn a_vhdx_has_entries_for_bitmaps_in_between() {
+    let scratch = Scratch::new();
+    let disk = disk(&scratch, Format::Vhdx);
+    let offsets = [0, 4095 * MIB, 4096 * MIB, 8191 * MIB + 5, 8192 * MIB];
+    let extents = offsets.map(|offset| Extent::bytes(offset, text(700)));
+    let raw = target(&scratch, "expected.raw", Compression::None);
+    let image = Image { size: 8193 * MIB + 512, extents: &extents };
+    write(image, &[disk.clone(), raw.clone()], &run(2)).unwrap();
+    accepts("qemu-img", &["compare", "-f", "raw", "-F", "vhdx", shown(&raw), shown(&disk)]);
+    for offset in offsets {
+        let mut bytes = [1; 700];
+        open(&disk.path).unwrap().1.read_at(offset, &mut bytes).unwrap();
+        assert!(bytes[..] == text(700), "{offset}");
     }
 }
