@@ -65,7 +65,8 @@ pub fn assemble(spec: &Spec, input: &Input<'_>, output: &Path) -> Result<Report>
     let layout = lay_out(&placed, size, &root, &esp, &boot_files, &ids, time)?;
 
     let compression = spec.compression.unwrap_or(spec.format.default_compression());
-    let target = Target { path: output.to_owned(), format: spec.format, compression, sync: false };
+    let id = ids.seed.uuid("disk file");
+    let target = Target { path: output.to_owned(), format: spec.format, compression, id, sync: false };
     let run = Run { threads: input.threads, progress: input.progress };
     container::write(Image { size, extents: &layout.extents }, &[target], &run)?;
     Report::new(spec, output, &layout, &os, &entry, &boot_files, edits)

@@ -2,12 +2,16 @@
 //!
 //! [`write()`] makes all files of an image in one pass over its contents.
 
+mod blocks;
 mod codec;
 mod output;
 pub mod qcow2;
 mod raw;
 #[cfg(test)]
 mod tests;
+mod vdi;
+mod vhd;
+mod vhdx;
 
 pub use output::Output;
 
@@ -21,6 +25,7 @@ use serde::{Deserialize, Serialize};
 use crate::engine::{self, Image, Run, Sink};
 use crate::error::{Error, Kind, Result};
 use crate::read_at::ReadAt;
+use crate::seed::Uuid;
 
 /// A container format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,17 +36,26 @@ pub enum Format {
     Raw,
     /// QEMU's format, version 3.
     Qcow2,
+    /// VirtualBox's format, growing; zero blocks are not stored.
+    Vdi,
+    /// The fixed disk of Virtual PC and Azure: raw, whole mebibytes long, with a footer.
+    Vhd,
+    /// Hyper-V's format, growing; zero blocks are not stored.
+    Vhdx,
 }
 
 impl Format {
     /// Every format.
-    pub const ALL: &[Self] = &[Self::Raw, Self::Qcow2];
+    pub const ALL: &[Self] = &[Self::Raw, Self::Qcow2, Self::Vdi, Self::Vhd, Self::Vhdx];
 
-    /// Its name: `raw`, `qcow2`.
+    /// Its name: `raw`, `qcow2`, `vdi`, `vhd`, `vhdx`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Raw => "raw",
             Self::Qcow2 => "qcow2",
+            Self::Vdi => "vdi",
+            Self::Vhd => "vhd",
+            Self::Vhdx => "vhdx",
         }
     }
 
@@ -50,13 +64,16 @@ impl Format {
         match self {
             Self::Raw => "raw",
             Self::Qcow2 => "qcow2",
+            Self::Vdi => "vdi",
+            Self::Vhd => "vhd",
+            Self::Vhdx => "vhdx",
         }
     }
 
     /// What it is compressed with unless something else is asked.
     pub fn default_compression(self) -> Compression {
         match self {
-            Self::Raw => Compression::None,
+            Self::Raw | Self::Vdi | Self::Vhd | Self::Vhdx => Compression::None,
             Self::Qcow2 => Compression::Zstd,
         }
     }
@@ -78,8 +95,11 @@ impl fmt::Display for Format {
 impl FromStr for Format {
     type Err = String;
 
-    /// The error says which names there are.
+    /// By its name, or `vpc`, QEMU's for VHD. The error says which names there are.
     fn from_str(name: &str) -> Result<Self, String> {
+        if name == "vpc" {
+            return Ok(Self::Vhd);
+        }
         by_name(Self::ALL, Self::name, name)
     }
 }
@@ -140,6 +160,8 @@ pub struct Target {
     pub format: Format,
     /// Compressed how.
     pub compression: Compression,
+    /// The identity of the disk file, for formats that have one.
+    pub id: Uuid,
     /// Whether to wait until the disk has it.
     pub sync: bool,
 }
@@ -163,24 +185,60 @@ pub fn write(image: Image<'_>, targets: &[Target], run: &Run<'_>) -> Result<()> 
 }
 
 fn sink<'a>(image: Image<'_>, target: &Target, output: &'a Output) -> Result<Box<dyn Sink + 'a>> {
-    match (target.format, target.compression) {
-        (Format::Raw, Compression::None) => Ok(Box::new(raw::Writer::new(image.size, output))),
-        (Format::Raw, compression) => {
-            let message = format!("a raw disk can't be compressed with {}", compression.name());
-            Err(Error::new(Kind::Unsupported, target.path.display().to_string(), message)
-                .with_hint("ask for qcow2, or for compression none"))
-        }
-        (Format::Qcow2, compression) => Ok(Box::new(qcow2::Writer::new(image, compression, output)?)),
+    if target.format != Format::Qcow2 && target.compression != Compression::None {
+        let message = format!("a {} disk can't be compressed with {}", target.format, target.compression);
+        return Err(Error::new(Kind::Unsupported, target.path.display().to_string(), message)
+            .with_hint("ask for qcow2, or for compression none"));
+    }
+    Ok(match target.format {
+        Format::Raw => Box::new(raw::Writer::new(image.size, output)),
+        Format::Qcow2 => Box::new(qcow2::Writer::new(image, target.compression, output)?),
+        Format::Vdi => Box::new(blocks::Writer::new(vdi::tables(image.size, target.id)?, output)),
+        Format::Vhd => Box::new(vhd::Writer::new(image.size, target.id, output)?),
+        Format::Vhdx => Box::new(blocks::Writer::new(vhdx::tables(image.size, target.id)?, output)),
+    })
+}
+
+/// Open a disk file to read the image in it, whatever its format: told by its magic bytes, not its name.
+pub fn open(path: &Path) -> Result<(Format, Box<dyn ReadAt>)> {
+    let raw = open_raw(path)?;
+    let format = detect(&raw);
+    let image: Box<dyn ReadAt> = match format {
+        Format::Raw => Box::new(raw),
+        Format::Qcow2 => Box::new(qcow2::Reader::new(raw)?),
+        Format::Vdi => Box::new(vdi::open(raw)?),
+        Format::Vhd => Box::new(vhd::Reader::new(raw)?),
+        Format::Vhdx => Box::new(vhdx::open(raw)?),
+    };
+    Ok((format, image))
+}
+
+/// The format of a disk file and the size of the image in it, in bytes; less is needed than to read it.
+///
+/// # Errors
+/// If the file can't be read, or begins as one of the formats and goes on otherwise.
+pub fn identify(path: &Path) -> Result<(Format, u64)> {
+    let raw = open_raw(path)?;
+    match qcow2::virtual_size(&raw) {
+        // Even one whose contents can't be read here, as with a backing file.
+        Some(size) => Ok((Format::Qcow2, size)),
+        None => open(path).map(|(format, image)| (format, image.size())),
     }
 }
 
-/// Open a disk file to read the image in it, whatever its format: told by its first bytes, not its name.
-pub fn open(path: &Path) -> Result<(Format, Box<dyn ReadAt>)> {
+fn open_raw(path: &Path) -> Result<raw::Reader> {
     let shown = path.display().to_string();
     let file = File::open(path).map_err(|error| Error::io(&shown, "can't open the disk file", error))?;
-    let raw = raw::Reader::new(file, shown)?;
-    match qcow2::is_qcow2(&raw) {
-        true => Ok((Format::Qcow2, Box::new(qcow2::Reader::new(raw)?))),
-        false => Ok((Format::Raw, Box::new(raw))),
-    }
+    raw::Reader::new(file, shown)
+}
+
+fn detect(file: &raw::Reader) -> Format {
+    let known = [
+        (Format::Qcow2, qcow2::is_qcow2(file)),
+        (Format::Vdi, vdi::is_vdi(file)),
+        (Format::Vhdx, vhdx::is_vhdx(file)),
+        // Last, since the end of another format's file may be the end of a VHD inside it.
+        (Format::Vhd, vhd::is_vhd(file)),
+    ];
+    known.iter().find(|(_, is_so)| *is_so).map_or(Format::Raw, |(format, _)| *format)
 }

@@ -1,11 +1,10 @@
 //! A disk image file from the outside: which container format, how large inside and outside.
 
-use std::fs::File;
-use std::io::Read;
+use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use exporter::container::{Format, qcow2};
+use exporter::container::{self, Format};
 use serde::Serialize;
 
 use super::{Error, Result};
@@ -21,26 +20,17 @@ pub(crate) struct Image {
     pub(crate) actual_size: u64,
 }
 
-/// More than any header of a format has.
-const HEAD: u64 = 512;
-
 impl Image {
-    /// Looks at the file's metadata and its first bytes.
+    /// Looks at the file's metadata and at what tells its format.
     pub(crate) fn read(path: &Path) -> Result<Self> {
         let place = path.display();
         let refused = |error| Error::user(format!("{place}: cannot be read")).because(error);
-        let file = File::open(path).map_err(refused)?;
-        let metadata = file.metadata().map_err(refused)?;
+        let metadata = fs::metadata(path).map_err(refused)?;
         if !metadata.is_file() {
             return Err(Error::user(format!("{place}: is not a regular file")));
         }
         let actual_size = metadata.blocks() * 512;
-        let mut head = Vec::new();
-        file.take(HEAD).read_to_end(&mut head).map_err(refused)?;
-        let (format, virtual_size) = match qcow2::virtual_size(&head[..]) {
-            Some(size) => (Format::Qcow2, size),
-            None => (Format::Raw, metadata.len()),
-        };
+        let (format, virtual_size) = container::identify(path)?;
         Ok(Self { format, virtual_size, actual_size })
     }
 }
@@ -60,6 +50,17 @@ mod tests {
         let image = Image::read(&path).unwrap();
         assert_eq!((image.format, image.virtual_size), (Format::Qcow2, 3 << 30));
         assert!(image.actual_size > 0 && image.actual_size < 1 << 20);
+
+        for (driver, format) in [("vdi", Format::Vdi), ("vpc", Format::Vhd), ("vhdx", Format::Vhdx)] {
+            let mut create = Command::new("qemu-img");
+            create.args(["create", "-q", "-f", driver]);
+            if format == Format::Vhd {
+                create.args(["-o", "subformat=fixed,force_size=on"]);
+            }
+            assert!(create.arg(&path).arg("64M").status().unwrap().success());
+            let image = Image::read(&path).unwrap();
+            assert_eq!((image.format, image.virtual_size), (format, 64 << 20));
+        }
 
         std::fs::write(&path, b"short").unwrap();
         assert_eq!(Image::read(&path).unwrap().format, Format::Raw);

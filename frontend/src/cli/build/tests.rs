@@ -96,6 +96,6 @@ fn docker_options_are_handed_on() {
 
 #[test]
 fn a_name_without_a_format_is_refused() {
-    let error = format_of(&typed(&["-o", "web.vhdx"])).unwrap_err();
-    assert_eq!(error.to_string(), "web.vhdx: its ending tells no format");
+    let error = format_of(&typed(&["-o", "web.iso"])).unwrap_err();
+    assert_eq!(error.to_string(), "web.iso: its ending tells no format");
 }

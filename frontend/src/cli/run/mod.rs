@@ -154,8 +154,11 @@ fn add_pflash(command: &mut Command, pflash: &Pflash) {
 fn add_disk(command: &mut Command, file: &Path, format: Format, snapshot: bool) {
     let snapshot = if snapshot { "snapshot=on," } else { "" };
     // `file.driver=file` keeps QEMU from reading a name with a colon as a protocol.
-    let options =
-        format!("if=none,id=disk,format={},{snapshot}file.driver=file,file.filename=", format.name());
+    let driver = match format {
+        Format::Vhd => "vpc",
+        format => format.name(),
+    };
+    let options = format!("if=none,id=disk,format={driver},{snapshot}file.driver=file,file.filename=");
     let mut drive = OsString::from(options);
     drive.push(option_value(file));
     command.arg("-drive").arg(drive).args(["-device", "virtio-blk-pci,drive=disk,bootindex=0"]);

@@ -53,6 +53,16 @@ fn every_option() {
 }
 
 #[test]
+fn formats_go_by_the_names_of_qemu() {
+    let mut machine = machine(Firmware::Bios, Accel::Tcg);
+    for (format, driver) in [(Format::Vdi, "vdi"), (Format::Vhd, "vpc"), (Format::Vhdx, "vhdx")] {
+        machine.format = format;
+        let command = shell::show(&machine.command(&typed("web.disk")));
+        assert!(command.contains(&format!("id=disk,format={driver},")), "{command}");
+    }
+}
+
+#[test]
 fn arm_machines_have_no_system_management_mode() {
     let mut machine = machine(Firmware::SecureBoot(PFLASH), Accel::Tcg);
     machine.arch = Architecture::Aarch64;

@@ -1,0 +1,108 @@
+//! What VDI and VHDX share: a table that says for each block of the disk where it lies in the file.
+
+use std::sync::{Mutex, PoisonError};
+
+use super::Output;
+use crate::engine::{CHUNK, Chunk, Piece, Sink, Stored};
+use crate::error::Result;
+use crate::read_at::{ReadAt, check_range};
+
+/// Bytes of a block that is written: one chunk of the engine.
+pub(super) const BLOCK: u64 = CHUNK as u64;
+
+/// The tables of a format around its blocks.
+pub(super) trait Tables: Sync {
+    /// Byte offset of the first block in the file.
+    fn first_block(&self) -> u64;
+
+    /// Write the tables. `blocks` are the numbers of the disk's blocks in the order they lie in the file.
+    fn write(&self, blocks: &[u64], output: &Output) -> Result<()>;
+}
+
+/// Writes the blocks that are not zero one behind the other, in the order of the disk, and tables last.
+pub(super) struct Writer<'a, T> {
+    tables: T,
+    blocks: Mutex<Vec<u64>>,
+    output: &'a Output,
+}
+
+impl<'a, T: Tables> Writer<'a, T> {
+    pub(super) fn new(tables: T, output: &'a Output) -> Self {
+        Self { tables, blocks: Mutex::new(Vec::new()), output }
+    }
+}
+
+impl<T: Tables> Sink for Writer<'_, T> {
+    fn encode(&self, _: &Chunk<'_>, stored: &mut Stored) -> Result<()> {
+        stored.pieces.push(Piece::plain(0..CHUNK));
+        Ok(())
+    }
+
+    fn commit(&self, chunk: &Chunk<'_>, stored: &mut Stored) -> Result<()> {
+        let mut blocks = self.blocks.lock().unwrap_or_else(PoisonError::into_inner);
+        for piece in &mut stored.pieces {
+            piece.at = self.tables.first_block() + blocks.len() as u64 * BLOCK;
+            blocks.push(chunk.offset / BLOCK);
+        }
+        Ok(())
+    }
+
+    fn write(&self, chunk: &Chunk<'_>, stored: &Stored) -> Result<()> {
+        stored.writes(chunk).try_for_each(|(at, bytes)| self.output.write_at(bytes, at))
+    }
+
+    fn finish(&self) -> Result<()> {
+        let blocks = self.blocks.lock().unwrap_or_else(PoisonError::into_inner);
+        self.output.set_len(self.tables.first_block() + blocks.len() as u64 * BLOCK)?;
+        self.tables.write(&blocks, self.output)
+    }
+}
+
+/// What a format's header says of its disk.
+pub(super) trait Map {
+    /// Size of the disk in bytes.
+    fn size(&self) -> u64;
+
+    /// Bytes of a block; not 0.
+    fn block_size(&self) -> u64;
+
+    /// Byte offset in `file` of a block, `None` if it is zero.
+    fn locate<F: ReadAt>(&self, file: &F, block: u64) -> Result<Option<u64>>;
+}
+
+/// The disk in a file of blocks.
+pub(super) struct Reader<F, M> {
+    file: F,
+    map: M,
+}
+
+impl<F: ReadAt, M: Map> Reader<F, M> {
+    pub(super) fn new(file: F, map: M) -> Self {
+        Self { file, map }
+    }
+}
+
+impl<F: ReadAt, M: Map> ReadAt for Reader<F, M> {
+    fn size(&self) -> u64 {
+        self.map.size()
+    }
+
+    fn read_at(&self, offset: u64, out: &mut [u8]) -> Result<()> {
+        check_range(self, offset, out.len())?;
+        let block_size = self.map.block_size();
+        let (mut at, mut rest) = (offset, out);
+        while !rest.is_empty() {
+            let skip = at % block_size;
+            let len = (rest.len() as u64).min(block_size - skip) as usize;
+            let (part, behind) = rest.split_at_mut(len);
+            match self.map.locate(&self.file, at / block_size)? {
+                // A sum that saturates is behind the end of any file.
+                Some(start) => self.file.read_at(start.saturating_add(skip), part)?,
+                None => part.fill(0),
+            }
+            at += len as u64;
+            rest = behind;
+        }
+        Ok(())
+    }
+}
