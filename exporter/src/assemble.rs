@@ -66,7 +66,7 @@ pub fn assemble(spec: &Spec, input: &Input<'_>, output: &Path) -> Result<Report>
 
     let compression = spec.compression.unwrap_or(spec.format.default_compression());
     let id = ids.seed.uuid("disk file");
-    let target = Target { path: output.to_owned(), format: spec.format, compression, id, sync: false };
+    let target = Target { path: output.to_owned(), format: spec.format, compression, id };
     let run = Run { threads: input.threads, progress: input.progress };
     container::write(Image { size, extents: &layout.extents }, &[target], &run)?;
     Report::new(spec, output, &layout, &os, &entry, &boot_files, edits)

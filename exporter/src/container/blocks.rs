@@ -2,7 +2,7 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use super::Output;
+use super::place::Place;
 use crate::engine::{CHUNK, Chunk, Piece, Sink, Stored};
 use crate::error::Result;
 use crate::read_at::{ReadAt, check_range};
@@ -16,19 +16,19 @@ pub(super) trait Tables: Sync {
     fn first_block(&self) -> u64;
 
     /// Write the tables. `blocks` are the numbers of the disk's blocks in the order they lie in the file.
-    fn write(&self, blocks: &[u64], output: &Output) -> Result<()>;
+    fn write(&self, blocks: &[u64], place: &dyn Place) -> Result<()>;
 }
 
 /// Writes the blocks that are not zero one behind the other, in the order of the disk, and tables last.
 pub(super) struct Writer<'a, T> {
     tables: T,
     blocks: Mutex<Vec<u64>>,
-    output: &'a Output,
+    place: &'a dyn Place,
 }
 
 impl<'a, T: Tables> Writer<'a, T> {
-    pub(super) fn new(tables: T, output: &'a Output) -> Self {
-        Self { tables, blocks: Mutex::new(Vec::new()), output }
+    pub(super) fn new(tables: T, place: &'a dyn Place) -> Self {
+        Self { tables, blocks: Mutex::new(Vec::new()), place }
     }
 }
 
@@ -48,13 +48,13 @@ impl<T: Tables> Sink for Writer<'_, T> {
     }
 
     fn write(&self, chunk: &Chunk<'_>, stored: &Stored) -> Result<()> {
-        stored.writes(chunk).try_for_each(|(at, bytes)| self.output.write_at(bytes, at))
+        stored.writes(chunk).try_for_each(|(at, bytes)| self.place.write_at(bytes, at))
     }
 
     fn finish(&self) -> Result<()> {
         let blocks = self.blocks.lock().unwrap_or_else(PoisonError::into_inner);
-        self.output.set_len(self.tables.first_block() + blocks.len() as u64 * BLOCK)?;
-        self.tables.write(&blocks, self.output)
+        self.place.set_len(self.tables.first_block() + blocks.len() as u64 * BLOCK)?;
+        self.tables.write(&blocks, self.place)
     }
 }
 

@@ -70,21 +70,12 @@ impl Output {
             .map_err(|error| explain(&self.destination, "can't set the file's length", error))
     }
 
-    /// Let the complete file appear under its name; with `sync`, only when the disk has it.
-    pub fn persist(mut self, sync: bool) -> Result<()> {
-        self.try_persist(sync).map_err(|error| explain(&self.destination, "can't finish the file", error))
-    }
-
-    fn try_persist(&mut self, sync: bool) -> io::Result<()> {
-        if sync {
-            self.file.sync_all()?;
-        }
-        fs::rename(&self.temporary, &self.destination)?;
+    /// Let the complete file appear under its name.
+    pub fn persist(mut self) -> Result<()> {
+        let renamed = fs::rename(&self.temporary, &self.destination);
+        renamed.map_err(|error| explain(&self.destination, "can't finish the file", error))?;
         self.persisted = true;
-        match self.destination.parent() {
-            Some(directory) if sync => File::open(directory)?.sync_all(),
-            _ => Ok(()),
-        }
+        Ok(())
     }
 }
 

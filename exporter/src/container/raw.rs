@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 
-use super::Output;
+use super::place::Place;
 use crate::engine::{Chunk, Piece, Sink, Stored};
 use crate::error::{Error, Result};
 use crate::read_at::{ReadAt, check_range};
@@ -14,13 +14,13 @@ const BLOCK: usize = 64 << 10;
 /// Writes a raw disk.
 pub(super) struct Writer<'a> {
     size: u64,
-    output: &'a Output,
+    place: &'a dyn Place,
 }
 
 impl<'a> Writer<'a> {
     /// A disk of `size` bytes.
-    pub(super) fn new(size: u64, output: &'a Output) -> Self {
-        Self { size, output }
+    pub(super) fn new(size: u64, place: &'a dyn Place) -> Self {
+        Self { size, place }
     }
 }
 
@@ -32,20 +32,19 @@ impl Sink for Writer<'_> {
             ..Piece::plain(block.start..block.end.min(len))
         });
         stored.pieces.extend(pieces);
-        // Places in a raw disk need no order: writing here keeps the bytes in this worker's cache.
-        stored.writes(chunk).try_for_each(|(at, bytes)| self.output.write_at(bytes, at))
+        Ok(())
     }
 
     fn commit(&self, _: &Chunk<'_>, _: &mut Stored) -> Result<()> {
         Ok(())
     }
 
-    fn write(&self, _: &Chunk<'_>, _: &Stored) -> Result<()> {
-        Ok(())
+    fn write(&self, chunk: &Chunk<'_>, stored: &Stored) -> Result<()> {
+        stored.writes(chunk).try_for_each(|(at, bytes)| self.place.write_at(bytes, at))
     }
 
     fn finish(&self) -> Result<()> {
-        self.output.set_len(self.size)
+        self.place.set_len(self.size)
     }
 }
 

@@ -68,7 +68,7 @@ fn write_one(image: Image<'_>, target: &Target, threads: usize) {
 fn target(scratch: &Scratch, name: &str, compression: Compression) -> Target {
     let path = scratch.file(name);
     let format = Format::from_path(&path).unwrap();
-    Target { path, format, compression, id: Seed::new(b"test").uuid("disk file"), sync: false }
+    Target { path, format, compression, id: Seed::new(b"test").uuid("disk file") }
 }
 
 fn shown(target: &Target) -> &str {
@@ -92,10 +92,6 @@ fn qemu_accepts_every_qcow2_and_reads_the_same() {
     }
 }
 
-fn compressions(format: Format) -> &'static [Compression] {
-    if format == Format::Qcow2 { Compression::ALL } else { &[Compression::None] }
-}
-
 #[test]
 fn the_same_bytes_at_every_number_of_threads() {
     let scratch = Scratch::new();
@@ -103,7 +99,7 @@ fn the_same_bytes_at_every_number_of_threads() {
     let extents = extents(size);
     for &format in Format::ALL {
         let name = &format!("disk.{}", format.extension());
-        for &compression in compressions(format) {
+        for &compression in format.compressions() {
             let disk = target(&scratch, name, compression);
             let bytes = [1, 2, 8].map(|threads| {
                 write_one(Image { size, extents: &extents }, &disk, threads);
@@ -270,16 +266,36 @@ fn a_qcow2_larger_than_qemu_reads_is_refused() {
 }
 
 #[test]
-fn only_qcow2_is_compressed() {
+fn a_compression_that_a_format_lacks_is_refused() {
     let scratch = Scratch::new();
-    for &format in Format::ALL.iter().filter(|&&format| format != Format::Qcow2) {
-        assert_eq!(format.default_compression(), Compression::None);
-        for compression in [Compression::Zstd, Compression::Zlib] {
-            let disk = target(&scratch, &format!("disk.{}", format.extension()), compression);
+    for &format in Format::ALL {
+        for compression in Compression::ALL.iter().filter(|other| !format.compressions().contains(other)) {
+            let disk = target(&scratch, &format!("disk.{}", format.extension()), *compression);
             let error = write(Image { size: 512, extents: &[] }, &[disk], &run(1)).unwrap_err();
             assert_eq!(*error.kind(), Kind::Unsupported, "{format}");
-            assert!(error.hint().is_some());
+            assert!(error.hint().unwrap().ends_with(format.compressions().last().unwrap().name()));
             assert_eq!(std::fs::read_dir(scratch.path()).unwrap().count(), 0);
+        }
+    }
+}
+
+#[test]
+fn a_pipe_gets_the_same_bytes_as_a_file() {
+    let scratch = Scratch::new();
+    let size = 12 * MIB;
+    let extents = extents(size);
+    let image = Image { size, extents: &extents };
+    for &format in Format::ALL {
+        let disk = target(&scratch, &format!("disk.{}", format.extension()), format.default_compression());
+        let mut piped = Vec::new();
+        let streamed = stream(image, &disk, &mut piped, &run(3));
+        if format.streams() {
+            streamed.unwrap();
+            write_one(image, &disk, 2);
+            assert!(piped == std::fs::read(&disk.path).unwrap(), "{format}");
+        } else {
+            assert_eq!(*streamed.unwrap_err().kind(), Kind::Unsupported);
+            assert!(piped.is_empty());
         }
     }
 }
@@ -304,7 +320,7 @@ fn a_file_appears_only_when_it_is_complete() {
     assert_eq!(names(&scratch), ["disk.raw"]);
     let output = Output::create(&path).unwrap();
     output.write_at(b"new", 0).unwrap();
-    output.persist(true).unwrap();
+    output.persist().unwrap();
     assert_eq!(std::fs::read(&path).unwrap(), b"new");
     assert_eq!(names(&scratch), ["disk.raw"]);
     assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o111, 0);
@@ -318,7 +334,7 @@ fn leftovers_of_killed_runs_are_removed_and_running_ones_are_not() {
     let running = Output::create(&scratch.file("disk.raw")).unwrap();
     let second = Output::create(&scratch.file("disk.raw")).unwrap();
     assert_eq!(names(&scratch).len(), 3);
-    running.persist(false).unwrap();
+    running.persist().unwrap();
     drop(second);
     assert_eq!(names(&scratch), [".other.raw.vmimage-0123456789abcdef.tmp", "disk.raw"]);
 }
@@ -330,7 +346,7 @@ fn a_symlink_stays_and_its_target_is_replaced() {
     std::os::unix::fs::symlink("target.raw", scratch.file("link.raw")).unwrap();
     let output = Output::create(&scratch.file("link.raw")).unwrap();
     output.write_at(b"new", 0).unwrap();
-    output.persist(false).unwrap();
+    output.persist().unwrap();
     assert!(scratch.file("link.raw").is_symlink());
     assert_eq!(std::fs::read(scratch.file("target.raw")).unwrap(), b"new");
 }

@@ -6,8 +6,9 @@ use zerocopy::IntoBytes;
 use zerocopy::byteorder::big_endian::{U16, U32, U64};
 
 use super::format::{COMPRESSED, COPIED, Header, L1_MAX, SECTOR, compressed_offset_bits};
+use crate::container::Compression;
 use crate::container::codec::Codecs;
-use crate::container::{Compression, Output};
+use crate::container::place::Place;
 use crate::engine::{Chunk, Image, Piece, Sink, Stored};
 use crate::error::{Error, Kind, Result, show_size};
 
@@ -28,7 +29,7 @@ pub(in crate::container) struct Writer<'a> {
     tables: Tables,
     codecs: Codecs,
     clusters: Mutex<Clusters>,
-    output: &'a Output,
+    place: &'a dyn Place,
 }
 
 /// Where the tables in front lie, in clusters; they are large enough for whatever the image may need.
@@ -122,7 +123,7 @@ impl<'a> Writer<'a> {
     pub(in crate::container) fn new(
         image: Image<'_>,
         compression: Compression,
-        output: &'a Output,
+        place: &'a dyn Place,
     ) -> Result<Self> {
         let tables = Tables::new(image);
         if tables.l1_entries > L1_MAX {
@@ -137,7 +138,7 @@ impl<'a> Writer<'a> {
             tables,
             codecs: Codecs::new(compression),
             clusters: Mutex::new(Clusters { counts, packed_end: 0, l2: Vec::new() }),
-            output,
+            place,
         })
     }
 
@@ -181,10 +182,10 @@ impl<'a> Writer<'a> {
         let mut l1 = vec![U64::ZERO; self.tables.l1_entries as usize];
         for (table, entries) in std::mem::take(&mut clusters.l2) {
             let offset = clusters.allocate_plain();
-            self.output.write_at(entries.as_bytes(), offset)?;
+            self.place.write_at(entries.as_bytes(), offset)?;
             l1[table as usize] = (offset | COPIED).into();
         }
-        self.output.write_at(l1.as_bytes(), self.tables.l1 * CLUSTER)
+        self.place.write_at(l1.as_bytes(), self.tables.l1 * CLUSTER)
     }
 
     /// Write the reference counts; the blocks that turn out not to be needed stay free.
@@ -193,9 +194,9 @@ impl<'a> Writer<'a> {
         let blocks = (clusters.counts.len() as u64).div_ceil(COUNTS);
         clusters.counts[first as usize..(first + blocks) as usize].fill(1);
         let table: Vec<U64> = (first..first + blocks).map(|block| (block * CLUSTER).into()).collect();
-        self.output.write_at(table.as_bytes(), self.tables.refcount_table * CLUSTER)?;
+        self.place.write_at(table.as_bytes(), self.tables.refcount_table * CLUSTER)?;
         let counts: Vec<U16> = clusters.counts.iter().map(|&count| count.into()).collect();
-        self.output.write_at(counts.as_bytes(), first * CLUSTER)
+        self.place.write_at(counts.as_bytes(), first * CLUSTER)
     }
 }
 
@@ -227,14 +228,14 @@ impl Sink for Writer<'_> {
     }
 
     fn write(&self, chunk: &Chunk<'_>, stored: &Stored) -> Result<()> {
-        stored.writes(chunk).try_for_each(|(at, bytes)| self.output.write_at(bytes, at))
+        stored.writes(chunk).try_for_each(|(at, bytes)| self.place.write_at(bytes, at))
     }
 
     fn finish(&self) -> Result<()> {
         let mut clusters = self.clusters();
         self.write_mapping(&mut clusters)?;
         self.write_counts(&mut clusters)?;
-        self.output.set_len(clusters.next_offset())?;
-        self.output.write_at(self.header().as_bytes(), 0)
+        self.place.set_len(clusters.next_offset())?;
+        self.place.write_at(self.header().as_bytes(), 0)
     }
 }

@@ -4,8 +4,8 @@ use zerocopy::IntoBytes;
 use zerocopy::byteorder::little_endian::U32;
 
 use super::format::{FREE, Header};
-use crate::container::Output;
 use crate::container::blocks::{self, BLOCK};
+use crate::container::place::Place;
 use crate::error::{Error, Kind, Result, show_size};
 use crate::seed::Uuid;
 
@@ -72,12 +72,12 @@ impl blocks::Tables for Tables {
         (Header::SIZE as u64 + 4 * self.blocks()).next_multiple_of(BLOCK)
     }
 
-    fn write(&self, blocks: &[u64], output: &Output) -> Result<()> {
+    fn write(&self, blocks: &[u64], place: &dyn Place) -> Result<()> {
         let mut map = vec![U32::new(FREE); self.blocks() as usize];
         for (place, &block) in blocks.iter().enumerate() {
             map[block as usize] = U32::new(place as u32);
         }
-        output.write_at(map.as_bytes(), Header::SIZE as u64)?;
-        output.write_at(self.header(blocks.len() as u64).as_bytes(), 0)
+        place.write_at(map.as_bytes(), Header::SIZE as u64)?;
+        place.write_at(self.header(blocks.len() as u64).as_bytes(), 0)
     }
 }

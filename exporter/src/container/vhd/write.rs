@@ -4,7 +4,8 @@ use zerocopy::IntoBytes;
 use zerocopy::byteorder::big_endian::{U32, U64};
 
 use super::format::{Footer, Geometry, SECTOR};
-use crate::container::{Output, raw};
+use crate::container::place::Place;
+use crate::container::raw;
 use crate::engine::{Chunk, Sink, Stored};
 use crate::error::{Error, Kind, Result, show_size};
 use crate::seed::Uuid;
@@ -19,7 +20,7 @@ pub(in crate::container) struct Writer<'a> {
     size: u64,
     id: Uuid,
     disk: raw::Writer<'a>,
-    output: &'a Output,
+    place: &'a dyn Place,
 }
 
 impl<'a> Writer<'a> {
@@ -27,13 +28,13 @@ impl<'a> Writer<'a> {
     ///
     /// # Errors
     /// [`Kind::Unsupported`] if no VHD can be as large.
-    pub(in crate::container) fn new(size: u64, id: Uuid, output: &'a Output) -> Result<Self> {
+    pub(in crate::container) fn new(size: u64, id: Uuid, place: &'a dyn Place) -> Result<Self> {
         if size > SIZE_MAX {
             let message = format!("{} is more than the 2040 GiB of the largest disk", show_size(size));
             return Err(Error::new(Kind::Unsupported, "vhd", message).with_hint("ask for vhdx"));
         }
         let size = size.next_multiple_of(ALIGNMENT);
-        Ok(Self { size, id, disk: raw::Writer::new(size, output), output })
+        Ok(Self { size, id, disk: raw::Writer::new(size, place), place })
     }
 
     fn footer(&self) -> Footer {
@@ -77,6 +78,6 @@ impl Sink for Writer<'_> {
 
     fn finish(&self) -> Result<()> {
         self.disk.finish()?;
-        self.output.write_at(self.footer().as_bytes(), self.size)
+        self.place.write_at(self.footer().as_bytes(), self.size)
     }
 }

@@ -8,8 +8,8 @@ use super::format::{
     MetadataEntry, MetadataTable, PHYSICAL_SECTOR_SIZE, REGION_TABLES, RegionEntry, RegionTable,
     VIRTUAL_DISK_ID, VIRTUAL_DISK_SIZE, checksum, chunk_ratio,
 };
-use crate::container::Output;
 use crate::container::blocks::{self, BLOCK};
+use crate::container::place::Place;
 use crate::error::{Error, Kind, Result, show_size};
 use crate::seed::Uuid;
 
@@ -125,7 +125,7 @@ impl blocks::Tables for Tables {
         BAT_OFFSET + self.bat_length()
     }
 
-    fn write(&self, blocks: &[u64], output: &Output) -> Result<()> {
+    fn write(&self, blocks: &[u64], place: &dyn Place) -> Result<()> {
         // All zero: not present. What lies behind the last block that is stays a hole.
         let entries = blocks.last().map_or(0, |&last| bat_index(last) + 1);
         let mut bat = vec![U64::ZERO; entries as usize];
@@ -133,15 +133,15 @@ impl blocks::Tables for Tables {
             let offset: u64 = self.first_block() + place * BLOCK;
             bat[bat_index(block) as usize] = (offset | FULLY_PRESENT).into();
         }
-        output.write_at(bat.as_bytes(), BAT_OFFSET)?;
-        output.write_at(&self.metadata(), METADATA_OFFSET)?;
+        place.write_at(bat.as_bytes(), BAT_OFFSET)?;
+        place.write_at(&self.metadata(), METADATA_OFFSET)?;
         for offset in REGION_TABLES {
-            output.write_at(self.region_table().as_bytes(), offset)?;
+            place.write_at(self.region_table().as_bytes(), offset)?;
         }
         // The one with the higher number counts.
         for (sequence_number, offset) in (1..).zip(HEADERS) {
-            output.write_at(self.header(sequence_number).as_bytes(), offset)?;
+            place.write_at(self.header(sequence_number).as_bytes(), offset)?;
         }
-        output.write_at(&FILE_SIGNATURE, 0)
+        place.write_at(&FILE_SIGNATURE, 0)
     }
 }

@@ -1,0 +1,169 @@
+//! The container formats by name, and what each can do.
+
+use std::fmt;
+use std::path::Path;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// A container format.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+#[non_exhaustive]
+pub enum Format {
+    /// The bytes as they are; zeroes are holes.
+    Raw,
+    /// QEMU's format, version 3.
+    Qcow2,
+    /// VirtualBox's format, growing; zero blocks are not stored.
+    Vdi,
+    /// The fixed disk of Virtual PC and Azure: raw, whole mebibytes long, with a footer.
+    Vhd,
+    /// Hyper-V's format, growing; zero blocks are not stored.
+    Vhdx,
+}
+
+/// What there is to know of a format before one is written.
+struct Traits {
+    name: &'static str,
+    /// The usual ending of its files, without the dot.
+    extension: &'static str,
+    /// How it can be compressed; the first is what it is unless something else is asked.
+    compressions: &'static [Compression],
+    /// Whether it can be written from front to end, into a pipe.
+    streams: bool,
+}
+
+const PLAIN: &[Compression] = &[Compression::None];
+
+impl Format {
+    /// Every format.
+    pub const ALL: &[Self] = &[Self::Raw, Self::Qcow2, Self::Vdi, Self::Vhd, Self::Vhdx];
+
+    #[rustfmt::skip]
+    fn traits(self) -> Traits {
+        use Compression::{None, Zlib, Zstd};
+        let (name, extension, compressions, streams) = match self {
+            Self::Raw   => ("raw",   "raw",   PLAIN,                     true),
+            Self::Qcow2 => ("qcow2", "qcow2", &[Zstd, Zlib, None][..],   false),
+            Self::Vdi   => ("vdi",   "vdi",   PLAIN,                     false),
+            Self::Vhd   => ("vhd",   "vhd",   PLAIN,                     true),
+            Self::Vhdx  => ("vhdx",  "vhdx",  PLAIN,                     false),
+        };
+        Traits { name, extension, compressions, streams }
+    }
+
+    /// Its name, as in `--format`.
+    pub fn name(self) -> &'static str {
+        self.traits().name
+    }
+
+    /// The usual ending of its files, without the dot.
+    pub fn extension(self) -> &'static str {
+        self.traits().extension
+    }
+
+    /// How it can be compressed, the usual way first.
+    pub fn compressions(self) -> &'static [Compression] {
+        self.traits().compressions
+    }
+
+    /// What it is compressed with unless something else is asked.
+    pub fn default_compression(self) -> Compression {
+        self.compressions()[0]
+    }
+
+    /// Whether it can be written from front to end, into a pipe.
+    pub fn streams(self) -> bool {
+        self.traits().streams
+    }
+
+    /// The format that the ending of a file name stands for; `img` is raw too.
+    pub fn from_path(path: &Path) -> Option<Self> {
+        let name = path.file_name()?.to_str()?.to_ascii_lowercase();
+        let ends_in = |extension: &str| {
+            name.strip_suffix(extension).is_some_and(|stem| stem.len() > 1 && stem.ends_with('.'))
+        };
+        let known = Self::ALL.iter().copied().find(|format| ends_in(format.extension()));
+        known.or(ends_in("img").then_some(Self::Raw))
+    }
+}
+
+impl fmt::Display for Format {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Format {
+    type Err = String;
+
+    /// By its name, or `vpc`, QEMU's for VHD. The error says which names there are.
+    fn from_str(name: &str) -> Result<Self, String> {
+        if name == "vpc" {
+            return Ok(Self::Vhd);
+        }
+        by_name(Self::ALL, Self::name, name)
+    }
+}
+
+impl TryFrom<String> for Format {
+    type Error = String;
+
+    fn try_from(name: String) -> Result<Self, String> {
+        name.parse()
+    }
+}
+
+impl From<Format> for String {
+    fn from(format: Format) -> Self {
+        format.name().to_owned()
+    }
+}
+
+/// How the contents of a container are compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Compression {
+    /// Not at all.
+    None,
+    /// Zstandard: the fast one.
+    Zstd,
+    /// Deflate: the one that old readers know.
+    Zlib,
+}
+
+impl Compression {
+    /// Every compression.
+    pub const ALL: &[Self] = &[Self::None, Self::Zstd, Self::Zlib];
+
+    /// Its name: `none`, `zstd`, `zlib`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Zstd => "zstd",
+            Self::Zlib => "zlib",
+        }
+    }
+}
+
+impl fmt::Display for Compression {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Compression {
+    type Err = String;
+
+    /// The error says which names there are.
+    fn from_str(name: &str) -> Result<Self, String> {
+        by_name(Self::ALL, Self::name, name)
+    }
+}
+
+fn by_name<T: Copy>(all: &[T], name_of: fn(T) -> &'static str, name: &str) -> Result<T, String> {
+    let names = all.iter().map(|&known| name_of(known));
+    let place = names.clone().position(|known| known == name);
+    place.map(|place| all[place]).ok_or_else(|| format!("one of {}", names.collect::<Vec<_>>().join(", ")))
+}

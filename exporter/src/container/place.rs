@@ -1,0 +1,108 @@
+//! Where the bytes of a disk file go: a file at any offset, or a pipe in order.
+
+use std::io::Write;
+use std::sync::{Mutex, PoisonError};
+
+use super::Output;
+use crate::engine::{Chunk, Sink, Stored};
+use crate::error::{Error, Kind, Result};
+
+/// Takes the bytes of a disk file. What is not written reads as zero.
+pub(super) trait Place: Sync {
+    /// Write all of `bytes` at `offset`.
+    fn write_at(&self, bytes: &[u8], offset: u64) -> Result<()>;
+
+    /// Make the file that long: zero behind its end.
+    fn set_len(&self, len: u64) -> Result<()>;
+}
+
+impl Place for Output {
+    fn write_at(&self, bytes: &[u8], offset: u64) -> Result<()> {
+        self.write_at(bytes, offset)
+    }
+
+    fn set_len(&self, len: u64) -> Result<()> {
+        self.set_len(len)
+    }
+}
+
+/// Zeroes that are sent at once.
+const ZEROES: &[u8] = &[0; 64 << 10];
+
+/// A pipe: offsets may only grow, and what is left out is sent as zeroes.
+pub(super) struct Pipe<'a>(Mutex<Sent<'a>>);
+
+struct Sent<'a> {
+    to: &'a mut (dyn Write + Send),
+    len: u64,
+}
+
+impl<'a> Pipe<'a> {
+    pub(super) fn new(to: &'a mut (dyn Write + Send)) -> Self {
+        Self(Mutex::new(Sent { to, len: 0 }))
+    }
+
+    /// Send what is still in a buffer.
+    pub(super) fn finish(self) -> Result<()> {
+        let sent = self.0.into_inner().unwrap_or_else(PoisonError::into_inner);
+        sent.to.flush().map_err(refused)
+    }
+}
+
+impl Place for Pipe<'_> {
+    fn write_at(&self, bytes: &[u8], offset: u64) -> Result<()> {
+        let mut sent = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        sent.pad(offset)?;
+        sent.send(bytes)
+    }
+
+    fn set_len(&self, len: u64) -> Result<()> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).pad(len)
+    }
+}
+
+impl Sent<'_> {
+    fn send(&mut self, bytes: &[u8]) -> Result<()> {
+        self.to.write_all(bytes).map_err(refused)?;
+        self.len += bytes.len() as u64;
+        Ok(())
+    }
+
+    /// Send zeroes until `len` bytes are sent.
+    fn pad(&mut self, len: u64) -> Result<()> {
+        if len < self.len {
+            return Err(Error::new(Kind::Unsupported, "", "a pipe can't go back to what was sent before"));
+        }
+        while self.len < len {
+            let zeroes = (len - self.len).min(ZEROES.len() as u64) as usize;
+            self.send(&ZEROES[..zeroes])?;
+        }
+        Ok(())
+    }
+}
+
+fn refused(error: std::io::Error) -> Error {
+    Error::io("", "can't write the disk to the pipe", error)
+}
+
+/// A sink that writes when it commits, and so from front to end.
+pub(super) struct InOrder<'a>(pub(super) Box<dyn Sink + 'a>);
+
+impl Sink for InOrder<'_> {
+    fn encode(&self, chunk: &Chunk<'_>, stored: &mut Stored) -> Result<()> {
+        self.0.encode(chunk, stored)
+    }
+
+    fn commit(&self, chunk: &Chunk<'_>, stored: &mut Stored) -> Result<()> {
+        self.0.commit(chunk, stored)?;
+        self.0.write(chunk, stored)
+    }
+
+    fn write(&self, _: &Chunk<'_>, _: &Stored) -> Result<()> {
+        Ok(())
+    }
+
+    fn finish(&self) -> Result<()> {
+        self.0.finish()
+    }
+}
