@@ -22,6 +22,8 @@ pub enum Kind {
     Unsupported,
     /// A thing that must be there is not (a kernel, a boot loader, a file).
     NotFound,
+    /// The caller asked to stop.
+    Interrupted,
     /// Bytes that were read break their own format.
     Corrupt,
     /// The operating system refused.

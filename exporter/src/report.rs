@@ -1,103 +1,103 @@
-//! What was made: for a person as a table, for a script as JSON.
+//! What was made, as a table for a person.
 
 use std::fmt;
 use std::path::Path;
 
-use serde::Serialize;
-
+use crate::assemble::Planned;
 use crate::boot::{BootFiles, Entry};
-use crate::disk::{DiskLayout, kinds};
+use crate::container::Format;
+use crate::disk::{Placed, kinds};
 use crate::error::{Error, Result, show_size};
-use crate::spec::Spec;
 use crate::tree::os::Os;
 
 /// A finished disk. Sizes are in bytes.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug)]
 pub struct Report {
-    /// File name.
-    pub file: String,
-    /// Disk file format.
-    pub format: String,
+    /// The disk files.
+    pub files: Vec<DiskFile>,
     /// Size of the disk the machine sees.
     pub virtual_size: u64,
-    /// Size of the file.
-    pub file_size: u64,
+    /// The machine on it; `None` if it holds only data.
+    pub system: Option<System>,
+    /// Partitions in order.
+    pub partitions: Vec<Placed>,
+}
+
+/// A file with the disk in it.
+#[derive(Clone, Debug)]
+pub struct DiskFile {
+    /// File name.
+    pub name: String,
+    /// Its format.
+    pub format: Format,
+    /// Its size.
+    pub size: u64,
+}
+
+/// The machine that boots from a disk.
+#[derive(Clone, Debug)]
+pub struct System {
     /// Name of the distribution.
     pub os: String,
     /// Path of the kernel on the root.
     pub kernel: String,
     /// Kernel command line.
     pub cmdline: String,
-    /// Folder the boot loader came from.
+    /// Where the boot loader came from.
     pub boot_files: String,
-    /// Partitions in order.
-    pub partitions: Vec<Partition>,
     /// What the machine edits changed, a line each.
     pub edits: Vec<String>,
 }
 
-/// A partition of a finished disk.
-#[derive(Clone, Debug, Serialize)]
-pub struct Partition {
-    /// Number from 1 on.
-    pub number: u32,
-    /// Name in the table.
-    pub name: String,
-    /// What its type GUID means.
-    pub kind: String,
-    /// First byte.
-    pub start: u64,
-    /// Size in bytes.
-    pub size: u64,
-}
-
-impl Report {
-    pub(crate) fn new(
-        spec: &Spec,
-        output: &Path,
-        layout: &DiskLayout,
-        os: &Os,
-        entry: &Entry,
-        boot_files: &BootFiles,
-        edits: Vec<String>,
-    ) -> Result<Self> {
-        let shown = output.display().to_string();
-        let file =
-            std::fs::metadata(output).map_err(|error| Error::io(shown, "can't look at the disk", error))?;
-        let partitions = layout.partitions.iter().map(|placed| Partition {
-            number: placed.number,
-            name: placed.name.clone(),
-            kind: kinds::name(placed.kind).unwrap_or("unknown").to_owned(),
-            start: placed.start,
-            size: placed.size,
-        });
-        Ok(Self {
-            file: format!("{}.{}", spec.name, spec.format.extension()),
-            format: spec.format.to_string(),
-            virtual_size: layout.size,
-            file_size: file.len(),
+impl System {
+    pub(crate) fn new(os: &Os, entry: &Entry, boot_files: &BootFiles, edits: Vec<String>) -> Self {
+        Self {
             os: os.pretty_name.clone(),
             kernel: entry.kernel.clone(),
             cmdline: entry.cmdline.clone(),
             boot_files: boot_files.origin.clone(),
-            partitions: partitions.collect(),
             edits,
-        })
+        }
+    }
+}
+
+impl DiskFile {
+    /// Look at a file that was made.
+    pub fn read(path: &Path, format: Format) -> Result<Self> {
+        let shown = path.display().to_string();
+        let metadata =
+            std::fs::metadata(path).map_err(|error| Error::io(shown, "can't look at the disk", error))?;
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        Ok(Self { name, format, size: metadata.len() })
+    }
+}
+
+impl Report {
+    /// What `planned` became.
+    pub fn new(planned: Planned, files: Vec<DiskFile>) -> Self {
+        let Planned { layout, system, .. } = planned;
+        Self { files, virtual_size: layout.size, system, partitions: layout.partitions }
     }
 }
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let sizes = format!("{} disk, {} file", show_size(self.virtual_size), show_size(self.file_size));
-        writeln!(f, "{}: {}, {sizes}", self.file, self.format)?;
-        writeln!(f, "  system   {}", self.os)?;
-        writeln!(f, "  kernel   {}", self.kernel)?;
-        writeln!(f, "  cmdline  {}", self.cmdline)?;
-        writeln!(f, "  loader   {}", self.boot_files)?;
+        for file in &self.files {
+            let sizes = format!("{} disk, {} file", show_size(self.virtual_size), show_size(file.size));
+            writeln!(f, "{}: {}, {sizes}", file.name, file.format)?;
+        }
+        if let Some(system) = &self.system {
+            writeln!(f, "  system   {}", system.os)?;
+            writeln!(f, "  kernel   {}", system.kernel)?;
+            writeln!(f, "  cmdline  {}", system.cmdline)?;
+            writeln!(f, "  loader   {}", system.boot_files)?;
+        }
         for part in &self.partitions {
             let (start, size) = (show_size(part.start), show_size(part.size));
-            writeln!(f, "  part {}   {:<5} {:<24} {size} at {start}", part.number, part.name, part.kind)?;
+            let kind = kinds::name(part.kind).unwrap_or("unknown");
+            writeln!(f, "  part {}   {:<5} {kind:<24} {size} at {start}", part.number, part.name)?;
         }
-        self.edits.iter().try_for_each(|edit| writeln!(f, "  edit     {edit}"))
+        let edits = self.system.iter().flat_map(|system| &system.edits);
+        edits.into_iter().try_for_each(|edit| writeln!(f, "  edit     {edit}"))
     }
 }

@@ -13,6 +13,8 @@ use crate::container::{Compression, Format};
 pub struct Spec {
     /// File name of the disk without its ending.
     pub name: String,
+    /// What the disk is for.
+    pub profile: Profile,
     /// Disk file format.
     pub format: Format,
     /// Compression inside the format; `None`: the format's own choice.
@@ -33,6 +35,7 @@ impl Default for Spec {
     fn default() -> Self {
         Self {
             name: "disk".into(),
+            profile: Profile::Machine,
             format: Format::Qcow2,
             compression: None,
             size: None,
@@ -42,6 +45,16 @@ impl Default for Spec {
             source_date_epoch: None,
         }
     }
+}
+
+/// What a disk is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Profile {
+    /// A machine boots from it: BIOS boot partition, ESP and root, and the tree edited for it.
+    Machine,
+    /// Files: one partition with the tree as it is.
+    Data,
 }
 
 /// The instruction set of the machine, by the names of `uname -m`.

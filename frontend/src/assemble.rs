@@ -4,21 +4,19 @@
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::atomic::AtomicBool;
 
 use clap::Parser;
-use exporter::assemble::{Input, assemble};
-use exporter::engine::Progress;
-use exporter::error::show_size;
+use exporter::assemble::{self, Input, Planned};
+use exporter::boot::BootFiles;
+use exporter::container::{self, Target};
+use exporter::engine::Run;
+use exporter::report::{DiskFile, Report};
 use exporter::spec::Spec;
+use exporter::tree::{HostDir, scan};
 
-use crate::cli::Result;
-
-/// Boot loader files built into the frontend image.
-const OWN_BOOT_FILES: &str = "/usr/share/vmimage/boot";
-/// The program that grows the disk, for the architecture of this image.
-const GROW_PROGRAM: &str = "/usr/lib/vmimage/vmimage-grow";
+use crate::builtin;
+use crate::cli::{Meter, Result};
 
 /// Turn a root file system into a disk (the build's own last step).
 #[derive(Parser)]
@@ -50,49 +48,33 @@ pub(crate) fn main() -> ExitCode {
 }
 
 fn run(args: &Args) -> Result<()> {
-    let meter = Meter::new();
-    let input = Input {
-        root: &args.root,
-        boot: vec![&args.boot, Path::new(OWN_BOOT_FILES)],
-        grow: std::fs::read(GROW_PROGRAM).ok().map(Arc::from),
+    let meter = Meter::new(false);
+    let planned = assemble::plan(&args.spec, input(&args.root, &args.boot)?)?;
+    let target = target(&args.spec, &planned, &args.output);
+    let run = Run {
         threads: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
         progress: &|progress| meter.show(progress),
+        stop: &AtomicBool::new(false),
     };
-    let file = args.output.join(format!("{}.{}", args.spec.name, args.spec.format.extension()));
-    let report = assemble(&args.spec, &input, &file)?;
-    print!("{report}");
+    container::write(planned.image(), std::slice::from_ref(&target), &run)?;
+    let file = DiskFile::read(&target.path, target.format)?;
+    print!("{}", Report::new(planned, vec![file]));
     Ok(())
 }
 
-/// Progress as plain lines: a build's log is no terminal. One line every few seconds, if it takes so long.
-struct Meter {
-    started: Instant,
-    shown: Mutex<Instant>,
+fn input(root: &Path, boot: &Path) -> Result<Input> {
+    let boot = match BootFiles::read(boot)? {
+        Some(files) => Some(files),
+        None => builtin::boot_files()?,
+    };
+    Ok(Input { root: scan(&HostDir::open(root)?, &mut |_| {})?, boot, grow: builtin::grow_program() })
 }
 
-/// Between two lines.
-const INTERVAL: Duration = Duration::from_secs(2);
-
-impl Meter {
-    fn new() -> Self {
-        let now = Instant::now();
-        Self { started: now, shown: Mutex::new(now) }
-    }
-
-    fn show(&self, progress: Progress) {
-        let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
-        if shown.elapsed() < INTERVAL {
-            return;
-        }
-        *shown = Instant::now();
-        let seconds = self.started.elapsed().as_secs_f64();
-        let rate = (progress.done as f64 / seconds) as u64;
-        let left = (progress.total - progress.done) / rate.max(1);
-        println!(
-            "{} of {} at {}/s, {left} s left",
-            show_size(progress.done),
-            show_size(progress.total),
-            show_size(rate)
-        );
+fn target(spec: &Spec, planned: &Planned, folder: &Path) -> Target {
+    Target {
+        path: folder.join(format!("{}.{}", spec.name, spec.format.extension())),
+        format: spec.format,
+        compression: spec.compression.unwrap_or(spec.format.default_compression()),
+        id: planned.id,
     }
 }

@@ -3,6 +3,7 @@
 //! One binary, several roles; this file only picks the role.
 
 mod assemble;
+mod builtin;
 mod cli;
 mod engine;
 mod gateway;

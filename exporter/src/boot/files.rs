@@ -45,31 +45,27 @@ pub struct BiosImages {
 }
 
 impl BootFiles {
-    /// The files in the first folder of `candidates` that has any.
-    pub fn find(candidates: &[&Path]) -> Result<Self> {
-        for folder in candidates.iter().filter(|folder| folder.is_dir()) {
-            if let Some(files) = Self::read(folder)? {
-                return Ok(files);
-            }
+    /// The files in a folder; `None` if it is none or holds no boot loader.
+    pub fn read(folder: &Path) -> Result<Option<Self>> {
+        if !folder.is_dir() {
+            return Ok(None);
         }
-        let tried: Vec<_> = candidates.iter().map(|path| path.display().to_string()).collect();
-        Err(Error::new(Kind::NotFound, "", format!("no boot loader files in {}", tried.join(", "))))
+        let tree = scan(&HostDir::open(folder)?, &mut |_| {})?;
+        Self::new(&folder.display().to_string(), |name| Ok(tree.read(name, LARGEST)?.map(Arc::from)))
     }
 
-    fn read(folder: &Path) -> Result<Option<Self>> {
-        let tree = scan(&HostDir::open(folder)?, &mut |_| {})?;
-        let file = |name: &str| Ok::<_, Error>(tree.read(name, LARGEST)?.map(Arc::from));
+    /// The files that `file` finds under the fixed names; `None` if there is no boot loader among them.
+    ///
+    /// # Errors
+    /// [`Kind::Input`] if `vendor` is no folder name.
+    pub fn new(origin: &str, file: impl Fn(&str) -> Result<Option<Arc<[u8]>>>) -> Result<Option<Self>> {
         let Some(vendor) = file("vendor")? else { return Ok(None) };
         let vendor = String::from_utf8_lossy(&vendor).trim().to_owned();
         if vendor.is_empty() || !vendor.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_') {
-            return Err(Error::new(
-                Kind::Input,
-                folder.join("vendor").display().to_string(),
-                "not a folder name",
-            ));
+            return Err(Error::new(Kind::Input, format!("{origin}/vendor"), "not a folder name"));
         }
         Ok(Some(Self {
-            origin: folder.display().to_string(),
+            origin: origin.to_owned(),
             vendor,
             shim: file("shim.efi")?,
             grub: file("grub.efi")?,

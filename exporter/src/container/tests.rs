@@ -17,7 +17,7 @@ const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
 
 fn run(threads: usize) -> Run<'static> {
-    Run { threads: NonZeroUsize::new(threads).unwrap(), progress: &|_| {} }
+    Run::silent(NonZeroUsize::new(threads).unwrap())
 }
 
 /// Bytes without a pattern that a compressor could find.

@@ -23,7 +23,7 @@ pub use sink::{Chunk, Piece, Sink, Stored};
 
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use chunks::{Chunks, Job};
@@ -63,6 +63,16 @@ pub struct Run<'a> {
     pub threads: NonZeroUsize,
     /// Called from the workers when a chunk is committed, in order and never twice at once.
     pub progress: &'a (dyn Fn(Progress) + Sync),
+    /// Set, from a signal's handler or another thread, it ends the run with [`Kind::Interrupted`].
+    pub stop: &'a AtomicBool,
+}
+
+impl Run<'static> {
+    /// A run that tells nobody how far it is and ends by itself.
+    pub fn silent(threads: NonZeroUsize) -> Self {
+        static NEVER: AtomicBool = AtomicBool::new(false);
+        Self { threads, progress: &|_| {}, stop: &NEVER }
+    }
 }
 
 /// Give the bytes of `image` to every sink. The sinks are not finished.
@@ -75,6 +85,7 @@ pub fn run(image: Image<'_>, sinks: &[&dyn Sink], run: &Run<'_>) -> Result<()> {
     let engine = Engine {
         sinks,
         progress: run.progress,
+        stop: run.stop,
         done: AtomicU64::new(0),
         total: image.extents.iter().map(|extent| extent.len).sum(),
         window: WINDOW * threads as u64,
@@ -94,6 +105,7 @@ pub fn run(image: Image<'_>, sinks: &[&dyn Sink], run: &Run<'_>) -> Result<()> {
 struct Engine<'a> {
     sinks: &'a [&'a dyn Sink],
     progress: &'a (dyn Fn(Progress) + Sync),
+    stop: &'a AtomicBool,
     done: AtomicU64,
     total: u64,
     window: u64,
@@ -167,6 +179,9 @@ impl<'a> Engine<'a> {
         let _stop = StopOnPanic(self);
         let mut filler = Filler::default();
         while let Some((ticket, job, mut work)) = self.take() {
+            if self.stop.load(Ordering::Relaxed) {
+                return self.fail(ticket, Error::new(Kind::Interrupted, "", "interrupted"));
+            }
             match self.prepare(&job, &mut filler, &mut work) {
                 Ok(()) => {
                     self.queue().encoded.insert(ticket, work);

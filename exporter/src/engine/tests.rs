@@ -58,7 +58,7 @@ impl Sink for Recorder {
 }
 
 fn run_on(image: Image<'_>, sink: &Recorder, threads: usize) -> Result<()> {
-    run(image, &[sink], &Run { threads: NonZeroUsize::new(threads).unwrap(), progress: &|_| {} })
+    run(image, &[sink], &Run::silent(NonZeroUsize::new(threads).unwrap()))
 }
 
 /// The committed chunks as one image.
@@ -153,11 +153,31 @@ fn progress_rises_to_the_total() {
     let note = |progress| seen.lock().unwrap().push(progress);
     let sink = Recorder::default();
     let threads = NonZeroUsize::new(4).unwrap();
-    run(Image { size: 40 * MIB, extents: &extents }, &[&sink], &Run { threads, progress: &note }).unwrap();
+    run(
+        Image { size: 40 * MIB, extents: &extents },
+        &[&sink],
+        &Run { progress: &note, ..Run::silent(threads) },
+    )
+    .unwrap();
     let seen = seen.into_inner().unwrap();
     assert!(seen.is_sorted_by_key(|progress| progress.done));
     let total = 20 * (MIB + 5);
     assert_eq!(*seen.last().unwrap(), Progress { done: total, total });
+}
+
+#[test]
+fn a_run_that_is_stopped_ends_with_an_error() {
+    let extents = [rendered(0, 30 * MIB, 1)];
+    for threads in [1, 2, 8] {
+        let sink = Recorder::default();
+        let stop = AtomicBool::new(false);
+        let progress = |progress: Progress| stop.store(progress.done >= 5 * MIB, Ordering::Relaxed);
+        let run_stopped =
+            Run { progress: &progress, stop: &stop, ..Run::silent(NonZeroUsize::new(threads).unwrap()) };
+        let error = run(Image { size: 30 * MIB, extents: &extents }, &[&sink], &run_stopped).unwrap_err();
+        assert_eq!((error.kind(), error.to_string().as_str()), (&Kind::Interrupted, "interrupted"));
+        assert!(sink.encoded.load(Ordering::Relaxed) < 30, "the others stop");
+    }
 }
 
 #[test]
@@ -231,7 +251,7 @@ fn memory_stays_bounded_by_the_window() {
     let extents: Vec<_> = (0..50).map(|n| Extent::bytes(n * MIB, [1])).collect();
     let sink = Slow(AtomicU64::new(0));
     let threads = NonZeroUsize::new(2).unwrap();
-    run(Image { size: 50 * MIB, extents: &extents }, &[&sink], &Run { threads, progress: &|_| {} }).unwrap();
+    run(Image { size: 50 * MIB, extents: &extents }, &[&sink], &Run::silent(threads)).unwrap();
     assert_eq!(sink.0.into_inner(), 50);
 }
 

@@ -7,11 +7,9 @@ use std::process::{ExitCode, ExitStatus};
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use exporter::container::{Compression, Format};
-use exporter::error::show_size;
-use serde::Serialize;
 
-use super::image::Image;
-use super::{Error, Result, shell};
+use super::image::{Image, Made};
+use super::{Error, Result};
 use crate::engine::destination::Destination;
 use crate::engine::receive::Arrived;
 use crate::engine::{buildx, receive};
@@ -270,30 +268,6 @@ fn check_format(disk: &Arrived, asked: Format) -> Result<()> {
     let message =
         format!("the build's result: is a {} disk, {} was asked for", image.format.name(), asked.name());
     Err(Error::build(message).with_hint("the frontend makes the disk: is --frontend the right image?"))
-}
-
-/// A disk that was made.
-#[derive(Debug, Serialize)]
-struct Made {
-    file: PathBuf,
-    #[serde(flatten)]
-    image: Image,
-    /// The command that boots it.
-    run: String,
-}
-
-impl Made {
-    fn read(path: &Path) -> Result<Self> {
-        let run = format!("vmimage run {}", shell::quote(path));
-        Ok(Self { file: path.to_owned(), image: Image::read(path)?, run })
-    }
-
-    fn print(&self) {
-        let Image { format, virtual_size, actual_size } = &self.image;
-        let (inside, outside) = (show_size(*virtual_size), show_size(*actual_size));
-        let (file, format) = (self.file.display(), format.name());
-        println!("{file}: {format}, {inside} disk in {outside}; boot it: {}", self.run);
-    }
 }
 
 #[cfg(test)]

@@ -2,12 +2,13 @@
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use exporter::container::{self, Format};
+use exporter::error::show_size;
 use serde::Serialize;
 
-use super::{Error, Result};
+use super::{Error, Result, shell};
 
 /// What can be told of an image file without reading the disk inside.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -32,6 +33,32 @@ impl Image {
         let actual_size = metadata.blocks() * 512;
         let (format, virtual_size) = container::identify(path)?;
         Ok(Self { format, virtual_size, actual_size })
+    }
+}
+
+/// A disk that was made.
+#[derive(Debug, Serialize)]
+pub(crate) struct Made {
+    file: PathBuf,
+    #[serde(flatten)]
+    image: Image,
+    /// The command that boots it.
+    run: String,
+}
+
+impl Made {
+    /// Looks at a disk that was made.
+    pub(crate) fn read(path: &Path) -> Result<Self> {
+        let run = format!("vmimage run {}", shell::quote(path));
+        Ok(Self { file: path.to_owned(), image: Image::read(path)?, run })
+    }
+
+    /// Prints a line.
+    pub(crate) fn print(&self) {
+        let Image { format, virtual_size, actual_size } = &self.image;
+        let (inside, outside) = (show_size(*virtual_size), show_size(*actual_size));
+        let (file, format) = (self.file.display(), format.name());
+        println!("{file}: {format}, {inside} disk in {outside}; boot it: {}", self.run);
     }
 }
 

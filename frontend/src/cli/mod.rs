@@ -1,11 +1,13 @@
 //! The command line: what can be typed, and who does it.
 
 mod build;
+mod convert;
 mod doctor;
 mod error;
 mod image;
 mod inspect;
 pub(crate) mod programs;
+mod progress;
 mod run;
 pub(crate) mod shell;
 
@@ -15,6 +17,7 @@ use clap::{Parser, Subcommand};
 use serde::Serialize;
 
 pub(crate) use error::{Error, Result};
+pub(crate) use progress::Meter;
 
 /// Bootable disks from container builds.
 ///
@@ -31,12 +34,15 @@ const EXAMPLES: &str = "\
 Examples:
   vmimage doctor                     is everything there?
   vmimage build . -o web.qcow2       build ./Dockerfile into a disk
+  vmimage convert --no-install rootfs/ -o web.qcow2
+                                     the same of files that are there, kernel and all
   vmimage run web.qcow2 -p 8080:80   boot it, with port 8080 forwarded to its port 80
   vmimage inspect web.qcow2          see what is on it";
 
 #[derive(Subcommand)]
 enum Command {
     Build(Box<build::Args>),
+    Convert(Box<convert::Args>),
     Run(run::Args),
     Inspect(inspect::Args),
     Doctor(doctor::Args),
@@ -46,6 +52,7 @@ enum Command {
 pub(crate) fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Build(args) => build::run(&args),
+        Command::Convert(args) => convert::run(&args),
         Command::Run(args) => run::run(&args),
         Command::Inspect(args) => inspect::run(&args),
         Command::Doctor(args) => doctor::run(&args),

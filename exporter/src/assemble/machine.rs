@@ -1,0 +1,141 @@
+//! A disk that boots: the tree becomes a machine's root, beside its boot loader.
+
+use std::sync::Arc;
+
+use super::{Ids, Input, Planned, SECTOR_SIZE, disk_size, latest_time, root_options};
+use crate::boot::{self, BiosBoot, BootFiles};
+use crate::disk::{self, Disk, DiskLayout, Placed, Request, kinds};
+use crate::error::{Error, Kind, Result};
+use crate::extent::Extent;
+use crate::fs::{Layout, ext4, fat};
+use crate::machine::{self, Machine};
+use crate::report::System;
+use crate::spec::{Architecture, Spec};
+use crate::tree::{Editor, Time, Tree, kernel, os};
+
+const LABEL: &str = "root";
+/// GRUB's core is a fifth of this, and partitions start on 1 MiB anyway.
+const BIOS_BOOT_SIZE: u64 = 1 << 20;
+/// The least that is FAT32 with sectors of 512 bytes is 33 MiB; this leaves room for kernels beside GRUB.
+const ESP_SIZE: u64 = 64 << 20;
+
+pub(super) fn plan(spec: &Spec, input: Input) -> Result<Planned> {
+    let Input { mut root, boot: boot_files, grow } = input;
+    let (time, mut edits) = settle_time(&mut root, spec);
+    let ids = Ids::new(spec, &root)?;
+
+    let os = os::detect(&root)?;
+    let kernel = kernel::newest(&root)?;
+    require_init(&root, spec)?;
+    let boot_files = boot_files.ok_or_else(no_boot_files)?;
+    let entry = boot::entry(&os, &kernel, spec, ids.root);
+    edits.extend(machine::apply(&mut root, &machine(spec, grow, &ids, time))?);
+    let menu = boot::root_config(ids.root, std::slice::from_ref(&entry));
+    Editor::new(&mut root, time).write_file("/boot/grub/grub.cfg", menu.into_bytes(), 0o644)?;
+    let esp = boot::esp_tree(&boot_files, spec.architecture, ids.root, time);
+
+    let root = Arc::new(root);
+    let needs = ext4::minimum_size(&root, &root_options(&ids, LABEL, time, 0))?;
+    let partitions = partitions(spec.architecture, &ids, needs);
+    let size = disk_size(spec, &partitions, needs)?;
+    let placed = disk::place(&partitions, size)?;
+    let layout = lay_out(&placed, size, &root, &esp, &boot_files, &ids, time)?;
+    let system = System::new(&os, &entry, &boot_files, edits);
+    Ok(Planned { layout, id: ids.disk_file(), system: Some(system) })
+}
+
+/// The one time of all that is made: the epoch that was asked for, else the latest time in the tree.
+/// With an epoch, what only records the time of the build goes.
+fn settle_time(root: &mut Tree, spec: &Spec) -> (Time, Vec<String>) {
+    let Some(seconds) = spec.source_date_epoch else { return (latest_time(root), Vec::new()) };
+    let epoch = Time { seconds, nanoseconds: 0 };
+    let edits = machine::forget_build(&mut Editor::new(root, epoch), epoch);
+    (epoch, edits)
+}
+
+/// A machine without a first process panics at boot; better to say so now.
+fn require_init(root: &Tree, spec: &Spec) -> Result<()> {
+    let named = spec.cmdline.split_ascii_whitespace().any(|word| word.starts_with("init="));
+    if named || root.resolve("/sbin/init").is_some() {
+        return Ok(());
+    }
+    let hint = "install one in the Dockerfile (systemd-sysv, openrc), or name it with --cmdline init=/path";
+    Err(Error::new(Kind::NotFound, "/sbin/init", "is not there: the machine would have no first process")
+        .with_hint(hint))
+}
+
+fn no_boot_files() -> Error {
+    Error::new(Kind::NotFound, "boot loader", "there are no boot loader files")
+        .with_hint("name a folder with them: --boot DIR")
+}
+
+fn machine(spec: &Spec, grow: Option<Arc<[u8]>>, ids: &Ids, time: Time) -> Machine {
+    Machine {
+        root: ids.root,
+        esp: Some(ids.esp_serial),
+        hostname: spec.hostname.clone(),
+        serial: Some(spec.architecture.serial_console().to_owned()),
+        grow: grow.filter(|program| spec.architecture.runs(program)),
+        time,
+    }
+}
+
+/// The partitions, root last because it grows. The BIOS boot partition is first on every disk, so that
+/// numbers mean the same on all of them.
+fn partitions(architecture: Architecture, ids: &Ids, root_size: u64) -> [Request; 3] {
+    let root_kind = match architecture {
+        Architecture::X86_64 => kinds::ROOT_X86_64,
+        Architecture::Aarch64 => kinds::ROOT_ARM64,
+    };
+    let request = |kind, name: &str, attributes, size| Request {
+        kind,
+        name: name.to_owned(),
+        guid: ids.seed.uuid(&format!("{name} partition")),
+        attributes,
+        size,
+    };
+    [
+        request(kinds::BIOS_BOOT, "bios", 0, BIOS_BOOT_SIZE),
+        request(kinds::ESP, "esp", 0, ESP_SIZE),
+        request(root_kind, "root", kinds::GROW_FILE_SYSTEM, root_size),
+    ]
+}
+
+/// Every byte of the disk.
+fn lay_out(
+    placed: &[Placed],
+    size: u64,
+    root: &Arc<Tree>,
+    esp: &Tree,
+    boot_files: &BootFiles,
+    ids: &Ids,
+    time: Time,
+) -> Result<DiskLayout> {
+    let [bios_part, esp_part, root_part] = placed else { unreachable!("three partitions were asked for") };
+    let bios = match &boot_files.bios {
+        Some(images) => Some(BiosBoot::new(images, bios_part.first_lba(SECTOR_SIZE), bios_part.size)?),
+        None => None,
+    };
+    let boot_code = bios.as_ref().map_or([0; 440], |bios| bios.mbr_code);
+    let core = bios.map(|bios| Extent::bytes(0, bios.core));
+    let core = Layout { size: bios_part.size, extents: core.into_iter().collect() };
+    let esp = fat::plan(esp, &esp_options(ids, time, esp_part))?;
+    let root = ext4::plan(root, &root_options(ids, LABEL, time, root_part.size))?;
+    let disk = Disk { size, sector_size: SECTOR_SIZE, guid: ids.seed.uuid("disk"), boot_code };
+    DiskLayout::new(
+        &disk,
+        vec![(bios_part.clone(), core), (esp_part.clone(), esp), (root_part.clone(), root)],
+    )
+}
+
+fn esp_options(ids: &Ids, time: Time, partition: &Placed) -> fat::Options {
+    fat::Options {
+        label: "ESP".into(),
+        serial: ids.esp_serial,
+        size: partition.size,
+        sector_size: SECTOR_SIZE,
+        hidden_sectors: partition.first_lba(SECTOR_SIZE),
+        modified: time,
+        kind: Some(fat::FatType::Fat32),
+    }
+}

@@ -1,0 +1,222 @@
+//! `vmimage convert`: files that are there already become a disk, without a build and without an engine.
+
+use std::io::{IsTerminal, Write, stdout};
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use clap::ValueEnum;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use exporter::assemble::{self, Input, Planned};
+use exporter::boot::BootFiles;
+use exporter::container::{self, Compression, Format, Target};
+use exporter::engine::Run;
+use exporter::report::{DiskFile, Report};
+use exporter::spec::{Architecture, Profile, Size, Spec};
+use exporter::tree::{HostDir, Tree, scan};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+
+use super::image::Made;
+use super::{Error, Meter, Result};
+use crate::builtin;
+
+/// Turn files that are there already into a disk.
+///
+/// Needs no engine and no privileges: the disk is made by this program alone. Nothing is installed, so a
+/// machine needs a kernel and an init in its files; `vmimage build` adds them.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {
+    /// A directory with a root file system
+    source: PathBuf,
+    /// The disk to make; its ending picks the format; - is stdout. Repeat it to make several in one pass
+    #[arg(short, long, value_name = "FILE", required = true)]
+    output: Vec<PathBuf>,
+    /// The format, whatever the file's ending says
+    #[arg(long, value_parser = format_parser())]
+    format: Option<Format>,
+    /// How the disk file is compressed, where its format has a choice
+    #[arg(long, value_parser = compression_parser())]
+    compression: Option<Compression>,
+    /// The size of the disk, such as 10G
+    #[arg(long)]
+    size: Option<Size>,
+    /// What the disk is for
+    #[arg(long, value_enum, default_value_t = ProfileName::Machine)]
+    profile: ProfileName,
+    /// The name of the machine
+    #[arg(long, value_name = "NAME")]
+    hostname: Option<String>,
+    /// Words to add to the kernel command line
+    #[arg(
+        long,
+        value_name = "WORDS",
+        allow_hyphen_values = true,
+        default_value = "",
+        hide_default_value = true
+    )]
+    cmdline: String,
+    /// Folder with boot loader files, in place of the built-in ones
+    #[arg(long, value_name = "DIR")]
+    boot: Option<PathBuf>,
+    /// Install nothing: the files are the machine
+    #[arg(long)]
+    no_install: bool,
+    /// Threads that read and compress; no byte depends on their number
+    #[arg(long, value_name = "N")]
+    threads: Option<NonZeroUsize>,
+    /// Print what was made as JSON
+    #[arg(long)]
+    json: bool,
+    /// Show neither progress nor the result
+    #[arg(short, long)]
+    quiet: bool,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  vmimage convert --no-install rootfs/ -o web.qcow2       a directory with a kernel and an init in it
+  vmimage convert --no-install rootfs/ -o web.qcow2 -o web.vhdx
+                                                          two formats from one pass
+  vmimage convert --profile data site/ -o site.raw        a disk with these files on one partition
+  vmimage convert --no-install rootfs/ -o - --format raw | ssh host dd of=/dev/vdb";
+
+/// [`Profile`] as it is typed.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum ProfileName {
+    /// A machine that boots
+    Machine,
+    /// One partition with the files as they are
+    Data,
+}
+
+fn format_parser() -> impl TypedValueParser<Value = Format> {
+    let names = Format::ALL.iter().map(|format| format.name());
+    PossibleValuesParser::new(names).map(|name| name.parse().expect("clap let only known names in"))
+}
+
+fn compression_parser() -> impl TypedValueParser<Value = Compression> {
+    let names = Compression::ALL.iter().map(|compression| compression.name());
+    PossibleValuesParser::new(names).map(|name| name.parse().expect("clap let only known names in"))
+}
+
+/// Makes the disks and says what they are.
+pub(crate) fn run(args: &Args) -> Result<ExitCode> {
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [SIGHUP, SIGINT, SIGTERM] {
+        signal_hook::flag::register(signal, stop.clone())
+            .map_err(|error| Error::internal("signals: cannot be caught").because(error))?;
+    }
+    let outputs = outputs(args)?;
+    let planned = assemble::plan(&spec(args, &outputs), input(args)?)?;
+    let targets: Vec<_> = outputs.into_iter().map(|output| output.target(&planned)).collect();
+
+    let meter = Meter::new(args.quiet);
+    let run = Run {
+        threads: args
+            .threads
+            .unwrap_or_else(|| std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)),
+        progress: &|progress| meter.show(progress),
+        stop: &stop,
+    };
+    let written = match &targets[..] {
+        [target] if is_stdout(&target.path) => {
+            container::stream(planned.image(), target, &mut stdout(), &run).map(|()| Vec::new())
+        }
+        targets => container::write(planned.image(), targets, &run).map(|()| targets.to_vec()),
+    };
+    meter.clear();
+    tell(args, planned, &written?)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A disk file that is asked for.
+struct Output {
+    path: PathBuf,
+    format: Format,
+    compression: Compression,
+}
+
+impl Output {
+    fn target(self, planned: &Planned) -> Target {
+        let Self { path, format, compression } = self;
+        Target { path, format, compression, id: planned.id }
+    }
+}
+
+fn is_stdout(path: &Path) -> bool {
+    path == Path::new("-")
+}
+
+fn outputs(args: &Args) -> Result<Vec<Output>> {
+    let several = args.output.len() > 1;
+    if args.output.iter().any(|path| is_stdout(path)) {
+        if several {
+            return Err(Error::user("-: stdout takes one disk and nothing beside it"));
+        }
+        if stdout().is_terminal() {
+            return Err(Error::user("-: stdout is a terminal").with_hint("send it into a file or a pipe"));
+        }
+    }
+    if several && args.format.is_some() {
+        let hint = "leave --format out: the endings tell the formats of several disks";
+        return Err(Error::user("--format: is one format for several disks").with_hint(hint));
+    }
+    args.output.iter().map(|path| output(path, args)).collect()
+}
+
+fn output(path: &Path, args: &Args) -> Result<Output> {
+    let format = args.format.or_else(|| Format::from_path(path)).ok_or_else(|| {
+        let endings: Vec<_> = Format::ALL.iter().map(|format| format!(".{}", format.extension())).collect();
+        let hint = format!("end it in one of {}, or pass --format", endings.join(", "));
+        Error::user(format!("{}: its ending tells no format", path.display())).with_hint(hint)
+    })?;
+    let compression = args.compression.unwrap_or(format.default_compression());
+    Ok(Output { path: path.to_owned(), format, compression })
+}
+
+fn spec(args: &Args, outputs: &[Output]) -> Spec {
+    Spec {
+        profile: match args.profile {
+            ProfileName::Machine => Profile::Machine,
+            ProfileName::Data => Profile::Data,
+        },
+        format: outputs[0].format,
+        size: args.size,
+        hostname: args.hostname.clone(),
+        cmdline: args.cmdline.clone(),
+        architecture: Architecture::X86_64,
+        ..Spec::default()
+    }
+}
+
+fn input(args: &Args) -> Result<Input> {
+    let boot = match &args.boot {
+        Some(folder) => Some(
+            BootFiles::read(folder)?
+                .ok_or_else(|| Error::user(format!("{}: holds no boot loader files", folder.display())))?,
+        ),
+        None => builtin::boot_files()?,
+    };
+    Ok(Input { root: read(&args.source)?, boot, grow: builtin::grow_program() })
+}
+
+fn read(source: &Path) -> Result<Tree> {
+    Ok(scan(&HostDir::open(source)?, &mut |_| {})?)
+}
+
+/// Says what was made. What goes to stdout there would be part of a disk that goes there.
+fn tell(args: &Args, planned: Planned, written: &[Target]) -> Result<()> {
+    if args.json {
+        let made = written.iter().map(|target| Made::read(&target.path)).collect::<Result<Vec<_>>>()?;
+        return super::print_json(&serde_json::json!({ "disks": made }));
+    }
+    if args.quiet || written.is_empty() {
+        return Ok(());
+    }
+    let files = written.iter().map(|target| DiskFile::read(&target.path, target.format));
+    let report = Report::new(planned, files.collect::<exporter::Result<_>>()?);
+    write!(stdout(), "{report}").map_err(|error| Error::user("stdout: cannot be written").because(error))
+}
