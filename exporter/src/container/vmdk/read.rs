@@ -148,7 +148,6 @@ fn check_supported(header: &Header) -> Result<()> {
         (flags & Header::INCOMPATIBLE & !markers != 0, "its incompatible features"),
         (flags & markers != 0 && !is_compressed, "compressed grains without markers"),
         (is_compressed && header.compress_algorithm.get() != Header::DEFLATE, "its compression"),
-        (header.descriptor_offset.get() == 0, "disks of several files"),
     ];
     match unsupported.iter().find(|(is_so, _)| *is_so) {
         Some((_, what)) => Err(unsupported_error(what)),
@@ -156,14 +155,21 @@ fn check_supported(header: &Header) -> Result<()> {
     }
 }
 
-/// That the descriptor names no parent.
+/// That the descriptor is of a disk in this file alone.
 fn check_descriptor<F: ReadAt>(file: &F, header: &Header) -> Result<()> {
     let len = header.descriptor_size.get().min(DESCRIPTOR_MAX) * SECTOR;
     let mut text = vec![0; len as usize];
     file.read_at(header.descriptor_offset.get().saturating_mul(SECTOR), &mut text)?;
-    let text = String::from_utf8_lossy(&text).to_ascii_lowercase();
-    let parent = text.lines().find_map(|line| line.trim().strip_prefix("parentcid="));
-    match parent.map(str::trim) {
+    let text = String::from_utf8_lossy(&text);
+    let value = |key: &str| {
+        let mut pairs = text.lines().filter_map(|line| line.split_once('='));
+        let (_, value) = pairs.find(|(name, _)| name.trim().eq_ignore_ascii_case(key))?;
+        Some(value.trim().trim_matches('"').to_ascii_lowercase())
+    };
+    if !matches!(value("createType").as_deref(), Some("streamoptimized" | "monolithicsparse")) {
+        return Err(unsupported_error("disks of several files"));
+    }
+    match value("parentCID").as_deref() {
         None | Some("ffffffff") => Ok(()),
         Some(_) => Err(unsupported_error("disks with a parent")),
     }
