@@ -89,20 +89,35 @@ impl<F: ReadAt, M: Map> ReadAt for Reader<F, M> {
 
     fn read_at(&self, offset: u64, out: &mut [u8]) -> Result<()> {
         check_range(self, offset, out.len())?;
-        let block_size = self.map.block_size();
-        let (mut at, mut rest) = (offset, out);
-        while !rest.is_empty() {
-            let skip = at % block_size;
-            let len = (rest.len() as u64).min(block_size - skip) as usize;
-            let (part, behind) = rest.split_at_mut(len);
-            match self.map.locate(&self.file, at / block_size)? {
+        read_blocks(self.map.block_size(), offset, out, |block, skip, part| {
+            match self.map.locate(&self.file, block)? {
                 // A sum that saturates is behind the end of any file.
-                Some(start) => self.file.read_at(start.saturating_add(skip), part)?,
-                None => part.fill(0),
+                Some(start) => self.file.read_at(start.saturating_add(skip), part),
+                None => {
+                    part.fill(0);
+                    Ok(())
+                }
             }
-            at += len as u64;
-            rest = behind;
-        }
-        Ok(())
+        })
     }
+}
+
+/// Fill `out` with the bytes of a disk from `offset` on, block by block: `read` gets the number of a
+/// block, how many of its bytes to skip, and what to fill with those behind.
+pub(super) fn read_blocks(
+    block_size: u64,
+    offset: u64,
+    out: &mut [u8],
+    read: impl Fn(u64, u64, &mut [u8]) -> Result<()>,
+) -> Result<()> {
+    let (mut at, mut rest) = (offset, out);
+    while !rest.is_empty() {
+        let skip = at % block_size;
+        let len = (rest.len() as u64).min(block_size - skip) as usize;
+        let (part, behind) = rest.split_at_mut(len);
+        read(at / block_size, skip, part)?;
+        at += len as u64;
+        rest = behind;
+    }
+    Ok(())
 }

@@ -5,7 +5,6 @@ use std::sync::{Mutex, PoisonError};
 
 use libdeflater::{CompressionLvl, Compressor};
 
-use super::Compression;
 use crate::error::{Error, Kind, Result};
 
 /// The zstd level: on blocks of 64 KiB of system files a third faster than 3, for 3 % more bytes.
@@ -13,20 +12,34 @@ const ZSTD_LEVEL: i32 = 1;
 /// The deflate level: there twice as fast as 6, for 8 % more bytes.
 const DEFLATE_LEVEL: i32 = 1;
 
+/// How a block is written.
+#[derive(Clone, Copy)]
+pub(super) enum Coding {
+    /// As it is.
+    Plain,
+    /// A zstd frame.
+    Zstd,
+    /// Raw deflate (RFC 1951).
+    Deflate,
+    /// Deflate with the header and checksum of zlib (RFC 1950).
+    Zlib,
+}
+
 enum Codec {
     Zstd(zstd::bulk::Compressor<'static>),
     Deflate(Compressor),
+    Zlib(Compressor),
 }
 
 /// As many compressors as workers use at once.
 pub(super) struct Codecs {
-    compression: Compression,
+    coding: Coding,
     spare: Mutex<Vec<Codec>>,
 }
 
 impl Codecs {
-    pub(super) fn new(compression: Compression) -> Self {
-        Self { compression, spare: Mutex::new(Vec::new()) }
+    pub(super) fn new(coding: Coding) -> Self {
+        Self { coding, spare: Mutex::new(Vec::new()) }
     }
 
     /// A compressor for one worker to use on one chunk.
@@ -36,21 +49,23 @@ impl Codecs {
 
     fn take(&self) -> Result<Option<Codec>> {
         let spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        match (spare, self.compression) {
+        match (spare, self.coding) {
             (Some(codec), _) => Ok(Some(codec)),
-            (None, Compression::None) => Ok(None),
-            (None, Compression::Zstd) => {
+            (None, Coding::Plain) => Ok(None),
+            (None, Coding::Zstd) => {
                 let made = zstd::bulk::Compressor::new(ZSTD_LEVEL);
                 made.map(|codec| Some(Codec::Zstd(codec)))
                     .map_err(|error| Error::io("", "can't start the zstd compressor", error))
             }
-            (None, Compression::Zlib) => {
-                let level = CompressionLvl::new(DEFLATE_LEVEL);
-                let level = level.map_err(|_| Error::new(Kind::Unsupported, "", "no such deflate level"))?;
-                Ok(Some(Codec::Deflate(Compressor::new(level))))
-            }
+            (None, Coding::Deflate) => Ok(Some(Codec::Deflate(compressor()?))),
+            (None, Coding::Zlib) => Ok(Some(Codec::Zlib(compressor()?))),
         }
     }
+}
+
+fn compressor() -> Result<Compressor> {
+    let level = CompressionLvl::new(DEFLATE_LEVEL);
+    level.map(Compressor::new).map_err(|_| Error::new(Kind::Unsupported, "", "no such deflate level"))
 }
 
 /// A compressor that goes back to its [`Codecs`] when dropped.
@@ -61,6 +76,16 @@ pub(super) struct Lent<'a> {
 }
 
 impl Lent<'_> {
+    /// Bytes that `len` bytes need at most.
+    pub(super) fn bound(&mut self, len: usize) -> usize {
+        match &mut self.codec {
+            None => len,
+            Some(Codec::Zstd(_)) => zstd::zstd_safe::compress_bound(len),
+            Some(Codec::Deflate(codec)) => codec.deflate_compress_bound(len),
+            Some(Codec::Zlib(codec)) => codec.zlib_compress_bound(len),
+        }
+    }
+
     /// Append `bytes` compressed to `packed`; where they lie there, or `None` if that takes more than
     /// `limit` bytes.
     pub(super) fn pack(&mut self, bytes: &[u8], limit: usize, packed: &mut Vec<u8>) -> Option<Range<usize>> {
@@ -86,6 +111,7 @@ impl Codec {
         match self {
             Self::Zstd(codec) => codec.compress_to_buffer(bytes, out).ok(),
             Self::Deflate(codec) => codec.deflate_compress(bytes, out).ok(),
+            Self::Zlib(codec) => codec.zlib_compress(bytes, out).ok(),
         }
     }
 }

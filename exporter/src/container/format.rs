@@ -21,6 +21,8 @@ pub enum Format {
     Vhd,
     /// Hyper-V's format, growing; zero blocks are not stored.
     Vhdx,
+    /// VMware's compressed stream; zero grains are not stored.
+    Vmdk,
 }
 
 /// What there is to know of a format before one is written.
@@ -35,10 +37,11 @@ struct Traits {
 }
 
 const PLAIN: &[Compression] = &[Compression::None];
+const ZLIB: &[Compression] = &[Compression::Zlib];
 
 impl Format {
     /// Every format.
-    pub const ALL: &[Self] = &[Self::Raw, Self::Qcow2, Self::Vdi, Self::Vhd, Self::Vhdx];
+    pub const ALL: &[Self] = &[Self::Raw, Self::Qcow2, Self::Vdi, Self::Vhd, Self::Vhdx, Self::Vmdk];
 
     #[rustfmt::skip]
     fn traits(self) -> Traits {
@@ -49,6 +52,7 @@ impl Format {
             Self::Vdi   => ("vdi",   "vdi",   PLAIN,                     false),
             Self::Vhd   => ("vhd",   "vhd",   PLAIN,                     true),
             Self::Vhdx  => ("vhdx",  "vhdx",  PLAIN,                     false),
+            Self::Vmdk  => ("vmdk",  "vmdk",  ZLIB,                      true),
         };
         Traits { name, extension, compressions, streams }
     }

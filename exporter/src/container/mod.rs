@@ -14,6 +14,7 @@ mod tests;
 mod vdi;
 mod vhd;
 mod vhdx;
+mod vmdk;
 
 pub use format::{Compression, Format};
 pub use output::Output;
@@ -82,7 +83,10 @@ pub fn stream(image: Image<'_>, target: &Target, to: &mut (dyn Write + Send), ru
 fn sink<'a>(image: Image<'_>, target: &Target, place: &'a dyn Place) -> Result<Box<dyn Sink + 'a>> {
     let Target { format, compression, id, .. } = *target;
     if !format.compressions().contains(&compression) {
-        let message = format!("a {format} disk can't be compressed with {compression}");
+        let message = match compression {
+            Compression::None => format!("a {format} disk is always compressed"),
+            _ => format!("a {format} disk can't be compressed with {compression}"),
+        };
         let can: Vec<_> = format.compressions().iter().map(|known| known.name()).collect();
         return Err(Error::new(Kind::Unsupported, target.path.display().to_string(), message)
             .with_hint(format!("leave the compression out, or ask for {}", can.join(", "))));
@@ -93,6 +97,7 @@ fn sink<'a>(image: Image<'_>, target: &Target, place: &'a dyn Place) -> Result<B
         Format::Vdi => Box::new(blocks::Writer::new(vdi::tables(image.size, id)?, place)),
         Format::Vhd => Box::new(vhd::Writer::new(image.size, id, place)?),
         Format::Vhdx => Box::new(blocks::Writer::new(vhdx::tables(image.size, id)?, place)),
+        Format::Vmdk => Box::new(vmdk::Writer::new(image.size, id, place)?),
     })
 }
 
@@ -106,6 +111,7 @@ pub fn open(path: &Path) -> Result<(Format, Box<dyn ReadAt>)> {
         Format::Vdi => Box::new(vdi::open(raw)?),
         Format::Vhd => Box::new(vhd::Reader::new(raw)?),
         Format::Vhdx => Box::new(vhdx::open(raw)?),
+        Format::Vmdk => Box::new(vmdk::Reader::new(raw)?),
     };
     Ok((format, image))
 }
@@ -134,6 +140,7 @@ fn detect(file: &raw::Reader) -> Format {
         (Format::Qcow2, qcow2::is_qcow2(file)),
         (Format::Vdi, vdi::is_vdi(file)),
         (Format::Vhdx, vhdx::is_vhdx(file)),
+        (Format::Vmdk, vmdk::is_vmdk(file)),
         // Last, since the end of another format's file may be the end of a VHD inside it.
         (Format::Vhd, vhd::is_vhd(file)),
     ];

@@ -6,6 +6,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use proptest::prelude::*;
 
 mod plain;
+mod vmdk;
 
 use super::*;
 use crate::error::Kind;

@@ -7,6 +7,7 @@ use zerocopy::FromBytes;
 use zerocopy::byteorder::big_endian::U64;
 
 use super::format::{COMPRESSED, Header, L1_MAX, OFFSET, SECTOR, ZERO, compressed_offset_bits};
+use crate::container::blocks::read_blocks;
 use crate::error::{Error, Kind, Result};
 use crate::read_at::{ReadAt, check_range};
 
@@ -131,16 +132,9 @@ impl<F: ReadAt> ReadAt for Reader<F> {
 
     fn read_at(&self, offset: u64, out: &mut [u8]) -> Result<()> {
         check_range(self, offset, out.len())?;
-        let (mut at, mut rest) = (offset, out);
-        while !rest.is_empty() {
-            let skip = at % self.cluster_size();
-            let len = rest.len().min((self.cluster_size() - skip) as usize);
-            let (part, behind) = rest.split_at_mut(len);
-            self.read_cluster(at / self.cluster_size(), skip, part)?;
-            at += len as u64;
-            rest = behind;
-        }
-        Ok(())
+        read_blocks(self.cluster_size(), offset, out, |cluster, skip, part| {
+            self.read_cluster(cluster, skip, part)
+        })
     }
 }
 

@@ -7,7 +7,7 @@ use zerocopy::byteorder::big_endian::{U16, U32, U64};
 
 use super::format::{COMPRESSED, COPIED, Header, L1_MAX, SECTOR, compressed_offset_bits};
 use crate::container::Compression;
-use crate::container::codec::Codecs;
+use crate::container::codec::{Codecs, Coding};
 use crate::container::place::Place;
 use crate::engine::{Chunk, Image, Piece, Sink, Stored};
 use crate::error::{Error, Kind, Result, show_size};
@@ -136,7 +136,7 @@ impl<'a> Writer<'a> {
             size: image.size,
             compression,
             tables,
-            codecs: Codecs::new(compression),
+            codecs: Codecs::new(coding(compression)),
             clusters: Mutex::new(Clusters { counts, packed_end: 0, l2: Vec::new() }),
             place,
         })
@@ -197,6 +197,14 @@ impl<'a> Writer<'a> {
         self.place.write_at(table.as_bytes(), self.tables.refcount_table * CLUSTER)?;
         let counts: Vec<U16> = clusters.counts.iter().map(|&count| count.into()).collect();
         self.place.write_at(counts.as_bytes(), first * CLUSTER)
+    }
+}
+
+fn coding(compression: Compression) -> Coding {
+    match compression {
+        Compression::None => Coding::Plain,
+        Compression::Zstd => Coding::Zstd,
+        Compression::Zlib => Coding::Deflate,
     }
 }
 

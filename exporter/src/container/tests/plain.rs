@@ -1,9 +1,10 @@
-//! The formats without compression that other hypervisors want: QEMU and our readers must agree.
+//! The formats that other hypervisors want: QEMU and our readers must agree.
 
 use super::*;
 
 /// The formats, and what QEMU calls them.
-const FORMATS: [(Format, &str); 3] = [(Format::Vdi, "vdi"), (Format::Vhd, "vpc"), (Format::Vhdx, "vhdx")];
+const FORMATS: [(Format, &str); 4] =
+    [(Format::Vdi, "vdi"), (Format::Vhd, "vpc"), (Format::Vhdx, "vhdx"), (Format::Vmdk, "vmdk")];
 
 /// Bytes of the disk in a file whose image has `size`.
 fn disk_size(format: Format, size: u64) -> u64 {
@@ -11,7 +12,7 @@ fn disk_size(format: Format, size: u64) -> u64 {
 }
 
 fn disk(scratch: &Scratch, format: Format) -> Target {
-    target(scratch, &format!("disk.{}", format.extension()), Compression::None)
+    target(scratch, &format!("disk.{}", format.extension()), format.default_compression())
 }
 
 #[test]
@@ -50,12 +51,15 @@ fn what_qemu_writes_is_read_in_these_formats() {
     let scratch = Scratch::new();
     let expected = flatten(12 * MIB, &extents(12 * MIB));
     let raw = scratch.write("expected.raw", &expected);
-    let variants: [(Format, &[&str]); 5] = [
+    let variants: [(Format, &[&str]); 8] = [
         (Format::Vdi, &["-O", "vdi"]),
         (Format::Vdi, &["-O", "vdi", "-o", "static=on"]),
         (Format::Vhd, &["-O", "vpc", "-o", "subformat=fixed,force_size=on"]),
         (Format::Vhdx, &["-O", "vhdx"]),
         (Format::Vhdx, &["-O", "vhdx", "-o", "subformat=fixed,block_size=2M"]),
+        (Format::Vmdk, &["-O", "vmdk", "-o", "subformat=streamOptimized"]),
+        (Format::Vmdk, &["-O", "vmdk", "-o", "subformat=monolithicSparse"]),
+        (Format::Vmdk, &["-O", "vmdk", "-o", "subformat=monolithicSparse,zeroed_grain=on"]),
     ];
     for (format, options) in variants {
         let disk = disk(&scratch, format);
@@ -135,7 +139,7 @@ fn the_readers_take_any_bytes() {
             // Some of these bytes mean nothing for reading; none may cause a panic.
             let _ = read(&bytes);
         }
-        for cut in [0, 68, 100, 511, 513, MIB as usize] {
+        for cut in [0, 68, 100, 511, 513, whole.len() / 2] {
             let _ = read(&whole[..cut]);
         }
         assert!(read(&whole).is_ok(), "{name}");
@@ -165,8 +169,12 @@ fn a_vhd_is_the_raw_disk_and_a_footer_with_a_checksum() {
 #[test]
 fn disks_larger_than_qemu_reads_are_refused() {
     let scratch = Scratch::new();
-    let largest =
-        [(Format::Vhd, "vpc", 2040 << 30), (Format::Vdi, "vdi", 1 << 40), (Format::Vhdx, "vhdx", 4 << 40)];
+    let largest = [
+        (Format::Vhd, "vpc", 2040 << 30),
+        (Format::Vdi, "vdi", 1 << 40),
+        (Format::Vhdx, "vhdx", 4 << 40),
+        (Format::Vmdk, "vmdk", 62 << 40),
+    ];
     for (format, name, largest) in largest {
         let disk = disk(&scratch, format);
         write_one(Image { size: largest, extents: &[] }, &disk, 1);
