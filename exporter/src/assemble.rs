@@ -78,9 +78,9 @@ impl Ids {
         // The same machine in another format is the same machine.
         let Spec { name, format, .. } = Spec::default();
         let machine = Spec { name, format, compression: None, ..spec.clone() };
-        let mut text = serde_json::to_string(&machine).expect("a spec has no map with keys that are no text");
-        text.push_str(&root.dump(Detail::default())?);
-        let seed = Seed::new(text.as_bytes());
+        let mut input = serde_json::to_vec(&machine).expect("a spec has no map with keys that are no text");
+        input.extend(root.digest(Detail::default())?);
+        let seed = Seed::new(&input);
         Ok(Self { root: seed.uuid("root file system"), esp_serial: seed.serial("esp file system"), seed })
     }
 

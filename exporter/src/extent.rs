@@ -26,7 +26,7 @@ pub enum Source {
     /// `len` bytes of a file of the tree, from `offset` of the file on.
     File {
         /// The file; it is opened when its bytes are wanted.
-        file: Arc<HostFile>,
+        file: HostFile,
         /// First byte in the file.
         offset: u64,
     },

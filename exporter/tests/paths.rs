@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests may unwrap as tests do")]
 
 use std::fs;
+use std::num::NonZeroUsize;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
@@ -74,7 +75,7 @@ proptest! {
         fs::create_dir(&root).unwrap();
         make(&root, &entries);
         mark(&root);
-        let tree = scan(&HostDir::open(&root).unwrap(), &mut |_| ()).unwrap();
+        let tree = scan(&HostDir::open(&root).unwrap(), NonZeroUsize::MIN, &mut |_| ()).unwrap();
         for path in paths {
             let found = tree.resolve(&path);
             let inode = found.map(|id| {

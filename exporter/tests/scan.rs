@@ -4,6 +4,7 @@
 
 use std::fs::{self, File};
 use std::io::{Seek, SeekFrom, Write};
+use std::num::NonZeroUsize;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::os::unix::net::UnixListener;
@@ -13,13 +14,17 @@ use std::process::Command;
 use exporter::tree::{Detail, HostDir, Progress, Tree, scan};
 use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, utimensat};
 
+/// What a program in the machine could see.
+const ALL: Detail = Detail { holes: false, hashes: true };
+const THREADS: NonZeroUsize = NonZeroUsize::new(3).unwrap();
+
 fn run(program: &str, arguments: &[&str], path: &Path) {
     let status = Command::new(program).args(arguments).arg(path).status();
     assert!(status.unwrap_or_else(|error| panic!("{program}: {error}")).success(), "{program} {arguments:?}");
 }
 
 fn scan_path(path: &Path) -> exporter::Result<Tree> {
-    scan(&HostDir::open(path)?, &mut |_| ())
+    scan(&HostDir::open(path)?, THREADS, &mut |_| ())
 }
 
 fn set_times(path: &Path, seconds: i64, nanoseconds: i64) {
@@ -93,7 +98,8 @@ fn everything_is_scanned_as_it_is() {
     let directory = tempfile::tempdir().unwrap();
     let expected = make_everything(directory.path());
     let mut last = Progress::default();
-    let tree = scan(&HostDir::open(directory.path()).unwrap(), &mut |progress| last = progress).unwrap();
+    let tree =
+        scan(&HostDir::open(directory.path()).unwrap(), THREADS, &mut |progress| last = progress).unwrap();
     assert_eq!(tree.dump(Detail { holes: true, hashes: true }).unwrap(), expected);
     assert_eq!(last, Progress { entries: 16, bytes: 2_097_164 });
 }
@@ -112,14 +118,47 @@ fn every_change_shows_in_the_dump() {
     let directory = tempfile::tempdir().unwrap();
     make_everything(directory.path());
     fs::write(directory.path().join("up2"), "").unwrap();
-    let mut before = scan_path(directory.path()).unwrap().digest().unwrap();
+    let mut before = scan_path(directory.path()).unwrap().digest(ALL).unwrap();
     for (program, arguments, name) in changes {
         run(program, arguments, &directory.path().join(name));
-        let after = scan_path(directory.path()).unwrap().digest().unwrap();
+        let after = scan_path(directory.path()).unwrap().digest(ALL).unwrap();
         assert_ne!(after, before, "{program} {arguments:?} {name}");
         before = after;
     }
-    assert_eq!(scan_path(directory.path()).unwrap().digest().unwrap(), before);
+    assert_eq!(scan_path(directory.path()).unwrap().digest(ALL).unwrap(), before);
+}
+
+/// Inode numbers too, since the tree numbers inodes in the order in which they join it.
+#[test]
+fn the_tree_does_not_depend_on_the_threads() {
+    let directory = tempfile::tempdir().unwrap();
+    make_everything(directory.path());
+    for number in 0..300 {
+        let below = directory.path().join(format!("{}/{}/{number}", number % 7, number % 5));
+        fs::create_dir_all(&below).unwrap();
+        fs::hard_link(directory.path().join("old"), below.join("old")).unwrap();
+        fs::write(below.join("a name that is longer than most names are"), "").unwrap();
+    }
+    let root = HostDir::open(directory.path()).unwrap();
+    let scan_with = |threads| {
+        let tree = scan(&root, NonZeroUsize::new(threads).unwrap(), &mut |_| ()).unwrap();
+        let numbers: Vec<_> = tree.walk().map(|(parent, _, id)| (parent, id)).collect();
+        (tree.dump(ALL).unwrap(), numbers)
+    };
+    let one = scan_with(1);
+    assert!(one.0.contains("/old = /"));
+    assert!([2, 8].into_iter().all(|threads| scan_with(threads) == one));
+}
+
+#[test]
+fn a_directory_that_vanishes_ends_every_thread() {
+    let directory = tempfile::tempdir().unwrap();
+    for number in 0..100 {
+        fs::create_dir(directory.path().join(number.to_string())).unwrap();
+    }
+    let vanish = &mut |_| drop(fs::remove_dir(directory.path().join("7")));
+    let error = scan(&HostDir::open(directory.path()).unwrap(), THREADS, vanish).unwrap_err();
+    assert_eq!(error.to_string(), "/7: can't read the directory: No such file or directory (os error 2)");
 }
 
 #[test]

@@ -49,10 +49,11 @@ pub(crate) fn main() -> ExitCode {
 
 fn run(args: &Args) -> Result<()> {
     let meter = Meter::new(false);
-    let planned = assemble::plan(&args.spec, input(&args.root, &args.boot)?)?;
+    let threads = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+    let planned = assemble::plan(&args.spec, input(&args.root, &args.boot, threads)?)?;
     let target = target(&args.spec, &planned, &args.output);
     let run = Run {
-        threads: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
+        threads,
         progress: &|progress| meter.show(progress),
         stop: &AtomicBool::new(false),
     };
@@ -62,12 +63,12 @@ fn run(args: &Args) -> Result<()> {
     Ok(())
 }
 
-fn input(root: &Path, boot: &Path) -> Result<Input> {
+fn input(root: &Path, boot: &Path, threads: NonZeroUsize) -> Result<Input> {
     let boot = match BootFiles::read(boot)? {
         Some(files) => Some(files),
         None => builtin::boot_files()?,
     };
-    Ok(Input { root: scan(&HostDir::open(root)?, &mut |_| {})?, boot, grow: builtin::grow_program() })
+    Ok(Input { root: scan(&HostDir::open(root)?, threads, &mut |_| {})?, boot, grow: builtin::grow_program() })
 }
 
 fn target(spec: &Spec, planned: &Planned, folder: &Path) -> Target {

@@ -9,6 +9,7 @@
 //! core.img       GRUB's core for BIOS boot  ┘
 //! ```
 
+use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -50,7 +51,7 @@ impl BootFiles {
         if !folder.is_dir() {
             return Ok(None);
         }
-        let tree = scan(&HostDir::open(folder)?, &mut |_| {})?;
+        let tree = scan(&HostDir::open(folder)?, NonZeroUsize::MIN, &mut |_| {})?;
         Self::new(&folder.display().to_string(), |name| Ok(tree.read(name, LARGEST)?.map(Arc::from)))
     }
 

@@ -2,7 +2,6 @@
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
-use std::sync::Arc;
 
 use crate::error::{Error, Kind, Result, show_size};
 use crate::extent::{Extent, Source};
@@ -11,7 +10,7 @@ use crate::tree::HostFile;
 /// Makes bytes of extents; keeps the file of the last one open, since its next part is often asked next.
 #[derive(Default)]
 pub(super) struct Filler {
-    open: Option<(Arc<HostFile>, File)>,
+    open: Option<(HostFile, File)>,
     scratch: Vec<u8>,
 }
 
@@ -54,23 +53,23 @@ impl Filler {
         Ok(())
     }
 
-    fn open(&mut self, file: &Arc<HostFile>) -> Result<&File> {
-        let is_open = self.open.as_ref().is_some_and(|(open, _)| Arc::ptr_eq(open, file));
+    fn open(&mut self, file: &HostFile) -> Result<&File> {
+        let is_open = self.open.as_ref().is_some_and(|(open, _)| open == file);
         if !is_open {
             let opened = file.open()?;
             check_unchanged(file, &opened)?;
-            self.open = Some((Arc::clone(file), opened));
+            self.open = Some((file.clone(), opened));
         }
         let (_, opened) = self.open.as_ref().expect("the file was opened above");
         Ok(opened)
     }
 }
 
-/// That a file is still as long as it was when the image was planned.
+/// That a file is still what it was when the image was planned.
 fn check_unchanged(planned: &HostFile, opened: &File) -> Result<()> {
     let now =
         opened.metadata().map_err(|error| Error::io(planned.path(), "can't look at the file", error))?;
-    if now.is_file() && now.len() == planned.len() {
+    if planned.is_unchanged(&now) {
         return Ok(());
     }
     Err(changed(planned, if now.is_file() { now.len() } else { 0 }))
@@ -85,10 +84,7 @@ fn read(opened: &File, planned: &HostFile, offset: u64, out: &mut [u8]) -> Resul
 
 fn changed(planned: &HostFile, now: u64) -> Error {
     let (was, now) = (show_size(planned.len()), show_size(now));
-    Error::new(
-        Kind::Input,
-        planned.path(),
-        format!("the file changed while it was read, from {was} to {now}"),
-    )
-    .with_hint("build again while nothing writes to these files")
+    let how = if was == now { String::new() } else { format!(", from {was} to {now}") };
+    Error::new(Kind::Input, planned.path(), format!("the file changed while it was read{how}"))
+        .with_hint("build again while nothing writes to these files")
 }

@@ -9,7 +9,7 @@ use super::*;
 use crate::error::Kind;
 use crate::extent::{Render, Source};
 use crate::testing::Scratch;
-use crate::tree::{HostDir, HostFile};
+use crate::tree::{self, Content, HostDir, HostFile, scan};
 
 const MIB: u64 = CHUNK as u64;
 
@@ -86,12 +86,12 @@ fn rendered(offset: u64, len: u64, key: u64) -> Extent {
     Extent { offset, len, source: Source::Rendered { by: Arc::new(Counter), key } }
 }
 
-fn host_file(directory: &Path, name: &str, len: u64) -> Arc<HostFile> {
-    HostFile::new(HostDir::open(directory).unwrap(), name.as_bytes(), len, None).into()
+fn host_file(directory: &Path, name: &str, len: u64) -> HostFile {
+    HostFile::new(HostDir::open(directory).unwrap(), name.as_bytes(), len, None)
 }
 
-fn from_file(offset: u64, file: &Arc<HostFile>, skip: u64, len: u64) -> Extent {
-    Extent { offset, len, source: Source::File { file: Arc::clone(file), offset: skip } }
+fn from_file(offset: u64, file: &HostFile, skip: u64, len: u64) -> Extent {
+    Extent { offset, len, source: Source::File { file: file.clone(), offset: skip } }
 }
 
 #[test]
@@ -210,6 +210,26 @@ fn a_file_that_changed_is_named() {
         message(100, &[1; 160]),
         "/file: the file changed while it was read, from 100 bytes to 160 bytes"
     );
+}
+
+#[test]
+fn a_file_rewritten_with_as_many_bytes_is_noticed() {
+    let scratch = Scratch::new();
+    scratch.write("file", b"before");
+    let root = HostDir::open(scratch.path()).unwrap();
+    let scanned = scan(&root, NonZeroUsize::MIN, &mut |_| {}).unwrap();
+    let tree::Kind::File(Content::Host(file)) = &scanned.inode(scanned.lookup("/file").unwrap()).kind else {
+        panic!("a file was scanned")
+    };
+    let extents = [from_file(0, file, 0, 6)];
+    let image = Image { size: MIB, extents: &extents };
+    run_on(image, &Recorder::default(), 2).unwrap();
+    // The clock of the file system ticks some hundred times a second.
+    std::thread::sleep(std::time::Duration::from_millis(30));
+    scratch.write("file", b"behind");
+    let error = run_on(image, &Recorder::default(), 2).unwrap_err();
+    assert_eq!(error.to_string(), "/file: the file changed while it was read");
+    assert!(error.hint().is_some());
 }
 
 #[test]

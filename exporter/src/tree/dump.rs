@@ -15,7 +15,7 @@
 //! The letters are those of `ls -l`, and `=` is one more name of a file (a hard link). The last two
 //! fields are there on demand ([`Detail`]).
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt::Write;
 use std::io::Read;
 
@@ -41,28 +41,39 @@ impl Tree {
         Ok(text)
     }
 
-    /// SHA-256 over the dump with the hashes of all content, but without holes: two trees of the same
-    /// digest look the same to a program in the machine.
-    pub fn digest(&self) -> Result<[u8; 32]> {
+    /// SHA-256 over the dump, which is never in memory as a whole. With hashes of all content, but without
+    /// holes, two trees of the same digest look the same to a program in the machine.
+    pub fn digest(&self, detail: Detail) -> Result<[u8; 32]> {
         let mut hasher = Sha256::new();
-        self.dump_lines(Detail { holes: false, hashes: true }, &mut |line| hasher.update(line))?;
+        self.dump_lines(detail, &mut |line| hasher.update(line))?;
         Ok(hasher.finalize().into())
     }
 
     fn dump_lines(&self, detail: Detail, emit: &mut dyn FnMut(&str)) -> Result<()> {
+        let linked = self.linked();
+        // Only those that are asked for again: directories, and files of several names.
         let mut paths = HashMap::from([(Self::ROOT, String::new())]);
         emit(&self.line("/", b"/", Self::ROOT, detail)?);
         for (parent, name, id) in self.walk() {
             let path = format!("{}/{}", paths[&parent], escape(name));
-            match paths.get(&id) {
-                Some(first) => emit(&format!("{path} = {first}\n")),
-                None => {
-                    emit(&self.line(&path, name, id, detail)?);
-                    paths.insert(id, path);
-                }
+            if let Some(first) = paths.get(&id) {
+                emit(&format!("{path} = {first}\n"));
+                continue;
+            }
+            emit(&self.line(&path, name, id, detail)?);
+            if self.entries(id).is_some() || linked.contains(&id) {
+                paths.insert(id, path);
             }
         }
         Ok(())
+    }
+
+    /// Inodes of several names.
+    fn linked(&self) -> HashSet<InodeId> {
+        let mut seen = vec![false; self.inodes.len()];
+        self.walk()
+            .filter_map(|(_, _, id)| std::mem::replace(&mut seen[id.0 as usize], true).then_some(id))
+            .collect()
     }
 
     fn line(&self, path: &str, name: &[u8], id: InodeId, detail: Detail) -> Result<String> {

@@ -12,6 +12,8 @@ mod edit;
 mod holes;
 mod host;
 pub mod kernel;
+mod list;
+mod name;
 pub mod os;
 mod path;
 mod scan;
@@ -19,18 +21,14 @@ mod scan;
 pub(crate) mod testing;
 pub mod version;
 mod xattr;
+mod xattrs;
 
 pub use dump::Detail;
 pub use edit::Editor;
 pub use host::{HostDir, HostFile};
+pub use name::Name;
 pub use scan::{Progress, scan};
-
-/// A name in a directory: bytes, never empty, without `/` and NUL, not `.` or `..`.
-pub type Name = Box<[u8]>;
-
-/// Extended attributes by full name (`user.note`, `security.capability`), values as the kernel's
-/// `getxattr` gives them.
-pub type Xattrs = BTreeMap<Box<[u8]>, Box<[u8]>>;
+pub use xattrs::Xattrs;
 
 /// The number of an inode in its [`Tree`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -97,13 +95,16 @@ pub enum Kind {
     BlockDevice(Device),
 }
 
+// A tree of a million files should fit small machines.
+const _: () = assert!(size_of::<Inode>() <= 72);
+
 /// The content of a regular file.
 #[derive(Clone, Debug)]
 pub enum Content {
     /// Bytes in memory.
     Bytes(Arc<[u8]>),
     /// A file on this machine, read when the image is written.
-    Host(Arc<HostFile>),
+    Host(HostFile),
 }
 
 impl Content {

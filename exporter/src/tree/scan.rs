@@ -1,27 +1,20 @@
 //! A directory of this machine becomes a tree.
 //!
-//! Nothing is opened but directories, and regular files that have holes: to open a pipe or a device
-//! could block or do worse. No symlink is followed: directories are opened below the root by
-//! `openat2`, entries are looked at by name within their directory.
-//!
-//! Linux has no `getxattrat` for a name in an open directory (before 6.13), and `fgetxattr` wants a file
-//! opened for reading. So xattrs are read by `lgetxattr("/proc/self/fd/DIRECTORY/NAME")`: the kernel
-//! takes the first part to exactly the open directory, and `l` stops at the name itself.
-//!
-//! What other file systems are mounted below the root belongs to this machine and not to the tree: a
-//! mount point is kept, as an empty directory or an empty file.
+//! Threads read directories, each at its own; what they found joins the tree in one order: first the
+//! root, then the directories in it by name, then those in them. So the tree is the same at every number
+//! of threads.
 
-use std::collections::{BTreeMap, HashMap};
-use std::ffi::CStr;
-use std::os::fd::{AsFd, BorrowedFd};
-use std::sync::Arc;
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::num::NonZeroUsize;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-use rustix::fs::{AtFlags, Dir, FileType, OFlags, Statx, StatxAttributes, StatxFlags, statx};
+use super::host::{HostDir, HostFile, join};
+use super::list::{self, Directory, Entry, EntryKind, HardLink};
+use super::{Content, Inode, InodeId, Kind, Name, Tree, xattr};
+use crate::error::{Error, Result};
 
-use super::{
-    Content, Device, HostDir, HostFile, Inode, InodeId, Kind, Meta, Time, Tree, Xattrs, holes, xattr,
-};
-use crate::error::{self, Error, Result, show_path};
+/// Directories that may wait, read, for one that is still being read: this bounds their memory.
+const WINDOW: u64 = 256;
 
 /// How far a scan has come.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -32,156 +25,157 @@ pub struct Progress {
     pub bytes: u64,
 }
 
-/// Read the tree below `root`; `progress` is called after every directory.
-pub fn scan(root: &Arc<HostDir>, progress: &mut dyn FnMut(Progress)) -> Result<Tree> {
+/// Read the tree below `root` with so many threads; `progress` is called after every directory.
+pub fn scan(
+    root: &Arc<HostDir>,
+    threads: NonZeroUsize,
+    progress: &mut (dyn FnMut(Progress) + Send),
+) -> Result<Tree> {
     xattr::require_proc()?;
-    let mut scan = Scan {
+    let scan = Scan {
         root,
-        tree: Tree::new(root_meta(root).map_err(|error| failed(b"", "can't read its metadata", error))?),
-        links: HashMap::new(),
-        todo: vec![(Tree::ROOT, Vec::new())],
-        progress: Progress::default(),
+        state: Mutex::new(State {
+            tree: Tree::new(list::root_meta(root)?),
+            links: HashMap::new(),
+            todo: VecDeque::from([(Tree::ROOT, Box::default())]),
+            taken: 0,
+            joined: 0,
+            read: BTreeMap::new(),
+            failed: None,
+            seen: Progress::default(),
+            progress,
+        }),
+        moved: Condvar::new(),
     };
-    while let Some((id, path)) = scan.todo.pop() {
-        scan.directory(id, &path)?;
-        progress(scan.progress);
-    }
-    Ok(scan.tree)
+    std::thread::scope(|scope| {
+        for _ in 1..threads.get() {
+            scope.spawn(|| scan.work());
+        }
+        scan.work();
+    });
+    let state = scan.state.into_inner().unwrap_or_else(PoisonError::into_inner);
+    state.failed.map_or(Ok(state.tree), Err)
 }
 
-/// A file by device and inode number, the same for all names of it.
-type HardLink = (u32, u32, u64);
+struct Scan<'a> {
+    root: &'a Arc<HostDir>,
+    state: Mutex<State<'a>>,
+    /// A directory has joined the tree, or the scan failed.
+    moved: Condvar,
+}
 
-struct Scan<'root> {
-    root: &'root Arc<HostDir>,
+/// What the threads share. Tickets number the directories in the order in which they join the tree.
+struct State<'a> {
     tree: Tree,
     /// Files of several names seen so far.
     links: HashMap<HardLink, InodeId>,
-    /// Directories still to read: a list and no recursion, since a tree may be deeper than the stack or
-    /// than there are file descriptors.
-    todo: Vec<(InodeId, Vec<u8>)>,
-    progress: Progress,
+    /// Directories still to be read and their paths: a list and no recursion, since a tree may be deeper
+    /// than the stack or than there are file descriptors.
+    todo: VecDeque<(InodeId, Box<[u8]>)>,
+    /// The ticket of the next directory to be read.
+    taken: u64,
+    /// The ticket of the next directory to join the tree.
+    joined: u64,
+    /// Directories that wait for those before them.
+    read: BTreeMap<u64, Read>,
+    failed: Option<Error>,
+    seen: Progress,
+    progress: &'a mut (dyn FnMut(Progress) + Send),
 }
 
-impl Scan<'_> {
-    /// Read the entries of the directory `id`, which lies at `path` (no slash in front, empty for the root).
-    fn directory(&mut self, id: InodeId, path: &[u8]) -> Result<()> {
-        let unreadable = |error| failed(path, "can't read the directory", error);
-        let at = if path.is_empty() { b"." } else { path };
-        let fd = self.root.open_below(at, OFlags::RDONLY | OFlags::DIRECTORY).map_err(unreadable)?;
-        let mut directory = Dir::new(fd).map_err(|error| unreadable(error.into()))?;
-        let mut names = Vec::new();
-        while let Some(entry) = directory.read() {
-            let entry = entry.map_err(|error| unreadable(error.into()))?;
-            if !matches!(entry.file_name().to_bytes(), b"." | b"..") {
-                names.push(entry.file_name().to_owned());
+struct Read {
+    id: InodeId,
+    path: Box<[u8]>,
+    directory: Result<Directory>,
+}
+
+/// Lets the other threads end when one panics, or they would wait for its directory for ever.
+struct StopOnPanic<'s, 'a>(&'s Scan<'a>);
+
+impl Drop for StopOnPanic<'_, '_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.state().failed = Some(Error::new(crate::Kind::Io, "", "a thread panicked"));
+            self.0.moved.notify_all();
+        }
+    }
+}
+
+impl<'a> Scan<'a> {
+    fn work(&self) {
+        let _stop = StopOnPanic(self);
+        while let Some((ticket, id, path)) = self.take() {
+            let directory = list::read(self.root, &path);
+            let mut state = self.state();
+            state.read.insert(ticket, Read { id, path, directory });
+            if state.join_all() {
+                self.moved.notify_all();
             }
         }
-        // The order the host gives depends on its file system; inode numbers must not.
-        names.sort_unstable();
-        let fd = directory.fd().map_err(|error| unreadable(error.into()))?;
-        let first_below = self.todo.len();
-        for name in &names {
-            self.entry(id, fd, name, path)?;
-        }
-        self.todo[first_below..].reverse();
-        Ok(())
     }
 
-    fn entry(&mut self, parent: InodeId, fd: BorrowedFd<'_>, name: &CStr, above: &[u8]) -> Result<()> {
-        let mut path = above.to_vec();
-        if !path.is_empty() {
-            path.push(b'/');
-        }
-        path.extend_from_slice(name.to_bytes());
-        let status = status(fd, name).map_err(|error| failed(&path, "can't read its metadata", error))?;
-        self.progress.entries += 1;
-
-        let link = (status.stx_dev_major, status.stx_dev_minor, status.stx_ino);
-        let is_directory = file_type(&status) == FileType::Directory;
-        let several_names = status.stx_nlink > 1 && !is_directory;
-        if let Some(&id) = several_names.then(|| self.links.get(&link)).flatten() {
-            self.tree.link(parent, name.to_bytes(), id);
-            return Ok(());
-        }
-        let kind = self.kind(&status, fd, name, &path)?;
-        let xattrs =
-            xattr::read_all(fd, name).map_err(|error| failed(&path, "can't read its xattrs", error))?;
-        let id = self.tree.insert(parent, name.to_bytes(), Inode { meta: meta(&status, xattrs), kind });
-        if several_names {
-            self.links.insert(link, id);
-        }
-        if is_directory && !is_mount_point(&status) {
-            self.todo.push((id, path));
-        }
-        Ok(())
-    }
-
-    fn kind(&mut self, status: &Statx, fd: BorrowedFd<'_>, name: &CStr, path: &[u8]) -> Result<Kind> {
-        let device = Device { major: status.stx_rdev_major, minor: status.stx_rdev_minor };
-        Ok(match file_type(status) {
-            FileType::Directory => Kind::Directory(BTreeMap::new()),
-            FileType::RegularFile if is_mount_point(status) => Kind::File(Content::Bytes(Arc::default())),
-            FileType::RegularFile => Kind::File(self.content(status, path)?),
-            FileType::Symlink => {
-                let target = rustix::fs::readlinkat(fd, name, Vec::new());
-                Kind::Symlink(
-                    target
-                        .map_err(|error| failed(path, "can't read the symlink", error.into()))?
-                        .as_bytes()
-                        .into(),
-                )
-            }
-            FileType::Fifo => Kind::Fifo,
-            FileType::Socket => Kind::Socket,
-            FileType::CharacterDevice => Kind::CharDevice(device),
-            FileType::BlockDevice => Kind::BlockDevice(device),
-            _ => return Err(Error::new(error::Kind::Input, show_path(path), "a file of unknown type")),
-        })
-    }
-
-    fn content(&mut self, status: &Statx, path: &[u8]) -> Result<Content> {
-        let len = status.stx_size;
-        self.progress.bytes += len;
-        let data = if status.stx_blocks.saturating_mul(512) < len {
-            let fd = self.root.open_below(path, OFlags::RDONLY | OFlags::NOCTTY | OFlags::NONBLOCK);
-            let data = fd.and_then(|fd| holes::data_ranges(&fd, len));
-            Some(data.map_err(|error| failed(path, "can't find its holes", error))?)
-        } else {
-            None
+    /// The next directory to be read; `None` when there will be no more.
+    fn take(&self) -> Option<(u64, InodeId, Box<[u8]>)> {
+        let must_wait = |state: &mut State<'_>| {
+            let in_flight = state.taken - state.joined;
+            let is_starved = state.todo.is_empty() && in_flight > 0;
+            state.failed.is_none() && (is_starved || in_flight >= WINDOW)
         };
-        Ok(Content::Host(Arc::new(HostFile::new(self.root.clone(), path, len, data))))
+        let waited = self.moved.wait_while(self.state(), must_wait);
+        let mut state = waited.unwrap_or_else(PoisonError::into_inner);
+        if state.failed.is_some() {
+            return None;
+        }
+        let (id, path) = state.todo.pop_front()?;
+        state.taken += 1;
+        Some((state.taken - 1, id, path))
+    }
+
+    fn state(&self) -> MutexGuard<'_, State<'a>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn failed(path: &[u8], message: &str, error: std::io::Error) -> Error {
-    Error::io(show_path(path), message, error)
-}
+impl State<'_> {
+    /// Let every directory join that has its turn; whether there was one.
+    fn join_all(&mut self) -> bool {
+        let before = self.joined;
+        while let Some(Read { id, path, directory }) = self.read.remove(&self.joined) {
+            self.joined += 1;
+            match directory {
+                Ok(directory) => self.join(id, &path, directory),
+                Err(error) => self.failed = self.failed.take().or(Some(error)),
+            }
+        }
+        self.joined > before
+    }
 
-/// What `name` in the directory is, not what it links to; the directory itself if `name` is empty.
-fn status(fd: impl AsFd, name: &CStr) -> std::io::Result<Statx> {
-    let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::EMPTY_PATH | AtFlags::NO_AUTOMOUNT;
-    Ok(statx(fd, name, flags, StatxFlags::BASIC_STATS)?)
-}
-
-fn root_meta(root: &HostDir) -> std::io::Result<Meta> {
-    Ok(meta(&status(root.fd(), c"")?, xattr::read_all(root.fd(), c".")?))
-}
-
-fn file_type(status: &Statx) -> FileType {
-    FileType::from_raw_mode(status.stx_mode.into())
-}
-
-fn is_mount_point(status: &Statx) -> bool {
-    status.stx_attributes.contains(StatxAttributes::MOUNT_ROOT)
-}
-
-fn meta(status: &Statx, xattrs: Xattrs) -> Meta {
-    Meta {
-        permissions: status.stx_mode & 0o7777,
-        uid: status.stx_uid,
-        gid: status.stx_gid,
-        mtime: Time { seconds: status.stx_mtime.tv_sec, nanoseconds: status.stx_mtime.tv_nsec },
-        xattrs,
+    fn join(&mut self, id: InodeId, path: &[u8], Directory { files, entries }: Directory) {
+        let mut named: Vec<(Name, InodeId)> = Vec::with_capacity(entries.len());
+        for Entry { name, meta, kind, link } in entries {
+            self.seen.entries += 1;
+            if let Some(&known) = link.as_ref().and_then(|link| self.links.get(link)) {
+                named.push((name, known));
+                continue;
+            }
+            let is_directory = matches!(kind, EntryKind::Directory);
+            let kind = match kind {
+                EntryKind::File(index) => Kind::File(Content::Host(HostFile::listed(&files, index))),
+                EntryKind::Directory => Kind::Directory(BTreeMap::new()),
+                EntryKind::Known(kind) => kind,
+            };
+            if let Kind::File(content) = &kind {
+                self.seen.bytes += content.len();
+            }
+            let child = self.tree.add(Inode { meta, kind });
+            self.links.extend(link.map(|link| (link, child)));
+            if is_directory {
+                self.todo.push_back((child, join(path, &name).into()));
+            }
+            named.push((name, child));
+        }
+        // Made of all at once, the map has full nodes.
+        self.tree.inode_mut(id).kind = Kind::Directory(named.into_iter().collect());
+        (self.progress)(self.seen);
     }
 }

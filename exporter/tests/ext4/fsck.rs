@@ -15,7 +15,7 @@ fn with_pieces(mut tree: Tree) -> (Tree, TempDir) {
     std::fs::write(host.path().join("pieces"), pattern(80_000, 5)).unwrap();
     let root = HostDir::open(host.path()).unwrap();
     let pieces = (0..10).map(|piece| piece * 8192..piece * 8192 + 4096).collect();
-    let content = Content::Host(HostFile::new(root, b"pieces", 80_000, Some(pieces)).into());
+    let content = Content::Host(HostFile::new(root, b"pieces", 80_000, Some(pieces)));
     node(&mut tree, Tree::ROOT, b"pieces", Kind::File(content));
     (tree, host)
 }

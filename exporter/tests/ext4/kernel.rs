@@ -146,7 +146,7 @@ fn sparse(at: &std::path::Path, len: u64, data: &[(u64, usize)]) -> Content {
     }
     let ranges = data.iter().map(|&(offset, len)| offset..offset + len as u64).collect();
     let root = HostDir::open(at).unwrap();
-    Content::Host(HostFile::new(root, b"sparse", len, Some(ranges)).into())
+    Content::Host(HostFile::new(root, b"sparse", len, Some(ranges)))
 }
 
 #[test]
@@ -219,7 +219,7 @@ fn a_large_file_goes_around_the_copies_of_the_superblock() {
     // All of it counts as data, though little of it is.
     let Kind::File(Content::Host(file)) = kind else { unreachable!() };
     let root = HostDir::open(host.path()).unwrap();
-    let whole = Kind::File(Content::Host(HostFile::new(root, b"sparse", file.len(), None).into()));
+    let whole = Kind::File(Content::Host(HostFile::new(root, b"sparse", file.len(), None)));
     tree.insert(Tree::ROOT, b"large", Inode { meta: meta(0o644), kind: whole });
     let image = Image::of(tree, 3 * GIB);
     let mount = Mount::new(&image, "ro");

@@ -109,7 +109,7 @@ fn crowd(files: usize, host: &Path, len: u64) -> Tree {
     std::fs::File::create(host.join("data")).unwrap().set_len(len).unwrap();
     let content = HostFile::new(HostDir::open(host).unwrap(), b"data", len, None);
     let mut tree = empty_tree();
-    node(&mut tree, Tree::ROOT, b"data", Kind::File(Content::Host(content.into())));
+    node(&mut tree, Tree::ROOT, b"data", Kind::File(Content::Host(content)));
     for number in 0..files {
         file(&mut tree, Tree::ROOT, number.to_string().as_bytes(), [1]);
     }

@@ -94,7 +94,7 @@ fn files() {
     let host = tempfile::tempdir().unwrap();
     let root = HostDir::open(host.path()).unwrap();
     let message = said(|tree, b| {
-        let content = Content::Host(HostFile::new(root, b"none", 1 << 44, Some([].into())).into());
+        let content = Content::Host(HostFile::new(root, b"none", 1 << 44, Some([].into())));
         tree.insert(b, b"large", Inode { meta: meta(0o644), kind: Kind::File(content) });
     });
     assert_eq!(message, "/a/b/large: 16 TiB are too much for a file");

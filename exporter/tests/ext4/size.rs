@@ -80,7 +80,7 @@ fn full_file_systems_are_clean_around_the_flex_groups() {
         std::fs::File::create(host.path().join("data")).unwrap().set_len(size - overhead).unwrap();
         let root = HostDir::open(host.path()).unwrap();
         let content = HostFile::new(root, b"data", size - overhead, None);
-        let kind = Kind::File(Content::Host(content.into()));
+        let kind = Kind::File(Content::Host(content));
         let mut tree = empty_tree();
         tree.insert(Tree::ROOT, b"data", Inode { meta: meta(0o644), kind });
         Image::of(tree, size);

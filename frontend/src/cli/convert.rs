@@ -110,14 +110,14 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
             .map_err(|error| Error::internal("signals: cannot be caught").because(error))?;
     }
     let outputs = outputs(args)?;
-    let planned = assemble::plan(&spec(args, &outputs), input(args)?)?;
+    let threads =
+        args.threads.unwrap_or_else(|| std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN));
+    let planned = assemble::plan(&spec(args, &outputs), input(args, threads)?)?;
     let targets: Vec<_> = outputs.into_iter().map(|output| output.target(&planned)).collect();
 
     let meter = Meter::new(args.quiet);
     let run = Run {
-        threads: args
-            .threads
-            .unwrap_or_else(|| std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)),
+        threads,
         progress: &|progress| meter.show(progress),
         stop: &stop,
     };
@@ -192,7 +192,7 @@ fn spec(args: &Args, outputs: &[Output]) -> Spec {
     }
 }
 
-fn input(args: &Args) -> Result<Input> {
+fn input(args: &Args, threads: NonZeroUsize) -> Result<Input> {
     let boot = match &args.boot {
         Some(folder) => Some(
             BootFiles::read(folder)?
@@ -200,11 +200,11 @@ fn input(args: &Args) -> Result<Input> {
         ),
         None => builtin::boot_files()?,
     };
-    Ok(Input { root: read(&args.source)?, boot, grow: builtin::grow_program() })
+    Ok(Input { root: read(&args.source, threads)?, boot, grow: builtin::grow_program() })
 }
 
-fn read(source: &Path) -> Result<Tree> {
-    Ok(scan(&HostDir::open(source)?, &mut |_| {})?)
+fn read(source: &Path, threads: NonZeroUsize) -> Result<Tree> {
+    Ok(scan(&HostDir::open(source)?, threads, &mut |_| {})?)
 }
 
 /// Says what was made. What goes to stdout there would be part of a disk that goes there.

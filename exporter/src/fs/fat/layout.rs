@@ -142,7 +142,7 @@ fn content_extents(content: &Content, offset: u64) -> Vec<Extent> {
             let extent = |range: std::ops::Range<u64>| Extent {
                 offset: offset + range.start,
                 len: range.end - range.start,
-                source: Source::File { file: Arc::clone(file), offset: range.start },
+                source: Source::File { file: file.clone(), offset: range.start },
             };
             file.data_ranges().into_iter().map(extent).collect()
         }

@@ -259,8 +259,7 @@ fn what_fat_can_not_hold_is_refused_by_its_path() {
 #[test]
 fn a_file_of_four_gib_is_refused() {
     let root = crate::tree::HostDir::open(Path::new("/")).unwrap();
-    let host =
-        |len| Kind::File(Content::Host(crate::tree::HostFile::new(root.clone(), b"large", len, None).into()));
+    let host = |len| Kind::File(Content::Host(crate::tree::HostFile::new(root.clone(), b"large", len, None)));
     let mut tree = Tree::new(Meta::default());
     let id =
         tree.insert(Tree::ROOT, b"large", Inode { meta: Meta::default(), kind: host(u64::from(u32::MAX)) });
@@ -275,7 +274,7 @@ fn holes_of_files_take_clusters_but_no_extents() {
     let root = crate::tree::HostDir::open(Path::new("/")).unwrap();
     let data = [4096..5000, 1_000_000..1_000_001];
     let host = crate::tree::HostFile::new(root, b"sparse", 2_000_000, Some(data.into()));
-    let kind = Kind::File(Content::Host(host.into()));
+    let kind = Kind::File(Content::Host(host));
     let mut tree = Tree::new(Meta::default());
     tree.insert(Tree::ROOT, b"sparse", Inode { meta: Meta::default(), kind });
     file(&mut tree, Tree::ROOT, "tail", b"x");
