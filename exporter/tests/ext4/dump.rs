@@ -1,38 +1,49 @@
-//! A tree and a mounted directory as the same text, a line for each path.
+//! A tree, a mounted directory and what other readers see of an image as the same text, a line for each
+//! path.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::fs::File;
 use std::io::Read;
+use std::ops::Range;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
 
 use exporter::tree::{Content, InodeId, Kind, Tree};
-use rustix::fs::{lgetxattr, llistxattr};
+use rustix::fs::{SeekFrom, lgetxattr, llistxattr, seek};
 use rustix::io::Errno;
 
 /// What is compared of one path.
 #[derive(Default)]
-struct Line {
-    kind: &'static str,
-    permissions: u32,
-    owner: (u32, u32),
-    /// Of everything but directories.
-    links: u64,
-    mtime: (i64, i64),
-    rdev: u64,
+pub(crate) struct Line {
+    pub(crate) kind: &'static str,
+    pub(crate) permissions: u32,
+    pub(crate) owner: (u32, u32),
+    pub(crate) links: u64,
+    pub(crate) mtime: (i64, i64),
+    /// Major and minor number.
+    pub(crate) device: (u32, u32),
     /// Content or target.
-    content: Vec<u8>,
-    xattrs: BTreeMap<Vec<u8>, Vec<u8>>,
+    pub(crate) content: Vec<u8>,
+    /// The blocks of a file that are no holes.
+    pub(crate) data: Vec<Range<u64>>,
+    pub(crate) xattrs: BTreeMap<Vec<u8>, Vec<u8>>,
 }
+
+/// Every path, the root's being empty, without what `lost+found` holds.
+pub(crate) type Lines = BTreeMap<Vec<u8>, Line>;
 
 impl Line {
     fn write(&self, path: &[u8], out: &mut String) {
-        let Self { kind, permissions, owner, links, mtime, rdev, content, xattrs } = self;
+        let Self { kind, permissions, owner, links, mtime, device, content, data, xattrs } = self;
         let sum = content.len() as u64 + u64::from(crc32c::crc32c(content)) * 1_000_000_000;
         let path = path.escape_ascii();
-        write!(out, "{kind} {permissions:04o} {owner:?} x{links} {mtime:?} dev {rdev:x} #{sum} {path}")
-            .unwrap();
+        write!(
+            out,
+            "{kind} {permissions:04o} {owner:?} x{links} {mtime:?} {device:?} #{sum} {data:?} {path}"
+        )
+        .unwrap();
         for (name, value) in xattrs {
             write!(out, " {}={}", name.escape_ascii(), value.escape_ascii()).unwrap();
         }
@@ -40,27 +51,50 @@ impl Line {
     }
 }
 
-/// What `tree` is to look like once it is mounted, without `lost+found`.
-pub(crate) fn of_tree(tree: &Tree) -> String {
-    let mut links: BTreeMap<InodeId, u64> = BTreeMap::new();
-    for (_, _, id) in tree.walk() {
-        *links.entry(id).or_default() += 1;
+pub(crate) fn text(lines: &Lines) -> String {
+    let mut out = String::new();
+    for (path, line) in lines {
+        line.write(path, &mut out);
     }
+    out
+}
+
+/// Add a range of blocks behind others; those that touch are one.
+pub(crate) fn add_range(ranges: &mut Vec<Range<u64>>, range: Range<u64>) {
+    match ranges.last_mut() {
+        Some(last) if range.start <= last.end => last.end = last.end.max(range.end),
+        _ => ranges.push(range),
+    }
+}
+
+/// What `tree` is to look like once it is mounted.
+pub(crate) fn of_tree(tree: &Tree) -> String {
+    text(&lines_of_tree(tree))
+}
+
+pub(crate) fn lines_of_tree(tree: &Tree) -> Lines {
+    let mut links: BTreeMap<InodeId, u64> = BTreeMap::new();
     let mut paths = BTreeMap::from([(Vec::new(), Tree::ROOT)]);
     let mut directories = BTreeMap::from([(Tree::ROOT, Vec::new())]);
     for (parent, name, id) in tree.walk() {
         let mut path = directories[&parent].clone();
         path.extend([b"/", name].concat());
-        if tree.entries(id).is_some() {
+        let links_of = if tree.entries(id).is_some() {
             directories.insert(id, path.clone());
-        }
+            // Its `..`.
+            parent
+        } else {
+            id
+        };
+        *links.entry(links_of).or_default() += 1;
         paths.insert(path, id);
     }
-    let mut out = String::new();
-    for (path, id) in paths.iter().filter(|(path, _)| path.as_slice() != b"/lost+found") {
-        tree_line(tree, *id, links.get(id).copied().unwrap_or(1)).write(path, &mut out);
+    if !paths.contains_key(&b"/lost+found"[..]) {
+        *links.entry(Tree::ROOT).or_default() += 1;
     }
-    out
+    paths.remove(&b"/lost+found"[..]);
+    let line = |(path, id)| (path, tree_line(tree, id, links.get(&id).copied().unwrap_or(0)));
+    paths.into_iter().map(line).collect()
 }
 
 fn tree_line(tree: &Tree, id: InodeId, links: u64) -> Line {
@@ -76,17 +110,19 @@ fn tree_line(tree: &Tree, id: InodeId, links: u64) -> Line {
         ..Line::default()
     };
     match &inode.kind {
-        Kind::Directory(_) => (line.kind, line.links) = ("d", 0),
-        Kind::File(content) => (line.kind, line.content) = ("f", read(content)),
+        // Its entry, its `.` and the `..` of those in it.
+        Kind::Directory(_) => (line.kind, line.links) = ("d", 2 + links),
+        Kind::File(content) => {
+            (line.kind, line.content) = ("f", read(content));
+            for range in content.data_ranges() {
+                add_range(&mut line.data, range.start / 4096..range.end.div_ceil(4096));
+            }
+        }
         Kind::Symlink(target) => (line.kind, line.content) = ("l", target.to_vec()),
         Kind::Fifo => line.kind = "p",
         Kind::Socket => line.kind = "s",
-        Kind::CharDevice(device) => {
-            (line.kind, line.rdev) = ("c", rustix::fs::makedev(device.major, device.minor));
-        }
-        Kind::BlockDevice(device) => {
-            (line.kind, line.rdev) = ("b", rustix::fs::makedev(device.major, device.minor));
-        }
+        Kind::CharDevice(device) => (line.kind, line.device) = ("c", (device.major, device.minor)),
+        Kind::BlockDevice(device) => (line.kind, line.device) = ("b", (device.major, device.minor)),
     }
     line
 }
@@ -104,16 +140,12 @@ fn read(content: &Content) -> Vec<u8> {
 
 /// What the kernel says of everything below `root`.
 pub(crate) fn of_mount(root: &Path) -> String {
-    let mut lines = BTreeMap::new();
+    let mut lines = Lines::new();
     visit(root, Vec::new(), &mut lines);
-    let mut out = String::new();
-    for (path, line) in &lines {
-        line.write(path, &mut out);
-    }
-    out
+    text(&lines)
 }
 
-fn visit(at: &Path, path: Vec<u8>, lines: &mut BTreeMap<Vec<u8>, Line>) {
+fn visit(at: &Path, path: Vec<u8>, lines: &mut Lines) {
     if path == b"/lost+found" {
         return;
     }
@@ -126,12 +158,12 @@ fn visit(at: &Path, path: Vec<u8>, lines: &mut BTreeMap<Vec<u8>, Line>) {
         owner: (metadata.uid(), metadata.gid()),
         links: metadata.nlink(),
         mtime: (metadata.mtime(), metadata.mtime_nsec()),
-        rdev: metadata.rdev(),
+        device: (rustix::fs::major(metadata.rdev()), rustix::fs::minor(metadata.rdev())),
         xattrs: xattrs(at),
         ..Line::default()
     };
     if file_type.is_dir() {
-        (line.kind, line.links) = ("d", 0);
+        line.kind = "d";
         for entry in at.read_dir().unwrap() {
             let name = entry.unwrap().file_name();
             visit(&at.join(&name), [path.as_slice(), b"/", name.as_bytes()].concat(), lines);
@@ -148,8 +180,18 @@ fn visit(at: &Path, path: Vec<u8>, lines: &mut BTreeMap<Vec<u8>, Line>) {
         line.kind = "b";
     } else {
         (line.kind, line.content) = ("f", std::fs::read(at).unwrap());
+        line.data = data(&File::open(at).unwrap());
     }
     lines.insert(path, line);
+}
+
+fn data(file: &File) -> Vec<Range<u64>> {
+    let (mut ranges, mut at) = (Vec::new(), 0);
+    while let Ok(start) = seek(file, SeekFrom::Data(at)) {
+        at = seek(file, SeekFrom::Hole(start)).unwrap();
+        add_range(&mut ranges, start / 4096..at.div_ceil(4096));
+    }
+    ranges
 }
 
 fn xattrs(at: &Path) -> BTreeMap<Vec<u8>, Vec<u8>> {

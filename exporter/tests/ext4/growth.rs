@@ -66,16 +66,49 @@ fn a_short_last_group_grows_while_mounted() {
 
 #[test]
 fn forty_times_the_size_at_rest() {
-    for (from, to) in [(GIB, 40 * GIB), (150 * MIB, 6 * GIB)] {
+    for (from, to) in [(GIB, 40 * GIB), (150 * MIB, 6 * GIB), (64 * MIB, 5 * GIB)] {
         let tree = sample();
         let expected = dump::of_tree(&tree);
         let image = Image::of(tree, from);
-        image.file().set_len(to).unwrap();
-        run(Command::new("resize2fs").arg(image.path()));
-        image.assert_clean();
-        assert_eq!(blocks(&image), to / 4096);
+        grow_at_rest(&image, to);
         let mount = Mount::new(&image, "ro");
         assert_eq!(dump::of_mount(mount.path()), expected);
+    }
+}
+
+fn grow_at_rest(image: &Image, to: u64) {
+    image.file().set_len(to).unwrap();
+    run(Command::new("resize2fs").arg(image.path()));
+    image.assert_clean();
+    assert_eq!(blocks(image), to / 4096);
+}
+
+#[test]
+fn it_grows_and_shrinks_after_a_kernel_has_written_to_it() {
+    let image = Image::of(sample(), 200 * MIB);
+    let fill = |name: &str, len| {
+        let mount = Mount::new(&image, "rw");
+        let at = mount.path().join(name);
+        std::fs::create_dir(&at).unwrap();
+        for number in 0..500u64 {
+            std::fs::write(at.join(number.to_string()), pattern(len, number)).unwrap();
+        }
+        drop(mount);
+        image.assert_clean();
+        // resize2fs wants a check since the last mount.
+        run(Command::new("e2fsck").arg("-fp").arg(image.path()));
+    };
+    fill("before", 100_000);
+    grow_at_rest(&image, 10 * GIB);
+    fill("after", 300_000);
+    run(Command::new("resize2fs").arg("-M").arg(image.path()));
+    image.assert_clean();
+    let mount = Mount::new(&image, "ro");
+    for (name, len) in [("before", 100_000), ("after", 300_000)] {
+        for number in 0..500u64 {
+            let found = std::fs::read(mount.path().join(name).join(number.to_string())).unwrap();
+            assert!(found == pattern(len, number), "{name}/{number}");
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests may unwrap as tests do")]
 
+mod debugfs;
 mod directories;
 mod dump;
 mod fsck;
@@ -12,3 +13,5 @@ mod reader;
 mod refused;
 mod size;
 mod support;
+mod sweep;
+mod view;

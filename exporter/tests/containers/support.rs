@@ -1,0 +1,40 @@
+//! What the tests share: contents that shrink and contents that don't, and the formats there are.
+
+use std::process::{Command, Output};
+
+use exporter::container::{Compression, Format};
+
+pub(crate) const MIB: u64 = 1 << 20;
+
+/// Bytes in which no compressor finds anything, so that every format stores them as they are.
+pub(crate) fn noise(len: u64) -> Vec<u8> {
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state.to_le_bytes()
+    };
+    (0..len.div_ceil(8)).flat_map(|_| next()).take(len as usize).collect()
+}
+
+/// Lines that shrink.
+pub(crate) fn text(len: u64) -> Vec<u8> {
+    let line = |n: u64| format!("line {} of a text that shrinks\n", n * n).into_bytes();
+    (0..).flat_map(line).take(len as usize).collect()
+}
+
+/// Every format with every compression it has.
+pub(crate) fn variants() -> impl Iterator<Item = (Format, Compression)> {
+    let of = |&format: &Format| Compression::ALL.iter().map(move |&compression| (format, compression));
+    Format::ALL.iter().flat_map(of).filter(|&(format, compression)| {
+        format == Format::Qcow2 || compression == format.default_compression()
+    })
+}
+
+/// Run a command that must succeed.
+pub(crate) fn run(command: &mut Command) -> Output {
+    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+    output
+}
