@@ -13,6 +13,7 @@ mod machine;
 use std::sync::Arc;
 
 use crate::boot::BootFiles;
+use crate::container::Appliance;
 use crate::disk::{self, ALIGNMENT, DiskLayout, Request};
 use crate::engine::Image;
 use crate::error::{Error, Kind, Result, show_size};
@@ -44,6 +45,8 @@ pub struct Planned {
     pub layout: DiskLayout,
     /// The identity of the disk file, for formats that have one.
     pub id: Uuid,
+    /// The machine that an import of it makes, for formats that tell.
+    pub appliance: Appliance,
     /// The machine on it; `None` if it holds only data.
     pub system: Option<System>,
 }
@@ -64,6 +67,12 @@ pub fn plan(spec: &Spec, input: Input) -> Result<Planned> {
         Profile::Machine => machine::plan(spec, input),
         Profile::Data => data::plan(spec, input.root),
     }
+}
+
+/// A machine by the name of its disk, unless it has one of its own.
+fn appliance(spec: &Spec) -> Appliance {
+    let name = spec.hostname.as_ref().unwrap_or(&spec.name).clone();
+    Appliance { name, ..Appliance::default() }
 }
 
 /// The identity of one disk, from its spec and its files.

@@ -3,7 +3,7 @@
 //! ```text
 //! directory ─scan─▶ Tree ─machine edits─▶ root Tree ─┐
 //! boot loader files ─────────────────────▶ ESP Tree ─┴─plan─▶ file-system layouts ─▶ disk layout
-//! all layouts ─▶ one sorted list of extents ─engine─▶ container file (raw, qcow2)
+//! all layouts ─▶ one sorted list of extents ─engine─▶ container file (raw, qcow2, ...)
 //! ```
 //!
 //! [`assemble`] is this pipeline. Planning is pure and knows every size; writing decides nothing. The

@@ -77,5 +77,6 @@ fn target(spec: &Spec, planned: &Planned, folder: &Path) -> Target {
         format: spec.format,
         compression: spec.compression.unwrap_or(spec.format.default_compression()),
         id: planned.id,
+        appliance: planned.appliance.clone(),
     }
 }

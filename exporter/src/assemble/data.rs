@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Ids, Planned, SECTOR_SIZE, disk_size, latest_time, root_options};
+use super::{Ids, Planned, SECTOR_SIZE, appliance, disk_size, latest_time, root_options};
 use crate::disk::{self, Disk, DiskLayout, Request, kinds};
 use crate::error::Result;
 use crate::fs::ext4;
@@ -28,5 +28,5 @@ pub(super) fn plan(spec: &Spec, root: Tree) -> Result<Planned> {
     let layout = ext4::plan(&root, &root_options(&ids, LABEL, time, placed[0].size))?;
     let disk = Disk { size, sector_size: SECTOR_SIZE, guid: ids.seed.uuid("disk"), boot_code: [0; 440] };
     let layout = DiskLayout::new(&disk, placed.into_iter().zip([layout]).collect())?;
-    Ok(Planned { layout, id: ids.disk_file(), system: None })
+    Ok(Planned { layout, id: ids.disk_file(), appliance: appliance(spec), system: None })
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Ids, Input, Planned, SECTOR_SIZE, disk_size, latest_time, root_options};
+use super::{Ids, Input, Planned, SECTOR_SIZE, appliance, disk_size, latest_time, root_options};
 use crate::boot::{self, BiosBoot, BootFiles};
 use crate::disk::{self, Disk, DiskLayout, Placed, Request, kinds};
 use crate::error::{Error, Kind, Result};
@@ -41,7 +41,7 @@ pub(super) fn plan(spec: &Spec, input: Input) -> Result<Planned> {
     let placed = disk::place(&partitions, size)?;
     let layout = lay_out(&placed, size, &root, &esp, &boot_files, &ids, time)?;
     let system = System::new(&os, &entry, &boot_files, edits);
-    Ok(Planned { layout, id: ids.disk_file(), system: Some(system) })
+    Ok(Planned { layout, id: ids.disk_file(), appliance: appliance(spec), system: Some(system) })
 }
 
 /// The one time of all that is made: the epoch that was asked for, else the latest time in the tree.

@@ -7,10 +7,12 @@ use libdeflater::{CompressionLvl, Compressor};
 
 use crate::error::{Error, Kind, Result};
 
-/// The zstd level: on blocks of 64 KiB of system files a third faster than 3, for 3 % more bytes.
-const ZSTD_LEVEL: i32 = 1;
-/// The deflate level: there twice as fast as 6, for 8 % more bytes.
-const DEFLATE_LEVEL: i32 = 1;
+/// The zstd level: on blocks of 64 KiB of system files a tenth slower than 1, for 3 % fewer bytes. A qcow2
+/// is 1 % larger than qemu-img's, which is of level 3.
+const ZSTD_LEVEL: i32 = 2;
+/// The deflate level: there a fifth slower than 1, for 5 % fewer bytes, and two thirds faster than 6. A
+/// VMDK is 3 % larger than qemu-img's, which is of zlib's level 6; a qcow2 is 3 % smaller.
+const DEFLATE_LEVEL: i32 = 2;
 
 /// How a block is written.
 #[derive(Clone, Copy)]

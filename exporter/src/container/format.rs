@@ -23,6 +23,8 @@ pub enum Format {
     Vhdx,
     /// VMware's compressed stream; zero grains are not stored.
     Vmdk,
+    /// An appliance: VMware's disk and the machine it is for, in one archive.
+    Ova,
 }
 
 /// What there is to know of a format before one is written.
@@ -41,7 +43,8 @@ const ZLIB: &[Compression] = &[Compression::Zlib];
 
 impl Format {
     /// Every format.
-    pub const ALL: &[Self] = &[Self::Raw, Self::Qcow2, Self::Vdi, Self::Vhd, Self::Vhdx, Self::Vmdk];
+    pub const ALL: &[Self] =
+        &[Self::Raw, Self::Qcow2, Self::Vdi, Self::Vhd, Self::Vhdx, Self::Vmdk, Self::Ova];
 
     #[rustfmt::skip]
     fn traits(self) -> Traits {
@@ -53,6 +56,7 @@ impl Format {
             Self::Vhd   => ("vhd",   "vhd",   PLAIN,                     true),
             Self::Vhdx  => ("vhdx",  "vhdx",  PLAIN,                     false),
             Self::Vmdk  => ("vmdk",  "vmdk",  ZLIB,                      true),
+            Self::Ova   => ("ova",   "ova",   ZLIB,                      false),
         };
         Traits { name, extension, compressions, streams }
     }

@@ -6,6 +6,7 @@ mod blocks;
 mod codec;
 mod format;
 mod output;
+mod ova;
 mod place;
 pub mod qcow2;
 mod raw;
@@ -18,6 +19,7 @@ mod vmdk;
 
 pub use format::{Compression, Format};
 pub use output::Output;
+pub use ova::{Appliance, Firmware};
 
 use std::fs::File;
 use std::io::Write;
@@ -40,6 +42,8 @@ pub struct Target {
     pub compression: Compression,
     /// The identity of the disk file, for formats that have one.
     pub id: Uuid,
+    /// The machine it is for, for formats that tell.
+    pub appliance: Appliance,
 }
 
 /// Make every target of `image` in one pass.
@@ -80,7 +84,7 @@ pub fn stream(image: Image<'_>, target: &Target, to: &mut (dyn Write + Send), ru
     pipe.finish()
 }
 
-fn sink<'a>(image: Image<'_>, target: &Target, place: &'a dyn Place) -> Result<Box<dyn Sink + 'a>> {
+fn sink<'a>(image: Image<'_>, target: &'a Target, place: &'a dyn Place) -> Result<Box<dyn Sink + 'a>> {
     let Target { format, compression, id, .. } = *target;
     if !format.compressions().contains(&compression) {
         let message = match compression {
@@ -98,6 +102,9 @@ fn sink<'a>(image: Image<'_>, target: &Target, place: &'a dyn Place) -> Result<B
         Format::Vhd => Box::new(vhd::Writer::new(image.size, id, place)?),
         Format::Vhdx => Box::new(blocks::Writer::new(vhdx::tables(image.size, id)?, place)),
         Format::Vmdk => Box::new(vmdk::Writer::new(image.size, id, place)?),
+        Format::Ova => {
+            Box::new(InOrder(Box::new(ova::Writer::new(image.size, id, &target.appliance, place)?)))
+        }
     })
 }
 
@@ -112,6 +119,7 @@ pub fn open(path: &Path) -> Result<(Format, Box<dyn ReadAt>)> {
         Format::Vhd => Box::new(vhd::Reader::new(raw)?),
         Format::Vhdx => Box::new(vhdx::open(raw)?),
         Format::Vmdk => Box::new(vmdk::Reader::new(raw)?),
+        Format::Ova => Box::new(ova::open(raw)?),
     };
     Ok((format, image))
 }
@@ -141,6 +149,7 @@ fn detect(file: &raw::Reader) -> Format {
         (Format::Vdi, vdi::is_vdi(file)),
         (Format::Vhdx, vhdx::is_vhdx(file)),
         (Format::Vmdk, vmdk::is_vmdk(file)),
+        (Format::Ova, ova::is_ova(file)),
         // Last, since the end of another format's file may be the end of a VHD inside it.
         (Format::Vhd, vhd::is_vhd(file)),
     ];

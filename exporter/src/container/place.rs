@@ -16,6 +16,16 @@ pub(super) trait Place: Sync {
     fn set_len(&self, len: u64) -> Result<()>;
 }
 
+impl Place for &dyn Place {
+    fn write_at(&self, bytes: &[u8], offset: u64) -> Result<()> {
+        (**self).write_at(bytes, offset)
+    }
+
+    fn set_len(&self, len: u64) -> Result<()> {
+        (**self).set_len(len)
+    }
+}
+
 impl Place for Output {
     fn write_at(&self, bytes: &[u8], offset: u64) -> Result<()> {
         self.write_at(bytes, offset)

@@ -5,6 +5,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
 use proptest::prelude::*;
 
+mod ova;
 mod plain;
 mod vmdk;
 
@@ -69,7 +70,8 @@ fn write_one(image: Image<'_>, target: &Target, threads: usize) {
 fn target(scratch: &Scratch, name: &str, compression: Compression) -> Target {
     let path = scratch.file(name);
     let format = Format::from_path(&path).unwrap();
-    Target { path, format, compression, id: Seed::new(b"test").uuid("disk file") }
+    let id = Seed::new(b"test").uuid("disk file");
+    Target { path, format, compression, id, appliance: Appliance::default() }
 }
 
 fn shown(target: &Target) -> &str {

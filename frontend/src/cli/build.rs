@@ -27,8 +27,7 @@ pub(crate) struct Args {
     /// The build context: a directory, a URL, or - for a tar archive or a Dockerfile on stdin
     #[arg(default_value = ".")]
     context: String,
-    /// The disk to make; its ending picks the format (.qcow2, .raw, .img)
-    #[arg(short, long, value_name = "FILE")]
+    #[arg(short, long, value_name = "FILE", help = output_help())]
     output: PathBuf,
     /// The frontend image that makes the disk, in place of example/vmimage or of the Dockerfile's syntax line
     #[arg(long, value_name = "IMAGE")]
@@ -52,7 +51,8 @@ struct DiskArgs {
     /// The size of the disk, such as 10G
     #[arg(long)]
     size: Option<String>,
-    /// How a qcow2 file is compressed: zstd is the fast one, zlib the one that old readers know
+    /// How the disk is compressed, where its format has a choice: zstd is the fast one, zlib the one that
+    /// old readers know
     #[arg(long, value_parser = compression_parser())]
     compression: Option<Compression>,
     /// The name of the machine
@@ -64,6 +64,15 @@ struct DiskArgs {
     /// Words to add to the kernel command line
     #[arg(long, value_name = "WORDS", allow_hyphen_values = true)]
     cmdline: Option<String>,
+}
+
+fn output_help() -> String {
+    format!("The disk to make; its ending picks the format ({})", endings().join(", "))
+}
+
+/// The endings that pick a format.
+fn endings() -> Vec<String> {
+    Format::ALL.iter().map(|format| format!(".{}", format.extension())).chain([".img".to_owned()]).collect()
 }
 
 fn format_parser() -> impl TypedValueParser<Value = Format> {
@@ -168,7 +177,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
 fn format_of(args: &Args) -> Result<Format> {
     args.disk.format.or_else(|| Format::from_path(&args.output)).ok_or_else(|| {
         let message = format!("{}: its ending tells no format", args.output.display());
-        Error::user(message).with_hint("end it in .qcow2, .raw or .img, or pass --format")
+        Error::user(message).with_hint(format!("end it in one of {}, or pass --format", endings().join(", ")))
     })
 }
 

@@ -142,7 +142,7 @@ struct Output {
 impl Output {
     fn target(self, planned: &Planned) -> Target {
         let Self { path, format, compression } = self;
-        Target { path, format, compression, id: planned.id }
+        Target { path, format, compression, id: planned.id, appliance: planned.appliance.clone() }
     }
 }
 

@@ -25,19 +25,19 @@ const OVER_HEAD: u64 = GRAIN_SECTORS;
 const SIZE_MAX: u64 = 62 << 40;
 
 /// Writes a streamOptimized VMDK: every offset is behind the one before.
-pub(in crate::container) struct Writer<'a> {
+pub(in crate::container) struct Writer<P> {
     capacity: u64,
     codecs: Codecs,
     stream: Mutex<Stream>,
-    place: &'a dyn Place,
+    place: P,
 }
 
-impl<'a> Writer<'a> {
+impl<P: Place> Writer<P> {
     /// A disk of `size` bytes, rounded up to whole sectors. Writes what is in front of the grains.
     ///
     /// # Errors
     /// [`Kind::Unsupported`] if VMware has no disks as large.
-    pub(in crate::container) fn new(size: u64, id: Uuid, place: &'a dyn Place) -> Result<Self> {
+    pub(in crate::container) fn new(size: u64, id: Uuid, place: P) -> Result<Self> {
         if size > SIZE_MAX {
             let message =
                 format!("{} is more than the {} of the largest disk", show_size(size), show_size(SIZE_MAX));
@@ -50,12 +50,22 @@ impl<'a> Writer<'a> {
         Ok(Self { capacity, codecs: Codecs::new(Coding::Zlib), stream, place })
     }
 
+    /// Where it writes.
+    pub(in crate::container) fn place(&self) -> &P {
+        &self.place
+    }
+
+    /// Bytes of the disk that are stored so far, before compression.
+    pub(in crate::container) fn populated(&self) -> u64 {
+        self.stream().grains * GRAIN
+    }
+
     fn stream(&self) -> MutexGuard<'_, Stream> {
         self.stream.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Sink for Writer<'_> {
+impl<P: Place> Sink for Writer<P> {
     fn encode(&self, chunk: &Chunk<'_>, stored: &mut Stored) -> Result<()> {
         let mut codec = self.codecs.lend()?;
         for plain in chunk.blocks(GRAIN as usize) {
@@ -78,6 +88,7 @@ impl Sink for Writer<'_> {
         let mut stream = self.stream();
         // A chunk lies within one table, so that only the table of those before can be complete.
         let table = stream.open_table(chunk.offset / TABLE_SPAN)?;
+        stream.grains += stored.pieces.len() as u64;
         for piece in &mut stored.pieces {
             let grain = (chunk.offset + piece.plain.start as u64) / GRAIN;
             let sector = stream.allocate(piece.len() as u64)?;
@@ -119,6 +130,8 @@ impl Sink for Writer<'_> {
 struct Stream {
     /// The next free sector.
     next: u64,
+    /// Grains that are stored.
+    grains: u64,
     /// Where each grain table lies.
     directory: Vec<U32>,
     /// The number of the grain table that is not written yet, and its entries.
@@ -129,7 +142,13 @@ struct Stream {
 impl Stream {
     fn new(tables: u64) -> Self {
         let entries = vec![U32::new(EMPTY); GTES_PER_GT as usize];
-        Self { next: OVER_HEAD, directory: vec![U32::new(EMPTY); tables as usize], open: None, entries }
+        Self {
+            next: OVER_HEAD,
+            grains: 0,
+            directory: vec![U32::new(EMPTY); tables as usize],
+            open: None,
+            entries,
+        }
     }
 
     /// The sector where `len` bytes go, a multiple of the sector.

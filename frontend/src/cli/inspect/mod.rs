@@ -25,11 +25,11 @@ use window::Window;
 
 /// Show what is on a disk: partitions, file systems, boot loader, kernel, distribution.
 ///
-/// Reads raw and qcow2 files (compressed ones too) by itself: no root, nothing is mounted.
+/// Reads the disk by itself, in every format that can be built: no root, nothing is mounted.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
-    /// The disk: qcow2 or raw, told apart by its first bytes
+    /// The disk, in any format: told by what is in the file, not by its name
     file: PathBuf,
     /// Print it as JSON, sizes in bytes
     #[arg(long)]

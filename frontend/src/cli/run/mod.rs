@@ -29,7 +29,7 @@ use publish::Publish;
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
-    /// The disk: qcow2 or raw, told apart by its first bytes
+    /// The disk, in any format but OVA: told by what is in the file, not by its name
     file: PathBuf,
     /// Memory of the machine
     #[arg(short, long, value_name = "SIZE", default_value = "1G")]
@@ -84,6 +84,9 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     eprintln!("booting {} with {}, {}", args.file.display(), machine.firmware, machine.accel);
+    if is_read_only(machine.format) {
+        eprintln!("changes are not kept: QEMU only reads {} disks", machine.format);
+    }
     if std::io::stdin().is_terminal() {
         eprintln!("leave the console with Ctrl-A X");
     }
@@ -102,6 +105,7 @@ struct Machine {
 
 impl Machine {
     fn new(args: &Args, format: Format) -> Result<Self> {
+        check_readable(&args.file, format)?;
         let arch = inspect::architecture(&args.file).unwrap_or(Architecture::X86_64);
         let qemu = qemu::find(arch)?;
         let firmware = match (args.bios, args.uefi, args.secure_boot) {
@@ -151,8 +155,23 @@ fn add_pflash(command: &mut Command, pflash: &Pflash) {
     command.args(["-drive", &format!("if=pflash,unit=1,format=raw,snapshot=on,file={vars}")]);
 }
 
+/// That QEMU can read the disk.
+fn check_readable(file: &Path, format: Format) -> Result<()> {
+    if format != Format::Ova {
+        return Ok(());
+    }
+    let file = file.display();
+    Err(Error::user(format!("{file}: QEMU can't read the disk inside an {format} file"))
+        .with_hint(format!("unpack it with tar -xf {file} and run the .vmdk, or build a .qcow2")))
+}
+
+/// Whether QEMU can't write into the format: the compressed streams of VMware.
+fn is_read_only(format: Format) -> bool {
+    format == Format::Vmdk
+}
+
 fn add_disk(command: &mut Command, file: &Path, format: Format, snapshot: bool) {
-    let snapshot = if snapshot { "snapshot=on," } else { "" };
+    let snapshot = if snapshot || is_read_only(format) { "snapshot=on," } else { "" };
     // `file.driver=file` keeps QEMU from reading a name with a colon as a protocol.
     let driver = match format {
         Format::Vhd => "vpc",

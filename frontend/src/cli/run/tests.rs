@@ -63,6 +63,15 @@ fn formats_go_by_the_names_of_qemu() {
 }
 
 #[test]
+fn what_qemu_only_reads_is_a_snapshot() {
+    let machine = Machine { format: Format::Vmdk, ..machine(Firmware::Bios, Accel::Tcg) };
+    let command = shell::show(&machine.command(&typed("web.vmdk")));
+    assert!(command.contains("id=disk,format=vmdk,snapshot=on,file.driver=file,"), "{command}");
+    let error = check_readable(Path::new("web.ova"), Format::Ova).unwrap_err();
+    assert_eq!(error.to_string(), "web.ova: QEMU can't read the disk inside an ova file");
+}
+
+#[test]
 fn arm_machines_have_no_system_management_mode() {
     let mut machine = machine(Firmware::SecureBoot(PFLASH), Accel::Tcg);
     machine.arch = Architecture::Aarch64;

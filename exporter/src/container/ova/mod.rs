@@ -1,0 +1,24 @@
+//! OVA: an OVF package in one file. Specification: DMTF DSP0243 1.1.0, "Open Virtualization Format";
+//! section 5.3 for the archive, POSIX.1 "ustar Interchange Format" for its headers.
+//!
+//! ```text
+//! ┌────────┬──────────────────────┬────────┬──────────────┬────────┬──────────┬────────────────┐
+//! │ header │ NAME.ovf, padded     │ header │ NAME-        │ header │ NAME.mf, │ two sectors of │
+//! │        │ to a length known    │        │ disk1.vmdk   │        │ digests  │ zeroes         │
+//! └────────┴──────────────────────┴────────┴──────────────┴────────┴──────────┴────────────────┘
+//! ```
+//!
+//! The descriptor has to be first and tells the size of the disk file, so it is written last, into room
+//! that was left for it; an OVA can't go into a pipe. The manifest may be behind the descriptor or at
+//! the end: there, the disk is hashed while it is written.
+//!
+//! Read: the first VMDK of any OVA.
+
+mod ovf;
+mod read;
+mod tar;
+mod write;
+
+pub use ovf::{Appliance, Firmware};
+pub(super) use read::{is_ova, open};
+pub(super) use write::Writer;
