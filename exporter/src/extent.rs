@@ -5,7 +5,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::tree::HostFile;
+use crate::tree::{Archive, HostFile};
 
 /// `len` bytes at `offset` of an image, and their source.
 #[derive(Clone, Debug)]
@@ -30,6 +30,13 @@ pub enum Source {
         /// First byte in the file.
         offset: u64,
     },
+    /// Bytes of a tar stream, decoded.
+    Archive {
+        /// The stream.
+        archive: Arc<Archive>,
+        /// First byte in the decoded stream.
+        offset: u64,
+    },
     /// Bytes that a layout makes when they are wanted, so that memory does not grow with the image.
     Rendered {
         /// Who makes them.
@@ -50,6 +57,7 @@ impl fmt::Debug for Source {
         match self {
             Self::Bytes(bytes) => write!(f, "Bytes({})", bytes.len()),
             Self::File { file, offset } => write!(f, "File({:?} + {offset})", file.path()),
+            Self::Archive { archive, offset } => write!(f, "Archive({:?} + {offset})", archive.shown()),
             Self::Rendered { key, .. } => write!(f, "Rendered({key:#x})"),
         }
     }

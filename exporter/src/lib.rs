@@ -18,6 +18,7 @@ pub mod engine;
 pub mod error;
 pub mod extent;
 pub mod fs;
+pub mod input;
 pub mod machine;
 pub mod read_at;
 pub mod report;

@@ -29,7 +29,7 @@ pub(crate) fn flatten(size: u64, extents: &[Extent]) -> Vec<u8> {
         match &extent.source {
             Source::Bytes(bytes) => out.copy_from_slice(bytes),
             Source::Rendered { by, key } => by.render(*key, out),
-            Source::File { .. } => panic!("an extent in memory was expected"),
+            Source::File { .. } | Source::Archive { .. } => panic!("an extent in memory was expected"),
         }
     }
     image

@@ -52,11 +52,7 @@ fn run(args: &Args) -> Result<()> {
     let threads = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
     let planned = assemble::plan(&args.spec, input(&args.root, &args.boot, threads)?)?;
     let target = target(&args.spec, &planned, &args.output);
-    let run = Run {
-        threads,
-        progress: &|progress| meter.show(progress),
-        stop: &AtomicBool::new(false),
-    };
+    let run = Run { threads, progress: &|progress| meter.show(progress), stop: &AtomicBool::new(false) };
     container::write(planned.image(), std::slice::from_ref(&target), &run)?;
     let file = DiskFile::read(&target.path, target.format)?;
     print!("{}", Report::new(planned, vec![file]));
@@ -68,7 +64,11 @@ fn input(root: &Path, boot: &Path, threads: NonZeroUsize) -> Result<Input> {
         Some(files) => Some(files),
         None => builtin::boot_files()?,
     };
-    Ok(Input { root: scan(&HostDir::open(root)?, threads, &mut |_| {})?, boot, grow: builtin::grow_program() })
+    Ok(Input {
+        root: scan(&HostDir::open(root)?, threads, &mut |_| {})?,
+        boot,
+        grow: builtin::grow_program(),
+    })
 }
 
 fn target(spec: &Spec, planned: &Planned, folder: &Path) -> Target {

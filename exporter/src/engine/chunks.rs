@@ -1,7 +1,8 @@
 //! Cutting an image into chunks, without those that no extent covers.
 
 use super::{CHUNK, Image};
-use crate::extent::Extent;
+use crate::extent::{Extent, Source};
+use crate::tree::Turn;
 
 /// A chunk to be filled.
 pub(super) struct Job<'a> {
@@ -17,6 +18,19 @@ impl Job<'_> {
         let end = self.offset + self.len as u64;
         let inside = |extent: &Extent| extent.end().min(end).saturating_sub(extent.offset.max(self.offset));
         self.extents.iter().map(inside).sum()
+    }
+
+    /// Places in the rows of the archives it reads.
+    pub(super) fn turns(&self) -> Vec<Turn> {
+        let mut turns: Vec<Turn> = Vec::new();
+        for extent in self.extents {
+            if let Source::Archive { archive, .. } = &extent.source
+                && !turns.iter().any(|turn| turn.is_of(archive))
+            {
+                turns.extend(archive.turn());
+            }
+        }
+        turns
     }
 }
 

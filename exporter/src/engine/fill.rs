@@ -39,6 +39,7 @@ impl Filler {
         match &extent.source {
             Source::Bytes(bytes) => out.copy_from_slice(&bytes[skip as usize..][..out.len()]),
             Source::File { file, offset } => read(self.open(file)?, file, offset + skip, out)?,
+            Source::Archive { archive, offset } => archive.read_at(offset + skip, out)?,
             Source::Rendered { by, key } if out.len() as u64 == extent.len => {
                 out.fill(0);
                 by.render(*key, out);

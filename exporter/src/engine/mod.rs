@@ -11,7 +11,9 @@
 //! every number of threads; then the worker that committed writes, beside the others. Chunks that no
 //! extent covers, and chunks that turn out to be zero, never reach a sink.
 //!
-//! Each content byte is read once, whatever the number of sinks, into a buffer that is reused.
+//! Each content byte is read once, whatever the number of sinks, into a buffer that is reused. Chunks that
+//! read one compressed archive are filled one after the other, in order, since it can only be decoded
+//! forward; meanwhile the other workers encode.
 
 mod chunks;
 mod fill;
@@ -31,6 +33,7 @@ use fill::Filler;
 
 use crate::error::{Error, Kind, Result};
 use crate::extent::Extent;
+use crate::tree::Turn;
 
 /// Bytes of a chunk: a multiple of the clusters, grains and blocks of every container.
 pub const CHUNK: usize = 1 << 20;
@@ -178,11 +181,11 @@ impl<'a> Engine<'a> {
     fn work(&self) {
         let _stop = StopOnPanic(self);
         let mut filler = Filler::default();
-        while let Some((ticket, job, mut work)) = self.take() {
+        while let Some((ticket, job, turns, mut work)) = self.take() {
             if self.stop.load(Ordering::Relaxed) {
                 return self.fail(ticket, Error::new(Kind::Interrupted, "", "interrupted"));
             }
-            match self.prepare(&job, &mut filler, &mut work) {
+            match self.prepare(&job, turns, &mut filler, &mut work) {
                 Ok(()) => {
                     self.queue().encoded.insert(ticket, work);
                     self.drain();
@@ -193,7 +196,7 @@ impl<'a> Engine<'a> {
     }
 
     /// The next chunk, when there is room for one more in flight; `None` when all are taken.
-    fn take(&self) -> Option<(u64, Job<'a>, Work)> {
+    fn take(&self) -> Option<(u64, Job<'a>, Vec<Turn>, Work)> {
         let is_full =
             |queue: &mut Queue<'_>| queue.failed.is_none() && queue.taken - queue.committed >= self.window;
         let mut queue = self.moved.wait_while(self.queue(), is_full).unwrap_or_else(PoisonError::into_inner);
@@ -201,10 +204,12 @@ impl<'a> Engine<'a> {
             return None;
         }
         let job = queue.chunks.next()?;
+        // Under the lock: the rows then have the order of the tickets.
+        let turns = job.turns();
         let ticket = queue.taken;
         queue.taken += 1;
         let work = queue.spare.pop().unwrap_or_else(|| self.new_work());
-        Some((ticket, job, work))
+        Some((ticket, job, turns, work))
     }
 
     fn new_work(&self) -> Work {
@@ -212,9 +217,11 @@ impl<'a> Engine<'a> {
         Work { offset: 0, len: 0, covered: 0, is_zero: true, bytes: vec![0; CHUNK], stored }
     }
 
-    fn prepare(&self, job: &Job<'_>, filler: &mut Filler, work: &mut Work) -> Result<()> {
+    fn prepare(&self, job: &Job<'_>, turns: Vec<Turn>, filler: &mut Filler, work: &mut Work) -> Result<()> {
         (work.offset, work.len, work.covered) = (job.offset, job.len, job.covered());
+        turns.iter().for_each(Turn::wait);
         filler.fill(job.offset, &mut work.bytes[..job.len], job.extents)?;
+        drop(turns);
         work.bytes[job.len..].fill(0);
         work.is_zero = sink::is_zero(&work.bytes);
         if work.is_zero {

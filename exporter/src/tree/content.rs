@@ -2,7 +2,7 @@
 
 use std::io::{Error, ErrorKind, Read};
 
-use super::Content;
+use super::{ArchiveFile, Content};
 use crate::error::Result;
 
 impl Content {
@@ -12,7 +12,24 @@ impl Content {
         Ok(match self {
             Self::Bytes(bytes) => Box::new(&bytes[..]),
             Self::Host(file) => Box::new(Exactly { reader: file.open()?, left: file.len() }),
+            Self::Archive(file) => Box::new(Archived { file, position: 0 }),
         })
+    }
+}
+
+/// Reads a file of an archive.
+struct Archived<'a> {
+    file: &'a ArchiveFile,
+    position: u64,
+}
+
+impl Read for Archived<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let left = self.file.len() - self.position;
+        let len = usize::try_from(left).map_or(buffer.len(), |left| left.min(buffer.len()));
+        self.file.read_at(self.position, &mut buffer[..len]).map_err(Error::other)?;
+        self.position += len as u64;
+        Ok(len)
     }
 }
 

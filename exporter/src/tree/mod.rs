@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+mod archive;
 mod content;
 mod dump;
 mod edit;
@@ -23,11 +24,14 @@ pub mod version;
 mod xattr;
 mod xattrs;
 
+pub use archive::{Archive, ArchiveFile, Piece};
+pub(crate) use archive::{Compression, Section, SectionReader, Turn};
 pub use dump::Detail;
 pub use edit::Editor;
 pub use host::{HostDir, HostFile};
 pub use name::Name;
 pub use scan::{Progress, scan};
+pub(crate) use xattr::portable_xattrs;
 pub use xattrs::Xattrs;
 
 /// The number of an inode in its [`Tree`].
@@ -105,6 +109,8 @@ pub enum Content {
     Bytes(Arc<[u8]>),
     /// A file on this machine, read when the image is written.
     Host(HostFile),
+    /// A file in an archive, read when the image is written.
+    Archive(ArchiveFile),
 }
 
 impl Content {
@@ -113,6 +119,7 @@ impl Content {
         match self {
             Self::Bytes(bytes) => bytes.len() as u64,
             Self::Host(file) => file.len(),
+            Self::Archive(file) => file.len(),
         }
     }
 
@@ -127,6 +134,7 @@ impl Content {
             Self::Bytes(bytes) if bytes.is_empty() => Vec::new(),
             Self::Bytes(bytes) => std::iter::once(0..bytes.len() as u64).collect(),
             Self::Host(file) => file.data_ranges(),
+            Self::Archive(file) => file.data_ranges(),
         }
     }
 }

@@ -29,11 +29,20 @@ pub(super) fn read_all(fd: impl AsFd, name: &CStr) -> Result<Xattrs> {
     path.extend_from_slice(name.to_bytes());
     let mut xattrs = Xattrs::new();
     for name in list(&path)?.split(|&byte| byte == 0).filter(|name| !name.is_empty() && !is_local(name)) {
-        let value = get(&path, name)?;
-        let value = if name == b"security.capability" { without_root_id(value) } else { value };
-        xattrs.insert(name.into(), value.into());
+        xattrs.insert(name.into(), portable(name, get(&path, name)?).into());
     }
     Ok(xattrs)
+}
+
+/// All of these xattrs, as they are to be in the machine.
+pub(crate) fn portable_xattrs(xattrs: &Xattrs) -> Xattrs {
+    let kept = xattrs.iter().filter(|(name, _)| !is_local(name));
+    kept.map(|(name, value)| (name.clone(), portable(name, value.to_vec()).into())).collect()
+}
+
+/// The value of an xattr, as it is to be in the machine.
+fn portable(name: &[u8], value: Vec<u8>) -> Vec<u8> {
+    if name == b"security.capability" { without_root_id(value) } else { value }
 }
 
 /// The names, each with a NUL behind it.

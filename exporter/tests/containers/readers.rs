@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use exporter::container::{Compression, Format, Target, write};
+use exporter::container::{Appliance, Compression, Format, Target, write};
 use exporter::engine::{Image, Run};
 use exporter::extent::Extent;
 use exporter::seed::Seed;
@@ -44,8 +44,8 @@ fn made(format: Format, compression: Compression) -> (TempDir, PathBuf) {
     let scratch = TempDir::new().unwrap();
     let path = scratch.path().join(format!("disk.{}", format.extension()));
     let id = Seed::new(b"test").uuid("disk file");
-    let target = Target { path: path.clone(), format, compression, id, sync: false };
-    let run = Run { threads: NonZeroUsize::new(2).unwrap(), progress: &|_| {} };
+    let target = Target { path: path.clone(), format, compression, id, appliance: Appliance::default() };
+    let run = Run::silent(NonZeroUsize::new(2).unwrap());
     write(Image { size: SIZE, extents: &extents() }, &[target], &run).unwrap();
     (scratch, path)
 }

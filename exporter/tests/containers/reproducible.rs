@@ -7,9 +7,12 @@ use std::os::unix::fs::{FileExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use exporter::assemble::{Input, assemble};
-use exporter::container::{Compression, Format};
+use exporter::assemble::{Input, plan};
+use exporter::boot::BootFiles;
+use exporter::container::{Appliance, Compression, Format, Target, write};
+use exporter::engine::Run;
 use exporter::spec::{Size, Spec};
+use exporter::tree::{HostDir, scan};
 use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, utimensat};
 use tempfile::TempDir;
 
@@ -126,14 +129,18 @@ impl Places {
 }
 
 fn assembled(root: &Path, boot: &Path, threads: usize, spec: &Spec, output: &Path) -> Vec<u8> {
-    let input = Input {
-        root,
-        boot: vec![boot],
-        grow: None,
-        threads: NonZeroUsize::new(threads).unwrap(),
-        progress: &|_| {},
+    let threads = NonZeroUsize::new(threads).unwrap();
+    let tree = scan(&HostDir::open(root).unwrap(), threads, &mut |_| {}).unwrap();
+    let input = Input { root: tree, boot: BootFiles::read(boot).unwrap(), grow: None };
+    let planned = plan(spec, input).unwrap();
+    let target = Target {
+        path: output.to_owned(),
+        format: spec.format,
+        compression: spec.compression.unwrap(),
+        id: planned.id,
+        appliance: Appliance::default(),
     };
-    assemble(spec, &input, output).unwrap();
+    write(planned.image(), &[target], &Run::silent(threads)).unwrap();
     let bytes = fs::read(output).unwrap();
     fs::remove_file(output).unwrap();
     bytes

@@ -128,14 +128,9 @@ fn tree_line(tree: &Tree, id: InodeId, links: u64) -> Line {
 }
 
 fn read(content: &Content) -> Vec<u8> {
-    match content {
-        Content::Bytes(bytes) => bytes.to_vec(),
-        Content::Host(file) => {
-            let mut bytes = Vec::new();
-            file.open().unwrap().read_to_end(&mut bytes).unwrap();
-            bytes
-        }
-    }
+    let mut bytes = Vec::new();
+    content.reader().unwrap().read_to_end(&mut bytes).unwrap();
+    bytes
 }
 
 /// What the kernel says of everything below `root`.

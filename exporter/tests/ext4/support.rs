@@ -114,6 +114,7 @@ pub(crate) fn write(layout: &Layout, file: &File) {
         match &extent.source {
             Source::Bytes(source) => bytes.copy_from_slice(source),
             Source::File { file, offset } => file.open().unwrap().read_exact_at(&mut bytes, *offset).unwrap(),
+            Source::Archive { archive, offset } => archive.read_at(*offset, &mut bytes).unwrap(),
             Source::Rendered { by, key } => by.render(*key, &mut bytes),
         }
         // Zeros stay holes, so that a file of many gibibytes costs little.

@@ -116,11 +116,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let targets: Vec<_> = outputs.into_iter().map(|output| output.target(&planned)).collect();
 
     let meter = Meter::new(args.quiet);
-    let run = Run {
-        threads,
-        progress: &|progress| meter.show(progress),
-        stop: &stop,
-    };
+    let run = Run { threads, progress: &|progress| meter.show(progress), stop: &stop };
     let written = match &targets[..] {
         [target] if is_stdout(&target.path) => {
             container::stream(planned.image(), target, &mut stdout(), &run).map(|()| Vec::new())

@@ -3,7 +3,8 @@
 //! One cursor goes once over the disk, around the metadata whose place is fixed, so that all is used
 //! below it and all is free above it. In order: the resize inode's block, the journal, all directories
 //! (a walk over names then reads one area), then the files in the order of the tree, each followed by
-//! its own extent blocks and attributes.
+//! its own extent blocks and attributes. Files that lie in archives come after all others and in the
+//! order of the archives, so that writing the disk decodes each archive once.
 
 use std::ops::Range;
 
@@ -14,7 +15,7 @@ use super::format::EXTENT_BLOCKS_MAX;
 use super::inode::{Blocks, is_fast_symlink};
 use super::layout::Geometry;
 use super::{journal, xattr};
-use crate::tree::{Inode, Kind, Tree};
+use crate::tree::{Content, Inode, Kind, Tree};
 
 /// The blocks of one inode.
 #[derive(Clone, Copy, Debug, Default)]
@@ -59,16 +60,14 @@ impl Allocation {
             None => Place::default(),
         };
         let mut places = vec![Place::default(); census.nodes.len()];
-        for directories in [true, false] {
-            for (node, place) in census.nodes.iter().zip(&mut places) {
-                let inode = tree.inode(node.id);
-                if matches!(inode.kind, Kind::Directory(_)) == directories {
-                    *place = allocator.place(wanted(inode, node.directory_blocks));
-                    if needs_xattr_block(inode) {
-                        place.xattrs = allocator.cursor.take_one();
-                    }
-                }
+        for index in disk_order(tree, census) {
+            let node = &census.nodes[index as usize];
+            let inode = tree.inode(node.id);
+            let mut place = allocator.place(wanted(inode, node.directory_blocks));
+            if needs_xattr_block(inode) {
+                place.xattrs = allocator.cursor.take_one();
             }
+            places[index as usize] = place;
         }
         let Allocator { cursor, runs, tree_blocks } = allocator;
         match cursor.missing() {
@@ -100,6 +99,17 @@ impl Allocation {
             blocks: &self.tree_blocks[place.first_tree_block as usize..][..block_count(runs.len())],
         }
     }
+}
+
+/// The nodes of the census in the order of their blocks.
+fn disk_order(tree: &Tree, census: &Census) -> Vec<u32> {
+    let mut order: Vec<u32> = (0..census.nodes.len() as u32).collect();
+    order.sort_by_key(|&index| match &tree.inode(census.nodes[index as usize].id).kind {
+        Kind::Directory(_) => (0, None),
+        Kind::File(Content::Archive(file)) => (1, Some(file.order())),
+        _ => (1, None),
+    });
+    order
 }
 
 /// The blocks of an inode's content that need a place.

@@ -131,6 +131,10 @@ impl Writer<'_> {
             let start = in_bytes(run.logical);
             let len = in_bytes(run.len).min(content.len() - start);
             let source = match content {
+                Content::Archive(file) => {
+                    self.extents.extend(file.extents(start..start + len, in_bytes(run.physical)));
+                    continue;
+                }
                 Content::Host(file) => Source::File { file: file.clone(), offset: start },
                 Content::Bytes(bytes) if len == content.len() => Source::Bytes(Arc::clone(bytes)),
                 Content::Bytes(bytes) => Source::Bytes(bytes[start as usize..][..len as usize].into()),

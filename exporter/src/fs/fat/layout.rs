@@ -146,5 +146,6 @@ fn content_extents(content: &Content, offset: u64) -> Vec<Extent> {
             };
             file.data_ranges().into_iter().map(extent).collect()
         }
+        Content::Archive(file) => file.extents(0..file.len(), offset).collect(),
     }
 }

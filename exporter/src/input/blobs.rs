@@ -1,0 +1,145 @@
+//! Files by name, in a directory or in a tar: what images are stored in.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::path::Path;
+use std::sync::Arc;
+
+use rustix::fs::OFlags;
+use rustix::io::Errno;
+
+use super::digest::Digest;
+use super::fault::Fault;
+use super::tar::{Members, Next, What};
+use crate::error::{Error, Kind, Result};
+use crate::tree::{HostDir, Section};
+
+/// The largest file of JSON: registries refuse larger manifests than 4 MiB.
+const JSON_MAX: u64 = 4 << 20;
+/// How many links one name may lead through in a tar.
+const LINKS_MAX: u32 = 8;
+
+/// Where the files of an image are.
+pub(super) struct Blobs {
+    /// Of the directory or tar, for messages.
+    pub(super) shown: String,
+    store: Store,
+}
+
+enum Store {
+    Directory(Arc<HostDir>),
+    Tar(HashMap<Vec<u8>, Entry>),
+}
+
+enum Entry {
+    File(Section),
+    /// Another name: older `docker save` stores equal layers once.
+    Link(Vec<u8>),
+}
+
+impl Blobs {
+    /// The files below a directory.
+    pub(super) fn directory(path: &Path) -> Result<Self> {
+        Ok(Self { shown: path.display().to_string(), store: Store::Directory(HostDir::open(path)?) })
+    }
+
+    /// The files in a tar that is not compressed.
+    pub(super) fn tar(section: &Section, shown: &str) -> Result<Self> {
+        let entries = index(section).map_err(|fault| fault.at(shown))?;
+        Ok(Self { shown: shown.to_owned(), store: Store::Tar(entries) })
+    }
+
+    /// A file, if it is there.
+    pub(super) fn find(&self, name: &str) -> Result<Option<Section>> {
+        match &self.store {
+            Store::Directory(directory) => {
+                let unreadable = |error| Error::io(&self.shown, format!("can't open {name}"), error);
+                let flags = OFlags::RDONLY | OFlags::NOCTTY | OFlags::NONBLOCK;
+                match directory.open_below(name.as_bytes(), flags) {
+                    Ok(fd) => Section::whole(File::from(fd)).map(Some).map_err(unreadable),
+                    Err(error) if Errno::from_io_error(&error) == Some(Errno::NOENT) => Ok(None),
+                    Err(error) => Err(unreadable(error)),
+                }
+            }
+            Store::Tar(entries) => Ok(resolve(entries, name)),
+        }
+    }
+
+    /// A file that must be there.
+    pub(super) fn open(&self, name: &str) -> Result<Section> {
+        self.find(name)?.ok_or_else(|| Error::new(Kind::NotFound, &self.shown, format!("there is no {name}")))
+    }
+
+    /// All of a file of JSON, which must have this digest.
+    pub(super) fn json(&self, name: &str, digest: Option<Digest>) -> Result<Vec<u8>> {
+        let section = self.open(name)?;
+        if section.len() > JSON_MAX {
+            return Err(self.corrupt(format!("{name} has {} bytes, too many for JSON", section.len())));
+        }
+        let mut bytes = vec![0; section.len() as usize];
+        section
+            .read_exact_at(0, &mut bytes)
+            .map_err(|error| Error::io(&self.shown, format!("can't read {name}"), error))?;
+        match digest {
+            Some(digest) if Digest::of(&bytes) != digest => {
+                Err(self.corrupt(format!("{name} does not have the digest {digest}")))
+            }
+            _ => Ok(bytes),
+        }
+    }
+
+    /// An error of this image.
+    pub(super) fn corrupt(&self, message: impl Into<String>) -> Error {
+        Error::new(Kind::Corrupt, &self.shown, message)
+    }
+}
+
+/// Where the files of a tar lie.
+fn index(section: &Section) -> Result<HashMap<Vec<u8>, Entry>, Fault> {
+    let mut reader = section.reader();
+    let mut members = Members::new(&mut reader);
+    let mut entries = HashMap::new();
+    while let Next::Member(member) = members.next()? {
+        let entry = match member.what {
+            What::File(data) if data.pieces.is_none() => {
+                let part = section.part(data.offset, data.len);
+                Entry::File(part.ok_or_else(|| Fault::corrupt("the archive is truncated"))?)
+            }
+            What::HardLink(target) => Entry::Link(target),
+            What::Symlink(target) => match beside(&member.path, &target) {
+                Some(target) => Entry::Link(target),
+                None => continue,
+            },
+            _ => continue,
+        };
+        entries.insert(member.path, entry);
+    }
+    Ok(entries)
+}
+
+fn resolve(entries: &HashMap<Vec<u8>, Entry>, name: &str) -> Option<Section> {
+    let mut name = name.strip_prefix("./").unwrap_or(name).as_bytes();
+    for _ in 0..LINKS_MAX {
+        match entries.get(name)? {
+            Entry::File(section) => return Some(section.clone()),
+            Entry::Link(target) => name = target,
+        }
+    }
+    None
+}
+
+/// The target of a symlink as a name in the archive; `None` if it leads out of it.
+fn beside(link: &[u8], target: &[u8]) -> Option<Vec<u8>> {
+    let mut names: Vec<&[u8]> = link.split(|&byte| byte == b'/').collect();
+    names.pop();
+    for name in target.split(|&byte| byte == b'/') {
+        match name {
+            b"" | b"." => {}
+            b".." => {
+                names.pop()?;
+            }
+            name => names.push(name),
+        }
+    }
+    Some(names.join(&b'/'))
+}

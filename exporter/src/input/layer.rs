@@ -1,0 +1,215 @@
+//! One layer, read once from start to end: its digests are checked, and its members handed on.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::digest::{Digest, Hashing};
+use super::fault::Fault;
+use super::image::Layer;
+use super::tar::{Data, End, Member, Members, Next, Stream, What};
+use crate::error::{Error, Result};
+use crate::tree::{Archive, ArchiveFile, Compression, Content, Device, Meta};
+
+/// Members handed on at once.
+const BATCH: usize = 256;
+/// The largest file that is kept in memory.
+const KEPT_MAX: u64 = 64 << 10;
+
+/// What begins the name of a whiteout: the rest of the name is gone from the lower layers.
+const WHITEOUT: &[u8] = b".wh.";
+/// A whiteout of all that lower layers have in this directory.
+const OPAQUE: &[u8] = b".wh..wh..opq";
+/// Names of AUFS's own files.
+const AUFS: &[u8] = b".wh..wh.";
+
+/// A step from the lower layers to this one.
+#[derive(Debug)]
+pub(super) enum Change {
+    /// What lower layers have at this path is gone.
+    Remove(Vec<u8>),
+    /// What lower layers have below this path is gone.
+    Empty(Vec<u8>),
+    /// This is at the path, in place of what was there.
+    Add(Vec<u8>, Meta, New),
+}
+
+/// What is at a path.
+#[derive(Debug)]
+pub(super) enum New {
+    /// A directory, or new metadata for one that is there.
+    Directory,
+    File(Content),
+    /// One more name of what is at this path.
+    HardLink(Vec<u8>),
+    Symlink(Vec<u8>),
+    Fifo,
+    CharDevice(Device),
+    BlockDevice(Device),
+}
+
+/// How to read a layer.
+pub(super) struct Reading<'a> {
+    /// Nobody wants the rest.
+    pub(super) stop: &'a AtomicBool,
+    /// Told of stored bytes that were read.
+    pub(super) seen: &'a (dyn Fn(u64) + Sync),
+    /// Takes the changes, batch by batch.
+    pub(super) emit: &'a mut dyn FnMut(Vec<Change>),
+}
+
+/// Read `layer`, which is number `order` from below.
+///
+/// The lowest layer hands its members on as they come. Of another one all whiteouts come first, since they
+/// apply to lower layers only and not to what the same layer has, wherever in the tar they are.
+pub(super) fn read(layer: &Layer, order: u32, reading: &mut Reading<'_>) -> Result<()> {
+    let archive = Archive::new(layer.shown.clone(), order, layer.section.clone())?;
+    let is_plain = archive.compression() == Compression::None;
+    let hashes = layer.digest.is_some() && !is_plain;
+    let mut stored = Hashing::new(archive.section().reader(), hashes, reading.seen);
+    let read = read_stream(layer, &archive, &mut stored, order == 0, reading);
+    if reading.stop.load(Ordering::Relaxed) {
+        return Ok(());
+    }
+    // Wrong bytes show in many ways; that they are wrong is the reason for all of them.
+    let stored = stored.finish().map_err(|error| Error::io(&layer.shown, "can't read the archive", error))?;
+    let check = check(stored, layer.digest.filter(|_| hashes), "digest");
+    check.and(read).map_err(|fault| fault.at(&layer.shown))
+}
+
+fn read_stream(
+    layer: &Layer,
+    archive: &Arc<Archive>,
+    stored: impl std::io::Read + Send,
+    is_lowest: bool,
+    reading: &mut Reading<'_>,
+) -> Result<(), Fault> {
+    let expected = [layer.diff_id, layer.digest.filter(|_| archive.compression() == Compression::None)];
+    let is_known = expected.iter().any(Option::is_some);
+    let decoder = archive.compression().decoder(stored)?;
+    let mut stream = Hashing::new(decoder, is_known, |_| {});
+    let mut sorter = Sorter { is_lowest, removals: Vec::new(), changes: Vec::new(), emit: reading.emit };
+    let members = read_members(layer, archive, &mut stream, &mut sorter, reading.stop);
+    if reading.stop.load(Ordering::Relaxed) {
+        return Ok(());
+    }
+    let digest = stream.finish().map_err(Fault::from);
+    // As above; but of a stream that can't be decoded there is nothing to compare.
+    if let (Ok(digest), true) = (&digest, members.is_ok() || archive.compression() == Compression::None) {
+        check(*digest, expected[0], "diff_id")?;
+        check(*digest, expected[1], "digest")?;
+    }
+    let end = members?;
+    digest?;
+    if end == End::Unmarked && !is_known {
+        return Err(Fault::corrupt("the archive is truncated: it has no end-of-archive block"));
+    }
+    sorter.finish();
+    Ok(())
+}
+
+/// That a digest is the one expected, if one is.
+fn check(is: Option<Digest>, expected: Option<Digest>, name: &str) -> Result<(), Fault> {
+    match (is, expected) {
+        (Some(is), Some(expected)) if is != expected => {
+            Err(Fault::corrupt(format!("the content is damaged: its {name} is {is}, not {expected}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn read_members<S: Stream>(
+    layer: &Layer,
+    archive: &Arc<Archive>,
+    stream: &mut S,
+    sorter: &mut Sorter<'_>,
+    stop: &AtomicBool,
+) -> Result<End, Fault> {
+    let mut members = Members::new(stream);
+    while !stop.load(Ordering::Relaxed) {
+        let member = match members.next()? {
+            Next::Member(member) => *member,
+            Next::End(end) => return Ok(end),
+        };
+        if layer.has_whiteouts
+            && let Some(whiteout) = whiteout(&member.path)?
+        {
+            sorter.removals.extend(whiteout);
+            continue;
+        }
+        let Member { path, meta, what } = member;
+        let new = match what {
+            What::Directory => New::Directory,
+            What::File(data) if is_kept(&path, &data) => {
+                let mut bytes = vec![0; data.len as usize];
+                members.read_exact(&mut bytes)?;
+                New::File(Content::Bytes(bytes.into()))
+            }
+            What::File(data) => New::File(content(archive, data)),
+            What::HardLink(target) => New::HardLink(target),
+            What::Symlink(target) => New::Symlink(target),
+            What::Fifo => New::Fifo,
+            What::CharDevice(device) => New::CharDevice(device),
+            What::BlockDevice(device) => New::BlockDevice(device),
+        };
+        sorter.push(Change::Add(path, meta, new));
+    }
+    Ok(End::Marked)
+}
+
+/// Whether a file's bytes are kept: distribution detection and machine edits read text files before the
+/// disk is laid out, and each read of a compressed layer decodes all of the layer in front of the file.
+fn is_kept(path: &[u8], data: &Data) -> bool {
+    let is_read = path.starts_with(b"etc/")
+        || path == b"usr/lib/os-release"
+        || path.starts_with(b"usr/lib/modules/") && path.ends_with(b"/pkgbase")
+        || path.starts_with(b"lib/modules/") && path.ends_with(b"/pkgbase");
+    is_read && data.len <= KEPT_MAX && data.pieces.is_none()
+}
+
+fn content(archive: &Arc<Archive>, data: Data) -> Content {
+    let archive = Arc::clone(archive);
+    Content::Archive(match data.pieces {
+        None => ArchiveFile::Whole { archive, offset: data.offset, len: data.len },
+        Some(pieces) => ArchiveFile::sparse(archive, data.len, pieces),
+    })
+}
+
+/// What a name says is gone: `None` if it is no whiteout, `Some(None)` if nothing is.
+fn whiteout(path: &[u8]) -> Result<Option<Option<Change>>, Fault> {
+    let start = path.iter().rposition(|&byte| byte == b'/').map_or(0, |slash| slash + 1);
+    let (directory, name) = path.split_at(start);
+    Ok(match name.strip_prefix(WHITEOUT) {
+        None => None,
+        Some(_) if name == OPAQUE => Some(Some(Change::Empty(directory.to_vec()))),
+        Some(_) if name.starts_with(AUFS) => Some(None),
+        Some(b"" | b"." | b"..") => {
+            return Err(Fault::corrupt(format!("{}: a whiteout of nothing", crate::error::show_path(path))));
+        }
+        Some(name) => Some(Some(Change::Remove([directory, name].concat()))),
+    })
+}
+
+/// Puts the changes of a layer into order.
+struct Sorter<'a> {
+    /// Below it there is nothing to remove.
+    is_lowest: bool,
+    removals: Vec<Change>,
+    changes: Vec<Change>,
+    emit: &'a mut dyn FnMut(Vec<Change>),
+}
+
+impl Sorter<'_> {
+    fn push(&mut self, change: Change) {
+        self.changes.push(change);
+        if self.is_lowest && self.changes.len() >= BATCH {
+            (self.emit)(std::mem::take(&mut self.changes));
+        }
+    }
+
+    fn finish(self) {
+        if !self.is_lowest {
+            (self.emit)(self.removals);
+        }
+        (self.emit)(self.changes);
+    }
+}

@@ -1,0 +1,156 @@
+//! Layers, one over the other, become a tree.
+//!
+//! Specification: <https://github.com/opencontainers/image-spec/blob/v1.1.1/layer.md>.
+
+use std::collections::BTreeMap;
+
+use super::fault::Fault;
+use super::layer::{Change, New};
+use crate::error::show_path;
+use crate::tree::{Editor, Inode, InodeId, Kind, Meta, Name, Time, Tree};
+
+/// The permissions of directories that no member describes, as all runtimes make them.
+const IMPLIED: u16 = 0o755;
+
+/// The tree so far.
+pub(super) struct Merge {
+    tree: Tree,
+    /// Whether a member described the root.
+    has_root: bool,
+    /// The latest time of all members.
+    latest: Time,
+    /// The directory of the last member: the next one mostly lies there too.
+    last_parent: Option<(Vec<u8>, InodeId)>,
+}
+
+impl Merge {
+    pub(super) fn new() -> Self {
+        let root = Meta { permissions: IMPLIED, ..Meta::default() };
+        Self { tree: Tree::new(root), has_root: false, latest: Time::default(), last_parent: None }
+    }
+
+    /// The tree. A root that no layer describes belongs to root, with the latest time of all.
+    pub(super) fn finish(mut self) -> Tree {
+        if !self.has_root {
+            self.tree.inode_mut(Tree::ROOT).meta.mtime = self.latest;
+        }
+        self.tree
+    }
+
+    /// Apply one change.
+    pub(super) fn apply(&mut self, change: Change) -> Result<(), Fault> {
+        match change {
+            Change::Remove(path) => {
+                let (parent, name) = split(&path);
+                self.entries_of_lower(parent, |entries| {
+                    entries.remove(name);
+                });
+                Ok(())
+            }
+            Change::Empty(path) => {
+                self.entries_of_lower(&path, BTreeMap::clear);
+                Ok(())
+            }
+            Change::Add(path, meta, new) => {
+                self.latest = self.latest.max(meta.mtime);
+                self.add(&path, meta, new)
+            }
+        }
+    }
+
+    /// Change the entries of a directory, if lower layers have one there. No symlink leads to it: the
+    /// same layer may put a directory in place of the symlink, and means that.
+    fn entries_of_lower(&mut self, path: &[u8], change: impl FnOnce(&mut BTreeMap<Name, InodeId>)) {
+        self.last_parent = None;
+        if let Some(id) = self.tree.lookup(path)
+            && let Kind::Directory(entries) = &mut self.tree.inode_mut(id).kind
+        {
+            change(entries);
+        }
+    }
+
+    fn add(&mut self, path: &[u8], meta: Meta, new: New) -> Result<(), Fault> {
+        if path.is_empty() {
+            return self.describe_root(meta, &new);
+        }
+        let (parent, name) = split(path);
+        let parent = self.parent(parent, meta.mtime)?;
+        let old = self.tree.entries(parent).and_then(|entries| entries.get(name)).copied();
+        let kind = match new {
+            New::Directory => {
+                if let Some(old) = old.filter(|&old| self.tree.entries(old).is_some()) {
+                    self.tree.inode_mut(old).meta = meta;
+                    return Ok(());
+                }
+                Kind::Directory(BTreeMap::new())
+            }
+            New::HardLink(target) => {
+                let target = self.link_target(path, &target)?;
+                if old != Some(target) {
+                    self.put(parent, name, target, old);
+                }
+                return Ok(());
+            }
+            New::File(content) => Kind::File(content),
+            New::Symlink(target) => Kind::Symlink(target.into()),
+            New::Fifo => Kind::Fifo,
+            New::CharDevice(device) => Kind::CharDevice(device),
+            New::BlockDevice(device) => Kind::BlockDevice(device),
+        };
+        let id = self.tree.add(Inode { meta, kind });
+        self.put(parent, name, id, old);
+        Ok(())
+    }
+
+    fn describe_root(&mut self, meta: Meta, new: &New) -> Result<(), Fault> {
+        if !matches!(new, New::Directory) {
+            return Err(Fault::corrupt("/: the root is no directory"));
+        }
+        self.tree.inode_mut(Tree::ROOT).meta = meta;
+        self.has_root = true;
+        Ok(())
+    }
+
+    fn put(&mut self, parent: InodeId, name: &[u8], id: InodeId, old: Option<InodeId>) {
+        if old.is_some() {
+            // Paths may lead elsewhere now.
+            self.last_parent = None;
+        }
+        self.tree.link(parent, name, id);
+    }
+
+    /// The directory at `path`, through symlinks of the tree, made where it is missing; what is made has
+    /// the time of the member that needs it.
+    fn parent(&mut self, path: &[u8], time: Time) -> Result<InodeId, Fault> {
+        if let Some((last, id)) = &self.last_parent
+            && last == path
+        {
+            return Ok(*id);
+        }
+        let made = Editor::new(&mut self.tree, time).mkdir_all(path);
+        let id = made.map_err(|error| Fault::corrupt(error.to_string()))?;
+        self.last_parent = Some((path.to_vec(), id));
+        Ok(id)
+    }
+
+    /// What has this path, in the layer or in lower ones; symlinks lead to its directory only.
+    fn link_target(&self, link: &[u8], target: &[u8]) -> Result<InodeId, Fault> {
+        let invalid = |why| {
+            let (link, target) = (show_path(link), show_path(target));
+            Fault::corrupt(format!("{link}: a hard link to {target}, which {why}"))
+        };
+        let id = self.tree.resolve_nofollow(target).ok_or_else(|| invalid("is not there"))?;
+        match self.tree.entries(id) {
+            Some(_) => Err(invalid("is a directory")),
+            None => Ok(id),
+        }
+    }
+}
+
+/// The directory part of a clean path and its last name.
+fn split(path: &[u8]) -> (&[u8], &[u8]) {
+    match path.iter().rposition(|&byte| byte == b'/') {
+        Some(slash) => (&path[..slash], &path[slash + 1..]),
+        None => (b"", path),
+    }
+}

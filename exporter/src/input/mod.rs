@@ -1,0 +1,226 @@
+//! Where file trees come from beside directories: tars, and images of containers.
+//!
+//! ```text
+//! rootfs.tar ───────────────────────────────────────────┐
+//! OCI layout, oci-archive ─▶ index ─▶ manifest ─▶ layers ┼─read once, verify, merge─▶ Tree
+//! docker save ─▶ manifest.json ───────────────▶ layers ──┘
+//! ```
+//!
+//! Nothing is unpacked. Reading an input once gives the tree, checks all digests, and notes where in the
+//! (decoded) tar the content of each file lies ([`Content::Archive`](crate::tree::Content)); the bytes are
+//! read again when the disk is written. So memory grows with the number of files and not with their size.
+//!
+//! Only what can't be read twice is kept on this machine, in a nameless file of a directory that the
+//! caller chooses: the standard input and pipes, as they come (sizes must be known before the first byte
+//! of a disk is), and a compressed *archive of an image*, whose blobs are needed in any order, without its
+//! compression. Compressed layers and compressed tars of a tree are not kept.
+//!
+//! Whiteouts, opaque directories and hard links across layers are those of the OCI specification. Masked
+//! by a higher layer, a file lives on under its other names. Paths with `..` are refused, absolute ones
+//! start at the root of the tree; a symlink on the way leads to another place of the tree, never to one of
+//! this machine.
+
+mod blobs;
+mod digest;
+mod docker;
+mod fault;
+mod image;
+mod layer;
+mod location;
+mod merge;
+mod oci;
+mod platform;
+mod spool;
+mod tar;
+
+use std::num::NonZeroUsize;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use oci_spec::image::ImageConfiguration;
+
+pub use location::{Input, Location};
+pub use platform::Platform;
+
+use crate::error::Result;
+use crate::tree::{Compression, HostDir, Section, Tree, scan};
+use blobs::Blobs;
+use image::{Image, Layer};
+use layer::{Change, Reading};
+use merge::Merge;
+
+/// How far the reading is, in bytes as they are stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// Bytes read.
+    pub done: u64,
+    /// Bytes there are.
+    pub total: u64,
+}
+
+/// How to read an input: only the platform changes what comes out.
+#[derive(Clone, Copy)]
+pub struct Options<'a> {
+    /// For which machine the image is to be, where there are several.
+    pub platform: &'a Platform,
+    /// At most so many layers are decoded at once.
+    pub threads: NonZeroUsize,
+    /// The directory for temporary files; the one the disk goes to has room for large ones.
+    pub spool: &'a Path,
+    /// Called from several threads while archives are read.
+    pub progress: &'a (dyn Fn(Progress) + Sync),
+}
+
+/// What an input gave.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The files.
+    pub tree: Tree,
+    /// Of an image: what to run in it, for which platform it is, and more.
+    pub config: Option<ImageConfiguration>,
+}
+
+/// Read `input`.
+///
+/// # Errors
+/// `Corrupt` if a digest is wrong or bytes are missing, with the file and the layer; `NotFound` if there is
+/// no such image, with a hint that lists those there are; `Unsupported` for types and compressions that are
+/// not read.
+pub fn read(input: &Input, options: &Options<'_>) -> Result<Loaded> {
+    let reference = input.reference.as_deref();
+    match &input.location {
+        Location::Path(path) if path.join(oci::LAYOUT).is_file() => layout(path, reference, options),
+        Location::Path(path) if path.is_dir() => directory(path, options),
+        Location::Path(path) => any_tar(spool::open(path, options.spool)?, &shown(path), options),
+        Location::Directory(path) => directory(path, options),
+        Location::Tar(path) => rootfs(spool::open(path, options.spool)?, shown(path), options),
+        Location::Stdin => {
+            let section = spool::spool(&mut std::io::stdin().lock(), "standard input", options.spool)?;
+            any_tar(section, "standard input", options)
+        }
+        Location::OciLayout(path) => layout(path, reference, options),
+        Location::OciArchive(path) => {
+            image(oci::find(&archive(path, options)?, reference, options.platform)?, options)
+        }
+        Location::DockerArchive(path) => {
+            image(docker::find(&archive(path, options)?, reference, options.platform)?, options)
+        }
+    }
+}
+
+fn shown(path: &Path) -> String {
+    path.display().to_string()
+}
+
+fn directory(path: &Path, options: &Options<'_>) -> Result<Loaded> {
+    Ok(Loaded { tree: scan(&HostDir::open(path)?, options.threads, &mut |_| {})?, config: None })
+}
+
+fn layout(path: &Path, reference: Option<&str>, options: &Options<'_>) -> Result<Loaded> {
+    image(oci::find(&Blobs::directory(path)?, reference, options.platform)?, options)
+}
+
+/// The files in an archive of an image.
+fn archive(path: &Path, options: &Options<'_>) -> Result<Blobs> {
+    let (section, shown) = (spool::open(path, options.spool)?, shown(path));
+    Blobs::tar(&spool::decompressed(section, &shown, options.spool)?, &shown)
+}
+
+/// An archive of an image, or else the tar of a tree.
+fn any_tar(section: Section, shown: &str, options: &Options<'_>) -> Result<Loaded> {
+    if !is_image(&section).map_err(|fault| fault.at(shown))? {
+        return rootfs(section, shown.to_owned(), options);
+    }
+    let blobs = Blobs::tar(&spool::decompressed(section, shown, options.spool)?, shown)?;
+    let is_layout = blobs.find(oci::LAYOUT)?.is_some() && blobs.find(oci::INDEX)?.is_some();
+    let find = if is_layout { oci::find } else { docker::find };
+    image(find(&blobs, None, options.platform)?, options)
+}
+
+/// Whether a tar is an archive of an image: those have nothing in them but what belongs there, so the
+/// first name of a tree's tar tells.
+fn is_image(section: &Section) -> Result<bool, fault::Fault> {
+    let decoder = Compression::detect(section)?.decoder(section.reader())?;
+    let mut stream = digest::Hashing::new(decoder, false, |_| {});
+    let mut members = tar::Members::new(&mut stream);
+    while let tar::Next::Member(member) = members.next()? {
+        let path = String::from_utf8_lossy(&member.path);
+        let first = path.split(['/', '.']).next().unwrap_or_default();
+        let belongs = matches!(&*path, "" | oci::INDEX | "repositories")
+            || first == "blobs"
+            || digest::Digest::from_hex(first).is_some();
+        match &*path {
+            oci::LAYOUT | docker::MANIFEST => return Ok(true),
+            _ if belongs => {}
+            _ => return Ok(false),
+        }
+    }
+    Ok(false)
+}
+
+fn rootfs(section: Section, shown: String, options: &Options<'_>) -> Result<Loaded> {
+    let layer = Layer { shown, section, digest: None, diff_id: None, has_whiteouts: false };
+    Ok(Loaded { tree: merge(&[layer], options)?, config: None })
+}
+
+fn image(image: Image, options: &Options<'_>) -> Result<Loaded> {
+    Ok(Loaded { tree: merge(&image.layers, options)?, config: Some(image.config) })
+}
+
+/// All layers as one tree. The layers are decoded beside each other and merged from below as they come.
+fn merge(layers: &[Layer], options: &Options<'_>) -> Result<Tree> {
+    let stop = AtomicBool::new(false);
+    let done = AtomicU64::new(0);
+    let total = layers.iter().map(|layer| layer.section.len()).sum();
+    let seen = |bytes| {
+        let done = done.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        (options.progress)(Progress { done, total });
+    };
+    let (senders, receivers): (Vec<_>, Vec<_>) = layers.iter().map(|_| channel()).unzip();
+    // Owned by the workers alone: without them nobody sends, and nobody must wait.
+    let jobs = Arc::new(Mutex::new((0..).zip(layers).zip(senders)));
+    std::thread::scope(|scope| {
+        for _ in 0..options.threads.get().min(layers.len()) {
+            let (jobs, stop, seen) = (Arc::clone(&jobs), &stop, &seen);
+            scope.spawn(move || {
+                let next = || jobs.lock().unwrap_or_else(PoisonError::into_inner).next();
+                while let Some(((order, layer), sender)) = next() {
+                    send(layer, order, sender, stop, seen);
+                }
+            });
+        }
+        drop(jobs);
+        let merged = merge_all(layers, receivers);
+        stop.store(true, Ordering::Relaxed);
+        merged
+    })
+}
+
+/// The changes of a layer, batch by batch, or why there are no more.
+type Batch = Result<Vec<Change>>;
+
+/// Read a layer and send what it changes.
+fn send(layer: &Layer, order: u32, sender: Sender<Batch>, stop: &AtomicBool, seen: &(dyn Fn(u64) + Sync)) {
+    // Nobody receives any more after an error, and `stop` says so.
+    let mut emit = |changes| drop(sender.send(Ok(changes)));
+    if let Err(error) = layer::read(layer, order, &mut Reading { stop, seen, emit: &mut emit }) {
+        drop(sender.send(Err(error)));
+    }
+}
+
+fn merge_all(layers: &[Layer], receivers: Vec<Receiver<Batch>>) -> Result<Tree> {
+    let mut merge = Merge::new();
+    for (layer, receiver) in layers.iter().zip(receivers) {
+        while let Ok(batch) = receiver.recv() {
+            let applied = batch?.into_iter().try_for_each(|change| merge.apply(change));
+            if let Err(fault) = applied {
+                // If the layer is damaged too, that is the reason.
+                let damage = receiver.into_iter().find_map(Batch::err);
+                return Err(damage.unwrap_or_else(|| fault.at(&layer.shown)));
+            }
+        }
+    }
+    Ok(merge.finish())
+}

@@ -1,0 +1,91 @@
+//! POSIX ACLs: the text that tar stores (`acl_to_text`, POSIX.1e draft 17), and the value of the xattr
+//! that the kernel has for it (linux/posix_acl_xattr.h).
+
+/// Version of the xattr's value.
+const POSIX_ACL_XATTR_VERSION: u32 = 2;
+/// The id of entries without one.
+const ACL_UNDEFINED_ID: u32 = u32::MAX;
+
+const ACL_USER_OBJ: u16 = 0x01;
+const ACL_USER: u16 = 0x02;
+const ACL_GROUP_OBJ: u16 = 0x04;
+const ACL_GROUP: u16 = 0x08;
+const ACL_MASK: u16 = 0x10;
+const ACL_OTHER: u16 = 0x20;
+
+/// The value of the xattr. `None` if the text is no ACL, or has names where only numbers mean the same
+/// in the machine: star appends the number as a fourth field, GNU tar writes it with `--numeric-owner`.
+pub(super) fn encode(text: &[u8]) -> Option<Vec<u8>> {
+    let text = std::str::from_utf8(text).ok()?;
+    let lines = text.split([',', '\n']).map(|line| line.split('#').next().unwrap_or_default().trim());
+    let mut entries = lines.filter(|line| !line.is_empty()).map(entry).collect::<Option<Vec<_>>>()?;
+    // The kernel wants them in this order.
+    entries.sort_unstable();
+    let mut value = POSIX_ACL_XATTR_VERSION.to_le_bytes().to_vec();
+    for (tag, id, permissions) in entries {
+        value.extend_from_slice(&tag.to_le_bytes());
+        value.extend_from_slice(&permissions.to_le_bytes());
+        value.extend_from_slice(&id.to_le_bytes());
+    }
+    Some(value)
+}
+
+/// Tag, id and permissions of `TAG:[NAME]:PERMISSIONS[:ID]`.
+fn entry(line: &str) -> Option<(u16, u32, u16)> {
+    let mut fields = line.split(':');
+    let (tag, name) = (fields.next()?, fields.next()?);
+    // `other` and `mask` may come without the empty field.
+    let permissions = fields.next().unwrap_or(name);
+    let name = if permissions == name { "" } else { name };
+    let id = fields.next().unwrap_or(name);
+    let (named, own) = match tag {
+        "user" | "u" => (ACL_USER, ACL_USER_OBJ),
+        "group" | "g" => (ACL_GROUP, ACL_GROUP_OBJ),
+        "mask" | "m" if name.is_empty() => (ACL_MASK, ACL_MASK),
+        "other" | "o" if name.is_empty() => (ACL_OTHER, ACL_OTHER),
+        _ => return None,
+    };
+    let (tag, id) = if name.is_empty() { (own, ACL_UNDEFINED_ID) } else { (named, id.parse().ok()?) };
+    let bits = permissions.chars().take_while(|char| !char.is_whitespace()).try_fold(0, |bits, char| {
+        Some(
+            bits | match char {
+                'r' => 4,
+                'w' => 2,
+                'x' => 1,
+                '-' => 0,
+                _ => return None,
+            },
+        )
+    })?;
+    Some((tag, id, bits))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hex(text: &str) -> Option<String> {
+        Some(encode(text.as_bytes())?.iter().map(|byte| format!("{byte:02x}")).collect())
+    }
+
+    #[test]
+    fn texts_become_the_values_of_the_kernel() {
+        // As getfattr shows it after setfacl.
+        let expected =
+            "0200000001000700ffffffff02000700e803000004000700ffffffff10000700ffffffff20000500ffffffff";
+        for text in [
+            "user::rwx,user:1000:rwx,group::rwx,mask::rwx,other::r-x",
+            "user::rwx\nuser:alice:rwx:1000\ngroup::rwx\nmask::rwx\nother::r-x\n",
+            "other:r-x,user::rwx,group::rwx,mask:rwx,user:1000:rwx  #effective:r-x",
+        ] {
+            assert_eq!(hex(text).as_deref(), Some(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn names_and_nonsense_are_refused() {
+        for text in ["user:alice:rwx", "user::rwq", "owner::rwx", "user", "mask:1:rwx"] {
+            assert_eq!(hex(text), None, "{text}");
+        }
+    }
+}

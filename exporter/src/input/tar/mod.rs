@@ -1,0 +1,247 @@
+//! Reading tar archives: one member after the other, forward only.
+//!
+//! ```text
+//! ┌ x, g: pax records ┐┌ L, K: long name ┐┌ header ┐┌ data, padded ┐┌ header ┐ … ┌ two blocks of zero ┐
+//! ```
+//!
+//! Formats: v7, ustar, pax, GNU and star. Names and xattrs are bytes, binary values included. Sparse files
+//! in all versions of GNU tar (old, 0.0, 0.1, 1.0). Refused: volumes of several, incremental dumps, types
+//! that nobody knows, ACLs with names instead of numbers.
+//!
+//! Specification: IEEE Std 1003.1-2024, pax; <https://www.gnu.org/software/tar/manual/html_node/Standard.html>.
+
+mod acl;
+mod format;
+mod member;
+mod pax;
+mod sparse;
+#[cfg(test)]
+mod tests;
+
+use std::io::{ErrorKind, Read};
+
+use zerocopy::FromBytes;
+
+pub(super) use member::{Data, Member, What};
+
+use super::fault::Fault;
+use crate::tree::SectionReader;
+use format::{BLOCK, GnuSparseExtension, Header, number, text};
+use member::{clean_path, show};
+use pax::Records;
+use sparse::{Map, read_map};
+
+/// The longest name or extended header: as large as Go's, whose tools make most of the images.
+const EXTENDED_MAX: u64 = 1 << 20;
+
+/// A stream in which one can leave something out.
+pub(super) trait Stream: Read {
+    /// Leave out the next bytes.
+    fn skip(&mut self, bytes: u64) -> std::io::Result<()>;
+}
+
+impl Stream for SectionReader {
+    fn skip(&mut self, bytes: u64) -> std::io::Result<()> {
+        self.skip(bytes);
+        Ok(())
+    }
+}
+
+/// The members of an archive.
+pub(super) struct Members<'a, S> {
+    stream: &'a mut S,
+    /// Bytes of the stream that are read.
+    position: u64,
+    /// Where the next header begins.
+    next: u64,
+    /// Records for all members that follow.
+    globals: Records,
+}
+
+/// What comes in front of a header and belongs to it.
+struct Ahead {
+    records: Records,
+    path: Option<Vec<u8>>,
+    link: Option<Vec<u8>>,
+}
+
+/// How an archive ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// With a block of zeros, as it should.
+    Marked,
+    /// Where the next header would be. Some programs forget the mark, but it may also be truncated.
+    Unmarked,
+}
+
+/// The next member, or the end.
+#[derive(Debug)]
+pub(super) enum Next {
+    Member(Box<Member>),
+    End(End),
+}
+
+impl<'a, S: Stream> Members<'a, S> {
+    pub(super) fn new(stream: &'a mut S) -> Self {
+        Self { stream, position: 0, next: 0, globals: Records::default() }
+    }
+
+    /// The next member; what was not read of the one before is left out.
+    pub(super) fn next(&mut self) -> Result<Next, Fault> {
+        let mut ahead = Ahead { records: self.globals.clone(), path: None, link: None };
+        loop {
+            let (header, block) = match self.header()? {
+                Ok(header) => header,
+                Err(end) => return Ok(Next::End(end)),
+            };
+            if !header.is_sealed(&block) {
+                let at = self.position - BLOCK as u64;
+                return Err(Fault::corrupt(format!("no tar header at offset {at}")));
+            }
+            match header.typeflag {
+                b'x' | b'X' => {
+                    let records = self.extended(&header)?;
+                    ahead.records.parse(&records)?;
+                }
+                b'g' => {
+                    let records = self.extended(&header)?;
+                    self.globals.parse(&records)?;
+                    ahead.records.parse(&records)?;
+                }
+                b'L' => ahead.path = Some(text(&self.extended(&header)?).to_vec()),
+                b'K' => ahead.link = Some(text(&self.extended(&header)?).to_vec()),
+                // The label of a volume.
+                b'V' => self.next = self.position,
+                _ => return self.member(&header, ahead).map(|member| Next::Member(Box::new(member))),
+            }
+        }
+    }
+
+    /// The bytes of the current member, from where they were read to.
+    pub(super) fn read_exact(&mut self, out: &mut [u8]) -> Result<(), Fault> {
+        self.stream.read_exact(out)?;
+        self.position += out.len() as u64;
+        Ok(())
+    }
+
+    /// The header that is next, with its block.
+    fn header(&mut self) -> Result<Result<(Header, [u8; BLOCK]), End>, Fault> {
+        self.stream.skip(self.next - self.position)?;
+        self.position = self.next;
+        let mut block = [0; BLOCK];
+        let mut filled = 0;
+        while filled < BLOCK {
+            match self.stream.read(&mut block[filled..]) {
+                Ok(0) if filled == 0 => return Ok(Err(End::Unmarked)),
+                Ok(0) => return Err(std::io::Error::from(ErrorKind::UnexpectedEof).into()),
+                Ok(len) => filled += len,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        self.position += BLOCK as u64;
+        if block == [0; BLOCK] {
+            return Ok(Err(End::Marked));
+        }
+        let header = Header::read_from_bytes(&block).expect("a header is a block");
+        Ok(Ok((header, block)))
+    }
+
+    /// The content of a header that belongs to the next one.
+    fn extended(&mut self, header: &Header) -> Result<Vec<u8>, Fault> {
+        let size = number(&header.size).and_then(|size| u64::try_from(size).ok());
+        let size = size.filter(|&size| size <= EXTENDED_MAX);
+        let size = size.ok_or_else(|| Fault::corrupt("an extended header has more than 1 MiB"))?;
+        let mut content = vec![0; size as usize];
+        self.read_exact(&mut content)?;
+        self.next = self.position.next_multiple_of(BLOCK as u64);
+        Ok(content)
+    }
+
+    fn member(&mut self, header: &Header, ahead: Ahead) -> Result<Member, Fault> {
+        let Ahead { mut records, path, link } = ahead;
+        let path = records.path.take().or(path).unwrap_or_else(|| header.path());
+        let path = records.sparse.name.take().unwrap_or(path);
+        let link = records.link_path.take().or(link).unwrap_or_else(|| text(&header.linkname).to_vec());
+        let shown = show(&path);
+        let meta = member::meta(header, &mut records).ok_or_else(|| {
+            Fault::corrupt(format!("{shown}: owner, mode or time is no number of a tar header"))
+        })?;
+        // Of the others the size says nothing, whatever it is.
+        let what = match header.typeflag {
+            b'0' | 0 | b'7' if path.ends_with(b"/") => What::Directory,
+            b'0' | 0 | b'7' | b'S' => What::File(self.data(header, &records, &shown)?),
+            b'1' => What::HardLink(clean_path(&link)?),
+            b'2' => What::Symlink(link),
+            b'3' => What::CharDevice(member::device(header, &records, &shown)?),
+            b'4' => What::BlockDevice(member::device(header, &records, &shown)?),
+            b'5' => What::Directory,
+            b'6' => What::Fifo,
+            b'D' | b'M' | b'N' => {
+                return Err(Fault::unsupported(format!("{shown}: part of an incremental or split archive")));
+            }
+            other => {
+                let other = char::from(other).escape_default();
+                return Err(Fault::unsupported(format!("{shown}: members of type '{other}' are not known")));
+            }
+        };
+        if !matches!(what, What::File(_)) {
+            self.next = self.position;
+        }
+        Ok(Member { path: clean_path(&path)?, meta, what })
+    }
+
+    /// Where the content of a file lies.
+    fn data(&mut self, header: &Header, records: &Records, shown: &str) -> Result<Data, Fault> {
+        let invalid = || Fault::corrupt(format!("{shown}: the size is no number of a tar header"));
+        let size = match records.size {
+            Some(size) => size,
+            None => number(&header.size).and_then(|size| size.try_into().ok()).ok_or_else(invalid)?,
+        };
+        let real = records.sparse.real_size;
+        let sparse = match (header.gnu(), records.sparse.major.zip(records.sparse.minor)) {
+            (Some(gnu), _) if header.typeflag == b'S' => {
+                let len = number(&gnu.realsize).and_then(|size| size.try_into().ok()).ok_or_else(invalid)?;
+                let mut map = Map::default();
+                map.push_gnu(&gnu.sp)?;
+                let mut is_extended = gnu.isextended != 0;
+                while is_extended {
+                    let block = self.block()?;
+                    let extension = GnuSparseExtension::ref_from_bytes(&block).expect("it is a block");
+                    map.push_gnu(&extension.sp)?;
+                    is_extended = extension.isextended != 0;
+                }
+                Some((map, len, 0))
+            }
+            (_, Some((1, 0))) => {
+                let start = self.position;
+                let map = read_map(|| self.block())?;
+                Some((map, real.ok_or_else(invalid)?, self.position - start))
+            }
+            (_, None | Some((0, _))) if !records.sparse.map.is_empty() => {
+                let mut map = Map::default();
+                for pair in records.sparse.map.chunks(2) {
+                    map.push(pair[0], *pair.get(1).ok_or_else(invalid)?)?;
+                }
+                Some((map, real.ok_or_else(invalid)?, 0))
+            }
+            (_, None | Some((0, _))) if header.typeflag != b'S' => None,
+            _ => return Err(Fault::unsupported(format!("{shown}: sparse in a way that is not known"))),
+        };
+        let offset = self.position;
+        let in_map = sparse.as_ref().map_or(0, |&(_, _, in_map)| in_map);
+        let stored = size.checked_sub(in_map).ok_or_else(invalid)?;
+        let end = offset.checked_add(stored).and_then(|end| end.checked_next_multiple_of(BLOCK as u64));
+        self.next = end.ok_or_else(invalid)?;
+        match sparse {
+            None => Ok(Data { len: stored, offset, pieces: None }),
+            Some((map, len, _)) => Ok(Data { len, offset, pieces: Some(map.finish(len, stored, offset)?) }),
+        }
+    }
+
+    fn block(&mut self) -> Result<[u8; BLOCK], Fault> {
+        let mut block = [0; BLOCK];
+        self.read_exact(&mut block)?;
+        Ok(block)
+    }
+}

@@ -1,0 +1,129 @@
+//! Tar streams of this machine that hold the content of a tree.
+//!
+//! Nothing is unpacked: a file of the tree is a place in the stream. A stream that is stored as it is can
+//! be read anywhere. A compressed one can only be decoded forward, so one [`Decoder`] is shared by all
+//! who read: a read behind its position starts it again, which is correct and slow.
+//!
+//! Whoever reads from several threads takes a [`Turn`] for each of the threads in the order of the
+//! offsets: then the decoder goes through the stream once, straight into the buffers of the readers, and
+//! no window of decoded bytes is kept.
+
+mod compression;
+mod file;
+mod section;
+mod turns;
+
+use std::io::{Read, copy, sink};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+pub(crate) use compression::Compression;
+pub use file::{ArchiveFile, Piece};
+pub(crate) use section::{Section, SectionReader};
+pub(crate) use turns::Turn;
+
+use crate::error::{Error, Result};
+use turns::Turns;
+
+/// A tar stream, perhaps compressed, in a file of this machine.
+#[derive(Debug)]
+pub struct Archive {
+    shown: String,
+    order: u32,
+    section: Section,
+    compression: Compression,
+    decoder: Mutex<Option<Decoder>>,
+    turns: Turns,
+    restarts: AtomicU64,
+}
+
+/// A compressed stream, decoded up to a position.
+struct Decoder {
+    reader: Box<dyn Read + Send>,
+    /// Bytes that came out of it.
+    position: u64,
+}
+
+impl std::fmt::Debug for Decoder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Decoder at {}", self.position)
+    }
+}
+
+impl Archive {
+    /// The stream in `section`. `shown` names it in messages, and `order` says where it comes among the
+    /// archives of a tree: their contents are laid out on a disk in this order.
+    pub(crate) fn new(shown: String, order: u32, section: Section) -> Result<Arc<Self>> {
+        let compression = Compression::detect(&section)
+            .map_err(|error| Error::io(&shown, "can't read the archive", error))?;
+        Ok(Arc::new(Self {
+            shown,
+            order,
+            section,
+            compression,
+            decoder: Mutex::new(None),
+            turns: Turns::default(),
+            restarts: AtomicU64::new(0),
+        }))
+    }
+
+    /// Its name for messages.
+    pub fn shown(&self) -> &str {
+        &self.shown
+    }
+
+    /// How often a reader had to decode it again from the start.
+    pub fn restarts(&self) -> u64 {
+        self.restarts.load(Ordering::Relaxed)
+    }
+
+    /// As it is stored.
+    pub(crate) fn section(&self) -> &Section {
+        &self.section
+    }
+
+    /// How it is stored.
+    pub(crate) fn compression(&self) -> Compression {
+        self.compression
+    }
+
+    /// Fill `out` with the bytes of the stream from `offset` on.
+    pub fn read_at(&self, offset: u64, out: &mut [u8]) -> Result<()> {
+        let done = match self.compression {
+            Compression::None => self.section.read_exact_at(offset, out),
+            _ => self.decode_at(offset, out),
+        };
+        done.map_err(|error| {
+            Error::io(&self.shown, "can't read the archive", error)
+                .with_hint("build again while nothing writes to it")
+        })
+    }
+
+    fn decode_at(&self, offset: u64, out: &mut [u8]) -> std::io::Result<()> {
+        let mut shared = self.decoder.lock().unwrap_or_else(PoisonError::into_inner);
+        // Taken out: after an error nobody knows where the decoder is, and the next read starts again.
+        let mut decoder = match shared.take() {
+            Some(decoder) if decoder.position <= offset => decoder,
+            behind => {
+                self.restarts.fetch_add(u64::from(behind.is_some()), Ordering::Relaxed);
+                Decoder { reader: self.compression.decoder(self.section.reader())?, position: 0 }
+            }
+        };
+        let ahead = offset - decoder.position;
+        if copy(&mut decoder.reader.by_ref().take(ahead), &mut sink())? < ahead {
+            return Err(std::io::ErrorKind::UnexpectedEof.into());
+        }
+        decoder.reader.read_exact(out)?;
+        decoder.position = offset + out.len() as u64;
+        *shared = Some(decoder);
+        Ok(())
+    }
+
+    /// A place in the row of those who will read; `None` if this archive can be read in any order.
+    pub(crate) fn turn(self: &Arc<Self>) -> Option<Turn> {
+        (self.compression != Compression::None).then(|| Turn::new(Arc::clone(self)))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,96 @@
+use std::io::Write;
+use std::sync::Arc;
+
+use super::*;
+use crate::tree::{Content, Kind};
+
+fn archive(bytes: &[u8]) -> Arc<Archive> {
+    let mut file = tempfile::tempfile().unwrap();
+    file.write_all(bytes).unwrap();
+    Archive::new("test".into(), 0, Section::whole(file).unwrap()).unwrap()
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+fn pattern(len: usize) -> Vec<u8> {
+    (0..len as u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect()
+}
+
+#[test]
+fn every_compression_gives_the_same_bytes_and_only_going_back_starts_again() {
+    let bytes = pattern(300_000);
+    let members = [gzip(&bytes[..100_000]), gzip(&bytes[100_000..])].concat();
+    for (stored, restarts) in
+        [(bytes.clone(), 0), (members, 1), (zstd::encode_all(&bytes[..], 1).unwrap(), 1)]
+    {
+        let archive = archive(&stored);
+        let mut out = [0; 1000];
+        for offset in [0, 1000, 99_500, 299_000, 5] {
+            archive.read_at(offset, &mut out).unwrap();
+            assert_eq!(out, bytes[offset as usize..][..1000]);
+        }
+        assert_eq!(archive.restarts(), restarts);
+        assert!(archive.read_at(299_001, &mut out).is_err());
+        archive.read_at(7, &mut out).unwrap();
+        assert_eq!(out, bytes[7..1007], "it can be read after an error");
+    }
+}
+
+#[test]
+fn foreign_compressions_are_named() {
+    for (magic, name) in [(&b"\xfd7zXZ\0"[..], "xz"), (b"BZh91AY&SY", "bzip2")] {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(magic).unwrap();
+        let error = Archive::new("f.tar".into(), 0, Section::whole(file).unwrap()).unwrap_err();
+        assert!(error.to_string().contains(&format!("it is compressed with {name}, only")), "{error}");
+    }
+}
+
+#[test]
+fn turns_come_in_the_order_they_were_taken() {
+    let archive = archive(&gzip(&pattern(10)));
+    let order = Mutex::new(Vec::new());
+    let turns: Vec<_> = (0..20).map(|number| (number, archive.turn().unwrap())).collect();
+    std::thread::scope(|scope| {
+        for (number, turn) in turns.into_iter().rev() {
+            let order = &order;
+            scope.spawn(move || {
+                // Every third never waits: it failed before.
+                if number % 3 != 0 {
+                    turn.wait();
+                    order.lock().unwrap().push(number);
+                }
+            });
+        }
+    });
+    assert!(order.into_inner().unwrap().is_sorted());
+}
+
+#[test]
+fn a_sparse_file_has_zeros_between_its_pieces() {
+    let archive = archive(&pattern(100));
+    let piece = |start, len, offset| Piece { start, len, offset };
+    let pieces = [piece(10, 5, 50), piece(15, 5, 55), piece(30, 10, 60)];
+    let file = ArchiveFile::sparse(archive, 50, pieces.into());
+    let mut expected = [0; 50];
+    expected[10..20].copy_from_slice(&pattern(100)[50..60]);
+    expected[30..40].copy_from_slice(&pattern(100)[60..70]);
+    let mut whole = [7; 50];
+    file.read_at(0, &mut whole).unwrap();
+    assert_eq!(whole, expected[..]);
+    let mut part = [7; 7];
+    file.read_at(28, &mut part).unwrap();
+    assert_eq!(part, expected[28..35]);
+    assert_eq!(file.data_ranges(), [10..20, 30..40]);
+    let extents: Vec<_> = file.extents(12..35, 1000).map(|extent| (extent.offset, extent.len)).collect();
+    assert_eq!(extents, [(1000, 3), (1003, 5), (1018, 5)]);
+}
+
+#[test]
+fn a_file_in_an_archive_takes_no_more_room_than_a_directory() {
+    assert_eq!((size_of::<ArchiveFile>(), size_of::<Content>(), size_of::<Kind>()), (24, 32, 32));
+}
