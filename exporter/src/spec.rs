@@ -1,11 +1,13 @@
 //! All that was asked of a disk. The only thing that crosses from the frontend into the build.
 
 use std::fmt;
+use std::io::Read;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
 use crate::container::{Compression, Format};
+use crate::tree::{Kind, Tree};
 
 /// What a disk should be. Every field has a default; see the README for the flag of each.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -78,10 +80,28 @@ impl Architecture {
 
     /// By the name container platforms use: `amd64`, `arm64`.
     pub fn from_oci(name: &str) -> Option<Self> {
-        match name {
-            "amd64" => Some(Self::X86_64),
-            "arm64" => Some(Self::Aarch64),
-            _ => None,
+        [Self::X86_64, Self::Aarch64].into_iter().find(|known| known.oci_name() == name)
+    }
+
+    /// That of the programs in a tree, told by its first process; `None` if it has none that is an ELF file.
+    pub fn of(tree: &Tree) -> Option<Self> {
+        let init = tree.inode(tree.resolve("/sbin/init").or_else(|| tree.resolve("/bin/sh"))?);
+        let Kind::File(content) = &init.kind else { return None };
+        let mut head = [0; 20];
+        content.reader().ok()?.read_exact(&mut head).ok()?;
+        [Self::X86_64, Self::Aarch64].into_iter().find(|architecture| architecture.runs(&head))
+    }
+
+    /// That of this program.
+    pub fn host() -> Option<Self> {
+        [Self::X86_64, Self::Aarch64].into_iter().find(|known| known.name() == std::env::consts::ARCH)
+    }
+
+    /// Its name in container platforms: `amd64`, `arm64`.
+    pub fn oci_name(self) -> &'static str {
+        match self {
+            Self::X86_64 => "amd64",
+            Self::Aarch64 => "arm64",
         }
     }
 

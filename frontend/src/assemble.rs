@@ -50,7 +50,7 @@ pub(crate) fn main() -> ExitCode {
 fn run(args: &Args) -> Result<()> {
     let meter = Meter::new(false);
     let threads = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-    let planned = assemble::plan(&args.spec, input(&args.root, &args.boot, threads)?)?;
+    let planned = assemble::plan(&args.spec, input(args, threads)?)?;
     let target = target(&args.spec, &planned, &args.output);
     let run = Run { threads, progress: &|progress| meter.show(progress), stop: &AtomicBool::new(false) };
     container::write(planned.image(), std::slice::from_ref(&target), &run)?;
@@ -59,16 +59,13 @@ fn run(args: &Args) -> Result<()> {
     Ok(())
 }
 
-fn input(root: &Path, boot: &Path, threads: NonZeroUsize) -> Result<Input> {
-    let boot = match BootFiles::read(boot)? {
+fn input(args: &Args, threads: NonZeroUsize) -> Result<Input> {
+    let boot = match BootFiles::read(&args.boot)? {
         Some(files) => Some(files),
-        None => builtin::boot_files()?,
+        None => builtin::boot_files(args.spec.architecture)?,
     };
-    Ok(Input {
-        root: scan(&HostDir::open(root)?, threads, &mut |_| {})?,
-        boot,
-        grow: builtin::grow_program(),
-    })
+    let root = scan(&HostDir::open(&args.root)?, threads, &mut |_| {})?;
+    Ok(Input { root, boot, grow: builtin::grow_program() })
 }
 
 fn target(spec: &Spec, planned: &Planned, folder: &Path) -> Target {

@@ -4,11 +4,15 @@
 use std::sync::Arc;
 
 use exporter::boot::BootFiles;
+use exporter::spec::Architecture;
 
 include!(concat!(env!("OUT_DIR"), "/builtin.rs"));
 
-/// The boot loader files, if this binary has some.
-pub(crate) fn boot_files() -> exporter::Result<Option<BootFiles>> {
+/// The boot loader files, if this binary has some; they are of its own architecture.
+pub(crate) fn boot_files(architecture: Architecture) -> exporter::Result<Option<BootFiles>> {
+    if Architecture::host() != Some(architecture) {
+        return Ok(None);
+    }
     BootFiles::new("built-in", |wanted| {
         let found = BOOT_FILES.iter().find(|(name, _)| *name == wanted);
         Ok(found.map(|(_, bytes)| Arc::from(*bytes)))

@@ -1,5 +1,6 @@
 //! `vmimage convert`: files that are there already become a disk, without a build and without an engine.
 
+use std::ffi::{OsStr, OsString};
 use std::io::{IsTerminal, Write, stdout};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
@@ -12,10 +13,11 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use exporter::assemble::{self, Input, Planned};
 use exporter::boot::BootFiles;
 use exporter::container::{self, Compression, Format, Target};
-use exporter::engine::Run;
+use exporter::engine::{self, Run};
+use exporter::input::{self, Input as Source, Location, Platform, Progress};
 use exporter::report::{DiskFile, Report};
 use exporter::spec::{Architecture, Profile, Size, Spec};
-use exporter::tree::{HostDir, Tree, scan};
+use exporter::tree::Tree;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use super::image::Made;
@@ -29,8 +31,9 @@ use crate::builtin;
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
-    /// A directory with a root file system
-    source: PathBuf,
+    /// A directory, a tar, an OCI layout, an archive of an image, or - for a tar on stdin
+    #[arg(long_help = SOURCE_HELP)]
+    source: OsString,
     /// The disk to make; its ending picks the format; - is stdout. Repeat it to make several in one pass
     #[arg(short, long, value_name = "FILE", required = true)]
     output: Vec<PathBuf>,
@@ -61,6 +64,9 @@ pub(crate) struct Args {
     /// Folder with boot loader files, in place of the built-in ones
     #[arg(long, value_name = "DIR")]
     boot: Option<PathBuf>,
+    /// Of an image for several platforms, the one to take
+    #[arg(long, value_name = "OS/ARCH", value_parser = parse_platform)]
+    platform: Option<Platform>,
     /// Install nothing: the files are the machine
     #[arg(long)]
     no_install: bool,
@@ -75,11 +81,26 @@ pub(crate) struct Args {
     quiet: bool,
 }
 
+const SOURCE_HELP: &str = "\
+What becomes the disk:
+  DIR                      a root file system; or an OCI layout, if it holds one
+  FILE                     a tar of a root file system, plain, gzip or zstd; or an archive of an image
+  -                        such a tar on stdin
+  oci:DIR[:REF]            an image in an OCI layout
+  oci-archive:FILE[:REF]   the same as a tar
+  docker-archive:FILE[:REF]
+                           what docker save writes
+  tar:FILE, dir-tree:DIR   a root file system, whatever its name looks like";
+
 const EXAMPLES: &str = "\
 Examples:
   vmimage convert --no-install rootfs/ -o web.qcow2       a directory with a kernel and an init in it
   vmimage convert --no-install rootfs/ -o web.qcow2 -o web.vhdx
                                                           two formats from one pass
+  docker export app | vmimage convert --no-install - -o web.qcow2
+                                                          a container's files
+  docker save app | vmimage convert --no-install - -o web.vmdk
+                                                          an image's layers
   vmimage convert --profile data site/ -o site.raw        a disk with these files on one partition
   vmimage convert --no-install rootfs/ -o - --format raw | ssh host dd of=/dev/vdb";
 
@@ -112,7 +133,9 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let outputs = outputs(args)?;
     let threads =
         args.threads.unwrap_or_else(|| std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN));
-    let planned = assemble::plan(&spec(args, &outputs), input(args, threads)?)?;
+    let (architecture, root) = read(args, &outputs, threads)?;
+    let input = Input { root, boot: boot_files(args, architecture)?, grow: builtin::grow_program() };
+    let planned = assemble::plan(&spec(args, &outputs, architecture), input)?;
     let targets: Vec<_> = outputs.into_iter().map(|output| output.target(&planned)).collect();
 
     let meter = Meter::new(args.quiet);
@@ -173,7 +196,7 @@ fn output(path: &Path, args: &Args) -> Result<Output> {
     Ok(Output { path: path.to_owned(), format, compression })
 }
 
-fn spec(args: &Args, outputs: &[Output]) -> Spec {
+fn spec(args: &Args, outputs: &[Output], architecture: Architecture) -> Spec {
     Spec {
         profile: match args.profile {
             ProfileName::Machine => Profile::Machine,
@@ -183,24 +206,59 @@ fn spec(args: &Args, outputs: &[Output]) -> Spec {
         size: args.size,
         hostname: args.hostname.clone(),
         cmdline: args.cmdline.clone(),
-        architecture: Architecture::X86_64,
+        architecture,
         ..Spec::default()
     }
 }
 
-fn input(args: &Args, threads: NonZeroUsize) -> Result<Input> {
-    let boot = match &args.boot {
-        Some(folder) => Some(
-            BootFiles::read(folder)?
-                .ok_or_else(|| Error::user(format!("{}: holds no boot loader files", folder.display())))?,
-        ),
-        None => builtin::boot_files()?,
-    };
-    Ok(Input { root: read(&args.source, threads)?, boot, grow: builtin::grow_program() })
+fn boot_files(args: &Args, architecture: Architecture) -> Result<Option<BootFiles>> {
+    let Some(folder) = &args.boot else { return Ok(builtin::boot_files(architecture)?) };
+    let files = BootFiles::read(folder)?;
+    let missing = || Error::user(format!("{}: holds no boot loader files", folder.display()));
+    Ok(Some(files.ok_or_else(missing)?))
 }
 
-fn read(source: &Path, threads: NonZeroUsize) -> Result<Tree> {
-    Ok(scan(&HostDir::open(source)?, threads, &mut |_| {})?)
+/// The files, and the instruction set of their programs.
+fn read(args: &Args, outputs: &[Output], threads: NonZeroUsize) -> Result<(Architecture, Tree)> {
+    let host = Architecture::host().unwrap_or(Architecture::X86_64);
+    let platform = args.platform.clone().unwrap_or_else(|| Platform::linux(host.oci_name()));
+    let spool = match outputs[0].path.parent() {
+        Some(folder) if folder != Path::new("") => folder.to_owned(),
+        _ if is_stdout(&outputs[0].path) => std::env::temp_dir(),
+        _ => PathBuf::from("."),
+    };
+    let meter = Meter::new(args.quiet);
+    let options = input::Options {
+        platform: &platform,
+        threads,
+        spool: &spool,
+        progress: &|Progress { done, total }| meter.show(engine::Progress { done, total }),
+    };
+    let loaded = input::read(&source(&args.source), &options);
+    meter.clear();
+    let tree = loaded?.tree;
+    let asked = args.platform.as_ref().and_then(|platform| Architecture::from_oci(&platform.architecture));
+    let architecture = asked.or_else(|| Architecture::of(&tree)).unwrap_or(host);
+    Ok((architecture, tree))
+}
+
+fn source(text: &OsStr) -> Source {
+    match text.to_str() {
+        Some(text) => Source::parse(text),
+        None => Source { location: Location::Path(text.into()), reference: None },
+    }
+}
+
+fn parse_platform(text: &str) -> Result<Platform, String> {
+    let mut parts = text.split('/').map(str::to_owned);
+    let platform = match (parts.next(), parts.next(), parts.next(), parts.next()) {
+        (Some(os), Some(architecture), variant, None) => Platform { os, architecture, variant },
+        _ => return Err("write it as linux/amd64".to_owned()),
+    };
+    match Architecture::from_oci(&platform.architecture) {
+        Some(_) if platform.os == "linux" => Ok(platform),
+        _ => Err("one of linux/amd64, linux/arm64".to_owned()),
+    }
 }
 
 /// Says what was made. What goes to stdout there would be part of a disk that goes there.
