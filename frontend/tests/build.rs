@@ -213,14 +213,14 @@ fn what_is_wrong_with_the_name_is_found_before_the_build() {
         ("out", "error: out: is a directory\nhint: name a file in it: -o out/disk.qcow2\n"),
         ("no/web.qcow2", "error: no: no such directory\nhint: make it: mkdir -p no\n"),
         (
-            "out/web.vhd",
-            "error: out/web.vhd: its ending tells no format\nhint: end it in .qcow2, .raw or .img, or pass --format\n",
+            "out/web.iso",
+            "error: out/web.iso: its ending tells no format\nhint: end it in one of .raw, .qcow2, .vdi, .vhd, .vhdx, .vmdk, .ova, .img, or pass --format\n",
         ),
         ("/dev/null", "error: /dev/null: is not a regular file\n"),
     ] {
         let output = lab.run(
             &format!("src --format=raw -o {name}")
-                .replace(if name.ends_with("vhd") { "--format=raw" } else { "no such text" }, ""),
+                .replace(if name.ends_with("iso") { "--format=raw" } else { "no such text" }, ""),
         );
         assert_eq!(stderr(&output), message);
         assert_eq!(output.status.code(), Some(1));

@@ -8,7 +8,7 @@ use std::process::{ExitCode, ExitStatus};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use exporter::container::{Compression, Format};
 
-use super::image::{Image, Made};
+use super::image::{Image, Made, endings};
 use super::{Error, Result};
 use crate::engine::destination::Destination;
 use crate::engine::receive::Arrived;
@@ -67,12 +67,7 @@ struct DiskArgs {
 }
 
 fn output_help() -> String {
-    format!("The disk to make; its ending picks the format ({})", endings().join(", "))
-}
-
-/// The endings that pick a format.
-fn endings() -> Vec<String> {
-    Format::ALL.iter().map(|format| format!(".{}", format.extension())).chain([".img".to_owned()]).collect()
+    format!("The disk to make; its ending picks the format ({})", endings())
 }
 
 fn format_parser() -> impl TypedValueParser<Value = Format> {
@@ -177,7 +172,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
 fn format_of(args: &Args) -> Result<Format> {
     args.disk.format.or_else(|| Format::from_path(&args.output)).ok_or_else(|| {
         let message = format!("{}: its ending tells no format", args.output.display());
-        Error::user(message).with_hint(format!("end it in one of {}, or pass --format", endings().join(", ")))
+        Error::user(message).with_hint(format!("end it in one of {}, or pass --format", endings()))
     })
 }
 

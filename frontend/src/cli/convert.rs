@@ -20,7 +20,7 @@ use exporter::spec::{Architecture, Profile, Size, Spec};
 use exporter::tree::Tree;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
-use super::image::Made;
+use super::image::{Made, endings};
 use super::{Error, Meter, Result};
 use crate::builtin;
 
@@ -188,8 +188,7 @@ fn outputs(args: &Args) -> Result<Vec<Output>> {
 
 fn output(path: &Path, args: &Args) -> Result<Output> {
     let format = args.format.or_else(|| Format::from_path(path)).ok_or_else(|| {
-        let endings: Vec<_> = Format::ALL.iter().map(|format| format!(".{}", format.extension())).collect();
-        let hint = format!("end it in one of {}, or pass --format", endings.join(", "));
+        let hint = format!("end it in one of {}, or pass --format", endings());
         Error::user(format!("{}: its ending tells no format", path.display())).with_hint(hint)
     })?;
     let compression = args.compression.unwrap_or(format.default_compression());

@@ -36,21 +36,29 @@ impl Image {
     }
 }
 
+/// The endings that pick a format, as in `.raw`.
+pub(crate) fn endings() -> String {
+    let endings = Format::ALL.iter().map(|format| format.extension()).chain(["img"]);
+    endings.map(|ending| format!(".{ending}")).collect::<Vec<_>>().join(", ")
+}
+
 /// A disk that was made.
 #[derive(Debug, Serialize)]
 pub(crate) struct Made {
     file: PathBuf,
     #[serde(flatten)]
     image: Image,
-    /// The command that boots it.
-    run: String,
+    /// The command that boots it, if QEMU can.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    run: Option<String>,
 }
 
 impl Made {
     /// Looks at a disk that was made.
     pub(crate) fn read(path: &Path) -> Result<Self> {
-        let run = format!("vmimage run {}", shell::quote(path));
-        Ok(Self { file: path.to_owned(), image: Image::read(path)?, run })
+        let image = Image::read(path)?;
+        let run = (image.format != Format::Ova).then(|| format!("vmimage run {}", shell::quote(path)));
+        Ok(Self { file: path.to_owned(), image, run })
     }
 
     /// Prints a line.
@@ -58,7 +66,8 @@ impl Made {
         let Image { format, virtual_size, actual_size } = &self.image;
         let (inside, outside) = (show_size(*virtual_size), show_size(*actual_size));
         let (file, format) = (self.file.display(), format.name());
-        println!("{file}: {format}, {inside} disk in {outside}; boot it: {}", self.run);
+        let boot = self.run.as_ref().map(|run| format!("; boot it: {run}")).unwrap_or_default();
+        println!("{file}: {format}, {inside} disk in {outside}{boot}");
     }
 }
 
@@ -78,7 +87,9 @@ mod tests {
         assert_eq!((image.format, image.virtual_size), (Format::Qcow2, 3 << 30));
         assert!(image.actual_size > 0 && image.actual_size < 1 << 20);
 
-        for (driver, format) in [("vdi", Format::Vdi), ("vpc", Format::Vhd), ("vhdx", Format::Vhdx)] {
+        for (driver, format) in
+            [("vdi", Format::Vdi), ("vpc", Format::Vhd), ("vhdx", Format::Vhdx), ("vmdk", Format::Vmdk)]
+        {
             let mut create = Command::new("qemu-img");
             create.args(["create", "-q", "-f", driver]);
             if format == Format::Vhd {

@@ -241,3 +241,17 @@ ddb.toolsVersion = "2147483647"
 "#
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_ends_where_offsets_do() {
+        let mut stream = Stream::new(1);
+        stream.next = u64::from(u32::MAX);
+        assert_eq!(stream.allocate(GRAIN).unwrap(), u32::MAX);
+        let error = stream.allocate(GRAIN).unwrap_err();
+        assert_eq!(error.to_string(), "vmdk: the file would be larger than 2 TiB");
+    }
+}
