@@ -106,7 +106,7 @@ fn assert_depth(pieces: u64, depth: u32) {
     let host = TempDir::new().unwrap();
     let mut tree = empty_tree();
     tree.insert(Tree::ROOT, b"data", Inode { meta: meta(0o644), kind: in_pieces(host.path(), pieces) });
-    let image = Image::of(tree, pieces * 4096 / 16 * 17 + 64 * MIB);
+    let image = Image::of(tree, (pieces + pieces / 16) * 4096 + 64 * MIB);
     let extents = image.debugfs("dump_extents /data");
     assert!(extents.contains(&format!(" 0/ {depth} ")), "{pieces} pieces: {extents:.300}");
 }

@@ -73,7 +73,7 @@ fn sweep(kinds: &[FatType], limit: u64, sectors: i64) -> usize {
     let mut accepted = 0;
     for (kind, sector_size, bound) in bounds(kinds, limit) {
         for step in -sectors..=sectors {
-            let size = bound.checked_add_signed(step * i64::from(sector_size)).unwrap();
+            let Some(size) = bound.checked_add_signed(step * i64::from(sector_size)) else { continue };
             for kind in [Some(kind), None] {
                 let options = Options { kind, sector_size, ..options(size) };
                 // A shape may end where a better one has begun long before, or before the next begins.
