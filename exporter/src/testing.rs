@@ -1,5 +1,6 @@
 //! What the tests of several modules share: running checkers, and images small enough for memory.
 
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -33,6 +34,16 @@ pub(crate) fn flatten(size: u64, extents: &[Extent]) -> Vec<u8> {
         }
     }
     image
+}
+
+/// Write an image of extents that lie in memory to a file; what no extent covers is a hole.
+pub(crate) fn write_sparse(path: &Path, size: u64, extents: &[Extent]) {
+    let file = std::fs::File::create(path).unwrap();
+    file.set_len(size).unwrap();
+    for extent in extents {
+        let bytes = flatten(extent.len, &[Extent { offset: 0, ..extent.clone() }]);
+        file.write_all_at(&bytes, extent.offset).unwrap();
+    }
 }
 
 /// A directory of its own for a test, and paths in it.

@@ -31,7 +31,9 @@ struct Inode {
 impl Inode {
     /// The word behind `label`.
     fn word(&self, label: &str) -> &str {
-        let Some((_, behind)) = self.text.split_once(label) else { panic!("no {label:?} in {}", self.text) };
+        let Some((_, behind)) = self.text.split_once(label) else {
+            panic!("no {label:?} in {:?}", self.text)
+        };
         behind.split_whitespace().next().unwrap()
     }
 
@@ -202,10 +204,11 @@ impl Reader<'_> {
     }
 }
 
-/// The entries of `/13/100644/0/0/name/5/` line by line, names as bytes, without `.` and `..`.
+/// The entries of `/13/100644/0/0/name/5/` line by line, names as bytes, without `.`, `..` and the unused
+/// entries that inner nodes of a hash tree look like.
 fn entries(listing: &[u8]) -> impl Iterator<Item = (u32, &[u8], &[u8])> {
     let fields: Vec<&[u8]> = listing.split(|&byte| byte == b'/').collect();
     let entries: Vec<_> = fields.chunks_exact(7).map(|entry| (entry[1], entry[2], entry[5])).collect();
-    let entries = entries.into_iter().filter(|(_, _, name)| !matches!(*name, b"." | b".."));
+    let entries = entries.into_iter().filter(|(ino, _, name)| *ino != b"0" && !matches!(*name, b"." | b".."));
     entries.map(|(ino, mode, name)| (std::str::from_utf8(ino).unwrap().parse().unwrap(), mode, name))
 }
