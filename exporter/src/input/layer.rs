@@ -95,8 +95,8 @@ fn read_stream(
     let digest = stream.finish().map_err(Fault::from);
     // As above; but of a stream that can't be decoded there is nothing to compare.
     if let (Ok(digest), true) = (&digest, members.is_ok() || archive.compression() == Compression::None) {
-        check(*digest, expected[0], "diff_id")?;
         check(*digest, expected[1], "digest")?;
+        check(*digest, expected[0], "diff_id")?;
     }
     let end = members?;
     digest?;

@@ -77,7 +77,9 @@ pub(crate) fn tar(members: &[&str]) -> Vec<u8> {
         let mut header = tar::Header::new_ustar();
         header.set_mode(0o644);
         header.set_mtime(1_600_000_000);
-        (header.set_uid(0), header.set_gid(0), header.set_size(0));
+        header.set_uid(0);
+        header.set_gid(0);
+        header.set_size(0);
         if let Some((name, target)) = member.split_once("->") {
             header.set_entry_type(tar::EntryType::Symlink);
             header.set_mode(0o777);

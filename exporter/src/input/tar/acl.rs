@@ -13,14 +13,18 @@ const ACL_GROUP: u16 = 0x08;
 const ACL_MASK: u16 = 0x10;
 const ACL_OTHER: u16 = 0x20;
 
-/// The value of the xattr. `None` if the text is no ACL, or has names where only numbers mean the same
-/// in the machine: star appends the number as a fourth field, GNU tar writes it with `--numeric-owner`.
+/// The value of the xattr, empty if the ACL says no more than permissions do. `None` if the text is no ACL,
+/// or has names: only numbers are sure to mean the same in the machine. star appends them as a fourth field,
+/// GNU tar writes them for users and groups that the packing machine does not know.
 pub(super) fn encode(text: &[u8]) -> Option<Vec<u8>> {
     let text = std::str::from_utf8(text).ok()?;
     let lines = text.split([',', '\n']).map(|line| line.split('#').next().unwrap_or_default().trim());
     let mut entries = lines.filter(|line| !line.is_empty()).map(entry).collect::<Option<Vec<_>>>()?;
     // The kernel wants them in this order.
     entries.sort_unstable();
+    if entries.iter().all(|(tag, ..)| matches!(*tag, ACL_USER_OBJ | ACL_GROUP_OBJ | ACL_OTHER)) {
+        return Some(Vec::new());
+    }
     let mut value = POSIX_ACL_XATTR_VERSION.to_le_bytes().to_vec();
     for (tag, id, permissions) in entries {
         value.extend_from_slice(&tag.to_le_bytes());
@@ -80,6 +84,12 @@ mod tests {
         ] {
             assert_eq!(hex(text).as_deref(), Some(expected), "{text}");
         }
+    }
+
+    #[test]
+    fn permissions_alone_are_no_acl() {
+        assert_eq!(hex("user::rw-\ngroup::r--\nother::r--").as_deref(), Some(""));
+        assert_eq!(hex("").as_deref(), Some(""));
     }
 
     #[test]

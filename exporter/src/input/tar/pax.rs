@@ -5,6 +5,9 @@ use super::super::fault::Fault;
 use super::acl;
 use crate::tree::{Time, Xattrs};
 
+/// What begins the keywords of ACLs.
+const ACL: &[u8] = b"SCHILY.acl.";
+
 /// What the records of an extended header say.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Records {
@@ -45,7 +48,13 @@ impl Records {
             let equals = record.iter().position(|&byte| byte == b'=').ok_or_else(invalid)?;
             let (keyword, value) = (&record[..equals], &record[equals + 1..]);
             self.set(keyword, value).ok_or_else(|| {
-                Fault::corrupt(format!("the record {:?} has no such value", String::from_utf8_lossy(keyword)))
+                let shown = String::from_utf8_lossy(keyword).escape_debug().to_string();
+                match keyword.starts_with(ACL) {
+                    true => Fault::unsupported(format!(
+                        "{shown} has names of users or groups, only numbers can be read"
+                    )),
+                    false => Fault::corrupt(format!("the record {shown} has no such value")),
+                }
             })?;
         }
         Ok(())
@@ -86,8 +95,9 @@ impl Records {
     }
 
     fn set_acl(&mut self, xattr: &[u8], value: &[u8]) -> Option<()> {
-        if !value.is_empty() {
-            self.xattrs.insert(xattr.into(), acl::encode(value)?.into());
+        let encoded = acl::encode(value)?;
+        if !encoded.is_empty() {
+            self.xattrs.insert(xattr.into(), encoded.into());
         }
         Some(())
     }
