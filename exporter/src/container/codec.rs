@@ -16,17 +16,26 @@ const DEFLATE_LEVEL: i32 = 1;
 enum Codec {
     Zstd(zstd::bulk::Compressor<'static>),
     Deflate(Compressor),
+    Gzip(Compressor),
 }
 
 /// As many compressors as workers use at once.
 pub(super) struct Codecs {
     compression: Compression,
+    /// Whether what is made stands alone.
+    framed: bool,
     spare: Mutex<Vec<Codec>>,
 }
 
 impl Codecs {
+    /// For parts of a disk file that says itself what they are: a zstd frame, bare deflate.
     pub(super) fn new(compression: Compression) -> Self {
-        Self { compression, spare: Mutex::new(Vec::new()) }
+        Self { compression, framed: false, spare: Mutex::new(Vec::new()) }
+    }
+
+    /// For files of their own, with a checksum: a zstd frame, a gzip member.
+    pub(super) fn framed(compression: Compression) -> Self {
+        Self { framed: true, ..Self::new(compression) }
     }
 
     /// A compressor for one worker to use on one chunk.
@@ -40,14 +49,17 @@ impl Codecs {
             (Some(codec), _) => Ok(Some(codec)),
             (None, Compression::None) => Ok(None),
             (None, Compression::Zstd) => {
-                let made = zstd::bulk::Compressor::new(ZSTD_LEVEL);
-                made.map(|codec| Some(Codec::Zstd(codec)))
-                    .map_err(|error| Error::io("", "can't start the zstd compressor", error))
+                let made = zstd::bulk::Compressor::new(ZSTD_LEVEL).and_then(|mut codec| {
+                    codec.include_checksum(self.framed)?;
+                    Ok(Some(Codec::Zstd(codec)))
+                });
+                made.map_err(|error| Error::io("", "can't start the zstd compressor", error))
             }
             (None, Compression::Zlib) => {
                 let level = CompressionLvl::new(DEFLATE_LEVEL);
                 let level = level.map_err(|_| Error::new(Kind::Unsupported, "", "no such deflate level"))?;
-                Ok(Some(Codec::Deflate(Compressor::new(level))))
+                let codec = Compressor::new(level);
+                Ok(Some(if self.framed { Codec::Gzip(codec) } else { Codec::Deflate(codec) }))
             }
         }
     }
@@ -86,6 +98,8 @@ impl Codec {
         match self {
             Self::Zstd(codec) => codec.compress_to_buffer(bytes, out).ok(),
             Self::Deflate(codec) => codec.deflate_compress(bytes, out).ok(),
+            // Without a time and a name, and of an unknown system: the same bytes everywhere.
+            Self::Gzip(codec) => codec.gzip_compress(bytes, out).ok(),
         }
     }
 }

@@ -5,6 +5,7 @@
 mod blocks;
 mod codec;
 mod format;
+mod frames;
 mod output;
 mod place;
 pub mod qcow2;
@@ -23,9 +24,10 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use crate::engine::{self, Image, Run, Sink};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Result, show_size};
 use crate::read_at::ReadAt;
 use crate::seed::Uuid;
+use frames::Around;
 use place::{InOrder, Pipe, Place};
 
 /// A disk file that is wanted.
@@ -87,16 +89,29 @@ fn sink<'a>(image: Image<'_>, target: &Target, place: &'a dyn Place) -> Result<B
         return Err(Error::new(Kind::Unsupported, target.path.display().to_string(), message)
             .with_hint(format!("leave the compression out, or ask for {}", can.join(", "))));
     }
+    let unit = format.size_unit();
+    if !image.size.is_multiple_of(unit) {
+        let message = format!("a {format} disk is a multiple of {} large", show_size(unit));
+        return Err(Error::new(Kind::Unsupported, target.path.display().to_string(), message).with_hint(
+            format!("make the disk {} bytes large", image.size.saturating_add(unit) / unit * unit),
+        ));
+    }
     Ok(match format {
         Format::Raw => Box::new(raw::Writer::new(image.size, place)),
         Format::Qcow2 => Box::new(qcow2::Writer::new(image, compression, place)?),
         Format::Vdi => Box::new(blocks::Writer::new(vdi::tables(image.size, id)?, place)),
         Format::Vhd => Box::new(vhd::Writer::new(image.size, id, place)?),
         Format::Vhdx => Box::new(blocks::Writer::new(vhdx::tables(image.size, id)?, place)),
+        Format::RawZst | Format::RawGz => {
+            Box::new(frames::Writer::new(image.size, compression, Around::default(), place)?)
+        }
     })
 }
 
 /// Open a disk file to read the image in it, whatever its format: told by its magic bytes, not its name.
+///
+/// # Errors
+/// [`Kind::Unsupported`] for a compressed stream, which can only be read from front to end.
 pub fn open(path: &Path) -> Result<(Format, Box<dyn ReadAt>)> {
     let raw = open_raw(path)?;
     let format = detect(&raw);
@@ -106,20 +121,24 @@ pub fn open(path: &Path) -> Result<(Format, Box<dyn ReadAt>)> {
         Format::Vdi => Box::new(vdi::open(raw)?),
         Format::Vhd => Box::new(vhd::Reader::new(raw)?),
         Format::Vhdx => Box::new(vhdx::open(raw)?),
+        Format::RawZst | Format::RawGz => return Err(frames::unreadable(format, path)),
     };
     Ok((format, image))
 }
 
 /// The format of a disk file and the size of the image in it, in bytes; less is needed than to read it.
 ///
+/// The size is `None` where nothing but unpacking everything would tell it.
+///
 /// # Errors
 /// If the file can't be read, or begins as one of the formats and goes on otherwise.
-pub fn identify(path: &Path) -> Result<(Format, u64)> {
+pub fn identify(path: &Path) -> Result<(Format, Option<u64>)> {
     let raw = open_raw(path)?;
-    match qcow2::virtual_size(&raw) {
+    match detect(&raw) {
         // Even one whose contents can't be read here, as with a backing file.
-        Some(size) => Ok((Format::Qcow2, size)),
-        None => open(path).map(|(format, image)| (format, image.size())),
+        Format::Qcow2 => Ok((Format::Qcow2, qcow2::virtual_size(&raw))),
+        format @ (Format::RawZst | Format::RawGz) => Ok((format, None)),
+        _ => open(path).map(|(format, image)| (format, Some(image.size()))),
     }
 }
 
@@ -134,6 +153,8 @@ fn detect(file: &raw::Reader) -> Format {
         (Format::Qcow2, qcow2::is_qcow2(file)),
         (Format::Vdi, vdi::is_vdi(file)),
         (Format::Vhdx, vhdx::is_vhdx(file)),
+        (Format::RawZst, frames::is_zstd(file)),
+        (Format::RawGz, frames::is_gzip(file)),
         // Last, since the end of another format's file may be the end of a VHD inside it.
         (Format::Vhd, vhd::is_vhd(file)),
     ];

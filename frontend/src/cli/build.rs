@@ -7,7 +7,6 @@ use std::process::{ExitCode, ExitStatus};
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use exporter::container::{Compression, Format};
-use exporter::error::show_size;
 use serde::Serialize;
 
 use super::image::Image;
@@ -29,7 +28,7 @@ pub(crate) struct Args {
     /// The build context: a directory, a URL, or - for a tar archive or a Dockerfile on stdin
     #[arg(default_value = ".")]
     context: String,
-    /// The disk to make; its ending picks the format (.qcow2, .raw, .img)
+    /// The disk to make; its ending picks the format: .qcow2, .raw, .img, or that of another --format
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
     /// The frontend image that makes the disk, in place of example/vmimage or of the Dockerfile's syntax line
@@ -170,7 +169,8 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
 fn format_of(args: &Args) -> Result<Format> {
     args.disk.format.or_else(|| Format::from_path(&args.output)).ok_or_else(|| {
         let message = format!("{}: its ending tells no format", args.output.display());
-        Error::user(message).with_hint("end it in .qcow2, .raw or .img, or pass --format")
+        let endings: Vec<_> = Format::ALL.iter().map(|format| format!(".{}", format.extension())).collect();
+        Error::user(message).with_hint(format!("end it in one of {}, or pass --format", endings.join(" ")))
     })
 }
 
@@ -278,21 +278,21 @@ struct Made {
     file: PathBuf,
     #[serde(flatten)]
     image: Image,
-    /// The command that boots it.
-    run: String,
+    /// The command that boots it, if it boots as it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    run: Option<String>,
 }
 
 impl Made {
     fn read(path: &Path) -> Result<Self> {
-        let run = format!("vmimage run {}", shell::quote(path));
-        Ok(Self { file: path.to_owned(), image: Image::read(path)?, run })
+        let image = Image::read(path)?;
+        let run = image.format.qemu_driver().map(|_| format!("vmimage run {}", shell::quote(path)));
+        Ok(Self { file: path.to_owned(), image, run })
     }
 
     fn print(&self) {
-        let Image { format, virtual_size, actual_size } = &self.image;
-        let (inside, outside) = (show_size(*virtual_size), show_size(*actual_size));
-        let (file, format) = (self.file.display(), format.name());
-        println!("{file}: {format}, {inside} disk in {outside}; boot it: {}", self.run);
+        let boot = self.run.as_ref().map(|run| format!("; boot it: {run}")).unwrap_or_default();
+        println!("{}: {}{boot}", self.file.display(), self.image);
     }
 }
 

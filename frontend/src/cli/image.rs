@@ -1,10 +1,12 @@
 //! A disk image file from the outside: which container format, how large inside and outside.
 
+use std::fmt;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use exporter::container::{self, Format};
+use exporter::error::show_size;
 use serde::Serialize;
 
 use super::{Error, Result};
@@ -14,8 +16,8 @@ use super::{Error, Result};
 pub(crate) struct Image {
     /// The container format, by its magic bytes.
     pub(crate) format: Format,
-    /// What a machine sees, in bytes.
-    pub(crate) virtual_size: u64,
+    /// What a machine sees, in bytes; `None` if only unpacking the file would tell.
+    pub(crate) virtual_size: Option<u64>,
     /// What the file takes on its file system (holes are free), in bytes.
     pub(crate) actual_size: u64,
 }
@@ -35,6 +37,17 @@ impl Image {
     }
 }
 
+impl fmt::Display for Image {
+    /// `qcow2, 10 GiB disk in 400 MiB`
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}, ", self.format)?;
+        if let Some(size) = self.virtual_size {
+            write!(f, "{} ", show_size(size))?;
+        }
+        write!(f, "disk in {}", show_size(self.actual_size))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -48,7 +61,7 @@ mod tests {
             Command::new("qemu-img").args(["create", "-q", "-f", "qcow2"]).arg(&path).arg("3G").status();
         assert!(made.unwrap().success());
         let image = Image::read(&path).unwrap();
-        assert_eq!((image.format, image.virtual_size), (Format::Qcow2, 3 << 30));
+        assert_eq!((image.format, image.virtual_size), (Format::Qcow2, Some(3 << 30)));
         assert!(image.actual_size > 0 && image.actual_size < 1 << 20);
 
         for (driver, format) in [("vdi", Format::Vdi), ("vpc", Format::Vhd), ("vhdx", Format::Vhdx)] {
@@ -59,8 +72,14 @@ mod tests {
             }
             assert!(create.arg(&path).arg("64M").status().unwrap().success());
             let image = Image::read(&path).unwrap();
-            assert_eq!((image.format, image.virtual_size), (format, 64 << 20));
+            assert_eq!((image.format, image.virtual_size), (format, Some(64 << 20)));
         }
+
+        std::fs::write(&path, b"\x1f\x8b\x08packed").unwrap();
+        let image = Image { actual_size: 4096, ..Image::read(&path).unwrap() };
+        assert_eq!(image.to_string(), "raw.gz, disk in 4 KiB");
+        let image = Image { virtual_size: Some(1 << 30), ..image };
+        assert_eq!(image.to_string(), "raw.gz, 1 GiB disk in 4 KiB");
 
         std::fs::write(&path, b"short").unwrap();
         assert_eq!(Image::read(&path).unwrap().format, Format::Raw);

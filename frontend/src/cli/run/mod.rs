@@ -97,11 +97,13 @@ struct Machine {
     qemu: PathBuf,
     firmware: Firmware,
     accel: Accel,
-    format: Format,
+    /// QEMU's name of the disk's format.
+    driver: &'static str,
 }
 
 impl Machine {
     fn new(args: &Args, format: Format) -> Result<Self> {
+        let driver = driver(&args.file, format)?;
         let arch = inspect::architecture(&args.file).unwrap_or(Architecture::X86_64);
         let qemu = qemu::find(arch)?;
         let firmware = match (args.bios, args.uefi, args.secure_boot) {
@@ -112,7 +114,7 @@ impl Machine {
             _ => Firmware::default_for(arch)?,
         };
         let accel = args.accel.decide(arch, &qemu);
-        Ok(Self { arch, qemu, firmware, accel, format })
+        Ok(Self { arch, qemu, firmware, accel, driver })
     }
 
     fn command(&self, args: &Args) -> Command {
@@ -132,7 +134,7 @@ impl Machine {
                 add_pflash(&mut command, pflash);
             }
         }
-        add_disk(&mut command, &args.file, self.format, args.snapshot);
+        add_disk(&mut command, &args.file, self.driver, args.snapshot);
         add_network(&mut command, &args.publish);
         command.args(["-device", "virtio-rng-pci", "-serial", "mon:stdio"]);
         match args.graphics {
@@ -144,6 +146,16 @@ impl Machine {
     }
 }
 
+fn driver(file: &Path, format: Format) -> Result<&'static str> {
+    format.qemu_driver().ok_or_else(|| {
+        let error = Error::user(format!("{}: QEMU can't read a {format} disk", file.display()));
+        match format.unpack_command() {
+            Some(command) => error.with_hint(format!("unpack it first: {command} {}", shell::quote(file))),
+            None => error,
+        }
+    })
+}
+
 fn add_pflash(command: &mut Command, pflash: &Pflash) {
     let Pflash { code, vars } = pflash;
     command.args(["-drive", &format!("if=pflash,unit=0,format=raw,readonly=on,file={code}")]);
@@ -151,13 +163,9 @@ fn add_pflash(command: &mut Command, pflash: &Pflash) {
     command.args(["-drive", &format!("if=pflash,unit=1,format=raw,snapshot=on,file={vars}")]);
 }
 
-fn add_disk(command: &mut Command, file: &Path, format: Format, snapshot: bool) {
+fn add_disk(command: &mut Command, file: &Path, driver: &str, snapshot: bool) {
     let snapshot = if snapshot { "snapshot=on," } else { "" };
     // `file.driver=file` keeps QEMU from reading a name with a colon as a protocol.
-    let driver = match format {
-        Format::Vhd => "vpc",
-        format => format.name(),
-    };
     let options = format!("if=none,id=disk,format={driver},{snapshot}file.driver=file,file.filename=");
     let mut drive = OsString::from(options);
     drive.push(option_value(file));
