@@ -19,12 +19,16 @@ pub enum Format {
     Vdi,
     /// The fixed disk of Virtual PC and Azure: raw, whole mebibytes long, with a footer.
     Vhd,
+    /// The dynamic disk of Virtual PC, growing; zero blocks are not stored.
+    VhdDynamic,
     /// Hyper-V's format, growing; zero blocks are not stored.
     Vhdx,
     /// The raw bytes as zstd frames, one behind the other.
     RawZst,
     /// The raw bytes as gzip members, one behind the other.
     RawGz,
+    /// What Google Compute Engine imports: the raw disk in a gzipped tar archive.
+    Gce,
 }
 
 /// What there is to know of a format before one is written.
@@ -54,21 +58,32 @@ const SECTOR: u64 = 512;
 
 impl Format {
     /// Every format.
-    pub const ALL: &[Self] =
-        &[Self::Raw, Self::Qcow2, Self::Vdi, Self::Vhd, Self::Vhdx, Self::RawZst, Self::RawGz];
+    pub const ALL: &[Self] = &[
+        Self::Raw,
+        Self::Qcow2,
+        Self::Vdi,
+        Self::Vhd,
+        Self::VhdDynamic,
+        Self::Vhdx,
+        Self::RawZst,
+        Self::RawGz,
+        Self::Gce,
+    ];
 
     #[rustfmt::skip]
     fn traits(self) -> Traits {
-        use Compression::{None, Zlib, Zstd};
+        use Compression::{None, Zlib, ZlibStrict, Zstd};
         use Machine::{Driver, Unpack};
         let (name, extensions, compressions, streams, size_unit, machine) = match self {
             Self::Raw => ("raw", &["raw", "img"][..], PLAIN, true, SECTOR, Driver("raw")),
-            Self::Qcow2 => ("qcow2", &["qcow2"][..], &[Zstd, Zlib, None][..], false, SECTOR, Driver("qcow2")),
+            Self::Qcow2 => ("qcow2", &["qcow2"][..], &[Zstd, Zlib, ZlibStrict, None][..], false, SECTOR, Driver("qcow2")),
             Self::Vdi => ("vdi", &["vdi"][..], PLAIN, false, SECTOR, Driver("vdi")),
             Self::Vhd => ("vhd", &["vhd"][..], PLAIN, true, SECTOR, Driver("vpc")),
+            Self::VhdDynamic => ("vhd-dynamic", &["vhd"][..], PLAIN, false, SECTOR, Driver("vpc")),
             Self::Vhdx => ("vhdx", &["vhdx"][..], PLAIN, false, SECTOR, Driver("vhdx")),
             Self::RawZst => ("raw.zst", &["raw.zst", "img.zst"][..], &[Zstd][..], true, SECTOR, Unpack("zstd -d")),
             Self::RawGz => ("raw.gz", &["raw.gz", "img.gz"][..], &[Zlib][..], true, SECTOR, Unpack("gunzip -k")),
+            Self::Gce => ("gce", &["tar.gz"][..], &[Zlib][..], true, 1 << 30, Unpack("tar -xzf")),
         };
         Traits { name, extensions, compressions, streams, size_unit, machine }
     }
@@ -164,7 +179,7 @@ impl From<Format> for String {
 
 /// How the contents of a container are compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "kebab-case")]
 pub enum Compression {
     /// Not at all.
     None,
@@ -172,18 +187,21 @@ pub enum Compression {
     Zstd,
     /// Deflate: the one that old readers know.
     Zlib,
+    /// Deflate that looks no further back than 4 KiB, for readers of qcow2 with no room for more.
+    ZlibStrict,
 }
 
 impl Compression {
     /// Every compression.
-    pub const ALL: &[Self] = &[Self::None, Self::Zstd, Self::Zlib];
+    pub const ALL: &[Self] = &[Self::None, Self::Zstd, Self::Zlib, Self::ZlibStrict];
 
-    /// Its name: `none`, `zstd`, `zlib`.
+    /// Its name: `none`, `zstd`, `zlib`, `zlib-strict`.
     pub fn name(self) -> &'static str {
         match self {
             Self::None => "none",
             Self::Zstd => "zstd",
             Self::Zlib => "zlib",
+            Self::ZlibStrict => "zlib-strict",
         }
     }
 }

@@ -6,6 +6,7 @@ mod blocks;
 mod codec;
 mod format;
 mod frames;
+mod gce;
 mod output;
 mod place;
 pub mod qcow2;
@@ -101,10 +102,12 @@ fn sink<'a>(image: Image<'_>, target: &Target, place: &'a dyn Place) -> Result<B
         Format::Qcow2 => Box::new(qcow2::Writer::new(image, compression, place)?),
         Format::Vdi => Box::new(blocks::Writer::new(vdi::tables(image.size, id)?, place)),
         Format::Vhd => Box::new(vhd::Writer::new(image.size, id, place)?),
+        Format::VhdDynamic => Box::new(vhd::dynamic::Writer::new(image.size, id, place)?),
         Format::Vhdx => Box::new(blocks::Writer::new(vhdx::tables(image.size, id)?, place)),
         Format::RawZst | Format::RawGz => {
             Box::new(frames::Writer::new(image.size, compression, Around::default(), place)?)
         }
+        Format::Gce => Box::new(gce::writer(image.size, place)?),
     })
 }
 
@@ -119,9 +122,9 @@ pub fn open(path: &Path) -> Result<(Format, Box<dyn ReadAt>)> {
         Format::Raw => Box::new(raw),
         Format::Qcow2 => Box::new(qcow2::Reader::new(raw)?),
         Format::Vdi => Box::new(vdi::open(raw)?),
-        Format::Vhd => Box::new(vhd::Reader::new(raw)?),
+        Format::Vhd | Format::VhdDynamic => vhd::open(raw)?,
         Format::Vhdx => Box::new(vhdx::open(raw)?),
-        Format::RawZst | Format::RawGz => return Err(frames::unreadable(format, path)),
+        Format::RawZst | Format::RawGz | Format::Gce => return Err(frames::unreadable(format, path)),
     };
     Ok((format, image))
 }
@@ -138,6 +141,7 @@ pub fn identify(path: &Path) -> Result<(Format, Option<u64>)> {
         // Even one whose contents can't be read here, as with a backing file.
         Format::Qcow2 => Ok((Format::Qcow2, qcow2::virtual_size(&raw))),
         format @ (Format::RawZst | Format::RawGz) => Ok((format, None)),
+        Format::Gce => Ok((Format::Gce, gce::disk_size(&raw))),
         _ => open(path).map(|(format, image)| (format, Some(image.size()))),
     }
 }
@@ -154,9 +158,10 @@ fn detect(file: &raw::Reader) -> Format {
         (Format::Vdi, vdi::is_vdi(file)),
         (Format::Vhdx, vhdx::is_vhdx(file)),
         (Format::RawZst, frames::is_zstd(file)),
+        (Format::Gce, gce::disk_size(file).is_some()),
         (Format::RawGz, frames::is_gzip(file)),
-        // Last, since the end of another format's file may be the end of a VHD inside it.
-        (Format::Vhd, vhd::is_vhd(file)),
     ];
-    known.iter().find(|(_, is_so)| *is_so).map_or(Format::Raw, |(format, _)| *format)
+    let told = known.iter().find(|(_, is_so)| *is_so).map(|(format, _)| *format);
+    // A VHD last, since the end of another format's file may be the end of a VHD inside it.
+    told.or_else(|| vhd::format_of(file)).unwrap_or(Format::Raw)
 }

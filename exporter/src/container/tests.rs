@@ -126,7 +126,7 @@ fn what_is_written_reads_back() {
     let size = 12 * MIB + 512;
     let extents = extents(size);
     let expected = flatten(size, &extents);
-    for &compression in Compression::ALL {
+    for &compression in Format::Qcow2.compressions() {
         let disk = target(&scratch, "disk.qcow2", compression);
         write_one(Image { size, extents: &extents }, &disk, 2);
         let (format, image) = open(&disk.path).unwrap();
@@ -136,6 +136,44 @@ fn what_is_written_reads_back() {
         assert!(bytes == expected, "{compression:?}");
         assert_eq!(*image.read_at(size - 1, &mut [0; 2]).unwrap_err().kind(), Kind::Corrupt);
     }
+}
+
+#[test]
+fn strict_deflate_looks_no_further_back_than_4_kib() {
+    // Byte by byte, so that all that was is only in the window: what lies further back is an error.
+    let inflated = |packed: &[u8], window_bits| {
+        let mut inflater = flate2::Decompress::new_with_window_bits(false, window_bits);
+        let (mut out, mut byte) = (Vec::new(), [0]);
+        loop {
+            let (read, written) = (inflater.total_in() as usize, inflater.total_out());
+            let status =
+                inflater.decompress(&packed[read..], &mut byte, flate2::FlushDecompress::None).ok()?;
+            out.extend(&byte[..(inflater.total_out() - written) as usize]);
+            match status {
+                flate2::Status::StreamEnd => return Some(out),
+                _ if inflater.total_in() as usize == read && inflater.total_out() == written => return None,
+                _ => {}
+            }
+        }
+    };
+    // The same 6000 bytes again and again: only who looks further back sees that.
+    let repeating: Vec<u8> = noise(6000).into_iter().cycle().take(64 * KIB as usize).collect();
+    let [strict, usual] = [Compression::ZlibStrict, Compression::Zlib].map(|compression| {
+        let codecs = codec::Codecs::new(compression);
+        let pack = |plain: &[u8]| {
+            let mut packed = Vec::new();
+            codecs.lend().unwrap().pack(plain, 2 * plain.len(), &mut packed).unwrap();
+            packed
+        };
+        [pack(&repeating), pack(&text(64 * KIB))]
+    });
+    for (packed, plain) in strict.iter().chain(&usual).zip([&repeating, &text(64 * KIB)].repeat(2)) {
+        assert!(inflated(packed, 15).unwrap() == *plain);
+    }
+    assert!(inflated(&strict[0], 12).unwrap() == repeating);
+    assert!(inflated(&strict[1], 12).unwrap() == text(64 * KIB));
+    assert!(usual[0].len() < 10_000 && inflated(&usual[0], 12).is_none());
+    assert!(inflated(&strict[1][..1000], 12).is_none());
 }
 
 #[test]

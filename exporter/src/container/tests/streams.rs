@@ -115,10 +115,62 @@ fn endings_of_two_parts_are_formats() {
         ("web.IMG.zst", Format::RawZst),
         ("web.img.gz", Format::RawGz),
         ("web.raw.gz", Format::RawGz),
+        ("web.tar.gz", Format::Gce),
+        ("web.vhd", Format::Vhd),
     ] {
         assert_eq!(Format::from_path(Path::new(name)), Some(format), "{name}");
     }
     for name in ["web.zst", "raw.gz", ".raw.zst", "web.gz"] {
         assert_eq!(Format::from_path(Path::new(name)), None, "{name}");
     }
+}
+
+#[test]
+fn google_takes_one_member_with_the_disk() {
+    let scratch = Scratch::new();
+    let extents = extents(12 * MIB);
+    let disk = any_target(&scratch, Format::Gce);
+    write_one(Image { size: 1 << 30, extents: &extents }, &disk, 2);
+    accepts("gzip", &["-tq", shown(&disk)]);
+    let listed = accepts("tar", &["--numeric-owner", "--utc", "-tvzf", shown(&disk)]);
+    assert_eq!(listed.trim_end(), "-rw-r--r-- 0/0      1073741824 1970-01-01 00:00 disk.raw");
+    let directory = scratch.path().to_str().unwrap();
+    accepts("tar", &["-C", directory, "-xzf", shown(&disk)]);
+    let raw = target(&scratch, "expected.raw", Compression::None);
+    write_one(Image { size: 1 << 30, extents: &extents }, &raw, 2);
+    accepts("cmp", &[shown(&raw), &format!("{directory}/disk.raw")]);
+    assert_eq!(identify(&disk.path).unwrap(), (Format::Gce, Some(1 << 30)));
+    assert_eq!(*open(&disk.path).err().unwrap().kind(), Kind::Unsupported);
+    let mut bytes = std::fs::read(&disk.path).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    assert!(!tool("tar", &["-tzf", &scratch.write("broken.tar.gz", &bytes)]).0);
+}
+
+#[test]
+fn google_takes_whole_gibibytes_of_any_number() {
+    let scratch = Scratch::new();
+    let disk = any_target(&scratch, Format::Gce);
+    let refused = write(Image { size: 12 * MIB, extents: &[] }, std::slice::from_ref(&disk), &run(1));
+    let error = refused.unwrap_err();
+    assert!(error.to_string().ends_with("a gce disk is a multiple of 1 GiB large"), "{error}");
+    assert_eq!(error.hint(), Some("make the disk 1073741824 bytes large"));
+    // More than the octal digits of a tar header hold.
+    write_one(Image { size: 10 << 30, extents: &[] }, &disk, 2);
+    assert!(accepts("tar", &["-tvzf", shown(&disk)]).contains(" 10737418240 "));
+    assert_eq!(identify(&disk.path).unwrap(), (Format::Gce, Some(10 << 30)));
+}
+
+#[test]
+fn an_archive_with_holes_is_told_by_the_size_of_its_disk() {
+    let scratch = Scratch::new();
+    let raw = std::fs::File::create(scratch.file("disk.raw")).unwrap();
+    raw.set_len(1 << 30).unwrap();
+    let path = scratch.file("disk.tar.gz");
+    let directory = scratch.path().to_str().unwrap();
+    accepts("tar", &["--format=oldgnu", "-C", directory, "-Sczf", path.to_str().unwrap(), "disk.raw"]);
+    assert_eq!(identify(&path).unwrap(), (Format::Gce, Some(1 << 30)));
+    // Any other archive is just something in gzip.
+    accepts("tar", &["-C", directory, "-czf", path.to_str().unwrap(), "--transform=s/raw/img/", "disk.raw"]);
+    assert_eq!(identify(&path).unwrap(), (Format::RawGz, None));
 }
