@@ -108,21 +108,28 @@ fn latest_time(root: &Tree) -> Time {
 /// `partitions` are those wanted when the last of them, the root, has `root_needs` bytes.
 fn disk_size(spec: &Spec, partitions: &[Request], root_needs: u64) -> Result<u64> {
     let minimum = disk::minimum_size(partitions);
+    let unit = ALIGNMENT.max(spec.format.size_unit());
     match spec.size {
-        Some(Size(size)) if size % ALIGNMENT != 0 => {
-            let message = format!("{size} bytes are not a whole number of MiB");
-            Err(Error::new(Kind::Input, "size", message).with_hint("ask for a size such as 10G or 512M"))
+        Some(Size(size)) if size % unit != 0 => {
+            let message = format!("{size} bytes are not a multiple of {}", show_size(unit));
+            let message = match unit {
+                ALIGNMENT => message,
+                _ => format!("{message}, as a {} disk is", spec.format),
+            };
+            let hint =
+                format!("ask for --size {}M, or leave the size out", size.div_ceil(unit) * (unit >> 20));
+            Err(Error::new(Kind::Input, "size", message).with_hint(hint))
         }
         Some(Size(size)) if size < minimum => {
             let message =
                 format!("{} are asked for, but the content needs {}", show_size(size), show_size(minimum));
-            let hint =
-                format!("ask for at least --size {}M, or leave the size out", minimum.div_ceil(ALIGNMENT));
+            let least = minimum.next_multiple_of(unit) / ALIGNMENT;
+            let hint = format!("ask for at least --size {least}M, or leave the size out");
             Err(Error::new(Kind::NoSpace { needed: minimum, available: size }, "size", message)
                 .with_hint(hint))
         }
         Some(Size(size)) => Ok(size),
-        None => Ok((minimum + HEADROOM.max(root_needs / 4)).next_multiple_of(ALIGNMENT)),
+        None => Ok((minimum + HEADROOM.max(root_needs / 4)).next_multiple_of(unit)),
     }
 }
 

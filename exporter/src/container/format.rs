@@ -19,46 +19,82 @@ pub enum Format {
     Vdi,
     /// The fixed disk of Virtual PC and Azure: raw, whole mebibytes long, with a footer.
     Vhd,
+    /// The dynamic disk of Virtual PC, growing; zero blocks are not stored.
+    VhdDynamic,
     /// Hyper-V's format, growing; zero blocks are not stored.
     Vhdx,
     /// VMware's compressed stream; zero grains are not stored.
     Vmdk,
     /// An appliance: VMware's disk and the machine it is for, in one archive.
     Ova,
+    /// The raw bytes as zstd frames, one behind the other.
+    RawZst,
+    /// The raw bytes as gzip members, one behind the other.
+    RawGz,
+    /// What Google Compute Engine imports: the raw disk in a gzipped tar archive.
+    Gce,
 }
 
 /// What there is to know of a format before one is written.
 struct Traits {
     name: &'static str,
-    /// The usual ending of its files, without the dot.
-    extension: &'static str,
+    /// The endings of its files, without the dot, the usual one first.
+    extensions: &'static [&'static str],
     /// How it can be compressed; the first is what it is unless something else is asked.
     compressions: &'static [Compression],
     /// Whether it can be written from front to end, into a pipe.
     streams: bool,
+    /// Bytes that the size of its disks is a multiple of.
+    size_unit: u64,
+    machine: Machine,
+}
+
+/// How a virtual machine gets at the disk in a file.
+enum Machine {
+    /// By QEMU's driver of this name.
+    Driver(&'static str),
+    /// Not before this command has unpacked it.
+    Unpack(&'static str),
 }
 
 const PLAIN: &[Compression] = &[Compression::None];
 const ZLIB: &[Compression] = &[Compression::Zlib];
+const SECTOR: u64 = 512;
 
 impl Format {
     /// Every format.
-    pub const ALL: &[Self] =
-        &[Self::Raw, Self::Qcow2, Self::Vdi, Self::Vhd, Self::Vhdx, Self::Vmdk, Self::Ova];
+    pub const ALL: &[Self] = &[
+        Self::Raw,
+        Self::Qcow2,
+        Self::Vdi,
+        Self::Vhd,
+        Self::VhdDynamic,
+        Self::Vhdx,
+        Self::Vmdk,
+        Self::Ova,
+        Self::RawZst,
+        Self::RawGz,
+        Self::Gce,
+    ];
 
     #[rustfmt::skip]
     fn traits(self) -> Traits {
-        use Compression::{None, Zlib, Zstd};
-        let (name, extension, compressions, streams) = match self {
-            Self::Raw   => ("raw",   "raw",   PLAIN,                     true),
-            Self::Qcow2 => ("qcow2", "qcow2", &[Zstd, Zlib, None][..],   false),
-            Self::Vdi   => ("vdi",   "vdi",   PLAIN,                     false),
-            Self::Vhd   => ("vhd",   "vhd",   PLAIN,                     true),
-            Self::Vhdx  => ("vhdx",  "vhdx",  PLAIN,                     false),
-            Self::Vmdk  => ("vmdk",  "vmdk",  ZLIB,                      true),
-            Self::Ova   => ("ova",   "ova",   ZLIB,                      false),
+        use Compression::{None, Zlib, ZlibStrict, Zstd};
+        use Machine::{Driver, Unpack};
+        let (name, extensions, compressions, streams, size_unit, machine) = match self {
+            Self::Raw => ("raw", &["raw", "img"][..], PLAIN, true, SECTOR, Driver("raw")),
+            Self::Qcow2 => ("qcow2", &["qcow2"][..], &[Zstd, Zlib, ZlibStrict, None][..], false, SECTOR, Driver("qcow2")),
+            Self::Vdi => ("vdi", &["vdi"][..], PLAIN, false, SECTOR, Driver("vdi")),
+            Self::Vhd => ("vhd", &["vhd"][..], PLAIN, true, SECTOR, Driver("vpc")),
+            Self::VhdDynamic => ("vhd-dynamic", &["vhd"][..], PLAIN, false, SECTOR, Driver("vpc")),
+            Self::Vhdx => ("vhdx", &["vhdx"][..], PLAIN, false, SECTOR, Driver("vhdx")),
+            Self::Vmdk => ("vmdk", &["vmdk"][..], ZLIB, true, SECTOR, Driver("vmdk")),
+            Self::Ova => ("ova", &["ova"][..], ZLIB, false, SECTOR, Unpack("tar -xf")),
+            Self::RawZst => ("raw.zst", &["raw.zst", "img.zst"][..], &[Zstd][..], true, SECTOR, Unpack("zstd -d")),
+            Self::RawGz => ("raw.gz", &["raw.gz", "img.gz"][..], ZLIB, true, SECTOR, Unpack("gunzip -k")),
+            Self::Gce => ("gce", &["tar.gz"][..], ZLIB, true, 1 << 30, Unpack("tar -xzf")),
         };
-        Traits { name, extension, compressions, streams }
+        Traits { name, extensions, compressions, streams, size_unit, machine }
     }
 
     /// Its name, as in `--format`.
@@ -68,7 +104,12 @@ impl Format {
 
     /// The usual ending of its files, without the dot.
     pub fn extension(self) -> &'static str {
-        self.traits().extension
+        self.traits().extensions[0]
+    }
+
+    /// All endings of its files, the usual one first.
+    pub fn extensions(self) -> &'static [&'static str] {
+        self.traits().extensions
     }
 
     /// How it can be compressed, the usual way first.
@@ -86,14 +127,35 @@ impl Format {
         self.traits().streams
     }
 
-    /// The format that the ending of a file name stands for; `img` is raw too.
+    /// Bytes that the size of its disks is a multiple of.
+    pub fn size_unit(self) -> u64 {
+        self.traits().size_unit
+    }
+
+    /// What QEMU calls it; `None` if QEMU can't read it.
+    pub fn qemu_driver(self) -> Option<&'static str> {
+        match self.traits().machine {
+            Machine::Driver(name) => Some(name),
+            Machine::Unpack(_) => None,
+        }
+    }
+
+    /// The command that makes of its files, named behind it, what a machine can use; `None` if they are
+    /// that already.
+    pub fn unpack_command(self) -> Option<&'static str> {
+        match self.traits().machine {
+            Machine::Driver(_) => None,
+            Machine::Unpack(command) => Some(command),
+        }
+    }
+
+    /// The format that the ending of a file name stands for; of two with the same ending, the first.
     pub fn from_path(path: &Path) -> Option<Self> {
         let name = path.file_name()?.to_str()?.to_ascii_lowercase();
-        let ends_in = |extension: &str| {
+        let ends_in = |extension: &&str| {
             name.strip_suffix(extension).is_some_and(|stem| stem.len() > 1 && stem.ends_with('.'))
         };
-        let known = Self::ALL.iter().copied().find(|format| ends_in(format.extension()));
-        known.or(ends_in("img").then_some(Self::Raw))
+        Self::ALL.iter().copied().find(|format| format.traits().extensions.iter().any(ends_in))
     }
 }
 
@@ -131,7 +193,7 @@ impl From<Format> for String {
 
 /// How the contents of a container are compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "kebab-case")]
 pub enum Compression {
     /// Not at all.
     None,
@@ -139,18 +201,21 @@ pub enum Compression {
     Zstd,
     /// Deflate: the one that old readers know.
     Zlib,
+    /// Deflate that looks no further back than 4 KiB, for readers of qcow2 with no room for more.
+    ZlibStrict,
 }
 
 impl Compression {
     /// Every compression.
-    pub const ALL: &[Self] = &[Self::None, Self::Zstd, Self::Zlib];
+    pub const ALL: &[Self] = &[Self::None, Self::Zstd, Self::Zlib, Self::ZlibStrict];
 
-    /// Its name: `none`, `zstd`, `zlib`.
+    /// Its name: `none`, `zstd`, `zlib`, `zlib-strict`.
     pub fn name(self) -> &'static str {
         match self {
             Self::None => "none",
             Self::Zstd => "zstd",
             Self::Zlib => "zlib",
+            Self::ZlibStrict => "zlib-strict",
         }
     }
 }

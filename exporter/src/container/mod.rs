@@ -5,6 +5,8 @@
 mod blocks;
 mod codec;
 mod format;
+mod frames;
+mod gce;
 mod output;
 mod ova;
 mod place;
@@ -26,9 +28,11 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use crate::engine::{self, Image, Run, Sink};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Result, show_size};
 use crate::read_at::ReadAt;
 use crate::seed::Uuid;
+use codec::Coding;
+use frames::Around;
 use place::{InOrder, Pipe, Place};
 
 /// A disk file that is wanted.
@@ -95,20 +99,36 @@ fn sink<'a>(image: Image<'_>, target: &'a Target, place: &'a dyn Place) -> Resul
         return Err(Error::new(Kind::Unsupported, target.path.display().to_string(), message)
             .with_hint(format!("leave the compression out, or ask for {}", can.join(", "))));
     }
+    let unit = format.size_unit();
+    if !image.size.is_multiple_of(unit) {
+        let message = format!("a {format} disk is a multiple of {} large", show_size(unit));
+        return Err(Error::new(Kind::Unsupported, target.path.display().to_string(), message).with_hint(
+            format!("make the disk {} bytes large", image.size.saturating_add(unit) / unit * unit),
+        ));
+    }
     Ok(match format {
         Format::Raw => Box::new(raw::Writer::new(image.size, place)),
         Format::Qcow2 => Box::new(qcow2::Writer::new(image, compression, place)?),
         Format::Vdi => Box::new(blocks::Writer::new(vdi::tables(image.size, id)?, place)),
         Format::Vhd => Box::new(vhd::Writer::new(image.size, id, place)?),
+        Format::VhdDynamic => Box::new(vhd::dynamic::Writer::new(image.size, id, place)?),
         Format::Vhdx => Box::new(blocks::Writer::new(vhdx::tables(image.size, id)?, place)),
         Format::Vmdk => Box::new(vmdk::Writer::new(image.size, id, place)?),
         Format::Ova => {
             Box::new(InOrder(Box::new(ova::Writer::new(image.size, id, &target.appliance, place)?)))
         }
+        Format::RawZst => {
+            Box::new(frames::Writer::new(image.size, Coding::CheckedZstd, Around::default(), place)?)
+        }
+        Format::RawGz => Box::new(frames::Writer::new(image.size, Coding::Gzip, Around::default(), place)?),
+        Format::Gce => Box::new(gce::writer(image.size, place)?),
     })
 }
 
 /// Open a disk file to read the image in it, whatever its format: told by its magic bytes, not its name.
+///
+/// # Errors
+/// [`Kind::Unsupported`] for a compressed stream, which can only be read from front to end.
 pub fn open(path: &Path) -> Result<(Format, Box<dyn ReadAt>)> {
     let raw = open_raw(path)?;
     let format = detect(&raw);
@@ -116,24 +136,29 @@ pub fn open(path: &Path) -> Result<(Format, Box<dyn ReadAt>)> {
         Format::Raw => Box::new(raw),
         Format::Qcow2 => Box::new(qcow2::Reader::new(raw)?),
         Format::Vdi => Box::new(vdi::open(raw)?),
-        Format::Vhd => Box::new(vhd::Reader::new(raw)?),
+        Format::Vhd | Format::VhdDynamic => vhd::open(raw)?,
         Format::Vhdx => Box::new(vhdx::open(raw)?),
         Format::Vmdk => Box::new(vmdk::Reader::new(raw)?),
         Format::Ova => Box::new(ova::open(raw)?),
+        Format::RawZst | Format::RawGz | Format::Gce => return Err(frames::unreadable(format, path)),
     };
     Ok((format, image))
 }
 
 /// The format of a disk file and the size of the image in it, in bytes; less is needed than to read it.
 ///
+/// The size is `None` where nothing but unpacking everything would tell it.
+///
 /// # Errors
 /// If the file can't be read, or begins as one of the formats and goes on otherwise.
-pub fn identify(path: &Path) -> Result<(Format, u64)> {
+pub fn identify(path: &Path) -> Result<(Format, Option<u64>)> {
     let raw = open_raw(path)?;
-    match qcow2::virtual_size(&raw) {
+    match detect(&raw) {
         // Even one whose contents can't be read here, as with a backing file.
-        Some(size) => Ok((Format::Qcow2, size)),
-        None => open(path).map(|(format, image)| (format, image.size())),
+        Format::Qcow2 => Ok((Format::Qcow2, qcow2::virtual_size(&raw))),
+        format @ (Format::RawZst | Format::RawGz) => Ok((format, None)),
+        Format::Gce => Ok((Format::Gce, gce::disk_size(&raw))),
+        _ => open(path).map(|(format, image)| (format, Some(image.size()))),
     }
 }
 
@@ -150,8 +175,11 @@ fn detect(file: &raw::Reader) -> Format {
         (Format::Vhdx, vhdx::is_vhdx(file)),
         (Format::Vmdk, vmdk::is_vmdk(file)),
         (Format::Ova, ova::is_ova(file)),
-        // Last, since the end of another format's file may be the end of a VHD inside it.
-        (Format::Vhd, vhd::is_vhd(file)),
+        (Format::RawZst, frames::is_zstd(file)),
+        (Format::Gce, gce::disk_size(file).is_some()),
+        (Format::RawGz, frames::is_gzip(file)),
     ];
-    known.iter().find(|(_, is_so)| *is_so).map_or(Format::Raw, |(format, _)| *format)
+    let told = known.iter().find(|(_, is_so)| *is_so).map(|(format, _)| *format);
+    // A VHD last, since the end of another format's file may be the end of a VHD inside it.
+    told.or_else(|| vhd::format_of(file)).unwrap_or(Format::Raw)
 }

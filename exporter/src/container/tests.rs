@@ -7,6 +7,7 @@ use proptest::prelude::*;
 
 mod ova;
 mod plain;
+mod streams;
 mod vmdk;
 
 use super::*;
@@ -70,6 +71,16 @@ fn write_one(image: Image<'_>, target: &Target, threads: usize) {
 fn target(scratch: &Scratch, name: &str, compression: Compression) -> Target {
     let path = scratch.file(name);
     let format = Format::from_path(&path).unwrap();
+    target_at(path, format, compression)
+}
+
+/// A target of any format, with its usual compression.
+fn any_target(scratch: &Scratch, format: Format) -> Target {
+    let path = scratch.file(&format!("disk.{}", format.extension()));
+    target_at(path, format, format.default_compression())
+}
+
+fn target_at(path: PathBuf, format: Format, compression: Compression) -> Target {
     let id = Seed::new(b"test").uuid("disk file");
     Target { path, format, compression, id, appliance: Appliance::default() }
 }
@@ -98,17 +109,16 @@ fn qemu_accepts_every_qcow2_and_reads_the_same() {
 #[test]
 fn the_same_bytes_at_every_number_of_threads() {
     let scratch = Scratch::new();
-    let size = 12 * MIB;
-    let extents = extents(size);
+    let extents = extents(12 * MIB);
     for &format in Format::ALL {
-        let name = &format!("disk.{}", format.extension());
+        let size = (12 * MIB).next_multiple_of(format.size_unit());
         for &compression in format.compressions() {
-            let disk = target(&scratch, name, compression);
+            let disk = Target { compression, ..any_target(&scratch, format) };
             let bytes = [1, 2, 8].map(|threads| {
                 write_one(Image { size, extents: &extents }, &disk, threads);
                 std::fs::read(&disk.path).unwrap()
             });
-            assert!(bytes[0] == bytes[1] && bytes[0] == bytes[2], "{name} {compression:?}");
+            assert!(bytes[0] == bytes[1] && bytes[0] == bytes[2], "{format} {compression:?}");
         }
     }
 }
@@ -119,7 +129,7 @@ fn what_is_written_reads_back() {
     let size = 12 * MIB + 512;
     let extents = extents(size);
     let expected = flatten(size, &extents);
-    for &compression in Compression::ALL {
+    for &compression in Format::Qcow2.compressions() {
         let disk = target(&scratch, "disk.qcow2", compression);
         write_one(Image { size, extents: &extents }, &disk, 2);
         let (format, image) = open(&disk.path).unwrap();
@@ -129,6 +139,44 @@ fn what_is_written_reads_back() {
         assert!(bytes == expected, "{compression:?}");
         assert_eq!(*image.read_at(size - 1, &mut [0; 2]).unwrap_err().kind(), Kind::Corrupt);
     }
+}
+
+#[test]
+fn strict_deflate_looks_no_further_back_than_4_kib() {
+    // Byte by byte, so that all that was is only in the window: what lies further back is an error.
+    let inflated = |packed: &[u8], window_bits| {
+        let mut inflater = flate2::Decompress::new_with_window_bits(false, window_bits);
+        let (mut out, mut byte) = (Vec::new(), [0]);
+        loop {
+            let (read, written) = (inflater.total_in() as usize, inflater.total_out());
+            let status =
+                inflater.decompress(&packed[read..], &mut byte, flate2::FlushDecompress::None).ok()?;
+            out.extend(&byte[..(inflater.total_out() - written) as usize]);
+            match status {
+                flate2::Status::StreamEnd => return Some(out),
+                _ if inflater.total_in() as usize == read && inflater.total_out() == written => return None,
+                _ => {}
+            }
+        }
+    };
+    // The same 6000 bytes again and again: only who looks further back sees that.
+    let repeating: Vec<u8> = noise(6000).into_iter().cycle().take(64 * KIB as usize).collect();
+    let [strict, usual] = [codec::Coding::StrictDeflate, codec::Coding::Deflate].map(|coding| {
+        let codecs = codec::Codecs::new(coding);
+        let pack = |plain: &[u8]| {
+            let mut packed = Vec::new();
+            codecs.lend().unwrap().pack(plain, 2 * plain.len(), &mut packed).unwrap();
+            packed
+        };
+        [pack(&repeating), pack(&text(64 * KIB))]
+    });
+    for (packed, plain) in strict.iter().chain(&usual).zip([&repeating, &text(64 * KIB)].repeat(2)) {
+        assert!(inflated(packed, 15).unwrap() == *plain);
+    }
+    assert!(inflated(&strict[0], 12).unwrap() == repeating);
+    assert!(inflated(&strict[1], 12).unwrap() == text(64 * KIB));
+    assert!(usual[0].len() < 10_000 && inflated(&usual[0], 12).is_none());
+    assert!(inflated(&strict[1][..1000], 12).is_none());
 }
 
 #[test]
@@ -231,10 +279,8 @@ fn several_targets_come_from_one_pass() {
 fn formats_go_by_name_and_ending() {
     for &format in Format::ALL {
         assert_eq!(format.name().parse(), Ok(format));
-        assert_eq!(
-            Format::from_path(Path::new("disk").with_extension(format.extension()).as_path()),
-            Some(format)
-        );
+        let told = Format::from_path(&Path::new("disk").with_extension(format.extension())).unwrap();
+        assert_eq!(told.extension(), format.extension());
     }
     assert_eq!(Format::from_path(Path::new("a/DISK.IMG")), Some(Format::Raw));
     assert_eq!(Format::from_path(Path::new("a.qcow2/disk")), None);
@@ -273,7 +319,7 @@ fn a_compression_that_a_format_lacks_is_refused() {
     let scratch = Scratch::new();
     for &format in Format::ALL {
         for compression in Compression::ALL.iter().filter(|other| !format.compressions().contains(other)) {
-            let disk = target(&scratch, &format!("disk.{}", format.extension()), *compression);
+            let disk = Target { compression: *compression, ..any_target(&scratch, format) };
             let error = write(Image { size: 512, extents: &[] }, &[disk], &run(1)).unwrap_err();
             assert_eq!(*error.kind(), Kind::Unsupported, "{format}");
             assert!(error.hint().unwrap().ends_with(format.compressions().last().unwrap().name()));
@@ -285,11 +331,11 @@ fn a_compression_that_a_format_lacks_is_refused() {
 #[test]
 fn a_pipe_gets_the_same_bytes_as_a_file() {
     let scratch = Scratch::new();
-    let size = 12 * MIB;
-    let extents = extents(size);
-    let image = Image { size, extents: &extents };
+    let extents = extents(12 * MIB);
     for &format in Format::ALL {
-        let disk = target(&scratch, &format!("disk.{}", format.extension()), format.default_compression());
+        let size = (12 * MIB).next_multiple_of(format.size_unit());
+        let image = Image { size, extents: &extents };
+        let disk = any_target(&scratch, format);
         let mut piped = Vec::new();
         let streamed = stream(image, &disk, &mut piped, &run(3));
         if format.streams() {

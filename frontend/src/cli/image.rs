@@ -1,5 +1,6 @@
 //! A disk image file from the outside: which container format, how large inside and outside.
 
+use std::fmt;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -15,8 +16,8 @@ use super::{Error, Result, shell};
 pub(crate) struct Image {
     /// The container format, by its magic bytes.
     pub(crate) format: Format,
-    /// What a machine sees, in bytes.
-    pub(crate) virtual_size: u64,
+    /// What a machine sees, in bytes; `None` if only unpacking the file would tell.
+    pub(crate) virtual_size: Option<u64>,
     /// What the file takes on its file system (holes are free), in bytes.
     pub(crate) actual_size: u64,
 }
@@ -36,10 +37,24 @@ impl Image {
     }
 }
 
+impl fmt::Display for Image {
+    /// `qcow2, 10 GiB disk in 400 MiB`
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}, ", self.format)?;
+        if let Some(size) = self.virtual_size {
+            write!(f, "{} ", show_size(size))?;
+        }
+        write!(f, "disk in {}", show_size(self.actual_size))
+    }
+}
+
 /// The endings that pick a format, as in `.raw`.
 pub(crate) fn endings() -> String {
-    let endings = Format::ALL.iter().map(|format| format.extension()).chain(["img"]);
-    endings.map(|ending| format!(".{ending}")).collect::<Vec<_>>().join(", ")
+    let endings = Format::ALL.iter().flat_map(|format| format.extensions());
+    // A fixed and a dynamic VHD end alike.
+    let mut endings: Vec<_> = endings.map(|ending| format!(".{ending}")).collect();
+    endings.dedup();
+    endings.join(", ")
 }
 
 /// A disk that was made.
@@ -57,17 +72,14 @@ impl Made {
     /// Looks at a disk that was made.
     pub(crate) fn read(path: &Path) -> Result<Self> {
         let image = Image::read(path)?;
-        let run = (image.format != Format::Ova).then(|| format!("vmimage run {}", shell::quote(path)));
+        let run = image.format.qemu_driver().map(|_| format!("vmimage run {}", shell::quote(path)));
         Ok(Self { file: path.to_owned(), image, run })
     }
 
     /// Prints a line.
     pub(crate) fn print(&self) {
-        let Image { format, virtual_size, actual_size } = &self.image;
-        let (inside, outside) = (show_size(*virtual_size), show_size(*actual_size));
-        let (file, format) = (self.file.display(), format.name());
         let boot = self.run.as_ref().map(|run| format!("; boot it: {run}")).unwrap_or_default();
-        println!("{file}: {format}, {inside} disk in {outside}{boot}");
+        println!("{}: {}{boot}", self.file.display(), self.image);
     }
 }
 
@@ -84,7 +96,7 @@ mod tests {
             Command::new("qemu-img").args(["create", "-q", "-f", "qcow2"]).arg(&path).arg("3G").status();
         assert!(made.unwrap().success());
         let image = Image::read(&path).unwrap();
-        assert_eq!((image.format, image.virtual_size), (Format::Qcow2, 3 << 30));
+        assert_eq!((image.format, image.virtual_size), (Format::Qcow2, Some(3 << 30)));
         assert!(image.actual_size > 0 && image.actual_size < 1 << 20);
 
         for (driver, format) in
@@ -97,8 +109,14 @@ mod tests {
             }
             assert!(create.arg(&path).arg("64M").status().unwrap().success());
             let image = Image::read(&path).unwrap();
-            assert_eq!((image.format, image.virtual_size), (format, 64 << 20));
+            assert_eq!((image.format, image.virtual_size), (format, Some(64 << 20)));
         }
+
+        std::fs::write(&path, b"\x1f\x8b\x08packed").unwrap();
+        let image = Image { actual_size: 4096, ..Image::read(&path).unwrap() };
+        assert_eq!(image.to_string(), "raw.gz, disk in 4 KiB");
+        let image = Image { virtual_size: Some(1 << 30), ..image };
+        assert_eq!(image.to_string(), "raw.gz, 1 GiB disk in 4 KiB");
 
         std::fs::write(&path, b"short").unwrap();
         assert_eq!(Image::read(&path).unwrap().format, Format::Raw);

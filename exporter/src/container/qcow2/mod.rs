@@ -9,7 +9,8 @@
 //!
 //! Written in one pass: clusters of 64 KiB in the order they are committed, tables last. Zero clusters
 //! are not allocated. Compressed clusters lie byte by byte behind each other; one that does not shrink
-//! is stored plain. Zlib here means raw deflate, as the format has it.
+//! is stored plain. Zlib here means raw deflate, as the format has it, but with the usual
+//! window of 32 KiB, which QEMU reads; zlib-strict keeps to the 4 KiB that QEMU writes.
 //!
 //! Read: what is written here, and every other image without backing file, encryption, external data
 //! and extended L2 entries.

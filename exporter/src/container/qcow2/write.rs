@@ -148,7 +148,7 @@ impl<'a> Writer<'a> {
 
     fn header(&self) -> Header {
         let (compression_type, incompatible_features) = match self.compression {
-            Compression::None | Compression::Zlib => (Header::ZLIB, 0),
+            Compression::None | Compression::Zlib | Compression::ZlibStrict => (Header::ZLIB, 0),
             Compression::Zstd => (Header::ZSTD, Header::COMPRESSION_TYPE),
         };
         Header {
@@ -205,6 +205,7 @@ fn coding(compression: Compression) -> Coding {
         Compression::None => Coding::Plain,
         Compression::Zstd => Coding::Zstd,
         Compression::Zlib => Coding::Deflate,
+        Compression::ZlibStrict => Coding::StrictDeflate,
     }
 }
 

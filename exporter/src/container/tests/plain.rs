@@ -3,8 +3,13 @@
 use super::*;
 
 /// The formats, and what QEMU calls them.
-const FORMATS: [(Format, &str); 4] =
-    [(Format::Vdi, "vdi"), (Format::Vhd, "vpc"), (Format::Vhdx, "vhdx"), (Format::Vmdk, "vmdk")];
+const FORMATS: [(Format, &str); 5] = [
+    (Format::Vdi, "vdi"),
+    (Format::Vhd, "vpc"),
+    (Format::VhdDynamic, "vpc"),
+    (Format::Vhdx, "vhdx"),
+    (Format::Vmdk, "vmdk"),
+];
 
 /// Bytes of the disk in a file whose image has `size`.
 fn disk_size(format: Format, size: u64) -> u64 {
@@ -12,7 +17,7 @@ fn disk_size(format: Format, size: u64) -> u64 {
 }
 
 fn disk(scratch: &Scratch, format: Format) -> Target {
-    target(scratch, &format!("disk.{}", format.extension()), format.default_compression())
+    any_target(scratch, format)
 }
 
 #[test]
@@ -31,14 +36,14 @@ fn qemu_and_our_reader_read_the_image() {
             assert!(info.contains(&format!("({} bytes)", expected.len())), "{info}");
             let (told, image) = open(&disk.path).unwrap();
             assert_eq!((told, image.size()), (format, expected.len() as u64), "{name} {size}");
-            assert_eq!(identify(&disk.path).unwrap(), (format, expected.len() as u64));
+            assert_eq!(identify(&disk.path).unwrap(), (format, Some(expected.len() as u64)));
             let mut bytes = vec![1; expected.len()];
             image.read_at(0, &mut bytes).unwrap();
             assert!(bytes == expected, "{name} {size}");
             let behind = image.read_at(expected.len() as u64 - 1, &mut [0; 2]).unwrap_err();
             assert_eq!(*behind.kind(), Kind::Corrupt);
             // QEMU can't check a VHD.
-            if format != Format::Vhd {
+            if name != "vpc" {
                 let said = accepts("qemu-img", &["check", "-f", name, shown(&disk)]);
                 assert!(said.contains("No errors were found"), "{said}");
             }
@@ -51,10 +56,11 @@ fn what_qemu_writes_is_read_in_these_formats() {
     let scratch = Scratch::new();
     let expected = flatten(12 * MIB, &extents(12 * MIB));
     let raw = scratch.write("expected.raw", &expected);
-    let variants: [(Format, &[&str]); 8] = [
+    let variants: [(Format, &[&str]); 9] = [
         (Format::Vdi, &["-O", "vdi"]),
         (Format::Vdi, &["-O", "vdi", "-o", "static=on"]),
         (Format::Vhd, &["-O", "vpc", "-o", "subformat=fixed,force_size=on"]),
+        (Format::VhdDynamic, &["-O", "vpc", "-o", "subformat=dynamic,force_size=on"]),
         (Format::Vhdx, &["-O", "vhdx"]),
         (Format::Vhdx, &["-O", "vhdx", "-o", "subformat=fixed,block_size=2M"]),
         (Format::Vmdk, &["-O", "vmdk", "-o", "subformat=streamOptimized"]),
@@ -149,7 +155,7 @@ fn the_readers_take_any_bytes() {
 #[test]
 fn a_vhd_is_the_raw_disk_and_a_footer_with_a_checksum() {
     let scratch = Scratch::new();
-    let (disk, whole) = small(&scratch, Format::Vhd);
+    let (_, whole) = small(&scratch, Format::Vhd);
     assert_eq!(whole.len() as u64, 3 * MIB + 512);
     assert!(whole[..3 * MIB as usize] == flatten(3 * MIB, &extents(3 * MIB)));
     assert_eq!("vpc".parse(), Ok(Format::Vhd));
@@ -162,7 +168,42 @@ fn a_vhd_is_the_raw_disk_and_a_footer_with_a_checksum() {
     // The disk is larger than the file.
     let path = scratch.write("cut.vhd", &whole[MIB as usize..]);
     assert_eq!(*open(Path::new(&path)).err().unwrap().kind(), Kind::Corrupt);
-    accepts("qemu-img", &["convert", "-f", "raw", "-O", "vpc", shown(&disk), &path]);
+}
+
+#[test]
+fn a_dynamic_vhd_marks_the_half_blocks_it_has() {
+    let scratch = Scratch::new();
+    let extents = [Extent::bytes(3 * MIB, text(700)), Extent::bytes(8 * MIB, text(2 * MIB))];
+    let disk = disk(&scratch, Format::VhdDynamic);
+    write_one(Image { size: 64 * MIB, extents: &extents }, &disk, 2);
+    let whole = std::fs::read(&disk.path).unwrap();
+    let raw = scratch.write("expected.raw", &flatten(64 * MIB, &extents));
+    // Copy of the footer, header, one sector of table.
+    let first = 512 + 1024 + 512;
+    let bitmap = |at: usize| [whole[at], whole[at + 255], whole[at + 256], whole[at + 511]];
+    assert_eq!(bitmap(first), [0, 0, 0xff, 0xff]);
+    assert_eq!(bitmap(first + 512 + (2 << 20)), [0xff; 4]);
+    assert_eq!(whole.len(), first + 2 * (512 + (2 << 20)) + 512);
+    assert!(whole[..512] == whole[whole.len() - 512..]);
+    // What is damaged is the header, a table entry, and a byte of the disk.
+    for (at, is_read) in [(512, false), (1536 + 7, true), (first + 512 + (1 << 20), true)] {
+        let mut bytes = whole.clone();
+        bytes[at] ^= 1;
+        let path = scratch.write("broken.vhd", &bytes);
+        assert!(!tool("qemu-img", &["compare", "-f", "raw", "-F", "vpc", &raw, &path]).0, "byte {at}");
+        assert_eq!(open(Path::new(&path)).is_ok(), is_read, "byte {at}");
+    }
+}
+
+#[test]
+fn a_differencing_vhd_is_refused() {
+    let scratch = Scratch::new();
+    let (_, mut bytes) = small(&scratch, Format::VhdDynamic);
+    let footer = bytes.len() - 512;
+    bytes[footer + 63] += 1;
+    // The checksum is the complement of a sum.
+    bytes[footer + 67] -= 1;
+    let path = scratch.write("child.vhd", &bytes);
     assert_eq!(*open(Path::new(&path)).err().unwrap().kind(), Kind::Unsupported);
 }
 
@@ -171,6 +212,7 @@ fn disks_larger_than_qemu_reads_are_refused() {
     let scratch = Scratch::new();
     let largest = [
         (Format::Vhd, "vpc", 2040 << 30),
+        (Format::VhdDynamic, "vpc", 2040 << 30),
         (Format::Vdi, "vdi", 1 << 40),
         (Format::Vhdx, "vhdx", 4 << 40),
         (Format::Vmdk, "vmdk", 62 << 40),

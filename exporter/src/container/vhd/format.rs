@@ -5,6 +5,8 @@ use std::mem::{offset_of, size_of};
 use zerocopy::byteorder::big_endian::{U16, U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
+use crate::seed::Uuid;
+
 pub(super) const SECTOR: u64 = 512;
 
 /// Section "Hard Disk Footer Format".
@@ -46,13 +48,45 @@ impl Footer {
     pub(super) const RESERVED_FEATURE: u32 = 2;
     pub(super) const VERSION: u32 = 0x0001_0000;
     pub(super) const FIXED: u32 = 2;
+    pub(super) const DYNAMIC: u32 = 3;
     pub(super) const SIZE: u64 = size_of::<Self>() as u64;
 
-    /// The one's complement of the sum of all bytes but the checksum's own.
-    pub(super) fn computed_checksum(&self) -> u32 {
-        let sum = |bytes: &[u8]| bytes.iter().map(|&byte| u32::from(byte)).sum::<u32>();
-        !(sum(self.as_bytes()) - sum(self.checksum.as_bytes()))
+    /// The footer of a disk of `size` bytes and that type; `data_offset` is its dynamic header's, or all
+    /// ones.
+    pub(super) fn new(size: u64, id: Uuid, disk_type: u32, data_offset: u64) -> Self {
+        let mut footer = Self {
+            cookie: Self::COOKIE,
+            features: Self::RESERVED_FEATURE.into(),
+            file_format_version: Self::VERSION.into(),
+            data_offset: data_offset.into(),
+            time_stamp: U32::ZERO,
+            // QEMU takes the size from `current_size` only if it knows the creator as one that means it;
+            // else it takes the geometry's, which is smaller. This name is its own for such disks.
+            creator_application: *b"qem2",
+            creator_version: Self::VERSION.into(),
+            creator_host_os: *b"Wi2k",
+            original_size: size.into(),
+            current_size: size.into(),
+            disk_geometry: Geometry::of(size),
+            disk_type: disk_type.into(),
+            checksum: U32::ZERO,
+            unique_id: id.0,
+            saved_state: 0,
+            reserved: [0; 427],
+        };
+        footer.checksum = footer.computed_checksum().into();
+        footer
     }
+
+    pub(super) fn computed_checksum(&self) -> u32 {
+        checksum(self.as_bytes(), self.checksum)
+    }
+}
+
+/// The one's complement of the sum of all bytes but the checksum's own.
+fn checksum(structure: &[u8], own: U32) -> u32 {
+    let sum = |bytes: &[u8]| bytes.iter().map(|&byte| u32::from(byte)).sum::<u32>();
+    !(sum(structure) - sum(own.as_bytes()))
 }
 
 const _: () = assert!(size_of::<Footer>() == 512);
@@ -61,6 +95,43 @@ const _: () = assert!(offset_of!(Footer, disk_geometry) == 56);
 const _: () = assert!(offset_of!(Footer, checksum) == 64);
 const _: () = assert!(offset_of!(Footer, unique_id) == 68);
 const _: () = assert!(offset_of!(Footer, saved_state) == 84);
+
+/// Section "Dynamic Disk Header Format". The parent is that of differencing disks.
+#[derive(FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub(super) struct DynamicHeader {
+    pub(super) cookie: [u8; 8],
+    /// Of the next structure; there is none.
+    pub(super) data_offset: U64,
+
+    pub(super) table_offset: U64,
+    pub(super) header_version: U32,
+    pub(super) max_table_entries: U32,
+
+    pub(super) block_size: U32,
+    pub(super) checksum: U32,
+    pub(super) parent_unique_id: [u8; 16],
+    pub(super) parent_time_stamp: U32,
+    pub(super) reserved: [u8; 4],
+    pub(super) parent_unicode_name: [u8; 512],
+    pub(super) parent_locator_entries: [[u8; 24]; 8],
+    pub(super) reserved_2: [u8; 256],
+}
+
+impl DynamicHeader {
+    pub(super) const COOKIE: [u8; 8] = *b"cxsparse";
+    pub(super) const VERSION: u32 = 0x0001_0000;
+    pub(super) const SIZE: u64 = size_of::<Self>() as u64;
+
+    pub(super) fn computed_checksum(&self) -> u32 {
+        checksum(self.as_bytes(), self.checksum)
+    }
+}
+
+const _: () = assert!(size_of::<DynamicHeader>() == 1024);
+const _: () = assert!(offset_of!(DynamicHeader, table_offset) == 16);
+const _: () = assert!(offset_of!(DynamicHeader, checksum) == 36);
+const _: () = assert!(offset_of!(DynamicHeader, parent_unicode_name) == 64);
 
 impl Geometry {
     /// Appendix "CHS Calculation": the largest geometry within a disk of `size` bytes.

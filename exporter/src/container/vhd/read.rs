@@ -1,52 +1,61 @@
-//! A fixed VHD → the bytes of the disk, for `inspect`. The file is not trusted.
+//! A VHD → the bytes of the disk, for `inspect`. The file is not trusted.
 
 use zerocopy::{FromZeros, IntoBytes};
 
+use super::dynamic::Dynamic;
 use super::format::Footer;
+use crate::container::Format;
+use crate::container::blocks;
 use crate::error::{Error, Kind, Result};
 use crate::read_at::{ReadAt, check_range};
 
-/// Whether a file ends as a VHD does.
-pub(in crate::container) fn is_vhd<F: ReadAt + ?Sized>(file: &F) -> bool {
-    read_footer(file).is_ok_and(|footer| footer.cookie == Footer::COOKIE)
+/// The format of a file that ends as a VHD does.
+pub(in crate::container) fn format_of<F: ReadAt>(file: &F) -> Option<Format> {
+    let footer = read_footer(file).ok().filter(|footer| footer.cookie == Footer::COOKIE)?;
+    Some(if footer.disk_type.get() == Footer::DYNAMIC { Format::VhdDynamic } else { Format::Vhd })
 }
 
-fn read_footer<F: ReadAt + ?Sized>(file: &F) -> Result<Footer> {
+fn read_footer<F: ReadAt>(file: &F) -> Result<Footer> {
     let mut footer = Footer::new_zeroed();
     file.read_at(file.size().saturating_sub(Footer::SIZE), footer.as_mut_bytes())?;
     Ok(footer)
 }
 
-/// The disk in a fixed VHD.
-pub(in crate::container) struct Reader<F> {
+/// The disk in a VHD.
+///
+/// # Errors
+/// [`Kind::Corrupt`], and [`Kind::Unsupported`] for disks that are neither fixed nor dynamic.
+pub(in crate::container) fn open<F: ReadAt + 'static>(file: F) -> Result<Box<dyn ReadAt>> {
+    let footer = read_footer(&file)?;
+    if footer.cookie != Footer::COOKIE || footer.checksum.get() != footer.computed_checksum() {
+        return Err(Error::new(Kind::Corrupt, "vhd", "the checksum of the footer is wrong"));
+    }
+    match footer.disk_type.get() {
+        Footer::FIXED => Ok(Box::new(Fixed::new(file, footer.current_size.get())?)),
+        Footer::DYNAMIC => {
+            let map = Dynamic::read(&file, &footer)?;
+            Ok(Box::new(blocks::Reader::new(file, map)))
+        }
+        _ => Err(Error::new(Kind::Unsupported, "vhd", "differencing disks can't be read")),
+    }
+}
+
+/// The disk in a fixed VHD: the bytes in front of the footer.
+struct Fixed<F> {
     file: F,
     size: u64,
 }
 
-impl<F: ReadAt> Reader<F> {
-    /// Read the footer.
-    ///
-    /// # Errors
-    /// [`Kind::Corrupt`], and [`Kind::Unsupported`] for disks that are not fixed.
-    pub(in crate::container) fn new(file: F) -> Result<Self> {
-        let footer = read_footer(&file)?;
-        let corrupt = |message: &str| Err(Error::new(Kind::Corrupt, "vhd", message));
-        if footer.cookie != Footer::COOKIE || footer.checksum.get() != footer.computed_checksum() {
-            return corrupt("the checksum of the footer is wrong");
-        }
-        if footer.disk_type.get() != Footer::FIXED {
-            let message = "dynamic and differencing disks can't be read";
-            return Err(Error::new(Kind::Unsupported, "vhd", message));
-        }
-        let size = footer.current_size.get();
+impl<F: ReadAt> Fixed<F> {
+    fn new(file: F, size: u64) -> Result<Self> {
         if size > file.size() - Footer::SIZE {
-            return corrupt("the file is shorter than its disk");
+            return Err(Error::new(Kind::Corrupt, "vhd", "the file is shorter than its disk"));
         }
         Ok(Self { file, size })
     }
 }
 
-impl<F: ReadAt> ReadAt for Reader<F> {
+impl<F: ReadAt> ReadAt for Fixed<F> {
     fn size(&self) -> u64 {
         self.size
     }

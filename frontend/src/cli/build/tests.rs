@@ -98,4 +98,5 @@ fn docker_options_are_handed_on() {
 fn a_name_without_a_format_is_refused() {
     let error = format_of(&typed(&["-o", "web.iso"])).unwrap_err();
     assert_eq!(error.to_string(), "web.iso: its ending tells no format");
+    assert!(error.hint().unwrap().starts_with("end it in one of .raw .qcow2"));
 }

@@ -6,7 +6,6 @@ use exporter::error::show_size;
 
 use super::file_system::FileSystem;
 use super::{PartitionReport, Report};
-use crate::cli::image::Image;
 
 /// Displays a report.
 pub(super) struct Text<'a>(pub(super) &'a Report);
@@ -14,9 +13,7 @@ pub(super) struct Text<'a>(pub(super) &'a Report);
 impl fmt::Display for Text<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let report = self.0;
-        let Image { format, virtual_size, actual_size } = &report.image;
-        let (inside, outside) = (show_size(*virtual_size), show_size(*actual_size));
-        writeln!(f, "{}: {}, {inside} disk in {outside}", report.file.display(), format.name())?;
+        writeln!(f, "{}: {}", report.file.display(), report.image)?;
         if let Some(file_system) = &report.file_system {
             writeln!(f, "no partitions, {}", describe(file_system))?;
         }

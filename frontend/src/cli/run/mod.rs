@@ -84,8 +84,8 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     eprintln!("booting {} with {}, {}", args.file.display(), machine.firmware, machine.accel);
-    if is_read_only(machine.format) {
-        eprintln!("changes are not kept: QEMU only reads {} disks", machine.format);
+    if is_read_only(machine.driver) {
+        eprintln!("changes are not kept: QEMU only reads {} disks", image.format);
     }
     if std::io::stdin().is_terminal() {
         eprintln!("leave the console with Ctrl-A X");
@@ -100,12 +100,13 @@ struct Machine {
     qemu: PathBuf,
     firmware: Firmware,
     accel: Accel,
-    format: Format,
+    /// QEMU's name of the disk's format.
+    driver: &'static str,
 }
 
 impl Machine {
     fn new(args: &Args, format: Format) -> Result<Self> {
-        check_readable(&args.file, format)?;
+        let driver = driver(&args.file, format)?;
         let arch = inspect::architecture(&args.file).unwrap_or(Architecture::X86_64);
         let qemu = qemu::find(arch)?;
         let firmware = match (args.bios, args.uefi, args.secure_boot) {
@@ -116,7 +117,7 @@ impl Machine {
             _ => Firmware::default_for(arch)?,
         };
         let accel = args.accel.decide(arch, &qemu);
-        Ok(Self { arch, qemu, firmware, accel, format })
+        Ok(Self { arch, qemu, firmware, accel, driver })
     }
 
     fn command(&self, args: &Args) -> Command {
@@ -136,7 +137,7 @@ impl Machine {
                 add_pflash(&mut command, pflash);
             }
         }
-        add_disk(&mut command, &args.file, self.format, args.snapshot);
+        add_disk(&mut command, &args.file, self.driver, args.snapshot);
         add_network(&mut command, &args.publish);
         command.args(["-device", "virtio-rng-pci", "-serial", "mon:stdio"]);
         match args.graphics {
@@ -148,6 +149,16 @@ impl Machine {
     }
 }
 
+fn driver(file: &Path, format: Format) -> Result<&'static str> {
+    format.qemu_driver().ok_or_else(|| {
+        let error = Error::user(format!("{}: QEMU can't read a {format} disk", file.display()));
+        match format.unpack_command() {
+            Some(command) => error.with_hint(format!("unpack it first: {command} {}", shell::quote(file))),
+            None => error,
+        }
+    })
+}
+
 fn add_pflash(command: &mut Command, pflash: &Pflash) {
     let Pflash { code, vars } = pflash;
     command.args(["-drive", &format!("if=pflash,unit=0,format=raw,readonly=on,file={code}")]);
@@ -155,28 +166,14 @@ fn add_pflash(command: &mut Command, pflash: &Pflash) {
     command.args(["-drive", &format!("if=pflash,unit=1,format=raw,snapshot=on,file={vars}")]);
 }
 
-/// That QEMU can read the disk.
-fn check_readable(file: &Path, format: Format) -> Result<()> {
-    if format != Format::Ova {
-        return Ok(());
-    }
-    let file = file.display();
-    Err(Error::user(format!("{file}: QEMU can't read the disk inside an {format} file"))
-        .with_hint(format!("unpack it with tar -xf {file} and run the .vmdk, or build a .qcow2")))
-}
-
 /// Whether QEMU can't write into the format: the compressed streams of VMware.
-fn is_read_only(format: Format) -> bool {
-    format == Format::Vmdk
+fn is_read_only(driver: &str) -> bool {
+    driver == "vmdk"
 }
 
-fn add_disk(command: &mut Command, file: &Path, format: Format, snapshot: bool) {
-    let snapshot = if snapshot || is_read_only(format) { "snapshot=on," } else { "" };
+fn add_disk(command: &mut Command, file: &Path, driver: &str, snapshot: bool) {
+    let snapshot = if snapshot || is_read_only(driver) { "snapshot=on," } else { "" };
     // `file.driver=file` keeps QEMU from reading a name with a colon as a protocol.
-    let driver = match format {
-        Format::Vhd => "vpc",
-        format => format.name(),
-    };
     let options = format!("if=none,id=disk,format={driver},{snapshot}file.driver=file,file.filename=");
     let mut drive = OsString::from(options);
     drive.push(option_value(file));

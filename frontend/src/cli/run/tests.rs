@@ -17,7 +17,7 @@ fn typed(words: &str) -> Args {
 const PFLASH: Pflash = Pflash { code: "/fw/CODE.fd", vars: "/fw/VARS.fd" };
 
 fn machine(firmware: Firmware, accel: Accel) -> Machine {
-    Machine { arch: Architecture::X86_64, qemu: "qemu".into(), firmware, accel, format: Format::Qcow2 }
+    Machine { arch: Architecture::X86_64, qemu: "qemu".into(), firmware, accel, driver: "qcow2" }
 }
 
 #[test]
@@ -37,7 +37,7 @@ fn the_plain_machine() {
 fn every_option() {
     let words = "a,b.raw -m 512M -c 4 -p 8080:80 -p 0.0.0.0:53:53/udp --snapshot --graphics --qemu-arg=-no-reboot --qemu-arg -s";
     let mut machine = machine(Firmware::SecureBoot(PFLASH), Accel::Tcg);
-    machine.format = Format::Raw;
+    machine.driver = "raw";
     assert_eq!(
         shell::show(&machine.command(&typed(words))),
         "qemu -machine q35,smm=on -accel tcg,thread=multi -cpu max -m 512M -smp 4 \
@@ -56,7 +56,7 @@ fn every_option() {
 fn formats_go_by_the_names_of_qemu() {
     let mut machine = machine(Firmware::Bios, Accel::Tcg);
     for (format, driver) in [(Format::Vdi, "vdi"), (Format::Vhd, "vpc"), (Format::Vhdx, "vhdx")] {
-        machine.format = format;
+        machine.driver = super::driver(Path::new("web.disk"), format).unwrap();
         let command = shell::show(&machine.command(&typed("web.disk")));
         assert!(command.contains(&format!("id=disk,format={driver},")), "{command}");
     }
@@ -64,11 +64,16 @@ fn formats_go_by_the_names_of_qemu() {
 
 #[test]
 fn what_qemu_only_reads_is_a_snapshot() {
-    let machine = Machine { format: Format::Vmdk, ..machine(Firmware::Bios, Accel::Tcg) };
+    let machine = Machine { driver: "vmdk", ..machine(Firmware::Bios, Accel::Tcg) };
     let command = shell::show(&machine.command(&typed("web.vmdk")));
     assert!(command.contains("id=disk,format=vmdk,snapshot=on,file.driver=file,"), "{command}");
-    let error = check_readable(Path::new("web.ova"), Format::Ova).unwrap_err();
-    assert_eq!(error.to_string(), "web.ova: QEMU can't read the disk inside an ova file");
+}
+
+#[test]
+fn a_disk_that_qemu_cant_read_is_refused() {
+    let error = driver(Path::new("a disk.raw.zst"), Format::RawZst).unwrap_err();
+    assert_eq!(error.to_string(), "a disk.raw.zst: QEMU can't read a raw.zst disk");
+    assert_eq!(error.hint(), Some("unpack it first: zstd -d 'a disk.raw.zst'"));
 }
 
 #[test]
