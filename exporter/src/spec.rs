@@ -1,11 +1,15 @@
 //! All that was asked of a disk. The only thing that crosses from the frontend into the build.
 
+mod files;
+
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
 use crate::container::{Compression, Format};
+
+pub use files::FileSpec;
 
 /// What a disk should be. Every field has a default; see the README for the flag of each.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -15,9 +19,9 @@ pub struct Spec {
     pub name: String,
     /// What the disk is for.
     pub profile: Profile,
-    /// Disk file format.
-    pub format: Format,
-    /// Compression inside the format; `None`: the format's own choice.
+    /// Formats of its files, each made in the same pass.
+    pub formats: Vec<Format>,
+    /// Compression in those formats that can take it; `None`: each format's own choice.
     pub compression: Option<Compression>,
     /// Size of the disk; `None`: what the content needs plus head-room.
     pub size: Option<Size>,
@@ -36,7 +40,7 @@ impl Default for Spec {
         Self {
             name: "disk".into(),
             profile: Profile::Machine,
-            format: Format::Qcow2,
+            formats: vec![Format::Qcow2],
             compression: None,
             size: None,
             hostname: None,
