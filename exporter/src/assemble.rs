@@ -85,8 +85,8 @@ struct Ids {
 impl Ids {
     fn new(spec: &Spec, root: &Tree) -> Result<Self> {
         // The same machine in another format is the same machine.
-        let Spec { name, format, .. } = Spec::default();
-        let machine = Spec { name, format, compression: None, ..spec.clone() };
+        let Spec { name, formats, compression, .. } = Spec::default();
+        let machine = Spec { name, formats, compression, ..spec.clone() };
         let mut input = serde_json::to_vec(&machine).expect("a spec has no map with keys that are no text");
         input.extend(root.digest(Detail::default())?);
         let seed = Seed::new(&input);
@@ -108,13 +108,13 @@ fn latest_time(root: &Tree) -> Time {
 /// `partitions` are those wanted when the last of them, the root, has `root_needs` bytes.
 fn disk_size(spec: &Spec, partitions: &[Request], root_needs: u64) -> Result<u64> {
     let minimum = disk::minimum_size(partitions);
-    let unit = ALIGNMENT.max(spec.format.size_unit());
+    let unit = size_unit(spec);
     match spec.size {
         Some(Size(size)) if size % unit != 0 => {
             let message = format!("{size} bytes are not a multiple of {}", show_size(unit));
-            let message = match unit {
-                ALIGNMENT => message,
-                _ => format!("{message}, as a {} disk is", spec.format),
+            let message = match spec.formats.iter().find(|format| format.size_unit() > ALIGNMENT) {
+                Some(format) => format!("{message}, as a {format} disk is"),
+                None => message,
             };
             let hint =
                 format!("ask for --size {}M, or leave the size out", size.div_ceil(unit) * (unit >> 20));
@@ -131,6 +131,11 @@ fn disk_size(spec: &Spec, partitions: &[Request], root_needs: u64) -> Result<u64
         Some(Size(size)) => Ok(size),
         None => Ok((minimum + HEADROOM.max(root_needs / 4)).next_multiple_of(unit)),
     }
+}
+
+/// Bytes that the size is a multiple of, for partitions and every format.
+fn size_unit(spec: &Spec) -> u64 {
+    spec.formats.iter().map(|format| format.size_unit()).fold(ALIGNMENT, u64::max)
 }
 
 fn root_options(ids: &Ids, label: &str, time: Time, size: u64) -> ext4::Options {

@@ -146,7 +146,7 @@ fn strict_deflate_looks_no_further_back_than_4_kib() {
     // Byte by byte, so that all that was is only in the window: what lies further back is an error.
     let inflated = |packed: &[u8], window_bits| {
         let mut inflater = flate2::Decompress::new_with_window_bits(false, window_bits);
-        let (mut out, mut byte) = (Vec::new(), [0]);
+        let (mut out, mut byte) = (Vec::<u8>::new(), [0]);
         loop {
             let (read, written) = (inflater.total_in() as usize, inflater.total_out());
             let status =

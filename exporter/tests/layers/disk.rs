@@ -66,13 +66,9 @@ fn write(layout: &FileSystem, path: &Path, threads: usize) -> exporter::Result<(
         format: Format::Raw,
         compression: Compression::None,
         id: Uuid::from_text("11111111-9d0c-4a0e-8d3e-6a1f0e7f4b11"),
-        sync: false,
+        appliance: Default::default(),
     };
-    container::write(
-        image,
-        &[target],
-        &Run { threads: NonZeroUsize::new(threads).unwrap(), progress: &|_| {} },
-    )
+    container::write(image, &[target], &Run::silent(NonZeroUsize::new(threads).unwrap()))
 }
 
 /// The archives that a file system reads.
