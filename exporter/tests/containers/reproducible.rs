@@ -135,7 +135,7 @@ fn assembled(root: &Path, boot: &Path, threads: usize, spec: &Spec, output: &Pat
     let planned = plan(spec, input).unwrap();
     let target = Target {
         path: output.to_owned(),
-        format: spec.format,
+        format: spec.formats[0],
         compression: spec.compression.unwrap(),
         id: planned.id,
         appliance: Appliance::default(),
