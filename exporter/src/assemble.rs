@@ -85,8 +85,8 @@ struct Ids {
 impl Ids {
     fn new(spec: &Spec, root: &Tree) -> Result<Self> {
         // The same machine in another format is the same machine.
-        let Spec { name, format, .. } = Spec::default();
-        let machine = Spec { name, format, compression: None, ..spec.clone() };
+        let Spec { name, formats, compression, .. } = Spec::default();
+        let machine = Spec { name, formats, compression, ..spec.clone() };
         let mut input = serde_json::to_vec(&machine).expect("a spec has no map with keys that are no text");
         input.extend(root.digest(Detail::default())?);
         let seed = Seed::new(&input);

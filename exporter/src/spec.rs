@@ -1,5 +1,7 @@
 //! All that was asked of a disk. The only thing that crosses from the frontend into the build.
 
+mod files;
+
 use std::fmt;
 use std::io::Read;
 use std::str::FromStr;
@@ -9,6 +11,8 @@ use serde::{Deserialize, Serialize};
 use crate::container::{Compression, Format};
 use crate::tree::{Kind, Tree};
 
+pub use files::FileSpec;
+
 /// What a disk should be. Every field has a default; see the README for the flag of each.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -17,9 +21,9 @@ pub struct Spec {
     pub name: String,
     /// What the disk is for.
     pub profile: Profile,
-    /// Disk file format.
-    pub format: Format,
-    /// Compression inside the format; `None`: the format's own choice.
+    /// Formats of its files, each made in the same pass.
+    pub formats: Vec<Format>,
+    /// Compression in those formats that can take it; `None`: each format's own choice.
     pub compression: Option<Compression>,
     /// Size of the disk; `None`: what the content needs plus head-room.
     pub size: Option<Size>,
@@ -38,7 +42,7 @@ impl Default for Spec {
         Self {
             name: "disk".into(),
             profile: Profile::Machine,
-            format: Format::Qcow2,
+            formats: vec![Format::Qcow2],
             compression: None,
             size: None,
             hostname: None,

@@ -12,7 +12,7 @@ use exporter::boot::BootFiles;
 use exporter::container::{self, Target};
 use exporter::engine::Run;
 use exporter::report::{DiskFile, Report};
-use exporter::spec::Spec;
+use exporter::spec::{FileSpec, Spec};
 use exporter::tree::{HostDir, scan};
 
 use crate::builtin;
@@ -28,7 +28,7 @@ struct Args {
     /// Folder with the distribution's boot loader files; ours are used if it is not there.
     #[arg(long)]
     boot: PathBuf,
-    /// Folder for the disk.
+    /// Folder for the disk's files.
     #[arg(long)]
     output: PathBuf,
     /// What the disk should be, as JSON.
@@ -51,11 +51,12 @@ fn run(args: &Args) -> Result<()> {
     let meter = Meter::new(false);
     let threads = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
     let planned = assemble::plan(&args.spec, input(args, threads)?)?;
-    let target = target(&args.spec, &planned, &args.output);
+    let targets: Vec<_> =
+        args.spec.files()?.iter().map(|file| target(file, &planned, &args.output)).collect();
     let run = Run { threads, progress: &|progress| meter.show(progress), stop: &AtomicBool::new(false) };
-    container::write(planned.image(), std::slice::from_ref(&target), &run)?;
-    let file = DiskFile::read(&target.path, target.format)?;
-    print!("{}", Report::new(planned, vec![file]));
+    container::write(planned.image(), &targets, &run)?;
+    let files = targets.iter().map(|target| DiskFile::read(&target.path, target.format));
+    print!("{}", Report::new(planned, files.collect::<exporter::Result<_>>()?));
     Ok(())
 }
 
@@ -68,11 +69,11 @@ fn input(args: &Args, threads: NonZeroUsize) -> Result<Input> {
     Ok(Input { root, boot, grow: builtin::grow_program() })
 }
 
-fn target(spec: &Spec, planned: &Planned, folder: &Path) -> Target {
+fn target(file: &FileSpec, planned: &Planned, folder: &Path) -> Target {
     Target {
-        path: folder.join(format!("{}.{}", spec.name, spec.format.extension())),
-        format: spec.format,
-        compression: spec.compression.unwrap_or(spec.format.default_compression()),
+        path: folder.join(&file.name),
+        format: file.format,
+        compression: file.compression,
         id: planned.id,
         appliance: planned.appliance.clone(),
     }

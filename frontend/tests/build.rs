@@ -10,7 +10,7 @@ use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
@@ -20,14 +20,7 @@ struct Lab(TempDir);
 
 impl Lab {
     fn new(build: &str) -> Self {
-        Self::with_docker(&format!(
-            "#!/bin/sh\n\
-             case \"$1 $2\" in\n\
-             'buildx version') echo github.com/docker/buildx v0.13.1 0 ;;\n\
-             'buildx build') {build} ;;\n\
-             'version --format') echo 26.1.5 ;;\n\
-             esac\n"
-        ))
+        Self::with_docker(&stand_in(build))
     }
 
     fn with_docker(script: &str) -> Self {
@@ -43,6 +36,11 @@ impl Lab {
         assert!(made.unwrap().success());
         lab.write("src/Dockerfile", "FROM scratch\nCOPY disk.qcow2 /\n");
         lab
+    }
+
+    /// From now on the stand-in builds by another script.
+    fn set_build(&self, build: &str) {
+        self.write("bin/docker", &stand_in(build));
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -70,6 +68,18 @@ impl Lab {
     fn left(&self) -> Vec<String> {
         names_in(&self.path("out"))
     }
+}
+
+/// A `docker` that runs `build` for `docker buildx build`.
+fn stand_in(build: &str) -> String {
+    format!(
+        "#!/bin/sh\n\
+         case \"$1 $2\" in\n\
+         'buildx version') echo github.com/docker/buildx v0.13.1 0 ;;\n\
+         'buildx build') {build} ;;\n\
+         'version --format') echo 26.1.5 ;;\n\
+         esac\n"
+    )
 }
 
 fn names_in(dir: &Path) -> Vec<String> {
@@ -117,6 +127,54 @@ fn the_result_can_be_read_by_programs_or_not_shown() {
 }
 
 #[test]
+fn one_build_makes_a_file_of_each_format() {
+    let lab = Lab::new("truncate -s 64M src/disk.raw; exec tar -c -C src disk.qcow2 disk.raw");
+    let output = lab.run("src -o out/web.raw -o out/web.qcow2 --json");
+    let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let disks = json["disks"].as_array().unwrap();
+    let told: Vec<_> =
+        disks.iter().map(|disk| (disk["file"].as_str().unwrap(), disk["format"].as_str().unwrap())).collect();
+    assert_eq!(told, [("out/web.raw", "raw"), ("out/web.qcow2", "qcow2")]);
+    assert!(disks.iter().all(|disk| disk["virtual_size"] == 64 << 20 && disk["actual_size"].is_u64()));
+    assert_eq!(lab.left(), ["web.qcow2", "web.raw"]);
+}
+
+#[test]
+fn stdout_gets_the_disk_and_nothing_else() {
+    let lab = Lab::new(SEND_DISK);
+    let output = lab.run("src -o - --format qcow2");
+    assert_eq!(stderr(&output), "");
+    assert!(output.status.success());
+    assert!(output.stdout == fs::read(lab.path("src/disk.qcow2")).unwrap());
+
+    let mut child =
+        lab.command("src -o - --format qcow2").stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        stderr(&output).starts_with("error: stdout: the disk cannot be written: "),
+        "{}",
+        stderr(&output)
+    );
+}
+
+#[test]
+fn stdout_that_is_a_terminal_is_refused() {
+    let lab = Lab::new("touch ran");
+    let build = format!("{} build src -o - --format raw", env!("CARGO_BIN_EXE_vmimage"));
+    let mut script = Command::new("script");
+    script.args(["--quiet", "--return", "--command", &build, "/dev/null"]).current_dir(lab.0.path());
+    let output = script.stdin(Stdio::null()).output().unwrap();
+    assert!(
+        stdout(&output).starts_with("error: -o -: stdout is a terminal\r\nhint: "),
+        "{}",
+        stdout(&output)
+    );
+    assert!(!lab.path("ran").exists());
+}
+
+#[test]
 fn the_engine_is_told_what_was_typed() {
     let lab = Lab::new(&format!("printf '%s\\n' \"$@\" >argv; {SEND_DISK}"));
     assert!(lab.run("src -o out/web.qcow2 --size 4G").status.success());
@@ -154,15 +212,25 @@ fn a_result_that_is_no_disk_is_an_error_though_the_build_went_well() {
         (
             "true",
             "-o out/w.qcow2",
-            "error: the build's result: is not one disk file: there is no file in it\nhint: ",
+            "error: the build's result: is not what was asked for: there is no qcow2 file in it\nhint: ",
         ),
-        ("tar -c -C src .", "-o out/w.qcow2", "there is more than one file in it"),
+        ("tar -c -C src .", "-o out/w.qcow2", "\"Dockerfile\" does not end in .qcow2"),
+        (SEND_DISK, "-o out/w.qcow2 -o out/w.raw", "there is no raw file in it"),
         (
             "tar -c -C src disk.qcow2 | head -c 9000",
             "-o out/w.qcow2",
             "error: the stream ended after 8.3 KiB of 192 KiB",
         ),
-        (SEND_DISK, "-o out/w.raw", "error: the build's result: is a qcow2 disk, raw was asked for\nhint: "),
+        (
+            "cp src/disk.qcow2 disk.raw; tar -c disk.raw",
+            "-o out/w.raw",
+            "error: the build's result: is a qcow2 disk, raw was asked for\nhint: ",
+        ),
+        (
+            "echo garbage >disk.qcow2; tar -c disk.qcow2",
+            "-o out/w.qcow2",
+            "error: the build's result: is a raw disk, qcow2 was asked for\nhint: ",
+        ),
     ] {
         let lab = Lab::new(build);
         let output = lab.run(&format!("src {words}"));
@@ -206,23 +274,68 @@ fn a_signal_ends_the_engine_and_leaves_nothing() {
     }
 }
 
+/// Killed and waited for when dropped.
+struct Killed(Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn what_a_killed_build_leaves_is_removed_by_the_next_one() {
+    // The stand-in ends by itself when its parent is gone.
+    let lab = Lab::new("tar -c large.qcow2 | head -c 5M; exec tail -f /dev/null --pid=$PPID");
+    fs::write(lab.path("large.qcow2"), vec![7; 8 << 20]).unwrap();
+    let child = Killed(lab.command("src -o out/web.qcow2").stdout(Stdio::null()).spawn().unwrap());
+    let start = Instant::now();
+    let has_bytes = || {
+        let mut files = fs::read_dir(lab.path("out")).unwrap().map(|entry| entry.unwrap().metadata());
+        files.any(|metadata| metadata.is_ok_and(|metadata| metadata.len() > 0))
+    };
+    while !has_bytes() {
+        assert!(start.elapsed() < Duration::from_secs(20));
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    drop(child);
+    let left = lab.left();
+    assert!(left.len() == 1 && left[0].starts_with(".web.qcow2.vmimage-"), "{left:?}");
+
+    lab.set_build(SEND_DISK);
+    assert!(lab.run("src -o out/web.qcow2").status.success());
+    assert_eq!(lab.left(), ["web.qcow2"]);
+}
+
 #[test]
 fn what_is_wrong_with_the_name_is_found_before_the_build() {
     let lab = Lab::new("touch ran");
     for (name, message) in [
-        ("out", "error: out: is a directory\nhint: name a file in it: -o out/disk.qcow2\n"),
-        ("no/web.qcow2", "error: no: no such directory\nhint: make it: mkdir -p no\n"),
+        (
+            "out --format raw",
+            "error: out: the destination is a directory\nhint: name a file: out/disk.qcow2\n",
+        ),
+        (
+            "no/web.qcow2",
+            "error: no/web.qcow2: the directory no does not exist\nhint: create it first: mkdir -p no\n",
+        ),
         (
             "out/web.iso",
-            "error: out/web.iso: its ending tells no format\nhint: end it in one of .raw, .qcow2, .vdi, .vhd, .vhdx, .vmdk, .ova, .img, or pass --format\n",
+            "error: out/web.iso: its ending tells no format\nhint: pass --format with one of raw, ",
         ),
-        ("/dev/null", "error: /dev/null: is not a regular file\n"),
+        ("/dev/null --format raw", "error: /dev/null: the destination is not a regular file\nhint: "),
+        ("a.raw -o b.img", "error: format: raw and raw files have the same ending, .raw\nhint: "),
+        ("a.raw --compression zlib", "error: compression: zlib is not for raw files\nhint: "),
+        (
+            "-",
+            "error: -o -: stdout has no ending that tells the format\nhint: pass --format with one of raw, ",
+        ),
+        ("- --format raw --json", "error: --json: stdout is taken by the disk\nhint: "),
+        ("- --format raw --platform linux/amd64,linux/arm64", "error: -o -: stdout takes one disk, several "),
     ] {
-        let output = lab.run(
-            &format!("src --format=raw -o {name}")
-                .replace(if name.ends_with("iso") { "--format=raw" } else { "no such text" }, ""),
-        );
-        assert_eq!(stderr(&output), message);
+        let output = lab.run(&format!("src -o {name}"));
+        assert!(stderr(&output).starts_with(message), "{}", stderr(&output));
         assert_eq!(output.status.code(), Some(1));
     }
     assert!(!lab.path("ran").exists());

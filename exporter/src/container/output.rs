@@ -56,6 +56,11 @@ impl Output {
         }
     }
 
+    /// Where it lies until it is persisted.
+    pub fn temporary(&self) -> &Path {
+        &self.temporary
+    }
+
     /// Write all of `bytes` at `offset`.
     pub fn write_at(&self, bytes: &[u8], offset: u64) -> Result<()> {
         self.file
@@ -172,6 +177,8 @@ fn explain(destination: &Path, doing: &str, error: io::Error) -> Error {
             .with_hint(format!("write to a directory that is yours; {directory} is not writable")),
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Error::io(shown, doing, error)
             .with_hint(format!("free some space where {directory} lies, or write elsewhere")),
+        io::ErrorKind::FileTooLarge => Error::io(shown, doing, error)
+            .with_hint("write to another file system, or ask for a format that is compressed"),
         _ => Error::io(shown, doing, error),
     }
 }

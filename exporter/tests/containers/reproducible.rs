@@ -147,7 +147,12 @@ fn assembled(root: &Path, boot: &Path, threads: usize, spec: &Spec, output: &Pat
 }
 
 fn spec(format: Format, compression: Compression) -> Spec {
-    Spec { format, compression: Some(compression), size: Some(Size(112 * MIB)), ..Spec::default() }
+    Spec {
+        formats: vec![format],
+        compression: Some(compression),
+        size: Some(Size(112 * MIB)),
+        ..Spec::default()
+    }
 }
 
 #[test]

@@ -5,11 +5,11 @@ mod syntax;
 use std::path::{Path, PathBuf};
 use std::process::{ExitCode, ExitStatus};
 
-use clap::builder::{PossibleValuesParser, TypedValueParser};
 use exporter::container::{Compression, Format};
+use exporter::spec::Spec;
 
-use super::image::{Image, Made, endings};
-use super::{Error, Result};
+use super::image::{Image, Made};
+use super::{Error, Result, output};
 use crate::engine::destination::Destination;
 use crate::engine::receive::Arrived;
 use crate::engine::{buildx, receive};
@@ -27,8 +27,8 @@ pub(crate) struct Args {
     /// The build context: a directory, a URL, or - for a tar archive or a Dockerfile on stdin
     #[arg(default_value = ".")]
     context: String,
-    #[arg(short, long, value_name = "FILE", help = output_help())]
-    output: PathBuf,
+    #[arg(short, long, value_name = "FILE", required = true, help = output::output_help())]
+    output: Vec<PathBuf>,
     /// The frontend image that makes the disk, in place of example/vmimage or of the Dockerfile's syntax line
     #[arg(long, value_name = "IMAGE")]
     frontend: Option<String>,
@@ -45,15 +45,13 @@ pub(crate) struct Args {
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Disk options")]
 struct DiskArgs {
-    /// The format, whatever the file's ending says
-    #[arg(long, value_parser = format_parser())]
-    format: Option<Format>,
+    /// The format, whatever the file's ending says; of several files, one for each in their order
+    #[arg(long, value_parser = output::format_parser())]
+    format: Vec<Format>,
     /// The size of the disk, such as 10G
     #[arg(long)]
     size: Option<String>,
-    /// How the disk is compressed, where its format has a choice: zstd is the fast one, zlib the one that
-    /// old readers know
-    #[arg(long, value_parser = compression_parser())]
+    #[arg(long, value_parser = output::compression_parser(), help = output::compression_help())]
     compression: Option<Compression>,
     /// The name of the machine
     #[arg(long, value_name = "NAME")]
@@ -64,20 +62,6 @@ struct DiskArgs {
     /// Words to add to the kernel command line
     #[arg(long, value_name = "WORDS", allow_hyphen_values = true)]
     cmdline: Option<String>,
-}
-
-fn output_help() -> String {
-    format!("The disk to make; its ending picks the format ({})", endings())
-}
-
-fn format_parser() -> impl TypedValueParser<Value = Format> {
-    let names = Format::ALL.iter().map(|format| format.name());
-    PossibleValuesParser::new(names).map(|name| name.parse().expect("clap let only known names in"))
-}
-
-fn compression_parser() -> impl TypedValueParser<Value = Compression> {
-    let names = Compression::ALL.iter().map(|compression| compression.name());
-    PossibleValuesParser::new(names).map(|name| name.parse().expect("clap let only known names in"))
 }
 
 /// docker's own options, under docker's own names.
@@ -144,36 +128,81 @@ const EXAMPLES: &str = "\
 Examples:
   vmimage build -o web.qcow2                          ./Dockerfile, the usual kernel
   vmimage build app -f app/prod.Dockerfile -o app.raw
+  vmimage build -o web.qcow2 -o web.vhdx              the same machine in both formats
+  vmimage build -o - --format raw | ssh host dd of=/dev/sdb
   vmimage build -o web.qcow2 --size 20G --hostname web --cmdline \"quiet mitigations=off\"
   vmimage build -o web.qcow2 --build-arg VERSION=1.2 --secret id=key,src=key.pem
   vmimage build -o web.qcow2 --platform linux/amd64,linux/arm64
                                                       web-linux-amd64.qcow2, web-linux-arm64.qcow2
   SOURCE_DATE_EPOCH=0 vmimage build -o web.qcow2      a build that is the same every time";
 
-/// Builds, stores the disk under its name and says what it is.
+/// Builds, stores the disk under its names and says what it is.
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
-    let format = format_of(args)?;
-    let destination = Destination::new(&args.output)?;
+    let formats = formats(args)?;
+    let to = To::new(args, &formats)?;
     buildx::version()?;
-    let arguments = buildx_arguments(args, format, syntax::names(&dockerfile(args), FRONTEND));
-    let receive = |stream| receive::receive(stream, &destination);
-    let arrived = buildx::build(arguments, receive, |status| failed_why(status, args))?;
-    arrived.iter().try_for_each(|disk| check_format(disk, format))?;
-    let made = receive::rename(arrived, &destination)?;
-    let made = made.iter().map(|path| Made::read(path)).collect::<Result<Vec<_>>>()?;
+    let arguments = buildx_arguments(args, &formats, syntax::names(&dockerfile(args), FRONTEND));
+    let failed_why = |status| failed_why(status, args);
+    match to {
+        To::Files(destinations) => {
+            let arrived =
+                buildx::build(arguments, |stream| receive::store(stream, &destinations), failed_why)?;
+            finish(args, arrived)?;
+        }
+        To::Stdout(format) => {
+            let mut stdout = std::io::stdout().lock();
+            buildx::build(arguments, |stream| receive::pass_on(stream, format, &mut stdout), failed_why)?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Where the disk goes.
+enum To {
+    /// Files, each of another format.
+    Files(Vec<Destination>),
+    /// The one file of this format, to whoever reads stdout.
+    Stdout(Format),
+}
+
+impl To {
+    /// Finds out now whether the disk can be written there.
+    fn new(args: &Args, formats: &[Format]) -> Result<Self> {
+        if !output::is_stdout(&args.output[0]) {
+            let files = args.output.iter().zip(formats).map(|(path, format)| Destination::new(path, *format));
+            return files.collect::<Result<_>>().map(Self::Files);
+        }
+        output::refuse_terminal()?;
+        if args.docker.platform.iter().flat_map(|list| list.split(',')).count() > 1 {
+            return Err(Error::user("-o -: stdout takes one disk, several platforms are asked for"));
+        }
+        if args.json {
+            return Err(Error::user("--json: stdout is taken by the disk").with_hint("name a file with -o"));
+        }
+        Ok(Self::Stdout(formats[0]))
+    }
+}
+
+/// The formats of the disk's files, if one build can make them all.
+fn formats(args: &Args) -> Result<Vec<Format>> {
+    let formats = output::formats(&args.output, &args.disk.format)?;
+    let compression = args.disk.compression;
+    Spec { formats: formats.clone(), compression, ..Spec::default() }.files()?;
+    Ok(formats)
+}
+
+/// Gives the files their names, once all of them are what was asked for.
+fn finish(args: &Args, arrived: Vec<Arrived>) -> Result<()> {
+    arrived.iter().try_for_each(check_format)?;
+    let paths: Vec<_> = arrived.iter().map(|disk| disk.path.clone()).collect();
+    arrived.into_iter().try_for_each(|disk| disk.output.persist())?;
+    let made = paths.iter().map(|path| Made::read(path)).collect::<Result<Vec<_>>>()?;
     if args.json {
         super::print_json(&serde_json::json!({ "disks": made }))?;
     } else if !args.docker.quiet {
         made.iter().for_each(Made::print);
     }
-    Ok(ExitCode::SUCCESS)
-}
-
-fn format_of(args: &Args) -> Result<Format> {
-    args.disk.format.or_else(|| Format::from_path(&args.output)).ok_or_else(|| {
-        let message = format!("{}: its ending tells no format", args.output.display());
-        Error::user(message).with_hint(format!("end it in one of {}, or pass --format", endings()))
-    })
+    Ok(())
 }
 
 /// Where the Dockerfile is, if it is a local file.
@@ -185,11 +214,11 @@ fn dockerfile(args: &Args) -> PathBuf {
 }
 
 /// What is typed after `docker buildx build`; `has_syntax` if the Dockerfile itself names the frontend.
-fn buildx_arguments(args: &Args, format: Format, has_syntax: bool) -> Vec<String> {
+fn buildx_arguments(args: &Args, formats: &[Format], has_syntax: bool) -> Vec<String> {
     let docker = &args.docker;
     let mut out = Vec::new();
     let mut value = |flag: &str, value: &str| out.extend([flag.to_owned(), value.to_owned()]);
-    for (key, text) in variables(args, format, has_syntax) {
+    for (key, text) in variables(args, formats, has_syntax) {
         value("--build-arg", &format!("{key}={text}"));
     }
     for (flag, given) in [
@@ -228,16 +257,17 @@ fn buildx_arguments(args: &Args, format: Format, has_syntax: bool) -> Vec<String
 /// The build arguments that tell the frontend what is wanted: the one channel every engine has.
 ///
 /// The file's name is not among them: the same disk under another name is found in the cache.
-fn variables(args: &Args, format: Format, has_syntax: bool) -> Vec<(&'static str, String)> {
+fn variables(args: &Args, formats: &[Format], has_syntax: bool) -> Vec<(&'static str, String)> {
     let disk = &args.disk;
     let frontend = match (&args.frontend, has_syntax) {
         (Some(frontend), _) => Some(frontend.clone()),
         (None, true) => None,
         (None, false) => Some(FRONTEND.to_owned()),
     };
+    let formats: Vec<_> = formats.iter().map(|format| format.name()).collect();
     let all = [
         ("BUILDKIT_SYNTAX", frontend),
-        ("VMIMAGE_FORMAT", Some(format.name().to_owned())),
+        ("VMIMAGE_FORMAT", Some(formats.join(","))),
         ("VMIMAGE_SIZE", disk.size.clone()),
         ("VMIMAGE_COMPRESSION", disk.compression.map(|compression| compression.name().to_owned())),
         ("VMIMAGE_HOSTNAME", disk.hostname.clone()),
@@ -264,13 +294,12 @@ fn failed_why(status: ExitStatus, args: &Args) -> Error {
     }
 }
 
-fn check_format(disk: &Arrived, asked: Format) -> Result<()> {
-    let image = Image::read(disk.file.path())?;
-    if image.format == asked {
+fn check_format(disk: &Arrived) -> Result<()> {
+    let (found, asked) = (Image::read(disk.output.temporary())?.format, disk.format);
+    if found == asked {
         return Ok(());
     }
-    let message =
-        format!("the build's result: is a {} disk, {} was asked for", image.format.name(), asked.name());
+    let message = format!("the build's result: is a {found} disk, {asked} was asked for");
     Err(Error::build(message).with_hint("the frontend makes the disk: is --frontend the right image?"))
 }
 

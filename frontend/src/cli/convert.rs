@@ -1,7 +1,7 @@
 //! `vmimage convert`: files that are there already become a disk, without a build and without an engine.
 
 use std::ffi::{OsStr, OsString};
-use std::io::{IsTerminal, Write, stdout};
+use std::io::{Write, stdout};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -9,19 +9,18 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use clap::ValueEnum;
-use clap::builder::{PossibleValuesParser, TypedValueParser};
 use exporter::assemble::{self, Input, Planned};
 use exporter::boot::BootFiles;
 use exporter::container::{self, Compression, Format, Target};
 use exporter::engine::{self, Run};
 use exporter::input::{self, Input as Source, Location, Platform, Progress};
 use exporter::report::{DiskFile, Report};
-use exporter::spec::{Architecture, Profile, Size, Spec};
+use exporter::spec::{Architecture, FileSpec, Profile, Size, Spec};
 use exporter::tree::Tree;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
-use super::image::{Made, endings};
-use super::{Error, Meter, Result};
+use super::image::Made;
+use super::{Error, Meter, Result, output};
 use crate::builtin;
 
 /// Turn files that are there already into a disk.
@@ -34,14 +33,12 @@ pub(crate) struct Args {
     /// A directory, a tar, an OCI layout, an archive of an image, or - for a tar on stdin
     #[arg(long_help = SOURCE_HELP)]
     source: OsString,
-    /// The disk to make; its ending picks the format; - is stdout. Repeat it to make several in one pass
-    #[arg(short, long, value_name = "FILE", required = true)]
+    #[arg(short, long, value_name = "FILE", required = true, help = output::output_help())]
     output: Vec<PathBuf>,
-    /// The format, whatever the file's ending says
-    #[arg(long, value_parser = format_parser())]
-    format: Option<Format>,
-    /// How the disk file is compressed, where its format has a choice
-    #[arg(long, value_parser = compression_parser())]
+    /// The format, whatever the file's ending says; of several files, one for each in their order
+    #[arg(long, value_parser = output::format_parser())]
+    format: Vec<Format>,
+    #[arg(long, value_parser = output::compression_parser(), help = output::compression_help())]
     compression: Option<Compression>,
     /// The size of the disk, such as 10G
     #[arg(long)]
@@ -113,16 +110,6 @@ enum ProfileName {
     Data,
 }
 
-fn format_parser() -> impl TypedValueParser<Value = Format> {
-    let names = Format::ALL.iter().map(|format| format.name());
-    PossibleValuesParser::new(names).map(|name| name.parse().expect("clap let only known names in"))
-}
-
-fn compression_parser() -> impl TypedValueParser<Value = Compression> {
-    let names = Compression::ALL.iter().map(|compression| compression.name());
-    PossibleValuesParser::new(names).map(|name| name.parse().expect("clap let only known names in"))
-}
-
 /// Makes the disks and says what they are.
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let stop = Arc::new(AtomicBool::new(false));
@@ -130,18 +117,20 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         signal_hook::flag::register(signal, stop.clone())
             .map_err(|error| Error::internal("signals: cannot be caught").because(error))?;
     }
-    let outputs = outputs(args)?;
+    let spec = spec(args)?;
+    let files = spec.files()?;
     let threads =
         args.threads.unwrap_or_else(|| std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN));
-    let (architecture, root) = read(args, &outputs, threads)?;
+    let (architecture, root) = read(args, threads)?;
     let input = Input { root, boot: boot_files(args, architecture)?, grow: builtin::grow_program() };
-    let planned = assemble::plan(&spec(args, &outputs, architecture), input)?;
-    let targets: Vec<_> = outputs.into_iter().map(|output| output.target(&planned)).collect();
+    let planned = assemble::plan(&Spec { architecture, ..spec }, input)?;
+    let targets = args.output.iter().zip(files).map(|(path, file)| target(path, file, &planned));
+    let targets: Vec<_> = targets.collect();
 
     let meter = Meter::new(args.quiet);
     let run = Run { threads, progress: &|progress| meter.show(progress), stop: &stop };
     let written = match &targets[..] {
-        [target] if is_stdout(&target.path) => {
+        [target] if output::is_stdout(&target.path) => {
             container::stream(planned.image(), target, &mut stdout(), &run).map(|()| Vec::new())
         }
         targets => container::write(planned.image(), targets, &run).map(|()| targets.to_vec()),
@@ -151,63 +140,27 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// A disk file that is asked for.
-struct Output {
-    path: PathBuf,
-    format: Format,
-    compression: Compression,
+fn target(path: &Path, file: FileSpec, planned: &Planned) -> Target {
+    let FileSpec { format, compression, .. } = file;
+    Target { path: path.to_owned(), format, compression, id: planned.id, appliance: planned.appliance.clone() }
 }
 
-impl Output {
-    fn target(self, planned: &Planned) -> Target {
-        let Self { path, format, compression } = self;
-        Target { path, format, compression, id: planned.id, appliance: planned.appliance.clone() }
+fn spec(args: &Args) -> Result<Spec> {
+    if output::is_stdout(&args.output[0]) {
+        output::refuse_terminal()?;
     }
-}
-
-fn is_stdout(path: &Path) -> bool {
-    path == Path::new("-")
-}
-
-fn outputs(args: &Args) -> Result<Vec<Output>> {
-    let several = args.output.len() > 1;
-    if args.output.iter().any(|path| is_stdout(path)) {
-        if several {
-            return Err(Error::user("-: stdout takes one disk and nothing beside it"));
-        }
-        if stdout().is_terminal() {
-            return Err(Error::user("-: stdout is a terminal").with_hint("send it into a file or a pipe"));
-        }
-    }
-    if several && args.format.is_some() {
-        let hint = "leave --format out: the endings tell the formats of several disks";
-        return Err(Error::user("--format: is one format for several disks").with_hint(hint));
-    }
-    args.output.iter().map(|path| output(path, args)).collect()
-}
-
-fn output(path: &Path, args: &Args) -> Result<Output> {
-    let format = args.format.or_else(|| Format::from_path(path)).ok_or_else(|| {
-        let hint = format!("end it in one of {}, or pass --format", endings());
-        Error::user(format!("{}: its ending tells no format", path.display())).with_hint(hint)
-    })?;
-    let compression = args.compression.unwrap_or(format.default_compression());
-    Ok(Output { path: path.to_owned(), format, compression })
-}
-
-fn spec(args: &Args, outputs: &[Output], architecture: Architecture) -> Spec {
-    Spec {
+    Ok(Spec {
         profile: match args.profile {
             ProfileName::Machine => Profile::Machine,
             ProfileName::Data => Profile::Data,
         },
-        format: outputs[0].format,
+        formats: output::formats(&args.output, &args.format)?,
+        compression: args.compression,
         size: args.size,
         hostname: args.hostname.clone(),
         cmdline: args.cmdline.clone(),
-        architecture,
         ..Spec::default()
-    }
+    })
 }
 
 fn boot_files(args: &Args, architecture: Architecture) -> Result<Option<BootFiles>> {
@@ -218,12 +171,12 @@ fn boot_files(args: &Args, architecture: Architecture) -> Result<Option<BootFile
 }
 
 /// The files, and the instruction set of their programs.
-fn read(args: &Args, outputs: &[Output], threads: NonZeroUsize) -> Result<(Architecture, Tree)> {
+fn read(args: &Args, threads: NonZeroUsize) -> Result<(Architecture, Tree)> {
     let host = Architecture::host().unwrap_or(Architecture::X86_64);
     let platform = args.platform.clone().unwrap_or_else(|| Platform::linux(host.oci_name()));
-    let spool = match outputs[0].path.parent() {
+    let spool = match args.output[0].parent() {
         Some(folder) if folder != Path::new("") => folder.to_owned(),
-        _ if is_stdout(&outputs[0].path) => std::env::temp_dir(),
+        _ if output::is_stdout(&args.output[0]) => std::env::temp_dir(),
         _ => PathBuf::from("."),
     };
     let meter = Meter::new(args.quiet);

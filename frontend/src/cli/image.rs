@@ -48,15 +48,6 @@ impl fmt::Display for Image {
     }
 }
 
-/// The endings that pick a format, as in `.raw`.
-pub(crate) fn endings() -> String {
-    let endings = Format::ALL.iter().flat_map(|format| format.extensions());
-    // A fixed and a dynamic VHD end alike.
-    let mut endings: Vec<_> = endings.map(|ending| format!(".{ending}")).collect();
-    endings.dedup();
-    endings.join(", ")
-}
-
 /// A disk that was made.
 #[derive(Debug, Serialize)]
 pub(crate) struct Made {

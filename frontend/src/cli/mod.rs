@@ -6,6 +6,7 @@ mod doctor;
 mod error;
 mod image;
 mod inspect;
+mod output;
 pub(crate) mod programs;
 mod progress;
 mod run;

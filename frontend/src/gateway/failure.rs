@@ -89,6 +89,16 @@ impl From<tonic::Status> for Failure {
     }
 }
 
+impl From<exporter::Error> for Failure {
+    fn from(error: exporter::Error) -> Self {
+        let failure = Self::new(error.to_string());
+        match error.hint() {
+            Some(hint) => failure.with_hint(hint),
+            None => failure,
+        }
+    }
+}
+
 /// The message with what the transport had to say, which the message alone may leave out.
 fn with_causes(status: &tonic::Status) -> String {
     let mut text = status.message().to_owned();

@@ -63,7 +63,11 @@ impl Request {
                 wrong.push(format!("{name} is {value:?}: {expected}"));
             }
         }
-        if wrong.is_empty() { Ok(request) } else { Err(Failure::new(wrong.join("\n"))) }
+        if !wrong.is_empty() {
+            return Err(Failure::new(wrong.join("\n")));
+        }
+        request.spec.files()?;
+        Ok(request)
     }
 
     /// The text of an error is what would have been right.
@@ -72,7 +76,7 @@ impl Request {
         let text = |valid: bool, expected: &str| valid.then(|| value.to_owned()).ok_or(expected.to_owned());
         match name {
             "VMIMAGE_NAME" => spec.name = text(is_file_name(value), "a file name without its ending")?,
-            "VMIMAGE_FORMAT" => spec.format = value.parse()?,
+            "VMIMAGE_FORMAT" => spec.formats = value.split(',').map(str::parse).collect::<Result<_, _>>()?,
             "VMIMAGE_COMPRESSION" => spec.compression = Some(value.parse()?),
             "VMIMAGE_SIZE" => spec.size = Some(value.parse()?),
             "VMIMAGE_HOSTNAME" => {
@@ -126,6 +130,7 @@ fn is_package(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use exporter::container::Format;
     use exporter::spec::Size;
 
     use super::*;
@@ -135,6 +140,7 @@ mod tests {
         let arguments = [
             ("GREETING", "not ours"),
             ("VMIMAGE_NAME", "web"),
+            ("VMIMAGE_FORMAT", "qcow2,vhdx"),
             ("VMIMAGE_SIZE", "8G"),
             ("VMIMAGE_HOSTNAME", "web-1.example"),
             ("VMIMAGE_KERNEL", "linux-image-amd64"),
@@ -142,6 +148,7 @@ mod tests {
         ];
         let request = Request::parse(arguments.into_iter()).unwrap();
         assert_eq!(request.spec.name, "web");
+        assert_eq!(request.spec.formats, [Format::Qcow2, Format::Vhdx]);
         assert_eq!(request.spec.size, Some(Size(8 << 30)));
         assert_eq!(request.spec.hostname.as_deref(), Some("web-1.example"));
         assert_eq!(request.kernel.as_deref(), Some("linux-image-amd64"));
@@ -152,7 +159,7 @@ mod tests {
     fn every_wrong_argument_is_named() {
         let arguments = [
             ("VMIMAGE_NAME", "../etc/passwd"),
-            ("VMIMAGE_FORMAT", "floppy"),
+            ("VMIMAGE_FORMAT", "qcow2,floppy"),
             ("VMIMAGE_SIZE", "big"),
             ("VMIMAGE_HOSTNAME", "-web"),
             ("VMIMAGE_KERNEL", "$(reboot)"),
@@ -165,5 +172,14 @@ mod tests {
             assert!(failure.message().contains(name), "{name}: {}", failure.message());
         }
         assert!(failure.message().contains("VMIMAGE_SIZE,"));
+    }
+
+    #[test]
+    fn formats_that_do_not_go_together_are_refused() {
+        let failure = Request::parse([("VMIMAGE_FORMAT", "raw,raw")].into_iter()).unwrap_err();
+        assert!(failure.message().contains("same ending, .raw\nhint: "), "{failure}");
+        let arguments = [("VMIMAGE_COMPRESSION", "zlib"), ("VMIMAGE_FORMAT", "raw")];
+        let failure = Request::parse(arguments.into_iter()).unwrap_err();
+        assert!(failure.message().contains("zlib is not for raw files\nhint: "), "{failure}");
     }
 }

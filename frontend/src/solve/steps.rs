@@ -44,7 +44,7 @@ impl Build<'_> {
     }
 
     /// The step that turns a file system into a disk: the frontend's own image, without network or
-    /// privileges. Its result is a folder with the disk.
+    /// privileges. Its result is a folder with the disk's files.
     pub(super) async fn assemble(
         &self,
         architecture: Architecture,
@@ -52,7 +52,8 @@ impl Build<'_> {
         boot: Option<&State>,
     ) -> Result<State, Failure> {
         let spec = Spec { architecture, ..self.request.spec.clone() };
-        let title = format!("[vmimage] assemble {}.{}", spec.name, spec.format.extension());
+        let files: Vec<_> = spec.files()?.into_iter().map(|file| file.name).collect();
+        let title = format!("[vmimage] assemble {}", files.join(", "));
         let spec = serde_json::to_string(&spec).expect("a spec has no map with keys that are no text");
         let args = [
             "/vmimage", "assemble", "--root", ROOTFS, "--boot", BOOT_STAGE, "--output", OUT, "--spec", &spec,

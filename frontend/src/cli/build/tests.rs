@@ -16,8 +16,7 @@ fn typed(words: &[&str]) -> Args {
 
 fn arguments(words: &[&str], has_syntax: bool) -> String {
     let args = typed(words);
-    let format = format_of(&args).unwrap();
-    buildx_arguments(&args, format, has_syntax).join(" ")
+    buildx_arguments(&args, &formats(&args).unwrap(), has_syntax).join(" ")
 }
 
 const END: &str = "--provenance=false --sbom=false --output=type=tar,dest=- --";
@@ -95,8 +94,30 @@ fn docker_options_are_handed_on() {
 }
 
 #[test]
-fn a_name_without_a_format_is_refused() {
-    let error = format_of(&typed(&["-o", "web.iso"])).unwrap_err();
-    assert_eq!(error.to_string(), "web.iso: its ending tells no format");
-    assert!(error.hint().unwrap().starts_with("end it in one of .raw .qcow2"));
+fn every_file_asks_for_its_format() {
+    for (words, formats) in [
+        (&["-o", "web.qcow2", "-o", "web.vhdx", "-o", "web.img"][..], "qcow2,vhdx,raw"),
+        (&["-o", "web.qcow2", "--format", "raw", "-o", "web.x", "--format", "vdi"], "raw,vdi"),
+        (&["-o", "-", "--format", "vhd"], "vhd"),
+    ] {
+        assert_eq!(arguments(words, true), format!("--build-arg VMIMAGE_FORMAT={formats} {END} ."));
+    }
+}
+
+#[test]
+fn what_no_build_can_make_is_refused() {
+    for (words, message) in [
+        (&["-o", "web.iso"][..], "web.iso: its ending tells no format"),
+        (&["-o", "-"], "-o -: stdout has no ending that tells the format"),
+        (&["-o", "web.raw", "-o", "web.img"], "format: raw and raw files have the same ending, .raw"),
+        (&["-o", "a.raw", "-o", "b.vdi", "--format", "raw"], "--format: 1 given for 2 files"),
+        (&["-o", "a", "-o", "a", "--format", "raw", "--format", "vdi"], "a: is named twice"),
+        (
+            &["-o", "a.raw", "-o", "-", "--format", "raw", "--format", "vdi"],
+            "-o -: stdout takes one disk, and no other -o beside it",
+        ),
+        (&["-o", "a.raw", "--compression", "zstd"], "compression: zstd is not for raw files"),
+    ] {
+        assert_eq!(formats(&typed(words)).unwrap_err().to_string(), message);
+    }
 }

@@ -2,32 +2,37 @@
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::Path;
 use std::process::Command;
 
-use tar::{Builder, Header};
+use tar::{Builder, EntryType, Header};
 use tempfile::TempDir;
 
 use super::*;
 
 struct Place {
     dir: TempDir,
-    destination: Destination,
+    destinations: Vec<Destination>,
 }
 
 impl Place {
     fn new() -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let destination = Destination::new(&dir.path().join("web.qcow2")).unwrap();
-        Self { dir, destination }
+        Self::of(&[Format::Qcow2])
     }
 
-    /// The names in the directory after the stream was received and, if all was well, renamed.
+    fn of(formats: &[Format]) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let destinations = formats.iter().map(|&format| destination(dir.path(), format)).collect();
+        Self { dir, destinations }
+    }
+
+    /// The names in the directory after the stream was stored and, if all was well, named.
     fn receive(&self, stream: &[u8]) -> Result<Vec<String>, String> {
-        let result = receive(stream, &self.destination).map_err(|failure| match failure {
+        let result = store(stream, &self.destinations).map_err(|failure| match failure {
             Failure::EndedEarly(error) => format!("early: {error}"),
             Failure::Refused(error) => format!("refused: {error}"),
         });
-        let result = result.map(|arrived| rename(arrived, &self.destination).unwrap());
+        let result = result.map(finish);
         let mut names: Vec<String> = fs::read_dir(self.dir.path())
             .unwrap()
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())
@@ -38,6 +43,14 @@ impl Place {
         }
         result.map(|_| names)
     }
+}
+
+fn destination(dir: &Path, format: Format) -> Destination {
+    Destination::new(&dir.join(format!("web.{}", format.extension())), format).unwrap()
+}
+
+fn finish(arrived: Vec<Arrived>) {
+    arrived.into_iter().for_each(|disk| disk.output.persist().unwrap());
 }
 
 /// An entry with any name whatever: the crate's own setters refuse some.
@@ -81,6 +94,65 @@ fn several_platforms_get_names_of_their_own() {
 }
 
 #[test]
+fn every_format_goes_to_its_own_destination() {
+    let place = Place::of(&[Format::Qcow2, Format::Raw]);
+    let stream = archive(&[("disk.raw", FILE, b"raw"), ("disk.qcow2", FILE, b"qcow2")]);
+    assert_eq!(place.receive(&stream).unwrap(), ["web.qcow2", "web.raw"]);
+    assert_eq!(fs::read(place.dir.path().join("web.raw")).unwrap(), b"raw");
+
+    let place = Place::of(&[Format::Qcow2, Format::Raw]);
+    let stream = archive(&[
+        ("linux_amd64/disk.qcow2", FILE, b"1"),
+        ("linux_amd64/disk.raw", FILE, b"2"),
+        ("linux_arm64/disk.qcow2", FILE, b"3"),
+        ("linux_arm64/disk.raw", FILE, b"4"),
+    ]);
+    let names =
+        ["web-linux-amd64.qcow2", "web-linux-amd64.raw", "web-linux-arm64.qcow2", "web-linux-arm64.raw"];
+    assert_eq!(place.receive(&stream).unwrap(), names);
+}
+
+#[test]
+fn a_file_that_was_asked_for_is_missed() {
+    for entries in [
+        &[("disk.qcow2", FILE, &b"x"[..])][..],
+        &[
+            ("linux_amd64/disk.qcow2", FILE, b"1"),
+            ("linux_amd64/disk.raw", FILE, b"2"),
+            ("linux_arm64/disk.qcow2", FILE, b"3"),
+        ],
+        &[("linux_amd64/disk.qcow2", FILE, b"1"), ("linux_arm64/disk.raw", FILE, b"2")],
+    ] {
+        let error = Place::of(&[Format::Qcow2, Format::Raw]).receive(&archive(entries)).unwrap_err();
+        assert!(error.starts_with("early: ") && error.contains("file in it"), "{entries:?}: {error}");
+    }
+}
+
+#[test]
+fn stdout_gets_one_disk_byte_for_byte() {
+    let passed = |entries: &[(&str, EntryType, &[u8])]| {
+        let mut out = Vec::new();
+        match pass_on(&archive(entries)[..], Format::Raw, &mut out) {
+            Ok(()) => Ok(out),
+            Err(Failure::EndedEarly(error) | Failure::Refused(error)) => Err(error.to_string()),
+        }
+    };
+    let disk = [&[7; 5000][..], &[0; 9000]].concat();
+    assert!(passed(&[("disk.raw", FILE, &disk)]).unwrap() == disk);
+    for (entries, part) in [
+        (&[][..], "there is no raw file in it"),
+        (&[("disk.qcow2", FILE, &b"x"[..])], "\"disk.qcow2\" does not end in .raw"),
+        (
+            &[("linux_amd64/disk.raw", FILE, b"x"), ("linux_arm64/disk.raw", FILE, b"x")],
+            "there is more than one raw file in it",
+        ),
+    ] {
+        let error = passed(entries).unwrap_err();
+        assert!(error.contains(part), "{entries:?}: {error}");
+    }
+}
+
+#[test]
 fn zeros_become_holes_and_the_bytes_stay_the_same() {
     let place = Place::new();
     let mut disk = vec![0; (8 << 20) + 123];
@@ -100,7 +172,7 @@ fn an_older_disk_is_replaced_only_by_a_whole_one() {
     let path = place.dir.path().join("web.qcow2");
     fs::write(&path, "old").unwrap();
     let stream = archive(&[("disk.qcow2", FILE, &[7; 5000])]);
-    assert!(receive(&stream[..3000], &place.destination).is_err());
+    assert!(store(&stream[..3000], &place.destinations).is_err());
     assert_eq!(fs::read(&path).unwrap(), b"old");
     assert_eq!(place.receive(&stream).unwrap(), ["web.qcow2"]);
     assert_eq!(fs::read(&path).unwrap(), [7; 5000]);
@@ -116,14 +188,25 @@ fn what_is_not_a_disk_is_refused() {
         (&[("a/b/disk.qcow2", FILE, b"x")], "is not where a disk belongs"),
         (&[("etc/passwd", FILE, b"x")], "is not where a disk belongs"),
         (&[("usr/share/", EntryType::Directory, b"")], "is not where a disk belongs"),
+        (&[("disk.vhdx", FILE, b"x")], "\"disk.vhdx\" does not end in .qcow2"),
+        (&[("qcow2", FILE, b"x")], "\"qcow2\" does not end in .qcow2"),
         (&[("disk", EntryType::Symlink, b"")], "is neither a file nor a directory"),
         (&[("disk", EntryType::Link, b"")], "is neither a file nor a directory"),
         (&[("disk", EntryType::Char, b"")], "is neither a file nor a directory"),
         (&[("disk", EntryType::Fifo, b"")], "is neither a file nor a directory"),
-        (&[("disk", FILE, b"x"), ("disk2", FILE, b"x")], "there is more than one file"),
-        (&[("disk", FILE, b"x"), ("linux_amd64/disk", FILE, b"x")], "there is more than one file"),
-        (&[("linux_amd64/disk", FILE, b"x"), ("disk", FILE, b"x")], "there is more than one file"),
-        (&[("linux_amd64/a", FILE, b"x"), ("linux_amd64/b", FILE, b"x")], "there is more than one file"),
+        (&[("disk.qcow2", FILE, b"x"), ("disk2.qcow2", FILE, b"x")], "there is more than one qcow2 file"),
+        (
+            &[("a.qcow2", FILE, b"x"), ("linux_amd64/a.qcow2", FILE, b"x")],
+            "there is more than one qcow2 file",
+        ),
+        (
+            &[("linux_amd64/a.qcow2", FILE, b"x"), ("a.qcow2", FILE, b"x")],
+            "there is more than one qcow2 file",
+        ),
+        (
+            &[("linux_amd64/a.qcow2", FILE, b"x"), ("linux_amd64/b.qcow2", FILE, b"x")],
+            "there is more than one qcow2 file",
+        ),
     ] {
         let error = Place::new().receive(&archive(entries)).unwrap_err();
         assert!(error.starts_with("refused: ") && error.contains(part), "{entries:?}: {error}");
@@ -138,7 +221,7 @@ fn streams_that_stop_are_told_apart() {
         assert!(error.starts_with("early: "), "{len}: {error}");
     }
     let error = Place::new().receive(&archive(&[])).unwrap_err();
-    assert_eq!(error, "early: the build's result: is not one disk file: there is no file in it");
+    assert_eq!(error, "early: the build's result: is not what was asked for: there is no qcow2 file in it");
     assert!(Place::new().receive(b"not a tar archive at all").unwrap_err().starts_with("early: "));
     assert!(Place::new().receive(&[b'x'; 2048]).is_err());
 }
@@ -146,7 +229,7 @@ fn streams_that_stop_are_told_apart() {
 #[test]
 fn headers_cannot_fill_the_memory() {
     let long = vec![b'x'; 4 << 20];
-    let stream = archive(&[("pax", EntryType::XHeader, &long), ("disk", FILE, b"x")]);
+    let stream = archive(&[("pax", EntryType::XHeader, &long), ("disk.qcow2", FILE, b"x")]);
     let error = Place::new().receive(&stream).unwrap_err();
     assert!(error.contains("headers take more than 1 MiB"), "{error}");
 }
@@ -173,9 +256,9 @@ impl Drop for TinyMount {
 #[test]
 fn a_full_disk_is_one_clear_error() {
     let mount = TinyMount::new();
-    let destination = Destination::new(&mount.0.path().join("web.qcow2")).unwrap();
+    let destinations = [destination(mount.0.path(), Format::Qcow2)];
     let stream = archive(&[("disk.qcow2", FILE, &vec![7; 3 << 20])]);
-    let Err(Failure::Refused(error)) = receive(&stream[..], &destination) else { panic!("it fits?") };
+    let Err(Failure::Refused(error)) = store(&stream[..], &destinations) else { panic!("it fits?") };
     let place = mount.0.path().display();
     assert_eq!(error.to_string(), format!("{place}: no space left: the disk file has 3 MiB, 1 MiB are free"));
     assert_eq!(fs::read_dir(mount.0.path()).unwrap().count(), 0);
@@ -183,6 +266,6 @@ fn a_full_disk_is_one_clear_error() {
     // The same file fits once most of it is zero.
     let mut sparse = vec![0; 3 << 20];
     sparse[1 << 20] = 1;
-    let arrived = receive(&archive(&[("disk.qcow2", FILE, &sparse)])[..], &destination).unwrap();
-    assert_eq!(rename(arrived, &destination).unwrap(), [mount.0.path().join("web.qcow2")]);
+    finish(store(&archive(&[("disk.qcow2", FILE, &sparse)])[..], &destinations).unwrap());
+    assert!(fs::read(mount.0.path().join("web.qcow2")).unwrap() == sparse);
 }

@@ -1,0 +1,100 @@
+//! The files a spec comes to: the formats and the compression that were asked for, put together.
+
+use super::Spec;
+use crate::container::{Compression, Format};
+use crate::error::{Error, Kind, Result};
+
+/// A disk file that a spec asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileSpec {
+    /// Its name: `web.qcow2`.
+    pub name: String,
+    /// Its format.
+    pub format: Format,
+    /// How it is compressed.
+    pub compression: Compression,
+}
+
+impl Spec {
+    /// The disk files it asks for, one of each format, in the order of the formats.
+    ///
+    /// # Errors
+    /// [`Kind::Input`] for no format at all or for two whose files would have the same name,
+    /// [`Kind::Unsupported`] for a compression that none of the formats can take.
+    pub fn files(&self) -> Result<Vec<FileSpec>> {
+        if self.formats.is_empty() {
+            return Err(Error::new(Kind::Input, "format", "none is asked for"));
+        }
+        for (index, format) in self.formats.iter().enumerate() {
+            let same = |other: &&Format| other.extension() == format.extension();
+            if let Some(other) = self.formats[..index].iter().find(same) {
+                let message =
+                    format!("{other} and {format} files have the same ending, .{}", format.extension());
+                return Err(Error::new(Kind::Input, "format", message)
+                    .with_hint("ask for one of them, and for the other in a build of its own"));
+            }
+        }
+        if let Some(compression) = self.compression {
+            self.check_compression(compression)?;
+        }
+        Ok(self.formats.iter().map(|&format| self.file(format)).collect())
+    }
+
+    fn check_compression(&self, asked: Compression) -> Result<()> {
+        let known: Vec<_> = self.formats.iter().flat_map(|format| format.compressions()).collect();
+        if known.contains(&&asked) {
+            return Ok(());
+        }
+        let formats: Vec<_> = self.formats.iter().map(|format| format.name()).collect();
+        let can = Compression::ALL.iter().filter(|each| known.contains(each));
+        let can: Vec<_> = can.map(|each| each.name()).collect();
+        let message = format!("{asked} is not for {} files", formats.join(", "));
+        Err(Error::new(Kind::Unsupported, "compression", message)
+            .with_hint(format!("leave it out, or ask for {}", can.join(", "))))
+    }
+
+    fn file(&self, format: Format) -> FileSpec {
+        let asked = self.compression.filter(|asked| format.compressions().contains(asked));
+        FileSpec {
+            name: format!("{}.{}", self.name, format.extension()),
+            format,
+            compression: asked.unwrap_or(format.default_compression()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn files(formats: &[Format], compression: Option<Compression>) -> Result<Vec<(String, Compression)>> {
+        let spec = Spec { name: "web".into(), formats: formats.to_vec(), compression, ..Spec::default() };
+        Ok(spec.files()?.into_iter().map(|file| (file.name, file.compression)).collect())
+    }
+
+    #[test]
+    fn each_format_is_a_file_compressed_as_it_can_be() {
+        let file = |name: &str, compression| (name.to_owned(), compression);
+        let both = [Format::Qcow2, Format::Raw];
+        assert_eq!(
+            files(&both, Some(Compression::Zlib)).unwrap(),
+            [file("web.qcow2", Compression::Zlib), file("web.raw", Compression::None)]
+        );
+        assert_eq!(
+            files(&both, None).unwrap(),
+            [file("web.qcow2", Compression::Zstd), file("web.raw", Compression::None)]
+        );
+    }
+
+    #[test]
+    fn what_no_build_can_make_is_refused() {
+        for (formats, compression, part) in [
+            (&[][..], None, "format: none is asked for"),
+            (&[Format::Raw, Format::Raw], None, "raw and raw files have the same ending, .raw"),
+            (&[Format::Raw, Format::Vhdx], Some(Compression::Zstd), "zstd is not for raw, vhdx files"),
+        ] {
+            let error = files(formats, compression).unwrap_err();
+            assert!(error.to_string().contains(part), "{error}");
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! What `-o`, `--format` and `--compression` can ask for.
+
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use exporter::container::{Compression, Format};
+
+use super::{Error, Result};
+
+/// The format of each path: the one that was asked for, or else the one its ending stands for.
+pub(super) fn formats(paths: &[PathBuf], asked: &[Format]) -> Result<Vec<Format>> {
+    if !asked.is_empty() && asked.len() != paths.len() {
+        let message = format!("--format: {} given for {} files", asked.len(), paths.len());
+        return Err(Error::user(message).with_hint("give one for each -o, in the same order, or none"));
+    }
+    for (index, path) in paths.iter().enumerate() {
+        if paths[..index].contains(path) {
+            return Err(Error::user(format!("{}: is named twice", path.display())));
+        }
+    }
+    if paths.len() > 1 && paths.iter().any(|path| is_stdout(path)) {
+        return Err(Error::user("-o -: stdout takes one disk, and no other -o beside it"));
+    }
+    match asked {
+        [] => paths.iter().map(|path| by_ending(path)).collect(),
+        asked => Ok(asked.to_vec()),
+    }
+}
+
+fn by_ending(path: &Path) -> Result<Format> {
+    let endings = || format!("end it in one of {}, or pass --format", endings().join(", "));
+    Format::from_path(path).ok_or_else(|| match is_stdout(path) {
+        true => Error::user("-o -: stdout has no ending that tells the format").with_hint("pass --format"),
+        false => Error::user(format!("{}: its ending tells no format", path.display())).with_hint(endings()),
+    })
+}
+
+pub(super) fn is_stdout(path: &Path) -> bool {
+    path == Path::new("-")
+}
+
+/// A disk is not for reading.
+pub(super) fn refuse_terminal() -> Result<()> {
+    if std::io::stdout().is_terminal() {
+        return Err(Error::user("-o -: stdout is a terminal").with_hint("send it into a file or a pipe"));
+    }
+    Ok(())
+}
+
+/// The help of `-o`.
+pub(super) fn output_help() -> String {
+    let endings = endings().join(", ");
+    format!(
+        "The disk to make; its ending picks the format ({endings}); - is stdout. Repeat it to make several in one pass"
+    )
+}
+
+/// The endings that pick a format, each once.
+fn endings() -> Vec<String> {
+    let mut endings = Vec::new();
+    for extension in Format::ALL.iter().map(|format| format.extension()).chain(["img"]) {
+        let ending = format!(".{extension}");
+        if !endings.contains(&ending) {
+            endings.push(ending);
+        }
+    }
+    endings
+}
+
+/// The help of `--compression`.
+pub(super) fn compression_help() -> String {
+    let can = Format::ALL.iter().filter(|format| format.compressions().len() > 1);
+    let can: Vec<_> = can.map(|format| format.name()).collect();
+    format!(
+        "How disks are compressed whose format can be ({}), in place of the format's usual way",
+        can.join(", ")
+    )
+}
+
+pub(super) fn format_parser() -> impl TypedValueParser<Value = Format> {
+    let names = Format::ALL.iter().map(|format| format.name());
+    PossibleValuesParser::new(names).map(|name| name.parse().expect("clap let only known names in"))
+}
+
+pub(super) fn compression_parser() -> impl TypedValueParser<Value = Compression> {
+    let names = Compression::ALL.iter().map(|compression| compression.name());
+    PossibleValuesParser::new(names).map(|name| name.parse().expect("clap let only known names in"))
+}

@@ -1,0 +1,117 @@
+//! The entries of the tar stream: which are disk files, of which platform, and which must not be there.
+
+use std::cell::Cell;
+use std::io::{self, ErrorKind, Read};
+use std::path::{Component, Path};
+
+use tar::{Archive, EntryType};
+
+use super::{Failure, not_as_asked};
+use crate::cli::Error;
+
+/// A disk file in the stream.
+#[derive(Debug)]
+pub(super) struct DiskEntry {
+    /// Of several platforms, this one's: `linux-arm64`.
+    pub(super) platform: Option<String>,
+    /// Its name inside the build's result.
+    pub(super) name: String,
+    /// Bytes that belong to it.
+    pub(super) len: u64,
+}
+
+/// Hands every disk file of a tar stream to `take`, with a reader of its bytes.
+pub(super) fn each(
+    stream: impl Read,
+    mut take: impl FnMut(DiskEntry, &mut dyn Read) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let allowance = Cell::new(0);
+    let mut archive = Archive::new(Metered { stream, allowance: &allowance });
+    let mut entries = archive.entries().map_err(broken)?;
+    loop {
+        allowance.set(METADATA_LIMIT);
+        let Some(mut entry) = entries.next().transpose().map_err(broken)? else { break };
+        allowance.set(u64::MAX);
+        let path = entry.path().map_err(broken)?.into_owned();
+        let kind = entry.header().entry_type();
+        if let Place::Disk { platform, name } = place_of(&path, kind).map_err(Failure::Refused)? {
+            take(DiskEntry { platform, name, len: entry.size() }, &mut entry)?;
+        }
+    }
+    allowance.set(u64::MAX);
+    // The sender must not meet a closed pipe while it writes its last bytes.
+    io::copy(&mut archive.into_inner(), &mut io::sink()).map_err(broken)?;
+    Ok(())
+}
+
+/// Bytes that headers may take between two files; they are kept in memory.
+const METADATA_LIMIT: u64 = 1 << 20;
+
+/// A reader that hands out no more than it is allowed to at the moment.
+struct Metered<'a, R> {
+    stream: R,
+    allowance: &'a Cell<u64>,
+}
+
+impl<R: Read> Read for Metered<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let allowed = usize::try_from(self.allowance.get()).unwrap_or(usize::MAX).min(buffer.len());
+        if allowed == 0 && !buffer.is_empty() {
+            return Err(io::Error::new(ErrorKind::InvalidData, "headers take more than 1 MiB"));
+        }
+        let read = self.stream.read(&mut buffer[..allowed])?;
+        self.allowance.set(self.allowance.get() - read as u64);
+        Ok(read)
+    }
+}
+
+/// A stream that can't be read on.
+pub(super) fn broken(error: io::Error) -> Failure {
+    let message = "the stream of the build's result: is not a whole tar archive";
+    let wrapped = Error::build(message).because(error.to_string());
+    match error.kind() {
+        ErrorKind::InvalidData => Failure::Refused(wrapped),
+        _ => Failure::EndedEarly(wrapped),
+    }
+}
+
+enum Place {
+    /// Of no interest: the file in it tells its name.
+    Directory,
+    /// A disk file, of this platform if there are several.
+    Disk { platform: Option<String>, name: String },
+}
+
+/// What an entry is, or why it must not be there.
+fn place_of(path: &Path, kind: EntryType) -> Result<Place, Error> {
+    let refuse = |reason: &str| {
+        let name = path.to_string_lossy();
+        Err(not_as_asked(&format!("{:?} {reason}", name.as_ref())))
+    };
+    let mut names = Vec::new();
+    for component in path.components() {
+        match component {
+            Component::CurDir => {}
+            Component::Normal(name) => names.push(name.to_str().unwrap_or_default()),
+            Component::RootDir | Component::ParentDir | Component::Prefix(_) => {
+                return refuse("leads out of it");
+            }
+        }
+    }
+    let disk = |platform, name: &str| Ok(Place::Disk { platform, name: name.to_owned() });
+    match (kind, &names[..]) {
+        (EntryType::Directory, [] | [_]) => Ok(Place::Directory),
+        (EntryType::Regular, [name]) => disk(None, name),
+        (EntryType::Regular, [platform, name]) if is_platform(platform) => {
+            disk(Some(platform.replace('_', "-")), name)
+        }
+        (EntryType::Regular | EntryType::Directory, _) => refuse("is not where a disk belongs"),
+        _ => refuse("is neither a file nor a directory"),
+    }
+}
+
+/// BuildKit names the directory of a platform `linux_amd64` or `linux_arm_v7`.
+fn is_platform(name: &str) -> bool {
+    let word = |word: &str| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    (2..=3).contains(&name.split('_').count()) && name.split('_').all(word)
+}

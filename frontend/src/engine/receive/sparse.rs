@@ -1,0 +1,83 @@
+//! A disk file as it arrives: blocks of zeros become holes.
+
+use std::error::Error as _;
+use std::io::{self, ErrorKind, Read};
+use std::path::Path;
+
+use exporter::container::Output;
+use exporter::error::show_size;
+
+use super::{Failure, ended_early, entries};
+use crate::cli::Error;
+
+/// Copies one file of exactly `len` bytes into a temporary one beside `path`.
+pub(super) fn store(mut from: impl Read, len: u64, path: &Path) -> Result<Output, Failure> {
+    let output = Output::create(path).map_err(|error| Failure::Refused(error.into()))?;
+    let cannot = |stored, error| Failure::Refused(cannot_store(error, stored, len, &output));
+    let mut buffer = vec![0; 256 * BLOCK];
+    let (mut offset, mut stored) = (0, 0);
+    loop {
+        let filled = fill(&mut from, &mut buffer).map_err(entries::broken)?;
+        for (start, run) in data_runs(&buffer[..filled]) {
+            output.write_at(run, offset + start as u64).map_err(|error| cannot(stored, error))?;
+            stored += run.len() as u64;
+        }
+        offset += filled as u64;
+        if filled < buffer.len() {
+            break;
+        }
+    }
+    output.set_len(offset).map_err(|error| cannot(stored, error))?;
+    if offset == len { Ok(output) } else { Err(ended_early(offset, len)) }
+}
+
+/// The error of a file of `len` bytes, `stored` of which are on the disk and come free again with it.
+fn cannot_store(error: exporter::Error, stored: u64, len: u64, output: &Output) -> Error {
+    let cause = error.source().and_then(|source| source.downcast_ref::<io::Error>());
+    let is_full =
+        |cause: &io::Error| matches!(cause.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded);
+    if !cause.is_some_and(is_full) {
+        return error.into();
+    }
+    let directory = output.temporary().parent().unwrap_or(Path::new("."));
+    let free = rustix::fs::statvfs(directory)
+        .map_or(stored, |stat| stat.f_bavail.saturating_mul(stat.f_frsize).saturating_add(stored));
+    Error::user(format!(
+        "{}: no space left: the disk file has {}, {} are free",
+        directory.display(),
+        show_size(len),
+        show_size(free)
+    ))
+    .with_hint("free some space there, or name another place with -o")
+}
+
+/// The granularity of holes: what file systems allocate in.
+const BLOCK: usize = 4096;
+
+/// Reads until `buffer` is full or there is no more.
+fn fill(from: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut filled = 0;
+    while filled < buffer.len() {
+        match from.read(&mut buffer[filled..]) {
+            Ok(0) => break,
+            Ok(read) => filled += read,
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(filled)
+}
+
+/// The runs of neighbouring blocks that are not all zero, each with its offset.
+fn data_runs(bytes: &[u8]) -> impl Iterator<Item = (usize, &[u8])> {
+    let is_zero = |block: &[u8]| block == &[0; BLOCK][..block.len()];
+    let mut blocks = bytes.chunks(BLOCK).enumerate().peekable();
+    std::iter::from_fn(move || {
+        let (first, _) = blocks.by_ref().find(|(_, block)| !is_zero(block))?;
+        let mut end = first + 1;
+        while blocks.next_if(|(_, block)| !is_zero(block)).is_some() {
+            end += 1;
+        }
+        Some((first * BLOCK, &bytes[first * BLOCK..bytes.len().min(end * BLOCK)]))
+    })
+}
