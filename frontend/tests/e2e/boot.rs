@@ -23,7 +23,7 @@ fn boots_on(base: &str, firmwares: &[&str]) {
     }
 }
 
-fn check_report(base: &str, firmware: &str, report: &Report) {
+pub(crate) fn check_report(base: &str, firmware: &str, report: &Report) {
     if base.starts_with("debian") {
         assert_eq!(report.get("state"), "running");
     }

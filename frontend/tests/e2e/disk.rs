@@ -71,7 +71,7 @@ fn each_checker_rejects_a_damaged_disk() {
 }
 
 /// Flip every bit of the byte at `offset` while `test` runs.
-fn damage(file: &Path, offset: u64, test: impl FnOnce()) {
+pub(crate) fn damage(file: &Path, offset: u64, test: impl FnOnce()) {
     use std::os::unix::fs::FileExt;
     let file = std::fs::OpenOptions::new().read(true).write(true).open(file).unwrap();
     let mut byte = [0];

@@ -9,4 +9,5 @@ mod build;
 mod disk;
 mod errors;
 mod fidelity;
+mod formats;
 mod lab;

@@ -1,0 +1,61 @@
+//! One build, every format: each file holds the same machine, and boots.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use super::boot::check_report;
+use super::disk::{self, damage};
+use super::lab::{VMIMAGE, boot, build, refused, run, scratch, testdata};
+
+/// The lightest base, since every format is one boot more.
+const BASE: &str = "alpine:3.23";
+
+/// What QEMU boots: the format, QEMU's name for it, the firmware of its boot.
+const FORMATS: [(&str, &str, &str); 5] = [
+    ("raw", "raw", "--uefi"),
+    ("qcow2", "qcow2", "--bios"),
+    ("vdi", "vdi", "--bios"),
+    ("vhd", "vpc", "--bios"),
+    ("vhdx", "vhdx", "--uefi"),
+];
+
+#[test]
+fn one_build_gives_a_disk_that_boots_in_each_format() {
+    let folder = scratch();
+    let path = |format: &str| folder.path().join(format!("machine.{format}"));
+    let base = format!("BASE={BASE}");
+    let machine = ["--build-arg", &base, "--hostname", "web"];
+    let [(first, ..), others @ ..] = &FORMATS;
+    let others: Vec<_> =
+        others.iter().map(|(format, ..)| format!("--output={}", path(format).display())).collect();
+    let others = others.iter().map(String::as_str);
+    build(&testdata("machine"), &path(first), &machine.into_iter().chain(others).collect::<Vec<_>>());
+
+    disk::check(&path("raw"));
+    for (format, driver, _) in FORMATS {
+        run(&mut compare(&path("raw"), &path(format), driver));
+    }
+    damage(&path("raw"), 1 << 20, || {
+        refused(&mut compare(&path("raw"), &path("qcow2"), "qcow2"));
+    });
+
+    // Alone, and through a pipe: the machine does not depend on what else is made.
+    let streamed = folder.path().join("streamed");
+    let mut command = Command::new(VMIMAGE);
+    command.arg("build").arg(testdata("machine")).args(machine).args(["-o", "-", "--format", "raw"]);
+    let status = command.stdout(fs::File::create(&streamed).unwrap()).status().unwrap();
+    assert!(status.success());
+    run(Command::new("cmp").arg(&streamed).arg(path("raw")));
+
+    for (format, _, firmware) in FORMATS {
+        check_report(BASE, firmware, &boot(&path(format), firmware, &[]));
+    }
+}
+
+/// QEMU's opinion on whether both files hold the same disk.
+fn compare(raw: &Path, disk: &Path, driver: &str) -> Command {
+    let mut command = Command::new("qemu-img");
+    command.args(["compare", "-f", "raw", "-F", driver]).arg(raw).arg(disk);
+    command
+}
