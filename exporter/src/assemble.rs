@@ -108,13 +108,14 @@ fn latest_time(root: &Tree) -> Time {
 /// `partitions` are those wanted when the last of them, the root, has `root_needs` bytes.
 fn disk_size(spec: &Spec, partitions: &[Request], root_needs: u64) -> Result<u64> {
     let minimum = disk::minimum_size(partitions);
-    let unit = ALIGNMENT.max(spec.format.size_unit());
+    let strictest = spec.formats.iter().max_by_key(|format| format.size_unit());
+    let unit = strictest.map_or(ALIGNMENT, |format| format.size_unit().max(ALIGNMENT));
     match spec.size {
         Some(Size(size)) if size % unit != 0 => {
             let message = format!("{size} bytes are not a multiple of {}", show_size(unit));
-            let message = match unit {
-                ALIGNMENT => message,
-                _ => format!("{message}, as a {} disk is", spec.format),
+            let message = match strictest {
+                Some(format) if unit > ALIGNMENT => format!("{message}, as a {format} disk is"),
+                _ => message,
             };
             let hint =
                 format!("ask for --size {}M, or leave the size out", size.div_ceil(unit) * (unit >> 20));

@@ -142,7 +142,13 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
 
 fn target(path: &Path, file: FileSpec, planned: &Planned) -> Target {
     let FileSpec { format, compression, .. } = file;
-    Target { path: path.to_owned(), format, compression, id: planned.id, appliance: planned.appliance.clone() }
+    Target {
+        path: path.to_owned(),
+        format,
+        compression,
+        id: planned.id,
+        appliance: planned.appliance.clone(),
+    }
 }
 
 fn spec(args: &Args) -> Result<Spec> {
