@@ -59,7 +59,7 @@ pub(super) fn output_help() -> String {
 /// The endings that pick a format, each once.
 fn endings() -> Vec<String> {
     let mut endings = Vec::new();
-    for extension in Format::ALL.iter().map(|format| format.extension()).chain(["img"]) {
+    for extension in Format::ALL.iter().flat_map(|format| format.extensions()) {
         let ending = format!(".{extension}");
         if !endings.contains(&ending) {
             endings.push(ending);
