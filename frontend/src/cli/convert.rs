@@ -117,14 +117,13 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         signal_hook::flag::register(signal, stop.clone())
             .map_err(|error| Error::internal("signals: cannot be caught").because(error))?;
     }
-    let mut spec = spec(args)?;
+    let spec = spec(args)?;
     let files = spec.files()?;
     let threads =
         args.threads.unwrap_or_else(|| std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN));
     let (architecture, root) = read(args, threads)?;
-    spec.architecture = architecture;
     let input = Input { root, boot: boot_files(args, architecture)?, grow: builtin::grow_program() };
-    let planned = assemble::plan(&spec, input)?;
+    let planned = assemble::plan(&Spec { architecture, ..spec }, input)?;
     let targets = args.output.iter().zip(files).map(|(path, file)| target(path, file, &planned));
     let targets: Vec<_> = targets.collect();
 

@@ -56,13 +56,16 @@ pub(super) fn output_help() -> String {
     )
 }
 
-/// The endings that pick a format.
+/// The endings that pick a format, each once.
 fn endings() -> Vec<String> {
-    let told = Format::ALL.iter().filter(|&&format| {
-        // Of two with the same ending, a name stands for the first.
-        Format::from_path(Path::new(&format!("disk.{}", format.extension()))) == Some(format)
-    });
-    told.flat_map(|format| format.extensions()).map(|ending| format!(".{ending}")).collect()
+    let mut endings = Vec::new();
+    for extension in Format::ALL.iter().flat_map(|format| format.extensions()) {
+        let ending = format!(".{extension}");
+        if !endings.contains(&ending) {
+            endings.push(ending);
+        }
+    }
+    endings
 }
 
 /// The help of `--compression`.
