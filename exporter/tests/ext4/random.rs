@@ -202,7 +202,7 @@ fn sparse(root: &Arc<HostDir>, host: &Path, salt: u64, pieces: &[(u64, usize)]) 
     // A hole at the end too.
     let len = end + salt * 1000;
     file.set_len(len).unwrap();
-    Content::Host(HostFile::new(root.clone(), name.as_bytes(), len, Some(ranges.into())).into())
+    Content::Host(HostFile::new(root.clone(), name.as_bytes(), len, Some(ranges.into())))
 }
 
 /// An image takes long: no failure is made small for hours.

@@ -76,7 +76,7 @@ fn the_largest_sizes_are_clean() {
 fn all_data(host: &Path, len: u64) -> Kind {
     File::create(host.join("data")).unwrap().set_len(len).unwrap();
     let root = HostDir::open(host).unwrap();
-    Kind::File(Content::Host(HostFile::new(root, b"data", len, None).into()))
+    Kind::File(Content::Host(HostFile::new(root, b"data", len, None)))
 }
 
 #[test]
@@ -99,7 +99,7 @@ fn in_pieces(host: &Path, pieces: u64) -> Kind {
     File::create(host.join("data")).unwrap().set_len(len).unwrap();
     let root = HostDir::open(host).unwrap();
     let ranges = (0..pieces).map(|piece| piece * 8192 + 4096..piece * 8192 + 8192).collect();
-    Kind::File(Content::Host(HostFile::new(root, b"data", len, Some(ranges)).into()))
+    Kind::File(Content::Host(HostFile::new(root, b"data", len, Some(ranges))))
 }
 
 fn assert_depth(pieces: u64, depth: u32) {
