@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 
-use exporter::container::{self, Compression, Format, Target};
+use exporter::container::{self, Appliance, Compression, Format, Target};
 use exporter::engine::{Image, Run};
 use exporter::extent::Source;
 use exporter::fs::Layout as FileSystem;
@@ -66,12 +66,12 @@ fn write(layout: &FileSystem, path: &Path, threads: usize) -> exporter::Result<(
         format: Format::Raw,
         compression: Compression::None,
         id: Uuid::from_text("11111111-9d0c-4a0e-8d3e-6a1f0e7f4b11"),
-        sync: false,
+        appliance: Appliance::default(),
     };
     container::write(
         image,
         &[target],
-        &Run { threads: NonZeroUsize::new(threads).unwrap(), progress: &|_| {} },
+        &Run::silent(NonZeroUsize::new(threads).unwrap()),
     )
 }
 
