@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::boot::{self, BiosBoot, BootFiles};
-use crate::container::{self, Target};
+use crate::container::{self, About, Target};
 use crate::disk::{self, ALIGNMENT, Disk, DiskLayout, Placed, Request, kinds};
 use crate::engine::{Image, Progress, Run};
 use crate::error::{Error, Kind, Result, show_size};
@@ -66,7 +66,8 @@ pub fn assemble(spec: &Spec, input: &Input<'_>, output: &Path) -> Result<Report>
 
     let compression = spec.compression.unwrap_or(spec.format.default_compression());
     let id = ids.seed.uuid("disk file");
-    let target = Target { path: output.to_owned(), format: spec.format, compression, id };
+    let about = About { name: spec.name.clone(), architecture: spec.architecture };
+    let target = Target { path: output.to_owned(), format: spec.format, compression, id, about };
     let run = Run { threads: input.threads, progress: input.progress };
     container::write(Image { size, extents: &layout.extents }, &[target], &run)?;
     Report::new(spec, output, &layout, &os, &entry, &boot_files, edits)

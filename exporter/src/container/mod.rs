@@ -2,8 +2,10 @@
 //!
 //! [`write()`] makes all files of an image in one pass over its contents.
 
+mod archive;
 mod blocks;
 mod codec;
+mod containerdisk;
 mod format;
 mod frames;
 mod gce;
@@ -28,6 +30,7 @@ use crate::engine::{self, Image, Run, Sink};
 use crate::error::{Error, Kind, Result, show_size};
 use crate::read_at::ReadAt;
 use crate::seed::Uuid;
+use crate::spec::Architecture;
 use frames::Around;
 use place::{InOrder, Pipe, Place};
 
@@ -42,6 +45,17 @@ pub struct Target {
     pub compression: Compression,
     /// The identity of the disk file, for formats that have one.
     pub id: Uuid,
+    /// What is said of the disk, by formats that say something.
+    pub about: About,
+}
+
+/// What a disk is, in words.
+#[derive(Clone, Debug)]
+pub struct About {
+    /// Its name; of a container image, also that of its repository.
+    pub name: String,
+    /// The instruction set of its programs.
+    pub architecture: Architecture,
 }
 
 /// Make every target of `image` in one pass.
@@ -108,6 +122,9 @@ fn sink<'a>(image: Image<'_>, target: &Target, place: &'a dyn Place) -> Result<B
             Box::new(frames::Writer::new(image.size, compression, Around::default(), place)?)
         }
         Format::Gce => Box::new(gce::writer(image.size, place)?),
+        Format::ContainerDisk => {
+            Box::new(containerdisk::Writer::new(image, compression, &target.about, place)?)
+        }
     })
 }
 
@@ -123,6 +140,7 @@ pub fn open(path: &Path) -> Result<(Format, Box<dyn ReadAt>)> {
         Format::Qcow2 => Box::new(qcow2::Reader::new(raw)?),
         Format::Vdi => Box::new(vdi::open(raw)?),
         Format::Vhd | Format::VhdDynamic => vhd::open(raw)?,
+        Format::ContainerDisk => Box::new(containerdisk::open(raw)?),
         Format::Vhdx => Box::new(vhdx::open(raw)?),
         Format::RawZst | Format::RawGz | Format::Gce => return Err(frames::unreadable(format, path)),
     };
@@ -157,6 +175,7 @@ fn detect(file: &raw::Reader) -> Format {
         (Format::Qcow2, qcow2::is_qcow2(file)),
         (Format::Vdi, vdi::is_vdi(file)),
         (Format::Vhdx, vhdx::is_vhdx(file)),
+        (Format::ContainerDisk, containerdisk::find(file).is_some()),
         (Format::RawZst, frames::is_zstd(file)),
         (Format::Gce, gce::disk_size(file).is_some()),
         (Format::RawGz, frames::is_gzip(file)),

@@ -53,7 +53,8 @@ struct DiskArgs {
     /// The size of the disk, such as 10G
     #[arg(long)]
     size: Option<String>,
-    /// How a qcow2 file is compressed: zstd is the fast one, zlib the one that old readers know
+    /// How a qcow2 file is compressed: zstd is the fast one, zlib the one that old readers know,
+    /// zlib-strict for readers with a small window
     #[arg(long, value_parser = compression_parser())]
     compression: Option<Compression>,
     /// The name of the machine
