@@ -204,8 +204,8 @@ fn oci_name(architecture: Architecture) -> &'static str {
     }
 }
 
-/// A name as a repository of images can have: small letters and digits, and single dots, dashes and
-/// underscores between them (Distribution specification, "Pulling manifests").
+/// A name as a repository of images can have: small letters and digits, with single dashes between them;
+/// the Distribution specification, "Pulling manifests", has a few characters more.
 fn repository(name: &str) -> String {
     let small = name.to_ascii_lowercase();
     let words: Vec<_> =
