@@ -72,7 +72,7 @@ pub fn plan(spec: &Spec, input: Input) -> Result<Planned> {
 /// A machine by the name of its disk, unless it has one of its own.
 fn appliance(spec: &Spec) -> Appliance {
     let name = spec.hostname.as_ref().unwrap_or(&spec.name).clone();
-    Appliance { name, ..Appliance::default() }
+    Appliance { name, architecture: spec.architecture, ..Appliance::default() }
 }
 
 /// The identity of one disk, from its spec and its files.

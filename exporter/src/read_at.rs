@@ -24,6 +24,16 @@ impl ReadAt for [u8] {
     }
 }
 
+impl<I: ReadAt + ?Sized> ReadAt for &I {
+    fn size(&self) -> u64 {
+        (**self).size()
+    }
+
+    fn read_at(&self, offset: u64, out: &mut [u8]) -> Result<()> {
+        (**self).read_at(offset, out)
+    }
+}
+
 /// That `len` bytes at `offset` lie inside `image`.
 pub(crate) fn check_range<I: ReadAt + ?Sized>(image: &I, offset: u64, len: usize) -> Result<()> {
     match offset.checked_add(len as u64) {

@@ -14,7 +14,8 @@ const ZSTD_LEVEL: i32 = 2;
 /// The deflate level: there a fifth slower than 1, for 5 % fewer bytes, and two thirds faster than 6. A
 /// VMDK is 3 % larger than qemu-img's, which is of zlib's level 6; a qcow2 is 3 % smaller.
 const DEFLATE_LEVEL: i32 = 2;
-/// The level of deflate with a small window.
+/// The level of deflate with a small window: there half as fast as 1, for 18 % fewer bytes; 6 is slower by
+/// another tenth, for 1 % fewer.
 const STRICT_LEVEL: u32 = 3;
 /// The window of 4 KiB that QEMU itself packs with and asks its inflater for (block/qcow2-threads.c).
 const STRICT_WINDOW_BITS: u8 = 12;

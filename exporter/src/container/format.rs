@@ -33,6 +33,8 @@ pub enum Format {
     RawGz,
     /// What Google Compute Engine imports: the raw disk in a gzipped tar archive.
     Gce,
+    /// KubeVirt's: a container image with a qcow2 disk in it, for `docker load` or as an OCI archive.
+    ContainerDisk,
 }
 
 /// What there is to know of a format before one is written.
@@ -59,6 +61,9 @@ enum Machine {
 
 const PLAIN: &[Compression] = &[Compression::None];
 const ZLIB: &[Compression] = &[Compression::Zlib];
+/// What qcow2 clusters are packed with.
+const CLUSTERS: &[Compression] =
+    &[Compression::Zstd, Compression::Zlib, Compression::ZlibStrict, Compression::None];
 const SECTOR: u64 = 512;
 
 impl Format {
@@ -75,15 +80,17 @@ impl Format {
         Self::RawZst,
         Self::RawGz,
         Self::Gce,
+        Self::ContainerDisk,
     ];
 
     #[rustfmt::skip]
     fn traits(self) -> Traits {
-        use Compression::{None, Zlib, ZlibStrict, Zstd};
+        use Compression::Zstd;
         use Machine::{Driver, Unpack};
         let (name, extensions, compressions, streams, size_unit, machine) = match self {
+            Self::ContainerDisk => ("containerdisk", &["containerdisk.tar"][..], CLUSTERS, false, SECTOR, Unpack("docker load -i")),
             Self::Raw => ("raw", &["raw", "img"][..], PLAIN, true, SECTOR, Driver("raw")),
-            Self::Qcow2 => ("qcow2", &["qcow2"][..], &[Zstd, Zlib, ZlibStrict, None][..], false, SECTOR, Driver("qcow2")),
+            Self::Qcow2 => ("qcow2", &["qcow2"][..], CLUSTERS, false, SECTOR, Driver("qcow2")),
             Self::Vdi => ("vdi", &["vdi"][..], PLAIN, false, SECTOR, Driver("vdi")),
             Self::Vhd => ("vhd", &["vhd"][..], PLAIN, true, SECTOR, Driver("vpc")),
             Self::VhdDynamic => ("vhd-dynamic", &["vhd"][..], PLAIN, false, SECTOR, Driver("vpc")),

@@ -2,8 +2,10 @@
 //!
 //! [`write()`] makes all files of an image in one pass over its contents.
 
+mod archive;
 mod blocks;
 mod codec;
+mod containerdisk;
 mod format;
 mod frames;
 mod gce;
@@ -122,6 +124,9 @@ fn sink<'a>(image: Image<'_>, target: &'a Target, place: &'a dyn Place) -> Resul
         }
         Format::RawGz => Box::new(frames::Writer::new(image.size, Coding::Gzip, Around::default(), place)?),
         Format::Gce => Box::new(gce::writer(image.size, place)?),
+        Format::ContainerDisk => {
+            Box::new(containerdisk::Writer::new(image, compression, &target.appliance, place)?)
+        }
     })
 }
 
@@ -137,6 +142,7 @@ pub fn open(path: &Path) -> Result<(Format, Box<dyn ReadAt>)> {
         Format::Qcow2 => Box::new(qcow2::Reader::new(raw)?),
         Format::Vdi => Box::new(vdi::open(raw)?),
         Format::Vhd | Format::VhdDynamic => vhd::open(raw)?,
+        Format::ContainerDisk => Box::new(containerdisk::open(raw)?),
         Format::Vhdx => Box::new(vhdx::open(raw)?),
         Format::Vmdk => Box::new(vmdk::Reader::new(raw)?),
         Format::Ova => Box::new(ova::open(raw)?),
@@ -175,6 +181,7 @@ fn detect(file: &raw::Reader) -> Format {
         (Format::Vhdx, vhdx::is_vhdx(file)),
         (Format::Vmdk, vmdk::is_vmdk(file)),
         (Format::Ova, ova::is_ova(file)),
+        (Format::ContainerDisk, containerdisk::find(file).is_some()),
         (Format::RawZst, frames::is_zstd(file)),
         (Format::Gce, gce::disk_size(file).is_some()),
         (Format::RawGz, frames::is_gzip(file)),

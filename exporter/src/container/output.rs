@@ -43,7 +43,7 @@ impl Output {
         remove_leftovers(directory, &prefix);
         loop {
             let temporary = directory.join(temporary_name(&prefix));
-            let created = OpenOptions::new().write(true).create_new(true).open(&temporary);
+            let created = OpenOptions::new().read(true).write(true).create_new(true).open(&temporary);
             let file = match created {
                 Ok(file) => file,
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
@@ -66,6 +66,13 @@ impl Output {
         self.file
             .write_all_at(bytes, offset)
             .map_err(|error| explain(&self.destination, "can't write the file", error))
+    }
+
+    /// Fill `out` with the bytes from `offset` on.
+    pub fn read_at(&self, offset: u64, out: &mut [u8]) -> Result<()> {
+        self.file
+            .read_exact_at(out, offset)
+            .map_err(|error| explain(&self.destination, "can't read the file again", error))
     }
 
     /// Make the file that long: cut, or zero behind its end.

@@ -1,6 +1,7 @@
 //! Where the bytes of a disk file go: a file at any offset, or a pipe in order.
 
 use std::io::Write;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use super::Output;
@@ -14,15 +15,22 @@ pub(super) trait Place: Sync {
 
     /// Make the file that long: zero behind its end.
     fn set_len(&self, len: u64) -> Result<()>;
+
+    /// Fill `out` with what was written from `offset` on.
+    fn read_at(&self, offset: u64, out: &mut [u8]) -> Result<()>;
 }
 
-impl Place for &dyn Place {
+impl<P: Place + ?Sized> Place for &P {
     fn write_at(&self, bytes: &[u8], offset: u64) -> Result<()> {
         (**self).write_at(bytes, offset)
     }
 
     fn set_len(&self, len: u64) -> Result<()> {
         (**self).set_len(len)
+    }
+
+    fn read_at(&self, offset: u64, out: &mut [u8]) -> Result<()> {
+        (**self).read_at(offset, out)
     }
 }
 
@@ -33,6 +41,43 @@ impl Place for Output {
 
     fn set_len(&self, len: u64) -> Result<()> {
         self.set_len(len)
+    }
+
+    fn read_at(&self, offset: u64, out: &mut [u8]) -> Result<()> {
+        self.read_at(offset, out)
+    }
+}
+
+/// The rest of a place from an offset on, for a disk file inside another file.
+pub(super) struct Window<'a> {
+    place: &'a dyn Place,
+    base: u64,
+    len: AtomicU64,
+}
+
+impl<'a> Window<'a> {
+    pub(super) fn new(place: &'a dyn Place, base: u64) -> Self {
+        Self { place, base, len: AtomicU64::new(0) }
+    }
+
+    /// The length that was set.
+    pub(super) fn len(&self) -> u64 {
+        self.len.load(Ordering::Relaxed)
+    }
+}
+
+impl Place for Window<'_> {
+    fn write_at(&self, bytes: &[u8], offset: u64) -> Result<()> {
+        self.place.write_at(bytes, self.base + offset)
+    }
+
+    fn set_len(&self, len: u64) -> Result<()> {
+        self.len.store(len, Ordering::Relaxed);
+        self.place.set_len(self.base + len)
+    }
+
+    fn read_at(&self, offset: u64, out: &mut [u8]) -> Result<()> {
+        self.place.read_at(self.base + offset, out)
     }
 }
 
@@ -68,6 +113,10 @@ impl Place for Pipe<'_> {
 
     fn set_len(&self, len: u64) -> Result<()> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).pad(len)
+    }
+
+    fn read_at(&self, _: u64, _: &mut [u8]) -> Result<()> {
+        Err(Error::new(Kind::Unsupported, "", "a pipe can't be read again"))
     }
 }
 

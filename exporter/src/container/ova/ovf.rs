@@ -1,10 +1,14 @@
 //! The descriptor: which machine the disk is for.
 
-/// The machine that an import makes.
+use crate::spec::Architecture;
+
+/// The machine that a disk is for, as an import makes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Appliance {
     /// Its name.
     pub name: String,
+    /// Its instruction set.
+    pub architecture: Architecture,
     /// What starts it.
     pub firmware: Firmware,
     /// Number of processors.
@@ -23,6 +27,7 @@ impl Default for Appliance {
     fn default() -> Self {
         Self {
             name: "disk".into(),
+            architecture: Architecture::X86_64,
             firmware: Firmware::Efi,
             cpus: 2,
             memory_mib: 2048,

@@ -138,6 +138,10 @@ impl Place for Hashed<'_> {
         self.seen().pad(len);
         self.place.set_len(self.start + len)
     }
+
+    fn read_at(&self, offset: u64, out: &mut [u8]) -> Result<()> {
+        self.place.read_at(self.start + offset, out)
+    }
 }
 
 impl Seen {

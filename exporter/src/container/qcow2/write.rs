@@ -23,13 +23,13 @@ const REFCOUNT_ORDER: u32 = 4;
 const PACKED_MAX: usize = (CLUSTER - SECTOR) as usize;
 
 /// Writes a qcow2 disk.
-pub(in crate::container) struct Writer<'a> {
+pub(in crate::container) struct Writer<P> {
     size: u64,
     compression: Compression,
     tables: Tables,
     codecs: Codecs,
     clusters: Mutex<Clusters>,
-    place: &'a dyn Place,
+    place: P,
 }
 
 /// Where the tables in front lie, in clusters; they are large enough for whatever the image may need.
@@ -115,16 +115,12 @@ impl Clusters {
     }
 }
 
-impl<'a> Writer<'a> {
+impl<P: Place> Writer<P> {
     /// A disk for `image`, whose extents bound the size of the tables.
     ///
     /// # Errors
     /// [`Kind::Unsupported`] if no qcow2 that QEMU reads can be as large.
-    pub(in crate::container) fn new(
-        image: Image<'_>,
-        compression: Compression,
-        place: &'a dyn Place,
-    ) -> Result<Self> {
+    pub(in crate::container) fn new(image: Image<'_>, compression: Compression, place: P) -> Result<Self> {
         let tables = Tables::new(image);
         if tables.l1_entries > L1_MAX {
             let message = format!("{} is more than the 2 PiB of the largest disk", show_size(image.size));
@@ -140,6 +136,11 @@ impl<'a> Writer<'a> {
             clusters: Mutex::new(Clusters { counts, packed_end: 0, l2: Vec::new() }),
             place,
         })
+    }
+
+    /// Where it writes to.
+    pub(in crate::container) fn place(&self) -> &P {
+        &self.place
     }
 
     fn clusters(&self) -> MutexGuard<'_, Clusters> {
@@ -209,7 +210,7 @@ fn coding(compression: Compression) -> Coding {
     }
 }
 
-impl Sink for Writer<'_> {
+impl<P: Place> Sink for Writer<P> {
     fn encode(&self, chunk: &Chunk<'_>, stored: &mut Stored) -> Result<()> {
         let mut codec = self.codecs.lend()?;
         for plain in chunk.blocks(CLUSTER as usize) {

@@ -1,0 +1,27 @@
+//! A KubeVirt containerDisk: a container image whose one layer holds a qcow2 disk, as one tar file that is
+//! both an OCI archive and what `docker load` takes.
+//!
+//! ```text
+//! ┌────────────┬─────────────────────────────────┬────────┬──────────┬────────────┬───────────────┐
+//! │ oci-layout │ layer: disk/, disk/disk.qcow2   │ config │ manifest │ index.json │ manifest.json │
+//! └────────────┴─────────────────────────────────┴────────┴──────────┴────────────┴───────────────┘
+//! ```
+//!
+//! Sources: KubeVirt's user guide, "containerDisk" (the disk lies in `/disk` and belongs to user 107, as
+//! which QEMU runs); OCI image specification 1.1; Docker image specification 1.2, for `manifest.json`.
+//!
+//! The layer's name is the digest of its bytes, and a qcow2 gets its header last: it is the one format
+//! whose file is read again before it is complete. The layer is not compressed, since the disk is.
+//!
+//! Read: what is written here, and every other archive with a qcow2 in a layer that is not compressed.
+
+mod read;
+mod write;
+
+pub(super) use read::{find, open};
+pub(super) use write::Writer;
+
+/// Where the disk lies in the layer.
+const DIRECTORY: &str = "disk/";
+/// Where the blobs of an OCI image layout lie.
+const BLOBS: &str = "blobs/sha256/";

@@ -1,0 +1,219 @@
+//! Chunks → an archive with a qcow2 file in a layer.
+
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use super::{BLOBS, DIRECTORY};
+use crate::container::archive::{self, Access, END, RECORD};
+use crate::container::place::{Place, Window};
+use crate::container::{Appliance, Compression, qcow2};
+use crate::engine::{CHUNK, Chunk, Image, Sink, Stored};
+use crate::error::Result;
+
+const LAYOUT: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
+const DISK: &str = "disk/disk.qcow2";
+/// In front of the layer: the layout file, two directories, and the layer's own header.
+const LAYER_AT: u64 = 5 * RECORD;
+/// In front of the disk: the headers of its directory and of itself.
+const DISK_AT: u64 = LAYER_AT + 2 * RECORD;
+
+const QEMU: u64 = 107;
+const DISK_DIRECTORY_ACCESS: Access = Access { mode: 0o555, owner: QEMU };
+const DISK_ACCESS: Access = Access { mode: 0o440, owner: QEMU };
+const DIRECTORY_ACCESS: Access = Access { mode: 0o755, owner: 0 };
+const ACCESS: Access = Access { mode: 0o644, owner: 0 };
+
+/// When everything was made, whenever it was.
+const CREATED: &str = "1970-01-01T00:00:00Z";
+const TITLE: &str = "org.opencontainers.image.title";
+const REF_NAME: &str = "org.opencontainers.image.ref.name";
+/// What containerd and docker read a name from; the one above is only its tag.
+const CONTAINERD_NAME: &str = "io.containerd.image.name";
+const TAG: &str = "latest";
+const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+const INDEX: &str = "application/vnd.oci.image.index.v1+json";
+const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
+const LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
+
+/// Writes a container image around a qcow2 disk.
+pub(in crate::container) struct Writer<'a> {
+    appliance: Appliance,
+    disk: qcow2::Writer<Window<'a>>,
+    place: &'a dyn Place,
+}
+
+/// A blob by the hexadecimal digest of its bytes.
+struct Blob {
+    digest: String,
+    size: u64,
+}
+
+impl Blob {
+    fn of(bytes: &[u8]) -> Self {
+        Self { digest: format!("{:x}", Sha256::digest(bytes)), size: bytes.len() as u64 }
+    }
+
+    fn path(&self) -> String {
+        format!("{BLOBS}{}", self.digest)
+    }
+
+    fn descriptor(&self, media_type: &str) -> Value {
+        json!({ "mediaType": media_type, "digest": format!("sha256:{}", self.digest), "size": self.size })
+    }
+}
+
+impl<'a> Writer<'a> {
+    /// A container image named after `appliance` around the disk `image`.
+    ///
+    /// # Errors
+    /// As for a qcow2 file.
+    pub(in crate::container) fn new(
+        image: Image<'_>,
+        compression: Compression,
+        appliance: &Appliance,
+        place: &'a dyn Place,
+    ) -> Result<Self> {
+        let disk = qcow2::Writer::new(image, compression, Window::new(place, DISK_AT))?;
+        Ok(Self { appliance: appliance.clone(), disk, place })
+    }
+
+    /// Write the layer around the disk and digest it.
+    fn write_layer(&self) -> Result<Blob> {
+        let disk_len = self.disk.place().len();
+        let size = DISK_AT - LAYER_AT + disk_len.next_multiple_of(RECORD) + END;
+        // What is not written up to there is zero: padding, and the end of the archive.
+        self.place.set_len(LAYER_AT + size)?;
+        let directory = archive::directory(DIRECTORY, DISK_DIRECTORY_ACCESS);
+        let disk = archive::file(DISK, DISK_ACCESS, disk_len);
+        self.place.write_at(&[*directory.as_bytes(), *disk.as_bytes()].concat(), LAYER_AT)?;
+        Ok(Blob { digest: digest(self.place, LAYER_AT, size)?, size })
+    }
+
+    fn write_front(&self, layer: &Blob) -> Result<()> {
+        let mut front = Vec::new();
+        archive::append(&mut front, "oci-layout", ACCESS, LAYOUT);
+        for path in ["blobs/", BLOBS] {
+            front.extend(archive::directory(path, DIRECTORY_ACCESS).as_bytes());
+        }
+        front.extend(archive::file(&layer.path(), ACCESS, layer.size).as_bytes());
+        debug_assert_eq!(front.len() as u64, LAYER_AT, "the layer follows its header");
+        self.place.write_at(&front, 0)
+    }
+
+    /// Write what describes the layer, and the end of the archive.
+    fn write_description(&self, layer: &Blob) -> Result<()> {
+        let config = self.config(layer).to_string();
+        let config_blob = Blob::of(config.as_bytes());
+        let manifest = self.manifest(&config_blob, layer).to_string();
+        let manifest_blob = Blob::of(manifest.as_bytes());
+        let index = self.index(&manifest_blob).to_string();
+        let docker = self.docker_manifest(&config_blob, layer).to_string();
+        let mut description = Vec::new();
+        for (path, content) in [
+            (config_blob.path(), config),
+            (manifest_blob.path(), manifest),
+            ("index.json".to_owned(), index),
+            ("manifest.json".to_owned(), docker),
+        ] {
+            archive::append(&mut description, &path, ACCESS, content.as_bytes());
+        }
+        description.resize(description.len() + END as usize, 0);
+        self.place.write_at(&description, LAYER_AT + layer.size)
+    }
+
+    fn config(&self, layer: &Blob) -> Value {
+        json!({
+            "architecture": self.appliance.architecture.oci_name(),
+            "os": "linux",
+            "created": CREATED,
+            "config": { "Labels": self.labels() },
+            "rootfs": { "type": "layers", "diff_ids": [format!("sha256:{}", layer.digest)] },
+            "history": [{ "created": CREATED, "created_by": "vmimage", "comment": DISK }],
+        })
+    }
+
+    fn manifest(&self, config: &Blob, layer: &Blob) -> Value {
+        json!({
+            "schemaVersion": 2,
+            "mediaType": MANIFEST,
+            "config": config.descriptor(CONFIG),
+            "layers": [layer.descriptor(LAYER)],
+            "annotations": self.labels(),
+        })
+    }
+
+    fn index(&self, manifest: &Blob) -> Value {
+        let mut descriptor = manifest.descriptor(MANIFEST);
+        descriptor["platform"] =
+            json!({ "architecture": self.appliance.architecture.oci_name(), "os": "linux" });
+        let full_name = format!("docker.io/library/{}:{TAG}", repository(&self.appliance.name));
+        descriptor["annotations"] = json!({ REF_NAME: TAG, CONTAINERD_NAME: full_name });
+        json!({ "schemaVersion": 2, "mediaType": INDEX, "manifests": [descriptor] })
+    }
+
+    fn docker_manifest(&self, config: &Blob, layer: &Blob) -> Value {
+        let tag = format!("{}:{TAG}", repository(&self.appliance.name));
+        json!([{ "Config": config.path(), "RepoTags": [tag], "Layers": [layer.path()] }])
+    }
+
+    fn labels(&self) -> Value {
+        json!({ TITLE: self.appliance.name })
+    }
+}
+
+impl Sink for Writer<'_> {
+    fn encode(&self, chunk: &Chunk<'_>, stored: &mut Stored) -> Result<()> {
+        self.disk.encode(chunk, stored)
+    }
+
+    fn commit(&self, chunk: &Chunk<'_>, stored: &mut Stored) -> Result<()> {
+        self.disk.commit(chunk, stored)
+    }
+
+    fn write(&self, chunk: &Chunk<'_>, stored: &Stored) -> Result<()> {
+        self.disk.write(chunk, stored)
+    }
+
+    fn finish(&self) -> Result<()> {
+        self.disk.finish()?;
+        let layer = self.write_layer()?;
+        self.write_front(&layer)?;
+        self.write_description(&layer)
+    }
+}
+
+/// The digest of `len` bytes at `offset`, which are read again.
+fn digest(place: &dyn Place, offset: u64, len: u64) -> Result<String> {
+    let mut digest = Sha256::new();
+    let mut buffer = vec![0; CHUNK];
+    let end = offset + len;
+    let mut at = offset;
+    while at < end {
+        let part = &mut buffer[..(end - at).min(CHUNK as u64) as usize];
+        place.read_at(at, part)?;
+        digest.update(&*part);
+        at += part.len() as u64;
+    }
+    Ok(format!("{:x}", digest.finalize()))
+}
+
+/// A name as a repository of images can have: small letters and digits, with single dashes between them;
+/// the Distribution specification, "Pulling manifests", has a few characters more.
+fn repository(name: &str) -> String {
+    let small = name.to_ascii_lowercase();
+    let words: Vec<_> =
+        small.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty()).collect();
+    if words.is_empty() { "disk".to_owned() } else { words.join("-") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::repository;
+
+    #[test]
+    fn any_name_becomes_a_repository() {
+        for (name, expected) in [("web", "web"), ("Web Server_2..0-", "web-server-2-0"), ("../é", "disk")] {
+            assert_eq!(repository(name), expected);
+        }
+    }
+}
