@@ -7,7 +7,7 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
-use crate::dump::{Line, Lines, add_range, text};
+use crate::dump::{Line, Lines, add_range, sum, text};
 use crate::support::Image;
 
 /// What debugfs says of everything in `image`.
@@ -100,10 +100,10 @@ impl Inode {
             links: self.word("Links:").parse().unwrap(),
             mtime: self.mtime(),
             device: if "bc".contains(kind) { self.device() } else { (0, 0) },
-            content: match (kind, self.fast_target()) {
-                ("l", Some(target)) => target.to_vec(),
-                ("f" | "l", _) => contents.of(ino),
-                _ => Vec::new(),
+            sum: match (kind, self.fast_target()) {
+                ("l", Some(target)) => sum(target),
+                ("f" | "l", _) => sum(&contents.of(ino)),
+                _ => 0,
             },
             data: if kind == "f" { self.data() } else { Vec::new() },
             xattrs: xattrs.map(|(at, name)| (name.into(), contents.xattr(ino, at, name))).collect(),

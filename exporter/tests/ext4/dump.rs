@@ -24,8 +24,8 @@ pub(crate) struct Line {
     pub(crate) mtime: (i64, i64),
     /// Major and minor number.
     pub(crate) device: (u32, u32),
-    /// Content or target.
-    pub(crate) content: Vec<u8>,
+    /// Of content or target; the bytes of a file with many names would fill the memory.
+    pub(crate) sum: u64,
     /// The blocks of a file that are no holes.
     pub(crate) data: Vec<Range<u64>>,
     pub(crate) xattrs: BTreeMap<Vec<u8>, Vec<u8>>,
@@ -36,8 +36,7 @@ pub(crate) type Lines = BTreeMap<Vec<u8>, Line>;
 
 impl Line {
     fn write(&self, path: &[u8], out: &mut String) {
-        let Self { kind, permissions, owner, links, mtime, device, content, data, xattrs } = self;
-        let sum = content.len() as u64 + u64::from(crc32c::crc32c(content)) * 1_000_000_000;
+        let Self { kind, permissions, owner, links, mtime, device, sum, data, xattrs } = self;
         let path = path.escape_ascii();
         write!(
             out,
@@ -49,6 +48,11 @@ impl Line {
         }
         out.push('\n');
     }
+}
+
+/// Length and checksum in one; nothing of nothing.
+pub(crate) fn sum(bytes: &[u8]) -> u64 {
+    bytes.len() as u64 + u64::from(crc32c::crc32c(bytes)) * 1_000_000_000
 }
 
 pub(crate) fn text(lines: &Lines) -> String {
@@ -113,12 +117,12 @@ fn tree_line(tree: &Tree, id: InodeId, links: u64) -> Line {
         // Its entry, its `.` and the `..` of those in it.
         Kind::Directory(_) => (line.kind, line.links) = ("d", 2 + links),
         Kind::File(content) => {
-            (line.kind, line.content) = ("f", read(content));
+            (line.kind, line.sum) = ("f", sum(&read(content)));
             for range in content.data_ranges() {
                 add_range(&mut line.data, range.start / 4096..range.end.div_ceil(4096));
             }
         }
-        Kind::Symlink(target) => (line.kind, line.content) = ("l", target.to_vec()),
+        Kind::Symlink(target) => (line.kind, line.sum) = ("l", sum(target)),
         Kind::Fifo => line.kind = "p",
         Kind::Socket => line.kind = "s",
         Kind::CharDevice(device) => (line.kind, line.device) = ("c", (device.major, device.minor)),
@@ -164,7 +168,7 @@ fn visit(at: &Path, path: Vec<u8>, lines: &mut Lines) {
             visit(&at.join(&name), [path.as_slice(), b"/", name.as_bytes()].concat(), lines);
         }
     } else if file_type.is_symlink() {
-        (line.kind, line.content) = ("l", at.read_link().unwrap().as_os_str().as_bytes().to_vec());
+        (line.kind, line.sum) = ("l", sum(at.read_link().unwrap().as_os_str().as_bytes()));
     } else if file_type.is_fifo() {
         line.kind = "p";
     } else if file_type.is_socket() {
@@ -174,7 +178,7 @@ fn visit(at: &Path, path: Vec<u8>, lines: &mut Lines) {
     } else if file_type.is_block_device() {
         line.kind = "b";
     } else {
-        (line.kind, line.content) = ("f", std::fs::read(at).unwrap());
+        (line.kind, line.sum) = ("f", sum(&std::fs::read(at).unwrap()));
         line.data = data(&File::open(at).unwrap());
     }
     lines.insert(path, line);

@@ -2,7 +2,7 @@
 
 use ext4_view::{Ext4, Ext4Error, FileType, PathBuf};
 
-use crate::dump::{Line, Lines, text};
+use crate::dump::{Line, Lines, sum, text};
 use crate::support::Image;
 
 /// What the crate reads of everything in `image`; it checks the checksums of what it meets.
@@ -43,8 +43,8 @@ fn visit(view: &Ext4, at: PathBuf, path: Vec<u8>, lines: &mut Lines) -> Result<(
         FileType::Socket => "s",
     };
     match line.kind {
-        "f" => line.content = view.read(&at)?,
-        "l" => line.content = view.read_link(&at)?.as_ref().to_vec(),
+        "f" => line.sum = sum(&view.read(&at)?),
+        "l" => line.sum = sum(view.read_link(&at)?.as_ref()),
         "d" => {
             for entry in view.read_dir(&at)? {
                 let entry = entry?;
