@@ -143,6 +143,11 @@ pub(super) fn number(field: &[u8]) -> Option<i64> {
     }
 }
 
+/// A number that is not negative.
+pub(super) fn unsigned(field: &[u8]) -> Option<u64> {
+    number(field)?.try_into().ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

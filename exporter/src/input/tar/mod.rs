@@ -26,7 +26,7 @@ pub(super) use member::{Data, Member, What};
 
 use super::fault::Fault;
 use crate::tree::SectionReader;
-use format::{BLOCK, GnuSparseExtension, Header, number, text};
+use format::{BLOCK, GnuSparseExtension, GnuTail, Header, text, unsigned};
 use member::{clean_path, show};
 use pax::Records;
 use sparse::{Map, read_map};
@@ -63,6 +63,13 @@ struct Ahead {
     records: Records,
     path: Option<Vec<u8>>,
     link: Option<Vec<u8>>,
+}
+
+/// A sparse file: its map, its length, and how much of what is stored of it the map takes.
+struct Sparse {
+    map: Map,
+    len: u64,
+    map_size: u64,
 }
 
 /// How an archive ended.
@@ -149,8 +156,7 @@ impl<'a, S: Stream> Members<'a, S> {
 
     /// The content of a header that belongs to the next one.
     fn extended(&mut self, header: &Header) -> Result<Vec<u8>, Fault> {
-        let size = number(&header.size).and_then(|size| u64::try_from(size).ok());
-        let size = size.filter(|&size| size <= EXTENDED_MAX);
+        let size = unsigned(&header.size).filter(|&size| size <= EXTENDED_MAX);
         let size = size.ok_or_else(|| Fault::corrupt("an extended header has more than 1 MiB"))?;
         let mut content = vec![0; size as usize];
         self.read_exact(&mut content)?;
@@ -194,49 +200,60 @@ impl<'a, S: Stream> Members<'a, S> {
     /// Where the content of a file lies.
     fn data(&mut self, header: &Header, records: &Records, shown: &str) -> Result<Data, Fault> {
         let invalid = || Fault::corrupt(format!("{shown}: the size is no number of a tar header"));
-        let size = match records.size {
-            Some(size) => size,
-            None => number(&header.size).and_then(|size| size.try_into().ok()).ok_or_else(invalid)?,
-        };
-        let real = records.sparse.real_size;
-        let sparse = match (header.gnu(), records.sparse.major.zip(records.sparse.minor)) {
-            (Some(gnu), _) if header.typeflag == b'S' => {
-                let len = number(&gnu.realsize).and_then(|size| size.try_into().ok()).ok_or_else(invalid)?;
-                let mut map = Map::default();
-                map.push_gnu(&gnu.sp)?;
-                let mut is_extended = gnu.isextended != 0;
-                while is_extended {
-                    let block = self.block()?;
-                    let extension = GnuSparseExtension::ref_from_bytes(&block).expect("it is a block");
-                    map.push_gnu(&extension.sp)?;
-                    is_extended = extension.isextended != 0;
-                }
-                Some((map, len, 0))
-            }
-            (_, Some((1, 0))) => {
-                let start = self.position;
-                let map = read_map(|| self.block())?;
-                Some((map, real.ok_or_else(invalid)?, self.position - start))
-            }
-            (_, None | Some((0, _))) if !records.sparse.map.is_empty() => {
-                let mut map = Map::default();
-                for pair in records.sparse.map.chunks(2) {
-                    map.push(pair[0], *pair.get(1).ok_or_else(invalid)?)?;
-                }
-                Some((map, real.ok_or_else(invalid)?, 0))
-            }
-            (_, None | Some((0, _))) if header.typeflag != b'S' => None,
-            _ => return Err(Fault::unsupported(format!("{shown}: sparse in a way that is not known"))),
-        };
-        let offset = self.position;
-        let in_map = sparse.as_ref().map_or(0, |&(_, _, in_map)| in_map);
+        let size = records.size.or_else(|| unsigned(&header.size)).ok_or_else(invalid)?;
+        let sparse = self.sparse(header, records, shown)?;
+        let in_map = sparse.as_ref().map_or(0, |sparse| sparse.map_size);
         let stored = size.checked_sub(in_map).ok_or_else(invalid)?;
+        let offset = self.position;
         let end = offset.checked_add(stored).and_then(|end| end.checked_next_multiple_of(BLOCK as u64));
         self.next = end.ok_or_else(invalid)?;
         match sparse {
             None => Ok(Data { len: stored, offset, pieces: None }),
-            Some((map, len, _)) => Ok(Data { len, offset, pieces: Some(map.finish(len, stored, offset)?) }),
+            Some(Sparse { map, len, .. }) => {
+                Ok(Data { len, offset, pieces: Some(map.finish(len, stored, offset)?) })
+            }
         }
+    }
+
+    /// The map of a sparse file; `None` if it is not one.
+    fn sparse(&mut self, header: &Header, records: &Records, shown: &str) -> Result<Option<Sparse>, Fault> {
+        let no_size = || Fault::corrupt(format!("{shown}: a sparse file without its size"));
+        if header.typeflag == b'S' {
+            let gnu = header.gnu().ok_or_else(no_size)?;
+            let len = unsigned(&gnu.realsize).ok_or_else(no_size)?;
+            return Ok(Some(Sparse { map: self.gnu_map(gnu)?, len, map_size: 0 }));
+        }
+        let pax::Sparse { major, minor, real_size, map: pairs, .. } = &records.sparse;
+        match major.zip(*minor) {
+            Some((1, 0)) => {
+                let start = self.position;
+                let map = read_map(|| self.block())?;
+                Ok(Some(Sparse { map, len: real_size.ok_or_else(no_size)?, map_size: self.position - start }))
+            }
+            None | Some((0, _)) if pairs.is_empty() => Ok(None),
+            None | Some((0, _)) => {
+                let mut map = Map::default();
+                for pair in pairs.chunks(2) {
+                    map.push(pair[0], *pair.get(1).ok_or_else(no_size)?)?;
+                }
+                Ok(Some(Sparse { map, len: real_size.ok_or_else(no_size)?, map_size: 0 }))
+            }
+            _ => Err(Fault::unsupported(format!("{shown}: sparse in a way that is not known"))),
+        }
+    }
+
+    /// The map in an old header and in the blocks behind it, which no size counts.
+    fn gnu_map(&mut self, gnu: &GnuTail) -> Result<Map, Fault> {
+        let mut map = Map::default();
+        map.push_gnu(&gnu.sp)?;
+        let mut is_extended = gnu.isextended != 0;
+        while is_extended {
+            let block = self.block()?;
+            let extension = GnuSparseExtension::ref_from_bytes(&block).expect("an extension is a block");
+            map.push_gnu(&extension.sp)?;
+            is_extended = extension.isextended != 0;
+        }
+        Ok(map)
     }
 
     fn block(&mut self) -> Result<[u8; BLOCK], Fault> {

@@ -1,7 +1,7 @@
 //! Sparse files: a map of the pieces that are stored, in one of the four ways GNU tar has written it.
 
 use super::super::fault::Fault;
-use super::format::{BLOCK, GnuSparse, number};
+use super::format::{BLOCK, GnuSparse, unsigned};
 use super::pax::decimal;
 use crate::tree::Piece;
 
@@ -36,8 +36,7 @@ impl Map {
     /// Pieces of an old header; it ends early with one that is empty.
     pub(super) fn push_gnu(&mut self, pieces: &[GnuSparse]) -> Result<(), Fault> {
         for piece in pieces.iter().take_while(|piece| piece.numbytes[0] != 0) {
-            let field = |field| number(field).and_then(|value| u64::try_from(value).ok());
-            match (field(&piece.offset), field(&piece.numbytes)) {
+            match (unsigned(&piece.offset), unsigned(&piece.numbytes)) {
                 (Some(start), Some(len)) => self.push(start, len)?,
                 _ => return Err(Fault::corrupt("the map of a sparse file has no numbers")),
             }
