@@ -1,9 +1,10 @@
 # make demo       install what is missing, build a Dockerfile into a disk, boot it
 # make test       every test, on real tools: Docker, QEMU, fsck
+# make bench      the disk exporter against other tools, half an hour; BENCH='--only growth' and the like
 # make out/vmimage   the command line, a static binary
 FRONTEND := example/vmimage
 
-.PHONY: demo test frontend images setup
+.PHONY: demo test bench frontend images setup
 
 demo: setup out/vmimage
 	out/vmimage build testdata/demo -o out/demo.qcow2
@@ -11,6 +12,9 @@ demo: setup out/vmimage
 
 test: setup images frontend
 	cargo test --workspace --locked
+
+bench: setup out/vmimage
+	cargo bench --locked -p vmimage --bench disk -- $(BENCH)
 
 setup:
 	.ci/setup
