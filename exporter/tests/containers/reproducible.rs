@@ -150,7 +150,7 @@ fn spec(format: Format, compression: Compression) -> Spec {
     Spec {
         formats: vec![format],
         compression: Some(compression),
-        size: Some(Size(112 * MIB)),
+        size: Some(Size((112 * MIB).next_multiple_of(format.size_unit()))),
         ..Spec::default()
     }
 }
