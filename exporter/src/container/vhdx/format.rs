@@ -128,6 +128,9 @@ pub(super) const HAS_PARENT: u32 = 1 << 1;
 /// which is in units of 1 MiB and starts at bit 20: with the others cleared it is in bytes.
 pub(super) const STATE: u64 = 0b111;
 pub(super) const OFFSET: u64 = !0xf_ffff;
+/// State of a block that is zero. One that is not there at all (0) may hold anything, says section
+/// 2.5.1.1, though all readers make zeroes of it.
+pub(super) const BLOCK_ZERO: u64 = 2;
 /// State of a block that is in the file; all others read as zero if there is no parent.
 pub(super) const FULLY_PRESENT: u64 = 6;
 /// State of a block of which the parent has some.

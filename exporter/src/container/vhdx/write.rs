@@ -4,8 +4,8 @@ use zerocopy::byteorder::little_endian::{U16, U32, U64};
 use zerocopy::{FromZeros, IntoBytes};
 
 use super::format::{
-    BAT, FILE_PARAMETERS, FILE_SIGNATURE, FULLY_PRESENT, HEADERS, Header, LOGICAL_SECTOR_SIZE, METADATA,
-    MetadataEntry, MetadataTable, PHYSICAL_SECTOR_SIZE, REGION_TABLES, RegionEntry, RegionTable,
+    BAT, BLOCK_ZERO, FILE_PARAMETERS, FILE_SIGNATURE, FULLY_PRESENT, HEADERS, Header, LOGICAL_SECTOR_SIZE,
+    METADATA, MetadataEntry, MetadataTable, PHYSICAL_SECTOR_SIZE, REGION_TABLES, RegionEntry, RegionTable,
     VIRTUAL_DISK_ID, VIRTUAL_DISK_SIZE, checksum, chunk_ratio,
 };
 use crate::container::blocks::{self, BLOCK};
@@ -120,20 +120,38 @@ impl Tables {
     }
 }
 
+/// Entries of the BAT that are written at once; it may be larger than memory should be.
+const BATCH: u64 = MIB / 8;
+
+impl Tables {
+    /// Write the BAT: `blocks` are in the file, one behind the other, and all others are zero.
+    fn write_bat(&self, blocks: &[u64], place: &dyn Place) -> Result<()> {
+        let ratio = chunk_ratio(BLOCK, LOGICAL_SECTOR);
+        let mut stored = (0..).zip(blocks).peekable();
+        for first in (0..self.bat_entries()).step_by(BATCH as usize) {
+            let indices = first..(first + BATCH).min(self.bat_entries());
+            // Entries of sector bitmaps stay 0: there is no parent that could have a say.
+            let is_block = |index: &u64| index % (ratio + 1) != ratio;
+            let zero = |index: u64| if is_block(&index) { BLOCK_ZERO } else { 0 };
+            let mut entries: Vec<U64> = indices.clone().map(|index| zero(index).into()).collect();
+            while let Some((position, &block)) = stored.next_if(|&(_, &block)| bat_index(block) < indices.end)
+            {
+                let offset: u64 = BAT_OFFSET + self.bat_length() + position * BLOCK;
+                entries[(bat_index(block) - first) as usize] = (offset | FULLY_PRESENT).into();
+            }
+            place.write_at(entries.as_bytes(), BAT_OFFSET + 8 * first)?;
+        }
+        Ok(())
+    }
+}
+
 impl blocks::Tables for Tables {
     fn first_block(&self) -> u64 {
         BAT_OFFSET + self.bat_length()
     }
 
     fn write(&self, blocks: &[u64], place: &dyn Place) -> Result<()> {
-        // All zero: not present. What lies behind the last block that is stays a hole.
-        let entries = blocks.last().map_or(0, |&last| bat_index(last) + 1);
-        let mut bat = vec![U64::ZERO; entries as usize];
-        for (place, &block) in (0..).zip(blocks) {
-            let offset: u64 = self.first_block() + place * BLOCK;
-            bat[bat_index(block) as usize] = (offset | FULLY_PRESENT).into();
-        }
-        place.write_at(bat.as_bytes(), BAT_OFFSET)?;
+        self.write_bat(blocks, place)?;
         place.write_at(&self.metadata(), METADATA_OFFSET)?;
         for offset in REGION_TABLES {
             place.write_at(self.region_table().as_bytes(), offset)?;
