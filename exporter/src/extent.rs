@@ -1,6 +1,7 @@
 //! Extents: byte ranges of an image and where their bytes come from.
 //!
-//! A layout is a list of extents. Ranges that no extent covers are zero.
+//! A layout is a sequence of extents, made while it is gone over: a list of a million files would be larger
+//! than what it follows from. Ranges that no extent covers are zero.
 
 use std::fmt;
 use std::sync::Arc;
@@ -50,6 +51,30 @@ pub enum Source {
 pub trait Render: Send + Sync {
     /// Fill `out`, which is exactly the extent's length and zeroed, with the bytes for `key`.
     fn render(&self, key: u64, out: &mut [u8]);
+}
+
+/// Extents sorted by offset and apart, the same each time they are gone over.
+pub trait Extents: Send + Sync {
+    /// Go over all of them.
+    fn iter(&self) -> Box<dyn Iterator<Item = Extent> + Send + '_>;
+}
+
+impl Extents for Vec<Extent> {
+    fn iter(&self) -> Box<dyn Iterator<Item = Extent> + Send + '_> {
+        Box::new(self.as_slice().iter().cloned())
+    }
+}
+
+impl<const N: usize> Extents for [Extent; N] {
+    fn iter(&self) -> Box<dyn Iterator<Item = Extent> + Send + '_> {
+        Box::new(self.as_slice().iter().cloned())
+    }
+}
+
+impl fmt::Debug for dyn Extents + '_ {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.iter()).finish()
+    }
 }
 
 impl fmt::Debug for Source {

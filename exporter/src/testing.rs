@@ -4,7 +4,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::extent::{Extent, Source};
+use crate::extent::{Extent, Extents, Source};
 
 /// Run a checker that must exist: whether it was content, and all it said.
 pub(crate) fn tool(program: &str, args: &[&str]) -> (bool, String) {
@@ -23,9 +23,9 @@ pub(crate) fn accepts(program: &str, args: &[&str]) -> String {
 }
 
 /// The image as one vector, of extents that lie in memory.
-pub(crate) fn flatten(size: u64, extents: &[Extent]) -> Vec<u8> {
+pub(crate) fn flatten(size: u64, extents: &dyn Extents) -> Vec<u8> {
     let mut image = vec![0; size as usize];
-    for extent in extents {
+    for extent in extents.iter() {
         let out = &mut image[extent.offset as usize..extent.end() as usize];
         match &extent.source {
             Source::Bytes(bytes) => out.copy_from_slice(bytes),
@@ -37,10 +37,10 @@ pub(crate) fn flatten(size: u64, extents: &[Extent]) -> Vec<u8> {
 }
 
 /// Write an image of extents that lie in memory to a file; what no extent covers is a hole.
-pub(crate) fn write_sparse(path: &Path, size: u64, extents: &[Extent]) {
+pub(crate) fn write_sparse(path: &Path, size: u64, extents: &dyn Extents) {
     let file = std::fs::File::create(path).unwrap();
     file.set_len(size).unwrap();
-    for extent in extents {
+    for extent in extents.iter() {
         let bytes = flatten(extent.len, &[Extent { offset: 0, ..extent.clone() }]);
         file.write_all_at(&bytes, extent.offset).unwrap();
     }

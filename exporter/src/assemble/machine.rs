@@ -118,7 +118,7 @@ fn lay_out(
     };
     let boot_code = bios.as_ref().map_or([0; 440], |bios| bios.mbr_code);
     let core = bios.map(|bios| Extent::bytes(0, bios.core));
-    let core = Layout { size: bios_part.size, extents: core.into_iter().collect() };
+    let core = Layout { size: bios_part.size, extents: Box::new(core.into_iter().collect::<Vec<_>>()) };
     let esp = fat::plan(esp, &esp_options(ids, time, esp_part))?;
     let root = ext4::plan(root, &root_options(ids, LABEL, time, root_part.size))?;
     let disk = Disk { size, sector_size: SECTOR_SIZE, guid: ids.seed.uuid("disk"), boot_code };

@@ -295,7 +295,7 @@ fn a_qcow2_larger_than_qemu_reads_is_refused() {
     let scratch = Scratch::new();
     let disk = target(&scratch, "disk.qcow2", Compression::None);
     for (size, possible) in [(2 << 50, true), ((2 << 50) + 512, false), (u64::MAX, false)] {
-        let written = write(Image { size, extents: &[] }, std::slice::from_ref(&disk), &run(1));
+        let written = write(Image { size, extents: &Vec::new() }, std::slice::from_ref(&disk), &run(1));
         let kind = written.map_err(|error| error.kind().clone());
         assert_eq!(kind, if possible { Ok(()) } else { Err(Kind::Unsupported) }, "{size}");
     }
@@ -308,7 +308,7 @@ fn a_compression_that_a_format_lacks_is_refused() {
     for &format in Format::ALL {
         for compression in Compression::ALL.iter().filter(|other| !format.compressions().contains(other)) {
             let disk = Target { compression: *compression, ..any_target(&scratch, format) };
-            let error = write(Image { size: 512, extents: &[] }, &[disk], &run(1)).unwrap_err();
+            let error = write(Image { size: 512, extents: &Vec::new() }, &[disk], &run(1)).unwrap_err();
             assert_eq!(*error.kind(), Kind::Unsupported, "{format}");
             assert!(error.hint().unwrap().ends_with(format.compressions().last().unwrap().name()));
             assert_eq!(std::fs::read_dir(scratch.path()).unwrap().count(), 0);

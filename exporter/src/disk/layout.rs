@@ -3,7 +3,7 @@
 use super::gpt::{self, BOOT_CODE_LEN, Partition, Table};
 use crate::engine::Image;
 use crate::error::{Error, Kind, Result, show_size};
-use crate::extent::Extent;
+use crate::extent::{Extent, Extents};
 use crate::fs::Layout;
 use crate::seed::Uuid;
 
@@ -122,10 +122,12 @@ pub struct DiskLayout {
     pub size: u64,
     /// Bytes per sector.
     pub sector_size: u32,
-    /// Sorted by offset, without overlaps; what no extent covers is zero.
-    pub extents: Vec<Extent>,
     /// The partitions, in order.
     pub partitions: Vec<Placed>,
+    /// What is in each of them.
+    contents: Vec<Layout>,
+    /// The partition table at the front and at the back.
+    table: [Extent; 2],
 }
 
 impl DiskLayout {
@@ -136,27 +138,32 @@ impl DiskLayout {
     /// [`Kind::NoSpace`] if a content is larger than its partition, [`Kind::Input`] if the table can't
     /// say what is asked (a name too long, a size that is no multiple of the sector).
     pub fn new(disk: &Disk, contents: Vec<(Placed, Layout)>) -> Result<Self> {
-        let [front, back] = encode_table(disk, contents.iter().map(|(placed, _)| placed))?;
-        let mut extents = vec![front];
-        let mut partitions = Vec::with_capacity(contents.len());
-        for (placed, content) in contents {
+        let table = encode_table(disk, contents.iter().map(|(placed, _)| placed))?;
+        for (placed, content) in &contents {
             if content.size > placed.size {
                 let (needed, available) = (content.size, placed.size);
                 let message =
                     format!("{} does not fit a partition of {}", show_size(needed), show_size(available));
-                return Err(Error::new(Kind::NoSpace { needed, available }, placed.name, message));
+                return Err(Error::new(Kind::NoSpace { needed, available }, &placed.name, message));
             }
-            extents.extend(content.extents.into_iter().map(|extent| extent.shifted(placed.start)));
-            partitions.push(placed);
         }
-        extents.push(back);
-        debug_assert!(extents.is_sorted_by(|a, b| a.end() <= b.offset), "extents are sorted and apart");
-        Ok(Self { size: disk.size, sector_size: disk.sector_size, extents, partitions })
+        let (partitions, contents) = contents.into_iter().unzip();
+        Ok(Self { size: disk.size, sector_size: disk.sector_size, partitions, contents, table })
     }
 
     /// The disk as the engine takes it.
     pub fn image(&self) -> Image<'_> {
-        Image { size: self.size, extents: &self.extents }
+        Image { size: self.size, extents: self }
+    }
+}
+
+impl Extents for DiskLayout {
+    fn iter(&self) -> Box<dyn Iterator<Item = Extent> + Send + '_> {
+        let [front, back] = self.table.clone();
+        let partitions = self.partitions.iter().zip(&self.contents);
+        let contents = partitions
+            .flat_map(|(placed, content)| content.extents.iter().map(|extent| extent.shifted(placed.start)));
+        Box::new(std::iter::once(front).chain(contents).chain([back]))
     }
 }
 

@@ -31,10 +31,11 @@ fn disk(size: u64, sector_size: u32) -> Disk {
 
 fn image(size: u64, sector_size: u32) -> (DiskLayout, Vec<u8>) {
     let placed = place(&three(), size).unwrap();
-    let content = |at: &Placed| Layout { size: at.size, extents: vec![Extent::bytes(0, at.name.as_bytes())] };
+    let content =
+        |at: &Placed| Layout { size: at.size, extents: Box::new([Extent::bytes(0, at.name.as_bytes())]) };
     let contents = placed.into_iter().map(|at| (at.clone(), content(&at))).collect();
     let layout = DiskLayout::new(&disk(size, sector_size), contents).unwrap();
-    let bytes = flatten(layout.size, &layout.extents);
+    let bytes = flatten(layout.size, &layout);
     (layout, bytes)
 }
 
@@ -180,7 +181,7 @@ fn a_fat_volume_is_found_in_its_partition() {
     let start = placed.start;
     let layout = DiskLayout::new(&disk(6 * MIB, 512), vec![(placed, volume)]).unwrap();
     let scratch = Scratch::new();
-    let path = scratch.write("disk", &flatten(layout.size, &layout.extents));
+    let path = scratch.write("disk", &flatten(layout.size, &layout));
     assert!(sgdisk_accepts(&path));
     let said = accepts("minfo", &["-i", &format!("{path}@@{start}"), "::"]);
     assert!(said.contains("hidden sectors: 2048"), "{said}");
@@ -195,7 +196,7 @@ fn what_does_not_fit_says_so_in_numbers() {
     assert_eq!(error.to_string(), "disk: the partitions need a disk of 12 MiB, this one has 12.0 MiB");
 
     let placed = place(&three(), needed).unwrap().remove(0);
-    let content = Layout { size: MIB + 1, extents: Vec::new() };
+    let content = Layout { size: MIB + 1, extents: Box::new(Vec::new()) };
     let error = DiskLayout::new(&disk(needed, 512), vec![(placed, content)]).unwrap_err();
     assert_eq!(*error.kind(), Kind::NoSpace { needed: MIB + 1, available: MIB });
 }
@@ -204,7 +205,7 @@ fn what_does_not_fit_says_so_in_numbers() {
 fn impossible_tables_are_refused() {
     let kind_of = |disk: &Disk, name: &str| {
         let placed = place(&[request(kinds::ESP, name, MIB)], 8 * MIB).unwrap().remove(0);
-        let contents = vec![(placed, Layout { size: 0, extents: Vec::new() })];
+        let contents = vec![(placed, Layout { size: 0, extents: Box::new(Vec::new()) })];
         DiskLayout::new(disk, contents).map(|_| ()).map_err(|error| error.kind().clone())
     };
     assert_eq!(kind_of(&disk(8 * MIB, 512), &"x".repeat(36)), Ok(()));

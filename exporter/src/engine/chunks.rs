@@ -5,14 +5,14 @@ use crate::extent::{Extent, Source};
 use crate::tree::Turn;
 
 /// A chunk to be filled.
-pub(super) struct Job<'a> {
+pub(super) struct Job {
     pub(super) offset: u64,
     pub(super) len: usize,
     /// The extents that touch it, the first and the last perhaps in part.
-    pub(super) extents: &'a [Extent],
+    pub(super) extents: Vec<Extent>,
 }
 
-impl Job<'_> {
+impl Job {
     /// Bytes that the extents cover.
     pub(super) fn covered(&self) -> u64 {
         let end = self.offset + self.len as u64;
@@ -23,7 +23,7 @@ impl Job<'_> {
     /// Places in the rows of the archives it reads.
     pub(super) fn turns(&self) -> Vec<Turn> {
         let mut turns: Vec<Turn> = Vec::new();
-        for extent in self.extents {
+        for extent in &self.extents {
             if let Source::Archive { archive, .. } = &extent.source
                 && !turns.iter().any(|turn| turn.is_of(archive))
             {
@@ -37,28 +37,43 @@ impl Job<'_> {
 /// The chunks of an image that hold something, in order.
 pub(super) struct Chunks<'a> {
     size: u64,
-    /// Those that are not wholly behind.
-    extents: &'a [Extent],
+    /// The first extent that is not wholly behind.
+    next: Option<Extent>,
+    /// Those after it.
+    extents: Box<dyn Iterator<Item = Extent> + Send + 'a>,
     offset: u64,
 }
 
 impl<'a> Chunks<'a> {
     pub(super) fn new(image: Image<'a>) -> Self {
-        Self { size: image.size, extents: image.extents, offset: 0 }
+        let mut extents = image.extents.iter();
+        Self { size: image.size, next: extents.next(), extents, offset: 0 }
+    }
+
+    /// The extents that begin before `end`; what reaches further comes again for the next chunk.
+    fn until(&mut self, end: u64) -> Vec<Extent> {
+        let mut touching = Vec::new();
+        while let Some(extent) = self.next.take_if(|extent| extent.offset < end) {
+            if extent.end() > end {
+                self.next = Some(extent.clone());
+                touching.push(extent);
+                break;
+            }
+            touching.push(extent);
+            self.next = self.extents.next();
+        }
+        touching
     }
 }
 
-impl<'a> Iterator for Chunks<'a> {
-    type Item = Job<'a>;
+impl Iterator for Chunks<'_> {
+    type Item = Job;
 
-    fn next(&mut self) -> Option<Job<'a>> {
-        let behind = self.extents.iter().take_while(|extent| extent.end() <= self.offset).count();
-        self.extents = &self.extents[behind..];
-        let first = self.extents.first()?.offset / CHUNK as u64 * CHUNK as u64;
+    fn next(&mut self) -> Option<Job> {
+        let first = self.next.as_ref()?.offset / CHUNK as u64 * CHUNK as u64;
         let offset = first.max(self.offset);
         let len = self.size.saturating_sub(offset).min(CHUNK as u64) as usize;
         self.offset = offset + len as u64;
-        let touching = self.extents.partition_point(|extent| extent.offset < self.offset);
-        (len > 0).then_some(Job { offset, len, extents: &self.extents[..touching] })
+        (len > 0).then(|| Job { offset, len, extents: self.until(self.offset) })
     }
 }

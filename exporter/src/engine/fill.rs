@@ -7,11 +7,14 @@ use crate::error::{Error, Kind, Result, show_size};
 use crate::extent::{Extent, Source};
 use crate::tree::HostFile;
 
-/// Makes bytes of extents; keeps the file of the last one open, since its next part is often asked next.
+/// Makes bytes of extents; keeps the file of the last one open, and what was rendered of the last large one, since
+/// the next part is often asked next.
 #[derive(Default)]
 pub(super) struct Filler {
     open: Option<(HostFile, File)>,
     scratch: Vec<u8>,
+    /// The offset of the extent whose bytes are in `scratch`.
+    rendered: Option<u64>,
 }
 
 impl Filler {
@@ -45,9 +48,12 @@ impl Filler {
                 by.render(*key, out);
             }
             Source::Rendered { by, key } => {
-                self.scratch.clear();
-                self.scratch.resize(extent.len as usize, 0);
-                by.render(*key, &mut self.scratch);
+                if self.rendered != Some(extent.offset) {
+                    self.scratch.clear();
+                    self.scratch.resize(extent.len as usize, 0);
+                    by.render(*key, &mut self.scratch);
+                    self.rendered = Some(extent.offset);
+                }
                 out.copy_from_slice(&self.scratch[skip as usize..][..out.len()]);
             }
         }

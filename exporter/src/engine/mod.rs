@@ -32,7 +32,7 @@ use chunks::{Chunks, Job};
 use fill::Filler;
 
 use crate::error::{Error, Kind, Result};
-use crate::extent::Extent;
+use crate::extent::Extents;
 use crate::tree::Turn;
 
 /// Bytes of a chunk: a multiple of the clusters, grains and blocks of every container.
@@ -46,8 +46,8 @@ const WINDOW: u64 = 4;
 pub struct Image<'a> {
     /// Size in bytes.
     pub size: u64,
-    /// Sorted by offset, apart, inside the size; what no extent covers is zero.
-    pub extents: &'a [Extent],
+    /// All inside the size; what no extent covers is zero.
+    pub extents: &'a dyn Extents,
 }
 
 /// How far the engine is, in bytes of extents.
@@ -83,7 +83,10 @@ impl Run<'static> {
 /// # Errors
 /// The error at the lowest offset that was met; the other workers stop.
 pub fn run(image: Image<'_>, sinks: &[&dyn Sink], run: &Run<'_>) -> Result<()> {
-    debug_assert!(image.extents.is_sorted_by(|a, b| a.end() <= b.offset), "extents are sorted and apart");
+    debug_assert!(
+        image.extents.iter().is_sorted_by(|a, b| a.end() <= b.offset),
+        "extents are sorted and apart"
+    );
     let threads = run.threads.get();
     let engine = Engine {
         sinks,
@@ -196,7 +199,7 @@ impl<'a> Engine<'a> {
     }
 
     /// The next chunk, when there is room for one more in flight; `None` when all are taken.
-    fn take(&self) -> Option<(u64, Job<'a>, Vec<Turn>, Work)> {
+    fn take(&self) -> Option<(u64, Job, Vec<Turn>, Work)> {
         let is_full =
             |queue: &mut Queue<'_>| queue.failed.is_none() && queue.taken - queue.committed >= self.window;
         let mut queue = self.moved.wait_while(self.queue(), is_full).unwrap_or_else(PoisonError::into_inner);
@@ -217,10 +220,10 @@ impl<'a> Engine<'a> {
         Work { offset: 0, len: 0, covered: 0, is_zero: true, bytes: vec![0; CHUNK], stored }
     }
 
-    fn prepare(&self, job: &Job<'_>, turns: Vec<Turn>, filler: &mut Filler, work: &mut Work) -> Result<()> {
+    fn prepare(&self, job: &Job, turns: Vec<Turn>, filler: &mut Filler, work: &mut Work) -> Result<()> {
         (work.offset, work.len, work.covered) = (job.offset, job.len, job.covered());
         turns.iter().for_each(Turn::wait);
-        filler.fill(job.offset, &mut work.bytes[..job.len], job.extents)?;
+        filler.fill(job.offset, &mut work.bytes[..job.len], &job.extents)?;
         drop(turns);
         work.bytes[job.len..].fill(0);
         work.is_zero = sink::is_zero(&work.bytes);

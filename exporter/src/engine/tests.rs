@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use super::*;
 use crate::error::Kind;
-use crate::extent::{Render, Source};
+use crate::extent::{Extent, Render, Source};
 use crate::testing::Scratch;
 use crate::tree::{self, Content, HostDir, HostFile, scan};
 
@@ -141,7 +141,7 @@ fn a_huge_gap_costs_nothing() {
 fn an_empty_image_is_nothing() {
     for size in [0, MIB] {
         let sink = Recorder::default();
-        run_on(Image { size, extents: &[] }, &sink, 3).unwrap();
+        run_on(Image { size, extents: &Vec::new() }, &sink, 3).unwrap();
         assert!(sink.committed.into_inner().unwrap().is_empty());
     }
 }
@@ -167,27 +167,29 @@ fn progress_rises_to_the_total() {
 
 #[test]
 fn a_run_that_is_stopped_ends_with_an_error() {
-    let extents = [rendered(0, 30 * MIB, 1)];
+    // More chunks than are in flight at any of these numbers of threads.
+    let extents: Vec<_> = (0..100).map(|chunk| rendered(chunk * MIB, MIB, chunk)).collect();
     for threads in [1, 2, 8] {
         let sink = Recorder::default();
         let stop = AtomicBool::new(false);
         let progress = |progress: Progress| stop.store(progress.done >= 5 * MIB, Ordering::Relaxed);
         let run_stopped =
             Run { progress: &progress, stop: &stop, ..Run::silent(NonZeroUsize::new(threads).unwrap()) };
-        let error = run(Image { size: 30 * MIB, extents: &extents }, &[&sink], &run_stopped).unwrap_err();
+        let error = run(Image { size: 100 * MIB, extents: &extents }, &[&sink], &run_stopped).unwrap_err();
         assert_eq!((error.kind(), error.to_string().as_str()), (&Kind::Interrupted, "interrupted"));
-        assert!(sink.encoded.load(Ordering::Relaxed) < 30, "the others stop");
+        assert!(sink.encoded.load(Ordering::Relaxed) < 100, "the others stop");
     }
 }
 
 #[test]
 fn the_error_at_the_lowest_offset_is_reported() {
-    let extents = [rendered(0, 30 * MIB, 1)];
+    // More chunks than are in flight at any of these numbers of threads.
+    let extents: Vec<_> = (0..100).map(|chunk| rendered(chunk * MIB, MIB, chunk)).collect();
     for threads in [1, 2, 8] {
         let sink = Recorder { fails_at: Some(5 * MIB), ..Recorder::default() };
         let error = run_on(Image { size: 30 * MIB, extents: &extents }, &sink, threads).unwrap_err();
         assert_eq!(error.to_string(), format!("{}: fails", 5 * MIB));
-        assert!(sink.encoded.load(Ordering::Relaxed) < 30, "the others stop");
+        assert!(sink.encoded.load(Ordering::Relaxed) < 100, "the others stop");
     }
 }
 

@@ -4,13 +4,13 @@
 pub mod ext4;
 pub mod fat;
 
-use crate::extent::Extent;
+use crate::extent::Extents;
 
 /// A planned file system: its size and where every byte of it comes from.
 #[derive(Debug)]
 pub struct Layout {
     /// Size of the file system in bytes.
     pub size: u64,
-    /// Sorted by offset, without overlaps; what no extent covers is zero.
-    pub extents: Vec<Extent>,
+    /// What no extent covers is zero.
+    pub extents: Box<dyn Extents>,
 }

@@ -107,7 +107,7 @@ impl Image {
 pub(crate) fn write(layout: &Layout, file: &File) {
     file.set_len(layout.size).unwrap();
     let mut end = 0;
-    for extent in &layout.extents {
+    for extent in layout.extents.iter() {
         assert!(extent.offset >= end && extent.len > 0, "extents are sorted and apart: {extent:?}");
         end = extent.end();
         let mut bytes = vec![0; extent.len as usize];

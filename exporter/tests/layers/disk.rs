@@ -60,7 +60,7 @@ fn plan(tree: Tree) -> FileSystem {
 }
 
 fn write(layout: &FileSystem, path: &Path, threads: usize) -> exporter::Result<()> {
-    let image = Image { size: layout.size, extents: &layout.extents };
+    let image = Image { size: layout.size, extents: &*layout.extents };
     let target = Target {
         path: path.to_owned(),
         format: Format::Raw,

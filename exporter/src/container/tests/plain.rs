@@ -97,7 +97,7 @@ fn identity_is_the_targets() {
         let first = disk(&scratch, format);
         let read = |id| {
             let disk = Target { id, ..first.clone() };
-            write_one(Image { size: MIB, extents: &[] }, &disk, 1);
+            write_one(Image { size: MIB, extents: &Vec::new() }, &disk, 1);
             std::fs::read(&disk.path).unwrap()
         };
         let other = Seed::new(b"other").uuid("disk file");
@@ -219,10 +219,10 @@ fn disks_larger_than_qemu_reads_are_refused() {
     ];
     for (format, name, largest) in largest {
         let disk = disk(&scratch, format);
-        write_one(Image { size: largest, extents: &[] }, &disk, 1);
+        write_one(Image { size: largest, extents: &Vec::new() }, &disk, 1);
         accepts("qemu-img", &["info", "-f", name, shown(&disk)]);
         for size in [(1 << 49) + 1, u64::MAX] {
-            let written = write(Image { size, extents: &[] }, std::slice::from_ref(&disk), &run(1));
+            let written = write(Image { size, extents: &Vec::new() }, std::slice::from_ref(&disk), &run(1));
             assert_eq!(*written.unwrap_err().kind(), Kind::Unsupported, "{name} {size}");
         }
     }

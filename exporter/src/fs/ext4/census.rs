@@ -1,7 +1,7 @@
 //! What is in a tree, as ext4 counts it: inodes, links, blocks. Everything ext4 can't hold is refused
 //! here, so that nothing that comes after can fail but for want of space.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 
 use super::dir::{Directory, Entry, FileType, LOST_FOUND_BLOCKS, NAME_MAX};
@@ -23,16 +23,27 @@ pub(super) struct Node {
     pub(super) id: InodeId,
     /// Names of a file; of a directory two, and one for each directory in it.
     pub(super) links: u32,
-    /// Of a directory: the one it is in. Of anything else: nothing.
-    pub(super) parent: Ino,
-    /// Of a directory: its blocks.
-    pub(super) directory_blocks: u32,
+}
+
+// There is one for each file: what only directories have is kept apart.
+const _: () = assert!(size_of::<Node>() == 8);
+
+/// What a directory has beside its node.
+#[derive(Debug)]
+pub(super) struct DirectoryNode {
+    /// Which of the nodes it is.
+    pub(super) index: u32,
+    /// The directory it is in.
+    parent: Ino,
+    pub(super) blocks: u32,
 }
 
 /// All inodes of a tree in the order of their numbers, the root first.
 #[derive(Debug)]
 pub(super) struct Census {
     pub(super) nodes: Vec<Node>,
+    /// The directories among them, in the same order.
+    pub(super) directories: Vec<DirectoryNode>,
     /// The inode number of each inode of the tree; 0 for what no directory names.
     numbers: Vec<Ino>,
     /// Whether `lost+found` is to be added.
@@ -46,8 +57,13 @@ impl Census {
     pub(super) fn new(tree: &Tree, hash_seed: [u32; 4]) -> Result<Self> {
         let root_entries = tree.entries(Tree::ROOT).expect("the root is a directory");
         let adds_lost_found = !root_entries.contains_key(LOST_FOUND);
-        let root = Node { id: Tree::ROOT, links: 2, parent: Ino::ROOT, directory_blocks: 0 };
-        let mut census = Self { nodes: vec![root], numbers: vec![Ino::ROOT], adds_lost_found, blocks: 0 };
+        let mut census = Self {
+            nodes: vec![Node { id: Tree::ROOT, links: 2 }],
+            directories: vec![DirectoryNode { index: 0, parent: Ino::ROOT, blocks: 0 }],
+            numbers: vec![Ino::ROOT],
+            adds_lost_found,
+            blocks: 0,
+        };
         if adds_lost_found {
             census.nodes[0].links += 1;
             census.blocks += u64::from(LOST_FOUND_BLOCKS);
@@ -91,8 +107,20 @@ impl Census {
         self.adds_lost_found.then_some(Ino(FIRST_INO))
     }
 
+    /// What node `index` has beside as a directory, if it is one.
+    pub(super) fn directory_node(&self, index: usize) -> Option<&DirectoryNode> {
+        let found = self.directories.binary_search_by_key(&index, |directory| directory.index as usize);
+        found.ok().map(|at| &self.directories[at])
+    }
+
     /// A directory of the tree, put into blocks.
-    pub(super) fn directory<'a>(&self, tree: &'a Tree, node: &Node, seed: [u32; 4]) -> Option<Directory<'a>> {
+    pub(super) fn directory<'a>(
+        &self,
+        tree: &'a Tree,
+        directory: &DirectoryNode,
+        seed: [u32; 4],
+    ) -> Option<Directory<'a>> {
+        let node = &self.nodes[directory.index as usize];
         let entries = tree.entries(node.id).into_iter().flatten();
         let mut entries: Vec<_> = entries
             .map(|(name, &id)| Entry { name, ino: self.number(id), file_type: (&tree.inode(id).kind).into() })
@@ -100,7 +128,7 @@ impl Census {
         if let Some(ino) = self.lost_found().filter(|_| node.id == Tree::ROOT) {
             entries.push(Entry { name: LOST_FOUND, ino, file_type: FileType::Directory });
         }
-        Directory::new(self.number(node.id), node.parent, entries, seed)
+        Directory::new(self.number(node.id), directory.parent, entries, seed)
     }
 
     fn add(&mut self, tree: &Tree, parent: InodeId, name: &[u8], id: InodeId) -> Result<(), String> {
@@ -127,8 +155,10 @@ impl Census {
             self.nodes[above].links += 1;
         }
         self.blocks += node_blocks(tree, id)?;
-        let links = if is_directory { 2 } else { 1 };
-        self.nodes.push(Node { id, links, parent, directory_blocks: 0 });
+        if is_directory {
+            self.directories.push(DirectoryNode { index: self.nodes.len() as u32, parent, blocks: 0 });
+        }
+        self.nodes.push(Node { id, links: if is_directory { 2 } else { 1 } });
         self.numbers[id.0 as usize] = self.last_ino();
         Ok(())
     }
@@ -145,17 +175,17 @@ impl Census {
     }
 
     fn measure_directories(&mut self, tree: &Tree, hash_seed: [u32; 4]) -> Result<()> {
-        for index in 0..self.nodes.len() {
-            let node = &self.nodes[index];
-            if let Some(entries) = tree.entries(node.id) {
-                let directory = self.directory(tree, node, hash_seed).ok_or_else(|| {
-                    let reason = format!("{} entries are too many for a directory", entries.len());
-                    refuse(show_inode(tree, node.id), reason)
-                })?;
-                let blocks = directory.blocks();
-                self.nodes[index].directory_blocks = blocks;
-                self.blocks += u64::from(blocks);
-            }
+        for at in 0..self.directories.len() {
+            let node = &self.directories[at];
+            let directory = self.directory(tree, node, hash_seed).ok_or_else(|| {
+                let id = self.nodes[node.index as usize].id;
+                let entries = tree.entries(id).map_or(0, BTreeMap::len);
+                let reason = format!("{entries} entries are too many for a directory");
+                refuse(show_inode(tree, id), reason)
+            })?;
+            let blocks = directory.blocks();
+            self.directories[at].blocks = blocks;
+            self.blocks += u64::from(blocks);
         }
         Ok(())
     }

@@ -49,13 +49,13 @@ fn levels(runs: usize) -> impl Iterator<Item = usize> {
 }
 
 /// An inode's extent tree: its runs, and the blocks its nodes lie in.
-#[derive(Clone, Copy)]
-pub(super) struct ExtentTree<'a> {
-    pub(super) runs: &'a [Run],
-    pub(super) blocks: &'a [u32],
+#[derive(Debug, Default)]
+pub(super) struct ExtentTree {
+    pub(super) runs: Vec<Run>,
+    pub(super) blocks: Vec<u32>,
 }
 
-impl ExtentTree<'_> {
+impl ExtentTree {
     /// The root, as it lies in `i_block`.
     pub(super) fn root(&self) -> [u8; 60] {
         let mut out = [0; 60];
@@ -142,9 +142,9 @@ mod tests {
 
     #[test]
     fn an_inner_node_names_the_first_block_below_each_child() {
-        let runs: Vec<_> = (0..1361).map(|n| Run { logical: 2 * n, physical: 9000 + n, len: 1 }).collect();
-        let blocks: Vec<_> = (100..106).collect();
-        let tree = ExtentTree { runs: &runs, blocks: &blocks };
+        let runs = (0..1361).map(|n| Run { logical: 2 * n, physical: 9000 + n, len: 1 }).collect();
+        let blocks = (100..106).collect();
+        let tree = ExtentTree { runs, blocks };
         let root = tree.root();
         assert_eq!(root[..8], [0x0a, 0xf3, 1, 0, 4, 0, 2, 0], "one entry, depth 2");
         assert_eq!(root[12..20], [0, 0, 0, 0, 105, 0, 0, 0]);

@@ -15,21 +15,21 @@ const TIME_MIN: i64 = i32::MIN as i64;
 const TIME_MAX: i64 = TIME_MIN + (1 << 34) - 1;
 
 /// Where an inode's blocks lie.
-pub(super) struct Blocks<'a> {
-    pub(super) tree: ExtentTree<'a>,
+pub(super) struct Blocks {
+    pub(super) tree: ExtentTree,
     /// The block of extended attributes; 0 if there is none.
     pub(super) xattrs: u32,
 }
 
 /// A file of the file system's own (journal, `lost+found`): type and permissions, links and times; as long as its blocks.
-pub(super) fn own(mode: u16, links: u16, time: Time, tree: ExtentTree) -> Inode {
+pub(super) fn own(mode: u16, links: u16, time: Time, tree: &ExtentTree) -> Inode {
     let mut inode = Inode::new_zeroed();
     inode.i_mode = U16::new(mode);
     inode.i_links_count = U16::new(links);
     set_times(&mut inode, time);
     let blocks: u64 = tree.runs.iter().map(|run| u64::from(run.len)).sum();
     set_size(&mut inode, blocks * BLOCK_SIZE as u64);
-    set_blocks(&mut inode, &Blocks { tree, xattrs: 0 });
+    set_blocks(&mut inode, tree, 0);
     set_extents(&mut inode, tree);
     inode
 }
@@ -46,28 +46,28 @@ pub(super) fn from_tree(from: &tree::Inode, links: u32, directory_blocks: u32, b
     // Only directories can have more: 1 then says "not counted" (`dir_nlink`).
     inode.i_links_count = U16::new(if links > LINK_MAX { 1 } else { links as u16 });
     set_times(&mut inode, meta.mtime);
-    set_blocks(&mut inode, blocks);
+    set_blocks(&mut inode, &blocks.tree, blocks.xattrs);
     inode.i_file_acl_lo = U32::new(blocks.xattrs);
     let attributes = xattr::Placed::new(&meta.xattrs).expect("the census has refused what doesn't fit");
     attributes.render_inode(&mut inode.xattrs);
     match &from.kind {
         Kind::Directory(_) => {
             set_size(&mut inode, u64::from(directory_blocks) * BLOCK_SIZE as u64);
-            set_extents(&mut inode, blocks.tree);
+            set_extents(&mut inode, &blocks.tree);
             if directory_blocks > 1 {
                 inode.i_flags |= U32::new(INDEX_FL);
             }
         }
         Kind::File(content) => {
             set_size(&mut inode, content.len());
-            set_extents(&mut inode, blocks.tree);
+            set_extents(&mut inode, &blocks.tree);
         }
         Kind::Symlink(target) => {
             set_size(&mut inode, target.len() as u64);
             if is_fast_symlink(target) {
                 inode.i_block[..target.len()].copy_from_slice(target);
             } else {
-                set_extents(&mut inode, blocks.tree);
+                set_extents(&mut inode, &blocks.tree);
             }
         }
         &Kind::CharDevice(device) | &Kind::BlockDevice(device) => {
@@ -112,14 +112,14 @@ fn set_size(inode: &mut Inode, size: u64) {
     inode.i_size_high = U32::new((size >> 32) as u32);
 }
 
-fn set_extents(inode: &mut Inode, tree: ExtentTree) {
+fn set_extents(inode: &mut Inode, tree: &ExtentTree) {
     inode.i_flags |= U32::new(EXTENTS_FL);
     inode.i_block = tree.root();
 }
 
-fn set_blocks(inode: &mut Inode, blocks: &Blocks) {
-    let data: u64 = blocks.tree.runs.iter().map(|run| u64::from(run.len)).sum();
-    let all = data + blocks.tree.blocks.len() as u64 + u64::from(blocks.xattrs != 0);
+fn set_blocks(inode: &mut Inode, tree: &ExtentTree, xattrs: u32) {
+    let data: u64 = tree.runs.iter().map(|run| u64::from(run.len)).sum();
+    let all = data + tree.blocks.len() as u64 + u64::from(xattrs != 0);
     // In units of 512 bytes: 2^32 blocks need 35 of the 48 bits, so `EXT4_HUGE_FILE_FL` never does.
     let sectors = all * (BLOCK_SIZE as u64 / 512);
     inode.i_blocks_lo = U32::new(sectors as u32);

@@ -10,6 +10,7 @@ use super::census::Census;
 use super::csum::Crc32c;
 use super::format::{BLOCK_SIZE, GroupDescriptor, Superblock};
 use super::groups::Usage;
+use super::inode::Blocks;
 use super::layout::Geometry;
 use super::{BLOCKS_MAX, Options, no_space};
 use crate::error::Result;
@@ -104,10 +105,16 @@ impl Plan {
         Usage { geometry: &self.geometry, end: self.allocation.end, last_ino: self.census.last_ino() }
     }
 
+    /// The blocks of a node of the census.
+    pub(super) fn blocks(&self, index: usize) -> Blocks {
+        self.allocation.node(&self.tree, &self.census, &self.geometry, index)
+    }
+
     fn describe_groups(&self) -> Vec<GroupDescriptor> {
         let mut directories = vec![0u32; self.geometry.groups() as usize];
-        let of_tree = self.census.nodes.iter().filter(|node| self.tree.entries(node.id).is_some());
-        let inos = of_tree.map(|node| self.census.number(node.id)).chain(self.census.lost_found());
+        let census = &self.census;
+        let of_tree = census.directories.iter().map(|directory| &census.nodes[directory.index as usize]);
+        let inos = of_tree.map(|node| census.number(node.id)).chain(census.lost_found());
         for ino in inos {
             directories[((ino.0 - 1) / self.geometry.inodes_per_group) as usize] += 1;
         }

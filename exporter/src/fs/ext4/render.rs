@@ -1,13 +1,13 @@
 //! The bytes of the metadata, when they are wanted.
 //!
 //! Inode tables, bitmaps and directories are rendered from the tree and the plan each time: a plan keeps
-//! some 50 bytes for a file, whatever the size of its metadata.
+//! some 16 bytes for a file, whatever the size of its metadata.
 
 use zerocopy::IntoBytes;
 
 use super::dir::Directory;
 use super::extent_tree::ExtentTree;
-use super::format::{FIRST_INO, INODE_SIZE, Ino, Inode};
+use super::format::{BLOCK_SIZE, FIRST_INO, INODE_SIZE, Ino, Inode};
 use super::plan::Plan;
 use super::{inode, resize_inode, xattr};
 use crate::extent::Render;
@@ -29,7 +29,7 @@ pub(super) enum Piece {
     Inodes(Ino),
     /// Blocks of this directory, from its block `first` on.
     Directory { ino: Ino, first: u32 },
-    /// Block `number` of the extent tree of this inode.
+    /// Blocks of the extent tree of this inode, from its block `number` on.
     ExtentBlock { ino: Ino, number: u32 },
     /// The attribute block of this inode.
     Xattrs(Ino),
@@ -84,8 +84,7 @@ impl Render for Plan {
                 self.directory(ino).render(first, self.checksum.for_inode(ino), out);
             }
             Piece::ExtentBlock { ino, number } => {
-                let tree = self.extent_tree(ino);
-                tree.render_block(number as usize, self.checksum.for_inode(ino), out);
+                self.render_extent_blocks(ino, number as usize, out);
             }
             Piece::Xattrs(ino) => self.render_xattrs(ino, out),
         }
@@ -95,10 +94,10 @@ impl Render for Plan {
 impl Plan {
     /// The inode of the journal.
     pub(super) fn journal_inode(&self) -> Inode {
-        self.own_inode(0o100_600, 1, self.allocation.journal())
+        self.own_inode(0o100_600, 1, &self.allocation.journal)
     }
 
-    fn own_inode(&self, mode: u16, links: u16, tree: ExtentTree) -> Inode {
+    fn own_inode(&self, mode: u16, links: u16, tree: &ExtentTree) -> Inode {
         inode::own(mode, links, self.options.created, tree)
     }
 
@@ -117,33 +116,38 @@ impl Plan {
             Ino::RESIZE => Some(resize_inode::inode(&self.geometry, self.allocation.resize)),
             Ino::JOURNAL => Some(self.journal_inode()),
             ino if Some(ino) == self.census.lost_found() => {
-                Some(self.own_inode(0o040_700, 2, self.allocation.lost_found()))
+                Some(self.own_inode(0o040_700, 2, &self.allocation.lost_found))
             }
             ino if ino != Ino::ROOT && ino.0 < FIRST_INO => None,
             ino => {
                 let index = self.census.index(ino).expect("every other number is a node's");
                 let node = &self.census.nodes[index];
-                let blocks = self.allocation.node(index);
-                Some(inode::from_tree(self.tree.inode(node.id), node.links, node.directory_blocks, &blocks))
+                let directory_blocks = self.census.directory_node(index).map_or(0, |node| node.blocks);
+                let tree_inode = self.tree.inode(node.id);
+                Some(inode::from_tree(tree_inode, node.links, directory_blocks, &self.blocks(index)))
             }
         }
     }
 
     fn directory(&self, ino: Ino) -> Directory<'_> {
-        match self.census.index(ino) {
+        match self.census.index(ino).and_then(|index| self.census.directory_node(index)) {
             None => Directory::lost_found(ino),
-            Some(index) => {
-                let directory = self.census.directory(&self.tree, &self.census.nodes[index], self.hash_seed);
+            Some(node) => {
+                let directory = self.census.directory(&self.tree, node, self.hash_seed);
                 directory.expect("the census has refused larger ones")
             }
         }
     }
 
-    fn extent_tree(&self, ino: Ino) -> ExtentTree<'_> {
-        match self.census.index(ino) {
-            Some(index) => self.allocation.node(index).tree,
-            None if ino == Ino::JOURNAL => self.allocation.journal(),
-            None => self.allocation.lost_found(),
+    fn render_extent_blocks(&self, ino: Ino, first: usize, out: &mut [u8]) {
+        let of_node = self.census.index(ino).map(|index| self.blocks(index).tree);
+        let tree = match &of_node {
+            Some(tree) => tree,
+            None if ino == Ino::JOURNAL => &self.allocation.journal,
+            None => &self.allocation.lost_found,
+        };
+        for (number, block) in (first..).zip(out.chunks_exact_mut(BLOCK_SIZE)) {
+            tree.render_block(number, self.checksum.for_inode(ino), block);
         }
     }
 
@@ -151,7 +155,7 @@ impl Plan {
         let index = self.census.index(ino).expect("only nodes have attributes");
         let xattrs = &self.tree.inode(self.census.nodes[index].id).meta.xattrs;
         let placed = xattr::Placed::new(xattrs).expect("the census has refused what doesn't fit");
-        placed.render_block(self.allocation.node(index).xattrs, self.checksum, out);
+        placed.render_block(self.blocks(index).xattrs, self.checksum, out);
     }
 }
 

@@ -1,16 +1,18 @@
 //! The plan as extents. Every byte that is not zero is in one of them.
 
+use std::iter;
 use std::sync::Arc;
 
 use zerocopy::IntoBytes;
 
-use super::extent_tree::{ExtentTree, Run};
+use super::alloc::disk_order;
+use super::extent_tree::ExtentTree;
 use super::format::{BLOCK_SIZE, BLOCKS_PER_GROUP, INODES_PER_BLOCK, Ino, SUPERBLOCK_OFFSET};
 use super::inode::is_fast_symlink;
 use super::journal::JournalSuperblock;
 use super::plan::Plan;
 use super::render::Piece;
-use crate::extent::{Extent, Render, Source};
+use crate::extent::{Extent, Extents, Render, Source};
 use crate::fs::Layout;
 use crate::tree::{Content, Kind};
 
@@ -19,127 +21,152 @@ const INODES_PER_EXTENT: u32 = 256 * INODES_PER_BLOCK;
 
 /// Every extent of `plan`, as an image of `size` bytes.
 pub(super) fn layout(plan: Plan, size: u64) -> Layout {
-    let plan = Arc::new(plan);
-    let mut writer = Writer { plan: &plan, extents: Vec::new() };
-    writer.superblocks();
-    writer.groups();
-    writer.own_files();
-    writer.nodes();
-    let mut extents = writer.extents;
-    extents.sort_unstable_by_key(|extent| extent.offset);
-    Layout { size, extents }
+    Layout { size, extents: Box::new(PlanExtents(Arc::new(plan))) }
+}
+
+/// The blocks were allocated in the order of the disk, so two sequences only have to be merged: that of
+/// the metadata of groups, and that of everything between.
+struct PlanExtents(Arc<Plan>);
+
+impl Extents for PlanExtents {
+    fn iter(&self) -> Box<dyn Iterator<Item = Extent> + Send + '_> {
+        let mut fixed = self.superblocks();
+        fixed.extend(self.groups());
+        fixed.sort_unstable_by_key(|extent| extent.offset);
+        let nodes = disk_order(&self.0.tree, &self.0.census).flat_map(|index| self.node(index));
+        Box::new(merge(fixed.into_iter(), self.own_files().into_iter().chain(nodes)))
+    }
+}
+
+/// Two sorted sequences as one.
+fn merge(
+    one: impl Iterator<Item = Extent>,
+    other: impl Iterator<Item = Extent>,
+) -> impl Iterator<Item = Extent> {
+    let (mut one, mut other) = (one.peekable(), other.peekable());
+    iter::from_fn(move || match (one.peek(), other.peek()) {
+        (Some(first), Some(second)) if second.offset < first.offset => other.next(),
+        (Some(_), _) => one.next(),
+        (None, _) => other.next(),
+    })
 }
 
 fn in_bytes(block: u32) -> u64 {
     u64::from(block) * BLOCK_SIZE as u64
 }
 
-/// Collects the extents of a plan.
-struct Writer<'a> {
-    plan: &'a Arc<Plan>,
-    extents: Vec<Extent>,
-}
-
-impl Writer<'_> {
-    fn render(&mut self, block: u32, blocks: u32, piece: Piece) {
-        let by = Arc::clone(self.plan) as Arc<dyn Render>;
+impl PlanExtents {
+    fn rendered(&self, block: u32, blocks: u32, piece: Piece) -> Extent {
+        let by = Arc::clone(&self.0) as Arc<dyn Render>;
         let source = Source::Rendered { by, key: piece.key() };
-        self.extents.push(Extent { offset: in_bytes(block), len: in_bytes(blocks), source });
+        Extent { offset: in_bytes(block), len: in_bytes(blocks), source }
     }
 
-    fn superblocks(&mut self) {
-        let geometry = &self.plan.geometry;
-        let superblock = self.plan.superblock();
+    fn superblocks(&self) -> Vec<Extent> {
+        let geometry = &self.0.geometry;
+        let superblock = self.0.superblock();
+        let mut extents = Vec::new();
         for group in geometry.superblock_groups() {
             let superblock = superblock.clone().seal(group);
             let start = group * BLOCKS_PER_GROUP;
             let offset = if group == 0 { SUPERBLOCK_OFFSET } else { in_bytes(start) };
-            self.extents.push(Extent::bytes(offset, superblock.as_bytes()));
-            self.render(start + 1, geometry.descriptor_blocks, Piece::Descriptors);
+            extents.push(Extent::bytes(offset, superblock.as_bytes()));
+            extents.push(self.rendered(start + 1, geometry.descriptor_blocks, Piece::Descriptors));
         }
         // With a single group there are no copies to point to.
         if geometry.groups() > 1 && geometry.reserved_blocks > 0 {
-            self.render(1 + geometry.descriptor_blocks, geometry.reserved_blocks, Piece::Reserved);
+            let start = 1 + geometry.descriptor_blocks;
+            extents.push(self.rendered(start, geometry.reserved_blocks, Piece::Reserved));
         }
+        extents
     }
 
-    fn groups(&mut self) {
-        let geometry = &self.plan.geometry;
+    fn groups(&self) -> Vec<Extent> {
+        let geometry = &self.0.geometry;
+        let mut extents = Vec::new();
         for (group, tables) in (0u32..).zip(&geometry.tables) {
-            if self.plan.usage().has_block_bitmap(group) {
-                self.render(tables.block_bitmap, 1, Piece::BlockBitmap(group));
+            if self.0.usage().has_block_bitmap(group) {
+                extents.push(self.rendered(tables.block_bitmap, 1, Piece::BlockBitmap(group)));
             }
-            let used = self.plan.usage().inodes(group);
+            let used = self.0.usage().inodes(group);
             if used > 0 {
-                self.render(tables.inode_bitmap, 1, Piece::InodeBitmap(group));
+                extents.push(self.rendered(tables.inode_bitmap, 1, Piece::InodeBitmap(group)));
             }
             for first in (0..used).step_by(INODES_PER_EXTENT as usize) {
                 let blocks = (used - first).min(INODES_PER_EXTENT).div_ceil(INODES_PER_BLOCK);
+                let start = tables.inode_table + first / INODES_PER_BLOCK;
                 let ino = Ino(group * geometry.inodes_per_group + first + 1);
-                self.render(tables.inode_table + first / INODES_PER_BLOCK, blocks, Piece::Inodes(ino));
+                extents.push(self.rendered(start, blocks, Piece::Inodes(ino)));
             }
         }
+        extents
     }
 
-    fn own_files(&mut self) {
-        self.render(self.plan.allocation.resize, 1, Piece::DoubleIndirect);
-        let journal = self.plan.allocation.journal();
+    fn own_files(&self) -> Vec<Extent> {
+        let allocation = &self.0.allocation;
+        let mut extents = vec![self.rendered(allocation.resize, 1, Piece::DoubleIndirect)];
+        let journal = &allocation.journal;
         let blocks = journal.runs.iter().map(|run| run.len).sum();
-        let superblock = JournalSuperblock::new(blocks, self.plan.options.uuid);
-        self.extents.push(Extent::bytes(in_bytes(journal.runs[0].physical), superblock.as_bytes()));
-        self.extent_blocks(Ino::JOURNAL, journal);
-        if let Some(ino) = self.plan.census.lost_found() {
-            let tree = self.plan.allocation.lost_found();
-            self.directory(ino, tree);
-            self.extent_blocks(ino, tree);
+        let superblock = JournalSuperblock::new(blocks, self.0.options.uuid);
+        extents.push(Extent::bytes(in_bytes(journal.runs[0].physical), superblock.as_bytes()));
+        extents.extend(self.extent_blocks(Ino::JOURNAL, journal));
+        if let Some(ino) = self.0.census.lost_found() {
+            extents.extend(self.directory(ino, &allocation.lost_found));
+            extents.extend(self.extent_blocks(ino, &allocation.lost_found));
         }
+        extents
     }
 
-    fn nodes(&mut self) {
-        for (index, node) in self.plan.census.nodes.iter().enumerate() {
-            let blocks = self.plan.allocation.node(index);
-            let ino = self.plan.census.number(node.id);
-            match &self.plan.tree.inode(node.id).kind {
-                Kind::Directory(_) => self.directory(ino, blocks.tree),
-                Kind::File(content) => self.content(content, blocks.tree.runs),
-                Kind::Symlink(target) if !is_fast_symlink(target) => {
-                    self.extents.push(Extent::bytes(in_bytes(blocks.tree.runs[0].physical), &**target));
-                }
-                _ => {}
+    fn node(&self, index: usize) -> Vec<Extent> {
+        let id = self.0.census.nodes[index].id;
+        let ino = self.0.census.number(id);
+        let blocks = self.0.blocks(index);
+        let mut extents: Vec<_> = match &self.0.tree.inode(id).kind {
+            Kind::Directory(_) => self.directory(ino, &blocks.tree).collect(),
+            Kind::File(content) => content_extents(content, &blocks.tree),
+            Kind::Symlink(target) if !is_fast_symlink(target) => {
+                vec![Extent::bytes(in_bytes(blocks.tree.runs[0].physical), &**target)]
             }
-            self.extent_blocks(ino, blocks.tree);
-            if blocks.xattrs != 0 {
-                self.render(blocks.xattrs, 1, Piece::Xattrs(ino));
+            _ => Vec::new(),
+        };
+        extents.extend(self.extent_blocks(ino, &blocks.tree));
+        if blocks.xattrs != 0 {
+            extents.push(self.rendered(blocks.xattrs, 1, Piece::Xattrs(ino)));
+        }
+        extents
+    }
+
+    fn directory(&self, ino: Ino, tree: &ExtentTree) -> impl Iterator<Item = Extent> {
+        let piece = move |first| Piece::Directory { ino, first };
+        tree.runs.iter().map(move |run| self.rendered(run.physical, run.len, piece(run.logical)))
+    }
+
+    /// One extent for blocks in a row.
+    fn extent_blocks(&self, ino: Ino, tree: &ExtentTree) -> impl Iterator<Item = Extent> {
+        let mut number = 0;
+        tree.blocks.chunk_by(|block, next| block + 1 == *next).map(move |row| {
+            let len = row.len() as u32;
+            number += len;
+            self.rendered(row[0], len, Piece::ExtentBlock { ino, number: number - len })
+        })
+    }
+}
+
+fn content_extents(content: &Content, tree: &ExtentTree) -> Vec<Extent> {
+    let mut extents = Vec::with_capacity(tree.runs.len());
+    for run in &tree.runs {
+        let start = in_bytes(run.logical);
+        let len = in_bytes(run.len).min(content.len() - start);
+        let source = match content {
+            Content::Archive(file) => {
+                extents.extend(file.extents(start..start + len, in_bytes(run.physical)));
+                continue;
             }
-        }
+            Content::Host(file) => Source::File { file: file.clone(), offset: start },
+            Content::Bytes(bytes) if len == content.len() => Source::Bytes(Arc::clone(bytes)),
+            Content::Bytes(bytes) => Source::Bytes(bytes[start as usize..][..len as usize].into()),
+        };
+        extents.push(Extent { offset: in_bytes(run.physical), len, source });
     }
-
-    fn directory(&mut self, ino: Ino, tree: ExtentTree) {
-        for run in tree.runs {
-            self.render(run.physical, run.len, Piece::Directory { ino, first: run.logical });
-        }
-    }
-
-    fn extent_blocks(&mut self, ino: Ino, tree: ExtentTree) {
-        for (number, &block) in (0u32..).zip(tree.blocks) {
-            self.render(block, 1, Piece::ExtentBlock { ino, number });
-        }
-    }
-
-    fn content(&mut self, content: &Content, runs: &[Run]) {
-        for run in runs {
-            let start = in_bytes(run.logical);
-            let len = in_bytes(run.len).min(content.len() - start);
-            let source = match content {
-                Content::Archive(file) => {
-                    self.extents.extend(file.extents(start..start + len, in_bytes(run.physical)));
-                    continue;
-                }
-                Content::Host(file) => Source::File { file: file.clone(), offset: start },
-                Content::Bytes(bytes) if len == content.len() => Source::Bytes(Arc::clone(bytes)),
-                Content::Bytes(bytes) => Source::Bytes(bytes[start as usize..][..len as usize].into()),
-            };
-            self.extents.push(Extent { offset: in_bytes(run.physical), len, source });
-        }
-    }
+    extents
 }

@@ -40,7 +40,7 @@ pub fn plan(tree: &Tree, options: &Options) -> Result<Layout> {
             Body::File(content) => extents.extend(content_extents(content, offset)),
         }
     }
-    Ok(Layout { size: options.size, extents })
+    Ok(Layout { size: options.size, extents: Box::new(extents) })
 }
 
 /// Bytes of the smallest volume that [`plan`] can make of `tree`; `options.size` does not matter.

@@ -18,7 +18,7 @@ fn assert_accepted(tree: &Tree, options: &Options) {
     let scratch = Scratch::new();
     let path = scratch.file("fat");
     let layout = plan(tree, options).unwrap();
-    write_sparse(&path, layout.size, &layout.extents);
+    write_sparse(&path, layout.size, &*layout.extents);
     let path = path.to_str().unwrap();
 
     let fsck = accepts("fsck.fat", &["-n", "-v", path]);
