@@ -1,10 +1,11 @@
 # make demo       install what is missing, build a Dockerfile into a disk, boot it
 # make test       every test, on real tools: Docker, QEMU, fsck
 # make bench      the disk exporter against other tools, half an hour; BENCH='--only growth' and the like
+# make matrix     the long tests: sweeps over sizes, hundreds of random trees; a quarter of an hour
 # make out/vmimage   the command line, a static binary
 FRONTEND := example/vmimage
 
-.PHONY: demo test bench frontend images setup
+.PHONY: demo test bench matrix frontend images setup
 
 demo: setup out/vmimage
 	out/vmimage build testdata/demo -o out/demo.qcow2
@@ -15,6 +16,9 @@ test: setup images frontend
 
 bench: setup out/vmimage
 	cargo bench --locked -p vmimage --bench disk -- $(BENCH)
+
+matrix: setup
+	cargo test --release --locked -p exporter -- --ignored
 
 setup:
 	.ci/setup

@@ -6,6 +6,7 @@
 
 mod boot;
 mod build;
+mod convert;
 mod disk;
 mod errors;
 mod fidelity;

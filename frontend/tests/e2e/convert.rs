@@ -1,0 +1,52 @@
+//! Without a build: the static binary of the frontend image makes a machine of an image's layers.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::boot::check_report;
+use super::disk;
+use super::lab::{boot, run, scratch, testdata};
+
+const BASE: &str = "alpine:3.23";
+const IMAGE: &str = "vmimage-test/machine";
+
+/// The one file of the frontend image: boot loader files and the growth program are in it.
+fn static_binary(folder: &Path) -> PathBuf {
+    let container = run(Command::new("docker").args(["create", "example/vmimage"]));
+    let binary = folder.join("vmimage");
+    run(Command::new("docker").args(["cp", "-q", &format!("{}:/vmimage", container.trim())]).arg(&binary));
+    run(Command::new("docker").args(["rm", container.trim()]));
+    binary
+}
+
+#[test]
+fn a_saved_image_becomes_a_machine_that_boots() {
+    let folder = scratch();
+    let binary = static_binary(folder.path());
+    let mut build = Command::new("docker");
+    build.args(["buildx", "build", "-q", "--load", "-t", IMAGE, "--build-arg", "VMIMAGE_STAGE=rootfs"]);
+    build.args(["--build-arg", "BUILDKIT_SYNTAX=example/vmimage", "--build-arg", &format!("BASE={BASE}")]);
+    run(build.arg(testdata("machine")));
+
+    let saved = folder.path().join("machine.tar");
+    run(Command::new("docker").args(["save", IMAGE, "-o"]).arg(&saved));
+    let disk = folder.path().join("machine.qcow2");
+    let convert = |source: &Path, disk: &Path| {
+        let mut command = Command::new(&binary);
+        command.args(["convert", "--no-install", "--hostname", "web"]).arg(source).arg("-o").arg(disk);
+        run(&mut command);
+    };
+    convert(&saved, &disk);
+    disk::check(&disk);
+
+    // The same layers by the other way in are the same disk, byte for byte.
+    let layout = folder.path().join("layout");
+    std::fs::create_dir(&layout).unwrap();
+    run(Command::new("tar").arg("-xf").arg(&saved).arg("-C").arg(&layout));
+    if layout.join("oci-layout").exists() {
+        let again = folder.path().join("again.qcow2");
+        convert(&layout, &again);
+        run(Command::new("cmp").arg(&disk).arg(&again));
+    }
+    check_report(BASE, "--uefi", &boot(&disk, "--uefi", &[]));
+}
