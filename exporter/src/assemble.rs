@@ -138,12 +138,12 @@ fn size_unit(spec: &Spec) -> u64 {
     spec.formats.iter().map(|format| format.size_unit()).fold(ALIGNMENT, u64::max)
 }
 
-fn root_options(ids: &Ids, label: &str, time: Time, size: u64) -> ext4::Options {
+fn root_options(ids: &Ids, label: &str, time: Time) -> ext4::Options {
     ext4::Options {
         label: label.into(),
         uuid: ids.root,
         hash_seed: ids.seed.uuid("root directory hashes"),
-        size,
+        size: 0,
         created: time,
         reserved_percent: 5,
     }

@@ -15,7 +15,8 @@ pub(super) fn plan(spec: &Spec, root: Tree) -> Result<Planned> {
     let time = latest_time(&root);
     let ids = Ids::new(spec, &root)?;
     let root = Arc::new(root);
-    let needs = ext4::minimum_size(&root, &root_options(&ids, LABEL, time, 0))?;
+    let draft = ext4::Draft::new(&root, &root_options(&ids, LABEL, time))?;
+    let needs = draft.minimum_size()?;
     let partition = Request {
         kind: kinds::LINUX_GENERIC,
         name: LABEL.to_owned(),
@@ -25,7 +26,7 @@ pub(super) fn plan(spec: &Spec, root: Tree) -> Result<Planned> {
     };
     let size = disk_size(spec, std::slice::from_ref(&partition), needs)?;
     let placed = disk::place(&[partition], size)?;
-    let layout = ext4::plan(&root, &root_options(&ids, LABEL, time, placed[0].size))?;
+    let layout = draft.plan(placed[0].size)?;
     let disk = Disk { size, sector_size: SECTOR_SIZE, guid: ids.seed.uuid("disk"), boot_code: [0; 440] };
     let layout = DiskLayout::new(&disk, placed.into_iter().zip([layout]).collect())?;
     Ok(Planned { layout, id: ids.disk_file(), appliance: appliance(spec), system: None })

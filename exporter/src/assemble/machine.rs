@@ -35,11 +35,12 @@ pub(super) fn plan(spec: &Spec, input: Input) -> Result<Planned> {
     let esp = boot::esp_tree(&boot_files, spec.architecture, ids.root, time);
 
     let root = Arc::new(root);
-    let needs = ext4::minimum_size(&root, &root_options(&ids, LABEL, time, 0))?;
+    let draft = ext4::Draft::new(&root, &root_options(&ids, LABEL, time))?;
+    let needs = draft.minimum_size()?;
     let partitions = partitions(spec.architecture, &ids, needs);
     let size = disk_size(spec, &partitions, needs)?;
     let placed = disk::place(&partitions, size)?;
-    let layout = lay_out(&placed, size, &root, &esp, &boot_files, &ids, time)?;
+    let layout = lay_out(&placed, size, &draft, &esp, &boot_files, &ids, time)?;
     let system = System::new(&os, &entry, &boot_files, edits);
     Ok(Planned { layout, id: ids.disk_file(), appliance: appliance(spec), system: Some(system) })
 }
@@ -105,7 +106,7 @@ fn partitions(architecture: Architecture, ids: &Ids, root_size: u64) -> [Request
 fn lay_out(
     placed: &[Placed],
     size: u64,
-    root: &Arc<Tree>,
+    root: &ext4::Draft,
     esp: &Tree,
     boot_files: &BootFiles,
     ids: &Ids,
@@ -120,7 +121,7 @@ fn lay_out(
     let core = bios.map(|bios| Extent::bytes(0, bios.core));
     let core = Layout { size: bios_part.size, extents: Box::new(core.into_iter().collect::<Vec<_>>()) };
     let esp = fat::plan(esp, &esp_options(ids, time, esp_part))?;
-    let root = ext4::plan(root, &root_options(ids, LABEL, time, root_part.size))?;
+    let root = root.plan(root_part.size)?;
     let disk = Disk { size, sector_size: SECTOR_SIZE, guid: ids.seed.uuid("disk"), boot_code };
     DiskLayout::new(
         &disk,

@@ -44,10 +44,6 @@ impl<T: Tables> Sink for Writer<'_, T> {
             piece.at = self.tables.first_block() + blocks.len() as u64 * BLOCK;
             blocks.push(chunk.offset / BLOCK);
         }
-        Ok(())
-    }
-
-    fn write(&self, chunk: &Chunk<'_>, stored: &Stored) -> Result<()> {
         stored.writes(chunk).try_for_each(|(at, bytes)| self.place.write_at(bytes, at))
     }
 

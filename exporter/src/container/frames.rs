@@ -123,10 +123,6 @@ impl Sink for Writer<'_> {
             sent.file += piece.len() as u64;
             sent.disk += piece.plain.len() as u64;
         }
-        Ok(())
-    }
-
-    fn write(&self, chunk: &Chunk<'_>, stored: &Stored) -> Result<()> {
         stored.writes(chunk).try_for_each(|(at, bytes)| self.place.write_at(bytes, at))
     }
 

@@ -35,7 +35,7 @@ use crate::read_at::ReadAt;
 use crate::seed::Uuid;
 use codec::Coding;
 use frames::Around;
-use place::{InOrder, Pipe, Place};
+use place::{Pipe, Place};
 
 /// A disk file that is wanted.
 #[derive(Clone, Debug)]
@@ -83,8 +83,8 @@ pub fn stream(image: Image<'_>, target: &Target, to: &mut (dyn Write + Send), ru
             .with_hint(format!("name a file, or ask for one of {}", can.join(", "))));
     }
     let pipe = Pipe::new(to);
-    let sink = InOrder(sink(image, target, &pipe)?);
-    engine::run(image, &[&sink], run)?;
+    let sink = sink(image, target, &pipe)?;
+    engine::run(image, &[&*sink], run)?;
     sink.finish()?;
     drop(sink);
     pipe.finish()
@@ -116,9 +116,7 @@ fn sink<'a>(image: Image<'_>, target: &'a Target, place: &'a dyn Place) -> Resul
         Format::VhdDynamic => Box::new(vhd::dynamic::Writer::new(image.size, id, place)?),
         Format::Vhdx => Box::new(blocks::Writer::new(vhdx::tables(image.size, id)?, place)),
         Format::Vmdk => Box::new(vmdk::Writer::new(image.size, id, place)?),
-        Format::Ova => {
-            Box::new(InOrder(Box::new(ova::Writer::new(image.size, id, &target.appliance, place)?)))
-        }
+        Format::Ova => Box::new(ova::Writer::new(image.size, id, &target.appliance, place)?),
         Format::RawZst => {
             Box::new(frames::Writer::new(image.size, Coding::CheckedZstd, Around::default(), place)?)
         }

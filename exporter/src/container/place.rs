@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use super::Output;
-use crate::engine::{Chunk, Sink, Stored};
 use crate::error::{Error, Kind, Result};
 
 /// Takes the bytes of a disk file. What is not written reads as zero.
@@ -142,26 +141,4 @@ impl Sent<'_> {
 
 fn refused(error: std::io::Error) -> Error {
     Error::io("", "can't write the disk to the pipe", error)
-}
-
-/// A sink that writes when it commits, and so from front to end.
-pub(super) struct InOrder<'a>(pub(super) Box<dyn Sink + 'a>);
-
-impl Sink for InOrder<'_> {
-    fn encode(&self, chunk: &Chunk<'_>, stored: &mut Stored) -> Result<()> {
-        self.0.encode(chunk, stored)
-    }
-
-    fn commit(&self, chunk: &Chunk<'_>, stored: &mut Stored) -> Result<()> {
-        self.0.commit(chunk, stored)?;
-        self.0.write(chunk, stored)
-    }
-
-    fn write(&self, _: &Chunk<'_>, _: &Stored) -> Result<()> {
-        Ok(())
-    }
-
-    fn finish(&self) -> Result<()> {
-        self.0.finish()
-    }
 }

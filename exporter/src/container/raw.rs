@@ -35,11 +35,7 @@ impl Sink for Writer<'_> {
         Ok(())
     }
 
-    fn commit(&self, _: &Chunk<'_>, _: &mut Stored) -> Result<()> {
-        Ok(())
-    }
-
-    fn write(&self, chunk: &Chunk<'_>, stored: &Stored) -> Result<()> {
+    fn commit(&self, chunk: &Chunk<'_>, stored: &mut Stored) -> Result<()> {
         stored.writes(chunk).try_for_each(|(at, bytes)| self.place.write_at(bytes, at))
     }
 

@@ -1,14 +1,15 @@
 //! The one engine that turns extents into bytes: in parallel, in bounded memory, in a fixed order.
 //!
 //! ```text
-//!            ┌ worker: fill · encode ┐                      ┌ write ┐
-//! chunks ───▶├ worker: fill · encode ┤──▶ commit in order ──├ write ┤──▶ files
-//!            └ worker: fill · encode ┘    (one at a time)   └ write ┘
+//!            ┌ worker: fill · encode ┐
+//! chunks ───▶├ worker: fill · encode ┤──▶ commit in order ──▶ files
+//!            └ worker: fill · encode ┘    (one at a time)
 //! ```
 //!
 //! The image is cut into chunks of [`CHUNK`] bytes. Any worker fills and encodes any chunk; commits come
 //! strictly in the order of offsets, so what a sink decides there (where a cluster goes) is the same at
-//! every number of threads; then the worker that committed writes, beside the others. Chunks that no
+//! every number of threads. The worker whose chunk is next commits and writes, while the others go on:
+//! Linux lets one writer at a time into a file, and two would only wait for each other. Chunks that no
 //! extent covers, and chunks that turn out to be zero, never reach a sink.
 //!
 //! Each content byte is read once, whatever the number of sinks, into a buffer that is reused. Chunks that
@@ -163,12 +164,6 @@ struct Work {
     stored: Vec<Stored>,
 }
 
-impl Work {
-    fn chunk(&self) -> Chunk<'_> {
-        Chunk::new(self.offset, self.len, &self.bytes)
-    }
-}
-
 /// Lets the other workers end when one panics, or they would wait for its chunk for ever.
 struct StopOnPanic<'e, 'a>(&'e Engine<'a>);
 
@@ -238,16 +233,14 @@ impl<'a> Engine<'a> {
         Ok(())
     }
 
-    /// Commit and write what has its turn, until the next chunk is not there yet or another worker
+    /// Commit what has its turn, until the next chunk is not there yet or another worker
     /// commits it.
     fn drain(&self) {
         while let Some((ticket, mut work)) = self.start_commit() {
-            let committed = self.commit(&mut work);
-            self.end_commit();
-            match committed.and_then(|()| self.write(&work)) {
-                Ok(()) => self.queue().spare.push(work),
-                Err(error) => return self.fail(ticket, error),
+            if let Err(error) = self.commit(&mut work) {
+                return self.fail(ticket, error);
             }
+            self.end_commit(work);
         }
     }
 
@@ -273,19 +266,12 @@ impl<'a> Engine<'a> {
         Ok(())
     }
 
-    fn end_commit(&self) {
+    fn end_commit(&self, work: Work) {
         let mut queue = self.queue();
+        queue.spare.push(work);
         queue.committing = false;
         queue.committed += 1;
         self.moved.notify_all();
-    }
-
-    fn write(&self, work: &Work) -> Result<()> {
-        if work.is_zero {
-            return Ok(());
-        }
-        let mut sinks = self.sinks.iter().zip(&work.stored);
-        sinks.try_for_each(|(sink, stored)| sink.write(&work.chunk(), stored))
     }
 
     fn fail(&self, ticket: u64, error: Error) {

@@ -8,20 +8,16 @@ use crate::error::Result;
 /// Takes the chunks of an image that are not zero and makes a disk file of them.
 ///
 /// For each chunk: [`encode`](Self::encode) in any worker and any order, then
-/// [`commit`](Self::commit) in the order of offsets and never two at once, then
-/// [`write`](Self::write) in any order again. A format whose bytes must come in order (a stream) writes
-/// in `commit`; one whose places are known from the start (raw) needs no `commit`.
+/// [`commit`](Self::commit) in the order of offsets and never two at once.
 pub trait Sink: Sync {
     /// Make of the chunk what will be stored. `stored` is empty.
     fn encode(&self, chunk: &Chunk<'_>, stored: &mut Stored) -> Result<()>;
 
-    /// Decide where each piece goes. What lies between the last chunk and this one is zero.
+    /// Decide where each piece goes, and write it there. What lies between the last chunk and this one is
+    /// zero.
     fn commit(&self, chunk: &Chunk<'_>, stored: &mut Stored) -> Result<()>;
 
-    /// Write the pieces to their places.
-    fn write(&self, chunk: &Chunk<'_>, stored: &Stored) -> Result<()>;
-
-    /// Write what remains (tables, trailers) when the last chunk is written.
+    /// Write what remains (tables, trailers) behind the last chunk.
     fn finish(&self) -> Result<()>;
 }
 
@@ -59,7 +55,7 @@ impl<'a> Chunk<'a> {
     }
 }
 
-/// What a sink makes of a chunk on the way through its three steps; the buffers are reused.
+/// What a sink makes of a chunk on the way through its steps; the buffers are reused.
 #[derive(Default)]
 pub struct Stored {
     /// The bytes of packed pieces, one behind the other.

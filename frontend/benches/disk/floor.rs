@@ -22,8 +22,8 @@ pub(crate) const ROLE: &str = "floor";
 /// As much is compressed at once as in a cluster of qcow2 and in a grain of VMDK.
 const BLOCK: usize = 64 << 10;
 /// The levels of the exporter.
-const ZSTD_LEVEL: i32 = 1;
-const DEFLATE_LEVEL: i32 = 1;
+const ZSTD_LEVEL: i32 = 2;
+const DEFLATE_LEVEL: i32 = 2;
 
 /// What to do with the content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -27,6 +27,8 @@ pub(crate) struct Record {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Medians {
     pub(crate) seconds: f64,
+    /// The least seconds: what other load on the machine added the least to.
+    pub(crate) best: f64,
     pub(crate) cpu_seconds: f64,
     /// Bytes; so are the next two.
     pub(crate) peak: f64,
@@ -62,6 +64,7 @@ impl Report {
         let over = |value: fn(&Record) -> f64| median(counted().map(value).collect());
         Some(Medians {
             seconds: over(|record| record.usage.seconds),
+            best: counted().map(|record| record.usage.seconds).fold(f64::INFINITY, f64::min),
             cpu_seconds: over(|record| record.usage.cpu_seconds),
             peak: over(|record| record.usage.peak as f64),
             written: over(|record| record.usage.written as f64),

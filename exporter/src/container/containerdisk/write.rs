@@ -170,10 +170,6 @@ impl Sink for Writer<'_> {
         self.disk.commit(chunk, stored)
     }
 
-    fn write(&self, chunk: &Chunk<'_>, stored: &Stored) -> Result<()> {
-        self.disk.write(chunk, stored)
-    }
-
     fn finish(&self) -> Result<()> {
         self.disk.finish()?;
         let layer = self.write_layer()?;

@@ -234,10 +234,6 @@ impl<P: Place> Sink for Writer<P> {
             };
             clusters.map(guest_cluster, entry);
         }
-        Ok(())
-    }
-
-    fn write(&self, chunk: &Chunk<'_>, stored: &Stored) -> Result<()> {
         stored.writes(chunk).try_for_each(|(at, bytes)| self.place.write_at(bytes, at))
     }
 

@@ -100,12 +100,8 @@ impl Sink for Writer<'_> {
             blocks.push(chunk.offset / BLOCK);
         }
         let data_at = self.block_at(blocks.len() as u64 - 1) + BITMAP;
-        stored.pieces.iter_mut().for_each(|piece| piece.at = data_at + chunk.offset % BLOCK);
-        Ok(())
-    }
-
-    fn write(&self, chunk: &Chunk<'_>, stored: &Stored) -> Result<()> {
         let inside = chunk.offset % BLOCK;
+        stored.pieces.iter_mut().for_each(|piece| piece.at = data_at + inside);
         for (at, bytes) in stored.writes(chunk) {
             self.place.write_at(bytes, at)?;
             let bitmap_at = at - inside - BITMAP;

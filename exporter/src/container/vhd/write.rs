@@ -41,10 +41,6 @@ impl Sink for Writer<'_> {
         self.disk.commit(chunk, stored)
     }
 
-    fn write(&self, chunk: &Chunk<'_>, stored: &Stored) -> Result<()> {
-        self.disk.write(chunk, stored)
-    }
-
     fn finish(&self) -> Result<()> {
         self.disk.finish()?;
         let footer = Footer::new(self.size, self.id, Footer::FIXED, u64::MAX);

@@ -102,10 +102,6 @@ impl<P: Place> Sink for Writer<P> {
             let at = u64::from(sector) * SECTOR;
             stored.pieces.insert(0, Piece { packed, at, ..Piece::plain(0..0) });
         }
-        Ok(())
-    }
-
-    fn write(&self, chunk: &Chunk<'_>, stored: &Stored) -> Result<()> {
         stored.writes(chunk).try_for_each(|(at, bytes)| self.place.write_at(bytes, at))
     }
 

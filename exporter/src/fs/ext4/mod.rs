@@ -45,6 +45,7 @@ mod resize_inode;
 mod write;
 mod xattr;
 
+pub use plan::Draft;
 pub use read::{Found, read};
 
 use std::sync::Arc;
@@ -54,7 +55,6 @@ use crate::fs::Layout;
 use crate::seed::Uuid;
 use crate::tree::{Time, Tree};
 use format::BLOCK_SIZE;
-use plan::Draft;
 
 /// What a file system is to be, beside its tree.
 #[derive(Clone, Debug)]
@@ -73,7 +73,7 @@ pub struct Options {
     pub reserved_percent: u8,
 }
 
-/// Plan the ext4 file system of `tree`.
+/// Plan the ext4 file system of `tree`; [`Draft`] does it in steps.
 ///
 /// It has as many inodes as `tree` needs and some more, at least one for each 16 KiB; a journal by
 /// mke2fs's table (4 MiB below 128 MiB, 64 MiB from 2 to 16 GiB).
@@ -82,13 +82,7 @@ pub struct Options {
 /// `Input` names the path that ext4 can't hold, or the option that is wrong. `NoSpace` says the smallest
 /// larger size that would do.
 pub fn plan(tree: &Arc<Tree>, options: &Options) -> Result<Layout> {
-    options.check()?;
-    let draft = Draft::new(tree, options)?;
-    let blocks = (options.size / BLOCK_SIZE as u64) as u32;
-    match draft.fit(blocks) {
-        Ok(plan) => Ok(write::layout(plan, options.size)),
-        Err(_) => Err(no_space(draft.smallest_from(blocks)?, options.size)),
-    }
+    Draft::new(tree, options)?.plan(options.size)
 }
 
 /// The smallest size in bytes for which [`plan()`] succeeds.
@@ -96,8 +90,7 @@ pub fn plan(tree: &Arc<Tree>, options: &Options) -> Result<Layout> {
 /// # Errors
 /// `Input` as for [`plan()`]; `NoSpace` if no size below 16 TiB does.
 pub fn minimum_size(tree: &Arc<Tree>, options: &Options) -> Result<u64> {
-    options.check_identity()?;
-    Draft::new(tree, options)?.smallest_from(1)
+    Draft::new(tree, options)?.minimum_size()
 }
 
 /// The largest number of blocks; beyond it block numbers no longer have 32 bits.
@@ -105,21 +98,6 @@ const BLOCKS_MAX: u32 = u32::MAX;
 
 impl Options {
     fn check(&self) -> Result<()> {
-        self.check_identity()?;
-        let wrong = |message: String| Err(Error::new(Kind::Input, "ext4", message));
-        if !self.size.is_multiple_of(BLOCK_SIZE as u64) {
-            return wrong(format!("a size of {} bytes is not a multiple of {BLOCK_SIZE}", self.size));
-        }
-        if self.size / BLOCK_SIZE as u64 > u64::from(BLOCKS_MAX) {
-            return wrong(format!(
-                "a size of {} is too large, it must be below 16 TiB",
-                show_size(self.size)
-            ));
-        }
-        Ok(())
-    }
-
-    fn check_identity(&self) -> Result<()> {
         let wrong = |message: String| Err(Error::new(Kind::Input, "ext4", message));
         if self.label.len() > 16 || self.label.contains('\0') {
             return wrong(format!("the label {:?} is longer than 16 bytes or contains NUL", self.label));
@@ -129,6 +107,17 @@ impl Options {
         }
         Ok(())
     }
+}
+
+fn check_size(size: u64) -> Result<()> {
+    let wrong = |message: String| Err(Error::new(Kind::Input, "ext4", message));
+    if !size.is_multiple_of(BLOCK_SIZE as u64) {
+        return wrong(format!("a size of {size} bytes is not a multiple of {BLOCK_SIZE}"));
+    }
+    if size / BLOCK_SIZE as u64 > u64::from(BLOCKS_MAX) {
+        return wrong(format!("a size of {} is too large, it must be below 16 TiB", show_size(size)));
+    }
+    Ok(())
 }
 
 fn no_space(needed: u64, available: u64) -> Error {

@@ -12,8 +12,9 @@ use super::format::{BLOCK_SIZE, GroupDescriptor, Superblock};
 use super::groups::Usage;
 use super::inode::Blocks;
 use super::layout::Geometry;
-use super::{BLOCKS_MAX, Options, no_space};
+use super::{BLOCKS_MAX, Options, check_size, no_space, write};
 use crate::error::Result;
+use crate::fs::Layout;
 use crate::tree::{Time, Tree};
 
 /// Blocks for each inode that a file system has at least room for: 16 KiB, as mke2fs has it.
@@ -21,10 +22,10 @@ const BLOCKS_PER_INODE: u32 = 4;
 /// Inodes that stay free even if the tree has more than the size asks for: this many, and an eighth.
 const SPARE_INODES: u32 = 64;
 
-/// A tree that ext4 can hold, not yet put anywhere.
-pub(super) struct Draft<'a> {
-    tree: &'a Arc<Tree>,
-    options: &'a Options,
+/// A tree that ext4 can hold, counted but not yet put anywhere.
+pub struct Draft {
+    tree: Arc<Tree>,
+    options: Options,
     census: Arc<Census>,
 }
 
@@ -41,21 +42,46 @@ pub(super) struct Plan {
     pub(super) options: Options,
 }
 
-impl<'a> Draft<'a> {
-    /// Count `tree`.
-    pub(super) fn new(tree: &'a Arc<Tree>, options: &'a Options) -> Result<Self> {
+impl Draft {
+    /// Count `tree`. The size in `options` does not matter yet.
+    ///
+    /// # Errors
+    /// `Input` names the path that ext4 can't hold, or the option that is wrong.
+    pub fn new(tree: &Arc<Tree>, options: &Options) -> Result<Self> {
+        options.check()?;
         let census = Arc::new(Census::new(tree, hash_seed(options))?);
-        Ok(Self { tree, options, census })
+        Ok(Self { tree: Arc::clone(tree), options: options.clone(), census })
+    }
+
+    /// The smallest size in bytes that is enough.
+    ///
+    /// # Errors
+    /// `NoSpace` if no size below 16 TiB is.
+    pub fn minimum_size(&self) -> Result<u64> {
+        self.smallest_from(1)
+    }
+
+    /// The file system in `size` bytes, a multiple of 4096 below 16 TiB.
+    ///
+    /// # Errors
+    /// `NoSpace` says the smallest larger size that would do.
+    pub fn plan(&self, size: u64) -> Result<Layout> {
+        check_size(size)?;
+        let blocks = (size / BLOCK_SIZE as u64) as u32;
+        match self.fit(blocks) {
+            Ok(plan) => Ok(write::layout(plan, size)),
+            Err(_) => Err(no_space(self.smallest_from(blocks)?, size)),
+        }
     }
 
     /// Lay the tree out in `blocks` blocks; an error is the next larger number worth a try.
-    pub(super) fn fit(&self, blocks: u32) -> Result<Plan, u64> {
+    fn fit(&self, blocks: u32) -> Result<Plan, u64> {
         let (geometry, allocation) = self.allocate(blocks)?;
         Ok(Plan::new(self, geometry, allocation))
     }
 
     /// The smallest size in bytes from `blocks` blocks on that is enough.
-    pub(super) fn smallest_from(&self, blocks: u32) -> Result<u64> {
+    fn smallest_from(&self, blocks: u32) -> Result<u64> {
         let in_bytes = |blocks: u64| blocks.saturating_mul(BLOCK_SIZE as u64);
         let mut at = blocks;
         loop {
@@ -73,7 +99,7 @@ impl<'a> Draft<'a> {
         let geometry = Geometry::new(blocks, self.inodes(blocks)).map_err(|too_small| too_small.try_next)?;
         // A block more gives at most a block more of room (but for inode tables, which shrink by up to
         // a block each when there is a group more), so nothing below the next try can do.
-        let allocation = Allocation::new(self.tree, &self.census, &geometry)
+        let allocation = Allocation::new(&self.tree, &self.census, &geometry)
             .map_err(|missing| geometry.next_blocks.max(u64::from(geometry.blocks) + missing))?;
         Ok((geometry, allocation))
     }
@@ -87,13 +113,13 @@ impl<'a> Draft<'a> {
 impl Plan {
     fn new(draft: &Draft, geometry: Geometry, allocation: Allocation) -> Self {
         let mut plan = Self {
-            tree: Arc::clone(draft.tree),
+            tree: Arc::clone(&draft.tree),
             census: Arc::clone(&draft.census),
             geometry,
             allocation,
             descriptors: Vec::new(),
             checksum: Crc32c::of_file_system(draft.options.uuid),
-            hash_seed: hash_seed(draft.options),
+            hash_seed: hash_seed(&draft.options),
             options: draft.options.clone(),
         };
         plan.descriptors = plan.describe_groups();
