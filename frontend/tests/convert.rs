@@ -10,7 +10,6 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
-use wait4::Wait4;
 
 fn vmimage(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_vmimage"));
@@ -234,27 +233,6 @@ fn what_a_killed_run_leaves_goes_with_the_next() {
     fs::remove_file(bench.tree().join("work")).unwrap();
     assert!(bench.convert("disk.qcow2", &["-q"]).status().unwrap().success());
     assert_eq!(bench.left(), ["disk.qcow2"]);
-}
-
-/// A hundred thousand files and a quarter of a gigabyte: memory is for names, not for contents.
-#[test]
-fn memory_grows_with_neither_the_contents_nor_much_with_the_files() {
-    let bench = Bench::new();
-    let large = fs::File::create(bench.tree().join("large")).unwrap();
-    let block = vec![7; 1 << 20];
-    (0..256).for_each(|_| (&large).write_all(&block).unwrap());
-    for directory in 0..100 {
-        let directory = bench.tree().join(format!("directory {directory}"));
-        fs::create_dir(&directory).unwrap();
-        (0..1000).for_each(|file| fs::write(directory.join(format!("file {file}.txt")), "text").unwrap());
-    }
-    for (name, args) in [("disk.raw", &[][..]), ("disk.qcow2", &["--compression", "zlib"])] {
-        let mut child = bench.convert(name, args).arg("-q").spawn().unwrap();
-        let ended = child.wait4().unwrap();
-        assert!(ended.status.success());
-        let peak = ended.rusage.maxrss >> 20;
-        assert!(peak < 64, "{name}: {peak} MiB");
-    }
 }
 
 #[test]
