@@ -1,9 +1,10 @@
 //! Turn a file tree into a bootable disk: no root, no mounts, no loop devices, no external programs.
 //!
 //! ```text
-//! directory ─scan─▶ Tree ─machine edits─▶ root Tree ─┐
-//! boot loader files ─────────────────────▶ ESP Tree ─┴─plan─▶ file-system layouts ─▶ disk layout
-//! all layouts ─▶ one sorted list of extents ─engine─▶ container file (raw, qcow2, ...)
+//! directory ─scan──────────┐
+//! tar, image layers ─input─┴▶ Tree ─machine edits─▶ root Tree ─┐
+//! boot loader files ───────────────────────────────▶ ESP Tree ─┴─plan─▶ file-system layouts ─▶ disk layout
+//! all layouts ─▶ extents in the order of the disk ─engine─▶ container files (raw, qcow2, vmdk, …)
 //! ```
 //!
 //! [`assemble`] is this pipeline. Planning is pure and knows every size; writing decides nothing. The
