@@ -42,10 +42,10 @@ pub(crate) fn scratch() -> tempfile::TempDir {
     tempfile::tempdir().unwrap()
 }
 
-/// A word no build and no boot before has seen.
+/// A word no build and no boot before has seen, always of the same length: a cached step may have seen another.
 pub(crate) fn nonce() -> String {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_nanos();
-    format!("{now:x}x{:x}", std::process::id())
+    format!("{now:016x}x{:08x}", std::process::id())
 }
 
 /// Run a command to its end, with its output in the panic if it fails.
