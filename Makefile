@@ -1,7 +1,7 @@
 # make demo       install what is missing, build a Dockerfile into a disk, boot it
 # make test       every test, on real tools: Docker, QEMU, fsck
-# make bench      the disk exporter against other tools, half an hour; BENCH='--only growth' and the like
-# make matrix     the long tests: sweeps over sizes, hundreds of random trees; a quarter of an hour
+# make bench      the disk exporter against other tools, more than an hour; BENCH='--only growth' and the like
+# make matrix     the long tests: sweeps over sizes, hundreds of random trees
 # make out/vmimage   the command line, a static binary
 FRONTEND := example/vmimage
 

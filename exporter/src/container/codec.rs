@@ -10,10 +10,10 @@ use crate::error::{Error, Kind, Result};
 
 /// The zstd level: on blocks of 64 KiB of system files a tenth slower than 1, for 3 % fewer bytes. A qcow2
 /// is 1 % larger than qemu-img's, which is of level 3.
-const ZSTD_LEVEL: i32 = 2;
+pub const ZSTD_LEVEL: i32 = 2;
 /// The deflate level: there a fifth slower than 1, for 5 % fewer bytes, and two thirds faster than 6. A
 /// VMDK is 3 % larger than qemu-img's, which is of zlib's level 6; a qcow2 is 3 % smaller.
-const DEFLATE_LEVEL: i32 = 2;
+pub const DEFLATE_LEVEL: i32 = 2;
 /// The level of deflate with a small window: there half as fast as 1, for 18 % fewer bytes; 6 is slower by
 /// another tenth, for 1 % fewer.
 const STRICT_LEVEL: u32 = 3;

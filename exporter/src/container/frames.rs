@@ -22,8 +22,6 @@ use crate::engine::{CHUNK, Chunk, Piece, Sink, Stored};
 use crate::error::{Error, Kind, Result};
 use crate::read_at::ReadAt;
 
-/// More than zstd and deflate make of a chunk that does not shrink: they add less than a 200th.
-const PACKED_MAX: usize = CHUNK + CHUNK / 64;
 /// Parts of zeroes that are written at once.
 const BATCH: u64 = 256;
 
@@ -104,7 +102,8 @@ impl<'a> Writer<'a> {
 }
 
 fn pack(codec: &mut Lent<'_>, bytes: &[u8], packed: &mut Vec<u8>) -> Result<std::ops::Range<usize>> {
-    let range = codec.pack(bytes, PACKED_MAX, packed);
+    let bound = codec.bound(bytes.len());
+    let range = codec.pack(bytes, bound, packed);
     range.ok_or_else(|| Error::new(Kind::Unsupported, "", "the compressor refused a chunk"))
 }
 

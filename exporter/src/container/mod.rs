@@ -21,6 +21,7 @@ mod vhd;
 mod vhdx;
 mod vmdk;
 
+pub use codec::{DEFLATE_LEVEL, ZSTD_LEVEL};
 pub use format::{Compression, Format};
 pub use output::Output;
 pub use ova::{Appliance, Firmware};

@@ -7,8 +7,8 @@ use crate::error::{Error, Kind, Result, show_size};
 use crate::extent::{Extent, Source};
 use crate::tree::HostFile;
 
-/// Makes bytes of extents; keeps the file of the last one open, and what was rendered of the last large one, since
-/// the next part is often asked next.
+/// Makes bytes of extents; keeps the file of the last one open, and what was rendered of the last large
+/// one, since the next part is often asked next.
 #[derive(Default)]
 pub(super) struct Filler {
     open: Option<(HostFile, File)>,

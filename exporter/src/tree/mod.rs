@@ -17,6 +17,7 @@ mod list;
 mod name;
 pub mod os;
 mod path;
+pub(crate) mod posix_acl;
 mod scan;
 #[cfg(test)]
 pub(crate) mod testing;

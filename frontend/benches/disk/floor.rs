@@ -12,6 +12,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+use exporter::container::{DEFLATE_LEVEL, ZSTD_LEVEL};
 use libdeflater::{CompressionLvl, Compressor};
 
 use crate::{Result, this_program};
@@ -21,9 +22,6 @@ pub(crate) const ROLE: &str = "floor";
 
 /// As much is compressed at once as in a cluster of qcow2 and in a grain of VMDK.
 const BLOCK: usize = 64 << 10;
-/// The levels of the exporter.
-const ZSTD_LEVEL: i32 = 2;
-const DEFLATE_LEVEL: i32 = 2;
 
 /// What to do with the content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

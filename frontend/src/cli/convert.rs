@@ -13,7 +13,7 @@ use exporter::assemble::{self, Input, Planned};
 use exporter::boot::BootFiles;
 use exporter::container::{self, Compression, Format, Target};
 use exporter::engine::{self, Run};
-use exporter::input::{self, Input as Source, Location, Platform, Progress};
+use exporter::input::{self, Input as Source, Loaded, Location, Platform, Progress};
 use exporter::report::{DiskFile, Report};
 use exporter::spec::{Architecture, FileSpec, Profile, Size, Spec};
 use exporter::tree::Tree;
@@ -194,9 +194,10 @@ fn read(args: &Args, threads: NonZeroUsize) -> Result<(Architecture, Tree)> {
     };
     let loaded = input::read(&source(&args.source), &options);
     meter.clear();
-    let tree = loaded?.tree;
+    let Loaded { tree, config } = loaded?;
     let asked = args.platform.as_ref().and_then(|platform| Architecture::from_oci(&platform.architecture));
-    let architecture = asked.or_else(|| Architecture::of(&tree)).unwrap_or(host);
+    let told = || Architecture::from_oci(&config?.architecture().to_string());
+    let architecture = asked.or_else(told).or_else(|| Architecture::of(&tree)).unwrap_or(host);
     Ok((architecture, tree))
 }
 

@@ -3,29 +3,16 @@
 //! The system call's form (version 2) gives every entry eight bytes: tag, permissions, id. On disk
 //! (version 1) an id follows only where it means something: a named user or group.
 
-/// `a_version` of the extended attribute as programs see it.
-const SYSCALL_VERSION: u32 = 2;
+use crate::tree::posix_acl::{GROUP, GROUP_OBJ, MASK, OTHER, USER, USER_OBJ, VERSION};
+
 /// `a_version` on disk.
 const DISK_VERSION: u32 = 1;
-
-/// `e_tag`: the owner.
-const USER_OBJ: u16 = 0x01;
-/// `e_tag`: a named user.
-const USER: u16 = 0x02;
-/// `e_tag`: the owning group.
-const GROUP_OBJ: u16 = 0x04;
-/// `e_tag`: a named group.
-const GROUP: u16 = 0x08;
-/// `e_tag`: the upper bound for all but the owner and others.
-const MASK: u16 = 0x10;
-/// `e_tag`: everybody else.
-const OTHER: u16 = 0x20;
 
 /// `value`, as `getxattr` gives it, as ext4 stores it; `None` if it is no ACL.
 pub(super) fn to_disk(value: &[u8]) -> Option<Vec<u8>> {
     let (version, entries) = value.split_first_chunk::<4>()?;
     let (entries, rest) = entries.as_chunks::<8>();
-    if u32::from_le_bytes(*version) != SYSCALL_VERSION || !rest.is_empty() {
+    if u32::from_le_bytes(*version) != VERSION || !rest.is_empty() {
         return None;
     }
     let mut disk = DISK_VERSION.to_le_bytes().to_vec();

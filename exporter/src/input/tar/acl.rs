@@ -1,17 +1,7 @@
 //! POSIX ACLs: the text that tar stores (`acl_to_text`, POSIX.1e draft 17), and the value of the xattr
 //! that the kernel has for it (linux/posix_acl_xattr.h).
 
-/// Version of the xattr's value.
-const POSIX_ACL_XATTR_VERSION: u32 = 2;
-/// The id of entries without one.
-const ACL_UNDEFINED_ID: u32 = u32::MAX;
-
-const ACL_USER_OBJ: u16 = 0x01;
-const ACL_USER: u16 = 0x02;
-const ACL_GROUP_OBJ: u16 = 0x04;
-const ACL_GROUP: u16 = 0x08;
-const ACL_MASK: u16 = 0x10;
-const ACL_OTHER: u16 = 0x20;
+use crate::tree::posix_acl::{GROUP, GROUP_OBJ, MASK, OTHER, UNDEFINED_ID, USER, USER_OBJ, VERSION};
 
 /// The value of the xattr, empty if the ACL says no more than permissions do. `None` if the text is no ACL,
 /// or has names: only numbers are sure to mean the same in the machine. star appends them as a fourth field,
@@ -22,10 +12,10 @@ pub(super) fn encode(text: &[u8]) -> Option<Vec<u8>> {
     let mut entries = lines.filter(|line| !line.is_empty()).map(entry).collect::<Option<Vec<_>>>()?;
     // The kernel wants them in this order.
     entries.sort_unstable();
-    if entries.iter().all(|(tag, ..)| matches!(*tag, ACL_USER_OBJ | ACL_GROUP_OBJ | ACL_OTHER)) {
+    if entries.iter().all(|(tag, ..)| matches!(*tag, USER_OBJ | GROUP_OBJ | OTHER)) {
         return Some(Vec::new());
     }
-    let mut value = POSIX_ACL_XATTR_VERSION.to_le_bytes().to_vec();
+    let mut value = VERSION.to_le_bytes().to_vec();
     for (tag, id, permissions) in entries {
         value.extend_from_slice(&tag.to_le_bytes());
         value.extend_from_slice(&permissions.to_le_bytes());
@@ -43,13 +33,13 @@ fn entry(line: &str) -> Option<(u16, u32, u16)> {
     let name = if permissions == name { "" } else { name };
     let id = fields.next().unwrap_or(name);
     let (named, own) = match tag {
-        "user" | "u" => (ACL_USER, ACL_USER_OBJ),
-        "group" | "g" => (ACL_GROUP, ACL_GROUP_OBJ),
-        "mask" | "m" if name.is_empty() => (ACL_MASK, ACL_MASK),
-        "other" | "o" if name.is_empty() => (ACL_OTHER, ACL_OTHER),
+        "user" | "u" => (USER, USER_OBJ),
+        "group" | "g" => (GROUP, GROUP_OBJ),
+        "mask" | "m" if name.is_empty() => (MASK, MASK),
+        "other" | "o" if name.is_empty() => (OTHER, OTHER),
         _ => return None,
     };
-    let (tag, id) = if name.is_empty() { (own, ACL_UNDEFINED_ID) } else { (named, id.parse().ok()?) };
+    let (tag, id) = if name.is_empty() { (own, UNDEFINED_ID) } else { (named, id.parse().ok()?) };
     let bits = permissions.chars().take_while(|char| !char.is_whitespace()).try_fold(0, |bits, char| {
         Some(
             bits | match char {
