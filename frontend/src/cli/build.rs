@@ -140,7 +140,6 @@ Examples:
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let formats = formats(args)?;
     let to = To::new(args, &formats)?;
-    buildx::version()?;
     let arguments = buildx_arguments(args, &formats, syntax::names(&dockerfile(args), FRONTEND));
     let failed_why = |status| failed_why(status, args);
     match to {
@@ -277,8 +276,11 @@ fn variables(args: &Args, formats: &[Format], has_syntax: bool) -> Vec<(&'static
     all.into_iter().filter_map(|(key, value)| Some((key, value?))).collect()
 }
 
-/// What can be found out after docker has said that it failed.
+/// What can be found out after docker has said that it failed. Asking before would delay every build.
 fn failed_why(status: ExitStatus, args: &Args) -> Error {
+    if let Err(missing) = buildx::version() {
+        return missing;
+    }
     let failed = Error::build(format!("the build failed: docker buildx build ended with {status}"));
     if args.docker.builder.is_some() || std::env::var_os("BUILDX_BUILDER").is_some() {
         // Not the local daemon's build, so what that daemon has and does explains nothing.

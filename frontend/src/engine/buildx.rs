@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
+use rustix::pipe::fcntl_setpipe_size;
 use rustix::process::{PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::{Handle, Signals};
@@ -16,12 +17,12 @@ use super::receive::Failure;
 use crate::cli::programs::Package;
 use crate::cli::{Error, Result};
 
+/// Bytes of the pipe that the disk comes through: what Linux grants everybody (`pipe-max-size`).
+const PIPE: usize = 1 << 20;
+
 /// The version of the docker plugin, or what is missing.
 pub(crate) fn version() -> Result<String> {
-    let output = Command::new("docker").args(["buildx", "version"]).output().map_err(|error| {
-        let docker = Error::user("docker: cannot be started").because(error);
-        docker.with_hint(Package::Docker.hint())
-    })?;
+    let output = Command::new("docker").args(["buildx", "version"]).output().map_err(cannot_start)?;
     if !output.status.success() {
         let buildx = Error::user("docker buildx: the plugin is not installed");
         return Err(buildx.with_hint(Package::Buildx.hint()));
@@ -34,7 +35,7 @@ pub(crate) fn version() -> Result<String> {
 /// The version of the engine behind the docker command, or why it does not answer.
 pub(crate) fn daemon_version() -> Result<String> {
     let output = Command::new("docker").args(["version", "--format", "{{.Server.Version}}"]).output();
-    let output = output.map_err(|error| Error::user("docker: cannot be started").because(error))?;
+    let output = output.map_err(cannot_start)?;
     if output.status.success() {
         return Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned());
     }
@@ -46,6 +47,10 @@ pub(crate) fn daemon_version() -> Result<String> {
     };
     let daemon = Error::user("the docker daemon: does not answer").with_hint(hint);
     Err(if reason.is_empty() { daemon } else { daemon.because(reason) })
+}
+
+fn cannot_start(error: io::Error) -> Error {
+    Error::user("docker: cannot be started").because(error).with_hint(Package::Docker.hint())
 }
 
 /// True if the daemon has `image`, so that no registry is needed for it.
@@ -68,15 +73,16 @@ pub(crate) fn build<T>(
 ) -> Result<T> {
     let mut command = Command::new("docker");
     command.args(["buildx", "build"]).args(arguments).stdout(Stdio::piped());
-    let cannot = |error: io::Error| Error::user("docker: cannot be started").because(error);
     // Caught from before the start on, so that there is no moment at which the child could be left alone.
-    let signals = Signals::new([SIGHUP, SIGINT, SIGTERM]).map_err(cannot)?;
-    let mut child = command.spawn().map_err(cannot)?;
+    let signals = Signals::new([SIGHUP, SIGINT, SIGTERM]).map_err(cannot_start)?;
+    let mut child = command.spawn().map_err(cannot_start)?;
     let stdout = child.stdout.take().expect("stdout was asked to be a pipe");
+    // Best effort: fewer turns between the processes on the way.
+    let _ = fcntl_setpipe_size(&stdout, PIPE);
     let forwarder = Forwarder::new(signals, &child).map_err(|error| {
         // Best effort: without it the child would meet a closed pipe in the end.
         let _ = child.kill();
-        cannot(error)
+        cannot_start(error)
     })?;
     let received = receive(stdout);
     if matches!(received, Err(Failure::Refused(_))) {

@@ -1,5 +1,8 @@
 //! What a base image has and lacks, asked of the daemon that holds it.
 
+use futures_util::future::try_join_all;
+use tokio::try_join;
+
 use exporter::tree::{Editor, Meta, Time, Tree};
 
 use super::{BaseImage, Build};
@@ -7,26 +10,33 @@ use crate::gateway::{Bridge, Failure, proto::Ref};
 use crate::provision::{self, Base, OS_RELEASE};
 
 /// Pulls the base and notes what lies at the places that matter, as a tree of its own.
+///
+/// The daemon mounts the base for every question, so they are asked all at once.
 pub(super) async fn probe(build: &Build<'_>, base: &BaseImage) -> Result<Base, Failure> {
     let root = build.solve(&base.state).await?;
     // Built before it is read: what is not there is told by its message, and a failed build has another.
     build.bridge.evaluate(&root).await?;
+    let texts = OS_RELEASE.map(async |path| found(build.bridge.read_file(&root, path).await));
+    let present = provision::probes().map(async |path| found(build.bridge.stat_file(&root, path).await));
+    let (texts, present, boot, modules) = try_join!(
+        try_join_all(texts),
+        try_join_all(present),
+        names(build.bridge, &root, "/boot"),
+        names(build.bridge, &root, "/lib/modules"),
+    )?;
+
     let mut files = Tree::new(Meta { permissions: 0o755, ..Meta::default() });
     let mut editor = Editor::new(&mut files, Time::default());
-    for path in OS_RELEASE {
-        if let Some(text) = found(build.bridge.read_file(&root, path).await)? {
-            note(&mut editor, path, text)?;
-        }
+    for (path, text) in OS_RELEASE.iter().zip(texts) {
+        text.map_or(Ok(()), |text| note(&mut editor, path, text))?;
     }
-    for path in provision::probes() {
-        if found(build.bridge.stat_file(&root, path).await)?.is_some() {
-            note(&mut editor, path, Vec::new())?;
-        }
+    for (path, _) in provision::probes().zip(present).filter(|(_, stat)| stat.is_some()) {
+        note(&mut editor, path, Vec::new())?;
     }
-    for name in names(build.bridge, &root, "/boot").await? {
+    for name in boot {
         note(&mut editor, &format!("/boot/{name}"), Vec::new())?;
     }
-    for version in names(build.bridge, &root, "/lib/modules").await? {
+    for version in modules {
         editor.mkdir_all(format!("/lib/modules/{version}")).map_err(odd)?;
     }
     Base::new(&base.name, files)
