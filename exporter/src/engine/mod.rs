@@ -85,10 +85,6 @@ impl Run<'static> {
 /// # Errors
 /// The error at the lowest offset that was met; the other workers stop.
 pub fn run(image: Image<'_>, sinks: &[&dyn Sink], run: &Run<'_>) -> Result<()> {
-    debug_assert!(
-        image.extents.iter().is_sorted_by(|a, b| a.end() <= b.offset),
-        "extents are sorted and apart"
-    );
     let threads = run.threads.get();
     let engine = Engine {
         sinks,
