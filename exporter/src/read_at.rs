@@ -1,5 +1,7 @@
 //! Reading a finished image at any offset, whatever file it lies in.
 
+use std::ops::Range;
+
 use crate::error::{Error, Kind, Result};
 
 /// An image whose bytes can be read at any offset: a raw file, a qcow2, bytes in memory.
@@ -31,6 +33,30 @@ impl<I: ReadAt + ?Sized> ReadAt for &I {
 
     fn read_at(&self, offset: u64, out: &mut [u8]) -> Result<()> {
         (**self).read_at(offset, out)
+    }
+}
+
+/// A part of an image as an image of its own.
+pub(crate) struct Part<I> {
+    image: I,
+    range: Range<u64>,
+}
+
+impl<I: ReadAt> Part<I> {
+    /// `range`, in bytes, lies inside `image`.
+    pub(crate) fn new(image: I, range: Range<u64>) -> Self {
+        Self { image, range }
+    }
+}
+
+impl<I: ReadAt> ReadAt for Part<I> {
+    fn size(&self) -> u64 {
+        self.range.end - self.range.start
+    }
+
+    fn read_at(&self, offset: u64, out: &mut [u8]) -> Result<()> {
+        check_range(self, offset, out.len())?;
+        self.image.read_at(self.range.start + offset, out)
     }
 }
 

@@ -113,6 +113,15 @@ fn several_formats_come_from_one_run() {
 }
 
 #[test]
+fn files_of_one_format_have_the_names_that_were_given() {
+    let bench = Bench::new();
+    let second = bench.out().join("second.raw");
+    let output = bench.convert("first.raw", &["-o", second.to_str().unwrap()]).output().unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert!(fs::read(bench.out().join("first.raw")).unwrap() == fs::read(second).unwrap());
+}
+
+#[test]
 fn a_disk_goes_to_stdout() {
     let bench = Bench::new();
     let piped = vmimage(&["convert", "--profile", "data", "--format", "raw", "-o", "-"])

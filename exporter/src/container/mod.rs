@@ -14,6 +14,7 @@ mod ova;
 mod place;
 pub mod qcow2;
 mod raw;
+mod reflink;
 #[cfg(test)]
 mod tests;
 mod vdi;

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, OFlags, flock};
 
+use super::reflink::Reflink;
 use crate::error::{Error, Kind, Result};
 
 /// Bytes of the name that a temporary file repeats; with the rest it stays below the 255 of most systems.
@@ -29,6 +30,7 @@ const ENDING: &[u8] = b".tmp";
 #[derive(Debug)]
 pub struct Output {
     file: File,
+    reflink: Option<Reflink>,
     temporary: PathBuf,
     destination: PathBuf,
     persisted: bool,
@@ -55,7 +57,8 @@ impl Output {
             };
             // A run that started at the same moment may have taken it for a leftover before it was locked.
             if lock(&file).is_ok() && file.metadata().is_ok_and(|metadata| metadata.nlink() > 0) {
-                return Ok(Self { file, temporary, destination, persisted: false });
+                let reflink = Reflink::of(&file);
+                return Ok(Self { file, reflink, temporary, destination, persisted: false });
             }
         }
     }
@@ -78,6 +81,12 @@ impl Output {
         self.file
             .read_exact_at(out, offset)
             .map_err(|error| explain(&self.destination, "can't read the file again", error))
+    }
+
+    /// Let `len` bytes at `at` be those of `file` from `offset` on, without reading them: whether the file
+    /// system does that. If not, some of them may be.
+    pub fn share(&self, file: &File, offset: u64, at: u64, len: u64) -> bool {
+        self.reflink.as_ref().is_some_and(|reflink| reflink.share(file, offset, &self.file, at, len))
     }
 
     /// Make the file that long: cut, or zero behind its end.

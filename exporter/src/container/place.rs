@@ -1,5 +1,6 @@
 //! Where the bytes of a disk file go: a file at any offset, or a pipe in order.
 
+use std::fs::File;
 use std::io::Write;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -17,6 +18,12 @@ pub(super) trait Place: Sync {
 
     /// Fill `out` with what was written from `offset` on.
     fn read_at(&self, offset: u64, out: &mut [u8]) -> Result<()>;
+
+    /// Let `len` bytes at `at` be those of `file` from `offset` on, without reading them: whether that is
+    /// possible here. If not, some of them may be.
+    fn share(&self, _file: &File, _offset: u64, _at: u64, _len: u64) -> bool {
+        false
+    }
 }
 
 impl<P: Place + ?Sized> Place for &P {
@@ -31,6 +38,10 @@ impl<P: Place + ?Sized> Place for &P {
     fn read_at(&self, offset: u64, out: &mut [u8]) -> Result<()> {
         (**self).read_at(offset, out)
     }
+
+    fn share(&self, file: &File, offset: u64, at: u64, len: u64) -> bool {
+        (**self).share(file, offset, at, len)
+    }
 }
 
 impl Place for Output {
@@ -44,6 +55,10 @@ impl Place for Output {
 
     fn read_at(&self, offset: u64, out: &mut [u8]) -> Result<()> {
         self.read_at(offset, out)
+    }
+
+    fn share(&self, file: &File, offset: u64, at: u64, len: u64) -> bool {
+        self.share(file, offset, at, len)
     }
 }
 

@@ -1,6 +1,8 @@
-//! Raw: the bytes as they are. Zeroes are holes.
+//! Raw: the bytes as they are. Zeroes are holes, and blocks of files are shared with them where the file
+//! system can.
 
 use std::fs::File;
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 
 use super::place::Place;
@@ -10,6 +12,8 @@ use crate::read_at::{ReadAt, check_range};
 
 /// Zeroes are left out in blocks of this many bytes: smaller holes would only fragment the file.
 const BLOCK: usize = 64 << 10;
+/// Fewer bytes than this are read and written sooner than they are shared with their file.
+const SHARED_MIN: u64 = 256 << 10;
 
 /// Writes a raw disk.
 pub(super) struct Writer<'a> {
@@ -37,6 +41,15 @@ impl Sink for Writer<'_> {
 
     fn commit(&self, chunk: &Chunk<'_>, stored: &mut Stored) -> Result<()> {
         stored.writes(chunk).try_for_each(|(at, bytes)| self.place.write_at(bytes, at))
+    }
+
+    fn share(&self, file: &File, offset: u64, at: u64, len: u64) -> Range<u64> {
+        // Whole blocks: in others, the zeroes that the chunk has there would be written over them.
+        let start = at.next_multiple_of(BLOCK as u64);
+        let end = (at + len) / BLOCK as u64 * BLOCK as u64;
+        let is_shared = end.saturating_sub(start) >= SHARED_MIN
+            && self.place.share(file, offset + (start - at), start, end - start);
+        if is_shared { start - at..end - at } else { 0..0 }
     }
 
     fn finish(&self) -> Result<()> {

@@ -59,8 +59,10 @@ impl<'a> Chunks<'a> {
                 touching.push(extent);
                 break;
             }
-            touching.push(extent);
             self.next = self.extents.next();
+            let is_apart = self.next.as_ref().is_none_or(|next| extent.end() <= next.offset);
+            debug_assert!(is_apart, "extents are sorted and apart");
+            touching.push(extent);
         }
         touching
     }

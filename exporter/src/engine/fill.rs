@@ -3,21 +3,27 @@
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 
+use super::Sink;
 use crate::error::{Error, Kind, Result, show_size};
 use crate::extent::{Extent, Source};
 use crate::tree::HostFile;
 
 /// Makes bytes of extents; keeps the file of the last one open, and what was rendered of the last large
 /// one, since the next part is often asked next.
-#[derive(Default)]
-pub(super) struct Filler {
+pub(super) struct Filler<'a> {
+    /// Who may share the bytes of files instead.
+    sharer: Option<&'a dyn Sink>,
     open: Option<(HostFile, File)>,
     scratch: Vec<u8>,
     /// The offset of the extent whose bytes are in `scratch`.
     rendered: Option<u64>,
 }
 
-impl Filler {
+impl<'a> Filler<'a> {
+    pub(super) fn new(sharer: Option<&'a dyn Sink>) -> Self {
+        Self { sharer, open: None, scratch: Vec::new(), rendered: None }
+    }
+
     /// Fill `out` with the bytes of the image from `offset` on; `extents` are all that touch it.
     pub(super) fn fill(&mut self, offset: u64, out: &mut [u8], extents: &[Extent]) -> Result<()> {
         let end = offset + out.len() as u64;
@@ -41,7 +47,9 @@ impl Filler {
     fn fill_part(&mut self, extent: &Extent, skip: u64, out: &mut [u8]) -> Result<()> {
         match &extent.source {
             Source::Bytes(bytes) => out.copy_from_slice(&bytes[skip as usize..][..out.len()]),
-            Source::File { file, offset } => read(self.open(file)?, file, offset + skip, out)?,
+            Source::File { file, offset } => {
+                self.fill_from(file, offset + skip, extent.offset + skip, out)?
+            }
             Source::Archive { archive, offset } => archive.read_at(offset + skip, out)?,
             Source::Rendered { by, key } if out.len() as u64 == extent.len => {
                 out.fill(0);
@@ -58,6 +66,19 @@ impl Filler {
             }
         }
         Ok(())
+    }
+
+    /// Fill `out`, which is what the image has at `at`, with the bytes of a file from `offset` on; with
+    /// zeroes where they are shared.
+    fn fill_from(&mut self, file: &HostFile, offset: u64, at: u64, out: &mut [u8]) -> Result<()> {
+        let sharer = self.sharer;
+        let opened = self.open(file)?;
+        let shared = sharer.map_or(0..0, |sink| sink.share(opened, offset, at, out.len() as u64));
+        let (front, rest) = out.split_at_mut(shared.start as usize);
+        let (middle, back) = rest.split_at_mut((shared.end - shared.start) as usize);
+        read(opened, file, offset, front)?;
+        middle.fill(0);
+        read(opened, file, offset + shared.end, back)
     }
 
     fn open(&mut self, file: &HostFile) -> Result<&File> {

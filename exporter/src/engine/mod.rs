@@ -12,9 +12,10 @@
 //! Linux lets one writer at a time into a file, and two would only wait for each other. Chunks that no
 //! extent covers, and chunks that turn out to be zero, never reach a sink.
 //!
-//! Each content byte is read once, whatever the number of sinks, into a buffer that is reused. Chunks that
-//! read one compressed archive are filled one after the other, in order, since it can only be decoded
-//! forward; meanwhile the other workers encode.
+//! Each content byte is read once, whatever the number of sinks, into a buffer that is reused; blocks that
+//! the only sink shares with their file are not read at all. Chunks that read one compressed archive are
+//! filled one after the other, in order, since it can only be decoded forward; meanwhile the other workers
+//! encode.
 
 mod chunks;
 mod fill;
@@ -84,10 +85,6 @@ impl Run<'static> {
 /// # Errors
 /// The error at the lowest offset that was met; the other workers stop.
 pub fn run(image: Image<'_>, sinks: &[&dyn Sink], run: &Run<'_>) -> Result<()> {
-    debug_assert!(
-        image.extents.iter().is_sorted_by(|a, b| a.end() <= b.offset),
-        "extents are sorted and apart"
-    );
     let threads = run.threads.get();
     let engine = Engine {
         sinks,
@@ -178,7 +175,8 @@ impl Drop for StopOnPanic<'_, '_> {
 impl<'a> Engine<'a> {
     fn work(&self) {
         let _stop = StopOnPanic(self);
-        let mut filler = Filler::default();
+        // For other sinks the bytes have to be read anyway.
+        let mut filler = Filler::new(if let [only] = self.sinks { Some(*only) } else { None });
         while let Some((ticket, job, turns, mut work)) = self.take() {
             if self.stop.load(Ordering::Relaxed) {
                 return self.fail(ticket, Error::new(Kind::Interrupted, "", "interrupted"));

@@ -1,5 +1,6 @@
 //! What the engine feeds: one sink for each disk file that is made.
 
+use std::fs::File;
 use std::ops::Range;
 
 use super::CHUNK;
@@ -14,8 +15,15 @@ pub trait Sink: Sync {
     fn encode(&self, chunk: &Chunk<'_>, stored: &mut Stored) -> Result<()>;
 
     /// Decide where each piece goes, and write it there. What lies between the last chunk and this one is
-    /// zero.
+    /// zero, or was shared.
     fn commit(&self, chunk: &Chunk<'_>, stored: &mut Stored) -> Result<()>;
+
+    /// Take bytes from a file without reading them: of the `len` bytes that the image has at `at` and `file`
+    /// from `offset` on, the range that was taken. The chunk then has zeroes there. Called in any worker and
+    /// any order, before [`encode`](Self::encode), if this is the only sink.
+    fn share(&self, _file: &File, _offset: u64, _at: u64, _len: u64) -> Range<u64> {
+        0..0
+    }
 
     /// Write what remains (tables, trailers) behind the last chunk.
     fn finish(&self) -> Result<()>;

@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use crate::error::Result;
 use crate::seed::Uuid;
-use crate::tree::{Editor, Time, Tree, os};
+use crate::tree::os::Os;
+use crate::tree::{Editor, Time, Tree};
 
 mod console;
 mod fstab;
@@ -39,19 +40,18 @@ pub struct Machine {
     pub time: Time,
 }
 
-/// Make `tree` the root of `machine`. Returns what was changed, a line for each change.
-pub fn apply(tree: &mut Tree, machine: &Machine) -> Result<Vec<String>> {
+/// Make `tree`, which holds `os`, the root of `machine`. Returns what was changed, a line for each change.
+pub fn apply(tree: &mut Tree, os: &Os, machine: &Machine) -> Result<Vec<String>> {
     let editor = &mut Editor::new(tree, machine.time);
     let mut notes = leftovers::clear(editor)?;
-    let os = os::detect(editor.tree())?;
-    notes.extend(identity::clear(editor, &os)?);
+    notes.extend(identity::clear(editor, os)?);
     notes.extend(fstab::write(editor, machine.root, machine.esp)?);
-    notes.extend(hostname::write(editor, machine.hostname.as_deref(), &os)?);
-    notes.extend(openrc::fill_runlevels(editor, &os)?);
-    notes.extend(network::configure(editor, &os)?);
-    notes.extend(console::add_logins(editor, &os, machine.serial.as_deref())?);
+    notes.extend(hostname::write(editor, machine.hostname.as_deref(), os)?);
+    notes.extend(openrc::fill_runlevels(editor, os)?);
+    notes.extend(network::configure(editor, os)?);
+    notes.extend(console::add_logins(editor, os, machine.serial.as_deref())?);
     if let Some(program) = &machine.grow {
-        notes.extend(grow::install(editor, &os, program.clone())?);
+        notes.extend(grow::install(editor, os, program.clone())?);
     }
     Ok(notes)
 }

@@ -1,4 +1,5 @@
 use super::*;
+use crate::tree::os;
 use crate::tree::testing::{text, tree};
 
 const UNIT_DIRECTORY: &str = "/usr/lib/systemd/system";
@@ -12,6 +13,11 @@ fn machine() -> Machine {
         grow: Some(Arc::from(*b"program")),
         time: Time { seconds: 1_700_000_000, nanoseconds: 0 },
     }
+}
+
+fn make_machine(tree: &mut Tree) -> Result<Vec<String>> {
+    let os = os::detect(tree)?;
+    apply(tree, &os, &machine())
 }
 
 fn debian() -> Tree {
@@ -35,7 +41,7 @@ fn debian() -> Tree {
 #[test]
 fn a_debian_container_becomes_a_machine() {
     let mut tree = debian();
-    let notes = apply(&mut tree, &machine()).unwrap();
+    let notes = make_machine(&mut tree).unwrap();
     assert_eq!(
         notes,
         [
@@ -73,9 +79,9 @@ fn what_only_records_the_build_goes() {
 #[test]
 fn a_second_time_changes_nothing() {
     let mut tree = debian();
-    apply(&mut tree, &machine()).unwrap();
+    make_machine(&mut tree).unwrap();
     let once = tree.dump(Default::default()).unwrap();
-    apply(&mut tree, &machine()).unwrap();
+    make_machine(&mut tree).unwrap();
     assert_eq!(tree.dump(Default::default()).unwrap(), once);
 }
 
@@ -107,7 +113,7 @@ fn links_to_files_of_this_machine_lead_nowhere() {
         entries.push((path, &target));
     }
     let mut tree = tree(&entries);
-    apply(&mut tree, &machine()).unwrap();
+    make_machine(&mut tree).unwrap();
     forget_build(&mut Editor::new(&mut tree, Time::default()), Time::default());
     assert_eq!(std::fs::read_to_string(&victim).unwrap(), "UUID=evil / ext4\nnameserver 6.6.6.6\n");
     assert!(!text(&tree, "/etc/fstab").unwrap().contains("evil"));
@@ -122,7 +128,7 @@ fn links_to_directories_lead_to_places_of_the_tree() {
         ("/usr", "-> ../../u"),
         ("/usr/lib/systemd/systemd", ""),
     ]);
-    apply(&mut tree, &machine()).unwrap();
+    make_machine(&mut tree).unwrap();
     assert!(tree.lookup("/u/lib/systemd/systemd").is_some());
     assert!(!std::path::Path::new("/tmp/vmimage-elsewhere").exists());
 }
@@ -133,7 +139,7 @@ fn what_cannot_be_written_is_an_error_and_no_panic() {
         [("/etc", "a file"), ("/etc", "-> etc"), ("/etc/fstab/", ""), ("/usr/lib", "-> /usr/lib")]
     {
         let mut tree = tree(&[(path, content)]);
-        let error = apply(&mut tree, &machine());
+        let error = make_machine(&mut tree);
         assert!(error.is_err() || path == "/usr/lib", "{path} {content}");
     }
 }
@@ -188,7 +194,7 @@ mod laws {
                     None => editor.write_file(path, content.as_bytes(), 0o644),
                 };
             }
-            if apply(&mut tree, &machine()).is_ok() {
+            if make_machine(&mut tree).is_ok() {
                 prop_assert!(text(&tree, "/etc/fstab").unwrap().starts_with("UUID=11111111-"));
             }
         }

@@ -19,12 +19,10 @@ impl Spec {
     /// The disk files it asks for, one of each format, in the order of the formats.
     ///
     /// # Errors
-    /// [`Kind::Input`] for no format at all or for two whose files would have the same name,
-    /// [`Kind::Unsupported`] for a compression that none of the formats can take.
+    /// [`Kind::Input`] for two formats whose files would have the same name, and those of
+    /// [`compressions`](Self::compressions).
     pub fn files(&self) -> Result<Vec<FileSpec>> {
-        if self.formats.is_empty() {
-            return Err(Error::new(Kind::Input, "format", "none is asked for"));
-        }
+        let compressions = self.compressions()?;
         for (index, format) in self.formats.iter().enumerate() {
             let same = |other: &&Format| other.extension() == format.extension();
             if let Some(other) = self.formats[..index].iter().find(same) {
@@ -34,10 +32,28 @@ impl Spec {
                     .with_hint("ask for one of them, and for the other in a build of its own"));
             }
         }
-        if let Some(compression) = self.compression {
-            self.check_compression(compression)?;
+        let name = |format: Format| format!("{}.{}", self.name, format.extension());
+        let files = self.formats.iter().zip(compressions);
+        Ok(files.map(|(&format, compression)| FileSpec { name: name(format), format, compression }).collect())
+    }
+
+    /// How the file of each format is compressed: as was asked if it can be, else in its usual way.
+    ///
+    /// # Errors
+    /// [`Kind::Input`] for no format at all, [`Kind::Unsupported`] for a compression that none of the
+    /// formats can take.
+    pub fn compressions(&self) -> Result<Vec<Compression>> {
+        if self.formats.is_empty() {
+            return Err(Error::new(Kind::Input, "format", "none is asked for"));
         }
-        Ok(self.formats.iter().map(|&format| self.file(format)).collect())
+        if let Some(asked) = self.compression {
+            self.check_compression(asked)?;
+        }
+        let of = |format: &Format| {
+            let asked = self.compression.filter(|asked| format.compressions().contains(asked));
+            asked.unwrap_or(format.default_compression())
+        };
+        Ok(self.formats.iter().map(of).collect())
     }
 
     fn check_compression(&self, asked: Compression) -> Result<()> {
@@ -51,15 +67,6 @@ impl Spec {
         let message = format!("{asked} is not for {} files", formats.join(", "));
         Err(Error::new(Kind::Unsupported, "compression", message)
             .with_hint(format!("leave it out, or ask for {}", can.join(", "))))
-    }
-
-    fn file(&self, format: Format) -> FileSpec {
-        let asked = self.compression.filter(|asked| format.compressions().contains(asked));
-        FileSpec {
-            name: format!("{}.{}", self.name, format.extension()),
-            format,
-            compression: asked.unwrap_or(format.default_compression()),
-        }
     }
 }
 

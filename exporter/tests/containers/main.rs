@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests may unwrap as tests do")]
 
 mod readers;
+mod reflink;
 mod reproducible;
 mod support;
 mod zstd_qcow2;

@@ -4,7 +4,7 @@
 use std::fs::{self, File};
 use std::num::NonZeroUsize;
 use std::os::unix::fs::{FileExt, PermissionsExt, symlink};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use exporter::assemble::{Input, plan};
@@ -16,24 +16,7 @@ use exporter::tree::{HostDir, scan};
 use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, utimensat};
 use tempfile::TempDir;
 
-use crate::support::{MIB, noise, run, text, variants};
-
-/// A mount that goes away with the value.
-struct Mount(PathBuf);
-
-impl Mount {
-    fn new(arguments: &[&str], at: PathBuf) -> Self {
-        fs::create_dir(&at).unwrap();
-        run(Command::new("mount").args(arguments).arg(&at));
-        Self(at)
-    }
-}
-
-impl Drop for Mount {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
-    }
-}
+use crate::support::{MIB, Mount, noise, run, text, variants};
 
 /// Most files of a machine of 12 MiB.
 fn files() -> Vec<(String, Vec<u8>)> {
@@ -160,7 +143,7 @@ fn every_format_is_the_same_bytes_wherever_it_is_made() {
     let places = Places::new();
     let boot = places.scratch.path().join("boot");
     make_boot(&boot);
-    let (tmpfs, ext4) = (&places.tmpfs.0, &places.ext4.0);
+    let (tmpfs, ext4) = (places.tmpfs.path(), places.ext4.path());
     let (first, second) = (tmpfs.join("first"), ext4.join("another/directory"));
     make(&first, false);
     make(&second, true);

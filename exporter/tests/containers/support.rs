@@ -1,5 +1,6 @@
-//! What the tests share: contents that shrink and contents that don't, and the formats there are.
+//! What the tests share: contents that shrink and contents that don't, the formats there are, and mounts.
 
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use exporter::container::{Compression, Format};
@@ -35,4 +36,25 @@ pub(crate) fn run(command: &mut Command) -> Output {
     let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
     assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
     output
+}
+
+/// A mount that goes away with the value.
+pub(crate) struct Mount(PathBuf);
+
+impl Mount {
+    pub(crate) fn new(arguments: &[&str], at: PathBuf) -> Self {
+        std::fs::create_dir(&at).unwrap();
+        run(Command::new("mount").args(arguments).arg(&at));
+        Self(at)
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Mount {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
+    }
 }

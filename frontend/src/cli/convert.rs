@@ -15,7 +15,7 @@ use exporter::container::{self, Compression, Format, Target};
 use exporter::engine::{self, Run};
 use exporter::input::{self, Input as Source, Loaded, Location, Platform, Progress};
 use exporter::report::{DiskFile, Report};
-use exporter::spec::{Architecture, FileSpec, Profile, Size, Spec};
+use exporter::spec::{Architecture, Profile, Size, Spec};
 use exporter::tree::Tree;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
@@ -118,13 +118,19 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
             .map_err(|error| Error::internal("signals: cannot be caught").because(error))?;
     }
     let spec = spec(args)?;
-    let files = spec.files()?;
+    let files: Vec<_> = spec.formats.iter().copied().zip(spec.compressions()?).collect();
     let threads =
         args.threads.unwrap_or_else(|| std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN));
     let (architecture, root) = read(args, threads)?;
     let input = Input { root, boot: boot_files(args, architecture)?, grow: builtin::grow_program() };
     let planned = assemble::plan(&Spec { architecture, ..spec }, input)?;
-    let targets = args.output.iter().zip(files).map(|(path, file)| target(path, file, &planned));
+    let targets = args.output.iter().zip(files).map(|(path, (format, compression))| Target {
+        path: path.to_owned(),
+        format,
+        compression,
+        id: planned.id,
+        appliance: planned.appliance.clone(),
+    });
     let targets: Vec<_> = targets.collect();
 
     let meter = Meter::new(args.quiet);
@@ -138,17 +144,6 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     meter.clear();
     tell(args, planned, &written?)?;
     Ok(ExitCode::SUCCESS)
-}
-
-fn target(path: &Path, file: FileSpec, planned: &Planned) -> Target {
-    let FileSpec { format, compression, .. } = file;
-    Target {
-        path: path.to_owned(),
-        format,
-        compression,
-        id: planned.id,
-        appliance: planned.appliance.clone(),
-    }
 }
 
 fn spec(args: &Args) -> Result<Spec> {

@@ -16,7 +16,6 @@
 
 mod ovf;
 mod read;
-mod tar;
 mod write;
 
 pub use ovf::{Appliance, Firmware};

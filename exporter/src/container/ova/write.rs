@@ -3,15 +3,16 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use sha2::{Digest, Sha256};
-use zerocopy::IntoBytes;
 
 use super::ovf::{Appliance, DiskFile};
-use super::tar::{BLOCK, Header};
+use crate::container::archive::{self, Access, END, RECORD};
 use crate::container::place::Place;
 use crate::container::vmdk;
 use crate::engine::{Chunk, Sink, Stored};
 use crate::error::Result;
 use crate::seed::Uuid;
+
+const ACCESS: Access = Access { mode: 0o644, owner: 0 };
 
 /// Writes an OVA. The disk in it is hashed as it is written: from front to end.
 pub(in crate::container) struct Writer<'a> {
@@ -35,10 +36,10 @@ impl<'a> Writer<'a> {
         place: &'a dyn Place,
     ) -> Result<Self> {
         let name = disk_name(appliance);
-        let capacity = size.next_multiple_of(BLOCK);
+        let capacity = size.next_multiple_of(RECORD);
         let longest = DiskFile { name: &name, size: u64::MAX, capacity, populated: u64::MAX };
         let descriptor_room = appliance.descriptor(&longest).len() as u64;
-        let start = BLOCK + descriptor_room.next_multiple_of(BLOCK) + BLOCK;
+        let start = RECORD + descriptor_room.next_multiple_of(RECORD) + RECORD;
         let disk = vmdk::Writer::new(size, id, Hashed::new(place, start))?;
         Ok(Self { appliance, capacity, descriptor_room, disk, place })
     }
@@ -55,8 +56,8 @@ impl<'a> Writer<'a> {
     }
 
     fn write_file(&self, name: &str, content: &str, at: u64) -> Result<()> {
-        self.place.write_at(Header::new(name, content.len() as u64).as_bytes(), at)?;
-        self.place.write_at(content.as_bytes(), at + BLOCK)
+        self.place.write_at(archive::ustar_file(name, ACCESS, content.len() as u64).as_bytes(), at)?;
+        self.place.write_at(content.as_bytes(), at + RECORD)
     }
 }
 
@@ -79,13 +80,12 @@ impl Sink for Writer<'_> {
         let disk_name = disk_name(self.appliance);
         let manifest =
             format!("SHA256({name}.ovf)= {descriptor_digest:x}\nSHA256({disk_name})= {disk_digest}\n",);
-        let manifest_at = disk.start + size.next_multiple_of(BLOCK);
-        let manifest_end = manifest_at + BLOCK + (manifest.len() as u64).next_multiple_of(BLOCK);
+        let manifest_at = disk.start + size.next_multiple_of(RECORD);
+        let manifest_end = manifest_at + RECORD + (manifest.len() as u64).next_multiple_of(RECORD);
         self.write_file(&format!("{name}.ovf"), &descriptor, 0)?;
-        self.place.write_at(Header::new(&disk_name, size).as_bytes(), disk.start - BLOCK)?;
+        self.place.write_at(archive::ustar_file(&disk_name, ACCESS, size).as_bytes(), disk.start - RECORD)?;
         self.write_file(&format!("{name}.mf"), &manifest, manifest_at)?;
-        // Two blocks of zeroes end an archive.
-        self.place.set_len(manifest_end + 2 * BLOCK)
+        self.place.set_len(manifest_end + END)
     }
 }
 

@@ -1,5 +1,8 @@
 //! Chunks → a fixed VHD.
 
+use std::fs::File;
+use std::ops::Range;
+
 use zerocopy::IntoBytes;
 
 use super::format::Footer;
@@ -39,6 +42,10 @@ impl Sink for Writer<'_> {
 
     fn commit(&self, chunk: &Chunk<'_>, stored: &mut Stored) -> Result<()> {
         self.disk.commit(chunk, stored)
+    }
+
+    fn share(&self, file: &File, offset: u64, at: u64, len: u64) -> Range<u64> {
+        self.disk.share(file, offset, at, len)
     }
 
     fn finish(&self) -> Result<()> {
