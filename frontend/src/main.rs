@@ -9,6 +9,7 @@ mod engine;
 mod gateway;
 mod provision;
 mod solve;
+mod source;
 
 use std::process::ExitCode;
 

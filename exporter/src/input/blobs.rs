@@ -1,10 +1,11 @@
-//! Files by name, in a directory or in a tar: what images are stored in.
+//! Files by name, in a directory or in a tar: what images are stored in. Or by descriptor, from elsewhere.
 
 use std::collections::HashMap;
 use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 
+use oci_spec::image::Descriptor;
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 
@@ -19,16 +20,23 @@ const JSON_MAX: u64 = 4 << 20;
 /// How many links one name may lead through in a tar.
 const LINKS_MAX: u32 = 8;
 
+/// Gets manifests, configurations and layers from elsewhere: a file for each descriptor, in their order.
+///
+/// It is asked for all layers at once, so that several can be on their way together; it may be asked for
+/// the same descriptor again. What it gives is checked against size and digest.
+pub type Fetch<'a> = dyn Fn(&[Descriptor]) -> Result<Vec<File>> + 'a;
+
 /// Where the files of an image are.
-pub(super) struct Blobs {
+pub(super) struct Blobs<'a> {
     /// Of the directory or tar, for messages.
     pub(super) shown: String,
-    store: Store,
+    store: Store<'a>,
 }
 
-enum Store {
+enum Store<'a> {
     Directory(Arc<HostDir>),
     Tar(HashMap<Vec<u8>, Entry>),
+    Elsewhere(&'a Fetch<'a>),
 }
 
 enum Entry {
@@ -37,7 +45,7 @@ enum Entry {
     Link(Vec<u8>),
 }
 
-impl Blobs {
+impl<'a> Blobs<'a> {
     /// The files below a directory.
     pub(super) fn directory(path: &Path) -> Result<Self> {
         Ok(Self { shown: path.display().to_string(), store: Store::Directory(HostDir::open(path)?) })
@@ -47,6 +55,19 @@ impl Blobs {
     pub(super) fn tar(section: &Section, shown: &str) -> Result<Self> {
         let entries = index(section).map_err(|fault| fault.at(shown))?;
         Ok(Self { shown: shown.to_owned(), store: Store::Tar(entries) })
+    }
+
+    /// Files that have descriptors and no names.
+    pub(super) fn elsewhere(shown: &str, fetch: &'a Fetch<'a>) -> Self {
+        Self { shown: shown.to_owned(), store: Store::Elsewhere(fetch) }
+    }
+
+    /// The files of these descriptors, if they have to be fetched.
+    pub(super) fn fetch(&self, descriptors: &[Descriptor]) -> Option<Result<Vec<Section>>> {
+        let Store::Elsewhere(fetch) = &self.store else { return None };
+        let unreadable = |error| Error::io(&self.shown, "can't read what was fetched", error);
+        let section = |file| Section::whole(file).map_err(unreadable);
+        Some(fetch(descriptors).and_then(|files| files.into_iter().map(section).collect()))
     }
 
     /// A file, if it is there.
@@ -62,6 +83,7 @@ impl Blobs {
                 }
             }
             Store::Tar(entries) => Ok(resolve(entries, name)),
+            Store::Elsewhere(_) => Ok(None),
         }
     }
 
@@ -72,7 +94,11 @@ impl Blobs {
 
     /// All of a file of JSON, which must have this digest.
     pub(super) fn json(&self, name: &str, digest: Option<Digest>) -> Result<Vec<u8>> {
-        let section = self.open(name)?;
+        self.read_json(&self.open(name)?, name, digest)
+    }
+
+    /// The same of a file that is open already.
+    pub(super) fn read_json(&self, section: &Section, name: &str, digest: Option<Digest>) -> Result<Vec<u8>> {
         if section.len() > JSON_MAX {
             return Err(self.corrupt(format!("{name} has {} bytes, too many for JSON", section.len())));
         }

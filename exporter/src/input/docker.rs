@@ -29,7 +29,7 @@ struct Manifest {
 }
 
 /// The image in an archive that is meant.
-pub(super) fn find(blobs: &Blobs, reference: Option<&str>, platform: &Platform) -> Result<Image> {
+pub(super) fn find(blobs: &Blobs<'_>, reference: Option<&str>, platform: &Platform) -> Result<Image> {
     let manifests: Vec<Manifest> = parse(blobs, MANIFEST, &blobs.json(MANIFEST, None)?)?;
     let candidate = |manifest: Manifest| {
         let json = blobs.json(&manifest.config, named_digest(&manifest.config))?;

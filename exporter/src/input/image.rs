@@ -40,7 +40,7 @@ pub(super) struct Candidate<T> {
 impl Image {
     /// `layers` are stored as (section, digest, name) and have the digests that `config` lists.
     pub(super) fn new(
-        blobs: &Blobs,
+        blobs: &Blobs<'_>,
         config: ImageConfiguration,
         layers: Vec<(Section, Option<Digest>, String)>,
     ) -> Result<Self> {

@@ -3,8 +3,12 @@
 //! ```text
 //! rootfs.tar ───────────────────────────────────────────┐
 //! OCI layout, oci-archive ─▶ index ─▶ manifest ─▶ layers ┼─read once, verify, merge─▶ Tree
+//! fetched by the caller ────▶ index ─▶ manifest ─▶ layers ┤
 //! docker save ─▶ manifest.json ───────────────▶ layers ──┘
 //! ```
+//!
+//! This crate opens no connection and starts no program: what comes from a registry, the caller fetches
+//! ([`Fetch`]); what a program writes, the caller hands on as a stream ([`read_stream`]).
 //!
 //! Nothing is unpacked. Reading an input once gives the tree, checks all digests, and notes where in the
 //! (decoded) tar the content of each file lies ([`Content::Archive`](crate::tree::Content)); the bytes are
@@ -33,14 +37,16 @@ mod platform;
 mod spool;
 mod tar;
 
+use std::io::Read;
 use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use oci_spec::image::ImageConfiguration;
+use oci_spec::image::{Descriptor, ImageConfiguration};
 
+pub use blobs::Fetch;
 pub use location::{Input, Location};
 pub use platform::Platform;
 
@@ -96,10 +102,7 @@ pub fn read(input: &Input, options: &Options<'_>) -> Result<Loaded> {
         Location::Path(path) => any_tar(spool::open(path, options.spool)?, &shown(path), options),
         Location::Directory(path) => directory(path, options),
         Location::Tar(path) => rootfs(spool::open(path, options.spool)?, shown(path), options),
-        Location::Stdin => {
-            let section = spool::spool(&mut std::io::stdin().lock(), "standard input", options.spool)?;
-            any_tar(section, "standard input", options)
-        }
+        Location::Stdin => read_stream(&mut std::io::stdin().lock(), "standard input", options),
         Location::OciLayout(path) => layout(path, reference, options),
         Location::OciArchive(path) => {
             image(oci::find(&archive(path, options)?, reference, options.platform)?, options)
@@ -108,6 +111,28 @@ pub fn read(input: &Input, options: &Options<'_>) -> Result<Loaded> {
             image(docker::find(&archive(path, options)?, reference, options.platform)?, options)
         }
     }
+}
+
+/// Read a tar, of a tree or of one image, that can be read only once; `shown` is what messages call it.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_stream(reader: &mut dyn Read, shown: &str, options: &Options<'_>) -> Result<Loaded> {
+    any_tar(spool::spool(reader, shown, options.spool)?, shown, options)
+}
+
+/// Read an image that lies elsewhere: `root` describes its manifest, or an index with one for each platform;
+/// `shown` is what messages call it.
+///
+/// # Errors
+/// As [`read`], and those of `fetch`.
+pub fn read_fetched(
+    shown: &str,
+    root: Descriptor,
+    fetch: &Fetch<'_>,
+    options: &Options<'_>,
+) -> Result<Loaded> {
+    image(oci::find_below(&Blobs::elsewhere(shown, fetch), &[root], None, options.platform)?, options)
 }
 
 fn shown(path: &Path) -> String {
@@ -123,7 +148,7 @@ fn layout(path: &Path, reference: Option<&str>, options: &Options<'_>) -> Result
 }
 
 /// The files in an archive of an image.
-fn archive(path: &Path, options: &Options<'_>) -> Result<Blobs> {
+fn archive(path: &Path, options: &Options<'_>) -> Result<Blobs<'static>> {
     let (section, shown) = (spool::open(path, options.spool)?, shown(path));
     Blobs::tar(&spool::decompressed(section, &shown, options.spool)?, &shown)
 }

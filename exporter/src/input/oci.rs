@@ -15,6 +15,7 @@ use super::digest::Digest;
 use super::image::{Candidate, Image, choose, platform_of};
 use super::platform::Platform;
 use crate::error::{Error, Kind, Result};
+use crate::tree::Section;
 
 /// The file that makes a directory a layout.
 pub(super) const LAYOUT: &str = "oci-layout";
@@ -42,23 +43,33 @@ const NAMES: [&str; 2] = ["org.opencontainers.image.ref.name", "io.containerd.im
 const ATTESTATION: &str = "vnd.docker.reference.type";
 
 /// The image in a layout that is meant.
-pub(super) fn find(blobs: &Blobs, reference: Option<&str>, platform: &Platform) -> Result<Image> {
+pub(super) fn find(blobs: &Blobs<'_>, reference: Option<&str>, platform: &Platform) -> Result<Image> {
     let index: ImageIndex = parse(blobs, INDEX, &blobs.json(INDEX, None)?)?;
+    find_below(blobs, index.manifests(), reference, platform)
+}
+
+/// The image that is meant of what `descriptors` lead to: manifests, and indexes of manifests.
+pub(super) fn find_below(
+    blobs: &Blobs<'_>,
+    descriptors: &[Descriptor],
+    reference: Option<&str>,
+    platform: &Platform,
+) -> Result<Image> {
     let mut candidates = Vec::new();
-    collect(blobs, &index, &[], DEPTH_MAX, &mut candidates)?;
+    collect(blobs, descriptors, &[], DEPTH_MAX, &mut candidates)?;
     let manifest = choose(&blobs.shown, candidates, reference, platform)?;
     read(blobs, &manifest)
 }
 
-/// All images below an index; `names` are those of the index itself.
+/// All images of an index; `names` are those of the index itself.
 fn collect(
-    blobs: &Blobs,
-    index: &ImageIndex,
+    blobs: &Blobs<'_>,
+    descriptors: &[Descriptor],
     names: &[String],
     depth: u32,
     candidates: &mut Vec<Candidate<Descriptor>>,
 ) -> Result<()> {
-    for descriptor in index.manifests() {
+    for descriptor in descriptors {
         let annotations = descriptor.annotations().as_ref();
         let annotation = |key| annotations.and_then(|annotations| annotations.get(key));
         if annotation(ATTESTATION).is_some() {
@@ -69,11 +80,11 @@ fn collect(
         match descriptor.media_type() {
             MediaType::ImageIndex if depth > 0 => {
                 let below: ImageIndex = json(blobs, descriptor)?;
-                collect(blobs, &below, &names, depth - 1, candidates)?;
+                collect(blobs, below.manifests(), &names, depth - 1, candidates)?;
             }
             MediaType::Other(other) if other == DOCKER_INDEX && depth > 0 => {
                 let below: ImageIndex = json(blobs, descriptor)?;
-                collect(blobs, &below, &names, depth - 1, candidates)?;
+                collect(blobs, below.manifests(), &names, depth - 1, candidates)?;
             }
             MediaType::ImageManifest => add(blobs, descriptor, names, candidates)?,
             MediaType::Other(other) if other == DOCKER_MANIFEST => {
@@ -88,7 +99,7 @@ fn collect(
 
 /// Add one image, once for all its names.
 fn add(
-    blobs: &Blobs,
+    blobs: &Blobs<'_>,
     descriptor: &Descriptor,
     names: Vec<String>,
     candidates: &mut Vec<Candidate<Descriptor>>,
@@ -111,29 +122,40 @@ fn add(
     Ok(())
 }
 
-fn read(blobs: &Blobs, manifest: &Descriptor) -> Result<Image> {
+fn read(blobs: &Blobs<'_>, manifest: &Descriptor) -> Result<Image> {
     let manifest: ImageManifest = json(blobs, manifest)?;
     let config = config(blobs, &manifest)?;
-    let layer = |descriptor: &Descriptor| {
-        require_layer(blobs, descriptor)?;
+    manifest.layers().iter().try_for_each(|descriptor| require_layer(blobs, descriptor))?;
+    let layer = |(descriptor, section): (&Descriptor, Section)| {
         let digest = digest(blobs, descriptor)?;
-        let section = blobs.open(&blob(digest)).map_err(|error| match descriptor.urls() {
-            Some(urls) if !urls.is_empty() => {
-                error.with_hint(format!("this layer must be fetched from {}", urls.join(" or ")))
-            }
-            _ => error,
-        })?;
         if section.len() != descriptor.size() {
             let (is, expected) = (section.len(), descriptor.size());
             return Err(blobs.corrupt(format!("layer {digest} has {is} bytes, {expected} are expected")));
         }
         Ok((section, Some(digest), digest.to_string()))
     };
-    let layers = manifest.layers().iter().map(layer).collect::<Result<_>>()?;
+    let sections = open(blobs, manifest.layers())?;
+    let layers = manifest.layers().iter().zip(sections).map(layer).collect::<Result<_>>()?;
     Image::new(blobs, config, layers)
 }
 
-fn config(blobs: &Blobs, manifest: &ImageManifest) -> Result<ImageConfiguration> {
+/// The files of these descriptors.
+fn open(blobs: &Blobs<'_>, descriptors: &[Descriptor]) -> Result<Vec<Section>> {
+    if let Some(fetched) = blobs.fetch(descriptors) {
+        return fetched;
+    }
+    let open = |descriptor: &Descriptor| {
+        blobs.open(&blob(digest(blobs, descriptor)?)).map_err(|error| match descriptor.urls() {
+            Some(urls) if !urls.is_empty() => {
+                error.with_hint(format!("this layer must be fetched from {}", urls.join(" or ")))
+            }
+            _ => error,
+        })
+    };
+    descriptors.iter().map(open).collect()
+}
+
+fn config(blobs: &Blobs<'_>, manifest: &ImageManifest) -> Result<ImageConfiguration> {
     match manifest.config().media_type() {
         MediaType::ImageConfig => {}
         MediaType::Other(other) if other == DOCKER_CONFIG => {}
@@ -146,7 +168,7 @@ fn config(blobs: &Blobs, manifest: &ImageManifest) -> Result<ImageConfiguration>
 }
 
 /// That a layer is a tar; how it is compressed, its first bytes say.
-fn require_layer(blobs: &Blobs, descriptor: &Descriptor) -> Result<()> {
+fn require_layer(blobs: &Blobs<'_>, descriptor: &Descriptor) -> Result<()> {
     match descriptor.media_type() {
         MediaType::ImageLayer
         | MediaType::ImageLayerGzip
@@ -162,19 +184,21 @@ fn require_layer(blobs: &Blobs, descriptor: &Descriptor) -> Result<()> {
     }
 }
 
-fn json<T: DeserializeOwned>(blobs: &Blobs, descriptor: &Descriptor) -> Result<T> {
+fn json<T: DeserializeOwned>(blobs: &Blobs<'_>, descriptor: &Descriptor) -> Result<T> {
     let digest = digest(blobs, descriptor)?;
     let name = blob(digest);
-    parse(blobs, &name, &blobs.json(&name, Some(digest))?)
+    let sections = open(blobs, std::slice::from_ref(descriptor))?;
+    let section = sections.first().ok_or_else(|| blobs.corrupt(format!("there is no {name}")))?;
+    parse(blobs, &name, &blobs.read_json(section, &name, Some(digest))?)
 }
 
 /// JSON that must be of this form.
-pub(super) fn parse<T: DeserializeOwned>(blobs: &Blobs, name: &str, json: &[u8]) -> Result<T> {
+pub(super) fn parse<T: DeserializeOwned>(blobs: &Blobs<'_>, name: &str, json: &[u8]) -> Result<T> {
     serde_json::from_slice(json)
         .map_err(|error| blobs.corrupt(format!("{name} is not as specified: {error}")))
 }
 
-fn digest(blobs: &Blobs, descriptor: &Descriptor) -> Result<Digest> {
+fn digest(blobs: &Blobs<'_>, descriptor: &Descriptor) -> Result<Digest> {
     Digest::parse(descriptor.digest().as_ref()).map_err(|fault| fault.at(&blobs.shown))
 }
 

@@ -16,12 +16,12 @@
 //! fields are there on demand ([`Detail`]).
 
 use std::collections::{HashMap, HashSet};
-use std::fmt::Write;
+use std::fmt::{self, Write};
 use std::io::Read;
 
 use sha2::{Digest, Sha256};
 
-use super::{Content, InodeId, Kind, Meta, Tree};
+use super::{Content, Device, InodeId, Kind, Meta, Tree};
 use crate::error::{Error, Result, show_path};
 
 /// What a dump says about the content of regular files, beside the length.
@@ -78,63 +78,105 @@ impl Tree {
 
     fn line(&self, path: &str, name: &[u8], id: InodeId, detail: Detail) -> Result<String> {
         let inode = self.inode(id);
-        let Meta { permissions, uid, gid, mtime, xattrs } = &inode.meta;
-        let mut line = format!(
-            "{path} {} {permissions:04o} {uid}:{gid} {}.{:09}",
-            letter(&inode.kind),
-            mtime.seconds,
-            mtime.nanoseconds
-        );
-        match &inode.kind {
-            Kind::CharDevice(device) | Kind::BlockDevice(device) => {
-                push(&mut line, format_args!("{}:{}", device.major, device.minor));
+        let what = match &inode.kind {
+            Kind::Directory(_) => What::Directory,
+            Kind::File(content) => What::File {
+                len: content.len(),
+                data: data(content, detail),
+                sha256: detail.hashes.then(|| hash(content, name)).transpose()?,
+            },
+            Kind::Symlink(target) => What::Symlink(target),
+            Kind::Fifo => What::Fifo,
+            Kind::Socket => What::Socket,
+            Kind::CharDevice(device) => What::CharDevice(*device),
+            Kind::BlockDevice(device) => What::BlockDevice(*device),
+        };
+        Ok(Line { path, meta: &inode.meta, what }.to_string())
+    }
+}
+
+/// The line of an entry, wherever it was read: in a tree, or in a file system.
+pub(crate) struct Line<'a> {
+    /// From the root, escaped.
+    pub(crate) path: &'a str,
+    /// Of the inode.
+    pub(crate) meta: &'a Meta,
+    /// What the inode is.
+    pub(crate) what: What<'a>,
+}
+
+/// What an inode is, as far as a line tells.
+pub(crate) enum What<'a> {
+    Directory,
+    File {
+        len: u64,
+        /// The ranges of data, if they are asked for and not all of it.
+        data: Option<String>,
+        /// Of the content, if it is asked for.
+        sha256: Option<[u8; 32]>,
+    },
+    Symlink(&'a [u8]),
+    Fifo,
+    Socket,
+    CharDevice(Device),
+    BlockDevice(Device),
+}
+
+impl fmt::Display for Line<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Meta { permissions, uid, gid, mtime, xattrs } = self.meta;
+        let (path, letter) = (self.path, self.what.letter());
+        write!(
+            f,
+            "{path} {letter} {permissions:04o} {uid}:{gid} {}.{:09}",
+            mtime.seconds, mtime.nanoseconds
+        )?;
+        match &self.what {
+            What::CharDevice(device) | What::BlockDevice(device) => {
+                write!(f, " {}:{}", device.major, device.minor)?;
             }
-            Kind::Symlink(target) => push(&mut line, format_args!("{}", escape(target))),
-            Kind::File(content) => push(&mut line, format_args!("{}", content.len())),
-            Kind::Directory(_) | Kind::Fifo | Kind::Socket => {}
+            What::Symlink(target) => write!(f, " {}", escape(target))?,
+            What::File { len, .. } => write!(f, " {len}")?,
+            What::Directory | What::Fifo | What::Socket => {}
         }
         for (name, value) in xattrs {
-            push(&mut line, format_args!("{}={}", escape(name), hex(value)));
+            write!(f, " {}={}", escape(name), hex(value))?;
         }
-        if let Kind::File(content) = &inode.kind {
-            describe(content, name, detail, &mut line)?;
+        if let What::File { data, sha256, .. } = &self.what {
+            data.iter().try_for_each(|data| write!(f, " data={data}"))?;
+            sha256.iter().try_for_each(|sha256| write!(f, " sha256={}", hex(sha256)))?;
         }
-        line.push('\n');
-        Ok(line)
+        writeln!(f)
     }
 }
 
-fn describe(content: &Content, name: &[u8], detail: Detail, line: &mut String) -> Result<()> {
+impl What<'_> {
+    fn letter(&self) -> char {
+        match self {
+            Self::Directory => 'd',
+            Self::File { .. } => '-',
+            Self::Symlink(_) => 'l',
+            Self::Fifo => 'p',
+            Self::Socket => 's',
+            Self::CharDevice(_) => 'c',
+            Self::BlockDevice(_) => 'b',
+        }
+    }
+}
+
+/// The ranges of data of a file that has holes, on demand.
+fn data(content: &Content, detail: Detail) -> Option<String> {
+    if !detail.holes {
+        return None;
+    }
     let ranges = content.data_ranges();
     let whole = content.is_empty() || matches!(&ranges[..], [range] if *range == (0..content.len()));
-    if detail.holes && !whole {
-        let ranges: Vec<_> = ranges.iter().map(|range| format!("{}-{}", range.start, range.end)).collect();
-        push(line, format_args!("data={}", ranges.join(",")));
-    }
-    if detail.hashes {
-        push(line, format_args!("sha256={}", hex(&hash(content, name)?)));
-    }
-    Ok(())
-}
-
-fn push(line: &mut String, field: std::fmt::Arguments<'_>) {
-    write!(line, " {field}").expect("writing to a string does not fail");
-}
-
-fn letter(kind: &Kind) -> char {
-    match kind {
-        Kind::Directory(_) => 'd',
-        Kind::File(_) => '-',
-        Kind::Symlink(_) => 'l',
-        Kind::Fifo => 'p',
-        Kind::Socket => 's',
-        Kind::CharDevice(_) => 'c',
-        Kind::BlockDevice(_) => 'b',
-    }
+    let ranges = || ranges.iter().map(|range| format!("{}-{}", range.start, range.end));
+    (!whole).then(|| ranges().collect::<Vec<_>>().join(","))
 }
 
 /// Printable ASCII as it is; everything else, and what separates fields, as `\xNN`.
-fn escape(bytes: &[u8]) -> String {
+pub(crate) fn escape(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len());
     for &byte in bytes {
         match byte {

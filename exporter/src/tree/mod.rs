@@ -28,6 +28,7 @@ mod xattrs;
 pub use archive::{Archive, ArchiveFile, Piece};
 pub(crate) use archive::{Compression, Section, SectionReader, Turn};
 pub use dump::Detail;
+pub(crate) use dump::{Line, What, escape};
 pub use edit::Editor;
 pub use host::{HostDir, HostFile};
 pub use name::Name;

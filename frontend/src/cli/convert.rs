@@ -1,19 +1,19 @@
 //! `vmimage convert`: files that are there already become a disk, without a build and without an engine.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::io::{Write, stdout};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, LazyLock};
 
 use clap::ValueEnum;
 use exporter::assemble::{self, Input, Planned};
 use exporter::boot::BootFiles;
 use exporter::container::{self, Compression, Format, Target};
 use exporter::engine::{self, Run};
-use exporter::input::{self, Input as Source, Loaded, Location, Platform, Progress};
+use exporter::input::{self, Loaded, Platform, Progress};
 use exporter::report::{DiskFile, Report};
 use exporter::spec::{Architecture, Profile, Size, Spec};
 use exporter::tree::Tree;
@@ -22,6 +22,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use super::image::Made;
 use super::{Error, Meter, Result, output};
 use crate::builtin;
+use crate::source::{Access, Mirror, Source};
 
 /// Turn files that are there already into a disk.
 ///
@@ -30,7 +31,7 @@ use crate::builtin;
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
-    /// A directory, a tar, an OCI layout, an archive of an image, or - for a tar on stdin
+    /// A directory, a tar, an image wherever it is, or - for a tar on stdin
     #[arg(long_help = SOURCE_HELP)]
     source: OsString,
     #[arg(short, long, value_name = "FILE", required = true, help = output::output_help())]
@@ -64,6 +65,8 @@ pub(crate) struct Args {
     /// Of an image for several platforms, the one to take
     #[arg(long, value_name = "OS/ARCH", value_parser = parse_platform)]
     platform: Option<Platform>,
+    #[command(flatten)]
+    registry: RegistryArgs,
     /// Install nothing: the files are the machine
     #[arg(long)]
     no_install: bool,
@@ -78,6 +81,21 @@ pub(crate) struct Args {
     quiet: bool,
 }
 
+/// How to get at `docker://` images.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Registry options")]
+struct RegistryArgs {
+    /// Ask another registry for the images of HOST first; may be repeated
+    #[arg(long, value_name = "HOST=URL")]
+    registry_mirror: Vec<Mirror>,
+    /// The file with the logins, in place of those of podman and docker
+    #[arg(long, value_name = "FILE")]
+    authfile: Option<PathBuf>,
+    /// Talk to the registry without TLS; this machine's own may do so anyway
+    #[arg(long)]
+    plain_http: bool,
+}
+
 const SOURCE_HELP: &str = "\
 What becomes the disk:
   DIR                      a root file system; or an OCI layout, if it holds one
@@ -87,6 +105,11 @@ What becomes the disk:
   oci-archive:FILE[:REF]   the same as a tar
   docker-archive:FILE[:REF]
                            what docker save writes
+  docker://HOST[:PORT]/NAME[:TAG][@DIGEST]
+                           an image in a registry; without HOST on docker.io
+  docker-daemon:IMAGE      an image of the docker engine (through the docker command)
+  containers-storage:IMAGE
+                           an image of podman and buildah (through podman, skopeo or buildah)
   tar:FILE, dir-tree:DIR   a root file system, whatever its name looks like";
 
 const EXAMPLES: &str = "\
@@ -94,10 +117,14 @@ Examples:
   vmimage convert --no-install rootfs/ -o web.qcow2       a directory with a kernel and an init in it
   vmimage convert --no-install rootfs/ -o web.qcow2 -o web.vhdx
                                                           two formats from one pass
+  vmimage convert --no-install docker://registry.example:5000/team/app:v1 -o web.qcow2
+                                                          an image's layers, straight from a registry
+  buildah build -t app . && vmimage convert --no-install containers-storage:localhost/app -o web.vmdk
+                                                          what buildah has built
   docker export app | vmimage convert --no-install - -o web.qcow2
                                                           a container's files
-  docker save app | vmimage convert --no-install - -o web.vmdk
-                                                          an image's layers
+  vmimage convert --no-install docker-daemon:app -o web.vmdk
+                                                          what docker has built
   vmimage convert --profile data site/ -o site.raw        a disk with these files on one partition
   vmimage convert --no-install rootfs/ -o - --format raw | ssh host dd of=/dev/vdb";
 
@@ -121,7 +148,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let files: Vec<_> = spec.formats.iter().copied().zip(spec.compressions()?).collect();
     let threads =
         args.threads.unwrap_or_else(|| std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN));
-    let (architecture, root) = read(args, threads)?;
+    let (architecture, root) = read(args, threads, &stop)?;
     let input = Input { root, boot: boot_files(args, architecture)?, grow: builtin::grow_program() };
     let planned = assemble::plan(&Spec { architecture, ..spec }, input)?;
     let targets = args.output.iter().zip(files).map(|(path, (format, compression))| Target {
@@ -172,7 +199,8 @@ fn boot_files(args: &Args, architecture: Architecture) -> Result<Option<BootFile
 }
 
 /// The files, and the instruction set of their programs.
-fn read(args: &Args, threads: NonZeroUsize) -> Result<(Architecture, Tree)> {
+fn read(args: &Args, threads: NonZeroUsize, stop: &AtomicBool) -> Result<(Architecture, Tree)> {
+    let source = Source::parse(&args.source)?;
     let host = Architecture::host().unwrap_or(Architecture::X86_64);
     let platform = args.platform.clone().unwrap_or_else(|| Platform::linux(host.oci_name()));
     let spool = match args.output[0].parent() {
@@ -180,27 +208,28 @@ fn read(args: &Args, threads: NonZeroUsize) -> Result<(Architecture, Tree)> {
         _ if output::is_stdout(&args.output[0]) => std::env::temp_dir(),
         _ => PathBuf::from("."),
     };
-    let meter = Meter::new(args.quiet);
+    // Each begins to count when it is first told of something.
+    let [download, meter] = [(); 2].map(|()| LazyLock::new(|| Meter::new(args.quiet)));
     let options = input::Options {
         platform: &platform,
         threads,
         spool: &spool,
         progress: &|Progress { done, total }| meter.show(engine::Progress { done, total }),
     };
-    let loaded = input::read(&source(&args.source), &options);
+    let access = Access {
+        plain_http: args.registry.plain_http,
+        mirrors: &args.registry.registry_mirror,
+        auth_file: args.registry.authfile.as_deref(),
+        progress: &|progress| download.show(progress),
+        stop,
+    };
+    let loaded = source.read(&access, &options);
     meter.clear();
     let Loaded { tree, config } = loaded?;
     let asked = args.platform.as_ref().and_then(|platform| Architecture::from_oci(&platform.architecture));
     let told = || Architecture::from_oci(&config?.architecture().to_string());
     let architecture = asked.or_else(told).or_else(|| Architecture::of(&tree)).unwrap_or(host);
     Ok((architecture, tree))
-}
-
-fn source(text: &OsStr) -> Source {
-    match text.to_str() {
-        Some(text) => Source::parse(text),
-        None => Source { location: Location::Path(text.into()), reference: None },
-    }
 }
 
 fn parse_platform(text: &str) -> Result<Platform, String> {

@@ -35,13 +35,15 @@ pub(crate) enum Package {
     Ovmf,
     /// UEFI firmware for 64-bit Arm.
     Aavmf,
+    /// skopeo, the smallest program that reads podman's images.
+    Skopeo,
 }
 
 /// One family of distributions: an id in os-release, how it installs, and its names, in `Package`'s order.
 struct Family {
     ids: &'static [&'static str],
     install: &'static str,
-    names: [&'static str; 6],
+    names: [&'static str; 7],
 }
 
 const FAMILIES: [Family; 6] = [
@@ -55,6 +57,7 @@ const FAMILIES: [Family; 6] = [
             "qemu-system-arm",
             "ovmf",
             "qemu-efi-aarch64",
+            "skopeo",
         ],
     },
     Family {
@@ -67,6 +70,7 @@ const FAMILIES: [Family; 6] = [
             "qemu-system-aarch64",
             "edk2-ovmf",
             "edk2-aarch64",
+            "skopeo",
         ],
     },
     Family {
@@ -79,12 +83,21 @@ const FAMILIES: [Family; 6] = [
             "qemu-kvm",
             "edk2-ovmf",
             "edk2-aarch64",
+            "skopeo",
         ],
     },
     Family {
         ids: &["alpine"],
         install: "apk add",
-        names: ["docker", "docker-cli-buildx", "qemu-system-x86_64", "qemu-system-aarch64", "ovmf", "aavmf"],
+        names: [
+            "docker",
+            "docker-cli-buildx",
+            "qemu-system-x86_64",
+            "qemu-system-aarch64",
+            "ovmf",
+            "aavmf",
+            "skopeo",
+        ],
     },
     Family {
         ids: &["arch"],
@@ -96,12 +109,21 @@ const FAMILIES: [Family; 6] = [
             "qemu-system-aarch64",
             "edk2-ovmf",
             "edk2-aarch64",
+            "skopeo",
         ],
     },
     Family {
         ids: &["opensuse", "suse", "sles"],
         install: "zypper install",
-        names: ["docker", "docker-buildx", "qemu-x86", "qemu-arm", "qemu-ovmf-x86_64", "qemu-uefi-aarch64"],
+        names: [
+            "docker",
+            "docker-buildx",
+            "qemu-x86",
+            "qemu-arm",
+            "qemu-ovmf-x86_64",
+            "qemu-uefi-aarch64",
+            "skopeo",
+        ],
     },
 ];
 

@@ -50,7 +50,7 @@ const MOUNT_ACL: u32 = 0x8;
 const CHECKSUM_CRC32C: u8 = 1;
 
 /// Inode numbers count from 1.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Ino(pub(super) u32);
 
 impl Ino {
@@ -71,10 +71,16 @@ pub(super) mod compat {
 /// `s_feature_incompat`: what a kernel must know to mount.
 pub(super) mod incompat {
     const FILETYPE: u32 = 0x2;
+    /// The journal has to be read first.
+    pub(in crate::fs::ext4) const RECOVER: u32 = 0x4;
     pub(in crate::fs::ext4) const EXTENTS: u32 = 0x40;
     pub(in crate::fs::ext4) const SIXTY_FOUR_BIT: u32 = 0x80;
     const FLEX_BG: u32 = 0x200;
+    const CSUM_SEED: u32 = 0x2000;
+    const LARGEDIR: u32 = 0x4000;
     pub(in crate::fs::ext4) const SET: u32 = FILETYPE | EXTENTS | SIXTY_FOUR_BIT | FLEX_BG;
+    /// What others may have set in a file system that is read, files and all.
+    pub(in crate::fs::ext4) const READABLE: u32 = SET | CSUM_SEED | LARGEDIR;
 }
 
 /// `s_feature_ro_compat`: what a kernel must know to write.

@@ -20,7 +20,8 @@
 //! Refused, with the path: attributes beyond that, more than 65,000 hard links, names over 255 bytes,
 //! link targets over 4095 bytes, device numbers over 12 and 20 bits. File systems of 16 TiB and more.
 //!
-//! Read: what the superblock says, of ext2 and ext3 too.
+//! Read: what the superblock says, of ext2 and ext3 too; of a file system with extents, one number for all
+//! that is in it.
 //!
 //! Never set, because an older reader would refuse the disk: `metadata_csum_seed`, `orphan_file`,
 //! `inline_data`, `casefold`, `ea_inode`, `verity`, `encrypt`.
@@ -42,11 +43,14 @@ mod plan;
 mod read;
 mod render;
 mod resize_inode;
+mod tree_digest;
+mod volume;
 mod write;
 mod xattr;
 
 pub use plan::Draft;
 pub use read::{Found, read};
+pub use tree_digest::tree_digest;
 
 use std::sync::Arc;
 

@@ -8,6 +8,8 @@
 //! See [attributes.rst](https://docs.kernel.org/filesystems/ext4/attributes.html). The kernel looks
 //! entries of a block up in order of name index, name length and name.
 
+mod read;
+
 use std::borrow::Cow;
 use std::mem::size_of;
 
@@ -18,6 +20,7 @@ use super::acl;
 use super::csum::Crc32c;
 use super::format::{BLOCK_SIZE, XATTR_MAGIC, XATTRS_IN_INODE, XattrEntry, XattrHeader};
 use crate::tree::Xattrs;
+pub(super) use read::read;
 
 /// The end of the list of entries.
 const END: usize = 4;

@@ -198,6 +198,26 @@ impl Stamp {
     }
 }
 
+impl Stamp {
+    /// The time it says, as if there were no time zones: FAT has none.
+    pub(super) fn time(self) -> Time {
+        let [year, month, day] = [self.date >> 9, self.date >> 5 & 0xf, self.date & 0x1f].map(i64::from);
+        let [hour, minute, second] =
+            [self.time >> 11, self.time >> 5 & 0x3f, self.time & 0x1f].map(i64::from);
+        let days = day_number(year + 1980, month, day);
+        Time { seconds: ((days * 24 + hour) * 60 + minute) * 60 + second * 2, nanoseconds: 0 }
+    }
+}
+
+/// Days since 1970 of a date; the inverse of [`civil_date`].
+fn day_number(year: i64, month: i64, day: i64) -> i64 {
+    let year = year - i64::from(month <= 2);
+    let month_from_march = if month > 2 { month - 3 } else { month + 9 };
+    let day_of_year = (153 * month_from_march + 2) / 5 + day - 1;
+    let (era, year_of_era) = (year.div_euclid(400), year.rem_euclid(400));
+    era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719_468
+}
+
 /// Year, month and day of a day since 1970, by counting from 1 March of year 0: leap days come last.
 fn civil_date(days: u64) -> (u64, u64, u64) {
     let days = days + 719_468;

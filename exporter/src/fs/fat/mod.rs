@@ -22,12 +22,14 @@ mod names;
 mod read;
 #[cfg(test)]
 mod tests;
+mod tree_digest;
 mod volume;
 mod write;
 
 pub use geometry::FatType;
 pub use layout::{minimum_size, plan};
 pub use read::{Found, read};
+pub use tree_digest::tree_digest;
 
 use crate::tree::Time;
 

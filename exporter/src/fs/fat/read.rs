@@ -3,7 +3,8 @@
 use zerocopy::FromBytes;
 
 use super::format::{
-    BiosParameterBlock, DirectoryEntry, ENTRY_LEN, Fat32Block, LongEntry, SECTOR_LEN, SIGNATURE, VolumeBlock,
+    BiosParameterBlock, DirectoryEntry, ENTRY_LEN, Fat32Block, LongEntry, SECTOR_LEN, SIGNATURE, Stamp,
+    VolumeBlock,
 };
 use super::geometry::FatType;
 use super::names;
@@ -15,9 +16,9 @@ const FAT_MAX: u64 = 16 << 20;
 /// Largest directory in bytes: its entries are counted in 16 bits.
 const DIRECTORY_MAX: usize = 65_536 * ENTRY_LEN;
 /// Most entries, used or not, that all directories may have; one that contains itself has no end.
-const ENTRIES_MAX: usize = 65_536;
+pub(super) const ENTRIES_MAX: usize = 65_536;
 /// Deepest directory that is listed.
-const DEPTH_MAX: usize = 8;
+pub(super) const DEPTH_MAX: usize = 8;
 
 /// What is on a volume.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,8 +43,7 @@ pub struct Found {
 /// [`Kind::Corrupt`] if it breaks the format, [`Kind::Unsupported`] if it is larger than a boot partition
 /// sensibly is.
 pub fn read<V: ReadAt + ?Sized>(volume: &V) -> Result<Found> {
-    let boot = BootSector::read(volume)?;
-    let reader = Reader { volume, fat: read_fat(volume, &boot)?, boot };
+    let reader = Reader::open(volume)?;
     let mut found = Found {
         kind: reader.boot.kind,
         label: reader.boot.label.clone(),
@@ -62,7 +62,7 @@ pub fn read<V: ReadAt + ?Sized>(volume: &V) -> Result<Found> {
     Ok(found)
 }
 
-fn corrupt(message: impl Into<String>) -> Error {
+pub(super) fn corrupt(message: impl Into<String>) -> Error {
     Error::new(Kind::Corrupt, "FAT volume", message)
 }
 
@@ -171,13 +171,19 @@ fn read_fat<V: ReadAt + ?Sized>(volume: &V, boot: &BootSector) -> Result<Vec<u8>
     Ok(fat)
 }
 
-struct Reader<'a, V: ?Sized> {
+/// A volume whose boot sector is sound.
+pub(super) struct Reader<'a, V: ?Sized> {
     volume: &'a V,
     boot: BootSector,
     fat: Vec<u8>,
 }
 
-impl<V: ReadAt + ?Sized> Reader<'_, V> {
+impl<'a, V: ReadAt + ?Sized> Reader<'a, V> {
+    pub(super) fn open(volume: &'a V) -> Result<Self> {
+        let boot = BootSector::read(volume)?;
+        Ok(Self { volume, fat: read_fat(volume, &boot)?, boot })
+    }
+
     /// The entry of a cluster that exists.
     fn fat_entry(&self, cluster: u32) -> u32 {
         let bit = u64::from(cluster) * self.boot.kind.bits();
@@ -201,7 +207,8 @@ impl<V: ReadAt + ?Sized> Reader<'_, V> {
         (2..=last).filter(|&cluster| self.fat_entry(cluster) == 0).count() as u64
     }
 
-    fn root_directory(&self) -> Result<Vec<u8>> {
+    /// The bytes of the root directory.
+    pub(super) fn root_directory(&self) -> Result<Vec<u8>> {
         if self.boot.kind == FatType::Fat32 {
             return self.directory(self.boot.root_cluster);
         }
@@ -211,7 +218,7 @@ impl<V: ReadAt + ?Sized> Reader<'_, V> {
     }
 
     /// The bytes of a directory from its first cluster on. A chain that never ends is too long.
-    fn directory(&self, first: u32) -> Result<Vec<u8>> {
+    pub(super) fn directory(&self, first: u32) -> Result<Vec<u8>> {
         let (mut bytes, mut cluster) = (Vec::new(), first);
         while self.exists(cluster) {
             let start = bytes.len();
@@ -224,6 +231,25 @@ impl<V: ReadAt + ?Sized> Reader<'_, V> {
             cluster = self.fat_entry(cluster);
         }
         Ok(bytes)
+    }
+
+    /// Hand the first `len` bytes from a cluster on to `emit`, piece by piece.
+    pub(super) fn content(&self, first: u32, len: u64, emit: &mut dyn FnMut(&[u8])) -> Result<()> {
+        let mut bytes = vec![0; self.boot.cluster_size as usize];
+        let (mut left, mut cluster) = (len, first);
+        while left > 0 {
+            if !self.exists(cluster) {
+                return Err(corrupt("a file ends before its last byte"));
+            }
+            let part = left.min(self.boot.cluster_size);
+            let part_of = &mut bytes[..part as usize];
+            self.volume
+                .read_at(self.boot.data_offset + u64::from(cluster - 2) * self.boot.cluster_size, part_of)?;
+            emit(part_of);
+            left -= part;
+            cluster = self.fat_entry(cluster);
+        }
+        Ok(())
     }
 
     fn list(
@@ -239,14 +265,13 @@ impl<V: ReadAt + ?Sized> Reader<'_, V> {
             return Err(corrupt("the directories have no end"));
         }
         for entry in Entries(directory) {
-            let skipped = entry.attr & DirectoryEntry::ATTR_VOLUME_ID != 0;
-            if skipped || entry.short == names::DOT || entry.short == names::DOT_DOT {
+            if !entry.is_named() {
                 continue;
             }
             let path = format!("{path}{}", entry.name);
-            match entry.attr & DirectoryEntry::ATTR_DIRECTORY {
-                0 => files.push(path),
-                _ => {
+            match entry.is_directory() {
+                false => files.push(path),
+                true => {
                     self.list(&self.directory(entry.cluster)?, &format!("{path}/"), depth + 1, seen, files)?
                 }
             }
@@ -256,15 +281,18 @@ impl<V: ReadAt + ?Sized> Reader<'_, V> {
 }
 
 /// One file, directory or label.
-struct Listed {
+pub(super) struct Listed {
     short: names::ShortName,
-    name: String,
+    pub(super) name: String,
     attr: u8,
-    cluster: u32,
+    pub(super) cluster: u32,
+    /// In bytes; of a directory nothing.
+    pub(super) size: u32,
+    pub(super) modified: Stamp,
 }
 
 /// Goes through the entries of a directory.
-struct Entries<'a>(&'a [u8]);
+pub(super) struct Entries<'a>(pub(super) &'a [u8]);
 
 impl Iterator for Entries<'_> {
     type Item = Listed;
@@ -314,7 +342,25 @@ impl Listed {
             long => String::from_utf16_lossy(long),
         };
         let cluster = u32::from(entry.dir_fst_clus_hi.get()) << 16 | u32::from(entry.dir_fst_clus_lo.get());
-        Self { short: entry.dir_name, name, attr: entry.dir_attr, cluster }
+        let modified = Stamp { date: entry.dir_wrt_date.get(), time: entry.dir_wrt_time.get() };
+        Self {
+            short: entry.dir_name,
+            name,
+            attr: entry.dir_attr,
+            cluster,
+            size: entry.dir_file_size.get(),
+            modified,
+        }
+    }
+
+    /// Whether it is a file or directory, and neither the label nor `.` or `..`.
+    pub(super) fn is_named(&self) -> bool {
+        let is_label = self.attr & DirectoryEntry::ATTR_VOLUME_ID != 0;
+        !is_label && self.short != names::DOT && self.short != names::DOT_DOT
+    }
+
+    pub(super) fn is_directory(&self) -> bool {
+        self.attr & DirectoryEntry::ATTR_DIRECTORY != 0
     }
 }
 

@@ -1,9 +1,11 @@
 //! Which file system a partition holds, and what it says of itself.
 
-use exporter::Result;
 use exporter::fs::{ext4, fat};
 use exporter::read_at::ReadAt;
+use exporter::{Kind, Result};
 use serde::Serialize;
+
+use super::window::Window;
 
 /// A file system.
 #[derive(Debug, PartialEq, Eq, Serialize)]
@@ -21,6 +23,9 @@ pub(super) struct FileSystem {
     /// In bytes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) free: Option<u64>,
+    /// SHA-256 of all that is in it, if it was asked for and the file system is one that is read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) tree_digest: Option<String>,
 }
 
 /// What only the name is told of: offset and bytes of the magic.
@@ -49,9 +54,13 @@ impl FileSystem {
             None => MAGICS
                 .into_iter()
                 .find(|(offset, magic, _)| has_bytes(volume, *offset, magic))
-                .map(|(_, _, kind)| Self { kind, label: String::new(), uuid: None, size: None, free: None }),
+                .map(|(_, _, kind)| Self::of_kind(kind)),
         };
         Ok(known.map(|file_system| (file_system, Vec::new())))
+    }
+
+    fn of_kind(kind: &'static str) -> Self {
+        Self { kind, label: String::new(), uuid: None, size: None, free: None, tree_digest: None }
     }
 
     fn of_ext(found: ext4::Found) -> Self {
@@ -61,6 +70,7 @@ impl FileSystem {
             uuid: Some(found.uuid.to_string()),
             size: Some(found.size),
             free: found.free,
+            tree_digest: None,
         }
     }
 
@@ -71,7 +81,27 @@ impl FileSystem {
             uuid: Some(format!("{:04X}-{:04X}", found.serial >> 16, found.serial & 0xffff)),
             size: Some(found.size),
             free: Some(found.free),
+            tree_digest: None,
         }
+    }
+
+    /// Reads all that is in it. A disk that is in use, or of a kind that is not read, has no digest.
+    pub(super) fn read_tree_digest(&mut self, volume: &Window) -> Result<()> {
+        let volume = volume.whole_content();
+        let read = match self.kind {
+            "ext4" => ext4::tree_digest(&volume),
+            "vfat" => fat::tree_digest(&volume),
+            _ => return Ok(()),
+        };
+        match read {
+            Ok(digest) => {
+                let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+                self.tree_digest = Some(format!("sha256:{hex}"));
+            }
+            Err(error) if *error.kind() == Kind::Unsupported => {}
+            Err(error) => return Err(error),
+        }
+        Ok(())
     }
 }
 

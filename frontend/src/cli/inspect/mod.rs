@@ -40,12 +40,15 @@ const EXAMPLES: &str = "\
 Examples:
   vmimage inspect web.qcow2
   vmimage inspect web.qcow2 --json | jq -r .linux.command_line
+  vmimage inspect web.qcow2 --json | jq -r .partitions[].file_system.tree_digest
+                                     the same for the same files, in whatever format
 
 Exit code 1 if the disk is damaged; what can be read is shown all the same.";
 
 /// Shows the disk; what is broken on it comes last and makes the command fail.
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
-    let report = Report::read(&args.file)?;
+    // It takes as long as reading all of the disk, so only programs get it.
+    let report = Report::read(&args.file, args.json)?;
     match args.json {
         true => super::print_json(&report)?,
         false => print!("{}", print::Text(&report)),
@@ -114,7 +117,7 @@ struct Boot {
 }
 
 impl Report {
-    fn read(file: &Path) -> Result<Self> {
+    fn read(file: &Path, with_digests: bool) -> Result<Self> {
         let image = Image::read(file)?;
         let (_, disk) = container::open(file)?;
         let disk: Rc<dyn ReadAt> = disk.into();
@@ -135,19 +138,22 @@ impl Report {
                 if found.copy == Copy::Backup {
                     report.problems.push("the primary partition table is broken, the backup was read".into());
                 }
-                report.read_partitions(&disk, &found.table);
+                report.read_partitions(&disk, &found.table, with_digests);
             }
-            Err(no_table) => report.read_whole(&disk, no_table)?,
+            Err(no_table) => report.read_whole(&disk, no_table, with_digests)?,
         }
         Ok(report)
     }
 
-    fn read_partitions(&mut self, disk: &Rc<dyn ReadAt>, table: &Table) {
+    fn read_partitions(&mut self, disk: &Rc<dyn ReadAt>, table: &Table, with_digests: bool) {
         self.disk_guid = Some(table.disk_guid.to_string());
         for partition in &table.partitions {
             let window = Window::of_partition(disk, table, partition);
             let place = format!("partition {}", partition.number);
-            let file_system = self.read_file_system(&window, &place, partition.kind == kinds::ESP);
+            let mut file_system = self.read_file_system(&window, &place, partition.kind == kinds::ESP);
+            if let Some(file_system) = file_system.as_mut().filter(|_| with_digests) {
+                self.digest(file_system, &window, &place);
+            }
             self.partitions.push(PartitionReport::new(partition, &window, file_system));
         }
         self.boot.bios = bios::boot_loader(&**disk, table);
@@ -162,10 +168,20 @@ impl Report {
     }
 
     /// A disk that is one file system, as small virtual machines have it; else the table is what is missing.
-    fn read_whole(&mut self, disk: &Rc<dyn ReadAt>, no_table: exporter::Error) -> Result<()> {
+    fn read_whole(
+        &mut self,
+        disk: &Rc<dyn ReadAt>,
+        no_table: exporter::Error,
+        with_digests: bool,
+    ) -> Result<()> {
         let window = Window::whole(disk);
         match FileSystem::probe(&window, false) {
-            Ok(Some((file_system, _))) => self.file_system = Some(file_system),
+            Ok(Some((mut file_system, _))) => {
+                if with_digests {
+                    self.digest(&mut file_system, &window, "disk");
+                }
+                self.file_system = Some(file_system);
+            }
             _ => return Err(Error::user(format!("{}: {no_table}", self.file.display()))),
         }
         self.read_linux(window, "disk");
@@ -185,6 +201,13 @@ impl Report {
                 self.problems.push(format!("{place}: {error}"));
                 None
             }
+        }
+    }
+
+    fn digest(&mut self, file_system: &mut FileSystem, window: &Window, place: &str) {
+        match file_system.read_tree_digest(window) {
+            Ok(()) => {}
+            Err(error) => self.problems.push(format!("{place}: {error}")),
         }
     }
 

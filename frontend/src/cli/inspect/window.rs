@@ -20,6 +20,12 @@ pub(super) struct Window {
 }
 
 impl Window {
+    /// The same place, to be read whole: every byte as often as files are linked to it, within reason.
+    pub(super) fn whole_content(&self) -> Self {
+        let budget = Cell::new(self.len.saturating_mul(2).saturating_add(BUDGET));
+        Self { disk: self.disk.clone(), start: self.start, len: self.len, budget }
+    }
+
     /// The place of a partition.
     pub(super) fn of_partition(disk: &Rc<dyn ReadAt>, table: &Table, partition: &Partition) -> Self {
         let sector_size = u64::from(table.sector_size);

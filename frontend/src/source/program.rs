@@ -1,0 +1,202 @@
+//! Images that another program has: it writes an archive, and the archive is read from its stdout.
+//!
+//! - `docker-daemon:NAME` is `docker save NAME`. The engine's socket would give the same archive, but it is
+//!   the docker command that knows contexts, `DOCKER_HOST`, TLS and ssh.
+//! - `containers-storage:NAME` is `podman save`, or what skopeo or buildah write to their `docker-archive:`.
+//!   All of them put the layers' tars together as they once came, owners, setuid bits, capabilities and
+//!   extended attributes included, and re-enter the user namespace of a rootless store by themselves. That nothing
+//!   was lost is not believed but checked: each tar must have the `diff_id` that the image's configuration gives.
+//!   skopeo's image proxy would give the same tars one by one, from one program of the three, in a protocol of
+//!   its own; `oci:` as a destination would compress them for nothing, and leave a folder if it is killed.
+
+use std::io::{self, Read, Seek, SeekFrom};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use exporter::input::{self, Loaded};
+
+use super::reference::Reference;
+use crate::cli::programs::{self, Package};
+use crate::cli::{Error, Result};
+use crate::engine::buildx;
+
+/// What is kept of a program's complaints, from the end.
+const COMPLAINTS_MAX: u64 = 4096;
+
+/// Read an image of the docker engine: a name, or an id.
+pub(super) fn docker(image: &str, stop: &AtomicBool, options: &input::Options<'_>) -> Result<Loaded> {
+    let shown = format!("docker-daemon:{image}");
+    let name = full_name(image).map_err(|reason| Error::user(format!("{shown}: {reason}")))?;
+    let mut command = Command::new("docker");
+    command.args(["save", "--", &name]);
+    read(command, &shown, stop, options, Package::Docker).map_err(|error| match error {
+        // Asking first would delay every conversion.
+        Broken::Failed(error) => buildx::daemon_version().err().unwrap_or(error),
+        Broken::Other(error) => error,
+    })
+}
+
+/// Read an image of the store that podman, buildah and skopeo share.
+pub(super) fn containers_storage(
+    image: &str,
+    stop: &AtomicBool,
+    options: &input::Options<'_>,
+) -> Result<Loaded> {
+    let shown = format!("containers-storage:{image}");
+    let command = storage_reader(image).ok_or_else(|| {
+        let message = format!("{shown}: needs podman, skopeo or buildah, and none is installed");
+        Error::user(message).with_hint(Package::Skopeo.hint())
+    })?;
+    read(command, &shown, stop, options, Package::Skopeo).map_err(|error| match error {
+        Broken::Failed(error) | Broken::Other(error) => error,
+    })
+}
+
+/// The command that writes an image of the store to stdout.
+fn storage_reader(image: &str) -> Option<Command> {
+    // A store that the name itself tells (`[overlay@/var/lib/...]NAME`), only skopeo takes.
+    let order: &[&str] =
+        if image.starts_with(['[', '@']) { &["skopeo"] } else { &["podman", "skopeo", "buildah"] };
+    let program = order.iter().find(|program| programs::find(program).is_some())?;
+    let mut command = Command::new(program);
+    let source = format!("containers-storage:{image}");
+    match *program {
+        "podman" => command.args(["save", "--quiet", "--format", "docker-archive", "--", image]),
+        "skopeo" => command.args(["copy", "--quiet", "--", &source, "docker-archive:/dev/stdout"]),
+        _ => command.args(["push", "--quiet", "--", image, "docker-archive:/dev/stdout"]),
+    };
+    Some(command)
+}
+
+/// A name that stands for one image: docker saves all tags of a name without one. Ids stand as they are.
+fn full_name(image: &str) -> Result<String, String> {
+    let is_id = |text: &str| text.len() >= 12 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if is_id(image.strip_prefix("sha256:").unwrap_or(image)) {
+        return Ok(image.to_owned());
+    }
+    let reference: Reference = image.parse()?;
+    Ok(match (&reference.tag, &reference.digest) {
+        (Some(tag), None) if !image.ends_with(&format!(":{tag}")) => format!("{image}:{tag}"),
+        _ => image.to_owned(),
+    })
+}
+
+/// Why a program's image could not be read.
+enum Broken {
+    /// The program itself says that it failed.
+    Failed(Error),
+    Other(Error),
+}
+
+fn read(
+    mut command: Command,
+    shown: &str,
+    stop: &AtomicBool,
+    options: &input::Options<'_>,
+    package: Package,
+) -> Result<Loaded, Broken> {
+    let program = command.get_program().to_string_lossy().into_owned();
+    let failed = |what: &str, error: io::Error| {
+        let error = match error.kind() {
+            io::ErrorKind::NotFound => {
+                Error::user(format!("{program}: is not installed")).with_hint(package.hint())
+            }
+            _ => Error::user(format!("{program}: {what}")).because(error),
+        };
+        Broken::Other(error)
+    };
+    // A file instead of a pipe: nobody has to read it while the program runs.
+    let mut complaints = tempfile::tempfile_in(options.spool)
+        .map_err(|error| failed("there is no room for what it says", error))?;
+    let stderr = complaints.try_clone().map_err(|error| failed("cannot be started", error))?;
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(stderr);
+    let mut child = Running(command.spawn().map_err(|error| failed("cannot be started", error))?);
+    let stdout = child.0.stdout.take().expect("stdout was asked to be a pipe");
+    let mut stream = Stoppable { reader: stdout, stop, has_ended: false };
+    let loaded = input::read_stream(&mut stream, shown, options);
+    let has_ended = stream.has_ended;
+    drop(stream);
+    if stop.load(Ordering::Relaxed) {
+        return Err(Broken::Other(Error::user("interrupted")));
+    }
+    // A stream that was left before its end is no failure of the program's.
+    if has_ended {
+        let status = child.0.wait().map_err(|error| failed("cannot be waited for", error))?;
+        if !status.success() {
+            let error = Error::user(format!("{shown}: {program} can't read it"));
+            let reason = last_line(&mut complaints).unwrap_or_else(|| status.to_string());
+            return Err(Broken::Failed(error.because(reason)));
+        }
+    }
+    loaded.map_err(|error| Broken::Other(error.into()))
+}
+
+/// A program that ends with this value.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Both fail only if it has ended, which is what is wanted.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// A stream that ends in an error once somebody asks to stop.
+struct Stoppable<'a, R> {
+    reader: R,
+    stop: &'a AtomicBool,
+    /// Whether it was read to its own end.
+    has_ended: bool,
+}
+
+impl<R: Read> Read for Stoppable<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.stop.load(Ordering::Relaxed) {
+            return Err(io::Error::other("interrupted"));
+        }
+        let len = self.reader.read(buffer)?;
+        self.has_ended |= len == 0 && !buffer.is_empty();
+        Ok(len)
+    }
+}
+
+/// The last thing that a program has said.
+fn last_line(complaints: &mut (impl Read + Seek)) -> Option<String> {
+    let len = complaints.seek(SeekFrom::End(0)).ok()?;
+    complaints.seek(SeekFrom::Start(len.saturating_sub(COMPLAINTS_MAX))).ok()?;
+    let mut text = Vec::new();
+    complaints.take(COMPLAINTS_MAX).read_to_end(&mut text).ok()?;
+    let text = String::from_utf8_lossy(&text);
+    let line = text.lines().map(str::trim).rfind(|line| !line.is_empty())?;
+    let line = line.trim_start_matches("Error: ");
+    Some(line.chars().map(|c| if c.is_control() { ' ' } else { c }).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_for_docker_is_one_image() {
+        for (image, name) in [
+            ("app", "app:latest"),
+            ("host:5000/app", "host:5000/app:latest"),
+            ("app:v1", "app:v1"),
+            ("app:latest", "app:latest"),
+            ("1a2b3c4d5e6f", "1a2b3c4d5e6f"),
+            ("sha256:1a2b3c4d5e6f", "sha256:1a2b3c4d5e6f"),
+        ] {
+            assert_eq!(full_name(image), Ok(name.to_owned()));
+        }
+        assert!(full_name("App").is_err() && full_name("-v").is_err());
+    }
+
+    #[test]
+    fn the_last_thing_said_is_the_reason() {
+        let said = |text: &str| last_line(&mut io::Cursor::new(text.as_bytes()));
+        assert_eq!(said("one\nError: two\r\n\n"), Some("two".into()));
+        assert_eq!(said(&format!("{}\n\x1b[1mred", "x".repeat(9999))), Some(" [1mred".into()));
+        assert_eq!(said(" \n"), None);
+    }
+}
