@@ -14,4 +14,5 @@ mod refused;
 mod size;
 mod support;
 mod sweep;
+mod tree_digest;
 mod view;

@@ -12,7 +12,7 @@ use proptest::collection::{btree_set, vec};
 use proptest::prelude::*;
 
 use crate::support::{Image, MIB, Mount, empty_tree, file, meta, node, options, pattern};
-use crate::{debugfs, dump, view};
+use crate::{debugfs, dump, tree_digest, view};
 
 /// One step: what to add, to which of the directories there are, under which name.
 #[derive(Clone, Debug)]
@@ -243,9 +243,11 @@ proptest! {
 pub(crate) fn assert_comes_back(tree: Tree, size: u64) {
     let lines = dump::lines_of_tree(&tree);
     let expected = dump::text(&lines);
+    let digest = tree_digest::of_tree(&tree);
     let image = Image::of(tree, size);
     same(&debugfs::of_debugfs(&image), &expected, "debugfs");
     same(&view::of_view(&image).unwrap(), &view::known(lines), "ext4-view");
+    assert_eq!(tree_digest::of_image(&image), digest);
     let mount = Mount::new(&image, "ro");
     same(&dump::of_mount(mount.path()), &expected, "the kernel");
 }

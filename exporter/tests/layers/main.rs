@@ -4,6 +4,7 @@
 
 mod disk;
 mod docker;
+mod fetched;
 mod images;
 mod random;
 mod refused;

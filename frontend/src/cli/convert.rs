@@ -11,7 +11,7 @@ use std::sync::{Arc, LazyLock};
 use clap::ValueEnum;
 use exporter::assemble::{self, Input, Planned};
 use exporter::boot::BootFiles;
-use exporter::container::{self, Compression, Format, Target};
+use exporter::container::{self, Compression, Format, Output, Target};
 use exporter::engine::{self, Run};
 use exporter::input::{self, Loaded, Platform, Progress};
 use exporter::report::{DiskFile, Report};
@@ -139,16 +139,21 @@ enum ProfileName {
 
 /// Makes the disks and says what they are.
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
+    let spec = spec(args)?;
+    let files: Vec<_> = spec.formats.iter().copied().zip(spec.compressions()?).collect();
+    let threads =
+        args.threads.unwrap_or_else(|| std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN));
+    for path in args.output.iter().filter(|path| !output::is_stdout(path)) {
+        // What can't be written is found out before anything is downloaded.
+        Output::create(path)?;
+    }
+    let (architecture, root) = read(args, threads)?;
+    // Until here a signal may end this process where it is: nothing has a name yet that would be left.
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [SIGHUP, SIGINT, SIGTERM] {
         signal_hook::flag::register(signal, stop.clone())
             .map_err(|error| Error::internal("signals: cannot be caught").because(error))?;
     }
-    let spec = spec(args)?;
-    let files: Vec<_> = spec.formats.iter().copied().zip(spec.compressions()?).collect();
-    let threads =
-        args.threads.unwrap_or_else(|| std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN));
-    let (architecture, root) = read(args, threads, &stop)?;
     let input = Input { root, boot: boot_files(args, architecture)?, grow: builtin::grow_program() };
     let planned = assemble::plan(&Spec { architecture, ..spec }, input)?;
     let targets = args.output.iter().zip(files).map(|(path, (format, compression))| Target {
@@ -199,7 +204,7 @@ fn boot_files(args: &Args, architecture: Architecture) -> Result<Option<BootFile
 }
 
 /// The files, and the instruction set of their programs.
-fn read(args: &Args, threads: NonZeroUsize, stop: &AtomicBool) -> Result<(Architecture, Tree)> {
+fn read(args: &Args, threads: NonZeroUsize) -> Result<(Architecture, Tree)> {
     let source = Source::parse(&args.source)?;
     let host = Architecture::host().unwrap_or(Architecture::X86_64);
     let platform = args.platform.clone().unwrap_or_else(|| Platform::linux(host.oci_name()));
@@ -221,7 +226,6 @@ fn read(args: &Args, threads: NonZeroUsize, stop: &AtomicBool) -> Result<(Archit
         mirrors: &args.registry.registry_mirror,
         auth_file: args.registry.authfile.as_deref(),
         progress: &|progress| download.show(progress),
-        stop,
     };
     let loaded = source.read(&access, &options);
     meter.clear();

@@ -7,7 +7,6 @@ mod registry;
 
 use std::ffi::OsStr;
 use std::path::Path;
-use std::sync::atomic::AtomicBool;
 
 use exporter::engine::Progress;
 use exporter::input::{self, Input, Loaded, Location};
@@ -39,8 +38,6 @@ pub(crate) struct Access<'a> {
     pub(crate) auth_file: Option<&'a Path>,
     /// Told how far a download is, from several threads.
     pub(crate) progress: &'a (dyn Fn(Progress) + Sync),
-    /// Set when somebody asks to stop.
-    pub(crate) stop: &'a AtomicBool,
 }
 
 impl Source {
@@ -69,13 +66,13 @@ impl Source {
         Ok(Self::Local(Input::parse(known)))
     }
 
-    /// Read it.
+    /// Read it. What is kept on the way has no name, and is gone with this process however that ends.
     pub(crate) fn read(&self, access: &Access<'_>, options: &input::Options<'_>) -> Result<Loaded> {
         match self {
             Self::Local(input) => Ok(input::read(input, options)?),
             Self::Registry(reference) => Ok(registry::read(reference, access, options)?),
-            Self::DockerDaemon(image) => program::docker(image, access.stop, options),
-            Self::ContainersStorage(image) => program::containers_storage(image, access.stop, options),
+            Self::DockerDaemon(image) => program::docker(image, options),
+            Self::ContainersStorage(image) => program::containers_storage(image, options),
         }
     }
 }

@@ -11,7 +11,6 @@
 
 use std::io::{self, Read, Seek, SeekFrom};
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use exporter::input::{self, Loaded};
 
@@ -24,12 +23,12 @@ use crate::engine::buildx;
 const COMPLAINTS_MAX: u64 = 4096;
 
 /// Read an image of the docker engine: a name, or an id.
-pub(super) fn docker(image: &str, stop: &AtomicBool, options: &input::Options<'_>) -> Result<Loaded> {
+pub(super) fn docker(image: &str, options: &input::Options<'_>) -> Result<Loaded> {
     let shown = format!("docker-daemon:{image}");
     let name = full_name(image).map_err(|reason| Error::user(format!("{shown}: {reason}")))?;
     let mut command = Command::new("docker");
     command.args(["save", "--", &name]);
-    read(command, &shown, stop, options, Package::Docker).map_err(|error| match error {
+    read(command, &shown, options, Package::Docker).map_err(|error| match error {
         // Asking first would delay every conversion.
         Broken::Failed(error) => buildx::daemon_version().err().unwrap_or(error),
         Broken::Other(error) => error,
@@ -37,26 +36,23 @@ pub(super) fn docker(image: &str, stop: &AtomicBool, options: &input::Options<'_
 }
 
 /// Read an image of the store that podman, buildah and skopeo share.
-pub(super) fn containers_storage(
-    image: &str,
-    stop: &AtomicBool,
-    options: &input::Options<'_>,
-) -> Result<Loaded> {
+pub(super) fn containers_storage(image: &str, options: &input::Options<'_>) -> Result<Loaded> {
     let shown = format!("containers-storage:{image}");
     let command = storage_reader(image).ok_or_else(|| {
         let message = format!("{shown}: needs podman, skopeo or buildah, and none is installed");
         Error::user(message).with_hint(Package::Skopeo.hint())
     })?;
-    read(command, &shown, stop, options, Package::Skopeo).map_err(|error| match error {
+    read(command, &shown, options, Package::Skopeo).map_err(|error| match error {
         Broken::Failed(error) | Broken::Other(error) => error,
     })
 }
 
 /// The command that writes an image of the store to stdout.
 fn storage_reader(image: &str) -> Option<Command> {
+    // podman and buildah know short names (`app` is `localhost/app`).
     // A store that the name itself tells (`[overlay@/var/lib/...]NAME`), only skopeo takes.
     let order: &[&str] =
-        if image.starts_with(['[', '@']) { &["skopeo"] } else { &["podman", "skopeo", "buildah"] };
+        if image.starts_with(['[', '@']) { &["skopeo"] } else { &["podman", "buildah", "skopeo"] };
     let program = order.iter().find(|program| programs::find(program).is_some())?;
     let mut command = Command::new(program);
     let source = format!("containers-storage:{image}");
@@ -91,7 +87,6 @@ enum Broken {
 fn read(
     mut command: Command,
     shown: &str,
-    stop: &AtomicBool,
     options: &input::Options<'_>,
     package: Package,
 ) -> Result<Loaded, Broken> {
@@ -112,13 +107,10 @@ fn read(
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(stderr);
     let mut child = Running(command.spawn().map_err(|error| failed("cannot be started", error))?);
     let stdout = child.0.stdout.take().expect("stdout was asked to be a pipe");
-    let mut stream = Stoppable { reader: stdout, stop, has_ended: false };
+    let mut stream = Followed { reader: stdout, has_ended: false };
     let loaded = input::read_stream(&mut stream, shown, options);
     let has_ended = stream.has_ended;
     drop(stream);
-    if stop.load(Ordering::Relaxed) {
-        return Err(Broken::Other(Error::user("interrupted")));
-    }
     // A stream that was left before its end is no failure of the program's.
     if has_ended {
         let status = child.0.wait().map_err(|error| failed("cannot be waited for", error))?;
@@ -142,19 +134,14 @@ impl Drop for Running {
     }
 }
 
-/// A stream that ends in an error once somebody asks to stop.
-struct Stoppable<'a, R> {
+/// A stream that knows whether it was read to its own end.
+struct Followed<R> {
     reader: R,
-    stop: &'a AtomicBool,
-    /// Whether it was read to its own end.
     has_ended: bool,
 }
 
-impl<R: Read> Read for Stoppable<'_, R> {
+impl<R: Read> Read for Followed<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if self.stop.load(Ordering::Relaxed) {
-            return Err(io::Error::other("interrupted"));
-        }
         let len = self.reader.read(buffer)?;
         self.has_ended |= len == 0 && !buffer.is_empty();
         Ok(len)

@@ -1,6 +1,7 @@
 //! Volumes against fsck.fat and mtools, at every type and around every bound.
 
 mod bounds;
+mod digest;
 
 use std::path::Path;
 

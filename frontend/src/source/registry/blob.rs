@@ -14,7 +14,8 @@ use exporter::error::{Error, Kind, Result, show_size};
 use http::{StatusCode, header};
 use oci_spec::image::Descriptor;
 
-use super::client::{Client, Failure, MANIFESTS, explain};
+use super::client::{Client, MANIFESTS};
+use super::failure::{Failure, explain};
 use crate::source::Access;
 
 /// Downloads at the same time.
@@ -76,7 +77,7 @@ impl Shared<'_> {
         let file = tempfile::tempfile_in(self.spool);
         let file = file.map_err(|error| cannot_keep(place, self.spool, error))?;
         let mut done = 0;
-        self.client.insist(self.access.stop, || self.go_on(wanted, &file, &mut done))?;
+        self.client.insist(|| self.go_on(wanted, &file, &mut done))?;
         Ok(file)
     }
 
@@ -116,8 +117,8 @@ impl Shared<'_> {
     ) -> Result<(), Failure> {
         let mut buffer = vec![0; BUFFER];
         loop {
-            if self.access.stop.load(Ordering::Relaxed) || self.failed.load(Ordering::Relaxed) {
-                return Err(Failure::Final(Error::new(Kind::Interrupted, "", "interrupted")));
+            if self.failed.load(Ordering::Relaxed) {
+                return Err(Failure::Final(Error::new(Kind::Interrupted, "", "another download failed")));
             }
             let len = match reader.read(&mut buffer) {
                 Ok(0) if *done == wanted.size() => return Ok(()),

@@ -51,9 +51,9 @@ fn parse(header: &str) -> Vec<(String, HashMap<String, String>)> {
         if word.is_empty() {
             return challenges;
         }
-        match after.strip_prefix('=') {
+        match after.trim_start_matches([' ', '\t']).strip_prefix('=') {
             Some(after) => {
-                let (value, after) = value(after);
+                let (value, after) = value(after.trim_start_matches([' ', '\t']));
                 if let Some((_, parameters)) = challenges.last_mut() {
                     parameters.insert(word.to_ascii_lowercase(), value);
                 }

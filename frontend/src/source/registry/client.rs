@@ -1,22 +1,21 @@
 //! Requests to one registry for one repository.
 
+use std::io::ErrorKind;
 use std::path::PathBuf;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use exporter::error::{Error, Kind, Result};
 use http::{Response, StatusCode, header};
 use oci_spec::image::{Descriptor, DescriptorBuilder, Digest, MediaType};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use ureq::config::RedirectAuthHeaders;
-use ureq::{Agent, Body};
+use ureq::{Agent, Body, ResponseExt};
 
-use super::challenge::Challenge;
-use super::credentials::{self, Login};
+use super::authorize::Authorization;
+use super::failure::{Failure, explain, plain, reason};
 use super::{Mirror, proxy, tls};
 use crate::source::reference::Reference;
 use crate::source::{Access, loopback};
@@ -31,55 +30,38 @@ pub(super) const MANIFESTS: [&str; 4] = [
 /// The largest manifest: registries refuse larger ones.
 const MANIFEST_MAX: u64 = 4 << 20;
 /// The largest other answer that is read: tokens, errors, lists of tags.
-const ANSWER_MAX: u64 = 1 << 20;
+pub(super) const ANSWER_MAX: u64 = 1 << 20;
 /// Silence after which a registry is given up.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 /// Pauses before further attempts.
 const PAUSES: [Duration; 4] =
     [Duration::from_millis(200), Duration::from_millis(500), Duration::from_secs(1), Duration::from_secs(3)];
 /// How many tags a hint lists.
 const TAGS_SHOWN: usize = 10;
 
-/// Why a request has not got its answer.
-pub(super) enum Failure {
-    /// What is wrong may pass: a broken connection, a registry that is too busy.
-    Passing(String),
-    /// It is as it is.
-    Final(Error),
-}
-
 /// One registry, or a mirror of it, and one repository in it.
 pub(super) struct Client {
-    agent: Agent,
+    pub(super) agent: Agent,
     /// What messages call the image.
-    place: String,
+    pub(super) place: String,
     /// `https` or `http`.
-    scheme: String,
+    pub(super) scheme: String,
     /// With the port, if one was given.
-    host: String,
+    pub(super) host: String,
     /// What logins are looked for by, which the user knows the registry by.
-    login_host: String,
-    path: String,
-    auth_file: Option<PathBuf>,
-    authorization: Mutex<Option<Authorization>>,
+    pub(super) login_host: String,
+    pub(super) path: String,
+    pub(super) auth_file: Option<PathBuf>,
+    pub(super) authorization: Mutex<Option<Authorization>>,
     /// Once it has answered it is there, and worth waiting for.
-    has_answered: AtomicBool,
-}
-
-/// What proves who asks. It has no `Debug`: nothing may print it.
-#[derive(Clone, PartialEq, Eq)]
-struct Authorization {
-    /// The value of the header of that name.
-    header: String,
-    /// Whether it comes from a login, or is what everybody gets.
-    is_of_login: bool,
+    pub(super) has_answered: AtomicBool,
 }
 
 impl Client {
     /// A client for what `reference` names, by way of a mirror if one is given.
     ///
     /// # Errors
-    /// `Io` or `Input` for certificates that can't be read; `Io` if this machine itself has no registry.
+    /// `Io` or `Input` for certificates that can't be read.
     pub(super) fn new(
         place: &str,
         reference: &Reference,
@@ -104,7 +86,9 @@ impl Client {
             authorization: Mutex::new(None),
             has_answered: AtomicBool::new(false),
         };
-        match client.scheme == "https" && loopback::is_loopback(&client.host) && !client.speaks_tls() {
+        let may_be_plain =
+            mirror.is_none() && client.scheme == "https" && loopback::is_loopback(&client.host);
+        match may_be_plain && !client.speaks_tls() {
             true => Ok(Self { scheme: "http".to_owned(), ..client }),
             false => Ok(client),
         }
@@ -120,7 +104,9 @@ impl Client {
         match self.agent.get(format!("{}://{}/v2/", self.scheme, self.host)).call() {
             Err(ureq::Error::Io(error)) => {
                 let reason = error.get_ref().and_then(|reason| reason.downcast_ref());
-                !matches!(reason, Some(rustls::Error::InvalidMessage(_)))
+                let is_cut_off =
+                    [ErrorKind::UnexpectedEof, ErrorKind::ConnectionReset].contains(&error.kind());
+                !is_cut_off && !matches!(reason, Some(rustls::Error::InvalidMessage(_)))
             }
             Err(ureq::Error::Rustls(rustls::Error::InvalidMessage(_))) => false,
             _ => true,
@@ -131,10 +117,10 @@ impl Client {
     ///
     /// # Errors
     /// `NotFound` if there is none, with what there is; `Unsupported` if it is something else.
-    pub(super) fn manifest(&self, version: &str, stop: &AtomicBool) -> Result<(Descriptor, Vec<u8>)> {
+    pub(super) fn manifest(&self, version: &str) -> Result<(Descriptor, Vec<u8>)> {
         let path = format!("manifests/{version}");
         let (media_type, bytes) = self
-            .insist(stop, || {
+            .insist(|| {
                 let response = self.get(&path, &[("Accept", &MANIFESTS.join(","))])?;
                 let media_type = content_type(&response);
                 Ok((media_type, read(response, MANIFEST_MAX)?))
@@ -175,11 +161,7 @@ impl Client {
     }
 
     /// Attempt something until it is done, or can't be.
-    pub(super) fn insist<T>(
-        &self,
-        stop: &AtomicBool,
-        mut attempt: impl FnMut() -> Result<T, Failure>,
-    ) -> Result<T> {
+    pub(super) fn insist<T>(&self, mut attempt: impl FnMut() -> Result<T, Failure>) -> Result<T> {
         let mut pauses = PAUSES.iter();
         loop {
             let reason = match attempt() {
@@ -187,9 +169,6 @@ impl Client {
                 Err(Failure::Final(error)) => return Err(error),
                 Err(Failure::Passing(reason)) => reason,
             };
-            if stop.load(Ordering::Relaxed) {
-                return Err(Error::new(Kind::Interrupted, "", "interrupted"));
-            }
             match pauses.next() {
                 Some(pause) => std::thread::sleep(*pause),
                 None => {
@@ -207,6 +186,11 @@ impl Client {
         let response = self.send(&url, headers, sent.as_ref())?;
         if response.status() != StatusCode::UNAUTHORIZED {
             return self.check(response);
+        }
+        if response.get_uri().authority().is_none_or(|asks| *asks != *self.host) {
+            // Of a login only the registry itself is told.
+            let message = "the registry sends on to a server that wants a login";
+            return Err(Failure::Final(Error::new(Kind::Input, &self.place, message)));
         }
         let authorization = self.authorize(&response, sent)?;
         match self.send(&url, headers, Some(&authorization))? {
@@ -235,91 +219,11 @@ impl Client {
         Ok(response)
     }
 
-    fn authorization(&self) -> MutexGuard<'_, Option<Authorization>> {
-        self.authorization.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// A new authorization, as the registry wants it; `sent` is the one that it does not take.
-    fn authorize(
-        &self,
-        response: &Response<Body>,
-        sent: Option<Authorization>,
-    ) -> Result<Authorization, Failure> {
-        let mut authorization = self.authorization();
-        if let Some(newer) = authorization.clone().filter(|_| *authorization != sent) {
-            return Ok(newer);
-        }
-        let headers = response.headers().get_all(header::WWW_AUTHENTICATE);
-        let challenge = Challenge::choose(headers.iter().filter_map(|value| value.to_str().ok()));
-        let repository = format!("{}/{}", self.login_host, self.path);
-        let login = credentials::find(&repository, self.auth_file.as_deref()).map_err(Failure::Final)?;
-        let is_of_login = login.is_some();
-        let header = match (challenge, login) {
-            (Some(Challenge::Basic), Some(Login::Password { user, password })) => basic(&user, &password),
-            (Some(Challenge::Bearer { realm, service, scope }), login) => {
-                let scope = scope.unwrap_or_else(|| format!("repository:{}:pull", self.path));
-                format!("Bearer {}", self.token(&realm, service.as_deref(), &scope, login)?)
-            }
-            (Some(Challenge::Basic), _) => return Err(self.refused(false)),
-            (None, _) => {
-                let message = "the registry wants a login of a kind that is not known";
-                return Err(Failure::Final(Error::new(Kind::Unsupported, &self.place, message)));
-            }
-        };
-        let made = Authorization { header, is_of_login };
-        *authorization = Some(made.clone());
-        Ok(made)
-    }
-
-    /// A token for the login, or for nobody in particular.
-    fn token(
-        &self,
-        realm: &str,
-        service: Option<&str>,
-        scope: &str,
-        login: Option<Login>,
-    ) -> Result<String, Failure> {
-        let is_of_login = login.is_some();
-        let is_safe = realm.starts_with("https://")
-            || realm.strip_prefix("http://").is_some_and(|rest| {
-                self.scheme == "http" || loopback::is_loopback(rest.split('/').next().unwrap_or_default())
-            });
-        if is_of_login && !is_safe {
-            let message = "the registry wants the login sent where everybody can read it";
-            return Err(Failure::Final(Error::new(Kind::Input, &self.place, message)));
-        }
-        let service = service.map(|service| ("service", service));
-        let sent = match &login {
-            // <https://distribution.github.io/distribution/spec/auth/oauth/>
-            Some(Login::Identity(token)) => {
-                let grant = [("grant_type", "refresh_token"), ("client_id", "vmimage"), ("scope", scope)];
-                let form = grant.into_iter().chain(service).chain([("refresh_token", token.as_str())]);
-                self.agent.post(realm).send_form(form)
-            }
-            Some(Login::Password { user, password }) => {
-                let request = self.agent.get(realm).query("scope", scope).query_pairs(service);
-                request.header(header::AUTHORIZATION, basic(user, password)).call()
-            }
-            None => self.agent.get(realm).query("scope", scope).query_pairs(service).call(),
-        };
-        let response = sent.map_err(|error| self.unreachable(&error))?;
-        if [StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN].contains(&response.status()) {
-            return Err(self.refused(is_of_login));
-        }
-        let response = self.check(response)?;
-        let json: Value = serde_json::from_slice(&read(response, ANSWER_MAX)?).unwrap_or_default();
-        let token = [&json["token"], &json["access_token"]].into_iter().find_map(Value::as_str);
-        token.filter(|token| !token.is_empty()).map(str::to_owned).ok_or_else(|| {
-            let message = "the registry's token server gives no token";
-            Failure::Final(Error::new(Kind::Io, &self.place, message))
-        })
-    }
-
     /// An answer with a good status.
-    fn check(&self, response: Response<Body>) -> Result<Response<Body>, Failure> {
+    pub(super) fn check(&self, response: Response<Body>) -> Result<Response<Body>, Failure> {
         let status = response.status();
-        let is_found = status.is_success() || status == StatusCode::RANGE_NOT_SATISFIABLE;
-        if is_found {
+        // A range beyond the end says how long a file is.
+        if status.is_success() || status == StatusCode::RANGE_NOT_SATISFIABLE {
             return Ok(response);
         }
         let busy = [StatusCode::TOO_MANY_REQUESTS, StatusCode::REQUEST_TIMEOUT].contains(&status);
@@ -358,44 +262,6 @@ impl Client {
         let more = if more > 0 { format!(" and {more} more") } else { String::new() };
         (!tags.is_empty()).then(|| format!("its tags are {}{more}", tags.join(", ")))
     }
-
-    fn refused(&self, is_of_login: bool) -> Failure {
-        let host = &self.login_host;
-        let (message, again) = match is_of_login {
-            true => ("the registry refuses the login", " again"),
-            false => ("the registry wants a login", ""),
-        };
-        let hint = format!("log in{again}: docker login {host}, or podman login {host}");
-        Failure::Final(Error::new(Kind::Input, &self.place, message).with_hint(hint))
-    }
-
-    /// Why there is no answer.
-    fn unreachable(&self, error: &ureq::Error) -> Failure {
-        let host = &self.host;
-        let certificate = |reason: &rustls::Error| matches!(reason, rustls::Error::InvalidCertificate(_));
-        let reason = match error {
-            ureq::Error::Io(error) => {
-                error.get_ref().and_then(|reason| reason.downcast_ref::<rustls::Error>())
-            }
-            ureq::Error::Rustls(reason) => Some(reason),
-            _ => None,
-        };
-        if reason.is_some_and(certificate) {
-            let message = format!("{host} can't be trusted: {}", explain(error));
-            let hint =
-                format!("put the certificate of its authority into /etc/containers/certs.d/{host}/ca.crt");
-            return Failure::Final(Error::new(Kind::Input, &self.place, message).with_hint(hint));
-        }
-        if matches!(reason, Some(rustls::Error::InvalidMessage(_))) {
-            let error = Error::new(Kind::Input, &self.place, format!("{host} does not speak TLS"));
-            return Failure::Final(error.with_hint("if it is meant to: --plain-http"));
-        }
-        let message = format!("{host} can't be reached: {}", explain(error));
-        match self.has_answered.load(Ordering::Relaxed) {
-            true => Failure::Passing(message),
-            false => Failure::Final(Error::new(Kind::Io, &self.place, message)),
-        }
-    }
 }
 
 fn agent(scheme: &str, host: &str) -> Result<Agent> {
@@ -413,41 +279,13 @@ fn agent(scheme: &str, host: &str) -> Result<Agent> {
     Ok(config.build().into())
 }
 
-fn basic(user: &str, password: &str) -> String {
-    format!("Basic {}", STANDARD.encode(format!("{user}:{password}")))
-}
-
 fn content_type(response: &Response<Body>) -> String {
     let value = response.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     value.unwrap_or_default().split(';').next().unwrap_or_default().trim().to_owned()
 }
 
 /// All of an answer.
-fn read(response: Response<Body>, limit: u64) -> Result<Vec<u8>, Failure> {
+pub(super) fn read(response: Response<Body>, limit: u64) -> Result<Vec<u8>, Failure> {
     let read = response.into_body().into_with_config().limit(limit).read_to_vec();
     read.map_err(|error| Failure::Passing(format!("the answer does not come whole: {}", explain(&error))))
-}
-
-/// What is wrong, without what may be secret: URLs that are sent on to are signed.
-pub(super) fn explain(error: &ureq::Error) -> String {
-    match error {
-        ureq::Error::Io(error) => error.to_string(),
-        ureq::Error::Timeout(_) => format!("no answer in {} seconds", PATIENCE.as_secs()),
-        ureq::Error::HostNotFound => "there is no host of that name".to_owned(),
-        ureq::Error::BadUri(_) | ureq::Error::RequireHttpsOnly(_) => "the address is wrong".to_owned(),
-        ureq::Error::ConnectProxyFailed(_) => "the proxy does not connect".to_owned(),
-        other => other.to_string(),
-    }
-}
-
-/// What the registry says is wrong:
-/// <https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md#error-codes>.
-fn reason(response: Response<Body>) -> Option<String> {
-    let json: Value = serde_json::from_slice(&read(response, ANSWER_MAX).ok()?).ok()?;
-    json["errors"][0]["message"].as_str().map(plain)
-}
-
-/// Text of somebody else, fit for a terminal.
-fn plain(text: &str) -> String {
-    text.chars().take(200).collect::<String>().escape_debug().to_string()
 }

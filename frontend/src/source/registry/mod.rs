@@ -15,10 +15,12 @@
 //! neither `certs.d` nor the files that podman and docker keep logins in, and skopeo's image proxy is a program
 //! that would have to be there.
 
+mod authorize;
 mod blob;
 mod challenge;
 mod client;
 mod credentials;
+mod failure;
 mod mirror;
 mod proxy;
 mod tls;
@@ -27,7 +29,7 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::sync::{Mutex, PoisonError};
 
-use exporter::error::{Error, Kind, Result};
+use exporter::error::{Error, Result};
 use exporter::input::{self, Loaded};
 use oci_spec::image::Descriptor;
 
@@ -62,14 +64,13 @@ fn resolve(shown: &str, reference: &Reference, access: &Access<'_>) -> Result<(C
     let mut refusals = Vec::new();
     for mirror in access.mirrors.iter().filter(|mirror| mirror.is_for(&reference.host)) {
         let client = Client::new(shown, reference, Some(mirror), access)?;
-        match client.manifest(reference.version(), access.stop) {
+        match client.manifest(reference.version()) {
             Ok((root, manifest)) => return Ok((client, root, manifest)),
-            Err(error) if *error.kind() == Kind::Interrupted => return Err(error),
             Err(error) => refusals.push(format!("the mirror {mirror} was asked first: {error}")),
         }
     }
     let client = Client::new(shown, reference, None, access)?;
-    match client.manifest(reference.version(), access.stop) {
+    match client.manifest(reference.version()) {
         Ok((root, manifest)) => Ok((client, root, manifest)),
         Err(error) if refusals.is_empty() => Err(error),
         Err(error) => {
