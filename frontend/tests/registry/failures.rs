@@ -3,6 +3,7 @@
 use std::fs;
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::process::Command;
 
 use crate::image::{Image, MANIFEST};
@@ -202,21 +203,20 @@ fn a_disk_that_cannot_be_written_is_found_before_the_download() {
     let lab = Lab::new();
     let image = Image::new();
     let server = Server::new(move |request, _| answer(&image, request));
-    let convert = |disk: &str| {
-        let mut command = lab.convert(&server.source());
-        command.current_dir(lab.path().join("out")).args(["-o", disk]);
-        command
-    };
-    for (disk, said, hint) in [
-        ("missing/web.raw", "missing does not exist", "mkdir -p"),
-        ("..", "its ending tells no format", "--format"),
-        ("/proc/web.raw", "/proc/web.raw: can't create the file", ""),
+    for (disk, format, said, hint) in [
+        ("missing/web.raw", "raw", "missing does not exist", "mkdir -p"),
+        ("web.iso", "", "its ending tells no format", "--format"),
+        ("/proc/web.raw", "raw", "/proc/web.raw: can't create the file", ""),
+        ("../home", "raw", "the destination is a directory", "name a file"),
     ] {
-        let text = lab.refused(&mut convert(disk));
+        let mut command = lab.convert_to(&server.source(), Path::new(disk));
+        command.current_dir(lab.path().join("out"));
+        if !format.is_empty() {
+            command.args(["--format", format]);
+        }
+        let text = lab.refused(&mut command);
         assert!(text.contains(said) && text.contains(hint), "{text}");
     }
-    let text = lab.refused(convert("../home").args(["--format", "raw", "--format", "raw"]));
-    assert!(text.contains("the destination is a directory"), "{text}");
     assert!(server.requests().is_empty());
 }
 

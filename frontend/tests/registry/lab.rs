@@ -32,12 +32,15 @@ impl Lab {
         self.path().join("out/disk.raw")
     }
 
-    /// `vmimage convert SOURCE -o DISK`, by somebody who has nothing but this home.
+    /// `vmimage convert SOURCE -o DISK`
     pub(crate) fn convert(&self, source: &str) -> Command {
+        self.convert_to(source, &self.disk())
+    }
+
+    /// The same to another disk, by somebody who has nothing but this home.
+    pub(crate) fn convert_to(&self, source: &str, disk: &Path) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_vmimage"));
-        command
-            .args(["convert", "--quiet", "--no-install", "--profile", "data", source, "-o"])
-            .arg(self.disk());
+        command.args(["convert", "--quiet", "--no-install", "--profile", "data", source, "-o"]).arg(disk);
         command
             .env_clear()
             .env("HOME", self.path().join("home"))
