@@ -19,6 +19,8 @@ use crate::cli::programs::{self, Package};
 use crate::cli::{Error, Result};
 use crate::engine::buildx;
 
+/// What podman and the like say at the end where they could not enter a user namespace, after the reason.
+const NO_REASON: &str = "(Unable to determine exit status)";
 /// What is kept of a program's complaints, from the end.
 const COMPLAINTS_MAX: u64 = 4096;
 
@@ -155,8 +157,12 @@ fn last_line(complaints: &mut (impl Read + Seek)) -> Option<String> {
     let mut text = Vec::new();
     complaints.take(COMPLAINTS_MAX).read_to_end(&mut text).ok()?;
     let text = String::from_utf8_lossy(&text);
-    let line = text.lines().map(str::trim).rfind(|line| !line.is_empty())?;
-    let line = line.trim_start_matches("Error: ");
+    let says_something = |line: &&str| !line.is_empty() && !line.contains(NO_REASON);
+    let line = text.lines().map(str::trim).rfind(says_something)?;
+    let line = match line.split_once(" msg=\"") {
+        Some((_, message)) => message.trim_end_matches('"').replace("\\\"", "\""),
+        None => line.trim_start_matches("Error: ").to_owned(),
+    };
     Some(line.chars().map(|c| if c.is_control() { ' ' } else { c }).collect())
 }
 
@@ -184,6 +190,9 @@ mod tests {
         let said = |text: &str| last_line(&mut io::Cursor::new(text.as_bytes()));
         assert_eq!(said("one\nError: two\r\n\n"), Some("two".into()));
         assert_eq!(said(&format!("{}\n\x1b[1mred", "x".repeat(9999))), Some(" [1mred".into()));
+        let logged = "time=\"now\" level=error msg=\"finding newuidmap: exec: \\\"newuidmap\\\": not found\"\n\
+            time=\"now\" level=error msg=\"(Unable to determine exit status)\"\n";
+        assert_eq!(said(logged), Some("finding newuidmap: exec: \"newuidmap\": not found".into()));
         assert_eq!(said(" \n"), None);
     }
 }

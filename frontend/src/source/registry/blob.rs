@@ -32,7 +32,7 @@ pub(super) fn download(
     access: &Access<'_>,
     spool: &Path,
 ) -> Result<Vec<File>> {
-    let total = wanted.iter().map(|descriptor| descriptor.size()).sum();
+    let total = wanted.iter().fold(0, |total: u64, descriptor| total.saturating_add(descriptor.size()));
     let shared =
         Shared { client, access, spool, total, done: AtomicU64::new(0), failed: AtomicBool::new(false) };
     let jobs = Mutex::new(wanted.iter().enumerate());
