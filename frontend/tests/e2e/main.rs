@@ -12,3 +12,4 @@ mod errors;
 mod fidelity;
 mod formats;
 mod lab;
+mod shim;
