@@ -45,8 +45,7 @@ impl Lab {
 
     /// A stand-in for a real client: its words, each on a line, are added to the file `words`.
     fn real(&self, name: &str, script: &str) {
-        let text =
-            format!("#!/bin/bash\n{{ printf '%s\\n' ran \"$@\"; echo; }} >>words\n{script}\n");
+        let text = format!("#!/bin/bash\n{{ printf '%s\\n' ran \"$@\"; echo; }} >>words\n{script}\n");
         // Closed before anything runs, or the kernel would find the script busy.
         fs::File::create(self.path(name)).unwrap().write_all(text.as_bytes()).unwrap();
         fs::set_permissions(self.path(name), PermissionsExt::from_mode(0o755)).unwrap();
@@ -140,8 +139,10 @@ fn a_build_with_a_disk_is_told_to_the_real_client_in_its_own_words() {
     assert!(output.status.success(), "{}", text(&output.stderr));
     assert_eq!(
         lab.runs(),
-        ["buildx build -t web --progress plain src --build-arg VMIMAGE_FORMAT=qcow2 --build-arg VMIMAGE_SIZE=10G \
-          --build-arg BUILDKIT_SYNTAX=example/vmimage --output=type=tar,dest=-"]
+        [
+            "buildx build -t web --progress plain src --build-arg VMIMAGE_FORMAT=qcow2 --build-arg VMIMAGE_SIZE=10G \
+          --build-arg BUILDKIT_SYNTAX=example/vmimage --output=type=tar,dest=-"
+        ]
     );
     assert_eq!(lab.left(), ["web.qcow2"]);
     assert_eq!(fs::read(lab.path("out/web.qcow2")).unwrap(), fs::read(lab.path("src/disk.qcow2")).unwrap());
@@ -170,7 +171,10 @@ fn everything_else_is_the_real_clients() {
         child.stdin.take().unwrap().write_all(b"in\n").unwrap();
         let output = child.wait_with_output().unwrap();
         assert_eq!(output.status.code(), Some(42));
-        assert_eq!((text(&output.stdout).as_str(), text(&output.stderr).as_str()), ("in\nout\ndocker\n", "err\n"));
+        assert_eq!(
+            (text(&output.stdout).as_str(), text(&output.stderr).as_str()),
+            ("in\nout\ndocker\n", "err\n")
+        );
         assert_eq!(lab.runs(), [words], "{pid}");
     }
 }
@@ -180,18 +184,16 @@ fn the_real_client_takes_the_process_over() {
     let lab = Lab::docker("echo $$; exec sleep 60");
     let mut child = Killed(lab.shim("buildx build .").stdout(Stdio::piped()).spawn().unwrap());
     let mut line = String::new();
-    std::io::BufRead::read_line(
-        &mut std::io::BufReader::new(child.0.stdout.take().unwrap()),
-        &mut line,
-    )
-    .unwrap();
+    std::io::BufRead::read_line(&mut std::io::BufReader::new(child.0.stdout.take().unwrap()), &mut line)
+        .unwrap();
     assert_eq!(line.trim(), child.0.id().to_string());
 }
 
 #[test]
 fn two_formats_and_an_image_are_two_runs() {
     let lab = Lab::docker(SEND_DISKS);
-    let words = format!("buildx build -t web --push {DISK} -o type=vmdisk,dest=out/web.vhdx --metadata-file m src");
+    let words =
+        format!("buildx build -t web --push {DISK} -o type=vmdisk,dest=out/web.vhdx --metadata-file m src");
     let output = lab.run(&words);
     assert!(output.status.success(), "{}", text(&output.stderr));
     assert_eq!(
@@ -266,8 +268,14 @@ fn what_is_wrong_is_said_before_anything_runs() {
     let lab = Lab::docker("true");
     fs::create_dir(lab.path("dir")).unwrap();
     for (words, message) in [
-        ("-o type=vmdisk,dest=out/a.qcow2,sise=1G src", "error: --output type=vmdisk: sise is none of its attributes"),
-        ("-o type=vmdisk,dest=out/a.iso src", "error: --output type=vmdisk: the ending of out/a.iso tells no format"),
+        (
+            "-o type=vmdisk,dest=out/a.qcow2,sise=1G src",
+            "error: --output type=vmdisk: sise is none of its attributes",
+        ),
+        (
+            "-o type=vmdisk,dest=out/a.iso src",
+            "error: --output type=vmdisk: the ending of out/a.iso tells no format",
+        ),
         ("-o type=vmdisk,dest=dir,format=raw src", "error: dir: the destination is a directory\nhint: "),
         ("-o type=vmdisk,dest=no/a.raw src", "error: no/a.raw: the directory no does not exist\nhint: "),
         ("-o type=vmdisk,dest=out/a.raw --iidfile i src", "error: --iidfile: a disk has no image ID\nhint: "),

@@ -40,10 +40,15 @@ Examples:
 
 Then:
   docker buildx build --output type=vmdisk,dest=web.qcow2 .
-  docker buildx build -o type=vmdisk,dest=web.qcow2 -o type=vmdisk,dest=web.vhdx,size=20G .
-  docker buildx build -t web --push -o type=vmdisk,dest=web.qcow2 .
-                                         the container's image to its registry, the machine into a file
-  docker buildx bake                     with output = [\"type=vmdisk,dest=web.qcow2\"] in the target";
+  docker build -o type=vmdisk,dest=web.qcow2,size=20G -o type=vmdisk,dest=web.vhdx .
+                                         two files of one machine
+  docker build -t team/web --push -o type=vmdisk,dest=web.qcow2 .
+                                         the container to its registry, the machine into a file
+  docker build -o type=vmdisk,dest=-,format=raw . | ssh host dd of=/dev/sdb
+  docker buildx bake                     with output = [\"type=vmdisk,dest=web.qcow2\"] in the target
+
+Attributes of type=vmdisk, as the flags of vmimage build: dest (- is stdout), format, size, compression,
+name, profile, hostname, kernel, cmdline";
 
 /// Puts the shim in its place, or takes it away.
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
@@ -151,6 +156,20 @@ pub(super) fn state() -> Result<String> {
                 behind.ok_or_else(|| Error::user(format!("{shown}: there is no real one behind it")))?;
             let version = if current { "" } else { ", as of another version (vmimage install renews it)" };
             Ok(format!("{shown}, in front of {}{version}", real.display()))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::attributes::Attribute;
+
+    #[test]
+    fn the_help_names_every_attribute() {
+        let (_, named) = EXAMPLES.split_once("Attributes").unwrap();
+        for attribute in Attribute::ALL {
+            assert!(named.contains(attribute.name()), "{attribute:?}");
         }
     }
 }

@@ -274,7 +274,7 @@ mod tests {
         let context = dir.path().to_str().unwrap();
         let with = |more: &str| {
             let plan = plan(&format!("build -o type=vmdisk,dest=d.raw {more} {context}"));
-            shown(&plan.disks[0].args).contains("BUILDKIT_SYNTAX=example/vmimage")
+            shown(&plan.disks[0].args).contains("BUILDKIT_SYNTAX=example/vmimage --output")
         };
         assert!(with(""), "there is no Dockerfile to be read here");
         std::fs::write(dir.path().join("Dockerfile"), "# syntax=example/vmimage:1\nFROM debian\n").unwrap();

@@ -106,15 +106,17 @@ fn docker_build_does_the_same_on_the_containerd_store() {
 #[test]
 fn an_image_beside_the_disk_is_a_containers() {
     let docker = Docker::new(None);
-    let context = testdata("machine");
+    let context = docker.path("context");
+    fs::create_dir(&context).unwrap();
+    fs::write(context.join("Dockerfile"), "FROM debian:12\nRUN echo hello >/greeting\n").unwrap();
     let image = "vmimage-test/beside";
     let outputs = format!("-t {image} --load -o type=vmdisk,dest=web.qcow2 --iidfile id");
     run(docker.docker(&format!("buildx build {outputs}")).arg(&context));
     docker.is_expected("web.qcow2", &docker.expected(&context, ""));
     assert!(fs::read_to_string(docker.path("id")).unwrap().starts_with("sha256:"));
     // What the Dockerfile says and nothing else: neither a disk nor a kernel.
-    let listing = run(&mut docker.docker(&format!("run --rm {image} ls / /boot")));
-    assert!(listing.contains("bin\n") && !listing.contains("vmlinuz") && !listing.contains("disk"), "{listing}");
+    let script = "cat /greeting; ls /boot /disk.qcow2 || true";
+    assert_eq!(run(docker.docker(&format!("run --rm {image} sh -c")).arg(script)), "hello\n/boot:\n");
 }
 
 #[test]
@@ -126,18 +128,19 @@ fn bake_makes_the_disk_of_a_target() {
           output = [\"type=vmdisk,dest=web.qcow2,hostname=baked\"]\n\
           context = \"machine\"\n\
         }\n\
-        target \"other\" {\n\
-          context = \"machine\"\n\
-          output = [\"type=cacheonly\"]\n\
+        target \"files\" {\n\
+          dockerfile-inline = \"FROM scratch\\nCOPY docker-bake.hcl /\"\n\
+          output = [\"type=local,dest=files\"]\n\
         }\n\
-        group \"default\" { targets = [\"web\", \"other\"] }\n";
+        group \"default\" { targets = [\"web\", \"files\"] }\n";
     fs::write(docker.path("docker-bake.hcl"), definition).unwrap();
     let expected = docker.expected(&context, "--hostname baked");
     run(&mut docker.docker("buildx bake"));
-    assert_eq!(docker.made(), ["docker-bake.hcl", "machine", "web.qcow2"]);
+    assert_eq!(docker.made(), ["docker-bake.hcl", "files", "machine", "web.qcow2"]);
     docker.is_expected("web.qcow2", &expected);
 
-    let baked = docker.docker("buildx bake --file - web --set web.output=type=vmdisk,dest=other.qcow2,hostname=baked")
+    let baked = docker
+        .docker("buildx bake --file - web --set web.output=type=vmdisk,dest=other.qcow2,hostname=baked")
         .stdin(fs::File::open(docker.path("docker-bake.hcl")).unwrap())
         .output()
         .unwrap();
