@@ -11,48 +11,18 @@ use crate::cli::{Error, Result};
 
 /// What buildctl's flags are.
 pub(super) const CLIENT: Client = Client {
-    global: go(&[
-        "addr",
-        "log-format",
-        "tlsservername",
-        "tlscacert",
-        "tlscert",
-        "tlskey",
-        "tlsdir",
-        "timeout",
-    ]),
+    global: go("addr log-format tlsservername tlscacert tlscert tlskey tlsdir timeout"),
     plugin: None,
     commands: &[(&["build", "b"], go(BUILD))],
 };
 
-const fn go(with_value: &'static [&'static str]) -> Grammar {
+const fn go(with_value: &'static str) -> Grammar {
     Grammar { with_value, dashes: Dashes::Same }
 }
 
-const BUILD: &[&str] = &[
-    "output",
-    "o",
-    "exporter",
-    "exporter-opt",
-    "progress",
-    "trace",
-    "local",
-    "oci-layout",
-    "frontend",
-    "opt",
-    "frontend-opt",
-    "export-cache",
-    "export-cache-opt",
-    "import-cache",
-    "secret",
-    "allow",
-    "ssh",
-    "metadata-file",
-    "source-policy-file",
-    "ref-file",
-    "registry-auth-tlscontext",
-    "debug-json-cache-metrics",
-];
+const BUILD: &str = "output o exporter exporter-opt progress trace local oci-layout frontend opt frontend-opt \
+    export-cache export-cache-opt import-cache secret allow ssh metadata-file source-policy-file ref-file \
+    registry-auth-tlscontext debug-json-cache-metrics";
 
 const OUTPUT: &[&str] = &["output", "o"];
 const OPT: &[&str] = &["opt", "frontend-opt"];

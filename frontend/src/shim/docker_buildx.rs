@@ -11,93 +11,21 @@ use crate::cli::{Error, Result};
 
 /// What docker's and buildx's own flags are, from 0.13 to 0.36.
 pub(super) const CLIENT: Client = Client {
-    global: letters(&[
-        "builder",
-        "config",
-        "context",
-        "c",
-        "host",
-        "H",
-        "log-level",
-        "l",
-        "tlscacert",
-        "tlscert",
-        "tlskey",
-    ]),
+    global: letters("builder config context c host H log-level l tlscacert tlscert tlskey"),
     plugin: Some("buildx"),
     commands: &[(&["build", "b"], letters(BUILD)), (&["bake", "f"], letters(BAKE))],
 };
 
-const fn letters(with_value: &'static [&'static str]) -> Grammar {
+const fn letters(with_value: &'static str) -> Grammar {
     Grammar { with_value, dashes: Dashes::Letters }
 }
 
-const BUILD: &[&str] = &[
-    "add-host",
-    "allow",
-    "annotation",
-    "attest",
-    "build-arg",
-    "build-context",
-    "builder",
-    "cache-from",
-    "cache-to",
-    "call",
-    "cgroup-parent",
-    "cpu-period",
-    "cpu-quota",
-    "cpu-shares",
-    "c",
-    "cpuset-cpus",
-    "cpuset-mems",
-    "file",
-    "f",
-    "iidfile",
-    "invoke",
-    "isolation",
-    "label",
-    "memory",
-    "m",
-    "memory-swap",
-    "metadata-file",
-    "network",
-    "no-cache-filter",
-    "output",
-    "o",
-    "platform",
-    "policy",
-    "print",
-    "progress",
-    "provenance",
-    "resource",
-    "root",
-    "sbom",
-    "secret",
-    "security-opt",
-    "server-config",
-    "shm-size",
-    "ssh",
-    "tag",
-    "t",
-    "target",
-    "ulimit",
-];
+const BUILD: &str = "add-host allow annotation attest build-arg build-context builder cache-from cache-to call \
+    cgroup-parent cpu-period cpu-quota cpu-shares c cpuset-cpus cpuset-mems file f iidfile invoke isolation \
+    label memory m memory-swap metadata-file network no-cache-filter output o platform policy print progress \
+    provenance resource root sbom secret security-opt server-config shm-size ssh tag t target ulimit";
 
-const BAKE: &[&str] = &[
-    "allow",
-    "builder",
-    "call",
-    "file",
-    "f",
-    "list",
-    "metadata-file",
-    "policy",
-    "progress",
-    "provenance",
-    "sbom",
-    "set",
-    "var",
-];
+const BAKE: &str = "allow builder call file f list metadata-file policy progress provenance sbom set var";
 
 const OUTPUT: &[&str] = &["output", "o"];
 
@@ -117,37 +45,46 @@ pub(super) fn build(line: &Line) -> Result<Act> {
     if outputs.is_empty() {
         return Ok(Act::PassOn);
     }
-    let is_disk = |item: &Item| item.value_of(OUTPUT).and_then(disk).is_some();
+    let without_disks = || line.with(|item| !is_disk(item), []);
     if asks_only(line) {
-        return Ok(Act::Instead(line.with(|item| !is_disk(item), [])));
+        return Ok(Act::Instead(without_disks()));
     }
     let disks = Disks::new(&outputs)?;
     // What else is asked for is built as it would be without us: an image of the Dockerfile is a container's,
     // not one with a disk in it. So it takes a run of its own, and nothing of the engine (several outputs at
     // once are for BuildKit 0.13 and later).
-    let is_other = |item: &Item| item.is(OUTPUT) && !is_disk(item);
-    let ships = |item: &Item| item.switches_on(&["push"]) || item.switches_on(&["load"]);
-    let has_others = line.items.iter().any(|item| is_other(item) || ships(item));
-    if !has_others && line.last(&["iidfile"]).is_some() {
+    let others = line.items.iter().any(is_other).then(without_disks);
+    if others.is_none() && line.last(&["iidfile"]).is_some() {
         return Err(Error::user("--iidfile: a disk has no image ID")
             .with_hint("ask for an image beside it, with --load or --push, or leave it out"));
     }
-    let goes_to_disk = |item: &Item| match has_others {
-        // The image is what they tell about.
-        true => !item.is(&["iidfile", "metadata-file"]),
-        false => true,
-    };
-    let keep = |item: &Item| !item.is(OUTPUT) && !item.is(&["push", "load"]) && goes_to_disk(item);
-    let variables = disks.variables.iter().cloned().chain(dockerfile(line).frontend());
-    let arguments = variables.flat_map(|(key, value)| ["--build-arg".to_owned(), format!("{key}={value}")]);
-    let args = line.with(keep, arguments.chain([format!("--output={}", TRANSPORT)]));
     Ok(Act::Run(Plan {
         warm: None,
-        disks: vec![DiskRun { args, disks }],
-        others: has_others.then(|| line.with(|item| !is_disk(item), [])),
+        disks: vec![DiskRun { args: disk_args(line, &disks, others.is_some()), disks }],
+        others,
         reads_stdin: context(line) == "-" || line.last(&["file", "f"]) == Some(OsStr::new("-")),
         quiet: line.items.iter().any(|item| item.switches_on(&["quiet", "q"])) || quiet_progress(line),
     }))
+}
+
+fn disk_args(line: &Line, disks: &Disks, has_others: bool) -> Vec<OsString> {
+    let keep = |item: &Item| {
+        // The image, if there is one, is what these tell about.
+        let tells_of_image = has_others && item.is(&["iidfile", "metadata-file"]);
+        !item.is(OUTPUT) && !item.is(&["push", "load"]) && !tells_of_image
+    };
+    let variables = disks.variables.iter().cloned().chain(dockerfile(line).frontend());
+    let arguments = variables.flat_map(|(key, value)| ["--build-arg".to_owned(), format!("{key}={value}")]);
+    line.with(keep, arguments.chain([format!("--output={TRANSPORT}")]))
+}
+
+fn is_disk(item: &Item) -> bool {
+    item.value_of(OUTPUT).and_then(disk).is_some()
+}
+
+/// Whether it asks for something else to be made.
+fn is_other(item: &Item) -> bool {
+    (item.is(OUTPUT) && !is_disk(item)) || item.switches_on(&["push"]) || item.switches_on(&["load"])
 }
 
 fn disk(value: &OsStr) -> Option<Output> {
@@ -156,8 +93,8 @@ fn disk(value: &OsStr) -> Option<Output> {
 
 /// Whether nothing is built: help, or a question to the frontend.
 pub(super) fn asks_only(line: &Line) -> bool {
-    let switched = |item: &Item| item.switches_on(&["help", "h", "check", "list-targets", "list-variables"]);
-    line.items.iter().any(|item| switched(item) || item.switches_on(&["print", "list"]))
+    const QUESTIONS: &[&str] = &["help", "h", "check", "print", "list", "list-targets", "list-variables"];
+    line.items.iter().any(|item| item.switches_on(QUESTIONS))
         || line.last(&["call"]).is_some_and(|call| call != "build")
 }
 

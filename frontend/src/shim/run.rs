@@ -2,10 +2,10 @@
 
 use std::ffi::OsString;
 use std::io;
+use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, ExitCode, ExitStatus, Stdio};
 
 use exporter::container::Format;
-use std::os::unix::process::ExitStatusExt;
 
 use super::output::Disks;
 use super::real::Real;

@@ -6,8 +6,9 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 /// How a program reads its flags.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Grammar {
-    /// The flags with a value, which may be the next word: `output` for `--output`, `o` for `-o`.
-    pub(super) with_value: &'static [&'static str],
+    /// The flags with a value, which may be the next word: `output` for `--output`, `o` for `-o`; with spaces
+    /// between them.
+    pub(super) with_value: &'static str,
     pub(super) dashes: Dashes,
 }
 
@@ -144,7 +145,7 @@ impl<'a> Reader<'a> {
     }
 
     fn has_value(&self, name: &[u8]) -> bool {
-        self.grammar.with_value.iter().any(|known| known.as_bytes() == name)
+        self.grammar.with_value.split(' ').any(|known| known.as_bytes() == name)
     }
 
     fn value_for(&mut self, name: &[u8], typed: &mut Vec<OsString>) -> Option<OsString> {
@@ -162,9 +163,8 @@ fn owned(bytes: &[u8]) -> OsString {
 mod tests {
     use super::*;
 
-    const DOCKER: Grammar =
-        Grammar { with_value: &["output", "o", "file", "f", "build-arg"], dashes: Dashes::Letters };
-    const GO: Grammar = Grammar { with_value: &["output", "o"], dashes: Dashes::Same };
+    const DOCKER: Grammar = Grammar { with_value: "output o file f build-arg", dashes: Dashes::Letters };
+    const GO: Grammar = Grammar { with_value: "output o", dashes: Dashes::Same };
 
     fn items(line: &str, grammar: Grammar) -> Vec<Item> {
         let words: Vec<OsString> = line.split(' ').map(OsString::from).collect();
