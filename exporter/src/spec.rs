@@ -63,6 +63,29 @@ pub enum Profile {
     Data,
 }
 
+impl Profile {
+    /// Every profile.
+    pub const ALL: [Self; 2] = [Self::Machine, Self::Data];
+
+    /// Its name: `machine`, `data`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Machine => "machine",
+            Self::Data => "data",
+        }
+    }
+}
+
+impl FromStr for Profile {
+    type Err = String;
+
+    /// The error says which names there are.
+    fn from_str(name: &str) -> Result<Self, String> {
+        let names = Self::ALL.map(Self::name).join(", ");
+        Self::ALL.into_iter().find(|known| known.name() == name).ok_or_else(|| format!("one of {names}"))
+    }
+}
+
 /// The instruction set of the machine, by the names of `uname -m`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

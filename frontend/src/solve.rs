@@ -14,8 +14,8 @@ mod steps;
 
 use std::sync::Arc;
 
-use exporter::spec::Architecture;
-use llb::{Base, Graph, OpDigest, State};
+use exporter::spec::{Architecture, Profile};
+use llb::{Base, Definition, Graph, OpDigest, State};
 
 use crate::gateway::{Bridge, Failure, Image, Images, Opts, Platform, delegate, proto};
 use crate::provision::{self, Plan};
@@ -52,11 +52,11 @@ impl Build<'_> {
         let definition = image.root.as_ref().and_then(|root| root.def.as_ref()).ok_or_else(from_scratch)?;
         let graph = Arc::new(Graph::read(definition).map_err(broken)?);
 
-        let base = self.base_of(&graph)?;
-        let found = probe::probe(self, &base).await?;
-        let plan = provision::plan(&found, &platform.architecture, self.request.kernel.as_deref())
-            .map_err(|failure| locate::at(failure, definition, base.digest))?;
-        let (rootfs, boot) = self.graft(&graph, &base, &plan)?;
+        let (rootfs, boot) = match self.request.disk.spec.profile {
+            Profile::Machine => self.machine(definition, &graph, &platform).await?,
+            // Files need no kernel, so every image will do, even one FROM scratch.
+            Profile::Data => (State::from_graph(graph), None),
+        };
         image.root = match self.request.stage {
             Stage::Rootfs => Some(self.solve(&rootfs).await?),
             _ => {
@@ -65,6 +65,20 @@ impl Build<'_> {
             }
         };
         Ok(())
+    }
+
+    /// The user's file system with a kernel under it, and the stage with the boot loader files.
+    async fn machine(
+        &self,
+        definition: &Definition,
+        graph: &Arc<Graph>,
+        platform: &Platform,
+    ) -> Result<(State, Option<State>), Failure> {
+        let base = self.base_of(graph)?;
+        let found = probe::probe(self, &base).await?;
+        let plan = provision::plan(&found, &platform.architecture, self.request.disk.kernel.as_deref())
+            .map_err(|failure| locate::at(failure, definition, base.digest))?;
+        self.graft(graph, &base, &plan)
     }
 
     /// The image the result stands on.
@@ -149,7 +163,8 @@ fn full_reference(name: &str) -> String {
 
 fn from_scratch() -> Failure {
     Failure::new("the last stage is FROM scratch: there is no distribution to take a kernel from").with_hint(
-        "start it FROM an image of a distribution, such as debian:12, and COPY --from your stage into it",
+        "start it FROM an image of a distribution, such as debian:12, and COPY --from your stage into it; \
+         or ask for --build-arg VMIMAGE_PROFILE=data, a disk with the files and nothing else",
     )
 }
 

@@ -1,15 +1,17 @@
 //! `vmimage build`: a Dockerfile becomes a disk, by way of `docker buildx build`.
 
-mod syntax;
+pub(crate) mod syntax;
 
 use std::path::{Path, PathBuf};
 use std::process::{ExitCode, ExitStatus};
 
 use exporter::container::{Compression, Format};
-use exporter::spec::Spec;
+use exporter::spec::{Profile, Spec};
 
+use super::convert::ProfileName;
 use super::image::{Image, Made};
 use super::{Error, Result, output};
+use crate::attributes::Attribute;
 use crate::engine::destination::Destination;
 use crate::engine::receive::Arrived;
 use crate::engine::{buildx, receive};
@@ -53,6 +55,9 @@ struct DiskArgs {
     size: Option<String>,
     #[arg(long, value_parser = output::compression_parser(), help = output::compression_help())]
     compression: Option<Compression>,
+    /// What the disk is for [default: machine]
+    #[arg(long, value_enum)]
+    profile: Option<ProfileName>,
     /// The name of the machine
     #[arg(long, value_name = "NAME")]
     hostname: Option<String>,
@@ -171,7 +176,7 @@ impl To {
             let files = args.output.iter().zip(formats).map(|(path, format)| Destination::new(path, *format));
             return files.collect::<Result<_>>().map(Self::Files);
         }
-        output::refuse_terminal()?;
+        output::refuse_terminal("-o -")?;
         if args.docker.platform.iter().flat_map(|list| list.split(',')).count() > 1 {
             return Err(Error::user("-o -: stdout takes one disk, several platforms are asked for"));
         }
@@ -191,15 +196,19 @@ fn formats(args: &Args) -> Result<Vec<Format>> {
 }
 
 /// Gives the files their names, once all of them are what was asked for.
-fn finish(args: &Args, arrived: Vec<Arrived>) -> Result<()> {
+pub(crate) fn persist(arrived: Vec<Arrived>) -> Result<Vec<Made>> {
     arrived.iter().try_for_each(check_format)?;
     let paths: Vec<_> = arrived.iter().map(|disk| disk.path.clone()).collect();
     arrived.into_iter().try_for_each(|disk| disk.output.persist())?;
-    let made = paths.iter().map(|path| Made::read(path)).collect::<Result<Vec<_>>>()?;
+    paths.iter().map(|path| Made::read(path)).collect()
+}
+
+fn finish(args: &Args, arrived: Vec<Arrived>) -> Result<()> {
+    let made = persist(arrived)?;
     if args.json {
         super::print_json(&serde_json::json!({ "disks": made }))?;
     } else if !args.docker.quiet {
-        made.iter().for_each(Made::print);
+        made.iter().for_each(|disk| println!("{disk}"));
     }
     Ok(())
 }
@@ -256,7 +265,7 @@ fn buildx_arguments(args: &Args, formats: &[Format], has_syntax: bool) -> Vec<St
 /// The build arguments that tell the frontend what is wanted: the one channel every engine has.
 ///
 /// The file's name is not among them: the same disk under another name is found in the cache.
-fn variables(args: &Args, formats: &[Format], has_syntax: bool) -> Vec<(&'static str, String)> {
+fn variables(args: &Args, formats: &[Format], has_syntax: bool) -> Vec<(String, String)> {
     let disk = &args.disk;
     let frontend = match (&args.frontend, has_syntax) {
         (Some(frontend), _) => Some(frontend.clone()),
@@ -264,16 +273,18 @@ fn variables(args: &Args, formats: &[Format], has_syntax: bool) -> Vec<(&'static
         (None, false) => Some(FRONTEND.to_owned()),
     };
     let formats: Vec<_> = formats.iter().map(|format| format.name()).collect();
-    let all = [
-        ("BUILDKIT_SYNTAX", frontend),
-        ("VMIMAGE_FORMAT", Some(formats.join(","))),
-        ("VMIMAGE_SIZE", disk.size.clone()),
-        ("VMIMAGE_COMPRESSION", disk.compression.map(|compression| compression.name().to_owned())),
-        ("VMIMAGE_HOSTNAME", disk.hostname.clone()),
-        ("VMIMAGE_KERNEL", disk.kernel.clone()),
-        ("VMIMAGE_CMDLINE", disk.cmdline.clone()),
+    let asked = [
+        (Attribute::Format, Some(formats.join(","))),
+        (Attribute::Size, disk.size.clone()),
+        (Attribute::Compression, disk.compression.map(|compression| compression.name().to_owned())),
+        (Attribute::Profile, disk.profile.map(|profile| Profile::from(profile).name().to_owned())),
+        (Attribute::Hostname, disk.hostname.clone()),
+        (Attribute::Kernel, disk.kernel.clone()),
+        (Attribute::Cmdline, disk.cmdline.clone()),
     ];
-    all.into_iter().filter_map(|(key, value)| Some((key, value?))).collect()
+    let frontend = frontend.map(|image| ("BUILDKIT_SYNTAX".to_owned(), image));
+    let asked = asked.into_iter().filter_map(|(attribute, value)| Some((attribute.variable(), value?)));
+    frontend.into_iter().chain(asked).collect()
 }
 
 /// What can be found out after docker has said that it failed. Asking before would delay every build.
@@ -302,7 +313,7 @@ fn check_format(disk: &Arrived) -> Result<()> {
         return Ok(());
     }
     let message = format!("the build's result: is a {found} disk, {asked} was asked for");
-    Err(Error::build(message).with_hint("the frontend makes the disk: is --frontend the right image?"))
+    Err(Error::build(message).with_hint("the frontend image makes the disk: is it the right one?"))
 }
 
 #[cfg(test)]

@@ -130,11 +130,20 @@ Examples:
 
 /// [`Profile`] as it is typed.
 #[derive(Clone, Copy, Debug, ValueEnum)]
-enum ProfileName {
+pub(super) enum ProfileName {
     /// A machine that boots
     Machine,
     /// One partition with the files as they are
     Data,
+}
+
+impl From<ProfileName> for Profile {
+    fn from(name: ProfileName) -> Self {
+        match name {
+            ProfileName::Machine => Self::Machine,
+            ProfileName::Data => Self::Data,
+        }
+    }
 }
 
 /// Makes the disks and says what they are.
@@ -180,13 +189,10 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
 
 fn spec(args: &Args) -> Result<Spec> {
     if output::is_stdout(&args.output[0]) {
-        output::refuse_terminal()?;
+        output::refuse_terminal("-o -")?;
     }
     Ok(Spec {
-        profile: match args.profile {
-            ProfileName::Machine => Profile::Machine,
-            ProfileName::Data => Profile::Data,
-        },
+        profile: args.profile.into(),
         formats: output::formats(&args.output, &args.format)?,
         compression: args.compression,
         size: args.size,

@@ -74,6 +74,7 @@ fn examine() -> Vec<Check> {
         Check::new("docker", Need::Build, docker_version()),
         Check::new("docker daemon", Need::Build, buildx::daemon_version()),
         Check::new("docker buildx", Need::Build, buildx::version()),
+        Check::new("type=vmdisk", Need::Optional, super::install::state()),
         Check::new("frontend image", Need::Optional, frontend_image()),
         Check::new("KVM", Need::Optional, kvm(arch, qemu.as_deref().ok())),
         Check::new("QEMU", Need::Run, qemu.map(|path| path.display().to_string())),

@@ -66,11 +66,16 @@ impl Made {
         let run = image.format.qemu_driver().map(|_| format!("vmimage run {}", shell::quote(path)));
         Ok(Self { file: path.to_owned(), image, run })
     }
+}
 
-    /// Prints a line.
-    pub(crate) fn print(&self) {
-        let boot = self.run.as_ref().map(|run| format!("; boot it: {run}")).unwrap_or_default();
-        println!("{}: {}{boot}", self.file.display(), self.image);
+impl fmt::Display for Made {
+    /// `web.qcow2: qcow2, 10 GiB disk in 400 MiB; boot it: vmimage run web.qcow2`
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.file.display(), self.image)?;
+        match &self.run {
+            Some(run) => write!(f, "; boot it: {run}"),
+            None => Ok(()),
+        }
     }
 }
 

@@ -6,6 +6,7 @@ mod doctor;
 mod error;
 mod image;
 mod inspect;
+mod install;
 mod output;
 pub(crate) mod programs;
 mod progress;
@@ -17,7 +18,9 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use serde::Serialize;
 
+pub(crate) use build::{FRONTEND, persist, syntax};
 pub(crate) use error::{Error, Result};
+pub(crate) use output::{endings, is_stdout, refuse_terminal};
 pub(crate) use progress::Meter;
 
 /// Bootable disks from container builds.
@@ -38,7 +41,8 @@ Examples:
   vmimage convert --no-install rootfs/ -o web.qcow2
                                      the same of files that are there, kernel and all
   vmimage run web.qcow2 -p 8080:80   boot it, with port 8080 forwarded to its port 80
-  vmimage inspect web.qcow2          see what is on it";
+  vmimage inspect web.qcow2          see what is on it
+  vmimage install                    teach docker --output type=vmdisk,dest=web.qcow2";
 
 #[derive(Subcommand)]
 enum Command {
@@ -47,6 +51,7 @@ enum Command {
     Run(run::Args),
     Inspect(inspect::Args),
     Doctor(doctor::Args),
+    Install(install::Args),
 }
 
 /// Parses the command line, does what it asks and prints what went wrong.
@@ -57,6 +62,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Run(args) => run::run(&args),
         Command::Inspect(args) => inspect::run(&args),
         Command::Doctor(args) => doctor::run(&args),
+        Command::Install(args) => install::run(&args),
     };
     outcome.unwrap_or_else(|error| {
         error.print();

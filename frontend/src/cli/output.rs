@@ -36,14 +36,17 @@ fn by_ending(path: &Path) -> Result<Format> {
     })
 }
 
-pub(super) fn is_stdout(path: &Path) -> bool {
+/// Whether it stands for stdout.
+pub(crate) fn is_stdout(path: &Path) -> bool {
     path == Path::new("-")
 }
 
-/// A disk is not for reading.
-pub(super) fn refuse_terminal() -> Result<()> {
+/// A disk is not for reading; `asked` is how stdout was asked for.
+pub(crate) fn refuse_terminal(asked: &str) -> Result<()> {
     if std::io::stdout().is_terminal() {
-        return Err(Error::user("-o -: stdout is a terminal").with_hint("send it into a file or a pipe"));
+        return Err(
+            Error::user(format!("{asked}: stdout is a terminal")).with_hint("send it into a file or a pipe")
+        );
     }
     Ok(())
 }
@@ -57,7 +60,7 @@ pub(super) fn output_help() -> String {
 }
 
 /// The endings that pick a format, each once.
-fn endings() -> Vec<String> {
+pub(crate) fn endings() -> Vec<String> {
     let mut endings = Vec::new();
     for extension in Format::ALL.iter().flat_map(|format| format.extensions()) {
         let ending = format!(".{extension}");

@@ -16,7 +16,8 @@ pub(crate) fn find(name: &str) -> Option<PathBuf> {
     candidates.find(|path| is_executable(path)).or_else(|| absolute.filter(|path| is_executable(path)))
 }
 
-fn is_executable(path: &Path) -> bool {
+/// Whether it is a file that may be run.
+pub(crate) fn is_executable(path: &Path) -> bool {
     path.metadata().is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
 }
 

@@ -2,23 +2,12 @@
 
 use std::ffi::OsStr;
 use std::io;
-use std::os::fd::OwnedFd;
-use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::JoinHandle;
+use std::process::{ChildStdout, Command, ExitStatus, Stdio};
 
-use rustix::pipe::fcntl_setpipe_size;
-use rustix::process::{PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-use signal_hook::iterator::{Handle, Signals};
-
+use super::child;
 use super::receive::Failure;
 use crate::cli::programs::Package;
 use crate::cli::{Error, Result};
-
-/// Bytes of the pipe that the disk comes through: what Linux grants everybody (`pipe-max-size`).
-const PIPE: usize = 1 << 20;
 
 /// The version of the docker plugin, or what is missing.
 pub(crate) fn version() -> Result<String> {
@@ -72,73 +61,15 @@ pub(crate) fn build<T>(
     failed_why: impl FnOnce(ExitStatus) -> Error,
 ) -> Result<T> {
     let mut command = Command::new("docker");
-    command.args(["buildx", "build"]).args(arguments).stdout(Stdio::piped());
-    // Caught from before the start on, so that there is no moment at which the child could be left alone.
-    let signals = Signals::new([SIGHUP, SIGINT, SIGTERM]).map_err(cannot_start)?;
-    let mut child = command.spawn().map_err(cannot_start)?;
-    let stdout = child.stdout.take().expect("stdout was asked to be a pipe");
-    // Best effort: fewer turns between the processes on the way.
-    let _ = fcntl_setpipe_size(&stdout, PIPE);
-    let forwarder = Forwarder::new(signals, &child).map_err(|error| {
-        // Best effort: without it the child would meet a closed pipe in the end.
-        let _ = child.kill();
-        cannot_start(error)
-    })?;
-    let received = receive(stdout);
-    if matches!(received, Err(Failure::Refused(_))) {
-        forwarder.send(Signal::TERM);
-    }
-    let status =
-        child.wait().map_err(|error| Error::internal("docker: cannot be waited for").because(error))?;
-    if forwarder.finish() && (received.is_err() || !status.success()) {
+    command.args(["buildx", "build"]).args(arguments);
+    let (ended, received) = child::receive_from(&mut command, receive).map_err(cannot_start)?;
+    if ended.interrupted && (received.is_err() || !ended.status.success()) {
         return Err(Error::user("the build was interrupted"));
     }
     match received {
-        Ok(result) if status.success() => Ok(result),
+        Ok(result) if ended.status.success() => Ok(result),
         Err(Failure::Refused(error)) => Err(error),
-        Err(Failure::EndedEarly(error)) if status.success() => Err(error),
-        _ => Err(failed_why(status)),
-    }
-}
-
-/// Passes the signals this process gets on to its child.
-struct Forwarder {
-    child: Arc<OwnedFd>,
-    interrupted: Arc<AtomicBool>,
-    handle: Handle,
-    thread: JoinHandle<()>,
-}
-
-impl Forwarder {
-    fn new(mut signals: Signals, child: &Child) -> io::Result<Self> {
-        // A descriptor stands for this process for ever; its number could be given to another one.
-        let pid = rustix::process::Pid::from_child(child);
-        let child = Arc::new(pidfd_open(pid, PidfdFlags::empty())?);
-        let interrupted = Arc::new(AtomicBool::new(false));
-        let handle = signals.handle();
-        let (to, seen) = (child.clone(), interrupted.clone());
-        let thread = std::thread::spawn(move || {
-            for number in signals.forever() {
-                seen.store(true, Ordering::SeqCst);
-                if let Some(signal) = Signal::from_named_raw(number) {
-                    // It fails only if the child has ended, which is what is wanted.
-                    let _ = pidfd_send_signal(&*to, signal);
-                }
-            }
-        });
-        Ok(Self { child, interrupted, handle, thread })
-    }
-
-    fn send(&self, signal: Signal) {
-        // It fails only if the child has ended, which is what is wanted.
-        let _ = pidfd_send_signal(&*self.child, signal);
-    }
-
-    /// Stops; true if a signal came.
-    fn finish(self) -> bool {
-        self.handle.close();
-        // The thread does nothing that panics.
-        let _ = self.thread.join();
-        self.interrupted.load(Ordering::SeqCst)
+        Err(Failure::EndedEarly(error)) if ended.status.success() => Err(error),
+        _ => Err(failed_why(ended.status)),
     }
 }

@@ -145,7 +145,7 @@ fn ended_early(arrived: u64, len: u64) -> Failure {
 
 fn not_as_asked(reason: &str) -> Error {
     Error::build(format!("the build's result: is not what was asked for: {reason}"))
-        .with_hint("the frontend makes the disk: is --frontend the right image?")
+        .with_hint("the frontend image makes the disk: is it the right one?")
 }
 
 #[cfg(test)]

@@ -1,7 +1,6 @@
 //! What was asked of this frontend: the build arguments `VMIMAGE_…`, the one channel every client has.
 
-use exporter::spec::Spec;
-
+use crate::attributes::{Asked, Attribute};
 use crate::gateway::{Failure, Opts};
 
 /// Which stage of the pipeline is returned.
@@ -19,24 +18,13 @@ pub(super) enum Stage {
 /// All that was asked.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Request {
-    pub(super) spec: Spec,
-    /// A kernel package by name; `None`: the distribution's default.
-    pub(super) kernel: Option<String>,
+    pub(super) disk: Asked,
     pub(super) stage: Stage,
 }
 
 const PREFIX: &str = "VMIMAGE_";
+/// No attribute of a disk: the other stages are no disks.
 const STAGE: &str = "VMIMAGE_STAGE";
-const KNOWN: [&str; 8] = [
-    "VMIMAGE_NAME",
-    "VMIMAGE_FORMAT",
-    "VMIMAGE_COMPRESSION",
-    "VMIMAGE_SIZE",
-    "VMIMAGE_HOSTNAME",
-    "VMIMAGE_KERNEL",
-    "VMIMAGE_CMDLINE",
-    STAGE,
-];
 
 impl Request {
     /// What the options of this build ask for. Every wrong argument is named, not only the first.
@@ -45,7 +33,7 @@ impl Request {
         let default_stage = std::env::var(STAGE).ok();
         let own = default_stage.as_deref().map(|stage| (STAGE, stage));
         let mut request = Self::parse(own.into_iter().chain(opts.build_args()))?;
-        request.spec.source_date_epoch =
+        request.disk.spec.source_date_epoch =
             match opts.build_arg("SOURCE_DATE_EPOCH").filter(|text| !text.is_empty()) {
                 None => None,
                 Some(text) => Some(text.parse().map_err(|_| {
@@ -66,32 +54,23 @@ impl Request {
         if !wrong.is_empty() {
             return Err(Failure::new(wrong.join("\n")));
         }
-        request.spec.files()?;
+        request.disk.spec.files()?;
         Ok(request)
     }
 
     /// The text of an error is what would have been right.
     fn set(&mut self, name: &str, value: &str) -> Result<(), String> {
-        let spec = &mut self.spec;
-        let text = |valid: bool, expected: &str| valid.then(|| value.to_owned()).ok_or(expected.to_owned());
-        match name {
-            "VMIMAGE_NAME" => spec.name = text(is_file_name(value), "a file name without its ending")?,
-            "VMIMAGE_FORMAT" => spec.formats = value.split(',').map(str::parse).collect::<Result<_, _>>()?,
-            "VMIMAGE_COMPRESSION" => spec.compression = Some(value.parse()?),
-            "VMIMAGE_SIZE" => spec.size = Some(value.parse()?),
-            "VMIMAGE_HOSTNAME" => {
-                spec.hostname = Some(text(is_hostname(value), "letters, digits and hyphens, such as web-1")?);
-            }
-            "VMIMAGE_KERNEL" => {
-                self.kernel = Some(text(is_package(value), "a package name, such as linux-image-amd64")?);
-            }
-            "VMIMAGE_CMDLINE" => {
-                spec.cmdline = text(!value.contains(char::is_control), "kernel arguments on one line")?;
-            }
-            STAGE => self.stage = Stage::parse(value).ok_or("one of dockerfile, rootfs, disk")?,
-            _ => return Err(format!("not an argument of vmimage: there are {}", KNOWN.join(", "))),
+        if name == STAGE {
+            self.stage = Stage::parse(value).ok_or("one of dockerfile, rootfs, disk")?;
+            return Ok(());
         }
-        Ok(())
+        match Attribute::ALL.into_iter().find(|attribute| attribute.variable() == name) {
+            Some(attribute) => self.disk.set(attribute, value),
+            None => {
+                let known = Attribute::ALL.map(Attribute::variable).join(", ");
+                Err(format!("not an argument of vmimage: there are {known}, {STAGE}"))
+            }
+        }
     }
 }
 
@@ -106,32 +85,10 @@ impl Stage {
     }
 }
 
-fn is_file_name(text: &str) -> bool {
-    !text.is_empty() && text != "." && text != ".." && !text.contains(['/', '\0'])
-}
-
-/// Labels by RFC 1123, and Linux's limit of 64 bytes for the whole.
-fn is_hostname(text: &str) -> bool {
-    let is_label = |label: &str| {
-        (1..=63).contains(&label.len())
-            && label.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
-            && !label.starts_with('-')
-            && !label.ends_with('-')
-    };
-    text.len() <= 64 && text.split('.').all(is_label)
-}
-
-/// What apt and apk accept as a name, with a version; nothing a shell or an option parser would take
-/// for something else.
-fn is_package(text: &str) -> bool {
-    text.starts_with(|c: char| c.is_ascii_alphanumeric())
-        && text.chars().all(|c| c.is_ascii_alphanumeric() || "+-.:=~_".contains(c))
-}
-
 #[cfg(test)]
 mod tests {
     use exporter::container::Format;
-    use exporter::spec::Size;
+    use exporter::spec::{Profile, Size};
 
     use super::*;
 
@@ -144,14 +101,16 @@ mod tests {
             ("VMIMAGE_SIZE", "8G"),
             ("VMIMAGE_HOSTNAME", "web-1.example"),
             ("VMIMAGE_KERNEL", "linux-image-amd64"),
+            ("VMIMAGE_PROFILE", "data"),
             ("VMIMAGE_STAGE", "rootfs"),
         ];
         let request = Request::parse(arguments.into_iter()).unwrap();
-        assert_eq!(request.spec.name, "web");
-        assert_eq!(request.spec.formats, [Format::Qcow2, Format::Vhdx]);
-        assert_eq!(request.spec.size, Some(Size(8 << 30)));
-        assert_eq!(request.spec.hostname.as_deref(), Some("web-1.example"));
-        assert_eq!(request.kernel.as_deref(), Some("linux-image-amd64"));
+        assert_eq!(request.disk.spec.name, "web");
+        assert_eq!(request.disk.spec.formats, [Format::Qcow2, Format::Vhdx]);
+        assert_eq!(request.disk.spec.size, Some(Size(8 << 30)));
+        assert_eq!(request.disk.spec.hostname.as_deref(), Some("web-1.example"));
+        assert_eq!(request.disk.kernel.as_deref(), Some("linux-image-amd64"));
+        assert_eq!(request.disk.spec.profile, Profile::Data);
         assert_eq!(request.stage, Stage::Rootfs);
     }
 
@@ -164,6 +123,7 @@ mod tests {
             ("VMIMAGE_HOSTNAME", "-web"),
             ("VMIMAGE_KERNEL", "$(reboot)"),
             ("VMIMAGE_CMDLINE", "quiet\n}"),
+            ("VMIMAGE_PROFILE", "boat"),
             ("VMIMAGE_STAGE", "moon"),
             ("VMIMAGE_SISE", "1G"),
         ];

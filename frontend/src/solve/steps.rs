@@ -51,7 +51,7 @@ impl Build<'_> {
         rootfs: &State,
         boot: Option<&State>,
     ) -> Result<State, Failure> {
-        let spec = Spec { architecture, ..self.request.spec.clone() };
+        let spec = Spec { architecture, ..self.request.disk.spec.clone() };
         let files: Vec<_> = spec.files()?.into_iter().map(|file| file.name).collect();
         let title = format!("[vmimage] assemble {}", files.join(", "));
         let spec = serde_json::to_string(&spec).expect("a spec has no map with keys that are no text");

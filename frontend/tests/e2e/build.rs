@@ -153,6 +153,19 @@ fn the_kernel_layer_holds_nothing_of_the_download() {
 }
 
 #[test]
+fn a_data_disk_is_made_of_any_image() {
+    let folder = scratch();
+    fs::write(folder.path().join("Dockerfile"), "FROM scratch\nCOPY greeting /\n").unwrap();
+    fs::write(folder.path().join("greeting"), "hello").unwrap();
+    let disk = folder.path().join("data.raw");
+    build(folder.path(), &disk, &["--profile", "data"]);
+    let table = partitions(&disk);
+    assert_eq!(table.len(), 1);
+    let root = Mount::new(&disk, &table[0], folder.path().join("root"));
+    assert_eq!(fs::read_to_string(root.0.join("greeting")).unwrap(), "hello");
+}
+
+#[test]
 fn two_platforms_give_two_disks() {
     let folder = scratch();
     let engine = Engine::ContainerdStore.with(&["debian:12", "example/vmimage"]);

@@ -12,4 +12,5 @@ mod errors;
 mod fidelity;
 mod formats;
 mod lab;
+mod shim;
 mod sources;

@@ -10,12 +10,16 @@ use std::path::Path;
 const HEAD: u64 = 64 << 10;
 
 /// True if `dockerfile` is a local file whose syntax line names the repository of `frontend`.
-pub(super) fn names(dockerfile: &Path, frontend: &str) -> bool {
+pub(crate) fn names(dockerfile: &Path, frontend: &str) -> bool {
     let mut head = Vec::new();
     let read = File::open(dockerfile).and_then(|file| file.take(HEAD).read_to_end(&mut head));
     // What cannot be read here (a URL, stdin, a missing file) is docker's to read or to complain about.
-    let text = String::from_utf8_lossy(&head);
-    read.is_ok() && directive(&text).is_some_and(|image| repository(image) == repository(frontend))
+    read.is_ok() && names_in(&String::from_utf8_lossy(&head), frontend)
+}
+
+/// True if the syntax line in `dockerfile`'s text names the repository of `frontend`.
+pub(crate) fn names_in(dockerfile: &str, frontend: &str) -> bool {
+    directive(dockerfile).is_some_and(|image| repository(image) == repository(frontend))
 }
 
 /// The image that the syntax directive names.

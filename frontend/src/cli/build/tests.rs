@@ -45,15 +45,26 @@ fn a_syntax_line_is_left_alone_unless_a_frontend_is_asked_for() {
 fn every_disk_option_is_a_variable() {
     let words =
         ["-o", "d.x", "--format", "raw", "--size", "10G", "--compression", "none", "--hostname", "web"];
-    let more = ["--kernel", "linux-image-cloud-amd64", "--cmdline", "-q a=b"];
+    let more = ["--kernel", "linux-image-cloud-amd64", "--cmdline", "-q a=b", "--profile", "data"];
     assert_eq!(
         arguments(&[&words[..], &more].concat(), true),
         format!(
             "--build-arg VMIMAGE_FORMAT=raw --build-arg VMIMAGE_SIZE=10G --build-arg VMIMAGE_COMPRESSION=none \
-             --build-arg VMIMAGE_HOSTNAME=web --build-arg VMIMAGE_KERNEL=linux-image-cloud-amd64 \
+             --build-arg VMIMAGE_PROFILE=data --build-arg VMIMAGE_HOSTNAME=web --build-arg VMIMAGE_KERNEL=linux-image-cloud-amd64 \
              --build-arg VMIMAGE_CMDLINE=-q a=b {END} ."
         )
     );
+}
+
+#[test]
+fn flags_are_the_words_of_the_output() {
+    use clap::CommandFactory;
+    let command = Typed::command();
+    let flags: Vec<_> = command.get_arguments().filter_map(clap::Arg::get_long).collect();
+    for attribute in Attribute::ALL {
+        // A file's own name needs no other.
+        assert_eq!(flags.contains(&attribute.name()), attribute != Attribute::Name, "{attribute:?}");
+    }
 }
 
 /// Every option of docker's: as typed, as handed on.

@@ -76,8 +76,8 @@ pub(super) fn broken(error: io::Error) -> Failure {
 }
 
 enum Place {
-    /// Of no interest: the file in it tells its name.
-    Directory,
+    /// Of no interest: a directory, whose files tell its name, or what BuildKit attests.
+    Beside,
     /// A disk file, of this platform if there are several.
     Disk { platform: Option<String>, name: String },
 }
@@ -100,7 +100,8 @@ fn place_of(path: &Path, kind: EntryType) -> Result<Place, Error> {
     }
     let disk = |platform, name: &str| Ok(Place::Disk { platform, name: name.to_owned() });
     match (kind, &names[..]) {
-        (EntryType::Directory, [] | [_]) => Ok(Place::Directory),
+        (EntryType::Directory, [] | [_]) => Ok(Place::Beside),
+        (EntryType::Regular, [name] | [_, name]) if is_attestation(name) => Ok(Place::Beside),
         (EntryType::Regular, [name]) => disk(None, name),
         (EntryType::Regular, [platform, name]) if is_platform(platform) => {
             disk(Some(platform.replace('_', "-")), name)
@@ -108,6 +109,11 @@ fn place_of(path: &Path, kind: EntryType) -> Result<Place, Error> {
         (EntryType::Regular | EntryType::Directory, _) => refuse("is not where a disk belongs"),
         _ => refuse("is neither a file nor a directory"),
     }
+}
+
+/// What BuildKit adds for `--provenance` and `--sbom`; no disk has such a name.
+fn is_attestation(name: &str) -> bool {
+    name == "provenance.json" || name.ends_with(".spdx.json")
 }
 
 /// BuildKit names the directory of a platform `linux_amd64` or `linux_arm_v7`.

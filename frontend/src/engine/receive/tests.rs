@@ -94,6 +94,17 @@ fn several_platforms_get_names_of_their_own() {
 }
 
 #[test]
+fn what_buildkit_attests_is_passed_over() {
+    for folder in ["", "linux_amd64/"] {
+        let names = ["provenance.json", "sbom.spdx.json", "disk.qcow2"].map(|name| format!("{folder}{name}"));
+        let entries = names.each_ref().map(|name| (name.as_str(), FILE, &b"x"[..]));
+        assert_eq!(Place::new().receive(&archive(&entries)).unwrap().len(), 1);
+    }
+    let error = Place::new().receive(&archive(&[("disk.json", FILE, b"x")])).unwrap_err();
+    assert!(error.contains("\"disk.json\" does not end in .qcow2"), "{error}");
+}
+
+#[test]
 fn every_format_goes_to_its_own_destination() {
     let place = Place::of(&[Format::Qcow2, Format::Raw]);
     let stream = archive(&[("disk.raw", FILE, b"raw"), ("disk.qcow2", FILE, b"qcow2")]);

@@ -1,0 +1,151 @@
+//! What can be asked of a disk: one table of words.
+//!
+//! The same word is a key of `--output type=vmdisk,size=10G`, a flag of `vmimage build --size 10G` and, as
+//! the build argument `VMIMAGE_SIZE`, the way the wish reaches the frontend.
+
+use exporter::spec::Spec;
+
+/// One thing that can be asked of a disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Attribute {
+    /// The formats of its files.
+    Format,
+    /// Its size.
+    Size,
+    /// How its files are compressed.
+    Compression,
+    /// The name of its files in the build's result, without their ending.
+    Name,
+    /// What it is for.
+    Profile,
+    /// The name of the machine.
+    Hostname,
+    /// The kernel package.
+    Kernel,
+    /// Words for the kernel command line.
+    Cmdline,
+}
+
+impl Attribute {
+    /// Every attribute.
+    pub(crate) const ALL: [Self; 8] = [
+        Self::Format,
+        Self::Size,
+        Self::Compression,
+        Self::Name,
+        Self::Profile,
+        Self::Hostname,
+        Self::Kernel,
+        Self::Cmdline,
+    ];
+
+    /// The word for it: `size`.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Format => "format",
+            Self::Size => "size",
+            Self::Compression => "compression",
+            Self::Name => "name",
+            Self::Profile => "profile",
+            Self::Hostname => "hostname",
+            Self::Kernel => "kernel",
+            Self::Cmdline => "cmdline",
+        }
+    }
+
+    /// By its word.
+    pub(crate) fn by_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|known| known.name() == name)
+    }
+
+    /// The build argument for it: `VMIMAGE_SIZE`.
+    pub(crate) fn variable(self) -> String {
+        format!("VMIMAGE_{}", self.name().to_ascii_uppercase())
+    }
+}
+
+/// All that was asked of a disk.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Asked {
+    /// What the exporter makes of it.
+    pub(crate) spec: Spec,
+    /// A kernel package by name; `None`: the distribution's default.
+    pub(crate) kernel: Option<String>,
+}
+
+impl Asked {
+    /// Ask for one thing more, or for another value of it.
+    ///
+    /// # Errors
+    /// What would have been right, such as "a package name, such as linux-image-amd64".
+    pub(crate) fn set(&mut self, attribute: Attribute, value: &str) -> Result<(), String> {
+        let spec = &mut self.spec;
+        let text = |valid: bool, expected: &str| valid.then(|| value.to_owned()).ok_or(expected.to_owned());
+        match attribute {
+            Attribute::Format => spec.formats = value.split(',').map(str::parse).collect::<Result<_, _>>()?,
+            Attribute::Size => spec.size = Some(value.parse()?),
+            Attribute::Compression => spec.compression = Some(value.parse()?),
+            Attribute::Name => spec.name = text(is_file_name(value), "a file name without its ending")?,
+            Attribute::Profile => spec.profile = value.parse()?,
+            Attribute::Hostname => {
+                spec.hostname = Some(text(is_hostname(value), "letters, digits and hyphens, such as web-1")?);
+            }
+            Attribute::Kernel => {
+                self.kernel = Some(text(is_package(value), "a package name, such as linux-image-amd64")?);
+            }
+            Attribute::Cmdline => {
+                spec.cmdline = text(!value.contains(char::is_control), "kernel arguments on one line")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn is_file_name(text: &str) -> bool {
+    !text.is_empty() && text != "." && text != ".." && !text.contains(['/', '\0'])
+}
+
+/// Labels by RFC 1123, and Linux's limit of 64 bytes for the whole.
+fn is_hostname(text: &str) -> bool {
+    let is_label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    text.len() <= 64 && text.split('.').all(is_label)
+}
+
+/// What apt and apk accept as a name, with a version; nothing a shell or an option parser would take
+/// for something else.
+fn is_package(text: &str) -> bool {
+    text.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || "+-.:=~_".contains(c))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_attribute_is_found_by_its_word_and_takes_a_value() {
+        for (name, variable, right, wrong) in [
+            ("format", "VMIMAGE_FORMAT", "qcow2,vhdx", "floppy"),
+            ("size", "VMIMAGE_SIZE", "10G", "big"),
+            ("compression", "VMIMAGE_COMPRESSION", "none", "rar"),
+            ("name", "VMIMAGE_NAME", "web", "../web"),
+            ("profile", "VMIMAGE_PROFILE", "data", "boat"),
+            ("hostname", "VMIMAGE_HOSTNAME", "web-1.example", "-web"),
+            ("kernel", "VMIMAGE_KERNEL", "linux-image-amd64=6.1", "$(reboot)"),
+            ("cmdline", "VMIMAGE_CMDLINE", "quiet a=b", "quiet\n}"),
+        ] {
+            let attribute = Attribute::by_name(name).unwrap();
+            assert_eq!(attribute.variable(), variable);
+            let mut asked = Asked::default();
+            asked.set(attribute, right).unwrap();
+            assert_ne!(asked, Asked::default(), "{name}");
+            assert!(Asked::default().set(attribute, wrong).is_err(), "{name}");
+        }
+        assert_eq!(Attribute::by_name("sise"), None);
+    }
+}

@@ -1,0 +1,166 @@
+//! The real docker with the shim in front of its buildx: `--output type=vmdisk`, literally.
+//!
+//! A disk is the same bytes whoever asked for it, so each is compared with that of `vmimage build`, and one
+//! is booted.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use tempfile::TempDir;
+
+use super::disk::check;
+use super::lab::{Engine, VMIMAGE, boot, copy_of, refused, run, scratch, testdata, text};
+
+/// docker with a configuration of its own, into which `vmimage install` has put the shim.
+struct Docker {
+    folder: TempDir,
+    engine: Option<String>,
+}
+
+impl Docker {
+    fn new(engine: Option<String>) -> Self {
+        let docker = Self { folder: scratch(), engine };
+        run(docker.on(VMIMAGE).arg("install"));
+        assert!(docker.path("config/cli-plugins/docker-buildx").exists());
+        docker
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// A program with this configuration, engine and a fixed time, in the scratch folder.
+    fn on(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
+        command.current_dir(self.folder.path()).env("DOCKER_CONFIG", self.path("config"));
+        command.env("SOURCE_DATE_EPOCH", "1700000000");
+        if let Some(engine) = &self.engine {
+            command.env("DOCKER_HOST", engine);
+        }
+        command
+    }
+
+    fn docker(&self, words: &str) -> Command {
+        let mut command = self.on("docker");
+        command.args(words.split_whitespace());
+        command
+    }
+
+    /// The bytes of the disk that `vmimage build` makes of a context.
+    fn expected(&self, context: &Path, words: &str) -> Vec<u8> {
+        let disk = self.path("expected.qcow2");
+        let mut build = self.on(VMIMAGE);
+        build.arg("build").arg(context).arg("-o").arg(&disk).args(words.split_whitespace());
+        run(&mut build);
+        fs::read(disk).unwrap()
+    }
+
+    /// What lies in the scratch folder beside the configuration.
+    fn made(&self) -> Vec<String> {
+        let names = fs::read_dir(self.folder.path()).unwrap();
+        let names = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let mut made: Vec<_> = names.filter(|name| name != "config" && name != "expected.qcow2").collect();
+        made.sort();
+        made
+    }
+
+    #[track_caller]
+    fn is_expected(&self, disk: &str, expected: &[u8]) {
+        let disk = fs::read(self.path(disk)).unwrap();
+        assert!(disk == expected, "{} bytes, not the same as {}", disk.len(), expected.len());
+    }
+}
+
+#[test]
+fn docker_buildx_build_makes_a_machine_that_boots() {
+    let docker = Docker::new(None);
+    let context = testdata("machine");
+    let output = "--output type=vmdisk,dest=web.qcow2,hostname=web --metadata-file metadata --progress plain";
+    run(docker.docker(&format!("buildx build {output}")).arg(&context));
+    assert_eq!(docker.made(), ["metadata", "web.qcow2"]);
+    check(&docker.path("web.qcow2"));
+    docker.is_expected("web.qcow2", &docker.expected(&context, "--hostname web"));
+    let report = boot(&docker.path("web.qcow2"), "--bios", &["--snapshot"]);
+    assert_eq!((report.get("app"), report.get("hostname")), ("version one", "web"));
+
+    // The real buildx answers for everything else.
+    assert!(run(&mut docker.docker("buildx version")).starts_with("github.com/docker/buildx"));
+    assert!(!text(&docker.docker("info").output().unwrap()).contains("not valid"));
+    assert!(run(&mut docker.docker("__complete buildx build --out")).contains("--output"));
+    let help = run(&mut docker.docker("buildx build --help"));
+    assert!(help.contains("Start a build"), "{help}");
+}
+
+#[test]
+fn docker_build_does_the_same_on_the_containerd_store() {
+    let docker = Docker::new(Some(Engine::ContainerdStore.with(&["debian:12", "example/vmimage"])));
+    let context = testdata("machine");
+    let formats = "-o type=vmdisk,dest=web.qcow2 -o type=vmdisk,dest=web.vhdx";
+    run(docker.docker(&format!("build --network host {formats}")).arg(&context));
+    assert_eq!(docker.made(), ["web.qcow2", "web.vhdx"]);
+    docker.is_expected("web.qcow2", &docker.expected(&context, "--network host -o other.vhdx"));
+    docker.is_expected("web.vhdx", &fs::read(docker.path("other.vhdx")).unwrap());
+}
+
+#[test]
+fn an_image_beside_the_disk_is_a_containers() {
+    let docker = Docker::new(None);
+    let context = docker.path("context");
+    fs::create_dir(&context).unwrap();
+    fs::write(context.join("Dockerfile"), "FROM debian:12\nRUN echo hello >/greeting\n").unwrap();
+    let image = "vmimage-test/beside";
+    let outputs = format!("-t {image} --load -o type=vmdisk,dest=web.qcow2 --iidfile id");
+    run(docker.docker(&format!("buildx build {outputs}")).arg(&context));
+    docker.is_expected("web.qcow2", &docker.expected(&context, ""));
+    assert!(fs::read_to_string(docker.path("id")).unwrap().starts_with("sha256:"));
+    // What the Dockerfile says and nothing else: neither a disk nor a kernel.
+    let script = "cat /greeting; ls /boot /disk.qcow2 || true";
+    assert_eq!(run(docker.docker(&format!("run --rm {image} sh -c")).arg(script)), "hello\n/boot:\n");
+}
+
+#[test]
+fn bake_makes_the_disk_of_a_target() {
+    let docker = Docker::new(None);
+    let context = copy_of("machine", docker.folder.path());
+    let definition = "\
+        target \"web\" {\n\
+          output = [\"type=vmdisk,dest=web.qcow2,hostname=baked\"]\n\
+          context = \"machine\"\n\
+        }\n\
+        target \"files\" {\n\
+          dockerfile-inline = \"FROM scratch\\nCOPY docker-bake.hcl /\"\n\
+          output = [\"type=local,dest=files\"]\n\
+        }\n\
+        group \"default\" { targets = [\"web\", \"files\"] }\n";
+    fs::write(docker.path("docker-bake.hcl"), definition).unwrap();
+    let expected = docker.expected(&context, "--hostname baked");
+    run(&mut docker.docker("buildx bake"));
+    assert_eq!(docker.made(), ["docker-bake.hcl", "files", "machine", "web.qcow2"]);
+    docker.is_expected("web.qcow2", &expected);
+
+    let baked = docker
+        .docker("buildx bake --file - web --set web.output=type=vmdisk,dest=other.qcow2,hostname=baked")
+        .stdin(fs::File::open(docker.path("docker-bake.hcl")).unwrap())
+        .output()
+        .unwrap();
+    assert!(baked.status.success(), "{}", text(&baked));
+    docker.is_expected("other.qcow2", &expected);
+}
+
+#[test]
+fn a_disk_that_fails_leaves_nothing_and_the_exit_code_of_buildx() {
+    let docker = Docker::new(None);
+    fs::write(docker.path("Dockerfile"), "FROM debian:12\nRUN echo to-be-seen && false\n").unwrap();
+    let code = |words: &str| {
+        let output = docker.docker(&format!("buildx build --progress plain {words} .")).output().unwrap();
+        (output.status.code(), text(&output).contains("to-be-seen"))
+    };
+    assert_eq!(code("-o type=vmdisk,dest=web.qcow2"), code("-o type=cacheonly"));
+    assert_eq!(code("-o type=vmdisk,dest=web.qcow2").0, Some(1));
+    assert_eq!(docker.made(), ["Dockerfile"]);
+
+    let message = refused(&mut docker.docker("buildx build -o type=vmdisk,dest=web.qcow2,sise=1G ."));
+    assert!(message.contains("sise is none of its attributes: there are dest, format, size"), "{message}");
+    assert_eq!(docker.made(), ["Dockerfile"]);
+}
