@@ -39,13 +39,15 @@ fn a_saved_image_becomes_a_machine_that_boots() {
     convert(&saved, &disk);
     disk::check(&disk);
 
-    // The same layers by the other way in are the same disk, byte for byte.
+    // The same layers by another way in are the same disk, byte for byte.
     let layout = folder.path().join("layout");
     std::fs::create_dir(&layout).unwrap();
     run(Command::new("tar").arg("-xf").arg(&saved).arg("-C").arg(&layout));
     assert!(layout.join("oci-layout").exists(), "docker save writes a layout since 25");
     let again = folder.path().join("again.qcow2");
-    convert(&layout, &again);
-    run(Command::new("cmp").arg(&disk).arg(&again));
+    for source in [&*layout, Path::new("docker-daemon:vmimage-test/machine")] {
+        convert(source, &again);
+        run(Command::new("cmp").arg(&disk).arg(&again));
+    }
     check_report(BASE, "--uefi", &boot(&disk, "--uefi", &[]));
 }
