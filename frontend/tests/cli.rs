@@ -27,6 +27,7 @@ fn every_command_teaches_with_examples() {
         (&["run", "--help"], "vmimage run web.qcow2 -p 8080:80"),
         (&["inspect", "--help"], "vmimage inspect web.qcow2 --json"),
         (&["doctor", "--help"], "Exit code 0"),
+        (&["install", "--help"], "docker buildx build --output type=vmdisk,dest=web.qcow2 ."),
     ] {
         let output = vmimage(args).output().unwrap();
         assert!(output.status.success() && stdout(&output).contains(part), "{args:?}");

@@ -96,7 +96,8 @@ fn docker_buildx_build_makes_a_machine_that_boots() {
 fn docker_build_does_the_same_on_the_containerd_store() {
     let docker = Docker::new(Some(Engine::ContainerdStore.with(&["debian:12", "example/vmimage"])));
     let context = testdata("machine");
-    let formats = "-o type=vmdisk,dest=web.qcow2 -o type=vmdisk,dest=web.vhdx";
+    // What is attested lies beside the disk in the build's result, and has no file here.
+    let formats = "-o type=vmdisk,dest=web.qcow2 -o type=vmdisk,dest=web.vhdx --provenance mode=max";
     run(docker.docker(&format!("build --network host {formats}")).arg(&context));
     assert_eq!(docker.made(), ["web.qcow2", "web.vhdx"]);
     docker.is_expected("web.qcow2", &docker.expected(&context, "--network host -o other.vhdx"));
@@ -120,7 +121,7 @@ fn an_image_beside_the_disk_is_a_containers() {
 }
 
 #[test]
-fn bake_makes_the_disk_of_a_target() {
+fn bake_makes_the_disks_of_its_targets() {
     let docker = Docker::new(None);
     let context = copy_of("machine", docker.folder.path());
     let definition = "\
@@ -128,15 +129,19 @@ fn bake_makes_the_disk_of_a_target() {
           output = [\"type=vmdisk,dest=web.qcow2,hostname=baked\"]\n\
           context = \"machine\"\n\
         }\n\
+        target \"also\" {\n\
+          output = [\"type=vmdisk,dest=also.vhdx\"]\n\
+          context = \"machine\"\n\
+        }\n\
         target \"files\" {\n\
           dockerfile-inline = \"FROM scratch\\nCOPY docker-bake.hcl /\"\n\
           output = [\"type=local,dest=files\"]\n\
         }\n\
-        group \"default\" { targets = [\"web\", \"files\"] }\n";
+        group \"default\" { targets = [\"web\", \"also\", \"files\"] }\n";
     fs::write(docker.path("docker-bake.hcl"), definition).unwrap();
     let expected = docker.expected(&context, "--hostname baked");
     run(&mut docker.docker("buildx bake"));
-    assert_eq!(docker.made(), ["docker-bake.hcl", "files", "machine", "web.qcow2"]);
+    assert_eq!(docker.made(), ["also.vhdx", "docker-bake.hcl", "files", "machine", "web.qcow2"]);
     docker.is_expected("web.qcow2", &expected);
 
     let baked = docker
