@@ -65,8 +65,6 @@ pub(crate) struct Args {
     /// Of an image for several platforms, the one to take
     #[arg(long, value_name = "OS/ARCH", value_parser = parse_platform)]
     platform: Option<Platform>,
-    #[command(flatten)]
-    registry: RegistryArgs,
     /// Install nothing: the files are the machine
     #[arg(long)]
     no_install: bool,
@@ -79,6 +77,8 @@ pub(crate) struct Args {
     /// Show neither progress nor the result
     #[arg(short, long)]
     quiet: bool,
+    #[command(flatten)]
+    registry: RegistryArgs,
 }
 
 /// How to get at `docker://` images.
@@ -118,9 +118,9 @@ Examples:
   vmimage convert --no-install rootfs/ -o web.qcow2 -o web.vhdx
                                                           two formats from one pass
   vmimage convert --no-install docker://registry.example:5000/team/app:v1 -o web.qcow2
-                                                          an image's layers, straight from a registry
-  buildah build -t app . && vmimage convert --no-install containers-storage:localhost/app -o web.vmdk
-                                                          what buildah has built
+                                                          an image in a registry
+  vmimage convert --no-install containers-storage:localhost/app -o web.vmdk
+                                                          what buildah or podman has built
   docker export app | vmimage convert --no-install - -o web.qcow2
                                                           a container's files
   vmimage convert --no-install docker-daemon:app -o web.vmdk
