@@ -102,3 +102,31 @@ impl State {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use super::*;
+
+    #[test]
+    fn a_signal_ends_the_program_and_all_that_would_follow() {
+        let interrupt = Interrupt::catch().unwrap();
+        let cannot_start = |error: io::Error| Error::user("no").because(error);
+        let done = interrupt.run(Command::new("true").arg("x"), cannot_start).unwrap();
+        assert!(done.status.success());
+        let start = Instant::now();
+        std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| interrupt.run(Command::new("sleep").arg("60"), cannot_start));
+            while interrupt.state.child().is_none() {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            rustix::process::kill_process(rustix::process::getpid(), Signal::HUP).unwrap();
+            let error = waiting.join().unwrap().unwrap_err();
+            assert_eq!(error.to_string(), "the build was interrupted");
+        });
+        assert!(start.elapsed() < Duration::from_secs(30));
+        assert!(interrupt.flag().load(Ordering::SeqCst));
+        assert!(interrupt.run(&mut Command::new("true"), cannot_start).is_err());
+    }
+}

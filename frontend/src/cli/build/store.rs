@@ -13,7 +13,7 @@ use exporter::tree::{HostDir, scan};
 use super::{Args, DockerArgs, To};
 use crate::builtin;
 use crate::cli::{Error, Result, disk};
-use crate::engine::buildah::{self, Request, Store, Tool};
+use crate::engine::buildah::{self, Leftovers, Request, Store, Tool};
 use crate::engine::dockerfile::Variables;
 use crate::engine::interrupt::Interrupt;
 use crate::solve::request::{Request as Asked, Stage};
@@ -34,7 +34,8 @@ pub(super) fn run(args: &Args, tool: Tool, formats: &[Format], to: &To) -> Resul
     buildah::enter(tool, &arguments(tool))?;
 
     let interrupt = Interrupt::catch()?;
-    let store = Store { tool, interrupt: &interrupt, quiet: docker.quiet };
+    let leftovers = Leftovers::new(tool)?;
+    let store = Store { tool, interrupt: &interrupt, leftovers: &leftovers, quiet: docker.quiet };
     let dockerfile = dockerfile(args);
     let platforms: Vec<_> = docker.platform.iter().flat_map(|list| list.split(',')).map(Some).collect();
     let platforms = if platforms.is_empty() { vec![None] } else { platforms };
@@ -83,7 +84,7 @@ fn make(store: &Store<'_>, request: &Request<'_>, spec: &Spec, paths: &[PathBuf]
 }
 
 /// Options that these engines lack. None is passed over in silence.
-fn refuse_unknown(args: &Args, tool: Tool) -> Result<()> {
+pub(super) fn refuse_unknown(args: &Args, tool: Tool) -> Result<()> {
     let docker = &args.docker;
     let is_plain = |progress: &str| matches!(progress, "auto" | "plain");
     for (option, is_given) in [
@@ -101,7 +102,7 @@ fn refuse_unknown(args: &Args, tool: Tool) -> Result<()> {
 }
 
 /// What the disk should be: told, and checked, as with the other engines by variables.
-fn asked(args: &Args, formats: &[Format]) -> Result<Asked> {
+pub(super) fn asked(args: &Args, formats: &[Format]) -> Result<Asked> {
     let given = build_arguments(&args.docker);
     let typed = super::variables(args, formats, true);
     let typed = typed.iter().map(|(name, value)| (name.as_str(), value.as_str()));
@@ -146,7 +147,7 @@ fn dockerfile(args: &Args) -> PathBuf {
 }
 
 /// Options of every build: of the steps that are added, and of the user's own.
-fn options(docker: &DockerArgs, platform: Option<&str>) -> Vec<String> {
+pub(super) fn options(docker: &DockerArgs, platform: Option<&str>) -> Vec<String> {
     let mut options = Vec::new();
     options.extend(platform.map(|platform| format!("--platform={platform}")));
     options.extend(docker.network.iter().map(|mode| format!("--network={mode}")));
@@ -162,7 +163,7 @@ fn options(docker: &DockerArgs, platform: Option<&str>) -> Vec<String> {
 }
 
 /// Further options of the user's own build.
-fn own_options(docker: &DockerArgs, dockerfile: &Path) -> Vec<String> {
+pub(super) fn own_options(docker: &DockerArgs, dockerfile: &Path) -> Vec<String> {
     let is_own = |argument: &&String| !argument.starts_with("VMIMAGE_");
     let arguments: Vec<_> = docker.build_arg.iter().filter(is_own).cloned().collect();
     let mut options = Vec::new();

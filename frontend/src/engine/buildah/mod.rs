@@ -14,6 +14,7 @@
 //! The files are read where the engine mounts them. Without root that is inside the engine's user
 //! namespace, where owners and file capabilities are what the image says: [`enter`].
 
+mod leftovers;
 mod namespace;
 mod step;
 mod tool;
@@ -29,6 +30,7 @@ use tempfile::TempDir;
 use super::dockerfile::{self, Target, Variables};
 use crate::cli::{Error, Result};
 use crate::provision::{self, Plan, Step};
+pub(crate) use leftovers::Leftovers;
 pub(crate) use namespace::enter;
 use step::CONTAINERFILE;
 use tool::Build;
@@ -57,13 +59,6 @@ pub(crate) struct Request<'a> {
     pub(crate) threads: NonZeroUsize,
 }
 
-impl Request<'_> {
-    /// Without one, both programs ask the registry on every build.
-    fn pull_option(&self) -> String {
-        format!("--pull={}", self.pull)
-    }
-}
-
 /// What was built.
 pub(crate) struct Built {
     /// The image's files, where the engine shows them.
@@ -77,9 +72,6 @@ pub(crate) struct Built {
 impl Store<'_> {
     /// Builds the Dockerfile on a base that has a kernel.
     pub(crate) fn make(&self, request: &Request<'_>) -> Result<Built> {
-        let folder = TempDir::new();
-        let folder =
-            folder.map_err(|error| Error::user("a temporary folder: cannot be made").because(error))?;
         let dockerfile = std::fs::read_to_string(request.dockerfile).map_err(|error| {
             Error::user(format!("{}: cannot be read", request.dockerfile.display())).because(error)
         })?;
@@ -93,12 +85,10 @@ impl Store<'_> {
             None => (dockerfile, None),
         };
 
-        let containerfile = folder.path().join(CONTAINERFILE);
-        std::fs::write(&containerfile, text).map_err(|error| {
-            Error::user(format!("{}: cannot be written", containerfile.display())).because(error)
-        })?;
+        step::write(self.leftovers.folder(), CONTAINERFILE, &text)?;
+        let containerfile = self.leftovers.folder().join(CONTAINERFILE);
         let mut options = [&request.options[..], &request.own_options].concat();
-        options.extend([request.pull_option(), format!("--target={}", target.stage)]);
+        options.extend([self.pull_option(request), format!("--target={}", target.stage)]);
         let build = Build {
             what: "the build",
             context: request.context,
@@ -136,7 +126,7 @@ impl Store<'_> {
 
     /// The id of a base image, which is pulled if it has to be: a build of nothing but its name.
     fn resolve(&self, base: &dockerfile::Base, request: &Request<'_>) -> Result<String> {
-        let mut options = [&request.options[..], &[request.pull_option()]].concat();
+        let mut options = [&request.options[..], &[self.pull_option(request)]].concat();
         options.extend(base.platform.as_ref().map(|platform| format!("--platform={platform}")));
         let what = format!("base image {}", base.name);
         self.build_folder(&what, &options, |folder| step::base(folder, &base.name))
@@ -153,7 +143,9 @@ impl Store<'_> {
         step: &Step,
         fill: impl FnOnce(&Path) -> Result<()>,
     ) -> Result<String> {
-        self.build_folder(&step.title, &request.options, fill)
+        // An image that has just been built is asked of no registry.
+        let options = [&request.options[..], &["--pull=false".to_owned()]].concat();
+        self.build_folder(&step.title, &options, fill)
     }
 
     /// Builds a folder of this program's own making.
@@ -163,12 +155,23 @@ impl Store<'_> {
         options: &[String],
         fill: impl FnOnce(&Path) -> Result<()>,
     ) -> Result<String> {
-        let folder = TempDir::new();
+        let folder = TempDir::new_in(self.leftovers.folder());
         let folder =
             folder.map_err(|error| Error::user("a temporary folder: cannot be made").because(error))?;
         fill(folder.path())?;
         let containerfile = folder.path().join(CONTAINERFILE);
         self.build(&Build { what, context: folder.path(), containerfile: &containerfile, options })
+    }
+
+    /// Without one, both programs ask the registry on every build. Always to ask, as podman says for
+    /// "true", is no option for an image named by its id.
+    fn pull_option(&self, request: &Request<'_>) -> String {
+        let policy = match (request.pull, self.tool) {
+            (false, _) => "false",
+            (true, Tool::Podman) => "newer",
+            (true, Tool::Buildah) => "true",
+        };
+        format!("--pull={policy}")
     }
 
     fn files(&self, mounted: &Mounted, threads: NonZeroUsize) -> Result<Tree> {

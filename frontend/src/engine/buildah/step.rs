@@ -64,7 +64,8 @@ fn run(folder: &Path, step: &Step) -> Result<String> {
     ))
 }
 
-fn write(folder: &Path, name: &str, text: &str) -> Result<()> {
+/// Writes a file of a build.
+pub(super) fn write(folder: &Path, name: &str, text: &str) -> Result<()> {
     let path = folder.join(name);
     std::fs::write(&path, text)
         .map_err(|error| Error::user(format!("{}: cannot be written", path.display())).because(error))

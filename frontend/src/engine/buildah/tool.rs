@@ -10,6 +10,7 @@ use std::process::{Command, Output, Stdio};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
+use super::leftovers::Leftovers;
 use crate::cli::programs::Package;
 use crate::cli::{Error, Result};
 use crate::engine::interrupt::Interrupt;
@@ -49,6 +50,7 @@ impl Tool {
 pub(crate) struct Store<'a> {
     pub(crate) tool: Tool,
     pub(crate) interrupt: &'a Interrupt,
+    pub(crate) leftovers: &'a Leftovers,
     /// Show no progress of the builds.
     pub(crate) quiet: bool,
 }
@@ -76,20 +78,23 @@ pub(super) struct About {
 impl Store<'_> {
     /// Builds, with the layers of earlier builds where they are the same; the id of the image.
     pub(super) fn build(&self, build: &Build<'_>) -> Result<String> {
-        let id = tempfile::NamedTempFile::new();
-        let id = id.map_err(|error| Error::user("a temporary file: cannot be made").because(error))?;
+        let id = self.leftovers.folder().join("id");
         let mut command = self.command(["build", "--layers", "--force-rm"]);
         command.args(self.quiet.then_some("--quiet"));
-        command.arg("--iidfile").arg(id.path()).arg("--file").arg(build.containerfile);
+        command.arg(self.leftovers.mark()).arg("--iidfile").arg(&id).arg("--file").arg(build.containerfile);
         command.args(build.options).arg("--").arg(build.context);
         // stdout is for what this program makes.
         let stderr = io::stderr().as_fd().try_clone_to_owned();
         command.stdout(stderr.map_err(|error| self.tool.cannot_start(error))?);
-        let output = self.run(&mut command)?;
+        let output = self.run(&mut command);
+        if !output.as_ref().is_ok_and(|output| output.status.success()) {
+            self.leftovers.clear();
+        }
+        let output = output?;
         if !output.status.success() {
             return Err(self.failed(build.what, &output));
         }
-        let id = std::fs::read_to_string(id.path()).unwrap_or_default();
+        let id = std::fs::read_to_string(&id).unwrap_or_default();
         // "sha256:…" of the one, the bare digits of the other: both take the digits.
         let id = id.trim();
         match id.strip_prefix("sha256:").unwrap_or(id) {
@@ -151,7 +156,7 @@ impl Store<'_> {
 
     fn command(&self, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Command {
         let mut command = Command::new(self.tool.name());
-        command.args(arguments);
+        command.args(arguments).env("TMPDIR", self.leftovers.folder());
         command
     }
 
@@ -201,7 +206,7 @@ impl Drop for Mounted {
 #[serde(rename_all = "PascalCase")]
 struct PodmanImage {
     architecture: String,
-    config: Config,
+    config: Option<Config>,
 }
 
 /// The part of `buildah inspect` that is needed.
@@ -226,7 +231,8 @@ struct Config {
 }
 
 impl About {
-    fn new(architecture: String, config: Config) -> Self {
+    fn new(architecture: String, config: Option<Config>) -> Self {
+        let config = config.unwrap_or_default();
         Self { architecture, user: config.user, on_build: config.on_build.unwrap_or_default() }
     }
 }
@@ -239,6 +245,6 @@ impl From<PodmanImage> for About {
 
 impl From<BuildahImage> for About {
     fn from(image: BuildahImage) -> Self {
-        Self::new(image.docker.architecture, image.docker.config.unwrap_or_default())
+        Self::new(image.docker.architecture, image.docker.config)
     }
 }
