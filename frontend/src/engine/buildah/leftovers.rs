@@ -14,7 +14,9 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use rustix::process::{Pid, Signal, WaitOptions, getpid, kill_process, set_child_subreaper, waitpid};
+use rustix::process::{
+    Pid, Signal, WaitOptions, geteuid, getpid, kill_process, set_child_subreaper, waitpid,
+};
 use tempfile::TempDir;
 
 use super::Tool;
@@ -101,16 +103,18 @@ impl Leftovers {
 /// Keeps cache mounts where they would be: a folder for temporary files of this process's own would give
 /// every build empty ones.
 fn link_cache(parent: &Path, folder: &Path) -> io::Result<()> {
-    let own = rustix::process::geteuid().as_raw();
+    let own = geteuid().as_raw();
+    // In a user namespace of the engine's making, whose root it is.
+    let number = env::var("_CONTAINERS_ROOTLESS_UID").unwrap_or_else(|_| own.to_string());
+    let numbered = format!("{CACHE}-{number}");
     let cache = match fs::metadata(parent.join(CACHE)) {
         // Another user was here first, and version 1.28 has only this name.
-        Ok(metadata) if metadata.uid() != own => parent.join(format!("{CACHE}-{own}")),
+        Ok(metadata) if metadata.uid() != own => parent.join(&numbered),
         _ => parent.join(CACHE),
     };
     fs::create_dir_all(&cache)?;
-    let number = env::var("_CONTAINERS_ROOTLESS_UID").unwrap_or_else(|_| own.to_string());
     symlink(&cache, folder.join(CACHE))?;
-    symlink(&cache, folder.join(format!("{CACHE}-{number}")))
+    symlink(&cache, folder.join(numbered))
 }
 
 /// Ends the processes that an engine left behind, and those they leave in turn.
