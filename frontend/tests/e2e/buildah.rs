@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use rustix::fs::{FlockOperation, flock, lgetxattr};
+use rustix::fs::lgetxattr;
 
 use super::boot::check_report;
 use super::fidelity::{differences, is_edit, walk};
@@ -108,16 +108,9 @@ fn check_nothing_is_left(marked: &str) {
     assert!(!processes.contains(marked), "{marked} still runs:\n{processes}");
 }
 
-/// The tests here share a store, and ask it what is left.
-fn alone() -> fs::File {
-    let lock = fs::File::create(std::env::temp_dir().join("vmimage-test-store.lock")).unwrap();
-    flock(&lock, FlockOperation::LockExclusive).unwrap();
-    lock
-}
-
 #[test]
 fn with_root_the_disk_holds_what_the_image_holds_and_boots() {
-    let _alone = alone();
+    let _alone = lab::alone_with_the_store();
     let folder = scratch();
     let context = machine(folder.path());
     let disks = ["buildah", "podman"].map(|engine| folder.path().join(engine).with_extension("qcow2"));
@@ -143,7 +136,7 @@ fn with_root_the_disk_holds_what_the_image_holds_and_boots() {
 
 #[test]
 fn an_edit_of_the_app_leaves_the_kernel_layer_cached() {
-    let _alone = alone();
+    let _alone = lab::alone_with_the_store();
     let folder = scratch();
     let context = machine(folder.path());
     let disk = folder.path().join("machine.qcow2");
@@ -183,7 +176,7 @@ fn without_root_nothing_is_lost_either() {
 
 #[test]
 fn what_is_wrong_is_said_once_and_nothing_is_left() {
-    let _alone = alone();
+    let _alone = lab::alone_with_the_store();
     let folder = scratch();
     let context = folder.path().join("context");
     fs::create_dir(&context).unwrap();
@@ -256,7 +249,7 @@ fn started(engine: &str, folder: &Path) -> (Child, String) {
 
 #[test]
 fn a_build_that_is_interrupted_leaves_nothing() {
-    let _alone = alone();
+    let _alone = lab::alone_with_the_store();
     let folder = scratch();
     for engine in ["buildah", "podman"] {
         let (child, word) = started(engine, folder.path());
@@ -274,7 +267,7 @@ fn a_build_that_is_interrupted_leaves_nothing() {
 
 #[test]
 fn an_engine_that_is_killed_leaves_nothing() {
-    let _alone = alone();
+    let _alone = lab::alone_with_the_store();
     let folder = scratch();
     for engine in ["buildah", "podman"] {
         let (child, word) = started(engine, folder.path());

@@ -194,11 +194,11 @@ mod of_a_store {
             "SOURCE_DATE_EPOCH=7",
         ]);
         let asked = asked(&args, &[Format::Vhdx]).unwrap();
-        assert_eq!(asked.spec.formats, [Format::Vhdx]);
-        assert_eq!(asked.spec.size, Some(exporter::spec::Size(4 << 30)));
-        assert_eq!(asked.spec.hostname.as_deref(), Some("web"));
-        assert_eq!(asked.spec.source_date_epoch, Some(7));
-        assert_eq!(asked.kernel.as_deref(), Some("linux-image-rt-amd64"));
+        assert_eq!(asked.disk.spec.formats, [Format::Vhdx]);
+        assert_eq!(asked.disk.spec.size, Some(exporter::spec::Size(4 << 30)));
+        assert_eq!(asked.disk.spec.hostname.as_deref(), Some("web"));
+        assert_eq!(asked.disk.spec.source_date_epoch, Some(7));
+        assert_eq!(asked.disk.kernel.as_deref(), Some("linux-image-rt-amd64"));
     }
 
     #[test]

@@ -86,7 +86,7 @@ impl Store<'_> {
         // stdout is for what this program makes.
         let stderr = io::stderr().as_fd().try_clone_to_owned();
         command.stdout(stderr.map_err(|error| self.tool.cannot_start(error))?);
-        let output = self.run(&mut command);
+        let output = self.interrupt.run(&mut command, |error| self.tool.cannot_start(error));
         if !output.as_ref().is_ok_and(|output| output.status.success()) {
             self.leftovers.clear();
         }
@@ -139,10 +139,13 @@ impl Store<'_> {
         serde_json::from_str::<T>(&answer).map_err(odd)
     }
 
-    /// What a command prints, without the end of its last line.
+    /// What a short command prints, without the end of its last line. No signal ends it: what it mounts is
+    /// known then, and so is unmounted.
     fn text(&self, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Result<String> {
         let mut command = self.command(arguments);
-        let output = self.run(command.stdout(Stdio::piped()).stderr(Stdio::piped()))?;
+        self.interrupt.check()?;
+        let output = command.process_group(0).stdin(Stdio::null()).output();
+        let output = output.map_err(|error| self.tool.cannot_start(error))?;
         if output.status.success() {
             return Ok(String::from_utf8_lossy(&output.stdout).trim_end().to_owned());
         }
@@ -158,10 +161,6 @@ impl Store<'_> {
         let mut command = Command::new(self.tool.name());
         command.args(arguments).env("TMPDIR", self.leftovers.folder());
         command
-    }
-
-    fn run(&self, command: &mut Command) -> Result<Output> {
-        self.interrupt.run(command, |error| self.tool.cannot_start(error))
     }
 
     fn failed(&self, what: &str, output: &Output) -> Error {
