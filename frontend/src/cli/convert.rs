@@ -149,6 +149,7 @@ impl From<ProfileName> for Profile {
 /// Makes the disks and says what they are.
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let spec = spec(args)?;
+    // Found out now, not after everything was read.
     spec.compressions()?;
     let threads = args.threads.unwrap_or_else(disk::threads);
     for path in args.output.iter().filter(|path| !output::is_stdout(path)) {
