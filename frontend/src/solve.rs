@@ -9,7 +9,7 @@
 
 mod locate;
 mod probe;
-mod request;
+pub(crate) mod request;
 mod steps;
 
 use std::sync::Arc;

@@ -1,5 +1,6 @@
-//! `vmimage build`: a Dockerfile becomes a disk, by way of `docker buildx build`.
+//! `vmimage build`: a Dockerfile becomes a disk, by way of an engine that builds containers.
 
+mod store;
 pub(crate) mod syntax;
 
 use std::path::{Path, PathBuf};
@@ -14,7 +15,7 @@ use super::{Error, Result, output};
 use crate::attributes::Attribute;
 use crate::engine::destination::Destination;
 use crate::engine::receive::Arrived;
-use crate::engine::{buildx, receive};
+use crate::engine::{Choice, Engine, buildx, receive};
 
 /// The image whose program makes the disk inside the build.
 pub(crate) const FRONTEND: &str = "example/vmimage";
@@ -31,6 +32,9 @@ pub(crate) struct Args {
     context: String,
     #[arg(short, long, value_name = "FILE", required = true, help = output::output_help())]
     output: Vec<PathBuf>,
+    /// What builds
+    #[arg(long, value_enum, default_value_t)]
+    engine: Choice,
     /// The frontend image that makes the disk, in place of example/vmimage or of the Dockerfile's syntax line
     #[arg(long, value_name = "IMAGE")]
     frontend: Option<String>,
@@ -145,6 +149,14 @@ Examples:
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let formats = formats(args)?;
     let to = To::new(args, &formats)?;
+    if let Engine::Store(tool) = engine(args) {
+        let made = store::run(args, tool, &formats, &to)?;
+        // What has gone to stdout says itself what it is.
+        if matches!(to, To::Files(_)) {
+            tell(args, &made.iter().map(|path| Made::read(path)).collect::<Result<Vec<_>>>()?)?;
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
     let arguments = buildx_arguments(args, &formats, syntax::names(&dockerfile(args), FRONTEND));
     let failed_why = |status| failed_why(status, args);
     match to {
@@ -159,6 +171,16 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The engine, which is told if it was not asked for.
+fn engine(args: &Args) -> Engine {
+    let is_for_docker = args.frontend.is_some() || args.docker.builder.is_some();
+    let engine = Engine::choose(args.engine, is_for_docker);
+    if args.engine == Choice::Auto && !args.docker.quiet {
+        eprintln!("engine: {engine}");
+    }
+    engine
 }
 
 /// Where the disk goes.
@@ -185,6 +207,15 @@ impl To {
         }
         Ok(Self::Stdout(formats[0]))
     }
+
+    /// The files' names; of several platforms, those of this one.
+    fn paths(&self, platform: Option<&str>) -> Vec<PathBuf> {
+        let platform = platform.map(|platform| platform.replace('/', "-"));
+        match self {
+            Self::Files(files) => files.iter().map(|file| file.path(platform.as_deref())).collect(),
+            Self::Stdout(_) => vec!["-".into()],
+        }
+    }
 }
 
 /// The formats of the disk's files, if one build can make them all.
@@ -204,7 +235,11 @@ pub(crate) fn persist(arrived: Vec<Arrived>) -> Result<Vec<Made>> {
 }
 
 fn finish(args: &Args, arrived: Vec<Arrived>) -> Result<()> {
-    let made = persist(arrived)?;
+    tell(args, &persist(arrived)?)
+}
+
+/// Says what was made.
+fn tell(args: &Args, made: &[Made]) -> Result<()> {
     if args.json {
         super::print_json(&serde_json::json!({ "disks": made }))?;
     } else if !args.docker.quiet {

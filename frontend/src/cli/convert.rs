@@ -9,10 +9,10 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, LazyLock};
 
 use clap::ValueEnum;
-use exporter::assemble::{self, Input, Planned};
+use exporter::assemble::{Input, Planned};
 use exporter::boot::BootFiles;
-use exporter::container::{self, Compression, Format, Output, Target};
-use exporter::engine::{self, Run};
+use exporter::container::{Compression, Format, Output, Target};
+use exporter::engine;
 use exporter::input::{self, Loaded, Platform, Progress};
 use exporter::report::{DiskFile, Report};
 use exporter::spec::{Architecture, Profile, Size, Spec};
@@ -20,7 +20,7 @@ use exporter::tree::Tree;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use super::image::Made;
-use super::{Error, Meter, Result, output};
+use super::{Error, Meter, Result, disk, output};
 use crate::builtin;
 use crate::source::{Access, Mirror, Source};
 
@@ -149,9 +149,9 @@ impl From<ProfileName> for Profile {
 /// Makes the disks and says what they are.
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let spec = spec(args)?;
-    let files: Vec<_> = spec.formats.iter().copied().zip(spec.compressions()?).collect();
-    let threads =
-        args.threads.unwrap_or_else(|| std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN));
+    // Found out now, not after everything was read.
+    spec.compressions()?;
+    let threads = args.threads.unwrap_or_else(disk::threads);
     for path in args.output.iter().filter(|path| !output::is_stdout(path)) {
         // What can't be written is found out before anything is downloaded.
         Output::create(path)?;
@@ -164,26 +164,10 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
             .map_err(|error| Error::internal("signals: cannot be caught").because(error))?;
     }
     let input = Input { root, boot: boot_files(args, architecture)?, grow: builtin::grow_program() };
-    let planned = assemble::plan(&Spec { architecture, ..spec }, input)?;
-    let targets = args.output.iter().zip(files).map(|(path, (format, compression))| Target {
-        path: path.to_owned(),
-        format,
-        compression,
-        id: planned.id,
-        appliance: planned.appliance.clone(),
-    });
-    let targets: Vec<_> = targets.collect();
-
-    let meter = Meter::new(args.quiet);
-    let run = Run { threads, progress: &|progress| meter.show(progress), stop: &stop };
-    let written = match &targets[..] {
-        [target] if output::is_stdout(&target.path) => {
-            container::stream(planned.image(), target, &mut stdout(), &run).map(|()| Vec::new())
-        }
-        targets => container::write(planned.image(), targets, &run).map(|()| targets.to_vec()),
-    };
-    meter.clear();
-    tell(args, planned, &written?)?;
+    let spec = Spec { architecture, ..spec };
+    let job = disk::Job { spec: &spec, paths: &args.output, threads, quiet: args.quiet, stop: &stop };
+    let (planned, written) = job.make(input)?;
+    tell(args, planned, &written)?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::process::ExitCode;
 
+use crate::gateway::Failure;
+
 /// Shorthand for results of the command line.
 pub(crate) type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -103,6 +105,17 @@ impl From<exporter::Error> for Error {
     }
 }
 
+impl From<Failure> for Error {
+    /// What a build's frontend would have said.
+    fn from(failure: Failure) -> Self {
+        let text = failure.to_string();
+        match text.split_once("\nhint: ") {
+            Some((message, hint)) => Self::user(message).with_hint(hint),
+            None => Self::user(text),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -113,6 +126,13 @@ mod tests {
         let error = Error::user("web.qcow2: cannot be read").because(cause).with_hint("call someone");
         assert_eq!(error.to_string(), "web.qcow2: cannot be read: disk on fire");
         assert_eq!(error.hint.as_deref(), Some("call someone"));
+    }
+
+    #[test]
+    fn a_failure_keeps_its_hint() {
+        let error = Error::from(Failure::new("no kernel").with_hint("install one"));
+        assert_eq!((error.to_string().as_str(), error.hint()), ("no kernel", Some("install one")));
+        assert_eq!(Error::from(Failure::new("no kernel")).hint(), None);
     }
 
     #[test]

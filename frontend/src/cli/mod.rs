@@ -2,6 +2,7 @@
 
 mod build;
 mod convert;
+mod disk;
 mod doctor;
 mod error;
 mod image;

@@ -38,13 +38,17 @@ pub(crate) enum Package {
     Aavmf,
     /// skopeo, the smallest program that reads podman's images.
     Skopeo,
+    /// The podman command line.
+    Podman,
+    /// The buildah command line.
+    Buildah,
 }
 
 /// One family of distributions: an id in os-release, how it installs, and its names, in `Package`'s order.
 struct Family {
     ids: &'static [&'static str],
     install: &'static str,
-    names: [&'static str; 7],
+    names: [&'static str; 9],
 }
 
 const FAMILIES: [Family; 6] = [
@@ -59,6 +63,8 @@ const FAMILIES: [Family; 6] = [
             "ovmf",
             "qemu-efi-aarch64",
             "skopeo",
+            "podman",
+            "buildah",
         ],
     },
     Family {
@@ -72,6 +78,8 @@ const FAMILIES: [Family; 6] = [
             "edk2-ovmf",
             "edk2-aarch64",
             "skopeo",
+            "podman",
+            "buildah",
         ],
     },
     Family {
@@ -85,6 +93,8 @@ const FAMILIES: [Family; 6] = [
             "edk2-ovmf",
             "edk2-aarch64",
             "skopeo",
+            "podman",
+            "buildah",
         ],
     },
     Family {
@@ -98,6 +108,8 @@ const FAMILIES: [Family; 6] = [
             "ovmf",
             "aavmf",
             "skopeo",
+            "podman",
+            "buildah",
         ],
     },
     Family {
@@ -111,6 +123,8 @@ const FAMILIES: [Family; 6] = [
             "edk2-ovmf",
             "edk2-aarch64",
             "skopeo",
+            "podman",
+            "buildah",
         ],
     },
     Family {
@@ -124,6 +138,8 @@ const FAMILIES: [Family; 6] = [
             "qemu-ovmf-x86_64",
             "qemu-uefi-aarch64",
             "skopeo",
+            "podman",
+            "buildah",
         ],
     },
 ];

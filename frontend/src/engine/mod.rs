@@ -1,6 +1,12 @@
 //! The container engine: how it builds, and how what it built reaches this host.
 
+pub(crate) mod buildah;
 pub(crate) mod buildx;
 pub(crate) mod child;
+mod choice;
 pub(crate) mod destination;
+pub(crate) mod dockerfile;
+pub(crate) mod interrupt;
 pub(crate) mod receive;
+
+pub(crate) use choice::{Choice, Engine};

@@ -5,7 +5,7 @@ use crate::gateway::{Failure, Opts};
 
 /// Which stage of the pipeline is returned.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Stage {
+pub(crate) enum Stage {
     /// What the Dockerfile describes, untouched.
     Dockerfile,
     /// The same with the kernel under it: an image to look into, or to run as a container.
@@ -17,9 +17,9 @@ pub(super) enum Stage {
 
 /// All that was asked.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Request {
-    pub(super) disk: Asked,
-    pub(super) stage: Stage,
+pub(crate) struct Request {
+    pub(crate) disk: Asked,
+    pub(crate) stage: Stage,
 }
 
 const PREFIX: &str = "VMIMAGE_";
@@ -32,18 +32,21 @@ impl Request {
         // An image made FROM the frontend's sets its own default stage.
         let default_stage = std::env::var(STAGE).ok();
         let own = default_stage.as_deref().map(|stage| (STAGE, stage));
-        let mut request = Self::parse(own.into_iter().chain(opts.build_args()))?;
-        request.disk.spec.source_date_epoch =
-            match opts.build_arg("SOURCE_DATE_EPOCH").filter(|text| !text.is_empty()) {
-                None => None,
-                Some(text) => Some(text.parse().map_err(|_| {
-                    Failure::new(format!("SOURCE_DATE_EPOCH is {text:?}, not a number of seconds since 1970"))
-                })?),
-            };
-        Ok(request)
+        let request = Self::parse(own.into_iter().chain(opts.build_args()))?;
+        request.clamped(opts.build_arg("SOURCE_DATE_EPOCH"))
     }
 
-    fn parse<'a>(arguments: impl Iterator<Item = (&'a str, &'a str)>) -> Result<Self, Failure> {
+    /// The same with all later times clamped to `SOURCE_DATE_EPOCH`, if that is set.
+    pub(crate) fn clamped(mut self, epoch: Option<&str>) -> Result<Self, Failure> {
+        let Some(text) = epoch.filter(|text| !text.is_empty()) else { return Ok(self) };
+        self.disk.spec.source_date_epoch = Some(text.parse().map_err(|_| {
+            Failure::new(format!("SOURCE_DATE_EPOCH is {text:?}, not a number of seconds since 1970"))
+        })?);
+        Ok(self)
+    }
+
+    /// What arguments that begin with `VMIMAGE_` ask for; others are somebody else's.
+    pub(crate) fn parse<'a>(arguments: impl Iterator<Item = (&'a str, &'a str)>) -> Result<Self, Failure> {
         let mut request = Self::default();
         let mut wrong = Vec::new();
         for (name, value) in arguments.filter(|(name, _)| name.starts_with(PREFIX)) {

@@ -79,7 +79,7 @@ impl Drop for Container {
 
 /// All of an inode that must survive.
 #[derive(Debug, PartialEq, Eq)]
-struct Entry {
+pub(crate) struct Entry {
     mode: u32,
     owner: (u32, u32),
     mtime: (i64, i64),
@@ -170,7 +170,7 @@ fn the_comparison_sees_each_kind_of_difference() {
 }
 
 /// Paths that are not the same on both sides.
-fn differences<'a>(
+pub(crate) fn differences<'a>(
     before: &'a BTreeMap<PathBuf, Entry>,
     after: &'a BTreeMap<PathBuf, Entry>,
 ) -> BTreeSet<&'a Path> {
@@ -178,7 +178,11 @@ fn differences<'a>(
     paths.into_iter().filter(|path| before.get(*path) != after.get(*path)).collect()
 }
 
-fn is_edit(path: &Path, before: &BTreeMap<PathBuf, Entry>, after: &BTreeMap<PathBuf, Entry>) -> bool {
+pub(crate) fn is_edit(
+    path: &Path,
+    before: &BTreeMap<PathBuf, Entry>,
+    after: &BTreeMap<PathBuf, Entry>,
+) -> bool {
     let text = path.to_str().unwrap_or("");
     let listed = EDITS.iter().any(|edit| match edit.strip_suffix('/') {
         Some(folder) => path.starts_with(folder),
@@ -190,7 +194,7 @@ fn is_edit(path: &Path, before: &BTreeMap<PathBuf, Entry>, after: &BTreeMap<Path
 }
 
 /// Every entry below `root` on its own file system.
-fn walk(root: &Path) -> BTreeMap<PathBuf, Entry> {
+pub(crate) fn walk(root: &Path) -> BTreeMap<PathBuf, Entry> {
     let mut entries = BTreeMap::new();
     let mut first_names = HashMap::new();
     let device = fs::metadata(root).unwrap().dev();

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant, SystemTime};
 
+use rustix::fs::{FlockOperation, flock};
+
 /// The `vmimage` under test.
 pub(crate) const VMIMAGE: &str = env!("CARGO_BIN_EXE_vmimage");
 
@@ -205,6 +207,13 @@ impl Drop for Mount {
     fn drop(&mut self) {
         let _ = Command::new("umount").arg(&self.0).status();
     }
+}
+
+/// Tests that use the store of podman and buildah take turns: some ask it what is left.
+pub(crate) fn alone_with_the_store() -> std::fs::File {
+    let lock = std::fs::File::create(std::env::temp_dir().join("vmimage-test-store.lock")).unwrap();
+    flock(&lock, FlockOperation::LockExclusive).unwrap();
+    lock
 }
 
 /// Copy a folder of `testdata/` to change it.

@@ -6,6 +6,7 @@
 
 mod boot;
 mod build;
+mod buildah;
 mod convert;
 mod disk;
 mod errors;

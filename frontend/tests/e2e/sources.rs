@@ -63,6 +63,7 @@ fn only(program: &str, folder: &Path) -> PathBuf {
 
 #[test]
 fn every_way_in_makes_the_same_disk() {
+    let _alone = super::lab::alone_with_the_store();
     let folder = scratch();
     let at = |name: &str| folder.path().join(name);
     let (tree, archive) = (tree(folder.path()), at("tree.tar"));
@@ -114,6 +115,7 @@ fn every_way_in_makes_the_same_disk() {
 
 #[test]
 fn what_is_not_there_is_said_in_a_line() {
+    let _alone = super::lab::alone_with_the_store();
     let folder = scratch();
     let out = folder.path().join("out");
     fs::create_dir(&out).unwrap();

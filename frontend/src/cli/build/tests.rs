@@ -132,3 +132,89 @@ fn what_no_build_can_make_is_refused() {
         assert_eq!(formats(&typed(words)).unwrap_err().to_string(), message);
     }
 }
+
+mod of_a_store {
+    //! What is typed → what buildah and podman are told.
+
+    use super::super::store::{asked, options, own_options, refuse_unknown};
+    use super::*;
+    use crate::engine::buildah::Tool;
+
+    #[test]
+    fn options_go_to_every_build_or_to_the_users_own() {
+        let args = typed(&[
+            "-o",
+            "d.raw",
+            "--network=host",
+            "--add-host=a:1",
+            "--no-cache",
+            "--build-arg=A=1",
+            "--build-arg=https_proxy=p",
+            "--build-arg=VMIMAGE_SIZE=1G",
+            "--secret=id=k,src=f",
+            "--ssh=default",
+            "--label=l=1",
+            "--build-context=n=.",
+            "--cache-from=host/c",
+            "--cache-to=host/c",
+        ]);
+        assert_eq!(
+            options(&args.docker, Some("linux/arm64")).join(" "),
+            "--platform=linux/arm64 --network=host --add-host=a:1 --no-cache --build-arg=https_proxy=p"
+        );
+        assert_eq!(
+            own_options(&args.docker, Path::new("Dockerfile")).join(" "),
+            "--build-arg=A=1 --build-arg=https_proxy=p --build-context=n=. --secret=id=k,src=f --ssh=default \
+             --label=l=1 --cache-from=host/c --cache-to=host/c"
+        );
+    }
+
+    #[test]
+    fn an_ignore_file_beside_the_dockerfile_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let dockerfile = folder.path().join("web.Dockerfile");
+        let ignore = folder.path().join("web.Dockerfile.dockerignore");
+        std::fs::write(&ignore, "").unwrap();
+        let options = own_options(&typed(&["-o", "d.raw"]).docker, &dockerfile);
+        assert_eq!(options, [format!("--ignorefile={}", ignore.display())]);
+    }
+
+    #[test]
+    fn the_disk_is_what_the_flags_and_variables_say() {
+        let args = typed(&[
+            "-o",
+            "d.vhdx",
+            "--size",
+            "4G",
+            "--kernel",
+            "linux-image-rt-amd64",
+            "--build-arg",
+            "VMIMAGE_HOSTNAME=web",
+            "--build-arg",
+            "SOURCE_DATE_EPOCH=7",
+        ]);
+        let asked = asked(&args, &[Format::Vhdx]).unwrap();
+        assert_eq!(asked.disk.spec.formats, [Format::Vhdx]);
+        assert_eq!(asked.disk.spec.size, Some(exporter::spec::Size(4 << 30)));
+        assert_eq!(asked.disk.spec.hostname.as_deref(), Some("web"));
+        assert_eq!(asked.disk.spec.source_date_epoch, Some(7));
+        assert_eq!(asked.disk.kernel.as_deref(), Some("linux-image-rt-amd64"));
+    }
+
+    #[test]
+    fn what_only_docker_has_is_refused() {
+        for (words, option) in [
+            (&["--frontend", "x"], "--frontend"),
+            (&["--builder", "x"], "--builder"),
+            (&["--allow", "x"], "--allow"),
+            (&["--progress", "rawjson"], "--progress"),
+        ] {
+            let args = typed(&[&["-o", "d.raw"][..], words].concat());
+            let error = refuse_unknown(&args, Tool::Buildah).unwrap_err();
+            assert!(error.to_string().starts_with(option), "{error}");
+        }
+        assert!(refuse_unknown(&typed(&["-o", "d.raw", "--progress", "plain"]), Tool::Podman).is_ok());
+        let args = typed(&["-o", "d.raw", "--build-arg", "VMIMAGE_STAGE=rootfs"]);
+        assert!(asked(&args, &[Format::Raw]).unwrap_err().to_string().starts_with("VMIMAGE_STAGE"));
+    }
+}

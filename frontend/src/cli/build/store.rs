@@ -1,0 +1,190 @@
+//! `vmimage build` with an engine that has no frontends: it builds an image, and the disk is made of that
+//! by this process.
+
+use std::env;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use exporter::assemble::Input;
+use exporter::container::Format;
+use exporter::spec::{Profile, Spec};
+use exporter::tree::{HostDir, scan};
+
+use super::{Args, DockerArgs, To};
+use crate::builtin;
+use crate::cli::{Error, Result, disk};
+use crate::engine::buildah::{self, Leftovers, Request, Store, Tool};
+use crate::engine::dockerfile::Variables;
+use crate::engine::interrupt::Interrupt;
+use crate::solve::request::{Request as Asked, Stage};
+
+/// Build arguments that every step sees, by these names and in lower case.
+const PROXIES: [&str; 5] = ["HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY"];
+
+/// Builds, and makes the disks; their names.
+pub(super) fn run(args: &Args, tool: Tool, formats: &[Format], to: &To) -> Result<Vec<PathBuf>> {
+    let docker = &args.docker;
+    refuse_unknown(args, tool)?;
+    let context = Path::new(&args.context);
+    if !context.is_dir() {
+        return Err(Error::user(format!("{}: is not a directory", args.context))
+            .with_hint(format!("{} builds directories: unpack or clone it first", tool.name())));
+    }
+    let asked = asked(args, formats)?;
+    buildah::enter(tool, &arguments(tool))?;
+
+    let interrupt = Interrupt::catch()?;
+    let leftovers = Leftovers::new(tool)?;
+    let store = Store { tool, interrupt: &interrupt, leftovers: &leftovers, quiet: docker.quiet };
+    let dockerfile = dockerfile(args);
+    let platforms: Vec<_> = docker.platform.iter().flat_map(|list| list.split(',')).map(Some).collect();
+    let platforms = if platforms.is_empty() { vec![None] } else { platforms };
+    let mut made = Vec::new();
+    for &platform in &platforms {
+        let paths = to.paths(platform.filter(|_| platforms.len() > 1));
+        let request = Request {
+            context,
+            dockerfile: &dockerfile,
+            stage: docker.target.as_deref(),
+            arguments: build_arguments(docker),
+            platform,
+            pull: docker.pull,
+            needs_kernel: asked.disk.spec.profile == Profile::Machine,
+            kernel: asked.disk.kernel.as_deref(),
+            options: options(docker, platform),
+            own_options: own_options(docker, &dockerfile),
+            threads: disk::threads(),
+        };
+        make(&store, &request, &asked.disk.spec, &paths)?;
+        made.extend(paths);
+    }
+    Ok(made)
+}
+
+/// One image, one disk.
+fn make(store: &Store<'_>, request: &Request<'_>, spec: &Spec, paths: &[PathBuf]) -> Result<()> {
+    let built = store.make(request)?;
+    let boot = match built.boot {
+        Some(boot) => Some(boot),
+        None => builtin::boot_files(built.architecture)?,
+    };
+    let root = scan(&HostDir::open(built.root.path())?, request.threads, &mut |_| {})?;
+    let spec = Spec { architecture: built.architecture, ..spec.clone() };
+    let job = disk::Job {
+        spec: &spec,
+        paths,
+        threads: request.threads,
+        quiet: store.quiet,
+        stop: store.interrupt.flag(),
+    };
+    // The plan reads from what is mounted, and so ends before it.
+    let made = job.make(Input { root, boot, grow: builtin::grow_program() });
+    store.interrupt.check()?;
+    made.map(drop)
+}
+
+/// Options that these engines lack. None is passed over in silence.
+pub(super) fn refuse_unknown(args: &Args, tool: Tool) -> Result<()> {
+    let docker = &args.docker;
+    let is_plain = |progress: &str| matches!(progress, "auto" | "plain");
+    for (option, is_given) in [
+        ("--frontend", args.frontend.is_some()),
+        ("--builder", docker.builder.is_some()),
+        ("--allow", !docker.allow.is_empty()),
+        ("--progress other than auto and plain", docker.progress.as_deref().is_some_and(|p| !is_plain(p))),
+    ] {
+        if is_given {
+            return Err(Error::user(format!("{option}: {} has no such option", tool.name()))
+                .with_hint("leave it out, or build with --engine docker"));
+        }
+    }
+    Ok(())
+}
+
+/// What the disk should be: told, and checked, as with the other engines by variables.
+pub(super) fn asked(args: &Args, formats: &[Format]) -> Result<Asked> {
+    let given = build_arguments(&args.docker);
+    let typed = super::variables(args, formats, true);
+    let typed = typed.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    let all = typed.chain(given.iter().map(|(name, value)| (name.as_str(), value.as_str())));
+    let epoch = given.get("SOURCE_DATE_EPOCH").cloned().or_else(|| env::var("SOURCE_DATE_EPOCH").ok());
+    let mut asked = Asked::parse(all)?.clamped(epoch.as_deref())?;
+    if asked.stage != Stage::Disk {
+        return Err(Error::user("VMIMAGE_STAGE: only docker's builds have other results than a disk"));
+    }
+    // The files' endings have told.
+    asked.disk.spec.formats = formats.to_vec();
+    Ok(asked)
+}
+
+/// `--build-arg` with values; one without takes that of the environment.
+fn build_arguments(docker: &DockerArgs) -> Variables {
+    let value = |text: &String| match text.split_once('=') {
+        Some((name, value)) => Some((name.to_owned(), value.to_owned())),
+        None => Some((text.clone(), env::var(text).ok()?)),
+    };
+    docker.build_arg.iter().filter_map(value).collect()
+}
+
+/// How this process is started anew: with the engine that was found.
+fn arguments(tool: Tool) -> Vec<OsString> {
+    let mut arguments: Vec<_> = env::args_os().skip(1).collect();
+    let names_engine = |word: &OsString| word.as_encoded_bytes().starts_with(b"--engine");
+    if !arguments.iter().any(names_engine) {
+        // After the sub-command.
+        arguments.insert(1.min(arguments.len()), format!("--engine={}", tool.name()).into());
+    }
+    arguments
+}
+
+fn dockerfile(args: &Args) -> PathBuf {
+    if let Some(file) = &args.docker.file {
+        return PathBuf::from(file);
+    }
+    let names = ["Containerfile", "Dockerfile"].map(|name| Path::new(&args.context).join(name));
+    let [_, usual] = &names;
+    names.iter().find(|path| path.is_file()).unwrap_or(usual).clone()
+}
+
+/// Options of every build: of the steps that are added, and of the user's own.
+pub(super) fn options(docker: &DockerArgs, platform: Option<&str>) -> Vec<String> {
+    let mut options = Vec::new();
+    options.extend(platform.map(|platform| format!("--platform={platform}")));
+    options.extend(docker.network.iter().map(|mode| format!("--network={mode}")));
+    options.extend(docker.add_host.iter().map(|host| format!("--add-host={host}")));
+    options.extend(docker.no_cache.then(|| "--no-cache".to_owned()));
+    let is_proxy = |argument: &&String| {
+        let name = argument.split('=').next().unwrap_or_default();
+        PROXIES.iter().any(|proxy| proxy.eq_ignore_ascii_case(name))
+    };
+    options
+        .extend(docker.build_arg.iter().filter(is_proxy).map(|argument| format!("--build-arg={argument}")));
+    options
+}
+
+/// Further options of the user's own build.
+pub(super) fn own_options(docker: &DockerArgs, dockerfile: &Path) -> Vec<String> {
+    let is_own = |argument: &&String| !argument.starts_with("VMIMAGE_");
+    let arguments: Vec<_> = docker.build_arg.iter().filter(is_own).cloned().collect();
+    let mut options = Vec::new();
+    for (flag, given) in [
+        ("--build-arg", &arguments),
+        ("--build-context", &docker.build_context),
+        ("--secret", &docker.secret),
+        ("--ssh", &docker.ssh),
+        ("--label", &docker.label),
+        ("--cache-from", &docker.cache_from),
+        ("--cache-to", &docker.cache_to),
+    ] {
+        options.extend(given.iter().map(|given| format!("{flag}={given}")));
+    }
+    // One of the Dockerfile's own is not found beside the changed Dockerfile.
+    let beside = [".dockerignore", ".containerignore"].map(|ending| {
+        let mut name = dockerfile.as_os_str().to_owned();
+        name.push(ending);
+        PathBuf::from(name)
+    });
+    let own = beside.iter().find(|path| path.is_file());
+    options.extend(own.map(|path| format!("--ignorefile={}", path.display())));
+    options
+}

@@ -1,0 +1,191 @@
+//! buildah, and podman, whose builds are buildah's: the kernel goes under the user's layers here too.
+//!
+//! ```text
+//! Dockerfile ─base─▶ image ─mount─▶ probe ─▶ machine step ─build─▶ image with a kernel ┐
+//!            │                           └─▶ boot step ───build─▶ boot loader files     │
+//!            └───────── the base replaced by it ─────────────────────────build─▶ image ─┴─mount─▶ files
+//! ```
+//!
+//! These engines have no frontends and show no graph, so the Dockerfile is read to find the base, and only
+//! that word of it is replaced. (`--build-context` could replace it by name: everywhere, stages and `COPY
+//! --from` included, and in version 1.28 before variables are expanded.) Every build keeps its layers for
+//! the next one.
+//!
+//! The files are read where the engine mounts them. Without root that is inside the engine's user
+//! namespace, where owners and file capabilities are what the image says: [`enter`].
+
+mod leftovers;
+mod namespace;
+mod step;
+mod tool;
+
+use std::num::NonZeroUsize;
+use std::path::Path;
+
+use exporter::boot::BootFiles;
+use exporter::spec::Architecture;
+use exporter::tree::{HostDir, Tree, scan};
+use tempfile::TempDir;
+
+use super::dockerfile::{self, Target, Variables};
+use crate::cli::{Error, Result};
+use crate::provision::{self, Plan, Step};
+pub(crate) use leftovers::Leftovers;
+pub(crate) use namespace::enter;
+use step::CONTAINERFILE;
+use tool::Build;
+pub(crate) use tool::{Mounted, Store, Tool};
+
+/// What is to be built.
+pub(crate) struct Request<'a> {
+    pub(crate) context: &'a Path,
+    pub(crate) dockerfile: &'a Path,
+    /// The stage; `None`: the last one.
+    pub(crate) stage: Option<&'a str>,
+    /// Build arguments with their values.
+    pub(crate) arguments: Variables,
+    /// `os/architecture`; `None`: this host's.
+    pub(crate) platform: Option<&'a str>,
+    /// Ask registries for newer images, the base among them.
+    pub(crate) pull: bool,
+    /// Whether it is to be a machine: only those need a kernel.
+    pub(crate) needs_kernel: bool,
+    /// A kernel package by name; `None`: the distribution's default.
+    pub(crate) kernel: Option<&'a str>,
+    /// Options of every build.
+    pub(crate) options: Vec<String>,
+    /// Further options of the user's own build.
+    pub(crate) own_options: Vec<String>,
+    pub(crate) threads: NonZeroUsize,
+}
+
+/// What was built.
+pub(crate) struct Built {
+    /// The image's files, where the engine shows them.
+    pub(crate) root: Mounted,
+    /// The distribution's boot loader; `None`: there was no step for one.
+    pub(crate) boot: Option<BootFiles>,
+    /// That of the image.
+    pub(crate) architecture: Architecture,
+}
+
+impl Store<'_> {
+    /// Builds the Dockerfile on a base that has a kernel.
+    pub(crate) fn make(&self, request: &Request<'_>) -> Result<Built> {
+        let dockerfile = std::fs::read_to_string(request.dockerfile).map_err(|error| {
+            Error::user(format!("{}: cannot be read", request.dockerfile.display())).because(error)
+        })?;
+        let predefined = dockerfile::predefined(request.platform);
+        let target = Target::find(&dockerfile, request.stage, &request.arguments, &predefined)?;
+        let (text, boot) = match target.base.filter(|_| request.needs_kernel) {
+            Some(base) => {
+                let Grafted { image, boot } = self.graft(&base, request)?;
+                (base.replaced(&dockerfile, &image), boot)
+            }
+            None => (dockerfile, None),
+        };
+
+        step::write(self.leftovers.folder(), CONTAINERFILE, &text)?;
+        let containerfile = self.leftovers.folder().join(CONTAINERFILE);
+        let mut options = [&request.options[..], &request.own_options].concat();
+        options.extend([self.pull_option(request), format!("--target={}", target.stage)]);
+        let build = Build {
+            what: "the build",
+            context: request.context,
+            containerfile: &containerfile,
+            options: &options,
+        };
+        let image = self.build(&build)?;
+        let architecture = self.about(&image)?.architecture;
+        let architecture = Architecture::from_oci(&architecture).ok_or_else(|| no_machine(&architecture))?;
+        Ok(Built { root: self.mount(&image)?, boot, architecture })
+    }
+
+    /// The base with a kernel, and the boot loader of its distribution.
+    fn graft(&self, base: &dockerfile::Base, request: &Request<'_>) -> Result<Grafted> {
+        let image = self.resolve(base, request)?;
+        let about = self.about(&image)?;
+        if !about.on_build.is_empty() {
+            return Err(Error::user(format!("base image {}: has ONBUILD instructions", base.name))
+                .with_hint("a kernel can't be put under them here: build with --engine docker"));
+        }
+        let found = {
+            let mounted = self.mount(&image)?;
+            provision::Base::new(&base.name, self.files(&mounted, request.threads)?)?
+        };
+        let Plan { machine, boot } = provision::plan(&found, &about.architecture, request.kernel)?;
+        let boot = boot.map(|step| self.boot_files(&image, &step, request)).transpose()?.flatten();
+        let image = match machine {
+            Some(step) => {
+                self.build_step(request, &step, |folder| step::machine(folder, &image, &about.user, &step))?
+            }
+            None => image,
+        };
+        Ok(Grafted { image, boot })
+    }
+
+    /// The id of a base image, which is pulled if it has to be: a build of nothing but its name.
+    fn resolve(&self, base: &dockerfile::Base, request: &Request<'_>) -> Result<String> {
+        let mut options = [&request.options[..], &[self.pull_option(request)]].concat();
+        options.extend(base.platform.as_ref().map(|platform| format!("--platform={platform}")));
+        let what = format!("base image {}", base.name);
+        self.build_folder(&what, &options, |folder| step::base(folder, &base.name))
+    }
+
+    fn boot_files(&self, base: &str, step: &Step, request: &Request<'_>) -> Result<Option<BootFiles>> {
+        let image = self.build_step(request, step, |folder| step::boot(folder, base, step))?;
+        Ok(BootFiles::read(self.mount(&image)?.path())?)
+    }
+
+    fn build_step(
+        &self,
+        request: &Request<'_>,
+        step: &Step,
+        fill: impl FnOnce(&Path) -> Result<()>,
+    ) -> Result<String> {
+        // An image that has just been built is asked of no registry.
+        let options = [&request.options[..], &["--pull=false".to_owned()]].concat();
+        self.build_folder(&step.title, &options, fill)
+    }
+
+    /// Builds a folder of this program's own making.
+    fn build_folder(
+        &self,
+        what: &str,
+        options: &[String],
+        fill: impl FnOnce(&Path) -> Result<()>,
+    ) -> Result<String> {
+        let folder = TempDir::new_in(self.leftovers.folder());
+        let folder =
+            folder.map_err(|error| Error::user("a temporary folder: cannot be made").because(error))?;
+        fill(folder.path())?;
+        let containerfile = folder.path().join(CONTAINERFILE);
+        self.build(&Build { what, context: folder.path(), containerfile: &containerfile, options })
+    }
+
+    /// Without one, both programs ask the registry on every build. Always to ask, as podman says for
+    /// "true", is no option for an image named by its id.
+    fn pull_option(&self, request: &Request<'_>) -> String {
+        let policy = match (request.pull, self.tool) {
+            (false, _) => "false",
+            (true, Tool::Podman) => "newer",
+            (true, Tool::Buildah) => "true",
+        };
+        format!("--pull={policy}")
+    }
+
+    fn files(&self, mounted: &Mounted, threads: NonZeroUsize) -> Result<Tree> {
+        Ok(scan(&HostDir::open(mounted.path())?, threads, &mut |_| {})?)
+    }
+}
+
+/// What the user's layers go on.
+struct Grafted {
+    image: String,
+    boot: Option<BootFiles>,
+}
+
+fn no_machine(architecture: &str) -> Error {
+    Error::user(format!("no machine can be made for {architecture}"))
+        .with_hint("the platforms are linux/amd64 and linux/arm64")
+}

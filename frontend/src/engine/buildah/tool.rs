@@ -1,0 +1,249 @@
+//! buildah and podman: two programs over one store, and what is asked of them here.
+
+use std::ffi::OsStr;
+use std::io;
+use std::os::fd::AsFd;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use super::leftovers::Leftovers;
+use crate::cli::programs::Package;
+use crate::cli::{Error, Result};
+use crate::engine::interrupt::Interrupt;
+
+/// The program that is used. A build of podman is one of buildah.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Tool {
+    Podman,
+    Buildah,
+}
+
+impl Tool {
+    /// Its name in `PATH`.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Podman => "podman",
+            Self::Buildah => "buildah",
+        }
+    }
+
+    /// That there is no such program, or that it does not start.
+    pub(super) fn cannot_start(self, error: io::Error) -> Error {
+        let package = match self {
+            Self::Podman => Package::Podman,
+            Self::Buildah => Package::Buildah,
+        };
+        match error.kind() {
+            io::ErrorKind::NotFound => {
+                Error::user(format!("{}: is not installed", self.name())).with_hint(package.hint())
+            }
+            _ => Error::user(format!("{}: cannot be started", self.name())).because(error),
+        }
+    }
+}
+
+/// The store of containers-storage(5), by way of a program.
+pub(crate) struct Store<'a> {
+    pub(crate) tool: Tool,
+    pub(crate) interrupt: &'a Interrupt,
+    pub(crate) leftovers: &'a Leftovers,
+    /// Show no progress of the builds.
+    pub(crate) quiet: bool,
+}
+
+/// One build.
+pub(super) struct Build<'a> {
+    /// For messages.
+    pub(super) what: &'a str,
+    pub(super) context: &'a Path,
+    pub(super) containerfile: &'a Path,
+    pub(super) options: &'a [String],
+}
+
+/// What is known of an image.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct About {
+    /// The name of its instruction set in container platforms.
+    pub(super) architecture: String,
+    /// Whose steps the next ones are; empty for root.
+    pub(super) user: String,
+    /// Instructions for whoever builds on it.
+    pub(super) on_build: Vec<String>,
+}
+
+impl Store<'_> {
+    /// Builds, with the layers of earlier builds where they are the same; the id of the image.
+    pub(super) fn build(&self, build: &Build<'_>) -> Result<String> {
+        let id = self.leftovers.folder().join("id");
+        let mut command = self.command(["build", "--layers", "--force-rm"]);
+        command.args(self.quiet.then_some("--quiet"));
+        command.arg(self.leftovers.mark()).arg("--iidfile").arg(&id).arg("--file").arg(build.containerfile);
+        command.args(build.options).arg("--").arg(build.context);
+        // stdout is for what this program makes.
+        let stderr = io::stderr().as_fd().try_clone_to_owned();
+        command.stdout(stderr.map_err(|error| self.tool.cannot_start(error))?);
+        let output = self.interrupt.run(&mut command, |error| self.tool.cannot_start(error));
+        if !output.as_ref().is_ok_and(|output| output.status.success()) {
+            self.leftovers.clear();
+        }
+        let output = output?;
+        if !output.status.success() {
+            return Err(self.failed(build.what, &output));
+        }
+        let id = std::fs::read_to_string(&id).unwrap_or_default();
+        // "sha256:…" of the one, the bare digits of the other: both take the digits.
+        let id = id.trim();
+        match id.strip_prefix("sha256:").unwrap_or(id) {
+            "" => Err(Error::build(format!("{}: {} left no id", self.tool.name(), build.what))),
+            id => Ok(id.to_owned()),
+        }
+    }
+
+    /// Looks at an image that is in the store.
+    pub(super) fn about(&self, image: &str) -> Result<About> {
+        match self.tool {
+            Tool::Podman => {
+                let [image] = self.ask::<[PodmanImage; 1]>(["image", "inspect", image])?;
+                Ok(image.into())
+            }
+            Tool::Buildah => Ok(self.ask::<BuildahImage>(["inspect", "--type", "image", image])?.into()),
+        }
+    }
+
+    /// Shows the files of an image as a directory.
+    pub(super) fn mount(&self, image: &str) -> Result<Mounted> {
+        match self.tool {
+            Tool::Podman => {
+                let path = self.text(["image", "mount", image])?;
+                Ok(Mounted { tool: self.tool, what: image.to_owned(), path: path.into() })
+            }
+            Tool::Buildah => {
+                let container = self.text(["from", "--quiet", "--pull-never", image])?;
+                // From now on there is something to remove.
+                let mut mounted = Mounted { tool: self.tool, what: container, path: PathBuf::new() };
+                mounted.path = self.text(["mount", &mounted.what])?.into();
+                Ok(mounted)
+            }
+        }
+    }
+
+    fn ask<T: DeserializeOwned>(&self, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Result<T> {
+        let answer = self.text(arguments)?;
+        let odd = |error| {
+            Error::internal(format!("{}: its answer makes no sense", self.tool.name())).because(error)
+        };
+        serde_json::from_str::<T>(&answer).map_err(odd)
+    }
+
+    /// What a short command prints, without the end of its last line. No signal ends it: what it mounts is
+    /// known then, and so is unmounted.
+    fn text(&self, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Result<String> {
+        let mut command = self.command(arguments);
+        self.interrupt.check()?;
+        let output = command.process_group(0).stdin(Stdio::null()).output();
+        let output = output.map_err(|error| self.tool.cannot_start(error))?;
+        if output.status.success() {
+            return Ok(String::from_utf8_lossy(&output.stdout).trim_end().to_owned());
+        }
+        let words = command.get_args().take_while(|word| !word.as_encoded_bytes().starts_with(b"-"));
+        let words: Vec<_> = words.take(2).map(OsStr::to_string_lossy).collect();
+        let reason = String::from_utf8_lossy(&output.stderr);
+        let reason = reason.lines().last().unwrap_or_default().trim_start_matches("Error: ").to_owned();
+        let failed = self.failed(&words.join(" "), &output);
+        Err(if reason.is_empty() { failed } else { failed.because(reason) })
+    }
+
+    fn command(&self, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Command {
+        let mut command = Command::new(self.tool.name());
+        command.args(arguments).env("TMPDIR", self.leftovers.folder());
+        command
+    }
+
+    fn failed(&self, what: &str, output: &Output) -> Error {
+        use std::os::unix::process::ExitStatusExt;
+        let failed = Error::build(format!("{what}: {} ended with {}", self.tool.name(), output.status));
+        match output.status.signal() {
+            Some(_) => failed.with_hint("something ended it: for want of memory the kernel does, see dmesg"),
+            None => failed,
+        }
+    }
+}
+
+/// The files of an image as a directory; no longer when dropped.
+pub(crate) struct Mounted {
+    tool: Tool,
+    /// The image, or the container that was made for it.
+    what: String,
+    path: PathBuf,
+}
+
+impl Mounted {
+    /// Where they are.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        let words: &[&str] = match self.tool {
+            Tool::Podman => &["image", "unmount"],
+            Tool::Buildah => &["rm"],
+        };
+        let mut command = Command::new(self.tool.name());
+        // What ends this process must not end the cleaning up.
+        let _ = command.args(words).arg(&self.what).process_group(0).stdin(Stdio::null()).output();
+    }
+}
+
+/// The part of `podman image inspect` that is needed.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct PodmanImage {
+    architecture: String,
+    config: Option<Config>,
+}
+
+/// The part of `buildah inspect` that is needed.
+#[derive(Deserialize)]
+struct BuildahImage {
+    #[serde(rename = "Docker")]
+    docker: DockerImage,
+}
+
+#[derive(Deserialize)]
+struct DockerImage {
+    architecture: String,
+    config: Option<Config>,
+}
+
+/// What an image says about its containers.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+struct Config {
+    user: String,
+    on_build: Option<Vec<String>>,
+}
+
+impl About {
+    fn new(architecture: String, config: Option<Config>) -> Self {
+        let config = config.unwrap_or_default();
+        Self { architecture, user: config.user, on_build: config.on_build.unwrap_or_default() }
+    }
+}
+
+impl From<PodmanImage> for About {
+    fn from(image: PodmanImage) -> Self {
+        Self::new(image.architecture, image.config)
+    }
+}
+
+impl From<BuildahImage> for About {
+    fn from(image: BuildahImage) -> Self {
+        Self::new(image.docker.architecture, image.docker.config)
+    }
+}
