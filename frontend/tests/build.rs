@@ -53,6 +53,12 @@ impl Lab {
     }
 
     fn command(&self, words: &str) -> Command {
+        let mut command = self.command_on_any_engine(words);
+        command.args(["--engine", "docker"]);
+        command
+    }
+
+    fn command_on_any_engine(&self, words: &str) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_vmimage"));
         let path = std::env::var("PATH").unwrap();
         command.env("PATH", format!("{}:{path}", self.path("bin").display())).env_remove("BUILDX_BUILDER");
@@ -186,6 +192,16 @@ fn the_engine_is_told_what_was_typed() {
     lab.write("src/Dockerfile", "# syntax=docker.io/example/vmimage:1 size=1G\nFROM scratch\n");
     assert!(lab.run("src -o out/web.qcow2").status.success());
     assert!(!fs::read_to_string(lab.path("argv")).unwrap().contains("BUILDKIT_SYNTAX"));
+}
+
+#[test]
+fn an_engine_that_was_not_asked_for_is_told() {
+    let lab = Lab::new("tar -C src -cf - disk.qcow2");
+    // A builder is docker's alone.
+    let words = "src -o out/web.qcow2 --builder b";
+    assert_eq!(stderr(&lab.command_on_any_engine(words).output().unwrap()), "engine: docker\n");
+    assert_eq!(stderr(&lab.command_on_any_engine(&format!("{words} -q")).output().unwrap()), "");
+    assert_eq!(stderr(&lab.run(words)), "");
 }
 
 #[test]
