@@ -3,9 +3,10 @@
 # make bench      the disk exporter against other tools, more than an hour; BENCH='--only growth' and the like
 # make matrix     the long tests: sweeps over sizes, hundreds of random trees
 # make out/vmimage   the command line, a static binary
+# make man        its manual, in out/man: a page for each command
 FRONTEND := example/vmimage
 
-.PHONY: demo test bench matrix frontend images setup
+.PHONY: demo test bench matrix man frontend images setup
 
 demo: setup out/vmimage
 	out/vmimage build testdata/demo -o out/demo.qcow2
@@ -19,6 +20,9 @@ bench: setup out/vmimage
 
 matrix: setup
 	cargo test --release --locked -p exporter -- --ignored
+
+man: out/vmimage
+	out/vmimage man out/man
 
 setup:
 	.ci/setup

@@ -16,7 +16,7 @@ use exporter::spec::{FileSpec, Spec};
 use exporter::tree::{HostDir, scan};
 
 use crate::builtin;
-use crate::cli::{Meter, Result};
+use crate::cli::{Meter, Result, Stage, Style};
 
 /// Turn a root file system into a disk (the build's own last step).
 #[derive(Parser)]
@@ -48,13 +48,20 @@ pub(crate) fn main() -> ExitCode {
 }
 
 fn run(args: &Args) -> Result<()> {
-    let meter = Meter::new(false);
+    // Lines in BuildKit's log, which every client shows its own way.
+    let meter = Meter::new(Style::Plain);
+    meter.begin(Stage::Reading);
     let threads = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-    let planned = assemble::plan(&args.spec, input(args, threads)?)?;
+    let input = input(args, threads)?;
+    meter.begin(Stage::Planning);
+    let planned = assemble::plan(&args.spec, input)?;
     let targets: Vec<_> =
         args.spec.files()?.iter().map(|file| target(file, &planned, &args.output)).collect();
-    let run = Run { threads, progress: &|progress| meter.show(progress), stop: &AtomicBool::new(false) };
+    meter.begin(Stage::Writing);
+    let progress = |progress| meter.show(Stage::Writing, progress);
+    let run = Run { threads, progress: &progress, stop: &AtomicBool::new(false) };
     container::write(planned.image(), &targets, &run)?;
+    meter.finish();
     let files = targets.iter().map(|target| DiskFile::read(&target.path, target.format));
     print!("{}", Report::new(planned, files.collect::<exporter::Result<_>>()?));
     Ok(())

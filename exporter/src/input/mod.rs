@@ -62,7 +62,7 @@ use merge::Merge;
 pub struct Progress {
     /// Bytes read.
     pub done: u64,
-    /// Bytes there are.
+    /// Bytes there are; 0 while a stream is spooled, whose length nobody knows.
     pub total: u64,
 }
 
@@ -99,9 +99,9 @@ pub fn read(input: &Input, options: &Options<'_>) -> Result<Loaded> {
     match &input.location {
         Location::Path(path) if path.join(oci::LAYOUT).is_file() => layout(path, reference, options),
         Location::Path(path) if path.is_dir() => directory(path, options),
-        Location::Path(path) => any_tar(spool::open(path, options.spool)?, &shown(path), options),
+        Location::Path(path) => any_tar(spool::open(path, options)?, &shown(path), options),
         Location::Directory(path) => directory(path, options),
-        Location::Tar(path) => rootfs(spool::open(path, options.spool)?, shown(path), options),
+        Location::Tar(path) => rootfs(spool::open(path, options)?, shown(path), options),
         Location::Stdin => read_stream(&mut std::io::stdin().lock(), "standard input", options),
         Location::OciLayout(path) => layout(path, reference, options),
         Location::OciArchive(path) => {
@@ -118,7 +118,7 @@ pub fn read(input: &Input, options: &Options<'_>) -> Result<Loaded> {
 /// # Errors
 /// As [`read`].
 pub fn read_stream(reader: &mut dyn Read, shown: &str, options: &Options<'_>) -> Result<Loaded> {
-    any_tar(spool::spool(reader, shown, options.spool)?, shown, options)
+    any_tar(spool::spool(reader, shown, options)?, shown, options)
 }
 
 /// Read an image that lies elsewhere: `root` describes its manifest, or an index with one for each platform;
@@ -149,8 +149,8 @@ fn layout(path: &Path, reference: Option<&str>, options: &Options<'_>) -> Result
 
 /// The files in an archive of an image.
 fn archive(path: &Path, options: &Options<'_>) -> Result<Blobs<'static>> {
-    let (section, shown) = (spool::open(path, options.spool)?, shown(path));
-    Blobs::tar(&spool::decompressed(section, &shown, options.spool)?, &shown)
+    let (section, shown) = (spool::open(path, options)?, shown(path));
+    Blobs::tar(&spool::decompressed(section, &shown, options)?, &shown)
 }
 
 /// An archive of an image, or else the tar of a tree.
@@ -158,7 +158,7 @@ fn any_tar(section: Section, shown: &str, options: &Options<'_>) -> Result<Loade
     if !is_image(&section).map_err(|fault| fault.at(shown))? {
         return rootfs(section, shown.to_owned(), options);
     }
-    let blobs = Blobs::tar(&spool::decompressed(section, shown, options.spool)?, shown)?;
+    let blobs = Blobs::tar(&spool::decompressed(section, shown, options)?, shown)?;
     let is_layout = blobs.find(oci::LAYOUT)?.is_some() && blobs.find(oci::INDEX)?.is_some();
     let find = if is_layout { oci::find } else { docker::find };
     image(find(&blobs, None, options.platform)?, options)

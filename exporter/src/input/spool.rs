@@ -4,15 +4,22 @@ use std::fs::File;
 use std::io::{Read, copy};
 use std::path::Path;
 
+use super::digest::Hashing;
+use super::{Options, Progress};
 use crate::error::{Error, Result};
 use crate::tree::{Compression, Section};
 
-/// Keep all that `reader` gives in a file of `directory` that has no name: it is gone when it is closed.
-pub(super) fn spool(reader: &mut dyn Read, shown: &str, directory: &Path) -> Result<Section> {
-    let place = directory.display().to_string();
-    let made = tempfile::tempfile_in(directory);
+/// Keep all that `reader` gives in a file that has no name: it is gone when it is closed.
+pub(super) fn spool(reader: &mut dyn Read, shown: &str, options: &Options<'_>) -> Result<Section> {
+    let place = options.spool.display().to_string();
+    let made = tempfile::tempfile_in(options.spool);
     let mut file = made.map_err(|error| Error::io(&place, "can't make a temporary file", error))?;
-    copy(reader, &mut file).map_err(|error| {
+    let mut done = 0;
+    let mut counted = Hashing::new(reader, false, |bytes| {
+        done += bytes;
+        (options.progress)(Progress { done, total: 0 });
+    });
+    copy(&mut counted, &mut file).map_err(|error| {
         let message = format!("can't keep {shown} in a temporary file in {place}");
         Error::io(shown, message, error)
     })?;
@@ -20,24 +27,24 @@ pub(super) fn spool(reader: &mut dyn Read, shown: &str, directory: &Path) -> Res
 }
 
 /// Open a file; one that is no regular file, such as a pipe, is spooled.
-pub(super) fn open(path: &Path, directory: &Path) -> Result<Section> {
+pub(super) fn open(path: &Path, options: &Options<'_>) -> Result<Section> {
     let shown = path.display().to_string();
     let unreadable = |error| Error::io(&shown, "can't open the archive", error);
     let mut file = File::open(path).map_err(unreadable)?;
     match file.metadata().map_err(unreadable)?.is_file() {
         true => whole(file, &shown),
-        false => spool(&mut file, &shown, directory),
+        false => spool(&mut file, &shown, options),
     }
 }
 
 /// An archive of blobs as it would be without compression: blobs are read in any order.
-pub(super) fn decompressed(section: Section, shown: &str, directory: &Path) -> Result<Section> {
+pub(super) fn decompressed(section: Section, shown: &str, options: &Options<'_>) -> Result<Section> {
     let unreadable = |error| Error::io(shown, "can't read the archive", error);
     match Compression::detect(&section).map_err(unreadable)? {
         Compression::None => Ok(section),
         compression => {
             let mut decoder = compression.decoder(section.reader()).map_err(unreadable)?;
-            spool(&mut decoder, shown, directory)
+            spool(&mut decoder, shown, options)
         }
     }
 }

@@ -202,9 +202,7 @@ impl To {
         if args.docker.platform.iter().flat_map(|list| list.split(',')).count() > 1 {
             return Err(Error::user("-o -: stdout takes one disk, several platforms are asked for"));
         }
-        if args.json {
-            return Err(Error::user("--json: stdout is taken by the disk").with_hint("name a file with -o"));
-        }
+        output::refuse_json(args.json)?;
         Ok(Self::Stdout(formats[0]))
     }
 

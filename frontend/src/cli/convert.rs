@@ -5,8 +5,8 @@ use std::io::{Write, stdout};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, LazyLock};
 
 use clap::ValueEnum;
 use exporter::assemble::{Input, Planned};
@@ -14,13 +14,13 @@ use exporter::boot::BootFiles;
 use exporter::container::{Compression, Format, Output, Target};
 use exporter::engine;
 use exporter::input::{self, Loaded, Platform, Progress};
-use exporter::report::{DiskFile, Report};
+use exporter::report::Report;
 use exporter::spec::{Architecture, Profile, Size, Spec};
 use exporter::tree::Tree;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use super::image::Made;
-use super::{Error, Meter, Result, disk, output};
+use super::{Error, Meter, Result, Stage, Style, disk, output};
 use crate::builtin;
 use crate::source::{Access, Mirror, Source};
 
@@ -74,6 +74,9 @@ pub(crate) struct Args {
     /// Print what was made as JSON
     #[arg(long)]
     json: bool,
+    /// How progress is shown, on stderr
+    #[arg(long, value_enum, value_name = "TYPE", default_value_t)]
+    progress: Style,
     /// Show neither progress nor the result
     #[arg(short, long)]
     quiet: bool,
@@ -156,7 +159,9 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         // What can't be written is found out before anything is downloaded.
         Output::create(path)?;
     }
-    let (architecture, root) = read(args, threads)?;
+    let meter = Meter::new(if args.quiet { Style::Quiet } else { args.progress });
+    meter.begin(Stage::Reading);
+    let (architecture, root) = read(args, threads, &meter)?;
     // Until here a signal may end this process where it is: nothing has a name yet that would be left.
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [SIGHUP, SIGINT, SIGTERM] {
@@ -165,7 +170,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     }
     let input = Input { root, boot: boot_files(args, architecture)?, grow: builtin::grow_program() };
     let spec = Spec { architecture, ..spec };
-    let job = disk::Job { spec: &spec, paths: &args.output, threads, quiet: args.quiet, stop: &stop };
+    let job = disk::Job { spec: &spec, paths: &args.output, threads, meter: &meter, stop: &stop };
     let (planned, written) = job.make(input)?;
     tell(args, planned, &written)?;
     Ok(ExitCode::SUCCESS)
@@ -174,6 +179,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
 fn spec(args: &Args) -> Result<Spec> {
     if output::is_stdout(&args.output[0]) {
         output::refuse_terminal("-o -")?;
+        output::refuse_json(args.json)?;
     }
     Ok(Spec {
         profile: args.profile.into(),
@@ -194,7 +200,7 @@ fn boot_files(args: &Args, architecture: Architecture) -> Result<Option<BootFile
 }
 
 /// The files, and the instruction set of their programs.
-fn read(args: &Args, threads: NonZeroUsize) -> Result<(Architecture, Tree)> {
+fn read(args: &Args, threads: NonZeroUsize, meter: &Meter) -> Result<(Architecture, Tree)> {
     let source = Source::parse(&args.source)?;
     let host = Architecture::host().unwrap_or(Architecture::X86_64);
     let platform = args.platform.clone().unwrap_or_else(|| Platform::linux(host.oci_name()));
@@ -203,23 +209,22 @@ fn read(args: &Args, threads: NonZeroUsize) -> Result<(Architecture, Tree)> {
         _ if output::is_stdout(&args.output[0]) => std::env::temp_dir(),
         _ => PathBuf::from("."),
     };
-    // Each begins to count when it is first told of something.
-    let [download, meter] = [(); 2].map(|()| LazyLock::new(|| Meter::new(args.quiet)));
     let options = input::Options {
         platform: &platform,
         threads,
         spool: &spool,
-        progress: &|Progress { done, total }| meter.show(engine::Progress { done, total }),
+        progress: &|Progress { done, total }| {
+            let stage = if total == 0 { Stage::Spooling } else { Stage::Reading };
+            meter.show(stage, engine::Progress { done, total });
+        },
     };
     let access = Access {
         plain_http: args.registry.plain_http,
         mirrors: &args.registry.registry_mirror,
         auth_file: args.registry.authfile.as_deref(),
-        progress: &|progress| download.show(progress),
+        progress: &|progress| meter.show(Stage::Downloading, progress),
     };
-    let loaded = source.read(&access, &options);
-    meter.clear();
-    let Loaded { tree, config } = loaded?;
+    let Loaded { tree, config } = source.read(&access, &options)?;
     let asked = args.platform.as_ref().and_then(|platform| Architecture::from_oci(&platform.architecture));
     let told = || Architecture::from_oci(&config?.architecture().to_string());
     let architecture = asked.or_else(told).or_else(|| Architecture::of(&tree)).unwrap_or(host);
@@ -240,14 +245,16 @@ fn parse_platform(text: &str) -> Result<Platform, String> {
 
 /// Says what was made. What goes to stdout there would be part of a disk that goes there.
 fn tell(args: &Args, planned: Planned, written: &[Target]) -> Result<()> {
-    if args.json {
-        let made = written.iter().map(|target| Made::read(&target.path)).collect::<Result<Vec<_>>>()?;
-        return super::print_json(&serde_json::json!({ "disks": made }));
-    }
-    if args.quiet || written.is_empty() {
+    if written.is_empty() || args.quiet && !args.json {
         return Ok(());
     }
-    let files = written.iter().map(|target| DiskFile::read(&target.path, target.format));
-    let report = Report::new(planned, files.collect::<exporter::Result<_>>()?);
-    write!(stdout(), "{report}").map_err(|error| Error::user("stdout: cannot be written").because(error))
+    let made = written.iter().map(|target| Made::read(&target.path)).collect::<Result<Vec<_>>>()?;
+    if args.json {
+        return super::print_json(&serde_json::json!({ "disks": made }));
+    }
+    // The files come last, by a line that says how to go on.
+    let mut text = Report::new(planned, Vec::new()).to_string();
+    made.iter().for_each(|disk| text += &format!("{disk}\n"));
+    let unwritable = |error| Error::user("stdout: cannot be written").because(error);
+    stdout().write_all(text.as_bytes()).map_err(unwritable)
 }

@@ -10,7 +10,7 @@ use exporter::container::{self, Target};
 use exporter::engine::Run;
 use exporter::spec::Spec;
 
-use super::{Meter, Result, output};
+use super::{Meter, Result, Stage, output};
 
 /// A disk that is to be made.
 pub(super) struct Job<'a> {
@@ -19,8 +19,8 @@ pub(super) struct Job<'a> {
     /// Where it goes: a path for each of the spec's formats, or `-` for stdout.
     pub(super) paths: &'a [PathBuf],
     pub(super) threads: NonZeroUsize,
-    /// Show no progress.
-    pub(super) quiet: bool,
+    /// Told of the stages from the planning on.
+    pub(super) meter: &'a Meter,
     /// Set to end before it is done.
     pub(super) stop: &'a AtomicBool,
 }
@@ -29,6 +29,7 @@ impl Job<'_> {
     /// Makes the disk; also the files it is in now, which are none if it went to stdout.
     pub(super) fn make(&self, input: Input) -> Result<(Planned, Vec<Target>)> {
         let files = self.spec.formats.iter().zip(self.spec.compressions()?);
+        self.meter.begin(Stage::Planning);
         let planned = assemble::plan(self.spec, input)?;
         let targets = self.paths.iter().zip(files).map(|(path, (&format, compression))| Target {
             path: path.clone(),
@@ -39,17 +40,17 @@ impl Job<'_> {
         });
         let targets: Vec<_> = targets.collect();
 
-        let meter = Meter::new(self.quiet);
-        let progress = |progress| meter.show(progress);
+        self.meter.begin(Stage::Writing);
+        let progress = |progress| self.meter.show(Stage::Writing, progress);
         let run = Run { threads: self.threads, progress: &progress, stop: self.stop };
         let written = match &targets[..] {
             [target] if output::is_stdout(&target.path) => {
                 container::stream(planned.image(), target, &mut stdout(), &run).map(|()| Vec::new())
             }
             targets => container::write(planned.image(), targets, &run).map(|()| targets.to_vec()),
-        };
-        meter.clear();
-        Ok((planned, written?))
+        }?;
+        self.meter.finish();
+        Ok((planned, written))
     }
 }
 

@@ -6,6 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use exporter::container::{self, Format};
+use exporter::disk::{gpt, kinds};
 use exporter::error::show_size;
 use serde::Serialize;
 
@@ -63,9 +64,19 @@ impl Made {
     /// Looks at a disk that was made.
     pub(crate) fn read(path: &Path) -> Result<Self> {
         let image = Image::read(path)?;
-        let run = image.format.qemu_driver().map(|_| format!("vmimage run {}", shell::quote(path)));
+        let run = can_boot(path, image.format).then(|| format!("vmimage run {}", shell::quote(path)));
         Ok(Self { file: path.to_owned(), image, run })
     }
+}
+
+/// Whether QEMU may boot it: not a file that has to be unpacked, nor a disk whose partitions hold only data.
+fn can_boot(path: &Path, format: Format) -> bool {
+    let starts = |found: gpt::Found| {
+        found.table.partitions.iter().any(|part| [kinds::ESP, kinds::BIOS_BOOT].contains(&part.kind))
+    };
+    let table = || container::open(path).and_then(|(_, disk)| gpt::read(&*disk));
+    // Without such a table there may be a boot sector.
+    format.qemu_driver().is_some() && table().map_or(true, starts)
 }
 
 impl fmt::Display for Made {
@@ -83,6 +94,29 @@ impl fmt::Display for Made {
 mod tests {
     use super::*;
     use std::process::Command;
+
+    #[test]
+    fn a_disk_is_booted_unless_its_partitions_hold_only_data() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("my disk.raw");
+        std::fs::File::create(&path).unwrap().set_len(64 << 20).unwrap();
+        let run = Some("vmimage run 'my disk.raw'");
+        for (kind, expected) in [(None, run), (Some("8300"), None), (Some("ef00"), run), (Some("ef02"), run)]
+        {
+            if let Some(kind) = kind {
+                let mut sgdisk = Command::new("sgdisk");
+                sgdisk.args(["--clear", "--new=1:2048:4095", &format!("--typecode=1:{kind}")]);
+                assert!(sgdisk.arg(&path).output().unwrap().status.success());
+            }
+            let told = Made::read(&path)
+                .unwrap()
+                .run
+                .map(|run| run.replace(&format!("{}/", dir.path().display()), ""));
+            assert_eq!(told.as_deref(), expected, "{kind:?}");
+        }
+        std::fs::write(&path, b"\x1f\x8b\x08packed").unwrap();
+        assert_eq!(Made::read(&path).unwrap().run, None, "it has to be unpacked first");
+    }
 
     #[test]
     fn formats_are_told_by_magic_not_by_name() {

@@ -1,6 +1,7 @@
 //! The command line: what can be typed, and who does it.
 
 mod build;
+mod completion;
 mod convert;
 mod disk;
 mod doctor;
@@ -8,6 +9,7 @@ mod error;
 mod image;
 mod inspect;
 mod install;
+mod man;
 mod output;
 pub(crate) mod programs;
 mod progress;
@@ -16,13 +18,13 @@ pub(crate) mod shell;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use serde::Serialize;
 
 pub(crate) use build::{FRONTEND, persist, syntax};
 pub(crate) use error::{Error, Result};
 pub(crate) use output::{endings, is_stdout, refuse_terminal};
-pub(crate) use progress::Meter;
+pub(crate) use progress::{Meter, Stage, Style};
 
 /// Bootable disks from container builds.
 ///
@@ -53,6 +55,9 @@ enum Command {
     Inspect(inspect::Args),
     Doctor(doctor::Args),
     Install(install::Args),
+    Completion(completion::Args),
+    #[command(hide = true)]
+    Man(man::Args),
 }
 
 /// Parses the command line, does what it asks and prints what went wrong.
@@ -64,6 +69,8 @@ pub(crate) fn main() -> ExitCode {
         Command::Inspect(args) => inspect::run(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Install(args) => install::run(&args),
+        Command::Completion(args) => completion::run(&args, Cli::command()),
+        Command::Man(args) => man::run(&args, Cli::command()),
     };
     outcome.unwrap_or_else(|error| {
         error.print();
@@ -84,7 +91,6 @@ mod tests {
 
     #[test]
     fn the_definition_is_consistent() {
-        use clap::CommandFactory;
         Cli::command().debug_assert();
     }
 }

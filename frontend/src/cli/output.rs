@@ -51,6 +51,14 @@ pub(crate) fn refuse_terminal(asked: &str) -> Result<()> {
     Ok(())
 }
 
+/// Where the disk goes to stdout, nothing else can.
+pub(super) fn refuse_json(is_asked: bool) -> Result<()> {
+    match is_asked {
+        true => Err(Error::user("--json: stdout is taken by the disk").with_hint("name a file with -o")),
+        false => Ok(()),
+    }
+}
+
 /// The help of `-o`.
 pub(super) fn output_help() -> String {
     let endings = endings().join(", ");

@@ -6,5 +6,6 @@ mod failures;
 mod image;
 mod lab;
 mod logins;
+mod progress;
 mod real;
 mod server;

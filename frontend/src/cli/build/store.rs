@@ -12,7 +12,7 @@ use exporter::tree::{HostDir, scan};
 
 use super::{Args, DockerArgs, To};
 use crate::builtin;
-use crate::cli::{Error, Result, disk};
+use crate::cli::{Error, Meter, Result, Style, disk, progress};
 use crate::engine::buildah::{self, Leftovers, Request, Store, Tool};
 use crate::engine::dockerfile::Variables;
 use crate::engine::interrupt::Interrupt;
@@ -36,6 +36,11 @@ pub(super) fn run(args: &Args, tool: Tool, formats: &[Format], to: &To) -> Resul
     let interrupt = Interrupt::catch()?;
     let leftovers = Leftovers::new(tool)?;
     let store = Store { tool, interrupt: &interrupt, leftovers: &leftovers, quiet: docker.quiet };
+    let meter = Meter::new(match docker.progress.as_deref() {
+        _ if docker.quiet => Style::Quiet,
+        Some("plain") => Style::Plain,
+        _ => Style::Auto,
+    });
     let dockerfile = dockerfile(args);
     let platforms: Vec<_> = docker.platform.iter().flat_map(|list| list.split(',')).map(Some).collect();
     let platforms = if platforms.is_empty() { vec![None] } else { platforms };
@@ -55,28 +60,29 @@ pub(super) fn run(args: &Args, tool: Tool, formats: &[Format], to: &To) -> Resul
             own_options: own_options(docker, &dockerfile),
             threads: disk::threads(),
         };
-        make(&store, &request, &asked.disk.spec, &paths)?;
+        make(&store, &request, &asked.disk.spec, &paths, &meter)?;
         made.extend(paths);
     }
     Ok(made)
 }
 
 /// One image, one disk.
-fn make(store: &Store<'_>, request: &Request<'_>, spec: &Spec, paths: &[PathBuf]) -> Result<()> {
+fn make(
+    store: &Store<'_>,
+    request: &Request<'_>,
+    spec: &Spec,
+    paths: &[PathBuf],
+    meter: &Meter,
+) -> Result<()> {
     let built = store.make(request)?;
     let boot = match built.boot {
         Some(boot) => Some(boot),
         None => builtin::boot_files(built.architecture)?,
     };
+    meter.begin(progress::Stage::Reading);
     let root = scan(&HostDir::open(built.root.path())?, request.threads, &mut |_| {})?;
     let spec = Spec { architecture: built.architecture, ..spec.clone() };
-    let job = disk::Job {
-        spec: &spec,
-        paths,
-        threads: request.threads,
-        quiet: store.quiet,
-        stop: store.interrupt.flag(),
-    };
+    let job = disk::Job { spec: &spec, paths, threads: request.threads, meter, stop: store.interrupt.flag() };
     // The plan reads from what is mounted, and so ends before it.
     let made = job.make(Input { root, boot, grow: builtin::grow_program() });
     store.interrupt.check()?;
