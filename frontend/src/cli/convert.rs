@@ -80,6 +80,7 @@ pub(crate) struct Args {
     /// Show neither progress nor the result
     #[arg(short, long)]
     quiet: bool,
+    // Last, or its heading would stand above what follows.
     #[command(flatten)]
     registry: RegistryArgs,
 }

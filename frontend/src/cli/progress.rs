@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 use clap::ValueEnum;
 use exporter::engine::Progress;
 use exporter::error::show_size;
-use serde::Serialize;
 
 /// Between two lines of a log.
 const LOG_INTERVAL: Duration = Duration::from_secs(3);
@@ -39,8 +38,7 @@ pub(crate) enum Style {
 }
 
 /// What is being done to make a disk.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stage {
     /// Layers come from a registry.
     Downloading,
@@ -120,12 +118,11 @@ impl Meter {
 
     /// Shows the state of a stage that goes on.
     fn print(&self, current: &Current) {
+        let line = current.describe(current.began.elapsed());
         match self.style {
-            Style::Tty => {
-                put(&format!("{CLEAR}{NO_WRAP}{}{WRAP}", current.describe(current.began.elapsed())))
-            }
+            Style::Tty => put(&format!("{CLEAR}{NO_WRAP}{line}{WRAP}")),
+            Style::Plain => put(&format!("{line}\n")),
             Style::Rawjson => put(&current.json()),
-            Style::Plain => put(&format!("{}\n", current.describe(current.began.elapsed()))),
             Style::Auto | Style::Quiet => {}
         }
     }
@@ -188,7 +185,7 @@ impl Current {
 
     fn json(&self) -> String {
         let Progress { done, total } = self.progress;
-        format!("{}\n", serde_json::json!({ "stage": self.stage, "done": done, "total": total }))
+        format!("{}\n", serde_json::json!({ "stage": self.stage.name(), "done": done, "total": total }))
     }
 }
 

@@ -21,7 +21,7 @@ fn bash(script: &str, words: &[&str]) -> Vec<String> {
         COMP_WORDS=("$@") COMP_CWORD=$(($# - 1))
         "$name" "$1" "${@: -1}" "${@: -2:1}"
         printf '%s\n' "${COMPREPLY[@]}""#;
-    let output = run(Command::new("bash").args(["--norc", "-euc", ask, "bash", script]).args(words));
+    let output = run(Command::new("bash").args(["--norc", "-uc", ask, "bash", script]).args(words));
     text(&output.stdout).lines().map(str::to_owned).collect()
 }
 

@@ -17,9 +17,9 @@ fn render(page: &Path) -> Result<String, String> {
     }
 }
 
-/// Without the spaces in front: the manual indents otherwise than `--help`.
-fn unindented(text: &str) -> String {
-    text.lines().map(|line| format!("{}\n", line.trim())).collect()
+/// Word by word: the manual breaks and indents its lines otherwise than `--help`.
+fn words(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 #[test]
@@ -46,8 +46,8 @@ fn every_command_has_a_page_with_its_examples() {
         assert!(page.contains("SYNOPSIS") && page.contains("DESCRIPTION") && page.contains("OPTIONS"));
         let help = run(&mut vmimage(&[command, "--help"]));
         if let Some((_, examples)) = text(&help.stdout).split_once("\nExamples:\n") {
-            let (page, examples) = (unindented(&page), unindented(examples));
-            assert!(page.contains(&format!("\nEXAMPLES\n{examples}")), "{command}: {page}\n{examples}");
+            let (_, shown) = page.split_once("\nEXAMPLES\n").unwrap();
+            assert!(words(shown).starts_with(&words(examples)), "{command}: {shown}");
         }
     }
 }
