@@ -12,6 +12,7 @@
 
 mod bake;
 mod buildctl;
+mod container_disk;
 mod csv;
 mod docker_buildx;
 mod line;
