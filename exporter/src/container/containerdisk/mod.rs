@@ -13,6 +13,8 @@
 //! The layer's name is the digest of its bytes, and a qcow2 gets its header last: it is the one format
 //! whose file is read again before it is complete. The layer is not compressed, since the disk is.
 //!
+//! The layer and what describes it are public: a daemon or a registry may get them without the archive.
+//!
 //! Read: what is written here, and every other archive with a qcow2 in a layer that is not compressed.
 
 mod image;
