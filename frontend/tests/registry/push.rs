@@ -245,6 +245,40 @@ fn a_login_goes_to_the_registry_and_nowhere_else() {
 }
 
 #[test]
+fn a_token_for_reading_is_not_enough() {
+    let lab = Lab::new();
+    let disk = disk(&lab, "web.qcow2");
+    let server = Server::new(|request, _| {
+        if request.path.starts_with("/token") {
+            let token = if request.path.contains("push") { "may-push" } else { "may-pull" };
+            return Answer {
+                body: json!({ "token": token }).to_string().into_bytes(),
+                ..Answer::status(200)
+            };
+        }
+        let sent = request.header("authorization").unwrap_or_default();
+        let reads = request.method == "HEAD";
+        if sent != "Bearer may-push" && !(reads && sent == "Bearer may-pull") {
+            let actions = if reads { "pull" } else { "pull,push" };
+            let host = request.header("host").unwrap();
+            let challenge =
+                format!("Bearer realm=\"http://{host}/token\",scope=\"repository:web:{actions}\"");
+            return Answer::status(401).with("WWW-Authenticate", challenge);
+        }
+        match &*request.method {
+            "HEAD" => Answer::status(404),
+            "POST" => Answer::status(202).with("Location", "/uploads/1"),
+            _ => Answer::status(201),
+        }
+    });
+    let reference = format!("{}/web:v1", server.host);
+    run(push(&lab, &[&disk], &reference).args(["--platform", "linux/amd64"]));
+    let tokens = server.requests().iter().filter(|request| request.path.starts_with("/token")).count();
+    assert_eq!(tokens, 2);
+    assert!(server.requests().last().unwrap().path.ends_with("/manifests/v1"));
+}
+
+#[test]
 fn a_registry_that_does_not_take_it_is_told_of() {
     let lab = Lab::new();
     let disk = disk(&lab, "web.qcow2");
