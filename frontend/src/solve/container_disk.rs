@@ -31,8 +31,9 @@ pub(super) fn describe(image: &mut Image, architecture: Architecture, spec: &Spe
     // Another frontend's configuration may be of any shape: the disk is the same without it.
     let config: Config = serde_json::from_slice(&config).unwrap_or_default();
     let mut labels = config.config.labels.unwrap_or_default();
-    let title = spec.hostname.as_ref().unwrap_or(&spec.name);
-    labels.entry(TITLE.to_owned()).or_insert_with(|| title.clone());
+    if let Some(title) = title(spec) {
+        labels.entry(TITLE.to_owned()).or_insert_with(|| title.clone());
+    }
     let created = spec.source_date_epoch.unwrap_or_default();
     let described = containerdisk::Image { architecture, created, labels };
     let mut json = described.config(&[]);
@@ -45,6 +46,12 @@ pub(super) fn describe(image: &mut Image, architecture: Architecture, spec: &Spe
     if let Some(seconds) = spec.source_date_epoch {
         image.annotations.entry(CREATED.to_owned()).or_insert_with(|| rfc3339(seconds));
     }
+}
+
+/// The name it was given. Without one there is none: of an annotation that the client asks for as well, ours
+/// would count.
+fn title(spec: &Spec) -> Option<&String> {
+    spec.hostname.as_ref().or(Some(&spec.name).filter(|name| **name != Spec::default().name))
 }
 
 #[cfg(test)]
@@ -88,10 +95,11 @@ mod tests {
     #[test]
     fn an_image_without_a_configuration_gets_one() {
         for own in [None, Some("{}"), Some("no JSON"), Some(r#"{"config":{"Labels":null}}"#)] {
-            let spec = Spec { hostname: Some("web-1".into()), ..Spec::default() };
-            let (config, annotations) = described(own, &spec);
+            let (config, annotations) = described(own, &Spec::default());
             assert_eq!(config["created"], "1970-01-01T00:00:00Z");
-            assert_eq!(annotations, [pair("title", "web-1")]);
+            assert_eq!((&config["config"]["Labels"], annotations.len()), (&json!({}), 0));
+            let spec = Spec { hostname: Some("web-1".into()), ..Spec::default() };
+            assert_eq!(described(own, &spec).1, [pair("title", "web-1")]);
         }
     }
 }

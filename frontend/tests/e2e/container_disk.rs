@@ -106,7 +106,8 @@ fn two_platforms_are_one_image() {
     let engine = engine();
     let archive = folder.path().join("image.tar");
     let mut build = build(&engine, &format!("type=oci,dest={}", archive.display()));
-    run(build.args(["--platform", "linux/amd64,linux/amd64/v2"]));
+    build.args(["--platform", "linux/amd64,linux/amd64/v2", "--build-arg", "VMIMAGE_NAME=web"]);
+    run(&mut build);
     let layout = folder.path().join("layout");
     fs::create_dir(&layout).unwrap();
     run(Command::new("tar").arg("-xf").arg(&archive).arg("-C").arg(&layout));
@@ -119,7 +120,7 @@ fn two_platforms_are_one_image() {
     assert_eq!(variants, [None, Some("v2")]);
     for manifest in manifests {
         let manifest = read(&blob(manifest));
-        assert_eq!(manifest["annotations"]["org.opencontainers.image.title"], "disk");
+        assert_eq!(manifest["annotations"]["org.opencontainers.image.title"], "web");
         assert_eq!(manifest["layers"].as_array().unwrap().len(), 1);
     }
 }
