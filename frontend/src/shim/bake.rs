@@ -392,7 +392,7 @@ mod tests {
             })
         };
         let web = "--set=web.args.VMIMAGE_SIZE=9G --set=web.args.VMIMAGE_STAGE=containerdisk \
-                   --set=web.output=type=image,name=web,compression=uncompressed";
+                   --set=web.output=type=image,name=web,compression=uncompressed,oci-mediatypes=true";
         let Act::Instead(args) = act("bake", definition("type=image,name=a")).unwrap() else { panic!() };
         assert_eq!(shown(&args), format!("bake --set=other.output=type=image,name=a {web} other web"));
         let (_, disks, others) = planned("bake", definition("type=vmdisk,dest=a.raw"));

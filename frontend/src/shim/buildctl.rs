@@ -162,7 +162,7 @@ mod tests {
         let typed = "build --frontend dockerfile.v0 --local context=. -o type=image,name=a,push=true,format=containerdisk";
         let instead = "build --frontend dockerfile.v0 --local context=. --opt=build-arg:VMIMAGE_STAGE=containerdisk \
                        --opt=build-arg:BUILDKIT_SYNTAX=example/vmimage \
-                       --output=type=image,name=a,push=true,compression=uncompressed";
+                       --output=type=image,name=a,push=true,compression=uncompressed,oci-mediatypes=true";
         assert_eq!(
             act(typed).unwrap(),
             Act::Instead(instead.split_whitespace().map(OsString::from).collect())

@@ -16,8 +16,11 @@ const OF_IMAGES: [&str; 4] = ["image", "registry", "oci", "docker"];
 /// What the frontend is told in place of a format.
 const STAGE: (&str, &str) = ("VMIMAGE_STAGE", "containerdisk");
 
-/// What a disk's layer is not: the disk in it is compressed.
+/// A disk's layer is not compressed again: the disk in it is.
 const UNCOMPRESSED: (&str, &str) = ("compression", "uncompressed");
+/// Annotations are OCI's; these exporters write docker's manifests by default.
+const OCI: (&str, &str) = ("oci-mediatypes", "true");
+const OF_DOCKERS_MANIFESTS: [&str; 2] = ["image", "registry"];
 
 /// The words of a disk that no exporter of images has.
 const ATTRIBUTES: [Attribute; 5] =
@@ -60,8 +63,11 @@ impl ContainerDisk {
                 None => kept.push((key, value)),
             }
         }
-        if !kept.iter().any(|(key, _)| *key == UNCOMPRESSED.0) {
-            kept.push(UNCOMPRESSED);
+        let types = OF_DOCKERS_MANIFESTS.contains(&&*output.kind).then_some(OCI);
+        for default in [Some(UNCOMPRESSED), types].into_iter().flatten() {
+            if !kept.iter().any(|(key, _)| *key == default.0) {
+                kept.push(default);
+            }
         }
         let fields = kept.iter().map(|(key, value)| csv::quote(&format!("{key}={value}")));
         self.outputs.push(fields.collect::<Vec<_>>().join(","));
@@ -112,12 +118,12 @@ mod tests {
         for (outputs, expected, variables) in [
             (
                 &["type=image,name=host:5000/web,push=true,format=containerdisk"][..],
-                "type=image,name=host:5000/web,push=true,compression=uncompressed",
+                "type=image,name=host:5000/web,push=true,compression=uncompressed,oci-mediatypes=true",
                 "VMIMAGE_STAGE=containerdisk",
             ),
             (
                 &["type=registry,format=containerdisk,\"name=a,b\",size=10G,hostname=web,compression=gzip"],
-                "type=registry,\"name=a,b\",compression=gzip",
+                "type=registry,\"name=a,b\",compression=gzip,oci-mediatypes=true",
                 "VMIMAGE_SIZE=10G VMIMAGE_HOSTNAME=web VMIMAGE_STAGE=containerdisk",
             ),
             (

@@ -305,7 +305,7 @@ mod tests {
         let typed = "build -t a --push --iidfile i -o type=image,format=containerdisk,size=9G .";
         let instead = "build -t a --push --iidfile i . --build-arg VMIMAGE_SIZE=9G \
                        --build-arg VMIMAGE_STAGE=containerdisk --build-arg BUILDKIT_SYNTAX=example/vmimage \
-                       --output=type=image,compression=uncompressed";
+                       --output=type=image,compression=uncompressed,oci-mediatypes=true";
         assert_eq!(act(typed).unwrap(), Act::Instead(words(instead)));
         assert!(act("build -o type=oci,dest=x,format=containerdisk -o out .").is_err());
     }

@@ -74,7 +74,7 @@ fn stock_docker_pushes_a_disk_as_an_image() {
     let disk = expected(&engine, folder.path());
     let registry = Registry::start(folder.path(), false);
     let name = format!("{}/team/web:v1", registry.host);
-    let mut build = build(&engine, &format!("type=image,name={name},push=true"));
+    let mut build = build(&engine, &format!("type=image,name={name},push=true,oci-mediatypes=true"));
     build.args(["--label", "org.opencontainers.image.source=https://git.example/web", "--label", "team=us"]);
     run(build.args(["--build-arg", "VMIMAGE_NAME=web"]));
     let image = format!("docker://{name}");
@@ -84,7 +84,9 @@ fn stock_docker_pushes_a_disk_as_an_image() {
         "org.opencontainers.image.source": "https://git.example/web",
         "org.opencontainers.image.created": "2023-11-14T22:13:20Z",
     });
-    assert_eq!(inspect("--raw", &image)["annotations"], annotations);
+    let manifest = inspect("--raw", &image);
+    assert_eq!(manifest["annotations"], annotations);
+    assert_eq!(manifest["mediaType"], "application/vnd.oci.image.manifest.v1+json");
     let config = inspect("--config", &image);
     assert_eq!((&config["architecture"], &config["os"]), (&json!("amd64"), &json!("linux")));
     assert_eq!(config["created"], "2023-11-14T22:13:20Z");
