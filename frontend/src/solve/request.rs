@@ -171,9 +171,9 @@ mod tests {
 
     #[test]
     fn a_container_image_holds_one_qcow2() {
-        let parse = |format| {
+        let parse = |format: &'static str| {
             let stage = ("VMIMAGE_STAGE", "containerdisk");
-            let format = (format != "").then_some(("VMIMAGE_FORMAT", format));
+            let format = (!format.is_empty()).then_some(("VMIMAGE_FORMAT", format));
             Request::parse(format.into_iter().chain([stage]))
         };
         for format in ["", "qcow2", "containerdisk"] {
