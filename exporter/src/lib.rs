@@ -14,6 +14,7 @@
 pub mod assemble;
 pub mod boot;
 pub mod container;
+mod date;
 pub mod disk;
 pub mod engine;
 pub mod error;

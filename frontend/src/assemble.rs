@@ -1,15 +1,17 @@
 //! The assemble role: inside the build, as a step of the frontend's own image, without network,
 //! privileges or a terminal.
 
+mod container_disk;
+
 use std::num::NonZeroUsize;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::atomic::AtomicBool;
 
 use clap::Parser;
 use exporter::assemble::{self, Input, Planned};
 use exporter::boot::BootFiles;
-use exporter::container::{self, Target};
+use exporter::container::{self, Target, containerdisk};
 use exporter::engine::Run;
 use exporter::report::{DiskFile, Report};
 use exporter::spec::{FileSpec, Spec};
@@ -34,6 +36,9 @@ struct Args {
     /// What the disk should be, as JSON.
     #[arg(long, value_parser = |text: &str| serde_json::from_str::<Spec>(text))]
     spec: Spec,
+    /// Make the folder the content of a KubeVirt containerDisk.
+    #[arg(long)]
+    container_disk: bool,
 }
 
 pub(crate) fn main() -> ExitCode {
@@ -55,13 +60,18 @@ fn run(args: &Args) -> Result<()> {
     let input = input(args, threads)?;
     meter.begin(Stage::Planning);
     let planned = assemble::plan(&args.spec, input)?;
-    let targets: Vec<_> =
-        args.spec.files()?.iter().map(|file| target(file, &planned, &args.output)).collect();
+    if args.container_disk {
+        container_disk::make_folder(&args.output)?;
+    }
+    let targets: Vec<_> = args.spec.files()?.iter().map(|file| target(file, &planned, args)).collect();
     meter.begin(Stage::Writing);
     let progress = |progress| meter.show(Stage::Writing, progress);
     let run = Run { threads, progress: &progress, stop: &AtomicBool::new(false) };
     container::write(planned.image(), &targets, &run)?;
     meter.finish();
+    if args.container_disk {
+        container_disk::hand_over(&args.output, args.spec.source_date_epoch)?;
+    }
     let files = targets.iter().map(|target| DiskFile::read(&target.path, target.format));
     print!("{}", Report::new(planned, files.collect::<exporter::Result<_>>()?));
     Ok(())
@@ -76,9 +86,10 @@ fn input(args: &Args, threads: NonZeroUsize) -> Result<Input> {
     Ok(Input { root, boot, grow: builtin::grow_program() })
 }
 
-fn target(file: &FileSpec, planned: &Planned, folder: &Path) -> Target {
+fn target(file: &FileSpec, planned: &Planned, args: &Args) -> Target {
+    let name = if args.container_disk { containerdisk::QCOW2 } else { &file.name };
     Target {
-        path: folder.join(&file.name),
+        path: args.output.join(name),
         format: file.format,
         compression: file.compression,
         id: planned.id,

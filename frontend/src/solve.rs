@@ -6,7 +6,11 @@
 //!                               ├─▶ machine step ┘                 │
 //!                               └─▶ boot step ────────▶ /boot-stage┘
 //! ```
+//!
+//! Which exporter the client has chosen is not told to a frontend; that the disk is to become an image is asked
+//! for by `VMIMAGE_STAGE=containerdisk`.
 
+mod container_disk;
 mod locate;
 mod probe;
 pub(crate) mod request;
@@ -59,11 +63,13 @@ impl Build<'_> {
         };
         image.root = match self.request.stage {
             Stage::Rootfs => Some(self.solve(&rootfs).await?),
-            _ => {
-                image.config = None;
-                Some(self.solve(&self.assemble(architecture, &rootfs, boot.as_ref()).await?).await?)
-            }
+            _ => Some(self.solve(&self.assemble(architecture, &rootfs, boot.as_ref()).await?).await?),
         };
+        match self.request.stage {
+            Stage::ContainerDisk => container_disk::describe(image, architecture, &self.request.disk.spec),
+            Stage::Disk => image.config = None,
+            Stage::Dockerfile | Stage::Rootfs => {}
+        }
         Ok(())
     }
 

@@ -5,7 +5,7 @@
 mod archive;
 mod blocks;
 mod codec;
-mod containerdisk;
+pub mod containerdisk;
 mod format;
 mod frames;
 mod gce;

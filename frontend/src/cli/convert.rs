@@ -232,7 +232,8 @@ fn read(args: &Args, threads: NonZeroUsize, meter: &Meter) -> Result<(Architectu
     Ok((architecture, tree))
 }
 
-fn parse_platform(text: &str) -> Result<Platform, String> {
+/// The platform of a machine, as it is typed.
+pub(super) fn parse_platform(text: &str) -> Result<Platform, String> {
     let mut parts = text.split('/').map(str::to_owned);
     let platform = match (parts.next(), parts.next(), parts.next(), parts.next()) {
         (Some(os), Some(architecture), variant, None) => Platform { os, architecture, variant },

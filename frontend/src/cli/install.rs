@@ -45,6 +45,8 @@ Then:
   docker build -t team/web --push -o type=vmdisk,dest=web.qcow2 .
                                          the container to its registry, the machine into a file
   docker build -o type=vmdisk,dest=-,format=raw . | ssh host dd of=/dev/sdb
+  docker build -o type=image,name=registry.example/web:v1,push=true,format=containerdisk .
+                                         the machine as an image in a registry, for KubeVirt
   docker buildx bake                     with output = [\"type=vmdisk,dest=web.qcow2\"] in the target
 
 Attributes of type=vmdisk, as the flags of vmimage build: dest (- is stdout), format, size, compression,

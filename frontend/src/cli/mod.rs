@@ -13,6 +13,7 @@ mod man;
 mod output;
 pub(crate) mod programs;
 mod progress;
+mod push;
 mod run;
 pub(crate) mod shell;
 
@@ -45,12 +46,15 @@ Examples:
                                      the same of files that are there, kernel and all
   vmimage run web.qcow2 -p 8080:80   boot it, with port 8080 forwarded to its port 80
   vmimage inspect web.qcow2          see what is on it
+  vmimage push web.qcow2 registry.example/web:v1
+                                     put it into a registry, for KubeVirt
   vmimage install                    teach docker --output type=vmdisk,dest=web.qcow2";
 
 #[derive(Subcommand)]
 enum Command {
     Build(Box<build::Args>),
     Convert(Box<convert::Args>),
+    Push(push::Args),
     Run(run::Args),
     Inspect(inspect::Args),
     Doctor(doctor::Args),
@@ -65,6 +69,7 @@ pub(crate) fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Build(args) => build::run(&args),
         Command::Convert(args) => convert::run(&args),
+        Command::Push(args) => push::run(&args),
         Command::Run(args) => run::run(&args),
         Command::Inspect(args) => inspect::run(&args),
         Command::Doctor(args) => doctor::run(&args),

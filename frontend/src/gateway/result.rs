@@ -4,6 +4,9 @@
 //! one platform      ref   containerimage.config               refs.platforms (BuildKit 0.11 and later)
 //! several           refs  containerimage.config/linux/amd64   refs.platforms
 //! ```
+//!
+//! Annotations of a manifest are metadata too: `annotation-manifest[linux/amd64].KEY`, without the brackets for
+//! one platform (BuildKit's `docs/annotations.md`, 0.11 and later).
 
 use std::collections::BTreeMap;
 
@@ -15,6 +18,7 @@ use super::proto::{self, Ref, RefMap, Refs};
 
 const PLATFORMS: &str = "refs.platforms";
 const CONFIG: &str = "containerimage.config";
+const ANNOTATION: &str = "annotation-manifest";
 
 /// The images of a result. Metadata and attestations that have no field here are kept as they came.
 #[derive(Clone, Debug, PartialEq)]
@@ -36,6 +40,8 @@ pub(crate) struct Image {
     pub root: Option<Ref>,
     /// The image config as JSON.
     pub config: Option<Vec<u8>>,
+    /// Annotations for its manifest, beside those that the client asks for.
+    pub annotations: BTreeMap<String, String>,
 }
 
 /// The metadata `refs.platforms`.
@@ -79,6 +85,10 @@ impl Images {
                 let key = if self.is_map { suffixed(CONFIG, &image.id) } else { CONFIG.to_owned() };
                 result.metadata.insert(key, config);
             }
+            let platform = if self.is_map { format!("[{}]", image.id) } else { String::new() };
+            for (key, value) in image.annotations {
+                result.metadata.insert(format!("{ANNOTATION}{platform}.{key}"), value.into_bytes());
+            }
             refs.insert(image.id, image.root.unwrap_or_default());
         }
         result.refs = if self.is_map {
@@ -109,7 +119,7 @@ fn platforms(metadata: &BTreeMap<String, Vec<u8>>) -> Result<Vec<NamedPlatform>,
 
 fn from_map(mut map: RefMap, platforms: Vec<NamedPlatform>) -> Result<Vec<Image>, Failure> {
     let images = platforms.into_iter().map(|NamedPlatform { id, platform }| match map.refs.remove(&id) {
-        Some(root) => Ok(Image { id, platform: Some(platform), root: non_scratch(root), config: None }),
+        Some(root) => Ok(Image { id, platform: Some(platform), root: non_scratch(root), ..Image::default() }),
         None => {
             Err(Failure::new(format!("{PLATFORMS} of the inner frontend names {id}, which was not built")))
         }
@@ -127,7 +137,7 @@ fn from_single(root: Ref, mut platforms: Vec<NamedPlatform>) -> Result<Image, Fa
         return Err(Failure::new("the inner frontend names several platforms for one file system"));
     }
     let (id, platform) = platforms.pop().map(|named| (named.id, named.platform)).unzip();
-    Ok(Image { id: id.unwrap_or_default(), platform, root: non_scratch(root), config: None })
+    Ok(Image { id: id.unwrap_or_default(), platform, root: non_scratch(root), ..Image::default() })
 }
 
 fn non_scratch(root: Ref) -> Option<Ref> {
@@ -214,6 +224,19 @@ mod tests {
         assert_eq!(result.metadata["source.date.epoch"], b"0");
         let refs = BTreeMap::from([("linux/amd64".to_owned(), root("disk"))]);
         assert_eq!(result.refs, Some(Refs::Map(RefMap { refs })));
+    }
+
+    #[test]
+    fn annotations_are_of_a_platform_where_there_are_several() {
+        let result = |result: proto::Result| {
+            let mut images = Images::read(result).unwrap();
+            images.images[0].annotations.insert("a.title".into(), "web".into());
+            images.into_result().metadata
+        };
+        let of_one = result(single("a", &[(PLATFORMS, &named(&[AMD64]))]));
+        assert_eq!(of_one["annotation-manifest.a.title"], b"web");
+        let of_several = result(map(&[AMD64], &[("linux/amd64", "a")]));
+        assert_eq!(of_several["annotation-manifest[linux/amd64].a.title"], b"web");
     }
 
     #[test]

@@ -11,6 +11,7 @@ use std::process::Stdio;
 
 use serde::Deserialize;
 
+use super::container_disk::ContainerDisk;
 use super::csv;
 use super::docker_buildx::{asks_only, quiet_progress};
 use super::line::{Dockerfile, Line, SYNTAX};
@@ -72,12 +73,15 @@ enum Printed {
 }
 
 impl Printed {
+    fn output(&self) -> Option<Output> {
+        match self {
+            Self::Text(text) => Output::parse(text),
+            Self::Object(pairs) => Some(Output::new(pairs.clone())),
+        }
+    }
+
     fn disk(&self) -> Option<Output> {
-        let output = match self {
-            Self::Text(text) => Output::parse(text)?,
-            Self::Object(pairs) => Output::new(pairs.clone()),
-        };
-        output.is_disk().then_some(output)
+        self.output().filter(Output::is_disk)
     }
 
     fn text(&self) -> String {
@@ -117,6 +121,10 @@ impl Target {
         self.output.iter().filter(|output| output.disk().is_none())
     }
 
+    fn container_disk(&self) -> Result<Option<ContainerDisk>> {
+        ContainerDisk::read(&self.output.iter().filter_map(Printed::output).collect::<Vec<_>>())
+    }
+
     fn frontend(&self) -> Option<(String, String)> {
         let inline = self.dockerfile_inline.as_deref();
         let is_named_inline = inline.is_some_and(|text| syntax::names_in(text, crate::cli::FRONTEND));
@@ -140,7 +148,13 @@ fn plan(line: &Line, definition: &Definition) -> Result<Act> {
             found.push((*name, target, disks));
         }
     }
-    if found.is_empty() {
+    let mut images = BTreeMap::new();
+    for name in &requested {
+        if let Some(image) = definition.target[*name].container_disk()? {
+            images.insert(*name, image);
+        }
+    }
+    if found.is_empty() && images.is_empty() {
         return Ok(Act::PassOn);
     }
     let all = found.iter().map(|(_, _, disks)| disks);
@@ -152,14 +166,21 @@ fn plan(line: &Line, definition: &Definition) -> Result<Act> {
     };
     let others: Vec<&str> = requested.iter().copied().filter(|name| !is_only_disk(name)).collect();
     let bake = Bake { line, disks: found.len(), others: !others.is_empty() };
-    let sets = others.iter().flat_map(|name| {
-        let outputs = definition.target[*name].others();
-        outputs.map(|output| set(name, &format!("output={}", output.text())))
+    let sets = others.iter().flat_map(|name| match images.get(name) {
+        Some(image) => image_sets(name, &definition.target[*name], image),
+        None => {
+            let outputs = definition.target[*name].others();
+            outputs.map(|output| set(name, &format!("output={}", output.text()))).collect()
+        }
     });
     let others = bake.others.then(|| bake.run(Role::Others, sets, &others));
+    if let (true, Some(others)) = (found.is_empty(), &others) {
+        return Ok(Act::Instead(others.clone()));
+    }
     let warm = bake.warm(&found);
     let disks = found.into_iter().map(|(name, target, disks)| {
-        let sets = arguments(name, target, &disks).chain([set(name, &format!("output={TRANSPORT}"))]);
+        let sets =
+            arguments(name, target, &disks.variables).chain([set(name, &format!("output={TRANSPORT}"))]);
         DiskRun { args: bake.run(Role::Disk, sets, &[name]), disks }
     });
     Ok(Act::Run(Plan {
@@ -193,12 +214,18 @@ fn set(target: &str, override_: &str) -> String {
 }
 
 /// What tells a target's build which disk it makes.
-fn arguments(name: &str, target: &Target, disks: &Disks) -> impl Iterator<Item = String> {
-    let variables = disks.variables.iter().cloned().chain(target.frontend());
+fn arguments(name: &str, target: &Target, variables: &[(String, String)]) -> impl Iterator<Item = String> {
+    let variables = variables.iter().cloned().chain(target.frontend());
     variables
         .map(move |(key, value)| set(name, &format!("args.{key}={value}")))
         .collect::<Vec<_>>()
         .into_iter()
+}
+
+/// What makes the image that a target's build makes one of its disk.
+fn image_sets(name: &str, target: &Target, image: &ContainerDisk) -> Vec<String> {
+    let outputs = image.outputs.iter().map(|output| set(name, &format!("output={output}")));
+    arguments(name, target, &image.variables).chain(outputs).collect()
 }
 
 /// What a run of bake is for.
@@ -229,7 +256,7 @@ impl Bake<'_> {
             return None;
         }
         let sets = found.iter().flat_map(|(name, target, disks)| {
-            arguments(name, target, disks).chain([set(name, "output=type=cacheonly")])
+            arguments(name, target, &disks.variables).chain([set(name, "output=type=cacheonly")])
         });
         let names: Vec<_> = found.iter().map(|(name, ..)| *name).collect();
         Some(self.run(Role::Warm, sets, &names))
@@ -348,6 +375,28 @@ mod tests {
             "bake --metadata-file m https://x/y.git --set=b.output=type=image,push=true \
              --set=img.output=\"name=a,b\",type=image b img"
         );
+    }
+
+    #[test]
+    fn an_image_of_a_disk_is_baked_with_the_other_images() {
+        let image = "type=image,name=web,format=containerdisk,size=9G";
+        let shown =
+            |args: &[OsString]| args.iter().map(|word| word.to_str().unwrap()).collect::<Vec<_>>().join(" ");
+        let definition = |other: &str| {
+            json!({
+                "group": { "default": { "targets": ["other", "web"] } },
+                "target": {
+                    "web": { "args": { "BUILDKIT_SYNTAX": "x" }, "output": [image] },
+                    "other": { "args": { "BUILDKIT_SYNTAX": "x" }, "output": [other] },
+                }
+            })
+        };
+        let web = "--set=web.args.VMIMAGE_SIZE=9G --set=web.args.VMIMAGE_STAGE=containerdisk \
+                   --set=web.output=type=image,name=web,compression=uncompressed,oci-mediatypes=true";
+        let Act::Instead(args) = act("bake", definition("type=image,name=a")).unwrap() else { panic!() };
+        assert_eq!(shown(&args), format!("bake --set=other.output=type=image,name=a {web} other web"));
+        let (_, disks, others) = planned("bake", definition("type=vmdisk,dest=a.raw"));
+        assert_eq!((disks.len(), others.unwrap()), (1, format!("bake {web} web")));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::ffi::OsStr;
 use std::path::Path;
 
+use super::container_disk::ContainerDisk;
 use super::line::{Client, Dockerfile, Line, SYNTAX, is_argument};
 use super::output::{Disks, Output};
 use super::run::{Act, DiskRun, Plan, TRANSPORT};
@@ -32,21 +33,27 @@ const OF_NERDCTL: [&str; 2] = ["name", "dangling-name-prefix"];
 
 /// What is done in place of a build.
 pub(super) fn build(line: &Line) -> Result<Act> {
+    let outputs = line.values(OUTPUT).filter_map(|value| Output::parse(value.to_str()?));
+    if let Some(image) = ContainerDisk::read(&outputs.collect::<Vec<_>>())? {
+        let outputs = image.outputs.into_iter().map(|output| format!("--output={output}"));
+        let options = options(line, image.variables);
+        return Ok(Act::Instead(line.with(|item| !item.is(OUTPUT), options.chain(outputs))));
+    }
     let outputs: Vec<Output> = line.values(OUTPUT).filter_map(disk).collect();
     if outputs.is_empty() || line.items.iter().any(|item| item.is(&["help", "h"])) {
         return Ok(Act::PassOn);
     }
-    let frontend = line.last(&["frontend"]).ok_or_else(|| {
-        Error::user("--output type=vmdisk: a disk is made of a Dockerfile, and no frontend is named")
-            .with_hint("name one: --frontend dockerfile.v0 --local context=. --local dockerfile=.")
-    })?;
+    if line.last(&["frontend"]).is_none() {
+        return Err(Error::user(
+            "--output type=vmdisk: a disk is made of a Dockerfile, and no frontend is named",
+        )
+        .with_hint("name one: --frontend dockerfile.v0 --local context=. --local dockerfile=."));
+    }
     let disks = Disks::new(&outputs)?;
     let is_disk = |item: &Item| item.value_of(OUTPUT).and_then(disk).is_some();
     let has_others = line.items.iter().any(|item| item.is(OUTPUT) && !is_disk(item));
     let keep = |item: &Item| !item.is(OUTPUT) && (!has_others || !item.is(&["metadata-file"]));
-    let ours = (frontend == "dockerfile.v0").then(|| dockerfile(line).frontend()).flatten();
-    let variables = disks.variables.iter().cloned().chain(ours);
-    let options = variables.map(|(key, value)| format!("--opt=build-arg:{key}={value}"));
+    let options = options(line, disks.variables.clone());
     let args = line.with(keep, options.chain([format!("--output={TRANSPORT}")]));
     Ok(Act::Run(Plan {
         warm: None,
@@ -55,6 +62,14 @@ pub(super) fn build(line: &Line) -> Result<Act> {
         reads_stdin: false,
         quiet: super::docker_buildx::quiet_progress(line),
     }))
+}
+
+/// The options that tell the frontend, and bring it in where it is needed.
+fn options(line: &Line, variables: Vec<(String, String)>) -> impl Iterator<Item = String> {
+    let is_dockerfile = line.last(&["frontend"]).is_some_and(|frontend| frontend == "dockerfile.v0");
+    let ours = is_dockerfile.then(|| dockerfile(line).frontend()).flatten();
+    let all = variables.into_iter().chain(ours);
+    all.map(|(key, value)| format!("--opt=build-arg:{key}={value}"))
 }
 
 fn disk(value: &OsStr) -> Option<Output> {
@@ -140,6 +155,18 @@ mod tests {
                  --output=type=tar,dest=-";
             assert_eq!(planned(&typed), (expected.to_owned(), None));
         }
+    }
+
+    #[test]
+    fn an_image_of_the_disk_is_made_by_buildctl_alone() {
+        let typed = "build --frontend dockerfile.v0 --local context=. -o type=image,name=a,push=true,format=containerdisk";
+        let instead = "build --frontend dockerfile.v0 --local context=. --opt=build-arg:VMIMAGE_STAGE=containerdisk \
+                       --opt=build-arg:BUILDKIT_SYNTAX=example/vmimage \
+                       --output=type=image,name=a,push=true,compression=uncompressed,oci-mediatypes=true";
+        assert_eq!(
+            act(typed).unwrap(),
+            Act::Instead(instead.split_whitespace().map(OsString::from).collect())
+        );
     }
 
     #[test]

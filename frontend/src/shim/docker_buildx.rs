@@ -3,6 +3,7 @@
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
+use super::container_disk::ContainerDisk;
 use super::line::{Client, Dockerfile, Line, SYNTAX, is_argument};
 use super::output::{Disks, Output};
 use super::run::{Act, DiskRun, Plan, TRANSPORT};
@@ -41,6 +42,9 @@ pub(super) fn config(words: &[OsString]) -> Option<OsString> {
 
 /// What is done in place of a build.
 pub(super) fn build(line: &Line) -> Result<Act> {
+    if let Some(image) = ContainerDisk::read(&outputs(line))? {
+        return Ok(Act::Instead(image_args(line, image)));
+    }
     let outputs: Vec<Output> = line.values(OUTPUT).filter_map(disk).collect();
     if outputs.is_empty() {
         return Ok(Act::PassOn);
@@ -65,6 +69,18 @@ pub(super) fn build(line: &Line) -> Result<Act> {
         reads_stdin: context(line) == "-" || line.last(&["file", "f"]) == Some(OsStr::new("-")),
         quiet: line.items.iter().any(|item| item.switches_on(&["quiet", "q"])) || quiet_progress(line),
     }))
+}
+
+/// Everything that `--output` asks for, and can be read.
+fn outputs(line: &Line) -> Vec<Output> {
+    line.values(OUTPUT).filter_map(|value| Output::parse(value.to_str()?)).collect()
+}
+
+fn image_args(line: &Line, image: ContainerDisk) -> Vec<OsString> {
+    let variables = image.variables.into_iter().chain(dockerfile(line).frontend());
+    let arguments = variables.flat_map(|(key, value)| ["--build-arg".to_owned(), format!("{key}={value}")]);
+    let outputs = image.outputs.into_iter().map(|output| format!("--output={output}"));
+    line.with(|item| !item.is(OUTPUT), arguments.chain(outputs))
 }
 
 fn disk_args(line: &Line, disks: &Disks, has_others: bool) -> Vec<OsString> {
@@ -282,6 +298,16 @@ mod tests {
         assert_eq!(seen("-f - ."), (true, false));
         assert_eq!(seen("-q ."), (false, true));
         assert_eq!(seen("--progress rawjson ."), (false, true));
+    }
+
+    #[test]
+    fn an_image_of_the_disk_is_made_by_the_real_client_alone() {
+        let typed = "build -t a --push --iidfile i -o type=image,format=containerdisk,size=9G .";
+        let instead = "build -t a --push --iidfile i . --build-arg VMIMAGE_SIZE=9G \
+                       --build-arg VMIMAGE_STAGE=containerdisk --build-arg BUILDKIT_SYNTAX=example/vmimage \
+                       --output=type=image,compression=uncompressed,oci-mediatypes=true";
+        assert_eq!(act(typed).unwrap(), Act::Instead(words(instead)));
+        assert!(act("build -o type=oci,dest=x,format=containerdisk -o out .").is_err());
     }
 
     #[test]

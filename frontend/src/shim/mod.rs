@@ -7,11 +7,13 @@
 //!
 //! Clients and daemons know no exporter but their own, so `--output type=vmdisk,dest=web.qcow2` can be made
 //! to work in one place only: in front of the real client. Here that output becomes another one, a tar that
-//! is received here, and its attributes build arguments for the frontend. A command without such an output
-//! is not touched: the real client takes this process over.
+//! is received here, and its attributes build arguments for the frontend. An image of the disk
+//! (`type=image,format=containerdisk`) needs the arguments only. A command with neither is not touched: the real
+//! client takes this process over.
 
 mod bake;
 mod buildctl;
+mod container_disk;
 mod csv;
 mod docker_buildx;
 mod line;

@@ -1,5 +1,7 @@
 //! What was asked of this frontend: the build arguments `VMIMAGE_…`, the one channel every client has.
 
+use exporter::container::Format;
+
 use crate::attributes::{Asked, Attribute};
 use crate::gateway::{Failure, Opts};
 
@@ -13,6 +15,8 @@ pub(crate) enum Stage {
     /// The disk.
     #[default]
     Disk,
+    /// The disk as a container image: KubeVirt's containerDisk, for an exporter of images.
+    ContainerDisk,
 }
 
 /// All that was asked.
@@ -57,14 +61,33 @@ impl Request {
         if !wrong.is_empty() {
             return Err(Failure::new(wrong.join("\n")));
         }
+        request.check_stage()?;
         request.disk.spec.files()?;
         Ok(request)
+    }
+
+    /// A container image has one disk in it, and that is a qcow2.
+    fn check_stage(&mut self) -> Result<(), Failure> {
+        let formats = &mut self.disk.spec.formats;
+        match (self.stage, &formats[..]) {
+            (Stage::ContainerDisk, [Format::Qcow2 | Format::ContainerDisk]) => *formats = vec![Format::Qcow2],
+            (Stage::ContainerDisk, formats) => {
+                let names: Vec<_> = formats.iter().map(|format| format.name()).collect();
+                let names = names.join(",");
+                let message = format!("VMIMAGE_FORMAT is {names}: a container image holds one qcow2 disk");
+                return Err(Failure::new(message).with_hint(
+                    "leave VMIMAGE_FORMAT out, and make disks of other formats in another build",
+                ));
+            }
+            _ => {}
+        }
+        Ok(())
     }
 
     /// The text of an error is what would have been right.
     fn set(&mut self, name: &str, value: &str) -> Result<(), String> {
         if name == STAGE {
-            self.stage = Stage::parse(value).ok_or("one of dockerfile, rootfs, disk")?;
+            self.stage = Stage::parse(value).ok_or("one of dockerfile, rootfs, disk, containerdisk")?;
             return Ok(());
         }
         match Attribute::ALL.into_iter().find(|attribute| attribute.variable() == name) {
@@ -83,6 +106,7 @@ impl Stage {
             "dockerfile" => Some(Self::Dockerfile),
             "rootfs" => Some(Self::Rootfs),
             "disk" => Some(Self::Disk),
+            "containerdisk" => Some(Self::ContainerDisk),
             _ => None,
         }
     }
@@ -90,7 +114,6 @@ impl Stage {
 
 #[cfg(test)]
 mod tests {
-    use exporter::container::Format;
     use exporter::spec::{Profile, Size};
 
     use super::*;
@@ -144,5 +167,27 @@ mod tests {
         let arguments = [("VMIMAGE_COMPRESSION", "zlib"), ("VMIMAGE_FORMAT", "raw")];
         let failure = Request::parse(arguments.into_iter()).unwrap_err();
         assert!(failure.message().contains("zlib is not for raw files\nhint: "), "{failure}");
+    }
+
+    #[test]
+    fn a_container_image_holds_one_qcow2() {
+        let parse = |format: &'static str| {
+            let stage = ("VMIMAGE_STAGE", "containerdisk");
+            let format = (!format.is_empty()).then_some(("VMIMAGE_FORMAT", format));
+            Request::parse(format.into_iter().chain([stage]))
+        };
+        for format in ["", "qcow2", "containerdisk"] {
+            let request = parse(format).unwrap();
+            assert_eq!(
+                (request.stage, &*request.disk.spec.formats),
+                (Stage::ContainerDisk, &[Format::Qcow2][..])
+            );
+        }
+        for format in ["raw", "qcow2,vhdx"] {
+            let failure = parse(format).unwrap_err();
+            let expected =
+                format!("VMIMAGE_FORMAT is {format}: a container image holds one qcow2 disk\nhint: ");
+            assert!(failure.message().starts_with(&expected), "{failure}");
+        }
     }
 }

@@ -4,6 +4,7 @@ use exporter::spec::{Architecture, Spec};
 use llb::proto::{CacheSharingOpt, MountContentCache, NetMode, ProxyEnv};
 use llb::{Exec, Image, Metadata, Mount, Run, State};
 
+use super::request::Stage;
 use super::{Build, broken, full_reference};
 use crate::gateway::{Failure, Opts};
 use crate::provision::{BOOT_OUT, CACHE, Step};
@@ -55,9 +56,12 @@ impl Build<'_> {
         let files: Vec<_> = spec.files()?.into_iter().map(|file| file.name).collect();
         let title = format!("[vmimage] assemble {}", files.join(", "));
         let spec = serde_json::to_string(&spec).expect("a spec has no map with keys that are no text");
-        let args = [
+        let mut args = vec![
             "/vmimage", "assemble", "--root", ROOTFS, "--boot", BOOT_STAGE, "--output", OUT, "--spec", &spec,
         ];
+        if self.request.stage == Stage::ContainerDisk {
+            args.push("--container-disk");
+        }
         let mut metadata = Metadata::named(title).export_cache(false);
         let mut user_root = Mount::bind_readonly(rootfs);
         if self.bridge.caps().has_llb("exec.mount.cache.content") {

@@ -3,7 +3,7 @@
 mod loopback;
 mod program;
 mod reference;
-mod registry;
+pub(crate) mod registry;
 
 use std::ffi::OsStr;
 use std::path::Path;
@@ -12,7 +12,7 @@ use exporter::engine::Progress;
 use exporter::input::{self, Input, Loaded, Location};
 
 use crate::cli::{Error, Result};
-use reference::Reference;
+pub(crate) use reference::Reference;
 pub(crate) use registry::Mirror;
 
 /// Where a tree or an image is, as a person writes it.

@@ -7,11 +7,14 @@
 mod boot;
 mod build;
 mod buildah;
+mod container_disk;
 mod convert;
 mod disk;
 mod errors;
 mod fidelity;
 mod formats;
 mod lab;
+#[path = "../registry/registry.rs"]
+mod registry;
 mod shim;
 mod sources;

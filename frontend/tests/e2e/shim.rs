@@ -9,6 +9,7 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
+use super::container_disk;
 use super::disk::check;
 use super::lab::{Engine, VMIMAGE, boot, copy_of, refused, run, scratch, testdata, text};
 
@@ -118,6 +119,18 @@ fn an_image_beside_the_disk_is_a_containers() {
     // What the Dockerfile says and nothing else: neither a disk nor a kernel.
     let script = "cat /greeting; ls /boot /disk.qcow2 || true";
     assert_eq!(run(docker.docker(&format!("run --rm {image} sh -c")).arg(script)), "hello\n/boot:\n");
+}
+
+#[test]
+fn an_image_of_the_disk_is_an_output_of_its_own() {
+    let docker = Docker::new(Some(Engine::ContainerdStore.with(&["debian:12", "example/vmimage"])));
+    let context = testdata("machine");
+    docker.expected(&context, "--network host --hostname web");
+    let output = "-o type=oci,dest=web.tar,format=containerdisk,hostname=web";
+    run(docker.docker(&format!("buildx build --network host --provenance=false {output}")).arg(&context));
+    assert_eq!(docker.made(), ["web.tar"]);
+    let archive = format!("oci-archive:{}", docker.path("web.tar").display());
+    container_disk::check(&archive, &docker.path("copy"), &docker.path("expected.qcow2"));
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! `vmimage convert docker://…`: from Debian's `docker-registry`, and from a server that misbehaves on demand.
+//! `vmimage convert docker://…` and `vmimage push`: from and to Debian's `docker-registry`, and from a server that misbehaves on demand.
 
 #![allow(clippy::unwrap_used, reason = "what fails here fails the test")]
 
@@ -7,5 +7,7 @@ mod image;
 mod lab;
 mod logins;
 mod progress;
+mod push;
 mod real;
+mod registry;
 mod server;

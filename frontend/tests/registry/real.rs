@@ -1,63 +1,20 @@
 //! Debian's `docker-registry`: plain on loopback, and with TLS and a password.
 
 use std::fs;
-use std::net::{TcpListener, TcpStream};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::Command;
 
 use crate::image::Image;
 use crate::lab::{Lab, PASSWORD, USER, run};
+use crate::registry::Registry;
 
-/// A registry that ends with this value.
-struct Registry {
-    host: String,
-    child: Child,
-}
-
-impl Registry {
-    /// With TLS and the password if there are `ca.crt` and the like in `folder`.
-    fn start(folder: &Path, is_closed: bool) -> Self {
-        let host = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
-        let shown = folder.display();
-        let mut config = format!(
-            "version: 0.1\nlog: {{level: error}}\nstorage: {{filesystem: {{rootdirectory: {shown}/registry}}}}\n\
-             http:\n  addr: {host}\n"
-        );
-        if is_closed {
-            config += &format!("  tls: {{certificate: {shown}/server.crt, key: {shown}/server.key}}\n");
-            config += &format!("auth: {{htpasswd: {{realm: registry, path: {shown}/htpasswd}}}}\n");
-        }
-        let path = folder.join("registry.yml");
-        fs::write(&path, config).unwrap();
-        let mut command = Command::new("docker-registry");
-        command.arg("serve").arg(path).stdout(Stdio::null()).stderr(Stdio::null());
-        let child =
-            command.spawn().unwrap_or_else(|error| panic!("docker-registry: {error} (see .ci/setup)"));
-        let registry = Self { host, child };
-        let start = Instant::now();
-        while TcpStream::connect(&registry.host).is_err() {
-            assert!(start.elapsed() < Duration::from_secs(30), "the registry does not start");
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        registry
-    }
-
-    /// Have skopeo put the image of a layout there.
-    fn push(&self, layout: &Path, options: &[&str]) {
-        let mut command = Command::new("skopeo");
-        command.args(["copy", "--quiet", "--all"]).args(options);
-        run(command
-            .arg(format!("oci:{}", layout.display()))
-            .arg(format!("docker://{}/team/app:v1", self.host)));
-    }
-}
-
-impl Drop for Registry {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+/// Have skopeo put the image of a layout there.
+fn push(registry: &Registry, layout: &Path, options: &[&str]) {
+    let mut command = Command::new("skopeo");
+    command.args(["copy", "--quiet", "--all"]).args(options);
+    run(command
+        .arg(format!("oci:{}", layout.display()))
+        .arg(format!("docker://{}/team/app:v1", registry.host)));
 }
 
 #[test]
@@ -66,7 +23,7 @@ fn a_registry_on_loopback_needs_nothing() {
     let layout = Image::new().layout(lab.path());
     let disk = lab.converted(&mut lab.convert(&format!("oci:{}", layout.display())));
     let registry = Registry::start(lab.path(), false);
-    registry.push(&layout, &["--dest-tls-verify=false"]);
+    push(&registry, &layout, &["--dest-tls-verify=false"]);
     let source = format!("docker://{}/team/app", registry.host);
     let digest = Image::new().index.digest();
     for version in [":v1".to_owned(), format!("@{digest}"), format!(":gone@{digest}")] {
@@ -88,7 +45,7 @@ fn a_registry_on_loopback_needs_nothing() {
 }
 
 /// An authority, a server's certificate by it, and the password.
-fn make_keys(folder: &Path) {
+pub(crate) fn make_keys(folder: &Path) {
     let script = format!(
         "set -e; cd {}
          openssl req -x509 -newkey rsa:2048 -nodes -keyout ca.key -out ca.crt -days 2 -subj /CN=authority \
@@ -114,7 +71,7 @@ fn a_closed_registry_needs_trust_and_a_login() {
     fs::create_dir_all(&trust).unwrap();
     lab.log_in(&registry.host);
     let auth = lab.path().join("home/.docker/config.json");
-    registry.push(&layout, &["--dest-tls-verify=false", "--dest-authfile", auth.to_str().unwrap()]);
+    push(&registry, &layout, &["--dest-tls-verify=false", "--dest-authfile", auth.to_str().unwrap()]);
     let source = format!("docker://{}/team/app:v1", registry.host);
 
     let said = lab.refused(&mut lab.convert(&source));

@@ -1,6 +1,6 @@
 //! A registry of one image that answers as a test wants it to.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 
@@ -9,6 +9,7 @@ use crate::image::Image;
 /// What was asked.
 #[derive(Clone, Debug)]
 pub(crate) struct Request {
+    pub(crate) method: String,
     /// With the query.
     pub(crate) path: String,
     /// Names in lower case.
@@ -18,7 +19,7 @@ pub(crate) struct Request {
 impl Request {
     /// The same for another file.
     pub(crate) fn at(&self, path: &str) -> Self {
-        Self { path: path.to_owned(), headers: self.headers.clone() }
+        Self { path: path.to_owned(), ..self.clone() }
     }
 
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
@@ -113,16 +114,21 @@ fn read(stream: &TcpStream) -> Option<Request> {
     stream.peek(&mut first).ok().filter(|_| first[0].is_ascii_uppercase())?;
     let mut line = String::new();
     reader.read_line(&mut line).ok()?;
-    let path = line.split(' ').nth(1)?.to_owned();
+    let mut words = line.split(' ').map(str::to_owned);
+    let (method, path) = (words.next()?, words.next()?);
     let mut headers = Vec::new();
     loop {
         let mut line = String::new();
         reader.read_line(&mut line).ok()?;
         match line.trim_end().split_once(':') {
             Some((name, value)) => headers.push((name.to_ascii_lowercase(), value.trim().to_owned())),
-            None => return Some(Request { path, headers }),
+            None => break,
         }
     }
+    let request = Request { method, path, headers };
+    let len = request.header("content-length").map_or(0, |len| len.parse().unwrap());
+    std::io::copy(&mut reader.take(len), &mut std::io::sink()).ok()?;
+    Some(request)
 }
 
 fn write(mut stream: TcpStream, answer: &Answer) {

@@ -1,10 +1,11 @@
 //! An archive of a container image → the qcow2 disk in it. The file is not trusted.
 
 use std::ops::Range;
+use std::path::Path;
 
 use super::{BLOBS, DIRECTORY};
 use crate::container::archive::{Member, members};
-use crate::container::qcow2;
+use crate::container::{self, qcow2};
 use crate::error::{Error, Kind, Result};
 use crate::read_at::{Part, ReadAt};
 
@@ -19,14 +20,25 @@ pub(in crate::container) fn find<F: ReadAt>(file: &F) -> Option<Range<u64>> {
     })
 }
 
+/// Where the qcow2 file lies in an archive that has one, in bytes.
+///
+/// # Errors
+/// [`Kind::Corrupt`] if it has none, [`Kind::Io`] if it can't be read.
+pub fn disk_range(archive: &Path) -> Result<Range<u64>> {
+    find(&container::open_raw(archive)?).ok_or_else(missing)
+}
+
 /// The disk in an archive that has one.
 ///
 /// # Errors
 /// As for a qcow2 file.
 pub(in crate::container) fn open<F: ReadAt>(file: F) -> Result<qcow2::Reader<impl ReadAt>> {
-    let missing = || Error::new(Kind::Corrupt, "containerdisk", "no layer holds a qcow2 disk");
     let disk = find(&file).ok_or_else(missing)?;
     qcow2::Reader::new(Part::new(file, disk))
+}
+
+fn missing() -> Error {
+    Error::new(Kind::Corrupt, "containerdisk", "no layer holds a qcow2 disk")
 }
 
 /// The members of the archive at `within`, as far as it is one; their contents as places in `file`.

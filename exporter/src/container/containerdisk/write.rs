@@ -1,65 +1,37 @@
 //! Chunks → an archive with a qcow2 file in a layer.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use super::{BLOBS, DIRECTORY};
+use super::image::{self, Blob, Image as ContainerImage, MANIFEST, TITLE};
+use super::{BLOBS, Layer};
 use crate::container::archive::{self, Access, END, RECORD};
 use crate::container::place::{Place, Window};
-use crate::container::{Appliance, Compression, qcow2};
+use crate::container::{Appliance, Compression, Format, qcow2};
 use crate::engine::{CHUNK, Chunk, Image, Sink, Stored};
 use crate::error::Result;
 
 const LAYOUT: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
-const DISK: &str = "disk/disk.qcow2";
 /// In front of the layer: the layout file, two directories, and the layer's own header.
 const LAYER_AT: u64 = 5 * RECORD;
-/// In front of the disk: the headers of its directory and of itself.
-const DISK_AT: u64 = LAYER_AT + 2 * RECORD;
 
-const QEMU: u64 = 107;
-const DISK_DIRECTORY_ACCESS: Access = Access { mode: 0o555, owner: QEMU };
-const DISK_ACCESS: Access = Access { mode: 0o440, owner: QEMU };
 const DIRECTORY_ACCESS: Access = Access { mode: 0o755, owner: 0 };
 const ACCESS: Access = Access { mode: 0o644, owner: 0 };
 
 /// When everything was made, whenever it was.
-const CREATED: &str = "1970-01-01T00:00:00Z";
-const TITLE: &str = "org.opencontainers.image.title";
+const CREATED: i64 = 0;
 const REF_NAME: &str = "org.opencontainers.image.ref.name";
 /// What containerd and docker read a name from; the one above is only its tag.
 const CONTAINERD_NAME: &str = "io.containerd.image.name";
 const TAG: &str = "latest";
-const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
-const INDEX: &str = "application/vnd.oci.image.index.v1+json";
-const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
-const LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
 
 /// Writes a container image around a qcow2 disk.
 pub(in crate::container) struct Writer<'a> {
     appliance: Appliance,
     disk: qcow2::Writer<Window<'a>>,
     place: &'a dyn Place,
-}
-
-/// A blob by the hexadecimal digest of its bytes.
-struct Blob {
-    digest: String,
-    size: u64,
-}
-
-impl Blob {
-    fn of(bytes: &[u8]) -> Self {
-        Self { digest: format!("{:x}", Sha256::digest(bytes)), size: bytes.len() as u64 }
-    }
-
-    fn path(&self) -> String {
-        format!("{BLOBS}{}", self.digest)
-    }
-
-    fn descriptor(&self, media_type: &str) -> Value {
-        json!({ "mediaType": media_type, "digest": format!("sha256:{}", self.digest), "size": self.size })
-    }
 }
 
 impl<'a> Writer<'a> {
@@ -73,20 +45,18 @@ impl<'a> Writer<'a> {
         appliance: &Appliance,
         place: &'a dyn Place,
     ) -> Result<Self> {
-        let disk = qcow2::Writer::new(image, compression, Window::new(place, DISK_AT))?;
+        let disk = qcow2::Writer::new(image, compression, Window::new(place, LAYER_AT + Layer::HEAD))?;
         Ok(Self { appliance: appliance.clone(), disk, place })
     }
 
     /// Write the layer around the disk and digest it.
     fn write_layer(&self) -> Result<Blob> {
-        let disk_len = self.disk.place().len();
-        let size = DISK_AT - LAYER_AT + disk_len.next_multiple_of(RECORD) + END;
+        let layer = Layer::around(Format::Qcow2, self.disk.place().len());
+        let layer = layer.expect("a qcow2 file is what it is made for");
         // What is not written up to there is zero: padding, and the end of the archive.
-        self.place.set_len(LAYER_AT + size)?;
-        let directory = archive::directory(DIRECTORY, DISK_DIRECTORY_ACCESS);
-        let disk = archive::file(DISK, DISK_ACCESS, disk_len);
-        self.place.write_at(&[*directory.as_bytes(), *disk.as_bytes()].concat(), LAYER_AT)?;
-        Ok(Blob { digest: digest(self.place, LAYER_AT, size)?, size })
+        self.place.set_len(LAYER_AT + layer.size())?;
+        self.place.write_at(&layer.head(), LAYER_AT)?;
+        Ok(Blob { digest: digest(self.place, LAYER_AT, layer.size())?, size: layer.size() })
     }
 
     fn write_front(&self, layer: &Blob) -> Result<()> {
@@ -95,23 +65,24 @@ impl<'a> Writer<'a> {
         for path in ["blobs/", BLOBS] {
             front.extend(archive::directory(path, DIRECTORY_ACCESS).as_bytes());
         }
-        front.extend(archive::file(&layer.path(), ACCESS, layer.size).as_bytes());
+        front.extend(archive::file(&path(layer), ACCESS, layer.size).as_bytes());
         debug_assert_eq!(front.len() as u64, LAYER_AT, "the layer follows its header");
         self.place.write_at(&front, 0)
     }
 
     /// Write what describes the layer, and the end of the archive.
     fn write_description(&self, layer: &Blob) -> Result<()> {
-        let config = self.config(layer).to_string();
+        let image = self.image();
+        let config = image.config(&[&layer.digest]).to_string();
         let config_blob = Blob::of(config.as_bytes());
-        let manifest = self.manifest(&config_blob, layer).to_string();
+        let manifest = image::manifest(&config_blob, layer, &image.labels).to_string();
         let manifest_blob = Blob::of(manifest.as_bytes());
-        let index = self.index(&manifest_blob).to_string();
+        let index = self.index(&image, &manifest_blob).to_string();
         let docker = self.docker_manifest(&config_blob, layer).to_string();
         let mut description = Vec::new();
         for (path, content) in [
-            (config_blob.path(), config),
-            (manifest_blob.path(), manifest),
+            (path(&config_blob), config),
+            (path(&manifest_blob), manifest),
             ("index.json".to_owned(), index),
             ("manifest.json".to_owned(), docker),
         ] {
@@ -121,43 +92,22 @@ impl<'a> Writer<'a> {
         self.place.write_at(&description, LAYER_AT + layer.size)
     }
 
-    fn config(&self, layer: &Blob) -> Value {
-        json!({
-            "architecture": self.appliance.architecture.oci_name(),
-            "os": "linux",
-            "created": CREATED,
-            "config": { "Labels": self.labels() },
-            "rootfs": { "type": "layers", "diff_ids": [format!("sha256:{}", layer.digest)] },
-            "history": [{ "created": CREATED, "created_by": "vmimage", "comment": DISK }],
-        })
+    fn image(&self) -> ContainerImage {
+        let labels = BTreeMap::from([(TITLE.to_owned(), self.appliance.name.clone())]);
+        ContainerImage { architecture: self.appliance.architecture, created: CREATED, labels }
     }
 
-    fn manifest(&self, config: &Blob, layer: &Blob) -> Value {
-        json!({
-            "schemaVersion": 2,
-            "mediaType": MANIFEST,
-            "config": config.descriptor(CONFIG),
-            "layers": [layer.descriptor(LAYER)],
-            "annotations": self.labels(),
-        })
-    }
-
-    fn index(&self, manifest: &Blob) -> Value {
+    fn index(&self, image: &ContainerImage, manifest: &Blob) -> Value {
         let mut descriptor = manifest.descriptor(MANIFEST);
-        descriptor["platform"] =
-            json!({ "architecture": self.appliance.architecture.oci_name(), "os": "linux" });
+        descriptor["platform"] = image.platform();
         let full_name = format!("docker.io/library/{}:{TAG}", repository(&self.appliance.name));
         descriptor["annotations"] = json!({ REF_NAME: TAG, CONTAINERD_NAME: full_name });
-        json!({ "schemaVersion": 2, "mediaType": INDEX, "manifests": [descriptor] })
+        image::index(&[descriptor])
     }
 
     fn docker_manifest(&self, config: &Blob, layer: &Blob) -> Value {
         let tag = format!("{}:{TAG}", repository(&self.appliance.name));
-        json!([{ "Config": config.path(), "RepoTags": [tag], "Layers": [layer.path()] }])
-    }
-
-    fn labels(&self) -> Value {
-        json!({ TITLE: self.appliance.name })
+        json!([{ "Config": path(config), "RepoTags": [tag], "Layers": [path(layer)] }])
     }
 }
 
@@ -190,7 +140,12 @@ fn digest(place: &dyn Place, offset: u64, len: u64) -> Result<String> {
         digest.update(&*part);
         at += part.len() as u64;
     }
-    Ok(format!("{:x}", digest.finalize()))
+    Ok(format!("sha256:{:x}", digest.finalize()))
+}
+
+/// Where a blob lies in the archive.
+fn path(blob: &Blob) -> String {
+    format!("{BLOBS}{}", blob.digest.trim_start_matches("sha256:"))
 }
 
 /// A name as a repository of images can have: small letters and digits, with single dashes between them;

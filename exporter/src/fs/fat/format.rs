@@ -5,6 +5,7 @@ use std::mem::{offset_of, size_of};
 use zerocopy::byteorder::little_endian::{U16, U32};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
+use crate::date::{civil_date, day_number};
 use crate::tree::Time;
 
 /// Bytes of a boot sector and of an FSInfo sector that hold something, whatever the sector size.
@@ -207,25 +208,4 @@ impl Stamp {
         let days = day_number(year + 1980, month, day);
         Time { seconds: ((days * 24 + hour) * 60 + minute) * 60 + second * 2, nanoseconds: 0 }
     }
-}
-
-/// Days since 1970 of a date; the inverse of [`civil_date`].
-fn day_number(year: i64, month: i64, day: i64) -> i64 {
-    let year = year - i64::from(month <= 2);
-    let month_from_march = if month > 2 { month - 3 } else { month + 9 };
-    let day_of_year = (153 * month_from_march + 2) / 5 + day - 1;
-    let (era, year_of_era) = (year.div_euclid(400), year.rem_euclid(400));
-    era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719_468
-}
-
-/// Year, month and day of a day since 1970, by counting from 1 March of year 0: leap days come last.
-fn civil_date(days: u64) -> (u64, u64, u64) {
-    let days = days + 719_468;
-    let (era, day_of_era) = (days / 146_097, days % 146_097);
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_from_march = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
-    (era * 400 + year_of_era + u64::from(month <= 2), month, day)
 }

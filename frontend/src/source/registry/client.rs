@@ -181,9 +181,22 @@ impl Client {
 
     /// What is at `path` of the repository, once the registry knows who asks.
     pub(super) fn get(&self, path: &str, headers: &[(&str, &str)]) -> Result<Response<Body>, Failure> {
-        let url = format!("{}://{}/v2/{}/{path}", self.scheme, self.host, self.path);
+        let url = self.url(path);
+        self.authorized(|authorization| self.send(&url, headers, authorization))
+    }
+
+    /// The URL of `path` of the repository.
+    pub(super) fn url(&self, path: &str) -> String {
+        format!("{}://{}/v2/{}/{path}", self.scheme, self.host, self.path)
+    }
+
+    /// The good answer to what `ask` sends: again if the registry wants to know who asks.
+    pub(super) fn authorized(
+        &self,
+        ask: impl Fn(Option<&Authorization>) -> Result<Response<Body>, Failure>,
+    ) -> Result<Response<Body>, Failure> {
         let sent = self.authorization().clone();
-        let response = self.send(&url, headers, sent.as_ref())?;
+        let response = ask(sent.as_ref())?;
         if response.status() != StatusCode::UNAUTHORIZED {
             return self.check(response);
         }
@@ -193,7 +206,7 @@ impl Client {
             return Err(Failure::Final(Error::new(Kind::Input, &self.place, message)));
         }
         let authorization = self.authorize(&response, sent)?;
-        match self.send(&url, headers, Some(&authorization))? {
+        match ask(Some(&authorization))? {
             response if response.status() == StatusCode::UNAUTHORIZED => {
                 Err(self.refused(authorization.is_of_login))
             }
@@ -207,14 +220,20 @@ impl Client {
         headers: &[(&str, &str)],
         authorization: Option<&Authorization>,
     ) -> Result<Response<Body>, Failure> {
-        let mut request = self.agent.get(url);
-        for (name, value) in headers {
-            request = request.header(*name, *value);
-        }
-        if let Some(Authorization { header: value, .. }) = authorization {
-            request = request.header(header::AUTHORIZATION, value);
-        }
-        let response = request.call().map_err(|error| self.unreachable(&error))?;
+        let headers =
+            headers.iter().fold(self.agent.get(url), |request, (name, value)| request.header(*name, *value));
+        let request = authorization
+            .iter()
+            .fold(headers, |request, sent| request.header(header::AUTHORIZATION, &sent.header));
+        self.answer(request.call())
+    }
+
+    /// What a request came to.
+    pub(super) fn answer(
+        &self,
+        outcome: Result<Response<Body>, ureq::Error>,
+    ) -> Result<Response<Body>, Failure> {
+        let response = outcome.map_err(|error| self.unreachable(&error))?;
         self.has_answered.store(true, Ordering::Relaxed);
         Ok(response)
     }
@@ -250,8 +269,7 @@ impl Client {
 
     /// What there is under the name, for somebody who asked for something else.
     fn tags(&self) -> Option<String> {
-        let url = format!("{}://{}/v2/{}/tags/list", self.scheme, self.host, self.path);
-        let response = self.send(&url, &[], self.authorization().clone().as_ref()).ok()?;
+        let response = self.send(&self.url("tags/list"), &[], self.authorization().clone().as_ref()).ok()?;
         if !response.status().is_success() {
             return Some(format!("it has nothing called {}", self.path));
         }

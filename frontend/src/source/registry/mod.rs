@@ -1,4 +1,4 @@
-//! Images in registries: `docker://HOST/PATH:TAG`.
+//! Images in registries: `docker://HOST/PATH:TAG`. Read as a source of files; written to by `vmimage push`.
 //!
 //! ```text
 //! reference ─▶ mirror, or the registry itself ─▶ manifest or index ─▶ input::read_fetched
@@ -24,6 +24,7 @@ mod failure;
 mod mirror;
 mod proxy;
 mod tls;
+mod upload;
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -37,6 +38,7 @@ use super::Access;
 use super::reference::Reference;
 use client::Client;
 pub(crate) use mirror::Mirror;
+pub(crate) use upload::{Content, Repository};
 
 /// Read an image.
 ///

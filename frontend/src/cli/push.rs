@@ -1,0 +1,252 @@
+//! `vmimage push`: disks that are there already become a KubeVirt containerDisk in a registry.
+
+mod disk;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::LazyLock;
+
+use exporter::container::containerdisk::{self, Blob, CREATED, INDEX, Image, MANIFEST, TITLE, rfc3339};
+use exporter::input::Platform;
+use exporter::spec::Architecture;
+use serde::Serialize;
+use serde_json::Value;
+
+use super::{Error, Meter, Result, inspect};
+use crate::source::registry::Repository;
+use crate::source::{Access, Reference};
+use disk::{Disk, DiskLayer};
+
+/// Put disks into a registry, as an image that KubeVirt boots (a containerDisk).
+///
+/// Takes qcow2 and raw disks, and containerdisk archives. What the registry has already is not sent again.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {
+    /// The disk; several, for different platforms, become one image
+    #[arg(required = true)]
+    file: Vec<PathBuf>,
+    /// The name of the image: HOST[:PORT]/NAME[:TAG]
+    #[arg(value_parser = parse_reference)]
+    reference: Reference,
+    /// The platform of the disk, if its boot loader does not tell it; of several, one for each in their order
+    #[arg(long, value_name = "OS/ARCH", value_parser = super::convert::parse_platform)]
+    platform: Vec<Platform>,
+    /// An annotation of the image, and a label; may be repeated
+    #[arg(long, value_name = "KEY=VALUE", value_parser = parse_annotation)]
+    annotation: Vec<(String, String)>,
+    /// The file with the logins, in place of those of podman and docker
+    #[arg(long, value_name = "FILE")]
+    authfile: Option<PathBuf>,
+    /// Talk to the registry without TLS; this machine's own may do so anyway
+    #[arg(long)]
+    plain_http: bool,
+    /// Print what was pushed as JSON
+    #[arg(long)]
+    json: bool,
+    /// Show neither progress nor the result
+    #[arg(short, long)]
+    quiet: bool,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  vmimage push web.qcow2 registry.example:5000/team/web:v1
+  vmimage push web-linux-amd64.qcow2 web-linux-arm64.qcow2 registry.example/team/web:v1
+                                     one image for two platforms
+  vmimage push web.qcow2 registry.example/team/web:v1 \\
+    --annotation org.opencontainers.image.source=https://git.example/web
+
+In KubeVirt, the disk of a machine is then
+  containerDisk: { image: \"registry.example:5000/team/web:v1\" }";
+
+/// What was pushed.
+#[derive(Debug, Serialize)]
+struct Pushed {
+    /// With the digest of what the tag leads to.
+    reference: String,
+    digest: String,
+    images: Vec<PushedImage>,
+}
+
+#[derive(Debug, Serialize)]
+struct PushedImage {
+    file: PathBuf,
+    platform: String,
+    /// Of its manifest.
+    digest: String,
+    /// Of its layer, in bytes.
+    size: u64,
+}
+
+/// A disk with all that describes it.
+struct Part {
+    layer: DiskLayer,
+    image: Image,
+    config: String,
+    manifest: String,
+}
+
+/// Pushes the disks and says what they are called now.
+pub(crate) fn run(args: &Args) -> Result<ExitCode> {
+    let parts = parts(args)?;
+    let meter = LazyLock::new(|| Meter::new(args.quiet));
+    let access = Access {
+        plain_http: args.plain_http,
+        mirrors: &[],
+        auth_file: args.authfile.as_deref(),
+        progress: &|progress| meter.show(progress),
+    };
+    let repository = Repository::open(&args.reference, &access)?;
+    let pushed = push(&repository, args, &parts);
+    meter.clear();
+    let pushed = pushed?;
+    match (args.json, args.quiet) {
+        (true, _) => super::print_json(&pushed)?,
+        (false, true) => {}
+        (false, false) => println!("{}", pushed.reference),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Every disk, looked at and digested. What is wrong with one is found before anything is sent.
+fn parts(args: &Args) -> Result<Vec<Part>> {
+    if !args.platform.is_empty() && args.platform.len() != args.file.len() {
+        let (given, files) = (args.platform.len(), args.file.len());
+        return Err(Error::user(format!("--platform: {given} given for {files} files"))
+            .with_hint("give one for each file, in the same order, or none"));
+    }
+    let mut disks: Vec<(Disk, Architecture)> = Vec::new();
+    for (index, file) in args.file.iter().enumerate() {
+        let disk = Disk::open(file)?;
+        let architecture = architecture(file, args.platform.get(index))?;
+        if disks.iter().any(|(_, other)| *other == architecture) {
+            let message = format!("{}: is a second disk for {}", file.display(), platform(architecture));
+            return Err(Error::user(message).with_hint("an image has one disk for each platform"));
+        }
+        disks.push((disk, architecture));
+    }
+    disks.into_iter().map(|(disk, architecture)| part(args, disk, architecture)).collect()
+}
+
+/// What was asked for, or else what the boot loader on the disk tells.
+fn architecture(file: &Path, asked: Option<&Platform>) -> Result<Architecture> {
+    let asked = asked.and_then(|asked| Architecture::from_oci(&asked.architecture));
+    asked.or_else(|| inspect::architecture(file)).ok_or_else(|| {
+        Error::user(format!("{}: no boot loader tells its platform", file.display()))
+            .with_hint("say it: --platform linux/amd64")
+    })
+}
+
+/// As an image's platform is written.
+fn platform(architecture: Architecture) -> String {
+    format!("linux/{}", architecture.oci_name())
+}
+
+fn part(args: &Args, disk: Disk, architecture: Architecture) -> Result<Part> {
+    let created = created(&disk)?;
+    let meter = Meter::new(args.quiet);
+    let layer = DiskLayer::new(disk, &|progress| meter.show(progress));
+    meter.clear();
+    let layer = layer?;
+    let image = Image { architecture, created, labels: annotations(args, created) };
+    let config = image.config(&[&layer.blob.digest]).to_string();
+    let config_blob = Blob::of(config.as_bytes());
+    let manifest = containerdisk::manifest(&config_blob, &layer.blob, &image.labels).to_string();
+    Ok(Part { layer, image, config, manifest })
+}
+
+/// When the image was made, in seconds since 1970: `SOURCE_DATE_EPOCH`, or else when the file was, so that the same
+/// file always becomes the same image.
+fn created(disk: &Disk) -> Result<i64> {
+    match std::env::var("SOURCE_DATE_EPOCH") {
+        Ok(text) if !text.is_empty() => text.parse().map_err(|_| {
+            Error::user(format!("SOURCE_DATE_EPOCH is {text:?}, not a number of seconds since 1970"))
+        }),
+        _ => Ok(disk.changed),
+    }
+}
+
+/// Those that were asked for, and what can be said of every image.
+fn annotations(args: &Args, created: i64) -> BTreeMap<String, String> {
+    let name = args.reference.path.rsplit('/').next().unwrap_or_default();
+    let usual = [(TITLE, name.to_owned()), (CREATED, rfc3339(created))];
+    let usual = usual.map(|(key, value)| (key.to_owned(), value));
+    usual.into_iter().chain(args.annotation.iter().cloned()).collect()
+}
+
+fn push(repository: &Repository<'_>, args: &Args, parts: &[Part]) -> Result<Pushed> {
+    let tag = args.reference.version();
+    let mut images = Vec::new();
+    let mut descriptors: Vec<Value> = Vec::new();
+    for (file, part) in args.file.iter().zip(parts) {
+        repository.put_blob(&part.layer.blob, &part.layer)?;
+        repository.put_blob(&Blob::of(part.config.as_bytes()), &part.config.as_bytes())?;
+        let manifest = Blob::of(part.manifest.as_bytes());
+        let version = if parts.len() == 1 { tag } else { &manifest.digest };
+        repository.put_manifest(version, MANIFEST, part.manifest.as_bytes())?;
+        let mut descriptor = manifest.descriptor(MANIFEST);
+        descriptor["platform"] = part.image.platform();
+        descriptors.push(descriptor);
+        images.push(PushedImage {
+            file: file.clone(),
+            platform: platform(part.image.architecture),
+            digest: manifest.digest,
+            size: part.layer.blob.size,
+        });
+    }
+    let digest = match &images[..] {
+        [image] => image.digest.clone(),
+        _ => {
+            let index = containerdisk::index(&descriptors).to_string();
+            repository.put_manifest(tag, INDEX, index.as_bytes())?;
+            Blob::of(index.as_bytes()).digest
+        }
+    };
+    Ok(Pushed { reference: format!("{}@{digest}", args.reference), digest, images })
+}
+
+fn parse_reference(text: &str) -> Result<Reference, String> {
+    let reference: Reference = text.strip_prefix("docker://").unwrap_or(text).parse()?;
+    match reference.digest {
+        Some(_) => Err("name a tag: its digest is known only when it is there".to_owned()),
+        None => Ok(reference),
+    }
+}
+
+fn parse_annotation(text: &str) -> Result<(String, String), String> {
+    let is_key = |key: &str| !key.is_empty() && !key.contains([':', ' ', '\t']);
+    match text.split_once('=').filter(|(key, _)| is_key(key)) {
+        Some((key, value)) => Ok((key.to_owned(), value.to_owned())),
+        None => Err("write it as KEY=VALUE, such as org.opencontainers.image.version=1.2".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_with_a_tag_can_be_pushed_to() {
+        for (text, reference) in [
+            ("host:5000/team/web:v1", "host:5000/team/web:v1"),
+            ("docker://a.example/web", "a.example/web:latest"),
+            ("web", "docker.io/library/web:latest"),
+        ] {
+            assert_eq!(parse_reference(text).unwrap().to_string(), reference);
+        }
+        let digest = format!("host/web@sha256:{:064}", 0);
+        assert!(parse_reference(&digest).unwrap_err().starts_with("name a tag"));
+        assert!(parse_reference("host/Web").is_err());
+    }
+
+    #[test]
+    fn annotations_are_a_key_and_a_value() {
+        assert_eq!(parse_annotation("a.b=c=d").unwrap(), ("a.b".to_owned(), "c=d".to_owned()));
+        assert_eq!(parse_annotation("a=").unwrap().1, "");
+        for text in ["", "=a", "a", "a b=c", "index:a=b"] {
+            assert!(parse_annotation(text).unwrap_err().starts_with("write it as"), "{text}");
+        }
+    }
+}

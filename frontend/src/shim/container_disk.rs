@@ -1,0 +1,163 @@
+//! `--output type=image,name=…,push=true,format=containerdisk`: the disk as an image, by any exporter of images.
+//!
+//! Their attributes keep their meaning, `name` and `compression` among them; those of the disk become build
+//! arguments. The real client then does it all by itself.
+
+use exporter::container::Format;
+
+use super::csv;
+use super::output::Output;
+use crate::attributes::{Asked, Attribute};
+use crate::cli::{Error, Result};
+
+/// The exporters that make an image.
+const OF_IMAGES: [&str; 4] = ["image", "registry", "oci", "docker"];
+
+/// What the frontend is told in place of a format.
+const STAGE: (&str, &str) = ("VMIMAGE_STAGE", "containerdisk");
+
+/// A disk's layer is not compressed again: the disk in it is.
+const UNCOMPRESSED: (&str, &str) = ("compression", "uncompressed");
+/// Annotations are OCI's; these exporters write docker's manifests by default.
+const OCI: (&str, &str) = ("oci-mediatypes", "true");
+const OF_DOCKERS_MANIFESTS: [&str; 2] = ["image", "registry"];
+
+/// The words of a disk that no exporter of images has.
+const ATTRIBUTES: [Attribute; 5] =
+    [Attribute::Size, Attribute::Profile, Attribute::Hostname, Attribute::Kernel, Attribute::Cmdline];
+
+/// The outputs of a build that makes an image of a disk.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct ContainerDisk {
+    /// As the real client takes them.
+    pub(super) outputs: Vec<String>,
+    /// The build arguments that tell the frontend.
+    pub(super) variables: Vec<(String, String)>,
+}
+
+impl ContainerDisk {
+    /// `None` if none of the outputs asks for one.
+    ///
+    /// # Errors
+    /// For attributes that are wrong, and for other outputs beside it: a build has one result.
+    pub(super) fn read(outputs: &[Output]) -> Result<Option<Self>> {
+        if !outputs.iter().any(is_container_disk) {
+            return Ok(None);
+        }
+        if let Some(other) = outputs.iter().find(|output| !is_container_disk(output)) {
+            let message =
+                format!("--output format=containerdisk: goes with no output of type={}", other.kind);
+            return Err(Error::user(message).with_hint("ask for that in a command of its own"));
+        }
+        let mut read = Self { outputs: Vec::new(), variables: Vec::new() };
+        outputs.iter().try_for_each(|output| read.add(output))?;
+        read.variables.push((STAGE.0.to_owned(), STAGE.1.to_owned()));
+        Ok(Some(read))
+    }
+
+    fn add(&mut self, output: &Output) -> Result<()> {
+        let mut kept = vec![("type", &*output.kind)];
+        for (key, value) in output.attributes.iter().filter(|(key, _)| key != "format") {
+            match ATTRIBUTES.into_iter().find(|attribute| attribute.name() == key) {
+                Some(attribute) => self.set(attribute, value)?,
+                None => kept.push((key, value)),
+            }
+        }
+        let types = OF_DOCKERS_MANIFESTS.contains(&&*output.kind).then_some(OCI);
+        for default in [Some(UNCOMPRESSED), types].into_iter().flatten() {
+            if !kept.iter().any(|(key, _)| *key == default.0) {
+                kept.push(default);
+            }
+        }
+        let fields = kept.iter().map(|(key, value)| csv::quote(&format!("{key}={value}")));
+        self.outputs.push(fields.collect::<Vec<_>>().join(","));
+        Ok(())
+    }
+
+    fn set(&mut self, attribute: Attribute, value: &str) -> Result<()> {
+        let wrong = |what: String| Error::user(format!("--output format=containerdisk: {what}"));
+        let name = attribute.name();
+        Asked::default()
+            .set(attribute, value)
+            .map_err(|expected| wrong(format!("{name} is {value:?}: {expected}")))?;
+        let variable = attribute.variable();
+        match self.variables.iter().find(|(known, _)| *known == variable) {
+            Some((_, other)) if other != value => {
+                Err(wrong(format!("{name} is {other} and {value}: a build makes one machine")))
+            }
+            Some(_) => Ok(()),
+            None => {
+                self.variables.push((variable, value.to_owned()));
+                Ok(())
+            }
+        }
+    }
+}
+
+fn is_container_disk(output: &Output) -> bool {
+    let format = output.attributes.iter().find(|(key, _)| key == "format").map(|(_, value)| value.as_str());
+    OF_IMAGES.contains(&&*output.kind) && format == Some(Format::ContainerDisk.name())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(outputs: &[&str]) -> Result<Option<(String, String)>> {
+        let outputs: Vec<_> = outputs.iter().map(|text| Output::parse(text).unwrap()).collect();
+        let read = ContainerDisk::read(&outputs)?;
+        Ok(read.map(|read| {
+            let variables: Vec<_> =
+                read.variables.iter().map(|(key, value)| format!("{key}={value}")).collect();
+            (read.outputs.join(" "), variables.join(" "))
+        }))
+    }
+
+    #[test]
+    fn attributes_go_to_the_exporter_or_to_the_frontend() {
+        for (outputs, expected, variables) in [
+            (
+                &["type=image,name=host:5000/web,push=true,format=containerdisk"][..],
+                "type=image,name=host:5000/web,push=true,compression=uncompressed,oci-mediatypes=true",
+                "VMIMAGE_STAGE=containerdisk",
+            ),
+            (
+                &["type=registry,format=containerdisk,\"name=a,b\",size=10G,hostname=web,compression=gzip"],
+                "type=registry,\"name=a,b\",compression=gzip,oci-mediatypes=true",
+                "VMIMAGE_SIZE=10G VMIMAGE_HOSTNAME=web VMIMAGE_STAGE=containerdisk",
+            ),
+            (
+                &[
+                    "type=oci,dest=a.tar,format=containerdisk,size=1G",
+                    "type=docker,format=containerdisk,size=1G",
+                ],
+                "type=oci,dest=a.tar,compression=uncompressed type=docker,compression=uncompressed",
+                "VMIMAGE_SIZE=1G VMIMAGE_STAGE=containerdisk",
+            ),
+        ] {
+            let expected = (expected.to_owned(), variables.to_owned());
+            assert_eq!(read(outputs).unwrap(), Some(expected));
+        }
+        for other in
+            ["type=image,name=a", "type=image,format=qcow2", "type=vmdisk,dest=a,format=containerdisk"]
+        {
+            assert_eq!(read(&[other]).unwrap(), None, "{other}");
+        }
+        assert_eq!(read(&[]).unwrap(), None);
+    }
+
+    #[test]
+    fn what_can_not_be_is_said() {
+        const IMAGE: &str = "type=image,name=a,format=containerdisk";
+        for (more, part) in [
+            ("type=vmdisk,dest=a.raw", "goes with no output of type=vmdisk"),
+            ("type=oci,dest=a.tar", "goes with no output of type=oci"),
+            ("type=oci,dest=a.tar,format=containerdisk,size=big", "size is \"big\""),
+        ] {
+            let error = read(&[IMAGE, more]).unwrap_err().to_string();
+            assert!(error.starts_with("--output format=containerdisk: ") && error.contains(part), "{error}");
+        }
+        let error = read(&[&format!("{IMAGE},size=1G"), &format!("{IMAGE},size=2G")]).unwrap_err();
+        assert!(error.to_string().ends_with("size is 1G and 2G: a build makes one machine"), "{error}");
+    }
+}

@@ -1,0 +1,105 @@
+//! A disk as a container image: the configuration and annotations that an exporter of images takes from a result.
+
+use std::collections::BTreeMap;
+
+use exporter::container::containerdisk::{self, CREATED, TITLE, rfc3339};
+use exporter::spec::{Architecture, Spec};
+use serde::Deserialize;
+
+use crate::gateway::Image;
+
+/// What the OCI image specification has names for, in its "Annotations".
+const PREDEFINED: &str = "org.opencontainers.image.";
+
+/// Of the user's own configuration, what is true of the disk too.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Config {
+    config: Labeled,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "PascalCase")]
+struct Labeled {
+    labels: Option<BTreeMap<String, String>>,
+}
+
+/// Describe the image that `image` becomes. Labels of the Dockerfile and of `--label` stay, and those with a
+/// predefined name are annotations as well.
+pub(super) fn describe(image: &mut Image, architecture: Architecture, spec: &Spec) {
+    let config = image.config.take().unwrap_or_default();
+    // Another frontend's configuration may be of any shape: the disk is the same without it.
+    let config: Config = serde_json::from_slice(&config).unwrap_or_default();
+    let mut labels = config.config.labels.unwrap_or_default();
+    if let Some(title) = title(spec) {
+        labels.entry(TITLE.to_owned()).or_insert_with(|| title.clone());
+    }
+    let created = spec.source_date_epoch.unwrap_or_default();
+    let described = containerdisk::Image { architecture, created, labels };
+    let mut json = described.config(&[]);
+    if let Some(platform) = image.platform.as_ref().filter(|platform| !platform.variant.is_empty()) {
+        json["variant"] = platform.variant.as_str().into();
+    }
+    image.config = Some(json.to_string().into_bytes());
+    let is_annotation = |key: &str| key.starts_with(PREDEFINED) && !key.contains(char::is_whitespace);
+    image.annotations = described.labels.into_iter().filter(|(key, _)| is_annotation(key)).collect();
+    if let Some(seconds) = spec.source_date_epoch {
+        image.annotations.entry(CREATED.to_owned()).or_insert_with(|| rfc3339(seconds));
+    }
+}
+
+/// The name it was given. Without one there is none: of an annotation that the client asks for as well, ours
+/// would count.
+fn title(spec: &Spec) -> Option<&String> {
+    spec.hostname.as_ref().or(Some(&spec.name).filter(|name| **name != Spec::default().name))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::gateway::Platform;
+
+    fn described(config: Option<&str>, spec: &Spec) -> (Value, Vec<(String, String)>) {
+        let platform = Platform { variant: "v2".into(), ..Platform::default() };
+        let config = config.map(|config| config.as_bytes().to_vec());
+        let mut image = Image { config, platform: Some(platform), ..Image::default() };
+        describe(&mut image, Architecture::Aarch64, spec);
+        (serde_json::from_slice(&image.config.unwrap()).unwrap(), image.annotations.into_iter().collect())
+    }
+
+    fn pair(key: &str, value: &str) -> (String, String) {
+        (format!("{PREDEFINED}{key}"), value.to_owned())
+    }
+
+    #[test]
+    fn labels_stay_and_the_rest_of_a_container_goes() {
+        let own = r#"{"architecture":"amd64","config":{"Cmd":["sh"],"Labels":
+            {"team":"a","org.opencontainers.image.source":"https://a.example","org.opencontainers.image.a b":"c"}}}"#;
+        let spec = Spec { name: "web".into(), source_date_epoch: Some(1_700_000_000), ..Spec::default() };
+        let (config, annotations) = described(Some(own), &spec);
+        assert_eq!((&config["architecture"], &config["os"]), (&json!("arm64"), &json!("linux")));
+        assert_eq!((&config["variant"], &config["created"]), (&json!("v2"), &json!("2023-11-14T22:13:20Z")));
+        assert_eq!(config["config"].as_object().unwrap().len(), 1, "{config}");
+        assert_eq!(config["config"]["Labels"].as_object().unwrap().len(), 4);
+        assert_eq!(config["config"]["Labels"]["team"], "a");
+        let expected = [
+            pair("created", "2023-11-14T22:13:20Z"),
+            pair("source", "https://a.example"),
+            pair("title", "web"),
+        ];
+        assert_eq!(annotations, expected);
+    }
+
+    #[test]
+    fn an_image_without_a_configuration_gets_one() {
+        for own in [None, Some("{}"), Some("no JSON"), Some(r#"{"config":{"Labels":null}}"#)] {
+            let (config, annotations) = described(own, &Spec::default());
+            assert_eq!(config["created"], "1970-01-01T00:00:00Z");
+            assert_eq!((&config["config"]["Labels"], annotations.len()), (&json!({}), 0));
+            let spec = Spec { hostname: Some("web-1".into()), ..Spec::default() };
+            assert_eq!(described(own, &spec).1, [pair("title", "web-1")]);
+        }
+    }
+}
