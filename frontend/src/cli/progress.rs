@@ -50,6 +50,10 @@ pub(crate) enum Stage {
     Planning,
     /// The disk is written.
     Writing,
+    /// A disk is read to learn its digest.
+    Digesting,
+    /// Disks go to a registry.
+    Uploading,
 }
 
 /// Shows the stages of making a disk, one after the other, and how far each is.
@@ -197,6 +201,8 @@ impl Stage {
             Self::Reading => "reading",
             Self::Planning => "planning",
             Self::Writing => "writing",
+            Self::Digesting => "digesting",
+            Self::Uploading => "uploading",
         }
     }
 }

@@ -5,7 +5,6 @@ mod disk;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::LazyLock;
 
 use exporter::container::containerdisk::{self, Blob, CREATED, INDEX, Image, MANIFEST, TITLE, rfc3339};
 use exporter::input::Platform;
@@ -13,7 +12,7 @@ use exporter::spec::Architecture;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{Error, Meter, Result, inspect};
+use super::{Error, Meter, Result, Stage, Style, inspect};
 use crate::source::registry::Repository;
 use crate::source::{Access, Reference};
 use disk::{Disk, DiskLayer};
@@ -45,6 +44,9 @@ pub(crate) struct Args {
     /// Print what was pushed as JSON
     #[arg(long)]
     json: bool,
+    /// How progress is shown, on stderr
+    #[arg(long, value_enum, value_name = "TYPE", default_value_t)]
+    progress: Style,
     /// Show neither progress nor the result
     #[arg(short, long)]
     quiet: bool,
@@ -90,18 +92,17 @@ struct Part {
 
 /// Pushes the disks and says what they are called now.
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
-    let parts = parts(args)?;
-    let meter = LazyLock::new(|| Meter::new(args.quiet));
+    let meter = Meter::new(if args.quiet { Style::Quiet } else { args.progress });
+    let parts = parts(args, &meter)?;
     let access = Access {
         plain_http: args.plain_http,
         mirrors: &[],
         auth_file: args.authfile.as_deref(),
-        progress: &|progress| meter.show(progress),
+        progress: &|progress| meter.show(Stage::Uploading, progress),
     };
     let repository = Repository::open(&args.reference, &access)?;
-    let pushed = push(&repository, args, &parts);
-    meter.clear();
-    let pushed = pushed?;
+    let pushed = push(&repository, args, &parts)?;
+    meter.finish();
     match (args.json, args.quiet) {
         (true, _) => super::print_json(&pushed)?,
         (false, true) => {}
@@ -111,7 +112,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
 }
 
 /// Every disk, looked at and digested. What is wrong with one is found before anything is sent.
-fn parts(args: &Args) -> Result<Vec<Part>> {
+fn parts(args: &Args, meter: &Meter) -> Result<Vec<Part>> {
     if !args.platform.is_empty() && args.platform.len() != args.file.len() {
         let (given, files) = (args.platform.len(), args.file.len());
         return Err(Error::user(format!("--platform: {given} given for {files} files"))
@@ -127,7 +128,7 @@ fn parts(args: &Args) -> Result<Vec<Part>> {
         }
         disks.push((disk, architecture));
     }
-    disks.into_iter().map(|(disk, architecture)| part(args, disk, architecture)).collect()
+    disks.into_iter().map(|(disk, architecture)| part(args, meter, disk, architecture)).collect()
 }
 
 /// What was asked for, or else what the boot loader on the disk tells.
@@ -144,12 +145,9 @@ fn platform(architecture: Architecture) -> String {
     format!("linux/{}", architecture.oci_name())
 }
 
-fn part(args: &Args, disk: Disk, architecture: Architecture) -> Result<Part> {
+fn part(args: &Args, meter: &Meter, disk: Disk, architecture: Architecture) -> Result<Part> {
     let created = created(&disk)?;
-    let meter = Meter::new(args.quiet);
-    let layer = DiskLayer::new(disk, &|progress| meter.show(progress));
-    meter.clear();
-    let layer = layer?;
+    let layer = DiskLayer::new(disk, &|progress| meter.show(Stage::Digesting, progress))?;
     let image = Image { architecture, created, labels: annotations(args, created) };
     let config = image.config(&[&layer.blob.digest]).to_string();
     let config_blob = Blob::of(config.as_bytes());
