@@ -1,7 +1,6 @@
 //! What a base image has and lacks, asked of the daemon that holds it.
 
-use futures_util::future::try_join_all;
-use tokio::try_join;
+use futures_util::{StreamExt, TryStreamExt, stream};
 
 use exporter::tree::{Editor, Meta, Time, Tree};
 
@@ -11,19 +10,17 @@ use crate::provision::{self, Base, OS_RELEASE};
 
 /// Pulls the base and notes what lies at the places that matter, as a tree of its own.
 ///
-/// The daemon mounts the base for every question, so they are asked all at once.
+/// The daemon mounts the base for every question, so many are asked at once.
 pub(super) async fn probe(build: &Build<'_>, base: &BaseImage) -> Result<Base, Failure> {
     let root = build.solve(&base.state).await?;
     // Built before it is read: what is not there is told by its message, and a failed build has another.
     build.bridge.evaluate(&root).await?;
     let texts = OS_RELEASE.map(async |path| found(build.bridge.read_file(&root, path).await));
+    let texts: Vec<_> = stream::iter(texts).buffered(at_once(build)).try_collect().await?;
     let present = provision::probes().map(async |path| found(build.bridge.stat_file(&root, path).await));
-    let (texts, present, boot, modules) = try_join!(
-        try_join_all(texts),
-        try_join_all(present),
-        names(build.bridge, &root, "/boot"),
-        names(build.bridge, &root, "/lib/modules"),
-    )?;
+    let present: Vec<_> = stream::iter(present).buffered(at_once(build)).try_collect().await?;
+    let boot = names(build.bridge, &root, "/boot").await?;
+    let modules = names(build.bridge, &root, "/lib/modules").await?;
 
     let mut files = Tree::new(Meta { permissions: 0o755, ..Meta::default() });
     let mut editor = Editor::new(&mut files, Time::default());
@@ -40,6 +37,12 @@ pub(super) async fn probe(build: &Build<'_>, base: &BaseImage) -> Result<Base, F
         editor.mkdir_all(format!("/lib/modules/{version}")).map_err(odd)?;
     }
     Base::new(&base.name, files)
+}
+
+/// How many questions may be on the way. BuildKit before 0.11 loses itself in several for one file system
+/// ("flightcontrol: exceeded retry timeout").
+fn at_once(build: &Build<'_>) -> usize {
+    if build.bridge.caps().has("gateway.evaluate") { 32 } else { 1 }
 }
 
 fn note(editor: &mut Editor, path: &str, content: Vec<u8>) -> Result<(), Failure> {
