@@ -20,7 +20,7 @@ use exporter::tree::Tree;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use super::image::Made;
-use super::{Error, Meter, Result, Stage, Style, disk, output};
+use super::{Error, Meter, Result, ShowArgs, Stage, disk, output};
 use crate::builtin;
 use crate::source::{Access, Mirror, Source};
 
@@ -71,15 +71,8 @@ pub(crate) struct Args {
     /// Threads that read and compress; no byte depends on their number
     #[arg(long, value_name = "N")]
     threads: Option<NonZeroUsize>,
-    /// Print what was made as JSON
-    #[arg(long)]
-    json: bool,
-    /// How progress is shown, on stderr
-    #[arg(long, value_enum, value_name = "TYPE", default_value_t)]
-    progress: Style,
-    /// Show neither progress nor the result
-    #[arg(short, long)]
-    quiet: bool,
+    #[command(flatten)]
+    show: ShowArgs,
     // Last, or its heading would stand above what follows.
     #[command(flatten)]
     registry: RegistryArgs,
@@ -160,7 +153,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         // What can't be written is found out before anything is downloaded.
         Output::create(path)?;
     }
-    let meter = Meter::new(if args.quiet { Style::Quiet } else { args.progress });
+    let meter = args.show.meter();
     meter.begin(Stage::Reading);
     let (architecture, root) = read(args, threads, &meter)?;
     // Until here a signal may end this process where it is: nothing has a name yet that would be left.
@@ -180,7 +173,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
 fn spec(args: &Args) -> Result<Spec> {
     if output::is_stdout(&args.output[0]) {
         output::refuse_terminal("-o -")?;
-        output::refuse_json(args.json)?;
+        output::refuse_json(args.show.json)?;
     }
     Ok(Spec {
         profile: args.profile.into(),
@@ -247,11 +240,11 @@ pub(super) fn parse_platform(text: &str) -> Result<Platform, String> {
 
 /// Says what was made. What goes to stdout there would be part of a disk that goes there.
 fn tell(args: &Args, planned: Planned, written: &[Target]) -> Result<()> {
-    if written.is_empty() || args.quiet && !args.json {
+    if written.is_empty() || args.show.quiet && !args.show.json {
         return Ok(());
     }
     let made = written.iter().map(|target| Made::read(&target.path)).collect::<Result<Vec<_>>>()?;
-    if args.json {
+    if args.show.json {
         return super::print_json(&serde_json::json!({ "disks": made }));
     }
     // The files come last, by a line that says how to go on.

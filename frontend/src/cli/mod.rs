@@ -25,7 +25,7 @@ use serde::Serialize;
 pub(crate) use build::{FRONTEND, persist, syntax};
 pub(crate) use error::{Error, Result};
 pub(crate) use output::{endings, is_stdout, refuse_terminal};
-pub(crate) use progress::{Meter, Stage, Style};
+pub(crate) use progress::{Meter, ShowArgs, Stage, Style};
 
 /// Bootable disks from container builds.
 ///

@@ -37,6 +37,27 @@ pub(crate) enum Style {
     Rawjson,
 }
 
+/// What a command shows of its work and of its result.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub(crate) struct ShowArgs {
+    /// Print what was made as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// How progress is shown, on stderr
+    #[arg(long, value_enum, value_name = "TYPE", default_value_t)]
+    progress: Style,
+    /// Show neither progress nor the result
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+}
+
+impl ShowArgs {
+    /// The meter that was asked for.
+    pub(crate) fn meter(self) -> Meter {
+        Meter::new(if self.quiet { Style::Quiet } else { self.progress })
+    }
+}
+
 /// What is being done to make a disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stage {

@@ -12,7 +12,7 @@ use exporter::spec::Architecture;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{Error, Meter, Result, Stage, Style, inspect};
+use super::{Error, Meter, Result, ShowArgs, Stage, inspect};
 use crate::source::registry::Repository;
 use crate::source::{Access, Reference};
 use disk::{Disk, DiskLayer};
@@ -41,15 +41,8 @@ pub(crate) struct Args {
     /// Talk to the registry without TLS; this machine's own may do so anyway
     #[arg(long)]
     plain_http: bool,
-    /// Print what was pushed as JSON
-    #[arg(long)]
-    json: bool,
-    /// How progress is shown, on stderr
-    #[arg(long, value_enum, value_name = "TYPE", default_value_t)]
-    progress: Style,
-    /// Show neither progress nor the result
-    #[arg(short, long)]
-    quiet: bool,
+    #[command(flatten)]
+    show: ShowArgs,
 }
 
 const EXAMPLES: &str = "\
@@ -92,7 +85,7 @@ struct Part {
 
 /// Pushes the disks and says what they are called now.
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
-    let meter = Meter::new(if args.quiet { Style::Quiet } else { args.progress });
+    let meter = args.show.meter();
     let parts = parts(args, &meter)?;
     let access = Access {
         plain_http: args.plain_http,
@@ -103,7 +96,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let repository = Repository::open(&args.reference, &access)?;
     let pushed = push(&repository, args, &parts)?;
     meter.finish();
-    match (args.json, args.quiet) {
+    match (args.show.json, args.show.quiet) {
         (true, _) => super::print_json(&pushed)?,
         (false, true) => {}
         (false, false) => println!("{}", pushed.reference),

@@ -68,6 +68,9 @@ pub(crate) struct Step {
     pub(crate) cache: String,
 }
 
+/// `PATH` of a step, whatever the image sets.
+pub(crate) const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
 /// Where a step finds its cache mount.
 pub(crate) const CACHE: &str = "/var/cache/vmimage";
 

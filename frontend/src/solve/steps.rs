@@ -7,7 +7,7 @@ use llb::{Exec, Image, Metadata, Mount, Run, State};
 use super::request::Stage;
 use super::{Build, broken, full_reference};
 use crate::gateway::{Failure, Opts};
-use crate::provision::{BOOT_OUT, CACHE, Step};
+use crate::provision::{BOOT_OUT, CACHE, PATH, Step};
 
 /// Where the assemble step sees the user's file system.
 const ROOTFS: &str = "/rootfs";
@@ -35,7 +35,7 @@ impl Build<'_> {
             metadata = metadata.ignore_cache();
         }
         let run = Run::new(words.chain(step.args.iter().cloned()))
-            .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
+            .env("PATH", PATH)
             .env("CACHE", CACHE)
             .cwd("/")
             // One package manager at a time: they lock their folders and fail where they can't wait.

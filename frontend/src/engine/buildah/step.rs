@@ -13,7 +13,7 @@ use std::path::Path;
 use sha2::{Digest, Sha256};
 
 use crate::cli::{Error, Result};
-use crate::provision::{BOOT_OUT, CACHE, Step};
+use crate::provision::{BOOT_OUT, CACHE, PATH, Step};
 
 /// Where a step sees the folder with its script. What is left of it in the image is an empty directory,
 /// below one that a machine empties.
@@ -47,8 +47,7 @@ pub(super) fn boot(folder: &Path, base: &str, step: &Step) -> Result<()> {
 ///
 /// The script is called by its digest, for the line is what tells a cached layer from another one.
 fn run(folder: &Path, step: &Step) -> Result<String> {
-    let path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-    let script = format!("cd /\nexport PATH={path} CACHE={CACHE}\n{}", step.script);
+    let script = format!("cd /\nexport PATH={PATH} CACHE={CACHE}\n{}", step.script);
     let digest = Sha256::digest(&script);
     let name: String = digest[..6].iter().map(|byte| format!("{byte:02x}")).collect();
     write(folder, &name, &script)?;
