@@ -4,7 +4,7 @@
 # make matrix     the long tests: sweeps over sizes, hundreds of random trees
 # make out/vmimage   the command line, a static binary
 # make man        its manual, in out/man: a page for each command
-FRONTEND := example/vmimage
+FRONTEND := $(or $(VMIMAGE_FRONTEND),example/vmimage)
 
 .PHONY: demo test bench matrix man frontend images setup
 

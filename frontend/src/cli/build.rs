@@ -17,8 +17,12 @@ use crate::engine::destination::Destination;
 use crate::engine::receive::Arrived;
 use crate::engine::{Choice, Engine, buildx, receive};
 
-/// The image whose program makes the disk inside the build.
-pub(crate) const FRONTEND: &str = "example/vmimage";
+/// The image whose program makes the disk inside the build: `$VMIMAGE_FRONTEND`, say a team's own copy of it,
+/// else the published one.
+pub(crate) fn frontend() -> String {
+    let asked = std::env::var("VMIMAGE_FRONTEND").ok().filter(|image| !image.is_empty());
+    asked.unwrap_or_else(|| "example/vmimage".to_owned())
+}
 
 /// Build a Dockerfile into a disk that boots.
 ///
@@ -35,7 +39,8 @@ pub(crate) struct Args {
     /// What builds
     #[arg(long, value_enum, default_value_t)]
     engine: Choice,
-    /// The frontend image that makes the disk, in place of example/vmimage or of the Dockerfile's syntax line
+    /// The frontend image that makes the disk, in place of $VMIMAGE_FRONTEND (else example/vmimage) or of the
+    /// Dockerfile's syntax line
     #[arg(long, value_name = "IMAGE")]
     frontend: Option<String>,
     /// Print what was made as JSON
@@ -157,7 +162,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         }
         return Ok(ExitCode::SUCCESS);
     }
-    let arguments = buildx_arguments(args, &formats, syntax::names(&dockerfile(args), FRONTEND));
+    let arguments = buildx_arguments(args, &formats, syntax::names(&dockerfile(args), &frontend()));
     let failed_why = |status| failed_why(status, args);
     match to {
         To::Files(destinations) => {
@@ -303,7 +308,7 @@ fn variables(args: &Args, formats: &[Format], has_syntax: bool) -> Vec<(String, 
     let frontend = match (&args.frontend, has_syntax) {
         (Some(frontend), _) => Some(frontend.clone()),
         (None, true) => None,
-        (None, false) => Some(FRONTEND.to_owned()),
+        (None, false) => Some(frontend()),
     };
     let formats: Vec<_> = formats.iter().map(|format| format.name()).collect();
     let asked = [
@@ -333,8 +338,8 @@ fn failed_why(status: ExitStatus, args: &Args) -> Error {
     if let Err(daemon) = buildx::daemon_version() {
         return daemon;
     }
-    let frontend = args.frontend.as_deref().unwrap_or(FRONTEND);
-    match buildx::has_image(frontend) {
+    let frontend = args.frontend.clone().unwrap_or_else(frontend);
+    match buildx::has_image(&frontend) {
         true => failed,
         false => failed.with_hint(format!("if the frontend was not found: docker pull {frontend}")),
     }

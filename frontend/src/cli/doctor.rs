@@ -5,7 +5,7 @@ use std::process::{Command, ExitCode};
 use exporter::spec::Architecture;
 use serde::Serialize;
 
-use super::build::FRONTEND;
+use super::build::frontend;
 use super::run::accel;
 use super::run::firmware::Firmware;
 use super::run::qemu;
@@ -92,11 +92,12 @@ fn docker_version() -> Result<String> {
 }
 
 fn frontend_image() -> Result<String> {
-    if buildx::has_image(FRONTEND) {
-        return Ok(FRONTEND.to_owned());
+    let frontend = frontend();
+    if buildx::has_image(&frontend) {
+        return Ok(frontend);
     }
-    let message = format!("{FRONTEND}: is not on this host, the first build will pull it");
-    Err(Error::user(message).with_hint(format!("docker pull {FRONTEND}")))
+    let message = format!("{frontend}: is not on this host, the first build will pull it");
+    Err(Error::user(message).with_hint(format!("docker pull {frontend}")))
 }
 
 fn kvm(arch: Architecture, qemu: Option<&std::path::Path>) -> Result<String> {

@@ -22,7 +22,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 use serde::Serialize;
 
-pub(crate) use build::{FRONTEND, persist, syntax};
+pub(crate) use build::{frontend, persist, syntax};
 pub(crate) use error::{Error, Result};
 pub(crate) use output::{endings, is_stdout, refuse_terminal};
 pub(crate) use progress::{Meter, ShowArgs, Stage, Style};

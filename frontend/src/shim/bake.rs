@@ -127,7 +127,7 @@ impl Target {
 
     fn frontend(&self) -> Option<(String, String)> {
         let inline = self.dockerfile_inline.as_deref();
-        let is_named_inline = inline.is_some_and(|text| syntax::names_in(text, crate::cli::FRONTEND));
+        let is_named_inline = inline.is_some_and(|text| syntax::names_in(text, &crate::cli::frontend()));
         let context = self.context.as_deref().unwrap_or(".");
         let path = Path::new(context).join(self.dockerfile.as_deref().unwrap_or("Dockerfile"));
         let has_frontend = is_named_inline || self.args.contains_key(SYNTAX);

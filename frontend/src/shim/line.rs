@@ -4,7 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
 use super::words::{Grammar, Item, Reader};
-use crate::cli::{FRONTEND, syntax};
+use crate::cli::{frontend, syntax};
 
 /// How a client is typed.
 #[derive(Clone, Copy)]
@@ -98,8 +98,8 @@ pub(super) struct Dockerfile {
 impl Dockerfile {
     /// The build argument that brings our frontend in, where it is needed.
     pub(super) fn frontend(&self) -> Option<(String, String)> {
-        let is_named = self.has_frontend || syntax::names(&self.path, FRONTEND);
-        (!is_named).then(|| (SYNTAX.to_owned(), FRONTEND.to_owned()))
+        let is_named = self.has_frontend || syntax::names(&self.path, &frontend());
+        (!is_named).then(|| (SYNTAX.to_owned(), frontend()))
     }
 }
 

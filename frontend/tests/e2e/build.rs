@@ -6,7 +6,8 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use super::lab::{
-    Engine, Mount, build, build_on, copy_of, nonce, partitions, refused, run, scratch, testdata, text,
+    Engine, Mount, build, build_on, copy_of, frontend, nonce, partitions, refused, run, scratch, syntax,
+    testdata, text,
 };
 
 /// Whether the step with this title came from the cache, by plain progress.
@@ -38,7 +39,7 @@ fn a_stock_client_needs_nothing_but_the_syntax_line() {
     let folder = scratch();
     let context = copy_of("machine", folder.path());
     let dockerfile = fs::read_to_string(context.join("Dockerfile")).unwrap();
-    fs::write(context.join("Dockerfile"), format!("# syntax=example/vmimage\n{dockerfile}")).unwrap();
+    fs::write(context.join("Dockerfile"), format!("# syntax={}\n{dockerfile}", frontend())).unwrap();
     let out = folder.path().join("out");
     run(Command::new("docker").args(["buildx", "build", "-o"]).arg(&out).arg(&context));
     super::disk::check(&out.join("disk.qcow2"));
@@ -136,7 +137,7 @@ fn the_kernel_layer_holds_nothing_of_the_download() {
     let tar = folder.path().join("rootfs.tar");
     let mut build = Command::new("docker");
     build.args(["buildx", "build", "-o", &format!("type=tar,dest={}", tar.display())]);
-    build.args(["--build-arg", "BUILDKIT_SYNTAX=example/vmimage", "--build-arg", "VMIMAGE_STAGE=rootfs"]);
+    build.args(["--build-arg", &syntax(), "--build-arg", "VMIMAGE_STAGE=rootfs"]);
     run(build.arg(testdata("machine")));
     let listing = run(Command::new("tar").arg("-tf").arg(&tar));
     let grafted: Vec<_> = listing.lines().collect();
@@ -168,7 +169,7 @@ fn a_data_disk_is_made_of_any_image() {
 #[test]
 fn two_platforms_give_two_disks() {
     let folder = scratch();
-    let engine = Engine::ContainerdStore.with(&["debian:12", "example/vmimage"]);
+    let engine = Engine::ContainerdStore.with(&["debian:12", &frontend()]);
     let platforms = ["--platform", "linux/amd64,linux/amd64/v2", "--network", "host"];
     build_on(&engine, &testdata("machine"), &folder.path().join("m.qcow2"), &platforms);
     for name in ["m-linux-amd64.qcow2", "m-linux-amd64-v2.qcow2"] {
@@ -181,7 +182,7 @@ fn the_kernel_step_is_exported_to_a_cache_and_imported_from_it() {
     let folder = scratch();
     let context = copy_of("machine", folder.path());
     let disk = folder.path().join("machine.qcow2");
-    let engine = Engine::ContainerdStore.with(&["debian:13", "example/vmimage"]);
+    let engine = Engine::ContainerdStore.with(&["debian:13", &frontend()]);
     let cache = folder.path().join("cache");
     let to = format!("type=local,dest={},mode=max", cache.display());
     let from = format!("type=local,src={}", cache.display());
@@ -199,7 +200,7 @@ fn the_kernel_step_is_exported_to_a_cache_and_imported_from_it() {
 fn the_oldest_engine_builds_the_same_machine() {
     let folder = scratch();
     let disk = folder.path().join("machine.qcow2");
-    let engine = Engine::Oldest.with(&["debian:12", "example/vmimage"]);
+    let engine = Engine::Oldest.with(&["debian:12", &frontend()]);
     build_on(&engine, &testdata("machine"), &disk, &["--network", "host"]);
     super::disk::check(&disk);
 }
@@ -209,7 +210,7 @@ fn subrequests_are_the_inner_frontends() {
     let context = testdata("features");
     let mut outline = Command::new("docker");
     outline.env("BUILDX_EXPERIMENTAL", "1").args(["buildx", "build", "--print=outline", "--target=final"]);
-    outline.args(["--build-arg", "BUILDKIT_SYNTAX=example/vmimage"]);
+    outline.args(["--build-arg", &syntax()]);
     outline.arg(format!("--build-context=named={}", context.display())).arg(&context);
     assert!(run(&mut outline).contains("GREETING"));
 }
@@ -220,7 +221,8 @@ fn the_second_word_of_the_syntax_line_is_the_inner_frontend() {
     // A Dockerfile frontend under another name: our own image, told to do no more than that.
     let inner = folder.path().join("inner");
     fs::create_dir(&inner).unwrap();
-    fs::write(inner.join("Dockerfile"), "FROM example/vmimage\nENV VMIMAGE_STAGE=dockerfile\n").unwrap();
+    fs::write(inner.join("Dockerfile"), format!("FROM {}\nENV VMIMAGE_STAGE=dockerfile\n", frontend()))
+        .unwrap();
     run(Command::new("docker").args(["build", "-q", "-t", "vmimage-test/inner:1"]).arg(&inner));
     let context = copy_of("machine", folder.path());
     let dockerfile = fs::read_to_string(context.join("Dockerfile")).unwrap();
@@ -228,7 +230,7 @@ fn the_second_word_of_the_syntax_line_is_the_inner_frontend() {
     let mut build = Command::new("docker");
     build.args(["buildx", "build", "-o"]).arg(&out).arg(&context);
 
-    let with_syntax = |inner: &str| format!("# syntax=example/vmimage {inner}\n{dockerfile}");
+    let with_syntax = |inner: &str| format!("# syntax={} {inner}\n{dockerfile}", frontend());
     fs::write(context.join("Dockerfile"), with_syntax("vmimage-test/inner:1")).unwrap();
     run(&mut build);
     super::disk::check(&out.join("disk.qcow2"));

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-use super::lab::{Engine, VMIMAGE, refused, run, scratch, testdata};
+use super::lab::{Engine, VMIMAGE, frontend, refused, run, scratch, syntax, testdata};
 use super::registry::Registry;
 
 /// `docker buildx build` of the machine as an image, on the engine that has exporters for them.
@@ -14,14 +14,14 @@ fn build(engine: &str, output: &str) -> Command {
     let mut command = Command::new("docker");
     command.env("DOCKER_HOST", engine).env("SOURCE_DATE_EPOCH", "1700000000");
     command.args(["buildx", "build", "--network", "host", "--provenance=false", "--output", output]);
-    command.args(["--build-arg", "BUILDKIT_SYNTAX=example/vmimage"]);
+    command.args(["--build-arg", &syntax()]);
     command.args(["--build-arg", "VMIMAGE_STAGE=containerdisk"]);
     command.arg(testdata("machine"));
     command
 }
 
 fn engine() -> String {
-    Engine::ContainerdStore.with(&["debian:12", "example/vmimage"])
+    Engine::ContainerdStore.with(&["debian:12", &frontend()])
 }
 
 /// What skopeo says of an image.
@@ -132,7 +132,7 @@ fn the_classic_store_takes_it_as_an_image_of_its_own() {
     let folder = scratch();
     let name = "vmimage-test/container-disk";
     let mut build = Command::new("docker");
-    build.args(["buildx", "build", "--load", "-t", name, "--build-arg", "BUILDKIT_SYNTAX=example/vmimage"]);
+    build.args(["buildx", "build", "--load", "-t", name, "--build-arg", &syntax()]);
     run(build.args(["--build-arg", "VMIMAGE_STAGE=containerdisk"]).arg(testdata("machine")));
     let container = run(Command::new("docker").args(["create", name, "none"]));
     let archive = folder.path().join("disk.tar");

@@ -5,14 +5,14 @@ use std::process::Command;
 
 use super::boot::check_report;
 use super::disk;
-use super::lab::{boot, run, scratch, testdata};
+use super::lab::{boot, frontend, run, scratch, syntax, testdata};
 
 const BASE: &str = "alpine:3.23";
 const IMAGE: &str = "vmimage-test/machine";
 
 /// The one file of the frontend image: boot loader files and the growth program are in it.
 fn static_binary(folder: &Path) -> PathBuf {
-    let container = run(Command::new("docker").args(["create", "example/vmimage"]));
+    let container = run(Command::new("docker").args(["create", &frontend()]));
     let binary = folder.join("vmimage");
     run(Command::new("docker").args(["cp", "-q", &format!("{}:/vmimage", container.trim())]).arg(&binary));
     run(Command::new("docker").args(["rm", container.trim()]));
@@ -25,7 +25,7 @@ fn a_saved_image_becomes_a_machine_that_boots() {
     let binary = static_binary(folder.path());
     let mut build = Command::new("docker");
     build.args(["buildx", "build", "-q", "--load", "-t", IMAGE, "--build-arg", "VMIMAGE_STAGE=rootfs"]);
-    build.args(["--build-arg", "BUILDKIT_SYNTAX=example/vmimage", "--build-arg", &format!("BASE={BASE}")]);
+    build.args(["--build-arg", &syntax(), "--build-arg", &format!("BASE={BASE}")]);
     run(build.arg(testdata("machine")));
 
     let saved = folder.path().join("machine.tar");

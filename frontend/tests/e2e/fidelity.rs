@@ -11,7 +11,7 @@ use std::process::Command;
 use rustix::fs::{SeekFrom, lgetxattr, llistxattr, seek};
 use sha2::{Digest, Sha256};
 
-use super::lab::{Mount, VMIMAGE, build, partitions, run, scratch, testdata};
+use super::lab::{Mount, VMIMAGE, build, partitions, run, scratch, syntax, testdata};
 
 /// What `docker run` itself makes in a container's root.
 const MADE_BY_DOCKER: &[&str] = &[".dockerenv", "etc/mtab"];
@@ -112,7 +112,7 @@ fn the_disk_holds_what_the_container_held() {
             "--build-arg",
             "VMIMAGE_STAGE=rootfs",
         ])
-        .args(["--build-arg", "BUILDKIT_SYNTAX=example/vmimage"])
+        .args(["--build-arg", &syntax()])
         .arg(&context));
     let container = Container::new("vmimage-test/fidelity");
     let root = Mount::new(&disk, &partitions(&disk)[2], folder.path().join("root"));

@@ -11,6 +11,16 @@ use rustix::fs::{FlockOperation, flock};
 /// The `vmimage` under test.
 pub(crate) const VMIMAGE: &str = env!("CARGO_BIN_EXE_vmimage");
 
+/// The frontend image under test, as `make frontend` has called it.
+pub(crate) fn frontend() -> String {
+    std::env::var("VMIMAGE_FRONTEND").unwrap_or_else(|_| "example/vmimage".to_owned())
+}
+
+/// The build argument by which a stock client uses it.
+pub(crate) fn syntax() -> String {
+    format!("BUILDKIT_SYNTAX={}", frontend())
+}
+
 /// The engines that `.ci/setup` starts beside the default one.
 #[derive(Clone, Copy)]
 pub(crate) enum Engine {

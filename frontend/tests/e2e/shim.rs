@@ -11,7 +11,7 @@ use tempfile::TempDir;
 
 use super::container_disk;
 use super::disk::check;
-use super::lab::{Engine, VMIMAGE, boot, copy_of, refused, run, scratch, testdata, text};
+use super::lab::{Engine, VMIMAGE, boot, copy_of, frontend, refused, run, scratch, testdata, text};
 
 /// docker with a configuration of its own, into which `vmimage install` has put the shim.
 struct Docker {
@@ -95,7 +95,7 @@ fn docker_buildx_build_makes_a_machine_that_boots() {
 
 #[test]
 fn docker_build_does_the_same_on_the_containerd_store() {
-    let docker = Docker::new(Some(Engine::ContainerdStore.with(&["debian:12", "example/vmimage"])));
+    let docker = Docker::new(Some(Engine::ContainerdStore.with(&["debian:12", &frontend()])));
     let context = testdata("machine");
     // What is attested lies beside the disk in the build's result, and has no file here.
     let formats = "-o type=vmdisk,dest=web.qcow2 -o type=vmdisk,dest=web.vhdx --provenance mode=max";
@@ -123,7 +123,7 @@ fn an_image_beside_the_disk_is_a_containers() {
 
 #[test]
 fn an_image_of_the_disk_is_an_output_of_its_own() {
-    let docker = Docker::new(Some(Engine::ContainerdStore.with(&["debian:12", "example/vmimage"])));
+    let docker = Docker::new(Some(Engine::ContainerdStore.with(&["debian:12", &frontend()])));
     let context = testdata("machine");
     docker.expected(&context, "--network host --hostname web");
     let output = "-o type=oci,dest=web.tar,format=containerdisk,hostname=web";
