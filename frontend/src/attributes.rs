@@ -5,6 +5,8 @@
 
 use exporter::spec::Spec;
 
+use crate::provision::Install;
+
 /// One thing that can be asked of a disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Attribute {
@@ -69,8 +71,8 @@ impl Attribute {
 pub(crate) struct Asked {
     /// What the exporter makes of it.
     pub(crate) spec: Spec,
-    /// A kernel package by name; `None`: the distribution's default.
-    pub(crate) kernel: Option<String>,
+    /// What is installed for it.
+    pub(crate) install: Install,
 }
 
 impl Asked {
@@ -91,7 +93,8 @@ impl Asked {
                 spec.hostname = Some(text(is_hostname(value), "letters, digits and hyphens, such as web-1")?);
             }
             Attribute::Kernel => {
-                self.kernel = Some(text(is_package(value), "a package name, such as linux-image-amd64")?);
+                self.install.kernel =
+                    Some(text(is_package(value), "a package name, such as linux-image-amd64")?);
             }
             Attribute::Cmdline => {
                 spec.cmdline = text(!value.contains(char::is_control), "kernel arguments on one line")?;

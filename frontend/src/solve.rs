@@ -82,7 +82,7 @@ impl Build<'_> {
     ) -> Result<(State, Option<State>), Failure> {
         let base = self.base_of(graph)?;
         let found = probe::probe(self, &base).await?;
-        let plan = provision::plan(&found, &platform.architecture, self.request.disk.kernel.as_deref())
+        let plan = provision::plan(&found, &platform.architecture, &self.request.disk.install)
             .map_err(|failure| locate::at(failure, definition, base.digest))?;
         self.graft(graph, &base, &plan)
     }

@@ -1,6 +1,6 @@
 //! Alpine and what is like it.
 
-use super::{Base, Package, Plan, Step, missing};
+use super::{Base, Install, Package, Plan, Step, missing};
 
 /// Its presence makes an image one of this family.
 pub(super) const TOOL: &str = "/sbin/apk";
@@ -15,10 +15,10 @@ pub(super) const MACHINE: &[Package] = &[
 const MACHINE_SCRIPT: &str = include_str!("apk-machine.sh");
 
 /// Alpine signs no boot loader, so there is no boot stage: the frontend's own files do.
-pub(super) fn plan(base: &Base, kernel: Option<&str>) -> Plan {
+pub(super) fn plan(base: &Base, asked: &Install) -> Plan {
     let version = base.os.version_id.as_deref().unwrap_or("edge");
-    let mut packages: Vec<String> = match kernel {
-        Some(name) => vec![name.to_owned()],
+    let mut packages: Vec<String> = match &asked.kernel {
+        Some(name) => vec![name.clone()],
         None if base.has_kernel() => Vec::new(),
         None => vec!["linux-virt".into()],
     };

@@ -1,6 +1,6 @@
 //! Debian, Ubuntu and what is like them.
 
-use super::{BOOT_OUT, Base, Package, Plan, Step, missing};
+use super::{BOOT_OUT, Base, Install, Package, Plan, Step, missing};
 
 /// Its presence makes an image one of this family.
 pub(super) const TOOL: &str = "/usr/bin/apt-get";
@@ -25,12 +25,12 @@ const APT: &str = include_str!("apt.sh");
 const MACHINE_SCRIPT: &str = include_str!("apt-machine.sh");
 const BOOT_SCRIPT: &str = include_str!("apt-boot.sh");
 
-pub(super) fn plan(base: &Base, architecture: &str, kernel: Option<&str>) -> Plan {
+pub(super) fn plan(base: &Base, architecture: &str, asked: &Install) -> Plan {
     let id = base.os.id.as_str();
     let version = base.os.version_id.as_deref().unwrap_or("rolling");
     let cache = format!("vmimage-apt-{id}-{version}-{architecture}");
-    let mut packages: Vec<String> = match kernel {
-        Some(name) => vec![name.to_owned()],
+    let mut packages: Vec<String> = match &asked.kernel {
+        Some(name) => vec![name.clone()],
         None if base.has_kernel() => Vec::new(),
         None => vec![default_kernel(id, architecture)],
     };

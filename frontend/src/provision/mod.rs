@@ -77,6 +77,13 @@ pub(crate) const CACHE: &str = "/var/cache/vmimage";
 /// Where a boot stage leaves its files.
 pub(crate) const BOOT_OUT: &str = "/vmimage-boot";
 
+/// What was asked of the package manager.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Install {
+    /// A kernel package by name; `None`: the distribution's default, unless the base has a kernel.
+    pub(crate) kernel: Option<String>,
+}
+
 /// What a base image needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Plan {
@@ -94,15 +101,15 @@ pub(crate) fn probes() -> impl Iterator<Item = &'static str> {
     [apt::TOOL, apk::TOOL].into_iter().chain(files(apt::MACHINE)).chain(files(apk::MACHINE))
 }
 
-/// The steps for `base` on `architecture` (`amd64`, `arm64`); `kernel` is a package asked for by name.
-pub(crate) fn plan(base: &Base, architecture: &str, kernel: Option<&str>) -> Result<Plan, Failure> {
+/// The steps for `base` on `architecture` (`amd64`, `arm64`).
+pub(crate) fn plan(base: &Base, architecture: &str, asked: &Install) -> Result<Plan, Failure> {
     if base.has(&[apt::TOOL]) {
-        return Ok(apt::plan(base, architecture, kernel));
+        return Ok(apt::plan(base, architecture, asked));
     }
     if base.has(&[apk::TOOL]) {
-        return Ok(apk::plan(base, kernel));
+        return Ok(apk::plan(base, asked));
     }
-    if base.has_kernel() && kernel.is_none() {
+    if base.has_kernel() && asked.kernel.is_none() {
         return Ok(Plan { machine: None, boot: None });
     }
     Err(unsupported(base))
@@ -153,7 +160,8 @@ mod tests {
     const KERNEL: &[(&str, &str)] = &[("/boot/vmlinuz-virt", ""), ("/boot/initramfs-virt", "")];
 
     fn packages(files: &[&[(&str, &str)]], architecture: &str, kernel: Option<&str>) -> Vec<String> {
-        let plan = plan(&base(&files.concat()), architecture, kernel).unwrap();
+        let asked = Install { kernel: kernel.map(str::to_owned) };
+        let plan = plan(&base(&files.concat()), architecture, &asked).unwrap();
         plan.machine.map(|step| step.args).unwrap_or_default()
     }
 
@@ -190,8 +198,11 @@ mod tests {
 
     #[test]
     fn a_kernel_is_enough_where_nothing_can_be_installed() {
-        assert_eq!(plan(&base(KERNEL), "amd64", None).unwrap(), Plan { machine: None, boot: None });
-        let failure = plan(&base(KERNEL), "amd64", Some("linux")).unwrap_err();
+        assert_eq!(
+            plan(&base(KERNEL), "amd64", &Install::default()).unwrap(),
+            Plan { machine: None, boot: None }
+        );
+        let failure = plan(&base(KERNEL), "amd64", &Install { kernel: Some("linux".into()) }).unwrap_err();
         assert!(failure.to_string().contains("example:1 has no /etc/os-release"), "{failure}");
     }
 }

@@ -135,7 +135,7 @@ mod tests {
         assert_eq!(request.disk.spec.formats, [Format::Qcow2, Format::Vhdx]);
         assert_eq!(request.disk.spec.size, Some(Size(8 << 30)));
         assert_eq!(request.disk.spec.hostname.as_deref(), Some("web-1.example"));
-        assert_eq!(request.disk.kernel.as_deref(), Some("linux-image-amd64"));
+        assert_eq!(request.disk.install.kernel.as_deref(), Some("linux-image-amd64"));
         assert_eq!(request.disk.spec.profile, Profile::Data);
         assert_eq!(request.stage, Stage::Rootfs);
     }

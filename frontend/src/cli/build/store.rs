@@ -55,7 +55,7 @@ pub(super) fn run(args: &Args, tool: Tool, formats: &[Format], to: &To) -> Resul
             platform,
             pull: docker.pull,
             needs_kernel: asked.disk.spec.profile == Profile::Machine,
-            kernel: asked.disk.kernel.as_deref(),
+            install: &asked.disk.install,
             options: options(docker, platform),
             own_options: own_options(docker, &dockerfile),
             threads: disk::threads(),

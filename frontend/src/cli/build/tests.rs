@@ -198,7 +198,7 @@ mod of_a_store {
         assert_eq!(asked.disk.spec.size, Some(exporter::spec::Size(4 << 30)));
         assert_eq!(asked.disk.spec.hostname.as_deref(), Some("web"));
         assert_eq!(asked.disk.spec.source_date_epoch, Some(7));
-        assert_eq!(asked.disk.kernel.as_deref(), Some("linux-image-rt-amd64"));
+        assert_eq!(asked.disk.install.kernel.as_deref(), Some("linux-image-rt-amd64"));
     }
 
     #[test]

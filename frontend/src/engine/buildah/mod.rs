@@ -29,7 +29,7 @@ use tempfile::TempDir;
 
 use super::dockerfile::{self, Target, Variables};
 use crate::cli::{Error, Result};
-use crate::provision::{self, Plan, Step};
+use crate::provision::{self, Install, Plan, Step};
 pub(crate) use leftovers::Leftovers;
 pub(crate) use namespace::enter;
 use step::CONTAINERFILE;
@@ -50,8 +50,8 @@ pub(crate) struct Request<'a> {
     pub(crate) pull: bool,
     /// Whether it is to be a machine: only those need a kernel.
     pub(crate) needs_kernel: bool,
-    /// A kernel package by name; `None`: the distribution's default.
-    pub(crate) kernel: Option<&'a str>,
+    /// What is installed for it.
+    pub(crate) install: &'a Install,
     /// Options of every build.
     pub(crate) options: Vec<String>,
     /// Further options of the user's own build.
@@ -113,7 +113,7 @@ impl Store<'_> {
             let mounted = self.mount(&image)?;
             provision::Base::new(&base.name, self.files(&mounted, request.threads)?)?
         };
-        let Plan { machine, boot } = provision::plan(&found, &about.architecture, request.kernel)?;
+        let Plan { machine, boot } = provision::plan(&found, &about.architecture, request.install)?;
         let boot = boot.map(|step| self.boot_files(&image, &step, request)).transpose()?.flatten();
         let image = match machine {
             Some(step) => {
