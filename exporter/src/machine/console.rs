@@ -5,8 +5,8 @@
 
 use super::{lines, read, systemd};
 use crate::error::Result;
-use crate::tree::Editor;
 use crate::tree::os::{Init, Os};
+use crate::tree::{Editor, Tree};
 
 const INITTAB: &str = "/etc/inittab";
 
@@ -17,6 +17,15 @@ const OPENRC_INITTAB: &str = "\
 ::wait:/sbin/openrc default
 ::ctrlaltdel:/sbin/reboot
 ::shutdown:/sbin/openrc shutdown
+";
+
+/// What busybox init does without one (its `init.c`), but for the shells on the screen: a file takes the
+/// place of all of it.
+const BUSYBOX_INITTAB: &str = "\
+::sysinit:/etc/init.d/rcS
+::ctrlaltdel:/sbin/reboot
+::shutdown:/sbin/swapoff -a
+::shutdown:/bin/umount -a -r
 ";
 
 pub(super) fn add_logins(editor: &mut Editor<'_>, os: &Os, serial: Option<&str>) -> Result<Vec<String>> {
@@ -31,13 +40,7 @@ pub(super) fn add_logins(editor: &mut Editor<'_>, os: &Os, serial: Option<&str>)
 }
 
 fn inittab(editor: &mut Editor<'_>, init: Init, serial: Option<&str>) -> Result<Vec<String>> {
-    let mut text = read(editor.tree(), INITTAB)?;
-    if text.is_empty() && init == Init::OpenRc {
-        text.extend(OPENRC_INITTAB.as_bytes());
-    }
-    if text.last().is_some_and(|&last| last != b'\n') {
-        text.push(b'\n');
-    }
+    let mut text = current(editor.tree(), init)?;
     let by_runlevel = has_runlevels(&text);
     let mut notes = Vec::new();
     for port in
@@ -50,6 +53,30 @@ fn inittab(editor: &mut Editor<'_>, init: Init, serial: Option<&str>) -> Result<
         editor.write_file(INITTAB, text, 0o644)?;
     }
     Ok(notes)
+}
+
+/// Add a line to `/etc/inittab`, once.
+pub(super) fn add_to_inittab(editor: &mut Editor<'_>, init: Init, line: &str) -> Result<()> {
+    let mut text = current(editor.tree(), init)?;
+    if lines(&text).any(|known| known.trim_ascii() == line.as_bytes()) {
+        return Ok(());
+    }
+    text.extend(format!("{line}\n").as_bytes());
+    editor.write_file(INITTAB, text, 0o644).map(drop)
+}
+
+/// The file as it is, or what its absence means, with a line feed at the end.
+fn current(tree: &Tree, init: Init) -> Result<Vec<u8>> {
+    let mut text = read(tree, INITTAB)?;
+    match init {
+        Init::OpenRc if text.is_empty() => text.extend(OPENRC_INITTAB.as_bytes()),
+        Init::Busybox if text.is_empty() => text.extend(BUSYBOX_INITTAB.as_bytes()),
+        _ => {}
+    }
+    if text.last().is_some_and(|&last| last != b'\n') {
+        text.push(b'\n');
+    }
+    Ok(text)
 }
 
 /// The four fields of an active line.
@@ -121,9 +148,11 @@ mod tests {
     }
 
     #[test]
-    fn openrc_needs_an_inittab() {
+    fn an_inittab_says_what_its_absence_meant() {
         let (text, notes) = edit("", Init::OpenRc);
         assert!(text.starts_with("::sysinit:/sbin/openrc sysinit\n"), "{text}");
         assert_eq!(notes, 2);
+        let (text, _) = edit("", Init::Busybox);
+        assert!(text.starts_with("::sysinit:/etc/init.d/rcS\n"), "{text}");
     }
 }

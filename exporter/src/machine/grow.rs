@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{openrc, systemd};
+use super::{console, openrc, systemd};
 use crate::error::Result;
 use crate::tree::Editor;
 use crate::tree::os::{Init, Os};
@@ -59,8 +59,46 @@ pub(super) fn install(editor: &mut Editor<'_>, os: &Os, program: Arc<[u8]>) -> R
             editor.write_file("/etc/init.d/vmimage-grow", SCRIPT.as_bytes(), 0o755)?;
             openrc::enable(editor, "vmimage-grow", "boot")?;
         }
-        _ => return Ok(vec!["growth: neither systemd nor OpenRC, the root keeps its size".into()]),
+        // After the system's own first scripts: they make the root writable.
+        Some(init @ Init::Sysvinit) => {
+            console::add_to_inittab(editor, init, &format!("vg::bootwait:{PROGRAM}"))?;
+        }
+        Some(init @ Init::Busybox) => console::add_to_inittab(editor, init, &format!("::wait:{PROGRAM}"))?,
+        None => return Ok(vec!["growth: the init is not known, the root keeps its size".into()]),
     }
     editor.write_file(PROGRAM, program, 0o755)?;
     Ok(vec![format!("{PROGRAM}: installed, the root grows with the disk")])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tree::testing::{text, tree};
+    use crate::tree::{Time, os};
+
+    fn edit(files: &[(&str, &str)]) -> (crate::tree::Tree, Vec<String>) {
+        let mut tree = tree(files);
+        let os = os::detect(&tree).unwrap();
+        let mut editor = Editor::new(&mut tree, Time::default());
+        let notes = install(&mut editor, &os, Arc::from(*b"program")).unwrap();
+        install(&mut editor, &os, Arc::from(*b"program")).unwrap();
+        (tree, notes)
+    }
+
+    #[test]
+    fn every_init_starts_it_once() {
+        let sysvinit = [("/sbin/init", ""), ("/etc/inittab", "si::sysinit:/etc/init.d/rcS")];
+        let (tree, notes) = edit(&sysvinit);
+        let line = "vg::bootwait:/usr/lib/vmimage/vmimage-grow\n";
+        assert_eq!(text(&tree, "/etc/inittab").unwrap(), format!("si::sysinit:/etc/init.d/rcS\n{line}"));
+        assert_eq!(text(&tree, PROGRAM).unwrap(), "program");
+        assert_eq!(notes.len(), 1);
+
+        let busybox = [("/bin/busybox", ""), ("/sbin/init", "-> /bin/busybox")];
+        let (tree, _) = edit(&busybox);
+        assert!(text(&tree, "/etc/inittab").unwrap().ends_with("\n::wait:/usr/lib/vmimage/vmimage-grow\n"));
+
+        let (tree, notes) = edit(&[("/sbin/init", "somebody's own")]);
+        assert!(tree.lookup(PROGRAM).is_none() && notes[0].contains("not known"), "{notes:?}");
+    }
 }

@@ -1,6 +1,6 @@
 //! What must differ from one machine to the next, and was made once in the build: the machine id, SSH
-//! host keys, random seeds, DHCP leases and client ids. Machines that share them get one address, share
-//! keys, or draw the same numbers.
+//! host keys, random seeds, DHCP leases and client ids, what cloud-init knows of its instance. Machines
+//! that share them get one address, share keys, or draw the same numbers.
 
 use super::{read, systemd};
 use crate::error::Result;
@@ -28,6 +28,11 @@ const LEASES: [(&str, &[&str]); 6] = [
     ("/var/lib/NetworkManager", &["secret_key", ".lease", "timestamps", "seen-bssids"]),
     ("/var/lib/systemd/network", &[""]),
 ];
+
+/// What cloud-init keeps of an instance it has set up: with it, it would take the machine for that one and
+/// do nothing. Seeds and scripts are the user's.
+const CLOUD_INIT: [&str; 4] =
+    ["/var/lib/cloud/instance", "/var/lib/cloud/instances", "/var/lib/cloud/data", "/var/lib/cloud/sem"];
 
 const SSH: &str = "/etc/ssh";
 const SSH_KEYS_UNIT: &str = "vmimage-ssh-keys.service";
@@ -62,7 +67,8 @@ pub(super) fn clear(editor: &mut Editor<'_>, os: &Os) -> Result<Vec<String>> {
             .filter(|name| endings.iter().any(|ending| name.ends_with(ending)))
             .map(move |name| format!("{directory}/{name}"))
     });
-    for path in SEEDS.iter().map(|seed| (*seed).to_owned()).chain(leases).collect::<Vec<_>>() {
+    let fixed = SEEDS.iter().chain(&CLOUD_INIT).map(|path| (*path).to_owned());
+    for path in fixed.chain(leases).collect::<Vec<_>>() {
         if editor.remove(&path) {
             notes.push(format!("{path}: removed"));
         }
@@ -191,11 +197,15 @@ mod tests {
             ("/var/lib/NetworkManager/secret_key", "x"),
             ("/var/lib/NetworkManager/NetworkManager.state", "x"),
             ("/var/lib/systemd/network/anything", "x"),
+            ("/var/lib/cloud/instance", "-> instances/i-1"),
+            ("/var/lib/cloud/instances/i-1/sem", "x"),
+            ("/var/lib/cloud/seed/nocloud/user-data", "#cloud-config\n"),
         ]]);
         let left: Vec<_> = ["systemd", "dhcp", "NetworkManager", "systemd/network"]
             .into_iter()
             .flat_map(|directory| names(&tree, &format!("/var/lib/{directory}")))
             .collect();
         assert_eq!(left, ["network", "readme", "NetworkManager.state"]);
+        assert_eq!(names(&tree, "/var/lib/cloud"), ["seed"]);
     }
 }
