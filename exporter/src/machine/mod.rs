@@ -15,6 +15,7 @@ mod fstab;
 mod grow;
 mod hostname;
 mod identity;
+mod ifupdown;
 mod leftovers;
 mod network;
 mod openrc;

@@ -6,14 +6,14 @@
 //! | NetworkManager, enabled | nothing: it takes every card by itself |
 //! | netplan, a configured `/etc/network/interfaces`, an enabled dhcpcd or connman | nothing: the user's |
 //! | systemd-networkd | enabled, with a `.network` file unless the user has one, and systemd-resolved |
-//! | ifupdown | `/etc/network/interfaces` |
+//! | ifupdown | [`/etc/network/interfaces`](super::ifupdown) |
 
-use super::{fields, lines, openrc, read, systemd};
+use super::{fields, ifupdown, lines, openrc, read, systemd};
 use crate::error::Result;
 use crate::tree::os::{Init, Os};
 use crate::tree::{Editor, Kind, Tree};
+use ifupdown::INTERFACES;
 
-const INTERFACES: &str = "/etc/network/interfaces";
 const NETWORKD: &str = "/etc/systemd/network";
 
 /// `Kind=!*` is no bridge, bond or other virtual card.
@@ -24,23 +24,6 @@ Kind=!*
 
 [Network]
 DHCP=yes
-";
-
-/// Debian's ifupdown knows patterns (interfaces(5)), busybox's and ifupdown-ng don't, but there the
-/// first card is always eth0.
-const INTERFACES_BY_PATTERN: &str = "\
-auto lo
-iface lo inet loopback
-
-auto /en*=ethernet /eth*=ethernet
-iface ethernet inet dhcp
-";
-const INTERFACES_ETH0: &str = "\
-auto lo
-iface lo inet loopback
-
-auto eth0
-iface eth0 inet dhcp
 ";
 
 pub(super) fn configure(editor: &mut Editor<'_>, os: &Os) -> Result<Vec<String>> {
@@ -60,7 +43,7 @@ pub(super) fn configure(editor: &mut Editor<'_>, os: &Os) -> Result<Vec<String>>
         return networkd(editor);
     }
     if ["/sbin/ifup", "/usr/sbin/ifup"].into_iter().any(|path| tree.resolve(path).is_some()) {
-        return ifupdown(editor, os);
+        return ifupdown::configure(editor, os);
     }
     Ok(vec!["network: not configured, there is no systemd-networkd, NetworkManager or ifupdown".into()])
 }
@@ -153,29 +136,6 @@ fn has_name_server(tree: &Tree) -> Result<bool> {
     Ok(lines(&text).map(fields).any(|fields| fields.first().is_some_and(|word| word == "nameserver")))
 }
 
-fn ifupdown(editor: &mut Editor<'_>, os: &Os) -> Result<Vec<String>> {
-    let by_pattern = editor.tree().resolve("/usr/bin/dpkg").is_some();
-    // An include of the user's stays.
-    let old = read(editor.tree(), INTERFACES)?;
-    let includes =
-        lines(&old).filter(|line| fields(line).first().is_some_and(|word| word.starts_with("source")));
-    let mut text = if by_pattern { INTERFACES_BY_PATTERN } else { INTERFACES_ETH0 }.as_bytes().to_vec();
-    text.extend(includes.flatten());
-    editor.write_file(INTERFACES, text, 0o644)?;
-    let mut notes =
-        vec![format!("{INTERFACES}: DHCP on {}", if by_pattern { "every Ethernet card" } else { "eth0" })];
-    match os.init {
-        Some(Init::OpenRc) if openrc::enable(editor, "networking", "boot")? => {
-            notes.push("OpenRC: networking added to runlevel boot".into());
-        }
-        Some(Init::Systemd) if systemd::enable(editor, "networking.service")? => {
-            notes.push("systemd: networking enabled".into());
-        }
-        _ => {}
-    }
-    Ok(notes)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -188,13 +148,6 @@ mod tests {
         ("/sbin", "-> usr/sbin"),
         ("/usr/lib/systemd/systemd", ""),
         ("/usr/lib/systemd/system/systemd-networkd.service", "[Install]\nWantedBy=multi-user.target\n"),
-    ];
-    const OPENRC: [(&str, &str); 5] = [
-        ("/sbin/init", "-> /bin/busybox"),
-        ("/bin/busybox", ""),
-        ("/sbin/openrc", ""),
-        ("/sbin/ifup", ""),
-        ("/etc/init.d/networking", ""),
     ];
     const DHCP: &str = "/etc/systemd/network/80-vmimage-dhcp.network";
     const ENABLED: &str = "/etc/systemd/system/multi-user.target.wants/systemd-networkd.service";
@@ -254,29 +207,6 @@ mod tests {
         }
         let (_, notes) = edit(&SYSTEMD, &[]);
         assert!(notes.contains("no name server"), "{notes}");
-    }
-
-    #[test]
-    fn openrc_brings_up_the_first_card() {
-        let (tree, _) =
-            edit(&OPENRC, &[("/etc/network/interfaces", "auto lo\niface lo inet loopback\nsource /etc/x\n")]);
-        let interfaces = text(&tree, INTERFACES).unwrap();
-        assert!(
-            interfaces.contains("iface eth0 inet dhcp\n") && interfaces.ends_with("source /etc/x\n"),
-            "{interfaces}"
-        );
-        assert!(tree.resolve("/etc/runlevels/boot/networking").is_some());
-
-        let (tree, notes) = edit(&OPENRC, &[("/etc/network/interfaces", "iface eth0 inet static\n")]);
-        assert_eq!(text(&tree, INTERFACES).unwrap(), "iface eth0 inet static\n");
-        assert!(notes.contains("networking added"), "{notes}");
-    }
-
-    #[test]
-    fn ifupdown_of_debian_knows_patterns() {
-        let files = [("/usr/bin/dpkg", ""), ("/usr/sbin/ifup", "")];
-        let (tree, _) = edit(&[], &files);
-        assert!(text(&tree, INTERFACES).unwrap().contains("auto /en*=ethernet /eth*=ethernet\n"));
     }
 
     #[test]
