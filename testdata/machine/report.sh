@@ -26,6 +26,8 @@ fact machine-id "$(cat /etc/machine-id 2>/dev/null)"
 fact app "$(cat /srv/app/app.txt)"
 fact root-bytes "$(df -P -k / | tail -n 1 | { read -r _ kib _ && echo $((kib * 1024)); })"
 fact address "$(ip -4 -o addr show scope global 2>/dev/null | awk '{ print $4; exit }')"
+fact addresses "$(ip -4 -o addr show scope global 2>/dev/null | awk '{ printf "%s ", $4 }')"
+fact host-key "$(cut -d' ' -f2 /etc/ssh/ssh_host_ed25519_key.pub 2>/dev/null)"
 fact resolves "$(grep -c '^nameserver' /etc/resolv.conf)"
 if [ -d /sys/firmware/efi ]; then
 	fact firmware uefi

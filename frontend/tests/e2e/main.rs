@@ -13,7 +13,9 @@ mod disk;
 mod errors;
 mod fidelity;
 mod formats;
+mod identity;
 mod lab;
+mod lan;
 #[path = "../registry/registry.rs"]
 mod registry;
 mod shim;

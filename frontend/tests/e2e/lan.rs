@@ -1,0 +1,61 @@
+//! A network of this machine's that several guests share: a bridge, a port for each, and dnsmasq for DHCP.
+
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use super::lab::run;
+
+/// Taken away when dropped.
+pub(crate) struct Lan {
+    bridge: String,
+    ports: Vec<String>,
+    dnsmasq: Child,
+}
+
+impl Lan {
+    /// With so many ports; dnsmasq keeps its leases in `folder`.
+    pub(crate) fn new(ports: usize, folder: &Path) -> Self {
+        let id = std::process::id() % 100_000;
+        let bridge = format!("vmlan{id}");
+        ip(&["link", "add", &bridge, "type", "bridge"]);
+        ip(&["address", "add", "172.30.219.1/24", "dev", &bridge]);
+        ip(&["link", "set", &bridge, "up"]);
+        let ports: Vec<_> = (0..ports).map(|number| format!("vmtap{id}p{number}")).collect();
+        for port in &ports {
+            ip(&["tuntap", "add", "dev", port, "mode", "tap"]);
+            ip(&["link", "set", port, "master", &bridge, "up"]);
+        }
+        let mut dnsmasq = Command::new("dnsmasq");
+        dnsmasq.args(["--keep-in-foreground", "--conf-file=/dev/null", "--port=0", "--bind-interfaces"]);
+        dnsmasq.args(["--user=root", "--dhcp-range=172.30.219.10,172.30.219.99,1h", "--dhcp-authoritative"]);
+        dnsmasq.arg(format!("--interface={bridge}"));
+        dnsmasq.arg(format!("--dhcp-leasefile={}", folder.join("leases").display()));
+        let dnsmasq = dnsmasq.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        Self { bridge, ports, dnsmasq }
+    }
+
+    /// Arguments of `vmimage run` for a card more, in this port.
+    pub(crate) fn card(&self, port: usize) -> [String; 4] {
+        let name = &self.ports[port];
+        [
+            "--qemu-arg=-netdev".to_owned(),
+            format!("--qemu-arg=tap,id=lan,ifname={name},script=no,downscript=no"),
+            "--qemu-arg=-device".to_owned(),
+            format!("--qemu-arg=virtio-net-pci,netdev=lan,mac=52:54:00:00:01:{port:02x}"),
+        ]
+    }
+}
+
+impl Drop for Lan {
+    fn drop(&mut self) {
+        let _ = self.dnsmasq.kill();
+        let _ = self.dnsmasq.wait();
+        for link in self.ports.iter().chain([&self.bridge]) {
+            let _ = Command::new("ip").args(["link", "del", link]).status();
+        }
+    }
+}
+
+fn ip(args: &[&str]) {
+    run(Command::new("ip").args(args));
+}
