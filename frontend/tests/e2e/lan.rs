@@ -2,11 +2,17 @@
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use super::lab::run;
 
+/// How many there were: tests run side by side.
+static COUNT: AtomicU8 = AtomicU8::new(0);
+
 /// Taken away when dropped.
 pub(crate) struct Lan {
+    /// Its addresses begin with this.
+    pub(crate) network: String,
     bridge: String,
     ports: Vec<String>,
     dnsmasq: Child,
@@ -15,10 +21,11 @@ pub(crate) struct Lan {
 impl Lan {
     /// With so many ports; dnsmasq keeps its leases in `folder`.
     pub(crate) fn new(ports: usize, folder: &Path) -> Self {
-        let id = std::process::id() % 100_000;
-        let bridge = format!("vmlan{id}");
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let id = format!("{}x{count}", std::process::id() % 100_000);
+        let (bridge, network) = (format!("vmlan{id}"), format!("172.30.{}.", 200 + count));
         ip(&["link", "add", &bridge, "type", "bridge"]);
-        ip(&["address", "add", "172.30.219.1/24", "dev", &bridge]);
+        ip(&["address", "add", &format!("{network}1/24"), "dev", &bridge]);
         ip(&["link", "set", &bridge, "up"]);
         let ports: Vec<_> = (0..ports).map(|number| format!("vmtap{id}p{number}")).collect();
         for port in &ports {
@@ -27,11 +34,12 @@ impl Lan {
         }
         let mut dnsmasq = Command::new("dnsmasq");
         dnsmasq.args(["--keep-in-foreground", "--conf-file=/dev/null", "--port=0", "--bind-interfaces"]);
-        dnsmasq.args(["--user=root", "--dhcp-range=172.30.219.10,172.30.219.99,1h", "--dhcp-authoritative"]);
+        dnsmasq.args(["--user=root", "--dhcp-authoritative"]);
+        dnsmasq.arg(format!("--dhcp-range={network}10,{network}99,1h"));
         dnsmasq.arg(format!("--interface={bridge}"));
         dnsmasq.arg(format!("--dhcp-leasefile={}", folder.join("leases").display()));
         let dnsmasq = dnsmasq.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        Self { bridge, ports, dnsmasq }
+        Self { network, bridge, ports, dnsmasq }
     }
 
     /// Arguments of `vmimage run` for a card more, in this port.
