@@ -14,9 +14,6 @@ use super::boot::check_report;
 use super::fidelity::{differences, is_edit, walk};
 use super::lab::{self, Mount, VMIMAGE, copy_of, nonce, partitions, raw, refused, run, scratch};
 
-/// The user that `.ci/setup` makes.
-const USER: &str = "vmimage-test";
-
 /// What engines are known to lose, in a layer of its own.
 const KEPT: &str = r"
 RUN apt-get -q update && apt-get -q install -y --no-install-recommends attr libcap2-bin acl
@@ -161,12 +158,9 @@ fn without_root_nothing_is_lost_either() {
     // The program may lie where the other user can't go.
     let program = folder.path().join("vmimage");
     fs::copy(VMIMAGE, &program).unwrap();
-    run(Command::new("chown").arg("-R").arg(format!("{USER}:")).arg(folder.path()));
     let disk = folder.path().join("machine.qcow2");
-    let home = format!("HOME=/home/{USER}");
-    let mut build = Command::new("runuser");
-    build.args(["-u", USER, "--", "env", "-C"]).arg(folder.path()).args(["-u", "XDG_RUNTIME_DIR", &home]);
-    build.arg(&program).args(["build", "--engine", "podman", "--network", "host"]).arg(&context);
+    let mut build = lab::as_user(folder.path(), &program);
+    build.args(["build", "--engine", "podman", "--network", "host"]).arg(&context);
     let progress = run(build.arg("-o").arg(&disk));
     assert!(progress.contains("vmimage run"), "{progress}");
     assert_ne!(fs::metadata(&disk).unwrap().uid(), 0);

@@ -226,6 +226,27 @@ pub(crate) fn alone_with_the_store() -> std::fs::File {
     lock
 }
 
+/// The user without root that `.ci/setup` makes.
+const USER: &str = "vmimage-test";
+
+/// A program as that user, in a folder that is given to them.
+pub(crate) fn as_user(folder: &Path, program: &Path) -> Command {
+    run(Command::new("chown").arg("-R").arg(format!("{USER}:")).arg(folder));
+    let mut command = Command::new("runuser");
+    command.args(["-u", USER, "--", "env", "-C"]).arg(folder);
+    command.args(["-u", "XDG_RUNTIME_DIR", &format!("HOME=/home/{USER}")]).arg(program);
+    command
+}
+
+/// The program of the frontend image, in `folder`: boot loader files and the growth program are in it.
+pub(crate) fn static_binary(folder: &Path) -> PathBuf {
+    let container = run(Command::new("docker").args(["create", &frontend()]));
+    let binary = folder.join("vmimage");
+    run(Command::new("docker").args(["cp", "-q", &format!("{}:/vmimage", container.trim())]).arg(&binary));
+    run(Command::new("docker").args(["rm", container.trim()]));
+    binary
+}
+
 /// Copy a folder of `testdata/` to change it.
 pub(crate) fn copy_of(name: &str, folder: &Path) -> PathBuf {
     let copy = folder.join(name);

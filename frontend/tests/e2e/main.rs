@@ -16,5 +16,7 @@ mod formats;
 mod lab;
 #[path = "../registry/registry.rs"]
 mod registry;
+mod remote;
+mod same_tree;
 mod shim;
 mod sources;

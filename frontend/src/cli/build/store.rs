@@ -33,7 +33,8 @@ pub(super) fn run(args: &Args, tool: Tool, formats: &[Format], to: &To) -> Resul
     let asked = asked(args, formats)?;
     buildah::enter(tool, &arguments(tool))?;
 
-    let interrupt = Interrupt::catch()?;
+    let interrupt =
+        Interrupt::catch().map_err(|error| Error::internal("signals: cannot be caught").because(error))?;
     let leftovers = Leftovers::new(tool)?;
     let store = Store { tool, interrupt: &interrupt, leftovers: &leftovers, quiet: docker.quiet };
     let meter = Meter::new(match docker.progress.as_deref() {
