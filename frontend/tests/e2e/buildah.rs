@@ -89,7 +89,7 @@ fn check_kept(root: &Path) {
 
 /// Nothing is left of a build: no working container, no mount, no temporary file, no process.
 #[track_caller]
-fn check_nothing_is_left(marked: &str) {
+pub(crate) fn check_nothing_is_left(marked: &str) {
     assert_eq!(run(Command::new("buildah").args(["containers", "--quiet"])), "");
     let mounts = fs::read_to_string("/proc/self/mounts").unwrap();
     let left: Vec<_> = mounts.lines().filter(|line| line.contains("/containers/storage/overlay/")).collect();

@@ -219,6 +219,14 @@ impl Drop for Mount {
     }
 }
 
+/// The names in a folder, hidden ones too.
+pub(crate) fn names_in(folder: &Path) -> Vec<String> {
+    let names = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name());
+    let mut names: Vec<_> = names.map(|name| name.into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
 /// Tests that use the store of podman and buildah take turns: some ask it what is left.
 pub(crate) fn alone_with_the_store() -> std::fs::File {
     let lock = std::fs::File::create(std::env::temp_dir().join("vmimage-test-store.lock")).unwrap();

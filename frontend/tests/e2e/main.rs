@@ -11,6 +11,7 @@ mod container_disk;
 mod convert;
 mod disk;
 mod errors;
+mod failures;
 mod fidelity;
 mod formats;
 mod lab;

@@ -43,14 +43,16 @@ impl Lab {
         let folder = scratch();
         let context = copy_of("machine", folder.path());
         let dockerfile = fs::read_to_string(context.join("Dockerfile")).unwrap();
-        let dockerfile = dockerfile.replace("ARG BASE=debian:12", &format!("ARG BASE={BASE}")) + KEPT;
-        fs::write(context.join("Dockerfile"), dockerfile).unwrap();
-        // No client has a layer of it yet.
+        // No client may have a layer of it already, since that would have the times of another context's files.
+        let base = "FROM $BASE\nCOPY nonce /srv/\n";
+        let dockerfile = dockerfile.replace("FROM $BASE\n", base) + KEPT;
+        fs::write(context.join("Dockerfile"), dockerfile.replace("debian:12", BASE)).unwrap();
         fs::write(context.join("nonce"), nonce()).unwrap();
         let program = static_binary(folder.path());
         let mut created = Command::new("docker");
-        let created = run(created.args(["image", "inspect", "--format", "{{.Created.Unix}}", BASE]));
-        Self { context, program, epoch: created.trim().to_owned(), folder }
+        let created = run(created.args(["image", "inspect", "--format", "{{.Created}}", BASE]));
+        let epoch = run(Command::new("date").args(["+%s", "--date", created.trim()]));
+        Self { context, program, epoch: epoch.trim().to_owned(), folder }
     }
 
     fn path(&self, name: &str) -> PathBuf {
