@@ -41,7 +41,9 @@ const MASKED_IN_CONTAINERS: [&str; 19] = [
     "systemd-udevd.service",
 ];
 
-pub(super) fn clear(editor: &mut Editor<'_>) -> Result<Vec<String>> {
+/// Remove what is there only because a container's engine has built and unpacked the tree: what is left is the
+/// same whichever engine that was. Returns what was changed.
+pub fn forget_container(editor: &mut Editor<'_>) -> Result<Vec<String>> {
     let mut notes = Vec::new();
     for mark in MARKS {
         if editor.remove(mark) {
@@ -95,7 +97,7 @@ mod tests {
 
     fn edit(files: &[(&str, &str)]) -> Tree {
         let mut tree = tree(files);
-        clear(&mut Editor::new(&mut tree, Time::default())).unwrap();
+        forget_container(&mut Editor::new(&mut tree, Time::default())).unwrap();
         tree
     }
 
@@ -131,7 +133,7 @@ mod tests {
         let time = Time { seconds: 7, nanoseconds: 0 };
         let mut editor = Editor::new(&mut tree, Time::default());
         editor.set_directory("/", 0o555).unwrap();
-        clear(&mut Editor::new(&mut tree, time)).unwrap();
+        forget_container(&mut Editor::new(&mut tree, time)).unwrap();
         for (directory, permissions) in MOUNT_POINTS.into_iter().chain([("/", 0o755)]) {
             let meta = &tree.inode(tree.lookup(directory).unwrap()).meta;
             assert_eq!((meta.permissions, meta.mtime), (permissions, time), "{directory}");
