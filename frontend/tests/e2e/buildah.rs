@@ -169,6 +169,27 @@ fn without_root_nothing_is_lost_either() {
 }
 
 #[test]
+fn steps_have_the_network_that_is_asked_for() {
+    let _alone = lab::alone_with_the_store();
+    let folder = scratch();
+    let disk = folder.path().join("disk.raw");
+    // The bridge is one of the host's, made by `.ci/setup`.
+    let [card, bridge] = ["eth0", "vmimage0"].map(|name| format!("ip link show {name}"));
+    for engine in ["buildah", "podman"] {
+        for (network, holds) in [
+            (&[][..], format!("{card} && ! {bridge}")),
+            (&["--network", "none"], format!("! {card} && ! {bridge}")),
+            (&["--network", "host"], bridge.clone()),
+        ] {
+            let dockerfile = format!("FROM alpine:3.23\nRUN : {} && {holds}\n", nonce());
+            fs::write(folder.path().join("Dockerfile"), dockerfile).unwrap();
+            let asked = [&["--engine", engine, "--profile", "data"], network].concat();
+            lab::build(folder.path(), &disk, &asked);
+        }
+    }
+}
+
+#[test]
 fn what_is_wrong_is_said_once_and_nothing_is_left() {
     let _alone = lab::alone_with_the_store();
     let folder = scratch();

@@ -250,3 +250,23 @@ fn without_permission_it_is_said_what_may_not_be_done() {
     assert!(message.contains("error: the docker daemon: does not answer: "), "{message}");
     assert!(message.contains("hint: let yourself in, "), "{message}");
 }
+
+#[test]
+fn a_frontend_image_that_is_missing_is_named() {
+    let docker = Docker::new(None);
+    let context = Context::new();
+    // Nobody listens there: it is refused at once.
+    let missing = "127.0.0.1:1/nothing";
+    let mut build = context.build("docker");
+    let message = refused(build.args(["--frontend", missing]));
+    assert!(
+        message.contains(&format!("\nhint: if the frontend was not found: docker pull {missing}\n")),
+        "{message}"
+    );
+
+    // Through the shim it is the real client alone that says so.
+    let mut build = docker.docker("buildx build --output type=vmdisk,dest=web.qcow2");
+    let message = refused(build.env("VMIMAGE_FRONTEND", missing).arg(context.path()));
+    assert!(message.contains(missing), "{message}");
+    assert_eq!(docker.made(), Vec::<String>::new());
+}

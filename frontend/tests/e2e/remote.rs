@@ -13,11 +13,13 @@ use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::lab::{VMIMAGE, refused, run, scratch, testdata};
+use super::lab::{VMIMAGE, frontend, refused, run, scratch, testdata};
 use super::shim::Docker;
 
-/// The engine's socket.
+/// The engine with the classic image store.
 const ENGINE: &str = "/var/run/docker.sock";
+/// That with the containerd image store; its BuildKit reads images that a client sends.
+const STORE: &str = "/run/vmimage-store/docker.sock";
 /// How its API gives a connection to its BuildKit: what follows the answer is HTTP/2.
 const UPGRADE: &[u8] = b"POST /grpc HTTP/1.1\r\nHost: docker\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n";
 
@@ -28,7 +30,8 @@ struct Relay {
 }
 
 impl Relay {
-    fn start(folder: &Path) -> Self {
+    /// Before the BuildKit of an engine.
+    fn start(folder: &Path, engine: &'static str) -> Self {
         let socket = folder.join("buildkit.sock");
         let listener = UnixListener::bind(&socket).unwrap();
         let connections = Arc::new(AtomicUsize::new(0));
@@ -36,7 +39,7 @@ impl Relay {
         std::thread::spawn(move || {
             for client in listener.incoming() {
                 count.fetch_add(1, Ordering::SeqCst);
-                std::thread::spawn(move || relay(client.unwrap()));
+                std::thread::spawn(move || relay(client.unwrap(), engine));
             }
         });
         Self { socket, connections }
@@ -49,8 +52,8 @@ impl Relay {
     }
 }
 
-fn relay(client: UnixStream) {
-    let mut engine = UnixStream::connect(ENGINE).unwrap();
+fn relay(client: UnixStream, engine: &str) {
+    let mut engine = UnixStream::connect(engine).unwrap();
     engine.write_all(UPGRADE).unwrap();
     let mut answer = Vec::new();
     while !answer.ends_with(b"\r\n\r\n") {
@@ -74,7 +77,7 @@ fn pump(mut from: UnixStream, mut to: UnixStream) {
 #[test]
 fn a_disk_comes_back_from_a_remote_builder() {
     let folder = scratch();
-    let relay = Relay::start(folder.path());
+    let relay = Relay::start(folder.path(), ENGINE);
     let docker = Docker::new(None);
     relay.create(&docker, "far");
     let at = |name: &str| docker.path(name);
@@ -93,6 +96,38 @@ fn a_disk_comes_back_from_a_remote_builder() {
     run(docker.docker(&format!("buildx build --builder far {words}")).arg(testdata("machine")));
     run(Command::new("cmp").arg(at("near.qcow2")).arg(at("shim.qcow2")));
     assert_eq!(docker.made(), ["far.qcow2", "near.qcow2", "shim.qcow2"]);
+}
+
+/// The way for a builder that has neither the image nor a registry to take it from.
+#[test]
+fn the_frontend_image_may_travel_with_the_build() {
+    let folder = scratch();
+    let relay = Relay::start(folder.path(), STORE);
+    let docker = Docker::new(None);
+    relay.create(&docker, "far");
+    let [archive, layout] = ["frontend.tar", "layout"].map(|name| folder.path().join(name));
+    run(Command::new("docker").args(["save", &frontend(), "-o"]).arg(&archive));
+    let mut skopeo = Command::new("skopeo");
+    skopeo.args(["copy", "--quiet", &format!("docker-archive:{}", archive.display())]);
+    run(skopeo.arg(format!("oci:{}:latest", layout.display())));
+
+    fs::write(docker.path("Dockerfile"), "FROM scratch\nCOPY Dockerfile /\n").unwrap();
+    let name = "vmimage-test/elsewhere";
+    let mut command = docker.on(VMIMAGE);
+    command.args([
+        "build",
+        "--builder",
+        "far",
+        "--frontend",
+        name,
+        "--profile",
+        "data",
+        ".",
+        "-o",
+        "far.raw",
+    ]);
+    run(command.arg(format!("--build-context={name}=oci-layout://{}", layout.display())));
+    assert_eq!(docker.made(), ["Dockerfile", "far.raw"]);
 }
 
 #[test]
