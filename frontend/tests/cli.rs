@@ -103,7 +103,7 @@ fn doctor_names_everything_and_what_to_type() {
     let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!((&report["build"], &report["run"]), (&false.into(), &false.into()));
     let checks = report["checks"].as_array().unwrap();
-    for name in ["docker", "docker buildx", "QEMU"] {
+    for name in ["docker", "docker buildx", "podman", "buildah", "QEMU"] {
         let check = checks.iter().find(|check| check["name"] == name).unwrap();
         assert_eq!(check["ok"], false);
         assert!(check["hint"].as_str().unwrap().starts_with("install it"), "{check}");

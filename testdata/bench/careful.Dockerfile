@@ -22,7 +22,7 @@ RUN echo 'LABEL=root / ext4 defaults 0 1' >/etc/fstab && \
 FROM tools AS disk
 ARG QEMU_IMG
 # GRUB's core lies between the partition table and the partition; both of its images expect each other there.
-RUN --mount=from=machine,target=/machine \
+RUN --mount=type=bind,from=machine,target=/machine \
     truncate -s 2G /disk.raw && \
     echo 'start=2048, type=83, bootable' | sfdisk -q /disk.raw && \
     mke2fs -q -t ext4 -L root -E offset=1048576 -d /machine /disk.raw 2047M && \

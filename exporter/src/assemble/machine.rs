@@ -22,6 +22,8 @@ const ESP_SIZE: u64 = 64 << 20;
 pub(super) fn plan(spec: &Spec, input: Input) -> Result<Planned> {
     let Input { mut root, boot: boot_files, grow } = input;
     let (time, mut edits) = settle_time(&mut root, spec);
+    // Before the ids: they are of the machine, not of the engine that has built it.
+    edits.extend(machine::forget_container(&mut Editor::new(&mut root, time))?);
     let ids = Ids::new(spec, &root)?;
 
     let os = os::detect(&root)?;

@@ -3,10 +3,13 @@
 
 use super::{read, systemd};
 use crate::error::Result;
-use crate::tree::{Editor, Tree};
+use crate::tree::{Editor, Kind, Tree};
 
 /// Their presence makes programs think they run in a container: OpenRC skips `keyword -docker` services.
 const MARKS: [&str; 4] = ["/.dockerenv", "/.dockerinit", "/.containerenv", "/etc/containerenv"];
+
+/// Where engines mount a file of their own while a step runs; buildah leaves an empty one there.
+const RESOLV_CONF: &str = "/etc/resolv.conf";
 
 /// File systems of the kernel or of the running machine, and their permissions: nothing in the image's
 /// directories would ever be seen.
@@ -38,13 +41,20 @@ const MASKED_IN_CONTAINERS: [&str; 19] = [
     "systemd-udevd.service",
 ];
 
-pub(super) fn clear(editor: &mut Editor<'_>) -> Result<Vec<String>> {
+/// Remove what is there only because a container's engine has built and unpacked the tree: what is left is the
+/// same whichever engine that was. Returns what was changed.
+pub fn forget_container(editor: &mut Editor<'_>) -> Result<Vec<String>> {
     let mut notes = Vec::new();
     for mark in MARKS {
         if editor.remove(mark) {
             notes.push(format!("{mark}: removed"));
         }
     }
+    if is_empty_file(editor.tree(), RESOLV_CONF) && editor.remove(RESOLV_CONF) {
+        notes.push(format!("{RESOLV_CONF}: removed, it was empty"));
+    }
+    // No layer has a say in it: engines unpack below a directory of their own, of docker's 0755 or podman's 0555.
+    editor.set_directory("/", 0o755)?;
     for (directory, permissions) in MOUNT_POINTS {
         // A link here would lead to something else of the tree.
         if editor.tree().lookup(directory).is_some_and(|id| editor.tree().entries(id).is_none()) {
@@ -66,6 +76,11 @@ pub(super) fn clear(editor: &mut Editor<'_>) -> Result<Vec<String>> {
     Ok(notes)
 }
 
+fn is_empty_file(tree: &Tree, path: &str) -> bool {
+    let file = tree.resolve_nofollow(path).map(|id| &tree.inode(id).kind);
+    matches!(file, Some(Kind::File(content)) if content.len() == 0)
+}
+
 /// The script that image builders put there, all of which it does is `exit 101`; a real policy stays.
 fn forbids_all_services(tree: &Tree) -> Result<bool> {
     let text = read(tree, POLICY_RC_D)?;
@@ -82,7 +97,7 @@ mod tests {
 
     fn edit(files: &[(&str, &str)]) -> Tree {
         let mut tree = tree(files);
-        clear(&mut Editor::new(&mut tree, Time::default())).unwrap();
+        forget_container(&mut Editor::new(&mut tree, Time::default())).unwrap();
         tree
     }
 
@@ -102,6 +117,27 @@ mod tests {
             assert!(tree.entries(id).unwrap().is_empty(), "{directory}");
         }
         assert!(tree.lookup("/srv/a").is_some());
+    }
+
+    #[test]
+    fn what_engines_leave_where_they_mount_goes() {
+        for (text, stays) in [("", false), ("-> ../run/resolv.conf", true), ("nameserver 192.0.2.1\n", true)]
+        {
+            assert_eq!(edit(&[(RESOLV_CONF, text)]).lookup(RESOLV_CONF).is_some(), stays, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_root_and_mount_points_are_alike_whoever_unpacked_them() {
+        let mut tree = tree(&[("/etc/os-release", "ID=debian\n")]);
+        let time = Time { seconds: 7, nanoseconds: 0 };
+        let mut editor = Editor::new(&mut tree, Time::default());
+        editor.set_directory("/", 0o555).unwrap();
+        forget_container(&mut Editor::new(&mut tree, time)).unwrap();
+        for (directory, permissions) in MOUNT_POINTS.into_iter().chain([("/", 0o755)]) {
+            let meta = &tree.inode(tree.lookup(directory).unwrap()).meta;
+            assert_eq!((meta.permissions, meta.mtime), (permissions, time), "{directory}");
+        }
     }
 
     #[test]

@@ -22,6 +22,7 @@ mod openrc;
 mod reproducible;
 mod systemd;
 
+pub use leftovers::forget_container;
 pub use reproducible::forget_build;
 
 /// What the tree must know of the machine it is for.
@@ -44,8 +45,7 @@ pub struct Machine {
 /// Make `tree`, which holds `os`, the root of `machine`. Returns what was changed, a line for each change.
 pub fn apply(tree: &mut Tree, os: &Os, machine: &Machine) -> Result<Vec<String>> {
     let editor = &mut Editor::new(tree, machine.time);
-    let mut notes = leftovers::clear(editor)?;
-    notes.extend(identity::clear(editor, os)?);
+    let mut notes = identity::clear(editor, os)?;
     notes.extend(fstab::write(editor, machine.root, machine.esp)?);
     notes.extend(hostname::write(editor, machine.hostname.as_deref(), os)?);
     notes.extend(openrc::fill_runlevels(editor, os)?);

@@ -17,7 +17,9 @@ fn machine() -> Machine {
 
 fn make_machine(tree: &mut Tree) -> Result<Vec<String>> {
     let os = os::detect(tree)?;
-    apply(tree, &os, &machine())
+    let mut notes = forget_container(&mut Editor::new(tree, machine().time))?;
+    notes.extend(apply(tree, &os, &machine())?);
+    Ok(notes)
 }
 
 fn debian() -> Tree {

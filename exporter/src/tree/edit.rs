@@ -52,10 +52,11 @@ impl<'tree> Editor<'tree> {
         }
     }
 
-    /// The directory at `path`, made where missing, with these permissions in any case.
+    /// The directory at `path`, made where missing, with these permissions and the time in any case.
     pub fn set_directory(&mut self, path: impl AsRef<[u8]>, permissions: u16) -> Result<InodeId> {
         let id = self.mkdir_all(path)?;
-        self.tree.inode_mut(id).meta.permissions = permissions;
+        let meta = &mut self.tree.inode_mut(id).meta;
+        (meta.permissions, meta.mtime) = (permissions, self.time);
         Ok(id)
     }
 

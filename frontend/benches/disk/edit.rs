@@ -1,7 +1,7 @@
 //! Edit to disk: one line of the app is changed; when does the new disk lie at the client?
 //!
-//! All three ways build the app of `testdata/demo` through the same docker buildx. Each measurement has an
-//! edit of its own, so none finds another's work in the build cache.
+//! The first three ways build the app of `testdata/demo` through the same docker buildx, the others by the same
+//! buildah. Each measurement has an edit of its own, so none finds another's work in the build cache.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -15,6 +15,8 @@ use crate::{Options, Result};
 const OURS: &str = "vmimage build";
 const CAREFUL: &str = "kernel, mke2fs and qemu-img in RUN steps";
 const FLOOR: &str = "BuildKit alone";
+const OURS_BUILDAH: &str = "vmimage build --engine buildah";
+const CAREFUL_BUILDAH: &str = "… in RUN steps of buildah";
 const CAREFUL_LIMIT: f64 = 0.12;
 const FLOOR_LIMIT: f64 = 2.0;
 
@@ -22,11 +24,15 @@ const FLOOR_LIMIT: f64 = 2.0;
 const COMPRESSIONS: [(&str, &str); 3] =
     [("none", ""), ("zstd", "-c -o compression_type=zstd"), ("zlib", "-c")];
 
+/// What the ways by buildah are measured with: the usual one.
+const BY_BUILDAH: &str = "zstd";
+
 /// Measure, print the table, note the goals and the compression that the figures speak for.
 pub(crate) fn run(options: &Options, work: &Path, report: &mut Report) -> Result<()> {
-    let cache = BuildCache::new()?;
+    let caches = (BuildCache::new()?, Images::new()?);
     let outcome = measure_all(options, work, report);
-    cache.forget_new();
+    caches.0.forget_new();
+    caches.1.forget_new();
     outcome?;
     print(report);
     for (compression, _) in COMPRESSIONS {
@@ -35,6 +41,9 @@ pub(crate) fn run(options: &Options, work: &Path, report: &mut Report) -> Result
         let what = |by: &str| format!("{}: time by {by}", case(compression));
         report.expect(what(CAREFUL), ours.seconds / careful.seconds, CAREFUL_LIMIT);
         report.expect(what(FLOOR), ours.seconds / floor.seconds, FLOOR_LIMIT);
+        let by_buildah = [OURS_BUILDAH, CAREFUL_BUILDAH].map(|who| report.medians(&case(compression), who));
+        let [Some(ours), Some(careful)] = by_buildah else { continue };
+        report.expect(what(CAREFUL_BUILDAH), ours.seconds / careful.seconds, CAREFUL_LIMIT);
     }
     Ok(())
 }
@@ -61,6 +70,12 @@ fn measure_all(options: &Options, work: &Path, report: &mut Report) -> Result<()
                 record(CAREFUL, bench.careful(qemu_img)?);
             }
             record(FLOOR, bench.floor(compression)?);
+            if compression == BY_BUILDAH {
+                record(OURS_BUILDAH, bench.ours_by_buildah(compression)?);
+                if round >= warm_ups {
+                    record(CAREFUL_BUILDAH, bench.careful_by_buildah(qemu_img)?);
+                }
+            }
         }
     }
     Ok(())
@@ -79,11 +94,12 @@ fn print(report: &Report) {
         }
         for who in report.contenders(&case) {
             let Some(it) = report.medians(&case, who) else { continue };
+            let ours = if who == CAREFUL_BUILDAH { report.medians(&case, OURS_BUILDAH) } else { Some(ours) };
             table.row([
                 case.clone(),
                 who.to_owned(),
                 format!("{:.2}", it.seconds),
-                format!("{:.2}", ours.seconds / it.seconds),
+                ours.map_or_else(String::new, |ours| format!("{:.2}", ours.seconds / it.seconds)),
                 mb(it.allocated),
             ]);
         }
@@ -124,7 +140,9 @@ impl<'a> Bench<'a> {
             std::fs::rename(self.our_disk(), self.context(&format!("floor-{compression}")).join("disk"))?;
             self.floor(compression)?;
         }
-        self.careful("").map(drop)
+        self.careful("")?;
+        self.ours_by_buildah(BY_BUILDAH)?;
+        self.careful_by_buildah("").map(drop)
     }
 
     fn ours(&self, compression: &str) -> Result<(Usage, FileSize)> {
@@ -143,6 +161,24 @@ impl<'a> Bench<'a> {
         let output = self.scratch.join("careful-output");
         let mut command = self.buildx(&context, &output);
         timed(command.arg("--build-arg").arg(format!("QEMU_IMG={qemu_img}")), &output.join("disk.qcow2"))
+    }
+
+    fn ours_by_buildah(&self, compression: &str) -> Result<(Usage, FileSize)> {
+        let context = self.edited("ours")?;
+        let mut command = Command::new(&self.vmimage);
+        command.arg("build").arg(context).arg("-o").arg(self.our_disk());
+        command.args(["--engine", "buildah", "--network", "host", "--compression", compression]);
+        timed(&mut command, &self.our_disk())
+    }
+
+    fn careful_by_buildah(&self, qemu_img: &str) -> Result<(Usage, FileSize)> {
+        let context = self.edited("careful")?;
+        let output = self.scratch.join("careful-by-buildah");
+        let mut command = Command::new("buildah");
+        command.args(["build", "--layers", "--pull=false", "--network", "host", "--output"]);
+        command.arg(format!("type=local,dest={}", output.display()));
+        command.arg(format!("--build-arg=QEMU_IMG={qemu_img}")).arg(context);
+        timed(&mut command, &output.join("disk.qcow2"))
     }
 
     fn floor(&self, compression: &str) -> Result<(Usage, FileSize)> {
@@ -215,5 +251,35 @@ impl BuildCache {
             Err(error) => error.to_string(),
         };
         eprintln!("bench: the build cache could not be cleared, docker builder prune does it: {why}");
+    }
+}
+
+/// What buildah's store held before: the layers of this bench are images without a name.
+struct Images(BTreeSet<String>);
+
+impl Images {
+    fn new() -> Result<Self> {
+        let output = Command::new("buildah").args(["images", "--all", "--quiet", "--no-trunc"]).output();
+        let output = output.map_err(|error| format!("buildah: {error}"))?;
+        if !output.status.success() {
+            return Err(format!("buildah images: {}", String::from_utf8_lossy(&output.stderr)).into());
+        }
+        let ids = String::from_utf8_lossy(&output.stdout);
+        Ok(Self(ids.lines().map(str::to_owned).collect()))
+    }
+
+    /// Best effort, as with Docker's cache.
+    fn forget_new(&self) {
+        let Ok(now) = Self::new() else { return };
+        let new = now.0.difference(&self.0);
+        let removed = Command::new("buildah").args(["rmi", "--force"]).args(new).output();
+        if let Ok(output) = removed
+            && !output.status.success()
+        {
+            eprintln!(
+                "bench: buildah's store could not be cleared, buildah rmi --prune does it: {}",
+                String::from_utf8_lossy(&output.stderr).trim()
+            );
+        }
     }
 }

@@ -182,6 +182,7 @@ fn spec(args: &Args) -> Result<Spec> {
         size: args.size,
         hostname: args.hostname.clone(),
         cmdline: args.cmdline.clone(),
+        source_date_epoch: super::source_date_epoch()?,
         ..Spec::default()
     })
 }

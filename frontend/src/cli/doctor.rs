@@ -11,6 +11,7 @@ use super::run::firmware::Firmware;
 use super::run::qemu;
 use super::{Error, Result};
 use crate::cli::programs::{self, Package};
+use crate::engine::buildah::Tool;
 use crate::engine::buildx;
 
 /// Check that all that `build` and `run` need is there, and say how to get what is missing.
@@ -30,8 +31,10 @@ pub(crate) struct Args {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 enum Need {
-    /// `build` does not work without it.
-    Build,
+    /// `build` with docker does not work without it.
+    Docker,
+    /// `build` works with it, and without docker.
+    Engine,
     /// `run` does not work without it.
     Run,
     /// Good to have.
@@ -71,11 +74,13 @@ fn examine() -> Vec<Check> {
     let arch = qemu::host();
     let qemu = qemu::find(arch);
     vec![
-        Check::new("docker", Need::Build, docker_version()),
-        Check::new("docker daemon", Need::Build, buildx::daemon_version()),
-        Check::new("docker buildx", Need::Build, buildx::version()),
+        Check::new("docker", Need::Docker, docker_version()),
+        Check::new("docker daemon", Need::Docker, buildx::daemon_version()),
+        Check::new("docker buildx", Need::Docker, buildx::version()),
         Check::new("type=vmdisk", Need::Optional, super::install::state()),
         Check::new("frontend image", Need::Optional, frontend_image()),
+        Check::new("podman", Need::Engine, Tool::Podman.store()),
+        Check::new("buildah", Need::Engine, Tool::Buildah.store()),
         Check::new("KVM", Need::Optional, kvm(arch, qemu.as_deref().ok())),
         Check::new("QEMU", Need::Run, qemu.map(|path| path.display().to_string())),
         Check::new("UEFI", firmware_need(arch), Firmware::uefi(arch).map(firmware_place)),
@@ -135,11 +140,13 @@ impl Check {
         }
     }
 
-    fn print(&self) {
+    /// `can_build`: whether another engine is there.
+    fn print(&self, can_build: bool) {
         let state = match (self.ok, self.need) {
             (true, _) => "ok",
             (false, Need::Optional) => "without",
-            (false, Need::Build | Need::Run) => "missing",
+            (false, Need::Docker | Need::Engine) if can_build => "without",
+            (false, Need::Docker | Need::Engine | Need::Run) => "missing",
         };
         println!("{state:<8} {:<17} {}", self.name, self.detail);
         if let Some(hint) = &self.hint {
@@ -150,12 +157,13 @@ impl Check {
 
 impl Report {
     fn new(checks: Vec<Check>) -> Self {
-        let works = |need| checks.iter().all(|check| check.ok || check.need != need);
-        Self { build: works(Need::Build), run: works(Need::Run), checks }
+        let all = |need| checks.iter().filter(|check| check.need == need).all(|check| check.ok);
+        let engine = checks.iter().any(|check| check.need == Need::Engine && check.ok);
+        Self { build: all(Need::Docker) || engine, run: all(Need::Run), checks }
     }
 
     fn print(&self) {
-        self.checks.iter().for_each(Check::print);
+        self.checks.iter().for_each(|check| check.print(self.build));
         let can = |works| if works { "can work" } else { "cannot work" };
         println!("\nvmimage build {}, vmimage run {}", can(self.build), can(self.run));
     }
@@ -175,9 +183,12 @@ mod tests {
             let report = Report::new(checks);
             (report.build, report.run)
         };
-        assert_eq!(verdict(vec![check(Need::Build, true), check(Need::Optional, false)]), (true, true));
-        assert_eq!(verdict(vec![check(Need::Build, false), check(Need::Run, true)]), (false, true));
-        assert_eq!(verdict(vec![check(Need::Build, true), check(Need::Run, false)]), (true, false));
+        assert_eq!(verdict(vec![check(Need::Docker, true), check(Need::Optional, false)]), (true, true));
+        assert_eq!(verdict(vec![check(Need::Docker, false), check(Need::Run, true)]), (false, true));
+        assert_eq!(verdict(vec![check(Need::Docker, true), check(Need::Run, false)]), (true, false));
+        assert_eq!(verdict(vec![check(Need::Docker, true), check(Need::Engine, false)]), (true, true));
+        assert_eq!(verdict(vec![check(Need::Docker, false), check(Need::Engine, true)]), (true, true));
+        assert_eq!(verdict(vec![check(Need::Docker, false), check(Need::Engine, false)]), (false, true));
         assert_eq!(check(Need::Run, false).hint.as_deref(), Some("get it"));
     }
 }

@@ -90,6 +90,15 @@ fn print_json(value: &impl Serialize) -> Result<()> {
     Ok(())
 }
 
+/// `SOURCE_DATE_EPOCH`, in seconds since 1970, if it is set.
+fn source_date_epoch() -> Result<Option<i64>> {
+    let text = std::env::var("SOURCE_DATE_EPOCH").unwrap_or_default();
+    let number = (!text.is_empty()).then(|| text.parse()).transpose();
+    number.map_err(|_| {
+        Error::user(format!("SOURCE_DATE_EPOCH is {text:?}, not a number of seconds since 1970"))
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

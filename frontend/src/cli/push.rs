@@ -151,12 +151,7 @@ fn part(args: &Args, meter: &Meter, disk: Disk, architecture: Architecture) -> R
 /// When the image was made, in seconds since 1970: `SOURCE_DATE_EPOCH`, or else when the file was, so that the same
 /// file always becomes the same image.
 fn created(disk: &Disk) -> Result<i64> {
-    match std::env::var("SOURCE_DATE_EPOCH") {
-        Ok(text) if !text.is_empty() => text.parse().map_err(|_| {
-            Error::user(format!("SOURCE_DATE_EPOCH is {text:?}, not a number of seconds since 1970"))
-        }),
-        _ => Ok(disk.changed),
-    }
+    Ok(super::source_date_epoch()?.unwrap_or(disk.changed))
 }
 
 /// Those that were asked for, and what can be said of every image.

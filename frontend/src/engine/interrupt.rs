@@ -3,10 +3,10 @@
 
 use std::io;
 use std::os::fd::OwnedFd;
-use std::os::unix::process::CommandExt;
-use std::process::{Command, Output};
+use std::process::{Child, ChildStdout, Command, ExitStatus, Output};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
 
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -18,6 +18,7 @@ use crate::cli::{Error, Result};
 pub(crate) struct Interrupt {
     state: Arc<State>,
     handle: Handle,
+    thread: Option<JoinHandle<()>>,
 }
 
 #[derive(Default)]
@@ -30,15 +31,16 @@ struct State {
 
 impl Interrupt {
     /// Catches SIGHUP, SIGINT and SIGTERM.
-    pub(crate) fn catch() -> Result<Self> {
-        let cannot = |error: io::Error| Error::internal("signals: cannot be caught").because(error);
-        let mut signals = Signals::new([SIGHUP, SIGINT, SIGTERM]).map_err(cannot)?;
+    ///
+    /// # Errors
+    /// If there is no thread for it.
+    pub(crate) fn catch() -> io::Result<Self> {
+        let mut signals = Signals::new([SIGHUP, SIGINT, SIGTERM])?;
         let state = Arc::new(State::default());
         let (handle, shared) = (signals.handle(), state.clone());
-        std::thread::Builder::new()
-            .spawn(move || signals.forever().for_each(|number| shared.came(number)))
-            .map_err(cannot)?;
-        Ok(Self { state, handle })
+        let thread = std::thread::Builder::new()
+            .spawn(move || signals.forever().for_each(|number| shared.came(number)))?;
+        Ok(Self { state, handle, thread: Some(thread) })
     }
 
     /// Set once a signal has come.
@@ -54,10 +56,26 @@ impl Interrupt {
         }
     }
 
-    /// Runs a program to its end, with nothing on its stdin.
+    /// Starts a program, which gets the signals that come from now on.
     ///
-    /// It has a process group of its own: what is typed at the terminal reaches it only through this
-    /// process, and so once; a second signal would end it before it has cleaned up.
+    /// # Errors
+    /// If it cannot be started.
+    pub(crate) fn start(&self, command: &mut Command) -> io::Result<Running<'_>> {
+        let mut running = Running { child: command.spawn()?, state: &self.state };
+        let pid = Pid::from_child(&running.child);
+        let descriptor = pidfd_open(pid, PidfdFlags::empty()).inspect_err(|_| {
+            // Best effort: no signal would reach it.
+            let _ = running.child.kill();
+        })?;
+        *self.state.child() = Some(descriptor);
+        if self.check().is_err() {
+            // It came while there was nobody yet to pass it on to.
+            running.end();
+        }
+        Ok(running)
+    }
+
+    /// Runs a program to its end; what it has printed.
     ///
     /// # Errors
     /// That it was interrupted, whatever became of the program; or what `cannot_start` makes of the
@@ -68,24 +86,57 @@ impl Interrupt {
         cannot_start: impl Fn(io::Error) -> Error,
     ) -> Result<Output> {
         self.check()?;
-        let child = command.stdin(std::process::Stdio::null()).process_group(0).spawn();
-        let child = child.map_err(&cannot_start)?;
-        let descriptor = pidfd_open(Pid::from_child(&child), PidfdFlags::empty());
-        *self.state.child() = Some(descriptor.map_err(|error| cannot_start(error.into()))?);
-        if self.check().is_err() {
-            // It came while there was nobody yet to pass it on to.
-            self.state.came(SIGTERM);
-        }
-        let output = child.wait_with_output();
-        *self.state.child() = None;
+        let output = self.start(command).map_err(&cannot_start)?.output();
         self.check()?;
         output.map_err(cannot_start)
+    }
+
+    /// Stops; true if a signal has come.
+    pub(crate) fn finish(self) -> bool {
+        let state = self.state.clone();
+        // The thread has seen all of them then.
+        drop(self);
+        state.came.load(Ordering::SeqCst)
     }
 }
 
 impl Drop for Interrupt {
     fn drop(&mut self) {
         self.handle.close();
+        // The thread does nothing that panics.
+        let _ = self.thread.take().map(JoinHandle::join);
+    }
+}
+
+/// A program that gets this process's signals until its end has been awaited.
+pub(crate) struct Running<'a> {
+    child: Child,
+    state: &'a State,
+}
+
+impl Running<'_> {
+    /// Its stdout, once, if that was asked to be a pipe.
+    pub(crate) fn stdout(&mut self) -> Option<ChildStdout> {
+        self.child.stdout.take()
+    }
+
+    /// Asks it to end.
+    pub(crate) fn end(&self) {
+        self.state.pass_on(Signal::TERM);
+    }
+
+    /// Waits for its end.
+    pub(crate) fn wait(mut self) -> io::Result<ExitStatus> {
+        let status = self.child.wait();
+        *self.state.child() = None;
+        status
+    }
+
+    /// Waits for its end; what it has printed to pipes.
+    fn output(self) -> io::Result<Output> {
+        let output = self.child.wait_with_output();
+        *self.state.child() = None;
+        output
     }
 }
 
@@ -96,7 +147,13 @@ impl State {
 
     fn came(&self, number: i32) {
         self.came.store(true, Ordering::SeqCst);
-        if let Some((child, signal)) = self.child().as_ref().zip(Signal::from_named_raw(number)) {
+        if let Some(signal) = Signal::from_named_raw(number) {
+            self.pass_on(signal);
+        }
+    }
+
+    fn pass_on(&self, signal: Signal) {
+        if let Some(child) = &*self.child() {
             // It fails only if the child has ended, which is what is wanted.
             let _ = pidfd_send_signal(child, signal);
         }
@@ -128,5 +185,6 @@ mod tests {
         assert!(start.elapsed() < Duration::from_secs(30));
         assert!(interrupt.flag().load(Ordering::SeqCst));
         assert!(interrupt.run(&mut Command::new("true"), cannot_start).is_err());
+        assert!(interrupt.finish());
     }
 }

@@ -14,9 +14,6 @@ use super::boot::check_report;
 use super::fidelity::{differences, is_edit, walk};
 use super::lab::{self, Mount, VMIMAGE, copy_of, nonce, partitions, raw, refused, run, scratch};
 
-/// The user that `.ci/setup` makes.
-const USER: &str = "vmimage-test";
-
 /// What engines are known to lose, in a layer of its own.
 const KEPT: &str = r"
 RUN apt-get -q update && apt-get -q install -y --no-install-recommends attr libcap2-bin acl
@@ -92,7 +89,7 @@ fn check_kept(root: &Path) {
 
 /// Nothing is left of a build: no working container, no mount, no temporary file, no process.
 #[track_caller]
-fn check_nothing_is_left(marked: &str) {
+pub(crate) fn check_nothing_is_left(marked: &str) {
     assert_eq!(run(Command::new("buildah").args(["containers", "--quiet"])), "");
     let mounts = fs::read_to_string("/proc/self/mounts").unwrap();
     let left: Vec<_> = mounts.lines().filter(|line| line.contains("/containers/storage/overlay/")).collect();
@@ -161,17 +158,35 @@ fn without_root_nothing_is_lost_either() {
     // The program may lie where the other user can't go.
     let program = folder.path().join("vmimage");
     fs::copy(VMIMAGE, &program).unwrap();
-    run(Command::new("chown").arg("-R").arg(format!("{USER}:")).arg(folder.path()));
     let disk = folder.path().join("machine.qcow2");
-    let home = format!("HOME=/home/{USER}");
-    let mut build = Command::new("runuser");
-    build.args(["-u", USER, "--", "env", "-C"]).arg(folder.path()).args(["-u", "XDG_RUNTIME_DIR", &home]);
-    build.arg(&program).args(["build", "--engine", "podman", "--network", "host"]).arg(&context);
+    let mut build = lab::as_user(folder.path(), &program);
+    build.args(["build", "--engine", "podman", "--network", "host"]).arg(&context);
     let progress = run(build.arg("-o").arg(&disk));
     assert!(progress.contains("vmimage run"), "{progress}");
     assert_ne!(fs::metadata(&disk).unwrap().uid(), 0);
     super::disk::check(&disk);
     check_kept(&root(&disk, folder.path()).0);
+}
+
+#[test]
+fn steps_have_the_network_that_is_asked_for() {
+    let _alone = lab::alone_with_the_store();
+    let folder = scratch();
+    let disk = folder.path().join("disk.raw");
+    // The bridge is one of the host's, made by `.ci/setup`.
+    let [card, bridge] = ["eth0", "vmimage0"].map(|name| format!("ip link show {name}"));
+    for engine in ["buildah", "podman"] {
+        for (network, holds) in [
+            (&[][..], format!("{card} && ! {bridge}")),
+            (&["--network", "none"], format!("! {card} && ! {bridge}")),
+            (&["--network", "host"], bridge.clone()),
+        ] {
+            let dockerfile = format!("FROM alpine:3.23\nRUN : {} && {holds}\n", nonce());
+            fs::write(folder.path().join("Dockerfile"), dockerfile).unwrap();
+            let asked = [&["--engine", engine, "--profile", "data"], network].concat();
+            lab::build(folder.path(), &disk, &asked);
+        }
+    }
 }
 
 #[test]

@@ -1,23 +1,14 @@
 //! Without a build: the static binary of the frontend image makes a machine of an image's layers.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use super::boot::check_report;
 use super::disk;
-use super::lab::{boot, frontend, run, scratch, syntax, testdata};
+use super::lab::{boot, run, scratch, static_binary, syntax, testdata};
 
 const BASE: &str = "alpine:3.23";
 const IMAGE: &str = "vmimage-test/machine";
-
-/// The one file of the frontend image: boot loader files and the growth program are in it.
-fn static_binary(folder: &Path) -> PathBuf {
-    let container = run(Command::new("docker").args(["create", &frontend()]));
-    let binary = folder.join("vmimage");
-    run(Command::new("docker").args(["cp", "-q", &format!("{}:/vmimage", container.trim())]).arg(&binary));
-    run(Command::new("docker").args(["rm", container.trim()]));
-    binary
-}
 
 #[test]
 fn a_saved_image_becomes_a_machine_that_boots() {

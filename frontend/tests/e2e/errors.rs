@@ -96,7 +96,15 @@ fn a_wrong_option_is_named_with_what_is_allowed() {
 }
 
 /// A tmpfs of 20 MiB; unmounted when dropped.
-struct SmallDisk(PathBuf);
+pub(crate) struct SmallDisk(pub(crate) PathBuf);
+
+impl SmallDisk {
+    pub(crate) fn new(at: PathBuf) -> Self {
+        fs::create_dir_all(&at).unwrap();
+        run(Command::new("mount").args(["-t", "tmpfs", "-o", "size=20m", "tmpfs"]).arg(&at));
+        Self(at)
+    }
+}
 
 impl Drop for SmallDisk {
     fn drop(&mut self) {
@@ -107,9 +115,7 @@ impl Drop for SmallDisk {
 #[test]
 fn a_full_disk_on_the_client_is_one_clear_message() {
     let folder = scratch();
-    let full = SmallDisk(folder.path().join("full"));
-    fs::create_dir(&full.0).unwrap();
-    run(Command::new("mount").args(["-t", "tmpfs", "-o", "size=20m", "tmpfs"]).arg(&full.0));
+    let full = SmallDisk::new(folder.path().join("full"));
     let message = refused(
         Command::new(VMIMAGE).arg("build").arg(testdata("machine")).arg("-o").arg(full.0.join("disk.qcow2")),
     );

@@ -18,6 +18,8 @@ const MADE_BY_DOCKER: &[&str] = &[".dockerenv", "etc/mtab"];
 
 /// What the machine edits may add, change or remove; a trailing `/` stands for all below.
 const EDITS: &[&str] = &[
+    // Its permissions are the engine's.
+    "",
     "boot/efi",
     "boot/grub/",
     "dev/",
@@ -42,7 +44,6 @@ const EDITS: &[&str] = &[
 
 /// Folders that get a new entry, or lose one, by the edits: only their times and link counts differ.
 const EDITED_FOLDERS: &[&str] = &[
-    "",
     "boot",
     "etc",
     "etc/systemd",

@@ -220,11 +220,40 @@ impl Drop for Mount {
     }
 }
 
+/// The names in a folder, hidden ones too.
+pub(crate) fn names_in(folder: &Path) -> Vec<String> {
+    let names = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name());
+    let mut names: Vec<_> = names.map(|name| name.into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
 /// Tests that use the store of podman and buildah take turns: some ask it what is left.
 pub(crate) fn alone_with_the_store() -> std::fs::File {
     let lock = std::fs::File::create(std::env::temp_dir().join("vmimage-test-store.lock")).unwrap();
     flock(&lock, FlockOperation::LockExclusive).unwrap();
     lock
+}
+
+/// The user without root that `.ci/setup` makes.
+const USER: &str = "vmimage-test";
+
+/// A program as that user, in a folder that is given to them.
+pub(crate) fn as_user(folder: &Path, program: &Path) -> Command {
+    run(Command::new("chown").arg("-R").arg(format!("{USER}:")).arg(folder));
+    let mut command = Command::new("runuser");
+    command.args(["-u", USER, "--", "env", "-C"]).arg(folder);
+    command.args(["-u", "XDG_RUNTIME_DIR", &format!("HOME=/home/{USER}")]).arg(program);
+    command
+}
+
+/// The program of the frontend image, in `folder`: boot loader files and the growth program are in it.
+pub(crate) fn static_binary(folder: &Path) -> PathBuf {
+    let container = run(Command::new("docker").args(["create", &frontend()]));
+    let binary = folder.join("vmimage");
+    run(Command::new("docker").args(["cp", "-q", &format!("{}:/vmimage", container.trim())]).arg(&binary));
+    run(Command::new("docker").args(["rm", container.trim()]));
+    binary
 }
 
 /// Copy a folder of `testdata/` to change it.

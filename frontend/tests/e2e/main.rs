@@ -11,6 +11,7 @@ mod container_disk;
 mod convert;
 mod disk;
 mod errors;
+mod failures;
 mod fidelity;
 mod formats;
 mod identity;
@@ -18,5 +19,7 @@ mod lab;
 mod lan;
 #[path = "../registry/registry.rs"]
 mod registry;
+mod remote;
+mod same_tree;
 mod shim;
 mod sources;

@@ -14,25 +14,25 @@ use super::disk::check;
 use super::lab::{Engine, VMIMAGE, boot, copy_of, frontend, refused, run, scratch, testdata, text};
 
 /// docker with a configuration of its own, into which `vmimage install` has put the shim.
-struct Docker {
+pub(crate) struct Docker {
     folder: TempDir,
     engine: Option<String>,
 }
 
 impl Docker {
-    fn new(engine: Option<String>) -> Self {
+    pub(crate) fn new(engine: Option<String>) -> Self {
         let docker = Self { folder: scratch(), engine };
         run(docker.on(VMIMAGE).arg("install"));
         assert!(docker.path("config/cli-plugins/docker-buildx").exists());
         docker
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
     /// A program with this configuration, engine and a fixed time, in the scratch folder.
-    fn on(&self, program: &str) -> Command {
+    pub(crate) fn on(&self, program: &str) -> Command {
         let mut command = Command::new(program);
         command.current_dir(self.folder.path()).env("DOCKER_CONFIG", self.path("config"));
         command.env("SOURCE_DATE_EPOCH", "1700000000");
@@ -42,7 +42,7 @@ impl Docker {
         command
     }
 
-    fn docker(&self, words: &str) -> Command {
+    pub(crate) fn docker(&self, words: &str) -> Command {
         let mut command = self.on("docker");
         command.args(words.split_whitespace());
         command
@@ -58,7 +58,7 @@ impl Docker {
     }
 
     /// What lies in the scratch folder beside the configuration.
-    fn made(&self) -> Vec<String> {
+    pub(crate) fn made(&self) -> Vec<String> {
         let names = fs::read_dir(self.folder.path()).unwrap();
         let names = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
         let mut made: Vec<_> = names.filter(|name| name != "config" && name != "expected.qcow2").collect();

@@ -13,7 +13,7 @@ use exporter::tree::{HostDir, scan};
 use super::{Args, DockerArgs, To};
 use crate::builtin;
 use crate::cli::{Error, Meter, Result, Style, disk, progress};
-use crate::engine::buildah::{self, Leftovers, Request, Store, Tool};
+use crate::engine::buildah::{self, Built, Leftovers, Request, Store, Tool};
 use crate::engine::dockerfile::Variables;
 use crate::engine::interrupt::Interrupt;
 use crate::solve::request::{Request as Asked, Stage};
@@ -33,7 +33,8 @@ pub(super) fn run(args: &Args, tool: Tool, formats: &[Format], to: &To) -> Resul
     let asked = asked(args, formats)?;
     buildah::enter(tool, &arguments(tool))?;
 
-    let interrupt = Interrupt::catch()?;
+    let interrupt =
+        Interrupt::catch().map_err(|error| Error::internal("signals: cannot be caught").because(error))?;
     let leftovers = Leftovers::new(tool)?;
     let store = Store { tool, interrupt: &interrupt, leftovers: &leftovers, quiet: docker.quiet };
     let meter = Meter::new(match docker.progress.as_deref() {
@@ -44,9 +45,9 @@ pub(super) fn run(args: &Args, tool: Tool, formats: &[Format], to: &To) -> Resul
     let dockerfile = dockerfile(args);
     let platforms: Vec<_> = docker.platform.iter().flat_map(|list| list.split(',')).map(Some).collect();
     let platforms = if platforms.is_empty() { vec![None] } else { platforms };
-    let mut made = Vec::new();
+    // All of them before any disk: a build that fails leaves none.
+    let mut built = Vec::new();
     for &platform in &platforms {
-        let paths = to.paths(platform.filter(|_| platforms.len() > 1));
         let request = Request {
             context,
             dockerfile: &dockerfile,
@@ -60,29 +61,28 @@ pub(super) fn run(args: &Args, tool: Tool, formats: &[Format], to: &To) -> Resul
             own_options: own_options(docker, &dockerfile),
             threads: disk::threads(),
         };
-        make(&store, &request, &asked.disk.spec, &paths, &meter)?;
+        built.push(store.make(&request)?);
+    }
+    let mut made = Vec::new();
+    for (built, platform) in built.into_iter().zip(&platforms) {
+        let paths = to.paths(platform.filter(|_| platforms.len() > 1));
+        make(&store, built, &asked.disk.spec, &paths, &meter)?;
         made.extend(paths);
     }
     Ok(made)
 }
 
 /// One image, one disk.
-fn make(
-    store: &Store<'_>,
-    request: &Request<'_>,
-    spec: &Spec,
-    paths: &[PathBuf],
-    meter: &Meter,
-) -> Result<()> {
-    let built = store.make(request)?;
+fn make(store: &Store<'_>, built: Built, spec: &Spec, paths: &[PathBuf], meter: &Meter) -> Result<()> {
     let boot = match built.boot {
         Some(boot) => Some(boot),
         None => builtin::boot_files(built.architecture)?,
     };
     meter.begin(progress::Stage::Reading);
-    let root = scan(&HostDir::open(built.root.path())?, request.threads, &mut |_| {})?;
+    let threads = disk::threads();
+    let root = scan(&HostDir::open(built.root.path())?, threads, &mut |_| {})?;
     let spec = Spec { architecture: built.architecture, ..spec.clone() };
-    let job = disk::Job { spec: &spec, paths, threads: request.threads, meter, stop: store.interrupt.flag() };
+    let job = disk::Job { spec: &spec, paths, threads, meter, stop: store.interrupt.flag() };
     // The plan reads from what is mounted, and so ends before it.
     let made = job.make(Input { root, boot, grow: builtin::grow_program() });
     store.interrupt.check()?;

@@ -31,6 +31,26 @@ impl Tool {
         }
     }
 
+    /// Its version and where its images lie; without root that it can make its user namespace is shown too.
+    pub(crate) fn store(self) -> Result<String> {
+        let ask = |words: &[&str]| {
+            let output = Command::new(self.name()).args(words).stdin(Stdio::null()).output();
+            let output = output.map_err(|error| self.cannot_start(error))?;
+            match output.status.success() {
+                true => Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned()),
+                false => Err(explained(Error::user(format!("{}: does not work", self.name())), &output)),
+            }
+        };
+        // "podman version 4.3.1", "buildah version 1.28.2 (image-spec 1.1.0-rc2, …)"
+        let version = ask(&["--version"])?;
+        let version = version.split_whitespace().nth(2).unwrap_or("of unknown version").to_owned();
+        let images = match self {
+            Self::Podman => "{{.Store.GraphRoot}}",
+            Self::Buildah => "{{.store.GraphRoot}}",
+        };
+        Ok(format!("{version}, images in {}", ask(&["info", "--format", images])?))
+    }
+
     /// That there is no such program, or that it does not start.
     pub(super) fn cannot_start(self, error: io::Error) -> Error {
         let package = match self {
@@ -86,6 +106,9 @@ impl Store<'_> {
         // stdout is for what this program makes.
         let stderr = io::stderr().as_fd().try_clone_to_owned();
         command.stdout(stderr.map_err(|error| self.tool.cannot_start(error))?);
+        // A process group of its own: what is typed at the terminal reaches it only through this process,
+        // and so once; a second signal would end it before it has cleaned up.
+        command.stdin(Stdio::null()).process_group(0);
         let output = self.interrupt.run(&mut command, |error| self.tool.cannot_start(error));
         if !output.as_ref().is_ok_and(|output| output.status.success()) {
             self.leftovers.clear();
@@ -151,10 +174,7 @@ impl Store<'_> {
         }
         let words = command.get_args().take_while(|word| !word.as_encoded_bytes().starts_with(b"-"));
         let words: Vec<_> = words.take(2).map(OsStr::to_string_lossy).collect();
-        let reason = String::from_utf8_lossy(&output.stderr);
-        let reason = reason.lines().last().unwrap_or_default().trim_start_matches("Error: ").to_owned();
-        let failed = self.failed(&words.join(" "), &output);
-        Err(if reason.is_empty() { failed } else { failed.because(reason) })
+        Err(explained(self.failed(&words.join(" "), &output), &output))
     }
 
     fn command(&self, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Command {
@@ -170,6 +190,15 @@ impl Store<'_> {
             Some(_) => failed.with_hint("something ended it: for want of memory the kernel does, see dmesg"),
             None => failed,
         }
+    }
+}
+
+/// With what a program has said at the end about why it failed.
+fn explained(failed: Error, output: &Output) -> Error {
+    let said = String::from_utf8_lossy(&output.stderr);
+    match said.lines().last() {
+        Some(reason) => failed.because(reason.trim_start_matches("Error: ")),
+        None => failed,
     }
 }
 
