@@ -20,6 +20,7 @@ pub mod engine;
 pub mod error;
 pub mod extent;
 pub mod fs;
+pub mod image;
 pub mod input;
 pub mod machine;
 pub mod read_at;

@@ -26,11 +26,13 @@ pub(crate) enum Attribute {
     Kernel,
     /// Words for the kernel command line.
     Cmdline,
+    /// A mirror of the distribution.
+    Mirror,
 }
 
 impl Attribute {
     /// Every attribute.
-    pub(crate) const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 9] = [
         Self::Format,
         Self::Size,
         Self::Compression,
@@ -39,6 +41,7 @@ impl Attribute {
         Self::Hostname,
         Self::Kernel,
         Self::Cmdline,
+        Self::Mirror,
     ];
 
     /// The word for it: `size`.
@@ -52,6 +55,7 @@ impl Attribute {
             Self::Hostname => "hostname",
             Self::Kernel => "kernel",
             Self::Cmdline => "cmdline",
+            Self::Mirror => "mirror",
         }
     }
 
@@ -99,6 +103,11 @@ impl Asked {
             Attribute::Cmdline => {
                 spec.cmdline = text(!value.contains(char::is_control), "kernel arguments on one line")?;
             }
+            Attribute::Mirror => {
+                let expected = "the URL of a mirror, without a login, such as http://mirror.example";
+                self.install.mirror =
+                    Some(text(is_mirror(value), expected)?.trim_end_matches('/').to_owned());
+            }
         }
         Ok(())
     }
@@ -126,6 +135,16 @@ fn is_package(text: &str) -> bool {
         && text.chars().all(|c| c.is_ascii_alphanumeric() || "+-.:=~_".contains(c))
 }
 
+/// A URL that stands for a host. Logins have no place in a build argument, which everybody can see; all else
+/// that is left out has a meaning for sed.
+fn is_mirror(text: &str) -> bool {
+    let rest = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://"));
+    rest.is_some_and(|rest| {
+        rest.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '[')
+            && rest.chars().all(|c| c.is_ascii_alphanumeric() || "-._~:/[]%".contains(c))
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -141,6 +160,12 @@ mod tests {
             ("hostname", "VMIMAGE_HOSTNAME", "web-1.example", "-web"),
             ("kernel", "VMIMAGE_KERNEL", "linux-image-amd64=6.1", "$(reboot)"),
             ("cmdline", "VMIMAGE_CMDLINE", "quiet a=b", "quiet\n}"),
+            (
+                "mirror",
+                "VMIMAGE_MIRROR",
+                "http://mirror.example:8080/a/",
+                "http://user:password@mirror.example",
+            ),
         ] {
             let attribute = Attribute::by_name(name).unwrap();
             assert_eq!(attribute.variable(), variable);
@@ -150,5 +175,27 @@ mod tests {
             assert!(Asked::default().set(attribute, wrong).is_err(), "{name}");
         }
         assert_eq!(Attribute::by_name("sise"), None);
+    }
+
+    #[test]
+    fn a_mirror_is_the_url_of_a_host() {
+        for url in ["http://a", "https://a.example/deb", "http://[::1]:80/x", "http://10.0.0.1:3142"] {
+            assert!(is_mirror(url), "{url}");
+        }
+        for text in [
+            "",
+            "mirror.example",
+            "ftp://a",
+            "http://",
+            "http:///a",
+            "http://a b",
+            "http://a#b",
+            "http://a&b",
+        ] {
+            assert!(!is_mirror(text), "{text}");
+        }
+        let mut asked = Asked::default();
+        asked.set(Attribute::Mirror, "http://a/b//").unwrap();
+        assert_eq!(asked.install.mirror.as_deref(), Some("http://a/b"));
     }
 }

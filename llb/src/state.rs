@@ -7,6 +7,7 @@ use crate::exec::{Exec, Run};
 use crate::file::FileActions;
 use crate::graph::Graph;
 use crate::image::Image;
+use crate::local::Local;
 use crate::marshal;
 use crate::node::{Node, Output, Port};
 use crate::proto::{Definition, Platform};
@@ -32,6 +33,11 @@ impl State {
     pub fn image(image: Image) -> Self {
         let platform = image.platform.clone();
         Self::of(Node::Image(image), Port::Index(0), platform)
+    }
+
+    /// A folder that the client sends.
+    pub fn local(local: Local) -> Self {
+        Self::of(Node::Local(local), Port::Index(0), None)
     }
 
     /// The result of a graph.

@@ -51,6 +51,14 @@ fn nothing_is_an_empty_definition() {
 }
 
 #[test]
+fn a_folder_of_the_client_is_a_source() {
+    let op = ops(&State::local(Local::new("packages"))).pop().unwrap();
+    let Some(OpKind::Source(source)) = op.op else { panic!("{op:?}") };
+    assert_eq!((source.identifier.as_str(), source.attrs.len()), ("local://packages", 0));
+    assert!(State::local(Local::new("")).marshal().is_err());
+}
+
+#[test]
 fn an_image_is_a_source() {
     let image =
         Image::new("docker.io/library/debian:12").platform(amd64()).attr("image.resolvemode", "local");

@@ -1,6 +1,8 @@
 //! What every form of an image comes down to: its configuration and its layers.
 
 use oci_spec::image::ImageConfiguration;
+use serde::Deserialize;
+use serde_json::Value;
 
 use super::blobs::Blobs;
 use super::digest::Digest;
@@ -8,9 +10,26 @@ use super::platform::Platform;
 use crate::error::{Error, Kind, Result};
 use crate::tree::Section;
 
+/// What an image says of itself.
+#[derive(Deserialize)]
+#[serde(try_from = "Value")]
+pub(super) struct Config {
+    pub(super) known: ImageConfiguration,
+    /// All of it: members that OCI does not name are in use too.
+    pub(super) json: Value,
+}
+
+impl TryFrom<Value> for Config {
+    type Error = serde_json::Error;
+
+    fn try_from(json: Value) -> Result<Self, Self::Error> {
+        Ok(Self { known: ImageConfiguration::deserialize(&json)?, json })
+    }
+}
+
 /// One image for one platform.
 pub(super) struct Image {
-    pub(super) config: ImageConfiguration,
+    pub(super) config: Config,
     /// From the lowest to the highest.
     pub(super) layers: Vec<Layer>,
 }
@@ -41,10 +60,10 @@ impl Image {
     /// `layers` are stored as (section, digest, name) and have the digests that `config` lists.
     pub(super) fn new(
         blobs: &Blobs<'_>,
-        config: ImageConfiguration,
+        config: Config,
         layers: Vec<(Section, Option<Digest>, String)>,
     ) -> Result<Self> {
-        let diff_ids = config.rootfs().diff_ids();
+        let diff_ids = config.known.rootfs().diff_ids();
         if diff_ids.len() != layers.len() {
             let message =
                 format!("the image has {} layers, its configuration {}", layers.len(), diff_ids.len());
@@ -61,7 +80,8 @@ impl Image {
 }
 
 /// For which platform a configuration is.
-pub(super) fn platform_of(config: &ImageConfiguration) -> Platform {
+pub(super) fn platform_of(config: &Config) -> Platform {
+    let config = &config.known;
     Platform {
         os: config.os().to_string(),
         architecture: config.architecture().to_string(),

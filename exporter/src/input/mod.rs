@@ -53,7 +53,7 @@ pub use platform::Platform;
 use crate::error::Result;
 use crate::tree::{Compression, HostDir, Section, Tree, scan};
 use blobs::Blobs;
-use image::{Image, Layer};
+use image::{Config, Image, Layer};
 use layer::{Change, Reading};
 use merge::Merge;
 
@@ -86,6 +86,8 @@ pub struct Loaded {
     pub tree: Tree,
     /// Of an image: what to run in it, for which platform it is, and more.
     pub config: Option<ImageConfiguration>,
+    /// The same with all that its makers wrote, whether OCI names it or not.
+    pub config_json: Option<serde_json::Value>,
 }
 
 /// Read `input`.
@@ -140,7 +142,11 @@ fn shown(path: &Path) -> String {
 }
 
 fn directory(path: &Path, options: &Options<'_>) -> Result<Loaded> {
-    Ok(Loaded { tree: scan(&HostDir::open(path)?, options.threads, &mut |_| {})?, config: None })
+    Ok(Loaded {
+        tree: scan(&HostDir::open(path)?, options.threads, &mut |_| {})?,
+        config: None,
+        config_json: None,
+    })
 }
 
 fn layout(path: &Path, reference: Option<&str>, options: &Options<'_>) -> Result<Loaded> {
@@ -187,11 +193,12 @@ fn is_image(section: &Section) -> Result<bool, fault::Fault> {
 
 fn rootfs(section: Section, shown: String, options: &Options<'_>) -> Result<Loaded> {
     let layer = Layer { shown, section, digest: None, diff_id: None, has_whiteouts: false };
-    Ok(Loaded { tree: merge(&[layer], options)?, config: None })
+    Ok(Loaded { tree: merge(&[layer], options)?, config: None, config_json: None })
 }
 
 fn image(image: Image, options: &Options<'_>) -> Result<Loaded> {
-    Ok(Loaded { tree: merge(&image.layers, options)?, config: Some(image.config) })
+    let Config { known, json } = image.config;
+    Ok(Loaded { tree: merge(&image.layers, options)?, config: Some(known), config_json: Some(json) })
 }
 
 /// All layers as one tree. The layers are decoded beside each other and merged from below as they come.

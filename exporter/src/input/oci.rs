@@ -7,12 +7,12 @@
 //! Specification: <https://github.com/opencontainers/image-spec/blob/v1.1.1/image-layout.md>. Docker's own
 //! media types are read as their OCI twins.
 
-use oci_spec::image::{Descriptor, ImageConfiguration, ImageIndex, ImageManifest, MediaType};
+use oci_spec::image::{Descriptor, ImageIndex, ImageManifest, MediaType};
 use serde::de::DeserializeOwned;
 
 use super::blobs::Blobs;
 use super::digest::Digest;
-use super::image::{Candidate, Image, choose, platform_of};
+use super::image::{Candidate, Config, Image, choose, platform_of};
 use super::platform::Platform;
 use crate::error::{Error, Kind, Result};
 use crate::tree::Section;
@@ -155,7 +155,7 @@ fn open(blobs: &Blobs<'_>, descriptors: &[Descriptor]) -> Result<Vec<Section>> {
     descriptors.iter().map(open).collect()
 }
 
-fn config(blobs: &Blobs<'_>, manifest: &ImageManifest) -> Result<ImageConfiguration> {
+fn config(blobs: &Blobs<'_>, manifest: &ImageManifest) -> Result<Config> {
     match manifest.config().media_type() {
         MediaType::ImageConfig => {}
         MediaType::Other(other) if other == DOCKER_CONFIG => {}

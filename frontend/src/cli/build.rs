@@ -11,11 +11,13 @@ use exporter::spec::{Profile, Spec};
 
 use super::convert::ProfileName;
 use super::image::{Image, Made};
+use super::install_args::InstallArgs;
 use super::{Error, Result, output};
 use crate::attributes::Attribute;
 use crate::engine::destination::Destination;
 use crate::engine::receive::Arrived;
 use crate::engine::{Choice, Engine, buildx, receive};
+use crate::solve::request::PACKAGES_CONTEXT;
 
 /// The image whose program makes the disk inside the build: `$VMIMAGE_FRONTEND`, say a team's own copy of it,
 /// else the published one.
@@ -49,6 +51,8 @@ pub(crate) struct Args {
     #[command(flatten)]
     disk: DiskArgs,
     #[command(flatten)]
+    install: InstallArgs,
+    #[command(flatten)]
     docker: DockerArgs,
 }
 
@@ -70,9 +74,6 @@ struct DiskArgs {
     /// The name of the machine
     #[arg(long, value_name = "NAME")]
     hostname: Option<String>,
-    /// The kernel package to install, instead of the distribution's usual one
-    #[arg(long, value_name = "PACKAGE")]
-    kernel: Option<String>,
     /// Words to add to the kernel command line
     #[arg(long, value_name = "WORDS", allow_hyphen_values = true)]
     cmdline: Option<String>,
@@ -162,7 +163,9 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         }
         return Ok(ExitCode::SUCCESS);
     }
-    let arguments = buildx_arguments(args, &formats, syntax::names(&dockerfile(args), &frontend()));
+    let packages = args.install.packages()?;
+    let has_syntax = syntax::names(&dockerfile(args), &frontend());
+    let arguments = buildx_arguments(args, &formats, packages.as_deref(), has_syntax);
     let failed_why = |status| failed_why(status, args);
     match to {
         To::Files(destinations) => {
@@ -260,12 +263,20 @@ fn dockerfile(args: &Args) -> PathBuf {
 }
 
 /// What is typed after `docker buildx build`; `has_syntax` if the Dockerfile itself names the frontend.
-fn buildx_arguments(args: &Args, formats: &[Format], has_syntax: bool) -> Vec<String> {
+fn buildx_arguments(
+    args: &Args,
+    formats: &[Format],
+    packages: Option<&Path>,
+    has_syntax: bool,
+) -> Vec<String> {
     let docker = &args.docker;
     let mut out = Vec::new();
     let mut value = |flag: &str, value: &str| out.extend([flag.to_owned(), value.to_owned()]);
     for (key, text) in variables(args, formats, has_syntax) {
         value("--build-arg", &format!("{key}={text}"));
+    }
+    if let Some(folder) = packages {
+        value("--build-context", &format!("{PACKAGES_CONTEXT}={}", folder.display()));
     }
     for (flag, given) in [
         ("--file", &docker.file),
@@ -317,8 +328,9 @@ fn variables(args: &Args, formats: &[Format], has_syntax: bool) -> Vec<(String, 
         (Attribute::Compression, disk.compression.map(|compression| compression.name().to_owned())),
         (Attribute::Profile, disk.profile.map(|profile| Profile::from(profile).name().to_owned())),
         (Attribute::Hostname, disk.hostname.clone()),
-        (Attribute::Kernel, disk.kernel.clone()),
+        (Attribute::Kernel, args.install.kernel.clone()),
         (Attribute::Cmdline, disk.cmdline.clone()),
+        (Attribute::Mirror, args.install.mirror.clone()),
     ];
     let frontend = frontend.map(|image| ("BUILDKIT_SYNTAX".to_owned(), image));
     let asked = asked.into_iter().filter_map(|(attribute, value)| Some((attribute.variable(), value?)));

@@ -1,4 +1,7 @@
-//! `vmimage convert`: files that are there already become a disk, without a build and without an engine.
+//! `vmimage convert`: files that are there already become a disk, without a build. If they lack a kernel, an engine
+//! installs it on them.
+
+mod install;
 
 use std::ffi::OsString;
 use std::io::{Write, stdout};
@@ -16,18 +19,20 @@ use exporter::engine;
 use exporter::input::{self, Loaded, Platform, Progress};
 use exporter::report::Report;
 use exporter::spec::{Architecture, Profile, Size, Spec};
-use exporter::tree::Tree;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use super::image::Made;
+use super::install_args::InstallArgs;
+use super::registry::RegistryArgs;
 use super::{Error, Meter, Result, ShowArgs, Stage, disk, output};
 use crate::builtin;
+use crate::engine::Choice;
 use crate::source::{Access, Mirror, Source};
 
 /// Turn files that are there already into a disk.
 ///
-/// Needs no engine and no privileges: the disk is made by this program alone. Nothing is installed, so a
-/// machine needs a kernel and an init in its files; `vmimage build` adds them.
+/// Files with a kernel and an init need no engine and no privileges: the disk is made by this program alone.
+/// On an image without them they are installed as `vmimage build` does it: by docker, podman or buildah.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
@@ -68,29 +73,44 @@ pub(crate) struct Args {
     /// Install nothing: the files are the machine
     #[arg(long)]
     no_install: bool,
+    #[command(flatten)]
+    install: InstallArgs,
+    #[command(flatten)]
+    engine: EngineArgs,
     /// Threads that read and compress; no byte depends on their number
     #[arg(long, value_name = "N")]
     threads: Option<NonZeroUsize>,
-    #[command(flatten)]
-    show: ShowArgs,
-    // Last, or its heading would stand above what follows.
+    /// Ask another registry for the images of HOST first; may be repeated
+    #[arg(long, value_name = "HOST=URL", help_heading = "Registry options")]
+    registry_mirror: Vec<Mirror>,
     #[command(flatten)]
     registry: RegistryArgs,
+    #[command(flatten)]
+    show: ShowArgs,
 }
 
-/// How to get at `docker://` images.
+/// The engine that installs what the files lack.
 #[derive(Debug, clap::Args)]
-#[command(next_help_heading = "Registry options")]
-struct RegistryArgs {
-    /// Ask another registry for the images of HOST first; may be repeated
-    #[arg(long, value_name = "HOST=URL")]
-    registry_mirror: Vec<Mirror>,
-    /// The file with the logins, in place of those of podman and docker
-    #[arg(long, value_name = "FILE")]
-    authfile: Option<PathBuf>,
-    /// Talk to the registry without TLS; this machine's own may do so anyway
-    #[arg(long)]
-    plain_http: bool,
+#[command(next_help_heading = "Engine options, for what is installed")]
+struct EngineArgs {
+    /// What installs
+    #[arg(long, value_enum, default_value_t)]
+    engine: Choice,
+    /// The frontend image, in place of $VMIMAGE_FRONTEND, else example/vmimage (docker)
+    #[arg(long, value_name = "IMAGE")]
+    frontend: Option<String>,
+    /// The builder to use (docker)
+    #[arg(long, value_name = "NAME")]
+    builder: Option<String>,
+    /// Set a build-time variable, such as http_proxy
+    #[arg(long, value_name = "KEY=VALUE")]
+    build_arg: Vec<String>,
+    /// The network it is done on
+    #[arg(long, value_name = "MODE")]
+    network: Option<String>,
+    /// Add a host's address
+    #[arg(long, value_name = "HOST:IP")]
+    add_host: Vec<String>,
 }
 
 const SOURCE_HELP: &str = "\
@@ -111,17 +131,17 @@ What becomes the disk:
 
 const EXAMPLES: &str = "\
 Examples:
+  vmimage convert docker://registry.example:5000/team/app:v1 -o web.qcow2
+                                                          an image in a registry; it gets a kernel
+  vmimage convert --engine buildah containers-storage:localhost/app -o web.vmdk
+                                                          what buildah or podman has built
+  vmimage convert docker-daemon:app --packages debs/ -o web.qcow2
+                                                          kernel and all out of a folder, without a network
   vmimage convert --no-install rootfs/ -o web.qcow2       a directory with a kernel and an init in it
   vmimage convert --no-install rootfs/ -o web.qcow2 -o web.vhdx
                                                           two formats from one pass
-  vmimage convert --no-install docker://registry.example:5000/team/app:v1 -o web.qcow2
-                                                          an image in a registry
-  vmimage convert --no-install containers-storage:localhost/app -o web.vmdk
-                                                          what buildah or podman has built
   docker export app | vmimage convert --no-install - -o web.qcow2
                                                           a container's files
-  vmimage convert --no-install docker-daemon:app -o web.vmdk
-                                                          what docker has built
   vmimage convert --profile data site/ -o site.raw        a disk with these files on one partition
   vmimage convert --no-install rootfs/ -o - --format raw | ssh host dd of=/dev/vdb";
 
@@ -155,14 +175,21 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     }
     let meter = args.show.meter();
     meter.begin(Stage::Reading);
-    let (architecture, root) = read(args, threads, &meter)?;
+    let spool = spool(args);
+    let (architecture, loaded) = read(args, threads, &spool, &meter)?;
     // Until here a signal may end this process where it is: nothing has a name yet that would be left.
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [SIGHUP, SIGINT, SIGTERM] {
         signal_hook::flag::register(signal, stop.clone())
             .map_err(|error| Error::internal("signals: cannot be caught").because(error))?;
     }
-    let input = Input { root, boot: boot_files(args, architecture)?, grow: builtin::grow_program() };
+    let needs =
+        install::lacks(&loaded.tree, &spec).or(args.install.kernel.as_ref().map(|_| "lacks that kernel"));
+    if let (Some(lacking), Profile::Machine, false) = (needs, spec.profile, args.no_install) {
+        return install::run(args, &loaded, architecture, lacking, &spool, &meter, &stop);
+    }
+    let input =
+        Input { root: loaded.tree, boot: boot_files(args, architecture)?, grow: builtin::grow_program() };
     let spec = Spec { architecture, ..spec };
     let job = disk::Job { spec: &spec, paths: &args.output, threads, meter: &meter, stop: &stop };
     let (planned, written) = job.make(input)?;
@@ -194,20 +221,24 @@ fn boot_files(args: &Args, architecture: Architecture) -> Result<Option<BootFile
     Ok(Some(files.ok_or_else(missing)?))
 }
 
-/// The files, and the instruction set of their programs.
-fn read(args: &Args, threads: NonZeroUsize, meter: &Meter) -> Result<(Architecture, Tree)> {
-    let source = Source::parse(&args.source)?;
-    let host = Architecture::host().unwrap_or(Architecture::X86_64);
-    let platform = args.platform.clone().unwrap_or_else(|| Platform::linux(host.oci_name()));
-    let spool = match args.output[0].parent() {
+/// The folder for large temporary files: that of the disk.
+fn spool(args: &Args) -> PathBuf {
+    match args.output[0].parent() {
         Some(folder) if folder != Path::new("") => folder.to_owned(),
         _ if output::is_stdout(&args.output[0]) => std::env::temp_dir(),
         _ => PathBuf::from("."),
-    };
+    }
+}
+
+/// The files, and the instruction set of their programs.
+fn read(args: &Args, threads: NonZeroUsize, spool: &Path, meter: &Meter) -> Result<(Architecture, Loaded)> {
+    let source = Source::parse(&args.source)?;
+    let host = Architecture::host().unwrap_or(Architecture::X86_64);
+    let platform = args.platform.clone().unwrap_or_else(|| Platform::linux(host.oci_name()));
     let options = input::Options {
         platform: &platform,
         threads,
-        spool: &spool,
+        spool,
         progress: &|Progress { done, total }| {
             let stage = if total == 0 { Stage::Spooling } else { Stage::Reading };
             meter.show(stage, engine::Progress { done, total });
@@ -215,15 +246,15 @@ fn read(args: &Args, threads: NonZeroUsize, meter: &Meter) -> Result<(Architectu
     };
     let access = Access {
         plain_http: args.registry.plain_http,
-        mirrors: &args.registry.registry_mirror,
+        mirrors: &args.registry_mirror,
         auth_file: args.registry.authfile.as_deref(),
         progress: &|progress| meter.show(Stage::Downloading, progress),
     };
-    let Loaded { tree, config } = source.read(&access, &options)?;
+    let loaded = source.read(&access, &options)?;
     let asked = args.platform.as_ref().and_then(|platform| Architecture::from_oci(&platform.architecture));
-    let told = || Architecture::from_oci(&config?.architecture().to_string());
-    let architecture = asked.or_else(told).or_else(|| Architecture::of(&tree)).unwrap_or(host);
-    Ok((architecture, tree))
+    let told = || Architecture::from_oci(&loaded.config.as_ref()?.architecture().to_string());
+    let architecture = asked.or_else(told).or_else(|| Architecture::of(&loaded.tree)).unwrap_or(host);
+    Ok((architecture, loaded))
 }
 
 /// The platform of a machine, as it is typed.

@@ -9,11 +9,13 @@ mod error;
 mod image;
 mod inspect;
 mod install;
+mod install_args;
 mod man;
 mod output;
 pub(crate) mod programs;
 mod progress;
 mod push;
+mod registry;
 mod run;
 pub(crate) mod shell;
 
@@ -42,8 +44,8 @@ const EXAMPLES: &str = "\
 Examples:
   vmimage doctor                     is everything there?
   vmimage build . -o web.qcow2       build ./Dockerfile into a disk
-  vmimage convert --no-install rootfs/ -o web.qcow2
-                                     the same of files that are there, kernel and all
+  vmimage convert docker://debian:12 -o web.qcow2
+                                     the same of an image that is there already
   vmimage run web.qcow2 -p 8080:80   boot it, with port 8080 forwarded to its port 80
   vmimage inspect web.qcow2          see what is on it
   vmimage push web.qcow2 registry.example/web:v1

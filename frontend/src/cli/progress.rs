@@ -52,6 +52,12 @@ pub(crate) struct ShowArgs {
 }
 
 impl ShowArgs {
+    /// The word for how progress is shown.
+    pub(super) fn progress(self) -> String {
+        let value = self.progress.to_possible_value().expect("no style is hidden");
+        value.get_name().to_owned()
+    }
+
     /// The meter that was asked for.
     pub(crate) fn meter(self) -> Meter {
         Meter::new(if self.quiet { Style::Quiet } else { self.progress })
@@ -67,6 +73,8 @@ pub(crate) enum Stage {
     Spooling,
     /// The files are listed.
     Reading,
+    /// Files become an image that an engine takes.
+    Packing,
     /// Every byte of the disk gets its place.
     Planning,
     /// The disk is written.
@@ -220,6 +228,7 @@ impl Stage {
             Self::Downloading => "downloading",
             Self::Spooling => "spooling",
             Self::Reading => "reading",
+            Self::Packing => "packing",
             Self::Planning => "planning",
             Self::Writing => "writing",
             Self::Digesting => "digesting",

@@ -12,6 +12,7 @@ use exporter::spec::Architecture;
 use serde::Serialize;
 use serde_json::Value;
 
+use super::registry::RegistryArgs;
 use super::{Error, Meter, Result, ShowArgs, Stage, inspect};
 use crate::source::registry::Repository;
 use crate::source::{Access, Reference};
@@ -35,14 +36,11 @@ pub(crate) struct Args {
     /// An annotation of the image, and a label; may be repeated
     #[arg(long, value_name = "KEY=VALUE", value_parser = parse_annotation)]
     annotation: Vec<(String, String)>,
-    /// The file with the logins, in place of those of podman and docker
-    #[arg(long, value_name = "FILE")]
-    authfile: Option<PathBuf>,
-    /// Talk to the registry without TLS; this machine's own may do so anyway
-    #[arg(long)]
-    plain_http: bool,
     #[command(flatten)]
     show: ShowArgs,
+    // Last, or its heading would stand above what follows.
+    #[command(flatten)]
+    registry: RegistryArgs,
 }
 
 const EXAMPLES: &str = "\
@@ -88,9 +86,9 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let meter = args.show.meter();
     let parts = parts(args, &meter)?;
     let access = Access {
-        plain_http: args.plain_http,
+        plain_http: args.registry.plain_http,
         mirrors: &[],
-        auth_file: args.authfile.as_deref(),
+        auth_file: args.registry.authfile.as_deref(),
         progress: &|progress| meter.show(Stage::Uploading, progress),
     };
     let repository = Repository::open(&args.reference, &access)?;

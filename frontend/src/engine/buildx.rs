@@ -38,8 +38,32 @@ pub(crate) fn daemon_version() -> Result<String> {
     Err(if reason.is_empty() { daemon } else { daemon.because(reason) })
 }
 
-fn cannot_start(error: io::Error) -> Error {
+pub(super) fn cannot_start(error: io::Error) -> Error {
     Error::user("docker: cannot be started").because(error).with_hint(Package::Docker.hint())
+}
+
+/// Whether an image in an OCI layout can be a named context of a build: everywhere but where the daemon itself
+/// builds and keeps its images in the classic store.
+pub(crate) fn takes_layouts(builder: Option<&str>) -> Result<bool> {
+    let ask = |words: &[&str]| {
+        let output = Command::new("docker").args(words).output().map_err(cannot_start)?;
+        if output.status.success() {
+            return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+        }
+        version()?;
+        daemon_version()?;
+        let reason = String::from_utf8_lossy(&output.stderr);
+        let reason = reason.lines().last().unwrap_or_default().trim().to_owned();
+        Err(Error::user(format!("docker {}: fails", words[..2].join(" "))).because(reason))
+    };
+    let inspect = ["buildx", "inspect"].into_iter().chain(builder).collect::<Vec<_>>();
+    let told = ask(&inspect)?;
+    let driver = told.lines().find_map(|line| line.strip_prefix("Driver:")).map(str::trim);
+    if driver.is_some_and(|driver| driver != "docker") {
+        return Ok(true);
+    }
+    // The classic store's drivers say other things of themselves.
+    Ok(ask(&["info", "--format", "{{.DriverStatus}}"])?.contains("io.containerd.snapshotter"))
 }
 
 /// True if the daemon has `image`, so that no registry is needed for it.

@@ -38,19 +38,22 @@ pub(crate) enum Engine {
 }
 
 impl Engine {
-    /// The engine for a choice; `is_for_docker` if there are options that only docker has.
+    /// The engine for a choice; `is_for_docker` if there are options that only docker has. With no engine at
+    /// all it is docker, which then is what is missing.
     pub(crate) fn choose(choice: Choice, is_for_docker: bool) -> Self {
+        Self::find(choice, is_for_docker).unwrap_or(Self::Docker)
+    }
+
+    /// The same; `None` if it was left to this program, and there is none.
+    pub(crate) fn find(choice: Choice, is_for_docker: bool) -> Option<Self> {
         match choice {
-            Choice::Docker => Self::Docker,
-            Choice::Podman => Self::Store(Tool::Podman),
-            Choice::Buildah => Self::Store(Tool::Buildah),
-            Choice::Auto if is_for_docker || docker_answers() => Self::Docker,
+            Choice::Docker => Some(Self::Docker),
+            Choice::Podman => Some(Self::Store(Tool::Podman)),
+            Choice::Buildah => Some(Self::Store(Tool::Buildah)),
+            Choice::Auto if is_for_docker || docker_answers() => Some(Self::Docker),
             Choice::Auto => {
-                let there = [Tool::Podman, Tool::Buildah].into_iter();
-                let found =
-                    there.filter(|tool| programs::find(tool.name()).is_some()).map(Self::Store).next();
-                // With no engine at all it is docker that is missing.
-                found.unwrap_or(Self::Docker)
+                let mut there = [Tool::Podman, Tool::Buildah].into_iter();
+                there.find(|tool| programs::find(tool.name()).is_some()).map(Self::Store)
             }
         }
     }

@@ -6,6 +6,7 @@ pub(crate) mod child;
 mod choice;
 pub(crate) mod destination;
 pub(crate) mod dockerfile;
+pub(crate) mod handover;
 pub(crate) mod interrupt;
 pub(crate) mod receive;
 

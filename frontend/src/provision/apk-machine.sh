@@ -1,11 +1,45 @@
 #!/bin/sh
 # Install what a container image lacks to be a machine. Arguments: packages.
 # Downloads and the index live in a cache mount, so none of them is left in the layer.
+#
+# Packages come from the folder $PACKAGES, if there is one; or else from where the image's own settings say, with
+# $MIRROR, if that is set, in place of the distribution's host. The image's settings stay as they are.
 set -eu
 export SOURCE_DATE_EPOCH=1
 
 mkdir -p "$CACHE/apk"
-apk add --cache-dir "$CACHE/apk" --update-cache "$@"
+sources=$CACHE/sources
+rm -rf "$sources"
+mkdir "$sources"
+
+# The folder as a repository, which has a folder for each architecture.
+repository() {
+	arch=$(apk --print-arch)
+	[ ! -e "$PACKAGES/$arch/APKINDEX.tar.gz" ] || { echo "$PACKAGES"; return; }
+	mkdir -p "$sources/repository/$arch"
+	for package in "$PACKAGES"/*.apk; do
+		[ -e "$package" ] || { echo "$PACKAGES holds no .apk files" >&2; return 1; }
+		ln -s "$package" "$sources/repository/$arch/"
+	done
+	if [ -e "$PACKAGES/APKINDEX.tar.gz" ]; then
+		ln -s "$PACKAGES/APKINDEX.tar.gz" "$sources/repository/$arch/"
+	else
+		apk index --quiet --no-warnings --allow-untrusted --rewrite-arch "$arch" \
+			-o "$sources/repository/$arch/APKINDEX.tar.gz" "$sources/repository/$arch"/*.apk >&2
+	fi
+	echo "$sources/repository"
+}
+
+if [ -n "${PACKAGES-}" ]; then
+	repository >"$sources/list"
+	apk add --repositories-file "$sources/list" --allow-untrusted --update-cache "$@"
+elif [ -n "${MIRROR-}" ]; then
+	sed -E "s#https?://([a-z0-9.-]+\.)?alpinelinux\.org(:[0-9]+)?(/|\$)#$MIRROR\3#" \
+		/etc/apk/repositories >"$sources/list"
+	apk add --repositories-file "$sources/list" --cache-dir "$CACHE/apk" --update-cache "$@"
+else
+	apk add --cache-dir "$CACHE/apk" --update-cache "$@"
+fi
 
 # The kernel's trigger makes the initramfs; a trigger that could not run must not pass unseen.
 for kernel in /boot/vmlinuz-*; do

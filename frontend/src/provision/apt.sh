@@ -2,6 +2,9 @@
 # apt, with its downloads and lists in a cache mount below $CACHE so that none of them is left in a
 # layer. The usual folders are not used because official images delete what is in them after every
 # install. The scripts that go on from here are apt-machine.sh and apt-boot.sh.
+#
+# Packages come from the folder $PACKAGES, if there is one; or else from where the image's own settings say, with
+# $MIRROR, if that is set, in place of the distribution's hosts. The image's settings stay as they are.
 set -eu
 export DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8
 mkdir -p "$CACHE/archives/partial" "$CACHE/lists/partial"
@@ -13,3 +16,61 @@ APT::Keep-Downloaded-Packages "true";
 Acquire::Retries "3";
 Dpkg::Use-Pty "0";
 CONF
+
+# An index of the .deb files in $PACKAGES, beside links to them: the folder itself is read-only.
+index_packages() {
+	mkdir "$CACHE/sources/repository"
+	for package in "$PACKAGES"/*.deb; do
+		[ -e "$package" ] || { echo "$PACKAGES holds no .deb files" >&2; return 1; }
+		name=${package##*/}
+		ln -s "$package" "$CACHE/sources/repository/$name"
+		dpkg-deb -f "$package"
+		size=$(stat -L -c %s "$package")
+		digest=$(sha256sum <"$package")
+		printf 'Filename: ./%s\nSize: %s\nSHA256: %s\n\n' "$name" "$size" "${digest%% *}"
+	done >"$CACHE/sources/repository/Packages"
+}
+
+# The folder as a line of sources.list: with suites and components, flat with an index, or only packages.
+packages_source() {
+	found=
+	for release in "$PACKAGES"/dists/*/Release "$PACKAGES"/dists/*/InRelease; do
+		[ -e "$release" ] || continue
+		suite=${release%/*}
+		components=$(sed -n 's/^Components: *//p' "$release")
+		echo "deb [trusted=yes] file:$PACKAGES ${suite##*/} $components"
+		found=yes
+	done
+	[ -z "$found" ] || return 0
+	for index in "$PACKAGES"/Packages "$PACKAGES"/Packages.*; do
+		[ -e "$index" ] || continue
+		echo "deb [trusted=yes] file:$PACKAGES ./"
+		return
+	done
+	index_packages
+	echo "deb [trusted=yes] file:$CACHE/sources/repository ./"
+}
+
+# The image's own sources with the mirror in place of the hosts of Debian, Ubuntu and Kali; their paths (debian,
+# debian-security, ubuntu, ...) are the mirror's too.
+mirrored_sources() {
+	for file in /etc/apt/sources.list /etc/apt/sources.list.d/*.list /etc/apt/sources.list.d/*.sources; do
+		[ -e "$file" ] || continue
+		sed -E "s#https?://([a-z0-9.-]+\.)?(debian\.org|ubuntu\.com|kali\.org)(:[0-9]+)?(/|[[:space:]]|\$)#$MIRROR\4#g" \
+			"$file" >"$CACHE/sources/parts/${file##*/}"
+	done
+}
+
+rm -rf "$CACHE/sources"
+if [ -n "${PACKAGES-}" ] || [ -n "${MIRROR-}" ]; then
+	mkdir -p "$CACHE/sources/parts"
+	if [ -n "${PACKAGES-}" ]; then
+		packages_source >"$CACHE/sources/parts/packages.list"
+	else
+		mirrored_sources
+	fi
+	cat >>"$APT_CONFIG" <<-CONF
+		Dir::Etc::SourceList "/dev/null";
+		Dir::Etc::SourceParts "$CACHE/sources/parts";
+	CONF
+fi

@@ -74,6 +74,10 @@ pub(crate) const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin
 /// Where a step finds its cache mount.
 pub(crate) const CACHE: &str = "/var/cache/vmimage";
 
+/// Where a step finds a folder of packages, if there is one. What is left of it in the image is an empty directory,
+/// below one that a machine empties.
+pub(crate) const PACKAGES: &str = "/run/vmimage-packages";
+
 /// Where a boot stage leaves its files.
 pub(crate) const BOOT_OUT: &str = "/vmimage-boot";
 
@@ -82,6 +86,19 @@ pub(crate) const BOOT_OUT: &str = "/vmimage-boot";
 pub(crate) struct Install {
     /// A kernel package by name; `None`: the distribution's default, unless the base has a kernel.
     pub(crate) kernel: Option<String>,
+    /// A mirror to ask in place of the distribution's own hosts: `http://HOST`, perhaps with a path, without a
+    /// slash at the end.
+    pub(crate) mirror: Option<String>,
+    /// Install from the folder at [`PACKAGES`] in place of any network.
+    pub(crate) packages: bool,
+}
+
+impl Install {
+    /// What a step is told of where packages come from.
+    pub(crate) fn environment(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let mirror = self.mirror.as_deref().map(|url| ("MIRROR", url));
+        mirror.into_iter().chain(self.packages.then_some(("PACKAGES", PACKAGES)))
+    }
 }
 
 /// What a base image needs.
@@ -160,7 +177,7 @@ mod tests {
     const KERNEL: &[(&str, &str)] = &[("/boot/vmlinuz-virt", ""), ("/boot/initramfs-virt", "")];
 
     fn packages(files: &[&[(&str, &str)]], architecture: &str, kernel: Option<&str>) -> Vec<String> {
-        let asked = Install { kernel: kernel.map(str::to_owned) };
+        let asked = Install { kernel: kernel.map(str::to_owned), ..Install::default() };
         let plan = plan(&base(&files.concat()), architecture, &asked).unwrap();
         plan.machine.map(|step| step.args).unwrap_or_default()
     }
@@ -197,12 +214,23 @@ mod tests {
     }
 
     #[test]
+    fn steps_are_told_where_packages_come_from() {
+        let told = |install: &Install| {
+            install.environment().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>()
+        };
+        assert_eq!(told(&Install::default()), Vec::<String>::new());
+        let install = Install { mirror: Some("http://a".into()), packages: true, ..Install::default() };
+        assert_eq!(told(&install), ["MIRROR=http://a", "PACKAGES=/run/vmimage-packages"]);
+    }
+
+    #[test]
     fn a_kernel_is_enough_where_nothing_can_be_installed() {
         assert_eq!(
             plan(&base(KERNEL), "amd64", &Install::default()).unwrap(),
             Plan { machine: None, boot: None }
         );
-        let failure = plan(&base(KERNEL), "amd64", &Install { kernel: Some("linux".into()) }).unwrap_err();
+        let asked = Install { kernel: Some("linux".into()), ..Install::default() };
+        let failure = plan(&base(KERNEL), "amd64", &asked).unwrap_err();
         assert!(failure.to_string().contains("example:1 has no /etc/os-release"), "{failure}");
     }
 }

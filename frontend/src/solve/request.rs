@@ -27,6 +27,8 @@ pub(crate) struct Request {
 }
 
 const PREFIX: &str = "VMIMAGE_";
+/// The named context with a folder of packages: `--build-context vmimage-packages=DIR`.
+pub(crate) const PACKAGES_CONTEXT: &str = "vmimage-packages";
 /// No attribute of a disk: the other stages are no disks.
 const STAGE: &str = "VMIMAGE_STAGE";
 
@@ -36,7 +38,8 @@ impl Request {
         // An image made FROM the frontend's sets its own default stage.
         let default_stage = std::env::var(STAGE).ok();
         let own = default_stage.as_deref().map(|stage| (STAGE, stage));
-        let request = Self::parse(own.into_iter().chain(opts.build_args()))?;
+        let mut request = Self::parse(own.into_iter().chain(opts.build_args()))?;
+        request.disk.install.packages = has_packages(opts)?;
         request.clamped(opts.build_arg("SOURCE_DATE_EPOCH"))
     }
 
@@ -97,6 +100,16 @@ impl Request {
                 Err(format!("not an argument of vmimage: there are {known}, {STAGE}"))
             }
         }
+    }
+}
+
+/// Whether the client has a folder of packages.
+fn has_packages(opts: &Opts) -> Result<bool, Failure> {
+    match opts.get(&format!("context:{PACKAGES_CONTEXT}")) {
+        None => Ok(false),
+        Some(context) if context.starts_with("local:") => Ok(true),
+        Some(other) => Err(Failure::new(format!("the named context {PACKAGES_CONTEXT} is {other}"))
+            .with_hint("it has to be a folder of this machine")),
     }
 }
 

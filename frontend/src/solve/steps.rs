@@ -2,12 +2,12 @@
 
 use exporter::spec::{Architecture, Spec};
 use llb::proto::{CacheSharingOpt, MountContentCache, NetMode, ProxyEnv};
-use llb::{Exec, Image, Metadata, Mount, Run, State};
+use llb::{Exec, Image, Local, Metadata, Mount, Run, State};
 
-use super::request::Stage;
+use super::request::{PACKAGES_CONTEXT, Stage};
 use super::{Build, broken, full_reference};
 use crate::gateway::{Failure, Opts};
-use crate::provision::{BOOT_OUT, CACHE, PATH, Step};
+use crate::provision::{BOOT_OUT, CACHE, PACKAGES, PATH, Step};
 
 /// Where the assemble step sees the user's file system.
 const ROOTFS: &str = "/rootfs";
@@ -34,13 +34,22 @@ impl Build<'_> {
         if self.opts.no_cache() {
             metadata = metadata.ignore_cache();
         }
-        let run = Run::new(words.chain(step.args.iter().cloned()))
+        let mut run = Run::new(words.chain(step.args.iter().cloned()))
             .env("PATH", PATH)
             .env("CACHE", CACHE)
             .cwd("/")
             // One package manager at a time: they lock their folders and fail where they can't wait.
             .mount(CACHE, Mount::cache(&step.cache, CacheSharingOpt::Locked))
             .metadata(metadata);
+        let install = &self.request.disk.install;
+        for (name, value) in install.environment() {
+            run = run.env(name, value);
+        }
+        if install.packages {
+            // Its content is part of the cache key, as with everything that is mounted read-only.
+            let packages = Local::new(PACKAGES_CONTEXT).metadata(Metadata::named("[vmimage] load packages"));
+            run = run.mount(PACKAGES, Mount::bind_readonly(&State::local(packages)));
+        }
         network(proxied(run, self.opts), self.opts)
     }
 

@@ -30,7 +30,9 @@ pub(super) fn run(args: &Args, tool: Tool, formats: &[Format], to: &To) -> Resul
         return Err(Error::user(format!("{}: is not a directory", args.context))
             .with_hint(format!("{} builds directories: unpack or clone it first", tool.name())));
     }
-    let asked = asked(args, formats)?;
+    let packages = args.install.packages()?;
+    let mut asked = asked(args, formats)?;
+    asked.disk.install.packages = packages.is_some();
     buildah::enter(tool, &arguments(tool))?;
 
     let interrupt =
@@ -57,6 +59,7 @@ pub(super) fn run(args: &Args, tool: Tool, formats: &[Format], to: &To) -> Resul
             pull: docker.pull,
             needs_kernel: asked.disk.spec.profile == Profile::Machine,
             install: &asked.disk.install,
+            packages: packages.as_deref(),
             options: options(docker, platform),
             own_options: own_options(docker, &dockerfile),
             threads: disk::threads(),

@@ -16,7 +16,7 @@ fn typed(words: &[&str]) -> Args {
 
 fn arguments(words: &[&str], has_syntax: bool) -> String {
     let args = typed(words);
-    buildx_arguments(&args, &formats(&args).unwrap(), has_syntax).join(" ")
+    buildx_arguments(&args, &formats(&args).unwrap(), None, has_syntax).join(" ")
 }
 
 const END: &str = "--provenance=false --sbom=false --output=type=tar,dest=- --";
@@ -46,12 +46,13 @@ fn every_disk_option_is_a_variable() {
     let words =
         ["-o", "d.x", "--format", "raw", "--size", "10G", "--compression", "none", "--hostname", "web"];
     let more = ["--kernel", "linux-image-cloud-amd64", "--cmdline", "-q a=b", "--profile", "data"];
+    let more = [&more[..], &["--mirror", "http://mirror.example"]].concat();
     assert_eq!(
         arguments(&[&words[..], &more].concat(), true),
         format!(
             "--build-arg VMIMAGE_FORMAT=raw --build-arg VMIMAGE_SIZE=10G --build-arg VMIMAGE_COMPRESSION=none \
              --build-arg VMIMAGE_PROFILE=data --build-arg VMIMAGE_HOSTNAME=web --build-arg VMIMAGE_KERNEL=linux-image-cloud-amd64 \
-             --build-arg VMIMAGE_CMDLINE=-q a=b {END} ."
+             --build-arg VMIMAGE_CMDLINE=-q a=b --build-arg VMIMAGE_MIRROR=http://mirror.example {END} ."
         )
     );
 }
@@ -102,6 +103,16 @@ fn docker_options_are_handed_on() {
             "{given}"
         );
     }
+}
+
+#[test]
+fn a_folder_of_packages_is_a_named_context() {
+    let args = typed(&["-o", "d.raw"]);
+    let arguments = buildx_arguments(&args, &[Format::Raw], Some(Path::new("/debs")), true).join(" ");
+    assert_eq!(
+        arguments,
+        format!("--build-arg VMIMAGE_FORMAT=raw --build-context vmimage-packages=/debs {END} .")
+    );
 }
 
 #[test]

@@ -32,7 +32,7 @@ use crate::cli::{Error, Result};
 use crate::provision::{self, Install, Plan, Step};
 pub(crate) use leftovers::Leftovers;
 pub(crate) use namespace::enter;
-use step::CONTAINERFILE;
+use step::{CONTAINERFILE, Origin};
 use tool::Build;
 pub(crate) use tool::{Mounted, Store, Tool};
 
@@ -52,6 +52,8 @@ pub(crate) struct Request<'a> {
     pub(crate) needs_kernel: bool,
     /// What is installed for it.
     pub(crate) install: &'a Install,
+    /// The folder to install from, if [`Install::packages`] says that there is one.
+    pub(crate) packages: Option<&'a Path>,
     /// Options of every build.
     pub(crate) options: Vec<String>,
     /// Further options of the user's own build.
@@ -116,9 +118,9 @@ impl Store<'_> {
         let Plan { machine, boot } = provision::plan(&found, &about.architecture, request.install)?;
         let boot = boot.map(|step| self.boot_files(&image, &step, request)).transpose()?.flatten();
         let image = match machine {
-            Some(step) => {
-                self.build_step(request, &step, |folder| step::machine(folder, &image, &about.user, &step))?
-            }
+            Some(step) => self.build_step(request, &step, |folder, source| {
+                step::machine(folder, &image, &about.user, &step, source)
+            })?,
             None => image,
         };
         Ok(Grafted { image, boot })
@@ -133,7 +135,8 @@ impl Store<'_> {
     }
 
     fn boot_files(&self, base: &str, step: &Step, request: &Request<'_>) -> Result<Option<BootFiles>> {
-        let image = self.build_step(request, step, |folder| step::boot(folder, base, step))?;
+        let image =
+            self.build_step(request, step, |folder, source| step::boot(folder, base, step, source))?;
         Ok(BootFiles::read(self.mount(&image)?.path())?)
     }
 
@@ -141,11 +144,13 @@ impl Store<'_> {
         &self,
         request: &Request<'_>,
         step: &Step,
-        fill: impl FnOnce(&Path) -> Result<()>,
+        fill: impl FnOnce(&Path, &Origin<'_>) -> Result<()>,
     ) -> Result<String> {
         // An image that has just been built is asked of no registry.
-        let options = [&request.options[..], &["--pull=false".to_owned()]].concat();
-        self.build_folder(&step.title, &options, fill)
+        let mut options = [&request.options[..], &["--pull=false".to_owned()]].concat();
+        options.extend(request.packages.map(step::packages_option));
+        let origin = Origin::new(request.install, request.packages)?;
+        self.build_folder(&step.title, &options, |folder| fill(folder, &origin))
     }
 
     /// Builds a folder of this program's own making.

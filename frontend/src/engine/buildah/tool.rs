@@ -52,7 +52,7 @@ impl Tool {
     }
 
     /// That there is no such program, or that it does not start.
-    pub(super) fn cannot_start(self, error: io::Error) -> Error {
+    pub(crate) fn cannot_start(self, error: io::Error) -> Error {
         let package = match self {
             Self::Podman => Package::Podman,
             Self::Buildah => Package::Buildah,

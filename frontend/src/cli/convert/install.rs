@@ -1,0 +1,191 @@
+//! An image without a kernel: an engine gets it as it is, and `vmimage build` makes the disk of a Dockerfile
+//! that says nothing but `FROM` it.
+//!
+//! So the kernel is installed, cached and shown as in any build, and the disk is that build's.
+
+use std::ffi::OsString;
+use std::path::Path;
+use std::process::{Command, ExitCode, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use exporter::engine;
+use exporter::image::{self, Image};
+use exporter::input::Loaded;
+use exporter::spec::{Architecture, Spec};
+use exporter::tree::{Tree, kernel};
+use tempfile::TempDir;
+
+use super::Args;
+use crate::cli::programs::Package;
+use crate::cli::{Error, Meter, Result, Stage};
+use crate::engine::handover::{Base, Way};
+use crate::engine::{Choice, Engine, child};
+use crate::source::{Reference, Source};
+
+/// What docker's classic store calls the image for a while; no registry has it.
+const NAME: &str = "localhost/vmimage-convert";
+
+/// What a machine of these files would lack: nothing, if they boot as they are.
+pub(super) fn lacks(tree: &Tree, spec: &Spec) -> Option<&'static str> {
+    let names_init = spec.cmdline.split_ascii_whitespace().any(|word| word.starts_with("init="));
+    if !kernel::all(tree).iter().any(|kernel| kernel.initramfs.is_some()) {
+        Some("has no kernel with an initramfs")
+    } else if !names_init && tree.resolve("/sbin/init").is_none() {
+        Some("has no init")
+    } else {
+        None
+    }
+}
+
+/// Makes the disk through an engine, for want of what is `lacking`. `folder` has room for the image.
+pub(super) fn run(
+    args: &Args,
+    loaded: &Loaded,
+    architecture: Architecture,
+    lacking: &str,
+    folder: &Path,
+    meter: &Meter,
+    stop: &AtomicBool,
+) -> Result<ExitCode> {
+    let engine = engine(args, lacking)?;
+    let folder = workspace(folder)?;
+    let way = Way::to(engine, args.engine.builder.as_deref())?;
+    let base = match known_name(way, &Source::parse(&args.source)?, loaded) {
+        Some(name) => Base::named(name),
+        None => hand_over(way, loaded, architecture, &folder.path().join("image"), meter, stop)?,
+    };
+    meter.finish();
+    if stop.load(Ordering::Relaxed) {
+        return Err(Error::user("interrupted"));
+    }
+    let context = folder.path().join("context");
+    let dockerfile = context.join("Dockerfile");
+    std::fs::create_dir(&context)
+        .and_then(|()| std::fs::write(&dockerfile, format!("FROM {}\n", base.name)))
+        .map_err(|error| {
+            Error::user(format!("{}: cannot be written", dockerfile.display())).because(error)
+        })?;
+    build(&words(args, engine, architecture, &base, &context)?)
+}
+
+/// The engine, which is told if it was not asked for.
+fn engine(args: &Args, lacking: &str) -> Result<Engine> {
+    let shown = args.source.to_string_lossy();
+    if args.boot.is_some() {
+        return Err(Error::user(format!(
+            "--boot: {shown} {lacking}, and the boot loader comes with the kernel"
+        ))
+        .with_hint("leave --boot out; or take files with a kernel, and --no-install"));
+    }
+    let is_for_docker = args.engine.frontend.is_some() || args.engine.builder.is_some();
+    let engine = Engine::find(args.engine.engine, is_for_docker).ok_or_else(|| {
+        let message = format!("{shown}: {lacking}, and there is no engine to install one with");
+        let hint = format!("{}; or podman or buildah; or take files that have one", Package::Docker.hint());
+        Error::user(message).with_hint(hint)
+    })?;
+    if args.engine.engine == Choice::Auto && !args.show.quiet {
+        eprintln!("engine: {engine}");
+    }
+    Ok(engine)
+}
+
+/// A folder for the image and the Dockerfile, of whose path buildx makes sense.
+fn workspace(beside: &Path) -> Result<TempDir> {
+    let is_odd = |path: &Path| path.to_str().is_none_or(|path| path.contains([':', '@']));
+    let absolute = std::path::absolute(beside).unwrap_or_else(|_| beside.to_owned());
+    let parent = if is_odd(&absolute) { std::env::temp_dir() } else { absolute };
+    TempDir::with_prefix_in(".vmimage-", &parent)
+        .map_err(|error| Error::user(format!("{}: cannot be written to", parent.display())).because(error))
+}
+
+/// The name by which the engine has the very image already. What an image has its builders do is not for it.
+fn known_name(way: Way, source: &Source, loaded: &Loaded) -> Option<String> {
+    let config = loaded.config_json.as_ref()?.get("config");
+    let triggers = config.and_then(|config| config.get("OnBuild")?.as_array());
+    if triggers.is_some_and(|triggers| !triggers.is_empty()) {
+        return None;
+    }
+    match (way, source) {
+        // An id is no name for a Dockerfile.
+        (Way::Load, Source::DockerDaemon(name)) if !is_id(name) && name.parse::<Reference>().is_ok() => {
+            Some(name.clone())
+        }
+        (Way::Pull(_), Source::ContainersStorage(name)) if !name.starts_with(['[', '@']) => {
+            Some(name.clone())
+        }
+        _ => None,
+    }
+}
+
+fn is_id(name: &str) -> bool {
+    let digits = name.strip_prefix("sha256:").unwrap_or(name);
+    digits.len() >= 12 && digits.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+fn hand_over(
+    way: Way,
+    loaded: &Loaded,
+    architecture: Architecture,
+    folder: &Path,
+    meter: &Meter,
+    stop: &AtomicBool,
+) -> Result<Base> {
+    meter.begin(Stage::Packing);
+    // Of its own for every run: each removes its own.
+    let name = format!("{NAME}:{}", std::process::id());
+    let image = Image { tree: &loaded.tree, config: loaded.config_json.as_ref(), architecture, name: &name };
+    let progress = |progress: engine::Progress| meter.show(Stage::Packing, progress);
+    let written = image::write(folder, &image, stop, &progress)?;
+    Base::hand_over(way, folder, &name, &written)
+}
+
+/// The command line of the build.
+fn words(
+    args: &Args,
+    engine: Engine,
+    architecture: Architecture,
+    base: &Base,
+    context: &Path,
+) -> Result<Vec<OsString>> {
+    let mut words: Vec<OsString> = vec!["build".into(), format!("--engine={engine}").into()];
+    let mut add = |flag: &str, value: &dyn AsRef<std::ffi::OsStr>| {
+        let mut word = OsString::from(format!("--{flag}="));
+        word.push(value.as_ref());
+        words.push(word);
+    };
+    args.output.iter().for_each(|path| add("output", path));
+    args.format.iter().for_each(|format| add("format", &format.name()));
+    args.compression.iter().for_each(|compression| add("compression", &compression.name()));
+    args.size.iter().for_each(|size| add("size", &size.to_string()));
+    args.hostname.iter().for_each(|name| add("hostname", name));
+    if !args.cmdline.is_empty() {
+        add("cmdline", &args.cmdline);
+    }
+    add("platform", &format!("linux/{}", architecture.oci_name()));
+    add("progress", &args.show.progress());
+    args.install.kernel.iter().for_each(|package| add("kernel", package));
+    args.install.mirror.iter().for_each(|mirror| add("mirror", mirror));
+    args.install.packages()?.iter().for_each(|folder| add("packages", folder));
+    let own = &args.engine;
+    own.frontend.iter().for_each(|image| add("frontend", image));
+    own.builder.iter().for_each(|builder| add("builder", builder));
+    own.build_arg.iter().for_each(|argument| add("build-arg", argument));
+    own.network.iter().for_each(|mode| add("network", mode));
+    own.add_host.iter().for_each(|host| add("add-host", host));
+    words.extend(base.options.iter().map(OsString::from));
+    words.extend(args.show.json.then(|| "--json".into()));
+    words.extend(args.show.quiet.then(|| "--quiet".into()));
+    words.extend(["--".into(), context.into()]);
+    Ok(words)
+}
+
+/// Runs this program for the build. A process of its own: without root it starts anew in the engine's user
+/// namespace, and somebody has to clear away what was handed over.
+fn build(words: &[OsString]) -> Result<ExitCode> {
+    let cannot = |error| Error::internal("this program: cannot be started again").because(error);
+    let program = std::env::current_exe().map_err(cannot)?;
+    let ended = child::run(Command::new(program).args(words).stdin(Stdio::null())).map_err(cannot)?;
+    // What went wrong it has said itself.
+    let code = ended.status.code().and_then(|code| u8::try_from(code).ok());
+    Ok(code.map_or(ExitCode::FAILURE, ExitCode::from))
+}
