@@ -18,6 +18,7 @@ use crate::disk::{self, ALIGNMENT, DiskLayout, Request};
 use crate::engine::Image;
 use crate::error::{Error, Kind, Result, show_size};
 use crate::fs::ext4;
+use crate::machine::Materials;
 use crate::report::System;
 use crate::seed::{Seed, Uuid};
 use crate::spec::{Profile, Size, Spec};
@@ -36,6 +37,8 @@ pub struct Input {
     pub boot: Option<BootFiles>,
     /// The program that grows the root at boot, if there is one for the machine's architecture.
     pub grow: Option<Arc<[u8]>>,
+    /// What the setup names: files of the build context, and secrets.
+    pub materials: Materials,
 }
 
 /// A disk that only has to be written.

@@ -1,6 +1,7 @@
 //! All that was asked of a disk. The only thing that crosses from the frontend into the build.
 
 mod files;
+pub mod setup;
 
 use std::fmt;
 use std::io::Read;
@@ -12,6 +13,7 @@ use crate::container::{Compression, Format};
 use crate::tree::{Kind, Tree};
 
 pub use files::FileSpec;
+pub use setup::Setup;
 
 /// What a disk should be. Every field has a default; see the README for the flag of each.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,6 +37,8 @@ pub struct Spec {
     pub architecture: Architecture,
     /// Seconds since 1970 to which later times are clamped (`SOURCE_DATE_EPOCH`).
     pub source_date_epoch: Option<i64>,
+    /// What is set up on the machine: users, files, services.
+    pub setup: Setup,
 }
 
 impl Default for Spec {
@@ -49,6 +53,7 @@ impl Default for Spec {
             cmdline: String::new(),
             architecture: Architecture::X86_64,
             source_date_epoch: None,
+            setup: Setup::default(),
         }
     }
 }

@@ -3,6 +3,7 @@
 
 mod container_disk;
 
+use std::io::ErrorKind;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -13,12 +14,13 @@ use exporter::assemble::{self, Input, Planned};
 use exporter::boot::BootFiles;
 use exporter::container::{self, Target, containerdisk};
 use exporter::engine::Run;
+use exporter::machine::Materials;
 use exporter::report::{DiskFile, Report};
 use exporter::spec::{FileSpec, Spec};
 use exporter::tree::{HostDir, scan};
 
 use crate::builtin;
-use crate::cli::{Meter, Result, Stage, Style};
+use crate::cli::{Error, Meter, Result, Stage, Style};
 
 /// Turn a root file system into a disk (the build's own last step).
 #[derive(Parser)]
@@ -30,6 +32,12 @@ struct Args {
     /// Folder with the distribution's boot loader files; ours are used if it is not there.
     #[arg(long)]
     boot: PathBuf,
+    /// Folder with the files of the build context that the spec names.
+    #[arg(long, default_value = "/context")]
+    context: PathBuf,
+    /// Folder with the secrets that the spec names.
+    #[arg(long, default_value = "/run/secrets")]
+    secrets: PathBuf,
     /// Folder for the disk's files.
     #[arg(long)]
     output: PathBuf,
@@ -83,7 +91,23 @@ fn input(args: &Args, threads: NonZeroUsize) -> Result<Input> {
         None => builtin::boot_files(args.spec.architecture)?,
     };
     let root = scan(&HostDir::open(&args.root)?, threads, &mut |_| {})?;
-    Ok(Input { root, boot, grow: builtin::grow_program() })
+    Ok(Input { root, boot, grow: builtin::grow_program(), materials: materials(args, threads)? })
+}
+
+/// What the spec names. Who needs something that is not there says so.
+fn materials(args: &Args, threads: NonZeroUsize) -> Result<Materials> {
+    let mut materials = Materials::default();
+    if !args.spec.setup.context_files().is_empty() {
+        materials.context = scan(&HostDir::open(&args.context)?, threads, &mut |_| {})?;
+    }
+    for id in args.spec.setup.secrets() {
+        match std::fs::read(args.secrets.join(id)) {
+            Ok(secret) => drop(materials.secrets.insert(id.to_owned(), secret)),
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) => return Err(Error::user(format!("secret {id}: cannot be read")).because(error)),
+        }
+    }
+    Ok(materials)
 }
 
 fn target(file: &FileSpec, planned: &Planned, args: &Args) -> Target {

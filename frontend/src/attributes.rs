@@ -4,7 +4,9 @@
 //! the build argument `VMIMAGE_SIZE`, the way the wish reaches the frontend.
 
 use exporter::spec::Spec;
+use exporter::spec::setup::check_format;
 
+use crate::config::Hook;
 use crate::provision::Install;
 
 /// One thing that can be asked of a disk.
@@ -28,11 +30,21 @@ pub(crate) enum Attribute {
     Cmdline,
     /// A mirror of the distribution.
     Mirror,
+    /// Kernel modules loaded at boot.
+    Modules,
+    /// The time zone.
+    Timezone,
+    /// The locale.
+    Locale,
+    /// Packages installed with the kernel.
+    Install,
+    /// The file of the build context that asks for all else.
+    Config,
 }
 
 impl Attribute {
     /// Every attribute.
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 14] = [
         Self::Format,
         Self::Size,
         Self::Compression,
@@ -42,6 +54,11 @@ impl Attribute {
         Self::Kernel,
         Self::Cmdline,
         Self::Mirror,
+        Self::Modules,
+        Self::Timezone,
+        Self::Locale,
+        Self::Install,
+        Self::Config,
     ];
 
     /// The word for it: `size`.
@@ -56,6 +73,11 @@ impl Attribute {
             Self::Kernel => "kernel",
             Self::Cmdline => "cmdline",
             Self::Mirror => "mirror",
+            Self::Modules => "modules",
+            Self::Timezone => "timezone",
+            Self::Locale => "locale",
+            Self::Install => "install",
+            Self::Config => "config",
         }
     }
 
@@ -77,6 +99,10 @@ pub(crate) struct Asked {
     pub(crate) spec: Spec,
     /// What is installed for it.
     pub(crate) install: Install,
+    /// Scripts run on the user's finished file system, in their order.
+    pub(crate) hooks: Vec<Hook>,
+    /// The configuration's file, if it has another name than usual.
+    pub(crate) config: Option<String>,
 }
 
 impl Asked {
@@ -98,7 +124,7 @@ impl Asked {
             }
             Attribute::Kernel => {
                 self.install.kernel =
-                    Some(text(is_package(value), "a package name, such as linux-image-amd64")?);
+                    Some(text(is_package(value), "distro, keep or a package name, such as linux-image-amd64")?);
             }
             Attribute::Cmdline => {
                 spec.cmdline = text(!value.contains(char::is_control), "kernel arguments on one line")?;
@@ -108,9 +134,25 @@ impl Asked {
                 self.install.mirror =
                     Some(text(is_mirror(value), expected)?.trim_end_matches('/').to_owned());
             }
+            Attribute::Modules => spec.setup.modules = words(value, "kernel-module")?,
+            Attribute::Timezone => spec.setup.timezone = Some(word(value, "time-zone")?),
+            Attribute::Locale => spec.setup.locale = Some(word(value, "locale")?),
+            Attribute::Install => self.install.further = words(value, "package")?,
+            Attribute::Config => self.config = Some(word(value, "context-path")?),
         }
         Ok(())
     }
+}
+
+/// A text of this form.
+fn word(value: &str, format: &str) -> Result<String, String> {
+    check_format(format, value).map(|()| value.to_owned()).map_err(str::to_owned)
+}
+
+/// Texts of this form between commas; none in an empty text.
+fn words(value: &str, format: &str) -> Result<Vec<String>, String> {
+    let words = value.split(',').map(str::trim).filter(|_| !value.is_empty());
+    words.map(|each| word(each, format).map_err(|expected| format!("{each:?} is not {expected}"))).collect()
 }
 
 fn is_file_name(text: &str) -> bool {
@@ -166,6 +208,11 @@ mod tests {
                 "http://mirror.example:8080/a/",
                 "http://user:password@mirror.example",
             ),
+            ("modules", "VMIMAGE_MODULES", "nbd,zram", "nbd,-r"),
+            ("timezone", "VMIMAGE_TIMEZONE", "Europe/Berlin", "../etc/passwd"),
+            ("locale", "VMIMAGE_LOCALE", "de_DE.UTF-8", "de DE"),
+            ("install", "VMIMAGE_INSTALL", "nginx,curl", "nginx,$(reboot)"),
+            ("config", "VMIMAGE_CONFIG", "prod/vmimage.toml", "../vmimage.toml"),
         ] {
             let attribute = Attribute::by_name(name).unwrap();
             assert_eq!(attribute.variable(), variable);

@@ -6,6 +6,7 @@ mod assemble;
 mod attributes;
 mod builtin;
 mod cli;
+mod config;
 mod engine;
 mod gateway;
 mod provision;

@@ -11,30 +11,43 @@
 //! for by `VMIMAGE_STAGE=containerdisk`.
 
 mod container_disk;
+mod context;
 mod locate;
 mod probe;
 pub(crate) mod request;
 mod steps;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use exporter::spec::{Architecture, Profile};
+use futures_util::future::try_join;
 use llb::{Base, Definition, Graph, OpDigest, State};
 
+use crate::config::Configuration;
 use crate::gateway::{Bridge, Failure, Image, Images, Opts, Platform, delegate, proto};
 use crate::provision::{self, Plan};
+use context::BuildContext;
 use request::{Request, Stage};
 
 /// Builds what the user's Dockerfile describes and returns it as a disk, one for each platform.
 pub(crate) async fn solve(bridge: &Bridge, opts: &Opts) -> Result<proto::Result, Failure> {
     let request = Request::read(opts)?;
-    let result = delegate(bridge, opts).await?;
+    let context = BuildContext::find(bridge, opts).await?;
+    let config = async {
+        match opts.request_id().is_some() || request.stage == Stage::Dockerfile {
+            true => Ok(Configuration::default()),
+            false => context.load(request.disk.config.as_deref()).await,
+        }
+    };
+    let (result, loaded) = try_join(delegate(bridge, opts), config).await?;
     if opts.request_id().is_some() || request.stage == Stage::Dockerfile {
         return Ok(result);
     }
     let mut images = Images::read(result)?;
-    let build = Build { bridge, opts, request: &request };
     for image in &mut images.images {
+        let request = request.over(&labels(image), &loaded)?;
+        let build = Build { bridge, opts, context: &context, request: &request };
         build.turn_into_disk(image).await?;
     }
     Ok(images.into_result())
@@ -44,6 +57,7 @@ pub(crate) async fn solve(bridge: &Bridge, opts: &Opts) -> Result<proto::Result,
 struct Build<'a> {
     bridge: &'a Bridge,
     opts: &'a Opts,
+    context: &'a BuildContext<'a>,
     request: &'a Request,
 }
 
@@ -61,6 +75,7 @@ impl Build<'_> {
             // Files need no kernel, so every image will do, even one FROM scratch.
             Profile::Data => (State::from_graph(graph), None),
         };
+        let rootfs = self.request.disk.hooks.iter().fold(rootfs, |root, hook| self.run_hook(&root, hook));
         image.root = match self.request.stage {
             Stage::Rootfs => Some(self.solve(&rootfs).await?),
             _ => Some(self.solve(&self.assemble(architecture, &rootfs, boot.as_ref()).await?).await?),
@@ -123,14 +138,7 @@ impl Build<'_> {
 
     /// Hands a state to the daemon. It is built when it is read or exported.
     async fn solve(&self, state: &State) -> Result<proto::Ref, Failure> {
-        let request = proto::SolveRequest {
-            definition: Some(state.marshal().map_err(broken)?),
-            cache_imports: self.opts.cache_imports()?,
-            ..Default::default()
-        };
-        let images = Images::read(self.bridge.solve(request).await?)?;
-        let root = images.images.into_iter().next().and_then(|image| image.root);
-        root.ok_or_else(|| Failure::new("BuildKit answered a build without a file system"))
+        self::hand_over(self.bridge, self.opts, state).await
     }
 
     /// What the daemon runs natively.
@@ -138,6 +146,34 @@ impl Build<'_> {
         let native = self.opts.workers().first().and_then(|worker| worker.platforms.first());
         native.cloned().ok_or_else(|| Failure::new("BuildKit names no platform of its worker"))
     }
+}
+
+/// Hands a state to the daemon. It is built when it is read or exported.
+async fn hand_over(bridge: &Bridge, opts: &Opts, state: &State) -> Result<proto::Ref, Failure> {
+    let request = proto::SolveRequest {
+        definition: Some(state.marshal().map_err(broken)?),
+        cache_imports: opts.cache_imports()?,
+        ..Default::default()
+    };
+    let images = Images::read(bridge.solve(request).await?)?;
+    let root = images.images.into_iter().next().and_then(|image| image.root);
+    root.ok_or_else(|| Failure::new("BuildKit answered a build without a file system"))
+}
+
+/// The labels in an image's config.
+fn labels(image: &Image) -> BTreeMap<String, String> {
+    #[derive(Default, serde::Deserialize)]
+    struct Config {
+        #[serde(default)]
+        config: Inner,
+    }
+    #[derive(Default, serde::Deserialize)]
+    struct Inner {
+        #[serde(default, rename = "Labels")]
+        labels: Option<BTreeMap<String, String>>,
+    }
+    let config = image.config.as_deref().and_then(|json| serde_json::from_slice::<Config>(json).ok());
+    config.and_then(|config| config.config.labels).unwrap_or_default()
 }
 
 /// The image a result stands on.

@@ -71,6 +71,22 @@ impl FileActions {
         self
     }
 
+    /// Unpacks the archive `src` of another state into `dest`; what is no archive is copied.
+    #[must_use]
+    pub fn unpack(mut self, from: &State, src: impl Into<String>, dest: impl Into<String>) -> Self {
+        let copy = FileActionCopy {
+            src: src.into(),
+            dest: dest.into(),
+            mode: KEEP_MODE,
+            attempt_unpack_docker_compatibility: true,
+            create_dest_path: true,
+            timestamp: NO_TIMESTAMP,
+            ..FileActionCopy::default()
+        };
+        self.actions.push((FileActionKind::Copy(copy), Some(from.clone())));
+        self
+    }
+
     fn then(mut self, action: FileActionKind) -> Self {
         self.actions.push((action, None));
         self

@@ -63,7 +63,7 @@ impl Marshaller {
                 return Ok(*digest);
             }
             Node::Image(image) => (image.op()?, image.platform.clone(), &image.metadata),
-            Node::Local(local) => (local.op()?, None, &local.metadata),
+            Node::Source(source) => (source.op()?, None, &source.metadata),
             Node::Exec(process) => (process.op(&mut inputs)?, process.platform.clone(), process.metadata()),
             Node::File { base, actions } => (actions.op(base, &mut inputs)?, None, &actions.metadata),
         };

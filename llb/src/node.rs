@@ -7,7 +7,7 @@ use crate::exec::Process;
 use crate::file::FileActions;
 use crate::graph::Graph;
 use crate::image::Image;
-use crate::local::Local;
+use crate::source::Source;
 use crate::state::State;
 
 /// An op that is yet to be encoded, or one of a graph.
@@ -16,8 +16,8 @@ use crate::state::State;
 pub(crate) enum Node {
     /// Fetch an image.
     Image(Image),
-    /// Fetch a folder of the client.
-    Local(Local),
+    /// Fetch something else.
+    Source(Source),
     /// Run a process.
     Exec(Process),
     /// Change files.

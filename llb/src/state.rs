@@ -7,10 +7,10 @@ use crate::exec::{Exec, Run};
 use crate::file::FileActions;
 use crate::graph::Graph;
 use crate::image::Image;
-use crate::local::Local;
 use crate::marshal;
 use crate::node::{Node, Output, Port};
 use crate::proto::{Definition, Platform};
+use crate::source::Source;
 use crate::vertex::Edge;
 
 /// A file system that a build will make: an output of an op, or nothing.
@@ -35,9 +35,9 @@ impl State {
         Self::of(Node::Image(image), Port::Index(0), platform)
     }
 
-    /// A folder that the client sends.
-    pub fn local(local: Local) -> Self {
-        Self::of(Node::Local(local), Port::Index(0), None)
+    /// Files that are no image's.
+    pub fn source(source: Source) -> Self {
+        Self::of(Node::Source(source), Port::Index(0), None)
     }
 
     /// The result of a graph.

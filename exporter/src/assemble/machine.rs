@@ -20,7 +20,7 @@ const BIOS_BOOT_SIZE: u64 = 1 << 20;
 const ESP_SIZE: u64 = 64 << 20;
 
 pub(super) fn plan(spec: &Spec, input: Input) -> Result<Planned> {
-    let Input { mut root, boot: boot_files, grow } = input;
+    let Input { mut root, boot: boot_files, grow, materials } = input;
     let (time, mut edits) = settle_time(&mut root, spec);
     // Before the ids: they are of the machine, not of the engine that has built it.
     edits.extend(machine::forget_container(&mut Editor::new(&mut root, time))?);
@@ -32,6 +32,8 @@ pub(super) fn plan(spec: &Spec, input: Input) -> Result<Planned> {
     let boot_files = boot_files.ok_or_else(no_boot_files)?;
     let entry = boot::entry(&os, &kernel, spec, ids.root);
     edits.extend(machine::apply(&mut root, &os, &machine(spec, grow, &ids, time))?);
+    let editor = &mut Editor::new(&mut root, time);
+    edits.extend(machine::set_up(editor, &os, &spec.setup, &materials, &ids.seed)?);
     let menu = boot::root_config(ids.root, std::slice::from_ref(&entry));
     Editor::new(&mut root, time).write_file("/boot/grub/grub.cfg", menu.into_bytes(), 0o644)?;
     let esp = boot::esp_tree(&boot_files, spec.architecture, ids.root, time);

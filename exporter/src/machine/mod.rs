@@ -20,10 +20,12 @@ mod leftovers;
 mod network;
 mod openrc;
 mod reproducible;
+mod setup;
 mod systemd;
 
 pub use leftovers::forget_container;
 pub use reproducible::forget_build;
+pub use setup::{Materials, set_up};
 
 /// What the tree must know of the machine it is for.
 #[derive(Clone, Debug)]

@@ -65,6 +65,13 @@ pub(super) fn enable(editor: &mut Editor<'_>, service: &str, runlevel: &str) -> 
     Ok(true)
 }
 
+/// Take a service out of every runlevel; whether it was in one.
+pub(super) fn disable(editor: &mut Editor<'_>, service: &str) -> bool {
+    let runlevels = editor.tree().children("/etc/runlevels").map(|(name, _)| String::from_utf8_lossy(name).into_owned());
+    let links: Vec<_> = runlevels.map(|runlevel| format!("/etc/runlevels/{runlevel}/{service}")).collect();
+    links.iter().filter(|link| editor.remove(link)).count() > 0
+}
+
 fn is_in_runlevel(tree: &Tree, service: &str) -> bool {
     let mut runlevels = tree.children("/etc/runlevels");
     runlevels.any(|(_, id)| tree.entries(id).is_some_and(|entries| entries.contains_key(service.as_bytes())))

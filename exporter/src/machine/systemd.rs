@@ -65,6 +65,28 @@ pub(super) fn enable(editor: &mut Editor<'_>, unit: &str) -> Result<bool> {
     Ok(changed)
 }
 
+/// Remove every link of the administrator that `enable` has made for `unit`, its aliases among them; whether there was
+/// one. What a package put below `/usr` stays.
+pub(super) fn disable(editor: &mut Editor<'_>, unit: &str) -> bool {
+    let links_to_unit = |id| {
+        let Kind::Symlink(target) = &editor.tree().inode(id).kind else { return false };
+        target.rsplit(|&byte| byte == b'/').next() == Some(unit.as_bytes())
+    };
+    let mut links = Vec::new();
+    for (name, id) in editor.tree().children(ETC) {
+        let name = String::from_utf8_lossy(name);
+        let Some(entries) = editor.tree().entries(id) else {
+            links.extend(links_to_unit(id).then(|| format!("{ETC}/{name}")));
+            continue;
+        };
+        let pulls_in = name.ends_with(".wants") || name.ends_with(".requires");
+        if pulls_in && entries.contains_key(unit.as_bytes()) {
+            links.push(format!("{ETC}/{name}/{unit}"));
+        }
+    }
+    links.iter().filter(|link| editor.remove(link)).count() > 0
+}
+
 /// The settings of the `[Install]` section that name units, one pair for each name. Names with a `%` or a
 /// slash are no plain unit names and left out.
 fn install_section(unit: &[u8]) -> Vec<(String, String)> {
@@ -128,6 +150,23 @@ mod tests {
             "/etc/systemd/system/y.target.wants/a.service -> /usr/lib/systemd/system/a.service",
         ];
         assert_eq!(enabled(&files, "a.service"), expected);
+    }
+
+    #[test]
+    fn disabling_takes_all_links_away_and_no_file() {
+        let mut tree = tree(&[
+            ("/usr/lib/systemd/system/a.service", "[Install]\nWantedBy=x.target\nRequiredBy=y.target\nAlias=b.service\n"),
+            ("/etc/systemd/system/x.target.wants/other.service", "-> /usr/lib/systemd/system/other.service"),
+        ]);
+        let mut editor = Editor::new(&mut tree, Time::default());
+        enable(&mut editor, "a.service").unwrap();
+        assert!(is_enabled(editor.tree(), "a.service"));
+        assert!(disable(&mut editor, "a.service"));
+        assert!(!disable(&mut editor, "a.service"));
+        assert!(!is_enabled(editor.tree(), "a.service"));
+        assert!(editor.tree().resolve_nofollow("/etc/systemd/system/b.service").is_none());
+        assert!(is_enabled(editor.tree(), "other.service"));
+        assert!(unit_file(editor.tree(), "a.service").is_some());
     }
 
     #[test]

@@ -28,6 +28,11 @@ impl<'tree> Editor<'tree> {
         self.tree
     }
 
+    /// The time of what is made.
+    pub fn time(&self) -> Time {
+        self.time
+    }
+
     /// Owner, group and time of what is made, and these permissions.
     fn meta(&self, permissions: u16) -> Meta {
         Meta { permissions, mtime: self.time, ..Meta::default() }
@@ -87,6 +92,53 @@ impl<'tree> Editor<'tree> {
             return Err(refused("is a directory, a file was expected"));
         }
         Ok(self.tree.insert(parent, name, inode))
+    }
+
+    /// A regular file with the owner, permissions and attributes of the one that has the name; if there is none, root's
+    /// with these permissions.
+    pub fn rewrite_file(
+        &mut self,
+        path: impl AsRef<[u8]>,
+        bytes: impl Into<Arc<[u8]>>,
+        permissions: u16,
+    ) -> Result<InodeId> {
+        let path = path.as_ref();
+        let old = self.tree.resolve(path).map(|id| self.tree.inode(id).meta.clone());
+        let id = self.write_file(path, bytes, permissions)?;
+        if let Some(old) = old {
+            *self.meta_mut(id) = Meta { mtime: self.time, ..old };
+        }
+        Ok(id)
+    }
+
+    /// Metadata of an inode, to change.
+    pub fn meta_mut(&mut self, id: InodeId) -> &mut Meta {
+        &mut self.tree.inode_mut(id).meta
+    }
+
+    /// Copy what `id` is in `from`, a directory with all below it, to `path`. Directories that are there stay as they
+    /// are; of all else what had the name is replaced. `change` is applied to the metadata of everything copied, which
+    /// has the one time of this editor.
+    pub fn copy(
+        &mut self,
+        path: &[u8],
+        from: &Tree,
+        id: InodeId,
+        change: &dyn Fn(&mut Meta),
+    ) -> Result<InodeId> {
+        let mut inode = from.inode(id).clone();
+        inode.meta.mtime = self.time;
+        change(&mut inode.meta);
+        let Kind::Directory(entries) = inode.kind else { return self.replace(path, inode) };
+        let is_new = self.tree.resolve(path).is_none();
+        let made = self.mkdir_all(path)?;
+        if is_new {
+            *self.meta_mut(made) = inode.meta;
+        }
+        for (name, &child) in &entries {
+            self.copy(&[path, b"/", name].concat(), from, child, change)?;
+        }
+        Ok(made)
     }
 
     /// Remove what has this name, a directory with all below it; whether there was something.
@@ -176,6 +228,42 @@ mod tests {
         editor.write_file("/a", *b"new", 0o644).unwrap();
         assert_eq!(read(&tree, "/a").unwrap(), b"new");
         assert_eq!(read(&tree, "/b").unwrap(), b"old");
+    }
+
+    #[test]
+    fn a_rewritten_file_keeps_its_owner_and_a_new_one_is_roots() {
+        let mut tree = Tree::new(Meta::default());
+        let mut editor = Editor::new(&mut tree, TIME);
+        let id = editor.write_file("/etc/shadow", *b"old", 0o640).unwrap();
+        editor.meta_mut(id).gid = 42;
+        editor.rewrite_file("/etc/shadow", *b"new", 0o600).unwrap();
+        editor.rewrite_file("/etc/gshadow", *b"new", 0o600).unwrap();
+        let meta = |path| {
+            let meta = &tree.inode(tree.lookup(path).unwrap()).meta;
+            (meta.permissions, meta.gid)
+        };
+        assert_eq!((meta("/etc/shadow"), meta("/etc/gshadow")), ((0o640, 42), (0o600, 0)));
+        assert_eq!(read(&tree, "/etc/shadow").unwrap(), b"new");
+    }
+
+    #[test]
+    fn a_copy_has_all_that_lies_below_and_leaves_folders_that_are_there() {
+        let mut from = Tree::new(Meta { permissions: 0o711, ..Meta::default() });
+        let mut source = Editor::new(&mut from, Time::default());
+        source.write_file("/a/file", *b"text", 0o755).unwrap();
+        source.symlink("/a/link", "file").unwrap();
+        let mut tree = Tree::new(Meta::default());
+        let mut editor = Editor::new(&mut tree, TIME);
+        editor.set_directory("/srv", 0o700).unwrap();
+        editor.copy(b"/srv", &from, Tree::ROOT, &|meta| meta.uid = 7).unwrap();
+        assert_eq!(read(&tree, "/srv/a/link").unwrap(), b"text");
+        let meta = |path: &str| tree.inode(tree.lookup(path).unwrap()).meta.clone();
+        assert_eq!((meta("/srv").permissions, meta("/srv").uid), (0o700, 0));
+        assert_eq!((meta("/srv/a/file").permissions, meta("/srv/a/file").uid), (0o755, 7));
+        assert_eq!(meta("/srv/a/file").mtime, TIME);
+        let mut editor = Editor::new(&mut tree, TIME);
+        editor.write_file("/flat", *b"", 0o644).unwrap();
+        assert!(editor.copy(b"/flat", &from, Tree::ROOT, &|_| {}).is_err());
     }
 
     #[test]

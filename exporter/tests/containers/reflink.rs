@@ -11,6 +11,7 @@ use exporter::Result;
 use exporter::assemble::{Input, Planned, plan};
 use exporter::container::{Appliance, Compression, Format, Target, write};
 use exporter::engine::Run;
+use exporter::machine::Materials;
 use exporter::spec::{Profile, Size, Spec};
 use exporter::tree::{HostDir, scan};
 use tempfile::TempDir;
@@ -61,7 +62,7 @@ impl Lab {
 fn planned(tree: &Path) -> Planned {
     let root = scan(&HostDir::open(tree).unwrap(), NonZeroUsize::MIN, &mut |_| {}).unwrap();
     let spec = Spec { profile: Profile::Data, size: Some(Size(128 * MIB)), ..Spec::default() };
-    plan(&spec, Input { root, boot: None, grow: None }).unwrap()
+    plan(&spec, Input { root, boot: None, grow: None, materials: Materials::default() }).unwrap()
 }
 
 fn make(planned: &Planned, format: Format, path: &Path, threads: usize) -> Result<()> {

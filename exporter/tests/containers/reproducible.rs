@@ -11,6 +11,7 @@ use exporter::assemble::{Input, plan};
 use exporter::boot::BootFiles;
 use exporter::container::{Appliance, Compression, Format, Target, write};
 use exporter::engine::Run;
+use exporter::machine::Materials;
 use exporter::spec::{Size, Spec};
 use exporter::tree::{HostDir, scan};
 use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, utimensat};
@@ -114,7 +115,7 @@ impl Places {
 fn assembled(root: &Path, boot: &Path, threads: usize, spec: &Spec, output: &Path) -> Vec<u8> {
     let threads = NonZeroUsize::new(threads).unwrap();
     let tree = scan(&HostDir::open(root).unwrap(), threads, &mut |_| {}).unwrap();
-    let input = Input { root: tree, boot: BootFiles::read(boot).unwrap(), grow: None };
+    let input = Input { root: tree, boot: BootFiles::read(boot).unwrap(), grow: None, materials: Materials::default() };
     let planned = plan(spec, input).unwrap();
     let target = Target {
         path: output.to_owned(),

@@ -77,6 +77,40 @@ struct DiskArgs {
     /// Words to add to the kernel command line
     #[arg(long, value_name = "WORDS", allow_hyphen_values = true)]
     cmdline: Option<String>,
+    /// The file of the build context that asks for all this and more [default: vmimage.toml, if it is there]
+    #[arg(long, value_name = "FILE")]
+    config: Option<String>,
+    #[command(flatten)]
+    machine: MachineArgs,
+}
+
+/// What the machine has, as `vmimage.toml` says it too.
+#[derive(Debug, clap::Args)]
+pub(super) struct MachineArgs {
+    /// Kernel modules to load at boot, between commas
+    #[arg(long, value_name = "NAMES")]
+    modules: Option<String>,
+    /// The time zone, such as Europe/Berlin
+    #[arg(long, value_name = "ZONE")]
+    timezone: Option<String>,
+    /// The locale, such as de_DE.UTF-8
+    #[arg(long, value_name = "LOCALE")]
+    locale: Option<String>,
+    /// Further packages to install with the kernel, between commas
+    #[arg(long, value_name = "NAMES")]
+    install: Option<String>,
+}
+
+impl MachineArgs {
+    /// What was asked for.
+    pub(super) fn asked(&self) -> [(Attribute, Option<String>); 4] {
+        [
+            (Attribute::Modules, self.modules.clone()),
+            (Attribute::Timezone, self.timezone.clone()),
+            (Attribute::Locale, self.locale.clone()),
+            (Attribute::Install, self.install.clone()),
+        ]
+    }
 }
 
 /// docker's own options, under docker's own names.
@@ -331,9 +365,11 @@ fn variables(args: &Args, formats: &[Format], has_syntax: bool) -> Vec<(String, 
         (Attribute::Kernel, args.install.kernel.clone()),
         (Attribute::Cmdline, disk.cmdline.clone()),
         (Attribute::Mirror, args.install.mirror.clone()),
+        (Attribute::Config, disk.config.clone()),
     ];
+    let asked = asked.into_iter().chain(disk.machine.asked());
     let frontend = frontend.map(|image| ("BUILDKIT_SYNTAX".to_owned(), image));
-    let asked = asked.into_iter().filter_map(|(attribute, value)| Some((attribute.variable(), value?)));
+    let asked = asked.filter_map(|(attribute, value)| Some((attribute.variable(), value?)));
     frontend.into_iter().chain(asked).collect()
 }
 

@@ -3,6 +3,7 @@
 
 mod install;
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io::{Write, stdout};
 use std::num::NonZeroUsize;
@@ -21,12 +22,20 @@ use exporter::report::Report;
 use exporter::spec::{Architecture, Profile, Size, Spec};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
+use super::build::MachineArgs;
 use super::image::Made;
 use super::install_args::InstallArgs;
 use super::registry::RegistryArgs;
 use super::{Error, Meter, Result, ShowArgs, Stage, disk, output};
+use crate::attributes::Attribute;
 use crate::builtin;
+<<<<<<< HEAD
 use crate::engine::Choice;
+=======
+use crate::config::{Configuration, Context, Secrets};
+use crate::provision::Install;
+use crate::solve::request::Request;
+>>>>>>> 24031c0 (Read what is asked of a disk from vmimage.toml and labels too)
 use crate::source::{Access, Mirror, Source};
 
 /// Turn files that are there already into a disk.
@@ -49,21 +58,23 @@ pub(crate) struct Args {
     /// The size of the disk, such as 10G
     #[arg(long)]
     size: Option<Size>,
-    /// What the disk is for
-    #[arg(long, value_enum, default_value_t = ProfileName::Machine)]
-    profile: ProfileName,
+    /// What the disk is for [default: machine]
+    #[arg(long, value_enum)]
+    profile: Option<ProfileName>,
     /// The name of the machine
     #[arg(long, value_name = "NAME")]
     hostname: Option<String>,
     /// Words to add to the kernel command line
-    #[arg(
-        long,
-        value_name = "WORDS",
-        allow_hyphen_values = true,
-        default_value = "",
-        hide_default_value = true
-    )]
-    cmdline: String,
+    #[arg(long, value_name = "WORDS", allow_hyphen_values = true)]
+    cmdline: Option<String>,
+    /// A file that asks for all this and more; what it names lies in its folder
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// A secret that the configuration names
+    #[arg(long, value_name = "id=ID,src=FILE")]
+    secret: Vec<String>,
+    #[command(flatten)]
+    machine: MachineArgs,
     /// Folder with boot loader files, in place of the built-in ones
     #[arg(long, value_name = "DIR")]
     boot: Option<PathBuf>,
@@ -165,9 +176,10 @@ impl From<ProfileName> for Profile {
 
 /// Makes the disks and says what they are.
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
-    let spec = spec(args)?;
+    let asked = Wishes::new(args)?;
     // Found out now, not after everything was read.
-    spec.compressions()?;
+    asked.refuse_packages()?;
+    asked.spec(&BTreeMap::new())?.compressions()?;
     let threads = args.threads.unwrap_or_else(disk::threads);
     for path in args.output.iter().filter(|path| !output::is_stdout(path)) {
         // What can't be written is found out before anything is downloaded.
@@ -175,14 +187,19 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     }
     let meter = args.show.meter();
     meter.begin(Stage::Reading);
+<<<<<<< HEAD
     let spool = spool(args);
     let (architecture, loaded) = read(args, threads, &spool, &meter)?;
+=======
+    let (architecture, labels, root) = read(args, threads, &meter)?;
+>>>>>>> 24031c0 (Read what is asked of a disk from vmimage.toml and labels too)
     // Until here a signal may end this process where it is: nothing has a name yet that would be left.
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [SIGHUP, SIGINT, SIGTERM] {
         signal_hook::flag::register(signal, stop.clone())
             .map_err(|error| Error::internal("signals: cannot be caught").because(error))?;
     }
+<<<<<<< HEAD
     let needs =
         install::lacks(&loaded.tree, &spec).or(args.install.kernel.as_ref().map(|_| "lacks that kernel"));
     if let (Some(lacking), Profile::Machine, false) = (needs, spec.profile, args.no_install) {
@@ -191,17 +208,39 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let input =
         Input { root: loaded.tree, boot: boot_files(args, architecture)?, grow: builtin::grow_program() };
     let spec = Spec { architecture, ..spec };
+=======
+    let spec = Spec { architecture, ..asked.spec(&labels)? };
+    let materials = asked.context.materials(&spec.setup, &asked.secrets, threads)?;
+    let boot = boot_files(args, architecture)?;
+    let input = Input { root, boot, grow: builtin::grow_program(), materials };
+>>>>>>> 24031c0 (Read what is asked of a disk from vmimage.toml and labels too)
     let job = disk::Job { spec: &spec, paths: &args.output, threads, meter: &meter, stop: &stop };
     let (planned, written) = job.make(input)?;
     tell(args, planned, &written)?;
     Ok(ExitCode::SUCCESS)
 }
 
-fn spec(args: &Args) -> Result<Spec> {
-    if output::is_stdout(&args.output[0]) {
-        output::refuse_terminal("-o -")?;
-        output::refuse_json(args.show.json)?;
+/// All that says what the disk should be.
+struct Wishes {
+    typed: Request,
+    formats: Vec<Format>,
+    context: Context,
+    loaded: Configuration,
+    secrets: Secrets,
+}
+
+impl Wishes {
+    fn new(args: &Args) -> Result<Self> {
+        if output::is_stdout(&args.output[0]) {
+            output::refuse_terminal("-o -")?;
+            output::refuse_json(args.show.json)?;
+        }
+        let formats = output::formats(&args.output, &args.format)?;
+        let (context, loaded) = configuration(args)?;
+        let secrets = Secrets::parse(&args.secret)?;
+        Ok(Self { typed: typed(args)?, formats, context, loaded, secrets })
     }
+<<<<<<< HEAD
     Ok(Spec {
         profile: args.profile.into(),
         formats: output::formats(&args.output, &args.format)?,
@@ -212,6 +251,51 @@ fn spec(args: &Args) -> Result<Spec> {
         source_date_epoch: super::source_date_epoch()?,
         ..Spec::default()
     })
+=======
+
+    /// What the disk should be, of an image with these labels.
+    fn spec(&self, labels: &BTreeMap<String, String>) -> Result<Spec> {
+        let spec = self.typed.over(labels, &self.loaded)?.disk.spec;
+        // The files' endings have told.
+        Ok(Spec { formats: self.formats.clone(), ..spec })
+    }
+
+    /// What takes a package manager, or a sandbox to run something in.
+    fn refuse_packages(&self) -> Result<()> {
+        let asked = self.typed.over(&BTreeMap::new(), &self.loaded)?.disk;
+        let install = Install { locale: None, time_zone: false, ..asked.install };
+        if install == Install::default() && asked.hooks.is_empty() {
+            return Ok(());
+        }
+        let message = "the configuration asks for packages, a kernel, certificates, repositories or hooks: nothing is installed here";
+        Err(Error::user(message).with_hint("vmimage build does that"))
+    }
+}
+
+/// The configuration and the folder that its names are of.
+fn configuration(args: &Args) -> Result<(Context, Configuration)> {
+    let Some(path) = &args.config else { return Ok((Context::open(Path::new("."))?, Configuration::default())) };
+    let folder = path.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."));
+    let name = path.file_name().and_then(|name| name.to_str());
+    let name = name.ok_or_else(|| Error::user(format!("{}: is not the name of a file", path.display())))?;
+    let context = Context::open(folder)?;
+    let loaded = context.load(Some(name))?;
+    Ok((context, loaded))
+}
+
+/// What the options ask for.
+fn typed(args: &Args) -> Result<Request> {
+    let asked = [
+        (Attribute::Compression, args.compression.map(|compression| compression.name().to_owned())),
+        (Attribute::Size, args.size.map(|size| size.to_string())),
+        (Attribute::Profile, args.profile.map(|profile| Profile::from(profile).name().to_owned())),
+        (Attribute::Hostname, args.hostname.clone()),
+        (Attribute::Cmdline, args.cmdline.clone()),
+    ];
+    let asked = asked.into_iter().chain(args.machine.asked());
+    let asked: Vec<_> = asked.filter_map(|(attribute, value)| Some((attribute.variable(), value?))).collect();
+    Ok(Request::parse(asked.iter().map(|(name, value)| (name.as_str(), value.as_str())))?)
+>>>>>>> 24031c0 (Read what is asked of a disk from vmimage.toml and labels too)
 }
 
 fn boot_files(args: &Args, architecture: Architecture) -> Result<Option<BootFiles>> {
@@ -221,9 +305,22 @@ fn boot_files(args: &Args, architecture: Architecture) -> Result<Option<BootFile
     Ok(Some(files.ok_or_else(missing)?))
 }
 
+<<<<<<< HEAD
 /// The folder for large temporary files: that of the disk.
 fn spool(args: &Args) -> PathBuf {
     match args.output[0].parent() {
+=======
+/// The files, the labels of their image, and the instruction set of their programs.
+fn read(
+    args: &Args,
+    threads: NonZeroUsize,
+    meter: &Meter,
+) -> Result<(Architecture, BTreeMap<String, String>, Tree)> {
+    let source = Source::parse(&args.source)?;
+    let host = Architecture::host().unwrap_or(Architecture::X86_64);
+    let platform = args.platform.clone().unwrap_or_else(|| Platform::linux(host.oci_name()));
+    let spool = match args.output[0].parent() {
+>>>>>>> 24031c0 (Read what is asked of a disk from vmimage.toml and labels too)
         Some(folder) if folder != Path::new("") => folder.to_owned(),
         _ if output::is_stdout(&args.output[0]) => std::env::temp_dir(),
         _ => PathBuf::from("."),
@@ -250,11 +347,20 @@ fn read(args: &Args, threads: NonZeroUsize, spool: &Path, meter: &Meter) -> Resu
         auth_file: args.registry.authfile.as_deref(),
         progress: &|progress| meter.show(Stage::Downloading, progress),
     };
+<<<<<<< HEAD
     let loaded = source.read(&access, &options)?;
     let asked = args.platform.as_ref().and_then(|platform| Architecture::from_oci(&platform.architecture));
     let told = || Architecture::from_oci(&loaded.config.as_ref()?.architecture().to_string());
     let architecture = asked.or_else(told).or_else(|| Architecture::of(&loaded.tree)).unwrap_or(host);
     Ok((architecture, loaded))
+=======
+    let Loaded { tree, config } = source.read(&access, &options)?;
+    let labels = config.as_ref().and_then(|config| config.labels_of_config().cloned()).unwrap_or_default();
+    let asked = args.platform.as_ref().and_then(|platform| Architecture::from_oci(&platform.architecture));
+    let told = || Architecture::from_oci(&config?.architecture().to_string());
+    let architecture = asked.or_else(told).or_else(|| Architecture::of(&tree)).unwrap_or(host);
+    Ok((architecture, labels.into_iter().collect(), tree))
+>>>>>>> 24031c0 (Read what is asked of a disk from vmimage.toml and labels too)
 }
 
 /// The platform of a machine, as it is typed.

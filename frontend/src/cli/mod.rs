@@ -2,6 +2,7 @@
 
 mod build;
 mod completion;
+mod config;
 mod convert;
 mod disk;
 mod doctor;
@@ -61,6 +62,7 @@ enum Command {
     Inspect(inspect::Args),
     Doctor(doctor::Args),
     Install(install::Args),
+    Config(config::Args),
     Completion(completion::Args),
     #[command(hide = true)]
     Man(man::Args),
@@ -76,6 +78,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Inspect(args) => inspect::run(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Install(args) => install::run(&args),
+        Command::Config(args) => config::run(&args),
         Command::Completion(args) => completion::run(&args, Cli::command()),
         Command::Man(args) => man::run(&args, Cli::command()),
     };

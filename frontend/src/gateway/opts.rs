@@ -31,6 +31,7 @@ pub(crate) struct Opts {
     values: BTreeMap<String, String>,
     workers: Vec<Worker>,
     image: Option<Definition>,
+    session: String,
 }
 
 /// A machine (or an emulator) that runs build steps.
@@ -60,6 +61,8 @@ impl Opts {
                 opts.values.insert(key.to_owned(), value.to_owned());
             } else if name == "BUILDKIT_WORKERS" {
                 opts.workers = parse_json(&name, &value)?;
+            } else if name == "BUILDKIT_SESSION_ID" {
+                opts.session = value;
             }
         }
         Ok(opts)
@@ -78,6 +81,11 @@ impl Opts {
     /// The workers, the one that runs this build first.
     pub(crate) fn workers(&self) -> &[Worker] {
         &self.workers
+    }
+
+    /// The id of the client's session: another one for every build.
+    pub(crate) fn session(&self) -> &str {
+        &self.session
     }
 
     /// The graph of this frontend's own image; [`None`] from daemons before 0.10.

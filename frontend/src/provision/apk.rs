@@ -1,6 +1,7 @@
 //! Alpine and what is like it.
 
-use super::{Base, Install, Package, Plan, Step, missing};
+use super::sources::Manager;
+use super::{Base, Install, Package, Plan, Step};
 
 /// Its presence makes an image one of this family.
 pub(super) const TOOL: &str = "/sbin/apk";
@@ -12,18 +13,18 @@ pub(super) const MACHINE: &[Package] = &[
     Package { name: "e2fsprogs", shown_by: &["/sbin/e2fsck", "/usr/sbin/e2fsck"] },
 ];
 
+/// Keys are told by their names, which are in the signatures.
+pub(super) const MANAGER: Manager =
+    Manager { file: |_| None, main: "/etc/apk/repositories", keys: "/etc/apk/keys" };
+
 const MACHINE_SCRIPT: &str = include_str!("apk-machine.sh");
 
 /// Alpine signs no boot loader, so there is no boot stage: the frontend's own files do.
 pub(super) fn plan(base: &Base, asked: &Install) -> Plan {
     let version = base.os.version_id.as_deref().unwrap_or("edge");
-    let mut packages: Vec<String> = match &asked.kernel {
-        Some(name) => vec![name.clone()],
-        None if base.has_kernel() => Vec::new(),
-        None => vec!["linux-virt".into()],
-    };
-    packages.extend(missing(base, MACHINE));
-    let machine = (!packages.is_empty()).then(|| Step {
+    let kernel = asked.kernel_package(base, || "linux-virt".into());
+    let packages = asked.packages(base, kernel, MACHINE);
+    let machine = (!packages.is_empty() || asked.is_more_than_kernel()).then(|| Step {
         title: format!("[vmimage] install {}", packages.join(" ")),
         script: MACHINE_SCRIPT.into(),
         args: packages,

@@ -1,6 +1,7 @@
 //! Debian, Ubuntu and what is like them.
 
-use super::{BOOT_OUT, Base, Install, Package, Plan, Step, missing};
+use super::sources::Manager;
+use super::{BOOT_OUT, Base, Install, Package, Plan, Step};
 
 /// Its presence makes an image one of this family.
 pub(super) const TOOL: &str = "/usr/bin/apt-get";
@@ -21,6 +22,18 @@ pub(super) const MACHINE: &[Package] = &[
     Package { name: "login", shown_by: &["/usr/bin/login", "/bin/login"] },
 ];
 
+/// Sources are deb822 or lines, told by their first field; keys are those that `signed-by` names.
+pub(super) const MANAGER: Manager = Manager {
+    file: |repository| {
+        let is_deb822 = repository.source.lines().any(|line| line.starts_with("Types:"));
+        let ending = if is_deb822 { "sources" } else { "list" };
+        Some(format!("/etc/apt/sources.list.d/{}.{ending}", repository.name))
+    },
+    main: "/etc/apt/sources.list",
+    keys: "/etc/apt/keyrings",
+};
+
+const LOCALE_SCRIPT: &str = include_str!("apt-locale.sh");
 const APT: &str = include_str!("apt.sh");
 const MACHINE_SCRIPT: &str = include_str!("apt-machine.sh");
 const BOOT_SCRIPT: &str = include_str!("apt-boot.sh");
@@ -29,15 +42,14 @@ pub(super) fn plan(base: &Base, architecture: &str, asked: &Install) -> Plan {
     let id = base.os.id.as_str();
     let version = base.os.version_id.as_deref().unwrap_or("rolling");
     let cache = format!("vmimage-apt-{id}-{version}-{architecture}");
-    let mut packages: Vec<String> = match &asked.kernel {
-        Some(name) => vec![name.clone()],
-        None if base.has_kernel() => Vec::new(),
-        None => vec![default_kernel(id, architecture)],
-    };
-    packages.extend(missing(base, MACHINE));
-    let machine = (!packages.is_empty()).then(|| Step {
+    let kernel = asked.kernel_package(base, || default_kernel(id, architecture));
+    let mut packages = asked.packages(base, kernel, MACHINE);
+    let locale = asked.locale.as_deref().filter(|name| !is_built_in(name));
+    packages.extend(locale.map(|_| "locales".to_owned()));
+    let is_needed = !packages.is_empty() || asked.is_more_than_kernel();
+    let machine = is_needed.then(|| Step {
         title: format!("[vmimage] install {}", packages.join(" ").replace('?', "")),
-        script: format!("{APT}{MACHINE_SCRIPT}"),
+        script: format!("{APT}{MACHINE_SCRIPT}{}", locale.map(locale_script).unwrap_or_default()),
         args: packages,
         cache: cache.clone(),
     });
@@ -57,4 +69,14 @@ fn default_kernel(id: &str, architecture: &str) -> String {
         "ubuntu" => "linux-image-virtual".into(),
         _ => format!("linux-image-{architecture}"),
     }
+}
+
+/// Locales that glibc has without any file.
+fn is_built_in(locale: &str) -> bool {
+    matches!(locale.split('.').next(), Some("C" | "POSIX"))
+}
+
+/// The name has nothing that a shell would take for something else.
+fn locale_script(locale: &str) -> String {
+    format!("\nlocale='{locale}'\n{LOCALE_SCRIPT}")
 }

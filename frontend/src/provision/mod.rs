@@ -4,11 +4,14 @@
 
 mod apk;
 mod apt;
+mod sources;
 
 use exporter::tree::os::{self, Family, Os};
 use exporter::tree::{Tree, kernel};
 
 use crate::gateway::Failure;
+use sources::CA_CERTIFICATES;
+pub(crate) use sources::{Repository, Sources, TextFile};
 
 /// What probing a base image found.
 #[derive(Clone, Debug)]
@@ -84,13 +87,21 @@ pub(crate) const BOOT_OUT: &str = "/vmimage-boot";
 /// What was asked of the package manager.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Install {
-    /// A kernel package by name; `None`: the distribution's default, unless the base has a kernel.
+    /// `distro`, `keep`, or a kernel package by name; `None`: the distribution's default, unless the base has a kernel.
     pub(crate) kernel: Option<String>,
     /// A mirror to ask in place of the distribution's own hosts: `http://HOST`, perhaps with a path, without a
     /// slash at the end.
     pub(crate) mirror: Option<String>,
     /// Install from the folder at [`PACKAGES`] in place of any network.
     pub(crate) packages: bool,
+    /// Further packages.
+    pub(crate) further: Vec<String>,
+    /// A locale that has to be there.
+    pub(crate) locale: Option<String>,
+    /// Whether a time zone's file has to be there.
+    pub(crate) time_zone: bool,
+    /// What is trusted, and where packages come from, before any is fetched.
+    pub(crate) sources: Sources,
 }
 
 impl Install {
@@ -100,6 +111,42 @@ impl Install {
         mirror.into_iter().chain(self.packages.then_some(("PACKAGES", PACKAGES)))
     }
 }
+
+impl Install {
+    /// Whether there is something to do even on a base that has all a machine needs.
+    pub(crate) fn is_more_than_kernel(&self) -> bool {
+        !self.further.is_empty() || self.locale.is_some() || self.time_zone || self.sources != Sources::default()
+    }
+
+    /// The kernel package for `base`, if one is to be installed; `usual` is the distribution's.
+    fn kernel_package(&self, base: &Base, usual: impl FnOnce() -> String) -> Option<String> {
+        match self.kernel.as_deref() {
+            Some("keep") => None,
+            Some("distro") => Some(usual()),
+            Some(name) => Some(name.to_owned()),
+            None if base.has_kernel() => None,
+            None => Some(usual()),
+        }
+    }
+
+    /// All packages for `base`: the kernel's, what it lacks of `machine`, and what was asked for.
+    fn packages(&self, base: &Base, kernel: Option<String>, machine: &'static [Package]) -> Vec<String> {
+        let mut packages: Vec<_> = kernel.into_iter().chain(missing(base, machine)).collect();
+        for (package, is_asked) in [(TZDATA, self.time_zone), (CA_CERTIFICATES, !self.sources.certificates.is_empty())] {
+            packages.extend((is_asked && !base.has(package.shown_by)).then(|| package.name.to_owned()));
+        }
+        for package in &self.further {
+            if !packages.contains(package) {
+                packages.push(package.clone());
+            }
+        }
+        packages
+    }
+}
+
+/// What time zones need.
+const TZDATA: Package = Package { name: "tzdata", shown_by: &["/usr/share/zoneinfo/tzdata.zi"] };
+const OPTIONAL: &[Package] = &[TZDATA, CA_CERTIFICATES];
 
 /// What a base image needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -111,22 +158,35 @@ pub(crate) struct Plan {
     pub(crate) boot: Option<Step>,
 }
 
+impl Plan {
+    /// The same after what is trusted, and where packages come from, has been written.
+    fn after(mut self, sources: &str) -> Self {
+        for step in self.machine.iter_mut().chain(&mut self.boot) {
+            step.script.insert_str(0, sources);
+        }
+        self
+    }
+}
+
 /// Every path whose presence the plan asks about.
 pub(crate) fn probes() -> impl Iterator<Item = &'static str> {
     let files =
         |packages: &'static [Package]| packages.iter().flat_map(|package| package.shown_by.iter().copied());
-    [apt::TOOL, apk::TOOL].into_iter().chain(files(apt::MACHINE)).chain(files(apk::MACHINE))
+    [apt::TOOL, apk::TOOL].into_iter().chain(files(apt::MACHINE)).chain(files(apk::MACHINE)).chain(files(OPTIONAL))
 }
 
 /// The steps for `base` on `architecture` (`amd64`, `arm64`).
 pub(crate) fn plan(base: &Base, architecture: &str, asked: &Install) -> Result<Plan, Failure> {
     if base.has(&[apt::TOOL]) {
-        return Ok(apt::plan(base, architecture, asked));
+        let sources = asked.sources.script(base, &apt::MANAGER)?;
+        return Ok(apt::plan(base, architecture, asked).after(&sources));
     }
     if base.has(&[apk::TOOL]) {
-        return Ok(apk::plan(base, asked));
+        let sources = asked.sources.script(base, &apk::MANAGER)?;
+        return Ok(apk::plan(base, asked).after(&sources));
     }
-    if base.has_kernel() && asked.kernel.is_none() {
+    let needs_none = asked.kernel.as_deref() == Some("keep") || base.has_kernel() && asked.kernel.is_none();
+    if needs_none && !asked.is_more_than_kernel() {
         return Ok(Plan { machine: None, boot: None });
     }
     Err(unsupported(base))

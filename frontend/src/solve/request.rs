@@ -1,8 +1,11 @@
 //! What was asked of this frontend: the build arguments `VMIMAGE_…`, the one channel every client has.
 
+use std::collections::BTreeMap;
+
 use exporter::container::Format;
 
 use crate::attributes::{Asked, Attribute};
+use crate::config::Configuration;
 use crate::gateway::{Failure, Opts};
 
 /// Which stage of the pipeline is returned.
@@ -24,11 +27,15 @@ pub(crate) enum Stage {
 pub(crate) struct Request {
     pub(crate) disk: Asked,
     pub(crate) stage: Stage,
+    /// The arguments that are attributes, each as it was given.
+    arguments: Vec<(Attribute, String)>,
 }
 
 const PREFIX: &str = "VMIMAGE_";
 /// The named context with a folder of packages: `--build-context vmimage-packages=DIR`.
 pub(crate) const PACKAGES_CONTEXT: &str = "vmimage-packages";
+/// What labels of an image begin with that ask for something.
+const LABEL: &str = "vmimage.";
 /// No attribute of a disk: the other stages are no disks.
 const STAGE: &str = "VMIMAGE_STAGE";
 
@@ -64,9 +71,40 @@ impl Request {
         if !wrong.is_empty() {
             return Err(Failure::new(wrong.join("\n")));
         }
-        request.check_stage()?;
-        request.disk.spec.files()?;
-        Ok(request)
+        request.checked()
+    }
+
+    /// The same with what an image's labels and the configuration ask for where the arguments don't.
+    pub(crate) fn over(&self, labels: &BTreeMap<String, String>, file: &Configuration) -> Result<Self, Failure> {
+        let mut disk = Asked::default();
+        let mut wrong = Vec::new();
+        for (name, value) in labels {
+            let Some(key) = name.strip_prefix(LABEL) else { continue };
+            let set = match Attribute::by_name(key).filter(|attribute| *attribute != Attribute::Config) {
+                Some(attribute) => disk.set(attribute, value),
+                None => Err(format!("{key} is none of the attributes")),
+            };
+            if let Err(expected) = set {
+                wrong.push(format!("the image's label {name} is {value:?}: {expected}"));
+            }
+        }
+        if !wrong.is_empty() {
+            return Err(Failure::new(wrong.join("\n")));
+        }
+        file.ask(&mut disk).map_err(Failure::new)?;
+        for (attribute, value) in &self.arguments {
+            disk.set(*attribute, value).map_err(Failure::new)?;
+        }
+        disk.spec.source_date_epoch = self.disk.spec.source_date_epoch;
+        disk.install.locale.clone_from(&disk.spec.setup.locale);
+        disk.install.time_zone = disk.spec.setup.timezone.is_some();
+        Self { disk, ..self.clone() }.checked()
+    }
+
+    fn checked(mut self) -> Result<Self, Failure> {
+        self.check_stage()?;
+        self.disk.spec.files()?;
+        Ok(self)
     }
 
     /// A container image has one disk in it, and that is a qcow2.
@@ -94,7 +132,10 @@ impl Request {
             return Ok(());
         }
         match Attribute::ALL.into_iter().find(|attribute| attribute.variable() == name) {
-            Some(attribute) => self.disk.set(attribute, value),
+            Some(attribute) => {
+                self.arguments.push((attribute, value.to_owned()));
+                self.disk.set(attribute, value)
+            }
             None => {
                 let known = Attribute::ALL.map(Attribute::variable).join(", ");
                 Err(format!("not an argument of vmimage: there are {known}, {STAGE}"))
@@ -171,6 +212,28 @@ mod tests {
             assert!(failure.message().contains(name), "{name}: {}", failure.message());
         }
         assert!(failure.message().contains("VMIMAGE_SIZE,"));
+    }
+
+    #[test]
+    fn the_file_wins_over_labels_and_arguments_win_over_both() {
+        let labels = [("vmimage.size", "1G"), ("vmimage.hostname", "label"), ("vmimage.cmdline", "quiet"), ("maintainer", "x")];
+        let labels = labels.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+        let text = "size = \"2G\"\nhostname = \"file\"\n[[users]]\nname = \"ada\"";
+        let file = Configuration { config: crate::config::Config::parse("f", text).unwrap(), ..Configuration::default() };
+        let request = Request::parse([("VMIMAGE_SIZE", "3G")].into_iter()).unwrap().clamped(Some("7")).unwrap();
+        let spec = request.over(&labels, &file).unwrap().disk.spec;
+        assert_eq!((spec.size, spec.hostname.as_deref(), &*spec.cmdline), (Some(Size(3 << 30)), Some("file"), "quiet"));
+        assert_eq!((spec.source_date_epoch, spec.setup.users.len()), (Some(7), 1));
+    }
+
+    #[test]
+    fn every_wrong_label_is_named() {
+        let labels = [("vmimage.size", "big"), ("vmimage.sise", "1G"), ("vmimage.config", "x.toml")];
+        let labels = labels.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+        let failure = Request::default().over(&labels, &Configuration::default()).unwrap_err();
+        for name in ["vmimage.size is \"big\"", "vmimage.sise is", "vmimage.config is"] {
+            assert!(failure.message().contains(name), "{failure}");
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@ use llb::{Exec, Image, Local, Metadata, Mount, Run, State};
 
 use super::request::{PACKAGES_CONTEXT, Stage};
 use super::{Build, broken, full_reference};
+use crate::config::Hook;
 use crate::gateway::{Failure, Opts};
 use crate::provision::{BOOT_OUT, CACHE, PACKAGES, PATH, Step};
 
@@ -13,6 +14,12 @@ use crate::provision::{BOOT_OUT, CACHE, PACKAGES, PATH, Step};
 const ROOTFS: &str = "/rootfs";
 /// Where it sees the boot stage's files.
 const BOOT_STAGE: &str = "/boot-stage";
+/// Where it sees files of the build context.
+const CONTEXT: &str = "/context";
+/// Where it sees secrets.
+const SECRETS: &str = "/run/secrets";
+/// Linux takes 128 KiB for one argument of a process.
+const MAX_ARGUMENT: usize = 120 << 10;
 /// Where it leaves the disk.
 const OUT: &str = "/out";
 
@@ -26,6 +33,18 @@ impl Build<'_> {
     pub(super) fn run_boot_step(&self, on: &State, step: &Step) -> State {
         let run = self.step(step).mount(BOOT_OUT, Mount::bind(&State::scratch()));
         on.run(run).mount(BOOT_OUT)
+    }
+
+    /// A hook, as root, on the user's file system.
+    pub(super) fn run_hook(&self, on: &State, hook: &Hook) -> State {
+        let run = Run::new(hook.words()).cwd("/");
+        let metadata = Metadata::named(&hook.title);
+        let run = run.metadata(if self.opts.no_cache() { metadata.ignore_cache() } else { metadata });
+        on.run(match hook.network {
+            true => network(proxied(run, self.opts), self.opts),
+            false => run.network(NetMode::None),
+        })
+        .root()
     }
 
     fn step(&self, step: &Step) -> Run {
@@ -64,9 +83,16 @@ impl Build<'_> {
         let spec = Spec { architecture, ..self.request.disk.spec.clone() };
         let files: Vec<_> = spec.files()?.into_iter().map(|file| file.name).collect();
         let title = format!("[vmimage] assemble {}", files.join(", "));
+        let setup = spec.setup.clone();
         let spec = serde_json::to_string(&spec).expect("a spec has no map with keys that are no text");
+        if spec.len() > MAX_ARGUMENT {
+            let message = format!("the configuration comes to {} bytes, at most {MAX_ARGUMENT} are allowed", spec.len());
+            return Err(Failure::new(message)
+                .with_hint("keep the texts of [[files]] in files of the context: source = in place of content ="));
+        }
         let mut args = vec![
             "/vmimage", "assemble", "--root", ROOTFS, "--boot", BOOT_STAGE, "--output", OUT, "--spec", &spec,
+            "--context", CONTEXT, "--secrets", SECRETS,
         ];
         if self.request.stage == Stage::ContainerDisk {
             args.push("--container-disk");
@@ -88,6 +114,20 @@ impl Build<'_> {
             .metadata(metadata);
         if let Some(boot) = boot {
             run = run.mount(BOOT_STAGE, Mount::bind_readonly(boot));
+        }
+        let files = setup.context_files();
+        if !files.is_empty() {
+            run = run.mount(CONTEXT, Mount::bind_readonly(&self.context.state(&files)?));
+        }
+        let secrets = setup.secrets();
+        for id in &secrets {
+            // One that was not given is named by the step itself, with what to type.
+            run = run.mount(format!("{SECRETS}/{id}"), Mount::secret(*id, true));
+        }
+        if !secrets.is_empty() {
+            // What a secret says is no part of the key under which BuildKit keeps a result, so each build has a
+            // step of its own: neither an older build nor one at the same time can lend its disk.
+            run = run.env("VMIMAGE_BUILD", self.opts.session());
         }
         Ok(self.frontend_image().await?.run(run).mount(OUT))
     }

@@ -1,18 +1,22 @@
 //! `vmimage build` with an engine that has no frontends: it builds an image, and the disk is made of that
 //! by this process.
 
+use std::collections::BTreeMap;
 use std::env;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use exporter::assemble::Input;
 use exporter::container::Format;
+use exporter::machine::Materials;
 use exporter::spec::{Profile, Spec};
 use exporter::tree::{HostDir, scan};
 
 use super::{Args, DockerArgs, To};
+use crate::attributes::Asked as Wanted;
 use crate::builtin;
 use crate::cli::{Error, Meter, Result, Style, disk, progress};
+use crate::config::{Configuration, Context, Secrets};
 use crate::engine::buildah::{self, Built, Leftovers, Request, Store, Tool};
 use crate::engine::dockerfile::Variables;
 use crate::engine::interrupt::Interrupt;
@@ -33,6 +37,11 @@ pub(super) fn run(args: &Args, tool: Tool, formats: &[Format], to: &To) -> Resul
     let packages = args.install.packages()?;
     let mut asked = asked(args, formats)?;
     asked.disk.install.packages = packages.is_some();
+    let folder = Context::open(context)?;
+    let secrets = Secrets::parse(&docker.secret)?;
+    let loaded = folder.load(asked.disk.config.as_deref())?;
+    let sources = Sources { loaded: &loaded, asked: &asked, formats };
+    let wanted = sources.wanted(&BTreeMap::new())?;
     buildah::enter(tool, &arguments(tool))?;
 
     let interrupt =
@@ -57,8 +66,9 @@ pub(super) fn run(args: &Args, tool: Tool, formats: &[Format], to: &To) -> Resul
             arguments: build_arguments(docker),
             platform,
             pull: docker.pull,
-            needs_kernel: asked.disk.spec.profile == Profile::Machine,
-            install: &asked.disk.install,
+            needs_kernel: wanted.spec.profile == Profile::Machine,
+            install: &wanted.install,
+            hooks: &wanted.hooks,
             packages: packages.as_deref(),
             options: options(docker, platform),
             own_options: own_options(docker, &dockerfile),
@@ -69,14 +79,45 @@ pub(super) fn run(args: &Args, tool: Tool, formats: &[Format], to: &To) -> Resul
     let mut made = Vec::new();
     for (built, platform) in built.into_iter().zip(&platforms) {
         let paths = to.paths(platform.filter(|_| platforms.len() > 1));
-        make(&store, built, &asked.disk.spec, &paths, &meter)?;
+        let of_image = sources.wanted(&built.labels)?;
+        if of_image.install != wanted.install {
+            let message = "the image's labels ask for packages or a kernel: without a frontend they are known too late";
+            return Err(Error::user(message)
+                .with_hint("ask for them in vmimage.toml, or build with --engine docker"));
+        }
+        let materials = folder.materials(&of_image.spec.setup, &secrets, disk::threads())?;
+        make(&store, built, materials, &of_image.spec, &paths, &meter)?;
         made.extend(paths);
     }
     Ok(made)
 }
 
+/// All that says what the disk should be.
+struct Sources<'a> {
+    loaded: &'a Configuration,
+    asked: &'a Asked,
+    formats: &'a [Format],
+}
+
+impl Sources<'_> {
+    /// What the disk should be, of an image with these labels.
+    fn wanted(&self, labels: &BTreeMap<String, String>) -> Result<Wanted> {
+        let mut wanted = self.asked.over(labels, self.loaded)?.disk;
+        // The files' endings have told.
+        wanted.spec.formats = self.formats.to_vec();
+        Ok(wanted)
+    }
+}
+
 /// One image, one disk.
-fn make(store: &Store<'_>, built: Built, spec: &Spec, paths: &[PathBuf], meter: &Meter) -> Result<()> {
+fn make(
+    store: &Store<'_>,
+    built: Built,
+    materials: Materials,
+    spec: &Spec,
+    paths: &[PathBuf],
+    meter: &Meter,
+) -> Result<()> {
     let boot = match built.boot {
         Some(boot) => Some(boot),
         None => builtin::boot_files(built.architecture)?,
@@ -87,7 +128,7 @@ fn make(store: &Store<'_>, built: Built, spec: &Spec, paths: &[PathBuf], meter: 
     let spec = Spec { architecture: built.architecture, ..spec.clone() };
     let job = disk::Job { spec: &spec, paths, threads, meter, stop: store.interrupt.flag() };
     // The plan reads from what is mounted, and so ends before it.
-    let made = job.make(Input { root, boot, grow: builtin::grow_program() });
+    let made = job.make(Input { root, boot, grow: builtin::grow_program(), materials });
     store.interrupt.check()?;
     made.map(drop)
 }

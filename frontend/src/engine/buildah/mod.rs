@@ -19,6 +19,7 @@ mod namespace;
 mod step;
 mod tool;
 
+use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::path::Path;
 
@@ -29,11 +30,12 @@ use tempfile::TempDir;
 
 use super::dockerfile::{self, Target, Variables};
 use crate::cli::{Error, Result};
+use crate::config::Hook;
 use crate::provision::{self, Install, Plan, Step};
 pub(crate) use leftovers::Leftovers;
 pub(crate) use namespace::enter;
 use step::{CONTAINERFILE, Origin};
-use tool::Build;
+use tool::{About, Build};
 pub(crate) use tool::{Mounted, Store, Tool};
 
 /// What is to be built.
@@ -54,6 +56,8 @@ pub(crate) struct Request<'a> {
     pub(crate) install: &'a Install,
     /// The folder to install from, if [`Install::packages`] says that there is one.
     pub(crate) packages: Option<&'a Path>,
+    /// What is run on its finished file system.
+    pub(crate) hooks: &'a [Hook],
     /// Options of every build.
     pub(crate) options: Vec<String>,
     /// Further options of the user's own build.
@@ -69,6 +73,8 @@ pub(crate) struct Built {
     pub(crate) boot: Option<BootFiles>,
     /// That of the image.
     pub(crate) architecture: Architecture,
+    /// Those of the image.
+    pub(crate) labels: BTreeMap<String, String>,
 }
 
 impl Store<'_> {
@@ -98,9 +104,18 @@ impl Store<'_> {
             options: &options,
         };
         let image = self.build(&build)?;
-        let architecture = self.about(&image)?.architecture;
+        let About { architecture, labels, .. } = self.about(&image)?;
         let architecture = Architecture::from_oci(&architecture).ok_or_else(|| no_machine(&architecture))?;
-        Ok(Built { root: self.mount(&image)?, boot, architecture })
+        let image = request.hooks.iter().try_fold(image, |image, hook| self.run_hook(&image, hook, request))?;
+        Ok(Built { root: self.mount(&image)?, boot, architecture, labels })
+    }
+
+    fn run_hook(&self, image: &str, hook: &Hook, request: &Request<'_>) -> Result<String> {
+        // Hooks say themselves whether they have a network.
+        let options: Vec<_> =
+            request.options.iter().filter(|option| hook.network || !option.starts_with("--network")).cloned().collect();
+        let options = [&options[..], &["--pull=false".to_owned()]].concat();
+        self.build_folder(&hook.title, &options, |folder| step::hook(folder, image, hook))
     }
 
     /// The base with a kernel, and the boot loader of its distribution.

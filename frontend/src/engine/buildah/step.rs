@@ -15,6 +15,7 @@ use std::path::Path;
 use sha2::{Digest, Sha256};
 
 use crate::cli::{Error, Result};
+use crate::config::Hook;
 use crate::provision::{BOOT_OUT, CACHE, Install, PACKAGES, PATH, Step};
 
 /// Where a step sees the folder with its script. What is left of it in the image is an empty directory,
@@ -95,6 +96,13 @@ pub(super) fn boot(folder: &Path, base: &str, step: &Step, origin: &Origin<'_>) 
     let run = run(folder, step, origin)?;
     let text = format!("FROM {base}\nUSER 0:0\n{run}FROM scratch\nCOPY --from=0 {BOOT_OUT} /\n");
     write(folder, CONTAINERFILE, &text)
+}
+
+/// A hook on the image `base`.
+pub(super) fn hook(folder: &Path, base: &str, hook: &Hook) -> Result<()> {
+    let network = if hook.network { "" } else { "--network=none " };
+    let words = serde_json::to_string(&hook.words()).expect("words have no keys that are no text");
+    write(folder, CONTAINERFILE, &format!("FROM {base}\nUSER 0:0\nWORKDIR /\nRUN {network}{words}\n"))
 }
 
 /// The line that runs a step; its script goes into the folder.

@@ -1,5 +1,6 @@
 //! buildah and podman: two programs over one store, and what is asked of them here.
 
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::io;
 use std::os::fd::AsFd;
@@ -93,6 +94,7 @@ pub(super) struct About {
     pub(super) user: String,
     /// Instructions for whoever builds on it.
     pub(super) on_build: Vec<String>,
+    pub(super) labels: BTreeMap<String, String>,
 }
 
 impl Store<'_> {
@@ -256,12 +258,13 @@ struct DockerImage {
 struct Config {
     user: String,
     on_build: Option<Vec<String>>,
+    labels: Option<BTreeMap<String, String>>,
 }
 
 impl About {
     fn new(architecture: String, config: Option<Config>) -> Self {
         let config = config.unwrap_or_default();
-        Self { architecture, user: config.user, on_build: config.on_build.unwrap_or_default() }
+        Self { architecture, user: config.user, on_build: config.on_build.unwrap_or_default(), labels: config.labels.unwrap_or_default() }
     }
 }
 

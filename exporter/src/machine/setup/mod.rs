@@ -1,0 +1,49 @@
+//! What the user asked to be set up: groups, users, files, services, time zone, locale, modules.
+//!
+//! Pure edits like the others, and the last ones, so that what was asked wins.
+
+use super::{lines, openrc, read, systemd};
+use crate::error::Result;
+use crate::seed::Seed;
+use crate::spec::Setup;
+use crate::tree::Editor;
+use crate::tree::os::Os;
+
+mod accounts;
+mod files;
+mod groups;
+mod materials;
+mod password;
+mod place;
+mod services;
+mod users;
+
+pub use materials::Materials;
+
+/// Set up what `setup` asks for. Returns what was changed, a line for each change; no line has a secret in it.
+///
+/// `seed` is where the salts of passwords come from.
+///
+/// # Errors
+/// What contradicts the image (a number that is taken, a group that is not there), and what `materials` lack.
+pub fn set_up(
+    editor: &mut Editor<'_>,
+    os: &Os,
+    setup: &Setup,
+    materials: &Materials,
+    seed: &Seed,
+) -> Result<Vec<String>> {
+    let mut notes = groups::make(editor, &setup.groups)?;
+    let users = users::Users { materials, seed };
+    notes.extend(users.set_up(editor, setup)?);
+    notes.extend(groups::add_members(editor, &setup.groups)?);
+    notes.extend(files::write(editor, &setup.files, materials)?);
+    notes.extend(services::switch(editor, os, &setup.services)?);
+    notes.extend(place::time_zone(editor, os, setup.timezone.as_deref())?);
+    notes.extend(place::locale(editor, os, setup.locale.as_deref())?);
+    notes.extend(place::modules(editor, &setup.modules)?);
+    Ok(notes)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,101 @@
+//! Passwords as crypt(5) hashes: `$6$salt$hash`, SHA-512 in 5000 rounds.
+
+use sha_crypt::{Sha512Params, sha512_crypt_b64};
+
+use super::Materials;
+use crate::error::{Error, Kind, Result};
+use crate::seed::Seed;
+use crate::spec::setup::{Password, check_format};
+
+/// The digits of crypt's base 64.
+const DIGITS: &[u8; 64] = b"./0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+const SALT_LEN: usize = 16;
+/// What crypt(5) names as the default, for which the hash says no number.
+const ROUNDS: usize = 5000;
+/// Longer ones take time to hash, and nobody types them.
+const MAX_LEN: usize = 512;
+
+/// The hash for `user`. A secret that is a hash already is taken as it is.
+pub(super) fn hash(password: &Password, user: &str, materials: &Materials, seed: &Seed) -> Result<String> {
+    let id = match password {
+        Password::Hash(hash) => return check(hash, format!("password of {user}")),
+        Password::Secret(secret) => &secret.secret,
+    };
+    let wrong = |message: &str| Error::new(Kind::Input, format!("secret {id}"), message);
+    let bytes = materials.secret(id)?;
+    let text = std::str::from_utf8(bytes).map_err(|_| wrong("is no text"))?;
+    // Files end with a line feed, passwords don't.
+    let text = text.strip_suffix('\n').unwrap_or(text);
+    let text = text.strip_suffix('\r').unwrap_or(text);
+    if text.starts_with('$') && text.matches('$').count() >= 3 {
+        return check(text, format!("secret {id}"));
+    }
+    if text.is_empty() {
+        return Err(wrong("is empty, a password was expected"));
+    }
+    if text.len() > MAX_LEN || text.contains(char::is_control) {
+        return Err(wrong("is no password: one line of at most 512 bytes was expected"));
+    }
+    Ok(sha512(text, &salt(seed, user)))
+}
+
+fn check(hash: &str, place: String) -> Result<String> {
+    match check_format("password-hash", hash) {
+        Ok(()) => Ok(hash.to_owned()),
+        Err(expected) => Err(Error::new(Kind::Input, place, format!("is not {expected}"))),
+    }
+}
+
+/// From the seed, so that the same build is the same disk.
+fn salt(seed: &Seed, user: &str) -> String {
+    let bytes = seed.derive(&format!("salt of the password of {user}"));
+    bytes[..SALT_LEN].iter().map(|byte| char::from(DIGITS[usize::from(byte % 64)])).collect()
+}
+
+fn sha512(password: &str, salt: &str) -> String {
+    let params = Sha512Params::new(ROUNDS).expect("5000 rounds are allowed");
+    let hash = sha512_crypt_b64(password.as_bytes(), salt.as_bytes(), &params).expect("a short password can be hashed");
+    format!("$6${salt}${hash}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::spec::setup::Secret;
+
+    fn of_secret(content: &str) -> Result<String> {
+        let mut materials = Materials::default();
+        materials.secrets.insert("id".into(), content.as_bytes().to_vec());
+        hash(&Password::Secret(Secret { secret: "id".into() }), "ada", &materials, &Seed::new(b"seed"))
+    }
+
+    /// The value is openssl's: `openssl passwd -6 -salt abcdefgh hunter2`.
+    #[test]
+    fn a_hash_is_what_other_programs_make() {
+        let output = std::process::Command::new("openssl")
+            .args(["passwd", "-6", "-salt", "abcdefgh", "hunter2"])
+            .output()
+            .unwrap();
+        assert_eq!(String::from_utf8(output.stdout).unwrap().trim(), sha512("hunter2", "abcdefgh"));
+    }
+
+    #[test]
+    fn a_password_is_hashed_and_a_hash_is_taken() {
+        let hashed = of_secret("hunter2\n").unwrap();
+        assert_eq!(hashed, of_secret("hunter2").unwrap());
+        assert!(hashed.starts_with("$6$") && hashed.len() == 106, "{hashed}");
+        assert_eq!(of_secret("$6$salt$hash\n").unwrap(), "$6$salt$hash");
+        // Three dollars make no hash of something with other signs.
+        for wrong in ["", "\n", "a\nb", "$1$salt$hash", "$6$a:b$c", &"x".repeat(600)] {
+            let message = of_secret(wrong).unwrap_err().to_string();
+            assert!(message.starts_with("secret id: "), "{message}");
+        }
+    }
+
+    #[test]
+    fn users_with_one_password_have_different_hashes() {
+        let seed = Seed::new(b"seed");
+        assert_ne!(salt(&seed, "ada"), salt(&seed, "bob"));
+        assert_ne!(salt(&seed, "ada"), salt(&Seed::new(b"other"), "ada"));
+    }
+}

@@ -1,0 +1,225 @@
+//! Users: `/etc/passwd`, `/etc/shadow`, homes, SSH keys and the right to become root.
+
+use super::accounts::{Database, free_number, number, row, text};
+use super::groups::Groups;
+use super::{Materials, password};
+use crate::error::{Error, Kind, Result};
+use crate::seed::Seed;
+use crate::spec::Setup;
+use crate::spec::setup::{Keys, Root, User};
+use crate::tree::{Editor, InodeId, Meta, Tree};
+
+/// Fields of passwd(5).
+const UID: usize = 2;
+const GID: usize = 3;
+const COMMENT: usize = 4;
+const HOME: usize = 5;
+const SHELL: usize = 6;
+/// Fields of shadow(5).
+const HASH: usize = 1;
+const CHANGED: usize = 2;
+
+/// No password is right, and the account is not locked: keys may log in where sshd does without PAM, too.
+const NO_PASSWORD: &str = "*";
+
+/// Sets up users.
+pub(super) struct Users<'a> {
+    pub(super) materials: &'a Materials,
+    pub(super) seed: &'a Seed,
+}
+
+/// Where somebody lives, and as whom.
+struct Account {
+    name: String,
+    uid: u32,
+    gid: u32,
+    home: String,
+}
+
+impl Users<'_> {
+    pub(super) fn set_up(&self, editor: &mut Editor<'_>, setup: &Setup) -> Result<Vec<String>> {
+        let mut notes = Vec::new();
+        for user in &setup.users {
+            let account = account(editor, user)?;
+            let shadow = self.set_password(editor, user)?;
+            self.add_keys(editor, &account, &user.authorized_keys)?;
+            if user.sudo {
+                allow_root(editor, &account, shadow.has_password)?;
+            }
+            notes.push(format!("user {}: number {}, {}", user.name, account.uid, shadow.shown));
+        }
+        if let Some(root) = &setup.root {
+            notes.push(self.set_up_root(editor, root)?);
+        }
+        Ok(notes)
+    }
+
+    fn set_up_root(&self, editor: &mut Editor<'_>, root: &Root) -> Result<String> {
+        let user = User { name: "root".into(), password: root.password.clone(), ..User::default() };
+        let shadow = self.set_password(editor, &user)?;
+        let account = Account { name: "root".into(), uid: 0, gid: 0, home: "/root".into() };
+        self.add_keys(editor, &account, &root.authorized_keys)?;
+        Ok(format!("user root: {}", shadow.shown))
+    }
+
+    /// The line of the shadow: what is asked, else what it has, else nothing that opens.
+    fn set_password(&self, editor: &mut Editor<'_>, user: &User) -> Result<Shadow> {
+        let mut shadow = Database::read(editor.tree(), "/etc/shadow", 0o640)?;
+        // Day 0 would mean that the password must be changed at once.
+        let today = (editor.time().seconds / 86_400).max(1).to_string();
+        let new = || row([&user.name, NO_PASSWORD, &today, "0", "99999", "7", "", "", ""]);
+        let mut entry = shadow.get(&user.name).filter(|row| row.len() > CHANGED).unwrap_or_else(new);
+        if let Some(password) = &user.password {
+            entry[HASH] = password::hash(password, &user.name, self.materials, self.seed)?.into_bytes();
+            entry[CHANGED] = today.into_bytes();
+        } else if !user.authorized_keys.is_empty() && entry[HASH].starts_with(b"!") && entry[HASH].len() < 3 {
+            // sshd without PAM takes no key of an account that is locked.
+            entry[HASH] = NO_PASSWORD.into();
+        }
+        if user.locked && !entry[HASH].starts_with(b"!") {
+            entry[HASH].insert(0, b'!');
+        }
+        let has_password = entry[HASH].starts_with(b"$");
+        let shown = match &entry[HASH][..] {
+            [] => "an empty password",
+            [b'!', ..] => "locked",
+            [b'$', ..] => "with a password",
+            _ => "without a password",
+        };
+        shadow.put(entry);
+        shadow.write(editor)?;
+        Ok(Shadow { has_password, shown })
+    }
+
+    fn add_keys(&self, editor: &mut Editor<'_>, account: &Account, asked: &[Keys]) -> Result<()> {
+        if asked.is_empty() {
+            return Ok(());
+        }
+        let folder = format!("{}/.ssh", account.home);
+        let path = format!("{folder}/authorized_keys");
+        let mut text = super::read(editor.tree(), &path)?;
+        if text.last().is_some_and(|&last| last != b'\n') {
+            text.push(b'\n');
+        }
+        for key in asked.iter().map(|keys| self.materials.keys(keys)).collect::<Result<Vec<_>>>()?.concat() {
+            if !super::lines(&text).any(|line| line.trim_ascii() == key.as_bytes()) {
+                text.extend(format!("{key}\n").as_bytes());
+            }
+        }
+        // sshd refuses keys that others could have written.
+        let folder = editor.set_directory(&folder, 0o700)?;
+        own(editor, folder, account);
+        let file = editor.write_file(&path, text, 0o600)?;
+        own(editor, file, account);
+        Ok(())
+    }
+}
+
+/// What became of the line of the shadow.
+struct Shadow {
+    has_password: bool,
+    shown: &'static str,
+}
+
+/// The line of passwd with what is asked, the user's groups, and the home.
+fn account(editor: &mut Editor<'_>, user: &User) -> Result<Account> {
+    let mut passwd = Database::read(editor.tree(), "/etc/passwd", 0o644)?;
+    let mut groups = Groups::read(editor.tree())?;
+    let mut entry = match passwd.get(&user.name).filter(|row| row.len() > SHELL) {
+        Some(entry) => keep_numbers(entry, user)?,
+        None => new_entry(editor.tree(), &passwd, &mut groups, user)?,
+    };
+    for (field, asked) in [(COMMENT, &user.comment), (HOME, &user.home), (SHELL, &user.shell)] {
+        if let Some(asked) = asked {
+            entry[field] = asked.clone().into_bytes();
+        }
+    }
+    if user.shell.is_some() && editor.tree().resolve(&entry[SHELL]).is_none() {
+        return Err(wrong(user, format!("the shell {} is not on the machine", text(&entry, SHELL)))
+            .with_hint("install it: packages = [\"bash\"]"));
+    }
+    for group in &user.groups {
+        groups.add_member(group, &user.name)?;
+    }
+    let number = |field| number(&entry, field).ok_or_else(|| wrong(user, "/etc/passwd has no number for it"));
+    let account = Account { name: user.name.clone(), uid: number(UID)?, gid: number(GID)?, home: text(&entry, HOME) };
+    passwd.put(entry);
+    passwd.write(editor)?;
+    groups.write(editor)?;
+    make_home(editor, &account)?;
+    Ok(account)
+}
+
+/// Files belong to numbers: those of a user that is there can't be changed.
+fn keep_numbers(entry: Vec<Vec<u8>>, user: &User) -> Result<Vec<Vec<u8>>> {
+    for (what, asked, field) in [("uid", user.uid, UID), ("gid", user.gid, GID)] {
+        if let (Some(asked), Some(has)) = (asked, number(&entry, field))
+            && asked != has
+        {
+            return Err(wrong(user, format!("has the {what} {has} in the image, {asked} is asked for"))
+                .with_hint(format!("leave {what} out, or change it in the Dockerfile, where its files are")));
+        }
+    }
+    Ok(entry)
+}
+
+fn new_entry(tree: &Tree, passwd: &Database, groups: &mut Groups, user: &User) -> Result<Vec<Vec<u8>>> {
+    let uid = user.uid.unwrap_or_else(|| free_number(passwd, &groups.group));
+    if passwd.has_number(UID, uid) {
+        return Err(wrong(user, format!("the uid {uid} is another user's")));
+    }
+    let gid = match (user.gid, groups.gid(&user.name)) {
+        (Some(gid), _) => gid,
+        (None, Some(own)) => own,
+        (None, None) if groups.group.has_number(2, uid) => free_number(passwd, &groups.group),
+        (None, None) => uid,
+    };
+    if !groups.group.has_number(2, gid) {
+        groups.make(&user.name, gid);
+    }
+    let shell = if tree.resolve("/bin/bash").is_some() { "/bin/bash" } else { "/bin/sh" };
+    let home = format!("/home/{}", user.name);
+    Ok(row([&user.name, "x", &uid.to_string(), &gid.to_string(), "", &home, shell]))
+}
+
+/// A home that is not there, with what `/etc/skel` has.
+fn make_home(editor: &mut Editor<'_>, account: &Account) -> Result<()> {
+    let home = account.home.as_str();
+    if !home.starts_with('/') || editor.tree().resolve(home).is_some() {
+        return Ok(());
+    }
+    let id = editor.set_directory(home, 0o700)?;
+    own(editor, id, account);
+    let Some(skeleton) = editor.tree().resolve("/etc/skel").filter(|&id| editor.tree().entries(id).is_some()) else {
+        return Ok(());
+    };
+    let skeleton = editor.tree().subtree(skeleton);
+    let change = |meta: &mut Meta| (meta.uid, meta.gid) = (account.uid, account.gid);
+    editor.copy(home.as_bytes(), &skeleton, Tree::ROOT, &change).map(drop)
+}
+
+/// A rule for sudo or doas, whichever the machine has.
+fn allow_root(editor: &mut Editor<'_>, account: &Account, by_password: bool) -> Result<()> {
+    let Account { name, .. } = account;
+    if editor.tree().resolve("/usr/bin/sudo").is_some() {
+        let free = if by_password { "" } else { "NOPASSWD: " };
+        let rule = format!("{name} ALL=(ALL:ALL) {free}ALL\n");
+        return editor.write_file(format!("/etc/sudoers.d/90-vmimage-{name}"), rule.into_bytes(), 0o440).map(drop);
+    }
+    if editor.tree().resolve("/usr/bin/doas").is_some() {
+        let free = if by_password { "persist" } else { "nopass" };
+        let rule = format!("permit {free} {name}\n");
+        return editor.write_file(format!("/etc/doas.d/90-vmimage-{name}.conf"), rule.into_bytes(), 0o600).map(drop);
+    }
+    Err(Error::new(Kind::NotFound, format!("user {name}"), "is to become root, and there is neither sudo nor doas")
+        .with_hint("install one: packages = [\"sudo\"]"))
+}
+
+fn own(editor: &mut Editor<'_>, id: InodeId, account: &Account) {
+    let meta = editor.meta_mut(id);
+    (meta.uid, meta.gid) = (account.uid, account.gid);
+}
+
+fn wrong(user: &User, message: impl Into<String>) -> Error {
+    Error::new(Kind::Input, format!("user {}", user.name), message)
+}

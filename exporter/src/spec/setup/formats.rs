@@ -1,0 +1,157 @@
+//! Texts with a form of their own: what is right for each, as one table.
+
+/// A form that texts have.
+pub struct TextFormat {
+    /// Its name, the `format` of the JSON schema.
+    pub name: &'static str,
+    /// What is expected, for a message: "a …".
+    pub expected: &'static str,
+    is_right: fn(&str) -> bool,
+}
+
+/// Every form.
+pub const FORMATS: [TextFormat; 15] = [
+    format("user-name", "a name of lower-case letters, digits, - and _, at most 32", is_user_name),
+    format("passwd-field", "a text without colons on one line", |text| is_line(text) && !text.contains(':')),
+    format("absolute-path", "a path from the root on, without . and .., such as /etc/motd", is_absolute_path),
+    format("context-path", "a path in the build context, without .., such as files/motd", is_context_path),
+    format("file-mode", "permissions in octal, such as 0644", is_mode),
+    format("owner", "USER or USER:GROUP, by name or number", is_owner),
+    format(
+        "password-hash",
+        "a crypt(5) hash ($y$, $7$, $6$, $5$ or $2b$); a password itself is given as { secret = \"id\" }",
+        is_password_hash,
+    ),
+    format("ssh-key", "one public key, such as \"ssh-ed25519 AAAA… me@here\"", is_ssh_key),
+    format("secret-id", "the id of a secret: letters, digits, -, _ and .", |text| is_word(text, "-_.")),
+    format("repository-name", "a name of letters, digits, - and _", |text| is_word(text, "-_")),
+    format("service-name", "the name of a service, such as nginx or apt-daily.timer", is_service),
+    format("time-zone", "a name of the tz database, such as Europe/Berlin or UTC", is_time_zone),
+    format("locale", "a locale, such as de_DE.UTF-8 or C.UTF-8", |text| is_word(text, "_.@-")),
+    format("kernel-module", "the name of a kernel module, such as nbd", |text| is_word(text, "-_")),
+    format("package", "the name of a package, such as openssh-server", is_package),
+];
+
+const fn format(name: &'static str, expected: &'static str, is_right: fn(&str) -> bool) -> TextFormat {
+    TextFormat { name, expected, is_right }
+}
+
+/// Check a text against the form called `name`. A form that is not known allows everything.
+///
+/// # Errors
+/// What was expected.
+pub fn check_format(name: &str, text: &str) -> Result<(), &'static str> {
+    match FORMATS.iter().find(|format| format.name == name) {
+        Some(format) if !(format.is_right)(text) => Err(format.expected),
+        _ => Ok(()),
+    }
+}
+
+fn is_line(text: &str) -> bool {
+    !text.contains(char::is_control)
+}
+
+/// Letters and digits, and of others only these; the first is none of the others.
+fn is_word(text: &str, others: &str) -> bool {
+    text.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || others.contains(c))
+}
+
+/// What useradd(8) recommends. A first digit would be taken for a number.
+fn is_user_name(text: &str) -> bool {
+    text.len() <= 32
+        && text.starts_with(|c: char| c.is_ascii_lowercase() || c == '_')
+        && text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || "-_".contains(c))
+}
+
+fn is_absolute_path(text: &str) -> bool {
+    text.strip_prefix('/').is_some_and(is_context_path) && !text.contains(':')
+}
+
+fn is_context_path(text: &str) -> bool {
+    is_line(text) && text.split('/').all(|name| !matches!(name, "" | "." | ".."))
+}
+
+fn is_mode(text: &str) -> bool {
+    (3..=4).contains(&text.len()) && text.bytes().all(|digit| (b'0'..=b'7').contains(&digit))
+}
+
+fn is_owner(text: &str) -> bool {
+    let is_id = |text: &str| is_user_name(text) || text.parse::<u32>().is_ok();
+    match text.split_once(':') {
+        Some((user, group)) => is_id(user) && is_id(group),
+        None => is_id(text),
+    }
+}
+
+/// The methods of crypt(5) that are not broken.
+fn is_password_hash(text: &str) -> bool {
+    let is_known = ["$y$", "$gy$", "$7$", "$6$", "$5$", "$2b$", "$2y$", "$2a$"].iter().any(|id| text.starts_with(id));
+    is_known
+        && text.matches('$').count() >= 3
+        && text.chars().all(|c| c.is_ascii_graphic() && !":;*!\\".contains(c))
+}
+
+/// A line of authorized_keys(5): the type is its first word, or comes after options.
+fn is_ssh_key(text: &str) -> bool {
+    let types = ["ssh-", "ecdsa-", "sk-ssh-", "sk-ecdsa-"];
+    let mut words = text.split_whitespace();
+    is_line(text)
+        && words.any(|word| types.iter().any(|kind| word.starts_with(kind)))
+        && words.next().is_some_and(|key| key.starts_with("AAAA"))
+}
+
+/// A unit's name may have an instance, `getty@tty1.service`, and escapes.
+fn is_service(text: &str) -> bool {
+    is_word(text, "-_.@:\\") && text.len() <= 255
+}
+
+fn is_time_zone(text: &str) -> bool {
+    text.split('/').all(|part| is_word(part, "-_+"))
+}
+
+fn is_package(text: &str) -> bool {
+    is_word(text, "+-.:=~_")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_form_has_right_and_wrong_texts() {
+        for (name, right, wrong) in [
+            ("user-name", &["ada", "_apt", "www-data"][..], &["", "Ada", "0ada", "a:b", "a\nb", "-a", "a b"][..]),
+            ("passwd-field", &["", "Ada Lovelace,,,"], &["a:b", "a\nb"]),
+            ("absolute-path", &["/etc/motd"], &["etc", "/", "/etc/../x", "//x", "/a\nb", "/a:b", "/etc/"]),
+            ("context-path", &["a", "files/motd"], &["", "/etc", "../x", "a//b", "./a"]),
+            ("file-mode", &["0644", "755", "4755"], &["", "888", "0o644", "07777", "rw"]),
+            ("owner", &["ada", "0", "ada:1000", "1:2"], &["", ":", "a:", "a:b:c", "-1"]),
+            (
+                "password-hash",
+                &["$6$salt$hash", "$y$j9T$salt$hash"],
+                &["", "hunter2", "$1$salt$hash", "$6$", "$6$a:b$c", "$6$a$b\n", "!$6$a$b"],
+            ),
+            (
+                "ssh-key",
+                &["ssh-ed25519 AAAAC3 me", "no-pty ssh-rsa AAAAB3", "sk-ssh-ed25519@openssh.com AAAAG"],
+                &["", "ssh-ed25519", "AAAAC3", "ssh-rsa AAAA\nssh-rsa AAAA", "ssh-rsa BBBB"],
+            ),
+            ("secret-id", &["root.password-1"], &["", "../x", "a/b", "a,b"]),
+            ("repository-name", &["company-1"], &["", "a.b", "a/b", "-a"]),
+            ("service-name", &["nginx", "getty@tty1.service"], &["", "../x", "a/b", "a b"]),
+            ("time-zone", &["UTC", "Europe/Berlin", "Etc/GMT+1"], &["", "../etc", "Europe/", "/Europe"]),
+            ("locale", &["C.UTF-8", "de_DE.UTF-8@euro"], &["", "a b", "../de"]),
+            ("kernel-module", &["nbd", "nf_nat"], &["", "a b", "a/b", "-r"]),
+            ("package", &["nginx", "linux-image-amd64=6.1", "libc6:i386"], &["", "-y", "$(x)", "a b"]),
+        ] {
+            assert!(FORMATS.iter().any(|format| format.name == name), "{name}");
+            for text in right {
+                assert_eq!(check_format(name, text), Ok(()), "{name}: {text}");
+            }
+            for text in wrong {
+                assert!(check_format(name, text).is_err(), "{name}: {text:?}");
+            }
+        }
+    }
+}

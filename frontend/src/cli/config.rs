@@ -1,0 +1,53 @@
+//! `vmimage config`: what can be said in a `vmimage.toml`, and what is wrong in one.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use super::{Error, Result};
+use crate::config::{Config, reference, schema_text};
+
+/// Check a vmimage.toml, or show what it can say.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum What {
+    /// Say all that is wrong in a file
+    Check {
+        /// The file
+        #[arg(default_value = crate::config::FILE)]
+        file: PathBuf,
+    },
+    /// Print the JSON schema, for editors
+    Schema,
+    /// Print every key with its type, default, flag and build argument
+    Reference,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  vmimage config check                        ./vmimage.toml
+  vmimage config schema >vmimage.schema.json
+  vmimage config reference | less";
+
+pub(crate) fn run(args: &Args) -> Result<ExitCode> {
+    match &args.what {
+        What::Check { file } => check(file)?,
+        What::Schema => print!("{}", schema_text()),
+        What::Reference => print!("{}", reference()),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn check(file: &PathBuf) -> Result<()> {
+    let name = file.display().to_string();
+    let text = std::fs::read_to_string(file)
+        .map_err(|error| Error::user(format!("{name}: cannot be read")).because(error))?;
+    Config::parse(&name, &text)?;
+    println!("{name}: nothing is wrong");
+    Ok(())
+}

@@ -1,0 +1,92 @@
+//! A configuration becomes what is asked of the exporter and of the package manager.
+
+use std::collections::BTreeMap;
+
+use exporter::spec::Setup;
+
+use super::{Config, HookConfig, Repository, Text};
+use crate::attributes::Asked;
+use crate::provision;
+
+/// A script to run on the user's finished file system.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Hook {
+    /// Its name in the build's progress.
+    pub(crate) title: String,
+    /// The script.
+    pub(crate) script: String,
+    /// Whether it gets at the network.
+    pub(crate) network: bool,
+}
+
+/// Runs `$1`, a script that may say its interpreter, and leaves nothing behind.
+const RUN: &str = r#"export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+mkdir -p /run && hook=$(mktemp /run/hook.XXXXXX) && printf '%s\n' "$1" >"$hook" && chmod 700 "$hook" || exit
+"$hook" && code=0 || code=$?
+rm -f "$hook"
+exit $code"#;
+
+impl Hook {
+    /// The process that runs it.
+    pub(crate) fn words(&self) -> [&str; 5] {
+        ["/bin/sh", "-c", RUN, "sh", &self.script]
+    }
+}
+
+/// A configuration with the texts that it names.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Configuration {
+    pub(crate) config: Config,
+    /// By their paths in the build context.
+    pub(crate) texts: BTreeMap<String, String>,
+}
+
+/// More than this is no text that somebody writes, and too long for the arguments of a step.
+pub(crate) const MAX_TEXT: usize = 96 << 10;
+
+impl Configuration {
+    /// Asks for all that the configuration says.
+    ///
+    /// # Errors
+    /// What is wrong with the values that are attributes: none, if the configuration was parsed.
+    pub(crate) fn ask(&self, asked: &mut Asked) -> Result<(), String> {
+        let Config { groups, users, root, files, services, .. } = self.config.clone();
+        for (attribute, value) in self.config.attributes() {
+            asked.set(attribute, &value).map_err(|expected| format!("{}: {expected}", attribute.name()))?;
+        }
+        asked.spec.setup = Setup { groups, users, root, files, services, ..asked.spec.setup.clone() };
+        asked.install.sources = provision::Sources {
+            certificates: self.config.certificates.iter().map(|path| self.file(path)).collect(),
+            repositories: self.config.repositories.iter().map(|repository| self.repository(repository)).collect(),
+        };
+        asked.hooks = self.config.hooks.iter().enumerate().map(|(index, hook)| self.hook(index, hook)).collect();
+        Ok(())
+    }
+
+    fn text(&self, path: &str) -> String {
+        self.texts.get(path).cloned().unwrap_or_default()
+    }
+
+    /// A file of the context under its own name.
+    fn file(&self, path: &str) -> provision::TextFile {
+        let name = path.rsplit('/').next().unwrap_or(path);
+        provision::TextFile { name: name.to_owned(), text: self.text(path) }
+    }
+
+    fn repository(&self, repository: &Repository) -> provision::Repository {
+        let source = match &repository.source {
+            Text::Inline(text) => text.clone(),
+            Text::File(file) => self.text(&file.file),
+        };
+        let key = repository.key.as_deref().map(|path| self.file(path));
+        provision::Repository { name: repository.name.clone(), source, key }
+    }
+
+    fn hook(&self, index: usize, hook: &HookConfig) -> Hook {
+        let (name, script) = match (&hook.script, &hook.run) {
+            (Some(path), _) => (path.clone(), self.text(path)),
+            (None, run) => ((index + 1).to_string(), run.clone().unwrap_or_default()),
+        };
+        Hook { title: format!("[vmimage] hook {name}"), script, network: hook.network }
+    }
+}

@@ -1,0 +1,207 @@
+//! What is wrong in a `vmimage.toml`: all of it at once, each at its place.
+//!
+//! The file is held against the schema, which says what keys and types there are; texts are held against the form
+//! that the schema names, or against what the attribute of that name takes. What is right by itself is then looked
+//! through for contradictions.
+
+use std::ops::Range;
+
+use exporter::spec::setup::check_format;
+use serde_json::Value;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::problem::{Problems, nearest};
+use super::{Config, Words, contradictions, schema};
+use crate::attributes::{Asked, Attribute};
+
+pub(super) fn parse(name: &str, text: &str) -> Result<Config, Problems> {
+    let (table, errors) = DeTable::parse_recoverable(text);
+    let mut problems = Problems::new(name, text);
+    for error in &errors {
+        problems.add(error.span().unwrap_or_default(), error.message());
+    }
+    let schema = schema();
+    let mut check = Check { root: &schema, problems };
+    check.table(&schema, table.get_ref(), table.span(), "");
+    if check.problems.is_empty() {
+        match toml::from_str::<Config>(text) {
+            Ok(config) => {
+                contradictions::find(&config, table.get_ref(), &mut check.problems);
+                if check.problems.is_empty() {
+                    return Ok(config);
+                }
+            }
+            Err(error) => check.problems.add(error.span().unwrap_or_default(), error.message()),
+        }
+    }
+    Err(check.problems.sorted())
+}
+
+/// The form of texts that are never shown.
+const PASSWORD: &str = "password-hash";
+
+struct Check<'a> {
+    root: &'a Value,
+    problems: Problems,
+}
+
+impl<'a> Check<'a> {
+    fn value(&mut self, schema: &'a Value, value: &Spanned<DeValue<'_>>, key: &str) {
+        let schema = self.resolved(schema);
+        if let Some(choices) = schema.get("anyOf").or_else(|| schema.get("oneOf")).and_then(Value::as_array) {
+            return self.one_of(choices, value, key);
+        }
+        let kind = schema.get("type").and_then(Value::as_str).unwrap_or_default();
+        match (kind, value.get_ref()) {
+            ("object", DeValue::Table(table)) => self.table(schema, table, value.span(), key),
+            ("array", DeValue::Array(values)) => {
+                let items = schema.get("items").unwrap_or(&Value::Null);
+                values.iter().for_each(|value| self.value(items, value, key));
+            }
+            ("string", DeValue::String(text)) => self.text(schema, text, value.span(), key),
+            ("integer", DeValue::Integer(number)) => {
+                if u32::from_str_radix(number.as_str(), number.radix()).is_err() {
+                    let shown = number.as_str();
+                    self.problems.add(value.span(), format!("{key} is {shown}: a number from 0 to {}", u32::MAX));
+                }
+            }
+            ("boolean", DeValue::Boolean(_)) | ("", _) => {}
+            (kind, other) => {
+                let found = shown_kind(other.type_str());
+                self.problems.add(value.span(), format!("{key} is {found}: {} was expected", shown_kind(kind)));
+            }
+        }
+    }
+
+    /// Checks against the choice that is of the value's kind, and has its keys if it is a table.
+    fn one_of(&mut self, choices: &'a [Value], value: &Spanned<DeValue<'_>>, key: &str) {
+        let choices: Vec<_> = choices.iter().map(|choice| self.resolved(choice)).collect();
+        let kind = json_kind(value.get_ref());
+        let of_kind: Vec<_> = choices.iter().copied().filter(|choice| choice["type"] == kind).collect();
+        let has_keys = |choice: &&&Value| {
+            let required = choice.get("required").and_then(Value::as_array);
+            let table = value.get_ref().as_table();
+            required.into_iter().flatten().filter_map(Value::as_str).all(|name| table.is_some_and(|table| table.contains_key(name)))
+        };
+        match (of_kind.iter().find(has_keys), &of_kind[..]) {
+            (Some(choice), _) | (None, [choice]) => self.value(choice, value, key),
+            (None, _) => {
+                let mut expected: Vec<_> = choices.iter().map(|choice| shown_choice(choice)).collect();
+                expected.dedup();
+                let found = shown_kind(value.get_ref().type_str());
+                self.problems.add(value.span(), format!("{key} is {found}: {} was expected", expected.join(" or ")));
+            }
+        }
+    }
+
+    fn table(&mut self, schema: &'a Value, table: &DeTable<'_>, at: Range<usize>, key: &str) {
+        let properties = schema.get("properties").and_then(Value::as_object);
+        let known = || properties.into_iter().flat_map(|properties| properties.keys().map(String::as_str));
+        for (name, value) in table {
+            let path = if key.is_empty() { name.get_ref().to_string() } else { format!("{key}.{}", name.get_ref()) };
+            let property = properties.and_then(|properties| properties.get(name.get_ref().as_ref()));
+            let Some(property) = property else {
+                let message = match nearest(name.get_ref(), known()) {
+                    Some(meant) => format!("{path} is no key: did you mean {meant}?"),
+                    None => format!("{path} is no key: there are {}", known().collect::<Vec<_>>().join(", ")),
+                };
+                self.problems.add(name.span(), message);
+                continue;
+            };
+            self.value(property, value, &path);
+            if key.is_empty() {
+                self.attribute(name.get_ref(), value);
+            }
+        }
+        let required = schema.get("required").and_then(Value::as_array);
+        for name in required.into_iter().flatten().filter_map(Value::as_str) {
+            if !table.contains_key(name) {
+                self.problems.add(at.clone(), format!("{key} lacks the key {name}"));
+            }
+        }
+    }
+
+    fn text(&mut self, schema: &Value, text: &str, at: Range<usize>, key: &str) {
+        if let Some(allowed) = schema.get("enum").and_then(Value::as_array) {
+            let allowed: Vec<_> = allowed.iter().filter_map(Value::as_str).collect();
+            if !allowed.contains(&text) {
+                self.problems.add(at, format!("{key} is {text:?}: one of {}", allowed.join(", ")));
+            }
+            return;
+        }
+        let format = schema.get("format").and_then(Value::as_str).unwrap_or_default();
+        match check_format(format, text) {
+            // It may be a password, which is nobody's to read in a log.
+            Err(expected) if format == PASSWORD => {
+                self.problems.add_hidden(at, format!("{key} is a text that is no hash: {expected} was expected"));
+            }
+            Err(expected) => self.problems.add(at, format!("{key} is {text:?}: {expected} was expected")),
+            Ok(()) => {}
+        }
+    }
+
+    /// What an attribute takes is known to [`Asked`] alone.
+    fn attribute(&mut self, name: &str, value: &Spanned<DeValue<'_>>) {
+        let Some(attribute) = Attribute::by_name(name) else { return };
+        let Some(words) = words(value.get_ref()) else { return };
+        if let Err(expected) = Asked::default().set(attribute, &words) {
+            // The schema's list of names has told already.
+            let is_told = self.root["properties"][name].get("enum").is_some();
+            if !is_told {
+                self.problems.add(value.span(), format!("{name} is {words:?}: {expected}"));
+            }
+        }
+    }
+
+    fn resolved(&self, schema: &'a Value) -> &'a Value {
+        let name = schema.get("$ref").and_then(Value::as_str).and_then(|path| path.strip_prefix("#/$defs/"));
+        name.map_or(schema, |name| &self.root["$defs"][name])
+    }
+}
+
+/// What an attribute is typed as, if the value is one of an attribute.
+fn words(value: &DeValue<'_>) -> Option<String> {
+    let words = match value {
+        DeValue::String(text) => Words::One(text.to_string()),
+        DeValue::Boolean(is_on) => Words::One(is_on.to_string()),
+        DeValue::Array(values) => {
+            Words::Several(values.iter().map(|value| value.get_ref().as_str().map(str::to_owned)).collect::<Option<_>>()?)
+        }
+        _ => return None,
+    };
+    super::typed(&serde_json::to_value(words).expect("words are JSON"))
+}
+
+/// JSON's name for the kind of a value of TOML.
+fn json_kind(value: &DeValue<'_>) -> &'static str {
+    match value {
+        DeValue::String(_) => "string",
+        DeValue::Integer(_) => "integer",
+        DeValue::Boolean(_) => "boolean",
+        DeValue::Array(_) => "array",
+        DeValue::Table(_) => "object",
+        DeValue::Float(_) | DeValue::Datetime(_) => "",
+    }
+}
+
+/// In the words of the error messages.
+fn shown_kind(kind: &str) -> &str {
+    match kind {
+        "string" => "a text",
+        "integer" => "a whole number",
+        "boolean" => "true or false",
+        "array" => "a list",
+        "object" | "table" => "a table",
+        "float" => "a number with a fraction",
+        other => other,
+    }
+}
+
+fn shown_choice(choice: &Value) -> String {
+    let required = choice.get("required").and_then(Value::as_array).and_then(|keys| keys.first()?.as_str());
+    match required {
+        Some(key) => format!("{{ {key} = … }}"),
+        None => shown_kind(choice["type"].as_str().unwrap_or_default()).to_owned(),
+    }
+}

@@ -1,0 +1,72 @@
+//! The build context as a folder of this machine: for engines without frontends, and for files that are there already.
+
+use std::collections::BTreeMap;
+use std::io::{ErrorKind, Read};
+use std::num::NonZeroUsize;
+use std::path::Path;
+use std::sync::Arc;
+
+use exporter::machine::Materials;
+use exporter::spec::Setup;
+use exporter::tree::{HostDir, scan};
+use rustix::fs::OFlags;
+
+use super::apply::{Configuration, MAX_TEXT};
+use super::{Config, FILE, Secrets};
+use crate::cli::{Error, Result};
+
+/// A folder.
+pub(crate) struct Context(Arc<HostDir>);
+
+impl Context {
+    /// Opens it.
+    pub(crate) fn open(folder: &Path) -> Result<Self> {
+        Ok(Self(HostDir::open(folder)?))
+    }
+
+    /// The configuration in it: `asked`, which must be there, or `vmimage.toml`, if it is.
+    pub(crate) fn load(&self, asked: Option<&str>) -> Result<Configuration> {
+        let name = asked.unwrap_or(FILE);
+        let Some(text) = self.text(name)? else {
+            return match asked {
+                None => Ok(Configuration::default()),
+                Some(_) => Err(missing(name)),
+            };
+        };
+        let config = Config::parse(name, &text)?;
+        let mut texts = BTreeMap::new();
+        for path in config.texts() {
+            texts.insert(path.to_owned(), self.text(path)?.ok_or_else(|| missing(path))?);
+        }
+        Ok(Configuration { config, texts })
+    }
+
+    /// What a setup names: its files, and its secrets.
+    pub(crate) fn materials(&self, setup: &Setup, secrets: &Secrets, threads: NonZeroUsize) -> Result<Materials> {
+        let secrets = secrets.read(&setup.secrets())?;
+        if setup.context_files().is_empty() {
+            return Ok(Materials { secrets, ..Materials::default() });
+        }
+        Ok(Materials { context: scan(&self.0, threads, &mut |_| {})?, secrets })
+    }
+
+    /// A text file, through no symlink; `None` if it is not there.
+    fn text(&self, path: &str) -> Result<Option<String>> {
+        let unreadable = |error| Error::user(format!("{path}: cannot be read")).because(error);
+        let file = match self.0.open_below(path.as_bytes(), OFlags::RDONLY | OFlags::NONBLOCK) {
+            Ok(file) => std::fs::File::from(file),
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(unreadable(error)),
+        };
+        let mut text = String::new();
+        file.take(MAX_TEXT as u64 + 1).read_to_string(&mut text).map_err(unreadable)?;
+        if text.len() > MAX_TEXT {
+            return Err(Error::user(format!("{path}: over {} KiB, a text was expected", MAX_TEXT >> 10)));
+        }
+        Ok(Some(text))
+    }
+}
+
+fn missing(path: &str) -> Error {
+    Error::user(format!("{path}: is not in the build context"))
+}

@@ -1,0 +1,102 @@
+//! Keys that are right each by itself, and do not go together.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::Config;
+use super::problem::Problems;
+
+/// Keys that say something about a machine, which a disk of files is not.
+const OF_MACHINES: [&str; 15] = [
+    "hostname", "kernel", "cmdline", "modules", "timezone", "locale", "packages", "certificates", "repositories",
+    "groups", "users", "root", "files", "services", "hooks",
+];
+
+pub(super) fn find(config: &Config, table: &DeTable<'_>, problems: &mut Problems) {
+    if config.profile.as_deref() == Some("data") {
+        for (key, _) in table.iter().filter(|(key, _)| OF_MACHINES.contains(&&**key.get_ref())) {
+            problems.add(key.span(), format!("{} is for machines: profile is data", key.get_ref()));
+        }
+    }
+    for (index, user) in config.users.iter().enumerate() {
+        if user.name == "root" {
+            let message = "users.name is \"root\": the table [root] is for the administrator";
+            problems.add(span(table, "users", index, "name"), message);
+        }
+    }
+    twice(config.users.iter().map(|user| Some(&user.name)), table, "users", "name", problems);
+    twice(config.users.iter().map(|user| user.uid.as_ref()), table, "users", "uid", problems);
+    twice(config.groups.iter().map(|group| Some(&group.name)), table, "groups", "name", problems);
+    twice(config.groups.iter().map(|group| group.gid.as_ref()), table, "groups", "gid", problems);
+    twice(config.files.iter().map(|file| Some(&file.path)), table, "files", "path", problems);
+    twice(config.repositories.iter().map(|each| Some(&each.name)), table, "repositories", "name", problems);
+    for (index, file) in config.files.iter().enumerate() {
+        let said = [file.content.is_some(), file.source.is_some(), file.secret.is_some()];
+        one_of("files", &["content", "source", "secret"], &said, index, table, problems);
+    }
+    for (index, hook) in config.hooks.iter().enumerate() {
+        let said = [hook.run.is_some(), hook.script.is_some()];
+        one_of("hooks", &["run", "script"], &said, index, table, problems);
+    }
+    let services = &config.services;
+    for name in &services.enable {
+        for (key, others) in [("disable", &services.disable), ("mask", &services.mask)] {
+            if others.contains(name) {
+                let at = value(table, &["services", key]).map_or(0..0, Spanned::span);
+                problems.add(at, format!("services.{key} has {name:?}, and services.enable has it too"));
+            }
+        }
+    }
+}
+
+/// Every element says exactly one of these keys.
+fn one_of(list: &str, keys: &[&str], said: &[bool], index: usize, table: &DeTable<'_>, problems: &mut Problems) {
+    let said: Vec<_> = keys.iter().zip(said).filter(|(_, said)| **said).map(|(key, _)| *key).collect();
+    match &said[..] {
+        [_] => {}
+        [] => problems.add(element(table, list, index), format!("{list} lacks a key: one of {}", keys.join(", "))),
+        [.., last] => {
+            let message = format!("{list} has {} at once: one of them is allowed", said.join(" and "));
+            problems.add(span(table, list, index, last), message);
+        }
+    }
+}
+
+/// No two elements have the same value.
+fn twice<'a, T: Ord + std::fmt::Debug + 'a>(
+    values: impl Iterator<Item = Option<&'a T>>,
+    table: &DeTable<'_>,
+    list: &str,
+    key: &str,
+    problems: &mut Problems,
+) {
+    let mut seen = BTreeMap::new();
+    for (index, value) in values.enumerate() {
+        let Some(value) = value else { continue };
+        if seen.insert(value, index).is_some() {
+            problems.add(span(table, list, index, key), format!("{list}.{key} is {value:?} for the second time"));
+        }
+    }
+}
+
+fn value<'t, 'i>(table: &'t DeTable<'i>, path: &[&str]) -> Option<&'t Spanned<DeValue<'i>>> {
+    let (first, rest) = path.split_first()?;
+    let found = table.get(*first)?;
+    if rest.is_empty() { Some(found) } else { value(found.get_ref().as_table()?, rest) }
+}
+
+/// Where an element of a list of tables is.
+fn element(table: &DeTable<'_>, list: &str, index: usize) -> Range<usize> {
+    let elements = value(table, &[list]).and_then(|list| list.get_ref().as_array());
+    elements.and_then(|elements| elements.get(index)).map_or(0..0, Spanned::span)
+}
+
+/// Where the value of its key is.
+fn span(table: &DeTable<'_>, list: &str, index: usize, key: &str) -> Range<usize> {
+    let elements = value(table, &[list]).and_then(|list| list.get_ref().as_array());
+    let element = elements.and_then(|elements| elements.get(index)).and_then(|each| each.get_ref().as_table());
+    element.and_then(|table| table.get(key)).map_or(0..0, Spanned::span)
+}

@@ -1,0 +1,207 @@
+//! `vmimage.toml`: everything that can be asked of a disk and its machine, in a file of the build context.
+//!
+//! ```text
+//! default  <  label vmimage.size  <  size = "10G"  <  --build-arg VMIMAGE_SIZE, --size, type=vmdisk,size=
+//!             of the image           in vmimage.toml    of this build
+//! ```
+//!
+//! [`Config`] is the one type behind the file, its JSON schema (`vmimage.schema.json`) and its reference
+//! (`CONFIG.md`). Keys that are [`Attribute`]s too are checked and understood as those are; the others are in the file
+//! alone.
+
+mod apply;
+mod check;
+mod context;
+mod contradictions;
+mod problem;
+mod reference;
+mod schema;
+mod secrets;
+
+use exporter::spec::Profile;
+use exporter::spec::setup::{ContextFile, File, Group, Root, Services, User};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+pub(crate) use apply::{Hook, Configuration, MAX_TEXT};
+pub(crate) use context::Context;
+pub(crate) use problem::Problems;
+pub(crate) use reference::reference;
+pub(crate) use schema::{schema, schema_text};
+pub(crate) use secrets::Secrets;
+
+use crate::attributes::Attribute;
+
+/// The name of the file, unless another one is asked for.
+pub(crate) const FILE: &str = "vmimage.toml";
+
+/// All that `vmimage.toml` can say. Every key may be left out.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+#[schemars(title = "vmimage.toml")]
+pub(crate) struct Config {
+    /// The format of the disk, or several, each a file of its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::formats", extend("default" = "qcow2"), example = ["qcow2", "vhdx"])]
+    pub(crate) format: Option<Words>,
+    /// The size of the disk. By default what the content needs and a quarter more, at least 256 MiB.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(example = &"10G")]
+    pub(crate) size: Option<String>,
+    /// How the disk's files are compressed, in the formats that have a choice.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("enum" = schema::compressions()), extend("default" = "zstd"))]
+    pub(crate) compression: Option<String>,
+    /// The name of the disk's files without their ending, in a build's result.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(example = &"web", extend("default" = "disk"))]
+    pub(crate) name: Option<String>,
+    /// What the disk is for: a machine that boots, or one partition with the files as they are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("enum" = Profile::ALL.map(Profile::name)), extend("default" = "machine"))]
+    pub(crate) profile: Option<String>,
+    /// The name of the machine. By default the image's own, else the id of the distribution.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(example = &"web-1.example")]
+    pub(crate) hostname: Option<String>,
+    /// The kernel: `distro` installs the distribution's usual one, `keep` takes the one of the image, all else is the
+    /// name of a package, with its version if need be. By default that of the image if it has one, else the usual one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(example = &"linux-image-amd64")]
+    pub(crate) kernel: Option<String>,
+    /// Arguments for the kernel, added to those that vmimage sets.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(example = &"quiet mitigations=off")]
+    pub(crate) cmdline: Option<String>,
+    /// Kernel modules that are loaded at boot.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(example = ["nbd", "zram"])]
+    pub(crate) modules: Option<Words>,
+    /// The time zone, by its name in the tz database. By default the image's own, else UTC.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(example = &"Europe/Berlin")]
+    pub(crate) timezone: Option<String>,
+    /// The locale of the system, which is generated if it has to be.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(example = &"de_DE.UTF-8")]
+    pub(crate) locale: Option<String>,
+    /// Packages that are installed with the kernel, under the layers of the Dockerfile.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(example = ["openssh-server"])]
+    pub(crate) packages: Option<Words>,
+    /// Files of the build context with certificates of authorities (PEM) that the machine trusts, and the installation
+    /// of packages already.
+    #[schemars(extend("items" = texts("context-path")), example = ["certs/company.crt"])]
+    pub(crate) certificates: Vec<String>,
+    /// Repositories that packages come from besides the image's own. They stay in the machine.
+    pub(crate) repositories: Vec<Repository>,
+    /// Groups of the machine.
+    pub(crate) groups: Vec<Group>,
+    /// Users of the machine.
+    pub(crate) users: Vec<User>,
+    /// The administrator. Without this table, root is as the image has it: locked in those of distributions.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) root: Option<Root>,
+    /// Files of the machine.
+    pub(crate) files: Vec<File>,
+    /// Services that are switched on or off.
+    pub(crate) services: Services,
+    /// Scripts that are run on the finished file system of the Dockerfile, in the build's sandbox, before the disk is made.
+    pub(crate) hooks: Vec<HookConfig>,
+}
+
+/// One word, or several; in one text they are put apart by commas.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub(crate) enum Words {
+    One(String),
+    Several(Vec<String>),
+}
+
+/// A repository of packages, in the words of the image's own package manager.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct Repository {
+    /// The name of its file on the machine, without an ending.
+    #[schemars(extend("format" = "repository-name"), example = &"company")]
+    pub(crate) name: String,
+    /// What that file says: deb822 or one-line sources for apt, lines for apk, a `.repo` for dnf and zypper; or a file
+    /// of the build context with it.
+    pub(crate) source: Text,
+    /// The key it is signed with, a file of the build context (ASCII armour for apt, PEM for apk). It goes to
+    /// `/etc/apt/keyrings/`, `/etc/apk/keys/` or `/etc/pki/rpm-gpg/` under its own name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("format" = "context-path"), example = &"keys/company.asc")]
+    pub(crate) key: Option<String>,
+}
+
+/// A text, or a file of the build context with it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub(crate) enum Text {
+    Inline(String),
+    File(ContextFile),
+}
+
+/// A script. Exactly one of `run` and `script` is said.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct HookConfig {
+    /// The script itself; for `/bin/sh` unless it begins with `#!`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(example = &"systemctl set-default multi-user.target")]
+    pub(crate) run: Option<String>,
+    /// A file of the build context with the script.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("format" = "context-path"))]
+    pub(crate) script: Option<String>,
+    /// Whether it gets at the network.
+    #[serde(default)]
+    pub(crate) network: bool,
+}
+
+/// The schema of a list's elements: texts of this form.
+fn texts(format: &str) -> serde_json::Value {
+    serde_json::json!({ "type": "string", "format": format })
+}
+
+impl Config {
+    /// What a file says, with everything that is wrong in it. `name` is that of the file, for messages.
+    pub(crate) fn parse(name: &str, text: &str) -> Result<Self, Problems> {
+        check::parse(name, text)
+    }
+
+    /// The keys that are attributes, with their values as one would type them.
+    pub(crate) fn attributes(&self) -> Vec<(Attribute, String)> {
+        let keys = serde_json::to_value(self).expect("a configuration has no map with keys that are no text");
+        let value = |attribute: Attribute| Some((attribute, typed(keys.get(attribute.name())?)?));
+        Attribute::ALL.into_iter().filter_map(value).collect()
+    }
+
+    /// The files of the build context that are texts for the build itself.
+    pub(crate) fn texts(&self) -> Vec<&str> {
+        let sources = self.repositories.iter().filter_map(|repository| match &repository.source {
+            Text::File(file) => Some(file.file.as_str()),
+            Text::Inline(_) => None,
+        });
+        let keys = self.repositories.iter().filter_map(|repository| repository.key.as_deref());
+        let scripts = self.hooks.iter().filter_map(|hook| hook.script.as_deref());
+        let certificates = self.certificates.iter().map(String::as_str);
+        certificates.chain(sources).chain(keys).chain(scripts).collect()
+    }
+}
+
+/// A value as it is typed after `--size`; `None` for what is no value of an attribute.
+fn typed(value: &serde_json::Value) -> Option<String> {
+    match value {
+        serde_json::Value::String(text) => Some(text.clone()),
+        serde_json::Value::Array(words) => {
+            Some(words.iter().filter_map(typed).collect::<Vec<_>>().join(","))
+        }
+        serde_json::Value::Bool(_) | serde_json::Value::Number(_) => Some(value.to_string()),
+        serde_json::Value::Null | serde_json::Value::Object(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests;

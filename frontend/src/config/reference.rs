@@ -1,0 +1,130 @@
+//! The reference of `vmimage.toml`, a page of Markdown made from its schema.
+
+use std::fmt::Write;
+
+use serde_json::{Map, Value};
+
+use super::schema;
+use crate::attributes::Attribute;
+
+const HEAD: &str = "\
+# vmimage.toml
+
+Made by `vmimage config reference`. The file lies in the build context, or `--config FILE` (`VMIMAGE_CONFIG`) names another
+one there; every key may be left out. `vmimage config check` says what is wrong in it, and `vmimage.schema.json` (`vmimage
+config schema`) tells editors the keys.
+
+Of one thing that is asked for in several places, the last of these counts:
+
+1. the default
+2. a label of the image, such as `LABEL vmimage.size=10G`
+3. `vmimage.toml`
+4. the build: a flag of `vmimage build`, an attribute of `--output type=vmdisk,…`, a build argument
+
+Keys with a flag here are attributes and labels of the same name too.
+";
+
+/// The page.
+pub(crate) fn reference() -> String {
+    let schema = schema();
+    let page = Page { root: &schema };
+    let mut text = HEAD.to_owned();
+    let (tables, keys): (Vec<_>, Vec<_>) =
+        properties(&schema).into_iter().flatten().partition(|(_, property)| page.table(property).is_some());
+    text += "\n| key | what | value | default | flag | build argument |\n|---|---|---|---|---|---|\n";
+    for (key, property) in keys {
+        let (flag, variable) = match Attribute::by_name(key) {
+            Some(attribute) => (format!("`--{key}`"), format!("`{}`", attribute.variable())),
+            None => Default::default(),
+        };
+        let row = [
+            format!("`{key}`"), page.what(property), page.value(property), default(property), flag, variable,
+        ];
+        writeln!(text, "| {} |", row.join(" | ")).expect("a text takes all that is written");
+    }
+    for (key, property) in tables {
+        let (table, is_list) = page.table(property).expect("these were parted by it");
+        let head = if is_list { format!("[[{key}]]") } else { format!("[{key}]") };
+        write!(text, "\n## `{head}`\n\n{}\n", page.what(property)).expect("a text takes all that is written");
+        text += "\n| key | what | value | default |\n|---|---|---|---|\n";
+        for (name, property) in properties(table).into_iter().flatten() {
+            let is_required = table["required"].as_array().is_some_and(|keys| keys.contains(&name.as_str().into()));
+            let default = if is_required { "must be said".to_owned() } else { default(property) };
+            let row = [format!("`{name}`"), page.what(property), page.value(property), default];
+            writeln!(text, "| {} |", row.join(" | ")).expect("a text takes all that is written");
+        }
+    }
+    text
+}
+
+struct Page<'a> {
+    root: &'a Value,
+}
+
+impl<'a> Page<'a> {
+    /// The keys of a table or of a list of tables, and which of the two it is.
+    fn table(&self, property: &'a Value) -> Option<(&'a Value, bool)> {
+        let property = self.resolved(property);
+        let items = self.resolved(&property["items"]);
+        let table = if items.is_object() { items } else { property };
+        properties(table)?;
+        Some((table, items.is_object()))
+    }
+
+    fn resolved(&self, property: &'a Value) -> &'a Value {
+        let name = property["$ref"].as_str().and_then(|path| path.strip_prefix("#/$defs/"));
+        name.map_or(property, |name| &self.root["$defs"][name])
+    }
+
+    /// The description, in one line.
+    fn what(&self, property: &Value) -> String {
+        let own = property["description"].as_str().unwrap_or_default();
+        own.replace('\n', " ").replace('|', "\\|")
+    }
+
+    /// The kind of the value, with an example if there is one.
+    fn value(&self, property: &'a Value) -> String {
+        let kind = self.kind(property);
+        match property["examples"].as_array().and_then(|examples| examples.first()) {
+            Some(example) => format!("{kind}, such as `{example}`"),
+            None => kind,
+        }
+    }
+
+    fn kind(&self, property: &'a Value) -> String {
+        let property = self.resolved(property);
+        if let Some(names) = property["enum"].as_array() {
+            return names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+        }
+        let choices = property["anyOf"].as_array().or(property["oneOf"].as_array());
+        if let Some(choices) = choices {
+            let mut kinds: Vec<_> = choices.iter().map(|choice| self.kind(choice)).collect();
+            kinds.dedup();
+            return kinds.join(" or ");
+        }
+        match property["type"].as_str() {
+            Some("array") => format!("list of: {}", self.kind(&property["items"])),
+            Some("object") => {
+                let keys = properties(property).into_iter().flatten().map(|(key, _)| format!("{key} = \"…\""));
+                format!("`{{ {} }}`", keys.collect::<Vec<_>>().join(", "))
+            }
+            Some("string") => "text".to_owned(),
+            Some("integer") => "number".to_owned(),
+            Some("boolean") => "`true` or `false`".to_owned(),
+            _ => String::new(),
+        }
+    }
+}
+
+fn properties(table: &Value) -> Option<&Map<String, Value>> {
+    table["properties"].as_object()
+}
+
+fn default(property: &Value) -> String {
+    match &property["default"] {
+        Value::Null => String::new(),
+        Value::Array(none) if none.is_empty() => "none".to_owned(),
+        Value::Object(_) => String::new(),
+        value => format!("`{value}`"),
+    }
+}
