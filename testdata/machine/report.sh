@@ -42,6 +42,9 @@ if echo "written by the machine" >/srv/app/written && sync; then
 else
 	fact writable no
 fi
+for facts in /etc/report.d/*; do
+	[ ! -e "$facts" ] || . "$facts"
+done
 fact end end
 sync
 poweroff

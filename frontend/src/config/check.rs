@@ -109,8 +109,9 @@ impl<'a> Check<'a> {
                 self.problems.add(name.span(), message);
                 continue;
             };
+            let before = self.problems.len();
             self.value(property, value, &path);
-            if key.is_empty() {
+            if key.is_empty() && self.problems.len() == before {
                 self.attribute(name.get_ref(), value);
             }
         }
@@ -146,11 +147,7 @@ impl<'a> Check<'a> {
         let Some(attribute) = Attribute::by_name(name) else { return };
         let Some(words) = words(value.get_ref()) else { return };
         if let Err(expected) = Asked::default().set(attribute, &words) {
-            // The schema's list of names has told already.
-            let is_told = self.root["properties"][name].get("enum").is_some();
-            if !is_told {
-                self.problems.add(value.span(), format!("{name} is {words:?}: {expected}"));
-            }
+            self.problems.add(value.span(), format!("{name} is {words:?}: {expected}"));
         }
     }
 

@@ -42,6 +42,10 @@ impl Problems {
         self.found.is_empty()
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.found.len()
+    }
+
     /// In the order of the file.
     pub(super) fn sorted(mut self) -> Self {
         self.found.sort_by_key(|problem| (problem.at.start, problem.at.end));

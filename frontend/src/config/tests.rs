@@ -77,8 +77,8 @@ fn every_attribute_but_the_file_itself_is_a_key() {
 #[test]
 fn what_is_wrong_names_the_key_the_line_and_what_is_allowed() {
     for (text, place, message) in [
-        ("format = \"floppy\"", "1:10", "format is \"floppy\": one of qcow2, "),
-        ("format = [\"qcow2\", \"floppy\"]", "1:20", "format is \"floppy\": one of qcow2, "),
+        ("format = \"floppy\"", "1:10", "format is \"floppy\": one of raw, qcow2, "),
+        ("format = [\"qcow2\", \"floppy\"]", "1:20", "format is \"floppy\": one of raw, qcow2, "),
         ("\n\nsize = \"big\"", "3:8", "size is \"big\": \"big\" is no size: write a number with K, M, G or T, such as 10G"),
         ("size = 10", "1:8", "size is a whole number: a text was expected"),
         ("compression = \"rar\"", "1:15", "compression is \"rar\": one of none, zstd, zlib, zlib-strict"),
