@@ -7,6 +7,7 @@
 mod boot;
 mod build;
 mod buildah;
+mod config;
 mod container_disk;
 mod convert;
 mod disk;

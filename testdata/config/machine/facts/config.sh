@@ -1,0 +1,12 @@
+# Sourced by the report: what the configuration has asked for.
+fact ada "$(id ada)"
+fact ops "$(su -s /bin/sh ops -c 'sudo -n id -un')"
+fact root "$(passwd -S root | cut -d' ' -f2)"
+fact zone "$(date +%Z)"
+fact locale "$(. /etc/default/locale && LANG=$LANG locale decimal_point)"
+fact module "$(lsmod | grep -c '^loop ')"
+fact hello "$(systemctl is-active hello)"
+fact timer "$(systemctl is-enabled apt-daily.timer)"
+fact hook "$(cat /srv/hook) by $(cat /srv/hook-user)"
+fact site "$(stat -c %U:%G /srv/site/index.html) $(cat /srv/site/index.html)"
+fact trusts "$(openssl verify -CApath /etc/ssl/certs /usr/local/share/ca-certificates/company.crt 2>&1 | tail -n 1)"
