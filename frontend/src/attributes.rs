@@ -123,8 +123,10 @@ impl Asked {
                 spec.hostname = Some(text(is_hostname(value), "letters, digits and hyphens, such as web-1")?);
             }
             Attribute::Kernel => {
-                self.install.kernel =
-                    Some(text(is_package(value), "distro, keep or a package name, such as linux-image-amd64")?);
+                self.install.kernel = Some(text(
+                    is_package(value),
+                    "distro, keep or a package name, such as linux-image-amd64",
+                )?);
             }
             Attribute::Cmdline => {
                 spec.cmdline = text(!value.contains(char::is_control), "kernel arguments on one line")?;

@@ -15,10 +15,9 @@ pub struct Source {
 }
 
 impl Source {
-    /// A folder of the client that has this `session`, by the name the client gives it. Files come from the client
-    /// whenever the session is another one.
-    pub fn local(name: &str, session: &str) -> Self {
-        Self::new(format!("local://{name}")).attr("local.session", session)
+    /// A folder that the client of the build sends, by the name it has there: `context`, or that of a named context.
+    pub fn local(name: &str) -> Self {
+        Self::new(format!("local://{name}"))
     }
 
     /// A repository: `host/path`, and behind a `#` what is to be checked out and a folder of it, `#branch:folder`.
@@ -88,13 +87,21 @@ mod tests {
 
     #[test]
     fn sources_are_named_as_the_daemon_knows_them() {
-        let source = Source::local("context", "session").only(["a", "b \"\\\n"]).attr("local.empty", "");
+        let source = Source::local("context")
+            .attr("local.session", "session")
+            .only(["a", "b \"\\\n"])
+            .attr("local.empty", "");
         let OpKind::Source(op) = source.op().unwrap() else { panic!("no source") };
         assert_eq!(op.identifier, "local://context");
         let attrs: Vec<_> = op.attrs.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
         assert_eq!(attrs, [("local.followpaths", r#"["a","b \"\\\u000a"]"#), ("local.session", "session")]);
-        let OpKind::Source(op) = Source::git("host/r.git#v1:sub", "https://host/r.git").op().unwrap() else { panic!("no source") };
-        assert_eq!((op.identifier.as_str(), op.attrs["git.fullurl"].as_str()), ("git://host/r.git#v1:sub", "https://host/r.git"));
-        assert!(Source::local("", "session").op().is_err());
+        let OpKind::Source(op) = Source::git("host/r.git#v1:sub", "https://host/r.git").op().unwrap() else {
+            panic!("no source")
+        };
+        assert_eq!(
+            (op.identifier.as_str(), op.attrs["git.fullurl"].as_str()),
+            ("git://host/r.git#v1:sub", "https://host/r.git")
+        );
+        assert!(Source::local("").op().is_err());
     }
 }

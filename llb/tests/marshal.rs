@@ -8,7 +8,7 @@ use common::check;
 use llb::proto::{self, ExecOp, FileActionKind, FileOp, MountType, OpKind};
 use llb::{
     CacheSharingOpt, Definition, Edge, Error, Exec, FileActions, Graph, Image, Metadata, Mount,
-    MountContentCache, NetMode, OpDigest, Platform, Run, State,
+    MountContentCache, NetMode, OpDigest, Platform, Run, Source, State,
 };
 use prost::Message;
 
@@ -52,10 +52,10 @@ fn nothing_is_an_empty_definition() {
 
 #[test]
 fn a_folder_of_the_client_is_a_source() {
-    let op = ops(&State::local(Local::new("packages"))).pop().unwrap();
+    let op = ops(&State::source(Source::local("packages"))).pop().unwrap();
     let Some(OpKind::Source(source)) = op.op else { panic!("{op:?}") };
     assert_eq!((source.identifier.as_str(), source.attrs.len()), ("local://packages", 0));
-    assert!(State::local(Local::new("")).marshal().is_err());
+    assert!(State::source(Source::local("")).marshal().is_err());
 }
 
 #[test]

@@ -67,7 +67,8 @@ pub(super) fn enable(editor: &mut Editor<'_>, service: &str, runlevel: &str) -> 
 
 /// Take a service out of every runlevel; whether it was in one.
 pub(super) fn disable(editor: &mut Editor<'_>, service: &str) -> bool {
-    let runlevels = editor.tree().children("/etc/runlevels").map(|(name, _)| String::from_utf8_lossy(name).into_owned());
+    let runlevels =
+        editor.tree().children("/etc/runlevels").map(|(name, _)| String::from_utf8_lossy(name).into_owned());
     let links: Vec<_> = runlevels.map(|runlevel| format!("/etc/runlevels/{runlevel}/{service}")).collect();
     links.iter().filter(|link| editor.remove(link)).count() > 0
 }

@@ -155,7 +155,10 @@ mod tests {
     #[test]
     fn disabling_takes_all_links_away_and_no_file() {
         let mut tree = tree(&[
-            ("/usr/lib/systemd/system/a.service", "[Install]\nWantedBy=x.target\nRequiredBy=y.target\nAlias=b.service\n"),
+            (
+                "/usr/lib/systemd/system/a.service",
+                "[Install]\nWantedBy=x.target\nRequiredBy=y.target\nAlias=b.service\n",
+            ),
             ("/etc/systemd/system/x.target.wants/other.service", "-> /usr/lib/systemd/system/other.service"),
         ]);
         let mut editor = Editor::new(&mut tree, Time::default());

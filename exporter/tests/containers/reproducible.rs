@@ -115,7 +115,12 @@ impl Places {
 fn assembled(root: &Path, boot: &Path, threads: usize, spec: &Spec, output: &Path) -> Vec<u8> {
     let threads = NonZeroUsize::new(threads).unwrap();
     let tree = scan(&HostDir::open(root).unwrap(), threads, &mut |_| {}).unwrap();
-    let input = Input { root: tree, boot: BootFiles::read(boot).unwrap(), grow: None, materials: Materials::default() };
+    let input = Input {
+        root: tree,
+        boot: BootFiles::read(boot).unwrap(),
+        grow: None,
+        materials: Materials::default(),
+    };
     let planned = plan(spec, input).unwrap();
     let target = Target {
         path: output.to_owned(),

@@ -29,13 +29,10 @@ use super::registry::RegistryArgs;
 use super::{Error, Meter, Result, ShowArgs, Stage, disk, output};
 use crate::attributes::Attribute;
 use crate::builtin;
-<<<<<<< HEAD
-use crate::engine::Choice;
-=======
 use crate::config::{Configuration, Context, Secrets};
-use crate::provision::Install;
+use crate::engine::Choice;
+use crate::provision::Sources;
 use crate::solve::request::Request;
->>>>>>> 24031c0 (Read what is asked of a disk from vmimage.toml and labels too)
 use crate::source::{Access, Mirror, Source};
 
 /// Turn files that are there already into a disk.
@@ -178,8 +175,10 @@ impl From<ProfileName> for Profile {
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let asked = Wishes::new(args)?;
     // Found out now, not after everything was read.
-    asked.refuse_packages()?;
-    asked.spec(&BTreeMap::new())?.compressions()?;
+    asked.wanted(&BTreeMap::new())?.compressions()?;
+    if args.no_install {
+        asked.refuse_install()?;
+    }
     let threads = args.threads.unwrap_or_else(disk::threads);
     for path in args.output.iter().filter(|path| !output::is_stdout(path)) {
         // What can't be written is found out before anything is downloaded.
@@ -187,33 +186,24 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     }
     let meter = args.show.meter();
     meter.begin(Stage::Reading);
-<<<<<<< HEAD
     let spool = spool(args);
     let (architecture, loaded) = read(args, threads, &spool, &meter)?;
-=======
-    let (architecture, labels, root) = read(args, threads, &meter)?;
->>>>>>> 24031c0 (Read what is asked of a disk from vmimage.toml and labels too)
     // Until here a signal may end this process where it is: nothing has a name yet that would be left.
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [SIGHUP, SIGINT, SIGTERM] {
         signal_hook::flag::register(signal, stop.clone())
             .map_err(|error| Error::internal("signals: cannot be caught").because(error))?;
     }
-<<<<<<< HEAD
-    let needs =
-        install::lacks(&loaded.tree, &spec).or(args.install.kernel.as_ref().map(|_| "lacks that kernel"));
-    if let (Some(lacking), Profile::Machine, false) = (needs, spec.profile, args.no_install) {
+    let wanted = asked.wanted(&labels(&loaded))?;
+    let needs = install::lacks(&loaded.tree, &wanted).or(asked.needs_engine()?);
+    if let (Some(lacking), Profile::Machine, false) = (needs, wanted.profile, args.no_install) {
         return install::run(args, &loaded, architecture, lacking, &spool, &meter, &stop);
     }
-    let input =
-        Input { root: loaded.tree, boot: boot_files(args, architecture)?, grow: builtin::grow_program() };
-    let spec = Spec { architecture, ..spec };
-=======
-    let spec = Spec { architecture, ..asked.spec(&labels)? };
+    asked.refuse_install()?;
+    let spec = Spec { architecture, ..wanted };
     let materials = asked.context.materials(&spec.setup, &asked.secrets, threads)?;
     let boot = boot_files(args, architecture)?;
-    let input = Input { root, boot, grow: builtin::grow_program(), materials };
->>>>>>> 24031c0 (Read what is asked of a disk from vmimage.toml and labels too)
+    let input = Input { root: loaded.tree, boot, grow: builtin::grow_program(), materials };
     let job = disk::Job { spec: &spec, paths: &args.output, threads, meter: &meter, stop: &stop };
     let (planned, written) = job.make(input)?;
     tell(args, planned, &written)?;
@@ -240,47 +230,52 @@ impl Wishes {
         let secrets = Secrets::parse(&args.secret)?;
         Ok(Self { typed: typed(args)?, formats, context, loaded, secrets })
     }
-<<<<<<< HEAD
-    Ok(Spec {
-        profile: args.profile.into(),
-        formats: output::formats(&args.output, &args.format)?,
-        compression: args.compression,
-        size: args.size,
-        hostname: args.hostname.clone(),
-        cmdline: args.cmdline.clone(),
-        source_date_epoch: super::source_date_epoch()?,
-        ..Spec::default()
-    })
-=======
 
     /// What the disk should be, of an image with these labels.
-    fn spec(&self, labels: &BTreeMap<String, String>) -> Result<Spec> {
+    fn wanted(&self, labels: &BTreeMap<String, String>) -> Result<Spec> {
         let spec = self.typed.over(labels, &self.loaded)?.disk.spec;
         // The files' endings have told.
         Ok(Spec { formats: self.formats.clone(), ..spec })
     }
 
-    /// What takes a package manager, or a sandbox to run something in.
-    fn refuse_packages(&self) -> Result<()> {
+    /// What was asked for, as far as only an engine does it.
+    fn needs_engine(&self) -> Result<Option<&'static str>> {
         let asked = self.typed.over(&BTreeMap::new(), &self.loaded)?.disk;
-        let install = Install { locale: None, time_zone: false, ..asked.install };
-        if install == Install::default() && asked.hooks.is_empty() {
-            return Ok(());
+        let install = &asked.install;
+        let is_kernel = install.kernel.as_deref().is_some_and(|kernel| kernel != "keep");
+        let is_needed = is_kernel || !install.further.is_empty() || install.sources != Sources::default();
+        Ok(match (is_kernel, is_needed || !asked.hooks.is_empty()) {
+            (true, _) => Some("lacks that kernel"),
+            (false, true) => Some("lacks what is to be installed or run on it"),
+            (false, false) => None,
+        })
+    }
+
+    fn refuse_install(&self) -> Result<()> {
+        match self.needs_engine()? {
+            None => Ok(()),
+            Some(_) => Err(Error::user("the kernel, packages, certificates, repositories or hooks that are asked for: nothing is installed here")
+                .with_hint("leave out --no-install, or what asks for them")),
         }
-        let message = "the configuration asks for packages, a kernel, certificates, repositories or hooks: nothing is installed here";
-        Err(Error::user(message).with_hint("vmimage build does that"))
     }
 }
 
 /// The configuration and the folder that its names are of.
 fn configuration(args: &Args) -> Result<(Context, Configuration)> {
-    let Some(path) = &args.config else { return Ok((Context::open(Path::new("."))?, Configuration::default())) };
-    let folder = path.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."));
+    let Some(path) = &args.config else {
+        return Ok((Context::open(Path::new("."))?, Configuration::default()));
+    };
+    let folder = folder_of(path);
     let name = path.file_name().and_then(|name| name.to_str());
     let name = name.ok_or_else(|| Error::user(format!("{}: is not the name of a file", path.display())))?;
     let context = Context::open(folder)?;
     let loaded = context.load(Some(name))?;
     Ok((context, loaded))
+}
+
+/// The folder that a file is in.
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."))
 }
 
 /// What the options ask for.
@@ -291,11 +286,19 @@ fn typed(args: &Args) -> Result<Request> {
         (Attribute::Profile, args.profile.map(|profile| Profile::from(profile).name().to_owned())),
         (Attribute::Hostname, args.hostname.clone()),
         (Attribute::Cmdline, args.cmdline.clone()),
+        (Attribute::Kernel, args.install.kernel.clone()),
     ];
     let asked = asked.into_iter().chain(args.machine.asked());
     let asked: Vec<_> = asked.filter_map(|(attribute, value)| Some((attribute.variable(), value?))).collect();
-    Ok(Request::parse(asked.iter().map(|(name, value)| (name.as_str(), value.as_str())))?)
->>>>>>> 24031c0 (Read what is asked of a disk from vmimage.toml and labels too)
+    let typed = Request::parse(asked.iter().map(|(name, value)| (name.as_str(), value.as_str())))?;
+    let epoch = std::env::var("SOURCE_DATE_EPOCH").ok();
+    Ok(typed.clamped(epoch.as_deref())?)
+}
+
+/// The labels of an image.
+fn labels(loaded: &Loaded) -> BTreeMap<String, String> {
+    let labels = loaded.config.as_ref().and_then(|config| config.labels_of_config().cloned());
+    labels.unwrap_or_default().into_iter().collect()
 }
 
 fn boot_files(args: &Args, architecture: Architecture) -> Result<Option<BootFiles>> {
@@ -305,22 +308,9 @@ fn boot_files(args: &Args, architecture: Architecture) -> Result<Option<BootFile
     Ok(Some(files.ok_or_else(missing)?))
 }
 
-<<<<<<< HEAD
 /// The folder for large temporary files: that of the disk.
 fn spool(args: &Args) -> PathBuf {
     match args.output[0].parent() {
-=======
-/// The files, the labels of their image, and the instruction set of their programs.
-fn read(
-    args: &Args,
-    threads: NonZeroUsize,
-    meter: &Meter,
-) -> Result<(Architecture, BTreeMap<String, String>, Tree)> {
-    let source = Source::parse(&args.source)?;
-    let host = Architecture::host().unwrap_or(Architecture::X86_64);
-    let platform = args.platform.clone().unwrap_or_else(|| Platform::linux(host.oci_name()));
-    let spool = match args.output[0].parent() {
->>>>>>> 24031c0 (Read what is asked of a disk from vmimage.toml and labels too)
         Some(folder) if folder != Path::new("") => folder.to_owned(),
         _ if output::is_stdout(&args.output[0]) => std::env::temp_dir(),
         _ => PathBuf::from("."),
@@ -347,20 +337,11 @@ fn read(args: &Args, threads: NonZeroUsize, spool: &Path, meter: &Meter) -> Resu
         auth_file: args.registry.authfile.as_deref(),
         progress: &|progress| meter.show(Stage::Downloading, progress),
     };
-<<<<<<< HEAD
     let loaded = source.read(&access, &options)?;
     let asked = args.platform.as_ref().and_then(|platform| Architecture::from_oci(&platform.architecture));
     let told = || Architecture::from_oci(&loaded.config.as_ref()?.architecture().to_string());
     let architecture = asked.or_else(told).or_else(|| Architecture::of(&loaded.tree)).unwrap_or(host);
     Ok((architecture, loaded))
-=======
-    let Loaded { tree, config } = source.read(&access, &options)?;
-    let labels = config.as_ref().and_then(|config| config.labels_of_config().cloned()).unwrap_or_default();
-    let asked = args.platform.as_ref().and_then(|platform| Architecture::from_oci(&platform.architecture));
-    let told = || Architecture::from_oci(&config?.architecture().to_string());
-    let architecture = asked.or_else(told).or_else(|| Architecture::of(&tree)).unwrap_or(host);
-    Ok((architecture, labels.into_iter().collect(), tree))
->>>>>>> 24031c0 (Read what is asked of a disk from vmimage.toml and labels too)
 }
 
 /// The platform of a machine, as it is typed.

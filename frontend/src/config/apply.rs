@@ -57,9 +57,15 @@ impl Configuration {
         asked.spec.setup = Setup { groups, users, root, files, services, ..asked.spec.setup.clone() };
         asked.install.sources = provision::Sources {
             certificates: self.config.certificates.iter().map(|path| self.file(path)).collect(),
-            repositories: self.config.repositories.iter().map(|repository| self.repository(repository)).collect(),
+            repositories: self
+                .config
+                .repositories
+                .iter()
+                .map(|repository| self.repository(repository))
+                .collect(),
         };
-        asked.hooks = self.config.hooks.iter().enumerate().map(|(index, hook)| self.hook(index, hook)).collect();
+        asked.hooks =
+            self.config.hooks.iter().enumerate().map(|(index, hook)| self.hook(index, hook)).collect();
         Ok(())
     }
 

@@ -63,13 +63,15 @@ impl<'a> Check<'a> {
             ("integer", DeValue::Integer(number)) => {
                 if u32::from_str_radix(number.as_str(), number.radix()).is_err() {
                     let shown = number.as_str();
-                    self.problems.add(value.span(), format!("{key} is {shown}: a number from 0 to {}", u32::MAX));
+                    self.problems
+                        .add(value.span(), format!("{key} is {shown}: a number from 0 to {}", u32::MAX));
                 }
             }
             ("boolean", DeValue::Boolean(_)) | ("", _) => {}
             (kind, other) => {
                 let found = shown_kind(other.type_str());
-                self.problems.add(value.span(), format!("{key} is {found}: {} was expected", shown_kind(kind)));
+                self.problems
+                    .add(value.span(), format!("{key} is {found}: {} was expected", shown_kind(kind)));
             }
         }
     }
@@ -82,7 +84,11 @@ impl<'a> Check<'a> {
         let has_keys = |choice: &&&Value| {
             let required = choice.get("required").and_then(Value::as_array);
             let table = value.get_ref().as_table();
-            required.into_iter().flatten().filter_map(Value::as_str).all(|name| table.is_some_and(|table| table.contains_key(name)))
+            required
+                .into_iter()
+                .flatten()
+                .filter_map(Value::as_str)
+                .all(|name| table.is_some_and(|table| table.contains_key(name)))
         };
         match (of_kind.iter().find(has_keys), &of_kind[..]) {
             (Some(choice), _) | (None, [choice]) => self.value(choice, value, key),
@@ -90,7 +96,8 @@ impl<'a> Check<'a> {
                 let mut expected: Vec<_> = choices.iter().map(|choice| shown_choice(choice)).collect();
                 expected.dedup();
                 let found = shown_kind(value.get_ref().type_str());
-                self.problems.add(value.span(), format!("{key} is {found}: {} was expected", expected.join(" or ")));
+                self.problems
+                    .add(value.span(), format!("{key} is {found}: {} was expected", expected.join(" or ")));
             }
         }
     }
@@ -99,7 +106,8 @@ impl<'a> Check<'a> {
         let properties = schema.get("properties").and_then(Value::as_object);
         let known = || properties.into_iter().flat_map(|properties| properties.keys().map(String::as_str));
         for (name, value) in table {
-            let path = if key.is_empty() { name.get_ref().to_string() } else { format!("{key}.{}", name.get_ref()) };
+            let path =
+                if key.is_empty() { name.get_ref().to_string() } else { format!("{key}.{}", name.get_ref()) };
             let property = properties.and_then(|properties| properties.get(name.get_ref().as_ref()));
             let Some(property) = property else {
                 let message = match nearest(name.get_ref(), known()) {
@@ -135,7 +143,8 @@ impl<'a> Check<'a> {
         match check_format(format, text) {
             // It may be a password, which is nobody's to read in a log.
             Err(expected) if format == PASSWORD => {
-                self.problems.add_hidden(at, format!("{key} is a text that is no hash: {expected} was expected"));
+                self.problems
+                    .add_hidden(at, format!("{key} is a text that is no hash: {expected} was expected"));
             }
             Err(expected) => self.problems.add(at, format!("{key} is {text:?}: {expected} was expected")),
             Ok(()) => {}
@@ -162,9 +171,9 @@ fn words(value: &DeValue<'_>) -> Option<String> {
     let words = match value {
         DeValue::String(text) => Words::One(text.to_string()),
         DeValue::Boolean(is_on) => Words::One(is_on.to_string()),
-        DeValue::Array(values) => {
-            Words::Several(values.iter().map(|value| value.get_ref().as_str().map(str::to_owned)).collect::<Option<_>>()?)
-        }
+        DeValue::Array(values) => Words::Several(
+            values.iter().map(|value| value.get_ref().as_str().map(str::to_owned)).collect::<Option<_>>()?,
+        ),
         _ => return None,
     };
     super::typed(&serde_json::to_value(words).expect("words are JSON"))

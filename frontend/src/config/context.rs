@@ -42,7 +42,12 @@ impl Context {
     }
 
     /// What a setup names: its files, and its secrets.
-    pub(crate) fn materials(&self, setup: &Setup, secrets: &Secrets, threads: NonZeroUsize) -> Result<Materials> {
+    pub(crate) fn materials(
+        &self,
+        setup: &Setup,
+        secrets: &Secrets,
+        threads: NonZeroUsize,
+    ) -> Result<Materials> {
         let secrets = secrets.read(&setup.secrets())?;
         if setup.context_files().is_empty() {
             return Ok(Materials { secrets, ..Materials::default() });

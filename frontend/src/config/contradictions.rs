@@ -10,9 +10,23 @@ use super::Config;
 use super::problem::Problems;
 
 /// Keys that say something about a machine, which a disk of files is not.
-const OF_MACHINES: [&str; 15] = [
-    "hostname", "kernel", "cmdline", "modules", "timezone", "locale", "packages", "certificates", "repositories",
-    "groups", "users", "root", "files", "services", "hooks",
+const OF_MACHINES: [&str; 16] = [
+    "hostname",
+    "kernel",
+    "cmdline",
+    "modules",
+    "timezone",
+    "locale",
+    "install",
+    "mirror",
+    "certificates",
+    "repositories",
+    "groups",
+    "users",
+    "root",
+    "files",
+    "services",
+    "hooks",
 ];
 
 pub(super) fn find(config: &Config, table: &DeTable<'_>, problems: &mut Problems) {
@@ -53,11 +67,19 @@ pub(super) fn find(config: &Config, table: &DeTable<'_>, problems: &mut Problems
 }
 
 /// Every element says exactly one of these keys.
-fn one_of(list: &str, keys: &[&str], said: &[bool], index: usize, table: &DeTable<'_>, problems: &mut Problems) {
+fn one_of(
+    list: &str,
+    keys: &[&str],
+    said: &[bool],
+    index: usize,
+    table: &DeTable<'_>,
+    problems: &mut Problems,
+) {
     let said: Vec<_> = keys.iter().zip(said).filter(|(_, said)| **said).map(|(key, _)| *key).collect();
     match &said[..] {
         [_] => {}
-        [] => problems.add(element(table, list, index), format!("{list} lacks a key: one of {}", keys.join(", "))),
+        [] => problems
+            .add(element(table, list, index), format!("{list} lacks a key: one of {}", keys.join(", "))),
         [.., last] => {
             let message = format!("{list} has {} at once: one of them is allowed", said.join(" and "));
             problems.add(span(table, list, index, last), message);
@@ -77,7 +99,8 @@ fn twice<'a, T: Ord + std::fmt::Debug + 'a>(
     for (index, value) in values.enumerate() {
         let Some(value) = value else { continue };
         if seen.insert(value, index).is_some() {
-            problems.add(span(table, list, index, key), format!("{list}.{key} is {value:?} for the second time"));
+            problems
+                .add(span(table, list, index, key), format!("{list}.{key} is {value:?} for the second time"));
         }
     }
 }
@@ -97,6 +120,7 @@ fn element(table: &DeTable<'_>, list: &str, index: usize) -> Range<usize> {
 /// Where the value of its key is.
 fn span(table: &DeTable<'_>, list: &str, index: usize, key: &str) -> Range<usize> {
     let elements = value(table, &[list]).and_then(|list| list.get_ref().as_array());
-    let element = elements.and_then(|elements| elements.get(index)).and_then(|each| each.get_ref().as_table());
+    let element =
+        elements.and_then(|elements| elements.get(index)).and_then(|each| each.get_ref().as_table());
     element.and_then(|table| table.get(key)).map_or(0..0, Spanned::span)
 }

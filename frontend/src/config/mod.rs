@@ -23,7 +23,7 @@ use exporter::spec::setup::{ContextFile, File, Group, Root, Services, User};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub(crate) use apply::{Hook, Configuration, MAX_TEXT};
+pub(crate) use apply::{Configuration, Hook, MAX_TEXT};
 pub(crate) use context::Context;
 pub(crate) use problem::Problems;
 pub(crate) use reference::reference;
@@ -88,7 +88,11 @@ pub(crate) struct Config {
     /// Packages that are installed with the kernel, under the layers of the Dockerfile.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(example = ["openssh-server"])]
-    pub(crate) packages: Option<Words>,
+    pub(crate) install: Option<Words>,
+    /// A mirror to ask in place of the distribution's own hosts, with the same paths. The machine keeps its own settings.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(example = &"http://mirror.example")]
+    pub(crate) mirror: Option<String>,
     /// Files of the build context with certificates of authorities (PEM) that the machine trusts, and the installation
     /// of packages already.
     #[schemars(extend("items" = texts("context-path")), example = ["certs/company.crt"])]
@@ -195,9 +199,7 @@ impl Config {
 fn typed(value: &serde_json::Value) -> Option<String> {
     match value {
         serde_json::Value::String(text) => Some(text.clone()),
-        serde_json::Value::Array(words) => {
-            Some(words.iter().filter_map(typed).collect::<Vec<_>>().join(","))
-        }
+        serde_json::Value::Array(words) => Some(words.iter().filter_map(typed).collect::<Vec<_>>().join(",")),
         serde_json::Value::Bool(_) | serde_json::Value::Number(_) => Some(value.to_string()),
         serde_json::Value::Null | serde_json::Value::Object(_) => None,
     }

@@ -64,7 +64,11 @@ impl Problems {
         let end = self.text.floor_char_boundary(problem.at.end.min(first + line.len()).max(start));
         let width = self.text[start..end].chars().count().max(1);
         let indent: String = before[first..].chars().map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
-        let shown = if problem.is_hidden { line.replace(&self.text[start..end], &"*".repeat(width)) } else { line.to_owned() };
+        let shown = if problem.is_hidden {
+            line.replace(&self.text[start..end], &"*".repeat(width))
+        } else {
+            line.to_owned()
+        };
         let margin = " ".repeat(number.to_string().len());
         writeln!(f, "{}:{number}:{column}: {}", self.name, problem.message)?;
         writeln!(f, " {number} | {shown}")?;

@@ -38,7 +38,12 @@ pub(crate) fn reference() -> String {
             None => Default::default(),
         };
         let row = [
-            format!("`{key}`"), page.what(property), page.value(property), default(property), flag, variable,
+            format!("`{key}`"),
+            page.what(property),
+            page.value(property),
+            default(property),
+            flag,
+            variable,
         ];
         writeln!(text, "| {} |", row.join(" | ")).expect("a text takes all that is written");
     }
@@ -48,7 +53,8 @@ pub(crate) fn reference() -> String {
         write!(text, "\n## `{head}`\n\n{}\n", page.what(property)).expect("a text takes all that is written");
         text += "\n| key | what | value | default |\n|---|---|---|---|\n";
         for (name, property) in properties(table).into_iter().flatten() {
-            let is_required = table["required"].as_array().is_some_and(|keys| keys.contains(&name.as_str().into()));
+            let is_required =
+                table["required"].as_array().is_some_and(|keys| keys.contains(&name.as_str().into()));
             let default = if is_required { "must be said".to_owned() } else { default(property) };
             let row = [format!("`{name}`"), page.what(property), page.value(property), default];
             writeln!(text, "| {} |", row.join(" | ")).expect("a text takes all that is written");
@@ -105,7 +111,8 @@ impl<'a> Page<'a> {
         match property["type"].as_str() {
             Some("array") => format!("list of: {}", self.kind(&property["items"])),
             Some("object") => {
-                let keys = properties(property).into_iter().flatten().map(|(key, _)| format!("{key} = \"…\""));
+                let keys =
+                    properties(property).into_iter().flatten().map(|(key, _)| format!("{key} = \"…\""));
                 format!("`{{ {} }}`", keys.collect::<Vec<_>>().join(", "))
             }
             Some("string") => "text".to_owned(),

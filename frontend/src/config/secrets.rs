@@ -31,7 +31,9 @@ impl Secrets {
 }
 
 fn parse(value: &str) -> Result<(String, Place)> {
-    let wrong = |why: &str| Error::user(format!("--secret {value}: {why}")).with_hint("write id=ID,src=FILE or id=ID,env=NAME");
+    let wrong = |why: &str| {
+        Error::user(format!("--secret {value}: {why}")).with_hint("write id=ID,src=FILE or id=ID,env=NAME")
+    };
     let (mut id, mut kind, mut source) = (None, None, None);
     for field in value.split(',') {
         let (key, text) = field.split_once('=').ok_or_else(|| wrong("a field has no value"))?;
@@ -58,7 +60,8 @@ fn read(id: &str, place: &Place) -> Result<Vec<u8>> {
     let wrong = |why: String| Error::user(format!("secret {id}: {why}"));
     match place {
         Place::Variable(name) => {
-            let value = std::env::var_os(name).ok_or_else(|| wrong(format!("the variable {name} is not set")))?;
+            let value =
+                std::env::var_os(name).ok_or_else(|| wrong(format!("the variable {name} is not set")))?;
             Ok(value.into_encoded_bytes())
         }
         Place::File(path) => {
@@ -101,7 +104,12 @@ mod tests {
         std::fs::write(&path, "hunter2\n").unwrap();
         let values = [format!("id=a,src={}", path.display()), "id=b,src=/not/there".to_owned()];
         let secrets = Secrets::parse(&values).unwrap();
-        assert_eq!(secrets.read(&["a", "c"]).unwrap(), BTreeMap::from([("a".to_owned(), b"hunter2\n".to_vec())]));
-        assert!(secrets.read(&["b"]).unwrap_err().to_string().starts_with("secret b: /not/there cannot be read"));
+        assert_eq!(
+            secrets.read(&["a", "c"]).unwrap(),
+            BTreeMap::from([("a".to_owned(), b"hunter2\n".to_vec())])
+        );
+        assert!(
+            secrets.read(&["b"]).unwrap_err().to_string().starts_with("secret b: /not/there cannot be read")
+        );
     }
 }

@@ -79,7 +79,11 @@ fn what_is_wrong_names_the_key_the_line_and_what_is_allowed() {
     for (text, place, message) in [
         ("format = \"floppy\"", "1:10", "format is \"floppy\": one of raw, qcow2, "),
         ("format = [\"qcow2\", \"floppy\"]", "1:20", "format is \"floppy\": one of raw, qcow2, "),
-        ("\n\nsize = \"big\"", "3:8", "size is \"big\": \"big\" is no size: write a number with K, M, G or T, such as 10G"),
+        (
+            "\n\nsize = \"big\"",
+            "3:8",
+            "size is \"big\": \"big\" is no size: write a number with K, M, G or T, such as 10G",
+        ),
         ("size = 10", "1:8", "size is a whole number: a text was expected"),
         ("compression = \"rar\"", "1:15", "compression is \"rar\": one of none, zstd, zlib, zlib-strict"),
         ("name = \"../web\"", "1:8", "name is \"../web\": a file name without its ending"),
@@ -87,50 +91,151 @@ fn what_is_wrong_names_the_key_the_line_and_what_is_allowed() {
         ("hostname = \"-web\"", "1:12", "hostname is \"-web\": letters, digits and hyphens, such as web-1"),
         ("kernel = \"$(reboot)\"", "1:10", "kernel is \"$(reboot)\": distro, keep or a package name"),
         ("cmdline = \"a\\nb\"", "1:11", "cmdline is \"a\\nb\": kernel arguments on one line"),
-        ("modules = [\"nbd\", \"-r\"]", "1:11", "modules is \"nbd,-r\": \"-r\" is not the name of a kernel module, such as nbd"),
-        ("timezone = \"../x\"", "1:12", "timezone is \"../x\": a name of the tz database, such as Europe/Berlin or UTC"),
+        (
+            "modules = [\"nbd\", \"-r\"]",
+            "1:11",
+            "modules is \"nbd,-r\": \"-r\" is not the name of a kernel module, such as nbd",
+        ),
+        (
+            "timezone = \"../x\"",
+            "1:12",
+            "timezone is \"../x\": a name of the tz database, such as Europe/Berlin or UTC",
+        ),
         ("locale = \"de DE\"", "1:10", "locale is \"de DE\": a locale, such as de_DE.UTF-8"),
-        ("packages = \"a b\"", "1:12", "packages is \"a b\": \"a b\" is not the name of a package"),
-        ("packages = 5", "1:12", "packages is a whole number: a text or a list was expected"),
-        ("certificates = [\"../ca.crt\"]", "1:17", "certificates is \"../ca.crt\": a path in the build context"),
-        ("[[repositories]]\nname = \"a/b\"\nsource = 1", "2:8", "repositories.name is \"a/b\": a name of letters"),
-        ("[[repositories]]\nname = \"a\"\nsource = 1", "3:10", "repositories.source is a whole number: a text or { file = … } was expected"),
+        ("mirror = \"ftp://x\"", "1:10", "mirror is \"ftp://x\": the URL of a mirror"),
+        ("install = \"a b\"", "1:11", "install is \"a b\": \"a b\" is not the name of a package"),
+        ("install = 5", "1:11", "install is a whole number: a text or a list was expected"),
+        (
+            "certificates = [\"../ca.crt\"]",
+            "1:17",
+            "certificates is \"../ca.crt\": a path in the build context",
+        ),
+        (
+            "[[repositories]]\nname = \"a/b\"\nsource = 1",
+            "2:8",
+            "repositories.name is \"a/b\": a name of letters",
+        ),
+        (
+            "[[repositories]]\nname = \"a\"\nsource = 1",
+            "3:10",
+            "repositories.source is a whole number: a text or { file = … } was expected",
+        ),
         ("[[repositories]]\nname = \"a\"", "1:1", "repositories lacks the key source"),
-        ("[[repositories]]\nname = \"a\"\nsource = \"x\"\nkey = \"/k\"", "4:7", "repositories.key is \"/k\": a path in the build context"),
+        (
+            "[[repositories]]\nname = \"a\"\nsource = \"x\"\nkey = \"/k\"",
+            "4:7",
+            "repositories.key is \"/k\": a path in the build context",
+        ),
         ("[[groups]]\nname = \"A\"", "2:8", "groups.name is \"A\": a name of lower-case letters"),
         ("[[groups]]\nname = \"a\"\ngid = -1", "3:7", "groups.gid is -1: a number from 0 to 4294967295"),
         ("[[groups]]\nname = \"a\"\nmembers = [\"B\"]", "3:12", "groups.members is \"B\": a name"),
-        ("[[users]]\nname = \"a:b\"", "2:8", "users.name is \"a:b\": a name of lower-case letters, digits, - and _, at most 32"),
+        (
+            "[[users]]\nname = \"a:b\"",
+            "2:8",
+            "users.name is \"a:b\": a name of lower-case letters, digits, - and _, at most 32",
+        ),
         ("[[users]]\nname = \"a\"\nuid = \"1\"", "3:7", "users.uid is a text: a whole number was expected"),
-        ("[[users]]\nname = \"a\"\ngid = 5000000000", "3:7", "users.gid is 5000000000: a number from 0 to 4294967295"),
+        (
+            "[[users]]\nname = \"a\"\ngid = 5000000000",
+            "3:7",
+            "users.gid is 5000000000: a number from 0 to 4294967295",
+        ),
         ("[[users]]\nname = \"a\"\ngroups = [\"-\"]", "3:11", "users.groups is \"-\": a name"),
-        ("[[users]]\nname = \"a\"\ncomment = \"a:b\"", "3:11", "users.comment is \"a:b\": a text without colons"),
-        ("[[users]]\nname = \"a\"\nhome = \"home\"", "3:8", "users.home is \"home\": a path from the root on"),
+        (
+            "[[users]]\nname = \"a\"\ncomment = \"a:b\"",
+            "3:11",
+            "users.comment is \"a:b\": a text without colons",
+        ),
+        (
+            "[[users]]\nname = \"a\"\nhome = \"home\"",
+            "3:8",
+            "users.home is \"home\": a path from the root on",
+        ),
         ("[[users]]\nname = \"a\"\nshell = \"sh\"", "3:9", "users.shell is \"sh\": a path from the root on"),
-        ("[[users]]\nname = \"a\"\npassword = \"hunter2\"", "3:12", "users.password is a text that is no hash"),
-        ("[[users]]\nname = \"a\"\npassword = { sekret = \"x\" }", "3:14", "users.password.sekret is no key: did you mean secret?"),
-        ("[[users]]\nname = \"a\"\npassword = { secret = \"a/b\" }", "3:23", "users.password.secret is \"a/b\": the id of a secret"),
-        ("[[users]]\nname = \"a\"\nauthorized-keys = [\"x\"]", "3:20", "users.authorized-keys is \"x\": one public key"),
-        ("[[users]]\nname = \"a\"\nauthorized-keys = [{ file = \"..\" }]", "3:29", "users.authorized-keys.file is \"..\": a path"),
-        ("[[users]]\nname = \"a\"\nsudo = \"yes\"", "3:8", "users.sudo is a text: true or false was expected"),
-        ("[[users]]\nname = \"a\"\nlocked = 1", "3:10", "users.locked is a whole number: true or false was expected"),
-        ("[root]\npassword = 1", "2:12", "root.password is a whole number: a text or { secret = … } was expected"),
+        (
+            "[[users]]\nname = \"a\"\npassword = \"hunter2\"",
+            "3:12",
+            "users.password is a text that is no hash",
+        ),
+        (
+            "[[users]]\nname = \"a\"\npassword = { sekret = \"x\" }",
+            "3:14",
+            "users.password.sekret is no key: did you mean secret?",
+        ),
+        (
+            "[[users]]\nname = \"a\"\npassword = { secret = \"a/b\" }",
+            "3:23",
+            "users.password.secret is \"a/b\": the id of a secret",
+        ),
+        (
+            "[[users]]\nname = \"a\"\nauthorized-keys = [\"x\"]",
+            "3:20",
+            "users.authorized-keys is \"x\": one public key",
+        ),
+        (
+            "[[users]]\nname = \"a\"\nauthorized-keys = [{ file = \"..\" }]",
+            "3:29",
+            "users.authorized-keys.file is \"..\": a path",
+        ),
+        (
+            "[[users]]\nname = \"a\"\nsudo = \"yes\"",
+            "3:8",
+            "users.sudo is a text: true or false was expected",
+        ),
+        (
+            "[[users]]\nname = \"a\"\nlocked = 1",
+            "3:10",
+            "users.locked is a whole number: true or false was expected",
+        ),
+        (
+            "[root]\npassword = 1",
+            "2:12",
+            "root.password is a whole number: a text or { secret = … } was expected",
+        ),
         ("[root]\nauthorized-keys = \"x\"", "2:19", "root.authorized-keys is a text: a list was expected"),
-        ("[[files]]\npath = \"etc\"\ncontent = \"\"", "2:8", "files.path is \"etc\": a path from the root on"),
-        ("[[files]]\npath = \"/a\"\ncontent = 1", "3:11", "files.content is a whole number: a text was expected"),
-        ("[[files]]\npath = \"/a\"\nsource = \"/etc/shadow\"", "3:10", "files.source is \"/etc/shadow\": a path in the build context"),
+        (
+            "[[files]]\npath = \"etc\"\ncontent = \"\"",
+            "2:8",
+            "files.path is \"etc\": a path from the root on",
+        ),
+        (
+            "[[files]]\npath = \"/a\"\ncontent = 1",
+            "3:11",
+            "files.content is a whole number: a text was expected",
+        ),
+        (
+            "[[files]]\npath = \"/a\"\nsource = \"/etc/shadow\"",
+            "3:10",
+            "files.source is \"/etc/shadow\": a path in the build context",
+        ),
         ("[[files]]\npath = \"/a\"\nsecret = \"\"", "3:10", "files.secret is \"\": the id of a secret"),
-        ("[[files]]\npath = \"/a\"\ncontent = \"\"\nmode = \"rw\"", "4:8", "files.mode is \"rw\": permissions in octal, such as 0644"),
-        ("[[files]]\npath = \"/a\"\ncontent = \"\"\nowner = \":\"", "4:9", "files.owner is \":\": USER or USER:GROUP"),
+        (
+            "[[files]]\npath = \"/a\"\ncontent = \"\"\nmode = \"rw\"",
+            "4:8",
+            "files.mode is \"rw\": permissions in octal, such as 0644",
+        ),
+        (
+            "[[files]]\npath = \"/a\"\ncontent = \"\"\nowner = \":\"",
+            "4:9",
+            "files.owner is \":\": USER or USER:GROUP",
+        ),
         ("[services]\nenable = [\"a b\"]", "2:11", "services.enable is \"a b\": the name of a service"),
         ("[services]\ndisable = [\"../x\"]", "2:12", "services.disable is \"../x\": the name of a service"),
         ("[services]\nmask = \"x\"", "2:8", "services.mask is a text: a list was expected"),
         ("[[hooks]]\nrun = 1", "2:7", "hooks.run is a whole number: a text was expected"),
         ("[[hooks]]\nscript = \"../x\"", "2:10", "hooks.script is \"../x\": a path in the build context"),
-        ("[[hooks]]\nrun = \"\"\nnetwork = \"no\"", "3:11", "hooks.network is a text: true or false was expected"),
+        (
+            "[[hooks]]\nrun = \"\"\nnetwork = \"no\"",
+            "3:11",
+            "hooks.network is a text: true or false was expected",
+        ),
         ("sise = \"10G\"", "1:1", "sise is no key: did you mean size?"),
         ("boat = 1", "1:1", "boat is no key: there are "),
-        ("[[users]]\nname = \"a\"\nauthorized_keys = []", "3:1", "users.authorized_keys is no key: did you mean authorized-keys?"),
+        (
+            "[[users]]\nname = \"a\"\nauthorized_keys = []",
+            "3:1",
+            "users.authorized_keys is no key: did you mean authorized-keys?",
+        ),
         ("[users]\nname = \"a\"", "1:1", "users is a table: a list was expected"),
         ("size = \"10G", "1:12", ""),
     ] {
@@ -146,18 +251,54 @@ fn what_is_wrong_names_the_key_the_line_and_what_is_allowed() {
 fn keys_that_do_not_go_together_are_told_where_they_are() {
     for (text, place, message) in [
         ("profile = \"data\"\nhostname = \"a\"", "2:1", "hostname is for machines: profile is data"),
-        ("[[users]]\nname = \"root\"", "2:8", "users.name is \"root\": the table [root] is for the administrator"),
-        ("[[users]]\nname = \"a\"\n[[users]]\nname = \"a\"", "4:8", "users.name is \"a\" for the second time"),
-        ("[[users]]\nname = \"a\"\nuid = 7\n[[users]]\nname = \"b\"\nuid = 7", "6:7", "users.uid is 7 for the second time"),
-        ("[[groups]]\nname = \"a\"\n[[groups]]\nname = \"a\"", "4:8", "groups.name is \"a\" for the second time"),
-        ("[[groups]]\nname = \"a\"\ngid = 7\n[[groups]]\nname = \"b\"\ngid = 7", "6:7", "groups.gid is 7 for the second time"),
+        (
+            "[[users]]\nname = \"root\"",
+            "2:8",
+            "users.name is \"root\": the table [root] is for the administrator",
+        ),
+        (
+            "[[users]]\nname = \"a\"\n[[users]]\nname = \"a\"",
+            "4:8",
+            "users.name is \"a\" for the second time",
+        ),
+        (
+            "[[users]]\nname = \"a\"\nuid = 7\n[[users]]\nname = \"b\"\nuid = 7",
+            "6:7",
+            "users.uid is 7 for the second time",
+        ),
+        (
+            "[[groups]]\nname = \"a\"\n[[groups]]\nname = \"a\"",
+            "4:8",
+            "groups.name is \"a\" for the second time",
+        ),
+        (
+            "[[groups]]\nname = \"a\"\ngid = 7\n[[groups]]\nname = \"b\"\ngid = 7",
+            "6:7",
+            "groups.gid is 7 for the second time",
+        ),
         ("[[files]]\npath = \"/a\"", "1:1", "files lacks a key: one of content, source, secret"),
-        ("[[files]]\npath = \"/a\"\ncontent = \"\"\nsecret = \"x\"", "4:10", "files has content and secret at once"),
-        ("[[files]]\npath = \"/a\"\ncontent = \"\"\n[[files]]\npath = \"/a\"\ncontent = \"\"", "5:8", "files.path is \"/a\" for the second time"),
+        (
+            "[[files]]\npath = \"/a\"\ncontent = \"\"\nsecret = \"x\"",
+            "4:10",
+            "files has content and secret at once",
+        ),
+        (
+            "[[files]]\npath = \"/a\"\ncontent = \"\"\n[[files]]\npath = \"/a\"\ncontent = \"\"",
+            "5:8",
+            "files.path is \"/a\" for the second time",
+        ),
         ("[[hooks]]\nnetwork = true", "1:1", "hooks lacks a key: one of run, script"),
         ("[[hooks]]\nrun = \"true\"\nscript = \"x\"", "3:10", "hooks has run and script at once"),
-        ("[services]\nenable = [\"a\"]\nmask = [\"a\"]", "3:8", "services.mask has \"a\", and services.enable has it too"),
-        ("[[repositories]]\nname = \"a\"\nsource = \"\"\n[[repositories]]\nname = \"a\"\nsource = \"\"", "5:8", "repositories.name is \"a\" for the second time"),
+        (
+            "[services]\nenable = [\"a\"]\nmask = [\"a\"]",
+            "3:8",
+            "services.mask has \"a\", and services.enable has it too",
+        ),
+        (
+            "[[repositories]]\nname = \"a\"\nsource = \"\"\n[[repositories]]\nname = \"a\"\nsource = \"\"",
+            "5:8",
+            "repositories.name is \"a\" for the second time",
+        ),
     ] {
         let shown = problems(text);
         assert!(shown.contains(&format!("vmimage.toml:{place}: {message}")), "{text}\n{shown}");
@@ -166,8 +307,10 @@ fn keys_that_do_not_go_together_are_told_where_they_are() {
 
 #[test]
 fn all_that_is_wrong_is_told_at_once_in_the_order_of_the_file() {
-    let shown = problems("size = \"big\"\nsise = 1\n[[users]]\nname = \"A\"\nuid = true\n[services]\nenable = 1\n");
-    let places: Vec<_> = shown.lines().filter_map(|line| line.strip_prefix("vmimage.toml:")?.split(": ").next()).collect();
+    let shown =
+        problems("size = \"big\"\nsise = 1\n[[users]]\nname = \"A\"\nuid = true\n[services]\nenable = 1\n");
+    let places: Vec<_> =
+        shown.lines().filter_map(|line| line.strip_prefix("vmimage.toml:")?.split(": ").next()).collect();
     assert_eq!(places, ["1:8", "2:1", "4:8", "5:7", "7:10"], "{shown}");
 }
 

@@ -115,7 +115,10 @@ impl Install {
 impl Install {
     /// Whether there is something to do even on a base that has all a machine needs.
     pub(crate) fn is_more_than_kernel(&self) -> bool {
-        !self.further.is_empty() || self.locale.is_some() || self.time_zone || self.sources != Sources::default()
+        !self.further.is_empty()
+            || self.locale.is_some()
+            || self.time_zone
+            || self.sources != Sources::default()
     }
 
     /// The kernel package for `base`, if one is to be installed; `usual` is the distribution's.
@@ -132,7 +135,9 @@ impl Install {
     /// All packages for `base`: the kernel's, what it lacks of `machine`, and what was asked for.
     fn packages(&self, base: &Base, kernel: Option<String>, machine: &'static [Package]) -> Vec<String> {
         let mut packages: Vec<_> = kernel.into_iter().chain(missing(base, machine)).collect();
-        for (package, is_asked) in [(TZDATA, self.time_zone), (CA_CERTIFICATES, !self.sources.certificates.is_empty())] {
+        for (package, is_asked) in
+            [(TZDATA, self.time_zone), (CA_CERTIFICATES, !self.sources.certificates.is_empty())]
+        {
             packages.extend((is_asked && !base.has(package.shown_by)).then(|| package.name.to_owned()));
         }
         for package in &self.further {
@@ -172,7 +177,11 @@ impl Plan {
 pub(crate) fn probes() -> impl Iterator<Item = &'static str> {
     let files =
         |packages: &'static [Package]| packages.iter().flat_map(|package| package.shown_by.iter().copied());
-    [apt::TOOL, apk::TOOL].into_iter().chain(files(apt::MACHINE)).chain(files(apk::MACHINE)).chain(files(OPTIONAL))
+    [apt::TOOL, apk::TOOL]
+        .into_iter()
+        .chain(files(apt::MACHINE))
+        .chain(files(apk::MACHINE))
+        .chain(files(OPTIONAL))
 }
 
 /// The steps for `base` on `architecture` (`amd64`, `arm64`).

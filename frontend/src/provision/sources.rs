@@ -28,7 +28,8 @@ pub(crate) struct Repository {
 }
 
 /// The package that keeps the trust store, of the same name everywhere.
-pub(super) const CA_CERTIFICATES: Package = Package { name: "ca-certificates", shown_by: &["/usr/sbin/update-ca-certificates"] };
+pub(super) const CA_CERTIFICATES: Package =
+    Package { name: "ca-certificates", shown_by: &["/usr/sbin/update-ca-certificates"] };
 
 /// What the functions of the script are: `put PATH TEXT`, `add PATH TEXT`, `trust NAME TEXT`.
 const FUNCTIONS: &str = include_str!("sources.sh");
@@ -68,8 +69,13 @@ impl Sources {
             }
         }
         if script.len() > MAX_SCRIPT {
-            let message = format!("{}: certificates and repositories come to {} bytes, at most {MAX_SCRIPT} are allowed", base.name, script.len());
-            return Err(Failure::new(message).with_hint("add them in the Dockerfile, or leave out what the image trusts already"));
+            let message = format!(
+                "{}: certificates and repositories come to {} bytes, at most {MAX_SCRIPT} are allowed",
+                base.name,
+                script.len()
+            );
+            return Err(Failure::new(message)
+                .with_hint("add them in the Dockerfile, or leave out what the image trusts already"));
         }
         Ok(script)
     }
@@ -88,7 +94,10 @@ mod tests {
     #[test]
     fn a_shell_reads_quoted_words_as_they_are() {
         for word in ["", "a b", "it's", "$(reboot)\n`x` \\ \"", "''"] {
-            let output = std::process::Command::new("sh").args(["-c", &format!("printf %s {}", quoted(word))]).output().unwrap();
+            let output = std::process::Command::new("sh")
+                .args(["-c", &format!("printf %s {}", quoted(word))])
+                .output()
+                .unwrap();
             assert_eq!(String::from_utf8(output.stdout).unwrap(), word);
         }
     }

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use llb::{FileActions, Graph, Metadata, Source, State};
 
 use super::{broken, hand_over};
-use crate::config::{Config, FILE, Configuration, MAX_TEXT};
+use crate::config::{Config, Configuration, FILE, MAX_TEXT};
 use crate::gateway::{Bridge, Failure, Opts};
 
 /// The context of a build.
@@ -74,7 +74,8 @@ impl<'a> BuildContext<'a> {
         match &self.place {
             Place::Client(name) => {
                 // A hint of its own, or what the daemon keeps of the context for COPY would be sent anew.
-                let source = Source::local(name, self.opts.session())
+                let source = Source::local(name)
+                    .attr("local.session", self.opts.session())
                     .only(paths.iter().copied())
                     .attr("local.sharedkeyhint", "vmimage")
                     .metadata(Metadata::named(format!("[internal] load {}", paths.join(", "))));
@@ -84,9 +85,10 @@ impl<'a> BuildContext<'a> {
             Place::State(state, folder) => {
                 Ok(State::scratch().file(FileActions::new().copy(state, folder.as_str(), "/")))
             }
-            Place::Unknown(context) => {
-                Err(Failure::new(format!("{}: vmimage reads no files of the context {context}", paths.join(", "))))
-            }
+            Place::Unknown(context) => Err(Failure::new(format!(
+                "{}: vmimage reads no files of the context {context}",
+                paths.join(", ")
+            ))),
         }
     }
 
@@ -107,7 +109,10 @@ impl<'a> BuildContext<'a> {
             };
             let text = String::from_utf8(bytes).map_err(|_| Failure::new(format!("{path}: is no text")))?;
             if text.len() > MAX_TEXT {
-                return Err(Failure::new(format!("{path}: over {} KiB, a text was expected", MAX_TEXT >> 10)));
+                return Err(Failure::new(format!(
+                    "{path}: over {} KiB, a text was expected",
+                    MAX_TEXT >> 10
+                )));
             }
             texts.insert((*path).to_owned(), text);
         }
@@ -138,11 +143,13 @@ fn remote_state(url: &str) -> Option<State> {
 
 /// `https://host/repository.git#branch:folder` as `host/repository.git#branch:folder` and the URL alone.
 fn git(url: &str) -> Option<(String, String)> {
-    let (address, fragment) = url.split_once('#').map_or((url, None), |(address, rest)| (address, Some(rest)));
+    let (address, fragment) =
+        url.split_once('#').map_or((url, None), |(address, rest)| (address, Some(rest)));
     let (scheme, rest) = address.split_once("://")?;
     let is_git = scheme == "git" || matches!(scheme, "http" | "https") && address.ends_with(".git");
     let place = rest.rsplit_once('@').map_or(rest, |(_, place)| place);
-    let fragment = fragment.filter(|text| !text.is_empty()).map(|text| format!("#{text}")).unwrap_or_default();
+    let fragment =
+        fragment.filter(|text| !text.is_empty()).map(|text| format!("#{text}")).unwrap_or_default();
     is_git.then(|| (format!("{place}{fragment}"), address.to_owned()))
 }
 

@@ -75,7 +75,11 @@ impl Request {
     }
 
     /// The same with what an image's labels and the configuration ask for where the arguments don't.
-    pub(crate) fn over(&self, labels: &BTreeMap<String, String>, file: &Configuration) -> Result<Self, Failure> {
+    pub(crate) fn over(
+        &self,
+        labels: &BTreeMap<String, String>,
+        file: &Configuration,
+    ) -> Result<Self, Failure> {
         let mut disk = Asked::default();
         let mut wrong = Vec::new();
         for (name, value) in labels {
@@ -96,6 +100,7 @@ impl Request {
             disk.set(*attribute, value).map_err(Failure::new)?;
         }
         disk.spec.source_date_epoch = self.disk.spec.source_date_epoch;
+        disk.install.packages = self.disk.install.packages;
         disk.install.locale.clone_from(&disk.spec.setup.locale);
         disk.install.time_zone = disk.spec.setup.timezone.is_some();
         Self { disk, ..self.clone() }.checked()
@@ -216,13 +221,25 @@ mod tests {
 
     #[test]
     fn the_file_wins_over_labels_and_arguments_win_over_both() {
-        let labels = [("vmimage.size", "1G"), ("vmimage.hostname", "label"), ("vmimage.cmdline", "quiet"), ("maintainer", "x")];
+        let labels = [
+            ("vmimage.size", "1G"),
+            ("vmimage.hostname", "label"),
+            ("vmimage.cmdline", "quiet"),
+            ("maintainer", "x"),
+        ];
         let labels = labels.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
         let text = "size = \"2G\"\nhostname = \"file\"\n[[users]]\nname = \"ada\"";
-        let file = Configuration { config: crate::config::Config::parse("f", text).unwrap(), ..Configuration::default() };
-        let request = Request::parse([("VMIMAGE_SIZE", "3G")].into_iter()).unwrap().clamped(Some("7")).unwrap();
+        let file = Configuration {
+            config: crate::config::Config::parse("f", text).unwrap(),
+            ..Configuration::default()
+        };
+        let request =
+            Request::parse([("VMIMAGE_SIZE", "3G")].into_iter()).unwrap().clamped(Some("7")).unwrap();
         let spec = request.over(&labels, &file).unwrap().disk.spec;
-        assert_eq!((spec.size, spec.hostname.as_deref(), &*spec.cmdline), (Some(Size(3 << 30)), Some("file"), "quiet"));
+        assert_eq!(
+            (spec.size, spec.hostname.as_deref(), &*spec.cmdline),
+            (Some(Size(3 << 30)), Some("file"), "quiet")
+        );
         assert_eq!((spec.source_date_epoch, spec.setup.users.len()), (Some(7), 1));
     }
 

@@ -2,7 +2,7 @@
 
 use exporter::spec::{Architecture, Spec};
 use llb::proto::{CacheSharingOpt, MountContentCache, NetMode, ProxyEnv};
-use llb::{Exec, Image, Local, Metadata, Mount, Run, State};
+use llb::{Exec, Image, Metadata, Mount, Run, Source, State};
 
 use super::request::{PACKAGES_CONTEXT, Stage};
 use super::{Build, broken, full_reference};
@@ -66,8 +66,9 @@ impl Build<'_> {
         }
         if install.packages {
             // Its content is part of the cache key, as with everything that is mounted read-only.
-            let packages = Local::new(PACKAGES_CONTEXT).metadata(Metadata::named("[vmimage] load packages"));
-            run = run.mount(PACKAGES, Mount::bind_readonly(&State::local(packages)));
+            let packages =
+                Source::local(PACKAGES_CONTEXT).metadata(Metadata::named("[vmimage] load packages"));
+            run = run.mount(PACKAGES, Mount::bind_readonly(&State::source(packages)));
         }
         network(proxied(run, self.opts), self.opts)
     }
@@ -86,13 +87,29 @@ impl Build<'_> {
         let setup = spec.setup.clone();
         let spec = serde_json::to_string(&spec).expect("a spec has no map with keys that are no text");
         if spec.len() > MAX_ARGUMENT {
-            let message = format!("the configuration comes to {} bytes, at most {MAX_ARGUMENT} are allowed", spec.len());
-            return Err(Failure::new(message)
-                .with_hint("keep the texts of [[files]] in files of the context: source = in place of content ="));
+            let message = format!(
+                "the configuration comes to {} bytes, at most {MAX_ARGUMENT} are allowed",
+                spec.len()
+            );
+            return Err(Failure::new(message).with_hint(
+                "keep the texts of [[files]] in files of the context: source = in place of content =",
+            ));
         }
         let mut args = vec![
-            "/vmimage", "assemble", "--root", ROOTFS, "--boot", BOOT_STAGE, "--output", OUT, "--spec", &spec,
-            "--context", CONTEXT, "--secrets", SECRETS,
+            "/vmimage",
+            "assemble",
+            "--root",
+            ROOTFS,
+            "--boot",
+            BOOT_STAGE,
+            "--output",
+            OUT,
+            "--spec",
+            &spec,
+            "--context",
+            CONTEXT,
+            "--secrets",
+            SECRETS,
         ];
         if self.request.stage == Stage::ContainerDisk {
             args.push("--container-disk");

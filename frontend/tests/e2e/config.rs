@@ -9,7 +9,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use super::lab::{self, Mount, VMIMAGE, copy_of, frontend, nonce, partitions, raw, refused, run, scratch, syntax, testdata};
+use super::lab::{
+    self, Mount, VMIMAGE, copy_of, frontend, nonce, partitions, raw, refused, run, scratch, syntax, testdata,
+};
 
 /// A context of `testdata/machine` with the configuration, a certificate and a key.
 fn context(folder: &Path) -> PathBuf {
@@ -17,9 +19,26 @@ fn context(folder: &Path) -> PathBuf {
     run(Command::new("cp").arg("-rT").arg(testdata("config/machine")).arg(&context));
     fs::create_dir_all(context.join("certs")).unwrap();
     fs::create_dir_all(context.join("keys")).unwrap();
-    let subject = ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "3650", "-subj", "/CN=company"];
+    let subject = [
+        "req",
+        "-x509",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:P-256",
+        "-nodes",
+        "-days",
+        "3650",
+        "-subj",
+        "/CN=company",
+    ];
     let key = folder.join("company.key");
-    run(Command::new("openssl").args(subject).arg("-keyout").arg(key).arg("-out").arg(context.join("certs/company.crt")));
+    run(Command::new("openssl")
+        .args(subject)
+        .arg("-keyout")
+        .arg(key)
+        .arg("-out")
+        .arg(context.join("certs/company.crt")));
     fs::write(context.join("keys/ada.pub"), format!("{}\n", ssh_key("file"))).unwrap();
     context
 }
@@ -110,7 +129,8 @@ fn shadow(root: &Mount, name: &str) -> String {
 #[track_caller]
 fn check_password(hash: &str, password: &str) {
     let salt = hash.split('$').nth(2).unwrap_or_else(|| panic!("no hash: {hash}"));
-    let expected = |word| run(Command::new("openssl").args(["passwd", "-6", "-salt", salt, word])).trim().to_owned();
+    let expected =
+        |word| run(Command::new("openssl").args(["passwd", "-6", "-salt", salt, word])).trim().to_owned();
     assert_eq!(hash, expected(password));
     assert_ne!(hash, expected("another"));
 }
@@ -180,7 +200,11 @@ fn attestations_and_history_hold_no_secret() {
     let folder = scratch();
     let context = folder.path().join("context");
     fs::create_dir(&context).unwrap();
-    fs::write(context.join("Dockerfile"), "FROM alpine:3.23\nLABEL vmimage.hostname=by-label vmimage.size=9G\n").unwrap();
+    fs::write(
+        context.join("Dockerfile"),
+        "FROM alpine:3.23\nLABEL vmimage.hostname=by-label vmimage.size=9G\n",
+    )
+    .unwrap();
     let text = "size = \"1G\"\n[[users]]\nname = \"ada\"\npassword = { secret = \"ada-password\" }\n\
                 authorized-keys = [{ secret = \"ada-keys\" }]\n[[files]]\npath = \"/etc/token\"\nsecret = \"token\"\n";
     fs::write(context.join("prod.toml"), text).unwrap();
@@ -190,8 +214,18 @@ fn attestations_and_history_hold_no_secret() {
     let metadata = folder.path().join("metadata.json");
     let mut command = Command::new("docker");
     command.env("DOCKER_HOST", engine).args(["buildx", "build", "--provenance=mode=max", "--progress=plain"]);
-    command.args(["--build-arg", &syntax(), "--build-arg", "VMIMAGE_CONFIG=prod.toml", "--build-arg", "VMIMAGE_STAGE=containerdisk"]);
-    command.arg(format!("--output=type=oci,dest={}", archive.display())).arg("--metadata-file").arg(&metadata);
+    command.args([
+        "--build-arg",
+        &syntax(),
+        "--build-arg",
+        "VMIMAGE_CONFIG=prod.toml",
+        "--build-arg",
+        "VMIMAGE_STAGE=containerdisk",
+    ]);
+    command
+        .arg(format!("--output=type=oci,dest={}", archive.display()))
+        .arg("--metadata-file")
+        .arg(&metadata);
     let output = command.args(&secrets.flags).arg(&context).stdin(Stdio::null()).output().unwrap();
     assert!(output.status.success(), "{}", lab::text(&output));
 
@@ -220,7 +254,12 @@ fn other_engines_make_the_same_of_the_file() {
     let digests = ["docker", "buildah"].map(|engine| {
         let disk = folder.path().join(engine).with_extension("qcow2");
         let mut command = Command::new(VMIMAGE);
-        command.arg("build").arg(&context).arg("-o").arg(&disk).args(["--engine", engine, "--network", "host"]);
+        command.arg("build").arg(&context).arg("-o").arg(&disk).args([
+            "--engine",
+            engine,
+            "--network",
+            "host",
+        ]);
         let log = run(command.args(&secrets.flags).env("SOURCE_DATE_EPOCH", "1700000000"));
         secrets.check_absent(engine, log.as_bytes());
         let mount = root(&disk, folder.path());
@@ -242,9 +281,14 @@ fn what_is_wrong_in_the_file_is_what_the_build_says() {
         command.arg("build").arg(&context).arg("-o").arg(folder.path().join("disk.qcow2"));
         refused(command.args(args))
     };
-    fs::write(context.join("vmimage.toml"), "size = \"1G\"\nsise = \"2G\"\n[[users]]\nname = \"A\"\n").unwrap();
+    fs::write(context.join("vmimage.toml"), "size = \"1G\"\nsise = \"2G\"\n[[users]]\nname = \"A\"\n")
+        .unwrap();
     let message = build(&[]);
-    for part in ["vmimage.toml:2:1: sise is no key: did you mean size?", " 2 | sise = \"2G\"\n", "vmimage.toml:4:8: users.name is"] {
+    for part in [
+        "vmimage.toml:2:1: sise is no key: did you mean size?",
+        " 2 | sise = \"2G\"\n",
+        "vmimage.toml:4:8: users.name is",
+    ] {
         assert!(message.contains(part), "{message}");
     }
     assert!(build(&["--config", "none.toml"]).contains("none.toml: is not in the build context"));
@@ -265,7 +309,8 @@ fn contexts_that_are_no_folders() {
     fs::create_dir_all(context.join("sub")).unwrap();
     fs::write(context.join("Dockerfile"), "FROM scratch\nCOPY sub /\n").unwrap();
     fs::write(context.join("sub/file"), "x").unwrap();
-    fs::write(context.join("vmimage.toml"), "profile = \"data\"\nname = \"by-file\"\nformat = \"raw\"\n").unwrap();
+    fs::write(context.join("vmimage.toml"), "profile = \"data\"\nname = \"by-file\"\nformat = \"raw\"\n")
+        .unwrap();
     let build = |tail: &str, out: &str| {
         let out = folder.path().join(out);
         let script = format!("docker buildx build --build-arg {} -o {} {tail}", syntax(), out.display());
@@ -274,7 +319,9 @@ fn contexts_that_are_no_folders() {
     };
     build(".", "folder");
     build("- < archive.tar", {
-        run(Command::new("tar").args(["-cf", "archive.tar", "Dockerfile", "sub", "vmimage.toml"]).current_dir(&context));
+        run(Command::new("tar")
+            .args(["-cf", "archive.tar", "Dockerfile", "sub", "vmimage.toml"])
+            .current_dir(&context));
         "archive"
     });
     // A repository on plain HTTP, as git itself serves none: the daemon clones from files that anybody can serve.

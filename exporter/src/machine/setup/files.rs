@@ -67,7 +67,8 @@ fn refuse_special(context: &Tree, id: InodeId, source: &str) -> Result<()> {
 fn mode(file: &File) -> Result<Option<u16>> {
     let Some(text) = &file.mode else { return Ok(None) };
     let mode = u16::from_str_radix(text, 8).ok().filter(|mode| *mode <= 0o7777);
-    mode.map(Some).ok_or_else(|| Error::new(Kind::Input, &*file.path, format!("{text:?} is no mode such as 0644")))
+    mode.map(Some)
+        .ok_or_else(|| Error::new(Kind::Input, &*file.path, format!("{text:?} is no mode such as 0644")))
 }
 
 /// Numbers, or names of the machine's users and groups. Without a group it is the user's own.

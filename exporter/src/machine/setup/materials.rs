@@ -54,7 +54,9 @@ impl Materials {
     pub(super) fn keys(&self, keys: &Keys) -> Result<Vec<String>> {
         let (place, bytes) = match keys {
             Keys::Key(key) => return Ok(vec![key.clone()]),
-            Keys::Secret(secret) => (format!("secret {}", secret.secret), self.secret(&secret.secret)?.to_vec()),
+            Keys::Secret(secret) => {
+                (format!("secret {}", secret.secret), self.secret(&secret.secret)?.to_vec())
+            }
             Keys::File(file) => {
                 self.file(&file.file)?;
                 (file.file.clone(), self.context.read(&file.file, TEXT_LIMIT)?.unwrap_or_default())

@@ -54,7 +54,8 @@ fn salt(seed: &Seed, user: &str) -> String {
 
 fn sha512(password: &str, salt: &str) -> String {
     let params = Sha512Params::new(ROUNDS).expect("5000 rounds are allowed");
-    let hash = sha512_crypt_b64(password.as_bytes(), salt.as_bytes(), &params).expect("a short password can be hashed");
+    let hash = sha512_crypt_b64(password.as_bytes(), salt.as_bytes(), &params)
+        .expect("a short password can be hashed");
     format!("$6${salt}${hash}")
 }
 

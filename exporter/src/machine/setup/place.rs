@@ -38,7 +38,8 @@ pub(super) fn locale(editor: &mut Editor<'_>, os: &Os, asked: Option<&str>) -> R
     };
     for path in ["/etc/locale.conf", path] {
         let old = read(editor.tree(), path)?;
-        let mut text: Vec<u8> = lines(&old).filter(|line| !line.starts_with(b"LANG=")).collect::<Vec<_>>().concat();
+        let mut text: Vec<u8> =
+            lines(&old).filter(|line| !line.starts_with(b"LANG=")).collect::<Vec<_>>().concat();
         if text.last().is_some_and(|&last| last != b'\n') {
             text.push(b'\n');
         }

@@ -66,8 +66,12 @@ fn unit_name(name: &str) -> String {
 fn existing_unit(editor: &Editor<'_>, name: &str) -> Result<String> {
     let unit = unit_name(name);
     if unit.contains("@.") {
-        return Err(Error::new(Kind::Input, format!("service {unit}"), "is a template: an instance is missing")
-            .with_hint(format!("name one, as in {}", unit.replace("@.", "@1."))));
+        return Err(Error::new(
+            Kind::Input,
+            format!("service {unit}"),
+            "is a template: an instance is missing",
+        )
+        .with_hint(format!("name one, as in {}", unit.replace("@.", "@1."))));
     }
     match systemd::unit_file(editor.tree(), &unit) {
         Some(_) => Ok(unit),
@@ -102,6 +106,10 @@ fn existing_script(editor: &Editor<'_>, name: &str) -> Result<String> {
     if editor.tree().resolve(format!("/etc/init.d/{name}")).is_some() {
         return Ok(name);
     }
-    Err(Error::new(Kind::NotFound, format!("service {name}"), "is not on the machine: there is no such script in /etc/init.d")
-        .with_hint("install its package in the Dockerfile or with packages = […]"))
+    Err(Error::new(
+        Kind::NotFound,
+        format!("service {name}"),
+        "is not on the machine: there is no such script in /etc/init.d",
+    )
+    .with_hint("install its package in the Dockerfile or with packages = […]"))
 }

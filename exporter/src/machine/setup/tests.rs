@@ -9,7 +9,10 @@ const DAY: i64 = 86_400;
 /// A Debian as far as it matters here.
 const DEBIAN: [(&str, &str); 15] = [
     ("/etc/os-release", "ID=debian\nVERSION_ID=12\n"),
-    ("/etc/passwd", "root:x:0:0:root:/root:/bin/bash\nwww-data:x:33:33::/var/www:/usr/sbin/nologin\napp:x:1000:1000:\u{fc}:/home/app:/bin/sh\n"),
+    (
+        "/etc/passwd",
+        "root:x:0:0:root:/root:/bin/bash\nwww-data:x:33:33::/var/www:/usr/sbin/nologin\napp:x:1000:1000:\u{fc}:/home/app:/bin/sh\n",
+    ),
     ("/etc/shadow", "root:*:19000:0:99999:7:::\nwww-data:*:19000:0:99999:7:::\napp:!:19000:0:99999:7:::\n"),
     ("/etc/group", "root:x:0:\nsudo:x:27:\nwww-data:x:33:\napp:x:1000:\n"),
     ("/etc/gshadow", "root:*::\nsudo:*::\nwww-data:*::\napp:!::\n"),
@@ -39,7 +42,11 @@ const ALPINE: [(&str, &str); 10] = [
 ];
 
 fn materials() -> Materials {
-    let context = tree(&[("/keys/ada.pub", &format!("# comment\n{KEY}\n")), ("/site/a/index.html", "hi"), ("/link", "-> /etc/shadow")]);
+    let context = tree(&[
+        ("/keys/ada.pub", &format!("# comment\n{KEY}\n")),
+        ("/site/a/index.html", "hi"),
+        ("/link", "-> /etc/shadow"),
+    ]);
     let secrets = [("password", "hunter2\n"), ("token", "abc"), ("keys", KEY), ("bad", "no key\n")];
     let secrets = secrets.into_iter().map(|(id, text)| (id.to_owned(), text.as_bytes().to_vec())).collect();
     Materials { context, secrets }
@@ -141,7 +148,10 @@ fn all_that_a_user_can_have() {
     let hash = shadow.split(':').nth(1).unwrap();
     assert!(hash.starts_with("$6$") && shadow.ends_with(":20000:0:99999:7:::"), "{shadow}");
     let salt = hash.split('$').nth(2).unwrap();
-    let openssl = std::process::Command::new("openssl").args(["passwd", "-6", "-salt", salt, "hunter2"]).output().unwrap();
+    let openssl = std::process::Command::new("openssl")
+        .args(["passwd", "-6", "-salt", salt, "hunter2"])
+        .output()
+        .unwrap();
     assert_eq!(String::from_utf8(openssl.stdout).unwrap().trim(), hash);
     assert!(!notes.concat().contains("hunter2") && notes[0].ends_with("with a password"), "{notes:?}");
 }
@@ -204,7 +214,11 @@ fn groups_are_made_and_filled() {
         members: members.iter().map(|&name| name.into()).collect(),
     };
     let setup = Setup {
-        groups: vec![group("db", Some(700), &["ada", "www-data"]), group("sudo", None, &["ada"]), group("new", None, &[])],
+        groups: vec![
+            group("db", Some(700), &["ada", "www-data"]),
+            group("sudo", None, &["ada"]),
+            group("new", None, &[]),
+        ],
         users: vec![User { groups: vec!["db".into()], ..ada() }],
         ..Setup::default()
     };
@@ -227,39 +241,75 @@ fn what_contradicts_the_image_is_refused() {
     let service = |services: Services| Setup { services, ..Setup::default() };
     for (setup, message) in [
         (with(&|user| user.uid = Some(33)), "user ada: the uid 33 is another user's"),
-        (with(&|user| (user.name, user.uid) = ("app".into(), Some(7))), "user app: has the uid 1000 in the image, 7 is asked for"),
+        (
+            with(&|user| (user.name, user.uid) = ("app".into(), Some(7))),
+            "user app: has the uid 1000 in the image, 7 is asked for",
+        ),
         (with(&|user| user.groups = vec!["none".into()]), "group none: is not on the machine"),
-        (with(&|user| user.shell = Some("/bin/zsh".into())), "user ada: the shell /bin/zsh is not on the machine"),
-        (with(&|user| user.password = Some(Password::Secret(secret("none")))), "secret none: was not given to the build"),
-        (with(&|user| user.authorized_keys = vec![Keys::Secret(secret("bad"))]), "secret bad: entry 1 is no public SSH key"),
+        (
+            with(&|user| user.shell = Some("/bin/zsh".into())),
+            "user ada: the shell /bin/zsh is not on the machine",
+        ),
+        (
+            with(&|user| user.password = Some(Password::Secret(secret("none")))),
+            "secret none: was not given to the build",
+        ),
+        (
+            with(&|user| user.authorized_keys = vec![Keys::Secret(secret("bad"))]),
+            "secret bad: entry 1 is no public SSH key",
+        ),
         (
             with(&|user| user.authorized_keys = vec![Keys::File(ContextFile { file: "none".into() })]),
             "none: is not in the build context",
         ),
         (
-            Setup { groups: vec![Group { name: "db".into(), gid: Some(27), ..Group::default() }], ..Setup::default() },
+            Setup {
+                groups: vec![Group { name: "db".into(), gid: Some(27), ..Group::default() }],
+                ..Setup::default()
+            },
             "group db: the number 27 is another group's",
         ),
         (
-            Setup { groups: vec![Group { name: "sudo".into(), gid: Some(7), ..Group::default() }], ..Setup::default() },
+            Setup {
+                groups: vec![Group { name: "sudo".into(), gid: Some(7), ..Group::default() }],
+                ..Setup::default()
+            },
             "group sudo: has the number 27 in the image, 7 is asked for",
         ),
         (
-            Setup { groups: vec![Group { name: "sudo".into(), members: vec!["bob".into()], gid: None }], ..Setup::default() },
+            Setup {
+                groups: vec![Group { name: "sudo".into(), members: vec!["bob".into()], gid: None }],
+                ..Setup::default()
+            },
             "group sudo: its member bob is no user of the machine",
         ),
         (file(File::default()), "/a: takes exactly one of content, source and secret"),
         (file(File { source: Some("none".into()), ..File::default() }), "none: is not in the build context"),
-        (file(File { source: Some("link".into()), ..File::default() }), "link: is neither a file nor a folder"),
-        (file(File { source: Some("link/x".into()), ..File::default() }), "link/x: is not in the build context"),
+        (
+            file(File { source: Some("link".into()), ..File::default() }),
+            "link: is neither a file nor a folder",
+        ),
+        (
+            file(File { source: Some("link/x".into()), ..File::default() }),
+            "link/x: is not in the build context",
+        ),
         (file(File { secret: Some("none".into()), ..File::default() }), "secret none: was not given"),
         (
             file(File { content: Some(String::new()), owner: Some("bob".into()), ..File::default() }),
             "/a: its owner bob is not on the machine",
         ),
-        (service(Services { enable: vec!["none".into()], ..Services::default() }), "service none.service: is not on the machine"),
-        (service(Services { enable: vec!["static".into()], ..Services::default() }), "service static.service: has no [Install] section"),
-        (service(Services { enable: vec!["at@.service".into()], ..Services::default() }), "service at@.service: is a template"),
+        (
+            service(Services { enable: vec!["none".into()], ..Services::default() }),
+            "service none.service: is not on the machine",
+        ),
+        (
+            service(Services { enable: vec!["static".into()], ..Services::default() }),
+            "service static.service: has no [Install] section",
+        ),
+        (
+            service(Services { enable: vec!["at@.service".into()], ..Services::default() }),
+            "service at@.service: is a template",
+        ),
         (
             Setup { timezone: Some("Mars/Base".into()), ..Setup::default() },
             "timezone: /usr/share/zoneinfo/Mars/Base is not on the machine",
@@ -282,9 +332,19 @@ fn files_have_the_owner_and_the_mode_that_is_asked_for() {
     let file = |path: &str| File { path: path.into(), ..File::default() };
     let files = vec![
         File { content: Some("hi".into()), ..file("/etc/motd") },
-        File { content: Some("x".into()), mode: Some("4755".into()), owner: Some("ada:sudo".into()), ..file("/opt/bin/x") },
+        File {
+            content: Some("x".into()),
+            mode: Some("4755".into()),
+            owner: Some("ada:sudo".into()),
+            ..file("/opt/bin/x")
+        },
         File { source: Some("site".into()), owner: Some("www-data".into()), ..file("/srv/site") },
-        File { source: Some("keys/ada.pub".into()), mode: Some("600".into()), owner: Some("7".into()), ..file("/etc/key") },
+        File {
+            source: Some("keys/ada.pub".into()),
+            mode: Some("600".into()),
+            owner: Some("7".into()),
+            ..file("/etc/key")
+        },
         File { secret: Some("token".into()), owner: Some("7:8".into()), ..file("/etc/token") },
     ];
     let (tree, notes) = on_debian(&Setup { files, ..users(&[ada()]) }).unwrap();
@@ -307,7 +367,10 @@ fn files_have_the_owner_and_the_mode_that_is_asked_for() {
 fn services_are_switched_as_systemctl_does() {
     let services = |enable: &[&str], disable: &[&str], mask: &[&str]| {
         let names = |names: &[&str]| names.iter().map(|&name| name.into()).collect();
-        Setup { services: Services { enable: names(enable), disable: names(disable), mask: names(mask) }, ..Setup::default() }
+        Setup {
+            services: Services { enable: names(enable), disable: names(disable), mask: names(mask) },
+            ..Setup::default()
+        }
     };
     let link = "/etc/systemd/system/multi-user.target.wants/web.service";
     let (tree, notes) = on_debian(&services(&["web"], &[], &["other.timer"])).unwrap();
@@ -316,7 +379,8 @@ fn services_are_switched_as_systemctl_does() {
     assert_eq!(notes, ["systemd: other.timer masked", "systemd: web.service enabled"]);
 
     let enabled = [(link, "-> /usr/lib/systemd/system/web.service")];
-    let (tree, _) = set_up_on(&[&DEBIAN[..], &enabled].concat(), &services(&[], &["web.service"], &[])).unwrap();
+    let (tree, _) =
+        set_up_on(&[&DEBIAN[..], &enabled].concat(), &services(&[], &["web.service"], &[])).unwrap();
     assert!(tree.lookup(link).is_none());
 
     let masked = [("/etc/systemd/system/web.service", "-> /dev/null")];
@@ -332,7 +396,10 @@ fn services_are_switched_as_systemctl_does() {
 fn services_of_openrc_are_in_runlevels() {
     let services = |enable: &str, disable: &str, mask: &str| {
         let names = |name: &str| (!name.is_empty()).then(|| name.to_owned()).into_iter().collect();
-        Setup { services: Services { enable: names(enable), disable: names(disable), mask: names(mask) }, ..Setup::default() }
+        Setup {
+            services: Services { enable: names(enable), disable: names(disable), mask: names(mask) },
+            ..Setup::default()
+        }
     };
     let (tree, _) = set_up_on(&ALPINE, &services("sshd.service", "", "")).unwrap();
     assert!(tree.lookup("/etc/runlevels/default/sshd").is_some());
@@ -385,7 +452,8 @@ fn hostile_files_of_the_image_break_nothing() {
         ("/etc/skel/loop", "-> /etc/skel"),
         ("/home", "-> /nowhere"),
     ] {
-        let files: Vec<_> = DEBIAN.into_iter().filter(|(known, _)| *known != path).chain([(path, content)]).collect();
+        let files: Vec<_> =
+            DEBIAN.into_iter().filter(|(known, _)| *known != path).chain([(path, content)]).collect();
         let (tree, _) = set_up_on(&files, &users(&[ada()])).unwrap_or_else(|error| panic!("{path}: {error}"));
         assert!(text(&tree, "/etc/passwd").unwrap().contains("ada:x:"));
     }

@@ -142,7 +142,8 @@ fn account(editor: &mut Editor<'_>, user: &User) -> Result<Account> {
         groups.add_member(group, &user.name)?;
     }
     let number = |field| number(&entry, field).ok_or_else(|| wrong(user, "/etc/passwd has no number for it"));
-    let account = Account { name: user.name.clone(), uid: number(UID)?, gid: number(GID)?, home: text(&entry, HOME) };
+    let account =
+        Account { name: user.name.clone(), uid: number(UID)?, gid: number(GID)?, home: text(&entry, HOME) };
     passwd.put(entry);
     passwd.write(editor)?;
     groups.write(editor)?;
@@ -157,7 +158,9 @@ fn keep_numbers(entry: Vec<Vec<u8>>, user: &User) -> Result<Vec<Vec<u8>>> {
             && asked != has
         {
             return Err(wrong(user, format!("has the {what} {has} in the image, {asked} is asked for"))
-                .with_hint(format!("leave {what} out, or change it in the Dockerfile, where its files are")));
+                .with_hint(format!(
+                    "leave {what} out, or change it in the Dockerfile, where its files are"
+                )));
         }
     }
     Ok(entry)
@@ -190,7 +193,8 @@ fn make_home(editor: &mut Editor<'_>, account: &Account) -> Result<()> {
     }
     let id = editor.set_directory(home, 0o700)?;
     own(editor, id, account);
-    let Some(skeleton) = editor.tree().resolve("/etc/skel").filter(|&id| editor.tree().entries(id).is_some()) else {
+    let Some(skeleton) = editor.tree().resolve("/etc/skel").filter(|&id| editor.tree().entries(id).is_some())
+    else {
         return Ok(());
     };
     let skeleton = editor.tree().subtree(skeleton);
@@ -204,15 +208,23 @@ fn allow_root(editor: &mut Editor<'_>, account: &Account, by_password: bool) -> 
     if editor.tree().resolve("/usr/bin/sudo").is_some() {
         let free = if by_password { "" } else { "NOPASSWD: " };
         let rule = format!("{name} ALL=(ALL:ALL) {free}ALL\n");
-        return editor.write_file(format!("/etc/sudoers.d/90-vmimage-{name}"), rule.into_bytes(), 0o440).map(drop);
+        return editor
+            .write_file(format!("/etc/sudoers.d/90-vmimage-{name}"), rule.into_bytes(), 0o440)
+            .map(drop);
     }
     if editor.tree().resolve("/usr/bin/doas").is_some() {
         let free = if by_password { "persist" } else { "nopass" };
         let rule = format!("permit {free} {name}\n");
-        return editor.write_file(format!("/etc/doas.d/90-vmimage-{name}.conf"), rule.into_bytes(), 0o600).map(drop);
+        return editor
+            .write_file(format!("/etc/doas.d/90-vmimage-{name}.conf"), rule.into_bytes(), 0o600)
+            .map(drop);
     }
-    Err(Error::new(Kind::NotFound, format!("user {name}"), "is to become root, and there is neither sudo nor doas")
-        .with_hint("install one: packages = [\"sudo\"]"))
+    Err(Error::new(
+        Kind::NotFound,
+        format!("user {name}"),
+        "is to become root, and there is neither sudo nor doas",
+    )
+    .with_hint("install one: packages = [\"sudo\"]"))
 }
 
 fn own(editor: &mut Editor<'_>, id: InodeId, account: &Account) {

@@ -86,7 +86,8 @@ fn is_owner(text: &str) -> bool {
 
 /// The methods of crypt(5) that are not broken.
 fn is_password_hash(text: &str) -> bool {
-    let is_known = ["$y$", "$gy$", "$7$", "$6$", "$5$", "$2b$", "$2y$", "$2a$"].iter().any(|id| text.starts_with(id));
+    let is_known =
+        ["$y$", "$gy$", "$7$", "$6$", "$5$", "$2b$", "$2y$", "$2a$"].iter().any(|id| text.starts_with(id));
     is_known
         && text.matches('$').count() >= 3
         && text.chars().all(|c| c.is_ascii_graphic() && !":;*!\\".contains(c))
@@ -121,7 +122,11 @@ mod tests {
     #[test]
     fn every_form_has_right_and_wrong_texts() {
         for (name, right, wrong) in [
-            ("user-name", &["ada", "_apt", "www-data"][..], &["", "Ada", "0ada", "a:b", "a\nb", "-a", "a b"][..]),
+            (
+                "user-name",
+                &["ada", "_apt", "www-data"][..],
+                &["", "Ada", "0ada", "a:b", "a\nb", "-a", "a b"][..],
+            ),
             ("passwd-field", &["", "Ada Lovelace,,,"], &["a:b", "a\nb"]),
             ("absolute-path", &["/etc/motd"], &["etc", "/", "/etc/../x", "//x", "/a\nb", "/a:b", "/etc/"]),
             ("context-path", &["a", "files/motd"], &["", "/etc", "../x", "a//b", "./a"]),

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use exporter::engine;
 use exporter::image::{self, Image};
 use exporter::input::Loaded;
-use exporter::spec::{Architecture, Spec};
+use exporter::spec::{Architecture, Profile, Spec};
 use exporter::tree::{Tree, kernel};
 use tempfile::TempDir;
 
@@ -65,7 +65,18 @@ pub(super) fn run(
         .map_err(|error| {
             Error::user(format!("{}: cannot be written", dockerfile.display())).because(error)
         })?;
-    build(&words(args, engine, architecture, &base, &context)?)
+    // What a configuration names is beside it: its folder is the context, of which only that is read.
+    let mut words = words(args, engine, architecture, &base)?;
+    let context = match &args.config {
+        None => context,
+        Some(file) => {
+            words.extend(["--file".into(), dockerfile.into(), "--config".into()]);
+            words.extend(file.file_name().map(Into::into));
+            super::folder_of(file).to_owned()
+        }
+    };
+    words.extend(["--".into(), context.into()]);
+    build(&words)
 }
 
 /// The engine, which is told if it was not asked for.
@@ -140,13 +151,7 @@ fn hand_over(
 }
 
 /// The command line of the build.
-fn words(
-    args: &Args,
-    engine: Engine,
-    architecture: Architecture,
-    base: &Base,
-    context: &Path,
-) -> Result<Vec<OsString>> {
+fn words(args: &Args, engine: Engine, architecture: Architecture, base: &Base) -> Result<Vec<OsString>> {
     let mut words: Vec<OsString> = vec!["build".into(), format!("--engine={engine}").into()];
     let mut add = |flag: &str, value: &dyn AsRef<std::ffi::OsStr>| {
         let mut word = OsString::from(format!("--{flag}="));
@@ -158,9 +163,12 @@ fn words(
     args.compression.iter().for_each(|compression| add("compression", &compression.name()));
     args.size.iter().for_each(|size| add("size", &size.to_string()));
     args.hostname.iter().for_each(|name| add("hostname", name));
-    if !args.cmdline.is_empty() {
-        add("cmdline", &args.cmdline);
+    args.cmdline.iter().for_each(|words| add("cmdline", words));
+    args.profile.iter().for_each(|profile| add("profile", &Profile::from(*profile).name()));
+    for (attribute, value) in args.machine.asked() {
+        value.iter().for_each(|value| add(attribute.name(), value));
     }
+    args.secret.iter().for_each(|secret| add("secret", secret));
     add("platform", &format!("linux/{}", architecture.oci_name()));
     add("progress", &args.show.progress());
     args.install.kernel.iter().for_each(|package| add("kernel", package));
@@ -175,7 +183,6 @@ fn words(
     words.extend(base.options.iter().map(OsString::from));
     words.extend(args.show.json.then(|| "--json".into()));
     words.extend(args.show.quiet.then(|| "--quiet".into()));
-    words.extend(["--".into(), context.into()]);
     Ok(words)
 }
 

@@ -106,14 +106,19 @@ impl Store<'_> {
         let image = self.build(&build)?;
         let About { architecture, labels, .. } = self.about(&image)?;
         let architecture = Architecture::from_oci(&architecture).ok_or_else(|| no_machine(&architecture))?;
-        let image = request.hooks.iter().try_fold(image, |image, hook| self.run_hook(&image, hook, request))?;
+        let image =
+            request.hooks.iter().try_fold(image, |image, hook| self.run_hook(&image, hook, request))?;
         Ok(Built { root: self.mount(&image)?, boot, architecture, labels })
     }
 
     fn run_hook(&self, image: &str, hook: &Hook, request: &Request<'_>) -> Result<String> {
         // Hooks say themselves whether they have a network.
-        let options: Vec<_> =
-            request.options.iter().filter(|option| hook.network || !option.starts_with("--network")).cloned().collect();
+        let options: Vec<_> = request
+            .options
+            .iter()
+            .filter(|option| hook.network || !option.starts_with("--network"))
+            .cloned()
+            .collect();
         let options = [&options[..], &["--pull=false".to_owned()]].concat();
         self.build_folder(&hook.title, &options, |folder| step::hook(folder, image, hook))
     }

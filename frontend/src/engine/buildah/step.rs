@@ -150,8 +150,8 @@ mod tests {
     }
 
     fn plain() -> Origin<'static> {
-        const NOTHING: &Install = &Install { kernel: None, mirror: None, packages: false };
-        Origin { install: NOTHING, state: String::new() }
+        static NOTHING: std::sync::LazyLock<Install> = std::sync::LazyLock::new(Install::default);
+        Origin { install: &NOTHING, state: String::new() }
     }
 
     fn containerfile(folder: &Path) -> String {

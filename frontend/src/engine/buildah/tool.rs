@@ -264,7 +264,12 @@ struct Config {
 impl About {
     fn new(architecture: String, config: Option<Config>) -> Self {
         let config = config.unwrap_or_default();
-        Self { architecture, user: config.user, on_build: config.on_build.unwrap_or_default(), labels: config.labels.unwrap_or_default() }
+        Self {
+            architecture,
+            user: config.user,
+            on_build: config.on_build.unwrap_or_default(),
+            labels: config.labels.unwrap_or_default(),
+        }
     }
 }
 
