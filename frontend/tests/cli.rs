@@ -113,3 +113,36 @@ fn doctor_names_everything_and_what_to_type() {
     assert!(output.status.success(), "this machine has all that the other tests need: {}", stdout(&output));
     assert!(stdout(&output).ends_with("vmimage build can work, vmimage run can work\n"));
 }
+
+#[test]
+fn every_flag_of_the_reference_is_one_of_build() {
+    let help = stdout(&vmimage(&["build", "--help"]).output().unwrap());
+    let page = stdout(&vmimage(&["config", "reference"]).output().unwrap());
+    let flags: Vec<_> = page.lines().filter_map(|line| line.split(" | ").nth(4)?.strip_prefix("`--")).collect();
+    assert!(flags.len() > 10, "{page}");
+    for flag in flags {
+        assert!(help.contains(&format!("--{} <", flag.trim_end_matches('`'))), "{flag}");
+    }
+}
+
+#[test]
+fn config_says_what_is_wrong_in_a_file_or_that_nothing_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let check = |text: &str| {
+        fs::write(dir.path().join("vmimage.toml"), text).unwrap();
+        vmimage(&["config", "check"]).current_dir(dir.path()).output().unwrap()
+    };
+    let output = check("size = \"10G\"\n");
+    assert_eq!((output.status.code(), stdout(&output)), (Some(0), "vmimage.toml: nothing is wrong\n".to_owned()));
+    let output = check("size = \"big\"\nhostnam = \"a\"\n");
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(
+        stderr(&output),
+        "error: vmimage.toml:1:8: size is \"big\": \"big\" is no size: write a number with K, M, G or T, such as 10G\n \
+         1 | size = \"big\"\n   |        ^^^^^\n\
+         vmimage.toml:2:1: hostnam is no key: did you mean hostname?\n \
+         2 | hostnam = \"a\"\n   | ^^^^^^^\n"
+    );
+    let schema = stdout(&vmimage(&["config", "schema"]).output().unwrap());
+    assert!(serde_json::from_str::<serde_json::Value>(&schema).unwrap()["properties"]["size"].is_object());
+}

@@ -34,6 +34,8 @@ pub(crate) fn reference() -> String {
     text += "\n| key | what | value | default | flag | build argument |\n|---|---|---|---|---|---|\n";
     for (key, property) in keys {
         let (flag, variable) = match Attribute::by_name(key) {
+            // The files of a build have the names that they are asked for by.
+            Some(Attribute::Name) => ("`-o`".to_owned(), format!("`{}`", Attribute::Name.variable())),
             Some(attribute) => (format!("`--{key}`"), format!("`{}`", attribute.variable())),
             None => Default::default(),
         };
@@ -133,5 +135,25 @@ fn default(property: &Value) -> String {
         Value::Array(none) if none.is_empty() => "none".to_owned(),
         Value::Object(_) => String::new(),
         value => format!("`{value}`"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_key_has_a_line_and_every_attribute_its_argument() {
+        let page = reference();
+        for (key, property) in properties(&schema()).unwrap() {
+            assert!(["`KEY` |", "## `[[KEY]]`", "## `[KEY]`"].iter().any(|form| page.contains(&form.replace("KEY", key))), "{key}");
+            assert!(property["description"].is_string(), "{key} is not described");
+        }
+        for attribute in Attribute::ALL {
+            assert!(page.contains(&format!("`{}`", attribute.variable())) || attribute == Attribute::Config, "{attribute:?}");
+        }
+        let row = "| `size` | The size of the disk. By default what the content needs and a quarter more, at least 256 MiB. \
+                   | text, such as `\"10G\"` |  | `--size` | `VMIMAGE_SIZE` |";
+        assert!(page.contains(row), "{page}");
     }
 }

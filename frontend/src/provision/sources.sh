@@ -15,19 +15,21 @@ add() {
 # trust NAME TEXT: an authority, in the store of whichever distribution this is. Where the tool that keeps the store
 # is not installed, the bundle that programs read is written to, and the tool's package finds the file later.
 trust() {
-	case "$(command -v update-ca-trust update-ca-certificates | head -n 1)" in
-	*/update-ca-trust)
-		if [ -d /etc/pki/ca-trust ]; then put "/etc/pki/ca-trust/source/anchors/${1%.*}.crt" "$2"
-		else put "/etc/ca-certificates/trust-source/anchors/${1%.*}.crt" "$2"; fi
-		update-ca-trust ;;
-	*/update-ca-certificates)
-		if [ -d /etc/pki/trust ]; then put "/etc/pki/trust/anchors/${1%.*}.crt" "$2"
-		else put "/usr/local/share/ca-certificates/${1%.*}.crt" "$2"; fi
-		update-ca-certificates ;;
-	*)
-		put "/usr/local/share/ca-certificates/${1%.*}.crt" "$2"
+	file=${1%.*}.crt
+	if command -v update-ca-trust >/dev/null; then
+		folder=/etc/pki/ca-trust/source/anchors
+		[ -d "$folder" ] || folder=/etc/ca-certificates/trust-source/anchors # Arch
+		put "$folder/$file" "$2"
+		update-ca-trust
+	elif command -v update-ca-certificates >/dev/null; then
+		folder=/etc/pki/trust/anchors # SUSE
+		[ -d "$folder" ] || folder=/usr/local/share/ca-certificates
+		put "$folder/$file" "$2"
+		update-ca-certificates
+	else
+		put "/usr/local/share/ca-certificates/$file" "$2"
 		mkdir -p /etc/ssl/certs
-		printf '%s\n' "$2" >>/etc/ssl/certs/ca-certificates.crt ;;
-	esac
+		printf '%s\n' "$2" >>/etc/ssl/certs/ca-certificates.crt
+	fi
 }
 
