@@ -118,7 +118,8 @@ fn doctor_names_everything_and_what_to_type() {
 fn every_flag_of_the_reference_is_one_of_build() {
     let help = stdout(&vmimage(&["build", "--help"]).output().unwrap());
     let page = stdout(&vmimage(&["config", "reference"]).output().unwrap());
-    let flags: Vec<_> = page.lines().filter_map(|line| line.split(" | ").nth(4)?.strip_prefix("`--")).collect();
+    let flags: Vec<_> =
+        page.lines().filter_map(|line| line.split(" | ").nth(4)?.strip_prefix("`--")).collect();
     assert!(flags.len() > 10, "{page}");
     for flag in flags {
         assert!(help.contains(&format!("--{} <", flag.trim_end_matches('`'))), "{flag}");
@@ -133,7 +134,10 @@ fn config_says_what_is_wrong_in_a_file_or_that_nothing_is() {
         vmimage(&["config", "check"]).current_dir(dir.path()).output().unwrap()
     };
     let output = check("size = \"10G\"\n");
-    assert_eq!((output.status.code(), stdout(&output)), (Some(0), "vmimage.toml: nothing is wrong\n".to_owned()));
+    assert_eq!(
+        (output.status.code(), stdout(&output)),
+        (Some(0), "vmimage.toml: nothing is wrong\n".to_owned())
+    );
     let output = check("size = \"big\"\nhostnam = \"a\"\n");
     assert_eq!(output.status.code(), Some(1));
     assert_eq!(

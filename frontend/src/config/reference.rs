@@ -146,11 +146,19 @@ mod tests {
     fn every_key_has_a_line_and_every_attribute_its_argument() {
         let page = reference();
         for (key, property) in properties(&schema()).unwrap() {
-            assert!(["`KEY` |", "## `[[KEY]]`", "## `[KEY]`"].iter().any(|form| page.contains(&form.replace("KEY", key))), "{key}");
+            assert!(
+                ["`KEY` |", "## `[[KEY]]`", "## `[KEY]`"]
+                    .iter()
+                    .any(|form| page.contains(&form.replace("KEY", key))),
+                "{key}"
+            );
             assert!(property["description"].is_string(), "{key} is not described");
         }
         for attribute in Attribute::ALL {
-            assert!(page.contains(&format!("`{}`", attribute.variable())) || attribute == Attribute::Config, "{attribute:?}");
+            assert!(
+                page.contains(&format!("`{}`", attribute.variable())) || attribute == Attribute::Config,
+                "{attribute:?}"
+            );
         }
         let row = "| `size` | The size of the disk. By default what the content needs and a quarter more, at least 256 MiB. \
                    | text, such as `\"10G\"` |  | `--size` | `VMIMAGE_SIZE` |";

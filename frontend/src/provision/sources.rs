@@ -105,19 +105,29 @@ mod tests {
     /// What the script does to a root of which nothing else is there, run as it is run in a build.
     fn written(manager: &Manager) -> Vec<(String, String)> {
         let key = Some(file("company.asc", "key"));
-        let repositories = vec![Repository { name: "company".into(), source: "line 'one'\nline two".into(), key }];
+        let repositories =
+            vec![Repository { name: "company".into(), source: "line 'one'\nline two".into(), key }];
         let certificates = vec![file("company.pem", "-----BEGIN CERTIFICATE-----")];
         let script = Sources { certificates, repositories }.script(&base(), manager).unwrap();
         let folder = tempfile::tempdir().unwrap();
         // The paths of the script are those of the sandbox's root.
-        let inside = script.replace("'/etc", &format!("'{}/etc", folder.path().display())).replace(" /etc", &format!(" {}/etc", folder.path().display()));
-        let inside = inside.replace("\"/usr", &format!("\"{}/usr", folder.path().display())).replace(">>/etc", &format!(">>{}/etc", folder.path().display()));
+        let inside = script
+            .replace("'/etc", &format!("'{}/etc", folder.path().display()))
+            .replace(" /etc", &format!(" {}/etc", folder.path().display()));
+        let inside = inside
+            .replace("\"/usr", &format!("\"{}/usr", folder.path().display()))
+            .replace(">>/etc", &format!(">>{}/etc", folder.path().display()));
         std::fs::create_dir_all(folder.path().join("etc/apk")).unwrap();
         for _ in 0..2 {
-            let output = std::process::Command::new("sh").args(["-c", &inside]).env("PATH", "/usr/bin:/bin").output().unwrap();
+            let output = std::process::Command::new("sh")
+                .args(["-c", &inside])
+                .env("PATH", "/usr/bin:/bin")
+                .output()
+                .unwrap();
             assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         }
-        let list = std::process::Command::new("find").arg(folder.path()).args(["-type", "f"]).output().unwrap();
+        let list =
+            std::process::Command::new("find").arg(folder.path()).args(["-type", "f"]).output().unwrap();
         let list = String::from_utf8(list.stdout).unwrap();
         let mut files: Vec<_> = list
             .lines()
@@ -136,7 +146,12 @@ mod tests {
         let certificate = "/usr/local/share/ca-certificates/company.crt";
         assert_eq!(
             names(&super::super::apt::MANAGER),
-            ["/etc/apt/keyrings/company.asc", "/etc/apt/sources.list.d/company.list", "/etc/ssl/certs/ca-certificates.crt", certificate]
+            [
+                "/etc/apt/keyrings/company.asc",
+                "/etc/apt/sources.list.d/company.list",
+                "/etc/ssl/certs/ca-certificates.crt",
+                certificate
+            ]
         );
         let apk = written(&super::super::apk::MANAGER);
         assert_eq!(apk[0], ("/etc/apk/keys/company.asc".into(), "key\n".into()));
@@ -149,9 +164,16 @@ mod tests {
         let script = |certificates: Vec<TextFile>| {
             Sources { certificates, ..Sources::default() }.script(&base(), &super::super::apt::MANAGER)
         };
-        assert!(script(vec![file("a.crt", "DER")]).unwrap_err().to_string().contains("a.crt holds no certificate in PEM"));
+        assert!(
+            script(vec![file("a.crt", "DER")])
+                .unwrap_err()
+                .to_string()
+                .contains("a.crt holds no certificate in PEM")
+        );
         let long = format!("-----BEGIN CERTIFICATE-----{}", "A".repeat(MAX_SCRIPT));
-        assert!(script(vec![file("a.crt", &long)]).unwrap_err().to_string().contains("at most 98304 are allowed"));
+        assert!(
+            script(vec![file("a.crt", &long)]).unwrap_err().to_string().contains("at most 98304 are allowed")
+        );
         assert_eq!(script(Vec::new()).unwrap(), "");
     }
 

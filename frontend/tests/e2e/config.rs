@@ -165,8 +165,13 @@ fn the_machine_is_what_the_file_says_and_no_secret_is_seen() {
     assert_eq!(keys, format!("{}\n{}\n", ssh_key("file"), secrets.key));
     drop(mount);
     let raw = folder.path().join("disk.raw");
-    let grep = |secret: &str| Command::new("grep").args(["-qaF", "--", secret]).arg(&raw).status().unwrap().code();
-    assert_eq!((grep(&secrets.password), grep(&secrets.token)), (Some(1), Some(0)), "the password itself is on the disk");
+    let grep =
+        |secret: &str| Command::new("grep").args(["-qaF", "--", secret]).arg(&raw).status().unwrap().code();
+    assert_eq!(
+        (grep(&secrets.password), grep(&secrets.token)),
+        (Some(1), Some(0)),
+        "the password itself is on the disk"
+    );
 
     // Another password with nothing else changed is another disk, though BuildKit has a result of this build.
     let others = Secrets::new(folder.path());
@@ -343,7 +348,9 @@ impl Server {
     fn start(folder: &Path) -> Self {
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let mut command = Command::new("git");
-        command.args(["daemon", "--reuseaddr", "--export-all", "--listen=127.0.0.1"]).arg(format!("--port={port}"));
+        command
+            .args(["daemon", "--reuseaddr", "--export-all", "--listen=127.0.0.1"])
+            .arg(format!("--port={port}"));
         command.arg(format!("--base-path={}", folder.display()));
         let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         for _ in 0..100 {

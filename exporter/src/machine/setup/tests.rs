@@ -167,6 +167,7 @@ fn a_user_that_is_there_is_changed_and_not_doubled() {
     };
     let (tree, _) = on_debian(&users(&[app.clone(), app])).unwrap();
     assert_eq!(line(&tree, "/etc/passwd", "app"), "app:x:1000:1000:\u{fc}:/home/app:/bin/bash");
+    assert!(tree.lookup("/home/app/.profile").is_none(), "a home was made for a user that has none");
     // Locked without a password: a key may log in now, without PAM too.
     assert_eq!(line(&tree, "/etc/shadow", "app"), "app:*:19000:0:99999:7:::");
     assert_eq!(line(&tree, "/etc/group", "app"), "app:x:1000:");

@@ -125,7 +125,10 @@ struct Shadow {
 fn account(editor: &mut Editor<'_>, user: &User) -> Result<Account> {
     let mut passwd = Database::read(editor.tree(), "/etc/passwd", 0o644)?;
     let mut groups = Groups::read(editor.tree())?;
-    let mut entry = match passwd.get(&user.name).filter(|row| row.len() > SHELL) {
+    let known = passwd.get(&user.name).filter(|row| row.len() > SHELL);
+    // Homes that services don't have are not made for them.
+    let has_home = known.is_none() || user.home.is_some();
+    let mut entry = match known {
         Some(entry) => keep_numbers(entry, user)?,
         None => new_entry(editor.tree(), &passwd, &mut groups, user)?,
     };
@@ -147,7 +150,9 @@ fn account(editor: &mut Editor<'_>, user: &User) -> Result<Account> {
     passwd.put(entry);
     passwd.write(editor)?;
     groups.write(editor)?;
-    make_home(editor, &account)?;
+    if has_home {
+        make_home(editor, &account)?;
+    }
     Ok(account)
 }
 
