@@ -112,14 +112,11 @@ impl Store<'_> {
     }
 
     fn run_hook(&self, image: &str, hook: &Hook, request: &Request<'_>) -> Result<String> {
-        // Hooks say themselves whether they have a network.
-        let options: Vec<_> = request
-            .options
-            .iter()
-            .filter(|option| hook.network || !option.starts_with("--network"))
-            .cloned()
-            .collect();
-        let options = [&options[..], &["--pull=false".to_owned()]].concat();
+        let mut options = [&request.options[..], &["--pull=false".to_owned()]].concat();
+        if !hook.network {
+            options.retain(|option| !option.starts_with("--network"));
+            options.push("--network=none".to_owned());
+        }
         self.build_folder(&hook.title, &options, |folder| step::hook(folder, image, hook))
     }
 

@@ -100,9 +100,8 @@ pub(super) fn boot(folder: &Path, base: &str, step: &Step, origin: &Origin<'_>) 
 
 /// A hook on the image `base`.
 pub(super) fn hook(folder: &Path, base: &str, hook: &Hook) -> Result<()> {
-    let network = if hook.network { "" } else { "--network=none " };
     let words = serde_json::to_string(&hook.words()).expect("words have no keys that are no text");
-    write(folder, CONTAINERFILE, &format!("FROM {base}\nUSER 0:0\nWORKDIR /\nRUN {network}{words}\n"))
+    write(folder, CONTAINERFILE, &format!("FROM {base}\nUSER 0:0\nWORKDIR /\nRUN {words}\n"))
 }
 
 /// The line that runs a step; its script goes into the folder.
@@ -174,6 +173,17 @@ mod tests {
 
         machine(folder.path(), "sha256:00", "", &step(), &plain()).unwrap();
         assert_eq!(containerfile(folder.path()).lines().count(), 3);
+    }
+
+    #[test]
+    fn a_hook_is_run_by_root_on_the_finished_image() {
+        let folder = tempfile::tempdir().unwrap();
+        let script = "echo \"it's\"\n".to_owned();
+        let of_user = Hook { title: "title".into(), script, network: false };
+        hook(folder.path(), "sha256:00", &of_user).unwrap();
+        let text = containerfile(folder.path());
+        assert!(text.starts_with("FROM sha256:00\nUSER 0:0\nWORKDIR /\nRUN [\"/bin/sh\",\"-c\","), "{text}");
+        assert!(text.ends_with("\"sh\",\"echo \\\"it's\\\"\\n\"]\n"), "{text}");
     }
 
     #[test]
