@@ -8,9 +8,9 @@ use crate::disk::{self, Disk, DiskLayout, Placed, Request, kinds};
 use crate::error::{Error, Kind, Result};
 use crate::extent::Extent;
 use crate::fs::{Layout, ext4, fat};
-use crate::machine::{self, Machine};
+use crate::machine::{self, Machine, wanted_service};
 use crate::report::System;
-use crate::spec::{Architecture, Spec};
+use crate::spec::{Architecture, Container, Profile, Spec};
 use crate::tree::{Editor, Time, Tree, kernel, os};
 
 const LABEL: &str = "root";
@@ -54,6 +54,12 @@ fn settle_time(root: &mut Tree, spec: &Spec) -> (Time, Vec<String>) {
     (epoch, edits)
 }
 
+/// What becomes a service of the machine.
+pub(super) fn service(spec: &Spec) -> Option<&Container> {
+    let container = spec.container.as_ref().filter(|_| spec.profile == Profile::Machine);
+    wanted_service(&spec.service, container)
+}
+
 /// A machine without a first process panics at boot; better to say so now.
 fn require_init(root: &Tree, spec: &Spec) -> Result<()> {
     let named = spec.cmdline.split_ascii_whitespace().any(|word| word.starts_with("init="));
@@ -77,6 +83,8 @@ fn machine(spec: &Spec, grow: Option<Arc<[u8]>>, ids: &Ids, time: Time) -> Machi
         hostname: spec.hostname.clone(),
         serial: Some(spec.architecture.serial_console().to_owned()),
         grow: grow.filter(|program| spec.architecture.runs(program)),
+        service: spec.service.clone(),
+        container: spec.container.clone(),
         time,
     }
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use crate::error::Result;
 use crate::seed::Uuid;
+use crate::spec::{Container, Service};
 use crate::tree::os::Os;
 use crate::tree::{Editor, Time, Tree};
 
@@ -19,9 +20,11 @@ mod leftovers;
 mod network;
 mod openrc;
 mod reproducible;
+mod service;
 mod systemd;
 
 pub use reproducible::forget_build;
+pub(crate) use service::wanted as wanted_service;
 
 /// What the tree must know of the machine it is for.
 #[derive(Clone, Debug)]
@@ -36,6 +39,10 @@ pub struct Machine {
     pub serial: Option<String>,
     /// The program `vmimage-grow` for the machine's architecture; without it the disk stays as it is.
     pub grow: Option<Arc<[u8]>>,
+    /// Whether what the image runs becomes a service.
+    pub service: Service,
+    /// What the image says about its containers; `None` for files that are no image.
+    pub container: Option<Container>,
     /// The time of every file made here.
     pub time: Time,
 }
@@ -43,6 +50,7 @@ pub struct Machine {
 /// Make `tree`, which holds `os`, the root of `machine`. Returns what was changed, a line for each change.
 pub fn apply(tree: &mut Tree, os: &Os, machine: &Machine) -> Result<Vec<String>> {
     let editor = &mut Editor::new(tree, machine.time);
+    let service = service::plan(editor, machine)?;
     let mut notes = leftovers::clear(editor)?;
     notes.extend(identity::clear(editor, os)?);
     notes.extend(fstab::write(editor, machine.root, machine.esp)?);
@@ -53,6 +61,7 @@ pub fn apply(tree: &mut Tree, os: &Os, machine: &Machine) -> Result<Vec<String>>
     if let Some(program) = &machine.grow {
         notes.extend(grow::install(editor, os, program.clone())?);
     }
+    notes.extend(service::install(editor, os, machine, service)?);
     Ok(notes)
 }
 

@@ -11,6 +11,8 @@ fn machine() -> Machine {
         hostname: None,
         serial: Some("ttyS0".into()),
         grow: Some(Arc::from(*b"program")),
+        service: Service::Auto,
+        container: None,
         time: Time { seconds: 1_700_000_000, nanoseconds: 0 },
     }
 }
