@@ -26,11 +26,13 @@ pub(crate) enum Attribute {
     Kernel,
     /// Words for the kernel command line.
     Cmdline,
+    /// Whether what the image runs becomes a service, and its name.
+    Service,
 }
 
 impl Attribute {
     /// Every attribute.
-    pub(crate) const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 9] = [
         Self::Format,
         Self::Size,
         Self::Compression,
@@ -39,6 +41,7 @@ impl Attribute {
         Self::Hostname,
         Self::Kernel,
         Self::Cmdline,
+        Self::Service,
     ];
 
     /// The word for it: `size`.
@@ -52,6 +55,7 @@ impl Attribute {
             Self::Hostname => "hostname",
             Self::Kernel => "kernel",
             Self::Cmdline => "cmdline",
+            Self::Service => "service",
         }
     }
 
@@ -99,6 +103,7 @@ impl Asked {
             Attribute::Cmdline => {
                 spec.cmdline = text(!value.contains(char::is_control), "kernel arguments on one line")?;
             }
+            Attribute::Service => spec.service = value.parse()?,
         }
         Ok(())
     }
@@ -141,6 +146,7 @@ mod tests {
             ("hostname", "VMIMAGE_HOSTNAME", "web-1.example", "-web"),
             ("kernel", "VMIMAGE_KERNEL", "linux-image-amd64=6.1", "$(reboot)"),
             ("cmdline", "VMIMAGE_CMDLINE", "quiet a=b", "quiet\n}"),
+            ("service", "VMIMAGE_SERVICE", "web", "a b"),
         ] {
             let attribute = Attribute::by_name(name).unwrap();
             assert_eq!(attribute.variable(), variable);

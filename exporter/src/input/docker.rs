@@ -3,12 +3,11 @@
 //! Newer versions write an OCI layout into the same tar; both lead to the same blobs. There is no
 //! specification but <https://github.com/moby/docker-image-spec/blob/v1.3.1/spec.md>.
 
-use oci_spec::image::ImageConfiguration;
 use serde::Deserialize;
 
 use super::blobs::Blobs;
 use super::digest::Digest;
-use super::image::{Candidate, Image, choose, platform_of};
+use super::image::{Candidate, Configuration, Image, choose, platform_of};
 use super::oci::parse;
 use super::platform::Platform;
 use crate::error::Result;
@@ -33,9 +32,9 @@ pub(super) fn find(blobs: &Blobs<'_>, reference: Option<&str>, platform: &Platfo
     let manifests: Vec<Manifest> = parse(blobs, MANIFEST, &blobs.json(MANIFEST, None)?)?;
     let candidate = |manifest: Manifest| {
         let json = blobs.json(&manifest.config, named_digest(&manifest.config))?;
-        let config: ImageConfiguration = parse(blobs, &manifest.config, &json)?;
+        let config = Configuration::read(blobs, &manifest.config, &json)?;
         let names = manifest.repo_tags.clone().unwrap_or_default();
-        Ok(Candidate { platform: platform_of(&config), names, image: (manifest, config) })
+        Ok(Candidate { platform: platform_of(&config.image), names, image: (manifest, config) })
     };
     let candidates = manifests.into_iter().map(candidate).collect::<Result<_>>()?;
     let (manifest, config) = choose(&blobs.shown, candidates, reference, platform)?;

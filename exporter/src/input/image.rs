@@ -4,15 +4,32 @@ use oci_spec::image::ImageConfiguration;
 
 use super::blobs::Blobs;
 use super::digest::Digest;
+use super::oci::parse;
 use super::platform::Platform;
 use crate::error::{Error, Kind, Result};
+use crate::spec::Container;
 use crate::tree::Section;
 
 /// One image for one platform.
 pub(super) struct Image {
-    pub(super) config: ImageConfiguration,
+    pub(super) config: Configuration,
     /// From the lowest to the highest.
     pub(super) layers: Vec<Layer>,
+}
+
+/// The JSON that describes an image.
+pub(super) struct Configuration {
+    pub(super) image: ImageConfiguration,
+    /// Its part about containers, with what docker knows beyond the specification.
+    pub(super) container: Container,
+}
+
+impl Configuration {
+    pub(super) fn read(blobs: &Blobs<'_>, name: &str, json: &[u8]) -> Result<Self> {
+        let container = Container::read(json)
+            .map_err(|error| blobs.corrupt(format!("{name} is not as specified: {error}")))?;
+        Ok(Self { image: parse(blobs, name, json)?, container })
+    }
 }
 
 /// A tar that becomes part of the tree.
@@ -41,10 +58,10 @@ impl Image {
     /// `layers` are stored as (section, digest, name) and have the digests that `config` lists.
     pub(super) fn new(
         blobs: &Blobs<'_>,
-        config: ImageConfiguration,
+        config: Configuration,
         layers: Vec<(Section, Option<Digest>, String)>,
     ) -> Result<Self> {
-        let diff_ids = config.rootfs().diff_ids();
+        let diff_ids = config.image.rootfs().diff_ids();
         if diff_ids.len() != layers.len() {
             let message =
                 format!("the image has {} layers, its configuration {}", layers.len(), diff_ids.len());

@@ -51,9 +51,10 @@ pub use location::{Input, Location};
 pub use platform::Platform;
 
 use crate::error::Result;
+use crate::spec::Container;
 use crate::tree::{Compression, HostDir, Section, Tree, scan};
 use blobs::Blobs;
-use image::{Image, Layer};
+use image::{Configuration, Image, Layer};
 use layer::{Change, Reading};
 use merge::Merge;
 
@@ -84,8 +85,10 @@ pub struct Options<'a> {
 pub struct Loaded {
     /// The files.
     pub tree: Tree,
-    /// Of an image: what to run in it, for which platform it is, and more.
+    /// Of an image: for which platform it is, and more.
     pub config: Option<ImageConfiguration>,
+    /// Of an image: what its containers run.
+    pub container: Option<Container>,
 }
 
 /// Read `input`.
@@ -140,7 +143,11 @@ fn shown(path: &Path) -> String {
 }
 
 fn directory(path: &Path, options: &Options<'_>) -> Result<Loaded> {
-    Ok(Loaded { tree: scan(&HostDir::open(path)?, options.threads, &mut |_| {})?, config: None })
+    Ok(Loaded {
+        tree: scan(&HostDir::open(path)?, options.threads, &mut |_| {})?,
+        config: None,
+        container: None,
+    })
 }
 
 fn layout(path: &Path, reference: Option<&str>, options: &Options<'_>) -> Result<Loaded> {
@@ -187,11 +194,13 @@ fn is_image(section: &Section) -> Result<bool, fault::Fault> {
 
 fn rootfs(section: Section, shown: String, options: &Options<'_>) -> Result<Loaded> {
     let layer = Layer { shown, section, digest: None, diff_id: None, has_whiteouts: false };
-    Ok(Loaded { tree: merge(&[layer], options)?, config: None })
+    Ok(Loaded { tree: merge(&[layer], options)?, config: None, container: None })
 }
 
 fn image(image: Image, options: &Options<'_>) -> Result<Loaded> {
-    Ok(Loaded { tree: merge(&image.layers, options)?, config: Some(image.config) })
+    let tree = merge(&image.layers, options)?;
+    let Configuration { image, container } = image.config;
+    Ok(Loaded { tree, config: Some(image), container: Some(container) })
 }
 
 /// All layers as one tree. The layers are decoded beside each other and merged from below as they come.

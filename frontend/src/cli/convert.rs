@@ -15,7 +15,7 @@ use exporter::container::{Compression, Format, Output, Target};
 use exporter::engine;
 use exporter::input::{self, Loaded, Platform, Progress};
 use exporter::report::Report;
-use exporter::spec::{Architecture, Profile, Size, Spec};
+use exporter::spec::{Architecture, Container, Profile, Service, Size, Spec};
 use exporter::tree::Tree;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
@@ -59,6 +59,9 @@ pub(crate) struct Args {
         hide_default_value = true
     )]
     cmdline: String,
+    /// What the image runs as a service: auto (if it is no shell), off, or a name for it
+    #[arg(long, value_name = "NAME", default_value_t)]
+    service: Service,
     /// Folder with boot loader files, in place of the built-in ones
     #[arg(long, value_name = "DIR")]
     boot: Option<PathBuf>,
@@ -155,7 +158,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     }
     let meter = args.show.meter();
     meter.begin(Stage::Reading);
-    let (architecture, root) = read(args, threads, &meter)?;
+    let (architecture, container, root) = read(args, threads, &meter)?;
     // Until here a signal may end this process where it is: nothing has a name yet that would be left.
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [SIGHUP, SIGINT, SIGTERM] {
@@ -163,7 +166,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
             .map_err(|error| Error::internal("signals: cannot be caught").because(error))?;
     }
     let input = Input { root, boot: boot_files(args, architecture)?, grow: builtin::grow_program() };
-    let spec = Spec { architecture, ..spec };
+    let spec = Spec { architecture, container, ..spec };
     let job = disk::Job { spec: &spec, paths: &args.output, threads, meter: &meter, stop: &stop };
     let (planned, written) = job.make(input)?;
     tell(args, planned, &written)?;
@@ -182,6 +185,7 @@ fn spec(args: &Args) -> Result<Spec> {
         size: args.size,
         hostname: args.hostname.clone(),
         cmdline: args.cmdline.clone(),
+        service: args.service.clone(),
         ..Spec::default()
     })
 }
@@ -193,8 +197,12 @@ fn boot_files(args: &Args, architecture: Architecture) -> Result<Option<BootFile
     Ok(Some(files.ok_or_else(missing)?))
 }
 
-/// The files, and the instruction set of their programs.
-fn read(args: &Args, threads: NonZeroUsize, meter: &Meter) -> Result<(Architecture, Tree)> {
+/// The files, the instruction set of their programs, and what the image's containers run.
+fn read(
+    args: &Args,
+    threads: NonZeroUsize,
+    meter: &Meter,
+) -> Result<(Architecture, Option<Container>, Tree)> {
     let source = Source::parse(&args.source)?;
     let host = Architecture::host().unwrap_or(Architecture::X86_64);
     let platform = args.platform.clone().unwrap_or_else(|| Platform::linux(host.oci_name()));
@@ -218,11 +226,11 @@ fn read(args: &Args, threads: NonZeroUsize, meter: &Meter) -> Result<(Architectu
         auth_file: args.registry.authfile.as_deref(),
         progress: &|progress| meter.show(Stage::Downloading, progress),
     };
-    let Loaded { tree, config } = source.read(&access, &options)?;
+    let Loaded { tree, config, container } = source.read(&access, &options)?;
     let asked = args.platform.as_ref().and_then(|platform| Architecture::from_oci(&platform.architecture));
     let told = || Architecture::from_oci(&config?.architecture().to_string());
     let architecture = asked.or_else(told).or_else(|| Architecture::of(&tree)).unwrap_or(host);
-    Ok((architecture, tree))
+    Ok((architecture, container, tree))
 }
 
 /// The platform of a machine, as it is typed.
