@@ -44,7 +44,7 @@ const RUN_DEPTH: usize = 4;
 /// The container whose program becomes a service, if there is one.
 pub(crate) fn wanted<'a>(service: &Service, container: Option<&'a Container>) -> Option<&'a Container> {
     container.filter(|container| match (service, command::classify(container)) {
-        (Service::Off, _) => false,
+        (Service::Off, _) | (_, Command::Nothing) => false,
         (Service::Named(_), _) => true,
         (Service::Auto, command) => matches!(command, Command::Program(_)),
     })
@@ -255,11 +255,8 @@ fn folder(name: &str) -> String {
 
 /// The command for a message.
 fn shown(container: &Container) -> String {
-    container
-        .command()
-        .map(|word| quote::shell(word).escape_debug().to_string())
-        .collect::<Vec<_>>()
-        .join(" ")
+    let words: Vec<_> = container.command().map(quote::shell).collect();
+    words.join(" ").replace(char::is_control, " ")
 }
 
 /// Why there is no service, if somebody could have expected one.

@@ -64,7 +64,7 @@ mod tests {
             (&default, "app", Some(app)),
             (&default, "web", Some(app)),
             (&default, "/bin/app", Some(app)),
-            (&default, "bin/../usr/bin/app", Some(app)),
+            (&default, "usr/../usr/bin/app", Some(app)),
             (&default, "tool", None),
             (&default, "/usr/local/bin/app", None),
             (&default, "/usr/bin", None),

@@ -125,15 +125,23 @@ fn service(plan: &Plan<'_>) -> String {
     // As the end of a container: the signal to its first process, whose end is that of all others.
     unit.set("KillMode", "mixed");
     unit.set("KillSignal", plan.stop_signal);
-    let signal = plan.stop_signal.to_string();
-    let clean = if CLEAN_SIGNALS.contains(&&*signal) { String::new() } else { format!(" {signal}") };
-    unit.set("SuccessExitStatus", format!("{}{clean}", plan.stop_signal.exit_status()));
+    unit.set("SuccessExitStatus", clean_ends(plan));
     // The last lines of the output are still on their way through the pipe.
     unit.set("ExecStopPost", "-/bin/sleep 0.2");
 
     unit.section("Install");
     unit.set("WantedBy", "multi-user.target");
     unit.0
+}
+
+/// How the program may end once it was told to: by the signal itself, or as a shell says that of its child.
+fn clean_ends(plan: &Plan<'_>) -> String {
+    let (status, signal) = (plan.stop_signal.exit_status(), plan.stop_signal.to_string());
+    // A number would be taken for an exit status.
+    if CLEAN_SIGNALS.contains(&&*signal) || !signal.starts_with("SIG") {
+        return status.to_string();
+    }
+    format!("{status} {signal}")
 }
 
 fn health_service(plan: &Plan<'_>, check: &Healthcheck, test: &[String]) -> String {
