@@ -16,5 +16,6 @@ mod formats;
 mod lab;
 #[path = "../registry/registry.rs"]
 mod registry;
+mod service;
 mod shim;
 mod sources;
