@@ -28,11 +28,13 @@ pub(crate) enum Attribute {
     Cmdline,
     /// A mirror of the distribution.
     Mirror,
+    /// Whether what the image runs becomes a service, and its name.
+    Service,
 }
 
 impl Attribute {
     /// Every attribute.
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self::Format,
         Self::Size,
         Self::Compression,
@@ -42,6 +44,7 @@ impl Attribute {
         Self::Kernel,
         Self::Cmdline,
         Self::Mirror,
+        Self::Service,
     ];
 
     /// The word for it: `size`.
@@ -56,6 +59,7 @@ impl Attribute {
             Self::Kernel => "kernel",
             Self::Cmdline => "cmdline",
             Self::Mirror => "mirror",
+            Self::Service => "service",
         }
     }
 
@@ -108,6 +112,7 @@ impl Asked {
                 self.install.mirror =
                     Some(text(is_mirror(value), expected)?.trim_end_matches('/').to_owned());
             }
+            Attribute::Service => spec.service = value.parse()?,
         }
         Ok(())
     }
@@ -166,6 +171,7 @@ mod tests {
                 "http://mirror.example:8080/a/",
                 "http://user:password@mirror.example",
             ),
+            ("service", "VMIMAGE_SERVICE", "web", "a b"),
         ] {
             let attribute = Attribute::by_name(name).unwrap();
             assert_eq!(attribute.variable(), variable);

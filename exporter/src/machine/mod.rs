@@ -20,10 +20,13 @@ mod leftovers;
 mod network;
 mod openrc;
 mod reproducible;
+mod service;
 mod systemd;
 
 pub use leftovers::forget_container;
 pub use reproducible::forget_build;
+pub(crate) use service::wanted as wanted_service;
+pub use service::{PlannedService, plan as plan_service};
 
 /// What the tree must know of the machine it is for.
 #[derive(Clone, Debug)]
@@ -43,7 +46,12 @@ pub struct Machine {
 }
 
 /// Make `tree`, which holds `os`, the root of `machine`. Returns what was changed, a line for each change.
-pub fn apply(tree: &mut Tree, os: &Os, machine: &Machine) -> Result<Vec<String>> {
+pub fn apply(
+    tree: &mut Tree,
+    os: &Os,
+    machine: &Machine,
+    service: &PlannedService<'_>,
+) -> Result<Vec<String>> {
     let editor = &mut Editor::new(tree, machine.time);
     let mut notes = identity::clear(editor, os)?;
     notes.extend(fstab::write(editor, machine.root, machine.esp)?);
@@ -54,6 +62,7 @@ pub fn apply(tree: &mut Tree, os: &Os, machine: &Machine) -> Result<Vec<String>>
     if let Some(program) = &machine.grow {
         notes.extend(grow::install(editor, os, program.clone())?);
     }
+    notes.extend(service::install(editor, os, service)?);
     Ok(notes)
 }
 

@@ -18,7 +18,7 @@ use exporter::container::{Compression, Format, Output, Target};
 use exporter::engine;
 use exporter::input::{self, Loaded, Platform, Progress};
 use exporter::report::Report;
-use exporter::spec::{Architecture, Profile, Size, Spec};
+use exporter::spec::{Architecture, Profile, Service, Size, Spec};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use super::image::Made;
@@ -64,6 +64,9 @@ pub(crate) struct Args {
         hide_default_value = true
     )]
     cmdline: String,
+    /// What the image runs as a service: auto (if it is no shell), off, or a name for it
+    #[arg(long, value_name = "NAME", default_value_t)]
+    service: Service,
     /// Folder with boot loader files, in place of the built-in ones
     #[arg(long, value_name = "DIR")]
     boot: Option<PathBuf>,
@@ -188,9 +191,9 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     if let (Some(lacking), Profile::Machine, false) = (needs, spec.profile, args.no_install) {
         return install::run(args, &loaded, architecture, lacking, &spool, &meter, &stop);
     }
-    let input =
-        Input { root: loaded.tree, boot: boot_files(args, architecture)?, grow: builtin::grow_program() };
-    let spec = Spec { architecture, ..spec };
+    let Loaded { tree: root, container, .. } = loaded;
+    let input = Input { root, boot: boot_files(args, architecture)?, grow: builtin::grow_program() };
+    let spec = Spec { architecture, container, ..spec };
     let job = disk::Job { spec: &spec, paths: &args.output, threads, meter: &meter, stop: &stop };
     let (planned, written) = job.make(input)?;
     tell(args, planned, &written)?;
@@ -210,6 +213,7 @@ fn spec(args: &Args) -> Result<Spec> {
         hostname: args.hostname.clone(),
         cmdline: args.cmdline.clone(),
         source_date_epoch: super::source_date_epoch()?,
+        service: args.service.clone(),
         ..Spec::default()
     })
 }

@@ -21,5 +21,6 @@ mod lan;
 mod registry;
 mod remote;
 mod same_tree;
+mod service;
 mod shim;
 mod sources;

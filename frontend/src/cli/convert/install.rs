@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use exporter::engine;
 use exporter::image::{self, Image};
 use exporter::input::Loaded;
-use exporter::spec::{Architecture, Spec};
+use exporter::spec::{Architecture, Service, Spec};
 use exporter::tree::{Tree, kernel};
 use tempfile::TempDir;
 
@@ -166,6 +166,9 @@ fn words(
     args.install.kernel.iter().for_each(|package| add("kernel", package));
     args.install.mirror.iter().for_each(|mirror| add("mirror", mirror));
     args.install.packages()?.iter().for_each(|folder| add("packages", folder));
+    if args.service != Service::Auto {
+        add("service", &args.service.to_string());
+    }
     let own = &args.engine;
     own.frontend.iter().for_each(|image| add("frontend", image));
     own.builder.iter().for_each(|builder| add("builder", builder));

@@ -23,7 +23,7 @@ use std::num::NonZeroUsize;
 use std::path::Path;
 
 use exporter::boot::BootFiles;
-use exporter::spec::Architecture;
+use exporter::spec::{Architecture, Container};
 use exporter::tree::{HostDir, Tree, scan};
 use tempfile::TempDir;
 
@@ -33,7 +33,7 @@ use crate::provision::{self, Install, Plan, Step};
 pub(crate) use leftovers::Leftovers;
 pub(crate) use namespace::enter;
 use step::{CONTAINERFILE, Origin};
-use tool::Build;
+use tool::{About, Build};
 pub(crate) use tool::{Mounted, Store, Tool};
 
 /// What is to be built.
@@ -69,6 +69,8 @@ pub(crate) struct Built {
     pub(crate) boot: Option<BootFiles>,
     /// That of the image.
     pub(crate) architecture: Architecture,
+    /// What its containers run.
+    pub(crate) container: Container,
 }
 
 impl Store<'_> {
@@ -98,9 +100,9 @@ impl Store<'_> {
             options: &options,
         };
         let image = self.build(&build)?;
-        let architecture = self.about(&image)?.architecture;
+        let About { architecture, container, .. } = self.about(&image)?;
         let architecture = Architecture::from_oci(&architecture).ok_or_else(|| no_machine(&architecture))?;
-        Ok(Built { root: self.mount(&image)?, boot, architecture })
+        Ok(Built { root: self.mount(&image)?, boot, architecture, container })
     }
 
     /// The base with a kernel, and the boot loader of its distribution.
@@ -119,7 +121,7 @@ impl Store<'_> {
         let boot = boot.map(|step| self.boot_files(&image, &step, request)).transpose()?.flatten();
         let image = match machine {
             Some(step) => self.build_step(request, &step, |folder, source| {
-                step::machine(folder, &image, &about.user, &step, source)
+                step::machine(folder, &image, &about.container.user, &step, source)
             })?,
             None => image,
         };

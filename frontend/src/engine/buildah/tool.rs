@@ -7,6 +7,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+use exporter::spec::{Container, Healthcheck};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
@@ -89,17 +90,19 @@ pub(super) struct Build<'a> {
 pub(super) struct About {
     /// The name of its instruction set in container platforms.
     pub(super) architecture: String,
-    /// Whose steps the next ones are; empty for root.
-    pub(super) user: String,
+    /// What its containers run, and as whom: as the next steps, too.
+    pub(super) container: Container,
     /// Instructions for whoever builds on it.
     pub(super) on_build: Vec<String>,
 }
 
 impl Store<'_> {
     /// Builds, with the layers of earlier builds where they are the same; the id of the image.
+    ///
+    /// Of the two formats only docker's has a place for `HEALTHCHECK` and `SHELL`.
     pub(super) fn build(&self, build: &Build<'_>) -> Result<String> {
         let id = self.leftovers.folder().join("id");
-        let mut command = self.command(["build", "--layers", "--force-rm"]);
+        let mut command = self.command(["build", "--layers", "--force-rm", "--format=docker"]);
         command.args(self.quiet.then_some("--quiet"));
         command.arg(self.leftovers.mark()).arg("--iidfile").arg(&id).arg("--file").arg(build.containerfile);
         command.args(build.options).arg("--").arg(build.context);
@@ -235,6 +238,8 @@ impl Drop for Mounted {
 struct PodmanImage {
     architecture: String,
     config: Option<Config>,
+    /// Beside the rest, where docker has it among it.
+    healthcheck: Option<Healthcheck>,
 }
 
 /// The part of `buildah inspect` that is needed.
@@ -254,20 +259,23 @@ struct DockerImage {
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 struct Config {
-    user: String,
     on_build: Option<Vec<String>>,
+    #[serde(flatten)]
+    container: Container,
 }
 
 impl About {
     fn new(architecture: String, config: Option<Config>) -> Self {
         let config = config.unwrap_or_default();
-        Self { architecture, user: config.user, on_build: config.on_build.unwrap_or_default() }
+        Self { architecture, container: config.container, on_build: config.on_build.unwrap_or_default() }
     }
 }
 
 impl From<PodmanImage> for About {
     fn from(image: PodmanImage) -> Self {
-        Self::new(image.architecture, image.config)
+        let mut about = Self::new(image.architecture, image.config);
+        about.container.healthcheck = image.healthcheck.or(about.container.healthcheck);
+        about
     }
 }
 
