@@ -74,22 +74,23 @@ pub(crate) struct Args {
     #[arg(long, value_name = "OS/ARCH", value_parser = parse_platform)]
     platform: Option<Platform>,
     /// Install nothing: the files are the machine
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["kernel", "mirror", "packages"])]
     no_install: bool,
+    /// Threads that read and compress; no byte depends on their number
+    #[arg(long, value_name = "N")]
+    threads: Option<NonZeroUsize>,
+    #[command(flatten)]
+    show: ShowArgs,
+    // From here on each has its heading, which would stand above what follows without one.
     #[command(flatten)]
     install: InstallArgs,
     #[command(flatten)]
     engine: EngineArgs,
-    /// Threads that read and compress; no byte depends on their number
-    #[arg(long, value_name = "N")]
-    threads: Option<NonZeroUsize>,
     /// Ask another registry for the images of HOST first; may be repeated
     #[arg(long, value_name = "HOST=URL", help_heading = "Registry options")]
     registry_mirror: Vec<Mirror>,
     #[command(flatten)]
     registry: RegistryArgs,
-    #[command(flatten)]
-    show: ShowArgs,
 }
 
 /// The engine that installs what the files lack.
@@ -171,6 +172,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let spec = spec(args)?;
     // Found out now, not after everything was read.
     spec.compressions()?;
+    args.install.packages()?;
     let threads = args.threads.unwrap_or_else(disk::threads);
     for path in args.output.iter().filter(|path| !output::is_stdout(path)) {
         // What can't be written is found out before anything is downloaded.
@@ -186,8 +188,11 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         signal_hook::flag::register(signal, stop.clone())
             .map_err(|error| Error::internal("signals: cannot be caught").because(error))?;
     }
-    let needs =
-        install::lacks(&loaded.tree, &spec).or(args.install.kernel.as_ref().map(|_| "lacks that kernel"));
+    let needs = install::lacks(&loaded.tree, &spec).or(args
+        .install
+        .kernel
+        .as_ref()
+        .map(|_| "is to have another kernel"));
     if let (Some(lacking), Profile::Machine, false) = (needs, spec.profile, args.no_install) {
         return install::run(args, &loaded, architecture, lacking, &spool, &meter, &stop);
     }

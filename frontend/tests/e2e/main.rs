@@ -15,8 +15,10 @@ mod failures;
 mod fidelity;
 mod formats;
 mod identity;
+mod install;
 mod lab;
 mod lan;
+mod proxy;
 #[path = "../registry/registry.rs"]
 mod registry;
 mod remote;
