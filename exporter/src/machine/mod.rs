@@ -20,9 +20,11 @@ mod leftovers;
 mod network;
 mod openrc;
 mod reproducible;
+mod selinux;
 mod systemd;
 
 pub use reproducible::forget_build;
+pub use selinux::AUTORELABEL;
 
 /// What the tree must know of the machine it is for.
 #[derive(Clone, Debug)]
@@ -51,6 +53,7 @@ pub fn apply(tree: &mut Tree, os: &Os, machine: &Machine) -> Result<Vec<String>>
     notes.extend(openrc::fill_runlevels(editor, os)?);
     notes.extend(network::configure(editor, os)?);
     notes.extend(console::add_logins(editor, os, machine.serial.as_deref())?);
+    notes.extend(selinux::relabel(editor)?);
     if let Some(program) = &machine.grow {
         notes.extend(grow::install(editor, os, program.clone())?);
     }
