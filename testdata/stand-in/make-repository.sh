@@ -91,12 +91,12 @@ for name in $kernels; do package "$name"; done
 
 # Others than SUSE have /sbin/init in systemd itself.
 # shellcheck disable=SC2046
-files_of systemd libpam-systemd dbus $([ -n "$sysvinit" ] || echo systemd-sysv)
+files_of systemd dbus $([ -n "$sysvinit" ] || echo systemd-sysv libpam-systemd)
 mkdir -p "$root/usr/lib/sysusers.d"
 echo 'u messagebus - "System Message Bus"' >"$root/usr/lib/sysusers.d/dbus.conf"
 package systemd systemd-sysusers
 if [ -n "$sysvinit" ]; then
-	files_of systemd-sysv
+	files_of systemd-sysv libpam-systemd
 	package "$sysvinit"
 fi
 files_of udev kmod

@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::Command;
 
 use super::boot::{bare_alpine, boots_on};
-use super::lab::{run, testdata};
+use super::lab::{run, syntax, testdata};
 
 const FIRMWARES: [&str; 3] = ["--bios", "--uefi", "--secure-boot"];
 
@@ -86,7 +86,31 @@ fn make_stand_in(release: &str, manager: &str) -> String {
 /// dnf installs kernel, initramfs and init from a repository, and shim, GRUB and kernel trust each other.
 #[test]
 fn a_stand_in_for_openeuler() {
-    boots_on(&make_stand_in("openeuler-24.03", "dnf"), &["--secure-boot"]);
+    let base = make_stand_in("openeuler-24.03", "dnf");
+    boots_on(&base, &["--secure-boot"]);
+    check_layer(&base);
+}
+
+/// The initramfs is for machines of every maker, and no download is left in the layer.
+fn check_layer(base: &str) {
+    let image = "vmimage-test/stand-in-root";
+    let mut build = Command::new("docker");
+    build.args(["buildx", "build", "-q", "--load", "-t", image, "--build-arg", "VMIMAGE_STAGE=rootfs"]);
+    build.args(["--build-arg", &syntax(), "--build-arg", &format!("BASE={base}")]);
+    run(build.arg(testdata("machine")));
+    let in_image =
+        |command: &str| run(Command::new("docker").args(["run", "--rm", image, "sh", "-c", command]));
+
+    let drivers = in_image("lsinitrd /boot/initramfs-*.img");
+    for driver in ["virtio_blk", "virtio_scsi", "sd_mod", "hv_storvsc", "xen-blkfront", "vmw_pvscsi"] {
+        assert!(drivers.contains(&format!("/{driver}.ko")), "the initramfs has no {driver}:\n{drivers}");
+    }
+    let settings = in_image("cat /etc/dracut.conf.d/vmimage.conf");
+    assert!(settings.contains("hostonly=\"no\""), "{settings}");
+    let downloads = in_image(
+        "find / -xdev -name '*.rpm' -not -path '/repository/*'; ls /var/cache/vmimage /var/cache/dnf",
+    );
+    assert!(!downloads.contains("rpm") && !downloads.contains("stand-in"), "{downloads}");
 }
 
 /// Every row that can be had, on every firmware, and the table of them.
