@@ -33,8 +33,9 @@ pub(super) fn plan(spec: &Spec, input: Input) -> Result<Planned> {
     let kernel = kernel::newest(&root)?;
     require_init(&root, spec)?;
     let boot_files = boot_files.ok_or_else(no_boot_files)?;
-    let entry = boot::entry(&os, &kernel, spec, ids.root);
+    let mut entry = boot::entry(&os, &kernel, spec, ids.root);
     edits.extend(machine::apply(&mut root, &os, &machine(spec, grow, &ids, time), &service)?);
+    entry.relabels = root.lookup(machine::AUTORELABEL).is_some();
     let menu = boot::root_config(ids.root, std::slice::from_ref(&entry));
     Editor::new(&mut root, time).write_file("/boot/grub/grub.cfg", menu.into_bytes(), 0o644)?;
     let esp = boot::esp_tree(&boot_files, spec.architecture, ids.root, time);

@@ -20,11 +20,13 @@ mod leftovers;
 mod network;
 mod openrc;
 mod reproducible;
+mod selinux;
 mod service;
 mod systemd;
 
 pub use leftovers::forget_container;
 pub use reproducible::forget_build;
+pub use selinux::AUTORELABEL;
 pub(crate) use service::wanted as wanted_service;
 pub use service::{PlannedService, plan as plan_service};
 
@@ -59,6 +61,7 @@ pub fn apply(
     notes.extend(openrc::fill_runlevels(editor, os)?);
     notes.extend(network::configure(editor, os)?);
     notes.extend(console::add_logins(editor, os, machine.serial.as_deref())?);
+    notes.extend(selinux::relabel(editor)?);
     if let Some(program) = &machine.grow {
         notes.extend(grow::install(editor, os, program.clone())?);
     }

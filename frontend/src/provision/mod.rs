@@ -4,11 +4,19 @@
 
 mod apk;
 mod apt;
+mod dnf;
+mod manager;
+mod pacman;
+mod release;
+mod zypper;
 
-use exporter::tree::os::{self, Family, Os};
+use std::collections::BTreeSet;
+
+use exporter::tree::os::{self, Os};
 use exporter::tree::{Tree, kernel};
 
 use crate::gateway::Failure;
+use manager::Manager;
 
 /// What probing a base image found.
 #[derive(Clone, Debug)]
@@ -48,12 +56,6 @@ impl Base {
 
 /// Where os-release(5) may lie, the better first.
 pub(crate) const OS_RELEASE: [&str; 2] = ["/etc/os-release", "/usr/lib/os-release"];
-
-/// A package and the files that show it is there already.
-struct Package {
-    name: &'static str,
-    shown_by: &'static [&'static str],
-}
 
 /// One unprivileged step: a shell script with arguments, and a cache folder that outlives it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -111,45 +113,45 @@ pub(crate) struct Plan {
     pub(crate) boot: Option<Step>,
 }
 
+const MANAGERS: [&Manager; 5] =
+    [&apt::MANAGER, &apk::MANAGER, &zypper::MANAGER, &pacman::MANAGER, &dnf::MANAGER];
+
 /// Every path whose presence the plan asks about.
-pub(crate) fn probes() -> impl Iterator<Item = &'static str> {
-    let files =
-        |packages: &'static [Package]| packages.iter().flat_map(|package| package.shown_by.iter().copied());
-    [apt::TOOL, apk::TOOL].into_iter().chain(files(apt::MACHINE)).chain(files(apk::MACHINE))
+pub(crate) fn probes() -> BTreeSet<&'static str> {
+    MANAGERS.into_iter().flat_map(Manager::probes).collect()
 }
 
 /// The steps for `base` on `architecture` (`amd64`, `arm64`).
 pub(crate) fn plan(base: &Base, architecture: &str, asked: &Install) -> Result<Plan, Failure> {
-    if base.has(&[apt::TOOL]) {
-        return Ok(apt::plan(base, architecture, asked));
+    let there = || MANAGERS.into_iter().filter(|manager| base.has(manager.tools));
+    // Fedora packages apt, too, and Debian dnf.
+    let manager = there().find(|manager| manager.knows(&base.os)).or_else(|| there().next());
+    match manager {
+        Some(manager) => manager.plan(base, architecture, asked).ok_or_else(|| unsupported(base)),
+        None if base.has_kernel() && asked.kernel.is_none() => Ok(Plan { machine: None, boot: None }),
+        None => Err(unsupported(base)),
     }
-    if base.has(&[apk::TOOL]) {
-        return Ok(apk::plan(base, asked));
-    }
-    if base.has_kernel() && asked.kernel.is_none() {
-        return Ok(Plan { machine: None, boot: None });
-    }
-    Err(unsupported(base))
 }
 
 /// The one error for an image nothing can be installed on.
 fn unsupported(base: &Base) -> Failure {
-    let message = match matches!(base.os.family, Family::Debian | Family::Alpine) {
-        true => {
-            format!("base image {}, but it has no package manager to install a kernel with", base.shown())
+    let message = match MANAGERS.into_iter().find(|manager| manager.knows(&base.os)) {
+        Some(manager) if base.has(manager.tools) => {
+            format!("base image {}, which has no package with a kernel", base.shown())
         }
-        false => format!("base image {}: vmimage knows no way to install a kernel on it", base.shown()),
+        Some(manager) => {
+            format!("base image {}, but it has no {} to install a kernel with", base.shown(), manager.name)
+        }
+        None => format!("base image {}: vmimage knows no way to install a kernel on it", base.shown()),
     };
     Failure::new(message).with_hint(
-        "build FROM an image with apt or apk (debian:12, ubuntu:24.04, alpine:3.23), \
-         or from one that has a kernel and an initramfs in /boot",
+        "build FROM an image with apt, apk, dnf, zypper or pacman (debian:12, alpine:3.23, fedora:43), \
+         or from one that has a kernel and an initramfs in /boot or /usr/lib/modules",
     )
 }
 
-/// The packages of `all` that `base` lacks, in their order.
-fn missing(base: &Base, all: &'static [Package]) -> impl Iterator<Item = String> {
-    all.iter().filter(|package| !base.has(package.shown_by)).map(|package| package.name.to_owned())
-}
+#[cfg(test)]
+mod golden;
 
 #[cfg(test)]
 mod tests {
@@ -184,17 +186,39 @@ mod tests {
 
     #[test]
     fn only_what_is_missing_is_installed() {
-        let rest = "initramfs-tools zstd systemd-sysv ?systemd-resolved ?systemd-timesyncd libpam-systemd dbus udev \
-                    kmod iproute2";
+        let rest = "initramfs-tools zstd systemd-sysv libpam-systemd dbus udev kmod iproute2 ?systemd-resolved \
+                    ?systemd-timesyncd";
         let all = packages(&[DEBIAN], "amd64", None).join(" ");
         assert_eq!(all, format!("linux-image-cloud-amd64 {rest}"));
         let booting = [("/sbin/init", ""), ("/usr/sbin/update-initramfs", ""), ("/usr/bin/dbus-daemon", "")];
         let some = packages(&[DEBIAN, &booting, KERNEL], "amd64", None);
-        let left = "zstd ?systemd-resolved ?systemd-timesyncd libpam-systemd udev kmod iproute2";
+        let left = "zstd libpam-systemd udev kmod iproute2 ?systemd-resolved ?systemd-timesyncd";
         assert_eq!(some.join(" "), left);
         assert_eq!(packages(&[ALPINE], "amd64", None), ["linux-virt", "alpine-base", "e2fsprogs"]);
         let complete = [("/sbin/openrc", ""), ("/sbin/e2fsck", "")];
         assert!(packages(&[ALPINE, KERNEL, &complete], "amd64", None).is_empty());
+    }
+
+    /// An image for bootc: all that a machine needs, and its kernel beside the modules.
+    #[test]
+    fn an_image_that_boots_is_used_as_it_is() {
+        let fedora = [("/etc/os-release", "ID=fedora\nVERSION_ID=43\n"), ("/usr/bin/dnf", "")];
+        let rest = dnf::MANAGER.probes().filter(|path| *path != "/usr/bin/dnf").map(|path| (path, ""));
+        let kernel = [("/lib/modules/6.17.1/vmlinuz", ""), ("/lib/modules/6.17.1/initramfs.img", "")];
+        let rest: Vec<_> = rest.collect();
+        assert!(packages(&[&fedora, &rest, &kernel], "amd64", None).is_empty());
+        // A kernel without an initramfs is no kernel to boot.
+        assert_eq!(packages(&[&fedora, &rest, &kernel[..1]], "amd64", None), ["kernel-core"]);
+    }
+
+    /// Fedora packages apt, and Debian dnf: the distribution says which is its own.
+    #[test]
+    fn the_distributions_own_manager_installs() {
+        let both = [("/usr/bin/apt-get", ""), ("/usr/bin/dnf", "")];
+        for (id, kernel) in [("fedora", "kernel-core"), ("debian", "linux-image-cloud-amd64")] {
+            let release = format!("ID={id}\n");
+            assert_eq!(packages(&[&[("/etc/os-release", &release)], &both], "amd64", None)[0], kernel);
+        }
     }
 
     #[test]
@@ -232,5 +256,8 @@ mod tests {
         let asked = Install { kernel: Some("linux".into()), ..Install::default() };
         let failure = plan(&base(KERNEL), "amd64", &asked).unwrap_err();
         assert!(failure.to_string().contains("example:1 has no /etc/os-release"), "{failure}");
+        let without = base(&[("/etc/os-release", "ID=rocky\nID_LIKE=\"rhel fedora\"\n")]);
+        let failure = plan(&without, "amd64", &Install::default()).unwrap_err();
+        assert!(failure.to_string().contains("it has no dnf to install a kernel with"), "{failure}");
     }
 }

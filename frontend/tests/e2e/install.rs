@@ -200,7 +200,7 @@ fn what_cannot_be_installed_is_said_in_a_line() {
         "hint: ",
     );
     check(
-        &mut convert(root, &disk, &["--engine", "podman"]).env("PATH", "/nowhere"),
+        convert(root, &disk, &["--engine", "podman"]).env("PATH", "/nowhere"),
         "podman: is not installed",
         "hint: ",
     );

@@ -10,6 +10,7 @@ mod buildah;
 mod container_disk;
 mod convert;
 mod disk;
+mod distributions;
 mod errors;
 mod failures;
 mod fidelity;
