@@ -52,12 +52,13 @@ fn digest(disk: &Path) -> String {
     report["partitions"][2]["file_system"]["tree_digest"].as_str().unwrap().to_owned()
 }
 
-/// The image as an OCI layout.
-fn layout(folder: &Path) -> String {
-    let layout = folder.join("layout");
-    let to = format!("oci:{}:v1", layout.display());
-    run(Command::new("skopeo").args(["copy", "-q", &format!("docker-daemon:{IMAGE}:latest"), &to]));
-    to
+/// The image as an archive, and as an OCI layout; skopeo does not talk to recent engines.
+fn saved(folder: &Path) -> [String; 2] {
+    let (archive, layout) = (folder.join("saved.tar"), folder.join("layout"));
+    run(Command::new("docker").args(["save", IMAGE, "-o"]).arg(&archive));
+    fs::create_dir(&layout).unwrap();
+    run(Command::new("tar").arg("-xf").arg(&archive).arg("-C").arg(&layout));
+    [format!("docker-archive:{}", archive.display()), format!("oci:{}", layout.display())]
 }
 
 #[test]
@@ -78,12 +79,12 @@ fn a_kernel_is_installed_whichever_way_the_image_comes() {
     };
     let expected = build(IMAGE, "docker");
 
-    let layout = layout(folder.path());
+    let [archive, layout] = saved(folder.path());
     let registry = Registry::start(folder.path(), false);
     let pushed = format!("docker://{}/app:v1", registry.host);
-    run(Command::new("skopeo").args(["copy", "-q", "--dest-tls-verify=false", &layout, &pushed]));
+    run(Command::new("skopeo").args(["copy", "-q", "--dest-tls-verify=false", &archive, &pushed]));
     let stored = format!("containers-storage:localhost/{IMAGE}");
-    run(Command::new("skopeo").args(["copy", "-q", &layout, &stored]));
+    run(Command::new("skopeo").args(["copy", "-q", &archive, &stored]));
 
     let check = |mut command: Command, expected: &str| {
         run(&mut command);
