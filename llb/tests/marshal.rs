@@ -7,7 +7,7 @@ mod common;
 use common::check;
 use llb::proto::{self, ExecOp, FileActionKind, FileOp, MountType, OpKind};
 use llb::{
-    CacheSharingOpt, Definition, Edge, Error, Exec, FileActions, Graph, Image, Metadata, Mount,
+    CacheSharingOpt, Definition, Edge, Error, Exec, FileActions, Graph, Image, Local, Metadata, Mount,
     MountContentCache, NetMode, OpDigest, Platform, Run, State,
 };
 use prost::Message;

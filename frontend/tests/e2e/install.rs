@@ -21,7 +21,6 @@ RUN mkdir -p /etc/systemd/system/multi-user.target.wants && \
     mkdir /kept && cd /kept && cp /bin/true setuid && chmod 4755 setuid && ln setuid link && mkfifo -m 600 pipe && \
     echo x >owner && chown 123456:654321 owner && mkdir -m 1777 sticky && rm /etc/issue
 USER 1234
-ENTRYPOINT ["/usr/local/bin/report"]
 "#;
 const IMAGE: &str = "vmimage-test/converted";
 /// Times of what is installed are clamped to it, so that builds can be compared.
