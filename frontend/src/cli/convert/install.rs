@@ -212,7 +212,7 @@ mod tests {
     }
 
     fn loaded(config: serde_json::Value) -> Loaded {
-        Loaded { tree: Tree::new(Meta::default()), config: None, config_json: Some(config) }
+        Loaded { tree: Tree::new(Meta::default()), config: None, config_json: Some(config), container: None }
     }
 
     #[test]
