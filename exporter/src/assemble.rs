@@ -88,8 +88,11 @@ struct Ids {
 impl Ids {
     fn new(spec: &Spec, root: &Tree) -> Result<Self> {
         // The same machine in another format is the same machine.
-        let Spec { name, formats, compression, .. } = Spec::default();
-        let machine = Spec { name, formats, compression, ..spec.clone() };
+        let Spec { name, formats, compression, service, .. } = Spec::default();
+        // What an image says of containers changes nothing where no service comes of it.
+        let container = machine::service(spec).cloned();
+        let service = if container.is_some() { spec.service.clone() } else { service };
+        let machine = Spec { name, formats, compression, service, container, ..spec.clone() };
         let mut input = serde_json::to_vec(&machine).expect("a spec has no map with keys that are no text");
         input.extend(root.digest(Detail::default())?);
         let seed = Seed::new(&input);

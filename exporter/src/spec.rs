@@ -1,6 +1,8 @@
 //! All that was asked of a disk. The only thing that crosses from the frontend into the build.
 
+mod container;
 mod files;
+mod service;
 pub mod setup;
 
 use std::fmt;
@@ -12,7 +14,9 @@ use serde::{Deserialize, Serialize};
 use crate::container::{Compression, Format};
 use crate::tree::{Kind, Tree};
 
+pub use container::{Container, Healthcheck};
 pub use files::FileSpec;
+pub use service::Service;
 pub use setup::Setup;
 
 /// What a disk should be. Every field has a default; see the README for the flag of each.
@@ -35,6 +39,10 @@ pub struct Spec {
     pub cmdline: String,
     /// Instruction set of the machine.
     pub architecture: Architecture,
+    /// Whether what the image runs becomes a service.
+    pub service: Service,
+    /// What the image says about its containers; `None` for files that are no image.
+    pub container: Option<Container>,
     /// Seconds since 1970 to which later times are clamped (`SOURCE_DATE_EPOCH`).
     pub source_date_epoch: Option<i64>,
     /// What is set up on the machine: users, files, services.
@@ -52,6 +60,8 @@ impl Default for Spec {
             hostname: None,
             cmdline: String::new(),
             architecture: Architecture::X86_64,
+            service: Service::Auto,
+            container: None,
             source_date_epoch: None,
             setup: Setup::default(),
         }

@@ -40,11 +40,13 @@ pub(crate) enum Attribute {
     Install,
     /// The file of the build context that asks for all else.
     Config,
+    /// Whether what the image runs becomes a service, and its name.
+    Service,
 }
 
 impl Attribute {
     /// Every attribute.
-    pub(crate) const ALL: [Self; 14] = [
+    pub(crate) const ALL: [Self; 15] = [
         Self::Format,
         Self::Size,
         Self::Compression,
@@ -59,6 +61,7 @@ impl Attribute {
         Self::Locale,
         Self::Install,
         Self::Config,
+        Self::Service,
     ];
 
     /// The word for it: `size`.
@@ -78,6 +81,7 @@ impl Attribute {
             Self::Locale => "locale",
             Self::Install => "install",
             Self::Config => "config",
+            Self::Service => "service",
         }
     }
 
@@ -141,6 +145,7 @@ impl Asked {
             Attribute::Locale => spec.setup.locale = Some(word(value, "locale")?),
             Attribute::Install => self.install.further = words(value, "package")?,
             Attribute::Config => self.config = Some(word(value, "context-path")?),
+            Attribute::Service => spec.service = value.parse()?,
         }
         Ok(())
     }
@@ -215,6 +220,7 @@ mod tests {
             ("locale", "VMIMAGE_LOCALE", "de_DE.UTF-8", "de DE"),
             ("install", "VMIMAGE_INSTALL", "nginx,curl", "nginx,$(reboot)"),
             ("config", "VMIMAGE_CONFIG", "prod/vmimage.toml", "../vmimage.toml"),
+            ("service", "VMIMAGE_SERVICE", "web", "a b"),
         ] {
             let attribute = Attribute::by_name(name).unwrap();
             assert_eq!(attribute.variable(), variable);

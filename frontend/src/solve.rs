@@ -20,7 +20,7 @@ mod steps;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use exporter::spec::{Architecture, Profile};
+use exporter::spec::{Architecture, Container, Profile, Spec};
 use futures_util::future::try_join;
 use llb::{Base, Definition, Graph, OpDigest, State};
 
@@ -70,6 +70,7 @@ impl Build<'_> {
         let definition = image.root.as_ref().and_then(|root| root.def.as_ref()).ok_or_else(from_scratch)?;
         let graph = Arc::new(Graph::read(definition).map_err(broken)?);
 
+        let container = image.config.as_deref().map(Container::read).transpose().map_err(odd_config)?;
         let (rootfs, boot) = match self.request.disk.spec.profile {
             Profile::Machine => self.machine(definition, &graph, &platform).await?,
             // Files need no kernel, so every image will do, even one FROM scratch.
@@ -78,7 +79,10 @@ impl Build<'_> {
         let rootfs = self.request.disk.hooks.iter().fold(rootfs, |root, hook| self.run_hook(&root, hook));
         image.root = match self.request.stage {
             Stage::Rootfs => Some(self.solve(&rootfs).await?),
-            _ => Some(self.solve(&self.assemble(architecture, &rootfs, boot.as_ref()).await?).await?),
+            _ => {
+                let spec = Spec { architecture, container, ..self.request.disk.spec.clone() };
+                Some(self.solve(&self.assemble(&spec, &rootfs, boot.as_ref()).await?).await?)
+            }
         };
         match self.request.stage {
             Stage::ContainerDisk => container_disk::describe(image, architecture, &self.request.disk.spec),
@@ -213,6 +217,11 @@ fn from_scratch() -> Failure {
 fn no_machine(platform: &Platform) -> Failure {
     Failure::new(format!("no machine can be made for {platform}"))
         .with_hint("the platforms are linux/amd64 and linux/arm64")
+}
+
+/// A configuration that is not as images have it, which a frontend of the user's may have written.
+fn odd_config(error: serde_json::Error) -> Failure {
+    Failure::new(format!("the image's configuration is not as specified: {error}"))
 }
 
 /// A graph of the daemon's own making that does not hold together.

@@ -8,9 +8,9 @@ use crate::disk::{self, Disk, DiskLayout, Placed, Request, kinds};
 use crate::error::{Error, Kind, Result};
 use crate::extent::Extent;
 use crate::fs::{Layout, ext4, fat};
-use crate::machine::{self, Machine};
+use crate::machine::{self, Machine, wanted_service};
 use crate::report::System;
-use crate::spec::{Architecture, Spec};
+use crate::spec::{Architecture, Container, Profile, Spec};
 use crate::tree::{Editor, Time, Tree, kernel, os};
 
 const LABEL: &str = "root";
@@ -22,18 +22,22 @@ const ESP_SIZE: u64 = 64 << 20;
 pub(super) fn plan(spec: &Spec, input: Input) -> Result<Planned> {
     let Input { mut root, boot: boot_files, grow, materials } = input;
     let (time, mut edits) = settle_time(&mut root, spec);
+    // First of all: what the image has in /run goes next.
+    let editor = &mut Editor::new(&mut root, time);
+    let service = machine::plan_service(editor, &spec.service, spec.container.as_ref())?;
     // Before the ids: they are of the machine, not of the engine that has built it.
-    edits.extend(machine::forget_container(&mut Editor::new(&mut root, time))?);
+    edits.extend(machine::forget_container(editor)?);
     let ids = Ids::new(spec, &root)?;
 
     let os = os::detect(&root)?;
     let kernel = kernel::newest(&root)?;
     require_init(&root, spec)?;
     let boot_files = boot_files.ok_or_else(no_boot_files)?;
-    let entry = boot::entry(&os, &kernel, spec, ids.root);
-    edits.extend(machine::apply(&mut root, &os, &machine(spec, grow, &ids, time))?);
+    let mut entry = boot::entry(&os, &kernel, spec, ids.root);
+    edits.extend(machine::apply(&mut root, &os, &machine(spec, grow, &ids, time), &service)?);
     let editor = &mut Editor::new(&mut root, time);
     edits.extend(machine::set_up(editor, &os, &spec.setup, &materials, &ids.seed)?);
+    entry.relabels = root.lookup(machine::AUTORELABEL).is_some();
     let menu = boot::root_config(ids.root, std::slice::from_ref(&entry));
     Editor::new(&mut root, time).write_file("/boot/grub/grub.cfg", menu.into_bytes(), 0o644)?;
     let esp = boot::esp_tree(&boot_files, spec.architecture, ids.root, time);
@@ -56,6 +60,12 @@ fn settle_time(root: &mut Tree, spec: &Spec) -> (Time, Vec<String>) {
     let epoch = Time { seconds, nanoseconds: 0 };
     let edits = machine::forget_build(&mut Editor::new(root, epoch), epoch);
     (epoch, edits)
+}
+
+/// What becomes a service of the machine.
+pub(super) fn service(spec: &Spec) -> Option<&Container> {
+    let container = spec.container.as_ref().filter(|_| spec.profile == Profile::Machine);
+    wanted_service(&spec.service, container)
 }
 
 /// A machine without a first process panics at boot; better to say so now.

@@ -19,7 +19,7 @@ pub fn esp_tree(files: &BootFiles, architecture: Architecture, root: Uuid, time:
     let efi = folder(&mut tree, Tree::ROOT, "EFI", time);
     let boot = folder(&mut tree, efi, "BOOT", time);
     let first = format!("BOOT{}.EFI", suffix.to_uppercase());
-    let second = format!("grub{suffix}.efi");
+    let second = files.second.clone().unwrap_or_else(|| format!("grub{suffix}.efi"));
     let loaders = match (&files.shim, &files.grub) {
         (Some(shim), Some(grub)) => vec![(first, shim), (second, grub)],
         (None, Some(grub)) => vec![(first, grub)],
@@ -31,7 +31,11 @@ pub fn esp_tree(files: &BootFiles, architecture: Architecture, root: Uuid, time:
     if let Some(mok_manager) = &files.mok_manager {
         file(&mut tree, boot, &format!("mm{suffix}.efi"), mok_manager.clone(), time);
     }
-    let vendor = folder(&mut tree, efi, &files.vendor, time);
+    // SUSE's GRUB looks beside itself.
+    let vendor = match files.vendor.eq_ignore_ascii_case("BOOT") {
+        true => boot,
+        false => folder(&mut tree, efi, &files.vendor, time),
+    };
     file(&mut tree, vendor, "grub.cfg", grub::stub(root).into_bytes().into(), time);
     tree
 }
@@ -48,4 +52,48 @@ fn folder(tree: &mut Tree, parent: InodeId, name: &str, time: Time) -> InodeId {
 fn file(tree: &mut Tree, parent: InodeId, name: &str, bytes: Arc<[u8]>, time: Time) {
     let meta = Meta { permissions: 0o644, mtime: time, ..Meta::default() };
     tree.insert(parent, name.as_bytes(), Inode { meta, kind: Kind::File(Content::Bytes(bytes)) });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ROOT: Uuid = Uuid([0x11; 16]);
+
+    fn files(names: &[(&str, &str)]) -> crate::Result<Option<BootFiles>> {
+        BootFiles::new("here", |name| {
+            Ok(names.iter().find(|(known, _)| *known == name).map(|(_, text)| text.as_bytes().into()))
+        })
+    }
+
+    fn names(names: &[(&str, &str)]) -> String {
+        let files = files(names).unwrap().unwrap();
+        let tree = esp_tree(&files, Architecture::X86_64, ROOT, Time::default());
+        let in_folder = |folder: &str| {
+            let names = tree.children(format!("/EFI/{folder}"));
+            names.map(|(name, _)| format!("{folder}/{}", String::from_utf8_lossy(name))).collect::<Vec<_>>()
+        };
+        let mut paths = in_folder("BOOT");
+        paths.extend(in_folder(&files.vendor).into_iter().filter(|path| !path.starts_with("BOOT/")));
+        paths.join(" ")
+    }
+
+    #[test]
+    fn every_shim_finds_its_grub_and_every_grub_its_configuration() {
+        let loaders = [("shim.efi", "s"), ("grub.efi", "g"), ("mm.efi", "m")];
+        let debian = [&loaders[..], &[("vendor", "debian\n")]].concat();
+        assert_eq!(names(&debian), "BOOT/BOOTX64.EFI BOOT/grubx64.efi BOOT/mmx64.efi debian/grub.cfg");
+        let suse = [&loaders[..2], &[("vendor", "BOOT\n"), ("second", "grub.efi\n")]].concat();
+        assert_eq!(names(&suse), "BOOT/BOOTX64.EFI BOOT/grub.cfg BOOT/grub.efi");
+        assert_eq!(names(&[("vendor", "none"), ("grub.efi", "g")]), "BOOT/BOOTX64.EFI none/grub.cfg");
+    }
+
+    #[test]
+    fn names_that_lead_elsewhere_are_refused() {
+        for wrong in ["", "..", "a/b", "a b", ".hidden"] {
+            assert!(files(&[("vendor", wrong)]).is_err(), "{wrong}");
+            assert!(files(&[("vendor", "debian"), ("second", wrong)]).is_err(), "{wrong}");
+        }
+        assert!(files(&[("shim.efi", "s")]).unwrap().is_none());
+    }
 }

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! vendor         the folder below \EFI that GRUB's built-in prefix names ("debian")
+//! second         the name that shim starts GRUB by, if it is not grubx64.efi or grubaa64.efi ("grub.efi")
 //! shim.efi       first loader, signed by Microsoft's UEFI CA (absent: GRUB is started directly)
 //! grub.efi       GRUB, signed by the distribution
 //! mm.efi         MokManager, which shim wants beside it
@@ -26,6 +27,8 @@ pub struct BootFiles {
     pub origin: String,
     /// The folder below `\EFI` in which GRUB looks for its configuration.
     pub vendor: String,
+    /// The name beside shim that shim starts GRUB by, if it is not the usual one.
+    pub second: Option<String>,
     /// shim, if the distribution has one.
     pub shim: Option<Arc<[u8]>>,
     /// GRUB for UEFI.
@@ -58,20 +61,28 @@ impl BootFiles {
     /// The files that `file` finds under the fixed names; `None` if there is no boot loader among them.
     ///
     /// # Errors
-    /// [`Kind::Input`] if `vendor` is no folder name.
+    /// [`Kind::Input`] if `vendor` is no folder name, or `second` no file name.
     pub fn new(origin: &str, file: impl Fn(&str) -> Result<Option<Arc<[u8]>>>) -> Result<Option<Self>> {
         let Some(vendor) = file("vendor")? else { return Ok(None) };
-        let vendor = String::from_utf8_lossy(&vendor).trim().to_owned();
-        if vendor.is_empty() || !vendor.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_') {
-            return Err(Error::new(Kind::Input, format!("{origin}/vendor"), "not a folder name"));
-        }
+        let second = file("second")?.map(|text| name(&text, origin, "second")).transpose()?;
         Ok(Some(Self {
             origin: origin.to_owned(),
-            vendor,
+            vendor: name(&vendor, origin, "vendor")?,
+            second,
             shim: file("shim.efi")?,
             grub: file("grub.efi")?,
             mok_manager: file("mm.efi")?,
             bios: file("boot.img")?.zip(file("core.img")?).map(|(boot, core)| BiosImages { boot, core }),
         }))
     }
+}
+
+/// A name for FAT that needs no quotes in GRUB.
+fn name(text: &[u8], origin: &str, file: &str) -> Result<String> {
+    let text = String::from_utf8_lossy(text).trim().to_owned();
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    if text.is_empty() || text.starts_with('.') || !text.bytes().all(plain) {
+        return Err(Error::new(Kind::Input, format!("{origin}/{file}"), "not a plain file name"));
+    }
+    Ok(text)
 }

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use crate::seed::Uuid;
-use crate::spec::Spec;
+use crate::spec::{Architecture, Spec};
 use crate::tree::kernel::Kernel;
 use crate::tree::os::{Family, Os};
 
@@ -18,6 +18,11 @@ pub struct Entry {
     pub initramfs: Option<String>,
     /// Kernel command line.
     pub cmdline: String,
+    /// Whether GRUB may lack `linux` and have `linuxefi` instead: that of SUSE, and of RHEL up to 8, for UEFI.
+    pub linuxefi: bool,
+    /// Whether the root asks for SELinux labels (`/.autorelabel`). Nothing has one before, so until then no
+    /// policy is enforced.
+    pub relabels: bool,
 }
 
 /// The menu entry for a kernel. Links that the distribution keeps on its newest kernel are preferred, so
@@ -29,6 +34,9 @@ pub fn entry(os: &Os, kernel: &Kernel, spec: &Spec, root: Uuid) -> Entry {
         kernel: stable.map_or(&kernel.image, |links| &links.image).clone(),
         initramfs: stable.map_or(&kernel.initramfs, |links| &links.initramfs).clone(),
         cmdline: cmdline(os, spec, root),
+        linuxefi: matches!(os.family, Family::RedHat | Family::Suse)
+            && spec.architecture == Architecture::X86_64,
+        relabels: false,
     }
 }
 
@@ -68,19 +76,35 @@ pub fn root_config(root: Uuid, entries: &[Entry]) -> String {
          fi\n",
     );
     for entry in entries {
-        let _ = write!(
-            text,
-            "menuentry {} {{\n\tsearch.fs_uuid {root} root\n\tlinux {} {}\n",
-            quote(&entry.title),
-            quote(&entry.kernel),
-            entry.cmdline.split_ascii_whitespace().map(quote).collect::<Vec<_>>().join(" "),
-        );
-        if let Some(initramfs) = &entry.initramfs {
-            let _ = writeln!(text, "\tinitrd {}", quote(initramfs));
+        let _ = writeln!(text, "menuentry {} {{\n\tsearch.fs_uuid {root} root", quote(&entry.title));
+        if entry.relabels {
+            text.push_str("\tif [ -f /.autorelabel ]; then set relabel=enforcing=0; fi\n");
         }
-        text.push_str("}\n");
+        let [linux, initrd] = commands(entry, "");
+        if entry.linuxefi {
+            let [linuxefi, initrdefi] = commands(entry, "efi");
+            // GRUB has no other way to ask for a command than to use it.
+            let _ = write!(
+                text,
+                "\tif {linux}; then\n\t\t{initrd}\n\telse\n\t\t{linuxefi}\n\t\t{initrdefi}\n\tfi\n}}\n"
+            );
+        } else {
+            let _ = write!(text, "\t{linux}\n\t{initrd}\n}}\n");
+        }
     }
     text
+}
+
+/// The commands that load kernel and initramfs.
+fn commands(entry: &Entry, suffix: &str) -> [String; 2] {
+    let words: Vec<_> = entry.cmdline.split_ascii_whitespace().map(quote).collect();
+    let relabel = if entry.relabels { " $relabel" } else { "" };
+    let linux = format!("linux{suffix} {} {}{relabel}", quote(&entry.kernel), words.join(" "));
+    let initrd = match &entry.initramfs {
+        Some(initramfs) => format!("initrd{suffix} {}", quote(initramfs)),
+        None => "true".into(),
+    };
+    [linux, initrd]
 }
 
 /// One word of GRUB script: quoted only where it has to be.
@@ -98,22 +122,47 @@ mod tests {
 
     const ROOT: Uuid = Uuid::from_text("01234567-89ab-4def-8123-456789abcdef");
 
-    #[test]
-    fn an_entry_reads_like_one_written_by_hand() {
-        let entry = Entry {
+    fn entry() -> Entry {
+        Entry {
             title: "Debian GNU/Linux 12".into(),
             kernel: "/vmlinuz".into(),
             initramfs: Some("/initrd.img".into()),
             cmdline: "root=UUID=x ro console=ttyS0,115200n8 note=$(evil);'".into(),
-        };
+            linuxefi: false,
+            relabels: false,
+        }
+    }
+
+    fn menu(entry: Entry) -> String {
         let text = root_config(ROOT, &[entry]);
-        let menu = &text[text.find("menuentry").unwrap()..];
+        text[text.find("menuentry").unwrap()..].to_owned()
+    }
+
+    #[test]
+    fn an_entry_reads_like_one_written_by_hand() {
         assert_eq!(
-            menu,
+            menu(entry()),
             "menuentry 'Debian GNU/Linux 12' {\n\
              \tsearch.fs_uuid 01234567-89ab-4def-8123-456789abcdef root\n\
              \tlinux /vmlinuz root=UUID=x ro console=ttyS0,115200n8 'note=$(evil);'\\'''\n\
              \tinitrd /initrd.img\n}\n"
+        );
+    }
+
+    #[test]
+    fn a_grub_without_linux_is_given_linuxefi() {
+        let entry = Entry { linuxefi: true, relabels: true, cmdline: "ro".into(), ..entry() };
+        assert_eq!(
+            menu(entry),
+            "menuentry 'Debian GNU/Linux 12' {\n\
+             \tsearch.fs_uuid 01234567-89ab-4def-8123-456789abcdef root\n\
+             \tif [ -f /.autorelabel ]; then set relabel=enforcing=0; fi\n\
+             \tif linux /vmlinuz ro $relabel; then\n\
+             \t\tinitrd /initrd.img\n\
+             \telse\n\
+             \t\tlinuxefi /vmlinuz ro $relabel\n\
+             \t\tinitrdefi /initrd.img\n\
+             \tfi\n}\n"
         );
     }
 }

@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::blobs::Blobs;
 use super::digest::Digest;
-use super::image::{Candidate, Config, Image, choose, platform_of};
+use super::image::{Candidate, Configuration, Image, choose, platform_of};
 use super::oci::parse;
 use super::platform::Platform;
 use crate::error::Result;
@@ -32,9 +32,9 @@ pub(super) fn find(blobs: &Blobs<'_>, reference: Option<&str>, platform: &Platfo
     let manifests: Vec<Manifest> = parse(blobs, MANIFEST, &blobs.json(MANIFEST, None)?)?;
     let candidate = |manifest: Manifest| {
         let json = blobs.json(&manifest.config, named_digest(&manifest.config))?;
-        let config: Config = parse(blobs, &manifest.config, &json)?;
+        let config = Configuration::read(blobs, &manifest.config, &json)?;
         let names = manifest.repo_tags.clone().unwrap_or_default();
-        Ok(Candidate { platform: platform_of(&config), names, image: (manifest, config) })
+        Ok(Candidate { platform: platform_of(&config.image), names, image: (manifest, config) })
     };
     let candidates = manifests.into_iter().map(candidate).collect::<Result<_>>()?;
     let (manifest, config) = choose(&blobs.shown, candidates, reference, platform)?;

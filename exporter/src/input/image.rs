@@ -1,37 +1,38 @@
 //! What every form of an image comes down to: its configuration and its layers.
 
 use oci_spec::image::ImageConfiguration;
-use serde::Deserialize;
 use serde_json::Value;
 
 use super::blobs::Blobs;
 use super::digest::Digest;
+use super::oci::parse;
 use super::platform::Platform;
 use crate::error::{Error, Kind, Result};
+use crate::spec::Container;
 use crate::tree::Section;
 
-/// What an image says of itself.
-#[derive(Deserialize)]
-#[serde(try_from = "Value")]
-pub(super) struct Config {
-    pub(super) known: ImageConfiguration,
+/// One image for one platform.
+pub(super) struct Image {
+    pub(super) config: Configuration,
+    /// From the lowest to the highest.
+    pub(super) layers: Vec<Layer>,
+}
+
+/// The JSON that describes an image.
+pub(super) struct Configuration {
+    pub(super) image: ImageConfiguration,
+    /// Its part about containers, with what docker knows beyond the specification.
+    pub(super) container: Container,
     /// All of it: members that OCI does not name are in use too.
     pub(super) json: Value,
 }
 
-impl TryFrom<Value> for Config {
-    type Error = serde_json::Error;
-
-    fn try_from(json: Value) -> Result<Self, Self::Error> {
-        Ok(Self { known: ImageConfiguration::deserialize(&json)?, json })
+impl Configuration {
+    pub(super) fn read(blobs: &Blobs<'_>, name: &str, json: &[u8]) -> Result<Self> {
+        let container = Container::read(json)
+            .map_err(|error| blobs.corrupt(format!("{name} is not as specified: {error}")))?;
+        Ok(Self { image: parse(blobs, name, json)?, container, json: parse(blobs, name, json)? })
     }
-}
-
-/// One image for one platform.
-pub(super) struct Image {
-    pub(super) config: Config,
-    /// From the lowest to the highest.
-    pub(super) layers: Vec<Layer>,
 }
 
 /// A tar that becomes part of the tree.
@@ -60,10 +61,10 @@ impl Image {
     /// `layers` are stored as (section, digest, name) and have the digests that `config` lists.
     pub(super) fn new(
         blobs: &Blobs<'_>,
-        config: Config,
+        config: Configuration,
         layers: Vec<(Section, Option<Digest>, String)>,
     ) -> Result<Self> {
-        let diff_ids = config.known.rootfs().diff_ids();
+        let diff_ids = config.image.rootfs().diff_ids();
         if diff_ids.len() != layers.len() {
             let message =
                 format!("the image has {} layers, its configuration {}", layers.len(), diff_ids.len());
@@ -80,8 +81,7 @@ impl Image {
 }
 
 /// For which platform a configuration is.
-pub(super) fn platform_of(config: &Config) -> Platform {
-    let config = &config.known;
+pub(super) fn platform_of(config: &ImageConfiguration) -> Platform {
     Platform {
         os: config.os().to_string(),
         architecture: config.architecture().to_string(),

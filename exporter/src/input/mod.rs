@@ -51,9 +51,10 @@ pub use location::{Input, Location};
 pub use platform::Platform;
 
 use crate::error::Result;
+use crate::spec::Container;
 use crate::tree::{Compression, HostDir, Section, Tree, scan};
 use blobs::Blobs;
-use image::{Config, Image, Layer};
+use image::{Configuration, Image, Layer};
 use layer::{Change, Reading};
 use merge::Merge;
 
@@ -84,10 +85,12 @@ pub struct Options<'a> {
 pub struct Loaded {
     /// The files.
     pub tree: Tree,
-    /// Of an image: what to run in it, for which platform it is, and more.
+    /// Of an image: for which platform it is, and more.
     pub config: Option<ImageConfiguration>,
     /// The same with all that its makers wrote, whether OCI names it or not.
     pub config_json: Option<serde_json::Value>,
+    /// Of an image: what its containers run.
+    pub container: Option<Container>,
 }
 
 /// Read `input`.
@@ -146,6 +149,7 @@ fn directory(path: &Path, options: &Options<'_>) -> Result<Loaded> {
         tree: scan(&HostDir::open(path)?, options.threads, &mut |_| {})?,
         config: None,
         config_json: None,
+        container: None,
     })
 }
 
@@ -193,12 +197,13 @@ fn is_image(section: &Section) -> Result<bool, fault::Fault> {
 
 fn rootfs(section: Section, shown: String, options: &Options<'_>) -> Result<Loaded> {
     let layer = Layer { shown, section, digest: None, diff_id: None, has_whiteouts: false };
-    Ok(Loaded { tree: merge(&[layer], options)?, config: None, config_json: None })
+    Ok(Loaded { tree: merge(&[layer], options)?, config: None, config_json: None, container: None })
 }
 
 fn image(image: Image, options: &Options<'_>) -> Result<Loaded> {
-    let Config { known, json } = image.config;
-    Ok(Loaded { tree: merge(&image.layers, options)?, config: Some(known), config_json: Some(json) })
+    let tree = merge(&image.layers, options)?;
+    let Configuration { image, container, json } = image.config;
+    Ok(Loaded { tree, config: Some(image), config_json: Some(json), container: Some(container) })
 }
 
 /// All layers as one tree. The layers are decoded beside each other and merged from below as they come.

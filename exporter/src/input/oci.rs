@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 
 use super::blobs::Blobs;
 use super::digest::Digest;
-use super::image::{Candidate, Config, Image, choose, platform_of};
+use super::image::{Candidate, Configuration, Image, choose, platform_of};
 use super::platform::Platform;
 use crate::error::{Error, Kind, Result};
 use crate::tree::Section;
@@ -116,7 +116,7 @@ fn add(
             variant: platform.variant().clone(),
         },
         // Layouts of a single image often don't say.
-        None => platform_of(&config(blobs, &json(blobs, descriptor)?)?),
+        None => platform_of(&config(blobs, &json(blobs, descriptor)?)?.image),
     };
     candidates.push(Candidate { image: descriptor.clone(), names, platform });
     Ok(())
@@ -155,7 +155,7 @@ fn open(blobs: &Blobs<'_>, descriptors: &[Descriptor]) -> Result<Vec<Section>> {
     descriptors.iter().map(open).collect()
 }
 
-fn config(blobs: &Blobs<'_>, manifest: &ImageManifest) -> Result<Config> {
+fn config(blobs: &Blobs<'_>, manifest: &ImageManifest) -> Result<Configuration> {
     match manifest.config().media_type() {
         MediaType::ImageConfig => {}
         MediaType::Other(other) if other == DOCKER_CONFIG => {}
@@ -164,7 +164,8 @@ fn config(blobs: &Blobs<'_>, manifest: &ImageManifest) -> Result<Config> {
             return Err(Error::new(Kind::Unsupported, &blobs.shown, message));
         }
     }
-    json(blobs, manifest.config())
+    let (name, bytes) = json_bytes(blobs, manifest.config())?;
+    Configuration::read(blobs, &name, &bytes)
 }
 
 /// That a layer is a tar; how it is compressed, its first bytes say.
@@ -185,11 +186,18 @@ fn require_layer(blobs: &Blobs<'_>, descriptor: &Descriptor) -> Result<()> {
 }
 
 fn json<T: DeserializeOwned>(blobs: &Blobs<'_>, descriptor: &Descriptor) -> Result<T> {
+    let (name, bytes) = json_bytes(blobs, descriptor)?;
+    parse(blobs, &name, &bytes)
+}
+
+/// A file of JSON and its name for messages.
+fn json_bytes(blobs: &Blobs<'_>, descriptor: &Descriptor) -> Result<(String, Vec<u8>)> {
     let digest = digest(blobs, descriptor)?;
     let name = blob(digest);
     let sections = open(blobs, std::slice::from_ref(descriptor))?;
     let section = sections.first().ok_or_else(|| blobs.corrupt(format!("there is no {name}")))?;
-    parse(blobs, &name, &blobs.read_json(section, &name, Some(digest))?)
+    let bytes = blobs.read_json(section, &name, Some(digest))?;
+    Ok((name, bytes))
 }
 
 /// JSON that must be of this form.

@@ -78,7 +78,7 @@ pub fn forget_container(editor: &mut Editor<'_>) -> Result<Vec<String>> {
 
 fn is_empty_file(tree: &Tree, path: &str) -> bool {
     let file = tree.resolve_nofollow(path).map(|id| &tree.inode(id).kind);
-    matches!(file, Some(Kind::File(content)) if content.len() == 0)
+    matches!(file, Some(Kind::File(content)) if content.is_empty())
 }
 
 /// The script that image builders put there, all of which it does is `exit 101`; a real policy stays.

@@ -20,11 +20,16 @@ mod leftovers;
 mod network;
 mod openrc;
 mod reproducible;
+mod selinux;
+mod service;
 mod setup;
 mod systemd;
 
 pub use leftovers::forget_container;
 pub use reproducible::forget_build;
+pub use selinux::AUTORELABEL;
+pub(crate) use service::wanted as wanted_service;
+pub use service::{PlannedService, plan as plan_service};
 pub use setup::{Materials, set_up};
 
 /// What the tree must know of the machine it is for.
@@ -45,7 +50,12 @@ pub struct Machine {
 }
 
 /// Make `tree`, which holds `os`, the root of `machine`. Returns what was changed, a line for each change.
-pub fn apply(tree: &mut Tree, os: &Os, machine: &Machine) -> Result<Vec<String>> {
+pub fn apply(
+    tree: &mut Tree,
+    os: &Os,
+    machine: &Machine,
+    service: &PlannedService<'_>,
+) -> Result<Vec<String>> {
     let editor = &mut Editor::new(tree, machine.time);
     let mut notes = identity::clear(editor, os)?;
     notes.extend(fstab::write(editor, machine.root, machine.esp)?);
@@ -53,9 +63,11 @@ pub fn apply(tree: &mut Tree, os: &Os, machine: &Machine) -> Result<Vec<String>>
     notes.extend(openrc::fill_runlevels(editor, os)?);
     notes.extend(network::configure(editor, os)?);
     notes.extend(console::add_logins(editor, os, machine.serial.as_deref())?);
+    notes.extend(selinux::relabel(editor)?);
     if let Some(program) = &machine.grow {
         notes.extend(grow::install(editor, os, program.clone())?);
     }
+    notes.extend(service::install(editor, os, service)?);
     Ok(notes)
 }
 

@@ -4,17 +4,21 @@
 //! | there is | done |
 //! |---|---|
 //! | NetworkManager, enabled | nothing: it takes every card by itself |
+//! | NetworkManager of a distribution whose own it is | enabled |
 //! | netplan, a configured `/etc/network/interfaces`, an enabled dhcpcd or connman | nothing: the user's |
 //! | systemd-networkd | enabled, with a `.network` file unless the user has one, and systemd-resolved |
+//! | wicked (SLES) | enabled, with DHCP on eth0, as SLES calls the first card |
 //! | ifupdown | [`/etc/network/interfaces`](super::ifupdown) |
 
 use super::{fields, ifupdown, lines, openrc, read, systemd};
 use crate::error::Result;
-use crate::tree::os::{Init, Os};
+use crate::tree::os::{Family, Init, Os};
 use crate::tree::{Editor, Kind, Tree};
 use ifupdown::INTERFACES;
 
 const NETWORKD: &str = "/etc/systemd/network";
+const NETWORK_MANAGER: &str = "NetworkManager.service";
+const WICKED: &str = "/etc/sysconfig/network";
 
 /// `Kind=!*` is no bridge, bond or other virtual card.
 const NETWORKD_DHCP: &str = "\
@@ -39,8 +43,19 @@ pub(super) fn configure(editor: &mut Editor<'_>, os: &Os) -> Result<Vec<String>>
         }
         return Ok(notes);
     }
-    if os.init == Some(Init::Systemd) && systemd::unit_file(tree, "systemd-networkd.service").is_some() {
-        return networkd(editor);
+    if os.init == Some(Init::Systemd) {
+        let there = |service: &str| systemd::unit_file(tree, service).is_some();
+        // Debian's, if it is there and not enabled, is switched off.
+        if there(NETWORK_MANAGER) && matches!(os.family, Family::RedHat | Family::Suse) {
+            systemd::enable(editor, NETWORK_MANAGER)?;
+            return Ok(vec!["systemd: NetworkManager enabled".into()]);
+        }
+        if there("systemd-networkd.service") {
+            return networkd(editor);
+        }
+        if there("wicked.service") {
+            return wicked(editor);
+        }
     }
     if ["/sbin/ifup", "/usr/sbin/ifup"].into_iter().any(|path| tree.resolve(path).is_some()) {
         return ifupdown::configure(editor, os);
@@ -73,6 +88,19 @@ fn configured_by(tree: &Tree) -> Result<Option<&'static str>> {
         }
     }
     Ok(None)
+}
+
+fn wicked(editor: &mut Editor<'_>) -> Result<Vec<String>> {
+    let mut notes = Vec::new();
+    let is_card = |name: &[u8]| name.starts_with(b"ifcfg-") && name != b"ifcfg-lo";
+    if !editor.tree().children(WICKED).any(|(name, _)| is_card(name)) {
+        editor.write_file(format!("{WICKED}/ifcfg-eth0"), *b"BOOTPROTO='dhcp'\nSTARTMODE='auto'\n", 0o644)?;
+        notes.push(format!("{WICKED}: DHCP on eth0"));
+    }
+    if systemd::enable(editor, "wicked.service")? {
+        notes.push("systemd: wicked enabled".into());
+    }
+    Ok(notes)
 }
 
 fn networkd(editor: &mut Editor<'_>) -> Result<Vec<String>> {
@@ -207,6 +235,33 @@ mod tests {
         }
         let (_, notes) = edit(&SYSTEMD, &[]);
         assert!(notes.contains("no name server"), "{notes}");
+    }
+
+    #[test]
+    fn network_manager_is_enabled_where_it_is_the_distributions_own() {
+        let manager =
+            ("/usr/lib/systemd/system/NetworkManager.service", "[Install]\nWantedBy=multi-user.target\n");
+        let link = "/etc/systemd/system/multi-user.target.wants/NetworkManager.service";
+        for (release, enabled) in [
+            ("ID=fedora\n", true),
+            ("ID=opensuse-leap\nID_LIKE=\"suse opensuse\"\n", true),
+            ("ID=debian\n", false),
+        ] {
+            let (tree, _) = edit(&SYSTEMD, &[manager, ("/etc/os-release", release)]);
+            assert_eq!(tree.lookup(link).is_some(), enabled, "{release}");
+            assert_eq!(tree.lookup(DHCP).is_some(), !enabled, "{release}");
+        }
+    }
+
+    #[test]
+    fn wicked_brings_up_the_first_card() {
+        let wicked = ("/usr/lib/systemd/system/wicked.service", "[Install]\nWantedBy=multi-user.target\n");
+        let card = "/etc/sysconfig/network/ifcfg-eth0";
+        let (tree, _) = edit(&SYSTEMD[..4], &[wicked]);
+        assert!(text(&tree, card).unwrap().contains("BOOTPROTO='dhcp'"));
+        assert!(tree.lookup("/etc/systemd/system/multi-user.target.wants/wicked.service").is_some());
+        let (tree, _) = edit(&SYSTEMD[..4], &[wicked, ("/etc/sysconfig/network/ifcfg-ens3", "")]);
+        assert!(tree.lookup(card).is_none());
     }
 
     #[test]

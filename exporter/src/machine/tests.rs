@@ -17,8 +17,10 @@ fn machine() -> Machine {
 
 fn make_machine(tree: &mut Tree) -> Result<Vec<String>> {
     let os = os::detect(tree)?;
-    let mut notes = forget_container(&mut Editor::new(tree, machine().time))?;
-    notes.extend(apply(tree, &os, &machine())?);
+    let editor = &mut Editor::new(tree, machine().time);
+    let service = plan_service(editor, &crate::spec::Service::Off, None)?;
+    let mut notes = forget_container(editor)?;
+    notes.extend(apply(tree, &os, &machine(), &service)?);
     Ok(notes)
 }
 

@@ -101,7 +101,8 @@ fn unquote(word: &str) -> String {
     text
 }
 
-/// By the package manager that is there, since that is what tools and paths hang on; else by name.
+/// By name, the closest first; else by the package manager that is there. Not the other way round: Fedora
+/// packages dpkg, and Debian dnf.
 fn family<'id>(tree: &Tree, mut ids: impl Iterator<Item = &'id String>) -> Family {
     let managers = [
         ("/usr/bin/dpkg", Family::Debian),
@@ -109,21 +110,20 @@ fn family<'id>(tree: &Tree, mut ids: impl Iterator<Item = &'id String>) -> Famil
         ("/usr/bin/apk", Family::Alpine),
         ("/usr/bin/pacman", Family::Arch),
         ("/usr/bin/zypper", Family::Suse),
+        ("/usr/bin/dnf", Family::RedHat),
+        ("/usr/bin/microdnf", Family::RedHat),
+        ("/usr/bin/yum", Family::RedHat),
     ];
-    let by_manager =
-        managers.into_iter().find(|(path, _)| tree.resolve(path).is_some()).map(|(_, family)| family);
-    by_manager
-        .or_else(|| {
-            ids.find_map(|id| match &**id {
-                "debian" | "ubuntu" => Some(Family::Debian),
-                "alpine" | "wolfi" => Some(Family::Alpine),
-                "fedora" | "rhel" | "centos" | "openEuler" => Some(Family::RedHat),
-                "suse" | "opensuse" | "sles" => Some(Family::Suse),
-                "arch" => Some(Family::Arch),
-                _ => None,
-            })
-        })
-        .unwrap_or(Family::Other)
+    let by_name = ids.find_map(|id| match &**id {
+        "debian" | "ubuntu" => Some(Family::Debian),
+        "alpine" | "wolfi" => Some(Family::Alpine),
+        "fedora" | "rhel" | "centos" | "openEuler" | "amzn" => Some(Family::RedHat),
+        "suse" | "opensuse" | "sles" => Some(Family::Suse),
+        "arch" => Some(Family::Arch),
+        _ => None,
+    });
+    let by_manager = || managers.into_iter().find(|(path, _)| tree.resolve(path).is_some());
+    by_name.or_else(|| by_manager().map(|(_, family)| family)).unwrap_or(Family::Other)
 }
 
 /// What `/sbin/init` is; without one, a systemd that is there counts.
@@ -198,6 +198,21 @@ mod tests {
         let rocky = tree(&[("/etc/os-release", "ID=\"rocky\"\nID_LIKE=\"rhel centos fedora\"\n")]);
         let os = detect(&rocky).unwrap();
         assert_eq!((os.family, os.init, os.id_like.len()), (Family::RedHat, None, 3));
+    }
+
+    #[test]
+    fn a_name_says_more_than_a_package_manager() {
+        for (id, tool, family) in [
+            ("fedora", "/usr/bin/dpkg", Family::RedHat),
+            ("debian", "/usr/bin/dnf", Family::Debian),
+            ("other", "/usr/bin/dnf", Family::RedHat),
+            ("mine", "/usr/bin/zypper", Family::Suse),
+            ("mine", "/usr/bin/none", Family::Other),
+        ] {
+            let release = format!("ID={id}\n");
+            let os = detect(&tree(&[("/etc/os-release", &*release), (tool, "")])).unwrap();
+            assert_eq!(os.family, family, "{id} with {tool}");
+        }
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{ExitCode, ExitStatus};
 
 use exporter::container::{Compression, Format};
-use exporter::spec::{Profile, Spec};
+use exporter::spec::{Profile, Service, Spec};
 
 use super::convert::ProfileName;
 use super::image::{Image, Made};
@@ -77,6 +77,9 @@ struct DiskArgs {
     /// Words to add to the kernel command line
     #[arg(long, value_name = "WORDS", allow_hyphen_values = true)]
     cmdline: Option<String>,
+    /// What the image runs as a service: auto (if it is no shell), off, or a name for it
+    #[arg(long, value_name = "NAME")]
+    service: Option<Service>,
     /// The file of the build context that asks for all this and more [default: vmimage.toml, if it is there]
     #[arg(long, value_name = "FILE")]
     config: Option<String>,
@@ -366,6 +369,7 @@ fn variables(args: &Args, formats: &[Format], has_syntax: bool) -> Vec<(String, 
         (Attribute::Cmdline, disk.cmdline.clone()),
         (Attribute::Mirror, args.install.mirror.clone()),
         (Attribute::Config, disk.config.clone()),
+        (Attribute::Service, disk.service.as_ref().map(Service::to_string)),
     ];
     let asked = asked.into_iter().chain(disk.machine.asked());
     let frontend = frontend.map(|image| ("BUILDKIT_SYNTAX".to_owned(), image));

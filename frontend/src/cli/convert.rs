@@ -19,7 +19,7 @@ use exporter::container::{Compression, Format, Output, Target};
 use exporter::engine;
 use exporter::input::{self, Loaded, Platform, Progress};
 use exporter::report::Report;
-use exporter::spec::{Architecture, Profile, Size, Spec};
+use exporter::spec::{Architecture, Profile, Service, Size, Spec};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use super::build::MachineArgs;
@@ -64,6 +64,9 @@ pub(crate) struct Args {
     /// Words to add to the kernel command line
     #[arg(long, value_name = "WORDS", allow_hyphen_values = true)]
     cmdline: Option<String>,
+    /// What the image runs as a service: auto (if it is no shell), off, or a name for it
+    #[arg(long, value_name = "NAME")]
+    service: Option<Service>,
     /// A file that asks for all this and more; what it names lies in its folder
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -79,22 +82,23 @@ pub(crate) struct Args {
     #[arg(long, value_name = "OS/ARCH", value_parser = parse_platform)]
     platform: Option<Platform>,
     /// Install nothing: the files are the machine
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["kernel", "mirror", "packages"])]
     no_install: bool,
+    /// Threads that read and compress; no byte depends on their number
+    #[arg(long, value_name = "N")]
+    threads: Option<NonZeroUsize>,
+    #[command(flatten)]
+    show: ShowArgs,
+    // From here on each has its heading, which would stand above what follows without one.
     #[command(flatten)]
     install: InstallArgs,
     #[command(flatten)]
     engine: EngineArgs,
-    /// Threads that read and compress; no byte depends on their number
-    #[arg(long, value_name = "N")]
-    threads: Option<NonZeroUsize>,
     /// Ask another registry for the images of HOST first; may be repeated
     #[arg(long, value_name = "HOST=URL", help_heading = "Registry options")]
     registry_mirror: Vec<Mirror>,
     #[command(flatten)]
     registry: RegistryArgs,
-    #[command(flatten)]
-    show: ShowArgs,
 }
 
 /// The engine that installs what the files lack.
@@ -179,6 +183,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     if args.no_install {
         asked.refuse_install()?;
     }
+    args.install.packages()?;
     let threads = args.threads.unwrap_or_else(disk::threads);
     for path in args.output.iter().filter(|path| !output::is_stdout(path)) {
         // What can't be written is found out before anything is downloaded.
@@ -200,10 +205,11 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         return install::run(args, &loaded, architecture, lacking, &spool, &meter, &stop);
     }
     asked.refuse_install()?;
-    let spec = Spec { architecture, ..wanted };
+    let Loaded { tree: root, container, .. } = loaded;
+    let spec = Spec { architecture, container, ..wanted };
     let materials = asked.context.materials(&spec.setup, &asked.secrets, threads)?;
     let boot = boot_files(args, architecture)?;
-    let input = Input { root: loaded.tree, boot, grow: builtin::grow_program(), materials };
+    let input = Input { root, boot, grow: builtin::grow_program(), materials };
     let job = disk::Job { spec: &spec, paths: &args.output, threads, meter: &meter, stop: &stop };
     let (planned, written) = job.make(input)?;
     tell(args, planned, &written)?;
@@ -245,7 +251,7 @@ impl Wishes {
         let is_kernel = install.kernel.as_deref().is_some_and(|kernel| kernel != "keep");
         let is_needed = is_kernel || !install.further.is_empty() || install.sources != Sources::default();
         Ok(match (is_kernel, is_needed || !asked.hooks.is_empty()) {
-            (true, _) => Some("lacks that kernel"),
+            (true, _) => Some("is to have another kernel"),
             (false, true) => Some("lacks what is to be installed or run on it"),
             (false, false) => None,
         })
@@ -287,6 +293,7 @@ fn typed(args: &Args) -> Result<Request> {
         (Attribute::Hostname, args.hostname.clone()),
         (Attribute::Cmdline, args.cmdline.clone()),
         (Attribute::Kernel, args.install.kernel.clone()),
+        (Attribute::Service, args.service.as_ref().map(Service::to_string)),
     ];
     let asked = asked.into_iter().chain(args.machine.asked());
     let asked: Vec<_> = asked.filter_map(|(attribute, value)| Some((attribute.variable(), value?))).collect();

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::{Error, Result};
+use crate::attributes::{Asked, Attribute};
 
 /// What is installed.
 #[derive(Debug, Default, clap::Args)]
@@ -14,12 +15,17 @@ pub(super) struct InstallArgs {
     pub(super) kernel: Option<String>,
     /// A mirror to ask in place of the distribution's own hosts, with the same paths; the machine keeps its
     /// own settings
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", value_parser = parse_mirror)]
     pub(super) mirror: Option<String>,
     /// A folder of packages to install from in place of any network: a repository with its index, or only
     /// .deb or .apk files. It is trusted
     #[arg(long, value_name = "DIR")]
     packages: Option<PathBuf>,
+}
+
+/// As the attribute is read, and at once.
+fn parse_mirror(text: &str) -> Result<String, String> {
+    Asked::default().set(Attribute::Mirror, text).map(|()| text.to_owned())
 }
 
 impl InstallArgs {

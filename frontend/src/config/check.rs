@@ -170,7 +170,7 @@ impl<'a> Check<'a> {
 fn words(value: &DeValue<'_>) -> Option<String> {
     let words = match value {
         DeValue::String(text) => Words::One(text.to_string()),
-        DeValue::Boolean(is_on) => Words::One(is_on.to_string()),
+        DeValue::Boolean(is_on) => return super::typed(&Value::Bool(*is_on)),
         DeValue::Array(values) => Words::Several(
             values.iter().map(|value| value.get_ref().as_str().map(str::to_owned)).collect::<Option<_>>()?,
         ),

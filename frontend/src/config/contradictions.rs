@@ -10,10 +10,11 @@ use super::Config;
 use super::problem::Problems;
 
 /// Keys that say something about a machine, which a disk of files is not.
-const OF_MACHINES: [&str; 16] = [
+const OF_MACHINES: [&str; 17] = [
     "hostname",
     "kernel",
     "cmdline",
+    "service",
     "modules",
     "timezone",
     "locale",

@@ -73,6 +73,10 @@ pub(crate) struct Config {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(example = &"quiet mitigations=off")]
     pub(crate) cmdline: Option<String>,
+    /// What the image runs as a service: `true` or `auto` if it is no shell, `false` or `off`, or a name for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("default" = "auto"), example = &"web")]
+    pub(crate) service: Option<Switch>,
     /// Kernel modules that are loaded at boot.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(example = ["nbd", "zram"])]
@@ -120,6 +124,14 @@ pub(crate) struct Config {
 pub(crate) enum Words {
     One(String),
     Several(Vec<String>),
+}
+
+/// On, off, or a name.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub(crate) enum Switch {
+    On(bool),
+    Named(String),
 }
 
 /// A repository of packages, in the words of the image's own package manager.
@@ -200,8 +212,8 @@ fn typed(value: &serde_json::Value) -> Option<String> {
     match value {
         serde_json::Value::String(text) => Some(text.clone()),
         serde_json::Value::Array(words) => Some(words.iter().filter_map(typed).collect::<Vec<_>>().join(",")),
-        serde_json::Value::Bool(_) | serde_json::Value::Number(_) => Some(value.to_string()),
-        serde_json::Value::Null | serde_json::Value::Object(_) => None,
+        serde_json::Value::Bool(is_on) => Some(if *is_on { "auto" } else { "off" }.to_owned()),
+        serde_json::Value::Number(_) | serde_json::Value::Null | serde_json::Value::Object(_) => None,
     }
 }
 

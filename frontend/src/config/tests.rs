@@ -102,6 +102,8 @@ fn what_is_wrong_names_the_key_the_line_and_what_is_allowed() {
             "timezone is \"../x\": a name of the tz database, such as Europe/Berlin or UTC",
         ),
         ("locale = \"de DE\"", "1:10", "locale is \"de DE\": a locale, such as de_DE.UTF-8"),
+        ("service = \"a b\"", "1:11", "service is \"a b\": "),
+        ("service = 1", "1:11", "service is a whole number: true or false or a text was expected"),
         ("mirror = \"ftp://x\"", "1:10", "mirror is \"ftp://x\": the URL of a mirror"),
         ("install = \"a b\"", "1:11", "install is \"a b\": \"a b\" is not the name of a package"),
         ("install = 5", "1:11", "install is a whole number: a text or a list was expected"),

@@ -1,34 +1,26 @@
 //! Alpine and what is like it.
 
-use super::sources::Manager;
-use super::{Base, Install, Package, Plan, Step};
+use super::manager::Manager;
+use super::release::{Boot, Release};
 
-/// Its presence makes an image one of this family.
-pub(super) const TOOL: &str = "/sbin/apk";
+/// Alpine signs no boot loader.
+pub(super) static MANAGER: Manager = Manager {
+    name: "apk",
+    tools: &["/sbin/apk", "/usr/bin/apk"],
+    releases: RELEASES,
+    files: FILES,
+    machine_script: &[include_str!("apk-machine.sh")],
+    locale: None,
+    boot_script: &[],
+};
 
-/// What a machine needs besides the kernel, whose package brings mkinitfs. `alpine-base` is the
-/// distribution's own list of what a machine has: its parts were renamed from release to release.
-pub(super) const MACHINE: &[Package] = &[
-    Package { name: "alpine-base", shown_by: &["/sbin/openrc"] },
-    Package { name: "e2fsprogs", shown_by: &["/sbin/e2fsck", "/usr/sbin/e2fsck"] },
+/// The kernel's package brings mkinitfs. `alpine-base` is the distribution's own list of what a machine
+/// has: its parts were renamed from release to release. Wolfi is for containers only.
+#[rustfmt::skip]
+const RELEASES: &[Release] = &[
+    Release { ids: "alpine", since: "", kernel: "linux-virt", initramfs: "", init: "alpine-base e2fsprogs", network: "", boot: Boot::NONE },
+    Release { ids: "wolfi",  since: "", kernel: "",           initramfs: "", init: "",                      network: "", boot: Boot::NONE },
 ];
 
-/// Keys are told by their names, which are in the signatures.
-pub(super) const MANAGER: Manager =
-    Manager { file: |_| None, main: "/etc/apk/repositories", keys: "/etc/apk/keys" };
-
-const MACHINE_SCRIPT: &str = include_str!("apk-machine.sh");
-
-/// Alpine signs no boot loader, so there is no boot stage: the frontend's own files do.
-pub(super) fn plan(base: &Base, asked: &Install) -> Plan {
-    let version = base.os.version_id.as_deref().unwrap_or("edge");
-    let kernel = asked.kernel_package(base, || "linux-virt".into());
-    let packages = asked.packages(base, kernel, MACHINE);
-    let machine = (!packages.is_empty() || asked.is_more_than_kernel()).then(|| Step {
-        title: format!("[vmimage] install {}", packages.join(" ")),
-        script: MACHINE_SCRIPT.into(),
-        args: packages,
-        cache: format!("vmimage-apk-{version}"),
-    });
-    Plan { machine, boot: None }
-}
+const FILES: &[(&str, &[&str])] =
+    &[("alpine-base", &["/sbin/openrc"]), ("e2fsprogs", &["/sbin/e2fsck", "/usr/sbin/e2fsck"])];

@@ -1,18 +1,18 @@
-# Collect boot loader files into a folder. Arguments: the folder, the architecture (amd64, arm64).
+# Collect boot loader files into a folder. Arguments: the folder, the architecture (amd64, arm64), packages.
 # This runs in a throw-away stage of the machine's own distribution, so that the keys of shim, GRUB
 # and kernel match; the result has the fixed names of exporter's boot::BootFiles.
 out=$1
 arch=$2
+shift 2
 
 case "$arch" in
-amd64) efi=x64 platform=x86_64-efi bios=grub-pc-bin ;;
-arm64) efi=aa64 platform=arm64-efi bios= ;;
+amd64) efi=x64 platform=x86_64-efi ;;
+arm64) efi=aa64 platform=arm64-efi ;;
 *) echo "no boot loader is known for $arch" >&2; exit 1 ;;
 esac
 
 apt-get -q update
-# shellcheck disable=SC2086 # no BIOS package on arm64
-apt-get -q install -y --no-install-recommends grub-common $bios shim-signed "grub-efi-$arch-signed"
+apt-get -q install -y --no-install-recommends "$@"
 
 mkdir -p "$out"
 grub=/usr/lib/grub/$platform-signed/grub$efi.efi.signed
@@ -30,10 +30,4 @@ vendor=${vendor#/EFI/}
 [ -n "$vendor" ] || { echo "$grub names no folder below /EFI" >&2; exit 1; }
 printf '%s\n' "$vendor" >"$out/vendor"
 
-# Everything the BIOS core may need is built in, so /boot/grub holds no modules.
-if [ -n "$bios" ]; then
-	cp /usr/lib/grub/i386-pc/boot.img "$out/boot.img"
-	grub-mkimage -O i386-pc -o "$out/core.img" -p "(,gpt2)/EFI/$vendor" \
-		biosdisk part_gpt fat ext2 normal configfile search search_fs_uuid search_label search_fs_file \
-		linux test echo ls cat regexp serial terminal minicmd reboot halt all_video boot gzio loadenv sleep true probe
-fi
+[ "$arch" != amd64 ] || bios_core grub-mkimage /usr/lib/grub/i386-pc "$out" "$vendor"

@@ -1,82 +1,42 @@
-//! Debian, Ubuntu and what is like them.
+//! Debian, Ubuntu, Kali and what is like them.
 
-use super::sources::Manager;
-use super::{BOOT_OUT, Base, Install, Package, Plan, Step};
+use super::manager::Manager;
+use super::release::{Boot, Release};
 
-/// Its presence makes an image one of this family.
-pub(super) const TOOL: &str = "/usr/bin/apt-get";
+const INIT: &str = "systemd-sysv libpam-systemd dbus udev kmod iproute2 e2fsprogs login";
+/// systemd's own; from Debian 12 and Ubuntu 23.10 on in packages of their own.
+const NETWORK: &str = "?systemd-resolved ?systemd-timesyncd";
+const SIGNED: Boot = Boot { uefi: "shim-signed grub-efi-{deb}-signed", bios: "grub-common grub-pc-bin" };
 
-/// What a machine needs besides the kernel. `?`: only some releases have it as a package.
-pub(super) const MACHINE: &[Package] = &[
-    Package { name: "initramfs-tools", shown_by: &["/usr/sbin/update-initramfs"] },
-    Package { name: "zstd", shown_by: &["/usr/bin/zstd"] },
-    Package { name: "systemd-sysv", shown_by: &["/sbin/init"] },
-    Package { name: "?systemd-resolved", shown_by: &["/lib/systemd/systemd-resolved"] },
-    Package { name: "?systemd-timesyncd", shown_by: &["/lib/systemd/systemd-timesyncd"] },
-    Package { name: "libpam-systemd", shown_by: &["/usr/share/pam-configs/systemd"] },
-    Package { name: "dbus", shown_by: &["/usr/bin/dbus-daemon"] },
-    Package { name: "udev", shown_by: &["/usr/bin/udevadm", "/bin/udevadm"] },
-    Package { name: "kmod", shown_by: &["/usr/bin/kmod", "/bin/kmod"] },
-    Package { name: "iproute2", shown_by: &["/usr/bin/ip", "/bin/ip"] },
-    Package { name: "e2fsprogs", shown_by: &["/usr/sbin/e2fsck", "/sbin/e2fsck"] },
-    Package { name: "login", shown_by: &["/usr/bin/login", "/bin/login"] },
-];
-
-/// Sources are deb822 or lines, told by their first field; keys are those that `signed-by` names.
-pub(super) const MANAGER: Manager = Manager {
-    file: |repository| {
-        let is_deb822 = repository.source.lines().any(|line| line.starts_with("Types:"));
-        let ending = if is_deb822 { "sources" } else { "list" };
-        Some(format!("/etc/apt/sources.list.d/{}.{ending}", repository.name))
-    },
-    main: "/etc/apt/sources.list",
-    keys: "/etc/apt/keyrings",
+pub(super) static MANAGER: Manager = Manager {
+    name: "apt",
+    tools: &["/usr/bin/apt-get"],
+    releases: RELEASES,
+    files: FILES,
+    machine_script: &[include_str!("apt.sh"), include_str!("apt-machine.sh")],
+    locale: Some(("locales", include_str!("apt-locale.sh"))),
+    boot_script: &[include_str!("apt.sh"), include_str!("grub.sh"), include_str!("apt-boot.sh")],
 };
 
-const LOCALE_SCRIPT: &str = include_str!("apt-locale.sh");
-const APT: &str = include_str!("apt.sh");
-const MACHINE_SCRIPT: &str = include_str!("apt-machine.sh");
-const BOOT_SCRIPT: &str = include_str!("apt-boot.sh");
+/// The kernels are those for virtual machines; for bare metal ask for another with `VMIMAGE_KERNEL`.
+#[rustfmt::skip]
+const RELEASES: &[Release] = &[
+    Release { ids: "debian", since: "", kernel: "linux-image-cloud-{deb}", initramfs: "initramfs-tools zstd", init: INIT, network: NETWORK, boot: SIGNED },
+    Release { ids: "ubuntu", since: "", kernel: "linux-image-virtual",     initramfs: "initramfs-tools zstd", init: INIT, network: NETWORK, boot: SIGNED },
+    Release { ids: "kali",   since: "", kernel: "linux-image-{deb}",       initramfs: "initramfs-tools zstd", init: INIT, network: NETWORK, boot: SIGNED },
+];
 
-pub(super) fn plan(base: &Base, architecture: &str, asked: &Install) -> Plan {
-    let id = base.os.id.as_str();
-    let version = base.os.version_id.as_deref().unwrap_or("rolling");
-    let cache = format!("vmimage-apt-{id}-{version}-{architecture}");
-    let kernel = asked.kernel_package(base, || default_kernel(id, architecture));
-    let mut packages = asked.packages(base, kernel, MACHINE);
-    let locale = asked.locale.as_deref().filter(|name| !is_built_in(name));
-    packages.extend(locale.map(|_| "locales".to_owned()));
-    let is_needed = !packages.is_empty() || asked.is_more_than_kernel();
-    let machine = is_needed.then(|| Step {
-        title: format!("[vmimage] install {}", packages.join(" ").replace('?', "")),
-        script: format!("{APT}{MACHINE_SCRIPT}{}", locale.map(locale_script).unwrap_or_default()),
-        args: packages,
-        cache: cache.clone(),
-    });
-    let boot = Step {
-        title: "[vmimage] collect boot loader files".into(),
-        script: format!("{APT}{BOOT_SCRIPT}"),
-        args: vec![BOOT_OUT.into(), architecture.into()],
-        cache,
-    };
-    Plan { machine, boot: Some(boot) }
-}
-
-/// The distribution's kernel for virtual machines; for bare metal ask for another with `VMIMAGE_KERNEL`.
-fn default_kernel(id: &str, architecture: &str) -> String {
-    match id {
-        "debian" => format!("linux-image-cloud-{architecture}"),
-        "ubuntu" => "linux-image-virtual".into(),
-        _ => format!("linux-image-{architecture}"),
-    }
-}
-
-/// Locales that glibc has without any file.
-fn is_built_in(locale: &str) -> bool {
-    matches!(locale.split('.').next(), Some("C" | "POSIX"))
-}
-
-/// The name has nothing that a shell would take for something else.
-fn locale_script(locale: &str) -> String {
-    format!("\nlocale='{locale}'\n{LOCALE_SCRIPT}")
-}
+const FILES: &[(&str, &[&str])] = &[
+    ("initramfs-tools", &["/usr/sbin/update-initramfs"]),
+    ("zstd", &["/usr/bin/zstd"]),
+    ("systemd-sysv", &["/sbin/init"]),
+    ("systemd-resolved", &["/lib/systemd/systemd-resolved"]),
+    ("systemd-timesyncd", &["/lib/systemd/systemd-timesyncd"]),
+    ("libpam-systemd", &["/usr/share/pam-configs/systemd"]),
+    ("dbus", &["/usr/bin/dbus-daemon"]),
+    ("udev", &["/usr/bin/udevadm", "/bin/udevadm"]),
+    ("kmod", &["/usr/bin/kmod", "/bin/kmod"]),
+    ("iproute2", &["/usr/bin/ip", "/bin/ip"]),
+    ("e2fsprogs", &["/usr/sbin/e2fsck", "/sbin/e2fsck"]),
+    ("login", &["/usr/bin/login", "/bin/login"]),
+];

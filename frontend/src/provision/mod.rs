@@ -4,13 +4,20 @@
 
 mod apk;
 mod apt;
+mod dnf;
+mod manager;
+mod pacman;
+mod release;
 mod sources;
+mod zypper;
 
-use exporter::tree::os::{self, Family, Os};
+use std::collections::BTreeSet;
+
+use exporter::tree::os::{self, Os};
 use exporter::tree::{Tree, kernel};
 
 use crate::gateway::Failure;
-use sources::CA_CERTIFICATES;
+use manager::Manager;
 pub(crate) use sources::{Repository, Sources, TextFile};
 
 /// What probing a base image found.
@@ -51,12 +58,6 @@ impl Base {
 
 /// Where os-release(5) may lie, the better first.
 pub(crate) const OS_RELEASE: [&str; 2] = ["/etc/os-release", "/usr/lib/os-release"];
-
-/// A package and the files that show it is there already.
-struct Package {
-    name: &'static str,
-    shown_by: &'static [&'static str],
-}
 
 /// One unprivileged step: a shell script with arguments, and a cache folder that outlives it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -121,37 +122,30 @@ impl Install {
             || self.sources != Sources::default()
     }
 
-    /// The kernel package for `base`, if one is to be installed; `usual` is the distribution's.
-    fn kernel_package(&self, base: &Base, usual: impl FnOnce() -> String) -> Option<String> {
-        match self.kernel.as_deref() {
-            Some("keep") => None,
-            Some("distro") => Some(usual()),
-            Some(name) => Some(name.to_owned()),
-            None if base.has_kernel() => None,
-            None => Some(usual()),
-        }
+    /// What is installed beside a machine's own packages.
+    fn extra_packages(&self, base: &Base, manager: &str) -> Vec<String> {
+        let wanted = [
+            (
+                self.time_zone && !base.has(TIME_ZONES),
+                if manager == "zypper" { "timezone" } else { "tzdata" },
+            ),
+            (!self.sources.certificates.is_empty() && !base.has(TRUST), "ca-certificates"),
+        ];
+        let wanted = wanted.into_iter().filter_map(|(is_wanted, name)| is_wanted.then(|| name.to_owned()));
+        wanted.chain(self.further.iter().cloned()).collect()
     }
 
-    /// All packages for `base`: the kernel's, what it lacks of `machine`, and what was asked for.
-    fn packages(&self, base: &Base, kernel: Option<String>, machine: &'static [Package]) -> Vec<String> {
-        let mut packages: Vec<_> = kernel.into_iter().chain(missing(base, machine)).collect();
-        for (package, is_asked) in
-            [(TZDATA, self.time_zone), (CA_CERTIFICATES, !self.sources.certificates.is_empty())]
-        {
-            packages.extend((is_asked && !base.has(package.shown_by)).then(|| package.name.to_owned()));
-        }
-        for package in &self.further {
-            if !packages.contains(package) {
-                packages.push(package.clone());
-            }
-        }
-        packages
+    /// The locale, unless it is one that every C library has without any file.
+    fn generated_locale(&self) -> Option<&str> {
+        let name = self.locale.as_deref()?;
+        (!matches!(name.split('.').next(), Some("C" | "POSIX"))).then_some(name)
     }
 }
 
-/// What time zones need.
-const TZDATA: Package = Package { name: "tzdata", shown_by: &["/usr/share/zoneinfo/tzdata.zi"] };
-const OPTIONAL: &[Package] = &[TZDATA, CA_CERTIFICATES];
+/// What shows that time zones are there, and the tool of the trust store.
+const TIME_ZONES: &[&str] = &["/usr/share/zoneinfo/tzdata.zi", "/usr/share/zoneinfo/UTC"];
+const TRUST: &[&str] =
+    &["/usr/sbin/update-ca-certificates", "/usr/bin/update-ca-trust", "/usr/sbin/update-ca-trust"];
 
 /// What a base image needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -173,52 +167,51 @@ impl Plan {
     }
 }
 
+const MANAGERS: [&Manager; 5] =
+    [&apt::MANAGER, &apk::MANAGER, &zypper::MANAGER, &pacman::MANAGER, &dnf::MANAGER];
+
 /// Every path whose presence the plan asks about.
-pub(crate) fn probes() -> impl Iterator<Item = &'static str> {
-    let files =
-        |packages: &'static [Package]| packages.iter().flat_map(|package| package.shown_by.iter().copied());
-    [apt::TOOL, apk::TOOL]
-        .into_iter()
-        .chain(files(apt::MACHINE))
-        .chain(files(apk::MACHINE))
-        .chain(files(OPTIONAL))
+pub(crate) fn probes() -> BTreeSet<&'static str> {
+    let asked = [TIME_ZONES, TRUST].into_iter().flatten().copied();
+    MANAGERS.into_iter().flat_map(Manager::probes).chain(asked).collect()
 }
 
 /// The steps for `base` on `architecture` (`amd64`, `arm64`).
 pub(crate) fn plan(base: &Base, architecture: &str, asked: &Install) -> Result<Plan, Failure> {
-    if base.has(&[apt::TOOL]) {
-        let sources = asked.sources.script(base, &apt::MANAGER)?;
-        return Ok(apt::plan(base, architecture, asked).after(&sources));
-    }
-    if base.has(&[apk::TOOL]) {
-        let sources = asked.sources.script(base, &apk::MANAGER)?;
-        return Ok(apk::plan(base, asked).after(&sources));
-    }
-    let needs_none = asked.kernel.as_deref() == Some("keep") || base.has_kernel() && asked.kernel.is_none();
-    if needs_none && !asked.is_more_than_kernel() {
-        return Ok(Plan { machine: None, boot: None });
-    }
-    Err(unsupported(base))
+    let there = || MANAGERS.into_iter().filter(|manager| base.has(manager.tools));
+    // Fedora packages apt, too, and Debian dnf.
+    let manager = there().find(|manager| manager.knows(&base.os)).or_else(|| there().next());
+    let Some(manager) = manager else {
+        let keeps = asked.kernel.as_deref() == Some("keep") || base.has_kernel() && asked.kernel.is_none();
+        return match keeps && !asked.is_more_than_kernel() {
+            true => Ok(Plan { machine: None, boot: None }),
+            false => Err(unsupported(base)),
+        };
+    };
+    let sources = asked.sources.script(base, manager.name)?;
+    let plan = manager.plan(base, architecture, asked).ok_or_else(|| unsupported(base))?;
+    Ok(plan.after(&sources))
 }
 
 /// The one error for an image nothing can be installed on.
 fn unsupported(base: &Base) -> Failure {
-    let message = match matches!(base.os.family, Family::Debian | Family::Alpine) {
-        true => {
-            format!("base image {}, but it has no package manager to install a kernel with", base.shown())
+    let message = match MANAGERS.into_iter().find(|manager| manager.knows(&base.os)) {
+        Some(manager) if base.has(manager.tools) => {
+            format!("base image {}, which has no package with a kernel", base.shown())
         }
-        false => format!("base image {}: vmimage knows no way to install a kernel on it", base.shown()),
+        Some(manager) => {
+            format!("base image {}, but it has no {} to install a kernel with", base.shown(), manager.name)
+        }
+        None => format!("base image {}: vmimage knows no way to install a kernel on it", base.shown()),
     };
     Failure::new(message).with_hint(
-        "build FROM an image with apt or apk (debian:12, ubuntu:24.04, alpine:3.23), \
-         or from one that has a kernel and an initramfs in /boot",
+        "build FROM an image with apt, apk, dnf, zypper or pacman (debian:12, alpine:3.23, fedora:43), \
+         or from one that has a kernel and an initramfs in /boot or /usr/lib/modules",
     )
 }
 
-/// The packages of `all` that `base` lacks, in their order.
-fn missing(base: &Base, all: &'static [Package]) -> impl Iterator<Item = String> {
-    all.iter().filter(|package| !base.has(package.shown_by)).map(|package| package.name.to_owned())
-}
+#[cfg(test)]
+mod golden;
 
 #[cfg(test)]
 mod tests {
@@ -253,17 +246,39 @@ mod tests {
 
     #[test]
     fn only_what_is_missing_is_installed() {
-        let rest = "initramfs-tools zstd systemd-sysv ?systemd-resolved ?systemd-timesyncd libpam-systemd dbus udev \
-                    kmod iproute2";
+        let rest = "initramfs-tools zstd systemd-sysv libpam-systemd dbus udev kmod iproute2 ?systemd-resolved \
+                    ?systemd-timesyncd";
         let all = packages(&[DEBIAN], "amd64", None).join(" ");
         assert_eq!(all, format!("linux-image-cloud-amd64 {rest}"));
         let booting = [("/sbin/init", ""), ("/usr/sbin/update-initramfs", ""), ("/usr/bin/dbus-daemon", "")];
         let some = packages(&[DEBIAN, &booting, KERNEL], "amd64", None);
-        let left = "zstd ?systemd-resolved ?systemd-timesyncd libpam-systemd udev kmod iproute2";
+        let left = "zstd libpam-systemd udev kmod iproute2 ?systemd-resolved ?systemd-timesyncd";
         assert_eq!(some.join(" "), left);
         assert_eq!(packages(&[ALPINE], "amd64", None), ["linux-virt", "alpine-base", "e2fsprogs"]);
         let complete = [("/sbin/openrc", ""), ("/sbin/e2fsck", "")];
         assert!(packages(&[ALPINE, KERNEL, &complete], "amd64", None).is_empty());
+    }
+
+    /// An image for bootc: all that a machine needs, and its kernel beside the modules.
+    #[test]
+    fn an_image_that_boots_is_used_as_it_is() {
+        let fedora = [("/etc/os-release", "ID=fedora\nVERSION_ID=43\n"), ("/usr/bin/dnf", "")];
+        let rest = dnf::MANAGER.probes().filter(|path| *path != "/usr/bin/dnf").map(|path| (path, ""));
+        let kernel = [("/lib/modules/6.17.1/vmlinuz", ""), ("/lib/modules/6.17.1/initramfs.img", "")];
+        let rest: Vec<_> = rest.collect();
+        assert!(packages(&[&fedora, &rest, &kernel], "amd64", None).is_empty());
+        // A kernel without an initramfs is no kernel to boot.
+        assert_eq!(packages(&[&fedora, &rest, &kernel[..1]], "amd64", None), ["kernel-core"]);
+    }
+
+    /// Fedora packages apt, and Debian dnf: the distribution says which is its own.
+    #[test]
+    fn the_distributions_own_manager_installs() {
+        let both = [("/usr/bin/apt-get", ""), ("/usr/bin/dnf", "")];
+        for (id, kernel) in [("fedora", "kernel-core"), ("debian", "linux-image-cloud-amd64")] {
+            let release = format!("ID={id}\n");
+            assert_eq!(packages(&[&[("/etc/os-release", &release)], &both], "amd64", None)[0], kernel);
+        }
     }
 
     #[test]
@@ -301,5 +316,8 @@ mod tests {
         let asked = Install { kernel: Some("linux".into()), ..Install::default() };
         let failure = plan(&base(KERNEL), "amd64", &asked).unwrap_err();
         assert!(failure.to_string().contains("example:1 has no /etc/os-release"), "{failure}");
+        let without = base(&[("/etc/os-release", "ID=rocky\nID_LIKE=\"rhel fedora\"\n")]);
+        let failure = plan(&without, "amd64", &Install::default()).unwrap_err();
+        assert!(failure.to_string().contains("it has no dnf to install a kernel with"), "{failure}");
     }
 }

@@ -1,6 +1,6 @@
 //! What is trusted, and where packages come from: written into the image before any package is fetched.
 
-use super::{Base, Package};
+use super::Base;
 use crate::gateway::Failure;
 
 /// Certificates and repositories.
@@ -27,27 +27,49 @@ pub(crate) struct Repository {
     pub(crate) key: Option<TextFile>,
 }
 
-/// The package that keeps the trust store, of the same name everywhere.
-pub(super) const CA_CERTIFICATES: Package =
-    Package { name: "ca-certificates", shown_by: &["/usr/sbin/update-ca-certificates"] };
-
 /// What the functions of the script are: `put PATH TEXT`, `add PATH TEXT`, `trust NAME TEXT`.
 const FUNCTIONS: &str = include_str!("sources.sh");
 /// The script is one argument of a process, of which Linux takes 128 KiB.
 const MAX_SCRIPT: usize = 96 << 10;
 
-/// How a package manager is told of repositories.
-pub(super) struct Manager {
-    /// The file of a repository, by its name and what it says; [`None`]: its lines go to the end of `main`.
-    pub(super) file: fn(&Repository) -> Option<String>,
-    pub(super) main: &'static str,
+/// Where a package manager looks for repositories.
+struct Places {
+    manager: &'static str,
+    /// The file of a repository; [`None`]: its lines go to the end of `main`.
+    file: fn(&Repository) -> Option<String>,
+    main: &'static str,
     /// The folder of keys.
-    pub(super) keys: &'static str,
+    keys: &'static str,
+}
+
+/// Keys of apt are those that `signed-by` names, of apk those whose names are in the signatures.
+const PLACES: [Places; 4] = [
+    Places { manager: "apt", file: apt_file, main: "", keys: "/etc/apt/keyrings" },
+    Places { manager: "apk", file: |_| None, main: "/etc/apk/repositories", keys: "/etc/apk/keys" },
+    Places {
+        manager: "dnf",
+        file: |repository| Some(format!("/etc/yum.repos.d/{}.repo", repository.name)),
+        main: "",
+        keys: "/etc/pki/rpm-gpg",
+    },
+    Places {
+        manager: "zypper",
+        file: |repository| Some(format!("/etc/zypp/repos.d/{}.repo", repository.name)),
+        main: "",
+        keys: "/etc/pki/rpm-gpg",
+    },
+];
+
+/// Sources are deb822 or lines, told by their first field.
+fn apt_file(repository: &Repository) -> Option<String> {
+    let is_deb822 = repository.source.lines().any(|line| line.starts_with("Types:"));
+    let ending = if is_deb822 { "sources" } else { "list" };
+    Some(format!("/etc/apt/sources.list.d/{}.{ending}", repository.name))
 }
 
 impl Sources {
     /// The beginning of a step's script that writes all this; empty if there is nothing.
-    pub(super) fn script(&self, base: &Base, manager: &Manager) -> Result<String, Failure> {
+    pub(super) fn script(&self, base: &Base, manager: &str) -> Result<String, Failure> {
         if *self == Self::default() {
             return Ok(String::new());
         }
@@ -59,13 +81,21 @@ impl Sources {
             }
             call(["trust", name, text]);
         }
+        let places = PLACES.iter().find(|places| places.manager == manager);
         for repository in &self.repositories {
+            let Some(places) = places else {
+                return Err(Failure::new(format!(
+                    "repositories: vmimage can't tell {manager} of {}",
+                    repository.name
+                ))
+                .with_hint("add it in the Dockerfile"));
+            };
             if let Some(TextFile { name, text }) = &repository.key {
-                call(["put", &format!("{}/{name}", manager.keys), text]);
+                call(["put", &format!("{}/{name}", places.keys), text]);
             }
-            match (manager.file)(repository) {
+            match (places.file)(repository) {
                 Some(path) => call(["put", &path, &repository.source]),
-                None => call(["add", manager.main, &repository.source]),
+                None => call(["add", places.main, &repository.source]),
             }
         }
         if script.len() > MAX_SCRIPT {
@@ -103,7 +133,7 @@ mod tests {
     }
 
     /// What the script does to a root of which nothing else is there, run as it is run in a build.
-    fn written(manager: &Manager) -> Vec<(String, String)> {
+    fn written(manager: &str) -> Vec<(String, String)> {
         let key = Some(file("company.asc", "key"));
         let repositories =
             vec![Repository { name: "company".into(), source: "line 'one'\nline two".into(), key }];
@@ -145,7 +175,7 @@ mod tests {
         let names = |manager| written(manager).into_iter().map(|(name, _)| name).collect::<Vec<_>>();
         let certificate = "/usr/local/share/ca-certificates/company.crt";
         assert_eq!(
-            names(&super::super::apt::MANAGER),
+            names("apt"),
             [
                 "/etc/apt/keyrings/company.asc",
                 "/etc/apt/sources.list.d/company.list",
@@ -153,7 +183,7 @@ mod tests {
                 certificate
             ]
         );
-        let apk = written(&super::super::apk::MANAGER);
+        let apk = written("apk");
         assert_eq!(apk[0], ("/etc/apk/keys/company.asc".into(), "key\n".into()));
         // A second time adds nothing.
         assert_eq!(apk[1], ("/etc/apk/repositories".into(), "line 'one'\nline two\n".into()));
@@ -162,7 +192,7 @@ mod tests {
     #[test]
     fn what_is_no_certificate_and_what_is_too_long_is_told() {
         let script = |certificates: Vec<TextFile>| {
-            Sources { certificates, ..Sources::default() }.script(&base(), &super::super::apt::MANAGER)
+            Sources { certificates, ..Sources::default() }.script(&base(), "apt")
         };
         assert!(
             script(vec![file("a.crt", "DER")])

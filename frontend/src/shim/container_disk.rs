@@ -23,8 +23,14 @@ const OCI: (&str, &str) = ("oci-mediatypes", "true");
 const OF_DOCKERS_MANIFESTS: [&str; 2] = ["image", "registry"];
 
 /// The words of a disk that no exporter of images has.
-const ATTRIBUTES: [Attribute; 5] =
-    [Attribute::Size, Attribute::Profile, Attribute::Hostname, Attribute::Kernel, Attribute::Cmdline];
+const ATTRIBUTES: [Attribute; 6] = [
+    Attribute::Size,
+    Attribute::Profile,
+    Attribute::Hostname,
+    Attribute::Kernel,
+    Attribute::Cmdline,
+    Attribute::Service,
+];
 
 /// The outputs of a build that makes an image of a disk.
 #[derive(Debug, PartialEq, Eq)]

@@ -17,26 +17,33 @@ pub(super) async fn probe(build: &Build<'_>, base: &BaseImage) -> Result<Base, F
     build.bridge.evaluate(&root).await?;
     let texts = OS_RELEASE.map(async |path| found(build.bridge.read_file(&root, path).await));
     let texts: Vec<_> = stream::iter(texts).buffered(at_once(build)).try_collect().await?;
-    let present = provision::probes().map(async |path| found(build.bridge.stat_file(&root, path).await));
-    let present: Vec<_> = stream::iter(present).buffered(at_once(build)).try_collect().await?;
     let boot = names(build.bridge, &root, "/boot").await?;
     let modules = names(build.bridge, &root, "/lib/modules").await?;
+    let paths = provision::probes().into_iter().map(str::to_owned);
+    let paths: Vec<_> = paths.chain(modules.iter().flat_map(|version| kernel_files(version))).collect();
+    let present = paths.iter().map(async |path| found(build.bridge.stat_file(&root, path).await));
+    let present: Vec<_> = stream::iter(present).buffered(at_once(build)).try_collect().await?;
 
     let mut files = Tree::new(Meta { permissions: 0o755, ..Meta::default() });
     let mut editor = Editor::new(&mut files, Time::default());
     for (path, text) in OS_RELEASE.iter().zip(texts) {
         text.map_or(Ok(()), |text| note(&mut editor, path, text))?;
     }
-    for (path, _) in provision::probes().zip(present).filter(|(_, stat)| stat.is_some()) {
+    for version in modules {
+        editor.mkdir_all(format!("/lib/modules/{version}")).map_err(odd)?;
+    }
+    for (path, _) in paths.iter().zip(present).filter(|(_, stat)| stat.is_some()) {
         note(&mut editor, path, Vec::new())?;
     }
     for name in boot {
         note(&mut editor, &format!("/boot/{name}"), Vec::new())?;
     }
-    for version in modules {
-        editor.mkdir_all(format!("/lib/modules/{version}")).map_err(odd)?;
-    }
     Base::new(&base.name, files)
+}
+
+/// Where images for bootc keep a kernel and its initramfs.
+fn kernel_files(version: &str) -> [String; 2] {
+    ["vmlinuz", "initramfs.img"].map(|name| format!("/lib/modules/{version}/{name}"))
 }
 
 /// How many questions may be on the way. BuildKit before 0.11 loses itself in several for one file system

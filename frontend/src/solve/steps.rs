@@ -1,6 +1,6 @@
 //! The steps this frontend adds to a build, as ops.
 
-use exporter::spec::{Architecture, Spec};
+use exporter::spec::Spec;
 use llb::proto::{CacheSharingOpt, MountContentCache, NetMode, ProxyEnv};
 use llb::{Exec, Image, Metadata, Mount, Run, Source, State};
 
@@ -77,15 +77,14 @@ impl Build<'_> {
     /// privileges. Its result is a folder with the disk's files.
     pub(super) async fn assemble(
         &self,
-        architecture: Architecture,
+        spec: &Spec,
         rootfs: &State,
         boot: Option<&State>,
     ) -> Result<State, Failure> {
-        let spec = Spec { architecture, ..self.request.disk.spec.clone() };
         let files: Vec<_> = spec.files()?.into_iter().map(|file| file.name).collect();
         let title = format!("[vmimage] assemble {}", files.join(", "));
         let setup = spec.setup.clone();
-        let spec = serde_json::to_string(&spec).expect("a spec has no map with keys that are no text");
+        let spec = serde_json::to_string(spec).expect("a spec has no map with keys that are no text");
         if spec.len() > MAX_ARGUMENT {
             let message = format!(
                 "the configuration comes to {} bytes, at most {MAX_ARGUMENT} are allowed",

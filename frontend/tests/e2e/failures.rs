@@ -173,7 +173,7 @@ impl Drop for Killable {
         let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
         let points = mounts.lines().filter_map(|line| line.split(' ').nth(1));
         for point in points.filter(|point| Path::new(point).starts_with(self.folder.path())) {
-            let _ = Command::new("umount").args(["--lazy", point]).status();
+            let _ = Command::new("umount").args(["--lazy", point]).output();
         }
     }
 }

@@ -127,7 +127,8 @@ fn make(
     meter.begin(progress::Stage::Reading);
     let threads = disk::threads();
     let root = scan(&HostDir::open(built.root.path())?, threads, &mut |_| {})?;
-    let spec = Spec { architecture: built.architecture, ..spec.clone() };
+    let container = Some(built.container);
+    let spec = Spec { architecture: built.architecture, container, ..spec.clone() };
     let job = disk::Job { spec: &spec, paths, threads, meter, stop: store.interrupt.flag() };
     // The plan reads from what is mounted, and so ends before it.
     let made = job.make(Input { root, boot, grow: builtin::grow_program(), materials });

@@ -174,6 +174,7 @@ fn words(args: &Args, engine: Engine, architecture: Architecture, base: &Base) -
     args.install.kernel.iter().for_each(|package| add("kernel", package));
     args.install.mirror.iter().for_each(|mirror| add("mirror", mirror));
     args.install.packages()?.iter().for_each(|folder| add("packages", folder));
+    args.service.iter().for_each(|service| add("service", &service.to_string()));
     let own = &args.engine;
     own.frontend.iter().for_each(|image| add("frontend", image));
     own.builder.iter().for_each(|builder| add("builder", builder));
@@ -195,4 +196,93 @@ fn build(words: &[OsString]) -> Result<ExitCode> {
     // What went wrong it has said itself.
     let code = ended.status.code().and_then(|code| u8::try_from(code).ok());
     Ok(code.map_or(ExitCode::FAILURE, ExitCode::from))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+    use exporter::tree::{Editor, Meta, Time};
+
+    use super::*;
+    use crate::engine::buildah::Tool;
+
+    #[derive(Parser)]
+    struct Typed {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    fn typed(words: &[&str]) -> Args {
+        Typed::parse_from(["convert"].iter().chain(words)).args
+    }
+
+    fn loaded(config: serde_json::Value) -> Loaded {
+        Loaded { tree: Tree::new(Meta::default()), config: None, config_json: Some(config), container: None }
+    }
+
+    #[test]
+    fn what_boots_as_it_is_lacks_nothing() {
+        let lacks = |paths: &[&str], cmdline: &str| {
+            let mut tree = Tree::new(Meta::default());
+            let mut editor = Editor::new(&mut tree, Time::default());
+            for path in paths {
+                editor.write_file(path, &b""[..], 0o755).unwrap();
+            }
+            lacks(&tree, &Spec { cmdline: cmdline.into(), ..Spec::default() })
+        };
+        let kernel = ["/boot/vmlinuz-virt", "/boot/initramfs-virt"];
+        assert_eq!(lacks(&[&kernel[..], &["/sbin/init"]].concat(), ""), None);
+        assert_eq!(lacks(&kernel, "quiet init=/app"), None);
+        assert_eq!(lacks(&kernel, "quiet"), Some("has no init"));
+        assert_eq!(lacks(&["/boot/vmlinuz-virt", "/sbin/init"], ""), Some("has no kernel with an initramfs"));
+    }
+
+    #[test]
+    fn only_an_image_that_the_engine_has_goes_by_its_name() {
+        let plain = || loaded(serde_json::json!({ "config": { "OnBuild": null } }));
+        let (load, pull) = (Way::Load, Way::Pull(Tool::Buildah));
+        for (way, source, name) in [
+            (load, "docker-daemon:app", Some("app")),
+            (load, "docker-daemon:host:5000/app:v1", Some("host:5000/app:v1")),
+            (load, "docker-daemon:0123456789ab", None),
+            (load, "containers-storage:app", None),
+            (load, "docker://debian:12", None),
+            (Way::Context, "docker-daemon:app", None),
+            (pull, "containers-storage:app", Some("app")),
+            (pull, "containers-storage:[overlay@/a]app", None),
+            (pull, "docker-daemon:app", None),
+            (pull, "root", None),
+        ] {
+            let source = Source::parse(source.as_ref()).unwrap();
+            assert_eq!(known_name(way, &source, &plain()).as_deref(), name, "{way:?} {source:?}");
+        }
+        let triggers = loaded(serde_json::json!({ "config": { "OnBuild": ["RUN make"] } }));
+        assert_eq!(known_name(load, &Source::DockerDaemon("app".into()), &triggers), None);
+    }
+
+    #[test]
+    fn the_build_is_asked_for_all_that_was_typed() {
+        let line = |line: &str| {
+            let args = typed(&line.split(' ').collect::<Vec<_>>());
+            let base = Base::named("app");
+            let words = words(&args, Engine::Docker, Architecture::X86_64, &base).unwrap();
+            words.iter().map(|word| word.to_str().unwrap()).collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(
+            line("docker://app -o web.qcow2"),
+            "build --engine=docker --output=web.qcow2 --platform=linux/amd64 --progress=auto"
+        );
+        let given = "app -o a.x -o b.x --format raw --format vdi --size 10G --hostname web --kernel linux \
+                     --mirror http://a --builder b --build-arg A=1 --network none --add-host a:b --progress plain -q";
+        assert_eq!(
+            line(given),
+            "build --engine=docker --output=a.x --output=b.x --format=raw --format=vdi --size=10G --hostname=web \
+             --platform=linux/amd64 --progress=plain --kernel=linux --mirror=http://a --builder=b --build-arg=A=1 \
+             --network=none --add-host=a:b --quiet"
+        );
+        assert!(
+            Typed::try_parse_from(["convert", "a", "-o", "b", "--no-install", "--mirror", "http://a"])
+                .is_err()
+        );
+    }
 }

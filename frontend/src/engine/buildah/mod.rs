@@ -24,7 +24,7 @@ use std::num::NonZeroUsize;
 use std::path::Path;
 
 use exporter::boot::BootFiles;
-use exporter::spec::Architecture;
+use exporter::spec::{Architecture, Container};
 use exporter::tree::{HostDir, Tree, scan};
 use tempfile::TempDir;
 
@@ -75,6 +75,8 @@ pub(crate) struct Built {
     pub(crate) architecture: Architecture,
     /// Those of the image.
     pub(crate) labels: BTreeMap<String, String>,
+    /// What its containers run.
+    pub(crate) container: Container,
 }
 
 impl Store<'_> {
@@ -104,11 +106,11 @@ impl Store<'_> {
             options: &options,
         };
         let image = self.build(&build)?;
-        let About { architecture, labels, .. } = self.about(&image)?;
+        let About { architecture, container, labels, .. } = self.about(&image)?;
         let architecture = Architecture::from_oci(&architecture).ok_or_else(|| no_machine(&architecture))?;
         let image =
             request.hooks.iter().try_fold(image, |image, hook| self.run_hook(&image, hook, request))?;
-        Ok(Built { root: self.mount(&image)?, boot, architecture, labels })
+        Ok(Built { root: self.mount(&image)?, boot, architecture, container, labels })
     }
 
     fn run_hook(&self, image: &str, hook: &Hook, request: &Request<'_>) -> Result<String> {
@@ -136,7 +138,7 @@ impl Store<'_> {
         let boot = boot.map(|step| self.boot_files(&image, &step, request)).transpose()?.flatten();
         let image = match machine {
             Some(step) => self.build_step(request, &step, |folder, source| {
-                step::machine(folder, &image, &about.user, &step, source)
+                step::machine(folder, &image, &about.container.user, &step, source)
             })?,
             None => image,
         };

@@ -8,6 +8,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+use exporter::spec::{Container, Healthcheck};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
@@ -90,8 +91,8 @@ pub(super) struct Build<'a> {
 pub(super) struct About {
     /// The name of its instruction set in container platforms.
     pub(super) architecture: String,
-    /// Whose steps the next ones are; empty for root.
-    pub(super) user: String,
+    /// What its containers run, and as whom: as the next steps, too.
+    pub(super) container: Container,
     /// Instructions for whoever builds on it.
     pub(super) on_build: Vec<String>,
     pub(super) labels: BTreeMap<String, String>,
@@ -99,9 +100,11 @@ pub(super) struct About {
 
 impl Store<'_> {
     /// Builds, with the layers of earlier builds where they are the same; the id of the image.
+    ///
+    /// Of the two formats only docker's has a place for `HEALTHCHECK` and `SHELL`.
     pub(super) fn build(&self, build: &Build<'_>) -> Result<String> {
         let id = self.leftovers.folder().join("id");
-        let mut command = self.command(["build", "--layers", "--force-rm"]);
+        let mut command = self.command(["build", "--layers", "--force-rm", "--format=docker"]);
         command.args(self.quiet.then_some("--quiet"));
         command.arg(self.leftovers.mark()).arg("--iidfile").arg(&id).arg("--file").arg(build.containerfile);
         command.args(build.options).arg("--").arg(build.context);
@@ -237,6 +240,8 @@ impl Drop for Mounted {
 struct PodmanImage {
     architecture: String,
     config: Option<Config>,
+    /// Beside the rest, where docker has it among it.
+    healthcheck: Option<Healthcheck>,
 }
 
 /// The part of `buildah inspect` that is needed.
@@ -256,9 +261,10 @@ struct DockerImage {
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 struct Config {
-    user: String,
     on_build: Option<Vec<String>>,
     labels: Option<BTreeMap<String, String>>,
+    #[serde(flatten)]
+    container: Container,
 }
 
 impl About {
@@ -266,7 +272,7 @@ impl About {
         let config = config.unwrap_or_default();
         Self {
             architecture,
-            user: config.user,
+            container: config.container,
             on_build: config.on_build.unwrap_or_default(),
             labels: config.labels.unwrap_or_default(),
         }
@@ -275,7 +281,9 @@ impl About {
 
 impl From<PodmanImage> for About {
     fn from(image: PodmanImage) -> Self {
-        Self::new(image.architecture, image.config)
+        let mut about = Self::new(image.architecture, image.config);
+        about.container.healthcheck = image.healthcheck.or(about.container.healthcheck);
+        about
     }
 }
 

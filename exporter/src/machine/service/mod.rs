@@ -1,0 +1,304 @@
+//! What the image runs in a container, as a service of the machine.
+//!
+//! ```text
+//! ENTRYPOINT, CMD ──▶ ExecStart=        STOPSIGNAL ──▶ KillSignal=
+//! ENV, HOME ────────▶ Environment=      EXPOSE ──────▶ a comment
+//! USER ─────────────▶ User=, Group=     HEALTHCHECK ─▶ NAME-health.service and .timer
+//! WORKDIR ──────────▶ WorkingDirectory=, made if it is missing, as VOLUME is
+//! ```
+//!
+//! The program runs in the foreground with the words, the variables and the signal it has in a container;
+//! what such a program expects besides is written where it is done.
+
+mod account;
+mod command;
+mod openrc;
+mod program;
+mod quote;
+mod rivals;
+mod signal;
+mod systemd;
+
+use super::read;
+use crate::error::{Error, Kind, Result};
+use crate::spec::{Container, Healthcheck, Service};
+use crate::tree::os::{Init, Os};
+use crate::tree::{Editor, Tree};
+use account::Account;
+use command::Command;
+use signal::Signal;
+
+/// The script that becomes the program.
+const RUN: &str = "/usr/lib/vmimage/vmimage-run";
+/// The script that runs a health check.
+const HEALTH: &str = "/usr/lib/vmimage/vmimage-health";
+/// What the scripts call.
+const TOOLS: [&str; 6] = ["sh", "cat", "mkfifo", "rm", "sleep", "timeout"];
+
+/// Directories in `/run` that belong to the machine or to whoever built the image.
+const FOREIGN_RUN: [&[u8]; 9] =
+    [b"credentials", b"lock", b"log", b"mount", b"secrets", b"systemd", b"udev", b"user", b"vmimage"];
+/// Deeper than programs nest directories in `/run`.
+const RUN_DEPTH: usize = 4;
+
+/// The container whose program becomes a service, if there is one.
+pub(crate) fn wanted<'a>(service: &Service, container: Option<&'a Container>) -> Option<&'a Container> {
+    container.filter(|container| match (service, command::classify(container)) {
+        (Service::Off, _) | (_, Command::Nothing) => false,
+        (Service::Named(_), _) => true,
+        (Service::Auto, command) => matches!(command, Command::Program(_)),
+    })
+}
+
+/// What becomes of it: decided by [`plan`], written down by [`apply`](super::apply).
+pub struct PlannedService<'a> {
+    service: &'a Service,
+    container: Option<&'a Container>,
+    plan: Option<Plan<'a>>,
+}
+
+/// A service, before it is written down for one init.
+struct Plan<'a> {
+    name: String,
+    container: &'a Container,
+    account: Account,
+    working_dir: String,
+    environment: Vec<(String, String)>,
+    stop_signal: Signal,
+    /// The check and the words of its program.
+    health: Option<(&'a Healthcheck, Vec<String>)>,
+    run_directories: Vec<RunDirectory>,
+}
+
+/// A directory that has to be made at every boot.
+struct RunDirectory {
+    path: String,
+    permissions: u16,
+    uid: u32,
+    gid: u32,
+}
+
+/// Find out what becomes a service, while the tree is still as the container's was; the directories that a
+/// container would have been given are made.
+///
+/// # Errors
+/// What would keep the container from starting: a program or a user that is not there, a signal that is none.
+pub fn plan<'a>(
+    editor: &mut Editor<'_>,
+    service: &'a Service,
+    container: Option<&'a Container>,
+) -> Result<PlannedService<'a>> {
+    let plan = match (wanted(service, container), service) {
+        (Some(container), _) => Some(plan_of(editor, service, container)?),
+        (None, Service::Named(name)) => return Err(nothing_to_run(name)),
+        (None, _) => None,
+    };
+    Ok(PlannedService { service, container, plan })
+}
+
+fn plan_of<'a>(editor: &mut Editor<'_>, service: &Service, container: &'a Container) -> Result<Plan<'a>> {
+    check(editor.tree(), container)?;
+    let working_dir = program::working_dir(container);
+    for directory in container.volumes.iter().chain([&working_dir]) {
+        if editor.tree().resolve(directory).is_none() {
+            editor.mkdir_all(directory)?;
+        }
+    }
+    let account = Account::find(editor.tree(), &container.user)?;
+    let stop_signal = match &*container.stop_signal {
+        "" => Signal::TERM,
+        text => Signal::parse(text)?,
+    };
+    Ok(Plan {
+        name: name(editor.tree(), service, container)?,
+        container,
+        environment: environment(container, &account),
+        account,
+        working_dir,
+        stop_signal,
+        health: container.healthcheck.as_ref().and_then(|check| Some((check, test(container, check)?))),
+        run_directories: run_directories(editor.tree()),
+    })
+}
+
+/// Write the service down and enable it. Returns what was changed, a line for each change.
+pub(super) fn install(editor: &mut Editor<'_>, os: &Os, planned: &PlannedService<'_>) -> Result<Vec<String>> {
+    let Some(plan) = &planned.plan else { return Ok(not_wanted(planned).into_iter().collect()) };
+    let name = &plan.name;
+    let mut notes = Vec::new();
+    let wrote = match os.init {
+        Some(Init::Systemd) => {
+            let disabled = rivals::disable(editor, plan.container)?;
+            notes.extend(
+                disabled.iter().map(|unit| format!("systemd: {unit} disabled, it runs what {name} runs")),
+            );
+            systemd::install(editor, plan)?
+        }
+        Some(Init::OpenRc) => openrc::install(editor, plan)?,
+        _ => return no_init(planned.service, name),
+    };
+    editor.write_file(RUN, include_str!("run.sh").as_bytes(), 0o755)?;
+    notes.insert(0, format!("service {name}: runs {}", shown(plan.container)));
+    notes.extend(wrote);
+    Ok(notes)
+}
+
+/// What would fail in a container too, or has no way into a service.
+fn check(tree: &Tree, container: &Container) -> Result<()> {
+    let words = container.command().chain(container.env.iter().map(String::as_str));
+    let words = words.chain(container.volumes.iter().map(String::as_str)).chain([&*container.working_dir]);
+    if let Some(word) = words.into_iter().find(|word| word.contains('\0')) {
+        return Err(Error::new(Kind::Input, format!("{word:?}"), "has a NUL in it"));
+    }
+    let program = container.command().next().unwrap_or_default();
+    if program::find(tree, container, program).is_none() {
+        return Err(Error::new(
+            Kind::NotFound,
+            program,
+            "is no program of the image, and its ENTRYPOINT or CMD runs it",
+        )
+        .with_hint("put it there in the Dockerfile, or make no service: --service off"));
+    }
+    let missing = TOOLS.into_iter().find(|tool| program::find(tree, &Container::default(), tool).is_none());
+    match missing {
+        Some(tool) => Err(Error::new(Kind::NotFound, tool, "is not in the image, and its service needs it")
+            .with_hint(
+                "install it in the Dockerfile (coreutils, busybox), or make no service: --service off",
+            )),
+        None => Ok(()),
+    }
+}
+
+/// The name that was asked for, else that of the program, or one beside it that nothing has yet.
+fn name(tree: &Tree, service: &Service, container: &Container) -> Result<String> {
+    let taken = |name: &str| {
+        let unit = crate::machine::systemd::unit_file(tree, &format!("{name}.service"));
+        [unit, Some(format!("/etc/init.d/{name}"))].into_iter().flatten().any(|file| is_foreign(tree, &file))
+    };
+    if let Service::Named(name) = service {
+        return match taken(name) {
+            true => {
+                Err(Error::new(Kind::Input, "service", format!("the image has a service {name} already"))
+                    .with_hint("choose another name"))
+            }
+            false => Ok(name.clone()),
+        };
+    }
+    let program = match command::classify(container) {
+        Command::Program(name) => name.filter(|name| Service::is_name(name)),
+        _ => None,
+    };
+    let mut name = program.unwrap_or_else(|| "app".to_owned());
+    while taken(&name) {
+        name.push_str("-app");
+    }
+    Ok(name)
+}
+
+/// Whether there is a file that was not made here.
+fn is_foreign(tree: &Tree, file: &str) -> bool {
+    tree.resolve(file).is_some()
+        && !read(tree, file).is_ok_and(|text| String::from_utf8_lossy(&text).contains(systemd::MARK))
+}
+
+/// The variables of the program, each once: those a container sets, then the image's own.
+fn environment(container: &Container, account: &Account) -> Vec<(String, String)> {
+    let defaults = [("PATH", program::DEFAULT_PATH), ("HOME", &account.home)];
+    let own = container.env.iter().filter_map(|entry| entry.split_once('='));
+    let mut variables: Vec<(String, String)> = Vec::new();
+    for (name, value) in defaults.into_iter().chain(own) {
+        match variables.iter_mut().find(|(known, _)| known == name) {
+            Some((_, known)) => *known = value.to_owned(),
+            None => variables.push((name.to_owned(), value.to_owned())),
+        }
+    }
+    variables
+}
+
+/// The words of a check's program; `None` if there is no check.
+fn test(container: &Container, check: &Healthcheck) -> Option<Vec<String>> {
+    let (form, words) = check.test.split_first()?;
+    match &**form {
+        "CMD" if !words.is_empty() => Some(words.to_vec()),
+        "CMD-SHELL" => {
+            let shell = ["/bin/sh", "-c"].map(str::to_owned);
+            let shell = if container.shell.is_empty() { &shell[..] } else { &container.shell };
+            Some([shell, words].concat())
+        }
+        _ => None,
+    }
+}
+
+/// The image's directories in `/run`, which a machine empties: its programs put sockets and ids there.
+fn run_directories(tree: &Tree) -> Vec<RunDirectory> {
+    let mut found = Vec::new();
+    let mut todo = vec![("/run".to_owned(), 0)];
+    while let Some((path, depth)) = todo.pop() {
+        for (name, id) in tree.children(&path) {
+            let is_foreign = depth == 0 && FOREIGN_RUN.contains(&name);
+            let (Some(_), Ok(name), false) = (tree.entries(id), std::str::from_utf8(name), is_foreign) else {
+                continue;
+            };
+            let path = format!("{path}/{name}");
+            let meta = &tree.inode(id).meta;
+            found.push(RunDirectory {
+                path: path.clone(),
+                permissions: meta.permissions,
+                uid: meta.uid,
+                gid: meta.gid,
+            });
+            if depth < RUN_DEPTH {
+                todo.push((path, depth + 1));
+            }
+        }
+    }
+    found.sort_by(|a, b| a.path.cmp(&b.path));
+    found
+}
+
+/// The directory of a service in `/run`.
+fn folder(name: &str) -> String {
+    format!("/run/vmimage/{name}")
+}
+
+/// The command for a message.
+fn shown(container: &Container) -> String {
+    let words: Vec<_> = container.command().map(quote::shell).collect();
+    words.join(" ").replace(char::is_control, " ")
+}
+
+/// Why there is no service, if somebody could have expected one.
+fn not_wanted(planned: &PlannedService<'_>) -> Option<String> {
+    let container = planned.container.filter(|_| *planned.service == Service::Auto)?;
+    match command::classify(container) {
+        Command::Idle(program) => {
+            Some(format!("service: none, {program} has nothing to do without a terminal"))
+        }
+        Command::Init(program) => {
+            Some(format!("service: none, {program} is an init and the machine has its own"))
+        }
+        Command::Nothing | Command::Program(_) => None,
+    }
+}
+
+fn nothing_to_run(name: &str) -> Error {
+    Error::new(
+        Kind::Input,
+        "service",
+        format!("{name} has nothing to run, the image has neither ENTRYPOINT nor CMD"),
+    )
+    .with_hint("add one to the Dockerfile, or leave --service out")
+}
+
+fn no_init(service: &Service, name: &str) -> Result<Vec<String>> {
+    match service {
+        Service::Named(_) => {
+            Err(Error::new(Kind::Unsupported, "service", format!("{name} needs systemd or OpenRC"))
+                .with_hint("install one of them, or leave --service out"))
+        }
+        _ => Ok(vec![format!("service {name}: not made, the machine has neither systemd nor OpenRC")]),
+    }
+}
+
+#[cfg(test)]
+mod tests;

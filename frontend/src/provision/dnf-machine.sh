@@ -1,0 +1,6 @@
+# Install what a container image lacks to be a machine. Arguments: packages.
+
+# The kernel's package need not make an initramfs, that is done below.
+export KERNEL_INSTALL_BYPASS=1
+install_packages "$@"
+make_initramfs /boot/initramfs- .img

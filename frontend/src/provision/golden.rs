@@ -1,0 +1,140 @@
+//! What every release in `testdata/os-release` is given, beside it as `NAME.plan`.
+//!
+//! The os-release files are those of the distributions' own images. `VMIMAGE_GOLDEN=write cargo test` writes
+//! the plans anew.
+
+use std::collections::BTreeSet;
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+use std::{env, fs};
+
+use exporter::tree::os;
+use exporter::tree::{Editor, Meta, Time, Tree};
+
+use super::release::Release;
+use super::{Base, Install, MANAGERS, Plan, Step, plan};
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../testdata/os-release")
+}
+
+/// Every recorded release: its name and its os-release.
+fn recorded() -> Vec<(String, String)> {
+    let files = fs::read_dir(folder()).unwrap().map(|entry| entry.unwrap().path());
+    let mut recorded: Vec<_> = files
+        .filter(|path| path.extension().is_none_or(|extension| extension != "plan"))
+        .map(|path| {
+            (path.file_name().unwrap().to_str().unwrap().to_owned(), fs::read_to_string(path).unwrap())
+        })
+        .collect();
+    recorded.sort();
+    recorded
+}
+
+/// An image with nothing but its os-release and its package manager.
+fn bare(name: &str, os_release: &str) -> Base {
+    let mut tree = Tree::new(Meta::default());
+    let mut editor = Editor::new(&mut tree, Time::default());
+    editor.write_file("/etc/os-release", os_release.as_bytes(), 0o644).unwrap();
+    let os = os::detect(editor.tree()).unwrap();
+    let manager = MANAGERS.into_iter().find(|manager| manager.knows(&os)).unwrap();
+    editor.write_file(manager.tools[0], *b"", 0o755).unwrap();
+    Base::new(name, tree).unwrap()
+}
+
+fn shown(plan: &Plan) -> String {
+    let mut text = String::new();
+    let mut step = |name, step: &Option<Step>| {
+        let args = step.as_ref().map_or_else(|| "none".to_owned(), |step| step.args.join(" "));
+        let _ = writeln!(text, "{name}: {args}");
+    };
+    step("machine", &plan.machine);
+    step("boot", &plan.boot);
+    if let Some(step) = &plan.machine {
+        let _ = writeln!(text, "cache: {}", step.cache);
+    }
+    text
+}
+
+#[test]
+fn every_recorded_release_has_its_plan() {
+    let mut wrong = Vec::new();
+    for (name, os_release) in recorded() {
+        let base = bare(&name, &os_release);
+        let text: String = ["amd64", "arm64"]
+            .map(|architecture| {
+                let plan = plan(&base, architecture, &Install::default());
+                format!(
+                    "[{architecture}]\n{}",
+                    plan.map_or_else(|failure| format!("{failure}\n"), |plan| shown(&plan))
+                )
+            })
+            .concat();
+        let path = folder().join(format!("{name}.plan"));
+        if env::var_os("VMIMAGE_GOLDEN").is_some() {
+            fs::write(&path, &text).unwrap();
+        }
+        let golden = fs::read_to_string(&path).unwrap_or_default();
+        if golden != text {
+            wrong.push(format!("{name}: golden\n{golden}but now\n{text}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// No row of a table is dead, and no plan is left of a release that is gone.
+#[test]
+fn every_row_is_some_recorded_releases() {
+    let bases: Vec<_> = recorded().iter().map(|(name, text)| bare(name, text)).collect();
+    let used: BTreeSet<_> = bases
+        .iter()
+        .flat_map(|base| MANAGERS.into_iter().filter_map(|manager| Release::find(&base.os, manager.releases)))
+        .map(std::ptr::from_ref)
+        .collect();
+    for row in MANAGERS.into_iter().flat_map(|manager| manager.releases) {
+        assert!(used.contains(&std::ptr::from_ref(row)), "no recorded release is {row:?}");
+    }
+    let names: BTreeSet<_> = recorded().into_iter().map(|(name, _)| name).collect();
+    for entry in fs::read_dir(folder()).unwrap() {
+        let path = entry.unwrap().path();
+        assert!(
+            names.contains(path.file_stem().unwrap().to_str().unwrap())
+                || names.contains(path.file_name().unwrap().to_str().unwrap()),
+            "{}",
+            path.display()
+        );
+    }
+}
+
+/// A package that no file shows would be installed over and over.
+#[test]
+fn every_package_of_a_machine_is_shown_by_a_file() {
+    for manager in MANAGERS {
+        for row in manager.releases {
+            for package in [row.initramfs, row.init, row.network].join(" ").split_whitespace() {
+                let name = package.trim_start_matches('?');
+                assert!(manager.files.iter().any(|(known, _)| *known == name), "{}: {name}", manager.name);
+            }
+        }
+    }
+}
+
+/// 10 comes after 9, and rows of one distribution are in that order.
+#[test]
+fn versions_are_numbers() {
+    for manager in MANAGERS {
+        for (older, newer) in manager.releases.iter().zip(&manager.releases[1..]) {
+            let ordered = exporter::tree::version::compare(older.since, newer.since).is_lt();
+            assert!(older.ids != newer.ids || ordered, "{older:?} {newer:?}");
+        }
+    }
+    let kernel = |version: &str| {
+        let base = bare("el", &format!("ID=rocky\nVERSION_ID={version}\n"));
+        plan(&base, "amd64", &Install::default()).unwrap().machine.unwrap().args[0].clone()
+    };
+    for (version, name) in
+        [("7.9", "kernel"), ("8", "kernel-core"), ("9.7", "kernel-core"), ("10.0", "kernel-core")]
+    {
+        assert_eq!(kernel(version), name, "{version}");
+    }
+}

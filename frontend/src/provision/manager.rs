@@ -1,0 +1,111 @@
+//! What the package managers have in common: a [`Manager`] is one, as data, and makes the steps.
+
+use exporter::tree::os::Os;
+
+use super::release::{Release, names};
+use super::{BOOT_OUT, Base, Install, Plan, Step};
+
+/// A package manager and the distributions that have it.
+pub(super) struct Manager {
+    /// Its name, for caches and messages.
+    pub(super) name: &'static str,
+    /// The presence of one of these makes an image one of its family.
+    pub(super) tools: &'static [&'static str],
+    /// Rows of package names, the oldest version of each distribution first. The first row is also for
+    /// distributions that no row knows.
+    pub(super) releases: &'static [Release],
+    /// Packages, without a `?`, and the files that show they are there.
+    pub(super) files: &'static [(&'static str, &'static [&'static str])],
+    /// Installs `$@`, and makes an initramfs for every kernel.
+    pub(super) machine_script: &'static [&'static str],
+    /// Makes the locale `$locale`, and the package that it needs; `{}` in its name is the language.
+    pub(super) locale: Option<(&'static str, &'static str)>,
+    /// Installs `$3` and further, and collects boot files for architecture `$2` into `$1`.
+    pub(super) boot_script: &'static [&'static str],
+}
+
+impl Manager {
+    /// The steps for `base` on `architecture` (`amd64`, `arm64`); `None` if the distribution has no kernel.
+    pub(super) fn plan(&self, base: &Base, architecture: &str, asked: &Install) -> Option<Plan> {
+        let release = Release::find(&base.os, self.releases).unwrap_or(&self.releases[0]);
+        if release.kernel.is_empty() && asked.kernel.is_none() && !base.has_kernel() {
+            return None;
+        }
+        let cache = self.cache(base, architecture);
+        let packages = self.packages(release, base, architecture, asked);
+        let is_needed = !packages.is_empty() || asked.is_more_than_kernel();
+        let machine = is_needed.then(|| Step {
+            title: format!("[vmimage] install {}", packages.join(" ").replace('?', "")),
+            script: self.machine_script.concat() + &self.locale_script(asked),
+            args: packages,
+            cache: cache.clone(),
+        });
+        let boot = (!release.boot.uefi.is_empty()).then(|| {
+            let bios = if architecture == "amd64" { release.boot.bios } else { "" };
+            let loaders = [release.boot.uefi, bios].into_iter().flat_map(|cell| names(cell, architecture));
+            Step {
+                title: "[vmimage] collect boot loader files".into(),
+                script: self.boot_script.concat(),
+                args: [BOOT_OUT.into(), architecture.into()].into_iter().chain(loaders).collect(),
+                cache,
+            }
+        });
+        Some(Plan { machine, boot })
+    }
+
+    /// Whether a row is for this distribution, or for one that it is like.
+    pub(super) fn knows(&self, os: &Os) -> bool {
+        Release::find(os, self.releases).is_some()
+    }
+
+    /// Packages of one release and architecture only: indexes of others would be in the way.
+    fn cache(&self, base: &Base, architecture: &str) -> String {
+        let version = base.os.version_id.as_deref().unwrap_or("rolling");
+        format!("vmimage-{}-{}-{version}-{architecture}", self.name, base.os.id)
+    }
+
+    /// The kernel that is wanted, then what of the rest `base` lacks.
+    fn packages(&self, release: &Release, base: &Base, architecture: &str, asked: &Install) -> Vec<String> {
+        let kernel = match asked.kernel.as_deref() {
+            Some("keep") => Vec::new(),
+            Some("distro") => names(release.kernel, architecture),
+            Some(name) => vec![name.to_owned()],
+            None if base.has_kernel() => Vec::new(),
+            None => names(release.kernel, architecture),
+        };
+        let rest = [release.initramfs, release.init, release.network];
+        let missing = rest
+            .into_iter()
+            .flat_map(|cell| names(cell, architecture))
+            .filter(|package| !self.shown_by(package).is_some_and(|files| base.has(files)));
+        let mut packages: Vec<_> = kernel.into_iter().chain(missing).collect();
+        let locale = self.locale.zip(asked.generated_locale());
+        let language = |name: &str| name.split(['_', '.']).next().unwrap_or_default().to_owned();
+        let locale = locale.map(|((package, _), name)| package.replace("{}", &language(name)));
+        for package in asked.extra_packages(base, self.name).into_iter().chain(locale) {
+            if !packages.contains(&package) {
+                packages.push(package);
+            }
+        }
+        packages
+    }
+
+    /// The name has nothing that a shell would take for something else.
+    fn locale_script(&self, asked: &Install) -> String {
+        match self.locale.zip(asked.generated_locale()) {
+            Some(((_, script), name)) => format!("\nlocale='{name}'\n{script}"),
+            None => String::new(),
+        }
+    }
+
+    fn shown_by(&self, package: &str) -> Option<&'static [&'static str]> {
+        let name = package.trim_start_matches('?');
+        self.files.iter().find(|(known, _)| *known == name).map(|(_, files)| *files)
+    }
+
+    /// Every path whose presence the plan asks about.
+    pub(super) fn probes(&self) -> impl Iterator<Item = &'static str> + use<> {
+        let files = self.files.iter().flat_map(|(_, files)| files.iter().copied());
+        self.tools.iter().copied().chain(files)
+    }
+}

@@ -1,0 +1,24 @@
+#!/bin/sh
+# Install what a container image lacks to be a machine. Arguments: packages.
+# Downloads live in a cache mount, so none of them is left in the layer.
+set -eu
+export LC_ALL=C
+# The initramfs records no build time.
+export SOURCE_DATE_EPOCH=1
+
+# The initramfs is for any machine, now and after upgrades: without the hook `autodetect`.
+mkdir -p /etc/mkinitcpio.conf.d
+echo 'HOOKS=(base udev modconf keyboard block filesystems fsck)' >/etc/mkinitcpio.conf.d/vmimage.conf
+
+indexes=/var/lib/pacman/sync
+had_indexes=$(ls -A "$indexes" 2>/dev/null || :)
+mkdir -p "$CACHE/pacman"
+# All packages become new: Arch supports no machine where only some of them are.
+pacman -Syu --noconfirm --needed --cachedir "$CACHE/pacman" "$@"
+[ -n "$had_indexes" ] || rm -rf "${indexes:?}"/*
+
+# The kernel's hook makes the initramfs; a hook that could not run must not pass unseen.
+for kernel in /boot/vmlinuz-*; do
+	name=${kernel#/boot/vmlinuz-}
+	[ -e "/boot/initramfs-$name.img" ] || { echo "$kernel has no initramfs" >&2; exit 1; }
+done

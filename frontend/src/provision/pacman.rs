@@ -1,0 +1,29 @@
+//! Arch and what is like it.
+
+use super::manager::Manager;
+use super::release::{Boot, Release};
+
+/// Arch signs no boot loader; systemd-networkd and systemd-resolved are parts of systemd.
+pub(super) static MANAGER: Manager = Manager {
+    name: "pacman",
+    tools: &["/usr/bin/pacman"],
+    releases: RELEASES,
+    files: FILES,
+    machine_script: &[include_str!("pacman-machine.sh")],
+    locale: None,
+    boot_script: &[],
+};
+
+#[rustfmt::skip]
+const RELEASES: &[Release] = &[
+    Release { ids: "arch", since: "", kernel: "linux", initramfs: "mkinitcpio", init: "systemd systemd-sysvcompat util-linux e2fsprogs iproute2", network: "", boot: Boot::NONE },
+];
+
+const FILES: &[(&str, &[&str])] = &[
+    ("mkinitcpio", &["/usr/bin/mkinitcpio"]),
+    ("systemd", &["/usr/lib/systemd/systemd"]),
+    ("systemd-sysvcompat", &["/sbin/init"]),
+    ("util-linux", &["/usr/bin/agetty"]),
+    ("e2fsprogs", &["/usr/bin/e2fsck"]),
+    ("iproute2", &["/usr/bin/ip"]),
+];

@@ -1,0 +1,70 @@
+//! The tables of package names: a row for each release that differs from the one before it.
+
+use std::cmp::Ordering;
+
+use exporter::tree::os::Os;
+use exporter::tree::version;
+
+/// What a release calls the packages of each role; several are separated by spaces. `{efi}` stands for the
+/// architecture as UEFI shortens it (`x64`, `aa64`), `{grub}` as GRUB names it (`x86_64`, `arm64`), `{deb}` as
+/// Debian does (`amd64`, `arm64`); and `?name` is installed only if the release has it.
+#[derive(Debug)]
+pub(super) struct Release {
+    /// The `ID`s of os-release(5) that this row is for.
+    pub(super) ids: &'static str,
+    /// The first `VERSION_ID` it is for; empty: all before the next row.
+    pub(super) since: &'static str,
+    /// The kernel, with the drivers of virtual machines; empty: the distribution has none.
+    pub(super) kernel: &'static str,
+    /// The program that makes the initramfs.
+    pub(super) initramfs: &'static str,
+    /// Init and what belongs to every machine: udev, logins, file system checks.
+    pub(super) init: &'static str,
+    /// DHCP and name servers.
+    pub(super) network: &'static str,
+    /// shim and GRUB signed for UEFI, and GRUB for BIOS where there is one; empty: the distribution signs
+    /// none, and the frontend's own are used.
+    pub(super) boot: Boot,
+}
+
+/// Packages of boot loaders by firmware.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Boot {
+    pub(super) uefi: &'static str,
+    /// Only on x86_64.
+    pub(super) bios: &'static str,
+}
+
+impl Boot {
+    /// No boot loader that firmware trusts.
+    pub(super) const NONE: Self = Self { uefi: "", bios: "" };
+}
+
+impl Release {
+    /// The row for `os`: by its `ID`, else by the closest of its `ID_LIKE`.
+    pub(super) fn find(os: &Os, releases: &'static [Self]) -> Option<&'static Self> {
+        let of_id = |id: &String| {
+            let mut rows = releases.iter().filter(|row| row.is_for(id));
+            // A rolling distribution has no version, and is like the newest.
+            let own = os.version_id.as_deref();
+            let newest = rows.clone().rfind(|row| own.is_none_or(|own| row.is_reached_by(own)));
+            newest.or_else(|| rows.next())
+        };
+        std::iter::once(&os.id).chain(&os.id_like).find_map(of_id)
+    }
+
+    fn is_for(&self, id: &str) -> bool {
+        self.ids.split_whitespace().any(|known| known == id)
+    }
+
+    fn is_reached_by(&self, version: &str) -> bool {
+        version::compare(self.since, version) != Ordering::Greater
+    }
+}
+
+/// The names of a cell.
+pub(super) fn names(cell: &str, architecture: &str) -> Vec<String> {
+    let (efi, grub) = if architecture == "arm64" { ("aa64", "arm64") } else { ("x64", "x86_64") };
+    let filled = cell.replace("{efi}", efi).replace("{grub}", grub).replace("{deb}", architecture);
+    filled.split_whitespace().map(str::to_owned).collect()
+}

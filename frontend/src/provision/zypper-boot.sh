@@ -1,0 +1,25 @@
+# Collect boot loader files into a folder. Arguments: the folder, the architecture (amd64, arm64), packages.
+# This runs in a throw-away stage, as apt-boot.sh does.
+out=$1
+arch=$2
+shift 2
+
+case "$arch" in
+amd64) efi=/usr/share/efi/x86_64 ;;
+arm64) efi=/usr/share/efi/aarch64 ;;
+*) echo "no boot loader is known for $arch" >&2; exit 1 ;;
+esac
+
+install_packages "$@"
+
+mkdir -p "$out"
+cp "$efi/shim.efi" "$efi/grub.efi" "$out/"
+# SUSE's shim looks for grub.efi, and its GRUB for grub.cfg beside itself.
+echo grub.efi >"$out/second"
+echo BOOT >"$out/vendor"
+
+if [ "$arch" = amd64 ]; then
+	modules=/usr/share/grub2/i386-pc
+	[ -e "$modules" ] || modules=/usr/lib/grub2/i386-pc
+	bios_core grub2-mkimage "$modules" "$out" BOOT
+fi

@@ -1,0 +1,140 @@
+//! Distribution by firmware, as far as one can be had: the real ones, and stand-ins for those whose packages
+//! no test can reach (`testdata/stand-in`). `make matrix` prints the README's table.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process::Command;
+
+use super::boot::{bare_alpine, boots_on};
+use super::lab::{run, syntax, testdata};
+
+const FIRMWARES: [&str; 3] = ["--bios", "--uefi", "--secure-boot"];
+
+/// A line of the table.
+struct Row {
+    name: &'static str,
+    init: &'static str,
+    base: Base,
+    /// Whether shim, GRUB and kernel are signed.
+    signed: bool,
+}
+
+/// Where an image of the distribution comes from.
+enum Base {
+    /// One of `.ci/images`.
+    Image(&'static str),
+    /// Alpine's own packages in a local repository.
+    BareAlpine,
+    /// A release of `testdata/os-release`, its package manager, and Debian's files.
+    StandIn { release: &'static str, manager: &'static str },
+    /// None: only the plan is known, as its golden file.
+    Untested,
+}
+
+const fn row(name: &'static str, init: &'static str, base: Base, signed: bool) -> Row {
+    Row { name, init, base, signed }
+}
+
+const fn stand_in(release: &'static str, manager: &'static str) -> Base {
+    Base::StandIn { release, manager }
+}
+
+const ROWS: [Row; 13] = [
+    row("Debian 11", "systemd", Base::Image("debian:11"), true),
+    row("Debian 12", "systemd", Base::Image("debian:12"), true),
+    row("Debian 13", "systemd", Base::Image("debian:13"), true),
+    row("Debian sid", "systemd", Base::Image("debian:sid"), true),
+    row("Ubuntu 20.04 to 25.10, Kali", "systemd", Base::Untested, true),
+    row("Alpine 3.23", "OpenRC", Base::Image("alpine:3.23"), false),
+    row("Alpine 3.23, kernel and init installed", "OpenRC", Base::BareAlpine, false),
+    row("openEuler 24.03", "systemd", stand_in("openeuler-24.03", "dnf"), true),
+    row("Fedora 43", "systemd", stand_in("fedora-43", "dnf"), true),
+    row("CentOS, RHEL, Rocky, Alma, Oracle 7 to 10; Amazon Linux 2, 2023", "systemd", Base::Untested, true),
+    row("openSUSE Leap 15", "systemd", stand_in("opensuse-leap-15", "zypper"), false),
+    row("openSUSE Leap 16, Tumbleweed; SLES 15, 16", "systemd", Base::Untested, true),
+    row("Arch", "systemd", Base::Untested, false),
+];
+
+impl Base {
+    /// The name of the image, made if it has to be.
+    fn image(&self) -> Option<String> {
+        match *self {
+            Self::Image(name) => Some(name.to_owned()),
+            Self::BareAlpine => Some(bare_alpine()),
+            Self::StandIn { release, manager } => Some(make_stand_in(release, manager)),
+            Self::Untested => None,
+        }
+    }
+
+    fn verdict(&self) -> &'static str {
+        match self {
+            Self::Image(_) | Self::BareAlpine => "boots",
+            Self::StandIn { .. } => "stand-in boots",
+            Self::Untested => "untested",
+        }
+    }
+}
+
+fn make_stand_in(release: &str, manager: &str) -> String {
+    let image = format!("vmimage-test/stand-in-{release}");
+    let mut build = Command::new("docker");
+    build.args(["build", "-q", "-t", &image, "--build-arg", &format!("RELEASE={release}")]);
+    build.args(["--build-arg", &format!("MANAGER={manager}"), "-f"]);
+    run(build.arg(testdata("stand-in").join("Dockerfile")).arg(testdata("")));
+    image
+}
+
+/// dnf installs kernel, initramfs and init from a repository, and shim, GRUB and kernel trust each other.
+#[test]
+fn a_stand_in_for_openeuler() {
+    let base = make_stand_in("openeuler-24.03", "dnf");
+    boots_on(&base, &["--secure-boot"]);
+    check_layer(&base);
+}
+
+/// The initramfs is for machines of every maker, and no download is left in the layer.
+fn check_layer(base: &str) {
+    let image = "vmimage-test/stand-in-root";
+    let mut build = Command::new("docker");
+    build.args(["buildx", "build", "-q", "--load", "-t", image, "--build-arg", "VMIMAGE_STAGE=rootfs"]);
+    build.args(["--build-arg", &syntax(), "--build-arg", &format!("BASE={base}")]);
+    run(build.arg(testdata("machine")));
+    let in_image =
+        |command: &str| run(Command::new("docker").args(["run", "--rm", image, "sh", "-c", command]));
+
+    let drivers = in_image("lsinitrd /boot/initramfs-*.img");
+    for driver in ["virtio_blk", "virtio_scsi", "sd_mod", "hv_storvsc", "xen-blkfront", "vmw_pvscsi"] {
+        assert!(drivers.contains(&format!("/{driver}.ko")), "the initramfs has no {driver}:\n{drivers}");
+    }
+    let settings = in_image("cat /etc/dracut.conf.d/vmimage.conf");
+    assert!(settings.contains("hostonly=\"no\""), "{settings}");
+    let downloads = in_image(
+        "find / -xdev -name '*.rpm' -not -path '/repository/*'; ls /var/cache/vmimage /var/cache/dnf",
+    );
+    assert!(!downloads.contains("rpm") && !downloads.contains("stand-in"), "{downloads}");
+}
+
+/// Every row that can be had, on every firmware, and the table of them.
+#[test]
+#[ignore = "half an hour: make matrix"]
+fn matrix() {
+    let mut table =
+        String::from("| distribution | init | SeaBIOS | OVMF | OVMF, Secure Boot |\n|---|---|---|---|---|\n");
+    let mut failed = Vec::new();
+    for row in &ROWS {
+        let cells = FIRMWARES.map(|firmware| match (&row.base, row.signed) {
+            (Base::Untested, _) => "untested",
+            (_, false) if firmware == "--secure-boot" => "not signed",
+            _ => row.base.verdict(),
+        });
+        let firmwares: Vec<_> =
+            FIRMWARES.into_iter().filter(|name| row.signed || *name != "--secure-boot").collect();
+        if let Some(image) = row.base.image()
+            && catch_unwind(AssertUnwindSafe(|| boots_on(&image, &firmwares))).is_err()
+        {
+            failed.push(row.name);
+        }
+        table += &format!("| {} | {} | {} |\n", row.name, row.init, cells.join(" | "));
+    }
+    assert!(failed.is_empty(), "did not boot: {}", failed.join(", "));
+    println!("{table}");
+}

@@ -1,0 +1,269 @@
+//! What an image runs is a service of its machine: it answers real clients, and stops as it was told to.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use super::disk::check;
+use super::lab::{VMIMAGE, build, run, scratch, testdata};
+
+/// Initialising a database takes a minute without hardware's help.
+const PATIENCE: Duration = Duration::from_secs(300);
+
+/// Build a Dockerfile of `testdata/service`; what was said, and the disk.
+fn disk_of(name: &str, folder: &Path) -> (String, PathBuf) {
+    let disk = folder.join(format!("{name}.qcow2"));
+    let context = testdata("service");
+    let dockerfile = context.join(format!("{name}.Dockerfile"));
+    let said = build(&context, &disk, &["--file", dockerfile.to_str().unwrap()]);
+    (said, disk)
+}
+
+/// A machine that runs; killed when dropped.
+struct Machine {
+    process: Child,
+    console: Arc<Mutex<String>>,
+    control: PathBuf,
+    /// On this host, of the ports of the machine in their order.
+    ports: Vec<u16>,
+}
+
+impl Machine {
+    fn boot(disk: &Path, ports: &[u16]) -> Self {
+        let control = disk.with_extension("qmp");
+        let mut command = Command::new(VMIMAGE);
+        command.arg("run").arg(disk).args(["--bios", "--qemu-arg=-qmp"]);
+        command.arg(format!("--qemu-arg=unix:{},server=on,wait=off", control.display()));
+        let forwards: Vec<_> = ports.iter().map(|port| (free_port(), *port)).collect();
+        for (here, there) in &forwards {
+            command.arg(format!("--publish=127.0.0.1:{here}:{there}"));
+        }
+        let mut process = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
+        let console = Arc::new(Mutex::new(String::new()));
+        let (mut output, text) = (process.stdout.take().unwrap(), console.clone());
+        std::thread::spawn(move || {
+            let mut bytes = [0; 4096];
+            while let Ok(length @ 1..) = output.read(&mut bytes) {
+                text.lock().unwrap().push_str(&String::from_utf8_lossy(&bytes[..length]));
+            }
+        });
+        Self { process, console, control, ports: forwards.into_iter().map(|(here, _)| here).collect() }
+    }
+
+    fn console(&self) -> String {
+        self.console.lock().unwrap().clone()
+    }
+
+    /// Try until there is an answer.
+    #[track_caller]
+    fn wait<T>(&mut self, what: &str, mut attempt: impl FnMut(&Self) -> Option<T>) -> T {
+        let start = Instant::now();
+        loop {
+            if let Some(answer) = attempt(self) {
+                return answer;
+            }
+            let ended = self.process.try_wait().unwrap();
+            assert!(
+                ended.is_none() && start.elapsed() < PATIENCE,
+                "{what}: {ended:?} after {:?}:\n{}",
+                start.elapsed(),
+                self.console()
+            );
+            std::thread::sleep(Duration::from_millis(500));
+        }
+    }
+
+    /// What the machine answers on a port of its own until it ends the connection; empty without one.
+    fn ask(&self, port: usize, question: &str) -> String {
+        let ask = || {
+            let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.ports[port]))?;
+            stream.set_read_timeout(Some(Duration::from_secs(60)))?;
+            stream.write_all(question.as_bytes())?;
+            stream.shutdown(Shutdown::Write)?;
+            let mut answer = Vec::new();
+            stream.read_to_end(&mut answer)?;
+            Ok::<_, std::io::Error>(String::from_utf8_lossy(&answer).into_owned())
+        };
+        ask().unwrap_or_default()
+    }
+
+    /// Press the power button; what the console shows from then on.
+    fn power_off(mut self) -> String {
+        let before = self.console().len();
+        let mut control = UnixStream::connect(&self.control).unwrap();
+        let mut answers = BufReader::new(control.try_clone().unwrap());
+        for command in ["qmp_capabilities", "system_powerdown"] {
+            answers.read_line(&mut String::new()).unwrap();
+            writeln!(control, r#"{{"execute":"{command}"}}"#).unwrap();
+        }
+        let start = Instant::now();
+        while self.process.try_wait().unwrap().is_none() {
+            assert!(start.elapsed() < PATIENCE, "does not power off:\n{}", &self.console()[before..]);
+            std::thread::sleep(Duration::from_millis(200));
+        }
+        self.console()[before..].to_owned()
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        if let Ok(None) = self.process.try_wait() {
+            // The program that runs QEMU ends it.
+            run(Command::new("kill").arg(self.process.id().to_string()));
+            let _ = self.process.wait();
+        }
+    }
+}
+
+/// A port that nobody listens on now.
+fn free_port() -> u16 {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port()
+}
+
+#[track_caller]
+fn assert_has(text: &str, part: &str) {
+    assert!(text.contains(part), "{part:?} is not in:\n{text}");
+}
+
+/// It stopped on its own, and so did everything else.
+#[track_caller]
+fn assert_clean(console: &str, unit: &str, disk: &Path) {
+    assert_has(console, &format!("Stopped {unit}"));
+    for wrong in ["FAILED", "Failed with result", "timed out", "SIGKILL"] {
+        assert!(!console.contains(wrong), "{wrong}:\n{console}");
+    }
+    check(disk);
+}
+
+#[test]
+fn nginx_serves_and_its_health_is_shown() {
+    let folder = scratch();
+    let (said, disk) = disk_of("nginx", folder.path());
+    assert_has(&said, "service nginx-app: runs /docker-entrypoint.sh nginx -g 'daemon off;'");
+    assert_has(&said, "systemd: nginx.service disabled, it runs what nginx-app runs");
+    assert_has(&said, "ENV \"A.B\": left out");
+    let mut machine = Machine::boot(&disk, &[80, 9000]);
+    let page = machine.wait("nginx", |machine| {
+        let answer = machine.ask(0, "GET / HTTP/1.0\r\nUser-Agent: the-test\r\n\r\n");
+        answer.contains("200 OK").then_some(answer)
+    });
+    assert_has(&page, "served from inside");
+
+    let shell = |machine: &Machine, line: &str| machine.ask(1, &format!("{line}\n"));
+    let state = shell(
+        &machine,
+        "systemctl is-active nginx-app nginx-app-health.timer; systemctl is-system-running --wait; \
+         systemctl is-enabled nginx; stat -c %U:%n /run/made-in-image; journalctl -b -o cat -u nginx-app",
+    );
+    assert!(state.starts_with("active\nactive\nrunning\ndisabled\nwww-data:/run/made-in-image\n"), "{state}");
+    // What goes through a link to /dev/stdout is in the journal and on the console.
+    for log in [&state, &machine.console()] {
+        assert_has(log, "entrypoint: starts nginx");
+        assert_has(log, "the-test");
+    }
+    let pid = "pid=$(systemctl show --property=MainPID --value nginx-app)";
+    let inside = shell(
+        &machine,
+        &format!("{pid}; tr '\\0' '\\n' </proc/$pid/cmdline; tr '\\0' '\\n' </proc/$pid/environ"),
+    );
+    for line in [r#"ODD=a  "b" $HOME %h it's \ ä; # end"#, "EMPTY=", "HOME=/root", "HOSTNAME=debian"] {
+        assert!(inside.lines().any(|known| known == line), "{line} is not in:\n{inside}");
+    }
+
+    let health = "systemctl is-failed nginx-app-health; systemctl status nginx-app-health";
+    assert!(shell(&machine, health).starts_with("inactive\n"));
+    shell(&machine, "touch /tmp/sick");
+    let sick = machine.wait("an unhealthy nginx", |machine| {
+        Some(shell(machine, health)).filter(|answer| answer.starts_with("failed\n"))
+    });
+    assert_has(&sick, "failed for the 2. time, 2 make it unhealthy");
+    shell(&machine, "rm /tmp/sick");
+    machine.wait("a healthy nginx", |machine| {
+        Some(()).filter(|()| shell(machine, health).starts_with("inactive\n"))
+    });
+
+    let killed = format!("{pid}; kill -KILL $pid; sleep 4; {pid}; echo $pid");
+    assert_ne!(shell(&machine, &killed).trim(), "0", "what breaks is started again");
+    let console = machine.power_off();
+    // Its own words at SIGQUIT, the last through the pipe.
+    assert_has(&console, "gracefully shutting down");
+    assert_has(&console, "exit");
+    assert_clean(&console, "nginx-app.service", &disk);
+}
+
+#[test]
+#[ignore = "long: make matrix"]
+fn postgres_serves_a_real_client() {
+    let folder = scratch();
+    let (_, disk) = disk_of("postgres", folder.path());
+    let mut machine = Machine::boot(&disk, &[5432]);
+    let port = machine.ports[0].to_string();
+    let sql = |words: &str| {
+        let mut psql = Command::new("psql");
+        psql.env("PGCONNECT_TIMEOUT", "10").args([
+            "-h",
+            "127.0.0.1",
+            "-p",
+            &port,
+            "-U",
+            "postgres",
+            "-Atc",
+            words,
+        ]);
+        let output = psql.output().unwrap_or_else(|error| panic!("psql: {error} (see .ci/setup)"));
+        output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    };
+    let answer = machine.wait("postgres", |_| sql("CREATE TABLE t AS SELECT 6 * 7 AS n; SELECT n FROM t"));
+    assert!(answer.ends_with("42"), "{answer}");
+    assert_eq!(sql("SELECT pg_read_file('/proc/self/comm')").as_deref(), Some("postgres"));
+    let console = machine.power_off();
+    assert_has(&console, "received fast shutdown request");
+    assert_has(&console, "database system is shut down");
+    assert_clean(&console, "postgres.service", &disk);
+
+    // What was written is there after another boot.
+    let mut machine = Machine::boot(&disk, &[5432]);
+    let port = machine.ports[0].to_string();
+    machine.wait("postgres again", |_| {
+        let mut psql = Command::new("psql");
+        psql.args(["-h", "127.0.0.1", "-p", &port, "-U", "postgres", "-Atc", "SELECT n FROM t"]);
+        psql.env("PGCONNECT_TIMEOUT", "10").output().unwrap().status.success().then_some(())
+    });
+    machine.power_off();
+}
+
+#[test]
+#[ignore = "long: make matrix"]
+fn redis_serves_and_saves_at_the_end() {
+    let folder = scratch();
+    let (said, disk) = disk_of("redis", folder.path());
+    assert_has(&said, "systemd: redis-server.service disabled");
+    let mut machine = Machine::boot(&disk, &[6379]);
+    machine.wait("redis", |machine| {
+        (machine.ask(0, "SET a b\r\nPING\r\nQUIT\r\n") == "+OK\r\n+PONG\r\n+OK\r\n").then_some(())
+    });
+    let console = machine.power_off();
+    assert_has(&console, "DB saved on disk");
+    assert_has(&console, "bye bye");
+    assert_clean(&console, "redis-server-app.service", &disk);
+}
+
+#[test]
+fn a_service_of_openrc_answers() {
+    let folder = scratch();
+    let (said, disk) = disk_of("openrc", folder.path());
+    assert_has(&said, "service nc: runs nc -lk -p 80 -e /usr/local/bin/answer");
+    let mut machine = Machine::boot(&disk, &[80]);
+    let answer = machine.wait("nc", |machine| Some(machine.ask(0, "")).filter(|answer| !answer.is_empty()));
+    assert_eq!(answer, "nobody in /srv/made: it's $HOME, HOME is /\n");
+    machine.wait("its words on the console", |machine| {
+        machine.console().contains("answer: to a client").then_some(())
+    });
+    let console = machine.power_off();
+    assert_has(&console, "Stopping nc");
+    check(&disk);
+}

@@ -1,0 +1,8 @@
+# A program that every Alpine has, on a port for which a user other than root needs leave.
+FROM alpine:3.23
+COPY --chmod=755 answer.sh /usr/local/bin/answer
+ENV GREETING="it's \$HOME"
+WORKDIR /srv/made
+USER nobody
+EXPOSE 80
+ENTRYPOINT ["nc", "-lk", "-p", "80", "-e", "/usr/local/bin/answer"]
