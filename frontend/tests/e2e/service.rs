@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use super::disk::check;
-use super::lab::{VMIMAGE, build, run, scratch, testdata};
+use super::lab::{Mount, VMIMAGE, alone_with_the_store, build, partitions, run, scratch, testdata};
 
 /// Initialising a database takes a minute without hardware's help.
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -165,11 +165,8 @@ fn nginx_serves_and_its_health_is_shown() {
         assert_has(log, "entrypoint: starts nginx");
         assert_has(log, "the-test");
     }
-    let pid = "pid=$(systemctl show --property=MainPID --value nginx-app)";
-    let inside = shell(
-        &machine,
-        &format!("{pid}; tr '\\0' '\\n' </proc/$pid/cmdline; tr '\\0' '\\n' </proc/$pid/environ"),
-    );
+    let inside = shell(&machine, "cat /tmp/started-with");
+    assert!(inside.starts_with("nginx\n-g\ndaemon off;\n"), "{inside}");
     for line in [r#"ODD=a  "b" $HOME %h it's \ ä; # end"#, "EMPTY=", "HOME=/root", "HOSTNAME=debian"] {
         assert!(inside.lines().any(|known| known == line), "{line} is not in:\n{inside}");
     }
@@ -186,6 +183,7 @@ fn nginx_serves_and_its_health_is_shown() {
         Some(()).filter(|()| shell(machine, health).starts_with("inactive\n"))
     });
 
+    let pid = "pid=$(systemctl show --property=MainPID --value nginx-app)";
     let killed = format!("{pid}; kill -KILL $pid; sleep 4; {pid}; echo $pid");
     assert_ne!(shell(&machine, &killed).trim(), "0", "what breaks is started again");
     let console = machine.power_off();
@@ -252,8 +250,32 @@ fn redis_serves_and_saves_at_the_end() {
     assert_clean(&console, "redis-server-app.service", &disk);
 }
 
+/// Their images say it too, the health check among it.
 #[test]
-fn a_service_of_openrc_answers() {
+fn podman_and_buildah_make_the_same_service() {
+    let _alone = alone_with_the_store();
+    let folder = scratch();
+    let dockerfile =
+        "FROM debian:12\nENV A=\"b c\"\nUSER www-data\nHEALTHCHECK CMD true\nENTRYPOINT [\"cat\"]\n";
+    std::fs::write(folder.path().join("Dockerfile"), dockerfile).unwrap();
+    let units = ["podman", "buildah"].map(|engine| {
+        let disk = folder.path().join(format!("{engine}.raw"));
+        let context = folder.path().join(engine);
+        std::fs::create_dir(&context).unwrap();
+        std::fs::copy(folder.path().join("Dockerfile"), context.join("Dockerfile")).unwrap();
+        build(&context, &disk, &["--engine", engine, "--network", "host"]);
+        let root = Mount::new(&disk, &partitions(&disk)[2], folder.path().join("root"));
+        let read = |name| std::fs::read_to_string(root.0.join("usr/lib/systemd/system").join(name)).unwrap();
+        ["cat.service", "cat-health.service", "cat-health.timer"].map(read)
+    });
+    assert_eq!(units[0], units[1]);
+    assert_has(&units[0][0], "User=www-data\nGroup=33\n");
+    assert_has(&units[0][0], "Environment=\"A=b c\"\n");
+    assert_has(&units[0][1], "vmimage-health /run/vmimage/cat 3 30 0 /bin/sh -c true\n");
+}
+
+#[test]
+fn openrc_runs_a_service() {
     let folder = scratch();
     let (said, disk) = disk_of("openrc", folder.path());
     assert_has(&said, "service nc: runs nc -lk -p 80 -e /usr/local/bin/answer");
