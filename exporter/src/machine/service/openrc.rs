@@ -52,7 +52,6 @@ fn start(plan: &Plan<'_>) -> String {
 
 fn script(plan: &Plan<'_>) -> String {
     let name = &plan.name;
-    let command: Vec<_> = plan.container.command().collect();
     let mut text = String::from("#!/sbin/openrc-run\n# Made by vmimage: what the image runs.\n");
     for port in &plan.container.exposed_ports {
         let _ = writeln!(text, "# EXPOSE {}", line(port));
@@ -60,7 +59,7 @@ fn script(plan: &Plan<'_>) -> String {
     let mut set = |key: &str, value: &str| {
         let _ = writeln!(text, "{key}={}", shell(value));
     };
-    set("description", &line(&format!("{name} of the image: {}", command.join(" "))).replace("%%", "%"));
+    set("description", &format!("{name} of the image"));
     set("supervisor", "supervise-daemon");
     set("command", &program(name));
     if !plan.account.is_root() || plan.account.gid != 0 {
