@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use super::disk::check;
-use super::lab::{Mount, VMIMAGE, alone_with_the_store, build, partitions, run, scratch, testdata};
+use super::lab::{Mount, VMIMAGE, alone_with_the_store, build, partitions, raw, run, scratch, testdata};
 
 /// Initialising a database takes a minute without hardware's help.
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -77,15 +77,16 @@ impl Machine {
         }
     }
 
-    /// What the machine answers on a port of its own until it ends the connection; empty without one.
+    /// What the machine answers on a port of its own; empty without an answer.
     fn ask(&self, port: usize, question: &str) -> String {
         let ask = || {
             let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.ports[port]))?;
-            stream.set_read_timeout(Some(Duration::from_secs(60)))?;
+            stream.set_read_timeout(Some(Duration::from_secs(20)))?;
             stream.write_all(question.as_bytes())?;
             stream.shutdown(Shutdown::Write)?;
             let mut answer = Vec::new();
-            stream.read_to_end(&mut answer)?;
+            // Not everyone ends a connection: what has come by then is the answer.
+            let _ = stream.read_to_end(&mut answer);
             Ok::<_, std::io::Error>(String::from_utf8_lossy(&answer).into_owned())
         };
         ask().unwrap_or_default()
@@ -283,10 +284,10 @@ fn openrc_runs_a_service() {
     let mut machine = Machine::boot(&disk, &[80]);
     let answer = machine.wait("nc", |machine| Some(machine.ask(0, "")).filter(|answer| !answer.is_empty()));
     assert_eq!(answer, "nobody in /srv/made: it's $HOME, HOME is /\n");
-    machine.wait("its words on the console", |machine| {
-        machine.console().contains("answer: to a client").then_some(())
-    });
     let console = machine.power_off();
     assert_has(&console, "Stopping nc");
     check(&disk);
+    let raw = raw(&disk, folder.path());
+    let root = Mount::new(&raw, &partitions(&raw)[2], folder.path().join("root"));
+    assert_has(&std::fs::read_to_string(root.0.join("var/log/messages")).unwrap(), "nc: answer: to a client");
 }

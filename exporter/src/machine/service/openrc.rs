@@ -69,7 +69,9 @@ fn script(plan: &Plan<'_>) -> String {
         // Containers let everyone have the ports below 1024.
         set("capabilities", "^cap_net_bind_service");
     }
-    set("output_logger", &format!("tee /dev/console | logger -t {name} -p daemon.info"));
+    // The logger runs as the service does, and the console is root's.
+    let console = if plan.account.is_root() { "tee /dev/console | " } else { "" };
+    set("output_logger", &format!("{console}logger -t {name} -p daemon.info"));
     set("retry", &format!("{}/90/SIGKILL/5", plan.stop_signal));
     set("respawn_delay", "2");
     // What can't start yet, for want of a database elsewhere, is tried again for ever.
