@@ -1,7 +1,7 @@
 # make demo       install what is missing, build a Dockerfile into a disk, boot it
 # make test       every test, on real tools: Docker, QEMU, fsck
 # make bench      the disk exporter against other tools, more than an hour; BENCH='--only growth' and the like
-# make matrix     the long tests: sweeps over sizes, hundreds of random trees, databases that boot
+# make matrix     the long tests: sweeps over sizes, hundreds of random trees
 # make out/vmimage   the command line, a static binary
 # make man        its manual, in out/man: a page for each command
 FRONTEND := $(or $(VMIMAGE_FRONTEND),example/vmimage)
@@ -18,9 +18,8 @@ test: setup images frontend
 bench: setup out/vmimage
 	cargo bench --locked -p vmimage --bench disk -- $(BENCH)
 
-matrix: setup images frontend
+matrix: setup
 	cargo test --release --locked -p exporter -- --ignored
-	cargo test --locked -p vmimage --test e2e -- --ignored
 
 man: out/vmimage
 	out/vmimage man out/man
