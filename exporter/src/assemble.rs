@@ -151,3 +151,28 @@ fn root_options(ids: &Ids, label: &str, time: Time) -> ext4::Options {
         reserved_percent: 5,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::spec::{Container, Service};
+    use crate::tree::Meta;
+
+    #[test]
+    fn what_makes_no_service_makes_no_other_disk() {
+        let runs = |program: &str| Some(Container { cmd: vec![program.to_owned()], ..Container::default() });
+        let root = |container, service, profile| {
+            let spec = Spec { container, service, profile, ..Spec::default() };
+            Ids::new(&spec, &Tree::new(Meta::default())).unwrap().root
+        };
+        let (auto, machine) = (Service::Auto, Profile::Machine);
+        let bare = root(None, auto.clone(), machine);
+        assert_eq!(root(runs("bash"), auto.clone(), machine), bare);
+        assert_eq!(root(runs("nginx"), Service::Off, machine), bare);
+        let web = root(runs("nginx"), auto.clone(), machine);
+        assert_ne!(web, bare);
+        assert_ne!(root(runs("nginx"), Service::Named("web".into()), machine), web);
+        let data = root(None, auto.clone(), Profile::Data);
+        assert_eq!(root(runs("nginx"), auto, Profile::Data), data);
+    }
+}
