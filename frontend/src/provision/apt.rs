@@ -1,8 +1,10 @@
 //! Debian, Ubuntu, Kali and what is like them.
 
 use super::manager::Manager;
-use super::release::{Boot, Release};
+use super::release::{Boot, Release, row};
 
+/// Generic unless the image says otherwise: MODULES=most is the default of initramfs.conf(5).
+const INITRAMFS: &str = "initramfs-tools zstd";
 const INIT: &str = "systemd-sysv libpam-systemd dbus udev kmod iproute2 e2fsprogs login";
 /// systemd's own; from Debian 12 and Ubuntu 23.10 on in packages of their own.
 const NETWORK: &str = "?systemd-resolved ?systemd-timesyncd";
@@ -20,9 +22,10 @@ pub(super) static MANAGER: Manager = Manager {
 /// The kernels are those for virtual machines; for bare metal ask for another with `VMIMAGE_KERNEL`.
 #[rustfmt::skip]
 const RELEASES: &[Release] = &[
-    Release { ids: "debian", since: "", kernel: "linux-image-cloud-{deb}", initramfs: "initramfs-tools zstd", init: INIT, network: NETWORK, boot: SIGNED },
-    Release { ids: "ubuntu", since: "", kernel: "linux-image-virtual",     initramfs: "initramfs-tools zstd", init: INIT, network: NETWORK, boot: SIGNED },
-    Release { ids: "kali",   since: "", kernel: "linux-image-{deb}",       initramfs: "initramfs-tools zstd", init: INIT, network: NETWORK, boot: SIGNED },
+    //  ID        since kernel                     initramfs  init  network  boot
+    row("debian", "",   "linux-image-cloud-{deb}", INITRAMFS, INIT, NETWORK, SIGNED),
+    row("ubuntu", "",   "linux-image-virtual",     INITRAMFS, INIT, NETWORK, SIGNED),
+    row("kali",   "",   "linux-image-{deb}",       INITRAMFS, INIT, NETWORK, SIGNED),
 ];
 
 const FILES: &[(&str, &[&str])] = &[
