@@ -9,6 +9,7 @@ pub(super) static MANAGER: Manager = Manager {
     tools: &["/sbin/apk", "/usr/bin/apk"],
     releases: RELEASES,
     files: FILES,
+    redirects: true,
     machine_script: &[include_str!("apk-machine.sh")],
     boot_script: &[],
 };

@@ -15,6 +15,7 @@ pub(super) static MANAGER: Manager = Manager {
     tools: &["/usr/bin/apt-get"],
     releases: RELEASES,
     files: FILES,
+    redirects: true,
     machine_script: &[include_str!("apt.sh"), include_str!("apt-machine.sh")],
     boot_script: &[include_str!("apt.sh"), include_str!("grub.sh"), include_str!("apt-boot.sh")],
 };

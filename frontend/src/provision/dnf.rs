@@ -19,6 +19,7 @@ pub(super) static MANAGER: Manager = Manager {
     tools: &["/usr/bin/dnf", "/usr/bin/microdnf", "/usr/bin/yum"],
     releases: RELEASES,
     files: FILES,
+    redirects: false,
     machine_script: &[include_str!("dnf.sh"), include_str!("dracut.sh"), include_str!("dnf-machine.sh")],
     boot_script: &[include_str!("dnf.sh"), include_str!("grub.sh"), include_str!("dnf-boot.sh")],
 };

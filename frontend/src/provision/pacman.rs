@@ -11,6 +11,7 @@ pub(super) static MANAGER: Manager = Manager {
     tools: &["/usr/bin/pacman"],
     releases: RELEASES,
     files: FILES,
+    redirects: false,
     machine_script: &[include_str!("pacman-machine.sh")],
     boot_script: &[],
 };

@@ -12,6 +12,7 @@ pub(super) static MANAGER: Manager = Manager {
     tools: &["/usr/bin/zypper"],
     releases: RELEASES,
     files: FILES,
+    redirects: false,
     machine_script: &[
         include_str!("zypper.sh"),
         include_str!("dracut.sh"),
