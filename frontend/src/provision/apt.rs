@@ -3,10 +3,9 @@
 use super::manager::Manager;
 use super::release::{Boot, Release, row};
 
-/// Generic unless the image says otherwise: MODULES=most is the default of initramfs.conf(5).
 const INITRAMFS: &str = "initramfs-tools zstd";
 const INIT: &str = "systemd-sysv libpam-systemd dbus udev kmod iproute2 e2fsprogs login";
-/// systemd's own; from Debian 12 and Ubuntu 23.10 on in packages of their own.
+/// Older releases have these in systemd itself.
 const NETWORK: &str = "?systemd-resolved ?systemd-timesyncd";
 const SIGNED: Boot = Boot { uefi: "shim-signed grub-efi-{deb}-signed", bios: "grub-common grub-pc-bin" };
 
