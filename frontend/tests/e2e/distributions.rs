@@ -14,7 +14,7 @@ struct Row {
     name: &'static str,
     init: &'static str,
     base: Base,
-    /// Whether shim, GRUB and kernel are signed.
+    /// Whether shim, GRUB and kernel of this base are signed.
     signed: bool,
 }
 
@@ -123,6 +123,7 @@ fn matrix() {
     for row in &ROWS {
         let cells = FIRMWARES.map(|firmware| match (&row.base, row.signed) {
             (Base::Untested, _) => "untested",
+            (Base::StandIn { .. }, false) if firmware == "--secure-boot" => "untested",
             (_, false) if firmware == "--secure-boot" => "not signed",
             _ => row.base.verdict(),
         });
