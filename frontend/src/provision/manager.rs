@@ -16,6 +16,8 @@ pub(super) struct Manager {
     pub(super) releases: &'static [Release],
     /// Packages, without a `?`, and the files that show they are there.
     pub(super) files: &'static [(&'static str, &'static [&'static str])],
+    /// Whether its scripts know `$MIRROR` and `$PACKAGES`.
+    pub(super) redirects: bool,
     /// Installs `$@`, and makes an initramfs for every kernel.
     pub(super) machine_script: &'static [&'static str],
     /// Installs `$3` and further, and collects boot files for architecture `$2` into `$1`.

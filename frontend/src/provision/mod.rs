@@ -127,10 +127,23 @@ pub(crate) fn plan(base: &Base, architecture: &str, asked: &Install) -> Result<P
     // Fedora packages apt, too, and Debian dnf.
     let manager = there().find(|manager| manager.knows(&base.os)).or_else(|| there().next());
     match manager {
+        Some(manager) if !manager.redirects && (asked.packages || asked.mirror.is_some()) => {
+            Err(only_own_sources(base, manager))
+        }
         Some(manager) => manager.plan(base, architecture, asked).ok_or_else(|| unsupported(base)),
         None if base.has_kernel() && asked.kernel.is_none() => Ok(Plan { machine: None, boot: None }),
         None => Err(unsupported(base)),
     }
+}
+
+fn only_own_sources(base: &Base, manager: &Manager) -> Failure {
+    let message = format!(
+        "base image {}: mirror and packages are for apt and apk, not for {}",
+        base.shown(),
+        manager.name
+    );
+    Failure::new(message)
+        .with_hint("write the mirror, or the folder, into the repository settings of the base image")
 }
 
 /// The one error for an image nothing can be installed on.
@@ -209,6 +222,19 @@ mod tests {
         assert!(packages(&[&fedora, &rest, &kernel], "amd64", None).is_empty());
         // A kernel without an initramfs is no kernel to boot.
         assert_eq!(packages(&[&fedora, &rest, &kernel[..1]], "amd64", None), ["kernel-core"]);
+    }
+
+    #[test]
+    fn a_mirror_that_would_be_passed_over_is_an_error() {
+        let fedora = base(&[("/etc/os-release", "ID=fedora\n"), ("/usr/bin/dnf", "")]);
+        for asked in [
+            Install { mirror: Some("http://mirror.example".into()), ..Install::default() },
+            Install { packages: true, ..Install::default() },
+        ] {
+            assert!(plan(&base(DEBIAN), "amd64", &asked).is_ok());
+            let failure = plan(&fedora, "amd64", &asked).unwrap_err();
+            assert!(failure.to_string().contains("not for dnf"), "{failure}");
+        }
     }
 
     /// Fedora packages apt, and Debian dnf: the distribution says which is its own.
