@@ -10,16 +10,18 @@ use rustix::process::{Resource, Rlimit, setrlimit};
 
 use crate::console::{self, say, say_error};
 use crate::devices;
-use crate::launch;
 use crate::modules::Modules;
 use crate::mounts;
 use crate::network::Network;
 use crate::power;
+use crate::service::Service;
 use crate::shutdown;
 use crate::supervise::Supervisor;
 
 /// How long the service waits for addresses.
 const NETWORK_TIMEOUT: Duration = Duration::from_secs(20);
+/// Where the disk's builder puts this program.
+const PROGRAM: &str = "/usr/lib/vmimage/init";
 /// systemd's limit of open files for services that ask for more than the first.
 const OPEN_FILES: (u64, u64) = (1024, 524_288);
 
@@ -52,7 +54,7 @@ pub(crate) fn run() -> ExitCode {
     });
     network.wait(NETWORK_TIMEOUT);
 
-    let action = match launch::read() {
+    let action = match Service::read() {
         Ok(service) => Supervisor::new(service, inbox).run(),
         Err(error) => {
             say(format_args!("{error}: there is nothing to run"));
@@ -82,7 +84,7 @@ fn settings() {
     // Modules that the kernel wants later are loaded by this program, unless the image has its own.
     let modprobe = fs::read_to_string("/proc/sys/kernel/modprobe").unwrap_or_default();
     if !Path::new(modprobe.trim()).exists() {
-        mounts::set("/proc/sys/kernel/modprobe", guest::INIT);
+        mounts::set("/proc/sys/kernel/modprobe", PROGRAM);
     }
     let (current, maximum) = (Some(OPEN_FILES.0), Some(OPEN_FILES.1));
     let _ = setrlimit(Resource::Nofile, Rlimit { current, maximum });

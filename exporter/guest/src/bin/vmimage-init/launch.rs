@@ -9,11 +9,11 @@ use std::io;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode};
 
-use guest::service::Service;
 use rustix::fs::{Gid, Uid, fchown};
 use rustix::thread::{set_thread_gid, set_thread_groups, set_thread_uid};
 
 use crate::console::say;
+use crate::service::Service;
 use crate::user::Identity;
 
 /// The argument that asks for it.
@@ -27,7 +27,7 @@ const NOT_FOUND: u8 = 127;
 const NOT_RUN: u8 = 126;
 
 pub(crate) fn run() -> ExitCode {
-    let (code, error) = match read().and_then(|service| become_service(&service)) {
+    let (code, error) = match Service::read().and_then(|service| become_service(&service)) {
         Ok((program, error)) if error.kind() == io::ErrorKind::NotFound => {
             (NOT_FOUND, format!("{program}: no such program in the image, or no such interpreter of it"))
         }
@@ -38,13 +38,6 @@ pub(crate) fn run() -> ExitCode {
     code.into()
 }
 
-/// The description on the disk.
-pub(crate) fn read() -> Result<Service, String> {
-    let path = guest::service::PATH;
-    let text = fs::read(path).map_err(|error| format!("{path}: {error}"))?;
-    serde_json::from_slice(&text).map_err(|error| format!("{path}: {error}"))
-}
-
 /// Returns only if it could not: the program and what was wrong with it.
 fn become_service(service: &Service) -> Result<(String, io::Error), String> {
     let identity = Identity::find(&service.user)?;
@@ -53,10 +46,11 @@ fn become_service(service: &Service) -> Result<(String, io::Error), String> {
     let _ = rustix::process::setsid();
     take_on(&identity).map_err(|error| format!("user {}: {error}", service.user))?;
 
-    let [program, arguments @ ..] = &service.command[..] else { return Err("nothing to run".into()) };
+    let mut words = service.command();
+    let program = words.next().ok_or("the image names no program to run")?;
     let mut command = Command::new(program);
-    command.args(arguments).current_dir(directory).env_clear().envs(environment(service, &identity));
-    Ok((program.clone(), command.exec()))
+    command.args(words).current_dir(directory).env_clear().envs(environment(service, &identity));
+    Ok((program.to_owned(), command.exec()))
 }
 
 /// The output pipes become the user's own, so that `/dev/stdout` can be opened by name.
@@ -75,7 +69,7 @@ fn take_on(identity: &Identity) -> io::Result<()> {
 fn environment(service: &Service, identity: &Identity) -> BTreeMap<String, String> {
     let hostname = rustix::system::uname().nodename().to_string_lossy().into_owned();
     let given = [("PATH", DEFAULT_PATH), ("HOSTNAME", &*hostname), ("HOME", &*identity.home)];
-    let own = service.environment.iter().filter_map(|variable| variable.split_once('='));
+    let own = service.env.iter().filter_map(|variable| variable.split_once('='));
     given.into_iter().chain(own).map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
 }
 
@@ -86,8 +80,8 @@ mod tests {
     #[test]
     fn the_images_variables_count() {
         let environment_of = |variables: &[&str]| {
-            let environment_ = variables.iter().map(|text| (*text).to_owned()).collect();
-            let service = Service { environment: environment_, ..Service::default() };
+            let env = variables.iter().map(|text| (*text).to_owned()).collect();
+            let service = Service { env, ..Service::default() };
             let identity = Identity { uid: 0, gid: 0, groups: vec![], home: "/root".into() };
             environment(&service, &identity)
         };

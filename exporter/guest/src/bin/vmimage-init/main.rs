@@ -25,6 +25,7 @@ mod netlink;
 mod network;
 mod power;
 mod resolver;
+mod service;
 mod shutdown;
 mod supervise;
 mod user;

@@ -9,7 +9,6 @@ use std::net::Ipv4Addr;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
-use rustix::io::Errno;
 use rustix::net::{
     AddressFamily, Protocol, RecvFlags, SendFlags, SocketFlags, SocketType, recv, send, socket_with,
 };
@@ -231,7 +230,7 @@ fn result(answer: &[u8]) -> io::Result<()> {
     let code = Header::read_from_prefix(answer).ok().filter(|(header, _)| header.nlmsg_type == NLMSG_ERROR);
     match code.and_then(|(_, rest)| i32::read_from_prefix(rest).ok()) {
         Some((0, _)) => Ok(()),
-        Some((code, _)) => Err(Errno::from_raw_os_error(code.wrapping_neg()).into()),
+        Some((code, _)) => Err(io::Error::from_raw_os_error(code.wrapping_neg())),
         None => Err(io::Error::new(io::ErrorKind::InvalidData, "the kernel's answer makes no sense")),
     }
 }

@@ -7,12 +7,12 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use guest::service::Service;
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Pid, Signal, WaitStatus, kill_process};
 
 use crate::console::{self, say};
 use crate::launch;
+use crate::service::Service;
 
 /// Between a failure and the next start: at first, and at most.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
