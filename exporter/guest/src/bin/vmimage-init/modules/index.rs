@@ -34,9 +34,9 @@ impl Index {
 
     /// The names of the modules that `wanted`, an alias or a name, stands for.
     pub(super) fn find(&self, wanted: &str) -> impl Iterator<Item = &str> {
-        // Most patterns are for other buses, which the part before the colon tells at once.
-        let bus = wanted.split_inclusive(':').next().unwrap_or_default();
-        let bus = if bus.ends_with(':') { bus } else { "" };
+        // Most patterns are for other buses, which the part before the colon tells at once. Patterns may have
+        // a star before theirs: `acpi*:`.
+        let bus = wanted.split_once(':').map_or("", |(bus, _)| bus);
         let matches = move |pattern: &str| {
             pattern.starts_with(bus) && glob::matches(pattern.as_bytes(), wanted.as_bytes())
         };
@@ -78,6 +78,7 @@ alias virtio:d00000001v* virtio_net
 alias net-pf-10 ipv6
 alias input:b*v*p*e*-e*k* touch-screen
 alias input:* evdev
+alias acpi*:LNXPWRBN:* button
 alias broken
 ";
 
@@ -104,6 +105,7 @@ alias broken
         let names = |wanted| index.find(wanted).map(str::to_owned).collect::<Vec<_>>();
         assert_eq!(names("input:b0019v0000p0001e0000-e0,1,k74,"), ["touch_screen", "evdev"]);
         assert_eq!(names("net-pf-10"), ["ipv6"]);
+        assert_eq!(names("acpi:LNXPWRBN:"), ["button"]);
         assert!(files("net-pf-10").is_empty());
         assert!(names("virtio:d00000002v00001AF4").is_empty());
         assert!(names("").is_empty());
