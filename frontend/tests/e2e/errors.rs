@@ -62,7 +62,7 @@ fn an_unknown_distribution_gives_no_kernel() {
     fs::write(context.join("os-release"), "ID=plan9\nPRETTY_NAME=\"Plan 9\"\n").unwrap();
     run(Command::new("docker").args(["build", "-q", "-t", "vmimage-test/plan9"]).arg(&context));
     let message = message(DATA, &["--kernel", "image:vmimage-test/plan9"]);
-    says(&message, &["kernel image vmimage-test/plan9", "Plan 9", "ID=plan9", "hint: "]);
+    says(&message, &["image vmimage-test/plan9", "Plan 9", "ID=plan9", "hint: "]);
 }
 
 #[test]
