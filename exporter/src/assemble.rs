@@ -8,6 +8,7 @@
 //! [`container::write`](crate::container::write()) makes disk files of it.
 
 mod data;
+mod donor;
 mod machine;
 
 use std::sync::Arc;
@@ -34,8 +35,19 @@ pub struct Input {
     pub root: Tree,
     /// Boot loader files; a machine needs them.
     pub boot: Option<BootFiles>,
-    /// The program that grows the root at boot, if there is one for the machine's architecture.
+    /// The file system that a machine takes its kernel from; `None`: the user's.
+    pub donor: Option<Tree>,
+    /// The programs inside the machine.
+    pub programs: Programs,
+}
+
+/// Programs that go into machines, as far as there are some; each for one architecture.
+#[derive(Clone, Debug, Default)]
+pub struct Programs {
+    /// `vmimage-grow`, which grows the root at boot.
     pub grow: Option<Arc<[u8]>>,
+    /// `vmimage-init`, the first process of an image that has none.
+    pub init: Option<Arc<[u8]>>,
 }
 
 /// A disk that only has to be written.

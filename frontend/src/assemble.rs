@@ -30,6 +30,9 @@ struct Args {
     /// Folder with the distribution's boot loader files; ours are used if it is not there.
     #[arg(long)]
     boot: PathBuf,
+    /// The file system of the image that gives its kernel, if that is another one.
+    #[arg(long)]
+    donor: Option<PathBuf>,
     /// Folder for the disk's files.
     #[arg(long)]
     output: PathBuf,
@@ -82,8 +85,9 @@ fn input(args: &Args, threads: NonZeroUsize) -> Result<Input> {
         Some(files) => Some(files),
         None => builtin::boot_files(args.spec.architecture)?,
     };
-    let root = scan(&HostDir::open(&args.root)?, threads, &mut |_| {})?;
-    Ok(Input { root, boot, grow: builtin::grow_program() })
+    let tree = |path: &PathBuf| scan(&HostDir::open(path)?, threads, &mut |_| {});
+    let donor = args.donor.as_ref().map(tree).transpose()?;
+    Ok(Input { root: tree(&args.root)?, boot, donor, programs: builtin::programs() })
 }
 
 fn target(file: &FileSpec, planned: &Planned, args: &Args) -> Target {

@@ -28,6 +28,10 @@ impl<'tree> Editor<'tree> {
         self.tree
     }
 
+    pub(super) fn tree_mut(&mut self) -> &mut Tree {
+        self.tree
+    }
+
     /// Owner, group and time of what is made, and these permissions.
     fn meta(&self, permissions: u16) -> Meta {
         Meta { permissions, mtime: self.time, ..Meta::default() }

@@ -7,7 +7,7 @@ use std::os::unix::fs::{FileExt, PermissionsExt, symlink};
 use std::path::Path;
 use std::process::Command;
 
-use exporter::assemble::{Input, plan};
+use exporter::assemble::{Input, Programs, plan};
 use exporter::boot::BootFiles;
 use exporter::container::{Appliance, Compression, Format, Target, write};
 use exporter::engine::Run;
@@ -114,7 +114,12 @@ impl Places {
 fn assembled(root: &Path, boot: &Path, threads: usize, spec: &Spec, output: &Path) -> Vec<u8> {
     let threads = NonZeroUsize::new(threads).unwrap();
     let tree = scan(&HostDir::open(root).unwrap(), threads, &mut |_| {}).unwrap();
-    let input = Input { root: tree, boot: BootFiles::read(boot).unwrap(), grow: None };
+    let input = Input {
+        root: tree,
+        boot: BootFiles::read(boot).unwrap(),
+        donor: None,
+        programs: Programs::default(),
+    };
     let planned = plan(spec, input).unwrap();
     let target = Target {
         path: output.to_owned(),

@@ -197,7 +197,8 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         return install::run(args, &loaded, architecture, lacking, &spool, &meter, &stop);
     }
     let Loaded { tree: root, container, .. } = loaded;
-    let input = Input { root, boot: boot_files(args, architecture)?, grow: builtin::grow_program() };
+    let boot = boot_files(args, architecture)?;
+    let input = Input { root, boot, donor: None, programs: builtin::programs() };
     let spec = Spec { architecture, container, ..spec };
     let job = disk::Job { spec: &spec, paths: &args.output, threads, meter: &meter, stop: &stop };
     let (planned, written) = job.make(input)?;

@@ -3,7 +3,7 @@
 use exporter::tree::os::Os;
 
 use super::release::{Release, names};
-use super::{BOOT_OUT, Base, Install, Plan, Step};
+use super::{BOOT_OUT, Base, Install, Part, Plan, Step};
 
 /// A package manager and the distributions that have it.
 pub(super) struct Manager {
@@ -26,13 +26,14 @@ pub(super) struct Manager {
 
 impl Manager {
     /// The steps for `base` on `architecture` (`amd64`, `arm64`); `None` if the distribution has no kernel.
-    pub(super) fn plan(&self, base: &Base, architecture: &str, asked: &Install) -> Option<Plan> {
+    pub(super) fn plan(&self, base: &Base, architecture: &str, asked: &Install, part: Part) -> Option<Plan> {
         let release = Release::find(&base.os, self.releases).unwrap_or(&self.releases[0]);
-        if release.kernel.is_empty() && asked.kernel.is_none() && !base.has_kernel() {
+        let has_no_kernel = release.kernel.is_empty() && asked.kernel.is_none() && !base.has_kernel();
+        if has_no_kernel && part != Part::System {
             return None;
         }
         let cache = self.cache(base, architecture);
-        let packages = self.packages(release, base, architecture, asked);
+        let packages = self.packages(release, base, architecture, asked, part);
         let machine = (!packages.is_empty()).then(|| Step {
             title: format!("[vmimage] install {}", packages.join(" ").replace('?', "")),
             script: self.machine_script.concat(),
@@ -64,15 +65,27 @@ impl Manager {
     }
 
     /// The kernel that is wanted, then what of the rest `base` lacks.
-    fn packages(&self, release: &Release, base: &Base, architecture: &str, asked: &Install) -> Vec<String> {
+    fn packages(
+        &self,
+        release: &Release,
+        base: &Base,
+        architecture: &str,
+        asked: &Install,
+        part: Part,
+    ) -> Vec<String> {
         let kernel = match &asked.kernel {
+            _ if part == Part::System => Vec::new(),
             Some(name) => vec![name.clone()],
             None if base.has_kernel() => Vec::new(),
             None => names(release.kernel, architecture),
         };
-        let rest = [release.initramfs, release.init, release.network];
+        let rest: &[&str] = match part {
+            Part::Machine => &[release.initramfs, release.init, release.network],
+            Part::System => &[release.init, release.network],
+            Part::Kernel => &[release.initramfs],
+        };
         let missing = rest
-            .into_iter()
+            .iter()
             .flat_map(|cell| names(cell, architecture))
             .filter(|package| !self.shown_by(package).is_some_and(|files| base.has(files)));
         kernel.into_iter().chain(missing).collect()

@@ -5,14 +5,16 @@ use llb::proto::{CacheSharingOpt, MountContentCache, NetMode, ProxyEnv};
 use llb::{Exec, Image, Local, Metadata, Mount, Run, State};
 
 use super::request::{PACKAGES_CONTEXT, Stage};
-use super::{Build, broken, full_reference};
-use crate::gateway::{Failure, Opts};
+use super::{Build, Parts, broken, full_reference};
+use crate::gateway::{Failure, Opts, Platform};
 use crate::provision::{BOOT_OUT, CACHE, PACKAGES, PATH, Step};
 
 /// Where the assemble step sees the user's file system.
 const ROOTFS: &str = "/rootfs";
 /// Where it sees the boot stage's files.
 const BOOT_STAGE: &str = "/boot-stage";
+/// Where it sees the file system of the image that gives the kernel.
+const DONOR: &str = "/donor";
 /// Where it leaves the disk.
 const OUT: &str = "/out";
 
@@ -55,12 +57,7 @@ impl Build<'_> {
 
     /// The step that turns a file system into a disk: the frontend's own image, without network or
     /// privileges. Its result is a folder with the disk's files.
-    pub(super) async fn assemble(
-        &self,
-        spec: &Spec,
-        rootfs: &State,
-        boot: Option<&State>,
-    ) -> Result<State, Failure> {
+    pub(super) async fn assemble(&self, spec: &Spec, parts: &Parts) -> Result<State, Failure> {
         let files: Vec<_> = spec.files()?.into_iter().map(|file| file.name).collect();
         let title = format!("[vmimage] assemble {}", files.join(", "));
         let spec = serde_json::to_string(spec).expect("a spec has no map with keys that are no text");
@@ -71,10 +68,16 @@ impl Build<'_> {
             args.push("--container-disk");
         }
         let mut metadata = Metadata::named(title).export_cache(false);
-        let mut user_root = Mount::bind_readonly(rootfs);
-        if self.bridge.caps().has_llb("exec.mount.cache.content") {
-            // The user's whole file system would be read and hashed for the cache key otherwise.
-            user_root = user_root.content_cache(MountContentCache::Off);
+        if parts.donor.is_some() {
+            args.extend(["--donor", DONOR]);
+        }
+        // Whole file systems would be read and hashed for the cache key otherwise.
+        let is_known = self.bridge.caps().has_llb("exec.mount.cache.content");
+        let file_system = |state| match is_known {
+            true => Mount::bind_readonly(state).content_cache(MountContentCache::Off),
+            false => Mount::bind_readonly(state),
+        };
+        if is_known {
             metadata = metadata.cap("exec.mount.cache.content");
         }
         let mut run = Run::new(args)
@@ -82,11 +85,14 @@ impl Build<'_> {
             .readonly_root()
             .network(NetMode::None)
             .platform(self.worker_platform()?.into())
-            .mount(ROOTFS, user_root)
+            .mount(ROOTFS, file_system(&parts.rootfs))
             .mount(OUT, Mount::bind(&State::scratch()))
             .metadata(metadata);
-        if let Some(boot) = boot {
+        if let Some(boot) = &parts.boot {
             run = run.mount(BOOT_STAGE, Mount::bind_readonly(boot));
+        }
+        if let Some(donor) = &parts.donor {
+            run = run.mount(DONOR, file_system(donor));
         }
         Ok(self.frontend_image().await?.run(run).mount(OUT))
     }
@@ -100,16 +106,28 @@ impl Build<'_> {
             .opts
             .source()
             .ok_or_else(|| Failure::new("BuildKit does not say which image this frontend is"))?;
-        let reference = full_reference(source);
+        self.pinned(source, None).await.map(State::image)
+    }
+
+    /// An image by the name a user would write.
+    pub(super) async fn image(&self, name: &str, platform: &Platform) -> Result<State, Failure> {
+        let platform = llb::Platform::from(platform.clone());
+        let image = self.pinned(name, Some(platform.clone())).await?;
+        Ok(State::image(image.platform(platform)))
+    }
+
+    /// The image that has this name now.
+    async fn pinned(&self, name: &str, platform: Option<llb::Platform>) -> Result<Image, Failure> {
+        let reference = full_reference(name);
         let mode = self.opts.get("image-resolve-mode").unwrap_or("default");
-        let found = self.bridge.resolve_image_config(&reference, None, mode).await?;
+        let found = self.bridge.resolve_image_config(&reference, platform, mode).await?;
         // An image that is only in the local store has no digest.
         let pinned = if found.digest.is_empty() || reference.contains('@') {
             reference
         } else {
             format!("{reference}@{}", found.digest)
         };
-        Ok(State::image(Image::new(pinned)))
+        Ok(Image::new(pinned))
     }
 }
 

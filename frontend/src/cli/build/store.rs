@@ -13,7 +13,7 @@ use exporter::tree::{HostDir, scan};
 use super::{Args, DockerArgs, To};
 use crate::builtin;
 use crate::cli::{Error, Meter, Result, Style, disk, progress};
-use crate::engine::buildah::{self, Built, Leftovers, Request, Store, Tool};
+use crate::engine::buildah::{self, Built, Leftovers, Mounted, Request, Store, Tool};
 use crate::engine::dockerfile::Variables;
 use crate::engine::interrupt::Interrupt;
 use crate::solve::request::{Request as Asked, Stage};
@@ -83,12 +83,14 @@ fn make(store: &Store<'_>, built: Built, spec: &Spec, paths: &[PathBuf], meter: 
     };
     meter.begin(progress::Stage::Reading);
     let threads = disk::threads();
-    let root = scan(&HostDir::open(built.root.path())?, threads, &mut |_| {})?;
+    let tree = |mounted: &Mounted| scan(&HostDir::open(mounted.path())?, threads, &mut |_| {});
+    let root = tree(&built.root)?;
+    let donor = built.donor.as_ref().map(tree).transpose()?;
     let container = Some(built.container);
     let spec = Spec { architecture: built.architecture, container, ..spec.clone() };
     let job = disk::Job { spec: &spec, paths, threads, meter, stop: store.interrupt.flag() };
     // The plan reads from what is mounted, and so ends before it.
-    let made = job.make(Input { root, boot, grow: builtin::grow_program() });
+    let made = job.make(Input { root, boot, donor, programs: builtin::programs() });
     store.interrupt.check()?;
     made.map(drop)
 }

@@ -142,7 +142,7 @@ mod tests {
     }
 
     fn plain() -> Origin<'static> {
-        const NOTHING: &Install = &Install { kernel: None, mirror: None, packages: false };
+        const NOTHING: &Install = &Install { kernel: None, donor: None, mirror: None, packages: false };
         Origin { install: NOTHING, state: String::new() }
     }
 
