@@ -19,5 +19,5 @@ make_initramfs() { # BEFORE AFTER
 		depmod "$version"
 		dracut --quiet "$1$version$2" "$version"
 	done
-	[ -n "$made" ] || { echo "the packages brought no kernel: $*" >&2; exit 1; }
+	[ -n "$made" ] || { echo "there is no kernel, neither in /boot nor below /lib/modules" >&2; exit 1; }
 }

@@ -21,7 +21,7 @@ pub(super) static MANAGER: Manager = Manager {
     boot_script: &[include_str!("zypper.sh"), include_str!("grub.sh"), include_str!("zypper-boot.sh")],
 };
 
-/// `-base` is the kernel with the drivers of virtual machines. SLES has NetworkManager for desktops only.
+/// `-base` is the kernel with the drivers of virtual machines. SLES 15 has NetworkManager for desktops only.
 #[rustfmt::skip]
 const RELEASES: &[Release] = &[
     //  ID                                   since kernel                 initramfs init  network           boot
