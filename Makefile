@@ -1,7 +1,7 @@
 # make demo       install what is missing, build a Dockerfile into a disk, boot it
 # make test       every test, on real tools: Docker, QEMU, fsck
 # make bench      the disk exporter against other tools, more than an hour; BENCH='--only growth' and the like
-# make matrix     the long tests: every distribution by firmware, sweeps over sizes, hundreds of random trees
+# make matrix     the long tests: every distribution by firmware, services, sweeps over sizes, hundreds of random trees
 # make out/vmimage   the command line, a static binary
 # make man        its manual, in out/man: a page for each command
 FRONTEND := $(or $(VMIMAGE_FRONTEND),example/vmimage)
@@ -20,7 +20,7 @@ bench: setup out/vmimage
 
 matrix: setup images frontend
 	.ci/images debian:11 debian:sid
-	cargo test --locked -p vmimage --test e2e -- --ignored --nocapture distributions
+	cargo test --locked -p vmimage --test e2e -- --ignored --nocapture
 	cargo test --release --locked -p exporter -- --ignored
 
 man: out/vmimage

@@ -8,6 +8,7 @@
 //! [`container::write`](crate::container::write()) makes disk files of it.
 
 mod data;
+mod donor;
 mod machine;
 
 use std::sync::Arc;
@@ -35,10 +36,21 @@ pub struct Input {
     pub root: Tree,
     /// Boot loader files; a machine needs them.
     pub boot: Option<BootFiles>,
-    /// The program that grows the root at boot, if there is one for the machine's architecture.
-    pub grow: Option<Arc<[u8]>>,
+    /// The file system that a machine takes its kernel from; `None`: the user's.
+    pub donor: Option<Tree>,
+    /// The programs inside the machine.
+    pub programs: Programs,
     /// What the setup names: files of the build context, and secrets.
     pub materials: Materials,
+}
+
+/// Programs that go into machines, as far as there are some; each for one architecture.
+#[derive(Clone, Debug, Default)]
+pub struct Programs {
+    /// `vmimage-grow`, which grows the root at boot.
+    pub grow: Option<Arc<[u8]>>,
+    /// `vmimage-init`, the first process of an image that has none.
+    pub init: Option<Arc<[u8]>>,
 }
 
 /// A disk that only has to be written.
@@ -152,5 +164,30 @@ fn root_options(ids: &Ids, label: &str, time: Time) -> ext4::Options {
         size: 0,
         created: time,
         reserved_percent: 5,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::spec::{Container, Service};
+    use crate::tree::Meta;
+
+    #[test]
+    fn what_makes_no_service_makes_no_other_disk() {
+        let runs = |program: &str| Some(Container { cmd: vec![program.to_owned()], ..Container::default() });
+        let root = |container, service, profile| {
+            let spec = Spec { container, service, profile, ..Spec::default() };
+            Ids::new(&spec, &Tree::new(Meta::default())).unwrap().root
+        };
+        let (auto, machine) = (Service::Auto, Profile::Machine);
+        let bare = root(None, auto.clone(), machine);
+        assert_eq!(root(runs("bash"), auto.clone(), machine), bare);
+        assert_eq!(root(runs("nginx"), Service::Off, machine), bare);
+        let web = root(runs("nginx"), auto.clone(), machine);
+        assert_ne!(web, bare);
+        assert_ne!(root(runs("nginx"), Service::Named("web".into()), machine), web);
+        let data = root(None, auto.clone(), Profile::Data);
+        assert_eq!(root(runs("nginx"), auto, Profile::Data), data);
     }
 }

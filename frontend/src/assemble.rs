@@ -38,6 +38,9 @@ struct Args {
     /// Folder with the secrets that the spec names.
     #[arg(long, default_value = "/run/secrets")]
     secrets: PathBuf,
+    /// The file system of the image that gives its kernel, if that is another one.
+    #[arg(long)]
+    donor: Option<PathBuf>,
     /// Folder for the disk's files.
     #[arg(long)]
     output: PathBuf,
@@ -90,8 +93,10 @@ fn input(args: &Args, threads: NonZeroUsize) -> Result<Input> {
         Some(files) => Some(files),
         None => builtin::boot_files(args.spec.architecture)?,
     };
-    let root = scan(&HostDir::open(&args.root)?, threads, &mut |_| {})?;
-    Ok(Input { root, boot, grow: builtin::grow_program(), materials: materials(args, threads)? })
+    let tree = |path: &PathBuf| scan(&HostDir::open(path)?, threads, &mut |_| {});
+    let donor = args.donor.as_ref().map(tree).transpose()?;
+    let materials = materials(args, threads)?;
+    Ok(Input { root: tree(&args.root)?, boot, donor, programs: builtin::programs(), materials })
 }
 
 /// What the spec names. Who needs something that is not there says so.

@@ -24,7 +24,7 @@ pub(crate) enum Attribute {
     Profile,
     /// The name of the machine.
     Hostname,
-    /// The kernel package.
+    /// The kernel package, or the image to take it from.
     Kernel,
     /// Words for the kernel command line.
     Cmdline,
@@ -43,6 +43,12 @@ pub(crate) enum Attribute {
     /// Whether what the image runs becomes a service, and its name.
     Service,
 }
+
+/// What makes a kernel that of another image.
+const IMAGE: &str = "image:";
+/// What a kernel can be.
+const KERNEL: &str = "distro, keep, a package name, such as linux-image-amd64, or image: and the image to take it \
+                      from, such as image:debian:12";
 
 impl Attribute {
     /// Every attribute.
@@ -126,12 +132,12 @@ impl Asked {
             Attribute::Hostname => {
                 spec.hostname = Some(text(is_hostname(value), "letters, digits and hyphens, such as web-1")?);
             }
-            Attribute::Kernel => {
-                self.install.kernel = Some(text(
-                    is_package(value),
-                    "distro, keep or a package name, such as linux-image-amd64",
-                )?);
-            }
+            Attribute::Kernel => match value.strip_prefix(IMAGE) {
+                Some(image) => {
+                    self.install.donor = Some(is_image(image).then(|| image.to_owned()).ok_or(KERNEL)?);
+                }
+                None => self.install.kernel = Some(text(is_package(value), KERNEL)?),
+            },
             Attribute::Cmdline => {
                 spec.cmdline = text(!value.contains(char::is_control), "kernel arguments on one line")?;
             }
@@ -177,6 +183,12 @@ fn is_hostname(text: &str) -> bool {
     text.len() <= 64 && text.split('.').all(is_label)
 }
 
+/// What a reference to an image consists of; whether there is such an image is the engine's to know.
+fn is_image(text: &str) -> bool {
+    text.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || "+-._:/@".contains(c))
+}
+
 /// What apt and apk accept as a name, with a version; nothing a shell or an option parser would take
 /// for something else.
 fn is_package(text: &str) -> bool {
@@ -208,6 +220,7 @@ mod tests {
             ("profile", "VMIMAGE_PROFILE", "data", "boat"),
             ("hostname", "VMIMAGE_HOSTNAME", "web-1.example", "-web"),
             ("kernel", "VMIMAGE_KERNEL", "linux-image-amd64=6.1", "$(reboot)"),
+            ("kernel", "VMIMAGE_KERNEL", "image:host:5000/kernel@sha256:00", "image:-v"),
             ("cmdline", "VMIMAGE_CMDLINE", "quiet a=b", "quiet\n}"),
             (
                 "mirror",

@@ -1,8 +1,9 @@
 //! What the frontend image's build puts into the binary: boot loader files, for distributions that have
-//! none, and the program that grows the root inside the machine.
+//! none, and the programs inside the machine.
 
 use std::sync::Arc;
 
+use exporter::assemble::Programs;
 use exporter::boot::BootFiles;
 use exporter::spec::Architecture;
 
@@ -19,7 +20,7 @@ pub(crate) fn boot_files(architecture: Architecture) -> exporter::Result<Option<
     })
 }
 
-/// The growth program, if this binary has it.
-pub(crate) fn grow_program() -> Option<Arc<[u8]>> {
-    GROW.map(Arc::from)
+/// The programs inside the machine, as far as this binary has them; they are of its own architecture.
+pub(crate) fn programs() -> Programs {
+    Programs { grow: GROW.map(Arc::from), init: INIT.map(Arc::from) }
 }

@@ -67,21 +67,22 @@ impl Build<'_> {
         let platform = image.platform.clone().map_or_else(|| self.worker_platform(), Ok)?;
         let architecture =
             Architecture::from_oci(&platform.architecture).ok_or_else(|| no_machine(&platform))?;
-        let definition = image.root.as_ref().and_then(|root| root.def.as_ref()).ok_or_else(from_scratch)?;
+        let definition = image.root.as_ref().and_then(|root| root.def.as_ref()).ok_or_else(empty)?;
         let graph = Arc::new(Graph::read(definition).map_err(broken)?);
 
         let container = image.config.as_deref().map(Container::read).transpose().map_err(odd_config)?;
-        let (rootfs, boot) = match self.request.disk.spec.profile {
+        let parts = match self.request.disk.spec.profile {
             Profile::Machine => self.machine(definition, &graph, &platform).await?,
-            // Files need no kernel, so every image will do, even one FROM scratch.
-            Profile::Data => (State::from_graph(graph), None),
+            Profile::Data => Parts { rootfs: State::from_graph(graph), boot: None, donor: None },
         };
-        let rootfs = self.request.disk.hooks.iter().fold(rootfs, |root, hook| self.run_hook(&root, hook));
+        let hooks = self.request.disk.hooks.iter();
+        let rootfs = hooks.fold(parts.rootfs, |root, hook| self.run_hook(&root, hook));
+        let parts = Parts { rootfs, ..parts };
         image.root = match self.request.stage {
-            Stage::Rootfs => Some(self.solve(&rootfs).await?),
+            Stage::Rootfs => Some(self.solve(&parts.rootfs).await?),
             _ => {
                 let spec = Spec { architecture, container, ..self.request.disk.spec.clone() };
-                Some(self.solve(&self.assemble(&spec, &rootfs, boot.as_ref()).await?).await?)
+                Some(self.solve(&self.assemble(&spec, &parts).await?).await?)
             }
         };
         match self.request.stage {
@@ -92,29 +93,45 @@ impl Build<'_> {
         Ok(())
     }
 
-    /// The user's file system with a kernel under it, and the stage with the boot loader files.
+    /// What a machine is made of: the user's file system with a kernel under it or beside it.
     async fn machine(
         &self,
         definition: &Definition,
         graph: &Arc<Graph>,
         platform: &Platform,
-    ) -> Result<(State, Option<State>), Failure> {
+    ) -> Result<Parts, Failure> {
+        let install = &self.request.disk.install;
         let base = self.base_of(graph)?;
-        let found = probe::probe(self, &base).await?;
-        let plan = provision::plan(&found, &platform.architecture, &self.request.disk.install)
-            .map_err(|failure| locate::at(failure, definition, base.digest))?;
-        self.graft(graph, &base, &plan)
+        let found = match &base {
+            Some((_, base)) => Some(probe::probe(self, base).await?),
+            None => None,
+        };
+        let parts = match base.as_ref().zip(found.as_ref()) {
+            Some(((digest, base), found)) => {
+                let plan = provision::plan(found, &platform.architecture, install)
+                    .map_err(|failure| locate::at(failure, definition, *digest))?;
+                self.graft(graph, *digest, base, &plan)?
+            }
+            None => Parts { rootfs: State::from_graph(graph.clone()), boot: None, donor: None },
+        };
+        let Some(donor) = provision::donor(found.as_ref(), install) else { return Ok(parts) };
+        let donor = self.donor(donor, platform).await;
+        let (donor, boot) = donor.map_err(|failure| match &base {
+            Some((digest, _)) => locate::at(failure, definition, *digest),
+            None => failure,
+        })?;
+        // Kernel and boot loader are signed by the same hand.
+        Ok(Parts { boot, donor: Some(donor), ..parts })
     }
 
-    /// The image the result stands on.
-    fn base_of(&self, graph: &Arc<Graph>) -> Result<BaseImage, Failure> {
+    /// The image the result stands on and its op; `None` for one `FROM scratch`.
+    fn base_of(&self, graph: &Arc<Graph>) -> Result<Option<(OpDigest, BaseImage)>, Failure> {
         match graph.base().map_err(broken)? {
-            Base::Image { digest, identifier, .. } => Ok(BaseImage {
-                digest,
-                name: shown_image(&identifier),
-                state: State::from_edge(graph.clone(), llb::Edge { digest, index: 0 }),
-            }),
-            Base::Scratch => Err(from_scratch()),
+            Base::Image { digest, identifier, .. } => {
+                let state = State::from_edge(graph.clone(), llb::Edge { digest, index: 0 });
+                Ok(Some((digest, BaseImage { name: shown_image(&identifier), state })))
+            }
+            Base::Scratch => Ok(None),
             Base::Other { what, .. } => {
                 Err(Failure::new(format!("the last stage stands on {what}, not on an image"))
                     .with_hint("start it FROM an image of a distribution, such as debian:12"))
@@ -126,18 +143,31 @@ impl Build<'_> {
     fn graft(
         &self,
         graph: &Arc<Graph>,
+        digest: OpDigest,
         base: &BaseImage,
         plan: &Plan,
-    ) -> Result<(State, Option<State>), Failure> {
+    ) -> Result<Parts, Failure> {
         let rootfs = match &plan.machine {
             None => State::from_graph(graph.clone()),
             Some(step) => {
                 let head = self.run_step(&base.state, step).root();
-                State::from_graph(graph.graft(base.digest, &head).map_err(broken)?)
+                State::from_graph(graph.graft(digest, &head).map_err(broken)?)
             }
         };
         let boot = plan.boot.as_ref().map(|step| self.run_boot_step(&base.state, step));
-        Ok((rootfs, boot))
+        Ok(Parts { rootfs, boot, donor: None })
+    }
+
+    /// The file system of an image called `name` with a kernel in it, and its boot loader files. It depends on
+    /// nothing of the user's, so it is made once.
+    async fn donor(&self, name: &str, platform: &Platform) -> Result<(State, Option<State>), Failure> {
+        let state = self.image(name, platform).await?;
+        let image = BaseImage { name: name.to_owned(), state };
+        let found = probe::probe(self, &image).await?;
+        let plan = provision::plan_donor(&found, &platform.architecture, &self.request.disk.install)?;
+        let boot = plan.boot.as_ref().map(|step| self.run_boot_step(&image.state, step));
+        let state = plan.machine.as_ref().map(|step| self.run_step(&image.state, step).root());
+        Ok((state.unwrap_or(image.state), boot))
     }
 
     /// Hands a state to the daemon. It is built when it is read or exported.
@@ -181,8 +211,18 @@ fn labels(image: &Image) -> BTreeMap<String, String> {
 }
 
 /// The image a result stands on.
+/// What the assemble step is given.
+struct Parts {
+    /// The user's file system.
+    rootfs: State,
+    /// A folder with boot loader files.
+    boot: Option<State>,
+    /// The file system that the kernel is taken from; `None`: the user's.
+    donor: Option<State>,
+}
+
+/// An image to install on.
 struct BaseImage {
-    digest: OpDigest,
     /// As the user would write it.
     name: String,
     state: State,
@@ -207,11 +247,9 @@ fn full_reference(name: &str) -> String {
     if tagged { format!("{host}/{path}") } else { format!("{host}/{path}:latest") }
 }
 
-fn from_scratch() -> Failure {
-    Failure::new("the last stage is FROM scratch: there is no distribution to take a kernel from").with_hint(
-        "start it FROM an image of a distribution, such as debian:12, and COPY --from your stage into it; \
-         or ask for --build-arg VMIMAGE_PROFILE=data, a disk with the files and nothing else",
-    )
+fn empty() -> Failure {
+    Failure::new("the last stage is empty: there is nothing to make a disk of")
+        .with_hint("COPY something into it")
 }
 
 fn no_machine(platform: &Platform) -> Failure {

@@ -120,6 +120,11 @@ part() {
 	cp -a "$@" "$root/$folder/"
 }
 
+files_of grub-common
+mv "$root/usr/bin/grub-mkimage" "$root/usr/bin/grub2-mkimage"
+package "$tools"
+
+seen=
 files_of shim-signed grub-efi-amd64-signed grub-pc-bin
 all=$root
 signed="$all/usr/lib/shim/shimx64.efi.signed $all/usr/lib/shim/mmx64.efi.signed $all/usr/lib/grub/x86_64-efi-signed/grubx64.efi.signed"
@@ -155,11 +160,5 @@ boot' chain boot
 	part usr/share/grub2 "$all/usr/lib/grub/i386-pc"
 fi
 package "$bios"
-
-seen=
-files_of grub-common
-mkdir -p "$root/usr/bin"
-mv "$root/usr/bin/grub-mkimage" "$root/usr/bin/grub2-mkimage"
-package "$tools"
 
 createrepo_c --quiet "$repository"

@@ -2,42 +2,67 @@
 
 use std::sync::Arc;
 
+use super::donor::KernelSource;
 use super::{Ids, Input, Planned, SECTOR_SIZE, appliance, disk_size, latest_time, root_options};
-use crate::boot::{self, BiosBoot, BootFiles};
+use crate::boot::{self, BiosBoot, BootFiles, Entry};
 use crate::disk::{self, Disk, DiskLayout, Placed, Request, kinds};
 use crate::error::{Error, Kind, Result};
 use crate::extent::Extent;
 use crate::fs::{Layout, ext4, fat};
+use crate::machine::init::{self, Contained};
 use crate::machine::{self, Machine, wanted_service};
 use crate::report::System;
-use crate::spec::{Architecture, Container, Profile, Spec};
-use crate::tree::{Editor, Time, Tree, kernel, os};
+use crate::spec::{Architecture, Container, Profile, Service, Spec};
+use crate::tree::{Editor, Time, Tree, os};
 
 const LABEL: &str = "root";
+/// What the kernel starts.
+const INIT: &str = "/sbin/init";
 /// GRUB's core is a fifth of this, and partitions start on 1 MiB anyway.
 const BIOS_BOOT_SIZE: u64 = 1 << 20;
 /// The least that is FAT32 with sectors of 512 bytes is 33 MiB; this leaves room for kernels beside GRUB.
 const ESP_SIZE: u64 = 64 << 20;
 
 pub(super) fn plan(spec: &Spec, input: Input) -> Result<Planned> {
-    let Input { mut root, boot: boot_files, grow, materials } = input;
-    let (time, mut edits) = settle_time(&mut root, spec);
-    // First of all: what the image has in /run goes next.
+    let Input { mut root, boot: boot_files, donor, programs, materials } = input;
+    let has_donor = donor.is_some();
+    let source = match donor {
+        Some(donor) => KernelSource::donated(&mut root, &donor)?,
+        None => KernelSource::own(&root)?,
+    };
+    let mut edits = source.notes;
+    let (time, forgotten) = settle_time(&mut root, spec);
+    edits.extend(forgotten);
+    let has_init = has_init(&root, spec);
     let editor = &mut Editor::new(&mut root, time);
-    let service = machine::plan_service(editor, &spec.service, spec.container.as_ref())?;
-    // Before the ids: they are of the machine, not of the engine that has built it.
-    edits.extend(machine::forget_container(editor)?);
+    let planned = if has_init || !has_donor {
+        // First of all: what the image has in /run goes next.
+        let service = machine::plan_service(editor, &spec.service, spec.container.as_ref())?;
+        // Before the ids: they are of the machine, not of the engine that has built it.
+        edits.extend(machine::forget_container(editor)?);
+        Some(service)
+    } else {
+        edits.extend(machine::forget_engine(editor)?);
+        None
+    };
     let ids = Ids::new(spec, &root)?;
 
     let os = os::detect(&root)?;
-    let kernel = kernel::newest(&root)?;
-    require_init(&root, spec)?;
     let boot_files = boot_files.ok_or_else(no_boot_files)?;
-    let mut entry = boot::entry(&os, &kernel, spec, ids.root);
-    edits.extend(machine::apply(&mut root, &os, &machine(spec, grow, &ids, time), &service)?);
+    let mut words = spec.cmdline.clone();
+    if let Some(service) = &planned {
+        require_init(has_init)?;
+        edits.extend(machine::apply(&mut root, &os, &machine(spec, programs.grow, &ids, time), service)?);
+    } else {
+        words = format!("init={} {words}", init::PROGRAM);
+        edits.extend(init::install(&mut root, &os, &contained(spec, programs.init, time)?)?);
+    }
     let editor = &mut Editor::new(&mut root, time);
     edits.extend(machine::set_up(editor, &os, &spec.setup, &materials, &ids.seed)?);
-    entry.relabels = root.lookup(machine::AUTORELABEL).is_some();
+    let with_words = Spec { cmdline: words, ..spec.clone() };
+    let entry = boot::entry(&source.os, &source.kernel, &with_words, ids.root);
+    let relabels = root.lookup(machine::AUTORELABEL).is_some();
+    let entry = Entry { title: os.pretty_name.clone(), relabels, ..entry };
     let menu = boot::root_config(ids.root, std::slice::from_ref(&entry));
     Editor::new(&mut root, time).write_file("/boot/grub/grub.cfg", menu.into_bytes(), 0o644)?;
     let esp = boot::esp_tree(&boot_files, spec.architecture, ids.root, time);
@@ -68,20 +93,42 @@ pub(super) fn service(spec: &Spec) -> Option<&Container> {
     wanted_service(&spec.service, container)
 }
 
-/// A machine without a first process panics at boot; better to say so now.
-fn require_init(root: &Tree, spec: &Spec) -> Result<()> {
+fn has_init(root: &Tree, spec: &Spec) -> bool {
     let named = spec.cmdline.split_ascii_whitespace().any(|word| word.starts_with("init="));
-    if named || root.resolve("/sbin/init").is_some() {
+    named || root.resolve(INIT).is_some()
+}
+
+/// A machine without a first process panics at boot; better to say so now.
+fn require_init(has_init: bool) -> Result<()> {
+    if has_init {
         return Ok(());
     }
     let hint = "install one in the Dockerfile (systemd-sysv, openrc), or name it with --cmdline init=/path";
-    Err(Error::new(Kind::NotFound, "/sbin/init", "is not there: the machine would have no first process")
+    Err(Error::new(Kind::NotFound, INIT, "is not there: the machine would have no first process")
         .with_hint(hint))
 }
 
 fn no_boot_files() -> Error {
     Error::new(Kind::NotFound, "boot loader", "there are no boot loader files")
         .with_hint("name a folder with them: --boot DIR")
+}
+
+/// What our own first process is told.
+fn contained(spec: &Spec, program: Option<Arc<[u8]>>, time: Time) -> Result<Contained<'_>> {
+    let program = program.filter(|program| spec.architecture.runs(program)).ok_or_else(|| no_init(spec))?;
+    let runs_nothing = spec.container.as_ref().is_none_or(|container| container.command().next().is_none());
+    if runs_nothing && spec.service != Service::Off {
+        let message = "is not there, and no ENTRYPOINT or CMD either: the machine would run nothing";
+        let hint = "name the program in the Dockerfile: ENTRYPOINT [\"/app\"]";
+        return Err(Error::new(Kind::NotFound, INIT, message).with_hint(hint));
+    }
+    Ok(Contained { program, container: service(spec), hostname: spec.hostname.as_deref(), time })
+}
+
+fn no_init(spec: &Spec) -> Error {
+    let message = format!("is not there, and this vmimage has none for {} to put there", spec.architecture);
+    Error::new(Kind::NotFound, INIT, message)
+        .with_hint("build on a machine of that architecture, or install an init in the Dockerfile")
 }
 
 fn machine(spec: &Spec, grow: Option<Arc<[u8]>>, ids: &Ids, time: Time) -> Machine {

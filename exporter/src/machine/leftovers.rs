@@ -11,10 +11,10 @@ const MARKS: [&str; 4] = ["/.dockerenv", "/.dockerinit", "/.containerenv", "/etc
 /// Where engines mount a file of their own while a step runs; buildah leaves an empty one there.
 const RESOLV_CONF: &str = "/etc/resolv.conf";
 
-/// File systems of the kernel or of the running machine, and their permissions: nothing in the image's
-/// directories would ever be seen.
-const MOUNT_POINTS: [(&str, u16); 5] =
-    [("/proc", 0o755), ("/sys", 0o755), ("/dev", 0o755), ("/run", 0o755), ("/tmp", 0o1777)];
+/// File systems of the kernel: nothing in the image's directories would ever be seen.
+const KERNEL_MOUNT_POINTS: [&str; 3] = ["/proc", "/sys", "/dev"];
+/// File systems of the running machine, and their permissions: the same.
+const MOUNT_POINTS: [(&str, u16); 2] = [("/run", 0o755), ("/tmp", 0o1777)];
 
 const POLICY_RC_D: &str = "/usr/sbin/policy-rc.d";
 
@@ -43,7 +43,7 @@ const MASKED_IN_CONTAINERS: [&str; 19] = [
 
 /// Remove what is there only because a container's engine has built and unpacked the tree: what is left is the
 /// same whichever engine that was. Returns what was changed.
-pub fn forget_container(editor: &mut Editor<'_>) -> Result<Vec<String>> {
+pub fn forget_engine(editor: &mut Editor<'_>) -> Result<Vec<String>> {
     let mut notes = Vec::new();
     for mark in MARKS {
         if editor.remove(mark) {
@@ -55,15 +55,17 @@ pub fn forget_container(editor: &mut Editor<'_>) -> Result<Vec<String>> {
     }
     // No layer has a say in it: engines unpack below a directory of their own, of docker's 0755 or podman's 0555.
     editor.set_directory("/", 0o755)?;
+    for directory in KERNEL_MOUNT_POINTS {
+        notes.extend(clear_mount_point(editor, directory, 0o755)?);
+    }
+    Ok(notes)
+}
+
+/// Remove that, and what an init of a distribution mounts over or could stumble on. Returns what was changed.
+pub fn forget_container(editor: &mut Editor<'_>) -> Result<Vec<String>> {
+    let mut notes = forget_engine(editor)?;
     for (directory, permissions) in MOUNT_POINTS {
-        // A link here would lead to something else of the tree.
-        if editor.tree().lookup(directory).is_some_and(|id| editor.tree().entries(id).is_none()) {
-            editor.remove(directory);
-        }
-        editor.set_directory(directory, permissions)?;
-        if editor.empty_dir(directory) {
-            notes.push(format!("{directory}: emptied"));
-        }
+        notes.extend(clear_mount_point(editor, directory, permissions)?);
     }
     if forbids_all_services(editor.tree())? && editor.remove(POLICY_RC_D) {
         notes.push(format!("{POLICY_RC_D}: removed, it kept services from starting"));
@@ -74,6 +76,16 @@ pub fn forget_container(editor: &mut Editor<'_>) -> Result<Vec<String>> {
         }
     }
     Ok(notes)
+}
+
+/// Make an empty directory to mount on.
+fn clear_mount_point(editor: &mut Editor<'_>, directory: &str, permissions: u16) -> Result<Option<String>> {
+    // A link here would lead to something else of the tree.
+    if editor.tree().lookup(directory).is_some_and(|id| editor.tree().entries(id).is_none()) {
+        editor.remove(directory);
+    }
+    editor.set_directory(directory, permissions)?;
+    Ok(editor.empty_dir(directory).then(|| format!("{directory}: emptied")))
 }
 
 fn is_empty_file(tree: &Tree, path: &str) -> bool {
@@ -111,7 +123,9 @@ mod tests {
             ("/srv/a", ""),
         ]);
         assert!(tree.lookup("/.dockerenv").is_none());
-        for (directory, permissions) in MOUNT_POINTS {
+        for (directory, permissions) in
+            KERNEL_MOUNT_POINTS.map(|name| (name, 0o755)).into_iter().chain(MOUNT_POINTS)
+        {
             let id = tree.lookup(directory).unwrap();
             assert_eq!(tree.inode(id).meta.permissions, permissions);
             assert!(tree.entries(id).unwrap().is_empty(), "{directory}");

@@ -16,6 +16,7 @@ mod grow;
 mod hostname;
 mod identity;
 mod ifupdown;
+pub mod init;
 mod leftovers;
 mod network;
 mod openrc;
@@ -25,7 +26,7 @@ mod service;
 mod setup;
 mod systemd;
 
-pub use leftovers::forget_container;
+pub use leftovers::{forget_container, forget_engine};
 pub use reproducible::forget_build;
 pub use selinux::AUTORELABEL;
 pub(crate) use service::wanted as wanted_service;

@@ -33,6 +33,10 @@ impl<'tree> Editor<'tree> {
         self.time
     }
 
+    pub(super) fn tree_mut(&mut self) -> &mut Tree {
+        self.tree
+    }
+
     /// Owner, group and time of what is made, and these permissions.
     fn meta(&self, permissions: u16) -> Meta {
         Meta { permissions, mtime: self.time, ..Meta::default() }
@@ -116,10 +120,10 @@ impl<'tree> Editor<'tree> {
         &mut self.tree.inode_mut(id).meta
     }
 
-    /// Copy what `id` is in `from`, a directory with all below it, to `path`. Directories that are there stay as they
+    /// Lay what `id` is in `from`, a directory with all below it, over what is at `path`. Directories that are there stay as they
     /// are; of all else what had the name is replaced. `change` is applied to the metadata of everything copied, which
     /// has the one time of this editor.
-    pub fn copy(
+    pub fn overlay(
         &mut self,
         path: &[u8],
         from: &Tree,
@@ -136,7 +140,7 @@ impl<'tree> Editor<'tree> {
             *self.meta_mut(made) = inode.meta;
         }
         for (name, &child) in &entries {
-            self.copy(&[path, b"/", name].concat(), from, child, change)?;
+            self.overlay(&[path, b"/", name].concat(), from, child, change)?;
         }
         Ok(made)
     }
@@ -255,7 +259,7 @@ mod tests {
         let mut tree = Tree::new(Meta::default());
         let mut editor = Editor::new(&mut tree, TIME);
         editor.set_directory("/srv", 0o700).unwrap();
-        editor.copy(b"/srv", &from, Tree::ROOT, &|meta| meta.uid = 7).unwrap();
+        editor.overlay(b"/srv", &from, Tree::ROOT, &|meta| meta.uid = 7).unwrap();
         assert_eq!(read(&tree, "/srv/a/link").unwrap(), b"text");
         let meta = |path: &str| tree.inode(tree.lookup(path).unwrap()).meta.clone();
         assert_eq!((meta("/srv").permissions, meta("/srv").uid), (0o700, 0));
@@ -263,7 +267,7 @@ mod tests {
         assert_eq!(meta("/srv/a/file").mtime, TIME);
         let mut editor = Editor::new(&mut tree, TIME);
         editor.write_file("/flat", *b"", 0o644).unwrap();
-        assert!(editor.copy(b"/flat", &from, Tree::ROOT, &|_| {}).is_err());
+        assert!(editor.overlay(b"/flat", &from, Tree::ROOT, &|_| {}).is_err());
     }
 
     #[test]

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 mod archive;
 mod content;
+mod copy;
 mod dump;
 mod edit;
 mod holes;

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use exporter::Result;
-use exporter::assemble::{Input, Planned, plan};
+use exporter::assemble::{Input, Planned, Programs, plan};
 use exporter::container::{Appliance, Compression, Format, Target, write};
 use exporter::engine::Run;
 use exporter::machine::Materials;
@@ -62,7 +62,8 @@ impl Lab {
 fn planned(tree: &Path) -> Planned {
     let root = scan(&HostDir::open(tree).unwrap(), NonZeroUsize::MIN, &mut |_| {}).unwrap();
     let spec = Spec { profile: Profile::Data, size: Some(Size(128 * MIB)), ..Spec::default() };
-    plan(&spec, Input { root, boot: None, grow: None, materials: Materials::default() }).unwrap()
+    let (programs, materials) = (Programs::default(), Materials::default());
+    plan(&spec, Input { root, boot: None, donor: None, programs, materials }).unwrap()
 }
 
 fn make(planned: &Planned, format: Format, path: &Path, threads: usize) -> Result<()> {

@@ -7,7 +7,7 @@ use std::os::unix::fs::{FileExt, PermissionsExt, symlink};
 use std::path::Path;
 use std::process::Command;
 
-use exporter::assemble::{Input, plan};
+use exporter::assemble::{Input, Programs, plan};
 use exporter::boot::BootFiles;
 use exporter::container::{Appliance, Compression, Format, Target, write};
 use exporter::engine::Run;
@@ -118,7 +118,8 @@ fn assembled(root: &Path, boot: &Path, threads: usize, spec: &Spec, output: &Pat
     let input = Input {
         root: tree,
         boot: BootFiles::read(boot).unwrap(),
-        grow: None,
+        donor: None,
+        programs: Programs::default(),
         materials: Materials::default(),
     };
     let planned = plan(spec, input).unwrap();

@@ -209,7 +209,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let spec = Spec { architecture, container, ..wanted };
     let materials = asked.context.materials(&spec.setup, &asked.secrets, threads)?;
     let boot = boot_files(args, architecture)?;
-    let input = Input { root, boot, grow: builtin::grow_program(), materials };
+    let input = Input { root, boot, donor: None, programs: builtin::programs(), materials };
     let job = disk::Job { spec: &spec, paths: &args.output, threads, meter: &meter, stop: &stop };
     let (planned, written) = job.make(input)?;
     tell(args, planned, &written)?;

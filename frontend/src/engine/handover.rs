@@ -116,7 +116,8 @@ fn load(folder: &Path, name: &str) -> Result<Base> {
     }
 }
 
-/// `pull oci:`, by which the image gets its place as its name.
+/// `pull oci:`, by which the image gets its place as its name: the last part of it alone, since a name may have
+/// no capital letters.
 fn pull(tool: Tool, folder: &Path, name: &str, digest: &str) -> Result<Base> {
     let id = digest.trim_start_matches("sha256:");
     let run = |words: &[&str]| Command::new(tool.name()).args(words).stdin(Stdio::null()).output();
@@ -127,8 +128,11 @@ fn pull(tool: Tool, folder: &Path, name: &str, digest: &str) -> Result<Base> {
     let added = Added::new(tool.name(), &["rmi", id]);
     let base = Base { _added: Some(added), ..Base::named(id) };
     let tag = name.rsplit_once(':').map_or("latest", |(_, tag)| tag);
-    let source = format!("oci:{}:{tag}", folder.display());
-    let pulled = run(&["pull", "--quiet", &source]).map_err(|error| tool.cannot_start(error))?;
+    let place = folder.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
+    let mut pull = Command::new(tool.name());
+    pull.args(["pull", "--quiet", &format!("oci:{place}:{tag}")]).stdin(Stdio::null());
+    let pulled = pull.current_dir(folder.parent().unwrap_or(folder)).output();
+    let pulled = pulled.map_err(|error| tool.cannot_start(error))?;
     match pulled.status.success() {
         true => Ok(base),
         false => {

@@ -1,7 +1,7 @@
 //! Alpine and what is like it.
 
 use super::manager::Manager;
-use super::release::{Boot, Release};
+use super::release::{Boot, Release, row};
 
 /// Alpine signs no boot loader.
 pub(super) static MANAGER: Manager = Manager {
@@ -9,6 +9,7 @@ pub(super) static MANAGER: Manager = Manager {
     tools: &["/sbin/apk", "/usr/bin/apk"],
     releases: RELEASES,
     files: FILES,
+    redirects: true,
     machine_script: &[include_str!("apk-machine.sh")],
     locale: None,
     boot_script: &[],
@@ -18,8 +19,9 @@ pub(super) static MANAGER: Manager = Manager {
 /// has: its parts were renamed from release to release. Wolfi is for containers only.
 #[rustfmt::skip]
 const RELEASES: &[Release] = &[
-    Release { ids: "alpine", since: "", kernel: "linux-virt", initramfs: "", init: "alpine-base e2fsprogs", network: "", boot: Boot::NONE },
-    Release { ids: "wolfi",  since: "", kernel: "",           initramfs: "", init: "",                      network: "", boot: Boot::NONE },
+    //  ID        since kernel        initramfs init                     network boot
+    row("alpine", "",   "linux-virt", "",       "alpine-base e2fsprogs", "",     Boot::NONE),
+    row("wolfi",  "",   "",           "",       "",                      "",     Boot::NONE),
 ];
 
 const FILES: &[(&str, &[&str])] =

@@ -1,8 +1,10 @@
 # Install what a container image lacks to be a machine. Arguments: packages; "?name" is installed only if
 # this release has it.
 
-# The initramfs records no build time.
+# The initramfs records no build time, and is for any machine, now and after upgrades (initramfs.conf(5)).
 export SOURCE_DATE_EPOCH=1
+mkdir -p /etc/initramfs-tools/conf.d
+echo MODULES=most >/etc/initramfs-tools/conf.d/vmimage
 
 # Services must not start in a build.
 if [ ! -e /usr/sbin/policy-rc.d ]; then

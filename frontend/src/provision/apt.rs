@@ -1,10 +1,11 @@
 //! Debian, Ubuntu, Kali and what is like them.
 
 use super::manager::Manager;
-use super::release::{Boot, Release};
+use super::release::{Boot, Release, row};
 
+const INITRAMFS: &str = "initramfs-tools zstd";
 const INIT: &str = "systemd-sysv libpam-systemd dbus udev kmod iproute2 e2fsprogs login";
-/// systemd's own; from Debian 12 and Ubuntu 23.10 on in packages of their own.
+/// Older releases have these in systemd itself.
 const NETWORK: &str = "?systemd-resolved ?systemd-timesyncd";
 const SIGNED: Boot = Boot { uefi: "shim-signed grub-efi-{deb}-signed", bios: "grub-common grub-pc-bin" };
 
@@ -13,6 +14,7 @@ pub(super) static MANAGER: Manager = Manager {
     tools: &["/usr/bin/apt-get"],
     releases: RELEASES,
     files: FILES,
+    redirects: true,
     machine_script: &[include_str!("apt.sh"), include_str!("apt-machine.sh")],
     locale: Some(("locales", include_str!("apt-locale.sh"))),
     boot_script: &[include_str!("apt.sh"), include_str!("grub.sh"), include_str!("apt-boot.sh")],
@@ -21,9 +23,10 @@ pub(super) static MANAGER: Manager = Manager {
 /// The kernels are those for virtual machines; for bare metal ask for another with `VMIMAGE_KERNEL`.
 #[rustfmt::skip]
 const RELEASES: &[Release] = &[
-    Release { ids: "debian", since: "", kernel: "linux-image-cloud-{deb}", initramfs: "initramfs-tools zstd", init: INIT, network: NETWORK, boot: SIGNED },
-    Release { ids: "ubuntu", since: "", kernel: "linux-image-virtual",     initramfs: "initramfs-tools zstd", init: INIT, network: NETWORK, boot: SIGNED },
-    Release { ids: "kali",   since: "", kernel: "linux-image-{deb}",       initramfs: "initramfs-tools zstd", init: INIT, network: NETWORK, boot: SIGNED },
+    //  ID        since kernel                     initramfs  init  network  boot
+    row("debian", "",   "linux-image-cloud-{deb}", INITRAMFS, INIT, NETWORK, SIGNED),
+    row("ubuntu", "",   "linux-image-virtual",     INITRAMFS, INIT, NETWORK, SIGNED),
+    row("kali",   "",   "linux-image-{deb}",       INITRAMFS, INIT, NETWORK, SIGNED),
 ];
 
 const FILES: &[(&str, &[&str])] = &[

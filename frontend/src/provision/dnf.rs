@@ -1,7 +1,7 @@
 //! Fedora, RHEL with its rebuilds and relatives, openEuler, Amazon Linux: dnf, microdnf and yum.
 
 use super::manager::Manager;
-use super::release::{Boot, Release};
+use super::release::{Boot, Release, row};
 
 const INIT: &str = "systemd systemd-udev util-linux e2fsprogs iproute";
 /// udev was a part of systemd.
@@ -19,6 +19,7 @@ pub(super) static MANAGER: Manager = Manager {
     tools: &["/usr/bin/dnf", "/usr/bin/microdnf", "/usr/bin/yum"],
     releases: RELEASES,
     files: FILES,
+    redirects: false,
     machine_script: &[include_str!("dnf.sh"), include_str!("dracut.sh"), include_str!("dnf-machine.sh")],
     locale: Some(("glibc-langpack-{}", "")),
     boot_script: &[include_str!("dnf.sh"), include_str!("grub.sh"), include_str!("dnf-boot.sh")],
@@ -27,12 +28,13 @@ pub(super) static MANAGER: Manager = Manager {
 /// Amazon's boot loaders are signed with keys of its own, which only its machines know.
 #[rustfmt::skip]
 const RELEASES: &[Release] = &[
-    Release { ids: "fedora",                            since: "",     kernel: "kernel-core", initramfs: "dracut", init: INIT,   network: "NetworkManager", boot: SIGNED },
-    Release { ids: "rhel centos rocky almalinux ol",    since: "7",    kernel: "kernel",      initramfs: "dracut", init: INIT_7, network: "NetworkManager", boot: SIGNED },
-    Release { ids: "rhel centos rocky almalinux ol",    since: "8",    kernel: "kernel-core", initramfs: "dracut", init: INIT,   network: "NetworkManager", boot: SIGNED },
-    Release { ids: "openEuler",                         since: "",     kernel: "kernel",      initramfs: "dracut", init: INIT,   network: "NetworkManager", boot: OPENEULER },
-    Release { ids: "amzn",                              since: "2",    kernel: "kernel",      initramfs: "dracut", init: INIT_7, network: "NetworkManager", boot: Boot::NONE },
-    Release { ids: "amzn",                              since: "2023", kernel: "kernel",      initramfs: "dracut", init: INIT,   network: NETWORKD,         boot: Boot::NONE },
+    //  ID                                since   kernel         initramfs init    network           boot
+    row("fedora",                         "",     "kernel-core", "dracut", INIT,   "NetworkManager", SIGNED),
+    row("rhel centos rocky almalinux ol", "7",    "kernel",      "dracut", INIT_7, "NetworkManager", SIGNED),
+    row("rhel centos rocky almalinux ol", "8",    "kernel-core", "dracut", INIT,   "NetworkManager", SIGNED),
+    row("openEuler",                      "",     "kernel",      "dracut", INIT,   "NetworkManager", OPENEULER),
+    row("amzn",                           "2",    "kernel",      "dracut", INIT_7, "NetworkManager", Boot::NONE),
+    row("amzn",                           "2023", "kernel",      "dracut", INIT,   NETWORKD,         Boot::NONE),
 ];
 
 const FILES: &[(&str, &[&str])] = &[

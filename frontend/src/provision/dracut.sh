@@ -17,7 +17,7 @@ make_initramfs() { # BEFORE AFTER
 		made=$version
 		[ ! -e "$modules/initramfs.img" ] && [ ! -e "$1$version$2" ] || continue
 		depmod "$version"
-		dracut "$1$version$2" "$version"
+		dracut --quiet "$1$version$2" "$version"
 	done
-	[ -n "$made" ] || { echo "the packages brought no kernel: $*" >&2; exit 1; }
+	[ -n "$made" ] || { echo "there is no kernel, neither in /boot nor below /lib/modules" >&2; exit 1; }
 }

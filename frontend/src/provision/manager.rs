@@ -3,7 +3,7 @@
 use exporter::tree::os::Os;
 
 use super::release::{Release, names};
-use super::{BOOT_OUT, Base, Install, Plan, Step};
+use super::{BOOT_OUT, Base, Install, Part, Plan, Step};
 
 /// A package manager and the distributions that have it.
 pub(super) struct Manager {
@@ -16,6 +16,8 @@ pub(super) struct Manager {
     pub(super) releases: &'static [Release],
     /// Packages, without a `?`, and the files that show they are there.
     pub(super) files: &'static [(&'static str, &'static [&'static str])],
+    /// Whether its scripts know `$MIRROR` and `$PACKAGES`.
+    pub(super) redirects: bool,
     /// Installs `$@`, and makes an initramfs for every kernel.
     pub(super) machine_script: &'static [&'static str],
     /// Makes the locale `$locale`, and the package that it needs; `{}` in its name is the language.
@@ -26,14 +28,15 @@ pub(super) struct Manager {
 
 impl Manager {
     /// The steps for `base` on `architecture` (`amd64`, `arm64`); `None` if the distribution has no kernel.
-    pub(super) fn plan(&self, base: &Base, architecture: &str, asked: &Install) -> Option<Plan> {
+    pub(super) fn plan(&self, base: &Base, architecture: &str, asked: &Install, part: Part) -> Option<Plan> {
         let release = Release::find(&base.os, self.releases).unwrap_or(&self.releases[0]);
-        if release.kernel.is_empty() && asked.kernel.is_none() && !base.has_kernel() {
+        let has_no_kernel = release.kernel.is_empty() && asked.kernel.is_none() && !base.has_kernel();
+        if has_no_kernel && part != Part::System {
             return None;
         }
         let cache = self.cache(base, architecture);
-        let packages = self.packages(release, base, architecture, asked);
-        let is_needed = !packages.is_empty() || asked.is_more_than_kernel();
+        let packages = self.packages(release, base, architecture, asked, part);
+        let is_needed = !packages.is_empty() || part != Part::Kernel && asked.is_more_than_kernel();
         let machine = is_needed.then(|| Step {
             title: format!("[vmimage] install {}", packages.join(" ").replace('?', "")),
             script: self.machine_script.concat() + &self.locale_script(asked),
@@ -65,20 +68,35 @@ impl Manager {
     }
 
     /// The kernel that is wanted, then what of the rest `base` lacks.
-    fn packages(&self, release: &Release, base: &Base, architecture: &str, asked: &Install) -> Vec<String> {
+    fn packages(
+        &self,
+        release: &Release,
+        base: &Base,
+        architecture: &str,
+        asked: &Install,
+        part: Part,
+    ) -> Vec<String> {
         let kernel = match asked.kernel.as_deref() {
+            _ if part == Part::System => Vec::new(),
             Some("keep") => Vec::new(),
             Some("distro") => names(release.kernel, architecture),
             Some(name) => vec![name.to_owned()],
             None if base.has_kernel() => Vec::new(),
             None => names(release.kernel, architecture),
         };
-        let rest = [release.initramfs, release.init, release.network];
+        let rest: &[&str] = match part {
+            Part::Machine => &[release.initramfs, release.init, release.network],
+            Part::System => &[release.init, release.network],
+            Part::Kernel => &[release.initramfs],
+        };
         let missing = rest
-            .into_iter()
+            .iter()
             .flat_map(|cell| names(cell, architecture))
             .filter(|package| !self.shown_by(package).is_some_and(|files| base.has(files)));
         let mut packages: Vec<_> = kernel.into_iter().chain(missing).collect();
+        if part == Part::Kernel {
+            return packages;
+        }
         let locale = self.locale.zip(asked.generated_locale());
         let language = |name: &str| name.split(['_', '.']).next().unwrap_or_default().to_owned();
         let locale = locale.map(|((package, _), name)| package.replace("{}", &language(name)));

@@ -90,6 +90,8 @@ pub(crate) const BOOT_OUT: &str = "/vmimage-boot";
 pub(crate) struct Install {
     /// `distro`, `keep`, or a kernel package by name; `None`: the distribution's default, unless the base has a kernel.
     pub(crate) kernel: Option<String>,
+    /// The image whose kernel is taken instead; `None`: the base's own, if it can have one.
+    pub(crate) donor: Option<String>,
     /// A mirror to ask in place of the distribution's own hosts: `http://HOST`, perhaps with a path, without a
     /// slash at the end.
     pub(crate) mirror: Option<String>,
@@ -131,7 +133,7 @@ impl Install {
             ),
             (!self.sources.certificates.is_empty() && !base.has(TRUST), "ca-certificates"),
         ];
-        let wanted = wanted.into_iter().filter_map(|(is_wanted, name)| is_wanted.then(|| name.to_owned()));
+        let wanted = wanted.into_iter().filter(|(is_wanted, _)| *is_wanted).map(|(_, name)| name.to_owned());
         wanted.chain(self.further.iter().cloned()).collect()
     }
 
@@ -147,8 +149,23 @@ const TIME_ZONES: &[&str] = &["/usr/share/zoneinfo/tzdata.zi", "/usr/share/zonei
 const TRUST: &[&str] =
     &["/usr/sbin/update-ca-certificates", "/usr/bin/update-ca-trust", "/usr/sbin/update-ca-trust"];
 
+/// The image that gives a kernel to those that can't have one of their own; in full, since not every engine
+/// knows where short names are from.
+const DEFAULT_DONOR: &str = "docker.io/library/debian:12";
+
+/// What an image is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    /// All of a machine.
+    Machine,
+    /// A machine whose kernel comes from a donor.
+    System,
+    /// A donor: kernel and initramfs.
+    Kernel,
+}
+
 /// What a base image needs.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Plan {
     /// Installs kernel, initramfs and init on the base; `None`: the base has them all.
     pub(crate) machine: Option<Step>,
@@ -176,37 +193,72 @@ pub(crate) fn probes() -> BTreeSet<&'static str> {
     MANAGERS.into_iter().flat_map(Manager::probes).chain(asked).collect()
 }
 
-/// The steps for `base` on `architecture` (`amd64`, `arm64`).
+/// The steps for `base` on `architecture` (`amd64`, `arm64`); none if nothing can be installed on it.
 pub(crate) fn plan(base: &Base, architecture: &str, asked: &Install) -> Result<Plan, Failure> {
+    let part = if asked.donor.is_some() { Part::System } else { Part::Machine };
+    let Some(manager) = manager(base) else {
+        return if asked.is_more_than_kernel() { Err(unsupported(base)) } else { Ok(Plan::default()) };
+    };
+    check_sources(base, manager, asked)?;
+    let sources = asked.sources.script(base, manager.name)?;
+    let plan = manager.plan(base, architecture, asked, part).ok_or_else(|| unsupported(base))?;
+    Ok(plan.after(&sources))
+}
+
+/// The image that gives `base` its kernel (`None`: an image `FROM scratch`), if that is another one.
+pub(crate) fn donor<'asked>(base: Option<&Base>, asked: &'asked Install) -> Option<&'asked str> {
+    let keeps = |base: &Base| match asked.kernel.as_deref() {
+        Some("keep") => true,
+        Some(_) => false,
+        None => base.has_kernel(),
+    };
+    let lacks = |base: &Base| manager(base).is_none() && !keeps(base);
+    asked.donor.as_deref().or_else(|| base.is_none_or(lacks).then_some(DEFAULT_DONOR))
+}
+
+/// The steps for an image that gives its kernel to another one.
+pub(crate) fn plan_donor(base: &Base, architecture: &str, asked: &Install) -> Result<Plan, Failure> {
+    let plan = match manager(base) {
+        Some(manager) => {
+            check_sources(base, manager, asked)?;
+            manager.plan(base, architecture, asked, Part::Kernel)
+        }
+        None => base.has_kernel().then(Plan::default),
+    };
+    plan.ok_or_else(|| unsupported(base))
+}
+
+fn manager(base: &Base) -> Option<&'static Manager> {
     let there = || MANAGERS.into_iter().filter(|manager| base.has(manager.tools));
     // Fedora packages apt, too, and Debian dnf.
-    let manager = there().find(|manager| manager.knows(&base.os)).or_else(|| there().next());
-    let Some(manager) = manager else {
-        let keeps = asked.kernel.as_deref() == Some("keep") || base.has_kernel() && asked.kernel.is_none();
-        return match keeps && !asked.is_more_than_kernel() {
-            true => Ok(Plan { machine: None, boot: None }),
-            false => Err(unsupported(base)),
-        };
-    };
-    let sources = asked.sources.script(base, manager.name)?;
-    let plan = manager.plan(base, architecture, asked).ok_or_else(|| unsupported(base))?;
-    Ok(plan.after(&sources))
+    there().find(|manager| manager.knows(&base.os)).or_else(|| there().next())
+}
+
+/// Not every package manager can be told from where to install.
+fn check_sources(base: &Base, manager: &Manager, asked: &Install) -> Result<(), Failure> {
+    if manager.redirects || !asked.packages && asked.mirror.is_none() {
+        return Ok(());
+    }
+    let (shown, name) = (base.shown(), manager.name);
+    let message = format!("image {shown}: mirror and packages are for apt and apk, not for {name}");
+    Err(Failure::new(message)
+        .with_hint("write the mirror, or the folder, into the repository settings of the image"))
 }
 
 /// The one error for an image nothing can be installed on.
 fn unsupported(base: &Base) -> Failure {
     let message = match MANAGERS.into_iter().find(|manager| manager.knows(&base.os)) {
         Some(manager) if base.has(manager.tools) => {
-            format!("base image {}, which has no package with a kernel", base.shown())
+            format!("image {}, which has no package with a kernel", base.shown())
         }
         Some(manager) => {
-            format!("base image {}, but it has no {} to install a kernel with", base.shown(), manager.name)
+            format!("image {}, but it has no {} to install a kernel with", base.shown(), manager.name)
         }
-        None => format!("base image {}: vmimage knows no way to install a kernel on it", base.shown()),
+        None => format!("image {}: vmimage knows no way to install a kernel on it", base.shown()),
     };
     Failure::new(message).with_hint(
-        "build FROM an image with apt, apk, dnf, zypper or pacman (debian:12, alpine:3.23, fedora:43), \
-         or from one that has a kernel and an initramfs in /boot or /usr/lib/modules",
+        "take one with apt, apk, dnf, zypper or pacman (debian:12, alpine:3.23, fedora:43), \
+         or one that has a kernel and an initramfs in /boot or /usr/lib/modules",
     )
 }
 
@@ -271,6 +323,19 @@ mod tests {
         assert_eq!(packages(&[&fedora, &rest, &kernel[..1]], "amd64", None), ["kernel-core"]);
     }
 
+    #[test]
+    fn a_mirror_that_would_be_passed_over_is_an_error() {
+        let fedora = base(&[("/etc/os-release", "ID=fedora\n"), ("/usr/bin/dnf", "")]);
+        for asked in [
+            Install { mirror: Some("http://mirror.example".into()), ..Install::default() },
+            Install { packages: true, ..Install::default() },
+        ] {
+            assert!(plan(&base(DEBIAN), "amd64", &asked).is_ok());
+            let failure = plan(&fedora, "amd64", &asked).unwrap_err();
+            assert!(failure.to_string().contains("not for dnf"), "{failure}");
+        }
+    }
+
     /// Fedora packages apt, and Debian dnf: the distribution says which is its own.
     #[test]
     fn the_distributions_own_manager_installs() {
@@ -308,16 +373,49 @@ mod tests {
     }
 
     #[test]
-    fn a_kernel_is_enough_where_nothing_can_be_installed() {
-        assert_eq!(
-            plan(&base(KERNEL), "amd64", &Install::default()).unwrap(),
-            Plan { machine: None, boot: None }
-        );
-        let asked = Install { kernel: Some("linux".into()), ..Install::default() };
-        let failure = plan(&base(KERNEL), "amd64", &asked).unwrap_err();
-        assert!(failure.to_string().contains("example:1 has no /etc/os-release"), "{failure}");
-        let without = base(&[("/etc/os-release", "ID=rocky\nID_LIKE=\"rhel fedora\"\n")]);
-        let failure = plan(&without, "amd64", &Install::default()).unwrap_err();
-        assert!(failure.to_string().contains("it has no dnf to install a kernel with"), "{failure}");
+    fn who_can_have_no_kernel_gets_one_from_a_donor() {
+        let package = || Install { kernel: Some("linux".into()), ..Install::default() };
+        let image = || Install { donor: Some("kernel:1".into()), ..Install::default() };
+        let distroless = [DEBIAN[0]];
+        for (known, asked, expected) in [
+            (None, Install::default(), Some(DEFAULT_DONOR)),
+            (None, image(), Some("kernel:1")),
+            (Some(base(&distroless)), Install::default(), Some(DEFAULT_DONOR)),
+            (Some(base(DEBIAN)), Install::default(), None),
+            (Some(base(DEBIAN)), package(), None),
+            (Some(base(DEBIAN)), image(), Some("kernel:1")),
+            (Some(base(KERNEL)), Install::default(), None),
+            (Some(base(KERNEL)), package(), Some(DEFAULT_DONOR)),
+        ] {
+            assert_eq!(donor(known.as_ref(), &asked), expected, "{known:?}");
+        }
+        assert_eq!(plan(&base(KERNEL), "amd64", &Install::default()).unwrap(), Plan::default());
+        let without_kernel = plan(&base(DEBIAN), "amd64", &image()).unwrap().machine.unwrap().args;
+        assert_eq!(without_kernel[0], "systemd-sysv");
+    }
+
+    #[test]
+    fn a_donor_installs_its_kernel_and_no_more() {
+        let args = |files, asked: &Install| {
+            let plan = plan_donor(&base(files), "amd64", asked).unwrap();
+            plan.machine.map(|step| step.args.join(" ")).unwrap_or_default()
+        };
+        assert_eq!(args(DEBIAN, &Install::default()), "linux-image-cloud-amd64 initramfs-tools zstd");
+        let asked = Install { kernel: Some("linux-image-amd64".into()), ..Install::default() };
+        assert_eq!(args(DEBIAN, &asked), "linux-image-amd64 initramfs-tools zstd");
+        assert_eq!(args(ALPINE, &Install::default()), "linux-virt");
+        assert_eq!(args(KERNEL, &Install::default()), "");
+    }
+
+    #[test]
+    fn an_image_without_a_kernel_or_a_way_to_one_gives_none() {
+        for (release, part) in [
+            ("ID=rocky\nID_LIKE=\"rhel fedora\"\n", "it has no dnf to install a kernel with"),
+            ("ID=plan9\n", "vmimage knows no way to install a kernel on it"),
+        ] {
+            let without = base(&[("/etc/os-release", release)]);
+            let failure = plan_donor(&without, "amd64", &Install::default()).unwrap_err();
+            assert!(failure.to_string().contains(part), "{failure}");
+        }
     }
 }

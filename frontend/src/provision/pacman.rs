@@ -1,7 +1,9 @@
 //! Arch and what is like it.
 
 use super::manager::Manager;
-use super::release::{Boot, Release};
+use super::release::{Boot, Release, row};
+
+const INIT: &str = "systemd systemd-sysvcompat util-linux e2fsprogs iproute2";
 
 /// Arch signs no boot loader; systemd-networkd and systemd-resolved are parts of systemd.
 pub(super) static MANAGER: Manager = Manager {
@@ -9,6 +11,7 @@ pub(super) static MANAGER: Manager = Manager {
     tools: &["/usr/bin/pacman"],
     releases: RELEASES,
     files: FILES,
+    redirects: false,
     machine_script: &[include_str!("pacman-machine.sh")],
     locale: None,
     boot_script: &[],
@@ -16,7 +19,8 @@ pub(super) static MANAGER: Manager = Manager {
 
 #[rustfmt::skip]
 const RELEASES: &[Release] = &[
-    Release { ids: "arch", since: "", kernel: "linux", initramfs: "mkinitcpio", init: "systemd systemd-sysvcompat util-linux e2fsprogs iproute2", network: "", boot: Boot::NONE },
+    //  ID      since kernel   initramfs     init  network boot
+    row("arch", "",   "linux", "mkinitcpio", INIT, "",     Boot::NONE),
 ];
 
 const FILES: &[(&str, &[&str])] = &[

@@ -40,6 +40,19 @@ impl Boot {
     pub(super) const NONE: Self = Self { uefi: "", bios: "" };
 }
 
+/// A row, in the order of the fields.
+pub(super) const fn row(
+    ids: &'static str,
+    since: &'static str,
+    kernel: &'static str,
+    initramfs: &'static str,
+    init: &'static str,
+    network: &'static str,
+    boot: Boot,
+) -> Release {
+    Release { ids, since, kernel, initramfs, init, network, boot }
+}
+
 impl Release {
     /// The row for `os`: by its `ID`, else by the closest of its `ID_LIKE`.
     pub(super) fn find(os: &Os, releases: &'static [Self]) -> Option<&'static Self> {

@@ -1,7 +1,7 @@
 //! openSUSE and SLES.
 
 use super::manager::Manager;
-use super::release::{Boot, Release};
+use super::release::{Boot, Release, row};
 
 /// systemd-sysvinit brings /sbin/init; where it is no package any more, systemd says that it provides it.
 const INIT: &str = "systemd systemd-sysvinit udev util-linux e2fsprogs iproute2";
@@ -12,6 +12,7 @@ pub(super) static MANAGER: Manager = Manager {
     tools: &["/usr/bin/zypper"],
     releases: RELEASES,
     files: FILES,
+    redirects: false,
     machine_script: &[
         include_str!("zypper.sh"),
         include_str!("dracut.sh"),
@@ -21,13 +22,14 @@ pub(super) static MANAGER: Manager = Manager {
     boot_script: &[include_str!("zypper.sh"), include_str!("grub.sh"), include_str!("zypper-boot.sh")],
 };
 
-/// `-base` is the kernel with the drivers of virtual machines. SLES has NetworkManager for desktops only.
+/// `-base` is the kernel with the drivers of virtual machines. SLES 15 has NetworkManager for desktops only.
 #[rustfmt::skip]
 const RELEASES: &[Release] = &[
-    Release { ids: "opensuse-tumbleweed opensuse suse", since: "",   kernel: "kernel-default-base", initramfs: "dracut", init: INIT, network: "NetworkManager", boot: SIGNED },
-    Release { ids: "opensuse-leap",                     since: "15", kernel: "kernel-default-base", initramfs: "dracut", init: INIT, network: "NetworkManager", boot: SIGNED },
-    Release { ids: "sles sles_sap sled",                since: "15", kernel: "kernel-default-base", initramfs: "dracut", init: INIT, network: "wicked",         boot: SIGNED },
-    Release { ids: "sles sles_sap sled",                since: "16", kernel: "kernel-default-base", initramfs: "dracut", init: INIT, network: "NetworkManager", boot: SIGNED },
+    //  ID                                   since kernel                 initramfs init  network           boot
+    row("opensuse-tumbleweed opensuse suse", "",   "kernel-default-base", "dracut", INIT, "NetworkManager", SIGNED),
+    row("opensuse-leap",                     "15", "kernel-default-base", "dracut", INIT, "NetworkManager", SIGNED),
+    row("sles sles_sap sled",                "15", "kernel-default-base", "dracut", INIT, "wicked",         SIGNED),
+    row("sles sles_sap sled",                "16", "kernel-default-base", "dracut", INIT, "NetworkManager", SIGNED),
 ];
 
 const FILES: &[(&str, &[&str])] = &[

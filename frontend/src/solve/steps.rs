@@ -5,9 +5,9 @@ use llb::proto::{CacheSharingOpt, MountContentCache, NetMode, ProxyEnv};
 use llb::{Exec, Image, Metadata, Mount, Run, Source, State};
 
 use super::request::{PACKAGES_CONTEXT, Stage};
-use super::{Build, broken, full_reference};
+use super::{Build, Parts, broken, full_reference};
 use crate::config::Hook;
-use crate::gateway::{Failure, Opts};
+use crate::gateway::{Failure, Opts, Platform};
 use crate::provision::{BOOT_OUT, CACHE, PACKAGES, PATH, Step};
 
 /// Where the assemble step sees the user's file system.
@@ -20,6 +20,8 @@ const CONTEXT: &str = "/context";
 const SECRETS: &str = "/run/secrets";
 /// Linux takes 128 KiB for one argument of a process.
 const MAX_ARGUMENT: usize = 120 << 10;
+/// Where it sees the file system of the image that gives the kernel.
+const DONOR: &str = "/donor";
 /// Where it leaves the disk.
 const OUT: &str = "/out";
 
@@ -75,12 +77,7 @@ impl Build<'_> {
 
     /// The step that turns a file system into a disk: the frontend's own image, without network or
     /// privileges. Its result is a folder with the disk's files.
-    pub(super) async fn assemble(
-        &self,
-        spec: &Spec,
-        rootfs: &State,
-        boot: Option<&State>,
-    ) -> Result<State, Failure> {
+    pub(super) async fn assemble(&self, spec: &Spec, parts: &Parts) -> Result<State, Failure> {
         let files: Vec<_> = spec.files()?.into_iter().map(|file| file.name).collect();
         let title = format!("[vmimage] assemble {}", files.join(", "));
         let setup = spec.setup.clone();
@@ -114,10 +111,16 @@ impl Build<'_> {
             args.push("--container-disk");
         }
         let mut metadata = Metadata::named(title).export_cache(false);
-        let mut user_root = Mount::bind_readonly(rootfs);
-        if self.bridge.caps().has_llb("exec.mount.cache.content") {
-            // The user's whole file system would be read and hashed for the cache key otherwise.
-            user_root = user_root.content_cache(MountContentCache::Off);
+        if parts.donor.is_some() {
+            args.extend(["--donor", DONOR]);
+        }
+        // Whole file systems would be read and hashed for the cache key otherwise.
+        let is_known = self.bridge.caps().has_llb("exec.mount.cache.content");
+        let file_system = |state| match is_known {
+            true => Mount::bind_readonly(state).content_cache(MountContentCache::Off),
+            false => Mount::bind_readonly(state),
+        };
+        if is_known {
             metadata = metadata.cap("exec.mount.cache.content");
         }
         let mut run = Run::new(args)
@@ -125,11 +128,14 @@ impl Build<'_> {
             .readonly_root()
             .network(NetMode::None)
             .platform(self.worker_platform()?.into())
-            .mount(ROOTFS, user_root)
+            .mount(ROOTFS, file_system(&parts.rootfs))
             .mount(OUT, Mount::bind(&State::scratch()))
             .metadata(metadata);
-        if let Some(boot) = boot {
+        if let Some(boot) = &parts.boot {
             run = run.mount(BOOT_STAGE, Mount::bind_readonly(boot));
+        }
+        if let Some(donor) = &parts.donor {
+            run = run.mount(DONOR, file_system(donor));
         }
         let files = setup.context_files();
         if !files.is_empty() {
@@ -157,16 +163,28 @@ impl Build<'_> {
             .opts
             .source()
             .ok_or_else(|| Failure::new("BuildKit does not say which image this frontend is"))?;
-        let reference = full_reference(source);
+        self.pinned(source, None).await.map(State::image)
+    }
+
+    /// An image by the name a user would write.
+    pub(super) async fn image(&self, name: &str, platform: &Platform) -> Result<State, Failure> {
+        let platform = llb::Platform::from(platform.clone());
+        let image = self.pinned(name, Some(platform.clone())).await?;
+        Ok(State::image(image.platform(platform)))
+    }
+
+    /// The image that has this name now.
+    async fn pinned(&self, name: &str, platform: Option<llb::Platform>) -> Result<Image, Failure> {
+        let reference = full_reference(name);
         let mode = self.opts.get("image-resolve-mode").unwrap_or("default");
-        let found = self.bridge.resolve_image_config(&reference, None, mode).await?;
+        let found = self.bridge.resolve_image_config(&reference, platform, mode).await?;
         // An image that is only in the local store has no digest.
         let pinned = if found.digest.is_empty() || reference.contains('@') {
             reference
         } else {
             format!("{reference}@{}", found.digest)
         };
-        Ok(State::image(Image::new(pinned)))
+        Ok(Image::new(pinned))
     }
 }
 

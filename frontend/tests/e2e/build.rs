@@ -11,7 +11,7 @@ use super::lab::{
 };
 
 /// Whether the step with this title came from the cache, by plain progress.
-fn cached(progress: &str, title: &str) -> bool {
+pub(crate) fn cached(progress: &str, title: &str) -> bool {
     let step = progress
         .lines()
         .find(|line| line.contains(title))

@@ -353,14 +353,12 @@ impl Server {
             .args(["daemon", "--reuseaddr", "--export-all", "--listen=127.0.0.1"])
             .arg(format!("--port={port}"));
         command.arg(format!("--base-path={}", folder.display()));
-        let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        for _ in 0..100 {
-            if std::net::TcpStream::connect(("127.0.0.1", port)).is_ok() {
-                return Self { child, port };
-            }
-            thread::sleep(Duration::from_millis(50));
-        }
-        panic!("git daemon does not listen");
+        let server =
+            Self { child: command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap(), port };
+        let listens = || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok();
+        let mut tries = (0..100).inspect(|_| thread::sleep(Duration::from_millis(50)));
+        assert!(tries.any(|_| listens()), "git daemon does not listen");
+        server
     }
 }
 

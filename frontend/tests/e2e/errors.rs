@@ -36,6 +36,9 @@ fn says(message: &str, parts: &[&str]) {
     }
 }
 
+/// An image that needs another one's kernel.
+const DATA: &str = "FROM scratch\nCOPY Dockerfile /\n";
+
 #[test]
 fn a_broken_dockerfile_is_shown_with_its_line() {
     says(&message("FROM debian:12\nRUNN true\n", &[]), &["unknown instruction: RUNN", ">>> RUNN true"]);
@@ -48,28 +51,28 @@ fn a_failing_run_is_shown_with_its_line_and_code() {
 }
 
 #[test]
-fn from_scratch_is_refused_with_a_hint() {
-    says(&message("FROM scratch\nCOPY Dockerfile /\n", &[]), &["FROM scratch", "hint: "]);
+fn an_image_that_runs_nothing_is_refused_with_a_hint() {
+    says(&message("FROM scratch\nCOPY Dockerfile /\n", &[]), &["/sbin/init", "ENTRYPOINT", "hint: "]);
 }
 
 #[test]
-fn an_unknown_distribution_is_named() {
+fn an_unknown_distribution_gives_no_kernel() {
     let folder = scratch();
     let context = context(folder.path(), "FROM scratch\nCOPY os-release /etc/os-release\n");
     fs::write(context.join("os-release"), "ID=plan9\nPRETTY_NAME=\"Plan 9\"\n").unwrap();
     run(Command::new("docker").args(["build", "-q", "-t", "vmimage-test/plan9"]).arg(&context));
-    let message = message("FROM vmimage-test/plan9\nCOPY Dockerfile /\n", &[]);
-    says(&message, &["vmimage-test/plan9", "Plan 9", "ID=plan9", "hint: ", ">>> FROM vmimage-test/plan9"]);
+    let message = message(DATA, &["--kernel", "image:vmimage-test/plan9"]);
+    says(&message, &["image vmimage-test/plan9", "Plan 9", "ID=plan9", "hint: "]);
 }
 
 #[test]
-fn a_distribution_without_its_package_manager_is_named() {
+fn a_distribution_without_its_package_manager_gives_no_kernel() {
     let folder = scratch();
     let context = context(folder.path(), "FROM scratch\nCOPY os-release /etc/os-release\n");
     fs::write(context.join("os-release"), "ID=debian\nPRETTY_NAME=\"Distroless\"\n").unwrap();
     run(Command::new("docker").args(["build", "-q", "-t", "vmimage-test/distroless"]).arg(&context));
-    let message = message("FROM vmimage-test/distroless\nCOPY Dockerfile /\n", &[]);
-    says(&message, &["Distroless", "no package manager", "hint: "]);
+    let message = message(DATA, &["--kernel", "image:vmimage-test/distroless"]);
+    says(&message, &["Distroless", "it has no apt", "hint: "]);
 }
 
 #[test]

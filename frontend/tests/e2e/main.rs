@@ -25,6 +25,7 @@ mod proxy;
 mod registry;
 mod remote;
 mod same_tree;
+mod scratch;
 mod service;
 mod shim;
 mod sources;

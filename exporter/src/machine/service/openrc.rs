@@ -52,7 +52,6 @@ fn start(plan: &Plan<'_>) -> String {
 
 fn script(plan: &Plan<'_>) -> String {
     let name = &plan.name;
-    let command: Vec<_> = plan.container.command().collect();
     let mut text = String::from("#!/sbin/openrc-run\n# Made by vmimage: what the image runs.\n");
     for port in &plan.container.exposed_ports {
         let _ = writeln!(text, "# EXPOSE {}", line(port));
@@ -60,7 +59,7 @@ fn script(plan: &Plan<'_>) -> String {
     let mut set = |key: &str, value: &str| {
         let _ = writeln!(text, "{key}={}", shell(value));
     };
-    set("description", &line(&format!("{name} of the image: {}", command.join(" "))).replace("%%", "%"));
+    set("description", &format!("{name} of the image"));
     set("supervisor", "supervise-daemon");
     set("command", &program(name));
     if !plan.account.is_root() || plan.account.gid != 0 {
@@ -70,7 +69,9 @@ fn script(plan: &Plan<'_>) -> String {
         // Containers let everyone have the ports below 1024.
         set("capabilities", "^cap_net_bind_service");
     }
-    set("output_logger", &format!("tee /dev/console | logger -t {name} -p daemon.info"));
+    // The logger runs as the service does, and the console is root's.
+    let console = if plan.account.is_root() { "tee /dev/console | " } else { "" };
+    set("output_logger", &format!("{console}logger -t {name} -p daemon.info"));
     set("retry", &format!("{}/90/SIGKILL/5", plan.stop_signal));
     set("respawn_delay", "2");
     // What can't start yet, for want of a database elsewhere, is tried again for ever.

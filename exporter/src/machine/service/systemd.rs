@@ -108,7 +108,7 @@ fn service(plan: &Plan<'_>) -> String {
         let _ = writeln!(unit.0, "# EXPOSE {}", ports.join(" "));
     }
     unit.section("Unit");
-    unit.set("Description", line(&format!("{name} of the image: {}", command.join(" "))));
+    unit.set("Description", format!("{name} of the image"));
     unit.set("Wants", "network-online.target");
     unit.set("After", "network-online.target");
     // What can't start yet, for want of a database elsewhere, is tried again for ever.

@@ -91,7 +91,7 @@ fn an_image_becomes_units_of_systemd() {
 # EXPOSE 80/tcp
 
 [Unit]
-Description=nginx of the image: nginx -g daemon off; # 100%% $HOME
+Description=nginx of the image
 Wants=network-online.target
 After=network-online.target
 StartLimitIntervalSec=0
@@ -188,7 +188,7 @@ fn an_image_becomes_a_script_of_openrc() {
     let script = text(&tree, "/etc/init.d/nginx").unwrap();
     for line in [
         "# EXPOSE 80/tcp",
-        "description='nginx of the image: nginx -g daemon off; # 100% $HOME'",
+        "description='nginx of the image'",
         "command_user=www:110",
         "retry=SIGQUIT/90/SIGKILL/5",
         "\tmkdir -p /run/vmimage/nginx && chown 33:110 /run/vmimage/nginx && chmod 0755 /run/vmimage/nginx || return",

@@ -40,7 +40,7 @@ fn write_one(editor: &mut Editor<'_>, file: &File, materials: &Materials) -> Res
                 }
             };
             refuse_special(context, id, source)?;
-            let made = editor.copy(file.path.as_bytes(), context, id, &change)?;
+            let made = editor.overlay(file.path.as_bytes(), context, id, &change)?;
             if let Some(mode) = mode {
                 editor.meta_mut(made).permissions = mode;
             }

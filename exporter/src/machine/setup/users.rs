@@ -204,7 +204,7 @@ fn make_home(editor: &mut Editor<'_>, account: &Account) -> Result<()> {
     };
     let skeleton = editor.tree().subtree(skeleton);
     let change = |meta: &mut Meta| (meta.uid, meta.gid) = (account.uid, account.gid);
-    editor.copy(home.as_bytes(), &skeleton, Tree::ROOT, &change).map(drop)
+    editor.overlay(home.as_bytes(), &skeleton, Tree::ROOT, &change).map(drop)
 }
 
 /// A rule for sudo or doas, whichever the machine has.

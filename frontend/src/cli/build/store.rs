@@ -17,7 +17,7 @@ use crate::attributes::Asked as Wanted;
 use crate::builtin;
 use crate::cli::{Error, Meter, Result, Style, disk, progress};
 use crate::config::{Configuration, Context, Secrets};
-use crate::engine::buildah::{self, Built, Leftovers, Request, Store, Tool};
+use crate::engine::buildah::{self, Built, Leftovers, Mounted, Request, Store, Tool};
 use crate::engine::dockerfile::Variables;
 use crate::engine::interrupt::Interrupt;
 use crate::solve::request::{Request as Asked, Stage};
@@ -126,12 +126,14 @@ fn make(
     };
     meter.begin(progress::Stage::Reading);
     let threads = disk::threads();
-    let root = scan(&HostDir::open(built.root.path())?, threads, &mut |_| {})?;
+    let tree = |mounted: &Mounted| scan(&HostDir::open(mounted.path())?, threads, &mut |_| {});
+    let root = tree(&built.root)?;
+    let donor = built.donor.as_ref().map(tree).transpose()?;
     let container = Some(built.container);
     let spec = Spec { architecture: built.architecture, container, ..spec.clone() };
     let job = disk::Job { spec: &spec, paths, threads, meter, stop: store.interrupt.flag() };
     // The plan reads from what is mounted, and so ends before it.
-    let made = job.make(Input { root, boot, grow: builtin::grow_program(), materials });
+    let made = job.make(Input { root, boot, donor, programs: builtin::programs(), materials });
     store.interrupt.check()?;
     made.map(drop)
 }

@@ -69,6 +69,8 @@ pub(crate) struct Request<'a> {
 pub(crate) struct Built {
     /// The image's files, where the engine shows them.
     pub(crate) root: Mounted,
+    /// Those of the image that gives its kernel, if that is another one.
+    pub(crate) donor: Option<Mounted>,
     /// The distribution's boot loader; `None`: there was no step for one.
     pub(crate) boot: Option<BootFiles>,
     /// That of the image.
@@ -87,12 +89,15 @@ impl Store<'_> {
         })?;
         let predefined = dockerfile::predefined(request.platform);
         let target = Target::find(&dockerfile, request.stage, &request.arguments, &predefined)?;
-        let (text, boot) = match target.base.filter(|_| request.needs_kernel) {
+        let (text, kernel) = match target.base.filter(|_| request.needs_kernel) {
             Some(base) => {
-                let Grafted { image, boot } = self.graft(&base, request)?;
-                (base.replaced(&dockerfile, &image), boot)
+                let (image, kernel) = self.graft(&base, request)?;
+                (base.replaced(&dockerfile, &image), kernel)
             }
-            None => (dockerfile, None),
+            None if request.needs_kernel => {
+                (dockerfile, self.donated_kernel(None, request)?.unwrap_or_default())
+            }
+            None => (dockerfile, Kernel::default()),
         };
 
         step::write(self.leftovers.folder(), CONTAINERFILE, &text)?;
@@ -110,7 +115,8 @@ impl Store<'_> {
         let architecture = Architecture::from_oci(&architecture).ok_or_else(|| no_machine(&architecture))?;
         let image =
             request.hooks.iter().try_fold(image, |image, hook| self.run_hook(&image, hook, request))?;
-        Ok(Built { root: self.mount(&image)?, boot, architecture, container, labels })
+        let Kernel { boot, donor } = kernel;
+        Ok(Built { root: self.mount(&image)?, donor, boot, architecture, container, labels })
     }
 
     fn run_hook(&self, image: &str, hook: &Hook, request: &Request<'_>) -> Result<String> {
@@ -122,18 +128,15 @@ impl Store<'_> {
         self.build_folder(&hook.title, &options, |folder| step::hook(folder, image, hook))
     }
 
-    /// The base with a kernel, and the boot loader of its distribution.
-    fn graft(&self, base: &dockerfile::Base, request: &Request<'_>) -> Result<Grafted> {
-        let image = self.resolve(base, request)?;
+    /// The base with a kernel, or a kernel beside it.
+    fn graft(&self, base: &dockerfile::Base, request: &Request<'_>) -> Result<(String, Kernel)> {
+        let image = self.resolve(&base.name, base.platform.as_deref(), request)?;
         let about = self.about(&image)?;
         if !about.on_build.is_empty() {
             return Err(Error::user(format!("base image {}: has ONBUILD instructions", base.name))
                 .with_hint("a kernel can't be put under them here: build with --engine docker"));
         }
-        let found = {
-            let mounted = self.mount(&image)?;
-            provision::Base::new(&base.name, self.files(&mounted, request.threads)?)?
-        };
+        let found = self.probe(&base.name, &image, request)?;
         let Plan { machine, boot } = provision::plan(&found, &about.architecture, request.install)?;
         let boot = boot.map(|step| self.boot_files(&image, &step, request)).transpose()?.flatten();
         let image = match machine {
@@ -142,15 +145,42 @@ impl Store<'_> {
             })?,
             None => image,
         };
-        Ok(Grafted { image, boot })
+        let kernel = self.donated_kernel(Some(&found), request)?;
+        Ok((image, kernel.unwrap_or(Kernel { boot, donor: None })))
     }
 
-    /// The id of a base image, which is pulled if it has to be: a build of nothing but its name.
-    fn resolve(&self, base: &dockerfile::Base, request: &Request<'_>) -> Result<String> {
+    /// The kernel for `base` (`None`: an image `FROM scratch`), if that is another image's.
+    fn donated_kernel(
+        &self,
+        base: Option<&provision::Base>,
+        request: &Request<'_>,
+    ) -> Result<Option<Kernel>> {
+        let Some(name) = provision::donor(base, request.install) else { return Ok(None) };
+        let image = self.resolve(name, None, request)?;
+        let about = self.about(&image)?;
+        let found = self.probe(name, &image, request)?;
+        let Plan { machine, boot } = provision::plan_donor(&found, &about.architecture, request.install)?;
+        let boot = boot.map(|step| self.boot_files(&image, &step, request)).transpose()?.flatten();
+        let image = match machine {
+            Some(step) => self.build_step(request, &step, |folder, source| {
+                step::machine(folder, &image, "", &step, source)
+            })?,
+            None => image,
+        };
+        Ok(Some(Kernel { boot, donor: Some(self.mount(&image)?) }))
+    }
+
+    fn probe(&self, name: &str, image: &str, request: &Request<'_>) -> Result<provision::Base> {
+        let mounted = self.mount(image)?;
+        Ok(provision::Base::new(name, self.files(&mounted, request.threads)?)?)
+    }
+
+    /// The id of an image, which is pulled if it has to be: a build of nothing but its name.
+    fn resolve(&self, name: &str, platform: Option<&str>, request: &Request<'_>) -> Result<String> {
         let mut options = [&request.options[..], &[self.pull_option(request)]].concat();
-        options.extend(base.platform.as_ref().map(|platform| format!("--platform={platform}")));
-        let what = format!("base image {}", base.name);
-        self.build_folder(&what, &options, |folder| step::base(folder, &base.name))
+        options.extend(platform.map(|platform| format!("--platform={platform}")));
+        let what = format!("base image {name}");
+        self.build_folder(&what, &options, |folder| step::base(folder, name))
     }
 
     fn boot_files(&self, base: &str, step: &Step, request: &Request<'_>) -> Result<Option<BootFiles>> {
@@ -203,10 +233,12 @@ impl Store<'_> {
     }
 }
 
-/// What the user's layers go on.
-struct Grafted {
-    image: String,
+/// What boots the user's layers, beside what is below them.
+#[derive(Default)]
+struct Kernel {
     boot: Option<BootFiles>,
+    /// The files of the image that gives the kernel; `None`: it is below the user's layers.
+    donor: Option<Mounted>,
 }
 
 fn no_machine(architecture: &str) -> Error {

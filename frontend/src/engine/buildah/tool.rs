@@ -292,3 +292,45 @@ impl From<BuildahImage> for About {
         Self::new(image.docker.architecture, image.docker.config)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What podman 4.3 and buildah 1.28 say of the same image, shortened.
+    const PODMAN: &str = r#"{"Architecture":"amd64","Config":{"User":"www-data","ExposedPorts":{"80/tcp":{}},
+        "Env":["A=b c"],"Entrypoint":["cat"],"Cmd":["-"],"Volumes":{"/data":{}},"WorkingDir":"/srv",
+        "StopSignal":"SIGQUIT"},"Healthcheck":{"Test":["CMD-SHELL","true"],"Interval":5000000000,"Retries":2}}"#;
+    const BUILDAH: &str = r#"{"Docker":{"architecture":"amd64","config":{"Hostname":"472c677791d4","Tty":false,
+        "User":"www-data","ExposedPorts":{"80/tcp":{}},"Env":["A=b c"],"Entrypoint":["cat"],"Cmd":["-"],
+        "Volumes":{"/data":{}},"WorkingDir":"/srv","OnBuild":[],"StopSignal":"SIGQUIT",
+        "Healthcheck":{"Test":["CMD-SHELL","true"],"Interval":5000000000,"Retries":2}}}}"#;
+
+    #[test]
+    fn both_programs_say_the_same_of_an_image() {
+        let podman = About::from(serde_json::from_str::<PodmanImage>(PODMAN).unwrap());
+        let buildah = About::from(serde_json::from_str::<BuildahImage>(BUILDAH).unwrap());
+        assert_eq!(podman, buildah);
+        let container = podman.container;
+        assert_eq!(container.command().collect::<Vec<_>>(), ["cat", "-"]);
+        assert_eq!((&*container.user, &*container.working_dir), ("www-data", "/srv"));
+        assert_eq!((&*container.stop_signal, container.volumes.len()), ("SIGQUIT", 1));
+        assert_eq!(container.healthcheck.unwrap().retries(), 2);
+    }
+
+    #[test]
+    fn an_image_may_have_no_configuration() {
+        for config in ["null", "{}", r#"{"OnBuild":null,"User":""}"#] {
+            let json = format!(r#"{{"Architecture":"arm64","Config":{config}}}"#);
+            let about = About::from(serde_json::from_str::<PodmanImage>(&json).unwrap());
+            let container = Container::default();
+            let expected = About {
+                architecture: "arm64".into(),
+                container,
+                labels: Default::default(),
+                on_build: Vec::new(),
+            };
+            assert_eq!(about, expected, "{config}");
+        }
+    }
+}

@@ -1,4 +1,18 @@
-//! The steps: find the device, grow its partition, grow the file system.
+//! Grow the root partition and its ext4 to the disk, while mounted.
+//!
+//! ```text
+//! / ─stat─▶ device number ─/sys/dev/block─▶ partition, disk
+//! GPT: backup to the end of the disk, last partition to the last usable block ─BLKPG─▶ kernel
+//! ext4 ─EXT4_IOC_RESIZE_FS─▶ the whole partition
+//! ```
+//!
+//! It does nothing a second time. What it does not know (another partition table, another file system, a
+//! root that is not the last partition) it leaves alone and says so; only what fails is an error.
+
+mod blkpg;
+mod device;
+mod ext4;
+mod gpt;
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -6,13 +20,14 @@ use std::path::Path;
 
 use rustix::fs::ioctl_blksszget;
 
-use crate::blkpg;
-use crate::device::{Device, Partition, in_file};
-use crate::ext4;
-use crate::gpt::{Growth, Refusal, Table};
+use device::{Device, Partition, in_file};
+use gpt::{Growth, Refusal, Table};
 
 /// Grow what is mounted at `root`. Returns what was done, for the console.
-pub(crate) fn grow(root: &Path) -> Result<String, String> {
+///
+/// # Errors
+/// What failed, with the file it failed on.
+pub fn grow(root: &Path) -> Result<String, String> {
     let Some(device) = Device::of(root)? else {
         return Ok(format!("{}: not on a block device, left alone", root.display()));
     };

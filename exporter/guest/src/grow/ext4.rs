@@ -8,7 +8,7 @@ use rustix::fs::{ext4_ioc_resize_fs, statfs};
 use zerocopy::byteorder::little_endian::{U16, U32};
 use zerocopy::{FromBytes, Immutable, KnownLayout, Unaligned};
 
-use crate::device::{Device, in_file};
+use super::device::{Device, in_file};
 
 /// `EXT4_SUPER_MAGIC`, in the superblock and from statfs.
 const MAGIC: u16 = 0xef53;

@@ -1,0 +1,124 @@
+//! The network: every Ethernet interface asks for its address by DHCP; IPv6 is the kernel's, by router
+//! advertisements.
+
+use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::fs;
+use std::path::Path;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use crate::console::{say, say_error};
+use crate::dhcp::{Client, Lease};
+use crate::netlink::Link;
+use crate::resolver::Resolvers;
+
+/// `ARPHRD_ETHER` (linux/if_arp.h).
+const ETHERNET: &str = "1";
+
+/// The interfaces being configured.
+#[derive(Clone)]
+pub(crate) struct Network(Arc<Shared>);
+
+struct Shared {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+struct State {
+    /// Whether each has had an address.
+    configured: BTreeMap<String, bool>,
+    resolvers: Resolvers,
+}
+
+impl Network {
+    /// With the loop-back interface and no other.
+    pub(crate) fn start() -> Self {
+        let state = State { configured: BTreeMap::new(), resolvers: Resolvers::new("/etc/resolv.conf") };
+        say_error(up("lo").map(drop));
+        Self(Arc::new(Shared { state: Mutex::new(state), changed: Condvar::new() }))
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Configure an interface from now on, if it is one of hardware.
+    pub(crate) fn configure(&self, interface: &str) {
+        if !is_hardware(interface) || self.state().configured.contains_key(interface) {
+            return;
+        }
+        self.state().configured.insert(interface.to_owned(), false);
+        let (network, interface) = (self.clone(), interface.to_owned());
+        thread::spawn(move || {
+            let result = network.keep_configured(&interface);
+            say_error(result.map_err(|error| format!("{interface}: {error}")));
+            // What comes again under this name is another one.
+            network.state().configured.remove(&interface);
+            network.0.changed.notify_all();
+        });
+    }
+
+    /// Until the interface is gone.
+    fn keep_configured(&self, interface: &str) -> Result<(), String> {
+        let link = up(interface)?;
+        let address = attribute(interface, "address")?;
+        let client = Client::new(interface, &address)?;
+        while is_hardware(interface) {
+            let lease = client.acquire();
+            self.apply(interface, link, &lease);
+            say(format_args!("{interface}: {}/{} from {}", lease.address, lease.prefix, lease.server));
+            self.state().configured.insert(interface.to_owned(), true);
+            self.0.changed.notify_all();
+            let last = client.keep(lease, |renewed| self.apply(interface, link, renewed));
+            say(format_args!("{interface}: the lease of {} has ended", last.address));
+            // The kernel has removed it already if its time was over.
+            let _ = link.remove_address(last.address, last.prefix);
+        }
+        Ok(())
+    }
+
+    fn apply(&self, interface: &str, link: Link, lease: &Lease) {
+        let failed = |what: &str, error: &dyn Display| say(format_args!("{interface}: {what}: {error}"));
+        if let Some(mtu) = lease.mtu {
+            let _ = link.set_mtu(mtu).inspect_err(|error| failed("MTU", error));
+        }
+        let _ = link
+            .add_address(lease.address, lease.prefix, lease.duration)
+            .inspect_err(|error| failed("address", error));
+        for route in &lease.routes {
+            let _ = link.add_route(*route).inspect_err(|error| failed("route", error));
+        }
+        say_error(self.state().resolvers.set(interface, lease.resolver.clone()));
+    }
+
+    /// Wait until every interface that is there has had its address, but no longer than `timeout`.
+    pub(crate) fn wait(&self, timeout: Duration) {
+        let waiting = |state: &mut State| state.configured.values().any(|configured| !configured);
+        let result = self.0.changed.wait_timeout_while(self.state(), timeout, waiting);
+        let (state, _) = result.unwrap_or_else(PoisonError::into_inner);
+        for (interface, _) in state.configured.iter().filter(|(_, configured)| !**configured) {
+            say(format_args!("{interface}: no address yet, the service starts without"));
+        }
+    }
+}
+
+/// Whether it is Ethernet and a device, no bridge or other thing of software.
+fn is_hardware(interface: &str) -> bool {
+    let has_device = Path::new("/sys/class/net").join(interface).join("device").exists();
+    has_device && attribute(interface, "type").is_ok_and(|kind| kind == ETHERNET)
+}
+
+fn up(interface: &str) -> Result<Link, String> {
+    let index =
+        attribute(interface, "ifindex")?.parse().map_err(|error| format!("{interface}: index: {error}"))?;
+    Link(index).up().map_err(|error| format!("{interface}: can't be turned on: {error}"))?;
+    Ok(Link(index))
+}
+
+fn attribute(interface: &str, name: &str) -> Result<String, String> {
+    let path = Path::new("/sys/class/net").join(interface).join(name);
+    let text = fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+    Ok(text.trim().to_owned())
+}

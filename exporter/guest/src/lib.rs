@@ -1,0 +1,9 @@
+//! Programs inside the VM, each static and of one file.
+//!
+//! - `vmimage-grow` grows the root to the disk, on machines whose image brings an init.
+//! - `vmimage-init` is the first process where the image brings none: it does what a container engine and
+//!   a distribution's user space would do, and runs the image's entrypoint.
+//!
+//! What both do is in this library.
+
+pub mod grow;

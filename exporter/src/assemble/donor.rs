@@ -1,0 +1,148 @@
+//! The kernel of a disk: the image's own, or one from another image's file system, for images of any kind,
+//! `FROM scratch` among them.
+//!
+//! ```text
+//! donor  /boot/vmlinuz-6.1 · /boot/initrd.img-6.1 · /lib/modules/6.1/ ─▶ the same places of the root
+//! ```
+//!
+//! Nothing else of the donor gets there, and nothing else of the root changes.
+
+use crate::error::Result;
+use crate::tree::kernel::{self, Kernel};
+use crate::tree::os::{self, Os};
+use crate::tree::{Editor, Time, Tree};
+
+/// A kernel of a root, and whose it is.
+#[derive(Debug)]
+pub(super) struct KernelSource {
+    pub(super) kernel: Kernel,
+    /// The distribution it comes from: its initramfs decides what the command line says.
+    pub(super) os: Os,
+    /// A line for each change.
+    pub(super) notes: Vec<String>,
+}
+
+/// Links that modules have to what they were built from.
+const BUILD_LINKS: [&str; 2] = ["build", "source"];
+
+impl KernelSource {
+    /// The root's own.
+    ///
+    /// # Errors
+    /// If it has none.
+    pub(super) fn own(root: &Tree) -> Result<Self> {
+        Ok(Self { os: os::detect(root)?, kernel: kernel::newest(root)?, notes: Vec::new() })
+    }
+
+    /// The one that `donor` would boot, copied into `root`.
+    ///
+    /// # Errors
+    /// If the donor has none, or a file of the root is where a directory is needed.
+    pub(super) fn donated(root: &mut Tree, donor: &Tree) -> Result<Self> {
+        let os = os::detect(donor)?;
+        // Links that keep pointing to the newest one belong to the donor's package manager.
+        let kernel = Kernel { stable: None, ..kernel::newest(donor)? };
+        // Directories that are missing are as old as what comes into them.
+        let time = donor.resolve(&kernel.image).map_or(Time::default(), |id| donor.inode(id).meta.mtime);
+        let editor = &mut Editor::new(root, time);
+        if let Some(modules) = &kernel.modules {
+            copy(editor, donor, modules)?;
+            for link in BUILD_LINKS {
+                editor.remove(format!("{modules}/{link}"));
+            }
+        }
+        for path in [Some(&kernel.image), kernel.initramfs.as_ref()].into_iter().flatten() {
+            copy(editor, donor, path)?;
+        }
+        let notes = vec![format!("{}: from {}, with its modules", kernel.image, os.pretty_name)];
+        Ok(Self { kernel, os, notes })
+    }
+}
+
+/// What lies at `path`, and not a link to it.
+fn copy(editor: &mut Editor<'_>, donor: &Tree, path: &str) -> Result<()> {
+    match donor.resolve(path) {
+        Some(id) => editor.copy(path, donor, id).map(drop),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tree::Detail;
+    use crate::tree::testing::{text, tree};
+
+    const DONOR: [(&str, &str); 9] = [
+        ("/etc/os-release", "ID=debian\nPRETTY_NAME=\"Debian 12\"\n"),
+        ("/lib", "-> usr/lib"),
+        ("/boot/vmlinuz-6.1", "kernel"),
+        ("/boot/initrd.img-6.1", "initramfs"),
+        ("/vmlinuz", "-> boot/vmlinuz-6.1"),
+        ("/usr/lib/modules/6.1/modules.dep", "dep"),
+        ("/usr/lib/modules/6.1/build", "-> /usr/src/linux"),
+        ("/usr/lib/modules/5.0/modules.dep", "old"),
+        ("/usr/lib/firmware/big.bin", "firmware"),
+    ];
+
+    fn dump(tree: &Tree) -> Vec<String> {
+        tree.dump(Detail::default()).unwrap().lines().map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn the_kernel_comes_and_the_rest_stays_as_it_was() {
+        for user in [
+            &[("/app", "app"), ("/etc/passwd", "p")][..],
+            &[("/lib", "-> usr/lib"), ("/usr/lib/x", "x")],
+            &[],
+        ] {
+            let before = dump(&tree(user));
+            let mut root = tree(user);
+            let donated = KernelSource::donated(&mut root, &tree(&DONOR)).unwrap();
+            assert_eq!(donated.kernel.image, "/boot/vmlinuz-6.1");
+            assert_eq!((donated.kernel.stable, &*donated.os.id), (None, "debian"));
+            assert_eq!(text(&root, "/boot/vmlinuz-6.1").unwrap(), "kernel");
+            assert_eq!(text(&root, "/boot/initrd.img-6.1").unwrap(), "initramfs");
+            assert_eq!(text(&root, "/lib/modules/6.1/modules.dep").unwrap(), "dep");
+            let after = dump(&root);
+            let is_new = |line: &String| !before.contains(line);
+            let new: Vec<_> =
+                after.iter().filter(|line| is_new(line)).filter_map(|line| line.split(' ').next()).collect();
+            assert!(
+                new.iter().all(|path| ["/boot", "/lib", "/usr/lib/modules"]
+                    .iter()
+                    .any(|start| path.starts_with(start))),
+                "{new:?}"
+            );
+            assert!(
+                !after
+                    .iter()
+                    .any(|line| line.contains("build") || line.contains("5.0") || line.contains("firmware"))
+            );
+            assert_eq!(after.len(), before.len() + new.len());
+        }
+    }
+
+    #[test]
+    fn a_kernel_beside_its_modules_comes_once() {
+        let donor = tree(&[
+            ("/usr/lib/modules/6.17/vmlinuz", "kernel"),
+            ("/usr/lib/modules/6.17/initramfs.img", "initramfs"),
+            ("/lib", "-> usr/lib"),
+            ("/boot/vmlinuz-6.17", "-> ../usr/lib/modules/6.17/vmlinuz"),
+        ]);
+        let mut root = tree(&[]);
+        KernelSource::donated(&mut root, &donor).unwrap();
+        assert_eq!(text(&root, "/boot/vmlinuz-6.17").unwrap(), "kernel");
+        assert_eq!(text(&root, "/lib/modules/6.17/initramfs.img").unwrap(), "initramfs");
+    }
+
+    #[test]
+    fn a_donor_without_a_kernel_is_an_error() {
+        let error =
+            KernelSource::donated(&mut tree(&[]), &tree(&[("/etc/os-release", "ID=debian\n")])).unwrap_err();
+        assert!(error.to_string().contains("holds no kernel"), "{error}");
+        let error = KernelSource::donated(&mut tree(&[("/boot", "a file")]), &tree(&DONOR)).unwrap_err();
+        assert!(error.to_string().contains("/boot"), "{error}");
+    }
+}

@@ -1,0 +1,129 @@
+//! Our own first process, for a tree that has none: it does what the image could count on in a container,
+//! and runs its entrypoint. The user's files stay as they are.
+
+use std::sync::Arc;
+
+use super::hostname;
+use crate::error::Result;
+use crate::spec::Container;
+use crate::tree::os::Os;
+use crate::tree::{Editor, Time, Tree};
+
+/// Where it lies, for the kernel's command line.
+pub const PROGRAM: &str = "/usr/lib/vmimage/init";
+/// The image's own configuration, which tells it what to run.
+const DESCRIPTION: &str = "/usr/lib/vmimage/container.json";
+
+/// What programs expect to be there, and their permissions; what the image has in them stays, as in a
+/// container.
+const EXPECTED: [(&str, u16); 2] = [("/run", 0o755), ("/tmp", 0o1777)];
+
+/// What the first process is told.
+#[derive(Clone, Debug)]
+pub struct Contained<'a> {
+    /// The program `vmimage-init` for the machine's architecture.
+    pub program: Arc<[u8]>,
+    /// What it runs; `None`: nothing.
+    pub container: Option<&'a Container>,
+    /// The host name; without one the image's own is kept, else the distribution's id is taken.
+    pub hostname: Option<&'a str>,
+    /// The time of every file made here.
+    pub time: Time,
+}
+
+/// Make `tree` the root of a machine that runs like a container. Returns what was changed, a line for each
+/// change.
+pub fn install(tree: &mut Tree, os: &Os, contained: &Contained<'_>) -> Result<Vec<String>> {
+    let editor = &mut Editor::new(tree, contained.time);
+    let mut notes = Vec::new();
+    for (directory, permissions) in EXPECTED {
+        if editor.tree().resolve(directory).is_none() {
+            editor.set_directory(directory, permissions)?;
+            notes.push(format!("{directory}: made"));
+        }
+    }
+    notes.extend(hostname::write(editor, contained.hostname, os)?);
+    editor.write_file(PROGRAM, contained.program.clone(), 0o755)?;
+    let runs = match contained.container {
+        Some(container) => {
+            let text = serde_json::to_vec(container).expect("the keys of an image's configuration are text");
+            editor.write_file(DESCRIPTION, text, 0o644)?;
+            container.command().next().unwrap_or_default()
+        }
+        None => "nothing",
+    };
+    notes.push(format!("{PROGRAM}: the image has no init, this one runs {runs}"));
+    Ok(notes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::machine::forget_engine;
+    use crate::tree::testing::{text, tree};
+    use crate::tree::{Detail, os};
+
+    fn edit(files: &[(&str, &str)], container: Option<&Container>) -> (Tree, Vec<String>) {
+        let mut tree = tree(files);
+        let os = os::detect(&tree).unwrap();
+        let program = Arc::from(*b"program");
+        let contained = Contained { program, container, hostname: Some("web"), time: Time::default() };
+        forget_engine(&mut Editor::new(&mut tree, Time::default())).unwrap();
+        let notes = install(&mut tree, &os, &contained).unwrap();
+        (tree, notes)
+    }
+
+    fn container() -> Container {
+        Container { entrypoint: vec!["/app".into()], user: "65532".into(), ..Container::default() }
+    }
+
+    #[test]
+    fn the_image_stays_as_it_is_but_for_what_a_machine_needs() {
+        let files = [
+            ("/app", "app"),
+            ("/run/app/", ""),
+            ("/tmp/data", "kept"),
+            ("/etc/ssl/certs/ca.crt", "ca"),
+            ("/etc/machine-id", "kept"),
+            ("/dev/null", "a file"),
+            ("/.dockerenv", ""),
+        ];
+        let (edited, notes) = edit(&files, Some(&container()));
+        let dump = |tree: &Tree| {
+            tree.dump(Detail::default()).unwrap().lines().map(str::to_owned).collect::<Vec<_>>()
+        };
+        let (before, after) = (dump(&tree(&files)), dump(&edited));
+        let name = |line: &String| line.split(' ').next().unwrap().to_owned();
+        let gone: Vec<_> = before.iter().filter(|line| !after.contains(line)).map(name).collect();
+        let new: Vec<_> = after.iter().filter(|line| !before.contains(line)).map(name).collect();
+        assert_eq!(gone, ["/.dockerenv", "/dev/null"]);
+        let expected = [
+            "/etc/hostname",
+            "/etc/hosts",
+            "/proc",
+            "/sys",
+            "/usr",
+            "/usr/lib",
+            "/usr/lib/vmimage",
+            "/usr/lib/vmimage/container.json",
+            PROGRAM,
+        ];
+        assert_eq!(new, expected);
+        assert_eq!(notes.last().unwrap(), &format!("{PROGRAM}: the image has no init, this one runs /app"));
+        let description = text(&edited, DESCRIPTION).unwrap();
+        assert!(
+            description.contains(r#""Entrypoint":["/app"]"#) && description.contains(r#""User":"65532""#)
+        );
+    }
+
+    #[test]
+    fn an_empty_image_gets_what_every_program_expects() {
+        let (tree, notes) = edit(&[], None);
+        assert!(tree.lookup(DESCRIPTION).is_none() && notes.last().unwrap().ends_with("runs nothing"));
+        for (directory, permissions) in [("/proc", 0o755), ("/dev", 0o755), ("/run", 0o755), ("/tmp", 0o1777)]
+        {
+            let meta = &tree.inode(tree.lookup(directory).unwrap()).meta;
+            assert_eq!(meta.permissions, permissions, "{directory}");
+        }
+    }
+}
