@@ -1,0 +1,90 @@
+//! The traps that other builders of disks have fallen into, and the tests that keep this one out of them.
+
+#![allow(clippy::unwrap_used, reason = "what fails here fails the test")]
+
+use std::path::Path;
+
+/// A class of defects, and names of tests for it. The list is read beside the sources, so that no test goes
+/// without its class being looked at again.
+#[rustfmt::skip]
+const TRAPS: &[(&str, &[&str])] = &[
+    ("image references: ports, digests, short names, logins", &[
+        "names_mean_what_docker_takes_them_for", "any_name_becomes_a_repository", "a_closed_registry_needs_trust_and_a_login",
+    ]),
+    ("/boot: links, two kernels, a kernel only beside its modules", &[
+        "debian_keeps_links_to_the_newest", "alpine_names_kernels_by_flavour", "arch_says_the_package_beside_the_modules",
+        "fedora_and_bootc_keep_kernels_beside_their_modules", "no_kernel_is_an_error_with_a_hint",
+    ]),
+    ("files that a build mounts: resolv.conf, hosts, hostname; links out of the root", &[
+        "resolv_conf_leads_to_resolved_unless_it_says_something", "hosts_of_the_user_are_kept_and_completed",
+        "a_link_to_a_file_is_replaced_and_its_target_left", "links_to_files_of_this_machine_lead_nowhere",
+    ]),
+    ("what is left of the container", &[
+        "marks_and_contents_of_mount_points_go", "only_the_policy_that_forbids_everything_goes",
+        "only_units_masked_for_a_container_are_unmasked", "the_machine_is_no_container", "logins_are_added_where_there_are_none",
+    ]),
+    ("one identity in every machine", &[
+        "two_machines_of_one_disk_differ_in_id_keys_and_addresses", "leases_and_seeds_go_and_configuration_stays",
+        "host_keys_go_only_where_new_ones_are_made", "the_machine_id_is_empty_for_systemd_and_gone_for_others",
+    ]),
+    ("metadata that gets lost", &[
+        "the_disk_holds_what_the_container_held", "layers_are_applied_as_to_a_directory", "without_root_nothing_is_lost_either",
+        "whiteouts_hide_lower_layers_and_nothing_of_their_own", "long_names_and_large_numbers_come_in_every_format",
+        "capabilities_and_acls_are_what_their_tools_say", "every_client_makes_the_same_tree",
+    ]),
+    ("file systems that a kernel or a checker refuses", &[
+        "checkers_accept_every_size", "the_kernel_writes_and_the_image_stays_clean", "fat32_never_has_too_few_clusters",
+        "only_the_features_that_older_readers_know_are_set", "large_sectors_read_back", "forty_times_the_size_while_mounted",
+    ]),
+    ("sizes: more than 4 GiB, no space, holes that fill up", &[
+        "a_size_too_small_says_how_much_is_needed", "a_full_disk_on_the_client_is_one_clear_message", "no_room_for_the_layers_is_said",
+        "zeros_become_holes_and_the_bytes_stay_the_same", "a_vhd_is_the_raw_disk_and_a_footer_with_a_checksum",
+        "a_file_of_many_pieces_has_a_deep_extent_tree",
+    ]),
+    ("the host: what is touched, left behind, or done twice at once", &[
+        "no_tree_makes_the_edits_panic", "an_engine_that_is_killed_leaves_nothing", "what_a_killed_client_leaves_goes_with_the_next",
+        "leftovers_of_killed_runs_are_removed_and_running_ones_are_not",
+    ]),
+    ("places to boot: firmware, names of disks and cards, drivers", &[
+        "debian_12", "alpine_3_23", "one_build_gives_a_disk_that_boots_in_each_format", "every_card_of_an_alpine_gets_an_address",
+        "a_stand_in_for_openeuler",
+    ]),
+    ("secrets in layers, logs and arguments", &[
+        "a_login_is_not_sent_where_everybody_can_read_it", "a_login_does_not_follow_to_another_server",
+    ]),
+    ("versions and names that are compared as text", &[
+        "versions_are_in_the_order_dpkg_has", "every_recorded_release_has_its_plan", "values_lose_their_shell_quotes",
+        "formats_go_by_the_names_of_qemu",
+    ]),
+    ("bytes that differ from build to build", &[
+        "the_same_input_gives_the_same_bytes", "every_format_is_the_same_bytes_wherever_it_is_made",
+        "the_tree_does_not_depend_on_the_threads", "members_name_neither_time_nor_system",
+    ]),
+];
+
+/// All Rust files below a folder, as one text.
+fn sources(folder: &Path) -> String {
+    let mut text = String::new();
+    for entry in std::fs::read_dir(folder).unwrap().map(Result::unwrap) {
+        let path = entry.path();
+        if path.is_dir() {
+            text += &sources(&path);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            text += &std::fs::read_to_string(&path).unwrap();
+        }
+    }
+    text
+}
+
+#[test]
+fn each_has_its_tests() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let text: String = ["exporter", "frontend", "llb"].map(|folder| sources(&root.join(folder))).concat();
+    let is_there = |test: &str| text.contains(&format!("fn {test}("));
+    for (trap, tests) in TRAPS {
+        for test in *tests {
+            assert!(is_there(test), "{trap}: there is no test {test}");
+        }
+    }
+    assert!(!is_there("nobody_has_written_this_test"));
+}
