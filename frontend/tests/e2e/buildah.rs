@@ -215,7 +215,11 @@ fn what_is_wrong_is_said_once_and_nothing_is_left() {
             ),
             ("FROM debian:12\nRUN exit 42\n", &[], &["the build: ", engine]),
             ("FROM debian:12\nRUN rm -r /boot\n", &[], &["/boot", "no kernel", "hint: "]),
-            ("FROM scratch\nCOPY Dockerfile /\n", &[], &["hint: "]),
+            (
+                "FROM scratch\nCOPY Dockerfile /\n",
+                &["--kernel", "image:localhost/vmimage-test/missing"],
+                &["image localhost/vmimage-test/missing"],
+            ),
             ("FROM debian:12\n", &["--target", "app"], &["--target app", "hint: "]),
             ("FROM debian:12\n", &["--builder", "far"], &["--builder", engine, "hint: "]),
             ("FROM debian:12\n", &["--size", "big"], &["VMIMAGE_SIZE", "10G"]),
