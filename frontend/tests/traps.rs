@@ -50,6 +50,7 @@ const TRAPS: &[(&str, &[&str])] = &[
         "a_stand_in_for_openeuler",
     ]),
     ("secrets in layers, logs and arguments", &[
+        "the_machine_is_what_the_file_says_and_no_secret_is_seen", "attestations_and_history_hold_no_secret",
         "a_login_is_not_sent_where_everybody_can_read_it", "a_login_does_not_follow_to_another_server",
     ]),
     ("versions and names that are compared as text", &[
