@@ -22,6 +22,15 @@ impl Editor<'_> {
 }
 
 impl Tree {
+    /// A tree of its own of what lies below the directory `id`.
+    pub fn subtree(&self, id: InodeId) -> Self {
+        let mut copy = Self::new(self.inode(id).meta.clone());
+        for (name, &child) in self.entries(id).into_iter().flatten() {
+            copy.copy_from(self, child, Self::ROOT, name);
+        }
+        copy
+    }
+
     fn copy_from(&mut self, other: &Tree, id: InodeId, parent: InodeId, name: &[u8]) -> InodeId {
         let mut copies: HashMap<InodeId, InodeId> = HashMap::new();
         let mut todo = vec![(id, parent, name)];

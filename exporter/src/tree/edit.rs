@@ -120,9 +120,9 @@ impl<'tree> Editor<'tree> {
         &mut self.tree.inode_mut(id).meta
     }
 
-    /// Lay what `id` is in `from`, a directory with all below it, over what is at `path`. Directories that are there stay as they
-    /// are; of all else what had the name is replaced. `change` is applied to the metadata of everything copied, which
-    /// has the one time of this editor.
+    /// Lay what `id` is in `from`, a directory with all below it, over what is at `path`. Directories that are
+    /// there stay as they are; of all else what had the name is replaced. `change` is applied to the metadata of
+    /// everything copied, which has the one time of this editor.
     pub fn overlay(
         &mut self,
         path: &[u8],

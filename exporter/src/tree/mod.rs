@@ -200,24 +200,6 @@ impl Tree {
         id
     }
 
-    /// A tree of its own of what lies below the directory `id`. Names of one inode become inodes of their own.
-    pub fn subtree(&self, id: InodeId) -> Self {
-        let mut copy = Self::new(self.inode(id).meta.clone());
-        let mut todo = vec![(id, Self::ROOT)];
-        while let Some((from, to)) = todo.pop() {
-            for (name, &child) in self.entries(from).into_iter().flatten() {
-                let mut inode = self.inode(child).clone();
-                let is_directory = matches!(inode.kind, Kind::Directory(_));
-                if is_directory {
-                    inode.kind = Kind::Directory(BTreeMap::new());
-                }
-                let copied = copy.insert(to, name, inode);
-                todo.extend(is_directory.then_some((child, copied)));
-            }
-        }
-        copy
-    }
-
     /// Every entry below the root, parents first and names in byte order, as (parent, name, inode).
     /// An inode with several names comes once for each.
     pub fn walk(&self) -> impl Iterator<Item = (InodeId, &[u8], InodeId)> {
