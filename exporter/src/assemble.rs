@@ -14,7 +14,7 @@ mod machine;
 use std::sync::Arc;
 
 use crate::boot::BootFiles;
-use crate::container::Appliance;
+use crate::container::{self, Appliance};
 use crate::disk::{self, ALIGNMENT, DiskLayout, Request};
 use crate::engine::Image;
 use crate::error::{Error, Kind, Result, show_size};
@@ -22,7 +22,7 @@ use crate::fs::ext4;
 use crate::machine::Materials;
 use crate::report::System;
 use crate::seed::{Seed, Uuid};
-use crate::spec::{Profile, Size, Spec};
+use crate::spec::{Firmware, Profile, Size, Spec};
 use crate::tree::{Detail, Time, Tree};
 
 /// FAT boot sectors and GPT of the disks that hypervisors show: 512 bytes.
@@ -87,7 +87,11 @@ pub fn plan(spec: &Spec, input: Input) -> Result<Planned> {
 /// A machine by the name of its disk, unless it has one of its own.
 fn appliance(spec: &Spec) -> Appliance {
     let name = spec.hostname.as_ref().unwrap_or(&spec.name).clone();
-    Appliance { name, architecture: spec.architecture, ..Appliance::default() }
+    let firmware = match spec.firmware {
+        Firmware::Bios => container::Firmware::Bios,
+        Firmware::Any | Firmware::Uefi => container::Firmware::Efi,
+    };
+    Appliance { name, architecture: spec.architecture, firmware, ..Appliance::default() }
 }
 
 /// The identity of one disk, from its spec and its files.

@@ -45,6 +45,8 @@ pub struct System {
     pub cmdline: String,
     /// Where the boot loader came from.
     pub boot_files: String,
+    /// What can start it.
+    pub firmware: &'static str,
     /// What the machine edits changed, a line each.
     pub edits: Vec<String>,
 }
@@ -56,6 +58,7 @@ impl System {
             kernel: entry.kernel.clone(),
             cmdline: entry.cmdline.clone(),
             boot_files: boot_files.origin.clone(),
+            firmware: boot_files.firmware(),
             edits,
         }
     }
@@ -90,7 +93,7 @@ impl fmt::Display for Report {
             writeln!(f, "  system   {}", system.os)?;
             writeln!(f, "  kernel   {}", system.kernel)?;
             writeln!(f, "  cmdline  {}", system.cmdline)?;
-            writeln!(f, "  loader   {}", system.boot_files)?;
+            writeln!(f, "  loader   {}, for {}", system.boot_files, system.firmware)?;
         }
         for part in &self.partitions {
             let (start, size) = (show_size(part.start), show_size(part.size));

@@ -2,6 +2,7 @@
 
 mod container;
 mod files;
+mod firmware;
 mod service;
 pub mod setup;
 
@@ -16,6 +17,7 @@ use crate::tree::{Kind, Tree};
 
 pub use container::{Container, Healthcheck};
 pub use files::FileSpec;
+pub use firmware::Firmware;
 pub use service::Service;
 pub use setup::Setup;
 
@@ -39,6 +41,8 @@ pub struct Spec {
     pub cmdline: String,
     /// Instruction set of the machine.
     pub architecture: Architecture,
+    /// What starts it.
+    pub firmware: Firmware,
     /// Whether what the image runs becomes a service.
     pub service: Service,
     /// What the image says about its containers; `None` for files that are no image.
@@ -60,6 +64,7 @@ impl Default for Spec {
             hostname: None,
             cmdline: String::new(),
             architecture: Architecture::X86_64,
+            firmware: Firmware::Any,
             service: Service::Auto,
             container: None,
             source_date_epoch: None,

@@ -22,6 +22,8 @@ pub(crate) enum Attribute {
     Name,
     /// What it is for.
     Profile,
+    /// What starts it.
+    Firmware,
     /// The name of the machine.
     Hostname,
     /// The kernel package, or the image to take it from.
@@ -52,12 +54,13 @@ const KERNEL: &str = "distro, keep, a package name, such as linux-image-amd64, o
 
 impl Attribute {
     /// Every attribute.
-    pub(crate) const ALL: [Self; 15] = [
+    pub(crate) const ALL: [Self; 16] = [
         Self::Format,
         Self::Size,
         Self::Compression,
         Self::Name,
         Self::Profile,
+        Self::Firmware,
         Self::Hostname,
         Self::Kernel,
         Self::Cmdline,
@@ -78,6 +81,7 @@ impl Attribute {
             Self::Compression => "compression",
             Self::Name => "name",
             Self::Profile => "profile",
+            Self::Firmware => "firmware",
             Self::Hostname => "hostname",
             Self::Kernel => "kernel",
             Self::Cmdline => "cmdline",
@@ -129,6 +133,7 @@ impl Asked {
             Attribute::Compression => spec.compression = Some(value.parse()?),
             Attribute::Name => spec.name = text(is_file_name(value), "a file name without its ending")?,
             Attribute::Profile => spec.profile = value.parse()?,
+            Attribute::Firmware => spec.firmware = value.parse()?,
             Attribute::Hostname => {
                 spec.hostname = Some(text(is_hostname(value), "letters, digits and hyphens, such as web-1")?);
             }
@@ -218,6 +223,7 @@ mod tests {
             ("compression", "VMIMAGE_COMPRESSION", "none", "rar"),
             ("name", "VMIMAGE_NAME", "web", "../web"),
             ("profile", "VMIMAGE_PROFILE", "data", "boat"),
+            ("firmware", "VMIMAGE_FIRMWARE", "uefi", "openfirmware"),
             ("hostname", "VMIMAGE_HOSTNAME", "web-1.example", "-web"),
             ("kernel", "VMIMAGE_KERNEL", "linux-image-amd64=6.1", "$(reboot)"),
             ("kernel", "VMIMAGE_KERNEL", "image:host:5000/kernel@sha256:00", "image:-v"),

@@ -48,7 +48,7 @@ pub(super) fn plan(spec: &Spec, input: Input) -> Result<Planned> {
     let ids = Ids::new(spec, &root)?;
 
     let os = os::detect(&root)?;
-    let boot_files = boot_files.ok_or_else(no_boot_files)?;
+    let boot_files = boot_files.ok_or_else(no_boot_files)?.for_firmware(spec.firmware, spec.architecture)?;
     let mut words = spec.cmdline.clone();
     if let Some(service) = &planned {
         require_init(has_init)?;

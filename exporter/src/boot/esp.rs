@@ -57,6 +57,7 @@ fn file(tree: &mut Tree, parent: InodeId, name: &str, bytes: Arc<[u8]>, time: Ti
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::spec::Firmware;
 
     const ROOT: Uuid = Uuid([0x11; 16]);
 
@@ -86,6 +87,33 @@ mod tests {
         let suse = [&loaders[..2], &[("vendor", "BOOT\n"), ("second", "grub.efi\n")]].concat();
         assert_eq!(names(&suse), "BOOT/BOOTX64.EFI BOOT/grub.cfg BOOT/grub.efi");
         assert_eq!(names(&[("vendor", "none"), ("grub.efi", "g")]), "BOOT/BOOTX64.EFI none/grub.cfg");
+    }
+
+    #[test]
+    fn a_disk_for_one_firmware_has_nothing_for_the_other() {
+        let all = [
+            ("vendor", "debian\n"),
+            ("shim.efi", "s"),
+            ("grub.efi", "g"),
+            ("boot.img", "b"),
+            ("core.img", "c"),
+        ];
+        let start = |names: &[(&str, &str)], firmware| -> crate::Result<_> {
+            let files = files(names).unwrap().unwrap().for_firmware(firmware, Architecture::X86_64)?;
+            let tree = esp_tree(&files, Architecture::X86_64, ROOT, Time::default());
+            // A BIOS finds the menu by the stub, too.
+            assert!(tree.lookup("/EFI/debian/grub.cfg").is_some());
+            assert_eq!(tree.lookup("/EFI/BOOT/BOOTX64.EFI").is_some(), files.grub.is_some());
+            Ok(files.firmware())
+        };
+        assert_eq!(start(&all, Firmware::Any).unwrap(), "BIOS and UEFI");
+        assert_eq!(start(&all, Firmware::Bios).unwrap(), "BIOS");
+        assert_eq!(start(&all, Firmware::Uefi).unwrap(), "UEFI");
+        assert_eq!(start(&all[..3], Firmware::Any).unwrap(), "UEFI");
+        let error = start(&all[..3], Firmware::Bios).unwrap_err().to_string();
+        assert!(error.starts_with("here: has no GRUB that a BIOS starts on x86_64"), "{error}");
+        assert!(start(&[all[0], all[3], all[4]], Firmware::Uefi).is_err());
+        assert!(start(&all[..1], Firmware::Any).is_err());
     }
 
     #[test]

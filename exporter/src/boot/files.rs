@@ -15,6 +15,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::error::{Error, Kind, Result};
+use crate::spec::{Architecture, Firmware};
 use crate::tree::{HostDir, scan};
 
 /// No boot file is near this; a larger one is not what it claims to be.
@@ -74,6 +75,40 @@ impl BootFiles {
             mok_manager: file("mm.efi")?,
             bios: file("boot.img")?.zip(file("core.img")?).map(|(boot, core)| BiosImages { boot, core }),
         }))
+    }
+
+    /// Only those that the machine's firmware has a use for.
+    ///
+    /// # Errors
+    /// [`Kind::NotFound`] if the disk would not boot.
+    pub fn for_firmware(mut self, firmware: Firmware, architecture: Architecture) -> Result<Self> {
+        if !firmware.takes_bios() {
+            self.bios = None;
+        }
+        if !firmware.takes_uefi() {
+            (self.shim, self.grub, self.mok_manager) = (None, None, None);
+        }
+        if self.bios.is_some() || self.grub.is_some() {
+            return Ok(self);
+        }
+        let starter = match firmware {
+            Firmware::Any => "any firmware",
+            Firmware::Bios => "a BIOS",
+            Firmware::Uefi => "UEFI",
+        };
+        let lacking = format!("has no GRUB that {starter} starts on {architecture}");
+        let hint = "ask for another firmware, or convert with other boot loader files: --boot DIR";
+        Err(Error::new(Kind::NotFound, self.origin, lacking).with_hint(hint))
+    }
+
+    /// What can start a disk with these files: `BIOS and UEFI`.
+    pub fn firmware(&self) -> &'static str {
+        match (&self.bios, &self.grub) {
+            (Some(_), Some(_)) => "BIOS and UEFI",
+            (Some(_), None) => "BIOS",
+            (None, Some(_)) => "UEFI",
+            (None, None) => "nothing",
+        }
     }
 }
 

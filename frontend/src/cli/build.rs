@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{ExitCode, ExitStatus};
 
 use exporter::container::{Compression, Format};
-use exporter::spec::{Profile, Service, Spec};
+use exporter::spec::{Firmware, Profile, Service, Spec};
 
 use super::convert::ProfileName;
 use super::image::{Image, Made};
@@ -90,6 +90,9 @@ struct DiskArgs {
 /// What the machine has, as `vmimage.toml` says it too.
 #[derive(Debug, clap::Args)]
 pub(super) struct MachineArgs {
+    /// What starts the machine; a disk for one firmware has no boot loader for the others [default: any]
+    #[arg(long, value_parser = output::firmware_parser())]
+    firmware: Option<Firmware>,
     /// Kernel modules to load at boot, between commas
     #[arg(long, value_name = "NAMES")]
     modules: Option<String>,
@@ -106,8 +109,9 @@ pub(super) struct MachineArgs {
 
 impl MachineArgs {
     /// What was asked for.
-    pub(super) fn asked(&self) -> [(Attribute, Option<String>); 4] {
+    pub(super) fn asked(&self) -> [(Attribute, Option<String>); 5] {
         [
+            (Attribute::Firmware, self.firmware.as_ref().map(Firmware::to_string)),
             (Attribute::Modules, self.modules.clone()),
             (Attribute::Timezone, self.timezone.clone()),
             (Attribute::Locale, self.locale.clone()),

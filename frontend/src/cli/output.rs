@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use exporter::container::{Compression, Format};
+use exporter::spec::Firmware;
 
 use super::{Error, Result};
 
@@ -91,6 +92,11 @@ pub(super) fn compression_help() -> String {
 
 pub(super) fn format_parser() -> impl TypedValueParser<Value = Format> {
     let names = Format::ALL.iter().map(|format| format.name());
+    PossibleValuesParser::new(names).map(|name| name.parse().expect("clap let only known names in"))
+}
+
+pub(super) fn firmware_parser() -> impl TypedValueParser<Value = Firmware> {
+    let names = Firmware::ALL.iter().map(|firmware| firmware.name());
     PossibleValuesParser::new(names).map(|name| name.parse().expect("clap let only known names in"))
 }
 

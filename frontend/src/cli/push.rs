@@ -125,7 +125,7 @@ fn parts(args: &Args, meter: &Meter) -> Result<Vec<Part>> {
 /// What was asked for, or else what the boot loader on the disk tells.
 fn architecture(file: &Path, asked: Option<&Platform>) -> Result<Architecture> {
     let asked = asked.and_then(|asked| Architecture::from_oci(&asked.architecture));
-    asked.or_else(|| inspect::architecture(file)).ok_or_else(|| {
+    asked.or_else(|| inspect::Starts::read(file).map(|starts| starts.architecture)).ok_or_else(|| {
         Error::user(format!("{}: no boot loader tells its platform", file.display()))
             .with_hint("say it: --platform linux/amd64")
     })

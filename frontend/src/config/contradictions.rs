@@ -10,7 +10,8 @@ use super::Config;
 use super::problem::Problems;
 
 /// Keys that say something about a machine, which a disk of files is not.
-const OF_MACHINES: [&str; 17] = [
+const OF_MACHINES: [&str; 18] = [
+    "firmware",
     "hostname",
     "kernel",
     "cmdline",

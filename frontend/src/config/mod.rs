@@ -18,8 +18,8 @@ mod reference;
 mod schema;
 mod secrets;
 
-use exporter::spec::Profile;
 use exporter::spec::setup::{ContextFile, File, Group, Root, Services, User};
+use exporter::spec::{Firmware, Profile};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -60,6 +60,10 @@ pub(crate) struct Config {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(extend("enum" = Profile::ALL.map(Profile::name)), extend("default" = "machine"))]
     pub(crate) profile: Option<String>,
+    /// What starts the machine: only a PC's BIOS, only UEFI, or any firmware that there is a boot loader for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("enum" = Firmware::ALL.map(Firmware::name)), extend("default" = "any"))]
+    pub(crate) firmware: Option<String>,
     /// The name of the machine. By default the image's own, else the id of the distribution.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(example = &"web-1.example")]

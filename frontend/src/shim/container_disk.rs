@@ -23,9 +23,10 @@ const OCI: (&str, &str) = ("oci-mediatypes", "true");
 const OF_DOCKERS_MANIFESTS: [&str; 2] = ["image", "registry"];
 
 /// The words of a disk that no exporter of images has.
-const ATTRIBUTES: [Attribute; 6] = [
+const ATTRIBUTES: [Attribute; 7] = [
     Attribute::Size,
     Attribute::Profile,
+    Attribute::Firmware,
     Attribute::Hostname,
     Attribute::Kernel,
     Attribute::Cmdline,

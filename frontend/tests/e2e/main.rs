@@ -15,6 +15,7 @@ mod distributions;
 mod errors;
 mod failures;
 mod fidelity;
+mod firmware;
 mod formats;
 mod identity;
 mod install;

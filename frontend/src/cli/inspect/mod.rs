@@ -59,19 +59,36 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     }
 }
 
-/// The architecture of a disk, told by its boot loader; `None` if there is none to tell by.
-pub(crate) fn architecture(file: &Path) -> Option<Architecture> {
-    let (_, disk) = container::open(file).ok()?;
-    let disk: Rc<dyn ReadAt> = disk.into();
-    let table = gpt::read(&*disk).ok()?.table;
-    let esp = table.partitions.iter().find(|partition| partition.kind == kinds::ESP)?;
-    let files = fat::read(&Window::of_partition(&disk, &table, esp)).ok()?.files;
-    let has = |name: &str| files.iter().any(|file| file.eq_ignore_ascii_case(name));
-    // Both may be there; a disk that starts on a PC is then run as one.
-    match (has("EFI/BOOT/BOOTX64.EFI"), has("EFI/BOOT/BOOTAA64.EFI")) {
-        (false, true) => Some(Architecture::Aarch64),
-        (true, _) => Some(Architecture::X86_64),
-        (false, false) => None,
+/// What can start a disk, told by its boot loaders.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Starts {
+    /// The machine it is for.
+    pub(crate) architecture: Architecture,
+    /// Whether UEFI finds a loader; else only a BIOS does.
+    pub(crate) by_uefi: bool,
+}
+
+impl Starts {
+    /// `None` if there is no boot loader to tell by.
+    pub(crate) fn read(file: &Path) -> Option<Self> {
+        let (_, disk) = container::open(file).ok()?;
+        let disk: Rc<dyn ReadAt> = disk.into();
+        let table = gpt::read(&*disk).ok()?.table;
+        let esp = table.partitions.iter().find(|partition| partition.kind == kinds::ESP);
+        let files = esp.and_then(|esp| fat::read(&Window::of_partition(&disk, &table, esp)).ok());
+        let files = files.map_or_else(Vec::new, |esp| esp.files);
+        let has = |name: &str| files.iter().any(|file| file.eq_ignore_ascii_case(name));
+        // Both may be there; a disk that starts on a PC is then run as one.
+        let by_uefi = [
+            ("EFI/BOOT/BOOTX64.EFI", Architecture::X86_64),
+            ("EFI/BOOT/BOOTAA64.EFI", Architecture::Aarch64),
+        ];
+        let by_uefi = by_uefi.into_iter().find(|(loader, _)| has(loader));
+        match by_uefi {
+            Some((_, architecture)) => Some(Self { architecture, by_uefi: true }),
+            None => bios::boot_loader(&*disk, &table)
+                .map(|_| Self { architecture: Architecture::X86_64, by_uefi: false }),
+        }
     }
 }
 

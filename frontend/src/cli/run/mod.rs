@@ -43,7 +43,7 @@ pub(crate) struct Args {
     /// Boot with BIOS firmware
     #[arg(long, group = "firmware")]
     bios: bool,
-    /// Boot with UEFI firmware (the default where it is installed)
+    /// Boot with UEFI firmware (the default where it is installed and the disk has a loader for it)
     #[arg(long, group = "firmware")]
     uefi: bool,
     /// Boot with UEFI firmware that only starts what Microsoft's keys have signed
@@ -107,13 +107,15 @@ struct Machine {
 impl Machine {
     fn new(args: &Args, format: Format) -> Result<Self> {
         let driver = driver(&args.file, format)?;
-        let arch = inspect::architecture(&args.file).unwrap_or(Architecture::X86_64);
+        let starts = inspect::Starts::read(&args.file);
+        let arch = starts.map_or(Architecture::X86_64, |starts| starts.architecture);
         let qemu = qemu::find(arch)?;
         let firmware = match (args.bios, args.uefi, args.secure_boot) {
             (true, ..) if arch == Architecture::X86_64 => Firmware::Bios,
             (true, ..) => return Err(Error::user(format!("--bios: {arch} machines have no BIOS"))),
             (_, true, _) => Firmware::uefi(arch)?,
             (_, _, true) => Firmware::secure_boot(arch)?,
+            _ if starts.is_some_and(|starts| !starts.by_uefi) => Firmware::Bios,
             _ => Firmware::default_for(arch)?,
         };
         let accel = args.accel.decide(arch, &qemu);

@@ -1,0 +1,38 @@
+//! A disk for one firmware: it boots by that, has nothing for the other, and `vmimage run` can tell.
+
+use std::path::Path;
+use std::process::Command;
+
+use super::boot::check_report;
+use super::disk;
+use super::lab::{VMIMAGE, boot, build, run, scratch, testdata};
+
+const BASE: &str = "alpine:3.23";
+
+#[test]
+fn a_disk_for_one_firmware_boots_by_it_and_has_nothing_for_the_other() {
+    let folder = scratch();
+    let base = format!("BASE={BASE}");
+    for (firmware, bios, loaders, flash) in [("bios", true, 0, false), ("uefi", false, 1, true)] {
+        let disk = folder.path().join(format!("{firmware}.qcow2"));
+        let asked = ["--build-arg", &base, "--hostname", "web", "--firmware", firmware];
+        let progress = build(&testdata("machine"), &disk, &asked);
+        assert!(progress.contains(&format!(", for {}", firmware.to_uppercase())), "{progress}");
+        disk::check(&disk);
+
+        let found = inspect(&disk);
+        assert_eq!(found["boot"]["bios"].is_string(), bios, "{found}");
+        let files = found["boot"]["uefi"].as_array().unwrap();
+        let is_loader = |file: &&serde_json::Value| file.as_str().unwrap().ends_with("/BOOTX64.EFI");
+        assert_eq!(files.iter().filter(is_loader).count(), loaders, "{found}");
+
+        let command = run(Command::new(VMIMAGE).args(["run", "--dry-run"]).arg(&disk));
+        assert_eq!(command.contains("if=pflash"), flash, "{command}");
+        let flag = format!("--{firmware}");
+        check_report(BASE, &flag, &boot(&disk, &flag, &[]));
+    }
+}
+
+fn inspect(disk: &Path) -> serde_json::Value {
+    serde_json::from_str(&run(Command::new(VMIMAGE).args(["inspect", "--json"]).arg(disk))).unwrap()
+}
