@@ -182,9 +182,13 @@ fn the_machine_is_what_the_file_says_and_no_secret_is_seen() {
 
     // Another password with nothing else changed is another disk, though BuildKit has a result of this build.
     let others = Secrets::new(folder.path());
-    let flags: Vec<_> = others.flags.iter().map(String::as_str).collect();
+    let flags: Vec<_> = others.flags.iter().map(String::as_str).chain(["--json"]).collect();
     let again = folder.path().join("again.qcow2");
-    lab::build(&context, &again, &flags);
+    let report = lab::build(&context, &again, &flags);
+    assert!(report.contains("\"disks\""), "{report}");
+    others.check_absent("the report", report.as_bytes());
+    let report = run(Command::new(VMIMAGE).args(["inspect", "--json"]).arg(&again));
+    others.check_absent("the report of inspect", report.as_bytes());
     check_password(&shadow(&root(&again, folder.path()), "ada"), &others.password);
 
     let report = lab::boot(&disk, "--uefi", &[]);
