@@ -150,11 +150,11 @@ impl Build<'_> {
         let rootfs = match &plan.machine {
             None => State::from_graph(graph.clone()),
             Some(step) => {
-                let head = self.run_step(&base.state, step).root();
+                let head = self.run_step(&base.state, step)?.root();
                 State::from_graph(graph.graft(digest, &head).map_err(broken)?)
             }
         };
-        let boot = plan.boot.as_ref().map(|step| self.run_boot_step(&base.state, step));
+        let boot = plan.boot.as_ref().map(|step| self.run_boot_step(&base.state, step)).transpose()?;
         Ok(Parts { rootfs, boot, donor: None })
     }
 
@@ -165,9 +165,9 @@ impl Build<'_> {
         let image = BaseImage { name: name.to_owned(), state };
         let found = probe::probe(self, &image).await?;
         let plan = provision::plan_donor(&found, &platform.architecture, &self.request.disk.install)?;
-        let boot = plan.boot.as_ref().map(|step| self.run_boot_step(&image.state, step));
-        let state = plan.machine.as_ref().map(|step| self.run_step(&image.state, step).root());
-        Ok((state.unwrap_or(image.state), boot))
+        let boot = plan.boot.as_ref().map(|step| self.run_boot_step(&image.state, step)).transpose()?;
+        let installed = plan.machine.as_ref().map(|step| self.run_step(&image.state, step)).transpose()?;
+        Ok((installed.map_or(image.state, |run| run.root()), boot))
     }
 
     /// Hands a state to the daemon. It is built when it is read or exported.
@@ -210,7 +210,6 @@ fn labels(image: &Image) -> BTreeMap<String, String> {
     config.and_then(|config| config.config.labels).unwrap_or_default()
 }
 
-/// The image a result stands on.
 /// What the assemble step is given.
 struct Parts {
     /// The user's file system.

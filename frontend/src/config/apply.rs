@@ -55,6 +55,8 @@ impl Configuration {
             asked.set(attribute, &value).map_err(|expected| format!("{}: {expected}", attribute.name()))?;
         }
         asked.spec.setup = Setup { groups, users, root, files, services, ..asked.spec.setup.clone() };
+        asked.install.packages = self.config.packages.clone().map(provision::Folder::Context);
+        asked.install.proxy.clone_from(&self.config.proxy);
         asked.install.sources = provision::Sources {
             certificates: self.config.certificates.iter().map(|path| self.file(path)).collect(),
             repositories: self

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::{ErrorKind, Read};
 use std::num::NonZeroUsize;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use exporter::machine::Materials;
@@ -16,12 +16,17 @@ use super::{Config, FILE, Secrets};
 use crate::cli::{Error, Result};
 
 /// A folder.
-pub(crate) struct Context(Arc<HostDir>);
+pub(crate) struct Context {
+    folder: Arc<HostDir>,
+    path: PathBuf,
+}
 
 impl Context {
     /// Opens it.
     pub(crate) fn open(folder: &Path) -> Result<Self> {
-        Ok(Self(HostDir::open(folder)?))
+        let path = std::path::absolute(folder)
+            .map_err(|error| Error::user(format!("{}: cannot be read", folder.display())).because(error))?;
+        Ok(Self { folder: HostDir::open(folder)?, path })
     }
 
     /// The configuration in it: `asked`, which must be there, or `vmimage.toml`, if it is.
@@ -52,13 +57,22 @@ impl Context {
         if setup.context_files().is_empty() {
             return Ok(Materials { secrets, ..Materials::default() });
         }
-        Ok(Materials { context: scan(&self.0, threads, &mut |_| {})?, secrets })
+        Ok(Materials { context: scan(&self.folder, threads, &mut |_| {})?, secrets })
+    }
+
+    /// A folder in it, reached through no symlink, for other programs.
+    pub(crate) fn directory(&self, path: &str) -> Result<PathBuf> {
+        match self.folder.open_below(path.as_bytes(), OFlags::RDONLY | OFlags::DIRECTORY) {
+            Ok(_) => Ok(self.path.join(path)),
+            Err(error) if error.kind() == ErrorKind::NotFound => Err(missing(path)),
+            Err(error) => Err(Error::user(format!("{path}: cannot be read")).because(error)),
+        }
     }
 
     /// A text file, through no symlink; `None` if it is not there.
     fn text(&self, path: &str) -> Result<Option<String>> {
         let unreadable = |error| Error::user(format!("{path}: cannot be read")).because(error);
-        let file = match self.0.open_below(path.as_bytes(), OFlags::RDONLY | OFlags::NONBLOCK) {
+        let file = match self.folder.open_below(path.as_bytes(), OFlags::RDONLY | OFlags::NONBLOCK) {
             Ok(file) => std::fs::File::from(file),
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(unreadable(error)),

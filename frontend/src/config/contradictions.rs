@@ -10,8 +10,10 @@ use super::Config;
 use super::problem::Problems;
 
 /// Keys that say something about a machine, which a disk of files is not.
-const OF_MACHINES: [&str; 18] = [
+const OF_MACHINES: [&str; 20] = [
     "firmware",
+    "packages",
+    "proxy",
     "hostname",
     "kernel",
     "cmdline",

@@ -101,6 +101,16 @@ pub(crate) struct Config {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(example = &"http://mirror.example")]
     pub(crate) mirror: Option<String>,
+    /// A folder of the build context with packages to install from in place of any network: a repository with its index,
+    /// or only packages. It is trusted. `--packages` and the named context `vmimage-packages` are for folders elsewhere.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("format" = "context-path"), example = &"debs")]
+    pub(crate) packages: Option<String>,
+    /// A proxy that packages come through while they are installed; `--build-arg http_proxy=…` goes before it. The
+    /// machine knows nothing of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("format" = "proxy"), example = &"http://proxy.example:3128")]
+    pub(crate) proxy: Option<String>,
     /// Files of the build context with certificates of authorities (PEM) that the machine trusts, and the installation
     /// of packages already.
     #[schemars(extend("items" = texts("context-path")), example = ["certs/company.crt"])]

@@ -85,6 +85,15 @@ pub(crate) const PACKAGES: &str = "/run/vmimage-packages";
 /// Where a boot stage leaves its files.
 pub(crate) const BOOT_OUT: &str = "/vmimage-boot";
 
+/// Where a folder of packages is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Folder {
+    /// With the client, as a context of its own.
+    Client,
+    /// In the build context, at this path.
+    Context(String),
+}
+
 /// What was asked of the package manager.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Install {
@@ -95,8 +104,10 @@ pub(crate) struct Install {
     /// A mirror to ask in place of the distribution's own hosts: `http://HOST`, perhaps with a path, without a
     /// slash at the end.
     pub(crate) mirror: Option<String>,
-    /// Install from the folder at [`PACKAGES`] in place of any network.
-    pub(crate) packages: bool,
+    /// Install from this folder, found at [`PACKAGES`], in place of any network.
+    pub(crate) packages: Option<Folder>,
+    /// The proxy that packages come through, unless the build has one: `http://HOST:PORT`.
+    pub(crate) proxy: Option<String>,
     /// Further packages.
     pub(crate) further: Vec<String>,
     /// A locale that has to be there.
@@ -111,11 +122,12 @@ impl Install {
     /// What a step is told of where packages come from.
     pub(crate) fn environment(&self) -> impl Iterator<Item = (&'static str, &str)> {
         let mirror = self.mirror.as_deref().map(|url| ("MIRROR", url));
-        mirror.into_iter().chain(self.packages.then_some(("PACKAGES", PACKAGES)))
+        let packages = self.packages.is_some().then_some(("PACKAGES", PACKAGES));
+        let proxies = ["http_proxy", "https_proxy"];
+        let proxies = proxies.into_iter().filter_map(|name| Some((name, self.proxy.as_deref()?)));
+        mirror.into_iter().chain(packages).chain(proxies)
     }
-}
 
-impl Install {
     /// Whether there is something to do even on a base that has all a machine needs.
     pub(crate) fn is_more_than_kernel(&self) -> bool {
         !self.further.is_empty()
@@ -236,7 +248,7 @@ fn manager(base: &Base) -> Option<&'static Manager> {
 
 /// Not every package manager can be told from where to install.
 fn check_sources(base: &Base, manager: &Manager, asked: &Install) -> Result<(), Failure> {
-    if manager.redirects || !asked.packages && asked.mirror.is_none() {
+    if manager.redirects || asked.packages.is_none() && asked.mirror.is_none() {
         return Ok(());
     }
     let (shown, name) = (base.shown(), manager.name);
@@ -328,7 +340,7 @@ mod tests {
         let fedora = base(&[("/etc/os-release", "ID=fedora\n"), ("/usr/bin/dnf", "")]);
         for asked in [
             Install { mirror: Some("http://mirror.example".into()), ..Install::default() },
-            Install { packages: true, ..Install::default() },
+            Install { packages: Some(Folder::Client), ..Install::default() },
         ] {
             assert!(plan(&base(DEBIAN), "amd64", &asked).is_ok());
             let failure = plan(&fedora, "amd64", &asked).unwrap_err();
@@ -368,8 +380,11 @@ mod tests {
             install.environment().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>()
         };
         assert_eq!(told(&Install::default()), Vec::<String>::new());
-        let install = Install { mirror: Some("http://a".into()), packages: true, ..Install::default() };
+        let packages = Some(Folder::Context("debs".into()));
+        let install = Install { mirror: Some("http://a".into()), packages, ..Install::default() };
         assert_eq!(told(&install), ["MIRROR=http://a", "PACKAGES=/run/vmimage-packages"]);
+        let install = Install { proxy: Some("http://p".into()), ..Install::default() };
+        assert_eq!(told(&install), ["http_proxy=http://p", "https_proxy=http://p"]);
     }
 
     #[test]

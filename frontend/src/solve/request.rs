@@ -7,6 +7,7 @@ use exporter::container::Format;
 use crate::attributes::{Asked, Attribute};
 use crate::config::Configuration;
 use crate::gateway::{Failure, Opts};
+use crate::provision::Folder;
 
 /// Which stage of the pipeline is returned.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -46,7 +47,7 @@ impl Request {
         let default_stage = std::env::var(STAGE).ok();
         let own = default_stage.as_deref().map(|stage| (STAGE, stage));
         let mut request = Self::parse(own.into_iter().chain(opts.build_args()))?;
-        request.disk.install.packages = has_packages(opts)?;
+        request.disk.install.packages = has_packages(opts)?.then_some(Folder::Client);
         request.clamped(opts.build_arg("SOURCE_DATE_EPOCH"))
     }
 
@@ -100,7 +101,9 @@ impl Request {
             disk.set(*attribute, value).map_err(Failure::new)?;
         }
         disk.spec.source_date_epoch = self.disk.spec.source_date_epoch;
-        disk.install.packages = self.disk.install.packages;
+        if let Some(folder) = &self.disk.install.packages {
+            disk.install.packages = Some(folder.clone());
+        }
         disk.install.locale.clone_from(&disk.spec.setup.locale);
         disk.install.time_zone = disk.spec.setup.timezone.is_some();
         Self { disk, ..self.clone() }.checked()

@@ -8,7 +8,7 @@ use super::request::{PACKAGES_CONTEXT, Stage};
 use super::{Build, Parts, broken, full_reference};
 use crate::config::Hook;
 use crate::gateway::{Failure, Opts, Platform};
-use crate::provision::{BOOT_OUT, CACHE, PACKAGES, PATH, Step};
+use crate::provision::{BOOT_OUT, CACHE, Folder, PACKAGES, PATH, Step};
 
 /// Where the assemble step sees the user's file system.
 const ROOTFS: &str = "/rootfs";
@@ -27,14 +27,14 @@ const OUT: &str = "/out";
 
 impl Build<'_> {
     /// A step of a package manager, as root, on the network the user's own steps have.
-    pub(super) fn run_step(&self, on: &State, step: &Step) -> Exec {
-        on.run(self.step(step))
+    pub(super) fn run_step(&self, on: &State, step: &Step) -> Result<Exec, Failure> {
+        Ok(on.run(self.step(step)?))
     }
 
     /// A boot step; its result is the folder the files lie in.
-    pub(super) fn run_boot_step(&self, on: &State, step: &Step) -> State {
-        let run = self.step(step).mount(BOOT_OUT, Mount::bind(&State::scratch()));
-        on.run(run).mount(BOOT_OUT)
+    pub(super) fn run_boot_step(&self, on: &State, step: &Step) -> Result<State, Failure> {
+        let run = self.step(step)?.mount(BOOT_OUT, Mount::bind(&State::scratch()));
+        Ok(on.run(run).mount(BOOT_OUT))
     }
 
     /// A hook, as root, on the user's file system.
@@ -49,7 +49,7 @@ impl Build<'_> {
         .root()
     }
 
-    fn step(&self, step: &Step) -> Run {
+    fn step(&self, step: &Step) -> Result<Run, Failure> {
         let words = ["/bin/sh", "-c", &step.script, "sh"].into_iter().map(str::to_owned);
         let mut metadata = Metadata::named(&step.title);
         if self.opts.no_cache() {
@@ -66,13 +66,24 @@ impl Build<'_> {
         for (name, value) in install.environment() {
             run = run.env(name, value);
         }
-        if install.packages {
+        if let Some(folder) = &install.packages {
             // Its content is part of the cache key, as with everything that is mounted read-only.
-            let packages =
-                Source::local(PACKAGES_CONTEXT).metadata(Metadata::named("[vmimage] load packages"));
-            run = run.mount(PACKAGES, Mount::bind_readonly(&State::source(packages)));
+            run = run.mount(PACKAGES, self.packages(folder)?);
         }
-        network(proxied(run, self.opts), self.opts)
+        Ok(network(proxied(run, self.opts), self.opts))
+    }
+
+    fn packages(&self, folder: &Folder) -> Result<Mount, Failure> {
+        Ok(match folder {
+            Folder::Client => {
+                let source =
+                    Source::local(PACKAGES_CONTEXT).metadata(Metadata::named("[vmimage] load packages"));
+                Mount::bind_readonly(&State::source(source))
+            }
+            Folder::Context(path) => {
+                Mount::bind_readonly(&self.context.state(&[path])?).selector(path.as_str())
+            }
+        })
     }
 
     /// The step that turns a file system into a disk: the frontend's own image, without network or

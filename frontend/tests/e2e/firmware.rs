@@ -5,7 +5,7 @@ use std::process::Command;
 
 use super::boot::check_report;
 use super::disk;
-use super::lab::{VMIMAGE, boot, build, run, scratch, testdata};
+use super::lab::{VMIMAGE, boot, build, nonce, run, scratch, testdata};
 
 const BASE: &str = "alpine:3.23";
 
@@ -15,7 +15,9 @@ fn a_disk_for_one_firmware_boots_by_it_and_has_nothing_for_the_other() {
     let base = format!("BASE={BASE}");
     for (firmware, bios, loaders, flash) in [("bios", true, 0, false), ("uefi", false, 1, true)] {
         let disk = folder.path().join(format!("{firmware}.qcow2"));
-        let asked = ["--build-arg", &base, "--hostname", "web", "--firmware", firmware];
+        // What is said while the disk is assembled is said by no cached step.
+        let word = format!("vmimage.test={}", nonce());
+        let asked = ["--build-arg", &base, "--hostname", "web", "--firmware", firmware, "--cmdline", &word];
         let progress = build(&testdata("machine"), &disk, &asked);
         assert!(progress.contains(&format!(", for {}", firmware.to_uppercase())), "{progress}");
         disk::check(&disk);

@@ -132,6 +132,16 @@ fn a_mirror_is_asked_through_the_proxy_that_was_named() {
     let release = format!("{mirror}/debian/dists/bookworm/InRelease");
     assert!(asked.contains(&release), "{asked:?}");
     assert!(asked.iter().all(|url| url.starts_with(&mirror)), "others were asked too: {asked:?}");
+
+    // The configuration's proxy is asked, too: here by a step that nobody has cached, and in vain.
+    let config = folder.path().join("vmimage.toml");
+    fs::write(&config, format!("proxy = \"http://127.0.0.1:1\"\nmirror = \"{mirror}.other\"\n")).unwrap();
+    for engine in ["docker", "buildah"] {
+        let _alone = lab::alone_with_the_store();
+        let args = ["--config", config.to_str().unwrap(), "--network", "host", "--engine", engine];
+        let said = refused(&mut convert("docker-daemon:debian:12", &disk, &args));
+        assert!(said.contains("127.0.0.1:1 "), "{said}");
+    }
 }
 
 /// The packages that a machine of Debian 12 needs, and its boot loader's, with all they depend on.
@@ -164,9 +174,12 @@ fn a_folder_of_packages_is_enough_without_a_network() {
     let packages = packages(folder.path());
     let disk = folder.path().join("disk.qcow2");
     let from = packages.to_str().unwrap();
-    for engine in ["docker", "buildah"] {
+    let config = folder.path().join("vmimage.toml");
+    fs::write(&config, "packages = \"packages\"\n").unwrap();
+    let by_file = ["--config", config.to_str().unwrap()];
+    for (engine, asked) in [("docker", by_file), ("buildah", by_file), ("docker", ["--packages", from])] {
         let _alone = lab::alone_with_the_store();
-        let args = ["--packages", from, "--network", "none", "--engine", engine];
+        let args = [&asked[..], &["--network", "none", "--engine", engine]].concat();
         run(&mut convert("docker-daemon:debian:12", &disk, &args));
         super::disk::check(&disk);
         fs::remove_file(&disk).unwrap();

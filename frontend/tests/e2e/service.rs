@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use super::disk::check;
-use super::lab::{Mount, VMIMAGE, alone_with_the_store, build, partitions, run, scratch, testdata};
+use super::lab::{Mount, VMIMAGE, alone_with_the_store, build, nonce, partitions, run, scratch, testdata};
 
 /// Initialising a database takes a minute without hardware's help.
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -19,7 +19,9 @@ fn disk_of(name: &str, folder: &Path) -> (String, PathBuf) {
     let disk = folder.join(format!("{name}.qcow2"));
     let context = testdata("service");
     let dockerfile = context.join(format!("{name}.Dockerfile"));
-    let said = build(&context, &disk, &["--file", dockerfile.to_str().unwrap()]);
+    // What is said while the disk is assembled is said by no cached step.
+    let word = format!("vmimage.test={}", nonce());
+    let said = build(&context, &disk, &["--file", dockerfile.to_str().unwrap(), "--cmdline", &word]);
     (said, disk)
 }
 

@@ -10,7 +10,7 @@ pub struct TextFormat {
 }
 
 /// Every form.
-pub const FORMATS: [TextFormat; 15] = [
+pub const FORMATS: [TextFormat; 16] = [
     format("user-name", "a name of lower-case letters, digits, - and _, at most 32", is_user_name),
     format("passwd-field", "a text without colons on one line", |text| is_line(text) && !text.contains(':')),
     format("absolute-path", "a path from the root on, without . and .., such as /etc/motd", is_absolute_path),
@@ -29,6 +29,7 @@ pub const FORMATS: [TextFormat; 15] = [
     format("time-zone", "a name of the tz database, such as Europe/Berlin or UTC", is_time_zone),
     format("locale", "a locale, such as de_DE.UTF-8 or C.UTF-8", |text| is_word(text, "_.@-")),
     format("kernel-module", "the name of a kernel module, such as nbd", |text| is_word(text, "-_")),
+    format("proxy", "the URL of a proxy, without a login, such as http://proxy.example:3128", is_proxy),
     format("package", "the name of a package, such as openssh-server", is_package),
 ];
 
@@ -115,6 +116,12 @@ fn is_package(text: &str) -> bool {
     is_word(text, "+-.:=~_")
 }
 
+/// Logins are nothing for a file that is kept with the sources.
+fn is_proxy(text: &str) -> bool {
+    let rest = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://"));
+    rest.is_some_and(|rest| is_word(rest.strip_prefix('[').unwrap_or(rest), "-.:[]/"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -148,6 +155,18 @@ mod tests {
             ("time-zone", &["UTC", "Europe/Berlin", "Etc/GMT+1"], &["", "../etc", "Europe/", "/Europe"]),
             ("locale", &["C.UTF-8", "de_DE.UTF-8@euro"], &["", "a b", "../de"]),
             ("kernel-module", &["nbd", "nf_nat"], &["", "a b", "a/b", "-r"]),
+            (
+                "proxy",
+                &["http://proxy.example:3128", "https://[::1]:3128/", "http://10.0.0.1"],
+                &[
+                    "",
+                    "proxy.example:3128",
+                    "http://",
+                    "http://me:pass@proxy.example",
+                    "http://a b",
+                    "socks5://a",
+                ],
+            ),
             ("package", &["nginx", "linux-image-amd64=6.1", "libc6:i386"], &["", "-y", "$(x)", "a b"]),
         ] {
             assert!(FORMATS.iter().any(|format| format.name == name), "{name}");

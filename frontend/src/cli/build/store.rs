@@ -20,6 +20,7 @@ use crate::config::{Configuration, Context, Secrets};
 use crate::engine::buildah::{self, Built, Leftovers, Mounted, Request, Store, Tool};
 use crate::engine::dockerfile::Variables;
 use crate::engine::interrupt::Interrupt;
+use crate::provision::Folder;
 use crate::solve::request::{Request as Asked, Stage};
 
 /// Build arguments that every step sees, by these names and in lower case.
@@ -34,14 +35,17 @@ pub(super) fn run(args: &Args, tool: Tool, formats: &[Format], to: &To) -> Resul
         return Err(Error::user(format!("{}: is not a directory", args.context))
             .with_hint(format!("{} builds directories: unpack or clone it first", tool.name())));
     }
-    let packages = args.install.packages()?;
+    let mut packages = args.install.packages()?;
     let mut asked = asked(args, formats)?;
-    asked.disk.install.packages = packages.is_some();
+    asked.disk.install.packages = packages.as_ref().map(|_| Folder::Client);
     let folder = Context::open(context)?;
     let secrets = Secrets::parse(&docker.secret)?;
     let loaded = folder.load(asked.disk.config.as_deref())?;
     let sources = Sources { loaded: &loaded, asked: &asked, formats };
     let wanted = sources.wanted(&BTreeMap::new())?;
+    if let Some(Folder::Context(path)) = &wanted.install.packages {
+        packages = Some(folder.directory(path)?);
+    }
     buildah::enter(tool, &arguments(tool))?;
 
     let interrupt =

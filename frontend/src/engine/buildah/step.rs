@@ -118,8 +118,8 @@ fn run(folder: &Path, step: &Step, origin: &Origin<'_>) -> Result<String> {
     let words = serde_json::to_string(&words).expect("words have no keys that are no text");
     let cache = &step.cache;
     let packages = match origin.install.packages {
-        true => format!("--mount=type=bind,from={PACKAGES_CONTEXT},target={PACKAGES} "),
-        false => String::new(),
+        Some(_) => format!("--mount=type=bind,from={PACKAGES_CONTEXT},target={PACKAGES} "),
+        None => String::new(),
     };
     // One package manager at a time: they lock their folders and fail where they can't wait.
     Ok(format!(
@@ -138,6 +138,7 @@ pub(super) fn write(folder: &Path, name: &str, text: &str) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::provision::Folder;
 
     fn step() -> Step {
         Step {
@@ -199,7 +200,8 @@ mod tests {
     #[test]
     fn other_packages_are_another_line() {
         let [folder, packages] = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
-        let install = Install { packages: true, mirror: Some("http://a".into()), ..Install::default() };
+        let install =
+            Install { packages: Some(Folder::Client), mirror: Some("http://a".into()), ..Install::default() };
         let line = || {
             let origin = Origin::new(&install, Some(packages.path())).unwrap();
             machine(folder.path(), "b", "", &step(), &origin).unwrap();
