@@ -4,6 +4,7 @@ mod container;
 mod files;
 mod service;
 pub mod setup;
+mod text;
 
 use std::fmt;
 use std::io::Read;
@@ -18,6 +19,7 @@ pub use container::{Container, Healthcheck};
 pub use files::FileSpec;
 pub use service::Service;
 pub use setup::Setup;
+pub use text::{TEXT_FORMATS, TextFormat, check_format};
 
 /// What a disk should be. Every field has a default; see the README for the flag of each.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
