@@ -82,14 +82,12 @@ fn apt_takes_a_repository_an_index_or_packages_alone() {
     deb(&alone.join("vmimage-probe_1_all.deb"), &word);
     comes_from(&alone, COMPLETE_DEBIAN, &word, folder.path());
 
-    // Another index of the same size and time, as a checkout may have it, is another one.
-    for name in ["flat", "other"] {
-        let (flat, word) = (folder_in(folder.path(), name), nonce());
-        deb(&folder_in(&flat, "below").join("probe.deb"), &word);
-        index(&flat, &["packages", "."], &flat.join("Packages"));
-        run(Command::new("touch").args(["-d", "@1700000000"]).arg(flat.join("Packages")));
-        comes_from(&flat, COMPLETE_DEBIAN, &word, folder.path());
-    }
+    let word = nonce();
+    let flat = folder_in(folder.path(), "flat");
+    // The index knows where a file lies, and under which name.
+    deb(&folder_in(&flat, "below").join("probe.deb"), &word);
+    index(&flat, &["packages", "."], &flat.join("Packages"));
+    comes_from(&flat, COMPLETE_DEBIAN, &word, folder.path());
 
     let word = nonce();
     let repository = folder_in(folder.path(), "repository");
@@ -104,7 +102,8 @@ fn apt_takes_a_repository_an_index_or_packages_alone() {
     comes_from(&repository, COMPLETE_DEBIAN, &word, folder.path());
 
     // A file that is not the one of the index is refused, trusted or not.
-    deb(&repository.join("pool/main/vmimage-probe_1_all.deb"), &nonce());
+    let word = nonce();
+    deb(&repository.join("pool/main/vmimage-probe_1_all.deb"), &word);
     let from = format!("vmimage-packages={}", repository.display());
     let mut changed = image(COMPLETE_DEBIAN, &word, folder.path());
     let said = refused(changed.args(["--network", "none", "--build-context", &from]));
