@@ -3,8 +3,7 @@
 //! The same word is a key of `--output type=vmdisk,size=10G`, a flag of `vmimage build --size 10G` and, as
 //! the build argument `VMIMAGE_SIZE`, the way the wish reaches the frontend.
 
-use exporter::spec::Spec;
-use exporter::spec::setup::check_format;
+use exporter::spec::{Spec, check_format};
 
 use crate::config::Hook;
 use crate::provision::Install;
@@ -126,30 +125,21 @@ impl Asked {
     /// What would have been right, such as "a package name, such as linux-image-amd64".
     pub(crate) fn set(&mut self, attribute: Attribute, value: &str) -> Result<(), String> {
         let spec = &mut self.spec;
-        let text = |valid: bool, expected: &str| valid.then(|| value.to_owned()).ok_or(expected.to_owned());
         match attribute {
             Attribute::Format => spec.formats = value.split(',').map(str::parse).collect::<Result<_, _>>()?,
             Attribute::Size => spec.size = Some(value.parse()?),
             Attribute::Compression => spec.compression = Some(value.parse()?),
-            Attribute::Name => spec.name = text(is_file_name(value), "a file name without its ending")?,
+            Attribute::Name => spec.name = word(value, "file-name")?,
             Attribute::Profile => spec.profile = value.parse()?,
             Attribute::Firmware => spec.firmware = value.parse()?,
-            Attribute::Hostname => {
-                spec.hostname = Some(text(is_hostname(value), "letters, digits and hyphens, such as web-1")?);
-            }
+            Attribute::Hostname => spec.hostname = Some(word(value, "hostname")?),
             Attribute::Kernel => match value.strip_prefix(IMAGE) {
-                Some(image) => {
-                    self.install.donor = Some(is_image(image).then(|| image.to_owned()).ok_or(KERNEL)?);
-                }
-                None => self.install.kernel = Some(text(is_package(value), KERNEL)?),
+                Some(image) => self.install.donor = Some(word(image, "image").map_err(|_| KERNEL)?),
+                None => self.install.kernel = Some(word(value, "package").map_err(|_| KERNEL)?),
             },
-            Attribute::Cmdline => {
-                spec.cmdline = text(!value.contains(char::is_control), "kernel arguments on one line")?;
-            }
+            Attribute::Cmdline => spec.cmdline = word(value, "kernel-arguments")?,
             Attribute::Mirror => {
-                let expected = "the URL of a mirror, without a login, such as http://mirror.example";
-                self.install.mirror =
-                    Some(text(is_mirror(value), expected)?.trim_end_matches('/').to_owned());
+                self.install.mirror = Some(word(value, "mirror")?.trim_end_matches('/').to_owned());
             }
             Attribute::Modules => spec.setup.modules = words(value, "kernel-module")?,
             Attribute::Timezone => spec.setup.timezone = Some(word(value, "time-zone")?),
@@ -173,101 +163,55 @@ fn words(value: &str, format: &str) -> Result<Vec<String>, String> {
     words.map(|each| word(each, format).map_err(|expected| format!("{each:?} is not {expected}"))).collect()
 }
 
-fn is_file_name(text: &str) -> bool {
-    !text.is_empty() && text != "." && text != ".." && !text.contains(['/', '\0'])
-}
-
-/// Labels by RFC 1123, and Linux's limit of 64 bytes for the whole.
-fn is_hostname(text: &str) -> bool {
-    let is_label = |label: &str| {
-        (1..=63).contains(&label.len())
-            && label.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
-            && !label.starts_with('-')
-            && !label.ends_with('-')
-    };
-    text.len() <= 64 && text.split('.').all(is_label)
-}
-
-/// What a reference to an image consists of; whether there is such an image is the engine's to know.
-fn is_image(text: &str) -> bool {
-    text.starts_with(|c: char| c.is_ascii_alphanumeric())
-        && text.chars().all(|c| c.is_ascii_alphanumeric() || "+-._:/@".contains(c))
-}
-
-/// What apt and apk accept as a name, with a version; nothing a shell or an option parser would take
-/// for something else.
-fn is_package(text: &str) -> bool {
-    text.starts_with(|c: char| c.is_ascii_alphanumeric())
-        && text.chars().all(|c| c.is_ascii_alphanumeric() || "+-.:=~_".contains(c))
-}
-
-/// A URL that stands for a host. Logins have no place in a build argument, which everybody can see; all else
-/// that is left out has a meaning for sed.
-fn is_mirror(text: &str) -> bool {
-    let rest = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://"));
-    rest.is_some_and(|rest| {
-        rest.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '[')
-            && rest.chars().all(|c| c.is_ascii_alphanumeric() || "-._~:/[]%".contains(c))
-    })
-}
-
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
+    /// For each attribute a right value, a wrong one, and what is said of that. Which texts have which form is
+    /// tested where the forms are.
+    pub(crate) const VALUES: [(Attribute, &str, &str, &str); 17] = [
+        (Attribute::Format, "qcow2,vhdx", "floppy", "one of raw, qcow2, "),
+        (Attribute::Size, "10G", "big", "\"big\" is no size: write a number with K, M, G or T, such as 10G"),
+        (Attribute::Compression, "none", "rar", "one of none, zstd, zlib, zlib-strict"),
+        (Attribute::Name, "web", "../web", "a file name without its ending"),
+        (Attribute::Profile, "data", "boat", "one of machine, data"),
+        (Attribute::Firmware, "uefi", "coreboot", "one of any, bios, uefi"),
+        (Attribute::Hostname, "web-1.example", "-web", "a name of letters, digits and hyphens, at most 64"),
+        (Attribute::Kernel, "linux-image-amd64=6.1", "$(reboot)", "distro, keep, a package name"),
+        (Attribute::Kernel, "image:host:5000/kernel@sha256:00", "image:-v", "distro, keep, a package name"),
+        (Attribute::Cmdline, "quiet a=b", "quiet\n}", "kernel arguments on one line"),
+        (Attribute::Mirror, "http://a/b/", "ftp://a", "the URL of a mirror, without a login"),
+        (Attribute::Modules, "nbd,zram", "nbd,-r", "\"-r\" is not the name of a kernel module, such as nbd"),
+        (Attribute::Timezone, "Europe/Berlin", "../etc/passwd", "a name of the tz database, such as"),
+        (Attribute::Locale, "de_DE.UTF-8", "de DE", "a locale, such as de_DE.UTF-8"),
+        (Attribute::Install, "nginx,curl", "nginx,$(x)", "\"$(x)\" is not the name of a package"),
+        (Attribute::Config, "prod/vmimage.toml", "../vmimage.toml", "a path in the build context"),
+        (Attribute::Service, "web", "a b", "auto, off or a name for the service, such as web"),
+    ];
+
     #[test]
-    fn every_attribute_is_found_by_its_word_and_takes_a_value() {
-        for (name, variable, right, wrong) in [
-            ("format", "VMIMAGE_FORMAT", "qcow2,vhdx", "floppy"),
-            ("size", "VMIMAGE_SIZE", "10G", "big"),
-            ("compression", "VMIMAGE_COMPRESSION", "none", "rar"),
-            ("name", "VMIMAGE_NAME", "web", "../web"),
-            ("profile", "VMIMAGE_PROFILE", "data", "boat"),
-            ("firmware", "VMIMAGE_FIRMWARE", "uefi", "openfirmware"),
-            ("hostname", "VMIMAGE_HOSTNAME", "web-1.example", "-web"),
-            ("kernel", "VMIMAGE_KERNEL", "linux-image-amd64=6.1", "$(reboot)"),
-            ("kernel", "VMIMAGE_KERNEL", "image:host:5000/kernel@sha256:00", "image:-v"),
-            ("cmdline", "VMIMAGE_CMDLINE", "quiet a=b", "quiet\n}"),
-            (
-                "mirror",
-                "VMIMAGE_MIRROR",
-                "http://mirror.example:8080/a/",
-                "http://user:password@mirror.example",
-            ),
-            ("modules", "VMIMAGE_MODULES", "nbd,zram", "nbd,-r"),
-            ("timezone", "VMIMAGE_TIMEZONE", "Europe/Berlin", "../etc/passwd"),
-            ("locale", "VMIMAGE_LOCALE", "de_DE.UTF-8", "de DE"),
-            ("install", "VMIMAGE_INSTALL", "nginx,curl", "nginx,$(reboot)"),
-            ("config", "VMIMAGE_CONFIG", "prod/vmimage.toml", "../vmimage.toml"),
-            ("service", "VMIMAGE_SERVICE", "web", "a b"),
-        ] {
-            let attribute = Attribute::by_name(name).unwrap();
-            assert_eq!(attribute.variable(), variable);
+    fn every_attribute_takes_a_value_and_says_what_would_have_been_right() {
+        for (attribute, right, wrong, expected) in VALUES {
             let mut asked = Asked::default();
             asked.set(attribute, right).unwrap();
-            assert_ne!(asked, Asked::default(), "{name}");
-            assert!(Asked::default().set(attribute, wrong).is_err(), "{name}");
+            assert_ne!(asked, Asked::default(), "{attribute:?}");
+            let said = Asked::default().set(attribute, wrong).unwrap_err();
+            assert!(said.starts_with(expected), "{attribute:?}: {said}");
         }
+        for attribute in Attribute::ALL {
+            assert!(VALUES.iter().any(|(known, ..)| *known == attribute), "{attribute:?}");
+        }
+    }
+
+    #[test]
+    fn an_attribute_is_found_by_its_word() {
+        assert!(Attribute::ALL.into_iter().all(|known| Attribute::by_name(known.name()) == Some(known)));
+        assert_eq!(Attribute::Size.variable(), "VMIMAGE_SIZE");
         assert_eq!(Attribute::by_name("sise"), None);
     }
 
     #[test]
-    fn a_mirror_is_the_url_of_a_host() {
-        for url in ["http://a", "https://a.example/deb", "http://[::1]:80/x", "http://10.0.0.1:3142"] {
-            assert!(is_mirror(url), "{url}");
-        }
-        for text in [
-            "",
-            "mirror.example",
-            "ftp://a",
-            "http://",
-            "http:///a",
-            "http://a b",
-            "http://a#b",
-            "http://a&b",
-        ] {
-            assert!(!is_mirror(text), "{text}");
-        }
+    fn a_mirror_has_no_slash_at_its_end() {
         let mut asked = Asked::default();
         asked.set(Attribute::Mirror, "http://a/b//").unwrap();
         assert_eq!(asked.install.mirror.as_deref(), Some("http://a/b"));
