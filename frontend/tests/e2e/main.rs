@@ -29,3 +29,4 @@ mod scratch;
 mod service;
 mod shim;
 mod sources;
+mod variants;
