@@ -31,3 +31,4 @@ mod scratch;
 mod service;
 mod shim;
 mod sources;
+mod variants;
