@@ -25,7 +25,7 @@ pub(crate) enum Attribute {
     Firmware,
     /// The name of the machine.
     Hostname,
-    /// The kernel package, or the image to take it from.
+    /// The kernel: its version, its package, or the image to take it from.
     Kernel,
     /// Words for the kernel command line.
     Cmdline,
@@ -48,8 +48,8 @@ pub(crate) enum Attribute {
 /// What makes a kernel that of another image.
 const IMAGE: &str = "image:";
 /// What a kernel can be.
-const KERNEL: &str = "distro, keep, a package name, such as linux-image-amd64, or image: and the image to take it \
-                      from, such as image:debian:12";
+const KERNEL: &str = "distro, keep, a version, such as 6.1, a package name, such as linux-image-amd64, or image: and \
+                      the image to take it from, such as image:debian:12";
 
 impl Attribute {
     /// Every attribute.
@@ -134,8 +134,14 @@ impl Asked {
             Attribute::Firmware => spec.firmware = value.parse()?,
             Attribute::Hostname => spec.hostname = Some(word(value, "hostname")?),
             Attribute::Kernel => match value.strip_prefix(IMAGE) {
-                Some(image) => self.install.donor = Some(word(image, "image").map_err(|_| KERNEL)?),
-                None => self.install.kernel = Some(word(value, "package").map_err(|_| KERNEL)?),
+                Some(image) => {
+                    let image = word(image, "image").map_err(|_| KERNEL)?;
+                    (self.install.donor, self.install.kernel) = (Some(image), None);
+                }
+                None => {
+                    let kernel = value.parse().map_err(|_| KERNEL)?;
+                    (self.install.donor, self.install.kernel) = (None, Some(kernel));
+                }
             },
             Attribute::Cmdline => spec.cmdline = word(value, "kernel-arguments")?,
             Attribute::Mirror => {
@@ -169,7 +175,7 @@ pub(crate) mod tests {
 
     /// For each attribute a right value, a wrong one, and what is said of that. Which texts have which form is
     /// tested where the forms are.
-    pub(crate) const VALUES: [(Attribute, &str, &str, &str); 17] = [
+    pub(crate) const VALUES: [(Attribute, &str, &str, &str); 18] = [
         (Attribute::Format, "qcow2,vhdx", "floppy", "one of raw, qcow2, "),
         (Attribute::Size, "10G", "big", "\"big\" is no size: write a number with K, M, G or T, such as 10G"),
         (Attribute::Compression, "none", "rar", "one of none, zstd, zlib, zlib-strict"),
@@ -177,8 +183,14 @@ pub(crate) mod tests {
         (Attribute::Profile, "data", "boat", "one of machine, data"),
         (Attribute::Firmware, "uefi", "coreboot", "one of any, bios, uefi"),
         (Attribute::Hostname, "web-1.example", "-web", "a name of letters, digits and hyphens, at most 64"),
-        (Attribute::Kernel, "linux-image-amd64=6.1", "$(reboot)", "distro, keep, a package name"),
-        (Attribute::Kernel, "image:host:5000/kernel@sha256:00", "image:-v", "distro, keep, a package name"),
+        (Attribute::Kernel, "linux-image-amd64=6.1", "$(reboot)", "distro, keep, a version, such as 6.1"),
+        (Attribute::Kernel, "6.1.148-1", "6.1*", "distro, keep, a version, such as 6.1"),
+        (
+            Attribute::Kernel,
+            "image:host:5000/kernel@sha256:00",
+            "image:-v",
+            "distro, keep, a version, such as 6.1",
+        ),
         (Attribute::Cmdline, "quiet a=b", "quiet\n}", "kernel arguments on one line"),
         (Attribute::Mirror, "http://a/b/", "ftp://a", "the URL of a mirror, without a login"),
         (Attribute::Modules, "nbd,zram", "nbd,-r", "\"-r\" is not the name of a kernel module, such as nbd"),
