@@ -10,6 +10,7 @@ use crate::seed::Uuid;
 use crate::tree::os::Os;
 use crate::tree::{Editor, Time, Tree};
 
+mod accounts;
 mod console;
 mod fstab;
 mod grow;

@@ -4,7 +4,7 @@
 //! named stands alone; otherwise the user's further groups count too.
 
 use crate::error::{Error, Kind, Result};
-use crate::machine::read;
+use crate::machine::accounts::{Database, Row, group, number, passwd, text};
 use crate::tree::Tree;
 
 /// A user and the group of its processes.
@@ -16,14 +16,6 @@ pub(super) struct Account {
     pub(super) name: Option<String>,
     /// The user's home directory.
     pub(super) home: String,
-}
-
-/// A line of `/etc/passwd` as far as it matters; passwd(5).
-struct Entry {
-    name: String,
-    uid: u32,
-    gid: u32,
-    home: String,
 }
 
 impl Account {
@@ -59,44 +51,37 @@ impl Account {
 }
 
 fn by_user(tree: &Tree, user: &str) -> Result<Account> {
-    let entries = entries(tree)?;
+    let users = Database::passwd(tree)?;
+    // Entries that are none are passed over.
+    let known: Vec<_> = users.rows().filter_map(|row| account(&row)).collect();
     let number: Option<u32> = user.parse().ok();
-    let named = entries.iter().find(|entry| entry.name == user);
-    let found = named.or_else(|| entries.iter().find(|entry| Some(entry.uid) == number));
+    let named = known.iter().find(|account| account.name.as_deref() == Some(user));
+    let found = named.or_else(|| known.iter().find(|account| Some(account.uid) == number));
     match (found, number) {
-        (Some(Entry { name, uid, gid, home }), _) => {
-            Ok(Account { uid: *uid, gid: *gid, name: Some(name.clone()), home: home.clone() })
-        }
+        (Some(account), _) => Ok(account.clone()),
         (None, Some(uid)) => Ok(Account { uid, gid: 0, name: None, home: "/".into() }),
         (None, None) => Err(unknown(user, "/etc/passwd")),
     }
 }
 
-fn entries(tree: &Tree) -> Result<Vec<Entry>> {
-    let text = read(tree, "/etc/passwd")?;
-    let entry = |line: &str| {
-        let fields: Vec<_> = line.split(':').collect();
-        let [name, _, uid, gid, _, home, ..] = fields[..] else { return None };
-        let home = if home.starts_with('/') { home } else { "/" };
-        Some(Entry {
-            name: name.to_owned(),
-            uid: uid.parse().ok()?,
-            gid: gid.parse().ok()?,
-            home: home.to_owned(),
-        })
-    };
-    Ok(String::from_utf8_lossy(&text).lines().filter_map(entry).collect())
+/// Whose entry of passwd(5) it is; `None` if it has no numbers or no home.
+fn account(row: &Row) -> Option<Account> {
+    row.get(passwd::HOME)?;
+    let home = Some(text(row, passwd::HOME)).filter(|home| home.starts_with('/'));
+    Some(Account {
+        uid: number(row, passwd::UID)?,
+        gid: number(row, passwd::GID)?,
+        name: Some(text(row, 0)),
+        home: home.unwrap_or_else(|| "/".into()),
+    })
 }
 
-/// The number of a group; group(5).
+/// The number of a group.
 fn gid(tree: &Tree, group: &str) -> Result<u32> {
-    let text = read(tree, "/etc/group")?;
-    let number = |line: &str| {
-        let mut fields = line.split(':');
-        (fields.next() == Some(group)).then(|| fields.nth(1)?.parse().ok()).flatten()
-    };
-    let named = String::from_utf8_lossy(&text).lines().find_map(number);
-    named.or_else(|| group.parse().ok()).ok_or_else(|| unknown(group, "/etc/group"))
+    let groups = Database::group(tree)?;
+    let mut named = groups.rows().filter(|row| row[0] == group.as_bytes());
+    let known = named.find_map(|row| number(&row, group::GID));
+    known.or_else(|| group.parse().ok()).ok_or_else(|| unknown(group, "/etc/group"))
 }
 
 fn unknown(name: &str, file: &str) -> Error {

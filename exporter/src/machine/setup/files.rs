@@ -1,7 +1,7 @@
 //! Files that were asked for.
 
 use super::Materials;
-use super::accounts::{Database, number};
+use super::accounts::{Database, group, number, passwd};
 use crate::error::{Error, Kind, Result};
 use crate::spec::setup::File;
 use crate::tree::{self, Editor, InodeId, Meta, Tree, Xattrs};
@@ -74,23 +74,23 @@ fn mode(file: &File) -> Result<Option<u16>> {
 /// Numbers, or names of the machine's users and groups. Without a group it is the user's own.
 fn owner(tree: &Tree, file: &File) -> Result<(u32, u32)> {
     let Some(owner) = &file.owner else { return Ok((0, 0)) };
-    let passwd = Database::read(tree, "/etc/passwd", 0o644)?;
-    let groups = Database::read(tree, "/etc/group", 0o644)?;
+    let users = Database::passwd(tree)?;
+    let groups = Database::group(tree)?;
     let missing = |what: &str, name: &str| {
         Error::new(Kind::NotFound, &*file.path, format!("its {what} {name} is not on the machine"))
             .with_hint("make it in [[users]] or [[groups]], or name it by its number")
     };
-    let find = |database: &Database, name: &str| {
-        name.parse().ok().or_else(|| database.get(name).and_then(|row| number(&row, 2)))
+    let find = |database: &Database, name: &str, field| {
+        name.parse().ok().or_else(|| database.get(name).and_then(|row| number(&row, field)))
     };
     let (user, group) = match owner.split_once(':') {
         Some((user, group)) => (user, Some(group)),
         None => (owner.as_str(), None),
     };
-    let uid = find(&passwd, user).ok_or_else(|| missing("owner", user))?;
+    let uid = find(&users, user, passwd::UID).ok_or_else(|| missing("owner", user))?;
     let gid = match group {
-        Some(group) => find(&groups, group).ok_or_else(|| missing("group", group))?,
-        None => passwd.get(user).and_then(|row| number(&row, 3)).unwrap_or(uid),
+        Some(group) => find(&groups, group, group::GID).ok_or_else(|| missing("group", group))?,
+        None => users.get(user).and_then(|row| number(&row, passwd::GID)).unwrap_or(uid),
     };
     Ok((uid, gid))
 }

@@ -1,13 +1,9 @@
 //! Groups: `/etc/group` and `/etc/gshadow`.
 
-use super::accounts::{Database, add_to_list, free_number, number, row};
+use super::accounts::{Database, add_to_list, free_number, group, number, row};
 use crate::error::{Error, Kind, Result};
 use crate::spec::setup::Group;
 use crate::tree::{Editor, Tree};
-
-/// Fields of group(5) and of gshadow(5).
-const GID: usize = 2;
-const MEMBERS: usize = 3;
 
 /// Both files.
 pub(super) struct Groups {
@@ -22,11 +18,11 @@ impl Groups {
             Some(_) => Some(Database::read(tree, "/etc/gshadow", 0o640)?),
             None => None,
         };
-        Ok(Self { group: Database::read(tree, "/etc/group", 0o644)?, gshadow })
+        Ok(Self { group: Database::group(tree)?, gshadow })
     }
 
     pub(super) fn gid(&self, name: &str) -> Option<u32> {
-        number(&self.group.get(name)?, GID)
+        number(&self.group.get(name)?, group::GID)
     }
 
     /// Make a group that is not there.
@@ -44,12 +40,12 @@ impl Groups {
                 .with_hint("make it in [[groups]], or install the package that has it")
         };
         let mut entry = self.group.get(name).ok_or_else(missing)?;
-        let is_new = add_to_list(&mut entry, MEMBERS, user);
+        let is_new = add_to_list(&mut entry, group::MEMBERS, user);
         self.group.put(entry);
         if let Some(gshadow) = &mut self.gshadow
             && let Some(mut entry) = gshadow.get(name)
         {
-            add_to_list(&mut entry, MEMBERS, user);
+            add_to_list(&mut entry, group::MEMBERS, user);
             gshadow.put(entry);
         }
         Ok(is_new)
@@ -64,7 +60,7 @@ impl Groups {
 /// Make the groups that are not there.
 pub(super) fn make(editor: &mut Editor<'_>, asked: &[Group]) -> Result<Vec<String>> {
     let mut groups = Groups::read(editor.tree())?;
-    let passwd = Database::read(editor.tree(), "/etc/passwd", 0o644)?;
+    let passwd = Database::passwd(editor.tree())?;
     let mut notes = Vec::new();
     for Group { name, gid, .. } in asked {
         match (groups.gid(name), *gid) {
@@ -73,7 +69,7 @@ pub(super) fn make(editor: &mut Editor<'_>, asked: &[Group]) -> Result<Vec<Strin
                 return Err(Error::new(Kind::Input, format!("group {name}"), message));
             }
             (Some(_), _) => {}
-            (None, Some(gid)) if groups.group.has_number(GID, gid) => {
+            (None, Some(gid)) if groups.group.has_number(group::GID, gid) => {
                 let message = format!("the number {gid} is another group's");
                 return Err(Error::new(Kind::Input, format!("group {name}"), message));
             }
@@ -91,7 +87,7 @@ pub(super) fn make(editor: &mut Editor<'_>, asked: &[Group]) -> Result<Vec<Strin
 /// Add the members that groups are asked to have, all of which are there by now.
 pub(super) fn add_members(editor: &mut Editor<'_>, asked: &[Group]) -> Result<Vec<String>> {
     let mut groups = Groups::read(editor.tree())?;
-    let passwd = Database::read(editor.tree(), "/etc/passwd", 0o644)?;
+    let passwd = Database::passwd(editor.tree())?;
     let mut notes = Vec::new();
     for Group { name, members, .. } in asked {
         for member in members {

@@ -2,14 +2,13 @@
 //!
 //! Pure edits like the others, and the last ones, so that what was asked wins.
 
-use super::{lines, openrc, read, systemd};
+use super::{accounts, lines, openrc, read, systemd};
 use crate::error::Result;
 use crate::seed::Seed;
 use crate::spec::Setup;
 use crate::tree::Editor;
 use crate::tree::os::Os;
 
-mod accounts;
 mod files;
 mod groups;
 mod materials;

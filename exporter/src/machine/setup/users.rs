@@ -1,6 +1,6 @@
 //! Users: `/etc/passwd`, `/etc/shadow`, homes, SSH keys and the right to become root.
 
-use super::accounts::{Database, free_number, number, row, text};
+use super::accounts::{Database, free_number, number, passwd, row, text};
 use super::groups::Groups;
 use super::{Materials, password};
 use crate::error::{Error, Kind, Result};
@@ -9,12 +9,6 @@ use crate::spec::Setup;
 use crate::spec::setup::{Keys, Root, User};
 use crate::tree::{Editor, InodeId, Meta, Tree};
 
-/// Fields of passwd(5).
-const UID: usize = 2;
-const GID: usize = 3;
-const COMMENT: usize = 4;
-const HOME: usize = 5;
-const SHELL: usize = 6;
 /// Fields of shadow(5).
 const HASH: usize = 1;
 const CHANGED: usize = 2;
@@ -123,22 +117,22 @@ struct Shadow {
 
 /// The line of passwd with what is asked, the user's groups, and the home.
 fn account(editor: &mut Editor<'_>, user: &User) -> Result<Account> {
-    let mut passwd = Database::read(editor.tree(), "/etc/passwd", 0o644)?;
+    let mut passwd = Database::passwd(editor.tree())?;
     let mut groups = Groups::read(editor.tree())?;
-    let known = passwd.get(&user.name).filter(|row| row.len() > SHELL);
+    let known = passwd.get(&user.name).filter(|row| row.len() > passwd::SHELL);
     // Homes that services don't have are not made for them.
     let has_home = known.is_none() || user.home.is_some();
     let mut entry = match known {
         Some(entry) => keep_numbers(entry, user)?,
         None => new_entry(editor.tree(), &passwd, &mut groups, user)?,
     };
-    for (field, asked) in [(COMMENT, &user.comment), (HOME, &user.home), (SHELL, &user.shell)] {
+    for (field, asked) in [(passwd::COMMENT, &user.comment), (passwd::HOME, &user.home), (passwd::SHELL, &user.shell)] {
         if let Some(asked) = asked {
             entry[field] = asked.clone().into_bytes();
         }
     }
-    if user.shell.is_some() && editor.tree().resolve(&entry[SHELL]).is_none() {
-        return Err(wrong(user, format!("the shell {} is not on the machine", text(&entry, SHELL)))
+    if user.shell.is_some() && editor.tree().resolve(&entry[passwd::SHELL]).is_none() {
+        return Err(wrong(user, format!("the shell {} is not on the machine", text(&entry, passwd::SHELL)))
             .with_hint("install it: packages = [\"bash\"]"));
     }
     for group in &user.groups {
@@ -146,7 +140,7 @@ fn account(editor: &mut Editor<'_>, user: &User) -> Result<Account> {
     }
     let number = |field| number(&entry, field).ok_or_else(|| wrong(user, "/etc/passwd has no number for it"));
     let account =
-        Account { name: user.name.clone(), uid: number(UID)?, gid: number(GID)?, home: text(&entry, HOME) };
+        Account { name: user.name.clone(), uid: number(passwd::UID)?, gid: number(passwd::GID)?, home: text(&entry, passwd::HOME) };
     passwd.put(entry);
     passwd.write(editor)?;
     groups.write(editor)?;
@@ -158,7 +152,7 @@ fn account(editor: &mut Editor<'_>, user: &User) -> Result<Account> {
 
 /// Files belong to numbers: those of a user that is there can't be changed.
 fn keep_numbers(entry: Vec<Vec<u8>>, user: &User) -> Result<Vec<Vec<u8>>> {
-    for (what, asked, field) in [("uid", user.uid, UID), ("gid", user.gid, GID)] {
+    for (what, asked, field) in [("uid", user.uid, passwd::UID), ("gid", user.gid, passwd::GID)] {
         if let (Some(asked), Some(has)) = (asked, number(&entry, field))
             && asked != has
         {
@@ -173,7 +167,7 @@ fn keep_numbers(entry: Vec<Vec<u8>>, user: &User) -> Result<Vec<Vec<u8>>> {
 
 fn new_entry(tree: &Tree, passwd: &Database, groups: &mut Groups, user: &User) -> Result<Vec<Vec<u8>>> {
     let uid = user.uid.unwrap_or_else(|| free_number(passwd, &groups.group));
-    if passwd.has_number(UID, uid) {
+    if passwd.has_number(passwd::UID, uid) {
         return Err(wrong(user, format!("the uid {uid} is another user's")));
     }
     let gid = match (user.gid, groups.gid(&user.name)) {

@@ -15,7 +15,32 @@ pub(super) struct Database {
 /// A line's fields.
 pub(super) type Row = Vec<Vec<u8>>;
 
+/// Fields of passwd(5).
+pub(super) mod passwd {
+    pub(in crate::machine) const UID: usize = 2;
+    pub(in crate::machine) const GID: usize = 3;
+    pub(in crate::machine) const COMMENT: usize = 4;
+    pub(in crate::machine) const HOME: usize = 5;
+    pub(in crate::machine) const SHELL: usize = 6;
+}
+
+/// Fields of group(5); gshadow(5) has its members in the same one.
+pub(super) mod group {
+    pub(in crate::machine) const GID: usize = 2;
+    pub(in crate::machine) const MEMBERS: usize = 3;
+}
+
 impl Database {
+    /// The users.
+    pub(super) fn passwd(tree: &Tree) -> Result<Self> {
+        Self::read(tree, "/etc/passwd", 0o644)
+    }
+
+    /// The groups.
+    pub(super) fn group(tree: &Tree) -> Result<Self> {
+        Self::read(tree, "/etc/group", 0o644)
+    }
+
     /// Read one; it is empty if it is not there. A new one gets these permissions.
     pub(super) fn read(tree: &Tree, path: &'static str, permissions: u16) -> Result<Self> {
         let text = read(tree, path)?;
@@ -92,6 +117,8 @@ pub(super) fn add_to_list(row: &mut Row, field: usize, name: &str) -> bool {
 
 /// The first number from 1000 that neither a user nor a group has: it can be both.
 pub(super) fn free_number(passwd: &Database, group: &Database) -> u32 {
-    let is_free = |number: &u32| !passwd.has_number(2, *number) && !group.has_number(2, *number);
+    let is_free = |number: &u32| {
+        !passwd.has_number(passwd::UID, *number) && !group.has_number(group::GID, *number)
+    };
     (1000..60_000).find(is_free).expect("files of a mebibyte hold less than 59,000 accounts")
 }
