@@ -5,6 +5,7 @@ mod files;
 mod firmware;
 mod service;
 pub mod setup;
+mod text;
 
 use std::fmt;
 use std::io::Read;
@@ -20,6 +21,7 @@ pub use files::FileSpec;
 pub use firmware::Firmware;
 pub use service::Service;
 pub use setup::Setup;
+pub use text::{TEXT_FORMATS, TextFormat, check_format};
 
 /// What a disk should be. Every field has a default; see the README for the flag of each.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

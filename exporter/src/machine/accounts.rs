@@ -117,8 +117,7 @@ pub(super) fn add_to_list(row: &mut Row, field: usize, name: &str) -> bool {
 
 /// The first number from 1000 that neither a user nor a group has: it can be both.
 pub(super) fn free_number(passwd: &Database, group: &Database) -> u32 {
-    let is_free = |number: &u32| {
-        !passwd.has_number(passwd::UID, *number) && !group.has_number(group::GID, *number)
-    };
+    let is_free =
+        |number: &u32| !passwd.has_number(passwd::UID, *number) && !group.has_number(group::GID, *number);
     (1000..60_000).find(is_free).expect("files of a mebibyte hold less than 59,000 accounts")
 }

@@ -1,14 +1,10 @@
 //! What is set up on a machine beyond what its image has: users, files, services and the like.
 //!
 //! These types are what `vmimage.toml` is read into and what its JSON schema is made from. A `format` of the
-//! schema is a name of [`FORMATS`], where the check of such texts is.
+//! schema is a name of [`TEXT_FORMATS`](super::TEXT_FORMATS), where the check of such texts is.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-
-mod formats;
-
-pub use formats::{FORMATS, TextFormat, check_format};
 
 /// What is set up, nothing by default.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

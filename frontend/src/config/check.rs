@@ -6,7 +6,7 @@
 
 use std::ops::Range;
 
-use exporter::spec::setup::check_format;
+use exporter::spec::check_format;
 use serde_json::Value;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};

@@ -239,7 +239,7 @@ mod tests {
             (&["type=vmdisk,dest=a,format=floppy"], &["format is not one of raw, qcow2"]),
             (
                 &["type=vmdisk,dest=a.qcow2,size=big,hostname=-,x=1"],
-                &["size is \"big\"", "hostname is \"-\": letters, digits", "x is none"],
+                &["size is \"big\"", "hostname is \"-\": a name of letters, digits", "x is none"],
             ),
             (
                 &["type=vmdisk,dest=a.qcow2,size=1G", "type=vmdisk,dest=b.vhdx,size=2G"],

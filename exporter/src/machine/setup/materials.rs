@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::error::{Error, Kind, Result};
+use crate::spec::check_format;
 use crate::spec::setup::Keys;
 use crate::tree::{InodeId, Meta, Tree};
 
@@ -69,7 +70,7 @@ impl Materials {
         if lines.is_empty() {
             return Err(wrong("holds no SSH key"));
         }
-        match lines.iter().position(|line| crate::spec::setup::check_format("ssh-key", line).is_err()) {
+        match lines.iter().position(|line| check_format("ssh-key", line).is_err()) {
             // Which line, and never what it says.
             Some(index) => Err(wrong(&format!("entry {} is no public SSH key", index + 1))),
             None => Ok(lines),

@@ -5,7 +5,8 @@ use sha_crypt::{Sha512Params, sha512_crypt_b64};
 use super::Materials;
 use crate::error::{Error, Kind, Result};
 use crate::seed::Seed;
-use crate::spec::setup::{Password, check_format};
+use crate::spec::check_format;
+use crate::spec::setup::Password;
 
 /// The digits of crypt's base 64.
 const DIGITS: &[u8; 64] = b"./0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";

@@ -126,7 +126,9 @@ fn account(editor: &mut Editor<'_>, user: &User) -> Result<Account> {
         Some(entry) => keep_numbers(entry, user)?,
         None => new_entry(editor.tree(), &passwd, &mut groups, user)?,
     };
-    for (field, asked) in [(passwd::COMMENT, &user.comment), (passwd::HOME, &user.home), (passwd::SHELL, &user.shell)] {
+    for (field, asked) in
+        [(passwd::COMMENT, &user.comment), (passwd::HOME, &user.home), (passwd::SHELL, &user.shell)]
+    {
         if let Some(asked) = asked {
             entry[field] = asked.clone().into_bytes();
         }
@@ -139,8 +141,12 @@ fn account(editor: &mut Editor<'_>, user: &User) -> Result<Account> {
         groups.add_member(group, &user.name)?;
     }
     let number = |field| number(&entry, field).ok_or_else(|| wrong(user, "/etc/passwd has no number for it"));
-    let account =
-        Account { name: user.name.clone(), uid: number(passwd::UID)?, gid: number(passwd::GID)?, home: text(&entry, passwd::HOME) };
+    let account = Account {
+        name: user.name.clone(),
+        uid: number(passwd::UID)?,
+        gid: number(passwd::GID)?,
+        home: text(&entry, passwd::HOME),
+    };
     passwd.put(entry);
     passwd.write(editor)?;
     groups.write(editor)?;

@@ -1,16 +1,19 @@
 //! Texts with a form of their own: what is right for each, as one table.
+//!
+//! What comes from outside is held against it where it comes in: the words of a command, the keys of a
+//! `vmimage.toml`, the files and secrets that these name.
 
 /// A form that texts have.
 pub struct TextFormat {
     /// Its name, the `format` of the JSON schema.
     pub name: &'static str,
-    /// What is expected, for a message: "a …".
+    /// What is expected, for a message.
     pub expected: &'static str,
     is_right: fn(&str) -> bool,
 }
 
 /// Every form.
-pub const FORMATS: [TextFormat; 16] = [
+pub const TEXT_FORMATS: [TextFormat; 21] = [
     format("user-name", "a name of lower-case letters, digits, - and _, at most 32", is_user_name),
     format("passwd-field", "a text without colons on one line", |text| is_line(text) && !text.contains(':')),
     format("absolute-path", "a path from the root on, without . and .., such as /etc/motd", is_absolute_path),
@@ -31,6 +34,11 @@ pub const FORMATS: [TextFormat; 16] = [
     format("kernel-module", "the name of a kernel module, such as nbd", |text| is_word(text, "-_")),
     format("proxy", "the URL of a proxy, without a login, such as http://proxy.example:3128", is_proxy),
     format("package", "the name of a package, such as openssh-server", is_package),
+    format("image", "a reference to an image, such as debian:12", is_image),
+    format("mirror", "the URL of a mirror, without a login, such as http://mirror.example", is_mirror),
+    format("hostname", "a name of letters, digits and hyphens, at most 64, such as web-1", is_hostname),
+    format("kernel-arguments", "kernel arguments on one line", is_line),
+    format("file-name", "a file name without its ending", is_file_name),
 ];
 
 const fn format(name: &'static str, expected: &'static str, is_right: fn(&str) -> bool) -> TextFormat {
@@ -42,7 +50,7 @@ const fn format(name: &'static str, expected: &'static str, is_right: fn(&str) -
 /// # Errors
 /// What was expected.
 pub fn check_format(name: &str, text: &str) -> Result<(), &'static str> {
-    match FORMATS.iter().find(|format| format.name == name) {
+    match TEXT_FORMATS.iter().find(|format| format.name == name) {
         Some(format) if !(format.is_right)(text) => Err(format.expected),
         _ => Ok(()),
     }
@@ -112,14 +120,44 @@ fn is_time_zone(text: &str) -> bool {
     text.split('/').all(|part| is_word(part, "-_+"))
 }
 
+/// What apt and apk accept as a name, with a version; nothing a shell or an option parser would take for
+/// something else.
 fn is_package(text: &str) -> bool {
     is_word(text, "+-.:=~_")
 }
 
+/// What a reference to an image consists of; whether there is such an image is the engine's to know.
+fn is_image(text: &str) -> bool {
+    is_word(text, "+-._:/@")
+}
+
 /// Logins are nothing for a file that is kept with the sources.
 fn is_proxy(text: &str) -> bool {
+    is_url(text, "-.:/[]")
+}
+
+/// What is left out has a meaning for sed.
+fn is_mirror(text: &str) -> bool {
+    is_url(text, "-._~:/[]%")
+}
+
+/// A URL that stands for a host: letters, digits and these, none of which makes a login.
+fn is_url(text: &str, others: &str) -> bool {
     let rest = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://"));
-    rest.is_some_and(|rest| is_word(rest.strip_prefix('[').unwrap_or(rest), "-.:[]/"))
+    rest.is_some_and(|rest| {
+        rest.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '[')
+            && rest.chars().all(|c| c.is_ascii_alphanumeric() || others.contains(c))
+    })
+}
+
+/// Labels by RFC 1123, and Linux's limit of 64 bytes for the whole (`HOST_NAME_MAX`).
+fn is_hostname(text: &str) -> bool {
+    let is_label = |label: &str| label.len() <= 63 && is_word(label, "-") && !label.ends_with('-');
+    text.len() <= 64 && text.split('.').all(is_label)
+}
+
+fn is_file_name(text: &str) -> bool {
+    !matches!(text, "" | "." | "..") && !text.contains(['/', '\0'])
 }
 
 #[cfg(test)]
@@ -168,8 +206,31 @@ mod tests {
                 ],
             ),
             ("package", &["nginx", "linux-image-amd64=6.1", "libc6:i386"], &["", "-y", "$(x)", "a b"]),
+            ("image", &["debian:12", "host:5000/kernel@sha256:00"], &["", "-v", "a b", "$(x)"]),
+            (
+                "mirror",
+                &["http://a", "https://a.example/deb", "http://[::1]:80/x", "http://10.0.0.1:3142"],
+                &[
+                    "",
+                    "mirror.example",
+                    "ftp://a",
+                    "http://",
+                    "http:///a",
+                    "http://a b",
+                    "http://a#b",
+                    "http://a&b",
+                    "http://user:password@a",
+                ],
+            ),
+            (
+                "hostname",
+                &["web-1.example", "a", &"a.".repeat(31)[..61]],
+                &["", "-a", "a-", "a b", "a..b", ".a", "über", "a\nb", &"a".repeat(64), &"a.".repeat(33)[..65]],
+            ),
+            ("kernel-arguments", &["", "quiet a=b"], &["quiet\n}"]),
+            ("file-name", &["web", "..a"], &["", ".", "..", "../web", "a\0"]),
         ] {
-            assert!(FORMATS.iter().any(|format| format.name == name), "{name}");
+            assert!(TEXT_FORMATS.iter().any(|format| format.name == name), "{name}");
             for text in right {
                 assert_eq!(check_format(name, text), Ok(()), "{name}: {text}");
             }
