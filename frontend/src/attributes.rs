@@ -164,42 +164,49 @@ fn words(value: &str, format: &str) -> Result<Vec<String>, String> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
+    /// For each attribute a right value, a wrong one, and what is said of that. Which texts have which form is
+    /// tested where the forms are.
+    pub(crate) const VALUES: [(Attribute, &str, &str, &str); 17] = [
+        (Attribute::Format, "qcow2,vhdx", "floppy", "one of raw, qcow2, "),
+        (Attribute::Size, "10G", "big", "\"big\" is no size: write a number with K, M, G or T, such as 10G"),
+        (Attribute::Compression, "none", "rar", "one of none, zstd, zlib, zlib-strict"),
+        (Attribute::Name, "web", "../web", "a file name without its ending"),
+        (Attribute::Profile, "data", "boat", "one of machine, data"),
+        (Attribute::Firmware, "uefi", "coreboot", "one of any, bios, uefi"),
+        (Attribute::Hostname, "web-1.example", "-web", "a name of letters, digits and hyphens, at most 64"),
+        (Attribute::Kernel, "linux-image-amd64=6.1", "$(reboot)", "distro, keep, a package name"),
+        (Attribute::Kernel, "image:host:5000/kernel@sha256:00", "image:-v", "distro, keep, a package name"),
+        (Attribute::Cmdline, "quiet a=b", "quiet\n}", "kernel arguments on one line"),
+        (Attribute::Mirror, "http://a/b/", "ftp://a", "the URL of a mirror, without a login"),
+        (Attribute::Modules, "nbd,zram", "nbd,-r", "\"-r\" is not the name of a kernel module, such as nbd"),
+        (Attribute::Timezone, "Europe/Berlin", "../etc/passwd", "a name of the tz database, such as"),
+        (Attribute::Locale, "de_DE.UTF-8", "de DE", "a locale, such as de_DE.UTF-8"),
+        (Attribute::Install, "nginx,curl", "nginx,$(x)", "\"$(x)\" is not the name of a package"),
+        (Attribute::Config, "prod/vmimage.toml", "../vmimage.toml", "a path in the build context"),
+        (Attribute::Service, "web", "a b", "auto, off or a name for the service, such as web"),
+    ];
+
     #[test]
-    fn every_attribute_is_found_by_its_word_and_takes_a_value() {
-        for (name, variable, right, wrong) in [
-            ("format", "VMIMAGE_FORMAT", "qcow2,vhdx", "floppy"),
-            ("size", "VMIMAGE_SIZE", "10G", "big"),
-            ("compression", "VMIMAGE_COMPRESSION", "none", "rar"),
-            ("name", "VMIMAGE_NAME", "web", "../web"),
-            ("profile", "VMIMAGE_PROFILE", "data", "boat"),
-            ("firmware", "VMIMAGE_FIRMWARE", "uefi", "openfirmware"),
-            ("hostname", "VMIMAGE_HOSTNAME", "web-1.example", "-web"),
-            ("kernel", "VMIMAGE_KERNEL", "linux-image-amd64=6.1", "$(reboot)"),
-            ("kernel", "VMIMAGE_KERNEL", "image:host:5000/kernel@sha256:00", "image:-v"),
-            ("cmdline", "VMIMAGE_CMDLINE", "quiet a=b", "quiet\n}"),
-            (
-                "mirror",
-                "VMIMAGE_MIRROR",
-                "http://mirror.example:8080/a/",
-                "http://user:password@mirror.example",
-            ),
-            ("modules", "VMIMAGE_MODULES", "nbd,zram", "nbd,-r"),
-            ("timezone", "VMIMAGE_TIMEZONE", "Europe/Berlin", "../etc/passwd"),
-            ("locale", "VMIMAGE_LOCALE", "de_DE.UTF-8", "de DE"),
-            ("install", "VMIMAGE_INSTALL", "nginx,curl", "nginx,$(reboot)"),
-            ("config", "VMIMAGE_CONFIG", "prod/vmimage.toml", "../vmimage.toml"),
-            ("service", "VMIMAGE_SERVICE", "web", "a b"),
-        ] {
-            let attribute = Attribute::by_name(name).unwrap();
-            assert_eq!(attribute.variable(), variable);
+    fn every_attribute_takes_a_value_and_says_what_would_have_been_right() {
+        for (attribute, right, wrong, expected) in VALUES {
             let mut asked = Asked::default();
             asked.set(attribute, right).unwrap();
-            assert_ne!(asked, Asked::default(), "{name}");
-            assert!(Asked::default().set(attribute, wrong).is_err(), "{name}");
+            assert_ne!(asked, Asked::default(), "{attribute:?}");
+            let said = Asked::default().set(attribute, wrong).unwrap_err();
+            assert!(said.starts_with(expected), "{attribute:?}: {said}");
         }
+        for attribute in Attribute::ALL {
+            assert!(VALUES.iter().any(|(known, ..)| *known == attribute), "{attribute:?}");
+        }
+    }
+
+    #[test]
+    fn an_attribute_is_found_by_its_word() {
+        assert!(Attribute::ALL.into_iter().all(|known| Attribute::by_name(known.name()) == Some(known)));
+        assert_eq!(Attribute::Size.variable(), "VMIMAGE_SIZE");
         assert_eq!(Attribute::by_name("sise"), None);
     }
 

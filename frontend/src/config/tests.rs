@@ -3,6 +3,7 @@ use std::fs;
 use std::path::Path;
 
 use super::*;
+use crate::attributes::tests::VALUES;
 
 /// A file in which every key is said, and right.
 const EVERYTHING: &str = include_str!("../../../testdata/config/everything.toml");
@@ -74,39 +75,38 @@ fn every_attribute_but_the_file_itself_is_a_key() {
     }
 }
 
+/// A file with this in it is refused, with this message at this place (`line:column`) and the line shown.
+#[track_caller]
+fn is_wrong(text: &str, place: &str, message: &str) {
+    let shown = problems(text);
+    assert!(shown.contains(&format!("vmimage.toml:{place}: {message}")), "{text}\n{shown}");
+    let (line, caret) = (shown.lines().nth(1).unwrap(), shown.lines().nth(2).unwrap());
+    let number = place.split(':').next().unwrap();
+    assert!(line.starts_with(&format!(" {number} | ")) && caret.contains('^'), "{shown}");
+}
+
+#[test]
+fn a_wrong_attribute_is_told_in_its_own_words() {
+    for (attribute, _, wrong, expected) in VALUES {
+        let name = attribute.name();
+        if attribute != Attribute::Config {
+            let place = format!("1:{}", name.len() + 4);
+            is_wrong(&format!("{name} = {wrong:?}"), &place, &format!("{name} is {wrong:?}: {expected}"));
+        }
+    }
+}
+
 #[test]
 fn what_is_wrong_names_the_key_the_line_and_what_is_allowed() {
     for (text, place, message) in [
-        ("format = \"floppy\"", "1:10", "format is \"floppy\": one of raw, qcow2, "),
         ("format = [\"qcow2\", \"floppy\"]", "1:20", "format is \"floppy\": one of raw, qcow2, "),
-        (
-            "\n\nsize = \"big\"",
-            "3:8",
-            "size is \"big\": \"big\" is no size: write a number with K, M, G or T, such as 10G",
-        ),
         ("size = 10", "1:8", "size is a whole number: a text was expected"),
-        ("compression = \"rar\"", "1:15", "compression is \"rar\": one of none, zstd, zlib, zlib-strict"),
-        ("name = \"../web\"", "1:8", "name is \"../web\": a file name without its ending"),
-        ("profile = \"boat\"", "1:11", "profile is \"boat\": one of machine, data"),
-        ("firmware = \"coreboot\"", "1:12", "firmware is \"coreboot\": one of any, bios, uefi"),
-        ("hostname = \"-web\"", "1:12", "hostname is \"-web\": letters, digits and hyphens, such as web-1"),
-        ("kernel = \"$(reboot)\"", "1:10", "kernel is \"$(reboot)\": distro, keep, a package name"),
-        ("cmdline = \"a\\nb\"", "1:11", "cmdline is \"a\\nb\": kernel arguments on one line"),
         (
             "modules = [\"nbd\", \"-r\"]",
             "1:11",
-            "modules is \"nbd,-r\": \"-r\" is not the name of a kernel module, such as nbd",
+            "modules is \"nbd,-r\": \"-r\" is not the name of a kernel module",
         ),
-        (
-            "timezone = \"../x\"",
-            "1:12",
-            "timezone is \"../x\": a name of the tz database, such as Europe/Berlin or UTC",
-        ),
-        ("locale = \"de DE\"", "1:10", "locale is \"de DE\": a locale, such as de_DE.UTF-8"),
-        ("service = \"a b\"", "1:11", "service is \"a b\": "),
         ("service = 1", "1:11", "service is a whole number: true or false or a text was expected"),
-        ("mirror = \"ftp://x\"", "1:10", "mirror is \"ftp://x\": the URL of a mirror"),
-        ("install = \"a b\"", "1:11", "install is \"a b\": \"a b\" is not the name of a package"),
         ("install = 5", "1:11", "install is a whole number: a text or a list was expected"),
         (
             "certificates = [\"../ca.crt\"]",
@@ -242,11 +242,7 @@ fn what_is_wrong_names_the_key_the_line_and_what_is_allowed() {
         ("[users]\nname = \"a\"", "1:1", "users is a table: a list was expected"),
         ("size = \"10G", "1:12", ""),
     ] {
-        let shown = problems(text);
-        assert!(shown.contains(&format!("vmimage.toml:{place}: {message}")), "{text}\n{shown}");
-        let (line, caret) = (shown.lines().nth(1).unwrap(), shown.lines().nth(2).unwrap());
-        let number = place.split(':').next().unwrap();
-        assert!(line.starts_with(&format!(" {number} | ")) && caret.contains('^'), "{shown}");
+        is_wrong(text, place, message);
     }
 }
 
@@ -303,8 +299,7 @@ fn keys_that_do_not_go_together_are_told_where_they_are() {
             "repositories.name is \"a\" for the second time",
         ),
     ] {
-        let shown = problems(text);
-        assert!(shown.contains(&format!("vmimage.toml:{place}: {message}")), "{text}\n{shown}");
+        is_wrong(text, place, message);
     }
 }
 
