@@ -25,6 +25,8 @@ use crate::seed::{Seed, Uuid};
 use crate::spec::{Firmware, Profile, Size, Spec};
 use crate::tree::{Detail, Time, Tree};
 
+pub use donor::scan_donor;
+
 /// FAT boot sectors and GPT of the disks that hypervisors show: 512 bytes.
 const SECTOR_SIZE: u32 = 512;
 /// Room left on a root whose size was not asked: a quarter, and not less than this.
@@ -36,7 +38,7 @@ pub struct Input {
     pub root: Tree,
     /// Boot loader files; a machine needs them.
     pub boot: Option<BootFiles>,
-    /// The file system that a machine takes its kernel from; `None`: the user's.
+    /// The file system that a machine takes its kernel from, as [`scan_donor`] reads it; `None`: the user's.
     pub donor: Option<Tree>,
     /// The programs inside the machine.
     pub programs: Programs,

@@ -93,10 +93,13 @@ fn input(args: &Args, threads: NonZeroUsize) -> Result<Input> {
         Some(files) => Some(files),
         None => builtin::boot_files(args.spec.architecture)?,
     };
-    let tree = |path: &PathBuf| scan(&HostDir::open(path)?, threads, &mut |_| {});
-    let donor = args.donor.as_ref().map(tree).transpose()?;
+    let root = scan(&HostDir::open(&args.root)?, threads, &mut |_| {})?;
+    let donor = match &args.donor {
+        Some(path) => Some(assemble::scan_donor(&HostDir::open(path)?, threads)?),
+        None => None,
+    };
     let materials = materials(args, threads)?;
-    Ok(Input { root: tree(&args.root)?, boot, donor, programs: builtin::programs(), materials })
+    Ok(Input { root, boot, donor, programs: builtin::programs(), materials })
 }
 
 /// What the spec names. Who needs something that is not there says so.

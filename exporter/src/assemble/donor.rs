@@ -7,10 +7,13 @@
 //!
 //! Nothing else of the donor gets there, and nothing else of the root changes.
 
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
 use crate::error::Result;
 use crate::tree::kernel::{self, Kernel};
 use crate::tree::os::{self, Os};
-use crate::tree::{Editor, Time, Tree};
+use crate::tree::{Editor, HostDir, Time, Tree, scan_where};
 
 /// A kernel of a root, and whose it is.
 #[derive(Debug)]
@@ -20,6 +23,28 @@ pub(super) struct KernelSource {
     pub(super) os: Os,
     /// A line for each change.
     pub(super) notes: Vec<String>,
+}
+
+/// Directories of a donor that are read with all below them: kernels and their modules.
+const WHOLE: [&str; 3] = ["boot", "lib/modules", "usr/lib/modules"];
+/// Directories of which the entries are read: they tell the distribution, and lead to the others.
+const LISTED: [&str; 8] = ["etc", "bin", "sbin", "lib", "usr", "usr/bin", "usr/sbin", "usr/lib"];
+
+/// Read as much of a donor as a kernel is taken from, with so many threads: a fraction of a distribution's tree.
+///
+/// Links are followed in what was read alone, so those that lead elsewhere lead to nothing.
+///
+/// # Errors
+/// If something of it can't be read.
+pub fn scan_donor(root: &Arc<HostDir>, threads: NonZeroUsize) -> Result<Tree> {
+    scan_where(root, threads, &is_wanted, &mut |_| {})
+}
+
+fn is_wanted(directory: &[u8]) -> bool {
+    let is_below = |whole: &str| {
+        directory.strip_prefix(whole.as_bytes()).is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
+    };
+    LISTED.iter().any(|listed| listed.as_bytes() == directory) || WHOLE.into_iter().any(is_below)
 }
 
 /// Links that modules have to what they were built from.
@@ -69,7 +94,11 @@ fn copy(editor: &mut Editor<'_>, donor: &Tree, path: &str) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
     use super::*;
+    use crate::testing::Scratch;
     use crate::tree::Detail;
     use crate::tree::testing::{text, tree};
 
@@ -121,6 +150,39 @@ mod tests {
             );
             assert_eq!(after.len(), before.len() + new.len());
         }
+    }
+
+    /// What a scan leaves out is not missed: the same kernel comes of it, links or not.
+    #[test]
+    fn a_part_of_a_donor_is_read_and_it_is_enough() {
+        let folder = Scratch::new();
+        for path in
+            ["boot/grub", "usr/lib/modules/6.1/kernel", "usr/lib/firmware", "usr/share/doc", "etc/apt"]
+        {
+            fs::create_dir_all(folder.file(path)).unwrap();
+        }
+        for (path, text) in [
+            ("etc/os-release", "ID=debian\n"),
+            ("boot/vmlinuz-6.1", "kernel"),
+            ("usr/lib/modules/6.1/kernel/a.ko", "module"),
+            ("usr/lib/firmware/big.bin", "firmware"),
+            ("usr/share/doc/copyright", ""),
+            ("etc/apt/sources.list", ""),
+        ] {
+            fs::write(folder.file(path), text).unwrap();
+        }
+        symlink("usr/lib", folder.file("lib")).unwrap();
+        // Out of the donor, and to a part of it that is not read.
+        symlink("/etc", folder.file("boot/grub/out")).unwrap();
+        symlink("../usr/share/doc/copyright", folder.file("boot/vmlinuz-7.0")).unwrap();
+        let donor = scan_donor(&HostDir::open(folder.path()).unwrap(), NonZeroUsize::MIN).unwrap();
+        for path in ["/usr/lib/firmware", "/usr/share", "/etc/apt"] {
+            assert_eq!(donor.children(path).count(), 0, "{path}");
+        }
+        let mut root = tree(&[]);
+        let donated = KernelSource::donated(&mut root, &donor).unwrap();
+        assert_eq!((&*donated.kernel.image, &*donated.os.id), ("/boot/vmlinuz-6.1", "debian"));
+        assert_eq!(root.read("/lib/modules/6.1/kernel/a.ko", 100).unwrap().unwrap(), b"module");
     }
 
     #[test]

@@ -33,7 +33,7 @@ pub(crate) use dump::{Line, What, escape};
 pub use edit::Editor;
 pub use host::{HostDir, HostFile};
 pub use name::Name;
-pub use scan::{Progress, scan};
+pub use scan::{Progress, scan, scan_where};
 pub(crate) use xattr::portable_xattrs;
 pub use xattrs::Xattrs;
 

@@ -31,6 +31,17 @@ pub fn scan(
     threads: NonZeroUsize,
     progress: &mut (dyn FnMut(Progress) + Send),
 ) -> Result<Tree> {
+    scan_where(root, threads, &|_| true, progress)
+}
+
+/// Read the root and those directories below it that `is_wanted` names by their paths (no slash in front), as far as
+/// those above them are wanted too; the others are empty.
+pub fn scan_where(
+    root: &Arc<HostDir>,
+    threads: NonZeroUsize,
+    is_wanted: &(dyn Fn(&[u8]) -> bool + Sync),
+    progress: &mut (dyn FnMut(Progress) + Send),
+) -> Result<Tree> {
     xattr::require_proc()?;
     let scan = Scan {
         root,
@@ -43,6 +54,7 @@ pub fn scan(
             read: BTreeMap::new(),
             failed: None,
             seen: Progress::default(),
+            is_wanted,
             progress,
         }),
         moved: Condvar::new(),
@@ -80,6 +92,7 @@ struct State<'a> {
     read: BTreeMap<u64, Read>,
     failed: Option<Error>,
     seen: Progress,
+    is_wanted: &'a (dyn Fn(&[u8]) -> bool + Sync),
     progress: &'a mut (dyn FnMut(Progress) + Send),
 }
 
@@ -170,7 +183,8 @@ impl State<'_> {
             let child = self.tree.add(Inode { meta, kind });
             self.links.extend(link.map(|link| (link, child)));
             if is_directory {
-                self.todo.push_back((child, join(path, &name).into()));
+                let path = join(path, &name);
+                self.todo.extend((self.is_wanted)(&path).then(|| (child, path.into())));
             }
             named.push((name, child));
         }

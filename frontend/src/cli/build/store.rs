@@ -6,7 +6,7 @@ use std::env;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use exporter::assemble::Input;
+use exporter::assemble::{Input, scan_donor};
 use exporter::container::Format;
 use exporter::machine::Materials;
 use exporter::spec::{Profile, Spec};
@@ -130,9 +130,12 @@ fn make(
     };
     meter.begin(progress::Stage::Reading);
     let threads = disk::threads();
-    let tree = |mounted: &Mounted| scan(&HostDir::open(mounted.path())?, threads, &mut |_| {});
-    let root = tree(&built.root)?;
-    let donor = built.donor.as_ref().map(tree).transpose()?;
+    let open = |mounted: &Mounted| HostDir::open(mounted.path());
+    let root = scan(&open(&built.root)?, threads, &mut |_| {})?;
+    let donor = match &built.donor {
+        Some(mounted) => Some(scan_donor(&open(mounted)?, threads)?),
+        None => None,
+    };
     let container = Some(built.container);
     let spec = Spec { architecture: built.architecture, container, ..spec.clone() };
     let job = disk::Job { spec: &spec, paths, threads, meter, stop: store.interrupt.flag() };
