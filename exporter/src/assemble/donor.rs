@@ -51,12 +51,12 @@ fn is_wanted(directory: &[u8]) -> bool {
 const BUILD_LINKS: [&str; 2] = ["build", "source"];
 
 impl KernelSource {
-    /// The root's own.
+    /// The root's own, of the distribution `os`.
     ///
     /// # Errors
     /// If it has none.
-    pub(super) fn own(root: &Tree) -> Result<Self> {
-        Ok(Self { os: os::detect(root)?, kernel: kernel::newest(root)?, notes: Vec::new() })
+    pub(super) fn own(root: &Tree, os: &Os) -> Result<Self> {
+        Ok(Self { os: os.clone(), kernel: kernel::newest(root)?, notes: Vec::new() })
     }
 
     /// The one that `donor` would boot, copied into `root`.

@@ -26,9 +26,10 @@ const ESP_SIZE: u64 = 64 << 20;
 pub(super) fn plan(spec: &Spec, input: Input) -> Result<Planned> {
     let Input { mut root, boot: boot_files, donor, programs, materials } = input;
     let has_donor = donor.is_some();
+    let os = os::detect(&root)?;
     let source = match donor {
         Some(donor) => KernelSource::donated(&mut root, &donor)?,
-        None => KernelSource::own(&root)?,
+        None => KernelSource::own(&root, &os)?,
     };
     let mut edits = source.notes;
     let (time, forgotten) = settle_time(&mut root, spec);
@@ -47,7 +48,6 @@ pub(super) fn plan(spec: &Spec, input: Input) -> Result<Planned> {
     };
     let ids = Ids::new(spec, &root)?;
 
-    let os = os::detect(&root)?;
     let boot_files = boot_files.ok_or_else(no_boot_files)?.for_firmware(spec.firmware, spec.architecture)?;
     let mut words = spec.cmdline.clone();
     if let Some(service) = &planned {
