@@ -97,6 +97,8 @@ fn appliance(spec: &Spec) -> Appliance {
 }
 
 /// The identity of one disk, from its spec and its files.
+///
+/// Secrets have no part in it: everybody sees the UUIDs of a disk, and could try which password gives them.
 struct Ids {
     seed: Seed,
     root: Uuid,
@@ -104,7 +106,8 @@ struct Ids {
 }
 
 impl Ids {
-    fn new(spec: &Spec, root: &Tree) -> Result<Self> {
+    /// `context` stands for the files of the build context that are on the disk besides those of `root`.
+    fn new(spec: &Spec, root: &Tree, context: Option<[u8; 32]>) -> Result<Self> {
         // The same machine in another format is the same machine.
         let Spec { name, formats, compression, service, .. } = Spec::default();
         // What an image says of containers changes nothing where no service comes of it.
@@ -113,6 +116,7 @@ impl Ids {
         let machine = Spec { name, formats, compression, service, container, ..spec.clone() };
         let mut input = serde_json::to_vec(&machine).expect("a spec has no map with keys that are no text");
         input.extend(root.digest(Detail::default())?);
+        input.extend(context.into_iter().flatten());
         let seed = Seed::new(&input);
         Ok(Self { root: seed.uuid("root file system"), esp_serial: seed.serial("esp file system"), seed })
     }
@@ -184,7 +188,7 @@ mod tests {
         let runs = |program: &str| Some(Container { cmd: vec![program.to_owned()], ..Container::default() });
         let root = |container, service, profile| {
             let spec = Spec { container, service, profile, ..Spec::default() };
-            Ids::new(&spec, &Tree::new(Meta::default())).unwrap().root
+            Ids::new(&spec, &Tree::new(Meta::default()), None).unwrap().root
         };
         let (auto, machine) = (Service::Auto, Profile::Machine);
         let bare = root(None, auto.clone(), machine);

@@ -13,7 +13,7 @@ const LABEL: &str = "data";
 
 pub(super) fn plan(spec: &Spec, root: Tree) -> Result<Planned> {
     let time = latest_time(&root);
-    let ids = Ids::new(spec, &root)?;
+    let ids = Ids::new(spec, &root, None)?;
     let root = Arc::new(root);
     let draft = ext4::Draft::new(&root, &root_options(&ids, LABEL, time))?;
     let needs = draft.minimum_size()?;

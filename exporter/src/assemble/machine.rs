@@ -46,7 +46,7 @@ pub(super) fn plan(spec: &Spec, input: Input) -> Result<Planned> {
         edits.extend(machine::forget_engine(editor)?);
         None
     };
-    let ids = Ids::new(spec, &root)?;
+    let ids = Ids::new(spec, &root, materials.digest(&spec.setup)?)?;
 
     let boot_files = boot_files.ok_or_else(no_boot_files)?.for_firmware(spec.firmware, spec.architecture)?;
     let mut words = spec.cmdline.clone();

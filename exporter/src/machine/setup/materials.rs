@@ -5,8 +5,8 @@ use std::fmt;
 
 use crate::error::{Error, Kind, Result};
 use crate::spec::check_format;
-use crate::spec::setup::Keys;
-use crate::tree::{InodeId, Meta, Tree};
+use crate::spec::setup::{Keys, Setup};
+use crate::tree::{Detail, Editor, InodeId, Meta, Time, Tree};
 
 /// Far more than a text of keys has.
 const TEXT_LIMIT: u64 = 1 << 20;
@@ -34,6 +34,31 @@ impl fmt::Debug for Materials {
 }
 
 impl Materials {
+    /// A hash of the files of the context that `setup` names, as far as a machine gets to see them: their names and
+    /// contents, and the permissions of those in folders. `None` if it names none.
+    ///
+    /// # Errors
+    /// If one of them is not in the context or can't be read.
+    pub(crate) fn digest(&self, setup: &Setup) -> Result<Option<[u8; 32]>> {
+        let paths = setup.context_files();
+        if paths.is_empty() {
+            return Ok(None);
+        }
+        let mut named = Tree::new(Meta::default());
+        let mut editor = Editor::new(&mut named, Time::default());
+        for path in paths {
+            let id = self.file(path)?;
+            let in_folder = self.context.entries(id).is_some();
+            // Owners and times are those of whoever checked the context out.
+            let change = |meta: &mut Meta| {
+                let permissions = if in_folder { meta.permissions } else { 0 };
+                *meta = Meta { permissions, mtime: meta.mtime, ..Meta::default() };
+            };
+            editor.overlay(path.as_bytes(), &self.context, id, &change)?;
+        }
+        named.digest(Detail { hashes: true, holes: false }).map(Some)
+    }
+
     /// A secret.
     pub(super) fn secret(&self, id: &str) -> Result<&[u8]> {
         let missing = || {
@@ -75,5 +100,60 @@ impl Materials {
             Some(index) => Err(wrong(&format!("entry {} is no public SSH key", index + 1))),
             None => Ok(lines),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::spec::setup::{ContextFile, File, User};
+    use crate::tree::testing::tree;
+
+    fn digest(files: &[(&str, &str)], change: impl Fn(&mut Materials), sources: &[&str]) -> Option<[u8; 32]> {
+        let mut materials = Materials { context: tree(files), ..Materials::default() };
+        change(&mut materials);
+        let file = |source: &&str| File { source: Some((*source).to_owned()), ..File::default() };
+        let setup = Setup { files: sources.iter().map(file).collect(), ..Setup::default() };
+        materials.digest(&setup).unwrap()
+    }
+
+    #[test]
+    fn files_count_if_they_are_named_and_by_what_the_machine_gets_of_them() {
+        let files = [("/site/a/index.html", "hi"), ("/motd", "hi"), ("/other", "hi")];
+        let named = ["site", "motd"];
+        let same = |_: &mut Materials| {};
+        let expected = digest(&files, same, &named);
+        let meta = |path: &'static str, change: fn(&mut Meta)| {
+            move |materials: &mut Materials| {
+                let id = materials.file(path).unwrap();
+                change(&mut materials.context.inode_mut(id).meta);
+            }
+        };
+        let elsewhere = |meta: &mut Meta| {
+            (meta.uid, meta.gid) = (1000, 1000);
+            meta.mtime.seconds = 5;
+        };
+        assert_eq!(digest(&files, meta("site/a", elsewhere), &named), expected);
+        assert_eq!(digest(&files, meta("motd", |meta| meta.permissions = 0o600), &named), expected);
+        assert_eq!(digest(&[("/other", "ho"), files[0], files[1]], same, &named), expected);
+        let secret = |materials: &mut Materials| drop(materials.secrets.insert("id".into(), b"x".to_vec()));
+        assert_eq!(digest(&files, secret, &named), expected);
+
+        assert_ne!(digest(&[("/motd", "ho"), files[0]], same, &named), expected);
+        assert_ne!(digest(&[("/site/a/index.html", "ho"), files[1]], same, &named), expected);
+        assert_ne!(digest(&[("/site/b/index.html", "hi"), files[1]], same, &named), expected);
+        assert_ne!(digest(&files, meta("site/a", |meta| meta.permissions = 0o700), &named), expected);
+        assert_eq!(digest(&files, same, &[]), None);
+    }
+
+    #[test]
+    fn files_of_keys_count_too_and_those_that_are_missing_are_named() {
+        let keys = vec![Keys::File(ContextFile { file: "ada.pub".into() })];
+        let setup =
+            Setup { users: vec![User { authorized_keys: keys, ..User::default() }], ..Setup::default() };
+        let of = |text| Materials { context: tree(&[("/ada.pub", text)]), ..Materials::default() };
+        assert_ne!(of("a").digest(&setup).unwrap(), of("b").digest(&setup).unwrap());
+        let error = Materials::default().digest(&setup).unwrap_err();
+        assert_eq!(error.to_string(), "ada.pub: is not in the build context");
     }
 }
