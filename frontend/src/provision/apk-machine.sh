@@ -12,22 +12,36 @@ sources=$CACHE/sources
 rm -rf "$sources"
 mkdir "$sources"
 
-# The folder as a repository, which has a folder for each architecture.
+# The folder as a repository: with a folder for each architecture, flat with an index, or only packages.
 repository() {
 	arch=$(apk --print-arch)
 	[ ! -e "$PACKAGES/$arch/APKINDEX.tar.gz" ] || { echo "$PACKAGES"; return; }
-	mkdir -p "$sources/repository/$arch"
+	for index in "$PACKAGES"/*.adb; do
+		[ ! -e "$index" ] || { echo "$index"; return; }
+	done
+	flat=$sources/repository/$arch
+	mkdir -p "$flat"
 	for package in "$PACKAGES"/*.apk; do
 		[ -e "$package" ] || { echo "$PACKAGES holds no .apk files" >&2; return 1; }
-		ln -s "$package" "$sources/repository/$arch/"
+		ln -s "$package" "$flat/"
 	done
 	if [ -e "$PACKAGES/APKINDEX.tar.gz" ]; then
-		ln -s "$PACKAGES/APKINDEX.tar.gz" "$sources/repository/$arch/"
-	else
-		apk index --quiet --no-warnings --allow-untrusted --rewrite-arch "$arch" \
-			-o "$sources/repository/$arch/APKINDEX.tar.gz" "$sources/repository/$arch"/*.apk >&2
+		ln -s "$PACKAGES/APKINDEX.tar.gz" "$flat/"
+		echo "$sources/repository"
+		return
 	fi
-	echo "$sources/repository"
+	case "$(apk --version)" in
+	apk-tools\ [12].*)
+		apk index --quiet --no-warnings --allow-untrusted --rewrite-arch "$arch" \
+			-o "$flat/APKINDEX.tar.gz" "$flat"/*.apk >&2
+		echo "$sources/repository"
+		;;
+	*)
+		# It has packages of two formats, and this index takes both.
+		apk mkndx --quiet --allow-untrusted -o "$flat/index.adb" "$flat"/*.apk >&2
+		echo "$flat/index.adb"
+		;;
+	esac
 }
 
 if [ -n "${PACKAGES-}" ]; then
