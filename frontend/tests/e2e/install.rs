@@ -2,11 +2,12 @@
 //! that stands on them; from the network, through a proxy, from a mirror, and from a folder alone.
 
 use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::boot::check_report;
-use super::lab::{self, Engine, VMIMAGE, refused, run, scratch, testdata};
+use super::boot::{bare_alpine, check_report};
+use super::lab::{self, Engine, Mount, VMIMAGE, partitions, refused, run, scratch, testdata};
 use super::proxy::{MIRROR, Proxy};
 use super::registry::Registry;
 
@@ -115,6 +116,45 @@ fn a_kernel_is_installed_whichever_way_the_image_comes() {
         .filter_map(|entry| entry.unwrap().file_name().into_string().ok());
     assert_eq!(left.filter(|name| name.starts_with('.')).count(), 0, "temporary files are left");
     check_report("debian:12", "--uefi", &lab::boot(&disk, "--uefi", &[]));
+}
+
+/// What is easily lost where the numbers of users are not the machine's.
+const OWNED: &str = r"
+RUN mkdir /kept && cd /kept && for name in setuid setgid; do cp /bin/busybox $name; done && \
+    chmod 4755 setuid && chmod 2755 setgid && ln setuid link && mkdir -m 1777 sticky && \
+    echo x >owner && chown 1234:5678 owner
+";
+
+/// Without root, from a repository in the image alone: neither files nor engine are root's, and the disk's are.
+#[test]
+fn without_root_an_image_gets_its_kernel_and_keeps_what_it_has() {
+    let folder = scratch();
+    let at = |name: &str| folder.path().join(name);
+    let context = at("context");
+    fs::create_dir(&context).unwrap();
+    fs::write(context.join("Dockerfile"), format!("FROM {}\n{OWNED}", bare_alpine())).unwrap();
+    let image = "vmimage-test/owned";
+    run(Command::new("docker").args(["build", "-q", "-t", image]).arg(&context));
+    let (archive, disk) = (at("saved.tar"), at("disk.raw"));
+    run(Command::new("docker").args(["save", image, "-o"]).arg(&archive));
+    // Alpine signs no boot loader: that of the frontend image is taken.
+    let program = lab::static_binary(folder.path());
+    for engine in ["podman", "buildah"] {
+        let mut convert = lab::as_user(folder.path(), &program);
+        convert.args(["convert", &format!("docker-archive:{}", archive.display()), "--engine", engine]);
+        run(convert.args(["--network", "none", "-o"]).arg(&disk));
+        assert_ne!(fs::metadata(&disk).unwrap().uid(), 0, "the disk is root's");
+        super::disk::check(&disk);
+        let root = Mount::new(&disk, &partitions(&disk)[2], at("root"));
+        let meta = |name: &str| fs::symlink_metadata(root.0.join(name)).unwrap();
+        for (name, mode) in [("setuid", 0o4755), ("setgid", 0o2755), ("sticky", 0o1777), ("owner", 0o644)] {
+            assert_eq!(meta(&format!("kept/{name}")).permissions().mode() & 0o7777, mode, "{name}");
+        }
+        assert_eq!((meta("kept/owner").uid(), meta("kept/owner").gid()), (1234, 5678));
+        assert_eq!((meta("kept/setuid").uid(), meta("kept/setuid").ino()), (0, meta("kept/link").ino()));
+        // What the engine has installed is root's too.
+        assert_eq!((meta("boot/vmlinuz-virt").uid(), meta("sbin/openrc").uid()), (0, 0));
+    }
 }
 
 #[test]

@@ -21,6 +21,7 @@ mod identity;
 mod install;
 mod lab;
 mod lan;
+mod packages;
 mod proxy;
 #[path = "../registry/registry.rs"]
 mod registry;
