@@ -9,14 +9,19 @@ fact() { printf '<4>report:%s=%s\n' "$1" "$2" >/dev/kmsg; }
 if command -v systemctl >/dev/null; then
 	state=$(systemctl is-system-running --wait)
 	failed=$(systemctl --failed --no-legend --plain | cut -d' ' -f1 | tr '\n' ' ')
-else
+elif command -v rc-status >/dev/null; then
 	sleep 3
 	state=$(rc-status --runlevel | tr '\n' ' ')
 	failed=$(rc-status --crashed | tr '\n' ' ')
+else
+	# Nobody keeps a list of what runs.
+	sleep 3
+	state= failed=
 fi
 
 # The token comes from outside, through the firmware's tables: nothing in the disk could print it.
 fact token "$(cat /sys/class/dmi/id/product_serial)"
+fact init "$(cat /proc/1/comm)"
 fact state "$state"
 fact failed "$failed"
 fact kernel "$(uname -r)"
@@ -29,6 +34,10 @@ fact address "$(ip -4 -o addr show scope global 2>/dev/null | awk '{ print $4; e
 fact addresses "$(ip -4 -o addr show scope global 2>/dev/null | awk '{ printf "%s ", $4 }')"
 fact host-key "$(cut -d' ' -f2 /etc/ssh/ssh_host_ed25519_key.pub 2>/dev/null)"
 fact resolves "$(grep -c '^nameserver' /etc/resolv.conf)"
+servers=$(awk '$1 == "nameserver" { printf "%s ", $2 }' /etc/resolv.conf)
+# The address of systemd-resolved, which asks others.
+[ "$servers" != "127.0.0.53 " ] || servers=$(resolvectl dns | tr '\n' ' ')
+fact name-servers "$servers"
 if [ -d /sys/firmware/efi ]; then
 	fact firmware uefi
 	mountpoint -q /sys/firmware/efi/efivars || mount -t efivarfs efivarfs /sys/firmware/efi/efivars

@@ -5,7 +5,8 @@
 //! |---|---|
 //! | NetworkManager, enabled | nothing: it takes every card by itself |
 //! | NetworkManager of a distribution whose own it is | enabled |
-//! | netplan, a configured `/etc/network/interfaces`, an enabled dhcpcd or connman | nothing: the user's |
+//! | netplan | what networkd needs beside it: systemd-resolved |
+//! | a configured `/etc/network/interfaces`, an enabled dhcpcd or connman | nothing: the user's |
 //! | systemd-networkd | enabled, with a `.network` file unless the user has one, and systemd-resolved |
 //! | wicked (SLES) | enabled, with DHCP on eth0, as SLES calls the first card |
 //! | ifupdown | [`/etc/network/interfaces`](super::ifupdown) |
@@ -18,6 +19,7 @@ use ifupdown::INTERFACES;
 
 const NETWORKD: &str = "/etc/systemd/network";
 const NETWORK_MANAGER: &str = "NetworkManager.service";
+const NETPLAN: &str = "/etc/netplan";
 const WICKED: &str = "/etc/sysconfig/network";
 
 /// `Kind=!*` is no bridge, bond or other virtual card.
@@ -40,6 +42,9 @@ pub(super) fn configure(editor: &mut Editor<'_>, os: &Os) -> Result<Vec<String>>
             && openrc::enable(editor, "networking", "boot")?
         {
             notes.push("OpenRC: networking added to runlevel boot".into());
+        }
+        if os.init == Some(Init::Systemd) && owner == NETPLAN {
+            notes.extend(resolved(editor)?);
         }
         return Ok(notes);
     }
@@ -72,8 +77,8 @@ fn configured_by(tree: &Tree) -> Result<Option<&'static str>> {
             return Ok(Some(service));
         }
     }
-    if tree.children("/etc/netplan").any(|(name, _)| name.ends_with(b".yaml")) {
-        return Ok(Some("/etc/netplan"));
+    if tree.children(NETPLAN).any(|(name, _)| name.ends_with(b".yaml")) {
+        return Ok(Some(NETPLAN));
     }
     let more =
         tree.children("/etc/network/interfaces.d").filter_map(|(name, _)| std::str::from_utf8(name).ok());
@@ -235,6 +240,9 @@ mod tests {
         }
         let (_, notes) = edit(&SYSTEMD, &[]);
         assert!(notes.contains("no name server"), "{notes}");
+        // netplan has networkd do its work.
+        let (tree, _) = edit(&SYSTEMD, &[resolved, ("/etc/netplan/50-mine.yaml", "network: {}")]);
+        assert!(tree.lookup("/etc/resolv.conf").is_some());
     }
 
     #[test]

@@ -29,14 +29,18 @@ const RELEASES: &[Release] = &[
     row("kali",   "",   "linux-image-{deb}",       INITRAMFS, INIT, NETWORK, SIGNED),
 ];
 
+/// sysvinit's. What would bring systemd takes its place (`libpam-systemd` depends on `systemd-sysv`), so where
+/// this is, nothing of systemd is missing.
+const SYSVINIT: &str = "/usr/share/sysvinit/inittab";
+
 const FILES: &[(&str, &[&str])] = &[
     ("initramfs-tools", &["/usr/sbin/update-initramfs"]),
     ("zstd", &["/usr/bin/zstd"]),
     ("systemd-sysv", &["/sbin/init"]),
-    ("systemd-resolved", &["/lib/systemd/systemd-resolved"]),
-    ("systemd-timesyncd", &["/lib/systemd/systemd-timesyncd"]),
-    ("libpam-systemd", &["/usr/share/pam-configs/systemd"]),
-    ("dbus", &["/usr/bin/dbus-daemon"]),
+    ("systemd-resolved", &["/lib/systemd/systemd-resolved", SYSVINIT]),
+    ("systemd-timesyncd", &["/lib/systemd/systemd-timesyncd", SYSVINIT]),
+    ("libpam-systemd", &["/usr/share/pam-configs/systemd", SYSVINIT]),
+    ("dbus", &["/usr/bin/dbus-daemon", SYSVINIT]),
     ("udev", &["/usr/bin/udevadm", "/bin/udevadm"]),
     ("kmod", &["/usr/bin/kmod", "/bin/kmod"]),
     ("iproute2", &["/usr/bin/ip", "/bin/ip"]),

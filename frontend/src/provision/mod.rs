@@ -323,6 +323,14 @@ mod tests {
         assert!(packages(&[ALPINE, KERNEL, &complete], "amd64", None).is_empty());
     }
 
+    /// `libpam-systemd` would bring systemd, and remove the init that somebody has chosen.
+    #[test]
+    fn sysvinit_stays() {
+        let sysvinit = [("/sbin/init", ""), ("/usr/share/sysvinit/inittab", "")];
+        let all = packages(&[DEBIAN, &sysvinit], "amd64", None).join(" ");
+        assert_eq!(all, "linux-image-cloud-amd64 initramfs-tools zstd udev kmod iproute2");
+    }
+
     /// An image for bootc: all that a machine needs, and its kernel beside the modules.
     #[test]
     fn an_image_that_boots_is_used_as_it_is() {

@@ -30,3 +30,4 @@ mod scratch;
 mod service;
 mod shim;
 mod sources;
+mod variants;

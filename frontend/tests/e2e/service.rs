@@ -279,11 +279,13 @@ fn podman_and_buildah_make_the_same_service() {
 }
 
 #[test]
-fn openrc_runs_a_service() {
+fn openrc_runs_a_service_until_the_power_button() {
     let folder = scratch();
     let (said, disk) = disk_of("openrc", folder.path());
     assert_has(&said, "service nc: runs nc -lk -p 80 -e /usr/local/bin/answer");
     let mut machine = Machine::boot(&disk, &[80]);
     let answer = machine.wait("nc", |machine| Some(machine.ask(0, "")).filter(|answer| !answer.is_empty()));
     assert_eq!(answer, "nobody in /srv/made: it's $HOME, HOME is /\n");
+    assert_has(&machine.power_off(), "Stopping nc");
+    check(&disk);
 }
