@@ -9,16 +9,17 @@ use super::lab::{Report, boot, build, copy_of, partitions, raw, run, scratch, te
 /// Build `testdata/machine` on a base and boot the disk with each firmware.
 pub(crate) fn boots_on(base: &str, firmwares: &[&str]) {
     let folder = scratch();
-    let disk = machine_on(base, folder.path());
+    let disk = machine_on(base, folder.path(), &[]);
     for firmware in firmwares {
         boots_and_grows(base, &disk, firmware, &[]);
     }
 }
 
 /// The disk of `testdata/machine` on a base.
-pub(crate) fn machine_on(base: &str, folder: &Path) -> PathBuf {
+pub(crate) fn machine_on(base: &str, folder: &Path, args: &[&str]) -> PathBuf {
     let disk = folder.join("machine.qcow2");
-    build(&testdata("machine"), &disk, &["--build-arg", &format!("BASE={base}"), "--hostname", "web"]);
+    let base = format!("BASE={base}");
+    build(&testdata("machine"), &disk, &[&["--build-arg", &base, "--hostname", "web"], args].concat());
     check(&disk);
     disk
 }
