@@ -1,3 +1,3 @@
 # Read by testdata/machine/report.sh.
-fact systemd "$(dpkg-query -Wf '${Package} ' systemd systemd-sysv 2>/dev/null)"
+fact systemd "$(ls /lib/systemd/systemd 2>/dev/null)"
 fact serial-logins "$(grep -al '[t]tyS0' /proc/[0-9]*/cmdline | wc -l)"
