@@ -26,7 +26,7 @@ pub(crate) enum Attribute {
     Firmware,
     /// The name of the machine.
     Hostname,
-    /// The kernel package, or the image to take it from.
+    /// The kernel: its version, its package, or the image to take it from.
     Kernel,
     /// Words for the kernel command line.
     Cmdline,
@@ -49,8 +49,8 @@ pub(crate) enum Attribute {
 /// What makes a kernel that of another image.
 const IMAGE: &str = "image:";
 /// What a kernel can be.
-const KERNEL: &str = "distro, keep, a package name, such as linux-image-amd64, or image: and the image to take it \
-                      from, such as image:debian:12";
+const KERNEL: &str = "distro, keep, a version, such as 6.1, a package name, such as linux-image-amd64, or image: and \
+                      the image to take it from, such as image:debian:12";
 
 impl Attribute {
     /// Every attribute.
@@ -139,9 +139,13 @@ impl Asked {
             }
             Attribute::Kernel => match value.strip_prefix(IMAGE) {
                 Some(image) => {
-                    self.install.donor = Some(is_image(image).then(|| image.to_owned()).ok_or(KERNEL)?);
+                    let image = is_image(image).then(|| image.to_owned()).ok_or(KERNEL)?;
+                    (self.install.donor, self.install.kernel) = (Some(image), None);
                 }
-                None => self.install.kernel = Some(text(is_package(value), KERNEL)?),
+                None => {
+                    let kernel = value.parse().map_err(|_| KERNEL)?;
+                    (self.install.donor, self.install.kernel) = (None, Some(kernel));
+                }
             },
             Attribute::Cmdline => {
                 spec.cmdline = text(!value.contains(char::is_control), "kernel arguments on one line")?;
@@ -194,13 +198,6 @@ fn is_image(text: &str) -> bool {
         && text.chars().all(|c| c.is_ascii_alphanumeric() || "+-._:/@".contains(c))
 }
 
-/// What apt and apk accept as a name, with a version; nothing a shell or an option parser would take
-/// for something else.
-fn is_package(text: &str) -> bool {
-    text.starts_with(|c: char| c.is_ascii_alphanumeric())
-        && text.chars().all(|c| c.is_ascii_alphanumeric() || "+-.:=~_".contains(c))
-}
-
 /// A URL that stands for a host. Logins have no place in a build argument, which everybody can see; all else
 /// that is left out has a meaning for sed.
 fn is_mirror(text: &str) -> bool {
@@ -226,6 +223,7 @@ mod tests {
             ("firmware", "VMIMAGE_FIRMWARE", "uefi", "openfirmware"),
             ("hostname", "VMIMAGE_HOSTNAME", "web-1.example", "-web"),
             ("kernel", "VMIMAGE_KERNEL", "linux-image-amd64=6.1", "$(reboot)"),
+            ("kernel", "VMIMAGE_KERNEL", "6.1.148-1", "6.1*"),
             ("kernel", "VMIMAGE_KERNEL", "image:host:5000/kernel@sha256:00", "image:-v"),
             ("cmdline", "VMIMAGE_CMDLINE", "quiet a=b", "quiet\n}"),
             (

@@ -37,7 +37,10 @@ pub fn newest(tree: &Tree) -> Result<Kernel> {
             "/boot",
             "holds no kernel (vmlinuz-*), nor does /usr/lib/modules/*/vmlinuz",
         )
-        .with_hint("install one in the Dockerfile (linux-image-amd64, linux-virt, kernel-core …)")
+        .with_hint(
+            "install one in the Dockerfile (linux-image-amd64, linux-virt, kernel-core …), or have it installed: \
+             without kernel = \"keep\", --kernel keep and --no-install",
+        )
     })
 }
 

@@ -10,15 +10,16 @@ use crate::attributes::{Asked, Attribute};
 #[derive(Debug, Default, clap::Args)]
 #[command(next_help_heading = "Install options")]
 pub(super) struct InstallArgs {
-    /// The kernel package to install, instead of the distribution's usual one
-    #[arg(long, value_name = "PACKAGE")]
+    /// The kernel, instead of the distribution's usual one: a version of that (6.1), a package, image: and the
+    /// image to take it from, or keep for the one that the image has
+    #[arg(long, value_name = "KERNEL")]
     pub(super) kernel: Option<String>,
     /// A mirror to ask in place of the distribution's own hosts, with the same paths; the machine keeps its
     /// own settings
     #[arg(long, value_name = "URL", value_parser = parse_mirror)]
     pub(super) mirror: Option<String>,
     /// A folder of packages to install from in place of any network: a repository with its index, or only
-    /// .deb or .apk files. It is trusted
+    /// .deb, .apk or .rpm files. It is trusted
     #[arg(long, value_name = "DIR")]
     packages: Option<PathBuf>,
 }
@@ -39,9 +40,8 @@ impl InstallArgs {
         }
         let names = fs::read_dir(folder).map_err(unreadable)?.collect::<Result<Vec<_>, _>>();
         if !names.map_err(unreadable)?.iter().any(|entry| is_repository(Path::new(&entry.file_name()))) {
-            return Err(Error::user(format!("{}: holds no packages", shown())).with_hint(
-                "fill it with .deb, .apk, .rpm or .pkg.tar files, or with a repository and its index",
-            ));
+            return Err(Error::user(format!("{}: holds no packages", shown()))
+                .with_hint("fill it with .deb, .apk or .rpm files, or with a repository and its index"));
         }
         fs::canonicalize(folder).map(Some).map_err(unreadable)
     }

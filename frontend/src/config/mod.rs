@@ -68,10 +68,11 @@ pub(crate) struct Config {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(example = &"web-1.example")]
     pub(crate) hostname: Option<String>,
-    /// The kernel: `distro` installs the distribution's usual one, `keep` takes the one of the image, all else is the
-    /// name of a package, with its version if need be. By default that of the image if it has one, else the usual one.
+    /// The kernel: `distro` installs the distribution's usual one, a version such as `6.1` the newest of the usual one
+    /// that is or begins with it (not with pacman), `keep` takes the one of the image, `image:debian:12` that of another
+    /// image, all else is the name of a package. By default that of the image if it has one, else the usual one.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(example = &"linux-image-amd64")]
+    #[schemars(example = &"6.1")]
     pub(crate) kernel: Option<String>,
     /// Arguments for the kernel, added to those that vmimage sets.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -90,7 +90,7 @@ fn what_is_wrong_names_the_key_the_line_and_what_is_allowed() {
         ("profile = \"boat\"", "1:11", "profile is \"boat\": one of machine, data"),
         ("firmware = \"coreboot\"", "1:12", "firmware is \"coreboot\": one of any, bios, uefi"),
         ("hostname = \"-web\"", "1:12", "hostname is \"-web\": letters, digits and hyphens, such as web-1"),
-        ("kernel = \"$(reboot)\"", "1:10", "kernel is \"$(reboot)\": distro, keep, a package name"),
+        ("kernel = \"$(reboot)\"", "1:10", "kernel is \"$(reboot)\": distro, keep, a version, such as 6.1"),
         ("cmdline = \"a\\nb\"", "1:11", "cmdline is \"a\\nb\": kernel arguments on one line"),
         (
             "modules = [\"nbd\", \"-r\"]",

@@ -10,18 +10,19 @@ pub(super) static MANAGER: Manager = Manager {
     releases: RELEASES,
     files: FILES,
     redirects: true,
+    version_sign: "~",
     machine_script: &[include_str!("apk-machine.sh")],
     locale: None,
     boot_script: &[],
 };
 
-/// The kernel's package brings mkinitfs. `alpine-base` is the distribution's own list of what a machine
+/// The kernel's package brings mkinitfs; AHCI is built into it, e1000 a module. `alpine-base` is the distribution's own list of what a machine
 /// has: its parts were renamed from release to release. Wolfi is for containers only.
 #[rustfmt::skip]
 const RELEASES: &[Release] = &[
-    //  ID        since kernel        initramfs init                     network boot
-    row("alpine", "",   "linux-virt", "",       "alpine-base e2fsprogs", "",     Boot::NONE),
-    row("wolfi",  "",   "",           "",       "",                      "",     Boot::NONE),
+    //  ID        since kernel        full kernel   initramfs init                     network boot
+    row("alpine", "",   "linux-virt", "linux-virt", "",       "alpine-base e2fsprogs", "",     Boot::NONE),
+    row("wolfi",  "",   "",           "",           "",       "",                      "",     Boot::NONE),
 ];
 
 const FILES: &[(&str, &[&str])] =

@@ -11,7 +11,6 @@ arm64) efi=aa64 platform=arm64-efi ;;
 *) echo "no boot loader is known for $arch" >&2; exit 1 ;;
 esac
 
-apt-get -q update
 apt-get -q install -y --no-install-recommends "$@"
 
 mkdir -p "$out"

@@ -13,7 +13,6 @@ if [ ! -e /usr/sbin/policy-rc.d ]; then
 	trap 'rm -f /usr/sbin/policy-rc.d' EXIT
 fi
 
-apt-get -q update
 for package; do
 	shift
 	case "$package" in

@@ -15,18 +15,18 @@ pub(super) static MANAGER: Manager = Manager {
     releases: RELEASES,
     files: FILES,
     redirects: true,
-    machine_script: &[include_str!("apt.sh"), include_str!("apt-machine.sh")],
+    version_sign: "@",
+    machine_script: &[include_str!("apt.sh"), include_str!("version.sh"), include_str!("apt-machine.sh")],
     locale: Some(("locales", include_str!("apt-locale.sh"))),
     boot_script: &[include_str!("apt.sh"), include_str!("grub.sh"), include_str!("apt-boot.sh")],
 };
 
-/// The kernels are those for virtual machines; for bare metal ask for another with `VMIMAGE_KERNEL`.
 #[rustfmt::skip]
 const RELEASES: &[Release] = &[
-    //  ID        since kernel                     initramfs  init  network  boot
-    row("debian", "",   "linux-image-cloud-{deb}", INITRAMFS, INIT, NETWORK, SIGNED),
-    row("ubuntu", "",   "linux-image-virtual",     INITRAMFS, INIT, NETWORK, SIGNED),
-    row("kali",   "",   "linux-image-{deb}",       INITRAMFS, INIT, NETWORK, SIGNED),
+    //  ID        since kernel                     full kernel            initramfs  init  network  boot
+    row("debian", "",   "linux-image-cloud-{deb}", "linux-image-{deb}",   INITRAMFS, INIT, NETWORK, SIGNED),
+    row("ubuntu", "",   "linux-image-virtual",     "linux-image-generic", INITRAMFS, INIT, NETWORK, SIGNED),
+    row("kali",   "",   "linux-image-{deb}",       "linux-image-{deb}",   INITRAMFS, INIT, NETWORK, SIGNED),
 ];
 
 const FILES: &[(&str, &[&str])] = &[

@@ -74,3 +74,11 @@ if [ -n "${PACKAGES-}" ] || [ -n "${MIRROR-}" ]; then
 		Dir::Etc::SourceParts "$CACHE/sources/parts";
 	CONF
 fi
+apt-get -q update
+
+# What version.sh asks.
+pin='='
+versions_of() {
+	apt-cache madison "$1" | cut -d '|' -f 2 | tr -d ' '
+}
+

@@ -19,22 +19,36 @@ pub(super) static MANAGER: Manager = Manager {
     tools: &["/usr/bin/dnf", "/usr/bin/microdnf", "/usr/bin/yum"],
     releases: RELEASES,
     files: FILES,
-    redirects: false,
-    machine_script: &[include_str!("dnf.sh"), include_str!("dracut.sh"), include_str!("dnf-machine.sh")],
+    redirects: true,
+    version_sign: "@",
+    machine_script: &[
+        include_str!("rpm.sh"),
+        include_str!("repodata.sh"),
+        include_str!("dnf.sh"),
+        include_str!("version.sh"),
+        include_str!("dracut.sh"),
+        include_str!("dnf-machine.sh"),
+    ],
     locale: Some(("glibc-langpack-{}", "")),
-    boot_script: &[include_str!("dnf.sh"), include_str!("grub.sh"), include_str!("dnf-boot.sh")],
+    boot_script: &[
+        include_str!("rpm.sh"),
+        include_str!("repodata.sh"),
+        include_str!("dnf.sh"),
+        include_str!("grub.sh"),
+        include_str!("dnf-boot.sh"),
+    ],
 };
 
 /// Amazon's boot loaders are signed with keys of its own, which only its machines know.
 #[rustfmt::skip]
 const RELEASES: &[Release] = &[
-    //  ID                                since   kernel         initramfs init    network           boot
-    row("fedora",                         "",     "kernel-core", "dracut", INIT,   "NetworkManager", SIGNED),
-    row("rhel centos rocky almalinux ol", "7",    "kernel",      "dracut", INIT_7, "NetworkManager", SIGNED),
-    row("rhel centos rocky almalinux ol", "8",    "kernel-core", "dracut", INIT,   "NetworkManager", SIGNED),
-    row("openEuler",                      "",     "kernel",      "dracut", INIT,   "NetworkManager", OPENEULER),
-    row("amzn",                           "2",    "kernel",      "dracut", INIT_7, "NetworkManager", Boot::NONE),
-    row("amzn",                           "2023", "kernel",      "dracut", INIT,   NETWORKD,         Boot::NONE),
+    //  ID                                since   kernel         full kernel initramfs init    network           boot
+    row("fedora",                         "",     "kernel-core", "kernel",   "dracut", INIT,   "NetworkManager", SIGNED),
+    row("rhel centos rocky almalinux ol", "7",    "kernel",      "kernel",   "dracut", INIT_7, "NetworkManager", SIGNED),
+    row("rhel centos rocky almalinux ol", "8",    "kernel-core", "kernel",   "dracut", INIT,   "NetworkManager", SIGNED),
+    row("openEuler",                      "",     "kernel",      "kernel",   "dracut", INIT,   "NetworkManager", OPENEULER),
+    row("amzn",                           "2",    "kernel",      "kernel",   "dracut", INIT_7, "NetworkManager", Boot::NONE),
+    row("amzn",                           "2023", "kernel",      "kernel",   "dracut", INIT,   NETWORKD,         Boot::NONE),
 ];
 
 const FILES: &[(&str, &[&str])] = &[

@@ -1,13 +1,27 @@
-#!/bin/sh
 # dnf, microdnf or yum, with downloads and metadata in a cache mount below $CACHE so that none of them is
 # left in a layer. The scripts that go on from here are dnf-machine.sh and dnf-boot.sh.
-set -eu
-export LC_ALL=C
 
 for manager in dnf microdnf yum; do ! command -v "$manager" >/dev/null || break; done
 cache=cachedir
 [ ! -e /usr/bin/dnf5 ] || cache=system_cachedir # root's, in version 5
 mkdir -p "$CACHE/dnf"
-install_packages() {
-	"$manager" install -y --setopt=install_weak_deps=0 --setopt=keepcache=1 --setopt="$cache=$CACHE/dnf" "$@"
+manage() { # COMMAND ARGUMENT...
+	"$manager" "$@" --setopt="$cache=$CACHE/dnf" ${sources:+"--setopt=reposdir=$sources"}
 }
+install_packages() {
+	manage install -y --setopt=install_weak_deps=0 --setopt=keepcache=1 "$@"
+}
+
+redirect /etc/yum.repos.d
+[ -z "${PACKAGES-}" ] || [ -e "$PACKAGES/repodata" ] || describe_packages
+
+# What version.sh asks. `name-0:6.1-1.x86_64` is a line of repoquery, `name.x86_64 6.1-1 repository` one of yum, which
+# breaks long ones.
+pin=-
+versions_of() {
+	case "$manager" in
+	yum) manage list --showduplicates "$1" | tr -s ' \n' '\n\n' | sed -n "/^$1\.[a-z0-9_]*\$/{n;p;}" ;;
+	*) manage repoquery "$1" | sed -E -n "s/^$1-([0-9]+:)?(.*)\.[a-z0-9_]+\$/\2/p" ;;
+	esac
+}
+

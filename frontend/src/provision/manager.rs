@@ -3,7 +3,7 @@
 use exporter::tree::os::Os;
 
 use super::release::{Release, names};
-use super::{BOOT_OUT, Base, Install, Part, Plan, Step};
+use super::{BOOT_OUT, Base, Install, Kernel, Part, Plan, Step};
 
 /// A package manager and the distributions that have it.
 pub(super) struct Manager {
@@ -18,6 +18,9 @@ pub(super) struct Manager {
     pub(super) files: &'static [(&'static str, &'static [&'static str])],
     /// Whether its scripts know `$MIRROR` and `$PACKAGES`.
     pub(super) redirects: bool,
+    /// What is between a package and its version for `machine_script`: `~` of apk means the beginning of one, `@` is
+    /// for `version.sh`; empty: its repositories have one version only.
+    pub(super) version_sign: &'static str,
     /// Installs `$@`, and makes an initramfs for every kernel.
     pub(super) machine_script: &'static [&'static str],
     /// Makes the locale `$locale`, and the package that it needs; `{}` in its name is the language.
@@ -30,12 +33,8 @@ impl Manager {
     /// The steps for `base` on `architecture` (`amd64`, `arm64`); `None` if the distribution has no kernel.
     pub(super) fn plan(&self, base: &Base, architecture: &str, asked: &Install, part: Part) -> Option<Plan> {
         let release = Release::find(&base.os, self.releases).unwrap_or(&self.releases[0]);
-        let has_no_kernel = release.kernel.is_empty() && asked.kernel.is_none() && !base.has_kernel();
-        if has_no_kernel && part != Part::System {
-            return None;
-        }
         let cache = self.cache(base, architecture);
-        let packages = self.packages(release, base, architecture, asked, part);
+        let packages = self.packages(release, base, architecture, asked, part)?;
         let is_needed = !packages.is_empty() || part != Part::Kernel && asked.is_more_than_kernel();
         let machine = is_needed.then(|| Step {
             title: format!("[vmimage] install {}", packages.join(" ").replace('?', "")),
@@ -67,7 +66,7 @@ impl Manager {
         format!("vmimage-{}-{}-{version}-{architecture}", self.name, base.os.id)
     }
 
-    /// The kernel that is wanted, then what of the rest `base` lacks.
+    /// The kernel that is wanted, then what of the rest `base` lacks; `None` if the distribution has no kernel.
     fn packages(
         &self,
         release: &Release,
@@ -75,14 +74,10 @@ impl Manager {
         architecture: &str,
         asked: &Install,
         part: Part,
-    ) -> Vec<String> {
-        let kernel = match asked.kernel.as_deref() {
-            _ if part == Part::System => Vec::new(),
-            Some("keep") => Vec::new(),
-            Some("distro") => names(release.kernel, architecture),
-            Some(name) => vec![name.to_owned()],
-            None if base.has_kernel() => Vec::new(),
-            None => names(release.kernel, architecture),
+    ) -> Option<Vec<String>> {
+        let kernel = match part {
+            Part::System => Vec::new(),
+            Part::Machine | Part::Kernel => self.kernel(release, base, architecture, asked)?,
         };
         let rest: &[&str] = match part {
             Part::Machine => &[release.initramfs, release.init, release.network],
@@ -95,7 +90,7 @@ impl Manager {
             .filter(|package| !self.shown_by(package).is_some_and(|files| base.has(files)));
         let mut packages: Vec<_> = kernel.into_iter().chain(missing).collect();
         if part == Part::Kernel {
-            return packages;
+            return Some(packages);
         }
         let locale = self.locale.zip(asked.generated_locale());
         let language = |name: &str| name.split(['_', '.']).next().unwrap_or_default().to_owned();
@@ -105,7 +100,28 @@ impl Manager {
                 packages.push(package);
             }
         }
-        packages
+        Some(packages)
+    }
+
+    fn kernel(
+        &self,
+        release: &Release,
+        base: &Base,
+        architecture: &str,
+        asked: &Install,
+    ) -> Option<Vec<String>> {
+        let cell = if asked.full_kernel { release.full_kernel } else { release.kernel };
+        let usual = || Some(names(cell, architecture)).filter(|names| !names.is_empty());
+        match &asked.kernel {
+            None if base.has_kernel() => Some(Vec::new()),
+            None | Some(Kernel::Distro) => usual(),
+            Some(Kernel::Version(version)) => {
+                let sign = self.version_sign;
+                Some(usual()?.iter().map(|kernel| format!("{kernel}{sign}{version}")).collect())
+            }
+            Some(Kernel::Package(name)) => Some(vec![name.clone()]),
+            Some(Kernel::Keep) => Some(Vec::new()),
+        }
     }
 
     /// The name has nothing that a shell would take for something else.

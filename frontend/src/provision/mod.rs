@@ -5,6 +5,7 @@
 mod apk;
 mod apt;
 mod dnf;
+mod kernel;
 mod manager;
 mod pacman;
 mod release;
@@ -13,10 +14,11 @@ mod zypper;
 
 use std::collections::BTreeSet;
 
+use exporter::tree::Tree;
 use exporter::tree::os::{self, Os};
-use exporter::tree::{Tree, kernel};
 
 use crate::gateway::Failure;
+pub(crate) use kernel::Kernel;
 use manager::Manager;
 pub(crate) use sources::{Repository, Sources, TextFile};
 
@@ -43,7 +45,7 @@ impl Base {
     }
 
     fn has_kernel(&self) -> bool {
-        kernel::all(&self.files).iter().any(|kernel| kernel.initramfs.is_some())
+        exporter::tree::kernel::all(&self.files).iter().any(|kernel| kernel.initramfs.is_some())
     }
 
     fn shown(&self) -> String {
@@ -97,8 +99,10 @@ pub(crate) enum Folder {
 /// What was asked of the package manager.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Install {
-    /// `distro`, `keep`, or a kernel package by name; `None`: the distribution's default, unless the base has a kernel.
-    pub(crate) kernel: Option<String>,
+    /// `None`: the distribution's usual one, unless the base has a kernel.
+    pub(crate) kernel: Option<Kernel>,
+    /// Whether the usual kernel is the one with the drivers of real hardware too.
+    pub(crate) full_kernel: bool,
     /// The image whose kernel is taken instead; `None`: the base's own, if it can have one.
     pub(crate) donor: Option<String>,
     /// A mirror to ask in place of the distribution's own hosts: `http://HOST`, perhaps with a path, without a
@@ -211,7 +215,7 @@ pub(crate) fn plan(base: &Base, architecture: &str, asked: &Install) -> Result<P
     let Some(manager) = manager(base) else {
         return if asked.is_more_than_kernel() { Err(unsupported(base)) } else { Ok(Plan::default()) };
     };
-    check_sources(base, manager, asked)?;
+    check(base, manager, asked)?;
     let sources = asked.sources.script(base, manager.name)?;
     let plan = manager.plan(base, architecture, asked, part).ok_or_else(|| unsupported(base))?;
     Ok(plan.after(&sources))
@@ -219,20 +223,16 @@ pub(crate) fn plan(base: &Base, architecture: &str, asked: &Install) -> Result<P
 
 /// The image that gives `base` its kernel (`None`: an image `FROM scratch`), if that is another one.
 pub(crate) fn donor<'asked>(base: Option<&Base>, asked: &'asked Install) -> Option<&'asked str> {
-    let keeps = |base: &Base| match asked.kernel.as_deref() {
-        Some("keep") => true,
-        Some(_) => false,
-        None => base.has_kernel(),
-    };
-    let lacks = |base: &Base| manager(base).is_none() && !keeps(base);
-    asked.donor.as_deref().or_else(|| base.is_none_or(lacks).then_some(DEFAULT_DONOR))
+    let lacks = |base: &Base| manager(base).is_none() && (asked.kernel.is_some() || !base.has_kernel());
+    let is_needed = asked.kernel != Some(Kernel::Keep) && base.is_none_or(lacks);
+    asked.donor.as_deref().or_else(|| is_needed.then_some(DEFAULT_DONOR))
 }
 
 /// The steps for an image that gives its kernel to another one.
 pub(crate) fn plan_donor(base: &Base, architecture: &str, asked: &Install) -> Result<Plan, Failure> {
     let plan = match manager(base) {
         Some(manager) => {
-            check_sources(base, manager, asked)?;
+            check(base, manager, asked)?;
             manager.plan(base, architecture, asked, Part::Kernel)
         }
         None => base.has_kernel().then(Plan::default),
@@ -246,15 +246,22 @@ fn manager(base: &Base) -> Option<&'static Manager> {
     there().find(|manager| manager.knows(&base.os)).or_else(|| there().next())
 }
 
-/// Not every package manager can be told from where to install.
-fn check_sources(base: &Base, manager: &Manager, asked: &Install) -> Result<(), Failure> {
-    if manager.redirects || asked.packages.is_none() && asked.mirror.is_none() {
-        return Ok(());
-    }
+/// Not every package manager can be told from where to install, or has several versions to choose from.
+fn check(base: &Base, manager: &Manager, asked: &Install) -> Result<(), Failure> {
     let (shown, name) = (base.shown(), manager.name);
-    let message = format!("image {shown}: mirror and packages are for apt and apk, not for {name}");
-    Err(Failure::new(message)
-        .with_hint("write the mirror, or the folder, into the repository settings of the image"))
+    if !manager.redirects && (asked.packages.is_some() || asked.mirror.is_some()) {
+        let message =
+            format!("image {shown}: mirror and packages are for apt, apk, dnf and zypper, not for {name}");
+        return Err(Failure::new(message)
+            .with_hint("write the mirror, or the folder, into the repository settings of the image"));
+    }
+    if let (Some(Kernel::Version(version)), "") = (&asked.kernel, manager.version_sign) {
+        let message =
+            format!("image {shown}: no kernel {version}, the repositories of {name} have the newest alone");
+        return Err(Failure::new(message)
+            .with_hint("leave the version out, or name another package, such as linux-lts"));
+    }
+    Ok(())
 }
 
 /// The one error for an image nothing can be installed on.
@@ -276,6 +283,8 @@ fn unsupported(base: &Base) -> Failure {
 
 #[cfg(test)]
 mod golden;
+#[cfg(test)]
+mod scripts;
 
 #[cfg(test)]
 mod tests {
@@ -300,10 +309,16 @@ mod tests {
     ];
     const ALPINE: &[(&str, &str)] =
         &[("/etc/os-release", "ID=alpine\nVERSION_ID=3.23.6\n"), ("/sbin/apk", "")];
+    const FEDORA: &[(&str, &str)] =
+        &[("/etc/os-release", "ID=fedora\nVERSION_ID=43\n"), ("/usr/bin/dnf", "")];
+    const SUSE: &[(&str, &str)] =
+        &[("/etc/os-release", "ID=opensuse-leap\nVERSION_ID=16.0\n"), ("/usr/bin/zypper", "")];
+    const ARCH: &[(&str, &str)] = &[("/etc/os-release", "ID=arch\n"), ("/usr/bin/pacman", "")];
     const KERNEL: &[(&str, &str)] = &[("/boot/vmlinuz-virt", ""), ("/boot/initramfs-virt", "")];
 
     fn packages(files: &[&[(&str, &str)]], architecture: &str, kernel: Option<&str>) -> Vec<String> {
-        let asked = Install { kernel: kernel.map(str::to_owned), ..Install::default() };
+        let kernel = kernel.map(|kernel| kernel.parse().unwrap());
+        let asked = Install { kernel, ..Install::default() };
         let plan = plan(&base(&files.concat()), architecture, &asked).unwrap();
         plan.machine.map(|step| step.args).unwrap_or_default()
     }
@@ -326,25 +341,25 @@ mod tests {
     /// An image for bootc: all that a machine needs, and its kernel beside the modules.
     #[test]
     fn an_image_that_boots_is_used_as_it_is() {
-        let fedora = [("/etc/os-release", "ID=fedora\nVERSION_ID=43\n"), ("/usr/bin/dnf", "")];
         let rest = dnf::MANAGER.probes().filter(|path| *path != "/usr/bin/dnf").map(|path| (path, ""));
         let kernel = [("/lib/modules/6.17.1/vmlinuz", ""), ("/lib/modules/6.17.1/initramfs.img", "")];
         let rest: Vec<_> = rest.collect();
-        assert!(packages(&[&fedora, &rest, &kernel], "amd64", None).is_empty());
+        assert!(packages(&[FEDORA, &rest, &kernel], "amd64", None).is_empty());
         // A kernel without an initramfs is no kernel to boot.
-        assert_eq!(packages(&[&fedora, &rest, &kernel[..1]], "amd64", None), ["kernel-core"]);
+        assert_eq!(packages(&[FEDORA, &rest, &kernel[..1]], "amd64", None), ["kernel-core"]);
     }
 
     #[test]
-    fn a_mirror_that_would_be_passed_over_is_an_error() {
-        let fedora = base(&[("/etc/os-release", "ID=fedora\n"), ("/usr/bin/dnf", "")]);
+    fn what_would_be_passed_over_is_an_error() {
+        let arch = base(ARCH);
         for asked in [
             Install { mirror: Some("http://mirror.example".into()), ..Install::default() },
             Install { packages: Some(Folder::Client), ..Install::default() },
+            Install { kernel: "6.1".parse().ok(), ..Install::default() },
         ] {
             assert!(plan(&base(DEBIAN), "amd64", &asked).is_ok());
-            let failure = plan(&fedora, "amd64", &asked).unwrap_err();
-            assert!(failure.to_string().contains("not for dnf"), "{failure}");
+            let failure = plan(&arch, "amd64", &asked).unwrap_err().to_string();
+            assert!(failure.contains("pacman") && failure.contains("\nhint: "), "{failure}");
         }
     }
 
@@ -369,8 +384,34 @@ mod tests {
             (&ubuntu, "amd64", None, "linux-image-virtual"),
             (&kali, "amd64", None, "linux-image-amd64"),
             (ALPINE, "amd64", Some("linux-lts"), "linux-lts"),
+            (DEBIAN, "arm64", Some("6.1.148-1"), "linux-image-cloud-arm64@6.1.148-1"),
+            (ALPINE, "amd64", Some("6.18"), "linux-virt~6.18"),
+            (FEDORA, "amd64", Some("6.17"), "kernel-core@6.17"),
+            (SUSE, "amd64", Some("6.12"), "kernel-default-base@6.12"),
         ] {
             assert_eq!(packages(&[files], architecture, asked)[0], kernel);
+            if asked.is_some() {
+                assert_eq!(packages(&[files, KERNEL], architecture, asked)[0], kernel);
+            }
+        }
+        assert!(!packages(&[DEBIAN], "amd64", Some("keep")).join(" ").contains("linux-image"));
+    }
+
+    #[test]
+    fn a_full_kernel_has_the_drivers_of_real_machines() {
+        for (files, asked, kernel) in [
+            (DEBIAN, None, "linux-image-amd64 "),
+            (DEBIAN, Some("6.1"), "linux-image-amd64@6.1 "),
+            (ALPINE, Some("6.18"), "linux-virt~6.18 "),
+            (FEDORA, None, "kernel "),
+            (SUSE, None, "kernel-default "),
+            (ARCH, None, "linux "),
+            (DEBIAN, Some("linux-image-rt-amd64"), "linux-image-rt-amd64 "),
+        ] {
+            let kernel_asked = asked.map(|kernel| kernel.parse().unwrap());
+            let asked = Install { kernel: kernel_asked, full_kernel: true, ..Install::default() };
+            let args = plan(&base(files), "amd64", &asked).unwrap().machine.unwrap().args.join(" ");
+            assert!(args.starts_with(kernel), "{args}");
         }
     }
 
@@ -389,7 +430,8 @@ mod tests {
 
     #[test]
     fn who_can_have_no_kernel_gets_one_from_a_donor() {
-        let package = || Install { kernel: Some("linux".into()), ..Install::default() };
+        let wants = |kernel: &str| Install { kernel: kernel.parse().ok(), ..Install::default() };
+        let package = || wants("linux");
         let image = || Install { donor: Some("kernel:1".into()), ..Install::default() };
         let distroless = [DEBIAN[0]];
         for (known, asked, expected) in [
@@ -401,6 +443,9 @@ mod tests {
             (Some(base(DEBIAN)), image(), Some("kernel:1")),
             (Some(base(KERNEL)), Install::default(), None),
             (Some(base(KERNEL)), package(), Some(DEFAULT_DONOR)),
+            (None, wants("6.1"), Some(DEFAULT_DONOR)),
+            (None, wants("keep"), None),
+            (Some(base(&distroless)), wants("keep"), None),
         ] {
             assert_eq!(donor(known.as_ref(), &asked), expected, "{known:?}");
         }
@@ -416,7 +461,7 @@ mod tests {
             plan.machine.map(|step| step.args.join(" ")).unwrap_or_default()
         };
         assert_eq!(args(DEBIAN, &Install::default()), "linux-image-cloud-amd64 initramfs-tools zstd");
-        let asked = Install { kernel: Some("linux-image-amd64".into()), ..Install::default() };
+        let asked = Install { kernel: "linux-image-amd64".parse().ok(), ..Install::default() };
         assert_eq!(args(DEBIAN, &asked), "linux-image-amd64 initramfs-tools zstd");
         assert_eq!(args(ALPINE, &Install::default()), "linux-virt");
         assert_eq!(args(KERNEL, &Install::default()), "");

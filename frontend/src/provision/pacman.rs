@@ -12,6 +12,7 @@ pub(super) static MANAGER: Manager = Manager {
     releases: RELEASES,
     files: FILES,
     redirects: false,
+    version_sign: "",
     machine_script: &[include_str!("pacman-machine.sh")],
     locale: None,
     boot_script: &[],
@@ -19,8 +20,8 @@ pub(super) static MANAGER: Manager = Manager {
 
 #[rustfmt::skip]
 const RELEASES: &[Release] = &[
-    //  ID      since kernel   initramfs     init  network boot
-    row("arch", "",   "linux", "mkinitcpio", INIT, "",     Boot::NONE),
+    //  ID      since kernel   full kernel initramfs     init  network boot
+    row("arch", "",   "linux", "linux",    "mkinitcpio", INIT, "",     Boot::NONE),
 ];
 
 const FILES: &[(&str, &[&str])] = &[

@@ -16,6 +16,8 @@ pub(super) struct Release {
     pub(super) since: &'static str,
     /// The kernel, with the drivers of virtual machines; empty: the distribution has none.
     pub(super) kernel: &'static str,
+    /// The same with the drivers of real hardware that VirtualBox imitates, AHCI and e1000 above all.
+    pub(super) full_kernel: &'static str,
     /// The program that makes the initramfs.
     pub(super) initramfs: &'static str,
     /// Init and what belongs to every machine: udev, logins, file system checks.
@@ -41,16 +43,18 @@ impl Boot {
 }
 
 /// A row, in the order of the fields.
+#[expect(clippy::too_many_arguments, reason = "the columns of a table")]
 pub(super) const fn row(
     ids: &'static str,
     since: &'static str,
     kernel: &'static str,
+    full_kernel: &'static str,
     initramfs: &'static str,
     init: &'static str,
     network: &'static str,
     boot: Boot,
 ) -> Release {
-    Release { ids, since, kernel, initramfs, init, network, boot }
+    Release { ids, since, kernel, full_kernel, initramfs, init, network, boot }
 }
 
 impl Release {

@@ -12,24 +12,32 @@ pub(super) static MANAGER: Manager = Manager {
     tools: &["/usr/bin/zypper"],
     releases: RELEASES,
     files: FILES,
-    redirects: false,
+    redirects: true,
+    version_sign: "@",
     machine_script: &[
+        include_str!("rpm.sh"),
         include_str!("zypper.sh"),
+        include_str!("version.sh"),
         include_str!("dracut.sh"),
         include_str!("zypper-machine.sh"),
     ],
     locale: Some(("glibc-locale", "")),
-    boot_script: &[include_str!("zypper.sh"), include_str!("grub.sh"), include_str!("zypper-boot.sh")],
+    boot_script: &[
+        include_str!("rpm.sh"),
+        include_str!("zypper.sh"),
+        include_str!("grub.sh"),
+        include_str!("zypper-boot.sh"),
+    ],
 };
 
 /// `-base` is the kernel with the drivers of virtual machines. SLES 15 has NetworkManager for desktops only.
 #[rustfmt::skip]
 const RELEASES: &[Release] = &[
-    //  ID                                   since kernel                 initramfs init  network           boot
-    row("opensuse-tumbleweed opensuse suse", "",   "kernel-default-base", "dracut", INIT, "NetworkManager", SIGNED),
-    row("opensuse-leap",                     "15", "kernel-default-base", "dracut", INIT, "NetworkManager", SIGNED),
-    row("sles sles_sap sled",                "15", "kernel-default-base", "dracut", INIT, "wicked",         SIGNED),
-    row("sles sles_sap sled",                "16", "kernel-default-base", "dracut", INIT, "NetworkManager", SIGNED),
+    //  ID                                   since kernel                 full kernel       initramfs init  network           boot
+    row("opensuse-tumbleweed opensuse suse", "",   "kernel-default-base", "kernel-default", "dracut", INIT, "NetworkManager", SIGNED),
+    row("opensuse-leap",                     "15", "kernel-default-base", "kernel-default", "dracut", INIT, "NetworkManager", SIGNED),
+    row("sles sles_sap sled",                "15", "kernel-default-base", "kernel-default", "dracut", INIT, "wicked",         SIGNED),
+    row("sles sles_sap sled",                "16", "kernel-default-base", "kernel-default", "dracut", INIT, "NetworkManager", SIGNED),
 ];
 
 const FILES: &[(&str, &[&str])] = &[

@@ -106,6 +106,8 @@ impl Request {
         }
         disk.install.locale.clone_from(&disk.spec.setup.locale);
         disk.install.time_zone = disk.spec.setup.timezone.is_some();
+        // VirtualBox gives its machines the controllers of real ones.
+        disk.install.full_kernel = disk.spec.formats.contains(&Format::Vdi);
         Self { disk, ..self.clone() }.checked()
     }
 
@@ -179,6 +181,7 @@ mod tests {
     use exporter::spec::{Profile, Size};
 
     use super::*;
+    use crate::provision::Kernel;
 
     #[test]
     fn arguments_become_a_request() {
@@ -197,7 +200,7 @@ mod tests {
         assert_eq!(request.disk.spec.formats, [Format::Qcow2, Format::Vhdx]);
         assert_eq!(request.disk.spec.size, Some(Size(8 << 30)));
         assert_eq!(request.disk.spec.hostname.as_deref(), Some("web-1.example"));
-        assert_eq!(request.disk.install.kernel.as_deref(), Some("linux-image-amd64"));
+        assert_eq!(request.disk.install.kernel, Some(Kernel::Package("linux-image-amd64".into())));
         assert_eq!(request.disk.spec.profile, Profile::Data);
         assert_eq!(request.stage, Stage::Rootfs);
     }

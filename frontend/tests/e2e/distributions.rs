@@ -87,7 +87,7 @@ impl Row {
     }
 }
 
-fn make_stand_in(release: &str, manager: &str) -> String {
+pub(crate) fn make_stand_in(release: &str, manager: &str) -> String {
     let image = format!("vmimage-test/stand-in-{release}");
     let mut build = Command::new("docker");
     build.args(["build", "-q", "-t", &image, "--build-arg", &format!("RELEASE={release}")]);
@@ -115,8 +115,17 @@ fn check_layer(base: &str) {
         |command: &str| run(Command::new("docker").args(["run", "--rm", image, "sh", "-c", command]));
 
     let drivers = in_image("lsinitrd /boot/initramfs-*.img");
+    let modules = in_image("find /lib/modules/*/kernel -name '*.ko*'");
     for driver in ["virtio_blk", "virtio_scsi", "sd_mod", "hv_storvsc", "xen-blkfront", "vmw_pvscsi"] {
         assert!(drivers.contains(&format!("/{driver}.ko")), "the initramfs has no {driver}:\n{drivers}");
+    }
+    // Those of real machines and of VirtualBox: as far as this kernel has them.
+    for driver in ["nvme", "ahci", "ata_piix", "mptspi"] {
+        let file = format!("/{driver}.ko");
+        assert!(
+            drivers.contains(&file) || !modules.contains(&file),
+            "the initramfs has no {driver}:\n{drivers}"
+        );
     }
     let settings = in_image("cat /etc/dracut.conf.d/vmimage.conf");
     assert!(settings.contains("hostonly=\"no\""), "{settings}");

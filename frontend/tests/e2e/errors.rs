@@ -83,9 +83,21 @@ fn a_kernel_or_an_init_that_the_user_removed_is_missed() {
 }
 
 #[test]
+fn a_kernel_that_is_to_be_kept_has_to_be_there() {
+    let dockerfile = "FROM scratch\nCOPY Dockerfile /\nENTRYPOINT [\"/Dockerfile\"]\n";
+    says(&message(dockerfile, &["--kernel", "keep"]), &["/boot: holds no kernel", "--kernel keep", "hint: "]);
+}
+
+#[test]
 fn a_size_too_small_says_how_much_is_needed() {
     let message = message("FROM debian:12\n", &["--size", "100M"]);
     says(&message, &["100 MiB", "needs", "--size"]);
+}
+
+#[test]
+fn a_kernel_version_that_there_is_not_is_told_with_those_there_are() {
+    let message = message("FROM debian:12\n", &["--kernel", "5.99"]);
+    says(&message, &["linux-image-cloud-amd64 has no version 5.99; there is: 6.1."]);
 }
 
 #[test]

@@ -25,6 +25,7 @@ mod proxy;
 #[path = "../registry/registry.rs"]
 mod registry;
 mod remote;
+mod rpm;
 mod same_tree;
 mod scratch;
 mod service;

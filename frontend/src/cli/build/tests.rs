@@ -150,6 +150,7 @@ mod of_a_store {
     use super::super::store::{asked, options, own_options, refuse_unknown};
     use super::*;
     use crate::engine::buildah::Tool;
+    use crate::provision::Kernel;
 
     #[test]
     fn options_go_to_every_build_or_to_the_users_own() {
@@ -209,7 +210,7 @@ mod of_a_store {
         assert_eq!(asked.disk.spec.size, Some(exporter::spec::Size(4 << 30)));
         assert_eq!(asked.disk.spec.hostname.as_deref(), Some("web"));
         assert_eq!(asked.disk.spec.source_date_epoch, Some(7));
-        assert_eq!(asked.disk.install.kernel.as_deref(), Some("linux-image-rt-amd64"));
+        assert_eq!(asked.disk.install.kernel, Some(Kernel::Package("linux-image-rt-amd64".into())));
     }
 
     #[test]

@@ -1,0 +1,242 @@
+//! The parts of the scripts that decide something, run as they are, with programs that say what others recorded.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::{Command, Output};
+
+/// A folder for the cache and the programs of one script.
+struct Sandbox(tempfile::TempDir);
+
+impl Sandbox {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("bin")).unwrap();
+        Self(folder)
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.0.path().join(name).display().to_string()
+    }
+
+    /// A program that prints `output`, whatever it is asked.
+    fn program(&self, name: &str, output: &str) {
+        let path = self.path(&format!("bin/{name}"));
+        fs::write(&path, format!("#!/bin/sh\ncat <<'EOF'\n{output}\nEOF\n")).unwrap();
+        fs::set_permissions(path, PermissionsExt::from_mode(0o755)).unwrap();
+    }
+
+    fn run(&self, script: &str, args: &[&str], environment: &[(&str, &str)]) -> Output {
+        let path = format!("{}:/usr/bin:/bin", self.path("bin"));
+        let mut command = Command::new("sh");
+        command.args(["-c", script, "sh"]).args(args).env_clear();
+        command.env("PATH", path).env("CACHE", self.path("cache")).envs(environment.iter().copied());
+        command.output().unwrap()
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+const APT: &str = concat!(include_str!("apt.sh"), include_str!("version.sh"), "printf '%s\\n' \"$@\"");
+const DNF: &str = concat!(
+    include_str!("rpm.sh"),
+    include_str!("repodata.sh"),
+    include_str!("dnf.sh"),
+    include_str!("version.sh"),
+    "printf '%s\\n' \"$@\""
+);
+const ZYPPER: &str = concat!(
+    include_str!("rpm.sh"),
+    include_str!("zypper.sh"),
+    include_str!("version.sh"),
+    "printf '%s\\n' \"$@\""
+);
+
+const MADISON: &str = "\
+ linux | 6.1.148-1 | http://deb.debian.org/debian bookworm/main amd64 Packages
+ linux | 6.1.140-1 | http://security.debian.org/debian-security bookworm-security/main amd64 Packages
+ linux | 6.10.11-1~bpo12+1 | http://deb.debian.org/debian bookworm-backports/main amd64 Packages";
+const REPOQUERY: &str = "\
+Last metadata expiration check: 0:00:01 ago on Sat Nov 22 00:00:00 2025.
+linux-0:6.17.1-300.fc43.x86_64
+linux-0:6.17.10-300.fc43.x86_64
+linux-0:6.18.1-200.fc43.x86_64";
+/// yum breaks lines that are long.
+const YUM: &str = "\
+Loaded plugins: fastestmirror
+Available Packages
+linux.x86_64          3.10.0-1160.el7                                 base
+linux.x86_64
+                      3.10.0-1160.119.1.el7                           updates";
+const SEARCH: &str = "\
+Loading repository data...
+
+S | Name  | Type    | Version                  | Arch   | Repository
+--+-------+---------+--------------------------+--------+-----------
+v | linux | package | 6.4.0-150600.23.47.2     | x86_64 | updates
+  | linux | package | 6.4.0-150600.21.2.150600 | x86_64 | main";
+
+/// The newest that goes on from what was asked at the border of a component.
+#[test]
+fn a_version_is_the_newest_that_begins_so() {
+    for (script, program, output, asked, installed) in [
+        (APT, "apt-cache", MADISON, "6.1", "linux=6.1.148-1"),
+        (APT, "apt-cache", MADISON, "6", "linux=6.10.11-1~bpo12+1"),
+        (APT, "apt-cache", MADISON, "6.10", "linux=6.10.11-1~bpo12+1"),
+        (APT, "apt-cache", MADISON, "6.1.140", "linux=6.1.140-1"),
+        (APT, "apt-cache", MADISON, "6.1.140-1", "linux=6.1.140-1"),
+        (DNF, "dnf", REPOQUERY, "6.17", "linux-6.17.10-300.fc43"),
+        (DNF, "dnf", REPOQUERY, "6.17.1", "linux-6.17.1-300.fc43"),
+        (DNF, "dnf", REPOQUERY, "6.17.1-300.fc43", "linux-6.17.1-300.fc43"),
+        (DNF, "microdnf", REPOQUERY, "6.18.1-200", "linux-6.18.1-200.fc43"),
+        (DNF, "yum", YUM, "3.10.0", "linux-3.10.0-1160.119.1.el7"),
+        (ZYPPER, "zypper", SEARCH, "6.4", "linux=6.4.0-150600.23.47.2"),
+        (ZYPPER, "zypper", SEARCH, "6.4.0-150600.21", "linux=6.4.0-150600.21.2.150600"),
+    ] {
+        let sandbox = Sandbox::new();
+        sandbox.program("apt-get", "");
+        sandbox.program(program, output);
+        let done = sandbox.run(script, &["init", &format!("linux@{asked}"), "?more"], &[]);
+        assert!(done.status.success(), "{asked}: {}", text(&done.stderr));
+        let args = text(&done.stdout);
+        let args: Vec<_> = args.lines().filter(|line| !line.is_empty()).collect();
+        assert_eq!(args, ["init", installed, "?more"], "{asked}");
+    }
+}
+
+#[test]
+fn a_version_that_there_is_not_is_told_with_those_there_are() {
+    for (script, program, output, asked, said) in [
+        (
+            APT,
+            "apt-cache",
+            MADISON,
+            "6.14",
+            "linux has no version 6.14; there is: 6.10.11-1~bpo12+1 6.1.148-1 6.1.140-1\n",
+        ),
+        (APT, "apt-cache", MADISON, "6.1.14", "linux has no version 6.1.14; there is: "),
+        (APT, "apt-cache", "", "6.1", "linux has no version 6.1; there is: none\n"),
+        (
+            DNF,
+            "dnf",
+            REPOQUERY,
+            "6.1",
+            "linux has no version 6.1; there is: 6.18.1-200.fc43 6.17.10-300.fc43 ",
+        ),
+        (ZYPPER, "zypper", SEARCH, "6.40", "linux has no version 6.40; there is: 6.4.0-150600.23.47.2 "),
+    ] {
+        let sandbox = Sandbox::new();
+        sandbox.program("apt-get", "");
+        sandbox.program(program, output);
+        let done = sandbox.run(script, &[&format!("linux@{asked}")], &[]);
+        assert!(!done.status.success(), "{asked}: {}", text(&done.stdout));
+        assert!(text(&done.stderr).starts_with(said), "{asked}: {}", text(&done.stderr));
+    }
+}
+
+/// What a script makes of one of the image's .repo files.
+fn mirrored(repo: &str) -> Result<String, String> {
+    let sandbox = Sandbox::new();
+    fs::create_dir(sandbox.path("repos")).unwrap();
+    fs::write(sandbox.path("repos/a.repo"), repo).unwrap();
+    let script = concat!(include_str!("rpm.sh"), "redirect \"$1\"");
+    let done = sandbox.run(script, &[&sandbox.path("repos")], &[("MIRROR", "http://m:80/x")]);
+    if !done.status.success() {
+        return Err(text(&done.stderr));
+    }
+    let left = fs::read_to_string(sandbox.path("repos/a.repo")).unwrap();
+    assert_eq!(left, repo, "the image's own settings");
+    Ok(fs::read_to_string(sandbox.path("cache/sources/a.repo")).unwrap())
+}
+
+/// The lines of each are those of the distribution's own image.
+#[test]
+fn a_mirror_stands_for_the_hosts_of_each_distribution() {
+    for (before, after) in [
+        (
+            "#baseurl=http://download.example/pub/fedora/linux/releases/$releasever/Everything/$basearch/os/\n\
+             metalink=https://mirrors.fedoraproject.org/metalink?repo=fedora-$releasever&arch=$basearch\n",
+            "baseurl=http://m:80/x/pub/fedora/linux/releases/$releasever/Everything/$basearch/os/\n",
+        ),
+        (
+            "metalink=https://mirrors.centos.org/metalink?repo=centos-appstream-$stream&arch=$basearch&protocol=https,http\n",
+            "baseurl=http://m:80/x/$stream/AppStream/$basearch/os/\n",
+        ),
+        (
+            "mirrorlist=http://mirrorlist.centos.org/?release=$releasever&arch=$basearch&repo=os&infra=$infra\n\
+             #baseurl=http://mirror.centos.org/centos/$releasever/os/$basearch/\n",
+            "baseurl=http://m:80/x/centos/$releasever/os/$basearch/\n",
+        ),
+        (
+            "mirrorlist=https://mirrors.rockylinux.org/mirrorlist?arch=$basearch&repo=BaseOS-$releasever\n\
+             #baseurl=http://dl.rockylinux.org/$contentdir/$releasever/BaseOS/$basearch/os/\n",
+            "baseurl=http://m:80/x/$contentdir/$releasever/BaseOS/$basearch/os/\n",
+        ),
+        (
+            "mirrorlist=https://mirrors.almalinux.org/mirrorlist/$releasever/baseos\n\
+             # baseurl=https://repo.almalinux.org/almalinux/$releasever/BaseOS/$basearch/os/\n",
+            "baseurl=http://m:80/x/almalinux/$releasever/BaseOS/$basearch/os/\n",
+        ),
+        (
+            "baseurl=https://yum$ociregion.$ocidomain/repo/OracleLinux/OL9/baseos/latest/$basearch/\n",
+            "baseurl=http://m:80/x/repo/OracleLinux/OL9/baseos/latest/$basearch/\n",
+        ),
+        (
+            "baseurl=http://repo.openeuler.org/openEuler-24.03-LTS/OS/$basearch/\n\
+             gpgkey=http://repo.openeuler.org/openEuler-24.03-LTS/OS/$basearch/RPM-GPG-KEY-openEuler\n",
+            "baseurl=http://m:80/x/openEuler-24.03-LTS/OS/$basearch/\n\
+             gpgkey=http://m:80/x/openEuler-24.03-LTS/OS/$basearch/RPM-GPG-KEY-openEuler\n",
+        ),
+        (
+            "baseurl=http://download.opensuse.org/distribution/leap/$releasever/repo/oss/\n",
+            "baseurl=http://m:80/x/distribution/leap/$releasever/repo/oss/\n",
+        ),
+    ] {
+        // Repositories of others stay as they are, whichever side they are on.
+        let other = "[other]\nmetalink=https://mirrors.example/list\nbaseurl=http://repo.example/centos.org/\nenabled=1\n";
+        let repo = |middle: &str| format!("{other}[os]\nname=OS\n{middle}enabled=1\n{other}");
+        assert_eq!(mirrored(&repo(before)).map(|text| text.trim_start().to_owned()), Ok(repo(after)));
+    }
+    let none = mirrored("[os]\nmirrorlist=https://cdn.amazonlinux.com/al2023/core/mirrors/mirror.list\n");
+    assert!(none.unwrap_err().contains("names no host that http://m:80/x could stand for"));
+}
+
+/// libsolv reads the dependencies that it could not tell from one another.
+#[test]
+fn entries_of_rpms_are_xml() {
+    let entries = "<name>a</name>\n\
+                   entry\trpmlib(FileDigests)\t<=\t4.6.0-1\n\
+                   entry\t(none)\t\t(none)\n\
+                   entry\tlibc.so.6()(64bit)\t\t\n\
+                   entry\tkernel\t=\t1:6.1-3.el9\n\
+                   entry\tdracut\t>=\t049\n\
+                   entry\t(a < 2 if b & \"c\")\t\t\n\
+                   file\t/usr/share/a&b\n";
+    let sandbox = Sandbox::new();
+    let script = format!("{}printf '%s' \"$1\" | as_xml", include_str!("repodata.sh"));
+    let done = sandbox.run(&script, &[entries], &[]);
+    assert_eq!(
+        text(&done.stdout),
+        "<name>a</name>\n\
+         <rpm:entry name=\"libc.so.6()(64bit)\"/>\n\
+         <rpm:entry name=\"kernel\" flags=\"EQ\" epoch=\"1\" ver=\"6.1\" rel=\"3.el9\"/>\n\
+         <rpm:entry name=\"dracut\" flags=\"GE\" ver=\"049\"/>\n\
+         <rpm:entry name=\"(a &lt; 2 if b &amp; &quot;c&quot;)\"/>\n\
+         <file>/usr/share/a&amp;b</file>\n",
+        "{}",
+        text(&done.stderr)
+    );
+}
+
+#[test]
+fn a_folder_without_packages_is_told() {
+    let sandbox = Sandbox::new();
+    sandbox.program("dnf", "");
+    fs::create_dir(sandbox.path("empty")).unwrap();
+    let done = sandbox.run(DNF, &[], &[("PACKAGES", &sandbox.path("empty"))]);
+    assert!(!done.status.success());
+    assert!(text(&done.stderr).ends_with("/empty holds no .rpm files\n"), "{}", text(&done.stderr));
+    assert!(Path::new(&sandbox.path("cache/sources")).is_dir());
+}
