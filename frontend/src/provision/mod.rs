@@ -66,7 +66,7 @@ pub(crate) const OS_RELEASE: [&str; 2] = ["/etc/os-release", "/usr/lib/os-releas
 pub(crate) struct Step {
     /// Name of the step in the build's progress.
     pub(crate) title: String,
-    /// For `sh -c`.
+    /// For `sh`.
     pub(crate) script: String,
     /// `$1` and so on.
     pub(crate) args: Vec<String>,

@@ -29,7 +29,7 @@ pub(crate) struct Repository {
 
 /// What the functions of the script are: `put PATH TEXT`, `add PATH TEXT`, `trust NAME TEXT`.
 const FUNCTIONS: &str = include_str!("sources.sh");
-/// The script is one argument of a process, of which Linux takes 128 KiB.
+/// The script is one variable of a process, of which Linux takes 128 KiB.
 const MAX_SCRIPT: usize = 96 << 10;
 
 /// Where a package manager looks for repositories.

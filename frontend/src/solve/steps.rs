@@ -22,6 +22,9 @@ const SECRETS: &str = "/run/secrets";
 const MAX_ARGUMENT: usize = 120 << 10;
 /// Where it sees the file system of the image that gives the kernel.
 const DONOR: &str = "/donor";
+/// The variable with a step's script: of a process that has failed, BuildKit repeats every argument.
+const SCRIPT: &str = "VMIMAGE_SCRIPT";
+const EVALUATE: &str = "eval \"$VMIMAGE_SCRIPT\"";
 /// Where it leaves the disk.
 const OUT: &str = "/out";
 
@@ -50,7 +53,7 @@ impl Build<'_> {
     }
 
     fn step(&self, step: &Step) -> Result<Run, Failure> {
-        let words = ["/bin/sh", "-c", &step.script, "sh"].into_iter().map(str::to_owned);
+        let words = ["/bin/sh", "-c", EVALUATE, "sh"].into_iter().map(str::to_owned);
         let mut metadata = Metadata::named(&step.title);
         if self.opts.no_cache() {
             metadata = metadata.ignore_cache();
@@ -58,6 +61,7 @@ impl Build<'_> {
         let mut run = Run::new(words.chain(step.args.iter().cloned()))
             .env("PATH", PATH)
             .env("CACHE", CACHE)
+            .env(SCRIPT, &step.script)
             .cwd("/")
             // One package manager at a time: they lock their folders and fail where they can't wait.
             .mount(CACHE, Mount::cache(&step.cache, CacheSharingOpt::Locked))

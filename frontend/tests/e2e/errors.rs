@@ -98,6 +98,7 @@ fn a_size_too_small_says_how_much_is_needed() {
 fn a_kernel_version_that_there_is_not_is_told_with_those_there_are() {
     let message = message("FROM debian:12\n", &["--kernel", "5.99"]);
     says(&message, &["linux-image-cloud-amd64 has no version 5.99; there is: 6.1."]);
+    assert!(!message.contains("apt-get"), "the script is repeated:\n{message}");
 }
 
 #[test]

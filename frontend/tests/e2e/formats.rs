@@ -1,12 +1,13 @@
 //! One build, every format: each file holds the same machine, and boots.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::boot::check_report;
 use super::disk::{self, damage};
-use super::lab::{VMIMAGE, boot, build, copy_of, nonce, refused, run, scratch};
+use super::lab::{VMIMAGE, boot, boot_by, build, copy_of, nonce, refused, run, scratch, testdata};
 
 /// The lightest base, since every format is one boot more.
 const BASE: &str = "alpine:3.23";
@@ -49,6 +50,31 @@ fn one_build_gives_a_disk_that_boots_in_each_format() {
     for (format, _) in FORMATS {
         check_report(BASE, FIRMWARE, &boot(&path(format), FIRMWARE, &[]));
     }
+}
+
+/// The machines of VirtualBox have AHCI and e1000, for which Debian's kernel for virtual machines has no drivers.
+#[test]
+#[ignore = "minutes: make matrix"]
+fn a_vdi_of_debian_boots_as_virtualbox_makes_machines() {
+    let folder = scratch();
+    let disk = folder.path().join("machine.vdi");
+    build(&testdata("machine"), &disk, &["--hostname", "web"]);
+    // A QEMU that puts these in place of virtio's.
+    let qemu = folder.path().join("qemu-system-x86_64");
+    let real = run(Command::new("which").arg("qemu-system-x86_64"));
+    let script = format!(
+        "#!/bin/sh\nfor word; do shift; case $word in\n\
+         virtio-blk-pci,*) word=ide-hd,${{word#*,}} ;;\n\
+         virtio-net-pci,*) word=e1000,${{word#*,}} ;;\n\
+         esac; set -- \"$@\" \"$word\"; done\nexec {} \"$@\"\n",
+        real.trim()
+    );
+    fs::write(&qemu, script).unwrap();
+    fs::set_permissions(&qemu, fs::Permissions::from_mode(0o755)).unwrap();
+    let mut vmimage = Command::new(VMIMAGE);
+    let path = format!("{}:{}", folder.path().display(), std::env::var("PATH").unwrap());
+    vmimage.env("PATH", path);
+    check_report("debian:12", FIRMWARE, &boot_by(vmimage, &disk, FIRMWARE, &[]));
 }
 
 /// A machine whose steps nobody else builds: of two builds of one step, BuildKit may take either, and their

@@ -119,8 +119,12 @@ impl Report {
 /// The token the machine must print reaches it through the firmware's tables only. It has one processor: with
 /// two, an emulated machine on a busy host now and then waits for ever for a timer of the second.
 pub(crate) fn boot(disk: &Path, firmware: &str, args: &[&str]) -> Report {
+    boot_by(Command::new(VMIMAGE), disk, firmware, args)
+}
+
+/// The same by a `vmimage` in another environment.
+pub(crate) fn boot_by(mut command: Command, disk: &Path, firmware: &str, args: &[&str]) -> Report {
     let token = nonce();
-    let mut command = Command::new(VMIMAGE);
     command.arg("run").arg(disk).args([firmware, "--memory", "1G", "--cpus", "1", "--qemu-arg=-smbios"]);
     command.arg(format!("--qemu-arg=type=1,serial={token}")).args(args);
     let console = run_for(&mut command, Duration::from_secs(300));

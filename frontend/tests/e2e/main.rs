@@ -12,6 +12,7 @@ mod container_disk;
 mod convert;
 mod disk;
 mod distributions;
+mod drivers;
 mod errors;
 mod failures;
 mod fidelity;
