@@ -1,5 +1,5 @@
 //! What must differ from one machine to the next, and was made once in the build: the machine id, SSH
-//! host keys, random seeds, DHCP leases and client ids, what cloud-init knows of its instance. Machines
+//! host keys, random seeds, DHCP leases and client ids, zypper's id, what cloud-init knows of its instance. Machines
 //! that share them get one address, share keys, or draw the same numbers.
 
 use super::{read, systemd};
@@ -34,6 +34,9 @@ const LEASES: [(&str, &[&str]); 6] = [
 const CLOUD_INIT: [&str; 4] =
     ["/var/lib/cloud/instance", "/var/lib/cloud/instances", "/var/lib/cloud/data", "/var/lib/cloud/sem"];
 
+/// By which SUSE's servers count machines; zypper makes another one where there is none (bsc#1098535).
+const ZYPP_ID: &str = "/var/lib/zypp/AnonymousUniqueId";
+
 const SSH: &str = "/etc/ssh";
 const SSH_KEYS_UNIT: &str = "vmimage-ssh-keys.service";
 
@@ -67,7 +70,7 @@ pub(super) fn clear(editor: &mut Editor<'_>, os: &Os) -> Result<Vec<String>> {
             .filter(|name| endings.iter().any(|ending| name.ends_with(ending)))
             .map(move |name| format!("{directory}/{name}"))
     });
-    let fixed = SEEDS.iter().chain(&CLOUD_INIT).map(|path| (*path).to_owned());
+    let fixed = SEEDS.iter().chain(&CLOUD_INIT).chain([&ZYPP_ID]).map(|path| (*path).to_owned());
     for path in fixed.chain(leases).collect::<Vec<_>>() {
         if editor.remove(&path) {
             notes.push(format!("{path}: removed"));
@@ -197,15 +200,17 @@ mod tests {
             ("/var/lib/NetworkManager/secret_key", "x"),
             ("/var/lib/NetworkManager/NetworkManager.state", "x"),
             ("/var/lib/systemd/network/anything", "x"),
+            ("/var/lib/zypp/AnonymousUniqueId", "x"),
+            ("/var/lib/zypp/AutoInstalled", "x"),
             ("/var/lib/cloud/instance", "-> instances/i-1"),
             ("/var/lib/cloud/instances/i-1/sem", "x"),
             ("/var/lib/cloud/seed/nocloud/user-data", "#cloud-config\n"),
         ]]);
-        let left: Vec<_> = ["systemd", "dhcp", "NetworkManager", "systemd/network"]
+        let left: Vec<_> = ["systemd", "dhcp", "NetworkManager", "systemd/network", "zypp"]
             .into_iter()
             .flat_map(|directory| names(&tree, &format!("/var/lib/{directory}")))
             .collect();
-        assert_eq!(left, ["network", "readme", "NetworkManager.state"]);
+        assert_eq!(left, ["network", "readme", "NetworkManager.state", "AutoInstalled"]);
         assert_eq!(names(&tree, "/var/lib/cloud"), ["seed"]);
     }
 }
