@@ -128,7 +128,10 @@ fn files(path: &Path, content: &[u8]) -> Vec<u8> {
     fs::write(file.path().join("content"), content).unwrap();
     let said = run(Command::new("sha1sum").arg(file.path().join("content")));
     let digest = said.split(' ').next().unwrap();
-    tar.append_pax_extensions([("APK-TOOLS.checksum.SHA1", digest.as_bytes())]).unwrap();
+    // Not by `append_pax_extensions`: apk refuses a record without a name.
+    let record = format!(" APK-TOOLS.checksum.SHA1={digest}\n");
+    let record = format!("{}{record}", record.len() + 2);
+    append(&mut tar, tar::EntryType::XHeader, "PaxHeader".as_ref(), record.as_bytes());
     append(&mut tar, tar::EntryType::Regular, path, content);
     gzip(&tar.into_inner().unwrap())
 }
@@ -278,18 +281,22 @@ fn apk_asks_the_mirror_in_place_of_alpines_host() {
         in_alpine(&repository, INDEX);
         sign(&repository.join("APKINDEX.tar.gz"), &key);
     }
-    let server = Server::start(served);
+    let server = Server::start(served.clone());
     let mirror = format!("VMIMAGE_MIRROR=http://{}", server.address);
     run(image(base, &word, folder.path()).args(["--network", "host", "--build-arg", &mirror]));
     let asked = server.asked();
     assert!(asked.contains("/alpine/v3.23/community/x86_64/APKINDEX.tar.gz"), "{asked:?}");
     assert!(asked.iter().any(|path| path.ends_with(&format!("/{PACKAGE}-1-r0.apk"))), "{asked:?}");
 
-    // What nobody has signed is not taken from it.
+    // What nobody has signed is not taken from it. Another address is another step.
     let word = nonce();
-    let main = folder.path().join("served/alpine/v3.23/main/x86_64");
-    apk(&main, &word);
-    in_alpine(&main, INDEX);
+    for name in ["main", "community"] {
+        let repository = served.join(format!("alpine/v3.23/{name}/x86_64"));
+        apk(&repository, &word);
+        in_alpine(&repository, INDEX);
+    }
+    let server = Server::start(served);
+    let mirror = format!("VMIMAGE_MIRROR=http://{}", server.address);
     let said = refused(image(base, &word, folder.path()).args(["--network", "host", "--build-arg", &mirror]));
     assert!(said.contains("UNTRUSTED"), "{said}");
 }
