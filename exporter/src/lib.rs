@@ -13,6 +13,7 @@
 
 pub mod assemble;
 pub mod boot;
+mod choice;
 pub mod container;
 mod date;
 pub mod disk;

@@ -13,6 +13,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::choice::by_name;
 use crate::container::{Compression, Format};
 use crate::tree::{Kind, Tree};
 
@@ -103,8 +104,7 @@ impl FromStr for Profile {
 
     /// The error says which names there are.
     fn from_str(name: &str) -> Result<Self, String> {
-        let names = Self::ALL.map(Self::name).join(", ");
-        Self::ALL.into_iter().find(|known| known.name() == name).ok_or_else(|| format!("one of {names}"))
+        by_name(&Self::ALL, Self::name, name)
     }
 }
 

@@ -6,6 +6,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::choice::by_name;
+
 /// A container format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -240,10 +242,4 @@ impl FromStr for Compression {
     fn from_str(name: &str) -> Result<Self, String> {
         by_name(Self::ALL, Self::name, name)
     }
-}
-
-fn by_name<T: Copy>(all: &[T], name_of: fn(T) -> &'static str, name: &str) -> Result<T, String> {
-    let names = all.iter().map(|&known| name_of(known));
-    let place = names.clone().position(|known| known == name);
-    place.map(|place| all[place]).ok_or_else(|| format!("one of {}", names.collect::<Vec<_>>().join(", ")))
 }

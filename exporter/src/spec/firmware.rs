@@ -5,6 +5,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::choice::by_name;
+
 /// The firmware that a disk has a boot loader for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -47,8 +49,7 @@ impl FromStr for Firmware {
 
     /// The error says which names there are.
     fn from_str(name: &str) -> Result<Self, String> {
-        let names = Self::ALL.map(Self::name).join(", ");
-        Self::ALL.into_iter().find(|known| known.name() == name).ok_or_else(|| format!("one of {names}"))
+        by_name(&Self::ALL, Self::name, name)
     }
 }
 

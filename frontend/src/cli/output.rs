@@ -1,7 +1,9 @@
 //! What `-o`, `--format` and `--compression` can ask for.
 
+use std::fmt::Debug;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use exporter::container::{Compression, Format};
@@ -91,16 +93,21 @@ pub(super) fn compression_help() -> String {
 }
 
 pub(super) fn format_parser() -> impl TypedValueParser<Value = Format> {
-    let names = Format::ALL.iter().map(|format| format.name());
-    PossibleValuesParser::new(names).map(|name| name.parse().expect("clap let only known names in"))
+    choice(Format::ALL.iter().map(|format| format.name()))
 }
 
 pub(super) fn firmware_parser() -> impl TypedValueParser<Value = Firmware> {
-    let names = Firmware::ALL.iter().map(|firmware| firmware.name());
-    PossibleValuesParser::new(names).map(|name| name.parse().expect("clap let only known names in"))
+    choice(Firmware::ALL.iter().map(|firmware| firmware.name()))
 }
 
 pub(super) fn compression_parser() -> impl TypedValueParser<Value = Compression> {
-    let names = Compression::ALL.iter().map(|compression| compression.name());
+    choice(Compression::ALL.iter().map(|compression| compression.name()))
+}
+
+/// One of `names`, as its type reads it.
+fn choice<T>(names: impl Iterator<Item = &'static str>) -> impl TypedValueParser<Value = T>
+where
+    T: FromStr<Err: Debug> + Clone + Send + Sync + 'static,
+{
     PossibleValuesParser::new(names).map(|name| name.parse().expect("clap let only known names in"))
 }
