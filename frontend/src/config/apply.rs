@@ -50,11 +50,11 @@ impl Configuration {
     /// # Errors
     /// What is wrong with the values that are attributes: none, if the configuration was parsed.
     pub(crate) fn ask(&self, asked: &mut Asked) -> Result<(), String> {
-        let Config { groups, users, root, files, services, .. } = self.config.clone();
         for (attribute, value) in self.config.attributes() {
             asked.set(attribute, &value).map_err(|expected| format!("{}: {expected}", attribute.name()))?;
         }
-        asked.spec.setup = Setup { groups, users, root, files, services, ..asked.spec.setup.clone() };
+        let Setup { timezone, locale, modules, .. } = asked.spec.setup.clone();
+        asked.spec.setup = Setup { timezone, locale, modules, ..self.config.setup() };
         asked.install.packages = self.config.packages.clone().map(provision::Folder::Context);
         asked.install.proxy.clone_from(&self.config.proxy);
         asked.install.sources = provision::Sources {

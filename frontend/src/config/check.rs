@@ -2,8 +2,9 @@
 //!
 //! The file is held against the schema, which says what keys and types there are; texts are held against the form
 //! that the schema names, or against what the attribute of that name takes. What is right by itself is then looked
-//! through for contradictions.
+//! through for contradictions, and its paths are looked up in the build context.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use exporter::spec::check_format;
@@ -22,7 +23,7 @@ pub(super) fn parse(name: &str, text: &str) -> Result<Config, Problems> {
         problems.add(error.span().unwrap_or_default(), error.message());
     }
     let schema = schema();
-    let mut check = Check { root: &schema, problems };
+    let mut check = Check { root: &schema, problems, entries: None };
     check.table(&schema, table.get_ref(), table.span(), "");
     if check.problems.is_empty() {
         match toml::from_str::<Config>(text) {
@@ -38,12 +39,47 @@ pub(super) fn parse(name: &str, text: &str) -> Result<Config, Problems> {
     Err(check.problems.sorted())
 }
 
+/// Holds the paths in a file that is right by itself against what the build context has at them.
+pub(super) fn paths(name: &str, text: &str, entries: &Entries) -> Result<(), Problems> {
+    let (table, _) = DeTable::parse_recoverable(text);
+    let schema = schema();
+    let mut check = Check { root: &schema, problems: Problems::new(name, text), entries: Some(entries) };
+    check.table(&schema, table.get_ref(), table.span(), "");
+    if check.problems.is_empty() { Ok(()) } else { Err(check.problems.sorted()) }
+}
+
+/// What is in the build context, by path.
+pub(crate) type Entries = BTreeMap<String, Entry>;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Entry {
+    File,
+    Folder,
+}
+
+impl Entry {
+    /// Why it can't be what `key` names.
+    fn refuse(found: Option<Self>, key: &str) -> Option<&'static str> {
+        match (found, key) {
+            (None, _) => Some("is not in the build context"),
+            (Some(Self::File), "packages") => Some("is a file: a folder was expected"),
+            (Some(_), "packages" | "files.source") | (Some(Self::File), _) => None,
+            (Some(Self::Folder), _) => Some("is a folder: a file was expected"),
+        }
+    }
+}
+
 /// The form of texts that are never shown.
 const PASSWORD: &str = "password-hash";
+
+/// The form of paths in the build context.
+const CONTEXT_PATH: &str = "context-path";
 
 struct Check<'a> {
     root: &'a Value,
     problems: Problems,
+    /// `None`: not yet known.
+    entries: Option<&'a Entries>,
 }
 
 impl<'a> Check<'a> {
@@ -147,7 +183,15 @@ impl<'a> Check<'a> {
                     .add_hidden(at, format!("{key} is a text that is no hash: {expected} was expected"));
             }
             Err(expected) => self.problems.add(at, format!("{key} is {text:?}: {expected} was expected")),
+            Ok(()) if format == CONTEXT_PATH => self.context_path(text, at, key),
             Ok(()) => {}
+        }
+    }
+
+    fn context_path(&mut self, path: &str, at: Range<usize>, key: &str) {
+        let refused = self.entries.and_then(|entries| Entry::refuse(entries.get(path).copied(), key));
+        if let Some(why) = refused {
+            self.problems.add(at, format!("{key}: {path} {why}"));
         }
     }
 

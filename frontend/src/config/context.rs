@@ -12,7 +12,7 @@ use exporter::tree::{HostDir, scan};
 use rustix::fs::OFlags;
 
 use super::apply::{Configuration, MAX_TEXT};
-use super::{Config, FILE, Secrets};
+use super::{Config, Entries, Entry, FILE, Secrets};
 use crate::cli::{Error, Result};
 
 /// A folder.
@@ -39,11 +39,33 @@ impl Context {
             };
         };
         let config = Config::parse(name, &text)?;
+        let paths = config.texts().into_iter().map(str::to_owned).chain(config.mounts().concat());
+        let mut entries = Entries::new();
+        for path in paths {
+            if let Some(entry) = self.entry(&path)? {
+                entries.insert(path, entry);
+            }
+        }
+        Config::check_paths(name, &text, &entries)?;
         let mut texts = BTreeMap::new();
         for path in config.texts() {
             texts.insert(path.to_owned(), self.text(path)?.ok_or_else(|| missing(path))?);
         }
         Ok(Configuration { config, texts })
+    }
+
+    /// What is at a path, through no symlink; `None` if nothing is.
+    fn entry(&self, path: &str) -> Result<Option<Entry>> {
+        let unreadable = |error| Error::user(format!("{path}: cannot be read")).because(error);
+        let place = match self.folder.open_below(path.as_bytes(), OFlags::PATH) {
+            Ok(place) => std::fs::File::from(place),
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+                return Ok(None);
+            }
+            Err(error) => return Err(unreadable(error)),
+        };
+        let is_folder = place.metadata().map_err(unreadable)?.is_dir();
+        Ok(Some(if is_folder { Entry::Folder } else { Entry::File }))
     }
 
     /// What a setup names: its files, and its secrets.

@@ -18,12 +18,13 @@ mod reference;
 mod schema;
 mod secrets;
 
-use exporter::spec::setup::{ContextFile, File, Group, Root, Services, User};
+use exporter::spec::setup::{ContextFile, File, Group, Root, Services, Setup, User};
 use exporter::spec::{Firmware, Profile};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use apply::{Configuration, Hook, MAX_TEXT};
+pub(crate) use check::{Entries, Entry};
 pub(crate) use context::Context;
 pub(crate) use problem::Problems;
 pub(crate) use reference::reference;
@@ -207,6 +208,25 @@ impl Config {
         let keys = serde_json::to_value(self).expect("a configuration has no map with keys that are no text");
         let value = |attribute: Attribute| Some((attribute, typed(keys.get(attribute.name())?)?));
         Attribute::ALL.into_iter().filter_map(value).collect()
+    }
+
+    /// Holds the paths in the file against what is in the build context; `entries` has those of [`texts`](Self::texts)
+    /// and [`mounts`](Self::mounts) that are there.
+    pub(crate) fn check_paths(name: &str, text: &str, entries: &Entries) -> Result<(), Problems> {
+        check::paths(name, text, entries)
+    }
+
+    /// What a machine is set up with.
+    pub(crate) fn setup(&self) -> Setup {
+        let Self { groups, users, root, files, services, .. } = self.clone();
+        Setup { groups, users, root, files, services, ..Setup::default() }
+    }
+
+    /// The folders and files of the build context that steps of the build are given, each as one step has them.
+    pub(crate) fn mounts(&self) -> Vec<Vec<String>> {
+        let packages = self.packages.iter().cloned().collect();
+        let files = self.setup().context_files().into_iter().map(str::to_owned).collect();
+        [packages, files].into_iter().filter(|paths: &Vec<_>| !paths.is_empty()).collect()
     }
 
     /// The files of the build context that are texts for the build itself.

@@ -321,3 +321,54 @@ fn a_password_in_the_file_is_not_repeated() {
     assert!(!shown.contains("hunter2"), "{shown}");
     assert!(shown.contains("{ secret = \"id\" }"), "{shown}");
 }
+
+/// Every path, its line, and what is wrong with it.
+#[test]
+fn paths_that_are_not_in_the_context_are_told_where_they_are_named() {
+    let text = "packages = \"debs\"\n\
+                certificates = [\"a.crt\", \"b.crt\"]\n\
+                hooks = [{ script = \"run.sh\" }]\n\
+                [root]\n\
+                authorized-keys = [{ file = \"id.pub\" }]\n\
+                [[files]]\n\
+                path = \"/srv\"\n\
+                source = \"site\"\n\
+                [[repositories]]\n\
+                name = \"r\"\n\
+                source = { file = \"r.list\" }\n\
+                key = \"r.asc\"\n";
+    let config = Config::parse("f", text).unwrap();
+    let paths = config.texts().into_iter().map(str::to_owned).chain(config.mounts().concat());
+    let paths: BTreeSet<_> = paths.collect();
+    let told = |entries: &Entries| match Config::check_paths("f", text, entries) {
+        Ok(()) => Vec::new(),
+        Err(problems) => {
+            let text = problems.to_string();
+            text.lines().filter(|line| line.starts_with("f:")).map(str::to_owned).collect::<Vec<_>>()
+        }
+    };
+    let all = |entry: Entry| paths.iter().map(|path| (path.clone(), entry)).collect::<Entries>();
+
+    let missing = told(&Entries::new());
+    assert_eq!(missing.len(), paths.len(), "{missing:?}");
+    for expected in [
+        "f:1:12: packages: debs is not in the build context",
+        "f:2:26: certificates: b.crt is not in the build context",
+        "f:3:21: hooks.script: run.sh is not in the build context",
+        "f:5:29: root.authorized-keys.file: id.pub is not in the build context",
+        "f:8:10: files.source: site is not in the build context",
+        "f:11:19: repositories.source.file: r.list is not in the build context",
+        "f:12:7: repositories.key: r.asc is not in the build context",
+    ] {
+        assert!(missing.iter().any(|line| line == expected), "{expected} is not in {missing:?}");
+    }
+    assert_eq!(told(&all(Entry::File)), ["f:1:12: packages: debs is a file: a folder was expected"]);
+    let folders = told(&all(Entry::Folder));
+    assert_eq!(folders.len(), paths.len() - 2, "{folders:?}");
+    assert_eq!(folders[0], "f:2:17: certificates: a.crt is a folder: a file was expected");
+
+    let mut right = all(Entry::File);
+    right.insert("debs".to_owned(), Entry::Folder);
+    right.insert("site".to_owned(), Entry::Folder);
+    assert!(told(&right).is_empty(), "{:?}", told(&right));
+}

@@ -273,6 +273,9 @@ pub(crate) struct Stat {
     /// Its name within the folder that was listed.
     #[prost(string, tag = "1")]
     pub path: String,
+    /// Kind and permissions, as Go's `fs.FileMode` has them.
+    #[prost(uint32, tag = "2")]
+    pub mode: u32,
 }
 
 /// The ref to build now.

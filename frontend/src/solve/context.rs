@@ -8,8 +8,11 @@ use std::collections::BTreeMap;
 use llb::{FileActions, Graph, Metadata, Source, State};
 
 use super::{broken, hand_over};
-use crate::config::{Config, Configuration, FILE, MAX_TEXT};
-use crate::gateway::{Bridge, Failure, Opts};
+use crate::config::{Config, Configuration, Entries, Entry, FILE, MAX_TEXT};
+use crate::gateway::{Bridge, Failure, Opts, proto};
+
+/// The bit of a folder in Go's `fs.FileMode`, which is how BuildKit tells modes.
+const MODE_DIR: u32 = 1 << 31;
 
 /// The context of a build.
 pub(super) struct BuildContext<'a> {
@@ -61,12 +64,14 @@ impl<'a> BuildContext<'a> {
             };
         };
         let config = Config::parse(name, &text)?;
-        let paths = config.texts();
-        let texts = self.read(&paths).await?;
-        match paths.iter().find(|path| !texts.contains_key(**path)) {
-            Some(path) => Err(missing(path)),
-            None => Ok(Configuration { texts, config }),
+        // Here and not by the steps that they are for: a kernel would be installed by then.
+        let mut entries = self.entries(&config.texts()).await?;
+        for paths in config.mounts() {
+            let paths: Vec<_> = paths.iter().map(String::as_str).collect();
+            entries.extend(self.entries(&paths).await?);
         }
+        Config::check_paths(name, &text, &entries)?;
+        Ok(Configuration { texts: self.read(&config.texts()).await?, config })
     }
 
     /// A state in which these files and folders of it are.
@@ -92,15 +97,37 @@ impl<'a> BuildContext<'a> {
         }
     }
 
-    /// Those text files that are there, by their paths.
-    async fn read(&self, paths: &[&str]) -> Result<BTreeMap<String, String>, Failure> {
-        let mut texts = BTreeMap::new();
+    /// The file system with these files and folders; `None` if there is none to look at.
+    async fn build(&self, paths: &[&str]) -> Result<Option<proto::Ref>, Failure> {
         if paths.is_empty() || matches!(self.place, Place::Unknown(_)) {
-            return Ok(texts);
+            return Ok(None);
         }
         let root = hand_over(self.bridge, self.opts, &self.state(paths)?).await?;
         // Built before it is read: what is not there is told by its message, and a failed build has another.
         self.bridge.evaluate(&root).await?;
+        Ok(Some(root))
+    }
+
+    /// What is at these paths, as far as there is something.
+    async fn entries(&self, paths: &[&str]) -> Result<Entries, Failure> {
+        let mut entries = Entries::new();
+        let Some(root) = self.build(paths).await? else { return Ok(entries) };
+        for path in paths {
+            let entry = match self.bridge.stat_file(&root, path).await {
+                Ok(stat) if stat.mode & MODE_DIR != 0 => Entry::Folder,
+                Ok(_) => Entry::File,
+                Err(failure) if failure.is_not_found() => continue,
+                Err(failure) => return Err(failure),
+            };
+            entries.insert((*path).to_owned(), entry);
+        }
+        Ok(entries)
+    }
+
+    /// Those text files that are there, by their paths.
+    async fn read(&self, paths: &[&str]) -> Result<BTreeMap<String, String>, Failure> {
+        let mut texts = BTreeMap::new();
+        let Some(root) = self.build(paths).await? else { return Ok(texts) };
         for path in paths {
             let bytes = match self.bridge.read_file(&root, path).await {
                 Ok(bytes) => bytes,

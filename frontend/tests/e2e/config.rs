@@ -43,7 +43,7 @@ fn context(folder: &Path) -> PathBuf {
     context
 }
 
-fn ssh_key(name: &str) -> String {
+pub(crate) fn ssh_key(name: &str) -> String {
     format!("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOyQ {name}@example")
 }
 
@@ -314,8 +314,34 @@ fn what_is_wrong_in_the_file_is_what_the_build_says() {
     let message = build(&[]);
     assert!(message.contains("secret pass: was not given to the build"), "{message}");
     assert!(message.contains("--secret id=pass,src=FILE"), "{message}");
-    fs::write(context.join("vmimage.toml"), "[[hooks]]\nscript = \"none.sh\"\n").unwrap();
-    assert!(build(&[]).contains("none.sh: is not in the build context"));
+}
+
+/// Before anything is installed, whichever engine it is.
+#[test]
+fn what_the_file_names_is_looked_up_in_the_context() {
+    let folder = scratch();
+    let context = folder.path().join("context");
+    fs::create_dir_all(context.join("folder")).unwrap();
+    fs::write(context.join("Dockerfile"), "FROM alpine:3.23\n").unwrap();
+    fs::write(context.join("here"), "").unwrap();
+    let text = "packages = \"debs\"\n[[hooks]]\nscript = \"folder\"\n[[files]]\npath = \"/a\"\nsource = \"here\"\n\
+                [[files]]\npath = \"/b\"\nsource = \"folder\"\n[[files]]\npath = \"/c\"\nsource = \"folder/c\"\n";
+    fs::write(context.join("vmimage.toml"), text).unwrap();
+    for engine in ["docker", "buildah"] {
+        let mut command = Command::new(VMIMAGE);
+        command.arg("build").arg(&context).arg("-o").arg(folder.path().join("disk.qcow2"));
+        let message = refused(command.args(["--engine", engine]));
+        for part in [
+            "vmimage.toml:1:12: packages: debs is not in the build context",
+            " 1 | packages = \"debs\"\n   |            ^^^^^^\n",
+            "vmimage.toml:3:10: hooks.script: folder is a folder: a file was expected",
+            "vmimage.toml:12:10: files.source: folder/c is not in the build context",
+        ] {
+            assert!(message.contains(part), "{engine}: {message}");
+        }
+        assert_eq!(message.matches("vmimage.toml:").count(), 3, "{engine}: {message}");
+        assert!(!message.contains("[vmimage] install"), "{engine}: {message}");
+    }
 }
 
 /// Archives on stdin and repositories of git have a vmimage.toml too.
