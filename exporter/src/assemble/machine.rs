@@ -59,10 +59,11 @@ pub(super) fn plan(spec: &Spec, input: Input) -> Result<Planned> {
     }
     let editor = &mut Editor::new(&mut root, time);
     edits.extend(machine::set_up(editor, &os, &spec.setup, &materials, &ids.seed)?);
+    let ignites = ignites(&root, spec, &mut words);
     let with_words = Spec { cmdline: words, ..spec.clone() };
     let entry = boot::entry(&source.os, &source.kernel, &with_words, ids.root);
     let relabels = root.lookup(machine::AUTORELABEL).is_some();
-    let entry = Entry { title: os.pretty_name.clone(), relabels, ..entry };
+    let entry = Entry { title: os.pretty_name.clone(), relabels, ignites, ..entry };
     let menu = boot::root_config(ids.root, std::slice::from_ref(&entry));
     Editor::new(&mut root, time).write_file("/boot/grub/grub.cfg", menu.into_bytes(), 0o644)?;
     let esp = boot::esp_tree(&boot_files, spec.architecture, ids.root, time);
@@ -76,6 +77,16 @@ pub(super) fn plan(spec: &Spec, input: Input) -> Result<Planned> {
     let layout = lay_out(&placed, size, &draft, &esp, &boot_files, &ids, time)?;
     let system = System::new(&os, &entry, &boot_files, edits);
     Ok(Planned { layout, id: ids.disk_file(), appliance: appliance(spec), system: Some(system) })
+}
+
+/// What Ignition's first boot is told of the network, if there is one; `words` of every boot say its platform.
+fn ignites(root: &Tree, spec: &Spec, words: &mut String) -> Option<&'static str> {
+    root.resolve(machine::FIRST_BOOT)?;
+    let (platform, is_local) = machine::ignition_platform(spec);
+    if !words.split_ascii_whitespace().any(|word| word == platform) {
+        *words = format!("{words} {platform}");
+    }
+    Some(if is_local { "" } else { "rd.neednet=1 ip=dhcp" })
 }
 
 /// The one time of all that is made: the epoch that was asked for, else the latest time in the tree.

@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use crate::machine::FIRST_BOOT;
 use crate::seed::Uuid;
 use crate::spec::{Architecture, Spec};
 use crate::tree::kernel::Kernel;
@@ -23,6 +24,8 @@ pub struct Entry {
     /// Whether the root asks for SELinux labels (`/.autorelabel`). Nothing has one before, so until then no
     /// policy is enforced.
     pub relabels: bool,
+    /// Where Ignition is to run at the first boot: what the kernel is then told of the network.
+    pub ignites: Option<&'static str>,
 }
 
 /// The menu entry for a kernel. Links that the distribution keeps on its newest kernel are preferred, so
@@ -37,6 +40,7 @@ pub fn entry(os: &Os, kernel: &Kernel, spec: &Spec, root: Uuid) -> Entry {
         linuxefi: matches!(os.family, Family::RedHat | Family::Suse)
             && spec.architecture == Architecture::X86_64,
         relabels: false,
+        ignites: None,
     }
 }
 
@@ -80,6 +84,16 @@ pub fn root_config(root: Uuid, entries: &[Entry]) -> String {
         if entry.relabels {
             text.push_str("\tif [ -f /.autorelabel ]; then set relabel=enforcing=0; fi\n");
         }
+        if let Some(network) = entry.ignites {
+            let _ = write!(
+                text,
+                "\tif [ -f {FIRST_BOOT} ]; then\n\
+                 \t\tset ignition_network_kcmdline='{network}'\n\
+                 \t\tsource {FIRST_BOOT}\n\
+                 \t\tset ignition=\"ignition.firstboot $ignition_network_kcmdline\"\n\
+                 \tfi\n"
+            );
+        }
         let [linux, initrd] = commands(entry, "");
         if entry.linuxefi {
             let [linuxefi, initrdefi] = commands(entry, "efi");
@@ -99,7 +113,8 @@ pub fn root_config(root: Uuid, entries: &[Entry]) -> String {
 fn commands(entry: &Entry, suffix: &str) -> [String; 2] {
     let words: Vec<_> = entry.cmdline.split_ascii_whitespace().map(quote).collect();
     let relabel = if entry.relabels { " $relabel" } else { "" };
-    let linux = format!("linux{suffix} {} {}{relabel}", quote(&entry.kernel), words.join(" "));
+    let ignition = if entry.ignites.is_some() { " $ignition" } else { "" };
+    let linux = format!("linux{suffix} {} {}{relabel}{ignition}", quote(&entry.kernel), words.join(" "));
     let initrd = match &entry.initramfs {
         Some(initramfs) => format!("initrd{suffix} {}", quote(initramfs)),
         None => "true".into(),
@@ -130,6 +145,7 @@ mod tests {
             cmdline: "root=UUID=x ro console=ttyS0,115200n8 note=$(evil);'".into(),
             linuxefi: false,
             relabels: false,
+            ignites: None,
         }
     }
 
@@ -163,6 +179,23 @@ mod tests {
              \t\tlinuxefi /vmlinuz ro $relabel\n\
              \t\tinitrdefi /initrd.img\n\
              \tfi\n}\n"
+        );
+    }
+
+    #[test]
+    fn the_first_boot_of_ignition_is_one_as_long_as_its_file_is_there() {
+        let entry = Entry { ignites: Some("rd.neednet=1 ip=dhcp"), cmdline: "ro".into(), ..entry() };
+        assert_eq!(
+            menu(entry),
+            "menuentry 'Debian GNU/Linux 12' {\n\
+             \tsearch.fs_uuid 01234567-89ab-4def-8123-456789abcdef root\n\
+             \tif [ -f /boot/ignition.firstboot ]; then\n\
+             \t\tset ignition_network_kcmdline='rd.neednet=1 ip=dhcp'\n\
+             \t\tsource /boot/ignition.firstboot\n\
+             \t\tset ignition=\"ignition.firstboot $ignition_network_kcmdline\"\n\
+             \tfi\n\
+             \tlinux /vmlinuz ro $ignition\n\
+             \tinitrd /initrd.img\n}\n"
         );
     }
 }

@@ -17,6 +17,7 @@ mod grow;
 mod hostname;
 mod identity;
 mod ifupdown;
+mod ignition;
 pub mod init;
 mod leftovers;
 mod network;
@@ -27,6 +28,7 @@ mod service;
 mod setup;
 mod systemd;
 
+pub use ignition::{FIRST_BOOT, platform as ignition_platform};
 pub use leftovers::{forget_container, forget_engine};
 pub use reproducible::forget_build;
 pub use selinux::AUTORELABEL;
@@ -66,6 +68,7 @@ pub fn apply(
     notes.extend(network::configure(editor, os)?);
     notes.extend(console::add_logins(editor, os, machine.serial.as_deref())?);
     notes.extend(selinux::relabel(editor)?);
+    notes.extend(ignition::prepare(editor, os)?);
     if let Some(program) = &machine.grow {
         notes.extend(grow::install(editor, os, program.clone())?);
     }

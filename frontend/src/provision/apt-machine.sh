@@ -1,10 +1,15 @@
 # Install what a container image lacks to be a machine. Arguments: packages; "?name" is installed only if
 # this release has it.
 
-# The initramfs records no build time, and is for any machine, now and after upgrades (initramfs.conf(5)).
+# The initramfs records no build time, and is for any machine, now and after upgrades (initramfs.conf(5)); a system
+# with dracut is told so below.
 export SOURCE_DATE_EPOCH=1
-mkdir -p /etc/initramfs-tools/conf.d
-echo MODULES=most >/etc/initramfs-tools/conf.d/vmimage
+case " $* $(command -v update-initramfs || :)" in
+*initramfs*)
+	mkdir -p /etc/initramfs-tools/conf.d
+	echo MODULES=most >/etc/initramfs-tools/conf.d/vmimage
+	;;
+esac
 
 # Services must not start in a build.
 if [ ! -e /usr/sbin/policy-rc.d ]; then
@@ -23,6 +28,10 @@ done
 # INITRD=No: the trigger at the end of the run makes the initramfs, the kernel package need not.
 INITRD=No apt-get -q install -y --no-install-recommends "$@"
 
+if [ ! -x /usr/sbin/update-initramfs ]; then
+	configure_dracut
+	make_initramfs /boot/initrd.img- ''
+fi
 for modules in /lib/modules/*; do
 	version=${modules##*/}
 	[ -e "/boot/vmlinuz-$version" ] || continue

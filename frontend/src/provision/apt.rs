@@ -3,6 +3,7 @@
 use super::manager::Manager;
 use super::release::{Boot, Release, row};
 
+/// Unless there is dracut, or it is asked for: of the two a system has one.
 const INITRAMFS: &str = "initramfs-tools zstd";
 const INIT: &str = "systemd-sysv libpam-systemd dbus udev kmod iproute2 e2fsprogs login";
 /// Older releases have these in systemd itself.
@@ -16,7 +17,12 @@ pub(super) static MANAGER: Manager = Manager {
     files: FILES,
     redirects: true,
     version_sign: "@",
-    machine_script: &[include_str!("apt.sh"), include_str!("version.sh"), include_str!("apt-machine.sh")],
+    machine_script: &[
+        include_str!("apt.sh"),
+        include_str!("version.sh"),
+        include_str!("dracut.sh"),
+        include_str!("apt-machine.sh"),
+    ],
     locale: Some(("locales", include_str!("apt-locale.sh"))),
     boot_script: &[include_str!("apt.sh"), include_str!("grub.sh"), include_str!("apt-boot.sh")],
 };
@@ -34,7 +40,7 @@ const RELEASES: &[Release] = &[
 const SYSVINIT: &str = "/usr/share/sysvinit/inittab";
 
 const FILES: &[(&str, &[&str])] = &[
-    ("initramfs-tools", &["/usr/sbin/update-initramfs"]),
+    ("initramfs-tools", &["/usr/sbin/update-initramfs", "/usr/bin/dracut"]),
     ("zstd", &["/usr/bin/zstd"]),
     ("systemd-sysv", &["/sbin/init"]),
     ("systemd-resolved", &["/lib/systemd/systemd-resolved", SYSVINIT]),

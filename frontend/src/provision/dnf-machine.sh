@@ -2,5 +2,6 @@
 
 # The kernel's package need not make an initramfs, that is done below.
 export KERNEL_INSTALL_BYPASS=1
+configure_dracut
 install_packages "$@"
 make_initramfs /boot/initramfs- .img

@@ -82,6 +82,24 @@ fn every_recorded_release_has_its_plan() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+#[test]
+fn of_initramfs_tools_and_dracut_a_debian_has_one() {
+    let (_, os_release) = recorded().into_iter().find(|(name, _)| name == "debian-12").unwrap();
+    let installs = |base: &Base, further: &[&str]| {
+        let further = further.iter().map(|&name| name.to_owned()).collect();
+        let plan = plan(base, "amd64", &Install { further, ..Install::default() }).unwrap();
+        let packages = plan.machine.unwrap().args;
+        ["initramfs-tools", "dracut"].map(|name| packages.iter().any(|package| package == name))
+    };
+    let base = bare("debian", &os_release);
+    assert_eq!(installs(&base, &[]), [true, false]);
+    assert_eq!(installs(&base, &["dracut"]), [false, true]);
+
+    let mut files = base.files;
+    Editor::new(&mut files, Time::default()).write_file("/usr/bin/dracut", *b"", 0o755).unwrap();
+    assert_eq!(installs(&Base::new("debian", files).unwrap(), &[]), [false, false]);
+}
+
 /// No row of a table is dead, and no plan is left of a release that is gone.
 #[test]
 fn every_row_is_some_recorded_releases() {

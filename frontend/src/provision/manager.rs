@@ -87,7 +87,10 @@ impl Manager {
         let missing = rest
             .iter()
             .flat_map(|cell| names(cell, architecture))
-            .filter(|package| !self.shown_by(package).is_some_and(|files| base.has(files)));
+            .filter(|package| !self.shown_by(package).is_some_and(|files| base.has(files)))
+            .filter(|package| {
+                package != "initramfs-tools" || !asked.further.iter().any(|other| other == "dracut")
+            });
         let mut packages: Vec<_> = kernel.into_iter().chain(missing).collect();
         if part == Part::Kernel {
             return Some(packages);

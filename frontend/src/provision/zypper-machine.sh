@@ -1,4 +1,5 @@
 # Install what a container image lacks to be a machine. Arguments: packages.
+configure_dracut
 install_packages "$@"
 make_initramfs /boot/initrd- ''
 # The links that SUSE keeps on the newest kernel, where its own scripts could not.

@@ -61,7 +61,7 @@ const ROWS: [Row; 18] = [
     ),
     // variants.rs
     row(
-        "Debian 12 with NetworkManager, with ifupdown, with cloud-init; Debian 13 with netplan",
+        "Debian 12 with NetworkManager, with ifupdown, with cloud-init, with Ignition; Debian 13 with netplan",
         "systemd",
         BY_BIOS,
         true,

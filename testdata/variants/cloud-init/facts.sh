@@ -1,4 +1,3 @@
 # Read by testdata/machine/report.sh.
 fact cloud-init "$(cloud-init status)"
 fact seeded "$(cat /srv/seeded 2>/dev/null)"
-fact uptime "$(cut -d. -f1 /proc/uptime)"
