@@ -16,14 +16,19 @@ const MODULES: &str = "/usr/lib/dracut/modules.d";
 const PLATFORM: &str = "ignition.platform.id=";
 const SERVICE: &str = "vmimage-ignition.service";
 
-/// Ignition's generator leaves `/run/ignition.env` in every initramfs that has it.
+/// Ignition's generator leaves `/run/ignition.env` in every initramfs that has it. Early, since a boot that labels for
+/// SELinux ends after `sysinit.target`.
 const UNIT: &str = "\
 [Unit]
 Description=End the first boot of Ignition
 Documentation=https://coreos.github.io/ignition/
+DefaultDependencies=no
 ConditionKernelCommandLine=ignition.firstboot
 ConditionPathExists=/boot/ignition.firstboot
 RequiresMountsFor=/boot
+After=local-fs.target
+Before=sysinit.target shutdown.target
+Conflicts=shutdown.target
 
 [Service]
 Type=oneshot
@@ -32,7 +37,7 @@ ExecStart=/bin/sh -c '[ -e /run/ignition.env ] || { echo \"Ignition has not run:
 ExecStart=/bin/rm -f /boot/ignition.firstboot
 
 [Install]
-WantedBy=multi-user.target
+WantedBy=sysinit.target
 ";
 
 /// Whether the initramfs can have it.
