@@ -9,14 +9,15 @@ use crate::tree::os::{Init, Os};
 
 const PROGRAM: &str = "/usr/lib/vmimage/vmimage-grow";
 
-/// After the root can be written to, before anything can fill it. It needs no udev: its devices are
-/// those of the kernel's devtmpfs.
+/// After the root can be written to, before anything can fill it, and before systemd's own growth, which newer ones
+/// start for roots whose partition asks for it: the partition has its size by then, and ext4 takes one at a time. It
+/// needs no udev: its devices are those of the kernel's devtmpfs.
 const UNIT: &str = "\
 [Unit]
 Description=Grow the root partition and its file system to the disk
 DefaultDependencies=no
 After=systemd-remount-fs.service
-Before=local-fs.target shutdown.target
+Before=systemd-growfs-root.service local-fs.target shutdown.target
 Conflicts=shutdown.target
 ConditionPathIsReadWrite=/
 

@@ -3,8 +3,10 @@
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use rustix::fs::{ext4_ioc_resize_fs, statfs};
+use rustix::io::Errno;
 use zerocopy::byteorder::little_endian::{U16, U32};
 use zerocopy::{FromBytes, Immutable, KnownLayout, Unaligned};
 
@@ -75,17 +77,40 @@ pub(crate) fn size(device: &Device) -> Result<Size, String> {
     Size::parse(&superblock).map_err(in_file(&device.path))
 }
 
+/// How long somebody else may take who grows the same file system, such as systemd-growfs or cloud-init.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 /// Grow what is mounted at `root` to its device. The driver may leave blocks at the end unused that are
 /// too few for a block group.
 pub(crate) fn grow(root: &Path, device: &Device) -> Result<(), String> {
-    let size = size(device)?;
-    let blocks = device.size()? / size.block_size;
-    if blocks <= size.blocks {
-        return Ok(());
-    }
     let directory = File::open(root).map_err(in_file(root))?;
-    ext4_ioc_resize_fs(&directory, blocks)
-        .map_err(|error| format!("{}: can't grow ext4: {error}", device.path.display()))
+    let blocks = device.size()? / size(device)?.block_size;
+    once_free(PATIENCE, || {
+        if blocks <= size(device)?.blocks {
+            return Ok(Some(()));
+        }
+        match ext4_ioc_resize_fs(&directory, blocks) {
+            Ok(()) => Ok(Some(())),
+            Err(Errno::BUSY) => Ok(None),
+            Err(error) => Err(format!("{}: can't grow ext4: {error}", device.path.display())),
+        }
+    })?
+    .ok_or_else(|| format!("{}: can't grow ext4: somebody else is at it", device.path.display()))
+}
+
+/// Attempts until there is a result; `None` if there is none for as long as `patience`.
+fn once_free<T>(
+    patience: Duration,
+    mut attempt: impl FnMut() -> Result<Option<T>, String>,
+) -> Result<Option<T>, String> {
+    let start = Instant::now();
+    loop {
+        let result = attempt()?;
+        if result.is_some() || start.elapsed() >= patience {
+            return Ok(result);
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
 }
 
 #[cfg(test)]
@@ -106,5 +131,17 @@ mod tests {
         bytes[0x18] = 7;
         assert!(Size::parse(&bytes).is_err());
         assert!(Size::parse(&[]).is_err());
+    }
+
+    #[test]
+    fn what_is_busy_is_attempted_again_and_not_for_ever() {
+        let mut attempts = 0;
+        let third = once_free(PATIENCE, || {
+            attempts += 1;
+            Ok((attempts == 3).then_some(attempts))
+        });
+        assert_eq!(third, Ok(Some(3)));
+        assert_eq!(once_free(Duration::ZERO, || Ok(None::<()>)), Ok(None));
+        assert_eq!(once_free(PATIENCE, || Err::<Option<()>, _>("no".to_owned())), Err("no".to_owned()));
     }
 }
