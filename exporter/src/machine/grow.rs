@@ -9,8 +9,8 @@ use crate::tree::os::{Init, Os};
 
 const PROGRAM: &str = "/usr/lib/vmimage/vmimage-grow";
 
-/// After the root can be written to, before anything can fill it, and before systemd's own growth, which newer ones
-/// start for roots whose partition asks for it: the partition has its size by then, and ext4 takes one at a time. It
+/// After the root can be written to, before anything can fill it, and before systemd's own growth, which Debian
+/// sid's starts for roots whose partition asks for it: the partition has its size by then, and ext4 takes one at a time. It
 /// needs no udev: its devices are those of the kernel's devtmpfs.
 const UNIT: &str = "\
 [Unit]

@@ -130,7 +130,11 @@ mod tests {
         let is = |platform: &str, is_local| (format!("ignition.platform.id={platform}"), is_local);
         assert_eq!(word(&[Format::Qcow2, Format::Raw], "quiet"), is("qemu", true));
         assert_eq!(word(&[Format::Vmdk, Format::Ova], ""), is("vmware", true));
+        assert_eq!(word(&[Format::Vdi], ""), is("virtualbox", true));
+        assert_eq!(word(&[Format::Vhdx, Format::VhdDynamic], ""), is("hyperv", true));
         assert_eq!(word(&[Format::Vhd], ""), is("azure", false));
+        assert_eq!(word(&[Format::Gce], ""), is("gcp", false));
+        assert_eq!(word(&[Format::ContainerDisk], ""), is("kubevirt", true));
         assert_eq!(word(&[Format::Vmdk, Format::Qcow2], ""), is("qemu", true));
         assert_eq!(word(&[Format::Raw], "quiet ignition.platform.id=aws"), is("aws", false));
     }

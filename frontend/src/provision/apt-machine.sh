@@ -28,7 +28,7 @@ done
 # INITRD=No: the trigger at the end of the run makes the initramfs, the kernel package need not.
 INITRD=No apt-get -q install -y --no-install-recommends "$@"
 
-if [ ! -x /usr/sbin/update-initramfs ]; then
+if [ -x /usr/bin/dracut ] && [ ! -x /usr/sbin/update-initramfs ]; then
 	configure_dracut
 	make_initramfs /boot/initrd.img- ''
 fi

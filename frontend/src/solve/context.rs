@@ -57,7 +57,8 @@ impl<'a> BuildContext<'a> {
             return Err(Failure::new(format!("{name}: vmimage reads no files of the context {context}"))
                 .with_hint("contexts are folders, archives, and repositories of git by https://"));
         }
-        let Some(text) = self.read(&[name]).await?.remove(name) else {
+        let root = self.build(&[name]).await?;
+        let Some(text) = self.texts(root.as_ref(), &[name]).await?.remove(name) else {
             return match asked {
                 None => Ok(Configuration::default()),
                 Some(_) => Err(missing(name)),
@@ -65,13 +66,16 @@ impl<'a> BuildContext<'a> {
         };
         let config = Config::parse(name, &text)?;
         // Here and not by the steps that they are for: a kernel would be installed by then.
-        let mut entries = self.entries(&config.texts()).await?;
+        let paths = config.texts();
+        let root = self.build(&paths).await?;
+        let mut entries = self.entries(root.as_ref(), &paths).await?;
         for paths in config.mounts() {
             let paths: Vec<_> = paths.iter().map(String::as_str).collect();
-            entries.extend(self.entries(&paths).await?);
+            entries.extend(self.entries(self.build(&paths).await?.as_ref(), &paths).await?);
         }
         Config::check_paths(name, &text, &entries)?;
-        Ok(Configuration { texts: self.read(&config.texts()).await?, config })
+        let texts = self.texts(root.as_ref(), &paths).await?;
+        Ok(Configuration { texts, config })
     }
 
     /// A state in which these files and folders of it are.
@@ -108,12 +112,12 @@ impl<'a> BuildContext<'a> {
         Ok(Some(root))
     }
 
-    /// What is at these paths, as far as there is something.
-    async fn entries(&self, paths: &[&str]) -> Result<Entries, Failure> {
+    /// What is at these paths of `root`, as far as there is something.
+    async fn entries(&self, root: Option<&proto::Ref>, paths: &[&str]) -> Result<Entries, Failure> {
         let mut entries = Entries::new();
-        let Some(root) = self.build(paths).await? else { return Ok(entries) };
+        let Some(root) = root else { return Ok(entries) };
         for path in paths {
-            let entry = match self.bridge.stat_file(&root, path).await {
+            let entry = match self.bridge.stat_file(root, path).await {
                 Ok(stat) if stat.mode & MODE_DIR != 0 => Entry::Folder,
                 Ok(_) => Entry::File,
                 Err(failure) if failure.is_not_found() => continue,
@@ -124,12 +128,16 @@ impl<'a> BuildContext<'a> {
         Ok(entries)
     }
 
-    /// Those text files that are there, by their paths.
-    async fn read(&self, paths: &[&str]) -> Result<BTreeMap<String, String>, Failure> {
+    /// Those text files that are in `root`, by their paths.
+    async fn texts(
+        &self,
+        root: Option<&proto::Ref>,
+        paths: &[&str],
+    ) -> Result<BTreeMap<String, String>, Failure> {
         let mut texts = BTreeMap::new();
-        let Some(root) = self.build(paths).await? else { return Ok(texts) };
+        let Some(root) = root else { return Ok(texts) };
         for path in paths {
-            let bytes = match self.bridge.read_file(&root, path).await {
+            let bytes = match self.bridge.read_file(root, path).await {
                 Ok(bytes) => bytes,
                 Err(failure) if failure.is_not_found() => continue,
                 Err(failure) => return Err(failure),
