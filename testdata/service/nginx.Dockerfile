@@ -1,6 +1,6 @@
 # As the official image: its logs are links to /dev/stdout and /dev/stderr, its entrypoint is a script. Debian's
 # package enables a service of its own, which would take the port.
-FROM debian:12
+FROM vmimage-test/debian:12
 RUN --mount=type=cache,target=/var/cache/apt,sharing=locked --mount=type=tmpfs,target=/var/lib/apt/lists \
     apt-get update && apt-get install -y --no-install-recommends nginx-light && \
     ln -sf /dev/stdout /var/log/nginx/access.log && ln -sf /dev/stderr /var/log/nginx/error.log && \

@@ -1,6 +1,6 @@
 # As the official image, but for the user: without the cluster of Debian's package, and with a socket in /run, which
 # a machine makes anew at every boot.
-FROM debian:12
+FROM vmimage-test/debian:12
 RUN --mount=type=cache,target=/var/cache/apt,sharing=locked --mount=type=tmpfs,target=/var/lib/apt/lists \
     apt-get update && apt-get install -y --no-install-recommends postgresql-common && \
     echo "create_main_cluster = false" >>/etc/postgresql-common/createcluster.conf && \

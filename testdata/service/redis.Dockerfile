@@ -1,5 +1,5 @@
 # As the official image, but for the user: Debian's package enables a service of its own here too.
-FROM debian:12
+FROM vmimage-test/debian:12
 RUN --mount=type=cache,target=/var/cache/apt,sharing=locked --mount=type=tmpfs,target=/var/lib/apt/lists \
     apt-get update && apt-get install -y --no-install-recommends redis-server
 COPY --chmod=755 entrypoint.sh /usr/local/bin/docker-entrypoint.sh

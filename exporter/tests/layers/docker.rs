@@ -10,7 +10,7 @@ use crate::support::{dump, read, run, scan, sh};
 
 /// Layers with all that layers can do to each other.
 const DOCKERFILE: &str = r#"
-FROM debian:12
+FROM vmimage-test/debian:12
 ADD special.tar /special/
 RUN cd /special && ln file other && mkdir -p opaque/deep type-a && echo a >opaque/deep/a && echo a >type-b \
  && ln -s /usr link && echo masked >masked && ln masked survivor

@@ -77,17 +77,17 @@ fn check_after(disk: &Path, folder: &Path, report: &Report) {
 
 #[test]
 fn debian_12() {
-    boots_on("debian:12", &["--bios", "--uefi", "--secure-boot"]);
+    boots_on("vmimage-test/debian:12", &["--bios", "--uefi", "--secure-boot"]);
 }
 
 #[test]
 fn debian_13() {
-    boots_on("debian:13", &["--bios", "--uefi", "--secure-boot"]);
+    boots_on("vmimage-test/debian:13", &["--bios", "--uefi", "--secure-boot"]);
 }
 
 #[test]
 fn alpine_3_23() {
-    boots_on("alpine:3.23", &["--bios", "--uefi"]);
+    boots_on("vmimage-test/alpine:3.23", &["--bios", "--uefi"]);
 }
 
 /// A container's Alpine: kernel and init come from a repository, through the graft.

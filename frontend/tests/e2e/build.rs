@@ -169,7 +169,7 @@ fn a_data_disk_is_made_of_any_image() {
 #[test]
 fn two_platforms_give_two_disks() {
     let folder = scratch();
-    let engine = Engine::ContainerdStore.with(&["debian:12", &frontend()]);
+    let engine = Engine::ContainerdStore.with(&["vmimage-test/debian:12", &frontend()]);
     let platforms = ["--platform", "linux/amd64,linux/amd64/v2", "--network", "host"];
     build_on(&engine, &testdata("machine"), &folder.path().join("m.qcow2"), &platforms);
     for name in ["m-linux-amd64.qcow2", "m-linux-amd64-v2.qcow2"] {
@@ -182,11 +182,11 @@ fn the_kernel_step_is_exported_to_a_cache_and_imported_from_it() {
     let folder = scratch();
     let context = copy_of("machine", folder.path());
     let disk = folder.path().join("machine.qcow2");
-    let engine = Engine::ContainerdStore.with(&["debian:13", &frontend()]);
+    let engine = Engine::ContainerdStore.with(&["vmimage-test/debian:13", &frontend()]);
     let cache = folder.path().join("cache");
     let to = format!("type=local,dest={},mode=max", cache.display());
     let from = format!("type=local,src={}", cache.display());
-    let base = ["--build-arg", "BASE=debian:13", "--network", "host"];
+    let base = ["--build-arg", "BASE=vmimage-test/debian:13", "--network", "host"];
     build_on(&engine, &context, &disk, &[&base[..], &["--cache-to", &to]].concat());
     run(Command::new("docker").env("DOCKER_HOST", &engine).args(["builder", "prune", "--all", "--force"]));
 
@@ -200,7 +200,7 @@ fn the_kernel_step_is_exported_to_a_cache_and_imported_from_it() {
 fn the_oldest_engine_builds_the_same_machine() {
     let folder = scratch();
     let disk = folder.path().join("machine.qcow2");
-    let engine = Engine::Oldest.with(&["debian:12", &frontend()]);
+    let engine = Engine::Oldest.with(&["vmimage-test/debian:12", &frontend()]);
     build_on(&engine, &testdata("machine"), &disk, &["--network", "host"]);
     super::disk::check(&disk);
 }

@@ -128,7 +128,7 @@ fn with_root_the_disk_holds_what_the_image_holds_and_boots() {
     }
     drop(shown);
     check_nothing_is_left("no such process");
-    check_report("debian:12", "--uefi", &lab::boot(&disks[0], "--uefi", &[]));
+    check_report("vmimage-test/debian:12", "--uefi", &lab::boot(&disks[0], "--uefi", &[]));
 }
 
 #[test]
@@ -181,7 +181,7 @@ fn steps_have_the_network_that_is_asked_for() {
             (&["--network", "none"], format!("! {card} && ! {bridge}")),
             (&["--network", "host"], bridge.clone()),
         ] {
-            let dockerfile = format!("FROM alpine:3.23\nRUN : {} && {holds}\n", nonce());
+            let dockerfile = format!("FROM vmimage-test/alpine:3.23\nRUN : {} && {holds}\n", nonce());
             fs::write(folder.path().join("Dockerfile"), dockerfile).unwrap();
             let asked = [&["--engine", engine, "--profile", "data"], network].concat();
             lab::build(folder.path(), &disk, &asked);
@@ -213,16 +213,16 @@ fn what_is_wrong_is_said_once_and_nothing_is_left() {
                 &[][..],
                 &["base image localhost/vmimage-test/missing"][..],
             ),
-            ("FROM debian:12\nRUN exit 42\n", &[], &["the build: ", engine]),
-            ("FROM debian:12\nRUN rm -r /boot\n", &[], &["/boot", "no kernel", "hint: "]),
+            ("FROM vmimage-test/debian:12\nRUN exit 42\n", &[], &["the build: ", engine]),
+            ("FROM vmimage-test/debian:12\nRUN rm -r /boot\n", &[], &["/boot", "no kernel", "hint: "]),
             (
                 "FROM scratch\nCOPY Dockerfile /\n",
                 &["--kernel", "image:localhost/vmimage-test/missing"],
                 &["image localhost/vmimage-test/missing"],
             ),
-            ("FROM debian:12\n", &["--target", "app"], &["--target app", "hint: "]),
-            ("FROM debian:12\n", &["--builder", "far"], &["--builder", engine, "hint: "]),
-            ("FROM debian:12\n", &["--size", "big"], &["VMIMAGE_SIZE", "10G"]),
+            ("FROM vmimage-test/debian:12\n", &["--target", "app"], &["--target app", "hint: "]),
+            ("FROM vmimage-test/debian:12\n", &["--builder", "far"], &["--builder", engine, "hint: "]),
+            ("FROM vmimage-test/debian:12\n", &["--size", "big"], &["VMIMAGE_SIZE", "10G"]),
         ] {
             let message = message(engine, dockerfile, args);
             for part in parts {
@@ -236,7 +236,7 @@ fn what_is_wrong_is_said_once_and_nothing_is_left() {
 #[test]
 fn an_engine_that_is_missing_is_named() {
     let folder = scratch();
-    fs::write(folder.path().join("Dockerfile"), "FROM debian:12\n").unwrap();
+    fs::write(folder.path().join("Dockerfile"), "FROM vmimage-test/debian:12\n").unwrap();
     let mut command = Command::new(VMIMAGE);
     command.arg("build").arg(folder.path()).arg("-o").arg(folder.path().join("disk.raw"));
     let message = refused(command.args(["--engine", "podman"]).env("PATH", "/nowhere"));
@@ -253,7 +253,7 @@ fn started(engine: &str, folder: &Path) -> (Child, String) {
         "sleep 1{}",
         nonce().bytes().filter(u8::is_ascii_digit).take(8).map(char::from).collect::<String>()
     );
-    fs::write(context.join("Dockerfile"), format!("FROM debian:12\nRUN {word}\n")).unwrap();
+    fs::write(context.join("Dockerfile"), format!("FROM vmimage-test/debian:12\nRUN {word}\n")).unwrap();
     let mut command = Command::new(VMIMAGE);
     command.arg("build").arg(&context).arg("-o").arg(folder.join("disk.qcow2"));
     command.args(["--engine", engine, "--network", "host"]).stdout(Stdio::piped()).stderr(Stdio::piped());

@@ -192,7 +192,7 @@ fn the_machine_is_what_the_file_says_and_no_secret_is_seen() {
     check_password(&shadow(&root(&again, folder.path()), "ada"), &others.password);
 
     let report = lab::boot(&disk, "--uefi", &[]);
-    super::boot::check_report("debian:12", "--uefi", &report);
+    super::boot::check_report("vmimage-test/debian:12", "--uefi", &report);
     // The machine speaks German by now.
     for (fact, expected) in [
         ("ada", "uid=2001(ada) gid=2001(ada) Gruppen=2001(ada),27(sudo),2000(app)"),
@@ -219,14 +219,14 @@ fn attestations_and_history_hold_no_secret() {
     fs::create_dir(&context).unwrap();
     fs::write(
         context.join("Dockerfile"),
-        "FROM alpine:3.23\nLABEL vmimage.hostname=by-label vmimage.size=9G\n",
+        "FROM vmimage-test/alpine:3.23\nLABEL vmimage.hostname=by-label vmimage.size=9G\n",
     )
     .unwrap();
     let text = "size = \"1G\"\n[[users]]\nname = \"ada\"\npassword = { secret = \"ada-password\" }\n\
                 authorized-keys = [{ secret = \"ada-keys\" }]\n[[files]]\npath = \"/etc/token\"\nsecret = \"token\"\n";
     fs::write(context.join("prod.toml"), text).unwrap();
     let secrets = Secrets::new(folder.path());
-    let engine = lab::Engine::ContainerdStore.with(&["alpine:3.23", &frontend()]);
+    let engine = lab::Engine::ContainerdStore.with(&["vmimage-test/alpine:3.23", &frontend()]);
     let archive = folder.path().join("image.tar");
     let metadata = folder.path().join("metadata.json");
     let mut command = Command::new("docker");
@@ -292,7 +292,7 @@ fn what_is_wrong_in_the_file_is_what_the_build_says() {
     let folder = scratch();
     let context = folder.path().join("context");
     fs::create_dir(&context).unwrap();
-    fs::write(context.join("Dockerfile"), "FROM alpine:3.23\n").unwrap();
+    fs::write(context.join("Dockerfile"), "FROM vmimage-test/alpine:3.23\n").unwrap();
     let build = |args: &[&str]| {
         let mut command = Command::new(VMIMAGE);
         command.arg("build").arg(&context).arg("-o").arg(folder.path().join("disk.qcow2"));
@@ -322,7 +322,7 @@ fn what_the_file_names_is_looked_up_in_the_context() {
     let folder = scratch();
     let context = folder.path().join("context");
     fs::create_dir_all(context.join("folder")).unwrap();
-    fs::write(context.join("Dockerfile"), "FROM alpine:3.23\n").unwrap();
+    fs::write(context.join("Dockerfile"), "FROM vmimage-test/alpine:3.23\n").unwrap();
     fs::write(context.join("here"), "").unwrap();
     let text = "packages = \"debs\"\n[[hooks]]\nscript = \"folder\"\n[[files]]\npath = \"/a\"\nsource = \"here\"\n\
                 [[files]]\npath = \"/b\"\nsource = \"folder\"\n[[files]]\npath = \"/c\"\nsource = \"folder/c\"\n";

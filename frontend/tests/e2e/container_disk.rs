@@ -21,7 +21,7 @@ fn build(engine: &str, output: &str) -> Command {
 }
 
 fn engine() -> String {
-    Engine::ContainerdStore.with(&["debian:12", &frontend()])
+    Engine::ContainerdStore.with(&["vmimage-test/debian:12", &frontend()])
 }
 
 /// What skopeo says of an image.

@@ -7,7 +7,7 @@ use super::boot::check_report;
 use super::disk;
 use super::lab::{boot, run, scratch, static_binary, syntax, testdata};
 
-const BASE: &str = "alpine:3.23";
+const BASE: &str = "vmimage-test/alpine:3.23";
 const IMAGE: &str = "vmimage-test/machine";
 
 #[test]

@@ -44,12 +44,12 @@ const fn stand_in(release: &'static str, manager: &'static str) -> Base {
 const BY_BIOS: Base = Base::Tested(["boots", "untested", "untested"]);
 
 const ROWS: [Row; 18] = [
-    row("Debian 11", "systemd", Base::Image("debian:11"), true),
-    row("Debian 12", "systemd", Base::Image("debian:12"), true),
-    row("Debian 13", "systemd", Base::Image("debian:13"), true),
-    row("Debian sid", "systemd", Base::Image("debian:sid"), true),
+    row("Debian 11", "systemd", Base::Image("vmimage-test/debian:11"), true),
+    row("Debian 12", "systemd", Base::Image("vmimage-test/debian:12"), true),
+    row("Debian 13", "systemd", Base::Image("vmimage-test/debian:13"), true),
+    row("Debian sid", "systemd", Base::Image("vmimage-test/debian:sid"), true),
     row("Ubuntu 20.04 to 25.10, Kali", "systemd", Base::Untested, true),
-    row("Alpine 3.23", "OpenRC", Base::Image("alpine:3.23"), false),
+    row("Alpine 3.23", "OpenRC", Base::Image("vmimage-test/alpine:3.23"), false),
     row("Alpine 3.23, kernel and init installed", "OpenRC", Base::BareAlpine, false),
     // scratch.rs
     row("`FROM scratch`, kernel of Debian 12", "ours", Base::Tested(["boots", "boots", "untested"]), false),

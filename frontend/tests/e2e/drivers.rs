@@ -50,7 +50,10 @@ fn a_driver_that_is_not_there_is_missed() {
 #[ignore = "minutes: make matrix"]
 fn an_initramfs_of_debian_is_for_every_machine() {
     for (name, arguments) in [("drivers", &[][..]), ("drivers-vdi", &["VMIMAGE_FORMAT=vdi"])] {
-        check_initramfs(&with_kernel(name, "debian:12", arguments), "lsinitramfs /boot/initrd.img-*");
+        check_initramfs(
+            &with_kernel(name, "vmimage-test/debian:12", arguments),
+            "lsinitramfs /boot/initrd.img-*",
+        );
     }
 }
 

@@ -41,12 +41,16 @@ const DATA: &str = "FROM scratch\nCOPY Dockerfile /\n";
 
 #[test]
 fn a_broken_dockerfile_is_shown_with_its_line() {
-    says(&message("FROM debian:12\nRUNN true\n", &[]), &["unknown instruction: RUNN", ">>> RUNN true"]);
+    says(
+        &message("FROM vmimage-test/debian:12\nRUNN true\n", &[]),
+        &["unknown instruction: RUNN", ">>> RUNN true"],
+    );
 }
 
 #[test]
 fn a_failing_run_is_shown_with_its_line_and_code() {
-    let message = message("FROM debian:12\nRUN echo to-be-seen && exit 42\n", &["--progress", "plain"]);
+    let message =
+        message("FROM vmimage-test/debian:12\nRUN echo to-be-seen && exit 42\n", &["--progress", "plain"]);
     says(&message, &["to-be-seen", ">>> RUN echo to-be-seen && exit 42", "exit code: 42"]);
 }
 
@@ -77,7 +81,7 @@ fn a_distribution_without_its_package_manager_gives_no_kernel() {
 
 #[test]
 fn a_kernel_or_an_init_that_the_user_removed_is_missed() {
-    let message = |what: &str| message(&format!("FROM debian:12\nRUN rm -r {what}\n"), &[]);
+    let message = |what: &str| message(&format!("FROM vmimage-test/debian:12\nRUN rm -r {what}\n"), &[]);
     says(&message("/boot"), &["/boot", "no kernel", "hint: "]);
     says(&message("/sbin/init"), &["/sbin/init", "hint: "]);
 }
@@ -90,23 +94,23 @@ fn a_kernel_that_is_to_be_kept_has_to_be_there() {
 
 #[test]
 fn a_size_too_small_says_how_much_is_needed() {
-    let message = message("FROM debian:12\n", &["--size", "100M"]);
+    let message = message("FROM vmimage-test/debian:12\n", &["--size", "100M"]);
     says(&message, &["100 MiB", "needs", "--size"]);
 }
 
 #[test]
 fn a_kernel_version_that_there_is_not_is_told_with_those_there_are() {
-    let message = message("FROM debian:12\n", &["--kernel", "5.99"]);
+    let message = message("FROM vmimage-test/debian:12\n", &["--kernel", "5.99"]);
     says(&message, &["linux-image-cloud-amd64 has no version 5.99; there is: 6.1."]);
     assert!(!message.contains("apt-get"), "the script is repeated:\n{message}");
 }
 
 #[test]
 fn a_wrong_option_is_named_with_what_is_allowed() {
-    says(&message("FROM debian:12\n", &["--format", "floppy"]), &["floppy", "qcow2", "raw"]);
-    says(&message("FROM debian:12\n", &["--size", "big"]), &["big", "10G"]);
+    says(&message("FROM vmimage-test/debian:12\n", &["--format", "floppy"]), &["floppy", "qcow2", "raw"]);
+    says(&message("FROM vmimage-test/debian:12\n", &["--size", "big"]), &["big", "10G"]);
     says(
-        &message("FROM debian:12\n", &["--build-arg", "VMIMAGE_SISE=1G"]),
+        &message("FROM vmimage-test/debian:12\n", &["--build-arg", "VMIMAGE_SISE=1G"]),
         &["VMIMAGE_SISE", "VMIMAGE_SIZE"],
     );
 }

@@ -7,7 +7,7 @@ use super::boot::check_report;
 use super::disk;
 use super::lab::{VMIMAGE, boot, build, nonce, run, scratch, testdata};
 
-const BASE: &str = "alpine:3.23";
+const BASE: &str = "vmimage-test/alpine:3.23";
 
 #[test]
 fn a_disk_for_one_firmware_boots_by_it_and_has_nothing_for_the_other() {

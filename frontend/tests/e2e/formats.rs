@@ -10,7 +10,7 @@ use super::disk::{self, damage};
 use super::lab::{VMIMAGE, boot, boot_by, build, copy_of, nonce, refused, run, scratch, testdata};
 
 /// The lightest base, since every format is one boot more.
-const BASE: &str = "alpine:3.23";
+const BASE: &str = "vmimage-test/alpine:3.23";
 
 /// What QEMU boots: the format, and QEMU's name for it.
 const FORMATS: [(&str, &str); 6] =
@@ -74,7 +74,7 @@ fn a_vdi_of_debian_boots_as_virtualbox_makes_machines() {
     let mut vmimage = Command::new(VMIMAGE);
     let path = format!("{}:{}", folder.path().display(), std::env::var("PATH").unwrap());
     vmimage.env("PATH", path);
-    check_report("debian:12", FIRMWARE, &boot_by(vmimage, &disk, FIRMWARE, &[]));
+    check_report("vmimage-test/debian:12", FIRMWARE, &boot_by(vmimage, &disk, FIRMWARE, &[]));
 }
 
 /// A machine whose steps nobody else builds: of two builds of one step, BuildKit may take either, and their

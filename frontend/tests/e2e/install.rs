@@ -13,7 +13,7 @@ use super::registry::Registry;
 
 /// A container's image: no kernel, no init, and what gets lost where care is not taken.
 const DOCKERFILE: &str = r#"
-FROM debian:12
+FROM vmimage-test/debian:12
 COPY app.txt /srv/app/app.txt
 COPY --chmod=755 report.sh /usr/local/bin/report
 COPY report.service /etc/systemd/system/report.service
@@ -115,7 +115,7 @@ fn a_kernel_is_installed_whichever_way_the_image_comes() {
         .unwrap()
         .filter_map(|entry| entry.unwrap().file_name().into_string().ok());
     assert_eq!(left.filter(|name| name.starts_with('.')).count(), 0, "temporary files are left");
-    check_report("debian:12", "--uefi", &lab::boot(&disk, "--uefi", &[]));
+    check_report("vmimage-test/debian:12", "--uefi", &lab::boot(&disk, "--uefi", &[]));
 }
 
 /// What is easily lost where the numbers of users are not the machine's.
@@ -167,7 +167,7 @@ fn a_mirror_is_asked_through_the_proxy_that_was_named() {
     // One that no cached step has asked.
     let mirror = format!("http://{}{MIRROR}", lab::nonce());
     let args = ["--build-arg", &argument, "--mirror", &mirror, "--network", "host"];
-    run(&mut convert("docker-daemon:debian:12", &disk, &args));
+    run(&mut convert("docker-daemon:vmimage-test/debian:12", &disk, &args));
     super::disk::check(&disk);
     let asked = proxy.asked();
     let release = format!("{mirror}/debian/dists/bookworm/InRelease");
@@ -180,7 +180,7 @@ fn a_mirror_is_asked_through_the_proxy_that_was_named() {
     for engine in ["docker", "buildah"] {
         let _alone = lab::alone_with_the_store();
         let args = ["--config", config.to_str().unwrap(), "--network", "host", "--engine", engine];
-        let said = refused(&mut convert("docker-daemon:debian:12", &disk, &args));
+        let said = refused(&mut convert("docker-daemon:vmimage-test/debian:12", &disk, &args));
         assert!(said.contains("127.0.0.1:1 "), "{said}");
     }
 }
@@ -201,7 +201,7 @@ fn packages(folder: &Path) -> PathBuf {
         "host",
         "-v",
         &mount,
-        "debian:12",
+        "vmimage-test/debian:12",
         "sh",
         "-c",
         script,
@@ -221,7 +221,7 @@ fn a_folder_of_packages_is_enough_without_a_network() {
     for (engine, asked) in [("docker", by_file), ("buildah", by_file), ("docker", ["--packages", from])] {
         let _alone = lab::alone_with_the_store();
         let args = [&asked[..], &["--network", "none", "--engine", engine]].concat();
-        run(&mut convert("docker-daemon:debian:12", &disk, &args));
+        run(&mut convert("docker-daemon:vmimage-test/debian:12", &disk, &args));
         super::disk::check(&disk);
         fs::remove_file(&disk).unwrap();
     }
@@ -230,7 +230,7 @@ fn a_folder_of_packages_is_enough_without_a_network() {
     let kernels = kernel.filter(|path| path.to_str().unwrap().contains("/linux-image-"));
     kernels.for_each(|path| fs::remove_file(path).unwrap());
     let args = ["--packages", from, "--network", "none"];
-    let said = refused(&mut convert("docker-daemon:debian:12", &disk, &args));
+    let said = refused(&mut convert("docker-daemon:vmimage-test/debian:12", &disk, &args));
     assert!(said.contains("linux-image-cloud-amd64"), "{said}");
 }
 

@@ -72,7 +72,7 @@ fn index(of: &Path, args: &[&str], to: &Path) {
 fn apt_takes_a_repository_an_index_or_packages_alone() {
     let folder = scratch();
     let context = folder_in(folder.path(), "debian");
-    fs::write(context.join("Dockerfile"), "FROM debian:12\n").unwrap();
+    fs::write(context.join("Dockerfile"), "FROM vmimage-test/debian:12\n").unwrap();
     let mut complete = Command::new("docker");
     complete.args(["buildx", "build", "-q", "--load", "-t", COMPLETE_DEBIAN, "--build-arg", &syntax()]);
     run(complete.args(["--build-arg", "VMIMAGE_STAGE=rootfs"]).arg(&context));
@@ -185,7 +185,7 @@ fn in_alpine(folder: &Path, script: &str) {
 }
 
 /// A real one with a kernel, so that the package alone is missing.
-const ALPINE: &str = "alpine:3.23";
+const ALPINE: &str = "vmimage-test/alpine:3.23";
 /// An index as Alpine's repositories have it, of the packages beside it.
 const INDEX: &str =
     "apk index --quiet --no-warnings --allow-untrusted --rewrite-arch x86_64 -o APKINDEX.tar.gz *.apk";

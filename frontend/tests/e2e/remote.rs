@@ -84,7 +84,7 @@ fn a_disk_comes_back_from_a_remote_builder() {
     let build = |builder: &[&str], disk: &str| {
         let mut command = docker.on(VMIMAGE);
         command.arg("build").arg(testdata("machine")).arg("-o").arg(at(disk)).args(builder);
-        run(command.args(["--hostname", "far", "--build-arg", "BASE=alpine:3.23"]));
+        run(command.args(["--hostname", "far", "--build-arg", "BASE=vmimage-test/alpine:3.23"]));
     };
     // To be created it was looked at already.
     let before = relay.connections.load(Ordering::SeqCst);
@@ -94,7 +94,7 @@ fn a_disk_comes_back_from_a_remote_builder() {
     assert!(relay.connections.load(Ordering::SeqCst) > before);
     run(Command::new("cmp").arg(at("near.qcow2")).arg(at("far.qcow2")));
 
-    let words = "--build-arg BASE=alpine:3.23 --output type=vmdisk,dest=shim.qcow2,hostname=far";
+    let words = "--build-arg BASE=vmimage-test/alpine:3.23 --output type=vmdisk,dest=shim.qcow2,hostname=far";
     run(docker.docker(&format!("buildx build --builder far {words}")).arg(testdata("machine")));
     run(Command::new("cmp").arg(at("near.qcow2")).arg(at("shim.qcow2")));
     assert_eq!(docker.made(), ["far.qcow2", "near.qcow2", "shim.qcow2"]);

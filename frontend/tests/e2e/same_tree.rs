@@ -17,7 +17,7 @@ use super::registry::Registry;
 use super::shim::Docker;
 
 /// It has a kernel and an init, so the image is a machine without an installation too.
-const BASE: &str = "alpine:3.23";
+const BASE: &str = "vmimage-test/alpine:3.23";
 const IMAGE: &str = "vmimage-test/same";
 
 /// What clients are known to lose; no ACL, since the layers of buildah hold none.
@@ -46,7 +46,7 @@ impl Lab {
         // No client may have a layer of it already, since that would have the times of another context's files.
         let base = "FROM $BASE\nCOPY nonce /srv/\n";
         let dockerfile = dockerfile.replace("FROM $BASE\n", base) + KEPT;
-        fs::write(context.join("Dockerfile"), dockerfile.replace("debian:12", BASE)).unwrap();
+        fs::write(context.join("Dockerfile"), dockerfile.replace("vmimage-test/debian:12", BASE)).unwrap();
         fs::write(context.join("nonce"), nonce()).unwrap();
         let program = static_binary(folder.path());
         let mut created = Command::new("docker");

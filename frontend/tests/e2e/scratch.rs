@@ -97,7 +97,7 @@ fn a_static_program_from_scratch_boots_serves_and_stops() {
 #[test]
 #[ignore = "long: make matrix"]
 fn a_kernel_of_alpine_runs_it_too() {
-    serves_and_stops(&["--kernel", "image:alpine:3.23"], "-virt", &["--bios"]);
+    serves_and_stops(&["--kernel", "image:vmimage-test/alpine:3.23"], "-virt", &["--bios"]);
 }
 
 /// Build `testdata/scratch`, and boot it with a kernel whose release ends like this.
@@ -171,7 +171,7 @@ fn a_distroless_image_keeps_every_file() {
     let folder = scratch();
     let context = folder.path().join("context");
     fs::create_dir(&context).unwrap();
-    let dockerfile = "FROM debian:12 AS base\n\
+    let dockerfile = "FROM vmimage-test/debian:12 AS base\n\
         RUN mkdir -p /root-fs/etc/ssl/certs /root-fs/usr/lib /root-fs/run/app && \
         cp /usr/lib/os-release /root-fs/usr/lib && echo certificate >/root-fs/etc/ssl/certs/ca-certificates.crt && \
         echo 'nonroot:x:65532:65532::/home/nonroot:/sbin/nologin' >/root-fs/etc/passwd && \
@@ -182,7 +182,7 @@ fn a_distroless_image_keeps_every_file() {
         ENTRYPOINT [\"/usr/lib/os-release\"]\n";
     fs::write(context.join("Dockerfile"), dockerfile).unwrap();
     let disk = folder.path().join("distroless.raw");
-    build(&context, &disk, &["--kernel", "image:debian:12"]);
+    build(&context, &disk, &["--kernel", "image:vmimage-test/debian:12"]);
     check(&disk);
     let root = Mount::new(&disk, &partitions(&disk)[2], folder.path().join("root"));
     let read = |path: &str| fs::read_to_string(root.0.join(path)).unwrap();

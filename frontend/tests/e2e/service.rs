@@ -265,8 +265,7 @@ fn redis_serves_and_saves_at_the_end() {
 fn podman_and_buildah_make_the_same_service() {
     let _alone = alone_with_the_store();
     let folder = scratch();
-    let dockerfile =
-        "FROM debian:12\nENV A=\"b c\"\nUSER www-data\nHEALTHCHECK CMD true\nENTRYPOINT [\"cat\"]\n";
+    let dockerfile = "FROM vmimage-test/debian:12\nENV A=\"b c\"\nUSER www-data\nHEALTHCHECK CMD true\nENTRYPOINT [\"cat\"]\n";
     std::fs::write(folder.path().join("Dockerfile"), dockerfile).unwrap();
     let units = ["podman", "buildah"].map(|engine| {
         let disk = folder.path().join(format!("{engine}.raw"));

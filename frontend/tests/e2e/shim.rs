@@ -95,7 +95,7 @@ fn docker_buildx_build_makes_a_machine_that_boots() {
 
 #[test]
 fn docker_build_does_the_same_on_the_containerd_store() {
-    let docker = Docker::new(Some(Engine::ContainerdStore.with(&["debian:12", &frontend()])));
+    let docker = Docker::new(Some(Engine::ContainerdStore.with(&["vmimage-test/debian:12", &frontend()])));
     let context = testdata("machine");
     // What is attested lies beside the disk in the build's result, and has no file here.
     let formats = "-o type=vmdisk,dest=web.qcow2 -o type=vmdisk,dest=web.vhdx --provenance mode=max";
@@ -110,7 +110,8 @@ fn an_image_beside_the_disk_is_a_containers() {
     let docker = Docker::new(None);
     let context = docker.path("context");
     fs::create_dir(&context).unwrap();
-    fs::write(context.join("Dockerfile"), "FROM debian:12\nRUN echo hello >/greeting\n").unwrap();
+    fs::write(context.join("Dockerfile"), "FROM vmimage-test/debian:12\nRUN echo hello >/greeting\n")
+        .unwrap();
     let image = "vmimage-test/beside";
     let outputs = format!("-t {image} --load -o type=vmdisk,dest=web.qcow2 --iidfile id");
     run(docker.docker(&format!("buildx build {outputs}")).arg(&context));
@@ -123,7 +124,7 @@ fn an_image_beside_the_disk_is_a_containers() {
 
 #[test]
 fn an_image_of_the_disk_is_an_output_of_its_own() {
-    let docker = Docker::new(Some(Engine::ContainerdStore.with(&["debian:12", &frontend()])));
+    let docker = Docker::new(Some(Engine::ContainerdStore.with(&["vmimage-test/debian:12", &frontend()])));
     let context = testdata("machine");
     docker.expected(&context, "--network host --hostname web");
     let output = "-o type=oci,dest=web.tar,format=containerdisk,hostname=web";
@@ -169,7 +170,8 @@ fn bake_makes_the_disks_of_its_targets() {
 #[test]
 fn a_disk_that_fails_leaves_nothing_and_the_exit_code_of_buildx() {
     let docker = Docker::new(None);
-    fs::write(docker.path("Dockerfile"), "FROM debian:12\nRUN echo to-be-seen && false\n").unwrap();
+    fs::write(docker.path("Dockerfile"), "FROM vmimage-test/debian:12\nRUN echo to-be-seen && false\n")
+        .unwrap();
     let code = |words: &str| {
         let output = docker.docker(&format!("buildx build --progress plain {words} .")).output().unwrap();
         (output.status.code(), text(&output).contains("to-be-seen"))
