@@ -53,7 +53,7 @@ pub(crate) struct Args {
     #[arg(long)]
     snapshot: bool,
     /// How to run the guest's instructions
-    #[arg(long, value_enum, value_name = "HOW", default_value_t = AccelChoice::Auto)]
+    #[arg(long, value_enum, value_name = "HOW", env = "VMIMAGE_ACCEL", default_value_t = AccelChoice::Auto)]
     accel: AccelChoice,
     /// Open a window with the machine's screen as well
     #[arg(long)]
