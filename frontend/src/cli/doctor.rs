@@ -6,9 +6,9 @@ use exporter::spec::Architecture;
 use serde::Serialize;
 
 use super::build::frontend;
-use super::run::accel;
 use super::run::firmware::Firmware;
 use super::run::qemu;
+use super::run::{accel, probe};
 use super::{Error, Result};
 use crate::cli::programs::{self, Package};
 use crate::engine::buildah::Tool;
@@ -107,7 +107,10 @@ fn frontend_image() -> Result<String> {
 
 fn kvm(arch: Architecture, qemu: Option<&std::path::Path>) -> Result<String> {
     let Some(qemu) = qemu else { return Err(Error::user("cannot be tried without QEMU")) };
-    match accel::probe_kvm(arch, qemu) {
+    if let Some(choice) = std::env::var_os(accel::VARIABLE).filter(|choice| choice != "auto") {
+        return Ok(format!("not tried: {} is {}", accel::VARIABLE, choice.display()));
+    }
+    match probe::probe_kvm(arch, qemu) {
         Ok(()) => Ok("a machine was run with it".to_owned()),
         Err(reason) if reason.contains("Permission denied") => {
             Err(Error::user(reason)

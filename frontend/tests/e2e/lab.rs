@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::sync::LazyLock;
 use std::time::{Duration, Instant, SystemTime};
 
 use rustix::fs::{FlockOperation, flock};
@@ -122,9 +123,23 @@ pub(crate) fn boot(disk: &Path, firmware: &str, args: &[&str]) -> Report {
     boot_by(Command::new(VMIMAGE), disk, firmware, args)
 }
 
+/// How guests run, decided once for all tests: by KVM, watched, or where that is of no use by emulation.
+pub(crate) fn accel() -> &'static str {
+    static ACCEL: LazyLock<String> = LazyLock::new(|| {
+        std::env::var("VMIMAGE_ACCEL").unwrap_or_else(|_| {
+            let disk = tempfile::NamedTempFile::new().unwrap();
+            disk.as_file().set_len(1 << 20).unwrap();
+            let shown = run(Command::new(VMIMAGE).arg("run").arg(disk.path()).args(["--bios", "--dry-run"]));
+            if shown.contains("-accel kvm") { "auto" } else { "tcg" }.to_owned()
+        })
+    });
+    &ACCEL
+}
+
 /// The same by a `vmimage` in another environment.
 pub(crate) fn boot_by(mut command: Command, disk: &Path, firmware: &str, args: &[&str]) -> Report {
     let token = nonce();
+    command.env("VMIMAGE_ACCEL", accel());
     command.arg("run").arg(disk).args([firmware, "--memory", "1G", "--cpus", "1", "--qemu-arg=-smbios"]);
     command.arg(format!("--qemu-arg=type=1,serial={token}")).args(args);
     let console = run_for(&mut command, Duration::from_secs(300));

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use super::build::cached;
 use super::disk::check;
-use super::lab::{Mount, VMIMAGE, build, copy_of, nonce, partitions, raw, run, scratch, testdata};
+use super::lab::{self, Mount, VMIMAGE, build, copy_of, nonce, partitions, raw, run, scratch, testdata};
 
 /// A machine of `testdata/scratch`; killed when dropped.
 struct Machine {
@@ -27,7 +27,13 @@ impl Machine {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let token = nonce();
         let mut command = Command::new(VMIMAGE);
-        command.arg("run").arg(disk).args([firmware, "--memory", "512M", "-p", &format!("{port}:80")]);
+        command.env("VMIMAGE_ACCEL", lab::accel()).arg("run").arg(disk).args([
+            firmware,
+            "--memory",
+            "512M",
+            "-p",
+            &format!("{port}:80"),
+        ]);
         command.args(["--qemu-arg=-smbios", &format!("--qemu-arg=type=1,product={token}")]);
         let qmp = folder.path().join("qmp");
         command.args(["--qemu-arg=-qmp", &format!("--qemu-arg=unix:{},server=on,wait=off", qmp.display())]);

@@ -9,7 +9,9 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use super::disk::check;
-use super::lab::{Mount, VMIMAGE, alone_with_the_store, build, nonce, partitions, run, scratch, testdata};
+use super::lab::{
+    self, Mount, VMIMAGE, alone_with_the_store, build, nonce, partitions, run, scratch, testdata,
+};
 
 /// Initialising a database takes a minute without hardware's help.
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -38,6 +40,7 @@ impl Machine {
     fn boot(disk: &Path, ports: &[u16]) -> Self {
         let control = disk.with_extension("qmp");
         let mut command = Command::new(VMIMAGE);
+        command.env("VMIMAGE_ACCEL", lab::accel());
         command.arg("run").arg(disk).args(["--bios", "--qemu-arg=-qmp"]);
         command.arg(format!("--qemu-arg=unix:{},server=on,wait=off", control.display()));
         let forwards: Vec<_> = ports.iter().map(|port| (free_port(), *port)).collect();

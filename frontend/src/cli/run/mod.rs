@@ -2,8 +2,12 @@
 
 pub(crate) mod accel;
 pub(crate) mod firmware;
+pub(crate) mod probe;
 mod publish;
 pub(crate) mod qemu;
+mod qmp;
+mod sectors;
+mod watch;
 
 use std::ffi::OsString;
 use std::io::IsTerminal;
@@ -20,11 +24,13 @@ use super::{Error, Result, inspect, shell};
 use accel::{Accel, AccelChoice};
 use firmware::{Firmware, Pflash};
 use publish::Publish;
+use watch::Ended;
 
 /// Boot a disk in QEMU, with its serial console in this terminal.
 ///
 /// The machine has a virtio disk, a virtio network card behind user-mode NAT and a random number generator.
-/// KVM is used if it really works (a tiny machine is run for a moment to find out), else emulation.
+/// KVM is used if it really works, else emulation: a tiny machine is run for a moment to find out, and a machine that
+/// KVM does not bring to life is started again.
 /// Leave the console with Ctrl-A X.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
@@ -53,7 +59,7 @@ pub(crate) struct Args {
     #[arg(long)]
     snapshot: bool,
     /// How to run the guest's instructions
-    #[arg(long, value_enum, value_name = "HOW", env = "VMIMAGE_ACCEL", default_value_t = AccelChoice::Auto)]
+    #[arg(long, value_enum, value_name = "HOW", env = accel::VARIABLE, default_value_t = AccelChoice::Auto)]
     accel: AccelChoice,
     /// Open a window with the machine's screen as well
     #[arg(long)]
@@ -74,24 +80,41 @@ Examples:
   vmimage run web.qcow2 --qemu-arg=-no-reboot      end when the machine reboots
   vmimage run web.qcow2 --dry-run                  see the QEMU command";
 
-/// Boots the disk; this process becomes QEMU, so QEMU's exit code and signals are its own.
+/// Boots the disk.
+///
+/// Where there is nothing to decide any more this process becomes QEMU, so QEMU's exit code and signals are its own.
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let image = Image::read(&args.file)?;
     let machine = Machine::new(args, image.format)?;
-    let mut command = machine.command(args);
+    let command = machine.command(args);
     if args.dry_run {
         println!("{}", shell::show(&command));
         return Ok(ExitCode::SUCCESS);
     }
     eprintln!("booting {} with {}, {}", args.file.display(), machine.firmware, machine.accel);
+    let keeps_writes = !args.snapshot && !is_read_only(machine.driver);
     if is_read_only(machine.driver) {
         eprintln!("changes are not kept: QEMU only reads {} disks", image.format);
+    }
+    if let Some((drive, bytes)) = sectors::other(&args.file, &args.qemu_args) {
+        eprintln!(
+            "{drive}: has sectors of {bytes} bytes, where firmware does not start a disk laid out for 512"
+        );
     }
     if std::io::stdin().is_terminal() {
         eprintln!("leave the console with Ctrl-A X");
     }
-    let error = command.exec();
-    Err(Error::user(format!("{}: cannot be started", machine.qemu.display())).because(error))
+    if (args.accel, machine.accel) != (AccelChoice::Auto, Accel::Kvm) {
+        return machine.become_qemu(command);
+    }
+    match watch::run(command, keeps_writes)? {
+        Ended::By(code) => Ok(code),
+        Ended::Useless(reason) => {
+            let machine = Machine { accel: Accel::Tcg, ..machine };
+            eprintln!("{reason}; the disk is untouched, booting it again with {}", machine.accel);
+            machine.become_qemu(machine.command(args))
+        }
+    }
 }
 
 /// All that is decided before the command line can be written.
@@ -120,6 +143,11 @@ impl Machine {
         };
         let accel = args.accel.decide(arch, &qemu);
         Ok(Self { arch, qemu, firmware, accel, driver })
+    }
+
+    fn become_qemu(&self, mut command: Command) -> Result<ExitCode> {
+        let error = command.exec();
+        Err(Error::user(format!("{}: cannot be started", self.qemu.display())).because(error))
     }
 
     fn command(&self, args: &Args) -> Command {
