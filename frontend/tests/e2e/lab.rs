@@ -1,7 +1,7 @@
 //! What every test here stands on: building a disk, booting it, taking it apart with foreign tools.
 
 use std::collections::BTreeMap;
-use std::io::Read;
+use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::LazyLock;
@@ -178,6 +178,28 @@ fn run_for(command: &mut Command, limit: Duration) -> String {
         "{command:?}: {ended:?} after {limit:?}:\n{console}"
     );
     console
+}
+
+/// Run a command until it has printed `word`, then end it; at most for `limit`.
+pub(crate) fn run_until(command: &mut Command, word: &str, limit: Duration) {
+    let mut child =
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn().unwrap();
+    let stdout = child.stdout.take().unwrap();
+    let (sender, lines) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let lines = BufReader::new(stdout).split(b'\n').map_while(Result::ok);
+        lines.map(|line| sender.send(String::from_utf8_lossy(&line).into_owned())).all(|sent| sent.is_ok())
+    });
+    let (end, mut console) = (Instant::now() + limit, String::new());
+    while !console.contains(word) {
+        match lines.recv_timeout(end.saturating_duration_since(Instant::now())) {
+            Ok(line) => console.extend([line.as_str(), "\n"]),
+            Err(_) => break,
+        }
+    }
+    run(Command::new("kill").arg(child.id().to_string()));
+    child.wait().unwrap();
+    assert!(console.contains(word), "{command:?} has not printed {word}:\n{console}");
 }
 
 /// A partition as sfdisk sees it: start and size in bytes.

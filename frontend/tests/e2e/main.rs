@@ -16,6 +16,7 @@ mod drivers;
 mod errors;
 mod failures;
 mod fidelity;
+mod field;
 mod firmware;
 mod formats;
 mod identity;
