@@ -20,6 +20,7 @@ mod field;
 mod firmware;
 mod formats;
 mod identity;
+mod images;
 mod install;
 mod lab;
 mod lan;
