@@ -1,4 +1,4 @@
-//! Our own first process, for a tree that has none: it does what the image could count on in a container,
+//! Our own first process, for a tree that has none or shall not have its own: it does what the image could count on in a container,
 //! and runs its entrypoint. The user's files stay as they are.
 
 use std::sync::Arc;
@@ -52,7 +52,7 @@ pub fn install(tree: &mut Tree, os: &Os, contained: &Contained<'_>) -> Result<Ve
         }
         None => "nothing",
     };
-    notes.push(format!("{PROGRAM}: the image has no init, this one runs {runs}"));
+    notes.push(format!("{PROGRAM}: the first process, runs {runs} and nothing else"));
     Ok(notes)
 }
 
@@ -109,7 +109,10 @@ mod tests {
             PROGRAM,
         ];
         assert_eq!(new, expected);
-        assert_eq!(notes.last().unwrap(), &format!("{PROGRAM}: the image has no init, this one runs /app"));
+        assert_eq!(
+            notes.last().unwrap(),
+            &format!("{PROGRAM}: the first process, runs /app and nothing else")
+        );
         let description = text(&edited, DESCRIPTION).unwrap();
         assert!(
             description.contains(r#""Entrypoint":["/app"]"#) && description.contains(r#""User":"65532""#)
@@ -119,7 +122,10 @@ mod tests {
     #[test]
     fn an_empty_image_gets_what_every_program_expects() {
         let (tree, notes) = edit(&[], None);
-        assert!(tree.lookup(DESCRIPTION).is_none() && notes.last().unwrap().ends_with("runs nothing"));
+        assert!(
+            tree.lookup(DESCRIPTION).is_none()
+                && notes.last().unwrap().ends_with("runs nothing and nothing else")
+        );
         for (directory, permissions) in [("/proc", 0o755), ("/dev", 0o755), ("/run", 0o755), ("/tmp", 0o1777)]
         {
             let meta = &tree.inode(tree.lookup(directory).unwrap()).meta;

@@ -22,6 +22,7 @@ mod identity;
 mod install;
 mod lab;
 mod lan;
+mod offline;
 mod packages;
 mod proxy;
 #[path = "../registry/registry.rs"]
