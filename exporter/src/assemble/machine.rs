@@ -157,18 +157,20 @@ fn contained(spec: &Spec, program: Option<Arc<[u8]>>, time: Time) -> Result<Cont
 
 /// Nobody could log in, and nothing else is started.
 fn runs_nothing(spec: &Spec) -> Error {
-    let mut words = spec.container.iter().flat_map(Container::command);
-    let (message, hint) = match words.next() {
-        None => (
-            "would be vmimage's, and there is no ENTRYPOINT or CMD: the machine would run nothing".to_owned(),
-            "name the program in the Dockerfile: ENTRYPOINT [\"/app\"]",
-        ),
-        Some(program) => (
-            format!(
-                "would be vmimage's, and {program} has nothing to do without a terminal: the machine would run nothing"
-            ),
-            "name another program in the Dockerfile, run this one all the same with --service NAME, or none with --service off",
-        ),
+    let program = spec.container.iter().flat_map(Container::command).next();
+    let message = match program {
+        None => {
+            "would be vmimage's, and there is no ENTRYPOINT or CMD: the machine would run nothing".to_owned()
+        }
+        Some(program) => {
+            format!("would be vmimage's, and {program} is no service: the machine would run nothing")
+        }
+    };
+    let hint = match program {
+        None => "name the program in the Dockerfile: ENTRYPOINT [\"/app\"]",
+        Some(_) => {
+            "name another program in the Dockerfile, run this one all the same (--service NAME), or none (--service off)"
+        }
     };
     Error::new(Kind::NotFound, INIT, message).with_hint(hint)
 }
@@ -298,8 +300,9 @@ mod tests {
         assert_eq!(error(auto(), &["nginx"]), None);
         for (words, part) in [
             (&[][..], "there is no ENTRYPOINT or CMD"),
-            (&["bash"][..], "bash has nothing to do without a terminal"),
-            (&["/bin/sh"][..], "/bin/sh has nothing to do without a terminal"),
+            (&["bash"][..], "bash is no service"),
+            (&["/bin/sh"][..], "/bin/sh is no service"),
+            (&["/sbin/init"][..], "/sbin/init is no service"),
         ] {
             let said = error(auto(), words).unwrap();
             assert!(said.contains(part) && said.contains("the machine would run nothing"), "{said}");

@@ -3,7 +3,7 @@
 //! ```text
 //! apt-get ─▶ E: … Temporary failure resolving 'deb.debian.org'
 //! failure.sh ▶ vmimage: a host that packages come from has no address: … Temporary failure resolving 'deb.debian.org'
-//!          exit code 201 ─▶ BuildKit, buildah, podman ─▶ Cause::by_exit_code ─▶ the last error, with its hint
+//!          exit code 202 ─▶ BuildKit, buildah, podman ─▶ Cause::by_exit_code ─▶ the last error, with its hint
 //! ```
 //!
 //! An exit code is all that every engine tells of a step: BuildKit gives frontends none of its output.
@@ -28,6 +28,8 @@ pub(crate) struct Cause {
 enum Remedy {
     /// Another place that packages come from, or none.
     Elsewhere,
+    /// The folder of packages, if there is one; else this.
+    Supply(&'static str),
     /// This.
     Do(&'static str),
 }
@@ -36,9 +38,11 @@ const ELSEWHERE: &str = "give the build a network (behind a proxy: --build-arg h
                          or a folder of packages (--packages DIR), or need none of them: --init vmimage with --kernel \
                          image:REF, an image with a kernel in it";
 
+const IN_THE_FOLDER: &str = "put it into the folder of packages, with all that it depends on";
+
 /// In their order: what makes other things fail comes before them. The words are those of apt, apk 2 and 3, dnf 4 and 5,
 /// microdnf, yum, libcurl below these, zypper and pacman.
-static CAUSES: [Cause; 8] = [
+static CAUSES: [Cause; 11] = [
     Cause {
         exit_code: 201,
         what: "no space is left where the engine builds",
@@ -103,7 +107,7 @@ static CAUSES: [Cause; 8] = [
                   no match for argument|unable to find a match|no package .* available|no package matches|\
                   no provider of|not found in package names|target not found|package '.*' not found|has no version|\
                   version '.*' for '.*' was not found|couldn't find any package",
-        remedy: Remedy::Do(
+        remedy: Remedy::Supply(
             "look at the names in --install and --kernel; [[repositories]] in vmimage.toml adds where packages come \
              from, --kernel image:REF takes the kernel of another image, and --init vmimage needs no other package",
         ),
@@ -114,9 +118,30 @@ static CAUSES: [Cause; 8] = [
         pattern: "unmet dependencies|held broken packages|nothing provides|conflicting requests|\
                   could not satisfy dependencies|unable to satisfy dependency|breaks: world|\
                   unsatisfiable constraints|could not depsolve|is not installable",
-        remedy: Remedy::Do(
-            "take a newer base image (--pull), or put into the folder of --packages all that they depend on",
+        remedy: Remedy::Supply(
+            "take a newer base image (--pull): its packages and those of the repositories are of different times",
         ),
+    },
+    Cause {
+        exit_code: 209,
+        what: "the folder of packages has none of this distribution",
+        pattern: "holds no \\.(deb|apk|rpm) files",
+        remedy: Remedy::Do("put files of its package manager there, or leave --packages out"),
+    },
+    Cause {
+        exit_code: 210,
+        what: "the mirror stands for no repository of the image",
+        pattern: "names no host that .* could stand for",
+        remedy: Remedy::Do(
+            "write it into the image's repository settings in the Dockerfile, or leave --mirror out",
+        ),
+    },
+    Cause {
+        exit_code: 211,
+        what: "a script of a package failed",
+        pattern: "error processing (package|archive)|returned an error code|scriptlet.* failed|\
+                  (install|upgrade|trigger).*: .*exited with error|command failed to execute correctly",
+        remedy: Remedy::Do("its own words stand above; try the package in a container of the base image"),
     },
 ];
 
@@ -160,6 +185,7 @@ mod tests {
     use std::fs;
 
     use super::*;
+    use crate::provision::Folder;
     use crate::provision::scripts::{Sandbox, text};
 
     /// How a step ends in which the package manager says this: its exit code, and its last line.
@@ -263,6 +289,26 @@ mod tests {
                 "Problem: nothing provides 'b' needed by the to be installed a-1.x86_64",
             ],
         ),
+        (
+            209,
+            &[
+                "/run/vmimage-packages holds no .deb files",
+                "/run/vmimage-packages holds no .apk files",
+                "/run/vmimage-packages holds no .rpm files",
+            ],
+        ),
+        (210, &["/etc/yum.repos.d names no host that http://m could stand for"]),
+        (
+            211,
+            &[
+                "dpkg: error processing package x (--configure):\n installed x package post-installation script \
+                 subprocess returned error exit status 1",
+                "E: Sub-process /usr/bin/dpkg returned an error code (1)",
+                "ERROR: x-1.post-install: script exited with error 1",
+                "warning: %post(x-1.x86_64) scriptlet failed, exit status 1",
+                "error: command failed to execute correctly",
+            ],
+        ),
     ];
 
     #[test]
@@ -281,7 +327,7 @@ mod tests {
 
     #[test]
     fn what_nobody_knows_ends_as_it_did() {
-        for said in ["", "Segmentation fault", "dpkg: error processing package x (--configure)"] {
+        for said in ["", "Segmentation fault", "/boot/vmlinuz-virt has no initramfs"] {
             assert_eq!(ending(said), (1, String::new()), "{said}");
         }
         assert!([0, 1, 100, 104, 137].into_iter().all(|code| Cause::by_exit_code(code).is_none()));
@@ -315,5 +361,9 @@ mod tests {
         }
         let asked = Install { mirror: Some("http://m".into()), ..Install::default() };
         assert!(no_address.hint(&asked).starts_with("is http://m right"));
+        let unknown = Cause::by_exit_code(207).unwrap();
+        assert!(unknown.hint(&Install::default()).contains("[[repositories]]"));
+        let asked = Install { packages: Some(Folder::Client), ..Install::default() };
+        assert_eq!(unknown.hint(&asked), IN_THE_FOLDER);
     }
 }
