@@ -158,14 +158,15 @@ impl Cause {
 
     /// What to do about it where `asked` was installed.
     pub(crate) fn hint(&self, asked: &Install) -> String {
-        match (&self.remedy, &asked.mirror) {
-            (Remedy::Do(hint), _) => (*hint).to_owned(),
-            (Remedy::Elsewhere, None) => ELSEWHERE.to_owned(),
-            (Remedy::Elsewhere, Some(mirror)) => {
+        match (&self.remedy, &asked.mirror, &asked.packages) {
+            (Remedy::Elsewhere, Some(mirror), _) => {
                 format!(
                     "is {mirror} right, and reached from where the engine builds (--network, --add-host)?"
                 )
             }
+            (Remedy::Elsewhere, None, _) => ELSEWHERE.to_owned(),
+            (Remedy::Supply(_), _, Some(_)) => IN_THE_FOLDER.to_owned(),
+            (Remedy::Supply(hint) | Remedy::Do(hint), ..) => (*hint).to_owned(),
         }
     }
 }
