@@ -48,12 +48,20 @@ pub fn install(tree: &mut Tree, os: &Os, contained: &Contained<'_>) -> Result<Ve
         Some(container) => {
             let text = serde_json::to_vec(container).expect("the keys of an image's configuration are text");
             editor.write_file(DESCRIPTION, text, 0o644)?;
+            if checks_health(container) {
+                notes.push("HEALTHCHECK: left out, nothing runs it".to_owned());
+            }
             container.command().next().unwrap_or_default()
         }
         None => "nothing",
     };
     notes.push(format!("{PROGRAM}: the first process, runs {runs} and nothing else"));
     Ok(notes)
+}
+
+fn checks_health(container: &Container) -> bool {
+    let form = container.healthcheck.as_ref().and_then(|check| check.test.first());
+    form.is_some_and(|form| form != "NONE")
 }
 
 #[cfg(test)]
@@ -131,5 +139,17 @@ mod tests {
             let meta = &tree.inode(tree.lookup(directory).unwrap()).meta;
             assert_eq!(meta.permissions, permissions, "{directory}");
         }
+    }
+
+    #[test]
+    fn a_health_check_that_nothing_runs_is_reported() {
+        let is_told = |words: &[&str]| {
+            let test = words.iter().map(|word| (*word).to_owned()).collect();
+            let check = crate::spec::Healthcheck { test, ..Default::default() };
+            let checked = Container { healthcheck: Some(check), ..container() };
+            edit(&[], Some(&checked)).1.iter().any(|note| note.starts_with("HEALTHCHECK: "))
+        };
+        assert!(is_told(&["CMD", "true"]) && is_told(&["CMD-SHELL", "true"]));
+        assert!(!is_told(&["NONE"]) && !is_told(&[]));
     }
 }
