@@ -56,7 +56,7 @@ fn an_image_with_a_package_manager_needs_no_package_with_vmimages_init() {
     says(
         &message,
         &[
-            "could not connect to server",
+            "Connection refused",
             "alpine-base (no such package)",
             "vmimage: a host that packages come from can't be reached: ",
             "packages can't be installed: a host that packages come from can't be reached\nhint: ",
