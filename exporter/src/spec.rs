@@ -3,6 +3,7 @@
 mod container;
 mod files;
 mod firmware;
+mod init;
 mod service;
 pub mod setup;
 mod text;
@@ -20,6 +21,7 @@ use crate::tree::{Kind, Tree};
 pub use container::{Container, Healthcheck};
 pub use files::FileSpec;
 pub use firmware::Firmware;
+pub use init::Init;
 pub use service::Service;
 pub use setup::Setup;
 pub use text::{TEXT_FORMATS, TextFormat, check_format};
@@ -46,6 +48,8 @@ pub struct Spec {
     pub architecture: Architecture,
     /// What starts it.
     pub firmware: Firmware,
+    /// Its first process.
+    pub init: Init,
     /// Whether what the image runs becomes a service.
     pub service: Service,
     /// What the image says about its containers; `None` for files that are no image.
@@ -68,6 +72,7 @@ impl Default for Spec {
             cmdline: String::new(),
             architecture: Architecture::X86_64,
             firmware: Firmware::Any,
+            init: Init::Auto,
             service: Service::Auto,
             container: None,
             source_date_epoch: None,

@@ -43,6 +43,8 @@ pub(crate) enum Attribute {
     Config,
     /// Whether what the image runs becomes a service, and its name.
     Service,
+    /// The first process.
+    Init,
 }
 
 /// What makes a kernel that of another image.
@@ -53,7 +55,7 @@ const KERNEL: &str = "distro, keep, a version, such as 6.1, a package name, such
 
 impl Attribute {
     /// Every attribute.
-    pub(crate) const ALL: [Self; 16] = [
+    pub(crate) const ALL: [Self; 17] = [
         Self::Format,
         Self::Size,
         Self::Compression,
@@ -70,6 +72,7 @@ impl Attribute {
         Self::Install,
         Self::Config,
         Self::Service,
+        Self::Init,
     ];
 
     /// The word for it: `size`.
@@ -91,6 +94,7 @@ impl Attribute {
             Self::Install => "install",
             Self::Config => "config",
             Self::Service => "service",
+            Self::Init => "init",
         }
     }
 
@@ -153,6 +157,7 @@ impl Asked {
             Attribute::Install => self.install.further = words(value, "package")?,
             Attribute::Config => self.config = Some(word(value, "context-path")?),
             Attribute::Service => spec.service = value.parse()?,
+            Attribute::Init => spec.init = value.parse()?,
         }
         Ok(())
     }
@@ -175,7 +180,7 @@ pub(crate) mod tests {
 
     /// For each attribute a right value, a wrong one, and what is said of that. Which texts have which form is
     /// tested where the forms are.
-    pub(crate) const VALUES: [(Attribute, &str, &str, &str); 18] = [
+    pub(crate) const VALUES: [(Attribute, &str, &str, &str); 19] = [
         (Attribute::Format, "qcow2,vhdx", "floppy", "one of raw, qcow2, "),
         (Attribute::Size, "10G", "big", "\"big\" is no size: write a number with K, M, G or T, such as 10G"),
         (Attribute::Compression, "none", "rar", "one of none, zstd, zlib, zlib-strict"),
@@ -199,6 +204,7 @@ pub(crate) mod tests {
         (Attribute::Install, "nginx,curl", "nginx,$(x)", "\"$(x)\" is not the name of a package"),
         (Attribute::Config, "prod/vmimage.toml", "../vmimage.toml", "a path in the build context"),
         (Attribute::Service, "web", "a b", "auto, off or a name for the service, such as web"),
+        (Attribute::Init, "vmimage", "systemd", "one of auto, distro, vmimage"),
     ];
 
     #[test]

@@ -21,12 +21,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use exporter::spec::{Architecture, Container, Profile, Spec};
-use futures_util::future::try_join;
+use futures_util::future::{try_join, try_join_all};
 use llb::{Base, Definition, Graph, OpDigest, State};
 
 use crate::config::Configuration;
 use crate::gateway::{Bridge, Failure, Image, Images, Opts, Platform, delegate, proto};
-use crate::provision::{self, Plan};
+use crate::provision::{self, Cause, Install, Plan};
 use context::BuildContext;
 use request::{Request, Stage};
 
@@ -45,12 +45,32 @@ pub(crate) async fn solve(bridge: &Bridge, opts: &Opts) -> Result<proto::Result,
         return Ok(result);
     }
     let mut images = Images::read(result)?;
+    let mut installs = Vec::new();
     for image in &mut images.images {
         let request = request.over(&labels(image), &loaded)?;
         let build = Build { bridge, opts, context: &context, request: &request };
         build.turn_into_disk(image).await?;
+        installs.push(request.disk.install);
     }
+    let built = images.images.iter().zip(&installs).map(|(image, install)| build_now(bridge, image, install));
+    try_join_all(built).await?;
     Ok(images.into_result())
+}
+
+/// Builds what the daemon would build later, when nobody is left to say why a package step of ours failed.
+async fn build_now(bridge: &Bridge, image: &Image, install: &Install) -> Result<(), Failure> {
+    let Some(root) = &image.root else { return Ok(()) };
+    bridge.evaluate(root).await.map_err(|failure| explained(failure, install))
+}
+
+/// In words, if the exit code of a package step tells why it failed.
+fn explained(failure: Failure, install: &Install) -> Failure {
+    match failure.exit_code_of(steps::SCRIPT).and_then(Cause::by_exit_code) {
+        Some(cause) => failure
+            .reworded(format!("packages can't be installed: {}", cause.what()))
+            .with_hint(&cause.hint(install)),
+        None => failure,
+    }
 }
 
 /// One run of the frontend.

@@ -12,7 +12,7 @@ use crate::fs::{Layout, ext4, fat};
 use crate::machine::init::{self, Contained};
 use crate::machine::{self, Machine, wanted_service};
 use crate::report::System;
-use crate::spec::{Architecture, Container, Profile, Service, Spec};
+use crate::spec::{Architecture, Container, Init, Profile, Service, Spec};
 use crate::tree::{Editor, Time, Tree, os};
 
 const LABEL: &str = "root";
@@ -26,7 +26,7 @@ const ESP_SIZE: u64 = 64 << 20;
 pub(super) fn plan(spec: &Spec, input: Input) -> Result<Planned> {
     let Input { mut root, boot: boot_files, donor, programs, materials } = input;
     let has_donor = donor.is_some();
-    let os = os::detect(&root)?;
+    let mut os = os::detect(&root)?;
     let source = match donor {
         Some(donor) => KernelSource::donated(&mut root, &donor)?,
         None => KernelSource::own(&root, &os)?,
@@ -35,8 +35,9 @@ pub(super) fn plan(spec: &Spec, input: Input) -> Result<Planned> {
     let (time, forgotten) = settle_time(&mut root, spec);
     edits.extend(forgotten);
     let has_init = has_init(&root, spec);
+    let is_ours = is_ours(spec, has_init, has_donor)?;
     let editor = &mut Editor::new(&mut root, time);
-    let planned = if has_init || !has_donor {
+    let planned = if !is_ours {
         // First of all: what the image has in /run goes next.
         let service = machine::plan_service(editor, &spec.service, spec.container.as_ref())?;
         // Before the ids: they are of the machine, not of the engine that has built it.
@@ -55,6 +56,8 @@ pub(super) fn plan(spec: &Spec, input: Input) -> Result<Planned> {
         edits.extend(machine::apply(&mut root, &os, &machine(spec, programs.grow, &ids, time), service)?);
     } else {
         words = format!("init={} {words}", init::PROGRAM);
+        // Whatever else the image has, it is not started.
+        os.init = None;
         edits.extend(init::install(&mut root, &os, &contained(spec, programs.init, time)?)?);
     }
     let editor = &mut Editor::new(&mut root, time);
@@ -105,8 +108,25 @@ pub(super) fn service(spec: &Spec) -> Option<&Container> {
 }
 
 fn has_init(root: &Tree, spec: &Spec) -> bool {
-    let named = spec.cmdline.split_ascii_whitespace().any(|word| word.starts_with("init="));
-    named || root.resolve(INIT).is_some()
+    names_init(spec) || root.resolve(INIT).is_some()
+}
+
+fn names_init(spec: &Spec) -> bool {
+    spec.cmdline.split_ascii_whitespace().any(|word| word.starts_with("init="))
+}
+
+/// Whether the first process is vmimage's own. By itself that is for images whose kernel is another one's, too.
+fn is_ours(spec: &Spec, has_init: bool, has_donor: bool) -> Result<bool> {
+    match spec.init {
+        Init::Auto => Ok(!has_init && has_donor),
+        Init::Distro => Ok(false),
+        Init::Vmimage if names_init(spec) => {
+            let message = "is vmimage, and the kernel arguments name another one";
+            Err(Error::new(Kind::Input, "init", message)
+                .with_hint("leave out one of --init and --cmdline init="))
+        }
+        Init::Vmimage => Ok(true),
+    }
 }
 
 /// A machine without a first process panics at boot; better to say so now.
@@ -114,7 +134,8 @@ fn require_init(has_init: bool) -> Result<()> {
     if has_init {
         return Ok(());
     }
-    let hint = "install one in the Dockerfile (systemd-sysv, openrc), or name it with --cmdline init=/path";
+    let hint = "install one in the Dockerfile (systemd-sysv, openrc), name it with --cmdline init=/path, or take vmimage's \
+                own with --init vmimage";
     Err(Error::new(Kind::NotFound, INIT, "is not there: the machine would have no first process")
         .with_hint(hint))
 }
@@ -127,13 +148,31 @@ fn no_boot_files() -> Error {
 /// What our own first process is told.
 fn contained(spec: &Spec, program: Option<Arc<[u8]>>, time: Time) -> Result<Contained<'_>> {
     let program = program.filter(|program| spec.architecture.runs(program)).ok_or_else(|| no_init(spec))?;
-    let runs_nothing = spec.container.as_ref().is_none_or(|container| container.command().next().is_none());
-    if runs_nothing && spec.service != Service::Off {
-        let message = "is not there, and no ENTRYPOINT or CMD either: the machine would run nothing";
-        let hint = "name the program in the Dockerfile: ENTRYPOINT [\"/app\"]";
-        return Err(Error::new(Kind::NotFound, INIT, message).with_hint(hint));
+    let container = service(spec);
+    if container.is_none() && spec.service != Service::Off {
+        return Err(runs_nothing(spec));
     }
-    Ok(Contained { program, container: service(spec), hostname: spec.hostname.as_deref(), time })
+    Ok(Contained { program, container, hostname: spec.hostname.as_deref(), time })
+}
+
+/// Nobody could log in, and nothing else is started.
+fn runs_nothing(spec: &Spec) -> Error {
+    let program = spec.container.iter().flat_map(Container::command).next();
+    let message = match program {
+        None => {
+            "would be vmimage's, and there is no ENTRYPOINT or CMD: the machine would run nothing".to_owned()
+        }
+        Some(program) => {
+            format!("would be vmimage's, and {program} is no service: the machine would run nothing")
+        }
+    };
+    let hint = match program {
+        None => "name the program in the Dockerfile: ENTRYPOINT [\"/app\"]",
+        Some(_) => {
+            "name another program in the Dockerfile, run this one all the same (--service NAME), or none (--service off)"
+        }
+    };
+    Error::new(Kind::NotFound, INIT, message).with_hint(hint)
 }
 
 fn no_init(spec: &Spec) -> Error {
@@ -210,5 +249,65 @@ fn esp_options(ids: &Ids, time: Time, partition: &Placed) -> fat::Options {
         hidden_sectors: partition.first_lba(SECTOR_SIZE),
         modified: time,
         kind: Some(fat::FatType::Fat32),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spec(init: Init, cmdline: &str) -> Spec {
+        Spec { init, cmdline: cmdline.into(), ..Spec::default() }
+    }
+
+    #[test]
+    fn the_first_process_is_ours_where_it_is_asked_for_or_there_can_be_no_other() {
+        for (init, has_init, has_donor, expected) in [
+            (Init::Auto, true, true, false),
+            (Init::Auto, false, true, true),
+            (Init::Auto, false, false, false),
+            (Init::Distro, false, true, false),
+            (Init::Distro, true, true, false),
+            (Init::Vmimage, true, false, true),
+            (Init::Vmimage, true, true, true),
+            (Init::Vmimage, false, false, true),
+        ] {
+            let spec = spec(init, "quiet");
+            assert_eq!(
+                is_ours(&spec, has_init, has_donor).unwrap(),
+                expected,
+                "{init} {has_init} {has_donor}"
+            );
+        }
+        let error = is_ours(&spec(Init::Vmimage, "quiet init=/app"), true, false).unwrap_err();
+        assert!(error.to_string().contains("kernel arguments name another one"), "{error}");
+        assert!(!is_ours(&spec(Init::Distro, "init=/app"), true, false).unwrap());
+    }
+
+    #[test]
+    fn a_machine_of_ours_that_would_run_nothing_is_an_error() {
+        let mut program = vec![0; 20];
+        program[..4].copy_from_slice(b"\x7fELF");
+        program[18] = 62;
+        let error = |service: Service, words: &[&str]| {
+            let cmd = words.iter().map(|word| (*word).to_owned()).collect();
+            let container = Some(Container { cmd, ..Container::default() });
+            let spec = Spec { service, container, ..spec(Init::Vmimage, "") };
+            let program = Arc::from(program.clone());
+            contained(&spec, Some(program), Time::default()).err().map(|error| error.to_string())
+        };
+        let auto = || Service::Auto;
+        assert_eq!(error(auto(), &["nginx"]), None);
+        for (words, part) in [
+            (&[][..], "there is no ENTRYPOINT or CMD"),
+            (&["bash"][..], "bash is no service"),
+            (&["/bin/sh"][..], "/bin/sh is no service"),
+            (&["/sbin/init"][..], "/sbin/init is no service"),
+        ] {
+            let said = error(auto(), words).unwrap();
+            assert!(said.contains(part) && said.contains("the machine would run nothing"), "{said}");
+            assert_eq!(error(Service::Off, words), None);
+        }
+        assert_eq!(error(Service::Named("web".into()), &["bash"]), None);
     }
 }

@@ -1,4 +1,4 @@
-//! Our own first process, for a tree that has none: it does what the image could count on in a container,
+//! Our own first process, for a tree that has none or shall not have its own: it does what the image could count on in a container,
 //! and runs its entrypoint. The user's files stay as they are.
 
 use std::sync::Arc;
@@ -48,12 +48,20 @@ pub fn install(tree: &mut Tree, os: &Os, contained: &Contained<'_>) -> Result<Ve
         Some(container) => {
             let text = serde_json::to_vec(container).expect("the keys of an image's configuration are text");
             editor.write_file(DESCRIPTION, text, 0o644)?;
+            if checks_health(container) {
+                notes.push("HEALTHCHECK: left out, nothing runs it".to_owned());
+            }
             container.command().next().unwrap_or_default()
         }
         None => "nothing",
     };
-    notes.push(format!("{PROGRAM}: the image has no init, this one runs {runs}"));
+    notes.push(format!("{PROGRAM}: the first process, runs {runs} and nothing else"));
     Ok(notes)
+}
+
+fn checks_health(container: &Container) -> bool {
+    let form = container.healthcheck.as_ref().and_then(|check| check.test.first());
+    form.is_some_and(|form| form != "NONE")
 }
 
 #[cfg(test)]
@@ -109,7 +117,10 @@ mod tests {
             PROGRAM,
         ];
         assert_eq!(new, expected);
-        assert_eq!(notes.last().unwrap(), &format!("{PROGRAM}: the image has no init, this one runs /app"));
+        assert_eq!(
+            notes.last().unwrap(),
+            &format!("{PROGRAM}: the first process, runs /app and nothing else")
+        );
         let description = text(&edited, DESCRIPTION).unwrap();
         assert!(
             description.contains(r#""Entrypoint":["/app"]"#) && description.contains(r#""User":"65532""#)
@@ -119,11 +130,26 @@ mod tests {
     #[test]
     fn an_empty_image_gets_what_every_program_expects() {
         let (tree, notes) = edit(&[], None);
-        assert!(tree.lookup(DESCRIPTION).is_none() && notes.last().unwrap().ends_with("runs nothing"));
+        assert!(
+            tree.lookup(DESCRIPTION).is_none()
+                && notes.last().unwrap().ends_with("runs nothing and nothing else")
+        );
         for (directory, permissions) in [("/proc", 0o755), ("/dev", 0o755), ("/run", 0o755), ("/tmp", 0o1777)]
         {
             let meta = &tree.inode(tree.lookup(directory).unwrap()).meta;
             assert_eq!(meta.permissions, permissions, "{directory}");
         }
+    }
+
+    #[test]
+    fn a_health_check_that_nothing_runs_is_reported() {
+        let is_told = |words: &[&str]| {
+            let test = words.iter().map(|word| (*word).to_owned()).collect();
+            let check = crate::spec::Healthcheck { test, ..Default::default() };
+            let checked = Container { healthcheck: Some(check), ..container() };
+            edit(&[], Some(&checked)).1.iter().any(|note| note.starts_with("HEALTHCHECK: "))
+        };
+        assert!(is_told(&["CMD", "true"]) && is_told(&["CMD-SHELL", "true"]));
+        assert!(!is_told(&["NONE"]) && !is_told(&[]));
     }
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{ExitCode, ExitStatus};
 
 use exporter::container::{Compression, Format};
-use exporter::spec::{Firmware, Profile, Service, Spec};
+use exporter::spec::{Firmware, Init, Profile, Service, Spec};
 
 use super::convert::ProfileName;
 use super::image::{Image, Made};
@@ -93,6 +93,10 @@ pub(super) struct MachineArgs {
     /// What starts the machine; a disk for one firmware has no boot loader for the others [default: any]
     #[arg(long, value_parser = output::firmware_parser())]
     firmware: Option<Firmware>,
+    /// The first process: the distribution's, or vmimage's own, which runs what a container of the image would run
+    /// and nothing else [default: auto]
+    #[arg(long, value_parser = output::init_parser())]
+    init: Option<Init>,
     /// Kernel modules to load at boot, between commas
     #[arg(long, value_name = "NAMES")]
     modules: Option<String>,
@@ -109,9 +113,10 @@ pub(super) struct MachineArgs {
 
 impl MachineArgs {
     /// What was asked for.
-    pub(super) fn asked(&self) -> [(Attribute, Option<String>); 5] {
+    pub(super) fn asked(&self) -> [(Attribute, Option<String>); 6] {
         [
             (Attribute::Firmware, self.firmware.as_ref().map(Firmware::to_string)),
+            (Attribute::Init, self.init.as_ref().map(Init::to_string)),
             (Attribute::Modules, self.modules.clone()),
             (Attribute::Timezone, self.timezone.clone()),
             (Attribute::Locale, self.locale.clone()),

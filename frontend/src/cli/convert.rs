@@ -248,7 +248,8 @@ impl Wishes {
     fn needs_engine(&self) -> Result<Option<&'static str>> {
         let asked = self.typed.over(&BTreeMap::new(), &self.loaded)?.disk;
         let install = &asked.install;
-        let is_kernel = install.kernel.as_ref().is_some_and(|kernel| *kernel != Kernel::Keep);
+        let is_kernel =
+            install.donor.is_some() || install.kernel.as_ref().is_some_and(|kernel| *kernel != Kernel::Keep);
         let is_needed = is_kernel || !install.further.is_empty() || install.sources != Sources::default();
         Ok(match (is_kernel, is_needed || !asked.hooks.is_empty()) {
             (true, _) => Some("is to have another kernel"),

@@ -50,7 +50,7 @@ Then:
   docker buildx bake                     with output = [\"type=vmdisk,dest=web.qcow2\"] in the target
 
 Attributes of type=vmdisk, as the flags of vmimage build: dest (- is stdout), format, size, compression,
-name, profile, firmware, hostname, kernel, cmdline, mirror, service, install, modules, timezone,
+name, profile, firmware, init, hostname, kernel, cmdline, mirror, service, install, modules, timezone,
 locale, config";
 
 /// Puts the shim in its place, or takes it away.

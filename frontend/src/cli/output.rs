@@ -7,7 +7,7 @@ use std::str::FromStr;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use exporter::container::{Compression, Format};
-use exporter::spec::Firmware;
+use exporter::spec::{Firmware, Init};
 
 use super::{Error, Result};
 
@@ -98,6 +98,10 @@ pub(super) fn format_parser() -> impl TypedValueParser<Value = Format> {
 
 pub(super) fn firmware_parser() -> impl TypedValueParser<Value = Firmware> {
     choice(Firmware::ALL.iter().map(|firmware| firmware.name()))
+}
+
+pub(super) fn init_parser() -> impl TypedValueParser<Value = Init> {
+    choice(Init::ALL.iter().map(|init| init.name()))
 }
 
 pub(super) fn compression_parser() -> impl TypedValueParser<Value = Compression> {

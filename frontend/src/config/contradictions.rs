@@ -10,8 +10,9 @@ use super::Config;
 use super::problem::Problems;
 
 /// Keys that say something about a machine, which a disk of files is not.
-const OF_MACHINES: [&str; 20] = [
+const OF_MACHINES: [&str; 21] = [
     "firmware",
+    "init",
     "packages",
     "proxy",
     "hostname",

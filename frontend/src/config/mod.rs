@@ -19,7 +19,7 @@ mod schema;
 mod secrets;
 
 use exporter::spec::setup::{ContextFile, File, Group, Root, Services, Setup, User};
-use exporter::spec::{Firmware, Profile};
+use exporter::spec::{Firmware, Init, Profile};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -65,6 +65,12 @@ pub(crate) struct Config {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(extend("enum" = Firmware::ALL.map(Firmware::name)), extend("default" = "any"))]
     pub(crate) firmware: Option<String>,
+    /// The first process: `distro` is the distribution's own (systemd, OpenRC), installed if it has to be; `vmimage` is one
+    /// that runs what a container of the image would run and nothing else, for any image, and needs no package. `auto` is
+    /// the distribution's, and for an image that can have none the other.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("enum" = Init::ALL.map(Init::name)), extend("default" = "auto"))]
+    pub(crate) init: Option<String>,
     /// The name of the machine. By default the image's own, else the id of the distribution.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(example = &"web-1.example")]

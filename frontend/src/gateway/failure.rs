@@ -37,6 +37,22 @@ impl Failure {
         self
     }
 
+    /// The same failure in other words.
+    #[must_use]
+    pub(crate) fn reworded(mut self, message: impl Into<String>) -> Self {
+        self.status.message = message.into();
+        self
+    }
+
+    /// The exit code of a step, if it is one whose command line has this word that failed.
+    ///
+    /// Daemons pass it on as text: `process "…" did not complete successfully: exit code: 1`, and before 0.10
+    /// `executor failed running […]: exit code: 1`.
+    pub(crate) fn exit_code_of(&self, word: &str) -> Option<i32> {
+        let (process, code) = self.status.message.rsplit_once("exit code: ")?;
+        process.contains(word).then(|| code.trim().parse().ok())?
+    }
+
     /// The same failure with a typed detail. BuildKit's own are JSON, under a name that ends in `+json`.
     #[must_use]
     pub(crate) fn with_detail(mut self, type_url: &str, value: &impl serde::Serialize) -> Self {
@@ -138,6 +154,35 @@ mod tests {
             let failure = Failure::from(tonic::Status::new(code, message));
             assert_eq!(failure.is_not_found(), expected, "{message}");
         }
+    }
+
+    #[test]
+    fn the_exit_code_is_that_of_the_step_with_the_word() {
+        for (message, expected) in [
+            (
+                r#"process "/bin/sh -c eval \"$SCRIPT\" sh a" did not complete successfully: exit code: 202"#,
+                Some(202),
+            ),
+            (r#"executor failed running [/bin/sh -c eval "$SCRIPT" sh a]: exit code: 1"#, Some(1)),
+            (
+                r#"failed to solve: process "/bin/sh -c eval \"$SCRIPT\"" did not complete: exit code: 9"#,
+                Some(9),
+            ),
+            (r#"process "/bin/sh -c false" did not complete successfully: exit code: 202"#, None),
+            (r#"process "/bin/sh -c eval \"$SCRIPT\"" did not complete successfully: signal: killed"#, None),
+            ("SCRIPT", None),
+        ] {
+            assert_eq!(Failure::new(message).exit_code_of("SCRIPT"), expected, "{message}");
+        }
+    }
+
+    #[test]
+    fn other_words_keep_the_details() {
+        let failure = Failure::new("process failed")
+            .with_detail("x", &1)
+            .reworded("no network")
+            .with_hint("give it one");
+        assert_eq!((failure.message(), failure.details().len()), ("no network\nhint: give it one", 1));
     }
 
     #[test]

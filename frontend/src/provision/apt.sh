@@ -16,6 +16,8 @@ APT::Keep-Downloaded-Packages "true";
 Acquire::Retries "3";
 Dpkg::Use-Pty "0";
 CONF
+# Indexes of an archive are as old as the release.
+[ -z "${ARCHIVE-}" ] || echo 'Acquire::Check-Valid-Until "false";' >>"$APT_CONFIG"
 
 # An index of the .deb files in $PACKAGES, beside links to them: the folder itself is read-only.
 index_packages() {
@@ -52,11 +54,14 @@ packages_source() {
 }
 
 # The image's own sources with the mirror in place of the hosts of Debian, Ubuntu and Kali; their paths (debian,
-# debian-security, ubuntu, ...) are the mirror's too.
+# debian-security, ubuntu, ...) are the mirror's too. Old images name security.debian.org without one, and suites that
+# archives have not kept.
 mirrored_sources() {
 	for file in /etc/apt/sources.list /etc/apt/sources.list.d/*.list /etc/apt/sources.list.d/*.sources; do
 		[ -e "$file" ] || continue
-		sed -E "s#https?://([a-z0-9.-]+\.)?(debian\.org|ubuntu\.com|kali\.org)(:[0-9]+)?(/|[[:space:]]|\$)#$MIRROR\4#g" \
+		sed -E "${ARCHIVE:+/ (wheezy|jessie|stretch)-updates /d;}
+			s#https?://security\.debian\.org/?([[:space:]])#$MIRROR/debian-security\1#g
+			s#https?://([a-z0-9.-]+\.)?(debian\.org|ubuntu\.com|kali\.org)(:[0-9]+)?(/|[[:space:]]|\$)#$MIRROR\4#g" \
 			"$file" >"$CACHE/sources/parts/${file##*/}"
 	done
 }

@@ -1,5 +1,6 @@
 //! What the package managers have in common: a [`Manager`] is one, as data, and makes the steps.
 
+use exporter::spec::Init;
 use exporter::tree::os::Os;
 
 use super::release::{Release, names};
@@ -42,7 +43,9 @@ impl Manager {
             args: packages,
             cache: cache.clone(),
         });
-        let boot = (!release.boot.uefi.is_empty()).then(|| {
+        // Kernel and boot loader are signed by the same hand.
+        let has_boot = part != Part::System && !release.boot.uefi.is_empty();
+        let boot = has_boot.then(|| {
             let bios = if architecture == "amd64" { release.boot.bios } else { "" };
             let loaders = [release.boot.uefi, bios].into_iter().flat_map(|cell| names(cell, architecture));
             Step {
@@ -79,9 +82,13 @@ impl Manager {
             Part::System => Vec::new(),
             Part::Machine | Part::Kernel => self.kernel(release, base, architecture, asked)?,
         };
+        let (init, network) = match asked.init {
+            Init::Vmimage => ("", ""),
+            Init::Auto | Init::Distro => (release.init, release.network),
+        };
         let rest: &[&str] = match part {
-            Part::Machine => &[release.initramfs, release.init, release.network],
-            Part::System => &[release.init, release.network],
+            Part::Machine => &[release.initramfs, init, network],
+            Part::System => &[init, network],
             Part::Kernel => &[release.initramfs],
         };
         let missing = rest

@@ -4,7 +4,9 @@
 
 mod apk;
 mod apt;
+mod archive;
 mod dnf;
+mod failure;
 mod kernel;
 mod manager;
 mod pacman;
@@ -14,10 +16,12 @@ mod zypper;
 
 use std::collections::BTreeSet;
 
+use exporter::spec::Init;
 use exporter::tree::Tree;
 use exporter::tree::os::{self, Os};
 
 use crate::gateway::Failure;
+pub(crate) use failure::Cause;
 pub(crate) use kernel::Kernel;
 use manager::Manager;
 pub(crate) use sources::{Repository, Sources, TextFile};
@@ -101,6 +105,8 @@ pub(crate) enum Folder {
 pub(crate) struct Install {
     /// `None`: the distribution's usual one, unless the base has a kernel.
     pub(crate) kernel: Option<Kernel>,
+    /// The first process: vmimage's own needs no package.
+    pub(crate) init: Init,
     /// Whether the usual kernel is the one with the drivers of real hardware too.
     pub(crate) full_kernel: bool,
     /// The image whose kernel is taken instead; `None`: the base's own, if it can have one.
@@ -191,10 +197,12 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    /// The same after what is trusted, and where packages come from, has been written.
-    fn after(mut self, sources: &str) -> Self {
+    /// The steps as they are run on `base`: after what is trusted, and where packages come from, has been written, and
+    /// with the reason told if they fail.
+    fn on(mut self, base: &Base, sources: &str) -> Self {
+        let before = archive::script(&base.os) + sources;
         for step in self.machine.iter_mut().chain(&mut self.boot) {
-            step.script.insert_str(0, sources);
+            step.script = failure::explained(&(before.clone() + &step.script));
         }
         self
     }
@@ -218,7 +226,7 @@ pub(crate) fn plan(base: &Base, architecture: &str, asked: &Install) -> Result<P
     check(base, manager, asked)?;
     let sources = asked.sources.script(base, manager.name)?;
     let plan = manager.plan(base, architecture, asked, part).ok_or_else(|| unsupported(base))?;
-    Ok(plan.after(&sources))
+    Ok(plan.on(base, &sources))
 }
 
 /// The image that gives `base` its kernel (`None`: an image `FROM scratch`), if that is another one.
@@ -233,7 +241,7 @@ pub(crate) fn plan_donor(base: &Base, architecture: &str, asked: &Install) -> Re
     let plan = match manager(base) {
         Some(manager) => {
             check(base, manager, asked)?;
-            manager.plan(base, architecture, asked, Part::Kernel)
+            manager.plan(base, architecture, asked, Part::Kernel).map(|plan| plan.on(base, ""))
         }
         None => base.has_kernel().then(Plan::default),
     };
@@ -460,6 +468,26 @@ mod tests {
         assert_eq!(plan(&base(KERNEL), "amd64", &Install::default()).unwrap(), Plan::default());
         let without_kernel = plan(&base(DEBIAN), "amd64", &image()).unwrap().machine.unwrap().args;
         assert_eq!(without_kernel[0], "systemd-sysv");
+    }
+
+    /// Where the kernel comes from elsewhere too, no package is needed at all.
+    #[test]
+    fn an_init_of_vmimages_own_needs_no_package() {
+        let args = |files: &[(&str, &str)], donor: bool, further: &[&str], init: Init| {
+            let donor = donor.then(|| "kernel:1".to_owned());
+            let further = further.iter().map(|&name| name.to_owned()).collect();
+            let plan =
+                plan(&base(files), "amd64", &Install { donor, further, init, ..Install::default() }).unwrap();
+            (plan.machine.map(|step| step.args.join(" ")).unwrap_or_default(), plan.boot.is_some())
+        };
+        let said = |packages: &str, has_boot| (packages.to_owned(), has_boot);
+        assert_eq!(args(ALPINE, true, &[], Init::Vmimage), said("", false));
+        assert_eq!(args(DEBIAN, true, &[], Init::Vmimage), said("", false));
+        assert_eq!(args(DEBIAN, true, &["nginx"], Init::Vmimage), said("nginx", false));
+        assert_eq!(args(ALPINE, false, &[], Init::Vmimage), said("linux-virt", false));
+        assert_eq!(args(FEDORA, false, &[], Init::Vmimage), said("kernel-core dracut", true));
+        assert_eq!(args(ALPINE, true, &[], Init::Distro), said("alpine-base e2fsprogs", false));
+        assert_eq!(args(ALPINE, true, &[], Init::Auto), said("alpine-base e2fsprogs", false));
     }
 
     #[test]

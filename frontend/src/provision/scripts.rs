@@ -6,16 +6,16 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 /// A folder for the cache and the programs of one script.
-struct Sandbox(tempfile::TempDir);
+pub(super) struct Sandbox(tempfile::TempDir);
 
 impl Sandbox {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         fs::create_dir(folder.path().join("bin")).unwrap();
         Self(folder)
     }
 
-    fn path(&self, name: &str) -> String {
+    pub(super) fn path(&self, name: &str) -> String {
         self.0.path().join(name).display().to_string()
     }
 
@@ -26,7 +26,7 @@ impl Sandbox {
         fs::set_permissions(path, PermissionsExt::from_mode(0o755)).unwrap();
     }
 
-    fn run(&self, script: &str, args: &[&str], environment: &[(&str, &str)]) -> Output {
+    pub(super) fn run(&self, script: &str, args: &[&str], environment: &[(&str, &str)]) -> Output {
         let path = format!("{}:/usr/bin:/bin", self.path("bin"));
         let mut command = Command::new("sh");
         command.args(["-c", script, "sh"]).args(args).env_clear();
@@ -35,7 +35,7 @@ impl Sandbox {
     }
 }
 
-fn text(bytes: &[u8]) -> String {
+pub(super) fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).unwrap()
 }
 
@@ -239,4 +239,63 @@ fn a_folder_without_packages_is_told() {
     assert!(!done.status.success());
     assert!(text(&done.stderr).ends_with("/empty holds no .rpm files\n"), "{}", text(&done.stderr));
     assert!(Path::new(&sandbox.path("cache/sources")).is_dir());
+}
+
+/// The lines are those of the releases' own images; what has no archive of its own there is left out.
+#[test]
+fn an_archive_stands_for_the_hosts_of_old_releases() {
+    let sources = "deb http://deb.debian.org/debian buster main\n\
+                   deb http://security.debian.org/debian-security buster/updates main\n\
+                   deb http://security.debian.org stretch/updates main\n\
+                   deb http://security.debian.org/ jessie/updates main\n\
+                   deb http://deb.debian.org/debian buster-updates main\n\
+                   deb http://deb.debian.org/debian stretch-updates main\n\
+                   deb http://apt.example/x stretch main\n";
+    let archived = "deb http://a/debian buster main\n\
+                    deb http://a/debian-security buster/updates main\n\
+                    deb http://a/debian-security stretch/updates main\n\
+                    deb http://a/debian-security jessie/updates main\n\
+                    deb http://a/debian buster-updates main\n\
+                    deb http://apt.example/x stretch main\n";
+    let sandbox = Sandbox::new();
+    sandbox.program("apt-get", "");
+    fs::create_dir_all(sandbox.path("apt/sources.list.d")).unwrap();
+    fs::write(sandbox.path("apt/sources.list"), sources).unwrap();
+    let script = APT.replace("/etc/apt/", &format!("{}/", sandbox.path("apt")));
+    let done = sandbox.run(&script, &[], &[("ARCHIVE", "http://a"), ("MIRROR", "http://a")]);
+    assert!(done.status.success(), "{}", text(&done.stderr));
+    let read = |name: &str| fs::read_to_string(sandbox.path(name)).unwrap();
+    assert_eq!(read("cache/sources/parts/sources.list"), archived);
+    assert!(read("cache/apt.conf").contains("Acquire::Check-Valid-Until \"false\";"));
+    sandbox.run(&script, &[], &[("MIRROR", "http://a")]);
+    assert!(!read("cache/apt.conf").contains("Valid-Until"));
+}
+
+#[test]
+fn an_old_image_that_names_another_place_is_left_alone() {
+    let sandbox = Sandbox::new();
+    fs::create_dir(sandbox.path("repos")).unwrap();
+    let script = concat!(include_str!("rpm.sh"), "redirect \"$1\"");
+    let redirect = |repo: &str| {
+        fs::write(sandbox.path("repos/a.repo"), repo).unwrap();
+        let archive = "http://vault.centos.org";
+        let done =
+            sandbox.run(script, &[&sandbox.path("repos")], &[("ARCHIVE", archive), ("MIRROR", archive)]);
+        assert!(done.status.success(), "{}", text(&done.stderr));
+        fs::read_to_string(sandbox.path("cache/sources/a.repo")).unwrap()
+    };
+    let of_image = "[base]\nmirrorlist=http://mirrorlist.centos.org/?release=$releasever&arch=$basearch&repo=os\n\
+                    #baseurl=http://mirror.centos.org/centos/$releasever/os/$basearch/\n";
+    let archived = redirect(of_image);
+    assert!(
+        archived.contains("\nbaseurl=http://vault.centos.org/centos/$releasever/os/$basearch/\n"),
+        "{archived}"
+    );
+    assert!(!archived.contains("mirrorlist"), "{archived}");
+    for own in [
+        "[base]\nbaseurl=http://mirror.corp/centos/7/os/\n",
+        "[base]\nbaseurl=http://vault.centos.org/7.9.2009/os/\n",
+    ] {
+        assert_eq!(redirect(own).trim_start(), own);
+    }
 }

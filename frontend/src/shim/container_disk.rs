@@ -23,7 +23,7 @@ const OCI: (&str, &str) = ("oci-mediatypes", "true");
 const OF_DOCKERS_MANIFESTS: [&str; 2] = ["image", "registry"];
 
 /// The words of a disk that no exporter of images has.
-const ATTRIBUTES: [Attribute; 7] = [
+const ATTRIBUTES: [Attribute; 8] = [
     Attribute::Size,
     Attribute::Profile,
     Attribute::Firmware,
@@ -31,6 +31,7 @@ const ATTRIBUTES: [Attribute; 7] = [
     Attribute::Kernel,
     Attribute::Cmdline,
     Attribute::Service,
+    Attribute::Init,
 ];
 
 /// The outputs of a build that makes an image of a disk.

@@ -104,6 +104,7 @@ impl Request {
         if let Some(folder) = &self.disk.install.packages {
             disk.install.packages = Some(folder.clone());
         }
+        disk.install.init = disk.spec.init;
         disk.install.locale.clone_from(&disk.spec.setup.locale);
         disk.install.time_zone = disk.spec.setup.timezone.is_some();
         // VirtualBox gives its machines the controllers of real ones.

@@ -23,7 +23,7 @@ const MAX_ARGUMENT: usize = 120 << 10;
 /// Where it sees the file system of the image that gives the kernel.
 const DONOR: &str = "/donor";
 /// The variable with a step's script: of a process that has failed, BuildKit repeats every argument.
-const SCRIPT: &str = "VMIMAGE_SCRIPT";
+pub(super) const SCRIPT: &str = "VMIMAGE_SCRIPT";
 const EVALUATE: &str = "eval \"$VMIMAGE_SCRIPT\"";
 /// Where it leaves the disk.
 const OUT: &str = "/out";

@@ -24,6 +24,7 @@ mod images;
 mod install;
 mod lab;
 mod lan;
+mod offline;
 mod packages;
 mod proxy;
 #[path = "../registry/registry.rs"]

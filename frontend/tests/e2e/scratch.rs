@@ -14,7 +14,7 @@ use super::disk::check;
 use super::lab::{self, Mount, VMIMAGE, build, copy_of, nonce, partitions, raw, run, scratch, testdata};
 
 /// A machine of `testdata/scratch`; killed when dropped.
-struct Machine {
+pub(crate) struct Machine {
     qemu: Child,
     folder: tempfile::TempDir,
     port: u16,
@@ -22,7 +22,7 @@ struct Machine {
 }
 
 impl Machine {
-    fn boot(disk: &Path, firmware: &str) -> Self {
+    pub(crate) fn boot(disk: &Path, firmware: &str) -> Self {
         let folder = scratch();
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let token = nonce();
@@ -47,7 +47,7 @@ impl Machine {
     }
 
     /// What the server inside answers, once it does.
-    fn report(&self) -> Vec<(String, String)> {
+    pub(crate) fn report(&self) -> Vec<(String, String)> {
         let start = Instant::now();
         loop {
             let answer = self.ask().unwrap_or_default();
@@ -71,7 +71,7 @@ impl Machine {
     }
 
     /// Press the power button and wait for the end.
-    fn power_down(&mut self) {
+    pub(crate) fn power_down(&mut self) {
         let mut qmp = UnixStream::connect(self.folder.path().join("qmp")).unwrap();
         let mut answers = BufReader::new(qmp.try_clone().unwrap()).lines();
         answers.next().unwrap().unwrap();

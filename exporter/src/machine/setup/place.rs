@@ -49,7 +49,7 @@ pub(super) fn locale(editor: &mut Editor<'_>, os: &Os, asked: Option<&str>) -> R
     Ok(Some(format!("{path}: {locale}")))
 }
 
-/// systemd and OpenRC read the same folder.
+/// systemd, OpenRC and vmimage's own init read the same folder.
 pub(super) fn modules(editor: &mut Editor<'_>, asked: &[String]) -> Result<Option<String>> {
     if asked.is_empty() {
         return Ok(None);

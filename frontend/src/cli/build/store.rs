@@ -85,8 +85,7 @@ pub(super) fn run(args: &Args, tool: Tool, formats: &[Format], to: &To) -> Resul
         let paths = to.paths(platform.filter(|_| platforms.len() > 1));
         let of_image = sources.wanted(&built.labels)?;
         if of_image.install != wanted.install {
-            let message =
-                "the image's labels ask for packages or a kernel: without a frontend they are known too late";
+            let message = "the image's labels ask for packages, a kernel or an init: without a frontend they are known too late";
             return Err(
                 Error::user(message).with_hint("ask for them in vmimage.toml, or build with --engine docker")
             );

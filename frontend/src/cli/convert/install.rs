@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use exporter::engine;
 use exporter::image::{self, Image};
 use exporter::input::Loaded;
-use exporter::spec::{Architecture, Profile, Spec};
+use exporter::spec::{Architecture, Init, Profile, Spec};
 use exporter::tree::{Tree, kernel};
 use tempfile::TempDir;
 
@@ -27,7 +27,8 @@ const NAME: &str = "localhost/vmimage-convert";
 
 /// What a machine of these files would lack: nothing, if they boot as they are.
 pub(super) fn lacks(tree: &Tree, spec: &Spec) -> Option<&'static str> {
-    let names_init = spec.cmdline.split_ascii_whitespace().any(|word| word.starts_with("init="));
+    let names_init = spec.init == Init::Vmimage
+        || spec.cmdline.split_ascii_whitespace().any(|word| word.starts_with("init="));
     if !kernel::all(tree).iter().any(|kernel| kernel.initramfs.is_some()) {
         Some("has no kernel with an initramfs")
     } else if !names_init && tree.resolve("/sbin/init").is_none() {
@@ -222,18 +223,21 @@ mod tests {
 
     #[test]
     fn what_boots_as_it_is_lacks_nothing() {
-        let lacks = |paths: &[&str], cmdline: &str| {
+        let lacks_with = |init: Init, paths: &[&str], cmdline: &str| {
             let mut tree = Tree::new(Meta::default());
             let mut editor = Editor::new(&mut tree, Time::default());
             for path in paths {
                 editor.write_file(path, &b""[..], 0o755).unwrap();
             }
-            lacks(&tree, &Spec { cmdline: cmdline.into(), ..Spec::default() })
+            lacks(&tree, &Spec { init, cmdline: cmdline.into(), ..Spec::default() })
         };
+        let lacks = |paths: &[&str], cmdline: &str| lacks_with(Init::Auto, paths, cmdline);
         let kernel = ["/boot/vmlinuz-virt", "/boot/initramfs-virt"];
         assert_eq!(lacks(&[&kernel[..], &["/sbin/init"]].concat(), ""), None);
         assert_eq!(lacks(&kernel, "quiet init=/app"), None);
         assert_eq!(lacks(&kernel, "quiet"), Some("has no init"));
+        assert_eq!(lacks_with(Init::Vmimage, &kernel, ""), None);
+        assert_eq!(lacks_with(Init::Distro, &kernel, ""), Some("has no init"));
         assert_eq!(lacks(&["/boot/vmlinuz-virt", "/sbin/init"], ""), Some("has no kernel with an initramfs"));
     }
 

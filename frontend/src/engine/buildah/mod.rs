@@ -109,6 +109,7 @@ impl Store<'_> {
             context: request.context,
             containerfile: &containerfile,
             options: &options,
+            install: None,
         };
         let image = self.build(&build)?;
         let About { architecture, container, labels, .. } = self.about(&image)?;
@@ -125,7 +126,7 @@ impl Store<'_> {
             options.retain(|option| !option.starts_with("--network"));
             options.push("--network=none".to_owned());
         }
-        self.build_folder(&hook.title, &options, |folder| step::hook(folder, image, hook))
+        self.build_folder(&hook.title, &options, None, |folder| step::hook(folder, image, hook))
     }
 
     /// The base with a kernel, or a kernel beside it.
@@ -180,7 +181,7 @@ impl Store<'_> {
         let mut options = [&request.options[..], &[self.pull_option(request)]].concat();
         options.extend(platform.map(|platform| format!("--platform={platform}")));
         let what = format!("base image {name}");
-        self.build_folder(&what, &options, |folder| step::base(folder, name))
+        self.build_folder(&what, &options, None, |folder| step::base(folder, name))
     }
 
     fn boot_files(&self, base: &str, step: &Step, request: &Request<'_>) -> Result<Option<BootFiles>> {
@@ -199,7 +200,7 @@ impl Store<'_> {
         let mut options = [&request.options[..], &["--pull=false".to_owned()]].concat();
         options.extend(request.packages.map(step::packages_option));
         let origin = Origin::new(request.install, request.packages)?;
-        self.build_folder(&step.title, &options, |folder| fill(folder, &origin))
+        self.build_folder(&step.title, &options, Some(request.install), |folder| fill(folder, &origin))
     }
 
     /// Builds a folder of this program's own making.
@@ -207,6 +208,7 @@ impl Store<'_> {
         &self,
         what: &str,
         options: &[String],
+        install: Option<&Install>,
         fill: impl FnOnce(&Path) -> Result<()>,
     ) -> Result<String> {
         let folder = TempDir::new_in(self.leftovers.folder());
@@ -214,7 +216,7 @@ impl Store<'_> {
             folder.map_err(|error| Error::user("a temporary folder: cannot be made").because(error))?;
         fill(folder.path())?;
         let containerfile = folder.path().join(CONTAINERFILE);
-        self.build(&Build { what, context: folder.path(), containerfile: &containerfile, options })
+        self.build(&Build { what, context: folder.path(), containerfile: &containerfile, options, install })
     }
 
     /// Without one, both programs ask the registry on every build. Always to ask, as podman says for

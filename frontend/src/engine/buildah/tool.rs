@@ -16,6 +16,7 @@ use super::leftovers::Leftovers;
 use crate::cli::programs::Package;
 use crate::cli::{Error, Result};
 use crate::engine::interrupt::Interrupt;
+use crate::provision::{Cause, Install};
 
 /// The program that is used. A build of podman is one of buildah.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,6 +85,8 @@ pub(super) struct Build<'a> {
     pub(super) context: &'a Path,
     pub(super) containerfile: &'a Path,
     pub(super) options: &'a [String],
+    /// What a step of this program's own installs: its exit code says why it failed.
+    pub(super) install: Option<&'a Install>,
 }
 
 /// What is known of an image.
@@ -120,7 +123,7 @@ impl Store<'_> {
         }
         let output = output?;
         if !output.status.success() {
-            return Err(self.failed(build.what, &output));
+            return Err(self.build_failed(build, &output));
         }
         let id = std::fs::read_to_string(&id).unwrap_or_default();
         // "sha256:…" of the one, the bare digits of the other: both take the digits.
@@ -186,6 +189,16 @@ impl Store<'_> {
         let mut command = Command::new(self.tool.name());
         command.args(arguments).env("TMPDIR", self.leftovers.folder());
         command
+    }
+
+    /// In words, if it is a package step whose exit code tells why it failed.
+    fn build_failed(&self, build: &Build<'_>, output: &Output) -> Error {
+        match build.install.zip(output.status.code().and_then(Cause::by_exit_code)) {
+            Some((install, cause)) => {
+                Error::build(format!("{}: {}", build.what, cause.what())).with_hint(cause.hint(install))
+            }
+            None => self.failed(build.what, output),
+        }
     }
 
     fn failed(&self, what: &str, output: &Output) -> Error {

@@ -41,6 +41,7 @@ pub(crate) fn run() -> ExitCode {
 
     let network = Network::start();
     let (mut modules, found_network) = (Modules::read(), network.clone());
+    modules.load_asked();
     devices::watch(move |device| {
         if let Some(node) = &device.node {
             power::watch_button(node, &events);

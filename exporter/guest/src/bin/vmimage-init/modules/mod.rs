@@ -19,6 +19,8 @@ use index::Index;
 
 /// `MODULE_INIT_COMPRESSED_FILE` (linux/module.h, 5.17): the kernel unpacks it.
 const COMPRESSED_FILE: i32 = 4;
+/// Where files name modules for every boot (modules-load.d(5)).
+const ASKED: &str = "/etc/modules-load.d";
 
 /// The modules of the running kernel.
 pub(crate) struct Modules {
@@ -37,6 +39,11 @@ impl Modules {
         Self { directory, index, seen: HashSet::new() }
     }
 
+    /// Load those that the machine's files ask for.
+    pub(crate) fn load_asked(&mut self) {
+        asked(Path::new(ASKED)).iter().for_each(|name| self.load(name));
+    }
+
     /// Load every module for an alias (a device's modalias, `net-pf-10`) or of a name, once.
     pub(crate) fn load(&mut self, alias: &str) {
         if !self.seen.insert(alias.to_owned()) {
@@ -53,6 +60,21 @@ impl Modules {
             }
         }
     }
+}
+
+/// The names in the files of a folder, in the order of the files. In names of modules both lines are one.
+fn asked(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    let mut files: Vec<_> =
+        entries.filter(|path| path.extension().is_some_and(|extension| extension == "conf")).collect();
+    files.sort();
+    let texts = files.iter().map(|file| fs::read_to_string(file).unwrap_or_default());
+    texts.flat_map(|text| text.lines().filter_map(name).collect::<Vec<_>>()).collect()
+}
+
+fn name(line: &str) -> Option<String> {
+    let line = line.trim();
+    (!line.is_empty() && !line.starts_with(['#', ';'])).then(|| line.replace('-', "_"))
 }
 
 /// As the kernel's `modprobe`: the exit code is all it looks at.
@@ -78,5 +100,22 @@ fn insert(path: &Path) -> Result<(), String> {
     match result {
         Ok(()) | Err(Errno::EXIST | Errno::NODEV) => Ok(()),
         Err(error) => Err(error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn modules_that_files_ask_for_are_found() {
+        let folder = tempfile::tempdir().unwrap();
+        for (file, text) in
+            [("b.conf", "nbd\n"), ("a.conf", "# a comment\n; another\n\n zram \nvirtio-rng"), ("c", "no")]
+        {
+            fs::write(folder.path().join(file), text).unwrap();
+        }
+        assert_eq!(asked(folder.path()), ["zram", "virtio_rng", "nbd"]);
+        assert!(asked(Path::new("/nonexistent")).is_empty());
     }
 }
