@@ -23,6 +23,7 @@ mod leftovers;
 mod network;
 mod openrc;
 mod reproducible;
+mod resolver;
 mod selinux;
 mod service;
 mod setup;
