@@ -21,6 +21,7 @@ mod ignition;
 pub mod init;
 mod leftovers;
 mod network;
+mod online;
 mod openrc;
 mod reproducible;
 mod resolver;

@@ -11,7 +11,7 @@
 //! | wicked (SLES) | enabled, with DHCP on eth0, as SLES calls the first card |
 //! | ifupdown | [`/etc/network/interfaces`](super::ifupdown) |
 
-use super::{fields, ifupdown, lines, openrc, read, resolver, systemd};
+use super::{fields, ifupdown, lines, online, openrc, read, resolver, systemd};
 use crate::error::Result;
 use crate::tree::os::{Family, Init, Os};
 use crate::tree::{Editor, Kind, Tree};
@@ -45,6 +45,7 @@ pub(super) fn configure(editor: &mut Editor<'_>, os: &Os) -> Result<Vec<String>>
             notes.push("OpenRC: networking added to runlevel boot".into());
         }
         if os.init == Some(Init::Systemd) && owner == NETPLAN {
+            online::wait_for_carrier(editor)?;
             notes.extend(resolved(editor)?);
         }
         return Ok(notes);
@@ -118,24 +119,9 @@ fn networkd(editor: &mut Editor<'_>) -> Result<Vec<String>> {
     if systemd::enable(editor, "systemd-networkd.service")? {
         notes.push("systemd: systemd-networkd enabled".into());
     }
-    wait_for_any(editor)?;
+    online::wait_for_any(editor)?;
     notes.extend(resolved(editor)?);
     Ok(notes)
-}
-
-/// A card without a cable must not hold up the boot for two minutes.
-fn wait_for_any(editor: &mut Editor<'_>) -> Result<()> {
-    let programs =
-        ["/usr/lib/systemd/systemd-networkd-wait-online", "/lib/systemd/systemd-networkd-wait-online"];
-    let Some(program) = programs.into_iter().find(|path| editor.tree().resolve(path).is_some()) else {
-        return Ok(());
-    };
-    let text = format!("[Service]\nExecStart=\nExecStart={program} --any --timeout=30\n");
-    let directory = format!("{}/systemd-networkd-wait-online.service.d", systemd::ETC);
-    if editor.tree().children(&directory).next().is_none() {
-        editor.write_file(format!("{directory}/vmimage.conf"), text.as_bytes(), 0o644)?;
-    }
-    Ok(())
 }
 
 /// networkd gives name servers to systemd-resolved only; programs find it by `/etc/resolv.conf`.

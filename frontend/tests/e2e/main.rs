@@ -22,6 +22,7 @@ mod identity;
 mod install;
 mod lab;
 mod lan;
+mod no_network;
 mod packages;
 mod proxy;
 #[path = "../registry/registry.rs"]
