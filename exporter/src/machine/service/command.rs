@@ -192,17 +192,21 @@ fn judge_simple(command: &Simple, parameters: &[String], depth: usize) -> Option
             Some(action) if is_harmless(action) => None,
             _ => Some(Command::Program(None)),
         },
+        // `"$@"` is something else from there on.
+        Some("set") if words.get(1).is_some_and(|word| word == "--" || !word.starts_with(['-', '+'])) => {
+            Some(Command::Program(None))
+        }
         Some(_) => judge(words, depth),
         None => None,
     };
-    let is_known = !command.substitutes || matches!(&judged, Some(Command::Program(_) | Command::Init(_)));
+    let is_known = !command.is_fed || matches!(&judged, Some(Command::Program(_) | Command::Init(_)));
     if is_known { judged } else { Some(Command::Program(None)) }
 }
 
 fn is_harmless(action: &str) -> bool {
     script::read(action).is_some_and(|commands| {
         commands.iter().all(|command| {
-            !command.substitutes && command.words.first().is_none_or(|word| HARMLESS.contains(&&**word))
+            !command.is_fed && command.words.first().is_none_or(|word| HARMLESS.contains(&&**word))
         })
     })
 }
@@ -302,6 +306,9 @@ mod tests {
             (&["sh", "-c"], &["sleep 1; trap /srv/web EXIT; sleep infinity"], ""),
             (&["sh", "-c"], &["case $A in a) sleep 1;; *) /srv/web;; esac"], ""),
             (&["/entrypoint.sh"], &["--sleep"], ""),
+            (&["sh", "-c"], &["sleep 1; sh </srv/script"], ""),
+            (&["sh", "-c"], &["cat /srv/script | bash"], "cat"),
+            (&["sh", "-c", "set -- /srv/web; exec \"$@\"", "sh"], &["sleep", "1"], ""),
         ] {
             let expected = if name.is_empty() { Command::Program(None) } else { program(name) };
             assert_eq!(of(entrypoint, cmd), expected, "{entrypoint:?} {cmd:?}");

@@ -283,7 +283,9 @@ fn not_wanted(planned: &PlannedService<'_>) -> Option<String> {
             Some(format!("service: none, {program} has nothing to do without a terminal"))
         }
         Command::Init(program) => {
-            Some(format!("service: none, {program} is an init and the machine has its own"))
+            let line = shown(container);
+            let more = if line == program { String::new() } else { format!(", {line} is not run") };
+            Some(format!("service: none, {program} is an init and the machine has its own{more}"))
         }
         Command::Nothing | Command::Program(_) => None,
     }

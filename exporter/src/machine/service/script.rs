@@ -11,8 +11,8 @@ pub(super) struct Simple {
     pub(super) words: Vec<String>,
     /// Whether it only takes what another one writes, or is done where another one fails.
     pub(super) is_aside: bool,
-    /// Whether it has the output of other commands in it.
-    pub(super) substitutes: bool,
+    /// Whether it is given a file or the output of other commands, of which nothing is known.
+    pub(super) is_fed: bool,
 }
 
 /// Words of the grammar that a command may follow.
@@ -28,7 +28,7 @@ const LOOPS: [&str; 2] = ["for", "select"];
 pub(super) fn read(script: &str) -> Option<Vec<Simple>> {
     let mut reader = Reader { rest: script.chars(), commands: Vec::new(), current: Simple::default() };
     while reader.step()? {}
-    reader.end_command(false);
+    reader.end_command(Simple::default());
     Some(reader.commands)
 }
 
@@ -43,13 +43,19 @@ impl Reader<'_> {
     fn step(&mut self) -> Option<bool> {
         let Some(next) = self.peek() else { return Some(false) };
         match next {
-            '\n' | ';' => self.separate(1, false)?,
+            '\\' if self.is_next("\\\n") => self.skip(2),
+            '\n' | '(' if self.current.words.is_empty() => self.skip(1),
+            '\n' | ';' => self.separate(1, Simple::default())?,
             blank if blank.is_ascii_whitespace() => self.skip(1),
             '#' => self.skip(self.rest.as_str().find('\n').unwrap_or(self.rest.as_str().len())),
             '&' if self.is_next("&>") => self.redirection("")?,
-            '&' => self.separate(if self.is_next("&&") { 2 } else { 1 }, false)?,
-            '|' => self.separate(if self.is_next("||") || self.is_next("|&") { 2 } else { 1 }, true)?,
-            '(' | ')' => self.separate(1, false)?,
+            '&' => self.separate(if self.is_next("&&") { 2 } else { 1 }, Simple::default())?,
+            '|' if self.is_next("||") => self.separate(2, Simple { is_aside: true, ..Simple::default() })?,
+            '|' => {
+                let next = Simple { is_aside: true, is_fed: true, ..Simple::default() };
+                self.separate(if self.is_next("|&") { 2 } else { 1 }, next)?;
+            }
+            '(' | ')' => self.separate(1, Simple::default())?,
             '<' | '>' => self.redirection("")?,
             _ => self.word()?,
         }
@@ -68,20 +74,19 @@ impl Reader<'_> {
         self.rest = self.rest.as_str().get(bytes..).unwrap_or_default().chars();
     }
 
-    /// A command ends. A second `;` is that of `case`, and a name before `()` that of a function.
-    fn separate(&mut self, bytes: usize, is_aside: bool) -> Option<()> {
-        if self.is_next(";;") || self.is_next("(") && !self.current.words.is_empty() {
+    /// A command ends, and `next` begins. A second `;` is that of `case`, and a name before `()` that of a function.
+    fn separate(&mut self, bytes: usize, next: Simple) -> Option<()> {
+        if self.is_next(";;") || self.is_next("(") {
             return None;
         }
         self.skip(bytes);
-        self.end_command(is_aside);
+        self.end_command(next);
         Some(())
     }
 
-    fn end_command(&mut self, is_next_aside: bool) {
-        let next = Simple { is_aside: is_next_aside, ..Simple::default() };
+    fn end_command(&mut self, next: Simple) {
         let command = std::mem::replace(&mut self.current, next);
-        if !command.words.is_empty() || command.substitutes {
+        if !command.words.is_empty() || command.is_fed {
             self.commands.push(command);
         }
     }
@@ -91,6 +96,7 @@ impl Reader<'_> {
         if self.is_next("<<") || !descriptor.bytes().all(|byte| byte.is_ascii_digit()) {
             return None;
         }
+        self.current.is_fed |= self.is_next("<");
         let is_operator = |c: char| "<>&|".contains(c);
         let text = self.rest.as_str().trim_start_matches(is_operator).trim_start_matches([' ', '\t']);
         self.rest = text.chars();
@@ -162,10 +168,10 @@ impl Reader<'_> {
     fn expansion(&mut self, sign: char, text: &mut String) -> Option<()> {
         text.push(sign);
         if sign == '`' {
-            self.current.substitutes = true;
+            self.current.is_fed = true;
             self.up_to('`')?;
         } else if self.is_next("(") {
-            self.current.substitutes = true;
+            self.current.is_fed = true;
             self.parentheses()?;
         } else if self.is_next("{") {
             text.push_str(self.up_to('}')?);
@@ -212,7 +218,7 @@ mod tests {
         let shown = |command: &Simple| {
             let words: Vec<_> = command.words.iter().map(|word| format!("[{word}]")).collect();
             let aside = if command.is_aside { "|" } else { "" };
-            let unknown = if command.substitutes { "?" } else { "" };
+            let unknown = if command.is_fed { "?" } else { "" };
             format!("{aside}{}{unknown}", words.concat())
         };
         read(script).map(|commands| commands.iter().map(shown).collect::<Vec<_>>().join(" "))
@@ -225,12 +231,15 @@ mod tests {
             ("  # nothing\n", ""),
             ("sleep 10 && exec /app", "[sleep][10] [exec][/app]"),
             ("a;b\nc & d", "[a] [b] [c] [d]"),
-            ("a | b || c |& d && e", "[a] |[b] |[c] |[d] [e]"),
+            ("a | b || c |& d && e", "[a] |[b]? |[c] |[d]? [e]"),
+            ("a |\n\n b | (c; d)\n\ne", "[a] |[b]? |[c]? [d] [e]"),
+            ("a \\\n b && \\\nc", "[a][b] [c]"),
             ("A=1 B+='x y' app C=2 # last", "[app][C=2]"),
             ("A=1", ""),
             (r#"app 'a;b' "c && d" e\ f "" g'h'"i""#, "[app][a;b][c && d][e f][][ghi]"),
             (r#"app "\"a\" \$b \c" ${D:-e f}/g"#, r#"[app]["a" $b \c][${D:-e f}/g]"#),
-            ("app >/log 2>&1 <in &>>x a>b", "[app][a]"),
+            ("app >/log 2>&1 &>>x a>b", "[app][a]"),
+            ("sh </script; sh 0<script", "[sh]? [sh]?"),
             ("exec 3>&1 >&2; b#c\td \\\ne", "[exec] [b#c][d][e]"),
             ("A=$(id -u) app; `b`; \"$(c (d))\"", "[app]? [`]? [$]?"),
             ("if ! a; then b; else exec c; fi", "[a] [b] [exec][c]"),

@@ -236,6 +236,10 @@ fn whether_there_is_a_service_is_told() {
         note(Service::Auto, &["/sbin/init"]).unwrap(),
         "service: none, /sbin/init is an init and the machine has its own"
     );
+    assert_eq!(
+        note(Service::Auto, &["sh", "-c", "/setup && exec /sbin/init"]).unwrap(),
+        "service: none, /sbin/init is an init and the machine has its own, sh -c '/setup && exec /sbin/init' is not run"
+    );
     assert_eq!(note(Service::Auto, &[]).unwrap(), "");
     assert_eq!(note(Service::Off, &["nginx"]).unwrap(), "");
     assert_eq!(note(Service::Named("x".into()), &["bash"]).unwrap(), "service x: runs bash");
