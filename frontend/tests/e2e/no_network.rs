@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::thread::{self, sleep};
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ fn without_carrier(disk: &Path, folder: &Path) -> Report {
 }
 
 /// Pull the cable of a machine that has not been started, and start it.
-fn unplug(socket: &PathBuf) {
+fn unplug(socket: &Path) {
     let mut control = loop {
         match UnixStream::connect(socket) {
             Ok(control) => break control,
