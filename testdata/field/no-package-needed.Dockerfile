@@ -5,4 +5,4 @@ LABEL vmimage.kernel=image:vmimage-test/debian:12 vmimage.init=vmimage
 RUN rm -rf /etc/apt/sources.list /etc/apt/sources.list.d && useradd --system app
 WORKDIR /app
 USER app
-CMD ["perl", "-e", "$| = 1; print qq(the app runs\n); sleep 60 while 1"]
+CMD ["perl", "-e", "$| = 1; print qq(the app runs on ), qx(cat /sys/class/dmi/id/product_name); sleep 60 while 1"]

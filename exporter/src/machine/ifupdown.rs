@@ -3,7 +3,7 @@
 //! Debian's ifupdown knows patterns for names (interfaces(5)). busybox's and ifupdown-ng don't: there a
 //! service lists the cards at boot, as files of a directory that the configuration includes.
 
-use super::{fields, lines, openrc, read, systemd};
+use super::{fields, lines, online, openrc, read, systemd};
 use crate::error::Result;
 use crate::tree::os::{Init, Os};
 use crate::tree::{Editor, Tree};
@@ -30,31 +30,7 @@ iface eth0 inet dhcp
 
 const SERVICE: &str = "vmimage-nics";
 /// A card is what has hardware behind it and is of type 1, Ethernet (`ARPHRD_ETHER`).
-const SCRIPT: &str = "\
-#!/sbin/openrc-run
-
-description=\"List the Ethernet cards for networking, with DHCP on each\"
-
-depend()
-{
-\tneed localmount
-\tafter bootmisc hwdrivers modules dev-settle
-\tbefore networking
-\tkeyword -docker -lxc -prefix
-}
-
-start()
-{
-\tebegin \"Listing the Ethernet cards\"
-\tmkdir -p /run/vmimage/interfaces.d
-\tfor card in /sys/class/net/*; do
-\t\t[ -e \"$card/device\" ] && [ \"$(cat \"$card/type\")\" = 1 ] || continue
-\t\tname=${card##*/}
-\t\tprintf 'auto %s\\niface %s inet dhcp\\n' \"$name\" \"$name\" >\"/run/vmimage/interfaces.d/$name\"
-\tdone
-\teend 0
-}
-";
+const SCRIPT: &str = include_str!("nics.openrc");
 
 /// Write the file and start what reads it; the user's `source` lines stay.
 pub(super) fn configure(editor: &mut Editor<'_>, os: &Os) -> Result<Vec<String>> {
@@ -68,6 +44,7 @@ pub(super) fn configure(editor: &mut Editor<'_>, os: &Os) -> Result<Vec<String>>
     let which = if cards == FIRST_CARD { "eth0" } else { "every Ethernet card" };
     let mut notes = vec![format!("{INTERFACES}: DHCP on {which}")];
     if cards == BY_SERVICE {
+        online::install_carrier(editor)?;
         editor.write_file(format!("/etc/init.d/{SERVICE}"), SCRIPT.as_bytes(), 0o755)?;
         openrc::enable(editor, SERVICE, "boot")?;
     }
@@ -96,6 +73,7 @@ fn cards(tree: &Tree, os: &Os) -> &'static str {
 mod tests {
     use super::super::network;
     use super::*;
+    use crate::testing::Scratch;
     use crate::tree::testing::{text, tree};
     use crate::tree::{Time, os};
 
@@ -143,5 +121,50 @@ mod tests {
         assert!(text(&tree, INTERFACES).unwrap().contains("auto /en*=ethernet /eth*=ethernet\n"));
         let (tree, _) = edit(&[], &[("/sbin/ifup", "")]);
         assert!(text(&tree, INTERFACES).unwrap().contains("iface eth0 inet dhcp\n"));
+    }
+
+    /// What the service lists for cards with their carrier, and which it brings up on its own.
+    fn listed(cards: &[(&str, &str)]) -> (String, String) {
+        let scratch = Scratch::new();
+        let root = scratch.path().to_str().unwrap();
+        for (name, carrier) in cards {
+            let card = scratch.path().join("sys/class/net").join(name);
+            std::fs::create_dir_all(card.join("device")).unwrap();
+            std::fs::write(card.join("type"), "1\n").unwrap();
+            std::fs::write(card.join("carrier"), format!("{carrier}\n")).unwrap();
+        }
+        let here = |text: &str| {
+            ["/sys/", "/run/", "/usr/lib/vmimage/"]
+                .into_iter()
+                .fold(text.to_owned(), |text, path| text.replace(path, &format!("{root}{path}")))
+        };
+        std::fs::create_dir_all(scratch.path().join("usr/lib/vmimage")).unwrap();
+        let tools = "ebegin() { :; }\neend() { return $1; }\nip() { [ $1$2 = linkset ]; }\n\
+                     setsid() { echo \"$*\" >&3; }\n";
+        let carrier = "#!/bin/sh\n[ $1 = 10 ]\n";
+        let program = scratch.write("usr/lib/vmimage/vmimage-carrier", carrier.as_bytes());
+        crate::testing::accepts("chmod", &["+x", &program]);
+        let script = format!("{tools}{}\nset -e\nstart\nwait\n", here(SCRIPT));
+        let script = scratch.write("script", script.as_bytes());
+        let asked = scratch.file("asked");
+        let line = format!("sh {script} 3>{}", asked.to_str().unwrap());
+        crate::testing::accepts("sh", &["-c", &line]);
+        let mut files: Vec<_> = std::fs::read_dir(scratch.path().join("run/vmimage/interfaces.d"))
+            .unwrap()
+            .map(|entry| std::fs::read_to_string(entry.unwrap().path()).unwrap())
+            .collect();
+        files.sort();
+        (files.concat(), std::fs::read_to_string(asked).unwrap())
+    }
+
+    #[test]
+    fn openrc_does_not_wait_for_the_address_of_a_card_without_a_carrier() {
+        let up = |name: &str| format!("iface {name} inet dhcp\nauto {name}\n");
+        let down = |name: &str| format!("iface {name} inet dhcp\n");
+        assert_eq!(listed(&[("eth0", "1")]), (up("eth0"), String::new()));
+        let asked = "ifup eth1\n".to_owned();
+        assert_eq!(listed(&[("eth0", "1"), ("eth1", "0")]), (up("eth0") + &down("eth1"), asked));
+        assert_eq!(listed(&[("eth0", "0")]), (down("eth0"), "ifup eth0\n".to_owned()));
+        assert_eq!(listed(&[]), (String::new(), String::new()));
     }
 }

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::hostname;
+use super::{hostname, resolver};
 use crate::error::Result;
 use crate::spec::Container;
 use crate::tree::os::Os;
@@ -43,6 +43,7 @@ pub fn install(tree: &mut Tree, os: &Os, contained: &Contained<'_>) -> Result<Ve
         }
     }
     notes.extend(hostname::write(editor, contained.hostname, os)?);
+    notes.extend(resolver::note(editor.tree())?);
     editor.write_file(PROGRAM, contained.program.clone(), 0o755)?;
     let runs = match contained.container {
         Some(container) => {

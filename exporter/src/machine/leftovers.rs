@@ -1,15 +1,12 @@
 //! What is left of the container: marks that say there is one, directories that are mounts in a machine,
 //! services that were turned off because they don't work in one.
 
-use super::{read, systemd};
+use super::{read, resolver, systemd};
 use crate::error::Result;
-use crate::tree::{Editor, Kind, Tree};
+use crate::tree::{Editor, Tree};
 
 /// Their presence makes programs think they run in a container: OpenRC skips `keyword -docker` services.
 const MARKS: [&str; 4] = ["/.dockerenv", "/.dockerinit", "/.containerenv", "/etc/containerenv"];
-
-/// Where engines mount a file of their own while a step runs; buildah leaves an empty one there.
-const RESOLV_CONF: &str = "/etc/resolv.conf";
 
 /// File systems of the kernel: nothing in the image's directories would ever be seen.
 const KERNEL_MOUNT_POINTS: [&str; 3] = ["/proc", "/sys", "/dev"];
@@ -50,9 +47,7 @@ pub fn forget_engine(editor: &mut Editor<'_>) -> Result<Vec<String>> {
             notes.push(format!("{mark}: removed"));
         }
     }
-    if is_empty_file(editor.tree(), RESOLV_CONF) && editor.remove(RESOLV_CONF) {
-        notes.push(format!("{RESOLV_CONF}: removed, it was empty"));
-    }
+    notes.extend(resolver::forget_engine(editor)?);
     // No layer has a say in it: engines unpack below a directory of their own, of docker's 0755 or podman's 0555.
     editor.set_directory("/", 0o755)?;
     for directory in KERNEL_MOUNT_POINTS {
@@ -86,11 +81,6 @@ fn clear_mount_point(editor: &mut Editor<'_>, directory: &str, permissions: u16)
     }
     editor.set_directory(directory, permissions)?;
     Ok(editor.empty_dir(directory).then(|| format!("{directory}: emptied")))
-}
-
-fn is_empty_file(tree: &Tree, path: &str) -> bool {
-    let file = tree.resolve_nofollow(path).map(|id| &tree.inode(id).kind);
-    matches!(file, Some(Kind::File(content)) if content.is_empty())
 }
 
 /// The script that image builders put there, all of which it does is `exit 101`; a real policy stays.
@@ -131,14 +121,6 @@ mod tests {
             assert!(tree.entries(id).unwrap().is_empty(), "{directory}");
         }
         assert!(tree.lookup("/srv/a").is_some());
-    }
-
-    #[test]
-    fn what_engines_leave_where_they_mount_goes() {
-        for (text, stays) in [("", false), ("-> ../run/resolv.conf", true), ("nameserver 192.0.2.1\n", true)]
-        {
-            assert_eq!(edit(&[(RESOLV_CONF, text)]).lookup(RESOLV_CONF).is_some(), stays, "{text}");
-        }
     }
 
     #[test]

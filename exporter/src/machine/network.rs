@@ -11,11 +11,12 @@
 //! | wicked (SLES) | enabled, with DHCP on eth0, as SLES calls the first card |
 //! | ifupdown | [`/etc/network/interfaces`](super::ifupdown) |
 
-use super::{fields, ifupdown, lines, openrc, read, systemd};
+use super::{fields, ifupdown, lines, online, openrc, read, resolver, systemd};
 use crate::error::Result;
 use crate::tree::os::{Family, Init, Os};
 use crate::tree::{Editor, Kind, Tree};
 use ifupdown::INTERFACES;
+use resolver::RESOLV_CONF;
 
 const NETWORKD: &str = "/etc/systemd/network";
 const NETWORK_MANAGER: &str = "NetworkManager.service";
@@ -44,6 +45,7 @@ pub(super) fn configure(editor: &mut Editor<'_>, os: &Os) -> Result<Vec<String>>
             notes.push("OpenRC: networking added to runlevel boot".into());
         }
         if os.init == Some(Init::Systemd) && owner == NETPLAN {
+            online::wait_for_carrier(editor)?;
             notes.extend(resolved(editor)?);
         }
         return Ok(notes);
@@ -117,56 +119,37 @@ fn networkd(editor: &mut Editor<'_>) -> Result<Vec<String>> {
     if systemd::enable(editor, "systemd-networkd.service")? {
         notes.push("systemd: systemd-networkd enabled".into());
     }
-    wait_for_any(editor)?;
+    online::wait_for_any(editor)?;
     notes.extend(resolved(editor)?);
     Ok(notes)
 }
 
-/// A card without a cable must not hold up the boot for two minutes.
-fn wait_for_any(editor: &mut Editor<'_>) -> Result<()> {
-    let programs =
-        ["/usr/lib/systemd/systemd-networkd-wait-online", "/lib/systemd/systemd-networkd-wait-online"];
-    let Some(program) = programs.into_iter().find(|path| editor.tree().resolve(path).is_some()) else {
-        return Ok(());
-    };
-    let text = format!("[Service]\nExecStart=\nExecStart={program} --any --timeout=30\n");
-    let directory = format!("{}/systemd-networkd-wait-online.service.d", systemd::ETC);
-    if editor.tree().children(&directory).next().is_none() {
-        editor.write_file(format!("{directory}/vmimage.conf"), text.as_bytes(), 0o644)?;
-    }
-    Ok(())
-}
-
 /// networkd gives name servers to systemd-resolved only; programs find it by `/etc/resolv.conf`.
 fn resolved(editor: &mut Editor<'_>) -> Result<Vec<String>> {
-    let own = has_name_server(editor.tree())?;
+    let own = resolver::note(editor.tree())?;
     if systemd::unit_file(editor.tree(), "systemd-resolved.service").is_none() {
-        let advice = "network: no name server, install systemd-resolved or write /etc/resolv.conf".to_owned();
-        return Ok((!own).then_some(advice).into_iter().collect());
+        let advice =
+            || "network: no name server, install systemd-resolved or write /etc/resolv.conf".to_owned();
+        return Ok(vec![own.unwrap_or_else(advice)]);
     }
     let mut notes = Vec::new();
     if systemd::enable(editor, "systemd-resolved.service")? {
         notes.push("systemd: systemd-resolved enabled".into());
     }
-    if !own {
+    if own.is_none() {
         let stub = "../run/systemd/resolve/stub-resolv.conf";
         let is_link = |tree: &Tree| {
-            let id = tree.resolve_nofollow("/etc/resolv.conf")?;
+            let id = tree.resolve_nofollow(RESOLV_CONF)?;
             matches!(&tree.inode(id).kind, Kind::Symlink(target) if target.ends_with(b"resolv.conf"))
                 .then_some(())
         };
         if is_link(editor.tree()).is_none() {
-            editor.symlink("/etc/resolv.conf", stub)?;
-            notes.push(format!("/etc/resolv.conf: link to {stub}"));
+            editor.symlink(RESOLV_CONF, stub)?;
+            notes.push(format!("{RESOLV_CONF}: link to {stub}"));
         }
     }
+    notes.extend(own);
     Ok(notes)
-}
-
-/// Whether `/etc/resolv.conf` says more than the empty file that a build leaves.
-fn has_name_server(tree: &Tree) -> Result<bool> {
-    let text = read(tree, "/etc/resolv.conf")?;
-    Ok(lines(&text).map(fields).any(|fields| fields.first().is_some_and(|word| word == "nameserver")))
 }
 
 #[cfg(test)]
@@ -240,6 +223,13 @@ mod tests {
         }
         let (_, notes) = edit(&SYSTEMD, &[]);
         assert!(notes.contains("no name server"), "{notes}");
+        // The image's own win with resolved and without it, and the report says so.
+        for files in [&[resolved][..], &[], &[resolved, ("/etc/netplan/50-mine.yaml", "network: {}")]] {
+            let own = ("/etc/resolv.conf", "nameserver 192.0.2.1\n");
+            let (_, notes) = edit(&SYSTEMD, &[files, &[own]].concat());
+            let last = notes.lines().last().unwrap();
+            assert!(last.ends_with("own name servers are used (192.0.2.1), not DHCP's"), "{notes}");
+        }
         // netplan has networkd do its work.
         let (tree, _) = edit(&SYSTEMD, &[resolved, ("/etc/netplan/50-mine.yaml", "network: {}")]);
         assert!(tree.lookup("/etc/resolv.conf").is_some());

@@ -42,6 +42,9 @@ pub struct Container {
     /// `SHELL`: what runs a health check that is a line of shell; empty for `/bin/sh -c`.
     #[serde(deserialize_with = "or_default")]
     pub shell: Vec<String>,
+    /// `LABEL org.opencontainers.image.title`: what the image is called. Of the labels, engines add some of their own.
+    #[serde(rename = "Labels", with = "title", skip_serializing_if = "Option::is_none")]
+    pub title: Option<String>,
 }
 
 /// How to find out whether the program still works.
@@ -154,6 +157,25 @@ mod keys {
     }
 }
 
+/// A label among others, which mean nothing here.
+mod title {
+    use serde::{Deserialize, Deserializer, Serializer};
+    use serde_json::Value;
+
+    use crate::container::containerdisk::TITLE;
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<String>, D::Error> {
+        let labels = Value::deserialize(deserializer)?;
+        Ok(labels.get(TITLE).and_then(Value::as_str).map(str::to_owned))
+    }
+
+    pub(super) fn serialize<S: Serializer>(title: &Option<String>, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(title.iter().map(|title| (TITLE, title)))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -179,6 +201,23 @@ mod tests {
         let json = serde_json::to_string(&container).unwrap();
         assert!(json.contains(r#""ExposedPorts":{"80/tcp":{}}"#), "{json}");
         assert_eq!(serde_json::from_str::<Container>(&json).unwrap(), container);
+    }
+
+    #[test]
+    fn of_the_labels_the_title_is_kept() {
+        for (labels, title) in [
+            (r#"{"org.opencontainers.image.title":"Shop","io.buildah.version":"1.43"}"#, Some("Shop")),
+            (r#"{"io.buildah.version":"1.43"}"#, None),
+            (r#"{"org.opencontainers.image.title":7}"#, None),
+            ("null", None),
+        ] {
+            let image = format!(r#"{{"config":{{"Cmd":["a"],"Labels":{labels}}}}}"#);
+            let container = Container::read(image.as_bytes()).unwrap();
+            assert_eq!(container.title.as_deref(), title, "{labels}");
+            let json = serde_json::to_string(&container).unwrap();
+            assert_eq!(serde_json::from_str::<Container>(&json).unwrap(), container);
+            assert!(!json.contains("buildah") && json.contains("Labels") == title.is_some(), "{json}");
+        }
     }
 
     #[test]

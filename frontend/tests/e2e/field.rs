@@ -94,7 +94,7 @@ impl Situation {
             let token = nonce();
             let mut command = Command::new(VMIMAGE);
             command.env("VMIMAGE_ACCEL", lab::accel()).arg("run").arg(disk).arg("--qemu-arg=-smbios");
-            command.arg(format!("--qemu-arg=type=1,serial={token}"));
+            command.arg(format!("--qemu-arg=type=1,product={token}"));
             run_until(&mut command, &token, Duration::from_secs(300));
         } else {
             let report = lab::boot(disk, "--bios", &[]);

@@ -25,6 +25,7 @@ mod install;
 mod lab;
 mod lan;
 mod offline;
+mod no_network;
 mod packages;
 mod proxy;
 #[path = "../registry/registry.rs"]

@@ -8,7 +8,7 @@ use super::config::ssh_key;
 use super::lab::{Report, boot, nonce, run, scratch, testdata};
 
 /// Build a folder of `testdata/variants`; the name of the image.
-fn base(name: &str) -> String {
+pub(crate) fn base(name: &str) -> String {
     let image = format!("vmimage-test/{name}");
     let context = testdata("variants").join(name);
     run(Command::new("docker").args(["build", "-q", "-t", &image]).arg(context));

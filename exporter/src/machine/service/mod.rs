@@ -16,6 +16,7 @@ mod openrc;
 mod program;
 mod quote;
 mod rivals;
+mod script;
 mod signal;
 mod systemd;
 
@@ -169,7 +170,7 @@ fn check(tree: &Tree, container: &Container) -> Result<()> {
     }
 }
 
-/// The name that was asked for, else that of the program, or one beside it that nothing has yet.
+/// The name that was asked for, else that of the program or of the image, or one beside it that nothing has yet.
 fn name(tree: &Tree, service: &Service, container: &Container) -> Result<String> {
     let taken = |name: &str| {
         let unit = crate::machine::systemd::unit_file(tree, &format!("{name}.service"));
@@ -188,11 +189,18 @@ fn name(tree: &Tree, service: &Service, container: &Container) -> Result<String>
         Command::Program(name) => name.filter(|name| Service::is_name(name)),
         _ => None,
     };
-    let mut name = program.unwrap_or_else(|| "app".to_owned());
+    let mut name = program.or_else(|| title(container)).unwrap_or_else(|| "app".to_owned());
     while taken(&name) {
         name.push_str("-app");
     }
     Ok(name)
+}
+
+/// The image's title, as the name of a service.
+fn title(container: &Container) -> Option<String> {
+    let letter = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
+    let name: String = container.title.as_ref()?.chars().map(letter).collect();
+    Some(name.trim_matches('-').to_owned()).filter(|name| Service::is_name(name))
 }
 
 /// Whether there is a file that was not made here.
@@ -275,7 +283,9 @@ fn not_wanted(planned: &PlannedService<'_>) -> Option<String> {
             Some(format!("service: none, {program} has nothing to do without a terminal"))
         }
         Command::Init(program) => {
-            Some(format!("service: none, {program} is an init and the machine has its own"))
+            let line = shown(container);
+            let more = if line == program { String::new() } else { format!(", {line} is not run") };
+            Some(format!("service: none, {program} is an init and the machine has its own{more}"))
         }
         Command::Nothing | Command::Program(_) => None,
     }

@@ -71,6 +71,7 @@ fn full() -> Container {
         exposed_ports: ["80/tcp".to_owned()].into(),
         healthcheck: Some(healthcheck),
         shell: Vec::new(),
+        title: None,
     }
 }
 
@@ -235,6 +236,10 @@ fn whether_there_is_a_service_is_told() {
         note(Service::Auto, &["/sbin/init"]).unwrap(),
         "service: none, /sbin/init is an init and the machine has its own"
     );
+    assert_eq!(
+        note(Service::Auto, &["sh", "-c", "/setup && exec /sbin/init"]).unwrap(),
+        "service: none, /sbin/init is an init and the machine has its own, sh -c '/setup && exec /sbin/init' is not run"
+    );
     assert_eq!(note(Service::Auto, &[]).unwrap(), "");
     assert_eq!(note(Service::Off, &["nginx"]).unwrap(), "");
     assert_eq!(note(Service::Named("x".into()), &["bash"]).unwrap(), "service x: runs bash");
@@ -245,6 +250,25 @@ fn whether_there_is_a_service_is_told() {
     let notes = make(&mut bare, Service::Auto, runs(&["nginx"])).unwrap();
     assert_eq!(notes, ["service nginx: not made, the machine has neither systemd nor OpenRC"]);
     assert!(make(&mut bare, Service::Named("x".into()), runs(&["nginx"])).is_err());
+}
+
+#[test]
+fn a_program_without_a_name_has_that_of_the_image() {
+    for (title, name) in [
+        (Some("My Web-Shop 2.0 "), "my-web-shop-2-0"),
+        (Some("nginx"), "nginx"),
+        (Some("--"), "app"),
+        (Some("日本"), "app"),
+        (None, "app"),
+    ] {
+        let script = ["sh", "-c", "case $A in *) nginx;; esac"];
+        let container = Container { title: title.map(str::to_owned), ..runs(&script) };
+        let notes = make(&mut image(&SYSTEMD), Service::Auto, container).unwrap();
+        assert!(notes[0].starts_with(&format!("service {name}: runs sh -c ")), "{title:?}: {notes:?}");
+    }
+    let named = Container { title: Some("shop".into()), ..runs(&["sh", "-c", "sleep 1; exec nginx"]) };
+    let notes = make(&mut image(&SYSTEMD), Service::Auto, named).unwrap();
+    assert_eq!(notes[0], "service nginx: runs sh -c 'sleep 1; exec nginx'");
 }
 
 #[test]

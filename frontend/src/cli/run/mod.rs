@@ -46,6 +46,9 @@ pub(crate) struct Args {
     /// Forward a port of this host to one of the machine, on 127.0.0.1 unless an address is given
     #[arg(short, long, value_name = "[IP:]HOST:GUEST[/tcp|udp]")]
     publish: Vec<Publish>,
+    /// Give the machine no network card
+    #[arg(long, conflicts_with = "publish")]
+    no_network: bool,
     /// Boot with BIOS firmware
     #[arg(long, group = "firmware")]
     bios: bool,
@@ -168,7 +171,12 @@ impl Machine {
             }
         }
         add_disk(&mut command, &args.file, self.driver, args.snapshot);
-        add_network(&mut command, &args.publish);
+        if args.no_network {
+            // Without a word QEMU adds a card of its own.
+            command.args(["-nic", "none"]);
+        } else {
+            add_network(&mut command, &args.publish);
+        }
         command.args(["-device", "virtio-rng-pci", "-serial", "mon:stdio"]);
         match args.graphics {
             true => command.args(["-device", "virtio-gpu-pci"]),

@@ -53,6 +53,16 @@ fn every_option() {
 }
 
 #[test]
+fn a_machine_may_have_no_network_card() {
+    for words in ["web.qcow2 --no-network", "web.qcow2 --no-network -c 4 --snapshot"] {
+        let command = shell::show(&machine(Firmware::Bios, Accel::Tcg).command(&typed(words)));
+        assert!(command.contains(" -nic none ") && !command.contains("virtio-net"), "{command}");
+    }
+    let published = ["run", "web.qcow2", "--no-network", "-p", "8080:80"];
+    assert!(Typed::try_parse_from(published).is_err());
+}
+
+#[test]
 fn formats_go_by_the_names_of_qemu() {
     let mut machine = machine(Firmware::Bios, Accel::Tcg);
     for (format, driver) in [(Format::Vdi, "vdi"), (Format::Vhd, "vpc"), (Format::Vhdx, "vhdx")] {

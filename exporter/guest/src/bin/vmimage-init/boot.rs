@@ -20,6 +20,8 @@ use crate::supervise::Supervisor;
 
 /// How long the service waits for addresses.
 const NETWORK_TIMEOUT: Duration = Duration::from_secs(20);
+/// How long for one of a card without a carrier.
+const CARRIER_TIMEOUT: Duration = Duration::from_secs(10);
 /// Where the disk's builder puts this program.
 const PROGRAM: &str = "/usr/lib/vmimage/init";
 /// systemd's limit of open files for services that ask for more than the first.
@@ -53,7 +55,7 @@ pub(crate) fn run() -> ExitCode {
             modules.load(alias);
         }
     });
-    network.wait(NETWORK_TIMEOUT);
+    network.wait(NETWORK_TIMEOUT, CARRIER_TIMEOUT);
 
     let action = match Service::read() {
         Ok(service) => Supervisor::new(service, inbox).run(),

@@ -93,15 +93,26 @@ impl Network {
         say_error(self.state().resolvers.set(interface, lease.resolver.clone()));
     }
 
-    /// Wait until every interface that is there has had its address, but no longer than `timeout`.
-    pub(crate) fn wait(&self, timeout: Duration) {
-        let waiting = |state: &mut State| state.configured.values().any(|configured| !configured);
-        let result = self.0.changed.wait_timeout_while(self.state(), timeout, waiting);
-        let (state, _) = result.unwrap_or_else(PoisonError::into_inner);
-        for (interface, _) in state.configured.iter().filter(|(_, configured)| !**configured) {
+    /// Wait until every interface that is there has had its address, but no longer than `timeout`, and for one
+    /// without a carrier no longer than `carrier_timeout`.
+    pub(crate) fn wait(&self, timeout: Duration, carrier_timeout: Duration) {
+        self.wait_for(carrier_timeout, |_| true);
+        self.wait_for(timeout.saturating_sub(carrier_timeout), has_carrier);
+        for (interface, _) in self.state().configured.iter().filter(|(_, configured)| !**configured) {
             say(format_args!("{interface}: no address yet, the service starts without"));
         }
     }
+
+    /// Wait for the addresses of those that count.
+    fn wait_for(&self, timeout: Duration, counts: impl Fn(&str) -> bool) {
+        let waiting =
+            |state: &mut State| state.configured.iter().any(|(name, configured)| !configured && counts(name));
+        let _ = self.0.changed.wait_timeout_while(self.state(), timeout, waiting);
+    }
+}
+
+fn has_carrier(interface: &str) -> bool {
+    attribute(interface, "carrier").is_ok_and(|carrier| carrier == "1")
 }
 
 /// Whether it is Ethernet and a device, no bridge or other thing of software.
@@ -121,4 +132,46 @@ fn attribute(interface: &str, name: &str) -> Result<String, String> {
     let path = Path::new("/sys/class/net").join(interface).join(name);
     let text = fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
     Ok(text.trim().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
+
+    const LONG: Duration = Duration::from_secs(3600);
+
+    /// One interface that is none of this machine's: it has no carrier.
+    fn network() -> Network {
+        let configured = BTreeMap::from([("vmimage-none".to_owned(), false)]);
+        let state = State { configured, resolvers: Resolvers::new("/dev/null") };
+        Network(Arc::new(Shared { state: Mutex::new(state), changed: Condvar::new() }))
+    }
+
+    #[test]
+    fn a_card_without_a_carrier_is_waited_for_no_longer() {
+        network().wait(LONG, Duration::ZERO);
+    }
+
+    #[test]
+    fn no_card_is_not_waited_for() {
+        let network = network();
+        network.state().configured.clear();
+        network.wait(LONG, LONG);
+    }
+
+    #[test]
+    fn an_address_ends_the_wait() {
+        let (network, has_address) = (network(), AtomicBool::new(false));
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                has_address.store(true, Ordering::SeqCst);
+                network.state().configured.insert("vmimage-none".to_owned(), true);
+                network.0.changed.notify_all();
+            });
+            network.wait(LONG, LONG);
+            assert!(has_address.load(Ordering::SeqCst));
+        });
+    }
 }
