@@ -8,6 +8,7 @@ mod boot;
 mod build;
 mod buildah;
 mod config;
+mod container_base;
 mod container_disk;
 mod convert;
 mod disk;
