@@ -147,7 +147,7 @@ fn init_can_run() {
     let link = [("/sbin/init", "-> /lib/systemd/systemd")];
     assert_eq!(said(&link, &[("/lib/systemd/systemd", &systemd)]), "fine");
     assert_eq!(said(&[], &[("/sbin/init", &loader)]), "fine");
-    assert_eq!(said(&[], &[("/sbin/init", b"#! /bin/sh -e\n"), ("/bin/sh", &systemd)]), "fine");
+    assert_eq!(said(&[], &[("/sbin/init", b"#! /bin/sh -e\nexec x\n"), ("/bin/sh", &systemd)]), "fine");
     for (file, part) in [
         (link[0], "leads to /lib/systemd/systemd, which is not there"),
         (("/sbin/init", "\x7fELF"), "is not executable"),
