@@ -7,6 +7,7 @@
 //!
 //! [`container::write`](crate::container::write()) makes disk files of it.
 
+mod bootable;
 mod data;
 mod donor;
 mod machine;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::donor::KernelSource;
-use super::{Ids, Input, Planned, SECTOR_SIZE, appliance, disk_size, latest_time, root_options};
+use super::{Ids, Input, Planned, SECTOR_SIZE, appliance, bootable, disk_size, latest_time, root_options};
 use crate::boot::{self, BiosBoot, BootFiles, Entry};
 use crate::disk::{self, Disk, DiskLayout, Placed, Request, kinds};
 use crate::error::{Error, Kind, Result};
@@ -16,6 +16,8 @@ use crate::spec::{Architecture, Container, Init, Profile, Service, Spec};
 use crate::tree::{Editor, Time, Tree, os};
 
 const LABEL: &str = "root";
+/// The purpose of the seed that the root partition's GUID comes from.
+const ROOT_PARTITION: &str = "root partition";
 /// What the kernel starts.
 const INIT: &str = "/sbin/init";
 /// GRUB's core is a fifth of this, and partitions start on 1 MiB anyway.
@@ -50,9 +52,11 @@ pub(super) fn plan(spec: &Spec, input: Input) -> Result<Planned> {
     let ids = Ids::new(spec, &root, materials.digest(&spec.setup)?)?;
 
     let boot_files = boot_files.ok_or_else(no_boot_files)?.for_firmware(spec.firmware, spec.architecture)?;
+    bootable::require_kernel(&root, &source.kernel)?;
     let mut words = spec.cmdline.clone();
     if let Some(service) = &planned {
         require_init(has_init)?;
+        bootable::require_init(&root, init_path(spec), spec.architecture)?;
         edits.extend(machine::apply(&mut root, &os, &machine(spec, programs.grow, &ids, time), service)?);
     } else {
         words = format!("init={} {words}", init::PROGRAM);
@@ -63,6 +67,11 @@ pub(super) fn plan(spec: &Spec, input: Input) -> Result<Planned> {
     let editor = &mut Editor::new(&mut root, time);
     edits.extend(machine::set_up(editor, &os, &spec.setup, &materials, &ids.seed)?);
     let ignites = ignites(&root, spec, &mut words);
+    if source.kernel.initramfs.is_none() {
+        // UUIDs of file systems are known to an initramfs alone.
+        let partition = ids.seed.uuid(ROOT_PARTITION);
+        words = format!("root=PARTUUID={partition} rootfstype=ext4 rootwait {words}");
+    }
     let with_words = Spec { cmdline: words, ..spec.clone() };
     let entry = boot::entry(&source.os, &source.kernel, &with_words, ids.root);
     let relabels = root.lookup(machine::AUTORELABEL).is_some();
@@ -105,6 +114,12 @@ fn settle_time(root: &mut Tree, spec: &Spec) -> (Time, Vec<String>) {
 pub(super) fn service(spec: &Spec) -> Option<&Container> {
     let container = spec.container.as_ref().filter(|_| spec.profile == Profile::Machine);
     wanted_service(&spec.service, container)
+}
+
+/// What the kernel is told to start; of several words the last counts.
+fn init_path(spec: &Spec) -> &str {
+    let words = spec.cmdline.split_ascii_whitespace();
+    words.filter_map(|word| word.strip_prefix("init=")).next_back().unwrap_or(INIT)
 }
 
 fn has_init(root: &Tree, spec: &Spec) -> bool {

@@ -7,11 +7,11 @@ use crate::error::Result;
 use crate::tree::os::{Init, Os};
 use crate::tree::{Editor, Tree};
 
-const MACHINE_ID: &str = "/etc/machine-id";
-const DBUS_MACHINE_ID: &str = "/var/lib/dbus/machine-id";
+pub(super) const MACHINE_ID: &str = "/etc/machine-id";
+pub(super) const DBUS_MACHINE_ID: &str = "/var/lib/dbus/machine-id";
 
 /// Saved entropy.
-const SEEDS: [&str; 5] = [
+pub(super) const SEEDS: [&str; 5] = [
     "/var/lib/systemd/random-seed",
     "/var/lib/urandom/random-seed",
     "/var/lib/misc/random-seed",
@@ -19,25 +19,35 @@ const SEEDS: [&str; 5] = [
     "/var/lib/seedrng/seed.no-credit",
 ];
 
-/// Directories of DHCP clients and network managers, and how names of what they keep begin or end.
-const LEASES: [(&str, &[&str]); 6] = [
-    ("/var/lib/dhcp", &[".lease", ".leases"]),
-    ("/var/lib/dhclient", &[".lease", ".leases"]),
-    ("/var/lib/dhcpcd", &["duid", "secret", ".lease", ".lease6"]),
-    ("/etc/dhcpcd", &["duid", "secret"]),
-    ("/var/lib/NetworkManager", &["secret_key", ".lease", "timestamps", "seen-bssids"]),
-    ("/var/lib/systemd/network", &[""]),
+/// Directories of DHCP clients and network managers.
+pub(super) const LEASE_DIRECTORIES: [&str; 6] = [
+    "/var/lib/dhcp",
+    "/var/lib/dhclient",
+    "/var/lib/dhcpcd",
+    "/etc/dhcpcd",
+    "/var/lib/NetworkManager",
+    "/var/lib/systemd/network",
+];
+/// How names of what they keep there end.
+const LEASES: [&[&str]; 6] = [
+    &[".lease", ".leases"],
+    &[".lease", ".leases"],
+    &["duid", "secret", ".lease", ".lease6"],
+    &["duid", "secret"],
+    &["secret_key", ".lease", "timestamps", "seen-bssids"],
+    &[""],
 ];
 
 /// What cloud-init keeps of an instance it has set up: with it, it would take the machine for that one and
 /// do nothing. Seeds and scripts are the user's.
-const CLOUD_INIT: [&str; 4] =
+pub(super) const CLOUD_INIT: [&str; 4] =
     ["/var/lib/cloud/instance", "/var/lib/cloud/instances", "/var/lib/cloud/data", "/var/lib/cloud/sem"];
 
 /// By which SUSE's servers count machines; zypper makes another one where there is none (bsc#1098535).
-const ZYPP_ID: &str = "/var/lib/zypp/AnonymousUniqueId";
+pub(super) const ZYPP_ID: &str = "/var/lib/zypp/AnonymousUniqueId";
 
 const SSH: &str = "/etc/ssh";
+pub(super) const SSH_HOST_KEYS: &str = "/etc/ssh/ssh_host_*";
 const SSH_KEYS_UNIT: &str = "vmimage-ssh-keys.service";
 
 /// Early enough for a socket that starts sshd, which is why the default dependencies are off: they would
@@ -60,11 +70,46 @@ ExecStart=/usr/bin/ssh-keygen -A
 WantedBy=multi-user.target
 ";
 
+/// The key pair that Debian's ssl-cert makes when it is installed, for services that have no other yet.
+pub(super) const SNAKE_OIL: [&str; 2] =
+    ["/etc/ssl/private/ssl-cert-snakeoil.key", "/etc/ssl/certs/ssl-cert-snakeoil.pem"];
+const SNAKE_OIL_UNIT: &str = "vmimage-snakeoil.service";
+/// What makes it.
+const MAKE_SSL_CERT: &str = "/usr/sbin/make-ssl-cert";
+
+/// Before every ordinary service: any of them may read the key.
+const SNAKE_OIL_KEYS: &str = "\
+[Unit]
+Description=Make the self-signed certificate of this machine
+DefaultDependencies=no
+After=sysinit.target
+Before=basic.target shutdown.target
+Conflicts=shutdown.target
+ConditionPathExists=!/etc/ssl/private/ssl-cert-snakeoil.key
+
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=/usr/sbin/make-ssl-cert generate-default-snakeoil --force-overwrite
+
+[Install]
+WantedBy=basic.target
+";
+
+/// Keys that packages make when they are installed and that nothing makes at boot.
+pub(super) const SHARED_KEYS: [&str; 4] = [
+    "/etc/bind/rndc.key",
+    "/etc/xrdp/rsakeys.ini",
+    "/etc/xrdp/key.pem",
+    "/etc/pki/tls/private/localhost.key",
+];
+
 pub(super) fn clear(editor: &mut Editor<'_>, os: &Os) -> Result<Vec<String>> {
     let mut notes = Vec::new();
     notes.extend(machine_id(editor, os)?);
     notes.extend(ssh_host_keys(editor, os)?);
-    let leases = LEASES.iter().flat_map(|(directory, endings)| {
+    notes.extend(snake_oil(editor, os)?);
+    let leases = LEASE_DIRECTORIES.iter().zip(LEASES).flat_map(|(directory, endings)| {
         let names = names(editor.tree(), directory).into_iter();
         names
             .filter(|name| endings.iter().any(|ending| name.ends_with(ending)))
@@ -126,6 +171,24 @@ fn ssh_host_keys(editor: &mut Editor<'_>, os: &Os) -> Result<Vec<String>> {
         notes.push(format!("{SSH}: {} files of host keys removed", keys.len()));
     }
     Ok(notes)
+}
+
+/// The key pair goes where something makes another one.
+fn snake_oil(editor: &mut Editor<'_>, os: &Os) -> Result<Option<String>> {
+    let [key, certificate] = SNAKE_OIL;
+    if editor.tree().resolve_nofollow(key).is_none() {
+        return Ok(None);
+    }
+    if os.init != Some(Init::Systemd) || editor.tree().resolve(MAKE_SSL_CERT).is_none() {
+        return Ok(Some(format!(
+            "{key}: kept, nothing would make a new one: machines of this image share it"
+        )));
+    }
+    editor.write_file(format!("{}/{SNAKE_OIL_UNIT}", systemd::USR), SNAKE_OIL_KEYS.as_bytes(), 0o644)?;
+    systemd::enable(editor, SNAKE_OIL_UNIT)?;
+    editor.remove(key);
+    editor.remove(certificate);
+    Ok(Some(format!("{key}: removed, {SNAKE_OIL_UNIT} makes another one at boot")))
 }
 
 /// Whether the distribution makes missing host keys at boot.
@@ -212,5 +275,27 @@ mod tests {
             .collect();
         assert_eq!(left, ["network", "readme", "NetworkManager.state", "AutoInstalled"]);
         assert_eq!(names(&tree, "/var/lib/cloud"), ["seed"]);
+    }
+
+    #[test]
+    fn no_machine_has_the_snake_oil_of_another() {
+        let [key, certificate] = SNAKE_OIL;
+        let pair = [(key, "secret"), (certificate, "public")];
+        let maker = [(MAKE_SSL_CERT, "")];
+        let wanted = "/etc/systemd/system/basic.target.wants/vmimage-snakeoil.service";
+        for (files, is_gone) in [
+            (&[&SYSTEMD[..], &pair, &maker][..], true),
+            (&[&SYSTEMD, &pair], false),
+            (&[&pair, &maker], false),
+        ] {
+            let tree = edit(files);
+            assert_eq!(
+                tree.lookup(key).is_none() && tree.lookup(certificate).is_none(),
+                is_gone,
+                "{files:?}"
+            );
+            assert_eq!(tree.resolve(wanted).is_some(), is_gone, "{files:?}");
+        }
+        assert!(edit(&[&SYSTEMD, &maker]).lookup(wanted).is_none());
     }
 }

@@ -1,22 +1,35 @@
 //! What is left of the container: marks that say there is one, directories that are mounts in a machine,
 //! services that were turned off because they don't work in one.
 
-use super::{read, resolver, systemd};
+use super::container_base::{Origin, undo};
+use super::{lines, read, stand_in};
 use crate::error::Result;
-use crate::tree::{Editor, Tree};
+use crate::tree::{Editor, Kind, Tree};
 
 /// Their presence makes programs think they run in a container: OpenRC skips `keyword -docker` services.
-const MARKS: [&str; 4] = ["/.dockerenv", "/.dockerinit", "/.containerenv", "/etc/containerenv"];
+pub(super) const MARKS: [&str; 4] = ["/.dockerenv", "/.dockerinit", "/.containerenv", "/etc/containerenv"];
 
 /// File systems of the kernel: nothing in the image's directories would ever be seen.
-const KERNEL_MOUNT_POINTS: [&str; 3] = ["/proc", "/sys", "/dev"];
-/// File systems of the running machine, and their permissions: the same.
-const MOUNT_POINTS: [(&str, u16); 2] = [("/run", 0o755), ("/tmp", 0o1777)];
+pub(super) const KERNEL_MOUNT_POINTS: [&str; 3] = ["/proc", "/sys", "/dev"];
 
-const POLICY_RC_D: &str = "/usr/sbin/policy-rc.d";
+pub(super) const POLICY_RC_D: &str = "/usr/sbin/policy-rc.d";
+
+/// dpkg.cfg(5) and the files that go with it.
+pub(super) const DPKG_SETTINGS: [&str; 2] = ["/etc/dpkg/dpkg.cfg", "/etc/dpkg/dpkg.cfg.d"];
+/// What says so of the others.
+pub(super) const RPM_SETTINGS: [&str; 4] =
+    ["/etc/dnf/dnf.conf", "/etc/yum.conf", "/etc/zypp/zypp.conf", "/etc/pacman.conf"];
+
+/// Settings of apt that Debian's and Ubuntu's images have for the sake of layers.
+pub(super) const APT_FOR_LAYERS: [&str; 4] = [
+    "/etc/apt/apt.conf.d/docker-clean",
+    "/etc/apt/apt.conf.d/docker-gzip-indexes",
+    "/etc/apt/apt.conf.d/docker-no-languages",
+    "/etc/apt/apt.conf.d/docker-autoremove-suggests",
+];
 
 /// Units that images for systemd in a container mask, and that a machine needs.
-const MASKED_IN_CONTAINERS: [&str; 19] = [
+pub(super) const MASKED_IN_CONTAINERS: [&str; 19] = [
     "console-getty.service",
     "dev-hugepages.mount",
     "dev-mqueue.mount",
@@ -41,40 +54,26 @@ const MASKED_IN_CONTAINERS: [&str; 19] = [
 /// Remove what is there only because a container's engine has built and unpacked the tree: what is left is the
 /// same whichever engine that was. Returns what was changed.
 pub fn forget_engine(editor: &mut Editor<'_>) -> Result<Vec<String>> {
-    let mut notes = Vec::new();
-    for mark in MARKS {
-        if editor.remove(mark) {
-            notes.push(format!("{mark}: removed"));
-        }
-    }
-    notes.extend(resolver::forget_engine(editor)?);
     // No layer has a say in it: engines unpack below a directory of their own, of docker's 0755 or podman's 0555.
     editor.set_directory("/", 0o755)?;
-    for directory in KERNEL_MOUNT_POINTS {
-        notes.extend(clear_mount_point(editor, directory, 0o755)?);
-    }
-    Ok(notes)
+    undo(editor, Origin::Engine)
 }
 
-/// Remove that, and what an init of a distribution mounts over or could stumble on. Returns what was changed.
+/// Remove that, and what an init of a distribution mounts over or could stumble on. Returns what was changed, and
+/// what is left that a machine is not served by.
 pub fn forget_container(editor: &mut Editor<'_>) -> Result<Vec<String>> {
     let mut notes = forget_engine(editor)?;
-    for (directory, permissions) in MOUNT_POINTS {
-        notes.extend(clear_mount_point(editor, directory, permissions)?);
-    }
-    if forbids_all_services(editor.tree())? && editor.remove(POLICY_RC_D) {
-        notes.push(format!("{POLICY_RC_D}: removed, it kept services from starting"));
-    }
-    for unit in MASKED_IN_CONTAINERS {
-        if systemd::is_masked(editor.tree(), unit) && editor.remove(format!("{}/{unit}", systemd::ETC)) {
-            notes.push(format!("systemd: {unit} unmasked"));
-        }
-    }
+    notes.extend(undo(editor, Origin::Image)?);
+    notes.extend(stand_in::find(editor.tree())?.into_iter().map(|what| format!("stand-in: {what}")));
     Ok(notes)
 }
 
 /// Make an empty directory to mount on.
-fn clear_mount_point(editor: &mut Editor<'_>, directory: &str, permissions: u16) -> Result<Option<String>> {
+pub(super) fn clear_mount_point(
+    editor: &mut Editor<'_>,
+    directory: &str,
+    permissions: u16,
+) -> Result<Option<String>> {
     // A link here would lead to something else of the tree.
     if editor.tree().lookup(directory).is_some_and(|id| editor.tree().entries(id).is_none()) {
         editor.remove(directory);
@@ -83,19 +82,79 @@ fn clear_mount_point(editor: &mut Editor<'_>, directory: &str, permissions: u16)
     Ok(editor.empty_dir(directory).then(|| format!("{directory}: emptied")))
 }
 
-/// The script that image builders put there, all of which it does is `exit 101`; a real policy stays.
-fn forbids_all_services(tree: &Tree) -> Result<bool> {
-    let text = read(tree, POLICY_RC_D)?;
+/// The script that image builders put there, all of which it does is `exit 101`, perhaps with a word about it; a real
+/// policy stays.
+pub(super) fn forbids_all_services(tree: &Tree, path: &str) -> Result<bool> {
+    let text = read(tree, path)?;
     let text = String::from_utf8_lossy(&text);
-    let mut commands = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let is_word = |line: &&str| {
+        line.starts_with("echo ") && !line.replace(">&2", "").contains([';', '&', '|', '`', '$'])
+    };
+    let is_command = |line: &&str| !line.is_empty() && !line.starts_with('#') && !is_word(line);
+    let mut commands = text.lines().map(str::trim).filter(is_command);
     Ok(commands.next() == Some("exit 101") && commands.next().is_none())
+}
+
+/// The file at `path`, or the files in it.
+fn files(tree: &Tree, path: &str) -> Vec<String> {
+    let is_file = |path: &String| {
+        tree.resolve_nofollow(path).is_some_and(|id| matches!(tree.inode(id).kind, Kind::File(_)))
+    };
+    let children = tree.children(path).map(|(name, _)| format!("{path}/{}", String::from_utf8_lossy(name)));
+    std::iter::once(path.to_owned()).chain(children).filter(is_file).collect()
+}
+
+/// Take `force-unsafe-io` out of settings of dpkg: a file that holds nothing else goes.
+pub(super) fn sync_again(editor: &mut Editor<'_>, path: &str) -> Result<Vec<String>> {
+    let mut notes = Vec::new();
+    for path in files(editor.tree(), path) {
+        let old = read(editor.tree(), &path)?;
+        let is_unsafe = |line: &&[u8]| line.trim_ascii() == b"force-unsafe-io";
+        let left: Vec<u8> = lines(&old).filter(|line| !is_unsafe(line)).flatten().copied().collect();
+        if left.len() == old.len() {
+            continue;
+        }
+        if lines(&left).all(|line| matches!(line.trim_ascii().first(), None | Some(b'#'))) {
+            editor.remove(&path);
+        } else {
+            editor.rewrite_file(&path, left, 0o644)?;
+        }
+        notes.push(format!("{path}: force-unsafe-io removed, dpkg waits for its files to be on the disk"));
+    }
+    Ok(notes)
+}
+
+/// Whether a setting leaves files of packages out: of dpkg, rpm, zypper or pacman.
+pub(super) fn excludes_files(tree: &Tree, path: &str) -> Result<bool> {
+    any_line(tree, path, |line| {
+        line.starts_with("path-exclude")
+            || line.starts_with("tsflags") && line.contains("nodocs")
+            || line.starts_with("rpm.install.excludedocs") && line.ends_with("yes")
+            || line.starts_with("NoExtract")
+    })
+}
+
+pub(super) fn updates_no_initramfs(tree: &Tree, path: &str) -> Result<bool> {
+    any_line(tree, path, |line| line == "update_initramfs=no")
+}
+
+fn any_line(tree: &Tree, path: &str, is_it: impl Fn(&str) -> bool) -> Result<bool> {
+    for path in files(tree, path) {
+        if String::from_utf8_lossy(&read(tree, &path)?).lines().any(|line| is_it(line.trim())) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::tree::Time;
-    use crate::tree::testing::tree;
+    use crate::tree::testing::{text, tree};
+
+    const MOUNT_POINTS: [(&str, u16); 5] =
+        [("/proc", 0o755), ("/sys", 0o755), ("/dev", 0o755), ("/run", 0o755), ("/tmp", 0o1777)];
 
     fn edit(files: &[(&str, &str)]) -> Tree {
         let mut tree = tree(files);
@@ -113,9 +172,7 @@ mod tests {
             ("/srv/a", ""),
         ]);
         assert!(tree.lookup("/.dockerenv").is_none());
-        for (directory, permissions) in
-            KERNEL_MOUNT_POINTS.map(|name| (name, 0o755)).into_iter().chain(MOUNT_POINTS)
-        {
+        for (directory, permissions) in MOUNT_POINTS {
             let id = tree.lookup(directory).unwrap();
             assert_eq!(tree.inode(id).meta.permissions, permissions);
             assert!(tree.entries(id).unwrap().is_empty(), "{directory}");
@@ -149,6 +206,8 @@ mod tests {
         for (policy, stays) in [
             ("#!/bin/sh\nexit 101\n", false),
             ("#!/bin/sh\n# comment\n\n  exit 101", false),
+            ("#!/bin/sh\necho >&2 'no services here'\nexit 101\n", false),
+            ("#!/bin/sh\necho no && test $1 = ssh && exit 0\nexit 101\n", true),
             ("#!/bin/sh\ntest $1 = ssh && exit 0\nexit 101\n", true),
             ("-> /usr/local/policy", true),
         ] {
@@ -166,5 +225,54 @@ mod tests {
         assert!(tree.lookup("/etc/systemd/system/systemd-logind.service").is_none());
         assert!(tree.lookup("/etc/systemd/system/apt-daily.timer").is_some());
         assert!(tree.lookup("/etc/systemd/system/systemd-udevd.service").is_some());
+    }
+
+    #[test]
+    fn dpkg_waits_for_the_disk_again() {
+        const PATH: &str = "/etc/dpkg/dpkg.cfg.d/docker-apt-speedup";
+        for (before, after) in [
+            ("force-unsafe-io\n", None),
+            ("# faster\nforce-unsafe-io\n", None),
+            ("no-debsig\nforce-unsafe-io\n", Some("no-debsig\n")),
+            ("#force-unsafe-io\n", Some("#force-unsafe-io\n")),
+        ] {
+            assert_eq!(text(&edit(&[(PATH, before)]), PATH).as_deref(), after, "{before}");
+        }
+    }
+
+    #[test]
+    fn settings_for_the_sake_of_layers_go_and_those_of_the_user_stay() {
+        let user = "/etc/apt/apt.conf.d/99-user";
+        let settings = ["docker-clean", "docker-gzip-indexes", "docker-no-languages"]
+            .map(|name| format!("/etc/apt/apt.conf.d/{name}"));
+        let files: Vec<_> = settings.iter().map(|path| (&**path, "x\n")).chain([(user, "x\n")]).collect();
+        let tree = edit(&files);
+        assert!(settings.iter().all(|path| tree.lookup(path).is_none()) && tree.lookup(user).is_some());
+    }
+
+    #[test]
+    fn what_stays_of_a_container_is_told() {
+        let said = |path: &str, text: &str| {
+            let mut tree = tree(&[(path, text)]);
+            forget_container(&mut Editor::new(&mut tree, Time::default())).unwrap().pop()
+        };
+        for (path, text, part) in [
+            ("/etc/dpkg/dpkg.cfg.d/excludes", "path-exclude=/usr/share/doc/*\n", Some("path-exclude")),
+            ("/etc/dnf/dnf.conf", "[main]\ntsflags=nodocs\n", Some("documentation")),
+            ("/etc/zypp/zypp.conf", "rpm.install.excludedocs = yes\n", Some("documentation")),
+            ("/etc/initramfs-tools/update-initramfs.conf", "update_initramfs=no\n", Some("not made anew")),
+            (
+                "/usr/bin/systemctl",
+                "-> /bin/true",
+                Some("stand-in: /usr/bin/systemctl is a link to /bin/true"),
+            ),
+            ("/etc/bind/rndc.key", "key", Some("every machine of this image has the same key")),
+            ("/etc/dnf/dnf.conf", "[main]\n#tsflags=nodocs\n", None),
+            ("/etc/initramfs-tools/update-initramfs.conf", "update_initramfs=yes\n", None),
+        ] {
+            let said = said(path, text);
+            assert_eq!(said.is_some(), part.is_some(), "{path}: {said:?}");
+            assert!(said.unwrap_or_default().contains(part.unwrap_or_default()), "{path}");
+        }
     }
 }

@@ -12,6 +12,7 @@ use crate::tree::{Editor, Time, Tree};
 
 mod accounts;
 mod console;
+mod container_base;
 mod fstab;
 mod grow;
 mod hostname;
@@ -28,8 +29,10 @@ mod resolver;
 mod selinux;
 mod service;
 mod setup;
+mod stand_in;
 mod systemd;
 
+pub use container_base::documented as documented_container_base;
 pub use ignition::{FIRST_BOOT, platform as ignition_platform};
 pub use leftovers::{forget_container, forget_engine};
 pub use reproducible::forget_build;
@@ -37,6 +40,8 @@ pub use selinux::AUTORELABEL;
 pub(crate) use service::wanted as wanted_service;
 pub use service::{PlannedService, plan as plan_service};
 pub use setup::{Materials, set_up};
+pub(crate) use stand_in::shape as stand_in_shape;
+pub use stand_in::{DIRECTORIES as PROGRAM_FOLDERS, PROGRAMS as STOOD_IN_FOR, find as stand_ins};
 
 /// What the tree must know of the machine it is for.
 #[derive(Clone, Debug)]

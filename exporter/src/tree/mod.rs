@@ -13,6 +13,7 @@ mod dump;
 mod edit;
 mod holes;
 mod host;
+pub(crate) mod initramfs;
 pub mod kernel;
 mod list;
 mod name;

@@ -46,17 +46,30 @@ repository() {
 
 if [ -n "${PACKAGES-}" ]; then
 	repository >"$sources/list"
-	apk add --repositories-file "$sources/list" --allow-untrusted --update-cache "$@"
+	from="--repositories-file $sources/list --allow-untrusted"
 elif [ -n "${MIRROR-}" ]; then
 	sed -E "s#https?://([a-z0-9.-]+\.)?alpinelinux\.org(:[0-9]+)?(/|\$)#$MIRROR\3#" \
 		/etc/apk/repositories >"$sources/list"
-	apk add --repositories-file "$sources/list" --cache-dir "$CACHE/apk" --update-cache "$@"
+	from="--repositories-file $sources/list --cache-dir $CACHE/apk"
 else
-	apk add --cache-dir "$CACHE/apk" --update-cache "$@"
+	from="--cache-dir $CACHE/apk"
 fi
 
-# The kernel's trigger makes the initramfs; a trigger that could not run must not pass unseen.
+owner_of() {
+	apk info --who-owns "$1" 2>/dev/null |
+		sed -n '/symlink target/d; s/.* is owned by \(.*\)-[^-]*-r[0-9]*$/\1/p'
+}
+reinstall() {
+	apk fix $from --update-cache --reinstall "$@"
+}
+restore_programs
+apk add $from --update-cache "$@"
+
+# The kernel's trigger makes the initramfs; a trigger that could not run, or ran a stand-in, must not pass unseen.
 for kernel in /boot/vmlinuz-*; do
 	flavor=${kernel#/boot/vmlinuz-}
-	[ -e "/boot/initramfs-$flavor" ] || { echo "$kernel has no initramfs" >&2; exit 1; }
+	[ -e "$kernel" ] || continue # It comes from another image.
+	release=/usr/share/kernel/$flavor/kernel.release
+	[ -s "/boot/initramfs-$flavor" ] || [ ! -e "$release" ] || mkinitfs "$(cat "$release")"
+	[ -s "/boot/initramfs-$flavor" ] || no_initramfs "$kernel"
 done

@@ -11,7 +11,7 @@ pub(super) static MANAGER: Manager = Manager {
     files: FILES,
     redirects: true,
     version_sign: "~",
-    machine_script: &[include_str!("apk-machine.sh")],
+    machine_script: &[include_str!("stand-ins.sh"), include_str!("apk-machine.sh")],
     locale: None,
     boot_script: &[],
 };

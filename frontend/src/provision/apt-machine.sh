@@ -18,6 +18,33 @@ if [ ! -e /usr/sbin/policy-rc.d ]; then
 	trap 'rm -f /usr/sbin/policy-rc.d' EXIT
 fi
 
+# Diversions (dpkg-divert(8)) of such programs, with a stand-in or nothing in their place.
+undo_diversions() {
+	dpkg-divert --list | sed -n 's/^local diversion of \(.*\) to .*$/\1/p' | while IFS= read -r path; do
+		case " $programs " in
+		*" ${path##*/} "*) ;;
+		*) continue ;;
+		esac
+		if [ -e "$path" ] || [ -L "$path" ]; then
+			is_stand_in "$path" || continue
+			rm "$path"
+		fi
+		echo "vmimage: $path is diverted to make a container, undone"
+		dpkg-divert --quiet --local --rename --remove "$path"
+	done
+}
+# dpkg knows a file by one of its names, where /sbin is a link to /usr/sbin.
+owner_of() {
+	for name in "$1" "${1#/usr}"; do
+		dpkg -S "$name" 2>/dev/null || :
+	done | sed -n 's/^\([a-z0-9][a-z0-9.+-]*\)[:,].*/\1/p' | head -n 1
+}
+reinstall() {
+	apt-get -q install -y --no-install-recommends --reinstall "$@"
+}
+undo_diversions
+restore_programs
+
 for package; do
 	shift
 	case "$package" in
@@ -35,7 +62,8 @@ fi
 for modules in /lib/modules/*; do
 	version=${modules##*/}
 	[ -e "/boot/vmlinuz-$version" ] || continue
-	[ -e "/boot/initrd.img-$version" ] || update-initramfs -c -k "$version"
+	[ -s "/boot/initrd.img-$version" ] || update-initramfs -c -k "$version"
+	[ -s "/boot/initrd.img-$version" ] || no_initramfs "/boot/vmlinuz-$version"
 	# /vmlinuz and /initrd.img: the links that stay on the newest kernel.
 	linux-update-symlinks install "$version" "/boot/vmlinuz-$version"
 done

@@ -21,6 +21,7 @@ pub(super) static MANAGER: Manager = Manager {
         include_str!("apt.sh"),
         include_str!("version.sh"),
         include_str!("dracut.sh"),
+        include_str!("stand-ins.sh"),
         include_str!("apt-machine.sh"),
     ],
     locale: Some(("locales", include_str!("apt-locale.sh"))),
@@ -40,7 +41,8 @@ const RELEASES: &[Release] = &[
 const SYSVINIT: &str = "/usr/share/sysvinit/inittab";
 
 const FILES: &[(&str, &[&str])] = &[
-    ("initramfs-tools", &["/usr/sbin/update-initramfs", "/usr/bin/dracut"]),
+    // update-initramfs itself may be a stand-in.
+    ("initramfs-tools", &["/var/lib/dpkg/info/initramfs-tools.postinst", "/usr/bin/dracut"]),
     ("zstd", &["/usr/bin/zstd"]),
     ("systemd-sysv", &["/sbin/init"]),
     ("systemd-resolved", &["/lib/systemd/systemd-resolved", SYSVINIT]),

@@ -4,9 +4,10 @@
 # install. The scripts that go on from here are apt-machine.sh and apt-boot.sh.
 #
 # Packages come from the folder $PACKAGES, if there is one; or else from where the image's own settings say, with
-# $MIRROR, if that is set, in place of the distribution's hosts. The image's settings stay as they are.
+# $MIRROR, if that is set, in place of the distribution's hosts. The image's settings stay as they are, and so do its
+# own files in the places of packages' configuration files.
 set -eu
-export DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8
+export LC_ALL=C.UTF-8
 mkdir -p "$CACHE/archives/partial" "$CACHE/lists/partial"
 export APT_CONFIG="$CACHE/apt.conf"
 cat >"$APT_CONFIG" <<CONF
@@ -15,6 +16,7 @@ Dir::State::Lists "$CACHE/lists";
 APT::Keep-Downloaded-Packages "true";
 Acquire::Retries "3";
 Dpkg::Use-Pty "0";
+Dpkg::Options { "--force-confdef"; "--force-confold"; };
 CONF
 # Indexes of an archive are as old as the release.
 [ -z "${ARCHIVE-}" ] || echo 'Acquire::Check-Valid-Until "false";' >>"$APT_CONFIG"

@@ -3,5 +3,9 @@
 # The kernel's package need not make an initramfs, that is done below.
 export KERNEL_INSTALL_BYPASS=1
 configure_dracut
-install_packages "$@"
+reinstall() {
+	manage reinstall -y "$@"
+}
+restore_programs
+keep_configuration /etc install_packages "$@"
 make_initramfs /boot/initramfs- .img

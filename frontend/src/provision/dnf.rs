@@ -27,6 +27,7 @@ pub(super) static MANAGER: Manager = Manager {
         include_str!("dnf.sh"),
         include_str!("version.sh"),
         include_str!("dracut.sh"),
+        include_str!("stand-ins.sh"),
         include_str!("dnf-machine.sh"),
     ],
     locale: Some(("glibc-langpack-{}", "")),

@@ -34,5 +34,6 @@ make_initramfs() { # BEFORE AFTER
 		fi
 		depmod "$version"
 		dracut --quiet --force "$1$version$2" "$version"
+		[ -s "$1$version$2" ] || no_initramfs "$modules"
 	done
 }

@@ -83,6 +83,21 @@ fn every_recorded_release_has_its_plan() {
 }
 
 #[test]
+fn every_step_is_unattended_and_knows_what_stands_in_for_programs() {
+    for (name, os_release) in recorded() {
+        let Ok(plan) = plan(&bare(&name, &os_release), "amd64", &Install::default()) else { continue };
+        for step in plan.machine.iter().chain(&plan.boot) {
+            assert!(step.script.contains(include_str!("unattended.sh")), "{name}: {}", step.title);
+        }
+        let script = plan.machine.unwrap().script;
+        assert!(
+            script.contains("programs='update-initramfs ") && script.contains("\nrestore_programs\n"),
+            "{name}"
+        );
+    }
+}
+
+#[test]
 fn of_initramfs_tools_and_dracut_a_debian_has_one() {
     let (_, os_release) = recorded().into_iter().find(|(name, _)| name == "debian-12").unwrap();
     let installs = |base: &Base, further: &[&str]| {

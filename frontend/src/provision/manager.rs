@@ -1,10 +1,20 @@
 //! What the package managers have in common: a [`Manager`] is one, as data, and makes the steps.
 
+use exporter::machine::{PROGRAM_FOLDERS, STOOD_IN_FOR};
 use exporter::spec::Init;
 use exporter::tree::os::Os;
 
 use super::release::{Release, names};
 use super::{BOOT_OUT, Base, Install, Kernel, Part, Plan, Step};
+
+/// The head of every step.
+const UNATTENDED: &str = include_str!("unattended.sh");
+
+/// What stand-ins.sh looks for, and where.
+fn stood_in_for() -> String {
+    let (programs, folders) = (STOOD_IN_FOR.join(" "), PROGRAM_FOLDERS.join(" "));
+    format!("programs='{programs}' folders='{folders}'\n")
+}
 
 /// A package manager and the distributions that have it.
 pub(super) struct Manager {
@@ -39,7 +49,12 @@ impl Manager {
         let is_needed = !packages.is_empty() || part != Part::Kernel && asked.is_more_than_kernel();
         let machine = is_needed.then(|| Step {
             title: format!("[vmimage] install {}", packages.join(" ").replace('?', "")),
-            script: self.machine_script.concat() + &self.locale_script(asked),
+            script: format!(
+                "{UNATTENDED}{}{}{}",
+                stood_in_for(),
+                self.machine_script.concat(),
+                self.locale_script(asked)
+            ),
             args: packages,
             cache: cache.clone(),
         });
@@ -50,7 +65,7 @@ impl Manager {
             let loaders = [release.boot.uefi, bios].into_iter().flat_map(|cell| names(cell, architecture));
             Step {
                 title: "[vmimage] collect boot loader files".into(),
-                script: self.boot_script.concat(),
+                script: UNATTENDED.to_owned() + &self.boot_script.concat(),
                 args: [BOOT_OUT.into(), architecture.into()].into_iter().chain(loaders).collect(),
                 cache,
             }

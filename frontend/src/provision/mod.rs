@@ -337,7 +337,11 @@ mod tests {
                     ?systemd-timesyncd";
         let all = packages(&[DEBIAN], "amd64", None).join(" ");
         assert_eq!(all, format!("linux-image-cloud-amd64 {rest}"));
-        let booting = [("/sbin/init", ""), ("/usr/sbin/update-initramfs", ""), ("/usr/bin/dbus-daemon", "")];
+        let booting = [
+            ("/sbin/init", ""),
+            ("/var/lib/dpkg/info/initramfs-tools.postinst", ""),
+            ("/usr/bin/dbus-daemon", ""),
+        ];
         let some = packages(&[DEBIAN, &booting, KERNEL], "amd64", None);
         let left = "zstd libpam-systemd udev kmod iproute2 ?systemd-resolved ?systemd-timesyncd";
         assert_eq!(some.join(" "), left);

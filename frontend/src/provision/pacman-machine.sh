@@ -13,6 +13,13 @@ echo 'HOOKS=(base udev modconf keyboard block filesystems fsck)' >/etc/mkinitcpi
 indexes=/var/lib/pacman/sync
 had_indexes=$(ls -A "$indexes" 2>/dev/null || :)
 mkdir -p "$CACHE/pacman"
+owner_of() {
+	pacman -Qqo "$1" 2>/dev/null || :
+}
+reinstall() {
+	pacman -Syu --noconfirm --cachedir "$CACHE/pacman" "$@"
+}
+restore_programs
 # All packages become new: Arch supports no machine where only some of them are.
 pacman -Syu --noconfirm --needed --cachedir "$CACHE/pacman" "$@"
 [ -n "$had_indexes" ] || rm -rf "${indexes:?}"/*
@@ -20,5 +27,7 @@ pacman -Syu --noconfirm --needed --cachedir "$CACHE/pacman" "$@"
 # The kernel's hook makes the initramfs; a hook that could not run must not pass unseen.
 for kernel in /boot/vmlinuz-*; do
 	name=${kernel#/boot/vmlinuz-}
-	[ -e "/boot/initramfs-$name.img" ] || { echo "$kernel has no initramfs" >&2; exit 1; }
+	[ -e "$kernel" ] || continue
+	[ -s "/boot/initramfs-$name.img" ] || mkinitcpio -p "$name"
+	[ -s "/boot/initramfs-$name.img" ] || no_initramfs "$kernel"
 done

@@ -13,7 +13,7 @@ pub(super) static MANAGER: Manager = Manager {
     files: FILES,
     redirects: false,
     version_sign: "",
-    machine_script: &[include_str!("pacman-machine.sh")],
+    machine_script: &[include_str!("stand-ins.sh"), include_str!("pacman-machine.sh")],
     locale: None,
     boot_script: &[],
 };

@@ -61,3 +61,32 @@ mirrored_sources() { # FOLDER
 	return 1
 }
 
+# What stand-ins.sh asks.
+owner_of() {
+	! package=$(rpm -qf --qf '%{NAME}\n' "$1" 2>/dev/null) || echo "$package"
+}
+
+# Copies of configuration files that rpm has put aside, for a package's own.
+put_aside() { # FOLDER
+	for entry in "$1"/*; do
+		case "$entry" in
+		*.rpmorig | *.rpmsave) echo "$entry" ;;
+		esac
+		[ -L "$entry" ] || [ ! -d "$entry" ] || put_aside "$entry"
+	done
+}
+
+# keep_configuration FOLDER COMMAND...: what the image has configured stays, the package's own is beside it as .rpmnew.
+keep_configuration() {
+	folder=$1
+	shift
+	before=$(put_aside "$folder")
+	"$@"
+	put_aside "$folder" | while IFS= read -r copy; do
+		own=${copy%.rpm*}
+		! printf '%s\n' "$before" | grep -qxF -e "$copy" && [ -e "$own" ] || continue
+		mv "$own" "$own.rpmnew"
+		mv "$copy" "$own"
+	done
+}
+

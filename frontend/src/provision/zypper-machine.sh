@@ -1,6 +1,10 @@
 # Install what a container image lacks to be a machine. Arguments: packages.
 configure_dracut
-install_packages "$@"
+reinstall() {
+	install_packages --force "$@"
+}
+restore_programs
+keep_configuration /etc install_packages "$@"
 make_initramfs /boot/initrd- ''
 # The links that SUSE keeps on the newest kernel, where its own scripts could not.
 for kind in vmlinuz initrd; do

@@ -19,6 +19,7 @@ pub(super) static MANAGER: Manager = Manager {
         include_str!("zypper.sh"),
         include_str!("version.sh"),
         include_str!("dracut.sh"),
+        include_str!("stand-ins.sh"),
         include_str!("zypper-machine.sh"),
     ],
     locale: Some(("glibc-locale", "")),

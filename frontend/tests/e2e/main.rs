@@ -8,6 +8,7 @@ mod boot;
 mod build;
 mod buildah;
 mod config;
+mod container_base;
 mod container_disk;
 mod convert;
 mod disk;
@@ -24,8 +25,8 @@ mod images;
 mod install;
 mod lab;
 mod lan;
-mod offline;
 mod no_network;
+mod offline;
 mod packages;
 mod proxy;
 #[path = "../registry/registry.rs"]

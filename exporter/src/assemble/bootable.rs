@@ -1,0 +1,253 @@
+//! Whether the machine reaches its init: all that the boot needs is looked for, before a byte of the disk is written.
+//!
+//! ```text
+//! kernel ─▶ initramfs with the drivers of the root, or they are built in ─▶ modules of that kernel
+//!        ─▶ init ─▶ what interprets it
+//! ```
+
+use std::collections::BTreeSet;
+use std::io::Read;
+
+use crate::error::{Error, Kind, Result};
+use crate::machine::{stand_in_shape, stand_ins};
+use crate::spec::Architecture;
+use crate::tree::initramfs::read_names;
+use crate::tree::kernel::Kernel;
+use crate::tree::{self, Content, Tree};
+
+/// The driver of the root's file system.
+const FILE_SYSTEM: &str = "ext4";
+/// Drivers of the disks that machines have; one of them is enough for some machine.
+const DISKS: [&str; 9] = [
+    "virtio_blk",
+    "virtio_scsi",
+    "nvme",
+    "ahci",
+    "ata_piix",
+    "hv_storvsc",
+    "xen_blkfront",
+    "vmw_pvscsi",
+    "mptspi",
+];
+/// Images within an initramfs that hold its modules, of dracut and SUSE.
+const NESTED: [&str; 4] = ["squash-root.img", "squashfs-root.img", "erofs-root.img", "root.squashfs"];
+/// Scripts may be interpreted by scripts, so many times.
+const MAX_INTERPRETERS: u32 = 5;
+/// Any list of modules is shorter.
+const LIST_LIMIT: u64 = 16 << 20;
+/// What is read of a program: its headers and those of its segments.
+const HEAD: u64 = 64 << 10;
+
+/// The kernel with all that it needs to mount the root.
+///
+/// # Errors
+/// If the kernel would panic: what is missing, and what is known to be in the way.
+pub(super) fn require_kernel(root: &Tree, kernel: &Kernel) -> Result<()> {
+    let built_in = built_in(root, kernel)?;
+    let lacks = |names: &BTreeSet<String>| {
+        let has =
+            |name: &str| names.contains(name) || built_in.iter().flatten().any(|built_in| built_in == name);
+        match (has(FILE_SYSTEM), DISKS.into_iter().any(has)) {
+            (true, true) => None,
+            (false, _) => Some("of the root's file system (ext4)"),
+            (_, false) => Some("of any disk (virtio_blk, virtio_scsi, nvme, ahci …)"),
+        }
+    };
+    let Some(path) = &kernel.initramfs else {
+        let is_enough = built_in.is_some() && lacks(&BTreeSet::new()).is_none();
+        return if is_enough { require_modules(root, kernel, &[]) } else { Err(no_initramfs(root, kernel)?) };
+    };
+    let Some(content) = file(root, path).filter(|content| !content.is_empty()) else {
+        return Err(no_initramfs(root, kernel)?);
+    };
+    let modules = modules(content);
+    if let (Some(modules), Some(_)) = (&modules, &built_in)
+        && let Some(lacking) = lacks(modules)
+    {
+        let message = format!("has no driver {lacking}, and {} has none built in", kernel.image);
+        let hint = "let the Dockerfile make it for any machine (MODULES=most for initramfs-tools, hostonly=\"no\" for dracut, \
+                    no autodetect for mkinitcpio), or leave it out, it is made by the build";
+        return Err(Error::new(Kind::NotFound, path, message).with_hint(hint));
+    }
+    require_modules(root, kernel, &modules.into_iter().flatten().collect::<Vec<_>>())
+}
+
+/// The drivers in an initramfs by their names; `None`: nothing can be told.
+fn modules(content: &Content) -> Option<BTreeSet<String>> {
+    let mut names = BTreeSet::new();
+    let mut is_nested = false;
+    let is_whole = read_names(content, &mut |name| {
+        is_nested |= NESTED.iter().any(|nested| name.ends_with(nested.as_bytes()));
+        names.extend(module_name(name));
+        !(names.contains(FILE_SYSTEM) && DISKS.iter().any(|disk| names.contains(*disk)))
+    });
+    (is_whole && !is_nested).then_some(names)
+}
+
+/// The name of the module in a file, as `lsmod` shows it.
+fn module_name(path: &[u8]) -> Option<String> {
+    let name = std::str::from_utf8(path.rsplit(|&byte| byte == b'/').next()?).ok()?;
+    let (name, ending) = name.split_once(".ko")?;
+    matches!(ending, "" | ".xz" | ".zst" | ".gz").then(|| name.replace('-', "_"))
+}
+
+/// The drivers that are parts of the kernel itself, if something tells.
+fn built_in(root: &Tree, kernel: &Kernel) -> Result<Option<Vec<String>>> {
+    let Some(modules) = &kernel.modules else { return Ok(None) };
+    let list = root.read(format!("{modules}/modules.builtin"), LIST_LIMIT)?;
+    Ok(list.map(|list| list.split(|&byte| byte == b'\n').filter_map(module_name).collect()))
+}
+
+/// The error for a kernel that can't mount the root, with what keeps an initramfs from being made.
+fn no_initramfs(root: &Tree, kernel: &Kernel) -> Result<Error> {
+    let why = stand_ins(root)?;
+    let message = match why.first() {
+        Some(why) => format!("has no initramfs: {why}, so none was made"),
+        None => "has no initramfs, and nothing says that the drivers of the root are built into it".into(),
+    };
+    let hint = match why.is_empty() {
+        true => {
+            "make one in the Dockerfile (update-initramfs -c -k all, dracut --regenerate-all, mkinitcpio -P), or have a kernel \
+                 installed: without kernel = \"keep\", --kernel keep and --no-install"
+        }
+        false => {
+            "undo it in the Dockerfile: dpkg-divert --remove, or install the package again; then make the initramfs"
+        }
+    };
+    Ok(Error::new(Kind::NotFound, &kernel.image, message).with_hint(hint))
+}
+
+/// Modules of this very kernel, if there are any or it loads any.
+fn require_modules(root: &Tree, kernel: &Kernel, loads: &[String]) -> Result<()> {
+    let release = file(root, &kernel.image).map(release).transpose()?.flatten();
+    let release = release.as_deref().unwrap_or(&kernel.version);
+    let modules = format!("/lib/modules/{release}");
+    let has_others = root.children("/lib/modules").next().is_some();
+    if root.resolve(&modules).is_some() || !has_others && loads.is_empty() {
+        return Ok(());
+    }
+    let others: Vec<_> =
+        root.children("/lib/modules").map(|(name, _)| String::from_utf8_lossy(name).into_owned()).collect();
+    let others = if others.is_empty() { "no others".to_owned() } else { others.join(", ") };
+    let message = format!("is not there, {} needs it; there is: {others}", kernel.image);
+    let hint =
+        "kernel and modules come from one package: install it again, or let the build install a kernel";
+    Err(Error::new(Kind::NotFound, modules, message).with_hint(hint))
+}
+
+/// The release that an x86 kernel's header tells (boot.rst of the kernel's documentation); `None`: no such header.
+fn release(image: &Content) -> Result<Option<String>> {
+    let head = head(image)?;
+    if head.get(0x202..0x206) != Some(b"HdrS") {
+        return Ok(None);
+    }
+    let Some(&[low, high]) = head.get(0x20e..0x210) else { return Ok(None) };
+    let at = usize::from(u16::from_le_bytes([low, high]));
+    let text = head.get(0x200 + at..).filter(|_| at != 0).unwrap_or_default();
+    let word = text.split(|&byte| byte == 0 || byte == b' ').next().unwrap_or_default();
+    Ok(std::str::from_utf8(word)
+        .ok()
+        .filter(|word| !word.is_empty() && !word.contains('/'))
+        .map(str::to_owned))
+}
+
+/// A first process that can run on `architecture`: `path`, and what interprets it.
+///
+/// # Errors
+/// If the kernel could not start it.
+pub(super) fn require_init(root: &Tree, path: &str, architecture: Architecture) -> Result<()> {
+    if let Some(what) = stand_in_shape(root, path)? {
+        return Err(unfit(path, &format!("is {what}: the machine would end at once")));
+    }
+    let mut program = path.to_owned();
+    for _ in 0..MAX_INTERPRETERS {
+        let Some(id) = root.resolve(&program) else {
+            return Err(unfit(path, &missing(root, path, &program)));
+        };
+        let tree::Kind::File(content) = &root.inode(id).kind else {
+            return Err(unfit(&program, "is no regular file"));
+        };
+        if root.inode(id).meta.permissions & 0o111 == 0 {
+            return Err(unfit(&program, "is not executable"));
+        }
+        let head = head(content)?;
+        let Some(next) = interpreter(&head, architecture).map_err(|why| unfit(&program, why))? else {
+            return Ok(());
+        };
+        program = next;
+    }
+    Err(unfit(path, "is a script that is interpreted by scripts without end"))
+}
+
+fn missing(root: &Tree, path: &str, program: &str) -> String {
+    if program != path {
+        return format!("needs {program}, which is not there");
+    }
+    match root.resolve_nofollow(path).map(|id| &root.inode(id).kind) {
+        Some(tree::Kind::Symlink(target)) => {
+            format!("leads to {}, which is not there", String::from_utf8_lossy(target))
+        }
+        _ => "is not there: the machine would have no first process".into(),
+    }
+}
+
+fn unfit(path: &str, why: &str) -> Error {
+    Error::new(Kind::NotFound, path, why).with_hint(
+        "install an init in the Dockerfile (systemd-sysv, openrc), or name a program with --cmdline init=/path",
+    )
+}
+
+/// What the kernel starts in place of a program: the interpreter of a script, the loader of a program with shared
+/// libraries. `None`: the program itself.
+fn interpreter(head: &[u8], architecture: Architecture) -> Result<Option<String>, &'static str> {
+    if let Some(line) = head.strip_prefix(b"#!") {
+        let line = line.split(|&byte| byte == b'\n').next().unwrap_or_default();
+        let word = String::from_utf8_lossy(line.trim_ascii()).into_owned();
+        return match word.split_ascii_whitespace().next() {
+            Some(word) => Ok(Some(word.to_owned())),
+            None => Err("is a script that names no interpreter"),
+        };
+    }
+    if !head.starts_with(b"\x7fELF") {
+        return Err("is neither a program nor a script that begins with #!");
+    }
+    if !architecture.runs(head) {
+        return Err("is a program for another architecture");
+    }
+    Ok(elf_interpreter(head))
+}
+
+/// PT_INTERP of a 64-bit little-endian program (elf(5)).
+fn elf_interpreter(head: &[u8]) -> Option<String> {
+    const PT_INTERP: u64 = 3;
+    let number = |at: usize, len: usize| {
+        let bytes = head.get(at..at.checked_add(len)?)?;
+        Some(bytes.iter().rev().fold(0, |number, &byte| number << 8 | u64::from(byte)))
+    };
+    let (table, size, count) = (number(32, 8)?, number(54, 2)?, number(56, 2)?);
+    let segment = |index: u64| usize::try_from(table.checked_add(index * size)?).ok();
+    let at = (0..count).filter_map(segment).find(|&at| number(at, 4) == Some(PT_INTERP))?;
+    let start = usize::try_from(number(at.checked_add(8)?, 8)?).ok()?;
+    let name = head.get(start..)?.split(|&byte| byte == 0).next()?;
+    String::from_utf8(name.to_vec()).ok().filter(|name| name.starts_with('/'))
+}
+
+fn file<'tree>(root: &'tree Tree, path: &str) -> Option<&'tree Content> {
+    match &root.inode(root.resolve(path)?).kind {
+        tree::Kind::File(content) => Some(content),
+        _ => None,
+    }
+}
+
+fn head(content: &Content) -> Result<Vec<u8>> {
+    let mut head = Vec::new();
+    let reader = content.reader()?;
+    reader
+        .take(HEAD)
+        .read_to_end(&mut head)
+        .map_err(|error| Error::io("the tree", "can't read a file", error))?;
+    Ok(head)
+}
+
+#[cfg(test)]
+mod tests;
