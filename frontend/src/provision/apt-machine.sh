@@ -36,6 +36,7 @@ for modules in /lib/modules/*; do
 	version=${modules##*/}
 	[ -e "/boot/vmlinuz-$version" ] || continue
 	[ -e "/boot/initrd.img-$version" ] || update-initramfs -c -k "$version"
-	# /vmlinuz and /initrd.img: the links that stay on the newest kernel.
-	linux-update-symlinks install "$version" "/boot/vmlinuz-$version"
+	# /vmlinuz and /initrd.img: the links that stay on the kernel that was installed last.
+	! is_new_kernel "/boot/vmlinuz-$version" ||
+		linux-update-symlinks install "$version" "/boot/vmlinuz-$version"
 done

@@ -20,6 +20,7 @@ mod firmware;
 mod formats;
 mod identity;
 mod install;
+mod kernels;
 mod lab;
 mod lan;
 mod packages;
