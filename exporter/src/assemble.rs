@@ -10,6 +10,7 @@
 mod data;
 mod donor;
 mod machine;
+mod menu;
 
 use std::sync::Arc;
 

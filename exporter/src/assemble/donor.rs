@@ -61,11 +61,16 @@ impl KernelSource {
     pub(super) fn own(root: &mut Tree, os: &Os, named: Option<&str>) -> Result<Self> {
         let first = kernel::chosen(root)?;
         let named = named.filter(|_| first.origin != Origin::Asked);
-        let mut kernel = named.and_then(|name| kernel::called(root, name)).unwrap_or(first);
+        let by_name = named.and_then(|name| kernel::called(root, name));
+        let missing = named.filter(|_| by_name.is_none());
+        let mut kernel = by_name.unwrap_or(first);
         let time = root.resolve(&kernel.image).map_or(Time::default(), |id| root.inode(id).meta.mtime);
         let mut notes = kernel::point_links(&mut Editor::new(root, time), &mut kernel)?;
         let others = others(root, &kernel);
         notes.extend(others.iter().map(in_the_menu));
+        notes.extend(
+            missing.map(|name| format!("GRUB_DEFAULT: there is no kernel {name}, the first one boots")),
+        );
         Editor::new(root, time).remove(kernel::RECORD);
         Ok(Self { os: os.clone(), kernel, others, notes })
     }
@@ -247,6 +252,8 @@ mod tests {
             let source = KernelSource::own(&mut root, &os, named).unwrap();
             assert_eq!(source.kernel.image, first, "{named:?}");
             assert_eq!(source.others.len(), 3);
+            let is_told = source.notes.iter().any(|note| note.contains("there is no kernel 5.0"));
+            assert_eq!(is_told, named == Some("5.0"));
             let own =
                 "/boot/vmlinuz-7.0: in the menu, and not the one that boots by itself: it has no initramfs";
             assert!(source.notes.iter().any(|note| note == own), "{:?}", source.notes);

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use super::donor::KernelSource;
+use super::menu::Menu;
 use super::{Ids, Input, Planned, SECTOR_SIZE, appliance, disk_size, latest_time, root_options};
-use crate::boot::{self, BiosBoot, BootFiles, Defaults, Entry};
+use crate::boot::{self, BiosBoot, BootFiles, Defaults};
 use crate::disk::{self, Disk, DiskLayout, Placed, Request, kinds};
 use crate::error::{Error, Kind, Result};
 use crate::extent::Extent;
@@ -13,9 +14,7 @@ use crate::machine::init::{self, Contained};
 use crate::machine::{self, Machine, wanted_service};
 use crate::report::System;
 use crate::spec::{Architecture, Container, Profile, Service, Spec};
-use crate::tree::kernel::Kernel;
-use crate::tree::os::{self, Os};
-use crate::tree::{Editor, Time, Tree};
+use crate::tree::{Editor, Time, Tree, os};
 
 const LABEL: &str = "root";
 /// What the kernel starts.
@@ -29,12 +28,14 @@ pub(super) fn plan(spec: &Spec, input: Input) -> Result<Planned> {
     let Input { mut root, boot: boot_files, donor, programs, materials } = input;
     let has_donor = donor.is_some();
     let os = os::detect(&root)?;
-    let defaults = Defaults::read(&root)?;
     let source = match donor {
         Some(donor) => KernelSource::donated(&mut root, &donor)?,
-        None => KernelSource::own(&mut root, &os, defaults.kernel.as_deref())?,
+        None => {
+            let named = Defaults::read(&root)?.kernel;
+            KernelSource::own(&mut root, &os, named.as_deref())?
+        }
     };
-    let mut edits = [&defaults.notes[..], &source.notes[..]].concat();
+    let mut edits = source.notes.clone();
     let (time, forgotten) = settle_time(&mut root, spec);
     edits.extend(forgotten);
     let has_init = has_init(&root, spec);
@@ -64,28 +65,13 @@ pub(super) fn plan(spec: &Spec, input: Input) -> Result<Planned> {
     edits.extend(machine::set_up(editor, &os, &spec.setup, &materials, &ids.seed)?);
     let ignites = ignites(&root, spec, &mut words);
     let with_words = Spec { cmdline: words, ..spec.clone() };
-    let relabels = root.lookup(machine::AUTORELABEL).is_some();
-    let entry = |kernel: &Kernel, os_of_kernel: &Os| Entry {
-        relabels,
-        ignites,
-        ..boot::entry(os_of_kernel, kernel, &with_words, ids.root, &defaults)
-    };
-    let entry_of_other = |kernel: &Kernel| {
-        let entry = entry(kernel, &os);
-        Entry { title: format!("{}, with Linux {}", os.pretty_name, kernel.version), ..entry }
-    };
-    let first = Entry { title: os.pretty_name.clone(), ..entry(&source.kernel, &source.os) };
-    let entries: Vec<_> =
-        std::iter::once(first.clone()).chain(source.others.iter().map(entry_of_other)).collect();
-    let menu = boot::root_config(ids.root, &entries, &defaults);
-    let written = boot::Written {
-        fixed: &boot::fixed_words(&source.os, spec),
-        asked: &boot::asked_words(&source.os, &with_words, &defaults),
-        cmdline: &first.cmdline,
-        link: source.kernel.stable.as_ref().map(|links| &*links.image).filter(|_| !source.others.is_empty()),
-    };
-    edits.extend(boot::write_defaults(&mut Editor::new(&mut root, time), &os, &written)?);
-    Editor::new(&mut root, time).write_file("/boot/grub/grub.cfg", menu.into_bytes(), 0o644)?;
+    // What is set up may be settings of the menu.
+    let defaults = Defaults::read(&root)?;
+    edits.extend(defaults.notes.iter().cloned());
+    let menu =
+        Menu { os: &os, source: &source, spec: &with_words, defaults: &defaults, root: ids.root, ignites };
+    let (entry, written) = menu.write(&mut Editor::new(&mut root, time))?;
+    edits.extend(written);
     let esp = boot::esp_tree(&boot_files, spec.architecture, ids.root, time);
 
     let root = Arc::new(root);
@@ -95,7 +81,7 @@ pub(super) fn plan(spec: &Spec, input: Input) -> Result<Planned> {
     let size = disk_size(spec, &partitions, needs)?;
     let placed = disk::place(&partitions, size)?;
     let layout = lay_out(&placed, size, &draft, &esp, &boot_files, &ids, time)?;
-    let system = System::new(&os, &first, &boot_files, edits);
+    let system = System::new(&os, &entry, &boot_files, edits);
     Ok(Planned { layout, id: ids.disk_file(), appliance: appliance(spec), system: Some(system) })
 }
 

@@ -157,9 +157,9 @@ fn without_ours(text: &str) -> String {
 /// What the menu of this machine says.
 pub struct Written<'a> {
     /// The words of every machine, before those of the image.
-    pub fixed: &'a [String],
+    pub fixed: Vec<String>,
     /// Those that were asked for, after them.
-    pub asked: &'a [String],
+    pub asked: Vec<String>,
     /// All of the command line.
     pub cmdline: &'a str,
     /// The link that leads to the kernel that boots, where there are others.
@@ -206,9 +206,9 @@ impl Written<'_> {
             let words: Vec<_> = words.iter().map(|word| grub::quote(word)).collect();
             shell::quote(&words.join(" "))
         };
-        let mut text = format!("{BEGIN}{LINUX}=\"{} ${LINUX}\"\n", quoted(self.fixed));
+        let mut text = format!("{BEGIN}{LINUX}=\"{} ${LINUX}\"\n", quoted(&self.fixed));
         if !self.asked.is_empty() {
-            text += &format!("{LINUX_DEFAULT}=\"${LINUX_DEFAULT} {}\"\n", quoted(self.asked));
+            text += &format!("{LINUX_DEFAULT}=\"${LINUX_DEFAULT} {}\"\n", quoted(&self.asked));
         }
         text + &self.link.map(follow).unwrap_or_default() + END
     }
@@ -337,10 +337,10 @@ mod tests {
     fn written(files: &[(&str, &str)], asked: &str, link: Option<&str>) -> Tree {
         let mut tree = tree(files);
         let os = os::detect(&tree).unwrap();
-        let asked: Vec<_> = asked.split_ascii_whitespace().map(str::to_owned).collect();
-        let fixed = ["modules=ext4".to_owned(), "console=ttyS0".to_owned()];
+        let asked = asked.split_ascii_whitespace().map(str::to_owned).collect();
+        let fixed = vec!["modules=ext4".to_owned(), "console=ttyS0".to_owned()];
         let cmdline = "root=UUID=u ro console=ttyS0 quiet";
-        let written = Written { fixed: &fixed, asked: &asked, cmdline, link };
+        let written = Written { fixed, asked, cmdline, link };
         for _ in 0..2 {
             write(&mut Editor::new(&mut tree, Time::default()), &os, &written).unwrap();
         }
