@@ -11,6 +11,7 @@ mod bootable;
 mod data;
 mod donor;
 mod machine;
+mod menu;
 
 use std::sync::Arc;
 

@@ -11,7 +11,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use crate::error::Result;
-use crate::tree::kernel::{self, Kernel};
+use crate::tree::kernel::{self, Kernel, Origin};
 use crate::tree::os::{self, Os};
 use crate::tree::{Editor, HostDir, Time, Tree, scan_where};
 
@@ -21,6 +21,8 @@ pub(super) struct KernelSource {
     pub(super) kernel: Kernel,
     /// The distribution it comes from: its initramfs decides what the command line says.
     pub(super) os: Os,
+    /// The root's other kernels, for the menu.
+    pub(super) others: Vec<Kernel>,
     /// A line for each change.
     pub(super) notes: Vec<String>,
 }
@@ -51,12 +53,26 @@ fn is_wanted(directory: &[u8]) -> bool {
 const BUILD_LINKS: [&str; 2] = ["build", "source"];
 
 impl KernelSource {
-    /// The root's own, of the distribution `os`.
+    /// The root's own, of the distribution `os`. `named` is the kernel that the image's boot menu begins with, if it
+    /// names one.
     ///
     /// # Errors
     /// If it has none.
-    pub(super) fn own(root: &Tree, os: &Os) -> Result<Self> {
-        Ok(Self { os: os.clone(), kernel: kernel::newest(root)?, notes: Vec::new() })
+    pub(super) fn own(root: &mut Tree, os: &Os, named: Option<&str>) -> Result<Self> {
+        let first = kernel::chosen(root)?;
+        let named = named.filter(|_| first.origin != Origin::Asked);
+        let by_name = named.and_then(|name| kernel::called(root, name));
+        let missing = named.filter(|_| by_name.is_none());
+        let mut kernel = by_name.unwrap_or(first);
+        let time = root.resolve(&kernel.image).map_or(Time::default(), |id| root.inode(id).meta.mtime);
+        let mut notes = kernel::point_links(&mut Editor::new(root, time), &mut kernel)?;
+        let others = others(root, &kernel);
+        notes.extend(others.iter().map(in_the_menu));
+        notes.extend(
+            missing.map(|name| format!("GRUB_DEFAULT: there is no kernel {name}, the first one boots")),
+        );
+        Editor::new(root, time).remove(kernel::RECORD);
+        Ok(Self { os: os.clone(), kernel, others, notes })
     }
 
     /// The one that `donor` would boot, copied into `root`.
@@ -66,7 +82,7 @@ impl KernelSource {
     pub(super) fn donated(root: &mut Tree, donor: &Tree) -> Result<Self> {
         let os = os::detect(donor)?;
         // Links that keep pointing to the newest one belong to the donor's package manager.
-        let kernel = Kernel { stable: None, ..kernel::newest(donor)? };
+        let kernel = Kernel { stable: None, ..kernel::chosen(donor)? };
         // Directories that are missing are as old as what comes into them.
         let time = donor.resolve(&kernel.image).map_or(Time::default(), |id| donor.inode(id).meta.mtime);
         let editor = &mut Editor::new(root, time);
@@ -79,9 +95,22 @@ impl KernelSource {
         for path in [Some(&kernel.image), kernel.initramfs.as_ref()].into_iter().flatten() {
             copy(editor, donor, path)?;
         }
-        let notes = vec![format!("{}: from {}, with its modules", kernel.image, os.pretty_name)];
-        Ok(Self { kernel, os, notes })
+        editor.remove(kernel::RECORD);
+        let mut notes = vec![format!("{}: from {}, with its modules", kernel.image, os.pretty_name)];
+        let others = others(root, &kernel);
+        notes.extend(others.iter().map(in_the_menu));
+        Ok(Self { kernel, os, others, notes })
     }
+}
+
+fn others(root: &Tree, kernel: &Kernel) -> Vec<Kernel> {
+    let all = kernel::all(root).into_iter().chain(kernel::spares(root));
+    all.filter(|other| other.version != kernel.version).collect()
+}
+
+fn in_the_menu(kernel: &Kernel) -> String {
+    let why = if kernel.initramfs.is_none() { ": it has no initramfs" } else { "" };
+    format!("{}: in the menu, and not the one that boots by itself{why}", kernel.image)
 }
 
 /// What lies at `path`, and not a link to it.
@@ -197,6 +226,43 @@ mod tests {
         KernelSource::donated(&mut root, &donor).unwrap();
         assert_eq!(text(&root, "/boot/vmlinuz-6.17").unwrap(), "kernel");
         assert_eq!(text(&root, "/lib/modules/6.17/initramfs.img").unwrap(), "initramfs");
+    }
+
+    #[test]
+    fn every_kernel_of_the_root_is_known_and_the_record_goes() {
+        let files = [
+            ("/etc/os-release", "ID=debian\n"),
+            ("/boot/vmlinuz-6.1-cloud", "c"),
+            ("/boot/initrd.img-6.1-cloud", ""),
+            ("/boot/vmlinuz-6.1", "k"),
+            ("/boot/initrd.img-6.1", ""),
+            ("/boot/vmlinuz-6.1.old", "o"),
+            ("/boot/vmlinuz-7.0", "without an initramfs"),
+            (kernel::RECORD, "under /boot/vmlinuz-6.1-cloud\n"),
+        ];
+        let asked = (kernel::RECORD, "asked /boot/vmlinuz-6.1\n");
+        for (more, named, first) in [
+            (&[][..], None, "/boot/vmlinuz-6.1"),
+            (&[], Some("6.1-cloud"), "/boot/vmlinuz-6.1-cloud"),
+            (&[], Some("5.0"), "/boot/vmlinuz-6.1"),
+            (&[asked], Some("6.1-cloud"), "/boot/vmlinuz-6.1"),
+        ] {
+            let mut root = tree(&[&files[..], more].concat());
+            let os = os::detect(&root).unwrap();
+            let source = KernelSource::own(&mut root, &os, named).unwrap();
+            assert_eq!(source.kernel.image, first, "{named:?}");
+            assert_eq!(source.others.len(), 3);
+            let is_told = source.notes.iter().any(|note| note.contains("there is no kernel 5.0"));
+            assert_eq!(is_told, named == Some("5.0"));
+            let own =
+                "/boot/vmlinuz-7.0: in the menu, and not the one that boots by itself: it has no initramfs";
+            assert!(source.notes.iter().any(|note| note == own), "{:?}", source.notes);
+            assert!(root.lookup(kernel::RECORD).is_none());
+        }
+        let mut root = tree(&files);
+        let donated = KernelSource::donated(&mut root, &tree(&DONOR)).unwrap();
+        assert_eq!((&*donated.kernel.image, donated.others.len()), ("/boot/vmlinuz-6.1", 3));
+        assert!(root.lookup(kernel::RECORD).is_none());
     }
 
     #[test]

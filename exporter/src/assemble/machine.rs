@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use super::donor::KernelSource;
+use super::menu::Menu;
 use super::{Ids, Input, Planned, SECTOR_SIZE, appliance, bootable, disk_size, latest_time, root_options};
-use crate::boot::{self, BiosBoot, BootFiles, Entry};
+use crate::boot::{self, BiosBoot, BootFiles, Defaults};
 use crate::disk::{self, Disk, DiskLayout, Placed, Request, kinds};
 use crate::error::{Error, Kind, Result};
 use crate::extent::Extent;
@@ -31,9 +32,12 @@ pub(super) fn plan(spec: &Spec, input: Input) -> Result<Planned> {
     let mut os = os::detect(&root)?;
     let source = match donor {
         Some(donor) => KernelSource::donated(&mut root, &donor)?,
-        None => KernelSource::own(&root, &os)?,
+        None => {
+            let named = Defaults::read(&root)?.kernel;
+            KernelSource::own(&mut root, &os, named.as_deref())?
+        }
     };
-    let mut edits = source.notes;
+    let mut edits = source.notes.clone();
     let (time, forgotten) = settle_time(&mut root, spec);
     edits.extend(forgotten);
     let has_init = has_init(&root, spec);
@@ -73,11 +77,13 @@ pub(super) fn plan(spec: &Spec, input: Input) -> Result<Planned> {
         words = format!("root=PARTUUID={partition} rootfstype=ext4 rootwait {words}");
     }
     let with_words = Spec { cmdline: words, ..spec.clone() };
-    let entry = boot::entry(&source.os, &source.kernel, &with_words, ids.root);
-    let relabels = root.lookup(machine::AUTORELABEL).is_some();
-    let entry = Entry { title: os.pretty_name.clone(), relabels, ignites, ..entry };
-    let menu = boot::root_config(ids.root, std::slice::from_ref(&entry));
-    Editor::new(&mut root, time).write_file("/boot/grub/grub.cfg", menu.into_bytes(), 0o644)?;
+    // What is set up may be settings of the menu.
+    let defaults = Defaults::read(&root)?;
+    edits.extend(defaults.notes.iter().cloned());
+    let menu =
+        Menu { os: &os, source: &source, spec: &with_words, defaults: &defaults, root: ids.root, ignites };
+    let (entry, written) = menu.write(&mut Editor::new(&mut root, time))?;
+    edits.extend(written);
     let esp = boot::esp_tree(&boot_files, spec.architecture, ids.root, time);
 
     let root = Arc::new(root);

@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use super::defaults::Defaults;
 use crate::machine::FIRST_BOOT;
 use crate::seed::Uuid;
 use crate::spec::{Architecture, Spec};
@@ -30,13 +31,13 @@ pub struct Entry {
 
 /// The menu entry for a kernel. Links that the distribution keeps on its newest kernel are preferred, so
 /// that an upgrade inside the machine boots without a new menu.
-pub fn entry(os: &Os, kernel: &Kernel, spec: &Spec, root: Uuid) -> Entry {
+pub fn entry(os: &Os, kernel: &Kernel, spec: &Spec, root: Uuid, defaults: &Defaults) -> Entry {
     let stable = kernel.stable.as_ref();
     Entry {
         title: os.pretty_name.clone(),
         kernel: stable.map_or(&kernel.image, |links| &links.image).clone(),
         initramfs: stable.map_or(&kernel.initramfs, |links| &links.initramfs).clone(),
-        cmdline: cmdline(os, spec, root),
+        cmdline: cmdline(os, spec, root, defaults),
         linuxefi: matches!(os.family, Family::RedHat | Family::Suse)
             && spec.architecture == Architecture::X86_64,
         relabels: false,
@@ -44,10 +45,28 @@ pub fn entry(os: &Os, kernel: &Kernel, spec: &Spec, root: Uuid) -> Entry {
     }
 }
 
-/// Root by UUID, since disks are called vda, sda or nvme0n1; a console on the screen and on the serial
-/// port, of which the last is the one services print to.
-fn cmdline(os: &Os, spec: &Spec, root: Uuid) -> String {
+/// Root by UUID, since disks are called vda, sda or nvme0n1. Of words that contradict each other the last counts: what
+/// was asked for comes after what the image says.
+fn cmdline(os: &Os, spec: &Spec, root: Uuid, defaults: &Defaults) -> String {
     let mut words = vec![format!("root=UUID={root}"), "ro".into()];
+    words.extend(fixed_words(os, spec));
+    words.extend(defaults.words.iter().cloned());
+    words.extend(asked_words(os, spec, defaults));
+    words.join(" ")
+}
+
+/// What was asked for, after what the image says in places that GRUB's tools don't know.
+pub fn asked_words(os: &Os, spec: &Spec, defaults: &Defaults) -> Vec<String> {
+    let fixed = fixed_words(os, spec);
+    let further = defaults.further.iter().filter(|word| !fixed.contains(word));
+    let asked = spec.cmdline.split_ascii_whitespace().map(str::to_owned);
+    further.cloned().chain(asked).collect()
+}
+
+/// A console on the screen and on the serial port, of which the last is the one services print to, and what the
+/// initramfs has to be told.
+pub fn fixed_words(os: &Os, spec: &Spec) -> Vec<String> {
+    let mut words = Vec::new();
     if os.family == Family::Alpine {
         // mkinitfs loads only what it is told, and asks nobody for the type of the file system.
         words.push("modules=sd-mod,virtio_blk,nvme,ext4".into());
@@ -55,8 +74,7 @@ fn cmdline(os: &Os, spec: &Spec, root: Uuid) -> String {
     }
     words.push("console=tty0".into());
     words.push(format!("console={},115200n8", spec.architecture.serial_console()));
-    words.extend(spec.cmdline.split_ascii_whitespace().map(str::to_owned));
-    words.join(" ")
+    words
 }
 
 /// `\EFI\<vendor>\grub.cfg`: find the root file system by UUID and go on with its own menu.
@@ -64,15 +82,22 @@ pub(super) fn stub(root: Uuid) -> String {
     format!("search.fs_uuid {root} root\nset prefix=($root)'/boot/grub'\nconfigfile $prefix/grub.cfg\n")
 }
 
-/// `/boot/grub/grub.cfg` of the root file system. The first entry boots after a second.
+/// `/boot/grub/grub.cfg` of the root file system. The first entry boots after a second, unless the image says otherwise.
 ///
 /// The serial port is GRUB's second terminal on BIOS only: UEFI firmware mirrors its console there.
-pub fn root_config(root: Uuid, entries: &[Entry]) -> String {
-    let mut text = String::from(
-        "# Written by vmimage. A package such as grub2 that runs update-grub replaces it.\n\
-         set default=0\n\
-         set timeout=1\n\
-         if [ \"$grub_platform\" = pc ]; then\n\
+pub fn root_config(root: Uuid, entries: &[Entry], defaults: &Defaults) -> String {
+    let mut text =
+        String::from("# Written by vmimage. A package such as grub2 that runs update-grub replaces it.\n");
+    text.push_str(match defaults.is_saved {
+        true => "if [ -s $prefix/grubenv ]; then load_env; fi\nset default=\"$saved_entry\"\n",
+        false => "set default=0\n",
+    });
+    let _ = writeln!(text, "set timeout={}", defaults.timeout.unwrap_or(1));
+    if let Some(style) = &defaults.timeout_style {
+        let _ = writeln!(text, "set timeout_style={style}");
+    }
+    text.push_str(
+        "if [ \"$grub_platform\" = pc ]; then\n\
          \tif serial --unit=0 --speed=115200; then\n\
          \t\tterminal_input console serial\n\
          \t\tterminal_output console serial\n\
@@ -123,7 +148,7 @@ fn commands(entry: &Entry, suffix: &str) -> [String; 2] {
 }
 
 /// One word of GRUB script: quoted only where it has to be.
-fn quote(word: &str) -> String {
+pub(super) fn quote(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "/.,:=-_+@%".contains(c);
     if !word.is_empty() && word.chars().all(plain) {
         return word.to_owned();
@@ -150,7 +175,7 @@ mod tests {
     }
 
     fn menu(entry: Entry) -> String {
-        let text = root_config(ROOT, &[entry]);
+        let text = root_config(ROOT, &[entry], &Defaults::default());
         text[text.find("menuentry").unwrap()..].to_owned()
     }
 
@@ -162,6 +187,28 @@ mod tests {
              \tsearch.fs_uuid 01234567-89ab-4def-8123-456789abcdef root\n\
              \tlinux /vmlinuz root=UUID=x ro console=ttyS0,115200n8 'note=$(evil);'\\'''\n\
              \tinitrd /initrd.img\n}\n"
+        );
+    }
+
+    #[test]
+    fn timeout_and_saved_entry_are_the_images() {
+        let head = |defaults: Defaults| {
+            let text = root_config(ROOT, &[entry(), entry()], &defaults);
+            assert_eq!(text.matches("menuentry ").count(), 2);
+            text.lines()
+                .skip(1)
+                .take_while(|line| !line.contains("grub_platform"))
+                .collect::<Vec<_>>()
+                .join("\n")
+        };
+        assert_eq!(head(Defaults::default()), "set default=0\nset timeout=1");
+        let hidden =
+            Defaults { timeout: Some(0), timeout_style: Some("hidden".into()), ..Defaults::default() };
+        assert_eq!(head(hidden), "set default=0\nset timeout=0\nset timeout_style=hidden");
+        let saved = head(Defaults { is_saved: true, timeout: Some(-1), ..Defaults::default() });
+        assert_eq!(
+            saved,
+            "if [ -s $prefix/grubenv ]; then load_env; fi\nset default=\"$saved_entry\"\nset timeout=-1"
         );
     }
 

@@ -8,11 +8,14 @@
 //! Both ways meet in one stub on the ESP, which finds the root by the UUID of its file system.
 
 mod bios;
+mod defaults;
 mod esp;
 mod files;
 mod grub;
+mod shell;
 
 pub use bios::BiosBoot;
+pub use defaults::{Defaults, Written, write as write_defaults};
 pub use esp::esp_tree;
 pub use files::{BiosImages, BootFiles};
-pub use grub::{Entry, entry, root_config};
+pub use grub::{Entry, asked_words, entry, fixed_words, root_config};

@@ -1,8 +1,12 @@
 //! The kernels of a tree, each with the initramfs and the modules that belong to it.
+//!
+//! What tells two of them apart first, decides which one boots: having an initramfs, having been asked for, being of the
+//! image's own layers, being the one that the distribution's link is on, being newer.
 
 use std::cmp::Ordering;
+use std::collections::BTreeMap;
 
-use super::{InodeId, Kind, Tree, version};
+use super::{Editor, InodeId, Kind, Tree, version};
 use crate::error::{self, Error, Result};
 
 /// A kernel of the tree. Paths are absolute, as found; they may be symlinks.
@@ -18,7 +22,26 @@ pub struct Kernel {
     pub modules: Option<String>,
     /// Names that stay the same from one kernel to the next and mean this one now.
     pub stable: Option<StableLinks>,
+    /// Who has brought it.
+    pub origin: Origin,
 }
+
+/// Who has brought a kernel, in the order in which they count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Origin {
+    /// Whoever asked for this one (`--kernel`).
+    Asked,
+    /// The image's own layers.
+    Image,
+    /// What was there or was installed under these layers.
+    Under,
+}
+
+/// Where the step that installs a kernel under an image's layers notes which kernels there are: lines of `asked` or
+/// `under` and the path of an image.
+pub const RECORD: &str = "/boot/vmimage-kernels";
+/// More than any record has.
+const RECORD_LIMIT: u64 = 1 << 16;
 
 /// Links that the distribution keeps pointing to its newest kernel.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,8 +52,8 @@ pub struct StableLinks {
     pub initramfs: Option<String>,
 }
 
-/// The kernel to boot: with an initramfs rather than without, then the newest.
-pub fn newest(tree: &Tree) -> Result<Kernel> {
+/// The kernel to boot.
+pub fn chosen(tree: &Tree) -> Result<Kernel> {
     all(tree).into_iter().next().ok_or_else(|| {
         Error::new(
             error::Kind::NotFound,
@@ -46,9 +69,25 @@ pub fn newest(tree: &Tree) -> Result<Kernel> {
 
 /// All kernels of the tree, the one to boot first.
 pub fn all(tree: &Tree) -> Vec<Kernel> {
+    read(tree, |label| !is_spare(label))
+}
+
+/// The kernel that GRUB's tools would call `name`: by what follows `vmlinuz-`.
+pub fn called(tree: &Tree, name: &str) -> Option<Kernel> {
+    all(tree).into_iter().find(|kernel| kernel.version == name || label(&kernel.image) == Some(name))
+}
+
+/// Those kept for emergencies: by name they may look newer than the one to boot.
+pub fn spares(tree: &Tree) -> Vec<Kernel> {
+    read(tree, is_spare)
+}
+
+fn read(tree: &Tree, is_wanted: fn(&str) -> bool) -> Vec<Kernel> {
+    let record = record(tree);
     let mut kernels: Vec<Kernel> = Vec::new();
-    for (label, image) in images(tree) {
-        let kernel = kernel(tree, &label, image);
+    for (label, image) in images(tree).into_iter().filter(|(label, _)| is_wanted(label)) {
+        let origin = record.get(&label).copied().unwrap_or(Origin::Image);
+        let kernel = kernel(tree, &label, image, origin);
         // The same kernel may be in /boot and beside its modules.
         if kernels.iter().all(|known| known.version != kernel.version) {
             kernels.push(kernel);
@@ -59,8 +98,30 @@ pub fn all(tree: &Tree) -> Vec<Kernel> {
 }
 
 fn preference(left: &Kernel, right: &Kernel) -> Ordering {
+    let rank = |kernel: &Kernel| (kernel.initramfs.is_none(), kernel.origin, kernel.stable.is_none());
     let newer = || version::compare(&right.version, &left.version);
-    right.initramfs.is_some().cmp(&left.initramfs.is_some()).then_with(newer)
+    rank(left).cmp(&rank(right)).then_with(newer)
+}
+
+/// What the record says of kernels, by what follows `vmlinuz-` or is the name of their modules. One that can't be read
+/// says nothing.
+fn record(tree: &Tree) -> BTreeMap<String, Origin> {
+    let text = tree.read(RECORD, RECORD_LIMIT).ok().flatten().unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    let entries = text.lines().filter_map(|line| {
+        let (origin, path) = line.split_once(' ')?;
+        let origin = if origin == "asked" { Origin::Asked } else { Origin::Under };
+        Some((label(path)?.to_owned(), origin))
+    });
+    entries.collect()
+}
+
+/// What tells the kernel at this path from others.
+fn label(path: &str) -> Option<&str> {
+    match path.strip_prefix("/boot/vmlinuz") {
+        Some(label) => Some(label.strip_prefix('-').unwrap_or(label)),
+        None => path.strip_prefix("/lib/modules/")?.strip_suffix("/vmlinuz"),
+    }
 }
 
 /// Every kernel image as (what follows `vmlinuz-`, path), those of `/boot` first.
@@ -68,7 +129,7 @@ fn images(tree: &Tree) -> Vec<(String, String)> {
     let in_boot = tree.children("/boot").filter_map(|(name, _)| {
         let name = std::str::from_utf8(name).ok()?;
         let label = name.strip_prefix("vmlinuz-")?;
-        (!is_spare(label)).then(|| (label.to_owned(), format!("/boot/{name}")))
+        Some((label.to_owned(), format!("/boot/{name}")))
     });
     let beside_modules = module_directories(tree).into_iter().map(|version| {
         let image = format!("/lib/modules/{version}/vmlinuz");
@@ -86,12 +147,11 @@ fn images(tree: &Tree) -> Vec<(String, String)> {
         .collect()
 }
 
-/// A kernel kept for emergencies: by name it may look newer than the one to boot.
 fn is_spare(label: &str) -> bool {
     label.ends_with(".old") || label.ends_with(".bak") || label.contains("rescue")
 }
 
-fn kernel(tree: &Tree, label: &str, image: String) -> Kernel {
+fn kernel(tree: &Tree, label: &str, image: String, origin: Origin) -> Kernel {
     let version = release(tree, label);
     let initramfs = initramfs(tree, label, &version);
     let modules = format!("/lib/modules/{version}");
@@ -101,6 +161,7 @@ fn kernel(tree: &Tree, label: &str, image: String) -> Kernel {
         initramfs,
         image,
         version,
+        origin,
     }
 }
 
@@ -144,18 +205,45 @@ fn initramfs(tree: &Tree, label: &str, version: &str) -> Option<String> {
         .find(|path| regular_file(tree, path).is_some())
 }
 
+/// Links of Debian, of Ubuntu and SUSE.
+const IMAGE_LINKS: [&str; 2] = ["/vmlinuz", "/boot/vmlinuz"];
+const INITRAMFS_LINKS: [&str; 3] = ["/initrd.img", "/boot/initrd.img", "/boot/initrd"];
+
 fn stable_links(tree: &Tree, image: &str, initramfs: Option<&str>) -> Option<StableLinks> {
     let same = |names: &[&str], path: &str| {
         let file = tree.resolve(path)?;
         let is_link = |name: &&&str| tree.resolve(name) == Some(file) && tree.lookup(name) != Some(file);
         names.iter().find(is_link).map(|name| (*name).to_owned())
     };
-    let image = same(&["/vmlinuz", "/boot/vmlinuz"], image)?;
+    let image = same(&IMAGE_LINKS, image)?;
     let initramfs = match initramfs {
-        Some(path) => Some(same(&["/initrd.img", "/boot/initrd.img", "/boot/initrd"], path)?),
+        Some(path) => Some(same(&INITRAMFS_LINKS, path)?),
         None => None,
     };
     Some(StableLinks { image, initramfs })
+}
+
+/// Make the links that the distribution keeps on another kernel lead to `kernel`. Returns what was changed.
+pub fn point_links(editor: &mut Editor<'_>, kernel: &mut Kernel) -> Result<Vec<String>> {
+    let mut notes = Vec::new();
+    let files = [(&IMAGE_LINKS[..], Some(&kernel.image)), (&INITRAMFS_LINKS[..], kernel.initramfs.as_ref())];
+    for (links, file) in files {
+        let Some(file) = file.filter(|file| file.starts_with("/boot/")) else { continue };
+        let old: Vec<_> = links.iter().filter(|link| leads_elsewhere(editor.tree(), link, file)).collect();
+        for link in old {
+            let up_to = if link.starts_with("/boot/") { "/boot/" } else { "/" };
+            editor.symlink(link, &file[up_to.len()..])?;
+            notes.push(format!("{link}: link to {file}"));
+        }
+    }
+    kernel.stable = stable_links(editor.tree(), &kernel.image, kernel.initramfs.as_deref());
+    Ok(notes)
+}
+
+/// Whether there is such a link, and to another file.
+fn leads_elsewhere(tree: &Tree, link: &str, file: &str) -> bool {
+    let is_link = tree.lookup(link).is_some_and(|id| matches!(tree.inode(id).kind, Kind::Symlink(_)));
+    is_link && regular_file(tree, link).is_some_and(|id| tree.resolve(file) != Some(id))
 }
 
 fn regular_file(tree: &Tree, path: &str) -> Option<InodeId> {
@@ -181,7 +269,7 @@ mod tests {
             ("/vmlinuz", "-> boot/vmlinuz-6.1.0-10-amd64"),
             ("/initrd.img", "-> boot/initrd.img-6.1.0-10-amd64"),
         ]);
-        let kernel = newest(&tree).unwrap();
+        let kernel = chosen(&tree).unwrap();
         let stable = StableLinks { image: "/vmlinuz".into(), initramfs: Some("/initrd.img".into()) };
         assert_eq!(kernel.version, "6.1.0-10-amd64");
         assert_eq!(kernel.initramfs.as_deref(), Some("/boot/initrd.img-6.1.0-10-amd64"));
@@ -192,6 +280,115 @@ mod tests {
         assert_eq!(versions[1..], [("6.1.0-9-amd64".to_owned(), false), ("7.0".to_owned(), false)]);
     }
 
+    /// A kernel with its initramfs, for each.
+    fn kernels(labels: &[&str], more: &[(&str, &str)]) -> Tree {
+        let mut files: Vec<(String, &str)> = Vec::new();
+        for label in labels {
+            files.push((format!("/boot/vmlinuz-{label}"), label));
+            files.push((format!("/boot/initrd.img-{label}"), ""));
+            files.push((format!("/lib/modules/{label}/"), ""));
+        }
+        let files = files.iter().map(|(path, text)| (path.as_str(), *text));
+        tree(&files.chain(more.iter().copied()).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn a_kernel_of_the_images_own_layers_is_the_machines() {
+        let cloud = "under /boot/vmlinuz-6.1-cloud\n";
+        let link = ("/vmlinuz", "-> boot/vmlinuz-6.1-cloud");
+        for (record, more, first) in [
+            (cloud, &[][..], "6.1"),
+            // What has been installed under the layers is no matter then.
+            (cloud, &[link, ("/initrd.img", "-> boot/initrd.img-6.1-cloud")], "6.1"),
+            ("", &[], "6.1-cloud"),
+            ("under /boot/vmlinuz-6.1\n", &[], "6.1-cloud"),
+            ("under /boot/vmlinuz-6.1\nunder /boot/vmlinuz-6.1-cloud\n", &[], "6.1-cloud"),
+            // `--kernel` decides otherwise.
+            ("under /boot/vmlinuz-6.1-cloud\nasked /boot/vmlinuz-6.1-cloud\n", &[], "6.1-cloud"),
+            // The distribution's links, where nobody knows more.
+            ("", &[("/vmlinuz", "-> boot/vmlinuz-6.1"), ("/initrd.img", "-> boot/initrd.img-6.1")], "6.1"),
+            // One without an initramfs does not boot.
+            (cloud, &[("/boot/vmlinuz-7.0", "no initramfs")], "6.1"),
+            ("garbage\n\nasked\nasked /etc/passwd\n", &[], "6.1-cloud"),
+        ] {
+            let tree = kernels(&["6.1-cloud", "6.1"], &[more, &[(RECORD, record)]].concat());
+            assert_eq!(chosen(&tree).unwrap().version, first, "{record} {more:?}");
+        }
+    }
+
+    #[test]
+    fn a_record_knows_kernels_by_flavour_and_beside_their_modules() {
+        let alpine = tree(&[
+            ("/boot/vmlinuz-virt", "virt"),
+            ("/boot/initramfs-virt", ""),
+            ("/boot/vmlinuz-lts", "lts"),
+            ("/boot/initramfs-lts", ""),
+            ("/lib/modules/6.18.57-0-virt/", ""),
+            ("/lib/modules/6.18.56-0-lts/", ""),
+            (RECORD, "under /boot/vmlinuz-virt\n"),
+        ]);
+        assert_eq!(chosen(&alpine).unwrap().image, "/boot/vmlinuz-lts");
+        let fedora = tree(&[
+            ("/lib/modules/6.17.1/vmlinuz", "a"),
+            ("/lib/modules/6.17.1/initramfs.img", ""),
+            ("/lib/modules/6.16.9-rt/vmlinuz", "b"),
+            ("/lib/modules/6.16.9-rt/initramfs.img", ""),
+            (RECORD, "under /lib/modules/6.17.1/vmlinuz\n"),
+        ]);
+        assert_eq!(chosen(&fedora).unwrap().version, "6.16.9-rt");
+        let arch = kernels(&["linux", "linux-lts"], &[(RECORD, "under /boot/vmlinuz-linux-lts\n")]);
+        assert_eq!(chosen(&arch).unwrap().image, "/boot/vmlinuz-linux");
+    }
+
+    #[test]
+    fn links_of_the_distribution_lead_to_the_kernel_that_boots() {
+        for (image_link, initramfs_link, before, after) in [
+            (
+                "/vmlinuz",
+                "/initrd.img",
+                ["-> boot/vmlinuz-2", "-> boot/initrd.img-2"],
+                ["boot/vmlinuz-1", "boot/initrd.img-1"],
+            ),
+            (
+                "/boot/vmlinuz",
+                "/boot/initrd.img",
+                ["-> vmlinuz-2", "-> initrd.img-2"],
+                ["vmlinuz-1", "initrd.img-1"],
+            ),
+            (
+                "/boot/vmlinuz",
+                "/boot/initrd",
+                ["-> vmlinuz-2", "-> initrd.img-2"],
+                ["vmlinuz-1", "initrd.img-1"],
+            ),
+        ] {
+            let links = [(image_link, before[0]), (initramfs_link, before[1])];
+            let mut tree = kernels(&["1", "2"], &links);
+            let mut kernel = all(&tree).into_iter().find(|kernel| kernel.version == "1").unwrap();
+            let mut editor = Editor::new(&mut tree, Default::default());
+            assert_eq!(point_links(&mut editor, &mut kernel).unwrap().len(), 2);
+            let stable = StableLinks { image: image_link.into(), initramfs: Some(initramfs_link.into()) };
+            assert_eq!(kernel.stable, Some(stable));
+            for (link, target) in [image_link, initramfs_link].into_iter().zip(after) {
+                let id = tree.lookup(link).unwrap();
+                assert!(
+                    matches!(&tree.inode(id).kind, Kind::Symlink(to) if **to == *target.as_bytes()),
+                    "{link}"
+                );
+            }
+            // They lead there already, and none is made where there is none.
+            assert!(
+                point_links(&mut Editor::new(&mut tree, Default::default()), &mut kernel).unwrap().is_empty()
+            );
+        }
+        let mut tree = kernels(&["1"], &[("/vmlinuz", "a file")]);
+        let mut kernel = chosen(&tree).unwrap();
+        assert!(
+            point_links(&mut Editor::new(&mut tree, Default::default()), &mut kernel).unwrap().is_empty()
+        );
+        assert_eq!(kernel.stable, None);
+    }
+
     #[test]
     fn alpine_names_kernels_by_flavour() {
         let tree = tree(&[
@@ -200,7 +397,7 @@ mod tests {
             ("/boot/boot", "-> ."),
             ("/lib/modules/6.18.56-0-virt/", ""),
         ]);
-        let kernel = newest(&tree).unwrap();
+        let kernel = chosen(&tree).unwrap();
         assert_eq!((&*kernel.version, &*kernel.image), ("6.18.56-0-virt", "/boot/vmlinuz-virt"));
         assert_eq!(kernel.initramfs.as_deref(), Some("/boot/initramfs-virt"));
         assert_eq!(kernel.stable, None);
@@ -215,7 +412,7 @@ mod tests {
             ("/usr/lib/modules/6.12.9-1-lts/pkgbase", "linux-lts\n"),
             ("/lib", "-> usr/lib"),
         ]);
-        assert_eq!(newest(&tree).unwrap().version, "6.17.1-arch1-1");
+        assert_eq!(chosen(&tree).unwrap().version, "6.17.1-arch1-1");
     }
 
     #[test]
@@ -231,13 +428,15 @@ mod tests {
         let kernels = all(&fedora);
         assert_eq!(kernels.len(), 1);
         assert_eq!(kernels[0].image, "/boot/vmlinuz-6.17.1-300.fc43.x86_64");
+        let spares: Vec<_> = spares(&fedora).into_iter().map(|kernel| kernel.initramfs).collect();
+        assert_eq!(spares, [Some("/boot/initramfs-0-rescue-0123456789abcdef.img".to_owned())]);
 
         let bootc = tree(&[
             ("/lib", "-> usr/lib"),
             ("/usr/lib/modules/6.17.1/vmlinuz", ""),
             ("/usr/lib/modules/6.17.1/initramfs.img", ""),
         ]);
-        let kernel = newest(&bootc).unwrap();
+        let kernel = chosen(&bootc).unwrap();
         assert_eq!(kernel.image, "/lib/modules/6.17.1/vmlinuz");
         assert_eq!(kernel.initramfs.as_deref(), Some("/lib/modules/6.17.1/initramfs.img"));
     }
@@ -245,14 +444,14 @@ mod tests {
     #[test]
     fn a_plain_name_takes_the_version_of_the_only_modules() {
         let tree = tree(&[("/boot/vmlinuz", ""), ("/boot/initrd.img", ""), ("/lib/modules/5.4.1/", "")]);
-        let kernel = newest(&tree).unwrap();
+        let kernel = chosen(&tree).unwrap();
         assert_eq!((&*kernel.version, kernel.initramfs.as_deref()), ("5.4.1", Some("/boot/initrd.img")));
     }
 
     #[test]
     fn no_kernel_is_an_error_with_a_hint() {
         let tree = tree(&[("/boot/vmlinuz-1", "-> nowhere"), ("/boot/vmlinuz-2/", "")]);
-        let error = newest(&tree).unwrap_err();
+        let error = chosen(&tree).unwrap_err();
         assert_eq!(*error.kind(), error::Kind::NotFound);
         assert!(error.hint().is_some());
     }

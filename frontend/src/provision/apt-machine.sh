@@ -64,6 +64,7 @@ for modules in /lib/modules/*; do
 	[ -e "/boot/vmlinuz-$version" ] || continue
 	[ -s "/boot/initrd.img-$version" ] || update-initramfs -c -k "$version"
 	[ -s "/boot/initrd.img-$version" ] || no_initramfs "/boot/vmlinuz-$version"
-	# /vmlinuz and /initrd.img: the links that stay on the newest kernel.
-	linux-update-symlinks install "$version" "/boot/vmlinuz-$version"
+	# /vmlinuz and /initrd.img: the links that stay on the kernel that was installed last.
+	! is_new_kernel "/boot/vmlinuz-$version" ||
+		linux-update-symlinks install "$version" "/boot/vmlinuz-$version"
 done

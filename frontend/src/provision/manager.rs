@@ -16,6 +16,17 @@ fn stood_in_for() -> String {
     format!("programs='{programs}' folders='{folders}'\n")
 }
 
+/// Tells the kernels of a step from those of the image's own layers.
+const KERNELS: &str = include_str!("kernels.sh");
+
+/// The end of a step.
+fn record(asked: &Install) -> &'static str {
+    match asked.kernel {
+        None | Some(Kernel::Keep) => "\nrecord_kernels under\n",
+        Some(Kernel::Distro | Kernel::Version(_) | Kernel::Package(_)) => "\nrecord_kernels asked\n",
+    }
+}
+
 /// A package manager and the distributions that have it.
 pub(super) struct Manager {
     /// Its name, for caches and messages.
@@ -49,12 +60,15 @@ impl Manager {
         let is_needed = !packages.is_empty() || part != Part::Kernel && asked.is_more_than_kernel();
         let machine = is_needed.then(|| Step {
             title: format!("[vmimage] install {}", packages.join(" ").replace('?', "")),
-            script: format!(
-                "{UNATTENDED}{}{}{}",
-                stood_in_for(),
-                self.machine_script.concat(),
-                self.locale_script(asked)
-            ),
+            script: [
+                UNATTENDED,
+                &stood_in_for(),
+                KERNELS,
+                &self.machine_script.concat(),
+                &self.locale_script(asked),
+                record(asked),
+            ]
+            .concat(),
             args: packages,
             cache: cache.clone(),
         });

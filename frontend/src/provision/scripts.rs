@@ -54,6 +54,50 @@ const ZYPPER: &str = concat!(
     "printf '%s\\n' \"$@\""
 );
 
+/// Before and after a step that installs: what there is in /boot and /lib/modules, what was asked, and the record.
+#[test]
+fn a_step_records_the_kernels_that_it_leaves() {
+    let virt = "under /boot/vmlinuz-virt\n";
+    for (before, after, what, record) in [
+        (&[][..], &["boot/vmlinuz-virt"][..], "under", virt),
+        (&[], &["boot/vmlinuz-virt"], "asked", "under /boot/vmlinuz-virt\nasked /boot/vmlinuz-virt\n"),
+        (
+            &["boot/vmlinuz-1"],
+            &["boot/vmlinuz-2", "lib/modules/2/vmlinuz"],
+            "asked",
+            "under /boot/vmlinuz-1\nunder /boot/vmlinuz-2\nunder /lib/modules/2/vmlinuz\n\
+             asked /boot/vmlinuz-2\nasked /lib/modules/2/vmlinuz\n",
+        ),
+        // It was there already.
+        (&["boot/vmlinuz-virt"], &[], "asked", "under /boot/vmlinuz-virt\nasked /boot/vmlinuz-virt\n"),
+        (&["boot/vmlinuz-virt"], &[], "under", virt),
+        (&[], &[], "asked", ""),
+    ] {
+        let sandbox = Sandbox::new();
+        fs::create_dir_all(sandbox.path("boot")).unwrap();
+        let root = sandbox.path("");
+        let make = |files: &[&str]| {
+            for path in files.iter().map(|file| sandbox.path(file)) {
+                fs::create_dir_all(Path::new(&path).parent().unwrap()).unwrap();
+                fs::write(path, "").unwrap();
+            }
+        };
+        make(before);
+        let install: String = after
+            .iter()
+            .map(|file| format!("mkdir -p \"${{1}}{0}\"; rmdir \"${{1}}{0}\"; : >\"${{1}}{0}\"\n", file))
+            .collect();
+        let kernels = include_str!("kernels.sh");
+        let kernels = ["/boot/", "/lib/modules/"]
+            .iter()
+            .fold(kernels.to_owned(), |text, path| text.replace(path, &format!("{root}{}", &path[1..])));
+        let done = sandbox.run(&format!("set -eu\n{kernels}{install}record_kernels {what}"), &[&root], &[]);
+        assert!(done.status.success(), "{}", text(&done.stderr));
+        let recorded = fs::read_to_string(sandbox.path("boot/vmimage-kernels")).unwrap_or_default();
+        assert_eq!(recorded.replace(&root, "/"), record, "{before:?} {after:?} {what}");
+    }
+}
+
 const MADISON: &str = "\
  linux | 6.1.148-1 | http://deb.debian.org/debian bookworm/main amd64 Packages
  linux | 6.1.140-1 | http://security.debian.org/debian-security bookworm-security/main amd64 Packages

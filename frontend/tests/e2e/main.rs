@@ -23,6 +23,7 @@ mod formats;
 mod identity;
 mod images;
 mod install;
+mod kernels;
 mod lab;
 mod lan;
 mod no_network;

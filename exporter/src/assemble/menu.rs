@@ -1,0 +1,69 @@
+//! The boot menu of a machine: an entry for every kernel, and what is on their command line where the distribution's
+//! tools find it.
+
+use super::donor::KernelSource;
+use crate::boot::{self, Defaults, Entry, Written};
+use crate::error::Result;
+use crate::machine;
+use crate::seed::Uuid;
+use crate::spec::Spec;
+use crate::tree::Editor;
+use crate::tree::kernel::Kernel;
+use crate::tree::os::Os;
+
+const PATH: &str = "/boot/grub/grub.cfg";
+
+/// What a menu is made of.
+pub(super) struct Menu<'a> {
+    /// The distribution of the root.
+    pub(super) os: &'a Os,
+    pub(super) source: &'a KernelSource,
+    /// All that was asked for, with all words for the kernel.
+    pub(super) spec: &'a Spec,
+    /// What the image says of its menu.
+    pub(super) defaults: &'a Defaults,
+    pub(super) root: Uuid,
+    /// What a first boot of Ignition is told of the network.
+    pub(super) ignites: Option<&'static str>,
+}
+
+impl Menu<'_> {
+    /// Write the menu; the entry that boots, and a line for each file beside it.
+    pub(super) fn write(&self, editor: &mut Editor<'_>) -> Result<(Entry, Vec<String>)> {
+        let relabels = editor.tree().lookup(machine::AUTORELABEL).is_some();
+        let entries: Vec<_> = self.entries().into_iter().map(|entry| Entry { relabels, ..entry }).collect();
+        let text = boot::root_config(self.root, &entries, self.defaults);
+        editor.write_file(PATH, text.into_bytes(), 0o644)?;
+        let first = entries.into_iter().next().expect("the first kernel has an entry");
+        let notes = boot::write_defaults(editor, self.os, &self.written(&first))?;
+        Ok((first, notes))
+    }
+
+    /// The kernel that boots first.
+    fn entries(&self) -> Vec<Entry> {
+        let name = &self.os.pretty_name;
+        let first = self.entry(&self.source.kernel, &self.source.os, name.clone());
+        let others = self
+            .source
+            .others
+            .iter()
+            .map(|kernel| self.entry(kernel, self.os, format!("{name}, with Linux {}", kernel.version)));
+        std::iter::once(first).chain(others).collect()
+    }
+
+    fn entry(&self, kernel: &Kernel, os: &Os, title: String) -> Entry {
+        let ignites = self.ignites;
+        Entry { title, ignites, ..boot::entry(os, kernel, self.spec, self.root, self.defaults) }
+    }
+
+    fn written<'a>(&'a self, first: &'a Entry) -> Written<'a> {
+        let KernelSource { os, kernel, others, .. } = self.source;
+        let link = kernel.stable.as_ref().map(|links| &*links.image);
+        Written {
+            fixed: boot::fixed_words(os, self.spec),
+            asked: boot::asked_words(os, self.spec, self.defaults),
+            cmdline: &first.cmdline,
+            link: link.filter(|_| !others.is_empty()),
+        }
+    }
+}
