@@ -120,7 +120,9 @@ impl Store<'_> {
         }
         let output = output?;
         if !output.status.success() {
-            return Err(self.failed(build.what, &output));
+            let failed = self.failed(build.what, &output);
+            // One that was ended by a signal has not said so.
+            return Err(if output.status.code().is_some() { failed.told() } else { failed });
         }
         let id = std::fs::read_to_string(&id).unwrap_or_default();
         // "sha256:…" of the one, the bare digits of the other: both take the digits.
