@@ -159,6 +159,7 @@ fn a_machine_needs_a_kernel() {
     let output = command.arg(bench.tree()).current_dir(bench.out()).output().unwrap();
     let text = stderr(&output);
     assert!(text.starts_with("error: /boot: holds no kernel") && text.contains("\nhint: "), "{text}");
+    assert!(text.contains("--profile data"), "these are files and no system: {text}");
     assert!(bench.left().is_empty());
 }
 

@@ -87,6 +87,15 @@ impl<'a> Blobs<'a> {
         }
     }
 
+    /// The names of all files of a tar, in any order.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        let entries = match &self.store {
+            Store::Tar(entries) => Some(entries),
+            Store::Directory(_) | Store::Elsewhere(_) => None,
+        };
+        entries.into_iter().flat_map(HashMap::keys).filter_map(|name| std::str::from_utf8(name).ok())
+    }
+
     /// A file that must be there.
     pub(super) fn open(&self, name: &str) -> Result<Section> {
         self.find(name)?.ok_or_else(|| Error::new(Kind::NotFound, &self.shown, format!("there is no {name}")))

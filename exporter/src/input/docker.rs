@@ -1,13 +1,15 @@
 //! What `docker save` writes: `manifest.json`, which names configurations and layers.
 //!
-//! Newer versions write an OCI layout into the same tar; both lead to the same blobs. There is no
-//! specification but <https://github.com/moby/docker-image-spec/blob/v1.3.1/spec.md>.
+//! Newer versions write an OCI layout into the same tar; both lead to the same blobs. Older ones wrote what
+//! [`legacy`] reads. There is no specification but <https://github.com/moby/docker-image-spec/blob/v1.3.1/spec.md>.
 
 use serde::Deserialize;
 
 use super::blobs::Blobs;
+use super::choice::{Candidate, Form, choose};
 use super::digest::Digest;
-use super::image::{Candidate, Configuration, Image, choose, platform_of};
+use super::image::{Configuration, Image, platform_of};
+use super::legacy;
 use super::oci::parse;
 use super::platform::Platform;
 use crate::error::Result;
@@ -29,15 +31,22 @@ struct Manifest {
 
 /// The image in an archive that is meant.
 pub(super) fn find(blobs: &Blobs<'_>, reference: Option<&str>, platform: &Platform) -> Result<Image> {
+    if blobs.find(MANIFEST)?.is_none()
+        && let Some(image) = legacy::find(blobs, reference, platform)?
+    {
+        return Ok(image);
+    }
     let manifests: Vec<Manifest> = parse(blobs, MANIFEST, &blobs.json(MANIFEST, None)?)?;
     let candidate = |manifest: Manifest| {
         let json = blobs.json(&manifest.config, named_digest(&manifest.config))?;
         let config = Configuration::read(blobs, &manifest.config, &json)?;
-        let names = manifest.repo_tags.clone().unwrap_or_default();
-        Ok(Candidate { platform: platform_of(&config.image), names, image: (manifest, config) })
+        let names = manifest.repo_tags.iter().flatten().cloned().collect();
+        let form = Form::Image(platform_of(&config.image));
+        Ok(Candidate { image: (manifest, config), names, form, index: None, is_recompressed: false })
     };
-    let candidates = manifests.into_iter().map(candidate).collect::<Result<_>>()?;
-    let (manifest, config) = choose(&blobs.shown, candidates, reference, platform)?;
+    let mut candidates = manifests.into_iter().map(candidate).collect::<Result<Vec<_>>>()?;
+    let chosen = choose(&blobs.shown, &candidates, reference, platform)?;
+    let (manifest, config) = candidates.swap_remove(chosen).image;
     let layer = |name: &String| Ok((blobs.open(name)?, blob_digest(name), name.clone()));
     let layers = manifest.layers.iter().map(layer).collect::<Result<_>>()?;
     Image::new(blobs, config, layers)

@@ -19,6 +19,8 @@ pub(super) struct Merge {
     has_root: bool,
     /// The latest time of all members.
     latest: Time,
+    /// The first inode of the layer that is being applied.
+    layer: InodeId,
     /// The directory of the last member: the next one mostly lies there too.
     last_parent: Option<(Vec<u8>, InodeId)>,
 }
@@ -26,7 +28,15 @@ pub(super) struct Merge {
 impl Merge {
     pub(super) fn new() -> Self {
         let root = Meta { permissions: IMPLIED, ..Meta::default() };
-        Self { tree: Tree::new(root), has_root: false, latest: Time::default(), last_parent: None }
+        let tree = Tree::new(root);
+        let layer = tree.next_id();
+        Self { tree, has_root: false, latest: Time::default(), layer, last_parent: None }
+    }
+
+    /// What is applied from here on is of the next layer.
+    pub(super) fn begin_layer(&mut self) {
+        self.layer = self.tree.next_id();
+        self.last_parent = None;
     }
 
     /// The tree. A root that no layer describes belongs to root, with the latest time of all.
@@ -119,7 +129,7 @@ impl Merge {
         self.tree.link(parent, name, id);
     }
 
-    /// The directory at `path`, through symlinks of the tree, made where it is missing; what is made has
+    /// The directory at `path`, through symlinks of the same layer, made where it is missing; what is made has
     /// the time of the member that needs it.
     fn parent(&mut self, path: &[u8], time: Time) -> Result<InodeId, Fault> {
         if let Some((last, id)) = &self.last_parent
@@ -127,10 +137,28 @@ impl Merge {
         {
             return Ok(*id);
         }
+        self.make_way(path, time);
         let made = Editor::new(&mut self.tree, time).mkdir_all(path);
         let id = made.map_err(|error| Fault::corrupt(error.to_string()))?;
         self.last_parent = Some((path.to_vec(), id));
         Ok(id)
+    }
+
+    /// Put a directory in place of what a lower layer has on the way to `path` that is none. A layer is unpacked
+    /// on its own, and then lies over those below: there a directory hides a file, and a symlink as well.
+    fn make_way(&mut self, path: &[u8], time: Time) {
+        let mut here = Tree::ROOT;
+        for name in path.split(|&byte| byte == b'/') {
+            let Some(&id) = self.tree.entries(here).and_then(|entries| entries.get(name)) else { return };
+            if self.tree.entries(id).is_none() {
+                if id < self.layer {
+                    let meta = Meta { permissions: IMPLIED, mtime: time, ..Meta::default() };
+                    self.tree.insert(here, name, Inode { meta, kind: Kind::Directory(BTreeMap::new()) });
+                }
+                return;
+            }
+            here = id;
+        }
     }
 
     /// What has this path, in the layer or in lower ones; symlinks lead to its directory only.

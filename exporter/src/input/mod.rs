@@ -4,7 +4,8 @@
 //! rootfs.tar ───────────────────────────────────────────┐
 //! OCI layout, oci-archive ─▶ index ─▶ manifest ─▶ layers ┼─read once, verify, merge─▶ Tree
 //! fetched by the caller ────▶ index ─▶ manifest ─▶ layers ┤
-//! docker save ─▶ manifest.json ───────────────▶ layers ──┘
+//! docker save ─▶ manifest.json ───────────────▶ layers ─┤
+//! before 1.10 ─▶ repositories ────────────────▶ layers ─┘
 //! ```
 //!
 //! This crate opens no connection and starts no program: what comes from a registry, the caller fetches
@@ -22,14 +23,16 @@
 //! Whiteouts, opaque directories and hard links across layers are those of the OCI specification. Masked
 //! by a higher layer, a file lives on under its other names. Paths with `..` are refused, absolute ones
 //! start at the root of the tree; a symlink on the way leads to another place of the tree, never to one of
-//! this machine.
+//! this machine. One of a lower layer gives way to a directory, as where engines mount layers over each other.
 
 mod blobs;
+mod choice;
 mod digest;
 mod docker;
 mod fault;
 mod image;
 mod layer;
+mod legacy;
 mod location;
 mod merge;
 mod oci;
@@ -180,19 +183,21 @@ fn is_image(section: &Section) -> Result<bool, fault::Fault> {
     let decoder = Compression::detect(section)?.decoder(section.reader())?;
     let mut stream = digest::Hashing::new(decoder, false, |_| {});
     let mut members = tar::Members::new(&mut stream);
+    let mut is_legacy = false;
     while let tar::Next::Member(member) = members.next()? {
         let path = String::from_utf8_lossy(&member.path);
         let first = path.split(['/', '.']).next().unwrap_or_default();
         let belongs = matches!(&*path, "" | oci::INDEX | "repositories")
             || first == "blobs"
             || digest::Digest::from_hex(first).is_some();
+        is_legacy |= legacy::is_description(&path);
         match &*path {
             oci::LAYOUT | docker::MANIFEST => return Ok(true),
             _ if belongs => {}
             _ => return Ok(false),
         }
     }
-    Ok(false)
+    Ok(is_legacy)
 }
 
 fn rootfs(section: Section, shown: String, options: &Options<'_>) -> Result<Loaded> {
@@ -250,6 +255,7 @@ fn send(layer: &Layer, order: u32, sender: Sender<Batch>, stop: &AtomicBool, see
 fn merge_all(layers: &[Layer], receivers: Vec<Receiver<Batch>>) -> Result<Tree> {
     let mut merge = Merge::new();
     for (layer, receiver) in layers.iter().zip(receivers) {
+        merge.begin_layer();
         while let Ok(batch) = receiver.recv() {
             let applied = batch?.into_iter().try_for_each(|change| merge.apply(change));
             if let Err(fault) = applied {

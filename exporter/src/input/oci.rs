@@ -7,12 +7,15 @@
 //! Specification: <https://github.com/opencontainers/image-spec/blob/v1.1.1/image-layout.md>. Docker's own
 //! media types are read as their OCI twins.
 
+use std::collections::BTreeSet;
+
 use oci_spec::image::{Descriptor, ImageIndex, ImageManifest, MediaType};
 use serde::de::DeserializeOwned;
 
 use super::blobs::Blobs;
+use super::choice::{Candidate, Form, choose};
 use super::digest::Digest;
-use super::image::{Candidate, Configuration, Image, choose, platform_of};
+use super::image::{Configuration, Image, platform_of};
 use super::platform::Platform;
 use crate::error::{Error, Kind, Result};
 use crate::tree::Section;
@@ -25,6 +28,8 @@ pub(super) const INDEX: &str = "index.json";
 /// How deep indexes may lie in indexes.
 const DEPTH_MAX: u32 = 4;
 
+const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
+const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 const DOCKER_INDEX: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
 const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
 const DOCKER_CONFIG: &str = "application/vnd.docker.container.image.v1+json";
@@ -41,6 +46,8 @@ const DOCKER_LAYERS: [&str; 6] = [
 const NAMES: [&str; 2] = ["org.opencontainers.image.ref.name", "io.containerd.image.name"];
 /// What BuildKit notes at a manifest that describes a build and is no image.
 const ATTESTATION: &str = "vnd.docker.reference.type";
+/// What podman and the like note at an image that is listed in another compression too.
+const ZSTD: &str = "io.github.containers.compression.zstd";
 
 /// The image in a layout that is meant.
 pub(super) fn find(blobs: &Blobs<'_>, reference: Option<&str>, platform: &Platform) -> Result<Image> {
@@ -55,76 +62,114 @@ pub(super) fn find_below(
     reference: Option<&str>,
     platform: &Platform,
 ) -> Result<Image> {
-    let mut candidates = Vec::new();
-    collect(blobs, descriptors, &[], DEPTH_MAX, &mut candidates)?;
-    let manifest = choose(&blobs.shown, candidates, reference, platform)?;
-    read(blobs, &manifest)
+    let mut list = List { blobs, candidates: Vec::new() };
+    list.collect(descriptors, &Above::default())?;
+    let mut candidates = list.candidates;
+    loop {
+        let chosen = choose(&blobs.shown, &candidates, reference, platform)?;
+        let manifest: ImageManifest = json(blobs, &candidates[chosen].image)?;
+        if is_image_config(manifest.config().media_type()) {
+            return read(blobs, &manifest);
+        }
+        // Not all that list an artifact for a platform say that it is one.
+        candidates[chosen].form = Form::Artifact(artifact_type(&manifest));
+    }
 }
 
-/// All images of an index; `names` are those of the index itself.
-fn collect(
-    blobs: &Blobs<'_>,
-    descriptors: &[Descriptor],
-    names: &[String],
+/// What is known of an index from those above it.
+#[derive(Default)]
+struct Above {
+    names: BTreeSet<String>,
+    /// The outermost index.
+    index: Option<String>,
     depth: u32,
-    candidates: &mut Vec<Candidate<Descriptor>>,
-) -> Result<()> {
-    for descriptor in descriptors {
-        let annotations = descriptor.annotations().as_ref();
-        let annotation = |key| annotations.and_then(|annotations| annotations.get(key));
-        if annotation(ATTESTATION).is_some() {
-            continue;
-        }
-        let own = NAMES.iter().filter_map(|&key| annotation(key)).cloned();
-        let names: Vec<String> = names.iter().cloned().chain(own).collect();
-        match descriptor.media_type() {
-            MediaType::ImageIndex if depth > 0 => {
-                let below: ImageIndex = json(blobs, descriptor)?;
-                collect(blobs, below.manifests(), &names, depth - 1, candidates)?;
-            }
-            MediaType::Other(other) if other == DOCKER_INDEX && depth > 0 => {
-                let below: ImageIndex = json(blobs, descriptor)?;
-                collect(blobs, below.manifests(), &names, depth - 1, candidates)?;
-            }
-            MediaType::ImageManifest => add(blobs, descriptor, names, candidates)?,
-            MediaType::Other(other) if other == DOCKER_MANIFEST => {
-                add(blobs, descriptor, names, candidates)?;
-            }
-            // Signatures and the like lie beside images.
-            _ => {}
-        }
-    }
-    Ok(())
 }
 
-/// Add one image, once for all its names.
-fn add(
-    blobs: &Blobs<'_>,
-    descriptor: &Descriptor,
-    names: Vec<String>,
-    candidates: &mut Vec<Candidate<Descriptor>>,
-) -> Result<()> {
-    let known = |candidate: &&mut Candidate<Descriptor>| candidate.image.digest() == descriptor.digest();
-    if let Some(known) = candidates.iter_mut().find(known) {
-        known.names.extend(names);
-        return Ok(());
+/// All that indexes list.
+struct List<'a> {
+    blobs: &'a Blobs<'a>,
+    candidates: Vec<Candidate<Descriptor>>,
+}
+
+impl List<'_> {
+    fn collect(&mut self, descriptors: &[Descriptor], above: &Above) -> Result<()> {
+        for descriptor in
+            descriptors.iter().filter(|descriptor| annotation(descriptor, ATTESTATION).is_none())
+        {
+            let own = NAMES.iter().filter_map(|&key| annotation(descriptor, key)).map(str::to_owned);
+            let names = above.names.iter().cloned().chain(own).collect();
+            match &*descriptor.media_type().to_string() {
+                OCI_INDEX | DOCKER_INDEX if above.depth < DEPTH_MAX => {
+                    let below: ImageIndex = json(self.blobs, descriptor)?;
+                    let index = above.index.clone().unwrap_or_else(|| descriptor.digest().to_string());
+                    let above = Above { names, index: Some(index), depth: above.depth + 1 };
+                    self.collect(below.manifests(), &above)?;
+                }
+                OCI_MANIFEST | DOCKER_MANIFEST => self.add(descriptor, names, above.index.clone())?,
+                // Signatures and the like lie beside images.
+                _ => {}
+            }
+        }
+        Ok(())
     }
-    let platform = match descriptor.platform() {
-        Some(platform) => Platform {
+
+    /// Add one image, once for all its names.
+    fn add(&mut self, descriptor: &Descriptor, names: BTreeSet<String>, index: Option<String>) -> Result<()> {
+        let mut known = self.candidates.iter_mut();
+        if let Some(known) = known.find(|candidate| candidate.image.digest() == descriptor.digest()) {
+            known.names.extend(names);
+            return Ok(());
+        }
+        let form = form(self.blobs, descriptor)?;
+        let is_recompressed = annotation(descriptor, ZSTD) == Some("true");
+        self.candidates.push(Candidate { image: descriptor.clone(), names, form, index, is_recompressed });
+        Ok(())
+    }
+}
+
+fn annotation<'a>(descriptor: &'a Descriptor, key: &str) -> Option<&'a str> {
+    descriptor.annotations().as_ref()?.get(key).map(String::as_str)
+}
+
+/// What a manifest describes.
+fn form(blobs: &Blobs<'_>, descriptor: &Descriptor) -> Result<Form> {
+    // Of an image, its configuration is the type (OCI 1.1, "Descriptor").
+    match descriptor.artifact_type() {
+        Some(kind) if !is_image_config(kind) => return Ok(Form::Artifact(kind.to_string())),
+        _ => {}
+    }
+    if let Some(platform) = descriptor.platform() {
+        return Ok(Form::Image(Platform {
             os: platform.os().to_string(),
             architecture: platform.architecture().to_string(),
-            variant: platform.variant().clone(),
-        },
-        // Layouts of a single image often don't say.
-        None => platform_of(&config(blobs, &json(blobs, descriptor)?)?.image),
-    };
-    candidates.push(Candidate { image: descriptor.clone(), names, platform });
-    Ok(())
+            variant: platform.variant().clone().filter(|variant| !variant.is_empty()),
+            features: platform.os_features().clone().unwrap_or_default(),
+        }));
+    }
+    // Layouts of a single image often don't say.
+    let manifest: ImageManifest = json(blobs, descriptor)?;
+    Ok(match is_image_config(manifest.config().media_type()) {
+        true => Form::Image(platform_of(&config(blobs, &manifest)?.image)),
+        false => Form::Artifact(artifact_type(&manifest)),
+    })
 }
 
-fn read(blobs: &Blobs<'_>, manifest: &Descriptor) -> Result<Image> {
-    let manifest: ImageManifest = json(blobs, manifest)?;
-    let config = config(blobs, &manifest)?;
+/// Whether it is the type of the configuration of an image.
+fn is_image_config(media_type: &MediaType) -> bool {
+    match media_type {
+        MediaType::ImageConfig => true,
+        MediaType::Other(other) => other == DOCKER_CONFIG,
+        _ => false,
+    }
+}
+
+/// What a manifest describes that is not one of an image (OCI 1.1, "Guidelines for Artifact Usage").
+fn artifact_type(manifest: &ImageManifest) -> String {
+    manifest.artifact_type().as_ref().unwrap_or(manifest.config().media_type()).to_string()
+}
+
+fn read(blobs: &Blobs<'_>, manifest: &ImageManifest) -> Result<Image> {
+    let config = config(blobs, manifest)?;
     manifest.layers().iter().try_for_each(|descriptor| require_layer(blobs, descriptor))?;
     let layer = |(descriptor, section): (&Descriptor, Section)| {
         let digest = digest(blobs, descriptor)?;
@@ -156,14 +201,6 @@ fn open(blobs: &Blobs<'_>, descriptors: &[Descriptor]) -> Result<Vec<Section>> {
 }
 
 fn config(blobs: &Blobs<'_>, manifest: &ImageManifest) -> Result<Configuration> {
-    match manifest.config().media_type() {
-        MediaType::ImageConfig => {}
-        MediaType::Other(other) if other == DOCKER_CONFIG => {}
-        other => {
-            let message = format!("{other} is no configuration of an image");
-            return Err(Error::new(Kind::Unsupported, &blobs.shown, message));
-        }
-    }
     let (name, bytes) = json_bytes(blobs, manifest.config())?;
     Configuration::read(blobs, &name, &bytes)
 }

@@ -55,16 +55,23 @@ pub struct StableLinks {
 /// The kernel to boot.
 pub fn chosen(tree: &Tree) -> Result<Kernel> {
     all(tree).into_iter().next().ok_or_else(|| {
-        Error::new(
-            error::Kind::NotFound,
-            "/boot",
-            "holds no kernel (vmlinuz-*), nor does /usr/lib/modules/*/vmlinuz",
-        )
-        .with_hint(
+        let hint = if is_system(tree) {
             "install one in the Dockerfile (linux-image-amd64, linux-virt, kernel-core …), or have it installed: \
-             without kernel = \"keep\", --kernel keep and --no-install",
-        )
+             without kernel = \"keep\", --kernel keep and --no-install"
+        } else {
+            "these files are no system: for a disk with them on one partition ask for --profile data; for a machine \
+             that runs them, for the kernel of an image (--kernel image:debian:12), without --kernel keep and \
+             --no-install"
+        };
+        let message = "holds no kernel (vmlinuz-*), nor does /usr/lib/modules/*/vmlinuz";
+        Error::new(error::Kind::NotFound, "/boot", message).with_hint(hint)
     })
+}
+
+/// Whether the files are those of a system at all.
+fn is_system(tree: &Tree) -> bool {
+    let names = ["/etc/os-release", "/usr/lib/os-release", "/sbin/init", "/etc/passwd", "/bin/sh"];
+    names.iter().any(|name| tree.resolve(name).is_some())
 }
 
 /// All kernels of the tree, the one to boot first.
@@ -454,5 +461,20 @@ mod tests {
         let error = chosen(&tree).unwrap_err();
         assert_eq!(*error.kind(), error::Kind::NotFound);
         assert!(error.hint().is_some());
+    }
+
+    #[test]
+    fn files_that_are_no_system_are_pointed_to_a_disk_for_data() {
+        for (files, is_plain) in [
+            (&[("/index.html", "hi")][..], true),
+            (&[], true),
+            (&[("/etc/hosts", ""), ("/app", "")], true),
+            (&[("/etc/os-release", "ID=debian\n")], false),
+            (&[("/usr/bin/busybox", ""), ("/bin", "-> usr/bin"), ("/usr/bin/sh", "-> busybox")], false),
+        ] {
+            let error = newest(&tree(files)).unwrap_err();
+            let points = error.hint().is_some_and(|hint| hint.contains("--profile data"));
+            assert_eq!(points, is_plain, "{files:?}");
+        }
     }
 }

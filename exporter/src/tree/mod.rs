@@ -168,9 +168,14 @@ impl Tree {
         &mut self.inodes[id.0 as usize]
     }
 
+    /// The number that the next new inode gets: those there are have lower ones.
+    pub(crate) fn next_id(&self) -> InodeId {
+        InodeId(u32::try_from(self.inodes.len()).expect("a tree has less than 2^32 inodes"))
+    }
+
     /// A new inode that no directory names yet.
     pub fn add(&mut self, inode: Inode) -> InodeId {
-        let id = InodeId(u32::try_from(self.inodes.len()).expect("a tree has less than 2^32 inodes"));
+        let id = self.next_id();
         self.inodes.push(inode);
         id
     }

@@ -74,20 +74,22 @@ fn a_number_of_layers_that_is_not_that_of_the_configuration_is_refused() {
 
 #[test]
 fn foreign_types_are_named() {
-    for (key, media_type, message) in [
-        ("config", "application/vnd.cncf.helm.config.v1+json", "is no configuration of an image"),
-        ("layer", "application/vnd.oci.image.layer.v1.tar+encrypted", "not a tar"),
-    ] {
-        let mut layout = Layout::new();
-        let mut manifest = layout.add("good", "amd64", &[small()], Stored::Plain);
-        match key {
-            "config" => manifest["config"]["mediaType"] = media_type.into(),
-            _ => manifest["layers"][0]["mediaType"] = media_type.into(),
-        }
-        layout.add_manifest("wrong", &manifest);
-        let error = read_error(&format!("{}:wrong", layout.input()));
-        assert!(error.contains(media_type) && error.ends_with(message), "{error}");
-    }
+    let mut layout = Layout::new();
+    let mut manifest = layout.add("good", "amd64", &[small()], Stored::Plain);
+    let media_type = "application/vnd.oci.image.layer.v1.tar+encrypted";
+    manifest["layers"][0]["mediaType"] = media_type.into();
+    layout.add_manifest("wrong", &manifest);
+    let error = read_error(&format!("{}:wrong", layout.input()));
+    assert!(error.contains(media_type) && error.ends_with("not a tar"), "{error}");
+
+    let mut layout = Layout::new();
+    let mut manifest = layout.add("good", "amd64", &[small()], Stored::Plain);
+    manifest["config"]["mediaType"] = "application/vnd.cncf.helm.config.v1+json".into();
+    layout.add_manifest("chart", &manifest);
+    let error = read(&format!("{}:chart", layout.input())).unwrap_err();
+    assert!(error.to_string().ends_with(": there is no image \"chart\" for linux/amd64"), "{error}");
+    let hint = "an artifact of the type application/vnd.cncf.helm.config.v1+json (chart)";
+    assert!(error.hint().is_some_and(|list| list.ends_with(hint)), "{error:?}");
 }
 
 #[test]

@@ -111,7 +111,8 @@ pub(crate) enum Stored {
 /// An OCI layout that grows.
 pub(crate) struct Layout {
     dir: TempDir,
-    manifests: Vec<serde_json::Value>,
+    /// What the index lists.
+    pub(crate) manifests: Vec<serde_json::Value>,
 }
 
 impl Layout {

@@ -36,7 +36,7 @@ pub(crate) struct Args {
     /// The build context: a directory, a URL, or - for a tar archive or a Dockerfile on stdin
     #[arg(default_value = ".")]
     context: String,
-    #[arg(short, long, value_name = "FILE", required = true, help = output::output_help())]
+    #[arg(short, long, value_name = "FILE", help = output::output_help())]
     output: Vec<PathBuf>,
     /// What builds
     #[arg(long, value_enum, default_value_t)]
@@ -187,7 +187,7 @@ struct DockerArgs {
 
 const EXAMPLES: &str = "\
 Examples:
-  vmimage build -o web.qcow2                          ./Dockerfile, the usual kernel
+  vmimage build                                       ./Dockerfile, the usual kernel: ./disk.qcow2
   vmimage build app -f app/prod.Dockerfile -o app.raw
   vmimage build -o web.qcow2 -o web.vhdx              the same machine in both formats
   vmimage build -o - --format raw | ssh host dd of=/dev/sdb
@@ -198,7 +198,11 @@ Examples:
   SOURCE_DATE_EPOCH=0 vmimage build -o web.qcow2      a build that is the same every time";
 
 /// Builds, stores the disk under its names and says what it is.
-pub(crate) fn run(args: &Args) -> Result<ExitCode> {
+pub(crate) fn run(args: &mut Args) -> Result<ExitCode> {
+    if args.output.is_empty() {
+        args.output = output::usual_paths(&args.disk.format);
+    }
+    let args = &*args;
     let formats = formats(args)?;
     let to = To::new(args, &formats)?;
     if let Engine::Store(tool) = engine(args) {
@@ -392,6 +396,8 @@ fn failed_why(status: ExitStatus, args: &Args) -> Error {
         return missing;
     }
     let failed = Error::build(format!("the build failed: docker buildx build ended with {status}"));
+    // One that was ended by a signal has not said so.
+    let failed = if status.code().is_some() { failed.told() } else { failed };
     if args.docker.builder.is_some() || std::env::var_os("BUILDX_BUILDER").is_some() {
         // Not the local daemon's build, so what that daemon has and does explains nothing.
         return failed;

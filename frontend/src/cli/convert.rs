@@ -33,7 +33,7 @@ use crate::config::{Configuration, Context, Secrets};
 use crate::engine::Choice;
 use crate::provision::{Kernel, Sources};
 use crate::solve::request::Request;
-use crate::source::{Access, Mirror, Source};
+use crate::source::{Access, Mirror, Source, lookup};
 
 /// Turn files that are there already into a disk.
 ///
@@ -45,7 +45,7 @@ pub(crate) struct Args {
     /// A directory, a tar, an image wherever it is, or - for a tar on stdin
     #[arg(long_help = SOURCE_HELP)]
     source: OsString,
-    #[arg(short, long, value_name = "FILE", required = true, help = output::output_help())]
+    #[arg(short, long, value_name = "FILE", help = output::output_help())]
     output: Vec<PathBuf>,
     /// The format, whatever the file's ending says; of several files, one for each in their order
     #[arg(long, value_parser = output::format_parser())]
@@ -139,7 +139,8 @@ What becomes the disk:
   docker-daemon:IMAGE      an image of the docker engine (through the docker command)
   containers-storage:IMAGE
                            an image of podman and buildah (through podman, skopeo or buildah)
-  tar:FILE, dir-tree:DIR   a root file system, whatever its name looks like";
+  tar:FILE, dir-tree:DIR   a root file system, whatever its name looks like
+  NAME[:TAG][@DIGEST]      where there is no such file: an image of an engine, or else in its registry";
 
 const EXAMPLES: &str = "\
 Examples:
@@ -176,7 +177,11 @@ impl From<ProfileName> for Profile {
 }
 
 /// Makes the disks and says what they are.
-pub(crate) fn run(args: &Args) -> Result<ExitCode> {
+pub(crate) fn run(args: &mut Args) -> Result<ExitCode> {
+    if args.output.is_empty() {
+        args.output = output::usual_paths(&args.format);
+    }
+    let args = &*args;
     let asked = Wishes::new(args)?;
     // Found out now, not after everything was read.
     asked.wanted(&BTreeMap::new())?.compressions()?;
@@ -184,6 +189,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         asked.refuse_install()?;
     }
     args.install.packages()?;
+    let source = source(args)?;
     let threads = args.threads.unwrap_or_else(disk::threads);
     for path in args.output.iter().filter(|path| !output::is_stdout(path)) {
         // What can't be written is found out before anything is downloaded.
@@ -192,20 +198,20 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let meter = args.show.meter();
     meter.begin(Stage::Reading);
     let spool = spool(args);
-    let (architecture, loaded) = read(args, threads, &spool, &meter)?;
+    let found = read(args, source, threads, &spool, &meter)?;
     // Until here a signal may end this process where it is: nothing has a name yet that would be left.
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [SIGHUP, SIGINT, SIGTERM] {
         signal_hook::flag::register(signal, stop.clone())
             .map_err(|error| Error::internal("signals: cannot be caught").because(error))?;
     }
-    let wanted = asked.wanted(&labels(&loaded))?;
-    let needs = install::lacks(&loaded.tree, &wanted).or(asked.needs_engine()?);
+    let wanted = asked.wanted(&labels(&found.loaded))?;
+    let needs = install::lacks(&found.loaded.tree, &wanted).or(asked.needs_engine()?);
     if let (Some(lacking), Profile::Machine, false) = (needs, wanted.profile, args.no_install) {
-        return install::run(args, &loaded, architecture, lacking, &spool, &meter, &stop);
+        return install::run(args, &found, lacking, &spool, &meter, &stop);
     }
     asked.refuse_install()?;
-    let Loaded { tree: root, container, .. } = loaded;
+    let Found { architecture, loaded: Loaded { tree: root, container, .. }, .. } = found;
     let spec = Spec { architecture, container, ..wanted };
     let materials = asked.context.materials(&spec.setup, &asked.secrets, threads)?;
     let boot = boot_files(args, architecture)?;
@@ -325,9 +331,24 @@ fn spool(args: &Args) -> PathBuf {
     }
 }
 
-/// The files, and the instruction set of their programs.
-fn read(args: &Args, threads: NonZeroUsize, spool: &Path, meter: &Meter) -> Result<(Architecture, Loaded)> {
-    let source = Source::parse(&args.source)?;
+/// Where the files are, which is told if it was not said.
+fn source(args: &Args) -> Result<Source> {
+    let (source, was_said) = lookup::find(&args.source, args.engine.engine)?;
+    if !was_said && !args.show.quiet {
+        eprintln!("source: {source}");
+    }
+    Ok(source)
+}
+
+/// What becomes the disk.
+struct Found {
+    source: Source,
+    loaded: Loaded,
+    /// The instruction set of its programs.
+    architecture: Architecture,
+}
+
+fn read(args: &Args, source: Source, threads: NonZeroUsize, spool: &Path, meter: &Meter) -> Result<Found> {
     let host = Architecture::host().unwrap_or(Architecture::X86_64);
     let platform = args.platform.clone().unwrap_or_else(|| Platform::linux(host.oci_name()));
     let options = input::Options {
@@ -349,16 +370,12 @@ fn read(args: &Args, threads: NonZeroUsize, spool: &Path, meter: &Meter) -> Resu
     let asked = args.platform.as_ref().and_then(|platform| Architecture::from_oci(&platform.architecture));
     let told = || Architecture::from_oci(&loaded.config.as_ref()?.architecture().to_string());
     let architecture = asked.or_else(told).or_else(|| Architecture::of(&loaded.tree)).unwrap_or(host);
-    Ok((architecture, loaded))
+    Ok(Found { source, loaded, architecture })
 }
 
 /// The platform of a machine, as it is typed.
 pub(super) fn parse_platform(text: &str) -> Result<Platform, String> {
-    let mut parts = text.split('/').map(str::to_owned);
-    let platform = match (parts.next(), parts.next(), parts.next(), parts.next()) {
-        (Some(os), Some(architecture), variant, None) => Platform { os, architecture, variant },
-        _ => return Err("write it as linux/amd64".to_owned()),
-    };
+    let platform = Platform::parse(text).ok_or("write it as linux/amd64")?;
     match Architecture::from_oci(&platform.architecture) {
         Some(_) if platform.os == "linux" => Ok(platform),
         _ => Err("one of linux/amd64, linux/arm64".to_owned()),

@@ -15,6 +15,8 @@ pub(crate) enum Kind {
     User,
     /// The build itself failed, or gave something that is not a disk.
     Build,
+    /// The build failed, and the engine has said why as its last words.
+    Told,
     /// This program broke one of its own promises.
     Internal,
 }
@@ -37,6 +39,12 @@ impl Error {
     /// The build went wrong.
     pub(crate) fn build(message: impl Into<String>) -> Self {
         Self::new(Kind::Build, message)
+    }
+
+    /// The same error where the engine has just said it: only a hint is added.
+    #[must_use]
+    pub(crate) fn told(self) -> Self {
+        Self { kind: Kind::Told, ..self }
     }
 
     /// A broken promise of this program.
@@ -68,14 +76,16 @@ impl Error {
     /// 70 is `EX_SOFTWARE` of sysexits(3): report it, there is nothing to correct.
     pub(crate) fn exit_code(&self) -> ExitCode {
         ExitCode::from(match self.kind {
-            Kind::User | Kind::Build => 1,
+            Kind::User | Kind::Build | Kind::Told => 1,
             Kind::Internal => 70,
         })
     }
 
     /// Prints the error and its hint to stderr.
     pub(crate) fn print(&self) {
-        eprintln!("error: {self}");
+        if self.kind != Kind::Told {
+            eprintln!("error: {self}");
+        }
         if let Some(hint) = self.hint() {
             eprintln!("hint: {hint}");
         }
@@ -139,6 +149,7 @@ mod tests {
     fn only_broken_promises_exit_with_70() {
         assert_eq!(Error::user("x").exit_code(), ExitCode::from(1));
         assert_eq!(Error::build("x").exit_code(), ExitCode::from(1));
+        assert_eq!(Error::build("x").told().exit_code(), ExitCode::from(1));
         assert_eq!(Error::internal("x").exit_code(), ExitCode::from(70));
     }
 }

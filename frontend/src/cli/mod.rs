@@ -71,8 +71,8 @@ enum Command {
 /// Parses the command line, does what it asks and prints what went wrong.
 pub(crate) fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
-        Command::Build(args) => build::run(&args),
-        Command::Convert(args) => convert::run(&args),
+        Command::Build(mut args) => build::run(&mut args),
+        Command::Convert(mut args) => convert::run(&mut args),
         Command::Push(args) => push::run(&args),
         Command::Run(args) => run::run(&args),
         Command::Inspect(args) => inspect::run(&args),

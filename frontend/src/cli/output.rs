@@ -11,6 +11,13 @@ use exporter::spec::{Firmware, Init};
 
 use super::{Error, Result};
 
+/// The disks that are made where no path was asked for: one for each format, in this folder.
+pub(super) fn usual_paths(formats: &[Format]) -> Vec<PathBuf> {
+    let formats = if formats.is_empty() { &[Format::Qcow2][..] } else { formats };
+    let path = |format: &Format| Some(PathBuf::from(format!("disk.{}", format.extensions().first()?)));
+    formats.iter().filter_map(path).collect()
+}
+
 /// The format of each path: the one that was asked for, or else the one its ending stands for.
 pub(super) fn formats(paths: &[PathBuf], asked: &[Format]) -> Result<Vec<Format>> {
     if !asked.is_empty() && asked.len() != paths.len() {
@@ -66,7 +73,8 @@ pub(super) fn refuse_json(is_asked: bool) -> Result<()> {
 pub(super) fn output_help() -> String {
     let endings = endings().join(", ");
     format!(
-        "The disk to make; its ending picks the format ({endings}); - is stdout. Repeat it to make several in one pass"
+        "The disk to make; its ending picks the format ({endings}); - is stdout. Repeat it to make several in one \
+         pass [default: disk.qcow2]"
     )
 }
 

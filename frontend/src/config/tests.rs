@@ -22,6 +22,55 @@ fn published(name: &str, current: &str) {
     assert!(file == current, "{name} is not current: UPDATE=1 cargo test -p vmimage published");
 }
 
+/// The settings that a text of a program tells to write: `key = "…"`, `key = […]`.
+fn settings(text: &str) -> Vec<String> {
+    let text = text.replace("\\\"", "\"");
+    let at = |(place, _): (usize, &str)| {
+        let key = text[..place].rsplit(|c: char| !c.is_ascii_lowercase() && c != '.').next()?;
+        let rest = Some(&text[place + 3..]).filter(|_| !key.is_empty())?;
+        let end = match rest.chars().next()? {
+            '[' => rest.find(']')? + 1,
+            _ => rest[1..].find('"')? + 2,
+        };
+        Some(format!("{key} = {}", &rest[..end]))
+    };
+    let lists = text.match_indices(" = [").filter_map(at);
+    lists.chain(text.match_indices(" = \"").filter_map(at)).collect()
+}
+
+/// The texts of hints in a source file.
+fn hints(source: &str) -> impl Iterator<Item = &str> {
+    source.split("hint").skip(1).filter_map(|text| {
+        let end = text.find(';').unwrap_or(text.len());
+        Some(&text[..end]).filter(|text| text.starts_with('(') || text.starts_with(" = "))
+    })
+}
+
+#[test]
+fn what_hints_tell_to_write_can_be_written() {
+    let mut folders = vec![
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("src"),
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../exporter/src"),
+    ];
+    let mut found = 0;
+    while let Some(folder) = folders.pop() {
+        for path in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.file_name().is_some_and(|name| name != "tests.rs") {
+                let source = fs::read_to_string(&path).unwrap();
+                for setting in hints(&source).flat_map(settings) {
+                    let wrong = Config::parse("hint", &setting).err();
+                    assert!(wrong.is_none(), "{}: {setting}: {}", path.display(), wrong.unwrap());
+                    found += 1;
+                }
+            }
+        }
+    }
+    assert!(found >= 4, "{found}");
+    assert!(Config::parse("hint", &settings("(\"packages = [\\\"bash\\\"]\")")[0]).is_err());
+}
+
 #[test]
 fn the_published_schema_is_current() {
     published("vmimage.schema.json", &schema_text());

@@ -285,7 +285,8 @@ fn unsupported(base: &Base) -> Failure {
     };
     Failure::new(message).with_hint(
         "take one with apt, apk, dnf, zypper or pacman (debian:12, alpine:3.23, fedora:43), \
-         or one that has a kernel and an initramfs in /boot or /usr/lib/modules",
+         or one that has a kernel and an initramfs in /boot or /usr/lib/modules; \
+         for a disk with the files alone: --profile data",
     )
 }
 

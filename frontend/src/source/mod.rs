@@ -1,11 +1,13 @@
 //! Where the files of a disk come from: what [`exporter::input`] reads by itself, and what has to be fetched.
 
+pub(crate) mod lookup;
 mod loopback;
 mod program;
 mod reference;
 pub(crate) mod registry;
 
 use std::ffi::OsStr;
+use std::fmt;
 use std::path::Path;
 
 use exporter::engine::Progress;
@@ -73,6 +75,18 @@ impl Source {
             Self::Registry(reference) => Ok(registry::read(reference, access, options)?),
             Self::DockerDaemon(image) => program::docker(image, options),
             Self::ContainersStorage(image) => program::containers_storage(image, options),
+        }
+    }
+}
+
+impl fmt::Display for Source {
+    /// As it is written.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Local(_) => f.write_str("files of this machine"),
+            Self::Registry(reference) => write!(f, "docker://{reference}"),
+            Self::DockerDaemon(image) => write!(f, "docker-daemon:{image}"),
+            Self::ContainersStorage(image) => write!(f, "containers-storage:{image}"),
         }
     }
 }

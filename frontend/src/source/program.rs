@@ -49,6 +49,17 @@ pub(super) fn containers_storage(image: &str, options: &input::Options<'_>) -> R
     })
 }
 
+/// Whether the store has an image of this name.
+pub(super) fn storage_has(image: &str) -> bool {
+    let has = |program: &str| {
+        let mut command = Command::new(program);
+        command.args(["inspect", "--type", "image", "--", image]);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        command.status().is_ok_and(|status| status.success())
+    };
+    ["podman", "buildah"].iter().any(|program| programs::find(program).is_some() && has(program))
+}
+
 /// The command that writes an image of the store to stdout.
 fn storage_reader(image: &str) -> Option<Command> {
     // podman and buildah know short names (`app` is `localhost/app`).

@@ -5,7 +5,7 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::lab::{Engine, VMIMAGE, refused, run, scratch};
+use super::lab::{Engine, VMIMAGE, frontend, refused, run, scratch};
 
 const IMAGE: &str = "vmimage-test/sources";
 /// What podman and buildah call it.
@@ -136,4 +136,24 @@ fn what_is_not_there_is_said_in_a_line() {
     };
     check(&mut none("docker-daemon:a"), "docker: is not installed", "hint: install it");
     check(&mut none("containers-storage:a"), "needs podman, skopeo or buildah", "hint: install it");
+}
+
+/// docker's classic store follows the link, a layer of the containerd store hides it: the disk is the engine's.
+#[test]
+fn a_layer_over_a_link_is_on_the_disk_as_its_engine_has_it() {
+    let folder = scratch();
+    let script = "mkdir -p tree/usr/lib && ln -s usr/lib tree/lib && tar -C tree -cf lower.tar .";
+    run(Command::new("sh").args(["-ec", script]).current_dir(&folder));
+    let dockerfile = "FROM scratch\nADD lower.tar /\nCOPY --link Dockerfile /lib/sub/\n";
+    fs::write(folder.path().join("Dockerfile"), dockerfile).unwrap();
+    let disk = folder.path().join("disk.raw");
+    let store = Engine::ContainerdStore.with(&[&frontend()]);
+    for (host, kind) in [(None, "symlink"), (Some(store), "directory")] {
+        let mut build = Command::new(VMIMAGE);
+        build.args(["build", "--engine", "docker", "--profile", "data", "-o"]).arg(&disk).arg(folder.path());
+        run(build.envs(host.map(|host| ("DOCKER_HOST", host))));
+        let place = format!("{}?offset=1048576", disk.display());
+        let lib = run(Command::new("debugfs").args(["-R", "stat /lib", &place]));
+        assert!(lib.contains(&format!("Type: {kind}")), "{lib}");
+    }
 }

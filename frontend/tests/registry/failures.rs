@@ -98,6 +98,28 @@ fn a_registry_that_is_busy_is_asked_again() {
 }
 
 #[test]
+fn a_refusal_is_none_of_the_network_and_asked_for_once() {
+    let lab = Lab::new();
+    let sent_on = |to: &str| Answer::status(307).with("Location", to);
+    for (answered, said) in [
+        (sent_on("/v2/team/app/manifests/v1"), "sends on from one place to the next without an end"),
+        (sent_on("nowhere://there/"), "sends on to an address that is none"),
+        (sent_on("http://a b/"), "answers in a way that HTTP does not have"),
+        (Answer::status(200).with("X-Long", "x".repeat(200_000)), "answers with more headers than are read"),
+        (Answer::status(501), "the registry answers 501 Not Implemented"),
+        (Answer::status(418), "the registry answers 418 I'm a teapot"),
+    ] {
+        let server = Server::new(move |_, _| answered.clone());
+        let text = lab.refused(&mut lab.convert(&server.source()));
+        assert!(text.contains(said), "{text}");
+        assert!(!text.contains("can't be reached") && !text.contains("in a row"), "{text}");
+        // Of what is sent on without an end, ten steps are taken.
+        let asked = server.requests().iter().filter(|request| request.path.ends_with("/v1")).count();
+        assert!((1..=11).contains(&asked), "{asked}");
+    }
+}
+
+#[test]
 fn what_does_not_come_whole_is_said() {
     let lab = Lab::new();
     let always_cut = with_layer(|right, _| Answer { cut: Some(right.body.len() / 2), ..right });

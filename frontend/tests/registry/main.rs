@@ -6,6 +6,7 @@ mod failures;
 mod image;
 mod lab;
 mod logins;
+mod names;
 mod progress;
 mod push;
 mod real;

@@ -77,7 +77,7 @@ fn existing_unit(editor: &Editor<'_>, name: &str) -> Result<String> {
         Some(_) => Ok(unit),
         // A masked unit may still be there below /usr.
         None => Err(Error::new(Kind::NotFound, format!("service {unit}"), "is not on the machine")
-            .with_hint("install its package in the Dockerfile or with packages = […]")),
+            .with_hint("install its package in the Dockerfile, or with install = [\"PACKAGE\"]")),
     }
 }
 
@@ -111,5 +111,5 @@ fn existing_script(editor: &Editor<'_>, name: &str) -> Result<String> {
         format!("service {name}"),
         "is not on the machine: there is no such script in /etc/init.d",
     )
-    .with_hint("install its package in the Dockerfile or with packages = […]"))
+    .with_hint("install its package in the Dockerfile, or with install = [\"PACKAGE\"]"))
 }

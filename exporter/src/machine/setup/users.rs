@@ -135,7 +135,7 @@ fn account(editor: &mut Editor<'_>, user: &User) -> Result<Account> {
     }
     if user.shell.is_some() && editor.tree().resolve(&entry[passwd::SHELL]).is_none() {
         return Err(wrong(user, format!("the shell {} is not on the machine", text(&entry, passwd::SHELL)))
-            .with_hint("install it: packages = [\"bash\"]"));
+            .with_hint("install it: install = [\"bash\"]"));
     }
     for group in &user.groups {
         groups.add_member(group, &user.name)?;
@@ -229,7 +229,7 @@ fn allow_root(editor: &mut Editor<'_>, account: &Account, by_password: bool) -> 
         format!("user {name}"),
         "is to become root, and there is neither sudo nor doas",
     )
-    .with_hint("install one: packages = [\"sudo\"]"))
+    .with_hint("install one: install = [\"sudo\"]"))
 }
 
 fn own(editor: &mut Editor<'_>, id: InodeId, account: &Account) {

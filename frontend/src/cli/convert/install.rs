@@ -15,7 +15,7 @@ use exporter::spec::{Architecture, Init, Profile, Spec};
 use exporter::tree::{Tree, kernel};
 use tempfile::TempDir;
 
-use super::Args;
+use super::{Args, Found};
 use crate::cli::programs::Package;
 use crate::cli::{Error, Meter, Result, Stage};
 use crate::engine::handover::{Base, Way};
@@ -41,17 +41,18 @@ pub(super) fn lacks(tree: &Tree, spec: &Spec) -> Option<&'static str> {
 /// Makes the disk through an engine, for want of what is `lacking`. `folder` has room for the image.
 pub(super) fn run(
     args: &Args,
-    loaded: &Loaded,
-    architecture: Architecture,
+    found: &Found,
     lacking: &str,
     folder: &Path,
     meter: &Meter,
     stop: &AtomicBool,
 ) -> Result<ExitCode> {
+    let Found { source, loaded, architecture } = found;
+    let architecture = *architecture;
     let engine = engine(args, lacking)?;
     let folder = workspace(folder)?;
     let way = Way::to(engine, args.engine.builder.as_deref())?;
-    let base = match known_name(way, &Source::parse(&args.source)?, loaded) {
+    let base = match known_name(way, source, loaded) {
         Some(name) => Base::named(name),
         None => hand_over(way, loaded, architecture, &folder.path().join("image"), meter, stop)?,
     };

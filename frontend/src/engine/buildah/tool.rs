@@ -197,6 +197,8 @@ impl Store<'_> {
             Some((install, cause)) => {
                 Error::build(format!("{}: {}", build.what, cause.what())).with_hint(cause.hint(install))
             }
+            None if output.status.code().is_some() => self.failed(build.what, output).told(),
+            // What was ended by a signal has not said so.
             None => self.failed(build.what, output),
         }
     }

@@ -10,7 +10,7 @@ use serde_json::Value;
 use ureq::Body;
 
 use super::challenge::Challenge;
-use super::client::{ANSWER_MAX, Client, read};
+use super::client::{ANSWER_MAX, Client};
 use super::credentials::{self, Login};
 use super::failure::Failure;
 use crate::source::loopback;
@@ -98,7 +98,7 @@ impl Client {
             return Err(self.refused(is_of_login));
         }
         let response = self.check(response)?;
-        let json: Value = serde_json::from_slice(&read(response, ANSWER_MAX)?).unwrap_or_default();
+        let json: Value = serde_json::from_slice(&self.read(response, ANSWER_MAX)?).unwrap_or_default();
         let token = [&json["token"], &json["access_token"]].into_iter().find_map(Value::as_str);
         token.filter(|token| !token.is_empty()).map(str::to_owned).ok_or_else(|| {
             let message = "the registry's token server gives no token";

@@ -15,7 +15,7 @@ use ureq::config::RedirectAuthHeaders;
 use ureq::{Agent, Body, ResponseExt};
 
 use super::authorize::Authorization;
-use super::failure::{Failure, explain, plain, reason};
+use super::failure::{Failure, may_pass, plain};
 use super::{Mirror, proxy, tls};
 use crate::source::reference::Reference;
 use crate::source::{Access, loopback};
@@ -123,7 +123,7 @@ impl Client {
             .insist(|| {
                 let response = self.get(&path, &[("Accept", &MANIFESTS.join(","))])?;
                 let media_type = content_type(&response);
-                Ok((media_type, read(response, MANIFEST_MAX)?))
+                Ok((media_type, self.read(response, MANIFEST_MAX)?))
             })
             .map_err(|error| match error.kind() {
                 Kind::NotFound => self.no_image(),
@@ -245,18 +245,23 @@ impl Client {
         if status.is_success() || status == StatusCode::RANGE_NOT_SATISFIABLE {
             return Ok(response);
         }
-        let busy = [StatusCode::TOO_MANY_REQUESTS, StatusCode::REQUEST_TIMEOUT].contains(&status);
-        if busy || status.is_server_error() {
+        if may_pass(status) {
             return Err(Failure::Passing(format!("the registry answers {status}")));
         }
         if status == StatusCode::FORBIDDEN {
             let is_of_login = self.authorization().as_ref().is_some_and(|sent| sent.is_of_login);
             return Err(self.refused(is_of_login));
         }
-        let reason = reason(response).map(|reason| format!(": {reason}")).unwrap_or_default();
+        let reason = self.reason(response).map(|reason| format!(": {reason}")).unwrap_or_default();
         let kind = if status == StatusCode::NOT_FOUND { Kind::NotFound } else { Kind::Io };
         let message = format!("the registry answers {status}{reason}");
         Err(Failure::Final(Error::new(kind, &self.place, message)))
+    }
+
+    /// All of an answer.
+    pub(super) fn read(&self, response: Response<Body>, limit: u64) -> Result<Vec<u8>, Failure> {
+        let read = response.into_body().into_with_config().limit(limit).read_to_vec();
+        read.map_err(|error| self.incomplete(&error))
     }
 
     fn no_image(&self) -> Error {
@@ -273,7 +278,7 @@ impl Client {
         if !response.status().is_success() {
             return Some(format!("it has nothing called {}", self.path));
         }
-        let json: Value = serde_json::from_slice(&read(response, ANSWER_MAX).ok()?).ok()?;
+        let json: Value = serde_json::from_slice(&self.read(response, ANSWER_MAX).ok()?).ok()?;
         let mut tags: Vec<_> = json["tags"].as_array()?.iter().filter_map(Value::as_str).map(plain).collect();
         let more = tags.len().saturating_sub(TAGS_SHOWN);
         tags.truncate(TAGS_SHOWN);
@@ -300,10 +305,4 @@ fn agent(scheme: &str, host: &str) -> Result<Agent> {
 fn content_type(response: &Response<Body>) -> String {
     let value = response.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     value.unwrap_or_default().split(';').next().unwrap_or_default().trim().to_owned()
-}
-
-/// All of an answer.
-pub(super) fn read(response: Response<Body>, limit: u64) -> Result<Vec<u8>, Failure> {
-    let read = response.into_body().into_with_config().limit(limit).read_to_vec();
-    read.map_err(|error| Failure::Passing(format!("the answer does not come whole: {}", explain(&error))))
 }

@@ -3,11 +3,11 @@
 use std::sync::atomic::Ordering;
 
 use exporter::error::{Error, Kind};
-use http::Response;
+use http::{Response, StatusCode};
 use serde_json::Value;
 use ureq::Body;
 
-use super::client::{ANSWER_MAX, Client, PATIENCE, read};
+use super::client::{ANSWER_MAX, Client, PATIENCE};
 
 /// Why a request has not got its answer.
 pub(super) enum Failure {
@@ -39,12 +39,69 @@ impl Client {
             let error = Error::new(Kind::Input, &self.place, format!("{host} does not speak TLS"));
             return Failure::Final(error.with_hint("if it is meant to: --plain-http"));
         }
+        if let Some(refusal) = refusal(error) {
+            return self.refuses(&refusal);
+        }
         let message = format!("{host} can't be reached: {}", explain(error));
         match self.has_answered.load(Ordering::Relaxed) {
             true => Failure::Passing(message),
             false => Failure::Final(Error::new(Kind::Io, &self.place, message)),
         }
     }
+
+    /// Why an answer has not come whole.
+    pub(super) fn incomplete(&self, error: &ureq::Error) -> Failure {
+        match refusal(error) {
+            Some(refusal) => self.refuses(&refusal),
+            None => Failure::Passing(format!("the answer does not come whole: {}", explain(error))),
+        }
+    }
+
+    fn refuses(&self, refusal: &str) -> Failure {
+        Failure::Final(Error::new(Kind::Io, &self.place, format!("{} {refusal}", self.host)))
+    }
+
+    /// What the registry says is wrong:
+    /// <https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md#error-codes>.
+    pub(super) fn reason(&self, response: Response<Body>) -> Option<String> {
+        let json: Value = serde_json::from_slice(&self.read(response, ANSWER_MAX).ok()?).ok()?;
+        json["errors"][0]["message"].as_str().map(plain)
+    }
+}
+
+/// What the other side does that it will do again; `None` if the connection is at fault, which may pass.
+fn refusal(error: &ureq::Error) -> Option<String> {
+    Some(match error {
+        ureq::Error::Io(error) => {
+            format!("refuses TLS: {}", error.get_ref()?.downcast_ref::<rustls::Error>()?)
+        }
+        ureq::Error::Rustls(reason) => format!("refuses TLS: {reason}"),
+        ureq::Error::Timeout(_) | ureq::Error::HostNotFound | ureq::Error::ConnectionFailed => return None,
+        ureq::Error::TooManyRedirects => "sends on from one place to the next without an end".to_owned(),
+        ureq::Error::RedirectFailed => "sends what is uploaded on to another place".to_owned(),
+        ureq::Error::BadUri(_) => "sends on to an address that is none".to_owned(),
+        ureq::Error::Protocol(_) | ureq::Error::Http(_) => {
+            "answers in a way that HTTP does not have".to_owned()
+        }
+        ureq::Error::LargeResponseHeader(..) => "answers with more headers than are read".to_owned(),
+        ureq::Error::BodyExceedsLimit(limit) => format!("answers with more than {limit} bytes"),
+        ureq::Error::ConnectProxyFailed(_) => "is not what the proxy connects to".to_owned(),
+        other => format!("can't be asked: {}", explain(other)),
+    })
+}
+
+/// Answers that may be another one soon: to who comes too often or too slowly, or while a part of it is missing.
+pub(super) fn may_pass(status: StatusCode) -> bool {
+    [
+        StatusCode::REQUEST_TIMEOUT,
+        StatusCode::TOO_EARLY,
+        StatusCode::TOO_MANY_REQUESTS,
+        StatusCode::INTERNAL_SERVER_ERROR,
+        StatusCode::BAD_GATEWAY,
+        StatusCode::SERVICE_UNAVAILABLE,
+        StatusCode::GATEWAY_TIMEOUT,
+    ]
+    .contains(&status)
 }
 
 /// What is wrong, without what may be secret: URLs that are sent on to are signed.
@@ -53,17 +110,8 @@ pub(super) fn explain(error: &ureq::Error) -> String {
         ureq::Error::Io(error) => error.to_string(),
         ureq::Error::Timeout(_) => format!("no answer in {} seconds", PATIENCE.as_secs()),
         ureq::Error::HostNotFound => "there is no host of that name".to_owned(),
-        ureq::Error::BadUri(_) | ureq::Error::RequireHttpsOnly(_) => "the address is wrong".to_owned(),
-        ureq::Error::ConnectProxyFailed(_) => "the proxy does not connect".to_owned(),
         other => other.to_string(),
     }
-}
-
-/// What the registry says is wrong:
-/// <https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md#error-codes>.
-pub(super) fn reason(response: Response<Body>) -> Option<String> {
-    let json: Value = serde_json::from_slice(&read(response, ANSWER_MAX).ok()?).ok()?;
-    json["errors"][0]["message"].as_str().map(plain)
 }
 
 /// Text of somebody else, fit for a terminal.
