@@ -6,7 +6,8 @@ use crate::error::Result;
 use crate::tree::{Editor, Kind, Tree};
 
 /// Their presence makes programs think they run in a container: OpenRC skips `keyword -docker` services.
-const MARKS: [&str; 4] = ["/.dockerenv", "/.dockerinit", "/.containerenv", "/etc/containerenv"];
+const MARKS: [&str; 5] =
+    ["/.dockerenv", "/.dockerinit", "/.containerenv", "/etc/containerenv", "/run/.containerenv"];
 
 /// Where engines mount a file of their own while a step runs; buildah leaves an empty one there.
 const RESOLV_CONF: &str = "/etc/resolv.conf";
@@ -15,6 +16,16 @@ const RESOLV_CONF: &str = "/etc/resolv.conf";
 const KERNEL_MOUNT_POINTS: [&str; 3] = ["/proc", "/sys", "/dev"];
 /// File systems of the running machine, and their permissions: the same.
 const MOUNT_POINTS: [(&str, u16); 2] = [("/run", 0o755), ("/tmp", 0o1777)];
+
+/// Where the steps that install a kernel see their script, their cache and a folder of packages. Engines make these
+/// places, and leave them as empty folders.
+pub const STEP: &str = "/run/vmimage";
+
+/// systemd's own file of what it makes at every boot: access control lists of the journal among it. Docker keeps
+/// those that its package has set in the build, layers of buildah and saved images lose them.
+const SYSTEMD_TMPFILES: &str = "/usr/lib/tmpfiles.d/systemd.conf";
+const JOURNAL: &str = "/var/log/journal";
+const ACCESS_CONTROL_LISTS: [&[u8]; 2] = [b"system.posix_acl_access", b"system.posix_acl_default"];
 
 const POLICY_RC_D: &str = "/usr/sbin/policy-rc.d";
 
@@ -53,6 +64,10 @@ pub fn forget_engine(editor: &mut Editor<'_>) -> Result<Vec<String>> {
     if is_empty_file(editor.tree(), RESOLV_CONF) && editor.remove(RESOLV_CONF) {
         notes.push(format!("{RESOLV_CONF}: removed, it was empty"));
     }
+    editor.remove(STEP);
+    let time = editor.time();
+    editor.set_mtime("/run", time);
+    notes.extend(leave_journal_to_systemd(editor));
     // No layer has a say in it: engines unpack below a directory of their own, of docker's 0755 or podman's 0555.
     editor.set_directory("/", 0o755)?;
     for directory in KERNEL_MOUNT_POINTS {
@@ -76,6 +91,23 @@ pub fn forget_container(editor: &mut Editor<'_>) -> Result<Vec<String>> {
         }
     }
     Ok(notes)
+}
+
+/// Take away the access control lists that systemd sets at boot, whether an engine has kept them or not.
+fn leave_journal_to_systemd(editor: &mut Editor<'_>) -> Option<String> {
+    editor.tree().resolve(SYSTEMD_TMPFILES)?;
+    let below = editor.tree().children(JOURNAL).map(|(_, id)| id);
+    let journal: Vec<_> = editor.tree().resolve(JOURNAL).into_iter().chain(below).collect();
+    let mut lost = 0;
+    for id in journal {
+        let xattrs = &editor.tree().inode(id).meta.xattrs;
+        let lists = ACCESS_CONTROL_LISTS.map(|name| xattrs.contains_key(name).then_some(name));
+        for name in lists.into_iter().flatten() {
+            editor.meta_mut(id).xattrs.remove(name);
+            lost += 1;
+        }
+    }
+    (lost > 0).then(|| format!("{JOURNAL}: access control list removed, systemd sets it at boot"))
 }
 
 /// Make an empty directory to mount on.
@@ -138,6 +170,42 @@ mod tests {
         for (text, stays) in [("", false), ("-> ../run/resolv.conf", true), ("nameserver 192.0.2.1\n", true)]
         {
             assert_eq!(edit(&[(RESOLV_CONF, text)]).lookup(RESOLV_CONF).is_some(), stays, "{text}");
+        }
+    }
+
+    /// Docker's build keeps the lists that systemd's package sets, a layer of buildah's has none: one tree of both.
+    #[test]
+    fn the_journal_has_the_lists_that_systemd_gives_it_at_boot() {
+        let journal = [(SYSTEMD_TMPFILES, ""), ("/var/log/journal/0123/", ""), ("/srv/kept", "")];
+        let listed = |files: &[(&str, &str)], path: &str, name: &[u8]| {
+            let mut tree = tree(files);
+            let id = tree.lookup(path).unwrap();
+            let mut editor = Editor::new(&mut tree, Time::default());
+            editor.meta_mut(id).xattrs.insert(name.into(), (*b"list").into());
+            let notes = forget_container(&mut editor).unwrap();
+            let has_list = tree.inode(id).meta.xattrs.contains_key(name);
+            assert_eq!(has_list, !notes.iter().any(|note| note.starts_with(JOURNAL)), "{notes:?}");
+            has_list
+        };
+        let [access, default] = ACCESS_CONTROL_LISTS;
+        assert!(!listed(&journal, JOURNAL, access));
+        assert!(!listed(&journal, JOURNAL, default));
+        assert!(!listed(&journal, "/var/log/journal/0123", default));
+        // Another one is the user's; and nobody would set it again without systemd.
+        assert!(listed(&journal, "/srv/kept", access));
+        assert!(listed(&journal, JOURNAL, b"user.note"));
+        assert!(listed(&journal[1..], JOURNAL, access));
+    }
+
+    /// Also under a first process of ours, which leaves `/run` to the image.
+    #[test]
+    fn nothing_is_left_where_a_step_had_its_mounts() {
+        for path in ["/run/vmimage/cache/", "/run/vmimage/packages/", "/run/.containerenv"] {
+            let mut tree = tree(&[(path, ""), ("/run/app/", "")]);
+            let time = Time { seconds: 7, nanoseconds: 0 };
+            forget_engine(&mut Editor::new(&mut tree, time)).unwrap();
+            assert!(tree.children("/run").map(|(name, _)| name).eq([&b"app"[..]]), "{path}");
+            assert_eq!(tree.inode(tree.lookup("/run").unwrap()).meta.mtime, time);
         }
     }
 

@@ -29,7 +29,7 @@ mod setup;
 mod systemd;
 
 pub use ignition::{FIRST_BOOT, platform as ignition_platform};
-pub use leftovers::{forget_container, forget_engine};
+pub use leftovers::{STEP, forget_container, forget_engine};
 pub use reproducible::forget_build;
 pub use selinux::AUTORELABEL;
 pub(crate) use service::wanted as wanted_service;

@@ -77,12 +77,12 @@ pub(crate) struct Step {
 /// `PATH` of a step, whatever the image sets.
 pub(crate) const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// Where a step finds its cache mount.
-pub(crate) const CACHE: &str = "/var/cache/vmimage";
+/// Where a step finds its cache mount: like all its mounts below [`exporter::machine::STEP`], where the exporter
+/// takes away what engines leave of them.
+pub(crate) const CACHE: &str = "/run/vmimage/cache";
 
-/// Where a step finds a folder of packages, if there is one. What is left of it in the image is an empty directory,
-/// below one that a machine empties.
-pub(crate) const PACKAGES: &str = "/run/vmimage-packages";
+/// Where a step finds a folder of packages, if there is one.
+pub(crate) const PACKAGES: &str = "/run/vmimage/packages";
 
 /// Where a boot stage leaves its files.
 pub(crate) const BOOT_OUT: &str = "/vmimage-boot";
@@ -431,7 +431,7 @@ mod tests {
         assert_eq!(told(&Install::default()), Vec::<String>::new());
         let packages = Some(Folder::Context("debs".into()));
         let install = Install { mirror: Some("http://a".into()), packages, ..Install::default() };
-        assert_eq!(told(&install), ["MIRROR=http://a", "PACKAGES=/run/vmimage-packages"]);
+        assert_eq!(told(&install), ["MIRROR=http://a", "PACKAGES=/run/vmimage/packages"]);
         let install = Install { proxy: Some("http://p".into()), ..Install::default() };
         assert_eq!(told(&install), ["http_proxy=http://p", "https_proxy=http://p"]);
     }

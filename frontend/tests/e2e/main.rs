@@ -13,6 +13,7 @@ mod convert;
 mod disk;
 mod distributions;
 mod drivers;
+mod empty_store;
 mod errors;
 mod failures;
 mod fidelity;
