@@ -222,14 +222,10 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The engine, which is told if it was not asked for.
+/// The engine, which is told if it was not asked for. With none at all it is docker, which then is what is missing.
 fn engine(args: &Args) -> Engine {
     let is_for_docker = args.frontend.is_some() || args.docker.builder.is_some();
-    let engine = Engine::choose(args.engine, is_for_docker);
-    if args.engine == Choice::Auto && !args.docker.quiet {
-        eprintln!("engine: {engine}");
-    }
-    engine
+    Engine::find(args.engine, is_for_docker, args.docker.quiet).unwrap_or(Engine::Docker)
 }
 
 /// Where the disk goes.

@@ -342,6 +342,7 @@ fn read(args: &Args, threads: NonZeroUsize, spool: &Path, meter: &Meter) -> Resu
         plain_http: args.registry.plain_http,
         mirrors: &args.registry_mirror,
         auth_file: args.registry.authfile.as_deref(),
+        store_reader: args.engine.engine.tool(),
         progress: &|progress| meter.show(Stage::Downloading, progress),
     };
     let loaded = source.read(&access, &options)?;
