@@ -3,6 +3,8 @@
 use std::fmt;
 use std::path::Path;
 
+use serde::Serialize;
+
 use crate::assemble::Planned;
 use crate::boot::{BootFiles, Entry};
 use crate::container::Format;
@@ -35,7 +37,7 @@ pub struct DiskFile {
 }
 
 /// The machine that boots from a disk.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub struct System {
     /// Name of the distribution.
     pub os: String,
@@ -44,6 +46,7 @@ pub struct System {
     /// Kernel command line.
     pub cmdline: String,
     /// Where the boot loader came from.
+    #[serde(rename = "loader")]
     pub boot_files: String,
     /// What can start it.
     pub firmware: &'static str,

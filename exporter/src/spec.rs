@@ -137,10 +137,14 @@ impl Architecture {
         [Self::X86_64, Self::Aarch64].into_iter().find(|known| known.oci_name() == name)
     }
 
-    /// That of the programs in a tree, told by its first process; `None` if it has none that is an ELF file.
+    /// That of the programs in a tree, told by its first process or its shell; `None` if neither is an ELF file.
     pub fn of(tree: &Tree) -> Option<Self> {
-        let init = tree.inode(tree.resolve("/sbin/init").or_else(|| tree.resolve("/bin/sh"))?);
-        let Kind::File(content) = &init.kind else { return None };
+        ["/sbin/init", "/bin/sh"].into_iter().find_map(|path| Self::of_program(tree, path))
+    }
+
+    /// That of the program at `path` of a tree; `None` if it is no ELF file for one of them.
+    pub fn of_program(tree: &Tree, path: &str) -> Option<Self> {
+        let Kind::File(content) = &tree.inode(tree.resolve(path)?).kind else { return None };
         let mut head = [0; 20];
         content.reader().ok()?.read_exact(&mut head).ok()?;
         [Self::X86_64, Self::Aarch64].into_iter().find(|architecture| architecture.runs(&head))

@@ -20,6 +20,11 @@ pub(crate) fn boot_files(architecture: Architecture) -> exporter::Result<Option<
     })
 }
 
+/// Whether this binary has boot loader files.
+pub(crate) fn has_boot_files() -> bool {
+    !BOOT_FILES.is_empty()
+}
+
 /// The programs inside the machine, as far as this binary has them; they are of its own architecture.
 pub(crate) fn programs() -> Programs {
     Programs { grow: GROW.map(Arc::from), init: INIT.map(Arc::from) }

@@ -266,3 +266,46 @@ fn symlinks_of_the_tree_lead_nowhere() {
 fn contains(file: &Path, start: &[u8]) -> bool {
     fs::read(file).unwrap().chunks(4096).any(|block| block.starts_with(start))
 }
+
+/// As docker's builds tell it in their log.
+#[test]
+fn what_was_edited_is_told_of_every_machine() {
+    let bench = Bench::new();
+    let [boot, tree] = [bench.folder.path().join("boot"), bench.tree()];
+    for folder in [&boot, &tree.join("boot"), &tree.join("sbin"), &tree.join("lib/modules/6.1")] {
+        fs::create_dir_all(folder).unwrap();
+    }
+    for (path, text) in [
+        (boot.join("vendor"), "debian\n"),
+        (boot.join("grub.efi"), "GRUB"),
+        (tree.join("boot/vmlinuz-6.1"), "kernel"),
+        (tree.join("boot/initrd.img-6.1"), "initramfs"),
+        (tree.join("etc/os-release"), "ID=debian\n"),
+        (tree.join("sbin/init"), "init"),
+    ] {
+        fs::write(path, text).unwrap();
+    }
+    let convert = |output: &str, more: &[&str]| {
+        let mut command = vmimage(&["convert", "--no-install", "--firmware", "uefi", "-o", output]);
+        let output = command.arg("--boot").arg(&boot).args(more).arg(&tree).current_dir(bench.out()).output();
+        let output = output.unwrap();
+        assert!(output.status.success(), "{}", stderr(&output));
+        output
+    };
+    let told = String::from_utf8(convert("disk.raw", &[]).stdout).unwrap();
+    assert!(told.contains("\n  edit     /etc/fstab: "), "{told}");
+    assert!(told.lines().last().unwrap().ends_with("; boot it: vmimage run disk.raw"), "{told}");
+    // The disk alone is on stdout.
+    let streamed = convert("-", &["--format", "raw"]);
+    assert!(stderr(&streamed).contains("  edit     /etc/fstab: "), "{}", stderr(&streamed));
+    assert!(streamed.stdout == fs::read(bench.out().join("disk.raw")).unwrap());
+    let json = convert("disk.raw", &["-o", "disk.qcow2", "--json"]).stdout;
+    let json: serde_json::Value = serde_json::from_slice(&json).unwrap();
+    for disk in json["disks"].as_array().unwrap() {
+        let edits = disk["system"]["edits"].as_array().unwrap().iter().map(|edit| edit.as_str().unwrap());
+        assert!(edits.clone().any(|edit| edit.starts_with("/etc/fstab: ")), "{disk}");
+        assert_eq!(told.matches("\n  edit     ").count(), edits.count());
+        assert_eq!(disk["system"]["kernel"], "/boot/vmlinuz-6.1");
+    }
+    assert_eq!(convert("disk.raw", &["-q"]).stdout, b"");
+}

@@ -31,6 +31,7 @@ const TRAPS: &[(&str, &[&str])] = &[
         "the_disk_holds_what_the_container_held", "layers_are_applied_as_to_a_directory", "without_root_nothing_is_lost_either",
         "whiteouts_hide_lower_layers_and_nothing_of_their_own", "long_names_and_large_numbers_come_in_every_format",
         "capabilities_and_acls_are_what_their_tools_say", "every_client_makes_the_same_tree",
+        "a_debian_that_no_engine_has_seen_is_the_same_by_each", "the_journal_has_the_lists_that_systemd_gives_it_at_boot",
     ]),
     ("file systems that a kernel or a checker refuses", &[
         "checkers_accept_every_size", "the_kernel_writes_and_the_image_stays_clean", "fat32_never_has_too_few_clusters",
@@ -92,4 +93,36 @@ fn each_has_its_tests() {
         }
     }
     assert!(!is_there("nobody_has_written_this_test"));
+}
+
+/// Whether a paragraph of a program or a page has BuildKit write the whole tree into a folder.
+fn writes_a_tree(text: &str) -> bool {
+    let into_folder = ["type=local", "-o .", "--output .", "\"-o\", \".\""];
+    let is_tree = |paragraph: &&str| paragraph.contains("VMIMAGE_STAGE=rootfs");
+    text.split("\n\n").filter(is_tree).any(|tree| into_folder.iter().any(|way| tree.contains(way)))
+}
+
+/// The local exporter can stop for ever with a tree of many files (moby/buildkit#2950).
+#[test]
+fn a_tree_is_handed_out_as_a_tar_or_an_image() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let read = |page: &str| std::fs::read_to_string(root.join(page)).unwrap();
+    let pages = ["README.md", "docs/engines.md", "Makefile"].map(read);
+    // Of a page what is to be typed counts: its prose warns.
+    let examples = pages.iter().flat_map(|page| page.split("```").skip(1).step_by(2)).map(str::to_owned);
+    for text in
+        examples.chain([sources(&root.join("frontend/tests/e2e")), sources(&root.join("frontend/src"))])
+    {
+        assert!(!writes_a_tree(&text), "{text}");
+    }
+    let tree = "docker build --build-arg VMIMAGE_STAGE=rootfs";
+    for (more, is_one) in [
+        ("-o type=local,dest=tree", true),
+        ("-o .", true),
+        ("-o type=tar,dest=tree.tar", false),
+        ("--load", false),
+        ("--load\n\ndocker build -o .", false),
+    ] {
+        assert_eq!(writes_a_tree(&format!("{tree} {more}")), is_one, "{more}");
+    }
 }

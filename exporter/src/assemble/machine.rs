@@ -29,6 +29,7 @@ const ESP_SIZE: u64 = 64 << 20;
 pub(super) fn plan(spec: &Spec, input: Input) -> Result<Planned> {
     let Input { mut root, boot: boot_files, donor, programs, materials } = input;
     let has_donor = donor.is_some();
+    require_architecture(&root, spec)?;
     let mut os = os::detect(&root)?;
     let source = match donor {
         Some(donor) => KernelSource::donated(&mut root, &donor)?,
@@ -150,6 +151,19 @@ fn is_ours(spec: &Spec, has_init: bool, has_donor: bool) -> Result<bool> {
     }
 }
 
+/// Programs of another architecture end in a panic at boot.
+fn require_architecture(root: &Tree, spec: &Spec) -> Result<()> {
+    let service = service(spec).and_then(|container| container.command().next());
+    let programs = [Some(INIT), Some("/bin/sh"), service];
+    let found = programs.into_iter().flatten().find_map(|path| {
+        Architecture::of_program(root, path).filter(|found| *found != spec.architecture).zip(Some(path))
+    });
+    let Some((found, path)) = found else { return Ok(()) };
+    let message = format!("is a program for {found}, the machine is to be for {}", spec.architecture);
+    let hint = format!("ask for --platform linux/{}, or take an image for the other", found.oci_name());
+    Err(Error::new(Kind::Input, path, message).with_hint(hint))
+}
+
 /// A machine without a first process panics at boot; better to say so now.
 fn require_init(has_init: bool) -> Result<()> {
     if has_init {
@@ -162,8 +176,14 @@ fn require_init(has_init: bool) -> Result<()> {
 }
 
 fn no_boot_files() -> Error {
-    Error::new(Kind::NotFound, "boot loader", "there are no boot loader files")
-        .with_hint("name a folder with them: --boot DIR")
+    Error::new(
+        Kind::NotFound,
+        "boot loader",
+        "the distribution has none that is known, and this vmimage none of its own",
+    )
+    .with_hint(
+        "take the vmimage of the frontend image (make out/vmimage), or a folder with one: convert --boot DIR",
+    )
 }
 
 /// What our own first process is told.
@@ -276,6 +296,7 @@ fn esp_options(ids: &Ids, time: Time, partition: &Placed) -> fat::Options {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tree::Meta;
 
     fn spec(init: Init, cmdline: &str) -> Spec {
         Spec { init, cmdline: cmdline.into(), ..Spec::default() }
@@ -330,5 +351,36 @@ mod tests {
             assert_eq!(error(Service::Off, words), None);
         }
         assert_eq!(error(Service::Named("web".into()), &["bash"]), None);
+    }
+
+    /// The head of an ELF file for a machine (`e_machine`).
+    fn program(machine: u8) -> Vec<u8> {
+        let mut head = b"\x7fELF\x02\x01\x01".to_vec();
+        head.resize(20, 0);
+        head[18] = machine;
+        head
+    }
+
+    #[test]
+    fn programs_are_for_the_machine_that_runs_them() {
+        let container = Container { cmd: vec!["/app".to_owned()], ..Container::default() };
+        for path in [INIT, "/bin/sh", "/app"] {
+            for (machine, architecture, is_right) in [
+                (62, Architecture::X86_64, true),
+                (62, Architecture::Aarch64, false),
+                (183, Architecture::Aarch64, true),
+                (183, Architecture::X86_64, false),
+                // A 32-bit program, and what is no program: the kernel may run them.
+                (3, Architecture::X86_64, true),
+            ] {
+                let mut root = Tree::new(Meta::default());
+                Editor::new(&mut root, Time::default()).write_file(path, program(machine), 0o755).unwrap();
+                let spec = Spec { architecture, container: Some(container.clone()), ..Spec::default() };
+                let checked = require_architecture(&root, &spec).map_err(|error| error.to_string());
+                assert_eq!(checked.is_ok(), is_right, "{path} {machine} {architecture}: {checked:?}");
+                let names_it = |error: String| error.starts_with(path) && error.contains(architecture.name());
+                assert!(checked.err().is_none_or(names_it));
+            }
+        }
     }
 }

@@ -63,6 +63,7 @@ const TRACES: &[Trace] = {
     trace(Engine, &leftovers::MARKS, Removed, "programs that see it think that they run in a container"),
     trace(Engine, &[resolver::RESOLV_CONF], RemovedIf(resolver::is_engines), "it was empty, or the file of a container"),
     trace(Engine, &leftovers::KERNEL_MOUNT_POINTS, Emptied(0o755), "a file system of the kernel is mounted over it"),
+    trace(Engine, &[leftovers::JOURNAL], Edited("its access control lists are left to systemd, which sets them at boot", leftovers::leave_to_systemd), "docker keeps them in a build, layers of buildah lose them"),
     trace(Image, &["/run"], Emptied(0o755), "a file system of the running machine is mounted over it"),
     trace(Image, &["/tmp"], Emptied(0o1777), "a file system of the running machine is mounted over it"),
     trace(Image, &[leftovers::POLICY_RC_D], RemovedIf(leftovers::forbids_all_services), "it kept services from starting"),

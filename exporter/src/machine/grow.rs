@@ -9,6 +9,10 @@ use crate::tree::os::{Init, Os};
 
 const PROGRAM: &str = "/usr/lib/vmimage/vmimage-grow";
 
+/// Of a `cargo build` alone, or for another architecture than the frontend image's.
+pub(super) const MISSING: &str = "growth: none, this vmimage has no vmimage-grow for the machine: \
+    take that of the frontend image (make out/vmimage), made for its architecture";
+
 /// After the root can be written to, before anything can fill it, and before systemd's own growth, which Debian
 /// sid's starts for roots whose partition asks for it: the partition has its size by then, and ext4 takes one at a time. It
 /// needs no udev: its devices are those of the kernel's devtmpfs.

@@ -7,7 +7,8 @@ use crate::error::Result;
 use crate::tree::{Editor, Kind, Tree};
 
 /// Their presence makes programs think they run in a container: OpenRC skips `keyword -docker` services.
-pub(super) const MARKS: [&str; 4] = ["/.dockerenv", "/.dockerinit", "/.containerenv", "/etc/containerenv"];
+pub(super) const MARKS: [&str; 5] =
+    ["/.dockerenv", "/.dockerinit", "/.containerenv", "/etc/containerenv", "/run/.containerenv"];
 
 /// File systems of the kernel: nothing in the image's directories would ever be seen.
 pub(super) const KERNEL_MOUNT_POINTS: [&str; 3] = ["/proc", "/sys", "/dev"];
@@ -27,6 +28,16 @@ pub(super) const APT_FOR_LAYERS: [&str; 4] = [
     "/etc/apt/apt.conf.d/docker-no-languages",
     "/etc/apt/apt.conf.d/docker-autoremove-suggests",
 ];
+
+/// Where the steps that install a kernel see their script, their cache and a folder of packages. Engines make these
+/// places, and leave them as empty folders.
+pub const STEP: &str = "/run/vmimage";
+
+/// systemd's own file of what it makes at every boot: access control lists of the journal among it. Docker keeps
+/// those that its package has set in the build, layers of buildah and saved images lose them.
+const SYSTEMD_TMPFILES: &str = "/usr/lib/tmpfiles.d/systemd.conf";
+pub(super) const JOURNAL: &str = "/var/log/journal";
+const ACCESS_CONTROL_LISTS: [&[u8]; 2] = [b"system.posix_acl_access", b"system.posix_acl_default"];
 
 /// Units that images for systemd in a container mask, and that a machine needs.
 pub(super) const MASKED_IN_CONTAINERS: [&str; 19] = [
@@ -54,6 +65,9 @@ pub(super) const MASKED_IN_CONTAINERS: [&str; 19] = [
 /// Remove what is there only because a container's engine has built and unpacked the tree: what is left is the
 /// same whichever engine that was. Returns what was changed.
 pub fn forget_engine(editor: &mut Editor<'_>) -> Result<Vec<String>> {
+    editor.remove(STEP);
+    let time = editor.time();
+    editor.set_mtime("/run", time);
     // No layer has a say in it: engines unpack below a directory of their own, of docker's 0755 or podman's 0555.
     editor.set_directory("/", 0o755)?;
     undo(editor, Origin::Engine)
@@ -66,6 +80,26 @@ pub fn forget_container(editor: &mut Editor<'_>) -> Result<Vec<String>> {
     notes.extend(undo(editor, Origin::Image)?);
     notes.extend(stand_in::find(editor.tree())?.into_iter().map(|what| format!("stand-in: {what}")));
     Ok(notes)
+}
+
+/// Take away the access control lists that systemd sets at boot, whether an engine has kept them or not.
+pub(super) fn leave_to_systemd(editor: &mut Editor<'_>, journal: &str) -> Result<Vec<String>> {
+    if editor.tree().resolve(SYSTEMD_TMPFILES).is_none() {
+        return Ok(Vec::new());
+    }
+    let below = editor.tree().children(journal).map(|(_, id)| id);
+    let inodes: Vec<_> = editor.tree().resolve(journal).into_iter().chain(below).collect();
+    let mut lost = 0;
+    for id in inodes {
+        let xattrs = &editor.tree().inode(id).meta.xattrs;
+        let lists = ACCESS_CONTROL_LISTS.map(|name| xattrs.contains_key(name).then_some(name));
+        for name in lists.into_iter().flatten() {
+            editor.meta_mut(id).xattrs.remove(name);
+            lost += 1;
+        }
+    }
+    let note = format!("{journal}: access control list removed, systemd sets it at boot");
+    Ok((lost > 0).then_some(note).into_iter().collect())
 }
 
 /// Make an empty directory to mount on.
@@ -178,6 +212,42 @@ mod tests {
             assert!(tree.entries(id).unwrap().is_empty(), "{directory}");
         }
         assert!(tree.lookup("/srv/a").is_some());
+    }
+
+    /// Docker's build keeps the lists that systemd's package sets, a layer of buildah's has none: one tree of both.
+    #[test]
+    fn the_journal_has_the_lists_that_systemd_gives_it_at_boot() {
+        let journal = [(SYSTEMD_TMPFILES, ""), ("/var/log/journal/0123/", ""), ("/srv/kept", "")];
+        let listed = |files: &[(&str, &str)], path: &str, name: &[u8]| {
+            let mut tree = tree(files);
+            let id = tree.lookup(path).unwrap();
+            let mut editor = Editor::new(&mut tree, Time::default());
+            editor.meta_mut(id).xattrs.insert(name.into(), (*b"list").into());
+            let notes = forget_container(&mut editor).unwrap();
+            let has_list = tree.inode(id).meta.xattrs.contains_key(name);
+            assert_eq!(has_list, !notes.iter().any(|note| note.starts_with(JOURNAL)), "{notes:?}");
+            has_list
+        };
+        let [access, default] = ACCESS_CONTROL_LISTS;
+        assert!(!listed(&journal, JOURNAL, access));
+        assert!(!listed(&journal, JOURNAL, default));
+        assert!(!listed(&journal, "/var/log/journal/0123", default));
+        // Another one is the user's; and nobody would set it again without systemd.
+        assert!(listed(&journal, "/srv/kept", access));
+        assert!(listed(&journal, JOURNAL, b"user.note"));
+        assert!(listed(&journal[1..], JOURNAL, access));
+    }
+
+    /// Also under a first process of ours, which leaves `/run` to the image.
+    #[test]
+    fn nothing_is_left_where_a_step_had_its_mounts() {
+        for path in ["/run/vmimage/cache/", "/run/vmimage/packages/", "/run/.containerenv"] {
+            let mut tree = tree(&[(path, ""), ("/run/app/", "")]);
+            let time = Time { seconds: 7, nanoseconds: 0 };
+            forget_engine(&mut Editor::new(&mut tree, time)).unwrap();
+            assert!(tree.children("/run").map(|(name, _)| name).eq([&b"app"[..]]), "{path}");
+            assert_eq!(tree.inode(tree.lookup("/run").unwrap()).meta.mtime, time);
+        }
     }
 
     #[test]

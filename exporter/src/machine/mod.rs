@@ -34,7 +34,7 @@ mod systemd;
 
 pub use container_base::documented as documented_container_base;
 pub use ignition::{FIRST_BOOT, platform as ignition_platform};
-pub use leftovers::{forget_container, forget_engine};
+pub use leftovers::{STEP, forget_container, forget_engine};
 pub use reproducible::forget_build;
 pub use selinux::AUTORELABEL;
 pub(crate) use service::wanted as wanted_service;
@@ -54,7 +54,7 @@ pub struct Machine {
     pub hostname: Option<String>,
     /// The serial port for a login beside the screen (`ttyS0`, `ttyAMA0`).
     pub serial: Option<String>,
-    /// The program `vmimage-grow` for the machine's architecture; without it the disk stays as it is.
+    /// The program `vmimage-grow` for the machine's architecture; without it the root stays as it is.
     pub grow: Option<Arc<[u8]>>,
     /// The time of every file made here.
     pub time: Time,
@@ -76,9 +76,10 @@ pub fn apply(
     notes.extend(console::add_logins(editor, os, machine.serial.as_deref())?);
     notes.extend(selinux::relabel(editor)?);
     notes.extend(ignition::prepare(editor, os)?);
-    if let Some(program) = &machine.grow {
-        notes.extend(grow::install(editor, os, program.clone())?);
-    }
+    notes.extend(match &machine.grow {
+        Some(program) => grow::install(editor, os, program.clone())?,
+        None => vec![grow::MISSING.to_owned()],
+    });
     notes.extend(service::install(editor, os, service)?);
     Ok(notes)
 }

@@ -80,6 +80,25 @@ fn what_only_records_the_build_goes() {
     assert!(tree.walk().all(|(_, _, id)| tree.inode(id).meta.mtime <= time(3)));
 }
 
+/// A `vmimage` of `cargo build` alone has no such program, and none of another architecture.
+#[test]
+fn a_machine_that_does_not_grow_is_told() {
+    let inits =
+        [("/usr/lib/systemd/systemd", "systemd"), ("/sbin/openrc", "OpenRC"), ("/sbin/init", "sysvinit")];
+    for (init, name) in inits {
+        for grow in [None, machine().grow] {
+            let mut tree = tree(&[(init, ""), ("/etc/os-release", "ID=x\n")]);
+            let os = os::detect(&tree).unwrap();
+            let service =
+                plan_service(&mut Editor::new(&mut tree, machine().time), &crate::spec::Service::Off, None);
+            let machine = Machine { grow: grow.clone(), ..machine() };
+            let notes = apply(&mut tree, &os, &machine, &service.unwrap()).unwrap();
+            let is_told = notes.iter().any(|note| note.starts_with("growth: none"));
+            assert_eq!(is_told, grow.is_none(), "{name}: {notes:?}");
+        }
+    }
+}
+
 #[test]
 fn a_second_time_changes_nothing() {
     let mut tree = debian();

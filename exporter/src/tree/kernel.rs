@@ -472,7 +472,7 @@ mod tests {
             (&[("/etc/os-release", "ID=debian\n")], false),
             (&[("/usr/bin/busybox", ""), ("/bin", "-> usr/bin"), ("/usr/bin/sh", "-> busybox")], false),
         ] {
-            let error = newest(&tree(files)).unwrap_err();
+            let error = chosen(&tree(files)).unwrap_err();
             let points = error.hint().is_some_and(|hint| hint.contains("--profile data"));
             assert_eq!(points, is_plain, "{files:?}");
         }

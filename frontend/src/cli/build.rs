@@ -10,7 +10,8 @@ use exporter::container::{Compression, Format};
 use exporter::spec::{Firmware, Init, Profile, Service, Spec};
 
 use super::convert::ProfileName;
-use super::image::{Image, Made};
+use super::disk::Outcome;
+use super::image::{Image, Made, tell};
 use super::install_args::InstallArgs;
 use super::{Error, Result, output};
 use crate::attributes::Attribute;
@@ -207,10 +208,7 @@ pub(crate) fn run(args: &mut Args) -> Result<ExitCode> {
     let to = To::new(args, &formats)?;
     if let Engine::Store(tool) = engine(args) {
         let made = store::run(args, tool, &formats, &to)?;
-        // What has gone to stdout says itself what it is.
-        if matches!(to, To::Files(_)) {
-            tell(args, &made.iter().map(|path| Made::read(path)).collect::<Result<Vec<_>>>()?)?;
-        }
+        Outcome::tell_all(&made, args.json, args.docker.quiet)?;
         return Ok(ExitCode::SUCCESS);
     }
     let packages = args.install.packages()?;
@@ -221,7 +219,7 @@ pub(crate) fn run(args: &mut Args) -> Result<ExitCode> {
         To::Files(destinations) => {
             let arrived =
                 buildx::build(arguments, |stream| receive::store(stream, &destinations), failed_why)?;
-            finish(args, arrived)?;
+            tell("", &persist(arrived)?, args.json, args.docker.quiet)?;
         }
         To::Stdout(format) => {
             let mut stdout = std::io::stdout().lock();
@@ -231,14 +229,10 @@ pub(crate) fn run(args: &mut Args) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The engine, which is told if it was not asked for.
+/// The engine, which is told if it was not asked for. With none at all it is docker, which then is what is missing.
 fn engine(args: &Args) -> Engine {
     let is_for_docker = args.frontend.is_some() || args.docker.builder.is_some();
-    let engine = Engine::choose(args.engine, is_for_docker);
-    if args.engine == Choice::Auto && !args.docker.quiet {
-        eprintln!("engine: {engine}");
-    }
-    engine
+    Engine::find(args.engine, is_for_docker, args.docker.quiet).unwrap_or(Engine::Docker)
 }
 
 /// Where the disk goes.
@@ -288,20 +282,6 @@ pub(crate) fn persist(arrived: Vec<Arrived>) -> Result<Vec<Made>> {
     let paths: Vec<_> = arrived.iter().map(|disk| disk.path.clone()).collect();
     arrived.into_iter().try_for_each(|disk| disk.output.persist())?;
     paths.iter().map(|path| Made::read(path)).collect()
-}
-
-fn finish(args: &Args, arrived: Vec<Arrived>) -> Result<()> {
-    tell(args, &persist(arrived)?)
-}
-
-/// Says what was made.
-fn tell(args: &Args, made: &[Made]) -> Result<()> {
-    if args.json {
-        super::print_json(&serde_json::json!({ "disks": made }))?;
-    } else if !args.docker.quiet {
-        made.iter().for_each(|disk| println!("{disk}"));
-    }
-    Ok(())
 }
 
 /// Where the Dockerfile is, if it is a local file.

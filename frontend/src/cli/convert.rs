@@ -5,7 +5,6 @@ mod install;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::io::{Write, stdout};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -13,17 +12,16 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use clap::ValueEnum;
-use exporter::assemble::{Input, Planned};
+use exporter::assemble::Input;
 use exporter::boot::BootFiles;
-use exporter::container::{Compression, Format, Output, Target};
+use exporter::container::{Compression, Format, Output};
 use exporter::engine;
 use exporter::input::{self, Loaded, Platform, Progress};
-use exporter::report::Report;
 use exporter::spec::{Architecture, Profile, Service, Size, Spec};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use super::build::MachineArgs;
-use super::image::Made;
+use super::disk::Outcome;
 use super::install_args::InstallArgs;
 use super::registry::RegistryArgs;
 use super::{Error, Meter, Result, ShowArgs, Stage, disk, output};
@@ -217,8 +215,7 @@ pub(crate) fn run(args: &mut Args) -> Result<ExitCode> {
     let boot = boot_files(args, architecture)?;
     let input = Input { root, boot, donor: None, programs: builtin::programs(), materials };
     let job = disk::Job { spec: &spec, paths: &args.output, threads, meter: &meter, stop: &stop };
-    let (planned, written) = job.make(input)?;
-    tell(args, planned, &written)?;
+    Outcome::tell_all(&[job.make(input)?], args.show.json, args.show.quiet)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -364,6 +361,7 @@ fn read(args: &Args, source: Source, threads: NonZeroUsize, spool: &Path, meter:
         plain_http: args.registry.plain_http,
         mirrors: &args.registry_mirror,
         auth_file: args.registry.authfile.as_deref(),
+        store_reader: args.engine.engine.tool(),
         progress: &|progress| meter.show(Stage::Downloading, progress),
     };
     let loaded = source.read(&access, &options)?;
@@ -380,20 +378,4 @@ pub(super) fn parse_platform(text: &str) -> Result<Platform, String> {
         Some(_) if platform.os == "linux" => Ok(platform),
         _ => Err("one of linux/amd64, linux/arm64".to_owned()),
     }
-}
-
-/// Says what was made. What goes to stdout there would be part of a disk that goes there.
-fn tell(args: &Args, planned: Planned, written: &[Target]) -> Result<()> {
-    if written.is_empty() || args.show.quiet && !args.show.json {
-        return Ok(());
-    }
-    let made = written.iter().map(|target| Made::read(&target.path)).collect::<Result<Vec<_>>>()?;
-    if args.show.json {
-        return super::print_json(&serde_json::json!({ "disks": made }));
-    }
-    // The files come last, by a line that says how to go on.
-    let mut text = Report::new(planned, Vec::new()).to_string();
-    made.iter().for_each(|disk| text += &format!("{disk}\n"));
-    let unwritable = |error| Error::user("stdout: cannot be written").because(error);
-    stdout().write_all(text.as_bytes()).map_err(unwritable)
 }

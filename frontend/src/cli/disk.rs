@@ -5,11 +5,13 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 
-use exporter::assemble::{self, Input, Planned};
+use exporter::assemble::{self, Input};
 use exporter::container::{self, Target};
 use exporter::engine::Run;
+use exporter::report::Report;
 use exporter::spec::Spec;
 
+use super::image::{Made, tell};
 use super::{Meter, Result, Stage, output};
 
 /// A disk that is to be made.
@@ -25,9 +27,32 @@ pub(super) struct Job<'a> {
     pub(super) stop: &'a AtomicBool,
 }
 
+/// A disk that was made.
+pub(super) struct Outcome {
+    report: Report,
+    /// The files it is in now, which are none if it went to stdout.
+    paths: Vec<PathBuf>,
+}
+
+impl Outcome {
+    /// Says of several what was made and edited, and where it is.
+    pub(super) fn tell_all(outcomes: &[Self], is_json: bool, is_quiet: bool) -> Result<()> {
+        let made = outcomes.iter().map(Self::made).collect::<Result<Vec<_>>>()?.concat();
+        // Of files nothing is told beside a disk that goes to stdout.
+        let told = outcomes.iter().filter(|outcome| !made.is_empty() || outcome.report.system.is_some());
+        let reports: String = told.map(|outcome| outcome.report.to_string()).collect();
+        tell(&reports, &made, is_json, is_quiet)
+    }
+
+    fn made(&self) -> Result<Vec<Made>> {
+        let made = |path: &PathBuf| Ok(Made::read(path)?.with_system(self.report.system.clone()));
+        self.paths.iter().map(made).collect()
+    }
+}
+
 impl Job<'_> {
-    /// Makes the disk; also the files it is in now, which are none if it went to stdout.
-    pub(super) fn make(&self, input: Input) -> Result<(Planned, Vec<Target>)> {
+    /// Makes the disk.
+    pub(super) fn make(&self, input: Input) -> Result<Outcome> {
         let files = self.spec.formats.iter().zip(self.spec.compressions()?);
         self.meter.begin(Stage::Planning);
         let planned = assemble::plan(self.spec, input)?;
@@ -43,14 +68,15 @@ impl Job<'_> {
         self.meter.begin(Stage::Writing);
         let progress = |progress| self.meter.show(Stage::Writing, progress);
         let run = Run { threads: self.threads, progress: &progress, stop: self.stop };
-        let written = match &targets[..] {
+        let is_streamed = match &targets[..] {
             [target] if output::is_stdout(&target.path) => {
-                container::stream(planned.image(), target, &mut stdout(), &run).map(|()| Vec::new())
+                container::stream(planned.image(), target, &mut stdout(), &run).map(|()| true)
             }
-            targets => container::write(planned.image(), targets, &run).map(|()| targets.to_vec()),
+            targets => container::write(planned.image(), targets, &run).map(|()| false),
         }?;
         self.meter.finish();
-        Ok((planned, written))
+        let paths = if is_streamed { Vec::new() } else { self.paths.to_vec() };
+        Ok(Outcome { report: Report::new(planned, Vec::new()), paths })
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::process::{Command, ExitCode};
 
+use exporter::assemble::Programs;
 use exporter::spec::Architecture;
 use serde::Serialize;
 
@@ -10,6 +11,7 @@ use super::run::firmware::Firmware;
 use super::run::qemu;
 use super::run::{accel, probe};
 use super::{Error, Result};
+use crate::builtin;
 use crate::cli::programs::{self, Package};
 use crate::engine::buildah::Tool;
 use crate::engine::buildx;
@@ -79,6 +81,7 @@ fn examine() -> Vec<Check> {
         Check::new("docker buildx", Need::Docker, buildx::version()),
         Check::new("type=vmdisk", Need::Optional, super::install::state()),
         Check::new("frontend image", Need::Optional, frontend_image()),
+        Check::new("own files", Need::Optional, own_files(builtin::has_boot_files(), &builtin::programs())),
         Check::new("podman", Need::Engine, Tool::Podman.store()),
         Check::new("buildah", Need::Engine, Tool::Buildah.store()),
         Check::new("KVM", Need::Optional, kvm(arch, qemu.as_deref().ok())),
@@ -103,6 +106,26 @@ fn frontend_image() -> Result<String> {
     }
     let message = format!("{frontend}: is not on this host, the first build will pull it");
     Err(Error::user(message).with_hint(format!("docker pull {frontend}")))
+}
+
+/// What machines get of this program itself: a boot loader where their distribution has none, growth, a first process.
+fn own_files(has_boot_files: bool, programs: &Programs) -> Result<String> {
+    let all = [
+        ("boot loader", has_boot_files),
+        ("vmimage-grow", programs.grow.is_some()),
+        ("vmimage-init", programs.init.is_some()),
+    ];
+    let names = |there| {
+        let names = all.iter().filter(|(_, is_there)| *is_there == there).map(|(name, _)| *name);
+        names.collect::<Vec<_>>().join(", ")
+    };
+    match names(false) {
+        missing if missing.is_empty() => Ok(names(true)),
+        missing => Err(Error::user(format!("this vmimage, as cargo build alone makes it, has no {missing}"))
+            .with_hint(
+                "take that of the frontend image: make out/vmimage; builds with docker do so themselves",
+            )),
+    }
 }
 
 fn kvm(arch: Architecture, qemu: Option<&std::path::Path>) -> Result<String> {
@@ -175,6 +198,28 @@ impl Report {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_program_of_cargo_build_alone_says_what_it_lacks() {
+        let there = |is_there: bool| is_there.then(|| std::sync::Arc::from(*b"program"));
+        for (boot, grow, init, missing) in [
+            (true, true, true, None),
+            (false, false, false, Some("no boot loader, vmimage-grow, vmimage-init")),
+            (true, false, true, Some("no vmimage-grow")),
+            (false, true, true, Some("no boot loader")),
+        ] {
+            let found = own_files(boot, &Programs { grow: there(grow), init: there(init) });
+            let told = found.map_err(|error| (error.to_string(), error.hint().map(str::to_owned)));
+            match missing {
+                None => assert_eq!(told.unwrap(), "boot loader, vmimage-grow, vmimage-init"),
+                Some(missing) => {
+                    let (message, hint) = told.unwrap_err();
+                    assert!(message.ends_with(missing), "{message}");
+                    assert!(hint.unwrap().contains("make out/vmimage"));
+                }
+            }
+        }
+    }
 
     #[test]
     fn only_what_is_needed_counts() {

@@ -2,12 +2,14 @@
 
 use std::fmt;
 use std::fs;
+use std::io::{Write, stdout};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use exporter::container::{self, Format};
 use exporter::disk::{gpt, kinds};
 use exporter::error::show_size;
+use exporter::report::System;
 use serde::Serialize;
 
 use super::{Error, Result, shell};
@@ -50,7 +52,7 @@ impl fmt::Display for Image {
 }
 
 /// A disk that was made.
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 pub(crate) struct Made {
     file: PathBuf,
     #[serde(flatten)]
@@ -58,6 +60,10 @@ pub(crate) struct Made {
     /// The command that boots it, if QEMU can.
     #[serde(skip_serializing_if = "Option::is_none")]
     run: Option<String>,
+    /// The machine on it and what was edited for it, if this process has made it: a build of docker's says so in its
+    /// log.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    system: Option<System>,
 }
 
 impl Made {
@@ -65,7 +71,30 @@ impl Made {
     pub(crate) fn read(path: &Path) -> Result<Self> {
         let image = Image::read(path)?;
         let run = can_boot(path, image.format).then(|| format!("vmimage run {}", shell::quote(path)));
-        Ok(Self { file: path.to_owned(), image, run })
+        Ok(Self { file: path.to_owned(), image, run, system: None })
+    }
+
+    /// The same with the machine that this process has made on it.
+    pub(super) fn with_system(self, system: Option<System>) -> Self {
+        Self { system, ..self }
+    }
+}
+
+/// Says what was made, with the reports of its making before it; the files come last, by a line that says how to go on.
+/// Where nothing was `made` the disk itself has gone to stdout.
+pub(super) fn tell(reports: &str, made: &[Made], is_json: bool, is_quiet: bool) -> Result<()> {
+    match (is_json, is_quiet, made) {
+        (true, ..) => super::print_json(&serde_json::json!({ "disks": made })),
+        (false, true, _) => Ok(()),
+        (false, false, []) => {
+            eprint!("{reports}");
+            Ok(())
+        }
+        (false, false, made) => {
+            let lines: String = made.iter().map(|disk| format!("{disk}\n")).collect();
+            let unwritable = |error| Error::user("stdout: cannot be written").because(error);
+            stdout().write_all(format!("{reports}{lines}").as_bytes()).map_err(unwritable)
+        }
     }
 }
 

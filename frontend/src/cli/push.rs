@@ -89,6 +89,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         plain_http: args.registry.plain_http,
         mirrors: &[],
         auth_file: args.registry.authfile.as_deref(),
+        store_reader: None,
         progress: &|progress| meter.show(Stage::Uploading, progress),
     };
     let repository = Repository::open(&args.reference, &access)?;

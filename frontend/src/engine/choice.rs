@@ -1,6 +1,7 @@
 //! Which engine builds: the one that was asked for, or else the best that is there.
 //!
-//! Nothing is run to find out: a look at `PATH` and a connection to a socket take no time.
+//! Of docker, a look at `PATH` and a connection to a socket tell enough and take no time. The others are asked what
+//! `vmimage doctor` asks them: one that is there and cannot run must not stand in the way of one that can.
 
 use std::env;
 use std::ffi::OsString;
@@ -17,7 +18,7 @@ use crate::cli::programs;
 /// What `--engine` takes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Choice {
-    /// docker if its daemon answers, else podman, else buildah
+    /// docker if its daemon answers, else podman, else buildah, as far as they can run
     #[default]
     Auto,
     /// docker buildx build
@@ -26,6 +27,17 @@ pub(crate) enum Choice {
     Podman,
     /// buildah build, with or without root
     Buildah,
+}
+
+impl Choice {
+    /// The program that is asked for, if it is one of the two that share a store.
+    pub(crate) fn tool(self) -> Option<Tool> {
+        match self {
+            Self::Podman => Some(Tool::Podman),
+            Self::Buildah => Some(Tool::Buildah),
+            Self::Auto | Self::Docker => None,
+        }
+    }
 }
 
 /// What builds.
@@ -38,25 +50,30 @@ pub(crate) enum Engine {
 }
 
 impl Engine {
-    /// The engine for a choice; `is_for_docker` if there are options that only docker has. With no engine at
-    /// all it is docker, which then is what is missing.
-    pub(crate) fn choose(choice: Choice, is_for_docker: bool) -> Self {
-        Self::find(choice, is_for_docker).unwrap_or(Self::Docker)
-    }
-
-    /// The same; `None` if it was left to this program, and there is none.
-    pub(crate) fn find(choice: Choice, is_for_docker: bool) -> Option<Self> {
-        match choice {
-            Choice::Docker => Some(Self::Docker),
-            Choice::Podman => Some(Self::Store(Tool::Podman)),
-            Choice::Buildah => Some(Self::Store(Tool::Buildah)),
-            Choice::Auto if is_for_docker || docker_answers() => Some(Self::Docker),
-            Choice::Auto => {
-                let mut there = [Tool::Podman, Tool::Buildah].into_iter();
-                there.find(|tool| programs::find(tool.name()).is_some()).map(Self::Store)
+    /// The engine for a choice; `is_for_docker` if there are options that only docker has. `None` if it was left to
+    /// this program, and there is none. What was passed over, and what was taken unasked, is told unless it is to be
+    /// quiet.
+    pub(crate) fn find(choice: Choice, is_for_docker: bool, is_quiet: bool) -> Option<Self> {
+        let say = |line: &str| {
+            if !is_quiet {
+                eprintln!("engine: {line}");
             }
-        }
+        };
+        let engine = match choice {
+            Choice::Docker => return Some(Self::Docker),
+            Choice::Podman | Choice::Buildah => return choice.tool().map(Self::Store),
+            Choice::Auto if is_for_docker || docker_answers() => Self::Docker,
+            Choice::Auto => Self::Store(fit_tool(say)?),
+        };
+        say(&engine.to_string());
+        Some(engine)
     }
+}
+
+/// The first program that is there and can run; why others can't is said.
+fn fit_tool(say: impl Fn(&str)) -> Option<Tool> {
+    let mut there = Tool::ALL.into_iter().filter(|tool| programs::find(tool.name()).is_some());
+    there.find(|tool| tool.store().inspect_err(|unfit| say(&unfit.to_string())).is_ok())
 }
 
 impl fmt::Display for Engine {

@@ -1,6 +1,7 @@
 //! The daemon's side of a build as an object: one method per call of the `LLBBridge` service.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::time::Duration;
 
 use exporter::error::show_size;
@@ -85,12 +86,7 @@ impl Bridge {
     pub(crate) async fn read_file(&self, reference: &Ref, path: &str) -> Result<Vec<u8>, Failure> {
         let mut content = Vec::new();
         loop {
-            let request = proto::ReadFileRequest {
-                reference: id_of(reference, path)?,
-                file_path: path.to_owned(),
-                range: Some(proto::FileRange { offset: content.len() as i64, length: PIECE as i64 }),
-            };
-            let piece = self.call::<_, proto::ReadFileResponse>("ReadFile", request).await?.data;
+            let piece = self.read_piece(reference, path, content.len()..content.len() + PIECE).await?;
             content.extend_from_slice(&piece);
             if piece.len() < PIECE {
                 return Ok(content);
@@ -99,6 +95,26 @@ impl Bridge {
                 return Err(Failure::new(format!("{path}: over {}", show_size(MAX_FILE as u64))));
             }
         }
+    }
+
+    /// The first `len` bytes of a regular file, or all of it, as [`Bridge::read_file`] gives it.
+    pub(crate) async fn read_head(
+        &self,
+        reference: &Ref,
+        path: &str,
+        len: usize,
+    ) -> Result<Vec<u8>, Failure> {
+        self.read_piece(reference, path, 0..len).await
+    }
+
+    async fn read_piece(&self, reference: &Ref, path: &str, range: Range<usize>) -> Result<Vec<u8>, Failure> {
+        let (offset, length) = (range.start as i64, range.len() as i64);
+        let request = proto::ReadFileRequest {
+            reference: id_of(reference, path)?,
+            file_path: path.to_owned(),
+            range: Some(proto::FileRange { offset, length }),
+        };
+        Ok(self.call::<_, proto::ReadFileResponse>("ReadFile", request).await?.data)
     }
 
     /// The entries of a folder, not recursive; all of them if `pattern` is empty.

@@ -16,7 +16,7 @@ mod zypper;
 
 use std::collections::BTreeSet;
 
-use exporter::spec::Init;
+use exporter::spec::{Architecture, Init};
 use exporter::tree::Tree;
 use exporter::tree::os::{self, Os};
 
@@ -32,8 +32,8 @@ pub(crate) struct Base {
     /// The image's reference, for messages.
     name: String,
     os: Os,
-    /// The image as far as it was looked at: its os-release, the names in `/boot` and `/lib/modules`,
-    /// and what there is of [`probes`].
+    /// The image as far as it was looked at: its os-release, the names in `/boot` and `/lib/modules`, the head of
+    /// [`SHELL`], and what there is of [`probes`].
     files: Tree,
 }
 
@@ -62,6 +62,9 @@ impl Base {
     }
 }
 
+/// The program whose head tells the image's own architecture, whatever its configuration says.
+pub(crate) const SHELL: &str = "/bin/sh";
+
 /// Where os-release(5) may lie, the better first.
 pub(crate) const OS_RELEASE: [&str; 2] = ["/etc/os-release", "/usr/lib/os-release"];
 
@@ -81,12 +84,12 @@ pub(crate) struct Step {
 /// `PATH` of a step, whatever the image sets.
 pub(crate) const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// Where a step finds its cache mount.
-pub(crate) const CACHE: &str = "/var/cache/vmimage";
+/// Where a step finds its cache mount: like all its mounts below [`exporter::machine::STEP`], where the exporter
+/// takes away what engines leave of them.
+pub(crate) const CACHE: &str = "/run/vmimage/cache";
 
-/// Where a step finds a folder of packages, if there is one. What is left of it in the image is an empty directory,
-/// below one that a machine empties.
-pub(crate) const PACKAGES: &str = "/run/vmimage-packages";
+/// Where a step finds a folder of packages, if there is one.
+pub(crate) const PACKAGES: &str = "/run/vmimage/packages";
 
 /// Where a boot stage leaves its files.
 pub(crate) const BOOT_OUT: &str = "/vmimage-boot";
@@ -219,6 +222,7 @@ pub(crate) fn probes() -> BTreeSet<&'static str> {
 
 /// The steps for `base` on `architecture` (`amd64`, `arm64`); none if nothing can be installed on it.
 pub(crate) fn plan(base: &Base, architecture: &str, asked: &Install) -> Result<Plan, Failure> {
+    check_architecture(base, architecture)?;
     let part = if asked.donor.is_some() { Part::System } else { Part::Machine };
     let Some(manager) = manager(base) else {
         return if asked.is_more_than_kernel() { Err(unsupported(base)) } else { Ok(Plan::default()) };
@@ -238,6 +242,7 @@ pub(crate) fn donor<'asked>(base: Option<&Base>, asked: &'asked Install) -> Opti
 
 /// The steps for an image that gives its kernel to another one.
 pub(crate) fn plan_donor(base: &Base, architecture: &str, asked: &Install) -> Result<Plan, Failure> {
+    check_architecture(base, architecture)?;
     let plan = match manager(base) {
         Some(manager) => {
             check(base, manager, asked)?;
@@ -252,6 +257,20 @@ fn manager(base: &Base) -> Option<&'static Manager> {
     let there = || MANAGERS.into_iter().filter(|manager| base.has(manager.tools));
     // Fedora packages apt, too, and Debian dnf.
     there().find(|manager| manager.knows(&base.os)).or_else(|| there().next())
+}
+
+/// An engine takes an image of another architecture where it has no other of that name, and its package manager would
+/// look for a kernel that there is not.
+fn check_architecture(base: &Base, wanted: &str) -> Result<(), Failure> {
+    match Architecture::of(&base.files).map(Architecture::oci_name) {
+        Some(own) if own != wanted => {
+            let message =
+                format!("image {} is for linux/{own}, the machine is to be for linux/{wanted}", base.name);
+            let hint = format!("name an image for linux/{wanted}, or ask for --platform linux/{own}");
+            Err(Failure::new(message).with_hint(&hint))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Not every package manager can be told from where to install, or has several versions to choose from.
@@ -359,6 +378,42 @@ mod tests {
         assert_eq!(all, "linux-image-cloud-amd64 initramfs-tools zstd udev kmod iproute2");
     }
 
+    /// Docker and buildah take an image of another architecture where they have no other of that name.
+    #[test]
+    fn an_image_of_another_architecture_is_refused() {
+        let program = |machine: u8| {
+            let mut head = b"\x7fELF\x02\x01\x01".to_vec();
+            head.resize(20, 0);
+            head[18] = machine;
+            head
+        };
+        for (path, machine, wanted, own) in [
+            (SHELL, 62, "arm64", Some("amd64")),
+            (SHELL, 183, "amd64", Some("arm64")),
+            ("/sbin/init", 62, "arm64", Some("amd64")),
+            (SHELL, 62, "amd64", None),
+            (SHELL, 183, "arm64", None),
+            // A shell that is a script, or one of 32 bits, tells nothing.
+            (SHELL, 3, "amd64", None),
+        ] {
+            for files in [DEBIAN, ALPINE, &DEBIAN[..1], KERNEL] {
+                let mut base = base(files);
+                let mut editor = Editor::new(&mut base.files, Time::default());
+                editor.write_file(path, program(machine), 0o755).unwrap();
+                let plans = [plan, plan_donor].map(|plan| plan(&base, wanted, &Install::default()));
+                let Some(own) = own else {
+                    assert!(plans[0].is_ok(), "{path} {machine} {wanted}");
+                    continue;
+                };
+                for plan in plans {
+                    let told = plan.unwrap_err().to_string();
+                    let part = format!("is for linux/{own}, the machine is to be for linux/{wanted}\nhint: ");
+                    assert!(told.contains(&part), "{told}");
+                }
+            }
+        }
+    }
+
     /// An image for bootc: all that a machine needs, and its kernel beside the modules.
     #[test]
     fn an_image_that_boots_is_used_as_it_is() {
@@ -444,7 +499,7 @@ mod tests {
         assert_eq!(told(&Install::default()), Vec::<String>::new());
         let packages = Some(Folder::Context("debs".into()));
         let install = Install { mirror: Some("http://a".into()), packages, ..Install::default() };
-        assert_eq!(told(&install), ["MIRROR=http://a", "PACKAGES=/run/vmimage-packages"]);
+        assert_eq!(told(&install), ["MIRROR=http://a", "PACKAGES=/run/vmimage/packages"]);
         let install = Install { proxy: Some("http://p".into()), ..Install::default() };
         assert_eq!(told(&install), ["http_proxy=http://p", "https_proxy=http://p"]);
     }

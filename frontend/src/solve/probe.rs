@@ -6,7 +6,7 @@ use exporter::tree::{Editor, Meta, Time, Tree};
 
 use super::{BaseImage, Build};
 use crate::gateway::{Bridge, Failure, proto::Ref};
-use crate::provision::{self, Base, OS_RELEASE};
+use crate::provision::{self, Base, OS_RELEASE, SHELL};
 
 /// Pulls the base and notes what lies at the places that matter, as a tree of its own.
 ///
@@ -35,11 +35,17 @@ pub(super) async fn probe(build: &Build<'_>, base: &BaseImage) -> Result<Base, F
     for (path, _) in paths.iter().zip(present).filter(|(_, stat)| stat.is_some()) {
         note(&mut editor, path, Vec::new())?;
     }
+    if let Some(head) = found(build.bridge.read_head(&root, SHELL, ELF_HEAD).await)? {
+        note(&mut editor, SHELL, head)?;
+    }
     for name in boot {
         note(&mut editor, &format!("/boot/{name}"), Vec::new())?;
     }
     Base::new(&base.name, files)
 }
+
+/// As much of a program as tells what it is for.
+const ELF_HEAD: usize = 64;
 
 /// Where images for bootc keep a kernel and its initramfs.
 fn kernel_files(version: &str) -> [String; 2] {

@@ -14,6 +14,7 @@ use exporter::engine::Progress;
 use exporter::input::{self, Input, Loaded, Location};
 
 use crate::cli::{Error, Result};
+use crate::engine::buildah::Tool;
 pub(crate) use reference::Reference;
 pub(crate) use registry::Mirror;
 
@@ -38,6 +39,8 @@ pub(crate) struct Access<'a> {
     pub(crate) mirrors: &'a [Mirror],
     /// The file with the logins, in place of the usual ones.
     pub(crate) auth_file: Option<&'a Path>,
+    /// Who reads the store that podman and buildah share before others do.
+    pub(crate) store_reader: Option<Tool>,
     /// Told how far a download is, from several threads.
     pub(crate) progress: &'a (dyn Fn(Progress) + Sync),
 }
@@ -74,7 +77,9 @@ impl Source {
             Self::Local(input) => Ok(input::read(input, options)?),
             Self::Registry(reference) => Ok(registry::read(reference, access, options)?),
             Self::DockerDaemon(image) => program::docker(image, options),
-            Self::ContainersStorage(image) => program::containers_storage(image, options),
+            Self::ContainersStorage(image) => {
+                program::containers_storage(image, access.store_reader, options)
+            }
         }
     }
 }

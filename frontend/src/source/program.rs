@@ -2,7 +2,8 @@
 //!
 //! - `docker-daemon:NAME` is `docker save NAME`. The engine's socket would give the same archive, but it is
 //!   the docker command that knows contexts, `DOCKER_HOST`, TLS and ssh.
-//! - `containers-storage:NAME` is `podman save`, or what skopeo or buildah write to their `docker-archive:`.
+//! - `containers-storage:NAME` is `podman save`, or what buildah or skopeo write to their `docker-archive:`: the first
+//!   of them that can, since one that is there need not be able to run.
 //!   All of them put the layers' tars together as they once came, owners, setuid bits, capabilities and
 //!   extended attributes included, and re-enter the user namespace of a rootless store by themselves. That nothing
 //!   was lost is not believed but checked: each tar must have the `diff_id` that the image's configuration gives.
@@ -17,10 +18,13 @@ use exporter::input::{self, Loaded};
 use super::reference::Reference;
 use crate::cli::programs::{self, Package};
 use crate::cli::{Error, Result};
+use crate::engine::buildah::Tool;
 use crate::engine::buildx;
 
 /// What podman and the like say at the end where they could not enter a user namespace, after the reason.
 const NO_REASON: &str = "(Unable to determine exit status)";
+/// The program that reads what no engine needs to be there for.
+const SKOPEO: &str = "skopeo";
 /// What is kept of a program's complaints, from the end.
 const COMPLAINTS_MAX: u64 = 4096;
 
@@ -32,20 +36,32 @@ pub(super) fn docker(image: &str, options: &input::Options<'_>) -> Result<Loaded
     command.args(["save", "--", &name]);
     read(command, &shown, options, Package::Docker).map_err(|error| match error {
         // Asking first would delay every conversion.
-        Broken::Failed(error) => buildx::daemon_version().err().unwrap_or(error),
+        Broken::Failed(why) => {
+            buildx::daemon_version().err().unwrap_or_else(|| Error::user(format!("{shown}: {why}")))
+        }
         Broken::Other(error) => error,
     })
 }
 
-/// Read an image of the store that podman, buildah and skopeo share.
-pub(super) fn containers_storage(image: &str, options: &input::Options<'_>) -> Result<Loaded> {
+/// Read an image of the store that podman, buildah and skopeo share, by `first` if it can.
+pub(super) fn containers_storage(
+    image: &str,
+    first: Option<Tool>,
+    options: &input::Options<'_>,
+) -> Result<Loaded> {
     let shown = format!("containers-storage:{image}");
-    let command = storage_reader(image).ok_or_else(|| {
-        let message = format!("{shown}: needs podman, skopeo or buildah, and none is installed");
-        Error::user(message).with_hint(Package::Skopeo.hint())
-    })?;
-    read(command, &shown, options, Package::Skopeo).map_err(|error| match error {
-        Broken::Failed(error) | Broken::Other(error) => error,
+    let mut failed = Vec::new();
+    for program in storage_readers(image, first).filter(|program| programs::find(program).is_some()) {
+        match read(storage_reader(program, image), &shown, options, Package::Skopeo) {
+            Ok(loaded) => return Ok(loaded),
+            Err(Broken::Failed(why)) => failed.push(why),
+            Err(Broken::Other(error)) => return Err(error),
+        }
+    }
+    Err(match failed.is_empty() {
+        false => Error::user(format!("{shown}: {}", failed.join("; "))),
+        true => Error::user(format!("{shown}: needs podman, skopeo or buildah, and none is installed"))
+            .with_hint(Package::Skopeo.hint()),
     })
 }
 
@@ -57,24 +73,29 @@ pub(super) fn storage_has(image: &str) -> bool {
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         command.status().is_ok_and(|status| status.success())
     };
-    ["podman", "buildah"].iter().any(|program| programs::find(program).is_some() && has(program))
+    Tool::ALL.iter().any(|tool| programs::find(tool.name()).is_some() && has(tool.name()))
 }
 
-/// The command that writes an image of the store to stdout.
-fn storage_reader(image: &str) -> Option<Command> {
-    // podman and buildah know short names (`app` is `localhost/app`).
+/// The programs that read an image of the store, the first first.
+fn storage_readers(image: &str, first: Option<Tool>) -> impl Iterator<Item = &'static str> {
     // A store that the name itself tells (`[overlay@/var/lib/...]NAME`), only skopeo takes.
-    let order: &[&str] =
-        if image.starts_with(['[', '@']) { &["skopeo"] } else { &["podman", "buildah", "skopeo"] };
-    let program = order.iter().find(|program| programs::find(program).is_some())?;
+    let tools = if image.starts_with(['[', '@']) { &[][..] } else { &Tool::ALL };
+    let others = tools.iter().filter(move |tool| Some(**tool) != first);
+    let first = tools.iter().filter(move |tool| Some(**tool) == first);
+    first.chain(others).map(|tool| tool.name()).chain([SKOPEO])
+}
+
+/// The command by which it writes that image to stdout. podman and buildah know short names (`app` is
+/// `localhost/app`).
+fn storage_reader(program: &str, image: &str) -> Command {
     let mut command = Command::new(program);
     let source = format!("containers-storage:{image}");
-    match *program {
+    match program {
+        SKOPEO => command.args(["copy", "--quiet", "--", &source, "docker-archive:/dev/stdout"]),
         "podman" => command.args(["save", "--quiet", "--format", "docker-archive", "--", image]),
-        "skopeo" => command.args(["copy", "--quiet", "--", &source, "docker-archive:/dev/stdout"]),
         _ => command.args(["push", "--quiet", "--", image, "docker-archive:/dev/stdout"]),
     };
-    Some(command)
+    command
 }
 
 /// A name that stands for one image: docker saves all tags of a name without one. Ids stand as they are.
@@ -92,8 +113,8 @@ fn full_name(image: &str) -> Result<String, String> {
 
 /// Why a program's image could not be read.
 enum Broken {
-    /// The program itself says that it failed.
-    Failed(Error),
+    /// The program itself says that it failed, and why.
+    Failed(String),
     Other(Error),
 }
 
@@ -128,9 +149,8 @@ fn read(
     if has_ended {
         let status = child.0.wait().map_err(|error| failed("cannot be waited for", error))?;
         if !status.success() {
-            let error = Error::user(format!("{shown}: {program} can't read it"));
             let reason = last_line(&mut complaints).unwrap_or_else(|| status.to_string());
-            return Err(Broken::Failed(error.because(reason)));
+            return Err(Broken::Failed(format!("{program} can't read it: {reason}")));
         }
     }
     loaded.map_err(|error| Broken::Other(error.into()))
@@ -194,6 +214,15 @@ mod tests {
             assert_eq!(full_name(image), Ok(name.to_owned()));
         }
         assert!(full_name("App").is_err() && full_name("-v").is_err());
+    }
+
+    #[test]
+    fn the_engine_that_was_named_reads_first() {
+        let order = |image: &str, first| storage_readers(image, first).collect::<Vec<_>>().join(" ");
+        assert_eq!(order("app", None), "podman buildah skopeo");
+        assert_eq!(order("app", Some(Tool::Podman)), "podman buildah skopeo");
+        assert_eq!(order("app", Some(Tool::Buildah)), "buildah podman skopeo");
+        assert_eq!(order("[overlay@/a]app", Some(Tool::Buildah)), "skopeo");
     }
 
     #[test]

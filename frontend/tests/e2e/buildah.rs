@@ -235,6 +235,44 @@ fn what_is_wrong_is_said_once_and_nothing_is_left() {
     }
 }
 
+/// An image whose programs are for amd64 and whose configuration says arm64, as where an engine has no other of its name:
+/// what it is for is known before a package manager looks for a kernel that there is not.
+#[test]
+fn a_base_of_another_architecture_is_refused() {
+    const FOREIGN: &str = "localhost/vmimage-test/foreign";
+    let _alone = lab::alone_with_the_store();
+    let folder = scratch();
+    let path = |name: &str| folder.path().join(name);
+    let shell = [&b"\x7fELF\x02\x01\x01"[..], &[0; 11], &[62, 0], &[0; 44]].concat();
+    for (file, content) in [
+        ("base/Dockerfile", &b"FROM scratch\nCOPY root /\n"[..]),
+        ("base/root/etc/os-release", b"ID=debian\nVERSION_ID=12\n"),
+        ("base/root/usr/bin/apt-get", b""),
+        ("base/root/bin/sh", &shell),
+        ("on/Dockerfile", format!("FROM {FOREIGN}\n").as_bytes()),
+        ("beside/Dockerfile", b"FROM scratch\nCOPY Dockerfile /\n"),
+    ] {
+        fs::create_dir_all(path(file).parent().unwrap()).unwrap();
+        fs::write(path(file), content).unwrap();
+    }
+    let donor = format!("image:{FOREIGN}");
+    for engine in ["docker", "buildah"] {
+        run(Command::new(engine)
+            .args(["build", "--platform", "linux/arm64", "-t", FOREIGN])
+            .arg(path("base")));
+        for (context, kernel) in [("on", "distro"), ("on", "6.1"), ("beside", &*donor)] {
+            let mut build = Command::new(VMIMAGE);
+            build.arg("build").arg(path(context)).arg("-o").arg(path("disk.raw")).args(["--engine", engine]);
+            let told = refused(build.args(["--platform", "linux/arm64", "--kernel", kernel]));
+            let part = format!("{FOREIGN} is for linux/amd64, the machine is to be for linux/arm64");
+            assert!(told.contains(&part) && told.contains("hint: "), "{engine} {context}: {told}");
+            assert!(!told.contains("[vmimage] install"), "{engine} {context}: {told}");
+        }
+        let remove = if engine == "docker" { ["image", "rm", FOREIGN].as_slice() } else { &["rmi", FOREIGN] };
+        run(Command::new(engine).args(remove));
+    }
+}
+
 #[test]
 fn an_engine_that_is_missing_is_named() {
     let folder = scratch();

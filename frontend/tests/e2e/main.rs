@@ -14,6 +14,7 @@ mod convert;
 mod disk;
 mod distributions;
 mod drivers;
+mod empty_store;
 mod errors;
 mod failures;
 mod fidelity;

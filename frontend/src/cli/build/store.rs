@@ -15,7 +15,8 @@ use exporter::tree::{HostDir, scan};
 use super::{Args, DockerArgs, To};
 use crate::attributes::Asked as Wanted;
 use crate::builtin;
-use crate::cli::{Error, Meter, Result, Style, disk, progress};
+use crate::cli::disk::{self, Outcome};
+use crate::cli::{Error, Meter, Result, Style, progress};
 use crate::config::{Configuration, Context, Secrets};
 use crate::engine::buildah::{self, Built, Leftovers, Mounted, Request, Store, Tool};
 use crate::engine::dockerfile::Variables;
@@ -26,8 +27,8 @@ use crate::solve::request::{Request as Asked, Stage};
 /// Build arguments that every step sees, by these names and in lower case.
 const PROXIES: [&str; 5] = ["HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY"];
 
-/// Builds, and makes the disks; their names.
-pub(super) fn run(args: &Args, tool: Tool, formats: &[Format], to: &To) -> Result<Vec<PathBuf>> {
+/// Builds, and makes the disks.
+pub(super) fn run(args: &Args, tool: Tool, formats: &[Format], to: &To) -> Result<Vec<Outcome>> {
     let docker = &args.docker;
     refuse_unknown(args, tool)?;
     let context = Path::new(&args.context);
@@ -91,8 +92,7 @@ pub(super) fn run(args: &Args, tool: Tool, formats: &[Format], to: &To) -> Resul
             );
         }
         let materials = folder.materials(&of_image.spec.setup, &secrets, disk::threads())?;
-        make(&store, built, materials, &of_image.spec, &paths, &meter)?;
-        made.extend(paths);
+        made.push(make(&store, built, materials, &of_image.spec, &paths, &meter)?);
     }
     Ok(made)
 }
@@ -122,7 +122,7 @@ fn make(
     spec: &Spec,
     paths: &[PathBuf],
     meter: &Meter,
-) -> Result<()> {
+) -> Result<Outcome> {
     let boot = match built.boot {
         Some(boot) => Some(boot),
         None => builtin::boot_files(built.architecture)?,
@@ -141,7 +141,7 @@ fn make(
     // The plan reads from what is mounted, and so ends before it.
     let made = job.make(Input { root, boot, donor, programs: builtin::programs(), materials });
     store.interrupt.check()?;
-    made.map(drop)
+    made
 }
 
 /// Options that these engines lack. None is passed over in silence.

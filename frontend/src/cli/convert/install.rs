@@ -19,7 +19,7 @@ use super::{Args, Found};
 use crate::cli::programs::Package;
 use crate::cli::{Error, Meter, Result, Stage};
 use crate::engine::handover::{Base, Way};
-use crate::engine::{Choice, Engine, child};
+use crate::engine::{Engine, child};
 use crate::source::{Reference, Source};
 
 /// What docker's classic store calls the image for a while; no registry has it.
@@ -91,15 +91,11 @@ fn engine(args: &Args, lacking: &str) -> Result<Engine> {
         .with_hint("leave --boot out; or take files with a kernel, and --no-install"));
     }
     let is_for_docker = args.engine.frontend.is_some() || args.engine.builder.is_some();
-    let engine = Engine::find(args.engine.engine, is_for_docker).ok_or_else(|| {
+    Engine::find(args.engine.engine, is_for_docker, args.show.quiet).ok_or_else(|| {
         let message = format!("{shown}: {lacking}, and there is no engine to install one with");
         let hint = format!("{}; or podman or buildah; or take files that have one", Package::Docker.hint());
         Error::user(message).with_hint(hint)
-    })?;
-    if args.engine.engine == Choice::Auto && !args.show.quiet {
-        eprintln!("engine: {engine}");
-    }
-    Ok(engine)
+    })
 }
 
 /// A folder for the image and the Dockerfile, of whose path buildx makes sense.

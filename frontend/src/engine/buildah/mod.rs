@@ -65,6 +65,14 @@ pub(crate) struct Request<'a> {
     pub(crate) threads: NonZeroUsize,
 }
 
+impl Request<'_> {
+    /// That of the machine, by the name of container platforms.
+    fn architecture(&self) -> &str {
+        let asked = self.platform.and_then(|platform| platform.split('/').nth(1));
+        asked.unwrap_or_else(|| Architecture::host().map_or(std::env::consts::ARCH, Architecture::oci_name))
+    }
+}
+
 /// What was built.
 pub(crate) struct Built {
     /// The image's files, where the engine shows them.
@@ -138,7 +146,7 @@ impl Store<'_> {
                 .with_hint("a kernel can't be put under them here: build with --engine docker"));
         }
         let found = self.probe(&base.name, &image, request)?;
-        let Plan { machine, boot } = provision::plan(&found, &about.architecture, request.install)?;
+        let Plan { machine, boot } = provision::plan(&found, request.architecture(), request.install)?;
         let boot = boot.map(|step| self.boot_files(&image, &step, request)).transpose()?.flatten();
         let image = match machine {
             Some(step) => self.build_step(request, &step, |folder, source| {
@@ -158,9 +166,8 @@ impl Store<'_> {
     ) -> Result<Option<Kernel>> {
         let Some(name) = provision::donor(base, request.install) else { return Ok(None) };
         let image = self.resolve(name, None, request)?;
-        let about = self.about(&image)?;
         let found = self.probe(name, &image, request)?;
-        let Plan { machine, boot } = provision::plan_donor(&found, &about.architecture, request.install)?;
+        let Plan { machine, boot } = provision::plan_donor(&found, request.architecture(), request.install)?;
         let boot = boot.map(|step| self.boot_files(&image, &step, request)).transpose()?.flatten();
         let image = match machine {
             Some(step) => self.build_step(request, &step, |folder, source| {

@@ -18,9 +18,8 @@ use crate::cli::{Error, Result};
 use crate::config::Hook;
 use crate::provision::{BOOT_OUT, CACHE, Install, PACKAGES, PATH, Step};
 
-/// Where a step sees the folder with its script. What is left of it in the image is an empty directory,
-/// below one that a machine empties.
-const FOLDER: &str = "/run/vmimage";
+/// Where a step sees the folder with its script.
+const FOLDER: &str = "/run/vmimage/step";
 
 /// The named context with a folder of packages.
 const PACKAGES_CONTEXT: &str = "vmimage-packages";
@@ -165,8 +164,8 @@ mod tests {
         let text = containerfile(folder.path());
         let lines: Vec<_> = text.lines().collect();
         assert_eq!((lines[0], lines[1], lines[3]), ("FROM sha256:00", "USER 0:0", "USER app:app"));
-        let script = lines[2].split('"').nth(3).unwrap().strip_prefix("/run/vmimage/").unwrap();
-        let json = format!(r#"["/bin/sh","/run/vmimage/{script}","linux-image-cloud-amd64","?a b"]"#);
+        let script = lines[2].split('"').nth(3).unwrap().strip_prefix("/run/vmimage/step/").unwrap();
+        let json = format!(r#"["/bin/sh","/run/vmimage/step/{script}","linux-image-cloud-amd64","?a b"]"#);
         assert!(lines[2].starts_with("RUN --mount=type=bind,"), "{text}");
         assert!(lines[2].ends_with(&json), "{text}");
         let script = std::fs::read_to_string(folder.path().join(script)).unwrap();
@@ -210,16 +209,16 @@ mod tests {
         std::fs::write(packages.path().join("a.deb"), "a").unwrap();
         let one = line();
         assert!(
-            one.contains(" --mount=type=bind,from=vmimage-packages,target=/run/vmimage-packages "),
+            one.contains(" --mount=type=bind,from=vmimage-packages,target=/run/vmimage/packages "),
             "{one}"
         );
         assert_eq!(line(), one);
         std::fs::write(packages.path().join("b.deb"), "").unwrap();
         assert_ne!(line(), one);
-        let script = one.split('"').nth(3).unwrap().strip_prefix("/run/vmimage/").unwrap();
+        let script = one.split('"').nth(3).unwrap().strip_prefix("/run/vmimage/step/").unwrap();
         let script = std::fs::read_to_string(folder.path().join(script)).unwrap();
         assert!(
-            script.contains("export MIRROR='http://a'\nexport PACKAGES='/run/vmimage-packages'\n"),
+            script.contains("export MIRROR='http://a'\nexport PACKAGES='/run/vmimage/packages'\n"),
             "{script}"
         );
         assert!(Origin::new(&install, Some(Path::new("/nonexistent"))).is_err());

@@ -26,6 +26,9 @@ pub(crate) enum Tool {
 }
 
 impl Tool {
+    /// Both, the better first.
+    pub(crate) const ALL: [Self; 2] = [Self::Podman, Self::Buildah];
+
     /// Its name in `PATH`.
     pub(crate) fn name(self) -> &'static str {
         match self {
