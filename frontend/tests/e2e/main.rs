@@ -33,4 +33,5 @@ mod scratch;
 mod service;
 mod shim;
 mod sources;
+mod two_disks;
 mod variants;
