@@ -11,17 +11,16 @@ pub(super) struct Names(Vec<(String, String)>);
 
 impl Names {
     pub(super) fn add_uuid(&mut self, old: Uuid, new: Uuid) {
-        self.add(&old.to_string(), &new.to_string());
-    }
-
-    /// A FAT serial number.
-    pub(super) fn add_serial(&mut self, old: u32, new: u32) {
-        self.add(&show_serial(old), &show_serial(new));
-    }
-
-    fn add(&mut self, old: &str, new: &str) {
-        self.0.push((old.to_lowercase(), new.to_lowercase()));
+        let (old, new) = (old.to_string(), new.to_string());
+        self.0.push((old.clone(), new.clone()));
         self.0.push((old.to_uppercase(), new.to_uppercase()));
+    }
+
+    /// A FAT serial number. In upper case first, as Linux has it: one without letters looks the same in both.
+    pub(super) fn add_serial(&mut self, old: u32, new: u32) {
+        let (old, new) = (show_serial(old), show_serial(new));
+        self.0.push((old.clone(), new.clone()));
+        self.0.push((old.to_lowercase(), new.to_lowercase()));
     }
 
     /// The text with the new names, if it has old ones. What is no text stays as it is.
