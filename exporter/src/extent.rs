@@ -6,6 +6,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::read_at::Shared;
 use crate::tree::{Archive, HostFile};
 
 /// `len` bytes at `offset` of an image, and their source.
@@ -36,6 +37,13 @@ pub enum Source {
         /// The stream.
         archive: Arc<Archive>,
         /// First byte in the decoded stream.
+        offset: u64,
+    },
+    /// Bytes of an image that is there already.
+    Image {
+        /// The image.
+        image: Shared,
+        /// First byte in it.
         offset: u64,
     },
     /// Bytes that a layout makes when they are wanted, so that memory does not grow with the image.
@@ -83,6 +91,7 @@ impl fmt::Debug for Source {
             Self::Bytes(bytes) => write!(f, "Bytes({})", bytes.len()),
             Self::File { file, offset } => write!(f, "File({:?} + {offset})", file.path()),
             Self::Archive { archive, offset } => write!(f, "Archive({:?} + {offset})", archive.shown()),
+            Self::Image { offset, .. } => write!(f, "Image({offset})"),
             Self::Rendered { key, .. } => write!(f, "Rendered({key:#x})"),
         }
     }

@@ -1,6 +1,7 @@
 //! Reading a finished image at any offset, whatever file it lies in.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use crate::error::{Error, Kind, Result};
 
@@ -12,6 +13,9 @@ pub trait ReadAt {
     /// Fill `out` with the bytes from `offset` on; [`Kind::Corrupt`] if the image ends before.
     fn read_at(&self, offset: u64, out: &mut [u8]) -> Result<()>;
 }
+
+/// An image that many may read at once.
+pub type Shared = Arc<dyn ReadAt + Send + Sync>;
 
 impl ReadAt for [u8] {
     fn size(&self) -> u64 {

@@ -78,11 +78,21 @@ pub fn fixed_words(os: &Os, spec: &Spec) -> Vec<String> {
 }
 
 /// `\EFI\<vendor>\grub.cfg`: find the root file system by UUID and go on with its own menu.
+///
+/// Another disk may be a copy of this one. GRUB begins with `root` where it was started from, such as
+/// `hd0,gpt2`, and its search with the partitions of the disk it is given, `hd0,`. A GRUB without `regexp`
+/// is given none.
 pub(super) fn stub(root: Uuid) -> String {
-    format!("search.fs_uuid {root} root\nset prefix=($root)'/boot/grub'\nconfigfile $prefix/grub.cfg\n")
+    format!(
+        "regexp --set=1:disk '^([^,]+,)' \"$root\"\n\
+         search.fs_uuid {root} root $disk\n\
+         set prefix=($root)'/boot/grub'\n\
+         configfile $prefix/grub.cfg\n"
+    )
 }
 
-/// `/boot/grub/grub.cfg` of the root file system. The first entry boots after a second, unless the image says otherwise.
+/// `/boot/grub/grub.cfg` of the root file system. The first entry boots after a second, unless the image says
+/// otherwise. Each looks for the root where the menu was found before it looks elsewhere.
 ///
 /// The serial port is GRUB's second terminal on BIOS only: UEFI firmware mirrors its console there.
 pub fn root_config(root: Uuid, entries: &[Entry], defaults: &Defaults) -> String {
@@ -105,7 +115,7 @@ pub fn root_config(root: Uuid, entries: &[Entry], defaults: &Defaults) -> String
          fi\n",
     );
     for entry in entries {
-        let _ = writeln!(text, "menuentry {} {{\n\tsearch.fs_uuid {root} root", quote(&entry.title));
+        let _ = writeln!(text, "menuentry {} {{\n\tsearch.fs_uuid {root} root $root", quote(&entry.title));
         if entry.relabels {
             text.push_str("\tif [ -f /.autorelabel ]; then set relabel=enforcing=0; fi\n");
         }
@@ -180,11 +190,19 @@ mod tests {
     }
 
     #[test]
+    fn the_disk_that_was_started_comes_before_its_copies() {
+        let stub = stub(ROOT);
+        assert!(stub.starts_with("regexp --set=1:disk '^([^,]+,)' \"$root\"\n"), "{stub}");
+        assert!(stub.contains(&format!("search.fs_uuid {ROOT} root $disk\n")), "{stub}");
+        assert!(menu(entry()).contains(&format!("search.fs_uuid {ROOT} root $root\n")));
+    }
+
+    #[test]
     fn an_entry_reads_like_one_written_by_hand() {
         assert_eq!(
             menu(entry()),
             "menuentry 'Debian GNU/Linux 12' {\n\
-             \tsearch.fs_uuid 01234567-89ab-4def-8123-456789abcdef root\n\
+             \tsearch.fs_uuid 01234567-89ab-4def-8123-456789abcdef root $root\n\
              \tlinux /vmlinuz root=UUID=x ro console=ttyS0,115200n8 'note=$(evil);'\\'''\n\
              \tinitrd /initrd.img\n}\n"
         );
@@ -218,7 +236,7 @@ mod tests {
         assert_eq!(
             menu(entry),
             "menuentry 'Debian GNU/Linux 12' {\n\
-             \tsearch.fs_uuid 01234567-89ab-4def-8123-456789abcdef root\n\
+             \tsearch.fs_uuid 01234567-89ab-4def-8123-456789abcdef root $root\n\
              \tif [ -f /.autorelabel ]; then set relabel=enforcing=0; fi\n\
              \tif linux /vmlinuz ro $relabel; then\n\
              \t\tinitrd /initrd.img\n\
@@ -235,7 +253,7 @@ mod tests {
         assert_eq!(
             menu(entry),
             "menuentry 'Debian GNU/Linux 12' {\n\
-             \tsearch.fs_uuid 01234567-89ab-4def-8123-456789abcdef root\n\
+             \tsearch.fs_uuid 01234567-89ab-4def-8123-456789abcdef root $root\n\
              \tif [ -f /boot/ignition.firstboot ]; then\n\
              \t\tset ignition_network_kcmdline='rd.neednet=1 ip=dhcp'\n\
              \t\tsource /boot/ignition.firstboot\n\

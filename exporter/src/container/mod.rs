@@ -30,10 +30,11 @@ pub use ova::{Appliance, Firmware};
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::engine::{self, Image, Run, Sink};
 use crate::error::{Error, Kind, Result, show_size};
-use crate::read_at::ReadAt;
+use crate::read_at::Shared;
 use crate::seed::Uuid;
 use codec::Coding;
 use frames::Around;
@@ -134,18 +135,18 @@ fn sink<'a>(image: Image<'_>, target: &'a Target, place: &'a dyn Place) -> Resul
 ///
 /// # Errors
 /// [`Kind::Unsupported`] for a compressed stream, which can only be read from front to end.
-pub fn open(path: &Path) -> Result<(Format, Box<dyn ReadAt>)> {
+pub fn open(path: &Path) -> Result<(Format, Shared)> {
     let raw = open_raw(path)?;
     let format = detect(&raw);
-    let image: Box<dyn ReadAt> = match format {
-        Format::Raw => Box::new(raw),
-        Format::Qcow2 => Box::new(qcow2::Reader::new(raw)?),
-        Format::Vdi => Box::new(vdi::open(raw)?),
+    let image: Shared = match format {
+        Format::Raw => Arc::new(raw),
+        Format::Qcow2 => Arc::new(qcow2::Reader::new(raw)?),
+        Format::Vdi => Arc::new(vdi::open(raw)?),
         Format::Vhd | Format::VhdDynamic => vhd::open(raw)?,
-        Format::ContainerDisk => Box::new(containerdisk::open(raw)?),
-        Format::Vhdx => Box::new(vhdx::open(raw)?),
-        Format::Vmdk => Box::new(vmdk::Reader::new(raw)?),
-        Format::Ova => Box::new(ova::open(raw)?),
+        Format::ContainerDisk => Arc::new(containerdisk::open(raw)?),
+        Format::Vhdx => Arc::new(vhdx::open(raw)?),
+        Format::Vmdk => Arc::new(vmdk::Reader::new(raw)?),
+        Format::Ova => Arc::new(ova::open(raw)?),
         Format::RawZst | Format::RawGz | Format::Gce => return Err(frames::unreadable(format, path)),
     };
     Ok((format, image))

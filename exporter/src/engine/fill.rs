@@ -51,6 +51,7 @@ impl<'a> Filler<'a> {
                 self.fill_from(file, offset + skip, extent.offset + skip, out)?
             }
             Source::Archive { archive, offset } => archive.read_at(offset + skip, out)?,
+            Source::Image { image, offset } => image.read_at(offset + skip, out)?,
             Source::Rendered { by, key } if out.len() as u64 == extent.len => {
                 out.fill(0);
                 by.render(*key, out);

@@ -75,6 +75,13 @@ impl Image {
         image
     }
 
+    /// Nothing yet.
+    pub(crate) fn blank() -> Self {
+        let image = Self { dir: TempDir::new().unwrap() };
+        File::create(image.path()).unwrap();
+        image
+    }
+
     pub(crate) fn path(&self) -> PathBuf {
         self.dir.path().join("image")
     }
@@ -115,6 +122,7 @@ pub(crate) fn write(layout: &Layout, file: &File) {
             Source::Bytes(source) => bytes.copy_from_slice(source),
             Source::File { file, offset } => file.open().unwrap().read_exact_at(&mut bytes, *offset).unwrap(),
             Source::Archive { archive, offset } => archive.read_at(*offset, &mut bytes).unwrap(),
+            Source::Image { image, offset } => image.read_at(*offset, &mut bytes).unwrap(),
             Source::Rendered { by, key } => by.render(*key, &mut bytes),
         }
         // Zeros stay holes, so that a file of many gibibytes costs little.

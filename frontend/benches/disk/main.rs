@@ -11,6 +11,7 @@ mod edit;
 mod floor;
 mod formats;
 mod growth;
+mod machine;
 mod measure;
 mod synthetic;
 mod table;
@@ -53,6 +54,8 @@ enum Part {
     Exporter,
     Growth,
     Edit,
+    /// A machine starts on disks far larger than it was built for
+    Grow,
 }
 
 impl Options {
@@ -69,6 +72,7 @@ fn main() -> ExitCode {
     let outcome = match std::env::args_os().nth(1).as_deref().and_then(|role| role.to_str()) {
         Some(floor::ROLE) => floor::main(),
         Some(synthetic::ROLE) => synthetic::main(),
+        Some(machine::ROLE) => machine::main(),
         _ => bench(&Options::parse()),
     };
     match outcome {
@@ -107,6 +111,9 @@ fn parts(options: &Options, work: &Path, report: &mut Report) -> Result<()> {
     }
     if wanted(Part::Edit) {
         edit::run(options, work, report)?;
+    }
+    if wanted(Part::Grow) {
+        machine::run(options, work, report)?;
     }
     Ok(())
 }

@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicBool;
 
 use exporter::assemble::{self, Input};
 use exporter::container::{self, Target};
-use exporter::engine::Run;
+use exporter::engine::{Image, Run};
 use exporter::report::Report;
 use exporter::spec::Spec;
 
@@ -63,21 +63,32 @@ impl Job<'_> {
             id: planned.id,
             appliance: planned.appliance.clone(),
         });
-        let targets: Vec<_> = targets.collect();
-
-        self.meter.begin(Stage::Writing);
-        let progress = |progress| self.meter.show(Stage::Writing, progress);
-        let run = Run { threads: self.threads, progress: &progress, stop: self.stop };
-        let is_streamed = match &targets[..] {
-            [target] if output::is_stdout(&target.path) => {
-                container::stream(planned.image(), target, &mut stdout(), &run).map(|()| true)
-            }
-            targets => container::write(planned.image(), targets, &run).map(|()| false),
-        }?;
-        self.meter.finish();
-        let paths = if is_streamed { Vec::new() } else { self.paths.to_vec() };
+        let targets = targets.collect();
+        let written = write(planned.image(), targets, self.threads, self.meter, self.stop)?;
+        let paths = written.into_iter().map(|target| target.path).collect();
         Ok(Outcome { report: Report::new(planned, Vec::new()), paths })
     }
+}
+
+/// Writes the files of a disk, or one to stdout; the files it is in now.
+pub(super) fn write(
+    image: Image<'_>,
+    targets: Vec<Target>,
+    threads: NonZeroUsize,
+    meter: &Meter,
+    stop: &AtomicBool,
+) -> Result<Vec<Target>> {
+    meter.begin(Stage::Writing);
+    let progress = |progress| meter.show(Stage::Writing, progress);
+    let run = Run { threads, progress: &progress, stop };
+    let written = match &targets[..] {
+        [target] if output::is_stdout(&target.path) => {
+            container::stream(image, target, &mut stdout(), &run).map(|()| Vec::new())
+        }
+        targets => container::write(image, targets, &run).map(|()| targets.to_vec()),
+    }?;
+    meter.finish();
+    Ok(written)
 }
 
 /// As many threads as there are processors.

@@ -1,6 +1,7 @@
 //! The command line: what can be typed, and who does it.
 
 mod build;
+mod clone;
 mod completion;
 mod config;
 mod convert;
@@ -49,6 +50,7 @@ Examples:
                                      the same of an image that is there already
   vmimage run web.qcow2 -p 8080:80   boot it, with port 8080 forwarded to its port 80
   vmimage inspect web.qcow2          see what is on it
+  vmimage clone web.qcow2 -o b.qcow2 a copy that can be in one machine with it
   vmimage push web.qcow2 registry.example/web:v1
                                      put it into a registry, for KubeVirt
   vmimage install                    teach docker --output type=vmdisk,dest=web.qcow2";
@@ -57,6 +59,7 @@ Examples:
 enum Command {
     Build(Box<build::Args>),
     Convert(Box<convert::Args>),
+    Clone(clone::Args),
     Push(push::Args),
     Run(run::Args),
     Inspect(inspect::Args),
@@ -73,6 +76,7 @@ pub(crate) fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Build(mut args) => build::run(&mut args),
         Command::Convert(mut args) => convert::run(&mut args),
+        Command::Clone(args) => clone::run(&args),
         Command::Push(args) => push::run(&args),
         Command::Run(args) => run::run(&args),
         Command::Inspect(args) => inspect::run(&args),

@@ -36,6 +36,21 @@ pub(crate) fn boots_and_grows(base: &str, disk: &Path, firmware: &str, args: &[&
     report
 }
 
+/// On a disk of 16 TB: no unit waits for the growth, none fails, and the rest is under way.
+#[test]
+#[ignore = "long: make matrix"]
+fn a_huge_disk_grows_beside_the_services() {
+    for base in ["vmimage-test/debian:12", "vmimage-test/debian:13", "vmimage-test/alpine:3.23"] {
+        let folder = scratch();
+        let disk = machine_on(base, folder.path(), &[]);
+        run(Command::new("qemu-img").args(["resize", "-q"]).arg(&disk).arg("16T"));
+        let report = boot(&disk, "--bios", &[]);
+        check_report(base, "--bios", &report);
+        let bytes: u64 = report.get("root-bytes").parse().unwrap();
+        assert!(bytes > 31 << 30, "a root of {bytes} bytes has no room");
+    }
+}
+
 /// Bases whose init has no state to tell.
 const WITHOUT_SYSTEMD: [&str; 3] = ["alpine", "busybox", "sysvinit"];
 

@@ -35,6 +35,7 @@ const EDITS: &[&str] = &[
     "run/",
     "sys/",
     "tmp/",
+    "usr/lib/systemd/system/systemd-growfs-root.service.d/",
     "usr/lib/systemd/system/vmimage-grow.service",
     "usr/lib/vmimage/",
     "var/cache/ldconfig/aux-cache",

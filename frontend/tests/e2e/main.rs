@@ -40,4 +40,5 @@ mod scratch;
 mod service;
 mod shim;
 mod sources;
+mod two_disks;
 mod variants;

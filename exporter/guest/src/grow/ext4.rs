@@ -77,15 +77,13 @@ pub(crate) fn size(device: &Device) -> Result<Size, String> {
     Size::parse(&superblock).map_err(in_file(&device.path))
 }
 
-/// How long somebody else may take who grows the same file system, such as systemd-growfs or cloud-init.
-const PATIENCE: Duration = Duration::from_secs(30);
-
-/// Grow what is mounted at `root` to its device. The driver may leave blocks at the end unused that are
-/// too few for a block group.
-pub(crate) fn grow(root: &Path, device: &Device) -> Result<(), String> {
+/// Grow what is mounted at `root` to `len` bytes or its device, whichever is less. The driver may leave blocks
+/// at the end unused that are too few for a block group. Somebody else who grows the same file system, such as
+/// cloud-init, is given as long as `patience`.
+pub(crate) fn grow(root: &Path, device: &Device, len: u64, patience: Duration) -> Result<(), String> {
     let directory = File::open(root).map_err(in_file(root))?;
-    let blocks = device.size()? / size(device)?.block_size;
-    once_free(PATIENCE, || {
+    let blocks = device.size()?.min(len) / size(device)?.block_size;
+    once_free(patience, || {
         if blocks <= size(device)?.blocks {
             return Ok(Some(()));
         }
@@ -136,12 +134,13 @@ mod tests {
     #[test]
     fn what_is_busy_is_attempted_again_and_not_for_ever() {
         let mut attempts = 0;
-        let third = once_free(PATIENCE, || {
+        let patience = Duration::from_secs(30);
+        let third = once_free(patience, || {
             attempts += 1;
             Ok((attempts == 3).then_some(attempts))
         });
         assert_eq!(third, Ok(Some(3)));
         assert_eq!(once_free(Duration::ZERO, || Ok(None::<()>)), Ok(None));
-        assert_eq!(once_free(PATIENCE, || Err::<Option<()>, _>("no".to_owned())), Err("no".to_owned()));
+        assert_eq!(once_free(patience, || Err::<Option<()>, _>("no".to_owned())), Err("no".to_owned()));
     }
 }

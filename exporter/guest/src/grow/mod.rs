@@ -3,8 +3,12 @@
 //! ```text
 //! / ─stat─▶ device number ─/sys/dev/block─▶ partition, disk
 //! GPT: backup to the end of the disk, last partition to the last usable block ─BLKPG─▶ kernel
-//! ext4 ─EXT4_IOC_RESIZE_FS─▶ the whole partition
+//! ext4 ─EXT4_IOC_RESIZE_FS─▶ the first room, before anything can fill it
+//!      ─EXT4_IOC_RESIZE_FS─▶ step by step to the whole partition, beside the services
 //! ```
+//!
+//! The kernel adds block groups a few at a time, each in a transaction: terabytes take it minutes, which no
+//! boot should wait for.
 //!
 //! It does nothing a second time. What it does not know (another partition table, another file system, a
 //! root that is not the last partition) it leaves alone and says so; only what fails is an error.
@@ -17,36 +21,91 @@ mod gpt;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::time::Duration;
 
 use rustix::fs::ioctl_blksszget;
+use rustix::process::nice;
 
 use device::{Device, Partition, in_file};
 use gpt::{Growth, Refusal, Table};
 
-/// Grow what is mounted at `root`. Returns what was done, for the console.
+/// What a machine gets before it goes on booting, beyond what it has: more than a boot writes, and less than a
+/// second even in emulation.
+const FIRST_ROOM: u64 = 32 << 30;
+/// The most that is added in one step: nothing stops the kernel in the middle of one, as a shutdown wants to.
+const STEP_MAX: u64 = 256 << 30;
+
+/// How long somebody else may hold the boot who grows the same file system, and how long the rest.
+const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE_FOR_REST: Duration = Duration::from_secs(3600);
+
+/// What the first part has done.
+#[derive(Debug)]
+pub struct Begun {
+    /// For the console.
+    pub done: String,
+    /// Whether there is more to do: [`go_on`].
+    pub goes_on: bool,
+}
+
+/// Grow the partition of what is mounted at `root`, and its file system to a first room.
 ///
 /// # Errors
 /// What failed, with the file it failed on.
-pub fn grow(root: &Path) -> Result<String, String> {
+pub fn begin(root: &Path) -> Result<Begun, String> {
+    let nothing = |done| Ok(Begun { done, goes_on: false });
     let Some(device) = Device::of(root)? else {
-        return Ok(format!("{}: not on a block device, left alone", root.display()));
+        return nothing(format!("{}: not on a block device, left alone", root.display()));
     };
     let name = device.path.display();
     if !ext4::is_mounted_at(root)? {
-        return Ok(format!("{name}: not ext4, left alone"));
+        return nothing(format!("{name}: not ext4, left alone"));
     }
     let before = ext4::size(&device)?.bytes();
     let refusal = match device.partition()? {
         Some(partition) => grow_partition(&partition)?,
         None => None,
     };
-    ext4::grow(root, &device)?;
+    let (whole, first) = (device.size()?, before.saturating_add(FIRST_ROOM));
+    ext4::grow(root, &device, first, PATIENCE)?;
     let after = ext4::size(&device)?.bytes();
-    Ok(match (after > before, refusal) {
-        (true, _) => format!("{name}: {} -> {}", show_size(before), show_size(after)),
+    let goes_on = first < whole;
+    let done = match (after > before, refusal) {
+        (true, _) if goes_on => {
+            format!("{}, on to {} in the background", show_growth(&device, before, after), show_size(whole))
+        }
+        (true, _) => show_growth(&device, before, after),
         (false, Some(reason)) => format!("{name}: {}, left alone: {reason}", show_size(after)),
         (false, None) => format!("{name}: {}, nothing to do", show_size(after)),
-    })
+    };
+    Ok(Begun { done, goes_on })
+}
+
+/// Grow the file system mounted at `root` to its device, after all who have something better to do. Returns
+/// what was done, for the console.
+///
+/// # Errors
+/// What failed, with the file it failed on.
+pub fn go_on(root: &Path) -> Result<String, String> {
+    // Growing is as right at any priority.
+    let _ = nice(19);
+    let device = Device::of(root)?.ok_or_else(|| format!("{}: not on a block device", root.display()))?;
+    let (before, whole) = (ext4::size(&device)?.bytes(), device.size()?);
+    let mut size = before;
+    loop {
+        ext4::grow(root, &device, next_step(size, whole), PATIENCE_FOR_REST)?;
+        let after = ext4::size(&device)?.bytes();
+        // What is left may be too little for a block group.
+        if after == size {
+            return Ok(show_growth(&device, before, after));
+        }
+        size = after;
+    }
+}
+
+/// The size after the next step from `size` to `whole`: twice as much, within bounds.
+fn next_step(size: u64, whole: u64) -> u64 {
+    size.saturating_add(size.clamp(FIRST_ROOM, STEP_MAX)).min(whole)
 }
 
 /// Returns why the partition was left alone, if it was.
@@ -79,6 +138,10 @@ fn write(file: &File, growth: &Growth) -> std::io::Result<()> {
     Ok(())
 }
 
+fn show_growth(device: &Device, before: u64, after: u64) -> String {
+    format!("{}: {} -> {}", device.path.display(), show_size(before), show_size(after))
+}
+
 /// Bytes in the unit a person would use.
 fn show_size(bytes: u64) -> String {
     const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
@@ -89,4 +152,29 @@ fn show_size(bytes: u64) -> String {
         unit += 1;
     }
     format!("{value:.1} {}", UNITS[unit])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GIB: u64 = 1 << 30;
+
+    #[test]
+    fn steps_double_up_to_what_a_shutdown_can_wait_for() {
+        let steps = |mut size: u64, whole: u64| {
+            std::iter::from_fn(move || {
+                size = Some(next_step(size, whole)).filter(|next| *next > size)?;
+                Some(size / GIB)
+            })
+            .collect::<Vec<_>>()
+        };
+        assert_eq!(steps(GIB, 20 * GIB), [20]);
+        assert_eq!(steps(33 * GIB, 1000 * GIB), [66, 132, 264, 520, 776, 1000]);
+        assert!(steps(7 * GIB, 7 * GIB).is_empty());
+        assert!(steps(8 * GIB, 7 * GIB).is_empty());
+        let largest = steps(33 * GIB, 64 << 40);
+        assert_eq!(largest.last(), Some(&65536));
+        assert!(largest.windows(2).all(|pair| pair[1] - pair[0] <= 256) && largest.len() < 300);
+    }
 }

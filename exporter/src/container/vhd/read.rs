@@ -1,5 +1,7 @@
 //! A VHD → the bytes of the disk, for `inspect`. The file is not trusted.
 
+use std::sync::Arc;
+
 use zerocopy::{FromZeros, IntoBytes};
 
 use super::dynamic::Dynamic;
@@ -7,7 +9,7 @@ use super::format::Footer;
 use crate::container::Format;
 use crate::container::blocks;
 use crate::error::{Error, Kind, Result};
-use crate::read_at::{ReadAt, check_range};
+use crate::read_at::{ReadAt, Shared, check_range};
 
 /// The format of a file that ends as a VHD does.
 pub(in crate::container) fn format_of<F: ReadAt>(file: &F) -> Option<Format> {
@@ -25,16 +27,16 @@ fn read_footer<F: ReadAt>(file: &F) -> Result<Footer> {
 ///
 /// # Errors
 /// [`Kind::Corrupt`], and [`Kind::Unsupported`] for disks that are neither fixed nor dynamic.
-pub(in crate::container) fn open<F: ReadAt + 'static>(file: F) -> Result<Box<dyn ReadAt>> {
+pub(in crate::container) fn open<F: ReadAt + Send + Sync + 'static>(file: F) -> Result<Shared> {
     let footer = read_footer(&file)?;
     if footer.cookie != Footer::COOKIE || footer.checksum.get() != footer.computed_checksum() {
         return Err(Error::new(Kind::Corrupt, "vhd", "the checksum of the footer is wrong"));
     }
     match footer.disk_type.get() {
-        Footer::FIXED => Ok(Box::new(Fixed::new(file, footer.current_size.get())?)),
+        Footer::FIXED => Ok(Arc::new(Fixed::new(file, footer.current_size.get())?)),
         Footer::DYNAMIC => {
             let map = Dynamic::read(&file, &footer)?;
-            Ok(Box::new(blocks::Reader::new(file, map)))
+            Ok(Arc::new(blocks::Reader::new(file, map)))
         }
         _ => Err(Error::new(Kind::Unsupported, "vhd", "differencing disks can't be read")),
     }

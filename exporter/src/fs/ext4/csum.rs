@@ -16,9 +16,14 @@ impl Crc32c {
         Self::START.with(&uuid.0)
     }
 
-    /// What the checksums of an inode and of its blocks begin with. `i_generation` is 0 throughout.
+    /// What the checksums of an inode and of its blocks begin with. `i_generation` is 0 in what is made here.
     pub(super) fn for_inode(self, ino: Ino) -> Self {
-        self.with(&ino.0.to_le_bytes()).with(&[0; 4])
+        self.for_generation(ino, 0)
+    }
+
+    /// The same for any generation.
+    pub(super) fn for_generation(self, ino: Ino, generation: u32) -> Self {
+        self.with(&ino.0.to_le_bytes()).with(&generation.to_le_bytes())
     }
 
     /// With `bytes` added.

@@ -35,7 +35,7 @@ const LOG_GROUPS_PER_FLEX: u8 = 4;
 /// `s_magic`.
 pub(super) const EXT4_SUPER_MAGIC: u16 = 0xef53;
 /// `s_state`.
-const CLEANLY_UNMOUNTED: u16 = 1;
+pub(super) const CLEANLY_UNMOUNTED: u16 = 1;
 /// `s_errors`.
 const ON_ERROR_CONTINUE: u16 = 1;
 /// `s_rev_level`: the superblock says how large inodes are and which features are used.
@@ -75,22 +75,24 @@ pub(super) mod incompat {
     pub(in crate::fs::ext4) const RECOVER: u32 = 0x4;
     pub(in crate::fs::ext4) const EXTENTS: u32 = 0x40;
     pub(in crate::fs::ext4) const SIXTY_FOUR_BIT: u32 = 0x80;
+    /// Group descriptors lie in the groups they describe, as in what has grown a thousand times.
+    pub(in crate::fs::ext4) const META_BG: u32 = 0x10;
     const FLEX_BG: u32 = 0x200;
-    const CSUM_SEED: u32 = 0x2000;
+    pub(in crate::fs::ext4) const CSUM_SEED: u32 = 0x2000;
     const LARGEDIR: u32 = 0x4000;
     pub(in crate::fs::ext4) const SET: u32 = FILETYPE | EXTENTS | SIXTY_FOUR_BIT | FLEX_BG;
     /// What others may have set in a file system that is read, files and all.
-    pub(in crate::fs::ext4) const READABLE: u32 = SET | CSUM_SEED | LARGEDIR;
+    pub(in crate::fs::ext4) const READABLE: u32 = SET | META_BG | CSUM_SEED | LARGEDIR;
 }
 
 /// `s_feature_ro_compat`: what a kernel must know to write.
 pub(super) mod ro_compat {
-    const SPARSE_SUPER: u32 = 0x1;
+    pub(in crate::fs::ext4) const SPARSE_SUPER: u32 = 0x1;
     const LARGE_FILE: u32 = 0x2;
     const HUGE_FILE: u32 = 0x8;
     const DIR_NLINK: u32 = 0x20;
     const EXTRA_ISIZE: u32 = 0x40;
-    const METADATA_CSUM: u32 = 0x400;
+    pub(in crate::fs::ext4) const METADATA_CSUM: u32 = 0x400;
     pub(in crate::fs::ext4) const SET: u32 =
         SPARSE_SUPER | LARGE_FILE | HUGE_FILE | DIR_NLINK | EXTRA_ISIZE | METADATA_CSUM;
 }

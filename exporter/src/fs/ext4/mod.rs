@@ -21,7 +21,7 @@
 //! link targets over 4095 bytes, device numbers over 12 and 20 bits. File systems of 16 TiB and more.
 //!
 //! Read: what the superblock says, of ext2 and ext3 too; of a file system with extents, one number for all
-//! that is in it.
+//! that is in it. Changed in a copy: its UUID, and texts in place.
 //!
 //! Never set, because an older reader would refuse the disk: `metadata_csum_seed`, `orphan_file`,
 //! `inline_data`, `casefold`, `ea_inode`, `verity`, `encrypt`.
@@ -41,8 +41,10 @@ mod journal;
 mod layout;
 mod plan;
 mod read;
+mod rename;
 mod render;
 mod resize_inode;
+mod texts;
 mod tree_digest;
 mod volume;
 mod write;
@@ -50,6 +52,8 @@ mod xattr;
 
 pub use plan::Draft;
 pub use read::{Found, read};
+pub(crate) use rename::rename;
+pub(crate) use texts::{edit_texts, read_text};
 pub use tree_digest::tree_digest;
 
 use std::sync::Arc;

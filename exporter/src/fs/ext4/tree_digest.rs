@@ -9,13 +9,11 @@
 //! caller.
 
 use std::collections::{HashMap, HashSet};
-use std::mem::size_of;
 
 use sha2::{Digest, Sha256};
-use zerocopy::FromBytes;
 
-use super::format::{DirEntry2, Ino};
-use super::volume::{InodeOnDisk, Volume, corrupt};
+use super::format::Ino;
+use super::volume::{Entry, InodeOnDisk, Volume, corrupt};
 use super::xattr;
 use crate::error::{Error, Kind, Result};
 use crate::read_at::ReadAt;
@@ -56,9 +54,6 @@ struct TreeDigest<'a, V: ?Sized> {
     /// Bytes of holes that were hashed.
     holes: u64,
 }
-
-/// A name in a directory, and what has it.
-type Entry = (Vec<u8>, Ino);
 
 /// Entries of a directory that are still to be gone over, the next one last.
 struct Open {
@@ -143,27 +138,14 @@ impl<V: ReadAt + ?Sized> TreeDigest<'_, V> {
         if !self.directories.insert(ino) {
             return Err(corrupt("a directory has two names"));
         }
-        let mut entries = self.entries(inode)?;
+        let mut entries = self.volume.entries(inode)?;
         entries.sort_unstable_by(|one, other| other.cmp(one));
-        Ok(entries)
-    }
-
-    /// The entries of a directory but `.` and `..`. Hash trees look like unused entries to those who don't use them.
-    fn entries(&self, inode: &InodeOnDisk) -> Result<Vec<Entry>> {
-        let mut entries = Vec::new();
-        for extent in self.volume.extents(inode)? {
-            let mut block = vec![0; self.volume.block_size() as usize];
-            for number in 0..extent.blocks {
-                self.volume.read_block(extent.physical + number, &mut block)?;
-                read_entries(&block, &mut entries)?;
-            }
-        }
         Ok(entries)
     }
 
     fn is_empty_directory(&self, ino: Ino) -> Result<bool> {
         let inode = self.volume.inode(ino)?;
-        Ok(inode.is_directory() && self.entries(&inode)?.is_empty())
+        Ok(inode.is_directory() && self.volume.entries(&inode)?.is_empty())
     }
 
     /// The hash of a file's bytes, holes as zeros.
@@ -203,32 +185,6 @@ impl<V: ReadAt + ?Sized> TreeDigest<'_, V> {
         }
         Ok(())
     }
-}
-
-/// The entries of one block of a directory.
-fn read_entries(block: &[u8], entries: &mut Vec<Entry>) -> Result<()> {
-    let mut rest = block;
-    while !rest.is_empty() {
-        let broken = || corrupt("a directory has entries of impossible length");
-        let (entry, after) = DirEntry2::read_from_prefix(rest).map_err(|_| broken())?;
-        let len = match entry.rec_len.get() {
-            // Blocks of 64 KiB, whose length takes more than 16 bits.
-            0 | u16::MAX => block.len(),
-            len => usize::from(len),
-        };
-        let name = after.get(..usize::from(entry.name_len)).ok_or_else(broken)?;
-        if len < size_of::<DirEntry2>() + name.len() || len > rest.len() {
-            return Err(broken());
-        }
-        if entry.inode.get() != 0 && name != b"." && name != b".." {
-            if name.is_empty() || name.contains(&b'/') || name.contains(&0) {
-                return Err(corrupt("a directory has an impossible name"));
-            }
-            entries.push((name.to_vec(), Ino(entry.inode.get())));
-        }
-        rest = &rest[len..];
-    }
-    Ok(())
 }
 
 /// The same error with the path it was met at.

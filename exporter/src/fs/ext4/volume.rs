@@ -8,9 +8,10 @@ use std::mem::{offset_of, size_of};
 use zerocopy::{FromBytes, FromZeros, IntoBytes};
 
 use super::format::{
-    EXTENT_BLOCKS_MAX, EXTENT_MAGIC, EXTENTS_FL, ExtentHeader, ExtentIndex, ExtentLeaf, GroupDescriptor, Ino,
-    Inode, SUPERBLOCK_OFFSET, Superblock, XATTR_MAGIC, incompat,
+    DirEntry2, EXTENT_BLOCKS_MAX, EXTENT_MAGIC, EXTENTS_FL, ExtentHeader, ExtentIndex, ExtentLeaf,
+    GroupDescriptor, Ino, Inode, SUPERBLOCK_OFFSET, Superblock, XATTR_MAGIC, incompat, ro_compat,
 };
+use super::layout::has_superblock;
 use crate::error::{Error, Kind, Result};
 use crate::read_at::ReadAt;
 use crate::tree::{Device, Time};
@@ -42,6 +43,9 @@ pub(super) struct InodeOnDisk {
     /// All its bytes.
     bytes: Vec<u8>,
 }
+
+/// A name in a directory, and what has it.
+pub(super) type Entry = (Vec<u8>, Ino);
 
 /// Blocks of a file that lie together.
 pub(super) struct Extent {
@@ -75,7 +79,8 @@ impl<'a, V: ReadAt + ?Sized> Volume<'a, V> {
         let superblock: Superblock = zerocopy::transmute!(bytes);
         let features = superblock.s_feature_incompat.get();
         if features & incompat::RECOVER != 0 {
-            return Err(unsupported("the file system was not unmounted"));
+            return Err(unsupported("the file system was not unmounted")
+                .with_hint("shut the machine down, or mount the file system once"));
         }
         if features & !incompat::READABLE != 0 || features & incompat::EXTENTS == 0 {
             return Err(unsupported("the file system has features that are not read"));
@@ -101,6 +106,21 @@ impl<'a, V: ReadAt + ?Sized> Volume<'a, V> {
         self.block_size
     }
 
+    /// What the first superblock says.
+    pub(super) fn superblock(&self) -> &Superblock {
+        &self.superblock
+    }
+
+    /// Bytes of a group descriptor.
+    pub(super) fn descriptor_size(&self) -> usize {
+        self.descriptor_size
+    }
+
+    /// Bytes of an inode.
+    pub(super) fn inode_size(&self) -> usize {
+        self.inode_size
+    }
+
     /// Fill `out` from `offset` on.
     pub(super) fn read_at(&self, offset: u64, out: &mut [u8]) -> Result<()> {
         self.volume.read_at(offset, out)
@@ -124,21 +144,86 @@ impl<'a, V: ReadAt + ?Sized> Volume<'a, V> {
             table.checked_mul(self.block_size).map(|start| start + u64::from(index) * self.inode_size as u64);
         let mut bytes = vec![0; self.inode_size];
         self.read_at(offset.unwrap_or(u64::MAX), &mut bytes)?;
-        let mut inode = Inode::new_zeroed();
-        let len = bytes.len().min(size_of::<Inode>());
-        inode.as_mut_bytes()[..len].copy_from_slice(&bytes[..len]);
-        Ok(InodeOnDisk { inode, bytes })
+        Ok(InodeOnDisk::new(bytes))
     }
 
     /// The first block of the inodes of a group.
     fn inode_table(&self, group: u32) -> Result<u64> {
-        let first = (u64::from(self.superblock.s_first_data_block.get()) + 1) * self.block_size;
-        let mut descriptor = GroupDescriptor::new_zeroed();
-        let len = self.descriptor_size.min(size_of::<GroupDescriptor>());
-        let offset = first + u64::from(group) * self.descriptor_size as u64;
-        self.read_at(offset, &mut descriptor.as_mut_bytes()[..len])?;
-        let high = u64::from(descriptor.bg_inode_table_hi.get()) << 32;
-        Ok(high | u64::from(descriptor.bg_inode_table_lo.get()))
+        let per_block = self.descriptors_per_block();
+        let block = self.descriptor_block(group / per_block);
+        let offset = block * self.block_size + u64::from(group % per_block) * self.descriptor_size as u64;
+        let mut bytes = vec![0; self.descriptor_size];
+        self.read_at(offset, &mut bytes)?;
+        Ok(descriptor(&bytes).inode_table())
+    }
+
+    /// Group descriptors in a block.
+    pub(super) fn descriptors_per_block(&self) -> u32 {
+        self.block_size as u32 / self.descriptor_size as u32
+    }
+
+    /// Number of groups.
+    pub(super) fn groups(&self) -> u32 {
+        let blocks = self.blocks() - u64::from(self.superblock.s_first_data_block.get());
+        u32::try_from(blocks.div_ceil(self.superblock.s_blocks_per_group.get().into())).unwrap_or(u32::MAX)
+    }
+
+    /// Number of blocks; with the first data block at least one.
+    pub(super) fn blocks(&self) -> u64 {
+        let high = match self.superblock.s_feature_incompat.get() & incompat::SIXTY_FOUR_BIT {
+            0 => 0,
+            _ => u64::from(self.superblock.s_blocks_count_hi.get()) << 32,
+        };
+        let blocks = high | u64::from(self.superblock.s_blocks_count_lo.get());
+        blocks.max(u64::from(self.superblock.s_first_data_block.get()) + 1)
+    }
+
+    /// The first block of a group.
+    pub(super) fn first_block(&self, group: u32) -> u64 {
+        let (first, per_group) = (self.superblock.s_first_data_block, self.superblock.s_blocks_per_group);
+        u64::from(first.get()) + u64::from(group) * u64::from(per_group.get())
+    }
+
+    /// The groups with a superblock.
+    pub(super) fn superblock_groups(&self) -> Vec<u32> {
+        (0..self.groups()).filter(|&group| self.has_superblock(group)).collect()
+    }
+
+    fn has_superblock(&self, group: u32) -> bool {
+        let is_sparse = self.superblock.s_feature_ro_compat.get() & ro_compat::SPARSE_SUPER != 0;
+        !is_sparse || has_superblock(group)
+    }
+
+    /// The place of a block of descriptors: behind the superblock; with `meta_bg`, from `s_first_meta_bg` on, in
+    /// the first of the groups they describe.
+    fn descriptor_block(&self, index: u32) -> u64 {
+        match self.is_meta(index) {
+            false => self.first_block(0) + 1 + u64::from(index),
+            true => self.behind_superblock(index.saturating_mul(self.descriptors_per_block())),
+        }
+    }
+
+    /// The same and the places of its copies: behind the superblocks of `copies`; with `meta_bg` in the second
+    /// and the last of those groups.
+    pub(super) fn descriptor_blocks(&self, index: u32, copies: &[u32]) -> Vec<u64> {
+        if !self.is_meta(index) {
+            return copies.iter().map(|&group| self.first_block(group) + 1 + u64::from(index)).collect();
+        }
+        let (per_block, groups) = (self.descriptors_per_block(), self.groups());
+        let first = index.saturating_mul(per_block);
+        let others = [first.saturating_add(1), first.saturating_add(per_block - 1)];
+        let others =
+            others.into_iter().filter(|&group| group < groups).map(|group| self.behind_superblock(group));
+        std::iter::once(self.descriptor_block(index)).chain(others).collect()
+    }
+
+    fn is_meta(&self, index: u32) -> bool {
+        let features = self.superblock.s_feature_incompat.get();
+        features & incompat::META_BG != 0 && index >= self.superblock.s_first_meta_bg.get()
+    }
+
+    fn behind_superblock(&self, group: u32) -> u64 {
+        self.first_block(group) + u64::from(self.has_superblock(group))
     }
 
     /// The extents of a file or directory, ascending and apart.
@@ -185,6 +270,19 @@ impl<'a, V: ReadAt + ?Sized> Volume<'a, V> {
         Ok(())
     }
 
+    /// The entries of a directory but `.` and `..`. Hash trees look like unused entries to those who don't use them.
+    pub(super) fn entries(&self, inode: &InodeOnDisk) -> Result<Vec<Entry>> {
+        let mut entries = Vec::new();
+        for extent in self.extents(inode)? {
+            let mut block = vec![0; self.block_size as usize];
+            for number in 0..extent.blocks {
+                self.read_block(extent.physical + number, &mut block)?;
+                read_entries(&block, &mut entries)?;
+            }
+        }
+        Ok(entries)
+    }
+
     /// What a symbolic link holds.
     pub(super) fn symlink_target(&self, inode: &InodeOnDisk) -> Result<Vec<u8>> {
         let len = inode.size();
@@ -218,6 +316,47 @@ impl<'a, V: ReadAt + ?Sized> Volume<'a, V> {
     }
 }
 
+/// The entries of one block of a directory.
+fn read_entries(block: &[u8], entries: &mut Vec<Entry>) -> Result<()> {
+    let mut rest = block;
+    while !rest.is_empty() {
+        let broken = || corrupt("a directory has entries of impossible length");
+        let (entry, after) = DirEntry2::read_from_prefix(rest).map_err(|_| broken())?;
+        let len = match entry.rec_len.get() {
+            // Blocks of 64 KiB, whose length takes more than 16 bits.
+            0 | u16::MAX => block.len(),
+            len => usize::from(len),
+        };
+        let name = after.get(..usize::from(entry.name_len)).ok_or_else(broken)?;
+        if len < size_of::<DirEntry2>() + name.len() || len > rest.len() {
+            return Err(broken());
+        }
+        if entry.inode.get() != 0 && name != b"." && name != b".." {
+            if name.is_empty() || name.contains(&b'/') || name.contains(&0) {
+                return Err(corrupt("a directory has an impossible name"));
+            }
+            entries.push((name.to_vec(), Ino(entry.inode.get())));
+        }
+        rest = &rest[len..];
+    }
+    Ok(())
+}
+
+/// A group descriptor of any size.
+pub(super) fn descriptor(bytes: &[u8]) -> GroupDescriptor {
+    let mut descriptor = GroupDescriptor::new_zeroed();
+    let len = bytes.len().min(size_of::<GroupDescriptor>());
+    descriptor.as_mut_bytes()[..len].copy_from_slice(&bytes[..len]);
+    descriptor
+}
+
+impl GroupDescriptor {
+    /// The first block of its inodes.
+    pub(super) fn inode_table(&self) -> u64 {
+        u64::from(self.bg_inode_table_hi.get()) << 32 | u64::from(self.bg_inode_table_lo.get())
+    }
+}
+
 impl Extent {
     fn new(leaf: &ExtentLeaf) -> Self {
         let len = u32::from(leaf.ee_len.get());
@@ -241,6 +380,19 @@ impl InodeOnDisk {
     pub(super) const REGULAR: u16 = 0x8000;
     pub(super) const SYMLINK: u16 = 0xa000;
     pub(super) const SOCKET: u16 = 0xc000;
+
+    /// The inode in so many bytes.
+    pub(super) fn new(bytes: Vec<u8>) -> Self {
+        let mut inode = Inode::new_zeroed();
+        let len = bytes.len().min(size_of::<Inode>());
+        inode.as_mut_bytes()[..len].copy_from_slice(&bytes[..len]);
+        Self { inode, bytes }
+    }
+
+    /// Its fields; those it has no room for are zero.
+    pub(super) fn fields(&self) -> &Inode {
+        &self.inode
+    }
 
     pub(super) fn file_type(&self) -> u16 {
         self.inode.i_mode.get() & 0xf000
@@ -270,7 +422,7 @@ impl InodeOnDisk {
         u64::from(self.inode.i_size_high.get()) << 32 | u64::from(self.inode.i_size_lo.get())
     }
 
-    fn has_extents(&self) -> bool {
+    pub(super) fn has_extents(&self) -> bool {
         self.inode.i_flags.get() & EXTENTS_FL != 0
     }
 
@@ -296,7 +448,7 @@ impl InodeOnDisk {
     }
 
     /// Bytes of extra fields.
-    fn extra_size(&self) -> usize {
+    pub(super) fn extra_size(&self) -> usize {
         match self.bytes.len() > GOOD_OLD_INODE_SIZE {
             true => usize::from(self.inode.i_extra_isize.get()),
             false => 0,

@@ -15,6 +15,7 @@
 //! Refused: symbolic links, devices, pipes and sockets; names that FAT can't hold or tell apart; files
 //! of 4 GiB and more. Owners, permissions and extended attributes have no place in FAT and are left out.
 
+mod edit;
 mod format;
 mod geometry;
 mod layout;
@@ -26,6 +27,7 @@ mod tree_digest;
 mod volume;
 mod write;
 
+pub(crate) use edit::{edit_texts, rename};
 pub use geometry::FatType;
 pub use layout::{minimum_size, plan};
 pub use read::{Found, read};

@@ -1,5 +1,7 @@
 //! The bytes of a volume → what is on it, for `inspect`. No byte of it is trusted.
 
+use std::ops::Range;
+
 use zerocopy::FromBytes;
 
 use super::format::{
@@ -236,16 +238,38 @@ impl<'a, V: ReadAt + ?Sized> Reader<'a, V> {
     /// Hand the first `len` bytes from a cluster on to `emit`, piece by piece.
     pub(super) fn content(&self, first: u32, len: u64, emit: &mut dyn FnMut(&[u8])) -> Result<()> {
         let mut bytes = vec![0; self.boot.cluster_size as usize];
+        self.for_each_place(first, len, &mut |place| {
+            let part = &mut bytes[..(place.end - place.start) as usize];
+            self.volume.read_at(place.start, part)?;
+            emit(part);
+            Ok(())
+        })
+    }
+
+    /// Where those bytes lie, in their order.
+    pub(super) fn places(&self, first: u32, len: u64) -> Result<Vec<Range<u64>>> {
+        let mut places = Vec::new();
+        self.for_each_place(first, len, &mut |place| {
+            places.push(place);
+            Ok(())
+        })?;
+        Ok(places)
+    }
+
+    fn for_each_place(
+        &self,
+        first: u32,
+        len: u64,
+        with: &mut dyn FnMut(Range<u64>) -> Result<()>,
+    ) -> Result<()> {
         let (mut left, mut cluster) = (len, first);
         while left > 0 {
             if !self.exists(cluster) {
                 return Err(corrupt("a file ends before its last byte"));
             }
             let part = left.min(self.boot.cluster_size);
-            let part_of = &mut bytes[..part as usize];
-            self.volume
-                .read_at(self.boot.data_offset + u64::from(cluster - 2) * self.boot.cluster_size, part_of)?;
-            emit(part_of);
+            let start = self.boot.data_offset + u64::from(cluster - 2) * self.boot.cluster_size;
+            with(start..start + part)?;
             left -= part;
             cluster = self.fat_entry(cluster);
         }

@@ -8,11 +8,10 @@ mod window;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::rc::Rc;
 
 use exporter::disk::gpt::{self, Copy, Partition, Table};
 use exporter::disk::kinds;
-use exporter::read_at::ReadAt;
+use exporter::read_at::{ReadAt, Shared};
 use exporter::spec::Architecture;
 use exporter::{container, fs::fat};
 use serde::Serialize;
@@ -72,7 +71,6 @@ impl Starts {
     /// `None` if there is no boot loader to tell by.
     pub(crate) fn read(file: &Path) -> Option<Self> {
         let (_, disk) = container::open(file).ok()?;
-        let disk: Rc<dyn ReadAt> = disk.into();
         let table = gpt::read(&*disk).ok()?.table;
         let esp = table.partitions.iter().find(|partition| partition.kind == kinds::ESP);
         let files = esp.and_then(|esp| fat::read(&Window::of_partition(&disk, &table, esp)).ok());
@@ -137,7 +135,6 @@ impl Report {
     fn read(file: &Path, with_digests: bool) -> Result<Self> {
         let image = Image::read(file)?;
         let (_, disk) = container::open(file)?;
-        let disk: Rc<dyn ReadAt> = disk.into();
         let (boot, partitions) = (Boot::default(), Vec::new());
         let file = file.to_owned();
         let mut report = Self {
@@ -162,7 +159,7 @@ impl Report {
         Ok(report)
     }
 
-    fn read_partitions(&mut self, disk: &Rc<dyn ReadAt>, table: &Table, with_digests: bool) {
+    fn read_partitions(&mut self, disk: &Shared, table: &Table, with_digests: bool) {
         self.disk_guid = Some(table.disk_guid.to_string());
         for partition in &table.partitions {
             let window = Window::of_partition(disk, table, partition);
@@ -185,12 +182,7 @@ impl Report {
     }
 
     /// A disk that is one file system, as small virtual machines have it; else the table is what is missing.
-    fn read_whole(
-        &mut self,
-        disk: &Rc<dyn ReadAt>,
-        no_table: exporter::Error,
-        with_digests: bool,
-    ) -> Result<()> {
+    fn read_whole(&mut self, disk: &Shared, no_table: exporter::Error, with_digests: bool) -> Result<()> {
         let window = Window::whole(disk);
         match FileSystem::probe(&window, false) {
             Ok(Some((mut file_system, _))) => {

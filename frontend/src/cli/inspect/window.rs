@@ -1,10 +1,9 @@
 //! A part of a disk as a disk of its own, which can be read only so often.
 
 use std::cell::Cell;
-use std::rc::Rc;
 
 use exporter::disk::gpt::{Partition, Table};
-use exporter::read_at::ReadAt;
+use exporter::read_at::{ReadAt, Shared};
 use exporter::{Error, Kind, Result};
 use ext4_view::Ext4Read;
 
@@ -13,7 +12,7 @@ const BUDGET: u64 = 256 << 20;
 
 /// `len` bytes from `start` of a disk on.
 pub(super) struct Window {
-    disk: Rc<dyn ReadAt>,
+    disk: Shared,
     start: u64,
     len: u64,
     budget: Cell<u64>,
@@ -27,7 +26,7 @@ impl Window {
     }
 
     /// The place of a partition.
-    pub(super) fn of_partition(disk: &Rc<dyn ReadAt>, table: &Table, partition: &Partition) -> Self {
+    pub(super) fn of_partition(disk: &Shared, table: &Table, partition: &Partition) -> Self {
         let sector_size = u64::from(table.sector_size);
         let start = partition.first_lba.saturating_mul(sector_size);
         let end = partition.last_lba.saturating_add(1).saturating_mul(sector_size);
@@ -35,7 +34,7 @@ impl Window {
     }
 
     /// The whole disk.
-    pub(super) fn whole(disk: &Rc<dyn ReadAt>) -> Self {
+    pub(super) fn whole(disk: &Shared) -> Self {
         Self { disk: disk.clone(), start: 0, len: disk.size(), budget: Cell::new(BUDGET) }
     }
 

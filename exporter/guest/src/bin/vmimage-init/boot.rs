@@ -10,6 +10,7 @@ use rustix::process::{Resource, Rlimit, setrlimit};
 
 use crate::console::{self, say, say_error};
 use crate::devices;
+use crate::growth;
 use crate::modules::Modules;
 use crate::mounts;
 use crate::network::Network;
@@ -34,10 +35,7 @@ pub(crate) fn run() -> ExitCode {
     let (events, inbox) = channel();
     say_error(power::watch_signals(events.clone()));
     mounts::root();
-    match guest::grow::grow(Path::new("/")) {
-        Ok(done) => say(format_args!("{done}")),
-        Err(error) => say(format_args!("{error}")),
-    }
+    growth::begin();
     name_machine();
     settings();
 

@@ -9,8 +9,8 @@
 //! It keeps what programs in a container rely on: the files as the image has them, `/run` and `/tmp`
 //! included, a `/dev/stdout` to write to, low ports for everybody. What it has to say it says on the console.
 //!
-//! It is started in three ways: by the kernel as process 1, by the kernel as its `modprobe` (proc(5)), and
-//! by itself as `launch`, the process that becomes the entrypoint.
+//! It is started in four ways: by the kernel as process 1, by the kernel as its `modprobe` (proc(5)), and
+//! by itself as `launch`, the process that becomes the entrypoint, and as `grow`, which fills a large disk.
 
 use std::process::ExitCode;
 
@@ -18,6 +18,7 @@ mod boot;
 mod console;
 mod devices;
 mod dhcp;
+mod growth;
 mod launch;
 mod modules;
 mod mounts;
@@ -35,6 +36,7 @@ fn main() -> ExitCode {
     let words: Vec<_> = arguments.iter().map(String::as_str).collect();
     match &words[..] {
         [launch::ROLE] => launch::run(),
+        [growth::ROLE] => growth::go_on(),
         // The kernel's own words: `modprobe -q -- NAME`.
         ["-q", "--", name] => modules::probe(name),
         // The kernel passes on what it does not know of its command line.

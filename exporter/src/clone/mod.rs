@@ -1,0 +1,208 @@
+//! A copy of a disk that is another disk: every identity on it is new, and so is every text that names one.
+//!
+//! ```text
+//! partition table     disk GUID, partition GUIDs
+//! ext4                UUID, and every checksum, since they begin with it
+//! FAT                 serial number
+//! text files          of /etc, /boot and the EFI system partition: the old names, each replaced by one as long
+//! ```
+//!
+//! Nothing is moved and nothing else is changed: inode numbers, times and contents are those of the disk. What
+//! no file of an ext4 has is left out. Without mounts, like everything here; no byte of the disk is trusted.
+
+mod names;
+pub(crate) mod patches;
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use crate::disk::gpt::{self, BOOT_CODE_LEN, Partition, Table};
+use crate::disk::kinds;
+use crate::engine::Image;
+use crate::error::{Error, Result};
+use crate::extent::{Extent, Source};
+use crate::fs::{ext4, fat};
+use crate::read_at::{Part, Shared};
+use crate::seed::{Seed, Uuid};
+pub(crate) use names::TEXT_MAX;
+use names::{Names, show_serial};
+use patches::{Patched, Patches};
+
+/// Where texts name file systems, on a root and on a partition of its own for `/boot`.
+const FOLDERS: [&str; 2] = ["etc", "boot"];
+
+/// A copy, planned.
+#[derive(Debug)]
+pub struct Copy {
+    size: u64,
+    extents: Vec<Extent>,
+    /// The identity of a disk file with it.
+    pub id: Uuid,
+    /// What is other than on the disk, and what is not and perhaps should, a line each.
+    pub notes: Vec<String>,
+}
+
+impl Copy {
+    /// The copy as the engine takes it.
+    pub fn image(&self) -> Image<'_> {
+        Image { size: self.size, extents: &self.extents }
+    }
+}
+
+/// Plan the copy of `disk` whose identities come from `seed`.
+///
+/// # Errors
+/// `Unsupported` for a file system that was not unmounted or cannot get another UUID, `Corrupt` for one that is
+/// damaged.
+pub fn plan(disk: Shared, seed: &Seed) -> Result<Copy> {
+    let (table, volumes) = match gpt::read(&*disk) {
+        Ok(found) => {
+            let volumes = found.table.partitions.iter().map(|partition| Volume::of(&found.table, partition));
+            let volumes = volumes.collect();
+            (Some(found.table), volumes)
+        }
+        // A disk that is one file system.
+        Err(no_table) => match ext4::read(&*disk)? {
+            Some(_) => (None, vec![Volume { name: "disk".into(), range: 0..disk.size(), is_code: false }]),
+            None => return Err(no_table),
+        },
+    };
+    let mut copying = Copying {
+        disk,
+        seed,
+        patches: Patches::default(),
+        used: Vec::new(),
+        names: Names::default(),
+        notes: Vec::new(),
+    };
+    let table = table.map(|table| copying.rename_table(table)).transpose()?;
+    for volume in &volumes {
+        copying.rename(volume)?;
+    }
+    // Only now all names are known.
+    for volume in &volumes {
+        copying.edit_texts(volume)?;
+    }
+    Ok(copying.finish(table))
+}
+
+/// A part of the disk with something in it.
+struct Volume {
+    name: String,
+    range: Range<u64>,
+    /// Whether it is there for a boot loader's code, which has no name.
+    is_code: bool,
+}
+
+impl Volume {
+    fn of(table: &Table, partition: &Partition) -> Self {
+        let sector = u64::from(table.sector_size);
+        let range = partition.first_lba * sector..(partition.last_lba + 1) * sector;
+        let is_code = partition.kind == kinds::BIOS_BOOT;
+        Self { name: format!("partition {}", partition.number), range, is_code }
+    }
+
+    /// The error with its place.
+    fn at(&self, error: Error) -> Error {
+        let named = Error::new(error.kind().clone(), &self.name, error.to_string());
+        match error.hint() {
+            Some(hint) => named.with_hint(hint),
+            None => named,
+        }
+    }
+}
+
+struct Copying<'a> {
+    disk: Shared,
+    seed: &'a Seed,
+    patches: Patches,
+    /// What is copied.
+    used: Vec<Range<u64>>,
+    names: Names,
+    notes: Vec<String>,
+}
+
+impl Copying<'_> {
+    /// The table with new GUIDs, as it lies at both ends of the disk.
+    fn rename_table(&mut self, mut table: Table) -> Result<[Extent; 2]> {
+        let mut boot_code = [0; BOOT_CODE_LEN];
+        self.disk.read_at(0, &mut boot_code)?;
+        let guid = self.seed.uuid("disk");
+        self.notes.push(format!("disk: {} -> {guid}", table.disk_guid));
+        self.names.add_uuid(table.disk_guid, guid);
+        table.disk_guid = guid;
+        for partition in &mut table.partitions {
+            let guid = self.seed.uuid(&format!("partition {}", partition.number));
+            self.names.add_uuid(partition.guid, guid);
+            self.notes.push(format!("partition {}: {} -> {guid}", partition.number, partition.guid));
+            partition.guid = guid;
+        }
+        gpt::encode(&table, &boot_code)
+    }
+
+    /// Give what is on a volume another identity.
+    fn rename(&mut self, volume: &Volume) -> Result<()> {
+        let Volume { name, range, is_code } = volume;
+        let part = Part::new(&*self.disk, range.clone());
+        if let Some(found) = ext4::read(&part).map_err(|error| volume.at(error))? {
+            let uuid = self.seed.uuid(&format!("ext4 {name}"));
+            let renamed = ext4::rename(&part, uuid).map_err(|error| volume.at(error))?;
+            self.used
+                .extend(renamed.used.iter().map(|used| range.start + used.start..range.start + used.end));
+            self.patches.add(range.start, renamed.patches);
+            self.names.add_uuid(found.uuid, uuid);
+            self.notes.push(format!("{name}: {} {} -> {uuid}", found.kind, found.uuid));
+            return Ok(());
+        }
+        self.used.push(range.clone());
+        if let Ok(found) = fat::read(&part) {
+            let serial = self.seed.serial(&format!("fat {name}"));
+            self.patches.add(range.start, fat::rename(&part, serial).map_err(|error| volume.at(error))?);
+            self.names.add_serial(found.serial, serial);
+            let (old, new) = (show_serial(found.serial), show_serial(serial));
+            self.notes.push(format!("{name}: FAT {old} -> {new}"));
+        } else if !is_code {
+            self.notes.push(format!("{name}: no file system that is known, copied as it is"));
+        }
+        Ok(())
+    }
+
+    /// Let the texts on a volume say the new names.
+    fn edit_texts(&mut self, volume: &Volume) -> Result<()> {
+        let Volume { name, range, .. } = volume;
+        let part = Part::new(&*self.disk, range.clone());
+        let edit = |text: &[u8]| self.names.replace(text);
+        let (patches, edited) = if ext4::read(&part)?.is_some() {
+            if ext4::read_text(&part, "etc/machine-id").is_ok_and(|id| id.is_some_and(|id| id.len() > 32)) {
+                self.notes.push(format!(
+                    "{name}: a machine that has run: /etc/machine-id and keys in /etc/ssh are the same in both"
+                ));
+            }
+            ext4::edit_texts(&part, &FOLDERS, &edit).map_err(|error| volume.at(error))?
+        } else if fat::read(&part).is_ok() {
+            fat::edit_texts(&part, &edit).map_err(|error| volume.at(error))?
+        } else {
+            return Ok(());
+        };
+        self.patches.add(range.start, patches);
+        self.notes.extend(edited.into_iter().map(|path| format!("{name}: /{path}: names the new ones")));
+        Ok(())
+    }
+
+    fn finish(self, table: Option<[Extent; 2]>) -> Copy {
+        let size = self.disk.size();
+        let image: Shared = Arc::new(Patched { image: self.disk, patches: self.patches });
+        let mut extents: Vec<_> = self
+            .used
+            .into_iter()
+            .map(|Range { start, end }| Extent {
+                offset: start,
+                len: end - start,
+                source: Source::Image { image: image.clone(), offset: start },
+            })
+            .collect();
+        extents.extend(table.into_iter().flatten());
+        extents.sort_by_key(|extent| extent.offset);
+        Copy { size, extents, id: self.seed.uuid("disk file"), notes: self.notes }
+    }
+}

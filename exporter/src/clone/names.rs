@@ -1,0 +1,82 @@
+//! Identities as texts name them.
+
+use crate::seed::Uuid;
+
+/// The largest text that is looked into, in bytes.
+pub(crate) const TEXT_MAX: u64 = 1 << 20;
+
+/// Identities of a disk and those of its copy, as long as each other.
+#[derive(Debug, Default)]
+pub(super) struct Names(Vec<(String, String)>);
+
+impl Names {
+    pub(super) fn add_uuid(&mut self, old: Uuid, new: Uuid) {
+        let (old, new) = (old.to_string(), new.to_string());
+        self.0.push((old.clone(), new.clone()));
+        self.0.push((old.to_uppercase(), new.to_uppercase()));
+    }
+
+    /// A FAT serial number. In upper case first, as Linux has it: one without letters looks the same in both.
+    pub(super) fn add_serial(&mut self, old: u32, new: u32) {
+        let (old, new) = (show_serial(old), show_serial(new));
+        self.0.push((old.clone(), new.clone()));
+        self.0.push((old.to_lowercase(), new.to_lowercase()));
+    }
+
+    /// The text with the new names, if it has old ones. What is no text stays as it is.
+    pub(super) fn replace(&self, text: &[u8]) -> Option<Vec<u8>> {
+        if text.contains(&0) {
+            return None;
+        }
+        let mut new_text = text.to_vec();
+        let mut at = 0;
+        while at < text.len() {
+            at += match self.0.iter().find(|(old, _)| is_word(text, at, old.as_bytes())) {
+                Some((old, new)) => {
+                    new_text[at..at + old.len()].copy_from_slice(new.as_bytes());
+                    old.len()
+                }
+                None => 1,
+            };
+        }
+        (new_text != text).then_some(new_text)
+    }
+}
+
+/// `1234-ABCD`, as Linux shows it.
+pub(super) fn show_serial(serial: u32) -> String {
+    format!("{:04X}-{:04X}", serial >> 16, serial & 0xffff)
+}
+
+/// Whether `word` is at `at`, and no part of something longer: a serial number may look like a part of a UUID.
+fn is_word(text: &[u8], at: usize, word: &[u8]) -> bool {
+    let goes_on = |byte: Option<&u8>| byte.is_some_and(|byte| byte.is_ascii_alphanumeric() || *byte == b'-');
+    let before = at.checked_sub(1).and_then(|before| text.get(before));
+    text[at..].starts_with(word) && !goes_on(before) && !goes_on(text.get(at + word.len()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OLD: Uuid = Uuid::from_text("aede9863-7540-41d8-b37a-05393e693b29");
+    const NEW: Uuid = Uuid::from_text("01234567-89ab-4def-8123-456789abcdef");
+
+    #[test]
+    fn every_way_to_write_a_name_is_found_and_nothing_else() {
+        let mut names = Names::default();
+        names.add_uuid(OLD, NEW);
+        names.add_serial(0x9863_7540, 0x1234_abcd);
+        let replace =
+            |text: &str| names.replace(text.as_bytes()).map(|text| String::from_utf8(text).unwrap());
+        let fstab = format!("UUID={OLD} / ext4\nUUID=9863-7540 /boot/efi vfat\n");
+        assert_eq!(replace(&fstab), Some(format!("UUID={NEW} / ext4\nUUID=1234-ABCD /boot/efi vfat\n")));
+        let upper = OLD.to_string().to_uppercase();
+        assert_eq!(replace(&upper), Some(NEW.to_string().to_uppercase()));
+        assert_eq!(replace(&format!("x{OLD}")), None);
+        assert_eq!(replace(&format!("{OLD}-1")), None);
+        assert_eq!(replace(&format!("{OLD}\0")), None);
+        assert_eq!(replace("19863-7540 9863-754"), None);
+        assert_eq!(replace(""), None);
+    }
+}
