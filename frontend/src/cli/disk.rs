@@ -37,6 +37,7 @@ impl Job<'_> {
             compression,
             id: planned.id,
             appliance: planned.appliance.clone(),
+            sparse: false,
         });
         let targets: Vec<_> = targets.collect();
 
