@@ -1,13 +1,12 @@
 //! What was made, as a table for a person.
 
 use std::fmt;
-use std::path::Path;
 
 use serde::Serialize;
 
 use crate::assemble::Planned;
 use crate::boot::{BootFiles, Entry};
-use crate::container::Format;
+use crate::container::{Format, Target, sparse};
 use crate::disk::{Placed, kinds};
 use crate::error::{Error, Result, show_size};
 use crate::tree::os::Os;
@@ -68,13 +67,17 @@ impl System {
 }
 
 impl DiskFile {
-    /// Look at a file that was made.
-    pub fn read(path: &Path, format: Format) -> Result<Self> {
-        let shown = path.display().to_string();
-        let metadata =
-            std::fs::metadata(path).map_err(|error| Error::io(shown, "can't look at the disk", error))?;
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        Ok(Self { name, format, size: metadata.len() })
+    /// Look at a file that was made; of a stream, at the file that will be made of it.
+    pub fn read(target: &Target) -> Result<Self> {
+        let Target { path, format, .. } = target;
+        let mut name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if target.sparse {
+            name.truncate(name.strip_suffix(sparse::ENDING).unwrap_or(&name).len());
+            return Ok(Self { name, format: *format, size: sparse::file_len(path)? });
+        }
+        let metadata = std::fs::metadata(path)
+            .map_err(|error| Error::io(path.display().to_string(), "can't look at the disk", error))?;
+        Ok(Self { name, format: *format, size: metadata.len() })
     }
 }
 

@@ -12,7 +12,7 @@ use std::sync::atomic::AtomicBool;
 use clap::Parser;
 use exporter::assemble::{self, Input, Planned};
 use exporter::boot::BootFiles;
-use exporter::container::{self, Target, containerdisk};
+use exporter::container::{self, Target, containerdisk, sparse};
 use exporter::engine::Run;
 use exporter::machine::Materials;
 use exporter::report::{DiskFile, Report};
@@ -47,6 +47,9 @@ struct Args {
     /// What the disk should be, as JSON.
     #[arg(long, value_parser = |text: &str| serde_json::from_str::<Spec>(text))]
     spec: Spec,
+    /// Leave out the zeroes of files that have many: the client makes the files of what is left.
+    #[arg(long)]
+    sparse: bool,
     /// Make the folder the content of a KubeVirt containerDisk.
     #[arg(long)]
     container_disk: bool,
@@ -83,7 +86,7 @@ fn run(args: &Args) -> Result<()> {
     if args.container_disk {
         container_disk::hand_over(&args.output, args.spec.source_date_epoch)?;
     }
-    let files = targets.iter().map(|target| DiskFile::read(&target.path, target.format));
+    let files = targets.iter().map(DiskFile::read);
     print!("{}", Report::new(planned, files.collect::<exporter::Result<_>>()?));
     Ok(())
 }
@@ -119,12 +122,18 @@ fn materials(args: &Args, threads: NonZeroUsize) -> Result<Materials> {
 }
 
 fn target(file: &FileSpec, planned: &Planned, args: &Args) -> Target {
-    let name = if args.container_disk { containerdisk::QCOW2 } else { &file.name };
+    let sparse = args.sparse && file.is_sparse();
+    let name = match sparse {
+        _ if args.container_disk => containerdisk::QCOW2.to_owned(),
+        true => format!("{}{}", file.name, sparse::ENDING),
+        false => file.name.clone(),
+    };
     Target {
         path: args.output.join(name),
         format: file.format,
         compression: file.compression,
         id: planned.id,
         appliance: planned.appliance.clone(),
+        sparse,
     }
 }

@@ -8,7 +8,7 @@
 //! ```
 //!
 //! Which exporter the client has chosen is not told to a frontend; that the disk is to become an image is asked
-//! for by `VMIMAGE_STAGE=containerdisk`.
+//! for by `VMIMAGE_STAGE=containerdisk`. Only of Docker Compose, which knows no other, it is seen by its label.
 
 mod container_disk;
 mod context;
@@ -29,6 +29,17 @@ use crate::gateway::{Bridge, Failure, Image, Images, Opts, Platform, delegate, p
 use crate::provision::{self, Cause, Install, Plan};
 use context::BuildContext;
 use request::{Request, Stage};
+
+/// The label of what Docker Compose builds, which always becomes an image.
+const OF_COMPOSE: &str = "com.docker.compose.service";
+/// What is wrong with a disk as an image.
+pub(crate) const DISK_IN_AN_IMAGE: &str =
+    "the Dockerfile makes a disk: this image holds it and can't be run as a container";
+/// What to do about it.
+pub(crate) const INSTEAD_OF_AN_IMAGE: [&str; 2] = [
+    "for the disk: vmimage build -o web.qcow2, or docker build -o type=vmdisk,dest=web.qcow2 after vmimage install",
+    "for the disk in an image, as KubeVirt takes it: the build argument VMIMAGE_STAGE=containerdisk",
+];
 
 /// Builds what the user's Dockerfile describes and returns it as a disk, one for each platform.
 pub(crate) async fn solve(bridge: &Bridge, opts: &Opts) -> Result<proto::Result, Failure> {
@@ -102,7 +113,12 @@ impl Build<'_> {
             Stage::Rootfs => Some(self.solve(&parts.rootfs).await?),
             _ => {
                 let spec = Spec { architecture, container, ..self.request.disk.spec.clone() };
-                Some(self.solve(&self.assemble(&spec, &parts).await?).await?)
+                let disk = self.assemble(&spec, &parts).await?;
+                let root = self.solve(&disk).await?;
+                if self.request.stage == Stage::Disk && labels(image).contains_key(OF_COMPOSE) {
+                    self.warn_of_an_image(&root, &disk).await?;
+                }
+                Some(root)
             }
         };
         match self.request.stage {
@@ -111,6 +127,16 @@ impl Build<'_> {
             Stage::Dockerfile | Stage::Rootfs => {}
         }
         Ok(())
+    }
+
+    /// Warns that the disk becomes a container image, at the step that makes it.
+    async fn warn_of_an_image(&self, root: &proto::Ref, disk: &State) -> Result<(), Failure> {
+        // Clients show warnings only of steps that they have seen.
+        self.bridge.evaluate(root).await?;
+        match disk.to_graph().map_err(broken)?.result() {
+            Some(edge) => self.bridge.warn(edge.digest, DISK_IN_AN_IMAGE, &INSTEAD_OF_AN_IMAGE).await,
+            None => Ok(()),
+        }
     }
 
     /// What a machine is made of: the user's file system with a kernel under it or beside it.

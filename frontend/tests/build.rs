@@ -205,12 +205,64 @@ fn the_engine_is_told_what_was_typed() {
     assert!(lab.run("src -o out/web.qcow2 --size 4G").status.success());
     let argv = fs::read_to_string(lab.path("argv")).unwrap();
     let expected = "buildx build --build-arg BUILDKIT_SYNTAX=example/vmimage --build-arg VMIMAGE_FORMAT=qcow2 \
-                    --build-arg VMIMAGE_SIZE=4G --provenance=false --sbom=false --output=type=tar,dest=- -- src";
+                    --build-arg VMIMAGE_SIZE=4G --build-arg=VMIMAGE_TRANSPORT=sparse --provenance=false --sbom=false --output=type=tar,dest=- -- src";
     assert_eq!(argv.split_whitespace().collect::<Vec<_>>().join(" "), expected);
 
     lab.write("src/Dockerfile", "# syntax=docker.io/example/vmimage:1 size=1G\nFROM scratch\n");
     assert!(lab.run("src -o out/web.qcow2").status.success());
     assert!(!fs::read_to_string(lab.path("argv")).unwrap().contains("BUILDKIT_SYNTAX"));
+}
+
+#[test]
+fn a_question_about_the_dockerfile_is_dockers_and_makes_no_disk() {
+    for (words, argv) in [
+        ("src --check", "buildx build --check -- src"),
+        ("--call outline --target app src", "buildx build --target app --call outline -- src"),
+        ("src --call=targets -o out/web.qcow2 -D", "buildx build --call targets --debug -- src"),
+    ] {
+        let lab = Lab::new("printf '%s\\n' \"$@\" >argv; echo answer; exit 3");
+        let output = lab.run(words);
+        assert_eq!((output.status.code(), stdout(&output).as_str()), (Some(3), "answer\n"));
+        let told = fs::read_to_string(lab.path("argv")).unwrap();
+        assert_eq!(told.split_whitespace().collect::<Vec<_>>().join(" "), argv);
+        assert_eq!(lab.left(), [""; 0]);
+    }
+}
+
+#[test]
+fn flags_for_images_are_refused_or_warned_of() {
+    let lab = Lab::new(&format!("printf '%s\\n' \"$@\" >argv; {SEND_DISK}"));
+    let output = lab
+        .run("src -o out/web.qcow2 --sbom true --attest type=provenance --annotation a=b --provenance=false");
+    assert!(output.status.success());
+    let warnings: Vec<_> =
+        stderr(&output).lines().filter(|line| line.starts_with("warning")).map(str::to_owned).collect();
+    assert_eq!(
+        warnings,
+        [
+            "warning: --sbom: nothing comes of it: a disk carries no attestations",
+            "warning: --annotation: nothing comes of it: a disk has no manifest to hold it",
+            "warning: --attest: nothing comes of it: a disk carries no attestations",
+        ]
+    );
+    let argv = fs::read_to_string(lab.path("argv")).unwrap();
+    assert!(
+        !argv.contains("annotation") && !argv.contains("attest") && argv.contains("--sbom=false"),
+        "{argv}"
+    );
+    let quiet = lab.run("src -o out/web.qcow2 --sbom true --quiet");
+    assert!(!stderr(&quiet).contains("warning"));
+
+    fs::remove_file(lab.path("argv")).unwrap();
+    for flag in ["-t web", "--load", "--push", "--iidfile id"] {
+        let output = lab.run(&format!("src -o out/web.qcow2 {flag}"));
+        let said = stderr(&output);
+        assert!(
+            !output.status.success() && said.contains("docker build -t NAME --load -o type=vmdisk,"),
+            "{said}"
+        );
+        assert!(!lab.path("argv").exists(), "{flag}: docker was asked");
+    }
 }
 
 #[test]
@@ -424,7 +476,7 @@ fn the_real_engine_sends_what_it_built() {
     let output = lab.run("src -o out/other.qcow2");
     assert_eq!(output.status.code(), Some(1));
     let message = stderr(&output);
-    let last = message.lines().filter(|line| !line.starts_with("hint: ")).last();
+    let last = message.lines().rfind(|line| !line.starts_with("hint: "));
     assert!(last.is_some_and(|line| line.contains("\"/missing\": not found")), "{message}");
     assert_eq!(lab.left(), ["web.qcow2"]);
 }

@@ -140,7 +140,7 @@ fn a_build_with_a_disk_is_told_to_the_real_client_in_its_own_words() {
     assert_eq!(
         lab.runs(),
         [
-            "buildx build -t web --progress plain src --build-arg VMIMAGE_FORMAT=qcow2 --build-arg VMIMAGE_SIZE=10G \
+            "buildx build -t web --progress plain src --build-arg VMIMAGE_TRANSPORT=sparse --build-arg VMIMAGE_FORMAT=qcow2 --build-arg VMIMAGE_SIZE=10G \
           --build-arg BUILDKIT_SYNTAX=example/vmimage --output=type=tar,dest=-"
         ]
     );
@@ -150,6 +150,24 @@ fn a_build_with_a_disk_is_told_to_the_real_client_in_its_own_words() {
     let told = text(&output.stderr);
     assert!(told.starts_with("out/web.qcow2: qcow2, 64 MiB disk in "), "{told}");
     assert!(told.ends_with("; boot it: vmimage run out/web.qcow2\n"), "{told}");
+}
+
+#[test]
+fn an_image_that_holds_a_disk_is_warned_of_and_made() {
+    let lab = Lab::docker("echo made");
+    fs::write(lab.path("src/Dockerfile"), "# syntax=example/vmimage\nFROM scratch\n").unwrap();
+    for (words, warned) in [
+        ("buildx build -t web src", true),
+        ("buildx build --push -t web src", true),
+        ("buildx build -q -t web src", false),
+        ("buildx build -o out src", false),
+        ("buildx build -t web --build-arg VMIMAGE_STAGE=containerdisk src", false),
+    ] {
+        let output = lab.run(words);
+        assert_eq!((output.status.success(), text(&output.stdout).as_str()), (true, "made\n"));
+        let warning = "warning: src/Dockerfile: the Dockerfile makes a disk";
+        assert_eq!(text(&output.stderr).contains(warning), warned, "{words}: {}", text(&output.stderr));
+    }
 }
 
 #[test]
@@ -199,7 +217,7 @@ fn two_formats_and_an_image_are_two_runs() {
     assert_eq!(
         lab.runs(),
         [
-            "buildx build -t web src --build-arg VMIMAGE_FORMAT=qcow2,vhdx \
+            "buildx build -t web src --build-arg VMIMAGE_TRANSPORT=sparse --build-arg VMIMAGE_FORMAT=qcow2,vhdx \
              --build-arg BUILDKIT_SYNTAX=example/vmimage --output=type=tar,dest=-",
             "buildx build -t web --push --metadata-file m src"
         ]
@@ -353,7 +371,7 @@ fn a_baked_target_becomes_a_disk() {
         lab.runs(),
         [
             "buildx bake -f x.hcl --print",
-            "buildx bake -f x.hcl --set=default.args.VMIMAGE_FORMAT=qcow2 \
+            "buildx bake -f x.hcl --set=default.args.VMIMAGE_TRANSPORT=sparse --set=default.args.VMIMAGE_FORMAT=qcow2 \
              --set=default.args.BUILDKIT_SYNTAX=example/vmimage --set=default.output=type=tar,dest=- default"
         ]
     );
@@ -393,7 +411,7 @@ fn buildctl_is_told_by_options() {
     assert_eq!(
         lab.runs(),
         ["--addr=unix:///x build --progress=auto --frontend=dockerfile.v0 --local=context=src \
-          --local=dockerfile=src --opt=filename=Dockerfile --opt=build-arg:VMIMAGE_FORMAT=qcow2 \
+          --local=dockerfile=src --opt=filename=Dockerfile --opt=build-arg:VMIMAGE_TRANSPORT=sparse --opt=build-arg:VMIMAGE_FORMAT=qcow2 \
           --opt=build-arg:BUILDKIT_SYNTAX=example/vmimage --output=type=tar,dest=-"]
     );
     assert_eq!(lab.left(), ["web.qcow2"]);

@@ -15,6 +15,7 @@ mod place;
 pub mod qcow2;
 mod raw;
 mod reflink;
+pub mod sparse;
 #[cfg(test)]
 mod tests;
 mod vdi;
@@ -38,7 +39,7 @@ use crate::read_at::Shared;
 use crate::seed::Uuid;
 use codec::Coding;
 use frames::Around;
-use place::{Pipe, Place};
+use place::{Lasting, Pipe, Place};
 
 /// A disk file that is wanted.
 #[derive(Clone, Debug)]
@@ -53,6 +54,17 @@ pub struct Target {
     pub id: Uuid,
     /// The machine it is for, for formats that tell.
     pub appliance: Appliance,
+    /// Whether it is written as a [`sparse`] stream of itself, to be unpacked elsewhere. Not for formats that read
+    /// again what they have written.
+    pub sparse: bool,
+}
+
+impl Target {
+    /// The file, or the stream of it.
+    fn create(&self) -> Result<Box<dyn Lasting>> {
+        let output = Output::create(&self.path)?;
+        Ok(if self.sparse { Box::new(sparse::Writer::new(output)?) } else { Box::new(output) })
+    }
 }
 
 /// Make every target of `image` in one pass.
@@ -61,16 +73,16 @@ pub struct Target {
 /// [`Kind::Unsupported`] for a compression that a format lacks; whatever the extents' files and the file
 /// systems have to say. On an error no target appears that is not complete.
 pub fn write(image: Image<'_>, targets: &[Target], run: &Run<'_>) -> Result<()> {
-    let outputs = targets.iter().map(|target| Output::create(&target.path)).collect::<Result<Vec<_>>>()?;
+    let files = targets.iter().map(Target::create).collect::<Result<Vec<_>>>()?;
     let sinks: Vec<Box<dyn Sink + '_>> = targets
         .iter()
-        .zip(&outputs)
-        .map(|(target, output)| sink(image, target, output))
+        .zip(&files)
+        .map(|(target, file)| sink(image, target, &**file))
         .collect::<Result<_>>()?;
     engine::run(image, &sinks.iter().map(Box::as_ref).collect::<Vec<_>>(), run)?;
     sinks.iter().try_for_each(|sink| sink.finish())?;
     drop(sinks);
-    outputs.into_iter().try_for_each(Output::persist)
+    files.into_iter().try_for_each(Lasting::complete)
 }
 
 /// Make one disk file of `image` and send it into a pipe, from front to end.

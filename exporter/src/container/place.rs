@@ -26,6 +26,12 @@ pub(super) trait Place: Sync {
     }
 }
 
+/// A place whose bytes stay when all is well.
+pub(super) trait Lasting: Place {
+    /// Let the complete file appear under its name.
+    fn complete(self: Box<Self>) -> Result<()>;
+}
+
 impl<P: Place + ?Sized> Place for &P {
     fn write_at(&self, bytes: &[u8], offset: u64) -> Result<()> {
         (**self).write_at(bytes, offset)
@@ -59,6 +65,12 @@ impl Place for Output {
 
     fn share(&self, file: &File, offset: u64, at: u64, len: u64) -> bool {
         self.share(file, offset, at, len)
+    }
+}
+
+impl Lasting for Output {
+    fn complete(self: Box<Self>) -> Result<()> {
+        self.persist()
     }
 }
 

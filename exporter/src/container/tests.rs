@@ -8,6 +8,7 @@ use proptest::prelude::*;
 mod containerdisk;
 mod ova;
 mod plain;
+mod sparse;
 mod streams;
 mod vmdk;
 
@@ -84,7 +85,7 @@ fn any_target(scratch: &Scratch, format: Format) -> Target {
 fn target_at(path: PathBuf, format: Format, compression: Compression) -> Target {
     let id = Seed::new(b"test").uuid("disk file");
     let appliance = Appliance { name: "Test disk".into(), ..Appliance::default() };
-    Target { path, format, compression, id, appliance }
+    Target { path, format, compression, id, appliance, sparse: false }
 }
 
 fn shown(target: &Target) -> &str {

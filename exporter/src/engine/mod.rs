@@ -23,6 +23,7 @@ mod sink;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use sink::is_zero;
 pub use sink::{Chunk, Piece, Sink, Stored};
 
 use std::collections::BTreeMap;

@@ -130,6 +130,6 @@ impl Stored {
 }
 
 /// Whether all bytes are zero; looks no further than the first kilobyte that is not.
-pub(super) fn is_zero(bytes: &[u8]) -> bool {
+pub(crate) fn is_zero(bytes: &[u8]) -> bool {
     bytes.chunks(1024).all(|part| part.iter().fold(0, |seen, byte| seen | byte) == 0)
 }

@@ -15,6 +15,13 @@ pub struct FileSpec {
     pub compression: Compression,
 }
 
+impl FileSpec {
+    /// Whether it can have long runs of zeroes and be written as a [`sparse`](crate::container::sparse) stream.
+    pub fn is_sparse(&self) -> bool {
+        self.compression == Compression::None && self.format != Format::ContainerDisk
+    }
+}
+
 impl Spec {
     /// The disk files it asks for, one of each format, in the order of the formats.
     ///
@@ -73,6 +80,26 @@ impl Spec {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_not_compressed_has_zeroes() {
+        let spec = |compression| Spec { formats: Format::ALL.to_vec(), compression, ..Spec::default() };
+        let sparse = |compression| -> Vec<Format> {
+            // Two formats have one ending, so each is asked for by itself.
+            let compressions = spec(compression).compressions().unwrap();
+            let files = Format::ALL.iter().zip(compressions).map(|(&format, compression)| FileSpec {
+                name: String::new(),
+                format,
+                compression,
+            });
+            files.filter(FileSpec::is_sparse).map(|file| file.format).collect()
+        };
+        let plain = [Format::Raw, Format::Vdi, Format::Vhd, Format::VhdDynamic, Format::Vhdx];
+        assert_eq!(sparse(None), plain);
+        assert_eq!(sparse(Some(Compression::Zlib)), plain);
+        let with_qcow2 = [&[Format::Raw, Format::Qcow2][..], &plain[1..]].concat();
+        assert_eq!(sparse(Some(Compression::None)), with_qcow2);
+    }
 
     fn files(formats: &[Format], compression: Option<Compression>) -> Result<Vec<(String, Compression)>> {
         let spec = Spec { name: "web".into(), formats: formats.to_vec(), compression, ..Spec::default() };

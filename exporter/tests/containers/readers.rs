@@ -44,7 +44,14 @@ fn made(format: Format, compression: Compression) -> (TempDir, PathBuf) {
     let scratch = TempDir::new().unwrap();
     let path = scratch.path().join(format!("disk.{}", format.extension()));
     let id = Seed::new(b"test").uuid("disk file");
-    let target = Target { path: path.clone(), format, compression, id, appliance: Appliance::default() };
+    let target = Target {
+        sparse: false,
+        path: path.clone(),
+        format,
+        compression,
+        id,
+        appliance: Appliance::default(),
+    };
     let run = Run::silent(NonZeroUsize::new(2).unwrap());
     let size = SIZE.next_multiple_of(format.size_unit());
     write(Image { size, extents: &extents() }, &[target], &run).unwrap();

@@ -68,6 +68,7 @@ fn planned(tree: &Path) -> Planned {
 
 fn make(planned: &Planned, format: Format, path: &Path, threads: usize) -> Result<()> {
     let target = Target {
+        sparse: false,
         path: path.to_owned(),
         format,
         compression: Compression::None,

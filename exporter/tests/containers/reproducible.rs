@@ -124,6 +124,7 @@ fn assembled(root: &Path, boot: &Path, threads: usize, spec: &Spec, output: &Pat
     };
     let planned = plan(spec, input).unwrap();
     let target = Target {
+        sparse: false,
         path: output.to_owned(),
         format: spec.formats[0],
         compression: spec.compression.unwrap(),

@@ -24,6 +24,7 @@ fn copy_of(image: &Image) -> Image {
     let planned = plan(image).unwrap();
     let copy = Image::blank();
     let target = Target {
+        sparse: false,
         path: copy.path(),
         format: Format::Raw,
         compression: Compression::None,

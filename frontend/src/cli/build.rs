@@ -1,5 +1,7 @@
 //! `vmimage build`: a Dockerfile becomes a disk, by way of an engine that builds containers.
 
+mod docker_args;
+mod flags;
 mod store;
 pub(crate) mod syntax;
 
@@ -19,6 +21,8 @@ use crate::engine::destination::Destination;
 use crate::engine::receive::Arrived;
 use crate::engine::{Choice, Engine, buildx, receive};
 use crate::solve::request::PACKAGES_CONTEXT;
+use docker_args::DockerArgs;
+use flags::Flag;
 
 /// The image whose program makes the disk inside the build: `$VMIMAGE_FRONTEND`, say a team's own copy of it,
 /// else the published one.
@@ -126,66 +130,6 @@ impl MachineArgs {
     }
 }
 
-/// docker's own options, under docker's own names.
-#[derive(Debug, clap::Args)]
-#[command(next_help_heading = "Build options (docker's own)")]
-struct DockerArgs {
-    /// The Dockerfile [default: CONTEXT/Dockerfile]
-    #[arg(short, long, value_name = "FILE")]
-    file: Option<String>,
-    /// The stage to build
-    #[arg(long, value_name = "STAGE")]
-    target: Option<String>,
-    /// Set a build-time variable
-    #[arg(long, value_name = "KEY=VALUE")]
-    build_arg: Vec<String>,
-    /// Add a named context
-    #[arg(long, value_name = "NAME=PATH")]
-    build_context: Vec<String>,
-    /// Hand a secret to the build
-    #[arg(long, value_name = "id=ID,src=FILE")]
-    secret: Vec<String>,
-    /// Hand an SSH agent or key to the build
-    #[arg(long, value_name = "ID")]
-    ssh: Vec<String>,
-    /// Build for these platforms; of several, each disk has its platform in its name
-    #[arg(long, value_name = "OS/ARCH")]
-    platform: Vec<String>,
-    /// Build every step anew
-    #[arg(long)]
-    no_cache: bool,
-    /// Ask the registry for newer base images
-    #[arg(long)]
-    pull: bool,
-    /// Use a cache kept elsewhere
-    #[arg(long, value_name = "SOURCE")]
-    cache_from: Vec<String>,
-    /// Keep the cache elsewhere
-    #[arg(long, value_name = "DEST")]
-    cache_to: Vec<String>,
-    /// The builder to use
-    #[arg(long, value_name = "NAME")]
-    builder: Option<String>,
-    /// How progress is shown: auto, plain, tty, rawjson
-    #[arg(long, value_name = "TYPE")]
-    progress: Option<String>,
-    /// Show neither progress nor the result
-    #[arg(short, long)]
-    quiet: bool,
-    /// Set a label
-    #[arg(long, value_name = "KEY=VALUE")]
-    label: Vec<String>,
-    /// The network of RUN steps
-    #[arg(long, value_name = "MODE")]
-    network: Option<String>,
-    /// Add a host's address
-    #[arg(long, value_name = "HOST:IP")]
-    add_host: Vec<String>,
-    /// Allow an entitlement, such as network.host
-    #[arg(long, value_name = "ENTITLEMENT")]
-    allow: Vec<String>,
-}
-
 const EXAMPLES: &str = "\
 Examples:
   vmimage build                                       ./Dockerfile, the usual kernel: ./disk.qcow2
@@ -200,6 +144,9 @@ Examples:
 
 /// Builds, stores the disk under its names and says what it is.
 pub(crate) fn run(args: &mut Args) -> Result<ExitCode> {
+    if args.docker.only_asks() {
+        return ask(args);
+    }
     if args.output.is_empty() {
         args.output = output::usual_paths(&args.disk.format);
     }
@@ -211,6 +158,8 @@ pub(crate) fn run(args: &mut Args) -> Result<ExitCode> {
         Outcome::tell_all(&made, args.json, args.docker.quiet)?;
         return Ok(ExitCode::SUCCESS);
     }
+    flags::refuse(&args.docker, None)?;
+    flags::warn(&args.docker);
     let packages = args.install.packages()?;
     let has_syntax = syntax::names(&dockerfile(args), &frontend());
     let arguments = buildx_arguments(args, &formats, packages.as_deref(), has_syntax);
@@ -229,9 +178,20 @@ pub(crate) fn run(args: &mut Args) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Has docker answer a question about the Dockerfile; the exit code is its own.
+fn ask(args: &Args) -> Result<ExitCode> {
+    let tool = match engine(args) {
+        Engine::Store(tool) => Some(tool),
+        Engine::Docker => None,
+    };
+    flags::refuse(&args.docker, tool)?;
+    buildx::ask(args.docker.passed().chain(["--".to_owned(), args.context.clone()]))
+}
+
 /// The engine, which is told if it was not asked for. With none at all it is docker, which then is what is missing.
 fn engine(args: &Args) -> Engine {
-    let is_for_docker = args.frontend.is_some() || args.docker.builder.is_some();
+    let only_dockers = |(name, _)| flags::find(name).is_some_and(Flag::is_dockers);
+    let is_for_docker = args.frontend.is_some() || args.docker.given().any(only_dockers);
     Engine::find(args.engine, is_for_docker, args.docker.quiet).unwrap_or(Engine::Docker)
 }
 
@@ -299,7 +259,6 @@ fn buildx_arguments(
     packages: Option<&Path>,
     has_syntax: bool,
 ) -> Vec<String> {
-    let docker = &args.docker;
     let mut out = Vec::new();
     let mut value = |flag: &str, value: &str| out.extend([flag.to_owned(), value.to_owned()]);
     for (key, text) in variables(args, formats, has_syntax) {
@@ -308,33 +267,10 @@ fn buildx_arguments(
     if let Some(folder) = packages {
         value("--build-context", &format!("{PACKAGES_CONTEXT}={}", folder.display()));
     }
-    for (flag, given) in [
-        ("--file", &docker.file),
-        ("--target", &docker.target),
-        ("--builder", &docker.builder),
-        ("--progress", &docker.progress),
-        ("--network", &docker.network),
-    ] {
-        given.iter().for_each(|given| value(flag, given));
-    }
-    for (flag, given) in [
-        ("--build-arg", &docker.build_arg),
-        ("--build-context", &docker.build_context),
-        ("--secret", &docker.secret),
-        ("--ssh", &docker.ssh),
-        ("--platform", &docker.platform),
-        ("--cache-from", &docker.cache_from),
-        ("--cache-to", &docker.cache_to),
-        ("--label", &docker.label),
-        ("--add-host", &docker.add_host),
-        ("--allow", &docker.allow),
-    ] {
-        given.iter().for_each(|given| value(flag, given));
-    }
-    for (flag, given) in [("--no-cache", docker.no_cache), ("--pull", docker.pull), ("--quiet", docker.quiet)]
-    {
-        out.extend(given.then(|| flag.to_owned()));
-    }
+    out.extend(args.docker.passed());
+    let to_stdout = args.output.iter().any(|path| output::is_stdout(path));
+    let transport = receive::transport(formats, to_stdout);
+    out.extend(transport.map(|(key, text)| format!("--build-arg={key}={text}")));
     // No attestations: they would be further files beside the disk.
     out.extend(["--provenance=false", "--sbom=false", "--output=type=tar,dest=-", "--"].map(String::from));
     out.push(args.context.clone());

@@ -74,6 +74,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let copy = clone::plan(image, &seed(args)?).map_err(|error| in_disk(args, error))?;
     let files = args.output.iter().zip(spec.formats.iter().zip(compressions));
     let targets = files.map(|(path, (&format, compression))| Target {
+        sparse: false,
         path: path.clone(),
         format,
         compression,

@@ -62,6 +62,7 @@ impl Job<'_> {
             compression,
             id: planned.id,
             appliance: planned.appliance.clone(),
+            sparse: false,
         });
         let targets = targets.collect();
         let written = write(planned.image(), targets, self.threads, self.meter, self.stop)?;

@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::io;
-use std::process::{ChildStdout, Command, ExitStatus, Stdio};
+use std::process::{ChildStdout, Command, ExitCode, ExitStatus, Stdio};
 
 use super::child;
 use super::receive::Failure;
@@ -71,6 +71,14 @@ pub(crate) fn has_image(image: &str) -> bool {
     let mut command = Command::new("docker");
     command.args(["image", "inspect", "--format", "{{.Id}}", image]);
     command.stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
+}
+
+/// Runs `docker buildx build` with `arguments` for what it says; its exit code is this program's.
+pub(crate) fn ask(arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Result<ExitCode> {
+    let mut command = Command::new("docker");
+    let ended = child::run(command.args(["buildx", "build"]).args(arguments)).map_err(cannot_start)?;
+    let code = ended.status.code().and_then(|code| u8::try_from(code).ok());
+    Ok(code.map_or(ExitCode::FAILURE, ExitCode::from))
 }
 
 /// Runs `docker buildx build` with `arguments` and hands its stdout to `receive`.

@@ -5,6 +5,8 @@
 //! several platforms    linux_amd64/disk.qcow2  linux_amd64/disk.vhdx  linux_arm64/disk.qcow2  …
 //! ```
 //!
+//! A name may have `.sparse` behind it: that is a stream of what the file holds, and where, without its zeroes.
+//!
 //! Nothing else is accepted: no link, no file that was not asked for, no path that leads anywhere.
 
 mod entries;
@@ -14,11 +16,13 @@ use std::collections::BTreeSet;
 use std::io::{self, Read, Write};
 use std::path::PathBuf;
 
+use exporter::container::sparse::unpack;
 use exporter::container::{Format, Output};
 use exporter::error::show_size;
 
 use super::destination::Destination;
 use crate::cli::Error;
+use crate::solve::request::TRANSPORT;
 use entries::DiskEntry;
 
 /// A disk file that has arrived whole, still under a temporary name.
@@ -43,13 +47,26 @@ pub(crate) enum Failure {
     Refused(Error),
 }
 
+impl From<io::Error> for Failure {
+    /// Of a stream that can't be read on.
+    fn from(error: io::Error) -> Self {
+        entries::broken(error)
+    }
+}
+
+/// The build argument that asks for streams; none where stdout takes what does not come in order.
+pub(crate) fn transport(formats: &[Format], to_stdout: bool) -> Option<(String, String)> {
+    let takes = !to_stdout || formats.iter().all(|format| format.streams());
+    takes.then(|| (TRANSPORT.to_owned(), "sparse".to_owned()))
+}
+
 /// Stores the disk files of a tar stream beside their destinations; on any failure nothing is left.
 ///
 /// The destinations are of different formats, and every platform must send a file for each. The files
 /// come back by platform, in the order of the destinations.
 pub(crate) fn store(stream: impl Read, destinations: &[Destination]) -> Result<Vec<Arrived>, Failure> {
     let mut arrived: Vec<Arrived> = Vec::new();
-    entries::each(stream, |DiskEntry { platform, name, len }, bytes| {
+    entries::each(stream, |DiskEntry { platform, name, is_stream, len }, bytes| {
         let destination = destinations.iter().find(|destination| is_named(&name, destination.format()));
         let destination =
             destination.ok_or_else(|| unasked(&name, destinations.iter().map(Destination::format)))?;
@@ -62,7 +79,10 @@ pub(crate) fn store(stream: impl Read, destinations: &[Destination]) -> Result<V
             return Err(one_too_many(format));
         }
         let path = destination.path(platform.as_deref());
-        let output = sparse::store(bytes, len, &path)?;
+        let output = match is_stream {
+            true => sparse::store_stream(bytes, len, &path),
+            false => sparse::store(bytes, len, &path),
+        }?;
         arrived.push(Arrived { platform, format, path, output });
         Ok(())
     })?;
@@ -86,39 +106,66 @@ fn none_is_missing(arrived: &[Arrived], destinations: &[Destination]) -> Result<
 /// Hands the one disk file of a tar stream on, byte for byte; some may be out when it fails.
 pub(crate) fn pass_on(stream: impl Read, format: Format, to: &mut impl Write) -> Result<(), Failure> {
     let mut passed = false;
-    entries::each(stream, |DiskEntry { name, len, .. }, bytes| {
+    entries::each(stream, |DiskEntry { name, is_stream, len, .. }, bytes| {
         if !is_named(&name, format) {
             return Err(unasked(&name, [format]));
         }
         if std::mem::replace(&mut passed, true) {
             return Err(one_too_many(format));
         }
-        match copy(bytes, to)? {
-            copied if copied == len => Ok(()),
-            copied => Err(ended_early(copied, len)),
+        match is_stream {
+            true => copy_stream(bytes, to),
+            false => copy(bytes, len, to),
         }
     })?;
     if passed { Ok(()) } else { Err(missing(format)) }
 }
 
-/// Copies all there is and returns its length; tells the one who sends from the one who takes.
-fn copy(from: &mut dyn Read, to: &mut impl Write) -> Result<u64, Failure> {
-    let refused = |error| Failure::Refused(Error::user("stdout: the disk cannot be written").because(error));
+/// Copies all there is, which should be `len` bytes; tells the one who sends from the one who takes.
+fn copy(from: &mut dyn Read, len: u64, to: &mut impl Write) -> Result<(), Failure> {
     let mut buffer = vec![0; 1 << 20];
     let mut copied = 0;
     loop {
         match from.read(&mut buffer) {
             Ok(0) => break,
             Ok(read) => {
-                to.write_all(&buffer[..read]).map_err(refused)?;
+                to.write_all(&buffer[..read]).map_err(not_taken)?;
                 copied += read as u64;
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(entries::broken(error)),
+            Err(error) => return Err(error.into()),
         }
     }
-    to.flush().map_err(refused)?;
-    Ok(copied)
+    to.flush().map_err(not_taken)?;
+    if copied == len { Ok(()) } else { Err(ended_early(copied, len)) }
+}
+
+/// Copies the file that a stream stands for, its zeroes included.
+fn copy_stream(from: &mut dyn Read, to: &mut impl Write) -> Result<(), Failure> {
+    let mut copied = 0;
+    let len = unpack(from, |at, bytes| -> Result<(), Failure> {
+        let gap = at.checked_sub(copied).ok_or_else(|| not_as_asked("its stream is not in order"));
+        pad(gap.map_err(Failure::Refused)?, to)?;
+        to.write_all(bytes).map_err(not_taken)?;
+        copied = at + bytes.len() as u64;
+        Ok(())
+    })?;
+    pad(len - copied, to)?;
+    to.flush().map_err(not_taken)
+}
+
+fn pad(mut gap: u64, to: &mut impl Write) -> Result<(), Failure> {
+    const ZEROES: &[u8] = &[0; 64 << 10];
+    while gap > 0 {
+        let zeroes = gap.min(ZEROES.len() as u64);
+        to.write_all(&ZEROES[..zeroes as usize]).map_err(not_taken)?;
+        gap -= zeroes;
+    }
+    Ok(())
+}
+
+fn not_taken(error: io::Error) -> Failure {
+    Failure::Refused(Error::user("stdout: the disk cannot be written").because(error))
 }
 
 fn is_named(name: &str, format: Format) -> bool {

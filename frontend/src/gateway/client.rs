@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use exporter::error::show_size;
 use http::uri::PathAndQuery;
-use llb::{Definition, Platform};
+use llb::{Definition, OpDigest, Platform};
 use prost::Message;
 use tonic::client::Grpc;
 use tonic::transport::Channel;
@@ -79,6 +79,17 @@ impl Bridge {
         }
         let request = proto::EvaluateRequest { reference: reference.id.clone() };
         self.call::<_, proto::Empty>("Evaluate", request).await.map(drop)
+    }
+
+    /// Warns the user at an op that clients have heard of. Daemons before 0.10 have no way to.
+    pub(crate) async fn warn(&self, op: OpDigest, short: &str, detail: &[&str]) -> Result<(), Failure> {
+        if !self.caps.has("gateway.warnings") {
+            return Ok(());
+        }
+        let detail = detail.iter().map(|line| line.as_bytes().to_vec()).collect();
+        let request =
+            proto::WarnRequest { digest: op.to_string(), level: 1, short: short.as_bytes().to_vec(), detail };
+        self.call::<_, proto::Empty>("Warn", request).await.map(drop)
     }
 
     /// The content of a regular file of up to 64 MiB; symbolic links are followed inside `reference`.

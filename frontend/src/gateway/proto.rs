@@ -285,3 +285,20 @@ pub(crate) struct EvaluateRequest {
     #[prost(string, tag = "1")]
     pub reference: String,
 }
+
+/// Something for clients to show beside the progress.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct WarnRequest {
+    /// The op it is about.
+    #[prost(string, tag = "1")]
+    pub digest: String,
+    /// 1 is what anybody should see.
+    #[prost(int64, tag = "2")]
+    pub level: i64,
+    /// The one line of it.
+    #[prost(bytes = "vec", tag = "3")]
+    pub short: Vec<u8>,
+    /// More lines, for who asks.
+    #[prost(bytes = "vec", repeated, tag = "4")]
+    pub detail: Vec<Vec<u8>>,
+}

@@ -22,7 +22,7 @@ use super::opts::tests::opts;
 use super::proto::{
     self, Any, ApiCap, Empty, EvaluateRequest, InputsResponse, PongResponse, ReadFileRequest,
     ReadFileResponse, Ref, Refs, ReturnRequest, SolveRequest, SolveResponse, Stat, StatFileRequest,
-    StatFileResponse,
+    StatFileResponse, WarnRequest,
 };
 use super::{Bridge, Failure, Images, delegate, serve, transport};
 
@@ -80,6 +80,13 @@ impl Daemon {
             "StatFile" => {
                 unary(request, |_: StatFileRequest| Ok(StatFileResponse { stat: Some(Stat::default()) }))
                     .await
+            }
+            "Warn" => {
+                unary(request, |request: WarnRequest| {
+                    self.calls.lock().unwrap().push(String::from_utf8(request.short).unwrap());
+                    Ok(Empty {})
+                })
+                .await
             }
             "Evaluate" => unary(request, |_: EvaluateRequest| Ok(Empty {})).await,
             "Return" => {
@@ -233,6 +240,18 @@ async fn old_daemons_are_not_asked_for_what_they_lack() {
     bridge.evaluate(&root("r1")).await.unwrap();
     assert!(bridge.inputs().await.unwrap().is_empty());
     assert_eq!(*daemon.calls.lock().unwrap(), ["Ping", "StatFile"]);
+}
+
+#[tokio::test]
+async fn daemons_are_given_warnings_if_they_take_them() {
+    let cases: [(&'static [&'static str], &[&str]); 2] =
+        [(&["gateway.warnings"], &["Ping", "Warn", "look out"]), (&["gateway.evaluate"], &["Ping"])];
+    for (caps, calls) in cases {
+        let (daemon, channel, _task) = Daemon { caps, ..Daemon::default() }.start().await;
+        let bridge = Bridge::ping(channel).await.unwrap();
+        bridge.warn(llb::OpDigest::of(b"an op"), "look out", &["there", "here"]).await.unwrap();
+        assert_eq!(*daemon.calls.lock().unwrap(), calls);
+    }
 }
 
 #[tokio::test]

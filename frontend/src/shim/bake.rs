@@ -13,7 +13,7 @@ use serde::Deserialize;
 
 use super::container_disk::ContainerDisk;
 use super::csv;
-use super::docker_buildx::{asks_only, quiet_progress};
+use super::docker_buildx::{ATTESTATIONS, asks_only, quiet_progress};
 use super::line::{Dockerfile, Line, SYNTAX};
 use super::output::{Disks, Output};
 use super::real::Real;
@@ -62,6 +62,7 @@ struct Target {
     dockerfile_inline: Option<String>,
     args: BTreeMap<String, Option<String>>,
     output: Vec<Printed>,
+    attest: Vec<serde_json::Value>,
 }
 
 /// An output; since buildx 0.20 as an object.
@@ -179,8 +180,7 @@ fn plan(line: &Line, definition: &Definition) -> Result<Act> {
     }
     let warm = bake.warm(&found);
     let disks = found.into_iter().map(|(name, target, disks)| {
-        let sets =
-            arguments(name, target, &disks.variables).chain([set(name, &format!("output={TRANSPORT}"))]);
+        let sets = disk_sets(name, target, &disks).chain([set(name, &format!("output={TRANSPORT}"))]);
         DiskRun { args: bake.run(Role::Disk, sets, &[name]), disks }
     });
     Ok(Act::Run(Plan {
@@ -222,6 +222,13 @@ fn arguments(name: &str, target: &Target, variables: &[(String, String)]) -> imp
         .into_iter()
 }
 
+/// What makes a disk of a target, and switches off what the target asks to be attested of it.
+fn disk_sets(name: &str, target: &Target, disks: &Disks) -> impl Iterator<Item = String> {
+    let kinds: &[&str] = if target.attest.is_empty() { &[] } else { &["provenance", "sbom"] };
+    let off = kinds.iter().map(|kind| set(name, &format!("attest=type={kind},disabled=true")));
+    arguments(name, target, &disks.variables).chain(off.collect::<Vec<_>>())
+}
+
 /// What makes the image that a target's build makes one of its disk.
 fn image_sets(name: &str, target: &Target, image: &ContainerDisk) -> Vec<String> {
     let outputs = image.outputs.iter().map(|output| set(name, &format!("output={output}")));
@@ -256,7 +263,7 @@ impl Bake<'_> {
             return None;
         }
         let sets = found.iter().flat_map(|(name, target, disks)| {
-            arguments(name, target, &disks.variables).chain([set(name, "output=type=cacheonly")])
+            disk_sets(name, target, disks).chain([set(name, "output=type=cacheonly")])
         });
         let names: Vec<_> = found.iter().map(|(name, ..)| *name).collect();
         Some(self.run(Role::Warm, sets, &names))
@@ -275,6 +282,7 @@ impl Bake<'_> {
             Item::End => false,
             item if item.is(&["push", "load"]) => false,
             item if item.is(&["metadata-file"]) => tells,
+            item if item.is(ATTESTATIONS) => role == Role::Others,
             item => !item.value_of(&["set"]).is_some_and(sets_output),
         };
         let targets = targets.iter().map(|name| (*name).to_owned());
@@ -336,7 +344,7 @@ mod tests {
                 disks,
                 [format!(
                     "buildx bake --builder b -f x.hcl --metadata-file m --set *.platform=linux/amd64 \
-                     --set=web.args.VMIMAGE_FORMAT=qcow2 --set=web.args.VMIMAGE_SIZE=9G --set=web.{FRONTEND} \
+                     --set=web.args.VMIMAGE_TRANSPORT=sparse --set=web.args.VMIMAGE_FORMAT=qcow2 --set=web.args.VMIMAGE_SIZE=9G --set=web.{FRONTEND} \
                      --set=web.output=type=tar,dest=- web"
                 )]
             );
@@ -361,13 +369,13 @@ mod tests {
         );
         assert_eq!(
             warm.unwrap(),
-            "bake https://x/y.git --set=a.args.VMIMAGE_FORMAT=raw --set=a.output=type=cacheonly \
-             --set=b.args.VMIMAGE_FORMAT=raw --set=b.output=type=cacheonly a b"
+            "bake https://x/y.git --set=a.args.VMIMAGE_TRANSPORT=sparse --set=a.args.VMIMAGE_FORMAT=raw --set=a.output=type=cacheonly \
+             --set=b.args.VMIMAGE_TRANSPORT=sparse --set=b.args.VMIMAGE_FORMAT=raw --set=b.output=type=cacheonly a b"
         );
         assert_eq!(
             disks,
             ["a", "b"].map(|name| format!(
-                "bake https://x/y.git --set={name}.args.VMIMAGE_FORMAT=raw --set={name}.output=type=tar,dest=- {name}"
+                "bake https://x/y.git --set={name}.args.VMIMAGE_TRANSPORT=sparse --set={name}.args.VMIMAGE_FORMAT=raw --set={name}.output=type=tar,dest=- {name}"
             ))
         );
         assert_eq!(
@@ -375,6 +383,31 @@ mod tests {
             "bake --metadata-file m https://x/y.git --set=b.output=type=image,push=true \
              --set=img.output=\"name=a,b\",type=image b img"
         );
+    }
+
+    #[test]
+    fn nothing_is_attested_of_a_disk() {
+        for attest in [json!(["type=sbom"]), json!([{ "type": "provenance", "mode": "max" }])] {
+            let definition = json!({
+                "target": { "default": {
+                    "args": { "BUILDKIT_SYNTAX": "x" }, "attest": attest, "output": ["type=vmdisk,dest=a.raw"],
+                } }
+            });
+            assert_eq!(
+                planned("bake --sbom=true --provenance mode=max", definition).1,
+                ["bake --set=default.args.VMIMAGE_TRANSPORT=sparse --set=default.args.VMIMAGE_FORMAT=raw \
+                     --set=default.attest=type=provenance,disabled=true --set=default.attest=type=sbom,disabled=true \
+                     --set=default.output=type=tar,dest=- default"]
+            );
+        }
+        let definition = json!({
+            "target": { "default": {
+                "args": { "BUILDKIT_SYNTAX": "x" }, "output": ["type=vmdisk,dest=a.raw", "type=image,name=a"],
+            } }
+        });
+        let (_, disks, others) = planned("bake --sbom=true", definition);
+        assert!(!disks[0].contains("sbom"), "{disks:?}");
+        assert!(others.unwrap().starts_with("bake --sbom=true "), "it is the image's");
     }
 
     #[test]
@@ -422,7 +455,9 @@ mod tests {
         let (_, disks, _) = planned("bake", definition("# syntax=example/vmimage:1\nFROM debian"));
         assert_eq!(
             disks,
-            ["bake --set=default.args.VMIMAGE_FORMAT=raw --set=default.output=type=tar,dest=- default"]
+            [
+                "bake --set=default.args.VMIMAGE_TRANSPORT=sparse --set=default.args.VMIMAGE_FORMAT=raw --set=default.output=type=tar,dest=- default"
+            ]
         );
         let (_, disks, _) = planned("bake", definition("FROM debian"));
         assert!(disks[0].contains(FRONTEND), "{disks:?}");

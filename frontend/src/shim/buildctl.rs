@@ -52,7 +52,10 @@ pub(super) fn build(line: &Line) -> Result<Act> {
     let disks = Disks::new(&outputs)?;
     let is_disk = |item: &Item| item.value_of(OUTPUT).and_then(disk).is_some();
     let has_others = line.items.iter().any(|item| item.is(OUTPUT) && !is_disk(item));
-    let keep = |item: &Item| !item.is(OUTPUT) && (!has_others || !item.is(&["metadata-file"]));
+    let keep = |item: &Item| {
+        let tells_of_image = has_others && item.is(&["metadata-file"]);
+        !item.is(OUTPUT) && !is_attestation(item) && !tells_of_image
+    };
     let options = options(line, disks.variables.clone());
     let args = line.with(keep, options.chain([format!("--output={TRANSPORT}")]));
     Ok(Act::Run(Plan {
@@ -62,6 +65,11 @@ pub(super) fn build(line: &Line) -> Result<Act> {
         reads_stdin: false,
         quiet: super::docker_buildx::quiet_progress(line),
     }))
+}
+
+/// `--opt attest:sbom=…`: what a disk has none of.
+fn is_attestation(item: &Item) -> bool {
+    item.value_of(OPT).is_some_and(|option| option.as_encoded_bytes().starts_with(b"attest:"))
 }
 
 /// The options that tell the frontend, and bring it in where it is needed.
@@ -115,13 +123,13 @@ mod tests {
             (
                 "build --frontend dockerfile.v0 --local context=. --local dockerfile=x -o type=vmdisk,dest=a.raw",
                 "build --frontend dockerfile.v0 --local context=. --local dockerfile=x \
-                 --opt=build-arg:VMIMAGE_FORMAT=raw --opt=build-arg:BUILDKIT_SYNTAX=example/vmimage \
+                 --opt=build-arg:VMIMAGE_TRANSPORT=sparse --opt=build-arg:VMIMAGE_FORMAT=raw --opt=build-arg:BUILDKIT_SYNTAX=example/vmimage \
                  --output=type=tar,dest=-",
                 None,
             ),
             (
                 "--addr unix:///x b --frontend=gateway.v0 --opt source=a/b -output=type=vmdisk,dest=a.raw,size=9G",
-                "--addr unix:///x b --frontend=gateway.v0 --opt source=a/b --opt=build-arg:VMIMAGE_FORMAT=raw \
+                "--addr unix:///x b --frontend=gateway.v0 --opt source=a/b --opt=build-arg:VMIMAGE_TRANSPORT=sparse --opt=build-arg:VMIMAGE_FORMAT=raw \
                  --opt=build-arg:VMIMAGE_SIZE=9G --output=type=tar,dest=-",
                 None,
             ),
@@ -129,7 +137,7 @@ mod tests {
                 "build --frontend dockerfile.v0 --opt build-arg:BUILDKIT_SYNTAX=a/b --metadata-file m \
                  --output type=image,name=x,push=true --output type=vmdisk,dest=a.raw",
                 "build --frontend dockerfile.v0 --opt build-arg:BUILDKIT_SYNTAX=a/b \
-                 --opt=build-arg:VMIMAGE_FORMAT=raw --output=type=tar,dest=-",
+                 --opt=build-arg:VMIMAGE_TRANSPORT=sparse --opt=build-arg:VMIMAGE_FORMAT=raw --output=type=tar,dest=-",
                 Some(
                     "build --frontend dockerfile.v0 --opt build-arg:BUILDKIT_SYNTAX=a/b --metadata-file m \
                      --output type=image,name=x,push=true",
@@ -138,6 +146,18 @@ mod tests {
         ] {
             assert_eq!(planned(typed), (disk.to_owned(), others.map(str::to_owned)));
         }
+    }
+
+    #[test]
+    fn nothing_is_attested_of_a_disk() {
+        let typed = "build --frontend gateway.v0 --opt attest:sbom= --opt=attest:provenance=mode=max --opt target=x \
+                     -o type=vmdisk,dest=a.raw";
+        let disk = "build --frontend gateway.v0 --opt target=x --opt=build-arg:VMIMAGE_TRANSPORT=sparse \
+                    --opt=build-arg:VMIMAGE_FORMAT=raw --output=type=tar,dest=-";
+        assert_eq!(planned(typed), (disk.to_owned(), None));
+        let (disk, others) = planned(&format!("{typed} -o type=image,name=a"));
+        assert!(!disk.contains("attest:"), "{disk}");
+        assert!(others.unwrap().contains("--opt attest:sbom= --opt=attest:provenance=mode=max"));
     }
 
     /// As nerdctl 2.3 puts it together, with and without a tag.
@@ -151,7 +171,7 @@ mod tests {
             );
             let expected = "--addr=unix:///run/buildkit/buildkitd.sock build --progress=auto \
                  --frontend=dockerfile.v0 --local=context=. --local=dockerfile=/no/such --opt=filename=Dockerfile \
-                 --opt=build-arg:VMIMAGE_FORMAT=qcow2 --opt=build-arg:BUILDKIT_SYNTAX=example/vmimage \
+                 --opt=build-arg:VMIMAGE_TRANSPORT=sparse --opt=build-arg:VMIMAGE_FORMAT=qcow2 --opt=build-arg:BUILDKIT_SYNTAX=example/vmimage \
                  --output=type=tar,dest=-";
             assert_eq!(planned(&typed), (expected.to_owned(), None));
         }

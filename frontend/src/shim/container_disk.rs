@@ -6,21 +6,34 @@
 use exporter::container::Format;
 
 use super::csv;
+use super::line::Dockerfile;
 use super::output::Output;
 use crate::attributes::{Asked, Attribute};
 use crate::cli::{Error, Result};
+use crate::solve::{DISK_IN_AN_IMAGE, INSTEAD_OF_AN_IMAGE};
 
 /// The exporters that make an image.
 const OF_IMAGES: [&str; 4] = ["image", "registry", "oci", "docker"];
 
 /// What the frontend is told in place of a format.
-const STAGE: (&str, &str) = ("VMIMAGE_STAGE", "containerdisk");
+pub(super) const STAGE: (&str, &str) = ("VMIMAGE_STAGE", "containerdisk");
 
 /// A disk's layer is not compressed again: the disk in it is.
 const UNCOMPRESSED: (&str, &str) = ("compression", "uncompressed");
 /// Annotations are OCI's; these exporters write docker's manifests by default.
 const OCI: (&str, &str) = ("oci-mediatypes", "true");
 const OF_DOCKERS_MANIFESTS: [&str; 2] = ["image", "registry"];
+
+/// Whether what comes out is an image, with nothing else beside it.
+pub(super) fn are_images(outputs: &[Output]) -> bool {
+    outputs.iter().all(|output| OF_IMAGES.contains(&&*output.kind))
+}
+
+/// Warns of an image with a disk in it that nobody has asked for.
+pub(super) fn warn(dockerfile: &Dockerfile) {
+    eprintln!("warning: {}: {DISK_IN_AN_IMAGE}", dockerfile.path.display());
+    INSTEAD_OF_AN_IMAGE.iter().for_each(|hint| eprintln!("hint: {hint}"));
+}
 
 /// The words of a disk that no exporter of images has.
 const ATTRIBUTES: [Attribute; 8] = [

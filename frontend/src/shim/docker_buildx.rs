@@ -3,7 +3,7 @@
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
-use super::container_disk::ContainerDisk;
+use super::container_disk::{self, ContainerDisk, STAGE};
 use super::line::{Client, Dockerfile, Line, SYNTAX, is_argument};
 use super::output::{Disks, Output};
 use super::run::{Act, DiskRun, Plan, TRANSPORT};
@@ -29,6 +29,8 @@ const BUILD: &str = "add-host allow annotation attest build-arg build-context bu
 const BAKE: &str = "allow builder call file f list metadata-file policy progress provenance sbom set var";
 
 const OUTPUT: &[&str] = &["output", "o"];
+/// What a disk has none of: its build would scan what nobody keeps, or be refused by docker's own builder.
+pub(super) const ATTESTATIONS: &[&str] = &["attest", "provenance", "sbom"];
 
 /// The value of docker's flag `--config`, in whatever command.
 pub(super) fn config(words: &[OsString]) -> Option<OsString> {
@@ -47,6 +49,9 @@ pub(super) fn build(line: &Line) -> Result<Act> {
     }
     let outputs: Vec<Output> = line.values(OUTPUT).filter_map(disk).collect();
     if outputs.is_empty() {
+        if !is_quiet(line) && makes_image_of_disk(line) {
+            container_disk::warn(&dockerfile(line));
+        }
         return Ok(Act::PassOn);
     }
     let without_disks = || line.with(|item| !is_disk(item), []);
@@ -67,8 +72,21 @@ pub(super) fn build(line: &Line) -> Result<Act> {
         disks: vec![DiskRun { args: disk_args(line, &disks, others.is_some()), disks }],
         others,
         reads_stdin: context(line) == "-" || line.last(&["file", "f"]) == Some(OsStr::new("-")),
-        quiet: line.items.iter().any(|item| item.switches_on(&["quiet", "q"])) || quiet_progress(line),
+        quiet: is_quiet(line),
     }))
+}
+
+/// Whether a disk becomes an image, because the Dockerfile alone says that there is one.
+fn makes_image_of_disk(line: &Line) -> bool {
+    let has_stage = line.values(&["build-arg"]).any(|argument| is_argument(argument, STAGE.0));
+    !asks_only(line)
+        && !has_stage
+        && container_disk::are_images(&outputs(line))
+        && dockerfile(line).makes_disk()
+}
+
+fn is_quiet(line: &Line) -> bool {
+    line.items.iter().any(|item| item.switches_on(&["quiet", "q"])) || quiet_progress(line)
 }
 
 /// Everything that `--output` asks for, and can be read.
@@ -87,7 +105,7 @@ fn disk_args(line: &Line, disks: &Disks, has_others: bool) -> Vec<OsString> {
     let keep = |item: &Item| {
         // The image, if there is one, is what these tell about.
         let tells_of_image = has_others && item.is(&["iidfile", "metadata-file"]);
-        !item.is(OUTPUT) && !item.is(&["push", "load"]) && !tells_of_image
+        !item.is(OUTPUT) && !item.is(&["push", "load"]) && !item.is(ATTESTATIONS) && !tells_of_image
     };
     let variables = disks.variables.iter().cloned().chain(dockerfile(line).frontend());
     let arguments = variables.flat_map(|(key, value)| ["--build-arg".to_owned(), format!("{key}={value}")]);
@@ -157,7 +175,7 @@ mod tests {
     }
 
     /// The arguments that a disk's build gets in place of the output.
-    const ARGUMENTS: &str = "--build-arg VMIMAGE_FORMAT=qcow2 --build-arg BUILDKIT_SYNTAX=example/vmimage \
+    const ARGUMENTS: &str = "--build-arg VMIMAGE_TRANSPORT=sparse --build-arg VMIMAGE_FORMAT=qcow2 --build-arg BUILDKIT_SYNTAX=example/vmimage \
                              --output=type=tar,dest=-";
 
     #[test]
@@ -184,6 +202,8 @@ mod tests {
             ),
             ("buildx build -o DISK --metadata-file m .", "buildx build --metadata-file m . ARGS"),
             ("buildx build -o DISK --push=false .", "buildx build . ARGS"),
+            ("buildx build -o DISK --sbom=true --provenance mode=max .", "buildx build . ARGS"),
+            ("build --attest type=sbom -o DISK --attest=type=provenance .", "build . ARGS"),
         ] {
             let plan = plan(&typed.replace("DISK", "type=vmdisk,dest=d.qcow2"));
             assert_eq!(shown(&plan.disks[0].args), expected.replace("ARGS", ARGUMENTS), "{typed}");
@@ -202,6 +222,7 @@ mod tests {
                 "build . ARGS",
                 "build --metadata-file m -o type=oci,dest=x .",
             ),
+            ("build --sbom=true --push -o DISK .", "build . ARGS", "build --sbom=true --push ."),
             ("build -qo DISK --push .", "build -q . ARGS", "build -q --push ."),
         ] {
             let plan = plan(&typed.replace("DISK", "type=vmdisk,dest=d.qcow2"));
@@ -215,7 +236,7 @@ mod tests {
         let plan = plan("build -o type=vmdisk,dest=a.qcow2,size=9G -o type=vmdisk,dest=b.vhdx .");
         assert_eq!(
             shown(&plan.disks[0].args),
-            "build . --build-arg VMIMAGE_FORMAT=qcow2,vhdx --build-arg VMIMAGE_SIZE=9G \
+            "build . --build-arg VMIMAGE_TRANSPORT=sparse --build-arg VMIMAGE_FORMAT=qcow2,vhdx --build-arg VMIMAGE_SIZE=9G \
              --build-arg BUILDKIT_SYNTAX=example/vmimage --output=type=tar,dest=-"
         );
         assert_eq!(plan.disks.len(), 1);
@@ -238,6 +259,29 @@ mod tests {
         assert!(!with("--build-arg BUILDKIT_SYNTAX=example/vmimage:dev"));
         assert!(!with("--build-arg=BUILDKIT_SYNTAX"));
         assert!(with("--build-arg BUILDKIT_SYNTAX_NOT=x"));
+    }
+
+    #[test]
+    fn an_image_that_holds_a_disk_by_chance_is_noticed() {
+        let dir = tempfile::tempdir().unwrap();
+        let context = dir.path().to_str().unwrap();
+        std::fs::write(dir.path().join("Dockerfile"), "# syntax=example/vmimage\nFROM debian\n").unwrap();
+        std::fs::write(dir.path().join("Plain"), "FROM debian\n").unwrap();
+        for (flags, expected) in [
+            ("", true),
+            ("-t web --push", true),
+            ("-o type=image,name=web", true),
+            ("-o type=docker -o type=oci,dest=x", true),
+            ("-o out", false),
+            ("-o type=tar,dest=x --load", false),
+            ("--build-arg VMIMAGE_STAGE=containerdisk", false),
+            ("--build-arg BUILDKIT_SYNTAX=docker/dockerfile:1", false),
+            ("--check", false),
+            (&format!("-f {context}/Plain"), false),
+        ] {
+            let line = words(&format!("build {flags} {context}"));
+            assert_eq!(makes_image_of_disk(&Line::read(&line, &CLIENT).unwrap()), expected, "{flags}");
+        }
     }
 
     #[test]

@@ -101,6 +101,11 @@ impl Dockerfile {
         let is_named = self.has_frontend || syntax::names(&self.path, &frontend());
         (!is_named).then(|| (SYNTAX.to_owned(), frontend()))
     }
+
+    /// Whether every client makes a disk of it.
+    pub(super) fn makes_disk(&self) -> bool {
+        !self.has_frontend && syntax::names(&self.path, &frontend())
+    }
 }
 
 /// The build argument that names the frontend, whatever the Dockerfile says.

@@ -7,6 +7,7 @@ use exporter::container::Format;
 use super::csv;
 use crate::attributes::{Asked, Attribute};
 use crate::cli::{Error, Result, endings, is_stdout};
+use crate::engine::receive::transport;
 
 /// The value of an `--output`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -154,7 +155,9 @@ impl Wanted {
         let names: Vec<_> = formats.iter().map(|format| format.name()).collect();
         let format = (Attribute::Format, names.join(","));
         let all = std::iter::once(format).chain(self.attributes);
-        let variables = all.map(|(attribute, value)| (attribute.variable(), value)).collect();
+        let variables = all.map(|(attribute, value)| (attribute.variable(), value));
+        let to_stdout = self.files.iter().any(|(path, _)| is_stdout(path));
+        let variables = transport(&formats, to_stdout).into_iter().chain(variables).collect();
         Ok(Disks { files: self.files, variables })
     }
 }
@@ -198,21 +201,27 @@ mod tests {
     #[test]
     fn attributes_become_build_arguments() {
         for (texts, files, variables) in [
-            (&["type=vmdisk,dest=web.qcow2"][..], "web.qcow2:qcow2", "VMIMAGE_FORMAT=qcow2"),
-            (&["type=vmdisk,dest=web,format=raw"], "web:raw", "VMIMAGE_FORMAT=raw"),
-            (&["type=vmdisk,dest=-,format=vhd"], "-:vhd", "VMIMAGE_FORMAT=vhd"),
+            (
+                &["type=vmdisk,dest=web.qcow2"][..],
+                "web.qcow2:qcow2",
+                "VMIMAGE_TRANSPORT=sparse VMIMAGE_FORMAT=qcow2",
+            ),
+            (&["type=vmdisk,dest=web,format=raw"], "web:raw", "VMIMAGE_TRANSPORT=sparse VMIMAGE_FORMAT=raw"),
+            (&["type=vmdisk,dest=-,format=vhd"], "-:vhd", "VMIMAGE_TRANSPORT=sparse VMIMAGE_FORMAT=vhd"),
+            // What is written in no order can't be sent on without its zeroes.
+            (&["type=vmdisk,dest=-,format=vhdx"], "-:vhdx", "VMIMAGE_FORMAT=vhdx"),
             (
                 &[
                     "type=vmdisk,dest=a.vmdk,size=10G,hostname=web,profile=machine,name=n,kernel=k,cmdline=a b",
                 ],
                 "a.vmdk:vmdk",
-                "VMIMAGE_FORMAT=vmdk VMIMAGE_SIZE=10G VMIMAGE_HOSTNAME=web VMIMAGE_PROFILE=machine \
+                "VMIMAGE_TRANSPORT=sparse VMIMAGE_FORMAT=vmdk VMIMAGE_SIZE=10G VMIMAGE_HOSTNAME=web VMIMAGE_PROFILE=machine \
                  VMIMAGE_NAME=n VMIMAGE_KERNEL=k VMIMAGE_CMDLINE=a b",
             ),
             (
                 &["type=vmdisk,dest=a.qcow2,compression=zlib,size=2G", "type=vmdisk,dest=b.img,size=2G"],
                 "a.qcow2:qcow2 b.img:raw",
-                "VMIMAGE_FORMAT=qcow2,raw VMIMAGE_COMPRESSION=zlib VMIMAGE_SIZE=2G",
+                "VMIMAGE_TRANSPORT=sparse VMIMAGE_FORMAT=qcow2,raw VMIMAGE_COMPRESSION=zlib VMIMAGE_SIZE=2G",
             ),
         ] {
             let disks = disks(texts).unwrap();

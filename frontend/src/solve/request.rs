@@ -23,11 +23,22 @@ pub(crate) enum Stage {
     ContainerDisk,
 }
 
+/// How the disk's files reach the client.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Transport {
+    /// As they are, zeroes and all: what any client stores.
+    #[default]
+    File,
+    /// Those with many zeroes as [`sparse`](exporter::container::sparse) streams, for vmimage as the client.
+    Sparse,
+}
+
 /// All that was asked.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Request {
     pub(crate) disk: Asked,
     pub(crate) stage: Stage,
+    pub(crate) transport: Transport,
     /// The arguments that are attributes, each as it was given.
     arguments: Vec<(Attribute, String)>,
 }
@@ -39,6 +50,8 @@ pub(crate) const PACKAGES_CONTEXT: &str = "vmimage-packages";
 const LABEL: &str = "vmimage.";
 /// No attribute of a disk: the other stages are no disks.
 const STAGE: &str = "VMIMAGE_STAGE";
+/// No attribute of a disk either: it is the same whichever way it comes.
+pub(crate) const TRANSPORT: &str = "VMIMAGE_TRANSPORT";
 
 impl Request {
     /// What the options of this build ask for. Every wrong argument is named, not only the first.
@@ -142,6 +155,10 @@ impl Request {
             self.stage = Stage::parse(value).ok_or("one of dockerfile, rootfs, disk, containerdisk")?;
             return Ok(());
         }
+        if name == TRANSPORT {
+            self.transport = Transport::parse(value).ok_or("one of file, sparse")?;
+            return Ok(());
+        }
         match Attribute::ALL.into_iter().find(|attribute| attribute.variable() == name) {
             Some(attribute) => {
                 self.arguments.push((attribute, value.to_owned()));
@@ -149,7 +166,7 @@ impl Request {
             }
             None => {
                 let known = Attribute::ALL.map(Attribute::variable).join(", ");
-                Err(format!("not an argument of vmimage: there are {known}, {STAGE}"))
+                Err(format!("not an argument of vmimage: there are {known}, {STAGE}, {TRANSPORT}"))
             }
         }
     }
@@ -162,6 +179,16 @@ fn has_packages(opts: &Opts) -> Result<bool, Failure> {
         Some(context) if context.starts_with("local:") => Ok(true),
         Some(other) => Err(Failure::new(format!("the named context {PACKAGES_CONTEXT} is {other}"))
             .with_hint("it has to be a folder of this machine")),
+    }
+}
+
+impl Transport {
+    fn parse(name: &str) -> Option<Self> {
+        match name {
+            "file" => Some(Self::File),
+            "sparse" => Some(Self::Sparse),
+            _ => None,
+        }
     }
 }
 
@@ -195,6 +222,7 @@ mod tests {
             ("VMIMAGE_KERNEL", "linux-image-amd64"),
             ("VMIMAGE_PROFILE", "data"),
             ("VMIMAGE_STAGE", "rootfs"),
+            ("VMIMAGE_TRANSPORT", "sparse"),
         ];
         let request = Request::parse(arguments.into_iter()).unwrap();
         assert_eq!(request.disk.spec.name, "web");
@@ -203,7 +231,8 @@ mod tests {
         assert_eq!(request.disk.spec.hostname.as_deref(), Some("web-1.example"));
         assert_eq!(request.disk.install.kernel, Some(Kernel::Package("linux-image-amd64".into())));
         assert_eq!(request.disk.spec.profile, Profile::Data);
-        assert_eq!(request.stage, Stage::Rootfs);
+        assert_eq!((request.stage, request.transport), (Stage::Rootfs, Transport::Sparse));
+        assert_eq!(Request::default().transport, Transport::File, "what a stock client can store");
     }
 
     #[test]
@@ -217,6 +246,7 @@ mod tests {
             ("VMIMAGE_CMDLINE", "quiet\n}"),
             ("VMIMAGE_PROFILE", "boat"),
             ("VMIMAGE_STAGE", "moon"),
+            ("VMIMAGE_TRANSPORT", "pigeon"),
             ("VMIMAGE_SISE", "1G"),
         ];
         let failure = Request::parse(arguments.into_iter()).unwrap_err();

@@ -1,10 +1,10 @@
 //! The steps this frontend adds to a build, as ops.
 
-use exporter::spec::Spec;
+use exporter::spec::{FileSpec, Spec};
 use llb::proto::{CacheSharingOpt, MountContentCache, NetMode, ProxyEnv};
 use llb::{Exec, Image, Metadata, Mount, Run, Source, State};
 
-use super::request::{PACKAGES_CONTEXT, Stage};
+use super::request::{PACKAGES_CONTEXT, Stage, Transport};
 use super::{Build, Parts, broken, full_reference};
 use crate::config::Hook;
 use crate::gateway::{Failure, Opts, Platform};
@@ -93,8 +93,11 @@ impl Build<'_> {
     /// The step that turns a file system into a disk: the frontend's own image, without network or
     /// privileges. Its result is a folder with the disk's files.
     pub(super) async fn assemble(&self, spec: &Spec, parts: &Parts) -> Result<State, Failure> {
-        let files: Vec<_> = spec.files()?.into_iter().map(|file| file.name).collect();
-        let title = format!("[vmimage] assemble {}", files.join(", "));
+        let files = spec.files()?;
+        // Only where it changes something: other disks are the same step, and in the cache, for every client.
+        let sparse = self.request.transport == Transport::Sparse && files.iter().any(FileSpec::is_sparse);
+        let names: Vec<_> = files.into_iter().map(|file| file.name).collect();
+        let title = format!("[vmimage] assemble {}", names.join(", "));
         let setup = spec.setup.clone();
         let spec = serde_json::to_string(spec).expect("a spec has no map with keys that are no text");
         if spec.len() > MAX_ARGUMENT {
@@ -122,8 +125,10 @@ impl Build<'_> {
             "--secrets",
             SECRETS,
         ];
-        if self.request.stage == Stage::ContainerDisk {
-            args.push("--container-disk");
+        match self.request.stage {
+            Stage::ContainerDisk => args.push("--container-disk"),
+            _ if sparse => args.push("--sparse"),
+            _ => {}
         }
         let mut metadata = Metadata::named(title).export_cache(false);
         if parts.donor.is_some() {

@@ -46,6 +46,78 @@ fn a_stock_client_needs_nothing_but_the_syntax_line() {
     assert_eq!(fs::read_dir(&out).unwrap().count(), 1);
 }
 
+/// A context with data and long zeroes, and a Dockerfile that makes a disk by itself.
+fn data_context(folder: &std::path::Path) -> PathBuf {
+    let context = folder.join("data");
+    fs::create_dir(&context).unwrap();
+    fs::write(context.join("noise"), fs::read("/bin/bash").unwrap()).unwrap();
+    fs::File::create(context.join("hole")).unwrap().set_len(40 << 20).unwrap();
+    let dockerfile = format!("# syntax={}\nFROM scratch\nCOPY noise hole /\n", frontend());
+    fs::write(context.join("Dockerfile"), dockerfile).unwrap();
+    context
+}
+
+/// Every format with zeroes in it, by our own client and by docker's, which gets the file itself.
+#[test]
+fn a_disk_without_its_zeroes_on_the_wire_is_the_same_file() {
+    let folder = scratch();
+    let context = data_context(folder.path());
+    let formats = ["raw", "vhdx", "vdi", "vhd", "qcow2"];
+    let options = ["VMIMAGE_PROFILE=data", "VMIMAGE_COMPRESSION=none", "VMIMAGE_SIZE=300M"];
+    let options = options.iter().flat_map(|option| ["--build-arg", option]);
+    let ours = |format: &str| folder.path().join(format!("ours.{format}"));
+
+    let mut build = Command::new(super::lab::VMIMAGE);
+    build.arg("build").arg(&context).args(options.clone());
+    for format in &formats {
+        build.arg("-o").arg(ours(format));
+    }
+    run(build.env("SOURCE_DATE_EPOCH", "1700000000"));
+
+    let stock = folder.path().join("stock");
+    let mut build = Command::new("docker");
+    build.args(["buildx", "build", "-o"]).arg(&stock).arg(&context).args(options.clone());
+    build.args(["--build-arg", &format!("VMIMAGE_FORMAT={}", formats.join(","))]);
+    run(build.env("SOURCE_DATE_EPOCH", "1700000000"));
+
+    for format in formats {
+        run(Command::new("cmp").arg(ours(format)).arg(stock.join(format!("disk.{format}"))));
+        let blocks = std::os::unix::fs::MetadataExt::blocks(&fs::metadata(ours(format)).unwrap());
+        assert!(blocks * 512 < 20 << 20, "{format} has no holes: {} KiB", blocks / 2);
+    }
+    assert_eq!(fs::read_dir(&stock).unwrap().count(), formats.len(), "a stock client gets files alone");
+
+    for format in ["raw", "vhd", "vhdx"] {
+        let streamed = folder.path().join("streamed");
+        let mut build = Command::new(super::lab::VMIMAGE);
+        build.arg("build").arg(&context).args(options.clone()).args(["-o", "-", "--format", format]);
+        build.env("SOURCE_DATE_EPOCH", "1700000000").stdout(fs::File::create(&streamed).unwrap());
+        assert!(build.status().unwrap().success());
+        run(Command::new("cmp").arg(&streamed).arg(ours(format)));
+    }
+}
+
+/// What Docker Compose does, by the labels it gives: it has no other output than an image.
+#[test]
+fn an_image_that_compose_makes_of_a_disk_is_warned_of() {
+    let folder = scratch();
+    let context = data_context(folder.path());
+    let build = |more: &[&str]| {
+        let mut build = Command::new("docker");
+        build.args(["buildx", "build", "--progress", "plain", "-o", "type=cacheonly"]).arg(&context);
+        build.args(["--build-arg", "VMIMAGE_PROFILE=data"]).args(more);
+        let output = build.output().unwrap();
+        assert!(output.status.success(), "{}", text(&output));
+        String::from_utf8(output.stderr).unwrap()
+    };
+    const WARNING: &str = "the Dockerfile makes a disk: this image holds it";
+    let label = ["--label", "com.docker.compose.service=web"];
+    assert!(build(&label).contains(WARNING));
+    assert!(!build(&[]).contains(WARNING));
+    let asked = [&label[..], &["--build-arg", "VMIMAGE_STAGE=containerdisk"]].concat();
+    assert!(!build(&asked).contains(WARNING));
+}
+
 #[test]
 fn the_same_input_gives_the_same_bytes() {
     let folder = scratch();

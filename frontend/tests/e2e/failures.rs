@@ -12,14 +12,23 @@ use super::errors::SmallDisk;
 use super::lab::{VMIMAGE, alone_with_the_store, as_user, frontend, names_in, refused, run, scratch, text};
 use super::shim::Docker;
 
-/// A context of a data disk of 24 MiB of files; they come first on the way to the client, and then zeros.
+/// A context of a data disk.
 struct Context(TempDir);
 
 impl Context {
     fn new() -> Self {
+        Self::of(24 << 20)
+    }
+
+    /// With so much that its transfer takes a while.
+    fn large() -> Self {
+        Self::of(512 << 20)
+    }
+
+    fn of(bytes: usize) -> Self {
         let context = Self(scratch());
         fs::write(context.path().join("Dockerfile"), "FROM scratch\nCOPY data /\n").unwrap();
-        fs::write(context.path().join("data"), vec![7; 24 << 20]).unwrap();
+        fs::write(context.path().join("data"), vec![7; bytes]).unwrap();
         fs::write(context.path().join(".dockerignore"), "*\n!data\n").unwrap();
         context
     }
@@ -61,9 +70,6 @@ impl Context {
     }
 }
 
-/// So much that its transfer takes a while.
-const LARGE: [&str; 2] = ["--size", "16G"];
-
 /// Waits for what other processes do.
 #[track_caller]
 fn until(what: &str, is_done: impl Fn() -> bool) {
@@ -82,8 +88,8 @@ fn until_no_process_has(path: &Path) {
 
 #[test]
 fn a_client_that_is_ended_in_mid_transfer_leaves_nothing() {
-    let context = Context::new();
-    let child = context.in_mid_transfer(context.build("docker").args(LARGE));
+    let context = Context::large();
+    let child = context.in_mid_transfer(&mut context.build("docker"));
     run(Command::new("kill").arg(child.id().to_string()));
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(1));
@@ -94,8 +100,8 @@ fn a_client_that_is_ended_in_mid_transfer_leaves_nothing() {
 
 #[test]
 fn what_a_killed_client_leaves_goes_with_the_next() {
-    let context = Context::new();
-    let mut child = context.in_mid_transfer(context.build("docker").args(LARGE));
+    let context = Context::large();
+    let mut child = context.in_mid_transfer(&mut context.build("docker"));
     child.kill().unwrap();
     child.wait().unwrap();
     // docker's own client ends by itself: nobody reads what it sends.
@@ -110,10 +116,10 @@ fn what_a_killed_client_leaves_goes_with_the_next() {
 fn docker_that_is_ended_or_killed_in_mid_transfer_leaves_nothing() {
     let docker = Docker::new(None);
     for signal in ["-TERM", "-KILL"] {
-        let context = Context::new();
+        let context = Context::large();
         let mut command = docker.docker("buildx build --output");
         let dest = context.out().join("disk.raw");
-        command.arg(format!("type=vmdisk,size=16G,profile=data,dest={}", dest.display())).arg(context.path());
+        command.arg(format!("type=vmdisk,profile=data,dest={}", dest.display())).arg(context.path());
         let mut child = context.in_mid_transfer(&mut command);
         run(Command::new("kill").args([signal, &child.id().to_string()]));
         assert!(!child.wait().unwrap().success());
@@ -181,9 +187,8 @@ impl Drop for Killable {
 #[test]
 fn an_engine_that_is_killed_in_mid_build_is_one_message() {
     let mut engine = Killable::start();
-    let context = Context::new();
-    let child =
-        context.in_mid_transfer(context.build("docker").args(LARGE).env("DOCKER_HOST", engine.host()));
+    let context = Context::large();
+    let child = context.in_mid_transfer(context.build("docker").env("DOCKER_HOST", engine.host()));
     engine.process.kill().unwrap();
     engine.process.wait().unwrap();
     let output = child.wait_with_output().unwrap();

@@ -12,7 +12,8 @@ use exporter::machine::Materials;
 use exporter::spec::{Profile, Spec};
 use exporter::tree::{HostDir, scan};
 
-use super::{Args, DockerArgs, To};
+use super::docker_args::DockerArgs;
+use super::{Args, To, flags};
 use crate::attributes::Asked as Wanted;
 use crate::builtin;
 use crate::cli::disk::{self, Outcome};
@@ -48,6 +49,7 @@ pub(super) fn run(args: &Args, tool: Tool, formats: &[Format], to: &To) -> Resul
         packages = Some(folder.directory(path)?);
     }
     buildah::enter(tool, &arguments(tool))?;
+    flags::warn(docker);
 
     let interrupt =
         Interrupt::catch().map_err(|error| Error::internal("signals: cannot be caught").because(error))?;
@@ -147,11 +149,10 @@ fn make(
 /// Options that these engines lack. None is passed over in silence.
 pub(super) fn refuse_unknown(args: &Args, tool: Tool) -> Result<()> {
     let docker = &args.docker;
+    flags::refuse(docker, Some(tool))?;
     let is_plain = |progress: &str| matches!(progress, "auto" | "plain");
     for (option, is_given) in [
         ("--frontend", args.frontend.is_some()),
-        ("--builder", docker.builder.is_some()),
-        ("--allow", !docker.allow.is_empty()),
         ("--progress other than auto and plain", docker.progress.as_deref().is_some_and(|p| !is_plain(p))),
     ] {
         if is_given {
@@ -213,6 +214,9 @@ pub(super) fn options(docker: &DockerArgs, platform: Option<&str>) -> Vec<String
     options.extend(platform.map(|platform| format!("--platform={platform}")));
     options.extend(docker.network.iter().map(|mode| format!("--network={mode}")));
     options.extend(docker.add_host.iter().map(|host| format!("--add-host={host}")));
+    options.extend(docker.shm_size.iter().map(|size| format!("--shm-size={size}")));
+    options.extend(docker.ulimit.iter().map(|limit| format!("--ulimit={limit}")));
+    options.extend(docker.cgroup_parent.iter().map(|group| format!("--cgroup-parent={group}")));
     options.extend(docker.no_cache.then(|| "--no-cache".to_owned()));
     let is_proxy = |argument: &&String| {
         let name = argument.split('=').next().unwrap_or_default();

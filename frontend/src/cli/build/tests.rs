@@ -19,7 +19,8 @@ fn arguments(words: &[&str], has_syntax: bool) -> String {
     buildx_arguments(&args, &formats(&args).unwrap(), None, has_syntax).join(" ")
 }
 
-const END: &str = "--provenance=false --sbom=false --output=type=tar,dest=- --";
+const END: &str =
+    "--build-arg=VMIMAGE_TRANSPORT=sparse --provenance=false --sbom=false --output=type=tar,dest=- --";
 
 #[test]
 fn the_least_that_can_be_typed() {
@@ -69,7 +70,7 @@ fn flags_are_the_words_of_the_output() {
 }
 
 /// Every option of docker's: as typed, as handed on.
-const DOCKER_OPTIONS: [(&str, &str); 21] = [
+const DOCKER_OPTIONS: [(&str, &str); 29] = [
     ("-f x/Dockerfile", "--file x/Dockerfile"),
     ("--file -", "--file -"),
     ("--target app", "--target app"),
@@ -89,6 +90,14 @@ const DOCKER_OPTIONS: [(&str, &str); 21] = [
     ("--no-cache", "--no-cache"),
     ("--pull", "--pull"),
     ("-q", "--quiet"),
+    ("--no-cache-filter a --no-cache-filter b", "--no-cache-filter a --no-cache-filter b"),
+    ("--shm-size 1g", "--shm-size 1g"),
+    ("--ulimit nofile=1:2 --ulimit core=0", "--ulimit nofile=1:2 --ulimit core=0"),
+    ("--cgroup-parent=x", "--cgroup-parent x"),
+    ("--resource memory=2g", "--resource memory=2g"),
+    ("--policy filename=p.rego", "--policy filename=p.rego"),
+    ("--metadata-file m.json", "--metadata-file m.json"),
+    ("-D", "--debug"),
     ("--quiet --pull", "--pull --quiet"),
     ("--target=app", "--target app"),
 ];
@@ -117,6 +126,12 @@ fn a_folder_of_packages_is_a_named_context() {
 
 #[test]
 fn every_file_asks_for_its_format() {
+    let stock = END.trim_start_matches("--build-arg=VMIMAGE_TRANSPORT=sparse ");
+    // What is written in no order can't reach stdout without its zeroes.
+    assert_eq!(
+        arguments(&["-o", "-", "--format", "vhdx"], true),
+        format!("--build-arg VMIMAGE_FORMAT=vhdx {stock} .")
+    );
     for (words, formats) in [
         (&["-o", "web.qcow2", "-o", "web.vhdx", "-o", "web.img"][..], "qcow2,vhdx,raw"),
         (&["-o", "web.qcow2", "--format", "raw", "-o", "web.x", "--format", "vdi"], "raw,vdi"),
@@ -160,6 +175,9 @@ mod of_a_store {
             "--network=host",
             "--add-host=a:1",
             "--no-cache",
+            "--shm-size=1g",
+            "--ulimit=core=0",
+            "--cgroup-parent=x",
             "--build-arg=A=1",
             "--build-arg=https_proxy=p",
             "--build-arg=VMIMAGE_SIZE=1G",
@@ -172,7 +190,8 @@ mod of_a_store {
         ]);
         assert_eq!(
             options(&args.docker, Some("linux/arm64")).join(" "),
-            "--platform=linux/arm64 --network=host --add-host=a:1 --no-cache --build-arg=https_proxy=p"
+            "--platform=linux/arm64 --network=host --add-host=a:1 --shm-size=1g --ulimit=core=0 --cgroup-parent=x \
+             --no-cache --build-arg=https_proxy=p"
         );
         assert_eq!(
             own_options(&args.docker, Path::new("Dockerfile")).join(" "),
@@ -219,6 +238,10 @@ mod of_a_store {
             (&["--frontend", "x"], "--frontend"),
             (&["--builder", "x"], "--builder"),
             (&["--allow", "x"], "--allow"),
+            (&["--no-cache-filter", "x"], "--no-cache-filter"),
+            (&["--metadata-file", "x"], "--metadata-file"),
+            (&["--check", "--pull"], "--check"),
+            (&["--tag", "x"], "--tag"),
             (&["--progress", "rawjson"], "--progress"),
         ] {
             let args = typed(&[&["-o", "d.raw"][..], words].concat());

@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::io::{self, ErrorKind, Read};
 use std::path::{Component, Path};
 
+use exporter::container::sparse::ENDING;
 use tar::{Archive, EntryType};
 
 use super::{Failure, not_as_asked};
@@ -16,6 +17,8 @@ pub(super) struct DiskEntry {
     pub(super) platform: Option<String>,
     /// Its name inside the build's result.
     pub(super) name: String,
+    /// Whether it is a stream of what it holds, without its zeroes.
+    pub(super) is_stream: bool,
     /// Bytes that belong to it.
     pub(super) len: u64,
 }
@@ -35,7 +38,11 @@ pub(super) fn each(
         let path = entry.path().map_err(broken)?.into_owned();
         let kind = entry.header().entry_type();
         if let Place::Disk { platform, name } = place_of(&path, kind).map_err(Failure::Refused)? {
-            take(DiskEntry { platform, name, len: entry.size() }, &mut entry)?;
+            let (name, is_stream) = match name.strip_suffix(ENDING) {
+                Some(name) => (name.to_owned(), true),
+                None => (name, false),
+            };
+            take(DiskEntry { platform, name, is_stream, len: entry.size() }, &mut entry)?;
         }
     }
     allowance.set(u64::MAX);

@@ -5,6 +5,7 @@ use std::io::{self, ErrorKind, Read};
 use std::path::Path;
 
 use exporter::container::Output;
+use exporter::container::sparse::{data_runs, unpack};
 use exporter::error::show_size;
 
 use super::{Failure, ended_early, entries};
@@ -14,12 +15,12 @@ use crate::cli::Error;
 pub(super) fn store(mut from: impl Read, len: u64, path: &Path) -> Result<Output, Failure> {
     let output = Output::create(path).map_err(|error| Failure::Refused(error.into()))?;
     let cannot = |stored, error| Failure::Refused(cannot_store(error, stored, len, &output));
-    let mut buffer = vec![0; 256 * BLOCK];
+    let mut buffer = vec![0; 1 << 20];
     let (mut offset, mut stored) = (0, 0);
     loop {
         let filled = fill(&mut from, &mut buffer).map_err(entries::broken)?;
-        for (start, run) in data_runs(&buffer[..filled]) {
-            output.write_at(run, offset + start as u64).map_err(|error| cannot(stored, error))?;
+        for (at, run) in data_runs(offset, &buffer[..filled]) {
+            output.write_at(run, at).map_err(|error| cannot(stored, error))?;
             stored += run.len() as u64;
         }
         offset += filled as u64;
@@ -29,6 +30,20 @@ pub(super) fn store(mut from: impl Read, len: u64, path: &Path) -> Result<Output
     }
     output.set_len(offset).map_err(|error| cannot(stored, error))?;
     if offset == len { Ok(output) } else { Err(ended_early(offset, len)) }
+}
+
+/// Makes the file that a stream of `len` bytes stands for, in a temporary one beside `path`.
+pub(super) fn store_stream(from: impl Read, len: u64, path: &Path) -> Result<Output, Failure> {
+    let output = Output::create(path).map_err(|error| Failure::Refused(error.into()))?;
+    let cannot = |stored, error| Failure::Refused(cannot_store(error, stored, len, &output));
+    let mut stored = 0;
+    let file_len = unpack(from, |at, bytes| -> Result<(), Failure> {
+        output.write_at(bytes, at).map_err(|error| cannot(stored, error))?;
+        stored += bytes.len() as u64;
+        Ok(())
+    })?;
+    output.set_len(file_len).map_err(|error| cannot(stored, error))?;
+    Ok(output)
 }
 
 /// The error of a file of `len` bytes, `stored` of which are on the disk and come free again with it.
@@ -51,9 +66,6 @@ fn cannot_store(error: exporter::Error, stored: u64, len: u64, output: &Output) 
     .with_hint("free some space there, or name another place with -o")
 }
 
-/// The granularity of holes: what file systems allocate in.
-const BLOCK: usize = 4096;
-
 /// Reads until `buffer` is full or there is no more.
 fn fill(from: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
     let mut filled = 0;
@@ -66,18 +78,4 @@ fn fill(from: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
         }
     }
     Ok(filled)
-}
-
-/// The runs of neighbouring blocks that are not all zero, each with its offset.
-fn data_runs(bytes: &[u8]) -> impl Iterator<Item = (usize, &[u8])> {
-    let is_zero = |block: &[u8]| block == &[0; BLOCK][..block.len()];
-    let mut blocks = bytes.chunks(BLOCK).enumerate().peekable();
-    std::iter::from_fn(move || {
-        let (first, _) = blocks.by_ref().find(|(_, block)| !is_zero(block))?;
-        let mut end = first + 1;
-        while blocks.next_if(|(_, block)| !is_zero(block)).is_some() {
-            end += 1;
-        }
-        Some((first * BLOCK, &bytes[first * BLOCK..bytes.len().min(end * BLOCK)]))
-    })
 }

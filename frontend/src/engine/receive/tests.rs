@@ -177,6 +177,84 @@ fn zeros_become_holes_and_the_bytes_stay_the_same() {
     assert_eq!(stored, (1 + 2 + 2) * 4096);
 }
 
+/// A stream of a sparse file: records, and its length.
+fn sparse_stream(records: &[(u64, &[u8])], len: u64) -> Vec<u8> {
+    let mut stream = b"vmimage sparse 1".to_vec();
+    for (at, bytes) in records.iter().copied().chain([(len, &b""[..])]) {
+        stream.extend([at.to_le_bytes(), (bytes.len() as u64).to_le_bytes()].concat());
+        stream.extend(bytes);
+    }
+    stream
+}
+
+#[test]
+fn a_stream_becomes_the_file_that_it_is_of() {
+    let place = Place::of(&[Format::Raw, Format::Qcow2]);
+    let data = [7; 5000];
+    let stream = sparse_stream(&[(2 << 20, &data), (4096, &data[..4096])], 8 << 20);
+    let entries = [("disk.raw.sparse", FILE, &stream[..]), ("disk.qcow2", FILE, b"as it is")];
+    assert_eq!(place.receive(&archive(&entries)).unwrap(), ["web.qcow2", "web.raw"]);
+    let mut expected = vec![0; 8 << 20];
+    expected[2 << 20..][..5000].fill(7);
+    expected[4096..8192].fill(7);
+    let path = place.dir.path().join("web.raw");
+    assert!(fs::read(&path).unwrap() == expected);
+    assert_eq!(fs::metadata(&path).unwrap().blocks() * 512, 3 * 4096);
+    assert_eq!(fs::read(place.dir.path().join("web.qcow2")).unwrap(), b"as it is");
+}
+
+#[test]
+fn a_stream_is_no_second_file_of_its_format_and_must_be_whole() {
+    let stream = sparse_stream(&[(0, b"x")], 4096);
+    for (bytes, part) in [
+        (&stream[..stream.len() - 1], "early: "),
+        (&b"a disk, not a stream"[..], "refused: "),
+        (&[&stream[..], b"x"].concat(), "refused: "),
+        (&sparse_stream(&[(4096, b"x")], 1), "refused: "),
+    ] {
+        let error = Place::new().receive(&archive(&[("disk.qcow2.sparse", FILE, bytes)])).unwrap_err();
+        assert!(error.starts_with(part), "{error}");
+    }
+    for name in ["disk.qcow2", "linux_amd64/disk.qcow2.sparse"] {
+        let entries = [("disk.qcow2.sparse", FILE, &stream[..]), (name, FILE, &stream)];
+        let error = Place::new().receive(&archive(&entries)).unwrap_err();
+        assert!(error.contains("there is more than one qcow2 file"), "{error}");
+    }
+    let error = Place::new().receive(&archive(&[("disk.vdi.sparse", FILE, &stream)])).unwrap_err();
+    assert!(error.contains("\"disk.vdi\" does not end in .qcow2"), "{error}");
+}
+
+#[test]
+fn stdout_gets_the_zeroes_that_a_stream_leaves_out() {
+    let passed = |stream: &[u8]| {
+        let mut out = Vec::new();
+        let entries = [("disk.raw.sparse", FILE, stream)];
+        match pass_on(&archive(&entries)[..], Format::Raw, &mut out) {
+            Ok(()) => Ok(out),
+            Err(Failure::EndedEarly(error) | Failure::Refused(error)) => Err(error.to_string()),
+        }
+    };
+    let mut expected = vec![0; 300_000];
+    expected[100_000..100_003].copy_from_slice(b"abc");
+    assert!(passed(&sparse_stream(&[(100_000, b"abc")], 300_000)).unwrap() == expected);
+    assert_eq!(passed(&sparse_stream(&[(0, b"ab"), (2, b"c")], 3)).unwrap(), b"abc");
+    assert_eq!(passed(&sparse_stream(&[], 2)).unwrap(), [0, 0]);
+    let error = passed(&sparse_stream(&[(5, b"a"), (0, b"b")], 6)).unwrap_err();
+    assert!(error.contains("its stream is not in order"), "{error}");
+}
+
+#[test]
+fn streams_are_asked_for_where_they_can_be_taken() {
+    for (formats, to_stdout, asked) in [
+        (&[Format::Raw, Format::Vhdx][..], false, true),
+        (&[Format::Raw], true, true),
+        (&[Format::Vhd], true, true),
+        (&[Format::Vhdx], true, false),
+    ] {
+        assert_eq!(transport(formats, to_stdout).is_some(), asked, "{formats:?}");
+    }
+}
+
 #[test]
 fn an_older_disk_is_replaced_only_by_a_whole_one() {
     let place = Place::new();
