@@ -154,7 +154,7 @@ mod tests {
             ("linux/arm64", "v9 v8.2 v8", "v8 v8.2 v9"),
             ("linux/arm64/v9.1", "v8 v8.7 v9.2 v8.6 v9 v9.1", "v9.1 v9 v8.6 v8"),
             ("linux/arm64/v8.4", "v9 v8.5 v8.4 v8", "v8.4 v8"),
-            ("linux/arm", "v5 v8 v6", "v6 v5"),
+            ("linux/arm", "v5 v8 v6", "v6 v5 v8"),
             ("linux/ppc64le", "power10", "power10"),
             ("linux/ppc64le/power9", "power10", ""),
         ] {

@@ -41,7 +41,8 @@ fn settings(text: &str) -> Vec<String> {
 /// The texts of hints in a source file.
 fn hints(source: &str) -> impl Iterator<Item = &str> {
     source.split("hint").skip(1).filter_map(|text| {
-        let end = text.find(';').unwrap_or(text.len());
+        let ends = [";", "\n}"].into_iter().filter_map(|end| text.find(end));
+        let end = ends.min().unwrap_or(text.len());
         Some(&text[..end]).filter(|text| text.starts_with('(') || text.starts_with(" = "))
     })
 }
