@@ -275,13 +275,16 @@ fn what_was_edited_is_told_of_every_machine() {
     for folder in [&boot, &tree.join("boot"), &tree.join("sbin"), &tree.join("lib/modules/6.1")] {
         fs::create_dir_all(folder).unwrap();
     }
+    // As far as the head tells (elf(5)), a program for this machine.
+    let head = [b"\x7fELF\x02\x01\x01".as_slice(), &[0; 11], &[62, 0]].concat();
+    fs::write(tree.join("sbin/init"), head).unwrap();
+    fs::set_permissions(tree.join("sbin/init"), fs::Permissions::from_mode(0o755)).unwrap();
     for (path, text) in [
         (boot.join("vendor"), "debian\n"),
         (boot.join("grub.efi"), "GRUB"),
         (tree.join("boot/vmlinuz-6.1"), "kernel"),
         (tree.join("boot/initrd.img-6.1"), "initramfs"),
         (tree.join("etc/os-release"), "ID=debian\n"),
-        (tree.join("sbin/init"), "init"),
     ] {
         fs::write(path, text).unwrap();
     }

@@ -51,7 +51,7 @@ const ZSTD: &str = "io.github.containers.compression.zstd";
 
 /// The image in a layout that is meant.
 pub(super) fn find(blobs: &Blobs<'_>, reference: Option<&str>, platform: &Platform) -> Result<Image> {
-    let index: ImageIndex = parse(blobs, INDEX, &blobs.json(INDEX, None)?)?;
+    let index = parse_index(blobs, INDEX, &blobs.json(INDEX, None)?)?;
     find_below(blobs, index.manifests(), reference, platform)
 }
 
@@ -100,7 +100,8 @@ impl List<'_> {
             let names = above.names.iter().cloned().chain(own).collect();
             match &*descriptor.media_type().to_string() {
                 OCI_INDEX | DOCKER_INDEX if above.depth < DEPTH_MAX => {
-                    let below: ImageIndex = json(self.blobs, descriptor)?;
+                    let (name, bytes) = json_bytes(self.blobs, descriptor)?;
+                    let below = parse_index(self.blobs, &name, &bytes)?;
                     let index = above.index.clone().unwrap_or_else(|| descriptor.digest().to_string());
                     let above = Above { names, index: Some(index), depth: above.depth + 1 };
                     self.collect(below.manifests(), &above)?;
@@ -235,6 +236,19 @@ fn json_bytes(blobs: &Blobs<'_>, descriptor: &Descriptor) -> Result<(String, Vec
     let section = sections.first().ok_or_else(|| blobs.corrupt(format!("there is no {name}")))?;
     let bytes = blobs.read_json(section, &name, Some(digest))?;
     Ok((name, bytes))
+}
+
+/// An index. The crate looks for a platform's features under a name that no index has.
+fn parse_index(blobs: &Blobs<'_>, name: &str, json: &[u8]) -> Result<ImageIndex> {
+    let mut index: serde_json::Value = parse(blobs, name, json)?;
+    for descriptor in index["manifests"].as_array_mut().into_iter().flatten() {
+        let platform = descriptor.get_mut("platform").and_then(|platform| platform.as_object_mut());
+        if let Some((features, platform)) = platform.and_then(|it| Some((it.remove("os.features")?, it))) {
+            platform.insert("os_features".to_owned(), features);
+        }
+    }
+    serde_json::from_value(index)
+        .map_err(|error| blobs.corrupt(format!("{name} is not as specified: {error}")))
 }
 
 /// JSON that must be of this form.

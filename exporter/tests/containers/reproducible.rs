@@ -19,11 +19,20 @@ use tempfile::TempDir;
 
 use crate::support::{MIB, Mount, noise, run, text, variants};
 
+/// A program for x86-64 without a loader, as far as its head tells (elf(5)).
+fn program(len: u64) -> Vec<u8> {
+    let mut bytes = noise(len);
+    bytes[..64].fill(0);
+    bytes[..7].copy_from_slice(b"\x7fELF\x02\x01\x01");
+    bytes[18] = 62;
+    bytes
+}
+
 /// Most files of a machine of 12 MiB.
 fn files() -> Vec<(String, Vec<u8>)> {
     let large = [
         ("etc/os-release", b"ID=debian\nVERSION_ID=12\n".to_vec()),
-        ("sbin/init", noise(70_000)),
+        ("sbin/init", program(70_000)),
         ("boot/vmlinuz-6.1", noise(3 * MIB + 7)),
         ("boot/initrd.img-6.1", noise(MIB)),
         ("usr/zeros", vec![0; 300_000]),
@@ -58,6 +67,7 @@ fn make(root: &Path, reversed: bool) {
     fs::hard_link(&names[0], &names[1]).unwrap();
     symlink("../etc/os-release", root.join("usr/link")).unwrap();
     make_sparse(&root.join("usr/sparse"));
+    fs::set_permissions(root.join("sbin/init"), fs::Permissions::from_mode(0o755)).unwrap();
     run(Command::new("setcap").arg("cap_net_raw+ep").arg(root.join("sbin/init")));
     settle(root);
 }

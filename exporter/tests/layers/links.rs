@@ -11,8 +11,17 @@ use crate::support::{Layout, Stored, read, run, scan, tar};
 
 const LOWER: [&str; 7] =
     ["usr/", "usr/lib/", "usr/lib/old=old", "lib->usr/lib", "abs->/usr/lib", "own->usr", "file=file"];
-const UPPER: [&str; 6] =
-    ["lib/foo.so=new", "abs/deep/foo.so=new", "file/x=new", "own->usr/lib", "own/y=new", "z=z"];
+const UPPER: [&str; 8] = [
+    "lib/foo.so=new",
+    "abs/deep/foo.so=new",
+    "file/x=new",
+    // Engines unpack a layer by itself: what its own link leads to has to be in it.
+    "usr/",
+    "usr/lib/",
+    "own->usr/lib",
+    "own/y=new",
+    "z=z",
+];
 
 /// What is where, without the times of what engines make when they unpack.
 fn shape(tree: &Tree) -> String {
@@ -82,7 +91,7 @@ fn docker_and_buildah_have_the_same() {
     run(Command::new("docker").args(["rm", &container]));
     assert_eq!(shape(&scan(unpacked.path())), read);
 
-    assert_eq!(shape(&mounted_by_buildah(&[], archive)), read);
+    assert_eq!(mounted_by_buildah(&[], archive, shape), read);
 }
 
 /// The storage driver that copies layers follows links: a build with it has its own way.
@@ -97,20 +106,19 @@ fn a_store_that_copies_layers_follows_the_link() {
     );
     let [root, run] = ["root", "run"].map(|name| scratch.path().join(name).display().to_string());
     let store = ["--storage-driver", "vfs", "--root", &root, "--runroot", &run];
-    let tree = mounted_by_buildah(&store, archive.to_str().unwrap());
-    assert_eq!(tree.read("/usr/lib/foo.so", 9).unwrap().unwrap(), b"new");
-    assert_eq!(tree.read("/lib/old", 9).unwrap().unwrap(), b"old");
+    let read = |tree: &Tree| ["/usr/lib/foo.so", "/lib/old"].map(|path| tree.read(path, 9).unwrap().unwrap());
+    assert_eq!(mounted_by_buildah(&store, archive.to_str().unwrap(), read), [b"new", b"old"]);
 }
 
-/// The files of an archive's image as buildah shows them, with these options for its store.
-fn mounted_by_buildah(store: &[&str], archive: &str) -> Tree {
+/// What `look` sees of an archive's image as buildah mounts it, with these options for its store.
+fn mounted_by_buildah<T>(store: &[&str], archive: &str, look: impl FnOnce(&Tree) -> T) -> T {
     let buildah = |words: &[&str]| output("buildah", &[store, words].concat());
     let image = buildah(&["pull", "-q", &format!("docker-archive:{archive}")]);
     let container = buildah(&["from", "--pull-never", &image]);
-    let tree = scan(Path::new(&buildah(&["mount", &container])));
+    let seen = look(&scan(Path::new(&buildah(&["mount", &container]))));
     buildah(&["rm", &container]);
     buildah(&["rmi", &image]);
-    tree
+    seen
 }
 
 /// A layout of one image as an archive that every engine takes.
