@@ -29,6 +29,9 @@ const DISKS: [&str; 9] = [
     "vmw_pvscsi",
     "mptspi",
 ];
+/// The one of QEMU and most clouds. A kernel that has it as a module, for an initramfs to load, is not for other disks
+/// alone.
+const USUAL_DISK: &str = "virtio_blk";
 /// Images within an initramfs that hold its modules, of dracut and SUSE.
 const NESTED: [&str; 4] = ["squash-root.img", "squashfs-root.img", "erofs-root.img", "root.squashfs"];
 /// Scripts may be interpreted by scripts, so many times.
@@ -43,7 +46,7 @@ const HEAD: u64 = 64 << 10;
 /// # Errors
 /// If the kernel would panic: what is missing, and what is known to be in the way.
 pub(super) fn require_kernel(root: &Tree, kernel: &Kernel) -> Result<()> {
-    let built_in = built_in(root, kernel)?;
+    let built_in = listed(root, kernel, "modules.builtin")?;
     let lacks = |names: &BTreeSet<String>| {
         let has =
             |name: &str| names.contains(name) || built_in.iter().flatten().any(|built_in| built_in == name);
@@ -54,7 +57,9 @@ pub(super) fn require_kernel(root: &Tree, kernel: &Kernel) -> Result<()> {
         }
     };
     let Some(path) = &kernel.initramfs else {
-        let is_enough = built_in.is_some() && lacks(&BTreeSet::new()).is_none();
+        let is_enough = built_in.is_some()
+            && lacks(&BTreeSet::new()).is_none()
+            && !listed(root, kernel, "modules.dep")?.into_iter().flatten().any(|name| name == USUAL_DISK);
         return if is_enough { require_modules(root, kernel, &[]) } else { Err(no_initramfs(root, kernel)?) };
     };
     let Some(content) = file(root, path).filter(|content| !content.is_empty()) else {
@@ -91,11 +96,16 @@ fn module_name(path: &[u8]) -> Option<String> {
     matches!(ending, "" | ".xz" | ".zst" | ".gz").then(|| name.replace('-', "_"))
 }
 
-/// The drivers that are parts of the kernel itself, if something tells.
-fn built_in(root: &Tree, kernel: &Kernel) -> Result<Option<Vec<String>>> {
+/// The drivers in one of the kernel's lists, if there is that list: `modules.builtin` has the kernel's own parts,
+/// `modules.dep` what it can load, before a colon.
+fn listed(root: &Tree, kernel: &Kernel, list: &str) -> Result<Option<Vec<String>>> {
     let Some(modules) = &kernel.modules else { return Ok(None) };
-    let list = root.read(format!("{modules}/modules.builtin"), LIST_LIMIT)?;
-    Ok(list.map(|list| list.split(|&byte| byte == b'\n').filter_map(module_name).collect()))
+    let list = root.read(format!("{modules}/{list}"), LIST_LIMIT)?;
+    let paths = |list: Vec<u8>| {
+        let lines = list.split(|&byte| byte == b'\n');
+        lines.filter_map(|line| module_name(line.split(|&byte| byte == b':').next()?)).collect()
+    };
+    Ok(list.map(paths))
 }
 
 /// The error for a kernel that can't mount the root, with what keeps an initramfs from being made.

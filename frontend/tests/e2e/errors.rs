@@ -1,18 +1,10 @@
 //! Bad input gets one clear error, and nothing is left under the asked name.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
-use super::lab::{VMIMAGE, refused, run, scratch, testdata};
-
-/// A context of one Dockerfile.
-fn context(folder: &Path, dockerfile: &str) -> PathBuf {
-    let context = folder.join("context");
-    fs::create_dir_all(&context).unwrap();
-    fs::write(context.join("Dockerfile"), dockerfile).unwrap();
-    context
-}
+use super::lab::{VMIMAGE, context, refused, run, scratch, testdata};
 
 /// The message for a Dockerfile that must not build; nothing may lie where the disk should.
 #[track_caller]

@@ -61,6 +61,14 @@ pub(crate) fn nonce() -> String {
     format!("{now:016x}x{:08x}", std::process::id())
 }
 
+/// A context of one Dockerfile, in `folder`.
+pub(crate) fn context(folder: &Path, dockerfile: &str) -> PathBuf {
+    let context = folder.join("context");
+    std::fs::create_dir_all(&context).unwrap();
+    std::fs::write(context.join("Dockerfile"), dockerfile).unwrap();
+    context
+}
+
 /// Run a command to its end, with its output in the panic if it fails.
 pub(crate) fn run(command: &mut Command) -> String {
     let output = output(command);

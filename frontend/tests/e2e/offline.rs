@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use super::boot::bare_alpine;
 use super::disk::check;
 use super::lab::{
-    Mount, VMIMAGE, alone_with_the_store, build, frontend, partitions, refused, run, scratch, syntax,
+    Mount, VMIMAGE, alone_with_the_store, build, context, frontend, partitions, refused, run, scratch, syntax,
 };
 use super::scratch::Machine;
 
@@ -18,13 +18,6 @@ use super::scratch::Machine;
 const DONOR: &str = "image:vmimage-test/debian:12";
 /// A package that there is not.
 const UNKNOWN: &str = "vmimage-no-such-package";
-
-fn context(folder: &Path, dockerfile: &str) -> PathBuf {
-    let context = folder.join("context");
-    fs::create_dir_all(&context).unwrap();
-    fs::write(context.join("Dockerfile"), dockerfile).unwrap();
-    context
-}
 
 /// In their order, each after the one before.
 #[track_caller]

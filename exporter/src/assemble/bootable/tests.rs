@@ -35,6 +35,19 @@ fn kernel_with(built_in: &[&str], files: &[(&str, &str)], initramfs: Option<&[u8
     says(require_kernel(&tree, &kernel::chosen(&tree).unwrap()))
 }
 
+/// Debian's kernel for clouds boots from NVMe without one, and from no virtio disk.
+#[test]
+fn a_kernel_whose_usual_disk_is_a_module_needs_an_initramfs() {
+    let loads = |module: &str| {
+        let list = format!("kernel/drivers/{module}.ko: kernel/drivers/virtio/virtio.ko\n");
+        kernel_with(&["fs/ext4", "nvme/nvme"], &[("/lib/modules/6.1/modules.dep", &list)], None)
+    };
+    assert!(loads("block/virtio_blk").contains("has no initramfs"));
+    assert_eq!(loads("net/virtio_net"), "fine");
+    let list = [("/lib/modules/6.1/modules.dep", "kernel/drivers/scsi/virtio_scsi.ko:\n")];
+    assert_eq!(kernel_with(&["fs/ext4", "block/virtio_blk"], &list, None), "fine");
+}
+
 #[test]
 fn a_kernel_without_an_initramfs_needs_its_drivers_built_in() {
     assert_eq!(kernel_with(&["fs/ext4", "block/virtio_blk"], &[], None), "fine");
