@@ -65,11 +65,27 @@ reinstall() {
 restore_programs
 apk add $from --update-cache "$@"
 
-# The kernel's trigger makes the initramfs; a trigger that could not run, or ran a stand-in, must not pass unseen.
+# An initramfs without the times of the build and the numbers of the devices that files lay on, which are others at
+# each mount.
+make_initramfs() { # FLAVOR RELEASE
+	tools=$(mktemp -d)
+	cat >"$tools/cpio" <<-CPIO
+		#!/bin/sh
+		case " \$* " in *" -o "*) set -- --ignore-devno "\$@" ;; esac
+		exec $(command -v cpio) "\$@"
+	CPIO
+	chmod +x "$tools/cpio"
+	PATH=$tools:$PATH mkinitfs -o "/boot/initramfs-$1" "$2"
+	rm -r "$tools"
+}
+
+# The kernel's trigger has made one too, or could not run, or ran a stand-in, which must not pass unseen.
 for kernel in /boot/vmlinuz-*; do
 	flavor=${kernel#/boot/vmlinuz-}
 	[ -e "$kernel" ] || continue # It comes from another image.
 	release=/usr/share/kernel/$flavor/kernel.release
-	[ -s "/boot/initramfs-$flavor" ] || [ ! -e "$release" ] || mkinitfs "$(cat "$release")"
+	if [ -e "$release" ] && { is_new_kernel "$kernel" || [ ! -s "/boot/initramfs-$flavor" ]; }; then
+		make_initramfs "$flavor" "$(cat "$release")"
+	fi
 	[ -s "/boot/initramfs-$flavor" ] || no_initramfs "$kernel"
 done
