@@ -15,7 +15,7 @@ use exporter::spec::Architecture;
 use super::accel::Accel;
 use super::qemu;
 
-/// A whole KVM answers in about 0.2 s; one that takes longer than this is slower than emulation.
+/// Emulation answers in a fraction of a second; a KVM that takes longer than this is slower.
 const DEADLINE: Duration = Duration::from_secs(3);
 
 /// Runs a tiny machine with KVM; the error says why KVM is of no use.

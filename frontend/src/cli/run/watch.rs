@@ -18,7 +18,7 @@ use super::qmp::Qmp;
 use crate::cli::{Error, Result};
 use crate::engine::interrupt::Interrupt;
 
-/// How long a guest may take to its first sign of life. Firmware takes about 3 s with KVM.
+/// How long a guest may take to its first sign of life. A kernel is read sooner even by emulation.
 const PATIENCE: Duration = Duration::from_secs(15);
 /// A guest that has read this many bytes is alive: firmware and GRUB's core for BIOS are far less, a kernel is more.
 const ALIVE: u64 = 1 << 20;
