@@ -16,8 +16,11 @@ pub struct Source {
 
 impl Source {
     /// A folder that the client of the build sends, by the name it has there: `context`, or that of a named context.
-    pub fn local(name: &str) -> Self {
-        Self::new(format!("local://{name}"))
+    ///
+    /// `session` is the client's: without it the same name is the same vertex in every build, and of two that run
+    /// side by side one gets the other's files. A daemon that names none has one client at a time.
+    pub fn local(name: &str, session: &str) -> Self {
+        Self::new(format!("local://{name}")).attr("local.session", session)
     }
 
     /// A repository: `host/path`, and behind a `#` what is to be checked out and a folder of it, `#branch:folder`.
@@ -87,14 +90,13 @@ mod tests {
 
     #[test]
     fn sources_are_named_as_the_daemon_knows_them() {
-        let source = Source::local("context")
-            .attr("local.session", "session")
+        let source = Source::local("context", "s1")
             .only(["a", "b \"\\\n"])
             .attr("local.empty", "");
         let OpKind::Source(op) = source.op().unwrap() else { panic!("no source") };
         assert_eq!(op.identifier, "local://context");
         let attrs: Vec<_> = op.attrs.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
-        assert_eq!(attrs, [("local.followpaths", r#"["a","b \"\\\u000a"]"#), ("local.session", "session")]);
+        assert_eq!(attrs, [("local.followpaths", r#"["a","b \"\\\u000a"]"#), ("local.session", "s1")]);
         let OpKind::Source(op) = Source::git("host/r.git#v1:sub", "https://host/r.git").op().unwrap() else {
             panic!("no source")
         };
@@ -102,6 +104,6 @@ mod tests {
             (op.identifier.as_str(), op.attrs["git.fullurl"].as_str()),
             ("git://host/r.git#v1:sub", "https://host/r.git")
         );
-        assert!(Source::local("").op().is_err());
+        assert!(Source::local("", "s1").op().is_err());
     }
 }

@@ -52,10 +52,10 @@ fn nothing_is_an_empty_definition() {
 
 #[test]
 fn a_folder_of_the_client_is_a_source() {
-    let op = ops(&State::source(Source::local("packages"))).pop().unwrap();
+    let op = ops(&State::source(Source::local("packages", "s1"))).pop().unwrap();
     let Some(OpKind::Source(source)) = op.op else { panic!("{op:?}") };
-    assert_eq!((source.identifier.as_str(), source.attrs.len()), ("local://packages", 0));
-    assert!(State::source(Source::local("")).marshal().is_err());
+    assert_eq!((source.identifier.as_str(), source.attrs.len()), ("local://packages", 1));
+    assert!(State::source(Source::local("", "s1")).marshal().is_err());
 }
 
 #[test]

@@ -83,8 +83,7 @@ impl<'a> BuildContext<'a> {
         match &self.place {
             Place::Client(name) => {
                 // A hint of its own, or what the daemon keeps of the context for COPY would be sent anew.
-                let source = Source::local(name)
-                    .attr("local.session", self.opts.session())
+                let source = Source::local(name, self.opts.session())
                     .only(paths.iter().copied())
                     .attr("local.sharedkeyhint", "vmimage")
                     .metadata(Metadata::named(format!("[internal] load {}", paths.join(", "))));

@@ -80,8 +80,9 @@ impl Build<'_> {
     fn packages(&self, folder: &Folder) -> Result<Mount, Failure> {
         Ok(match folder {
             Folder::Client => {
-                let source =
-                    Source::local(PACKAGES_CONTEXT).metadata(Metadata::named("[vmimage] load packages"));
+                let source = Source::local(PACKAGES_CONTEXT, self.opts.session())
+                    .attr("local.sharedkeyhint", PACKAGES_CONTEXT)
+                    .metadata(Metadata::named("[vmimage] load packages"));
                 Mount::bind_readonly(&State::source(source))
             }
             Folder::Context(path) => {
