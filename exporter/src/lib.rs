@@ -24,6 +24,7 @@ pub mod extent;
 pub mod fs;
 pub mod image;
 pub mod input;
+pub mod limits;
 pub mod machine;
 pub mod read_at;
 pub mod report;

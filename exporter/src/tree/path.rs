@@ -6,9 +6,7 @@ use std::io::Read;
 
 use super::{InodeId, Kind, Name, Tree};
 use crate::error::{self, Error, Result, show_path};
-
-/// How many symlinks one path may lead through, as in Linux.
-const MAX_SYMLINKS: u32 = 40;
+use crate::limits::SYMLINKS;
 
 /// A walk along a path, one name at a time.
 pub(super) struct Walk {
@@ -61,7 +59,7 @@ impl Walk {
                 continue;
             };
             self.symlinks += 1;
-            if self.symlinks > MAX_SYMLINKS {
+            if self.symlinks > SYMLINKS {
                 return Stop::Blocked("too many levels of symbolic links");
             }
             if target.starts_with(b"/") {
@@ -198,7 +196,7 @@ mod tests {
     #[test]
     fn forty_symlinks_are_followed_and_no_more() {
         let mut tree = sample();
-        for index in 0..=MAX_SYMLINKS {
+        for index in 0..=SYMLINKS {
             let target = if index == 0 { "usr".to_owned() } else { format!("link{}", index - 1) };
             tree.insert(Tree::ROOT, format!("link{index}").as_bytes(), symlink(target.as_bytes()));
         }
