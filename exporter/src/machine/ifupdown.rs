@@ -28,6 +28,14 @@ auto eth0
 iface eth0 inet dhcp
 ";
 
+const CLIENT: &str = "/etc/dhcp/dhclient.conf";
+/// Of ISC's client, which would hold `ifup` for a minute where nobody answers (dhclient.conf(5)).
+const CLIENT_LIMIT: &str = "
+# The boot waits no longer than this for an address; the client goes on asking in the background.
+timeout 10;
+retry 30;
+";
+
 const SERVICE: &str = "vmimage-nics";
 /// A card is what has hardware behind it and is of type 1, Ethernet (`ARPHRD_ETHER`).
 const SCRIPT: &str = include_str!("nics.openrc");
@@ -48,6 +56,9 @@ pub(super) fn configure(editor: &mut Editor<'_>, os: &Os) -> Result<Vec<String>>
         editor.write_file(format!("/etc/init.d/{SERVICE}"), SCRIPT.as_bytes(), 0o755)?;
         openrc::enable(editor, SERVICE, "boot")?;
     }
+    if cards == BY_PATTERN && limit_client(editor)? {
+        notes.push(format!("{CLIENT}: the boot waits ten seconds for an address"));
+    }
     match os.init {
         Some(Init::OpenRc) if openrc::enable(editor, "networking", "boot")? => {
             notes.push("OpenRC: networking added to runlevel boot".into());
@@ -58,6 +69,20 @@ pub(super) fn configure(editor: &mut Editor<'_>, os: &Os) -> Result<Vec<String>>
         _ => {}
     }
     Ok(notes)
+}
+
+/// Whether the client's limit is ours now: an image that has set one keeps it.
+fn limit_client(editor: &mut Editor<'_>) -> Result<bool> {
+    if editor.tree().resolve(CLIENT).is_none() {
+        return Ok(false);
+    }
+    let mut text = read(editor.tree(), CLIENT)?;
+    if lines(&text).any(|line| fields(line).first() == Some(&b"timeout".as_slice())) {
+        return Ok(false);
+    }
+    text.extend_from_slice(CLIENT_LIMIT.as_bytes());
+    editor.write_file(CLIENT, text, 0o644)?;
+    Ok(true)
 }
 
 /// How the cards are named.
@@ -121,6 +146,26 @@ mod tests {
         assert!(text(&tree, INTERFACES).unwrap().contains("auto /en*=ethernet /eth*=ethernet\n"));
         let (tree, _) = edit(&[], &[("/sbin/ifup", "")]);
         assert!(text(&tree, INTERFACES).unwrap().contains("iface eth0 inet dhcp\n"));
+    }
+
+    #[test]
+    fn ifupdown_of_debian_waits_ten_seconds_for_an_address_unless_told_otherwise() {
+        let debian = [("/usr/bin/dpkg", ""), ("/usr/sbin/ifup", "")];
+        for (own, limited) in [
+            ("#timeout 60;\nrequest routers;\n", true),
+            ("", true),
+            ("timeout 45;\n", false),
+            (&["#timeout 60;\n", CLIENT_LIMIT].concat(), false),
+        ] {
+            let (tree, notes) = edit(&debian, &[(CLIENT, own)]);
+            let expected = if limited { [own, CLIENT_LIMIT].concat() } else { own.to_owned() };
+            assert_eq!(text(&tree, CLIENT).unwrap(), expected);
+            assert_eq!(notes.contains("ten seconds"), limited, "{notes}");
+        }
+        // Another client, and cards that the image has configured itself.
+        assert!(text(&edit(&debian, &[]).0, CLIENT).is_none());
+        let own = [(CLIENT, ""), (INTERFACES, "iface eth0 inet static\n")];
+        assert_eq!(text(&edit(&debian, &own).0, CLIENT).unwrap(), "");
     }
 
     /// What the service lists for cards with their carrier, and which it brings up on its own.

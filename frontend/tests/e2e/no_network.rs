@@ -79,3 +79,14 @@ fn openrc_starts_without_a_network() {
     check_report(&boot(&disk, "--bios", &["--no-network"]), "");
     check_report(&without_carrier(&disk, folder.path()), "");
 }
+
+/// ifupdown of Debian asks for one address after the other, and everything waits for it.
+#[test]
+#[ignore = "long: make matrix"]
+fn ifupdown_fails_no_unit_without_a_carrier() {
+    for (name, state) in [("ifupdown", "running"), ("sysvinit", "")] {
+        let folder = scratch();
+        let disk = machine_on(&base(name), folder.path(), &[]);
+        check_report(&without_carrier(&disk, folder.path()), state);
+    }
+}

@@ -212,6 +212,21 @@ fn apk_takes_a_repository_an_index_or_packages_alone() {
     comes_from(&packages, &word);
 }
 
+/// Their contexts have one name and lie in two folders.
+#[test]
+fn builds_side_by_side_have_packages_of_their_own() {
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                let (folder, word) = (scratch(), nonce());
+                let packages = folder_in(folder.path(), "packages");
+                apk(&packages, &word);
+                comes_from(&packages, ALPINE, &word, folder.path());
+            });
+        }
+    });
+}
+
 /// A server of a folder's files for HTTP on a loopback port, which goes on to the end of the test.
 struct Server {
     address: SocketAddr,
