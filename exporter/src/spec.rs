@@ -26,7 +26,7 @@ pub use service::Service;
 pub use setup::Setup;
 pub use text::{TEXT_FORMATS, TextFormat, check_format};
 
-/// What a disk should be. Every field has a default; see the README for the flag of each.
+/// What a disk should be. Every field has a default; docs/flags.md has the flag of each.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Spec {

@@ -106,8 +106,8 @@ fn writes_a_tree(text: &str) -> bool {
 #[test]
 fn a_tree_is_handed_out_as_a_tar_or_an_image() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let read = |page: &str| std::fs::read_to_string(root.join(page)).unwrap();
-    let pages = ["README.md", "docs/engines.md", "Makefile"].map(read);
+    let pages = pages().into_iter().chain([root.join("Makefile")]);
+    let pages: Vec<_> = pages.map(|page| std::fs::read_to_string(page).unwrap()).collect();
     // Of a page what is to be typed counts: its prose warns.
     let examples = pages.iter().flat_map(|page| page.split("```").skip(1).step_by(2)).map(str::to_owned);
     for text in
@@ -124,5 +124,41 @@ fn a_tree_is_handed_out_as_a_tar_or_an_image() {
         ("--load\n\ndocker build -o .", false),
     ] {
         assert_eq!(writes_a_tree(&format!("{tree} {more}")), is_one, "{more}");
+    }
+}
+
+/// The README and the pages of docs/.
+fn pages() -> Vec<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let docs = std::fs::read_dir(root.join("docs")).unwrap().map(|entry| entry.unwrap().path());
+    docs.chain([root.join("README.md")]).collect()
+}
+
+/// The links of a page that lead to no file, from its folder.
+fn dead_links(text: &str, folder: &Path) -> Vec<String> {
+    let targets = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+    let files = targets.filter(|target| !target.contains("://")).filter_map(|target| target.split('#').next());
+    files.filter(|file| !folder.join(file).exists()).map(str::to_owned).collect()
+}
+
+#[test]
+fn every_link_of_the_docs_leads_somewhere() {
+    for page in pages() {
+        let dead = dead_links(&std::fs::read_to_string(&page).unwrap(), page.parent().unwrap());
+        assert!(dead.is_empty(), "{}: {dead:?}", page.display());
+    }
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let text = "[a](Cargo.toml#top) [b](https://host/x) [c](no-such-page.md)";
+    assert_eq!(dead_links(text, here), ["no-such-page.md"]);
+}
+
+/// It sells; what it leads to serves.
+#[test]
+fn the_readme_is_short_and_leads_to_every_page() {
+    let readme = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../README.md")).unwrap();
+    assert!(readme.lines().count() <= 120 && readme.split_whitespace().count() <= 1500);
+    for page in pages() {
+        let link = format!("(docs/{})", page.file_name().unwrap().to_str().unwrap());
+        assert!(page.ends_with("README.md") || readme.contains(&link), "{link} is not in the README");
     }
 }

@@ -1,5 +1,5 @@
 //! Distribution by firmware, as far as one can be had: the real ones, and stand-ins for those whose packages
-//! no test can reach (`testdata/stand-in`). `make matrix` prints the README's table.
+//! no test can reach (`testdata/stand-in`). `make matrix` prints the table of docs/support.md.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::Command;
@@ -147,7 +147,7 @@ fn check_layer(base: &str) {
     assert!(!downloads.contains("rpm") && !downloads.contains("stand-in"), "{downloads}");
 }
 
-/// The table of the README. That its cells are true is what [`matrix`] finds out.
+/// The table of docs/support.md. That its cells are true is what [`matrix`] finds out.
 fn table() -> String {
     let mut table =
         String::from("| distribution | init | SeaBIOS | OVMF | OVMF, Secure Boot |\n|---|---|---|---|---|\n");
@@ -158,9 +158,9 @@ fn table() -> String {
 }
 
 #[test]
-fn the_readme_has_the_table_of_the_matrix() {
-    let readme = std::fs::read_to_string(testdata("../README.md")).unwrap();
-    assert!(readme.contains(&table()), "the README lacks this table:\n{}", table());
+fn the_support_page_has_the_table_of_the_matrix() {
+    let page = std::fs::read_to_string(testdata("../docs/support.md")).unwrap();
+    assert!(page.contains(&table()), "docs/support.md lacks this table:\n{}", table());
 }
 
 /// Every row that can be had, on every firmware; with `MATRIX=Alpine` those that have this in their name.
