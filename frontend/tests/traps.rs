@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "what fails here fails the test")]
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// A class of defects, and names of tests for it. The list is read beside the sources, so that no test goes
 /// without its class being looked at again.
