@@ -77,7 +77,7 @@ fn limit_client(editor: &mut Editor<'_>) -> Result<bool> {
         return Ok(false);
     }
     let mut text = read(editor.tree(), CLIENT)?;
-    if lines(&text).any(|line| fields(line).first() == Some(&b"timeout".as_slice())) {
+    if lines(&text).any(|line| fields(line).first().is_some_and(|word| word == "timeout")) {
         return Ok(false);
     }
     text.extend_from_slice(CLIENT_LIMIT.as_bytes());
