@@ -15,13 +15,13 @@
 //! The letters are those of `ls -l`, and `=` is one more name of a file (a hard link). The last two
 //! fields are there on demand ([`Detail`]).
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::fmt::{self, Write};
 use std::io::Read;
 
 use sha2::{Digest, Sha256};
 
-use super::{Content, Device, InodeId, Kind, Meta, Tree};
+use super::{Content, Device, InodeId, Kind, Meta, Places, Tree};
 use crate::error::{Error, Result, show_path};
 
 /// What a dump says about the content of regular files, beside the length.
@@ -52,17 +52,21 @@ impl Tree {
     fn dump_lines(&self, detail: Detail, emit: &mut dyn FnMut(&str)) -> Result<()> {
         let linked = self.linked();
         // Only those that are asked for again: directories, and files of several names.
-        let mut paths = HashMap::from([(Self::ROOT, String::new())]);
+        let mut places = Places::default();
+        let (mut directory, mut above) = (Self::ROOT, String::new());
         emit(&self.line("/", b"/", Self::ROOT, detail)?);
         for (parent, name, id) in self.walk() {
-            let path = format!("{}/{}", paths[&parent], escape(name));
-            if let Some(first) = paths.get(&id) {
-                emit(&format!("{path} = {first}\n"));
+            if parent != directory {
+                (directory, above) = (parent, shown(&places, parent));
+            }
+            let path = format!("{above}/{}", escape(name));
+            if places.contains(id) {
+                emit(&format!("{path} = {}\n", shown(&places, id)));
                 continue;
             }
             emit(&self.line(&path, name, id, detail)?);
             if self.entries(id).is_some() || linked.contains(&id) {
-                paths.insert(id, path);
+                places.insert(id, parent, name);
             }
         }
         Ok(())
@@ -93,6 +97,13 @@ impl Tree {
         };
         Ok(Line { path, meta: &inode.meta, what }.to_string())
     }
+}
+
+/// The path of an inode that is noted, escaped.
+fn shown(places: &Places<'_>, id: InodeId) -> String {
+    let mut names: Vec<_> = places.names_up(id).map(|name| format!("/{}", escape(name))).collect();
+    names.reverse();
+    names.concat()
 }
 
 /// The line of an entry, wherever it was read: in a tree, or in a file system.

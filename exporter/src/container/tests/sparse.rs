@@ -101,7 +101,9 @@ fn streams_that_are_none_are_refused() {
     for (stream, kind, part) in [
         (b"QFI\xfb and so on, a disk".to_vec(), ErrorKind::InvalidData, "does not begin as one"),
         (stream(&[(3, b"abc"), (5, b"")]), ErrorKind::InvalidData, "behind the end of its file"),
-        (stream(&[(u64::MAX, b"abc")]), ErrorKind::InvalidData, "behind the end of any file"),
+        (stream(&[(u64::MAX, b"abc")]), ErrorKind::InvalidData, "behind the end of any disk"),
+        (stream(&[(64 << 40, b"abc")]), ErrorKind::InvalidData, "behind the end of any disk"),
+        (stream(&[(1 << 62, b"")]), ErrorKind::InvalidData, "behind the end of any disk"),
         ([&whole[..], b"x"].concat(), ErrorKind::InvalidData, "goes on behind its end"),
     ] {
         let error = made(&scratch, &stream).unwrap_err();
