@@ -62,6 +62,11 @@ pub const fn decoded_bytes(stored: u64) -> u64 {
     stored.saturating_mul(1100).saturating_add(64 << 30)
 }
 
+/// Bytes of them that may be decoded for the disk: all once, and those in front of files that are read by themselves.
+pub const fn decoded_again(stored: u64) -> u64 {
+    decoded_bytes(stored).saturating_mul(4)
+}
+
 /// Bytes that an archive of images may have when it is kept without its compression, beside the disk.
 pub const fn unpacked_bytes(stored: u64) -> u64 {
     stored.saturating_mul(64).saturating_add(256 << 20)

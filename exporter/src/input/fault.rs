@@ -16,6 +16,9 @@ pub(super) struct Fault {
 const DECOMPRESS: &str = "no usual archive is like this; if it is to be read, decompress it first (gzip -d, zstd -d, \
                           skopeo copy --dest-decompress)";
 
+/// What zstd says of a frame with a larger window than it may have (`ZSTD_error_frameParameter_windowTooLarge`).
+const WINDOW: &str = "Frame requires too much memory for decoding";
+
 impl Fault {
     pub(super) fn corrupt(message: impl Into<String>) -> Self {
         Self { kind: Kind::Corrupt, message: message.into(), hint: None, source: None }
@@ -49,6 +52,9 @@ impl From<std::io::Error> for Fault {
         use std::io::ErrorKind::{FileTooLarge, InvalidData, InvalidInput, Other, UnexpectedEof};
         match error.kind() {
             UnexpectedEof => Self::corrupt("the archive is truncated"),
+            Other if error.to_string() == WINDOW => {
+                Self { hint: Some(DECOMPRESS), ..Self::unsupported("a frame of zstd has too large a window") }
+            }
             InvalidData | InvalidInput | Other => Self::corrupt(format!("the archive is corrupt: {error}")),
             FileTooLarge => Self { hint: Some(DECOMPRESS), ..Self::unsupported(error.to_string()) },
             _ => Self {

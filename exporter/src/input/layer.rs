@@ -18,6 +18,8 @@ const BATCH: usize = 256;
 const BATCH_BYTES: u64 = 1 << 20;
 /// Bytes of memory that are asked for at once.
 const ASKED: u64 = 64 << 10;
+/// Bytes of attributes that take as long as a name that is looked up.
+const ATTRIBUTE: u64 = 64;
 /// The largest file that is kept in memory.
 const KEPT_MAX: u64 = 64 << 10;
 
@@ -60,6 +62,15 @@ impl Change {
             Self::Remove(path) | Self::Empty(path) => ENTRY + path.len() as u64,
             Self::Add(path, meta, new) => ENTRY + path.len() as u64 + meta.xattrs.memory() + new.memory(),
         }
+    }
+
+    /// As many names are looked up in about the time that it takes; a path has at most half as many as bytes.
+    pub(super) fn lookups(&self) -> u64 {
+        let attributes = match self {
+            Self::Add(_, meta, _) => meta.xattrs.memory() / ATTRIBUTE,
+            Self::Remove(_) | Self::Empty(_) => 0,
+        };
+        attributes + self.path().len() as u64 / 2
     }
 
     /// What it changes.

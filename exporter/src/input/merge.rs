@@ -15,9 +15,6 @@ use crate::tree::{Editor, Inode, InodeId, Kind, Meta, Name, Time, Tree};
 /// The permissions of directories that no member describes, as all runtimes make them.
 const IMPLIED: u16 = 0o755;
 
-/// Bytes of a change that cost as much as a name that is looked up.
-const LOOKUP: u64 = 64;
-
 /// The tree so far.
 pub(super) struct Merge<'a> {
     tree: Tree,
@@ -78,7 +75,7 @@ impl<'a> Merge<'a> {
     pub(super) fn apply(&mut self, change: Change) -> Result<(), Fault> {
         let bytes = change.memory();
         let shown = |exceeded| Fault::exceeded(&show_path(change.path()), exceeded);
-        self.lookups.spend(bytes / LOOKUP + change.path().len() as u64 / 2).map_err(shown)?;
+        self.lookups.spend(change.lookups()).map_err(shown)?;
         self.hold(bytes).map_err(shown)?;
         match change {
             Change::Remove(path) => {
@@ -194,8 +191,9 @@ impl<'a> Merge<'a> {
         let lookups = editor.lookups();
         let id = made.map_err(|error| Fault::corrupt(error.to_string()))?;
         let implied = u64::from(self.tree.next_id().0 - before.0) * (ENTRY + DIRECTORY);
+        // The next change asks whether it is too much.
         self.bytes = self.bytes.saturating_add(implied);
-        let spent = self.lookups.spend(lookups).and_then(|()| self.memory.check(self.bytes));
+        let spent = self.lookups.spend(lookups);
         spent.map_err(|exceeded| Fault::exceeded(&show_path(path), exceeded))?;
         self.last_parent = Some((path.to_vec(), id));
         Ok(id)

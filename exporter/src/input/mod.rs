@@ -56,7 +56,7 @@ pub use location::{Input, Location};
 pub use platform::Platform;
 
 use crate::error::Result;
-use crate::limits::{decoded_bytes, lookups};
+use crate::limits::{decoded_again, decoded_bytes, lookups};
 use crate::spec::Container;
 use crate::tree::{Compression, Decoders, HostDir, Section, Tree, scan};
 use blobs::Blobs;
@@ -233,7 +233,7 @@ fn merge(layers: &[Layer], options: &Options<'_>) -> Result<Tree> {
     let stored = stored_len(layers);
     let memory = Memory::new(stored);
     let decoded = Meter::new(DECODED, decoded_bytes(stored));
-    let decoders = Arc::new(Decoders::default());
+    let decoders = Arc::new(Decoders::new(decoded_again(stored)));
     let (senders, receivers): (Vec<_>, Vec<_>) = layers.iter().map(|_| sync_channel(BATCHES)).unzip();
     // Owned by the workers alone: without them nobody sends, and nobody must wait.
     let jobs = Arc::new(Mutex::new((0..).zip(layers).zip(senders)));

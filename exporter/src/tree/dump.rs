@@ -53,19 +53,23 @@ impl Tree {
         let linked = self.linked();
         // Only those that are asked for again: directories, and files of several names.
         let mut places = Places::default();
-        let (mut directory, mut above) = (Self::ROOT, String::new());
+        // The directories above the entry, each with the length of its path.
+        let (mut above, mut path) = (vec![(Self::ROOT, 0)], String::new());
         emit(&self.line("/", b"/", Self::ROOT, detail)?);
         for (parent, name, id) in self.walk() {
-            if parent != directory {
-                (directory, above) = (parent, shown(&places, parent));
-            }
-            let path = format!("{above}/{}", escape(name));
+            while above.pop_if(|(id, _)| *id != parent).is_some() {}
+            path.truncate(above.last().map_or(0, |&(_, len)| len));
+            path.extend(["/", &escape(name)]);
             if places.contains(id) {
                 emit(&format!("{path} = {}\n", shown(&places, id)));
                 continue;
             }
             emit(&self.line(&path, name, id, detail)?);
-            if self.entries(id).is_some() || linked.contains(&id) {
+            let is_directory = self.entries(id).is_some();
+            if is_directory {
+                above.push((id, path.len()));
+            }
+            if is_directory || linked.contains(&id) {
                 places.insert(id, parent, name);
             }
         }

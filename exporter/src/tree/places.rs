@@ -35,3 +35,26 @@ impl<'a> Places<'a> {
         names.join(&b'/')
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::tree;
+    use super::*;
+
+    #[test]
+    fn paths_are_those_of_the_first_names() {
+        let mut tree = tree(&[("/a/b/c", ""), ("/d", "")]);
+        let file = tree.lookup("/a/b/c").unwrap();
+        tree.link(Tree::ROOT, b"z", file);
+        let mut places = Places::default();
+        for (parent, name, id) in tree.walk() {
+            if !places.contains(id) {
+                places.insert(id, parent, name);
+            }
+        }
+        for path in ["", "a", "a/b", "a/b/c", "d"] {
+            assert_eq!(places.path(tree.lookup(path).unwrap()), path.as_bytes());
+        }
+        assert_eq!(places.path(tree.lookup("z").unwrap()), b"a/b/c");
+    }
+}

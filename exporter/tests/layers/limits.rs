@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::support::{Layout, Stored, digest, gzip, read, read_error, tar};
+use crate::support::{Layout, Stored, digest, gzip, read, read_error, read_for, tar};
 
 const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
@@ -104,15 +104,19 @@ fn many_images_of_one_configuration_are_read_one_by_one() {
 #[test]
 fn an_archive_of_an_image_is_not_unpacked_without_a_limit() {
     let scratch = TempDir::new().unwrap();
-    for (name, level) in [("zeros.tar.zst", 1), ("again.tar.zst", 3)] {
+    for name in ["zeros.tar.zst", "zeros.tar.gz"] {
         let path = scratch.path().join(name);
-        let mut encoder = zstd::Encoder::new(std::fs::File::create(&path).unwrap(), level).unwrap();
+        let file = std::fs::File::create(&path).unwrap();
+        let mut encoder: Box<dyn Write> = match name.ends_with(".gz") {
+            true => Box::new(flate2::write::GzEncoder::new(file, flate2::Compression::fast())),
+            false => Box::new(zstd::Encoder::new(file, 1).unwrap().auto_finish()),
+        };
         let mut header = tar::Header::new_ustar();
-        header.set_size(300 << 20);
+        header.set_size(350 << 20);
         header.set_cksum();
         encoder.write_all(header.as_bytes()).unwrap();
-        (0..300).for_each(|_| encoder.write_all(&[0; 1 << 20]).unwrap());
-        encoder.finish().unwrap().flush().unwrap();
+        (0..350).for_each(|_| encoder.write_all(&[0; 1 << 20]).unwrap());
+        drop(encoder);
         let error = read(&format!("oci-archive:{}", path.display())).unwrap_err();
         let message = error.to_string();
         assert!(message.contains(" bytes without its compression, which is the limit"), "{message}");
@@ -139,14 +143,14 @@ fn what_is_replaced_is_dropped() {
     let scratch = TempDir::new().unwrap();
     let path = scratch.path().join("root.tar.gz");
     let again = built(|builder| {
-        for number in 0..2000 {
+        for number in 0..600 {
             append(builder, "etc/motd", &[number as u8; 60_000]);
             append(builder, &format!("d{}/file", number % 2), b"x");
         }
     });
     std::fs::write(&path, gzip(&again)).unwrap();
     let tree = read(path.to_str().unwrap()).unwrap().tree;
-    assert_eq!(tree.read("/etc/motd", 60_000).unwrap().unwrap(), vec![1999_u32 as u8; 60_000]);
+    assert_eq!(tree.read("/etc/motd", 60_000).unwrap().unwrap(), vec![599_u32 as u8; 60_000]);
     // The root, three directories and three files.
     assert_eq!(tree.next_id().0, 7);
 }
@@ -204,4 +208,20 @@ fn no_directory_is_deeper_than_a_path_that_linux_takes() {
     std::fs::write(&path, deep).unwrap();
     let error = read_error(path.to_str().unwrap());
     assert!(error.ends_with(": can't make the directory: its path is longer than Linux takes"), "{error}");
+}
+
+#[test]
+fn large_layers_wait_for_each_other_at_every_number_of_threads() {
+    // Each has more than may be read ahead.
+    let many = |folder: &str| {
+        let names = (0..160_000).map(|number| format!("{folder}{number}"));
+        built(|builder| names.for_each(|name| append(builder, &name, b"")))
+    };
+    let layers = [tar(&["a=a"]), many("x"), many("y"), tar(&[".wh.x7=", "z=z"]), many("y")];
+    let layout = Layout::of(&layers, Stored::Gzip);
+    for threads in [1, 8] {
+        let tree = read_for(&layout.input(), "amd64", threads).unwrap().tree;
+        assert_eq!(tree.children("/").count(), 320_001, "{threads} threads");
+        assert_eq!(tree.next_id().0, 320_002, "{threads} threads");
+    }
 }

@@ -1,10 +1,11 @@
 //! The decoders of all archives of an input. Each has a window of what it decoded last, so there are few at once.
 
 use std::collections::VecDeque;
-use std::io::Read;
+use std::io::{Error, ErrorKind, Read, Result};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 
-use crate::limits::WINDOWS;
+use crate::limits::{Budget, WINDOWS};
 
 /// A compressed stream, decoded up to a position.
 pub(super) struct Decoder {
@@ -16,10 +17,12 @@ pub(super) struct Decoder {
 }
 
 /// Room for decoders, and those that wait to be asked for more.
-#[derive(Default)]
 pub(crate) struct Decoders {
     state: Mutex<State>,
     freed: Condvar,
+    /// How much of what they decode is read or passed over, that of before a restart again.
+    decoded: AtomicU64,
+    decoded_max: u64,
 }
 
 #[derive(Default)]
@@ -37,6 +40,19 @@ pub(crate) struct Room {
 }
 
 impl Decoders {
+    /// Decoders that may decode so many bytes in all.
+    pub(crate) fn new(decoded_max: u64) -> Self {
+        Self { state: Mutex::default(), freed: Condvar::new(), decoded: AtomicU64::new(0), decoded_max }
+    }
+
+    /// Count bytes that are about to be decoded.
+    pub(super) fn count(&self, bytes: u64) -> Result<()> {
+        let before = self.decoded.fetch_add(bytes, Ordering::Relaxed);
+        let spent = Budget::new("bytes decoded, again and again", self.decoded_max)
+            .spend(before.saturating_add(bytes));
+        spent.map_err(|exceeded| Error::new(ErrorKind::FileTooLarge, exceeded.to_string()))
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -112,6 +112,7 @@ impl Archive {
             }
         };
         let ahead = offset - decoder.position;
+        self.decoders.count(ahead.saturating_add(out.len() as u64))?;
         if copy(&mut decoder.reader.by_ref().take(ahead), &mut sink())? < ahead {
             return Err(std::io::ErrorKind::UnexpectedEof.into());
         }

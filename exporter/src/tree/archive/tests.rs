@@ -7,7 +7,7 @@ use crate::tree::{Content, Kind};
 fn archive(bytes: &[u8]) -> Arc<Archive> {
     let mut file = tempfile::tempfile().unwrap();
     file.write_all(bytes).unwrap();
-    Archive::new("test".into(), 0, Section::whole(file).unwrap(), &Arc::default()).unwrap()
+    Archive::new("test".into(), 0, Section::whole(file).unwrap(), &Arc::new(Decoders::new(u64::MAX))).unwrap()
 }
 
 fn gzip(bytes: &[u8]) -> Vec<u8> {
@@ -45,8 +45,13 @@ fn foreign_compressions_are_named() {
     for (magic, name) in [(&b"\xfd7zXZ\0"[..], "xz"), (b"BZh91AY&SY", "bzip2")] {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(magic).unwrap();
-        let error =
-            Archive::new("f.tar".into(), 0, Section::whole(file).unwrap(), &Arc::default()).unwrap_err();
+        let error = Archive::new(
+            "f.tar".into(),
+            0,
+            Section::whole(file).unwrap(),
+            &Arc::new(Decoders::new(u64::MAX)),
+        )
+        .unwrap_err();
         assert!(error.to_string().contains(&format!("it is compressed with {name}, only")), "{error}");
     }
 }
@@ -135,7 +140,7 @@ fn a_decoder_takes_the_window_that_its_first_frame_has_and_no_more() {
 
 #[test]
 fn the_windows_of_all_archives_have_a_limit_and_none_is_left_out() {
-    let decoders = Arc::<Decoders>::default();
+    let decoders = Arc::new(Decoders::new(u64::MAX));
     let stored = zstd_with_window(25, &pattern(2000));
     let archives: Vec<_> = (0..20)
         .map(|order| {
@@ -165,4 +170,16 @@ fn the_windows_of_all_archives_have_a_limit_and_none_is_left_out() {
     assert_eq!(decoders.used(), crate::limits::WINDOWS, "those that are idle give way");
     drop(room);
     assert_eq!(decoders.used(), 0);
+}
+
+#[test]
+fn going_back_again_and_again_comes_to_an_end() {
+    let mut file = tempfile::tempfile().unwrap();
+    file.write_all(&gzip(&pattern(10_000))).unwrap();
+    let section = Section::whole(file).unwrap();
+    let archive = Archive::new("test".into(), 0, section, &Arc::new(Decoders::new(100_000))).unwrap();
+    let reads = (0..1000).take_while(|_| archive.read_at(9000, &mut [0; 1000]).is_ok()).count();
+    assert_eq!(reads, 10);
+    let error = archive.read_at(9000, &mut [0; 1000]).unwrap_err().to_string();
+    assert!(error.contains("more than 100000 bytes decoded, again and again, which is the limit"), "{error}");
 }
