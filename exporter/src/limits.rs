@@ -49,7 +49,7 @@ pub const DISK: u64 = 64 << 40;
 
 /// Bytes of memory that the files of an input of `stored` bytes may take: their names, attributes and small contents.
 pub const fn tree_bytes(stored: u64) -> u64 {
-    stored.saturating_mul(8).saturating_add(128 << 20)
+    stored.saturating_mul(12).saturating_add(64 << 20)
 }
 
 /// Names that may be looked up to put such an input together.

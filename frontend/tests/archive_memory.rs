@@ -115,13 +115,13 @@ const ARCHIVES: [(&str, Make, Option<&str>); 9] = [
         None,
     ),
     (
-        "a million files",
-        |packed| (0..1_000_000).for_each(|number| packed.file(&format!("f{number}"), b"")),
+        "half a million files",
+        |packed| (0..500_000).for_each(|number| packed.file(&format!("f{number}"), b"")),
         None,
     ),
     (
         "files without end",
-        |packed| (0..3_000_000).for_each(|number| packed.file(&format!("f{number}"), b"")),
+        |packed| (0..1_500_000).for_each(|number| packed.file(&format!("f{number}"), b"")),
         Some("bytes of names, attributes and small files in memory"),
     ),
     (
