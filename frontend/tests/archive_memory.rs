@@ -93,14 +93,14 @@ const ARCHIVES: [(&str, Make, Option<&str>); 9] = [
     (
         "many headers in front of one member",
         |packed| {
-            (0..2000).for_each(|name| packed.attribute(EntryType::XHeader, &name.to_string(), 500_000));
+            (0..600).for_each(|name| packed.attribute(EntryType::XHeader, &name.to_string(), 500_000));
             packed.file("file", b"");
         },
         Some("bytes in front of one member"),
     ),
     (
         "one small file again and again",
-        |packed| (0..20_000).for_each(|number| packed.file("etc/motd", &[number as u8; 60_000])),
+        |packed| (0..6000).for_each(|number| packed.file("etc/motd", &[number as u8; 60_000])),
         None,
     ),
     (
@@ -121,12 +121,12 @@ const ARCHIVES: [(&str, Make, Option<&str>); 9] = [
     ),
     (
         "files without end",
-        |packed| (0..1_500_000).for_each(|number| packed.file(&format!("f{number}"), b"")),
+        |packed| (0..1_200_000).for_each(|number| packed.file(&format!("f{number}"), b"")),
         Some("bytes of names, attributes and small files in memory"),
     ),
     (
         "folders with one file each",
-        |packed| (0..1_000_000).for_each(|number| packed.file(&format!("{number}/{}", "n".repeat(90)), b"")),
+        |packed| (0..500_000).for_each(|number| packed.file(&format!("{number}/{}", "n".repeat(90)), b"")),
         Some("bytes of names, attributes and small files in memory"),
     ),
     (

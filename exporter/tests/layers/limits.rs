@@ -9,7 +9,6 @@ use tempfile::TempDir;
 use crate::support::{Layout, Stored, digest, gzip, read, read_error, read_for, tar};
 
 const INDEX: &str = "application/vnd.oci.image.index.v1+json";
-const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 
 /// Indexes of `width` times the same, `depth` below each other.
 fn indexes(width: usize, depth: usize) -> Layout {
@@ -75,7 +74,7 @@ fn saved(directory: &Path, images: usize, padding: usize) -> String {
     let manifest = Value::from((0..images).map(image).collect::<Vec<_>>()).to_string();
     let mut builder = tar::Builder::new(std::fs::File::create(&path).unwrap());
     for (name, bytes) in
-        [("manifest.json", manifest.as_bytes()), (&name, config.as_bytes()), ("l.tar", &layer)]
+        [("manifest.json", manifest.as_bytes()), (name.as_str(), config.as_bytes()), ("l.tar", &layer[..])]
     {
         let mut header = tar::Header::new_ustar();
         header.set_size(bytes.len() as u64);
@@ -108,7 +107,7 @@ fn an_archive_of_an_image_is_not_unpacked_without_a_limit() {
         let path = scratch.path().join(name);
         let file = std::fs::File::create(&path).unwrap();
         let mut encoder: Box<dyn Write> = match name.ends_with(".gz") {
-            true => Box::new(flate2::write::GzEncoder::new(file, flate2::Compression::fast())),
+            true => Box::new(flate2::write::GzEncoder::new(file, flate2::Compression::best())),
             false => Box::new(zstd::Encoder::new(file, 1).unwrap().auto_finish()),
         };
         let mut header = tar::Header::new_ustar();
