@@ -11,6 +11,67 @@ pub const NAME: usize = 255;
 /// Symbolic links on the way to one file (`MAXSYMLINKS` of the kernel's `namei.h`).
 pub const SYMLINKS: u32 = 40;
 
+// Archives and images. What a whole input may cost grows with its stored bytes: one that compresses its files a
+// thousand times is no real one, and can be decompressed first.
+
+/// Bytes of one extended header or long name of a tar: as many as Go takes, whose tools make most of the images.
+pub const EXTENDED_HEADER: u64 = 1 << 20;
+/// Bytes of all of them in front of one member, headers and padding included.
+pub const EXTENDED_HEADERS: u64 = 2 << 20;
+/// Bytes of the extended attributes of one inode (`XATTR_SIZE_MAX` and `XATTR_LIST_MAX` of `linux/limits.h`, 64 KiB
+/// each; ext4 takes a block of them).
+pub const XATTRS: usize = 64 << 10;
+/// Bytes of one layer's small files that are kept in memory: the largest `/etc` has a few MiB.
+pub const SMALL_FILES: u64 = 8 << 20;
+/// Memory for the windows of all decoders at once: one frame of zstd may have so much (`ZSTD_WINDOWLOG_LIMIT_DEFAULT`,
+/// what `zstd -d` takes without `--long`).
+pub const WINDOWS: u64 = 128 << 20;
+/// The window that a stream of zstd may grow to when its first frame has a smaller one: what the highest level of Go's
+/// encoder has, by which engines make layers.
+pub const USUAL_WINDOW: u64 = 32 << 20;
+/// Layers of an image; overlayfs mounts as many, docker makes 127.
+pub const LAYERS: usize = 500;
+/// Indexes below each other.
+pub const INDEX_DEPTH: u32 = 4;
+/// Images and other manifests that the indexes of an image, or a docker archive, list in all.
+pub const DESCRIPTORS: u64 = 1000;
+/// Bytes of a manifest or a configuration: registries refuse larger manifests.
+pub const MANIFEST: u64 = 4 << 20;
+/// Bytes of all of them that are read to choose an image.
+pub const MANIFESTS: u64 = 16 * MANIFEST;
+/// Files in an archive of images.
+pub const BLOBS: u64 = 1 << 16;
+
+/// Bytes of the names in an initramfs, each with what a set of them takes: real ones have tens of thousands.
+pub const INITRAMFS_NAMES: u64 = 16 << 20;
+/// Bytes of a disk: as many as the largest of the formats (VHDX) has.
+pub const DISK: u64 = 64 << 40;
+
+/// Bytes of memory that the files of an input of `stored` bytes may take: their names, attributes and small contents.
+pub const fn tree_bytes(stored: u64) -> u64 {
+    stored.saturating_mul(12).saturating_add(64 << 20)
+}
+
+/// Names that may be looked up to put such an input together.
+pub const fn lookups(stored: u64) -> u64 {
+    stored.saturating_mul(32).saturating_add(32 << 20)
+}
+
+/// Bytes that its layers may have when they are decoded. gzip can't do more than a thousand times.
+pub const fn decoded_bytes(stored: u64) -> u64 {
+    stored.saturating_mul(1100).saturating_add(64 << 30)
+}
+
+/// Bytes of them that may be decoded for the disk: all once, and those in front of files that are read by themselves.
+pub const fn decoded_again(stored: u64) -> u64 {
+    decoded_bytes(stored).saturating_mul(4)
+}
+
+/// Bytes that an archive of images may have when it is kept without its compression, beside the disk.
+pub const fn unpacked_bytes(stored: u64) -> u64 {
+    stored.saturating_mul(64).saturating_add(256 << 20)
+}
+
 /// One kind of cost that a whole input has a limit of: bytes that are kept, entries, steps of work.
 #[derive(Debug)]
 pub struct Budget {

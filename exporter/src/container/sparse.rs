@@ -21,6 +21,7 @@ use super::Output;
 use super::place::{Lasting, Place};
 use crate::engine::is_zero;
 use crate::error::{Error, Kind, Result};
+use crate::limits::DISK;
 
 /// What the name of such a file ends in, behind the ending of its format.
 pub const ENDING: &str = ".sparse";
@@ -79,8 +80,8 @@ pub fn unpack<E: From<io::Error>>(
     let mut end = 0;
     loop {
         let (mut offset, length) = read_header(&mut from)?;
-        let behind =
-            offset.checked_add(length).ok_or_else(|| invalid("goes on behind the end of any file"))?;
+        let behind = offset.checked_add(length).filter(|&behind| behind <= DISK);
+        let behind = behind.ok_or_else(|| invalid("goes on behind the end of any disk"))?;
         if length == 0 {
             if offset < end {
                 return Err(invalid("has data behind the end of its file").into());

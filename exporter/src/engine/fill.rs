@@ -2,26 +2,48 @@
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
+use std::sync::{Mutex, PoisonError};
 
-use super::Sink;
+use super::{CHUNK, Sink};
 use crate::error::{Error, Kind, Result, show_size};
-use crate::extent::{Extent, Source};
+use crate::extent::{Extent, Render, Source};
 use crate::tree::HostFile;
 
-/// Makes bytes of extents; keeps the file of the last one open, and what was rendered of the last large
-/// one, since the next part is often asked next.
+/// Makes bytes of extents; keeps the file of the last one open, and what was rendered of the last one that lies in
+/// several chunks, since the next part is often asked next.
 pub(super) struct Filler<'a> {
     /// Who may share the bytes of files instead.
     sharer: Option<&'a dyn Sink>,
     open: Option<(HostFile, File)>,
-    scratch: Vec<u8>,
-    /// The offset of the extent whose bytes are in `scratch`.
-    rendered: Option<u64>,
+    rendered: Rendered,
+    /// The same of what is larger than a chunk: all workers have parts of it, and it is in memory once.
+    large: &'a Mutex<Rendered>,
+}
+
+/// The bytes of a rendered extent.
+#[derive(Default)]
+pub(super) struct Rendered {
+    /// Of the extent.
+    offset: Option<u64>,
+    bytes: Vec<u8>,
+}
+
+impl Rendered {
+    /// Fill `out` with the bytes of `extent` from `skip` on.
+    fn copy(&mut self, extent: &Extent, (by, key): (&dyn Render, u64), skip: u64, out: &mut [u8]) {
+        if self.offset != Some(extent.offset) {
+            self.bytes.clear();
+            self.bytes.resize(extent.len as usize, 0);
+            by.render(key, &mut self.bytes);
+            self.offset = Some(extent.offset);
+        }
+        out.copy_from_slice(&self.bytes[skip as usize..][..out.len()]);
+    }
 }
 
 impl<'a> Filler<'a> {
-    pub(super) fn new(sharer: Option<&'a dyn Sink>) -> Self {
-        Self { sharer, open: None, scratch: Vec::new(), rendered: None }
+    pub(super) fn new(sharer: Option<&'a dyn Sink>, large: &'a Mutex<Rendered>) -> Self {
+        Self { sharer, open: None, rendered: Rendered::default(), large }
     }
 
     /// Fill `out` with the bytes of the image from `offset` on; `extents` are all that touch it.
@@ -56,15 +78,11 @@ impl<'a> Filler<'a> {
                 out.fill(0);
                 by.render(*key, out);
             }
-            Source::Rendered { by, key } => {
-                if self.rendered != Some(extent.offset) {
-                    self.scratch.clear();
-                    self.scratch.resize(extent.len as usize, 0);
-                    by.render(*key, &mut self.scratch);
-                    self.rendered = Some(extent.offset);
-                }
-                out.copy_from_slice(&self.scratch[skip as usize..][..out.len()]);
+            Source::Rendered { by, key } if extent.len > CHUNK as u64 => {
+                let mut large = self.large.lock().unwrap_or_else(PoisonError::into_inner);
+                large.copy(extent, (&**by, *key), skip, out);
             }
+            Source::Rendered { by, key } => self.rendered.copy(extent, (&**by, *key), skip, out),
         }
         Ok(())
     }

@@ -32,7 +32,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use chunks::{Chunks, Job};
-use fill::Filler;
+use fill::{Filler, Rendered};
 
 use crate::error::{Error, Kind, Result};
 use crate::extent::Extents;
@@ -96,6 +96,7 @@ pub fn run(image: Image<'_>, sinks: &[&dyn Sink], run: &Run<'_>) -> Result<()> {
         window: WINDOW * threads as u64,
         queue: Mutex::new(Queue::new(image)),
         moved: Condvar::new(),
+        large: Mutex::default(),
     };
     std::thread::scope(|scope| {
         for _ in 1..threads {
@@ -117,6 +118,8 @@ struct Engine<'a> {
     queue: Mutex<Queue<'a>>,
     /// A chunk was committed, or the run failed.
     moved: Condvar,
+    /// The last rendered extent that is larger than a chunk.
+    large: Mutex<Rendered>,
 }
 
 /// What the workers share. Tickets number the chunks in the order of their offsets.
@@ -177,7 +180,8 @@ impl<'a> Engine<'a> {
     fn work(&self) {
         let _stop = StopOnPanic(self);
         // For other sinks the bytes have to be read anyway.
-        let mut filler = Filler::new(if let [only] = self.sinks { Some(*only) } else { None });
+        let sharer = if let [only] = self.sinks { Some(*only) } else { None };
+        let mut filler = Filler::new(sharer, &self.large);
         while let Some((ticket, job, turns, mut work)) = self.take() {
             if self.stop.load(Ordering::Relaxed) {
                 return self.fail(ticket, Error::new(Kind::Interrupted, "", "interrupted"));

@@ -8,13 +8,12 @@
 //! attributes, POSIX ACLs among them. Sources: IEEE Std 1003.1-2024, pax; OCI image specification 1.1,
 //! "Image Layer Filesystem Changeset".
 
-use std::collections::HashMap;
 use std::io::{Read, Write, copy};
 
 use tar::{EntryType, Header};
 
 use crate::error::{Error, Kind as ErrorKind, Result, show_path};
-use crate::tree::{Content, Inode, InodeId, Kind, Meta, Time, Tree};
+use crate::tree::{Content, Inode, InodeId, Kind, Meta, Places, Time, Tree};
 
 /// What members are padded to.
 const RECORD: u64 = size_of::<Header>() as u64;
@@ -29,7 +28,7 @@ const WHITEOUT: &[u8] = b".wh.";
 
 /// Bytes of file contents in the layer of `tree`.
 pub(super) fn content_len(tree: &Tree) -> u64 {
-    members(tree).iter().map(|member| member.content(tree).map_or(0, Content::len)).sum()
+    Members::new(tree).list.iter().map(|member| member.content(tree).map_or(0, Content::len)).sum()
 }
 
 /// Write the layer of `tree`. `seen` is told of every piece of content, and may end the writing.
@@ -41,70 +40,99 @@ pub(super) fn write(
     out: &mut impl Write,
     seen: &mut dyn FnMut(u64) -> Result<()>,
 ) -> Result<()> {
-    for member in members(tree) {
+    let members = Members::new(tree);
+    for member in &members.list {
         let inode = tree.inode(member.inode);
-        let Some(what) = What::of(&member, inode) else { continue };
-        member.check_name()?;
-        put(out, &header(&member.path, &inode.meta, &what)?)?;
-        if let (What::File(content), None) = (&what, &member.first) {
-            put_content(out, &member.path, content, seen)?;
+        let Some(what) = members.what(member, inode) else { continue };
+        let path = members.path(member);
+        member.check_name(&path)?;
+        put(out, &header(&path, &inode.meta, &what)?)?;
+        if let What::File(content) = what {
+            put_content(out, &path, content, seen)?;
         }
     }
     put(out, &[0; END as usize])
 }
 
-/// An entry of the tree, in the order of the archive.
-struct Member {
-    /// Without a slash in front; `./` for the root.
-    path: Vec<u8>,
+/// An entry of the tree.
+struct Member<'a> {
+    parent: InodeId,
+    name: &'a [u8],
     inode: InodeId,
-    /// The name under which the inode has come already.
-    first: Option<Vec<u8>>,
+    /// Whether the inode has come already, under another name.
+    is_link: bool,
 }
 
-impl Member {
+impl Member<'_> {
     fn content<'a>(&self, tree: &'a Tree) -> Option<&'a Content> {
         match &tree.inode(self.inode).kind {
-            Kind::File(content) if self.first.is_none() => Some(content),
+            Kind::File(content) if !self.is_link => Some(content),
             _ => None,
         }
     }
 
-    fn check_name(&self) -> Result<()> {
-        let name = self.path.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
-        if !name.starts_with(WHITEOUT) {
+    fn check_name(&self, path: &[u8]) -> Result<()> {
+        if !self.name.starts_with(WHITEOUT) {
             return Ok(());
         }
         let message = "begins with .wh., by which layers of images name what they remove";
-        Err(Error::new(ErrorKind::Unsupported, show_path(&self.path), message).with_hint("rename it"))
+        Err(Error::new(ErrorKind::Unsupported, show_path(path), message).with_hint("rename it"))
     }
 }
 
 /// Every entry of the tree once, and each after what it needs: its directory, or the other name.
-fn members(tree: &Tree) -> Vec<Member> {
-    let mut paths: HashMap<InodeId, Vec<u8>> = HashMap::from([(Tree::ROOT, Vec::new())]);
-    let mut directories = vec![Member { path: b"./".to_vec(), inode: Tree::ROOT, first: None }];
-    let mut others = Vec::new();
-    let mut links = Vec::new();
-    for (parent, name, inode) in tree.walk() {
-        let folder = &paths[&parent];
-        let path = if folder.is_empty() { name.to_vec() } else { [folder, &b"/"[..], name].concat() };
-        let is_directory = tree.entries(inode).is_some();
-        match paths.get(&inode).cloned() {
-            Some(first) => links.push(Member { path, inode, first: Some(first) }),
-            None => {
-                paths.insert(inode, path.clone());
-                let list = if is_directory { &mut directories } else { &mut others };
-                list.push(Member { path, inode, first: None });
+struct Members<'a> {
+    list: Vec<Member<'a>>,
+    places: Places<'a>,
+}
+
+impl<'a> Members<'a> {
+    fn new(tree: &'a Tree) -> Self {
+        let mut places = Places::default();
+        let root = Member { parent: Tree::ROOT, name: b"", inode: Tree::ROOT, is_link: false };
+        let (mut directories, mut others, mut links) = (vec![root], Vec::new(), Vec::new());
+        for (parent, name, inode) in tree.walk() {
+            let is_link = places.contains(inode);
+            let list = match (is_link, tree.entries(inode)) {
+                (true, _) => &mut links,
+                (false, Some(_)) => &mut directories,
+                (false, None) => &mut others,
+            };
+            list.push(Member { parent, name, inode, is_link });
+            if !is_link {
+                places.insert(inode, parent, name);
             }
         }
+        // A compressed archive can only be decoded forward.
+        others.sort_by_key(|member| match &tree.inode(member.inode).kind {
+            Kind::File(Content::Archive(file)) => Some(file.order()),
+            _ => None,
+        });
+        Self { list: directories.into_iter().chain(others).chain(links).collect(), places }
     }
-    // A compressed archive can only be decoded forward.
-    others.sort_by_key(|member| match &tree.inode(member.inode).kind {
-        Kind::File(Content::Archive(file)) => Some(file.order()),
-        _ => None,
-    });
-    directories.into_iter().chain(others).chain(links).collect()
+
+    /// Without a slash in front; `./` for the root.
+    fn path(&self, member: &Member<'_>) -> Vec<u8> {
+        match (member.inode, member.parent) {
+            (Tree::ROOT, _) => b"./".to_vec(),
+            (_, Tree::ROOT) => member.name.to_vec(),
+            (_, parent) => [&self.places.path(parent)[..], member.name].join(&b'/'),
+        }
+    }
+
+    /// `None` for sockets: archives have none, and one without the program that made it is of no use.
+    fn what<'t>(&self, member: &Member<'_>, inode: &'t Inode) -> Option<What<'t>> {
+        Some(match &inode.kind {
+            Kind::Socket => return None,
+            _ if member.is_link => What::Link(self.places.path(member.inode)),
+            Kind::Directory(_) => What::Directory,
+            Kind::File(content) => What::File(content),
+            Kind::Symlink(target) => What::Symlink(target),
+            Kind::Fifo => What::Fifo,
+            Kind::CharDevice(device) => What::Device(EntryType::Char, device.major, device.minor),
+            Kind::BlockDevice(device) => What::Device(EntryType::Block, device.major, device.minor),
+        })
+    }
 }
 
 /// What a member is.
@@ -113,28 +141,12 @@ enum What<'a> {
     File(&'a Content),
     Symlink(&'a [u8]),
     /// Another name of what has come under this one.
-    Link(&'a [u8]),
+    Link(Vec<u8>),
     Fifo,
     Device(EntryType, u32, u32),
 }
 
-impl<'a> What<'a> {
-    /// `None` for sockets: archives have none, and one without the program that made it is of no use.
-    fn of(member: &'a Member, inode: &'a Inode) -> Option<Self> {
-        if let (Some(first), false) = (&member.first, matches!(inode.kind, Kind::Socket)) {
-            return Some(Self::Link(first));
-        }
-        Some(match &inode.kind {
-            Kind::Directory(_) => Self::Directory,
-            Kind::File(content) => Self::File(content),
-            Kind::Symlink(target) => Self::Symlink(target),
-            Kind::Fifo => Self::Fifo,
-            Kind::CharDevice(device) => Self::Device(EntryType::Char, device.major, device.minor),
-            Kind::BlockDevice(device) => Self::Device(EntryType::Block, device.major, device.minor),
-            Kind::Socket => return None,
-        })
-    }
-
+impl What<'_> {
     fn entry_type(&self) -> EntryType {
         match self {
             Self::Directory => EntryType::Directory,
@@ -153,9 +165,10 @@ impl<'a> What<'a> {
         }
     }
 
-    fn target(&self) -> &'a [u8] {
+    fn target(&self) -> &[u8] {
         match self {
-            Self::Symlink(target) | Self::Link(target) => target,
+            Self::Symlink(target) => target,
+            Self::Link(target) => target,
             _ => b"",
         }
     }

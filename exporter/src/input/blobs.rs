@@ -1,5 +1,6 @@
 //! Files by name, in a directory or in a tar: what images are stored in. Or by descriptor, from elsewhere.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fs::File;
 use std::path::Path;
@@ -13,10 +14,9 @@ use super::digest::Digest;
 use super::fault::Fault;
 use super::tar::{Members, Next, What};
 use crate::error::{Error, Kind, Result};
+use crate::limits::{BLOBS, Budget, MANIFEST, MANIFESTS};
 use crate::tree::{HostDir, Section};
 
-/// The largest file of JSON: registries refuse larger manifests than 4 MiB.
-const JSON_MAX: u64 = 4 << 20;
 /// How many links one name may lead through in a tar.
 const LINKS_MAX: u32 = 8;
 
@@ -31,6 +31,8 @@ pub(super) struct Blobs<'a> {
     /// Of the directory or tar, for messages.
     pub(super) shown: String,
     store: Store<'a>,
+    /// What may still be read of manifests and configurations.
+    json: RefCell<Budget>,
 }
 
 enum Store<'a> {
@@ -48,18 +50,23 @@ enum Entry {
 impl<'a> Blobs<'a> {
     /// The files below a directory.
     pub(super) fn directory(path: &Path) -> Result<Self> {
-        Ok(Self { shown: path.display().to_string(), store: Store::Directory(HostDir::open(path)?) })
+        Ok(Self::new(path.display().to_string(), Store::Directory(HostDir::open(path)?)))
     }
 
     /// The files in a tar that is not compressed.
     pub(super) fn tar(section: &Section, shown: &str) -> Result<Self> {
         let entries = index(section).map_err(|fault| fault.at(shown))?;
-        Ok(Self { shown: shown.to_owned(), store: Store::Tar(entries) })
+        Ok(Self::new(shown.to_owned(), Store::Tar(entries)))
     }
 
     /// Files that have descriptors and no names.
     pub(super) fn elsewhere(shown: &str, fetch: &'a Fetch<'a>) -> Self {
-        Self { shown: shown.to_owned(), store: Store::Elsewhere(fetch) }
+        Self::new(shown.to_owned(), Store::Elsewhere(fetch))
+    }
+
+    fn new(shown: String, store: Store<'a>) -> Self {
+        let json = RefCell::new(Budget::new("bytes of manifests and configurations", MANIFESTS));
+        Self { shown, store, json }
     }
 
     /// The files of these descriptors, if they have to be fetched.
@@ -108,9 +115,9 @@ impl<'a> Blobs<'a> {
 
     /// The same of a file that is open already.
     pub(super) fn read_json(&self, section: &Section, name: &str, digest: Option<Digest>) -> Result<Vec<u8>> {
-        if section.len() > JSON_MAX {
-            return Err(self.corrupt(format!("{name} has {} bytes, too many for JSON", section.len())));
-        }
+        self.check_json_len(name, section.len())?;
+        let spent = self.json.borrow_mut().spend(section.len());
+        spent.map_err(|exceeded| self.corrupt(format!("{name}: {exceeded}")))?;
         let mut bytes = vec![0; section.len() as usize];
         section
             .read_exact_at(0, &mut bytes)
@@ -120,6 +127,14 @@ impl<'a> Blobs<'a> {
                 Err(self.corrupt(format!("{name} does not have the digest {digest}")))
             }
             _ => Ok(bytes),
+        }
+    }
+
+    /// That a file of so many bytes may be one of JSON.
+    pub(super) fn check_json_len(&self, name: &str, len: u64) -> Result<()> {
+        match len {
+            ..=MANIFEST => Ok(()),
+            _ => Err(self.corrupt(format!("{name} has {len} bytes, too many for JSON"))),
         }
     }
 
@@ -134,7 +149,9 @@ fn index(section: &Section) -> Result<HashMap<Vec<u8>, Entry>, Fault> {
     let mut reader = section.reader();
     let mut members = Members::new(&mut reader);
     let mut entries = HashMap::new();
+    let mut files = Budget::new("files in an archive of images", BLOBS);
     while let Next::Member(member) = members.next()? {
+        files.spend(1).map_err(|exceeded| Fault::corrupt(exceeded.to_string()))?;
         let entry = match member.what {
             What::File(data) if data.pieces.is_none() => {
                 let part = section.part(data.offset, data.len);

@@ -5,6 +5,9 @@ use std::collections::BTreeSet;
 use super::platform::{Fit, Platform};
 use crate::error::{Error, Kind, Result};
 
+/// Images that a hint names.
+const LISTED: usize = 40;
+
 /// An image that could be chosen.
 pub(super) struct Candidate<T> {
     /// What leads to it.
@@ -84,7 +87,9 @@ fn list<T>(candidates: &[Candidate<T>]) -> String {
             names => format!("{form} ({names})"),
         }
     };
-    format!("it holds {}", candidates.iter().map(line).collect::<Vec<_>>().join("; "))
+    let mut lines: Vec<_> = candidates.iter().take(LISTED).map(line).collect();
+    lines.extend(candidates.len().checked_sub(LISTED + 1).map(|more| format!("{} more", more + 1)));
+    format!("it holds {}", lines.join("; "))
 }
 
 fn is_called(names: &BTreeSet<String>, reference: Option<&str>) -> bool {

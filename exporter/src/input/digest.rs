@@ -8,7 +8,7 @@ use super::fault::Fault;
 use super::tar::Stream;
 
 /// A SHA-256 digest.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Digest([u8; 32]);
 
 impl Digest {

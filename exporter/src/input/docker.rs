@@ -8,11 +8,12 @@ use serde::Deserialize;
 use super::blobs::Blobs;
 use super::choice::{Candidate, Form, choose};
 use super::digest::Digest;
-use super::image::{Configuration, Image, platform_of};
+use super::image::{Configuration, Image, check_layers, platform_of};
 use super::legacy;
 use super::oci::parse;
 use super::platform::Platform;
 use crate::error::Result;
+use crate::limits::{Budget, DESCRIPTORS};
 
 /// The file that makes a tar such an archive.
 pub(super) const MANIFEST: &str = "manifest.json";
@@ -37,19 +38,26 @@ pub(super) fn find(blobs: &Blobs<'_>, reference: Option<&str>, platform: &Platfo
         return Ok(image);
     }
     let manifests: Vec<Manifest> = parse(blobs, MANIFEST, &blobs.json(MANIFEST, None)?)?;
+    let listed = Budget::new("images", DESCRIPTORS).spend(manifests.len() as u64);
+    listed.map_err(|exceeded| blobs.corrupt(format!("{MANIFEST}: {exceeded}")))?;
+    // Only one of the configurations is kept: all may be large, and the same one.
     let candidate = |manifest: Manifest| {
-        let json = blobs.json(&manifest.config, named_digest(&manifest.config))?;
-        let config = Configuration::read(blobs, &manifest.config, &json)?;
+        let form = Form::Image(platform_of(&config(blobs, &manifest.config)?.image));
         let names = manifest.repo_tags.iter().flatten().cloned().collect();
-        let form = Form::Image(platform_of(&config.image));
-        Ok(Candidate { image: (manifest, config), names, form, index: None, is_recompressed: false })
+        Ok(Candidate { image: manifest, names, form, index: None, is_recompressed: false })
     };
     let mut candidates = manifests.into_iter().map(candidate).collect::<Result<Vec<_>>>()?;
     let chosen = choose(&blobs.shown, &candidates, reference, platform)?;
-    let (manifest, config) = candidates.swap_remove(chosen).image;
+    let manifest = candidates.swap_remove(chosen).image;
+    let config = config(blobs, &manifest.config)?;
+    check_layers(blobs, manifest.layers.len())?;
     let layer = |name: &String| Ok((blobs.open(name)?, blob_digest(name), name.clone()));
     let layers = manifest.layers.iter().map(layer).collect::<Result<_>>()?;
     Image::new(blobs, config, layers)
+}
+
+fn config(blobs: &Blobs<'_>, name: &str) -> Result<Configuration> {
+    Configuration::read(blobs, name, &blobs.json(name, named_digest(name))?)
 }
 
 /// A configuration is called by its digest, in one of two ways.

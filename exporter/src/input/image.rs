@@ -8,6 +8,7 @@ use super::digest::Digest;
 use super::oci::parse;
 use super::platform::Platform;
 use crate::error::Result;
+use crate::limits::LAYERS;
 use crate::spec::Container;
 use crate::tree::Section;
 
@@ -82,6 +83,14 @@ impl Image {
             Layer { shown, section, digest: None, diff_id: None, has_whiteouts: true }
         });
         Self { layers: layers.collect(), config }
+    }
+}
+
+/// That an image of so many layers may be read.
+pub(super) fn check_layers(blobs: &Blobs<'_>, count: usize) -> Result<()> {
+    match count {
+        ..=LAYERS => Ok(()),
+        _ => Err(blobs.corrupt(format!("the image has {count} layers, no engine takes more than {LAYERS}"))),
     }
 }
 

@@ -15,7 +15,7 @@ use serde_json::{Map, Value, json};
 use super::blobs::Blobs;
 use super::choice::{Candidate, Form, choose};
 use super::digest::Digest;
-use super::image::{Configuration, Image, platform_of};
+use super::image::{Configuration, Image, check_layers, platform_of};
 use super::oci::parse;
 use super::platform::Platform;
 use crate::error::Result;
@@ -44,19 +44,20 @@ pub(super) fn find(blobs: &Blobs<'_>, reference: Option<&str>, platform: &Platfo
         return Ok(None);
     }
     let candidate = |(id, names): (String, BTreeSet<String>)| {
-        let config = configuration(blobs, &id)?;
-        let form = Form::Image(platform_of(&config.image));
-        Ok(Candidate { image: (id, config), names, form, index: None, is_recompressed: false })
+        let form = Form::Image(platform_of(&configuration(blobs, &id)?.image));
+        Ok(Candidate { image: id, names, form, index: None, is_recompressed: false })
     };
     let images = layers.images(blobs)?;
     let mut candidates = images.into_iter().map(candidate).collect::<Result<Vec<_>>>()?;
     let chosen = choose(&blobs.shown, &candidates, reference, platform)?;
-    let (id, config) = candidates.swap_remove(chosen).image;
+    let id = candidates.swap_remove(chosen).image;
+    let config = configuration(blobs, &id)?;
     let layer = |id: &str| {
         let name = format!("{id}/layer.tar");
         Ok((blobs.open(&name)?, name))
     };
     let chain = layers.chain(blobs, &id)?;
+    check_layers(blobs, chain.len())?;
     let stored = chain.into_iter().map(layer).collect::<Result<_>>()?;
     Ok(Some(Image::unverified(blobs, config, stored)))
 }

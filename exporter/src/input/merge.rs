@@ -4,17 +4,26 @@
 
 use std::collections::BTreeMap;
 
+use super::cost::Memory;
 use super::fault::Fault;
 use super::layer::{Change, New};
 use crate::error::show_path;
+use crate::limits::{Budget, Exceeded};
+use crate::tree::memory::{DIRECTORY, ENTRY};
 use crate::tree::{Editor, Inode, InodeId, Kind, Meta, Name, Time, Tree};
 
 /// The permissions of directories that no member describes, as all runtimes make them.
 const IMPLIED: u16 = 0o755;
 
 /// The tree so far.
-pub(super) struct Merge {
+pub(super) struct Merge<'a> {
     tree: Tree,
+    memory: &'a Memory,
+    /// Bytes of it that the tree takes, with what nothing leads to any more.
+    bytes: u64,
+    lookups: Budget,
+    /// Whether something has lost its name, so that nothing may lead to it any more.
+    has_orphans: bool,
     /// Whether a member described the root.
     has_root: bool,
     /// The latest time of all members.
@@ -25,22 +34,37 @@ pub(super) struct Merge {
     last_parent: Option<(Vec<u8>, InodeId)>,
 }
 
-impl Merge {
-    pub(super) fn new() -> Self {
+impl<'a> Merge<'a> {
+    /// What `memory` has room for, with so many names looked up.
+    pub(super) fn new(memory: &'a Memory, lookups: u64) -> Self {
         let root = Meta { permissions: IMPLIED, ..Meta::default() };
         let tree = Tree::new(root);
         let layer = tree.next_id();
-        Self { tree, has_root: false, latest: Time::default(), layer, last_parent: None }
+        Self {
+            tree,
+            memory,
+            bytes: 0,
+            lookups: Budget::new("names looked up", lookups),
+            has_orphans: false,
+            has_root: false,
+            latest: Time::default(),
+            layer,
+            last_parent: None,
+        }
     }
 
-    /// What is applied from here on is of the next layer.
-    pub(super) fn begin_layer(&mut self) {
+    /// What is applied from here on is of layer `order`.
+    pub(super) fn begin_layer(&mut self, order: u32) {
+        self.memory.begin_layer(order, self.bytes);
         self.layer = self.tree.next_id();
         self.last_parent = None;
     }
 
     /// The tree. A root that no layer describes belongs to root, with the latest time of all.
     pub(super) fn finish(mut self) -> Tree {
+        if self.has_orphans {
+            self.sweep();
+        }
         if !self.has_root {
             self.tree.inode_mut(Tree::ROOT).meta.mtime = self.latest;
         }
@@ -49,6 +73,10 @@ impl Merge {
 
     /// Apply one change.
     pub(super) fn apply(&mut self, change: Change) -> Result<(), Fault> {
+        let bytes = change.memory();
+        let shown = |exceeded| Fault::exceeded(&show_path(change.path()), exceeded);
+        self.lookups.spend(change.lookups()).map_err(shown)?;
+        self.hold(bytes).map_err(shown)?;
         match change {
             Change::Remove(path) => {
                 let (parent, name) = split(&path);
@@ -68,10 +96,29 @@ impl Merge {
         }
     }
 
+    /// Take memory for a part of the tree, and that of what nothing leads to if there is no other.
+    fn hold(&mut self, bytes: u64) -> Result<(), Exceeded> {
+        self.bytes = self.bytes.saturating_add(bytes);
+        match self.memory.check(self.bytes) {
+            Err(_) if self.has_orphans => {
+                self.sweep();
+                // If less comes free it would be done again and again.
+                self.memory.check(self.bytes.saturating_add(self.memory.ahead()))
+            }
+            held => held,
+        }
+    }
+
+    fn sweep(&mut self) {
+        self.layer = self.tree.sweep(self.layer);
+        self.bytes = self.tree.memory();
+        (self.last_parent, self.has_orphans) = (None, false);
+    }
+
     /// Change the entries of a directory, if lower layers have one there. No symlink leads to it: the
     /// same layer may put a directory in place of the symlink, and means that.
     fn entries_of_lower(&mut self, path: &[u8], change: impl FnOnce(&mut BTreeMap<Name, InodeId>)) {
-        self.last_parent = None;
+        (self.last_parent, self.has_orphans) = (None, true);
         if let Some(id) = self.tree.lookup(path)
             && let Kind::Directory(entries) = &mut self.tree.inode_mut(id).kind
         {
@@ -124,7 +171,7 @@ impl Merge {
     fn put(&mut self, parent: InodeId, name: &[u8], id: InodeId, old: Option<InodeId>) {
         if old.is_some() {
             // Paths may lead elsewhere now.
-            self.last_parent = None;
+            (self.last_parent, self.has_orphans) = (None, true);
         }
         self.tree.link(parent, name, id);
     }
@@ -138,8 +185,16 @@ impl Merge {
             return Ok(*id);
         }
         self.make_way(path, time);
-        let made = Editor::new(&mut self.tree, time).mkdir_all(path);
+        let before = self.tree.next_id();
+        let mut editor = Editor::new(&mut self.tree, time);
+        let made = editor.mkdir_all(path);
+        let lookups = editor.lookups();
         let id = made.map_err(|error| Fault::corrupt(error.to_string()))?;
+        let implied = u64::from(self.tree.next_id().0 - before.0) * (ENTRY + DIRECTORY);
+        // The next change asks whether it is too much.
+        self.bytes = self.bytes.saturating_add(implied);
+        let spent = self.lookups.spend(lookups);
+        spent.map_err(|exceeded| Fault::exceeded(&show_path(path), exceeded))?;
         self.last_parent = Some((path.to_vec(), id));
         Ok(id)
     }
@@ -154,6 +209,7 @@ impl Merge {
                 if id < self.layer {
                     let meta = Meta { permissions: IMPLIED, mtime: time, ..Meta::default() };
                     self.tree.insert(here, name, Inode { meta, kind: Kind::Directory(BTreeMap::new()) });
+                    self.has_orphans = true;
                 }
                 return;
             }
@@ -162,12 +218,18 @@ impl Merge {
     }
 
     /// What has this path, in the layer or in lower ones; symlinks lead to its directory only.
-    fn link_target(&self, link: &[u8], target: &[u8]) -> Result<InodeId, Fault> {
+    fn link_target(&mut self, link: &[u8], target: &[u8]) -> Result<InodeId, Fault> {
         let invalid = |why| {
             let (link, target) = (show_path(link), show_path(target));
             Fault::corrupt(format!("{link}: a hard link to {target}, which {why}"))
         };
-        let id = self.tree.resolve_nofollow(target).ok_or_else(|| invalid("is not there"))?;
+        let (directory, name) = split(target);
+        let (directory, lookups) = self.tree.resolve_counted(directory);
+        let spent = self.lookups.spend(lookups);
+        spent.map_err(|exceeded| Fault::exceeded(&show_path(link), exceeded))?;
+        let entries = directory.and_then(|id| self.tree.entries(id));
+        let id = entries.and_then(|entries| entries.get(name)).copied();
+        let id = id.ok_or_else(|| invalid("is not there"))?;
         match self.tree.entries(id) {
             Some(_) => Err(invalid("is a directory")),
             None => Ok(id),

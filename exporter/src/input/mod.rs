@@ -27,6 +27,7 @@
 
 mod blobs;
 mod choice;
+mod cost;
 mod digest;
 mod docker;
 mod fault;
@@ -40,11 +41,12 @@ mod platform;
 mod spool;
 mod tar;
 
+use std::collections::HashSet;
 use std::io::Read;
 use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use oci_spec::image::{Descriptor, ImageConfiguration};
@@ -54,12 +56,19 @@ pub use location::{Input, Location};
 pub use platform::Platform;
 
 use crate::error::Result;
+use crate::limits::{decoded_again, decoded_bytes, lookups};
 use crate::spec::Container;
-use crate::tree::{Compression, HostDir, Section, Tree, scan};
+use crate::tree::{Compression, Decoders, HostDir, Section, Tree, scan};
 use blobs::Blobs;
+use cost::{Memory, Meter};
 use image::{Configuration, Image, Layer};
 use layer::{Change, Reading};
 use merge::Merge;
+
+/// Batches of a layer that wait to be merged.
+const BATCHES: usize = 4;
+/// What counts how far a small file goes.
+const DECODED: &str = "decoded bytes";
 
 /// How far the reading is, in bytes as they are stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -181,7 +190,8 @@ fn any_tar(section: Section, shown: &str, options: &Options<'_>) -> Result<Loade
 /// first name of a tree's tar tells.
 fn is_image(section: &Section) -> Result<bool, fault::Fault> {
     let decoder = Compression::detect(section)?.decoder(section.reader())?;
-    let mut stream = digest::Hashing::new(decoder, false, |_| {});
+    let decoded = Meter::new(DECODED, decoded_bytes(section.len()));
+    let mut stream = digest::Hashing::new(decoded.on(decoder), false, |_| {});
     let mut members = tar::Members::new(&mut stream);
     let mut is_legacy = false;
     while let tar::Next::Member(member) = members.next()? {
@@ -220,49 +230,71 @@ fn merge(layers: &[Layer], options: &Options<'_>) -> Result<Tree> {
         let done = done.fetch_add(bytes, Ordering::Relaxed) + bytes;
         (options.progress)(Progress { done, total });
     };
-    let (senders, receivers): (Vec<_>, Vec<_>) = layers.iter().map(|_| channel()).unzip();
+    let stored = stored_len(layers);
+    let memory = Memory::new(stored);
+    let decoded = Meter::new(DECODED, decoded_bytes(stored));
+    let decoders = Arc::new(Decoders::new(decoded_again(stored)));
+    let (senders, receivers): (Vec<_>, Vec<_>) = layers.iter().map(|_| sync_channel(BATCHES)).unzip();
     // Owned by the workers alone: without them nobody sends, and nobody must wait.
     let jobs = Arc::new(Mutex::new((0..).zip(layers).zip(senders)));
     std::thread::scope(|scope| {
         for _ in 0..options.threads.get().min(layers.len()) {
-            let (jobs, stop, seen) = (Arc::clone(&jobs), &stop, &seen);
+            let (jobs, decoders) = (Arc::clone(&jobs), &decoders);
+            let (stop, seen, memory, decoded) = (&stop, &seen, &memory, &decoded);
             scope.spawn(move || {
-                let next = || jobs.lock().unwrap_or_else(PoisonError::into_inner).next();
-                while let Some(((order, layer), sender)) = next() {
-                    send(layer, order, sender, stop, seen);
+                let next = || {
+                    let mut jobs = jobs.lock().unwrap_or_else(PoisonError::into_inner);
+                    let ((order, layer), sender) = jobs.next()?;
+                    // One after the other: each waits for the layers below it only.
+                    Some((layer, order, layer::open(layer, order, decoders), sender))
+                };
+                while let Some((layer, order, opened, sender)) = next() {
+                    // Nobody receives any more after an error, and `stop` says so.
+                    let mut emit = |changes| drop(sender.send(Ok(changes)));
+                    let mut reading = Reading { stop, seen, memory, decoded, emit: &mut emit };
+                    let read = opened.and_then(|opened| layer::read(layer, order, opened, &mut reading));
+                    if let Err(error) = read {
+                        drop(sender.send(Err(error)));
+                    }
                 }
             });
         }
         drop(jobs);
-        let merged = merge_all(layers, receivers);
+        let merged = merge_all(layers, receivers, &memory, Merge::new(&memory, lookups(stored)));
         stop.store(true, Ordering::Relaxed);
+        // Who waits for memory reads on, and stops.
+        memory.end();
         merged
     })
+}
+
+/// Bytes that are stored of `layers`, each counted once however often it is one of them.
+fn stored_len(layers: &[Layer]) -> u64 {
+    let distinct = layers.iter().map(|layer| (layer.digest, layer.diff_id, layer.section.len()));
+    distinct.collect::<HashSet<_>>().iter().map(|(.., len)| len).sum()
 }
 
 /// The changes of a layer, batch by batch, or why there are no more.
 type Batch = Result<Vec<Change>>;
 
-/// Read a layer and send what it changes.
-fn send(layer: &Layer, order: u32, sender: Sender<Batch>, stop: &AtomicBool, seen: &(dyn Fn(u64) + Sync)) {
-    // Nobody receives any more after an error, and `stop` says so.
-    let mut emit = |changes| drop(sender.send(Ok(changes)));
-    if let Err(error) = layer::read(layer, order, &mut Reading { stop, seen, emit: &mut emit }) {
-        drop(sender.send(Err(error)));
-    }
-}
-
-fn merge_all(layers: &[Layer], receivers: Vec<Receiver<Batch>>) -> Result<Tree> {
-    let mut merge = Merge::new();
-    for (layer, receiver) in layers.iter().zip(receivers) {
-        merge.begin_layer();
+fn merge_all(
+    layers: &[Layer],
+    receivers: Vec<Receiver<Batch>>,
+    memory: &Memory,
+    mut merge: Merge<'_>,
+) -> Result<Tree> {
+    for ((order, layer), receiver) in (0..).zip(layers).zip(receivers) {
+        merge.begin_layer(order);
         while let Ok(batch) = receiver.recv() {
-            let applied = batch?.into_iter().try_for_each(|change| merge.apply(change));
+            let batch = batch?;
+            let bytes = batch.iter().map(Change::memory).sum();
+            let applied = batch.into_iter().try_for_each(|change| merge.apply(change));
             if let Err(fault) = applied {
                 // If the layer is damaged too, that is the reason.
                 let damage = receiver.into_iter().find_map(Batch::err);
                 return Err(damage.unwrap_or_else(|| fault.at(&layer.shown)));
             }
+            memory.merged(bytes);
         }
     }
     Ok(merge.finish())

@@ -15,18 +15,16 @@ use serde::de::DeserializeOwned;
 use super::blobs::Blobs;
 use super::choice::{Candidate, Form, choose};
 use super::digest::Digest;
-use super::image::{Configuration, Image, platform_of};
+use super::image::{Configuration, Image, check_layers, platform_of};
 use super::platform::Platform;
 use crate::error::{Error, Kind, Result};
+use crate::limits::{Budget, DESCRIPTORS, INDEX_DEPTH};
 use crate::tree::Section;
 
 /// The file that makes a directory a layout.
 pub(super) const LAYOUT: &str = "oci-layout";
 /// Where the images of a layout are listed.
 pub(super) const INDEX: &str = "index.json";
-
-/// How deep indexes may lie in indexes.
-const DEPTH_MAX: u32 = 4;
 
 const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
 const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
@@ -62,7 +60,8 @@ pub(super) fn find_below(
     reference: Option<&str>,
     platform: &Platform,
 ) -> Result<Image> {
-    let mut list = List { blobs, candidates: Vec::new() };
+    let listed = Budget::new("descriptors in its indexes", DESCRIPTORS);
+    let mut list = List { blobs, candidates: Vec::new(), listed };
     list.collect(descriptors, &Above::default())?;
     let mut candidates = list.candidates;
     loop {
@@ -89,17 +88,22 @@ struct Above {
 struct List<'a> {
     blobs: &'a Blobs<'a>,
     candidates: Vec<Candidate<Descriptor>>,
+    /// Descriptors so far, however often one and the same.
+    listed: Budget,
 }
 
 impl List<'_> {
+    /// Add what `descriptors` lead to, in at most [`INDEX_DEPTH`] steps.
     fn collect(&mut self, descriptors: &[Descriptor], above: &Above) -> Result<()> {
+        let spent = self.listed.spend(descriptors.len() as u64);
+        spent.map_err(|exceeded| self.blobs.corrupt(exceeded.to_string()))?;
         for descriptor in
             descriptors.iter().filter(|descriptor| annotation(descriptor, ATTESTATION).is_none())
         {
             let own = NAMES.iter().filter_map(|&key| annotation(descriptor, key)).map(str::to_owned);
             let names = above.names.iter().cloned().chain(own).collect();
             match &*descriptor.media_type().to_string() {
-                OCI_INDEX | DOCKER_INDEX if above.depth < DEPTH_MAX => {
+                OCI_INDEX | DOCKER_INDEX if above.depth < INDEX_DEPTH => {
                     let (name, bytes) = json_bytes(self.blobs, descriptor)?;
                     let below = parse_index(self.blobs, &name, &bytes)?;
                     let index = above.index.clone().unwrap_or_else(|| descriptor.digest().to_string());
@@ -171,6 +175,7 @@ fn artifact_type(manifest: &ImageManifest) -> String {
 
 fn read(blobs: &Blobs<'_>, manifest: &ImageManifest) -> Result<Image> {
     let config = config(blobs, manifest)?;
+    check_layers(blobs, manifest.layers().len())?;
     manifest.layers().iter().try_for_each(|descriptor| require_layer(blobs, descriptor))?;
     let layer = |(descriptor, section): (&Descriptor, Section)| {
         let digest = digest(blobs, descriptor)?;
@@ -232,6 +237,8 @@ fn json<T: DeserializeOwned>(blobs: &Blobs<'_>, descriptor: &Descriptor) -> Resu
 fn json_bytes(blobs: &Blobs<'_>, descriptor: &Descriptor) -> Result<(String, Vec<u8>)> {
     let digest = digest(blobs, descriptor)?;
     let name = blob(digest);
+    // Before anything is fetched.
+    blobs.check_json_len(&name, descriptor.size())?;
     let sections = open(blobs, std::slice::from_ref(descriptor))?;
     let section = sections.first().ok_or_else(|| blobs.corrupt(format!("there is no {name}")))?;
     let bytes = blobs.read_json(section, &name, Some(digest))?;

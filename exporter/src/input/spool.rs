@@ -4,9 +4,11 @@ use std::fs::File;
 use std::io::{Read, copy};
 use std::path::Path;
 
+use super::cost::Meter;
 use super::digest::Hashing;
 use super::{Options, Progress};
 use crate::error::{Error, Result};
+use crate::limits::unpacked_bytes;
 use crate::tree::{Compression, Section};
 
 /// Keep all that `reader` gives in a file that has no name: it is gone when it is closed.
@@ -43,8 +45,10 @@ pub(super) fn decompressed(section: Section, shown: &str, options: &Options<'_>)
     match Compression::detect(&section).map_err(unreadable)? {
         Compression::None => Ok(section),
         compression => {
-            let mut decoder = compression.decoder(section.reader()).map_err(unreadable)?;
-            spool(&mut decoder, shown, options)
+            let decoder = compression.decoder(section.reader()).map_err(unreadable)?;
+            let unpacked = Meter::new("bytes without its compression", unpacked_bytes(section.len()));
+            let spooled = spool(&mut unpacked.on(decoder), shown, options);
+            spooled.map_err(|error| error.with_hint("decompress it first: gzip -d, zstd -d"))
         }
     }
 }

@@ -15,13 +15,13 @@
 //! The letters are those of `ls -l`, and `=` is one more name of a file (a hard link). The last two
 //! fields are there on demand ([`Detail`]).
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::fmt::{self, Write};
 use std::io::Read;
 
 use sha2::{Digest, Sha256};
 
-use super::{Content, Device, InodeId, Kind, Meta, Tree};
+use super::{Content, Device, InodeId, Kind, Meta, Places, Tree};
 use crate::error::{Error, Result, show_path};
 
 /// What a dump says about the content of regular files, beside the length.
@@ -52,17 +52,25 @@ impl Tree {
     fn dump_lines(&self, detail: Detail, emit: &mut dyn FnMut(&str)) -> Result<()> {
         let linked = self.linked();
         // Only those that are asked for again: directories, and files of several names.
-        let mut paths = HashMap::from([(Self::ROOT, String::new())]);
+        let mut places = Places::default();
+        // The directories above the entry, each with the length of its path.
+        let (mut above, mut path) = (vec![(Self::ROOT, 0)], String::new());
         emit(&self.line("/", b"/", Self::ROOT, detail)?);
         for (parent, name, id) in self.walk() {
-            let path = format!("{}/{}", paths[&parent], escape(name));
-            if let Some(first) = paths.get(&id) {
-                emit(&format!("{path} = {first}\n"));
+            while above.pop_if(|(id, _)| *id != parent).is_some() {}
+            path.truncate(above.last().map_or(0, |&(_, len)| len));
+            path.extend(["/", &escape(name)]);
+            if places.contains(id) {
+                emit(&format!("{path} = {}\n", shown(&places, id)));
                 continue;
             }
             emit(&self.line(&path, name, id, detail)?);
-            if self.entries(id).is_some() || linked.contains(&id) {
-                paths.insert(id, path);
+            let is_directory = self.entries(id).is_some();
+            if is_directory {
+                above.push((id, path.len()));
+            }
+            if is_directory || linked.contains(&id) {
+                places.insert(id, parent, name);
             }
         }
         Ok(())
@@ -93,6 +101,13 @@ impl Tree {
         };
         Ok(Line { path, meta: &inode.meta, what }.to_string())
     }
+}
+
+/// The path of an inode that is noted, escaped.
+fn shown(places: &Places<'_>, id: InodeId) -> String {
+    let mut names: Vec<_> = places.names_up(id).map(|name| format!("/{}", escape(name))).collect();
+    names.reverse();
+    names.concat()
 }
 
 /// The line of an entry, wherever it was read: in a tree, or in a file system.

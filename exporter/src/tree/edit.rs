@@ -15,12 +15,14 @@ use crate::error::{self, Error, Result, show_path};
 pub struct Editor<'tree> {
     tree: &'tree mut Tree,
     time: Time,
+    /// Names looked up so far.
+    lookups: u64,
 }
 
 impl<'tree> Editor<'tree> {
     /// Change `tree`; everything made gets `time`.
     pub fn new(tree: &'tree mut Tree, time: Time) -> Self {
-        Self { tree, time }
+        Self { tree, time, lookups: 0 }
     }
 
     /// The tree as it is now.
@@ -31,6 +33,11 @@ impl<'tree> Editor<'tree> {
     /// The time of what is made.
     pub fn time(&self) -> Time {
         self.time
+    }
+
+    /// How many names were looked up to make directories.
+    pub(crate) fn lookups(&self) -> u64 {
+        self.lookups
     }
 
     pub(super) fn tree_mut(&mut self) -> &mut Tree {
@@ -48,17 +55,19 @@ impl<'tree> Editor<'tree> {
         let blocked =
             |why| Error::new(error::Kind::Input, show_path(path), format!("can't make the directory: {why}"));
         let mut walk = Walk::new(path);
-        loop {
+        let made = loop {
             match walk.run(self.tree) {
-                Stop::Found(id) if self.tree.entries(id).is_some() => return Ok(id),
-                Stop::Found(_) => return Err(blocked("not a directory")),
-                Stop::Blocked(why) => return Err(blocked(why)),
+                Stop::Found(id) if self.tree.entries(id).is_some() => break Ok(id),
+                Stop::Found(_) => break Err(blocked("not a directory")),
+                Stop::Blocked(why) => break Err(blocked(why)),
                 Stop::Missing(parent, name) => {
                     let directory = Inode { meta: self.meta(0o755), kind: Kind::Directory(BTreeMap::new()) };
-                    walk.enter(self.tree.insert(parent, &name, directory));
+                    walk.enter(self.tree.insert(parent, &name, directory), &name);
                 }
             }
-        }
+        };
+        self.lookups += walk.lookups();
+        made
     }
 
     /// The directory at `path`, made where missing, with these permissions and the time in any case.
@@ -130,17 +139,35 @@ impl<'tree> Editor<'tree> {
         id: InodeId,
         change: &dyn Fn(&mut Meta),
     ) -> Result<InodeId> {
-        let mut inode = from.inode(id).clone();
-        inode.meta.mtime = self.time;
-        change(&mut inode.meta);
-        let Kind::Directory(entries) = inode.kind else { return self.replace(path, inode) };
+        let mut todo = vec![(path.to_vec(), id)];
+        let mut first = None;
+        while let Some((path, id)) = todo.pop() {
+            let made = self.overlay_one(&path, from, id, change)?;
+            first.get_or_insert(made);
+            // The last one is done first.
+            let below = from.entries(id).into_iter().flatten().rev();
+            todo.extend(below.map(|(name, &child)| ([&path, &b"/"[..], name].concat(), child)));
+        }
+        Ok(first.unwrap_or(Tree::ROOT))
+    }
+
+    fn overlay_one(
+        &mut self,
+        path: &[u8],
+        from: &Tree,
+        id: InodeId,
+        change: &dyn Fn(&mut Meta),
+    ) -> Result<InodeId> {
+        let Inode { mut meta, kind } = from.inode(id).clone();
+        meta.mtime = self.time;
+        change(&mut meta);
+        if !matches!(kind, Kind::Directory(_)) {
+            return self.replace(path, Inode { meta, kind });
+        }
         let is_new = self.tree.resolve(path).is_none();
         let made = self.mkdir_all(path)?;
         if is_new {
-            *self.meta_mut(made) = inode.meta;
-        }
-        for (name, &child) in &entries {
-            self.overlay(&[path, b"/", name].concat(), from, child, change)?;
+            *self.meta_mut(made) = meta;
         }
         Ok(made)
     }

@@ -6,11 +6,14 @@ use std::io::{BufRead, BufReader, Error, ErrorKind, Read, Result};
 use flate2::bufread::MultiGzDecoder;
 
 use super::Content;
+use crate::limits::{Budget, INITRAMFS_NAMES, PATH, USUAL_WINDOW};
 
 /// More than a kernel would unpack into the memory of a small machine.
 const LIMIT: u64 = 4 << 30;
-/// PATH_MAX of the kernel.
-const NAME_LIMIT: u64 = 4096;
+/// The window of a frame: no tool that packs one asks for more, though the kernel takes it.
+const WINDOW_LOG: u32 = USUAL_WINDOW.ilog2();
+/// What a name takes beside its bytes.
+const NAME: u64 = 64;
 const HEADER: usize = 110;
 const TRAILER: &[u8] = b"TRAILER!!!";
 
@@ -18,14 +21,18 @@ const TRAILER: &[u8] = b"TRAILER!!!";
 /// compressed with something else than gzip or zstd, or breaks the format, is not read.
 pub(crate) fn read_names(content: &Content, visit: &mut dyn FnMut(&[u8]) -> bool) -> bool {
     let Ok(reader) = content.reader() else { return false };
-    archives(&mut BufReader::new(reader), true, visit).is_ok()
+    let mut names = Budget::new("bytes of names in an initramfs", INITRAMFS_NAMES);
+    let mut visit = |name: &[u8]| {
+        names.spend(NAME + name.len() as u64).map_err(|exceeded| Error::other(exceeded.to_string()))?;
+        Ok(visit(name))
+    };
+    archives(&mut BufReader::new(reader), true, &mut visit).is_ok()
 }
 
-fn archives(
-    reader: &mut dyn BufRead,
-    may_be_packed: bool,
-    visit: &mut dyn FnMut(&[u8]) -> bool,
-) -> Result<()> {
+/// Told of a name; whether more is wanted.
+type Visit<'a> = &'a mut dyn FnMut(&[u8]) -> Result<bool>;
+
+fn archives(reader: &mut dyn BufRead, may_be_packed: bool, visit: Visit<'_>) -> Result<()> {
     loop {
         skip_zeros(reader)?;
         match reader.fill_buf()? {
@@ -36,13 +43,17 @@ fn archives(
                 }
             }
             [0x1f, 0x8b, ..] if may_be_packed => return unpacked(MultiGzDecoder::new(reader), visit),
-            [0x28, 0xb5, ..] if may_be_packed => return unpacked(zstd::Decoder::with_buffer(reader)?, visit),
+            [0x28, 0xb5, ..] if may_be_packed => {
+                let mut decoder = zstd::Decoder::with_buffer(reader)?;
+                decoder.window_log_max(WINDOW_LOG)?;
+                return unpacked(decoder, visit);
+            }
             _ => return Err(Error::from(ErrorKind::Unsupported)),
         }
     }
 }
 
-fn unpacked(reader: impl Read, visit: &mut dyn FnMut(&[u8]) -> bool) -> Result<()> {
+fn unpacked(reader: impl Read, visit: Visit<'_>) -> Result<()> {
     archives(&mut BufReader::with_capacity(256 << 10, reader.take(LIMIT)), false, visit)
 }
 
@@ -59,7 +70,7 @@ fn skip_zeros(reader: &mut dyn BufRead) -> Result<()> {
 }
 
 /// One archive up to its trailer; whether more is wanted.
-fn archive(reader: &mut dyn BufRead, visit: &mut dyn FnMut(&[u8]) -> bool) -> Result<bool> {
+fn archive(reader: &mut dyn BufRead, visit: Visit<'_>) -> Result<bool> {
     loop {
         let mut header = [0; HEADER];
         reader.read_exact(&mut header)?;
@@ -67,7 +78,7 @@ fn archive(reader: &mut dyn BufRead, visit: &mut dyn FnMut(&[u8]) -> bool) -> Re
             return Err(Error::from(ErrorKind::InvalidData));
         }
         let (size, name_size) = (field(&header, 6)?, field(&header, 11)?);
-        if name_size > NAME_LIMIT {
+        if name_size > PATH as u64 + 1 {
             return Err(Error::from(ErrorKind::InvalidData));
         }
         let mut name = Vec::new();
@@ -79,7 +90,7 @@ fn archive(reader: &mut dyn BufRead, visit: &mut dyn FnMut(&[u8]) -> bool) -> Re
         if name == TRAILER {
             return Ok(true);
         }
-        if !visit(name) {
+        if !visit(name)? {
             return Ok(false);
         }
     }
@@ -158,6 +169,33 @@ pub(crate) mod tests {
         for bytes in [b"\xfd7zXZ\0".to_vec(), b"\x02\x21\x4c\x18".to_vec(), b"initramfs".to_vec(), cut, long]
         {
             assert_eq!(names(bytes), None);
+        }
+    }
+
+    #[test]
+    fn names_and_windows_of_one_are_limited() {
+        let names = |count: usize| {
+            let names: Vec<_> = (0..count).map(|number| format!("lib/modules/{number:01000}.ko")).collect();
+            cpio(&names.iter().map(String::as_str).collect::<Vec<_>>())
+        };
+        let seen = |bytes: Vec<u8>| {
+            let mut seen = 0_u64;
+            let content = Content::Bytes(gzip(&bytes).into());
+            let is_whole = read_names(&content, &mut |name| {
+                seen += name.len() as u64;
+                true
+            });
+            (is_whole, seen)
+        };
+        assert!(seen(names(15_000)).0);
+        let (is_whole, bytes) = seen(names(20_000));
+        assert!(!is_whole && bytes <= INITRAMFS_NAMES, "{bytes}");
+        for (log, is_read) in [(25, true), (26, false)] {
+            let mut encoder = zstd::Encoder::new(Vec::new(), 1).unwrap();
+            encoder.window_log(log).unwrap();
+            encoder.write_all(&cpio(&["init"])).unwrap();
+            let packed = Content::Bytes(encoder.finish().unwrap().into());
+            assert_eq!(read_names(&packed, &mut |_| true), is_read, "{log}");
         }
     }
 

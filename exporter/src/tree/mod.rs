@@ -16,9 +16,11 @@ mod host;
 pub(crate) mod initramfs;
 pub mod kernel;
 mod list;
+pub(crate) mod memory;
 mod name;
 pub mod os;
 mod path;
+mod places;
 pub(crate) mod posix_acl;
 mod scan;
 #[cfg(test)]
@@ -28,12 +30,13 @@ mod xattr;
 mod xattrs;
 
 pub use archive::{Archive, ArchiveFile, Piece};
-pub(crate) use archive::{Compression, Section, SectionReader, Turn};
+pub(crate) use archive::{Compression, Decoders, Room, Section, SectionReader, Turn};
 pub use dump::Detail;
 pub(crate) use dump::{Line, What, escape};
 pub use edit::Editor;
 pub use host::{HostDir, HostFile};
 pub use name::Name;
+pub(crate) use places::Places;
 pub use scan::{Progress, scan, scan_where};
 pub(crate) use xattr::portable_xattrs;
 pub use xattrs::Xattrs;
@@ -169,7 +172,7 @@ impl Tree {
     }
 
     /// The number that the next new inode gets: those there are have lower ones.
-    pub(crate) fn next_id(&self) -> InodeId {
+    pub fn next_id(&self) -> InodeId {
         InodeId(u32::try_from(self.inodes.len()).expect("a tree has less than 2^32 inodes"))
     }
 

@@ -6,15 +6,17 @@ use std::io::Read;
 
 use super::{InodeId, Kind, Name, Tree};
 use crate::error::{self, Error, Result, show_path};
-use crate::limits::SYMLINKS;
+use crate::limits::{PATH, SYMLINKS};
 
 /// A walk along a path, one name at a time.
 pub(super) struct Walk {
-    /// The directories from the root to here; the last entry may be something else.
-    trail: Vec<InodeId>,
+    /// The directories from the root to here, each with the length of its path; the last entry may be something else.
+    trail: Vec<(InodeId, usize)>,
     /// The names still to go, the next one last.
     rest: Vec<Name>,
     symlinks: u32,
+    /// Names gone so far.
+    lookups: u64,
 }
 
 /// Where a [`Walk`] stopped.
@@ -29,7 +31,7 @@ pub(super) enum Stop {
 
 impl Walk {
     pub(super) fn new(path: &[u8]) -> Self {
-        let mut walk = Self { trail: vec![Tree::ROOT], rest: Vec::new(), symlinks: 0 };
+        let mut walk = Self { trail: vec![(Tree::ROOT, 0)], rest: Vec::new(), symlinks: 0, lookups: 0 };
         walk.push(path);
         walk
     }
@@ -39,23 +41,37 @@ impl Walk {
         self.rest.extend(names(path).rev().map(Name::from));
     }
 
-    /// Go on from `id`, the inode that was missing.
-    pub(super) fn enter(&mut self, id: InodeId) {
-        self.trail.push(id);
+    /// Go on from `id`, the inode that was missing under `name`.
+    pub(super) fn enter(&mut self, id: InodeId, name: &Name) {
+        self.trail.push((id, self.path_len(name)));
+    }
+
+    /// The length of the path of `name` here.
+    fn path_len(&self, name: &Name) -> usize {
+        self.trail.last().map_or(0, |(_, len)| len + 1 + name.len())
+    }
+
+    /// Names gone so far, those of symlinks among them.
+    pub(super) fn lookups(&self) -> u64 {
+        self.lookups
     }
 
     /// Go as far as the tree allows.
     pub(super) fn run(&mut self, tree: &Tree) -> Stop {
         while let Some(name) = self.rest.pop() {
             let here = self.here();
+            self.lookups += 1;
             let Some(entries) = tree.entries(here) else { return Stop::Blocked("not a directory") };
             if *name == *b".." {
                 self.trail.truncate((self.trail.len() - 1).max(1));
                 continue;
             }
+            if self.path_len(&name) > PATH {
+                return Stop::Blocked("its path is longer than Linux takes");
+            }
             let Some(&id) = entries.get(&name) else { return Stop::Missing(here, name) };
             let Kind::Symlink(target) = &tree.inode(id).kind else {
-                self.trail.push(id);
+                self.enter(id, &name);
                 continue;
             };
             self.symlinks += 1;
@@ -71,7 +87,7 @@ impl Walk {
     }
 
     fn here(&self) -> InodeId {
-        *self.trail.last().expect("the trail starts at the root")
+        self.trail.last().map_or(Tree::ROOT, |&(id, _)| id)
     }
 }
 
@@ -98,10 +114,17 @@ impl Tree {
 
     /// What lies at `path`, through symlinks within the tree, also one at the end.
     pub fn resolve(&self, path: impl AsRef<[u8]>) -> Option<InodeId> {
-        match Walk::new(path.as_ref()).run(self) {
+        self.resolve_counted(path.as_ref()).0
+    }
+
+    /// The same, and how many names were looked up for it.
+    pub(crate) fn resolve_counted(&self, path: &[u8]) -> (Option<InodeId>, u64) {
+        let mut walk = Walk::new(path);
+        let found = match walk.run(self) {
             Stop::Found(id) => Some(id),
             Stop::Missing(..) | Stop::Blocked(_) => None,
-        }
+        };
+        (found, walk.lookups())
     }
 
     /// What lies at `path`: symlinks on the way are followed, one at the end is found itself.

@@ -8,6 +8,7 @@ mod fetched;
 mod images;
 mod indexes;
 mod legacy;
+mod limits;
 mod links;
 mod random;
 mod refused;

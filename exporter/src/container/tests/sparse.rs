@@ -101,7 +101,9 @@ fn streams_that_are_none_are_refused() {
     for (stream, kind, part) in [
         (b"QFI\xfb and so on, a disk".to_vec(), ErrorKind::InvalidData, "does not begin as one"),
         (stream(&[(3, b"abc"), (5, b"")]), ErrorKind::InvalidData, "behind the end of its file"),
-        (stream(&[(u64::MAX, b"abc")]), ErrorKind::InvalidData, "behind the end of any file"),
+        (stream(&[(u64::MAX, b"abc")]), ErrorKind::InvalidData, "behind the end of any disk"),
+        (stream(&[(64 << 40, b"abc")]), ErrorKind::InvalidData, "behind the end of any disk"),
+        (stream(&[(1 << 62, b"")]), ErrorKind::InvalidData, "behind the end of any disk"),
         ([&whole[..], b"x"].concat(), ErrorKind::InvalidData, "goes on behind its end"),
     ] {
         let error = made(&scratch, &stream).unwrap_err();
@@ -118,7 +120,7 @@ fn streams_that_are_none_are_refused() {
 fn a_length_that_is_a_lie_costs_no_memory() {
     let mut stream = stream(&[]);
     stream.extend(0_u64.to_le_bytes());
-    stream.extend((1_u64 << 62).to_le_bytes());
+    stream.extend((64_u64 << 40).to_le_bytes());
     stream.extend([7; 100]);
     let error = unpack(&*stream, |_, bytes| panic!("{} bytes of nothing", bytes.len()));
     assert_eq!(error.map_err(|error: io::Error| error.kind()), Err(ErrorKind::UnexpectedEof));

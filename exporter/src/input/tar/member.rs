@@ -4,6 +4,7 @@ use super::super::fault::Fault;
 use super::format::{Header, number};
 use super::pax::Records;
 use crate::error::show_path;
+use crate::limits::PATH;
 use crate::tree::{Device, Meta, Piece, Time, portable_xattrs};
 
 /// A member of an archive.
@@ -39,14 +40,29 @@ pub(in super::super) struct Data {
     pub(in super::super) pieces: Option<Box<[Piece]>>,
 }
 
+/// Of a long path, what a message has of it.
+const SHOWN: usize = 200;
+
 /// A path as it is in the archive, for a message.
 pub(super) fn show(path: &[u8]) -> String {
-    show_path(path)
+    match path.get(..SHOWN) {
+        Some(start) if path.len() > SHOWN => format!("{}…", show_path(start)),
+        _ => show_path(path),
+    }
+}
+
+/// That the path or target of a member is none that no kernel takes.
+pub(super) fn check_len(path: &[u8], shown: &str) -> Result<(), Fault> {
+    match path.len() {
+        ..=PATH => Ok(()),
+        len => Err(Fault::corrupt(format!("{shown}: a path of {len} bytes, Linux takes {PATH}"))),
+    }
 }
 
 /// The names of a path that lead somewhere. `..` is refused: no program that packs a root file system
 /// writes it, and there is nothing above the root.
 pub(super) fn clean_path(path: &[u8]) -> Result<Vec<u8>, Fault> {
+    check_len(path, &show(path))?;
     let names = path.split(|&byte| byte == b'/').filter(|name| !matches!(*name, b"" | b"."));
     let names: Vec<_> = names.collect();
     if names.contains(&&b".."[..]) {

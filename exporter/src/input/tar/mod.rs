@@ -25,14 +25,12 @@ use zerocopy::FromBytes;
 pub(super) use member::{Data, Member, What};
 
 use super::fault::Fault;
+use crate::limits::{Budget, EXTENDED_HEADER, EXTENDED_HEADERS, XATTRS};
 use crate::tree::SectionReader;
 use format::{BLOCK, GnuSparseExtension, GnuTail, Header, text, unsigned};
-use member::{clean_path, show};
+use member::{check_len, clean_path, show};
 use pax::Records;
 use sparse::{Map, read_map};
-
-/// The longest name or extended header: as large as Go's, whose tools make most of the images.
-const EXTENDED_MAX: u64 = 1 << 20;
 
 /// A stream in which one can leave something out.
 pub(super) trait Stream: Read {
@@ -63,6 +61,7 @@ struct Ahead {
     records: Records,
     path: Option<Vec<u8>>,
     link: Option<Vec<u8>>,
+    size: Budget,
 }
 
 /// A sparse file: its map, its length, and how much of what is stored of it the map takes.
@@ -95,7 +94,12 @@ impl<'a, S: Stream> Members<'a, S> {
 
     /// The next member; what was not read of the one before is left out.
     pub(super) fn next(&mut self) -> Result<Next, Fault> {
-        let mut ahead = Ahead { records: self.globals.clone(), path: None, link: None };
+        let mut ahead = Ahead {
+            records: self.globals.clone(),
+            path: None,
+            link: None,
+            size: Budget::new("bytes in front of one member", EXTENDED_HEADERS),
+        };
         loop {
             let (header, block) = match self.header()? {
                 Ok(header) => header,
@@ -107,16 +111,16 @@ impl<'a, S: Stream> Members<'a, S> {
             }
             match header.typeflag {
                 b'x' | b'X' => {
-                    let records = self.extended(&header)?;
+                    let records = self.extended(&header, &mut ahead.size)?;
                     ahead.records.parse(&records)?;
                 }
                 b'g' => {
-                    let records = self.extended(&header)?;
-                    self.globals.parse(&records)?;
+                    let records = self.extended(&header, &mut ahead.size)?;
+                    self.globals.parse_global(&records)?;
                     ahead.records.parse(&records)?;
                 }
-                b'L' => ahead.path = Some(text(&self.extended(&header)?).to_vec()),
-                b'K' => ahead.link = Some(text(&self.extended(&header)?).to_vec()),
+                b'L' => ahead.path = Some(text(&self.extended(&header, &mut ahead.size)?).to_vec()),
+                b'K' => ahead.link = Some(text(&self.extended(&header, &mut ahead.size)?).to_vec()),
                 // The label of a volume.
                 b'V' => self.next = self.position,
                 _ => return self.member(&header, ahead).map(|member| Next::Member(Box::new(member))),
@@ -155,9 +159,11 @@ impl<'a, S: Stream> Members<'a, S> {
     }
 
     /// The content of a header that belongs to the next one.
-    fn extended(&mut self, header: &Header) -> Result<Vec<u8>, Fault> {
-        let size = unsigned(&header.size).filter(|&size| size <= EXTENDED_MAX);
+    fn extended(&mut self, header: &Header, ahead: &mut Budget) -> Result<Vec<u8>, Fault> {
+        let size = unsigned(&header.size).filter(|&size| size <= EXTENDED_HEADER);
         let size = size.ok_or_else(|| Fault::corrupt("an extended header has more than 1 MiB"))?;
+        let exceeded = |exceeded| Fault::exceeded(&format!("at offset {}", self.position), exceeded);
+        ahead.spend((size + 1).next_multiple_of(BLOCK as u64) + BLOCK as u64).map_err(exceeded)?;
         let mut content = vec![0; size as usize];
         self.read_exact(&mut content)?;
         self.next = self.position.next_multiple_of(BLOCK as u64);
@@ -165,17 +171,25 @@ impl<'a, S: Stream> Members<'a, S> {
     }
 
     fn member(&mut self, header: &Header, ahead: Ahead) -> Result<Member, Fault> {
-        let Ahead { mut records, path, link } = ahead;
+        let Ahead { mut records, path, link, .. } = ahead;
         let path = records.path.take().or(path).unwrap_or_else(|| header.path());
         let path = records.sparse.name.take().unwrap_or(path);
         let link = records.link_path.take().or(link).unwrap_or_else(|| text(&header.linkname).to_vec());
         let shown = show(&path);
+        let is_directory = path.ends_with(b"/");
+        let path = clean_path(&path)?;
+        check_len(&link, &shown)?;
+        if records.xattrs_len > XATTRS {
+            let len = records.xattrs_len;
+            let message = format!("{shown}: {len} bytes of extended attributes, Linux takes {XATTRS}");
+            return Err(Fault::corrupt(message));
+        }
         let meta = member::meta(header, &mut records).ok_or_else(|| {
             Fault::corrupt(format!("{shown}: owner, mode or time is no number of a tar header"))
         })?;
         // Of the others the size says nothing, whatever it is.
         let what = match header.typeflag {
-            b'0' | 0 | b'7' if path.ends_with(b"/") => What::Directory,
+            b'0' | 0 | b'7' if is_directory => What::Directory,
             b'0' | 0 | b'7' | b'S' => What::File(self.data(header, &records, &shown)?),
             b'1' => What::HardLink(clean_path(&link)?),
             b'2' => What::Symlink(link),
@@ -194,7 +208,7 @@ impl<'a, S: Stream> Members<'a, S> {
         if !matches!(what, What::File(_)) {
             self.next = self.position;
         }
-        Ok(Member { path: clean_path(&path)?, meta, what })
+        Ok(Member { path, meta, what })
     }
 
     /// Where the content of a file lies.

@@ -8,6 +8,9 @@ use crate::tree::{Time, Xattrs};
 /// What begins the keywords of ACLs.
 const ACL: &[u8] = b"SCHILY.acl.";
 
+/// What ext4 has of an attribute beside its name and value.
+const XATTR_ENTRY: usize = 16;
+
 /// What the records of an extended header say.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Records {
@@ -20,6 +23,8 @@ pub(super) struct Records {
     pub(super) device_major: Option<i64>,
     pub(super) device_minor: Option<i64>,
     pub(super) xattrs: Xattrs,
+    /// Bytes of them, as ext4 would have them.
+    pub(super) xattrs_len: usize,
     pub(super) sparse: Sparse,
 }
 
@@ -36,6 +41,13 @@ pub(super) struct Sparse {
 }
 
 impl Records {
+    /// The same of a header for all members that follow. The pieces of a sparse file are those of one.
+    pub(super) fn parse_global(&mut self, records: &[u8]) -> Result<(), Fault> {
+        self.parse(records)?;
+        self.sparse = Sparse::default();
+        Ok(())
+    }
+
     /// Add the records of a header to what is known.
     pub(super) fn parse(&mut self, mut records: &[u8]) -> Result<(), Fault> {
         let invalid = || Fault::corrupt("an extended header is no list of records");
@@ -87,17 +99,25 @@ impl Records {
                 if let Some(name) = keyword.strip_prefix(b"SCHILY.xattr.")
                     && !name.is_empty()
                 {
-                    self.xattrs.insert(name.into(), value.into());
+                    self.set_xattr(name, value.into());
                 }
             }
         }
         Some(())
     }
 
+    fn set_xattr(&mut self, name: &[u8], value: Box<[u8]>) {
+        let len = |value: &[u8]| XATTR_ENTRY + name.len() + value.len();
+        self.xattrs_len += len(&value);
+        if let Some(old) = self.xattrs.insert(name.into(), value) {
+            self.xattrs_len -= len(&old);
+        }
+    }
+
     fn set_acl(&mut self, xattr: &[u8], value: &[u8]) -> Option<()> {
         let encoded = acl::encode(value)?;
         if !encoded.is_empty() {
-            self.xattrs.insert(xattr.into(), encoded.into());
+            self.set_xattr(xattr, encoded.into());
         }
         Some(())
     }

@@ -144,6 +144,89 @@ fn what_is_broken_or_unknown_is_refused() {
     assert_eq!(message(&number), "x.tar: /a: the size is no number of a tar header");
 }
 
+/// A header of another type in front of a member, with its content.
+fn extended(typeflag: u8, content: &[u8]) -> Vec<u8> {
+    let mut blocks = [&header("x", typeflag, content.len())[..], content].concat();
+    blocks.resize(blocks.len().next_multiple_of(BLOCK), 0);
+    blocks
+}
+
+#[test]
+fn what_comes_in_front_of_a_member_is_limited_in_all() {
+    let attributes = |number: usize| record(&format!("SCHILY.xattr.user.{number}"), &[b'v'; 60_000]);
+    let many =
+        |typeflag| (0..40).flat_map(|number| extended(typeflag, &attributes(number))).collect::<Vec<_>>();
+    let pieces = extended(b'x', &record("GNU.sparse.offset", b"0").repeat(40_000));
+    let names = extended(b'L', &vec![b'n'; 1 << 20]);
+    for headers in
+        [many(b'x'), many(b'g'), pieces.repeat(3), names.repeat(2), extended(b'x', b"").repeat(4096)]
+    {
+        let said = message(&[headers, header("a", b'0', 0)].concat());
+        let limit = "more than 2097152 bytes in front of one member, which is the limit";
+        assert!(said.starts_with("x.tar: at offset ") && said.ends_with(limit), "{said}");
+    }
+    // As Go takes it.
+    let largest = extended(b'x', &record("comment", &vec![b'c'; (1 << 20) - 32]));
+    assert_eq!(members(&[largest, header("a", b'0', 0)].concat()).unwrap().0.len(), 1);
+}
+
+#[test]
+fn attributes_of_an_inode_are_limited_wherever_they_come_from() {
+    let attribute = |number: u8| record(&format!("SCHILY.xattr.user.{number}"), &[b'v'; 40_000]);
+    let (one, other) = (attribute(1), attribute(2));
+    let said = "x.tar: /a: 80044 bytes of extended attributes, Linux takes 65536";
+    for headers in [
+        extended(b'x', &[&one[..], &other].concat()),
+        extended(b'g', &[&one[..], &other].concat()),
+        [extended(b'g', &one), extended(b'x', &other)].concat(),
+        [extended(b'g', &one), header("before", b'0', 0), extended(b'g', &other)].concat(),
+    ] {
+        assert_eq!(message(&[headers, header("a", b'0', 0)].concat()), said);
+    }
+    let replaced = extended(b'x', &one.repeat(3));
+    assert_eq!(members(&[replaced, header("a", b'0', 0)].concat()).unwrap().0[0].meta.xattrs.len(), 1);
+}
+
+#[test]
+fn the_pieces_of_a_sparse_file_are_those_of_one_member() {
+    let pieces = extended(b'g', &record("GNU.sparse.offset", b"0").repeat(40_000));
+    let tar = [pieces, header("a", b'0', 0)].concat().repeat(20);
+    // The first one has no end of its last piece; what counts is that none has those of others.
+    assert_eq!(message(&tar), "x.tar: /a: a sparse file without its size");
+    let tar = [extended(b'g', &record("GNU.sparse.size", b"9")), header("a", b'0', 0), header("b", b'0', 0)];
+    assert!(
+        members(&tar.concat())
+            .unwrap()
+            .0
+            .iter()
+            .all(|member| { matches!(&member.what, What::File(data) if data.pieces.is_none()) })
+    );
+}
+
+#[test]
+fn paths_and_targets_are_as_long_as_linux_takes_them() {
+    let named = |typeflag, name: &[u8], kind| [extended(typeflag, name), header("a", kind, 0)].concat();
+    let deep = "a/".repeat(100_000);
+    let walk = "a/../".repeat(200_000);
+    for (tar, place) in [
+        (named(b'L', deep.as_bytes(), b'5'), deep.as_str()),
+        (named(b'x', &record("path", deep.as_bytes()), b'0'), &deep),
+        (named(b'K', walk.as_bytes(), b'2'), "a"),
+        (named(b'x', &record("linkpath", walk.as_bytes()), b'2'), "a"),
+        (named(b'K', deep.as_bytes(), b'1'), "a"),
+        // Even where it means nothing: it would be kept for all that follow.
+        (named(b'g', &record("linkpath", walk.as_bytes()), b'0'), "a"),
+    ] {
+        let said = message(&tar);
+        let place = if place.len() > 200 { format!("{}…", &place[..200]) } else { place.to_owned() };
+        assert!(said.starts_with(&format!("x.tar: /{place}: a path of ")), "{said}");
+        assert!(said.ends_with(" bytes, Linux takes 4095"), "{said}");
+    }
+    let longest = "a/".repeat(2047) + "b";
+    assert_eq!(members(&named(b'L', longest.as_bytes(), b'5')).unwrap().0[0].path, longest.as_bytes());
+    assert!(members(&named(b'K', longest.as_bytes(), b'2')).is_ok());
+}
+
 #[test]
 fn an_old_name_with_a_slash_is_a_directory_and_links_have_no_content() {
     // The size of a link is that of its file in some old archives.

@@ -79,6 +79,14 @@ impl ArchiveFile {
         whole.into_iter().chain(sparse.iter().copied())
     }
 
+    /// How many pieces are kept of a file with holes.
+    pub(crate) fn sparse_pieces(&self) -> usize {
+        match self {
+            Self::Whole { .. } => 0,
+            Self::Sparse(file) => file.pieces.len(),
+        }
+    }
+
     /// The ranges that hold data, ascending and apart.
     pub fn data_ranges(&self) -> Vec<Range<u64>> {
         let mut ranges: Vec<Range<u64>> = Vec::new();

@@ -2,13 +2,15 @@
 //!
 //! Nothing is unpacked: a file of the tree is a place in the stream. A stream that is stored as it is can
 //! be read anywhere. A compressed one can only be decoded forward, so one [`Decoder`] is shared by all
-//! who read: a read behind its position starts it again, which is correct and slow.
+//! who read: a read behind its position starts it again, which is correct and slow. So does one after a decoder of
+//! another archive took its room.
 //!
 //! Whoever reads from several threads takes a [`Turn`] for each of the threads in the order of the
 //! offsets: then the decoder goes through the stream once, straight into the buffers of the readers, and
 //! no window of decoded bytes is kept.
 
 mod compression;
+mod decoders;
 mod file;
 mod section;
 mod turns;
@@ -18,11 +20,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 pub(crate) use compression::Compression;
+pub(crate) use decoders::{Decoders, Room};
 pub use file::{ArchiveFile, Piece};
 pub(crate) use section::{Section, SectionReader};
 pub(crate) use turns::Turn;
 
 use crate::error::{Error, Result};
+use decoders::Decoder;
 use turns::Turns;
 
 /// A tar stream, perhaps compressed, in a file of this machine.
@@ -32,28 +36,22 @@ pub struct Archive {
     order: u32,
     section: Section,
     compression: Compression,
-    decoder: Mutex<Option<Decoder>>,
+    decoders: Arc<Decoders>,
+    /// Held by the one who decodes.
+    decoding: Mutex<()>,
     turns: Turns,
     restarts: AtomicU64,
-}
-
-/// A compressed stream, decoded up to a position.
-struct Decoder {
-    reader: Box<dyn Read + Send>,
-    /// Bytes that came out of it.
-    position: u64,
-}
-
-impl std::fmt::Debug for Decoder {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Decoder at {}", self.position)
-    }
 }
 
 impl Archive {
     /// The stream in `section`. `shown` names it in messages, and `order` says where it comes among the
     /// archives of a tree: their contents are laid out on a disk in this order.
-    pub(crate) fn new(shown: String, order: u32, section: Section) -> Result<Arc<Self>> {
+    pub(crate) fn new(
+        shown: String,
+        order: u32,
+        section: Section,
+        decoders: &Arc<Decoders>,
+    ) -> Result<Arc<Self>> {
         let compression = Compression::detect(&section)
             .map_err(|error| Error::io(&shown, "can't read the archive", error))?;
         Ok(Arc::new(Self {
@@ -61,7 +59,8 @@ impl Archive {
             order,
             section,
             compression,
-            decoder: Mutex::new(None),
+            decoders: Arc::clone(decoders),
+            decoding: Mutex::new(()),
             turns: Turns::default(),
             restarts: AtomicU64::new(0),
         }))
@@ -100,22 +99,26 @@ impl Archive {
     }
 
     fn decode_at(&self, offset: u64, out: &mut [u8]) -> std::io::Result<()> {
-        let mut shared = self.decoder.lock().unwrap_or_else(PoisonError::into_inner);
+        let _one = self.decoding.lock().unwrap_or_else(PoisonError::into_inner);
         // Taken out: after an error nobody knows where the decoder is, and the next read starts again.
-        let mut decoder = match shared.take() {
+        let mut decoder = match self.decoders.take(self.order) {
             Some(decoder) if decoder.position <= offset => decoder,
             behind => {
                 self.restarts.fetch_add(u64::from(behind.is_some()), Ordering::Relaxed);
-                Decoder { reader: self.compression.decoder(self.section.reader())?, position: 0 }
+                drop(behind);
+                let room = self.decoders.room(self.compression.window());
+                let reader = self.compression.decoder(self.section.reader())?;
+                Decoder { reader, position: 0, _room: room }
             }
         };
         let ahead = offset - decoder.position;
+        self.decoders.count(ahead.saturating_add(out.len() as u64))?;
         if copy(&mut decoder.reader.by_ref().take(ahead), &mut sink())? < ahead {
             return Err(std::io::ErrorKind::UnexpectedEof.into());
         }
         decoder.reader.read_exact(out)?;
         decoder.position = offset + out.len() as u64;
-        *shared = Some(decoder);
+        self.decoders.keep(self.order, decoder);
         Ok(())
     }
 

@@ -5,6 +5,7 @@ use std::io::{self, ErrorKind, Read};
 use std::path::{Component, Path};
 
 use exporter::container::sparse::ENDING;
+use exporter::limits::Budget;
 use tar::{Archive, EntryType};
 
 use super::{Failure, not_as_asked};
@@ -31,7 +32,9 @@ pub(super) fn each(
     let allowance = Cell::new(0);
     let mut archive = Archive::new(Metered { stream, allowance: &allowance });
     let mut entries = archive.entries().map_err(broken)?;
+    let mut all = Budget::new("entries", ENTRIES);
     loop {
+        all.spend(1).map_err(|exceeded| Failure::Refused(not_as_asked(&exceeded.to_string())))?;
         allowance.set(METADATA_LIMIT);
         let Some(mut entry) = entries.next().transpose().map_err(broken)? else { break };
         allowance.set(u64::MAX);
@@ -51,6 +54,8 @@ pub(super) fn each(
     Ok(())
 }
 
+/// Folders, disks and attestations of all platforms and formats are far fewer.
+const ENTRIES: u64 = 1000;
 /// Bytes that headers may take between two files; they are kept in memory.
 const METADATA_LIMIT: u64 = 1 << 20;
 

@@ -316,6 +316,24 @@ fn streams_that_stop_are_told_apart() {
 }
 
 #[test]
+fn entries_without_end_are_refused() {
+    let folders = vec![("./", EntryType::Directory, &b""[..]); 1000];
+    let error = Place::new().receive(&archive(&folders)).unwrap_err();
+    assert!(error.starts_with("refused: ") && error.contains("more than 1000 entries"), "{error}");
+    let few = [&folders[..900], &[("disk.qcow2", FILE, &b"a disk"[..])]].concat();
+    assert_eq!(Place::new().receive(&archive(&few)).unwrap(), ["web.qcow2"]);
+}
+
+#[test]
+fn a_stream_does_not_make_stdout_endless() {
+    let stream = sparse_stream(&[], 1 << 62);
+    let entries = [("disk.raw.sparse", FILE, &stream[..])];
+    let mut passed = Vec::new();
+    let failure = pass_on(&archive(&entries)[..], Format::Raw, &mut passed).unwrap_err();
+    assert!(matches!(failure, Failure::Refused(_)) && passed.is_empty(), "{failure:?}");
+}
+
+#[test]
 fn headers_cannot_fill_the_memory() {
     let long = vec![b'x'; 4 << 20];
     let stream = archive(&[("pax", EntryType::XHeader, &long), ("disk.qcow2", FILE, b"x")]);
