@@ -72,6 +72,24 @@ pub const fn unpacked_bytes(stored: u64) -> u64 {
     stored.saturating_mul(64).saturating_add(256 << 20)
 }
 
+// Disks. What is compressed or repeated in a file makes a large disk of a small one, so most depends on what the
+// disk takes where it lies.
+
+/// Bytes that are read of the volumes of a disk, or hashed as zeros in their place: seconds of work for a file of any
+/// size, more than a sparse file of zeros for swapping has.
+pub const DISK_READ: u64 = 4 << 30;
+/// The same, beside that, for each byte that the disk takes: more than compression of a system reaches.
+pub const DISK_READ_PER_STORED: u64 = 64;
+/// Entries of all directories of a disk: what a system of a million files has. Beside that one for each byte that it
+/// takes, where an entry and its inode take 140 before compression.
+pub const DISK_ENTRIES: u64 = 1 << 20;
+/// Bytes of names, paths and changes that are kept of a disk at a time: a directory of a million names.
+pub const DISK_KEPT: u64 = 48 << 20;
+/// The same, beside that: one for so many bytes that the disk takes.
+pub const DISK_STORED_PER_KEPT: u64 = 4;
+/// Bytes of the paths of the files that a machine may start from: firmware of a thousand devices has 100 KiB.
+pub const BOOT_PATHS: u64 = 1 << 20;
+
 /// One kind of cost that a whole input has a limit of: bytes that are kept, entries, steps of work.
 #[derive(Debug)]
 pub struct Budget {

@@ -45,6 +45,7 @@ impl Lab {
         ];
         tool("sgdisk", &[&partitions[..], &[disk.as_str()]].concat());
         lab.put_esp(boot_file);
+        lab.make_tree();
         lab.put_root();
         let file = fs::OpenOptions::new().write(true).open(&disk).unwrap();
         file.write_all_at(b"\xeb\x63\x90GRUB ", 0).unwrap();
@@ -70,8 +71,8 @@ impl Lab {
         self.put(&esp, ESP);
     }
 
-    fn put_root(&self) {
-        let (root, tree) = (self.text("root"), self.path("tree"));
+    fn make_tree(&self) {
+        let tree = self.path("tree");
         for dir in ["etc", "usr/lib", "boot/grub"] {
             fs::create_dir_all(tree.join(dir)).unwrap();
         }
@@ -82,9 +83,14 @@ impl Lab {
             "menuentry x {\n linux /boot/vmlinuz-6.1 root=LABEL=root ro\n initrd /boot/initrd.img-6.1\n}\n",
         )
         .unwrap();
+    }
+
+    /// The files of the tree as a file system.
+    fn put_root(&self) {
+        let (root, tree) = (self.text("root"), self.path("tree"));
         fs::File::create(&root).unwrap().set_len(24 * MIB).unwrap();
         let uuid = "aaaaaaaa-bbbb-4ccc-8ddd-eeeeeeeeeeee";
-        tool("mkfs.ext4", &["-q", "-L", "root", "-U", uuid, "-d", tree.to_str().unwrap(), &root]);
+        tool("mkfs.ext4", &["-q", "-F", "-L", "root", "-U", uuid, "-d", tree.to_str().unwrap(), &root]);
         self.put(&root, ROOT);
     }
 
@@ -207,6 +213,90 @@ fn a_disk_may_be_one_file_system() {
     let report = json(&inspect(&lab.path("root"), &["--json"]));
     assert_eq!(report["file_system"]["type"], "ext4");
     assert_eq!(report["linux"]["kernel"], "/boot/vmlinuz-6.1");
+}
+
+/// What `inspect` says of a root after one request of debugfs: nothing is broken.
+fn whole_after(lab: &Lab, request: &str) -> (String, serde_json::Value) {
+    tool("debugfs", &["-w", "-R", request, &lab.text("root")]);
+    lab.put(&lab.text("root"), ROOT);
+    let output = inspect(&lab.path("disk.raw"), &["--json"]);
+    assert_eq!(output.status.code(), Some(0), "{request}: {}", stderr(&output));
+    let report = json(&output);
+    assert_eq!(report["problems"], serde_json::json!([]));
+    (stderr(&output), report)
+}
+
+#[test]
+fn times_of_any_year_are_no_damage() {
+    let lab = Lab::new("BOOTX64.EFI");
+    let tree = lab.path("tree");
+    for (file, time) in
+        [("etc", "@-1"), ("usr", "@2147483648"), ("boot", "@-2147483648"), ("usr/lib", "@15032385535")]
+    {
+        tool("touch", &["-d", time, tree.join(file).to_str().unwrap()]);
+    }
+    let disk = lab.text("data.raw");
+    for epoch in ["-1", "-2147483648", "4294967296"] {
+        let output = Command::new(env!("CARGO_BIN_EXE_vmimage"))
+            .env("SOURCE_DATE_EPOCH", epoch)
+            .args(["convert", "-q", "--profile", "data", tree.to_str().unwrap(), "-o", &disk])
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", stderr(&output));
+        let output = inspect(&lab.path("data.raw"), &["--json"]);
+        assert_eq!((output.status.code(), stderr(&output).as_str()), (Some(0), ""), "{epoch}");
+        let report = json(&output);
+        assert_eq!(report["linux"]["kernel"], "/boot/vmlinuz-6.1");
+        assert!(report.to_string().contains("\"tree_digest\":\"sha256:"), "{report}");
+    }
+}
+
+#[test]
+fn a_link_of_any_length_is_no_damage() {
+    for len in [59, 61, 301, 1001] {
+        let lab = Lab::new("BOOTX64.EFI");
+        let link = lab.path("tree/etc/os-release");
+        fs::remove_file(&link).unwrap();
+        let target = "../usr/lib/os-release";
+        std::os::unix::fs::symlink(format!("{}{target}", "./".repeat((len - target.len()) / 2)), link)
+            .unwrap();
+        lab.put_root();
+        let output = inspect(&lab.path("disk.raw"), &["--json"]);
+        assert_eq!((output.status.code(), stderr(&output).as_str()), (Some(0), ""), "{len}");
+        assert_eq!(json(&output)["linux"]["name"], "Debian \u{1b}[31m12", "{len}");
+    }
+}
+
+#[test]
+fn what_is_not_read_is_a_warning() {
+    let lab = Lab::new("BOOTX64.EFI");
+    let (text, report) = whole_after(&lab, "feature +needs_recovery");
+    assert!(
+        text.contains("warning: ") && text.contains(": partition 3: the file system was not unmounted"),
+        "{text}"
+    );
+    assert_eq!(report["linux"]["kernel"], "/boot/vmlinuz-6.1");
+    assert_eq!(report["partitions"][2]["file_system"]["tree_digest"], serde_json::Value::Null);
+
+    let (text, report) = whole_after(&lab, "feature compression");
+    assert!(
+        text.ends_with(": partition 3: ext4: a file system with the feature compression is not read\n"),
+        "{text}"
+    );
+    assert_eq!(report["warnings"].as_array().unwrap().len(), 2);
+    assert_eq!(report["linux"], serde_json::Value::Null);
+}
+
+/// Sixty gigabytes of zeros to be hashed, and none of it on the disk.
+#[test]
+fn a_file_of_holes_costs_nothing() {
+    let lab = Lab::new("BOOTX64.EFI");
+    fs::File::create(lab.path("tree/holes")).unwrap().set_len(60 << 30).unwrap();
+    lab.put_root();
+    let (text, report) = whole_after(&lab, "stats");
+    assert!(text.ends_with("bytes to be read, which is the limit\n"), "{text}");
+    assert_eq!(report["linux"]["kernel"], "/boot/vmlinuz-6.1");
+    assert_eq!(report["partitions"][2]["file_system"]["tree_digest"], serde_json::Value::Null);
 }
 
 #[test]

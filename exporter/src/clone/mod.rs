@@ -21,7 +21,7 @@ use crate::disk::kinds;
 use crate::engine::Image;
 use crate::error::{Error, Result};
 use crate::extent::{Extent, Source};
-use crate::fs::{ext4, fat};
+use crate::fs::{DiskBudget, ext4, fat};
 use crate::read_at::{Part, Shared};
 use crate::seed::{Seed, Uuid};
 pub(crate) use names::TEXT_MAX;
@@ -49,12 +49,12 @@ impl Copy {
     }
 }
 
-/// Plan the copy of `disk` whose identities come from `seed`.
+/// Plan the copy of `disk` whose identities come from `seed`, with all that is read of it out of `budget`.
 ///
 /// # Errors
 /// `Unsupported` for a file system that was not unmounted or cannot get another UUID, `Corrupt` for one that is
 /// damaged.
-pub fn plan(disk: Shared, seed: &Seed) -> Result<Copy> {
+pub fn plan(disk: Shared, seed: &Seed, budget: &DiskBudget) -> Result<Copy> {
     let (table, volumes) = match gpt::read(&*disk) {
         Ok(found) => {
             let volumes = found.table.partitions.iter().map(|partition| Volume::of(&found.table, partition));
@@ -70,6 +70,7 @@ pub fn plan(disk: Shared, seed: &Seed) -> Result<Copy> {
     let mut copying = Copying {
         disk,
         seed,
+        budget,
         patches: Patches::default(),
         used: Vec::new(),
         names: Names::default(),
@@ -97,7 +98,9 @@ struct Volume {
 impl Volume {
     fn of(table: &Table, partition: &Partition) -> Self {
         let sector = u64::from(table.sector_size);
-        let range = partition.first_lba * sector..(partition.last_lba + 1) * sector;
+        // The table was checked: its partitions lie inside the disk.
+        let range = partition.first_lba.saturating_mul(sector)
+            ..partition.last_lba.saturating_add(1).saturating_mul(sector);
         let is_code = partition.kind == kinds::BIOS_BOOT;
         Self { name: format!("partition {}", partition.number), range, is_code }
     }
@@ -115,6 +118,7 @@ impl Volume {
 struct Copying<'a> {
     disk: Shared,
     seed: &'a Seed,
+    budget: &'a DiskBudget,
     patches: Patches,
     /// What is copied.
     used: Vec<Range<u64>>,
@@ -146,7 +150,7 @@ impl Copying<'_> {
         let part = Part::new(&*self.disk, range.clone());
         if let Some(found) = ext4::read(&part).map_err(|error| volume.at(error))? {
             let uuid = self.seed.uuid(&format!("ext4 {name}"));
-            let renamed = ext4::rename(&part, uuid).map_err(|error| volume.at(error))?;
+            let renamed = ext4::rename(&part, uuid, self.budget).map_err(|error| volume.at(error))?;
             self.used
                 .extend(renamed.used.iter().map(|used| range.start + used.start..range.start + used.end));
             self.patches.add(range.start, renamed.patches);
@@ -155,9 +159,10 @@ impl Copying<'_> {
             return Ok(());
         }
         self.used.push(range.clone());
-        if let Ok(found) = fat::read(&part) {
+        if let Ok(found) = fat::read(&part, self.budget) {
             let serial = self.seed.serial(&format!("fat {name}"));
-            self.patches.add(range.start, fat::rename(&part, serial).map_err(|error| volume.at(error))?);
+            self.patches
+                .add(range.start, fat::rename(&part, serial, self.budget).map_err(|error| volume.at(error))?);
             self.names.add_serial(found.serial, serial);
             let (old, new) = (show_serial(found.serial), show_serial(serial));
             self.notes.push(format!("{name}: FAT {old} -> {new}"));
@@ -173,14 +178,15 @@ impl Copying<'_> {
         let part = Part::new(&*self.disk, range.clone());
         let edit = |text: &[u8]| self.names.replace(text);
         let (patches, edited) = if ext4::read(&part)?.is_some() {
-            if ext4::read_text(&part, "etc/machine-id").is_ok_and(|id| id.is_some_and(|id| id.len() > 32)) {
+            let id = ext4::read_text(&part, "etc/machine-id", TEXT_MAX as usize, self.budget);
+            if id.is_ok_and(|id| id.is_some_and(|id| id.len() > 32)) {
                 self.notes.push(format!(
                     "{name}: a machine that has run: /etc/machine-id and keys in /etc/ssh are the same in both"
                 ));
             }
-            ext4::edit_texts(&part, &FOLDERS, &edit).map_err(|error| volume.at(error))?
-        } else if fat::read(&part).is_ok() {
-            fat::edit_texts(&part, &edit).map_err(|error| volume.at(error))?
+            ext4::edit_texts(&part, &FOLDERS, &edit, self.budget).map_err(|error| volume.at(error))?
+        } else if fat::read(&part, self.budget).is_ok() {
+            fat::edit_texts(&part, &edit, self.budget).map_err(|error| volume.at(error))?
         } else {
             return Ok(());
         };

@@ -1,26 +1,36 @@
 //! Identities as texts name them.
 
+use std::collections::HashMap;
+
 use crate::seed::Uuid;
 
 /// The largest text that is looked into, in bytes.
 pub(crate) const TEXT_MAX: u64 = 1 << 20;
 
-/// Identities of a disk and those of its copy, as long as each other.
+/// Bytes of a UUID and of a serial number, as texts have them.
+const LENGTHS: [usize; 2] = [36, 9];
+
+/// Identities of a disk and those of its copy, as long as each other. There may be thousands: they are looked up.
 #[derive(Debug, Default)]
-pub(super) struct Names(Vec<(String, String)>);
+pub(super) struct Names(HashMap<Vec<u8>, Vec<u8>>);
 
 impl Names {
     pub(super) fn add_uuid(&mut self, old: Uuid, new: Uuid) {
         let (old, new) = (old.to_string(), new.to_string());
-        self.0.push((old.clone(), new.clone()));
-        self.0.push((old.to_uppercase(), new.to_uppercase()));
+        self.add(&old, &new);
+        self.add(&old.to_uppercase(), &new.to_uppercase());
     }
 
     /// A FAT serial number. In upper case first, as Linux has it: one without letters looks the same in both.
     pub(super) fn add_serial(&mut self, old: u32, new: u32) {
         let (old, new) = (show_serial(old), show_serial(new));
-        self.0.push((old.clone(), new.clone()));
-        self.0.push((old.to_lowercase(), new.to_lowercase()));
+        self.add(&old, &new);
+        self.add(&old.to_lowercase(), &new.to_lowercase());
+    }
+
+    /// The first new name counts.
+    fn add(&mut self, old: &str, new: &str) {
+        self.0.entry(old.into()).or_insert_with(|| new.into());
     }
 
     /// The text with the new names, if it has old ones. What is no text stays as it is.
@@ -28,16 +38,12 @@ impl Names {
         if text.contains(&0) {
             return None;
         }
-        let mut new_text = text.to_vec();
-        let mut at = 0;
-        while at < text.len() {
-            at += match self.0.iter().find(|(old, _)| is_word(text, at, old.as_bytes())) {
-                Some((old, new)) => {
-                    new_text[at..at + old.len()].copy_from_slice(new.as_bytes());
-                    old.len()
-                }
-                None => 1,
-            };
+        let mut new_text = Vec::with_capacity(text.len());
+        while let Some(byte) = text.get(new_text.len()) {
+            match LENGTHS.iter().find_map(|len| self.0.get(word(text, new_text.len(), *len)?)) {
+                Some(new) => new_text.extend_from_slice(new),
+                None => new_text.push(*byte),
+            }
         }
         (new_text != text).then_some(new_text)
     }
@@ -48,11 +54,13 @@ pub(super) fn show_serial(serial: u32) -> String {
     format!("{:04X}-{:04X}", serial >> 16, serial & 0xffff)
 }
 
-/// Whether `word` is at `at`, and no part of something longer: a serial number may look like a part of a UUID.
-fn is_word(text: &[u8], at: usize, word: &[u8]) -> bool {
-    let goes_on = |byte: Option<&u8>| byte.is_some_and(|byte| byte.is_ascii_alphanumeric() || *byte == b'-');
+/// The word of `len` bytes at `at`, if it is no part of something longer: a serial number may look like a part of a
+/// UUID.
+fn word(text: &[u8], at: usize, len: usize) -> Option<&[u8]> {
+    let goes_on = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'-';
     let before = at.checked_sub(1).and_then(|before| text.get(before));
-    text[at..].starts_with(word) && !goes_on(before) && !goes_on(text.get(at + word.len()))
+    let (word, after) = text.get(at..)?.split_at_checked(len)?;
+    (!before.is_some_and(goes_on) && !after.first().is_some_and(goes_on)).then_some(word)
 }
 
 #[cfg(test)]

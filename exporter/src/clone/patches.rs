@@ -5,6 +5,11 @@ use std::collections::BTreeMap;
 use crate::error::Result;
 use crate::read_at::{ReadAt, Shared, check_range};
 
+/// Changes are looked for in pieces as long as an inode: of one only its checksum is kept.
+const PIECE: usize = 256;
+/// Bytes of memory beside the changed ones.
+const KEPT_BESIDE: usize = 64;
+
 /// Changed bytes by their place; none lie over others.
 #[derive(Debug, Default)]
 pub(crate) struct Patches(BTreeMap<u64, Vec<u8>>);
@@ -20,16 +25,24 @@ impl Patches {
         self.0.extend(part.0.into_iter().map(|(offset, bytes)| (start + offset, bytes)));
     }
 
-    /// Whether the image has these bytes already.
-    pub(crate) fn are_in<I: ReadAt + ?Sized>(&self, image: &I) -> Result<bool> {
-        for (&offset, bytes) in &self.0 {
-            let mut there = vec![0; bytes.len()];
-            image.read_at(offset, &mut there)?;
-            if there != *bytes {
-                return Ok(false);
-            }
+    /// The bytes of `new` that are others than those of `old`, which lie from `offset` on. Returns the bytes that are
+    /// kept for them.
+    pub(crate) fn put_changed(&mut self, offset: u64, old: &[u8], new: &[u8]) -> u64 {
+        let mut kept = 0;
+        for (number, (old, new)) in old.chunks(PIECE).zip(new.chunks(PIECE)).enumerate() {
+            let differ = |(old, new): (&u8, &u8)| old != new;
+            let Some(first) = old.iter().zip(new).position(differ) else { continue };
+            let last = old.iter().zip(new).rposition(differ).unwrap_or(first);
+            let bytes = new.get(first..=last).unwrap_or_default().to_vec();
+            kept += (bytes.len() + KEPT_BESIDE) as u64;
+            self.put(offset + (number * PIECE + first) as u64, bytes);
         }
-        Ok(true)
+        kept
+    }
+
+    /// Whether nothing is changed.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     /// Change `out`, which is what lies from `offset` on.
@@ -70,6 +83,18 @@ impl ReadAt for Patched {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_what_differs_is_kept() {
+        let old = vec![0; 1000];
+        let mut new = old.clone();
+        assert_eq!(Patches::default().put_changed(7, &old, &new), 0);
+        (new[10], new[12], new[999]) = (1, 2, 3);
+        let mut patches = Patches::default();
+        assert_eq!(patches.put_changed(7, &old, &new), 4 + 2 * KEPT_BESIDE as u64);
+        let kept: Vec<_> = patches.0.into_iter().collect();
+        assert_eq!(kept, [(17, vec![1, 0, 2]), (1006, vec![3])]);
+    }
 
     #[test]
     fn what_is_changed_is_read_wherever_a_reader_begins() {

@@ -8,14 +8,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use exporter::extent::Source;
-use exporter::fs::Layout;
 use exporter::fs::ext4::{self, Options};
+use exporter::fs::{DiskBudget, Layout};
 use exporter::seed::Uuid;
 use exporter::tree::{Content, Inode, InodeId, Kind, Meta, Time, Tree, Xattrs};
 use tempfile::TempDir;
 
 pub(crate) const MIB: u64 = 1 << 20;
 pub(crate) const GIB: u64 = 1 << 30;
+
+/// What reading an image of a few megabytes may cost.
+pub(crate) fn budget() -> DiskBudget {
+    DiskBudget::new(8 * MIB)
+}
 
 pub(crate) fn options(size: u64) -> Options {
     Options {

@@ -10,11 +10,12 @@ use std::sync::atomic::AtomicBool;
 
 use exporter::clone;
 use exporter::container::{self, Appliance, Compression, Format, Output, Target};
+use exporter::fs::DiskBudget;
 use exporter::seed::Seed;
 use exporter::spec::Spec;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
-use super::image::Made;
+use super::image::{Image, Made};
 use super::{Error, Result, ShowArgs, Stage, disk, output};
 
 /// Copy a disk, and give the copy new UUIDs everywhere.
@@ -71,7 +72,8 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let meter = args.show.meter();
     meter.begin(Stage::Planning);
     let (_, image) = container::open(&args.disk)?;
-    let copy = clone::plan(image, &seed(args)?).map_err(|error| in_disk(args, error))?;
+    let budget = DiskBudget::new(Image::read(&args.disk)?.actual_size);
+    let copy = clone::plan(image, &seed(args)?, &budget).map_err(|error| in_disk(args, error))?;
     let files = args.output.iter().zip(spec.formats.iter().zip(compressions));
     let targets = files.map(|(path, (&format, compression))| Target {
         sparse: false,

@@ -55,12 +55,18 @@ impl Device {
         }
         let disk = Self::at(self.sysfs.parent().ok_or("a partition without a disk")?.to_owned())?;
         let number = u32::try_from(self.read_number("partition")?).map_err(in_file(&self.path))?;
-        Ok(Some(Partition { disk, number, start: self.read_number("start")? * SYSFS_SECTOR }))
+        Ok(Some(Partition { disk, number, start: self.read_bytes("start")? }))
     }
 
     /// Its size in bytes.
     pub(crate) fn size(&self) -> Result<u64, String> {
-        Ok(self.read_number("size")? * SYSFS_SECTOR)
+        self.read_bytes("size")
+    }
+
+    /// A number of sectors in bytes.
+    fn read_bytes(&self, attribute: &str) -> Result<u64, String> {
+        let bytes = self.read_number(attribute)?.checked_mul(SYSFS_SECTOR);
+        bytes.ok_or_else(|| format!("{}: an impossible {attribute}", self.path.display()))
     }
 
     fn read_number(&self, attribute: &str) -> Result<u64, String> {

@@ -90,7 +90,7 @@ pub(crate) struct Growth {
 }
 
 /// Why a partition does not grow.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Refusal {
     /// It ends where it would after growing.
     IsWhole,
@@ -162,7 +162,9 @@ impl Table {
             let blocks = u32::try_from(last_block).unwrap_or(u32::MAX);
             writes.push((MBR_SIZE_IN_LBA as u64, blocks.to_le_bytes().to_vec()));
         }
-        Ok(Growth { start: start * self.block, len: (end - start) * self.block, writes })
+        // It ended before `end`, and starts before that.
+        let len = end.saturating_sub(start) * self.block;
+        Ok(Growth { start: start * self.block, len, writes })
     }
 
     /// Let entry `number` end before block `end`. Returns the block where it starts.
@@ -184,6 +186,9 @@ impl Table {
         let entry = grown.ok_or(Refusal::LeftAlone("not in the partition table"))?;
         if entry.starting_lba != last_start {
             return Err(Refusal::LeftAlone("not the last partition of the disk"));
+        }
+        if entry.starting_lba > entry.ending_lba {
+            return Err(Refusal::LeftAlone("the partition starts after its end"));
         }
         if entry.ending_lba.get().saturating_add(1) >= end {
             return Err(Refusal::IsWhole);
@@ -299,6 +304,19 @@ mod tests {
         assert_eq!(grow(512, &disk, 1, 8 * MIB), Err(Refusal::IsWhole));
         assert_eq!(grow(512, &disk, 1, 4 * MIB), Err(Refusal::IsWhole));
         assert!(matches!(grow(512, &disk, 1, 512), Err(Refusal::LeftAlone(_))));
+    }
+
+    #[test]
+    fn a_partition_that_starts_after_its_end_is_left_alone() {
+        let reason = Refusal::LeftAlone("the partition starts after its end");
+        for (first, last) in [(1 << 20, 4095), (u64::MAX, 0), (200 * 2048, 4095), (4096, 4095)] {
+            assert_eq!(grow(512, &disk(512, 8 * MIB, &[(first, last)]), 1, 64 * MIB), Err(reason.clone()));
+        }
+        for (first, last) in [(u64::MAX, u64::MAX), (0, u64::MAX), (200 * 2048, 300 * 2048)] {
+            let grown = grow(512, &disk(512, 8 * MIB, &[(first, last)]), 1, 64 * MIB);
+            assert_eq!(grown, Err(Refusal::IsWhole), "{first}");
+        }
+        assert_eq!(grow(512, &disk(512, 8 * MIB, &[(4096, 4096)]), 1, 64 * MIB).unwrap().len, 61 * MIB);
     }
 
     #[test]

@@ -16,6 +16,11 @@ impl Crc32c {
         Self::START.with(&uuid.0)
     }
 
+    /// The same where the superblock says it (`metadata_csum_seed`).
+    pub(super) fn of_seed(seed: u32) -> Self {
+        Self(seed)
+    }
+
     /// What the checksums of an inode and of its blocks begin with. `i_generation` is 0 in what is made here.
     pub(super) fn for_inode(self, ino: Ino) -> Self {
         self.for_generation(ino, 0)

@@ -39,7 +39,7 @@ pub(super) const CLEANLY_UNMOUNTED: u16 = 1;
 /// `s_errors`.
 const ON_ERROR_CONTINUE: u16 = 1;
 /// `s_rev_level`: the superblock says how large inodes are and which features are used.
-const DYNAMIC_REVISION: u32 = 1;
+pub(super) const DYNAMIC_REVISION: u32 = 1;
 /// `s_flags`: the characters of a name count as signed when it is hashed.
 const SIGNED_DIRECTORY_HASH: u32 = 0x1;
 /// `s_default_mount_opts`.
@@ -65,6 +65,8 @@ pub(super) mod compat {
     const EXT_ATTR: u32 = 0x8;
     const RESIZE_INODE: u32 = 0x10;
     const DIR_INDEX: u32 = 0x20;
+    /// Copies of the superblock in two groups at most (`s_backup_bgs`).
+    pub(in crate::fs::ext4) const SPARSE_SUPER2: u32 = 0x200;
     pub(in crate::fs::ext4) const SET: u32 = HAS_JOURNAL | EXT_ATTR | RESIZE_INODE | DIR_INDEX;
 }
 
@@ -80,9 +82,19 @@ pub(super) mod incompat {
     const FLEX_BG: u32 = 0x200;
     pub(in crate::fs::ext4) const CSUM_SEED: u32 = 0x2000;
     const LARGEDIR: u32 = 0x4000;
+    /// Only one machine at a time.
+    const MMP: u32 = 0x100;
+    /// Values of extended attributes in inodes of their own.
+    const EA_INODE: u32 = 0x400;
+    const INLINE_DATA: u32 = 0x8000;
+    const ENCRYPT: u32 = 0x1_0000;
+    const CASEFOLD: u32 = 0x2_0000;
     pub(in crate::fs::ext4) const SET: u32 = FILETYPE | EXTENTS | SIXTY_FOUR_BIT | FLEX_BG;
+    /// What others may have set in a file system that gets another UUID.
+    pub(in crate::fs::ext4) const RENAMABLE: u32 = SET | META_BG | CSUM_SEED | LARGEDIR;
     /// What others may have set in a file system that is read, files and all.
-    pub(in crate::fs::ext4) const READABLE: u32 = SET | META_BG | CSUM_SEED | LARGEDIR;
+    pub(in crate::fs::ext4) const READABLE: u32 =
+        RENAMABLE | RECOVER | MMP | EA_INODE | INLINE_DATA | ENCRYPT | CASEFOLD;
 }
 
 /// `s_feature_ro_compat`: what a kernel must know to write.
@@ -254,9 +266,13 @@ impl Superblock {
     pub(super) fn seal(mut self, group: u32) -> Self {
         // The field is for people who look for copies; no reader trusts it, and it has 16 bits only.
         self.s_block_group_nr = U16::new(group as u16);
-        let covered = &self.as_bytes()[..offset_of!(Self, s_checksum)];
-        self.s_checksum = U32::new(Crc32c::START.with(covered).value());
+        self.s_checksum = U32::new(self.sum());
         self
+    }
+
+    /// The checksum it should have.
+    pub(super) fn sum(&self) -> u32 {
+        Crc32c::START.with(&self.as_bytes()[..offset_of!(Self, s_checksum)]).value()
     }
 }
 
@@ -374,6 +390,10 @@ const _: () = assert!(offset_of!(Inode, xattrs) == 0xa0);
 pub(super) const INDEX_FL: u32 = 0x1000;
 /// `i_flags`: `i_block` is an extent tree.
 pub(super) const EXTENTS_FL: u32 = 0x8_0000;
+/// `i_flags`: names and contents are encrypted.
+pub(super) const ENCRYPT_FL: u32 = 0x800;
+/// `i_flags`: the content lies in `i_block` and in an extended attribute.
+pub(super) const INLINE_DATA_FL: u32 = 0x1000_0000;
 
 impl Inode {
     /// With the checksum of the inode `ino`; it covers all of its 256 bytes.

@@ -20,8 +20,9 @@
 //! Refused, with the path: attributes beyond that, more than 65,000 hard links, names over 255 bytes,
 //! link targets over 4095 bytes, device numbers over 12 and 20 bits. File systems of 16 TiB and more.
 //!
-//! Read: what the superblock says, of ext2 and ext3 too; of a file system with extents, one number for all
-//! that is in it. Changed in a copy: its UUID, and texts in place.
+//! Read: what the superblock says; files by their paths; one number for all that is in it. Of ext2 and ext3 too, in
+//! blocks of any size, with every feature that mke2fs can set but those that it names as not read. Changed in a
+//! copy: its UUID, and texts in place.
 //!
 //! Never set, because an older reader would refuse the disk: `metadata_csum_seed`, `orphan_file`,
 //! `inline_data`, `casefold`, `ea_inode`, `verity`, `encrypt`.
@@ -39,21 +40,24 @@ mod htree;
 mod inode;
 mod journal;
 mod layout;
+mod lookup;
 mod plan;
 mod read;
 mod rename;
 mod render;
 mod resize_inode;
+mod sums;
 mod texts;
 mod tree_digest;
 mod volume;
 mod write;
 mod xattr;
 
+pub use lookup::read_text;
 pub use plan::Draft;
 pub use read::{Found, read};
 pub(crate) use rename::rename;
-pub(crate) use texts::{edit_texts, read_text};
+pub(crate) use texts::edit_texts;
 pub use tree_digest::tree_digest;
 
 use std::sync::Arc;

@@ -25,12 +25,14 @@ pub struct Found {
     pub size: u64,
     /// Bytes in free blocks; [`None`] for a count that cannot be.
     pub free: Option<u64>,
+    /// Whether it was not unmounted: what changed last is in its journal alone.
+    pub needs_recovery: bool,
 }
 
 /// Read the superblock of `volume`; [`None`] if there is none.
 ///
 /// # Errors
-/// [`Kind::Corrupt`] for impossible sizes: readers keep something in memory for each group they speak of.
+/// [`Kind::Corrupt`] for impossible sizes.
 pub fn read<V: ReadAt + ?Sized>(volume: &V) -> Result<Option<Found>> {
     let mut bytes = [0; size_of::<Superblock>()];
     if volume.size() < SUPERBLOCK_OFFSET + bytes.len() as u64 {
@@ -76,6 +78,7 @@ impl Superblock {
             uuid: Uuid(self.s_uuid),
             size,
             free: self.bytes_of(self.s_free_blocks_count_lo, self.s_free_blocks_count_hi),
+            needs_recovery: has(self.s_feature_incompat, incompat::RECOVER),
         }
     }
 }

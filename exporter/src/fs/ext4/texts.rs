@@ -1,12 +1,16 @@
-//! Texts in a file system that is there, and changes in them that keep their length. Nothing is trusted.
+//! Changes in the texts of a file system that is there, which keep their length. Nothing is trusted.
 
 use std::collections::HashSet;
+use std::ops::ControlFlow;
 
 use super::format::Ino;
-use super::volume::{InodeOnDisk, Volume};
+use super::lookup::text;
+use super::volume::{Extent, InodeOnDisk, Volume, unsupported};
 use crate::clone::TEXT_MAX;
 use crate::clone::patches::Patches;
 use crate::error::Result;
+use crate::fs::DiskBudget;
+use crate::limits;
 use crate::read_at::ReadAt;
 use crate::tree::escape;
 
@@ -19,12 +23,14 @@ pub(crate) fn edit_texts<V: ReadAt + ?Sized>(
     volume: &V,
     folders: &[&str],
     edit: &Edit<'_>,
+    budget: &DiskBudget,
 ) -> Result<(Patches, Vec<String>)> {
-    let volume = Volume::open(volume)?;
+    let volume = Volume::open(volume, budget)?;
     let (mut patches, mut edited) = (Patches::default(), Vec::new());
     let mut seen = HashSet::new();
     let mut todo = vec![(String::new(), Ino::ROOT)];
     while let Some((path, ino)) = todo.pop() {
+        budget.release(path.len() as u64);
         let inode = volume.inode(ino)?;
         if !seen.insert(ino) {
             continue;
@@ -32,76 +38,57 @@ pub(crate) fn edit_texts<V: ReadAt + ?Sized>(
         if inode.is_directory() {
             let wanted =
                 |name: &[u8]| path.is_empty().then(|| folders.iter().any(|folder| folder.as_bytes() == name));
-            for (name, ino) in volume.entries(&inode)? {
-                if wanted(&name).unwrap_or(true) || !volume.inode(ino)?.is_directory() {
+            volume.entries(&inode, &mut |name, ino| {
+                if wanted(name).unwrap_or(true) || !volume.inode(ino)?.is_directory() {
                     let separator = if path.is_empty() { "" } else { "/" };
-                    todo.push((format!("{path}{separator}{}", escape(&name)), ino));
+                    todo.push((keep(format!("{path}{separator}{}", escape(name)), budget)?, ino));
                 }
-            }
-        } else if let Some(text) = read(&volume, &inode)?
+                Ok(ControlFlow::Continue(()))
+            })?;
+        } else if let Some(text) = text(&volume, &inode, TEXT_MAX as usize)?
             && let Some(new_text) = edit(&text)
         {
-            put(&volume, &inode, &text, new_text, &mut patches)?;
-            edited.push(path);
+            put(&volume, &inode, &text, &new_text, &mut patches)?;
+            edited.push(keep(path, budget)?);
         }
     }
     edited.sort();
     Ok((patches, edited))
 }
 
-/// The text of a file, by its path without links; `None` if there is no such file, or it is too large.
-pub(crate) fn read_text<V: ReadAt + ?Sized>(volume: &V, path: &str) -> Result<Option<Vec<u8>>> {
-    let volume = Volume::open(volume)?;
-    let mut inode = volume.inode(Ino::ROOT)?;
-    for name in path.split('/') {
-        if !inode.is_directory() {
-            return Ok(None);
-        }
-        let entries = volume.entries(&inode)?;
-        match entries.iter().find(|(entry, _)| entry == name.as_bytes()) {
-            Some((_, ino)) => inode = volume.inode(*ino)?,
-            None => return Ok(None),
-        }
+/// The path, which is kept from now on.
+fn keep(path: String, budget: &DiskBudget) -> Result<String> {
+    if path.len() > limits::PATH {
+        return Err(unsupported(format!("a path is longer than {} bytes", limits::PATH)));
     }
-    read(&volume, &inode)
-}
-
-fn read<V: ReadAt + ?Sized>(volume: &Volume<'_, V>, inode: &InodeOnDisk) -> Result<Option<Vec<u8>>> {
-    if inode.file_type() != InodeOnDisk::REGULAR || inode.size() > TEXT_MAX {
-        return Ok(None);
-    }
-    let mut text = vec![0; inode.size() as usize];
-    for_each_part(volume, inode, |place, range| volume.read_at(place, &mut text[range]))?;
-    Ok(Some(text))
+    budget.keep(path.len() as u64)?;
+    Ok(path)
 }
 
 fn put<V: ReadAt + ?Sized>(
     volume: &Volume<'_, V>,
     inode: &InodeOnDisk,
     text: &[u8],
-    new_text: Vec<u8>,
+    new_text: &[u8],
     patches: &mut Patches,
 ) -> Result<()> {
-    for_each_part(volume, inode, |place, range| {
-        if text[range.clone()] != new_text[range.clone()] {
-            patches.put(place, new_text[range].to_vec());
-        }
-        Ok(())
-    })
-}
-
-/// The parts of a file: their places on the volume, and which bytes of the file they are.
-fn for_each_part<V: ReadAt + ?Sized>(
-    volume: &Volume<'_, V>,
-    inode: &InodeOnDisk,
-    mut part: impl FnMut(u64, std::ops::Range<usize>) -> Result<()>,
-) -> Result<()> {
-    for extent in volume.extents(inode)?.iter().filter(|extent| extent.is_written) {
-        let start = extent.logical * volume.block_size();
-        let end = inode.size().min(start + extent.blocks * volume.block_size());
-        if start < end {
-            part(extent.physical.saturating_mul(volume.block_size()), start as usize..end as usize)?;
+    // What lies in an inode is under its checksum, and such file systems get no other UUID.
+    for extent in volume.extents(inode) {
+        let extent = extent?;
+        let place = extent.physical.saturating_mul(volume.block_size());
+        let part = |text: &[u8]| part_of(text, &extent, volume.block_size());
+        let (old, new) = (part(text), part(new_text));
+        if extent.is_written && old != new {
+            volume.budget().keep(new.len() as u64)?;
+            patches.put(place, new);
         }
     }
     Ok(())
+}
+
+/// The bytes of a text that lie in an extent.
+fn part_of(text: &[u8], extent: &Extent, block_size: u64) -> Vec<u8> {
+    let start = extent.logical.saturating_mul(block_size).min(text.len() as u64);
+    let end = start.saturating_add(extent.blocks.saturating_mul(block_size)).min(text.len() as u64);
+    text.get(start as usize..end as usize).unwrap_or_default().to_vec()
 }

@@ -5,41 +5,34 @@
 //! targets, hard links, extended attributes and contents. An empty `lost+found` in the root is left out: mke2fs and
 //! this crate add one to every tree.
 //!
-//! Nothing is trusted: a directory that is met twice is an error, and what is read is bounded by the volume's
-//! caller.
+//! Nothing is trusted: a directory that is met twice is an error, and what is read and kept is bounded.
 
+use std::collections::hash_map::Entry as Slot;
 use std::collections::{HashMap, HashSet};
+use std::ops::ControlFlow;
 
 use sha2::{Digest, Sha256};
 
 use super::format::Ino;
-use super::volume::{Entry, InodeOnDisk, Volume, corrupt};
-use super::xattr;
+use super::volume::{InodeOnDisk, Volume, corrupt, unsupported};
 use crate::error::{Error, Kind, Result};
+use crate::fs::DiskBudget;
+use crate::limits;
 use crate::read_at::ReadAt;
 use crate::tree::{Line, Meta, What, escape};
 
 /// Where e2fsck puts what it finds.
 const LOST_AND_FOUND: &[u8] = b"lost+found";
-/// Bytes of content that are read at once.
-const CHUNK: u64 = 1 << 20;
-/// Bytes of holes in all files together beyond which nobody waits for the end.
-const HOLES_MAX: u64 = 64 << 30;
 
 /// The SHA-256 of everything in the file system on `volume`.
 ///
 /// # Errors
-/// `Unsupported` for a file system without extents, one that was not unmounted, and for features that change how
-/// files lie in it; `Corrupt` if it breaks the format.
-pub fn tree_digest<V: ReadAt + ?Sized>(volume: &V) -> Result<[u8; 32]> {
-    let volume = Volume::open(volume)?;
-    let mut digest = TreeDigest {
-        volume,
-        hasher: Sha256::new(),
-        links: HashMap::new(),
-        directories: HashSet::new(),
-        holes: 0,
-    };
+/// `Unsupported` for a file system that was not unmounted, for features and files that are not read, and for more
+/// bytes, holes too, than `budget` has; `Corrupt` if it breaks the format.
+pub fn tree_digest<V: ReadAt + ?Sized>(volume: &V, budget: &DiskBudget) -> Result<[u8; 32]> {
+    let volume = Volume::open(volume, budget)?;
+    let (links, directories) = Default::default();
+    let mut digest = TreeDigest { volume, hasher: Sha256::new(), links, directories };
     digest.root()?;
     Ok(digest.hasher.finalize().into())
 }
@@ -47,71 +40,141 @@ pub fn tree_digest<V: ReadAt + ?Sized>(volume: &V) -> Result<[u8; 32]> {
 struct TreeDigest<'a, V: ?Sized> {
     volume: Volume<'a, V>,
     hasher: Sha256,
-    /// The first path of files that have several names.
-    links: HashMap<Ino, String>,
+    /// Files that have names still to come.
+    links: HashMap<Ino, Linked>,
     /// All that were met.
     directories: HashSet<Ino>,
-    /// Bytes of holes that were hashed.
-    holes: u64,
 }
 
-/// Entries of a directory that are still to be gone over, the next one last.
+/// A file of several names.
+struct Linked {
+    first: String,
+    /// Names that are still to come.
+    left: u16,
+}
+
+/// A directory whose entries are still to be gone over.
 struct Open {
     path: String,
-    left: Vec<Entry>,
+    /// Bytes of the path before it was escaped.
+    path_len: usize,
+    left: Entries,
+}
+
+/// Entries of a directory, in the order of their names. There may be millions: they share their memory.
+#[derive(Default)]
+struct Entries {
+    names: Vec<u8>,
+    /// Where each name begins, its length and its inode, the last one first.
+    list: Vec<(u32, u8, Ino)>,
+    /// Bytes that all of them took.
+    cost: u64,
+}
+
+impl Entries {
+    /// Bytes of an entry beside its name.
+    const COST: u64 = size_of::<(u32, u8, Ino)>() as u64;
+
+    fn push(&mut self, name: &[u8], ino: Ino, budget: &DiskBudget) -> Result<()> {
+        let too_many = |_| corrupt("a directory has too many entries");
+        let start = u32::try_from(self.names.len()).map_err(too_many)?;
+        let len = u8::try_from(name.len()).map_err(too_many)?;
+        let cost = Self::COST + u64::from(len);
+        budget.keep(cost)?;
+        self.cost += cost;
+        self.names.extend_from_slice(name);
+        self.list.push((start, len, ino));
+        Ok(())
+    }
+
+    fn name(&self, (start, len, _): (u32, u8, Ino)) -> &[u8] {
+        let start = start as usize;
+        self.names.get(start..start + usize::from(len)).unwrap_or_default()
+    }
+
+    fn sort(&mut self) {
+        let mut list = std::mem::take(&mut self.list);
+        list.sort_unstable_by(|one, other| self.name(*other).cmp(self.name(*one)));
+        self.list = list;
+    }
+
+    fn pop(&mut self) -> Option<(Vec<u8>, Ino)> {
+        let entry = self.list.pop()?;
+        Some((self.name(entry).to_vec(), entry.2))
+    }
+
+    /// Takes one out by its name.
+    fn remove(&mut self, name: &[u8]) {
+        if let Some(at) = self.list.iter().position(|entry| self.name(*entry) == name) {
+            self.list.remove(at);
+        }
+    }
+
+    fn find(&self, name: &[u8]) -> Option<Ino> {
+        self.list.iter().find(|entry| self.name(**entry) == name).map(|entry| entry.2)
+    }
 }
 
 impl<V: ReadAt + ?Sized> TreeDigest<'_, V> {
     fn root(&mut self) -> Result<()> {
         let root = self.volume.inode(Ino::ROOT)?;
         self.line("/", &root)?;
-        let mut entries = self.enter(Ino::ROOT, &root)?;
-        if let Some(at) = entries.iter().position(|(name, _)| name == LOST_AND_FOUND)
-            && self.is_empty_directory(entries[at].1)?
+        let mut entries = self.enter(&root)?;
+        if let Some(ino) = entries.find(LOST_AND_FOUND)
+            && self.is_empty_directory(ino)?
         {
-            entries.remove(at);
+            entries.remove(LOST_AND_FOUND);
         }
         // No recursion: directories may be nested as deep as there are inodes.
-        let mut stack = vec![Open { path: String::new(), left: entries }];
+        let mut stack = vec![Open { path: String::new(), path_len: 0, left: entries }];
         while let Some(open) = stack.last_mut() {
             let Some((name, ino)) = open.left.pop() else {
+                self.volume.budget().release(open.left.cost);
                 stack.pop();
                 continue;
             };
-            let path = format!("{}/{}", open.path, escape(&name));
-            if let Some(entries) = self.entry(&path, ino)? {
-                stack.push(Open { path, left: entries });
+            let (path, path_len) =
+                (format!("{}/{}", open.path, escape(&name)), open.path_len + 1 + name.len());
+            if path_len > limits::PATH {
+                return Err(unsupported(format!("a path is longer than {} bytes", limits::PATH)));
+            }
+            if let Some(left) = self.entry(&path, ino).map_err(|error| at(&path, error))? {
+                stack.push(Open { path, path_len, left });
             }
         }
         Ok(())
     }
 
     /// One entry; its own entries if it is a directory.
-    fn entry(&mut self, path: &str, ino: Ino) -> Result<Option<Vec<Entry>>> {
-        if let Some(first) = self.links.get(&ino) {
-            self.hasher.update(format!("{path} = {first}\n"));
+    fn entry(&mut self, path: &str, ino: Ino) -> Result<Option<Entries>> {
+        if let Slot::Occupied(mut linked) = self.links.entry(ino) {
+            self.hasher.update(format!("{path} = {}\n", linked.get().first));
+            linked.get_mut().left -= 1;
+            if linked.get().left == 0 {
+                self.volume.budget().release(linked.remove().cost());
+            }
             return Ok(None);
         }
         let inode = self.volume.inode(ino)?;
-        self.line(path, &inode).map_err(|error| at(path, error))?;
+        self.line(path, &inode)?;
         if inode.is_directory() {
-            return self.enter(ino, &inode).map(Some).map_err(|error| at(path, error));
+            return self.enter(&inode).map(Some);
         }
         if inode.links() > 1 {
-            self.links.insert(ino, path.to_owned());
+            let linked = Linked { first: path.to_owned(), left: inode.links() - 1 };
+            self.volume.budget().keep(linked.cost())?;
+            self.links.insert(ino, linked);
         }
         Ok(None)
     }
 
     fn line(&mut self, path: &str, inode: &InodeOnDisk) -> Result<()> {
-        let attributes = self.volume.attributes(inode)?;
-        let xattrs = xattr::read(&attributes)?;
         let meta = Meta {
             permissions: inode.permissions(),
             uid: inode.uid(),
             gid: inode.gid(),
             mtime: inode.mtime(),
-            xattrs,
+            xattrs: self.volume.xattrs(inode)?,
         };
         let target;
         let what = match inode.file_type() {
@@ -133,57 +196,62 @@ impl<V: ReadAt + ?Sized> TreeDigest<'_, V> {
         Ok(())
     }
 
-    /// The entries of a directory that was not met before, in reverse order.
-    fn enter(&mut self, ino: Ino, inode: &InodeOnDisk) -> Result<Vec<Entry>> {
-        if !self.directories.insert(ino) {
+    /// The entries of a directory that was not met before.
+    fn enter(&mut self, inode: &InodeOnDisk) -> Result<Entries> {
+        if !self.directories.insert(inode.ino()) {
             return Err(corrupt("a directory has two names"));
         }
-        let mut entries = self.volume.entries(inode)?;
-        entries.sort_unstable_by(|one, other| other.cmp(one));
+        let mut entries = Entries::default();
+        self.volume.entries(inode, &mut |name, ino| {
+            entries.push(name, ino, self.volume.budget())?;
+            Ok(ControlFlow::Continue(()))
+        })?;
+        entries.sort();
         Ok(entries)
     }
 
     fn is_empty_directory(&self, ino: Ino) -> Result<bool> {
         let inode = self.volume.inode(ino)?;
-        Ok(inode.is_directory() && self.volume.entries(&inode)?.is_empty())
+        let mut is_empty = inode.is_directory();
+        if is_empty {
+            self.volume.entries(&inode, &mut |_, _| {
+                is_empty = false;
+                Ok(ControlFlow::Break(()))
+            })?;
+        }
+        Ok(is_empty)
     }
 
     /// The hash of a file's bytes, holes as zeros.
-    fn content(&mut self, inode: &InodeOnDisk) -> Result<[u8; 32]> {
+    fn content(&self, inode: &InodeOnDisk) -> Result<[u8; 32]> {
         let (mut hasher, mut done) = (Sha256::new(), 0);
-        for extent in self.volume.extents(inode)?.iter().filter(|extent| extent.is_written) {
-            let start = extent.logical * self.volume.block_size();
-            let end = inode.size().min(start + extent.blocks * self.volume.block_size());
-            if start >= end {
-                break;
-            }
-            self.hole(start - done, &mut hasher)?;
-            let place = extent.physical * self.volume.block_size();
-            let mut buffer = vec![0; (end - start).min(CHUNK) as usize];
-            for at in (start..end).step_by(CHUNK as usize) {
-                let buffer = &mut buffer[..(end - at).min(CHUNK) as usize];
-                self.volume.read_at(place + (at - start), buffer)?;
-                hasher.update(buffer);
-            }
-            done = end;
-        }
-        self.hole(inode.size() - done, &mut hasher)?;
+        self.volume.content(inode, &mut |at, bytes| {
+            self.hole(at - done, &mut hasher)?;
+            hasher.update(bytes);
+            done = at + bytes.len() as u64;
+            Ok(())
+        })?;
+        self.hole(inode.size().saturating_sub(done), &mut hasher)?;
         Ok(hasher.finalize().into())
     }
 
-    fn hole(&mut self, len: u64, hasher: &mut Sha256) -> Result<()> {
+    fn hole(&self, len: u64, hasher: &mut Sha256) -> Result<()> {
         static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
-        self.holes = self.holes.saturating_add(len);
-        if self.holes > HOLES_MAX {
-            return Err(Error::new(Kind::Unsupported, "ext4", "the files have too many holes to be hashed"));
-        }
+        self.volume.budget().read(len)?;
         let mut left = len;
         while left > 0 {
-            let part = left.min(ZEROS.len() as u64);
-            hasher.update(&ZEROS[..part as usize]);
-            left -= part;
+            let part = ZEROS.get(..left as usize).unwrap_or(&ZEROS);
+            hasher.update(part);
+            left -= part.len() as u64;
         }
         Ok(())
+    }
+}
+
+impl Linked {
+    /// Bytes that are kept for it.
+    fn cost(&self) -> u64 {
+        (self.first.len() + size_of::<(Ino, Self)>()) as u64
     }
 }
 

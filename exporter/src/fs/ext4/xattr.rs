@@ -20,7 +20,7 @@ use super::acl;
 use super::csum::Crc32c;
 use super::format::{BLOCK_SIZE, XATTR_MAGIC, XATTRS_IN_INODE, XattrEntry, XattrHeader};
 use crate::tree::Xattrs;
-pub(super) use read::read;
+pub(super) use read::{VALUE_MAX, inline_data, read};
 
 /// The end of the list of entries.
 const END: usize = 4;

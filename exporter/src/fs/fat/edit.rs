@@ -4,18 +4,20 @@ use std::mem::{offset_of, size_of};
 
 use super::format::{BiosParameterBlock, Fat32Block, VolumeBlock};
 use super::geometry::FatType;
-use super::read::{DEPTH_MAX, ENTRIES_MAX, Entries, Listed, Reader, corrupt};
+use super::read::Reader;
+use super::walk::Walk;
 use crate::clone::TEXT_MAX;
 use crate::clone::patches::Patches;
 use crate::error::Result;
+use crate::fs::DiskBudget;
 use crate::read_at::ReadAt;
 
 /// Give the volume another serial number: what to change.
 ///
 /// # Errors
 /// As [`read`](super::read).
-pub(crate) fn rename<V: ReadAt + ?Sized>(volume: &V, serial: u32) -> Result<Patches> {
-    let found = super::read(volume)?;
+pub(crate) fn rename<V: ReadAt + ?Sized>(volume: &V, serial: u32, budget: &DiskBudget) -> Result<Patches> {
+    let found = super::read(volume, budget)?;
     let is_fat32 = found.kind == FatType::Fat32;
     let behind = size_of::<BiosParameterBlock>() + if is_fat32 { size_of::<Fat32Block>() } else { 0 };
     let at = (behind + offset_of!(VolumeBlock, bs_vol_id)) as u64;
@@ -46,51 +48,25 @@ fn copy_of_boot_sector<V: ReadAt + ?Sized>(volume: &V, is_fat32: bool) -> Result
 pub(crate) fn edit_texts<V: ReadAt + ?Sized>(
     volume: &V,
     edit: &dyn Fn(&[u8]) -> Option<Vec<u8>>,
+    budget: &DiskBudget,
 ) -> Result<(Patches, Vec<String>)> {
-    let reader = Reader::open(volume)?;
-    let mut editing = Editing { reader, edit, seen: 0, patches: Patches::default(), edited: Vec::new() };
-    let root = editing.reader.root_directory()?;
-    editing.directory(&root, "", 0)?;
-    Ok((editing.patches, editing.edited))
-}
-
-struct Editing<'a, V: ?Sized> {
-    reader: Reader<'a, V>,
-    edit: &'a dyn Fn(&[u8]) -> Option<Vec<u8>>,
-    /// Entries that were met.
-    seen: usize,
-    patches: Patches,
-    edited: Vec<String>,
-}
-
-impl<V: ReadAt + ?Sized> Editing<'_, V> {
-    fn directory(&mut self, bytes: &[u8], path: &str, depth: usize) -> Result<()> {
-        for entry in Entries(bytes).filter(Listed::is_named) {
-            self.seen += 1;
-            if self.seen > ENTRIES_MAX || depth > DEPTH_MAX {
-                return Err(corrupt("the directories have no end"));
-            }
-            if entry.is_directory() {
-                let bytes = self.reader.directory(entry.cluster)?;
-                self.directory(&bytes, &format!("{path}{}/", entry.name), depth + 1)?;
-            } else if u64::from(entry.size) <= TEXT_MAX && self.file(&entry)? {
-                self.edited.push(format!("{path}{}", entry.name));
-            }
+    let (mut patches, mut edited) = (Patches::default(), Vec::new());
+    let reader = Reader::open(volume, budget)?;
+    let mut walk = Walk::new(&reader)?;
+    while let Some((path, entry)) = walk.next()? {
+        if entry.is_directory() || u64::from(entry.size) > TEXT_MAX {
+            continue;
         }
-        Ok(())
-    }
-
-    /// Whether the file is changed.
-    fn file(&mut self, entry: &Listed) -> Result<bool> {
-        let mut text = Vec::new();
-        self.reader.content(entry.cluster, entry.size.into(), &mut |bytes| text.extend(bytes))?;
-        let Some(new_text) = (self.edit)(&text) else { return Ok(false) };
-        let mut done = 0;
-        for range in self.reader.places(entry.cluster, entry.size.into())? {
-            let len = (range.end - range.start) as usize;
-            self.patches.put(range.start, new_text[done..done + len].to_vec());
-            done += len;
+        let (text, places) = reader.text(entry.cluster, entry.size.into())?;
+        let Some(new_text) = edit(&text) else { continue };
+        budget.keep((path.len() + text.len()) as u64)?;
+        edited.push(path);
+        let mut left = new_text.as_slice();
+        for place in places {
+            let (part, after) = left.split_at(left.len().min((place.end - place.start) as usize));
+            patches.put(place.start, part.to_vec());
+            left = after;
         }
-        Ok(true)
     }
+    Ok((patches, edited))
 }

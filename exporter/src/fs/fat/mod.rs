@@ -25,12 +25,13 @@ mod read;
 mod tests;
 mod tree_digest;
 mod volume;
+mod walk;
 mod write;
 
 pub(crate) use edit::{edit_texts, rename};
 pub use geometry::FatType;
 pub use layout::{minimum_size, plan};
-pub use read::{Found, read};
+pub use read::{Found, files, read};
 pub use tree_digest::tree_digest;
 
 use crate::tree::Time;

@@ -1,5 +1,6 @@
 //! The bytes of a volume → what is on it, for `inspect`. No byte of it is trusted.
 
+use std::cell::RefCell;
 use std::ops::Range;
 
 use zerocopy::FromBytes;
@@ -10,17 +11,15 @@ use super::format::{
 };
 use super::geometry::FatType;
 use super::names;
+use super::walk::Walk;
 use crate::error::{Error, Kind, Result};
+use crate::fs::DiskBudget;
 use crate::read_at::ReadAt;
 
 /// Largest FAT that is read: that of 16 GiB in clusters of 4 KiB.
 const FAT_MAX: u64 = 16 << 20;
 /// Largest directory in bytes: its entries are counted in 16 bits.
 const DIRECTORY_MAX: usize = 65_536 * ENTRY_LEN;
-/// Most entries, used or not, that all directories may have; one that contains itself has no end.
-pub(super) const ENTRIES_MAX: usize = 65_536;
-/// Deepest directory that is listed.
-pub(super) const DEPTH_MAX: usize = 8;
 
 /// What is on a volume.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,33 +34,45 @@ pub struct Found {
     pub size: u64,
     /// Bytes in free clusters.
     pub free: u64,
-    /// Paths of the files, without a slash at the start, in the order of the directories.
-    pub files: Vec<String>,
 }
 
-/// Read what is on `volume`.
+/// Read what `volume` says of itself.
 ///
 /// # Errors
 /// [`Kind::Corrupt`] if it breaks the format, [`Kind::Unsupported`] if it is larger than a boot partition
 /// sensibly is.
-pub fn read<V: ReadAt + ?Sized>(volume: &V) -> Result<Found> {
-    let reader = Reader::open(volume)?;
+pub fn read<V: ReadAt + ?Sized>(volume: &V, budget: &DiskBudget) -> Result<Found> {
+    let reader = Reader::open(volume, budget)?;
     let mut found = Found {
         kind: reader.boot.kind,
         label: reader.boot.label.clone(),
         serial: reader.boot.serial,
         size: reader.boot.total_sectors * reader.boot.sector_size,
         free: reader.free_clusters() * reader.boot.cluster_size,
-        files: Vec::new(),
     };
     let root = reader.root_directory()?;
     if let Some(label) = Entries(&root).find(|entry| entry.attr & DirectoryEntry::ATTR_VOLUME_ID != 0) {
         found.label =
             label.short.iter().map(|&byte| char::from(byte)).collect::<String>().trim_end().to_owned();
     }
-    let mut seen = 0;
-    reader.list(&root, "", 0, &mut seen, &mut found.files)?;
     Ok(found)
+}
+
+/// Paths of the files on `volume`, without a slash at the start, in the order of their names.
+///
+/// # Errors
+/// As [`read`].
+pub fn files<V: ReadAt + ?Sized>(volume: &V, budget: &DiskBudget) -> Result<Vec<String>> {
+    let mut files = Vec::new();
+    let reader = Reader::open(volume, budget)?;
+    let mut walk = Walk::new(&reader)?;
+    while let Some((path, entry)) = walk.next()? {
+        if !entry.is_directory() {
+            budget.boot_path(path.len() as u64)?;
+            files.push(path);
+        }
+    }
+    Ok(files)
 }
 
 pub(super) fn corrupt(message: impl Into<String>) -> Error {
@@ -159,7 +170,7 @@ impl BootSector {
 }
 
 /// The first copy of the allocation table, as far as there are clusters.
-fn read_fat<V: ReadAt + ?Sized>(volume: &V, boot: &BootSector) -> Result<Vec<u8>> {
+fn read_fat<V: ReadAt + ?Sized>(volume: &V, boot: &BootSector, budget: &DiskBudget) -> Result<Vec<u8>> {
     let len = ((boot.clusters + 2) * boot.kind.bits()).div_ceil(8);
     if len > FAT_MAX {
         return Err(Error::new(
@@ -168,6 +179,7 @@ fn read_fat<V: ReadAt + ?Sized>(volume: &V, boot: &BootSector) -> Result<Vec<u8>
             "the allocation table is larger than 16 MiB",
         ));
     }
+    budget.read(len)?;
     let mut fat = vec![0; len as usize];
     volume.read_at(boot.fat_offset, &mut fat)?;
     Ok(fat)
@@ -176,14 +188,47 @@ fn read_fat<V: ReadAt + ?Sized>(volume: &V, boot: &BootSector) -> Result<Vec<u8>
 /// A volume whose boot sector is sound.
 pub(super) struct Reader<'a, V: ?Sized> {
     volume: &'a V,
+    budget: &'a DiskBudget,
     boot: BootSector,
     fat: Vec<u8>,
+    /// A bit for each cluster that was met. One belongs to one file or directory, once: no chain leads to itself,
+    /// and no directory contains itself.
+    met: RefCell<Vec<u8>>,
 }
 
 impl<'a, V: ReadAt + ?Sized> Reader<'a, V> {
-    pub(super) fn open(volume: &'a V) -> Result<Self> {
+    pub(super) fn open(volume: &'a V, budget: &'a DiskBudget) -> Result<Self> {
         let boot = BootSector::read(volume)?;
-        Ok(Self { volume, fat: read_fat(volume, &boot)?, boot })
+        let fat = read_fat(volume, &boot, budget)?;
+        // Not longer than the table.
+        let met = RefCell::new(vec![0; ((boot.clusters + 2).div_ceil(8)) as usize]);
+        Ok(Self { volume, budget, boot, fat, met })
+    }
+
+    fn meet(&self, cluster: u32) -> Result<()> {
+        let twice = || corrupt(format!("cluster {cluster} is in use twice"));
+        let mut met = self.met.borrow_mut();
+        let (byte, bit) = (met.get_mut(cluster as usize / 8).ok_or_else(twice)?, 1 << (cluster % 8));
+        if *byte & bit != 0 {
+            return Err(twice());
+        }
+        *byte |= bit;
+        Ok(())
+    }
+
+    /// What this and other volumes of the disk may cost.
+    pub(super) fn budget(&self) -> &'a DiskBudget {
+        self.budget
+    }
+
+    fn read_at(&self, offset: u64, out: &mut [u8]) -> Result<()> {
+        self.budget.read(out.len() as u64)?;
+        self.volume.read_at(offset, out)
+    }
+
+    /// Where a cluster that exists lies.
+    fn place(&self, cluster: u32) -> u64 {
+        self.boot.data_offset + u64::from(cluster - 2) * self.boot.cluster_size
     }
 
     /// The entry of a cluster that exists.
@@ -215,21 +260,21 @@ impl<'a, V: ReadAt + ?Sized> Reader<'a, V> {
             return self.directory(self.boot.root_cluster);
         }
         let mut bytes = vec![0; self.boot.root_len as usize];
-        self.volume.read_at(self.boot.root_offset, &mut bytes)?;
+        self.read_at(self.boot.root_offset, &mut bytes)?;
         Ok(bytes)
     }
 
-    /// The bytes of a directory from its first cluster on. A chain that never ends is too long.
+    /// The bytes of a directory from its first cluster on.
     pub(super) fn directory(&self, first: u32) -> Result<Vec<u8>> {
         let (mut bytes, mut cluster) = (Vec::new(), first);
         while self.exists(cluster) {
-            let start = bytes.len();
-            if start >= DIRECTORY_MAX {
+            self.meet(cluster)?;
+            if bytes.len() >= DIRECTORY_MAX {
                 return Err(corrupt("a directory has more than 65,536 entries"));
             }
-            bytes.resize(start + self.boot.cluster_size as usize, 0);
-            let offset = self.boot.data_offset + u64::from(cluster - 2) * self.boot.cluster_size;
-            self.volume.read_at(offset, &mut bytes[start..])?;
+            let mut part = vec![0; self.boot.cluster_size as usize];
+            self.read_at(self.place(cluster), &mut part)?;
+            bytes.append(&mut part);
             cluster = self.fat_entry(cluster);
         }
         Ok(bytes)
@@ -237,23 +282,27 @@ impl<'a, V: ReadAt + ?Sized> Reader<'a, V> {
 
     /// Hand the first `len` bytes from a cluster on to `emit`, piece by piece.
     pub(super) fn content(&self, first: u32, len: u64, emit: &mut dyn FnMut(&[u8])) -> Result<()> {
-        let mut bytes = vec![0; self.boot.cluster_size as usize];
+        let mut bytes = Vec::new();
         self.for_each_place(first, len, &mut |place| {
-            let part = &mut bytes[..(place.end - place.start) as usize];
-            self.volume.read_at(place.start, part)?;
-            emit(part);
+            bytes.resize((place.end - place.start) as usize, 0);
+            self.read_at(place.start, &mut bytes)?;
+            emit(&bytes);
             Ok(())
         })
     }
 
-    /// Where those bytes lie, in their order.
-    pub(super) fn places(&self, first: u32, len: u64) -> Result<Vec<Range<u64>>> {
-        let mut places = Vec::new();
+    /// The first `len` bytes from a cluster on, and where they lie, in their order.
+    pub(super) fn text(&self, first: u32, len: u64) -> Result<(Vec<u8>, Vec<Range<u64>>)> {
+        let (mut text, mut places) = (vec![0; len as usize], Vec::new());
+        let mut left = text.as_mut_slice();
         self.for_each_place(first, len, &mut |place| {
+            let (part, after) = std::mem::take(&mut left).split_at_mut((place.end - place.start) as usize);
+            left = after;
+            self.read_at(place.start, part)?;
             places.push(place);
             Ok(())
         })?;
-        Ok(places)
+        Ok((text, places))
     }
 
     fn for_each_place(
@@ -267,38 +316,12 @@ impl<'a, V: ReadAt + ?Sized> Reader<'a, V> {
             if !self.exists(cluster) {
                 return Err(corrupt("a file ends before its last byte"));
             }
+            self.meet(cluster)?;
             let part = left.min(self.boot.cluster_size);
-            let start = self.boot.data_offset + u64::from(cluster - 2) * self.boot.cluster_size;
+            let start = self.place(cluster);
             with(start..start + part)?;
             left -= part;
             cluster = self.fat_entry(cluster);
-        }
-        Ok(())
-    }
-
-    fn list(
-        &self,
-        directory: &[u8],
-        path: &str,
-        depth: usize,
-        seen: &mut usize,
-        files: &mut Vec<String>,
-    ) -> Result<()> {
-        *seen += directory.len() / ENTRY_LEN;
-        if *seen > ENTRIES_MAX || depth > DEPTH_MAX {
-            return Err(corrupt("the directories have no end"));
-        }
-        for entry in Entries(directory) {
-            if !entry.is_named() {
-                continue;
-            }
-            let path = format!("{path}{}", entry.name);
-            match entry.is_directory() {
-                false => files.push(path),
-                true => {
-                    self.list(&self.directory(entry.cluster)?, &format!("{path}/"), depth + 1, seen, files)?
-                }
-            }
         }
         Ok(())
     }
@@ -394,6 +417,10 @@ mod tests {
     use crate::fs::fat::tree_digest;
     use crate::testing::{Scratch, accepts};
 
+    fn budget() -> DiskBudget {
+        DiskBudget::new(16 << 20)
+    }
+
     /// A volume of `size` made by mkfs.fat and filled by mtools.
     fn volume(bits: &str, size: u64) -> Vec<u8> {
         let scratch = Scratch::new();
@@ -415,10 +442,10 @@ mod tests {
             ("16", FatType::Fat16, 32 << 20),
             ("32", FatType::Fat32, 64 << 20),
         ] {
-            let found = read(&volume(bits, size)[..]).unwrap();
+            let found = read(&volume(bits, size)[..], &budget()).unwrap();
             assert_eq!((found.kind, found.serial, found.label.as_str()), (kind, 0x1234_abcd, "MYESP"));
             assert_eq!(
-                found.files,
+                files(&volume(bits, size)[..], &budget()).unwrap(),
                 ["EFI/BOOT/BOOTX64.EFI", "EFI/BOOT/grub.cfg", "loader/A rather long name ★.conf"]
             );
             assert_eq!(found.size, size);
@@ -432,10 +459,10 @@ mod tests {
         for (at, value) in [(12, 0), (13, 0), (13, 3), (16, 0), (20, 0xff), (22, 1), (23, 0xff), (510, 0)] {
             let mut broken = whole.clone();
             broken[at] = value;
-            assert!(read(&broken[..]).is_err(), "{value:#x} at {at}");
+            assert!(read(&broken[..], &budget()).is_err(), "{value:#x} at {at}");
         }
         for len in [0, 511, 512, 4096, 1 << 20] {
-            assert!(read(&whole[..len]).is_err());
+            assert!(read(&whole[..len], &budget()).is_err());
         }
         // Any byte of the boot sector, the table and the root directory may be anything.
         let mut state = 1_u32;
@@ -448,7 +475,7 @@ mod tests {
             let places: Vec<usize> =
                 (0..1 + random() % 8).map(|_| random() % [64, 4096, 64 << 10][random() % 3]).collect();
             places.iter().for_each(|&at| image[at] = random() as u8);
-            let _ = (read(&image[..]), tree_digest(&image[..]));
+            let _ = (files(&image[..], &budget()), tree_digest(&image[..], &budget()));
             places.iter().for_each(|&at| image[at] = whole[at]);
         }
     }
@@ -460,16 +487,14 @@ mod tests {
         let first = u16::from_le_bytes([looped[at + 26], looped[at + 27]]);
         let boot = looped.windows(11).position(|window| window == b"BOOT       ").unwrap();
         looped[boot + 26..boot + 28].copy_from_slice(&first.to_le_bytes());
-        assert_eq!(read(&looped[..]).unwrap_err().to_string(), "FAT volume: the directories have no end");
+        let twice = format!("FAT volume: cluster {first} is in use twice");
+        assert_eq!(files(&looped[..], &budget()).unwrap_err().to_string(), twice);
 
         // A chain whose only cluster comes after itself.
         let mut chained = volume("16", 16 << 20);
         let fat = usize::from(u16::from_le_bytes([chained[14], chained[15]])) * 512;
         let entry = fat + usize::from(first) * 2;
         chained[entry..entry + 2].copy_from_slice(&first.to_le_bytes());
-        assert_eq!(
-            read(&chained[..]).unwrap_err().to_string(),
-            "FAT volume: a directory has more than 65,536 entries"
-        );
+        assert_eq!(files(&chained[..], &budget()).unwrap_err().to_string(), twice);
     }
 }

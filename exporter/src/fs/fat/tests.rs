@@ -9,11 +9,17 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::error;
+use crate::fs::DiskBudget;
 use crate::testing::{Scratch, accepts, flatten, tool};
 use crate::tree::{Content, Inode, InodeId, Kind, Meta, Tree};
 
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
+
+/// What reading a volume of this size may cost.
+fn budget() -> DiskBudget {
+    DiskBudget::new(16 * MIB)
+}
 
 fn options(size: u64) -> Options {
     Options {

@@ -4,61 +4,37 @@
 
 use sha2::{Digest, Sha256};
 
-use super::read::{DEPTH_MAX, ENTRIES_MAX, Entries, Listed, Reader, corrupt};
+use super::read::{Listed, Reader};
+use super::walk::Walk;
 use crate::error::Result;
+use crate::fs::DiskBudget;
 use crate::read_at::ReadAt;
 use crate::tree::{Line, Meta, What, escape};
 
 /// The SHA-256 of all files and directories on `volume`.
 ///
 /// # Errors
-/// As [`read`](super::read).
-pub fn tree_digest<V: ReadAt + ?Sized>(volume: &V) -> Result<[u8; 32]> {
-    let reader = Reader::open(volume)?;
-    let mut digest = TreeDigest { reader, hasher: Sha256::new(), seen: 0 };
-    digest.hasher.update(Line { path: "/", meta: &Meta::default(), what: What::Directory }.to_string());
-    let root = digest.reader.root_directory()?;
-    digest.directory(&root, "", 0)?;
-    Ok(digest.hasher.finalize().into())
+/// As [`read`](super::read), and `Unsupported` for more bytes than `budget` has.
+pub fn tree_digest<V: ReadAt + ?Sized>(volume: &V, budget: &DiskBudget) -> Result<[u8; 32]> {
+    let reader = Reader::open(volume, budget)?;
+    let mut hasher = Sha256::new();
+    hasher.update(Line { path: "/", meta: &Meta::default(), what: What::Directory }.to_string());
+    let mut walk = Walk::new(&reader)?;
+    while let Some((path, entry)) = walk.next()? {
+        hasher.update(line(&reader, &format!("/{}", escape(path.as_bytes())), &entry)?);
+    }
+    Ok(hasher.finalize().into())
 }
 
-struct TreeDigest<'a, V: ?Sized> {
-    reader: Reader<'a, V>,
-    hasher: Sha256,
-    /// Entries that were met.
-    seen: usize,
-}
-
-impl<V: ReadAt + ?Sized> TreeDigest<'_, V> {
-    fn directory(&mut self, bytes: &[u8], path: &str, depth: usize) -> Result<()> {
-        let mut entries: Vec<_> = Entries(bytes).filter(Listed::is_named).collect();
-        self.seen += entries.len();
-        if self.seen > ENTRIES_MAX || depth > DEPTH_MAX {
-            return Err(corrupt("the directories have no end"));
+fn line<V: ReadAt + ?Sized>(reader: &Reader<'_, V>, path: &str, entry: &Listed) -> Result<String> {
+    let what = match entry.is_directory() {
+        true => What::Directory,
+        false => {
+            let (len, mut hasher) = (u64::from(entry.size), Sha256::new());
+            reader.content(entry.cluster, len, &mut |bytes| hasher.update(bytes))?;
+            What::File { len, data: None, sha256: Some(hasher.finalize().into()) }
         }
-        entries.sort_by(|one, other| one.name.cmp(&other.name));
-        for entry in entries {
-            let path = format!("{path}/{}", escape(entry.name.as_bytes()));
-            self.entry(&entry, &path)?;
-            if entry.is_directory() {
-                let bytes = self.reader.directory(entry.cluster)?;
-                self.directory(&bytes, &path, depth + 1)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn entry(&mut self, entry: &Listed, path: &str) -> Result<()> {
-        let what = match entry.is_directory() {
-            true => What::Directory,
-            false => {
-                let (len, mut hasher) = (u64::from(entry.size), Sha256::new());
-                self.reader.content(entry.cluster, len, &mut |bytes| hasher.update(bytes))?;
-                What::File { len, data: None, sha256: Some(hasher.finalize().into()) }
-            }
-        };
-        let meta = Meta { mtime: entry.modified.time(), ..Meta::default() };
-        self.hasher.update(Line { path, meta: &meta, what }.to_string());
-        Ok(())
-    }
+    };
+    let meta = Meta { mtime: entry.modified.time(), ..Meta::default() };
+    Ok(Line { path, meta: &meta, what }.to_string())
 }

@@ -1,11 +1,9 @@
 //! Which file system a partition holds, and what it says of itself.
 
-use exporter::fs::{ext4, fat};
+use exporter::Result;
+use exporter::fs::{DiskBudget, ext4, fat};
 use exporter::read_at::ReadAt;
-use exporter::{Kind, Result};
 use serde::Serialize;
-
-use super::window::Window;
 
 /// A file system.
 #[derive(Debug, PartialEq, Eq, Serialize)]
@@ -26,6 +24,9 @@ pub(super) struct FileSystem {
     /// SHA-256 of all that is in it, if it was asked for and the file system is one that is read.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) tree_digest: Option<String>,
+    /// What changed last is in its journal alone.
+    #[serde(skip)]
+    pub(super) needs_recovery: bool,
 }
 
 /// What only the name is told of: offset and bytes of the magic.
@@ -39,14 +40,15 @@ const MAGICS: [(u64, &[u8], &str); 6] = [
 ];
 
 impl FileSystem {
-    /// What is on `volume`, and if it is FAT its files; `must_be_fat` takes anything else for damage.
+    /// What is on `volume`, and if it `is_esp` its files: anything but FAT is damage then.
     pub(super) fn probe<V: ReadAt + ?Sized>(
         volume: &V,
-        must_be_fat: bool,
+        is_esp: bool,
+        budget: &DiskBudget,
     ) -> Result<Option<(Self, Vec<String>)>> {
-        if must_be_fat || looks_like_fat(volume) {
-            let found = fat::read(volume)?;
-            let files = found.files.clone();
+        if is_esp || looks_like_fat(volume) {
+            let found = fat::read(volume, budget)?;
+            let files = if is_esp { fat::files(volume, budget)? } else { Vec::new() };
             return Ok(Some((Self::of_fat(&found), files)));
         }
         let known = match ext4::read(volume)? {
@@ -60,7 +62,8 @@ impl FileSystem {
     }
 
     fn of_kind(kind: &'static str) -> Self {
-        Self { kind, label: String::new(), uuid: None, size: None, free: None, tree_digest: None }
+        let label = String::new();
+        Self { kind, label, uuid: None, size: None, free: None, tree_digest: None, needs_recovery: false }
     }
 
     fn of_ext(found: ext4::Found) -> Self {
@@ -71,6 +74,7 @@ impl FileSystem {
             size: Some(found.size),
             free: found.free,
             tree_digest: None,
+            needs_recovery: found.needs_recovery,
         }
     }
 
@@ -82,25 +86,24 @@ impl FileSystem {
             size: Some(found.size),
             free: Some(found.free),
             tree_digest: None,
+            needs_recovery: false,
         }
     }
 
     /// Reads all that is in it. A disk that is in use, or of a kind that is not read, has no digest.
-    pub(super) fn read_tree_digest(&mut self, volume: &Window) -> Result<()> {
-        let volume = volume.whole_content();
-        let read = match self.kind {
-            "ext4" => ext4::tree_digest(&volume),
-            "vfat" => fat::tree_digest(&volume),
+    pub(super) fn read_tree_digest<V: ReadAt + ?Sized>(
+        &mut self,
+        volume: &V,
+        budget: &DiskBudget,
+    ) -> Result<()> {
+        let digest = match self.kind {
+            _ if self.needs_recovery => return Ok(()),
+            "ext2" | "ext3" | "ext4" => ext4::tree_digest(volume, budget)?,
+            "vfat" => fat::tree_digest(volume, budget)?,
             _ => return Ok(()),
         };
-        match read {
-            Ok(digest) => {
-                let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-                self.tree_digest = Some(format!("sha256:{hex}"));
-            }
-            Err(error) if *error.kind() == Kind::Unsupported => {}
-            Err(error) => return Err(error),
-        }
+        let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+        self.tree_digest = Some(format!("sha256:{hex}"));
         Ok(())
     }
 }
@@ -113,9 +116,4 @@ fn has_bytes<V: ReadAt + ?Sized>(volume: &V, offset: u64, bytes: &[u8]) -> bool 
 /// Boot sectors of other kinds end in the same signature, so the type's name is asked for too.
 fn looks_like_fat<V: ReadAt + ?Sized>(volume: &V) -> bool {
     has_bytes(volume, 510, &[0x55, 0xaa]) && (has_bytes(volume, 54, b"FAT") || has_bytes(volume, 82, b"FAT"))
-}
-
-/// True if the volume is ext2, ext3 or ext4 and fits its partition.
-pub(super) fn is_ext<V: ReadAt + ?Sized>(volume: &V) -> bool {
-    ext4::read(volume).is_ok_and(|found| found.is_some())
 }

@@ -1,10 +1,9 @@
 //! The system on a root file system: its name, and the kernel its boot loader starts.
 
+use exporter::fs::{DiskBudget, ext4};
+use exporter::read_at::ReadAt;
 use exporter::tree::os;
-use ext4_view::{Ext4, Ext4Error};
 use serde::Serialize;
-
-use super::window::Window;
 
 /// A Linux system.
 #[derive(Debug, Default, PartialEq, Eq, Serialize)]
@@ -20,20 +19,22 @@ pub(super) struct Linux {
 }
 
 /// Largest text file that is read.
-const TEXT_MAX: u64 = 1 << 20;
+const TEXT_MAX: usize = 1 << 20;
 
 const OS_RELEASE: [&str; 2] = ["/etc/os-release", "/usr/lib/os-release"];
 const GRUB_CFG: [&str; 2] = ["/boot/grub/grub.cfg", "/boot/grub2/grub.cfg"];
 
 impl Linux {
     /// What is found, or `None` if there is neither an os-release nor a boot configuration.
-    pub(super) fn read(volume: Window) -> Result<Option<Self>, Ext4Error> {
-        let root = Ext4::load(Box::new(volume))?;
+    pub(super) fn read<V: ReadAt + ?Sized>(
+        volume: &V,
+        budget: &DiskBudget,
+    ) -> exporter::Result<Option<Self>> {
         let mut linux = Self::default();
-        if let Some(text) = read_first(&root, OS_RELEASE)? {
+        if let Some(text) = read_first(volume, OS_RELEASE, budget)? {
             linux.name = os::parse_release(&text).remove("PRETTY_NAME");
         }
-        if let Some(text) = read_first(&root, GRUB_CFG)? {
+        if let Some(text) = read_first(volume, GRUB_CFG, budget)? {
             linux.read_grub_cfg(&text);
         }
         Ok((linux != Self::default()).then_some(linux))
@@ -58,14 +59,14 @@ impl Linux {
 }
 
 /// The text of the first of `paths` that is there. Links are followed inside the file system only.
-fn read_first(root: &Ext4, paths: [&str; 2]) -> Result<Option<String>, Ext4Error> {
+fn read_first<V: ReadAt + ?Sized>(
+    volume: &V,
+    paths: [&str; 2],
+    budget: &DiskBudget,
+) -> exporter::Result<Option<String>> {
     for path in paths {
-        match root.metadata(path) {
-            Ok(metadata) if metadata.file_type().is_regular_file() && metadata.len() <= TEXT_MAX => {
-                return Ok(Some(String::from_utf8_lossy(&root.read(path)?).into_owned()));
-            }
-            Ok(_) | Err(Ext4Error::NotFound | Ext4Error::NotADirectory | Ext4Error::TooManySymlinks) => {}
-            Err(error) => return Err(error),
+        if let Some(text) = ext4::read_text(volume, path, TEXT_MAX, budget)? {
+            return Ok(Some(String::from_utf8_lossy(&text).into_owned()));
         }
     }
     Ok(None)

@@ -11,9 +11,10 @@ use std::process::ExitCode;
 
 use exporter::disk::gpt::{self, Copy, Partition, Table};
 use exporter::disk::kinds;
+use exporter::fs::{DiskBudget, ext4, fat};
 use exporter::read_at::{ReadAt, Shared};
 use exporter::spec::Architecture;
-use exporter::{container, fs::fat};
+use exporter::{Kind, container};
 use serde::Serialize;
 
 use super::image::Image;
@@ -42,12 +43,15 @@ Examples:
   vmimage inspect web.qcow2 --json | jq -r .partitions[].file_system.tree_digest
                                      the same for the same files, in whatever format
 
-Exit code 1 if the disk is damaged; what can be read is shown all the same.";
+Exit code 1 if the disk is damaged; what can be read is shown all the same. What is not read is a warning.";
 
 /// Shows the disk; what is broken on it comes last and makes the command fail.
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     // It takes as long as reading all of the disk, so only programs get it.
     let report = Report::read(&args.file, args.json)?;
+    for warning in &report.warnings {
+        eprintln!("warning: {}: {warning}", args.file.display());
+    }
     match args.json {
         true => super::print_json(&report)?,
         false => print!("{}", print::Text(&report)),
@@ -73,8 +77,9 @@ impl Starts {
         let (_, disk) = container::open(file).ok()?;
         let table = gpt::read(&*disk).ok()?.table;
         let esp = table.partitions.iter().find(|partition| partition.kind == kinds::ESP);
-        let files = esp.and_then(|esp| fat::read(&Window::of_partition(&disk, &table, esp)).ok());
-        let files = files.map_or_else(Vec::new, |esp| esp.files);
+        let budget = DiskBudget::new(0);
+        let files = esp.and_then(|esp| fat::files(&Window::of_partition(&disk, &table, esp), &budget).ok());
+        let files = files.unwrap_or_default();
         let has = |name: &str| files.iter().any(|file| file.eq_ignore_ascii_case(name));
         // Both may be there; a disk that starts on a PC is then run as one.
         let by_uefi = [
@@ -104,7 +109,24 @@ struct Report {
     partitions: Vec<PartitionReport>,
     boot: Boot,
     linux: Option<Linux>,
+    /// What is not read.
+    warnings: Vec<String>,
+    /// What is broken.
     problems: Vec<String>,
+}
+
+/// What a disk may cost.
+struct Budgets {
+    /// What it says of itself.
+    facts: DiskBudget,
+    /// All that is in it. Apart, so that facts are there whatever it costs.
+    contents: DiskBudget,
+}
+
+impl Budgets {
+    fn new(image: &Image) -> Self {
+        Self { facts: DiskBudget::new(image.actual_size), contents: DiskBudget::new(image.actual_size) }
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -135,6 +157,7 @@ impl Report {
     fn read(file: &Path, with_digests: bool) -> Result<Self> {
         let image = Image::read(file)?;
         let (_, disk) = container::open(file)?;
+        let budgets = Budgets::new(&image);
         let (boot, partitions) = (Boot::default(), Vec::new());
         let file = file.to_owned();
         let mut report = Self {
@@ -145,6 +168,7 @@ impl Report {
             partitions,
             boot,
             linux: None,
+            warnings: Vec::new(),
             problems: Vec::new(),
         };
         match gpt::read(&*disk) {
@@ -152,21 +176,22 @@ impl Report {
                 if found.copy == Copy::Backup {
                     report.problems.push("the primary partition table is broken, the backup was read".into());
                 }
-                report.read_partitions(&disk, &found.table, with_digests);
+                report.read_partitions(&disk, &found.table, &budgets, with_digests);
             }
-            Err(no_table) => report.read_whole(&disk, no_table, with_digests)?,
+            Err(no_table) => report.read_whole(&disk, no_table, &budgets, with_digests)?,
         }
         Ok(report)
     }
 
-    fn read_partitions(&mut self, disk: &Shared, table: &Table, with_digests: bool) {
+    fn read_partitions(&mut self, disk: &Shared, table: &Table, budgets: &Budgets, with_digests: bool) {
         self.disk_guid = Some(table.disk_guid.to_string());
         for partition in &table.partitions {
             let window = Window::of_partition(disk, table, partition);
             let place = format!("partition {}", partition.number);
-            let mut file_system = self.read_file_system(&window, &place, partition.kind == kinds::ESP);
+            let is_esp = partition.kind == kinds::ESP;
+            let mut file_system = self.read_file_system(&window, &place, is_esp, &budgets.facts);
             if let Some(file_system) = file_system.as_mut().filter(|_| with_digests) {
-                self.digest(file_system, &window, &place);
+                self.digest(file_system, &window, &place, &budgets.contents);
             }
             self.partitions.push(PartitionReport::new(partition, &window, file_system));
         }
@@ -177,56 +202,88 @@ impl Report {
             .sort_by_key(|partition| ![kinds::ROOT_X86_64, kinds::ROOT_ARM64].contains(&partition.kind));
         for partition in candidates {
             let window = Window::of_partition(disk, table, partition);
-            self.read_linux(window, &format!("partition {}", partition.number));
+            self.read_linux(&window, &format!("partition {}", partition.number), &budgets.facts);
         }
     }
 
     /// A disk that is one file system, as small virtual machines have it; else the table is what is missing.
-    fn read_whole(&mut self, disk: &Shared, no_table: exporter::Error, with_digests: bool) -> Result<()> {
-        let window = Window::whole(disk);
-        match FileSystem::probe(&window, false) {
-            Ok(Some((mut file_system, _))) => {
-                if with_digests {
-                    self.digest(&mut file_system, &window, "disk");
-                }
-                self.file_system = Some(file_system);
-            }
-            _ => return Err(Error::user(format!("{}: {no_table}", self.file.display()))),
+    fn read_whole(
+        &mut self,
+        disk: &Shared,
+        no_table: exporter::Error,
+        budgets: &Budgets,
+        with_digests: bool,
+    ) -> Result<()> {
+        let (window, place) = (Window::whole(disk), "disk");
+        let Ok(Some((mut file_system, _))) = FileSystem::probe(&window, false, &budgets.facts) else {
+            return Err(Error::user(format!("{}: {no_table}", self.file.display())));
+        };
+        self.warn_of_journal(&file_system, place);
+        if with_digests {
+            self.digest(&mut file_system, &window, place, &budgets.contents);
         }
-        self.read_linux(window, "disk");
+        self.file_system = Some(file_system);
+        self.read_linux(&window, place, &budgets.facts);
         Ok(())
     }
 
-    fn read_file_system(&mut self, window: &Window, place: &str, is_esp: bool) -> Option<FileSystem> {
-        match FileSystem::probe(window, is_esp) {
+    fn read_file_system(
+        &mut self,
+        window: &Window,
+        place: &str,
+        is_esp: bool,
+        budget: &DiskBudget,
+    ) -> Option<FileSystem> {
+        match FileSystem::probe(window, is_esp, budget) {
             Ok(None) => None,
             Ok(Some((file_system, files))) => {
-                if is_esp {
-                    self.boot.uefi.extend(files);
-                }
+                self.boot.uefi.extend(files);
+                self.warn_of_journal(&file_system, place);
                 Some(file_system)
             }
             Err(error) => {
-                self.problems.push(format!("{place}: {error}"));
+                self.tell(place, &error);
                 None
             }
         }
     }
 
-    fn digest(&mut self, file_system: &mut FileSystem, window: &Window, place: &str) {
-        match file_system.read_tree_digest(window) {
-            Ok(()) => {}
-            Err(error) => self.problems.push(format!("{place}: {error}")),
+    fn digest(&mut self, file_system: &mut FileSystem, window: &Window, place: &str, budget: &DiskBudget) {
+        if let Err(error) = file_system.read_tree_digest(window, budget) {
+            self.tell(place, &error);
         }
     }
 
-    fn read_linux(&mut self, window: Window, place: &str) {
-        if self.linux.is_some() || !file_system::is_ext(&window) {
+    fn read_linux(&mut self, window: &Window, place: &str, budget: &DiskBudget) {
+        let Ok(Some(found)) = ext4::read(window) else { return };
+        if self.linux.is_some() {
             return;
         }
-        match Linux::read(window) {
+        match Linux::read(window, budget) {
             Ok(linux) => self.linux = linux,
-            Err(reason) => self.problems.push(format!("{place}: {reason}")),
+            // What looks broken may be whole once the journal is read.
+            Err(error) if found.needs_recovery => self.warnings.push(format!("{place}: {error}")),
+            Err(error) => self.tell(place, &error),
+        }
+    }
+
+    fn warn_of_journal(&mut self, file_system: &FileSystem, place: &str) {
+        if file_system.needs_recovery {
+            let what =
+                "the file system was not unmounted: what changed last is in its journal, which is not read";
+            self.warnings.push(format!("{place}: {what}"));
+        }
+    }
+
+    /// Once, whoever met it first. What is not read is nothing wrong with the disk.
+    fn tell(&mut self, place: &str, error: &exporter::Error) {
+        let line = format!("{place}: {error}");
+        let lines = match error.kind() {
+            Kind::Unsupported => &mut self.warnings,
+            _ => &mut self.problems,
+        };
+        if !lines.contains(&line) {
+            lines.push(line);
         }
     }
 }

@@ -34,7 +34,7 @@ pub(crate) fn copy(pipe: OwnedFd) {
     loop {
         match pipe.read(&mut bytes) {
             Ok(0) => return,
-            Ok(len) => drop(io::stderr().write_all(&bytes[..len])),
+            Ok(len) => drop(io::stderr().write_all(bytes.get(..len).unwrap_or_default())),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(_) => return,
         }

@@ -74,11 +74,15 @@ pub(crate) fn watch(mut found: impl FnMut(Device) + Send + 'static) {
 
 /// The devices at and below a directory of sysfs.
 fn present(directory: &Path) -> Vec<Device> {
-    let own = fs::read(directory.join("uevent")).ok();
-    let own = own.map(|text| Device::parse(String::from_utf8_lossy(&text).lines()));
-    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
-    let below = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
-    own.into_iter().chain(below.flat_map(|entry| present(&entry.path()))).collect()
+    let (mut found, mut left) = (Vec::new(), vec![directory.to_owned()]);
+    while let Some(directory) = left.pop() {
+        let own = fs::read(directory.join("uevent")).ok();
+        found.extend(own.map(|text| Device::parse(String::from_utf8_lossy(&text).lines())));
+        let entries = fs::read_dir(&directory).into_iter().flatten().flatten();
+        let below = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+        left.extend(below.map(|entry| entry.path()));
+    }
+    found
 }
 
 fn listen() -> io::Result<OwnedFd> {
@@ -93,7 +97,7 @@ fn follow(socket: &OwnedFd, mut found: impl FnMut(Device)) {
     loop {
         // What got lost for want of room comes as an error too; the next message is as good.
         let Ok((len, _)) = recv(socket, &mut message[..], RecvFlags::empty()) else { continue };
-        Device::added(&message[..len]).into_iter().for_each(&mut found);
+        message.get(..len).and_then(Device::added).into_iter().for_each(&mut found);
     }
 }
 

@@ -221,7 +221,7 @@ impl Request {
         send(&socket, &self.bytes(), SendFlags::empty())?;
         let mut answer = [0; 4096];
         let (len, _) = recv(&socket, &mut answer[..], RecvFlags::empty())?;
-        result(&answer[..len])
+        result(answer.get(..len).unwrap_or_default())
     }
 }
 

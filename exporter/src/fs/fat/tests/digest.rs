@@ -20,7 +20,11 @@ fn it_is_the_same_for_every_type() {
             [(FatType::Fat12, 4 * MIB), (FatType::Fat16, 32 * MIB), (FatType::Fat32, 64 * MIB)]
         {
             let options = Options { kind: Some(kind), modified, ..options(size) };
-            assert_eq!(tree_digest(&image(&tree, &options)[..]).unwrap(), expected, "{kind:?} {modified:?}");
+            assert_eq!(
+                tree_digest(&image(&tree, &options)[..], &budget()).unwrap(),
+                expected,
+                "{kind:?} {modified:?}"
+            );
         }
     }
 }
@@ -28,7 +32,7 @@ fn it_is_the_same_for_every_type() {
 #[test]
 fn it_sees_every_difference() {
     let options = options(32 * MIB);
-    let digest = |tree: &Tree, options: &Options| tree_digest(&image(tree, options)[..]).unwrap();
+    let digest = |tree: &Tree, options: &Options| tree_digest(&image(tree, options)[..], &budget()).unwrap();
     let (tree, mut renamed, mut longer, mut another) = (esp(5000), esp(5000), esp(5001), esp(5000));
     file(&mut renamed, Tree::ROOT, "more", b"");
     file(&mut longer, Tree::ROOT, "empty file.with a long name ★", b"");
@@ -46,7 +50,7 @@ fn it_sees_every_difference() {
         digest(&longer, &options),
         digest(&another, &options),
         digest(&tree, &later),
-        tree_digest(&flipped[..]).unwrap(),
+        tree_digest(&flipped[..], &budget()).unwrap(),
     ];
     let different: std::collections::BTreeSet<_> = digests.iter().collect();
     assert_eq!(different.len(), digests.len());
@@ -61,7 +65,7 @@ fn a_file_without_an_end_is_an_error() {
     let sectors = usize::from(u16::from_le_bytes([bytes[22], bytes[23]]));
     bytes[reserved + 4..reserved + sectors * 512].fill(0);
     assert_eq!(
-        tree_digest(&bytes[..]).unwrap_err().to_string(),
+        tree_digest(&bytes[..], &budget()).unwrap_err().to_string(),
         "FAT volume: a file ends before its last byte"
     );
 }

@@ -140,7 +140,7 @@ impl<'a> Client<'a> {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => return Err(error),
             };
-            let answer = Answer::parse(&bytes[..len], query.xid, self.mac);
+            let answer = Answer::parse(bytes.get(..len).unwrap_or_default(), query.xid, self.mac);
             if let Some(found) = answer.as_ref().and_then(&read) {
                 return Ok(Some(found));
             }

@@ -9,6 +9,8 @@ use crate::resolver::Resolver;
 
 /// Shorter ones would have the client ask without end.
 const SHORTEST: Duration = Duration::from_secs(60);
+/// Nor may it ask again sooner.
+const SOONEST: Duration = Duration::from_secs(30);
 
 /// An address and what goes with it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,9 +42,9 @@ impl Lease {
         let mask = answer.addresses(option::SUBNET_MASK).first().copied().unwrap_or(Ipv4Addr::BROADCAST);
         let seconds = |code| answer.seconds(code).map(|seconds| Duration::from_secs(seconds.into()));
         let duration = seconds(option::LEASE_TIME).unwrap_or(Duration::from_secs(3600)).max(SHORTEST);
-        let rebinding = seconds(option::REBINDING_TIME).filter(|time| *time < duration);
+        let rebinding = seconds(option::REBINDING_TIME).filter(|time| (SOONEST..duration).contains(time));
         let rebinding = rebinding.unwrap_or(duration * 7 / 8);
-        let renewal = seconds(option::RENEWAL_TIME).filter(|time| *time < rebinding);
+        let renewal = seconds(option::RENEWAL_TIME).filter(|time| (SOONEST..rebinding).contains(time));
         Some(Self {
             address: answer.address,
             prefix: mask.to_bits().leading_ones() as u8,
@@ -75,7 +77,7 @@ fn classless(mut bytes: &[u8]) -> Option<Vec<Route>> {
         let (significant, rest) = rest.split_at_checked(len).filter(|_| prefix <= 32)?;
         let (gateway, rest) = rest.split_first_chunk::<4>()?;
         let mut network = [0; 4];
-        network[..len].copy_from_slice(significant);
+        network.iter_mut().zip(significant).for_each(|(to, from)| *to = *from);
         let gateway = Ipv4Addr::from(*gateway);
         let gateway = (!gateway.is_unspecified()).then_some(gateway);
         routes.push(Route { network: network.into(), prefix, gateway });
@@ -151,5 +153,17 @@ mod tests {
         assert_eq!((odd.resolver.domain, odd.mtu, odd.duration), (None, None, SHORTEST));
         assert!(odd.renewal <= odd.rebinding && odd.rebinding < odd.duration);
         assert!(lease(&[]).is_none());
+    }
+
+    /// A client that renews at once would do it for ever.
+    #[test]
+    fn no_server_makes_the_client_ask_without_end() {
+        for times in [[0, 0], [0, 40], [29, 29], [1, 0], [50, 20], [70, 30]] {
+            let [renewal, rebinding] = times.map(u32::to_be_bytes);
+            for duration in [0, 60, 3600, u32::MAX].map(u32::to_be_bytes) {
+                let lease = lease(&[SERVER, (51, &duration), (58, &renewal), (59, &rebinding)]).unwrap();
+                assert!(SOONEST <= lease.renewal && lease.renewal <= lease.rebinding, "{times:?} {lease:?}");
+            }
+        }
     }
 }

@@ -51,11 +51,17 @@ fn step(pattern: &[u8], byte: Option<u8>) -> Step {
 }
 
 /// Whether a class such as `0-9A` has `byte`.
-fn is_in(class: &[u8], byte: u8) -> bool {
-    match class {
-        [first, b'-', last, rest @ ..] => (*first..=*last).contains(&byte) || is_in(rest, byte),
-        [one, rest @ ..] => *one == byte || is_in(rest, byte),
-        [] => false,
+fn is_in(mut class: &[u8], byte: u8) -> bool {
+    loop {
+        let found;
+        (found, class) = match class {
+            [first, b'-', last, rest @ ..] => ((*first..=*last).contains(&byte), rest),
+            [one, rest @ ..] => (*one == byte, rest),
+            [] => return false,
+        };
+        if found {
+            return true;
+        }
     }
 }
 
@@ -82,6 +88,14 @@ mod tests {
         ] {
             assert_eq!(matches(pattern.as_bytes(), text.as_bytes()), matching, "{pattern} {text}");
         }
+    }
+
+    /// No class is too long.
+    #[test]
+    fn long_classes_end() {
+        let class = "a-b".repeat(1 << 20);
+        assert!(matches(format!("[{class}z]").as_bytes(), b"z"));
+        assert!(!matches(format!("[{class}]").as_bytes(), b"z"));
     }
 
     /// The time must not grow with every star.

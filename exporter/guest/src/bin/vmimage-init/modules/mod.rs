@@ -19,6 +19,8 @@ use index::Index;
 
 /// `MODULE_INIT_COMPRESSED_FILE` (linux/module.h, 5.17): the kernel unpacks it.
 const COMPRESSED_FILE: i32 = 4;
+/// The largest module, unpacked: the kernel's own have a few MiB.
+const UNPACKED_MAX: u64 = 256 << 20;
 /// Where files name modules for every boot (modules-load.d(5)).
 const ASKED: &str = "/etc/modules-load.d";
 
@@ -91,7 +93,10 @@ fn insert(path: &Path) -> Result<(), String> {
         // Kernels are built to unpack what their distribution packs with, but for gzip of Alpine's.
         Some("gz") => {
             let mut image = Vec::new();
-            GzDecoder::new(&mut file).read_to_end(&mut image).map_err(|error| error.to_string())?;
+            GzDecoder::new(&mut file)
+                .take(UNPACKED_MAX)
+                .read_to_end(&mut image)
+                .map_err(|error| error.to_string())?;
             init_module(&image, &no_parameters)
         }
         Some("xz" | "zst") => finit_module(&file, &no_parameters, COMPRESSED_FILE),
