@@ -8,13 +8,12 @@
 //! attributes, POSIX ACLs among them. Sources: IEEE Std 1003.1-2024, pax; OCI image specification 1.1,
 //! "Image Layer Filesystem Changeset".
 
-use std::collections::HashMap;
 use std::io::{Read, Write, copy};
 
 use tar::{EntryType, Header};
 
 use crate::error::{Error, Kind as ErrorKind, Result, show_path};
-use crate::tree::{Content, Inode, InodeId, Kind, Meta, Time, Tree};
+use crate::tree::{Content, Inode, InodeId, Kind, Meta, Places, Time, Tree};
 
 /// What members are padded to.
 const RECORD: u64 = size_of::<Header>() as u64;
@@ -29,7 +28,8 @@ const WHITEOUT: &[u8] = b".wh.";
 
 /// Bytes of file contents in the layer of `tree`.
 pub(super) fn content_len(tree: &Tree) -> u64 {
-    members(tree).iter().map(|member| member.content(tree).map_or(0, Content::len)).sum()
+    let (_, members) = members(tree);
+    members.iter().map(|member| member.content(tree).map_or(0, Content::len)).sum()
 }
 
 /// Write the layer of `tree`. `seen` is told of every piece of content, and may end the writing.
@@ -41,70 +41,78 @@ pub(super) fn write(
     out: &mut impl Write,
     seen: &mut dyn FnMut(u64) -> Result<()>,
 ) -> Result<()> {
-    for member in members(tree) {
+    let (places, members) = members(tree);
+    for member in members {
         let inode = tree.inode(member.inode);
-        let Some(what) = What::of(&member, inode) else { continue };
-        member.check_name()?;
-        put(out, &header(&member.path, &inode.meta, &what)?)?;
-        if let (What::File(content), None) = (&what, &member.first) {
-            put_content(out, &member.path, content, seen)?;
+        let path = member.path(&places);
+        let first = member.is_further.then(|| places.names(member.inode).join(&b'/'));
+        let Some(what) = What::of(first.as_deref(), inode) else { continue };
+        member.check_name(&path)?;
+        put(out, &header(&path, &inode.meta, &what)?)?;
+        if let What::File(content) = &what {
+            put_content(out, &path, content, seen)?;
         }
     }
     put(out, &[0; END as usize])
 }
 
 /// An entry of the tree, in the order of the archive.
-struct Member {
-    /// Without a slash in front; `./` for the root.
-    path: Vec<u8>,
+struct Member<'tree> {
+    /// Empty for the root.
+    name: &'tree [u8],
+    parent: InodeId,
     inode: InodeId,
-    /// The name under which the inode has come already.
-    first: Option<Vec<u8>>,
+    /// Whether the inode has come already, under its first name.
+    is_further: bool,
 }
 
-impl Member {
+impl Member<'_> {
+    /// Without a slash in front; `./` for the root.
+    fn path(&self, places: &Places<'_>) -> Vec<u8> {
+        if self.name.is_empty() {
+            return b"./".to_vec();
+        }
+        let mut names = places.names(self.parent);
+        names.push(self.name);
+        names.join(&b'/')
+    }
+
     fn content<'a>(&self, tree: &'a Tree) -> Option<&'a Content> {
         match &tree.inode(self.inode).kind {
-            Kind::File(content) if self.first.is_none() => Some(content),
+            Kind::File(content) if !self.is_further => Some(content),
             _ => None,
         }
     }
 
-    fn check_name(&self) -> Result<()> {
-        let name = self.path.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
-        if !name.starts_with(WHITEOUT) {
+    fn check_name(&self, path: &[u8]) -> Result<()> {
+        if !self.name.starts_with(WHITEOUT) {
             return Ok(());
         }
         let message = "begins with .wh., by which layers of images name what they remove";
-        Err(Error::new(ErrorKind::Unsupported, show_path(&self.path), message).with_hint("rename it"))
+        Err(Error::new(ErrorKind::Unsupported, show_path(path), message).with_hint("rename it"))
     }
 }
 
 /// Every entry of the tree once, and each after what it needs: its directory, or the other name.
-fn members(tree: &Tree) -> Vec<Member> {
-    let mut paths: HashMap<InodeId, Vec<u8>> = HashMap::from([(Tree::ROOT, Vec::new())]);
-    let mut directories = vec![Member { path: b"./".to_vec(), inode: Tree::ROOT, first: None }];
-    let mut others = Vec::new();
-    let mut links = Vec::new();
+fn members(tree: &Tree) -> (Places<'_>, Vec<Member<'_>>) {
+    let mut places = Places::default();
+    let root = Member { name: b"", parent: Tree::ROOT, inode: Tree::ROOT, is_further: false };
+    let (mut directories, mut others, mut links) = (vec![root], Vec::new(), Vec::new());
     for (parent, name, inode) in tree.walk() {
-        let folder = &paths[&parent];
-        let path = if folder.is_empty() { name.to_vec() } else { [folder, &b"/"[..], name].concat() };
-        let is_directory = tree.entries(inode).is_some();
-        match paths.get(&inode).cloned() {
-            Some(first) => links.push(Member { path, inode, first: Some(first) }),
-            None => {
-                paths.insert(inode, path.clone());
-                let list = if is_directory { &mut directories } else { &mut others };
-                list.push(Member { path, inode, first: None });
-            }
-        }
+        let is_further = places.contains(inode);
+        let list = match tree.entries(inode) {
+            _ if is_further => &mut links,
+            Some(_) => &mut directories,
+            None => &mut others,
+        };
+        list.push(Member { name, parent, inode, is_further });
+        places.insert(inode, parent, name);
     }
     // A compressed archive can only be decoded forward.
-    others.sort_by_key(|member| match &tree.inode(member.inode).kind {
-        Kind::File(Content::Archive(file)) => Some(file.order()),
-        _ => None,
-    });
-    directories.into_iter().chain(others).chain(links).collect()
+    others.sort_by_key(|member| member.content(tree).and_then(Content::order));
+    directories.append(&mut others);
+    directories.append(&mut links);
+    (places, directories)
 }
 
 /// What a member is.
@@ -120,8 +128,8 @@ enum What<'a> {
 
 impl<'a> What<'a> {
     /// `None` for sockets: archives have none, and one without the program that made it is of no use.
-    fn of(member: &'a Member, inode: &'a Inode) -> Option<Self> {
-        if let (Some(first), false) = (&member.first, matches!(inode.kind, Kind::Socket)) {
+    fn of(first: Option<&'a [u8]>, inode: &'a Inode) -> Option<Self> {
+        if let (Some(first), false) = (first, matches!(inode.kind, Kind::Socket)) {
             return Some(Self::Link(first));
         }
         Some(match &inode.kind {

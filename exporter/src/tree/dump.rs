@@ -15,13 +15,13 @@
 //! The letters are those of `ls -l`, and `=` is one more name of a file (a hard link). The last two
 //! fields are there on demand ([`Detail`]).
 
-use std::collections::{HashMap, HashSet};
-use std::fmt::{self, Write};
+use std::collections::HashSet;
+use std::fmt;
 use std::io::Read;
 
 use sha2::{Digest, Sha256};
 
-use super::{Content, Device, InodeId, Kind, Meta, Tree};
+use super::{Content, Device, InodeId, Kind, Meta, Places, Tree};
 use crate::error::{Error, Result, show_path};
 
 /// What a dump says about the content of regular files, beside the length.
@@ -51,18 +51,22 @@ impl Tree {
 
     fn dump_lines(&self, detail: Detail, emit: &mut dyn FnMut(&str)) -> Result<()> {
         let linked = self.linked();
-        // Only those that are asked for again: directories, and files of several names.
-        let mut paths = HashMap::from([(Self::ROOT, String::new())]);
+        let mut places = Places::default();
+        // The directory that the last entry was in.
+        let (mut above, mut directory) = (Self::ROOT, String::new());
         emit(&self.line("/", b"/", Self::ROOT, detail)?);
         for (parent, name, id) in self.walk() {
-            let path = format!("{}/{}", paths[&parent], escape(name));
-            if let Some(first) = paths.get(&id) {
-                emit(&format!("{path} = {first}\n"));
+            if parent != above {
+                (above, directory) = (parent, path(&places, parent));
+            }
+            let here = format!("{directory}/{}", escape(name));
+            if places.contains(id) {
+                emit(&format!("{here} = {}\n", path(&places, id)));
                 continue;
             }
-            emit(&self.line(&path, name, id, detail)?);
+            emit(&self.line(&here, name, id, detail)?);
             if self.entries(id).is_some() || linked.contains(&id) {
-                paths.insert(id, path);
+                places.insert(id, parent, name);
             }
         }
         Ok(())
@@ -72,7 +76,7 @@ impl Tree {
     fn linked(&self) -> HashSet<InodeId> {
         let mut seen = vec![false; self.inodes.len()];
         self.walk()
-            .filter_map(|(_, _, id)| std::mem::replace(&mut seen[id.0 as usize], true).then_some(id))
+            .filter_map(|(_, _, id)| std::mem::replace(seen.get_mut(id.0 as usize)?, true).then_some(id))
             .collect()
     }
 
@@ -93,6 +97,11 @@ impl Tree {
         };
         Ok(Line { path, meta: &inode.meta, what }.to_string())
     }
+}
+
+/// The path of a directory, or of a file of several names; that of the root is empty.
+fn path(places: &Places<'_>, id: InodeId) -> String {
+    places.names(id).into_iter().fold(String::new(), |path, name| path + "/" + &escape(name))
 }
 
 /// The line of an entry, wherever it was read: in a tree, or in a file system.
@@ -179,21 +188,23 @@ fn data(content: &Content, detail: Detail) -> Option<String> {
 pub(crate) fn escape(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len());
     for &byte in bytes {
-        match byte {
-            b'\\' | b'=' => write!(text, "\\x{byte:02x}"),
-            b'!'..=b'~' => write!(text, "{}", char::from(byte)),
-            _ => write!(text, "\\x{byte:02x}"),
+        if byte.is_ascii_graphic() && !b"\\=".contains(&byte) {
+            text.push(char::from(byte));
+        } else {
+            text.push_str("\\x");
+            text.extend(digits(byte));
         }
-        .expect("writing to a string does not fail");
     }
     text
 }
 
+/// The two digits of a byte.
+fn digits(byte: u8) -> impl Iterator<Item = char> {
+    [byte >> 4, byte & 15].into_iter().filter_map(|digit| char::from_digit(digit.into(), 16))
+}
+
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
-        write!(text, "{byte:02x}").expect("writing to a string does not fail");
-        text
-    })
+    bytes.iter().copied().flat_map(digits).collect()
 }
 
 fn hash(content: &Content, name: &[u8]) -> Result<[u8; 32]> {

@@ -8,7 +8,7 @@ use flate2::bufread::MultiGzDecoder;
 use super::Content;
 
 /// More than a kernel would unpack into the memory of a small machine.
-const LIMIT: u64 = 4 << 30;
+const LIMIT: u64 = 2 << 30;
 /// PATH_MAX of the kernel.
 const NAME_LIMIT: u64 = 4096;
 const HEADER: usize = 110;

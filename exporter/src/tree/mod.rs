@@ -19,10 +19,12 @@ mod list;
 mod name;
 pub mod os;
 mod path;
+mod places;
 pub(crate) mod posix_acl;
 mod scan;
 #[cfg(test)]
 pub(crate) mod testing;
+mod texts;
 pub mod version;
 mod xattr;
 mod xattrs;
@@ -34,7 +36,9 @@ pub(crate) use dump::{Line, What, escape};
 pub use edit::Editor;
 pub use host::{HostDir, HostFile};
 pub use name::Name;
+pub(crate) use places::Places;
 pub use scan::{Progress, scan, scan_where};
+pub(crate) use texts::Texts;
 pub(crate) use xattr::portable_xattrs;
 pub use xattrs::Xattrs;
 
