@@ -11,7 +11,11 @@ const LOCATIONS: u64 = 1;
 const SOURCE_INDEX: u64 = 1;
 
 /// The place, in another list of infos, of each info of a list.
-pub(crate) struct Renumbering(Vec<usize>);
+pub(crate) struct Renumbering {
+    places: Vec<usize>,
+    /// Whether each is at its old place.
+    is_same: bool,
+}
 
 /// Appends the infos `to` lacks.
 pub(crate) fn add_infos(to: &mut proto::Source, infos: &[Vec<u8>]) -> Renumbering {
@@ -25,13 +29,14 @@ pub(crate) fn add_infos(to: &mut proto::Source, infos: &[Vec<u8>]) -> Renumberin
             to.infos.len() - 1
         })
     };
-    Renumbering(infos.iter().map(place).collect())
+    let places: Vec<_> = infos.iter().map(place).collect();
+    Renumbering { is_same: places.iter().enumerate().all(|(old, new)| old == *new), places }
 }
 
 impl Renumbering {
     /// An encoded `Locations` that counts the other list; all but `sourceIndex` is carried along.
     pub(crate) fn apply(&self, locations: &[u8]) -> Result<Vec<u8>> {
-        if self.0.iter().enumerate().all(|(old, new)| old == *new) {
+        if self.is_same {
             return Ok(locations.to_vec());
         }
         self.renumber(locations).map_err(|reason| Error::malformed("source locations", reason))
@@ -60,7 +65,7 @@ impl Renumbering {
                 other => rest.extend(bytes(location, other.span)),
             }
         }
-        let new = usize::try_from(old).ok().and_then(|old| self.0.get(old));
+        let new = usize::try_from(old).ok().and_then(|old| self.places.get(old));
         let new = *new.ok_or("a location in a file that is not in the definition")?;
         let mut out = Vec::new();
         if new != 0 {

@@ -103,6 +103,9 @@ impl<'tree> Editor<'tree> {
     fn replace(&mut self, path: &[u8], inode: Inode) -> Result<InodeId> {
         let refused = |why| Error::new(error::Kind::Input, show_text(&show_path(path)), why);
         let (directory, name) = split(path).ok_or_else(|| refused("not the name of a file"))?;
+        if path.len() > limits::PATH {
+            return Err(refused("the path is longer than Linux takes"));
+        }
         if name.len() > limits::NAME {
             return Err(refused("the name is longer than file systems take"));
         }

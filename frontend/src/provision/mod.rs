@@ -17,8 +17,8 @@ mod zypper;
 use std::collections::BTreeSet;
 
 use exporter::spec::{Architecture, Init};
+use exporter::tree::Tree;
 use exporter::tree::os::{self, Os};
-use exporter::tree::{Tree, kernel};
 
 use crate::gateway::Failure;
 pub(crate) use failure::Cause;
@@ -44,7 +44,7 @@ impl Base {
     pub(crate) fn new(name: &str, files: Tree) -> Result<Self, Failure> {
         let failed = |error| Failure::new(format!("base image {name}: {error}"));
         let os = os::detect(&files).map_err(failed)?;
-        let has_kernel = kernel::any_boots(&files).map_err(failed)?;
+        let has_kernel = exporter::tree::kernel::any_boots(&files).map_err(failed)?;
         Ok(Self { name: name.to_owned(), os, has_kernel, files })
     }
 

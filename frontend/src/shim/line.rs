@@ -47,7 +47,7 @@ impl Line {
             }
             let (names, grammar) =
                 client.commands.iter().find(|(names, _)| names.iter().any(|name| word == **name))?;
-            let command = names.first()?;
+            let command = *names.first()?;
             return Some(Self { head, command, items: reader.rest(*grammar).all() });
         }
     }

@@ -446,7 +446,6 @@ fn words_of_a_container_have_limits() {
 fn many_variables_are_told_apart() {
     let env: Vec<_> = (0..300_000).map(|at| format!("V{}={at}", at % 150_000)).collect();
     let container = Container { env, ..runs(&["nginx"]) };
-    make(&mut image(&SYSTEMD), Service::Auto, container.clone()).unwrap();
     let account = Account { uid: 0, gid: 0, name: None, home: "/".into() };
     let variables = environment(&container, &account);
     assert_eq!(variables.len(), 150_002);
