@@ -128,8 +128,9 @@ impl<'a> Reader<'a> {
                 [_, ..] if self.has_value(name) => Some(after),
                 _ => None,
             };
-            let mut typed = vec![owned(&[b"-", if joined.is_some() { rest } else { name }].concat())];
-            rest = if joined.is_some() { &[] } else { after };
+            let (own, left) = if joined.is_some() { (rest, &[][..]) } else { (name, after) };
+            let mut typed = vec![owned(&[&b"-"[..], own].concat())];
+            rest = left;
             let value = joined.map(owned).or_else(|| self.value_for(name, &mut typed));
             items.push(Item::Flag { name: char::from(*letter).to_string(), value, typed });
         }
