@@ -116,7 +116,8 @@ impl Ids {
         let container = machine::service(spec).cloned();
         let service = if container.is_some() { spec.service.clone() } else { service };
         let machine = Spec { name, formats, compression, service, container, ..spec.clone() };
-        let mut input = serde_json::to_vec(&machine).expect("a spec has no map with keys that are no text");
+        let failed = |error: serde_json::Error| Error::new(Kind::Input, "spec", error.to_string());
+        let mut input = serde_json::to_vec(&machine).map_err(failed)?;
         input.extend(root.digest(Detail::default())?);
         input.extend(context.into_iter().flatten());
         let seed = Seed::new(&input);

@@ -1,6 +1,9 @@
 //! The one error of this crate: what a caller can do about it, where it happened, and why.
 
+use std::borrow::Cow;
 use std::fmt;
+
+use crate::limits;
 
 /// Shorthand for results of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -92,18 +95,61 @@ pub fn show_path(path: &[u8]) -> String {
     format!("/{}", String::from_utf8_lossy(path.strip_prefix(b"/").unwrap_or(path)).escape_debug())
 }
 
+/// The first of `names` between commas, and how many more there are.
+pub fn show_list(names: &[impl AsRef<str>]) -> String {
+    const SHOWN: usize = 10;
+    let mut shown: Vec<_> = names.iter().take(SHOWN).map(|name| Cow::Borrowed(name.as_ref())).collect();
+    if let Some(more) = names.len().checked_sub(SHOWN).filter(|more| *more > 0) {
+        shown.push(Cow::Owned(format!("and {more} more")));
+    }
+    shown.join(", ")
+}
+
+/// A text with as many characters as people read in a line.
+pub fn show_text(text: &str) -> Cow<'_, str> {
+    match text.char_indices().nth(limits::SHOWN) {
+        Some((end, _)) => Cow::Owned(format!("{}…", text.get(..end).unwrap_or_default())),
+        None => Cow::Borrowed(text),
+    }
+}
+
 /// Bytes in the unit a person would use, for a message: `1536 MiB` is `1.5 GiB`.
 pub fn show_size(bytes: u64) -> String {
-    const UNITS: [&str; 5] = ["bytes", "KiB", "MiB", "GiB", "TiB"];
-    let mut value = bytes as f64;
-    let mut unit = 0;
-    while value >= 1024.0 && unit + 1 < UNITS.len() {
-        value /= 1024.0;
-        unit += 1;
+    let (mut value, mut unit) = (bytes as f64, "bytes");
+    for larger in ["KiB", "MiB", "GiB", "TiB"] {
+        if value < 1024.0 {
+            break;
+        }
+        (value, unit) = (value / 1024.0, larger);
     }
-    if value.fract() < 0.05 {
-        format!("{value:.0} {}", UNITS[unit])
-    } else {
-        format!("{value:.1} {}", UNITS[unit])
+    let digits = usize::from(value.fract() >= 0.05);
+    format!("{value:.digits$} {unit}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_have_the_unit_of_a_person() {
+        for (bytes, shown) in [
+            (0, "0 bytes"),
+            (1023, "1023 bytes"),
+            (1024, "1 KiB"),
+            (1536 << 20, "1.5 GiB"),
+            (u64::MAX, "16777216 TiB"),
+        ] {
+            assert_eq!(show_size(bytes), shown);
+        }
+    }
+
+    #[test]
+    fn long_lists_and_texts_are_cut() {
+        let names: Vec<_> = (1..=12).map(|number| number.to_string()).collect();
+        assert_eq!(show_list(&names[..10]), "1, 2, 3, 4, 5, 6, 7, 8, 9, 10");
+        assert_eq!(show_list(&names), "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, and 2 more");
+        assert_eq!(show_text("grün"), "grün");
+        assert_eq!(show_text(&"ü".repeat(limits::SHOWN)), "ü".repeat(limits::SHOWN));
+        assert_eq!(show_text(&"ü".repeat(limits::SHOWN + 1)), format!("{}…", "ü".repeat(limits::SHOWN)));
     }
 }

@@ -11,7 +11,10 @@
 //! library never prints, never reads the environment and never asks a clock: identity comes from a
 //! [`seed::Seed`], time from the [`spec::Spec`] or else from the tree.
 
+// What reads the texts of an image ends with an error, never by a panic, which would be the end of the process.
+#[cfg_attr(not(test), warn(clippy::expect_used, clippy::indexing_slicing, clippy::string_slice))]
 pub mod assemble;
+#[cfg_attr(not(test), warn(clippy::expect_used, clippy::indexing_slicing, clippy::string_slice))]
 pub mod boot;
 mod choice;
 pub mod clone;
@@ -25,10 +28,12 @@ pub mod fs;
 pub mod image;
 pub mod input;
 pub mod limits;
+#[cfg_attr(not(test), warn(clippy::expect_used, clippy::indexing_slicing, clippy::string_slice))]
 pub mod machine;
 pub mod read_at;
 pub mod report;
 pub mod seed;
+#[cfg_attr(not(test), warn(clippy::expect_used, clippy::indexing_slicing, clippy::string_slice))]
 pub mod spec;
 #[cfg(test)]
 mod testing;

@@ -4,6 +4,8 @@
 
 use std::fmt;
 
+use crate::error::{Error, Kind};
+
 /// Bytes of a path, without the final zero (`PATH_MAX` of `linux/limits.h`).
 pub const PATH: usize = 4095;
 /// Bytes of one component of a path (`NAME_MAX`; ext4's `name_len`).
@@ -89,6 +91,42 @@ pub const DISK_KEPT: u64 = 48 << 20;
 pub const DISK_STORED_PER_KEPT: u64 = 4;
 /// Bytes of the paths of the files that a machine may start from: firmware of a thousand devices has 100 KiB.
 pub const BOOT_PATHS: u64 = 1 << 20;
+// Texts of an image.
+
+/// Bytes of one text that is read whole, such as `/etc/fstab`: the longest are a hundredth of it.
+pub const TEXT: u64 = 1 << 20;
+/// Bytes of all texts of one kind, such as the files of `/etc/default/grub.d`: a folder may name one file many times.
+pub const TEXTS: u64 = 16 << 20;
+/// Rows of `/etc/passwd` and its like: as many as there are numbers of 16 bits, which is all that Debian's policy gives.
+pub const ACCOUNTS: usize = 1 << 16;
+/// Kernels of one image, each an entry of the boot menu. A distribution keeps two or three.
+pub const KERNELS: usize = 1_000;
+/// Bytes of a kernel's command line: x86 and ARM cut it after 2048 (`COMMAND_LINE_SIZE`), others after 4096.
+pub const KERNEL_ARGUMENTS: usize = 4096;
+/// Names in the `[Install]` sections of a unit and of those that go with it, each a link or a file to read. Most have one.
+pub const UNIT_NAMES: u64 = 100;
+/// Bytes of one word or variable of a container, with the final zero (`MAX_ARG_STRLEN` of `linux/binfmts.h`).
+pub const PROCESS_WORD: usize = 128 << 10;
+/// Bytes of all of them: three quarters of `_STK_LIM`, beyond which `execve` fails for everybody.
+pub const PROCESS_WORDS: usize = 6 << 20;
+/// Directories of a `PATH`: more than anybody has programs in.
+pub const PROGRAM_DIRECTORIES: usize = 256;
+/// Bytes of commands that are looked at to tell what an image runs, those of shells within shells among them, which
+/// can multiply: four times what a process can have.
+pub const COMMANDS: u64 = 24 << 20;
+/// Characters of a text of an image in a line for people, such as the name of the distribution.
+pub const SHOWN: usize = 200;
+
+// Files of a build.
+
+/// Bytes of a Dockerfile's words with their variables replaced: each `ARG` can be twice the one before.
+pub const EXPANDED: u64 = 1 << 20;
+/// `${A:-${B:-…}}` within one another.
+pub const NESTED_VARIABLES: u32 = 50;
+/// Characters of one line of a file that are shown with a problem in it.
+pub const PROBLEM_LINE: usize = 200;
+/// Problems of a file that are shown.
+pub const PROBLEMS: usize = 20;
 
 /// One kind of cost that a whole input has a limit of: bytes that are kept, entries, steps of work.
 #[derive(Debug)]
@@ -124,6 +162,13 @@ impl Budget {
 pub struct Exceeded {
     what: &'static str,
     limit: u64,
+}
+
+impl Exceeded {
+    /// The error of an input that costs too much at `place`.
+    pub fn at(self, place: impl Into<String>) -> Error {
+        Error::new(Kind::Input, place, self.to_string())
+    }
 }
 
 impl fmt::Display for Exceeded {

@@ -13,6 +13,8 @@ mod provision;
 mod shim;
 mod solve;
 mod source;
+mod temporary;
+mod text;
 
 use std::process::ExitCode;
 

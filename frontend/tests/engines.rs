@@ -4,8 +4,10 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::time::{Duration, Instant};
 
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
@@ -109,6 +111,32 @@ fn an_engine_that_was_asked_for_is_not_passed_over() {
     for engine in ["podman", "buildah"] {
         let told = stderr(&lab.run(&format!("build src --engine {engine} -o out/disk.raw")));
         assert!(!told.contains("engine: ") && told.contains(&format!("{engine} builds nothing")), "{told}");
+    }
+}
+
+/// As for want of memory, or by a signal that nobody can catch.
+#[test]
+fn temporary_folders_go_with_a_build_that_is_killed() {
+    for command in ["build src", "convert src --progress quiet"] {
+        let lab = Lab::new();
+        let folders = "for folder in vmimage-* out/.vmimage-*; do [ -d $folder ] && echo $folder >>log; done";
+        lab.program(
+            "podman",
+            &format!(
+                "case \"$1 $2\" in\n'--version '*) echo podman version 6.0.0 ;;\ninfo*) echo /store ;;\n\
+                 *) cd {}; {folders}; kill -KILL $PPID ;;\nesac",
+                lab.0.path().display()
+            ),
+        );
+        let output = lab.run(&format!("{command} --engine podman -o out/disk.raw"));
+        assert_eq!(output.status.signal(), Some(9), "{}", stderr(&output));
+        let log = lab.readers();
+        let start = Instant::now();
+        while log.split(' ').any(|folder| lab.path(folder).exists()) {
+            assert!(start.elapsed() < Duration::from_secs(20), "{log}");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        assert!(log.contains("vmimage-"), "there was one: {log}");
     }
 }
 

@@ -102,7 +102,7 @@ fn exec_input(exec: &proto::ExecOp, output: u32) -> Option<i64> {
 fn file_input(file: &proto::FileOp, output: u32, inputs: usize) -> Option<i64> {
     let mut place = file.actions.iter().position(|action| action.output == i64::from(output))?;
     loop {
-        let input = file.actions[place].input;
+        let input = file.actions.get(place)?.input;
         match usize::try_from(input).ok().and_then(|input| input.checked_sub(inputs)) {
             None => return Some(input),
             // An action changes what an earlier one made.

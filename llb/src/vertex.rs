@@ -7,7 +7,7 @@ use prost::Message;
 use crate::digest::OpDigest;
 use crate::error::{Error, Result};
 use crate::proto;
-use crate::wire::{Field, Value, fields};
+use crate::wire::{self, Field, Value, fields};
 
 /// Field numbers of `pb.Op` and `pb.Input`.
 const OP_INPUTS: u64 = 1;
@@ -86,7 +86,9 @@ impl Vertex {
         for input in &mut vertex.inputs {
             if let Some(digest) = moved(input.edge) {
                 // Texts of digests are all of one length, so no length prefix changes.
-                vertex.bytes[input.text.clone()].copy_from_slice(digest.to_string().as_bytes());
+                if let Some(text) = vertex.bytes.get_mut(input.text.clone()) {
+                    text.copy_from_slice(digest.to_string().as_bytes());
+                }
                 input.edge.digest = digest;
             }
         }
@@ -108,7 +110,8 @@ fn read_input(bytes: &[u8], range: Range<usize>) -> Result<InputAt, &'static str
     }
     let index = u32::try_from(index).map_err(|_| "an input with a negative index")?;
     let text = digest.ok_or("an input without a digest")?;
-    let digest = std::str::from_utf8(&bytes[text.clone()]).ok().and_then(|text| text.parse().ok());
+    let digest =
+        std::str::from_utf8(wire::bytes(bytes, text.clone())).ok().and_then(|text| text.parse().ok());
     let digest = digest.ok_or("an input whose digest is not sha256: and 64 lower-case hex digits")?;
     Ok(InputAt { edge: Edge { digest, index }, text })
 }

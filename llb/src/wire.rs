@@ -30,9 +30,14 @@ pub(crate) enum Value {
 /// Why bytes are no message.
 pub(crate) type Reason = &'static str;
 
-/// The fields of the message that is at `range` of `buffer`, which must be inside it.
+/// The fields of the message that is at `range` of `buffer`; none if that is not inside it.
 pub(crate) fn fields(buffer: &[u8], range: Range<usize>) -> Fields<'_> {
-    Fields { buffer: &buffer[..range.end], at: range.start }
+    Fields { buffer: buffer.get(..range.end).unwrap_or_default(), at: range.start }
+}
+
+/// What is at `range` of `buffer`, as a field has told it.
+pub(crate) fn bytes(buffer: &[u8], range: Range<usize>) -> &[u8] {
+    buffer.get(range).unwrap_or_default()
 }
 
 /// Iterator over the fields of a message. It ends after an error.
@@ -45,7 +50,7 @@ impl Iterator for Fields<'_> {
     type Item = Result<Field, Reason>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if self.at == self.buffer.len() {
+        if self.at >= self.buffer.len() {
             return None;
         }
         let field = self.field();
@@ -74,7 +79,7 @@ impl Fields<'_> {
     }
 
     fn take(&mut self, len: u64) -> Result<Range<usize>, Reason> {
-        let left = self.buffer.len() - self.at;
+        let left = self.buffer.len().saturating_sub(self.at);
         let len = usize::try_from(len).ok().filter(|len| *len <= left).ok_or("cut short")?;
         let start = self.at;
         self.at += len;
@@ -113,11 +118,14 @@ pub(crate) fn put_len(out: &mut Vec<u8>, number: u64, value: &[u8]) {
 }
 
 fn varint(out: &mut Vec<u8>, mut value: u64) {
-    while value >= 0x80 {
-        out.push(value as u8 | 0x80);
+    loop {
+        let [low, ..] = value.to_le_bytes();
         value >>= 7;
+        if value == 0 {
+            return out.push(low & 0x7f);
+        }
+        out.push(low | 0x80);
     }
-    out.push(value as u8);
 }
 
 #[cfg(test)]

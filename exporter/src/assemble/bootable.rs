@@ -8,7 +8,7 @@
 use std::collections::BTreeSet;
 use std::io::Read;
 
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Result, show_list};
 use crate::machine::{stand_in_shape, stand_ins};
 use crate::spec::Architecture;
 use crate::tree::initramfs::read_names;
@@ -48,8 +48,9 @@ const HEAD: u64 = 64 << 10;
 pub(super) fn require_kernel(root: &Tree, kernel: &Kernel) -> Result<()> {
     let built_in = listed(root, kernel, "modules.builtin")?;
     let lacks = |names: &BTreeSet<String>| {
-        let has =
-            |name: &str| names.contains(name) || built_in.iter().flatten().any(|built_in| built_in == name);
+        let has = |name: &str| {
+            names.contains(name) || built_in.as_ref().is_some_and(|built_in| built_in.contains(name))
+        };
         match (has(FILE_SYSTEM), DISKS.into_iter().any(has)) {
             (true, true) => None,
             (false, _) => Some("of the root's file system (ext4)"),
@@ -59,34 +60,56 @@ pub(super) fn require_kernel(root: &Tree, kernel: &Kernel) -> Result<()> {
     let Some(path) = &kernel.initramfs else {
         let is_enough = built_in.is_some()
             && lacks(&BTreeSet::new()).is_none()
-            && !listed(root, kernel, "modules.dep")?.into_iter().flatten().any(|name| name == USUAL_DISK);
-        return if is_enough { require_modules(root, kernel, &[]) } else { Err(no_initramfs(root, kernel)?) };
+            && !listed(root, kernel, "modules.dep")?.is_some_and(|names| names.contains(USUAL_DISK));
+        return if is_enough {
+            require_modules(root, kernel, false)
+        } else {
+            Err(no_initramfs(root, kernel)?)
+        };
     };
     let Some(content) = file(root, path).filter(|content| !content.is_empty()) else {
         return Err(no_initramfs(root, kernel)?);
     };
     let modules = modules(content);
-    if let (Some(modules), Some(_)) = (&modules, &built_in)
-        && let Some(lacking) = lacks(modules)
+    if let (Some(Modules { drivers, .. }), Some(_)) = (&modules, &built_in)
+        && let Some(lacking) = lacks(drivers)
     {
         let message = format!("has no driver {lacking}, and {} has none built in", kernel.image);
         let hint = "let the Dockerfile make it for any machine (MODULES=most for initramfs-tools, hostonly=\"no\" for dracut, \
                     no autodetect for mkinitcpio), or leave it out, it is made by the build";
         return Err(Error::new(Kind::NotFound, path, message).with_hint(hint));
     }
-    require_modules(root, kernel, &modules.into_iter().flatten().collect::<Vec<_>>())
+    require_modules(root, kernel, modules.is_some_and(|modules| modules.are_some))
 }
 
-/// The drivers in an initramfs by their names; `None`: nothing can be told.
-fn modules(content: &Content) -> Option<BTreeSet<String>> {
-    let mut names = BTreeSet::new();
+/// What an initramfs loads.
+#[derive(Default)]
+struct Modules {
+    /// Those of its drivers that the root may need.
+    drivers: BTreeSet<String>,
+    /// Whether there are any modules.
+    are_some: bool,
+}
+
+/// The modules in an initramfs; `None`: nothing can be told.
+fn modules(content: &Content) -> Option<Modules> {
+    let mut modules = Modules::default();
     let mut is_nested = false;
     let is_whole = read_names(content, &mut |name| {
         is_nested |= NESTED.iter().any(|nested| name.ends_with(nested.as_bytes()));
-        names.extend(module_name(name));
-        !(names.contains(FILE_SYSTEM) && DISKS.iter().any(|disk| names.contains(*disk)))
+        if let Some(name) = module_name(name) {
+            modules.are_some = true;
+            modules.drivers.extend(Some(name).filter(|name| may_be_needed(name)));
+        }
+        let has = |name: &str| modules.drivers.contains(name);
+        !(has(FILE_SYSTEM) && DISKS.into_iter().any(has))
     });
-    (is_whole && !is_nested).then_some(names)
+    (is_whole && !is_nested).then_some(modules)
+}
+
+/// Whether the root may need this driver. Of the others, of which there may be any number, none is kept.
+fn may_be_needed(name: &str) -> bool {
+    name == FILE_SYSTEM || DISKS.contains(&name)
 }
 
 /// The name of the module in a file, as `lsmod` shows it.
@@ -96,14 +119,15 @@ fn module_name(path: &[u8]) -> Option<String> {
     matches!(ending, "" | ".xz" | ".zst" | ".gz").then(|| name.replace('-', "_"))
 }
 
-/// The drivers in one of the kernel's lists, if there is that list: `modules.builtin` has the kernel's own parts,
+/// The drivers that the root may need in one of the kernel's lists, if there is that list: `modules.builtin` has the kernel's own parts,
 /// `modules.dep` what it can load, before a colon.
-fn listed(root: &Tree, kernel: &Kernel, list: &str) -> Result<Option<Vec<String>>> {
+fn listed(root: &Tree, kernel: &Kernel, list: &str) -> Result<Option<BTreeSet<String>>> {
     let Some(modules) = &kernel.modules else { return Ok(None) };
     let list = root.read(format!("{modules}/{list}"), LIST_LIMIT)?;
     let paths = |list: Vec<u8>| {
         let lines = list.split(|&byte| byte == b'\n');
-        lines.filter_map(|line| module_name(line.split(|&byte| byte == b':').next()?)).collect()
+        let names = lines.filter_map(|line| module_name(line.split(|&byte| byte == b':').next()?));
+        names.filter(|name| may_be_needed(name)).collect()
     };
     Ok(list.map(paths))
 }
@@ -128,17 +152,17 @@ fn no_initramfs(root: &Tree, kernel: &Kernel) -> Result<Error> {
 }
 
 /// Modules of this very kernel, if there are any or it loads any.
-fn require_modules(root: &Tree, kernel: &Kernel, loads: &[String]) -> Result<()> {
+fn require_modules(root: &Tree, kernel: &Kernel, loads_some: bool) -> Result<()> {
     let release = file(root, &kernel.image).map(release).transpose()?.flatten();
     let release = release.as_deref().unwrap_or(&kernel.version);
     let modules = format!("/lib/modules/{release}");
     let has_others = root.children("/lib/modules").next().is_some();
-    if root.resolve(&modules).is_some() || !has_others && loads.is_empty() {
+    if root.resolve(&modules).is_some() || !has_others && !loads_some {
         return Ok(());
     }
     let others: Vec<_> =
         root.children("/lib/modules").map(|(name, _)| String::from_utf8_lossy(name).into_owned()).collect();
-    let others = if others.is_empty() { "no others".to_owned() } else { others.join(", ") };
+    let others = if others.is_empty() { "no others".to_owned() } else { show_list(&others) };
     let message = format!("is not there, {} needs it; there is: {others}", kernel.image);
     let hint =
         "kernel and modules come from one package: install it again, or let the build install a kernel";

@@ -26,7 +26,7 @@ pub(super) fn plan(spec: &Spec, root: Tree) -> Result<Planned> {
     };
     let size = disk_size(spec, std::slice::from_ref(&partition), needs)?;
     let placed = disk::place(&[partition], size)?;
-    let layout = draft.plan(placed[0].size)?;
+    let layout = draft.plan(placed.first().map_or(needs, |placed| placed.size))?;
     let disk = Disk { size, sector_size: SECTOR_SIZE, guid: ids.seed.uuid("disk"), boot_code: [0; 440] };
     let layout = DiskLayout::new(&disk, placed.into_iter().zip([layout]).collect())?;
     Ok(Planned { layout, id: ids.disk_file(), appliance: appliance(spec), system: None })

@@ -10,7 +10,7 @@
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
-use crate::error::Result;
+use crate::error::{Result, show_text};
 use crate::tree::kernel::{self, Kernel, Origin};
 use crate::tree::os::{self, Os};
 use crate::tree::{Editor, HostDir, Time, Tree, scan_where};
@@ -61,16 +61,16 @@ impl KernelSource {
     pub(super) fn own(root: &mut Tree, os: &Os, named: Option<&str>) -> Result<Self> {
         let first = kernel::chosen(root)?;
         let named = named.filter(|_| first.origin != Origin::Asked);
-        let by_name = named.and_then(|name| kernel::called(root, name));
+        let by_name = named.map(|name| kernel::called(root, name)).transpose()?.flatten();
         let missing = named.filter(|_| by_name.is_none());
         let mut kernel = by_name.unwrap_or(first);
         let time = root.resolve(&kernel.image).map_or(Time::default(), |id| root.inode(id).meta.mtime);
         let mut notes = kernel::point_links(&mut Editor::new(root, time), &mut kernel)?;
-        let others = others(root, &kernel);
+        let others = others(root, &kernel)?;
         notes.extend(others.iter().map(in_the_menu));
-        notes.extend(
-            missing.map(|name| format!("GRUB_DEFAULT: there is no kernel {name}, the first one boots")),
-        );
+        notes.extend(missing.map(|name| {
+            format!("GRUB_DEFAULT: there is no kernel {}, the first one boots", show_text(name))
+        }));
         Editor::new(root, time).remove(kernel::RECORD);
         Ok(Self { os: os.clone(), kernel, others, notes })
     }
@@ -97,15 +97,15 @@ impl KernelSource {
         }
         editor.remove(kernel::RECORD);
         let mut notes = vec![format!("{}: from {}, with its modules", kernel.image, os.pretty_name)];
-        let others = others(root, &kernel);
+        let others = others(root, &kernel)?;
         notes.extend(others.iter().map(in_the_menu));
         Ok(Self { kernel, os, others, notes })
     }
 }
 
-fn others(root: &Tree, kernel: &Kernel) -> Vec<Kernel> {
-    let all = kernel::all(root).into_iter().chain(kernel::spares(root));
-    all.filter(|other| other.version != kernel.version).collect()
+fn others(root: &Tree, kernel: &Kernel) -> Result<Vec<Kernel>> {
+    let all = kernel::all(root)?.into_iter().chain(kernel::spares(root)?);
+    Ok(all.filter(|other| other.version != kernel.version).collect())
 }
 
 fn in_the_menu(kernel: &Kernel) -> String {

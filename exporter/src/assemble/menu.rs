@@ -31,24 +31,17 @@ impl Menu<'_> {
     /// Write the menu; the entry that boots, and a line for each file beside it.
     pub(super) fn write(&self, editor: &mut Editor<'_>) -> Result<(Entry, Vec<String>)> {
         let relabels = editor.tree().lookup(machine::AUTORELABEL).is_some();
-        let entries: Vec<_> = self.entries().into_iter().map(|entry| Entry { relabels, ..entry }).collect();
+        let name = &self.os.pretty_name;
+        let first = Entry { relabels, ..self.entry(&self.source.kernel, &self.source.os, name.clone()) };
+        let others = self.source.others.iter().map(|kernel| {
+            let title = format!("{name}, with Linux {}", kernel.version);
+            Entry { relabels, ..self.entry(kernel, self.os, title) }
+        });
+        let entries: Vec<_> = std::iter::once(first.clone()).chain(others).collect();
         let text = boot::root_config(self.root, &entries, self.defaults);
         editor.write_file(PATH, text.into_bytes(), 0o644)?;
-        let first = entries.into_iter().next().expect("the first kernel has an entry");
         let notes = boot::write_defaults(editor, self.os, &self.written(&first))?;
         Ok((first, notes))
-    }
-
-    /// The kernel that boots first.
-    fn entries(&self) -> Vec<Entry> {
-        let name = &self.os.pretty_name;
-        let first = self.entry(&self.source.kernel, &self.source.os, name.clone());
-        let others = self
-            .source
-            .others
-            .iter()
-            .map(|kernel| self.entry(kernel, self.os, format!("{name}, with Linux {}", kernel.version)));
-        std::iter::once(first).chain(others).collect()
     }
 
     fn entry(&self, kernel: &Kernel, os: &Os, title: String) -> Entry {

@@ -32,6 +32,7 @@ pub struct BiosBoot {
 impl BiosBoot {
     /// Patch the images for a BIOS boot partition that starts at `partition_lba` and has `partition_size`
     /// bytes.
+    #[expect(clippy::indexing_slicing, reason = "the lengths of both images are checked first")]
     pub fn new(images: &BiosImages, partition_lba: u64, partition_size: u64) -> Result<Self> {
         let (boot_image, core_image) = (&images.boot, &images.core);
         let wrong = |name: &str, why: String| Err(Error::new(Kind::Input, name, why));

@@ -9,9 +9,10 @@
 
 use super::grub;
 use super::shell::{self, Variables};
-use crate::error::Result;
+use crate::error::{Error, Kind, Result, show_list, show_text};
+use crate::limits::{self, Budget};
 use crate::tree::os::{Family, Os};
-use crate::tree::{Editor, Tree};
+use crate::tree::{Editor, Texts, Tree};
 
 const GRUB: &str = "/etc/default/grub";
 const GRUB_FOLDER: &str = "/etc/default/grub.d";
@@ -19,9 +20,6 @@ const GRUB_FOLDER: &str = "/etc/default/grub.d";
 const OURS: &str = "zz-vmimage.cfg";
 const KERNEL_INSTALL: &str = "/etc/kernel/cmdline";
 const EXTLINUX: &str = "/etc/update-extlinux.conf";
-/// More than any of these files has.
-const LIMIT: u64 = 1 << 20;
-
 /// Around our lines in a file of the image's.
 const BEGIN: &str = "# What this machine was made with (vmimage). What the lines above say is kept.\n";
 const END: &str = "# End of what vmimage has written.\n";
@@ -68,8 +66,9 @@ impl Defaults {
         };
         let [linux, linux_default, timeout, style, default] =
             [LINUX, LINUX_DEFAULT, TIMEOUT, TIMEOUT_STYLE, DEFAULT].map(&mut known);
-        let words = [linux, linux_default].into_iter().flatten().flat_map(str::split_ascii_whitespace);
-        defaults.words = words.map(str::to_owned).collect();
+        for words in [linux, linux_default].into_iter().flatten() {
+            defaults.words.extend(arguments(GRUB, words)?.map(str::to_owned));
+        }
         defaults.timeout = timeout.and_then(|text| text.parse().ok());
         let is_style = |style: &&str| matches!(*style, "menu" | "countdown" | "hidden");
         defaults.timeout_style = style.filter(is_style).map(str::to_owned);
@@ -89,8 +88,9 @@ impl Defaults {
             _ if value == "saved" => self.is_saved = true,
             Some(version) => self.kernel = Some(version.to_owned()),
             None => self.notes.push(format!(
-                "{GRUB}: {DEFAULT}={value} is an entry of another menu, the first one boots: \
-                 name a kernel (\"…, with Linux VERSION\")"
+                "{GRUB}: {DEFAULT}={} is an entry of another menu, the first one boots: \
+                 name a kernel (\"…, with Linux VERSION\")",
+                show_text(value)
             )),
         }
     }
@@ -100,27 +100,27 @@ impl Defaults {
             |name: &&String| [LINUX, LINUX_DEFAULT, TIMEOUT, TIMEOUT_STYLE, DEFAULT].contains(&name.as_str());
         let (counting, others): (Vec<_>, Vec<_>) =
             variables.keys().filter(|name| name.starts_with("GRUB_")).partition(is_ours);
-        let list =
-            |names: Vec<&String>| names.iter().map(|name| name.as_str()).collect::<Vec<_>>().join(", ");
         if !counting.is_empty() {
-            self.notes.push(format!("{GRUB}: {} of the image in the menu", list(counting)));
+            self.notes.push(format!("{GRUB}: {} of the image in the menu", show_list(&counting)));
         }
         if !others.is_empty() {
-            self.notes.push(format!("{GRUB}: {} for grub-mkconfig alone", list(others)));
+            self.notes.push(format!("{GRUB}: {} for grub-mkconfig alone", show_list(&others)));
         }
     }
 
     /// Words that other tools would add, as far as they are not there yet.
     fn read_further(&mut self, tree: &Tree) -> Result<()> {
         let mut variables = Variables::new();
-        shell::assign(&without_ours(&read(tree, EXTLINUX)?), &mut variables);
+        let mut values = values();
+        shell::assign(&without_ours(&read(tree, EXTLINUX)?), &mut variables, &mut values)
+            .map_err(|exceeded| exceeded.at(EXTLINUX))?;
         let options = variables.remove("default_kernel_opts").flatten().unwrap_or_default();
         let own = |word: &&str| {
             let is_of_disk = ["root=", "BOOT_IMAGE=", "initrd="].iter().any(|start| word.starts_with(start));
             !is_of_disk && !matches!(*word, "ro" | "rw")
         };
         for (file, text) in [(KERNEL_INSTALL, read(tree, KERNEL_INSTALL)?), (EXTLINUX, options)] {
-            let new = text.split_ascii_whitespace().filter(own).map(str::to_owned);
+            let new = arguments(file, &text)?.filter(own).map(str::to_owned);
             let is_known = |word: &String| self.words.contains(word) || self.further.contains(word);
             let new: Vec<_> = new.filter(|word| !is_known(word)).collect();
             if !new.is_empty() {
@@ -135,16 +135,39 @@ impl Defaults {
 /// All that `grub-mkconfig` would read, but what was written here when the tree was made a machine before.
 fn grub_variables(tree: &Tree) -> Result<Variables> {
     let mut variables = Variables::new();
-    shell::assign(&without_ours(&read(tree, GRUB)?), &mut variables);
+    let (mut texts, mut values) = (Texts::new(), values());
+    let mut assign = |path: &str, text: &str| {
+        shell::assign(text, &mut variables, &mut values).map_err(|exceeded| exceeded.at(path))
+    };
+    assign(GRUB, &without_ours(&read(tree, GRUB)?))?;
     let parts = tree.children(GRUB_FOLDER).filter_map(|(name, _)| std::str::from_utf8(name).ok());
     for name in parts.filter(|name| name.ends_with(".cfg") && *name != OURS) {
-        shell::assign(&read(tree, &format!("{GRUB_FOLDER}/{name}"))?, &mut variables);
+        let path = format!("{GRUB_FOLDER}/{name}");
+        assign(&path, &String::from_utf8_lossy(&texts.read(tree, &path)?))?;
     }
     Ok(variables)
 }
 
+/// What variables in the values of settings may come to: as much as one file.
+fn values() -> Budget {
+    Budget::new("bytes of variables in values", limits::TEXT)
+}
+
+/// The words of a setting that is for the kernel's command line.
+fn arguments<'t>(place: &str, text: &'t str) -> Result<impl Iterator<Item = &'t str>> {
+    if text.len() > limits::KERNEL_ARGUMENTS {
+        let message = format!(
+            "{} bytes of kernel arguments, at most {} are read",
+            text.len(),
+            limits::KERNEL_ARGUMENTS
+        );
+        return Err(Error::new(Kind::Input, place, message));
+    }
+    Ok(text.split_ascii_whitespace())
+}
+
 fn read(tree: &Tree, path: &str) -> Result<String> {
-    Ok(String::from_utf8_lossy(&tree.read(path, LIMIT)?.unwrap_or_default()).into_owned())
+    Ok(String::from_utf8_lossy(&tree.read(path, limits::TEXT)?.unwrap_or_default()).into_owned())
 }
 
 fn without_ours(text: &str) -> String {
@@ -396,5 +419,43 @@ mod tests {
         let lines =
             "root=UUID=u\nmodules=ext4\ndefault_kernel_opts=\"console=ttyS0 $default_kernel_opts audit=1\"\n";
         assert_eq!(text, format!("default_kernel_opts=quiet\n{BEGIN}{lines}{END}"));
+    }
+
+    #[test]
+    fn settings_without_end_are_refused() {
+        let long = "a ".repeat(limits::KERNEL_ARGUMENTS / 2);
+        let text = |text: &str| format!("GRUB_CMDLINE_LINUX=\"{text}\"\n");
+        let doubled: String = (1..60).map(|at| format!("A{at}=$A{0}$A{0}\n", at - 1)).collect();
+        let arguments = "bytes of kernel arguments, at most 4096 are read";
+        for (path, text, said) in [
+            (GRUB, text(&long), None),
+            (GRUB, text(&format!("{long}b")), Some("/etc/default/grub: 4097 bytes of kernel arguments")),
+            (KERNEL_INSTALL, format!("{long}{long}"), Some("/etc/kernel/cmdline: 8192 bytes of kernel")),
+            (EXTLINUX, format!("default_kernel_opts=\"{long}b\""), Some(arguments)),
+            (GRUB, format!("A0=aaaa\n{doubled}"), Some("bytes of variables in values, which is the limit")),
+            (
+                "/etc/default/grub.d/a.cfg",
+                format!("A0=aaaa\n{doubled}"),
+                Some("/etc/default/grub.d/a.cfg: more than"),
+            ),
+            (EXTLINUX, format!("A0=aaaa\n{doubled}"), Some("/etc/update-extlinux.conf: more than")),
+        ] {
+            let read = Defaults::read(&tree(&[(path, &text)])).map_err(|error| error.to_string());
+            assert_eq!(read.is_ok(), said.is_none(), "{path}");
+            assert!(read.err().zip(said).is_none_or(|(error, said)| error.contains(said)), "{path}");
+        }
+    }
+
+    /// A folder of links to one file.
+    #[test]
+    fn one_file_of_many_names_is_not_many_settings() {
+        let text = format!("A=a\n#{}", "a".repeat((1 << 20) - 5));
+        let mut tree = tree(&[("/etc/default/text", &text), ("/etc/default/grub.d/", "")]);
+        let mut editor = Editor::new(&mut tree, Time::default());
+        for at in 0..2000 {
+            editor.symlink(format!("{GRUB_FOLDER}/{at}.cfg"), "../text").unwrap();
+        }
+        let error = Defaults::read(&tree).unwrap_err().to_string();
+        assert!(error.contains("more than 16777216 bytes of such texts"), "{error}");
     }
 }

@@ -5,11 +5,13 @@ use std::collections::BTreeMap;
 use std::iter::Peekable;
 use std::str::Chars;
 
+use crate::limits::{Budget, Exceeded};
+
 /// Variables by name; `None`: only a shell can tell the value.
 pub(super) type Variables = BTreeMap<String, Option<String>>;
 
-/// Read the assignments of a file over those of the files before it.
-pub(super) fn assign(text: &str, variables: &mut Variables) {
+/// Read the assignments of a file over those of the files before it. `values` is what variables in values may come to.
+pub(super) fn assign(text: &str, variables: &mut Variables, values: &mut Budget) -> Result<(), Exceeded> {
     // How many of `if`, `case` and loops the line is in: what they do depends on the machine.
     let mut depth = 0_u32;
     for line in logical_lines(text) {
@@ -22,7 +24,7 @@ pub(super) fn assign(text: &str, variables: &mut Variables) {
         }
         match assignment(line).filter(|_| depth == 0) {
             Some((name, value)) => {
-                let value = expand(value, variables);
+                let value = expand(value, variables, values)?;
                 variables.insert(name.to_owned(), value);
             }
             None => forget_mentioned(line, variables),
@@ -31,6 +33,7 @@ pub(super) fn assign(text: &str, variables: &mut Variables) {
             depth = depth.saturating_sub(1);
         }
     }
+    Ok(())
 }
 
 /// The name before a `=`, and what follows.
@@ -50,27 +53,35 @@ fn forget_mentioned(line: &str, variables: &mut Variables) {
     if line.starts_with('#') {
         return;
     }
-    for (end, _) in line.match_indices('=') {
-        let start =
-            line[..end].rfind(|c: char| !c.is_ascii_alphanumeric() && c != '_').map_or(0, |at| at + 1);
-        if is_name(&line[start..end]) {
-            variables.insert(line[start..end].to_owned(), None);
+    let mut words = line.split('=');
+    words.next_back();
+    for before in words {
+        let name = before.rsplit(|c: char| !c.is_ascii_alphanumeric() && c != '_').next().unwrap_or_default();
+        if is_name(name) {
+            variables.insert(name.to_owned(), None);
         }
     }
 }
 
 /// Lines, of which those go on that end within quotes or with a backslash. Comments are left as they are.
 fn logical_lines(text: &str) -> Vec<String> {
-    let mut lines = vec![String::new()];
-    let mut quote = None;
+    let (mut lines, mut line) = (Vec::new(), String::new());
+    let (mut quote, mut is_begun, mut is_comment) = (None, false, false);
     let mut characters = text.chars();
     while let Some(character) = characters.next() {
-        let line = lines.last_mut().expect("there is one from the start");
         match (quote, character) {
-            (None, '\n') => lines.push(String::new()),
-            (None, _) if line.trim_start().starts_with('#') => line.push(character),
+            (None, '\n') => {
+                lines.push(std::mem::take(&mut line));
+                (is_begun, is_comment) = (false, false);
+                continue;
+            }
+            (None, _) if is_comment => line.push(character),
+            (None, '#') if !is_begun => {
+                is_comment = true;
+                line.push(character);
+            }
             (None | Some('"'), '\\') => match characters.next() {
-                None | Some('\n') => {}
+                None | Some('\n') => continue,
                 Some(next) => line.extend(['\\', next]),
             },
             (open, '"' | '\'') => {
@@ -79,12 +90,14 @@ fn logical_lines(text: &str) -> Vec<String> {
             }
             _ => line.push(character),
         }
+        is_begun |= !character.is_whitespace();
     }
+    lines.push(line);
     lines
 }
 
 /// The value of a word: without quotes, and with the variables that are known. It ends at the first blank.
-fn expand(word: &str, variables: &Variables) -> Option<String> {
+fn expand(word: &str, variables: &Variables, values: &mut Budget) -> Result<Option<String>, Exceeded> {
     let mut value = String::new();
     let mut quote = None;
     let mut characters = word.chars().peekable();
@@ -99,16 +112,20 @@ fn expand(word: &str, variables: &Variables) -> Option<String> {
                 Some(next) => value.push(next),
                 None => value.push('\\'),
             },
-            (None | Some('"'), '`') => return None,
-            (None | Some('"'), '$') => value.push_str(&variable(&mut characters, variables)?),
+            (None | Some('"'), '`') => return Ok(None),
+            (None | Some('"'), '$') => {
+                let Some(known) = variable(&mut characters, variables) else { return Ok(None) };
+                values.spend(known.len() as u64)?;
+                value.push_str(known);
+            }
             _ => value.push(character),
         }
     }
-    Some(value)
+    Ok(Some(value))
 }
 
 /// The value of `NAME` or `{NAME}` after a `$`; one that nobody has set is empty.
-fn variable(characters: &mut Peekable<Chars<'_>>, variables: &Variables) -> Option<String> {
+fn variable<'v>(characters: &mut Peekable<Chars<'_>>, variables: &'v Variables) -> Option<&'v str> {
     let is_braced = characters.next_if_eq(&'{').is_some();
     let mut name = String::new();
     while let Some(next) = characters.next_if(|next| next.is_ascii_alphanumeric() || *next == '_') {
@@ -117,7 +134,7 @@ fn variable(characters: &mut Peekable<Chars<'_>>, variables: &Variables) -> Opti
     if !is_name(&name) || is_braced && characters.next() != Some('}') {
         return None;
     }
-    variables.get(&name).cloned().unwrap_or_else(|| Some(String::new()))
+    variables.get(&name).map_or(Some(""), Option::as_deref)
 }
 
 /// Text within double quotes.
@@ -138,7 +155,7 @@ mod tests {
 
     fn value(text: &str) -> Option<String> {
         let mut variables = Variables::new();
-        assign(text, &mut variables);
+        assign(text, &mut variables, &mut Budget::new("bytes of values", 100)).unwrap();
         variables.remove("A").expect("A is assigned")
     }
 
@@ -175,6 +192,33 @@ mod tests {
             "A=a\ncase x in\nx) A=b ;;\nesac",
         ] {
             assert_eq!(value(text), None, "{text}");
+        }
+    }
+
+    /// Each can be twice the one before.
+    #[test]
+    fn values_of_values_have_a_limit() {
+        let doubled: String = (1..60).map(|at| format!("A{at}=$A{0}$A{0}\n", at - 1)).collect();
+        let text = format!("A0=0123456789\n{doubled}");
+        let mut work = Budget::new("bytes of values", 1 << 20);
+        assert!(assign(&text, &mut Variables::new(), &mut work).is_err());
+        // A long one that is used often, and as often a short one.
+        let often = |len: usize| format!("A={}\n{}", "a".repeat(len), "B=$A\n".repeat(10_000));
+        for (len, is_right) in [(10_000, false), (10, true)] {
+            let mut work = Budget::new("bytes of values", 1 << 20);
+            assert_eq!(assign(&often(len), &mut Variables::new(), &mut work).is_ok(), is_right);
+        }
+    }
+
+    /// A mebibyte in one line, of what is looked at again and again: in hours or at once.
+    #[test]
+    fn long_lines_are_read_once() {
+        for text in [" ", " #", "a", "=", "a=", "\"", "\\\n", "# ", "''", "$A", "${"] {
+            let text = text.repeat((1 << 20) / text.len());
+            for text in [format!("A={text}"), format!("{text}A"), format!("  a{text}")] {
+                let mut work = Budget::new("bytes of values", 1 << 20);
+                assign(&text, &mut Variables::new(), &mut work).unwrap();
+            }
         }
     }
 

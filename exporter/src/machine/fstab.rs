@@ -4,7 +4,7 @@
 //! the ids of a disk that is only now made; their options are kept, as far as these file systems have them.
 
 use super::{fields, lines, read};
-use crate::error::Result;
+use crate::error::{Result, show_text};
 use crate::seed::Uuid;
 use crate::tree::Editor;
 
@@ -84,7 +84,8 @@ fn options(old: &[u8], mount_point: &str, kinds: &[&str], ours: &[&str], notes: 
     let (kept, dropped): (Vec<_>, Vec<_>) = given.partition(is_kept);
     if !dropped.is_empty() {
         let place = if mount_point.is_empty() { "/" } else { mount_point };
-        notes.push(format!("{PATH}: {place} without {}, which {kind} alone has", dropped.join(",")));
+        let (dropped, kind) = (dropped.join(","), show_text(kind));
+        notes.push(format!("{PATH}: {place} without {}, which {kind} alone has", show_text(&dropped)));
     }
     let key = |option: &str| option.split('=').next().unwrap_or_default().to_owned();
     let ours = ours.iter().copied().filter(|ours| kept.iter().all(|option| key(option) != key(ours)));

@@ -52,7 +52,7 @@ fn add_hosts(editor: &mut Editor<'_>, name: &str) -> Result<Vec<String>> {
         // One's own name may have any address; localhost has one in each family.
         let is_known = |fields: &Vec<String>| {
             fields.iter().skip(1).any(|known| known == first)
-                && (first != "localhost" || fields[0] == address)
+                && (first != "localhost" || fields.first().is_some_and(|known| known == address))
         };
         if known.iter().any(is_known) {
             continue;

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::{hostname, resolver};
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 use crate::spec::Container;
 use crate::tree::os::Os;
 use crate::tree::{Editor, Time, Tree};
@@ -47,7 +47,8 @@ pub fn install(tree: &mut Tree, os: &Os, contained: &Contained<'_>) -> Result<Ve
     editor.write_file(PROGRAM, contained.program.clone(), 0o755)?;
     let runs = match contained.container {
         Some(container) => {
-            let text = serde_json::to_vec(container).expect("the keys of an image's configuration are text");
+            let failed = |error: serde_json::Error| Error::new(Kind::Input, DESCRIPTION, error.to_string());
+            let text = serde_json::to_vec(container).map_err(failed)?;
             editor.write_file(DESCRIPTION, text, 0o644)?;
             if checks_health(container) {
                 notes.push("HEALTHCHECK: left out, nothing runs it".to_owned());

@@ -2,7 +2,7 @@
 //! services that were turned off because they don't work in one.
 
 use super::container_base::{Origin, undo};
-use super::{lines, read, stand_in};
+use super::{Texts, lines, read, stand_in};
 use crate::error::Result;
 use crate::tree::{Editor, Kind, Tree};
 
@@ -141,8 +141,9 @@ fn files(tree: &Tree, path: &str) -> Vec<String> {
 /// Take `force-unsafe-io` out of settings of dpkg: a file that holds nothing else goes.
 pub(super) fn sync_again(editor: &mut Editor<'_>, path: &str) -> Result<Vec<String>> {
     let mut notes = Vec::new();
+    let mut texts = Texts::new();
     for path in files(editor.tree(), path) {
-        let old = read(editor.tree(), &path)?;
+        let old = texts.read(editor.tree(), &path)?;
         let is_unsafe = |line: &&[u8]| line.trim_ascii() == b"force-unsafe-io";
         let left: Vec<u8> = lines(&old).filter(|line| !is_unsafe(line)).flatten().copied().collect();
         if left.len() == old.len() {
@@ -173,8 +174,9 @@ pub(super) fn updates_no_initramfs(tree: &Tree, path: &str) -> Result<bool> {
 }
 
 fn any_line(tree: &Tree, path: &str, is_it: impl Fn(&str) -> bool) -> Result<bool> {
+    let mut texts = Texts::new();
     for path in files(tree, path) {
-        if String::from_utf8_lossy(&read(tree, &path)?).lines().any(|line| is_it(line.trim())) {
+        if String::from_utf8_lossy(&texts.read(tree, &path)?).lines().any(|line| is_it(line.trim())) {
             return Ok(true);
         }
     }
@@ -343,6 +345,22 @@ mod tests {
             let said = said(path, text);
             assert_eq!(said.is_some(), part.is_some(), "{path}: {said:?}");
             assert!(said.unwrap_or_default().contains(part.unwrap_or_default()), "{path}");
+        }
+    }
+
+    /// Each was kept with its own text: a folder of links to one file was gigabytes.
+    #[test]
+    fn one_file_of_many_names_is_not_many_texts() {
+        let text = format!("force-unsafe-io\n#{}", "a".repeat((1 << 20) - 17));
+        for (names, is_right) in [(16, true), (17, false), (2000, false)] {
+            let mut tree = tree(&[("/etc/dpkg/dpkg.cfg.d/0", &text)]);
+            let folder = tree.lookup("/etc/dpkg/dpkg.cfg.d").unwrap();
+            let file = tree.lookup("/etc/dpkg/dpkg.cfg.d/0").unwrap();
+            (1..names).for_each(|name| tree.link(folder, name.to_string().as_bytes(), file));
+            let edited = forget_container(&mut Editor::new(&mut tree, Time::default()));
+            assert_eq!(edited.is_ok(), is_right, "{names}");
+            let said = |error: crate::Error| error.to_string().contains("which is the limit");
+            assert!(edited.err().is_none_or(said));
         }
     }
 }

@@ -6,9 +6,10 @@
 use std::sync::Arc;
 
 use crate::error::Result;
+use crate::limits;
 use crate::seed::Uuid;
 use crate::tree::os::Os;
-use crate::tree::{Editor, Time, Tree};
+use crate::tree::{Editor, Texts, Time, Tree};
 
 mod accounts;
 mod console;
@@ -84,12 +85,9 @@ pub fn apply(
     Ok(notes)
 }
 
-/// Far more than any file of `/etc` that is edited here.
-const TEXT_LIMIT: u64 = 1 << 20;
-
 /// A file of the tree, empty if there is none. Bytes, so that what the user wrote stays as it is.
 fn read(tree: &Tree, path: &str) -> Result<Vec<u8>> {
-    Ok(tree.read(path, TEXT_LIMIT)?.unwrap_or_default())
+    Ok(tree.read(path, limits::TEXT)?.unwrap_or_default())
 }
 
 /// The lines of a text, each with its line feed except perhaps the last.

@@ -11,7 +11,7 @@
 //! | wicked (SLES) | enabled, with DHCP on eth0, as SLES calls the first card |
 //! | ifupdown | [`/etc/network/interfaces`](super::ifupdown) |
 
-use super::{fields, ifupdown, lines, online, openrc, read, resolver, systemd};
+use super::{Texts, fields, ifupdown, lines, online, openrc, resolver, systemd};
 use crate::error::Result;
 use crate::tree::os::{Family, Init, Os};
 use crate::tree::{Editor, Kind, Tree};
@@ -84,10 +84,11 @@ fn configured_by(tree: &Tree) -> Result<Option<&'static str>> {
     }
     let more =
         tree.children("/etc/network/interfaces.d").filter_map(|(name, _)| std::str::from_utf8(name).ok());
+    let mut texts = Texts::new();
     for path in
         std::iter::once(INTERFACES.to_owned()).chain(more.map(|name| format!("{INTERFACES}.d/{name}")))
     {
-        let text = read(tree, &path)?;
+        let text = texts.read(tree, &path)?;
         let is_card =
             |fields: Vec<String>| matches!(&fields[..], [word, name, ..] if word == "iface" && name != "lo");
         if lines(&text).map(fields).any(is_card) {

@@ -1,8 +1,10 @@
 //! Stand-ins: programs that container bases replace with one that does nothing, so that packages install faster or
 //! without a kernel and an init. Behind them a machine gets no initramfs, and its services do not start.
 
+use std::collections::BTreeMap;
+
 use super::read;
-use crate::error::Result;
+use crate::error::{Result, show_text};
 use crate::tree::{Kind, Tree};
 
 /// Programs of packages that a stand-in is known of, those that make an initramfs first.
@@ -38,6 +40,7 @@ pub fn find(tree: &Tree) -> Result<Vec<String>> {
     let mut found = Vec::new();
     let diversions = read(tree, DIVERSIONS)?;
     let diversions = String::from_utf8_lossy(&diversions);
+    let diversions = by_administrator(&diversions);
     for program in PROGRAMS {
         let paths = DIRECTORIES.map(|directory| format!("{directory}/{program}"));
         // `/sbin` may be a link to `/usr/sbin`: the first name counts.
@@ -55,11 +58,21 @@ pub fn find(tree: &Tree) -> Result<Vec<String>> {
     Ok(found)
 }
 
-/// Where the administrator's diversion of `path` leads, as a sentence.
-fn diverted(diversions: &str, path: &str) -> Option<String> {
-    let lines: Vec<_> = diversions.lines().collect();
-    let is_it = |lines: &&[&str]| matches!(lines, [from, _, ":"] if *from == path);
-    lines.chunks(3).find(is_it).map(|lines| format!("{path} is diverted to {}", lines[1]))
+/// The administrator's diversions: where each leads, by what is diverted.
+fn by_administrator(text: &str) -> BTreeMap<&str, &str> {
+    let mut lines = text.lines();
+    let mut diversions = BTreeMap::new();
+    while let (Some(from), Some(to), Some(package)) = (lines.next(), lines.next(), lines.next()) {
+        if package == ":" {
+            diversions.entry(from).or_insert(to);
+        }
+    }
+    diversions
+}
+
+/// Where the diversion of `path` leads, as a sentence.
+fn diverted(diversions: &BTreeMap<&str, &str>, path: &str) -> Option<String> {
+    diversions.get(path).map(|to| format!("{path} is diverted to {}", show_text(to)))
 }
 
 /// What a stand-in looks like; `None` for all else.

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use super::{lines, read};
+use super::{Texts, lines};
 use crate::error::Result;
+use crate::limits::{self, Budget};
 use crate::tree::{Editor, Kind, Tree};
 
 /// Where the administrator's units and the links of enabled ones are.
@@ -43,10 +44,13 @@ pub(super) fn enable(editor: &mut Editor<'_>, unit: &str) -> Result<bool> {
     let mut todo = vec![unit.to_owned()];
     let mut seen = BTreeSet::new();
     let mut changed = false;
+    let mut texts = Texts::new();
+    let mut names = Budget::new("names in [Install] sections", limits::UNIT_NAMES);
     while let Some(unit) = todo.pop() {
         let file = unit_file(editor.tree(), &unit).filter(|_| !is_masked(editor.tree(), &unit));
         let Some(file) = file.filter(|_| seen.insert(unit.clone())) else { continue };
-        for (key, value) in install_section(&read(editor.tree(), &file)?) {
+        for (key, value) in install_section(&texts.read(editor.tree(), &file)?) {
+            names.spend(1).map_err(|exceeded| exceeded.at(&file))?;
             let link = match &*key {
                 "WantedBy" => format!("{ETC}/{value}.wants/{unit}"),
                 "RequiredBy" => format!("{ETC}/{value}.requires/{unit}"),
@@ -190,5 +194,30 @@ mod tests {
         let mut editor = Editor::new(&mut tree, Time::default());
         assert!(!enable(&mut editor, "a.service").unwrap());
         assert!(!enable(&mut editor, "none.service").unwrap());
+    }
+
+    /// Each was a link, of any number of files that name one another.
+    #[test]
+    fn an_install_section_has_so_many_names() {
+        let most = limits::UNIT_NAMES;
+        let also = |count: u64| (1..=count).map(|at| format!("u{at}.service")).collect::<Vec<_>>().join(" ");
+        let chain = |at: u64| format!("[Install]\nAlso=u{}.service\n", at + 1);
+        let chain: Vec<_> = (0..2 * most).map(|at| (format!("{USR}/u{at}.service"), chain(at))).collect();
+        let chain: Vec<_> = chain.iter().map(|(path, text)| (path.as_str(), text.as_str())).collect();
+        let unit = |text: String| tree(&[(&format!("{USR}/u0.service"), &text)]);
+        for (mut tree, is_right) in [
+            (unit(format!("[Install]\nAlso={}\n", also(most))), true),
+            (unit(format!("[Install]\nAlso={}\n", also(most + 1))), false),
+            (unit(format!("[Install]\nWantedBy={}\n", also(most + 1))), false),
+            (tree(&chain), false),
+        ] {
+            let enabled = enable(&mut Editor::new(&mut tree, Time::default()), "u0.service");
+            let said = enabled.map_err(|error| error.to_string());
+            assert_eq!(said.is_ok(), is_right, "{said:?}");
+            assert!(
+                said.err()
+                    .is_none_or(|said| said.ends_with("names in [Install] sections, which is the limit"))
+            );
+        }
     }
 }

@@ -1,5 +1,7 @@
 //! The files a spec comes to: the formats and the compression that were asked for, put together.
 
+use std::collections::BTreeMap;
+
 use super::Spec;
 use crate::container::{Compression, Format};
 use crate::error::{Error, Kind, Result};
@@ -30,9 +32,9 @@ impl Spec {
     /// [`compressions`](Self::compressions).
     pub fn files(&self) -> Result<Vec<FileSpec>> {
         let compressions = self.compressions()?;
-        for (index, format) in self.formats.iter().enumerate() {
-            let same = |other: &&Format| other.extension() == format.extension();
-            if let Some(other) = self.formats[..index].iter().find(same) {
+        let mut known: BTreeMap<&str, Format> = BTreeMap::new();
+        for format in &self.formats {
+            if let Some(other) = known.insert(format.extension(), *format) {
                 let message =
                     format!("{other} and {format} files have the same ending, .{}", format.extension());
                 return Err(Error::new(Kind::Input, "format", message)

@@ -3,6 +3,8 @@
 //! What comes from outside is held against it where it comes in: the words of a command, the keys of a
 //! `vmimage.toml`, the files and secrets that these name.
 
+use crate::limits;
+
 /// A form that texts have.
 pub struct TextFormat {
     /// Its name, the `format` of the JSON schema.
@@ -37,7 +39,7 @@ pub const TEXT_FORMATS: [TextFormat; 21] = [
     format("image", "a reference to an image, such as debian:12", is_image),
     format("mirror", "the URL of a mirror, without a login, such as http://mirror.example", is_url),
     format("hostname", "a name of letters, digits and hyphens, at most 64, such as web-1", is_hostname),
-    format("kernel-arguments", "kernel arguments on one line", is_line),
+    format("kernel-arguments", "kernel arguments on one line, at most 4096 bytes", are_arguments),
     format("file-name", "a file name without its ending", is_file_name),
 ];
 
@@ -58,6 +60,10 @@ pub fn check_format(name: &str, text: &str) -> Result<(), &'static str> {
 
 fn is_line(text: &str) -> bool {
     !text.contains(char::is_control)
+}
+
+fn are_arguments(text: &str) -> bool {
+    is_line(text) && text.len() <= limits::KERNEL_ARGUMENTS
 }
 
 /// Letters and digits, and of others only these; the first is none of the others.
@@ -222,7 +228,11 @@ mod tests {
                     &"a.".repeat(33)[..65],
                 ],
             ),
-            ("kernel-arguments", &["", "quiet a=b"], &["quiet\n}"]),
+            (
+                "kernel-arguments",
+                &["", "quiet a=b", &"a".repeat(limits::KERNEL_ARGUMENTS)],
+                &["quiet\n}", &"a".repeat(limits::KERNEL_ARGUMENTS + 1)],
+            ),
             ("file-name", &["web", "..a"], &["", ".", "..", "../web", "a\0"]),
         ] {
             assert!(TEXT_FORMATS.iter().any(|format| format.name == name), "{name}");

@@ -6,6 +6,15 @@ use super::{ArchiveFile, Content};
 use crate::error::Result;
 
 impl Content {
+    /// Where it comes in the order in which contents are best read: an archive that is compressed is decoded from its
+    /// start for whatever lies behind. `None`: anywhere.
+    pub(crate) fn order(&self) -> Option<(u32, u64)> {
+        match self {
+            Self::Bytes(_) | Self::Host(_) => None,
+            Self::Archive(file) => Some(file.order()),
+        }
+    }
+
     /// The bytes from the start, holes as zeros. There are exactly [`Content::len`] of them: a file that
     /// became shorter since it was scanned is a read error, one that grew is read to its old end.
     pub fn reader(&self) -> Result<Box<dyn Read + '_>> {

@@ -33,6 +33,7 @@ impl Tree {
 
     fn copy_from(&mut self, other: &Tree, id: InodeId, parent: InodeId, name: &[u8]) -> InodeId {
         let mut copies: HashMap<InodeId, InodeId> = HashMap::new();
+        let mut first = None;
         let mut todo = vec![(id, parent, name)];
         while let Some((from, parent, name)) = todo.pop() {
             if let Some(&copy) = copies.get(&from) {
@@ -44,9 +45,10 @@ impl Tree {
             let kind = if entries.is_some() { Kind::Directory(Default::default()) } else { kind };
             let copy = self.insert(parent, name, Inode { meta, kind });
             copies.insert(from, copy);
+            first.get_or_insert(copy);
             todo.extend(entries.into_iter().flatten().map(|(name, &id)| (id, copy, &**name)));
         }
-        copies[&id]
+        first.unwrap_or(parent)
     }
 }
 

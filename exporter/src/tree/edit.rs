@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use super::path::{Stop, Walk, split};
 use super::{Content, Inode, InodeId, Kind, Meta, Time, Tree};
-use crate::error::{self, Error, Result, show_path};
+use crate::error::{self, Error, Result, show_path, show_text};
+use crate::limits;
 
 /// A tree being changed.
 ///
@@ -52,14 +53,26 @@ impl<'tree> Editor<'tree> {
     /// The directory at `path`, made with those above it where missing.
     pub fn mkdir_all(&mut self, path: impl AsRef<[u8]>) -> Result<InodeId> {
         let path = path.as_ref();
-        let blocked =
-            |why| Error::new(error::Kind::Input, show_path(path), format!("can't make the directory: {why}"));
+        let blocked = |why| {
+            let place = show_text(&show_path(path)).into_owned();
+            Error::new(error::Kind::Input, place, format!("can't make the directory: {why}"))
+        };
+        if path.len() > limits::PATH {
+            return Err(blocked("the path is longer than Linux takes"));
+        }
         let mut walk = Walk::new(path);
         let made = loop {
             match walk.run(self.tree) {
                 Stop::Found(id) if self.tree.entries(id).is_some() => break Ok(id),
                 Stop::Found(_) => break Err(blocked("not a directory")),
                 Stop::Blocked(why) => break Err(blocked(why)),
+                Stop::Missing(_, name) if name.len() > limits::NAME => {
+                    break Err(blocked("a name is longer than file systems take"));
+                }
+                // Through a link to a deep directory, each path could lead deeper.
+                Stop::Missing(..) if walk.depth() > limits::PATH / 2 => {
+                    break Err(blocked("it would be deeper than a path can say"));
+                }
                 Stop::Missing(parent, name) => {
                     let directory = Inode { meta: self.meta(0o755), kind: Kind::Directory(BTreeMap::new()) };
                     walk.enter(self.tree.insert(parent, &name, directory), &name);
@@ -97,8 +110,14 @@ impl<'tree> Editor<'tree> {
 
     /// Name `inode` by `path`, in place of anything but a directory.
     fn replace(&mut self, path: &[u8], inode: Inode) -> Result<InodeId> {
-        let refused = |why| Error::new(error::Kind::Input, show_path(path), why);
+        let refused = |why| Error::new(error::Kind::Input, show_text(&show_path(path)), why);
         let (directory, name) = split(path).ok_or_else(|| refused("not the name of a file"))?;
+        if path.len() > limits::PATH {
+            return Err(refused("the path is longer than Linux takes"));
+        }
+        if name.len() > limits::NAME {
+            return Err(refused("the name is longer than file systems take"));
+        }
         let parent = self.mkdir_all(directory)?;
         let old = self.tree.entries(parent).and_then(|entries| entries.get(name));
         if old.is_some_and(|&old| self.tree.entries(old).is_some()) {
@@ -139,18 +158,22 @@ impl<'tree> Editor<'tree> {
         id: InodeId,
         change: &dyn Fn(&mut Meta),
     ) -> Result<InodeId> {
-        let mut todo = vec![(path.to_vec(), id)];
-        let mut first = None;
-        while let Some((path, id)) = todo.pop() {
-            let made = self.overlay_one(&path, from, id, change)?;
-            first.get_or_insert(made);
-            // The last one is done first.
-            let below = from.entries(id).into_iter().flatten().rev();
-            todo.extend(below.map(|(name, &child)| ([&path, &b"/"[..], name].concat(), child)));
+        let top = self.overlay_one(path, from, id, change)?;
+        let mut open: Vec<_> =
+            from.entries(id).map(|entries| (path.to_vec(), entries.iter())).into_iter().collect();
+        while let Some((directory, entries)) = open.last_mut() {
+            let Some((name, &child)) = entries.next() else {
+                open.pop();
+                continue;
+            };
+            let path = [directory, &b"/"[..], name].concat();
+            self.overlay_one(&path, from, child, change)?;
+            open.extend(from.entries(child).map(|entries| (path, entries.iter())));
         }
-        Ok(first.unwrap_or(Tree::ROOT))
+        Ok(top)
     }
 
+    /// The same without what is in a directory.
     fn overlay_one(
         &mut self,
         path: &[u8],
@@ -158,11 +181,11 @@ impl<'tree> Editor<'tree> {
         id: InodeId,
         change: &dyn Fn(&mut Meta),
     ) -> Result<InodeId> {
-        let Inode { mut meta, kind } = from.inode(id).clone();
-        meta.mtime = self.time;
+        let Inode { meta, kind } = from.inode(id);
+        let mut meta = Meta { mtime: self.time, ..meta.clone() };
         change(&mut meta);
         if !matches!(kind, Kind::Directory(_)) {
-            return self.replace(path, Inode { meta, kind });
+            return self.replace(path, Inode { meta, kind: kind.clone() });
         }
         let is_new = self.tree.resolve(path).is_none();
         let made = self.mkdir_all(path)?;
@@ -324,5 +347,46 @@ mod tests {
         editor.clamp_times(Time { seconds: 10, nanoseconds: 0 });
         let time = |path| tree.inode(tree.lookup(path).unwrap()).meta.mtime.seconds;
         assert_eq!((time("/new"), time("/old"), time("/")), (10, -1, 10));
+    }
+
+    /// Through a link to the last, each path could make the tree deeper than all that reads it goes.
+    #[test]
+    fn a_tree_is_not_made_deeper_than_a_path_can_say() {
+        let mut tree = Tree::new(Meta::default());
+        let mut editor = Editor::new(&mut tree, Time::default());
+        let long = "/a".repeat(1000);
+        editor.mkdir_all(&long).unwrap();
+        editor.symlink("/b", &long).unwrap();
+        editor.mkdir_all(format!("/b{long}")).unwrap();
+        editor.symlink("/c", format!("/b{long}")).unwrap();
+        let error = editor.mkdir_all(format!("/c{long}")).unwrap_err().to_string();
+        assert!(
+            error.ends_with("…: can't make the directory: it would be deeper than a path can say"),
+            "{error}"
+        );
+        assert!(editor.write_file(format!("/c{long}/file"), *b"", 0o644).is_err());
+        for (path, said) in [
+            ("/a".repeat(2048), "longer than Linux takes"),
+            (format!("/{}/b", "a".repeat(256)), "a name is longer than file systems take"),
+            (format!("/{}", "a".repeat(256)), "the name is longer than file systems take"),
+        ] {
+            let error = editor.write_file(path, *b"", 0o644).unwrap_err().to_string();
+            assert!(error.contains(said), "{error}");
+        }
+    }
+
+    /// Once as deep as the stack.
+    #[test]
+    fn a_deep_folder_is_laid_over_without_end_of_the_stack() {
+        let directory = || Inode { meta: Meta::default(), kind: Kind::Directory(BTreeMap::new()) };
+        for (depth, is_right) in [(2000, true), (200_000, false)] {
+            let mut from = Tree::new(Meta::default());
+            (0..depth).fold(Tree::ROOT, |parent, _| from.insert(parent, b"a", directory()));
+            let mut tree = Tree::new(Meta::default());
+            let mut editor = Editor::new(&mut tree, Time::default());
+            let laid = editor.overlay(b"/top", &from, Tree::ROOT, &|_| {});
+            assert_eq!(laid.is_ok(), is_right, "{depth}");
+            assert!(!is_right || tree.walk().count() == depth + 1);
+        }
     }
 }

@@ -127,7 +127,10 @@ impl HostFile {
     /// ranges of data between them.
     pub fn new(root: Arc<HostDir>, path: &[u8], len: u64, data: Option<Box<[Range<u64>]>>) -> Self {
         let (directory, name) = match path.iter().rposition(|&byte| byte == b'/') {
-            Some(slash) => (&path[..slash], &path[slash + 1..]),
+            Some(slash) => {
+                let (directory, name) = path.split_at(slash);
+                (directory, name.strip_prefix(b"/").unwrap_or(name))
+            }
             None => (&b""[..], path),
         };
         let mut listing = Listing::new(root, directory.into());

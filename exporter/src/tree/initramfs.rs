@@ -9,7 +9,7 @@ use super::Content;
 use crate::limits::{Budget, INITRAMFS_NAMES, PATH, USUAL_WINDOW};
 
 /// More than a kernel would unpack into the memory of a small machine.
-const LIMIT: u64 = 4 << 30;
+const LIMIT: u64 = 2 << 30;
 /// The window of a frame: no tool that packs one asks for more, though the kernel takes it.
 const WINDOW_LOG: u32 = USUAL_WINDOW.ilog2();
 /// What a name takes beside its bytes.

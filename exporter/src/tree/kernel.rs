@@ -4,10 +4,11 @@
 //! image's own layers, being the one that the distribution's link is on, being newer.
 
 use std::cmp::Ordering;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use super::{Editor, InodeId, Kind, Tree, version};
 use crate::error::{self, Error, Result};
+use crate::limits;
 
 /// A kernel of the tree. Paths are absolute, as found; they may be symlinks.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,7 +55,7 @@ pub struct StableLinks {
 
 /// The kernel to boot.
 pub fn chosen(tree: &Tree) -> Result<Kernel> {
-    all(tree).into_iter().next().ok_or_else(|| {
+    all(tree)?.into_iter().next().ok_or_else(|| {
         let hint = if is_system(tree) {
             "install one in the Dockerfile (linux-image-amd64, linux-virt, kernel-core …), or have it installed: \
              without kernel = \"keep\", --kernel keep and --no-install"
@@ -75,33 +76,58 @@ fn is_system(tree: &Tree) -> bool {
 }
 
 /// All kernels of the tree, the one to boot first.
-pub fn all(tree: &Tree) -> Vec<Kernel> {
+///
+/// # Errors
+/// If there are more than anybody has.
+pub fn all(tree: &Tree) -> Result<Vec<Kernel>> {
     read(tree, |label| !is_spare(label))
 }
 
+/// Whether some kernel has the initramfs that it boots with.
+///
+/// # Errors
+/// Those of [`all`].
+pub fn any_boots(tree: &Tree) -> Result<bool> {
+    Ok(all(tree)?.iter().any(|kernel| kernel.initramfs.is_some()))
+}
+
 /// The kernel that GRUB's tools would call `name`: by what follows `vmlinuz-`.
-pub fn called(tree: &Tree, name: &str) -> Option<Kernel> {
-    all(tree).into_iter().find(|kernel| kernel.version == name || label(&kernel.image) == Some(name))
+///
+/// # Errors
+/// Those of [`all`].
+pub fn called(tree: &Tree, name: &str) -> Result<Option<Kernel>> {
+    let is_it = |kernel: &Kernel| kernel.version == name || label(&kernel.image) == Some(name);
+    Ok(all(tree)?.into_iter().find(is_it))
 }
 
 /// Those kept for emergencies: by name they may look newer than the one to boot.
-pub fn spares(tree: &Tree) -> Vec<Kernel> {
+///
+/// # Errors
+/// Those of [`all`].
+pub fn spares(tree: &Tree) -> Result<Vec<Kernel>> {
     read(tree, is_spare)
 }
 
-fn read(tree: &Tree, is_wanted: fn(&str) -> bool) -> Vec<Kernel> {
+fn read(tree: &Tree, is_wanted: fn(&str) -> bool) -> Result<Vec<Kernel>> {
     let record = record(tree);
+    let modules = Modules::of(tree);
+    let images = images(tree, &modules);
+    if images.len().max(modules.len()) > limits::KERNELS {
+        let message = format!("more than {} kernels, which is the limit", limits::KERNELS);
+        return Err(Error::new(error::Kind::Input, "/boot and /lib/modules", message));
+    }
     let mut kernels: Vec<Kernel> = Vec::new();
-    for (label, image) in images(tree).into_iter().filter(|(label, _)| is_wanted(label)) {
+    // The same kernel may be in /boot and beside its modules.
+    let mut known = HashSet::new();
+    for (label, image) in images.into_iter().filter(|(label, _)| is_wanted(label)) {
         let origin = record.get(&label).copied().unwrap_or(Origin::Image);
-        let kernel = kernel(tree, &label, image, origin);
-        // The same kernel may be in /boot and beside its modules.
-        if kernels.iter().all(|known| known.version != kernel.version) {
+        let kernel = kernel(tree, &modules, &label, image, origin);
+        if known.insert(kernel.version.clone()) {
             kernels.push(kernel);
         }
     }
     kernels.sort_by(preference);
-    kernels
+    Ok(kernels)
 }
 
 fn preference(left: &Kernel, right: &Kernel) -> Ordering {
@@ -132,34 +158,28 @@ fn label(path: &str) -> Option<&str> {
 }
 
 /// Every kernel image as (what follows `vmlinuz-`, path), those of `/boot` first.
-fn images(tree: &Tree) -> Vec<(String, String)> {
+fn images(tree: &Tree, modules: &[Modules]) -> Vec<(String, String)> {
     let in_boot = tree.children("/boot").filter_map(|(name, _)| {
         let name = std::str::from_utf8(name).ok()?;
         let label = name.strip_prefix("vmlinuz-")?;
         Some((label.to_owned(), format!("/boot/{name}")))
     });
-    let beside_modules = module_directories(tree).into_iter().map(|version| {
+    let beside_modules = modules.iter().map(|Modules { version, .. }| {
         let image = format!("/lib/modules/{version}/vmlinuz");
-        (version, image)
+        (version.clone(), image)
     });
     let plain = std::iter::once((String::new(), "/boot/vmlinuz".to_owned()));
     let images = in_boot.chain(beside_modules).chain(plain);
-    let mut seen: Vec<InodeId> = Vec::new();
-    images
-        .filter(|(_, path)| {
-            let Some(id) = regular_file(tree, path).filter(|id| !seen.contains(id)) else { return false };
-            seen.push(id);
-            true
-        })
-        .collect()
+    let mut seen: HashSet<InodeId> = HashSet::new();
+    images.filter(|(_, path)| regular_file(tree, path).is_some_and(|id| seen.insert(id))).collect()
 }
 
 fn is_spare(label: &str) -> bool {
     label.ends_with(".old") || label.ends_with(".bak") || label.contains("rescue")
 }
 
-fn kernel(tree: &Tree, label: &str, image: String, origin: Origin) -> Kernel {
-    let version = release(tree, label);
+fn kernel(tree: &Tree, modules: &[Modules], label: &str, image: String, origin: Origin) -> Kernel {
+    let version = release(modules, label);
     let initramfs = initramfs(tree, label, &version);
     let modules = format!("/lib/modules/{version}");
     Kernel {
@@ -173,29 +193,44 @@ fn kernel(tree: &Tree, label: &str, image: String, origin: Origin) -> Kernel {
 }
 
 /// The release of the kernel named `vmlinuz-LABEL`, where the label may be a flavour (`virt`, `linux`).
-fn release(tree: &Tree, label: &str) -> String {
-    let directories = module_directories(tree);
-    if directories.iter().any(|directory| directory == label) {
+fn release(modules: &[Modules], label: &str) -> String {
+    if modules.iter().any(|modules| modules.version == label) {
         return label.to_owned();
     }
     // Alpine names its kernels by flavour, and so do its modules; Arch says it in `pkgbase`.
-    let by_flavour = |directory: &&String| {
-        let pkgbase =
-            tree.read(format!("/lib/modules/{directory}/pkgbase"), 256).ok().flatten().unwrap_or_default();
-        !label.is_empty()
-            && (directory.ends_with(&format!("-{label}")) || pkgbase.trim_ascii() == label.as_bytes())
+    let ending = format!("-{label}");
+    let by_flavour = |modules: &&Modules| {
+        !label.is_empty() && (modules.version.ends_with(&ending) || modules.package == label.as_bytes())
     };
-    let newest = directories.iter().filter(by_flavour).max_by(|left, right| version::compare(left, right));
-    match (newest, &directories[..]) {
-        (Some(directory), _) => directory.clone(),
-        (None, [only]) if !label.starts_with(|first: char| first.is_ascii_digit()) => only.clone(),
+    let newest = modules
+        .iter()
+        .filter(by_flavour)
+        .max_by(|left, right| version::compare(&left.version, &right.version));
+    match (newest, modules) {
+        (Some(modules), _) => modules.version.clone(),
+        (None, [only]) if !label.starts_with(|first: char| first.is_ascii_digit()) => only.version.clone(),
         _ => label.to_owned(),
     }
 }
 
-fn module_directories(tree: &Tree) -> Vec<String> {
-    let children = tree.children("/lib/modules").filter(|(_, id)| tree.entries(*id).is_some());
-    children.filter_map(|(name, _)| String::from_utf8(name.to_vec()).ok()).collect()
+/// A directory of `/lib/modules`.
+struct Modules {
+    /// Its name.
+    version: String,
+    /// The package it says to be of, in Arch.
+    package: Vec<u8>,
+}
+
+impl Modules {
+    fn of(tree: &Tree) -> Vec<Self> {
+        let children = tree.children("/lib/modules").filter(|(_, id)| tree.entries(*id).is_some());
+        let versions = children.filter_map(|(name, _)| String::from_utf8(name.to_vec()).ok());
+        let directory = |version: String| {
+            let package = tree.read(format!("/lib/modules/{version}/pkgbase"), 256).ok().flatten();
+            Self { package: package.unwrap_or_default().trim_ascii().to_vec(), version }
+        };
+        versions.map(directory).collect()
+    }
 }
 
 fn initramfs(tree: &Tree, label: &str, version: &str) -> Option<String> {
@@ -238,8 +273,8 @@ pub fn point_links(editor: &mut Editor<'_>, kernel: &mut Kernel) -> Result<Vec<S
         let Some(file) = file.filter(|file| file.starts_with("/boot/")) else { continue };
         let old: Vec<_> = links.iter().filter(|link| leads_elsewhere(editor.tree(), link, file)).collect();
         for link in old {
-            let up_to = if link.starts_with("/boot/") { "/boot/" } else { "/" };
-            editor.symlink(link, &file[up_to.len()..])?;
+            let beside = if link.starts_with("/boot/") { "/boot/" } else { "/" };
+            editor.symlink(link, file.strip_prefix(beside).unwrap_or(file))?;
             notes.push(format!("{link}: link to {file}"));
         }
     }
@@ -283,7 +318,7 @@ mod tests {
         assert_eq!(kernel.modules.as_deref(), Some("/lib/modules/6.1.0-10-amd64"));
         assert_eq!(kernel.stable, Some(stable));
         let versions: Vec<_> =
-            all(&tree).into_iter().map(|kernel| (kernel.version, kernel.stable.is_some())).collect();
+            all(&tree).unwrap().into_iter().map(|kernel| (kernel.version, kernel.stable.is_some())).collect();
         assert_eq!(versions[1..], [("6.1.0-9-amd64".to_owned(), false), ("7.0".to_owned(), false)]);
     }
 
@@ -371,7 +406,7 @@ mod tests {
         ] {
             let links = [(image_link, before[0]), (initramfs_link, before[1])];
             let mut tree = kernels(&["1", "2"], &links);
-            let mut kernel = all(&tree).into_iter().find(|kernel| kernel.version == "1").unwrap();
+            let mut kernel = all(&tree).unwrap().into_iter().find(|kernel| kernel.version == "1").unwrap();
             let mut editor = Editor::new(&mut tree, Default::default());
             assert_eq!(point_links(&mut editor, &mut kernel).unwrap().len(), 2);
             let stable = StableLinks { image: image_link.into(), initramfs: Some(initramfs_link.into()) };
@@ -432,10 +467,10 @@ mod tests {
             ("/boot/vmlinuz-0-rescue-0123456789abcdef", "x"),
             ("/boot/initramfs-0-rescue-0123456789abcdef.img", "x"),
         ]);
-        let kernels = all(&fedora);
+        let kernels = all(&fedora).unwrap();
         assert_eq!(kernels.len(), 1);
         assert_eq!(kernels[0].image, "/boot/vmlinuz-6.17.1-300.fc43.x86_64");
-        let spares: Vec<_> = spares(&fedora).into_iter().map(|kernel| kernel.initramfs).collect();
+        let spares: Vec<_> = spares(&fedora).unwrap().into_iter().map(|kernel| kernel.initramfs).collect();
         assert_eq!(spares, [Some("/boot/initramfs-0-rescue-0123456789abcdef.img".to_owned())]);
 
         let bootc = tree(&[
@@ -475,6 +510,24 @@ mod tests {
             let error = chosen(&tree(files)).unwrap_err();
             let points = error.hint().is_some_and(|hint| hint.contains("--profile data"));
             assert_eq!(points, is_plain, "{files:?}");
+        }
+    }
+
+    /// 20,000 of them were compared each with each.
+    #[test]
+    fn so_many_kernels_are_none() {
+        let boot = |count: usize| (0..count).map(|at| (format!("/boot/vmlinuz-6.{at}"), at.to_string()));
+        let modules = |count: usize| (0..count).map(|at| (format!("/lib/modules/6.{at}/"), String::new()));
+        let most = limits::KERNELS;
+        for (in_boot, beside, found) in
+            [(most, most, Some(most)), (most + 1, 0, None), (0, most + 1, None), (20_000, 20_000, None)]
+        {
+            let files: Vec<_> = boot(in_boot).chain(modules(beside)).collect();
+            let files: Vec<_> = files.iter().map(|(path, text)| (path.as_str(), text.as_str())).collect();
+            let all = all(&tree(&files));
+            assert_eq!(all.as_ref().ok().map(Vec::len), found);
+            let said = "/boot and /lib/modules: more than 1000 kernels, which is the limit";
+            assert!(all.err().is_none_or(|error| error.to_string() == said));
         }
     }
 }

@@ -25,6 +25,7 @@ pub(crate) mod posix_acl;
 mod scan;
 #[cfg(test)]
 pub(crate) mod testing;
+mod texts;
 pub mod version;
 mod xattr;
 mod xattrs;
@@ -38,6 +39,7 @@ pub use host::{HostDir, HostFile};
 pub use name::Name;
 pub(crate) use places::Places;
 pub use scan::{Progress, scan, scan_where};
+pub(crate) use texts::Texts;
 pub(crate) use xattr::portable_xattrs;
 pub use xattrs::Xattrs;
 

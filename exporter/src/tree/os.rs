@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{Kind, Tree};
-use crate::error::Result;
+use crate::error::{Result, show_text};
 
 /// Larger than any os-release; a file beyond it is not one.
 const OS_RELEASE_LIMIT: u64 = 64 << 10;
@@ -72,7 +72,9 @@ pub fn detect(tree: &Tree) -> Result<Os> {
         id,
         id_like,
         version_id: fields.remove("VERSION_ID"),
-        pretty_name: fields.remove("PRETTY_NAME").unwrap_or_else(|| "Linux".into()),
+        pretty_name: fields
+            .remove("PRETTY_NAME")
+            .map_or_else(|| "Linux".into(), |name| show_text(&name).into_owned()),
     })
 }
 

@@ -83,8 +83,11 @@ const SIZE_3: usize = 24;
 /// namespace it was set in, which does not exist in the machine.
 fn without_root_id(mut value: Vec<u8>) -> Vec<u8> {
     // magic_etc is little endian: its last byte is the revision.
-    if value.len() == SIZE_3 && value[3] == REVISION_3 {
-        value[3] = REVISION_2;
+    if value.len() == SIZE_3
+        && let Some(revision) = value.get_mut(3)
+        && *revision == REVISION_3
+    {
+        *revision = REVISION_2;
         value.truncate(SIZE_2);
     }
     value

@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use super::{Error, Result};
-use crate::config::{Config, reference, schema_text};
+use super::Result;
+use crate::config::{Config, MAX_TEXT, reference, schema_text};
+use crate::text;
 
 /// Check a vmimage.toml, or show what it can say.
 #[derive(Debug, clap::Args)]
@@ -45,9 +46,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
 
 fn check(file: &PathBuf) -> Result<()> {
     let name = file.display().to_string();
-    let text = std::fs::read_to_string(file)
-        .map_err(|error| Error::user(format!("{name}: cannot be read")).because(error))?;
-    Config::parse(&name, &text)?;
+    Config::parse(&name, &text::read(file, MAX_TEXT as u64)?)?;
     println!("{name}: nothing is wrong");
     Ok(())
 }

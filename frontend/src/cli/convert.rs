@@ -204,7 +204,7 @@ pub(crate) fn run(args: &mut Args) -> Result<ExitCode> {
             .map_err(|error| Error::internal("signals: cannot be caught").because(error))?;
     }
     let wanted = asked.wanted(&labels(&found.loaded))?;
-    let needs = install::lacks(&found.loaded.tree, &wanted).or(asked.needs_engine()?);
+    let needs = install::lacks(&found.loaded.tree, &wanted)?.or(asked.needs_engine()?);
     if let (Some(lacking), Profile::Machine, false) = (needs, wanted.profile, args.no_install) {
         return install::run(args, &found, lacking, &spool, &meter, &stop);
     }

@@ -7,13 +7,14 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
+use exporter::error::show_text;
 use exporter::spec::check_format;
 use serde_json::Value;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::problem::{Problems, nearest};
-use super::{Config, Words, contradictions, schema};
+use super::{Config, contradictions, schema};
 use crate::attributes::{Asked, Attribute};
 
 pub(super) fn parse(name: &str, text: &str) -> Result<Config, Problems> {
@@ -98,7 +99,7 @@ impl<'a> Check<'a> {
             ("string", DeValue::String(text)) => self.text(schema, text, value.span(), key),
             ("integer", DeValue::Integer(number)) => {
                 if u32::from_str_radix(number.as_str(), number.radix()).is_err() {
-                    let shown = number.as_str();
+                    let shown = show_text(number.as_str());
                     self.problems
                         .add(value.span(), format!("{key} is {shown}: a number from 0 to {}", u32::MAX));
                 }
@@ -146,6 +147,7 @@ impl<'a> Check<'a> {
                 if key.is_empty() { name.get_ref().to_string() } else { format!("{key}.{}", name.get_ref()) };
             let property = properties.and_then(|properties| properties.get(name.get_ref().as_ref()));
             let Some(property) = property else {
+                let path = show_text(&path);
                 let message = match nearest(name.get_ref(), known()) {
                     Some(meant) => format!("{path} is no key: did you mean {meant}?"),
                     None => format!("{path} is no key: there are {}", known().collect::<Vec<_>>().join(", ")),
@@ -171,6 +173,7 @@ impl<'a> Check<'a> {
         if let Some(allowed) = schema.get("enum").and_then(Value::as_array) {
             let allowed: Vec<_> = allowed.iter().filter_map(Value::as_str).collect();
             if !allowed.contains(&text) {
+                let text = show_text(text);
                 self.problems.add(at, format!("{key} is {text:?}: one of {}", allowed.join(", ")));
             }
             return;
@@ -182,7 +185,9 @@ impl<'a> Check<'a> {
                 self.problems
                     .add_hidden(at, format!("{key} is a text that is no hash: {expected} was expected"));
             }
-            Err(expected) => self.problems.add(at, format!("{key} is {text:?}: {expected} was expected")),
+            Err(expected) => {
+                self.problems.add(at, format!("{key} is {:?}: {expected} was expected", show_text(text)));
+            }
             Ok(()) if format == CONTEXT_PATH => self.context_path(text, at, key),
             Ok(()) => {}
         }
@@ -191,7 +196,7 @@ impl<'a> Check<'a> {
     fn context_path(&mut self, path: &str, at: Range<usize>, key: &str) {
         let refused = self.entries.and_then(|entries| Entry::refuse(entries.get(path).copied(), key));
         if let Some(why) = refused {
-            self.problems.add(at, format!("{key}: {path} {why}"));
+            self.problems.add(at, format!("{key}: {} {why}", show_text(path)));
         }
     }
 
@@ -200,7 +205,7 @@ impl<'a> Check<'a> {
         let Some(attribute) = Attribute::by_name(name) else { return };
         let Some(words) = words(value.get_ref()) else { return };
         if let Err(expected) = Asked::default().set(attribute, &words) {
-            self.problems.add(value.span(), format!("{name} is {words:?}: {expected}"));
+            self.problems.add(value.span(), format!("{name} is {:?}: {expected}", show_text(&words)));
         }
     }
 
@@ -212,15 +217,15 @@ impl<'a> Check<'a> {
 
 /// What an attribute is typed as, if the value is one of an attribute.
 fn words(value: &DeValue<'_>) -> Option<String> {
-    let words = match value {
-        DeValue::String(text) => Words::One(text.to_string()),
-        DeValue::Boolean(is_on) => return super::typed(&Value::Bool(*is_on)),
-        DeValue::Array(values) => Words::Several(
-            values.iter().map(|value| value.get_ref().as_str().map(str::to_owned)).collect::<Option<_>>()?,
-        ),
-        _ => return None,
-    };
-    super::typed(&serde_json::to_value(words).expect("words are JSON"))
+    match value {
+        DeValue::String(text) => Some(text.to_string()),
+        DeValue::Boolean(is_on) => super::typed(&Value::Bool(*is_on)),
+        DeValue::Array(values) => {
+            let words = values.iter().map(|value| value.get_ref().as_str());
+            Some(words.collect::<Option<Vec<_>>>()?.join(","))
+        }
+        _ => None,
+    }
 }
 
 /// JSON's name for the kind of a value of TOML.

@@ -1,7 +1,7 @@
 //! The build context as a folder of this machine: for engines without frontends, and for files that are there already.
 
 use std::collections::BTreeMap;
-use std::io::{ErrorKind, Read};
+use std::io::ErrorKind;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,6 +14,7 @@ use rustix::fs::OFlags;
 use super::apply::{Configuration, MAX_TEXT};
 use super::{Config, Entries, Entry, FILE, Secrets};
 use crate::cli::{Error, Result};
+use crate::text;
 
 /// A folder.
 pub(crate) struct Context {
@@ -99,12 +100,7 @@ impl Context {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(unreadable(error)),
         };
-        let mut text = String::new();
-        file.take(MAX_TEXT as u64 + 1).read_to_string(&mut text).map_err(unreadable)?;
-        if text.len() > MAX_TEXT {
-            return Err(Error::user(format!("{path}: over {} KiB, a text was expected", MAX_TEXT >> 10)));
-        }
-        Ok(Some(text))
+        text::read_from(file, path, MAX_TEXT as u64).map(Some)
     }
 }
 

@@ -1,8 +1,9 @@
 //! Keys that are right each by itself, and do not go together.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
+use exporter::error::show_text;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -61,12 +62,11 @@ pub(super) fn find(config: &Config, table: &DeTable<'_>, problems: &mut Problems
         one_of("hooks", &["run", "script"], &said, index, table, problems);
     }
     let services = &config.services;
-    for name in &services.enable {
-        for (key, others) in [("disable", &services.disable), ("mask", &services.mask)] {
-            if others.contains(name) {
-                let at = value(table, &["services", key]).map_or(0..0, Spanned::span);
-                problems.add(at, format!("services.{key} has {name:?}, and services.enable has it too"));
-            }
+    let enabled: BTreeSet<_> = services.enable.iter().collect();
+    for (key, others) in [("disable", &services.disable), ("mask", &services.mask)] {
+        for name in others.iter().filter(|name| enabled.contains(name)) {
+            let at = value(table, &["services", key]).map_or(0..0, Spanned::span);
+            problems.add(at, format!("services.{key} has {name:?}, and services.enable has it too"));
         }
     }
 }
@@ -104,16 +104,18 @@ fn twice<'a, T: Ord + std::fmt::Debug + 'a>(
     for (index, value) in values.enumerate() {
         let Some(value) = value else { continue };
         if seen.insert(value, index).is_some() {
-            problems
-                .add(span(table, list, index, key), format!("{list}.{key} is {value:?} for the second time"));
+            problems.add(
+                span(table, list, index, key),
+                format!("{list}.{key} is {} for the second time", show_text(&format!("{value:?}"))),
+            );
         }
     }
 }
 
 fn value<'t, 'i>(table: &'t DeTable<'i>, path: &[&str]) -> Option<&'t Spanned<DeValue<'i>>> {
-    let (first, rest) = path.split_first()?;
-    let found = table.get(*first)?;
-    if rest.is_empty() { Some(found) } else { value(found.get_ref().as_table()?, rest) }
+    let (last, tables) = path.split_last()?;
+    let in_table = |table: &'t DeTable<'i>, key: &&str| table.get(*key)?.get_ref().as_table();
+    tables.iter().try_fold(table, in_table)?.get(*last)
 }
 
 /// Where an element of a list of tables is.

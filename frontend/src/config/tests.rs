@@ -422,3 +422,28 @@ fn paths_that_are_not_in_the_context_are_told_where_they_are_named() {
     right.insert("site".to_owned(), Entry::Folder);
     assert!(told(&right).is_empty(), "{:?}", told(&right));
 }
+
+/// A file of 95 KB with thousands of problems on one line: each was told with all of it, which took gigabytes.
+#[test]
+fn a_long_line_full_of_problems_is_told_shortly() {
+    let keys: String = (0..8000).map(|at| format!("{{k{at}=1}},")).collect();
+    for (text, least) in [
+        (format!("users = [{}]", "{},".repeat(30_000)), 29_000),
+        (format!("groups = [{keys}]"), 16_000 - 20),
+        (format!("{} = 1", "k".repeat(95_000)), 0),
+        (format!("timezone = \"{}\"", "\u{fc}".repeat(47_000)), 0),
+        (format!("install = [{}]", "\"-\",".repeat(19_000)), 0),
+        ("a.".repeat(40_000) + "a = 1", 0),
+        (format!("a = {}", "[".repeat(95_000)), 0),
+        (format!("a = {}", "{a=".repeat(30_000)), 0),
+        (format!("[{}a]", "a.".repeat(40_000)), 0),
+        ("]".repeat(95_000), 0),
+        ("[[users]]\n".repeat(9_500), 9_000),
+        ("a=1\n".repeat(24_000), 0),
+    ] {
+        let shown = problems(&text);
+        assert!(shown.len() < 40 << 10, "{} bytes", shown.len());
+        let more = shown.rsplit_once(": and ").and_then(|(_, more)| more.strip_suffix(" more")?.parse().ok());
+        assert!(more.unwrap_or(0) >= least, "{more:?}");
+    }
+}

@@ -15,6 +15,8 @@ mod word;
 use std::collections::HashMap;
 use std::ops::Range;
 
+use exporter::error::{show_list, show_text};
+use exporter::limits::{self, Budget};
 use exporter::spec::Architecture;
 use parse_dockerfile::{FromInstruction, Instruction};
 
@@ -72,13 +74,11 @@ impl Target {
         given: &Variables,
         predefined: &Variables,
     ) -> Result<Self> {
-        let stages = Stages::read(dockerfile, given, predefined)?;
+        let mut stages = Stages::read(dockerfile, given, predefined)?;
         let mut index = stages.index(stage)?;
-        let name = stages.froms[index].as_.as_ref().map(|(_, name)| name.value.to_string());
-        let stage = name.unwrap_or_else(|| index.to_string());
+        let stage = stages.name(index).unwrap_or_else(|| index.to_string());
         loop {
-            let from = &stages.froms[index];
-            let base = stages.base(from)?;
+            let base = stages.base(index)?;
             match stages.called(&base.name, index) {
                 Some(below) => index = below,
                 None if base.name == SCRATCH => return Ok(Self { stage, base: None }),
@@ -91,28 +91,41 @@ impl Target {
 impl Base {
     /// The Dockerfile with another image in place of this one.
     pub(crate) fn replaced(&self, dockerfile: &str, image: &str) -> String {
-        let mut text = unmarked(dockerfile).to_owned();
-        text.replace_range(self.place.clone(), image);
-        text
+        let text = unmarked(dockerfile);
+        let [before, after] = [text.get(..self.place.start), text.get(self.place.end..)];
+        [before.unwrap_or_default(), image, after.unwrap_or_default()].concat()
     }
 }
 
 /// The stages of a Dockerfile and what may be expanded in their `FROM`.
 struct Stages<'a> {
     froms: Vec<FromInstruction<'a>>,
+    /// The first stage of each name, in lower case.
+    names: HashMap<String, usize>,
     variables: Variables,
     escape: char,
+    /// What the values of variables may come to.
+    values: Budget,
 }
 
 impl<'a> Stages<'a> {
     fn read(dockerfile: &'a str, given: &Variables, predefined: &Variables) -> Result<Self> {
+        let text = unmarked(dockerfile);
+        if text != unmarked(text) {
+            return Err(Error::user(
+                "the Dockerfile: begins with two byte order marks, and builders take one",
+            ));
+        }
         let broken = |error| Error::user("the Dockerfile: cannot be read").because(error);
-        let parsed = parse_dockerfile::parse(unmarked(dockerfile)).map_err(broken)?;
+        let parsed = parse_dockerfile::parse(text).map_err(broken)?;
         let escape = parsed.parser_directives.escape.as_ref().map_or('\\', |escape| escape.value.value);
         let mut variables = predefined.clone();
+        let mut values = Budget::new("bytes of variables", limits::EXPANDED);
         for arg in parsed.global_args() {
             for (name, default) in word::assignments(&arg.arguments.value, escape) {
-                let default = default.map(|default| word::expand(default, &variables, escape)).transpose()?;
+                let default = default
+                    .map(|default| word::expand(default, &variables, escape, &mut values))
+                    .transpose()?;
                 variables.extend(given.get(name).cloned().or(default).map(|value| (name.to_owned(), value)));
             }
         }
@@ -120,38 +133,52 @@ impl<'a> Stages<'a> {
             Instruction::From(from) => Some(from),
             _ => None,
         });
-        Ok(Self { froms: froms.collect(), variables, escape })
+        let froms: Vec<_> = froms.collect();
+        let mut names = HashMap::new();
+        for (index, from) in froms.iter().enumerate() {
+            if let Some((_, name)) = &from.as_ {
+                names.entry(name.value.to_ascii_lowercase()).or_insert(index);
+            }
+        }
+        Ok(Self { froms, names, variables, escape, values })
     }
 
     /// The number of the stage that is meant.
     fn index(&self, stage: Option<&str>) -> Result<usize> {
         let count = self.froms.len();
-        let Some(stage) = stage else { return Ok(count - 1) };
+        let Some(stage) = stage else {
+            return count.checked_sub(1).ok_or_else(|| Error::user("the Dockerfile: has no stage"));
+        };
         let number = || stage.parse().ok().filter(|&number| number < count);
         self.called(stage, count).or_else(number).ok_or_else(|| {
             let names = self.froms.iter().filter_map(|from| Some(from.as_.as_ref()?.1.value.as_ref()));
-            let names: Vec<_> = names.collect();
+            let names: Vec<&str> = names.collect();
             let none = Error::user(format!("--target {stage}: the Dockerfile has no such stage"));
             match names.is_empty() {
                 true => none.with_hint("no stage of it has a name: leave --target out"),
-                false => none.with_hint(format!("its stages are {}", names.join(", "))),
+                false => none.with_hint(format!("its stages are {}", show_list(&names))),
             }
         })
     }
 
-    /// The number of the stage with this name among the first `count`.
-    fn called(&self, name: &str, count: usize) -> Option<usize> {
-        self.froms[..count]
-            .iter()
-            .position(|from| from.as_.as_ref().is_some_and(|(_, own)| own.value.eq_ignore_ascii_case(name)))
+    /// The name of a stage.
+    fn name(&self, index: usize) -> Option<String> {
+        self.froms.get(index)?.as_.as_ref().map(|(_, name)| name.value.to_string())
     }
 
-    /// The image, or stage, that `from` names.
-    fn base(&self, from: &FromInstruction<'_>) -> Result<Base> {
-        let expand = |text: &str| word::expand(text, &self.variables, self.escape);
+    /// The number of the stage with this name among the first `count`.
+    fn called(&self, name: &str, count: usize) -> Option<usize> {
+        self.names.get(&name.to_ascii_lowercase()).copied().filter(|&index| index < count)
+    }
+
+    /// The image, or stage, that the stage `index` stands on.
+    fn base(&mut self, index: usize) -> Result<Base> {
+        let Self { froms, variables, escape, values, .. } = self;
+        let from = froms.get(index).ok_or_else(|| Error::user("the Dockerfile: has no such stage"))?;
+        let mut expand = |text: &str| word::expand(text, variables, *escape, values);
         let name = expand(&from.image.value)?;
         if name.is_empty() {
-            let image = &from.image.value;
+            let image = show_text(&from.image.value);
             return Err(Error::user(format!("FROM {image}: names no image, its variables have no value"))
                 .with_hint("give them one: --build-arg NAME=VALUE"));
         }

@@ -152,7 +152,7 @@ impl Manager {
         let cell = if asked.full_kernel { release.full_kernel } else { release.kernel };
         let usual = || Some(names(cell, architecture)).filter(|names| !names.is_empty());
         match &asked.kernel {
-            None if base.has_kernel() => Some(Vec::new()),
+            None if base.has_kernel => Some(Vec::new()),
             None | Some(Kernel::Distro) => usual(),
             Some(Kernel::Version(version)) => {
                 let sign = self.version_sign;

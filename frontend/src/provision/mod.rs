@@ -32,6 +32,8 @@ pub(crate) struct Base {
     /// The image's reference, for messages.
     name: String,
     os: Os,
+    /// Whether one boots.
+    has_kernel: bool,
     /// The image as far as it was looked at: its os-release, the names in `/boot` and `/lib/modules`, the head of
     /// [`SHELL`], and what there is of [`probes`].
     files: Tree,
@@ -40,16 +42,14 @@ pub(crate) struct Base {
 impl Base {
     /// The base called `name`, of which `files` is known.
     pub(crate) fn new(name: &str, files: Tree) -> Result<Self, Failure> {
-        let os = os::detect(&files).map_err(|error| Failure::new(format!("base image {name}: {error}")))?;
-        Ok(Self { name: name.to_owned(), os, files })
+        let failed = |error| Failure::new(format!("base image {name}: {error}"));
+        let os = os::detect(&files).map_err(failed)?;
+        let has_kernel = exporter::tree::kernel::any_boots(&files).map_err(failed)?;
+        Ok(Self { name: name.to_owned(), os, has_kernel, files })
     }
 
     fn has(&self, paths: &[&str]) -> bool {
         paths.iter().any(|path| self.files.resolve(path).is_some())
-    }
-
-    fn has_kernel(&self) -> bool {
-        exporter::tree::kernel::all(&self.files).iter().any(|kernel| kernel.initramfs.is_some())
     }
 
     fn shown(&self) -> String {
@@ -235,7 +235,7 @@ pub(crate) fn plan(base: &Base, architecture: &str, asked: &Install) -> Result<P
 
 /// The image that gives `base` its kernel (`None`: an image `FROM scratch`), if that is another one.
 pub(crate) fn donor<'asked>(base: Option<&Base>, asked: &'asked Install) -> Option<&'asked str> {
-    let lacks = |base: &Base| manager(base).is_none() && (asked.kernel.is_some() || !base.has_kernel());
+    let lacks = |base: &Base| manager(base).is_none() && (asked.kernel.is_some() || !base.has_kernel);
     let is_needed = asked.kernel != Some(Kernel::Keep) && base.is_none_or(lacks);
     asked.donor.as_deref().or_else(|| is_needed.then_some(DEFAULT_DONOR))
 }
@@ -248,7 +248,7 @@ pub(crate) fn plan_donor(base: &Base, architecture: &str, asked: &Install) -> Re
             check(base, manager, asked)?;
             manager.plan(base, architecture, asked, Part::Kernel).map(|plan| plan.on(base, ""))
         }
-        None => base.has_kernel().then(Plan::default),
+        None => base.has_kernel.then(Plan::default),
     };
     plan.ok_or_else(|| unsupported(base))
 }

@@ -47,7 +47,8 @@ impl Line {
             }
             let (names, grammar) =
                 client.commands.iter().find(|(names, _)| names.iter().any(|name| word == **name))?;
-            return Some(Self { head, command: names[0], items: reader.rest(*grammar).all() });
+            let command = *names.first()?;
+            return Some(Self { head, command, items: reader.rest(*grammar).all() });
         }
     }
 

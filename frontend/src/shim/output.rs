@@ -21,7 +21,7 @@ impl Output {
     /// Reads it as buildx does; `None` for what buildx would refuse.
     pub(super) fn parse(text: &str) -> Option<Self> {
         let fields = csv::fields(text)?;
-        if fields.len() == 1 && fields[0] == text && !text.starts_with("type=") {
+        if matches!(&fields[..], [field] if field == text) && !text.starts_with("type=") {
             let kind = if text == "-" { "tar" } else { "local" };
             return Some(Self::new([
                 ("type".to_owned(), kind.to_owned()),

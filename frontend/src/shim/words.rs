@@ -88,17 +88,16 @@ impl<'a> Reader<'a> {
     pub(super) fn read(&mut self) -> Option<Vec<Item>> {
         let word = self.words.next()?;
         let bytes = word.as_bytes();
-        if self.only_words || !bytes.starts_with(b"-") || bytes == b"-" {
-            return Some(vec![Item::Word(word.clone())]);
-        }
+        let rest = bytes.strip_prefix(b"-").filter(|rest| !rest.is_empty() && !self.only_words);
+        let Some(rest) = rest else { return Some(vec![Item::Word(word.clone())]) };
         if bytes == b"--" {
             self.only_words = true;
             return Some(vec![Item::End]);
         }
-        match (bytes.strip_prefix(b"--"), self.grammar.dashes) {
+        match (rest.strip_prefix(b"-"), self.grammar.dashes) {
             (Some(name), _) => Some(vec![self.flag(word, name)]),
-            (None, Dashes::Same) => Some(vec![self.flag(word, &bytes[1..])]),
-            (None, Dashes::Letters) => Some(self.letters(&bytes[1..])),
+            (None, Dashes::Same) => Some(vec![self.flag(word, rest)]),
+            (None, Dashes::Letters) => Some(self.letters(rest)),
         }
     }
 
@@ -110,9 +109,10 @@ impl<'a> Reader<'a> {
     /// `name`, `name=value`, or `name` with the next word as its value.
     fn flag(&mut self, word: &OsString, text: &[u8]) -> Item {
         let mut typed = vec![word.clone()];
-        let (name, value) = match text.iter().position(|byte| *byte == b'=') {
-            Some(at) => (&text[..at], Some(owned(&text[at + 1..]))),
-            None => (text, self.value_for(text, &mut typed)),
+        let mut parts = text.splitn(2, |byte| *byte == b'=');
+        let (name, value) = match (parts.next(), parts.next()) {
+            (Some(name), Some(value)) => (name, Some(owned(value))),
+            _ => (text, self.value_for(text, &mut typed)),
         };
         Item::Flag { name: String::from_utf8_lossy(name).into_owned(), value, typed }
     }
@@ -120,26 +120,19 @@ impl<'a> Reader<'a> {
     /// Each letter is a flag; the rest of the first one with a value is that value.
     fn letters(&mut self, letters: &[u8]) -> Vec<Item> {
         let mut items = Vec::new();
-        for (at, letter) in letters.iter().enumerate() {
-            let rest = &letters[at + 1..];
-            let mut typed = vec![owned(&[b"-", &letters[at..at + 1]].concat())];
-            let name = &letters[at..at + 1];
-            let (value, is_last) = match rest {
-                [b'=', value @ ..] => (Some(value), true),
-                [_, ..] if self.has_value(name) => (Some(rest), true),
-                _ => (None, false),
+        let mut rest = letters;
+        while let Some((letter, after)) = rest.split_first() {
+            let name = std::slice::from_ref(letter);
+            let joined = match after {
+                [b'=', value @ ..] => Some(value),
+                [_, ..] if self.has_value(name) => Some(after),
+                _ => None,
             };
-            let value = match value {
-                Some(value) => {
-                    typed[0] = owned(&[b"-", &letters[at..]].concat());
-                    Some(owned(value))
-                }
-                None => self.value_for(name, &mut typed),
-            };
+            let (own, left) = if joined.is_some() { (rest, &[][..]) } else { (name, after) };
+            let mut typed = vec![owned(&[&b"-"[..], own].concat())];
+            rest = left;
+            let value = joined.map(owned).or_else(|| self.value_for(name, &mut typed));
             items.push(Item::Flag { name: char::from(*letter).to_string(), value, typed });
-            if is_last {
-                break;
-            }
         }
         items
     }

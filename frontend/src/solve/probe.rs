@@ -2,6 +2,7 @@
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 
+use exporter::limits;
 use exporter::tree::{Editor, Meta, Time, Tree};
 
 use super::{BaseImage, Build};
@@ -19,6 +20,10 @@ pub(super) async fn probe(build: &Build<'_>, base: &BaseImage) -> Result<Base, F
     let texts: Vec<_> = stream::iter(texts).buffered(at_once(build)).try_collect().await?;
     let boot = names(build.bridge, &root, "/boot").await?;
     let modules = names(build.bridge, &root, "/lib/modules").await?;
+    if modules.len() > limits::KERNELS {
+        let message = format!("more than {} kernels, which is the limit", limits::KERNELS);
+        return Err(Failure::new(format!("base image {}: /lib/modules: {message}", base.name)));
+    }
     let paths = provision::probes().into_iter().map(str::to_owned);
     let paths: Vec<_> = paths.chain(modules.iter().flat_map(|version| kernel_files(version))).collect();
     let present = paths.iter().map(async |path| found(build.bridge.stat_file(&root, path).await));

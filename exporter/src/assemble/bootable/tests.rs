@@ -195,3 +195,14 @@ fn headers_are_not_believed() {
     kernel[0x20e..0x210].copy_from_slice(&[0xff; 2]);
     assert_eq!(release(&Content::Bytes(kernel.into())).unwrap(), None);
 }
+
+/// Two gigabytes of names of modules were kept.
+#[test]
+fn of_an_initramfs_only_what_is_asked_for_is_kept() {
+    let many: Vec<_> = (0..20_000).map(|at| format!("lib/modules/6.1/m{at}.ko")).collect();
+    let names: Vec<_> = many.iter().map(String::as_str).chain(["kernel/fs/ext4.ko.xz", "init"]).collect();
+    let modules = modules(&Content::Bytes(cpio(&names).into())).unwrap();
+    assert!(modules.are_some && modules.drivers.iter().eq(["ext4"]));
+    let none = super::modules(&Content::Bytes(cpio(&["init"]).into())).unwrap();
+    assert!(!none.are_some && none.drivers.is_empty());
+}

@@ -3,8 +3,8 @@
 //! A name has to be in `/etc/passwd`, a number does not: its group is 0 then, its home `/`. A group that is
 //! named stands alone; otherwise the user's further groups count too.
 
-use crate::error::{Error, Kind, Result};
-use crate::machine::accounts::{Database, Row, group, number, passwd, text};
+use crate::error::{Error, Kind, Result, show_text};
+use crate::machine::accounts::{Database, NAME, Row, group, passwd};
 use crate::tree::Tree;
 
 /// A user and the group of its processes.
@@ -66,12 +66,14 @@ fn by_user(tree: &Tree, user: &str) -> Result<Account> {
 
 /// Whose entry of passwd(5) it is; `None` if it has no numbers or no home.
 fn account(row: &Row) -> Option<Account> {
-    row.get(passwd::HOME)?;
-    let home = Some(text(row, passwd::HOME)).filter(|home| home.starts_with('/'));
+    if !row.has(passwd::HOME) {
+        return None;
+    }
+    let home = Some(row.text(passwd::HOME)).filter(|home| home.starts_with('/'));
     Some(Account {
-        uid: number(row, passwd::UID)?,
-        gid: number(row, passwd::GID)?,
-        name: Some(text(row, 0)),
+        uid: row.number(passwd::UID)?,
+        gid: row.number(passwd::GID)?,
+        name: Some(row.text(NAME)),
         home: home.unwrap_or_else(|| "/".into()),
     })
 }
@@ -79,13 +81,13 @@ fn account(row: &Row) -> Option<Account> {
 /// The number of a group.
 fn gid(tree: &Tree, group: &str) -> Result<u32> {
     let groups = Database::group(tree)?;
-    let mut named = groups.rows().filter(|row| row[0] == group.as_bytes());
-    let known = named.find_map(|row| number(&row, group::GID));
+    let mut named = groups.rows().filter(|row| row.field(NAME) == group.as_bytes());
+    let known = named.find_map(|row| row.number(group::GID));
     known.or_else(|| group.parse().ok()).ok_or_else(|| unknown(group, "/etc/group"))
 }
 
 fn unknown(name: &str, file: &str) -> Error {
-    Error::new(Kind::Input, "USER", format!("{name:?} is not in the image's {file}"))
+    Error::new(Kind::Input, "USER", format!("{:?} is not in the image's {file}", show_text(name)))
         .with_hint("add it in the Dockerfile (useradd, adduser), or make no service: --service off")
 }
 

@@ -3,6 +3,7 @@
 //! Only what is idle from its first word to its last is no service: whatever can't be judged is one.
 
 use super::script::{self, Simple, is_assignment};
+use crate::limits::{self, Budget};
 use crate::spec::Container;
 
 /// What `ENTRYPOINT` and `CMD` come to.
@@ -74,12 +75,15 @@ pub(super) fn classify(container: &Container) -> Command {
     if words.first().is_none_or(String::is_empty) {
         return Command::Nothing;
     }
-    judge(&words, DEPTH).unwrap_or(Command::Program(None))
+    let mut work = Budget::new("bytes of commands", limits::COMMANDS);
+    judge(&words, DEPTH, &mut work).unwrap_or(Command::Program(None))
 }
 
 /// What the words of one command come to; `None` if they do nothing.
-fn judge(words: &[String], depth: usize) -> Option<Command> {
-    let program = unwrapped(words).split_first().zip(depth.checked_sub(1));
+fn judge(words: &[String], depth: usize, work: &mut Budget) -> Option<Command> {
+    let cost = words.iter().map(|word| word.len() as u64 + 1).sum();
+    let program =
+        unwrapped(words).split_first().zip(depth.checked_sub(1)).filter(|_| work.spend(cost).is_ok());
     let Some(((program, arguments), depth)) = program else { return Some(Command::Program(None)) };
     let name = base_name(program);
     if HARMLESS.contains(&&**program) {
@@ -89,7 +93,7 @@ fn judge(words: &[String], depth: usize) -> Option<Command> {
         return Some(Command::Init(program.clone()));
     }
     if SHELLS.contains(&name) {
-        return shell(name, arguments, depth);
+        return shell(name, arguments, depth, work);
     }
     let waits = match name {
         "sleep" => true,
@@ -121,7 +125,7 @@ fn unwrapped(mut words: &[String]) -> &[String] {
     while let Some((program, rest)) = words.split_first() {
         let name = base_name(program);
         if let Some((_, valued, operands)) = WRAPPERS.into_iter().find(|(wrapper, ..)| *wrapper == name) {
-            let rest = &rest[options(rest, valued)..];
+            let (_, rest) = rest.split_at(options(rest, valued));
             let variables = rest.iter().take_while(|word| name == "env" && is_assignment(word)).count();
             let inner = rest.get(operands + variables..).unwrap_or_default();
             if inner.is_empty() && program == "exec" {
@@ -152,25 +156,25 @@ fn options(words: &[String], valued: &str) -> usize {
 }
 
 /// A shell with a line, with the name of a script, or with nothing to do.
-fn shell(name: &str, arguments: &[String], depth: usize) -> Option<Command> {
+fn shell(name: &str, arguments: &[String], depth: usize, work: &mut Budget) -> Option<Command> {
     let (options, operands) = arguments.split_at(options(arguments, SHELLS_VALUED));
     let takes_line = options
         .iter()
         .any(|option| option.starts_with('-') && !option.starts_with("--") && option.contains('c'));
     match operands.split_first() {
         None => Some(Command::Idle(name.to_owned())),
-        Some((line, parameters)) if takes_line => line_of_shell(line, parameters, depth),
+        Some((line, parameters)) if takes_line => line_of_shell(line, parameters, depth, work),
         Some((file, _)) => Some(program_called(Some(file))),
     }
 }
 
 /// What a line of shell comes to: what takes the shell's place, or what it ends in.
-fn line_of_shell(line: &str, parameters: &[String], depth: usize) -> Option<Command> {
+fn line_of_shell(line: &str, parameters: &[String], depth: usize, work: &mut Budget) -> Option<Command> {
     let Some(commands) = script::read(line) else { return Some(Command::Program(None)) };
     let (mut idle, mut other, mut last) = (None, None, None);
     for command in &commands {
         let replaces_shell = command.words.first().is_some_and(|word| word == "exec");
-        match judge_simple(command, parameters, depth) {
+        match judge_simple(command, parameters, depth, work) {
             None => {}
             Some(Command::Idle(name)) => idle = Some(Command::Idle(name)),
             Some(found) if replaces_shell => return Some(found),
@@ -182,11 +186,11 @@ fn line_of_shell(line: &str, parameters: &[String], depth: usize) -> Option<Comm
 }
 
 /// One command of a line whose shell was given `parameters`: `$0`, `$1` and so on.
-fn judge_simple(command: &Simple, parameters: &[String], depth: usize) -> Option<Command> {
+fn judge_simple(command: &Simple, parameters: &[String], depth: usize, work: &mut Budget) -> Option<Command> {
     let words = unwrapped(&command.words);
     let judged = match words.first().map(String::as_str) {
-        Some("$0") => judge(parameters, depth),
-        Some("$@" | "$*") => judge(parameters.get(1..).unwrap_or_default(), depth),
+        Some("$0") => judge(parameters, depth, work),
+        Some("$@" | "$*") => judge(parameters.get(1..).unwrap_or_default(), depth, work),
         // Signals that do no more than end the shell.
         Some("trap") => match words.get(1) {
             Some(action) if is_harmless(action) => None,
@@ -196,7 +200,7 @@ fn judge_simple(command: &Simple, parameters: &[String], depth: usize) -> Option
         Some("set") if words.get(1).is_some_and(|word| word == "--" || !word.starts_with(['-', '+'])) => {
             Some(Command::Program(None))
         }
-        Some(_) => judge(words, depth),
+        Some(_) => judge(words, depth, work),
         None => None,
     };
     let is_known = !command.is_fed || matches!(&judged, Some(Command::Program(_) | Command::Init(_)));
@@ -374,5 +378,18 @@ mod tests {
         }
         assert_eq!(of(&["/entrypoint.sh"], &[]), Command::Program(None));
         assert_eq!(of(&["sh", "-c", ""], &[]), Command::Program(None));
+    }
+
+    /// Every shell ran the next one a thousand times over.
+    #[test]
+    fn shells_within_shells_come_to_an_end() {
+        for (line, times) in [("$@", 1000), ("$0", 1000), ("exec $@", 1), ("$@", 1)] {
+            let line = [line].repeat(times).join("; ");
+            let words = [["sh", "-c", &line, "sh"]].repeat(12).concat();
+            let words = if line.starts_with("$0") { ["sh", "-c", &line].repeat(12) } else { words };
+            let judged = of(&words, &["sleep", "1"]);
+            let idle = Command::Idle("sleep".to_owned());
+            assert_eq!(judged, if times == 1 { idle } else { Command::Program(None) }, "{line}");
+        }
     }
 }

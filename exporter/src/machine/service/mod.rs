@@ -20,13 +20,17 @@ mod script;
 mod signal;
 mod systemd;
 
+use std::collections::HashMap;
+
 use super::read;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Result, show_text};
+use crate::limits;
 use crate::spec::{Container, Healthcheck, Service};
 use crate::tree::os::{Init, Os};
 use crate::tree::{Editor, Tree};
 use account::Account;
 use command::Command;
+use program::Programs;
 use signal::Signal;
 
 /// The script that becomes the program.
@@ -149,18 +153,20 @@ fn check(tree: &Tree, container: &Container) -> Result<()> {
     let words = container.command().chain(container.env.iter().map(String::as_str));
     let words = words.chain(container.volumes.iter().map(String::as_str)).chain([&*container.working_dir]);
     if let Some(word) = words.into_iter().find(|word| word.contains('\0')) {
-        return Err(Error::new(Kind::Input, format!("{word:?}"), "has a NUL in it"));
+        return Err(Error::new(Kind::Input, format!("{:?}", show_text(word)), "has a NUL in it"));
     }
+    check_sizes(container)?;
     let program = container.command().next().unwrap_or_default();
-    if program::find(tree, container, program).is_none() {
+    if Programs::of(container).find(tree, program).is_none() {
         return Err(Error::new(
             Kind::NotFound,
-            program,
+            show_text(program),
             "is no program of the image, and its ENTRYPOINT or CMD runs it",
         )
         .with_hint("put it there in the Dockerfile, or make no service: --service off"));
     }
-    let missing = TOOLS.into_iter().find(|tool| program::find(tree, &Container::default(), tool).is_none());
+    let programs = Programs::of(&Container::default());
+    let missing = TOOLS.into_iter().find(|tool| programs.find(tree, tool).is_none());
     match missing {
         Some(tool) => Err(Error::new(Kind::NotFound, tool, "is not in the image, and its service needs it")
             .with_hint(
@@ -168,6 +174,23 @@ fn check(tree: &Tree, container: &Container) -> Result<()> {
             )),
         None => Ok(()),
     }
+}
+
+/// Linux starts no process of more.
+fn check_sizes(container: &Container) -> Result<()> {
+    let words =
+        || container.command().chain(container.env.iter().map(String::as_str)).map(|word| word.len() + 1);
+    let directories = container.variable("PATH").map_or(0, |path| path.split(':').count());
+    let (place, message) = if words().any(|len| len > limits::PROCESS_WORD) {
+        ("ENTRYPOINT, CMD and ENV", format!("a word has more than {} bytes", limits::PROCESS_WORD - 1))
+    } else if words().sum::<usize>() > limits::PROCESS_WORDS {
+        ("ENTRYPOINT, CMD and ENV", format!("have more than {} bytes", limits::PROCESS_WORDS))
+    } else if directories > limits::PROGRAM_DIRECTORIES {
+        ("ENV PATH", format!("has more than {} directories", limits::PROGRAM_DIRECTORIES))
+    } else {
+        return Ok(());
+    };
+    Err(Error::new(Kind::Input, place, message + ", which is the limit"))
 }
 
 /// The name that was asked for, else that of the program or of the image, or one beside it that nothing has yet.
@@ -214,8 +237,10 @@ fn environment(container: &Container, account: &Account) -> Vec<(String, String)
     let defaults = [("PATH", program::DEFAULT_PATH), ("HOME", &account.home)];
     let own = container.env.iter().filter_map(|entry| entry.split_once('='));
     let mut variables: Vec<(String, String)> = Vec::new();
+    let mut places = HashMap::new();
     for (name, value) in defaults.into_iter().chain(own) {
-        match variables.iter_mut().find(|(known, _)| known == name) {
+        let place = *places.entry(name).or_insert(variables.len());
+        match variables.get_mut(place) {
             Some((_, known)) => *known = value.to_owned(),
             None => variables.push((name.to_owned(), value.to_owned())),
         }
@@ -272,7 +297,7 @@ fn folder(name: &str) -> String {
 /// The command for a message.
 fn shown(container: &Container) -> String {
     let words: Vec<_> = container.command().map(quote::shell).collect();
-    words.join(" ").replace(char::is_control, " ")
+    show_text(&words.join(" ").replace(char::is_control, " ")).into_owned()
 }
 
 /// Why there is no service, if somebody could have expected one.

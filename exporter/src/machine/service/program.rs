@@ -1,19 +1,35 @@
 //! Programs by the words of an image: looked up as a container's runtime does, in the image's own `PATH`.
 
+use crate::limits;
 use crate::spec::Container;
 use crate::tree::{InodeId, Kind, Tree};
 
 /// `PATH` where an image sets none, as docker has it.
 pub(super) const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// The file that `word` starts; `None` if it is no program of the tree.
-pub(super) fn find(tree: &Tree, container: &Container, word: &str) -> Option<InodeId> {
-    let here = working_dir(container);
-    if word.contains('/') {
-        return executable(tree, &join(&here, word));
+/// Where the words of a container are looked up.
+pub(super) struct Programs {
+    /// Where it starts.
+    here: String,
+    /// The directories of its `PATH`.
+    directories: Vec<String>,
+}
+
+impl Programs {
+    pub(super) fn of(container: &Container) -> Self {
+        let here = working_dir(container);
+        let path = container.variable("PATH").unwrap_or(DEFAULT_PATH);
+        let directories = path.split(':').take(limits::PROGRAM_DIRECTORIES);
+        Self { directories: directories.map(|directory| join(&here, directory)).collect(), here }
     }
-    let path = container.variable("PATH").unwrap_or(DEFAULT_PATH);
-    path.split(':').find_map(|directory| executable(tree, &format!("{}/{word}", join(&here, directory))))
+
+    /// The file that `word` starts; `None` if it is no program of the tree.
+    pub(super) fn find(&self, tree: &Tree, word: &str) -> Option<InodeId> {
+        if word.contains('/') {
+            return executable(tree, &join(&self.here, word));
+        }
+        self.directories.iter().find_map(|directory| executable(tree, &format!("{directory}/{word}")))
+    }
 }
 
 /// Where the program starts: `WORKDIR`, which is below `/` in any case.
@@ -73,7 +89,7 @@ mod tests {
             (&there, "./tool", Some(tool)),
             (&there, "app", None),
         ] {
-            assert_eq!(find(&tree, container, word), found, "{word}");
+            assert_eq!(Programs::of(container).find(&tree, word), found, "{word}");
         }
     }
 }

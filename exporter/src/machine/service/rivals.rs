@@ -3,23 +3,29 @@
 //! Debian's packages enable what they install. Which unit is meant is told by the file that its `ExecStart=`
 //! leads to, and interpreters, which many services have in common, are no sign.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::command::{base_name, is_interpreter};
-use super::program;
+use super::program::Programs;
 use crate::error::Result;
-use crate::machine::{lines, read, systemd};
+use crate::machine::{Texts, lines, systemd};
 use crate::spec::Container;
 use crate::tree::{Editor, InodeId, Kind, Tree};
+
+/// A command that names a program after so many words is nobody's.
+const WORDS: usize = 1_000;
 
 /// Disable the units that start a program which `container` starts. Returns their names.
 pub(super) fn disable(editor: &mut Editor<'_>, container: &Container) -> Result<Vec<String>> {
     let own = programs(editor.tree(), container);
     let mut disabled = BTreeSet::new();
-    for (link, unit) in enabled(editor.tree()) {
-        if starts(editor.tree(), &unit, &own)? {
-            editor.remove(link);
-            disabled.insert(unit);
+    let mut texts = Texts::new();
+    for Unit { file, links } in enabled(editor.tree()).into_values() {
+        if starts(editor.tree(), &file, &own, &mut texts)? {
+            for (link, unit) in links {
+                editor.remove(link);
+                disabled.insert(unit);
+            }
         }
     }
     Ok(disabled.into_iter().collect())
@@ -27,31 +33,42 @@ pub(super) fn disable(editor: &mut Editor<'_>, container: &Container) -> Result<
 
 /// The files of the programs in the image's words, lines of shell among them.
 fn programs(tree: &Tree, container: &Container) -> BTreeSet<InodeId> {
-    let words = container.command().flat_map(str::split_whitespace);
+    let words = container.command().flat_map(str::split_whitespace).take(WORDS);
     let words = words.filter(|word| !word.starts_with('-') && !is_interpreter(base_name(word)));
-    words.filter_map(|word| program::find(tree, container, word)).collect()
+    let programs = Programs::of(container);
+    words.filter_map(|word| programs.find(tree, word)).collect()
 }
 
-/// The links that enable services, and the names of these.
-fn enabled(tree: &Tree) -> Vec<(String, String)> {
-    let mut found = Vec::new();
+/// A unit's file, and the links that enable it with the names they have for it.
+struct Unit {
+    file: String,
+    links: Vec<(String, String)>,
+}
+
+/// The services that are enabled, in the order in which their files are best read.
+fn enabled(tree: &Tree) -> BTreeMap<(Option<(u32, u64)>, InodeId), Unit> {
+    let mut found = BTreeMap::new();
     for (directory, id) in tree.children(systemd::ETC) {
         let pulls_in = directory.ends_with(b".wants") || directory.ends_with(b".requires");
         let directory = String::from_utf8_lossy(directory);
         for (unit, &link) in tree.entries(id).filter(|_| pulls_in).into_iter().flatten() {
             let unit = String::from_utf8_lossy(unit).into_owned();
-            if matches!(tree.inode(link).kind, Kind::Symlink(_)) && unit.ends_with(".service") {
-                found.push((format!("{}/{directory}/{unit}", systemd::ETC), unit));
+            if !matches!(tree.inode(link).kind, Kind::Symlink(_)) || !unit.ends_with(".service") {
+                continue;
             }
+            let Some(file) = systemd::unit_file(tree, &unit) else { continue };
+            let Some(id) = tree.resolve(&file) else { continue };
+            let order = if let Kind::File(content) = &tree.inode(id).kind { content.order() } else { None };
+            let known = found.entry((order, id)).or_insert(Unit { file, links: Vec::new() });
+            known.links.push((format!("{}/{directory}/{unit}", systemd::ETC), unit));
         }
     }
     found
 }
 
-/// Whether `unit` of the distribution starts one of `programs`.
-fn starts(tree: &Tree, unit: &str, programs: &BTreeSet<InodeId>) -> Result<bool> {
-    let Some(file) = systemd::unit_file(tree, unit) else { return Ok(false) };
-    let text = read(tree, &file)?;
+/// Whether the unit in `file`, of the distribution, starts one of `programs`.
+fn starts(tree: &Tree, file: &str, programs: &BTreeSet<InodeId>, texts: &mut Texts) -> Result<bool> {
+    let text = texts.read(tree, file)?;
     if text.starts_with(super::systemd::MARK.as_bytes()) {
         return Ok(false);
     }

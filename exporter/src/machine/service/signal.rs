@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Result, show_text};
 
 /// The number of a signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,7 +31,7 @@ impl Signal {
         let name = upper.strip_prefix("SIG").unwrap_or(&upper);
         let offset = |text: &str| if text.is_empty() { Some(0) } else { text.get(1..)?.parse::<u8>().ok() };
         let number = if let Some(position) = NAMES.iter().position(|known| *known == name) {
-            Some(position as u8 + 1)
+            u8::try_from(position + 1).ok()
         } else if let Some(rest) =
             name.strip_prefix("RTMIN").filter(|rest| rest.is_empty() || rest.starts_with('+'))
         {
@@ -44,7 +44,7 @@ impl Signal {
             text.parse().ok()
         };
         number.filter(|number| (1..=RTMAX).contains(number)).map(Self).ok_or_else(|| {
-            Error::new(Kind::Input, "STOPSIGNAL", format!("{text:?} is no signal"))
+            Error::new(Kind::Input, "STOPSIGNAL", format!("{:?} is no signal", show_text(text)))
                 .with_hint("write a name or a number, such as SIGQUIT or 3")
         })
     }
@@ -58,7 +58,7 @@ impl Signal {
 impl fmt::Display for Signal {
     /// `SIGTERM`; by its number if only libraries agree on a name.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match NAMES.get(usize::from(self.0) - 1) {
+        match usize::from(self.0).checked_sub(1).and_then(|at| NAMES.get(at)) {
             Some(name) => write!(f, "SIG{name}"),
             None => write!(f, "{}", self.0),
         }

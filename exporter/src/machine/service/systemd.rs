@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::quote::{argument, line, word};
 use super::{HEALTH, Plan, RUN, RunDirectory, folder};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Result, show_text};
 use crate::machine::systemd::{USR, enable};
 use crate::spec::Healthcheck;
 use crate::tree::Editor;
@@ -43,7 +43,9 @@ pub(super) fn install(editor: &mut Editor<'_>, plan: &Plan<'_>) -> Result<Vec<St
         editor.write_file(format!("/usr/lib/tmpfiles.d/{name}.conf"), text.into_bytes(), 0o644)?;
     }
     let odd = plan.environment.iter().filter(|(name, _)| !is_variable(name));
-    Ok(odd.map(|(name, _)| format!("ENV {name:?}: left out, systemd takes no such name")).collect())
+    Ok(odd
+        .map(|(name, _)| format!("ENV {:?}: left out, systemd takes no such name", show_text(name)))
+        .collect())
 }
 
 /// Whether systemd takes this name of a variable: systemd.exec(5), "Environment".

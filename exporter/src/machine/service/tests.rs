@@ -404,3 +404,50 @@ mod scripts {
         }
     }
 }
+
+/// What no process can be started with, or nobody has.
+#[test]
+fn words_of_a_container_have_limits() {
+    let word = |len: usize| "a".repeat(len);
+    let env = |count: usize, len: usize| vec![format!("A={}", word(len - 3)); count];
+    let path = |count: usize| vec![format!("PATH=/usr/sbin{}", ":/bin".repeat(count - 1))];
+    let deep = |len: usize| Container { volumes: ["/a".repeat(len / 2)].into(), ..runs(&["nginx"]) };
+    for (container, said) in [
+        (Container { env: env(1, limits::PROCESS_WORD), ..runs(&["nginx"]) }, None),
+        (
+            Container { env: env(1, limits::PROCESS_WORD + 1), ..runs(&["nginx"]) },
+            Some("ENTRYPOINT, CMD and ENV: a word has more than 131071 bytes, which is the limit"),
+        ),
+        (
+            runs(&["nginx", &word(limits::PROCESS_WORD)]),
+            Some("ENTRYPOINT, CMD and ENV: a word has more than 131071 bytes, which is the limit"),
+        ),
+        (
+            Container { env: env(48, limits::PROCESS_WORD), ..runs(&["nginx"]) },
+            Some("ENTRYPOINT, CMD and ENV: have more than 6291456 bytes, which is the limit"),
+        ),
+        (Container { env: path(limits::PROGRAM_DIRECTORIES), ..runs(&["nginx"]) }, None),
+        (
+            Container { env: path(limits::PROGRAM_DIRECTORIES + 1), ..runs(&["nginx"]) },
+            Some("ENV PATH: has more than 256 directories, which is the limit"),
+        ),
+        (deep(limits::PATH), None),
+        (deep(limits::PATH + 3), Some("the path is longer than Linux takes")),
+        (deep(1 << 20), Some("the path is longer than Linux takes")),
+    ] {
+        let made = make(&mut image(&SYSTEMD), Service::Auto, container).map_err(|error| error.to_string());
+        assert_eq!(made.is_ok(), said.is_none(), "{made:?}");
+        assert!(made.err().zip(said).is_none_or(|(error, said)| error.ends_with(said)));
+    }
+}
+
+/// Each looked through all before it.
+#[test]
+fn many_variables_are_told_apart() {
+    let env: Vec<_> = (0..300_000).map(|at| format!("V{}={at}", at % 150_000)).collect();
+    let container = Container { env, ..runs(&["nginx"]) };
+    let account = Account { uid: 0, gid: 0, name: None, home: "/".into() };
+    let variables = environment(&container, &account);
+    assert_eq!(variables.len(), 150_002);
+    assert_eq!(variables.get(2), Some(&("V0".to_owned(), "150000".to_owned())));
+}

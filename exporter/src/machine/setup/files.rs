@@ -1,7 +1,8 @@
 //! Files that were asked for.
 
 use super::Materials;
-use super::accounts::{Database, group, number, passwd};
+use super::accounts::{Database, group, passwd};
+use super::groups::Accounts;
 use crate::error::{Error, Kind, Result};
 use crate::spec::setup::File;
 use crate::tree::{self, Editor, InodeId, Meta, Tree, Xattrs};
@@ -10,12 +11,22 @@ use crate::tree::{self, Editor, InodeId, Meta, Tree, Xattrs};
 const MODE: u16 = 0o644;
 const SECRET_MODE: u16 = 0o600;
 
-pub(super) fn write(editor: &mut Editor<'_>, files: &[File], materials: &Materials) -> Result<Vec<String>> {
-    files.iter().map(|file| write_one(editor, file, materials)).collect()
+pub(super) fn write(
+    editor: &mut Editor<'_>,
+    files: &[File],
+    materials: &Materials,
+    accounts: &Accounts,
+) -> Result<Vec<String>> {
+    files.iter().map(|file| write_one(editor, file, materials, accounts)).collect()
 }
 
-fn write_one(editor: &mut Editor<'_>, file: &File, materials: &Materials) -> Result<String> {
-    let owner = owner(editor.tree(), file)?;
+fn write_one(
+    editor: &mut Editor<'_>,
+    file: &File,
+    materials: &Materials,
+    accounts: &Accounts,
+) -> Result<String> {
+    let owner = owner(accounts, file)?;
     let mode = mode(file)?;
     let own = |editor: &mut Editor<'_>, id: InodeId| {
         let meta = editor.meta_mut(id);
@@ -72,25 +83,24 @@ fn mode(file: &File) -> Result<Option<u16>> {
 }
 
 /// Numbers, or names of the machine's users and groups. Without a group it is the user's own.
-fn owner(tree: &Tree, file: &File) -> Result<(u32, u32)> {
+fn owner(accounts: &Accounts, file: &File) -> Result<(u32, u32)> {
     let Some(owner) = &file.owner else { return Ok((0, 0)) };
-    let users = Database::passwd(tree)?;
-    let groups = Database::group(tree)?;
+    let Accounts { passwd: users, group: groups, .. } = accounts;
     let missing = |what: &str, name: &str| {
         Error::new(Kind::NotFound, &*file.path, format!("its {what} {name} is not on the machine"))
             .with_hint("make it in [[users]] or [[groups]], or name it by its number")
     };
     let find = |database: &Database, name: &str, field| {
-        name.parse().ok().or_else(|| database.get(name).and_then(|row| number(&row, field)))
+        name.parse().ok().or_else(|| database.get(name)?.number(field))
     };
     let (user, group) = match owner.split_once(':') {
         Some((user, group)) => (user, Some(group)),
         None => (owner.as_str(), None),
     };
-    let uid = find(&users, user, passwd::UID).ok_or_else(|| missing("owner", user))?;
+    let uid = find(users, user, passwd::UID).ok_or_else(|| missing("owner", user))?;
     let gid = match group {
-        Some(group) => find(&groups, group, group::GID).ok_or_else(|| missing("group", group))?,
-        None => users.get(user).and_then(|row| number(&row, passwd::GID)).unwrap_or(uid),
+        Some(group) => find(groups, group, group::GID).ok_or_else(|| missing("group", group))?,
+        None => users.get(user).and_then(|row| row.number(passwd::GID)).unwrap_or(uid),
     };
     Ok((uid, gid))
 }

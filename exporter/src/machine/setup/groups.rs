@@ -1,106 +1,121 @@
-//! Groups: `/etc/group` and `/etc/gshadow`.
+//! The users and groups of the machine, each of their files read and written once, and the groups that are asked for.
 
-use super::accounts::{Database, add_to_list, free_number, group, number, row};
+use super::accounts::{Database, Row, group};
 use crate::error::{Error, Kind, Result};
 use crate::spec::setup::Group;
 use crate::tree::{Editor, Tree};
 
-/// Both files.
-pub(super) struct Groups {
+/// The numbers that useradd(8) gives to people by itself: `UID_MIN` and what follows `UID_MAX`.
+const FIRST_NUMBER: u32 = 1000;
+const END_OF_NUMBERS: u32 = 60_000;
+
+/// All of these files.
+pub(super) struct Accounts {
+    pub(super) passwd: Database,
+    pub(super) shadow: Database,
     pub(super) group: Database,
     /// `None`: the image has none, as Alpine's.
     gshadow: Option<Database>,
+    /// None below it is free.
+    next_number: u32,
 }
 
-impl Groups {
+impl Accounts {
     pub(super) fn read(tree: &Tree) -> Result<Self> {
         let gshadow = match tree.resolve("/etc/gshadow") {
             Some(_) => Some(Database::read(tree, "/etc/gshadow", 0o640)?),
             None => None,
         };
-        Ok(Self { group: Database::group(tree)?, gshadow })
+        let shadow = Database::read(tree, "/etc/shadow", 0o640)?;
+        let (passwd, group) = (Database::passwd(tree)?, Database::group(tree)?);
+        Ok(Self { passwd, shadow, group, gshadow, next_number: FIRST_NUMBER })
     }
 
+    pub(super) fn write(&self, editor: &mut Editor<'_>) -> Result<()> {
+        let databases = [&self.group, &self.passwd, &self.shadow].into_iter().chain(&self.gshadow);
+        databases.into_iter().try_for_each(|database| database.write(editor))
+    }
+
+    /// The number of a group.
     pub(super) fn gid(&self, name: &str) -> Option<u32> {
-        number(&self.group.get(name)?, group::GID)
+        self.group.get(name)?.number(group::GID)
+    }
+
+    /// The first number that neither a user nor a group has: it can be both.
+    pub(super) fn free_number(&mut self) -> Result<u32> {
+        let is_free = |number: &u32| !self.passwd.has_number(*number) && !self.group.has_number(*number);
+        let none = || {
+            let message = format!("no number from {FIRST_NUMBER} to {} is free", END_OF_NUMBERS - 1);
+            Error::new(Kind::Input, "/etc/passwd and /etc/group", message)
+                .with_hint("give it one: uid = …, gid = …")
+        };
+        self.next_number = (self.next_number..END_OF_NUMBERS).find(is_free).ok_or_else(none)?;
+        Ok(self.next_number)
     }
 
     /// Make a group that is not there.
-    pub(super) fn make(&mut self, name: &str, gid: u32) {
-        self.group.put(row([name, "x", &gid.to_string(), ""]));
+    pub(super) fn make_group(&mut self, name: &str, gid: u32) {
+        self.group.put(&Row::new([name, "x", &gid.to_string(), ""]));
         if let Some(gshadow) = &mut self.gshadow {
-            gshadow.put(row([name, "!", "", ""]));
+            gshadow.put(&Row::new([name, "!", "", ""]));
         }
     }
 
-    /// Make `user` a member of a group; whether it was none.
-    pub(super) fn add_member(&mut self, name: &str, user: &str) -> Result<bool> {
+    /// Make `users` members of a group; those who were none.
+    pub(super) fn add_members<'a>(&mut self, name: &str, users: &[&'a str]) -> Result<Vec<&'a str>> {
         let missing = || {
             Error::new(Kind::NotFound, format!("group {name}"), "is not on the machine")
                 .with_hint("make it in [[groups]], or install the package that has it")
         };
         let mut entry = self.group.get(name).ok_or_else(missing)?;
-        let is_new = add_to_list(&mut entry, group::MEMBERS, user);
-        self.group.put(entry);
+        let added = entry.add_to_list(group::MEMBERS, users);
+        self.group.put(&entry);
         if let Some(gshadow) = &mut self.gshadow
             && let Some(mut entry) = gshadow.get(name)
         {
-            add_to_list(&mut entry, group::MEMBERS, user);
-            gshadow.put(entry);
+            entry.add_to_list(group::MEMBERS, users);
+            gshadow.put(&entry);
         }
-        Ok(is_new)
-    }
-
-    pub(super) fn write(self, editor: &mut Editor<'_>) -> Result<()> {
-        self.group.write(editor)?;
-        self.gshadow.map(|gshadow| gshadow.write(editor)).transpose().map(drop)
+        Ok(added)
     }
 }
 
 /// Make the groups that are not there.
-pub(super) fn make(editor: &mut Editor<'_>, asked: &[Group]) -> Result<Vec<String>> {
-    let mut groups = Groups::read(editor.tree())?;
-    let passwd = Database::passwd(editor.tree())?;
+pub(super) fn make(accounts: &mut Accounts, asked: &[Group]) -> Result<Vec<String>> {
     let mut notes = Vec::new();
     for Group { name, gid, .. } in asked {
-        match (groups.gid(name), *gid) {
+        match (accounts.gid(name), *gid) {
             (Some(has), Some(gid)) if has != gid => {
                 let message = format!("has the number {has} in the image, {gid} is asked for");
                 return Err(Error::new(Kind::Input, format!("group {name}"), message));
             }
             (Some(_), _) => {}
-            (None, Some(gid)) if groups.group.has_number(group::GID, gid) => {
+            (None, Some(gid)) if accounts.group.has_number(gid) => {
                 let message = format!("the number {gid} is another group's");
                 return Err(Error::new(Kind::Input, format!("group {name}"), message));
             }
             (None, gid) => {
-                let gid = gid.unwrap_or_else(|| free_number(&passwd, &groups.group));
-                groups.make(name, gid);
+                let gid = gid.map_or_else(|| accounts.free_number(), Ok)?;
+                accounts.make_group(name, gid);
                 notes.push(format!("group {name}: made with the number {gid}"));
             }
         }
     }
-    groups.write(editor)?;
     Ok(notes)
 }
 
 /// Add the members that groups are asked to have, all of which are there by now.
-pub(super) fn add_members(editor: &mut Editor<'_>, asked: &[Group]) -> Result<Vec<String>> {
-    let mut groups = Groups::read(editor.tree())?;
-    let passwd = Database::passwd(editor.tree())?;
+pub(super) fn add_members(accounts: &mut Accounts, asked: &[Group]) -> Result<Vec<String>> {
     let mut notes = Vec::new();
-    for Group { name, members, .. } in asked {
-        for member in members {
-            if passwd.get(member).is_none() {
-                let message = format!("its member {member} is no user of the machine");
-                return Err(Error::new(Kind::NotFound, format!("group {name}"), message)
-                    .with_hint("make the user in [[users]]"));
-            }
-            if groups.add_member(name, member)? {
-                notes.push(format!("group {name}: {member} added"));
-            }
+    for Group { name, members, .. } in asked.iter().filter(|group| !group.members.is_empty()) {
+        if let Some(member) = members.iter().find(|member| accounts.passwd.get(member).is_none()) {
+            let message = format!("its member {member} is no user of the machine");
+            return Err(Error::new(Kind::NotFound, format!("group {name}"), message)
+                .with_hint("make the user in [[users]]"));
         }
+        let members: Vec<_> = members.iter().map(String::as_str).collect();
+        let added = accounts.add_members(name, &members)?;
+        notes.extend(added.iter().map(|member| format!("group {name}: {member} added")));
     }
-    groups.write(editor)?;
     Ok(notes)
 }

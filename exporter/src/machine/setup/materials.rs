@@ -4,12 +4,10 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::error::{Error, Kind, Result};
+use crate::limits;
 use crate::spec::check_format;
 use crate::spec::setup::{Keys, Setup};
 use crate::tree::{Detail, Editor, InodeId, Meta, Time, Tree};
-
-/// Far more than a text of keys has.
-const TEXT_LIMIT: u64 = 1 << 20;
 
 /// The contents that a setup names.
 #[derive(Clone)]
@@ -85,7 +83,7 @@ impl Materials {
             }
             Keys::File(file) => {
                 self.file(&file.file)?;
-                (file.file.clone(), self.context.read(&file.file, TEXT_LIMIT)?.unwrap_or_default())
+                (file.file.clone(), self.context.read(&file.file, limits::TEXT)?.unwrap_or_default())
             }
         };
         let wrong = |message: &str| Error::new(Kind::Input, place.clone(), message);

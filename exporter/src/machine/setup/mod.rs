@@ -32,11 +32,16 @@ pub fn set_up(
     materials: &Materials,
     seed: &Seed,
 ) -> Result<Vec<String>> {
-    let mut notes = groups::make(editor, &setup.groups)?;
+    if setup.is_empty() {
+        return Ok(Vec::new());
+    }
+    let accounts = &mut groups::Accounts::read(editor.tree())?;
+    let mut notes = groups::make(accounts, &setup.groups)?;
     let users = users::Users { materials, seed };
-    notes.extend(users.set_up(editor, setup)?);
-    notes.extend(groups::add_members(editor, &setup.groups)?);
-    notes.extend(files::write(editor, &setup.files, materials)?);
+    notes.extend(users.set_up(editor, accounts, setup)?);
+    notes.extend(groups::add_members(accounts, &setup.groups)?);
+    accounts.write(editor)?;
+    notes.extend(files::write(editor, &setup.files, materials, accounts)?);
     notes.extend(services::switch(editor, os, &setup.services)?);
     notes.extend(place::time_zone(editor, os, setup.timezone.as_deref())?);
     notes.extend(place::locale(editor, os, setup.locale.as_deref())?);

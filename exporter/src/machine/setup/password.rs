@@ -9,7 +9,7 @@ use crate::spec::check_format;
 use crate::spec::setup::Password;
 
 /// The digits of crypt's base 64.
-const DIGITS: &[u8; 64] = b"./0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+const DIGITS: &str = "./0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 const SALT_LEN: usize = 16;
 /// What crypt(5) names as the default, for which the hash says no number.
 const ROUNDS: usize = 5000;
@@ -37,7 +37,7 @@ pub(super) fn hash(password: &Password, user: &str, materials: &Materials, seed:
     if text.len() > MAX_LEN || text.contains(char::is_control) {
         return Err(wrong("is no password: one line of at most 512 bytes was expected"));
     }
-    Ok(sha512(text, &salt(seed, user)))
+    sha512(text, &salt(seed, user)).ok_or_else(|| wrong("cannot be hashed"))
 }
 
 fn check(hash: &str, place: String) -> Result<String> {
@@ -50,14 +50,17 @@ fn check(hash: &str, place: String) -> Result<String> {
 /// From the seed, so that the same build is the same disk.
 fn salt(seed: &Seed, user: &str) -> String {
     let bytes = seed.derive(&format!("salt of the password of {user}"));
-    bytes[..SALT_LEN].iter().map(|byte| char::from(DIGITS[usize::from(byte % 64)])).collect()
+    bytes
+        .iter()
+        .take(SALT_LEN)
+        .map(|byte| DIGITS.chars().nth(usize::from(byte % 64)).unwrap_or('.'))
+        .collect()
 }
 
-fn sha512(password: &str, salt: &str) -> String {
-    let params = Sha512Params::new(ROUNDS).expect("5000 rounds are allowed");
-    let hash = sha512_crypt_b64(password.as_bytes(), salt.as_bytes(), &params)
-        .expect("a short password can be hashed");
-    format!("$6${salt}${hash}")
+fn sha512(password: &str, salt: &str) -> Option<String> {
+    let params = Sha512Params::new(ROUNDS).ok()?;
+    let hash = sha512_crypt_b64(password.as_bytes(), salt.as_bytes(), &params).ok()?;
+    Some(format!("$6${salt}${hash}"))
 }
 
 #[cfg(test)]
@@ -78,7 +81,7 @@ mod tests {
             .args(["passwd", "-6", "-salt", "abcdefgh", "hunter2"])
             .output()
             .unwrap();
-        assert_eq!(String::from_utf8(output.stdout).unwrap().trim(), sha512("hunter2", "abcdefgh"));
+        assert_eq!(String::from_utf8(output.stdout).unwrap().trim(), sha512("hunter2", "abcdefgh").unwrap());
     }
 
     #[test]

@@ -459,3 +459,66 @@ fn hostile_files_of_the_image_break_nothing() {
         assert!(text(&tree, "/etc/passwd").unwrap().contains("ada:x:"));
     }
 }
+
+/// A row such as `::1000` has no name, and a number all the same; each that was asked for looked through all of them.
+#[test]
+fn numbers_that_are_all_taken_are_told() {
+    let rows =
+        |numbers: std::ops::Range<u32>| numbers.map(|number| format!("::{number}\n")).collect::<String>();
+    let user = |name: String| User { name, ..User::default() };
+    let group = |name: String| Group { name, ..Group::default() };
+    for (taken, count, is_right) in [
+        (1000..60_000, 1, false),
+        (1000..59_999, 1, true),
+        (1000..59_999, 2, false),
+        (1000..59_000, 1000, true),
+        (0..65_536, 1, false),
+    ] {
+        let files =
+            [("/etc/passwd", rows(taken.clone())), ("/etc/group", rows(0..1000)), ("/bin/sh", String::new())];
+        let files: Vec<_> = files.iter().map(|(path, text)| (*path, text.as_str())).collect();
+        let users =
+            Setup { users: (0..count).map(|at| user(format!("u{at}"))).collect(), ..Setup::default() };
+        let groups =
+            Setup { groups: (0..count).map(|at| group(format!("g{at}"))).collect(), ..Setup::default() };
+        for setup in [users, groups] {
+            let made = set_up_on(&files, &setup).map(|(_, notes)| notes.len());
+            assert_eq!(made.as_ref().ok(), is_right.then_some(&count), "{taken:?} {count} {made:?}");
+            let said = "/etc/passwd and /etc/group: no number from 1000 to 59999 is free";
+            assert!(made.err().is_none_or(|error| error.to_string() == said));
+        }
+    }
+}
+
+/// Each of them read and wrote all files.
+#[test]
+fn many_users_and_keys_are_set_up_at_once() {
+    let members: String = (0..90_000).map(|at| format!(",m{at}")).collect();
+    let files = [("/bin/sh", ""), ("/etc/group", &format!("sudo:x:27:{}\n", &members[1..]))];
+    let names: Vec<_> = (0..2000).map(|at| format!("u{at}")).collect();
+    let user =
+        |name: &String| User { name: name.clone(), groups: vec!["sudo".into(); 100], ..User::default() };
+    let group = Group { name: "all".into(), members: names.clone(), ..Group::default() };
+    let users = names
+        .iter()
+        .take(100)
+        .map(user)
+        .chain(names.iter().skip(100).map(|name| User { name: name.clone(), ..User::default() }));
+    let setup = Setup { users: users.collect(), groups: vec![group], ..Setup::default() };
+    let (tree, _) = set_up_on(&files, &setup).unwrap();
+    let group = text(&tree, "/etc/group").unwrap();
+    assert!(group.contains(",m89999,u0,u1,"), "each once, at the end");
+    assert!(group.contains(&format!("all:x:1000:{}\n", names.join(","))));
+    assert_eq!(text(&tree, "/etc/passwd").unwrap().lines().count(), 2000);
+
+    let keys: String = (0..40_000).map(|at| format!("ssh-rsa AAAA{at}\n")).collect();
+    let mut materials = materials();
+    materials.secrets.insert("many".into(), keys.clone().into_bytes());
+    let keys_of = Keys::Secret(Secret { secret: "many".into() });
+    let ada = User { name: "ada".into(), authorized_keys: vec![keys_of.clone(), keys_of], ..User::default() };
+    let setup = Setup { users: vec![ada], ..Setup::default() };
+    let mut tree = crate::tree::testing::tree(&files);
+    let os = os::detect(&tree).unwrap();
+    set_up(&mut Editor::new(&mut tree, Time::default()), &os, &setup, &materials, &Seed::new(b"")).unwrap();
+    assert_eq!(tree.read("/home/ada/.ssh/authorized_keys", 2 << 20).unwrap().unwrap(), keys.into_bytes());
+}

@@ -1,7 +1,9 @@
 //! Users: `/etc/passwd`, `/etc/shadow`, homes, SSH keys and the right to become root.
 
-use super::accounts::{Database, free_number, number, passwd, row, text};
-use super::groups::Groups;
+use std::collections::{BTreeSet, HashSet};
+
+use super::accounts::{Row, passwd};
+use super::groups::Accounts;
 use super::{Materials, password};
 use crate::error::{Error, Kind, Result};
 use crate::seed::Seed;
@@ -31,11 +33,16 @@ struct Account {
 }
 
 impl Users<'_> {
-    pub(super) fn set_up(&self, editor: &mut Editor<'_>, setup: &Setup) -> Result<Vec<String>> {
+    pub(super) fn set_up(
+        &self,
+        editor: &mut Editor<'_>,
+        accounts: &mut Accounts,
+        setup: &Setup,
+    ) -> Result<Vec<String>> {
         let mut notes = Vec::new();
         for user in &setup.users {
-            let account = account(editor, user)?;
-            let shadow = self.set_password(editor, user)?;
+            let account = account(editor, accounts, user)?;
+            let shadow = self.set_password(editor, accounts, user)?;
             self.add_keys(editor, &account, &user.authorized_keys)?;
             if user.sudo {
                 allow_root(editor, &account, shadow.has_password)?;
@@ -43,45 +50,43 @@ impl Users<'_> {
             notes.push(format!("user {}: number {}, {}", user.name, account.uid, shadow.shown));
         }
         if let Some(root) = &setup.root {
-            notes.push(self.set_up_root(editor, root)?);
+            notes.push(self.set_up_root(editor, accounts, root)?);
         }
         Ok(notes)
     }
 
-    fn set_up_root(&self, editor: &mut Editor<'_>, root: &Root) -> Result<String> {
+    fn set_up_root(&self, editor: &mut Editor<'_>, accounts: &mut Accounts, root: &Root) -> Result<String> {
         let user = User { name: "root".into(), password: root.password.clone(), ..User::default() };
-        let shadow = self.set_password(editor, &user)?;
+        let shadow = self.set_password(editor, accounts, &user)?;
         let account = Account { name: "root".into(), uid: 0, gid: 0, home: "/root".into() };
         self.add_keys(editor, &account, &root.authorized_keys)?;
         Ok(format!("user root: {}", shadow.shown))
     }
 
     /// The line of the shadow: what is asked, else what it has, else nothing that opens.
-    fn set_password(&self, editor: &mut Editor<'_>, user: &User) -> Result<Shadow> {
-        let mut shadow = Database::read(editor.tree(), "/etc/shadow", 0o640)?;
+    fn set_password(&self, editor: &Editor<'_>, accounts: &mut Accounts, user: &User) -> Result<Shadow> {
         // Day 0 would mean that the password must be changed at once.
         let today = (editor.time().seconds / 86_400).max(1).to_string();
-        let new = || row([&user.name, NO_PASSWORD, &today, "0", "99999", "7", "", "", ""]);
-        let mut entry = shadow.get(&user.name).filter(|row| row.len() > CHANGED).unwrap_or_else(new);
+        let new = || Row::new([&user.name, NO_PASSWORD, &today, "0", "99999", "7", "", "", ""]);
+        let mut entry = accounts.shadow.get(&user.name).filter(|row| row.has(CHANGED)).unwrap_or_else(new);
         if let Some(password) = &user.password {
-            entry[HASH] = password::hash(password, &user.name, self.materials, self.seed)?.into_bytes();
-            entry[CHANGED] = today.into_bytes();
-        } else if !user.authorized_keys.is_empty() && entry[HASH].starts_with(b"!") && entry[HASH].len() < 3 {
+            entry.set(HASH, password::hash(password, &user.name, self.materials, self.seed)?);
+            entry.set(CHANGED, today);
+        } else if !user.authorized_keys.is_empty() && matches!(entry.field(HASH), [b'!'] | [b'!', _]) {
             // sshd without PAM takes no key of an account that is locked.
-            entry[HASH] = NO_PASSWORD.into();
+            entry.set(HASH, NO_PASSWORD);
         }
-        if user.locked && !entry[HASH].starts_with(b"!") {
-            entry[HASH].insert(0, b'!');
+        if user.locked && !entry.field(HASH).starts_with(b"!") {
+            entry.set(HASH, [b"!", entry.field(HASH)].concat());
         }
-        let has_password = entry[HASH].starts_with(b"$");
-        let shown = match &entry[HASH][..] {
+        let has_password = entry.field(HASH).starts_with(b"$");
+        let shown = match entry.field(HASH) {
             [] => "an empty password",
             [b'!', ..] => "locked",
             [b'$', ..] => "with a password",
             _ => "without a password",
         };
-        shadow.put(entry);
-        shadow.write(editor)?;
+        accounts.shadow.put(&entry);
         Ok(Shadow { has_password, shown })
     }
 
@@ -95,9 +100,12 @@ impl Users<'_> {
         if text.last().is_some_and(|&last| last != b'\n') {
             text.push(b'\n');
         }
-        for key in asked.iter().map(|keys| self.materials.keys(keys)).collect::<Result<Vec<_>>>()?.concat() {
-            if !super::lines(&text).any(|line| line.trim_ascii() == key.as_bytes()) {
-                text.extend(format!("{key}\n").as_bytes());
+        let mut known: HashSet<_> = super::lines(&text).map(|line| line.trim_ascii().to_vec()).collect();
+        for keys in asked {
+            for key in self.materials.keys(keys)? {
+                if known.insert(key.as_bytes().to_vec()) {
+                    text.extend(format!("{key}\n").as_bytes());
+                }
             }
         }
         // sshd refuses keys that others could have written.
@@ -116,40 +124,36 @@ struct Shadow {
 }
 
 /// The line of passwd with what is asked, the user's groups, and the home.
-fn account(editor: &mut Editor<'_>, user: &User) -> Result<Account> {
-    let mut passwd = Database::passwd(editor.tree())?;
-    let mut groups = Groups::read(editor.tree())?;
-    let known = passwd.get(&user.name).filter(|row| row.len() > passwd::SHELL);
+fn account(editor: &mut Editor<'_>, accounts: &mut Accounts, user: &User) -> Result<Account> {
+    let known = accounts.passwd.get(&user.name).filter(|row| row.has(passwd::SHELL));
     // Homes that services don't have are not made for them.
     let has_home = known.is_none() || user.home.is_some();
     let mut entry = match known {
         Some(entry) => keep_numbers(entry, user)?,
-        None => new_entry(editor.tree(), &passwd, &mut groups, user)?,
+        None => new_entry(editor.tree(), accounts, user)?,
     };
     for (field, asked) in
         [(passwd::COMMENT, &user.comment), (passwd::HOME, &user.home), (passwd::SHELL, &user.shell)]
     {
         if let Some(asked) = asked {
-            entry[field] = asked.clone().into_bytes();
+            entry.set(field, asked.as_bytes());
         }
     }
-    if user.shell.is_some() && editor.tree().resolve(&entry[passwd::SHELL]).is_none() {
-        return Err(wrong(user, format!("the shell {} is not on the machine", text(&entry, passwd::SHELL)))
+    if user.shell.is_some() && editor.tree().resolve(entry.field(passwd::SHELL)).is_none() {
+        return Err(wrong(user, format!("the shell {} is not on the machine", entry.text(passwd::SHELL)))
             .with_hint("install it: install = [\"bash\"]"));
     }
-    for group in &user.groups {
-        groups.add_member(group, &user.name)?;
+    for group in BTreeSet::from_iter(&user.groups) {
+        accounts.add_members(group, &[&user.name])?;
     }
-    let number = |field| number(&entry, field).ok_or_else(|| wrong(user, "/etc/passwd has no number for it"));
+    let number = |field| entry.number(field).ok_or_else(|| wrong(user, "/etc/passwd has no number for it"));
     let account = Account {
         name: user.name.clone(),
         uid: number(passwd::UID)?,
         gid: number(passwd::GID)?,
-        home: text(&entry, passwd::HOME),
+        home: entry.text(passwd::HOME),
     };
-    passwd.put(entry);
-    passwd.write(editor)?;
-    groups.write(editor)?;
+    accounts.passwd.put(&entry);
     if has_home {
         make_home(editor, &account)?;
     }
@@ -157,9 +161,9 @@ fn account(editor: &mut Editor<'_>, user: &User) -> Result<Account> {
 }
 
 /// Files belong to numbers: those of a user that is there can't be changed.
-fn keep_numbers(entry: Vec<Vec<u8>>, user: &User) -> Result<Vec<Vec<u8>>> {
+fn keep_numbers(entry: Row, user: &User) -> Result<Row> {
     for (what, asked, field) in [("uid", user.uid, passwd::UID), ("gid", user.gid, passwd::GID)] {
-        if let (Some(asked), Some(has)) = (asked, number(&entry, field))
+        if let (Some(asked), Some(has)) = (asked, entry.number(field))
             && asked != has
         {
             return Err(wrong(user, format!("has the {what} {has} in the image, {asked} is asked for"))
@@ -171,23 +175,23 @@ fn keep_numbers(entry: Vec<Vec<u8>>, user: &User) -> Result<Vec<Vec<u8>>> {
     Ok(entry)
 }
 
-fn new_entry(tree: &Tree, passwd: &Database, groups: &mut Groups, user: &User) -> Result<Vec<Vec<u8>>> {
-    let uid = user.uid.unwrap_or_else(|| free_number(passwd, &groups.group));
-    if passwd.has_number(passwd::UID, uid) {
+fn new_entry(tree: &Tree, accounts: &mut Accounts, user: &User) -> Result<Row> {
+    let uid = user.uid.map_or_else(|| accounts.free_number(), Ok)?;
+    if accounts.passwd.has_number(uid) {
         return Err(wrong(user, format!("the uid {uid} is another user's")));
     }
-    let gid = match (user.gid, groups.gid(&user.name)) {
+    let gid = match (user.gid, accounts.gid(&user.name)) {
         (Some(gid), _) => gid,
         (None, Some(own)) => own,
-        (None, None) if groups.group.has_number(2, uid) => free_number(passwd, &groups.group),
+        (None, None) if accounts.group.has_number(uid) => accounts.free_number()?,
         (None, None) => uid,
     };
-    if !groups.group.has_number(2, gid) {
-        groups.make(&user.name, gid);
+    if !accounts.group.has_number(gid) {
+        accounts.make_group(&user.name, gid);
     }
     let shell = if tree.resolve("/bin/bash").is_some() { "/bin/bash" } else { "/bin/sh" };
     let home = format!("/home/{}", user.name);
-    Ok(row([&user.name, "x", &uid.to_string(), &gid.to_string(), "", &home, shell]))
+    Ok(Row::new([&user.name, "x", &uid.to_string(), &gid.to_string(), "", &home, shell]))
 }
 
 /// A home that is not there, with what `/etc/skel` has.

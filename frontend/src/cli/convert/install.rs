@@ -13,7 +13,6 @@ use exporter::image::{self, Image};
 use exporter::input::Loaded;
 use exporter::spec::{Architecture, Init, Profile, Spec};
 use exporter::tree::{Tree, kernel};
-use tempfile::TempDir;
 
 use super::{Args, Found};
 use crate::cli::programs::Package;
@@ -21,21 +20,22 @@ use crate::cli::{Error, Meter, Result, Stage};
 use crate::engine::handover::{Base, Way};
 use crate::engine::{Engine, child};
 use crate::source::{Reference, Source};
+use crate::temporary::Folder;
 
 /// What docker's classic store calls the image for a while; no registry has it.
 const NAME: &str = "localhost/vmimage-convert";
 
 /// What a machine of these files would lack: nothing, if they boot as they are.
-pub(super) fn lacks(tree: &Tree, spec: &Spec) -> Option<&'static str> {
+pub(super) fn lacks(tree: &Tree, spec: &Spec) -> Result<Option<&'static str>> {
     let names_init = spec.init == Init::Vmimage
         || spec.cmdline.split_ascii_whitespace().any(|word| word.starts_with("init="));
-    if !kernel::all(tree).iter().any(|kernel| kernel.initramfs.is_some()) {
+    Ok(if !kernel::any_boots(tree)? {
         Some("has no kernel with an initramfs")
     } else if !names_init && tree.resolve("/sbin/init").is_none() {
         Some("has no init")
     } else {
         None
-    }
+    })
 }
 
 /// Makes the disk through an engine, for want of what is `lacking`. `folder` has room for the image.
@@ -99,11 +99,11 @@ fn engine(args: &Args, lacking: &str) -> Result<Engine> {
 }
 
 /// A folder for the image and the Dockerfile, of whose path buildx makes sense.
-fn workspace(beside: &Path) -> Result<TempDir> {
+fn workspace(beside: &Path) -> Result<Folder> {
     let is_odd = |path: &Path| path.to_str().is_none_or(|path| path.contains([':', '@']));
     let absolute = std::path::absolute(beside).unwrap_or_else(|_| beside.to_owned());
     let parent = if is_odd(&absolute) { std::env::temp_dir() } else { absolute };
-    TempDir::with_prefix_in(".vmimage-", &parent)
+    Folder::new(".vmimage-", &parent)
         .map_err(|error| Error::user(format!("{}: cannot be written to", parent.display())).because(error))
 }
 
@@ -226,7 +226,7 @@ mod tests {
             for path in paths {
                 editor.write_file(path, &b""[..], 0o755).unwrap();
             }
-            lacks(&tree, &Spec { init, cmdline: cmdline.into(), ..Spec::default() })
+            lacks(&tree, &Spec { init, cmdline: cmdline.into(), ..Spec::default() }).unwrap()
         };
         let lacks = |paths: &[&str], cmdline: &str| lacks_with(Init::Auto, paths, cmdline);
         let kernel = ["/boot/vmlinuz-virt", "/boot/initramfs-virt"];

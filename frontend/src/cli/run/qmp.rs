@@ -47,7 +47,7 @@ impl Qmp {
             if line.get("event").is_some() {
                 self.events.push_back(line);
             } else {
-                return Ok(line["return"].take());
+                return Ok(line.get_mut("return").map(Value::take).unwrap_or_default());
             }
         }
     }

@@ -14,13 +14,12 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use super::Tool;
+use crate::cli::{Error, Result};
+use crate::temporary::Folder;
 use rustix::process::{
     Pid, Signal, WaitOptions, geteuid, getpid, kill_process, set_child_subreaper, waitpid,
 };
-use tempfile::TempDir;
-
-use super::Tool;
-use crate::cli::{Error, Result};
 
 /// Where temporary files go that may be large, unless `TMPDIR` says otherwise: as with the engines.
 const TEMPORARY: &str = "/var/tmp";
@@ -30,7 +29,7 @@ const CACHE: &str = "buildah-cache";
 /// What is cleared after the builds of this process.
 pub(crate) struct Leftovers {
     tool: Tool,
-    folder: TempDir,
+    folder: Folder,
 }
 
 impl Leftovers {
@@ -38,7 +37,7 @@ impl Leftovers {
     pub(crate) fn new(tool: Tool) -> Result<Self> {
         let cannot = |error: io::Error| Error::user("a temporary folder: cannot be made").because(error);
         let parent = env::var_os("TMPDIR").map_or_else(|| TEMPORARY.into(), PathBuf::from);
-        let folder = TempDir::with_prefix_in("vmimage-", &parent).map_err(cannot)?;
+        let folder = Folder::new("vmimage-", &parent).map_err(cannot)?;
         link_cache(&parent, folder.path()).map_err(cannot)?;
         // Without it processes may be left, and nothing else is worse.
         let _ = set_child_subreaper(Some(getpid()));

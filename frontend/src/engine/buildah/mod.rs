@@ -24,6 +24,7 @@ use std::num::NonZeroUsize;
 use std::path::Path;
 
 use exporter::boot::BootFiles;
+use exporter::limits;
 use exporter::spec::{Architecture, Container};
 use exporter::tree::{HostDir, Tree, scan};
 use tempfile::TempDir;
@@ -32,6 +33,7 @@ use super::dockerfile::{self, Target, Variables};
 use crate::cli::{Error, Result};
 use crate::config::Hook;
 use crate::provision::{self, Install, Plan, Step};
+use crate::text;
 pub(crate) use leftovers::Leftovers;
 pub(crate) use namespace::enter;
 use step::{CONTAINERFILE, Origin};
@@ -92,9 +94,7 @@ pub(crate) struct Built {
 impl Store<'_> {
     /// Builds the Dockerfile on a base that has a kernel.
     pub(crate) fn make(&self, request: &Request<'_>) -> Result<Built> {
-        let dockerfile = std::fs::read_to_string(request.dockerfile).map_err(|error| {
-            Error::user(format!("{}: cannot be read", request.dockerfile.display())).because(error)
-        })?;
+        let dockerfile = text::read(request.dockerfile, limits::TEXT)?;
         let predefined = dockerfile::predefined(request.platform);
         let target = Target::find(&dockerfile, request.stage, &request.arguments, &predefined)?;
         let (text, kernel) = match target.base.filter(|_| request.needs_kernel) {

@@ -87,3 +87,43 @@ fn what_has_no_base_is_refused() {
         assert!(error.to_string().contains(part), "{error}");
     }
 }
+
+/// Forty of them doubled a byte to a terabyte.
+#[test]
+fn arguments_of_arguments_have_a_limit() {
+    let doubled = |count: u32| {
+        let arguments: String = (1..=count).map(|at| format!("ARG A{at}=$A{0}$A{0}\n", at - 1)).collect();
+        format!("ARG A0=a\n{arguments}FROM $A{count}\n")
+    };
+    assert_eq!(find(&doubled(10), None, &[]).unwrap(), format!("0 <- {}", "a".repeat(1024)));
+    let image = format!("ARG A={}\n{}", "a".repeat(1000), "FROM $A\n".repeat(2000));
+    let chain: String = (1..2000).map(|at| format!("FROM ${{A:+s{}}} AS s{at}\n", at - 1)).collect();
+    let chain = format!("ARG A={}\nFROM a AS s0\n{chain}FROM s1999$A", "a".repeat(2 << 20));
+    for (text, is_right) in [(doubled(40), false), (doubled(1000), false), (image, true), (chain, false)] {
+        let found = find(&text, None, &[]);
+        assert_eq!(found.is_ok(), is_right, "{found:?}");
+        let says_it = |error: Error| error.to_string().contains("bytes of variables, which is the limit");
+        assert!(found.err().is_none_or(says_it));
+    }
+}
+
+/// In a file of a mebibyte, each of which looked through all names for its own.
+#[test]
+fn stages_upon_stages_are_found_at_once() {
+    let stages: String = (1..60_000).map(|at| format!("FROM s{} AS s{at}\n", at - 1)).collect();
+    assert_eq!(find(&format!("FROM a AS s0\n{stages}"), None, &[]).unwrap(), "s59999 <- a");
+}
+
+/// The places of what follows were three bytes off, in the middle of a letter.
+#[test]
+fn two_byte_order_marks_are_refused() {
+    for dockerfile in
+        ["\u{feff}\u{feff}FROM b\u{fc}\u{fc}", "\u{feff}\u{feff}", "\u{feff}\u{feff}\u{feff}FROM b"]
+    {
+        let error = find(dockerfile, None, &[]).unwrap_err().to_string();
+        assert_eq!(error, "the Dockerfile: begins with two byte order marks, and builders take one");
+    }
+    let dockerfile = "\u{feff}ARG B=b\nFROM b\u{fc}\u{fc} AS \u{fc}\n";
+    let base = Target::find(dockerfile, None, &Variables::new(), &Variables::new()).unwrap().base.unwrap();
+    assert_eq!(base.replaced(dockerfile, "IMAGE"), "ARG B=b\nFROM IMAGE AS \u{fc}\n");
+}

@@ -6,12 +6,16 @@
 use std::iter::Peekable;
 use std::str::Chars;
 
+use exporter::error::show_text;
+use exporter::limits::{self, Budget};
+
 use super::Variables;
 use crate::cli::{Error, Result};
 
-/// `text` with the values of its variables and without its quotes; what is not set is empty.
-pub(super) fn expand(text: &str, variables: &Variables, escape: char) -> Result<String> {
-    let mut word = Word { text, rest: text.chars().peekable(), variables, escape };
+/// `text` with the values of its variables and without its quotes; what is not set is empty. `values` is what the values
+/// may come to: each variable can be twice the one before.
+pub(super) fn expand(text: &str, variables: &Variables, escape: char, values: &mut Budget) -> Result<String> {
+    let mut word = Word { text, rest: text.chars().peekable(), variables, escape, values, depth: 0 };
     let mut out = String::new();
     word.expand_until(None, &mut out)?;
     Ok(out)
@@ -51,6 +55,9 @@ struct Word<'a> {
     rest: Peekable<Chars<'a>>,
     variables: &'a Variables,
     escape: char,
+    values: &'a mut Budget,
+    /// How many braces it is in.
+    depth: u32,
 }
 
 impl Word<'_> {
@@ -104,24 +111,39 @@ impl Word<'_> {
         let value = self.variables.get(&name).map_or("", String::as_str);
         if !is_braced {
             // Followed by no name, it is a dollar.
-            out.push_str(if name.is_empty() { "$" } else { value });
-            return Ok(());
+            return self.put(if name.is_empty() { "$" } else { value }, out);
         }
         match (self.rest.next(), self.rest.peek()) {
-            (Some('}'), _) if !name.is_empty() => out.push_str(value),
+            (Some('}'), _) if !name.is_empty() => self.put(value, out),
             (Some(':'), Some(&modifier @ ('-' | '+'))) if !name.is_empty() => {
                 self.rest.next();
-                let mut other = String::new();
-                self.expand_until(Some('}'), &mut other)?;
-                match modifier {
-                    '-' if value.is_empty() => out.push_str(&other),
-                    '-' => out.push_str(value),
-                    _ if value.is_empty() => {}
-                    _ => out.push_str(&other),
+                let other = self.other()?;
+                match (modifier, value) {
+                    ('-', "") => self.put(&other, out),
+                    ('-', value) => self.put(value, out),
+                    (_, "") => Ok(()),
+                    _ => self.put(&other, out),
                 }
             }
-            _ => return Err(self.wrong("is no variable that can be expanded")),
+            _ => Err(self.wrong("is no variable that can be expanded")),
         }
+    }
+
+    /// The word after `:-` and `:+`, which may have variables in it in turn.
+    fn other(&mut self) -> Result<String> {
+        if self.depth == limits::NESTED_VARIABLES {
+            return Err(self.wrong(&format!("has variables in variables, more than {}", self.depth)));
+        }
+        self.depth += 1;
+        let mut other = String::new();
+        self.expand_until(Some('}'), &mut other)?;
+        self.depth -= 1;
+        Ok(other)
+    }
+
+    fn put(&mut self, value: &str, out: &mut String) -> Result<()> {
+        self.values.spend(value.len() as u64).map_err(|exceeded| self.wrong(&exceeded.to_string()))?;
+        out.push_str(value);
         Ok(())
     }
 
@@ -138,7 +160,7 @@ impl Word<'_> {
     }
 
     fn wrong(&self, why: &str) -> Error {
-        Error::user(format!("the Dockerfile: {}: {why}", self.text))
+        Error::user(format!("the Dockerfile: {}: {why}", show_text(self.text)))
             .with_hint("there are $NAME, ${NAME}, ${NAME:-default} and ${NAME:+other}")
     }
 }
@@ -149,6 +171,10 @@ mod tests {
 
     fn variables() -> Variables {
         [("A", "one"), ("B", "two"), ("EMPTY", "")].map(|(name, value)| (name.into(), value.into())).into()
+    }
+
+    fn expand(text: &str, variables: &Variables, escape: char) -> Result<String> {
+        super::expand(text, variables, escape, &mut Budget::new("bytes", 1000))
     }
 
     #[test]
@@ -176,6 +202,28 @@ mod tests {
             let error = expand(text, &variables(), '\\').unwrap_err();
             assert!(error.to_string().contains(text), "{error}");
         }
+    }
+
+    /// 15,000 of them overflowed the stack.
+    #[test]
+    fn variables_in_variables_come_to_an_end() {
+        let nested = |depth: usize| "${NONE:-".repeat(depth) + &"}".repeat(depth);
+        let most = usize::try_from(limits::NESTED_VARIABLES).unwrap();
+        assert_eq!(expand(&nested(most), &variables(), '\\').unwrap(), "");
+        for text in [nested(most + 1), nested(15_000), "${A:+".repeat(1 << 17), "\"${A:-".repeat(1 << 17)] {
+            let error = expand(&text, &variables(), '\\').unwrap_err().to_string();
+            assert!(error.ends_with("…: has variables in variables, more than 50"), "{error}");
+        }
+    }
+
+    #[test]
+    fn values_have_a_limit() {
+        for text in ["$A".repeat(334), "${A}".repeat(334), "${NONE:-$A}".repeat(167), "${A:+$A}".repeat(167)]
+        {
+            let error = expand(&text, &variables(), '\\').unwrap_err().to_string();
+            assert!(error.ends_with(": more than 1000 bytes, which is the limit"), "{error}");
+        }
+        assert_eq!(expand(&"$A".repeat(333), &variables(), '\\').unwrap().len(), 999);
     }
 
     #[test]
