@@ -138,16 +138,8 @@ impl Report {
         let problems = container::check(file)?;
         let (boot, partitions) = (Boot::default(), Vec::new());
         let file = file.to_owned();
-        let mut report = Self {
-            file,
-            image,
-            file_system: None,
-            disk_guid: None,
-            partitions,
-            boot,
-            linux: None,
-            problems,
-        };
+        let mut report =
+            Self { file, image, file_system: None, disk_guid: None, partitions, boot, linux: None, problems };
         match gpt::read(&*disk) {
             Ok(found) => {
                 report.problems.extend(gpt::check(&*disk, &found));
