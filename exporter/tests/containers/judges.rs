@@ -12,7 +12,7 @@ use crate::support::{MIB, run};
 #[test]
 fn the_forensic_readers_tell_the_same() {
     for (format, program, lines) in [
-        (Format::Vmdk, "vmdkinfo", &["Stream optimized", "Compression method:\t\tDeflate"][..]),
+        (Format::Vmdk, "vmdkinfo", &["Stream optimized", "12 MiB (12587008 bytes)"][..]),
         (Format::Vhd, "vhdiinfo", &["Disk type:\t\tFixed"]),
         (Format::VhdDynamic, "vhdiinfo", &["Disk type:\t\tDynamic"]),
     ] {
@@ -110,7 +110,9 @@ fn dissect_reads_the_same() {
         (Format::Vhdx, "VHDX"),
     ];
     for (format, kind) in formats {
-        let (scratch, path) = made_of(format, &[Compression::Zlib, Compression::None]);
+        // Its inflater has the window of 4 KiB that QEMU packs with.
+        let compressions = [Compression::ZlibStrict, Compression::Zlib, Compression::None];
+        let (scratch, path) = made_of(format, &compressions);
         std::fs::write(scratch.path().join("expected.raw"), expected()).unwrap();
         std::fs::write(scratch.path().join("read.py"), DISSECT).unwrap();
         let name = path.file_name().unwrap().to_str().unwrap();
