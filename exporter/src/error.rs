@@ -60,6 +60,11 @@ impl Error {
         Self { hint: Some(hint.into()), ..self }
     }
 
+    /// What happened, without its place.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
     /// What a caller can do about it.
     pub fn kind(&self) -> &Kind {
         &self.kind

@@ -9,7 +9,7 @@ mod window;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use exporter::disk::gpt::{self, Copy, Partition, Table};
+use exporter::disk::gpt::{self, Partition, Table};
 use exporter::disk::kinds;
 use exporter::fs::{DiskBudget, ext4, fat};
 use exporter::read_at::{ReadAt, Shared};
@@ -159,9 +159,8 @@ impl Report {
         let (_, disk) = container::open(file)?;
         let budgets = Budgets::new(&image);
         let (boot, partitions) = (Boot::default(), Vec::new());
-        let file = file.to_owned();
         let mut report = Self {
-            file,
+            file: file.to_owned(),
             image,
             file_system: None,
             disk_guid: None,
@@ -169,13 +168,11 @@ impl Report {
             boot,
             linux: None,
             warnings: Vec::new(),
-            problems: Vec::new(),
+            problems: container::check(file)?,
         };
         match gpt::read(&*disk) {
             Ok(found) => {
-                if found.copy == Copy::Backup {
-                    report.problems.push("the primary partition table is broken, the backup was read".into());
-                }
+                report.problems.extend(gpt::check(&*disk, &found));
                 report.read_partitions(&disk, &found.table, &budgets, with_digests);
             }
             Err(no_table) => report.read_whole(&disk, no_table, &budgets, with_digests)?,
