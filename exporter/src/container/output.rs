@@ -8,7 +8,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{FlockOperation, OFlags, flock};
+use rustix::fs::{Access, FlockOperation, OFlags, access, flock};
 
 use super::reflink::Reflink;
 use crate::error::{Error, Kind, Result};
@@ -130,6 +130,11 @@ fn resolve(destination: &Path) -> Result<PathBuf> {
     if !metadata.is_file() {
         return Err(input("the destination is not a regular file")
             .with_hint("write a raw disk to a file first, then copy it with dd"));
+    }
+    // A new file in its place would take the right to its folder only.
+    if access(destination, Access::WRITE_OK).is_err() {
+        return Err(input("the destination is a file that you may not write to")
+            .with_hint("name another file, or make it writable first: chmod u+w"));
     }
     fs::canonicalize(destination).map_err(|error| explain(destination, "can't find the file", error))
 }

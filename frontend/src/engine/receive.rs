@@ -14,7 +14,7 @@ mod sparse;
 
 use std::collections::BTreeSet;
 use std::io::{self, Read, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use exporter::container::sparse::unpack;
 use exporter::container::{Format, Output};
@@ -79,6 +79,9 @@ pub(crate) fn store(stream: impl Read, destinations: &[Destination]) -> Result<V
             return Err(one_too_many(format));
         }
         let path = destination.path(platform.as_deref());
+        if platform.is_some() && path.is_symlink() {
+            return Err(leads_elsewhere(&path));
+        }
         let output = match is_stream {
             true => sparse::store_stream(bytes, len, &path),
             false => sparse::store(bytes, len, &path),
@@ -170,6 +173,12 @@ fn not_taken(error: io::Error) -> Failure {
 
 fn is_named(name: &str, format: Format) -> bool {
     name.strip_suffix(format.extension()).is_some_and(|stem| stem.ends_with('.'))
+}
+
+/// A name that nobody has typed, so nobody knows where it leads.
+fn leads_elsewhere(path: &Path) -> Failure {
+    let message = format!("{}: is a link, and not what was named", path.display());
+    Failure::Refused(Error::user(message).with_hint("remove the link, or build one platform"))
 }
 
 fn unasked(name: &str, asked: impl IntoIterator<Item = Format>) -> Failure {

@@ -5,8 +5,8 @@
 //! a target has reaches the build as it was written.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ffi::{OsStr, OsString};
-use std::path::Path;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use serde::Deserialize;
@@ -15,28 +15,55 @@ use super::container_disk::ContainerDisk;
 use super::csv;
 use super::docker_buildx::{ATTESTATIONS, asks_only, quiet_progress};
 use super::line::{Dockerfile, Line, SYNTAX};
-use super::output::{Disks, Output};
+use super::output::{Disks, Output, check_apart};
+use super::privileges::{self, is_grant, set_output};
 use super::real::Real;
 use super::run::{Act, DiskRun, Plan, TRANSPORT};
 use super::stdin::Stdin;
 use super::words::Item;
-use crate::cli::{Error, Result, is_stdout, syntax};
+use crate::cli::{Error, Result, syntax};
+
+/// The other name of bake. buildx shows its own command line where it asks for privileges, if it finds the word
+/// `bake` in it, and that is not the one that was typed.
+const ALIAS: &str = "f";
 
 /// What is done in place of a bake.
-pub(super) fn bake(line: &Line, real: &Real, stdin: &mut Stdin) -> Result<Act> {
-    if asks_only(line) {
+pub(super) fn bake(typed: &Line, real: &Real, stdin: &mut Stdin) -> Result<Act> {
+    if asks_only(typed) {
         return Ok(Act::PassOn);
     }
-    if line.values(&["file", "f"]).any(|file| file == "-") {
+    if typed.values(&["file", "f"]).any(|file| file == "-") {
         stdin.keep().map_err(|error| Error::user("stdin: cannot be read").because(error))?;
     }
+    // What can't be printed can't be built either, and the real bake says why.
+    let Some((line, definition)) = read(typed, real, stdin)? else { return Ok(Act::PassOn) };
+    let act = plan(&line, &definition)?;
+    if act != Act::PassOn {
+        privileges::check(typed, &definition.files(), !urls(typed).is_empty())?;
+    }
+    Ok(act)
+}
+
+/// What the real bake makes of its files, and the command as it has to be told.
+fn read(typed: &Line, real: &Real, stdin: &mut Stdin) -> Result<Option<(Line, Definition)>> {
+    let line = typed.again(ALIAS, |_| false);
+    if let Some(definition) = print(&line, real, stdin)? {
+        return Ok(Some((line, definition)));
+    }
+    if !typed.items.iter().any(is_grant) {
+        return Ok(None);
+    }
+    // It may be one that knows no such grants; they count here all the same.
+    let line = typed.again(ALIAS, is_grant);
+    Ok(print(&line, real, stdin)?.map(|definition| (line, definition)))
+}
+
+fn print(line: &Line, real: &Real, stdin: &mut Stdin) -> Result<Option<Definition>> {
     let mut command = real.command();
     command.args(line.with(|_| true, ["--print".to_owned()]));
     command.stdin(stdin.for_run().map_err(|error| real.cannot_start(error))?).stderr(Stdio::null());
     let output = command.output().map_err(|error| real.cannot_start(error))?;
-    // What can't be printed can't be built either, and the real bake says why.
-    let printed = output.status.success().then(|| serde_json::from_slice(&output.stdout).ok()).flatten();
-    printed.map_or(Ok(Act::PassOn), |definition| plan(line, &definition))
+    Ok(output.status.success().then(|| serde_json::from_slice(&output.stdout).ok()).flatten())
 }
 
 /// What `bake --print` prints.
@@ -98,17 +125,28 @@ impl Printed {
 
 impl Definition {
     /// The targets that were asked for, without those that others only build on.
-    fn requested(&self) -> BTreeSet<&str> {
-        let mut requested = BTreeSet::new();
+    fn requested(&self) -> BTreeMap<&str, &Target> {
+        let mut requested = BTreeMap::new();
         let mut seen = BTreeSet::new();
         let mut names = vec!["default"];
         while let Some(name) = names.pop() {
             match self.group.get(name) {
                 Some(group) if seen.insert(name) => names.extend(group.targets.iter().map(String::as_str)),
-                _ => requested.extend(self.target.get_key_value(name).map(|(name, _)| name.as_str())),
+                _ => {
+                    requested.extend(self.target.get_key_value(name).map(|(name, target)| (&**name, target)))
+                }
             }
         }
         requested
+    }
+
+    /// The files that are to be written on this host, each with its target.
+    fn files(&self) -> Vec<(&str, PathBuf)> {
+        let of_target = |(name, target): (_, &Target)| {
+            let files: Vec<_> = target.outputs().into_iter().filter_map(|output| output.file()).collect();
+            files.into_iter().map(move |file| (name, file))
+        };
+        self.requested().into_iter().flat_map(of_target).collect()
     }
 }
 
@@ -122,8 +160,16 @@ impl Target {
         self.output.iter().filter(|output| output.disk().is_none())
     }
 
+    fn outputs(&self) -> Vec<Output> {
+        self.output.iter().filter_map(Printed::output).collect()
+    }
+
+    fn is_only_disk(&self) -> bool {
+        !self.output.is_empty() && self.others().next().is_none()
+    }
+
     fn container_disk(&self) -> Result<Option<ContainerDisk>> {
-        ContainerDisk::read(&self.output.iter().filter_map(Printed::output).collect::<Vec<_>>())
+        ContainerDisk::read(&self.outputs())
     }
 
     fn frontend(&self) -> Option<(String, String)> {
@@ -143,38 +189,24 @@ impl Target {
 fn plan(line: &Line, definition: &Definition) -> Result<Act> {
     let requested = definition.requested();
     let mut found = Vec::new();
-    for name in &requested {
-        let target = &definition.target[*name];
-        if let Some(disks) = target.disks()? {
-            found.push((*name, target, disks));
-        }
-    }
     let mut images = BTreeMap::new();
-    for name in &requested {
-        if let Some(image) = definition.target[*name].container_disk()? {
-            images.insert(*name, image);
-        }
+    for (name, target) in &requested {
+        found.extend(target.disks()?.map(|disks| (*name, *target, disks)));
+        images.extend(target.container_disk()?.map(|image| (*name, image)));
     }
     if found.is_empty() && images.is_empty() {
         return Ok(Act::PassOn);
     }
-    let all = found.iter().map(|(_, _, disks)| disks);
-    check_files(&all.collect::<Vec<_>>())?;
+    check_apart(&requested.values().flat_map(|target| target.outputs()).collect::<Vec<_>>())?;
 
-    let is_only_disk = |name: &str| {
-        let target = &definition.target[name];
-        !target.output.is_empty() && target.others().next().is_none()
-    };
-    let others: Vec<&str> = requested.iter().copied().filter(|name| !is_only_disk(name)).collect();
+    let others: Vec<_> = requested.iter().filter(|(_, target)| !target.is_only_disk()).collect();
     let bake = Bake { line, disks: found.len(), others: !others.is_empty() };
-    let sets = others.iter().flat_map(|name| match images.get(name) {
-        Some(image) => image_sets(name, &definition.target[*name], image),
-        None => {
-            let outputs = definition.target[*name].others();
-            outputs.map(|output| set(name, &format!("output={}", output.text()))).collect()
-        }
+    let sets = others.iter().flat_map(|(name, target)| match images.get(*name) {
+        Some(image) => image_sets(name, target, image),
+        None => target.others().map(|output| set(name, &format!("output={}", output.text()))).collect(),
     });
-    let others = bake.others.then(|| bake.run(Role::Others, sets, &others));
+    let names: Vec<_> = others.iter().map(|(name, _)| **name).collect();
+    let others = bake.others.then(|| bake.run(Role::Others, sets, &names));
     if let (true, Some(others)) = (found.is_empty(), &others) {
         return Ok(Act::Instead(others.clone()));
     }
@@ -190,22 +222,6 @@ fn plan(line: &Line, definition: &Definition) -> Result<Act> {
         reads_stdin: false,
         quiet: quiet_progress(line),
     }))
-}
-
-/// The files of several builds must be several.
-fn check_files(disks: &[&Disks]) -> Result<()> {
-    let mut paths = BTreeSet::new();
-    for path in disks.iter().flat_map(|disks| &disks.files).map(|(path, _)| path) {
-        if is_stdout(path) && disks.len() > 1 {
-            return Err(Error::user(
-                "--output type=vmdisk: dest=- takes one disk, several targets make some",
-            ));
-        }
-        if !paths.insert(path) {
-            return Err(Error::user(format!("{}: is the disk of two targets", path.display())));
-        }
-    }
-    Ok(())
 }
 
 /// `--set web.output=…`
@@ -278,29 +294,23 @@ impl Bake<'_> {
             Role::Disk => !self.others && self.disks == 1,
         };
         let keep = |item: &Item| match item {
-            Item::Word(word) => is_remote(word),
-            Item::End => false,
+            Item::Word(_) | Item::End => false,
             item if item.is(&["push", "load"]) => false,
             item if item.is(&["metadata-file"]) => tells,
             item if item.is(ATTESTATIONS) => role == Role::Others,
-            item => !item.value_of(&["set"]).is_some_and(sets_output),
+            // The printed targets have taken these in already.
+            item => item.value_of(&["set"]).and_then(set_output).is_none(),
         };
-        let targets = targets.iter().map(|name| (*name).to_owned());
-        self.line.with(keep, sets.chain(targets))
+        // The name of a target may be that of a flag.
+        let words = std::iter::once("--".to_owned()).chain(urls(self.line));
+        self.line.with(keep, sets.chain(words).chain(targets.iter().map(|name| (*name).to_owned())))
     }
 }
 
-/// Where bake's own files come from: a URL among the targets.
-fn is_remote(word: &OsStr) -> bool {
-    let word = word.to_string_lossy();
-    word.contains("://") || word.starts_with("git@")
-}
-
-/// `web.output=…`, `*.output+=…`: what the printed targets have taken in already.
-fn sets_output(value: &OsStr) -> bool {
-    let text = value.to_string_lossy();
-    let key = text.split_once('=').map_or(&*text, |(key, _)| key);
-    key.split_once('.').is_some_and(|(_, key)| key.trim_end_matches('+') == "output")
+/// Where bake's own files come from, and its context: the first words, if no target could have such a name.
+fn urls(line: &Line) -> Vec<String> {
+    let words = line.words().map(|word| word.to_string_lossy().into_owned());
+    words.take(2).take_while(|word| word.contains(['/', ':', '@'])).collect()
 }
 
 #[cfg(test)]
@@ -345,7 +355,7 @@ mod tests {
                 [format!(
                     "buildx bake --builder b -f x.hcl --metadata-file m --set *.platform=linux/amd64 \
                      --set=web.args.VMIMAGE_TRANSPORT=sparse --set=web.args.VMIMAGE_FORMAT=qcow2 --set=web.args.VMIMAGE_SIZE=9G --set=web.{FRONTEND} \
-                     --set=web.output=type=tar,dest=- web"
+                     --set=web.output=type=tar,dest=- -- web"
                 )]
             );
             assert_eq!((warm, others), (None, None));
@@ -369,20 +379,64 @@ mod tests {
         );
         assert_eq!(
             warm.unwrap(),
-            "bake https://x/y.git --set=a.args.VMIMAGE_TRANSPORT=sparse --set=a.args.VMIMAGE_FORMAT=raw --set=a.output=type=cacheonly \
-             --set=b.args.VMIMAGE_TRANSPORT=sparse --set=b.args.VMIMAGE_FORMAT=raw --set=b.output=type=cacheonly a b"
+            "bake --set=a.args.VMIMAGE_TRANSPORT=sparse --set=a.args.VMIMAGE_FORMAT=raw --set=a.output=type=cacheonly \
+             --set=b.args.VMIMAGE_TRANSPORT=sparse --set=b.args.VMIMAGE_FORMAT=raw --set=b.output=type=cacheonly \
+             -- https://x/y.git a b"
         );
         assert_eq!(
             disks,
             ["a", "b"].map(|name| format!(
-                "bake https://x/y.git --set={name}.args.VMIMAGE_TRANSPORT=sparse --set={name}.args.VMIMAGE_FORMAT=raw --set={name}.output=type=tar,dest=- {name}"
+                "bake --set={name}.args.VMIMAGE_TRANSPORT=sparse --set={name}.args.VMIMAGE_FORMAT=raw \
+                 --set={name}.output=type=tar,dest=- -- https://x/y.git {name}"
             ))
         );
         assert_eq!(
             others.unwrap(),
-            "bake --metadata-file m https://x/y.git --set=b.output=type=image,push=true \
-             --set=img.output=\"name=a,b\",type=image b img"
+            "bake --metadata-file m --set=b.output=type=image,push=true \
+             --set=img.output=\"name=a,b\",type=image -- https://x/y.git b img"
         );
+    }
+
+    #[test]
+    fn the_name_of_a_target_is_no_flag() {
+        let definition = json!({
+            "group": { "default": { "targets": ["web", "--push"] } },
+            "target": { "web": { "output": ["type=vmdisk,dest=a.raw"] }, "--push": { "output": ["type=image"] } }
+        });
+        let (_, _, others) = planned("bake", definition);
+        assert_eq!(others.unwrap(), "bake --set=--push.output=type=image -- --push");
+    }
+
+    #[test]
+    fn a_definition_of_another_host_is_told_from_targets() {
+        for (typed, expected) in [
+            ("bake", &[][..]),
+            ("bake web db", &[]),
+            ("bake https://x/y.git#main web", &["https://x/y.git#main"]),
+            ("bake -- git@x:y web", &["git@x:y"]),
+            ("bake github.com/x/y https://z/c.tar.gz web", &["github.com/x/y", "https://z/c.tar.gz"]),
+            ("bake me@host:x/y.git a:b c:d", &["me@host:x/y.git", "a:b"]),
+            ("bake web https://x/y.git", &[]),
+        ] {
+            let words: Vec<OsString> = typed.split_whitespace().map(OsString::from).collect();
+            assert_eq!(urls(&Line::read(&words, &CLIENT).unwrap()), expected, "{typed}");
+        }
+    }
+
+    #[test]
+    fn all_files_of_the_targets_that_are_built_are_known() {
+        let definition = json!({
+            "group": { "default": { "targets": ["a", "b"] } },
+            "target": {
+                "a": { "output": ["type=vmdisk,dest=/a.raw", { "type": "local", "dest": "/l" }, "type=oci,dest=o"] },
+                "b": { "output": ["type=tar,dest=-", "type=tar", "out", "type=image,name=a", "type=cacheonly,dest=x"] },
+                "linked": { "output": ["type=vmdisk,dest=linked.raw"] },
+            }
+        });
+        let definition: Definition = serde_json::from_value(definition).unwrap();
+        let files =
+            definition.files().into_iter().map(|(target, file)| format!("{target}:{}", file.display()));
+        assert_eq!(files.collect::<Vec<_>>(), ["a:/a.raw", "a:/l", "a:o", "b:out"]);
     }
 
     #[test]
@@ -397,7 +451,7 @@ mod tests {
                 planned("bake --sbom=true --provenance mode=max", definition).1,
                 ["bake --set=default.args.VMIMAGE_TRANSPORT=sparse --set=default.args.VMIMAGE_FORMAT=raw \
                      --set=default.attest=type=provenance,disabled=true --set=default.attest=type=sbom,disabled=true \
-                     --set=default.output=type=tar,dest=- default"]
+                     --set=default.output=type=tar,dest=- -- default"]
             );
         }
         let definition = json!({
@@ -427,9 +481,9 @@ mod tests {
         let web = "--set=web.args.VMIMAGE_SIZE=9G --set=web.args.VMIMAGE_STAGE=containerdisk \
                    --set=web.output=type=image,name=web,compression=uncompressed,oci-mediatypes=true";
         let Act::Instead(args) = act("bake", definition("type=image,name=a")).unwrap() else { panic!() };
-        assert_eq!(shown(&args), format!("bake --set=other.output=type=image,name=a {web} other web"));
+        assert_eq!(shown(&args), format!("bake --set=other.output=type=image,name=a {web} -- other web"));
         let (_, disks, others) = planned("bake", definition("type=vmdisk,dest=a.raw"));
-        assert_eq!((disks.len(), others.unwrap()), (1, format!("bake {web} web")));
+        assert_eq!((disks.len(), others.unwrap()), (1, format!("bake {web} -- web")));
     }
 
     #[test]
@@ -456,7 +510,7 @@ mod tests {
         assert_eq!(
             disks,
             [
-                "bake --set=default.args.VMIMAGE_TRANSPORT=sparse --set=default.args.VMIMAGE_FORMAT=raw --set=default.output=type=tar,dest=- default"
+                "bake --set=default.args.VMIMAGE_TRANSPORT=sparse --set=default.args.VMIMAGE_FORMAT=raw --set=default.output=type=tar,dest=- -- default"
             ]
         );
         let (_, disks, _) = planned("bake", definition("FROM debian"));
@@ -480,8 +534,14 @@ mod tests {
             act("bake", definition).unwrap_err().to_string()
         };
         let disk = "type=vmdisk,dest=a.raw";
-        assert_eq!(two(disk, disk), "a.raw: is the disk of two targets");
-        assert!(two(disk, "type=vmdisk,dest=-,format=raw").contains("dest=- takes one disk"));
+        for same in [disk, "type=vmdisk,dest=./a.raw", "type=vmdisk,dest=no/../a.raw,format=qcow2"] {
+            assert!(two(disk, same).ends_with("a.raw: is named twice"));
+        }
+        assert_eq!(two(disk, "type=tar,dest=./a.raw"), "./a.raw: is a disk and another output");
+        let stdout = "type=vmdisk,dest=-,format=raw";
+        for other in [disk, stdout, "type=tar", "type=oci,dest=-"] {
+            assert!(two(stdout, other).contains("dest=- takes one disk"));
+        }
         assert!(two(disk, "type=vmdisk,dest=b.raw,sise=1").contains("sise is none of its attributes"));
     }
 }

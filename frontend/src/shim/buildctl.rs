@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::container_disk::ContainerDisk;
 use super::line::{Client, Dockerfile, Line, SYNTAX, is_argument};
-use super::output::{Disks, Output};
+use super::output::{Disks, Output, check_apart};
 use super::run::{Act, DiskRun, Plan, TRANSPORT};
 use super::words::{Dashes, Grammar, Item};
 use crate::cli::{Error, Result};
@@ -33,8 +33,8 @@ const OF_NERDCTL: [&str; 2] = ["name", "dangling-name-prefix"];
 
 /// What is done in place of a build.
 pub(super) fn build(line: &Line) -> Result<Act> {
-    let outputs = line.values(OUTPUT).filter_map(|value| Output::parse(value.to_str()?));
-    if let Some(image) = ContainerDisk::read(&outputs.collect::<Vec<_>>())? {
+    let all: Vec<_> = line.values(OUTPUT).filter_map(|value| Output::parse(value.to_str()?)).collect();
+    if let Some(image) = ContainerDisk::read(&all)? {
         let outputs = image.outputs.into_iter().map(|output| format!("--output={output}"));
         let options = options(line, image.variables);
         return Ok(Act::Instead(line.with(|item| !item.is(OUTPUT), options.chain(outputs))));
@@ -50,6 +50,7 @@ pub(super) fn build(line: &Line) -> Result<Act> {
         .with_hint("name one: --frontend dockerfile.v0 --local context=. --local dockerfile=."));
     }
     let disks = Disks::new(&outputs)?;
+    check_apart(&all.into_iter().map(with_stdout).collect::<Vec<_>>())?;
     let is_disk = |item: &Item| item.value_of(OUTPUT).and_then(disk).is_some();
     let has_others = line.items.iter().any(|item| item.is(OUTPUT) && !is_disk(item));
     let keep = |item: &Item| {
@@ -84,6 +85,14 @@ fn disk(value: &OsStr) -> Option<Output> {
     let mut output = Output::parse(value.to_str()?).filter(Output::is_disk)?;
     output.attributes.retain(|(key, _)| !OF_NERDCTL.contains(&key.as_str()));
     Some(output)
+}
+
+/// An archive for docker goes to stdout here: there is no docker to load it.
+fn with_stdout(mut output: Output) -> Output {
+    if output.kind == "docker" && output.file().is_none() {
+        output.kind = "tar".to_owned();
+    }
+    output
 }
 
 fn dockerfile(line: &Line) -> Dockerfile {
@@ -187,6 +196,19 @@ mod tests {
             act(typed).unwrap(),
             Act::Instead(instead.split_whitespace().map(OsString::from).collect())
         );
+    }
+
+    #[test]
+    fn nothing_is_written_over_a_disk() {
+        for others in ["-o type=docker", "-o type=oci", "-o type=tar,dest=-"] {
+            let typed = format!("build --frontend dockerfile.v0 -o type=vmdisk,dest=-,format=raw {others}");
+            let error = act(&typed).unwrap_err().to_string();
+            assert!(error.contains("dest=- takes one disk"), "{typed}: {error}");
+        }
+        for others in ["-o type=image,name=a", "-o type=docker,dest=a"] {
+            let typed = format!("build --frontend dockerfile.v0 -o type=vmdisk,dest=-,format=raw {others}");
+            assert!(matches!(act(&typed), Ok(Act::Run(_))), "{typed}");
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::container_disk::{self, ContainerDisk, STAGE};
 use super::line::{Client, Dockerfile, Line, SYNTAX, is_argument};
-use super::output::{Disks, Output};
+use super::output::{Disks, Output, check_apart};
 use super::run::{Act, DiskRun, Plan, TRANSPORT};
 use super::words::{Dashes, Grammar, Item, Reader};
 use crate::cli::{Error, Result};
@@ -59,6 +59,7 @@ pub(super) fn build(line: &Line) -> Result<Act> {
         return Ok(Act::Instead(without_disks()));
     }
     let disks = Disks::new(&outputs)?;
+    check_apart(&self::outputs(line))?;
     // What else is asked for is built as it would be without us: an image of the Dockerfile is a container's,
     // not one with a disk in it. So it takes a run of its own, and nothing of the engine (several outputs at
     // once are for BuildKit 0.13 and later).
@@ -352,6 +353,27 @@ mod tests {
                        --output=type=image,compression=uncompressed,oci-mediatypes=true";
         assert_eq!(act(typed).unwrap(), Act::Instead(words(instead)));
         assert!(act("build -o type=oci,dest=x,format=containerdisk -o out .").is_err());
+    }
+
+    #[test]
+    fn nothing_is_written_over_a_disk() {
+        for (typed, part) in [
+            ("-o type=vmdisk,dest=-,format=raw -o -", "dest=- takes one disk"),
+            ("-o type=vmdisk,dest=-,format=raw -o type=oci,name=a", "dest=- takes one disk"),
+            ("-o type=vmdisk,dest=a.raw -o type=tar,dest=./a.raw", "./a.raw: is a disk and another output"),
+            (
+                "-o type=vmdisk,dest=a,format=raw -o type=vmdisk,dest=b/../a,format=qcow2",
+                "b/../a: is named twice",
+            ),
+        ] {
+            let error = act(&format!("build {typed} .")).unwrap_err().to_string();
+            assert!(error.contains(part), "{typed}: {error}");
+        }
+        for typed in
+            ["-o type=vmdisk,dest=-,format=raw -o type=docker", "-o type=vmdisk,dest=a.raw -o - -o b.raw"]
+        {
+            assert!(matches!(act(&format!("build {typed} .")), Ok(Act::Run(_))), "{typed}");
+        }
     }
 
     #[test]

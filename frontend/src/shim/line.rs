@@ -18,7 +18,7 @@ pub(super) struct Client {
 }
 
 /// A command of a client's, with its flags and words.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Line {
     /// What stands before the command's own flags, the command included.
     head: Vec<Item>,
@@ -68,6 +68,21 @@ impl Line {
             Item::Word(word) => Some(word.as_os_str()),
             _ => None,
         })
+    }
+
+    /// Whether the client was started as the plugin that it is.
+    pub(super) fn is_of_plugin(&self) -> bool {
+        self.head.iter().filter(|item| matches!(item, Item::Word(_))).count() > 1
+    }
+
+    /// The same command by another of its names, without some of its items.
+    pub(super) fn again(&self, name: &str, leave_out: impl Fn(&Item) -> bool) -> Self {
+        let mut again = self.clone();
+        again.items.retain(|item| !leave_out(item));
+        // The command is what the head ends with.
+        again.head.pop();
+        again.head.push(Item::Word(name.into()));
+        again
     }
 
     /// The same command with only these items, and with more.

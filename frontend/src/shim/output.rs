@@ -1,10 +1,11 @@
 //! `--output type=vmdisk,dest=web.qcow2,…`: which disk files it asks for, and how the frontend is told.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use exporter::container::Format;
 
-use super::csv;
+use super::{csv, destination};
 use crate::attributes::{Asked, Attribute};
 use crate::cli::{Error, Result, endings, is_stdout};
 use crate::engine::receive::transport;
@@ -55,10 +56,46 @@ impl Output {
         self.kind == "vmdisk"
     }
 
+    /// The file or folder of this host that it is written to, if it is.
+    pub(super) fn file(&self) -> Option<PathBuf> {
+        let is_written = ["vmdisk", "local", "tar", "oci", "docker"].contains(&&*self.kind);
+        self.get("dest").filter(|dest| is_written && *dest != "-").map(PathBuf::from)
+    }
+
+    /// Whether it goes to whoever reads stdout.
+    pub(super) fn to_stdout(&self) -> bool {
+        let usual = if ["tar", "oci"].contains(&&*self.kind) { "-" } else { "" };
+        self.get("dest").unwrap_or(usual) == "-"
+    }
+
     fn get(&self, key: &str) -> Option<&str> {
         let found = self.attributes.iter().find(|(known, _)| known == key);
         found.map(|(_, value)| value.as_str()).filter(|value| !value.is_empty())
     }
+}
+
+/// Makes sure that no other output is written over a disk: not to its file, nor after it to stdout.
+///
+/// # Errors
+/// If one is.
+pub(super) fn check_apart(outputs: &[Output]) -> Result<()> {
+    let (disks, others): (Vec<_>, Vec<_>) = outputs.iter().partition(|output| output.is_disk());
+    let has_stdout = disks.iter().any(|disk| disk.to_stdout());
+    if has_stdout && (disks.len() > 1 || others.iter().any(|output| output.to_stdout())) {
+        return Err(Error::user("--output type=vmdisk: dest=- takes one disk, and nothing else beside it"));
+    }
+    let mut taken = BTreeSet::new();
+    for file in disks.iter().filter_map(|disk| disk.file()) {
+        if !taken.insert(destination::follow(&file)?) {
+            return Err(Error::user(format!("{}: is named twice", file.display())));
+        }
+    }
+    for file in others.iter().filter_map(|output| output.file()) {
+        if taken.contains(&destination::follow(&file)?) {
+            return Err(Error::user(format!("{}: is a disk and another output", file.display())));
+        }
+    }
+    Ok(())
 }
 
 /// The disk files of one build.

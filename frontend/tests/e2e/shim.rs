@@ -165,6 +165,14 @@ fn bake_makes_the_disks_of_its_targets() {
         .unwrap();
     assert!(baked.status.success(), "{}", text(&baked));
     docker.is_expected("other.qcow2", &expected);
+
+    let elsewhere = scratch();
+    let outside =
+        definition.replace("dest=web.qcow2", &format!("dest={}/x.qcow2", elsewhere.path().display()));
+    fs::write(docker.path("docker-bake.hcl"), outside).unwrap();
+    let message = refused(&mut docker.docker("buildx bake"));
+    assert!(message.contains("target web writes to ") && message.contains("additional privileges requested"));
+    assert_eq!(fs::read_dir(elsewhere.path()).unwrap().count(), 0);
 }
 
 #[test]

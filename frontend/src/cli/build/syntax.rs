@@ -11,6 +11,10 @@ const HEAD: u64 = 64 << 10;
 
 /// True if `dockerfile` is a local file whose syntax line names the repository of `frontend`.
 pub(crate) fn names(dockerfile: &Path, frontend: &str) -> bool {
+    // A pipe is read once, and by docker.
+    if !dockerfile.is_file() {
+        return false;
+    }
     let mut head = Vec::new();
     let read = File::open(dockerfile).and_then(|file| file.take(HEAD).read_to_end(&mut head));
     // What cannot be read here (a URL, stdin, a missing file) is docker's to read or to complain about.
@@ -54,6 +58,8 @@ fn repository(image: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
+    use std::os::fd::AsRawFd;
+
     use super::*;
 
     #[test]
@@ -86,5 +92,14 @@ mod tests {
     fn unreadable_dockerfiles_name_nothing() {
         assert!(!names(Path::new("/nonexistent/Dockerfile"), "a/b"));
         assert!(!names(Path::new("-"), "a/b"));
+    }
+
+    #[test]
+    fn what_a_pipe_holds_is_left_to_docker() {
+        let (pipe, mut writer) = std::io::pipe().unwrap();
+        std::io::Write::write_all(&mut writer, b"# syntax=a/b\n").unwrap();
+        drop(writer);
+        assert!(!names(&Path::new("/proc/self/fd").join(pipe.as_raw_fd().to_string()), "a/b"));
+        assert_eq!(std::io::read_to_string(pipe).unwrap(), "# syntax=a/b\n");
     }
 }

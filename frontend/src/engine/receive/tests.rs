@@ -1,7 +1,7 @@
 //! Streams as BuildKit sends them, and streams nobody should send.
 
 use std::fs;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
 use std::process::Command;
 
@@ -91,6 +91,26 @@ fn several_platforms_get_names_of_their_own() {
         ("linux_arm_v7/disk.qcow2", FILE, b"2"),
     ]);
     assert_eq!(place.receive(&stream).unwrap(), ["web-linux-amd64.qcow2", "web-linux-arm-v7.qcow2"]);
+}
+
+#[test]
+fn a_name_that_nobody_has_typed_leads_nowhere_else() {
+    let place = Place::new();
+    let elsewhere = tempfile::tempdir().unwrap();
+    let theirs = elsewhere.path().join("theirs.qcow2");
+    fs::write(&theirs, b"theirs").unwrap();
+    let stream = archive(&[("linux_amd64/disk.qcow2", FILE, b"1"), ("linux_arm64/disk.qcow2", FILE, b"2")]);
+    for target in [&theirs, &elsewhere.path().join("dangling")] {
+        let link = place.dir.path().join("web-linux-arm64.qcow2");
+        symlink(target, &link).unwrap();
+        let failure = store(&stream[..], &place.destinations).unwrap_err();
+        let Failure::Refused(error) = failure else { panic!("{failure:?}") };
+        assert!(error.to_string().ends_with("/web-linux-arm64.qcow2: is a link, and not what was named"));
+        fs::remove_file(link).unwrap();
+        assert_eq!(fs::read_dir(place.dir.path()).unwrap().count(), 0);
+    }
+    assert_eq!(fs::read(theirs).unwrap(), b"theirs");
+    assert_eq!(place.receive(&stream).unwrap().len(), 2);
 }
 
 #[test]

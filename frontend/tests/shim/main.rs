@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
+mod protections;
+
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -370,9 +372,9 @@ fn a_baked_target_becomes_a_disk() {
     assert_eq!(
         lab.runs(),
         [
-            "buildx bake -f x.hcl --print",
-            "buildx bake -f x.hcl --set=default.args.VMIMAGE_TRANSPORT=sparse --set=default.args.VMIMAGE_FORMAT=qcow2 \
-             --set=default.args.BUILDKIT_SYNTAX=example/vmimage --set=default.output=type=tar,dest=- default"
+            "buildx f -f x.hcl --print",
+            "buildx f -f x.hcl --set=default.args.VMIMAGE_TRANSPORT=sparse --set=default.args.VMIMAGE_FORMAT=qcow2 \
+             --set=default.args.BUILDKIT_SYNTAX=example/vmimage --set=default.output=type=tar,dest=- -- default"
         ]
     );
     assert_eq!(lab.left(), ["web.qcow2"]);
@@ -386,7 +388,7 @@ fn a_bake_without_disks_is_passed_on_with_its_stdin() {
     let stdin = fs::File::open(lab.path("in")).unwrap();
     let output = lab.shim("buildx bake --file -").stdin(stdin).output().unwrap();
     assert!(output.status.success(), "{}", text(&output.stderr));
-    assert_eq!(lab.runs(), ["buildx bake --file - --print", "buildx bake --file -"]);
+    assert_eq!(lab.runs(), ["buildx f --file - --print", "buildx bake --file -"]);
     assert_eq!(fs::read_to_string(lab.path("stdin")).unwrap(), "target default {}\n".repeat(2));
 
     let lab = Lab::docker("echo broken >&2; exit 3");
