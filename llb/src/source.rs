@@ -90,9 +90,7 @@ mod tests {
 
     #[test]
     fn sources_are_named_as_the_daemon_knows_them() {
-        let source = Source::local("context", "s1")
-            .only(["a", "b \"\\\n"])
-            .attr("local.empty", "");
+        let source = Source::local("context", "s1").only(["a", "b \"\\\n"]).attr("local.empty", "");
         let OpKind::Source(op) = source.op().unwrap() else { panic!("no source") };
         assert_eq!(op.identifier, "local://context");
         let attrs: Vec<_> = op.attrs.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
