@@ -132,6 +132,7 @@ esac"#;
         ("a-2-r0.01234567.apk", "whole\nC:Q1good=\nP:a\nV:1-r0", false),
         ("a-1-r0.01234567.apk", "whole\n", false),
         ("a-1-r0.01234567.apk", "-> other", false),
+        ("x\nC:Q1good=\nP:a\nV:1-r0\nA:a-1-r0.01234567.apk", "whole\nC:Q1evil=\nP:a\nV:1-r0", false),
     ] {
         let step = Step::new("apk", body);
         step.kept(name, what);
@@ -162,6 +163,7 @@ fn dnf_and_zypper_are_given_archives_where_they_would_have_put_them() {
         ("zypper", zypper, ZYPPER, "os,..,..,..,a.rpm", ""),
         ("zypper", zypper, ZYPPER, "os,x86_64,a.rpm,b.rpm", ""),
         ("zypper", zypper, ZYPPER, "os,x86_64,solv", ""),
+        ("zypper", zypper, ZYPPER, "os,x86_64,a b.rpm", ""),
     ] {
         let step = Step::new(manager, body);
         step.kept(name, POISON);

@@ -11,8 +11,10 @@ cache_limit=4194304 # KiB
 border=$WORK/border
 touch -t 197001030000 "$border"
 
-# take_archive NAME TO: a copy of a kept file alone, with no attribute of it, for librepo believes a digest in one.
+# take_archive NAME TO: a copy of a kept file alone, with no attribute of it, for librepo believes a digest in one. A
+# name is of the letters that names of packages have.
 take_archive() {
+	case "$1" in *[!A-Za-z0-9.,:_+~^%@=-]*) return 1 ;; esac
 	[ -f "$CACHE/$1" ] && [ ! -L "$CACHE/$1" ] || return 1
 	mkdir -p "${2%/*}"
 	head -c "$archive_limit" "$CACHE/$1" >"$2" && touch -t 197001020000 "$2"
@@ -21,7 +23,7 @@ take_archive() {
 # The same of lines "NAME SHA256", if that is what the copy has.
 take_archives() { # FOLDER
 	while read -r name digest; do
-		[ "${name#*/}" = "$name" ] && take_archive "$name" "$1/$name" || continue
+		take_archive "$name" "$1/$name" || continue
 		found=$(sha256sum <"$1/$name") || found=
 		[ "${found%% *}" = "$digest" ] || rm "$1/$name"
 	done
