@@ -11,7 +11,9 @@ pub(super) struct Sandbox(tempfile::TempDir);
 impl Sandbox {
     pub(super) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        ["bin", "cache", "work"].map(|name| fs::create_dir(folder.path().join(name)).unwrap());
+        for name in ["bin", "cache", "work"] {
+            fs::create_dir(folder.path().join(name)).unwrap();
+        }
         Self(folder)
     }
 

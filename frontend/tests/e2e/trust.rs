@@ -35,6 +35,7 @@ fn poison(base: &str, manager: &str, evil: Option<&Path>, folder: &Path) {
     }
     let script = format!(
         r#"#!/bin/sh
+# {}
 set -eu
 cd "$CACHE"
 find . -type f | grep -E '\.(deb|apk|rpm)$' | while read -r archive; do
@@ -55,7 +56,8 @@ for name in log ended apt.conf sources lists archives {PACKAGE}_2_all.deb {PACKA
 	[ -e "$name" ] || ln -s {VICTIM} "$name"
 done
 exit 1
-"#
+"#,
+        nonce()
     );
     fs::write(context.join("script"), script).unwrap();
     let dockerfile = format!(
@@ -65,7 +67,8 @@ exit 1
     fs::write(context.join("Dockerfile"), dockerfile).unwrap();
     let image = format!("{base}-foreign");
     run(Command::new("docker").args(["build", "-q", "-t", &image]).arg(&context));
-    let said = refused(packages::image(&image, "", folder).arg("--no-cache"));
+    // Not with --no-cache, which would empty the cache mount.
+    let said = refused(&mut packages::image(&image, "", folder));
     assert!(said.contains("poisoned: "), "{said}");
 }
 
@@ -142,19 +145,22 @@ fn what_another_build_leaves_in_the_caches_of_dnf_and_zypper_is_not_installed() 
     for (release, manager) in [("openeuler-24.03", "dnf"), ("opensuse-leap-15", "zypper")] {
         let folder = scratch();
         let (base, packages) = rpm::without_packages(release, manager, folder.path());
-        let base = honest_base(&base, &format!("poison-{manager}"), "", folder.path());
         let server = rpm::Server::start(folder.path());
+        // Of another base each time, and so another step.
         let installs = || {
+            let line = format!("RUN echo {} >/nonce\n", nonce());
+            let base = honest_base(&base, &format!("poison-{manager}"), &line, folder.path());
             let context = folder_in(folder.path(), "honest");
             let dockerfile = format!("FROM {base}\nRUN ip -V && test ! -e {VICTIM}\n");
             fs::write(context.join("Dockerfile"), dockerfile).unwrap();
             let mut build = Command::new("docker");
-            build.args(["buildx", "build", "--no-cache", "--output", "type=cacheonly", "--network", "host"]);
+            build.args(["buildx", "build", "--output", "type=cacheonly", "--network", "host"]);
             build.args(["--build-arg", &syntax(), "--build-arg", "VMIMAGE_STAGE=rootfs"]);
             build.args(["--build-arg", &format!("VMIMAGE_MIRROR={}", server.url)]).arg(&context);
             run(&mut build);
+            base
         };
-        installs();
+        let base = installs();
         poison(&base, manager, None, folder.path());
         installs();
         run(Command::new("find").arg(&packages).args(["-name", "*.rpm", "-delete"]));
