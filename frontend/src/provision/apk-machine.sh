@@ -1,16 +1,14 @@
 #!/bin/sh
 # Install what a container image lacks to be a machine. Arguments: packages.
-# Downloads and the index live in a cache mount, so none of them is left in the layer.
+# Downloads and the index live in the folder of this step, $WORK, so none of them is left in the layer.
 #
 # Packages come from the folder $PACKAGES, if there is one; or else from where the image's own settings say, with
 # $MIRROR, if that is set, in place of the distribution's host. The image's settings stay as they are.
 set -eu
 export SOURCE_DATE_EPOCH=1
 
-mkdir -p "$CACHE/apk"
-sources=$CACHE/sources
-rm -rf "$sources"
-mkdir "$sources"
+sources=$WORK/sources
+mkdir -p "$WORK/apk" "$sources"
 
 # The folder as a repository: with a folder for each architecture, flat with an index, or only packages.
 repository() {
@@ -50,9 +48,9 @@ if [ -n "${PACKAGES-}" ]; then
 elif [ -n "${MIRROR-}" ]; then
 	sed -E "s#https?://([a-z0-9.-]+\.)?alpinelinux\.org(:[0-9]+)?(/|\$)#$MIRROR\3#" \
 		/etc/apk/repositories >"$sources/list"
-	from="--repositories-file $sources/list --cache-dir $CACHE/apk"
+	from="--repositories-file $sources/list --cache-dir $WORK/apk"
 else
-	from="--cache-dir $CACHE/apk"
+	from="--cache-dir $WORK/apk"
 fi
 
 owner_of() {
@@ -60,10 +58,40 @@ owner_of() {
 		sed -n '/symlink target/d; s/.* is owned by \(.*\)-[^-]*-r[0-9]*$/\1/p'
 }
 reinstall() {
-	apk fix $from --update-cache --reinstall "$@"
+	apk fix $from --reinstall "$@"
 }
+
+# Of the archives that steps have kept, those that are whole, and the package that their name says and an index of this
+# step knows by its identity: a digest of what is said of it, with that of its files. apk would install no other
+# either, but end.
+take_known() {
+	for index in "$WORK"/apk/APKINDEX.*.tar.gz; do
+		[ ! -e "$index" ] || tar -xzOf "$index" APKINDEX
+	done >"$sources/known"
+	for kept in "$CACHE"/*.apk; do
+		archive=$sources/${kept##*/}
+		take_archive "${kept##*/}" "$archive" && apk verify --quiet --allow-untrusted "$archive" >&2 || continue
+		echo "A:${kept##*/}"
+		apk index --quiet --no-warnings --allow-untrusted "$archive" | tar -xzO APKINDEX || :
+	done 2>/dev/null | awk '
+		{ value = substr($0, 3) }
+		FNR == NR { if (/^C:/) known[value]; next }
+		/^A:/ { archive = value }
+		/^C:/ { identity = value }
+		/^P:/ { name = value }
+		/^V:/ && identity in known && index(archive, name "-" value ".") == 1 { print archive }
+	' "$sources/known" - | while read -r archive; do
+		mv "$sources/$archive" "$WORK/apk/"
+	done
+}
+
+if [ -z "${PACKAGES-}" ]; then
+	apk update $from || :
+	take_known
+fi
 restore_programs
-apk add $from --update-cache "$@"
+apk add $from "$@"
+keep_archives "$WORK/apk" "$WORK/apk"/*.apk
 
 # An initramfs without the times of the build and the numbers of the devices that files lay on, which are others at
 # each mount.

@@ -11,7 +11,7 @@ arm64) efi=aa64 platform=arm64-efi ;;
 *) echo "no boot loader is known for $arch" >&2; exit 1 ;;
 esac
 
-apt-get -q install -y --no-install-recommends "$@"
+install_packages "$@"
 
 mkdir -p "$out"
 grub=/usr/lib/grub/$platform-signed/grub$efi.efi.signed

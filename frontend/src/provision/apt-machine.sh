@@ -40,7 +40,7 @@ owner_of() {
 	done | sed -n 's/^\([a-z0-9][a-z0-9.+-]*\)[:,].*/\1/p' | head -n 1
 }
 reinstall() {
-	apt-get -q install -y --no-install-recommends --reinstall "$@"
+	install_packages --reinstall "$@"
 }
 undo_diversions
 restore_programs
@@ -53,7 +53,8 @@ for package; do
 	set -- "$@" "$package"
 done
 # INITRD=No: the trigger at the end of the run makes the initramfs, the kernel package need not.
-INITRD=No apt-get -q install -y --no-install-recommends "$@"
+export INITRD=No
+install_packages "$@"
 
 if [ -x /usr/bin/dracut ] && [ ! -x /usr/sbin/update-initramfs ]; then
 	configure_dracut

@@ -192,7 +192,6 @@ mod tests {
     /// How a step ends in which the package manager says this: its exit code, and its last line.
     fn ending(said: &str) -> (i32, String) {
         let sandbox = Sandbox::new();
-        fs::create_dir(sandbox.path("cache")).unwrap();
         let step = explained("set -eu\nprintf '%s\\n' \"$1\" >&2\nfalse\necho 'not reached'");
         let done = sandbox.run(&step, &[said], &[]);
         assert_eq!(text(&done.stdout), format!("{said}\n"), "what is said stands above");
@@ -337,12 +336,32 @@ mod tests {
     #[test]
     fn a_step_that_ends_well_is_as_it_was() {
         let sandbox = Sandbox::new();
-        fs::create_dir(sandbox.path("cache")).unwrap();
         let step = "set -eu\ntrap 'echo trapped' EXIT\nshift\necho \"$# $1\" 'no space left on device'\n";
         let done = sandbox.run(&explained(step), &["a", "b c", "d"], &[]);
         assert_eq!(text(&done.stdout), "2 b c no space left on device\ntrapped\n");
         assert!(done.status.success() && done.stderr.is_empty());
         assert_eq!(fs::read_dir(sandbox.path("cache")).unwrap().count(), 0);
+        assert!(!fs::exists(sandbox.path("work")).unwrap());
+    }
+
+    /// What lay there is gone before the step begins, so no link of it is followed.
+    #[test]
+    fn a_step_has_a_folder_of_its_own_that_is_gone_in_the_end() {
+        for (step, code) in [("echo mine >\"$WORK/file\"", 0), ("touch \"$WORK/file\"\nexit 3", 3)] {
+            let sandbox = Sandbox::new();
+            fs::write(sandbox.path("cache/log"), "theirs").unwrap();
+            fs::write(sandbox.path("victim"), "theirs").unwrap();
+            for name in ["file", "log", "ended"] {
+                std::os::unix::fs::symlink(sandbox.path("victim"), sandbox.path(&format!("work/{name}")))
+                    .unwrap();
+            }
+            let done = sandbox.run(&explained(step), &[], &[("WORK", "/nonexistent")]);
+            assert_eq!(done.status.code(), Some(code), "{}", text(&done.stderr));
+            assert!(!fs::exists(sandbox.path("work")).unwrap());
+            for name in ["victim", "cache/log"] {
+                assert_eq!(fs::read_to_string(sandbox.path(name)).unwrap(), "theirs");
+            }
+        }
     }
 
     #[test]

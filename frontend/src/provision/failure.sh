@@ -3,9 +3,13 @@
 # see that line.
 #
 # Before this stand `step`, the script as a function, and `causes`, lines of "CODE|CAUSE|PATTERN".
-log=$CACHE/log
-ended=$CACHE/ended
-rm -f "$log" "$ended"
+
+# The step's own folder: no other build can write there, and nothing of it is left in the layer.
+WORK=${CACHE%/*}/work
+rm -rf "$WORK"
+mkdir -p "$WORK"
+log=$WORK/log
+ended=$WORK/ended
 
 # No "||" here: under it the step's own "set -e" would not count.
 {
@@ -33,7 +37,7 @@ find_cause() {
 code=$(cat "$ended" 2>/dev/null)
 why=
 [ "$code" = 0 ] || why=$(find_cause)
-rm -f "$log" "$ended"
+rm -rf "$WORK"
 [ -n "$why" ] || exit "${code:-1}"
 printf '%s\n' "${why#*|}" >&2
 exit "${why%%|*}"

@@ -8,7 +8,7 @@ use super::release::{Release, names};
 use super::{BOOT_OUT, Base, Install, Kernel, Part, Plan, Step};
 
 /// The head of every step.
-const UNATTENDED: &str = include_str!("unattended.sh");
+const HEAD: &str = concat!(include_str!("unattended.sh"), include_str!("downloads.sh"));
 
 /// What stand-ins.sh looks for, and where.
 fn stood_in_for() -> String {
@@ -61,7 +61,7 @@ impl Manager {
         let machine = is_needed.then(|| Step {
             title: format!("[vmimage] install {}", packages.join(" ").replace('?', "")),
             script: [
-                UNATTENDED,
+                HEAD,
                 &stood_in_for(),
                 KERNELS,
                 &self.machine_script.concat(),
@@ -79,7 +79,7 @@ impl Manager {
             let loaders = [release.boot.uefi, bios].into_iter().flat_map(|cell| names(cell, architecture));
             Step {
                 title: "[vmimage] collect boot loader files".into(),
-                script: UNATTENDED.to_owned() + &self.boot_script.concat(),
+                script: HEAD.to_owned() + &self.boot_script.concat(),
                 args: [BOOT_OUT.into(), architecture.into()].into_iter().chain(loaders).collect(),
                 cache,
             }

@@ -84,8 +84,8 @@ pub(crate) struct Step {
 /// `PATH` of a step, whatever the image sets.
 pub(crate) const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// Where a step finds its cache mount: like all its mounts below [`exporter::machine::STEP`], where the exporter
-/// takes away what engines leave of them.
+/// Where a step finds its cache mount, in which nothing is trusted (`downloads.sh`). Like all its mounts and its own folder
+/// it is below [`exporter::machine::STEP`], where the exporter takes away what engines leave of them.
 pub(crate) const CACHE: &str = "/run/vmimage/cache";
 
 /// Where a step finds a folder of packages, if there is one.
@@ -309,6 +309,8 @@ fn unsupported(base: &Base) -> Failure {
     )
 }
 
+#[cfg(test)]
+mod downloads;
 #[cfg(test)]
 mod golden;
 #[cfg(test)]

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Install what a container image lacks to be a machine. Arguments: packages.
-# Downloads live in a cache mount, so none of them is left in the layer.
+# Downloads live in the folder of this step, $WORK, so none of them is left in the layer.
 set -eu
 export LC_ALL=C
 # The initramfs records no build time.
@@ -12,16 +12,23 @@ echo 'HOOKS=(base udev modconf keyboard block filesystems fsck)' >/etc/mkinitcpi
 
 indexes=/var/lib/pacman/sync
 had_indexes=$(ls -A "$indexes" 2>/dev/null || :)
-mkdir -p "$CACHE/pacman"
 owner_of() {
 	pacman -Qqo "$1" 2>/dev/null || :
 }
-reinstall() {
-	pacman -Syu --noconfirm --cachedir "$CACHE/pacman" "$@"
+# All packages become new: Arch supports no machine where only some of them are. pacman would install no archive with
+# another digest than the index says either, but end.
+install_packages() { # ARGUMENT...
+	pacman -Sup --noconfirm --print-format '%f %h' "$@" 2>/dev/null | take_archives "$WORK/pacman"
+	pacman -Su --noconfirm --cachedir "$WORK/pacman" "$@"
+	keep_archives "$WORK/pacman" "$WORK/pacman"/*.pkg.tar*
 }
+reinstall() {
+	install_packages "$@"
+}
+mkdir "$WORK/pacman"
+pacman -Sy
 restore_programs
-# All packages become new: Arch supports no machine where only some of them are.
-pacman -Syu --noconfirm --needed --cachedir "$CACHE/pacman" "$@"
+install_packages --needed "$@"
 [ -n "$had_indexes" ] || rm -rf "${indexes:?}"/*
 
 # The kernel's hook makes the initramfs; a hook that could not run must not pass unseen.

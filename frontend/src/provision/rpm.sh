@@ -9,8 +9,7 @@ export LC_ALL=C
 sources=
 redirect() { # FOLDER of the image's .repo files
 	[ -n "${PACKAGES-}${MIRROR-}" ] || return 0
-	sources=$CACHE/sources
-	rm -rf "$sources"
+	sources=$WORK/sources
 	mkdir -p "$sources"
 	if [ -n "${PACKAGES-}" ]; then
 		packages_source "$PACKAGES"

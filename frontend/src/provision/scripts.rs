@@ -5,13 +5,15 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Output};
 
-/// A folder for the cache and the programs of one script.
+/// A folder for the cache, the step's own folder, and the programs of one script.
 pub(super) struct Sandbox(tempfile::TempDir);
 
 impl Sandbox {
     pub(super) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        fs::create_dir(folder.path().join("bin")).unwrap();
+        for name in ["bin", "cache", "work"] {
+            fs::create_dir(folder.path().join(name)).unwrap();
+        }
         Self(folder)
     }
 
@@ -30,7 +32,8 @@ impl Sandbox {
         let path = format!("{}:/usr/bin:/bin", self.path("bin"));
         let mut command = Command::new("sh");
         command.args(["-c", script, "sh"]).args(args).env_clear();
-        command.env("PATH", path).env("CACHE", self.path("cache")).envs(environment.iter().copied());
+        command.env("PATH", path).envs(["CACHE", "WORK"].map(|name| (name, self.path(&name.to_lowercase()))));
+        command.envs(environment.iter().copied());
         command.output().unwrap()
     }
 }
@@ -39,19 +42,27 @@ pub(super) fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).unwrap()
 }
 
-const APT: &str = concat!(include_str!("apt.sh"), include_str!("version.sh"), "printf '%s\\n' \"$@\"");
+const DOWNLOADS: &str = include_str!("downloads.sh");
+const APT: &str = concat!(
+    include_str!("downloads.sh"),
+    include_str!("apt.sh"),
+    include_str!("version.sh"),
+    "printf '> %s\\n' \"$@\""
+);
 const DNF: &str = concat!(
+    include_str!("downloads.sh"),
     include_str!("rpm.sh"),
     include_str!("repodata.sh"),
     include_str!("dnf.sh"),
     include_str!("version.sh"),
-    "printf '%s\\n' \"$@\""
+    "printf '> %s\\n' \"$@\""
 );
 const ZYPPER: &str = concat!(
+    include_str!("downloads.sh"),
     include_str!("rpm.sh"),
     include_str!("zypper.sh"),
     include_str!("version.sh"),
-    "printf '%s\\n' \"$@\""
+    "printf '> %s\\n' \"$@\""
 );
 
 /// Before and after a step that installs: what there is in /boot and /lib/modules, what was asked, and the record.
@@ -145,7 +156,7 @@ fn a_version_is_the_newest_that_begins_so() {
         let done = sandbox.run(script, &["init", &format!("linux@{asked}"), "?more"], &[]);
         assert!(done.status.success(), "{asked}: {}", text(&done.stderr));
         let args = text(&done.stdout);
-        let args: Vec<_> = args.lines().filter(|line| !line.is_empty()).collect();
+        let args: Vec<_> = args.lines().filter_map(|line| line.strip_prefix("> ")).collect();
         assert_eq!(args, ["init", installed, "?more"], "{asked}");
     }
 }
@@ -192,7 +203,7 @@ fn mirrored(repo: &str) -> Result<String, String> {
     }
     let left = fs::read_to_string(sandbox.path("repos/a.repo")).unwrap();
     assert_eq!(left, repo, "the image's own settings");
-    Ok(fs::read_to_string(sandbox.path("cache/sources/a.repo")).unwrap())
+    Ok(fs::read_to_string(sandbox.path("work/sources/a.repo")).unwrap())
 }
 
 /// The lines of each are those of the distribution's own image.
@@ -282,7 +293,7 @@ fn a_folder_without_packages_is_told() {
     let done = sandbox.run(DNF, &[], &[("PACKAGES", &sandbox.path("empty"))]);
     assert!(!done.status.success());
     assert!(text(&done.stderr).ends_with("/empty holds no .rpm files\n"), "{}", text(&done.stderr));
-    assert!(Path::new(&sandbox.path("cache/sources")).is_dir());
+    assert!(Path::new(&sandbox.path("work/sources")).is_dir());
 }
 
 /// The lines are those of the releases' own images; what has no archive of its own there is left out.
@@ -309,10 +320,10 @@ fn an_archive_stands_for_the_hosts_of_old_releases() {
     let done = sandbox.run(&script, &[], &[("ARCHIVE", "http://a"), ("MIRROR", "http://a")]);
     assert!(done.status.success(), "{}", text(&done.stderr));
     let read = |name: &str| fs::read_to_string(sandbox.path(name)).unwrap();
-    assert_eq!(read("cache/sources/parts/sources.list"), archived);
-    assert!(read("cache/apt.conf").contains("Acquire::Check-Valid-Until \"false\";"));
+    assert_eq!(read("work/sources/parts/sources.list"), archived);
+    assert!(read("work/apt.conf").contains("Acquire::Check-Valid-Until \"false\";"));
     sandbox.run(&script, &[], &[("MIRROR", "http://a")]);
-    assert!(!read("cache/apt.conf").contains("Valid-Until"));
+    assert!(!read("work/apt.conf").contains("Valid-Until"));
 }
 
 #[test]
@@ -326,7 +337,7 @@ fn an_old_image_that_names_another_place_is_left_alone() {
         let done =
             sandbox.run(script, &[&sandbox.path("repos")], &[("ARCHIVE", archive), ("MIRROR", archive)]);
         assert!(done.status.success(), "{}", text(&done.stderr));
-        fs::read_to_string(sandbox.path("cache/sources/a.repo")).unwrap()
+        fs::read_to_string(sandbox.path("work/sources/a.repo")).unwrap()
     };
     let of_image = "[base]\nmirrorlist=http://mirrorlist.centos.org/?release=$releasever&arch=$basearch&repo=os\n\
                     #baseurl=http://mirror.centos.org/centos/$releasever/os/$basearch/\n";
@@ -445,8 +456,8 @@ fn diversions_to_a_stand_in_are_undone_and_those_of_somebody_stay() {
 #[test]
 fn a_package_whose_program_is_a_stand_in_is_installed_again() {
     const DPKG: &str = "diversion by local from: /usr/sbin/update-initramfs\ninitramfs-tools:all: /usr/sbin/update-initramfs";
-    const APT: (&str, &str) = ("", include_str!("apt-machine.sh"));
-    const APK: (&str, &str) = ("from=\n", include_str!("apk-machine.sh"));
+    const APT: (&str, &str) = (include_str!("apt.sh"), include_str!("apt-machine.sh"));
+    const APK: (&str, &str) = ("from= sources=$WORK\n", include_str!("apk-machine.sh"));
     const PACMAN: (&str, &str) = ("", include_str!("pacman-machine.sh"));
     const DNF: (&str, &str) =
         (concat!(include_str!("rpm.sh"), include_str!("dnf.sh")), include_str!("dnf-machine.sh"));
@@ -455,14 +466,9 @@ fn a_package_whose_program_is_a_stand_in_is_installed_again() {
     for (script, asked, answer, reinstalled) in [
         (APT, "dpkg", DPKG, "apt-get -q install -y --no-install-recommends --reinstall initramfs-tools\n"),
         (APT, "dpkg", "", ""),
-        (
-            APK,
-            "apk",
-            "/sbin/x is owned by mkinitfs-3.9.2-r0",
-            "apk fix --update-cache --reinstall mkinitfs\n",
-        ),
+        (APK, "apk", "/sbin/x is owned by mkinitfs-3.9.2-r0", "apk fix --reinstall mkinitfs\n"),
         (APK, "apk", "/sbin/x symlink target is owned by busybox-1.37.0-r12", ""),
-        (PACMAN, "pacman", "mkinitcpio", "pacman -Syu --noconfirm --cachedir "),
+        (PACMAN, "pacman", "mkinitcpio", "pacman -Su --noconfirm --cachedir "),
         (DNF, "rpm", "dracut", "dnf reinstall -y dracut "),
         (ZYPPER, "rpm", "dracut", "install --no-recommends --auto-agree-with-licenses --force dracut\n"),
     ] {
@@ -473,7 +479,7 @@ fn a_package_whose_program_is_a_stand_in_is_installed_again() {
         }
         let (before, machine) = script;
         let functions = functions(machine);
-        let script = format!("set -eu\n{TOLD}{before}{STAND_INS}{functions}restore_programs");
+        let script = format!("set -eu\n{TOLD}{DOWNLOADS}{before}{STAND_INS}{functions}restore_programs");
         text_of(&sandbox.run(&script, &[], &[("FOLDERS", &sandbox.path("sbin"))]));
         let log = sandbox.read("log").unwrap_or_default();
         assert_eq!(
@@ -542,6 +548,7 @@ fn no_step_asks_anybody() {
         let path = format!("{}:/usr/bin:/bin", sandbox.path("bin"));
         let mut command = Command::new("sh");
         command.args(["-c", &script, "sh"]).env("PATH", path).env("CACHE", sandbox.path("cache"));
+        command.env("WORK", sandbox.path("work"));
         command.stdin(fs::File::open(sandbox.file("answer", "yes\n")).unwrap());
         let said = text_of(&command.output().unwrap());
         assert!(!said.contains("asked"), "{said}");
@@ -549,6 +556,6 @@ fn no_step_asks_anybody() {
     let sandbox = Sandbox::new();
     sandbox.program("apt-get", "");
     text_of(&sandbox.run(APT, &[], &[]));
-    let settings = sandbox.read("cache/apt.conf").unwrap();
+    let settings = sandbox.read("work/apt.conf").unwrap();
     assert!(settings.contains(r#"Dpkg::Options { "--force-confdef"; "--force-confold"; };"#), "{settings}");
 }

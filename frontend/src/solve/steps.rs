@@ -63,8 +63,7 @@ impl Build<'_> {
             .env("CACHE", CACHE)
             .env(SCRIPT, &step.script)
             .cwd("/")
-            // One package manager at a time: they lock their folders and fail where they can't wait.
-            .mount(CACHE, Mount::cache(&step.cache, CacheSharingOpt::Locked))
+            .mount(CACHE, Mount::cache(&step.cache, CacheSharingOpt::Shared))
             .metadata(metadata);
         let install = &self.request.disk.install;
         for (name, value) in install.environment() {

@@ -40,5 +40,6 @@ mod scratch;
 mod service;
 mod shim;
 mod sources;
+mod trust;
 mod two_disks;
 mod variants;

@@ -14,13 +14,11 @@ use sha2::{Digest, Sha256};
 use super::lab::{nonce, refused, run, scratch, syntax};
 
 /// The package, and its file.
-const PACKAGE: &str = "vmimage-probe";
-const FILE: &str = "usr/share/vmimage-probe";
-/// A Debian with all that a machine needs, so that the package alone is missing.
-const COMPLETE_DEBIAN: &str = "vmimage-test/complete-debian";
+pub(super) const PACKAGE: &str = "vmimage-probe";
+pub(super) const FILE: &str = "usr/share/vmimage-probe";
 
 /// The build of an image on `base` with the package in it, which a step of the user finds.
-fn image(base: &str, word: &str, folder: &Path) -> Command {
+pub(super) fn image(base: &str, word: &str, folder: &Path) -> Command {
     let context = folder.join("context");
     fs::create_dir_all(&context).unwrap();
     let dockerfile = format!("FROM {base}\nRUN test \"$(cat /{FILE})\" = {word}\n");
@@ -39,15 +37,26 @@ fn comes_from(packages: &Path, base: &str, word: &str, folder: &Path) {
     run(image(base, word, folder).args(["--network", "none", "--build-context", &from]));
 }
 
+/// A Debian with all that a machine needs, so that the package alone is missing.
+pub(super) fn complete_debian(folder: &Path) -> String {
+    let image = "vmimage-test/complete-debian";
+    let context = folder_in(folder, "debian");
+    fs::write(context.join("Dockerfile"), "FROM vmimage-test/debian:12\n").unwrap();
+    let mut complete = Command::new("docker");
+    complete.args(["buildx", "build", "-q", "--load", "-t", image, "--build-arg", &syntax()]);
+    run(complete.args(["--build-arg", "VMIMAGE_STAGE=rootfs"]).arg(&context));
+    image.to_owned()
+}
+
 /// A folder of a name.
-fn folder_in(folder: &Path, name: &str) -> PathBuf {
+pub(super) fn folder_in(folder: &Path, name: &str) -> PathBuf {
     let made = folder.join(name);
     fs::create_dir_all(&made).unwrap();
     made
 }
 
 /// A package of Debian's.
-fn deb(to: &Path, word: &str) {
+pub(super) fn deb(to: &Path, word: &str) {
     let root = scratch();
     let write = |path: &str, text: &str| {
         let path = root.path().join(path);
@@ -58,11 +67,12 @@ fn deb(to: &Path, word: &str) {
     let control =
         "Version: 1\nArchitecture: all\nMaintainer: nobody <nobody@example.org>\nDescription: a probe\n";
     write("DEBIAN/control", &format!("Package: {PACKAGE}\n{control}"));
-    run(Command::new("dpkg-deb").args(["--root-owner-group", "--build"]).arg(root.path()).arg(to));
+    // Not packed: packages of words of one length have one length.
+    run(Command::new("dpkg-deb").args(["--root-owner-group", "-Znone", "--build"]).arg(root.path()).arg(to));
 }
 
 /// What apt-ftparchive says of a folder, in a file.
-fn index(of: &Path, args: &[&str], to: &Path) {
+pub(super) fn index(of: &Path, args: &[&str], to: &Path) {
     let text = run(Command::new("apt-ftparchive").args(args).current_dir(of));
     fs::create_dir_all(to.parent().unwrap()).unwrap();
     fs::write(to, text).unwrap();
@@ -71,23 +81,18 @@ fn index(of: &Path, args: &[&str], to: &Path) {
 #[test]
 fn apt_takes_a_repository_an_index_or_packages_alone() {
     let folder = scratch();
-    let context = folder_in(folder.path(), "debian");
-    fs::write(context.join("Dockerfile"), "FROM vmimage-test/debian:12\n").unwrap();
-    let mut complete = Command::new("docker");
-    complete.args(["buildx", "build", "-q", "--load", "-t", COMPLETE_DEBIAN, "--build-arg", &syntax()]);
-    run(complete.args(["--build-arg", "VMIMAGE_STAGE=rootfs"]).arg(&context));
-
+    let base = complete_debian(folder.path());
     let word = nonce();
     let alone = folder_in(folder.path(), "alone");
     deb(&alone.join("vmimage-probe_1_all.deb"), &word);
-    comes_from(&alone, COMPLETE_DEBIAN, &word, folder.path());
+    comes_from(&alone, &base, &word, folder.path());
 
     let word = nonce();
     let flat = folder_in(folder.path(), "flat");
     // The index knows where a file lies, and under which name.
     deb(&folder_in(&flat, "below").join("probe.deb"), &word);
     index(&flat, &["packages", "."], &flat.join("Packages"));
-    comes_from(&flat, COMPLETE_DEBIAN, &word, folder.path());
+    comes_from(&flat, &base, &word, folder.path());
 
     let word = nonce();
     let repository = folder_in(folder.path(), "repository");
@@ -99,13 +104,13 @@ fn apt_takes_a_repository_an_index_or_packages_alone() {
     let release = ["-o", &suite_name, "-o", &components, "release", "."];
     index(&suite, &release, &folder.path().join("Release"));
     fs::rename(folder.path().join("Release"), suite.join("Release")).unwrap();
-    comes_from(&repository, COMPLETE_DEBIAN, &word, folder.path());
+    comes_from(&repository, &base, &word, folder.path());
 
     // A file that is not the one of the index is refused, trusted or not.
     let word = nonce();
     deb(&repository.join("pool/main/vmimage-probe_1_all.deb"), &word);
     let from = format!("vmimage-packages={}", repository.display());
-    let mut changed = image(COMPLETE_DEBIAN, &word, folder.path());
+    let mut changed = image(&base, &word, folder.path());
     let said = refused(changed.args(["--network", "none", "--build-context", &from]));
     assert!(said.contains("vmimage-probe_1_all.deb"), "{said}");
 }
@@ -154,7 +159,7 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
 }
 
 /// A package of Alpine's, apk-package(5), version 2: what is said of it, and its files.
-fn apk(folder: &Path, word: &str) {
+pub(super) fn apk(folder: &Path, word: &str) {
     let files = files(FILE.as_ref(), word.as_bytes());
     let digest: String = Sha256::digest(&files).iter().map(|byte| format!("{byte:02x}")).collect();
     let info = format!(
@@ -185,7 +190,7 @@ fn in_alpine(folder: &Path, script: &str) {
 }
 
 /// A real one with a kernel, so that the package alone is missing.
-const ALPINE: &str = "vmimage-test/alpine:3.23";
+pub(super) const ALPINE: &str = "vmimage-test/alpine:3.23";
 /// An index as Alpine's repositories have it, of the packages beside it.
 const INDEX: &str =
     "apk index --quiet --no-warnings --allow-untrusted --rewrite-arch x86_64 -o APKINDEX.tar.gz *.apk";
@@ -228,13 +233,13 @@ fn builds_side_by_side_have_packages_of_their_own() {
 }
 
 /// A server of a folder's files for HTTP on a loopback port, which goes on to the end of the test.
-struct Server {
-    address: SocketAddr,
+pub(super) struct Server {
+    pub(super) address: SocketAddr,
     asked: Arc<Mutex<BTreeSet<String>>>,
 }
 
 impl Server {
-    fn start(folder: PathBuf) -> Self {
+    pub(super) fn start(folder: PathBuf) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let server = Self { address: listener.local_addr().unwrap(), asked: Arc::default() };
         let asked = server.asked.clone();
@@ -248,7 +253,7 @@ impl Server {
     }
 
     /// The paths it was asked for.
-    fn asked(&self) -> BTreeSet<String> {
+    pub(super) fn asked(&self) -> BTreeSet<String> {
         self.asked.lock().unwrap().clone()
     }
 }
@@ -275,6 +280,12 @@ fn sign(index: &Path, key: &Path) {
     fs::write(index, [signature, fs::read(index).unwrap()].concat()).unwrap();
 }
 
+/// The index of a folder of packages, signed.
+pub(super) fn index_of_alpine(folder: &Path, key: &Path) {
+    in_alpine(folder, INDEX);
+    sign(&folder.join("APKINDEX.tar.gz"), key);
+}
+
 #[test]
 fn apk_asks_the_mirror_in_place_of_alpines_host() {
     let folder = scratch();
@@ -293,8 +304,7 @@ fn apk_asks_the_mirror_in_place_of_alpines_host() {
     for name in ["main", "community"] {
         let repository = folder_in(&served, &format!("alpine/v3.23/{name}/x86_64"));
         apk(&repository, &word);
-        in_alpine(&repository, INDEX);
-        sign(&repository.join("APKINDEX.tar.gz"), &key);
+        index_of_alpine(&repository, &key);
     }
     let server = Server::start(served.clone());
     let mirror = format!("VMIMAGE_MIRROR=http://{}", server.address);

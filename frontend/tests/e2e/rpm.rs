@@ -11,7 +11,7 @@ use super::distributions::make_stand_in;
 use super::lab::{Mount, VMIMAGE, boot, build, names_in, partitions, raw, refused, run, scratch, testdata};
 
 /// A stand-in that knows no repository but one that is not there, and the packages it was made with.
-fn without_packages(release: &str, manager: &str, folder: &Path) -> (String, PathBuf) {
+pub(super) fn without_packages(release: &str, manager: &str, folder: &Path) -> (String, PathBuf) {
     let image = make_stand_in(release, manager);
     let container = run(Command::new("docker").args(["create", &image]));
     let container = container.trim();
@@ -80,13 +80,13 @@ fn zypper_installs_from_a_folder_alone() {
 }
 
 /// A folder on a loopback port; the server ends with this.
-struct Server {
+pub(super) struct Server {
     child: Child,
-    url: String,
+    pub(super) url: String,
 }
 
 impl Server {
-    fn start(folder: &Path) -> Self {
+    pub(super) fn start(folder: &Path) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port().to_string();
         drop(listener);

@@ -131,6 +131,13 @@ fn is_id(name: &str) -> bool {
     digits.len() >= 12 && digits.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
+/// Of its own for every run, for each removes its own: that of the workspace, which is random. Numbers of processes are
+/// the same in containers that share a daemon.
+fn image_name(folder: &Path) -> String {
+    let workspace = folder.parent().and_then(Path::file_name).unwrap_or_default().to_string_lossy();
+    format!("{NAME}:{}", workspace.trim_start_matches('.'))
+}
+
 fn hand_over(
     way: Way,
     loaded: &Loaded,
@@ -140,8 +147,7 @@ fn hand_over(
     stop: &AtomicBool,
 ) -> Result<Base> {
     meter.begin(Stage::Packing);
-    // Of its own for every run: each removes its own.
-    let name = format!("{NAME}:{}", std::process::id());
+    let name = image_name(folder);
     let image = Image { tree: &loaded.tree, config: loaded.config_json.as_ref(), architecture, name: &name };
     let progress = |progress: engine::Progress| meter.show(Stage::Packing, progress);
     let written = image::write(folder, &image, stop, &progress)?;
@@ -259,6 +265,17 @@ mod tests {
         }
         let triggers = loaded(serde_json::json!({ "config": { "OnBuild": ["RUN make"] } }));
         assert_eq!(known_name(load, &Source::DockerDaemon("app".into()), &triggers), None);
+    }
+
+    /// Two of one process, as of two containers that both are process 1, are not the same.
+    #[test]
+    fn an_image_that_is_handed_over_has_a_name_of_its_own() {
+        let folders = [(); 2].map(|()| workspace(&std::env::temp_dir()).unwrap());
+        let names = folders.each_ref().map(|folder| image_name(&folder.path().join("image")));
+        assert_ne!(names[0], names[1]);
+        for name in names {
+            assert!(name.starts_with(NAME) && name.parse::<Reference>().is_ok(), "{name}");
+        }
     }
 
     #[test]

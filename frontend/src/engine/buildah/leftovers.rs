@@ -9,7 +9,7 @@ use std::env;
 use std::ffi::OsStr;
 use std::fs;
 use std::io;
-use std::os::unix::fs::{MetadataExt, symlink};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, symlink};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -102,18 +102,23 @@ impl Leftovers {
 /// Keeps cache mounts where they would be: a folder for temporary files of this process's own would give
 /// every build empty ones.
 fn link_cache(parent: &Path, folder: &Path) -> io::Result<()> {
-    let own = geteuid().as_raw();
     // In a user namespace of the engine's making, whose root it is.
-    let number = env::var("_CONTAINERS_ROOTLESS_UID").unwrap_or_else(|_| own.to_string());
-    let numbered = format!("{CACHE}-{number}");
-    let cache = match fs::metadata(parent.join(CACHE)) {
-        // Another user was here first, and version 1.28 has only this name.
-        Ok(metadata) if metadata.uid() != own => parent.join(&numbered),
-        _ => parent.join(CACHE),
-    };
+    let number = env::var("_CONTAINERS_ROOTLESS_UID").unwrap_or_else(|_| geteuid().as_raw().to_string());
+    let names = [CACHE.to_owned(), format!("{CACHE}-{number}")];
+    // Version 1.28 has only the first, and another user may have been there first.
+    let kept = names.iter().map(|name| parent.join(name)).find(|path| make_own(path));
+    let cache = kept.unwrap_or_else(|| folder.join("cache"));
     fs::create_dir_all(&cache)?;
-    symlink(&cache, folder.join(CACHE))?;
-    symlink(&cache, folder.join(numbered))
+    names.iter().try_for_each(|name| symlink(&cache, folder.join(name)))
+}
+
+/// Makes a folder; false if what has that name may be changed by somebody else. Everybody can make one in `/var/tmp`,
+/// or a link there, and with links in it mount any folder of this user in their builds.
+fn make_own(path: &Path) -> bool {
+    // It is there already, or this fails below.
+    let _ = fs::DirBuilder::new().mode(0o700).create(path);
+    fs::symlink_metadata(path)
+        .is_ok_and(|found| found.is_dir() && found.uid() == geteuid().as_raw() && found.mode() & 0o022 == 0)
 }
 
 /// Ends the processes that an engine left behind, and those they leave in turn.
@@ -142,6 +147,9 @@ fn children() -> io::Result<Vec<Pid>> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::Permissions;
+    use std::os::unix::fs::{PermissionsExt, chown};
+
     use super::*;
 
     #[test]
@@ -151,5 +159,38 @@ mod tests {
         fs::write(folder.path().join(CACHE).join("kept"), "").unwrap();
         drop(folder);
         assert!(parent.path().join(CACHE).join("kept").exists());
+    }
+
+    /// What others can write to, or lead elsewhere, is not taken for a cache, whichever of the two names it has.
+    #[test]
+    fn a_folder_of_somebody_else_is_no_cache() {
+        let elsewhere = tempfile::tempdir().unwrap();
+        let open = |path: &Path| {
+            fs::create_dir(path).unwrap();
+            fs::set_permissions(path, Permissions::from_mode(0o777)).unwrap();
+        };
+        let link = |path: &Path| symlink(elsewhere.path(), path).unwrap();
+        let file = |path: &Path| fs::write(path, "").unwrap();
+        let foreign = |path: &Path| {
+            fs::create_dir(path).unwrap();
+            // Only root can give a folder away.
+            if chown(path, Some(12345), None).is_err() {
+                fs::set_permissions(path, Permissions::from_mode(0o777)).unwrap();
+            }
+        };
+        let numbered = format!("{CACHE}-{}", geteuid().as_raw());
+        for plant in [&open as &dyn Fn(&Path), &link, &file, &foreign] {
+            for (planted, used) in [(&[CACHE][..], Some(&*numbered)), (&[CACHE, &numbered], None)] {
+                let [parent, folder] = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+                planted.iter().for_each(|name| plant(&parent.path().join(name)));
+                link_cache(parent.path(), folder.path()).unwrap();
+                let expected = used.map_or(folder.path().join("cache"), |name| parent.path().join(name));
+                for name in [CACHE, &numbered] {
+                    assert_eq!(fs::read_link(folder.path().join(name)).unwrap(), expected);
+                    fs::write(folder.path().join(name).join("kept"), "").unwrap();
+                }
+            }
+        }
+        assert_eq!(fs::read_dir(elsewhere.path()).unwrap().count(), 0);
     }
 }

@@ -120,10 +120,9 @@ fn run(folder: &Path, step: &Step, origin: &Origin<'_>) -> Result<String> {
         Some(_) => format!("--mount=type=bind,from={PACKAGES_CONTEXT},target={PACKAGES} "),
         None => String::new(),
     };
-    // One package manager at a time: they lock their folders and fail where they can't wait.
     Ok(format!(
         "RUN --mount=type=bind,target={FOLDER} \
-         {packages}--mount=type=cache,id={cache},target={CACHE},sharing=locked {words}\n"
+         {packages}--mount=type=cache,id={cache},target={CACHE} {words}\n"
     ))
 }
 
