@@ -30,6 +30,7 @@ pub mod read_at;
 pub mod report;
 pub mod seed;
 pub mod spec;
+pub mod terminal;
 #[cfg(test)]
 mod testing;
 pub mod tree;

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use super::{Error, Result};
+use super::{Error, Result, terminal};
 use crate::config::{Config, reference, schema_text};
 
 /// Check a vmimage.toml, or show what it can say.
@@ -37,8 +37,8 @@ Examples:
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     match &args.what {
         What::Check { file } => check(file)?,
-        What::Schema => print!("{}", schema_text()),
-        What::Reference => print!("{}", reference()),
+        What::Schema => terminal::print(&schema_text())?,
+        What::Reference => terminal::print(&reference())?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -48,6 +48,5 @@ fn check(file: &PathBuf) -> Result<()> {
     let text = std::fs::read_to_string(file)
         .map_err(|error| Error::user(format!("{name}: cannot be read")).because(error))?;
     Config::parse(&name, &text)?;
-    println!("{name}: nothing is wrong");
-    Ok(())
+    terminal::print_line(format_args!("{name}: nothing is wrong"))
 }

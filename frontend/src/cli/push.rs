@@ -13,7 +13,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::registry::RegistryArgs;
-use super::{Error, Meter, Result, ShowArgs, Stage, inspect};
+use super::{Error, Meter, Result, ShowArgs, Stage, inspect, terminal};
 use crate::source::registry::Repository;
 use crate::source::{Access, Reference};
 use disk::{Disk, DiskLayer};
@@ -98,7 +98,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     match (args.show.json, args.show.quiet) {
         (true, _) => super::print_json(&pushed)?,
         (false, true) => {}
-        (false, false) => println!("{}", pushed.reference),
+        (false, false) => terminal::print_line(&pushed.reference)?,
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::ops::Range;
 
+use exporter::terminal::line as escaped;
+
 use crate::cli::Error;
 use crate::gateway::Failure;
 
@@ -70,8 +72,8 @@ impl Problems {
             line.to_owned()
         };
         let margin = " ".repeat(number.to_string().len());
-        writeln!(f, "{}:{number}:{column}: {}", self.name, problem.message)?;
-        writeln!(f, " {number} | {shown}")?;
+        writeln!(f, "{}:{number}:{column}: {}", escaped(&self.name), escaped(&problem.message))?;
+        writeln!(f, " {number} | {}", escaped(&shown))?;
         write!(f, " {margin} | {indent}{}", "^".repeat(width))
     }
 }
@@ -90,13 +92,13 @@ impl fmt::Display for Problems {
 
 impl From<Problems> for Failure {
     fn from(problems: Problems) -> Self {
-        Self::new(problems.to_string())
+        Self::of_lines(&problems.to_string().lines().collect::<Vec<_>>())
     }
 }
 
 impl From<Problems> for Error {
     fn from(problems: Problems) -> Self {
-        Self::user(problems.to_string())
+        Self::of_lines(problems.to_string().lines())
     }
 }
 
