@@ -363,6 +363,7 @@ fn read(args: &Args, source: Source, threads: NonZeroUsize, spool: &Path, meter:
         auth_file: args.registry.authfile.as_deref(),
         store_reader: args.engine.engine.tool(),
         progress: &|progress| meter.show(Stage::Downloading, progress),
+        note: &|text| meter.note(text),
     };
     let loaded = source.read(&access, &options)?;
     let asked = args.platform.as_ref().and_then(|platform| Architecture::from_oci(&platform.architecture));

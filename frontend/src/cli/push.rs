@@ -91,6 +91,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         auth_file: args.registry.authfile.as_deref(),
         store_reader: None,
         progress: &|progress| meter.show(Stage::Uploading, progress),
+        note: &|text| meter.note(text),
     };
     let repository = Repository::open(&args.reference, &access)?;
     let pushed = push(&repository, args, &parts)?;
