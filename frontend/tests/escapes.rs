@@ -229,10 +229,8 @@ fn labels_names_and_files_of_a_disk() {
     assert!(name.contains("\u{1b}]0;owned\u{7}\u{9b}2J\u{202e}"), "{name:?}");
 
     let said = harmless(&lab.run(&["clone", disk, "-o", "copy\u{9b}.qcow2"]));
-    assert!(
-        said.contains(&format!("/etc/{READABLE}\\u{{202e}}\\nhint: run evil: names the new ones\n")),
-        "{said}"
-    );
+    // As listings of a tree write names.
+    assert!(said.contains("\\xe2\\x80\\xae\\x0ahint:\\x20run\\x20evil: names the new ones\n"), "{said}");
     assert!(said.contains("\ncopy\\u{9b}.qcow2: qcow2, "), "{said}");
 
     let said = harmless(&lab.run(&["run", "--bios", "--accel", "tcg", "--dry-run", disk]));
