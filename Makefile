@@ -21,6 +21,7 @@ bench: setup out/vmimage
 matrix: setup images frontend
 	.ci/images vmimage-test/debian:11 vmimage-test/debian:sid vmimage-test/judges:sid
 	cargo test --locked -p vmimage --test e2e -- --ignored --nocapture
+	cargo test --locked -p vmimage --test registry -- --ignored
 	cargo test --release --locked -p exporter -- --ignored
 
 man: out/vmimage

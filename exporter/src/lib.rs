@@ -35,6 +35,7 @@ pub mod report;
 pub mod seed;
 #[cfg_attr(not(test), warn(clippy::expect_used, clippy::indexing_slicing, clippy::string_slice))]
 pub mod spec;
+pub mod terminal;
 #[cfg(test)]
 mod testing;
 pub mod tree;

@@ -3,6 +3,7 @@
 //! file system or a specification has, where they have one; the others are far above what real inputs need.
 
 use std::fmt;
+use std::time::Duration;
 
 use crate::error::{Error, Kind};
 
@@ -143,6 +144,26 @@ pub const TABLES: u64 = 1 << 30;
 pub const PLACES: u64 = 1 << 29;
 /// Problems of the tables of a disk file that are named: whoever reads them knows by then.
 pub const TABLE_PROBLEMS: usize = 20;
+// Answers of a registry.
+
+/// Bytes of a manifest or an index: registries refuse larger ones (4 MiB in the distribution specification).
+pub const MANIFEST: u64 = 4 << 20;
+/// Bytes of any other answer that is read into memory: tokens, errors, lists of tags.
+pub const ANSWER: u64 = 1 << 20;
+/// Bytes of the head of an answer, as curl has had it for one header; signed addresses have a few thousand.
+pub const ANSWER_HEAD: usize = 64 << 10;
+/// Bytes of a token, which becomes a header of requests: servers take 8 to 64 KiB of them.
+pub const TOKEN: usize = 64 << 10;
+/// Times that a registry may send on to another address, as in Go's client and browsers.
+pub const REDIRECTS: usize = 10;
+/// Servers that a registry may have give its tokens; it has one, and another one while it moves.
+pub const TOKEN_SERVERS: usize = 4;
+/// Characters of a text of a registry that are shown in a message.
+pub const SHOWN: usize = 200;
+/// Bytes a second that a connection has to come to while it is waited for: dnf's `minrate` …
+pub const LEAST_SPEED: u64 = 1000;
+/// … over its `timeout`.
+pub const SPEED_WINDOW: Duration = Duration::from_secs(30);
 
 /// One kind of cost that a whole input has a limit of: bytes that are kept, entries, steps of work.
 #[derive(Debug)]

@@ -9,6 +9,7 @@ use crate::boot::{BootFiles, Entry};
 use crate::container::{Format, Target, sparse};
 use crate::disk::{Placed, kinds};
 use crate::error::{Error, Result, show_size};
+use crate::terminal::line;
 use crate::tree::os::Os;
 
 /// A finished disk. Sizes are in bytes.
@@ -93,20 +94,21 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for file in &self.files {
             let sizes = format!("{} disk, {} file", show_size(self.virtual_size), show_size(file.size));
-            writeln!(f, "{}: {}, {sizes}", file.name, file.format)?;
+            writeln!(f, "{}: {}, {sizes}", line(&file.name), file.format)?;
         }
         if let Some(system) = &self.system {
-            writeln!(f, "  system   {}", system.os)?;
-            writeln!(f, "  kernel   {}", system.kernel)?;
-            writeln!(f, "  cmdline  {}", system.cmdline)?;
-            writeln!(f, "  loader   {}, for {}", system.boot_files, system.firmware)?;
+            writeln!(f, "  system   {}", line(&system.os))?;
+            writeln!(f, "  kernel   {}", line(&system.kernel))?;
+            writeln!(f, "  cmdline  {}", line(&system.cmdline))?;
+            writeln!(f, "  loader   {}, for {}", line(&system.boot_files), system.firmware)?;
         }
         for part in &self.partitions {
             let (start, size) = (show_size(part.start), show_size(part.size));
             let kind = kinds::name(part.kind).unwrap_or("unknown");
-            writeln!(f, "  part {}   {:<5} {kind:<24} {size} at {start}", part.number, part.name)?;
+            let name = line(&part.name);
+            writeln!(f, "  part {}   {name:<5} {kind:<24} {size} at {start}", part.number)?;
         }
         let edits = self.system.iter().flat_map(|system| &system.edits);
-        edits.into_iter().try_for_each(|edit| writeln!(f, "  edit     {edit}"))
+        edits.into_iter().try_for_each(|edit| writeln!(f, "  edit     {}", line(edit)))
     }
 }

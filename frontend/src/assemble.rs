@@ -20,7 +20,7 @@ use exporter::spec::{FileSpec, Spec};
 use exporter::tree::{HostDir, scan};
 
 use crate::builtin;
-use crate::cli::{Error, Meter, Result, Stage, Style};
+use crate::cli::{Error, Meter, Result, Stage, Style, terminal};
 
 /// Turn a root file system into a disk (the build's own last step).
 #[derive(Parser)]
@@ -87,8 +87,7 @@ fn run(args: &Args) -> Result<()> {
         container_disk::hand_over(&args.output, args.spec.source_date_epoch)?;
     }
     let files = targets.iter().map(DiskFile::read);
-    print!("{}", Report::new(planned, files.collect::<exporter::Result<_>>()?));
-    Ok(())
+    terminal::print(&Report::new(planned, files.collect::<exporter::Result<_>>()?).to_string())
 }
 
 fn input(args: &Args, threads: NonZeroUsize) -> Result<Input> {

@@ -2,6 +2,9 @@
 //!
 //! One binary, several roles; this file only picks the role.
 
+// Text of an image must not reach a terminal as it is: see `cli::terminal`.
+#![warn(clippy::print_stdout, clippy::print_stderr)]
+
 mod assemble;
 mod attributes;
 mod builtin;

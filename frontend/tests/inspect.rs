@@ -186,7 +186,7 @@ fn the_text_is_readable_and_harmless() {
         "  BIOS           GRUB",
         "  UEFI           EFI/BOOT/BOOTX64.EFI",
         "  command line   root=LABEL=root ro",
-        "  name           Debian \u{fffd}[31m12",
+        "  name           Debian \\u{1b}[31m12",
     ] {
         assert!(text.contains(line), "{line:?} in\n{text}");
     }

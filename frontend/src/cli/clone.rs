@@ -1,7 +1,7 @@
 //! `vmimage clone`: a copy of a disk with identities of its own, so that both can be in one machine.
 
 use std::fs::File;
-use std::io::{Read, Write, stdout};
+use std::io::Read;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -13,10 +13,11 @@ use exporter::container::{self, Appliance, Compression, Format, Output, Target};
 use exporter::fs::DiskBudget;
 use exporter::seed::Seed;
 use exporter::spec::Spec;
+use exporter::terminal::line;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use super::image::{Image, Made};
-use super::{Error, Result, ShowArgs, Stage, disk, output};
+use super::{Error, Result, ShowArgs, Stage, disk, output, terminal};
 
 /// Copy a disk, and give the copy new UUIDs everywhere.
 ///
@@ -120,8 +121,7 @@ fn tell(args: &Args, notes: &[String], written: &[Target]) -> Result<()> {
         return super::print_json(&serde_json::json!({ "disks": made, "new": notes }));
     }
     let mut text = String::new();
-    notes.iter().for_each(|note| text += &format!("{note}\n"));
+    notes.iter().for_each(|note| text += &format!("{}\n", line(note)));
     made.iter().for_each(|disk| text += &format!("{disk}\n"));
-    let unwritable = |error| Error::user("stdout: cannot be written").because(error);
-    stdout().write_all(text.as_bytes()).map_err(unwritable)
+    terminal::print(&text)
 }

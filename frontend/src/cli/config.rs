@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use super::Result;
+use super::{Result, terminal};
 use crate::config::{Config, MAX_TEXT, reference, schema_text};
 use crate::text;
 
@@ -38,8 +38,8 @@ Examples:
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     match &args.what {
         What::Check { file } => check(file)?,
-        What::Schema => print!("{}", schema_text()),
-        What::Reference => print!("{}", reference()),
+        What::Schema => terminal::print(&schema_text())?,
+        What::Reference => terminal::print(&reference())?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -47,6 +47,5 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
 fn check(file: &PathBuf) -> Result<()> {
     let name = file.display().to_string();
     Config::parse(&name, &text::read(file, MAX_TEXT as u64)?)?;
-    println!("{name}: nothing is wrong");
-    Ok(())
+    terminal::print_line(format_args!("{name}: nothing is wrong"))
 }

@@ -24,7 +24,7 @@ use super::build::MachineArgs;
 use super::disk::Outcome;
 use super::install_args::InstallArgs;
 use super::registry::RegistryArgs;
-use super::{Error, Meter, Result, ShowArgs, Stage, disk, output};
+use super::{Error, Meter, Result, ShowArgs, Stage, disk, output, terminal};
 use crate::attributes::Attribute;
 use crate::builtin;
 use crate::config::{Configuration, Context, Secrets};
@@ -332,7 +332,7 @@ fn spool(args: &Args) -> PathBuf {
 fn source(args: &Args) -> Result<Source> {
     let (source, was_said) = lookup::find(&args.source, args.engine.engine)?;
     if !was_said && !args.show.quiet {
-        eprintln!("source: {source}");
+        terminal::tell_line(format_args!("source: {source}"));
     }
     Ok(source)
 }
@@ -363,6 +363,7 @@ fn read(args: &Args, source: Source, threads: NonZeroUsize, spool: &Path, meter:
         auth_file: args.registry.authfile.as_deref(),
         store_reader: args.engine.engine.tool(),
         progress: &|progress| meter.show(Stage::Downloading, progress),
+        note: &|text| meter.note(text),
     };
     let loaded = source.read(&access, &options)?;
     let asked = args.platform.as_ref().and_then(|platform| Architecture::from_oci(&platform.architecture));

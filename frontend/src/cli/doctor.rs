@@ -10,7 +10,7 @@ use super::build::frontend;
 use super::run::firmware::Firmware;
 use super::run::qemu;
 use super::run::{accel, probe};
-use super::{Error, Result};
+use super::{Error, Result, terminal};
 use crate::builtin;
 use crate::cli::programs::{self, Package};
 use crate::engine::buildah::Tool;
@@ -67,7 +67,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let report = Report::new(examine());
     match args.json {
         true => super::print_json(&report)?,
-        false => report.print(),
+        false => report.print()?,
     }
     Ok(if report.build && report.run { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -167,16 +167,17 @@ impl Check {
     }
 
     /// `can_build`: whether another engine is there.
-    fn print(&self, can_build: bool) {
+    fn print(&self, can_build: bool) -> Result<()> {
         let state = match (self.ok, self.need) {
             (true, _) => "ok",
             (false, Need::Optional) => "without",
             (false, Need::Docker | Need::Engine) if can_build => "without",
             (false, Need::Docker | Need::Engine | Need::Run) => "missing",
         };
-        println!("{state:<8} {:<17} {}", self.name, self.detail);
-        if let Some(hint) = &self.hint {
-            println!("{:<26} hint: {hint}", "");
+        terminal::print_line(format_args!("{state:<8} {:<17} {}", self.name, self.detail))?;
+        match &self.hint {
+            Some(hint) => terminal::print_line(format_args!("{:<26} hint: {hint}", "")),
+            None => Ok(()),
         }
     }
 }
@@ -188,10 +189,10 @@ impl Report {
         Self { build: all(Need::Docker) || engine, run: all(Need::Run), checks }
     }
 
-    fn print(&self) {
-        self.checks.iter().for_each(|check| check.print(self.build));
+    fn print(&self) -> Result<()> {
+        self.checks.iter().try_for_each(|check| check.print(self.build))?;
         let can = |works| if works { "can work" } else { "cannot work" };
-        println!("\nvmimage build {}, vmimage run {}", can(self.build), can(self.run));
+        terminal::print(&format!("\nvmimage build {}, vmimage run {}\n", can(self.build), can(self.run)))
     }
 }
 

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::process::ExitCode;
 
+use super::terminal::tell_line;
 use crate::gateway::Failure;
 
 /// Shorthand for results of the command line.
@@ -26,6 +27,8 @@ pub(crate) enum Kind {
 pub(crate) struct Error {
     kind: Kind,
     message: String,
+    /// What stands below it.
+    further: Vec<String>,
     hint: Option<String>,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
@@ -52,8 +55,15 @@ impl Error {
         Self::new(Kind::Internal, message)
     }
 
+    /// Something the user can change, in several lines.
+    pub(crate) fn of_lines<'a>(lines: impl IntoIterator<Item = &'a str>) -> Self {
+        let mut lines = lines.into_iter().map(str::to_owned);
+        let first = Self::user(lines.next().unwrap_or_default());
+        Self { further: lines.collect(), ..first }
+    }
+
     fn new(kind: Kind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), hint: None, source: None }
+        Self { kind, message: message.into(), further: Vec::new(), hint: None, source: None }
     }
 
     /// The same error with its cause, printed after the message.
@@ -84,23 +94,30 @@ impl Error {
     /// Prints the error and its hint to stderr.
     pub(crate) fn print(&self) {
         if self.kind != Kind::Told {
-            eprintln!("error: {self}");
+            tell_line(format_args!("error: {}", self.first_line()));
+            self.further.iter().for_each(tell_line);
         }
         if let Some(hint) = self.hint() {
-            eprintln!("hint: {hint}");
+            tell_line(format_args!("hint: {hint}"));
         }
+    }
+
+    /// The message with its causes.
+    fn first_line(&self) -> String {
+        let mut text = self.message.clone();
+        let mut source = self.source.as_deref().map(|source| source as &dyn std::error::Error);
+        while let Some(cause) = source {
+            text += &format!(": {cause}");
+            source = cause.source();
+        }
+        text
     }
 }
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)?;
-        let mut source = self.source.as_deref().map(|source| source as &dyn std::error::Error);
-        while let Some(cause) = source {
-            write!(f, ": {cause}")?;
-            source = cause.source();
-        }
-        Ok(())
+        f.write_str(&self.first_line())?;
+        self.further.iter().try_for_each(|line| write!(f, "\n{line}"))
     }
 }
 
@@ -120,8 +137,8 @@ impl From<Failure> for Error {
     fn from(failure: Failure) -> Self {
         let text = failure.to_string();
         match text.split_once("\nhint: ") {
-            Some((message, hint)) => Self::user(message).with_hint(hint),
-            None => Self::user(text),
+            Some((message, hint)) => Self::of_lines(message.split('\n')).with_hint(hint),
+            None => Self::of_lines(text.split('\n')),
         }
     }
 }

@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::fs;
-use std::io::{Write, stdout};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -10,9 +9,10 @@ use exporter::container::{self, Format};
 use exporter::disk::{gpt, kinds};
 use exporter::error::show_size;
 use exporter::report::System;
+use exporter::terminal::line;
 use serde::Serialize;
 
-use super::{Error, Result, shell};
+use super::{Error, Result, shell, terminal};
 
 /// What can be told of an image file without reading the disk inside.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -87,13 +87,12 @@ pub(super) fn tell(reports: &str, made: &[Made], is_json: bool, is_quiet: bool) 
         (true, ..) => super::print_json(&serde_json::json!({ "disks": made })),
         (false, true, _) => Ok(()),
         (false, false, []) => {
-            eprint!("{reports}");
+            terminal::tell(reports);
             Ok(())
         }
         (false, false, made) => {
             let lines: String = made.iter().map(|disk| format!("{disk}\n")).collect();
-            let unwritable = |error| Error::user("stdout: cannot be written").because(error);
-            stdout().write_all(format!("{reports}{lines}").as_bytes()).map_err(unwritable)
+            terminal::print(&format!("{reports}{lines}"))
         }
     }
 }
@@ -111,9 +110,9 @@ fn can_boot(path: &Path, format: Format) -> bool {
 impl fmt::Display for Made {
     /// `web.qcow2: qcow2, 10 GiB disk in 400 MiB; boot it: vmimage run web.qcow2`
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.file.display(), self.image)?;
+        write!(f, "{}: {}", line(&self.file.to_string_lossy()), self.image)?;
         match &self.run {
-            Some(run) => write!(f, "; boot it: {run}"),
+            Some(run) => write!(f, "; boot it: {}", line(run)),
             None => Ok(()),
         }
     }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use super::programs::Package;
-use super::{Error, Result, shell};
+use super::{Error, Result, shell, terminal};
 use crate::shim::slot::{Occupant, Slot};
 use crate::shim::{Places, docker_config, kept};
 
@@ -82,10 +82,12 @@ fn install(slot: &Slot, places: &Places) -> Result<()> {
         }
     }
     slot.take()?;
-    println!("{}: stands in front of {}", slot.path().display(), real.display());
+    let (path, real) = (slot.path().display(), real.display());
+    terminal::print_line(format_args!("{path}: stands in front of {real}"))?;
     if before.is_none() {
         let folder = slot.path().parent().unwrap_or(Path::new("."));
-        println!("hint: it is not in PATH yet: export PATH={}:$PATH", shell::quote(folder));
+        let folder = shell::quote(folder);
+        terminal::print_line(format_args!("hint: it is not in PATH yet: export PATH={folder}:$PATH"))?;
     }
     Ok(())
 }
@@ -130,11 +132,8 @@ fn way_past(places: &Places) -> &'static str {
 
 fn uninstall(slot: &Slot) -> Result<()> {
     let path = slot.path().display();
-    match slot.leave()? {
-        true => println!("{path}: vmimage is taken away"),
-        false => println!("{path}: vmimage is not there"),
-    }
-    Ok(())
+    let is = if slot.leave()? { "taken away" } else { "not there" };
+    terminal::print_line(format_args!("{path}: vmimage is {is}"))
 }
 
 /// For `vmimage doctor`: does docker come to the shim first, and what is behind it?

@@ -20,10 +20,13 @@ mod push;
 mod registry;
 mod run;
 pub(crate) mod shell;
+pub(crate) mod terminal;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
+use exporter::terminal::{json, line};
 use serde::Serialize;
 
 pub(crate) use build::{frontend, persist, syntax};
@@ -73,7 +76,11 @@ enum Command {
 
 /// Parses the command line, does what it asks and prints what went wrong.
 pub(crate) fn main() -> ExitCode {
-    let outcome = match Cli::parse().command {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error),
+    };
+    let outcome = match cli.command {
         Command::Build(mut args) => build::run(&mut args),
         Command::Convert(mut args) => convert::run(&mut args),
         Command::Clone(args) => clone::run(&args),
@@ -92,11 +99,22 @@ pub(crate) fn main() -> ExitCode {
     })
 }
 
+/// Says what is wrong with the words that were typed, or the help that they ask for.
+fn usage(error: &clap::Error) -> ExitCode {
+    let is_obeyed = |word: OsString| line(&word.to_string_lossy()) != word.to_string_lossy();
+    match error.use_stderr() && std::env::args_os().any(is_obeyed) {
+        true => terminal::tell_line(error.render()),
+        // With colors, where a terminal has them. Nobody there to listen is no reason to stop.
+        false => drop(error.print()),
+    }
+    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
+}
+
 /// Prints `value` to stdout, for programs to read.
 fn print_json(value: &impl Serialize) -> Result<()> {
     let text = serde_json::to_string_pretty(value);
-    println!("{}", text.map_err(|error| Error::internal("JSON: cannot be written").because(error))?);
-    Ok(())
+    let text = text.map_err(|error| Error::internal("JSON: cannot be written").because(error))?;
+    terminal::print(&format!("{}\n", json(&text)))
 }
 
 /// `SOURCE_DATE_EPOCH`, in seconds since 1970, if it is set.

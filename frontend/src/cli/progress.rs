@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use clap::ValueEnum;
 use exporter::engine::Progress;
 use exporter::error::show_size;
+use exporter::terminal::line;
 
 /// Between two lines of a log.
 const LOG_INTERVAL: Duration = Duration::from_secs(3);
@@ -126,6 +127,19 @@ impl Meter {
         let interval = if self.style == Style::Plain { LOG_INTERVAL } else { REDRAW_INTERVAL };
         if current.shown.elapsed() >= interval {
             current.shown = Instant::now();
+            self.print(current);
+        }
+    }
+
+    /// Something to know that is no stage, in a line of its own.
+    pub(crate) fn note(&self, text: &str) {
+        let current = self.current();
+        match self.style {
+            Style::Tty => put(&format!("{CLEAR}{}\n", line(text))),
+            Style::Plain => put(&format!("{}\n", line(text))),
+            Style::Auto | Style::Quiet | Style::Rawjson => return,
+        }
+        if let Some(current) = current.as_ref().filter(|_| self.style == Style::Tty) {
             self.print(current);
         }
     }
@@ -256,6 +270,7 @@ fn show_time(time: Duration) -> String {
     }
 }
 
+/// Text of ours, with what moves the cursor.
 fn put(text: &str) {
     // Progress that can't be shown is no reason to stop.
     let _ = stderr().lock().write_all(text.as_bytes());

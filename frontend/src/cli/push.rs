@@ -13,7 +13,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::registry::RegistryArgs;
-use super::{Error, Meter, Result, ShowArgs, Stage, inspect};
+use super::{Error, Meter, Result, ShowArgs, Stage, inspect, terminal};
 use crate::source::registry::Repository;
 use crate::source::{Access, Reference};
 use disk::{Disk, DiskLayer};
@@ -91,6 +91,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         auth_file: args.registry.authfile.as_deref(),
         store_reader: None,
         progress: &|progress| meter.show(Stage::Uploading, progress),
+        note: &|text| meter.note(text),
     };
     let repository = Repository::open(&args.reference, &access)?;
     let pushed = push(&repository, args, &parts)?;
@@ -98,7 +99,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     match (args.show.json, args.show.quiet) {
         (true, _) => super::print_json(&pushed)?,
         (false, true) => {}
-        (false, false) => println!("{}", pushed.reference),
+        (false, false) => terminal::print_line(&pushed.reference)?,
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::ops::Range;
 
 use exporter::limits;
+use exporter::terminal::line as escaped;
 
 use crate::cli::Error;
 use crate::gateway::Failure;
@@ -64,8 +65,8 @@ impl Problems {
         let column = before.chars().count() + 1;
         let Excerpt { shown, indent, width } = self.excerpt(start, before, after, problem.at.end);
         let margin = " ".repeat(number.to_string().len());
-        writeln!(f, "{}:{number}:{column}: {}", self.name, problem.message)?;
-        writeln!(f, " {number} | {shown}")?;
+        writeln!(f, "{}:{number}:{column}: {}", escaped(&self.name), escaped(&problem.message))?;
+        writeln!(f, " {number} | {}", escaped(&shown))?;
         write!(f, " {margin} | {indent}{}", "^".repeat(width))
     }
 
@@ -124,13 +125,13 @@ impl fmt::Display for Problems {
 
 impl From<Problems> for Failure {
     fn from(problems: Problems) -> Self {
-        Self::new(problems.to_string())
+        Self::of_lines(&problems.to_string().lines().collect::<Vec<_>>())
     }
 }
 
 impl From<Problems> for Error {
     fn from(problems: Problems) -> Self {
-        Self::user(problems.to_string())
+        Self::of_lines(problems.to_string().lines())
     }
 }
 

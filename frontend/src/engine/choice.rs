@@ -14,6 +14,7 @@ use serde::Deserialize;
 
 use super::buildah::Tool;
 use crate::cli::programs;
+use crate::cli::terminal::tell_line;
 
 /// What `--engine` takes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -56,7 +57,7 @@ impl Engine {
     pub(crate) fn find(choice: Choice, is_for_docker: bool, is_quiet: bool) -> Option<Self> {
         let say = |line: &str| {
             if !is_quiet {
-                eprintln!("engine: {line}");
+                tell_line(format_args!("engine: {line}"));
             }
         };
         let engine = match choice {

@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::fmt;
 
+use exporter::terminal::line;
 use prost::Message;
 use tonic::Code;
 
@@ -20,9 +21,16 @@ pub(crate) struct Failure {
 impl Failure {
     /// A failure of this frontend, worded for the user: lower case, no full stop.
     ///
-    /// The code is "unknown" because clients print every other code in front of the message.
-    pub(crate) fn new(message: impl Into<String>) -> Self {
-        Self::with_code(Code::Unknown, message)
+    /// The code is "unknown" because clients print every other code in front of the message. They print it as it
+    /// comes, so it is escaped here.
+    pub(crate) fn new(message: impl AsRef<str>) -> Self {
+        Self::with_code(Code::Unknown, line(message.as_ref()))
+    }
+
+    /// A failure for several reasons, a line each.
+    pub(crate) fn of_lines(reasons: &[impl AsRef<str>]) -> Self {
+        let reasons: Vec<_> = reasons.iter().map(|reason| line(reason.as_ref())).collect();
+        Self::with_code(Code::Unknown, reasons.join("\n"))
     }
 
     fn with_code(code: Code, message: impl Into<String>) -> Self {
@@ -33,14 +41,14 @@ impl Failure {
     #[must_use]
     pub(crate) fn with_hint(mut self, hint: &str) -> Self {
         self.status.message.push_str("\nhint: ");
-        self.status.message.push_str(hint);
+        self.status.message.push_str(&line(hint));
         self
     }
 
     /// The same failure in other words.
     #[must_use]
-    pub(crate) fn reworded(mut self, message: impl Into<String>) -> Self {
-        self.status.message = message.into();
+    pub(crate) fn reworded(mut self, message: impl AsRef<str>) -> Self {
+        self.status.message = line(message.as_ref()).into_owned();
         self
     }
 
@@ -174,6 +182,20 @@ mod tests {
         ] {
             assert_eq!(Failure::new(message).exit_code_of("SCRIPT"), expected, "{message}");
         }
+    }
+
+    #[test]
+    fn what_clients_print_is_escaped_but_for_line_breaks_of_ours() {
+        let failure = Failure::new("image a\u{1b}]0;b\u{7}\nhint: rm").with_hint("c\u{202e}\nd");
+        assert_eq!(failure.message(), "image a\\u{1b}]0;b\\u{7}\\nhint: rm\nhint: c\\u{202e}\\nd");
+        assert_eq!(failure.reworded("e\r\u{9b}2J").message(), "e\\r\\u{9b}2J");
+        assert_eq!(
+            Failure::of_lines(&["one\nhint: two", "gr\u{fc}n"]).message(),
+            "one\\nhint: two\ngr\u{fc}n"
+        );
+        // A daemon's own words are passed on as it says them: they would come without this frontend, too.
+        let daemon = tonic::Status::new(Code::Unknown, "process failed\nwith two lines");
+        assert_eq!(Failure::from(daemon).message(), "process failed\nwith two lines");
     }
 
     #[test]

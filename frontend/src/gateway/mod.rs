@@ -38,6 +38,8 @@ pub(crate) use opts::Opts;
 pub(crate) use platform::Platform;
 pub(crate) use result::{Image, Images};
 
+use crate::cli::terminal::tell_line;
+
 /// `EX_SOFTWARE`: the daemon can't be told what went wrong.
 const EXIT_INTERNAL: u8 = 70;
 
@@ -46,7 +48,7 @@ pub(crate) fn main(frontend: impl AsyncFnOnce(&Bridge, &Opts) -> Result<proto::R
     match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime.block_on(run(frontend)),
         Err(error) => {
-            eprintln!("error: no event loop: {error}");
+            tell_line(format_args!("error: no event loop: {error}"));
             ExitCode::from(EXIT_INTERNAL)
         }
     }
@@ -62,7 +64,7 @@ async fn run(frontend: impl AsyncFnOnce(&Bridge, &Opts) -> Result<proto::Result,
         Err(failure) => Err(failure),
     };
     ended.unwrap_or_else(|failure| {
-        eprintln!("error: {failure}");
+        crate::cli::Error::from(failure).print();
         ExitCode::from(EXIT_INTERNAL)
     })
 }

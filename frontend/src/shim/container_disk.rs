@@ -9,6 +9,7 @@ use super::csv;
 use super::line::Dockerfile;
 use super::output::Output;
 use crate::attributes::{Asked, Attribute};
+use crate::cli::terminal::tell_line;
 use crate::cli::{Error, Result};
 use crate::solve::{DISK_IN_AN_IMAGE, INSTEAD_OF_AN_IMAGE};
 
@@ -31,8 +32,8 @@ pub(super) fn are_images(outputs: &[Output]) -> bool {
 
 /// Warns of an image with a disk in it that nobody has asked for.
 pub(super) fn warn(dockerfile: &Dockerfile) {
-    eprintln!("warning: {}: {DISK_IN_AN_IMAGE}", dockerfile.path.display());
-    INSTEAD_OF_AN_IMAGE.iter().for_each(|hint| eprintln!("hint: {hint}"));
+    tell_line(format_args!("warning: {}: {DISK_IN_AN_IMAGE}", dockerfile.path.display()));
+    INSTEAD_OF_AN_IMAGE.iter().for_each(|hint| tell_line(format_args!("hint: {hint}")));
 }
 
 /// The words of a disk that no exporter of images has.

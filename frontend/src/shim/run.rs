@@ -10,6 +10,7 @@ use exporter::container::Format;
 use super::output::Disks;
 use super::real::Real;
 use super::stdin::Stdin;
+use crate::cli::terminal::tell_line;
 use crate::cli::{Error, persist, refuse_terminal};
 use crate::engine::child::{self, Ended};
 use crate::engine::destination::Destination;
@@ -94,7 +95,7 @@ impl Plan {
         let made = persist(arrived)?;
         if !self.quiet {
             // On stderr, like all that the client itself has to say.
-            made.iter().for_each(|disk| eprintln!("{disk}"));
+            made.iter().for_each(tell_line);
         }
         Ok(())
     }

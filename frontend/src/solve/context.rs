@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use exporter::terminal::{address, line};
 use llb::{FileActions, Graph, Metadata, Source, State};
 
 use super::{broken, hand_over};
@@ -54,8 +55,11 @@ impl<'a> BuildContext<'a> {
     pub(super) async fn load(&self, asked: Option<&str>) -> Result<Configuration, Failure> {
         let name = asked.unwrap_or(FILE);
         if let (Place::Unknown(context), Some(_)) = (&self.place, asked) {
-            return Err(Failure::new(format!("{name}: vmimage reads no files of the context {context}"))
-                .with_hint("contexts are folders, archives, and repositories of git by https://"));
+            return Err(Failure::new(format!(
+                "{name}: vmimage reads no files of the context {}",
+                address(context)
+            ))
+            .with_hint("contexts are folders, archives, and repositories of git by https://"));
         }
         let root = self.build(&[name]).await?;
         let Some(text) = self.texts(root.as_ref(), &[name]).await?.remove(name) else {
@@ -86,7 +90,7 @@ impl<'a> BuildContext<'a> {
                 let source = Source::local(name, self.opts.session())
                     .only(paths.iter().copied())
                     .attr("local.sharedkeyhint", "vmimage")
-                    .metadata(Metadata::named(format!("[internal] load {}", paths.join(", "))));
+                    .metadata(Metadata::named(line(&format!("[internal] load {}", paths.join(", ")))));
                 Ok(State::source(source))
             }
             Place::State(state, folder) if folder.is_empty() => Ok(state.clone()),
@@ -94,8 +98,9 @@ impl<'a> BuildContext<'a> {
                 Ok(State::scratch().file(FileActions::new().copy(state, folder.as_str(), "/")))
             }
             Place::Unknown(context) => Err(Failure::new(format!(
-                "{}: vmimage reads no files of the context {context}",
-                paths.join(", ")
+                "{}: vmimage reads no files of the context {}",
+                paths.join(", "),
+                address(context)
             ))),
         }
     }

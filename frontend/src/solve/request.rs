@@ -83,7 +83,7 @@ impl Request {
             }
         }
         if !wrong.is_empty() {
-            return Err(Failure::new(wrong.join("\n")));
+            return Err(Failure::of_lines(&wrong));
         }
         request.checked()
     }
@@ -107,7 +107,7 @@ impl Request {
             }
         }
         if !wrong.is_empty() {
-            return Err(Failure::new(wrong.join("\n")));
+            return Err(Failure::of_lines(&wrong));
         }
         file.ask(&mut disk).map_err(Failure::new)?;
         for (attribute, value) in &self.arguments {

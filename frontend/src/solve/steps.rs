@@ -1,6 +1,7 @@
 //! The steps this frontend adds to a build, as ops.
 
 use exporter::spec::{FileSpec, Spec};
+use exporter::terminal::line;
 use llb::proto::{CacheSharingOpt, MountContentCache, NetMode, ProxyEnv};
 use llb::{Exec, Image, Metadata, Mount, Run, Source, State};
 
@@ -43,7 +44,7 @@ impl Build<'_> {
     /// A hook, as root, on the user's file system.
     pub(super) fn run_hook(&self, on: &State, hook: &Hook) -> State {
         let run = Run::new(hook.words()).cwd("/");
-        let metadata = Metadata::named(&hook.title);
+        let metadata = Metadata::named(line(&hook.title));
         let run = run.metadata(if self.opts.no_cache() { metadata.ignore_cache() } else { metadata });
         on.run(match hook.network {
             true => network(proxied(run, self.opts), self.opts),
@@ -54,7 +55,7 @@ impl Build<'_> {
 
     fn step(&self, step: &Step) -> Result<Run, Failure> {
         let words = ["/bin/sh", "-c", EVALUATE, "sh"].into_iter().map(str::to_owned);
-        let mut metadata = Metadata::named(&step.title);
+        let mut metadata = Metadata::named(line(&step.title));
         if self.opts.no_cache() {
             metadata = metadata.ignore_cache();
         }

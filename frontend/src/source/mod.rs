@@ -43,6 +43,8 @@ pub(crate) struct Access<'a> {
     pub(crate) store_reader: Option<Tool>,
     /// Told how far a download is, from several threads.
     pub(crate) progress: &'a (dyn Fn(Progress) + Sync),
+    /// Told what a person should know who looks on.
+    pub(crate) note: &'a (dyn Fn(&str) + Sync),
 }
 
 impl Source {

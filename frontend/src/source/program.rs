@@ -194,7 +194,7 @@ fn last_line(complaints: &mut (impl Read + Seek)) -> Option<String> {
         Some((_, message)) => message.trim_end_matches('"').replace("\\\"", "\""),
         None => line.trim_start_matches("Error: ").to_owned(),
     };
-    Some(line.chars().map(|c| if c.is_control() { ' ' } else { c }).collect())
+    Some(line)
 }
 
 #[cfg(test)]
@@ -229,7 +229,7 @@ mod tests {
     fn the_last_thing_said_is_the_reason() {
         let said = |text: &str| last_line(&mut io::Cursor::new(text.as_bytes()));
         assert_eq!(said("one\nError: two\r\n\n"), Some("two".into()));
-        assert_eq!(said(&format!("{}\n\x1b[1mred", "x".repeat(9999))), Some(" [1mred".into()));
+        assert_eq!(said(&format!("{}\n\x1b[1mred", "x".repeat(9999))), Some("\u{1b}[1mred".into()));
         let logged = "time=\"now\" level=error msg=\"finding newuidmap: exec: \\\"newuidmap\\\": not found\"\n\
             time=\"now\" level=error msg=\"(Unable to determine exit status)\"\n";
         assert_eq!(said(logged), Some("finding newuidmap: exec: \"newuidmap\": not found".into()));

@@ -103,8 +103,9 @@ fn a_refusal_is_none_of_the_network_and_asked_for_once() {
     let sent_on = |to: &str| Answer::status(307).with("Location", to);
     for (answered, said) in [
         (sent_on("/v2/team/app/manifests/v1"), "sends on from one place to the next without an end"),
+        (sent_on("http://me:secret@there/"), "sends on to an address that is none"),
         (sent_on("nowhere://there/"), "sends on to an address that is none"),
-        (sent_on("http://a b/"), "answers in a way that HTTP does not have"),
+        (sent_on("http://a b/"), "sends on to an address that is none"),
         (Answer::status(200).with("X-Long", "x".repeat(200_000)), "answers with more headers than are read"),
         (Answer::status(501), "the registry answers 501 Not Implemented"),
         (Answer::status(418), "the registry answers 418 I'm a teapot"),
@@ -112,6 +113,7 @@ fn a_refusal_is_none_of_the_network_and_asked_for_once() {
         let server = Server::new(move |_, _| answered.clone());
         let text = lab.refused(&mut lab.convert(&server.source()));
         assert!(text.contains(said), "{text}");
+        assert!(!text.contains("secret"), "{text}");
         assert!(!text.contains("can't be reached") && !text.contains("in a row"), "{text}");
         // Of what is sent on without an end, ten steps are taken.
         let asked = server.requests().iter().filter(|request| request.path.ends_with("/v1")).count();

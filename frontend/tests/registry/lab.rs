@@ -71,6 +71,13 @@ impl Lab {
         said
     }
 
+    /// An authority that is trusted for a server, and keys for that.
+    pub(crate) fn trust(&self, host: &str) {
+        let folder = self.path().join("home/.config/containers/certs.d").join(host);
+        fs::create_dir_all(&folder).unwrap();
+        fs::copy(self.path().join("ca.crt"), folder.join("ca.crt")).unwrap();
+    }
+
     /// As `docker login` leaves it.
     pub(crate) fn log_in(&self, host: &str) {
         let auths = serde_json::json!({ "auths": { host: { "auth": login() } } });

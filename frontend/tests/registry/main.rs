@@ -5,10 +5,12 @@
 mod failures;
 mod image;
 mod lab;
+mod limits;
 mod logins;
 mod names;
 mod progress;
 mod push;
 mod real;
+mod redirects;
 mod registry;
 mod server;

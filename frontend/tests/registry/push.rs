@@ -238,7 +238,7 @@ fn a_login_goes_to_the_registry_and_nowhere_else() {
         run(push(&lab, &[&disk], &reference).args(["--platform", "linux/amd64"]));
         let requests = if own { server.requests() } else { store.requests() };
         let puts =
-            requests.iter().filter(|request| request.path.starts_with("/uploads/1?state=a&digest=sha256:"));
+            requests.iter().filter(|request| request.path.starts_with("/uploads/1?state=a&digest=sha256%3A"));
         let logins: Vec<_> = puts.map(|request| request.header("authorization").is_some()).collect();
         assert_eq!(logins, [own, own], "a layer and a configuration");
     }

@@ -2,7 +2,13 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::path::Path;
 use std::sync::{Arc, Mutex};
+
+use rustls::crypto::ring::default_provider;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 use crate::image::Image;
 
@@ -35,6 +41,8 @@ pub(crate) struct Answer {
     pub(crate) body: Vec<u8>,
     /// Close the connection after so many bytes of the body.
     pub(crate) cut: Option<usize>,
+    /// Send a byte of the body a second.
+    pub(crate) drips: bool,
 }
 
 impl Answer {
@@ -75,6 +83,26 @@ pub(crate) struct Server {
 impl Server {
     /// `respond` is told how many requests of the same path came before.
     pub(crate) fn new(respond: impl Fn(&Request, usize) -> Answer + Send + Sync + 'static) -> Self {
+        Self::start(None, respond)
+    }
+
+    /// With the `server.crt` and `server.key` in `folder`.
+    pub(crate) fn with_tls(
+        folder: &Path,
+        respond: impl Fn(&Request, usize) -> Answer + Send + Sync + 'static,
+    ) -> Self {
+        let certificates = CertificateDer::pem_file_iter(folder.join("server.crt")).unwrap();
+        let certificates = certificates.collect::<Result<_, _>>().unwrap();
+        let key = PrivateKeyDer::from_pem_file(folder.join("server.key")).unwrap();
+        let config = ServerConfig::builder_with_provider(Arc::new(default_provider()));
+        let config = config.with_safe_default_protocol_versions().unwrap().with_no_client_auth();
+        Self::start(Some(Arc::new(config.with_single_cert(certificates, key).unwrap())), respond)
+    }
+
+    fn start(
+        tls: Option<Arc<ServerConfig>>,
+        respond: impl Fn(&Request, usize) -> Answer + Send + Sync + 'static,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let host = listener.local_addr().unwrap().to_string();
         let requests = Arc::new(Mutex::new(Vec::<Request>::new()));
@@ -82,10 +110,10 @@ impl Server {
         let respond = Arc::new(respond);
         std::thread::spawn(move || {
             for stream in listener.incoming() {
-                let (seen, respond) = (Arc::clone(&seen), Arc::clone(&respond));
+                let (seen, respond, tls) = (Arc::clone(&seen), Arc::clone(&respond), tls.clone());
                 std::thread::spawn(move || {
-                    let stream = stream.unwrap();
-                    let Some(request) = read(&stream) else { return };
+                    let Some(mut stream) = open(stream.unwrap(), tls) else { return };
+                    let Some(request) = read(&mut stream) else { return };
                     let before = {
                         let mut seen = seen.lock().unwrap();
                         seen.push(request.clone());
@@ -107,11 +135,23 @@ impl Server {
     }
 }
 
-/// One request; none if it is not HTTP, as the first words of TLS are.
-fn read(stream: &TcpStream) -> Option<Request> {
-    let mut reader = BufReader::new(stream);
+trait Stream: Read + Write {}
+
+impl<T: Read + Write> Stream for T {}
+
+/// The connection; none if it is not HTTP, as the first words of TLS are, where it should be.
+fn open(stream: TcpStream, tls: Option<Arc<ServerConfig>>) -> Option<Box<dyn Stream>> {
+    if let Some(config) = tls {
+        return Some(Box::new(StreamOwned::new(ServerConnection::new(config).unwrap(), stream)));
+    }
     let mut first = [0];
     stream.peek(&mut first).ok().filter(|_| first[0].is_ascii_uppercase())?;
+    Some(Box::new(stream))
+}
+
+/// One request; none if the other side does not trust this one.
+fn read(stream: &mut Box<dyn Stream>) -> Option<Request> {
+    let mut reader = BufReader::new(stream);
     let mut line = String::new();
     reader.read_line(&mut line).ok()?;
     let mut words = line.split(' ').map(str::to_owned);
@@ -131,12 +171,23 @@ fn read(stream: &TcpStream) -> Option<Request> {
     Some(request)
 }
 
-fn write(mut stream: TcpStream, answer: &Answer) {
-    let Answer { status, headers, body, cut } = answer;
+fn write(mut stream: Box<dyn Stream>, answer: &Answer) {
+    let Answer { status, headers, body, cut, drips } = answer;
     let mut head =
         format!("HTTP/1.1 {status} Status\r\nConnection: close\r\nContent-Length: {}\r\n", body.len());
     headers.iter().for_each(|(name, value)| head += &format!("{name}: {value}\r\n"));
     // Who has heard enough closes the connection.
     let _ = stream.write_all(format!("{head}\r\n").as_bytes());
-    let _ = stream.write_all(&body[..cut.unwrap_or(body.len())]);
+    let body = &body[..cut.unwrap_or(body.len())];
+    if !drips {
+        let _ = stream.write_all(body);
+        let _ = stream.flush();
+        return;
+    }
+    for byte in body {
+        if stream.write_all(&[*byte]).and_then(|()| stream.flush()).is_err() {
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_secs(1));
+    }
 }

@@ -10,6 +10,7 @@ use exporter::assemble::{Input, scan_donor};
 use exporter::container::Format;
 use exporter::machine::Materials;
 use exporter::spec::{Profile, Spec};
+use exporter::terminal::address;
 use exporter::tree::{HostDir, scan};
 
 use super::docker_args::DockerArgs;
@@ -34,7 +35,7 @@ pub(super) fn run(args: &Args, tool: Tool, formats: &[Format], to: &To) -> Resul
     refuse_unknown(args, tool)?;
     let context = Path::new(&args.context);
     if !context.is_dir() {
-        return Err(Error::user(format!("{}: is not a directory", args.context))
+        return Err(Error::user(format!("{}: is not a directory", address(&args.context)))
             .with_hint(format!("{} builds directories: unpack or clone it first", tool.name())));
     }
     let mut packages = args.install.packages()?;

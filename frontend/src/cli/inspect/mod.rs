@@ -18,7 +18,7 @@ use exporter::{Kind, container};
 use serde::Serialize;
 
 use super::image::Image;
-use super::{Error, Result};
+use super::{Error, Result, terminal};
 use file_system::FileSystem;
 use linux::Linux;
 use window::Window;
@@ -54,7 +54,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     }
     match args.json {
         true => super::print_json(&report)?,
-        false => print!("{}", print::Text(&report)),
+        false => terminal::print(&print::Text(&report).to_string())?,
     }
     match &report.problems[..] {
         [] => Ok(ExitCode::SUCCESS),

@@ -1,8 +1,9 @@
-//! The report as text. What comes from the disk loses its control characters: a label may hold any.
+//! The report as text. What comes from the disk is escaped: a label may hold anything.
 
 use std::fmt;
 
 use exporter::error::show_size;
+use exporter::terminal::line;
 
 use super::file_system::FileSystem;
 use super::{PartitionReport, Report};
@@ -13,7 +14,7 @@ pub(super) struct Text<'a>(pub(super) &'a Report);
 impl fmt::Display for Text<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let report = self.0;
-        writeln!(f, "{}: {}", report.file.display(), report.image)?;
+        writeln!(f, "{}: {}", line(&report.file.to_string_lossy()), report.image)?;
         if let Some(file_system) = &report.file_system {
             writeln!(f, "no partitions, {}", describe(file_system))?;
         }
@@ -24,7 +25,7 @@ impl fmt::Display for Text<'_> {
             writeln!(f, "  BIOS           {}", report.boot.bios.unwrap_or("none"))?;
             match &report.boot.uefi[..] {
                 [] => writeln!(f, "  UEFI           none")?,
-                files => files.iter().try_for_each(|file| writeln!(f, "  UEFI           {}", plain(file)))?,
+                files => files.iter().try_for_each(|file| writeln!(f, "  UEFI           {}", line(file)))?,
             }
         }
         let Some(linux) = &report.linux else { return Ok(()) };
@@ -36,7 +37,7 @@ impl fmt::Display for Text<'_> {
             ("command line", &linux.command_line),
         ] {
             if let Some(value) = value {
-                writeln!(f, "  {name:<14} {}", plain(value))?;
+                writeln!(f, "  {name:<14} {}", line(value))?;
             }
         }
         Ok(())
@@ -48,7 +49,7 @@ fn write_partition(f: &mut fmt::Formatter<'_>, partition: &PartitionReport) -> f
     let (size, start) = (show_size(partition.size), show_size(partition.start));
     write!(f, "  {}  {kind:<12} {size:>9} at {start:<9}", partition.number)?;
     if !partition.label.is_empty() {
-        write!(f, " {:?}", plain(&partition.label))?;
+        write!(f, " \"{}\"", line(&partition.label))?;
     }
     match &partition.file_system {
         Some(file_system) => writeln!(f, " {}", describe(file_system)),
@@ -59,17 +60,13 @@ fn write_partition(f: &mut fmt::Formatter<'_>, partition: &PartitionReport) -> f
 fn describe(file_system: &FileSystem) -> String {
     let mut text = file_system.kind.to_owned();
     if !file_system.label.is_empty() {
-        text += &format!(" {:?}", plain(&file_system.label));
+        text += &format!(" \"{}\"", line(&file_system.label));
     }
     if let Some(uuid) = &file_system.uuid {
-        text += &format!(" {uuid}");
+        text += &format!(" {}", line(uuid));
     }
     if let (Some(free), Some(size)) = (file_system.free, file_system.size) {
         text += &format!(", {} of {} free", show_size(free), show_size(size));
     }
     text
-}
-
-fn plain(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
 }

@@ -20,6 +20,7 @@ use exporter::container::Format;
 use exporter::spec::Architecture;
 
 use super::image::Image;
+use super::terminal::{self, tell_line};
 use super::{Error, Result, inspect, shell};
 use accel::{Accel, AccelChoice};
 use firmware::{Firmware, Pflash};
@@ -91,21 +92,22 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let machine = Machine::new(args, image.format)?;
     let command = machine.command(args);
     if args.dry_run {
-        println!("{}", shell::show(&command));
+        terminal::print_line(shell::show(&command))?;
         return Ok(ExitCode::SUCCESS);
     }
-    eprintln!("booting {} with {}, {}", args.file.display(), machine.firmware, machine.accel);
+    let (disk, firmware, accel) = (args.file.display(), &machine.firmware, machine.accel);
+    tell_line(format_args!("booting {disk} with {firmware}, {accel}"));
     let keeps_writes = !args.snapshot && !is_read_only(machine.driver);
     if is_read_only(machine.driver) {
-        eprintln!("changes are not kept: QEMU only reads {} disks", image.format);
+        tell_line(format_args!("changes are not kept: QEMU only reads {} disks", image.format));
     }
     if let Some((drive, bytes)) = sectors::other(&args.file, &args.qemu_args) {
-        eprintln!(
+        tell_line(format_args!(
             "{drive}: has sectors of {bytes} bytes, where firmware does not start a disk laid out for 512"
-        );
+        ));
     }
     if std::io::stdin().is_terminal() {
-        eprintln!("leave the console with Ctrl-A X");
+        tell_line("leave the console with Ctrl-A X");
     }
     if (args.accel, machine.accel) != (AccelChoice::Auto, Accel::Kvm) {
         return machine.become_qemu(command);
@@ -114,7 +116,8 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         Ended::By(code) => Ok(code),
         Ended::Useless(reason) => {
             let machine = Machine { accel: Accel::Tcg, ..machine };
-            eprintln!("{reason}; the disk is untouched, booting it again with {}", machine.accel);
+            let accel = machine.accel;
+            tell_line(format_args!("{reason}; the disk is untouched, booting it again with {accel}"));
             machine.become_qemu(machine.command(args))
         }
     }

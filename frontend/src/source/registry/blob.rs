@@ -27,7 +27,7 @@ const BUFFER: usize = 256 << 10;
 /// # Errors
 /// Of the first of them that can't be had.
 pub(super) fn download(
-    client: &Client,
+    client: &Client<'_>,
     wanted: &[&Descriptor],
     access: &Access<'_>,
     spool: &Path,
@@ -62,7 +62,7 @@ pub(super) fn download(
 
 /// What all downloads have in common.
 struct Shared<'a> {
-    client: &'a Client,
+    client: &'a Client<'a>,
     access: &'a Access<'a>,
     spool: &'a Path,
     total: u64,

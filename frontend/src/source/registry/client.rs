@@ -1,22 +1,23 @@
 //! Requests to one registry for one repository.
 
 use std::io::ErrorKind;
-use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use exporter::error::{Error, Kind, Result};
+use exporter::limits;
 use http::{Response, StatusCode, header};
 use oci_spec::image::{Descriptor, DescriptorBuilder, Digest, MediaType};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
-use ureq::config::RedirectAuthHeaders;
+use ureq::unversioned::resolver::DefaultResolver;
 use ureq::{Agent, Body, ResponseExt};
 
-use super::authorize::Authorization;
-use super::failure::{Failure, may_pass, plain};
-use super::{Mirror, proxy, tls};
+use super::address::{Address, Origin};
+use super::authorize::{Authorization, authorized};
+use super::failure::{Failure, may_pass, shown};
+use super::{Mirror, pace, proxy, tls};
 use crate::source::reference::Reference;
 use crate::source::{Access, loopback};
 
@@ -27,10 +28,6 @@ pub(super) const MANIFESTS: [&str; 4] = [
     "application/vnd.docker.distribution.manifest.v2+json",
     "application/vnd.docker.distribution.manifest.list.v2+json",
 ];
-/// The largest manifest: registries refuse larger ones.
-const MANIFEST_MAX: u64 = 4 << 20;
-/// The largest other answer that is read: tokens, errors, lists of tags.
-pub(super) const ANSWER_MAX: u64 = 1 << 20;
 /// Silence after which a registry is given up.
 pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 /// Pauses before further attempts.
@@ -40,8 +37,9 @@ const PAUSES: [Duration; 4] =
 const TAGS_SHOWN: usize = 10;
 
 /// One registry, or a mirror of it, and one repository in it.
-pub(super) struct Client {
+pub(super) struct Client<'a> {
     pub(super) agent: Agent,
+    pub(super) access: &'a Access<'a>,
     /// What messages call the image.
     pub(super) place: String,
     /// `https` or `http`.
@@ -51,13 +49,14 @@ pub(super) struct Client {
     /// What logins are looked for by, which the user knows the registry by.
     pub(super) login_host: String,
     pub(super) path: String,
-    pub(super) auth_file: Option<PathBuf>,
     pub(super) authorization: Mutex<Option<Authorization>>,
+    /// Who has been asked for tokens.
+    pub(super) token_servers: Mutex<Vec<Origin>>,
     /// Once it has answered it is there, and worth waiting for.
     pub(super) has_answered: AtomicBool,
 }
 
-impl Client {
+impl<'a> Client<'a> {
     /// A client for what `reference` names, by way of a mirror if one is given.
     ///
     /// # Errors
@@ -66,7 +65,7 @@ impl Client {
         place: &str,
         reference: &Reference,
         mirror: Option<&Mirror>,
-        access: &Access<'_>,
+        access: &'a Access<'a>,
     ) -> Result<Self> {
         let (scheme, login_host, prefix) = match mirror {
             Some(mirror) => (mirror.scheme.clone(), mirror.host.clone(), &*mirror.prefix),
@@ -77,13 +76,14 @@ impl Client {
         let host = if login_host == "docker.io" { "registry-1.docker.io".into() } else { login_host.clone() };
         let client = Self {
             agent: agent(&scheme, &host)?,
+            access,
             place: place.to_owned(),
             path: format!("{prefix}{}", reference.path),
             scheme,
             host,
             login_host,
-            auth_file: access.auth_file.map(PathBuf::from),
             authorization: Mutex::new(None),
+            token_servers: Mutex::new(Vec::new()),
             has_answered: AtomicBool::new(false),
         };
         let may_be_plain =
@@ -123,7 +123,7 @@ impl Client {
             .insist(|| {
                 let response = self.get(&path, &[("Accept", &MANIFESTS.join(","))])?;
                 let media_type = content_type(&response);
-                Ok((media_type, self.read(response, MANIFEST_MAX)?))
+                Ok((media_type, self.read(response, limits::MANIFEST)?))
             })
             .map_err(|error| match error.kind() {
                 Kind::NotFound => self.no_image(),
@@ -153,8 +153,8 @@ impl Client {
         match json["mediaType"].as_str() {
             Some(own) if MANIFESTS.contains(&own) => Ok(own.to_owned()),
             _ => {
-                let message =
-                    format!("the registry has something of the type {header:?} there, not an image");
+                let shown = shown(&header);
+                let message = format!("the registry has something of the type {shown:?} there, not an image");
                 Err(Error::new(Kind::Unsupported, &self.place, message))
             }
         }
@@ -181,13 +181,22 @@ impl Client {
 
     /// What is at `path` of the repository, once the registry knows who asks.
     pub(super) fn get(&self, path: &str, headers: &[(&str, &str)]) -> Result<Response<Body>, Failure> {
-        let url = self.url(path);
-        self.authorized(|authorization| self.send(&url, headers, authorization))
+        let address = self.address(path)?;
+        self.authorized(|authorization| self.send(address.clone(), headers, authorization))
     }
 
-    /// The URL of `path` of the repository.
-    pub(super) fn url(&self, path: &str) -> String {
-        format!("{}://{}/v2/{}/{path}", self.scheme, self.host, self.path)
+    /// The address of `path` of the repository.
+    pub(super) fn address(&self, path: &str) -> Result<Address, Failure> {
+        let text = format!("{}://{}/v2/{}/{path}", self.scheme, self.host, self.path);
+        Address::parse(&text).ok_or_else(|| {
+            let message = format!("{} is no name of a registry", self.host);
+            Failure::Final(Error::new(Kind::Input, &self.place, message))
+        })
+    }
+
+    /// Whether it is the registry itself that is there, which alone is told of a login.
+    pub(super) fn is_own(&self, origin: &Origin) -> bool {
+        self.address("").is_ok_and(|own| own.origin() == origin)
     }
 
     /// The good answer to what `ask` sends: again if the registry wants to know who asks.
@@ -200,8 +209,8 @@ impl Client {
         if response.status() != StatusCode::UNAUTHORIZED {
             return self.check(response);
         }
-        if response.get_uri().authority().is_none_or(|asks| *asks != *self.host) {
-            // Of a login only the registry itself is told.
+        let asks = Address::parse(&response.get_uri().to_string());
+        if !asks.is_some_and(|asks| self.is_own(asks.origin())) {
             let message = "the registry sends on to a server that wants a login";
             return Err(Failure::Final(Error::new(Kind::Input, &self.place, message)));
         }
@@ -216,24 +225,23 @@ impl Client {
 
     fn send(
         &self,
-        url: &str,
+        address: Address,
         headers: &[(&str, &str)],
         authorization: Option<&Authorization>,
     ) -> Result<Response<Body>, Failure> {
-        let headers =
-            headers.iter().fold(self.agent.get(url), |request, (name, value)| request.header(*name, *value));
-        let request = authorization
-            .iter()
-            .fold(headers, |request, sent| request.header(header::AUTHORIZATION, &sent.header));
-        self.answer(request.call())
+        self.follow(address, authorization, |url, authorization| {
+            let request = authorized(self.agent.get(url), authorization);
+            headers.iter().fold(request, |request, (name, value)| request.header(*name, *value)).call()
+        })
     }
 
-    /// What a request came to.
+    /// What a request there came to.
     pub(super) fn answer(
         &self,
+        from: &Origin,
         outcome: Result<Response<Body>, ureq::Error>,
     ) -> Result<Response<Body>, Failure> {
-        let response = outcome.map_err(|error| self.unreachable(&error))?;
+        let response = outcome.map_err(|error| self.unreachable(from, &error))?;
         self.has_answered.store(true, Ordering::Relaxed);
         Ok(response)
     }
@@ -260,8 +268,9 @@ impl Client {
 
     /// All of an answer.
     pub(super) fn read(&self, response: Response<Body>, limit: u64) -> Result<Vec<u8>, Failure> {
+        let host = response.get_uri().host().unwrap_or_default().to_owned();
         let read = response.into_body().into_with_config().limit(limit).read_to_vec();
-        read.map_err(|error| self.incomplete(&error))
+        read.map_err(|error| self.incomplete(&host, &error))
     }
 
     fn no_image(&self) -> Error {
@@ -274,12 +283,13 @@ impl Client {
 
     /// What there is under the name, for somebody who asked for something else.
     fn tags(&self) -> Option<String> {
-        let response = self.send(&self.url("tags/list"), &[], self.authorization().clone().as_ref()).ok()?;
+        let address = self.address("tags/list").ok()?;
+        let response = self.send(address, &[], self.authorization().clone().as_ref()).ok()?;
         if !response.status().is_success() {
             return Some(format!("it has nothing called {}", self.path));
         }
-        let json: Value = serde_json::from_slice(&self.read(response, ANSWER_MAX).ok()?).ok()?;
-        let mut tags: Vec<_> = json["tags"].as_array()?.iter().filter_map(Value::as_str).map(plain).collect();
+        let json: Value = serde_json::from_slice(&self.read(response, limits::ANSWER).ok()?).ok()?;
+        let mut tags: Vec<_> = json["tags"].as_array()?.iter().filter_map(Value::as_str).map(shown).collect();
         let more = tags.len().saturating_sub(TAGS_SHOWN);
         tags.truncate(TAGS_SHOWN);
         let more = if more > 0 { format!(" and {more} more") } else { String::new() };
@@ -292,14 +302,18 @@ fn agent(scheme: &str, host: &str) -> Result<Agent> {
         .tls_config(tls::config(host)?)
         .proxy(proxy::from_environment(scheme, host))
         .http_status_as_error(false)
-        // Registries send on to stores of files, which have no business with the login.
-        .redirect_auth_headers(RedirectAuthHeaders::SameHost)
+        // Where answers send on to is followed with an eye on logins.
+        .max_redirects(0)
+        .max_redirects_will_error(false)
+        .max_response_header_size(limits::ANSWER_HEAD)
         .user_agent(concat!("vmimage/", env!("CARGO_PKG_VERSION")))
         .timeout_resolve(Some(PATIENCE))
         .timeout_connect(Some(PATIENCE))
+        .timeout_send_request(Some(PATIENCE))
         .timeout_recv_response(Some(PATIENCE))
-        .timeout_per_read(Some(PATIENCE));
-    Ok(config.build().into())
+        .timeout_per_read(Some(PATIENCE))
+        .timeout_per_write(Some(PATIENCE));
+    Ok(Agent::with_parts(config.build(), pace::connector(), DefaultResolver::default()))
 }
 
 fn content_type(response: &Response<Body>) -> String {

@@ -1,13 +1,16 @@
 //! Requests that fail: what may pass, what does not, and what is said of it.
 
+use std::fmt::Display;
 use std::sync::atomic::Ordering;
 
 use exporter::error::{Error, Kind};
+use exporter::limits;
 use http::{Response, StatusCode};
 use serde_json::Value;
 use ureq::Body;
 
-use super::client::{ANSWER_MAX, Client, PATIENCE};
+use super::address::Origin;
+use super::client::{Client, PATIENCE};
 
 /// Why a request has not got its answer.
 pub(super) enum Failure {
@@ -17,10 +20,9 @@ pub(super) enum Failure {
     Final(Error),
 }
 
-impl Client {
-    /// Why there is no answer.
-    pub(super) fn unreachable(&self, error: &ureq::Error) -> Failure {
-        let host = &self.host;
+impl Client<'_> {
+    /// Why there is no answer from `host`.
+    pub(super) fn unreachable(&self, host: &Origin, error: &ureq::Error) -> Failure {
         let certificate = |reason: &rustls::Error| matches!(reason, rustls::Error::InvalidCertificate(_));
         let reason = match error {
             ureq::Error::Io(error) => {
@@ -31,8 +33,8 @@ impl Client {
         };
         if reason.is_some_and(certificate) {
             let message = format!("{host} can't be trusted: {}", explain(error));
-            let hint =
-                format!("put the certificate of its authority into /etc/containers/certs.d/{host}/ca.crt");
+            let folder = format!("/etc/containers/certs.d/{}", self.host);
+            let hint = format!("put the certificate of its authority into {folder}/ca.crt");
             return Failure::Final(Error::new(Kind::Input, &self.place, message).with_hint(hint));
         }
         if matches!(reason, Some(rustls::Error::InvalidMessage(_))) {
@@ -40,7 +42,7 @@ impl Client {
             return Failure::Final(error.with_hint("if it is meant to: --plain-http"));
         }
         if let Some(refusal) = refusal(error) {
-            return self.refuses(&refusal);
+            return self.refuses(host, &refusal);
         }
         let message = format!("{host} can't be reached: {}", explain(error));
         match self.has_answered.load(Ordering::Relaxed) {
@@ -49,23 +51,24 @@ impl Client {
         }
     }
 
-    /// Why an answer has not come whole.
-    pub(super) fn incomplete(&self, error: &ureq::Error) -> Failure {
+    /// Why an answer from `host` has not come whole.
+    pub(super) fn incomplete(&self, host: &str, error: &ureq::Error) -> Failure {
         match refusal(error) {
-            Some(refusal) => self.refuses(&refusal),
+            Some(refusal) => self.refuses(host, &refusal),
             None => Failure::Passing(format!("the answer does not come whole: {}", explain(error))),
         }
     }
 
-    fn refuses(&self, refusal: &str) -> Failure {
-        Failure::Final(Error::new(Kind::Io, &self.place, format!("{} {refusal}", self.host)))
+    /// What `host` does that it will do again.
+    pub(super) fn refuses(&self, host: impl Display, refusal: &str) -> Failure {
+        Failure::Final(Error::new(Kind::Io, &self.place, format!("{host} {refusal}")))
     }
 
     /// What the registry says is wrong:
     /// <https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md#error-codes>.
     pub(super) fn reason(&self, response: Response<Body>) -> Option<String> {
-        let json: Value = serde_json::from_slice(&self.read(response, ANSWER_MAX).ok()?).ok()?;
-        json["errors"][0]["message"].as_str().map(plain)
+        let json: Value = serde_json::from_slice(&self.read(response, limits::ANSWER).ok()?).ok()?;
+        json["errors"][0]["message"].as_str().map(shown)
     }
 }
 
@@ -77,9 +80,8 @@ fn refusal(error: &ureq::Error) -> Option<String> {
         }
         ureq::Error::Rustls(reason) => format!("refuses TLS: {reason}"),
         ureq::Error::Timeout(_) | ureq::Error::HostNotFound | ureq::Error::ConnectionFailed => return None,
-        ureq::Error::TooManyRedirects => "sends on from one place to the next without an end".to_owned(),
-        ureq::Error::RedirectFailed => "sends what is uploaded on to another place".to_owned(),
-        ureq::Error::BadUri(_) => "sends on to an address that is none".to_owned(),
+        // It would be quoted.
+        ureq::Error::BadUri(_) => "is no address".to_owned(),
         ureq::Error::Protocol(_) | ureq::Error::Http(_) => {
             "answers in a way that HTTP does not have".to_owned()
         }
@@ -114,7 +116,7 @@ pub(super) fn explain(error: &ureq::Error) -> String {
     }
 }
 
-/// Text of somebody else, fit for a terminal.
-pub(super) fn plain(text: &str) -> String {
-    text.chars().take(200).collect::<String>().escape_debug().to_string()
+/// The start of a text of somebody else, for a message.
+pub(super) fn shown(text: &str) -> String {
+    text.chars().take(limits::SHOWN).collect()
 }

@@ -15,6 +15,7 @@
 //! neither `certs.d` nor the files that podman and docker keep logins in, and skopeo's image proxy is a program
 //! that would have to be there.
 
+mod address;
 mod authorize;
 mod blob;
 mod challenge;
@@ -22,7 +23,9 @@ mod client;
 mod credentials;
 mod failure;
 mod mirror;
+mod pace;
 mod proxy;
+mod redirect;
 mod tls;
 mod upload;
 
@@ -62,7 +65,11 @@ pub(super) fn read(
 }
 
 /// The manifest or index that a reference leads to, from the first that has it.
-fn resolve(shown: &str, reference: &Reference, access: &Access<'_>) -> Result<(Client, Descriptor, Vec<u8>)> {
+fn resolve<'a>(
+    shown: &str,
+    reference: &Reference,
+    access: &'a Access<'a>,
+) -> Result<(Client<'a>, Descriptor, Vec<u8>)> {
     let mut refusals = Vec::new();
     for mirror in access.mirrors.iter().filter(|mirror| mirror.is_for(&reference.host)) {
         let client = Client::new(shown, reference, Some(mirror), access)?;
@@ -84,7 +91,7 @@ fn resolve(shown: &str, reference: &Reference, access: &Access<'_>) -> Result<(C
 
 /// The files of `wanted`, each downloaded once: equal layers, and configurations that are asked for twice.
 fn fetch(
-    client: &Client,
+    client: &Client<'_>,
     wanted: &[Descriptor],
     cache: &Mutex<HashMap<String, File>>,
     access: &Access<'_>,

@@ -12,7 +12,8 @@ use exporter::error::{Error, Kind, Result};
 use http::{Response, header};
 use ureq::{Body, SendBody};
 
-use super::authorize::Authorization;
+use super::address::Address;
+use super::authorize::{Authorization, authorized};
 use super::client::Client;
 use super::failure::Failure;
 use crate::source::{Access, Reference};
@@ -34,7 +35,7 @@ impl Content for &[u8] {
 
 /// A repository to put images in.
 pub(crate) struct Repository<'a> {
-    client: Client,
+    client: Client<'a>,
     access: &'a Access<'a>,
 }
 
@@ -66,18 +67,22 @@ impl<'a> Repository<'a> {
     /// # Errors
     /// As for a blob.
     pub(crate) fn put_manifest(&self, version: &str, media_type: &str, manifest: &[u8]) -> Result<()> {
-        let url = self.client.url(&format!("manifests/{version}"));
-        let put = |authorization: Option<&Authorization>| {
-            let request = self.client.agent.put(&url).content_type(media_type);
-            self.client.answer(authorized(request, authorization).send(manifest))
+        let put = |address: &Address, authorization: Option<&Authorization>| {
+            let request = self.client.agent.put(address.as_str()).content_type(media_type);
+            self.client.answer(address.origin(), authorized(request, authorization).send(manifest))
         };
-        self.client.insist(|| self.client.authorized(put).map(drop))
+        self.client.insist(|| {
+            let address = self.client.address(&format!("manifests/{version}"))?;
+            self.client.authorized(|authorization| put(&address, authorization)).map(drop)
+        })
     }
 
     fn has(&self, blob: &Blob) -> Result<bool, Failure> {
-        let url = self.client.url(&format!("blobs/{}", blob.digest));
+        let address = self.client.address(&format!("blobs/{}", blob.digest))?;
         let head = |authorization: Option<&Authorization>| {
-            self.client.answer(authorized(self.client.agent.head(&url), authorization).call())
+            self.client.follow(address.clone(), authorization, |url, authorization| {
+                authorized(self.client.agent.head(url), authorization).call()
+            })
         };
         match self.client.authorized(head) {
             Ok(_) => Ok(true),
@@ -87,45 +92,39 @@ impl<'a> Repository<'a> {
     }
 
     fn upload(&self, blob: &Blob, content: &dyn Content) -> Result<(), Failure> {
-        let url = self.client.url("blobs/uploads/");
+        let own = self.client.address("blobs/uploads/")?;
         let post = |authorization: Option<&Authorization>| {
-            self.client.answer(authorized(self.client.agent.post(&url), authorization).send_empty())
+            let request = authorized(self.client.agent.post(own.as_str()), authorization);
+            self.client.answer(own.origin(), request.send_empty())
         };
-        let url = self.upload_url(&self.client.authorized(post)?, blob)?;
+        let there = self.place(&own, &self.client.authorized(post)?)?.with_query("digest", &blob.digest);
         // A store of somebody else's has no business with the login.
-        let is_own = url.starts_with(&format!("{}://{}/", self.client.scheme, self.client.host));
+        let is_own = there.origin() == own.origin();
         let put = |authorization: Option<&Authorization>| {
-            self.send(&url, blob, content, authorization.filter(|_| is_own))
+            self.send(&there, blob, content, authorization.filter(|_| is_own))
         };
         self.client.authorized(put).map(drop)
     }
 
     /// Where the registry wants the blob, from its answer to the wish.
-    fn upload_url(&self, response: &Response<Body>, blob: &Blob) -> Result<String, Failure> {
-        let location = response.headers().get(header::LOCATION).and_then(|value| value.to_str().ok());
-        let location = location.ok_or_else(|| {
+    fn place(&self, asked: &Address, response: &Response<Body>) -> Result<Address, Failure> {
+        if !response.headers().contains_key(header::LOCATION) {
             let message = "the registry does not say where a blob is to be sent";
-            Failure::Final(Error::new(Kind::Io, self.client.place(), message))
-        })?;
-        let Client { scheme, host, .. } = &self.client;
-        let absolute = match location.starts_with('/') {
-            true => format!("{scheme}://{host}{location}"),
-            false => location.to_owned(),
-        };
-        let separator = if absolute.contains('?') { '&' } else { '?' };
-        Ok(format!("{absolute}{separator}digest={}", blob.digest))
+            return Err(Failure::Final(Error::new(Kind::Io, self.client.place(), message)));
+        }
+        self.client.location(asked, response)
     }
 
     fn send(
         &self,
-        url: &str,
+        there: &Address,
         blob: &Blob,
         content: &dyn Content,
         authorization: Option<&Authorization>,
     ) -> Result<Response<Body>, Failure> {
         let mut sending =
             Sending { reader: content.open(), done: 0, blob, access: self.access, failed: None };
-        let request = self.client.agent.put(url).content_type("application/octet-stream");
+        let request = self.client.agent.put(there.as_str()).content_type("application/octet-stream");
         let request = authorized(request, authorization).header(header::CONTENT_LENGTH, blob.size);
         let request = request.config().timeout_recv_response(Some(PATIENCE)).build();
         let outcome = request.send(SendBody::from_reader(&mut sending));
@@ -134,18 +133,8 @@ impl<'a> Repository<'a> {
                 let message = "can't read what is sent a second time";
                 Err(Failure::Final(Error::io(self.client.place(), message, error)))
             }
-            None => self.client.answer(outcome),
+            None => self.client.answer(there.origin(), outcome),
         }
-    }
-}
-
-fn authorized<B>(
-    request: ureq::RequestBuilder<B>,
-    authorization: Option<&Authorization>,
-) -> ureq::RequestBuilder<B> {
-    match authorization {
-        Some(sent) => request.header(header::AUTHORIZATION, &sent.header),
-        None => request,
     }
 }
 
