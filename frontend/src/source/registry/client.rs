@@ -28,7 +28,7 @@ pub(super) const MANIFESTS: [&str; 4] = [
     "application/vnd.docker.distribution.manifest.list.v2+json",
 ];
 /// The largest manifest: registries refuse larger ones.
-const MANIFEST_MAX: u64 = 4 << 20;
+pub(super) const MANIFEST_MAX: u64 = 4 << 20;
 /// The largest other answer that is read: tokens, errors, lists of tags.
 pub(super) const ANSWER_MAX: u64 = 1 << 20;
 /// Silence after which a registry is given up.
@@ -145,7 +145,7 @@ impl Client {
     }
 
     /// What a manifest is: the header says so, or else the manifest itself.
-    fn manifest_type(&self, header: String, bytes: &[u8]) -> Result<String> {
+    pub(super) fn manifest_type(&self, header: String, bytes: &[u8]) -> Result<String> {
         if MANIFESTS.contains(&&*header) {
             return Ok(header);
         }
@@ -302,7 +302,7 @@ fn agent(scheme: &str, host: &str) -> Result<Agent> {
     Ok(config.build().into())
 }
 
-fn content_type(response: &Response<Body>) -> String {
+pub(super) fn content_type(response: &Response<Body>) -> String {
     let value = response.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     value.unwrap_or_default().split(';').next().unwrap_or_default().trim().to_owned()
 }

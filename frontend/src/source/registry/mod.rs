@@ -21,6 +21,8 @@ mod challenge;
 mod client;
 mod credentials;
 mod failure;
+#[cfg(feature = "fuzz")]
+pub(crate) mod fuzz;
 mod mirror;
 mod proxy;
 mod tls;

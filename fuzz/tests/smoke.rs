@@ -1,0 +1,83 @@
+//! Some hundred inputs for every target, and faults that have to be found.
+
+#![allow(clippy::unwrap_used, reason = "what fails here fails the test")]
+
+use std::process::{Command, Output};
+
+use fuzz::targets;
+
+/// A run of one target; the folder for what it finds is empty before.
+fn fuzz(target: &str, more: &[&str]) -> (Output, tempfile::TempDir) {
+    let kept = tempfile::tempdir().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_fuzz"));
+    command.args([target, "--seed", "1", "--keep"]).arg(kept.path()).args(more);
+    for variable in ["FUZZ", "FUZZ_S", "FUZZ_N", "FUZZ_J"] {
+        command.env_remove(variable);
+    }
+    (command.output().unwrap(), kept)
+}
+
+fn said(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+#[test]
+fn hundreds_of_inputs_do_no_harm() {
+    for target in targets::ALL {
+        let (output, kept) = fuzz(target.name, &["--executions", "300"]);
+        assert!(output.status.success(), "{}", said(&output));
+        assert!(said(&output).contains(": 300 executions, "), "{}", said(&output));
+        assert_eq!(kept.path().read_dir().unwrap().count(), 0);
+    }
+}
+
+#[test]
+fn planted_faults_are_found_and_kept() {
+    for (target, what) in [
+        ("planted-panic", "panic at fuzz/src/targets/planted.rs"),
+        ("planted-thread", "panic at fuzz/src/targets/planted.rs"),
+        ("planted-allocation", "more memory than is allowed"),
+        ("planted-endless", "more than 1 seconds"),
+        ("planted-deep", "signal "),
+        ("planted-silence", "a refusal without a reason"),
+    ] {
+        let (output, kept) = fuzz(target, &["--executions", "20", "--allowed", "1000"]);
+        assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+        assert!(said(&output).contains(what), "{}", said(&output));
+        assert!(said(&output).contains("again: "), "{}", said(&output));
+        let files: Vec<_> = kept.path().read_dir().unwrap().map(|entry| entry.unwrap().path()).collect();
+        assert_eq!(files.len(), 1, "{files:?}");
+        // The command that is named does it again.
+        let again = Command::new(env!("CARGO_BIN_EXE_fuzz"))
+            .args(["again", target])
+            .arg(&files[0])
+            .args(["--allowed", "1000"])
+            .output()
+            .unwrap();
+        assert!(!again.status.success());
+    }
+}
+
+#[test]
+fn a_target_that_accepts_nothing_is_a_fault() {
+    let (output, _) = fuzz("planted-refusal", &["--executions", "20"]);
+    assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+    assert!(said(&output).contains("a whole input is refused: never"), "{}", said(&output));
+}
+
+#[test]
+fn the_same_seed_gives_the_same_inputs() {
+    for target in targets::ALL.iter().take(3) {
+        let inputs = |random| fuzz::Inputs::new(target, random);
+        let (first, second, other) = (inputs(7), inputs(7), inputs(8));
+        assert!((0..50).all(|number| first.get(number) == second.get(number)));
+        assert!((0..50).any(|number| first.get(number) != other.get(number)));
+    }
+}
+
+#[test]
+fn no_such_target() {
+    let (output, _) = fuzz("tarr", &[]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(said(&output).contains("tarr is no target: there are tar, layers"), "{}", said(&output));
+}
