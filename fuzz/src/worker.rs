@@ -115,6 +115,6 @@ fn execute(target: &Target, input: &[u8], is_whole: bool) -> bool {
 }
 
 fn end(code: i32, message: &str) -> ! {
-    eprintln!("{message}");
+    eprintln!("{}", message.replace('\n', " "));
     std::process::exit(code)
 }

@@ -19,6 +19,13 @@ use super::{Bridge, Opts, transport};
 /// Between two answers of a [`Script`].
 const BETWEEN: &[u8] = b"\n--answer--\n";
 
+/// The environment of the frontend, in the place of a method: `NAME=VALUE` in lines.
+const ENVIRONMENT: &str = "Environment";
+const WORKERS: &str = r#"BUILDKIT_WORKERS=[{"id":"w","platforms":[{"architecture":"amd64","os":"linux"}]}]"#;
+const OPTIONS: &str =
+    "BUILDKIT_FRONTEND_OPT_0=source=example/vmimage\nBUILDKIT_FRONTEND_OPT_1=build-arg:VMIMAGE_NAME=web";
+const RELEASE: &[u8] = b"ID=debian\nVERSION_ID=12\n";
+
 /// What a daemon answers: the messages for each method, in their order; the last one goes on.
 #[derive(Debug, Default)]
 pub struct Script(HashMap<String, Vec<Vec<u8>>>);
@@ -40,25 +47,29 @@ impl Script {
         script
     }
 
-    /// The answers of a daemon that has built `definition`, and whose files all say `file`.
-    pub fn whole(definition: &[u8], file: &[u8]) -> Vec<u8> {
+    /// The answers of a daemon that has built `definition` in a context with this `vmimage.toml`.
+    pub fn whole(definition: &[u8], config: &[u8]) -> Vec<u8> {
         let cap = |id: &str| ApiCap { id: id.to_owned(), enabled: true };
         let caps = ["frontend.inputs", "gateway.evaluate", "gateway.warnings"].map(cap).to_vec();
         let pong = PongResponse { frontend_api_caps: caps, llb_caps: vec![cap("exec.mount.cache.content")] };
         let root = Ref { id: "root".to_owned(), def: llb::Definition::decode(definition).ok() };
-        let config = br#"{"architecture":"amd64","os":"linux","config":{"Cmd":["nginx"],"Labels":{"vmimage.size":"2G"}}}"#;
+        let image = br#"{"architecture":"amd64","os":"linux","config":{"Cmd":["nginx"],"Labels":{"vmimage.size":"2G"}}}"#;
         let result = proto::Result {
             refs: Some(Refs::Single(root)),
-            metadata: [("containerimage.config".to_owned(), config.to_vec())].into(),
+            metadata: [("containerimage.config".to_owned(), image.to_vec())].into(),
             ..proto::Result::default()
         };
         let stat = proto::Stat { path: "vmimage.toml".to_owned(), ..proto::Stat::default() };
         let digest = format!("sha256:{}", "0".repeat(64));
+        let file =
+            |text: &[u8]| ("ReadFile", proto::ReadFileResponse { data: text.to_vec() }.encode_to_vec());
         [
+            (ENVIRONMENT, format!("{WORKERS}\n{OPTIONS}").into_bytes()),
             ("Ping", pong.encode_to_vec()),
             ("Inputs", proto::InputsResponse::default().encode_to_vec()),
             ("Solve", proto::SolveResponse { result: Some(result) }.encode_to_vec()),
-            ("ReadFile", proto::ReadFileResponse { data: file.to_vec() }.encode_to_vec()),
+            file(config),
+            file(RELEASE),
             ("ReadDir", proto::ReadDirResponse { entries: vec![stat.clone()] }.encode_to_vec()),
             ("StatFile", proto::StatFileResponse { stat: Some(stat) }.encode_to_vec()),
             ("ResolveImageConfig", proto::ResolveImageConfigResponse { digest }.encode_to_vec()),
@@ -89,7 +100,12 @@ impl Script {
 ///
 /// # Errors
 /// How the build ended, if not well.
-pub fn solve(script: Script) -> Result<(), String> {
+pub fn solve(mut script: Script) -> Result<(), String> {
+    let environment = script.0.remove(ENVIRONMENT).unwrap_or_default().concat();
+    let environment = String::from_utf8_lossy(&environment).into_owned();
+    let variables = environment.lines().filter_map(|line| line.split_once('='));
+    let opts = Opts::parse(variables.map(|(name, value)| (name.to_owned(), value.to_owned())));
+    let opts = opts.map_err(|failure| failure.to_string())?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| error.to_string())?;
     runtime.block_on(async {
@@ -104,7 +120,7 @@ pub fn solve(script: Script) -> Result<(), String> {
         let daemon = tokio::spawn(async { drop(connection.await) });
         let outcome = async {
             let bridge = Bridge::ping(transport::connect(near).await?).await?;
-            crate::solve::solve(&bridge, &Opts::default()).await
+            crate::solve::solve(&bridge, &opts).await
         };
         let outcome = outcome.await.map(drop).map_err(|failure| failure.to_string());
         daemon.abort();

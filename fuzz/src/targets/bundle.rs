@@ -35,27 +35,22 @@ pub(super) fn text(files: &[(&str, &[u8])], blobs: &[(&str, &[u8])]) -> Vec<u8> 
 
 /// The tar that a text stands for.
 pub(super) fn tar(text: &[u8]) -> Vec<u8> {
-    let mut files = parse(text);
+    let files = parse(text);
     let mut known = BTreeMap::new();
     for _ in 0..DEPTH {
-        for file in &mut files {
-            file.content = resolved(&file.content, &known);
-        }
-        known = files
-            .iter()
-            .filter(|file| file.is_blob)
-            .map(|file| (file.name.clone(), naming(&file.content)))
-            .collect();
+        let blobs = files.iter().filter(|file| file.is_blob);
+        known = blobs.map(|blob| (blob.name.clone(), naming(&resolved(&blob.content, &known)))).collect();
     }
     let mut builder = ::tar::Builder::new(Vec::new());
     for file in &files {
-        let (digest, _) = naming(&file.content);
+        let content = resolved(&file.content, &known);
+        let (digest, _) = naming(&content);
         let name = if file.is_blob { format!("blobs/sha256/{digest}") } else { file.name.clone() };
         let mut header = ::tar::Header::new_gnu();
-        header.set_size(file.content.len() as u64);
+        header.set_size(content.len() as u64);
         header.set_mode(0o644);
         // A name that no tar can have leaves the file out.
-        let _ = builder.append_data(&mut header, name, file.content.as_slice());
+        let _ = builder.append_data(&mut header, name, content.as_slice());
     }
     builder.into_inner().unwrap_or_default()
 }
