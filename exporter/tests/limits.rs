@@ -8,7 +8,7 @@ use std::path::Path;
 const BEGIN: &str = "<!-- limits -->\n";
 const END: &str = "<!-- end of limits -->";
 
-/// A limit: its name, its reason, its value as the source has it.
+/// A limit: its name, its reason, its value as the source has it; none of a function's.
 struct Limit<'a> {
     name: &'a str,
     reason: String,
@@ -23,8 +23,9 @@ fn limits(source: &str) -> Vec<Limit<'_>> {
             reason.push(text);
             continue;
         }
-        if let Some((name, rest)) = line.strip_prefix("pub const ").and_then(|rest| rest.split_once(": ")) {
-            let (_, value) = rest.trim_end_matches(';').split_once(" = ").unwrap();
+        if let Some(rest) = line.strip_prefix("pub const ") {
+            let (name, rest) = rest.split_once([':', '(']).unwrap();
+            let value = rest.split_once(" = ").map_or("", |(_, value)| value.trim_end_matches(';'));
             found.push(Limit { name, reason: reason.join(" "), value });
         }
         reason.clear();
@@ -32,25 +33,24 @@ fn limits(source: &str) -> Vec<Limit<'_>> {
     found
 }
 
-/// `4 << 20`, `16 * NAME` and the like, from left to right.
-fn evaluate<'a>(text: &'a str, known: &HashMap<&'a str, u64>) -> u64 {
+/// `4 << 20`, `16 * NAME` and the like, from left to right; `None` for what is no number.
+fn evaluate<'a>(text: &'a str, known: &HashMap<&'a str, u64>) -> Option<u64> {
     let term = |word: &str| known.get(word).copied().or_else(|| word.replace('_', "").parse().ok());
     let mut words = text.split_whitespace();
-    let mut value = term(words.next().unwrap()).unwrap_or_else(|| panic!("{text}"));
+    let mut value = term(words.next()?)?;
     while let (Some(operator), Some(word)) = (words.next(), words.next()) {
-        let other = term(word).unwrap_or_else(|| panic!("{text}"));
         value = match operator {
-            "<<" => value << other,
-            "*" => value * other,
-            _ => panic!("{text}"),
+            "<<" => value << term(word)?,
+            "*" => value * term(word)?,
+            _ => return None,
         };
     }
-    value
+    Some(value)
 }
 
 /// Powers of 1024 as such.
 fn show(value: u64) -> String {
-    match [(30, "Gi"), (20, "Mi"), (10, "Ki")]
+    match [(40, "Ti"), (30, "Gi"), (20, "Mi"), (10, "Ki")]
         .into_iter()
         .find(|(bits, _)| value > 0 && value % (1 << bits) == 0)
     {
@@ -63,9 +63,13 @@ fn table(source: &str) -> String {
     let mut known = HashMap::new();
     let mut table = String::from("| limit | of |\n|---:|---|\n");
     for limit in limits(source) {
-        let value = evaluate(limit.value, &known);
-        known.insert(limit.name, value);
-        table += &format!("| {} | {} |\n", show(value), limit.reason.trim_end_matches('.'));
+        let number = evaluate(limit.value, &known);
+        known.extend(number.map(|number| (limit.name, number)));
+        let seconds =
+            || Some(format!("{} s", limit.value.strip_prefix("Duration::from_secs(")?.strip_suffix(')')?));
+        // A function: so many for each byte of the input.
+        let value = number.map(show).or_else(seconds).unwrap_or_else(|| "by size".to_owned());
+        table += &format!("| {value} | {} |\n", limit.reason.trim_end_matches('.'));
     }
     table
 }
@@ -89,9 +93,10 @@ fn the_page_has_every_limit() {
 #[test]
 fn a_limit_is_its_reason_and_its_number() {
     let source = "/// Bytes of a\n/// path (`PATH_MAX`).\npub const PATH: usize = 4095;\n\
-                  /// Not a limit.\nfn other() {}\n/// Bytes.\npub const A: u64 = 4 << 20;\n/// More.\npub const B: u64 = 3 * A;\n";
+                  /// Not a limit.\nfn other() {}\n/// Bytes.\npub const A: u64 = 4 << 20;\n/// More.\npub const B: u64 = 3 * A;\n\
+                  /// Time.\npub const C: Duration = Duration::from_secs(30);\n/// Entries.\npub const fn d(stored: u64) -> u64 {\n";
     assert_eq!(
         table(source),
-        "| limit | of |\n|---:|---|\n| 4095 | Bytes of a path (`PATH_MAX`) |\n| 4 Mi | Bytes |\n| 12 Mi | More |\n"
+        "| limit | of |\n|---:|---|\n| 4095 | Bytes of a path (`PATH_MAX`) |\n| 4 Mi | Bytes |\n| 12 Mi | More |\n| 30 s | Time |\n| by size | Entries |\n"
     );
 }

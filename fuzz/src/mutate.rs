@@ -7,7 +7,7 @@ use fastrand::Rng;
 /// What no input grows beyond.
 const LARGEST: usize = 8 << 20;
 /// How often a structure is repeated at most.
-const COPIES: usize = 3000;
+const COPIES: usize = 1 << 17;
 /// The longest thing that is repeated that often.
 const REPEATED: usize = 2 << 20;
 
@@ -157,7 +157,7 @@ impl Mutator<'_> {
     fn repeat(&mut self, bytes: &mut Vec<u8>) {
         let range = self.range(bytes.len());
         let most = (REPEATED / range.len().max(1)).clamp(1, COPIES);
-        let copies = self.few(12).min(most);
+        let copies = self.few(17).min(most);
         let part = bytes[range.clone()].repeat(copies);
         bytes.splice(range.end..range.end, part);
     }
