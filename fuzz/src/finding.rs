@@ -116,10 +116,7 @@ mod tests {
         let memory = "memory allocation of 99 bytes failed\n";
         assert_eq!(describe(ExitStatus::from_raw(6), memory), "more memory than is allowed");
         assert_eq!(describe(ExitStatus::from_raw(11), "x\ny\n"), "signal 11: y");
-        assert_eq!(
-            describe(ExitStatus::from_raw(102 << 8), "more than 10 seconds\n"),
-            "more than 10 seconds"
-        );
+        assert_eq!(describe(ExitStatus::from_raw(102 << 8), "more than 10s\n"), "more than 10s");
     }
 
     #[test]

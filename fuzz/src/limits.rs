@@ -63,7 +63,7 @@ impl Watch {
             loop {
                 std::thread::sleep(Duration::from_millis(50));
                 if own.elapsed() > allowed {
-                    eprintln!("more than {} seconds", allowed.as_secs());
+                    eprintln!("more than {allowed:?}");
                     std::process::exit(TOO_LONG);
                 }
             }
