@@ -73,7 +73,8 @@ struct Campaign<'a> {
     target: &'static Target,
     options: &'a Options,
     inputs: Inputs,
-    note: tempfile::NamedTempFile,
+    /// For the worker's own files, which a worker that is ended leaves behind.
+    scratch: tempfile::TempDir,
     task: Task,
     began: Instant,
     known: BTreeSet<String>,
@@ -82,7 +83,7 @@ struct Campaign<'a> {
 
 impl<'a> Campaign<'a> {
     fn new(target: &'static Target, seed: u64, options: &'a Options) -> io::Result<Self> {
-        let note = tempfile::NamedTempFile::new()?;
+        let scratch = tempfile::tempdir()?;
         let task = Task {
             target: target.name.to_owned(),
             seed,
@@ -90,10 +91,10 @@ impl<'a> Campaign<'a> {
             to: options.executions.unwrap_or(u64::MAX),
             milliseconds: u64::MAX,
             allowed: options.allowed,
-            note: note.path().to_owned(),
+            note: scratch.path().join("note"),
         };
         let (inputs, began) = (Inputs::new(target, seed), Instant::now());
-        Ok(Self { target, options, inputs, note, task, began, known: BTreeSet::new(), accepted: 0 })
+        Ok(Self { target, options, inputs, scratch, task, began, known: BTreeSet::new(), accepted: 0 })
     }
 
     /// Whether something was found.
@@ -101,7 +102,7 @@ impl<'a> Campaign<'a> {
         while self.known.len() < FAULTS && self.has_time() && self.task.from < self.task.to {
             let output = self.work()?;
             let nothing = Note { number: self.task.from, accepted: 0 };
-            let note = Note::read(self.note.as_file()).unwrap_or(nothing);
+            let note = File::open(&self.task.note).and_then(|file| Note::read(&file)).unwrap_or(nothing);
             self.accepted += note.accepted;
             self.task.from = note.number;
             if let Some(what) = fault(&output)? {
@@ -127,7 +128,7 @@ impl<'a> Campaign<'a> {
     }
 
     fn work(&self) -> io::Result<Output> {
-        File::options().write(true).open(self.note.path())?.set_len(0)?;
+        File::create(&self.task.note)?;
         let Task { target, seed, from, to, allowed, note, .. } = &self.task;
         let mut worker = Command::new(std::env::current_exe()?);
         worker.args(["worker", target, "--seed", &seed.to_string(), "--from", &from.to_string()]);
@@ -135,7 +136,7 @@ impl<'a> Campaign<'a> {
         if self.options.executions.is_none() {
             worker.args(["--milliseconds", &self.left().as_millis().to_string()]);
         }
-        worker.stdin(Stdio::null()).stdout(Stdio::null()).output()
+        worker.env("TMPDIR", self.scratch.path()).stdin(Stdio::null()).stdout(Stdio::null()).output()
     }
 
     /// Tells of a fault once.

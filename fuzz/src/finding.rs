@@ -31,23 +31,23 @@ impl Finding {
         allowed: Duration,
         folder: &Path,
     ) -> io::Result<Option<Self>> {
-        fs::create_dir_all(folder)?;
-        let place = folder.join(format!(".{}-{}", target.name, std::process::id()));
+        let scratch = tempfile::tempdir()?;
+        let place = scratch.path().join("input");
         let attempt = |input: &[u8]| -> io::Result<Option<String>> {
             fs::write(&place, input)?;
-            fault(&again(target.name, &place, allowed)?.output()?)
+            fault(&again(target.name, &place, allowed)?.env("TMPDIR", scratch.path()).output()?)
         };
         let found = attempt(&input)?;
         if let Some(what) = &found {
             make_smaller(&mut input, |smaller| Ok(attempt(smaller)?.as_ref() == Some(what)))?;
         }
-        fs::remove_file(&place)?;
         found.map(|what| Self::write(target, what, &input, folder)).transpose()
     }
 
     fn write(target: &Target, what: String, input: &[u8], folder: &Path) -> io::Result<Self> {
         let mut hasher = DefaultHasher::new();
         input.hash(&mut hasher);
+        fs::create_dir_all(folder)?;
         let file = folder.join(format!("{}-{:016x}", target.name, hasher.finish()));
         fs::write(&file, input)?;
         Ok(Self { what, file, len: input.len() })

@@ -1,4 +1,4 @@
-//! Some hundred inputs for every target, and faults that have to be found.
+//! A hundred inputs for every target, and faults that have to be found.
 
 #![allow(clippy::unwrap_used, reason = "what fails here fails the test")]
 
@@ -22,11 +22,11 @@ fn said(output: &Output) -> String {
 }
 
 #[test]
-fn hundreds_of_inputs_do_no_harm() {
+fn a_hundred_inputs_do_no_harm() {
     let names: Vec<_> = targets::ALL.iter().map(|target| target.name).collect();
-    let (output, kept) = fuzz(&names, &["--executions", "200", "--jobs", "2"]);
+    let (output, kept) = fuzz(&names, &["--executions", "100", "--jobs", "2"]);
     assert!(output.status.success(), "{}", said(&output));
-    assert_eq!(said(&output).matches(": 200 executions, ").count(), names.len(), "{}", said(&output));
+    assert_eq!(said(&output).matches(": 100 executions, ").count(), names.len(), "{}", said(&output));
     assert_eq!(kept.path().read_dir().unwrap().count(), 0);
 }
 

@@ -4,8 +4,6 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tempfile::NamedTempFile;
-
 use super::client::{Client, MANIFEST_MAX, MANIFESTS, content_type};
 use super::failure::Failure;
 use crate::source::{Access, Reference};
@@ -17,7 +15,6 @@ const BETWEEN: &[u8] = b"\n--answer--\n";
 pub struct Registry {
     client: Client,
     answers: Arc<Mutex<Vec<Vec<u8>>>>,
-    _logins: NamedTempFile,
 }
 
 impl std::fmt::Debug for Registry {
@@ -35,8 +32,8 @@ impl Registry {
         let listener = TcpListener::bind("127.0.0.1:0").map_err(|error| error.to_string())?;
         let host = listener.local_addr().map_err(|error| error.to_string())?.to_string();
         let json = format!(r#"{{"auths":{{"{host}":{{"auth":"dTpw"}}}}}}"#);
-        let mut logins = NamedTempFile::new().map_err(|error| error.to_string())?;
-        logins.write_all(json.as_bytes()).map_err(|error| error.to_string())?;
+        let logins = std::env::temp_dir().join(format!("vmimage-fuzz-{}.json", std::process::id()));
+        std::fs::write(&logins, json).map_err(|error| error.to_string())?;
         let answers = Arc::<Mutex<Vec<Vec<u8>>>>::default();
         let (queue, own) = (answers.clone(), host.clone());
         std::thread::spawn(move || {
@@ -45,16 +42,17 @@ impl Registry {
                 let _ = respond(stream, &at_home(&answer.unwrap_or_default(), &own));
             }
         });
-        let access = Access {
+        // As long as the process: there is one registry in it.
+        let access: &'static Access<'static> = Box::leak(Box::new(Access {
             plain_http: true,
             mirrors: &[],
-            auth_file: Some(logins.path()),
+            auth_file: Some(Box::leak(logins.into_boxed_path())),
             store_reader: None,
             progress: &|_| {},
-        };
+        }));
         let reference: Reference = format!("{host}/team/app:1").parse()?;
-        let client = Client::new(&format!("docker://{reference}"), &reference, None, &access);
-        Ok(Self { client: client.map_err(|error| error.to_string())?, answers, _logins: logins })
+        let client = Client::new(&format!("docker://{reference}"), &reference, None, access);
+        Ok(Self { client: client.map_err(|error| error.to_string())?, answers })
     }
 
     /// Asks for a manifest, with these answers one after the other.
