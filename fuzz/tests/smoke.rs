@@ -24,7 +24,8 @@ fn said(output: &Output) -> String {
 #[test]
 fn a_hundred_inputs_do_no_harm() {
     let names: Vec<_> = targets::ALL.iter().map(|target| target.name).collect();
-    let (output, kept) = fuzz(&names, &["--executions", "100", "--jobs", "2"]);
+    // Time is not judged here: the machine has other tests to run.
+    let (output, kept) = fuzz(&names, &["--executions", "100", "--jobs", "2", "--allowed", "60000"]);
     assert!(output.status.success(), "{}", said(&output));
     assert_eq!(said(&output).matches(": 100 executions, ").count(), names.len(), "{}", said(&output));
     assert_eq!(kept.path().read_dir().unwrap().count(), 0);
