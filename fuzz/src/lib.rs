@@ -37,7 +37,7 @@ pub struct Target {
     /// Structures begin at multiples of so many bytes; 1 for a text.
     pub grain: usize,
     /// Makes checksums, digests and lengths right again, as far as there is something to recognise.
-    pub repair: fn(&mut Vec<u8>),
+    pub repair: fn(&mut [u8]),
     /// Reads an input.
     ///
     /// # Errors

@@ -3,7 +3,7 @@
 use super::{number, put};
 
 /// Headers and region tables of a VHDX (MS-VHDX 2.2.2, 2.2.3): CRC-32C in the four bytes from 4 on.
-pub(crate) fn vhdx(bytes: &mut Vec<u8>) {
+pub(crate) fn vhdx(bytes: &mut [u8]) {
     for (at, len) in [(64 << 10, 4 << 10), (128 << 10, 4 << 10), (192 << 10, 64 << 10), (256 << 10, 64 << 10)]
     {
         put(bytes, at + 4, &[0; 4]);
@@ -16,7 +16,7 @@ pub(crate) fn vhdx(bytes: &mut Vec<u8>) {
 
 /// The footer of a VHD, its copy at the front, and the header of a dynamic one: the complement of the sum of all
 /// bytes but its own.
-pub(crate) fn vhd(bytes: &mut Vec<u8>) {
+pub(crate) fn vhd(bytes: &mut [u8]) {
     for at in [0, bytes.len().saturating_sub(512)] {
         if bytes.get(at..at + 8) == Some(b"conectix") {
             complement(bytes, at, 512, 64);

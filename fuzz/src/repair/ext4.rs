@@ -14,7 +14,7 @@ const EXTENT_MAGIC: u64 = 0xf30a;
 const DIRECTORY_TAIL: u64 = 0xde00_000c_0000_0000;
 
 /// A file system at the start of the bytes.
-pub(crate) fn ext4(bytes: &mut Vec<u8>) {
+pub(crate) fn ext4(bytes: &mut [u8]) {
     if let Some(layout) = Layout::read(bytes) {
         layout.inodes(bytes);
         layout.descriptors(bytes);

@@ -3,7 +3,7 @@
 use super::{number, put};
 
 /// Whatever the sectors' size is.
-pub(crate) fn gpt(bytes: &mut Vec<u8>) {
+pub(crate) fn gpt(bytes: &mut [u8]) {
     for sector in [512, 4096] {
         let backup = bytes.len().saturating_sub(sector);
         [sector, backup].into_iter().for_each(|header| copy(bytes, header, sector));

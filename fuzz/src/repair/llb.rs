@@ -9,8 +9,8 @@ use sha2::{Digest, Sha256};
 const LEN: usize = 71;
 
 /// Every op that asks for one that there is not gets the one before it.
-pub(crate) fn llb(bytes: &mut Vec<u8>) {
-    let Ok(mut definition) = llb::Definition::decode(bytes.as_slice()) else { return };
+pub(crate) fn llb(bytes: &mut [u8]) {
+    let Ok(mut definition) = llb::Definition::decode(&*bytes) else { return };
     let mut known = BTreeSet::new();
     let mut last: Option<String> = None;
     for op in &mut definition.def {
@@ -21,7 +21,11 @@ pub(crate) fn llb(bytes: &mut Vec<u8>) {
         known.insert(digest.clone());
         last = Some(digest);
     }
-    *bytes = definition.encode_to_vec();
+    let repaired = definition.encode_to_vec();
+    // Another encoding of the same would be a repair of too much.
+    if repaired.len() == bytes.len() {
+        bytes.copy_from_slice(&repaired);
+    }
 }
 
 fn lead_to(op: &mut [u8], at: usize, known: &BTreeSet<String>, last: &str) {

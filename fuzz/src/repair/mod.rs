@@ -13,7 +13,7 @@ pub(crate) use llb::llb;
 pub(crate) use tar::tar;
 
 /// For what has no checksums.
-pub(crate) fn nothing(_: &mut Vec<u8>) {}
+pub(crate) fn nothing(_: &mut [u8]) {}
 
 /// A number of `width` bytes, little endian.
 fn number(bytes: &[u8], at: usize, width: usize) -> Option<u64> {

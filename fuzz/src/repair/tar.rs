@@ -7,7 +7,7 @@ const SIZE: std::ops::Range<usize> = 124..136;
 const SUM: std::ops::Range<usize> = 148..156;
 
 /// Every header that is found from one to the next.
-pub(crate) fn tar(bytes: &mut Vec<u8>) {
+pub(crate) fn tar(bytes: &mut [u8]) {
     let mut at = 0;
     while let Some(header) = bytes.get_mut(at..at + BLOCK) {
         at += BLOCK;
