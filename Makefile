@@ -2,11 +2,12 @@
 # make test       every test, on real tools: Docker, QEMU, fsck
 # make bench      the disk exporter against other tools, more than an hour; BENCH='--only growth' and the like
 # make matrix     the long tests: every distribution by firmware, services, sweeps over sizes, hundreds of random trees
+# make fuzz       hostile input for every reader, a minute each; FUZZ='tar gpt', FUZZ_S=600, FUZZ_J=2 (docs/security.md)
 # make out/vmimage   the command line, a static binary
 # make man        its manual, in out/man: a page for each command
 FRONTEND := $(or $(VMIMAGE_FRONTEND),example/vmimage)
 
-.PHONY: demo test bench matrix man frontend images setup
+.PHONY: demo test bench matrix fuzz man frontend images setup
 
 demo: setup out/vmimage
 	out/vmimage build testdata/demo -o out/demo.qcow2
@@ -23,6 +24,9 @@ matrix: setup images frontend
 	cargo test --locked -p vmimage --test e2e -- --ignored --nocapture
 	cargo test --locked -p vmimage --test registry -- --ignored
 	cargo test --release --locked -p exporter -- --ignored
+
+fuzz:
+	fuzz/run
 
 man: out/vmimage
 	out/vmimage man out/man

@@ -1,35 +1,5 @@
-//! `vmimage`: a bootable disk as one more output of a container build.
-//!
-//! One binary, several roles; this file only picks the role.
+//! The program; all of it is in the library, so that tests and `make fuzz` get at it.
 
-// Text of an image must not reach a terminal as it is: see `cli::terminal`.
-#![warn(clippy::print_stdout, clippy::print_stderr)]
-
-mod assemble;
-mod attributes;
-mod builtin;
-mod cli;
-mod config;
-mod engine;
-mod gateway;
-mod provision;
-mod shim;
-mod solve;
-mod source;
-mod temporary;
-mod text;
-
-use std::process::ExitCode;
-
-fn main() -> ExitCode {
-    // As a client: a program of this name is looked for by docker, nerdctl or a shell.
-    if let Some(client) = std::env::args_os().next().and_then(|name| shim::Client::by_name(&name)) {
-        return shim::main(client);
-    }
-    match std::env::args_os().nth(1).as_deref().and_then(|role| role.to_str()) {
-        // In a build: BuildKit starts the frontend, the frontend starts the assemble step.
-        Some("frontend") => gateway::main(solve::solve),
-        Some("assemble") => assemble::main(),
-        _ => cli::main(),
-    }
+fn main() -> std::process::ExitCode {
+    vmimage::main()
 }

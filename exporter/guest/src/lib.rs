@@ -6,4 +6,7 @@
 //!
 //! What both do is in this library.
 
+#[cfg(feature = "fuzz")]
+pub mod fuzz;
 pub mod grow;
+pub mod init;

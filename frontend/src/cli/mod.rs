@@ -9,7 +9,7 @@ mod disk;
 mod doctor;
 mod error;
 mod image;
-mod inspect;
+pub(crate) mod inspect;
 mod install;
 mod install_args;
 mod man;

@@ -23,6 +23,8 @@ mod caps;
 mod client;
 mod delegate;
 mod failure;
+#[cfg(feature = "fuzz")]
+pub(crate) mod fuzz;
 mod opts;
 mod platform;
 pub(crate) mod proto;

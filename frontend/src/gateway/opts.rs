@@ -53,7 +53,7 @@ impl Opts {
     }
 
     /// The options among environment variables.
-    fn parse(variables: impl IntoIterator<Item = (String, String)>) -> Result<Self, Failure> {
+    pub(super) fn parse(variables: impl IntoIterator<Item = (String, String)>) -> Result<Self, Failure> {
         let mut opts = Self::default();
         for (name, value) in variables {
             if name.starts_with(OPTION_PREFIX) {

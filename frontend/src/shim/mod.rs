@@ -32,6 +32,8 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use line::Line;
+#[cfg(feature = "fuzz")]
+pub(crate) use output::accept;
 use real::Real;
 pub(crate) use real::{Places, docker_config, kept};
 use run::{Act, Stop};

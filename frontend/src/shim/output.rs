@@ -121,6 +121,13 @@ impl Disks {
     }
 }
 
+/// Reads the value of an `--output` for `make fuzz`.
+#[cfg(feature = "fuzz")]
+pub(crate) fn accept(text: &str) -> Result<(), String> {
+    let output = Output::parse(text).ok_or("is no value of --output")?;
+    Disks::new(&[output]).map(drop).map_err(|error| error.to_string())
+}
+
 /// What the outputs read so far ask for.
 #[derive(Default)]
 struct Wanted {

@@ -52,7 +52,7 @@ impl Size {
         self.blocks.saturating_mul(self.block_size)
     }
 
-    fn parse(superblock: &[u8]) -> Result<Self, &'static str> {
+    pub(crate) fn parse(superblock: &[u8]) -> Result<Self, &'static str> {
         let superblock = Superblock::read_from_bytes(superblock).map_err(|_| "no superblock")?;
         let log = superblock.s_log_block_size.get();
         if superblock.s_magic != MAGIC || log > 6 {

@@ -15,8 +15,8 @@
 
 mod blkpg;
 mod device;
-mod ext4;
-mod gpt;
+pub(crate) mod ext4;
+pub(crate) mod gpt;
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;

@@ -62,6 +62,14 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     }
 }
 
+/// All that is said of a disk that is whole, for `make fuzz`; else what is wrong with it.
+#[cfg(feature = "fuzz")]
+pub(crate) fn whole(file: &Path) -> std::result::Result<String, String> {
+    let report = Report::read(file, true).map_err(|error| error.to_string())?;
+    let said = print::Text(&report).to_string();
+    if report.problems.is_empty() { Ok(said) } else { Err(report.problems.join("; ")) }
+}
+
 /// What can start a disk, told by its boot loaders.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Starts {

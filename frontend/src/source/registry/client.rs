@@ -145,7 +145,7 @@ impl<'a> Client<'a> {
     }
 
     /// What a manifest is: the header says so, or else the manifest itself.
-    fn manifest_type(&self, header: String, bytes: &[u8]) -> Result<String> {
+    pub(super) fn manifest_type(&self, header: String, bytes: &[u8]) -> Result<String> {
         if MANIFESTS.contains(&&*header) {
             return Ok(header);
         }
@@ -316,7 +316,7 @@ fn agent(scheme: &str, host: &str) -> Result<Agent> {
     Ok(Agent::with_parts(config.build(), pace::connector(), DefaultResolver::default()))
 }
 
-fn content_type(response: &Response<Body>) -> String {
+pub(super) fn content_type(response: &Response<Body>) -> String {
     let value = response.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     value.unwrap_or_default().split(';').next().unwrap_or_default().trim().to_owned()
 }

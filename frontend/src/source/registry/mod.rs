@@ -22,6 +22,8 @@ mod challenge;
 mod client;
 mod credentials;
 mod failure;
+#[cfg(feature = "fuzz")]
+pub(crate) mod fuzz;
 mod mirror;
 mod pace;
 mod proxy;

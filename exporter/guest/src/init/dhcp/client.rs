@@ -1,0 +1,167 @@
+//! The exchange: discover, request, and later renew (RFC 2131, section 4.4).
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use socket2::{Domain, Socket, Type};
+
+use super::lease::Lease;
+use super::message::{Answer, Kind, Query};
+use crate::init::console::say;
+
+const SERVER_PORT: u16 = 67;
+const CLIENT_PORT: u16 = 68;
+/// How long the first question waits for its answer, and the longest of them.
+const FIRST_WAIT: Duration = Duration::from_secs(2);
+const LONGEST_WAIT: Duration = Duration::from_secs(64);
+/// Between two tries to renew, at least.
+const RETRY: Duration = Duration::from_secs(60);
+/// More than any server sends: the least everyone must take is 576.
+const MAX_MESSAGE: usize = 2048;
+
+/// The client of one interface.
+pub(crate) struct Client<'a> {
+    interface: &'a str,
+    mac: [u8; 6],
+    /// What the machine is called, for servers that tell DNS.
+    hostname: String,
+}
+
+/// What a server said to a request.
+enum Reply {
+    Granted(Lease),
+    Refused,
+}
+
+impl<'a> Client<'a> {
+    /// For an interface with this address of its hardware, `52:54:00:12:34:56`.
+    pub(crate) fn new(interface: &'a str, address: &str) -> Result<Self, String> {
+        let bytes: Vec<_> = address.split(':').map_while(|byte| u8::from_str_radix(byte, 16).ok()).collect();
+        let mac = bytes.try_into().map_err(|_| format!("{address} is no Ethernet address"))?;
+        let hostname = rustix::system::uname().nodename().to_string_lossy().into_owned();
+        Ok(Self { interface, mac, hostname })
+    }
+
+    /// Ask until there is a lease.
+    pub(crate) fn acquire(&self) -> Lease {
+        let mut wait = FIRST_WAIT;
+        loop {
+            match self.discover(wait) {
+                Ok(Some(lease)) => return lease,
+                Ok(None) => {}
+                Err(error) => {
+                    say(format_args!("{}: DHCP: {error}", self.interface));
+                    sleep(wait);
+                }
+            }
+            wait = (wait * 2).min(LONGEST_WAIT);
+        }
+    }
+
+    fn discover(&self, wait: Duration) -> io::Result<Option<Lease>> {
+        let socket = self.socket(Ipv4Addr::UNSPECIFIED)?;
+        let query = self.query(Kind::Discover)?;
+        let offer = self.ask(&socket, Ipv4Addr::BROADCAST, &query, wait, |answer| {
+            Lease::read(answer).filter(|_| answer.kind == Kind::Offer)
+        })?;
+        let Some(offer) = offer else { return Ok(None) };
+        let query = Query { kind: Kind::Request, offered: Some((offer.address, offer.server)), ..query };
+        Ok(match self.ask(&socket, Ipv4Addr::BROADCAST, &query, wait, reply)? {
+            Some(Reply::Granted(lease)) => Some(lease),
+            Some(Reply::Refused) | None => None,
+        })
+    }
+
+    /// Renew a lease, each time with a call of `renewed`, until it has ended. Returns the last one.
+    pub(crate) fn keep(&self, mut lease: Lease, mut renewed: impl FnMut(&Lease)) -> Lease {
+        let mut granted = Instant::now();
+        let mut next = lease.renewal;
+        loop {
+            sleep(next.saturating_sub(granted.elapsed()));
+            let asked = Instant::now();
+            let server = if granted.elapsed() < lease.rebinding { lease.server } else { Ipv4Addr::BROADCAST };
+            match self.renew(&lease, server) {
+                Ok(Some(Reply::Granted(new))) if new.address == lease.address => {
+                    (lease, granted) = (new, asked);
+                    next = lease.renewal;
+                    renewed(&lease);
+                    continue;
+                }
+                // Another address is another lease.
+                Ok(Some(_)) => return lease,
+                Ok(None) => {}
+                Err(error) => say(format_args!("{}: DHCP: {error}", self.interface)),
+            }
+            let left = lease.duration.saturating_sub(granted.elapsed());
+            if left.is_zero() {
+                return lease;
+            }
+            next = (granted.elapsed() + (left / 2).max(RETRY)).min(lease.duration);
+        }
+    }
+
+    fn renew(&self, lease: &Lease, server: Ipv4Addr) -> io::Result<Option<Reply>> {
+        let socket = self.socket(lease.address)?;
+        let query = Query { own: Some(lease.address), ..self.query(Kind::Request)? };
+        self.ask(&socket, server, &query, FIRST_WAIT * 2, reply)
+    }
+
+    fn query(&self, kind: Kind) -> io::Result<Query<'_>> {
+        let mut xid = [0; 4];
+        File::open("/dev/urandom")?.read_exact(&mut xid)?;
+        let xid = u32::from_ne_bytes(xid);
+        Ok(Query { kind, xid, mac: self.mac, own: None, offered: None, hostname: &self.hostname })
+    }
+
+    /// Send a query and take the first answer that `read` can use.
+    fn ask<T>(
+        &self,
+        socket: &UdpSocket,
+        server: Ipv4Addr,
+        query: &Query<'_>,
+        wait: Duration,
+        read: impl Fn(&Answer) -> Option<T>,
+    ) -> io::Result<Option<T>> {
+        socket.send_to(&query.to_bytes(), (server, SERVER_PORT))?;
+        let start = Instant::now();
+        let mut bytes = [0; MAX_MESSAGE];
+        loop {
+            let left = wait.saturating_sub(start.elapsed());
+            if left.is_zero() {
+                return Ok(None);
+            }
+            socket.set_read_timeout(Some(left))?;
+            let len = match socket.recv(&mut bytes) {
+                Ok(len) => len,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(error),
+            };
+            let answer = Answer::parse(bytes.get(..len).unwrap_or_default(), query.xid, self.mac);
+            if let Some(found) = answer.as_ref().and_then(&read) {
+                return Ok(Some(found));
+            }
+        }
+    }
+
+    /// On this interface only: another one may have another network with the same addresses.
+    fn socket(&self, own: Ipv4Addr) -> io::Result<UdpSocket> {
+        let socket = Socket::new(Domain::IPV4, Type::DGRAM, None)?;
+        socket.set_reuse_address(true)?;
+        socket.set_broadcast(true)?;
+        socket.bind_device(Some(self.interface.as_bytes()))?;
+        socket.bind(&SocketAddrV4::new(own, CLIENT_PORT).into())?;
+        Ok(socket.into())
+    }
+}
+
+fn reply(answer: &Answer) -> Option<Reply> {
+    match answer.kind {
+        Kind::Ack => Lease::read(answer).map(Reply::Granted),
+        Kind::Nak => Some(Reply::Refused),
+        _ => None,
+    }
+}

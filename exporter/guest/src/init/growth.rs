@@ -1,0 +1,45 @@
+//! The root's growth to its disk: a first room before anything else, the rest beside the service.
+//!
+//! The rest is a process of its own, since the kernel works for minutes in its name, and a shutdown ends it.
+
+use std::path::Path;
+use std::process::{Command, ExitCode};
+
+use crate::grow;
+
+use crate::init::console::{say, say_error};
+
+/// The argument that asks for the rest.
+pub(crate) const ROLE: &str = "grow";
+
+const ROOT: &str = "/";
+
+/// As process 1.
+pub(crate) fn begin() {
+    say_error(grow::begin(Path::new(ROOT)).and_then(|begun| {
+        say(format_args!("{}", begun.done));
+        match begun.goes_on {
+            true => start_rest(),
+            false => Ok(()),
+        }
+    }));
+}
+
+fn start_rest() -> Result<(), String> {
+    let rest = Command::new("/proc/self/exe").arg(ROLE).spawn();
+    rest.map(drop).map_err(|error| format!("the rest of the growth can't be started: {error}"))
+}
+
+/// As that process.
+pub(crate) fn go_on() -> ExitCode {
+    match grow::go_on(Path::new(ROOT)) {
+        Ok(done) => {
+            say(format_args!("{done}"));
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            say(format_args!("{error}"));
+            ExitCode::FAILURE
+        }
+    }
+}

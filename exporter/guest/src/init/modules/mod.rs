@@ -1,0 +1,126 @@
+//! Kernel modules: which of them a device wants, and loading them with those they depend on.
+
+mod glob;
+mod index;
+
+use std::collections::HashSet;
+use std::ffi::CString;
+use std::fs::{self, File};
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use flate2::read::GzDecoder;
+use rustix::io::Errno;
+use rustix::system::{finit_module, init_module, uname};
+
+use crate::init::console::say_error;
+use index::Index;
+
+/// `MODULE_INIT_COMPRESSED_FILE` (linux/module.h, 5.17): the kernel unpacks it.
+const COMPRESSED_FILE: i32 = 4;
+/// The largest module, unpacked: the kernel's own have a few MiB.
+const UNPACKED_MAX: u64 = 256 << 20;
+/// Where files name modules for every boot (modules-load.d(5)).
+const ASKED: &str = "/etc/modules-load.d";
+
+/// The modules of the running kernel.
+pub(crate) struct Modules {
+    directory: PathBuf,
+    index: Index,
+    /// What was asked for already: aliases, and files.
+    seen: HashSet<String>,
+}
+
+impl Modules {
+    /// Read what depmod(8) has written down. A kernel without modules has everything built in.
+    pub(crate) fn read() -> Self {
+        let directory = Path::new("/lib/modules").join(uname().release().to_string_lossy().as_ref());
+        let text = |name: &str| fs::read_to_string(directory.join(name)).unwrap_or_default();
+        let index = Index::parse(&text("modules.dep"), &text("modules.alias"));
+        Self { directory, index, seen: HashSet::new() }
+    }
+
+    /// Load those that the machine's files ask for.
+    pub(crate) fn load_asked(&mut self) {
+        asked(Path::new(ASKED)).iter().for_each(|name| self.load(name));
+    }
+
+    /// Load every module for an alias (a device's modalias, `net-pf-10`) or of a name, once.
+    pub(crate) fn load(&mut self, alias: &str) {
+        if !self.seen.insert(alias.to_owned()) {
+            return;
+        }
+        let files: Vec<String> =
+            self.index.find(alias).flat_map(|name| self.index.with_dependencies(name)).collect();
+        for file in files {
+            if self.seen.insert(file.clone()) {
+                let path = self.directory.join(&file);
+                say_error(
+                    insert(&path).map_err(|error| format!("{}: can't be loaded: {error}", path.display())),
+                );
+            }
+        }
+    }
+}
+
+/// The names in the files of a folder, in the order of the files. In names of modules both lines are one.
+fn asked(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    let mut files: Vec<_> =
+        entries.filter(|path| path.extension().is_some_and(|extension| extension == "conf")).collect();
+    files.sort();
+    let texts = files.iter().map(|file| fs::read_to_string(file).unwrap_or_default());
+    texts.flat_map(|text| text.lines().filter_map(name).collect::<Vec<_>>()).collect()
+}
+
+fn name(line: &str) -> Option<String> {
+    let line = line.trim();
+    (!line.is_empty() && !line.starts_with(['#', ';'])).then(|| line.replace('-', "_"))
+}
+
+/// As the kernel's `modprobe`: the exit code is all it looks at.
+pub(crate) fn probe(name: &str) -> ExitCode {
+    Modules::read().load(name);
+    ExitCode::SUCCESS
+}
+
+/// Give the kernel a module. No hardware for it is no error, nor is its presence.
+fn insert(path: &Path) -> Result<(), String> {
+    let mut file = File::open(path).map_err(|error| error.to_string())?;
+    let no_parameters = CString::default();
+    let result = match path.extension().and_then(|extension| extension.to_str()) {
+        // Kernels are built to unpack what their distribution packs with, but for gzip of Alpine's.
+        Some("gz") => {
+            let mut image = Vec::new();
+            GzDecoder::new(&mut file)
+                .take(UNPACKED_MAX)
+                .read_to_end(&mut image)
+                .map_err(|error| error.to_string())?;
+            init_module(&image, &no_parameters)
+        }
+        Some("xz" | "zst") => finit_module(&file, &no_parameters, COMPRESSED_FILE),
+        _ => finit_module(&file, &no_parameters, 0),
+    };
+    match result {
+        Ok(()) | Err(Errno::EXIST | Errno::NODEV) => Ok(()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn modules_that_files_ask_for_are_found() {
+        let folder = tempfile::tempdir().unwrap();
+        for (file, text) in
+            [("b.conf", "nbd\n"), ("a.conf", "# a comment\n; another\n\n zram \nvirtio-rng"), ("c", "no")]
+        {
+            fs::write(folder.path().join(file), text).unwrap();
+        }
+        assert_eq!(asked(folder.path()), ["zram", "virtio_rng", "nbd"]);
+        assert!(asked(Path::new("/nonexistent")).is_empty());
+    }
+}

@@ -1,0 +1,177 @@
+//! The network: every Ethernet interface asks for its address by DHCP; IPv6 is the kernel's, by router
+//! advertisements.
+
+use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::fs;
+use std::path::Path;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use crate::init::console::{say, say_error};
+use crate::init::dhcp::{Client, Lease};
+use crate::init::netlink::Link;
+use crate::init::resolver::Resolvers;
+
+/// `ARPHRD_ETHER` (linux/if_arp.h).
+const ETHERNET: &str = "1";
+
+/// The interfaces being configured.
+#[derive(Clone)]
+pub(crate) struct Network(Arc<Shared>);
+
+struct Shared {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+struct State {
+    /// Whether each has had an address.
+    configured: BTreeMap<String, bool>,
+    resolvers: Resolvers,
+}
+
+impl Network {
+    /// With the loop-back interface and no other.
+    pub(crate) fn start() -> Self {
+        let state = State { configured: BTreeMap::new(), resolvers: Resolvers::new("/etc/resolv.conf") };
+        say_error(up("lo").map(drop));
+        Self(Arc::new(Shared { state: Mutex::new(state), changed: Condvar::new() }))
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Configure an interface from now on, if it is one of hardware.
+    pub(crate) fn configure(&self, interface: &str) {
+        if !is_hardware(interface) || self.state().configured.contains_key(interface) {
+            return;
+        }
+        self.state().configured.insert(interface.to_owned(), false);
+        let (network, interface) = (self.clone(), interface.to_owned());
+        thread::spawn(move || {
+            let result = network.keep_configured(&interface);
+            say_error(result.map_err(|error| format!("{interface}: {error}")));
+            // What comes again under this name is another one.
+            network.state().configured.remove(&interface);
+            network.0.changed.notify_all();
+        });
+    }
+
+    /// Until the interface is gone.
+    fn keep_configured(&self, interface: &str) -> Result<(), String> {
+        let link = up(interface)?;
+        let address = attribute(interface, "address")?;
+        let client = Client::new(interface, &address)?;
+        while is_hardware(interface) {
+            let lease = client.acquire();
+            self.apply(interface, link, &lease);
+            say(format_args!("{interface}: {}/{} from {}", lease.address, lease.prefix, lease.server));
+            self.state().configured.insert(interface.to_owned(), true);
+            self.0.changed.notify_all();
+            let last = client.keep(lease, |renewed| self.apply(interface, link, renewed));
+            say(format_args!("{interface}: the lease of {} has ended", last.address));
+            // The kernel has removed it already if its time was over.
+            let _ = link.remove_address(last.address, last.prefix);
+        }
+        Ok(())
+    }
+
+    fn apply(&self, interface: &str, link: Link, lease: &Lease) {
+        let failed = |what: &str, error: &dyn Display| say(format_args!("{interface}: {what}: {error}"));
+        if let Some(mtu) = lease.mtu {
+            let _ = link.set_mtu(mtu).inspect_err(|error| failed("MTU", error));
+        }
+        let _ = link
+            .add_address(lease.address, lease.prefix, lease.duration)
+            .inspect_err(|error| failed("address", error));
+        for route in &lease.routes {
+            let _ = link.add_route(*route).inspect_err(|error| failed("route", error));
+        }
+        say_error(self.state().resolvers.set(interface, lease.resolver.clone()));
+    }
+
+    /// Wait until every interface that is there has had its address, but no longer than `timeout`, and for one
+    /// without a carrier no longer than `carrier_timeout`.
+    pub(crate) fn wait(&self, timeout: Duration, carrier_timeout: Duration) {
+        self.wait_for(carrier_timeout, |_| true);
+        self.wait_for(timeout.saturating_sub(carrier_timeout), has_carrier);
+        for (interface, _) in self.state().configured.iter().filter(|(_, configured)| !**configured) {
+            say(format_args!("{interface}: no address yet, the service starts without"));
+        }
+    }
+
+    /// Wait for the addresses of those that count.
+    fn wait_for(&self, timeout: Duration, counts: impl Fn(&str) -> bool) {
+        let waiting =
+            |state: &mut State| state.configured.iter().any(|(name, configured)| !configured && counts(name));
+        let _ = self.0.changed.wait_timeout_while(self.state(), timeout, waiting);
+    }
+}
+
+fn has_carrier(interface: &str) -> bool {
+    attribute(interface, "carrier").is_ok_and(|carrier| carrier == "1")
+}
+
+/// Whether it is Ethernet and a device, no bridge or other thing of software.
+fn is_hardware(interface: &str) -> bool {
+    let has_device = Path::new("/sys/class/net").join(interface).join("device").exists();
+    has_device && attribute(interface, "type").is_ok_and(|kind| kind == ETHERNET)
+}
+
+fn up(interface: &str) -> Result<Link, String> {
+    let index =
+        attribute(interface, "ifindex")?.parse().map_err(|error| format!("{interface}: index: {error}"))?;
+    Link(index).up().map_err(|error| format!("{interface}: can't be turned on: {error}"))?;
+    Ok(Link(index))
+}
+
+fn attribute(interface: &str, name: &str) -> Result<String, String> {
+    let path = Path::new("/sys/class/net").join(interface).join(name);
+    let text = fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+    Ok(text.trim().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
+
+    const LONG: Duration = Duration::from_secs(3600);
+
+    /// One interface that is none of this machine's: it has no carrier.
+    fn network() -> Network {
+        let configured = BTreeMap::from([("vmimage-none".to_owned(), false)]);
+        let state = State { configured, resolvers: Resolvers::new("/dev/null") };
+        Network(Arc::new(Shared { state: Mutex::new(state), changed: Condvar::new() }))
+    }
+
+    #[test]
+    fn a_card_without_a_carrier_is_waited_for_no_longer() {
+        network().wait(LONG, Duration::ZERO);
+    }
+
+    #[test]
+    fn no_card_is_not_waited_for() {
+        let network = network();
+        network.state().configured.clear();
+        network.wait(LONG, LONG);
+    }
+
+    #[test]
+    fn an_address_ends_the_wait() {
+        let (network, has_address) = (network(), AtomicBool::new(false));
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                has_address.store(true, Ordering::SeqCst);
+                network.state().configured.insert("vmimage-none".to_owned(), true);
+                network.0.changed.notify_all();
+            });
+            network.wait(LONG, LONG);
+            assert!(has_address.load(Ordering::SeqCst));
+        });
+    }
+}

@@ -1,0 +1,54 @@
+//! The end: every process is asked to go, then made to; what is on disks is written; the machine stops.
+
+use std::fs;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, getpid, kill_process};
+use rustix::system::{RebootCommand, reboot};
+
+use crate::init::console::say;
+use crate::init::mounts;
+use crate::init::supervise::Action;
+
+/// How long processes that are left may take.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// Stop the machine. Returns only if the kernel refuses.
+pub(crate) fn end(action: Action) {
+    end_processes();
+    rustix::fs::sync();
+    mounts::release();
+    rustix::fs::sync();
+    say(format_args!("{}", action.done()));
+    let command = match action {
+        Action::PowerOff => RebootCommand::PowerOff,
+        Action::Restart => RebootCommand::Restart,
+    };
+    if let Err(error) = reboot(command) {
+        say(format_args!("the kernel does not stop the machine: {error}"));
+    }
+}
+
+fn end_processes() {
+    for signal in [Signal::TERM, Signal::KILL] {
+        for pid in processes() {
+            // It may have gone by itself.
+            let _ = kill_process(pid, signal);
+        }
+        let start = Instant::now();
+        while processes().next().is_some() && start.elapsed() < GRACE {
+            sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+/// Every process but this one, and but the kernel's own threads: those have no program.
+fn processes() -> impl Iterator<Item = Pid> {
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    entries.filter_map(|entry| {
+        let pid = Pid::from_raw(entry.file_name().to_str()?.parse().ok()?)?;
+        let has_program = fs::read_link(entry.path().join("exe")).is_ok();
+        (pid != getpid() && has_program).then_some(pid)
+    })
+}

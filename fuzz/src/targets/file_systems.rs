@@ -1,0 +1,185 @@
+//! Partition tables and file systems, in memory.
+
+use exporter::disk::gpt::{self, BOOT_CODE_LEN, Partition, Table};
+use exporter::disk::kinds;
+use exporter::extent::{Extent, Source};
+use exporter::fs::{ext4, fat};
+use exporter::seed::Uuid;
+use exporter::tree::Time;
+
+use super::{told, tree};
+use crate::{Target, repair};
+
+pub(super) const GPT: Target = Target {
+    name: "gpt",
+    seeds: partition_tables,
+    words: &[b"EFI PART", b"\x55\xaa", b"\xee", &[0xff; 8], &[0; 16]],
+    grain: 128,
+    repair: repair::gpt,
+    run: |disk| {
+        let table = gpt::read(disk).map_err(told)?.table;
+        // What cannot be written is refused by the writer, as the table of a disk that has other entries.
+        let Ok(table_again) = gpt::encode(&table, &[0; BOOT_CODE_LEN]) else { return Ok(()) };
+        let mut again = vec![0; disk.len()];
+        table_again.iter().for_each(|extent| place(&mut again, extent));
+        assert_eq!(gpt::read(&again[..]).map(|found| found.table).ok(), Some(table), "it comes back");
+        Ok(())
+    },
+};
+
+pub(super) const FAT: Target = Target {
+    name: "fat",
+    seeds: fat_volumes,
+    words: &[
+        b"FAT32   ",
+        b"FAT16   ",
+        b"RRaA",
+        b"rrAa",
+        b"\xff\xff\xff\x0f",
+        b"\xf8\xff\xff\x0f",
+        b".          ",
+        b"..         ",
+        b"\x0f",
+        b"\xe5",
+        b"\x41",
+    ],
+    grain: 32,
+    repair: repair::nothing,
+    run: |volume| {
+        let found = fat::read(volume).map_err(told)?;
+        assert!(found.files.iter().all(|file| !file.is_empty()));
+        fat::tree_digest(volume).map(drop).map_err(told)
+    },
+};
+
+pub(super) const EXT4: Target = Target {
+    name: "ext4",
+    seeds: ext4_volumes,
+    words: &[
+        b"\x53\xef",
+        b"\x0a\xf3",
+        b"\0\0\x02\xea",
+        b"\xff\xff\xff\xff",
+        b"\x0c\0\x01\x02.",
+        b"..",
+        b"security.",
+        b"\x02\0\0\0",
+    ],
+    grain: 256,
+    repair: repair::ext4,
+    run: |volume| {
+        ext4::read(volume).map_err(told)?.ok_or("no file system")?;
+        ext4::tree_digest(volume).map(drop).map_err(told)
+    },
+};
+
+/// The first byte is the number of the partition, the second the MiB that the disk is larger.
+pub(super) const GROWTH: Target = Target {
+    name: "growth",
+    seeds: || {
+        let numbered = |mut table: Vec<u8>| {
+            (table[0], table[1]) = (2, 4);
+            table
+        };
+        partition_tables().into_iter().take(1).map(numbered).collect()
+    },
+    words: &[b"EFI PART", b"\x55\xaa", b"\xee", &[0xff; 8], &[0; 16], b"\x53\xef"],
+    grain: 128,
+    repair: repair::gpt,
+    run: |disk| {
+        let _ = guest::fuzz::ext4_size(disk.get(1024..1024 + 0x154).unwrap_or_default());
+        let [number, more, ..] = disk else { return Err("nothing".to_owned()) };
+        let size = (disk.len() as u64).saturating_add(u64::from(*more) << 20);
+        let writes = guest::fuzz::grow(disk, 512, (*number).into(), size)?;
+        let mut grown = disk.to_vec();
+        grown.resize(usize::try_from(size).map_err(told)?, 0);
+        for (at, bytes) in writes {
+            grown[at as usize..][..bytes.len()].copy_from_slice(&bytes);
+        }
+        let again = guest::fuzz::grow(&grown, 512, (*number).into(), size);
+        assert_eq!(again.err().as_deref(), Some("IsWhole"), "it grows once");
+        let reads = |disk: &[u8]| gpt::read(disk).is_ok_and(|found| found.copy == gpt::Copy::Primary);
+        assert!(!reads(disk) || reads(&grown), "a whole table stays one");
+        Ok(())
+    },
+};
+
+/// Of disks of both sizes of sectors.
+pub(crate) fn partition_tables() -> Vec<Vec<u8>> {
+    let table = |sector_size: u32, bytes: usize| {
+        let sectors = (bytes as u64) / u64::from(sector_size);
+        let first = gpt::first_usable_lba(sector_size);
+        let kinds = [kinds::ESP, kinds::ROOT_X86_64];
+        let partition = |(index, kind): (usize, Uuid)| Partition {
+            number: index as u32 + 1,
+            kind,
+            guid: Uuid([index as u8 + 1; 16]),
+            first_lba: first + 8 * index as u64,
+            last_lba: first + 8 * index as u64 + 7,
+            attributes: 1 << 59,
+            name: "root".to_owned(),
+        };
+        let partitions = kinds.into_iter().enumerate().map(partition).collect();
+        let table = Table { disk_guid: Uuid([9; 16]), sector_size, sectors, partitions };
+        let mut disk = vec![0; bytes];
+        let extents = gpt::encode(&table, &[0; BOOT_CODE_LEN]).expect("the partitions fit the disk");
+        extents.iter().for_each(|extent| place(&mut disk, extent));
+        disk
+    };
+    vec![table(512, 1 << 20), table(4096, 1 << 20)]
+}
+
+fn place(disk: &mut [u8], extent: &Extent) {
+    if let Source::Bytes(bytes) = &extent.source {
+        disk[extent.offset as usize..][..bytes.len()].copy_from_slice(bytes);
+    }
+}
+
+/// FAT12, FAT16 and FAT32 are told apart by their size alone.
+fn fat_volumes() -> Vec<Vec<u8>> {
+    let volume = |kind, size| {
+        let options = fat::Options {
+            label: "ESP".to_owned(),
+            serial: 7,
+            size,
+            sector_size: 512,
+            hidden_sectors: 0,
+            modified: Time { seconds: 1_700_000_000, nanoseconds: 0 },
+            kind: Some(kind),
+        };
+        let layout = fat::plan(&fat_tree(), &options).expect("the files fit");
+        tree::bytes(&layout).expect("there is room for it")
+    };
+    vec![volume(fat::FatType::Fat12, 1 << 20), volume(fat::FatType::Fat16, 5 << 20)]
+}
+
+/// As an EFI system partition has them.
+pub(super) fn fat_tree() -> exporter::tree::Tree {
+    use exporter::tree::{Content, Inode, Kind, Meta, Tree, Xattrs};
+    let meta = || Meta {
+        permissions: 0o755,
+        uid: 0,
+        gid: 0,
+        mtime: Time { seconds: 1_700_000_000, nanoseconds: 0 },
+        xattrs: Xattrs::new(),
+    };
+    let mut tree = Tree::new(meta());
+    let mut folder = Tree::ROOT;
+    for name in [&b"EFI"[..], b"BOOT"] {
+        folder = tree.insert(folder, name, Inode { meta: meta(), kind: Kind::Directory(Default::default()) });
+    }
+    for name in [&b"BOOTX64.EFI"[..], b"a long name with lower case.txt"] {
+        tree.insert(
+            folder,
+            name,
+            Inode { meta: meta(), kind: Kind::File(Content::Bytes([7; 3000][..].into())) },
+        );
+    }
+    tree
+}
+
+pub(crate) fn ext4_volumes() -> Vec<Vec<u8>> {
+    let volume =
+        |more| tree::bytes(&tree::ext4(tree::small(), more).expect("the tree fits")).expect("there is room");
+    vec![volume(0), volume(1 << 20)]
+}

@@ -1,0 +1,67 @@
+//! The readers, in files by what they read.
+
+mod archives;
+mod bundle;
+mod disks;
+mod file_systems;
+mod planted;
+mod texts;
+mod tree;
+mod wire;
+
+use crate::Target;
+
+#[cfg(test)]
+pub(crate) use {
+    disks::disk_files, file_systems::ext4_volumes, file_systems::partition_tables, wire::definitions,
+};
+
+/// Every target.
+pub const ALL: &[&Target] = &[
+    &archives::TAR,
+    &archives::LAYERS,
+    &archives::OCI,
+    &archives::DOCKER,
+    &wire::REGISTRY,
+    &texts::DOCKERFILE,
+    &texts::CONFIG,
+    &texts::ATTRIBUTES,
+    &file_systems::GPT,
+    &file_systems::FAT,
+    &file_systems::EXT4,
+    &disks::DISK,
+    &disks::QCOW2,
+    &disks::VMDK,
+    &disks::VHD,
+    &disks::VHD_DYNAMIC,
+    &disks::VHDX,
+    &disks::VDI,
+    &disks::OVA,
+    &disks::CONTAINERDISK,
+    &wire::GATEWAY,
+    &wire::LLB,
+    &wire::DHCP,
+    &wire::NETLINK,
+    &file_systems::GROWTH,
+];
+
+/// Faults that have to be found.
+pub const PLANTED: &[&Target] = &[
+    &planted::PANIC,
+    &planted::THREAD,
+    &planted::ALLOCATION,
+    &planted::ENDLESS,
+    &planted::DEEP,
+    &planted::SILENT,
+    &planted::REFUSES,
+];
+
+/// What is read as a text.
+fn text(bytes: &[u8]) -> Result<&str, String> {
+    std::str::from_utf8(bytes).map_err(|error| error.to_string())
+}
+
+/// The message of an error.
+fn told(error: impl std::fmt::Display) -> String {
+    error.to_string()
+}

@@ -1,0 +1,196 @@
+//! What comes over a network or from a kernel: registries, BuildKit, DHCP servers, netlink.
+
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
+
+use prost::Message;
+use vmimage::fuzz::{Registry, Script};
+
+use super::told;
+use crate::{Target, repair};
+
+pub(super) const REGISTRY: Target = Target {
+    name: "registry",
+    seeds: registry_answers,
+    words: &[
+        b"HTTP/1.1 200 OK\r\n",
+        b"HTTP/1.1 401 Unauthorized\r\n",
+        b"HTTP/1.1 307 Temporary Redirect\r\n",
+        b"HTTP/1.1 404 Not Found\r\n",
+        b"Location: http://host/v2/a\r\n",
+        b"Content-Length: 18446744073709551615\r\n",
+        b"Transfer-Encoding: chunked\r\n\r\nffffffff\r\n",
+        b"WWW-Authenticate: Bearer realm=\"http://host/token\",service=\"a\"\r\n",
+        b"WWW-Authenticate: Basic realm=a\r\n",
+        b"\r\n\r\n",
+        b"\"",
+        b",",
+        b"\n--answer--\n",
+        b"Content-Type: application/vnd.oci.image.index.v1+json\r\n",
+        b"{\"token\":\"a\"}",
+        b"Content-Encoding: gzip\r\n",
+        b"{\"errors\":[{\"code\":\"DENIED\",\"message\":\"\x1b[2J\"}]}",
+    ],
+    grain: 1,
+    repair: repair::nothing,
+    run: |input| {
+        static REGISTRY_OF_ALL: Mutex<Option<Registry>> = Mutex::new(None);
+        let mut registry = REGISTRY_OF_ALL.lock().unwrap_or_else(PoisonError::into_inner);
+        if registry.is_none() {
+            *registry = Some(Registry::start()?);
+        }
+        registry.as_ref().ok_or("no registry")?.ask(input)
+    },
+};
+
+pub(super) const GATEWAY: Target = Target {
+    name: "gateway",
+    seeds: || definitions().iter().map(|definition| Script::whole(definition, CONFIG)).collect(),
+    words: &[
+        b"\n--answer--\n",
+        b"BUILDKIT_FRONTEND_OPT_2=build-arg:VMIMAGE_SIZE=1",
+        b"Solve\n",
+        b"ReadFile\n",
+        b"StatFile\nmissing",
+        b"ReadFile\nmissing",
+        b"Evaluate\nbroken",
+        b"Ping\n",
+        b"refs.platforms",
+        b"containerimage.config",
+        b"vmimage.size",
+        b"linux/amd64",
+        b"\xff\xff\xff\xff\x0f",
+        b"\x0a\x00",
+        b"{}",
+        b"[]",
+        b"null",
+    ],
+    grain: 1,
+    repair: repair::nothing,
+    run: |input| vmimage::fuzz::solve(Script::read(input)),
+};
+
+pub(super) const LLB: Target = Target {
+    name: "llb",
+    seeds: definitions,
+    words: &[
+        b"docker-image://",
+        b"local://context",
+        b"sha256:",
+        b"\xff\xff\xff\xff\x0f",
+        b"\x0a\x00",
+        b"\x0a\x47",
+        b"\x10\x01",
+    ],
+    grain: 1,
+    repair: repair::llb,
+    run: |input| {
+        let definition = llb::Definition::decode(input).map_err(told)?;
+        let graph = llb::Graph::read(&definition).map_err(told)?;
+        let again = llb::Graph::read(&graph.to_definition()).map_err(told)?;
+        assert_eq!(again, graph, "it comes back");
+        match graph.base().map_err(told)? {
+            llb::Base::Image { digest, .. } => graft(graph, digest),
+            _ => Ok(()),
+        }
+    },
+};
+
+pub(super) const DHCP: Target = Target {
+    name: "dhcp",
+    seeds: || vec![dhcp_answer()],
+    words: &[
+        b"\x63\x82\x53\x63",
+        b"\x35\x01\x05",
+        b"\x36\x04\x0a\0\x02\x02",
+        b"\x79\x05\x18\x0a",
+        b"\xff",
+        b"\0",
+        b"\x33\x04\xff\xff\xff\xff",
+        b"\x1a\x02\0\0",
+    ],
+    grain: 1,
+    repair: repair::nothing,
+    run: guest::fuzz::dhcp,
+};
+
+pub(super) const NETLINK: Target = Target {
+    name: "netlink",
+    seeds: || vec![netlink_answer()],
+    words: &[b"\x02\0", b"\0\0\0\x80", b"\xff\xff\xff\xff"],
+    grain: 4,
+    repair: repair::nothing,
+    run: guest::fuzz::netlink,
+};
+
+/// A `vmimage.toml` that needs no other file.
+const CONFIG: &[u8] = b"size = \"2G\"\nfirmware = \"uefi\"\n[[users]]\nname = \"ada\"\n[[files]]\npath = \"/etc/motd\"\ncontent = \"hello\"\n\
+                        [[hooks]]\nrun = \"true\"\n";
+
+/// Puts a step on the base image.
+fn graft(graph: llb::Graph, digest: llb::OpDigest) -> Result<(), String> {
+    let graph = std::sync::Arc::new(graph);
+    let base = llb::State::from_edge(graph.clone(), llb::Edge { digest, index: 0 });
+    let step = base.run(llb::Run::shell("true")).root();
+    let grafted = graph.graft(digest, &step).map_err(told)?;
+    assert!(grafted.result().is_some());
+    Ok(())
+}
+
+/// As BuildKit has made them.
+pub(crate) fn definitions() -> Vec<Vec<u8>> {
+    let folder = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../testdata/definitions"));
+    let entries = std::fs::read_dir(folder).expect("the project is where it was built");
+    let mut paths: Vec<_> = entries.map(|entry| entry.expect("it can be read").path()).collect();
+    paths.retain(|path| path.extension().is_some_and(|extension| extension == "pb"));
+    paths.sort();
+    paths.iter().map(|path| std::fs::read(path).expect("it can be read")).collect()
+}
+
+fn registry_answers() -> Vec<Vec<u8>> {
+    let manifest =
+        r#"{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","layers":[]}"#;
+    let found = format!(
+        "HTTP/1.1 200 OK\r\nContent-Type: application/vnd.oci.image.manifest.v1+json\r\nContent-Length: {}\r\n\r\n{manifest}",
+        manifest.len()
+    );
+    let who = "HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Bearer realm=\"http://host/token\",service=\"a b\",scope=\"repository:team/app:pull\"\r\nContent-Length: 0\r\n\r\n";
+    let token = "HTTP/1.1 200 OK\r\nContent-Length: 13\r\n\r\n{\"token\":\"a\"}";
+    let elsewhere =
+        "HTTP/1.1 307 Temporary Redirect\r\nLocation: http://host/v2/other\r\nContent-Length: 0\r\n\r\n";
+    let basic =
+        "HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Basic realm=\"a\"\r\nContent-Length: 0\r\n\r\n";
+    [vec![&*found], vec![who, token, &found], vec![basic, &found], vec![elsewhere, &found]]
+        .map(|answers| answers.join("\n--answer--\n").into_bytes())
+        .to_vec()
+}
+
+/// An offer that was taken: RFC 2131, figure 1, and options.
+fn dhcp_answer() -> Vec<u8> {
+    let mut header = [0; 240];
+    header[..4].copy_from_slice(&[2, 1, 6, 0]);
+    header[4..8].copy_from_slice(&guest::fuzz::XID.to_be_bytes());
+    header[16..20].copy_from_slice(&[10, 0, 2, 15]);
+    header[28..34].copy_from_slice(&guest::fuzz::MAC);
+    header[236..].copy_from_slice(&[0x63, 0x82, 0x53, 0x63]);
+    let options: [(u8, &[u8]); 9] = [
+        (53, &[5]),
+        (54, &[10, 0, 2, 2]),
+        (1, &[255, 255, 255, 0]),
+        (3, &[10, 0, 2, 2]),
+        (6, &[10, 0, 2, 3]),
+        (15, b"example.org"),
+        (26, &[5, 0x78]),
+        (51, &[0, 1, 0x51, 0x80]),
+        (121, &[0, 10, 0, 2, 2, 25, 192, 0, 2, 128, 0, 0, 0, 0]),
+    ];
+    let options = options.iter().flat_map(|(code, value)| [&[*code, value.len() as u8][..], value].concat());
+    header.into_iter().chain(options).chain([255]).collect()
+}
+
+/// The kernel has done it.
+fn netlink_answer() -> Vec<u8> {
+    let header =
+        [&20_u32.to_ne_bytes()[..], &2_u16.to_ne_bytes(), &[0; 2], &1_u32.to_ne_bytes(), &[0; 4]].concat();
+    [&header[..], &0_i32.to_ne_bytes()].concat()
+}
