@@ -92,6 +92,7 @@ pub const DISK_KEPT: u64 = 48 << 20;
 pub const DISK_STORED_PER_KEPT: u64 = 4;
 /// Bytes of the paths of the files that a machine may start from: firmware of a thousand devices has 100 KiB.
 pub const BOOT_PATHS: u64 = 1 << 20;
+
 // Texts of an image.
 
 /// Bytes of one text that is read whole, such as `/etc/fstab`: the longest are a hundredth of it.
@@ -115,7 +116,7 @@ pub const PROGRAM_DIRECTORIES: usize = 256;
 /// Bytes of commands that are looked at to tell what an image runs, those of shells within shells among them, which
 /// can multiply: four times what a process can have.
 pub const COMMANDS: u64 = 24 << 20;
-/// Characters of a text of an image in a line for people, such as the name of the distribution.
+/// Characters of a text of an image or a registry in a line for people, such as the name of the distribution.
 pub const SHOWN: usize = 200;
 
 // Files of a build.
@@ -128,6 +129,7 @@ pub const NESTED_VARIABLES: u32 = 50;
 pub const PROBLEM_LINE: usize = 200;
 /// Problems of a file that are shown.
 pub const PROBLEMS: usize = 20;
+
 // Disk files.
 
 /// Bytes of blocks that a reader of a disk file keeps: eight clusters of the largest size that qcow2 has.
@@ -144,10 +146,9 @@ pub const TABLES: u64 = 1 << 30;
 pub const PLACES: u64 = 1 << 29;
 /// Problems of the tables of a disk file that are named: whoever reads them knows by then.
 pub const TABLE_PROBLEMS: usize = 20;
+
 // Answers of a registry.
 
-/// Bytes of a manifest or an index: registries refuse larger ones (4 MiB in the distribution specification).
-pub const MANIFEST: u64 = 4 << 20;
 /// Bytes of any other answer that is read into memory: tokens, errors, lists of tags.
 pub const ANSWER: u64 = 1 << 20;
 /// Bytes of the head of an answer, as curl has had it for one header; signed addresses have a few thousand.
@@ -158,8 +159,6 @@ pub const TOKEN: usize = 64 << 10;
 pub const REDIRECTS: usize = 10;
 /// Servers that a registry may have give its tokens; it has one, and another one while it moves.
 pub const TOKEN_SERVERS: usize = 4;
-/// Characters of a text of a registry that are shown in a message.
-pub const SHOWN: usize = 200;
 /// Bytes a second that a connection has to come to while it is waited for: dnf's `minrate` …
 pub const LEAST_SPEED: u64 = 1000;
 /// … over its `timeout`.

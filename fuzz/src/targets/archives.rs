@@ -4,7 +4,7 @@ use std::io::Write;
 use std::num::NonZeroUsize;
 use std::path::Path;
 
-use exporter::fs::ext4;
+use exporter::fs::{DiskBudget, ext4};
 use exporter::input::{Options, Platform, read_stream};
 use exporter::tree::{Content, Kind, Tree};
 
@@ -144,7 +144,7 @@ fn is_small(tree: &Tree) -> bool {
 /// What was accepted becomes a file system, or it is said why not; and that is read as a whole one.
 fn comes_back(tree: Tree) -> Result<(), String> {
     let volume = tree::bytes(&tree::ext4(tree, 0).map_err(told)?).map_err(told)?;
-    if let Err(error) = ext4::tree_digest(&volume[..]) {
+    if let Err(error) = ext4::tree_digest(&volume[..], &DiskBudget::new(volume.len() as u64)) {
         panic!("the file system that was made of it: {error}");
     }
     Ok(())

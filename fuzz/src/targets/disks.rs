@@ -6,7 +6,7 @@ use std::process::{Command, Output, Stdio};
 use exporter::container::{self, Format};
 use exporter::disk::kinds;
 use exporter::disk::{Disk, DiskLayout, Placed, Request, minimum_size, place};
-use exporter::fs::fat;
+use exporter::fs::{DiskBudget, fat};
 use exporter::read_at::Shared;
 use exporter::seed::{Seed, Uuid};
 use exporter::tree::Time;
@@ -100,7 +100,8 @@ fn copies(disk: Shared) {
 }
 
 fn container_copy(disk: Shared) -> Result<u64, String> {
-    let copy = exporter::clone::plan(disk, &Seed::new(b"seed")).map_err(told)?;
+    let budget = DiskBudget::new(disk.size());
+    let copy = exporter::clone::plan(disk, &Seed::new(b"seed"), &budget).map_err(told)?;
     Ok(copy.image().size)
 }
 

@@ -3,7 +3,7 @@
 use exporter::disk::gpt::{self, BOOT_CODE_LEN, Partition, Table};
 use exporter::disk::kinds;
 use exporter::extent::{Extent, Source};
-use exporter::fs::{ext4, fat};
+use exporter::fs::{DiskBudget, ext4, fat};
 use exporter::seed::Uuid;
 use exporter::tree::Time;
 
@@ -46,9 +46,11 @@ pub(super) const FAT: Target = Target {
     grain: 32,
     repair: repair::nothing,
     run: |volume| {
-        let found = fat::read(volume).map_err(told)?;
-        assert!(found.files.iter().all(|file| !file.is_empty()));
-        fat::tree_digest(volume).map(drop).map_err(told)
+        let budget = DiskBudget::new(volume.len() as u64);
+        fat::read(volume, &budget).map_err(told)?;
+        let files = fat::files(volume, &budget).map_err(told)?;
+        assert!(files.iter().all(|file| !file.is_empty()));
+        fat::tree_digest(volume, &budget).map(drop).map_err(told)
     },
 };
 
@@ -69,7 +71,8 @@ pub(super) const EXT4: Target = Target {
     repair: repair::ext4,
     run: |volume| {
         ext4::read(volume).map_err(told)?.ok_or("no file system")?;
-        ext4::tree_digest(volume).map(drop).map_err(told)
+        let budget = DiskBudget::new(volume.len() as u64);
+        ext4::tree_digest(volume, &budget).map(drop).map_err(told)
     },
 };
 

@@ -4,7 +4,7 @@ use super::super::fault::Fault;
 use super::format::{Header, number};
 use super::pax::Records;
 use crate::error::show_path;
-use crate::limits::PATH;
+use crate::limits::{PATH, SHOWN};
 use crate::tree::{Device, Meta, Piece, Time, portable_xattrs};
 
 /// A member of an archive.
@@ -39,9 +39,6 @@ pub(in super::super) struct Data {
     /// Of a sparse file, what is stored of it.
     pub(in super::super) pieces: Option<Box<[Piece]>>,
 }
-
-/// Of a long path, what a message has of it.
-const SHOWN: usize = 200;
 
 /// A path as it is in the archive, for a message.
 pub(super) fn show(path: &[u8]) -> String {

@@ -4,7 +4,9 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::client::{Client, MANIFEST_MAX, MANIFESTS, content_type};
+use exporter::limits;
+
+use super::client::{Client, MANIFESTS, content_type};
 use super::failure::Failure;
 use crate::source::{Access, Reference};
 
@@ -13,7 +15,7 @@ const BETWEEN: &[u8] = b"\n--answer--\n";
 
 /// The registry, and who asks it.
 pub struct Registry {
-    client: Client,
+    client: Client<'static>,
     answers: Arc<Mutex<Vec<Vec<u8>>>>,
 }
 
@@ -49,6 +51,7 @@ impl Registry {
             auth_file: Some(Box::leak(logins.into_boxed_path())),
             store_reader: None,
             progress: &|_| {},
+            note: &|_| {},
         }));
         let reference: Reference = format!("{host}/team/app:1").parse()?;
         let client = Client::new(&format!("docker://{reference}"), &reference, None, access);
@@ -65,13 +68,13 @@ impl Registry {
         let answer = self.client.get("manifests/1", &[("Accept", &MANIFESTS.join(","))]);
         let read = answer.and_then(|response| {
             let media_type = content_type(&response);
-            Ok((media_type, self.client.read(response, MANIFEST_MAX)?))
+            Ok((media_type, self.client.read(response, limits::MANIFEST)?))
         });
         let (media_type, bytes) = read.map_err(|failure| match failure {
             Failure::Passing(reason) => reason,
             Failure::Final(error) => error.to_string(),
         })?;
-        assert!(bytes.len() as u64 <= MANIFEST_MAX);
+        assert!(bytes.len() as u64 <= limits::MANIFEST);
         self.client.manifest_type(media_type, &bytes).map(drop).map_err(|error| error.to_string())
     }
 }
