@@ -52,13 +52,12 @@ impl Tree {
     fn dump_lines(&self, detail: Detail, emit: &mut dyn FnMut(&str)) -> Result<()> {
         let linked = self.linked();
         let mut places = Places::default();
-        // The directory that the last entry was in.
-        let (mut above, mut directory) = (Self::ROOT, String::new());
+        // The directory of the last entry, and the lengths of those above it.
+        let (mut directory, mut above) = (String::new(), vec![(Self::ROOT, 0)]);
         emit(&self.line("/", b"/", Self::ROOT, detail)?);
         for (parent, name, id) in self.walk() {
-            if parent != above {
-                (above, directory) = (parent, path(&places, parent));
-            }
+            while above.pop_if(|(id, _)| *id != parent).is_some() {}
+            directory.truncate(above.last().map_or(0, |(_, len)| *len));
             let here = format!("{directory}/{}", escape(name));
             if places.contains(id) {
                 emit(&format!("{here} = {}\n", path(&places, id)));
@@ -67,6 +66,10 @@ impl Tree {
             emit(&self.line(&here, name, id, detail)?);
             if self.entries(id).is_some() || linked.contains(&id) {
                 places.insert(id, parent, name);
+            }
+            if self.entries(id).is_some() {
+                above.push((id, here.len()));
+                directory = here;
             }
         }
         Ok(())
