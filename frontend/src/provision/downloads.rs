@@ -150,7 +150,7 @@ esac"#;
 fn dnf_and_zypper_are_given_archives_where_they_would_have_put_them() {
     let dnf =
         "case \"$1\" in\nmakecache) mkdir -p \"$WORK/dnf/os-0123\" ;;\ninstall) list \"$WORK\" rpm ;;\nesac";
-    let zypper = "case \"$*\" in\n*\\ install\\ *) list \"$WORK\" rpm ;;\nesac";
+    let zypper = "case \"$*\" in\n*\\ --download-only\\ *) list \"$WORK\" rpm ;;\nesac";
     for (manager, body, script, name, place) in [
         ("dnf", dnf, DNF, "os-0123,packages,a.rpm", "dnf/os-0123/packages/a.rpm"),
         ("microdnf", dnf, DNF, "os-0123,packages,a.rpm", "dnf/os-0123/packages/a.rpm"),
@@ -167,7 +167,7 @@ fn dnf_and_zypper_are_given_archives_where_they_would_have_put_them() {
     ] {
         let step = Step::new(manager, body);
         step.kept(name, POISON);
-        step.kept(&name.replace("a.", "link.").replace("solv", "link.rpm"), &format!("-> {name}"));
+        step.kept(&name.replace(",a", ",link").replace(",solv", ",link.rpm"), &format!("-> {name}"));
         let expected = if place.is_empty() { Vec::new() } else { vec![format!("{place} {POISON}")] };
         assert_eq!(step.found(&format!("{script}install_packages a")), expected, "{manager} {name}");
         assert!(!fs::exists(step.path("a.rpm")).unwrap(), "{name}");
