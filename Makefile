@@ -19,7 +19,7 @@ bench: setup out/vmimage
 	cargo bench --locked -p vmimage --bench disk -- $(BENCH)
 
 matrix: setup images frontend
-	.ci/images vmimage-test/debian:11 vmimage-test/debian:sid
+	.ci/images vmimage-test/debian:11 vmimage-test/debian:sid vmimage-test/judges:sid
 	cargo test --locked -p vmimage --test e2e -- --ignored --nocapture
 	cargo test --release --locked -p exporter -- --ignored
 

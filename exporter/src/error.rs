@@ -57,6 +57,11 @@ impl Error {
         Self { hint: Some(hint.into()), ..self }
     }
 
+    /// What happened, without its place.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
     /// What a caller can do about it.
     pub fn kind(&self) -> &Kind {
         &self.kind

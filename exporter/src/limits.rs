@@ -11,6 +11,23 @@ pub const NAME: usize = 255;
 /// Symbolic links on the way to one file (`MAXSYMLINKS` of the kernel's `namei.h`).
 pub const SYMLINKS: u32 = 40;
 
+// Disk files.
+
+/// Bytes of blocks that a reader of a disk file keeps: eight clusters of the largest size that qcow2 has.
+pub const BLOCKS_KEPT: u64 = 16 << 20;
+/// Bytes that may be unpacked from any compressed disk file.
+pub const UNPACKED: u64 = 4 << 30;
+/// Bytes that may be unpacked besides for each byte of the file: deflate makes 1032 of one at most (zlib's technical
+/// details), and what lies scattered is unpacked again.
+pub const UNPACKED_PER_BYTE: u64 = 2048;
+/// Bytes of the tables of a disk file that are checked: those of a qcow2 of 8 TiB in its usual clusters.
+pub const TABLES: u64 = 1 << 30;
+/// Units of a disk file that are looked after for two things in one place, a bit each: 256 GiB in sectors, 32 TiB in
+/// the usual clusters.
+pub const PLACES: u64 = 1 << 29;
+/// Problems of the tables of a disk file that are named: whoever reads them knows by then.
+pub const TABLE_PROBLEMS: usize = 20;
+
 /// One kind of cost that a whole input has a limit of: bytes that are kept, entries, steps of work.
 #[derive(Debug)]
 pub struct Budget {

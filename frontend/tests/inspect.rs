@@ -242,6 +242,64 @@ fn damage_is_told_and_the_rest_is_shown() {
     assert_eq!(report["linux"], serde_json::Value::Null);
 }
 
+/// A disk whose tables are damaged where nothing of what is shown lies.
+#[test]
+fn tables_that_a_strict_reader_refuses_are_damage() {
+    let lab = Lab::new("BOOTX64.EFI");
+    let told = |path: &Path| {
+        let output = inspect(path, &["--json"]);
+        assert_eq!(output.status.code(), Some(1), "{}", path.display());
+        assert!(json(&output)["partitions"].as_array().unwrap().len() == 3);
+        stderr(&output)
+    };
+    let change = |path: &Path, at: u64, change: &dyn Fn(u64) -> u64| {
+        let file = fs::OpenOptions::new().read(true).write(true).open(path).unwrap();
+        let mut entry = [0; 8];
+        file.read_exact_at(&mut entry, at).unwrap();
+        file.write_all_at(&change(u64::from_be_bytes(entry)).to_be_bytes(), at).unwrap();
+    };
+    let entry = |path: &Path, at: u64| {
+        let bytes = fs::read(path).unwrap();
+        u64::from_be_bytes(bytes[at as usize..][..8].try_into().unwrap())
+    };
+
+    // The cluster in front of the backup table, where nothing is.
+    let path = lab.convert("broken.qcow2", &[]);
+    let l2 = entry(&path, entry(&path, 40)) & 0x00ff_ffff_ffff_fe00;
+    change(&path, l2 + 8 * (DISK / 65_536 - 2), &|_| 1 << 63 | 512);
+    let told_of = told(&path);
+    assert!(told_of.contains(": qcow2: cluster 1022 lies at byte 512, inside a cluster"), "{told_of}");
+
+    let raw = fs::read(lab.path("disk.raw")).unwrap();
+    let path = lab.path("broken.raw");
+    fs::write(&path, [&raw[..DISK as usize - 33 * 512], &[0; 33 * 512]].concat()).unwrap();
+    let told_of = told(&path);
+    assert!(told_of.contains(": the backup partition table is broken: "), "{told_of}");
+
+    for (driver, options, damage, expected) in [
+        ("vpc", "subformat=dynamic,force_size=on", 512, ": vhd: the footer is damaged, its copy "),
+        (
+            "vhdx",
+            "subformat=dynamic,block_size=1M",
+            0,
+            ": vhdx: block 62 is in state 5, which does not exist",
+        ),
+    ] {
+        let (from, path) = (lab.text("disk.raw"), lab.path(driver));
+        let to = path.to_str().unwrap();
+        tool("qemu-img", &["convert", "-f", "raw", "-O", driver, "-o", options, &from, to]);
+        let len = fs::metadata(&path).unwrap().len();
+        match damage {
+            // The cookie of the footer.
+            512 => change(&path, len - 512, &|_| 0),
+            // QEMU's BAT lies behind its log of 1 MiB; the last entry but one.
+            _ => change(&path, 2 * MIB + 8 * 62, &|_| 5_u64.swap_bytes()),
+        }
+        let told_of = told(&path);
+        assert!(told_of.contains(expected), "{told_of}");
+    }
+}
+
 #[test]
 fn what_is_no_disk_is_an_error() {
     let lab = Lab::new("BOOTX64.EFI");

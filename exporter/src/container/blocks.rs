@@ -1,7 +1,9 @@
 //! What VDI and VHDX share: a table that says for each block of the disk where it lies in the file.
 
+use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 
+use super::check::Findings;
 use super::place::Place;
 use crate::engine::{CHUNK, Chunk, Piece, Sink, Stored};
 use crate::error::Result;
@@ -64,6 +66,20 @@ pub(super) trait Map {
 
     /// Byte offset in `file` of a block, `None` if it is zero.
     fn locate<F: ReadAt>(&self, file: &F, block: u64) -> Result<Option<u64>>;
+
+    /// Bytes that everything in the file begins at a multiple of.
+    const UNIT: u64;
+
+    /// Bytes in front of each block that belong to it.
+    fn lead(&self) -> u64 {
+        0
+    }
+
+    /// What is in the file besides blocks, and where.
+    fn tables(&self, file_len: u64) -> Vec<(&'static str, Range<u64>)>;
+
+    /// What else is wrong, if `stored` blocks are in the file.
+    fn problem(&self, stored: u64) -> Option<String>;
 }
 
 /// The disk in a file of blocks.
@@ -75,6 +91,34 @@ pub(super) struct Reader<F, M> {
 impl<F: ReadAt, M: Map> Reader<F, M> {
     pub(super) fn new(file: F, map: M) -> Self {
         Self { file, map }
+    }
+
+    /// What is wrong with the tables: the whole map is read.
+    pub(super) fn check(&self, format: &str) -> Vec<String> {
+        let mut findings = Findings::of(&self.file, M::UNIT);
+        for (table, range) in self.map.tables(self.file.size()) {
+            findings.takes(table, range);
+        }
+        let (mut stored, size) = (0, self.map.block_size());
+        for block in 0..self.map.size().div_ceil(size) {
+            if findings.is_full() {
+                return findings.named(format);
+            }
+            match self.map.locate(&self.file, block) {
+                Ok(None) => {}
+                Ok(Some(start)) => {
+                    stored += 1;
+                    let len = size.min(self.map.size() - block * size);
+                    let range = start.saturating_sub(self.map.lead())..start.saturating_add(len);
+                    findings.takes(format_args!("block {block}"), range);
+                }
+                Err(error) => findings.problem(error.message()),
+            }
+        }
+        if let Some(problem) = self.map.problem(stored) {
+            findings.problem(problem);
+        }
+        findings.named(format)
     }
 }
 

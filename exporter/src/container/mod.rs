@@ -4,6 +4,8 @@
 
 mod archive;
 mod blocks;
+mod cache;
+mod check;
 mod codec;
 pub mod containerdisk;
 mod format;
@@ -37,6 +39,7 @@ use crate::engine::{self, Image, Run, Sink};
 use crate::error::{Error, Kind, Result, show_size};
 use crate::read_at::Shared;
 use crate::seed::Uuid;
+use cache::Buffered;
 use codec::Coding;
 use frames::Around;
 use place::{Lasting, Pipe, Place};
@@ -162,6 +165,28 @@ pub fn open(path: &Path) -> Result<(Format, Shared)> {
         Format::RawZst | Format::RawGz | Format::Gce => return Err(frames::unreadable(format, path)),
     };
     Ok((format, image))
+}
+
+/// What is wrong with the tables of a disk file, a line each: what a reader of all of the disk would meet, and what
+/// lets a machine that writes to one block change another.
+///
+/// # Errors
+/// As [`open()`].
+pub fn check(path: &Path) -> Result<Vec<String>> {
+    let raw = open_raw(path)?;
+    let format = detect(&raw);
+    let file = Buffered::new(raw);
+    Ok(match format {
+        Format::Raw => Vec::new(),
+        Format::Qcow2 => qcow2::Reader::new(file)?.check(),
+        Format::ContainerDisk => containerdisk::open(file)?.check(),
+        Format::Vdi => vdi::open(file)?.check("vdi"),
+        Format::Vhd | Format::VhdDynamic => vhd::check(file)?,
+        Format::Vhdx => vhdx::open(file)?.check("vhdx"),
+        Format::Vmdk => vmdk::Reader::new(file)?.check(),
+        Format::Ova => ova::open(file)?.check(),
+        Format::RawZst | Format::RawGz | Format::Gce => return Err(frames::unreadable(format, path)),
+    })
 }
 
 /// The format of a disk file and the size of the image in it, in bytes; less is needed than to read it.

@@ -6,6 +6,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use proptest::prelude::*;
 
 mod containerdisk;
+mod damage;
 mod ova;
 mod plain;
 mod sparse;

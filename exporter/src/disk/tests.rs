@@ -154,6 +154,117 @@ fn the_reader_takes_any_bytes() {
     }
 }
 
+/// The bytes of a copy of the table, from its header's sector on, with `change` made to header and entries, sealed.
+fn reseal(bytes: &mut [u8], lba: usize, change: impl Fn(&mut [u8], &mut [u8])) {
+    let at = lba * 512;
+    let entries_at = u64::from_le_bytes(bytes[at + 72..at + 80].try_into().unwrap()) as usize * 512;
+    let mut entries = bytes[entries_at..entries_at + 128 * 128].to_vec();
+    let mut header = bytes[at..at + 92].to_vec();
+    change(&mut header, &mut entries);
+    header[88..92].copy_from_slice(&crc32fast::hash(&entries).to_le_bytes());
+    header[16..20].fill(0);
+    let sum = crc32fast::hash(&header);
+    header[16..20].copy_from_slice(&sum.to_le_bytes());
+    bytes[entries_at..entries_at + entries.len()].copy_from_slice(&entries);
+    bytes[at..at + 92].copy_from_slice(&header);
+}
+
+fn set(at: usize, value: u64) -> impl Fn(&mut [u8]) {
+    move |bytes| bytes[at..at + 8].copy_from_slice(&value.to_le_bytes())
+}
+
+/// What is wrong with a table, beside sgdisk's opinion.
+fn problems(bytes: &[u8]) -> Vec<String> {
+    let problems = gpt::check(bytes, &gpt::read(bytes).unwrap());
+    let path = Scratch::new();
+    assert_eq!(sgdisk_accepts(&path.write("disk", bytes)), problems.is_empty(), "{problems:?}");
+    problems
+}
+
+#[test]
+fn a_backup_that_is_no_longer_there_is_named() {
+    let (_, whole) = image(32 * MIB, 512);
+    assert_eq!(problems(&whole), <[&str; 0]>::default());
+    let last = whole.len() / 512 - 1;
+    for (zeroes, expected) in [
+        (last * 512..whole.len(), "the backup partition table is broken: there is no GUID partition table"),
+        (
+            (last - 32) * 512..whole.len(),
+            "the backup partition table is broken: there is no GUID partition table",
+        ),
+        (
+            last * 512 + 60..last * 512 + 61,
+            "the backup partition table is broken: the checksum of the header does not match",
+        ),
+        (
+            (last - 32) * 512..last * 512,
+            "the backup partition table is broken: the checksum of the entries does not match",
+        ),
+    ] {
+        let mut bytes = whole.clone();
+        bytes[zeroes].fill(0);
+        assert_eq!(problems(&bytes), [expected]);
+    }
+    let enlarged = [&whole[..], &vec![0; MIB as usize]].concat();
+    let expected = format!("the backup partition table lies at sector {last}, not at the end of the disk");
+    assert_eq!(problems(&enlarged), [expected]);
+    let mut broken = whole.clone();
+    broken[512] = 0;
+    assert_eq!(problems(&broken), ["the primary partition table is broken, the backup was read"]);
+}
+
+#[test]
+fn tables_that_differ_are_named() {
+    let (_, whole) = image(32 * MIB, 512);
+    let last = whole.len() / 512 - 1;
+    let differ = "the primary partition table and its backup differ";
+    for (lba, expected, change) in [
+        (last, differ, &(|header: &mut [u8], _: &mut [u8]| header[56] ^= 1) as &dyn Fn(&mut [u8], &mut [u8])),
+        (last, differ, &|_, entries| entries[32] ^= 1),
+        (last, differ, &|header, _| set(48, 3000)(header)),
+        (1, "the primary partition table and its backup do not point at each other", &|header, _| {
+            set(32, 3000)(header);
+        }),
+    ] {
+        let mut bytes = whole.clone();
+        reseal(&mut bytes, lba, change);
+        assert_eq!(gpt::check(&bytes[..], &gpt::read(&bytes[..]).unwrap()), [expected]);
+        assert!(!sgdisk_accepts(&Scratch::new().write("disk", &bytes)));
+    }
+}
+
+#[test]
+fn partitions_over_each_other_are_named() {
+    let (_, whole) = image(32 * MIB, 512);
+    let last = whole.len() / 512 - 1;
+    let moved = |at: usize, lba: u64| {
+        let mut bytes = whole.clone();
+        [1, last].iter().for_each(|&copy| reseal(&mut bytes, copy, |_, entries| set(at, lba)(entries)));
+        bytes
+    };
+    let (end, start) = (40, 32);
+    for (at, lba, expected) in [
+        (end, 5000, &["partitions 1 and 2 overlap"][..]),
+        (end, last as u64 - 40, &["partitions 1 and 2 overlap", "partitions 1 and 3 overlap"]),
+        (128 + start, 2048, &["partitions 1 and 2 overlap"]),
+        (start, 10, &["partition 1 lies where the partition table is"]),
+        (2 * 128 + end, last as u64 - 3, &["partition 3 lies where the partition table is"]),
+    ] {
+        assert_eq!(problems(&moved(at, lba)), expected, "{at}");
+    }
+}
+
+#[test]
+fn firmware_sees_no_table_without_its_mbr() {
+    let (_, whole) = image(32 * MIB, 512);
+    for at in [450, 510] {
+        let mut bytes = whole.clone();
+        bytes[at] = 0;
+        let found = gpt::check(&bytes[..], &gpt::read(&bytes[..]).unwrap());
+        assert_eq!(found, ["the protective MBR is missing: firmware sees no partition table"]);
+    }
+}
+
 #[test]
 fn boot_code_and_contents_lie_in_their_places() {
     let (layout, bytes) = image(32 * MIB, 512);

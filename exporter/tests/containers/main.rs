@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests may unwrap as tests do")]
 
+mod judges;
 mod readers;
 mod reflink;
 mod reproducible;

@@ -30,13 +30,19 @@ fn extents() -> Vec<Extent> {
     ]
 }
 
-fn expected() -> Vec<u8> {
+pub(crate) fn expected() -> Vec<u8> {
     let mut image = vec![0; SIZE as usize];
     for extent in extents() {
         let exporter::extent::Source::Bytes(bytes) = &extent.source else { unreachable!("all in memory") };
         image[extent.offset as usize..extent.end() as usize].copy_from_slice(bytes);
     }
     image
+}
+
+/// The image in that format, compressed by the first of `compressions` that it has.
+pub(crate) fn made_of(format: Format, compressions: &[Compression]) -> (TempDir, PathBuf) {
+    let has = |compression: &&Compression| format.compressions().contains(compression);
+    made(format, *compressions.iter().find(has).unwrap())
 }
 
 /// The image as a file, in a directory of its own.

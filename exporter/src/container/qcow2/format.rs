@@ -63,6 +63,12 @@ const _: () = assert!(offset_of!(Header, compression_type) == 104);
 /// Largest L1 table in entries, QEMU's limit of 32 MiB: a disk of 2 PiB with clusters of 64 KiB.
 pub(super) const L1_MAX: u64 = 1 << 22;
 
+/// Largest refcount table in bytes, QEMU's limit.
+pub(super) const REFCOUNT_TABLE_MAX: u64 = 8 << 20;
+/// A reference count has 2 to the power of this bits: in version 2, and at most.
+pub(super) const REFCOUNT_ORDER_V2: u32 = 4;
+pub(super) const REFCOUNT_ORDER_MAX: u32 = 6;
+
 /// L1 and L2 entries: the reference count of what is pointed at is exactly one.
 pub(super) const COPIED: u64 = 1 << 63;
 /// L2 entry: the cluster is compressed.
@@ -71,6 +77,10 @@ pub(super) const COMPRESSED: u64 = 1 << 62;
 pub(super) const ZERO: u64 = 1;
 /// Bits of an L1 entry, and of an L2 entry of a plain cluster, that hold an offset.
 pub(super) const OFFSET: u64 = 0x00ff_ffff_ffff_fe00;
+
+/// Bits that are zero in an L1 entry, and in an L2 entry of a plain cluster.
+pub(super) const L1_RESERVED: u64 = !(COPIED | OFFSET);
+pub(super) const L2_RESERVED: u64 = !(COPIED | COMPRESSED | OFFSET | ZERO);
 
 /// Bits of the L2 entry of a compressed cluster that hold its offset; above them, the sectors it
 /// touches beyond the first. Section "L2 table entry, Compressed Clusters Descriptor".

@@ -12,9 +12,19 @@
 //! is stored plain. Zlib here means raw deflate, as the format has it, but with the usual
 //! window of 32 KiB, which QEMU reads; zlib-strict keeps to the 4 KiB that QEMU writes.
 //!
+//! A strict reader wants (the specification; QEMU, block/qcow2.c, `qcow2_do_open`, and block/qcow2-refcount.c, which
+//! is `qemu-img check`):
+//!
+//! - clusters of 512 bytes to 2 MiB; tables that begin at clusters, an L1 table of 32 MiB and a refcount table of 8 MiB
+//!   at most, counts of 1 to 64 bits
+//! - no bit set that has no meaning; L2 tables and plain clusters at multiples of a cluster and within the file
+//! - one thing in each cluster, or as many as its reference count says; the bit in the entry set if the count is 1
+//! - compressed clusters as raw deflate, or a zstd frame, that unpacks to a cluster
+//!
 //! Read: what is written here, and every other image without backing file, encryption, external data
 //! and extended L2 entries.
 
+mod check;
 mod format;
 mod read;
 mod write;

@@ -1,13 +1,16 @@
 //! A qcow2 file → the bytes of the image, for `inspect`. The file is not trusted.
 
-use std::io::Read;
 use std::mem::offset_of;
 
 use zerocopy::FromBytes;
 use zerocopy::byteorder::big_endian::U64;
 
-use super::format::{COMPRESSED, Header, L1_MAX, OFFSET, SECTOR, ZERO, compressed_offset_bits};
+use super::format::{
+    COMPRESSED, Header, L1_MAX, OFFSET, REFCOUNT_ORDER_MAX, REFCOUNT_ORDER_V2, REFCOUNT_TABLE_MAX, SECTOR,
+    ZERO, compressed_offset_bits,
+};
 use crate::container::blocks::read_blocks;
+use crate::container::cache::Cache;
 use crate::error::{Error, Kind, Result};
 use crate::read_at::{ReadAt, check_range};
 
@@ -26,15 +29,14 @@ pub fn virtual_size<F: ReadAt + ?Sized>(file: &F) -> Option<u64> {
 
 /// The image in a qcow2 file.
 pub struct Reader<F> {
-    file: F,
-    size: u64,
-    cluster_bits: u32,
-    l1: Vec<U64>,
-    is_zstd: bool,
+    pub(super) file: F,
+    pub(super) header: Header,
+    pub(super) l1: Vec<U64>,
+    unpacked: Cache,
 }
 
 /// What an L2 entry says of a cluster.
-enum Mapping {
+pub(super) enum Mapping {
     Zero,
     Plain(u64),
     Packed { offset: u64, len: u64 },
@@ -48,57 +50,83 @@ impl<F: ReadAt> Reader<F> {
     pub fn new(file: F) -> Result<Self> {
         let header = read_header(&file)?;
         check_supported(&header)?;
-        let (size, cluster_bits) = (header.size.get(), header.cluster_bits.get());
-        let l1_entries = u64::from(header.l1_size.get());
-        let mapped = u128::from(l1_entries) << (2 * cluster_bits - 3);
-        if l1_entries > L1_MAX || u128::from(size) > mapped {
-            return Err(corrupt("the L1 table does not fit the size of the image"));
-        }
-        let mut l1 = vec![0; l1_entries as usize * 8];
+        check_tables(&header, file.size())?;
+        let mut l1 = vec![0; header.l1_size.get() as usize * 8];
         file.read_at(header.l1_table_offset.get(), &mut l1)?;
         let l1 = l1.as_chunks().0.iter().map(|&entry| U64::from_bytes(entry)).collect();
-        let is_zstd = header.compression_type == Header::ZSTD;
-        Ok(Self { file, size, cluster_bits, l1, is_zstd })
+        let unpacked = Cache::of_unpacked(1 << header.cluster_bits.get(), file.size());
+        Ok(Self { file, header, l1, unpacked })
     }
 
-    fn cluster_size(&self) -> u64 {
-        1 << self.cluster_bits
+    fn cluster_bits(&self) -> u32 {
+        self.header.cluster_bits.get()
     }
 
-    fn mapping(&self, cluster: u64) -> Result<Mapping> {
-        let entries_bits = self.cluster_bits - 3;
-        let l1_entry = self.l1.get((cluster >> entries_bits) as usize).map_or(0, |entry| entry.get());
-        let l2_offset = l1_entry & OFFSET;
-        if l2_offset == 0 {
-            return Ok(Mapping::Zero);
+    pub(super) fn cluster_size(&self) -> u64 {
+        1 << self.cluster_bits()
+    }
+
+    /// Entries of an L2 table.
+    pub(super) fn l2_len(&self) -> u64 {
+        self.cluster_size() / 8
+    }
+
+    /// Where in the file an L2 table lies, if there is one.
+    pub(super) fn l2_table(&self, index: u64) -> Result<Option<u64>> {
+        let entry = usize::try_from(index).ok().and_then(|index| self.l1.get(index));
+        match entry.map_or(0, |entry| entry.get() & OFFSET) {
+            0 => Ok(None),
+            offset if offset.is_multiple_of(self.cluster_size()) => Ok(Some(offset)),
+            offset => Err(corrupt(format!("L2 table {index} begins at byte {offset}, inside a cluster"))),
         }
+    }
+
+    /// The entry of a cluster in the L2 table at `table`.
+    pub(super) fn l2_entry(&self, table: u64, cluster: u64) -> Result<u64> {
         let mut entry = [0; 8];
-        self.file.read_at(l2_offset + 8 * (cluster % (1 << entries_bits)), &mut entry)?;
-        let entry = u64::from_be_bytes(entry);
+        self.file.read_at(table + 8 * (cluster % self.l2_len()), &mut entry)?;
+        Ok(u64::from_be_bytes(entry))
+    }
+
+    /// What the entry of a cluster says.
+    pub(super) fn decode(&self, cluster: u64, entry: u64) -> Result<Mapping> {
         if entry & COMPRESSED != 0 {
-            let offset_bits = compressed_offset_bits(self.cluster_bits);
+            let offset_bits = compressed_offset_bits(self.cluster_bits());
             let offset = entry & ((1 << offset_bits) - 1);
             let sectors = ((entry & (COMPRESSED - 1)) >> offset_bits) + 1;
             return Ok(Mapping::Packed { offset, len: sectors * SECTOR - offset % SECTOR });
         }
-        Ok(if entry & ZERO != 0 || entry & OFFSET == 0 {
-            Mapping::Zero
-        } else {
-            Mapping::Plain(entry & OFFSET)
-        })
+        let offset = entry & OFFSET;
+        if !offset.is_multiple_of(self.cluster_size()) {
+            return Err(corrupt(format!("cluster {cluster} lies at byte {offset}, inside a cluster")));
+        }
+        if entry & ZERO != 0 && self.header.version.get() < 3 {
+            return Err(corrupt(format!(
+                "cluster {cluster} is marked as zero, which version 2 does not know"
+            )));
+        }
+        Ok(if entry & ZERO != 0 || offset == 0 { Mapping::Zero } else { Mapping::Plain(offset) })
+    }
+
+    fn mapping(&self, cluster: u64) -> Result<Mapping> {
+        match self.l2_table(cluster / self.l2_len())? {
+            None => Ok(Mapping::Zero),
+            Some(table) => self.decode(cluster, self.l2_entry(table, cluster)?),
+        }
     }
 
     /// Fill `out` with bytes of one cluster, from `skip` on.
     fn read_cluster(&self, cluster: u64, skip: u64, out: &mut [u8]) -> Result<()> {
         match self.mapping(cluster)? {
-            Mapping::Zero => out.fill(0),
-            Mapping::Plain(offset) => self.file.read_at(offset + skip, out)?,
+            Mapping::Zero => {
+                out.fill(0);
+                Ok(())
+            }
+            Mapping::Plain(offset) => self.file.read_at(offset + skip, out),
             Mapping::Packed { offset, len } => {
-                let unpacked = self.unpack(offset, len)?;
-                out.copy_from_slice(&unpacked[skip as usize..][..out.len()]);
+                self.unpacked.read(cluster, skip, out, || self.unpack(offset, len))
             }
         }
-        Ok(())
     }
 
     fn unpack(&self, offset: u64, len: u64) -> Result<Vec<u8>> {
@@ -107,27 +135,26 @@ impl<F: ReadAt> Reader<F> {
         let mut packed = vec![0; len as usize];
         self.file.read_at(offset, &mut packed)?;
         let mut unpacked = vec![0; self.cluster_size() as usize];
-        let whole =
-            if self.is_zstd { unpack_zstd(&packed, &mut unpacked) } else { inflate(&packed, &mut unpacked) };
-        whole
-            .then_some(unpacked)
+        let len = match self.header.compression_type {
+            Header::ZSTD => unpack_zstd(&packed, &mut unpacked),
+            _ => libdeflater::Decompressor::new().deflate_decompress(&packed, &mut unpacked).ok(),
+        };
+        len.filter(|&len| len == unpacked.len())
+            .map(|_| unpacked)
             .ok_or_else(|| corrupt(format!("the compressed cluster at {offset} is damaged")))
     }
 }
 
-fn unpack_zstd(packed: &[u8], out: &mut [u8]) -> bool {
-    // What follows the frame belongs to the next cluster.
-    zstd::stream::read::Decoder::with_buffer(packed)
-        .is_ok_and(|decoder| decoder.single_frame().read_exact(out).is_ok())
-}
-
-fn inflate(packed: &[u8], out: &mut [u8]) -> bool {
-    libdeflater::Decompressor::new().deflate_decompress(packed, out).is_ok_and(|len| len == out.len())
+/// The frame at the start of `packed`: what follows it belongs to the next cluster. At once and not as a stream, whose
+/// window might be larger than the cluster, as the frame pleases.
+fn unpack_zstd(packed: &[u8], out: &mut [u8]) -> Option<usize> {
+    let len = zstd::zstd_safe::find_frame_compressed_size(packed).ok()?;
+    zstd::zstd_safe::decompress(out, packed.get(..len)?).ok()
 }
 
 impl<F: ReadAt> ReadAt for Reader<F> {
     fn size(&self) -> u64 {
-        self.size
+        self.header.size.get()
     }
 
     fn read_at(&self, offset: u64, out: &mut [u8]) -> Result<()> {
@@ -148,6 +175,7 @@ fn read_header<F: ReadAt>(file: &F) -> Result<Header> {
     }
     if header.version.get() < 3 {
         header.incompatible_features = U64::ZERO;
+        header.refcount_order = REFCOUNT_ORDER_V2.into();
     }
     if header.incompatible_features.get() & Header::COMPRESSION_TYPE == 0 {
         header.compression_type = Header::ZLIB;
@@ -169,6 +197,29 @@ fn check_supported(header: &Header) -> Result<()> {
     }
     if !(9..=21).contains(&header.cluster_bits.get()) {
         return Err(corrupt("the cluster size is impossible"));
+    }
+    Ok(())
+}
+
+/// That the tables which the header names begin at clusters, lie in the file, and are as long as they may be: of
+/// QEMU's limits, and not longer than memory for what is not there.
+fn check_tables(header: &Header, file_len: u64) -> Result<()> {
+    let cluster_bits = header.cluster_bits.get();
+    let l1_entries = u64::from(header.l1_size.get());
+    let mapped = u128::from(l1_entries) << (2 * cluster_bits - 3);
+    if l1_entries > L1_MAX || u128::from(header.size.get()) > mapped {
+        return Err(corrupt("the L1 table does not fit the size of the image"));
+    }
+    let [l1, refcounts] = [header.l1_table_offset.get(), header.refcount_table_offset.get()];
+    if ![l1, refcounts].iter().all(|offset| offset.is_multiple_of(1 << cluster_bits)) {
+        return Err(corrupt("the L1 table or the reference counts begin inside a cluster"));
+    }
+    if l1.checked_add(8 * l1_entries).is_none_or(|end| end > file_len) {
+        return Err(corrupt("the file ends before its L1 table"));
+    }
+    let refcounts_len = u64::from(header.refcount_table_clusters.get()) << cluster_bits;
+    if refcounts_len > REFCOUNT_TABLE_MAX || header.refcount_order.get() > REFCOUNT_ORDER_MAX {
+        return Err(corrupt("the size of the reference counts is impossible"));
     }
     Ok(())
 }

@@ -114,6 +114,19 @@ fn small(scratch: &Scratch, format: Format) -> (Target, Vec<u8>) {
 }
 
 #[test]
+fn both_geometries_of_a_vdi_name_the_size_of_a_sector() {
+    let scratch = Scratch::new();
+    let (disk, whole) = small(&scratch, Format::Vdi);
+    let u32_at = |at: usize| u32::from_le_bytes(whole[at..at + 4].try_into().unwrap());
+    // A header of 400 bytes has the second one, at byte 0x1c8.
+    assert_eq!((u32_at(72), u32_at(360), u32_at(0x1d4)), (400, 512, 512));
+    // The UUIDs of creation and modification, and no parent.
+    let id = disk.id.to_guid_bytes();
+    assert!([&whole[392..408], &whole[408..424]].iter().all(|uuid| *uuid == id));
+    assert_eq!(whole[424..456], [0; 32]);
+}
+
+#[test]
 fn damage_to_a_vdi_is_found() {
     let scratch = Scratch::new();
     let (_, whole) = small(&scratch, Format::Vdi);

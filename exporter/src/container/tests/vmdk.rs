@@ -90,6 +90,11 @@ fn the_header_and_the_descriptor_are_those_of_vmware() {
         &format!("RW {capacity} SPARSE \"disk.vmdk\""),
         "ddb.adapterType = \"lsilogic\"",
         "ddb.geometry.cylinders = \"17\"",
+        // VirtualBox finds what it has registered by these.
+        &format!("ddb.uuid.image = \"{}\"", disk(&scratch).id),
+        &format!("ddb.uuid.modification = \"{}\"", disk(&scratch).id),
+        "ddb.uuid.parent = \"00000000-0000-0000-0000-000000000000\"",
+        "ddb.uuid.parentmodification = \"00000000-0000-0000-0000-000000000000\"",
     ] {
         assert!(lines.contains(&line), "{line} is missing:\n{descriptor}");
     }

@@ -33,6 +33,7 @@ pub(super) struct Header {
     pub(super) uuid_modify: [u8; 16],
     pub(super) uuid_linkage: [u8; 16],
     pub(super) uuid_parent_modify: [u8; 16],
+    /// The same for a BIOS. VirtualBox refuses a header as long as this without the bytes of a sector.
     pub(super) lchs_geometry: [U32; 4],
     /// Up to the end of the sector.
     pub(super) padding: [u8; 40],
@@ -55,6 +56,9 @@ const _: () = assert!(offset_of!(Header, offset_blocks) == 340);
 const _: () = assert!(offset_of!(Header, disk_size) == 368);
 const _: () = assert!(offset_of!(Header, uuid_create) == 392);
 const _: () = assert!(offset_of!(Header, lchs_geometry) == 456);
+
+/// Bytes of a sector, and what tables and blocks begin at a multiple of.
+pub(super) const SECTOR: u32 = 512;
 
 /// Block map entry: the block is not in the file; it was never written.
 pub(super) const FREE: u32 = u32::MAX;

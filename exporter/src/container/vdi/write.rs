@@ -3,15 +3,17 @@
 use zerocopy::IntoBytes;
 use zerocopy::byteorder::little_endian::U32;
 
-use super::format::{FREE, Header};
+use super::format::{FREE, Header, SECTOR};
 use crate::container::blocks::{self, BLOCK};
 use crate::container::place::Place;
 use crate::error::{Error, Kind, Result, show_size};
 use crate::seed::Uuid;
 
-const SECTOR: u64 = 512;
 /// Blocks of the largest disk QEMU reads: 512 TiB.
 const BLOCKS_MAX: u64 = i32::MAX as u64 / 4;
+
+/// Left to the machine but for the bytes of a sector.
+const UNKNOWN_GEOMETRY: [U32; 4] = [U32::ZERO, U32::ZERO, U32::ZERO, U32::new(SECTOR)];
 
 /// The header and the block map of a disk.
 pub(in crate::container) struct Tables {
@@ -28,7 +30,7 @@ pub(in crate::container) fn tables(size: u64, id: Uuid) -> Result<Tables> {
         let message = format!("{} is more than the 512 TiB of the largest disk", show_size(size));
         return Err(Error::new(Kind::Unsupported, "vdi", message));
     }
-    Ok(Tables { size: size.next_multiple_of(SECTOR), id })
+    Ok(Tables { size: size.next_multiple_of(SECTOR.into()), id })
 }
 
 impl Tables {
@@ -50,7 +52,7 @@ impl Tables {
             comment: [0; 256],
             offset_blocks: U32::new(Header::SIZE as u32),
             offset_data: U32::new(blocks::Tables::first_block(self) as u32),
-            legacy_geometry: [U32::ZERO, U32::ZERO, U32::ZERO, U32::new(SECTOR as u32)],
+            legacy_geometry: UNKNOWN_GEOMETRY,
             dummy: U32::ZERO,
             disk_size: self.size.into(),
             block_size: U32::new(BLOCK as u32),
@@ -61,7 +63,7 @@ impl Tables {
             uuid_modify: self.id.to_guid_bytes(),
             uuid_linkage: [0; 16],
             uuid_parent_modify: [0; 16],
-            lchs_geometry: [U32::ZERO; 4],
+            lchs_geometry: UNKNOWN_GEOMETRY,
             padding: [0; 40],
         }
     }

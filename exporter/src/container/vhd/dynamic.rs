@@ -7,6 +7,7 @@
 //! └─────────────┴────────────────┴───────┴─────────────────┴─────────────────┴────────┘
 //! ```
 
+use std::ops::Range;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use zerocopy::byteorder::big_endian::{U32, U64};
@@ -126,17 +127,22 @@ impl Sink for Writer<'_> {
 pub(super) struct Dynamic {
     size: u64,
     block_size: u64,
-    table_offset: u64,
+    /// Where the header and the table lie.
+    header: Range<u64>,
+    table: Range<u64>,
+    /// What is wrong with the footers.
+    problem: Option<&'static str>,
 }
 
 impl Dynamic {
-    /// Read the header that `footer` points at.
+    /// Read the header that `footer` points at; `problem` is what is wrong with the footers.
     ///
     /// # Errors
     /// [`Kind::Corrupt`]
-    pub(super) fn read<F: ReadAt>(file: &F, footer: &Footer) -> Result<Self> {
+    pub(super) fn read<F: ReadAt>(file: &F, footer: &Footer, problem: Option<&'static str>) -> Result<Self> {
         let mut header = DynamicHeader::new_zeroed();
-        file.read_at(footer.data_offset.get(), header.as_mut_bytes())?;
+        let header_at = footer.data_offset.get();
+        file.read_at(header_at, header.as_mut_bytes())?;
         if header.cookie != DynamicHeader::COOKIE || header.checksum.get() != header.computed_checksum() {
             return Err(corrupt("the checksum of the dynamic header is wrong"));
         }
@@ -144,10 +150,20 @@ impl Dynamic {
         if block_size < SECTOR || !block_size.is_power_of_two() {
             return Err(corrupt("the block size is impossible"));
         }
-        if size.div_ceil(block_size) > header.max_table_entries.get().into() {
+        let entries = size.div_ceil(block_size);
+        if size > super::SIZE_MAX || entries > header.max_table_entries.get().into() {
             return Err(corrupt("the block allocation table does not fit the size of the disk"));
         }
-        Ok(Self { size, block_size, table_offset: header.table_offset.get() })
+        let table_at = header.table_offset.get();
+        let table_end = table_at.checked_add(4 * entries).filter(|&end| end <= file.size());
+        let table = table_at..table_end.ok_or_else(|| corrupt("the file ends before its table"))?;
+        let header = header_at..header_at + DynamicHeader::SIZE;
+        Ok(Self { size, block_size, header, table, problem })
+    }
+
+    /// Bytes of the bitmap of each block.
+    fn bitmap(&self) -> u64 {
+        (self.block_size / SECTOR).div_ceil(8).next_multiple_of(SECTOR)
     }
 }
 
@@ -162,12 +178,34 @@ impl Map for Dynamic {
 
     fn locate<F: ReadAt>(&self, file: &F, block: u64) -> Result<Option<u64>> {
         let mut entry = [0; 4];
-        file.read_at(self.table_offset.saturating_add(block * 4), &mut entry)?;
-        let bitmap = (self.block_size / SECTOR).div_ceil(8).next_multiple_of(SECTOR);
+        file.read_at(self.table.start + 4 * block, &mut entry)?;
         Ok(match u32::from_be_bytes(entry) {
             UNUSED => None,
-            sector => Some(u64::from(sector) * SECTOR + bitmap),
+            sector => Some(u64::from(sector) * SECTOR + self.bitmap()),
         })
+    }
+
+    const UNIT: u64 = SECTOR;
+
+    fn lead(&self) -> u64 {
+        self.bitmap()
+    }
+
+    fn tables(&self, file_len: u64) -> Vec<(&'static str, Range<u64>)> {
+        let mut tables = vec![
+            ("the copy of the footer", 0..Footer::SIZE),
+            ("the header", self.header.clone()),
+            ("the block allocation table", self.table.clone()),
+        ];
+        // A file without its footer may end with a block.
+        if self.problem.is_none() {
+            tables.push(("the footer", file_len.saturating_sub(Footer::SIZE)..file_len));
+        }
+        tables
+    }
+
+    fn problem(&self, _: u64) -> Option<String> {
+        self.problem.map(str::to_owned)
     }
 }
 

@@ -10,7 +10,7 @@ use crate::seed::Uuid;
 pub(super) const SECTOR: u64 = 512;
 
 /// Section "Hard Disk Footer Format".
-#[derive(FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[derive(Clone, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub(super) struct Footer {
     pub(super) cookie: [u8; 8],
@@ -78,8 +78,13 @@ impl Footer {
         footer
     }
 
-    pub(super) fn computed_checksum(&self) -> u32 {
+    fn computed_checksum(&self) -> u32 {
         checksum(self.as_bytes(), self.checksum)
+    }
+
+    /// Whether it is a footer and its checksum is right.
+    pub(super) fn is_whole(&self) -> bool {
+        self.cookie == Self::COOKIE && self.checksum.get() == self.computed_checksum()
     }
 }
 

@@ -7,6 +7,11 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use crate::seed::Uuid;
 
+/// What regions and blocks begin and end at multiples of.
+pub(super) const MIB: u64 = 1 << 20;
+/// The largest disk of the format.
+pub(super) const SIZE_MAX: u64 = 64 << 40;
+
 /// Where the two headers and the two region tables lie: section 2.2.
 pub(super) const HEADERS: [u64; 2] = [64 << 10, 128 << 10];
 pub(super) const REGION_TABLES: [u64; 2] = [192 << 10, 256 << 10];
@@ -121,6 +126,9 @@ pub(super) const VIRTUAL_DISK_ID: Uuid = Uuid::from_text("BECA12AB-B2E6-4523-93E
 pub(super) const LOGICAL_SECTOR_SIZE: Uuid = Uuid::from_text("8141BF1D-A96F-4709-BA47-F233A8FAAB5F");
 pub(super) const PHYSICAL_SECTOR_SIZE: Uuid = Uuid::from_text("CDA348C7-445D-4471-9CC9-E9885251C556");
 
+/// Which parent an image has.
+pub(super) const PARENT_LOCATOR: Uuid = Uuid::from_text("A8D35F2D-B30B-454D-ABF7-D3D84834AB0C");
+
 /// Flag of the file parameters: the image has a parent.
 pub(super) const HAS_PARENT: u32 = 1 << 1;
 
@@ -131,7 +139,9 @@ pub(super) const OFFSET: u64 = !0xf_ffff;
 /// State of a block that is zero. One that is not there at all (0) may hold anything, says section
 /// 2.5.1.1, though all readers make zeroes of it.
 pub(super) const BLOCK_ZERO: u64 = 2;
-/// State of a block that is in the file; all others read as zero if there is no parent.
+/// States of a block that is not in the file: it reads as zero if there is no parent. 4 and 5 are none.
+pub(super) const NOT_IN_FILE: std::ops::RangeInclusive<u64> = 0..=3;
+/// State of a block that is in the file.
 pub(super) const FULLY_PRESENT: u64 = 6;
 /// State of a block of which the parent has some.
 pub(super) const PARTIALLY_PRESENT: u64 = 7;

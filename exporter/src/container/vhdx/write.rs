@@ -5,15 +5,14 @@ use zerocopy::{FromZeros, IntoBytes};
 
 use super::format::{
     BAT, BLOCK_ZERO, FILE_PARAMETERS, FILE_SIGNATURE, FULLY_PRESENT, HEADERS, Header, LOGICAL_SECTOR_SIZE,
-    METADATA, MetadataEntry, MetadataTable, PHYSICAL_SECTOR_SIZE, REGION_TABLES, RegionEntry, RegionTable,
-    VIRTUAL_DISK_ID, VIRTUAL_DISK_SIZE, checksum, chunk_ratio,
+    METADATA, MIB, MetadataEntry, MetadataTable, PHYSICAL_SECTOR_SIZE, REGION_TABLES, RegionEntry,
+    RegionTable, SIZE_MAX, VIRTUAL_DISK_ID, VIRTUAL_DISK_SIZE, checksum, chunk_ratio,
 };
 use crate::container::blocks::{self, BLOCK};
 use crate::container::place::Place;
 use crate::error::{Error, Kind, Result, show_size};
 use crate::seed::Uuid;
 
-const MIB: u64 = 1 << 20;
 const LOGICAL_SECTOR: u64 = 512;
 const PHYSICAL_SECTOR: u32 = 4096;
 const LOG_OFFSET: u64 = MIB;
@@ -21,8 +20,6 @@ const LOG_LENGTH: u64 = MIB;
 const METADATA_OFFSET: u64 = 2 * MIB;
 const METADATA_LENGTH: u64 = MIB;
 const BAT_OFFSET: u64 = 3 * MIB;
-/// The largest disk of the format.
-const SIZE_MAX: u64 = 64 << 40;
 
 /// Everything in front of the blocks.
 pub(in crate::container) struct Tables {

@@ -4,6 +4,8 @@ use zerocopy::{FromZeros, IntoBytes};
 
 use super::format::{EMPTY, GTES_PER_GT, GrainMarker, Header, MetadataMarker, SECTOR, ZEROED};
 use crate::container::blocks::read_blocks;
+use crate::container::cache::Cache;
+use crate::container::check::Findings;
 use crate::error::{Error, Kind, Result};
 use crate::read_at::{ReadAt, check_range};
 
@@ -22,6 +24,7 @@ pub(in crate::container) fn is_vmdk<F: ReadAt + ?Sized>(file: &F) -> bool {
 pub(in crate::container) struct Reader<F> {
     file: F,
     header: Header,
+    unpacked: Cache,
 }
 
 impl<F: ReadAt> Reader<F> {
@@ -50,7 +53,48 @@ impl<F: ReadAt> Reader<F> {
         if directory_end > file.size() || header.capacity.get() > u64::MAX / SECTOR {
             return Err(corrupt("the grain directory does not fit the size of the disk"));
         }
-        Ok(Self { file, header })
+        let unpacked = Cache::of_unpacked(grain_size * SECTOR, file.size());
+        Ok(Self { file, header, unpacked })
+    }
+
+    /// What is wrong with the directory and the tables: all of them are read.
+    pub(in crate::container) fn check(&self) -> Vec<String> {
+        let mut findings = Findings::of(&self.file, SECTOR);
+        let sectors = |sector: u64, len: u64| sector * SECTOR..sector * SECTOR + len;
+        let tables = self.size().div_ceil(self.grain_len() * GTES_PER_GT);
+        findings.takes("the header", 0..SECTOR);
+        findings.takes("the grain directory", sectors(self.header.gd_offset.get(), 4 * tables));
+        for table in 0..tables {
+            if findings.is_full() {
+                break;
+            }
+            match self.entry(self.header.gd_offset.get(), table) {
+                Ok(EMPTY) => {}
+                Ok(sector) => {
+                    let place = sectors(sector.into(), 4 * GTES_PER_GT);
+                    // One that is read twice might be read without end.
+                    if findings.takes(format_args!("grain table {table}"), place) {
+                        self.check_table(table, &mut findings);
+                    }
+                }
+                Err(error) => findings.problem(error.message()),
+            }
+        }
+        findings.named("vmdk")
+    }
+
+    fn check_table(&self, table: u64, findings: &mut Findings) {
+        // How long a compressed grain is only its marker tells, which is read when the grain is.
+        let len = if self.has_flag(Header::COMPRESSED) { SECTOR } else { self.grain_len() };
+        for grain in table * GTES_PER_GT..(table + 1) * GTES_PER_GT {
+            match self.locate(grain) {
+                Ok(None) => {}
+                Ok(Some(start)) => {
+                    findings.takes(format_args!("grain {grain}"), start..start + len);
+                }
+                Err(error) => findings.problem(error.message()),
+            }
+        }
     }
 
     fn grain_len(&self) -> u64 {
@@ -86,8 +130,7 @@ impl<F: ReadAt> Reader<F> {
         match self.locate(grain)? {
             None => out.fill(0),
             Some(offset) if self.has_flag(Header::COMPRESSED) => {
-                let unpacked = self.unpack(grain, offset)?;
-                out.copy_from_slice(&unpacked[skip as usize..][..out.len()]);
+                return self.unpacked.read(grain, skip, out, || self.unpack(grain, offset));
             }
             Some(offset) => self.file.read_at(offset + skip, out)?,
         }

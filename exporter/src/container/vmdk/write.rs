@@ -203,7 +203,8 @@ fn header(capacity: u64, gd_offset: u64) -> Header {
 }
 
 /// Section "The Descriptor File". The geometry is that of disks above 4 GB, which nothing but a BIOS
-/// reads; toolsInstallType 4 and the version stand for guests that bring tools of their own.
+/// reads; toolsInstallType 4 and the version stand for guests that bring tools of their own. The UUIDs are for
+/// VirtualBox, which makes others each time it opens a disk without and then finds that they do not match.
 fn descriptor(capacity: u64, id: Uuid) -> String {
     const HEADS: u64 = 255;
     const SECTORS: u64 = 63;
@@ -211,6 +212,7 @@ fn descriptor(capacity: u64, id: Uuid) -> String {
     // The part of the UUID with its variant: never ffffffff, which would be no parent.
     let cid = word(8);
     let (long_1, long_2, long_3) = (word(0), word(4), word(12));
+    let none = Uuid([0; 16]);
     let cylinders = capacity.div_ceil(HEADS * SECTORS).min(65535);
     format!(
         r#"# Disk DescriptorFile
@@ -226,6 +228,10 @@ RW {capacity} SPARSE "disk.vmdk"
 # The Disk Data Base
 #DDB
 
+ddb.uuid.image = "{id}"
+ddb.uuid.modification = "{id}"
+ddb.uuid.parent = "{none}"
+ddb.uuid.parentmodification = "{none}"
 ddb.longContentID = "{long_1:08x}{long_2:08x}{long_3:08x}{cid:08x}"
 ddb.virtualHWVersion = "4"
 ddb.geometry.cylinders = "{cylinders}"

@@ -3,10 +3,12 @@
 //! Written: protective MBR, primary and backup header and entries, 128 entries of 128 bytes, sectors of
 //! 512 or 4096 bytes. Read: what [`read()`] finds, checked, from the backup where the primary is broken.
 
+mod check;
 mod format;
 mod read;
 mod write;
 
+pub use check::check;
 pub use format::BOOT_CODE_LEN;
 pub use read::{Copy, Found, read};
 pub use write::encode;

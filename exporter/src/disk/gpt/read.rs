@@ -39,7 +39,7 @@ pub fn read<D: ReadAt + ?Sized>(disk: &D) -> Result<Found> {
         let last = (disk.size() / u64::from(sector_size)).saturating_sub(1);
         for (copy, lba) in [(Copy::Primary, 1), (Copy::Backup, last)] {
             match read_copy(disk, sector_size, lba) {
-                Ok(table) => return Ok(Found { table, copy }),
+                Ok(Whole { table, .. }) => return Ok(Found { table, copy }),
                 Err(reason) => {
                     first_error = first_error.or((reason != Reason::NoSignature).then_some(reason))
                 }
@@ -50,9 +50,17 @@ pub fn read<D: ReadAt + ?Sized>(disk: &D) -> Result<Found> {
     Err(Error::new(Kind::Corrupt, "partition table", reason.message()))
 }
 
+/// A copy of the table that is whole.
+pub(super) struct Whole {
+    pub(super) header: Header,
+    pub(super) table: Table,
+}
+
+/// Why a copy is not whole.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Reason {
+pub(super) enum Reason {
     NoSignature,
+    Revision,
     HeaderSize,
     HeaderChecksum,
     WrongPlace,
@@ -63,9 +71,10 @@ enum Reason {
 }
 
 impl Reason {
-    fn message(self) -> &'static str {
+    pub(super) fn message(self) -> &'static str {
         match self {
             Self::NoSignature => "there is no GUID partition table",
+            Self::Revision => "the header is of an unknown revision",
             Self::HeaderSize => "the header has an impossible size",
             Self::HeaderChecksum => "the checksum of the header does not match",
             Self::WrongPlace => "the header says it lies in another sector",
@@ -77,7 +86,8 @@ impl Reason {
     }
 }
 
-fn read_copy<D: ReadAt + ?Sized>(disk: &D, sector_size: u32, lba: u64) -> Result<Table, Reason> {
+/// Read the copy whose header is at `lba`.
+pub(super) fn read_copy<D: ReadAt + ?Sized>(disk: &D, sector_size: u32, lba: u64) -> Result<Whole, Reason> {
     let header = read_header(disk, sector_size, lba)?;
     let entries = read_entries(disk, sector_size, &header)?;
     let sectors = disk.size() / u64::from(sector_size);
@@ -94,15 +104,20 @@ fn read_copy<D: ReadAt + ?Sized>(disk: &D, sector_size: u32, lba: u64) -> Result
         }
         partitions.push(partition);
     }
-    Ok(Table { disk_guid: Uuid::from_guid_bytes(header.disk_guid), sector_size, sectors, partitions })
+    let disk_guid = Uuid::from_guid_bytes(header.disk_guid);
+    Ok(Whole { header, table: Table { disk_guid, sector_size, sectors, partitions } })
 }
 
 fn read_header<D: ReadAt + ?Sized>(disk: &D, sector_size: u32, lba: u64) -> Result<Header, Reason> {
     let mut bytes = [0; Header::SIZE];
-    disk.read_at(lba * u64::from(sector_size), &mut bytes).map_err(|_| Reason::NoSignature)?;
+    let offset = lba.checked_mul(u64::from(sector_size)).ok_or(Reason::NoSignature)?;
+    disk.read_at(offset, &mut bytes).map_err(|_| Reason::NoSignature)?;
     let header = Header::read_from_bytes(&bytes).map_err(|_| Reason::HeaderSize)?;
     if header.signature != Header::SIGNATURE {
         return Err(Reason::NoSignature);
+    }
+    if header.revision.get() != Header::REVISION {
+        return Err(Reason::Revision);
     }
     if header.header_size.get() as usize != Header::SIZE {
         return Err(Reason::HeaderSize);

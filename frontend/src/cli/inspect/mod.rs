@@ -9,7 +9,7 @@ mod window;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use exporter::disk::gpt::{self, Copy, Partition, Table};
+use exporter::disk::gpt::{self, Partition, Table};
 use exporter::disk::kinds;
 use exporter::read_at::{ReadAt, Shared};
 use exporter::spec::Architecture;
@@ -135,23 +135,14 @@ impl Report {
     fn read(file: &Path, with_digests: bool) -> Result<Self> {
         let image = Image::read(file)?;
         let (_, disk) = container::open(file)?;
+        let problems = container::check(file)?;
         let (boot, partitions) = (Boot::default(), Vec::new());
         let file = file.to_owned();
-        let mut report = Self {
-            file,
-            image,
-            file_system: None,
-            disk_guid: None,
-            partitions,
-            boot,
-            linux: None,
-            problems: Vec::new(),
-        };
+        let mut report =
+            Self { file, image, file_system: None, disk_guid: None, partitions, boot, linux: None, problems };
         match gpt::read(&*disk) {
             Ok(found) => {
-                if found.copy == Copy::Backup {
-                    report.problems.push("the primary partition table is broken, the backup was read".into());
-                }
+                report.problems.extend(gpt::check(&*disk, &found));
                 report.read_partitions(&disk, &found.table, with_digests);
             }
             Err(no_table) => report.read_whole(&disk, no_table, with_digests)?,
