@@ -50,11 +50,11 @@ impl Findings {
     }
 
     fn is_free(&mut self, what: &impl Display, range: &Range<u64>, alone: bool) -> bool {
-        let is_free = !self.taken.has(range) && !(alone && self.shared.has(range));
-        if !is_free {
+        let is_used = self.taken.has(range) || alone && self.shared.has(range);
+        if is_used {
             self.problem(format!("{what} lies at byte {}, where something else is", range.start));
         }
-        is_free
+        !is_used
     }
 
     /// Something that is wrong. What was said already, or comes after many others, is left out.
