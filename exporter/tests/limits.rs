@@ -52,7 +52,7 @@ fn evaluate<'a>(text: &'a str, known: &HashMap<&'a str, u64>) -> Option<u64> {
 fn show(value: u64) -> String {
     match [(40, "Ti"), (30, "Gi"), (20, "Mi"), (10, "Ki")]
         .into_iter()
-        .find(|(bits, _)| value > 0 && value % (1 << bits) == 0)
+        .find(|(bits, _)| value > 0 && value.is_multiple_of(1 << bits))
     {
         Some((bits, unit)) => format!("{} {unit}", value >> bits),
         None => value.to_string(),

@@ -31,7 +31,9 @@ impl Packed {
         header.set_path(name).unwrap();
         header.set_entry_type(kind);
         header.set_mode(0o755);
-        (header.set_uid(0), header.set_gid(0), header.set_mtime(0));
+        header.set_uid(0);
+        header.set_gid(0);
+        header.set_mtime(0);
         header.set_size(content.len() as u64);
         header.set_cksum();
         self.0.write_all(header.as_bytes()).unwrap();

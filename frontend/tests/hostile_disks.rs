@@ -212,3 +212,24 @@ fn a_chain_that_leads_to_itself_ends() {
     let said = said_of(&path, &["inspect", "--json"]);
     assert!(said.contains("cluster 3 is in use twice"), "{said}");
 }
+
+/// Whoever runs a disk has not asked for any other file to be read, or written.
+#[test]
+fn a_disk_that_names_other_files_is_not_run() {
+    let folder = TempDir::new().unwrap();
+    let secret = folder.path().join("secret");
+    fs::write(&secret, vec![1; 1 << 20]).unwrap();
+    let qemu_img = |arguments: &[&str]| {
+        let made = Command::new("qemu-img").args(arguments).current_dir(folder.path()).output().unwrap();
+        assert!(made.status.success(), "{made:?}");
+    };
+    qemu_img(&["create", "-q", "-f", "qcow2", "-b", "secret", "-F", "raw", "backing"]);
+    qemu_img(&["create", "-q", "-f", "qcow2", "-o", "data_file=secret,data_file_raw=on", "data", "1M"]);
+    qemu_img(&["create", "-q", "-f", "vmdk", "-o", "subformat=monolithicFlat", "extents", "1M"]);
+    qemu_img(&["create", "-q", "-f", "qcow2", "whole", "1M"]);
+    for (disk, part) in [("backing", "backing files"), ("data", "data"), ("extents", "")] {
+        let said = said_of(&folder.path().join(disk), &["run", "--dry-run"]);
+        assert!(said.starts_with("error: ") && said.contains(part), "{disk}: {said}");
+    }
+    assert_eq!(said_of(&folder.path().join("whole"), &["run", "--dry-run", "--bios"]), "");
+}

@@ -137,7 +137,8 @@ fn pages() -> Vec<PathBuf> {
 /// The links of a page that lead to no file, from its folder.
 fn dead_links(text: &str, folder: &Path) -> Vec<String> {
     let targets = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
-    let files = targets.filter(|target| !target.contains("://")).filter_map(|target| target.split('#').next());
+    let files =
+        targets.filter(|target| !target.contains("://")).filter_map(|target| target.split('#').next());
     files.filter(|file| !folder.join(file).exists()).map(str::to_owned).collect()
 }
 

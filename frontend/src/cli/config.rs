@@ -1,6 +1,6 @@
 //! `vmimage config`: what can be said in a `vmimage.toml`, and what is wrong in one.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use super::{Result, terminal};
@@ -44,7 +44,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn check(file: &PathBuf) -> Result<()> {
+fn check(file: &Path) -> Result<()> {
     let name = file.display().to_string();
     Config::parse(&name, &text::read(file, MAX_TEXT as u64)?)?;
     terminal::print_line(format_args!("{name}: nothing is wrong"))

@@ -17,7 +17,7 @@ use super::destination;
 use super::line::Line;
 use super::output::Output;
 use super::words::Item;
-use crate::cli::{Error, Result, shell};
+use crate::cli::{Error, Result, shell, terminal};
 
 /// What every version of buildx says of it.
 const REQUESTED: &str = "additional privileges requested";
@@ -124,8 +124,8 @@ impl Request {
 
     /// Whether the user, who is at a terminal, says yes. The question is buildx's own.
     fn is_consented(&self) -> bool {
-        eprintln!("{}.\nIn order not to be asked: {}\n", self.what, self.command);
-        eprint!("Do you want to grant requested privileges and continue? [y/N] ");
+        terminal::tell(&format!("{}.\nIn order not to be asked: {}\n\n", self.what, self.command));
+        terminal::tell("Do you want to grant requested privileges and continue? [y/N] ");
         let mut answer = String::new();
         io::stdin().read_line(&mut answer).is_ok() && answer.trim_end().eq_ignore_ascii_case("y")
     }

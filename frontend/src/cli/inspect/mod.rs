@@ -50,7 +50,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     // It takes as long as reading all of the disk, so only programs get it.
     let report = Report::read(&args.file, args.json)?;
     for warning in &report.warnings {
-        eprintln!("warning: {}: {warning}", args.file.display());
+        terminal::tell_line(format_args!("warning: {}: {warning}", args.file.display()));
     }
     match args.json {
         true => super::print_json(&report)?,

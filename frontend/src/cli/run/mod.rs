@@ -16,7 +16,8 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
-use exporter::container::Format;
+use exporter::Kind;
+use exporter::container::{self, Format};
 use exporter::spec::Architecture;
 
 use super::image::Image;
@@ -89,6 +90,7 @@ Examples:
 /// Where there is nothing to decide any more this process becomes QEMU, so QEMU's exit code and signals are its own.
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let image = Image::read(&args.file)?;
+    check_alone(&args.file)?;
     let machine = Machine::new(args, image.format)?;
     let command = machine.command(args);
     if args.dry_run {
@@ -188,6 +190,16 @@ impl Machine {
         command.args(&args.qemu_args);
         command
     }
+}
+
+/// That the disk is in its own file alone. QEMU opens those that a disk file names, and writes to some of them: a
+/// hostile one may name any file of the user's.
+fn check_alone(file: &Path) -> Result<()> {
+    let alone = || format!("qemu-img convert -O qcow2 {} alone.qcow2", shell::quote(file));
+    container::open(file).map(drop).map_err(|error| match error.kind() {
+        Kind::Unsupported => error.with_hint(format!("if you trust what it names: {}", alone())).into(),
+        _ => error.into(),
+    })
 }
 
 fn driver(file: &Path, format: Format) -> Result<&'static str> {
