@@ -56,11 +56,6 @@ impl Walk {
         self.lookups
     }
 
-    /// How many directories are above what is missing.
-    pub(super) fn depth(&self) -> usize {
-        self.trail.len()
-    }
-
     /// Go as far as the tree allows.
     pub(super) fn run(&mut self, tree: &Tree) -> Stop {
         while let Some(name) = self.rest.pop() {

@@ -13,8 +13,8 @@ use crate::support::{MIB, run};
 fn the_forensic_readers_tell_the_same() {
     for (format, program, lines) in [
         (Format::Vmdk, "vmdkinfo", &["Stream optimized", "12 MiB (12587008 bytes)"][..]),
-        (Format::Vhd, "vhdiinfo", &["Disk type:\t\tFixed"]),
-        (Format::VhdDynamic, "vhdiinfo", &["Disk type:\t\tDynamic"]),
+        (Format::Vhd, "vhdiinfo", &["Disk type\t\t: Fixed"]),
+        (Format::VhdDynamic, "vhdiinfo", &["Disk type\t\t: Dynamic"]),
     ] {
         let (_scratch, path) = made_of(format, Compression::ALL);
         let output = run(Command::new(program).arg(&path));
