@@ -126,6 +126,8 @@ fn damage_to_a_vmdk_is_found() {
     let directory = u64_at(&file, footer + 56) as usize * SECTOR;
     let table = u32_at(&file, directory) as usize * SECTOR;
     let grain = 128 * SECTOR;
+    // The markers of the footer and of the end, each by its size and its type.
+    let markers = [footer - SECTOR + 8, footer - SECTOR + 12, footer + SECTOR, footer + SECTOR + 12];
     // The magic, and the end of lines; the footer, its directory, a table; a grain's marker and data.
     let ours = [73, footer, footer + 56, directory, table + 4, grain, grain + 12, grain + 200];
     // QEMU looks neither at the ends of lines nor at the place in the disk.
@@ -135,12 +137,12 @@ fn damage_to_a_vmdk_is_found() {
         bytes[at] ^= 1;
         scratch.write("broken.vmdk", &bytes)
     };
-    for at in ours {
+    for at in ours.into_iter().chain(markers) {
         let read = open(Path::new(&broken(at)))
             .and_then(|(_, image)| image.read_at(0, &mut vec![0; expected.len()]));
         assert_eq!(*read.unwrap_err().kind(), Kind::Corrupt, "byte {at}");
     }
-    for at in qemu {
+    for at in qemu.into_iter().chain(markers) {
         let path = broken(at);
         assert!(!tool("qemu-img", &["compare", "-f", "raw", "-F", "vmdk", &raw, &path]).0, "byte {at}");
     }

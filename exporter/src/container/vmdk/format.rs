@@ -105,6 +105,11 @@ impl MetadataMarker {
     pub(super) fn new(type_: u32, num_sectors: u64) -> Self {
         Self { num_sectors: num_sectors.into(), size: U32::ZERO, type_: type_.into(), pad: [0; 496] }
     }
+
+    /// Whether it marks metadata of this type.
+    pub(super) fn is_of(&self, type_: u32) -> bool {
+        self.size.get() == 0 && self.type_.get() == type_
+    }
 }
 
 const _: () = assert!(MetadataMarker::SIZE == SECTOR as usize);

@@ -35,9 +35,7 @@ impl<F: ReadAt> Reader<F> {
     pub(in crate::container) fn new(file: F) -> Result<Self> {
         let mut header = read_header(&file, 0)?;
         if header.gd_offset.get() == Header::GD_AT_END {
-            // The marker that ends the stream is behind it.
-            let footer = file.size().checked_sub((Header::SIZE + MetadataMarker::SIZE) as u64);
-            header = read_header(&file, footer.ok_or_else(|| corrupt("the footer is missing"))?)?;
+            header = read_footer(&file)?;
         }
         check_supported(&header)?;
         check_descriptor(&file, &header)?;
@@ -180,6 +178,24 @@ fn read_header<F: ReadAt>(file: &F, offset: u64) -> Result<Header> {
         return Err(corrupt("the file was changed by a transfer as text"));
     }
     Ok(header)
+}
+
+/// The header at the end of a stream, between its marker and the one that ends the stream.
+fn read_footer<F: ReadAt>(file: &F) -> Result<Header> {
+    let missing = || corrupt("the footer is missing");
+    let start = file.size().checked_sub(3 * SECTOR).ok_or_else(missing)?;
+    let marker = |at: u64| {
+        let mut marker = MetadataMarker::new_zeroed();
+        file.read_at(at, marker.as_mut_bytes()).map(|()| marker)
+    };
+    let (before, after) = (marker(start)?, marker(start + 2 * SECTOR)?);
+    if !before.is_of(MetadataMarker::FOOTER)
+        || !after.is_of(MetadataMarker::END_OF_STREAM)
+        || after.num_sectors.get() != 0
+    {
+        return Err(missing());
+    }
+    read_header(file, start + SECTOR)
 }
 
 fn check_supported(header: &Header) -> Result<()> {
