@@ -137,6 +137,9 @@ fn damage_to_a_vmdk_is_found() {
         bytes[at] ^= 1;
         scratch.write("broken.vmdk", &bytes)
     };
+    let longer = scratch.write("longer.vmdk", &[&file[..], b"x"].concat());
+    assert_eq!(*open(Path::new(&longer)).err().unwrap().kind(), Kind::Corrupt);
+    assert!(!tool("qemu-img", &["check", "-f", "vmdk", &longer]).0);
     for at in ours.into_iter().chain(markers) {
         let read = open(Path::new(&broken(at)))
             .and_then(|(_, image)| image.read_at(0, &mut vec![0; expected.len()]));

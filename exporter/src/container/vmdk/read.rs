@@ -183,6 +183,9 @@ fn read_header<F: ReadAt>(file: &F, offset: u64) -> Result<Header> {
 /// The header at the end of a stream, between its marker and the one that ends the stream.
 fn read_footer<F: ReadAt>(file: &F) -> Result<Header> {
     let missing = || corrupt("the footer is missing");
+    if !file.size().is_multiple_of(SECTOR) {
+        return Err(corrupt("the file ends inside a sector"));
+    }
     let start = file.size().checked_sub(3 * SECTOR).ok_or_else(missing)?;
     let marker = |at: u64| {
         let mut marker = MetadataMarker::new_zeroed();
