@@ -140,6 +140,12 @@ fn damage_to_a_vmdk_is_found() {
     let longer = scratch.write("longer.vmdk", &[&file[..], b"x"].concat());
     assert_eq!(*open(Path::new(&longer)).err().unwrap().kind(), Kind::Corrupt);
     assert!(!tool("qemu-img", &["check", "-f", "vmdk", &longer]).0);
+    // The descriptor ends at its first zero, for all who read it as a text of C.
+    let mut cut = file.clone();
+    cut[SECTOR + 30] = 0;
+    let cut = scratch.write("cut.vmdk", &cut);
+    assert!(open(Path::new(&cut)).is_err());
+    assert!(!tool("qemu-img", &["check", "-f", "vmdk", &cut]).0);
     for at in ours.into_iter().chain(markers) {
         let read = open(Path::new(&broken(at)))
             .and_then(|(_, image)| image.read_at(0, &mut vec![0; expected.len()]));

@@ -222,7 +222,8 @@ fn check_descriptor<F: ReadAt>(file: &F, header: &Header) -> Result<()> {
     let len = header.descriptor_size.get().min(DESCRIPTOR_MAX) * SECTOR;
     let mut text = vec![0; len as usize];
     file.read_at(header.descriptor_offset.get().saturating_mul(SECTOR), &mut text)?;
-    let text = String::from_utf8_lossy(&text);
+    // Padded with zeroes: readers in C see nothing behind the first.
+    let text = String::from_utf8_lossy(text.split(|&byte| byte == 0).next().unwrap_or_default());
     let value = |key: &str| {
         let mut pairs = text.lines().filter_map(|line| line.split_once('='));
         let (_, value) = pairs.find(|(name, _)| name.trim().eq_ignore_ascii_case(key))?;
@@ -230,6 +231,9 @@ fn check_descriptor<F: ReadAt>(file: &F, header: &Header) -> Result<()> {
     };
     if !matches!(value("createType").as_deref(), Some("streamoptimized" | "monolithicsparse")) {
         return Err(unsupported_error("disks of several files"));
+    }
+    if value("CID").is_none_or(|id| u32::from_str_radix(&id, 16).is_err()) {
+        return Err(corrupt("the descriptor has no content ID"));
     }
     match value("parentCID").as_deref() {
         None | Some("ffffffff") => Ok(()),
