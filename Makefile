@@ -25,7 +25,7 @@ matrix: setup images frontend
 	cargo test --locked -p vmimage --test registry -- --ignored
 	cargo test --release --locked -p exporter -- --ignored
 
-fuzz:
+fuzz: setup
 	fuzz/run
 
 man: out/vmimage
