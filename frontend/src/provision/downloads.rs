@@ -241,3 +241,16 @@ fn no_script_has_anything_else_to_do_with_the_cache_mount() {
         }
     }
 }
+
+/// The frontend image's own build runs the scripts of apt's boot step by hand: the same ones in the same order.
+#[test]
+fn the_dockerfile_of_the_frontend_runs_the_boot_step_of_apt() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let dockerfile = fs::read_to_string(root.join("../Dockerfile.frontend")).unwrap();
+    let (_, names) = dockerfile.split_once("cd /provision && cat ").unwrap();
+    let names = names.split(' ').take_while(|name| *name != "|");
+    let piped: String =
+        names.map(|name| fs::read_to_string(root.join("src/provision").join(name)).unwrap()).collect();
+    assert_eq!(piped, DOWNLOADS.to_owned() + &super::apt::MANAGER.boot_script.concat());
+    assert!(dockerfile.contains("CACHE=/var/cache/vmimage WORK=/work sh "));
+}
