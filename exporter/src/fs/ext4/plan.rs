@@ -9,10 +9,10 @@ use super::alloc::Allocation;
 use super::census::Census;
 use super::csum::Crc32c;
 use super::format::{BLOCK_SIZE, GroupDescriptor, Superblock};
+use super::geometry::Geometry;
 use super::groups::Usage;
 use super::inode::Blocks;
-use super::layout::Geometry;
-use super::{BLOCKS_MAX, Options, check_size, no_space, write};
+use super::{BLOCKS_MAX, Options, check_size, extents, no_space};
 use crate::error::Result;
 use crate::fs::Layout;
 use crate::tree::{Time, Tree};
@@ -69,7 +69,7 @@ impl Draft {
         check_size(size)?;
         let blocks = (size / BLOCK_SIZE as u64) as u32;
         match self.fit(blocks) {
-            Ok(plan) => Ok(write::layout(plan, size)),
+            Ok(plan) => Ok(extents::layout(plan, size)),
             Err(_) => Err(no_space(self.smallest_from(blocks)?, size)),
         }
     }

@@ -6,8 +6,8 @@ use super::Options;
 use super::format::Stamp;
 use super::geometry::{FATS, FatType, Geometry, Shape};
 use super::names::{ShortName, is_short_byte};
+use super::sectors::{boot_sectors, encode_directory, encode_fat};
 use super::volume::{Body, Volume};
-use super::write::{boot_sectors, encode_directory, encode_fat};
 use crate::error::{Error, Kind, Result, show_size};
 use crate::extent::{Extent, Source};
 use crate::fs::Layout;
@@ -43,7 +43,7 @@ pub fn plan(tree: &Tree, options: &Options) -> Result<Layout> {
     Ok(Layout { size: options.size, extents: Box::new(extents) })
 }
 
-/// Bytes of the smallest volume that [`plan`] can make of `tree`; `options.size` does not matter.
+/// Bytes of the smallest volume that [`plan()`] can make of `tree`; `options.size` does not matter.
 ///
 /// # Errors
 /// [`Kind::Input`] with the path of what FAT can't hold.
