@@ -130,7 +130,12 @@ pub(crate) fn debian(scratch: &Path) -> Tree {
     tree
 }
 
-/// The same for another architecture, without all that.
+/// The same without all that.
+pub(crate) fn debian_small() -> Tree {
+    debian_tree(X86_64)
+}
+
+/// That for another architecture.
 pub(crate) fn debian_arm64() -> Tree {
     debian_tree(AARCH64)
 }

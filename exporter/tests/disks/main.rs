@@ -3,4 +3,5 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests may unwrap as tests do")]
 
 mod inputs;
+mod layouts;
 mod same_bytes;

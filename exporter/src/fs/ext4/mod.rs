@@ -63,7 +63,7 @@ pub use tree_digest::tree_digest;
 use std::sync::Arc;
 
 use crate::error::{Error, Kind, Result, show_size};
-use crate::fs::Layout;
+use crate::fs::Contents;
 use crate::seed::Uuid;
 use crate::tree::{Time, Tree};
 use format::BLOCK_SIZE;
@@ -93,7 +93,7 @@ pub struct Options {
 /// # Errors
 /// `Input` names the path that ext4 can't hold, or the option that is wrong. `NoSpace` says the smallest
 /// larger size that would do.
-pub fn plan(tree: &Arc<Tree>, options: &Options) -> Result<Layout> {
+pub fn plan(tree: &Arc<Tree>, options: &Options) -> Result<Contents> {
     Draft::new(tree, options)?.plan(options.size)
 }
 
