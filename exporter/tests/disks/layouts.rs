@@ -178,8 +178,8 @@ fn what_is_not_there_or_would_not_be_mounted_is_an_error() {
         error(tree(), &ours),
         "/srv: is a partition of its own, which vmimage's own init would not mount"
     );
-    let small = Spec { size: Some(Size(80 * MIB)), ..second(512) };
-    assert!(error(tree(), &small).contains("80 MiB are asked for, but the content needs"));
+    let small = Spec { size: Some(Size(64 * MIB)), ..second(512) };
+    assert!(error(tree(), &small).contains("64 MiB are asked for, but the content needs"));
 }
 
 /// The checkers above must be able to say no.
