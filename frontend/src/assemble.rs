@@ -15,7 +15,7 @@ use exporter::boot::BootFiles;
 use exporter::container::{self, Target, containerdisk, sparse};
 use exporter::engine::Run;
 use exporter::machine::Materials;
-use exporter::report::{DiskFile, Report};
+use exporter::report::DiskFile;
 use exporter::spec::{FileSpec, Spec};
 use exporter::tree::{HostDir, scan};
 
@@ -87,7 +87,7 @@ fn run(args: &Args) -> Result<()> {
         container_disk::hand_over(&args.output, args.spec.source_date_epoch)?;
     }
     let files = targets.iter().map(DiskFile::read);
-    terminal::print(&Report::new(planned, files.collect::<exporter::Result<_>>()?).to_string())
+    terminal::print(&planned.report(files.collect::<exporter::Result<_>>()?).to_string())
 }
 
 fn input(args: &Args, threads: NonZeroUsize) -> Result<Input> {

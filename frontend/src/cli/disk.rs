@@ -68,7 +68,7 @@ impl Job<'_> {
         let targets = targets.collect();
         let written = write(planned.image(), targets, self.threads, self.meter, self.stop)?;
         let paths = written.into_iter().map(|target| target.path).collect();
-        Ok(Outcome { report: Report::new(planned, Vec::new()), paths })
+        Ok(Outcome { report: planned.report(Vec::new()), paths })
     }
 }
 
