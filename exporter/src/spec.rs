@@ -24,7 +24,7 @@ pub use firmware::Firmware;
 pub use init::Init;
 pub use service::Service;
 pub use setup::Setup;
-pub use text::{TEXT_FORMATS, TextFormat, check_format};
+pub use text::TextFormat;
 
 /// What a disk should be. Every field has a default; docs/flags.md has the flag of each.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
