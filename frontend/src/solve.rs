@@ -103,7 +103,7 @@ impl Build<'_> {
 
         let container = image.config.as_deref().map(Container::read).transpose().map_err(odd_config)?;
         let parts = match self.request.disk.spec.profile {
-            Profile::Machine => self.machine(definition, &graph, &platform).await?,
+            Profile::Machine => self.machine(definition, &graph, &platform, architecture).await?,
             Profile::Data => Parts { rootfs: State::from_graph(graph), boot: None, donor: None },
         };
         let hooks = self.request.disk.hooks.iter();
@@ -145,6 +145,7 @@ impl Build<'_> {
         definition: &Definition,
         graph: &Arc<Graph>,
         platform: &Platform,
+        architecture: Architecture,
     ) -> Result<Parts, Failure> {
         let install = &self.request.disk.install;
         let base = self.base_of(graph)?;
@@ -154,14 +155,14 @@ impl Build<'_> {
         };
         let parts = match base.as_ref().zip(found.as_ref()) {
             Some(((digest, base), found)) => {
-                let plan = provision::plan(found, &platform.architecture, install)
+                let plan = provision::plan(found, architecture, install)
                     .map_err(|failure| locate::at(failure, definition, *digest))?;
                 self.graft(graph, *digest, base, &plan)?
             }
             None => Parts { rootfs: State::from_graph(graph.clone()), boot: None, donor: None },
         };
         let Some(donor) = provision::donor(found.as_ref(), install) else { return Ok(parts) };
-        let donor = self.donor(donor, platform).await;
+        let donor = self.donor(donor, platform, architecture).await;
         let (donor, boot) = donor.map_err(|failure| match &base {
             Some((digest, _)) => locate::at(failure, definition, *digest),
             None => failure,
@@ -206,11 +207,16 @@ impl Build<'_> {
 
     /// The file system of an image called `name` with a kernel in it, and its boot loader files. It depends on
     /// nothing of the user's, so it is made once.
-    async fn donor(&self, name: &str, platform: &Platform) -> Result<(State, Option<State>), Failure> {
+    async fn donor(
+        &self,
+        name: &str,
+        platform: &Platform,
+        architecture: Architecture,
+    ) -> Result<(State, Option<State>), Failure> {
         let state = self.image(name, platform).await?;
         let image = BaseImage { name: name.to_owned(), state };
         let found = probe::probe(self, &image).await?;
-        let plan = provision::plan_donor(&found, &platform.architecture, &self.request.disk.install)?;
+        let plan = provision::plan_donor(&found, architecture, &self.request.disk.install)?;
         let boot = plan.boot.as_ref().map(|step| self.run_boot_step(&image.state, step)).transpose()?;
         let installed = plan.machine.as_ref().map(|step| self.run_step(&image.state, step)).transpose()?;
         Ok((installed.map_or(image.state, |run| run.root()), boot))

@@ -68,10 +68,12 @@ pub(crate) struct Request<'a> {
 }
 
 impl Request<'_> {
-    /// That of the machine, by the name of container platforms.
-    fn architecture(&self) -> &str {
-        let asked = self.platform.and_then(|platform| platform.split('/').nth(1));
-        asked.unwrap_or_else(|| Architecture::host().map_or(std::env::consts::ARCH, Architecture::oci_name))
+    /// That of the machine.
+    fn architecture(&self) -> Result<Architecture> {
+        match self.platform.and_then(|platform| platform.split('/').nth(1)) {
+            Some(asked) => Architecture::from_oci(asked).ok_or_else(|| no_machine(asked)),
+            None => Architecture::host().ok_or_else(|| no_machine(std::env::consts::ARCH)),
+        }
     }
 }
 
@@ -146,7 +148,7 @@ impl Store<'_> {
                 .with_hint("a kernel can't be put under them here: build with --engine docker"));
         }
         let found = self.probe(&base.name, &image, request)?;
-        let Plan { machine, boot } = provision::plan(&found, request.architecture(), request.install)?;
+        let Plan { machine, boot } = provision::plan(&found, request.architecture()?, request.install)?;
         let boot = boot.map(|step| self.boot_files(&image, &step, request)).transpose()?.flatten();
         let image = match machine {
             Some(step) => self.build_step(request, &step, |folder, source| {
@@ -167,7 +169,7 @@ impl Store<'_> {
         let Some(name) = provision::donor(base, request.install) else { return Ok(None) };
         let image = self.resolve(name, None, request)?;
         let found = self.probe(name, &image, request)?;
-        let Plan { machine, boot } = provision::plan_donor(&found, request.architecture(), request.install)?;
+        let Plan { machine, boot } = provision::plan_donor(&found, request.architecture()?, request.install)?;
         let boot = boot.map(|step| self.boot_files(&image, &step, request)).transpose()?.flatten();
         let image = match machine {
             Some(step) => self.build_step(request, &step, |folder, source| {
