@@ -10,6 +10,8 @@
 mod bootable;
 mod data;
 mod donor;
+mod first;
+mod lack;
 mod machine;
 mod menu;
 
@@ -28,6 +30,7 @@ use crate::spec::{Firmware, Profile, Size, Spec};
 use crate::tree::{Detail, Time, Tree};
 
 pub use donor::scan_donor;
+pub use lack::{Lack, lacks};
 
 /// FAT boot sectors and GPT of the disks that hypervisors show: 512 bytes.
 const SECTOR_SIZE: u32 = 512;
@@ -113,7 +116,7 @@ impl Ids {
         // The same machine in another format is the same machine.
         let Spec { name, formats, compression, service, .. } = Spec::default();
         // What an image says of containers changes nothing where no service comes of it.
-        let container = machine::service(spec).cloned();
+        let container = first::service(spec).cloned();
         let service = if container.is_some() { spec.service.clone() } else { service };
         let machine = Spec { name, formats, compression, service, container, ..spec.clone() };
         let failed = |error: serde_json::Error| Error::new(Kind::Input, "spec", error.to_string());

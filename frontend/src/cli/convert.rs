@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use clap::ValueEnum;
-use exporter::assemble::Input;
+use exporter::assemble::{self, Input};
 use exporter::boot::BootFiles;
 use exporter::container::{Compression, Format, Output};
 use exporter::engine;
@@ -204,9 +204,10 @@ pub(crate) fn run(args: &mut Args) -> Result<ExitCode> {
             .map_err(|error| Error::internal("signals: cannot be caught").because(error))?;
     }
     let wanted = asked.wanted(&labels(&found.loaded))?;
-    let needs = install::lacks(&found.loaded.tree, &wanted)?.or(asked.needs_engine()?);
+    let lack = assemble::lacks(&found.loaded.tree, &wanted)?.map(|lack| lack.to_string());
+    let needs = lack.or(asked.needs_engine()?.map(str::to_owned));
     if let (Some(lacking), Profile::Machine, false) = (needs, wanted.profile, args.no_install) {
-        return install::run(args, &found, lacking, &spool, &meter, &stop);
+        return install::run(args, &found, &lacking, &spool, &meter, &stop);
     }
     asked.refuse_install()?;
     let Found { architecture, loaded: Loaded { tree: root, container, .. }, .. } = found;

@@ -11,8 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use exporter::engine;
 use exporter::image::{self, Image};
 use exporter::input::Loaded;
-use exporter::spec::{Architecture, Init, Profile, Spec};
-use exporter::tree::{Tree, kernel};
+use exporter::spec::{Architecture, Profile};
 
 use super::{Args, Found};
 use crate::cli::programs::Package;
@@ -24,19 +23,6 @@ use crate::temporary::Folder;
 
 /// What docker's classic store calls the image for a while; no registry has it.
 const NAME: &str = "localhost/vmimage-convert";
-
-/// What a machine of these files would lack: nothing, if they boot as they are.
-pub(super) fn lacks(tree: &Tree, spec: &Spec) -> Result<Option<&'static str>> {
-    let names_init = spec.init == Init::Vmimage
-        || spec.cmdline.split_ascii_whitespace().any(|word| word.starts_with("init="));
-    Ok(if !kernel::any_boots(tree)? {
-        Some("has no kernel with an initramfs")
-    } else if !names_init && tree.resolve("/sbin/init").is_none() {
-        Some("has no init")
-    } else {
-        None
-    })
-}
 
 /// Makes the disk through an engine, for want of what is `lacking`. `folder` has room for the image.
 pub(super) fn run(
@@ -205,7 +191,7 @@ fn build(words: &[OsString]) -> Result<ExitCode> {
 #[cfg(test)]
 mod tests {
     use clap::Parser;
-    use exporter::tree::{Editor, Meta, Time};
+    use exporter::tree::{Meta, Tree};
 
     use super::*;
     use crate::engine::buildah::Tool;
@@ -222,26 +208,6 @@ mod tests {
 
     fn loaded(config: serde_json::Value) -> Loaded {
         Loaded { tree: Tree::new(Meta::default()), config: None, config_json: Some(config), container: None }
-    }
-
-    #[test]
-    fn what_boots_as_it_is_lacks_nothing() {
-        let lacks_with = |init: Init, paths: &[&str], cmdline: &str| {
-            let mut tree = Tree::new(Meta::default());
-            let mut editor = Editor::new(&mut tree, Time::default());
-            for path in paths {
-                editor.write_file(path, &b""[..], 0o755).unwrap();
-            }
-            lacks(&tree, &Spec { init, cmdline: cmdline.into(), ..Spec::default() }).unwrap()
-        };
-        let lacks = |paths: &[&str], cmdline: &str| lacks_with(Init::Auto, paths, cmdline);
-        let kernel = ["/boot/vmlinuz-virt", "/boot/initramfs-virt"];
-        assert_eq!(lacks(&[&kernel[..], &["/sbin/init"]].concat(), ""), None);
-        assert_eq!(lacks(&kernel, "quiet init=/app"), None);
-        assert_eq!(lacks(&kernel, "quiet"), Some("has no init"));
-        assert_eq!(lacks_with(Init::Vmimage, &kernel, ""), None);
-        assert_eq!(lacks_with(Init::Distro, &kernel, ""), Some("has no init"));
-        assert_eq!(lacks(&["/boot/vmlinuz-virt", "/sbin/init"], ""), Some("has no kernel with an initramfs"));
     }
 
     #[test]
