@@ -27,6 +27,7 @@ use llb::{Base, Definition, Graph, OpDigest, State};
 use crate::config::Configuration;
 use crate::gateway::{Bridge, Failure, Image, Images, Opts, Platform, delegate, proto};
 use crate::provision::{self, Cause, Install, Plan};
+use crate::source::Reference;
 use context::BuildContext;
 use request::{Request, Stage};
 
@@ -281,21 +282,8 @@ struct BaseImage {
 
 /// `docker-image://docker.io/library/debian:12@sha256:…` as `debian:12`.
 fn shown_image(identifier: &str) -> String {
-    let reference = identifier.split_once("://").map_or(identifier, |(_, reference)| reference);
-    let name = reference.split_once('@').map_or(reference, |(name, _)| name);
-    let short = name.strip_prefix("docker.io/library/").or_else(|| name.strip_prefix("docker.io/"));
-    short.unwrap_or(name).to_owned()
-}
-
-/// `debian:12` as `docker.io/library/debian:12`: sources are named in full.
-fn full_reference(name: &str) -> String {
-    let (host, path) = match name.split_once('/') {
-        Some((host, path)) if host.contains(['.', ':']) || host == "localhost" => (host, path.to_owned()),
-        Some(_) => ("docker.io", name.to_owned()),
-        None => ("docker.io", format!("library/{name}")),
-    };
-    let tagged = path.contains('@') || path.rsplit('/').next().is_some_and(|last| last.contains(':'));
-    if tagged { format!("{host}/{path}") } else { format!("{host}/{path}:latest") }
+    let name = identifier.split_once("://").map_or(identifier, |(_, name)| name);
+    name.parse::<Reference>().map_or_else(|_| name.to_owned(), |reference| reference.short_name())
 }
 
 fn empty() -> Failure {
@@ -320,29 +308,18 @@ fn broken(error: llb::Error) -> Failure {
 
 #[cfg(test)]
 mod tests {
-    use super::{full_reference, shown_image};
-
-    #[test]
-    fn images_are_named_in_full() {
-        for (name, full) in [
-            ("vmimage", "docker.io/library/vmimage:latest"),
-            ("example/vmimage", "docker.io/example/vmimage:latest"),
-            ("example/vmimage:1@sha256:00", "docker.io/example/vmimage:1@sha256:00"),
-            ("localhost/vmimage", "localhost/vmimage:latest"),
-            ("host:5000/team/vmimage:2", "host:5000/team/vmimage:2"),
-        ] {
-            assert_eq!(full_reference(name), full);
-        }
-    }
+    use super::shown_image;
 
     #[test]
     fn images_are_shown_as_users_write_them() {
+        let digest = format!("@sha256:{:064}", 0);
         for (identifier, shown) in [
-            ("docker-image://docker.io/library/debian:12@sha256:00", "debian:12"),
-            ("docker-image://docker.io/team/app:1", "team/app:1"),
-            ("docker-image://host:5000/app:1@sha256:00", "host:5000/app:1"),
+            (format!("docker-image://docker.io/library/debian:12{digest}"), "debian:12"),
+            ("docker-image://docker.io/team/app:1".to_owned(), "team/app:1"),
+            (format!("docker-image://host:5000/app:1{digest}"), "host:5000/app:1"),
+            ("docker-image://Not/A/Name".to_owned(), "Not/A/Name"),
         ] {
-            assert_eq!(shown_image(identifier), shown);
+            assert_eq!(shown_image(&identifier), shown);
         }
     }
 }
