@@ -3,6 +3,7 @@
 mod container;
 mod files;
 mod firmware;
+mod image_config;
 mod init;
 mod service;
 pub mod setup;
@@ -21,6 +22,7 @@ use crate::tree::{Kind, Tree};
 pub use container::{Container, Healthcheck};
 pub use files::FileSpec;
 pub use firmware::Firmware;
+pub use image_config::ImageConfig;
 pub use init::Init;
 pub use service::Service;
 pub use setup::Setup;

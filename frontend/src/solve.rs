@@ -17,10 +17,9 @@ mod probe;
 pub(crate) mod request;
 mod steps;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use exporter::spec::{Architecture, Container, Profile, Spec};
+use exporter::spec::{Architecture, Profile, Spec};
 use futures_util::future::{try_join, try_join_all};
 use llb::{Base, Definition, Graph, OpDigest, State};
 
@@ -59,7 +58,7 @@ pub(crate) async fn solve(bridge: &Bridge, opts: &Opts) -> Result<proto::Result,
     let mut images = Images::read(result)?;
     let mut installs = Vec::new();
     for image in &mut images.images {
-        let request = request.over(&labels(image), &loaded)?;
+        let request = request.over(&image.says.labels, &loaded)?;
         let build = Build { bridge, opts, context: &context, request: &request };
         build.turn_into_disk(image).await?;
         installs.push(request.disk.install);
@@ -102,7 +101,7 @@ impl Build<'_> {
         let definition = image.root.as_ref().and_then(|root| root.def.as_ref()).ok_or_else(empty)?;
         let graph = Arc::new(Graph::read(definition).map_err(broken)?);
 
-        let container = image.config.as_deref().map(Container::read).transpose().map_err(odd_config)?;
+        let container = image.config.is_some().then(|| image.says.container.clone());
         let parts = match self.request.disk.spec.profile {
             Profile::Machine => self.machine(definition, &graph, &platform, architecture).await?,
             Profile::Data => Parts { rootfs: State::from_graph(graph), boot: None, donor: None },
@@ -116,7 +115,7 @@ impl Build<'_> {
                 let spec = Spec { architecture, container, ..self.request.disk.spec.clone() };
                 let disk = self.assemble(&spec, &parts).await?;
                 let root = self.solve(&disk).await?;
-                if self.request.stage == Stage::Disk && labels(image).contains_key(OF_COMPOSE) {
+                if self.request.stage == Stage::Disk && image.says.labels.contains_key(OF_COMPOSE) {
                     self.warn_of_an_image(&root, &disk).await?;
                 }
                 Some(root)
@@ -247,22 +246,6 @@ async fn hand_over(bridge: &Bridge, opts: &Opts, state: &State) -> Result<proto:
     root.ok_or_else(|| Failure::new("BuildKit answered a build without a file system"))
 }
 
-/// The labels in an image's config.
-fn labels(image: &Image) -> BTreeMap<String, String> {
-    #[derive(Default, serde::Deserialize)]
-    struct Config {
-        #[serde(default)]
-        config: Inner,
-    }
-    #[derive(Default, serde::Deserialize)]
-    struct Inner {
-        #[serde(default, rename = "Labels")]
-        labels: Option<BTreeMap<String, String>>,
-    }
-    let config = image.config.as_deref().and_then(|json| serde_json::from_slice::<Config>(json).ok());
-    config.and_then(|config| config.config.labels).unwrap_or_default()
-}
-
 /// What the assemble step is given.
 struct Parts {
     /// The user's file system.
@@ -294,11 +277,6 @@ fn empty() -> Failure {
 fn no_machine(platform: &Platform) -> Failure {
     Failure::new(format!("no machine can be made for {platform}"))
         .with_hint("the platforms are linux/amd64 and linux/arm64")
-}
-
-/// A configuration that is not as images have it, which a frontend of the user's may have written.
-fn odd_config(error: serde_json::Error) -> Failure {
-    Failure::new(format!("the image's configuration is not as specified: {error}"))
 }
 
 /// A graph of the daemon's own making that does not hold together.

@@ -203,14 +203,16 @@ pub(crate) fn run(args: &mut Args) -> Result<ExitCode> {
         signal_hook::flag::register(signal, stop.clone())
             .map_err(|error| Error::internal("signals: cannot be caught").because(error))?;
     }
-    let wanted = asked.wanted(&labels(&found.loaded))?;
+    let labels = found.loaded.image.as_ref().map(|image| image.labels.clone());
+    let wanted = asked.wanted(&labels.unwrap_or_default())?;
     let lack = assemble::lacks(&found.loaded.tree, &wanted)?.map(|lack| lack.to_string());
     let needs = lack.or(asked.needs_engine()?.map(str::to_owned));
     if let (Some(lacking), Profile::Machine, false) = (needs, wanted.profile, args.no_install) {
         return install::run(args, &found, &lacking, &spool, &meter, &stop);
     }
     asked.refuse_install()?;
-    let Found { architecture, loaded: Loaded { tree: root, container, .. }, .. } = found;
+    let Found { architecture, loaded: Loaded { tree: root, image, .. }, .. } = found;
+    let container = image.map(|image| image.container);
     let spec = Spec { architecture, container, ..wanted };
     let materials = asked.context.materials(&spec.setup, &asked.secrets, threads)?;
     let boot = boot_files(args, architecture)?;
@@ -305,12 +307,6 @@ fn typed(args: &Args) -> Result<Request> {
     let typed = Request::parse(asked.iter().map(|(name, value)| (name.as_str(), value.as_str())))?;
     let epoch = std::env::var("SOURCE_DATE_EPOCH").ok();
     Ok(typed.clamped(epoch.as_deref())?)
-}
-
-/// The labels of an image.
-fn labels(loaded: &Loaded) -> BTreeMap<String, String> {
-    let labels = loaded.config.as_ref().and_then(|config| config.labels_of_config().cloned());
-    labels.unwrap_or_default().into_iter().collect()
 }
 
 fn boot_files(args: &Args, architecture: Architecture) -> Result<Option<BootFiles>> {

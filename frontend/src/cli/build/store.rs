@@ -87,7 +87,7 @@ pub(super) fn run(args: &Args, tool: Tool, formats: &[Format], to: &To) -> Resul
     let mut made = Vec::new();
     for (built, platform) in built.into_iter().zip(&platforms) {
         let paths = to.paths(platform.filter(|_| platforms.len() > 1));
-        let of_image = sources.wanted(&built.labels)?;
+        let of_image = sources.wanted(&built.image.labels)?;
         if of_image.install != wanted.install {
             let message = "the image's labels ask for packages, a kernel or an init: without a frontend they are known too late";
             return Err(
@@ -138,7 +138,7 @@ fn make(
         Some(mounted) => Some(scan_donor(&open(mounted)?, threads)?),
         None => None,
     };
-    let container = Some(built.container);
+    let container = Some(built.image.container);
     let spec = Spec { architecture: built.architecture, container, ..spec.clone() };
     let job = disk::Job { spec: &spec, paths, threads, meter, stop: store.interrupt.flag() };
     // The plan reads from what is mounted, and so ends before it.

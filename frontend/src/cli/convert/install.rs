@@ -95,9 +95,7 @@ fn workspace(beside: &Path) -> Result<Folder> {
 
 /// The name by which the engine has the very image already. What an image has its builders do is not for it.
 fn known_name(way: Way, source: &Source, loaded: &Loaded) -> Option<String> {
-    let config = loaded.config_json.as_ref()?.get("config");
-    let triggers = config.and_then(|config| config.get("OnBuild")?.as_array());
-    if triggers.is_some_and(|triggers| !triggers.is_empty()) {
+    if !loaded.image.as_ref()?.on_build.is_empty() {
         return None;
     }
     match (way, source) {
@@ -191,6 +189,7 @@ fn build(words: &[OsString]) -> Result<ExitCode> {
 #[cfg(test)]
 mod tests {
     use clap::Parser;
+    use exporter::spec::ImageConfig;
     use exporter::tree::{Meta, Tree};
 
     use super::*;
@@ -206,13 +205,15 @@ mod tests {
         Typed::parse_from(["convert"].iter().chain(words)).args
     }
 
-    fn loaded(config: serde_json::Value) -> Loaded {
-        Loaded { tree: Tree::new(Meta::default()), config: None, config_json: Some(config), container: None }
+    fn loaded(on_build: &[&str]) -> Loaded {
+        let on_build = on_build.iter().map(|&line| line.to_owned()).collect();
+        let image = Some(ImageConfig { on_build, ..ImageConfig::default() });
+        Loaded { tree: Tree::new(Meta::default()), config: None, config_json: None, image }
     }
 
     #[test]
     fn only_an_image_that_the_engine_has_goes_by_its_name() {
-        let plain = || loaded(serde_json::json!({ "config": { "OnBuild": null } }));
+        let plain = || loaded(&[]);
         let (load, pull) = (Way::Load, Way::Pull(Tool::Buildah));
         for (way, source, name) in [
             (load, "docker-daemon:app", Some("app")),
@@ -229,7 +230,7 @@ mod tests {
             let source = Source::parse(source.as_ref()).unwrap();
             assert_eq!(known_name(way, &source, &plain()).as_deref(), name, "{way:?} {source:?}");
         }
-        let triggers = loaded(serde_json::json!({ "config": { "OnBuild": ["RUN make"] } }));
+        let triggers = loaded(&["RUN make"]);
         assert_eq!(known_name(load, &Source::DockerDaemon("app".into()), &triggers), None);
     }
 

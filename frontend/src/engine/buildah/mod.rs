@@ -19,13 +19,12 @@ mod namespace;
 mod step;
 mod tool;
 
-use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::path::Path;
 
 use exporter::boot::BootFiles;
 use exporter::limits;
-use exporter::spec::{Architecture, Container};
+use exporter::spec::{Architecture, ImageConfig};
 use exporter::tree::{HostDir, Tree, scan};
 use tempfile::TempDir;
 
@@ -87,10 +86,8 @@ pub(crate) struct Built {
     pub(crate) boot: Option<BootFiles>,
     /// That of the image.
     pub(crate) architecture: Architecture,
-    /// Those of the image.
-    pub(crate) labels: BTreeMap<String, String>,
-    /// What its containers run.
-    pub(crate) container: Container,
+    /// What the image says of containers, and its labels.
+    pub(crate) image: ImageConfig,
 }
 
 impl Store<'_> {
@@ -122,12 +119,12 @@ impl Store<'_> {
             install: None,
         };
         let image = self.build(&build)?;
-        let About { architecture, container, labels, .. } = self.about(&image)?;
+        let About { architecture, config } = self.about(&image)?;
         let architecture = Architecture::from_oci(&architecture).ok_or_else(|| no_machine(&architecture))?;
         let image =
             request.hooks.iter().try_fold(image, |image, hook| self.run_hook(&image, hook, request))?;
         let Kernel { boot, donor } = kernel;
-        Ok(Built { root: self.mount(&image)?, donor, boot, architecture, container, labels })
+        Ok(Built { root: self.mount(&image)?, donor, boot, architecture, image: config })
     }
 
     fn run_hook(&self, image: &str, hook: &Hook, request: &Request<'_>) -> Result<String> {
@@ -143,7 +140,7 @@ impl Store<'_> {
     fn graft(&self, base: &dockerfile::Base, request: &Request<'_>) -> Result<(String, Kernel)> {
         let image = self.resolve(&base.name, base.platform.as_deref(), request)?;
         let about = self.about(&image)?;
-        if !about.on_build.is_empty() {
+        if !about.config.on_build.is_empty() {
             return Err(Error::user(format!("base image {}: has ONBUILD instructions", base.name))
                 .with_hint("a kernel can't be put under them here: build with --engine docker"));
         }
@@ -152,7 +149,7 @@ impl Store<'_> {
         let boot = boot.map(|step| self.boot_files(&image, &step, request)).transpose()?.flatten();
         let image = match machine {
             Some(step) => self.build_step(request, &step, |folder, source| {
-                step::machine(folder, &image, &about.container.user, &step, source)
+                step::machine(folder, &image, &about.config.container.user, &step, source)
             })?,
             None => image,
         };
