@@ -15,6 +15,7 @@ mod engine;
 pub mod fuzz;
 mod gateway;
 mod provision;
+mod ready;
 mod shim;
 mod solve;
 mod source;

@@ -13,6 +13,7 @@
 mod container_disk;
 mod context;
 mod locate;
+mod machine;
 mod probe;
 pub(crate) mod request;
 mod steps;
@@ -21,12 +22,11 @@ use std::sync::Arc;
 
 use exporter::spec::{Architecture, Profile, Spec};
 use futures_util::future::{try_join, try_join_all};
-use llb::{Base, Definition, Graph, OpDigest, State};
+use llb::{Graph, State};
 
 use crate::config::Configuration;
 use crate::gateway::{Bridge, Failure, Image, Images, Opts, Platform, delegate, proto};
-use crate::provision::{self, Cause, Install, Plan};
-use crate::source::Reference;
+use crate::provision::{Cause, Install};
 use context::BuildContext;
 use request::{Request, Stage};
 
@@ -139,89 +139,6 @@ impl Build<'_> {
         }
     }
 
-    /// What a machine is made of: the user's file system with a kernel under it or beside it.
-    async fn machine(
-        &self,
-        definition: &Definition,
-        graph: &Arc<Graph>,
-        platform: &Platform,
-        architecture: Architecture,
-    ) -> Result<Parts, Failure> {
-        let install = &self.request.disk.install;
-        let base = self.base_of(graph)?;
-        let found = match &base {
-            Some((_, base)) => Some(probe::probe(self, base).await?),
-            None => None,
-        };
-        let parts = match base.as_ref().zip(found.as_ref()) {
-            Some(((digest, base), found)) => {
-                let plan = provision::plan(found, architecture, install)
-                    .map_err(|failure| locate::at(failure, definition, *digest))?;
-                self.graft(graph, *digest, base, &plan)?
-            }
-            None => Parts { rootfs: State::from_graph(graph.clone()), boot: None, donor: None },
-        };
-        let Some(donor) = provision::donor(found.as_ref(), install) else { return Ok(parts) };
-        let donor = self.donor(donor, platform, architecture).await;
-        let (donor, boot) = donor.map_err(|failure| match &base {
-            Some((digest, _)) => locate::at(failure, definition, *digest),
-            None => failure,
-        })?;
-        // Kernel and boot loader are signed by the same hand.
-        Ok(Parts { boot, donor: Some(donor), ..parts })
-    }
-
-    /// The image the result stands on and its op; `None` for one `FROM scratch`.
-    fn base_of(&self, graph: &Arc<Graph>) -> Result<Option<(OpDigest, BaseImage)>, Failure> {
-        match graph.base().map_err(broken)? {
-            Base::Image { digest, identifier, .. } => {
-                let state = State::from_edge(graph.clone(), llb::Edge { digest, index: 0 });
-                Ok(Some((digest, BaseImage { name: shown_image(&identifier), state })))
-            }
-            Base::Scratch => Ok(None),
-            Base::Other { what, .. } => {
-                Err(Failure::new(format!("the last stage stands on {what}, not on an image"))
-                    .with_hint("start it FROM an image of a distribution, such as debian:12"))
-            }
-        }
-    }
-
-    /// The user's file system on a base with a kernel, and the stage with the boot loader files.
-    fn graft(
-        &self,
-        graph: &Arc<Graph>,
-        digest: OpDigest,
-        base: &BaseImage,
-        plan: &Plan,
-    ) -> Result<Parts, Failure> {
-        let rootfs = match &plan.machine {
-            None => State::from_graph(graph.clone()),
-            Some(step) => {
-                let head = self.run_step(&base.state, step)?.root();
-                State::from_graph(graph.graft(digest, &head).map_err(broken)?)
-            }
-        };
-        let boot = plan.boot.as_ref().map(|step| self.run_boot_step(&base.state, step)).transpose()?;
-        Ok(Parts { rootfs, boot, donor: None })
-    }
-
-    /// The file system of an image called `name` with a kernel in it, and its boot loader files. It depends on
-    /// nothing of the user's, so it is made once.
-    async fn donor(
-        &self,
-        name: &str,
-        platform: &Platform,
-        architecture: Architecture,
-    ) -> Result<(State, Option<State>), Failure> {
-        let state = self.image(name, platform).await?;
-        let image = BaseImage { name: name.to_owned(), state };
-        let found = probe::probe(self, &image).await?;
-        let plan = provision::plan_donor(&found, architecture, &self.request.disk.install)?;
-        let boot = plan.boot.as_ref().map(|step| self.run_boot_step(&image.state, step)).transpose()?;
-        let installed = plan.machine.as_ref().map(|step| self.run_step(&image.state, step)).transpose()?;
-        Ok((installed.map_or(image.state, |run| run.root()), boot))
-    }
-
     /// Hands a state to the daemon. It is built when it is read or exported.
     async fn solve(&self, state: &State) -> Result<proto::Ref, Failure> {
         self::hand_over(self.bridge, self.opts, state).await
@@ -246,6 +163,15 @@ async fn hand_over(bridge: &Bridge, opts: &Opts, state: &State) -> Result<proto:
     root.ok_or_else(|| Failure::new("BuildKit answered a build without a file system"))
 }
 
+/// `None` for what is not there.
+fn found<T>(answer: Result<T, Failure>) -> Result<Option<T>, Failure> {
+    match answer {
+        Ok(value) => Ok(Some(value)),
+        Err(failure) if failure.is_not_found() => Ok(None),
+        Err(failure) => Err(failure),
+    }
+}
+
 /// What the assemble step is given.
 struct Parts {
     /// The user's file system.
@@ -254,19 +180,6 @@ struct Parts {
     boot: Option<State>,
     /// The file system that the kernel is taken from; `None`: the user's.
     donor: Option<State>,
-}
-
-/// An image to install on.
-struct BaseImage {
-    /// As the user would write it.
-    name: String,
-    state: State,
-}
-
-/// `docker-image://docker.io/library/debian:12@sha256:…` as `debian:12`.
-fn shown_image(identifier: &str) -> String {
-    let name = identifier.split_once("://").map_or(identifier, |(_, name)| name);
-    name.parse::<Reference>().map_or_else(|_| name.to_owned(), |reference| reference.short_name())
 }
 
 fn empty() -> Failure {
@@ -282,22 +195,4 @@ fn no_machine(platform: &Platform) -> Failure {
 /// A graph of the daemon's own making that does not hold together.
 fn broken(error: llb::Error) -> Failure {
     Failure::new(format!("the build graph: {error}"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::shown_image;
-
-    #[test]
-    fn images_are_shown_as_users_write_them() {
-        let digest = format!("@sha256:{:064}", 0);
-        for (identifier, shown) in [
-            (format!("docker-image://docker.io/library/debian:12{digest}"), "debian:12"),
-            ("docker-image://docker.io/team/app:1".to_owned(), "team/app:1"),
-            (format!("docker-image://host:5000/app:1{digest}"), "host:5000/app:1"),
-            ("docker-image://Not/A/Name".to_owned(), "Not/A/Name"),
-        ] {
-            assert_eq!(shown_image(&identifier), shown);
-        }
-    }
 }

@@ -1,6 +1,7 @@
 //! What to install so that a container image becomes a machine: one file per package manager.
 //!
-//! Everything here is pure: [`Base`] says what an image has, [`plan`] says which step it needs.
+//! Everything here is pure: [`Base`] says what an image has, [`plan`] says which step it needs, and [`recipe`] what an
+//! engine is asked for and in which order.
 
 mod apk;
 mod apt;
@@ -10,6 +11,7 @@ mod failure;
 mod kernel;
 mod manager;
 mod pacman;
+pub(crate) mod recipe;
 mod release;
 mod sources;
 mod zypper;
@@ -178,12 +180,12 @@ enum Part {
 
 /// What a base image needs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Plan {
+struct Plan {
     /// Installs kernel, initramfs and init on the base; `None`: the base has them all.
-    pub(crate) machine: Option<Step>,
+    machine: Option<Step>,
     /// Collects boot loader files into [`BOOT_OUT`]; `None`: the distribution has none we know, the
     /// frontend's own are used.
-    pub(crate) boot: Option<Step>,
+    boot: Option<Step>,
 }
 
 impl Plan {
@@ -208,7 +210,7 @@ pub(crate) fn probes() -> BTreeSet<&'static str> {
 }
 
 /// The steps for `base` on `architecture`; none if nothing can be installed on it.
-pub(crate) fn plan(base: &Base, architecture: Architecture, asked: &Install) -> Result<Plan, Failure> {
+fn plan(base: &Base, architecture: Architecture, asked: &Install) -> Result<Plan, Failure> {
     check_architecture(base, architecture)?;
     let part = if asked.donor.is_some() { Part::System } else { Part::Machine };
     let Some(manager) = manager(base) else {
@@ -221,14 +223,14 @@ pub(crate) fn plan(base: &Base, architecture: Architecture, asked: &Install) -> 
 }
 
 /// The image that gives `base` its kernel (`None`: an image `FROM scratch`), if that is another one.
-pub(crate) fn donor<'asked>(base: Option<&Base>, asked: &'asked Install) -> Option<&'asked str> {
+fn donor<'asked>(base: Option<&Base>, asked: &'asked Install) -> Option<&'asked str> {
     let lacks = |base: &Base| manager(base).is_none() && (asked.kernel.is_some() || !base.has_kernel);
     let is_needed = asked.kernel != Some(Kernel::Keep) && base.is_none_or(lacks);
     asked.donor.as_deref().or_else(|| is_needed.then_some(DEFAULT_DONOR))
 }
 
 /// The steps for an image that gives its kernel to another one.
-pub(crate) fn plan_donor(base: &Base, architecture: Architecture, asked: &Install) -> Result<Plan, Failure> {
+fn plan_donor(base: &Base, architecture: Architecture, asked: &Install) -> Result<Plan, Failure> {
     check_architecture(base, architecture)?;
     let plan = match manager(base) {
         Some(manager) => {

@@ -25,13 +25,14 @@ use std::path::Path;
 use exporter::boot::BootFiles;
 use exporter::limits;
 use exporter::spec::{Architecture, ImageConfig};
-use exporter::tree::{HostDir, Tree, scan};
+use exporter::tree::{HostDir, scan};
 use tempfile::TempDir;
 
 use super::dockerfile::{self, Target, Variables};
 use crate::cli::{Error, Result};
 use crate::config::Hook;
-use crate::provision::{self, Install, Plan, Step};
+use crate::provision::recipe::{self, Driver};
+use crate::provision::{self, Install, Step};
 use crate::text;
 pub(crate) use leftovers::Leftovers;
 pub(crate) use namespace::enter;
@@ -96,15 +97,9 @@ impl Store<'_> {
         let dockerfile = text::read(request.dockerfile, limits::TEXT)?;
         let predefined = dockerfile::predefined(request.platform);
         let target = Target::find(&dockerfile, request.stage, &request.arguments, &predefined)?;
-        let (text, kernel) = match target.base.filter(|_| request.needs_kernel) {
-            Some(base) => {
-                let (image, kernel) = self.graft(&base, request)?;
-                (base.replaced(&dockerfile, &image), kernel)
-            }
-            None if request.needs_kernel => {
-                (dockerfile, self.donated_kernel(None, request)?.unwrap_or_default())
-            }
-            None => (dockerfile, Kernel::default()),
+        let (text, kernel) = match request.needs_kernel {
+            true => self.graft(target.base.as_ref(), &dockerfile, request)?,
+            false => (dockerfile, Kernel::default()),
         };
 
         step::write(self.leftovers.folder(), CONTAINERFILE, &text)?;
@@ -136,50 +131,33 @@ impl Store<'_> {
         self.build_folder(&hook.title, &options, None, |folder| step::hook(folder, image, hook))
     }
 
-    /// The base with a kernel, or a kernel beside it.
-    fn graft(&self, base: &dockerfile::Base, request: &Request<'_>) -> Result<(String, Kernel)> {
-        let image = self.resolve(&base.name, base.platform.as_deref(), request)?;
-        let about = self.about(&image)?;
+    /// The Dockerfile on a base with a kernel, or with a kernel beside it.
+    fn graft(
+        &self,
+        base: Option<&dockerfile::Base>,
+        dockerfile: &str,
+        request: &Request<'_>,
+    ) -> Result<(String, Kernel)> {
+        let image = base.map(|base| self.base(base, request)).transpose()?;
+        let store = Steps { store: self, request };
+        let made = recipe::follow_now(&store, image.as_ref(), request.architecture()?, request.install)?;
+        let text = match base.zip(made.base.or(image)) {
+            Some((base, image)) => base.replaced(dockerfile, &image.id),
+            None => dockerfile.to_owned(),
+        };
+        let donor = made.donor.map(|donor| self.mount(&donor.id)).transpose()?;
+        Ok((text, Kernel { boot: made.boot.flatten(), donor }))
+    }
+
+    /// The base of the user's Dockerfile.
+    fn base(&self, base: &dockerfile::Base, request: &Request<'_>) -> Result<Image> {
+        let id = self.resolve(&base.name, base.platform.as_deref(), request)?;
+        let about = self.about(&id)?;
         if !about.config.on_build.is_empty() {
             return Err(Error::user(format!("base image {}: has ONBUILD instructions", base.name))
                 .with_hint("a kernel can't be put under them here: build with --engine docker"));
         }
-        let found = self.probe(&base.name, &image, request)?;
-        let Plan { machine, boot } = provision::plan(&found, request.architecture()?, request.install)?;
-        let boot = boot.map(|step| self.boot_files(&image, &step, request)).transpose()?.flatten();
-        let image = match machine {
-            Some(step) => self.build_step(request, &step, |folder, source| {
-                step::machine(folder, &image, &about.config.container.user, &step, source)
-            })?,
-            None => image,
-        };
-        let kernel = self.donated_kernel(Some(&found), request)?;
-        Ok((image, kernel.unwrap_or(Kernel { boot, donor: None })))
-    }
-
-    /// The kernel for `base` (`None`: an image `FROM scratch`), if that is another image's.
-    fn donated_kernel(
-        &self,
-        base: Option<&provision::Base>,
-        request: &Request<'_>,
-    ) -> Result<Option<Kernel>> {
-        let Some(name) = provision::donor(base, request.install) else { return Ok(None) };
-        let image = self.resolve(name, None, request)?;
-        let found = self.probe(name, &image, request)?;
-        let Plan { machine, boot } = provision::plan_donor(&found, request.architecture()?, request.install)?;
-        let boot = boot.map(|step| self.boot_files(&image, &step, request)).transpose()?.flatten();
-        let image = match machine {
-            Some(step) => self.build_step(request, &step, |folder, source| {
-                step::machine(folder, &image, "", &step, source)
-            })?,
-            None => image,
-        };
-        Ok(Some(Kernel { boot, donor: Some(self.mount(&image)?) }))
-    }
-
-    fn probe(&self, name: &str, image: &str, request: &Request<'_>) -> Result<provision::Base> {
-        let mounted = self.mount(image)?;
-        Ok(provision::Base::new(name, self.files(&mounted, request.threads)?)?)
+        Ok(Image { name: base.name.clone(), id, user: about.config.container.user })
     }
 
     /// The id of an image, which is pulled if it has to be: a build of nothing but its name.
@@ -188,12 +166,6 @@ impl Store<'_> {
         options.extend(platform.map(|platform| format!("--platform={platform}")));
         let what = format!("base image {name}");
         self.build_folder(&what, &options, None, |folder| step::base(folder, name))
-    }
-
-    fn boot_files(&self, base: &str, step: &Step, request: &Request<'_>) -> Result<Option<BootFiles>> {
-        let image =
-            self.build_step(request, step, |folder, source| step::boot(folder, base, step, source))?;
-        Ok(BootFiles::read(self.mount(&image)?.path())?)
     }
 
     fn build_step(
@@ -235,10 +207,6 @@ impl Store<'_> {
         };
         format!("--pull={policy}")
     }
-
-    fn files(&self, mounted: &Mounted, threads: NonZeroUsize) -> Result<Tree> {
-        Ok(scan(&HostDir::open(mounted.path())?, threads, &mut |_| {})?)
-    }
 }
 
 /// What boots the user's layers, beside what is below them.
@@ -247,6 +215,53 @@ struct Kernel {
     boot: Option<BootFiles>,
     /// The files of the image that gives the kernel; `None`: it is below the user's layers.
     donor: Option<Mounted>,
+}
+
+/// An image of the store.
+struct Image {
+    /// As the user would write it.
+    name: String,
+    id: String,
+    /// Whose the next steps are, empty for root.
+    user: String,
+}
+
+/// The store as the recipe asks it.
+struct Steps<'a> {
+    store: &'a Store<'a>,
+    request: &'a Request<'a>,
+}
+
+impl Driver for Steps<'_> {
+    type Image = Image;
+    type BootFiles = Option<BootFiles>;
+    type Error = Error;
+
+    async fn image(&self, name: &str) -> Result<Image> {
+        // Nothing but files is taken from it.
+        let user = String::new();
+        Ok(Image { name: name.to_owned(), id: self.store.resolve(name, None, self.request)?, user })
+    }
+
+    async fn probe(&self, image: &Image) -> Result<provision::Base> {
+        let mounted = self.store.mount(&image.id)?;
+        let files = scan(&HostDir::open(mounted.path())?, self.request.threads, &mut |_| {})?;
+        Ok(provision::Base::new(&image.name, files)?)
+    }
+
+    async fn install(&self, on: &Image, step: &Step) -> Result<Image> {
+        let id = self.store.build_step(self.request, step, |folder, origin| {
+            step::machine(folder, &on.id, &on.user, step, origin)
+        })?;
+        Ok(Image { name: on.name.clone(), id, user: on.user.clone() })
+    }
+
+    async fn collect(&self, on: &Image, step: &Step) -> Result<Option<BootFiles>> {
+        let image = self
+            .store
+            .build_step(self.request, step, |folder, origin| step::boot(folder, &on.id, step, origin))?;
+        Ok(BootFiles::read(self.store.mount(&image)?.path())?)
+    }
 }
 
 fn no_machine(architecture: &str) -> Error {
