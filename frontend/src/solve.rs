@@ -20,13 +20,13 @@ mod steps;
 
 use std::sync::Arc;
 
-use exporter::spec::{Architecture, Profile, Spec};
+use exporter::spec::{Profile, Spec};
 use futures_util::future::{try_join, try_join_all};
 use llb::{Graph, State};
 
 use crate::config::Configuration;
 use crate::gateway::{Bridge, Failure, Image, Images, Opts, Platform, delegate, proto};
-use crate::provision::{Cause, Install};
+use crate::provision::{self, Cause, Install};
 use context::BuildContext;
 use request::{Request, Stage};
 
@@ -96,8 +96,7 @@ impl Build<'_> {
     /// Replaces the file system of `image` by a folder with a disk made of it.
     async fn turn_into_disk(&self, image: &mut Image) -> Result<(), Failure> {
         let platform = image.platform.clone().map_or_else(|| self.worker_platform(), Ok)?;
-        let architecture =
-            Architecture::from_oci(&platform.architecture).ok_or_else(|| no_machine(&platform))?;
+        let architecture = provision::architecture(&platform.to_string())?;
         let definition = image.root.as_ref().and_then(|root| root.def.as_ref()).ok_or_else(empty)?;
         let graph = Arc::new(Graph::read(definition).map_err(broken)?);
 
@@ -185,11 +184,6 @@ struct Parts {
 fn empty() -> Failure {
     Failure::new("the last stage is empty: there is nothing to make a disk of")
         .with_hint("COPY something into it")
-}
-
-fn no_machine(platform: &Platform) -> Failure {
-    Failure::new(format!("no machine can be made for {platform}"))
-        .with_hint("the platforms are linux/amd64 and linux/arm64")
 }
 
 /// A graph of the daemon's own making that does not hold together.

@@ -200,6 +200,15 @@ impl Plan {
     }
 }
 
+/// That of a machine for a container platform, such as `linux/amd64`.
+pub(crate) fn architecture(platform: &str) -> Result<Architecture, Failure> {
+    let name = platform.split('/').nth(1).unwrap_or_default();
+    Architecture::from_oci(name).ok_or_else(|| {
+        Failure::new(format!("no machine can be made for {platform}"))
+            .with_hint("the platforms are linux/amd64 and linux/arm64")
+    })
+}
+
 const MANAGERS: [&Manager; 5] =
     [&apt::MANAGER, &apk::MANAGER, &zypper::MANAGER, &pacman::MANAGER, &dnf::MANAGER];
 
@@ -475,6 +484,20 @@ mod tests {
             }
         }
         assert!(!packages(&[DEBIAN], X86_64, Some("keep")).join(" ").contains("linux-image"));
+    }
+
+    #[test]
+    fn a_machine_is_for_the_architecture_of_its_platform() {
+        for (platform, expected) in [
+            ("linux/amd64", Some(X86_64)),
+            ("linux/amd64/v3", Some(X86_64)),
+            ("linux/arm64/v8", Some(Aarch64)),
+            ("linux/arm/v7", None),
+            ("amd64", None),
+            ("", None),
+        ] {
+            assert_eq!(architecture(platform).ok(), expected, "{platform}");
+        }
     }
 
     #[test]

@@ -70,10 +70,8 @@ pub(crate) struct Request<'a> {
 impl Request<'_> {
     /// That of the machine.
     fn architecture(&self) -> Result<Architecture> {
-        match self.platform.and_then(|platform| platform.split('/').nth(1)) {
-            Some(asked) => Architecture::from_oci(asked).ok_or_else(|| no_machine(asked)),
-            None => Architecture::host().ok_or_else(|| no_machine(std::env::consts::ARCH)),
-        }
+        let platform = self.platform.map_or_else(dockerfile::host_platform, str::to_owned);
+        Ok(provision::architecture(&platform)?)
     }
 }
 
@@ -115,7 +113,7 @@ impl Store<'_> {
         };
         let image = self.build(&build)?;
         let About { architecture, config } = self.about(&image)?;
-        let architecture = Architecture::from_oci(&architecture).ok_or_else(|| no_machine(&architecture))?;
+        let architecture = provision::architecture(&format!("linux/{architecture}"))?;
         let image =
             request.hooks.iter().try_fold(image, |image, hook| self.run_hook(&image, hook, request))?;
         let Kernel { boot, donor } = kernel;
@@ -262,9 +260,4 @@ impl Driver for Steps<'_> {
             .build_step(self.request, step, |folder, origin| step::boot(folder, &on.id, step, origin))?;
         Ok(BootFiles::read(self.store.mount(&image)?.path())?)
     }
-}
-
-fn no_machine(architecture: &str) -> Error {
-    Error::user(format!("no machine can be made for {architecture}"))
-        .with_hint("the platforms are linux/amd64 and linux/arm64")
 }
