@@ -5,7 +5,8 @@ use exporter::tree::os::Os;
 use super::archive::is_up_to;
 use super::manager::{Manager, Pin};
 use super::release::{Boot, Release, row};
-use super::sources::{Place, Places, Repository};
+use super::sources::{Place, Places};
+use crate::ask::Repository;
 
 /// Unless there is dracut.
 const INITRAMFS: &str = "initramfs-tools zstd";

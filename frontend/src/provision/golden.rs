@@ -13,7 +13,8 @@ use exporter::tree::os;
 use exporter::tree::{Editor, Meta, Time, Tree};
 
 use super::release::Release;
-use super::{Base, Install, MANAGERS, Plan, Step, plan};
+use super::{Base, MANAGERS, Plan, Step, plan};
+use crate::ask::Install;
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../testdata/os-release")

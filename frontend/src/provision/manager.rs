@@ -6,7 +6,8 @@ use exporter::tree::os::Os;
 
 use super::release::{Release, names};
 use super::sources::Places;
-use super::{BOOT_OUT, Base, Install, Kernel, Part, Plan, Step, TIME_ZONES, TRUST};
+use super::{BOOT_OUT, Base, Part, Plan, Step, TIME_ZONES, TRUST};
+use crate::ask::{Install, Kernel};
 
 /// The head of every step.
 const HEAD: &str = concat!(include_str!("unattended.sh"), include_str!("downloads.sh"));

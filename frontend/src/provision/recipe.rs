@@ -11,9 +11,10 @@
 
 use exporter::spec::Architecture;
 
-use super::{Base, Install, Plan, Step, donor, plan, plan_donor};
-use crate::gateway::Failure;
-use crate::ready::ready;
+use super::{Base, Plan, Step, donor, plan, plan_donor};
+use crate::ask::Install;
+use crate::base::ready::ready;
+use crate::base::{Error, Result};
 
 /// An engine, as far as a recipe needs it.
 pub(crate) trait Driver {
@@ -21,7 +22,7 @@ pub(crate) trait Driver {
     type Image;
     /// The folder [`BOOT_OUT`](super::BOOT_OUT) after a step.
     type BootFiles;
-    type Error: From<Failure>;
+    type Error: From<Error>;
 
     /// The image of this name.
     async fn image(&self, name: &str) -> Result<Self::Image, Self::Error>;
@@ -122,14 +123,14 @@ mod tests {
     impl Driver for Noting {
         type Image = String;
         type BootFiles = String;
-        type Error = Failure;
+        type Error = Error;
 
-        async fn image(&self, name: &str) -> Result<String, Failure> {
+        async fn image(&self, name: &str) -> Result<String> {
             self.note(format!("image {name}"));
             Ok(name.to_owned())
         }
 
-        async fn probe(&self, image: &String) -> Result<Base, Failure> {
+        async fn probe(&self, image: &String) -> Result<Base> {
             self.note(format!("probe {image}"));
             let (_, files) = self.images.iter().find(|(name, _)| name == image).unwrap();
             let mut tree = Tree::new(Meta::default());
@@ -139,11 +140,11 @@ mod tests {
             Base::new(image, tree)
         }
 
-        async fn install(&self, on: &String, step: &Step) -> Result<String, Failure> {
+        async fn install(&self, on: &String, step: &Step) -> Result<String> {
             Ok(self.note(format!("install {} on {on}", step.args[0])))
         }
 
-        async fn collect(&self, on: &String, _: &Step) -> Result<String, Failure> {
+        async fn collect(&self, on: &String, _: &Step) -> Result<String> {
             Ok(self.note(format!("collect on {on}")))
         }
     }

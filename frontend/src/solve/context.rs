@@ -7,7 +7,7 @@ use exporter::terminal::{address, line};
 use llb::{FileActions, Graph, Metadata, Source, State};
 
 use super::{broken, found, hand_over};
-use crate::config::{Configuration, Entry, Files, MAX_TEXT};
+use crate::ask::config::{Configuration, Entry, Files, MAX_TEXT};
 use crate::gateway::{Bridge, Failure, Opts, proto};
 
 /// The bit of a folder in Go's `fs.FileMode`, which is how BuildKit tells modes.

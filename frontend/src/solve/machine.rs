@@ -6,10 +6,10 @@ use exporter::spec::Architecture;
 use llb::{Base, Definition, Edge, Graph, OpDigest, State};
 
 use super::{Build, Parts, broken, locate, probe};
+use crate::base::reference::Reference;
 use crate::gateway::{Failure, Platform};
 use crate::provision::recipe::{self, Driver};
 use crate::provision::{self, Step};
-use crate::source::Reference;
 
 impl Build<'_> {
     /// What a machine is made of.

@@ -47,7 +47,7 @@ pub(super) async fn probe(build: &Build<'_>, name: &str, image: &State) -> Resul
     for name in boot {
         note(&mut editor, &format!("/boot/{name}"), Vec::new())?;
     }
-    Base::new(name, files)
+    Ok(Base::new(name, files)?)
 }
 
 /// As much of a program as tells what it is for.

@@ -29,11 +29,11 @@ use exporter::tree::{HostDir, scan};
 use tempfile::TempDir;
 
 use super::dockerfile::{self, Target, Variables};
-use crate::cli::{Error, Result};
-use crate::config::Hook;
+use crate::ask::{Hook, Install};
+use crate::base::text;
+use crate::base::{Error, Result};
 use crate::provision::recipe::{self, Driver};
-use crate::provision::{self, Install, Step};
-use crate::text;
+use crate::provision::{self, Step};
 pub(crate) use leftovers::Leftovers;
 pub(crate) use namespace::enter;
 use step::{CONTAINERFILE, Origin};
@@ -71,7 +71,7 @@ impl Request<'_> {
     /// That of the machine.
     fn architecture(&self) -> Result<Architecture> {
         let platform = self.platform.map_or_else(dockerfile::host_platform, str::to_owned);
-        Ok(provision::architecture(&platform)?)
+        provision::architecture(&platform)
     }
 }
 
@@ -244,7 +244,7 @@ impl Driver for Steps<'_> {
     async fn probe(&self, image: &Image) -> Result<provision::Base> {
         let mounted = self.store.mount(&image.id)?;
         let files = scan(&HostDir::open(mounted.path())?, self.request.threads, &mut |_| {})?;
-        Ok(provision::Base::new(&image.name, files)?)
+        provision::Base::new(&image.name, files)
     }
 
     async fn install(&self, on: &Image, step: &Step) -> Result<Image> {

@@ -13,9 +13,9 @@ use rustix::fs::OFlags;
 use super::apply::{Configuration, MAX_TEXT};
 use super::load::{Files, missing};
 use super::{Entry, Secrets};
-use crate::cli::{Error, Result};
-use crate::ready::ready;
-use crate::text;
+use crate::base::ready::ready;
+use crate::base::text;
+use crate::base::{Error, Result};
 
 /// A folder.
 pub(crate) struct Context {
@@ -54,7 +54,7 @@ impl Context {
     pub(crate) fn directory(&self, path: &str) -> Result<PathBuf> {
         match self.folder.open_below(path.as_bytes(), OFlags::RDONLY | OFlags::DIRECTORY) {
             Ok(_) => Ok(self.path.join(path)),
-            Err(error) if error.kind() == ErrorKind::NotFound => Err(missing(path).into()),
+            Err(error) if error.kind() == ErrorKind::NotFound => Err(missing(path)),
             Err(error) => Err(Error::user(format!("{path}: cannot be read")).because(error)),
         }
     }

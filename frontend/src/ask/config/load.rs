@@ -3,15 +3,14 @@
 use std::collections::BTreeMap;
 
 use super::apply::Configuration;
-use super::problem::Problems;
 use super::{Config, Entries, Entry, FILE};
-use crate::gateway::Failure;
+use crate::base::Error;
 
 /// A build context, as far as a configuration is read from it.
 pub(crate) trait Files {
     /// Some of its files and folders, ready to be looked at.
     type Opened;
-    type Error: From<Failure> + From<Problems>;
+    type Error: From<Error>;
 
     /// Makes these files and folders ready, as far as they are there.
     async fn open(&self, paths: &[&str]) -> Result<Self::Opened, Self::Error>;
@@ -34,7 +33,7 @@ impl Configuration {
                 Some(_) => Err(missing(name).into()),
             };
         };
-        let config = Config::parse(name, &text)?;
+        let config = Config::parse(name, &text).map_err(Error::from)?;
         // Here and not by the steps that they are for: a kernel would be installed by then.
         let paths = config.texts();
         let opened = files.open(&paths).await?;
@@ -44,7 +43,7 @@ impl Configuration {
             let paths: Vec<_> = paths.iter().map(String::as_str).collect();
             note(files, &files.open(&paths).await?, &paths, &mut entries).await?;
         }
-        Config::check_paths(name, &text, &entries)?;
+        Config::check_paths(name, &text, &entries).map_err(Error::from)?;
         let mut texts = BTreeMap::new();
         for path in paths {
             let text = files.text(&opened, path).await?.ok_or_else(|| missing(path))?;
@@ -70,7 +69,7 @@ async fn note<F: Files>(
 }
 
 /// That there is nothing where something must be.
-pub(super) fn missing(path: &str) -> Failure {
-    Failure::new(format!("{path}: is not in the build context"))
+pub(super) fn missing(path: &str) -> Error {
+    Error::user(format!("{path}: is not in the build context"))
         .with_hint("paths are those of the context; .dockerignore is about COPY alone")
 }
