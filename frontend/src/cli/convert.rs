@@ -30,9 +30,9 @@ use crate::ask::config::{Configuration, Context, Secrets};
 use crate::ask::request::Request;
 use crate::ask::{Kernel, Sources};
 use crate::base::builtin;
+use crate::base::make::{is_stdout, threads};
 use crate::base::{Error, Meter, Result, ShowArgs, Stage, terminal};
 use crate::engine::Choice;
-use crate::engine::destination::is_stdout;
 use crate::source::{Access, Mirror, Source, lookup};
 
 /// Turn files that are there already into a disk.
@@ -190,7 +190,7 @@ pub(crate) fn run(args: &mut Args) -> Result<ExitCode> {
     }
     args.install.packages()?;
     let source = source(args)?;
-    let threads = args.threads.unwrap_or_else(disk::threads);
+    let threads = args.threads.unwrap_or_else(threads);
     for path in args.output.iter().filter(|path| !is_stdout(path)) {
         // What can't be written is found out before anything is downloaded.
         Output::create(path)?;

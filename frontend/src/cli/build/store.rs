@@ -21,6 +21,7 @@ use crate::ask::config::{Configuration, Context, Secrets};
 use crate::ask::request::{Request as Asked, Stage};
 use crate::base::builtin;
 use crate::base::interrupt::Interrupt;
+use crate::base::make::threads;
 use crate::base::{Error, Meter, Result, Style, progress};
 use crate::cli::disk::{self, Outcome};
 use crate::engine::buildah::{self, Built, Leftovers, Mounted, Request, Store, Tool};
@@ -80,7 +81,7 @@ pub(super) fn run(args: &Args, tool: Tool, formats: &[Format], to: &To) -> Resul
             packages: packages.as_deref(),
             options: options(docker, platform),
             own_options: own_options(docker, &dockerfile),
-            threads: disk::threads(),
+            threads: threads(),
         };
         built.push(store.make(&request)?);
     }
@@ -94,7 +95,7 @@ pub(super) fn run(args: &Args, tool: Tool, formats: &[Format], to: &To) -> Resul
                 Error::user(message).with_hint("ask for them in vmimage.toml, or build with --engine docker")
             );
         }
-        let materials = folder.materials(&of_image.spec.setup, &secrets, disk::threads())?;
+        let materials = folder.materials(&of_image.spec.setup, &secrets, threads())?;
         made.push(make(&store, built, materials, &of_image.spec, &paths, &meter)?);
     }
     Ok(made)
@@ -131,7 +132,7 @@ fn make(
         None => builtin::boot_files(built.architecture)?,
     };
     meter.begin(progress::Stage::Reading);
-    let threads = disk::threads();
+    let threads = threads();
     let open = |mounted: &Mounted| HostDir::open(mounted.path());
     let root = scan(&open(&built.root)?, threads, &mut |_| {})?;
     let donor = match &built.donor {
