@@ -15,7 +15,7 @@ pub(super) const INIT: &str = "/sbin/init";
 /// Which one it is.
 pub(super) enum FirstProcess<'a> {
     /// The init that the image has, beside which its program becomes a service.
-    Distro(PlannedService<'a>),
+    Distro(Box<PlannedService<'a>>),
     /// vmimage's own, which runs the image's program and nothing else.
     Own,
 }
@@ -35,7 +35,7 @@ impl<'a> FirstProcess<'a> {
         }
         // First of all: what the image has in /run goes next.
         let service = machine::plan_service(editor, &spec.service, spec.container.as_ref())?;
-        Ok((Self::Distro(service), machine::forget_container(editor)?))
+        Ok((Self::Distro(Box::new(service)), machine::forget_container(editor)?))
     }
 
     /// Those of `spec`, after the name of the first process if the kernel would start another one.
