@@ -73,3 +73,64 @@ pub(super) fn missing(path: &str) -> Error {
     Error::user(format!("{path}: is not in the build context"))
         .with_hint("paths are those of the context; .dockerignore is about COPY alone")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::ready::ready;
+
+    /// A context of these texts.
+    struct Texts(&'static [(&'static str, &'static str)]);
+
+    impl Files for Texts {
+        type Opened = Vec<String>;
+        type Error = Error;
+
+        async fn open(&self, paths: &[&str]) -> Result<Vec<String>, Error> {
+            Ok(paths.iter().map(|path| (*path).to_owned()).collect())
+        }
+
+        async fn entry(&self, opened: &Vec<String>, path: &str) -> Result<Option<Entry>, Error> {
+            Ok(self.text(opened, path).await?.map(|_| Entry::File))
+        }
+
+        async fn text(&self, opened: &Vec<String>, path: &str) -> Result<Option<String>, Error> {
+            assert!(opened.iter().any(|opened| opened == path), "{path} is not among {opened:?}");
+            Ok(self.0.iter().find(|(name, _)| *name == path).map(|(_, text)| (*text).to_owned()))
+        }
+    }
+
+    const ALL: &[(&str, &str)] = &[
+        (
+            FILE,
+            "hostname = \"web\"\n[[hooks]]\nscript = \"run.sh\"\n[[files]]\npath = \"/a\"\nsource = \"a\"\n",
+        ),
+        ("run.sh", "true"),
+        ("a", "A"),
+    ];
+
+    fn load(
+        texts: &'static [(&'static str, &'static str)],
+        asked: Option<&str>,
+    ) -> Result<Configuration, String> {
+        ready(Configuration::load(&Texts(texts), asked)).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_configuration_comes_with_the_texts_that_it_names() {
+        for asked in [None, Some(FILE)] {
+            let loaded = load(ALL, asked).unwrap();
+            assert_eq!(loaded.config.hostname.as_deref(), Some("web"));
+            assert_eq!(loaded.texts, BTreeMap::from([("run.sh".to_owned(), "true".to_owned())]));
+        }
+        let said = load(&ALL[..1], None).unwrap_err();
+        assert!(said.contains("run.sh is not in the build context"), "{said}");
+        assert!(said.contains("a is not in the build context"), "{said}");
+    }
+
+    #[test]
+    fn only_a_file_that_was_asked_for_has_to_be_there() {
+        assert_eq!(load(&[], None), Ok(Configuration::default()));
+        assert_eq!(load(&[], Some("prod.toml")), Err("prod.toml: is not in the build context".to_owned()));
+    }
+}
