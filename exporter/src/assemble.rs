@@ -16,6 +16,8 @@ mod bootable;
 mod data;
 mod donor;
 mod draft;
+mod first;
+mod lack;
 mod lay_out;
 mod machine;
 mod menu;
@@ -35,6 +37,7 @@ use crate::spec::{Firmware, Profile, Spec};
 use crate::tree::{Detail, Time, Tree};
 
 pub use donor::scan_donor;
+pub use lack::{Lack, lacks};
 
 /// What a disk is made from.
 pub struct Input {
@@ -114,7 +117,7 @@ fn seed(spec: &Spec, root: &Tree, context: Option<[u8; 32]>) -> Result<Seed> {
     // The same machine in another format is the same machine.
     let Spec { name, formats, compression, service, .. } = Spec::default();
     // What an image says of containers changes nothing where no service comes of it.
-    let container = machine::service(spec).cloned();
+    let container = first::service(spec).cloned();
     let service = if container.is_some() { spec.service.clone() } else { service };
     let machine = Spec { name, formats, compression, service, container, ..spec.clone() };
     let failed = |error: serde_json::Error| Error::new(Kind::Input, "spec", error.to_string());

@@ -3,6 +3,7 @@
 mod container;
 mod files;
 mod firmware;
+mod image_config;
 mod init;
 pub mod layout;
 mod service;
@@ -21,11 +22,12 @@ pub use crate::architecture::Architecture;
 pub use container::{Container, Healthcheck};
 pub use files::FileSpec;
 pub use firmware::Firmware;
+pub use image_config::ImageConfig;
 pub use init::Init;
 pub use layout::Layout;
 pub use service::Service;
 pub use setup::Setup;
-pub use text::{TEXT_FORMATS, TextFormat, check_format};
+pub use text::TextFormat;
 
 /// What a disk should be. Every field has a default; docs/flags.md has the flag of each.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::donor::KernelSource;
 use super::draft::Parts;
+use super::first::{self, FirstProcess, INIT};
 use super::lay_out::lay_out;
 use super::menu::Menu;
 use super::resolve::Resolved;
@@ -11,16 +12,13 @@ use super::{Input, Planned, appliance, bootable, disk_file, latest_time, seed};
 use crate::boot::{self, Defaults, Root};
 use crate::error::{Error, Kind, Result};
 use crate::fs::FileSystem;
-use crate::machine::init::{self, Contained};
-use crate::machine::{self, Machine, wanted_service};
+use crate::machine::{self, Machine};
 use crate::report::System;
-use crate::spec::{Architecture, Container, Firmware, Init, Profile, Service, Spec};
+use crate::spec::{Architecture, Firmware, Spec};
 use crate::tree::kernel::Kernel;
 use crate::tree::os::{self, Os};
 use crate::tree::{Editor, Time, Tree};
 
-/// What the kernel starts.
-const INIT: &str = "/sbin/init";
 /// BIOSes start from sectors of no other size.
 const BIOS_SECTOR: u32 = 512;
 
@@ -33,38 +31,30 @@ pub(super) fn plan(spec: &Spec, input: Input) -> Result<Planned> {
     let mut edits = source.notes.clone();
     let (time, forgotten) = settle_time(&mut root, spec);
     edits.extend(forgotten);
-    let has_init = has_init(&root, spec);
-    let is_ours = is_ours(spec, has_init, has_donor)?;
-    let editor = &mut Editor::new(&mut root, time);
-    let planned = if !is_ours {
-        // First of all: what the image has in /run goes next.
-        let service = machine::plan_service(editor, &spec.service, spec.container.as_ref())?;
-        // Before the ids: they are of the machine, not of the engine that has built it.
-        edits.extend(machine::forget_container(editor)?);
-        Some(service)
-    } else {
-        edits.extend(machine::forget_engine(editor)?);
-        None
-    };
+    // Before the ids: they are of the machine, not of the engine that has built it.
+    let (first, forgotten) = FirstProcess::choose(&mut Editor::new(&mut root, time), spec, has_donor)?;
+    edits.extend(forgotten);
     let seed = seed(spec, &root, materials.digest(&spec.setup)?)?;
     let layout = Resolved::new(spec, &seed)?;
 
     let firmware = firmware(spec, &layout)?;
     let boot_files = boot_files.ok_or_else(no_boot_files)?.for_firmware(firmware, spec.architecture)?;
     bootable::require_kernel(&root, &source.kernel, layout.root.file_system)?;
-    if let Some(service) = &planned {
-        require_init(has_init)?;
-        bootable::require_init(&root, init_path(spec), spec.architecture)?;
-        edits.extend(machine::apply(&mut root, &os, &machine(spec, programs.grow, &layout, time), service)?);
-    } else {
-        require_root_alone(&layout)?;
-        // Whatever else the image has, it is not started.
-        os.init = None;
-        edits.extend(init::install(&mut root, &os, &contained(spec, programs.init, time)?)?);
-    }
+    let mut words = kernel_words(first.kernel_arguments(spec), &source.kernel, &layout.root);
+    edits.extend(match first {
+        FirstProcess::Distro(service) => {
+            first::require(&root, spec)?;
+            machine::apply(&mut root, &os, &machine(spec, programs.grow, &layout, time), &service)?
+        }
+        FirstProcess::Own => {
+            require_root_alone(&layout)?;
+            // Whatever else the image has, it is not started.
+            os.init = None;
+            machine::init::install(&mut root, &os, &first::contained(spec, programs.init, time)?)?
+        }
+    });
     let editor = &mut Editor::new(&mut root, time);
     edits.extend(machine::set_up(editor, &os, &spec.setup, &materials, &seed)?);
-    let mut words = kernel_words(spec, &source.kernel, &layout.root, is_ours);
     let ignites = ignites(&root, spec, &mut words);
     let with_words = Spec { cmdline: words, ..spec.clone() };
     // What is set up may be settings of the menu.
@@ -93,18 +83,14 @@ fn kernel_source(root: &mut Tree, os: &Os, donor: Option<Tree>) -> Result<Kernel
     }
 }
 
-/// What was asked for on the kernel's command line, after what it has to be told of the root and of our own init.
-fn kernel_words(spec: &Spec, kernel: &Kernel, root: &Root, is_ours: bool) -> String {
-    let mut words = spec.cmdline.clone();
-    if is_ours {
-        words = format!("init={} {words}", init::PROGRAM);
+/// `asked`, after what the kernel has to be told of the root.
+fn kernel_words(asked: String, kernel: &Kernel, root: &Root) -> String {
+    if kernel.initramfs.is_some() {
+        return asked;
     }
-    if kernel.initramfs.is_none() {
-        // UUIDs of file systems are known to an initramfs alone.
-        let Root { partition, file_system, .. } = root;
-        words = format!("root=PARTUUID={partition} rootfstype={} rootwait {words}", file_system.name());
-    }
-    words
+    // UUIDs of file systems are known to an initramfs alone.
+    let Root { partition, file_system, .. } = root;
+    format!("root=PARTUUID={partition} rootfstype={} rootwait {asked}", file_system.name())
 }
 
 /// What Ignition's first boot is told of the network, if there is one; `words` of every boot say its platform.
@@ -126,43 +112,9 @@ fn settle_time(root: &mut Tree, spec: &Spec) -> (Time, Vec<String>) {
     (epoch, edits)
 }
 
-/// What becomes a service of the machine.
-pub(super) fn service(spec: &Spec) -> Option<&Container> {
-    let container = spec.container.as_ref().filter(|_| spec.profile == Profile::Machine);
-    wanted_service(&spec.service, container)
-}
-
-/// What the kernel is told to start; of several words the last counts.
-fn init_path(spec: &Spec) -> &str {
-    let words = spec.cmdline.split_ascii_whitespace();
-    words.filter_map(|word| word.strip_prefix("init=")).next_back().unwrap_or(INIT)
-}
-
-fn has_init(root: &Tree, spec: &Spec) -> bool {
-    names_init(spec) || root.resolve(INIT).is_some()
-}
-
-fn names_init(spec: &Spec) -> bool {
-    spec.cmdline.split_ascii_whitespace().any(|word| word.starts_with("init="))
-}
-
-/// Whether the first process is vmimage's own. By itself that is for images whose kernel is another one's, too.
-fn is_ours(spec: &Spec, has_init: bool, has_donor: bool) -> Result<bool> {
-    match spec.init {
-        Init::Auto => Ok(!has_init && has_donor),
-        Init::Distro => Ok(false),
-        Init::Vmimage if names_init(spec) => {
-            let message = "is vmimage, and the kernel arguments name another one";
-            Err(Error::new(Kind::Input, "init", message)
-                .with_hint("leave out one of --init and --cmdline init="))
-        }
-        Init::Vmimage => Ok(true),
-    }
-}
-
 /// Programs of another architecture end in a panic at boot.
 fn require_architecture(root: &Tree, spec: &Spec) -> Result<()> {
-    let service = service(spec).and_then(|container| container.command().next());
+    let service = first::service(spec).and_then(|container| container.command().next());
     let programs = [Some(INIT), Some("/bin/sh"), service];
     let found = programs.into_iter().flatten().find_map(|path| {
         Architecture::of_program(root, path).filter(|found| *found != spec.architecture).zip(Some(path))
@@ -171,17 +123,6 @@ fn require_architecture(root: &Tree, spec: &Spec) -> Result<()> {
     let message = format!("is a program for {found}, the machine is to be for {}", spec.architecture);
     let hint = format!("ask for --platform linux/{}, or take an image for the other", found.oci_name());
     Err(Error::new(Kind::Input, path, message).with_hint(hint))
-}
-
-/// A machine without a first process panics at boot; better to say so now.
-fn require_init(has_init: bool) -> Result<()> {
-    if has_init {
-        return Ok(());
-    }
-    let hint = "install one in the Dockerfile (systemd-sysv, openrc), name it with --cmdline init=/path, or take vmimage's \
-                own with --init vmimage";
-    Err(Error::new(Kind::NotFound, INIT, "is not there: the machine would have no first process")
-        .with_hint(hint))
 }
 
 fn no_boot_files() -> Error {
@@ -193,42 +134,6 @@ fn no_boot_files() -> Error {
     .with_hint(
         "take the vmimage of the frontend image (make out/vmimage), or a folder with one: convert --boot DIR",
     )
-}
-
-/// What our own first process is told.
-fn contained(spec: &Spec, program: Option<Arc<[u8]>>, time: Time) -> Result<Contained<'_>> {
-    let program = program.filter(|program| spec.architecture.runs(program)).ok_or_else(|| no_init(spec))?;
-    let container = service(spec);
-    if container.is_none() && spec.service != Service::Off {
-        return Err(runs_nothing(spec));
-    }
-    Ok(Contained { program, container, hostname: spec.hostname.as_deref(), time })
-}
-
-/// Nobody could log in, and nothing else is started.
-fn runs_nothing(spec: &Spec) -> Error {
-    let program = spec.container.iter().flat_map(Container::command).next();
-    let message = match program {
-        None => {
-            "would be vmimage's, and there is no ENTRYPOINT or CMD: the machine would run nothing".to_owned()
-        }
-        Some(program) => {
-            format!("would be vmimage's, and {program} is no service: the machine would run nothing")
-        }
-    };
-    let hint = match program {
-        None => "name the program in the Dockerfile: ENTRYPOINT [\"/app\"]",
-        Some(_) => {
-            "name another program in the Dockerfile, run this one all the same (--service NAME), or none (--service off)"
-        }
-    };
-    Error::new(Kind::NotFound, INIT, message).with_hint(hint)
-}
-
-fn no_init(spec: &Spec) -> Error {
-    let message = format!("is not there, and this vmimage has none for {} to put there", spec.architecture);
-    Error::new(Kind::NotFound, INIT, message)
-        .with_hint("build on a machine of that architecture, or install an init in the Dockerfile")
 }
 
 fn machine(spec: &Spec, grow: Option<Arc<[u8]>>, layout: &Resolved, time: Time) -> Machine {
@@ -269,62 +174,8 @@ fn require_root_alone(layout: &Resolved) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::spec::Container;
     use crate::tree::Meta;
-
-    fn spec(init: Init, cmdline: &str) -> Spec {
-        Spec { init, cmdline: cmdline.into(), ..Spec::default() }
-    }
-
-    #[test]
-    fn the_first_process_is_ours_where_it_is_asked_for_or_there_can_be_no_other() {
-        for (init, has_init, has_donor, expected) in [
-            (Init::Auto, true, true, false),
-            (Init::Auto, false, true, true),
-            (Init::Auto, false, false, false),
-            (Init::Distro, false, true, false),
-            (Init::Distro, true, true, false),
-            (Init::Vmimage, true, false, true),
-            (Init::Vmimage, true, true, true),
-            (Init::Vmimage, false, false, true),
-        ] {
-            let spec = spec(init, "quiet");
-            assert_eq!(
-                is_ours(&spec, has_init, has_donor).unwrap(),
-                expected,
-                "{init} {has_init} {has_donor}"
-            );
-        }
-        let error = is_ours(&spec(Init::Vmimage, "quiet init=/app"), true, false).unwrap_err();
-        assert!(error.to_string().contains("kernel arguments name another one"), "{error}");
-        assert!(!is_ours(&spec(Init::Distro, "init=/app"), true, false).unwrap());
-    }
-
-    #[test]
-    fn a_machine_of_ours_that_would_run_nothing_is_an_error() {
-        let mut program = vec![0; 20];
-        program[..4].copy_from_slice(b"\x7fELF");
-        program[18] = 62;
-        let error = |service: Service, words: &[&str]| {
-            let cmd = words.iter().map(|word| (*word).to_owned()).collect();
-            let container = Some(Container { cmd, ..Container::default() });
-            let spec = Spec { service, container, ..spec(Init::Vmimage, "") };
-            let program = Arc::from(program.clone());
-            contained(&spec, Some(program), Time::default()).err().map(|error| error.to_string())
-        };
-        let auto = || Service::Auto;
-        assert_eq!(error(auto(), &["nginx"]), None);
-        for (words, part) in [
-            (&[][..], "there is no ENTRYPOINT or CMD"),
-            (&["bash"][..], "bash is no service"),
-            (&["/bin/sh"][..], "/bin/sh is no service"),
-            (&["/sbin/init"][..], "/sbin/init is no service"),
-        ] {
-            let said = error(auto(), words).unwrap();
-            assert!(said.contains(part) && said.contains("the machine would run nothing"), "{said}");
-            assert_eq!(error(Service::Off, words), None);
-        }
-        assert_eq!(error(Service::Named("web".into()), &["bash"]), None);
-    }
 
     /// The head of an ELF file for a machine (`e_machine`).
     fn program(machine: u8) -> Vec<u8> {

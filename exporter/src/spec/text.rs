@@ -3,63 +3,100 @@
 //! What comes from outside is held against it where it comes in: the words of a command, the keys of a
 //! `vmimage.toml`, the files and secrets that these name.
 
+use serde::{Deserialize, Serialize};
+
 use crate::limits;
 
-/// A form that texts have.
-pub struct TextFormat {
-    /// Its name, the `format` of the JSON schema.
-    pub name: &'static str,
-    /// What is expected, for a message.
-    pub expected: &'static str,
-    is_right: fn(&str) -> bool,
+/// A form that texts have. Its name, in kebab case, is the `format` of the JSON schema.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[expect(missing_docs, reason = "the table below says what is expected of each")]
+pub enum TextFormat {
+    UserName,
+    PasswdField,
+    AbsolutePath,
+    ContextPath,
+    FileMode,
+    Owner,
+    PasswordHash,
+    SshKey,
+    SecretId,
+    RepositoryName,
+    ServiceName,
+    TimeZone,
+    Locale,
+    KernelModule,
+    Proxy,
+    Package,
+    Image,
+    Mirror,
+    Hostname,
+    KernelArguments,
+    FileName,
 }
 
-/// Every form.
-pub const TEXT_FORMATS: [TextFormat; 21] = [
-    format("user-name", "a name of lower-case letters, digits, - and _, at most 32", is_user_name),
-    format("passwd-field", "a text without colons on one line", |text| is_line(text) && !text.contains(':')),
-    format("absolute-path", "a path from the root on, without . and .., such as /etc/motd", is_absolute_path),
-    format("context-path", "a path in the build context, without .., such as files/motd", is_context_path),
-    format("file-mode", "permissions in octal, such as 0644", is_mode),
-    format("owner", "USER or USER:GROUP, by name or number", is_owner),
-    format(
-        "password-hash",
-        "a crypt(5) hash ($y$, $7$, $6$, $5$ or $2b$); a password itself is given as { secret = \"id\" }",
-        is_password_hash,
-    ),
-    format("ssh-key", "one public key, such as \"ssh-ed25519 AAAA… me@here\"", is_ssh_key),
-    format("secret-id", "the id of a secret: letters, digits, -, _ and .", |text| is_word(text, "-_.")),
-    format("repository-name", "a name of letters, digits, - and _", |text| is_word(text, "-_")),
-    format("service-name", "the name of a service, such as nginx or apt-daily.timer", is_service),
-    format("time-zone", "a name of the tz database, such as Europe/Berlin or UTC", is_time_zone),
-    format("locale", "a locale, such as de_DE.UTF-8 or C.UTF-8", |text| is_word(text, "_.@-")),
-    format("kernel-module", "the name of a kernel module, such as nbd", |text| is_word(text, "-_")),
-    format("proxy", "the URL of a proxy, without a login, such as http://proxy.example:3128", is_url),
-    format("package", "the name of a package, such as openssh-server", is_package),
-    format("image", "a reference to an image, such as debian:12", is_image),
-    format("mirror", "the URL of a mirror, without a login, such as http://mirror.example", is_url),
-    format("hostname", "a name of letters, digits and hyphens, at most 64, such as web-1", is_hostname),
-    format("kernel-arguments", "kernel arguments on one line, at most 4096 bytes", are_arguments),
-    format("file-name", "a file name without its ending", is_file_name),
-];
+/// What is expected, for a message, and whether a text is it.
+type Row = (&'static str, fn(&str) -> bool);
 
-const fn format(name: &'static str, expected: &'static str, is_right: fn(&str) -> bool) -> TextFormat {
-    TextFormat { name, expected, is_right }
-}
+impl TextFormat {
+    fn row(self) -> Row {
+        match self {
+            Self::UserName => ("a name of lower-case letters, digits, - and _, at most 32", is_user_name),
+            Self::PasswdField => ("a text without colons on one line", is_passwd_field),
+            Self::AbsolutePath => {
+                ("a path from the root on, without . and .., such as /etc/motd", is_absolute_path)
+            }
+            Self::ContextPath => {
+                ("a path in the build context, without .., such as files/motd", is_context_path)
+            }
+            Self::FileMode => ("permissions in octal, such as 0644", is_mode),
+            Self::Owner => ("USER or USER:GROUP, by name or number", is_owner),
+            Self::PasswordHash => (
+                "a crypt(5) hash ($y$, $7$, $6$, $5$ or $2b$); a password itself is given as { secret = \"id\" }",
+                is_password_hash,
+            ),
+            Self::SshKey => ("one public key, such as \"ssh-ed25519 AAAA… me@here\"", is_ssh_key),
+            Self::SecretId => {
+                ("the id of a secret: letters, digits, -, _ and .", |text| is_word(text, "-_."))
+            }
+            Self::RepositoryName => ("a name of letters, digits, - and _", |text| is_word(text, "-_")),
+            Self::ServiceName => ("the name of a service, such as nginx or apt-daily.timer", is_service),
+            Self::TimeZone => ("a name of the tz database, such as Europe/Berlin or UTC", is_time_zone),
+            Self::Locale => ("a locale, such as de_DE.UTF-8 or C.UTF-8", |text| is_word(text, "_.@-")),
+            Self::KernelModule => ("the name of a kernel module, such as nbd", |text| is_word(text, "-_")),
+            Self::Proxy => ("the URL of a proxy, without a login, such as http://proxy.example:3128", is_url),
+            Self::Package => ("the name of a package, such as openssh-server", is_package),
+            Self::Image => ("a reference to an image, such as debian:12", is_image),
+            Self::Mirror => ("the URL of a mirror, without a login, such as http://mirror.example", is_url),
+            Self::Hostname => {
+                ("a name of letters, digits and hyphens, at most 64, such as web-1", is_hostname)
+            }
+            Self::KernelArguments => ("kernel arguments on one line, at most 4096 bytes", are_arguments),
+            Self::FileName => ("a file name without its ending", is_file_name),
+        }
+    }
 
-/// Check a text against the form called `name`. A form that is not known allows everything.
-///
-/// # Errors
-/// What was expected.
-pub fn check_format(name: &str, text: &str) -> Result<(), &'static str> {
-    match TEXT_FORMATS.iter().find(|format| format.name == name) {
-        Some(format) if !(format.is_right)(text) => Err(format.expected),
-        _ => Ok(()),
+    /// Holds a text against the form.
+    ///
+    /// # Errors
+    /// What was expected.
+    pub fn check(self, text: &str) -> Result<(), &'static str> {
+        let (expected, is_right) = self.row();
+        if is_right(text) { Ok(()) } else { Err(expected) }
+    }
+
+    /// The JSON schema of such texts.
+    pub fn schema(self) -> serde_json::Value {
+        serde_json::json!({ "type": "string", "format": self })
     }
 }
 
 fn is_line(text: &str) -> bool {
     !text.contains(char::is_control)
+}
+
+fn is_passwd_field(text: &str) -> bool {
+    is_line(text) && !text.contains(':')
 }
 
 fn are_arguments(text: &str) -> bool {
@@ -163,42 +200,54 @@ mod tests {
 
     #[test]
     fn every_form_has_right_and_wrong_texts() {
-        for (name, right, wrong) in [
+        for (format, right, wrong) in [
             (
-                "user-name",
+                TextFormat::UserName,
                 &["ada", "_apt", "www-data"][..],
                 &["", "Ada", "0ada", "a:b", "a\nb", "-a", "a b"][..],
             ),
-            ("passwd-field", &["", "Ada Lovelace,,,"], &["a:b", "a\nb"]),
-            ("absolute-path", &["/etc/motd"], &["etc", "/", "/etc/../x", "//x", "/a\nb", "/a:b", "/etc/"]),
-            ("context-path", &["a", "files/motd"], &["", "/etc", "../x", "a//b", "./a"]),
-            ("file-mode", &["0644", "755", "4755"], &["", "888", "0o644", "07777", "rw"]),
-            ("owner", &["ada", "0", "ada:1000", "1:2"], &["", ":", "a:", "a:b:c", "-1"]),
+            (TextFormat::PasswdField, &["", "Ada Lovelace,,,"], &["a:b", "a\nb"]),
             (
-                "password-hash",
+                TextFormat::AbsolutePath,
+                &["/etc/motd"],
+                &["etc", "/", "/etc/../x", "//x", "/a\nb", "/a:b", "/etc/"],
+            ),
+            (TextFormat::ContextPath, &["a", "files/motd"], &["", "/etc", "../x", "a//b", "./a"]),
+            (TextFormat::FileMode, &["0644", "755", "4755"], &["", "888", "0o644", "07777", "rw"]),
+            (TextFormat::Owner, &["ada", "0", "ada:1000", "1:2"], &["", ":", "a:", "a:b:c", "-1"]),
+            (
+                TextFormat::PasswordHash,
                 &["$6$salt$hash", "$y$j9T$salt$hash"],
                 &["", "hunter2", "$1$salt$hash", "$6$", "$6$a:b$c", "$6$a$b\n", "!$6$a$b"],
             ),
             (
-                "ssh-key",
+                TextFormat::SshKey,
                 &["ssh-ed25519 AAAAC3 me", "no-pty ssh-rsa AAAAB3", "sk-ssh-ed25519@openssh.com AAAAG"],
                 &["", "ssh-ed25519", "AAAAC3", "ssh-rsa AAAA\nssh-rsa AAAA", "ssh-rsa BBBB"],
             ),
-            ("secret-id", &["root.password-1"], &["", "../x", "a/b", "a,b"]),
-            ("repository-name", &["company-1"], &["", "a.b", "a/b", "-a"]),
-            ("service-name", &["nginx", "getty@tty1.service"], &["", "../x", "a/b", "a b"]),
-            ("time-zone", &["UTC", "Europe/Berlin", "Etc/GMT+1"], &["", "../etc", "Europe/", "/Europe"]),
-            ("locale", &["C.UTF-8", "de_DE.UTF-8@euro"], &["", "a b", "../de"]),
-            ("kernel-module", &["nbd", "nf_nat"], &["", "a b", "a/b", "-r"]),
+            (TextFormat::SecretId, &["root.password-1"], &["", "../x", "a/b", "a,b"]),
+            (TextFormat::RepositoryName, &["company-1"], &["", "a.b", "a/b", "-a"]),
+            (TextFormat::ServiceName, &["nginx", "getty@tty1.service"], &["", "../x", "a/b", "a b"]),
             (
-                "proxy",
+                TextFormat::TimeZone,
+                &["UTC", "Europe/Berlin", "Etc/GMT+1"],
+                &["", "../etc", "Europe/", "/Europe"],
+            ),
+            (TextFormat::Locale, &["C.UTF-8", "de_DE.UTF-8@euro"], &["", "a b", "../de"]),
+            (TextFormat::KernelModule, &["nbd", "nf_nat"], &["", "a b", "a/b", "-r"]),
+            (
+                TextFormat::Proxy,
                 &["http://proxy.example:3128"],
                 &["proxy.example:3128", "http://me:pass@proxy.example", "socks5://a"],
             ),
-            ("package", &["nginx", "linux-image-amd64=6.1", "libc6:i386"], &["", "-y", "$(x)", "a b"]),
-            ("image", &["debian:12", "host:5000/kernel@sha256:00"], &["", "-v", "a b", "$(x)"]),
             (
-                "mirror",
+                TextFormat::Package,
+                &["nginx", "linux-image-amd64=6.1", "libc6:i386"],
+                &["", "-y", "$(x)", "a b"],
+            ),
+            (TextFormat::Image, &["debian:12", "host:5000/kernel@sha256:00"], &["", "-v", "a b", "$(x)"]),
+            (
+                TextFormat::Mirror,
                 &["http://a", "https://a.example/deb", "http://[::1]:80/x", "http://10.0.0.1:3142"],
                 &[
                     "",
@@ -213,7 +262,7 @@ mod tests {
                 ],
             ),
             (
-                "hostname",
+                TextFormat::Hostname,
                 &["web-1.example", "a", &"a.".repeat(31)[..61]],
                 &[
                     "",
@@ -229,18 +278,17 @@ mod tests {
                 ],
             ),
             (
-                "kernel-arguments",
+                TextFormat::KernelArguments,
                 &["", "quiet a=b", &"a".repeat(limits::KERNEL_ARGUMENTS)],
                 &["quiet\n}", &"a".repeat(limits::KERNEL_ARGUMENTS + 1)],
             ),
-            ("file-name", &["web", "..a"], &["", ".", "..", "../web", "a\0"]),
+            (TextFormat::FileName, &["web", "..a"], &["", ".", "..", "../web", "a\0"]),
         ] {
-            assert!(TEXT_FORMATS.iter().any(|format| format.name == name), "{name}");
             for text in right {
-                assert_eq!(check_format(name, text), Ok(()), "{name}: {text}");
+                assert_eq!(format.check(text), Ok(()), "{format:?}: {text}");
             }
             for text in wrong {
-                assert!(check_format(name, text).is_err(), "{name}: {text:?}");
+                assert!(format.check(text).is_err(), "{format:?}: {text:?}");
             }
         }
     }

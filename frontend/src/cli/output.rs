@@ -8,8 +8,9 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use exporter::container::{Compression, Format};
 use exporter::spec::{Firmware, Init};
 
+use crate::base::make::is_stdout;
 use crate::base::{Error, Result};
-use crate::engine::destination::{endings, is_stdout};
+use crate::engine::destination::endings;
 
 /// The disks that are made where no path was asked for: one for each format, in this folder.
 pub(super) fn usual_paths(formats: &[Format]) -> Vec<PathBuf> {

@@ -8,7 +8,8 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use exporter::error::show_text;
-use exporter::spec::check_format;
+use exporter::spec::TextFormat;
+use serde::Deserialize;
 use serde_json::Value;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -69,12 +70,6 @@ impl Entry {
         }
     }
 }
-
-/// The form of texts that are never shown.
-const PASSWORD: &str = "password-hash";
-
-/// The form of paths in the build context.
-const CONTEXT_PATH: &str = "context-path";
 
 struct Check<'a> {
     root: &'a Value,
@@ -178,18 +173,23 @@ impl<'a> Check<'a> {
             }
             return;
         }
-        let format = schema.get("format").and_then(Value::as_str).unwrap_or_default();
-        match check_format(format, text) {
+        let Some(format) = schema.get("format") else { return };
+        let format = match TextFormat::deserialize(format) {
+            Ok(format) => format,
+            // What is not known to be right is wrong: some of these texts get into shell scripts.
+            Err(error) => return self.problems.add(at, format!("{key}: {error}")),
+        };
+        match (format, format.check(text)) {
             // It may be a password, which is nobody's to read in a log.
-            Err(expected) if format == PASSWORD => {
+            (TextFormat::PasswordHash, Err(expected)) => {
                 self.problems
                     .add_hidden(at, format!("{key} is a text that is no hash: {expected} was expected"));
             }
-            Err(expected) => {
+            (_, Err(expected)) => {
                 self.problems.add(at, format!("{key} is {:?}: {expected} was expected", show_text(text)));
             }
-            Ok(()) if format == CONTEXT_PATH => self.context_path(text, at, key),
-            Ok(()) => {}
+            (TextFormat::ContextPath, Ok(())) => self.context_path(text, at, key),
+            (_, Ok(())) => {}
         }
     }
 
@@ -258,5 +258,20 @@ fn shown_choice(choice: &Value) -> String {
     match required {
         Some(key) => format!("{{ {key} = … }}"),
         None => shown_kind(choice["type"].as_str().unwrap_or_default()).to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_of_a_form_that_is_not_known_is_refused() {
+        for (format, is_right) in [("locale", true), ("lokale", false)] {
+            let schema = serde_json::json!({ "type": "string", "format": format });
+            let mut check = Check { root: &schema, problems: Problems::new("f", "a"), entries: None };
+            check.text(&schema, "C", 0..1, "a");
+            assert_eq!(check.problems.is_empty(), is_right, "{format}");
+        }
     }
 }
