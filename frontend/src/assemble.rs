@@ -96,7 +96,7 @@ fn input(args: &Args, threads: NonZeroUsize) -> Result<Input> {
         None => None,
     };
     let materials = materials(args, threads)?;
-    Ok(Input { root, boot, donor, programs: builtin::programs(), materials })
+    Ok(Input { root, boot, donor, programs: builtin::programs(args.spec.architecture), materials })
 }
 
 /// What the spec names. Who needs something that is not there says so.
