@@ -1,7 +1,7 @@
 //! Without a build: the static binary of the frontend image makes a machine of an image's layers.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use std::process::Command;
 
@@ -51,13 +51,14 @@ fn the_root_grows_by_a_program_of_the_machines_architecture() {
     let folder = scratch();
     let binary = static_binary(folder.path());
     let path = |name: &str| folder.path().join(name);
+    fs::create_dir_all(path("tree/sbin")).unwrap();
+    symlink("/usr/lib/systemd/systemd", path("tree/sbin/init")).unwrap();
     for machine in [62, 183] {
         // As far as the head tells (elf(5)), a program for it.
         let init = [b"\x7fELF\x02\x01\x01".as_slice(), &[0; 11], &[machine, 0]].concat();
         for (file, content) in [
             ("boot/vendor", b"debian\n".as_slice()),
             ("boot/grub.efi", b"GRUB"),
-            ("tree/sbin/init", &init),
             ("tree/usr/lib/systemd/systemd", &init),
             ("tree/lib/modules/6.1/modules.dep", b""),
             ("tree/boot/vmlinuz-6.1", b"kernel"),
@@ -67,7 +68,8 @@ fn the_root_grows_by_a_program_of_the_machines_architecture() {
             fs::create_dir_all(path(file).parent().unwrap()).unwrap();
             fs::write(path(file), content).unwrap();
         }
-        fs::set_permissions(path("tree/sbin/init"), fs::Permissions::from_mode(0o755)).unwrap();
+        let executable = fs::Permissions::from_mode(0o755);
+        fs::set_permissions(path("tree/usr/lib/systemd/systemd"), executable).unwrap();
         let disk = path("disk.raw");
         let mut convert = Command::new(&binary);
         convert.args(["convert", "--no-install", "--firmware", "uefi", "--boot"]).arg(path("boot"));
