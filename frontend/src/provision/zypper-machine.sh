@@ -6,6 +6,9 @@ reinstall() {
 restore_programs
 keep_configuration /etc install_packages "$@"
 make_initramfs /boot/initrd- ''
+# zypp says in it when it has written it, which would be another time in each build.
+auto_installed=/var/lib/zypp/AutoInstalled
+[ ! -e "$auto_installed" ] || sed -i 's/^# AutoInstalled generated .*/# AutoInstalled generated/' "$auto_installed"
 # The links that SUSE keeps on the newest kernel, where its own scripts could not.
 for kind in vmlinuz initrd; do
 	[ ! -e "/boot/$kind" ] || continue
