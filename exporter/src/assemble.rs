@@ -23,6 +23,7 @@ use crate::disk::{self, ALIGNMENT, DiskLayout, Request};
 use crate::engine::Image;
 use crate::error::{Error, Kind, Result, show_size};
 use crate::fs::ext4;
+use crate::hint::{Hint, Setting};
 use crate::machine::Materials;
 use crate::report::System;
 use crate::seed::{Seed, Uuid};
@@ -150,15 +151,17 @@ fn disk_size(spec: &Spec, partitions: &[Request], root_needs: u64) -> Result<u64
                 Some(format) => format!("{message}, as a {format} disk is"),
                 None => message,
             };
-            let hint =
-                format!("ask for --size {}M, or leave the size out", size.div_ceil(unit) * (unit >> 20));
+            let right = format!("{}M", size.div_ceil(unit) * (unit >> 20));
+            let hint = Hint::from("ask for ").set(Setting::Size, right).text(", or leave the size out");
             Err(Error::new(Kind::Input, "size", message).with_hint(hint))
         }
         Some(Size(size)) if size < minimum => {
             let message =
                 format!("{} are asked for, but the content needs {}", show_size(size), show_size(minimum));
             let least = minimum.next_multiple_of(unit) / ALIGNMENT;
-            let hint = format!("ask for at least --size {least}M, or leave the size out");
+            let hint = Hint::from("ask for at least ")
+                .set(Setting::Size, format!("{least}M"))
+                .text(", or leave the size out");
             Err(Error::new(Kind::NoSpace { needed: minimum, available: size }, "size", message)
                 .with_hint(hint))
         }
