@@ -14,7 +14,7 @@ use exporter::assemble::{self, Input};
 use exporter::boot::BootFiles;
 use exporter::container::{containerdisk, sparse};
 use exporter::machine::Materials;
-use exporter::report::{DiskFile, Report};
+use exporter::report::DiskFile;
 use exporter::spec::{FileSpec, Spec};
 use exporter::tree::{HostDir, scan};
 
@@ -83,7 +83,7 @@ fn run(args: &Args) -> Result<()> {
         container_disk::hand_over(&args.output, args.spec.source_date_epoch)?;
     }
     let files = targets.iter().map(DiskFile::read);
-    terminal::print(&Report::new(planned, files.collect::<exporter::Result<_>>()?).to_string())
+    terminal::print(&planned.report(files.collect::<exporter::Result<_>>()?).to_string())
 }
 
 fn input(args: &Args, threads: NonZeroUsize) -> Result<Input> {
@@ -97,7 +97,7 @@ fn input(args: &Args, threads: NonZeroUsize) -> Result<Input> {
         None => None,
     };
     let materials = materials(args, threads)?;
-    Ok(Input { root, boot, donor, programs: builtin::programs(), materials })
+    Ok(Input { root, boot, donor, programs: builtin::programs(args.spec.architecture), materials })
 }
 
 /// What the spec names. Who needs something that is not there says so.

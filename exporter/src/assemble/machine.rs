@@ -3,93 +3,99 @@
 use std::sync::Arc;
 
 use super::donor::KernelSource;
+use super::draft::Parts;
 use super::first::{self, FirstProcess, INIT};
+use super::lay_out::lay_out;
 use super::menu::Menu;
-use super::{Ids, Input, Planned, SECTOR_SIZE, appliance, bootable, disk_size, latest_time, root_options};
-use crate::boot::{self, BiosBoot, BootFiles, Defaults};
-use crate::disk::{self, Disk, DiskLayout, Placed, Request, kinds};
+use super::resolve::Resolved;
+use super::{Input, Planned, appliance, bootable, disk_file, latest_time, seed};
+use crate::boot::{self, Defaults, Root};
 use crate::error::{Error, Kind, Result};
-use crate::extent::Extent;
-use crate::fs::{Layout, ext4, fat};
+use crate::fs::FileSystem;
 use crate::machine::{self, Machine};
 use crate::report::System;
-use crate::spec::{Architecture, Spec};
-use crate::tree::{Editor, Time, Tree, os};
+use crate::spec::{Architecture, Firmware, Spec};
+use crate::tree::kernel::Kernel;
+use crate::tree::os::{self, Os};
+use crate::tree::{Editor, Time, Tree};
 
-const LABEL: &str = "root";
-/// The purpose of the seed that the root partition's GUID comes from.
-const ROOT_PARTITION: &str = "root partition";
-/// GRUB's core is a fifth of this, and partitions start on 1 MiB anyway.
-const BIOS_BOOT_SIZE: u64 = 1 << 20;
-/// The least that is FAT32 with sectors of 512 bytes is 33 MiB; this leaves room for kernels beside GRUB.
-const ESP_SIZE: u64 = 64 << 20;
+/// BIOSes start from sectors of no other size.
+const BIOS_SECTOR: u32 = 512;
 
 pub(super) fn plan(spec: &Spec, input: Input) -> Result<Planned> {
     let Input { mut root, boot: boot_files, donor, programs, materials } = input;
     let has_donor = donor.is_some();
     require_architecture(&root, spec)?;
     let mut os = os::detect(&root)?;
-    let source = match donor {
-        Some(donor) => KernelSource::donated(&mut root, &donor)?,
-        None => {
-            let named = Defaults::read(&root)?.kernel;
-            KernelSource::own(&mut root, &os, named.as_deref())?
-        }
-    };
+    let source = kernel_source(&mut root, &os, donor)?;
     let mut edits = source.notes.clone();
     let (time, forgotten) = settle_time(&mut root, spec);
     edits.extend(forgotten);
     // Before the ids: they are of the machine, not of the engine that has built it.
     let (first, forgotten) = FirstProcess::choose(&mut Editor::new(&mut root, time), spec, has_donor)?;
     edits.extend(forgotten);
-    let ids = Ids::new(spec, &root, materials.digest(&spec.setup)?)?;
+    let seed = seed(spec, &root, materials.digest(&spec.setup)?)?;
+    let layout = Resolved::new(spec, &seed)?;
 
-    let boot_files = boot_files.ok_or_else(no_boot_files)?.for_firmware(spec.firmware, spec.architecture)?;
-    bootable::require_kernel(&root, &source.kernel)?;
-    let mut words = first.kernel_arguments(spec);
+    let firmware = firmware(spec, &layout)?;
+    let boot_files = boot_files.ok_or_else(no_boot_files)?.for_firmware(firmware, spec.architecture)?;
+    bootable::require_kernel(&root, &source.kernel, layout.root.file_system)?;
+    let mut words = kernel_words(first.kernel_arguments(spec), &source.kernel, &layout.root);
     edits.extend(match first {
         FirstProcess::Distro(service) => {
             first::require(&root, spec)?;
-            machine::apply(&mut root, &os, &machine(spec, programs.grow, &ids, time), &service)?
+            machine::apply(&mut root, &os, &machine(spec, programs.grow, &layout, time), &service)?
         }
         FirstProcess::Own => {
+            require_root_alone(&layout)?;
             // Whatever else the image has, it is not started.
             os.init = None;
             machine::init::install(&mut root, &os, &first::contained(spec, programs.init, time)?)?
         }
     });
     let editor = &mut Editor::new(&mut root, time);
-    edits.extend(machine::set_up(editor, &os, &spec.setup, &materials, &ids.seed)?);
+    edits.extend(machine::set_up(editor, &os, &spec.setup, &materials, &seed)?);
     let ignites = ignites(&root, spec, &mut words);
-    if source.kernel.initramfs.is_none() {
-        // UUIDs of file systems are known to an initramfs alone.
-        let partition = ids.seed.uuid(ROOT_PARTITION);
-        words = format!("root=PARTUUID={partition} rootfstype=ext4 rootwait {words}");
-    }
     let with_words = Spec { cmdline: words, ..spec.clone() };
     // What is set up may be settings of the menu.
     let defaults = Defaults::read(&root)?;
     edits.extend(defaults.notes.iter().cloned());
     let menu =
-        Menu { os: &os, source: &source, spec: &with_words, defaults: &defaults, root: ids.root, ignites };
+        Menu { os: &os, source: &source, spec: &with_words, defaults: &defaults, root: layout.root, ignites };
     let (entry, written) = menu.write(&mut Editor::new(&mut root, time))?;
     edits.extend(written);
-    let esp = boot::esp_tree(&boot_files, spec.architecture, ids.root, time);
+    let esp = boot::esp_tree(&boot_files, spec.architecture, layout.root.id, time);
 
-    let root = Arc::new(root);
-    let draft = ext4::Draft::new(&root, &root_options(&ids, LABEL, time))?;
-    let needs = draft.minimum_size()?;
-    let partitions = partitions(spec.architecture, &ids, needs);
-    let size = disk_size(spec, &partitions, needs)?;
-    let placed = disk::place(&partitions, size)?;
-    let layout = lay_out(&placed, size, &draft, &esp, &boot_files, &ids, time)?;
+    let parts = Parts { root, esp: Some(esp), bios: boot_files.bios.clone(), time };
+    let layout = lay_out(spec, &layout, parts, &seed)?;
     let system = System::new(&os, &entry, &boot_files, edits);
-    Ok(Planned { layout, id: ids.disk_file(), appliance: appliance(spec), system: Some(system) })
+    Ok(Planned { layout, id: disk_file(&seed), appliance: appliance(spec), system: Some(system) })
+}
+
+/// The kernel of the donor, or one of the root's own.
+fn kernel_source(root: &mut Tree, os: &Os, donor: Option<Tree>) -> Result<KernelSource> {
+    match donor {
+        Some(donor) => KernelSource::donated(root, &donor),
+        None => {
+            let named = Defaults::read(root)?.kernel;
+            KernelSource::own(root, os, named.as_deref())
+        }
+    }
+}
+
+/// `asked`, after what the kernel has to be told of the root.
+fn kernel_words(asked: String, kernel: &Kernel, root: &Root) -> String {
+    if kernel.initramfs.is_some() {
+        return asked;
+    }
+    // UUIDs of file systems are known to an initramfs alone.
+    let Root { partition, file_system, .. } = root;
+    format!("root=PARTUUID={partition} rootfstype={} rootwait {asked}", file_system.name())
 }
 
 /// What Ignition's first boot is told of the network, if there is one; `words` of every boot say its platform.
 fn ignites(root: &Tree, spec: &Spec, words: &mut String) -> Option<&'static str> {
-    root.resolve(machine::FIRST_BOOT)?;
+    root.resolve(boot::FIRST_BOOT)?;
     let (platform, is_local) = machine::ignition_platform(spec);
     if !words.split_ascii_whitespace().any(|word| word == platform) {
         *words = format!("{words} {platform}");
@@ -130,74 +136,38 @@ fn no_boot_files() -> Error {
     )
 }
 
-fn machine(spec: &Spec, grow: Option<Arc<[u8]>>, ids: &Ids, time: Time) -> Machine {
+fn machine(spec: &Spec, grow: Option<Arc<[u8]>>, layout: &Resolved, time: Time) -> Machine {
     Machine {
-        root: ids.root,
-        esp: Some(ids.esp_serial),
+        mounts: layout.mounts(),
         hostname: spec.hostname.clone(),
         serial: Some(spec.architecture.serial_console().to_owned()),
+        grows: layout.grows().map(str::to_owned),
         grow: grow.filter(|program| spec.architecture.runs(program)),
         time,
     }
 }
 
-/// The partitions, root last because it grows. The BIOS boot partition is first on every disk, so that
-/// numbers mean the same on all of them.
-fn partitions(architecture: Architecture, ids: &Ids, root_size: u64) -> [Request; 3] {
-    let root_kind = match architecture {
-        Architecture::X86_64 => kinds::ROOT_X86_64,
-        Architecture::Aarch64 => kinds::ROOT_ARM64,
-    };
-    let request = |kind, name: &str, attributes, size| Request {
-        kind,
-        name: name.to_owned(),
-        guid: ids.seed.uuid(&format!("{name} partition")),
-        attributes,
-        size,
-    };
-    [
-        request(kinds::BIOS_BOOT, "bios", 0, BIOS_BOOT_SIZE),
-        request(kinds::ESP, "esp", 0, ESP_SIZE),
-        request(root_kind, "root", kinds::GROW_FILE_SYSTEM, root_size),
-    ]
+/// What may start the machine from the sectors of its disk.
+fn firmware(spec: &Spec, layout: &Resolved) -> Result<Firmware> {
+    match spec.firmware {
+        asked if layout.sector_size == BIOS_SECTOR => Ok(asked),
+        Firmware::Any | Firmware::Uefi => Ok(Firmware::Uefi),
+        Firmware::Bios => {
+            let message = format!("a BIOS starts from no disk with sectors of {} bytes", layout.sector_size);
+            Err(Error::new(Kind::Unsupported, "firmware", message))
+        }
+    }
 }
 
-/// Every byte of the disk.
-fn lay_out(
-    placed: &[Placed],
-    size: u64,
-    root: &ext4::Draft,
-    esp: &Tree,
-    boot_files: &BootFiles,
-    ids: &Ids,
-    time: Time,
-) -> Result<DiskLayout> {
-    let [bios_part, esp_part, root_part] = placed else { unreachable!("three partitions were asked for") };
-    let bios = match &boot_files.bios {
-        Some(images) => Some(BiosBoot::new(images, bios_part.first_lba(SECTOR_SIZE), bios_part.size)?),
-        None => None,
-    };
-    let boot_code = bios.as_ref().map_or([0; 440], |bios| bios.mbr_code);
-    let core = bios.map(|bios| Extent::bytes(0, bios.core));
-    let core = Layout { size: bios_part.size, extents: Box::new(core.into_iter().collect::<Vec<_>>()) };
-    let esp = fat::plan(esp, &esp_options(ids, time, esp_part))?;
-    let root = root.plan(root_part.size)?;
-    let disk = Disk { size, sector_size: SECTOR_SIZE, guid: ids.seed.uuid("disk"), boot_code };
-    DiskLayout::new(
-        &disk,
-        vec![(bios_part.clone(), core), (esp_part.clone(), esp), (root_part.clone(), root)],
-    )
-}
-
-fn esp_options(ids: &Ids, time: Time, partition: &Placed) -> fat::Options {
-    fat::Options {
-        label: "ESP".into(),
-        serial: ids.esp_serial,
-        size: partition.size,
-        sector_size: SECTOR_SIZE,
-        hidden_sectors: partition.first_lba(SECTOR_SIZE),
-        modified: time,
-        kind: Some(fat::FatType::Fat32),
+/// Our own first process mounts the root, and nothing else of the disk.
+fn require_root_alone(layout: &Resolved) -> Result<()> {
+    let mounts = layout.mounts();
+    match mounts.iter().find(|mount| mount.id != layout.root.id && mount.file_system != FileSystem::Vfat) {
+        Some(mount) => {
+            let message = "is a partition of its own, which vmimage's own init would not mount";
+            Err(Error::new(Kind::Unsupported, &mount.point, message))
+        }
+        None => Ok(()),
     }
 }
 

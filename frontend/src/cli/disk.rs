@@ -61,7 +61,7 @@ impl Job<'_> {
         let making = Making { threads: self.threads, meter: self.meter, stop: self.stop };
         let (planned, written) = making.make(self.spec, input, files.collect())?;
         let paths = written.into_iter().map(|target| target.path).collect();
-        Ok(Outcome { report: Report::new(planned, Vec::new()), paths })
+        Ok(Outcome { report: planned.report(Vec::new()), paths })
     }
 }
 

@@ -143,7 +143,8 @@ fn make(
     let spec = Spec { architecture: built.architecture, container, ..spec.clone() };
     let job = disk::Job { spec: &spec, paths, threads, meter, stop: store.interrupt.flag() };
     // The plan reads from what is mounted, and so ends before it.
-    let made = job.make(Input { root, boot, donor, programs: builtin::programs(), materials });
+    let made =
+        job.make(Input { root, boot, donor, programs: builtin::programs(built.architecture), materials });
     store.interrupt.check()?;
     made
 }
