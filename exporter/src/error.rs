@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use crate::hint::Hint;
 use crate::limits::{self, Exceeded};
 
 /// Shorthand for results of this crate.
@@ -39,7 +40,7 @@ pub struct Error {
     kind: Kind,
     place: String,
     message: String,
-    hint: Option<String>,
+    hint: Option<Hint>,
     source: Option<std::io::Error>,
 }
 
@@ -56,7 +57,7 @@ impl Error {
 
     /// The same error with the thing to type next.
     #[must_use]
-    pub fn with_hint(self, hint: impl Into<String>) -> Self {
+    pub fn with_hint(self, hint: impl Into<Hint>) -> Self {
         Self { hint: Some(hint.into()), ..self }
     }
 
@@ -71,8 +72,8 @@ impl Error {
     }
 
     /// The thing to try next, if one is known.
-    pub fn hint(&self) -> Option<&str> {
-        self.hint.as_deref()
+    pub fn hint(&self) -> Option<&Hint> {
+        self.hint.as_ref()
     }
 }
 

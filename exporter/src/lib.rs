@@ -27,6 +27,7 @@ pub mod engine;
 pub mod error;
 pub mod extent;
 pub mod fs;
+pub mod hint;
 pub mod image;
 pub mod input;
 pub mod limits;

@@ -18,6 +18,7 @@ use exporter::report::DiskFile;
 use exporter::spec::{FileSpec, Spec};
 use exporter::tree::{HostDir, scan};
 
+use crate::ask::spelling;
 use crate::base::builtin;
 use crate::base::make::{File, Making, threads};
 use crate::base::{Error, Meter, Result, Stage, Style, terminal};
@@ -60,7 +61,7 @@ pub(crate) fn main() -> ExitCode {
     match run(&args) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            error.print();
+            error.print(spelling::build_argument);
             error.exit_code()
         }
     }

@@ -27,7 +27,8 @@ use llb::{Graph, State};
 use crate::ask::Install;
 use crate::ask::config::Configuration;
 use crate::ask::request::{Request, Stage};
-use crate::gateway::{Bridge, Failure, Image, Images, Opts, Platform, delegate, proto};
+use crate::base::{Error, Result};
+use crate::gateway::{Bridge, Image, Images, Opts, Platform, delegate, exit_code_of, is_not_found, proto};
 use crate::provision::{self, Cause};
 use context::BuildContext;
 
@@ -43,7 +44,7 @@ pub(crate) const INSTEAD_OF_AN_IMAGE: [&str; 2] = [
 ];
 
 /// Builds what the user's Dockerfile describes and returns it as a disk, one for each platform.
-pub(crate) async fn solve(bridge: &Bridge, opts: &Opts) -> Result<proto::Result, Failure> {
+pub(crate) async fn solve(bridge: &Bridge, opts: &Opts) -> Result<proto::Result> {
     let request = request::read(opts)?;
     let context = BuildContext::find(bridge, opts).await?;
     let config = async {
@@ -70,18 +71,18 @@ pub(crate) async fn solve(bridge: &Bridge, opts: &Opts) -> Result<proto::Result,
 }
 
 /// Builds what the daemon would build later, when nobody is left to say why a package step of ours failed.
-async fn build_now(bridge: &Bridge, image: &Image, install: &Install) -> Result<(), Failure> {
+async fn build_now(bridge: &Bridge, image: &Image, install: &Install) -> Result<()> {
     let Some(root) = &image.root else { return Ok(()) };
-    bridge.evaluate(root).await.map_err(|failure| explained(failure, install))
+    bridge.evaluate(root).await.map_err(|error| explained(error, install))
 }
 
 /// In words, if the exit code of a package step tells why it failed.
-fn explained(failure: Failure, install: &Install) -> Failure {
-    match failure.exit_code_of(steps::SCRIPT).and_then(Cause::by_exit_code) {
-        Some(cause) => failure
+fn explained(error: Error, install: &Install) -> Error {
+    match exit_code_of(&error, steps::SCRIPT).and_then(Cause::by_exit_code) {
+        Some(cause) => error
             .reworded(format!("packages can't be installed: {}", cause.what()))
-            .with_hint(&cause.hint(install)),
-        None => failure,
+            .with_hint(cause.hint(install)),
+        None => error,
     }
 }
 
@@ -95,7 +96,7 @@ struct Build<'a> {
 
 impl Build<'_> {
     /// Replaces the file system of `image` by a folder with a disk made of it.
-    async fn turn_into_disk(&self, image: &mut Image) -> Result<(), Failure> {
+    async fn turn_into_disk(&self, image: &mut Image) -> Result<()> {
         let platform = image.platform.clone().map_or_else(|| self.worker_platform(), Ok)?;
         let architecture = provision::architecture(&platform.to_string())?;
         let definition = image.root.as_ref().and_then(|root| root.def.as_ref()).ok_or_else(empty)?;
@@ -130,7 +131,7 @@ impl Build<'_> {
     }
 
     /// Warns that the disk becomes a container image, at the step that makes it.
-    async fn warn_of_an_image(&self, root: &proto::Ref, disk: &State) -> Result<(), Failure> {
+    async fn warn_of_an_image(&self, root: &proto::Ref, disk: &State) -> Result<()> {
         // Clients show warnings only of steps that they have seen.
         self.bridge.evaluate(root).await?;
         match disk.to_graph().map_err(broken)?.result() {
@@ -140,19 +141,19 @@ impl Build<'_> {
     }
 
     /// Hands a state to the daemon. It is built when it is read or exported.
-    async fn solve(&self, state: &State) -> Result<proto::Ref, Failure> {
+    async fn solve(&self, state: &State) -> Result<proto::Ref> {
         self::hand_over(self.bridge, self.opts, state).await
     }
 
     /// What the daemon runs natively.
-    fn worker_platform(&self) -> Result<Platform, Failure> {
+    fn worker_platform(&self) -> Result<Platform> {
         let native = self.opts.workers().first().and_then(|worker| worker.platforms.first());
-        native.cloned().ok_or_else(|| Failure::new("BuildKit names no platform of its worker"))
+        native.cloned().ok_or_else(|| Error::user("BuildKit names no platform of its worker"))
     }
 }
 
 /// Hands a state to the daemon. It is built when it is read or exported.
-async fn hand_over(bridge: &Bridge, opts: &Opts, state: &State) -> Result<proto::Ref, Failure> {
+async fn hand_over(bridge: &Bridge, opts: &Opts, state: &State) -> Result<proto::Ref> {
     let request = proto::SolveRequest {
         definition: Some(state.marshal().map_err(broken)?),
         cache_imports: opts.cache_imports()?,
@@ -160,15 +161,15 @@ async fn hand_over(bridge: &Bridge, opts: &Opts, state: &State) -> Result<proto:
     };
     let images = Images::read(bridge.solve(request).await?)?;
     let root = images.images.into_iter().next().and_then(|image| image.root);
-    root.ok_or_else(|| Failure::new("BuildKit answered a build without a file system"))
+    root.ok_or_else(|| Error::user("BuildKit answered a build without a file system"))
 }
 
 /// `None` for what is not there.
-fn found<T>(answer: Result<T, Failure>) -> Result<Option<T>, Failure> {
+fn found<T>(answer: Result<T>) -> Result<Option<T>> {
     match answer {
         Ok(value) => Ok(Some(value)),
-        Err(failure) if failure.is_not_found() => Ok(None),
-        Err(failure) => Err(failure),
+        Err(error) if is_not_found(&error) => Ok(None),
+        Err(error) => Err(error),
     }
 }
 
@@ -182,12 +183,12 @@ struct Parts {
     donor: Option<State>,
 }
 
-fn empty() -> Failure {
-    Failure::new("the last stage is empty: there is nothing to make a disk of")
+fn empty() -> Error {
+    Error::user("the last stage is empty: there is nothing to make a disk of")
         .with_hint("COPY something into it")
 }
 
 /// A graph of the daemon's own making that does not hold together.
-fn broken(error: llb::Error) -> Failure {
-    Failure::new(format!("the build graph: {error}"))
+fn broken(error: llb::Error) -> Error {
+    Error::user(format!("the build graph: {error}"))
 }

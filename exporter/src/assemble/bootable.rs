@@ -10,6 +10,7 @@ use std::io::Read;
 
 use crate::error::{Error, Kind, Result, show_list};
 use crate::fs::FileSystem;
+use crate::hint::{Hint, Setting};
 use crate::machine::{stand_in_shape, stand_ins};
 use crate::spec::Architecture;
 use crate::tree::initramfs::read_names;
@@ -141,11 +142,16 @@ fn no_initramfs(root: &Tree, kernel: &Kernel) -> Result<Error> {
     };
     let hint = match why.is_empty() {
         true => {
-            "make one in the Dockerfile (update-initramfs -c -k all, dracut --regenerate-all, mkinitcpio -P), or have a kernel \
-                 installed: without kernel = \"keep\", --kernel keep and --no-install"
+            Hint::from(
+                "make one in the Dockerfile (update-initramfs -c -k all, dracut --regenerate-all, mkinitcpio -P), or \
+                 have a kernel installed: without ",
+            )
+            .set(Setting::Kernel, "keep")
+            .text(" and vmimage convert --no-install")
         }
         false => {
             "undo it in the Dockerfile: dpkg-divert --remove, or install the package again; then make the initramfs"
+                .into()
         }
     };
     Ok(Error::new(Kind::NotFound, &kernel.image, message).with_hint(hint))
@@ -227,7 +233,8 @@ fn missing(root: &Tree, path: &str, program: &str) -> String {
 
 fn unfit(path: &str, why: &str) -> Error {
     Error::new(Kind::NotFound, path, why).with_hint(
-        "install an init in the Dockerfile (systemd-sysv, openrc), or name a program with --cmdline init=/path",
+        Hint::from("install an init in the Dockerfile (systemd-sysv, openrc), or name a program with ")
+            .set(Setting::Cmdline, "init=/path"),
     )
 }
 

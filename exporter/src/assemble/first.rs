@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::bootable;
 use crate::error::{Error, Kind, Result};
+use crate::hint::{Hint, Setting};
 use crate::machine::init::{self, Contained};
 use crate::machine::{self, PlannedService, wanted_service};
 use crate::spec::{Container, Init, Profile, Service, Spec};
@@ -75,8 +76,9 @@ fn is_own(spec: &Spec, has_init: bool, has_donor: bool) -> Result<bool> {
         Init::Distro => Ok(false),
         Init::Vmimage if names_init(spec) => {
             let message = "is vmimage, and the kernel arguments name another one";
+            let hint = Hint::from("leave out one of ").name(Setting::Init);
             Err(Error::new(Kind::Input, "init", message)
-                .with_hint("leave out one of --init and --cmdline init="))
+                .with_hint(hint.text(" and ").set(Setting::Cmdline, "init=")))
         }
         Init::Vmimage => Ok(true),
     }
@@ -85,8 +87,10 @@ fn is_own(spec: &Spec, has_init: bool, has_donor: bool) -> Result<bool> {
 /// A machine without a first process, or with one that can't run, panics at boot; better to say so now.
 pub(super) fn require(root: &Tree, spec: &Spec) -> Result<()> {
     if !has_init(root, spec) {
-        let hint = "install one in the Dockerfile (systemd-sysv, openrc), name it with --cmdline init=/path, or take vmimage's \
-                    own with --init vmimage";
+        let hint = Hint::from("install one in the Dockerfile (systemd-sysv, openrc), name it with ")
+            .set(Setting::Cmdline, "init=/path")
+            .text(", or take vmimage's own with ")
+            .set(Setting::Init, "vmimage");
         let message = "is not there: the machine would have no first process";
         return Err(Error::new(Kind::NotFound, INIT, message).with_hint(hint));
     }
@@ -115,10 +119,12 @@ fn runs_nothing(spec: &Spec) -> Error {
         }
     };
     let hint = match program {
-        None => "name the program in the Dockerfile: ENTRYPOINT [\"/app\"]",
-        Some(_) => {
-            "name another program in the Dockerfile, run this one all the same (--service NAME), or none (--service off)"
-        }
+        None => "name the program in the Dockerfile: ENTRYPOINT [\"/app\"]".into(),
+        Some(_) => Hint::from("name another program in the Dockerfile, run this one all the same (")
+            .set(Setting::Service, "NAME")
+            .text("), or none (")
+            .set(Setting::Service, "off")
+            .text(")"),
     };
     Error::new(Kind::NotFound, INIT, message).with_hint(hint)
 }

@@ -5,6 +5,7 @@ use super::resolve::{Named, Resolved};
 use crate::disk::gpt::BOOT_CODE_LEN;
 use crate::disk::{self, ALIGNMENT, Disk, DiskLayout, Request, kinds};
 use crate::error::{Error, Kind, Result, show_size};
+use crate::hint::{Hint, Setting};
 use crate::seed::Seed;
 use crate::spec::{Size, Spec};
 
@@ -53,15 +54,17 @@ fn disk_size(spec: &Spec, partitions: &[Request]) -> Result<u64> {
                 Some(format) => format!("{message}, as a {format} disk is"),
                 None => message,
             };
-            let hint =
-                format!("ask for --size {}M, or leave the size out", size.div_ceil(unit) * (unit >> 20));
+            let right = format!("{}M", size.div_ceil(unit) * (unit >> 20));
+            let hint = Hint::from("ask for ").set(Setting::Size, right).text(", or leave the size out");
             Err(Error::new(Kind::Input, "size", message).with_hint(hint))
         }
         Some(Size(size)) if size < minimum => {
             let message =
                 format!("{} are asked for, but the content needs {}", show_size(size), show_size(minimum));
             let least = minimum.div_ceil(unit).saturating_mul(unit) / ALIGNMENT;
-            let hint = format!("ask for at least --size {least}M, or leave the size out");
+            let hint = Hint::from("ask for at least ")
+                .set(Setting::Size, format!("{least}M"))
+                .text(", or leave the size out");
             Err(Error::new(Kind::NoSpace { needed: minimum, available: size }, "size", message)
                 .with_hint(hint))
         }

@@ -132,7 +132,7 @@ fn no_boot_files() -> Error {
         "the distribution has none that is known, and this vmimage none of its own",
     )
     .with_hint(
-        "take the vmimage of the frontend image (make out/vmimage), or a folder with one: convert --boot DIR",
+        "take the vmimage of the frontend image (make out/vmimage), or a folder with one: vmimage convert --boot DIR",
     )
 }
 

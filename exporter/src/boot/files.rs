@@ -97,7 +97,7 @@ impl BootFiles {
             Firmware::Uefi => "UEFI",
         };
         let lacking = format!("has no GRUB that {starter} starts on {architecture}");
-        let hint = "ask for another firmware, or convert with other boot loader files: --boot DIR";
+        let hint = "ask for another firmware, or give other boot loader files: vmimage convert --boot DIR";
         Err(Error::new(Kind::NotFound, self.origin, lacking).with_hint(hint))
     }
 

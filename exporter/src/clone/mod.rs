@@ -108,7 +108,7 @@ impl Volume {
     fn at(&self, error: Error) -> Error {
         let named = Error::new(error.kind().clone(), &self.name, error.to_string());
         match error.hint() {
-            Some(hint) => named.with_hint(hint),
+            Some(hint) => named.with_hint(hint.clone()),
             None => named,
         }
     }

@@ -352,7 +352,9 @@ fn a_compression_that_a_format_lacks_is_refused() {
             let disk = Target { compression: *compression, ..any_target(&scratch, format) };
             let error = write(Image { size: 512, extents: &Vec::new() }, &[disk], &run(1)).unwrap_err();
             assert_eq!(*error.kind(), Kind::Unsupported, "{format}");
-            assert!(error.hint().unwrap().ends_with(format.compressions().last().unwrap().name()));
+            assert!(
+                error.hint().unwrap().to_string().ends_with(format.compressions().last().unwrap().name())
+            );
             assert_eq!(std::fs::read_dir(scratch.path()).unwrap().count(), 0);
         }
     }
@@ -454,7 +456,7 @@ fn a_full_disk_is_reported_and_leaves_nothing() {
     let extents = [Extent::bytes(0, noise(2 * MIB))];
     let error = write(Image { size: 2 * MIB, extents: &extents }, &[disk], &run(2)).unwrap_err();
     assert!(error.to_string().contains("can't write the file: No space left"), "{error}");
-    assert!(error.hint().unwrap().starts_with("free some space"));
+    assert!(error.hint().unwrap().to_string().starts_with("free some space"));
     assert_eq!(std::fs::read_dir(&small.0).unwrap().count(), 0);
 }
 

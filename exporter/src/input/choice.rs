@@ -174,6 +174,6 @@ mod tests {
         let list = "it holds linux/amd64 (docker.io/library/debian:12); \
                     linux/arm64/v8 (docker.io/library/debian:12); linux/arm64 (alpine); \
                     linux/arm/v6; linux/arm/v7; an artifact of the type text/spdx (sbom)";
-        assert_eq!(error.hint(), Some(list));
+        assert_eq!(error.hint(), Some(&list.into()));
     }
 }

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use super::{Editor, InodeId, Kind, Tree, version};
 use crate::error::{self, Error, Result};
+use crate::hint::{Hint, Setting};
 use crate::limits;
 
 /// A kernel of the tree. Paths are absolute, as found; they may be symlinks.
@@ -57,12 +58,20 @@ pub struct StableLinks {
 pub fn chosen(tree: &Tree) -> Result<Kernel> {
     all(tree)?.into_iter().next().ok_or_else(|| {
         let hint = if is_system(tree) {
-            "install one in the Dockerfile (linux-image-amd64, linux-virt, kernel-core …), or have it installed: \
-             without kernel = \"keep\", --kernel keep and --no-install"
+            Hint::from(
+                "install one in the Dockerfile (linux-image-amd64, linux-virt, kernel-core …), or have it installed: \
+                 without ",
+            )
+            .set(Setting::Kernel, "keep")
+            .text(" and vmimage convert --no-install")
         } else {
-            "these files are no system: for a disk with them on one partition ask for --profile data; for a machine \
-             that runs them, for the kernel of an image (--kernel image:debian:12), without --kernel keep and \
-             --no-install"
+            Hint::from("these files are no system: for a disk with them on one partition ask for ")
+                .set(Setting::Profile, "data")
+                .text("; for a machine that runs them, for the kernel of an image (")
+                .set(Setting::Kernel, "image:debian:12")
+                .text("), without ")
+                .set(Setting::Kernel, "keep")
+                .text(" and vmimage convert --no-install")
         };
         let message = "holds no kernel (vmlinuz-*), nor does /usr/lib/modules/*/vmlinuz";
         Error::new(error::Kind::NotFound, "/boot", message).with_hint(hint)
@@ -508,7 +517,7 @@ mod tests {
             (&[("/usr/bin/busybox", ""), ("/bin", "-> usr/bin"), ("/usr/bin/sh", "-> busybox")], false),
         ] {
             let error = chosen(&tree(files)).unwrap_err();
-            let points = error.hint().is_some_and(|hint| hint.contains("--profile data"));
+            let points = error.hint().is_some_and(|hint| hint.to_string().contains("profile = \"data\""));
             assert_eq!(points, is_plain, "{files:?}");
         }
     }

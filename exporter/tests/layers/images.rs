@@ -103,7 +103,7 @@ fn old_docker_archives_are_read_too() {
         assert_eq!(loaded.config.unwrap().config().as_ref().unwrap().cmd().as_deref().unwrap(), ["sh"]);
     }
     let error = read(&format!("docker-archive:{path}:new")).unwrap_err();
-    assert_eq!(error.hint(), Some("it holds linux/amd64 (old:1)"));
+    assert_eq!(error.hint(), Some(&"it holds linux/amd64 (old:1)".into()));
 
     // Damage in the middle of the file is damage in one of its layers.
     let mut bytes = std::fs::read(&path).unwrap();

@@ -106,7 +106,7 @@ fn an_artifact_alone_is_named() {
     assert!(error.to_string().ends_with(": there is no image for linux/amd64"), "{error}");
     assert_eq!(
         error.hint(),
-        Some("it holds an artifact of the type application/vnd.cncf.helm.chart (chart)")
+        Some(&"it holds an artifact of the type application/vnd.cncf.helm.chart (chart)".into())
     );
 }
 

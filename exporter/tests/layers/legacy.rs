@@ -67,7 +67,7 @@ fn archives_from_before_docker_1_10_are_read_too() {
         assert!(error.to_string().ends_with(": there are 2 of image for linux/amd64"), "{error}");
         assert_eq!(
             error.hint(),
-            Some("it holds linux/amd64 (app:1, app:stable); linux/amd64 (host:5000/app:2)")
+            Some(&"it holds linux/amd64 (app:1, app:stable); linux/amd64 (host:5000/app:2)".into())
         );
     }
 }

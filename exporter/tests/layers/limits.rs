@@ -97,7 +97,7 @@ fn many_images_of_one_configuration_are_read_one_by_one() {
     read(&format!("docker-archive:{path}:app:7")).unwrap();
     let error = read(&path).unwrap_err();
     assert!(error.to_string().ends_with(": there are 900 of image for linux/amd64"), "{error}");
-    assert!(error.hint().unwrap().ends_with("linux/amd64 (app:39); 860 more"), "{error:?}");
+    assert!(error.hint().unwrap().to_string().ends_with("linux/amd64 (app:39); 860 more"), "{error:?}");
 }
 
 #[test]
@@ -119,7 +119,7 @@ fn an_archive_of_an_image_is_not_unpacked_without_a_limit() {
         let error = read(&format!("oci-archive:{}", path.display())).unwrap_err();
         let message = error.to_string();
         assert!(message.contains(" bytes without its compression, which is the limit"), "{message}");
-        assert_eq!(error.hint(), Some("decompress it first: gzip -d, zstd -d"));
+        assert_eq!(error.hint(), Some(&"decompress it first: gzip -d, zstd -d".into()));
     }
 }
 

@@ -104,8 +104,13 @@ impl Attribute {
 
     /// The build argument for it: `VMIMAGE_SIZE`.
     pub(crate) fn variable(self) -> String {
-        format!("VMIMAGE_{}", self.name().to_ascii_uppercase())
+        variable(self.name())
     }
+}
+
+/// The build argument by the word: `VMIMAGE_SIZE` for `size`.
+pub(crate) fn variable(name: &str) -> String {
+    format!("VMIMAGE_{}", name.to_ascii_uppercase())
 }
 
 /// All that was asked of a disk.

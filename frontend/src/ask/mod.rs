@@ -7,6 +7,7 @@ mod hook;
 mod install;
 mod kernel;
 pub(crate) mod request;
+pub(crate) mod spelling;
 
 pub(crate) use hook::Hook;
 pub(crate) use install::{Folder, Install, Repository, Sources, TextFile};

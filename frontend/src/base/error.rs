@@ -1,11 +1,16 @@
 //! The only error a user meets: what went wrong, and the thing to type next.
+//!
+//! It is kept in its parts up to the edge of each role, which makes text of it for a terminal ([`Error::print`]) or a
+//! status for a daemon (`gateway::status`), and spells the settings of its hint as its user would type them.
 
 use std::fmt;
 use std::process::ExitCode;
 
+use exporter::hint::{Hint, Spelling};
+
 use super::terminal::tell_line;
 
-/// Shorthand for results of the command line.
+/// Shorthand for results of this crate.
 pub(crate) type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Whose move it is.
@@ -25,11 +30,33 @@ pub(crate) enum Kind {
 #[derive(Debug)]
 pub(crate) struct Error {
     kind: Kind,
+    /// Empty if its source says it all.
     message: String,
     /// What stands below it.
     further: Vec<String>,
-    hint: Option<String>,
+    hint: Option<Hint>,
+    place: Option<Box<Place>>,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+/// Lines of a file that an error is about, for clients that show them.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Place {
+    /// The name of the file.
+    pub(crate) file: String,
+    /// All that is in it.
+    pub(crate) text: Vec<u8>,
+    /// What it is written in.
+    pub(crate) language: String,
+    /// From where to where; lines count from 1.
+    pub(crate) ranges: Vec<[Position; 2]>,
+}
+
+/// A line, and a character in it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Position {
+    pub(crate) line: i32,
+    pub(crate) character: i32,
 }
 
 impl Error {
@@ -62,7 +89,7 @@ impl Error {
     }
 
     fn new(kind: Kind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), further: Vec::new(), hint: None, source: None }
+        Self { kind, message: message.into(), further: Vec::new(), hint: None, place: None, source: None }
     }
 
     /// The same error with its cause, printed after the message.
@@ -73,13 +100,40 @@ impl Error {
 
     /// The same error with the thing to type next.
     #[must_use]
-    pub(crate) fn with_hint(self, hint: impl Into<String>) -> Self {
+    pub(crate) fn with_hint(self, hint: impl Into<Hint>) -> Self {
         Self { hint: Some(hint.into()), ..self }
     }
 
+    /// The same error in other words.
+    #[must_use]
+    pub(crate) fn reworded(self, message: impl Into<String>) -> Self {
+        Self { message: message.into(), ..self }
+    }
+
+    /// The same error with the lines it is about, if they are known.
+    #[must_use]
+    pub(crate) fn at(self, place: Option<Place>) -> Self {
+        Self { place: place.map(Box::new), ..self }
+    }
+
     /// The thing to type next, if one is known.
-    pub(crate) fn hint(&self) -> Option<&str> {
-        self.hint.as_deref()
+    pub(crate) fn hint(&self) -> Option<&Hint> {
+        self.hint.as_ref()
+    }
+
+    /// The lines it is about, if they are known.
+    pub(crate) fn place(&self) -> Option<&Place> {
+        self.place.as_deref()
+    }
+
+    /// Its source, if that is one of these.
+    pub(crate) fn source<T: std::error::Error + 'static>(&self) -> Option<&T> {
+        self.source.as_deref()?.downcast_ref()
+    }
+
+    /// What it says itself, without its source.
+    pub(crate) fn message(&self) -> &str {
+        &self.message
     }
 
     /// 70 is `EX_SOFTWARE` of sysexits(3): report it, there is nothing to correct.
@@ -91,13 +145,13 @@ impl Error {
     }
 
     /// Prints the error and its hint to stderr.
-    pub(crate) fn print(&self) {
+    pub(crate) fn print(&self, spelling: Spelling) {
         if self.kind != Kind::Told {
             tell_line(format_args!("error: {}", self.first_line()));
             self.further.iter().for_each(tell_line);
         }
         if let Some(hint) = self.hint() {
-            tell_line(format_args!("hint: {hint}"));
+            tell_line(format_args!("hint: {}", hint.spelled(spelling)));
         }
     }
 
@@ -108,13 +162,10 @@ impl Error {
 
     /// The message with its causes.
     fn first_line(&self) -> String {
-        let mut text = self.message.clone();
-        let mut source = self.source.as_deref().map(|source| source as &dyn std::error::Error);
-        while let Some(cause) = source {
-            text += &format!(": {cause}");
-            source = cause.source();
-        }
-        text
+        let source = self.source.as_deref().map(|source| source as &dyn std::error::Error);
+        let causes = std::iter::successors(source, |cause| cause.source()).map(ToString::to_string);
+        let message = Some(self.message.clone()).filter(|message| !message.is_empty());
+        message.into_iter().chain(causes).collect::<Vec<_>>().join(": ")
     }
 }
 
@@ -127,12 +178,8 @@ impl fmt::Display for Error {
 
 impl From<exporter::Error> for Error {
     fn from(error: exporter::Error) -> Self {
-        // Its Display already ends with its cause, so only the text is taken.
-        let user = Self::user(error.to_string());
-        match error.hint() {
-            Some(hint) => user.with_hint(hint),
-            None => user,
-        }
+        // Its Display has its place and its cause already, so only the text is taken.
+        Self { hint: error.hint().cloned(), ..Self::user(error.to_string()) }
     }
 }
 
@@ -145,7 +192,7 @@ mod tests {
         let cause = std::io::Error::other("disk on fire");
         let error = Error::user("web.qcow2: cannot be read").because(cause).with_hint("call someone");
         assert_eq!(error.to_string(), "web.qcow2: cannot be read: disk on fire");
-        assert_eq!(error.hint.as_deref(), Some("call someone"));
+        assert_eq!(error.hint(), Some(&"call someone".into()));
     }
 
     #[test]

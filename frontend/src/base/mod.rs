@@ -16,5 +16,5 @@ pub(crate) mod temporary;
 pub(crate) mod terminal;
 pub(crate) mod text;
 
-pub(crate) use error::{Error, Result};
+pub(crate) use error::{Error, Place, Position, Result};
 pub(crate) use progress::{Meter, ShowArgs, Stage, Style};

@@ -107,7 +107,7 @@ fn seed(args: &Args) -> Result<Seed> {
 
 fn in_disk(args: &Args, error: exporter::Error) -> Error {
     let place = args.disk.display();
-    let hint = error.hint().map(str::to_owned);
+    let hint = error.hint().cloned();
     let error = Error::user(format!("{place}: {error}"));
     match hint {
         Some(hint) => error.with_hint(hint),

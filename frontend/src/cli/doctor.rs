@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::run::firmware::Firmware;
 use super::run::qemu;
 use super::run::{accel, probe};
+use crate::ask::spelling;
 use crate::base::builtin;
 use crate::base::programs::{self, Package};
 use crate::base::{Error, Result, terminal};
@@ -163,7 +164,7 @@ impl Check {
         match found {
             Ok(detail) => Self { name, need, ok: true, detail, hint: None },
             Err(error) => {
-                let hint = error.hint().map(str::to_owned);
+                let hint = error.hint().map(|hint| hint.spelled(spelling::flag));
                 Self { name, need, ok: false, detail: error.to_string(), hint }
             }
         }
@@ -213,7 +214,7 @@ mod tests {
             (false, true, true, Some("no boot loader")),
         ] {
             let found = own_files(boot, &Programs { grow: there(grow), init: there(init) });
-            let told = found.map_err(|error| (error.to_string(), error.hint().map(str::to_owned)));
+            let told = found.map_err(|error| (error.to_string(), error.hint().map(ToString::to_string)));
             match missing {
                 None => assert_eq!(told.unwrap(), "boot loader, vmimage-grow, vmimage-init"),
                 Some(missing) => {

@@ -22,6 +22,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 use exporter::terminal::line;
 
+use crate::ask::spelling;
 use crate::base::{Error, Result, terminal};
 
 /// Bootable disks from container builds.
@@ -84,7 +85,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Man(args) => man::run(&args, Cli::command()),
     };
     outcome.unwrap_or_else(|error| {
-        error.print();
+        error.print(spelling::flag);
         error.exit_code()
     })
 }

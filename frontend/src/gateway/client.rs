@@ -13,8 +13,10 @@ use tonic::transport::Channel;
 use tonic_prost::ProstCodec;
 
 use super::caps::Caps;
-use super::failure::Failure;
 use super::proto::{self, Ref, Refs};
+use super::refusal::is_too_large;
+use super::status::status;
+use crate::base::{Error, Result};
 
 /// Answers larger than this are refused. Daemons before 0.14 set no bound of their own.
 const MAX_ANSWER: usize = 64 << 20;
@@ -37,13 +39,13 @@ pub(crate) struct Bridge {
 
 impl Bridge {
     /// Makes the first call, which tells what the daemon can do.
-    pub(super) async fn ping(channel: Channel) -> Result<Self, Failure> {
+    pub(super) async fn ping(channel: Channel) -> Result<Self> {
         let bridge = Self { channel, caps: Caps::default() };
         let pong = tokio::time::timeout(
             PING_TIMEOUT,
             bridge.call::<_, proto::PongResponse>("Ping", proto::Empty {}),
         );
-        let pong = pong.await.map_err(|_| Failure::new("BuildKit did not answer within 15 seconds"))??;
+        let pong = pong.await.map_err(|_| Error::build("BuildKit did not answer within 15 seconds"))??;
         Ok(Self { caps: pong.into(), ..bridge })
     }
 
@@ -54,22 +56,22 @@ impl Bridge {
 
     /// Builds a graph or runs another frontend. Nothing of a graph runs before one of its refs is read,
     /// evaluated or exported.
-    pub(crate) async fn solve(&self, request: proto::SolveRequest) -> Result<proto::Result, Failure> {
+    pub(crate) async fn solve(&self, request: proto::SolveRequest) -> Result<proto::Result> {
         let request =
             proto::SolveRequest { allow_result_return: true, allow_result_array_ref: true, ..request };
         let size = request.encoded_len();
         if size > MAX_REQUEST {
             return Err(too_large(size, MAX_REQUEST));
         }
-        let answer: proto::SolveResponse =
-            self.call("Solve", request).await.map_err(|failure: Failure| {
-                if failure.is_too_large() { too_large(size, MAX_OLD_REQUEST) } else { failure }
-            })?;
-        answer.result.ok_or_else(|| Failure::new("BuildKit answered a build without a result"))
+        let answer: proto::SolveResponse = self
+            .call("Solve", request)
+            .await
+            .map_err(|error| if is_too_large(&error) { too_large(size, MAX_OLD_REQUEST) } else { error })?;
+        answer.result.ok_or_else(|| Error::build("BuildKit answered a build without a result"))
     }
 
     /// Builds `reference` now. `scratch` needs no building.
-    pub(crate) async fn evaluate(&self, reference: &Ref) -> Result<(), Failure> {
+    pub(crate) async fn evaluate(&self, reference: &Ref) -> Result<()> {
         if reference.id.is_empty() {
             return Ok(());
         }
@@ -82,7 +84,7 @@ impl Bridge {
     }
 
     /// Warns the user at an op that clients have heard of. Daemons before 0.10 have no way to.
-    pub(crate) async fn warn(&self, op: OpDigest, short: &str, detail: &[&str]) -> Result<(), Failure> {
+    pub(crate) async fn warn(&self, op: OpDigest, short: &str, detail: &[&str]) -> Result<()> {
         if !self.caps.has("gateway.warnings") {
             return Ok(());
         }
@@ -93,8 +95,8 @@ impl Bridge {
     }
 
     /// The content of a regular file of up to 64 MiB; symbolic links are followed inside `reference`.
-    /// See [`Failure::is_not_found`] for a file that is not there.
-    pub(crate) async fn read_file(&self, reference: &Ref, path: &str) -> Result<Vec<u8>, Failure> {
+    /// See [`is_not_found`](super::is_not_found) for a file that is not there.
+    pub(crate) async fn read_file(&self, reference: &Ref, path: &str) -> Result<Vec<u8>> {
         let mut content = Vec::new();
         loop {
             let piece = self.read_piece(reference, path, content.len()..content.len() + PIECE).await?;
@@ -103,22 +105,17 @@ impl Bridge {
                 return Ok(content);
             }
             if content.len() >= MAX_FILE {
-                return Err(Failure::new(format!("{path}: over {}", show_size(MAX_FILE as u64))));
+                return Err(Error::build(format!("{path}: over {}", show_size(MAX_FILE as u64))));
             }
         }
     }
 
     /// The first `len` bytes of a regular file, or all of it, as [`Bridge::read_file`] gives it.
-    pub(crate) async fn read_head(
-        &self,
-        reference: &Ref,
-        path: &str,
-        len: usize,
-    ) -> Result<Vec<u8>, Failure> {
+    pub(crate) async fn read_head(&self, reference: &Ref, path: &str, len: usize) -> Result<Vec<u8>> {
         self.read_piece(reference, path, 0..len).await
     }
 
-    async fn read_piece(&self, reference: &Ref, path: &str, range: Range<usize>) -> Result<Vec<u8>, Failure> {
+    async fn read_piece(&self, reference: &Ref, path: &str, range: Range<usize>) -> Result<Vec<u8>> {
         let (offset, length) = (range.start as i64, range.len() as i64);
         let request = proto::ReadFileRequest {
             reference: id_of(reference, path)?,
@@ -134,7 +131,7 @@ impl Bridge {
         reference: &Ref,
         path: &str,
         pattern: &str,
-    ) -> Result<Vec<proto::Stat>, Failure> {
+    ) -> Result<Vec<proto::Stat>> {
         let request = proto::ReadDirRequest {
             reference: id_of(reference, path)?,
             dir_path: path.to_owned(),
@@ -144,14 +141,14 @@ impl Bridge {
     }
 
     /// What is at `path`; symbolic links are followed inside `reference`.
-    pub(crate) async fn stat_file(&self, reference: &Ref, path: &str) -> Result<proto::Stat, Failure> {
+    pub(crate) async fn stat_file(&self, reference: &Ref, path: &str) -> Result<proto::Stat> {
         let request = proto::StatFileRequest { reference: id_of(reference, path)?, path: path.to_owned() };
         let answer: proto::StatFileResponse = self.call("StatFile", request).await?;
-        answer.stat.ok_or_else(|| Failure::new(format!("{path}: BuildKit answered without attributes")))
+        answer.stat.ok_or_else(|| Error::build(format!("{path}: BuildKit answered without attributes")))
     }
 
     /// The graphs this frontend was given by name (`input:` options refer to them).
-    pub(crate) async fn inputs(&self) -> Result<BTreeMap<String, Definition>, Failure> {
+    pub(crate) async fn inputs(&self) -> Result<BTreeMap<String, Definition>> {
         if !self.caps.has("frontend.inputs") {
             return Ok(BTreeMap::new());
         }
@@ -164,7 +161,7 @@ impl Bridge {
         image: &str,
         platform: Option<Platform>,
         mode: &str,
-    ) -> Result<proto::ResolveImageConfigResponse, Failure> {
+    ) -> Result<proto::ResolveImageConfigResponse> {
         let request = proto::ResolveImageConfigRequest {
             reference: image.to_owned(),
             platform,
@@ -175,15 +172,15 @@ impl Bridge {
     }
 
     /// Ends the build, well or not. The process should exit after it.
-    pub(super) async fn finish(&self, outcome: Result<proto::Result, Failure>) -> Result<(), Failure> {
+    pub(super) async fn finish(&self, outcome: Result<proto::Result>) -> Result<()> {
         let request = match outcome {
             Ok(result) => proto::ReturnRequest { result: Some(without_graphs(result)), error: None },
-            Err(failure) => proto::ReturnRequest { result: None, error: Some(failure.into_status()) },
+            Err(error) => proto::ReturnRequest { result: None, error: Some(status(&error)) },
         };
         self.call::<_, proto::Empty>("Return", request).await.map(drop)
     }
 
-    async fn call<Q, A>(&self, method: &'static str, request: Q) -> Result<A, Failure>
+    async fn call<Q, A>(&self, method: &'static str, request: Q) -> Result<A>
     where
         Q: Message + Send + Sync + 'static,
         A: Message + Default + Send + Sync + 'static,
@@ -191,7 +188,7 @@ impl Bridge {
         let mut grpc = Grpc::new(self.channel.clone())
             .max_decoding_message_size(MAX_ANSWER)
             .max_encoding_message_size(MAX_REQUEST);
-        grpc.ready().await.map_err(|error| Failure::new(format!("no connection to BuildKit: {error}")))?;
+        grpc.ready().await.map_err(|error| Error::build(format!("no connection to BuildKit: {error}")))?;
         let path = format!("/moby.buildkit.v1.frontend.LLBBridge/{method}");
         let path = PathAndQuery::from_maybe_shared(path).expect("a method name is a valid path");
         let codec = ProstCodec::<Q, A>::default();
@@ -200,9 +197,9 @@ impl Bridge {
 }
 
 /// The id to ask with, or why nothing is at `path`.
-fn id_of(reference: &Ref, path: &str) -> Result<String, Failure> {
+fn id_of(reference: &Ref, path: &str) -> Result<String> {
     if reference.id.is_empty() {
-        return Err(Failure::from(tonic::Status::not_found(format!("{path}: scratch holds no files"))));
+        return Err(Error::from(tonic::Status::not_found(format!("{path}: scratch holds no files"))));
     }
     Ok(reference.id.clone())
 }
@@ -217,9 +214,9 @@ fn without_graphs(mut result: proto::Result) -> proto::Result {
     result
 }
 
-fn too_large(size: usize, limit: usize) -> Failure {
+fn too_large(size: usize, limit: usize) -> Error {
     let (size, limit) = (show_size(size as u64), show_size(limit as u64));
-    Failure::new(format!("the build graph is {size}, and this BuildKit takes {limit}")).with_hint(
+    Error::build(format!("the build graph is {size}, and this BuildKit takes {limit}")).with_hint(
         "BuildKit 0.14 and later take 16 MiB; heredocs in the Dockerfile count, files that are copied do not",
     )
 }

@@ -6,14 +6,14 @@
 use std::collections::BTreeMap;
 
 use super::client::Bridge;
-use super::failure::Failure;
 use super::opts::Opts;
 use super::proto::{self, SolveRequest};
+use crate::base::Result;
 use llb::Definition;
 
 /// What the Dockerfile alone comes to. With an option `requestid` it is the answer to a question about the
 /// Dockerfile, to be returned as it is.
-pub(crate) async fn delegate(bridge: &Bridge, opts: &Opts) -> Result<proto::Result, Failure> {
+pub(crate) async fn delegate(bridge: &Bridge, opts: &Opts) -> Result<proto::Result> {
     bridge.solve(request(opts, bridge.inputs().await?)).await
 }
 

@@ -14,7 +14,7 @@ use tonic::{Code, Status};
 use tonic_prost::ProstCodec;
 
 use super::proto::{self, ApiCap, PongResponse, Ref, Refs};
-use super::{Bridge, Failure, Opts, transport};
+use super::{Bridge, Opts, transport};
 
 /// Between two answers of a [`Script`].
 const BETWEEN: &[u8] = b"\n--answer--\n";
@@ -102,7 +102,7 @@ impl Script {
 /// How the build ended, if not well.
 pub(crate) fn run(
     mut script: Script,
-    frontend: impl AsyncFnOnce(&Bridge, &Opts) -> Result<proto::Result, Failure>,
+    frontend: impl AsyncFnOnce(&Bridge, &Opts) -> crate::base::Result<proto::Result>,
 ) -> Result<(), String> {
     let environment = script.0.remove(ENVIRONMENT).unwrap_or_default().concat();
     let environment = String::from_utf8_lossy(&environment).into_owned();

@@ -22,31 +22,34 @@ use tonic::transport::Channel;
 mod caps;
 mod client;
 mod delegate;
-mod failure;
 #[cfg(feature = "fuzz")]
 pub(crate) mod fuzz;
 mod opts;
 mod platform;
 pub(crate) mod proto;
+mod refusal;
 mod result;
+mod status;
 #[cfg(test)]
 mod tests;
 mod transport;
 
 pub(crate) use client::Bridge;
 pub(crate) use delegate::delegate;
-pub(crate) use failure::Failure;
 pub(crate) use opts::Opts;
 pub(crate) use platform::Platform;
+pub(crate) use refusal::{exit_code_of, is_not_found};
 pub(crate) use result::{Image, Images};
 
-use crate::base::terminal::{tell, tell_line};
+use crate::ask::spelling;
+use crate::base::Result;
+use crate::base::terminal::tell_line;
 
 /// `EX_SOFTWARE`: the daemon can't be told what went wrong.
 const EXIT_INTERNAL: u8 = 70;
 
 /// The process that BuildKit starts: [`run`] on an event loop of its own.
-pub(crate) fn main(frontend: impl AsyncFnOnce(&Bridge, &Opts) -> Result<proto::Result, Failure>) -> ExitCode {
+pub(crate) fn main(frontend: impl AsyncFnOnce(&Bridge, &Opts) -> Result<proto::Result>) -> ExitCode {
     match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime.block_on(run(frontend)),
         Err(error) => {
@@ -56,17 +59,17 @@ pub(crate) fn main(frontend: impl AsyncFnOnce(&Bridge, &Opts) -> Result<proto::R
     }
 }
 
-/// Runs `frontend` in the build that started this process, and reports its result or failure there.
+/// Runs `frontend` in the build that started this process, and reports its result or its error there.
 ///
-/// Needs a tokio runtime with I/O and time. The exit code is 0 for a result, 1 for a failure the daemon
+/// Needs a tokio runtime with I/O and time. The exit code is 0 for a result, 1 for an error the daemon
 /// knows of, 70 if it could not be told.
-async fn run(frontend: impl AsyncFnOnce(&Bridge, &Opts) -> Result<proto::Result, Failure>) -> ExitCode {
+async fn run(frontend: impl AsyncFnOnce(&Bridge, &Opts) -> Result<proto::Result>) -> ExitCode {
     let ended = match transport::stdio().await {
         Ok(channel) => serve(channel, Opts::from_process(), frontend).await,
-        Err(failure) => Err(failure),
+        Err(error) => Err(error),
     };
-    ended.unwrap_or_else(|failure| {
-        tell(&format!("error: {failure}\n"));
+    ended.unwrap_or_else(|error| {
+        error.print(spelling::build_argument);
         ExitCode::from(EXIT_INTERNAL)
     })
 }
@@ -74,13 +77,13 @@ async fn run(frontend: impl AsyncFnOnce(&Bridge, &Opts) -> Result<proto::Result,
 /// One build over `channel`; fails only if the daemon can't be told how it ended.
 async fn serve(
     channel: Channel,
-    opts: Result<Opts, Failure>,
-    frontend: impl AsyncFnOnce(&Bridge, &Opts) -> Result<proto::Result, Failure>,
-) -> Result<ExitCode, Failure> {
+    opts: Result<Opts>,
+    frontend: impl AsyncFnOnce(&Bridge, &Opts) -> Result<proto::Result>,
+) -> Result<ExitCode> {
     let bridge = Bridge::ping(channel).await?;
     let outcome = match opts {
         Ok(opts) => frontend(&bridge, &opts).await,
-        Err(failure) => Err(failure),
+        Err(error) => Err(error),
     };
     let code = if outcome.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
     bridge.finish(outcome).await.map(|()| code)

@@ -15,9 +15,9 @@ use std::path::Path;
 use prost::Message;
 use serde::Deserialize;
 
-use super::failure::Failure;
 use super::platform::Platform;
 use super::proto::CacheOptionsEntry;
+use crate::base::{Error, Result};
 use llb::Definition;
 
 const OPTION_PREFIX: &str = "BUILDKIT_FRONTEND_OPT_";
@@ -44,7 +44,7 @@ pub(crate) struct Worker {
 
 impl Opts {
     /// The options of this process.
-    pub(super) fn from_process() -> Result<Self, Failure> {
+    pub(super) fn from_process() -> Result<Self> {
         let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
             Some((name.into_string().ok()?, value.into_string().ok()?))
         };
@@ -53,7 +53,7 @@ impl Opts {
     }
 
     /// The options among environment variables.
-    pub(super) fn parse(variables: impl IntoIterator<Item = (String, String)>) -> Result<Self, Failure> {
+    pub(super) fn parse(variables: impl IntoIterator<Item = (String, String)>) -> Result<Self> {
         let mut opts = Self::default();
         for (name, value) in variables {
             if name.starts_with(OPTION_PREFIX) {
@@ -124,7 +124,7 @@ impl Opts {
     }
 
     /// Where graphs of this frontend's own find cached steps.
-    pub(crate) fn cache_imports(&self) -> Result<Vec<CacheOptionsEntry>, Failure> {
+    pub(crate) fn cache_imports(&self) -> Result<Vec<CacheOptionsEntry>> {
         let mut imports: Vec<CacheOptionsEntry> = match self.get("cache-imports").unwrap_or_default() {
             "" => Vec::new(),
             json => {
@@ -155,17 +155,17 @@ impl From<CacheImport> for CacheOptionsEntry {
     }
 }
 
-fn parse_json<'a, T: Deserialize<'a>>(what: &str, json: &'a str) -> Result<T, Failure> {
-    serde_json::from_str(json).map_err(|error| Failure::new(format!("{what}: {error}")))
+fn parse_json<'a, T: Deserialize<'a>>(what: &str, json: &'a str) -> Result<T> {
+    serde_json::from_str(json).map_err(|error| Error::build(format!("{what}: {error}")))
 }
 
-fn read_image(path: &Path) -> Result<Option<Definition>, Failure> {
+fn read_image(path: &Path) -> Result<Option<Definition>> {
     match std::fs::read(path) {
         Ok(bytes) => Definition::decode(bytes.as_slice())
             .map(Some)
-            .map_err(|error| Failure::new(format!("{}: {error}", path.display()))),
+            .map_err(|error| Error::build(format!("{}: {error}", path.display()))),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(Failure::new(format!("{}: {error}", path.display()))),
+        Err(error) => Err(Error::build(format!("{}: {error}", path.display()))),
     }
 }
 
@@ -180,7 +180,7 @@ pub(super) mod tests {
         Opts::parse(options.iter().enumerate().map(variable)).expect("options without JSON always parse")
     }
 
-    fn environment(name: &str, value: &str) -> Result<Opts, Failure> {
+    fn environment(name: &str, value: &str) -> Result<Opts> {
         Opts::parse([(name.to_owned(), value.to_owned())])
     }
 

@@ -14,9 +14,9 @@ use exporter::spec::ImageConfig;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::failure::Failure;
 use super::platform::Platform;
 use super::proto::{self, Ref, RefMap, Refs};
+use crate::base::{Error, Result};
 
 const PLATFORMS: &str = "refs.platforms";
 const CONFIG: &str = "containerimage.config";
@@ -65,7 +65,7 @@ struct NamedPlatform {
 
 impl Images {
     /// Takes a result apart.
-    pub(crate) fn read(mut result: proto::Result) -> Result<Self, Failure> {
+    pub(crate) fn read(mut result: proto::Result) -> Result<Self> {
         let platforms = platforms(&result.metadata)?;
         let refs = result.refs.take();
         let is_map = matches!(refs, Some(Refs::Map(_)));
@@ -106,7 +106,7 @@ impl Images {
 
 impl Image {
     /// Moves the config out of the metadata; exporters look under the platform's key first, too.
-    fn take_config(&mut self, metadata: &mut BTreeMap<String, Vec<u8>>) -> Result<(), Failure> {
+    fn take_config(&mut self, metadata: &mut BTreeMap<String, Vec<u8>>) -> Result<()> {
         self.config = metadata.remove(&suffixed(CONFIG, &self.id)).or_else(|| metadata.remove(CONFIG));
         let Some(config) = &self.config else { return Ok(()) };
         let json: Value = serde_json::from_slice(config).map_err(odd_config)?;
@@ -117,35 +117,35 @@ impl Image {
 }
 
 /// A frontend of the user's may have written it.
-fn odd_config(error: serde_json::Error) -> Failure {
-    Failure::new(format!("the image's configuration is not as specified: {error}"))
+fn odd_config(error: serde_json::Error) -> Error {
+    Error::build(format!("the image's configuration is not as specified: {error}"))
 }
 
-fn platforms(metadata: &BTreeMap<String, Vec<u8>>) -> Result<Vec<NamedPlatform>, Failure> {
+fn platforms(metadata: &BTreeMap<String, Vec<u8>>) -> Result<Vec<NamedPlatform>> {
     let Some(json) = metadata.get(PLATFORMS) else { return Ok(Vec::new()) };
     serde_json::from_slice::<Platforms>(json)
         .map(|list| list.platforms)
-        .map_err(|error| Failure::new(format!("{PLATFORMS} of the inner frontend: {error}")))
+        .map_err(|error| Error::build(format!("{PLATFORMS} of the inner frontend: {error}")))
 }
 
-fn from_map(mut map: RefMap, platforms: Vec<NamedPlatform>) -> Result<Vec<Image>, Failure> {
+fn from_map(mut map: RefMap, platforms: Vec<NamedPlatform>) -> Result<Vec<Image>> {
     let images = platforms.into_iter().map(|NamedPlatform { id, platform }| match map.refs.remove(&id) {
         Some(root) => Ok(Image { id, platform: Some(platform), root: non_scratch(root), ..Image::default() }),
         None => {
-            Err(Failure::new(format!("{PLATFORMS} of the inner frontend names {id}, which was not built")))
+            Err(Error::build(format!("{PLATFORMS} of the inner frontend names {id}, which was not built")))
         }
     });
     let images: Vec<Image> = images.collect::<Result<_, _>>()?;
     match map.refs.into_keys().next() {
-        Some(id) => Err(Failure::new(format!("{PLATFORMS} of the inner frontend does not name {id}"))),
-        None if images.is_empty() => Err(Failure::new("the inner frontend built nothing")),
+        Some(id) => Err(Error::build(format!("{PLATFORMS} of the inner frontend does not name {id}"))),
+        None if images.is_empty() => Err(Error::build("the inner frontend built nothing")),
         None => Ok(images),
     }
 }
 
-fn from_single(root: Ref, mut platforms: Vec<NamedPlatform>) -> Result<Image, Failure> {
+fn from_single(root: Ref, mut platforms: Vec<NamedPlatform>) -> Result<Image> {
     if platforms.len() > 1 {
-        return Err(Failure::new("the inner frontend names several platforms for one file system"));
+        return Err(Error::build("the inner frontend names several platforms for one file system"));
     }
     let (id, platform) = platforms.pop().map(|named| (named.id, named.platform)).unzip();
     Ok(Image { id: id.unwrap_or_default(), platform, root: non_scratch(root), ..Image::default() })

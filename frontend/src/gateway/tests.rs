@@ -24,7 +24,8 @@ use super::proto::{
     ReadFileResponse, Ref, Refs, ReturnRequest, SolveRequest, SolveResponse, Stat, StatFileRequest,
     StatFileResponse, WarnRequest,
 };
-use super::{Bridge, Failure, Images, delegate, serve, transport};
+use super::{Bridge, Images, delegate, is_not_found, serve, transport};
+use crate::base::Error;
 
 /// What the daemon of a test knows, and what it was told.
 struct Daemon {
@@ -205,7 +206,7 @@ async fn an_inner_error_is_returned_byte_for_byte() {
 #[tokio::test]
 async fn options_that_do_not_parse_are_reported() {
     let (daemon, channel, _task) = Daemon::default().start().await;
-    serve(channel, Err(Failure::new("no options")), delegate).await.unwrap();
+    serve(channel, Err(Error::user("no options")), delegate).await.unwrap();
     let returned = daemon.returned.lock().unwrap().take().unwrap();
     assert_eq!(returned.error.unwrap().message, "no options");
 }
@@ -221,7 +222,7 @@ async fn files_are_read_in_pieces() {
     }
     let (_daemon, channel, _task) = Daemon { file: vec![0; 65 << 20], ..Daemon::default() }.start().await;
     let bridge = Bridge::ping(channel).await.unwrap();
-    assert_eq!(bridge.read_file(&root("r1"), "/f").await.unwrap_err().message(), "/f: over 64 MiB");
+    assert_eq!(bridge.read_file(&root("r1"), "/f").await.unwrap_err().to_string(), "/f: over 64 MiB");
 }
 
 #[tokio::test]
@@ -229,7 +230,7 @@ async fn scratch_needs_no_daemon() {
     let (daemon, channel, _task) = Daemon::default().start().await;
     let bridge = Bridge::ping(channel).await.unwrap();
     bridge.evaluate(&root("")).await.unwrap();
-    assert!(bridge.read_file(&root(""), "/etc/os-release").await.unwrap_err().is_not_found());
+    assert!(is_not_found(&bridge.read_file(&root(""), "/etc/os-release").await.unwrap_err()));
     assert_eq!(*daemon.calls.lock().unwrap(), ["Ping"]);
 }
 
@@ -267,8 +268,9 @@ async fn a_graph_that_is_too_large_says_so() {
     ] {
         let definition = Definition { def: vec![vec![0; mebibytes << 20]], ..Definition::default() };
         let request = SolveRequest { definition: Some(definition), ..SolveRequest::default() };
-        let failure = bridge.solve(request).await.unwrap_err();
-        assert_eq!(failure.message().lines().next(), Some(message));
+        let error = bridge.solve(request).await.unwrap_err();
+        assert_eq!(error.to_string(), message);
+        assert!(error.hint().is_some());
     }
     assert_eq!(*daemon.calls.lock().unwrap(), ["Ping", "Solve"]);
 }
@@ -279,8 +281,8 @@ async fn a_daemon_that_goes_away_is_not_waited_for() {
     let bridge = Bridge::ping(channel).await.unwrap();
     task.abort();
     assert!(task.await.unwrap_err().is_cancelled());
-    let failure = bridge.evaluate(&root("r1")).await.unwrap_err();
-    assert!(!failure.message().is_empty());
+    let error = bridge.evaluate(&root("r1")).await.unwrap_err();
+    assert!(!error.to_string().is_empty());
     let again = bridge.evaluate(&root("r1")).await.unwrap_err();
-    assert!(again.message().contains("the daemon closed the connection"), "{again}");
+    assert!(again.to_string().contains("the daemon closed the connection"), "{again}");
 }

@@ -6,21 +6,20 @@
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
+use crate::base::{Error, Result};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, Join, join};
 use tokio::net::unix::pipe::{Receiver, Sender};
 use tonic::transport::{Channel, Endpoint};
 use tower::service_fn;
 
-use super::failure::Failure;
-
 /// Trailers hold error details with the whole Dockerfile in base64: the usual 16 KiB cut them off.
 const MAX_TRAILERS: u32 = 16 << 20;
 
 /// The connection to the daemon that started this process.
-pub(super) async fn stdio() -> Result<Channel, Failure> {
+pub(super) async fn stdio() -> Result<Channel> {
     let pipes = pipes().map_err(|error| {
-        Failure::new(format!("stdin and stdout are not pipes to a BuildKit daemon: {error}")).with_hint(
+        Error::build(format!("stdin and stdout are not pipes to a BuildKit daemon: {error}")).with_hint(
             "this command is started by BuildKit: name its image in `# syntax=` on the first line of a Dockerfile",
         )
     })?;
@@ -28,9 +27,7 @@ pub(super) async fn stdio() -> Result<Channel, Failure> {
 }
 
 /// A gRPC channel over `stream`, whose far end is already there.
-pub(super) async fn connect(
-    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
-) -> Result<Channel, Failure> {
+pub(super) async fn connect(stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) -> Result<Channel> {
     let mut stream = Some(stream);
     let once = service_fn(move |_| {
         let stream = stream.take();
@@ -40,7 +37,7 @@ pub(super) async fn connect(
         .http2_max_header_list_size(MAX_TRAILERS)
         .connect_with_connector(once)
         .await
-        .map_err(|error| Failure::new(format!("no connection to BuildKit: {error}")))
+        .map_err(|error| Error::build(format!("no connection to BuildKit: {error}")))
 }
 
 fn pipes() -> io::Result<Join<Receiver, Sender>> {

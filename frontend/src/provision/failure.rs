@@ -8,6 +8,8 @@
 //!
 //! An exit code is all that every engine tells of a step: BuildKit gives frontends none of its output.
 
+use exporter::hint::{Hint, Part, Setting};
+
 use crate::ask::Install;
 
 /// One reason.
@@ -29,16 +31,32 @@ enum Remedy {
     /// Another place that packages come from, or none.
     Elsewhere,
     /// The folder of packages, if there is one; else this.
-    Supply(&'static str),
+    Supply(&'static [Part]),
     /// This.
-    Do(&'static str),
+    Do(&'static [Part]),
 }
 
-const ELSEWHERE: &str = "give the build a network (behind a proxy: --build-arg http_proxy=URL), name a mirror (--mirror URL) \
-                         or a folder of packages (--packages DIR), or need none of them: --init vmimage with --kernel \
-                         image:REF, an image with a kernel in it";
+const ELSEWHERE: &[Part] = &[
+    text("give the build a network (behind a proxy: --build-arg http_proxy=URL), name a mirror ("),
+    set(Setting::Mirror, "URL"),
+    text(") or a folder of packages ("),
+    set(Setting::Packages, "DIR"),
+    text("), or need none of them: "),
+    set(Setting::Init, "vmimage"),
+    text(" with "),
+    set(Setting::Kernel, "image:REF"),
+    text(", an image with a kernel in it"),
+];
 
 const IN_THE_FOLDER: &str = "put it into the folder of packages, with all that it depends on";
+
+const fn text(words: &'static str) -> Part {
+    Part::text(words)
+}
+
+const fn set(setting: Setting, value: &'static str) -> Part {
+    Part::set(setting, value)
+}
 
 /// In their order: what makes other things fail comes before them. The words are those of apt, apk 2 and 3, dnf 4 and 5,
 /// microdnf, yum, libcurl below these, zypper and pacman.
@@ -48,7 +66,7 @@ static CAUSES: [Cause; 11] = [
         what: "no space is left where the engine builds",
         pattern: "no space left on device|not enough free (disk )?space|enough free space in|disk quota exceeded|\
                   insufficient (storage )?space|at least [0-9.]+ ?[KMG]i?B more space needed|partition .* too full",
-        remedy: Remedy::Do("make some: docker buildx prune, podman system prune or buildah prune"),
+        remedy: Remedy::Do(&[text("make some: docker buildx prune, podman system prune or buildah prune")]),
     },
     Cause {
         exit_code: 202,
@@ -63,10 +81,13 @@ static CAUSES: [Cause; 11] = [
         what: "the certificate of a host that packages come from is not trusted",
         pattern: "certificate verif|certificate.* (not trusted|isn't trusted|problem|issuer)|SSL peer certificate|\
                   no system certificates|SSL (connect|connection|routines)|self[- ]signed certificate|TLS:|handshake",
-        remedy: Remedy::Do(
-            "name its authority in vmimage.toml, certificates = [\"company.crt\"], or a mirror without TLS: --mirror \
-             http://…; packages are signed",
-        ),
+        remedy: Remedy::Do(&[
+            text(
+                "name its authority in vmimage.toml, certificates = [\"company.crt\"], or a mirror without TLS: ",
+            ),
+            set(Setting::Mirror, "http://…"),
+            text("; packages are signed"),
+        ]),
     },
     Cause {
         exit_code: 204,
@@ -83,10 +104,11 @@ static CAUSES: [Cause; 11] = [
         pattern: "NO_PUBKEY|EXPKEYSIG|BADSIG|signatures? (were|was|is|verification|could|from)|is not signed|\
                   public key .*(not available|not installed)|GPG (check|key).* fail|untrusted signature|bad signature|\
                   PGP signature|missing key|Release file for .* is (expired|not valid yet)",
-        remedy: Remedy::Do(
-            "take a newer base image for its keys (--pull), or a mirror that is up to date (--mirror URL); or is the \
-             engine's clock wrong?",
-        ),
+        remedy: Remedy::Do(&[
+            text("take a newer base image for its keys (--pull), or a mirror that is up to date ("),
+            set(Setting::Mirror, "URL"),
+            text("); or is the engine's clock wrong?"),
+        ]),
     },
     Cause {
         exit_code: 206,
@@ -95,10 +117,11 @@ static CAUSES: [Cause; 11] = [
                   valid metadata not found|cannot find a valid baseurl|cannot prepare internal mirrorlist|\
                   package mentioned in index not found|remote server returned error|\
                   (fetching|updating|opening) http.*: no such file|failed to download metadata",
-        remedy: Remedy::Do(
-            "take a newer base image (--pull), or a mirror that has this release (--mirror URL): after its end only \
-             archives do",
-        ),
+        remedy: Remedy::Do(&[
+            text("take a newer base image (--pull), or a mirror that has this release ("),
+            set(Setting::Mirror, "URL"),
+            text("): after its end only archives do"),
+        ]),
     },
     Cause {
         exit_code: 207,
@@ -107,10 +130,17 @@ static CAUSES: [Cause; 11] = [
                   no match for argument|unable to find a match|no package .* available|no package matches|\
                   no provider of|not found in package names|target not found|package '.*' not found|has no version|\
                   version '.*' for '.*' was not found|couldn't find any package",
-        remedy: Remedy::Supply(
-            "look at the names in --install and --kernel; [[repositories]] in vmimage.toml adds where packages come \
-             from, --kernel image:REF takes the kernel of another image, and --init vmimage needs no other package",
-        ),
+        remedy: Remedy::Supply(&[
+            text("look at the names in "),
+            Part::Name(Setting::Install),
+            text(" and "),
+            Part::Name(Setting::Kernel),
+            text("; [[repositories]] in vmimage.toml adds where packages come from, "),
+            set(Setting::Kernel, "image:REF"),
+            text(" takes the kernel of another image, and "),
+            set(Setting::Init, "vmimage"),
+            text(" needs no other package"),
+        ]),
     },
     Cause {
         exit_code: 208,
@@ -118,30 +148,38 @@ static CAUSES: [Cause; 11] = [
         pattern: "unmet dependencies|held broken packages|nothing provides|conflicting requests|\
                   could not satisfy dependencies|unable to satisfy dependency|breaks: world|\
                   unsatisfiable constraints|could not depsolve|is not installable",
-        remedy: Remedy::Supply(
+        remedy: Remedy::Supply(&[text(
             "take a newer base image (--pull): its packages and those of the repositories are of different times",
-        ),
+        )]),
     },
     Cause {
         exit_code: 209,
         what: "the folder of packages has none of this distribution",
         pattern: "holds no \\.(deb|apk|rpm) files",
-        remedy: Remedy::Do("put files of its package manager there, or leave --packages out"),
+        remedy: Remedy::Do(&[
+            text("put files of its package manager there, or leave "),
+            Part::Name(Setting::Packages),
+            text(" out"),
+        ]),
     },
     Cause {
         exit_code: 210,
         what: "the mirror stands for no repository of the image",
         pattern: "names no host that .* could stand for",
-        remedy: Remedy::Do(
-            "write it into the image's repository settings in the Dockerfile, or leave --mirror out",
-        ),
+        remedy: Remedy::Do(&[
+            text("write it into the image's repository settings in the Dockerfile, or leave "),
+            Part::Name(Setting::Mirror),
+            text(" out"),
+        ]),
     },
     Cause {
         exit_code: 211,
         what: "a script of a package failed",
         pattern: "error processing (package|archive)|returned an error code|scriptlet.* failed|\
                   (install|upgrade|trigger).*: .*exited with error|command failed to execute correctly",
-        remedy: Remedy::Do("its own words stand above; try the package in a container of the base image"),
+        remedy: Remedy::Do(&[text(
+            "its own words stand above; try the package in a container of the base image",
+        )]),
     },
 ];
 
@@ -157,16 +195,15 @@ impl Cause {
     }
 
     /// What to do about it where `asked` was installed.
-    pub(crate) fn hint(&self, asked: &Install) -> String {
+    pub(crate) fn hint(&self, asked: &Install) -> Hint {
         match (&self.remedy, &asked.mirror, &asked.packages) {
-            (Remedy::Elsewhere, Some(mirror), _) => {
-                format!(
-                    "is {mirror} right, and reached from where the engine builds (--network, --add-host)?"
-                )
-            }
-            (Remedy::Elsewhere, None, _) => ELSEWHERE.to_owned(),
-            (Remedy::Supply(_), _, Some(_)) => IN_THE_FOLDER.to_owned(),
-            (Remedy::Supply(hint) | Remedy::Do(hint), ..) => (*hint).to_owned(),
+            (Remedy::Elsewhere, Some(mirror), _) => format!(
+                "is {mirror} right, and reached from where the engine builds (--network, --add-host)?"
+            )
+            .into(),
+            (Remedy::Elsewhere, None, _) => ELSEWHERE.into(),
+            (Remedy::Supply(_), _, Some(_)) => IN_THE_FOLDER.into(),
+            (Remedy::Supply(hint) | Remedy::Do(hint), ..) => (*hint).into(),
         }
     }
 }
@@ -187,6 +224,7 @@ mod tests {
 
     use super::*;
     use crate::ask::Folder;
+    use crate::ask::spelling;
     use crate::provision::scripts::{Sandbox, text};
 
     /// How a step ends in which the package manager says this: its exit code, and its last line.
@@ -375,15 +413,15 @@ mod tests {
     #[test]
     fn hints_name_what_was_asked_for() {
         let no_address = Cause::by_exit_code(202).unwrap();
-        let hint = no_address.hint(&Install::default());
+        let hint = no_address.hint(&Install::default()).spelled(spelling::flag);
         for flag in ["--mirror", "--packages", "--kernel image:", "--init vmimage"] {
             assert!(hint.contains(flag), "{hint}");
         }
         let asked = Install { mirror: Some("http://m".into()), ..Install::default() };
-        assert!(no_address.hint(&asked).starts_with("is http://m right"));
+        assert!(no_address.hint(&asked).to_string().starts_with("is http://m right"));
         let unknown = Cause::by_exit_code(207).unwrap();
-        assert!(unknown.hint(&Install::default()).contains("[[repositories]]"));
+        assert!(unknown.hint(&Install::default()).to_string().contains("[[repositories]]"));
         let asked = Install { packages: Some(Folder::Client), ..Install::default() };
-        assert_eq!(unknown.hint(&asked), IN_THE_FOLDER);
+        assert_eq!(unknown.hint(&asked), IN_THE_FOLDER.into());
     }
 }

@@ -14,7 +14,8 @@ use exporter::tree::{Editor, Meta, Time, Tree};
 
 use super::release::Release;
 use super::{Base, MANAGERS, Plan, Step, plan};
-use crate::ask::Install;
+use crate::ask::{Install, spelling};
+use crate::base::Error;
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../testdata/os-release")
@@ -58,6 +59,12 @@ fn shown(plan: &Plan) -> String {
     text
 }
 
+/// As the command line says it.
+fn refused(error: &Error) -> String {
+    let hint = error.hint().map(|hint| hint.spelled(spelling::flag));
+    format!("{error}\nhint: {}\n", hint.unwrap_or_default())
+}
+
 #[test]
 fn every_recorded_release_has_its_plan() {
     let mut wrong = Vec::new();
@@ -69,7 +76,7 @@ fn every_recorded_release_has_its_plan() {
                 format!(
                     "[{}]\n{}",
                     architecture.oci_name(),
-                    plan.map_or_else(|failure| format!("{failure}\n"), |plan| shown(&plan))
+                    plan.map_or_else(|error| refused(&error), |plan| shown(&plan))
                 )
             })
             .concat();

@@ -17,6 +17,7 @@ mod zypper;
 
 use std::collections::BTreeSet;
 
+use exporter::hint::{Hint, Setting};
 use exporter::spec::Architecture;
 use exporter::tree::Tree;
 use exporter::tree::os::{self, Os};
@@ -265,10 +266,10 @@ fn unsupported(base: &Base) -> Error {
     let hint = format!(
         "take one with {} (debian:12, alpine:3.23, fedora:43), \
          or one that has a kernel and an initramfs in /boot or /usr/lib/modules; \
-         for a disk with the files alone: --profile data",
+         for a disk with the files alone: ",
         names(|_| true, "or")
     );
-    Error::user(message).with_hint(hint)
+    Error::user(message).with_hint(Hint::from(hint).set(Setting::Profile, "data"))
 }
 
 /// The names of the package managers that are meant: `apt, apk and dnf`.
@@ -381,10 +382,10 @@ mod tests {
                     continue;
                 };
                 for plan in plans {
-                    let told = plan.unwrap_err().to_string();
+                    let error = plan.unwrap_err();
                     let (own, wanted) = (own.oci_name(), wanted.oci_name());
-                    let part = format!("is for linux/{own}, the machine is to be for linux/{wanted}\nhint: ");
-                    assert!(told.contains(&part), "{told}");
+                    let part = format!("is for linux/{own}, the machine is to be for linux/{wanted}");
+                    assert!(error.to_string().ends_with(&part) && error.hint().is_some(), "{error}");
                 }
             }
         }
@@ -410,8 +411,8 @@ mod tests {
             Install { kernel: "6.1".parse().ok(), ..Install::default() },
         ] {
             assert!(plan(&base(DEBIAN), X86_64, &asked).is_ok());
-            let failure = plan(&arch, X86_64, &asked).unwrap_err().to_string();
-            assert!(failure.contains("pacman") && failure.contains("\nhint: "), "{failure}");
+            let error = plan(&arch, X86_64, &asked).unwrap_err();
+            assert!(error.to_string().contains("pacman") && error.hint().is_some(), "{error}");
         }
     }
 

@@ -13,8 +13,8 @@ use exporter::spec::Architecture;
 
 use super::{Base, Plan, Step, donor, plan, plan_donor};
 use crate::ask::Install;
+use crate::base::Result;
 use crate::base::ready::ready;
-use crate::base::{Error, Result};
 
 /// An engine, as far as a recipe needs it.
 pub(crate) trait Driver {
@@ -22,19 +22,18 @@ pub(crate) trait Driver {
     type Image;
     /// The folder [`BOOT_OUT`](super::BOOT_OUT) after a step.
     type BootFiles;
-    type Error: From<Error>;
 
     /// The image of this name.
-    async fn image(&self, name: &str) -> Result<Self::Image, Self::Error>;
+    async fn image(&self, name: &str) -> Result<Self::Image>;
 
     /// What an image has and lacks.
-    async fn probe(&self, image: &Self::Image) -> Result<Base, Self::Error>;
+    async fn probe(&self, image: &Self::Image) -> Result<Base>;
 
     /// An image after a step that installs something on it.
-    async fn install(&self, on: &Self::Image, step: &Step) -> Result<Self::Image, Self::Error>;
+    async fn install(&self, on: &Self::Image, step: &Step) -> Result<Self::Image>;
 
     /// What a step on an image collects.
-    async fn collect(&self, on: &Self::Image, step: &Step) -> Result<Self::BootFiles, Self::Error>;
+    async fn collect(&self, on: &Self::Image, step: &Step) -> Result<Self::BootFiles>;
 }
 
 /// What there is for a machine beside the user's layers.
@@ -53,7 +52,7 @@ pub(crate) async fn follow<D: Driver>(
     base: Option<&D::Image>,
     architecture: Architecture,
     asked: &Install,
-) -> Result<Ingredients<D>, D::Error> {
+) -> Result<Ingredients<D>> {
     let (found, (installed, boot)) = match base {
         Some(image) => {
             let found = driver.probe(image).await?;
@@ -78,7 +77,7 @@ pub(crate) fn follow_now<D: Driver>(
     base: Option<&D::Image>,
     architecture: Architecture,
     asked: &Install,
-) -> Result<Ingredients<D>, D::Error> {
+) -> Result<Ingredients<D>> {
     ready(follow(driver, base, architecture, asked))
 }
 
@@ -87,7 +86,7 @@ async fn run<D: Driver>(
     driver: &D,
     image: &D::Image,
     plan: &Plan,
-) -> Result<(Option<D::Image>, Option<D::BootFiles>), D::Error> {
+) -> Result<(Option<D::Image>, Option<D::BootFiles>)> {
     let boot = match &plan.boot {
         Some(step) => Some(driver.collect(image, step).await?),
         None => None,
@@ -123,7 +122,6 @@ mod tests {
     impl Driver for Noting {
         type Image = String;
         type BootFiles = String;
-        type Error = Error;
 
         async fn image(&self, name: &str) -> Result<String> {
             self.note(format!("image {name}"));

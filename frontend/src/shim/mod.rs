@@ -31,6 +31,7 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::ExitCode;
 
+use crate::ask::spelling;
 use crate::base::docker::{Places, docker_config};
 use line::Line;
 #[cfg(feature = "fuzz")]
@@ -67,7 +68,7 @@ pub(crate) fn main(client: Client) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(Stop::Client(code)) => code,
         Err(Stop::Error(error)) => {
-            error.print();
+            error.print(spelling::attribute);
             error.exit_code()
         }
     }

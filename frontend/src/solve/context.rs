@@ -8,7 +8,8 @@ use llb::{FileActions, Graph, Metadata, Source, State};
 
 use super::{broken, found, hand_over};
 use crate::ask::config::{Configuration, Entry, Files, MAX_TEXT};
-use crate::gateway::{Bridge, Failure, Opts, proto};
+use crate::base::{Error, Result};
+use crate::gateway::{Bridge, Opts, proto};
 
 /// The bit of a folder in Go's `fs.FileMode`, which is how BuildKit tells modes.
 const MODE_DIR: u32 = 1 << 31;
@@ -32,7 +33,7 @@ enum Place {
 
 impl<'a> BuildContext<'a> {
     /// Finds out where it is.
-    pub(super) async fn find(bridge: &'a Bridge, opts: &'a Opts) -> Result<Self, Failure> {
+    pub(super) async fn find(bridge: &'a Bridge, opts: &'a Opts) -> Result<Self> {
         let folder = opts.get("contextsubdir").unwrap_or_default().to_owned();
         let place = match opts.get("context").filter(|context| !context.is_empty()) {
             Some(remote) => match remote_state(remote) {
@@ -50,9 +51,9 @@ impl<'a> BuildContext<'a> {
     }
 
     /// The configuration in it: `asked`, which must be there, or `vmimage.toml`, if it is.
-    pub(super) async fn load(&self, asked: Option<&str>) -> Result<Configuration, Failure> {
+    pub(super) async fn load(&self, asked: Option<&str>) -> Result<Configuration> {
         if let (Place::Unknown(context), Some(name)) = (&self.place, asked) {
-            return Err(Failure::new(format!(
+            return Err(Error::user(format!(
                 "{name}: vmimage reads no files of the context {}",
                 address(context)
             ))
@@ -62,7 +63,7 @@ impl<'a> BuildContext<'a> {
     }
 
     /// A state in which these files and folders of it are.
-    pub(super) fn state(&self, paths: &[&str]) -> Result<State, Failure> {
+    pub(super) fn state(&self, paths: &[&str]) -> Result<State> {
         match &self.place {
             Place::Client(name) => {
                 // A hint of its own, or what the daemon keeps of the context for COPY would be sent anew.
@@ -76,7 +77,7 @@ impl<'a> BuildContext<'a> {
             Place::State(state, folder) => {
                 Ok(State::scratch().file(FileActions::new().copy(state, folder.as_str(), "/")))
             }
-            Place::Unknown(context) => Err(Failure::new(format!(
+            Place::Unknown(context) => Err(Error::user(format!(
                 "{}: vmimage reads no files of the context {}",
                 paths.join(", "),
                 address(context)
@@ -88,9 +89,8 @@ impl<'a> BuildContext<'a> {
 impl Files for BuildContext<'_> {
     /// The file system with them; `None` if there is none to look at.
     type Opened = Option<proto::Ref>;
-    type Error = Failure;
 
-    async fn open(&self, paths: &[&str]) -> Result<Option<proto::Ref>, Failure> {
+    async fn open(&self, paths: &[&str]) -> Result<Option<proto::Ref>> {
         if paths.is_empty() || matches!(self.place, Place::Unknown(_)) {
             return Ok(None);
         }
@@ -100,19 +100,19 @@ impl Files for BuildContext<'_> {
         Ok(Some(root))
     }
 
-    async fn entry(&self, root: &Option<proto::Ref>, path: &str) -> Result<Option<Entry>, Failure> {
+    async fn entry(&self, root: &Option<proto::Ref>, path: &str) -> Result<Option<Entry>> {
         let Some(root) = root else { return Ok(None) };
         let stat = found(self.bridge.stat_file(root, path).await)?;
         Ok(stat.map(|stat| if stat.mode & MODE_DIR != 0 { Entry::Folder } else { Entry::File }))
     }
 
-    async fn text(&self, root: &Option<proto::Ref>, path: &str) -> Result<Option<String>, Failure> {
+    async fn text(&self, root: &Option<proto::Ref>, path: &str) -> Result<Option<String>> {
         let Some(root) = root else { return Ok(None) };
         let Some(bytes) = found(self.bridge.read_file(root, path).await)? else { return Ok(None) };
-        let text = String::from_utf8(bytes).map_err(|_| Failure::new(format!("{path}: is no text")))?;
+        let text = String::from_utf8(bytes).map_err(|_| Error::user(format!("{path}: is no text")))?;
         if text.len() > MAX_TEXT {
             let message = format!("{path}: over {} KiB, a text was expected", MAX_TEXT >> 10);
-            return Err(Failure::new(message));
+            return Err(Error::user(message));
         }
         Ok(Some(text))
     }

@@ -1,49 +1,28 @@
-//! Point an error at the line of the Dockerfile it is about.
-//!
-//! `docker build` prints the excerpt of an error that carries an `errdefs.Source` detail, as JSON
-//! (BuildKit's `solver/errdefs/source.go`).
+//! Which lines of the Dockerfile an op comes from, as its frontend has noted them.
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use llb::{Definition, OpDigest};
 use prost::Message;
-use serde::Serialize;
 
-use crate::gateway::Failure;
+use crate::base;
 
-const SOURCE_DETAIL: &str = "github.com/moby/buildkit/errdefs.Source+json";
-
-/// `failure` with the source location of the op, if the definition knows it.
-pub(super) fn at(failure: Failure, definition: &Definition, op: OpDigest) -> Failure {
-    match source_of(definition, op) {
-        Some(source) => failure.with_detail(SOURCE_DETAIL, &source),
-        None => failure,
-    }
-}
-
-fn source_of(definition: &Definition, op: OpDigest) -> Option<Source> {
+/// The place of the op, if the definition knows it.
+pub(super) fn place(definition: &Definition, op: OpDigest) -> Option<base::Place> {
     let source = definition.source.as_ref()?;
     let locations = Locations::decode(source.locations.get(&op.to_string())?.as_slice()).ok()?;
     let location = locations.locations.into_iter().next()?;
     let info = source.infos.get(usize::try_from(location.source_index).ok()?)?;
-    let info = Info::decode(info.as_slice()).ok()?;
-    Some(Source { info, ranges: location.ranges })
+    let Info { filename, data, language } = Info::decode(info.as_slice()).ok()?;
+    let ranges = location.ranges.into_iter().filter_map(|range| Some([range.start?, range.end?]));
+    let ranges = ranges.map(|ends| ends.map(base::Position::from)).collect();
+    Some(base::Place { file: filename, text: data, language, ranges })
 }
 
-/// `errdefs.Source`.
-#[derive(Serialize)]
-struct Source {
-    info: Info,
-    ranges: Vec<Range>,
-}
-
-/// The part of `pb.SourceInfo` that is printed.
-#[derive(Message, Serialize)]
+/// The part of `pb.SourceInfo` that is shown.
+#[derive(Message)]
 struct Info {
     #[prost(string, tag = "1")]
     filename: String,
     #[prost(bytes = "vec", tag = "2")]
-    #[serde(serialize_with = "base64")]
     data: Vec<u8>,
     #[prost(string, tag = "4")]
     language: String,
@@ -65,8 +44,8 @@ struct Location {
     ranges: Vec<Range>,
 }
 
-/// `pb.Range`: lines from 1 on.
-#[derive(Message, Serialize)]
+/// `pb.Range`.
+#[derive(Message)]
 struct Range {
     #[prost(message, optional, tag = "1")]
     start: Option<Position>,
@@ -74,8 +53,8 @@ struct Range {
     end: Option<Position>,
 }
 
-/// `pb.Position`.
-#[derive(Message, Serialize)]
+/// `pb.Position`: lines from 1 on.
+#[derive(Message)]
 struct Position {
     #[prost(int32, tag = "1")]
     line: i32,
@@ -83,9 +62,10 @@ struct Position {
     character: i32,
 }
 
-/// Bytes as Go's JSON has them.
-fn base64<S: serde::Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(&STANDARD.encode(bytes))
+impl From<Position> for base::Position {
+    fn from(Position { line, character }: Position) -> Self {
+        Self { line, character }
+    }
 }
 
 #[cfg(test)]
@@ -95,10 +75,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_detail_is_what_docker_prints_from() {
+    fn the_place_is_what_the_definition_notes_of_the_op() {
         let op = OpDigest::of(b"op");
         let position = |line| Some(Position { line, character: 0 });
-        let range = Range { start: position(2), end: position(2) };
+        let range = Range { start: position(2), end: position(3) };
         let locations = Locations { locations: vec![Location { source_index: 0, ranges: vec![range] }] };
         let info =
             Info { filename: "Dockerfile".into(), data: b"FROM x\n".into(), language: "Dockerfile".into() };
@@ -107,12 +87,13 @@ mod tests {
             infos: vec![info.encode_to_vec()],
         };
         let definition = Definition { source: Some(source), ..Definition::default() };
-        let failure = at(Failure::new("no"), &definition, op);
-        assert_eq!(failure.details()[0].type_url, SOURCE_DETAIL);
-        assert_eq!(
-            String::from_utf8(failure.details()[0].value.clone()).unwrap(),
-            r#"{"info":{"filename":"Dockerfile","data":"RlJPTSB4Cg==","language":"Dockerfile"},"ranges":[{"start":{"line":2,"character":0},"end":{"line":2,"character":0}}]}"#
-        );
-        assert!(at(Failure::new("no"), &definition, OpDigest::of(b"other")).details().is_empty());
+        let expected = base::Place {
+            file: "Dockerfile".into(),
+            text: b"FROM x\n".into(),
+            language: "Dockerfile".into(),
+            ranges: vec![[2, 3].map(|line| base::Position { line, character: 0 })],
+        };
+        assert_eq!(place(&definition, op), Some(expected));
+        assert_eq!(place(&definition, OpDigest::of(b"other")), None);
     }
 }

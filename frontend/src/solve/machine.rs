@@ -7,7 +7,8 @@ use llb::{Base, Definition, Edge, Graph, OpDigest, State};
 
 use super::{Build, Parts, broken, locate, probe};
 use crate::base::reference::Reference;
-use crate::gateway::{Failure, Platform};
+use crate::base::{Error, Result};
+use crate::gateway::Platform;
 use crate::provision::recipe::{self, Driver};
 use crate::provision::{self, Step};
 
@@ -19,14 +20,12 @@ impl Build<'_> {
         graph: &Arc<Graph>,
         platform: &Platform,
         architecture: Architecture,
-    ) -> Result<Parts, Failure> {
+    ) -> Result<Parts> {
         let (digest, base) = base_of(graph)?.unzip();
         let daemon = Daemon { build: self, platform };
         let made = recipe::follow(&daemon, base.as_ref(), architecture, &self.request.disk.install).await;
-        let made = made.map_err(|failure| match digest {
-            Some(digest) => locate::at(failure, definition, digest),
-            None => failure,
-        })?;
+        let place = || digest.and_then(|digest| locate::place(definition, digest));
+        let made = made.map_err(|error| error.at(place()))?;
         let rootfs = match digest.zip(made.base) {
             Some((digest, base)) => State::from_graph(graph.graft(digest, &base.state).map_err(broken)?),
             None => State::from_graph(graph.clone()),
@@ -36,7 +35,7 @@ impl Build<'_> {
 }
 
 /// The image the result stands on and its op; `None` for one `FROM scratch`.
-fn base_of(graph: &Arc<Graph>) -> Result<Option<(OpDigest, Image)>, Failure> {
+fn base_of(graph: &Arc<Graph>) -> Result<Option<(OpDigest, Image)>> {
     match graph.base().map_err(broken)? {
         Base::Image { digest, identifier, .. } => {
             let state = State::from_edge(graph.clone(), Edge { digest, index: 0 });
@@ -44,7 +43,7 @@ fn base_of(graph: &Arc<Graph>) -> Result<Option<(OpDigest, Image)>, Failure> {
         }
         Base::Scratch => Ok(None),
         Base::Other { what, .. } => {
-            Err(Failure::new(format!("the last stage stands on {what}, not on an image"))
+            Err(Error::user(format!("the last stage stands on {what}, not on an image"))
                 .with_hint("start it FROM an image of a distribution, such as debian:12"))
         }
     }
@@ -66,21 +65,20 @@ struct Image {
 impl Driver for Daemon<'_> {
     type Image = Image;
     type BootFiles = State;
-    type Error = Failure;
 
-    async fn image(&self, name: &str) -> Result<Image, Failure> {
+    async fn image(&self, name: &str) -> Result<Image> {
         Ok(Image { name: name.to_owned(), state: self.build.image(name, self.platform).await? })
     }
 
-    async fn probe(&self, image: &Image) -> Result<provision::Base, Failure> {
+    async fn probe(&self, image: &Image) -> Result<provision::Base> {
         probe::probe(self.build, &image.name, &image.state).await
     }
 
-    async fn install(&self, on: &Image, step: &Step) -> Result<Image, Failure> {
+    async fn install(&self, on: &Image, step: &Step) -> Result<Image> {
         Ok(Image { name: on.name.clone(), state: self.build.run_step(&on.state, step)?.root() })
     }
 
-    async fn collect(&self, on: &Image, step: &Step) -> Result<State, Failure> {
+    async fn collect(&self, on: &Image, step: &Step) -> Result<State> {
         self.build.run_boot_step(&on.state, step)
     }
 }

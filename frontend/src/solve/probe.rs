@@ -7,13 +7,14 @@ use exporter::tree::{Editor, Meta, Time, Tree};
 use llb::State;
 
 use super::{Build, found};
-use crate::gateway::{Bridge, Failure, proto::Ref};
+use crate::base::{Error, Result};
+use crate::gateway::{Bridge, proto::Ref};
 use crate::provision::{self, Base, OS_RELEASE, SHELL};
 
 /// Pulls the base and notes what lies at the places that matter, as a tree of its own.
 ///
 /// The daemon mounts the base for every question, so many are asked at once.
-pub(super) async fn probe(build: &Build<'_>, name: &str, image: &State) -> Result<Base, Failure> {
+pub(super) async fn probe(build: &Build<'_>, name: &str, image: &State) -> Result<Base> {
     let root = build.solve(image).await?;
     // Built before it is read: what is not there is told by its message, and a failed build has another.
     build.bridge.evaluate(&root).await?;
@@ -23,7 +24,7 @@ pub(super) async fn probe(build: &Build<'_>, name: &str, image: &State) -> Resul
     let modules = names(build.bridge, &root, "/lib/modules").await?;
     if modules.len() > limits::KERNELS {
         let message = format!("more than {} kernels, which is the limit", limits::KERNELS);
-        return Err(Failure::new(format!("base image {name}: /lib/modules: {message}")));
+        return Err(Error::user(format!("base image {name}: /lib/modules: {message}")));
     }
     let paths = provision::probes().into_iter().map(str::to_owned);
     let paths: Vec<_> = paths.chain(modules.iter().flat_map(|version| kernel_files(version))).collect();
@@ -47,7 +48,7 @@ pub(super) async fn probe(build: &Build<'_>, name: &str, image: &State) -> Resul
     for name in boot {
         note(&mut editor, &format!("/boot/{name}"), Vec::new())?;
     }
-    Ok(Base::new(name, files)?)
+    Base::new(name, files)
 }
 
 /// As much of a program as tells what it is for.
@@ -64,16 +65,16 @@ fn at_once(build: &Build<'_>) -> usize {
     if build.bridge.caps().has("gateway.evaluate") { 32 } else { 1 }
 }
 
-fn note(editor: &mut Editor, path: &str, content: Vec<u8>) -> Result<(), Failure> {
+fn note(editor: &mut Editor, path: &str, content: Vec<u8>) -> Result<()> {
     editor.write_file(path, content, 0o644).map(drop).map_err(odd)
 }
 
 /// A listing that contradicts itself.
-fn odd(error: exporter::Error) -> Failure {
-    Failure::new(format!("the base image: {error}"))
+fn odd(error: exporter::Error) -> Error {
+    Error::user(format!("the base image: {error}"))
 }
 
-async fn names(bridge: &Bridge, root: &Ref, path: &str) -> Result<Vec<String>, Failure> {
+async fn names(bridge: &Bridge, root: &Ref, path: &str) -> Result<Vec<String>> {
     let entries = found(bridge.read_dir(root, path, "").await)?.unwrap_or_default();
     Ok(entries.into_iter().map(|entry| entry.path).collect())
 }

@@ -2,24 +2,25 @@
 
 use crate::ask::Folder;
 use crate::ask::request::{PACKAGES_CONTEXT, Request, STAGE};
-use crate::gateway::{Failure, Opts};
+use crate::base::{Error, Result};
+use crate::gateway::Opts;
 
 /// Every wrong argument is named, not only the first.
-pub(super) fn read(opts: &Opts) -> Result<Request, Failure> {
+pub(super) fn read(opts: &Opts) -> Result<Request> {
     // An image made FROM the frontend's sets its own default stage.
     let default_stage = std::env::var(STAGE).ok();
     let own = default_stage.as_deref().map(|stage| (STAGE, stage));
     let mut request = Request::parse(own.into_iter().chain(opts.build_args()))?;
     request.disk.install.packages = has_packages(opts)?.then_some(Folder::Client);
-    Ok(request.clamped(opts.build_arg("SOURCE_DATE_EPOCH"))?)
+    request.clamped(opts.build_arg("SOURCE_DATE_EPOCH"))
 }
 
 /// Whether the client has a folder of packages.
-fn has_packages(opts: &Opts) -> Result<bool, Failure> {
+fn has_packages(opts: &Opts) -> Result<bool> {
     match opts.get(&format!("context:{PACKAGES_CONTEXT}")) {
         None => Ok(false),
         Some(context) if context.starts_with("local:") => Ok(true),
-        Some(other) => Err(Failure::new(format!("the named context {PACKAGES_CONTEXT} is {other}"))
+        Some(other) => Err(Error::user(format!("the named context {PACKAGES_CONTEXT} is {other}"))
             .with_hint("it has to be a folder of this machine")),
     }
 }

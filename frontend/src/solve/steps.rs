@@ -9,7 +9,8 @@ use super::{Build, Parts, broken};
 use crate::ask::request::{PACKAGES_CONTEXT, Stage, Transport};
 use crate::ask::{Folder, Hook};
 use crate::base::reference::Reference;
-use crate::gateway::{Failure, Opts, Platform};
+use crate::base::{Error, Result};
+use crate::gateway::{Opts, Platform};
 use crate::provision::{BOOT_OUT, CACHE, PACKAGES, PATH, Step};
 
 /// Where the assemble step sees the user's file system.
@@ -32,12 +33,12 @@ const OUT: &str = "/out";
 
 impl Build<'_> {
     /// A step of a package manager, as root, on the network the user's own steps have.
-    pub(super) fn run_step(&self, on: &State, step: &Step) -> Result<Exec, Failure> {
+    pub(super) fn run_step(&self, on: &State, step: &Step) -> Result<Exec> {
         Ok(on.run(self.step(step)?))
     }
 
     /// A boot step; its result is the folder the files lie in.
-    pub(super) fn run_boot_step(&self, on: &State, step: &Step) -> Result<State, Failure> {
+    pub(super) fn run_boot_step(&self, on: &State, step: &Step) -> Result<State> {
         let run = self.step(step)?.mount(BOOT_OUT, Mount::bind(&State::scratch()));
         Ok(on.run(run).mount(BOOT_OUT))
     }
@@ -54,7 +55,7 @@ impl Build<'_> {
         .root()
     }
 
-    fn step(&self, step: &Step) -> Result<Run, Failure> {
+    fn step(&self, step: &Step) -> Result<Run> {
         let words = ["/bin/sh", "-c", EVALUATE, "sh"].into_iter().map(str::to_owned);
         let mut metadata = Metadata::named(line(&step.title));
         if self.opts.no_cache() {
@@ -78,7 +79,7 @@ impl Build<'_> {
         Ok(network(proxied(run, self.opts), self.opts))
     }
 
-    fn packages(&self, folder: &Folder) -> Result<Mount, Failure> {
+    fn packages(&self, folder: &Folder) -> Result<Mount> {
         Ok(match folder {
             Folder::Client => {
                 let source = Source::local(PACKAGES_CONTEXT, self.opts.session())
@@ -94,7 +95,7 @@ impl Build<'_> {
 
     /// The step that turns a file system into a disk: the frontend's own image, without network or
     /// privileges. Its result is a folder with the disk's files.
-    pub(super) async fn assemble(&self, spec: &Spec, parts: &Parts) -> Result<State, Failure> {
+    pub(super) async fn assemble(&self, spec: &Spec, parts: &Parts) -> Result<State> {
         let files = spec.files()?;
         // Only where it changes something: other disks are the same step, and in the cache, for every client.
         let sparse = self.request.transport == Transport::Sparse && files.iter().any(FileSpec::is_sparse);
@@ -107,7 +108,7 @@ impl Build<'_> {
                 "the configuration comes to {} bytes, at most {MAX_ARGUMENT} are allowed",
                 spec.len()
             );
-            return Err(Failure::new(message).with_hint(
+            return Err(Error::user(message).with_hint(
                 "keep the texts of [[files]] in files of the context: source = in place of content =",
             ));
         }
@@ -177,27 +178,27 @@ impl Build<'_> {
     }
 
     /// This frontend's own image: from the daemon, or by the name it was started under (before 0.10).
-    async fn frontend_image(&self) -> Result<State, Failure> {
+    async fn frontend_image(&self) -> Result<State> {
         if let Some(definition) = self.opts.image() {
             return Ok(State::from_graph(llb::Graph::read(definition).map_err(broken)?));
         }
         let source = self
             .opts
             .source()
-            .ok_or_else(|| Failure::new("BuildKit does not say which image this frontend is"))?;
+            .ok_or_else(|| Error::user("BuildKit does not say which image this frontend is"))?;
         self.pinned(source, None).await.map(State::image)
     }
 
     /// An image by the name a user would write.
-    pub(super) async fn image(&self, name: &str, platform: &Platform) -> Result<State, Failure> {
+    pub(super) async fn image(&self, name: &str, platform: &Platform) -> Result<State> {
         let platform = llb::Platform::from(platform.clone());
         let image = self.pinned(name, Some(platform.clone())).await?;
         Ok(State::image(image.platform(platform)))
     }
 
     /// The image that has this name now.
-    async fn pinned(&self, name: &str, platform: Option<llb::Platform>) -> Result<Image, Failure> {
-        let odd = |wrong: String| Failure::new(format!("image {name}: {wrong}"));
+    async fn pinned(&self, name: &str, platform: Option<llb::Platform>) -> Result<Image> {
+        let odd = |wrong: String| Error::user(format!("image {name}: {wrong}"));
         let mut reference: Reference = name.parse().map_err(odd)?;
         let mode = self.opts.get("image-resolve-mode").unwrap_or("default");
         let found = self.bridge.resolve_image_config(&reference.to_string(), platform, mode).await?;

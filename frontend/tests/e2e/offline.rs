@@ -53,7 +53,7 @@ fn an_image_with_a_package_manager_needs_no_package_with_vmimages_init() {
             "alpine-base (no such package)",
             "vmimage: a host that packages come from can't be reached: ",
             "packages can't be installed: a host that packages come from can't be reached\nhint: ",
-            "--init vmimage with --kernel image:REF",
+            "--build-arg VMIMAGE_INIT=vmimage with --build-arg VMIMAGE_KERNEL=image:REF",
         ],
     );
 
@@ -75,13 +75,15 @@ fn a_failed_package_step_is_told_by_every_engine() {
     let disk = folder.path().join("disk.raw");
     let said =
         ["E: Unable to locate package ", "vmimage: there is no such package: Unable to locate package "];
-    for engine in ["docker", "buildah", "podman"] {
+    for (engine, setting) in
+        [("docker", "VMIMAGE_INSTALL"), ("buildah", "--install"), ("podman", "--install")]
+    {
         let mut build = Command::new(VMIMAGE);
         build.args(["build", "--engine", engine, "--install", UNKNOWN]).arg(&context).arg("-o").arg(&disk);
         let message = refused(build.args(["--progress", "plain", "--network", "host"]));
         says(
             &message,
-            &[said[0], said[1], ": there is no such package\nhint: look at the names in --install"],
+            &[said[0], said[1], &format!(": there is no such package\nhint: look at the names in {setting}")],
         );
     }
     // A client of docker's own, which shows no progress: it has the frontend's word for it.

@@ -100,7 +100,7 @@ fn a_stream_is_told_but_not_opened() {
         assert_eq!(identify(&disk.path).unwrap(), (format, None));
         let error = open(&disk.path).err().unwrap();
         assert_eq!(*error.kind(), Kind::Unsupported);
-        assert!(error.hint().unwrap().ends_with(shown(&disk)), "{program}");
+        assert!(error.hint().unwrap().to_string().ends_with(shown(&disk)), "{program}");
         for cut in [0, 2, 5, 30] {
             let bytes = &std::fs::read(&disk.path).unwrap()[..cut];
             let _ = identify(Path::new(&scratch.write("any.disk", bytes)));
@@ -154,7 +154,7 @@ fn google_takes_whole_gibibytes_of_any_number() {
     let refused = write(Image { size: 12 * MIB, extents: &[] }, std::slice::from_ref(&disk), &run(1));
     let error = refused.unwrap_err();
     assert!(error.to_string().ends_with("a gce disk is a multiple of 1 GiB large"), "{error}");
-    assert_eq!(error.hint(), Some("make the disk 1073741824 bytes large"));
+    assert_eq!(error.hint(), Some(&"make the disk 1073741824 bytes large".into()));
     // More than the octal digits of a tar header hold.
     write_one(Image { size: 10 << 30, extents: &[] }, &disk, 2);
     assert!(accepts("tar", &["-tvzf", shown(&disk)]).contains(" 10737418240 "));

@@ -4,6 +4,7 @@
 //! named stands alone; otherwise the user's further groups count too.
 
 use crate::error::{Error, Kind, Result, show_text};
+use crate::hint::{Hint, Setting};
 use crate::machine::accounts::{Database, NAME, Row, group, passwd};
 use crate::tree::Tree;
 
@@ -87,8 +88,10 @@ fn gid(tree: &Tree, group: &str) -> Result<u32> {
 }
 
 fn unknown(name: &str, file: &str) -> Error {
-    Error::new(Kind::Input, "USER", format!("{:?} is not in the image's {file}", show_text(name)))
-        .with_hint("add it in the Dockerfile (useradd, adduser), or make no service: --service off")
+    Error::new(Kind::Input, "USER", format!("{:?} is not in the image's {file}", show_text(name))).with_hint(
+        Hint::from("add it in the Dockerfile (useradd, adduser), or make no service: ")
+            .set(Setting::Service, "off"),
+    )
 }
 
 #[cfg(test)]

@@ -24,6 +24,7 @@ use std::collections::HashMap;
 
 use super::read;
 use crate::error::{Error, Kind, Result, show_text};
+use crate::hint::{Hint, Setting};
 use crate::limits;
 use crate::spec::{Container, Healthcheck, Service};
 use crate::tree::os::{Init, Os};
@@ -163,14 +164,17 @@ fn check(tree: &Tree, container: &Container) -> Result<()> {
             show_text(program),
             "is no program of the image, and its ENTRYPOINT or CMD runs it",
         )
-        .with_hint("put it there in the Dockerfile, or make no service: --service off"));
+        .with_hint(
+            Hint::from("put it there in the Dockerfile, or make no service: ").set(Setting::Service, "off"),
+        ));
     }
     let programs = Programs::of(&Container::default());
     let missing = TOOLS.into_iter().find(|tool| programs.find(tree, tool).is_none());
     match missing {
         Some(tool) => Err(Error::new(Kind::NotFound, tool, "is not in the image, and its service needs it")
             .with_hint(
-                "install it in the Dockerfile (coreutils, busybox), or make no service: --service off",
+                Hint::from("install it in the Dockerfile (coreutils, busybox), or make no service: ")
+                    .set(Setting::Service, "off"),
             )),
         None => Ok(()),
     }
@@ -322,14 +326,14 @@ fn nothing_to_run(name: &str) -> Error {
         "service",
         format!("{name} has nothing to run, the image has neither ENTRYPOINT nor CMD"),
     )
-    .with_hint("add one to the Dockerfile, or leave --service out")
+    .with_hint(Hint::from("add one to the Dockerfile, or leave ").name(Setting::Service).text(" out"))
 }
 
 fn no_init(service: &Service, name: &str) -> Result<Vec<String>> {
     match service {
         Service::Named(_) => {
             Err(Error::new(Kind::Unsupported, "service", format!("{name} needs systemd or OpenRC"))
-                .with_hint("install one of them, or leave --service out"))
+                .with_hint(Hint::from("install one of them, or leave ").name(Setting::Service).text(" out")))
         }
         _ => Ok(vec![format!("service {name}: not made, the machine has neither systemd nor OpenRC")]),
     }

@@ -5,6 +5,7 @@ use std::fmt::Write;
 use super::quote::{line, shell};
 use super::{Plan, RUN, RunDirectory, folder};
 use crate::error::{Error, Kind, Result};
+use crate::hint::{Hint, Setting};
 use crate::machine::openrc::enable;
 use crate::tree::Editor;
 
@@ -16,10 +17,11 @@ pub(super) fn install(editor: &mut Editor<'_>, plan: &Plan<'_>) -> Result<Vec<St
     let name = &plan.name;
     if !plan.account.is_root() && plan.account.name.is_none() {
         let message = format!("{} has no line in /etc/passwd, which OpenRC wants", plan.account.uid);
-        return Err(Error::new(Kind::Unsupported, "USER", message).with_hint(format!(
-            "add one in the Dockerfile: RUN adduser -D -H -u {} {name}; or make no service: --service off",
-            plan.account.uid
-        )));
+        let line = format!("RUN adduser -D -H -u {} {name}", plan.account.uid);
+        let hint = Hint::from(format!("add one in the Dockerfile: {line}; or make no service: "));
+        return Err(
+            Error::new(Kind::Unsupported, "USER", message).with_hint(hint.set(Setting::Service, "off"))
+        );
     }
     editor.write_file(program(name), start(plan).into_bytes(), 0o755)?;
     editor.write_file(format!("/etc/init.d/{name}"), script(plan).into_bytes(), 0o755)?;

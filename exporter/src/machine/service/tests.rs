@@ -220,7 +220,7 @@ exec env -i HOSTNAME=\"$(hostname)\" \\
     }
     let nobody = Container { user: "1234".into(), ..runs(&["nginx"]) };
     let error = make(&mut image(&OPENRC), Service::Auto, nobody).unwrap_err();
-    assert!(error.hint().unwrap().contains("adduser -D -H -u 1234 nginx"), "{error}");
+    assert!(error.hint().unwrap().to_string().contains("adduser -D -H -u 1234 nginx"), "{error}");
 }
 
 #[test]

@@ -62,7 +62,6 @@ impl Context {
 
 impl Files for Context {
     type Opened = ();
-    type Error = Error;
 
     async fn open(&self, _: &[&str]) -> Result<()> {
         Ok(())

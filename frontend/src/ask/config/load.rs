@@ -4,36 +4,35 @@ use std::collections::BTreeMap;
 
 use super::apply::Configuration;
 use super::{Config, Entries, Entry, FILE};
-use crate::base::Error;
+use crate::base::{Error, Result};
 
 /// A build context, as far as a configuration is read from it.
 pub(crate) trait Files {
     /// Some of its files and folders, ready to be looked at.
     type Opened;
-    type Error: From<Error>;
 
     /// Makes these files and folders ready, as far as they are there.
-    async fn open(&self, paths: &[&str]) -> Result<Self::Opened, Self::Error>;
+    async fn open(&self, paths: &[&str]) -> Result<Self::Opened>;
 
     /// What is at a path; `None` if nothing is.
-    async fn entry(&self, opened: &Self::Opened, path: &str) -> Result<Option<Entry>, Self::Error>;
+    async fn entry(&self, opened: &Self::Opened, path: &str) -> Result<Option<Entry>>;
 
     /// The text at a path; `None` if nothing is there.
-    async fn text(&self, opened: &Self::Opened, path: &str) -> Result<Option<String>, Self::Error>;
+    async fn text(&self, opened: &Self::Opened, path: &str) -> Result<Option<String>>;
 }
 
 impl Configuration {
     /// The one in a build context: `asked`, which must be there, or `vmimage.toml`, if it is.
-    pub(crate) async fn load<F: Files>(files: &F, asked: Option<&str>) -> Result<Self, F::Error> {
+    pub(crate) async fn load<F: Files>(files: &F, asked: Option<&str>) -> Result<Self> {
         let name = asked.unwrap_or(FILE);
         let opened = files.open(&[name]).await?;
         let Some(text) = files.text(&opened, name).await? else {
             return match asked {
                 None => Ok(Self::default()),
-                Some(_) => Err(missing(name).into()),
+                Some(_) => Err(missing(name)),
             };
         };
-        let config = Config::parse(name, &text).map_err(Error::from)?;
+        let config = Config::parse(name, &text)?;
         // Here and not by the steps that they are for: a kernel would be installed by then.
         let paths = config.texts();
         let opened = files.open(&paths).await?;
@@ -43,7 +42,7 @@ impl Configuration {
             let paths: Vec<_> = paths.iter().map(String::as_str).collect();
             note(files, &files.open(&paths).await?, &paths, &mut entries).await?;
         }
-        Config::check_paths(name, &text, &entries).map_err(Error::from)?;
+        Config::check_paths(name, &text, &entries)?;
         let mut texts = BTreeMap::new();
         for path in paths {
             let text = files.text(&opened, path).await?.ok_or_else(|| missing(path))?;
@@ -54,12 +53,7 @@ impl Configuration {
 }
 
 /// Notes what there is at these paths.
-async fn note<F: Files>(
-    files: &F,
-    opened: &F::Opened,
-    paths: &[&str],
-    entries: &mut Entries,
-) -> Result<(), F::Error> {
+async fn note<F: Files>(files: &F, opened: &F::Opened, paths: &[&str], entries: &mut Entries) -> Result<()> {
     for path in paths {
         if let Some(entry) = files.entry(opened, path).await? {
             entries.insert((*path).to_owned(), entry);
@@ -84,17 +78,16 @@ mod tests {
 
     impl Files for Texts {
         type Opened = Vec<String>;
-        type Error = Error;
 
-        async fn open(&self, paths: &[&str]) -> Result<Vec<String>, Error> {
+        async fn open(&self, paths: &[&str]) -> Result<Vec<String>> {
             Ok(paths.iter().map(|path| (*path).to_owned()).collect())
         }
 
-        async fn entry(&self, opened: &Vec<String>, path: &str) -> Result<Option<Entry>, Error> {
+        async fn entry(&self, opened: &Vec<String>, path: &str) -> Result<Option<Entry>> {
             Ok(self.text(opened, path).await?.map(|_| Entry::File))
         }
 
-        async fn text(&self, opened: &Vec<String>, path: &str) -> Result<Option<String>, Error> {
+        async fn text(&self, opened: &Vec<String>, path: &str) -> Result<Option<String>> {
             assert!(opened.iter().any(|opened| opened == path), "{path} is not among {opened:?}");
             Ok(self.0.iter().find(|(name, _)| *name == path).map(|(_, text)| (*text).to_owned()))
         }

@@ -233,7 +233,6 @@ struct Steps<'a> {
 impl Driver for Steps<'_> {
     type Image = Image;
     type BootFiles = Option<BootFiles>;
-    type Error = Error;
 
     async fn image(&self, name: &str) -> Result<Image> {
         // Nothing but files is taken from it.

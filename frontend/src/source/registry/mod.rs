@@ -85,7 +85,7 @@ fn resolve<'a>(
         Ok((root, manifest)) => Ok((client, root, manifest)),
         Err(error) if refusals.is_empty() => Err(error),
         Err(error) => {
-            let hint = error.hint().map(str::to_owned);
+            let hint = error.hint().map(ToString::to_string);
             Err(error.with_hint(refusals.into_iter().chain(hint).collect::<Vec<_>>().join("; ")))
         }
     }

@@ -83,7 +83,13 @@ fn images_are_pointed_to_where_they_are_made() {
         for tool in [None, Some(Tool::Buildah), Some(Tool::Podman)] {
             let error = refuse(&typed(words).docker, tool).unwrap_err();
             assert_eq!(error.to_string(), message);
-            assert!(error.hint().unwrap().contains("docker build -t NAME --load -o type=vmdisk,dest="));
+            assert!(
+                error
+                    .hint()
+                    .unwrap()
+                    .to_string()
+                    .contains("docker build -t NAME --load -o type=vmdisk,dest=")
+            );
         }
     }
     assert!(refuse(&typed("--sbom true --pull --shm-size 1g").docker, Some(Tool::Buildah)).is_ok());
