@@ -24,7 +24,7 @@ pub use firmware::Firmware;
 pub use init::Init;
 pub use service::Service;
 pub use setup::Setup;
-pub use text::{TEXT_FORMATS, TextFormat, check_format};
+pub use text::TextFormat;
 
 /// What a disk should be. Every field has a default; docs/flags.md has the flag of each.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,7 +40,7 @@ pub struct Spec {
     pub compression: Option<Compression>,
     /// Size of the disk; `None`: what the content needs plus head-room.
     pub size: Option<Size>,
-    /// The machine's name; `None`: the image's own, else `localhost`.
+    /// The machine's name; `None`: the image's own, else the id of the distribution.
     pub hostname: Option<String>,
     /// Kernel arguments added after ours.
     pub cmdline: String,

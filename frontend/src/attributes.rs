@@ -3,7 +3,7 @@
 //! The same word is a key of `--output type=vmdisk,size=10G`, a flag of `vmimage build --size 10G` and, as
 //! the build argument `VMIMAGE_SIZE`, the way the wish reaches the frontend.
 
-use exporter::spec::{Spec, check_format};
+use exporter::spec::{Spec, TextFormat};
 
 use crate::config::Hook;
 use crate::provision::Install;
@@ -133,13 +133,13 @@ impl Asked {
             Attribute::Format => spec.formats = value.split(',').map(str::parse).collect::<Result<_, _>>()?,
             Attribute::Size => spec.size = Some(value.parse()?),
             Attribute::Compression => spec.compression = Some(value.parse()?),
-            Attribute::Name => spec.name = word(value, "file-name")?,
+            Attribute::Name => spec.name = word(value, TextFormat::FileName)?,
             Attribute::Profile => spec.profile = value.parse()?,
             Attribute::Firmware => spec.firmware = value.parse()?,
-            Attribute::Hostname => spec.hostname = Some(word(value, "hostname")?),
+            Attribute::Hostname => spec.hostname = Some(word(value, TextFormat::Hostname)?),
             Attribute::Kernel => match value.strip_prefix(IMAGE) {
                 Some(image) => {
-                    let image = word(image, "image").map_err(|_| KERNEL)?;
+                    let image = word(image, TextFormat::Image).map_err(|_| KERNEL)?;
                     (self.install.donor, self.install.kernel) = (Some(image), None);
                 }
                 None => {
@@ -147,15 +147,15 @@ impl Asked {
                     (self.install.donor, self.install.kernel) = (None, Some(kernel));
                 }
             },
-            Attribute::Cmdline => spec.cmdline = word(value, "kernel-arguments")?,
+            Attribute::Cmdline => spec.cmdline = word(value, TextFormat::KernelArguments)?,
             Attribute::Mirror => {
-                self.install.mirror = Some(word(value, "mirror")?.trim_end_matches('/').to_owned());
+                self.install.mirror = Some(word(value, TextFormat::Mirror)?.trim_end_matches('/').to_owned());
             }
-            Attribute::Modules => spec.setup.modules = words(value, "kernel-module")?,
-            Attribute::Timezone => spec.setup.timezone = Some(word(value, "time-zone")?),
-            Attribute::Locale => spec.setup.locale = Some(word(value, "locale")?),
-            Attribute::Install => self.install.further = words(value, "package")?,
-            Attribute::Config => self.config = Some(word(value, "context-path")?),
+            Attribute::Modules => spec.setup.modules = words(value, TextFormat::KernelModule)?,
+            Attribute::Timezone => spec.setup.timezone = Some(word(value, TextFormat::TimeZone)?),
+            Attribute::Locale => spec.setup.locale = Some(word(value, TextFormat::Locale)?),
+            Attribute::Install => self.install.further = words(value, TextFormat::Package)?,
+            Attribute::Config => self.config = Some(word(value, TextFormat::ContextPath)?),
             Attribute::Service => spec.service = value.parse()?,
             Attribute::Init => spec.init = value.parse()?,
         }
@@ -164,12 +164,12 @@ impl Asked {
 }
 
 /// A text of this form.
-fn word(value: &str, format: &str) -> Result<String, String> {
-    check_format(format, value).map(|()| value.to_owned()).map_err(str::to_owned)
+fn word(value: &str, format: TextFormat) -> Result<String, String> {
+    format.check(value).map(|()| value.to_owned()).map_err(str::to_owned)
 }
 
 /// Texts of this form between commas; none in an empty text.
-fn words(value: &str, format: &str) -> Result<Vec<String>, String> {
+fn words(value: &str, format: TextFormat) -> Result<Vec<String>, String> {
     let words = value.split(',').map(str::trim).filter(|_| !value.is_empty());
     words.map(|each| word(each, format).map_err(|expected| format!("{each:?} is not {expected}"))).collect()
 }

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use exporter::spec::check_format;
+use exporter::spec::TextFormat;
 
 use crate::attributes::{Asked, Attribute};
 use crate::config::{Config, Configuration, Entries, Entry};
@@ -44,7 +44,7 @@ pub fn attributes(text: &str) -> Result<(), String> {
     let outcome = outcomes.try_for_each(|outcome| outcome);
     if outcome.is_ok() {
         // What becomes a part of file names and scripts later has no other form than the one it was asked in.
-        assert_eq!(check_format("file-name", &asked.spec.name), Ok(()));
+        assert_eq!(TextFormat::FileName.check(&asked.spec.name), Ok(()));
     }
     crate::shim::accept(text).and(outcome)
 }

@@ -4,16 +4,16 @@
 
 use super::{fields, lines, read};
 use crate::error::{Error, Kind, Result};
-use crate::spec::check_format;
+use crate::spec::TextFormat;
 use crate::tree::Editor;
 use crate::tree::os::Os;
 
 pub(super) fn write(editor: &mut Editor<'_>, asked: Option<&str>, os: &Os) -> Result<Vec<String>> {
     let mut notes = Vec::new();
     let own = String::from_utf8_lossy(&read(editor.tree(), "/etc/hostname")?).trim().to_owned();
-    let is_name = |text: &str| check_format("hostname", text).is_ok();
+    let is_name = |text: &str| TextFormat::Hostname.check(text).is_ok();
     let name = match asked {
-        Some(name) => check_format("hostname", name).map(|()| name).map_err(|expected| {
+        Some(name) => TextFormat::Hostname.check(name).map(|()| name).map_err(|expected| {
             Error::new(Kind::Input, "hostname", format!("{name:?} is no host name")).with_hint(expected)
         })?,
         None if is_name(&own) && !is_leftover(&own) => &own,

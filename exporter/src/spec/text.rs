@@ -3,63 +3,188 @@
 //! What comes from outside is held against it where it comes in: the words of a command, the keys of a
 //! `vmimage.toml`, the files and secrets that these name.
 
+use std::str::FromStr;
+
+use crate::choice::by_name;
 use crate::limits;
 
 /// A form that texts have.
-pub struct TextFormat {
-    /// Its name, the `format` of the JSON schema.
-    pub name: &'static str,
-    /// What is expected, for a message.
-    pub expected: &'static str,
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TextFormat {
+    /// A user or a group.
+    UserName,
+    /// A field of passwd(5).
+    PasswdField,
+    /// A place on the machine.
+    AbsolutePath,
+    /// A place in the build context.
+    ContextPath,
+    /// Permissions.
+    FileMode,
+    /// The owner of a file.
+    Owner,
+    /// A password as shadow(5) has it.
+    PasswordHash,
+    /// A line of authorized_keys(5).
+    SshKey,
+    /// A secret of the build.
+    SecretId,
+    /// The file of a repository of packages.
+    RepositoryName,
+    /// A unit of systemd or a script of OpenRC.
+    ServiceName,
+    /// A time zone.
+    TimeZone,
+    /// A locale.
+    Locale,
+    /// A kernel module.
+    KernelModule,
+    /// A proxy.
+    Proxy,
+    /// A package, perhaps with its version.
+    Package,
+    /// An image.
+    Image,
+    /// A mirror of a distribution.
+    Mirror,
+    /// The name of a machine.
+    Hostname,
+    /// Words of the kernel command line.
+    KernelArguments,
+    /// The name of a disk's files.
+    FileName,
+}
+
+/// What there is to know of a form.
+struct Traits {
+    name: &'static str,
+    expected: &'static str,
     is_right: fn(&str) -> bool,
 }
 
-/// Every form.
-pub const TEXT_FORMATS: [TextFormat; 21] = [
-    format("user-name", "a name of lower-case letters, digits, - and _, at most 32", is_user_name),
-    format("passwd-field", "a text without colons on one line", |text| is_line(text) && !text.contains(':')),
-    format("absolute-path", "a path from the root on, without . and .., such as /etc/motd", is_absolute_path),
-    format("context-path", "a path in the build context, without .., such as files/motd", is_context_path),
-    format("file-mode", "permissions in octal, such as 0644", is_mode),
-    format("owner", "USER or USER:GROUP, by name or number", is_owner),
-    format(
-        "password-hash",
-        "a crypt(5) hash ($y$, $7$, $6$, $5$ or $2b$); a password itself is given as { secret = \"id\" }",
-        is_password_hash,
-    ),
-    format("ssh-key", "one public key, such as \"ssh-ed25519 AAAA… me@here\"", is_ssh_key),
-    format("secret-id", "the id of a secret: letters, digits, -, _ and .", |text| is_word(text, "-_.")),
-    format("repository-name", "a name of letters, digits, - and _", |text| is_word(text, "-_")),
-    format("service-name", "the name of a service, such as nginx or apt-daily.timer", is_service),
-    format("time-zone", "a name of the tz database, such as Europe/Berlin or UTC", is_time_zone),
-    format("locale", "a locale, such as de_DE.UTF-8 or C.UTF-8", |text| is_word(text, "_.@-")),
-    format("kernel-module", "the name of a kernel module, such as nbd", |text| is_word(text, "-_")),
-    format("proxy", "the URL of a proxy, without a login, such as http://proxy.example:3128", is_url),
-    format("package", "the name of a package, such as openssh-server", is_package),
-    format("image", "a reference to an image, such as debian:12", is_image),
-    format("mirror", "the URL of a mirror, without a login, such as http://mirror.example", is_url),
-    format("hostname", "a name of letters, digits and hyphens, at most 64, such as web-1", is_hostname),
-    format("kernel-arguments", "kernel arguments on one line, at most 4096 bytes", are_arguments),
-    format("file-name", "a file name without its ending", is_file_name),
-];
+impl TextFormat {
+    /// Every form.
+    pub const ALL: [Self; 21] = [
+        Self::UserName,
+        Self::PasswdField,
+        Self::AbsolutePath,
+        Self::ContextPath,
+        Self::FileMode,
+        Self::Owner,
+        Self::PasswordHash,
+        Self::SshKey,
+        Self::SecretId,
+        Self::RepositoryName,
+        Self::ServiceName,
+        Self::TimeZone,
+        Self::Locale,
+        Self::KernelModule,
+        Self::Proxy,
+        Self::Package,
+        Self::Image,
+        Self::Mirror,
+        Self::Hostname,
+        Self::KernelArguments,
+        Self::FileName,
+    ];
 
-const fn format(name: &'static str, expected: &'static str, is_right: fn(&str) -> bool) -> TextFormat {
-    TextFormat { name, expected, is_right }
+    fn traits(self) -> Traits {
+        let form = |name, expected, is_right| Traits { name, expected, is_right };
+        match self {
+            Self::UserName => {
+                form("user-name", "a name of lower-case letters, digits, - and _, at most 32", is_user_name)
+            }
+            Self::PasswdField => form("passwd-field", "a text without colons on one line", is_passwd_field),
+            Self::AbsolutePath => form(
+                "absolute-path",
+                "a path from the root on, without . and .., such as /etc/motd",
+                is_absolute_path,
+            ),
+            Self::ContextPath => form(
+                "context-path",
+                "a path in the build context, without .., such as files/motd",
+                is_context_path,
+            ),
+            Self::FileMode => form("file-mode", "permissions in octal, such as 0644", is_mode),
+            Self::Owner => form("owner", "USER or USER:GROUP, by name or number", is_owner),
+            Self::PasswordHash => form(
+                "password-hash",
+                "a crypt(5) hash ($y$, $7$, $6$, $5$ or $2b$); a password itself is given as { secret = \"id\" }",
+                is_password_hash,
+            ),
+            Self::SshKey => {
+                form("ssh-key", "one public key, such as \"ssh-ed25519 AAAA… me@here\"", is_ssh_key)
+            }
+            Self::SecretId => form("secret-id", "the id of a secret: letters, digits, -, _ and .", |text| {
+                is_word(text, "-_.")
+            }),
+            Self::RepositoryName => {
+                form("repository-name", "a name of letters, digits, - and _", |text| is_word(text, "-_"))
+            }
+            Self::ServiceName => {
+                form("service-name", "the name of a service, such as nginx or apt-daily.timer", is_service)
+            }
+            Self::TimeZone => {
+                form("time-zone", "a name of the tz database, such as Europe/Berlin or UTC", is_time_zone)
+            }
+            Self::Locale => {
+                form("locale", "a locale, such as de_DE.UTF-8 or C.UTF-8", |text| is_word(text, "_.@-"))
+            }
+            Self::KernelModule => {
+                form("kernel-module", "the name of a kernel module, such as nbd", |text| is_word(text, "-_"))
+            }
+            Self::Proxy => form(
+                "proxy",
+                "the URL of a proxy, without a login, such as http://proxy.example:3128",
+                is_url,
+            ),
+            Self::Package => form("package", "the name of a package, such as openssh-server", is_package),
+            Self::Image => form("image", "a reference to an image, such as debian:12", is_image),
+            Self::Mirror => {
+                form("mirror", "the URL of a mirror, without a login, such as http://mirror.example", is_url)
+            }
+            Self::Hostname => form(
+                "hostname",
+                "a name of letters, digits and hyphens, at most 64, such as web-1",
+                is_hostname,
+            ),
+            Self::KernelArguments => {
+                form("kernel-arguments", "kernel arguments on one line, at most 4096 bytes", are_arguments)
+            }
+            Self::FileName => form("file-name", "a file name without its ending", is_file_name),
+        }
+    }
+
+    /// Its name, the `format` of the JSON schema.
+    pub fn name(self) -> &'static str {
+        self.traits().name
+    }
+
+    /// Check a text against it.
+    ///
+    /// # Errors
+    /// What was expected.
+    pub fn check(self, text: &str) -> Result<(), &'static str> {
+        let Traits { expected, is_right, .. } = self.traits();
+        if is_right(text) { Ok(()) } else { Err(expected) }
+    }
 }
 
-/// Check a text against the form called `name`. A form that is not known allows everything.
-///
-/// # Errors
-/// What was expected.
-pub fn check_format(name: &str, text: &str) -> Result<(), &'static str> {
-    match TEXT_FORMATS.iter().find(|format| format.name == name) {
-        Some(format) if !(format.is_right)(text) => Err(format.expected),
-        _ => Ok(()),
+impl FromStr for TextFormat {
+    type Err = String;
+
+    /// The error says which names there are.
+    fn from_str(name: &str) -> Result<Self, String> {
+        by_name(&Self::ALL, Self::name, name)
     }
 }
 
 fn is_line(text: &str) -> bool {
     !text.contains(char::is_control)
+}
+
+fn is_passwd_field(text: &str) -> bool {
+    is_line(text) && !text.contains(':')
 }
 
 fn are_arguments(text: &str) -> bool {
@@ -159,10 +284,13 @@ fn is_file_name(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     #[test]
     fn every_form_has_right_and_wrong_texts() {
+        let mut untried: BTreeSet<_> = TextFormat::ALL.into_iter().map(TextFormat::name).collect();
         for (name, right, wrong) in [
             (
                 "user-name",
@@ -235,13 +363,21 @@ mod tests {
             ),
             ("file-name", &["web", "..a"], &["", ".", "..", "../web", "a\0"]),
         ] {
-            assert!(TEXT_FORMATS.iter().any(|format| format.name == name), "{name}");
+            let format: TextFormat = name.parse().unwrap();
+            assert!(untried.remove(name), "{name} is tried twice");
             for text in right {
-                assert_eq!(check_format(name, text), Ok(()), "{name}: {text}");
+                assert_eq!(format.check(text), Ok(()), "{name}: {text}");
             }
             for text in wrong {
-                assert!(check_format(name, text).is_err(), "{name}: {text:?}");
+                assert!(format.check(text).is_err(), "{name}: {text:?}");
             }
         }
+        assert!(untried.is_empty(), "{untried:?}");
+    }
+
+    #[test]
+    fn a_form_that_is_not_known_allows_nothing() {
+        let said = "hostnam".parse::<TextFormat>().unwrap_err();
+        assert!(said.starts_with("one of user-name, passwd-field, "), "{said}");
     }
 }

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use exporter::error::show_text;
-use exporter::spec::check_format;
+use exporter::spec::TextFormat;
 use serde_json::Value;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -69,12 +69,6 @@ impl Entry {
         }
     }
 }
-
-/// The form of texts that are never shown.
-const PASSWORD: &str = "password-hash";
-
-/// The form of paths in the build context.
-const CONTEXT_PATH: &str = "context-path";
 
 struct Check<'a> {
     root: &'a Value,
@@ -178,18 +172,21 @@ impl<'a> Check<'a> {
             }
             return;
         }
-        let format = schema.get("format").and_then(Value::as_str).unwrap_or_default();
-        match check_format(format, text) {
+        let Some(format) = schema.get("format").and_then(Value::as_str) else { return };
+        let Ok(format) = format.parse::<TextFormat>() else {
+            return self.problems.add(at, format!("{key}: nobody knows the form {format} of such texts"));
+        };
+        match (format.check(text), format) {
             // It may be a password, which is nobody's to read in a log.
-            Err(expected) if format == PASSWORD => {
+            (Err(expected), TextFormat::PasswordHash) => {
                 self.problems
                     .add_hidden(at, format!("{key} is a text that is no hash: {expected} was expected"));
             }
-            Err(expected) => {
+            (Err(expected), _) => {
                 self.problems.add(at, format!("{key} is {:?}: {expected} was expected", show_text(text)));
             }
-            Ok(()) if format == CONTEXT_PATH => self.context_path(text, at, key),
-            Ok(()) => {}
+            (Ok(()), TextFormat::ContextPath) => self.context_path(text, at, key),
+            (Ok(()), _) => {}
         }
     }
 
@@ -258,5 +255,25 @@ fn shown_choice(choice: &Value) -> String {
     match required {
         Some(key) => format!("{{ {key} = … }}"),
         None => shown_kind(choice["type"].as_str().unwrap_or_default()).to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_form_that_nobody_knows_allows_nothing() {
+        let (text, schema) = (
+            "a = \"b\"",
+            |format: &str| serde_json::json!({ "properties": { "a": { "type": "string", "format": format } } }),
+        );
+        let (table, _) = DeTable::parse_recoverable(text);
+        for (format, wrong) in [("file-name", 0), ("file-nam", 1)] {
+            let schema = schema(format);
+            let mut check = Check { root: &schema, problems: Problems::new("f", text), entries: None };
+            check.table(&schema, table.get_ref(), table.span(), "");
+            assert_eq!(check.problems.len(), wrong, "{}", check.problems);
+        }
     }
 }

@@ -19,7 +19,7 @@ mod schema;
 mod secrets;
 
 use exporter::spec::setup::{ContextFile, File, Group, Root, Services, Setup, User};
-use exporter::spec::{Firmware, Init, Profile};
+use exporter::spec::{Firmware, Init, Profile, TextFormat};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -112,16 +112,16 @@ pub(crate) struct Config {
     /// A folder of the build context with packages to install from in place of any network: a repository with its index,
     /// or only packages. It is trusted. `--packages` and the named context `vmimage-packages` are for folders elsewhere.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("format" = "context-path"), example = &"debs")]
+    #[schemars(extend("format" = TextFormat::ContextPath.name()), example = &"debs")]
     pub(crate) packages: Option<String>,
     /// A proxy that packages come through while they are installed; `--build-arg http_proxy=…` goes before it. The
     /// machine knows nothing of it.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("format" = "proxy"), example = &"http://proxy.example:3128")]
+    #[schemars(extend("format" = TextFormat::Proxy.name()), example = &"http://proxy.example:3128")]
     pub(crate) proxy: Option<String>,
     /// Files of the build context with certificates of authorities (PEM) that the machine trusts, and the installation
     /// of packages already.
-    #[schemars(extend("items" = texts("context-path")), example = ["certs/company.crt"])]
+    #[schemars(extend("items" = texts(TextFormat::ContextPath)), example = ["certs/company.crt"])]
     pub(crate) certificates: Vec<String>,
     /// Repositories that packages come from besides the image's own. They stay in the machine.
     pub(crate) repositories: Vec<Repository>,
@@ -161,7 +161,7 @@ pub(crate) enum Switch {
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(crate) struct Repository {
     /// The name of its file on the machine, without an ending.
-    #[schemars(extend("format" = "repository-name"), example = &"company")]
+    #[schemars(extend("format" = TextFormat::RepositoryName.name()), example = &"company")]
     pub(crate) name: String,
     /// What that file says: deb822 or one-line sources for apt, lines for apk, a `.repo` for dnf and zypper; or a file
     /// of the build context with it.
@@ -169,7 +169,7 @@ pub(crate) struct Repository {
     /// The key it is signed with, a file of the build context (ASCII armour for apt, PEM for apk). It goes to
     /// `/etc/apt/keyrings/`, `/etc/apk/keys/` or `/etc/pki/rpm-gpg/` under its own name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("format" = "context-path"), example = &"keys/company.asc")]
+    #[schemars(extend("format" = TextFormat::ContextPath.name()), example = &"keys/company.asc")]
     pub(crate) key: Option<String>,
 }
 
@@ -191,7 +191,7 @@ pub(crate) struct HookConfig {
     pub(crate) run: Option<String>,
     /// A file of the build context with the script.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("format" = "context-path"))]
+    #[schemars(extend("format" = TextFormat::ContextPath.name()))]
     pub(crate) script: Option<String>,
     /// Whether it gets at the network.
     #[serde(default)]
@@ -199,8 +199,8 @@ pub(crate) struct HookConfig {
 }
 
 /// The schema of a list's elements: texts of this form.
-fn texts(format: &str) -> serde_json::Value {
-    serde_json::json!({ "type": "string", "format": format })
+fn texts(format: TextFormat) -> serde_json::Value {
+    serde_json::json!({ "type": "string", "format": format.name() })
 }
 
 impl Config {

@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use exporter::spec::check_format;
+use exporter::spec::TextFormat;
 
 /// Which kernel is installed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,7 +21,7 @@ impl FromStr for Kernel {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        check_format("package", text)?;
+        TextFormat::Package.check(text)?;
         Ok(match text {
             "distro" => Self::Distro,
             "keep" => Self::Keep,

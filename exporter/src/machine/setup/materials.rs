@@ -5,7 +5,7 @@ use std::fmt;
 
 use crate::error::{Error, Kind, Result};
 use crate::limits;
-use crate::spec::check_format;
+use crate::spec::TextFormat;
 use crate::spec::setup::{Keys, Setup};
 use crate::tree::{Detail, Editor, InodeId, Meta, Time, Tree};
 
@@ -93,7 +93,7 @@ impl Materials {
         if lines.is_empty() {
             return Err(wrong("holds no SSH key"));
         }
-        match lines.iter().position(|line| check_format("ssh-key", line).is_err()) {
+        match lines.iter().position(|line| TextFormat::SshKey.check(line).is_err()) {
             // Which line, and never what it says.
             Some(index) => Err(wrong(&format!("entry {} is no public SSH key", index + 1))),
             None => Ok(lines),

@@ -5,7 +5,7 @@ use sha_crypt::{Sha512Params, sha512_crypt_b64};
 use super::Materials;
 use crate::error::{Error, Kind, Result};
 use crate::seed::Seed;
-use crate::spec::check_format;
+use crate::spec::TextFormat;
 use crate::spec::setup::Password;
 
 /// The digits of crypt's base 64.
@@ -41,7 +41,7 @@ pub(super) fn hash(password: &Password, user: &str, materials: &Materials, seed:
 }
 
 fn check(hash: &str, place: String) -> Result<String> {
-    match check_format("password-hash", hash) {
+    match TextFormat::PasswordHash.check(hash) {
         Ok(()) => Ok(hash.to_owned()),
         Err(expected) => Err(Error::new(Kind::Input, place, format!("is not {expected}"))),
     }
