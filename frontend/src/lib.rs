@@ -19,6 +19,8 @@ mod shim;
 mod solve;
 mod source;
 mod temporary;
+#[cfg(test)]
+mod testing;
 mod text;
 
 use std::process::ExitCode;

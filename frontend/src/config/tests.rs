@@ -4,22 +4,13 @@ use std::path::Path;
 
 use super::*;
 use crate::attributes::tests::VALUES;
+use crate::testing::is_kept;
 
 /// A file in which every key is said, and right.
 const EVERYTHING: &str = include_str!("../../../testdata/config/everything.toml");
 
 fn problems(text: &str) -> String {
     Config::parse("vmimage.toml", text).expect_err(text).to_string()
-}
-
-/// The file of this package called `name`; with `UPDATE=1` it is written anew.
-fn published(name: &str, current: &str) {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
-    if std::env::var_os("UPDATE").is_some() {
-        fs::write(&path, current).unwrap();
-    }
-    let file = fs::read_to_string(&path).unwrap();
-    assert!(file == current, "{name} is not current: UPDATE=1 cargo test -p vmimage published");
 }
 
 /// The settings that a text of a program tells to write: `key = "…"`, `key = […]`.
@@ -74,12 +65,12 @@ fn what_hints_tell_to_write_can_be_written() {
 
 #[test]
 fn the_published_schema_is_current() {
-    published("vmimage.schema.json", &schema_text());
+    is_kept("frontend/vmimage.schema.json", &schema_text());
 }
 
 #[test]
 fn the_published_reference_is_current() {
-    published("CONFIG.md", &reference());
+    is_kept("frontend/CONFIG.md", &reference());
 }
 
 /// Every key of the schema as a path: `users.name`.
