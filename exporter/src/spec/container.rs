@@ -74,6 +74,9 @@ struct Image {
 }
 
 impl Container {
+    /// `PATH` where an image sets none, as docker has it.
+    pub const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
     /// From the JSON of an image's configuration; an empty one if that says nothing of containers.
     ///
     /// # Errors

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use exporter::spec::Setup;
+use exporter::spec::{Container, Setup};
 
 use super::{Config, HookConfig, Repository, Text};
 use crate::attributes::Asked;
@@ -19,8 +19,8 @@ pub(crate) struct Hook {
     pub(crate) network: bool,
 }
 
-/// Runs `$1`, a script that may say its interpreter, and leaves nothing behind.
-const RUN: &str = r#"export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+/// Runs `$1`, a script that may say its interpreter, with `$2` as its `PATH`, and leaves nothing behind.
+const RUN: &str = r#"export PATH=$2
 mkdir -p /run && hook=$(mktemp /run/hook.XXXXXX) && printf '%s\n' "$1" >"$hook" && chmod 700 "$hook" || exit
 "$hook" && code=0 || code=$?
 rm -f "$hook"
@@ -28,8 +28,8 @@ exit $code"#;
 
 impl Hook {
     /// The process that runs it.
-    pub(crate) fn words(&self) -> [&str; 5] {
-        ["/bin/sh", "-c", RUN, "sh", &self.script]
+    pub(crate) fn words(&self) -> [&str; 6] {
+        ["/bin/sh", "-c", RUN, "sh", &self.script, Container::DEFAULT_PATH]
     }
 }
 

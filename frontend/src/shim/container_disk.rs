@@ -11,13 +11,11 @@ use super::output::Output;
 use crate::attributes::{Asked, Attribute};
 use crate::cli::terminal::tell_line;
 use crate::cli::{Error, Result};
+use crate::solve::request::{STAGE, Stage};
 use crate::solve::{DISK_IN_AN_IMAGE, INSTEAD_OF_AN_IMAGE};
 
 /// The exporters that make an image.
 const OF_IMAGES: [&str; 4] = ["image", "registry", "oci", "docker"];
-
-/// What the frontend is told in place of a format.
-pub(super) const STAGE: (&str, &str) = ("VMIMAGE_STAGE", "containerdisk");
 
 /// A disk's layer is not compressed again: the disk in it is.
 const UNCOMPRESSED: (&str, &str) = ("compression", "uncompressed");
@@ -73,7 +71,8 @@ impl ContainerDisk {
         }
         let mut read = Self { outputs: Vec::new(), variables: Vec::new() };
         outputs.iter().try_for_each(|output| read.add(output))?;
-        read.variables.push((STAGE.0.to_owned(), STAGE.1.to_owned()));
+        // In place of a format.
+        read.variables.push((STAGE.to_owned(), Stage::ContainerDisk.name().to_owned()));
         Ok(Some(read))
     }
 

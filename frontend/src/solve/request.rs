@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use exporter::choice::by_name;
 use exporter::container::Format;
 
 use crate::attributes::{Asked, Attribute};
@@ -49,7 +50,7 @@ pub(crate) const PACKAGES_CONTEXT: &str = "vmimage-packages";
 /// What labels of an image begin with that ask for something.
 const LABEL: &str = "vmimage.";
 /// No attribute of a disk: the other stages are no disks.
-const STAGE: &str = "VMIMAGE_STAGE";
+pub(crate) const STAGE: &str = "VMIMAGE_STAGE";
 /// No attribute of a disk either: it is the same whichever way it comes.
 pub(crate) const TRANSPORT: &str = "VMIMAGE_TRANSPORT";
 
@@ -152,11 +153,11 @@ impl Request {
     /// The text of an error is what would have been right.
     fn set(&mut self, name: &str, value: &str) -> Result<(), String> {
         if name == STAGE {
-            self.stage = Stage::parse(value).ok_or("one of dockerfile, rootfs, disk, containerdisk")?;
+            self.stage = by_name(&Stage::ALL, Stage::name, value)?;
             return Ok(());
         }
         if name == TRANSPORT {
-            self.transport = Transport::parse(value).ok_or("one of file, sparse")?;
+            self.transport = by_name(&Transport::ALL, Transport::name, value)?;
             return Ok(());
         }
         match Attribute::ALL.into_iter().find(|attribute| attribute.variable() == name) {
@@ -183,23 +184,27 @@ fn has_packages(opts: &Opts) -> Result<bool, Failure> {
 }
 
 impl Transport {
-    fn parse(name: &str) -> Option<Self> {
-        match name {
-            "file" => Some(Self::File),
-            "sparse" => Some(Self::Sparse),
-            _ => None,
+    const ALL: [Self; 2] = [Self::File, Self::Sparse];
+
+    /// Its name: `file`, `sparse`.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::File => "file",
+            Self::Sparse => "sparse",
         }
     }
 }
 
 impl Stage {
-    fn parse(name: &str) -> Option<Self> {
-        match name {
-            "dockerfile" => Some(Self::Dockerfile),
-            "rootfs" => Some(Self::Rootfs),
-            "disk" => Some(Self::Disk),
-            "containerdisk" => Some(Self::ContainerDisk),
-            _ => None,
+    const ALL: [Self; 4] = [Self::Dockerfile, Self::Rootfs, Self::Disk, Self::ContainerDisk];
+
+    /// Its name: `dockerfile`, `rootfs`, `disk`, `containerdisk`.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Dockerfile => "dockerfile",
+            Self::Rootfs => "rootfs",
+            Self::Disk => "disk",
+            Self::ContainerDisk => "containerdisk",
         }
     }
 }

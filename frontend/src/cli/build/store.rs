@@ -24,7 +24,7 @@ use crate::engine::buildah::{self, Built, Leftovers, Mounted, Request, Store, To
 use crate::engine::dockerfile::Variables;
 use crate::engine::interrupt::Interrupt;
 use crate::provision::Folder;
-use crate::solve::request::{Request as Asked, Stage};
+use crate::solve::request::{Request as Asked, STAGE, Stage};
 
 /// Build arguments that every step sees, by these names and in lower case.
 const PROXIES: [&str; 5] = ["HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY"];
@@ -173,7 +173,7 @@ pub(super) fn asked(args: &Args, formats: &[Format]) -> Result<Asked> {
     let epoch = given.get("SOURCE_DATE_EPOCH").cloned().or_else(|| env::var("SOURCE_DATE_EPOCH").ok());
     let mut asked = Asked::parse(all)?.clamped(epoch.as_deref())?;
     if asked.stage != Stage::Disk {
-        return Err(Error::user("VMIMAGE_STAGE: only docker's builds have other results than a disk"));
+        return Err(Error::user(format!("{STAGE}: only docker's builds have other results than a disk")));
     }
     // The files' endings have told.
     asked.disk.spec.formats = formats.to_vec();

@@ -17,12 +17,10 @@ use sha2::{Digest, Sha256};
 use crate::cli::{Error, Result};
 use crate::config::Hook;
 use crate::provision::{BOOT_OUT, CACHE, Install, PACKAGES, PATH, Step};
+use crate::solve::request::PACKAGES_CONTEXT;
 
 /// Where a step sees the folder with its script.
 const FOLDER: &str = "/run/vmimage/step";
-
-/// The named context with a folder of packages.
-const PACKAGES_CONTEXT: &str = "vmimage-packages";
 
 /// The name of the file in the folder that is built.
 pub(super) const CONTAINERFILE: &str = "Containerfile";
@@ -182,7 +180,7 @@ mod tests {
         hook(folder.path(), "sha256:00", &of_user).unwrap();
         let text = containerfile(folder.path());
         assert!(text.starts_with("FROM sha256:00\nUSER 0:0\nWORKDIR /\nRUN [\"/bin/sh\",\"-c\","), "{text}");
-        assert!(text.ends_with("\"sh\",\"echo \\\"it's\\\"\\n\"]\n"), "{text}");
+        assert!(text.ends_with("\"sh\",\"echo \\\"it's\\\"\\n\",\"/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\"]\n"), "{text}");
     }
 
     #[test]
