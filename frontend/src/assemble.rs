@@ -19,8 +19,8 @@ use exporter::report::{DiskFile, Report};
 use exporter::spec::{FileSpec, Spec};
 use exporter::tree::{HostDir, scan};
 
-use crate::builtin;
-use crate::cli::{Error, Meter, Result, Stage, Style, terminal};
+use crate::base::builtin;
+use crate::base::{Error, Meter, Result, Stage, Style, terminal};
 
 /// Turn a root file system into a disk (the build's own last step).
 #[derive(Parser)]

@@ -5,15 +5,23 @@ use std::path::Path;
 
 use exporter::spec::TextFormat;
 
-use crate::attributes::{Asked, Attribute};
-use crate::config::{Config, Configuration, Entries, Entry};
+use crate::ask::attributes::{Asked, Attribute};
+use crate::ask::config::{Config, Configuration, Entries, Entry};
 use crate::engine::dockerfile::{Target, Variables, predefined};
 
-pub use crate::gateway::fuzz::{Script, solve};
+pub use crate::gateway::fuzz::Script;
 pub use crate::source::registry::fuzz::Registry;
 
 /// An image that no Dockerfile names.
 const OTHER: &str = "example.invalid/other:1";
+
+/// Runs the frontend against a daemon that answers this.
+///
+/// # Errors
+/// How the build ended, if not well.
+pub fn solve(script: Script) -> Result<(), String> {
+    crate::gateway::fuzz::run(script, crate::solve::solve)
+}
 
 /// Reads a `vmimage.toml`, with all its paths in the build context.
 ///

@@ -2,14 +2,13 @@
 //!
 //! One binary, several roles; this file only picks the role.
 
-// Text of an image must not reach a terminal as it is: see `cli::terminal`.
+// Text of an image must not reach a terminal as it is: see `base::terminal`.
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
+mod ask;
 mod assemble;
-mod attributes;
-mod builtin;
+mod base;
 mod cli;
-mod config;
 mod engine;
 #[cfg(feature = "fuzz")]
 pub mod fuzz;
@@ -18,10 +17,8 @@ mod provision;
 mod shim;
 mod solve;
 mod source;
-mod temporary;
 #[cfg(test)]
 mod testing;
-mod text;
 
 use std::process::ExitCode;
 

@@ -14,7 +14,7 @@ mod container_disk;
 mod context;
 mod locate;
 mod probe;
-pub(crate) mod request;
+mod request;
 mod steps;
 
 use std::collections::BTreeMap;
@@ -24,11 +24,12 @@ use exporter::spec::{Architecture, Container, Profile, Spec};
 use futures_util::future::{try_join, try_join_all};
 use llb::{Base, Definition, Graph, OpDigest, State};
 
-use crate::config::Configuration;
+use crate::ask::Install;
+use crate::ask::config::Configuration;
+use crate::ask::request::{Request, Stage};
 use crate::gateway::{Bridge, Failure, Image, Images, Opts, Platform, delegate, proto};
-use crate::provision::{self, Cause, Install, Plan};
+use crate::provision::{self, Cause, Plan};
 use context::BuildContext;
-use request::{Request, Stage};
 
 /// The label of what Docker Compose builds, which always becomes an image.
 const OF_COMPOSE: &str = "com.docker.compose.service";
@@ -43,7 +44,7 @@ pub(crate) const INSTEAD_OF_AN_IMAGE: [&str; 2] = [
 
 /// Builds what the user's Dockerfile describes and returns it as a disk, one for each platform.
 pub(crate) async fn solve(bridge: &Bridge, opts: &Opts) -> Result<proto::Result, Failure> {
-    let request = Request::read(opts)?;
+    let request = request::read(opts)?;
     let context = BuildContext::find(bridge, opts).await?;
     let config = async {
         match opts.request_id().is_some() || request.stage == Stage::Dockerfile {
@@ -155,7 +156,7 @@ impl Build<'_> {
         let parts = match base.as_ref().zip(found.as_ref()) {
             Some(((digest, base), found)) => {
                 let plan = provision::plan(found, &platform.architecture, install)
-                    .map_err(|failure| locate::at(failure, definition, *digest))?;
+                    .map_err(|failure| locate::at(failure.into(), definition, *digest))?;
                 self.graft(graph, *digest, base, &plan)?
             }
             None => Parts { rootfs: State::from_graph(graph.clone()), boot: None, donor: None },

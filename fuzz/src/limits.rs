@@ -3,14 +3,17 @@
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::time::{ClockId, clock_gettime};
 
 /// Bytes of memory, beyond what the process has before the first one.
 pub const MEMORY: u64 = 250 << 20;
-/// How long it may take, on a machine that has other things to do as well.
+/// Time of the processor: a machine that has other things to do as well makes nothing slower by it.
 pub const TIME: Duration = Duration::from_secs(10);
+/// So many times as long by the clock, and it waits for what does not come.
+const WAITING: u32 = 12;
 
 /// The exit code of a process in which something panicked, on whatever thread.
 pub const PANICKED: i32 = 101;
@@ -47,22 +50,30 @@ fn data_of_this_process() -> io::Result<u64> {
 }
 
 /// Ends the process if an execution goes on for too long.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Watch {
-    epoch: Instant,
-    /// Milliseconds from then to the start of the execution.
-    started: Arc<AtomicU64>,
+    /// When the execution began, in milliseconds, by each of [`CLOCKS`].
+    started: Arc<[AtomicU64; 2]>,
+}
+
+/// What an execution is measured by: the time that this process had, and the time of day.
+const CLOCKS: [ClockId; 2] = [ClockId::ProcessCPUTime, ClockId::Monotonic];
+
+fn milliseconds(clock: ClockId) -> u64 {
+    Duration::try_from(clock_gettime(clock)).map_or(0, |time| time.as_millis() as u64)
 }
 
 impl Watch {
     /// Looks from now on.
     pub fn start(allowed: Duration) -> Self {
-        let watch = Self { epoch: Instant::now(), started: Arc::default() };
+        let watch = Self::default();
+        watch.next();
         let own = watch.clone();
         std::thread::spawn(move || {
             loop {
                 std::thread::sleep(Duration::from_millis(50));
-                if own.elapsed() > allowed {
+                let [used, passed] = own.elapsed();
+                if used > allowed || passed > allowed * WAITING {
                     eprintln!("more than {allowed:?}");
                     std::process::exit(TOO_LONG);
                 }
@@ -73,10 +84,15 @@ impl Watch {
 
     /// The next execution begins.
     pub fn next(&self) {
-        self.started.store(self.epoch.elapsed().as_millis() as u64, Ordering::Relaxed);
+        for (started, clock) in self.started.iter().zip(CLOCKS) {
+            started.store(milliseconds(clock), Ordering::Relaxed);
+        }
     }
 
-    fn elapsed(&self) -> Duration {
-        self.epoch.elapsed().saturating_sub(Duration::from_millis(self.started.load(Ordering::Relaxed)))
+    fn elapsed(&self) -> [Duration; 2] {
+        std::array::from_fn(|clock| {
+            let started = self.started[clock].load(Ordering::Relaxed);
+            Duration::from_millis(milliseconds(CLOCKS[clock]).saturating_sub(started))
+        })
     }
 }

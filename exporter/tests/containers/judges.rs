@@ -95,7 +95,11 @@ kind, path, size = sys.argv[1], sys.argv[2], int(sys.argv[3])
 module = importlib.import_module("dissect.hypervisor.disk." + kind.lower())
 disk = getattr(module, kind)(open(path, "rb"))
 disk = disk.open() if hasattr(disk, "open") else disk
-assert disk.read(size) == open("expected.raw", "rb").read(), "other bytes"
+# Its VDI takes what lies behind a block in the file for the block after it, so no read goes beyond one; and its VMDK
+# reads on behind an end that is no whole buffer, so the last sectors are left to the others.
+size -= size % (1 << 20)
+read = b"".join(disk.read(1 << 20) for _ in range(0, size, 1 << 20))
+assert read == open("expected.raw", "rb").read(size), "other bytes"
 "#;
 
 #[test]

@@ -3,7 +3,6 @@
 mod docker_args;
 mod flags;
 mod store;
-pub(crate) mod syntax;
 
 use std::path::{Path, PathBuf};
 use std::process::{ExitCode, ExitStatus};
@@ -13,23 +12,16 @@ use exporter::spec::{Firmware, Init, Profile, Service, Spec};
 
 use super::convert::ProfileName;
 use super::disk::Outcome;
-use super::image::{Image, Made, tell};
+use super::disk::tell;
 use super::install_args::InstallArgs;
-use super::{Error, Result, output};
-use crate::attributes::Attribute;
-use crate::engine::destination::Destination;
-use crate::engine::receive::Arrived;
-use crate::engine::{Choice, Engine, buildx, receive};
-use crate::solve::request::PACKAGES_CONTEXT;
+use super::output;
+use crate::ask::attributes::Attribute;
+use crate::ask::request::PACKAGES_CONTEXT;
+use crate::base::{Error, Result, terminal};
+use crate::engine::destination::{Destination, is_stdout};
+use crate::engine::{Choice, Engine, buildx, frontend, receive};
 use docker_args::DockerArgs;
 use flags::Flag;
-
-/// The image whose program makes the disk inside the build: `$VMIMAGE_FRONTEND`, say a team's own copy of it,
-/// else the published one.
-pub(crate) fn frontend() -> String {
-    let asked = std::env::var("VMIMAGE_FRONTEND").ok().filter(|image| !image.is_empty());
-    asked.unwrap_or_else(|| "example/vmimage".to_owned())
-}
 
 /// Build a Dockerfile into a disk that boots.
 ///
@@ -161,14 +153,14 @@ pub(crate) fn run(args: &mut Args) -> Result<ExitCode> {
     flags::refuse(&args.docker, None)?;
     flags::warn(&args.docker);
     let packages = args.install.packages()?;
-    let has_syntax = syntax::names(&dockerfile(args), &frontend());
+    let has_syntax = frontend::is_named_by(&dockerfile(args), &frontend::image());
     let arguments = buildx_arguments(args, &formats, packages.as_deref(), has_syntax);
     let failed_why = |status| failed_why(status, args);
     match to {
         To::Files(destinations) => {
             let arrived =
                 buildx::build(arguments, |stream| receive::store(stream, &destinations), failed_why)?;
-            tell("", &persist(arrived)?, args.json, args.docker.quiet)?;
+            tell("", &receive::persist(arrived)?, args.json, args.docker.quiet)?;
         }
         To::Stdout(format) => {
             let mut stdout = std::io::stdout().lock();
@@ -206,11 +198,11 @@ enum To {
 impl To {
     /// Finds out now whether the disk can be written there.
     fn new(args: &Args, formats: &[Format]) -> Result<Self> {
-        if !output::is_stdout(&args.output[0]) {
+        if !is_stdout(&args.output[0]) {
             let files = args.output.iter().zip(formats).map(|(path, format)| Destination::new(path, *format));
             return files.collect::<Result<_>>().map(Self::Files);
         }
-        output::refuse_terminal("-o -")?;
+        terminal::refuse_terminal("-o -")?;
         if args.docker.platform.iter().flat_map(|list| list.split(',')).count() > 1 {
             return Err(Error::user("-o -: stdout takes one disk, several platforms are asked for"));
         }
@@ -234,14 +226,6 @@ fn formats(args: &Args) -> Result<Vec<Format>> {
     let compression = args.disk.compression;
     Spec { formats: formats.clone(), compression, ..Spec::default() }.files()?;
     Ok(formats)
-}
-
-/// Gives the files their names, once all of them are what was asked for.
-pub(crate) fn persist(arrived: Vec<Arrived>) -> Result<Vec<Made>> {
-    arrived.iter().try_for_each(check_format)?;
-    let paths: Vec<_> = arrived.iter().map(|disk| disk.path.clone()).collect();
-    arrived.into_iter().try_for_each(|disk| disk.output.persist())?;
-    paths.iter().map(|path| Made::read(path)).collect()
 }
 
 /// Where the Dockerfile is, if it is a local file.
@@ -268,7 +252,7 @@ fn buildx_arguments(
         value("--build-context", &format!("{PACKAGES_CONTEXT}={}", folder.display()));
     }
     out.extend(args.docker.passed());
-    let to_stdout = args.output.iter().any(|path| output::is_stdout(path));
+    let to_stdout = args.output.iter().any(|path| is_stdout(path));
     let transport = receive::transport(formats, to_stdout);
     out.extend(transport.map(|(key, text)| format!("--build-arg={key}={text}")));
     // No attestations: they would be further files beside the disk.
@@ -285,7 +269,7 @@ fn variables(args: &Args, formats: &[Format], has_syntax: bool) -> Vec<(String, 
     let frontend = match (&args.frontend, has_syntax) {
         (Some(frontend), _) => Some(frontend.clone()),
         (None, true) => None,
-        (None, false) => Some(frontend()),
+        (None, false) => Some(frontend::image()),
     };
     let formats: Vec<_> = formats.iter().map(|format| format.name()).collect();
     let asked = [
@@ -321,20 +305,11 @@ fn failed_why(status: ExitStatus, args: &Args) -> Error {
     if let Err(daemon) = buildx::daemon_version() {
         return daemon;
     }
-    let frontend = args.frontend.clone().unwrap_or_else(frontend);
+    let frontend = args.frontend.clone().unwrap_or_else(frontend::image);
     match buildx::has_image(&frontend) {
         true => failed,
         false => failed.with_hint(format!("if the frontend was not found: docker pull {frontend}")),
     }
-}
-
-fn check_format(disk: &Arrived) -> Result<()> {
-    let (found, asked) = (Image::read(disk.output.temporary())?.format, disk.format);
-    if found == asked {
-        return Ok(());
-    }
-    let message = format!("the build's result: is a {found} disk, {asked} was asked for");
-    Err(Error::build(message).with_hint("the frontend image makes the disk: is it the right one?"))
 }
 
 #[cfg(test)]

@@ -16,8 +16,10 @@ use exporter::spec::Spec;
 use exporter::terminal::line;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
-use super::image::{Image, Made};
-use super::{Error, Result, ShowArgs, Stage, disk, output, terminal};
+use super::{disk, output};
+use crate::base::disk::{Image, Made};
+use crate::base::{Error, Result, ShowArgs, Stage, terminal};
+use crate::engine::destination::is_stdout;
 
 /// Copy a disk, and give the copy new UUIDs everywhere.
 ///
@@ -55,14 +57,14 @@ Examples:
 
 /// Makes the copy and says what is new in it.
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
-    if output::is_stdout(&args.output[0]) {
-        output::refuse_terminal("-o -")?;
+    if is_stdout(&args.output[0]) {
+        terminal::refuse_terminal("-o -")?;
         output::refuse_json(args.show.json)?;
     }
     let formats = output::formats(&args.output, &args.format)?;
     let spec = Spec { formats, compression: args.compression, ..Spec::default() };
     let compressions = spec.compressions()?;
-    for path in args.output.iter().filter(|path| !output::is_stdout(path)) {
+    for path in args.output.iter().filter(|path| !is_stdout(path)) {
         Output::create(path)?;
     }
     let stop = Arc::new(AtomicBool::new(false));
@@ -118,7 +120,7 @@ fn tell(args: &Args, notes: &[String], written: &[Target]) -> Result<()> {
     }
     let made = written.iter().map(|target| Made::read(&target.path)).collect::<Result<Vec<_>>>()?;
     if args.show.json {
-        return super::print_json(&serde_json::json!({ "disks": made, "new": notes }));
+        return crate::base::terminal::print_json(&serde_json::json!({ "disks": made, "new": notes }));
     }
     let mut text = String::new();
     notes.iter().for_each(|note| text += &format!("{}\n", line(note)));

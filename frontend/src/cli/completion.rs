@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap_complete::Shell;
 
-use super::{Error, Result};
+use crate::base::{Error, Result};
 
 /// Print a script that makes a shell complete the commands, flags and values of vmimage.
 #[derive(Debug, clap::Args)]

@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use super::{Result, terminal};
-use crate::config::{Config, MAX_TEXT, reference, schema_text};
-use crate::text;
+use crate::ask::config::{Config, MAX_TEXT, reference, schema_text};
+use crate::base::text;
+use crate::base::{Result, terminal};
 
 /// Check a vmimage.toml, or show what it can say.
 #[derive(Debug, clap::Args)]
@@ -20,7 +20,7 @@ enum What {
     /// Say all that is wrong in a file
     Check {
         /// The file
-        #[arg(default_value = crate::config::FILE)]
+        #[arg(default_value = crate::ask::config::FILE)]
         file: PathBuf,
     },
     /// Print the JSON schema, for editors

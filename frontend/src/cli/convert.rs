@@ -24,13 +24,15 @@ use super::build::MachineArgs;
 use super::disk::Outcome;
 use super::install_args::InstallArgs;
 use super::registry::RegistryArgs;
-use super::{Error, Meter, Result, ShowArgs, Stage, disk, output, terminal};
-use crate::attributes::Attribute;
-use crate::builtin;
-use crate::config::{Configuration, Context, Secrets};
+use super::{disk, output};
+use crate::ask::attributes::Attribute;
+use crate::ask::config::{Configuration, Context, Secrets};
+use crate::ask::request::Request;
+use crate::ask::{Kernel, Sources};
+use crate::base::builtin;
+use crate::base::{Error, Meter, Result, ShowArgs, Stage, terminal};
 use crate::engine::Choice;
-use crate::provision::{Kernel, Sources};
-use crate::solve::request::Request;
+use crate::engine::destination::is_stdout;
 use crate::source::{Access, Mirror, Source, lookup};
 
 /// Turn files that are there already into a disk.
@@ -189,7 +191,7 @@ pub(crate) fn run(args: &mut Args) -> Result<ExitCode> {
     args.install.packages()?;
     let source = source(args)?;
     let threads = args.threads.unwrap_or_else(disk::threads);
-    for path in args.output.iter().filter(|path| !output::is_stdout(path)) {
+    for path in args.output.iter().filter(|path| !is_stdout(path)) {
         // What can't be written is found out before anything is downloaded.
         Output::create(path)?;
     }
@@ -230,8 +232,8 @@ struct Wishes {
 
 impl Wishes {
     fn new(args: &Args) -> Result<Self> {
-        if output::is_stdout(&args.output[0]) {
-            output::refuse_terminal("-o -")?;
+        if is_stdout(&args.output[0]) {
+            terminal::refuse_terminal("-o -")?;
             output::refuse_json(args.show.json)?;
         }
         let formats = output::formats(&args.output, &args.format)?;
@@ -303,7 +305,7 @@ fn typed(args: &Args) -> Result<Request> {
     let asked: Vec<_> = asked.filter_map(|(attribute, value)| Some((attribute.variable(), value?))).collect();
     let typed = Request::parse(asked.iter().map(|(name, value)| (name.as_str(), value.as_str())))?;
     let epoch = std::env::var("SOURCE_DATE_EPOCH").ok();
-    Ok(typed.clamped(epoch.as_deref())?)
+    typed.clamped(epoch.as_deref())
 }
 
 /// The labels of an image.
@@ -323,7 +325,7 @@ fn boot_files(args: &Args, architecture: Architecture) -> Result<Option<BootFile
 fn spool(args: &Args) -> PathBuf {
     match args.output[0].parent() {
         Some(folder) if folder != Path::new("") => folder.to_owned(),
-        _ if output::is_stdout(&args.output[0]) => std::env::temp_dir(),
+        _ if is_stdout(&args.output[0]) => std::env::temp_dir(),
         _ => PathBuf::from("."),
     }
 }

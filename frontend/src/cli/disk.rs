@@ -11,8 +11,9 @@ use exporter::engine::{Image, Run};
 use exporter::report::Report;
 use exporter::spec::Spec;
 
-use super::image::{Made, tell};
-use super::{Meter, Result, Stage, output};
+use crate::base::disk::Made;
+use crate::base::{Meter, Result, Stage, terminal};
+use crate::engine::destination::is_stdout;
 
 /// A disk that is to be made.
 pub(super) struct Job<'a> {
@@ -83,7 +84,7 @@ pub(super) fn write(
     let progress = |progress| meter.show(Stage::Writing, progress);
     let run = Run { threads, progress: &progress, stop };
     let written = match &targets[..] {
-        [target] if output::is_stdout(&target.path) => {
+        [target] if is_stdout(&target.path) => {
             container::stream(image, target, &mut stdout(), &run).map(|()| Vec::new())
         }
         targets => container::write(image, targets, &run).map(|()| targets.to_vec()),
@@ -95,4 +96,21 @@ pub(super) fn write(
 /// As many threads as there are processors.
 pub(super) fn threads() -> NonZeroUsize {
     std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)
+}
+
+/// Says what was made, with the reports of its making before it; the files come last, by a line that says how to go on.
+/// Where nothing was `made` the disk itself has gone to stdout.
+pub(super) fn tell(reports: &str, made: &[Made], is_json: bool, is_quiet: bool) -> Result<()> {
+    match (is_json, is_quiet, made) {
+        (true, ..) => terminal::print_json(&serde_json::json!({ "disks": made })),
+        (false, true, _) => Ok(()),
+        (false, false, []) => {
+            terminal::tell(reports);
+            Ok(())
+        }
+        (false, false, made) => {
+            let lines: String = made.iter().map(|disk| format!("{disk}\n")).collect();
+            terminal::print(&format!("{reports}{lines}"))
+        }
+    }
 }

@@ -6,15 +6,14 @@ use exporter::assemble::Programs;
 use exporter::spec::Architecture;
 use serde::Serialize;
 
-use super::build::frontend;
 use super::run::firmware::Firmware;
 use super::run::qemu;
 use super::run::{accel, probe};
-use super::{Error, Result, terminal};
-use crate::builtin;
-use crate::cli::programs::{self, Package};
+use crate::base::builtin;
+use crate::base::programs::{self, Package};
+use crate::base::{Error, Result, terminal};
 use crate::engine::buildah::Tool;
-use crate::engine::buildx;
+use crate::engine::{buildx, frontend};
 
 /// Check that all that `build` and `run` need is there, and say how to get what is missing.
 ///
@@ -66,7 +65,7 @@ struct Report {
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let report = Report::new(examine());
     match args.json {
-        true => super::print_json(&report)?,
+        true => crate::base::terminal::print_json(&report)?,
         false => report.print()?,
     }
     Ok(if report.build && report.run { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -100,7 +99,7 @@ fn docker_version() -> Result<String> {
 }
 
 fn frontend_image() -> Result<String> {
-    let frontend = frontend();
+    let frontend = frontend::image();
     if buildx::has_image(&frontend) {
         return Ok(frontend);
     }

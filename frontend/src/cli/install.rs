@@ -3,10 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use super::programs::Package;
-use super::{Error, Result, shell, terminal};
+use crate::base::docker::{Places, docker_config, kept};
+use crate::base::programs::Package;
+use crate::base::{Error, Result, shell, terminal};
 use crate::shim::slot::{Occupant, Slot};
-use crate::shim::{Places, docker_config, kept};
 
 /// Teach docker, nerdctl and buildctl `--output type=vmdisk,dest=web.qcow2`.
 ///
@@ -165,7 +165,7 @@ pub(super) fn state() -> Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::attributes::Attribute;
+    use crate::ask::attributes::Attribute;
 
     #[test]
     fn the_help_names_every_attribute() {

@@ -3,8 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::{Error, Result};
-use crate::attributes::{Asked, Attribute};
+use crate::ask::attributes::{Asked, Attribute};
+use crate::base::{Error, Result};
 
 /// What is installed.
 #[derive(Debug, Default, clap::Args)]

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 
 use clap_mangen::Man;
 
-use super::{Error, Result};
+use crate::base::{Error, Result};
 
 /// Write the manual pages.
 #[derive(Debug, clap::Args)]

@@ -7,32 +7,22 @@ mod config;
 mod convert;
 mod disk;
 mod doctor;
-mod error;
-mod image;
 pub(crate) mod inspect;
 mod install;
 mod install_args;
 mod man;
 mod output;
-pub(crate) mod programs;
-mod progress;
 mod push;
 mod registry;
 mod run;
-pub(crate) mod shell;
-pub(crate) mod terminal;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
-use exporter::terminal::{json, line};
-use serde::Serialize;
+use exporter::terminal::line;
 
-pub(crate) use build::{frontend, persist, syntax};
-pub(crate) use error::{Error, Result};
-pub(crate) use output::{endings, is_stdout, refuse_terminal};
-pub(crate) use progress::{Meter, ShowArgs, Stage, Style};
+use crate::base::{Error, Result, terminal};
 
 /// Bootable disks from container builds.
 ///
@@ -108,13 +98,6 @@ fn usage(error: &clap::Error) -> ExitCode {
         false => drop(error.print()),
     }
     ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
-}
-
-/// Prints `value` to stdout, for programs to read.
-fn print_json(value: &impl Serialize) -> Result<()> {
-    let text = serde_json::to_string_pretty(value);
-    let text = text.map_err(|error| Error::internal("JSON: cannot be written").because(error))?;
-    terminal::print(&format!("{}\n", json(&text)))
 }
 
 /// `SOURCE_DATE_EPOCH`, in seconds since 1970, if it is set.

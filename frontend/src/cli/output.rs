@@ -1,7 +1,6 @@
 //! What `-o`, `--format` and `--compression` can ask for.
 
 use std::fmt::Debug;
-use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -9,7 +8,8 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use exporter::container::{Compression, Format};
 use exporter::spec::{Firmware, Init};
 
-use super::{Error, Result};
+use crate::base::{Error, Result};
+use crate::engine::destination::{endings, is_stdout};
 
 /// The disks that are made where no path was asked for: one for each format, in this folder.
 pub(super) fn usual_paths(formats: &[Format]) -> Vec<PathBuf> {
@@ -46,21 +46,6 @@ fn by_ending(path: &Path) -> Result<Format> {
     })
 }
 
-/// Whether it stands for stdout.
-pub(crate) fn is_stdout(path: &Path) -> bool {
-    path == Path::new("-")
-}
-
-/// A disk is not for reading; `asked` is how stdout was asked for.
-pub(crate) fn refuse_terminal(asked: &str) -> Result<()> {
-    if std::io::stdout().is_terminal() {
-        return Err(
-            Error::user(format!("{asked}: stdout is a terminal")).with_hint("send it into a file or a pipe")
-        );
-    }
-    Ok(())
-}
-
 /// Where the disk goes to stdout, nothing else can.
 pub(super) fn refuse_json(is_asked: bool) -> Result<()> {
     match is_asked {
@@ -76,18 +61,6 @@ pub(super) fn output_help() -> String {
         "The disk to make; its ending picks the format ({endings}); - is stdout. Repeat it to make several in one \
          pass [default: disk.qcow2]"
     )
-}
-
-/// The endings that pick a format, each once.
-pub(crate) fn endings() -> Vec<String> {
-    let mut endings = Vec::new();
-    for extension in Format::ALL.iter().flat_map(|format| format.extensions()) {
-        let ending = format!(".{extension}");
-        if !endings.contains(&ending) {
-            endings.push(ending);
-        }
-    }
-    endings
 }
 
 /// The help of `--compression`.

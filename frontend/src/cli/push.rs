@@ -12,10 +12,12 @@ use exporter::spec::Architecture;
 use serde::Serialize;
 use serde_json::Value;
 
+use super::inspect;
 use super::registry::RegistryArgs;
-use super::{Error, Meter, Result, ShowArgs, Stage, inspect, terminal};
+use crate::base::reference::Reference;
+use crate::base::{Error, Meter, Result, ShowArgs, Stage, terminal};
+use crate::source::Access;
 use crate::source::registry::Repository;
-use crate::source::{Access, Reference};
 use disk::{Disk, DiskLayer};
 
 /// Put disks into a registry, as an image that KubeVirt boots (a containerDisk).
@@ -97,7 +99,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let pushed = push(&repository, args, &parts)?;
     meter.finish();
     match (args.show.json, args.show.quiet) {
-        (true, _) => super::print_json(&pushed)?,
+        (true, _) => crate::base::terminal::print_json(&pushed)?,
         (false, true) => {}
         (false, false) => terminal::print_line(&pushed.reference)?,
     }

@@ -4,10 +4,9 @@ use std::ffi::OsStr;
 use std::io;
 use std::process::{ChildStdout, Command, ExitCode, ExitStatus, Stdio};
 
-use super::child;
-use super::receive::Failure;
-use crate::cli::programs::Package;
-use crate::cli::{Error, Result};
+use crate::base::child::{self, Failure};
+use crate::base::programs::Package;
+use crate::base::{Error, Result};
 
 /// The version of the docker plugin, or what is missing.
 pub(crate) fn version() -> Result<String> {

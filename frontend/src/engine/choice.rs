@@ -13,8 +13,8 @@ use clap::ValueEnum;
 use serde::Deserialize;
 
 use super::buildah::Tool;
-use crate::cli::programs;
-use crate::cli::terminal::tell_line;
+use crate::base::programs;
+use crate::base::terminal::tell_line;
 
 /// What `--engine` takes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use exporter::container::{Format, Output};
 
-use crate::cli::Result;
+use crate::base::Result;
 
 /// A file name for the disk file of one format.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,6 +41,23 @@ impl Destination {
         let name = [stem, b"-", platform.as_bytes(), ending].concat();
         self.path.with_file_name(OsString::from_vec(name))
     }
+}
+
+/// Whether it stands for stdout.
+pub(crate) fn is_stdout(path: &Path) -> bool {
+    path == Path::new("-")
+}
+
+/// The endings that pick a format, each once.
+pub(crate) fn endings() -> Vec<String> {
+    let mut endings = Vec::new();
+    for extension in Format::ALL.iter().flat_map(|format| format.extensions()) {
+        let ending = format!(".{extension}");
+        if !endings.contains(&ending) {
+            endings.push(ending);
+        }
+    }
+    endings
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ use exporter::limits::{self, Budget};
 use exporter::spec::Architecture;
 use parse_dockerfile::{FromInstruction, Instruction};
 
-use crate::cli::{Error, Result};
+use crate::base::{Error, Result};
 
 /// The name that stands for no image at all.
 const SCRATCH: &str = "scratch";

@@ -18,7 +18,7 @@ use exporter::image::Written;
 
 use super::buildah::Tool;
 use super::{Engine, buildx};
-use crate::cli::{Error, Result};
+use crate::base::{Error, Result};
 
 /// The named context that stands for the image.
 const CONTEXT: &str = "vmimage-source";

@@ -2,12 +2,11 @@
 
 pub(crate) mod buildah;
 pub(crate) mod buildx;
-pub(crate) mod child;
 mod choice;
 pub(crate) mod destination;
 pub(crate) mod dockerfile;
+pub(crate) mod frontend;
 pub(crate) mod handover;
-pub(crate) mod interrupt;
 pub(crate) mod receive;
 
 pub(crate) use choice::{Choice, Engine};

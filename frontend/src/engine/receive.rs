@@ -21,8 +21,10 @@ use exporter::container::{Format, Output};
 use exporter::error::show_size;
 
 use super::destination::Destination;
-use crate::cli::Error;
-use crate::solve::request::{TRANSPORT, Transport};
+use crate::ask::request::{TRANSPORT, Transport};
+pub(crate) use crate::base::child::Failure;
+use crate::base::disk::{Image, Made};
+use crate::base::{Error, Result};
 use entries::DiskEntry;
 
 /// A disk file that has arrived whole, still under a temporary name.
@@ -36,15 +38,6 @@ pub(crate) struct Arrived {
     pub(crate) path: PathBuf,
     /// Its bytes.
     pub(crate) output: Output,
-}
-
-/// Why no disk arrived.
-#[derive(Debug)]
-pub(crate) enum Failure {
-    /// The stream ended before a disk did: whoever sends it has failed, and knows more.
-    EndedEarly(Error),
-    /// What came is not what should come, or cannot be stored here.
-    Refused(Error),
 }
 
 impl From<io::Error> for Failure {
@@ -104,6 +97,23 @@ fn none_is_missing(arrived: &[Arrived], destinations: &[Destination]) -> Result<
         }
     }
     Ok(())
+}
+
+/// Gives the files their names, once all of them are what was asked for.
+pub(crate) fn persist(arrived: Vec<Arrived>) -> Result<Vec<Made>> {
+    arrived.iter().try_for_each(check_format)?;
+    let paths: Vec<_> = arrived.iter().map(|disk| disk.path.clone()).collect();
+    arrived.into_iter().try_for_each(|disk| disk.output.persist())?;
+    paths.iter().map(|path| Made::read(path)).collect()
+}
+
+fn check_format(disk: &Arrived) -> Result<()> {
+    let (found, asked) = (Image::read(disk.output.temporary())?.format, disk.format);
+    if found == asked {
+        return Ok(());
+    }
+    let message = format!("the build's result: is a {found} disk, {asked} was asked for");
+    Err(Error::build(message).with_hint("the frontend image makes the disk: is it the right one?"))
 }
 
 /// Hands the one disk file of a tar stream on, byte for byte; some may be out when it fails.

@@ -113,13 +113,19 @@ impl From<tonic::Status> for Failure {
     }
 }
 
-impl From<exporter::Error> for Failure {
-    fn from(error: exporter::Error) -> Self {
-        let failure = Self::new(error.to_string());
+impl From<crate::base::Error> for Failure {
+    fn from(error: crate::base::Error) -> Self {
+        let failure = Self::of_lines(&error.lines());
         match error.hint() {
             Some(hint) => failure.with_hint(hint),
             None => failure,
         }
+    }
+}
+
+impl From<exporter::Error> for Failure {
+    fn from(error: exporter::Error) -> Self {
+        crate::base::Error::from(error).into()
     }
 }
 

@@ -14,7 +14,7 @@ use tonic::{Code, Status};
 use tonic_prost::ProstCodec;
 
 use super::proto::{self, ApiCap, PongResponse, Ref, Refs};
-use super::{Bridge, Opts, transport};
+use super::{Bridge, Failure, Opts, transport};
 
 /// Between two answers of a [`Script`].
 const BETWEEN: &[u8] = b"\n--answer--\n";
@@ -96,11 +96,14 @@ impl Script {
     }
 }
 
-/// Runs the frontend against a daemon with this script.
+/// Runs a frontend against a daemon with this script.
 ///
 /// # Errors
 /// How the build ended, if not well.
-pub fn solve(mut script: Script) -> Result<(), String> {
+pub(crate) fn run(
+    mut script: Script,
+    frontend: impl AsyncFnOnce(&Bridge, &Opts) -> Result<proto::Result, Failure>,
+) -> Result<(), String> {
     let environment = script.0.remove(ENVIRONMENT).unwrap_or_default().concat();
     let environment = String::from_utf8_lossy(&environment).into_owned();
     let variables = environment.lines().filter_map(|line| line.split_once('='));
@@ -120,7 +123,7 @@ pub fn solve(mut script: Script) -> Result<(), String> {
         let daemon = tokio::spawn(async { drop(connection.await) });
         let outcome = async {
             let bridge = Bridge::ping(transport::connect(near).await?).await?;
-            crate::solve::solve(&bridge, &opts).await
+            frontend(&bridge, &opts).await
         };
         let outcome = outcome.await.map(drop).map_err(|failure| failure.to_string());
         daemon.abort();

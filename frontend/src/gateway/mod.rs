@@ -40,7 +40,7 @@ pub(crate) use opts::Opts;
 pub(crate) use platform::Platform;
 pub(crate) use result::{Image, Images};
 
-use crate::cli::terminal::tell_line;
+use crate::base::terminal::{tell, tell_line};
 
 /// `EX_SOFTWARE`: the daemon can't be told what went wrong.
 const EXIT_INTERNAL: u8 = 70;
@@ -66,7 +66,7 @@ async fn run(frontend: impl AsyncFnOnce(&Bridge, &Opts) -> Result<proto::Result,
         Err(failure) => Err(failure),
     };
     ended.unwrap_or_else(|failure| {
-        crate::cli::Error::from(failure).print();
+        tell(&format!("error: {failure}\n"));
         ExitCode::from(EXIT_INTERNAL)
     })
 }

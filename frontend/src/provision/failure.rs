@@ -8,7 +8,7 @@
 //!
 //! An exit code is all that every engine tells of a step: BuildKit gives frontends none of its output.
 
-use super::Install;
+use crate::ask::Install;
 
 /// One reason.
 #[derive(Debug)]
@@ -186,7 +186,7 @@ mod tests {
     use std::fs;
 
     use super::*;
-    use crate::provision::Folder;
+    use crate::ask::Folder;
     use crate::provision::scripts::{Sandbox, text};
 
     /// How a step ends in which the package manager says this: its exit code, and its last line.

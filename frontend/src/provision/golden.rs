@@ -12,7 +12,8 @@ use exporter::tree::os;
 use exporter::tree::{Editor, Meta, Time, Tree};
 
 use super::release::Release;
-use super::{Base, Install, MANAGERS, Plan, Step, plan};
+use super::{Base, MANAGERS, Plan, Step, plan};
+use crate::ask::Install;
 use crate::testing::kept;
 
 fn folder() -> PathBuf {

@@ -5,7 +5,8 @@ use exporter::spec::Init;
 use exporter::tree::os::Os;
 
 use super::release::{Release, names};
-use super::{BOOT_OUT, Base, Install, Kernel, Part, Plan, Step};
+use super::{BOOT_OUT, Base, Part, Plan, Step};
+use crate::ask::{Install, Kernel};
 
 /// The head of every step.
 const HEAD: &str = concat!(include_str!("unattended.sh"), include_str!("downloads.sh"));

@@ -7,7 +7,6 @@ mod apt;
 mod archive;
 mod dnf;
 mod failure;
-mod kernel;
 mod manager;
 mod pacman;
 mod release;
@@ -16,15 +15,14 @@ mod zypper;
 
 use std::collections::BTreeSet;
 
-use exporter::spec::{Architecture, Container, Init};
+use exporter::spec::{Architecture, Container};
 use exporter::tree::Tree;
 use exporter::tree::os::{self, Os};
 
-use crate::gateway::Failure;
+use crate::ask::{Install, Kernel, Sources};
+use crate::base::{Error, Result};
 pub(crate) use failure::Cause;
-pub(crate) use kernel::Kernel;
 use manager::Manager;
-pub(crate) use sources::{Repository, Sources, TextFile};
 
 /// What probing a base image found.
 #[derive(Clone, Debug)]
@@ -41,8 +39,8 @@ pub(crate) struct Base {
 
 impl Base {
     /// The base called `name`, of which `files` is known.
-    pub(crate) fn new(name: &str, files: Tree) -> Result<Self, Failure> {
-        let failed = |error| Failure::new(format!("base image {name}: {error}"));
+    pub(crate) fn new(name: &str, files: Tree) -> Result<Self> {
+        let failed = |error| Error::user(format!("base image {name}: {error}"));
         let os = os::detect(&files).map_err(failed)?;
         let has_kernel = exporter::tree::kernel::any_boots(&files).map_err(failed)?;
         Ok(Self { name: name.to_owned(), os, has_kernel, files })
@@ -93,43 +91,6 @@ pub(crate) const PACKAGES: &str = "/run/vmimage/packages";
 
 /// Where a boot stage leaves its files.
 pub(crate) const BOOT_OUT: &str = "/vmimage-boot";
-
-/// Where a folder of packages is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Folder {
-    /// With the client, as a context of its own.
-    Client,
-    /// In the build context, at this path.
-    Context(String),
-}
-
-/// What was asked of the package manager.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Install {
-    /// `None`: the distribution's usual one, unless the base has a kernel.
-    pub(crate) kernel: Option<Kernel>,
-    /// The first process: vmimage's own needs no package.
-    pub(crate) init: Init,
-    /// Whether the usual kernel is the one with the drivers of real hardware too.
-    pub(crate) full_kernel: bool,
-    /// The image whose kernel is taken instead; `None`: the base's own, if it can have one.
-    pub(crate) donor: Option<String>,
-    /// A mirror to ask in place of the distribution's own hosts: `http://HOST`, perhaps with a path, without a
-    /// slash at the end.
-    pub(crate) mirror: Option<String>,
-    /// Install from this folder, found at [`PACKAGES`], in place of any network.
-    pub(crate) packages: Option<Folder>,
-    /// The proxy that packages come through, unless the build has one: `http://HOST:PORT`.
-    pub(crate) proxy: Option<String>,
-    /// Further packages.
-    pub(crate) further: Vec<String>,
-    /// A locale that has to be there.
-    pub(crate) locale: Option<String>,
-    /// Whether a time zone's file has to be there.
-    pub(crate) time_zone: bool,
-    /// What is trusted, and where packages come from, before any is fetched.
-    pub(crate) sources: Sources,
-}
 
 impl Install {
     /// What a step is told of where packages come from.
@@ -221,7 +182,7 @@ pub(crate) fn probes() -> BTreeSet<&'static str> {
 }
 
 /// The steps for `base` on `architecture` (`amd64`, `arm64`); none if nothing can be installed on it.
-pub(crate) fn plan(base: &Base, architecture: &str, asked: &Install) -> Result<Plan, Failure> {
+pub(crate) fn plan(base: &Base, architecture: &str, asked: &Install) -> Result<Plan> {
     check_architecture(base, architecture)?;
     let part = if asked.donor.is_some() { Part::System } else { Part::Machine };
     let Some(manager) = manager(base) else {
@@ -241,7 +202,7 @@ pub(crate) fn donor<'asked>(base: Option<&Base>, asked: &'asked Install) -> Opti
 }
 
 /// The steps for an image that gives its kernel to another one.
-pub(crate) fn plan_donor(base: &Base, architecture: &str, asked: &Install) -> Result<Plan, Failure> {
+pub(crate) fn plan_donor(base: &Base, architecture: &str, asked: &Install) -> Result<Plan> {
     check_architecture(base, architecture)?;
     let plan = match manager(base) {
         Some(manager) => {
@@ -261,38 +222,38 @@ fn manager(base: &Base) -> Option<&'static Manager> {
 
 /// An engine takes an image of another architecture where it has no other of that name, and its package manager would
 /// look for a kernel that there is not.
-fn check_architecture(base: &Base, wanted: &str) -> Result<(), Failure> {
+fn check_architecture(base: &Base, wanted: &str) -> Result<()> {
     match Architecture::of(&base.files).map(Architecture::oci_name) {
         Some(own) if own != wanted => {
             let message =
                 format!("image {} is for linux/{own}, the machine is to be for linux/{wanted}", base.name);
             let hint = format!("name an image for linux/{wanted}, or ask for --platform linux/{own}");
-            Err(Failure::new(message).with_hint(&hint))
+            Err(Error::user(message).with_hint(hint))
         }
         _ => Ok(()),
     }
 }
 
 /// Not every package manager can be told from where to install, or has several versions to choose from.
-fn check(base: &Base, manager: &Manager, asked: &Install) -> Result<(), Failure> {
+fn check(base: &Base, manager: &Manager, asked: &Install) -> Result<()> {
     let (shown, name) = (base.shown(), manager.name);
     if !manager.redirects && (asked.packages.is_some() || asked.mirror.is_some()) {
         let message =
             format!("image {shown}: mirror and packages are for apt, apk, dnf and zypper, not for {name}");
-        return Err(Failure::new(message)
+        return Err(Error::user(message)
             .with_hint("write the mirror, or the folder, into the repository settings of the image"));
     }
     if let (Some(Kernel::Version(version)), "") = (&asked.kernel, manager.version_sign) {
         let message =
             format!("image {shown}: no kernel {version}, the repositories of {name} have the newest alone");
-        return Err(Failure::new(message)
+        return Err(Error::user(message)
             .with_hint("leave the version out, or name another package, such as linux-lts"));
     }
     Ok(())
 }
 
 /// The one error for an image nothing can be installed on.
-fn unsupported(base: &Base) -> Failure {
+fn unsupported(base: &Base) -> Error {
     let message = match MANAGERS.into_iter().find(|manager| manager.knows(&base.os)) {
         Some(manager) if base.has(manager.tools) => {
             format!("image {}, which has no package with a kernel", base.shown())
@@ -302,7 +263,7 @@ fn unsupported(base: &Base) -> Failure {
         }
         None => format!("image {}: vmimage knows no way to install a kernel on it", base.shown()),
     };
-    Failure::new(message).with_hint(
+    Error::user(message).with_hint(
         "take one with apt, apk, dnf, zypper or pacman (debian:12, alpine:3.23, fedora:43), \
          or one that has a kernel and an initramfs in /boot or /usr/lib/modules; \
          for a disk with the files alone: --profile data",
@@ -318,9 +279,11 @@ mod scripts;
 
 #[cfg(test)]
 mod tests {
+    use exporter::spec::Init;
     use exporter::tree::{Editor, Meta, Time};
 
     use super::*;
+    use crate::ask::Folder;
 
     fn base(files: &[(&str, &str)]) -> Base {
         let mut tree = Tree::new(Meta::default());

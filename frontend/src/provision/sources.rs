@@ -1,31 +1,8 @@
 //! What is trusted, and where packages come from: written into the image before any package is fetched.
 
 use super::Base;
-use crate::gateway::Failure;
-
-/// Certificates and repositories.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Sources {
-    /// Certificates of authorities, PEM.
-    pub(crate) certificates: Vec<TextFile>,
-    /// Repositories beside those of the image.
-    pub(crate) repositories: Vec<Repository>,
-}
-
-/// A text under the name of its file.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct TextFile {
-    pub(crate) name: String,
-    pub(crate) text: String,
-}
-
-/// A repository in the words of the package manager.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Repository {
-    pub(crate) name: String,
-    pub(crate) source: String,
-    pub(crate) key: Option<TextFile>,
-}
+use crate::ask::{Repository, Sources, TextFile};
+use crate::base::{Error, Result};
 
 /// What the functions of the script are: `put PATH TEXT`, `add PATH TEXT`, `trust NAME TEXT`.
 const FUNCTIONS: &str = include_str!("sources.sh");
@@ -69,7 +46,7 @@ fn apt_file(repository: &Repository) -> Option<String> {
 
 impl Sources {
     /// The beginning of a step's script that writes all this; empty if there is nothing.
-    pub(super) fn script(&self, base: &Base, manager: &str) -> Result<String, Failure> {
+    pub(super) fn script(&self, base: &Base, manager: &str) -> Result<String> {
         if *self == Self::default() {
             return Ok(String::new());
         }
@@ -77,14 +54,14 @@ impl Sources {
         let mut call = |words: [&str; 3]| script += &format!("{}\n", words.map(quoted).join(" "));
         for TextFile { name, text } in &self.certificates {
             if !text.contains("-----BEGIN CERTIFICATE-----") {
-                return Err(Failure::new(format!("certificates: {name} holds no certificate in PEM")));
+                return Err(Error::user(format!("certificates: {name} holds no certificate in PEM")));
             }
             call(["trust", name, text]);
         }
         let places = PLACES.iter().find(|places| places.manager == manager);
         for repository in &self.repositories {
             let Some(places) = places else {
-                return Err(Failure::new(format!(
+                return Err(Error::user(format!(
                     "repositories: vmimage can't tell {manager} of {}",
                     repository.name
                 ))
@@ -104,7 +81,7 @@ impl Sources {
                 base.name,
                 script.len()
             );
-            return Err(Failure::new(message)
+            return Err(Error::user(message)
                 .with_hint("add them in the Dockerfile, or leave out what the image trusts already"));
         }
         Ok(script)

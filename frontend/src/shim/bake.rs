@@ -21,7 +21,8 @@ use super::real::Real;
 use super::run::{Act, DiskRun, Plan, TRANSPORT};
 use super::stdin::Stdin;
 use super::words::Item;
-use crate::cli::{Error, Result, syntax};
+use crate::base::{Error, Result};
+use crate::engine::frontend;
 
 /// The other name of bake. buildx shows its own command line where it asks for privileges, if it finds the word
 /// `bake` in it, and that is not the one that was typed.
@@ -174,7 +175,7 @@ impl Target {
 
     fn frontend(&self) -> Option<(String, String)> {
         let inline = self.dockerfile_inline.as_deref();
-        let is_named_inline = inline.is_some_and(|text| syntax::names_in(text, &crate::cli::frontend()));
+        let is_named_inline = inline.is_some_and(|text| frontend::is_named_in(text, &frontend::image()));
         let context = self.context.as_deref().unwrap_or(".");
         let path = Path::new(context).join(self.dockerfile.as_deref().unwrap_or("Dockerfile"));
         let has_frontend = is_named_inline || self.args.contains_key(SYNTAX);

@@ -8,7 +8,7 @@ use super::line::{Client, Dockerfile, Line, SYNTAX, is_argument};
 use super::output::{Disks, Output, check_apart};
 use super::run::{Act, DiskRun, Plan, TRANSPORT};
 use super::words::{Dashes, Grammar, Item};
-use crate::cli::{Error, Result};
+use crate::base::{Error, Result};
 
 /// What buildctl's flags are.
 pub(super) const CLIENT: Client = Client {

@@ -8,10 +8,10 @@ use exporter::container::Format;
 use super::csv;
 use super::line::Dockerfile;
 use super::output::Output;
-use crate::attributes::{Asked, Attribute};
-use crate::cli::terminal::tell_line;
-use crate::cli::{Error, Result};
-use crate::solve::request::{STAGE, Stage};
+use crate::ask::attributes::{Asked, Attribute};
+use crate::ask::request::{STAGE, Stage};
+use crate::base::terminal::tell_line;
+use crate::base::{Error, Result};
 use crate::solve::{DISK_IN_AN_IMAGE, INSTEAD_OF_AN_IMAGE};
 
 /// The exporters that make an image.

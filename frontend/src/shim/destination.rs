@@ -7,7 +7,7 @@ use std::path::{Component, Path, PathBuf, absolute};
 
 use exporter::limits::SYMLINKS;
 
-use crate::cli::{Error, Result};
+use crate::base::{Error, Result};
 
 /// Where a path leads, be it there or not: links are followed as the system follows them.
 ///

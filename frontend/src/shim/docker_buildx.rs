@@ -8,8 +8,8 @@ use super::line::{Client, Dockerfile, Line, SYNTAX, is_argument};
 use super::output::{Disks, Output, check_apart};
 use super::run::{Act, DiskRun, Plan, TRANSPORT};
 use super::words::{Dashes, Grammar, Item, Reader};
-use crate::cli::{Error, Result};
-use crate::solve::request::STAGE;
+use crate::ask::request::STAGE;
+use crate::base::{Error, Result};
 
 /// What docker's and buildx's own flags are, from 0.13 to 0.36.
 pub(super) const CLIENT: Client = Client {

@@ -4,7 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
 use super::words::{Grammar, Item, Reader};
-use crate::cli::{frontend, syntax};
+use crate::engine::frontend;
 
 /// How a client is typed.
 #[derive(Clone, Copy)]
@@ -114,13 +114,13 @@ pub(super) struct Dockerfile {
 impl Dockerfile {
     /// The build argument that brings our frontend in, where it is needed.
     pub(super) fn frontend(&self) -> Option<(String, String)> {
-        let is_named = self.has_frontend || syntax::names(&self.path, &frontend());
-        (!is_named).then(|| (SYNTAX.to_owned(), frontend()))
+        let is_named = self.has_frontend || frontend::is_named_by(&self.path, &frontend::image());
+        (!is_named).then(|| (SYNTAX.to_owned(), frontend::image()))
     }
 
     /// Whether every client makes a disk of it.
     pub(super) fn makes_disk(&self) -> bool {
-        !self.has_frontend && syntax::names(&self.path, &frontend())
+        !self.has_frontend && frontend::is_named_by(&self.path, &frontend::image())
     }
 }
 

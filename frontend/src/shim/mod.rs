@@ -31,11 +31,11 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::ExitCode;
 
+use crate::base::docker::{Places, docker_config};
 use line::Line;
 #[cfg(feature = "fuzz")]
 pub(crate) use output::accept;
 use real::Real;
-pub(crate) use real::{Places, docker_config, kept};
 use run::{Act, Stop};
 use stdin::Stdin;
 

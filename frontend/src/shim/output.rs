@@ -6,8 +6,10 @@ use std::path::PathBuf;
 use exporter::container::Format;
 
 use super::{csv, destination};
-use crate::attributes::{Asked, Attribute};
-use crate::cli::{Error, Result, endings, is_stdout};
+use crate::ask::attributes::{Asked, Attribute};
+use crate::base::{Error, Result};
+use crate::engine::destination::endings;
+use crate::engine::destination::is_stdout;
 use crate::engine::receive::transport;
 
 /// The value of an `--output`.

@@ -17,7 +17,7 @@ use super::destination;
 use super::line::Line;
 use super::output::Output;
 use super::words::Item;
-use crate::cli::{Error, Result, shell, terminal};
+use crate::base::{Error, Result, shell, terminal};
 
 /// What every version of buildx says of it.
 const REQUESTED: &str = "additional privileges requested";

@@ -10,10 +10,12 @@ use exporter::container::Format;
 use super::output::Disks;
 use super::real::Real;
 use super::stdin::Stdin;
-use crate::cli::terminal::tell_line;
-use crate::cli::{Error, persist, refuse_terminal};
-use crate::engine::child::{self, Ended};
+use crate::base::Error;
+use crate::base::child::{self, Ended};
+use crate::base::terminal::refuse_terminal;
+use crate::base::terminal::tell_line;
 use crate::engine::destination::Destination;
+use crate::engine::receive::persist;
 use crate::engine::receive::{self, Arrived, Failure};
 
 /// How a disk comes out of the client: as a tar on its stdout.

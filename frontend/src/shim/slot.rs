@@ -6,8 +6,8 @@ use std::io::{self, ErrorKind};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use super::real::kept;
-use crate::cli::{Error, Result};
+use crate::base::docker::kept;
+use crate::base::{Error, Result};
 
 /// In every build of this program, whatever its version, and in nothing else.
 static MARK: &[u8] = b"\xf5vmimage, in front of the program of this name\xf5";

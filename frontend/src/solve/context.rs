@@ -9,7 +9,8 @@ use exporter::terminal::{address, line};
 use llb::{FileActions, Graph, Metadata, Source, State};
 
 use super::{broken, hand_over};
-use crate::config::{Config, Configuration, Entries, Entry, FILE, MAX_TEXT};
+use crate::ask::config::{Config, Configuration, Entries, Entry, FILE, MAX_TEXT};
+use crate::base::Error;
 use crate::gateway::{Bridge, Failure, Opts, proto};
 
 /// The bit of a folder in Go's `fs.FileMode`, which is how BuildKit tells modes.
@@ -68,7 +69,7 @@ impl<'a> BuildContext<'a> {
                 Some(_) => Err(missing(name)),
             };
         };
-        let config = Config::parse(name, &text)?;
+        let config = Config::parse(name, &text).map_err(Error::from)?;
         // Here and not by the steps that they are for: a kernel would be installed by then.
         let paths = config.texts();
         let root = self.build(&paths).await?;
@@ -77,7 +78,7 @@ impl<'a> BuildContext<'a> {
             let paths: Vec<_> = paths.iter().map(String::as_str).collect();
             entries.extend(self.entries(self.build(&paths).await?.as_ref(), &paths).await?);
         }
-        Config::check_paths(name, &text, &entries)?;
+        Config::check_paths(name, &text, &entries).map_err(Error::from)?;
         let texts = self.texts(root.as_ref(), &paths).await?;
         Ok(Configuration { texts, config })
     }

@@ -46,7 +46,7 @@ pub(super) async fn probe(build: &Build<'_>, base: &BaseImage) -> Result<Base, F
     for name in boot {
         note(&mut editor, &format!("/boot/{name}"), Vec::new())?;
     }
-    Base::new(&base.name, files)
+    Ok(Base::new(&base.name, files)?)
 }
 
 /// As much of a program as tells what it is for.

@@ -5,11 +5,11 @@ use exporter::terminal::line;
 use llb::proto::{CacheSharingOpt, MountContentCache, NetMode, ProxyEnv};
 use llb::{Exec, Image, Metadata, Mount, Run, Source, State};
 
-use super::request::{PACKAGES_CONTEXT, Stage, Transport};
 use super::{Build, Parts, broken, full_reference};
-use crate::config::Hook;
+use crate::ask::request::{PACKAGES_CONTEXT, Stage, Transport};
+use crate::ask::{Folder, Hook};
 use crate::gateway::{Failure, Opts, Platform};
-use crate::provision::{BOOT_OUT, CACHE, Folder, PACKAGES, PATH, Step};
+use crate::provision::{BOOT_OUT, CACHE, PACKAGES, PATH, Step};
 
 /// Where the assemble step sees the user's file system.
 const ROOTFS: &str = "/rootfs";

@@ -6,8 +6,9 @@ use std::path::Path;
 
 use exporter::input::Location;
 
-use super::{Reference, Source, program};
-use crate::cli::Result;
+use super::{Source, program};
+use crate::base::Result;
+use crate::base::reference::Reference;
 use crate::engine::{Choice, buildx};
 
 /// Endings of archives: whoever types one means a file.

@@ -3,7 +3,6 @@
 pub(crate) mod lookup;
 mod loopback;
 mod program;
-mod reference;
 pub(crate) mod registry;
 
 use std::ffi::OsStr;
@@ -13,9 +12,9 @@ use std::path::Path;
 use exporter::engine::Progress;
 use exporter::input::{self, Input, Loaded, Location};
 
-use crate::cli::{Error, Result};
+use crate::base::reference::Reference;
+use crate::base::{Error, Result};
 use crate::engine::buildah::Tool;
-pub(crate) use reference::Reference;
 pub(crate) use registry::Mirror;
 
 /// Where a tree or an image is, as a person writes it.

@@ -15,9 +15,9 @@ use std::process::{Child, Command, Stdio};
 
 use exporter::input::{self, Loaded};
 
-use super::reference::Reference;
-use crate::cli::programs::{self, Package};
-use crate::cli::{Error, Result};
+use crate::base::programs::{self, Package};
+use crate::base::reference::Reference;
+use crate::base::{Error, Result};
 use crate::engine::buildah::Tool;
 use crate::engine::buildx;
 

@@ -2,8 +2,8 @@
 //! `docs/build-flags.md`.
 
 use super::docker_args::DockerArgs;
-use crate::cli::terminal::tell_line;
-use crate::cli::{Error, Result};
+use crate::base::terminal::tell_line;
+use crate::base::{Error, Result};
 use crate::engine::buildah::Tool;
 
 /// A flag of docker's.

@@ -15,16 +15,16 @@ use exporter::tree::{HostDir, scan};
 
 use super::docker_args::DockerArgs;
 use super::{Args, To, flags};
-use crate::attributes::Asked as Wanted;
-use crate::builtin;
+use crate::ask::Folder;
+use crate::ask::attributes::Asked as Wanted;
+use crate::ask::config::{Configuration, Context, Secrets};
+use crate::ask::request::{Request as Asked, STAGE, Stage};
+use crate::base::builtin;
+use crate::base::interrupt::Interrupt;
+use crate::base::{Error, Meter, Result, Style, progress};
 use crate::cli::disk::{self, Outcome};
-use crate::cli::{Error, Meter, Result, Style, progress};
-use crate::config::{Configuration, Context, Secrets};
 use crate::engine::buildah::{self, Built, Leftovers, Mounted, Request, Store, Tool};
 use crate::engine::dockerfile::Variables;
-use crate::engine::interrupt::Interrupt;
-use crate::provision::Folder;
-use crate::solve::request::{Request as Asked, STAGE, Stage};
 
 /// Build arguments that every step sees, by these names and in lower case.
 const PROXIES: [&str; 5] = ["HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY"];

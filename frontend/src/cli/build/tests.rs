@@ -164,8 +164,8 @@ mod of_a_store {
 
     use super::super::store::{asked, options, own_options, refuse_unknown};
     use super::*;
+    use crate::ask::Kernel;
     use crate::engine::buildah::Tool;
-    use crate::provision::Kernel;
 
     #[test]
     fn options_go_to_every_build_or_to_the_users_own() {

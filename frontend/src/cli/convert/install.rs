@@ -15,12 +15,13 @@ use exporter::spec::{Architecture, Init, Profile, Spec};
 use exporter::tree::{Tree, kernel};
 
 use super::{Args, Found};
-use crate::cli::programs::Package;
-use crate::cli::{Error, Meter, Result, Stage};
+use crate::base::programs::Package;
+use crate::base::reference::Reference;
+use crate::base::temporary::Folder;
+use crate::base::{Error, Meter, Result, Stage, child};
+use crate::engine::Engine;
 use crate::engine::handover::{Base, Way};
-use crate::engine::{Engine, child};
-use crate::source::{Reference, Source};
-use crate::temporary::Folder;
+use crate::source::Source;
 
 /// What docker's classic store calls the image for a while; no registry has it.
 const NAME: &str = "localhost/vmimage-convert";

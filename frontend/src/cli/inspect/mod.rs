@@ -17,8 +17,8 @@ use exporter::spec::Architecture;
 use exporter::{Kind, container};
 use serde::Serialize;
 
-use super::image::Image;
-use super::{Error, Result, terminal};
+use crate::base::disk::Image;
+use crate::base::{Error, Result, terminal};
 use file_system::FileSystem;
 use linux::Linux;
 use window::Window;
@@ -53,7 +53,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         terminal::tell_line(format_args!("warning: {}: {warning}", args.file.display()));
     }
     match args.json {
-        true => super::print_json(&report)?,
+        true => crate::base::terminal::print_json(&report)?,
         false => terminal::print(&print::Text(&report).to_string())?,
     }
     match &report.problems[..] {

@@ -10,7 +10,7 @@ use exporter::container::{self, Format};
 use exporter::engine::Progress;
 use sha2::{Digest, Sha256};
 
-use crate::cli::{Error, Result};
+use crate::base::{Error, Result};
 use crate::source::registry::Content;
 
 const BUFFER: usize = 1 << 20;

@@ -5,8 +5,8 @@ use std::path::Path;
 
 use exporter::spec::Architecture;
 
-use crate::cli::programs::Package;
-use crate::cli::{Error, Result};
+use crate::base::programs::Package;
+use crate::base::{Error, Result};
 
 /// What the machine starts with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -20,9 +20,10 @@ use exporter::Kind;
 use exporter::container::{self, Format};
 use exporter::spec::Architecture;
 
-use super::image::Image;
-use super::terminal::{self, tell_line};
-use super::{Error, Result, inspect, shell};
+use super::inspect;
+use crate::base::disk::Image;
+use crate::base::terminal::{self, tell_line};
+use crate::base::{Error, Result, shell};
 use accel::{Accel, AccelChoice};
 use firmware::{Firmware, Pflash};
 use publish::Publish;

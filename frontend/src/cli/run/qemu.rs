@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use exporter::spec::Architecture;
 
-use crate::cli::programs::{self, Package};
-use crate::cli::{Error, Result};
+use crate::base::programs::{self, Package};
+use crate::base::{Error, Result};
 
 /// This host's architecture; a PC's where there is no better guess.
 pub(crate) fn host() -> Architecture {

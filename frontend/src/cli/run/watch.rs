@@ -15,8 +15,8 @@ use rustix::process::{Signal, set_parent_process_death_signal};
 use serde_json::Value;
 
 use super::qmp::Qmp;
-use crate::cli::{Error, Result};
-use crate::engine::interrupt::Interrupt;
+use crate::base::interrupt::Interrupt;
+use crate::base::{Error, Result};
 
 /// How long a guest may take to its first sign of life. A kernel is read sooner even by emulation.
 const PATIENCE: Duration = Duration::from_secs(15);

@@ -15,8 +15,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use super::Tool;
-use crate::cli::{Error, Result};
-use crate::temporary::Folder;
+use crate::base::temporary::Folder;
+use crate::base::{Error, Result};
 use rustix::process::{
     Pid, Signal, WaitOptions, geteuid, getpid, kill_process, set_child_subreaper, waitpid,
 };

@@ -30,10 +30,11 @@ use exporter::tree::{HostDir, Tree, scan};
 use tempfile::TempDir;
 
 use super::dockerfile::{self, Target, Variables};
-use crate::cli::{Error, Result};
-use crate::config::Hook;
-use crate::provision::{self, Install, Plan, Step};
-use crate::text;
+use crate::ask::Hook;
+use crate::ask::Install;
+use crate::base::text;
+use crate::base::{Error, Result};
+use crate::provision::{self, Plan, Step};
 pub(crate) use leftovers::Leftovers;
 pub(crate) use namespace::enter;
 use step::{CONTAINERFILE, Origin};
@@ -180,7 +181,7 @@ impl Store<'_> {
 
     fn probe(&self, name: &str, image: &str, request: &Request<'_>) -> Result<provision::Base> {
         let mounted = self.mount(image)?;
-        Ok(provision::Base::new(name, self.files(&mounted, request.threads)?)?)
+        provision::Base::new(name, self.files(&mounted, request.threads)?)
     }
 
     /// The id of an image, which is pulled if it has to be: a build of nothing but its name.

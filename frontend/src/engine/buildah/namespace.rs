@@ -8,7 +8,7 @@ use std::process::Command;
 use rustix::process::{Signal, geteuid, set_parent_process_death_signal};
 
 use super::Tool;
-use crate::cli::{Error, Result};
+use crate::base::{Error, Result};
 
 /// Makes this process one of the engine's user namespace, in which it is root, by starting it anew there
 /// with `arguments`. Returns only if it is root already: of the host, or of such a namespace.

@@ -14,10 +14,11 @@ use std::path::Path;
 
 use sha2::{Digest, Sha256};
 
-use crate::cli::{Error, Result};
-use crate::config::Hook;
-use crate::provision::{BOOT_OUT, CACHE, Install, PACKAGES, PATH, Step};
-use crate::solve::request::PACKAGES_CONTEXT;
+use crate::ask::Hook;
+use crate::ask::Install;
+use crate::ask::request::PACKAGES_CONTEXT;
+use crate::base::{Error, Result};
+use crate::provision::{BOOT_OUT, CACHE, PACKAGES, PATH, Step};
 
 /// Where a step sees the folder with its script.
 const FOLDER: &str = "/run/vmimage/step";
@@ -134,7 +135,7 @@ pub(super) fn write(folder: &Path, name: &str, text: &str) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::provision::Folder;
+    use crate::ask::Folder;
 
     fn step() -> Step {
         Step {

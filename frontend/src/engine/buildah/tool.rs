@@ -13,10 +13,11 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::leftovers::Leftovers;
-use crate::cli::programs::Package;
-use crate::cli::{Error, Result};
-use crate::engine::interrupt::Interrupt;
-use crate::provision::{Cause, Install};
+use crate::ask::Install;
+use crate::base::interrupt::Interrupt;
+use crate::base::programs::Package;
+use crate::base::{Error, Result};
+use crate::provision::Cause;
 
 /// The program that is used. A build of podman is one of buildah.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -10,7 +10,7 @@ use exporter::error::show_text;
 use exporter::limits::{self, Budget};
 
 use super::Variables;
-use crate::cli::{Error, Result};
+use crate::base::{Error, Result};
 
 /// `text` with the values of its variables and without its quotes; what is not set is empty. `values` is what the values
 /// may come to: each variable can be twice the one before.

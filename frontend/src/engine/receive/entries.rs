@@ -9,7 +9,7 @@ use exporter::limits::Budget;
 use tar::{Archive, EntryType};
 
 use super::{Failure, not_as_asked};
-use crate::cli::Error;
+use crate::base::Error;
 
 /// A disk file in the stream.
 #[derive(Debug)]

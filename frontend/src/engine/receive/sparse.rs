@@ -9,7 +9,7 @@ use exporter::container::sparse::{data_runs, unpack};
 use exporter::error::show_size;
 
 use super::{Failure, ended_early, entries};
-use crate::cli::Error;
+use crate::base::Error;
 
 /// Copies one file of exactly `len` bytes into a temporary one beside `path`.
 pub(super) fn store(mut from: impl Read, len: u64, path: &Path) -> Result<Output, Failure> {

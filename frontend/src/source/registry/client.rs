@@ -18,7 +18,7 @@ use super::address::{Address, Origin};
 use super::authorize::{Authorization, authorized};
 use super::failure::{Failure, may_pass, shown};
 use super::{Mirror, pace, proxy, tls};
-use crate::source::reference::Reference;
+use crate::base::reference::Reference;
 use crate::source::{Access, loopback};
 
 /// Manifests and indexes, of OCI and of docker: what can be read.

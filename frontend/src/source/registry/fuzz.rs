@@ -8,7 +8,8 @@ use exporter::limits;
 
 use super::client::{Client, MANIFESTS, content_type};
 use super::failure::Failure;
-use crate::source::{Access, Reference};
+use crate::base::reference::Reference;
+use crate::source::Access;
 
 /// Between two answers.
 const BETWEEN: &[u8] = b"\n--answer--\n";

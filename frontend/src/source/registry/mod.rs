@@ -40,7 +40,7 @@ use exporter::input::{self, Loaded};
 use oci_spec::image::Descriptor;
 
 use super::Access;
-use super::reference::Reference;
+use crate::base::reference::Reference;
 use client::Client;
 pub(crate) use mirror::Mirror;
 pub(crate) use upload::{Content, Repository};

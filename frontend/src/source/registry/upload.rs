@@ -16,7 +16,8 @@ use super::address::Address;
 use super::authorize::{Authorization, authorized};
 use super::client::Client;
 use super::failure::Failure;
-use crate::source::{Access, Reference};
+use crate::base::reference::Reference;
+use crate::source::Access;
 
 /// How long a registry may take to put a large blob away.
 const PATIENCE: Duration = Duration::from_secs(15 * 60);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::cli::{Error, Result};
+use crate::base::{Error, Result};
 
 /// Where each secret is, by its id.
 #[derive(Clone, Debug, Default)]

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-use crate::cli::{Error, Result};
+use crate::base::{Error, Result};
 
 /// The text of a file of at most `limit` bytes.
 ///

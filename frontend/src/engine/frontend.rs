@@ -1,4 +1,4 @@
-//! The `# syntax=` line of a Dockerfile: does it name the frontend already?
+//! The frontend image: which it is, and whether the `# syntax=` line of a Dockerfile names it already.
 //!
 //! <https://docs.docker.com/reference/dockerfile/#parser-directives>
 
@@ -9,8 +9,15 @@ use std::path::Path;
 /// Directives come first, so the beginning of the file will do.
 const HEAD: u64 = 64 << 10;
 
+/// The image whose program makes the disk inside the build: `$VMIMAGE_FRONTEND`, say a team's own copy of it,
+/// else the published one.
+pub(crate) fn image() -> String {
+    let asked = std::env::var("VMIMAGE_FRONTEND").ok().filter(|image| !image.is_empty());
+    asked.unwrap_or_else(|| "example/vmimage".to_owned())
+}
+
 /// True if `dockerfile` is a local file whose syntax line names the repository of `frontend`.
-pub(crate) fn names(dockerfile: &Path, frontend: &str) -> bool {
+pub(crate) fn is_named_by(dockerfile: &Path, frontend: &str) -> bool {
     // A pipe is read once, and by docker.
     if !dockerfile.is_file() {
         return false;
@@ -18,11 +25,11 @@ pub(crate) fn names(dockerfile: &Path, frontend: &str) -> bool {
     let mut head = Vec::new();
     let read = File::open(dockerfile).and_then(|file| file.take(HEAD).read_to_end(&mut head));
     // What cannot be read here (a URL, stdin, a missing file) is docker's to read or to complain about.
-    read.is_ok() && names_in(&String::from_utf8_lossy(&head), frontend)
+    read.is_ok() && is_named_in(&String::from_utf8_lossy(&head), frontend)
 }
 
 /// True if the syntax line in `dockerfile`'s text names the repository of `frontend`.
-pub(crate) fn names_in(dockerfile: &str, frontend: &str) -> bool {
+pub(crate) fn is_named_in(dockerfile: &str, frontend: &str) -> bool {
     directive(dockerfile).is_some_and(|image| repository(image) == repository(frontend))
 }
 
@@ -90,8 +97,8 @@ mod tests {
 
     #[test]
     fn unreadable_dockerfiles_name_nothing() {
-        assert!(!names(Path::new("/nonexistent/Dockerfile"), "a/b"));
-        assert!(!names(Path::new("-"), "a/b"));
+        assert!(!is_named_by(Path::new("/nonexistent/Dockerfile"), "a/b"));
+        assert!(!is_named_by(Path::new("-"), "a/b"));
     }
 
     #[test]
@@ -99,7 +106,7 @@ mod tests {
         let (pipe, mut writer) = std::io::pipe().unwrap();
         std::io::Write::write_all(&mut writer, b"# syntax=a/b\n").unwrap();
         drop(writer);
-        assert!(!names(&Path::new("/proc/self/fd").join(pipe.as_raw_fd().to_string()), "a/b"));
+        assert!(!is_named_by(&Path::new("/proc/self/fd").join(pipe.as_raw_fd().to_string()), "a/b"));
         assert_eq!(std::io::read_to_string(pipe).unwrap(), "# syntax=a/b\n");
     }
 }

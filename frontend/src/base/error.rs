@@ -4,7 +4,6 @@ use std::fmt;
 use std::process::ExitCode;
 
 use super::terminal::tell_line;
-use crate::gateway::Failure;
 
 /// Shorthand for results of the command line.
 pub(crate) type Result<T, E = Error> = std::result::Result<T, E>;
@@ -56,8 +55,8 @@ impl Error {
     }
 
     /// Something the user can change, in several lines.
-    pub(crate) fn of_lines<'a>(lines: impl IntoIterator<Item = &'a str>) -> Self {
-        let mut lines = lines.into_iter().map(str::to_owned);
+    pub(crate) fn of_lines(lines: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        let mut lines = lines.into_iter().map(Into::into);
         let first = Self::user(lines.next().unwrap_or_default());
         Self { further: lines.collect(), ..first }
     }
@@ -102,6 +101,11 @@ impl Error {
         }
     }
 
+    /// The message with its causes, and what stands below it.
+    pub(crate) fn lines(&self) -> Vec<String> {
+        std::iter::once(self.first_line()).chain(self.further.iter().cloned()).collect()
+    }
+
     /// The message with its causes.
     fn first_line(&self) -> String {
         let mut text = self.message.clone();
@@ -132,17 +136,6 @@ impl From<exporter::Error> for Error {
     }
 }
 
-impl From<Failure> for Error {
-    /// What a build's frontend would have said.
-    fn from(failure: Failure) -> Self {
-        let text = failure.to_string();
-        match text.split_once("\nhint: ") {
-            Some((message, hint)) => Self::of_lines(message.split('\n')).with_hint(hint),
-            None => Self::of_lines(text.split('\n')),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -153,13 +146,6 @@ mod tests {
         let error = Error::user("web.qcow2: cannot be read").because(cause).with_hint("call someone");
         assert_eq!(error.to_string(), "web.qcow2: cannot be read: disk on fire");
         assert_eq!(error.hint.as_deref(), Some("call someone"));
-    }
-
-    #[test]
-    fn a_failure_keeps_its_hint() {
-        let error = Error::from(Failure::new("no kernel").with_hint("install one"));
-        assert_eq!((error.to_string().as_str(), error.hint()), ("no kernel", Some("install one")));
-        assert_eq!(Error::from(Failure::new("no kernel")).hint(), None);
     }
 
     #[test]

@@ -5,8 +5,8 @@ use std::process::{ChildStdout, Command, ExitStatus, Stdio};
 
 use rustix::pipe::fcntl_setpipe_size;
 
+use super::Error;
 use super::interrupt::Interrupt;
-use super::receive::Failure;
 
 /// Bytes of the pipe that a disk comes through: what Linux grants everybody (`pipe-max-size`).
 const PIPE: usize = 1 << 20;
@@ -25,6 +25,15 @@ impl Ended {
     pub(crate) fn well(self) -> bool {
         self.status.success() && !self.interrupted
     }
+}
+
+/// Why what a command sends did not arrive.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// The stream ended before its time: whoever sends it has failed, and knows more.
+    EndedEarly(Error),
+    /// What came is not what should come, or cannot be stored here.
+    Refused(Error),
 }
 
 /// Runs a command to its end.

@@ -5,9 +5,10 @@
 //! they write to the terminal as they would without this program.
 
 use std::fmt::Display;
-use std::io::{Write, stderr, stdout};
+use std::io::{IsTerminal, Write, stderr, stdout};
 
-use exporter::terminal::{line, lines};
+use exporter::terminal::{json, line, lines};
+use serde::Serialize;
 
 use super::{Error, Result};
 
@@ -31,4 +32,21 @@ pub(crate) fn tell(text: &str) {
 /// Says one line on stderr, whatever is in it.
 pub(crate) fn tell_line(text: impl Display) {
     tell(&format!("{}\n", line(&text.to_string())));
+}
+
+/// Prints `value` to stdout, for programs to read.
+pub(crate) fn print_json(value: &impl Serialize) -> Result<()> {
+    let text = serde_json::to_string_pretty(value);
+    let text = text.map_err(|error| Error::internal("JSON: cannot be written").because(error))?;
+    print(&format!("{}\n", json(&text)))
+}
+
+/// A disk is not for reading; `asked` is how stdout was asked for.
+pub(crate) fn refuse_terminal(asked: &str) -> Result<()> {
+    if stdout().is_terminal() {
+        return Err(
+            Error::user(format!("{asked}: stdout is a terminal")).with_hint("send it into a file or a pipe")
+        );
+    }
+    Ok(())
 }

@@ -6,8 +6,7 @@ use std::ops::Range;
 use exporter::limits;
 use exporter::terminal::line as escaped;
 
-use crate::cli::Error;
-use crate::gateway::Failure;
+use crate::base::Error;
 
 /// The problems of one file.
 #[derive(Clone, Debug, PartialEq)]
@@ -120,12 +119,6 @@ impl fmt::Display for Problems {
             0 => Ok(()),
             more => write!(f, "\n{}: and {more} more", self.name),
         }
-    }
-}
-
-impl From<Problems> for Failure {
-    fn from(problems: Problems) -> Self {
-        Self::of_lines(&problems.to_string().lines().collect::<Vec<_>>())
     }
 }
 

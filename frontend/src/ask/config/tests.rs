@@ -3,11 +3,11 @@ use std::fs;
 use std::path::Path;
 
 use super::*;
-use crate::attributes::tests::VALUES;
+use crate::ask::attributes::tests::VALUES;
 use crate::testing::is_kept;
 
 /// A file in which every key is said, and right.
-const EVERYTHING: &str = include_str!("../../../testdata/config/everything.toml");
+const EVERYTHING: &str = include_str!("../../../../testdata/config/everything.toml");
 
 fn problems(text: &str) -> String {
     Config::parse("vmimage.toml", text).expect_err(text).to_string()

@@ -12,7 +12,7 @@ use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::{Handle, Signals};
 
-use crate::cli::{Error, Result};
+use crate::base::{Error, Result};
 
 /// From now on signals end what is being done, and not this process before it has cleaned up.
 pub(crate) struct Interrupt {

@@ -23,7 +23,7 @@ use exporter::spec::{Firmware, Init, Profile, TextFormat};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub(crate) use apply::{Configuration, Hook, MAX_TEXT};
+pub(crate) use apply::{Configuration, MAX_TEXT};
 pub(crate) use check::{Entries, Entry};
 pub(crate) use context::Context;
 pub(crate) use problem::Problems;
@@ -31,7 +31,7 @@ pub(crate) use reference::reference;
 pub(crate) use schema::{schema, schema_text};
 pub(crate) use secrets::Secrets;
 
-use crate::attributes::Attribute;
+use crate::ask::attributes::Attribute;
 
 /// The name of the file, unless another one is asked for.
 pub(crate) const FILE: &str = "vmimage.toml";

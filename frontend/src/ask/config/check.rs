@@ -15,7 +15,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::problem::{Problems, nearest};
 use super::{Config, contradictions, schema};
-use crate::attributes::{Asked, Attribute};
+use crate::ask::attributes::{Asked, Attribute};
 
 pub(super) fn parse(name: &str, text: &str) -> Result<Config, Problems> {
     let (table, errors) = DeTable::parse_recoverable(text);

@@ -13,8 +13,8 @@ use rustix::fs::OFlags;
 
 use super::apply::{Configuration, MAX_TEXT};
 use super::{Config, Entries, Entry, FILE, Secrets};
-use crate::cli::{Error, Result};
-use crate::text;
+use crate::base::text;
+use crate::base::{Error, Result};
 
 /// A folder.
 pub(crate) struct Context {

@@ -2,36 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use exporter::spec::{Container, Setup};
+use exporter::spec::Setup;
 
 use super::{Config, HookConfig, Repository, Text};
-use crate::attributes::Asked;
-use crate::provision;
-
-/// A script to run on the user's finished file system.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Hook {
-    /// Its name in the build's progress.
-    pub(crate) title: String,
-    /// The script.
-    pub(crate) script: String,
-    /// Whether it gets at the network.
-    pub(crate) network: bool,
-}
-
-/// Runs `$1`, a script that may say its interpreter, with `$2` as its `PATH`, and leaves nothing behind.
-const RUN: &str = r#"export PATH=$2
-mkdir -p /run && hook=$(mktemp /run/hook.XXXXXX) && printf '%s\n' "$1" >"$hook" && chmod 700 "$hook" || exit
-"$hook" && code=0 || code=$?
-rm -f "$hook"
-exit $code"#;
-
-impl Hook {
-    /// The process that runs it.
-    pub(crate) fn words(&self) -> [&str; 6] {
-        ["/bin/sh", "-c", RUN, "sh", &self.script, Container::DEFAULT_PATH]
-    }
-}
+use crate::ask::attributes::Asked;
+use crate::ask::{self, Folder, Hook, Sources, TextFile};
 
 /// A configuration with the texts that it names.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -55,9 +30,9 @@ impl Configuration {
         }
         let Setup { timezone, locale, modules, .. } = asked.spec.setup.clone();
         asked.spec.setup = Setup { timezone, locale, modules, ..self.config.setup() };
-        asked.install.packages = self.config.packages.clone().map(provision::Folder::Context);
+        asked.install.packages = self.config.packages.clone().map(Folder::Context);
         asked.install.proxy.clone_from(&self.config.proxy);
-        asked.install.sources = provision::Sources {
+        asked.install.sources = Sources {
             certificates: self.config.certificates.iter().map(|path| self.file(path)).collect(),
             repositories: self
                 .config
@@ -76,18 +51,18 @@ impl Configuration {
     }
 
     /// A file of the context under its own name.
-    fn file(&self, path: &str) -> provision::TextFile {
+    fn file(&self, path: &str) -> TextFile {
         let name = path.rsplit('/').next().unwrap_or(path);
-        provision::TextFile { name: name.to_owned(), text: self.text(path) }
+        TextFile { name: name.to_owned(), text: self.text(path) }
     }
 
-    fn repository(&self, repository: &Repository) -> provision::Repository {
+    fn repository(&self, repository: &Repository) -> ask::Repository {
         let source = match &repository.source {
             Text::Inline(text) => text.clone(),
             Text::File(file) => self.text(&file.file),
         };
         let key = repository.key.as_deref().map(|path| self.file(path));
-        provision::Repository { name: repository.name.clone(), source, key }
+        ask::Repository { name: repository.name.clone(), source, key }
     }
 
     fn hook(&self, index: usize, hook: &HookConfig) -> Hook {

@@ -5,8 +5,7 @@
 
 use exporter::spec::{Spec, TextFormat};
 
-use crate::config::Hook;
-use crate::provision::Install;
+use super::{Hook, Install};
 
 /// One thing that can be asked of a disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

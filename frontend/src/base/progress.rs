@@ -54,7 +54,7 @@ pub(crate) struct ShowArgs {
 
 impl ShowArgs {
     /// The word for how progress is shown.
-    pub(super) fn progress(self) -> String {
+    pub(crate) fn progress(self) -> String {
         let value = self.progress.to_possible_value().expect("no style is hidden");
         value.get_name().to_owned()
     }

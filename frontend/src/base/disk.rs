@@ -12,7 +12,7 @@ use exporter::report::System;
 use exporter::terminal::line;
 use serde::Serialize;
 
-use super::{Error, Result, shell, terminal};
+use super::{Error, Result, shell};
 
 /// What can be told of an image file without reading the disk inside.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -75,25 +75,8 @@ impl Made {
     }
 
     /// The same with the machine that this process has made on it.
-    pub(super) fn with_system(self, system: Option<System>) -> Self {
+    pub(crate) fn with_system(self, system: Option<System>) -> Self {
         Self { system, ..self }
-    }
-}
-
-/// Says what was made, with the reports of its making before it; the files come last, by a line that says how to go on.
-/// Where nothing was `made` the disk itself has gone to stdout.
-pub(super) fn tell(reports: &str, made: &[Made], is_json: bool, is_quiet: bool) -> Result<()> {
-    match (is_json, is_quiet, made) {
-        (true, ..) => super::print_json(&serde_json::json!({ "disks": made })),
-        (false, true, _) => Ok(()),
-        (false, false, []) => {
-            terminal::tell(reports);
-            Ok(())
-        }
-        (false, false, made) => {
-            let lines: String = made.iter().map(|disk| format!("{disk}\n")).collect();
-            terminal::print(&format!("{reports}{lines}"))
-        }
     }
 }
 

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use serde_json::{Map, Value};
 
 use super::schema;
-use crate::attributes::Attribute;
+use crate::ask::attributes::Attribute;
 
 const HEAD: &str = "\
 # vmimage.toml

@@ -1,0 +1,66 @@
+//! What was asked of the package manager, and where its packages come from.
+
+use exporter::spec::Init;
+
+use super::Kernel;
+
+/// What was asked of the package manager.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Install {
+    /// `None`: the distribution's usual one, unless the base has a kernel.
+    pub(crate) kernel: Option<Kernel>,
+    /// The first process: vmimage's own needs no package.
+    pub(crate) init: Init,
+    /// Whether the usual kernel is the one with the drivers of real hardware too.
+    pub(crate) full_kernel: bool,
+    /// The image whose kernel is taken instead; `None`: the base's own, if it can have one.
+    pub(crate) donor: Option<String>,
+    /// A mirror to ask in place of the distribution's own hosts: `http://HOST`, perhaps with a path, without a
+    /// slash at the end.
+    pub(crate) mirror: Option<String>,
+    /// Install from this folder in place of any network.
+    pub(crate) packages: Option<Folder>,
+    /// The proxy that packages come through, unless the build has one: `http://HOST:PORT`.
+    pub(crate) proxy: Option<String>,
+    /// Further packages.
+    pub(crate) further: Vec<String>,
+    /// A locale that has to be there.
+    pub(crate) locale: Option<String>,
+    /// Whether a time zone's file has to be there.
+    pub(crate) time_zone: bool,
+    /// What is trusted, and where packages come from, before any is fetched.
+    pub(crate) sources: Sources,
+}
+
+/// Where a folder of packages is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Folder {
+    /// With the client, as a context of its own.
+    Client,
+    /// In the build context, at this path.
+    Context(String),
+}
+
+/// Certificates and repositories.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Sources {
+    /// Certificates of authorities, PEM.
+    pub(crate) certificates: Vec<TextFile>,
+    /// Repositories beside those of the image.
+    pub(crate) repositories: Vec<Repository>,
+}
+
+/// A text under the name of its file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct TextFile {
+    pub(crate) name: String,
+    pub(crate) text: String,
+}
+
+/// A repository in the words of the package manager.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Repository {
+    pub(crate) name: String,
+    pub(crate) source: String,
+    pub(crate) key: Option<TextFile>,
+}

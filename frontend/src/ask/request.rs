@@ -1,0 +1,306 @@
+//! What was asked of this frontend: the build arguments `VMIMAGE_…`, the one channel every client has.
+
+use std::collections::BTreeMap;
+
+use exporter::choice::by_name;
+use exporter::container::Format;
+
+use super::attributes::{Asked, Attribute};
+use super::config::Configuration;
+use crate::base::{Error, Result};
+
+/// Which stage of the pipeline is returned.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// What the Dockerfile describes, untouched.
+    Dockerfile,
+    /// The same with the kernel under it: an image to look into, or to run as a container.
+    Rootfs,
+    /// The disk.
+    #[default]
+    Disk,
+    /// The disk as a container image: KubeVirt's containerDisk, for an exporter of images.
+    ContainerDisk,
+}
+
+/// How the disk's files reach the client.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Transport {
+    /// As they are, zeroes and all: what any client stores.
+    #[default]
+    File,
+    /// Those with many zeroes as [`sparse`](exporter::container::sparse) streams, for vmimage as the client.
+    Sparse,
+}
+
+/// All that was asked.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Request {
+    pub(crate) disk: Asked,
+    pub(crate) stage: Stage,
+    pub(crate) transport: Transport,
+    /// The arguments that are attributes, each as it was given.
+    arguments: Vec<(Attribute, String)>,
+}
+
+const PREFIX: &str = "VMIMAGE_";
+/// The named context with a folder of packages: `--build-context vmimage-packages=DIR`.
+pub(crate) const PACKAGES_CONTEXT: &str = "vmimage-packages";
+/// What labels of an image begin with that ask for something.
+const LABEL: &str = "vmimage.";
+/// No attribute of a disk: the other stages are no disks.
+pub(crate) const STAGE: &str = "VMIMAGE_STAGE";
+/// No attribute of a disk either: it is the same whichever way it comes.
+pub(crate) const TRANSPORT: &str = "VMIMAGE_TRANSPORT";
+
+impl Request {
+    /// The same with all later times clamped to `SOURCE_DATE_EPOCH`, if that is set.
+    pub(crate) fn clamped(mut self, epoch: Option<&str>) -> Result<Self> {
+        let Some(text) = epoch.filter(|text| !text.is_empty()) else { return Ok(self) };
+        self.disk.spec.source_date_epoch = Some(text.parse().map_err(|_| {
+            Error::user(format!("SOURCE_DATE_EPOCH is {text:?}, not a number of seconds since 1970"))
+        })?);
+        Ok(self)
+    }
+
+    /// What arguments that begin with `VMIMAGE_` ask for; others are somebody else's.
+    pub(crate) fn parse<'a>(arguments: impl Iterator<Item = (&'a str, &'a str)>) -> Result<Self> {
+        let mut request = Self::default();
+        let mut wrong = Vec::new();
+        for (name, value) in arguments.filter(|(name, _)| name.starts_with(PREFIX)) {
+            if let Err(expected) = request.set(name, value) {
+                wrong.push(format!("{name} is {value:?}: {expected}"));
+            }
+        }
+        if !wrong.is_empty() {
+            return Err(Error::of_lines(wrong));
+        }
+        request.checked()
+    }
+
+    /// The same with what an image's labels and the configuration ask for where the arguments don't.
+    pub(crate) fn over(&self, labels: &BTreeMap<String, String>, file: &Configuration) -> Result<Self> {
+        let mut disk = Asked::default();
+        let mut wrong = Vec::new();
+        for (name, value) in labels {
+            let Some(key) = name.strip_prefix(LABEL) else { continue };
+            let set = match Attribute::by_name(key).filter(|attribute| *attribute != Attribute::Config) {
+                Some(attribute) => disk.set(attribute, value),
+                None => Err(format!("{key} is none of the attributes")),
+            };
+            if let Err(expected) = set {
+                wrong.push(format!("the image's label {name} is {value:?}: {expected}"));
+            }
+        }
+        if !wrong.is_empty() {
+            return Err(Error::of_lines(wrong));
+        }
+        file.ask(&mut disk).map_err(Error::user)?;
+        for (attribute, value) in &self.arguments {
+            disk.set(*attribute, value).map_err(Error::user)?;
+        }
+        disk.spec.source_date_epoch = self.disk.spec.source_date_epoch;
+        if let Some(folder) = &self.disk.install.packages {
+            disk.install.packages = Some(folder.clone());
+        }
+        disk.install.init = disk.spec.init;
+        disk.install.locale.clone_from(&disk.spec.setup.locale);
+        disk.install.time_zone = disk.spec.setup.timezone.is_some();
+        // VirtualBox gives its machines the controllers of real ones.
+        disk.install.full_kernel = disk.spec.formats.contains(&Format::Vdi);
+        Self { disk, ..self.clone() }.checked()
+    }
+
+    fn checked(mut self) -> Result<Self> {
+        self.check_stage()?;
+        self.disk.spec.files()?;
+        Ok(self)
+    }
+
+    /// A container image has one disk in it, and that is a qcow2.
+    fn check_stage(&mut self) -> Result<()> {
+        let formats = &mut self.disk.spec.formats;
+        match (self.stage, &formats[..]) {
+            (Stage::ContainerDisk, [Format::Qcow2 | Format::ContainerDisk]) => *formats = vec![Format::Qcow2],
+            (Stage::ContainerDisk, formats) => {
+                let names: Vec<_> = formats.iter().map(|format| format.name()).collect();
+                let names = names.join(",");
+                let message = format!("VMIMAGE_FORMAT is {names}: a container image holds one qcow2 disk");
+                return Err(Error::user(message).with_hint(
+                    "leave VMIMAGE_FORMAT out, and make disks of other formats in another build",
+                ));
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// The text of an error is what would have been right.
+    fn set(&mut self, name: &str, value: &str) -> Result<(), String> {
+        if name == STAGE {
+            self.stage = by_name(&Stage::ALL, Stage::name, value)?;
+            return Ok(());
+        }
+        if name == TRANSPORT {
+            self.transport = by_name(&Transport::ALL, Transport::name, value)?;
+            return Ok(());
+        }
+        match Attribute::ALL.into_iter().find(|attribute| attribute.variable() == name) {
+            Some(attribute) => {
+                self.arguments.push((attribute, value.to_owned()));
+                self.disk.set(attribute, value)
+            }
+            None => {
+                let known = Attribute::ALL.map(Attribute::variable).join(", ");
+                Err(format!("not an argument of vmimage: there are {known}, {STAGE}, {TRANSPORT}"))
+            }
+        }
+    }
+}
+
+impl Transport {
+    const ALL: [Self; 2] = [Self::File, Self::Sparse];
+
+    /// Its name: `file`, `sparse`.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::File => "file",
+            Self::Sparse => "sparse",
+        }
+    }
+}
+
+impl Stage {
+    const ALL: [Self; 4] = [Self::Dockerfile, Self::Rootfs, Self::Disk, Self::ContainerDisk];
+
+    /// Its name: `dockerfile`, `rootfs`, `disk`, `containerdisk`.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Dockerfile => "dockerfile",
+            Self::Rootfs => "rootfs",
+            Self::Disk => "disk",
+            Self::ContainerDisk => "containerdisk",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use exporter::spec::{Profile, Size};
+
+    use super::*;
+    use crate::ask::Kernel;
+
+    #[test]
+    fn arguments_become_a_request() {
+        let arguments = [
+            ("GREETING", "not ours"),
+            ("VMIMAGE_NAME", "web"),
+            ("VMIMAGE_FORMAT", "qcow2,vhdx"),
+            ("VMIMAGE_SIZE", "8G"),
+            ("VMIMAGE_HOSTNAME", "web-1.example"),
+            ("VMIMAGE_KERNEL", "linux-image-amd64"),
+            ("VMIMAGE_PROFILE", "data"),
+            ("VMIMAGE_STAGE", "rootfs"),
+            ("VMIMAGE_TRANSPORT", "sparse"),
+        ];
+        let request = Request::parse(arguments.into_iter()).unwrap();
+        assert_eq!(request.disk.spec.name, "web");
+        assert_eq!(request.disk.spec.formats, [Format::Qcow2, Format::Vhdx]);
+        assert_eq!(request.disk.spec.size, Some(Size(8 << 30)));
+        assert_eq!(request.disk.spec.hostname.as_deref(), Some("web-1.example"));
+        assert_eq!(request.disk.install.kernel, Some(Kernel::Package("linux-image-amd64".into())));
+        assert_eq!(request.disk.spec.profile, Profile::Data);
+        assert_eq!((request.stage, request.transport), (Stage::Rootfs, Transport::Sparse));
+        assert_eq!(Request::default().transport, Transport::File, "what a stock client can store");
+    }
+
+    #[test]
+    fn every_wrong_argument_is_named() {
+        let arguments = [
+            ("VMIMAGE_NAME", "../etc/passwd"),
+            ("VMIMAGE_FORMAT", "qcow2,floppy"),
+            ("VMIMAGE_SIZE", "big"),
+            ("VMIMAGE_HOSTNAME", "-web"),
+            ("VMIMAGE_KERNEL", "$(reboot)"),
+            ("VMIMAGE_CMDLINE", "quiet\n}"),
+            ("VMIMAGE_PROFILE", "boat"),
+            ("VMIMAGE_STAGE", "moon"),
+            ("VMIMAGE_TRANSPORT", "pigeon"),
+            ("VMIMAGE_SISE", "1G"),
+        ];
+        let failure = Request::parse(arguments.into_iter()).unwrap_err();
+        for (name, _) in arguments {
+            assert!(failure.to_string().contains(name), "{name}: {failure}");
+        }
+        assert!(failure.to_string().contains("VMIMAGE_SIZE,"));
+    }
+
+    #[test]
+    fn the_file_wins_over_labels_and_arguments_win_over_both() {
+        let labels = [
+            ("vmimage.size", "1G"),
+            ("vmimage.hostname", "label"),
+            ("vmimage.cmdline", "quiet"),
+            ("maintainer", "x"),
+        ];
+        let labels = labels.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+        let text = "size = \"2G\"\nhostname = \"file\"\n[[users]]\nname = \"ada\"";
+        let file = Configuration {
+            config: crate::ask::config::Config::parse("f", text).unwrap(),
+            ..Configuration::default()
+        };
+        let request =
+            Request::parse([("VMIMAGE_SIZE", "3G")].into_iter()).unwrap().clamped(Some("7")).unwrap();
+        let spec = request.over(&labels, &file).unwrap().disk.spec;
+        assert_eq!(
+            (spec.size, spec.hostname.as_deref(), &*spec.cmdline),
+            (Some(Size(3 << 30)), Some("file"), "quiet")
+        );
+        assert_eq!((spec.source_date_epoch, spec.setup.users.len()), (Some(7), 1));
+    }
+
+    #[test]
+    fn every_wrong_label_is_named() {
+        let labels = [("vmimage.size", "big"), ("vmimage.sise", "1G"), ("vmimage.config", "x.toml")];
+        let labels = labels.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+        let failure = Request::default().over(&labels, &Configuration::default()).unwrap_err();
+        for name in ["vmimage.size is \"big\"", "vmimage.sise is", "vmimage.config is"] {
+            assert!(failure.to_string().contains(name), "{failure}");
+        }
+    }
+
+    #[test]
+    fn formats_that_do_not_go_together_are_refused() {
+        let failure = Request::parse([("VMIMAGE_FORMAT", "raw,raw")].into_iter()).unwrap_err();
+        assert!(failure.to_string().ends_with("same ending, .raw") && failure.hint().is_some(), "{failure}");
+        let arguments = [("VMIMAGE_COMPRESSION", "zlib"), ("VMIMAGE_FORMAT", "raw")];
+        let failure = Request::parse(arguments.into_iter()).unwrap_err();
+        assert!(
+            failure.to_string().ends_with("zlib is not for raw files") && failure.hint().is_some(),
+            "{failure}"
+        );
+    }
+
+    #[test]
+    fn a_container_image_holds_one_qcow2() {
+        let parse = |format: &'static str| {
+            let stage = ("VMIMAGE_STAGE", "containerdisk");
+            let format = (!format.is_empty()).then_some(("VMIMAGE_FORMAT", format));
+            Request::parse(format.into_iter().chain([stage]))
+        };
+        for format in ["", "qcow2", "containerdisk"] {
+            let request = parse(format).unwrap();
+            assert_eq!(
+                (request.stage, &*request.disk.spec.formats),
+                (Stage::ContainerDisk, &[Format::Qcow2][..])
+            );
+        }
+        for format in ["raw", "qcow2,vhdx"] {
+            let failure = parse(format).unwrap_err();
+            let expected = format!("VMIMAGE_FORMAT is {format}: a container image holds one qcow2 disk");
+            assert_eq!(failure.to_string(), expected);
+            assert!(failure.hint().is_some());
+        }
+    }
+}
