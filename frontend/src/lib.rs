@@ -17,8 +17,6 @@ mod provision;
 mod shim;
 mod solve;
 mod source;
-#[cfg(test)]
-mod testing;
 
 use std::process::ExitCode;
 

@@ -14,7 +14,7 @@ use exporter::tree::{Editor, Meta, Time, Tree};
 use super::release::Release;
 use super::{Base, MANAGERS, Plan, Step, plan};
 use crate::ask::Install;
-use crate::testing::kept;
+use crate::base::testing::kept;
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../testdata/os-release")

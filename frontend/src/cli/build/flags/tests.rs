@@ -8,8 +8,8 @@ use std::process::Command;
 use clap::{CommandFactory, Parser};
 
 use super::*;
+use crate::base::testing::is_kept;
 use crate::cli::build::Args;
-use crate::testing::is_kept;
 
 #[derive(Parser)]
 struct Typed {
