@@ -3,33 +3,27 @@
 //! The frontend image's build gives them (Dockerfile.frontend); a plain `cargo build` makes a program
 //! without, which says so when they are wanted.
 
-use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 /// Folder of boot loader files, by the names of exporter's `BootFiles`.
 const BOOT_FILES: &str = "VMIMAGE_BUILTIN_BOOT_FILES";
-/// The folder of the guest's programs.
+/// Folder of the guest's programs, each named after what it is and the architecture: `vmimage-grow-amd64`.
 const GUEST: &str = "VMIMAGE_BUILTIN_GUEST";
-/// What the code calls them, and their files.
-const PROGRAMS: [(&str, &str); 2] = [("GROW", "vmimage-grow"), ("INIT", "vmimage-init")];
 
 fn main() {
-    let boot = given(BOOT_FILES).map(|folder| files(&folder)).unwrap_or_default();
-    let guest = given(GUEST);
-    let mut code = String::from("pub(crate) const BOOT_FILES: &[(&str, &[u8])] = &[\n");
-    for path in boot {
-        let name =
-            path.file_name().and_then(|name| name.to_str()).expect("boot loader files have plain names");
-        let _ = writeln!(code, "    ({name:?}, include_bytes!({path:?})),");
-    }
-    code.push_str("];\n");
-    for (name, file) in PROGRAMS {
-        let path = guest.as_ref().map(|folder| folder.join(file));
-        let program = path.map_or("None".to_owned(), |path| format!("Some(include_bytes!({path:?}))"));
-        let _ = writeln!(code, "pub(crate) const {name}: Option<&[u8]> = {program};");
-    }
+    let code = table("BOOT_FILES", BOOT_FILES) + &table("GUEST", GUEST);
     let out = PathBuf::from(std::env::var_os("OUT_DIR").expect("cargo sets OUT_DIR")).join("builtin.rs");
     std::fs::write(out, code).expect("cargo's own folder can be written");
+}
+
+/// A constant of the names and contents of the files in the folder that a variable names.
+fn table(name: &str, variable: &str) -> String {
+    let files = given(variable).map(|folder| files(&folder)).unwrap_or_default();
+    let rows = files.iter().map(|path| {
+        let name = path.file_name().and_then(|name| name.to_str()).expect("the files have plain names");
+        format!("    ({name:?}, include_bytes!({path:?})),\n")
+    });
+    format!("const {name}: &[(&str, &[u8])] = &[\n{}];\n", rows.collect::<String>())
 }
 
 fn given(variable: &str) -> Option<PathBuf> {

@@ -1,38 +1,43 @@
 //! The pipeline: a tree and a spec become a planned disk, whose every byte has its place and its source.
 //!
 //! ```text
+//! layout ─resolve─▶ names ─draft─▶ least sizes ─place─▶ places ─lay out─▶ extents ─▶ table
+//!
 //! machine:  MBR · GPT │ BIOS boot │ ESP │ root ───────────▶│ GPT
 //! data:     MBR · GPT │ the tree as it is ────────────────▶│ GPT
 //! ```
+//!
+//! The layout is data ([`Layout`](crate::spec::Layout)): fstab, GRUB, growth and the kernel's command line are told by
+//! it what is where.
 //!
 //! [`container::write`](crate::container::write()) makes disk files of it.
 
 mod bootable;
 mod data;
 mod donor;
+mod draft;
+mod first;
+mod lack;
+mod lay_out;
 mod machine;
 mod menu;
+mod resolve;
 
 use std::sync::Arc;
 
 use crate::boot::BootFiles;
 use crate::container::{self, Appliance};
-use crate::disk::{self, ALIGNMENT, DiskLayout, Request};
+use crate::disk::DiskLayout;
 use crate::engine::Image;
-use crate::error::{Error, Kind, Result, show_size};
-use crate::fs::ext4;
+use crate::error::{Error, Kind, Result};
 use crate::machine::Materials;
-use crate::report::System;
+use crate::report::{DiskFile, Report, System};
 use crate::seed::{Seed, Uuid};
-use crate::spec::{Firmware, Profile, Size, Spec};
+use crate::spec::{Firmware, Profile, Spec};
 use crate::tree::{Detail, Time, Tree};
 
 pub use donor::scan_donor;
-
-/// FAT boot sectors and GPT of the disks that hypervisors show: 512 bytes.
-const SECTOR_SIZE: u32 = 512;
-/// Room left on a root whose size was not asked: a quarter, and not less than this.
-const HEADROOM: u64 = 256 << 20;
+pub use lack::{Lack, lacks};
 
 /// What a disk is made from.
 pub struct Input {
@@ -75,6 +80,12 @@ impl Planned {
     pub fn image(&self) -> Image<'_> {
         self.layout.image()
     }
+
+    /// What it became, in these files.
+    pub fn report(self, files: Vec<DiskFile>) -> Report {
+        let Self { layout, system, .. } = self;
+        Report { files, virtual_size: layout.size, system, partitions: layout.partitions }
+    }
 }
 
 /// Plan the disk `spec` asks for out of `input`.
@@ -98,86 +109,32 @@ fn appliance(spec: &Spec) -> Appliance {
     Appliance { name, architecture: spec.architecture, firmware, ..Appliance::default() }
 }
 
-/// The identity of one disk, from its spec and its files.
+/// What the identity of one disk is made of: its spec and its files.
 ///
-/// Secrets have no part in it: everybody sees the UUIDs of a disk, and could try which password gives them.
-struct Ids {
-    seed: Seed,
-    root: Uuid,
-    esp_serial: u32,
+/// Secrets have no part in it: everybody sees the UUIDs of a disk, and could try which password gives them. `context`
+/// stands for the files of the build context that are on the disk besides those of `root`.
+fn seed(spec: &Spec, root: &Tree, context: Option<[u8; 32]>) -> Result<Seed> {
+    // The same machine in another format is the same machine.
+    let Spec { name, formats, compression, service, .. } = Spec::default();
+    // What an image says of containers changes nothing where no service comes of it.
+    let container = first::service(spec).cloned();
+    let service = if container.is_some() { spec.service.clone() } else { service };
+    let machine = Spec { name, formats, compression, service, container, ..spec.clone() };
+    let failed = |error: serde_json::Error| Error::new(Kind::Input, "spec", error.to_string());
+    let mut input = serde_json::to_vec(&machine).map_err(failed)?;
+    input.extend(root.digest(Detail::default())?);
+    input.extend(context.into_iter().flatten());
+    Ok(Seed::new(&input))
 }
 
-impl Ids {
-    /// `context` stands for the files of the build context that are on the disk besides those of `root`.
-    fn new(spec: &Spec, root: &Tree, context: Option<[u8; 32]>) -> Result<Self> {
-        // The same machine in another format is the same machine.
-        let Spec { name, formats, compression, service, .. } = Spec::default();
-        // What an image says of containers changes nothing where no service comes of it.
-        let container = machine::service(spec).cloned();
-        let service = if container.is_some() { spec.service.clone() } else { service };
-        let machine = Spec { name, formats, compression, service, container, ..spec.clone() };
-        let failed = |error: serde_json::Error| Error::new(Kind::Input, "spec", error.to_string());
-        let mut input = serde_json::to_vec(&machine).map_err(failed)?;
-        input.extend(root.digest(Detail::default())?);
-        input.extend(context.into_iter().flatten());
-        let seed = Seed::new(&input);
-        Ok(Self { root: seed.uuid("root file system"), esp_serial: seed.serial("esp file system"), seed })
-    }
-
-    fn disk_file(&self) -> Uuid {
-        self.seed.uuid("disk file")
-    }
+/// The identity of the disk's file.
+fn disk_file(seed: &Seed) -> Uuid {
+    seed.uuid("disk file")
 }
 
 /// The latest time in the tree: that of all that is made, since no clock may have a say.
 fn latest_time(root: &Tree) -> Time {
     root.walk().map(|(_, _, id)| root.inode(id).meta.mtime).max().unwrap_or_default()
-}
-
-/// The disk's size in bytes: as asked, if all fits; else what is needed and some head-room.
-///
-/// `partitions` are those wanted when the last of them, the root, has `root_needs` bytes.
-fn disk_size(spec: &Spec, partitions: &[Request], root_needs: u64) -> Result<u64> {
-    let minimum = disk::minimum_size(partitions);
-    let unit = size_unit(spec);
-    match spec.size {
-        Some(Size(size)) if size % unit != 0 => {
-            let message = format!("{size} bytes are not a multiple of {}", show_size(unit));
-            let message = match spec.formats.iter().find(|format| format.size_unit() > ALIGNMENT) {
-                Some(format) => format!("{message}, as a {format} disk is"),
-                None => message,
-            };
-            let hint =
-                format!("ask for --size {}M, or leave the size out", size.div_ceil(unit) * (unit >> 20));
-            Err(Error::new(Kind::Input, "size", message).with_hint(hint))
-        }
-        Some(Size(size)) if size < minimum => {
-            let message =
-                format!("{} are asked for, but the content needs {}", show_size(size), show_size(minimum));
-            let least = minimum.next_multiple_of(unit) / ALIGNMENT;
-            let hint = format!("ask for at least --size {least}M, or leave the size out");
-            Err(Error::new(Kind::NoSpace { needed: minimum, available: size }, "size", message)
-                .with_hint(hint))
-        }
-        Some(Size(size)) => Ok(size),
-        None => Ok((minimum + HEADROOM.max(root_needs / 4)).next_multiple_of(unit)),
-    }
-}
-
-/// Bytes that the size is a multiple of, for partitions and every format.
-fn size_unit(spec: &Spec) -> u64 {
-    spec.formats.iter().map(|format| format.size_unit()).fold(ALIGNMENT, u64::max)
-}
-
-fn root_options(ids: &Ids, label: &str, time: Time) -> ext4::Options {
-    ext4::Options {
-        label: label.into(),
-        uuid: ids.root,
-        hash_seed: ids.seed.uuid("root directory hashes"),
-        size: 0,
-        created: time,
-        reserved_percent: 5,
-    }
 }
 
 #[cfg(test)]
@@ -191,7 +148,7 @@ mod tests {
         let runs = |program: &str| Some(Container { cmd: vec![program.to_owned()], ..Container::default() });
         let root = |container, service, profile| {
             let spec = Spec { container, service, profile, ..Spec::default() };
-            Ids::new(&spec, &Tree::new(Meta::default()), None).unwrap().root
+            seed(&spec, &Tree::new(Meta::default()), None).unwrap()
         };
         let (auto, machine) = (Service::Auto, Profile::Machine);
         let bare = root(None, auto.clone(), machine);

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use crate::limits;
+use crate::limits::{self, Exceeded};
 
 /// Shorthand for results of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -92,6 +92,13 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         self.source.as_ref().map(|source| source as _)
+    }
+}
+
+impl Exceeded {
+    /// The error of an input that costs too much at `place`.
+    pub fn at(self, place: impl Into<String>) -> Error {
+        Error::new(Kind::Input, place, self.to_string())
     }
 }
 

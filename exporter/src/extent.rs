@@ -4,10 +4,11 @@
 //! than what it follows from. Ranges that no extent covers are zero.
 
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::read_at::Shared;
-use crate::tree::{Archive, HostFile};
+use crate::tree::{Archive, ArchiveFile, Content, HostFile};
 
 /// `len` bytes at `offset` of an image, and their source.
 #[derive(Clone, Debug)]
@@ -104,6 +105,22 @@ impl Extent {
         Self { offset, len: bytes.len() as u64, source: Source::Bytes(bytes) }
     }
 
+    /// A whole file from `offset` on; holes give none.
+    pub(crate) fn of_content(content: &Content, offset: u64) -> Vec<Self> {
+        match content {
+            Content::Bytes(bytes) => vec![Self::bytes(offset, Arc::clone(bytes))],
+            Content::Host(file) => {
+                let extent = |range: Range<u64>| Self {
+                    offset: offset + range.start,
+                    len: range.end - range.start,
+                    source: Source::File { file: file.clone(), offset: range.start },
+                };
+                file.data_ranges().into_iter().map(extent).collect()
+            }
+            Content::Archive(file) => file.extents(0..file.len(), offset).collect(),
+        }
+    }
+
     /// One past the last byte.
     pub fn end(&self) -> u64 {
         self.offset + self.len
@@ -114,5 +131,20 @@ impl Extent {
     pub fn shifted(mut self, by: u64) -> Self {
         self.offset += by;
         self
+    }
+}
+
+impl ArchiveFile {
+    /// `range` of the file as extents of an image, its first byte at `offset`; holes give none.
+    pub(crate) fn extents(&self, range: Range<u64>, offset: u64) -> impl Iterator<Item = Extent> + '_ {
+        self.pieces().filter_map(move |piece| {
+            let start = piece.start.max(range.start);
+            let end = (piece.start + piece.len).min(range.end);
+            let source = Source::Archive {
+                archive: Arc::clone(self.archive()),
+                offset: piece.offset + (start - piece.start),
+            };
+            (start < end).then(|| Extent { offset: offset + (start - range.start), len: end - start, source })
+        })
     }
 }

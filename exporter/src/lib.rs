@@ -13,6 +13,8 @@
 
 // What reads the texts of an image ends with an error, never by a panic, which would be the end of the process.
 #[cfg_attr(not(test), warn(clippy::expect_used, clippy::indexing_slicing, clippy::string_slice))]
+mod architecture;
+#[cfg_attr(not(test), warn(clippy::expect_used, clippy::indexing_slicing, clippy::string_slice))]
 pub mod assemble;
 #[cfg_attr(not(test), warn(clippy::expect_used, clippy::indexing_slicing, clippy::string_slice))]
 pub mod boot;
@@ -30,6 +32,7 @@ pub mod input;
 pub mod limits;
 #[cfg_attr(not(test), warn(clippy::expect_used, clippy::indexing_slicing, clippy::string_slice))]
 pub mod machine;
+mod patches;
 pub mod read_at;
 pub mod report;
 pub mod seed;

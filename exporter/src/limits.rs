@@ -5,8 +5,6 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::error::{Error, Kind};
-
 /// Bytes of a path, without the final zero (`PATH_MAX` of `linux/limits.h`).
 pub const PATH: usize = 4095;
 /// Bytes of one component of a path (`NAME_MAX`; ext4's `name_len`).
@@ -198,13 +196,6 @@ impl Budget {
 pub struct Exceeded {
     what: &'static str,
     limit: u64,
-}
-
-impl Exceeded {
-    /// The error of an input that costs too much at `place`.
-    pub fn at(self, place: impl Into<String>) -> Error {
-        Error::new(Kind::Input, place, self.to_string())
-    }
 }
 
 impl fmt::Display for Exceeded {

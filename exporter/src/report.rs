@@ -4,7 +4,6 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::assemble::Planned;
 use crate::boot::{BootFiles, Entry};
 use crate::container::{Format, Target, sparse};
 use crate::disk::{Placed, kinds};
@@ -79,14 +78,6 @@ impl DiskFile {
         let metadata = std::fs::metadata(path)
             .map_err(|error| Error::io(path.display().to_string(), "can't look at the disk", error))?;
         Ok(Self { name, format: *format, size: metadata.len() })
-    }
-}
-
-impl Report {
-    /// What `planned` became.
-    pub fn new(planned: Planned, files: Vec<DiskFile>) -> Self {
-        let Planned { layout, system, .. } = planned;
-        Self { files, virtual_size: layout.size, system, partitions: layout.partitions }
     }
 }
 

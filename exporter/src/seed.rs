@@ -1,5 +1,7 @@
 //! Every UUID, GUID and serial number of a disk comes from here.
 
+use std::str::FromStr;
+
 use sha2::{Digest, Sha256};
 
 /// 32 bytes from which all identity of one disk is derived: same seed, same ids.
@@ -70,6 +72,21 @@ impl Uuid {
     }
 }
 
+impl FromStr for Uuid {
+    type Err = String;
+
+    /// In either case, as it is shown.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let is_right = |(at, byte): (usize, u8)| match at {
+            8 | 13 | 18 | 23 => byte == b'-',
+            _ => byte.is_ascii_hexdigit(),
+        };
+        let is_one = text.len() == 36 && text.bytes().enumerate().all(is_right);
+        let number = u128::from_str_radix(&text.replace('-', ""), 16).ok().filter(|_| is_one);
+        number.map(|number| Self(number.to_be_bytes())).ok_or_else(|| format!("{text:?} is no UUID"))
+    }
+}
+
 const fn nibble(digit: u8) -> u8 {
     match digit {
         b'0'..=b'9' => digit - b'0',
@@ -107,6 +124,17 @@ mod tests {
         assert_eq!(ESP.to_string(), "c12a7328-f81f-11d2-ba4b-00a0c93ec93b");
         assert_eq!(ESP.to_guid_bytes()[..4], [0x28, 0x73, 0x2a, 0xc1]);
         assert_eq!(Uuid::from_guid_bytes(ESP.to_guid_bytes()), ESP);
+    }
+
+    #[test]
+    fn what_is_shown_is_read_and_nothing_else() {
+        let uuid = Seed::new(b"input").uuid("root");
+        assert_eq!(uuid.to_string().parse(), Ok(uuid));
+        assert_eq!(uuid.to_string().to_uppercase().parse(), Ok(uuid));
+        for wrong in ["", "root", "c12a7328f81f11d2ba4b00a0c93ec93b", "c12a7328-f81f-11d2-ba4b-00a0c93ec93x"]
+        {
+            assert!(wrong.parse::<Uuid>().is_err(), "{wrong}");
+        }
     }
 
     #[test]

@@ -10,16 +10,16 @@ use std::process::ExitCode;
 use std::sync::atomic::AtomicBool;
 
 use clap::Parser;
-use exporter::assemble::{self, Input, Planned};
+use exporter::assemble::{self, Input};
 use exporter::boot::BootFiles;
-use exporter::container::{self, Target, containerdisk, sparse};
-use exporter::engine::Run;
+use exporter::container::{containerdisk, sparse};
 use exporter::machine::Materials;
-use exporter::report::{DiskFile, Report};
+use exporter::report::DiskFile;
 use exporter::spec::{FileSpec, Spec};
 use exporter::tree::{HostDir, scan};
 
 use crate::base::builtin;
+use crate::base::make::{File, Making, threads};
 use crate::base::{Error, Meter, Result, Stage, Style, terminal};
 
 /// Turn a root file system into a disk (the build's own last step).
@@ -70,24 +70,19 @@ fn run(args: &Args) -> Result<()> {
     // Lines in BuildKit's log, which every client shows its own way.
     let meter = Meter::new(Style::Plain);
     meter.begin(Stage::Reading);
-    let threads = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+    let threads = threads();
     let input = input(args, threads)?;
-    meter.begin(Stage::Planning);
-    let planned = assemble::plan(&args.spec, input)?;
     if args.container_disk {
         container_disk::make_folder(&args.output)?;
     }
-    let targets: Vec<_> = args.spec.files()?.iter().map(|file| target(file, &planned, args)).collect();
-    meter.begin(Stage::Writing);
-    let progress = |progress| meter.show(Stage::Writing, progress);
-    let run = Run { threads, progress: &progress, stop: &AtomicBool::new(false) };
-    container::write(planned.image(), &targets, &run)?;
-    meter.finish();
+    let files = args.spec.files()?.iter().map(|file| to_file(file, args)).collect();
+    let making = Making { threads, meter: &meter, stop: &AtomicBool::new(false) };
+    let (planned, targets) = making.make(&args.spec, input, files)?;
     if args.container_disk {
         container_disk::hand_over(&args.output, args.spec.source_date_epoch)?;
     }
     let files = targets.iter().map(DiskFile::read);
-    terminal::print(&Report::new(planned, files.collect::<exporter::Result<_>>()?).to_string())
+    terminal::print(&planned.report(files.collect::<exporter::Result<_>>()?).to_string())
 }
 
 fn input(args: &Args, threads: NonZeroUsize) -> Result<Input> {
@@ -101,7 +96,7 @@ fn input(args: &Args, threads: NonZeroUsize) -> Result<Input> {
         None => None,
     };
     let materials = materials(args, threads)?;
-    Ok(Input { root, boot, donor, programs: builtin::programs(), materials })
+    Ok(Input { root, boot, donor, programs: builtin::programs(args.spec.architecture), materials })
 }
 
 /// What the spec names. Who needs something that is not there says so.
@@ -120,19 +115,12 @@ fn materials(args: &Args, threads: NonZeroUsize) -> Result<Materials> {
     Ok(materials)
 }
 
-fn target(file: &FileSpec, planned: &Planned, args: &Args) -> Target {
+fn to_file(file: &FileSpec, args: &Args) -> File {
     let sparse = args.sparse && file.is_sparse();
     let name = match sparse {
         _ if args.container_disk => containerdisk::QCOW2.to_owned(),
         true => format!("{}{}", file.name, sparse::ENDING),
         false => file.name.clone(),
     };
-    Target {
-        path: args.output.join(name),
-        format: file.format,
-        compression: file.compression,
-        id: planned.id,
-        appliance: planned.appliance.clone(),
-        sparse,
-    }
+    File { path: args.output.join(name), format: file.format, compression: file.compression, sparse }
 }

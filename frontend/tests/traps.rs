@@ -117,6 +117,23 @@ fn constants_stand_once() {
     assert!(["vmimage-packages", "VMIMAGE_STAGE"].iter().all(|word| known.contains(word)), "{known:?}");
 }
 
+/// What `make check` leaves out it names: what is there no more would be left out in vain.
+#[test]
+fn make_check_leaves_out_tests_and_modules_that_there_are() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let text: String = ["exporter", "frontend"].map(|folder| sources(&root.join(folder))).concat();
+    let is_there = |name: &str| {
+        let is_one = |part| text.contains(&format!("fn {part}(")) || text.contains(&format!("mod {part}"));
+        name.split("::").all(is_one)
+    };
+    let makefile = std::fs::read_to_string(root.join("Makefile")).unwrap().replace("\\\n", "");
+    let names = makefile.lines().find_map(|line| line.strip_prefix("LEFT_OUT := ")).unwrap();
+    for name in names.split_whitespace() {
+        assert!(is_there(name), "{name}");
+    }
+    assert!(!is_there("container::there_is_no_such_test"));
+}
+
 /// Whether a paragraph of a program or a page has BuildKit write the whole tree into a folder.
 fn writes_a_tree(text: &str) -> bool {
     let into_folder = ["type=local", "-o .", "--output .", "\"-o\", \".\""];

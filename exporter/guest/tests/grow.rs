@@ -65,8 +65,7 @@ impl Disk {
 
     /// What the program said, after its name.
     fn grow(&self) -> String {
-        let output =
-            Command::new(env!("CARGO_BIN_EXE_vmimage-grow")).arg("--root").arg(self.root()).output().unwrap();
+        let output = Command::new(env!("CARGO_BIN_EXE_vmimage-grow")).arg(self.root()).output().unwrap();
         let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
         said.trim().strip_prefix("vmimage-grow: ").unwrap().replace(&self.device, "disk")
     }
@@ -176,9 +175,9 @@ fn disk_hash(disk: &Disk) -> String {
 
 #[test]
 fn no_block_device_is_no_error_and_no_directory_is() {
-    let said = run(env!("CARGO_BIN_EXE_vmimage-grow"), &["--root", "/proc"]);
+    let said = run(env!("CARGO_BIN_EXE_vmimage-grow"), &["/proc"]);
     assert_eq!(said, "vmimage-grow: /proc: not on a block device, left alone");
-    for arguments in [&["--root", "/nonexistent"][..], &["--root"], &["x"]] {
+    for arguments in [&["/nonexistent"][..], &["x"], &["--root", "/"], &["/", "/"]] {
         let output = Command::new(env!("CARGO_BIN_EXE_vmimage-grow")).args(arguments).output().unwrap();
         assert_eq!(output.status.code(), Some(1), "{arguments:?}");
     }

@@ -9,14 +9,13 @@ use std::collections::BTreeSet;
 use std::io::Read;
 
 use crate::error::{Error, Kind, Result, show_list};
+use crate::fs::FileSystem;
 use crate::machine::{stand_in_shape, stand_ins};
 use crate::spec::Architecture;
 use crate::tree::initramfs::read_names;
 use crate::tree::kernel::Kernel;
 use crate::tree::{self, Content, Tree};
 
-/// The driver of the root's file system.
-const FILE_SYSTEM: &str = "ext4";
 /// Drivers of the disks that machines have; one of them is enough for some machine.
 const DISKS: [&str; 9] = [
     "virtio_blk",
@@ -41,26 +40,27 @@ const LIST_LIMIT: u64 = 16 << 20;
 /// What is read of a program: its headers and those of its segments.
 const HEAD: u64 = 64 << 10;
 
-/// The kernel with all that it needs to mount the root.
+/// The kernel with all that it needs to mount the root, which is this file system.
 ///
 /// # Errors
 /// If the kernel would panic: what is missing, and what is known to be in the way.
-pub(super) fn require_kernel(root: &Tree, kernel: &Kernel) -> Result<()> {
-    let built_in = listed(root, kernel, "modules.builtin")?;
+pub(super) fn require_kernel(root: &Tree, kernel: &Kernel, file_system: FileSystem) -> Result<()> {
+    let driver = file_system.name();
+    let built_in = listed(root, kernel, driver, "modules.builtin")?;
     let lacks = |names: &BTreeSet<String>| {
         let has = |name: &str| {
             names.contains(name) || built_in.as_ref().is_some_and(|built_in| built_in.contains(name))
         };
-        match (has(FILE_SYSTEM), DISKS.into_iter().any(has)) {
+        match (has(driver), DISKS.into_iter().any(has)) {
             (true, true) => None,
-            (false, _) => Some("of the root's file system (ext4)"),
-            (_, false) => Some("of any disk (virtio_blk, virtio_scsi, nvme, ahci …)"),
+            (false, _) => Some(format!("of the root's file system ({driver})")),
+            (_, false) => Some("of any disk (virtio_blk, virtio_scsi, nvme, ahci …)".to_owned()),
         }
     };
     let Some(path) = &kernel.initramfs else {
         let is_enough = built_in.is_some()
             && lacks(&BTreeSet::new()).is_none()
-            && !listed(root, kernel, "modules.dep")?.is_some_and(|names| names.contains(USUAL_DISK));
+            && !listed(root, kernel, driver, "modules.dep")?.is_some_and(|names| names.contains(USUAL_DISK));
         return if is_enough {
             require_modules(root, kernel, false)
         } else {
@@ -70,7 +70,7 @@ pub(super) fn require_kernel(root: &Tree, kernel: &Kernel) -> Result<()> {
     let Some(content) = file(root, path).filter(|content| !content.is_empty()) else {
         return Err(no_initramfs(root, kernel)?);
     };
-    let modules = modules(content);
+    let modules = modules(content, driver);
     if let (Some(Modules { drivers, .. }), Some(_)) = (&modules, &built_in)
         && let Some(lacking) = lacks(drivers)
     {
@@ -92,24 +92,24 @@ struct Modules {
 }
 
 /// The modules in an initramfs; `None`: nothing can be told.
-fn modules(content: &Content) -> Option<Modules> {
+fn modules(content: &Content, driver: &str) -> Option<Modules> {
     let mut modules = Modules::default();
     let mut is_nested = false;
     let is_whole = read_names(content, &mut |name| {
         is_nested |= NESTED.iter().any(|nested| name.ends_with(nested.as_bytes()));
         if let Some(name) = module_name(name) {
             modules.are_some = true;
-            modules.drivers.extend(Some(name).filter(|name| may_be_needed(name)));
+            modules.drivers.extend(Some(name).filter(|name| may_be_needed(name, driver)));
         }
         let has = |name: &str| modules.drivers.contains(name);
-        !(has(FILE_SYSTEM) && DISKS.into_iter().any(has))
+        !(has(driver) && DISKS.into_iter().any(has))
     });
     (is_whole && !is_nested).then_some(modules)
 }
 
-/// Whether the root may need this driver. Of the others, of which there may be any number, none is kept.
-fn may_be_needed(name: &str) -> bool {
-    name == FILE_SYSTEM || DISKS.contains(&name)
+/// Whether the root, whose own is `driver`, may need this one. Of the others, of which there may be any number, none is kept.
+fn may_be_needed(name: &str, driver: &str) -> bool {
+    name == driver || DISKS.contains(&name)
 }
 
 /// The name of the module in a file, as `lsmod` shows it.
@@ -121,13 +121,13 @@ fn module_name(path: &[u8]) -> Option<String> {
 
 /// The drivers that the root may need in one of the kernel's lists, if there is that list: `modules.builtin` has the kernel's own parts,
 /// `modules.dep` what it can load, before a colon.
-fn listed(root: &Tree, kernel: &Kernel, list: &str) -> Result<Option<BTreeSet<String>>> {
+fn listed(root: &Tree, kernel: &Kernel, driver: &str, list: &str) -> Result<Option<BTreeSet<String>>> {
     let Some(modules) = &kernel.modules else { return Ok(None) };
     let list = root.read(format!("{modules}/{list}"), LIST_LIMIT)?;
     let paths = |list: Vec<u8>| {
         let lines = list.split(|&byte| byte == b'\n');
         let names = lines.filter_map(|line| module_name(line.split(|&byte| byte == b':').next()?));
-        names.filter(|name| may_be_needed(name)).collect()
+        names.filter(|name| may_be_needed(name, driver)).collect()
     };
     Ok(list.map(paths))
 }

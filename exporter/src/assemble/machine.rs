@@ -3,104 +3,99 @@
 use std::sync::Arc;
 
 use super::donor::KernelSource;
+use super::draft::Parts;
+use super::first::{self, FirstProcess, INIT};
+use super::lay_out::lay_out;
 use super::menu::Menu;
-use super::{Ids, Input, Planned, SECTOR_SIZE, appliance, bootable, disk_size, latest_time, root_options};
-use crate::boot::{self, BiosBoot, BootFiles, Defaults};
-use crate::disk::{self, Disk, DiskLayout, Placed, Request, kinds};
+use super::resolve::Resolved;
+use super::{Input, Planned, appliance, bootable, disk_file, latest_time, seed};
+use crate::boot::{self, Defaults, Root};
 use crate::error::{Error, Kind, Result};
-use crate::extent::Extent;
-use crate::fs::{Layout, ext4, fat};
-use crate::machine::init::{self, Contained};
-use crate::machine::{self, Machine, wanted_service};
+use crate::fs::FileSystem;
+use crate::machine::{self, Machine};
 use crate::report::System;
-use crate::spec::{Architecture, Container, Init, Profile, Service, Spec};
-use crate::tree::{Editor, Time, Tree, os};
+use crate::spec::{Architecture, Firmware, Spec};
+use crate::tree::kernel::Kernel;
+use crate::tree::os::{self, Os};
+use crate::tree::{Editor, Time, Tree};
 
-const LABEL: &str = "root";
-/// The purpose of the seed that the root partition's GUID comes from.
-const ROOT_PARTITION: &str = "root partition";
-/// What the kernel starts.
-const INIT: &str = "/sbin/init";
-/// GRUB's core is a fifth of this, and partitions start on 1 MiB anyway.
-const BIOS_BOOT_SIZE: u64 = 1 << 20;
-/// The least that is FAT32 with sectors of 512 bytes is 33 MiB; this leaves room for kernels beside GRUB.
-const ESP_SIZE: u64 = 64 << 20;
+/// BIOSes start from sectors of no other size.
+const BIOS_SECTOR: u32 = 512;
 
 pub(super) fn plan(spec: &Spec, input: Input) -> Result<Planned> {
     let Input { mut root, boot: boot_files, donor, programs, materials } = input;
     let has_donor = donor.is_some();
     require_architecture(&root, spec)?;
     let mut os = os::detect(&root)?;
-    let source = match donor {
-        Some(donor) => KernelSource::donated(&mut root, &donor)?,
-        None => {
-            let named = Defaults::read(&root)?.kernel;
-            KernelSource::own(&mut root, &os, named.as_deref())?
-        }
-    };
+    let source = kernel_source(&mut root, &os, donor)?;
     let mut edits = source.notes.clone();
     let (time, forgotten) = settle_time(&mut root, spec);
     edits.extend(forgotten);
-    let has_init = has_init(&root, spec);
-    let is_ours = is_ours(spec, has_init, has_donor)?;
-    let editor = &mut Editor::new(&mut root, time);
-    let planned = if !is_ours {
-        // First of all: what the image has in /run goes next.
-        let service = machine::plan_service(editor, &spec.service, spec.container.as_ref())?;
-        // Before the ids: they are of the machine, not of the engine that has built it.
-        edits.extend(machine::forget_container(editor)?);
-        Some(service)
-    } else {
-        edits.extend(machine::forget_engine(editor)?);
-        None
-    };
-    let ids = Ids::new(spec, &root, materials.digest(&spec.setup)?)?;
+    // Before the ids: they are of the machine, not of the engine that has built it.
+    let (first, forgotten) = FirstProcess::choose(&mut Editor::new(&mut root, time), spec, has_donor)?;
+    edits.extend(forgotten);
+    let seed = seed(spec, &root, materials.digest(&spec.setup)?)?;
+    let layout = Resolved::new(spec, &seed)?;
 
-    let boot_files = boot_files.ok_or_else(no_boot_files)?.for_firmware(spec.firmware, spec.architecture)?;
-    bootable::require_kernel(&root, &source.kernel)?;
-    let mut words = spec.cmdline.clone();
-    if let Some(service) = &planned {
-        require_init(has_init)?;
-        bootable::require_init(&root, init_path(spec), spec.architecture)?;
-        edits.extend(machine::apply(&mut root, &os, &machine(spec, programs.grow, &ids, time), service)?);
-    } else {
-        words = format!("init={} {words}", init::PROGRAM);
-        // Whatever else the image has, it is not started.
-        os.init = None;
-        edits.extend(init::install(&mut root, &os, &contained(spec, programs.init, time)?)?);
-    }
+    let firmware = firmware(spec, &layout)?;
+    let boot_files = boot_files.ok_or_else(no_boot_files)?.for_firmware(firmware, spec.architecture)?;
+    bootable::require_kernel(&root, &source.kernel, layout.root.file_system)?;
+    let mut words = kernel_words(first.kernel_arguments(spec), &source.kernel, &layout.root);
+    edits.extend(match first {
+        FirstProcess::Distro(service) => {
+            first::require(&root, spec)?;
+            machine::apply(&mut root, &os, &machine(spec, programs.grow, &layout, time), &service)?
+        }
+        FirstProcess::Own => {
+            require_root_alone(&layout)?;
+            // Whatever else the image has, it is not started.
+            os.init = None;
+            machine::init::install(&mut root, &os, &first::contained(spec, programs.init, time)?)?
+        }
+    });
     let editor = &mut Editor::new(&mut root, time);
-    edits.extend(machine::set_up(editor, &os, &spec.setup, &materials, &ids.seed)?);
+    edits.extend(machine::set_up(editor, &os, &spec.setup, &materials, &seed)?);
     let ignites = ignites(&root, spec, &mut words);
-    if source.kernel.initramfs.is_none() {
-        // UUIDs of file systems are known to an initramfs alone.
-        let partition = ids.seed.uuid(ROOT_PARTITION);
-        words = format!("root=PARTUUID={partition} rootfstype=ext4 rootwait {words}");
-    }
     let with_words = Spec { cmdline: words, ..spec.clone() };
     // What is set up may be settings of the menu.
     let defaults = Defaults::read(&root)?;
     edits.extend(defaults.notes.iter().cloned());
     let menu =
-        Menu { os: &os, source: &source, spec: &with_words, defaults: &defaults, root: ids.root, ignites };
+        Menu { os: &os, source: &source, spec: &with_words, defaults: &defaults, root: layout.root, ignites };
     let (entry, written) = menu.write(&mut Editor::new(&mut root, time))?;
     edits.extend(written);
-    let esp = boot::esp_tree(&boot_files, spec.architecture, ids.root, time);
+    let esp = boot::esp_tree(&boot_files, spec.architecture, layout.root.id, time);
 
-    let root = Arc::new(root);
-    let draft = ext4::Draft::new(&root, &root_options(&ids, LABEL, time))?;
-    let needs = draft.minimum_size()?;
-    let partitions = partitions(spec.architecture, &ids, needs);
-    let size = disk_size(spec, &partitions, needs)?;
-    let placed = disk::place(&partitions, size)?;
-    let layout = lay_out(&placed, size, &draft, &esp, &boot_files, &ids, time)?;
+    let parts = Parts { root, esp: Some(esp), bios: boot_files.bios.clone(), time };
+    let layout = lay_out(spec, &layout, parts, &seed)?;
     let system = System::new(&os, &entry, &boot_files, edits);
-    Ok(Planned { layout, id: ids.disk_file(), appliance: appliance(spec), system: Some(system) })
+    Ok(Planned { layout, id: disk_file(&seed), appliance: appliance(spec), system: Some(system) })
+}
+
+/// The kernel of the donor, or one of the root's own.
+fn kernel_source(root: &mut Tree, os: &Os, donor: Option<Tree>) -> Result<KernelSource> {
+    match donor {
+        Some(donor) => KernelSource::donated(root, &donor),
+        None => {
+            let named = Defaults::read(root)?.kernel;
+            KernelSource::own(root, os, named.as_deref())
+        }
+    }
+}
+
+/// `asked`, after what the kernel has to be told of the root.
+fn kernel_words(asked: String, kernel: &Kernel, root: &Root) -> String {
+    if kernel.initramfs.is_some() {
+        return asked;
+    }
+    // UUIDs of file systems are known to an initramfs alone.
+    let Root { partition, file_system, .. } = root;
+    format!("root=PARTUUID={partition} rootfstype={} rootwait {asked}", file_system.name())
 }
 
 /// What Ignition's first boot is told of the network, if there is one; `words` of every boot say its platform.
 fn ignites(root: &Tree, spec: &Spec, words: &mut String) -> Option<&'static str> {
-    root.resolve(machine::FIRST_BOOT)?;
+    root.resolve(boot::FIRST_BOOT)?;
     let (platform, is_local) = machine::ignition_platform(spec);
     if !words.split_ascii_whitespace().any(|word| word == platform) {
         *words = format!("{words} {platform}");
@@ -117,43 +112,9 @@ fn settle_time(root: &mut Tree, spec: &Spec) -> (Time, Vec<String>) {
     (epoch, edits)
 }
 
-/// What becomes a service of the machine.
-pub(super) fn service(spec: &Spec) -> Option<&Container> {
-    let container = spec.container.as_ref().filter(|_| spec.profile == Profile::Machine);
-    wanted_service(&spec.service, container)
-}
-
-/// What the kernel is told to start; of several words the last counts.
-fn init_path(spec: &Spec) -> &str {
-    let words = spec.cmdline.split_ascii_whitespace();
-    words.filter_map(|word| word.strip_prefix("init=")).next_back().unwrap_or(INIT)
-}
-
-fn has_init(root: &Tree, spec: &Spec) -> bool {
-    names_init(spec) || root.resolve(INIT).is_some()
-}
-
-fn names_init(spec: &Spec) -> bool {
-    spec.cmdline.split_ascii_whitespace().any(|word| word.starts_with("init="))
-}
-
-/// Whether the first process is vmimage's own. By itself that is for images whose kernel is another one's, too.
-fn is_ours(spec: &Spec, has_init: bool, has_donor: bool) -> Result<bool> {
-    match spec.init {
-        Init::Auto => Ok(!has_init && has_donor),
-        Init::Distro => Ok(false),
-        Init::Vmimage if names_init(spec) => {
-            let message = "is vmimage, and the kernel arguments name another one";
-            Err(Error::new(Kind::Input, "init", message)
-                .with_hint("leave out one of --init and --cmdline init="))
-        }
-        Init::Vmimage => Ok(true),
-    }
-}
-
 /// Programs of another architecture end in a panic at boot.
 fn require_architecture(root: &Tree, spec: &Spec) -> Result<()> {
-    let service = service(spec).and_then(|container| container.command().next());
+    let service = first::service(spec).and_then(|container| container.command().next());
     let programs = [Some(INIT), Some("/bin/sh"), service];
     let found = programs.into_iter().flatten().find_map(|path| {
         Architecture::of_program(root, path).filter(|found| *found != spec.architecture).zip(Some(path))
@@ -162,17 +123,6 @@ fn require_architecture(root: &Tree, spec: &Spec) -> Result<()> {
     let message = format!("is a program for {found}, the machine is to be for {}", spec.architecture);
     let hint = format!("ask for --platform linux/{}, or take an image for the other", found.oci_name());
     Err(Error::new(Kind::Input, path, message).with_hint(hint))
-}
-
-/// A machine without a first process panics at boot; better to say so now.
-fn require_init(has_init: bool) -> Result<()> {
-    if has_init {
-        return Ok(());
-    }
-    let hint = "install one in the Dockerfile (systemd-sysv, openrc), name it with --cmdline init=/path, or take vmimage's \
-                own with --init vmimage";
-    Err(Error::new(Kind::NotFound, INIT, "is not there: the machine would have no first process")
-        .with_hint(hint))
 }
 
 fn no_boot_files() -> Error {
@@ -186,172 +136,46 @@ fn no_boot_files() -> Error {
     )
 }
 
-/// What our own first process is told.
-fn contained(spec: &Spec, program: Option<Arc<[u8]>>, time: Time) -> Result<Contained<'_>> {
-    let program = program.filter(|program| spec.architecture.runs(program)).ok_or_else(|| no_init(spec))?;
-    let container = service(spec);
-    if container.is_none() && spec.service != Service::Off {
-        return Err(runs_nothing(spec));
-    }
-    Ok(Contained { program, container, hostname: spec.hostname.as_deref(), time })
-}
-
-/// Nobody could log in, and nothing else is started.
-fn runs_nothing(spec: &Spec) -> Error {
-    let program = spec.container.iter().flat_map(Container::command).next();
-    let message = match program {
-        None => {
-            "would be vmimage's, and there is no ENTRYPOINT or CMD: the machine would run nothing".to_owned()
-        }
-        Some(program) => {
-            format!("would be vmimage's, and {program} is no service: the machine would run nothing")
-        }
-    };
-    let hint = match program {
-        None => "name the program in the Dockerfile: ENTRYPOINT [\"/app\"]",
-        Some(_) => {
-            "name another program in the Dockerfile, run this one all the same (--service NAME), or none (--service off)"
-        }
-    };
-    Error::new(Kind::NotFound, INIT, message).with_hint(hint)
-}
-
-fn no_init(spec: &Spec) -> Error {
-    let message = format!("is not there, and this vmimage has none for {} to put there", spec.architecture);
-    Error::new(Kind::NotFound, INIT, message)
-        .with_hint("build on a machine of that architecture, or install an init in the Dockerfile")
-}
-
-fn machine(spec: &Spec, grow: Option<Arc<[u8]>>, ids: &Ids, time: Time) -> Machine {
+fn machine(spec: &Spec, grow: Option<Arc<[u8]>>, layout: &Resolved, time: Time) -> Machine {
     Machine {
-        root: ids.root,
-        esp: Some(ids.esp_serial),
+        mounts: layout.mounts(),
         hostname: spec.hostname.clone(),
         serial: Some(spec.architecture.serial_console().to_owned()),
+        grows: layout.grows().map(str::to_owned),
         grow: grow.filter(|program| spec.architecture.runs(program)),
         time,
     }
 }
 
-/// The partitions, root last because it grows. The BIOS boot partition is first on every disk, so that
-/// numbers mean the same on all of them.
-fn partitions(architecture: Architecture, ids: &Ids, root_size: u64) -> [Request; 3] {
-    let root_kind = match architecture {
-        Architecture::X86_64 => kinds::ROOT_X86_64,
-        Architecture::Aarch64 => kinds::ROOT_ARM64,
-    };
-    let request = |kind, name: &str, attributes, size| Request {
-        kind,
-        name: name.to_owned(),
-        guid: ids.seed.uuid(&format!("{name} partition")),
-        attributes,
-        size,
-    };
-    [
-        request(kinds::BIOS_BOOT, "bios", 0, BIOS_BOOT_SIZE),
-        request(kinds::ESP, "esp", 0, ESP_SIZE),
-        request(root_kind, "root", kinds::GROW_FILE_SYSTEM, root_size),
-    ]
+/// What may start the machine from the sectors of its disk.
+fn firmware(spec: &Spec, layout: &Resolved) -> Result<Firmware> {
+    match spec.firmware {
+        asked if layout.sector_size == BIOS_SECTOR => Ok(asked),
+        Firmware::Any | Firmware::Uefi => Ok(Firmware::Uefi),
+        Firmware::Bios => {
+            let message = format!("a BIOS starts from no disk with sectors of {} bytes", layout.sector_size);
+            Err(Error::new(Kind::Unsupported, "firmware", message))
+        }
+    }
 }
 
-/// Every byte of the disk.
-fn lay_out(
-    placed: &[Placed],
-    size: u64,
-    root: &ext4::Draft,
-    esp: &Tree,
-    boot_files: &BootFiles,
-    ids: &Ids,
-    time: Time,
-) -> Result<DiskLayout> {
-    let [bios_part, esp_part, root_part] = placed else { unreachable!("three partitions were asked for") };
-    let bios = match &boot_files.bios {
-        Some(images) => Some(BiosBoot::new(images, bios_part.first_lba(SECTOR_SIZE), bios_part.size)?),
-        None => None,
-    };
-    let boot_code = bios.as_ref().map_or([0; 440], |bios| bios.mbr_code);
-    let core = bios.map(|bios| Extent::bytes(0, bios.core));
-    let core = Layout { size: bios_part.size, extents: Box::new(core.into_iter().collect::<Vec<_>>()) };
-    let esp = fat::plan(esp, &esp_options(ids, time, esp_part))?;
-    let root = root.plan(root_part.size)?;
-    let disk = Disk { size, sector_size: SECTOR_SIZE, guid: ids.seed.uuid("disk"), boot_code };
-    DiskLayout::new(
-        &disk,
-        vec![(bios_part.clone(), core), (esp_part.clone(), esp), (root_part.clone(), root)],
-    )
-}
-
-fn esp_options(ids: &Ids, time: Time, partition: &Placed) -> fat::Options {
-    fat::Options {
-        label: "ESP".into(),
-        serial: ids.esp_serial,
-        size: partition.size,
-        sector_size: SECTOR_SIZE,
-        hidden_sectors: partition.first_lba(SECTOR_SIZE),
-        modified: time,
-        kind: Some(fat::FatType::Fat32),
+/// Our own first process mounts the root, and nothing else of the disk.
+fn require_root_alone(layout: &Resolved) -> Result<()> {
+    let mounts = layout.mounts();
+    match mounts.iter().find(|mount| mount.id != layout.root.id && mount.file_system != FileSystem::Vfat) {
+        Some(mount) => {
+            let message = "is a partition of its own, which vmimage's own init would not mount";
+            Err(Error::new(Kind::Unsupported, &mount.point, message))
+        }
+        None => Ok(()),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::spec::Container;
     use crate::tree::Meta;
-
-    fn spec(init: Init, cmdline: &str) -> Spec {
-        Spec { init, cmdline: cmdline.into(), ..Spec::default() }
-    }
-
-    #[test]
-    fn the_first_process_is_ours_where_it_is_asked_for_or_there_can_be_no_other() {
-        for (init, has_init, has_donor, expected) in [
-            (Init::Auto, true, true, false),
-            (Init::Auto, false, true, true),
-            (Init::Auto, false, false, false),
-            (Init::Distro, false, true, false),
-            (Init::Distro, true, true, false),
-            (Init::Vmimage, true, false, true),
-            (Init::Vmimage, true, true, true),
-            (Init::Vmimage, false, false, true),
-        ] {
-            let spec = spec(init, "quiet");
-            assert_eq!(
-                is_ours(&spec, has_init, has_donor).unwrap(),
-                expected,
-                "{init} {has_init} {has_donor}"
-            );
-        }
-        let error = is_ours(&spec(Init::Vmimage, "quiet init=/app"), true, false).unwrap_err();
-        assert!(error.to_string().contains("kernel arguments name another one"), "{error}");
-        assert!(!is_ours(&spec(Init::Distro, "init=/app"), true, false).unwrap());
-    }
-
-    #[test]
-    fn a_machine_of_ours_that_would_run_nothing_is_an_error() {
-        let mut program = vec![0; 20];
-        program[..4].copy_from_slice(b"\x7fELF");
-        program[18] = 62;
-        let error = |service: Service, words: &[&str]| {
-            let cmd = words.iter().map(|word| (*word).to_owned()).collect();
-            let container = Some(Container { cmd, ..Container::default() });
-            let spec = Spec { service, container, ..spec(Init::Vmimage, "") };
-            let program = Arc::from(program.clone());
-            contained(&spec, Some(program), Time::default()).err().map(|error| error.to_string())
-        };
-        let auto = || Service::Auto;
-        assert_eq!(error(auto(), &["nginx"]), None);
-        for (words, part) in [
-            (&[][..], "there is no ENTRYPOINT or CMD"),
-            (&["bash"][..], "bash is no service"),
-            (&["/bin/sh"][..], "/bin/sh is no service"),
-            (&["/sbin/init"][..], "/sbin/init is no service"),
-        ] {
-            let said = error(auto(), words).unwrap();
-            assert!(said.contains(part) && said.contains("the machine would run nothing"), "{said}");
-            assert_eq!(error(Service::Off, words), None);
-        }
-        assert_eq!(error(Service::Named("web".into()), &["bash"]), None);
-    }
 
     /// The head of an ELF file for a machine (`e_machine`).
     fn program(machine: u8) -> Vec<u8> {

@@ -2,10 +2,9 @@
 //! tools find it.
 
 use super::donor::KernelSource;
-use crate::boot::{self, Defaults, Entry, Written};
+use crate::boot::{self, Defaults, Entry, Root, Written};
 use crate::error::Result;
 use crate::machine;
-use crate::seed::Uuid;
 use crate::spec::Spec;
 use crate::tree::Editor;
 use crate::tree::kernel::Kernel;
@@ -22,7 +21,7 @@ pub(super) struct Menu<'a> {
     pub(super) spec: &'a Spec,
     /// What the image says of its menu.
     pub(super) defaults: &'a Defaults,
-    pub(super) root: Uuid,
+    pub(super) root: Root,
     /// What a first boot of Ignition is told of the network.
     pub(super) ignites: Option<&'static str>,
 }
@@ -38,7 +37,7 @@ impl Menu<'_> {
             Entry { relabels, ..self.entry(kernel, self.os, title) }
         });
         let entries: Vec<_> = std::iter::once(first.clone()).chain(others).collect();
-        let text = boot::root_config(self.root, &entries, self.defaults);
+        let text = boot::root_config(self.root.id, &entries, self.defaults);
         editor.write_file(PATH, text.into_bytes(), 0o644)?;
         let notes = boot::write_defaults(editor, self.os, &self.written(&first))?;
         Ok((first, notes))
@@ -46,15 +45,15 @@ impl Menu<'_> {
 
     fn entry(&self, kernel: &Kernel, os: &Os, title: String) -> Entry {
         let ignites = self.ignites;
-        Entry { title, ignites, ..boot::entry(os, kernel, self.spec, self.root, self.defaults) }
+        Entry { title, ignites, ..boot::entry(os, kernel, self.spec, &self.root, self.defaults) }
     }
 
     fn written<'a>(&'a self, first: &'a Entry) -> Written<'a> {
         let KernelSource { os, kernel, others, .. } = self.source;
         let link = kernel.stable.as_ref().map(|links| &*links.image);
         Written {
-            fixed: boot::fixed_words(os, self.spec),
-            asked: boot::asked_words(os, self.spec, self.defaults),
+            fixed: boot::fixed_words(os, self.spec, &self.root),
+            asked: boot::asked_words(os, self.spec, &self.root, self.defaults),
             cmdline: &first.cmdline,
             link: link.filter(|_| !others.is_empty()),
         }

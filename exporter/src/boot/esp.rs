@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::files::BootFiles;
 use super::grub;
-use crate::seed::Uuid;
+use crate::fs::VolumeId;
 use crate::spec::Architecture;
 use crate::tree::{Content, Inode, InodeId, Kind, Meta, Time, Tree};
 
@@ -13,7 +13,7 @@ use crate::tree::{Content, Inode, InodeId, Kind, Meta, Time, Tree};
 ///
 /// shim's `fbx64.efi` is left out on purpose: with it, shim on this path writes boot entries and
 /// reboots instead of starting GRUB.
-pub fn esp_tree(files: &BootFiles, architecture: Architecture, root: Uuid, time: Time) -> Tree {
+pub fn esp_tree(files: &BootFiles, architecture: Architecture, root: VolumeId, time: Time) -> Tree {
     let suffix = architecture.efi_suffix();
     let mut tree = Tree::new(folder_meta(time));
     let efi = folder(&mut tree, Tree::ROOT, "EFI", time);
@@ -57,9 +57,10 @@ fn file(tree: &mut Tree, parent: InodeId, name: &str, bytes: Arc<[u8]>, time: Ti
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::seed::Uuid;
     use crate::spec::Firmware;
 
-    const ROOT: Uuid = Uuid([0x11; 16]);
+    const ROOT: VolumeId = VolumeId::Uuid(Uuid([0x11; 16]));
 
     fn files(names: &[(&str, &str)]) -> crate::Result<Option<BootFiles>> {
         BootFiles::new("here", |name| {

@@ -3,11 +3,25 @@
 use std::fmt::Write;
 
 use super::defaults::Defaults;
-use crate::machine::FIRST_BOOT;
+use crate::fs::{FileSystem, VolumeId};
 use crate::seed::Uuid;
 use crate::spec::{Architecture, Spec};
 use crate::tree::kernel::Kernel;
 use crate::tree::os::{Family, Os};
+
+/// Its presence makes a boot the first of Ignition. It is read: it may set `ignition_network_kcmdline`.
+pub const FIRST_BOOT: &str = "/boot/ignition.firstboot";
+
+/// The root, by what the kernel and GRUB find it.
+#[derive(Clone, Copy, Debug)]
+pub struct Root {
+    /// The name of its file system.
+    pub id: VolumeId,
+    /// The GUID of its partition.
+    pub partition: Uuid,
+    /// What it is.
+    pub file_system: FileSystem,
+}
 
 /// A kernel to boot, by paths on the root file system.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,7 +45,7 @@ pub struct Entry {
 
 /// The menu entry for a kernel. Links that the distribution keeps on its newest kernel are preferred, so
 /// that an upgrade inside the machine boots without a new menu.
-pub fn entry(os: &Os, kernel: &Kernel, spec: &Spec, root: Uuid, defaults: &Defaults) -> Entry {
+pub fn entry(os: &Os, kernel: &Kernel, spec: &Spec, root: &Root, defaults: &Defaults) -> Entry {
     let stable = kernel.stable.as_ref();
     Entry {
         title: os.pretty_name.clone(),
@@ -47,17 +61,17 @@ pub fn entry(os: &Os, kernel: &Kernel, spec: &Spec, root: Uuid, defaults: &Defau
 
 /// Root by UUID, since disks are called vda, sda or nvme0n1. Of words that contradict each other the last counts: what
 /// was asked for comes after what the image says.
-fn cmdline(os: &Os, spec: &Spec, root: Uuid, defaults: &Defaults) -> String {
-    let mut words = vec![format!("root=UUID={root}"), "ro".into()];
-    words.extend(fixed_words(os, spec));
+fn cmdline(os: &Os, spec: &Spec, root: &Root, defaults: &Defaults) -> String {
+    let mut words = vec![format!("root=UUID={}", root.id), "ro".into()];
+    words.extend(fixed_words(os, spec, root));
     words.extend(defaults.words.iter().cloned());
-    words.extend(asked_words(os, spec, defaults));
+    words.extend(asked_words(os, spec, root, defaults));
     words.join(" ")
 }
 
 /// What was asked for, after what the image says in places that GRUB's tools don't know.
-pub fn asked_words(os: &Os, spec: &Spec, defaults: &Defaults) -> Vec<String> {
-    let fixed = fixed_words(os, spec);
+pub fn asked_words(os: &Os, spec: &Spec, root: &Root, defaults: &Defaults) -> Vec<String> {
+    let fixed = fixed_words(os, spec, root);
     let further = defaults.further.iter().filter(|word| !fixed.contains(word));
     let asked = spec.cmdline.split_ascii_whitespace().map(str::to_owned);
     further.cloned().chain(asked).collect()
@@ -65,12 +79,13 @@ pub fn asked_words(os: &Os, spec: &Spec, defaults: &Defaults) -> Vec<String> {
 
 /// A console on the screen and on the serial port, of which the last is the one services print to, and what the
 /// initramfs has to be told.
-pub fn fixed_words(os: &Os, spec: &Spec) -> Vec<String> {
+pub fn fixed_words(os: &Os, spec: &Spec, root: &Root) -> Vec<String> {
     let mut words = Vec::new();
     if os.family == Family::Alpine {
         // mkinitfs loads only what it is told, and asks nobody for the type of the file system.
-        words.push("modules=sd-mod,virtio_blk,nvme,ext4".into());
-        words.push("rootfstype=ext4".into());
+        let driver = root.file_system.name();
+        words.push(format!("modules=sd-mod,virtio_blk,nvme,{driver}"));
+        words.push(format!("rootfstype={driver}"));
     }
     words.push("console=tty0".into());
     words.push(format!("console={},115200n8", spec.architecture.serial_console()));
@@ -82,7 +97,7 @@ pub fn fixed_words(os: &Os, spec: &Spec) -> Vec<String> {
 /// Another disk may be a copy of this one. GRUB begins with `root` where it was started from, such as
 /// `hd0,gpt2`, and its search with the partitions of the disk it is given, `hd0,`. A GRUB without `regexp`
 /// is given none.
-pub(super) fn stub(root: Uuid) -> String {
+pub(super) fn stub(root: VolumeId) -> String {
     format!(
         "regexp --set=1:disk '^([^,]+,)' \"$root\"\n\
          search.fs_uuid {root} root $disk\n\
@@ -95,7 +110,7 @@ pub(super) fn stub(root: Uuid) -> String {
 /// otherwise. Each looks for the root where the menu was found before it looks elsewhere.
 ///
 /// The serial port is GRUB's second terminal on BIOS only: UEFI firmware mirrors its console there.
-pub fn root_config(root: Uuid, entries: &[Entry], defaults: &Defaults) -> String {
+pub fn root_config(root: VolumeId, entries: &[Entry], defaults: &Defaults) -> String {
     let mut text =
         String::from("# Written by vmimage. A package such as grub2 that runs update-grub replaces it.\n");
     text.push_str(match defaults.is_saved {
@@ -170,7 +185,7 @@ pub(super) fn quote(word: &str) -> String {
 mod tests {
     use super::*;
 
-    const ROOT: Uuid = Uuid::from_text("01234567-89ab-4def-8123-456789abcdef");
+    const ROOT: VolumeId = VolumeId::Uuid(Uuid::from_text("01234567-89ab-4def-8123-456789abcdef"));
 
     fn entry() -> Entry {
         Entry {

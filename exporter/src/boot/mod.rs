@@ -18,4 +18,4 @@ pub use bios::BiosBoot;
 pub use defaults::{Defaults, Written, write as write_defaults};
 pub use esp::esp_tree;
 pub use files::{BiosImages, BootFiles};
-pub use grub::{Entry, asked_words, entry, fixed_words, root_config};
+pub use grub::{Entry, FIRST_BOOT, Root, asked_words, entry, fixed_words, root_config};

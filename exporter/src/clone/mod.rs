@@ -11,7 +11,6 @@
 //! no file of an ext4 has is left out. Without mounts, like everything here; no byte of the disk is trusted.
 
 mod names;
-pub(crate) mod patches;
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -21,12 +20,12 @@ use crate::disk::kinds;
 use crate::engine::Image;
 use crate::error::{Error, Result};
 use crate::extent::{Extent, Source};
-use crate::fs::{DiskBudget, ext4, fat};
+use crate::fs::{DiskBudget, VolumeId, ext4, fat};
+use crate::limits;
+use crate::patches::{Patched, Patches};
 use crate::read_at::{Part, Shared};
 use crate::seed::{Seed, Uuid};
-pub(crate) use names::TEXT_MAX;
-use names::{Names, show_serial};
-use patches::{Patched, Patches};
+use names::Names;
 
 /// Where texts name file systems, on a root and on a partition of its own for `/boot`.
 const FOLDERS: [&str; 2] = ["etc", "boot"];
@@ -164,7 +163,7 @@ impl Copying<'_> {
             self.patches
                 .add(range.start, fat::rename(&part, serial, self.budget).map_err(|error| volume.at(error))?);
             self.names.add_serial(found.serial, serial);
-            let (old, new) = (show_serial(found.serial), show_serial(serial));
+            let [old, new] = [found.serial, serial].map(VolumeId::Serial);
             self.notes.push(format!("{name}: FAT {old} -> {new}"));
         } else if !is_code {
             self.notes.push(format!("{name}: no file system that is known, copied as it is"));
@@ -178,7 +177,7 @@ impl Copying<'_> {
         let part = Part::new(&*self.disk, range.clone());
         let edit = |text: &[u8]| self.names.replace(text);
         let (patches, edited) = if ext4::read(&part)?.is_some() {
-            let id = ext4::read_text(&part, "etc/machine-id", TEXT_MAX as usize, self.budget);
+            let id = ext4::read_text(&part, "etc/machine-id", limits::TEXT as usize, self.budget);
             if id.is_ok_and(|id| id.is_some_and(|id| id.len() > 32)) {
                 self.notes.push(format!(
                     "{name}: a machine that has run: /etc/machine-id and keys in /etc/ssh are the same in both"

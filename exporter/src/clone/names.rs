@@ -2,10 +2,8 @@
 
 use std::collections::HashMap;
 
+use crate::fs::VolumeId;
 use crate::seed::Uuid;
-
-/// The largest text that is looked into, in bytes.
-pub(crate) const TEXT_MAX: u64 = 1 << 20;
 
 /// Bytes of a UUID and of a serial number, as texts have them.
 const LENGTHS: [usize; 2] = [36, 9];
@@ -23,7 +21,7 @@ impl Names {
 
     /// A FAT serial number. In upper case first, as Linux has it: one without letters looks the same in both.
     pub(super) fn add_serial(&mut self, old: u32, new: u32) {
-        let (old, new) = (show_serial(old), show_serial(new));
+        let [old, new] = [old, new].map(|serial| VolumeId::Serial(serial).to_string());
         self.add(&old, &new);
         self.add(&old.to_lowercase(), &new.to_lowercase());
     }
@@ -47,11 +45,6 @@ impl Names {
         }
         (new_text != text).then_some(new_text)
     }
-}
-
-/// `1234-ABCD`, as Linux shows it.
-pub(super) fn show_serial(serial: u32) -> String {
-    format!("{:04X}-{:04X}", serial >> 16, serial & 0xffff)
 }
 
 /// The word of `len` bytes at `at`, if it is no part of something longer: a serial number may look like a part of a

@@ -3,6 +3,7 @@
 //! Names and values: <https://uapi-group.org/specifications/specs/discoverable_partitions_specification/>,
 //! the BIOS boot partition from the GRUB manual.
 
+use crate::architecture::Architecture;
 use crate::seed::Uuid;
 
 /// EFI system partition.
@@ -35,6 +36,8 @@ pub const USR_ARM64_VERITY: Uuid = Uuid::from_text("6e11a4e7-fbca-4ded-b9e9-e1a5
 pub const SWAP: Uuid = Uuid::from_text("0657fd6d-a4ab-43c4-84e5-0933c84b4f4f");
 /// `/home`.
 pub const HOME: Uuid = Uuid::from_text("933ac7e1-2eb4-4f13-b844-0e14e2aef915");
+/// `/srv`.
+pub const SRV: Uuid = Uuid::from_text("3b8f8425-20e0-4f3b-907f-1a25a76f98e8");
 /// `/var`; by the specification its partition GUID is bound to the machine id.
 pub const VAR: Uuid = Uuid::from_text("4d21b016-b534-45c2-a9fb-5c16e091fd2d");
 /// Linux data of no particular purpose.
@@ -60,9 +63,23 @@ pub const NAMES: &[(Uuid, &str)] = &[
     (USR_ARM64_VERITY, "usr-arm64-verity"),
     (SWAP, "swap"),
     (HOME, "home"),
+    (SRV, "srv"),
     (VAR, "var"),
     (LINUX_GENERIC, "linux-generic"),
 ];
+
+/// Root file system of a machine.
+pub fn root(architecture: Architecture) -> Uuid {
+    match architecture {
+        Architecture::X86_64 => ROOT_X86_64,
+        Architecture::Aarch64 => ROOT_ARM64,
+    }
+}
+
+/// Whether it is the root file system of some machine.
+pub fn is_root(kind: Uuid) -> bool {
+    [ROOT_X86_64, ROOT_ARM64].contains(&kind)
+}
 
 /// The name of a kind, if it is one of [`NAMES`].
 pub fn name(kind: Uuid) -> Option<&'static str> {

@@ -4,7 +4,7 @@ use super::gpt::{self, BOOT_CODE_LEN, Partition, Table};
 use crate::engine::Image;
 use crate::error::{Error, Kind, Result, show_size};
 use crate::extent::{Extent, Extents};
-use crate::fs::Layout;
+use crate::fs::Contents;
 use crate::seed::Uuid;
 
 /// Partitions start and end on multiples of this many bytes: 1 MiB suits every flash page and RAID stripe.
@@ -35,7 +35,9 @@ pub struct Request {
     /// Attribute bits.
     pub attributes: u64,
     /// Least size in bytes.
-    pub size: u64,
+    pub least: u64,
+    /// Its share of the disk beside those of others: none, and it has its least size.
+    pub weight: u32,
 }
 
 /// A partition that has its place.
@@ -71,11 +73,10 @@ impl Placed {
 
 /// The size in bytes of the smallest disk that holds `requests`.
 pub fn minimum_size(requests: &[Request]) -> u64 {
-    let sizes = requests.iter().map(|request| aligned(request.size));
-    sizes.fold(2 * ALIGNMENT, u64::saturating_add)
+    requests.iter().map(least_units).fold(2, u64::saturating_add).saturating_mul(ALIGNMENT)
 }
 
-/// Give each partition its place on a disk of `disk_size` bytes, in order; the last takes what is left.
+/// Give each partition its place on a disk of `disk_size` bytes, in order.
 ///
 /// # Errors
 /// [`Kind::NoSpace`] if they don't fit.
@@ -90,29 +91,49 @@ pub fn place(requests: &[Request], disk_size: u64) -> Result<Vec<Placed>> {
         return Err(Error::new(Kind::NoSpace { needed, available: disk_size }, "disk", message));
     }
     let mut start = ALIGNMENT;
-    let mut placed = Vec::with_capacity(requests.len());
-    for (number, request) in (1..).zip(requests) {
-        let size = if number as usize == requests.len() {
-            (disk_size - ALIGNMENT) / ALIGNMENT * ALIGNMENT - start
-        } else {
-            aligned(request.size)
-        };
-        placed.push(Placed {
+    let sizes = share(requests, disk_size / ALIGNMENT - 2).into_iter().map(|units| units * ALIGNMENT);
+    let placed = (1..).zip(requests).zip(sizes).map(|((number, request), size)| {
+        start += size;
+        Placed {
             number,
-            start,
+            start: start - size,
             size,
             kind: request.kind,
             guid: request.guid,
             attributes: request.attributes,
             name: request.name.clone(),
-        });
-        start += size;
-    }
-    Ok(placed)
+        }
+    });
+    Ok(placed.collect())
 }
 
-fn aligned(size: u64) -> u64 {
-    size.max(1).checked_next_multiple_of(ALIGNMENT).unwrap_or(u64::MAX)
+/// Units of [`ALIGNMENT`].
+fn least_units(request: &Request) -> u64 {
+    request.least.max(1).div_ceil(ALIGNMENT)
+}
+
+/// How many of `units` each has, which are enough for all. What those without a weight leave is shared by the weights of
+/// the others, but each has what it needs, as by `Weight=` of repart.d(5).
+fn share(requests: &[Request], units: u64) -> Vec<u64> {
+    let mut sizes: Vec<_> = requests.iter().map(least_units).collect();
+    let spare = units - sizes.iter().sum::<u64>();
+    let weight = |at: usize| u128::from(requests[at].weight);
+    let mut sharing: Vec<_> = (0..requests.len()).filter(|&at| weight(at) > 0).collect();
+    loop {
+        let room = spare + sharing.iter().map(|&at| sizes[at]).sum::<u64>();
+        let weights: u128 = sharing.iter().map(|&at| weight(at)).sum();
+        let part = |at: usize| (u128::from(room) * weight(at) / weights) as u64;
+        let (enough, too_little): (Vec<_>, Vec<_>) = sharing.iter().partition(|&&at| part(at) >= sizes[at]);
+        if too_little.is_empty() {
+            let parts: Vec<_> = sharing.iter().map(|&at| part(at)).collect();
+            let rest = room - parts.iter().sum::<u64>();
+            sharing.iter().zip(parts).for_each(|(&at, part)| sizes[at] = part);
+            // What division leaves.
+            sharing.last().into_iter().for_each(|&last| sizes[last] += rest);
+            return sizes;
+        }
+        sharing = enough;
+    }
 }
 
 /// The whole disk: where every byte of it comes from.
@@ -125,7 +146,7 @@ pub struct DiskLayout {
     /// The partitions, in order.
     pub partitions: Vec<Placed>,
     /// What is in each of them.
-    contents: Vec<Layout>,
+    contents: Vec<Contents>,
     /// The partition table at the front and at the back.
     table: [Extent; 2],
 }
@@ -137,7 +158,7 @@ impl DiskLayout {
     /// # Errors
     /// [`Kind::NoSpace`] if a content is larger than its partition, [`Kind::Input`] if the table can't
     /// say what is asked (a name too long, a size that is no multiple of the sector).
-    pub fn new(disk: &Disk, contents: Vec<(Placed, Layout)>) -> Result<Self> {
+    pub fn new(disk: &Disk, contents: Vec<(Placed, Contents)>) -> Result<Self> {
         let table = encode_table(disk, contents.iter().map(|(placed, _)| placed))?;
         for (placed, content) in &contents {
             if content.size > placed.size {

@@ -4,11 +4,11 @@
 //! LBA 0          1        2 … 33    34          1 MiB                     -1 MiB   -33 … -2   -1
 //! ┌────────────┬────────┬─────────┬───────────┬─────────────┬───────────┬────────┬─────────┬────────┐
 //! │ boot code, │ header │ entries │ free      │ partition 1 │ … last    │ free   │ entries │ backup │
-//! │ prot. MBR  │        │         │           │             │ (grows)   │        │         │ header │
+//! │ prot. MBR  │        │         │           │             │ partition │        │         │ header │
 //! └────────────┴────────┴─────────┴───────────┴─────────────┴───────────┴────────┴─────────┴────────┘
 //! ```
 //!
-//! Partitions start and end on 1 MiB. Placing comes before contents, because boot code and FAT boot
+//! Partitions start and end on 1 MiB. Each has its least size, and those with a weight share the rest. Placing comes before contents, because boot code and FAT boot
 //! sectors name the LBAs of their partitions: [`place`], then [`DiskLayout::new`].
 
 pub mod gpt;

@@ -6,15 +6,17 @@ use super::gpt::{self, Copy};
 use super::*;
 use crate::error::Kind;
 use crate::extent::Extent;
-use crate::fs::{Layout, fat};
+use crate::fs::{Contents, fat};
 use crate::seed::Seed;
 use crate::testing::{Scratch, accepts, flatten, tool};
 use crate::tree::{Meta, Time, Tree};
 
 const MIB: u64 = 1 << 20;
 
-fn request(kind: crate::seed::Uuid, name: &str, size: u64) -> Request {
-    Request { kind, name: name.to_owned(), guid: Seed::new(b"test").uuid(name), attributes: 0, size }
+/// A root has the rest.
+fn request(kind: crate::seed::Uuid, name: &str, least: u64) -> Request {
+    let (guid, weight) = (Seed::new(b"test").uuid(name), kinds::is_root(kind).into());
+    Request { kind, name: name.to_owned(), guid, attributes: 0, least, weight }
 }
 
 fn three() -> Vec<Request> {
@@ -32,7 +34,7 @@ fn disk(size: u64, sector_size: u32) -> Disk {
 fn image(size: u64, sector_size: u32) -> (DiskLayout, Vec<u8>) {
     let placed = place(&three(), size).unwrap();
     let content =
-        |at: &Placed| Layout { size: at.size, extents: Box::new([Extent::bytes(0, at.name.as_bytes())]) };
+        |at: &Placed| Contents { size: at.size, extents: Box::new([Extent::bytes(0, at.name.as_bytes())]) };
     let contents = placed.into_iter().map(|at| (at.clone(), content(&at))).collect();
     let layout = DiskLayout::new(&disk(size, sector_size), contents).unwrap();
     let bytes = flatten(layout.size, &layout);
@@ -77,7 +79,7 @@ fn sfdisk_lists_what_was_asked() {
         assert_eq!(partition["type"], upper(asked.kind));
         assert_eq!(partition["uuid"], upper(asked.guid));
         assert_eq!(partition["name"], asked.name);
-        assert!(partition["size"].as_u64().unwrap() * 512 >= asked.size);
+        assert!(partition["size"].as_u64().unwrap() * 512 >= asked.least);
     }
     assert_eq!(table["partitions"][2]["attrs"], "GUID:59");
     assert_eq!(table["partitions"][2]["start"], 8 * 2048 - 2048);
@@ -307,16 +309,40 @@ fn what_does_not_fit_says_so_in_numbers() {
     assert_eq!(error.to_string(), "disk: the partitions need a disk of 12 MiB, this one has 12.0 MiB");
 
     let placed = place(&three(), needed).unwrap().remove(0);
-    let content = Layout { size: MIB + 1, extents: Box::new(Vec::new()) };
+    let content = Contents { size: MIB + 1, extents: Box::new(Vec::new()) };
     let error = DiskLayout::new(&disk(needed, 512), vec![(placed, content)]).unwrap_err();
     assert_eq!(*error.kind(), Kind::NoSpace { needed: MIB + 1, available: MIB });
+}
+
+#[test]
+fn the_disk_is_shared_by_weight_and_each_has_what_it_needs() {
+    for (wanted, mib, expected) in [
+        (&[(1, 0), (1, 1), (1, 2)][..], 33, &[1, 10, 20][..]),
+        // What division leaves is the last one's.
+        (&[(1, 1), (1, 1), (1, 1)], 13, &[3, 3, 5]),
+        // 20 are more than a half, and the others share the rest.
+        (&[(20, 1), (3, 1), (3, 3)], 42, &[20, 5, 15]),
+        (&[(20, 1), (6, 1), (3, 3)], 38, &[20, 6, 10]),
+        (&[(4, 0), (5, 0)], 40, &[4, 5]),
+        (&[(4, u32::MAX), (5, u32::MAX)], 11, &[4, 5]),
+    ] {
+        let requests: Vec<_> = wanted
+            .iter()
+            .map(|&(least, weight)| Request { weight, ..request(kinds::SRV, "x", least * MIB) })
+            .collect();
+        let placed = place(&requests, mib * MIB).unwrap();
+        let sizes: Vec<_> = placed.iter().map(|placed| placed.size / MIB).collect();
+        assert_eq!(sizes, expected, "{wanted:?}");
+        assert!(placed.windows(2).all(|pair| pair[0].end() == pair[1].start));
+        assert!(placed[0].start == MIB && placed.last().unwrap().end() <= (mib - 1) * MIB);
+    }
 }
 
 #[test]
 fn impossible_tables_are_refused() {
     let kind_of = |disk: &Disk, name: &str| {
         let placed = place(&[request(kinds::ESP, name, MIB)], 8 * MIB).unwrap().remove(0);
-        let contents = vec![(placed, Layout { size: 0, extents: Box::new(Vec::new()) })];
+        let contents = vec![(placed, Contents { size: 0, extents: Box::new(Vec::new()) })];
         DiskLayout::new(disk, contents).map(|_| ()).map_err(|error| error.kind().clone())
     };
     assert_eq!(kind_of(&disk(8 * MIB, 512), &"x".repeat(36)), Ok(()));

@@ -1,17 +1,57 @@
-//! File systems: a tree goes in, a [`Layout`] comes out. Nothing is written here; what others have written
+//! File systems: a tree goes in, [`Contents`] come out. Nothing is written here; what others have written
 //! is read as far as `inspect` shows it.
 
 mod budget;
 pub mod ext4;
 pub mod fat;
 
+use std::fmt;
+
 use crate::extent::Extents;
+use crate::seed::Uuid;
 pub use budget::DiskBudget;
 
-/// A planned file system: its size and where every byte of it comes from.
+/// A file system that is made here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FileSystem {
+    /// Linux' own.
+    Ext4,
+    /// FAT with long names, for firmware.
+    Vfat,
+}
+
+impl FileSystem {
+    /// Its name for mount(8), which is that of the kernel's driver.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ext4 => "ext4",
+            Self::Vfat => "vfat",
+        }
+    }
+}
+
+/// The name that a file system has in itself, as Linux shows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum VolumeId {
+    /// That of ext4.
+    Uuid(Uuid),
+    /// That of FAT.
+    Serial(u32),
+}
+
+impl fmt::Display for VolumeId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Uuid(uuid) => uuid.fmt(f),
+            Self::Serial(serial) => write!(f, "{:04X}-{:04X}", serial >> 16, serial & 0xffff),
+        }
+    }
+}
+
+/// What is in a partition, planned: its size and where every byte of it comes from.
 #[derive(Debug)]
-pub struct Layout {
-    /// Size of the file system in bytes.
+pub struct Contents {
+    /// Size in bytes.
     pub size: u64,
     /// What no extent covers is zero.
     pub extents: Box<dyn Extents>,

@@ -19,10 +19,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
+use crate::architecture::Architecture;
 use crate::container::containerdisk::{Blob, MANIFEST, index, manifest};
 use crate::engine::Progress;
 use crate::error::{Error, Kind, Result};
-use crate::spec::Architecture;
 use crate::tree::Tree;
 
 /// Where blobs lie.

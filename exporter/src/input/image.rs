@@ -1,6 +1,7 @@
 //! What every form of an image comes down to: its configuration and its layers.
 
 use oci_spec::image::ImageConfiguration;
+use serde::Deserialize;
 use serde_json::Value;
 
 use super::blobs::Blobs;
@@ -9,7 +10,7 @@ use super::oci::parse;
 use super::platform::Platform;
 use crate::error::Result;
 use crate::limits::LAYERS;
-use crate::spec::Container;
+use crate::spec::ImageConfig;
 use crate::tree::Section;
 
 /// One image for one platform.
@@ -23,16 +24,17 @@ pub(super) struct Image {
 pub(super) struct Configuration {
     pub(super) image: ImageConfiguration,
     /// Its part about containers, with what docker knows beyond the specification.
-    pub(super) container: Container,
+    pub(super) config: ImageConfig,
     /// All of it: members that OCI does not name are in use too.
     pub(super) json: Value,
 }
 
 impl Configuration {
     pub(super) fn read(blobs: &Blobs<'_>, name: &str, json: &[u8]) -> Result<Self> {
-        let container = Container::read(json)
-            .map_err(|error| blobs.corrupt(format!("{name} is not as specified: {error}")))?;
-        Ok(Self { image: parse(blobs, name, json)?, container, json: parse(blobs, name, json)? })
+        let json: Value = parse(blobs, name, json)?;
+        let odd = |error| blobs.corrupt(format!("{name} is not as specified: {error}"));
+        let config = ImageConfig::read(&json).map_err(odd)?;
+        Ok(Self { image: ImageConfiguration::deserialize(&json).map_err(odd)?, config, json })
     }
 }
 

@@ -57,7 +57,7 @@ pub use platform::Platform;
 
 use crate::error::Result;
 use crate::limits::{decoded_again, decoded_bytes, lookups};
-use crate::spec::Container;
+use crate::spec::ImageConfig;
 use crate::tree::{Compression, Decoders, HostDir, Section, Tree, scan};
 use blobs::Blobs;
 use cost::{Memory, Meter};
@@ -101,8 +101,8 @@ pub struct Loaded {
     pub config: Option<ImageConfiguration>,
     /// The same with all that its makers wrote, whether OCI names it or not.
     pub config_json: Option<serde_json::Value>,
-    /// Of an image: what its containers run.
-    pub container: Option<Container>,
+    /// Of an image: what it says of containers, and its labels.
+    pub image: Option<ImageConfig>,
 }
 
 /// Read `input`.
@@ -161,7 +161,7 @@ fn directory(path: &Path, options: &Options<'_>) -> Result<Loaded> {
         tree: scan(&HostDir::open(path)?, options.threads, &mut |_| {})?,
         config: None,
         config_json: None,
-        container: None,
+        image: None,
     })
 }
 
@@ -212,13 +212,13 @@ fn is_image(section: &Section) -> Result<bool, fault::Fault> {
 
 fn rootfs(section: Section, shown: String, options: &Options<'_>) -> Result<Loaded> {
     let layer = Layer { shown, section, digest: None, diff_id: None, has_whiteouts: false };
-    Ok(Loaded { tree: merge(&[layer], options)?, config: None, config_json: None, container: None })
+    Ok(Loaded { tree: merge(&[layer], options)?, config: None, config_json: None, image: None })
 }
 
 fn image(image: Image, options: &Options<'_>) -> Result<Loaded> {
     let tree = merge(&image.layers, options)?;
-    let Configuration { image, container, json } = image.config;
-    Ok(Loaded { tree, config: Some(image), config_json: Some(json), container: Some(container) })
+    let Configuration { image: whole, config, json } = image.config;
+    Ok(Loaded { tree, config: Some(whole), config_json: Some(json), image: Some(config) })
 }
 
 /// All layers as one tree. The layers are decoded beside each other and merged from below as they come.

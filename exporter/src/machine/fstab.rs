@@ -1,11 +1,11 @@
-//! `/etc/fstab`: the root and the EFI system partition by id.
+//! `/etc/fstab`: the partitions of the disk by their ids.
 //!
-//! The user's lines for other mount points are kept. Those for `/` and `/boot/efi` are replaced, since they can't know
-//! the ids of a disk that is only now made; their options are kept, as far as these file systems have them.
+//! The user's lines for other mount points are kept. Those of partitions are replaced, since they can't know the ids of
+//! a disk that is only now made; their options are kept, as far as these file systems have them.
 
 use super::{fields, lines, read};
 use crate::error::{Result, show_text};
-use crate::seed::Uuid;
+use crate::fs::{FileSystem, VolumeId};
 use crate::tree::Editor;
 
 const PATH: &str = "/etc/fstab";
@@ -46,80 +46,123 @@ const GENERIC: [&str; 32] = [
     "user",
 ];
 
-pub(super) fn write(editor: &mut Editor<'_>, root: Uuid, esp: Option<u32>) -> Result<Vec<String>> {
+/// A partition that the machine mounts.
+#[derive(Clone, Debug)]
+pub struct Mount {
+    /// Where: `/` and plain names, without a slash at the end.
+    pub point: String,
+    /// What it is found by.
+    pub id: VolumeId,
+    /// What it is.
+    pub file_system: FileSystem,
+    /// Options, with commas between them.
+    pub options: String,
+}
+
+impl Mount {
+    /// The number of the pass in which it is checked at boot (fstab(5)): the root first, FAT never.
+    fn pass(&self) -> u8 {
+        match self.file_system {
+            FileSystem::Ext4 if self.point == "/" => 1,
+            FileSystem::Ext4 => 2,
+            FileSystem::Vfat => 0,
+        }
+    }
+
+    /// File systems that have the same options.
+    fn kin(&self) -> &'static [&'static str] {
+        match self.file_system {
+            FileSystem::Ext4 => &["ext4", "ext3", "ext2"],
+            FileSystem::Vfat => &["vfat", "msdos"],
+        }
+    }
+
+    fn is_at(&self, field: &str) -> bool {
+        field.trim_end_matches('/') == self.point.trim_end_matches('/')
+    }
+}
+
+pub(super) fn write(editor: &mut Editor<'_>, mounts: &[Mount]) -> Result<Vec<String>> {
     let old = read(editor.tree(), PATH)?;
     let mut notes = Vec::new();
-    let options = options(&old, "", &["ext4", "ext3", "ext2"], &["errors=remount-ro"], &mut notes);
-    let mut text = format!("UUID={root} / ext4 {options} 0 1\n").into_bytes();
-    notes.push(format!("{PATH}: / is UUID={root}"));
-    if let Some(id) = esp {
-        let id = format!("UUID={:04X}-{:04X}", id >> 16, id & 0xffff);
-        let options = options_of_esp(&old, &mut notes);
-        text.extend(format!("{id} /boot/efi vfat {options} 0 0\n").as_bytes());
-        notes.push(format!("{PATH}: /boot/efi is {id}"));
-        editor.mkdir_all("/boot/efi")?;
+    let mut text = Vec::new();
+    for mount in mounts {
+        let options = options(&old, mount, &mut notes);
+        let Mount { point, id, file_system, .. } = mount;
+        let (kind, pass) = (file_system.name(), mount.pass());
+        text.extend(format!("UUID={id} {point} {kind} {options} 0 {pass}\n").as_bytes());
+        notes.push(format!("{PATH}: {point} is UUID={id}"));
+        editor.mkdir_all(point)?;
     }
-    for line in lines(&old).filter(|line| !is_replaced(line, esp.is_some())) {
+    for line in lines(&old).filter(|line| !is_replaced(line, mounts)) {
         text.extend(line);
     }
     editor.write_file(PATH, text, 0o644)?;
     Ok(notes)
 }
 
-fn options_of_esp(old: &[u8], notes: &mut Vec<String>) -> String {
-    options(old, "/boot/efi", &["vfat", "msdos"], &["umask=0077", "nofail"], notes)
-}
-
-/// Ours, unless the image sets the same, and then the image's for this mount point. Of a file system that is none of
-/// `kinds` only those are kept that every one has.
-fn options(old: &[u8], mount_point: &str, kinds: &[&str], ours: &[&str], notes: &mut Vec<String>) -> String {
+/// Ours, unless the image sets the same, and then the image's for this mount point. Of another file system only those
+/// are kept that every one has.
+fn options(old: &[u8], mount: &Mount, notes: &mut Vec<String>) -> String {
     let mut lines = lines(old).map(fields);
-    let line = lines.find(|line| is_mount_point(line, mount_point)).unwrap_or_default();
+    let line = lines.find(|line| line.get(1).is_some_and(|field| mount.is_at(field))).unwrap_or_default();
     let kind = line.get(2).map_or("auto", String::as_str);
     let is_kept = |option: &&str| {
-        kinds.contains(&kind) || kind == "auto" || option.starts_with("x-") || GENERIC.contains(option)
+        mount.kin().contains(&kind) || kind == "auto" || option.starts_with("x-") || GENERIC.contains(option)
     };
     let given = line.get(3).map(String::as_str).unwrap_or_default();
     let given = given.split(',').filter(|option| !matches!(*option, "" | "defaults"));
     let (kept, dropped): (Vec<_>, Vec<_>) = given.partition(is_kept);
     if !dropped.is_empty() {
-        let place = if mount_point.is_empty() { "/" } else { mount_point };
         let (dropped, kind) = (dropped.join(","), show_text(kind));
-        notes.push(format!("{PATH}: {place} without {}, which {kind} alone has", show_text(&dropped)));
+        notes.push(format!(
+            "{PATH}: {} without {}, which {kind} alone has",
+            mount.point,
+            show_text(&dropped)
+        ));
     }
     let key = |option: &str| option.split('=').next().unwrap_or_default().to_owned();
-    let ours = ours.iter().copied().filter(|ours| kept.iter().all(|option| key(option) != key(ours)));
-    ours.chain(kept.iter().copied()).collect::<Vec<_>>().join(",")
+    let ours = mount.options.split(',').filter(|ours| kept.iter().all(|option| key(option) != key(ours)));
+    let all: Vec<_> = ours.chain(kept.iter().copied()).filter(|option| !option.is_empty()).collect();
+    if all.is_empty() { "defaults".to_owned() } else { all.join(",") }
 }
 
-fn is_mount_point(line: &[String], mount_point: &str) -> bool {
-    line.get(1).is_some_and(|field| field.trim_end_matches('/') == mount_point)
-}
-
-fn is_replaced(line: &[u8], with_esp: bool) -> bool {
+fn is_replaced(line: &[u8], mounts: &[Mount]) -> bool {
     // What debootstrap writes is no longer true.
-    if line.starts_with(b"# UNCONFIGURED FSTAB") {
-        return true;
-    }
-    match fields(line).get(1).map(|mount_point| mount_point.trim_end_matches('/')) {
-        Some("") => true,
-        Some("/boot/efi") => with_esp,
-        _ => false,
-    }
+    line.starts_with(b"# UNCONFIGURED FSTAB")
+        || fields(line).get(1).is_some_and(|field| mounts.iter().any(|mount| mount.is_at(field)))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::seed::Uuid;
     use crate::tree::Time;
     use crate::tree::testing::{text, tree};
 
-    const ROOT: Uuid = Uuid([0x11; 16]);
+    fn root() -> Mount {
+        Mount {
+            point: "/".into(),
+            id: VolumeId::Uuid(Uuid([0x11; 16])),
+            file_system: FileSystem::Ext4,
+            options: "errors=remount-ro".into(),
+        }
+    }
+
+    fn esp() -> Mount {
+        Mount {
+            point: "/boot/efi".into(),
+            id: VolumeId::Serial(0x1234_00ab),
+            file_system: FileSystem::Vfat,
+            options: "umask=0077,nofail".into(),
+        }
+    }
+
     const OURS: &str = "UUID=11111111-1111-1111-1111-111111111111 / ext4 errors=remount-ro 0 1\n";
 
     #[test]
     fn lines_of_the_user_are_kept_but_those_for_our_partitions() {
-        for (old, esp, kept) in [
+        for (old, has_esp, kept) in [
             ("", false, ""),
             ("# UNCONFIGURED FSTAB FOR BASE SYSTEM\n", false, ""),
             (
@@ -132,16 +175,17 @@ mod tests {
             ("/dev/sda1 /boot/efi vfat x\n", false, "/dev/sda1 /boot/efi vfat x\n"),
         ] {
             let mut tree = tree(&[(PATH, old)]);
-            write(&mut Editor::new(&mut tree, Time::default()), ROOT, esp.then_some(0x1234_00ab)).unwrap();
-            let efi = if esp { "UUID=1234-00AB /boot/efi vfat umask=0077,nofail 0 0\n" } else { "" };
+            let mounts: Vec<_> = [Some(root()), has_esp.then(esp)].into_iter().flatten().collect();
+            write(&mut Editor::new(&mut tree, Time::default()), &mounts).unwrap();
+            let efi = if has_esp { "UUID=1234-00AB /boot/efi vfat umask=0077,nofail 0 0\n" } else { "" };
             assert_eq!(text(&tree, PATH).unwrap(), format!("{OURS}{efi}{kept}"));
-            assert_eq!(tree.lookup("/boot/efi").is_some(), esp);
+            assert_eq!(tree.lookup("/boot/efi").is_some(), has_esp);
         }
     }
 
     #[test]
     fn options_of_the_images_own_lines_are_kept() {
-        for (old, root, esp) in [
+        for (old, root_options, esp_options) in [
             ("/dev/sda1 / ext4 noatime 0 1\n", "errors=remount-ro,noatime", "umask=0077,nofail"),
             (
                 "LABEL=x / auto rw,errors=continue,commit=60 0 0\n",
@@ -162,10 +206,10 @@ mod tests {
         ] {
             let mut tree = tree(&[(PATH, old)]);
             let mut editor = Editor::new(&mut tree, Time::default());
-            let notes = write(&mut editor, ROOT, Some(1)).unwrap();
+            let notes = write(&mut editor, &[root(), esp()]).unwrap();
             let text = text(&tree, PATH).unwrap();
-            assert!(text.contains(&format!(" / ext4 {root} 0 1\n")), "{old}: {text}");
-            assert!(text.contains(&format!(" /boot/efi vfat {esp} 0 0\n")), "{old}: {text}");
+            assert!(text.contains(&format!(" / ext4 {root_options} 0 1\n")), "{old}: {text}");
+            assert!(text.contains(&format!(" /boot/efi vfat {esp_options} 0 0\n")), "{old}: {text}");
             let dropped = "/etc/fstab: / without inode64, which xfs alone has".to_owned();
             assert_eq!(notes.contains(&dropped), old.contains("inode64"), "{notes:?}");
         }
@@ -176,7 +220,27 @@ mod tests {
         let mut tree = tree(&[]);
         let mut editor = Editor::new(&mut tree, Time::default());
         editor.write_file(PATH, *b"/dev/vdb1 /d\xff x\n", 0o600).unwrap();
-        write(&mut editor, ROOT, None).unwrap();
+        write(&mut editor, &[root()]).unwrap();
         assert!(tree.read(PATH, 1000).unwrap().unwrap().ends_with(b"\n/dev/vdb1 /d\xff x\n"));
+    }
+
+    #[test]
+    fn every_partition_has_its_line_and_its_folder() {
+        let mut tree = tree(&[(PATH, "/dev/sdb1 /srv/ xfs noatime,inode64 0 2\n/dev/sdc1 /mnt ext4 ro\n")]);
+        let srv = Mount {
+            point: "/srv".into(),
+            id: VolumeId::Uuid(Uuid([0x22; 16])),
+            options: String::new(),
+            ..root()
+        };
+        let opt = Mount { point: "/opt/data".into(), ..srv.clone() };
+        let notes = write(&mut Editor::new(&mut tree, Time::default()), &[root(), opt, srv]).unwrap();
+        let id = Uuid([0x22; 16]);
+        let lines = format!(
+            "UUID={id} /opt/data ext4 defaults 0 2\nUUID={id} /srv ext4 noatime 0 2\n/dev/sdc1 /mnt ext4 ro\n"
+        );
+        assert_eq!(text(&tree, PATH).unwrap(), format!("{OURS}{lines}"));
+        assert!(notes.contains(&"/etc/fstab: /srv without inode64, which xfs alone has".to_owned()));
+        assert!(tree.lookup("/opt/data").is_some());
     }
 }

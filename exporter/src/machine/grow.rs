@@ -1,4 +1,4 @@
-//! The program that grows the root to the disk at every boot, and the service that starts it.
+//! The program that grows a partition and its file system to the disk at every boot, and the service that starts it.
 
 use std::sync::Arc;
 
@@ -15,27 +15,80 @@ pub(super) const MISSING: &str = "growth: none, this vmimage has no vmimage-grow
 
 const CLOUD_INIT: &str = "/etc/cloud/cloud.cfg";
 
-/// After the root can be written to, and before anything can fill it: `local-fs.target` waits for a first room,
-/// and nothing for the process that does the rest. It needs no udev: its devices are those of the kernel's devtmpfs.
-const UNIT: &str = "\
+/// What grows, for the services of every init.
+struct Growing<'a> {
+    mount_point: &'a str,
+}
+
+impl Growing<'_> {
+    fn is_root(&self) -> bool {
+        self.mount_point == "/"
+    }
+
+    fn name(&self) -> &str {
+        if self.is_root() { "root" } else { self.mount_point }
+    }
+
+    fn command(&self) -> String {
+        if self.is_root() { PROGRAM.to_owned() } else { format!("{PROGRAM} {}", self.mount_point) }
+    }
+
+    /// After it can be written to, and before anything can fill it: `local-fs.target` waits for a first room, and
+    /// nothing for the process that does the rest. It needs no udev: its devices are those of the kernel's devtmpfs.
+    fn unit(&self) -> String {
+        let (name, command, mount_point) = (self.name(), self.command(), self.mount_point);
+        let requires = match self.is_root() {
+            true => String::new(),
+            false => format!("RequiresMountsFor={mount_point}\n"),
+        };
+        format!(
+            "\
 [Unit]
-Description=Grow the root partition and its file system to the disk
+Description=Grow the {name} partition and its file system to the disk
 DefaultDependencies=no
-After=systemd-remount-fs.service
+{requires}After=systemd-remount-fs.service
 Before=local-fs.target shutdown.target
 Conflicts=shutdown.target
-ConditionPathIsReadWrite=/
+ConditionPathIsReadWrite={mount_point}
 
 [Service]
 Type=forking
 RemainAfterExit=yes
 TimeoutStartSec=infinity
-ExecStart=/usr/lib/vmimage/vmimage-grow
+ExecStart={command}
 StandardOutput=journal+console
 
 [Install]
 WantedBy=local-fs.target
-";
+"
+        )
+    }
+
+    /// The same for OpenRC.
+    fn script(&self) -> String {
+        let (name, command) = (self.name(), self.command());
+        let needs = if self.is_root() { "need root\n\tbefore localmount" } else { "need localmount" };
+        format!(
+            "\
+#!/sbin/openrc-run
+
+description=\"Grow the {name} partition and its file system to the disk\"
+
+depend()
+{{
+\t{needs}
+}}
+
+start()
+{{
+\tebegin \"Growing the {name} file system\"
+\t{command}
+\teend $?
+}}
+"
+        )
+    }
+}
 
 /// systemd's own growth, which it starts for roots whose partition or line in fstab asks for it: ext4 takes one at
 /// a time, and the other fails.
@@ -52,43 +105,33 @@ growpart:
 resize_rootfs: false
 ";
 
-const SCRIPT: &str = "\
-#!/sbin/openrc-run
-
-description=\"Grow the root partition and its file system to the disk\"
-
-depend()
-{
-\tneed root
-\tbefore localmount
-}
-
-start()
-{
-\tebegin \"Growing the root file system\"
-\t/usr/lib/vmimage/vmimage-grow
-\teend $?
-}
-";
-
-pub(super) fn install(editor: &mut Editor<'_>, os: &Os, program: Arc<[u8]>) -> Result<Vec<String>> {
+pub(super) fn install(
+    editor: &mut Editor<'_>,
+    os: &Os,
+    program: Arc<[u8]>,
+    mount_point: &str,
+) -> Result<Vec<String>> {
+    let growing = Growing { mount_point };
+    let command = growing.command();
+    let what = if growing.is_root() { "the root" } else { mount_point };
     match os.init {
         Some(Init::Systemd) => {
-            editor.write_file(format!("{}/vmimage-grow.service", systemd::USR), UNIT.as_bytes(), 0o644)?;
+            let unit = growing.unit().into_bytes();
+            editor.write_file(format!("{}/vmimage-grow.service", systemd::USR), unit, 0o644)?;
             systemd::enable(editor, "vmimage-grow.service")?;
             let drop_in = format!("{}/systemd-growfs-root.service.d/vmimage.conf", systemd::USR);
             editor.write_file(drop_in, SYSTEMD_GROWS_NOT.as_bytes(), 0o644)?;
         }
         Some(Init::OpenRc) => {
-            editor.write_file("/etc/init.d/vmimage-grow", SCRIPT.as_bytes(), 0o755)?;
+            editor.write_file("/etc/init.d/vmimage-grow", growing.script().into_bytes(), 0o755)?;
             openrc::enable(editor, "vmimage-grow", "boot")?;
         }
-        // After the system's own first scripts: they make the root writable.
+        // After the system's own first scripts: they make the root writable, and mount the others.
         Some(init @ Init::Sysvinit) => {
-            console::add_to_inittab(editor, init, &format!("vg::bootwait:{PROGRAM}"))?;
+            console::add_to_inittab(editor, init, &format!("vg::bootwait:{command}"))?;
         }
-        Some(init @ Init::Busybox) => console::add_to_inittab(editor, init, &format!("::wait:{PROGRAM}"))?,
-        None => return Ok(vec!["growth: the init is not known, the root keeps its size".into()]),
+        Some(init @ Init::Busybox) => console::add_to_inittab(editor, init, &format!("::wait:{command}"))?,
+        None => return Ok(vec![format!("growth: the init is not known, {what} keeps its size")]),
     }
     if editor.tree().resolve(CLOUD_INIT).is_some() {
         editor.write_file(
@@ -98,7 +141,7 @@ pub(super) fn install(editor: &mut Editor<'_>, os: &Os, program: Arc<[u8]>) -> R
         )?;
     }
     editor.write_file(PROGRAM, program, 0o755)?;
-    Ok(vec![format!("{PROGRAM}: installed, the root grows with the disk")])
+    Ok(vec![format!("{PROGRAM}: installed, {what} grows with the disk")])
 }
 
 #[cfg(test)]
@@ -108,11 +151,16 @@ mod tests {
     use crate::tree::{Time, os};
 
     fn edit(files: &[(&str, &str)]) -> (crate::tree::Tree, Vec<String>) {
+        edit_at(files, "/")
+    }
+
+    fn edit_at(files: &[(&str, &str)], mount_point: &str) -> (crate::tree::Tree, Vec<String>) {
         let mut tree = tree(files);
         let os = os::detect(&tree).unwrap();
         let mut editor = Editor::new(&mut tree, Time::default());
-        let notes = install(&mut editor, &os, Arc::from(*b"program")).unwrap();
-        install(&mut editor, &os, Arc::from(*b"program")).unwrap();
+        let mut install = || install(&mut editor, &os, Arc::from(*b"program"), mount_point).unwrap();
+        let notes = install();
+        install();
         (tree, notes)
     }
 
@@ -148,5 +196,26 @@ mod tests {
         let config = text(&tree, "/etc/cloud/cloud.cfg.d/00_vmimage.cfg").unwrap();
         assert!(config.contains("mode: 'off'") && config.contains("resize_rootfs: false"), "{config}");
         assert_eq!(text(&tree, CLOUD_INIT).unwrap(), "growpart:\n  mode: auto\n");
+    }
+
+    #[test]
+    fn another_partition_grows_once_it_is_mounted() {
+        let systemd = [("/usr/lib/systemd/systemd", ""), ("/sbin/init", "-> /usr/lib/systemd/systemd")];
+        let (tree, notes) = edit_at(&systemd, "/srv");
+        assert_eq!(notes, [format!("{PROGRAM}: installed, /srv grows with the disk")]);
+        let unit = text(&tree, "/usr/lib/systemd/system/vmimage-grow.service").unwrap();
+        for line in [
+            "RequiresMountsFor=/srv",
+            "ConditionPathIsReadWrite=/srv",
+            "ExecStart=/usr/lib/vmimage/vmimage-grow /srv",
+        ] {
+            assert!(unit.lines().any(|other| other == line), "{unit}");
+        }
+
+        let openrc = [("/sbin/init", "-> /bin/busybox"), ("/bin/busybox", ""), ("/sbin/openrc", "")];
+        let (tree, _) = edit_at(&openrc, "/srv");
+        let script = text(&tree, "/etc/init.d/vmimage-grow").unwrap();
+        assert!(script.contains("\tneed localmount\n"), "{script}");
+        assert!(script.contains("\t/usr/lib/vmimage/vmimage-grow /srv\n"), "{script}");
     }
 }

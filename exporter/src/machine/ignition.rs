@@ -2,14 +2,12 @@
 //! long as a file is there, as on systems of CoreOS (`grub2/05_ignition.cfg` of Ignition); a service removes it.
 
 use super::systemd;
+use crate::boot::FIRST_BOOT;
 use crate::container::Format;
 use crate::error::Result;
 use crate::spec::Spec;
 use crate::tree::os::{Init, Os};
 use crate::tree::{Editor, Tree};
-
-/// Its presence makes a boot the first. GRUB reads it: it may set `ignition_network_kcmdline`.
-pub const FIRST_BOOT: &str = "/boot/ignition.firstboot";
 
 /// Modules of dracut; Ignition's own is `30ignition`, that of a distribution may be `35coreos-ignition`.
 const MODULES: &str = "/usr/lib/dracut/modules.d";

@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use crate::error::Result;
 use crate::limits;
-use crate::seed::Uuid;
 use crate::tree::os::Os;
 use crate::tree::{Editor, Texts, Time, Tree};
 
@@ -34,7 +33,8 @@ mod stand_in;
 mod systemd;
 
 pub use container_base::documented as documented_container_base;
-pub use ignition::{FIRST_BOOT, platform as ignition_platform};
+pub use fstab::Mount;
+pub use ignition::platform as ignition_platform;
 pub use leftovers::{STEP, forget_container, forget_engine};
 pub use reproducible::forget_build;
 pub use selinux::AUTORELABEL;
@@ -47,15 +47,15 @@ pub use stand_in::{DIRECTORIES as PROGRAM_FOLDERS, PROGRAMS as STOOD_IN_FOR, fin
 /// What the tree must know of the machine it is for.
 #[derive(Clone, Debug)]
 pub struct Machine {
-    /// UUID of the root file system.
-    pub root: Uuid,
-    /// Volume id of the EFI system partition's FAT; without one nothing is mounted at `/boot/efi`.
-    pub esp: Option<u32>,
+    /// The partitions that it mounts, each after what it lies in.
+    pub mounts: Vec<Mount>,
     /// The host name; without one the image's own is kept, else the distribution's id is taken.
     pub hostname: Option<String>,
     /// The serial port for a login beside the screen (`ttyS0`, `ttyAMA0`).
     pub serial: Option<String>,
-    /// The program `vmimage-grow` for the machine's architecture; without it the root stays as it is.
+    /// Where the partition is mounted that grows with the disk, if one does.
+    pub grows: Option<String>,
+    /// The program `vmimage-grow` for the machine's architecture; without it nothing grows.
     pub grow: Option<Arc<[u8]>>,
     /// The time of every file made here.
     pub time: Time,
@@ -70,17 +70,19 @@ pub fn apply(
 ) -> Result<Vec<String>> {
     let editor = &mut Editor::new(tree, machine.time);
     let mut notes = identity::clear(editor, os)?;
-    notes.extend(fstab::write(editor, machine.root, machine.esp)?);
+    notes.extend(fstab::write(editor, &machine.mounts)?);
     notes.extend(hostname::write(editor, machine.hostname.as_deref(), os)?);
     notes.extend(openrc::fill_runlevels(editor, os)?);
     notes.extend(network::configure(editor, os)?);
     notes.extend(console::add_logins(editor, os, machine.serial.as_deref())?);
     notes.extend(selinux::relabel(editor)?);
     notes.extend(ignition::prepare(editor, os)?);
-    notes.extend(match &machine.grow {
-        Some(program) => grow::install(editor, os, program.clone())?,
-        None => vec![grow::MISSING.to_owned()],
-    });
+    if let Some(mount_point) = &machine.grows {
+        notes.extend(match &machine.grow {
+            Some(program) => grow::install(editor, os, program.clone(), mount_point)?,
+            None => vec![grow::MISSING.to_owned()],
+        });
+    }
     notes.extend(service::install(editor, os, service)?);
     Ok(notes)
 }

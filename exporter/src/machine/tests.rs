@@ -1,15 +1,24 @@
 use super::*;
+use crate::fs::{FileSystem, VolumeId};
+use crate::seed::Uuid;
 use crate::tree::os;
 use crate::tree::testing::{text, tree};
 
 const UNIT_DIRECTORY: &str = "/usr/lib/systemd/system";
 
+fn mount(point: &str, id: VolumeId, file_system: FileSystem) -> Mount {
+    Mount { point: point.into(), id, file_system, options: String::new() }
+}
+
 fn machine() -> Machine {
     Machine {
-        root: Uuid([0x11; 16]),
-        esp: Some(0x1234_abcd),
+        mounts: vec![
+            mount("/", VolumeId::Uuid(Uuid([0x11; 16])), FileSystem::Ext4),
+            mount("/boot/efi", VolumeId::Serial(0x1234_abcd), FileSystem::Vfat),
+        ],
         hostname: None,
         serial: Some("ttyS0".into()),
+        grows: Some("/".into()),
         grow: Some(Arc::from(*b"program")),
         time: Time { seconds: 1_700_000_000, nanoseconds: 0 },
     }

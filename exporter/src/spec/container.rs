@@ -66,24 +66,9 @@ pub struct Healthcheck {
     pub retries: u32,
 }
 
-/// The part of an image's configuration that is about containers.
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Image {
-    config: Option<Container>,
-}
-
 impl Container {
     /// `PATH` where an image sets none, as docker has it.
     pub const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-
-    /// From the JSON of an image's configuration; an empty one if that says nothing of containers.
-    ///
-    /// # Errors
-    /// Where the JSON is not as specified.
-    pub fn read(image: &[u8]) -> Result<Self, serde_json::Error> {
-        Ok(serde_json::from_slice::<Image>(image)?.config.unwrap_or_default())
-    }
 
     /// The program and its arguments.
     pub fn command(&self) -> impl Iterator<Item = &str> {
@@ -132,7 +117,7 @@ fn or(nanoseconds: u64, seconds: u64) -> Duration {
 }
 
 /// Go writes what is empty as `null`.
-fn or_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(
+pub(super) fn or_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(
     deserializer: D,
 ) -> Result<T, D::Error> {
     Ok(Option::deserialize(deserializer)?.unwrap_or_default())
@@ -182,6 +167,11 @@ mod title {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::spec::ImageConfig;
+
+    fn read(image: &str) -> Container {
+        ImageConfig::read(&serde_json::from_str(image).unwrap()).unwrap().container
+    }
 
     const NGINX: &str = r#"{"architecture":"amd64","os":"linux","config":{
         "Env":["PATH=/bin","A=1","A=2","ODD"],"Entrypoint":["/docker-entrypoint.sh"],"Cmd":["nginx","-g","daemon off;"],
@@ -190,7 +180,7 @@ mod tests {
 
     #[test]
     fn what_docker_writes_is_read() {
-        let container = Container::read(NGINX.as_bytes()).unwrap();
+        let container = read(NGINX);
         assert_eq!(
             container.command().collect::<Vec<_>>(),
             ["/docker-entrypoint.sh", "nginx", "-g", "daemon off;"]
@@ -215,24 +205,11 @@ mod tests {
             ("null", None),
         ] {
             let image = format!(r#"{{"config":{{"Cmd":["a"],"Labels":{labels}}}}}"#);
-            let container = Container::read(image.as_bytes()).unwrap();
+            let container = read(&image);
             assert_eq!(container.title.as_deref(), title, "{labels}");
             let json = serde_json::to_string(&container).unwrap();
             assert_eq!(serde_json::from_str::<Container>(&json).unwrap(), container);
             assert!(!json.contains("buildah") && json.contains("Labels") == title.is_some(), "{json}");
-        }
-    }
-
-    #[test]
-    fn an_image_may_say_nothing_but_no_nonsense() {
-        for empty in ["{}", r#"{"config":null}"#, r#"{"config":{"Cmd":null,"Env":null,"Healthcheck":null}}"#]
-        {
-            assert_eq!(Container::read(empty.as_bytes()).unwrap(), Container::default(), "{empty}");
-        }
-        for wrong in
-            ["", "7", r#"{"config":{"Cmd":"bash"}}"#, r#"{"config":{"Healthcheck":{"Interval":-1}}}"#]
-        {
-            assert!(Container::read(wrong.as_bytes()).is_err(), "{wrong}");
         }
     }
 }

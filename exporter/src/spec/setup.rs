@@ -1,7 +1,7 @@
 //! What is set up on a machine beyond what its image has: users, files, services and the like.
 //!
 //! These types are what `vmimage.toml` is read into and what its JSON schema is made from. A `format` of the
-//! schema is the name of a [`TextFormat`], where the check of such texts is.
+//! schema is a [`TextFormat`], where the check of such texts is.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -35,14 +35,14 @@ pub struct Setup {
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Group {
     /// Its name.
-    #[schemars(extend("format" = TextFormat::UserName.name()), example = &"app")]
+    #[schemars(extend("format" = TextFormat::UserName), example = &"app")]
     pub name: String,
     /// Its number; by default the first free one from 1000.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gid: Option<u32>,
     /// Users that are members. They must be there or be among `users`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(extend("items" = texts(TextFormat::UserName)))]
+    #[schemars(extend("items" = TextFormat::UserName.schema()))]
     pub members: Vec<String>,
 }
 
@@ -51,7 +51,7 @@ pub struct Group {
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct User {
     /// Its name.
-    #[schemars(extend("format" = TextFormat::UserName.name()), example = &"ada")]
+    #[schemars(extend("format" = TextFormat::UserName), example = &"ada")]
     pub name: String,
     /// Its number; by default the first free one from 1000.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -61,19 +61,19 @@ pub struct User {
     pub gid: Option<u32>,
     /// Further groups. They must be there or be among `groups`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(extend("items" = texts(TextFormat::UserName)))]
+    #[schemars(extend("items" = TextFormat::UserName.schema()))]
     pub groups: Vec<String>,
     /// The full name, or what the user is for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("format" = TextFormat::PasswdField.name()), example = &"Ada Lovelace")]
+    #[schemars(extend("format" = TextFormat::PasswdField), example = &"Ada Lovelace")]
     pub comment: Option<String>,
     /// The home, made from `/etc/skel` if it is not there; by default `/home/NAME`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("format" = TextFormat::AbsolutePath.name()))]
+    #[schemars(extend("format" = TextFormat::AbsolutePath))]
     pub home: Option<String>,
     /// The login shell; by default `/bin/bash` if the image has it, else `/bin/sh`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("format" = TextFormat::AbsolutePath.name()), example = &"/bin/sh")]
+    #[schemars(extend("format" = TextFormat::AbsolutePath), example = &"/bin/sh")]
     pub shell: Option<String>,
     /// Without one, nobody can log in by a password.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -106,7 +106,7 @@ pub struct Root {
 #[serde(untagged)]
 pub enum Password {
     /// A hash, as `mkpasswd` and `openssl passwd -6` print it.
-    Hash(#[schemars(extend("format" = TextFormat::PasswordHash.name()))] String),
+    Hash(#[schemars(extend("format" = TextFormat::PasswordHash))] String),
     /// A secret of the build.
     Secret(Secret),
 }
@@ -116,7 +116,7 @@ pub enum Password {
 #[serde(untagged)]
 pub enum Keys {
     /// One key.
-    Key(#[schemars(extend("format" = TextFormat::SshKey.name()))] String),
+    Key(#[schemars(extend("format" = TextFormat::SshKey))] String),
     /// A file of the build context.
     File(ContextFile),
     /// A secret of the build.
@@ -128,7 +128,7 @@ pub enum Keys {
 #[serde(deny_unknown_fields)]
 pub struct Secret {
     /// Its id.
-    #[schemars(extend("format" = TextFormat::SecretId.name()))]
+    #[schemars(extend("format" = TextFormat::SecretId))]
     pub secret: String,
 }
 
@@ -137,7 +137,7 @@ pub struct Secret {
 #[serde(deny_unknown_fields)]
 pub struct ContextFile {
     /// Its path in the build context.
-    #[schemars(extend("format" = TextFormat::ContextPath.name()))]
+    #[schemars(extend("format" = TextFormat::ContextPath))]
     pub file: String,
 }
 
@@ -146,26 +146,26 @@ pub struct ContextFile {
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct File {
     /// Where it is on the machine.
-    #[schemars(extend("format" = TextFormat::AbsolutePath.name()), example = &"/etc/motd")]
+    #[schemars(extend("format" = TextFormat::AbsolutePath), example = &"/etc/motd")]
     pub path: String,
     /// Its text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub content: Option<String>,
     /// A file of the build context, or a folder, which is copied with all in it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("format" = TextFormat::ContextPath.name()))]
+    #[schemars(extend("format" = TextFormat::ContextPath))]
     pub source: Option<String>,
     /// A secret of the build, by its id.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("format" = TextFormat::SecretId.name()))]
+    #[schemars(extend("format" = TextFormat::SecretId))]
     pub secret: Option<String>,
     /// Its permissions in octal; by default `0644`, of a secret `0600`, and of what a folder holds those in the context.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("format" = TextFormat::FileMode.name()), example = &"0755")]
+    #[schemars(extend("format" = TextFormat::FileMode), example = &"0755")]
     pub mode: Option<String>,
     /// Its owner, `USER` or `USER:GROUP` by name or number; by default root.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("format" = TextFormat::Owner.name()), example = &"ada:ada")]
+    #[schemars(extend("format" = TextFormat::Owner), example = &"ada:ada")]
     pub owner: Option<String>,
 }
 
@@ -174,13 +174,13 @@ pub struct File {
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Services {
     /// Started at boot.
-    #[schemars(extend("items" = texts(TextFormat::ServiceName)))]
+    #[schemars(extend("items" = TextFormat::ServiceName.schema()))]
     pub enable: Vec<String>,
     /// Not started at boot.
-    #[schemars(extend("items" = texts(TextFormat::ServiceName)))]
+    #[schemars(extend("items" = TextFormat::ServiceName.schema()))]
     pub disable: Vec<String>,
     /// Never started, by nobody (systemd only).
-    #[schemars(extend("items" = texts(TextFormat::ServiceName)))]
+    #[schemars(extend("items" = TextFormat::ServiceName.schema()))]
     pub mask: Vec<String>,
 }
 
@@ -232,11 +232,6 @@ impl Keys {
             Self::Secret(secret) => Some(&secret.secret),
         }
     }
-}
-
-/// The schema of a list's elements: texts of this form.
-fn texts(format: TextFormat) -> serde_json::Value {
-    serde_json::json!({ "type": "string", "format": format.name() })
 }
 
 fn once_each<'a>(names: impl Iterator<Item = &'a str>) -> Vec<&'a str> {

@@ -31,6 +31,19 @@ impl Tree {
         copy
     }
 
+    /// What lies below the directory at `path`, which stays, empty, with its owner and permissions.
+    ///
+    /// # Errors
+    /// If there is no directory at that very place.
+    pub fn take_subtree(&mut self, path: &str) -> Result<Self> {
+        let directory = self.lookup(path).filter(|&id| self.entries(id).is_some());
+        let none = || Error::new(error::Kind::NotFound, path, "is no directory of the tree");
+        let id = directory.ok_or_else(none)?;
+        let taken = self.subtree(id);
+        self.inode_mut(id).kind = Kind::Directory(Default::default());
+        Ok(taken)
+    }
+
     fn copy_from(&mut self, other: &Tree, id: InodeId, parent: InodeId, name: &[u8]) -> InodeId {
         let mut copies: HashMap<InodeId, InodeId> = HashMap::new();
         let mut first = None;
@@ -83,6 +96,25 @@ mod tests {
         assert!(Editor::new(&mut root, Time::default()).remove("/lib/modules/6.1"));
         let dump = |tree: &Tree| tree.dump(Detail::default()).unwrap();
         assert_eq!(dump(&root), dump(&expected));
+    }
+
+    #[test]
+    fn what_is_taken_is_there_no_longer() {
+        let mut root =
+            tree(&[("/srv/www/index.html", "hello"), ("/srv/log", "-> /var/log"), ("/app", "app")]);
+        root.inode_mut(root.lookup("/srv").unwrap()).meta.uid = 33;
+        let taken = root.take_subtree("/srv").unwrap();
+        assert_eq!(taken.inode(Tree::ROOT).meta.uid, 33);
+        let names = |tree: &Tree| {
+            let names = tree.walk().map(|(_, name, _)| String::from_utf8_lossy(name).into_owned());
+            names.collect::<Vec<_>>()
+        };
+        assert_eq!(names(&taken), ["log", "www", "index.html"]);
+        assert_eq!(names(&root), ["app", "srv"]);
+        assert_eq!(root.inode(root.lookup("/srv").unwrap()).meta.uid, 33);
+        for wrong in ["/app", "/none"] {
+            assert!(root.take_subtree(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

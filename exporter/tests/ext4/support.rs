@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use exporter::extent::Source;
 use exporter::fs::ext4::{self, Options};
-use exporter::fs::{DiskBudget, Layout};
+use exporter::fs::{Contents, DiskBudget};
 use exporter::seed::Uuid;
 use exporter::tree::{Content, Inode, InodeId, Kind, Meta, Time, Tree, Xattrs};
 use tempfile::TempDir;
@@ -116,7 +116,7 @@ impl Image {
 }
 
 /// Write a layout out: the extents in order, everything else a hole.
-pub(crate) fn write(layout: &Layout, file: &File) {
+pub(crate) fn write(layout: &Contents, file: &File) {
     file.set_len(layout.size).unwrap();
     let mut end = 0;
     for extent in layout.extents.iter() {

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use exporter::container::{self, Compression, Format, Target};
 use exporter::engine::{Image, Run};
 use exporter::extent::Source;
-use exporter::fs::Layout as FileSystem;
+use exporter::fs::Contents as FileSystem;
 use exporter::fs::ext4::{self, Options};
 use exporter::seed::Uuid;
 use exporter::tree::{Archive, Editor, Tree};

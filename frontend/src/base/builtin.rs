@@ -14,10 +14,7 @@ pub(crate) fn boot_files(architecture: Architecture) -> exporter::Result<Option<
     if Architecture::host() != Some(architecture) {
         return Ok(None);
     }
-    BootFiles::new("built-in", |wanted| {
-        let found = BOOT_FILES.iter().find(|(name, _)| *name == wanted);
-        Ok(found.map(|(_, bytes)| Arc::from(*bytes)))
-    })
+    BootFiles::new("built-in", |wanted| Ok(file(BOOT_FILES, wanted)))
 }
 
 /// Whether this binary has boot loader files.
@@ -25,7 +22,12 @@ pub(crate) fn has_boot_files() -> bool {
     !BOOT_FILES.is_empty()
 }
 
-/// The programs inside the machine, as far as this binary has them; they are of its own architecture.
-pub(crate) fn programs() -> Programs {
-    Programs { grow: GROW.map(Arc::from), init: INIT.map(Arc::from) }
+/// The programs inside a machine of this architecture, as far as this binary has them.
+pub(crate) fn programs(architecture: Architecture) -> Programs {
+    let program = |name| file(GUEST, &format!("{name}-{}", architecture.oci_name()));
+    Programs { grow: program("vmimage-grow"), init: program("vmimage-init") }
+}
+
+fn file(files: &[(&str, &[u8])], wanted: &str) -> Option<Arc<[u8]>> {
+    files.iter().find(|(name, _)| *name == wanted).map(|(_, bytes)| Arc::from(*bytes))
 }

@@ -89,10 +89,14 @@ pub(crate) fn kept(program: &Path) -> PathBuf {
 
 /// The folder of docker's configuration; `asked` is the value of its flag `--config`.
 pub(crate) fn docker_config(asked: Option<&OsStr>) -> PathBuf {
-    let home = || Path::new(&env::var_os("HOME").unwrap_or_default()).join(".docker");
-    let asked =
-        asked.map(OsString::from).or_else(|| env::var_os("DOCKER_CONFIG").filter(|dir| !dir.is_empty()));
-    asked.map_or_else(home, PathBuf::from)
+    let usual = || usual_config(|name| env::var_os(name)).unwrap_or_else(|| ".docker".into());
+    asked.map_or_else(usual, PathBuf::from)
+}
+
+/// The folder that it is in where no flag names one, by the variables of the environment.
+pub(crate) fn usual_config(variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
+    let set = |name: &str| variable(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    set("DOCKER_CONFIG").or_else(|| set("HOME").map(|home| home.join(".docker")))
 }
 
 /// `cliPluginsExtraDirs` of docker's configuration, if it can be read.
@@ -175,6 +179,24 @@ mod tests {
         let extra = PathBuf::from("/opt/plugins");
         assert_eq!(first(Places::docker_buildx(config)), [extra, config.join("cli-plugins")]);
         assert_eq!(docker_config(Some(OsStr::new("/x"))), Path::new("/x"));
+        // Whoever asks whether there is a buildx looks there too.
+        let folder = dir.path().join("plugins");
+        let extra = serde_json::json!({ "cliPluginsExtraDirs": [folder] });
+        fs::write(config.join("config.json"), extra.to_string()).unwrap();
+        fs::create_dir(&folder).unwrap();
+        put(&folder.join(PROGRAM));
+        assert_eq!(Places::docker_buildx(config).found().next(), Some(folder.join(PROGRAM)));
+    }
+
+    #[test]
+    fn the_environment_leads_to_dockers_folder() {
+        let folder = |set: &[(&str, &str)]| {
+            usual_config(|name| set.iter().find(|(key, _)| *key == name).map(|(_, value)| value.into()))
+        };
+        let home = ("HOME", "/h");
+        assert_eq!(folder(&[("DOCKER_CONFIG", "/d"), home]), Some("/d".into()));
+        assert_eq!(folder(&[("DOCKER_CONFIG", ""), home]), Some("/h/.docker".into()));
+        assert_eq!(folder(&[]), None);
     }
 
     #[test]

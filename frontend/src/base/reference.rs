@@ -38,6 +38,24 @@ impl Reference {
     pub(crate) fn version(&self) -> &str {
         self.digest.as_deref().or(self.tag.as_deref()).unwrap_or(DEFAULT_TAG)
     }
+
+    /// Whether both are versions of the same image.
+    pub(crate) fn is_of_repository(&self, other: &Self) -> bool {
+        (&self.host, &self.path) == (&other.host, &other.path)
+    }
+
+    /// As users write it: without what short names leave out, and without the digest.
+    pub(crate) fn short_name(&self) -> String {
+        let official = self.path.strip_prefix(OFFICIAL).filter(|name| !name.contains('/'));
+        let name = match &*self.host {
+            DEFAULT_HOST => official.unwrap_or(&self.path).to_owned(),
+            host => format!("{host}/{}", self.path),
+        };
+        match &self.tag {
+            Some(tag) => format!("{name}:{tag}"),
+            None => name,
+        }
+    }
 }
 
 impl fmt::Display for Reference {
@@ -210,6 +228,39 @@ mod tests {
             );
             assert_eq!(parsed.to_string(), format!("{host}/{path}:{tag}"));
             assert_eq!(parsed.to_string().parse(), Ok(parsed), "the full name means the same");
+        }
+    }
+
+    #[test]
+    fn a_short_name_is_what_users_write() {
+        for (text, short) in [
+            ("docker.io/library/debian:12", "debian:12"),
+            ("index.docker.io/team/app:1", "team/app:1"),
+            ("host:5000/app:1", "host:5000/app:1"),
+            ("host:5000/library/app:1", "host:5000/library/app:1"),
+            ("docker.io/library/a/b:1", "library/a/b:1"),
+        ] {
+            let digest = format!("{text}@{DIGEST}");
+            for text in [text, &digest] {
+                let parsed: Reference = text.parse().unwrap();
+                assert_eq!(parsed.short_name(), short);
+                let untagged: Reference = Reference { digest: None, ..parsed.clone() };
+                assert_eq!(short.parse(), Ok(untagged), "it means the same image");
+            }
+        }
+    }
+
+    #[test]
+    fn versions_of_an_image_are_of_one_repository() {
+        let is_one = |a: &str, b: &str| {
+            let [a, b] = [a, b].map(|text| text.parse::<Reference>().unwrap());
+            a.is_of_repository(&b)
+        };
+        for other in ["a/b:1", "docker.io/a/b", "index.docker.io/a/b:2", &format!("a/b:1@{DIGEST}")] {
+            assert!(is_one("a/b", other), "{other}");
+        }
+        for other in ["a/c", "host:5000/a/b", "b"] {
+            assert!(!is_one("a/b", other), "{other}");
         }
     }
 

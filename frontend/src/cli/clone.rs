@@ -16,11 +16,11 @@ use exporter::spec::Spec;
 use exporter::terminal::line;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
-use super::{disk, output};
+use super::output;
 use crate::ask::help_of;
 use crate::base::disk::{Image, Made};
+use crate::base::make::{Making, is_stdout, threads};
 use crate::base::{Error, Result, ShowArgs, Stage, terminal};
-use crate::engine::destination::is_stdout;
 
 /// Copy a disk, and give the copy new UUIDs everywhere.
 ///
@@ -87,8 +87,9 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         id: copy.id,
         appliance: Appliance::default(),
     });
-    let threads = args.threads.unwrap_or_else(disk::threads);
-    let written = disk::write(copy.image(), targets.collect(), threads, &meter, &stop)?;
+    let threads = args.threads.unwrap_or_else(threads);
+    let making = Making { threads, meter: &meter, stop: &stop };
+    let written = making.write(copy.image(), targets.collect())?;
     tell(args, &copy.notes, &written)?;
     Ok(ExitCode::SUCCESS)
 }

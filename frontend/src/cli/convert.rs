@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use exporter::assemble::Input;
+use exporter::assemble::{self, Input};
 use exporter::boot::BootFiles;
 use exporter::container::{Format, Output};
 use exporter::engine;
@@ -27,9 +27,9 @@ use crate::ask::config::{Configuration, Context, Secrets};
 use crate::ask::request::Request;
 use crate::ask::{FORMAT, Flags, Kernel, Sources, help_of};
 use crate::base::builtin;
+use crate::base::make::{is_stdout, threads};
 use crate::base::{Error, Meter, Result, ShowArgs, Stage, terminal};
 use crate::engine::Choice;
-use crate::engine::destination::is_stdout;
 use crate::source::{Access, Mirror, Source, lookup};
 
 /// Turn files that are there already into a disk.
@@ -151,7 +151,7 @@ pub(crate) fn run(args: &mut Args) -> Result<ExitCode> {
     }
     args.install.packages()?;
     let source = source(args)?;
-    let threads = args.threads.unwrap_or_else(disk::threads);
+    let threads = args.threads.unwrap_or_else(threads);
     for path in args.output.iter().filter(|path| !is_stdout(path)) {
         // What can't be written is found out before anything is downloaded.
         Output::create(path)?;
@@ -166,17 +166,20 @@ pub(crate) fn run(args: &mut Args) -> Result<ExitCode> {
         signal_hook::flag::register(signal, stop.clone())
             .map_err(|error| Error::internal("signals: cannot be caught").because(error))?;
     }
-    let wanted = asked.wanted(&labels(&found.loaded))?;
-    let needs = install::lacks(&found.loaded.tree, &wanted)?.or(asked.needs_engine()?);
+    let labels = found.loaded.image.as_ref().map(|image| image.labels.clone());
+    let wanted = asked.wanted(&labels.unwrap_or_default())?;
+    let lack = assemble::lacks(&found.loaded.tree, &wanted)?.map(|lack| lack.to_string());
+    let needs = lack.or(asked.needs_engine()?.map(str::to_owned));
     if let (Some(lacking), Profile::Machine, false) = (needs, wanted.profile, args.no_install) {
-        return install::run(args, &found, lacking, &spool, &meter, &stop);
+        return install::run(args, &found, &lacking, &spool, &meter, &stop);
     }
     asked.refuse_install()?;
-    let Found { architecture, loaded: Loaded { tree: root, container, .. }, .. } = found;
+    let Found { architecture, loaded: Loaded { tree: root, image, .. }, .. } = found;
+    let container = image.map(|image| image.container);
     let spec = Spec { architecture, container, ..wanted };
     let materials = asked.context.materials(&spec.setup, &asked.secrets, threads)?;
     let boot = boot_files(args, architecture)?;
-    let input = Input { root, boot, donor: None, programs: builtin::programs(), materials };
+    let input = Input { root, boot, donor: None, programs: builtin::programs(architecture), materials };
     let job = disk::Job { spec: &spec, paths: &args.output, threads, meter: &meter, stop: &stop };
     Outcome::tell_all(&[job.make(input)?], args.show.json, args.show.quiet)?;
     Ok(ExitCode::SUCCESS)
@@ -255,12 +258,6 @@ fn folder_of(path: &Path) -> &Path {
 fn typed(args: &Args) -> Result<Request> {
     let epoch = std::env::var("SOURCE_DATE_EPOCH").ok();
     Request::new(args.disk.wishes(), std::iter::empty())?.clamped(epoch.as_deref())
-}
-
-/// The labels of an image.
-fn labels(loaded: &Loaded) -> BTreeMap<String, String> {
-    let labels = loaded.config.as_ref().and_then(|config| config.labels_of_config().cloned());
-    labels.unwrap_or_default().into_iter().collect()
 }
 
 fn boot_files(args: &Args, architecture: Architecture) -> Result<Option<BootFiles>> {

@@ -1,19 +1,16 @@
-//! The end of every way on which this process makes the disk itself: plan it, and write its files.
+//! A disk that this process makes itself, and what is said of it.
 
-use std::io::stdout;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 
-use exporter::assemble::{self, Input};
-use exporter::container::{self, Target};
-use exporter::engine::{Image, Run};
+use exporter::assemble::Input;
 use exporter::report::Report;
 use exporter::spec::Spec;
 
 use crate::base::disk::Made;
-use crate::base::{Meter, Result, Stage, terminal};
-use crate::engine::destination::is_stdout;
+use crate::base::make::{File, Making};
+use crate::base::{Meter, Result, terminal};
 
 /// A disk that is to be made.
 pub(super) struct Job<'a> {
@@ -54,48 +51,18 @@ impl Outcome {
 impl Job<'_> {
     /// Makes the disk.
     pub(super) fn make(&self, input: Input) -> Result<Outcome> {
-        let files = self.spec.formats.iter().zip(self.spec.compressions()?);
-        self.meter.begin(Stage::Planning);
-        let planned = assemble::plan(self.spec, input)?;
-        let targets = self.paths.iter().zip(files).map(|(path, (&format, compression))| Target {
+        let files = self.paths.iter().zip(self.spec.formats.iter().zip(self.spec.compressions()?));
+        let files = files.map(|(path, (&format, compression))| File {
             path: path.clone(),
             format,
             compression,
-            id: planned.id,
-            appliance: planned.appliance.clone(),
             sparse: false,
         });
-        let targets = targets.collect();
-        let written = write(planned.image(), targets, self.threads, self.meter, self.stop)?;
+        let making = Making { threads: self.threads, meter: self.meter, stop: self.stop };
+        let (planned, written) = making.make(self.spec, input, files.collect())?;
         let paths = written.into_iter().map(|target| target.path).collect();
-        Ok(Outcome { report: Report::new(planned, Vec::new()), paths })
+        Ok(Outcome { report: planned.report(Vec::new()), paths })
     }
-}
-
-/// Writes the files of a disk, or one to stdout; the files it is in now.
-pub(super) fn write(
-    image: Image<'_>,
-    targets: Vec<Target>,
-    threads: NonZeroUsize,
-    meter: &Meter,
-    stop: &AtomicBool,
-) -> Result<Vec<Target>> {
-    meter.begin(Stage::Writing);
-    let progress = |progress| meter.show(Stage::Writing, progress);
-    let run = Run { threads, progress: &progress, stop };
-    let written = match &targets[..] {
-        [target] if is_stdout(&target.path) => {
-            container::stream(image, target, &mut stdout(), &run).map(|()| Vec::new())
-        }
-        targets => container::write(image, targets, &run).map(|()| targets.to_vec()),
-    }?;
-    meter.finish();
-    Ok(written)
-}
-
-/// As many threads as there are processors.
-pub(super) fn threads() -> NonZeroUsize {
-    std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)
 }
 
 /// Says what was made, with the reports of its making before it; the files come last, by a line that says how to go on.

@@ -80,7 +80,11 @@ fn examine() -> Vec<Check> {
         Check::new("docker buildx", Need::Docker, buildx::version()),
         Check::new("type=vmdisk", Need::Optional, super::install::state()),
         Check::new("frontend image", Need::Optional, frontend_image()),
-        Check::new("own files", Need::Optional, own_files(builtin::has_boot_files(), &builtin::programs())),
+        Check::new(
+            "own files",
+            Need::Optional,
+            own_files(builtin::has_boot_files(), &builtin::programs(arch)),
+        ),
         Check::new("podman", Need::Engine, Tool::Podman.store()),
         Check::new("buildah", Need::Engine, Tool::Buildah.store()),
         Check::new("KVM", Need::Optional, kvm(arch, qemu.as_deref().ok())),

@@ -7,8 +7,9 @@ use std::str::FromStr;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use exporter::container::{Compression, Format};
 
+use crate::base::make::is_stdout;
 use crate::base::{Error, Result};
-use crate::engine::destination::{endings, is_stdout};
+use crate::engine::destination::endings;
 
 /// The disks that are made where no path was asked for: one for each format, in this folder.
 pub(super) fn usual_paths(formats: &[Format]) -> Vec<PathBuf> {

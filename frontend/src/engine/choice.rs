@@ -13,6 +13,7 @@ use clap::ValueEnum;
 use serde::Deserialize;
 
 use super::buildah::Tool;
+use crate::base::docker::{Places, docker_config, usual_config};
 use crate::base::programs;
 use crate::base::terminal::tell_line;
 
@@ -92,17 +93,8 @@ fn docker_answers() -> bool {
     programs::find("docker").is_some() && has_buildx() && Daemon::new(|name| env::var_os(name)).answers()
 }
 
-/// Where docker looks for its plugins.
 fn has_buildx() -> bool {
-    let global = ["/usr/local/lib", "/usr/local/libexec", "/usr/lib", "/usr/libexec"];
-    let global = global.into_iter().map(|folder| Path::new(folder).join("docker/cli-plugins"));
-    let own = docker_folder(|name| env::var_os(name)).map(|folder| folder.join("cli-plugins"));
-    own.into_iter().chain(global).any(|folder| folder.join("docker-buildx").exists())
-}
-
-fn docker_folder(variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
-    let set = |name: &str| variable(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    set("DOCKER_CONFIG").or_else(|| set("HOME").map(|home| home.join(".docker")))
+    Places::docker_buildx(&docker_config(None)).found().next().is_some()
 }
 
 /// Where the docker command would go.
@@ -128,7 +120,7 @@ impl Daemon {
                 None => Self::Elsewhere,
             };
         }
-        let context = text("DOCKER_CONTEXT").or_else(|| current_context(&docker_folder(&variable)?));
+        let context = text("DOCKER_CONTEXT").or_else(|| current_context(&usual_config(&variable)?));
         match context.as_deref() {
             None | Some("" | "default") => Self::Socket("/var/run/docker.sock".into()),
             Some(_) => Self::Elsewhere,

@@ -43,11 +43,6 @@ impl Destination {
     }
 }
 
-/// Whether it stands for stdout.
-pub(crate) fn is_stdout(path: &Path) -> bool {
-    path == Path::new("-")
-}
-
 /// The endings that pick a format, each once.
 pub(crate) fn endings() -> Vec<String> {
     let mut endings = Vec::new();

@@ -48,12 +48,16 @@ pub(crate) struct Base {
 /// Variables by name.
 pub(crate) type Variables = HashMap<String, String>;
 
+/// This host's `os/architecture`.
+pub(crate) fn host_platform() -> String {
+    format!("linux/{}", Architecture::host().map_or(std::env::consts::ARCH, Architecture::oci_name))
+}
+
 /// The variables that need no `ARG`, in a build for `platform` (`os/architecture[/variant]`) on this host.
 ///
 /// Reference: <https://docs.docker.com/reference/dockerfile/#automatic-platform-args-in-the-global-scope>
 pub(crate) fn predefined(platform: Option<&str>) -> Variables {
-    let host = Architecture::host().map_or(std::env::consts::ARCH, Architecture::oci_name);
-    let host = format!("linux/{host}");
+    let host = host_platform();
     let mut variables = Variables::new();
     for (prefix, platform) in [("BUILD", host.as_str()), ("TARGET", platform.unwrap_or(&host))] {
         let mut parts = platform.split('/');

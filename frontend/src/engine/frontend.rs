@@ -6,6 +6,8 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
+use crate::base::reference::Reference;
+
 /// Directives come first, so the beginning of the file will do.
 const HEAD: u64 = 64 << 10;
 
@@ -30,7 +32,11 @@ pub(crate) fn is_named_by(dockerfile: &Path, frontend: &str) -> bool {
 
 /// True if the syntax line in `dockerfile`'s text names the repository of `frontend`.
 pub(crate) fn is_named_in(dockerfile: &str, frontend: &str) -> bool {
-    directive(dockerfile).is_some_and(|image| repository(image) == repository(frontend))
+    let Some(image) = directive(dockerfile) else { return false };
+    match (image.parse::<Reference>(), frontend.parse::<Reference>()) {
+        (Ok(image), Ok(frontend)) => image.is_of_repository(&frontend),
+        _ => image == frontend,
+    }
 }
 
 /// The image that the syntax directive names.
@@ -50,17 +56,6 @@ fn directive(dockerfile: &str) -> Option<&str> {
         }
     }
     None
-}
-
-/// An image reference without its tag, digest and the default registry.
-fn repository(image: &str) -> &str {
-    let image = image.split_once('@').map_or(image, |(name, _digest)| name);
-    let image = match image.rsplit_once(':') {
-        // A colon before a slash belongs to a registry's port.
-        Some((name, tag)) if !tag.contains('/') => name,
-        _ => image,
-    };
-    image.strip_prefix("docker.io/").unwrap_or(image)
 }
 
 #[cfg(test)]
@@ -88,11 +83,15 @@ mod tests {
 
     #[test]
     fn tags_digests_and_the_default_registry_do_not_matter() {
-        for image in ["a/b", "a/b:1", "docker.io/a/b:1", "a/b:1@sha256:00", "a/b@sha256:00"] {
-            assert_eq!(repository(image), "a/b");
+        let digest = format!("a/b@sha256:{:064}", 0);
+        let tagged = format!("a/b:1@sha256:{:064}", 0);
+        let is_named = |image: &str, frontend| is_named_in(&format!("# syntax={image}\n"), frontend);
+        for image in ["a/b", "a/b:1", "docker.io/a/b:1", "index.docker.io/a/b", &digest, &tagged] {
+            assert!(is_named(image, "a/b") && !is_named(image, "localhost:5000/a/b"), "{image}");
         }
-        assert_eq!(repository("localhost:5000/a/b"), "localhost:5000/a/b");
-        assert_eq!(repository("localhost:5000/a/b:1"), "localhost:5000/a/b");
+        assert!(is_named("localhost:5000/a/b:1", "localhost:5000/a/b"));
+        // What is no name is docker's to complain about.
+        assert!(!is_named("A/b", "a/b") && !is_named("a/b", "A/b"));
     }
 
     #[test]

@@ -10,7 +10,9 @@
 
 use std::collections::BTreeMap;
 
+use exporter::spec::ImageConfig;
 use serde::Deserialize;
+use serde_json::Value;
 
 use super::failure::Failure;
 use super::platform::Platform;
@@ -40,6 +42,8 @@ pub(crate) struct Image {
     pub root: Option<Ref>,
     /// The image config as JSON.
     pub config: Option<Vec<u8>>,
+    /// What that says.
+    pub says: ImageConfig,
     /// Annotations for its manifest, beside those that the client asks for.
     pub annotations: BTreeMap<String, String>,
 }
@@ -71,7 +75,7 @@ impl Images {
             None => vec![from_single(Ref::default(), platforms)?],
         };
         for image in &mut images {
-            image.take_config(&mut result.metadata);
+            image.take_config(&mut result.metadata)?;
         }
         Ok(Self { images, is_map, rest: result })
     }
@@ -102,12 +106,19 @@ impl Images {
 
 impl Image {
     /// Moves the config out of the metadata; exporters look under the platform's key first, too.
-    fn take_config(&mut self, metadata: &mut BTreeMap<String, Vec<u8>>) {
+    fn take_config(&mut self, metadata: &mut BTreeMap<String, Vec<u8>>) -> Result<(), Failure> {
         self.config = metadata.remove(&suffixed(CONFIG, &self.id)).or_else(|| metadata.remove(CONFIG));
-        if self.platform.is_none() {
-            self.platform = self.config.as_ref().and_then(|config| serde_json::from_slice(config).ok());
-        }
+        let Some(config) = &self.config else { return Ok(()) };
+        let json: Value = serde_json::from_slice(config).map_err(odd_config)?;
+        self.says = ImageConfig::read(&json).map_err(odd_config)?;
+        self.platform = self.platform.take().or_else(|| Platform::deserialize(&json).ok());
+        Ok(())
     }
+}
+
+/// A frontend of the user's may have written it.
+fn odd_config(error: serde_json::Error) -> Failure {
+    Failure::new(format!("the image's configuration is not as specified: {error}"))
 }
 
 fn platforms(metadata: &BTreeMap<String, Vec<u8>>) -> Result<Vec<NamedPlatform>, Failure> {
@@ -247,6 +258,8 @@ mod tests {
             map(&[], &[]),
             single("a", &[(PLATFORMS, &named(&[AMD64, ARM64]))]),
             single("a", &[(PLATFORMS, "{")]),
+            single("a", &[(CONFIG, "{")]),
+            single("a", &[(CONFIG, r#"{"config":{"Cmd":"sh"}}"#)]),
         ];
         for result in cases {
             assert!(Images::read(result.clone()).is_err(), "{result:?}");

@@ -1,7 +1,8 @@
 //! Alpine and what is like it.
 
-use super::manager::Manager;
+use super::manager::{Manager, Pin};
 use super::release::{Boot, Release, row};
+use super::sources::{Place, Places};
 
 /// Alpine signs no boot loader.
 pub(super) static MANAGER: Manager = Manager {
@@ -9,8 +10,12 @@ pub(super) static MANAGER: Manager = Manager {
     tools: &["/sbin/apk", "/usr/bin/apk"],
     releases: RELEASES,
     files: FILES,
+    gives_way: &[],
+    time_zones: "tzdata",
     redirects: true,
-    version_sign: "~",
+    archive: |_| None,
+    places: Some(Places { repository: |_| Place::Line("/etc/apk/repositories"), keys: "/etc/apk/keys" }),
+    pin: Pin::Prefix,
     machine_script: &[include_str!("stand-ins.sh"), include_str!("apk-machine.sh")],
     locale: None,
     boot_script: &[],

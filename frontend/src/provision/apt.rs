@@ -1,9 +1,14 @@
 //! Debian, Ubuntu, Kali and what is like them.
 
-use super::manager::Manager;
-use super::release::{Boot, Release, row};
+use exporter::tree::os::Os;
 
-/// Unless there is dracut, or it is asked for: of the two a system has one.
+use super::archive::is_up_to;
+use super::manager::{Manager, Pin};
+use super::release::{Boot, Release, row};
+use super::sources::{Place, Places};
+use crate::ask::Repository;
+
+/// Unless there is dracut.
 const INITRAMFS: &str = "initramfs-tools zstd";
 const INIT: &str = "systemd-sysv libpam-systemd dbus udev kmod iproute2 e2fsprogs login";
 /// Older releases have these in systemd itself.
@@ -15,8 +20,13 @@ pub(super) static MANAGER: Manager = Manager {
     tools: &["/usr/bin/apt-get"],
     releases: RELEASES,
     files: FILES,
+    gives_way: &[("initramfs-tools", "dracut")],
+    time_zones: "tzdata",
     redirects: true,
-    version_sign: "@",
+    archive,
+    // Keys are those that `signed-by` names.
+    places: Some(Places { repository, keys: "/etc/apt/keyrings" }),
+    pin: Pin::Script,
     machine_script: &[
         include_str!("apt.sh"),
         include_str!("version.sh"),
@@ -27,6 +37,30 @@ pub(super) static MANAGER: Manager = Manager {
     locale: Some(("locales", include_str!("apt-locale.sh"))),
     boot_script: &[include_str!("apt.sh"), include_str!("grub.sh"), include_str!("apt-boot.sh")],
 };
+
+/// Sources are deb822 or lines, told by their first field.
+fn repository(repository: &Repository) -> Place {
+    let is_deb822 = repository.source.lines().any(|line| line.starts_with("Types:"));
+    let ending = if is_deb822 { "sources" } else { "list" };
+    Place::File(format!("/etc/apt/sources.list.d/{}.{ending}", repository.name))
+}
+
+/// Ubuntu's releases with long-term support stay on `archive.ubuntu.com`.
+fn archive(os: &Os) -> Option<&'static str> {
+    match &*os.id {
+        "debian" if is_up_to(os, "10") => Some("http://archive.debian.org"),
+        "ubuntu" if is_up_to(os, "12.04") || is_up_to(os, "24.10") && !has_long_support(os) => {
+            Some("http://old-releases.ubuntu.com")
+        }
+        _ => None,
+    }
+}
+
+/// Every second April's: 14.04, 16.04.
+fn has_long_support(os: &Os) -> bool {
+    let year = os.version_id.as_deref().and_then(|version| version.strip_suffix(".04")?.parse::<u32>().ok());
+    year.is_some_and(|year| year % 2 == 0)
+}
 
 #[rustfmt::skip]
 const RELEASES: &[Release] = &[

@@ -1,7 +1,11 @@
 //! Fedora, RHEL with its rebuilds and relatives, openEuler, Amazon Linux: dnf, microdnf and yum.
 
-use super::manager::Manager;
+use exporter::tree::os::Os;
+
+use super::archive::is_up_to;
+use super::manager::{Manager, Pin};
 use super::release::{Boot, Release, row};
+use super::sources::{Place, Places, RPM_KEYS};
 
 const INIT: &str = "systemd systemd-udev util-linux e2fsprogs iproute";
 /// udev was a part of systemd.
@@ -19,8 +23,15 @@ pub(super) static MANAGER: Manager = Manager {
     tools: &["/usr/bin/dnf", "/usr/bin/microdnf", "/usr/bin/yum"],
     releases: RELEASES,
     files: FILES,
+    gives_way: &[],
+    time_zones: "tzdata",
     redirects: true,
-    version_sign: "@",
+    archive,
+    places: Some(Places {
+        repository: |repository| Place::File(format!("/etc/yum.repos.d/{}.repo", repository.name)),
+        keys: RPM_KEYS,
+    }),
+    pin: Pin::Script,
     machine_script: &[
         include_str!("rpm.sh"),
         include_str!("repodata.sh"),
@@ -39,6 +50,11 @@ pub(super) static MANAGER: Manager = Manager {
         include_str!("dnf-boot.sh"),
     ],
 };
+
+/// CentOS Stream 8, too. Fedora's list of mirrors leads to its archive.
+fn archive(os: &Os) -> Option<&'static str> {
+    (os.id == "centos" && is_up_to(os, "8")).then_some("http://vault.centos.org")
+}
 
 /// Amazon's boot loaders are signed with keys of its own, which only its machines know.
 #[rustfmt::skip]

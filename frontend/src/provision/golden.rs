@@ -8,6 +8,7 @@ use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use exporter::spec::Architecture;
 use exporter::tree::os;
 use exporter::tree::{Editor, Meta, Time, Tree};
 
@@ -63,11 +64,12 @@ fn every_recorded_release_has_its_plan() {
     let mut wrong = Vec::new();
     for (name, os_release) in recorded() {
         let base = bare(&name, &os_release);
-        let text: String = ["amd64", "arm64"]
+        let text: String = [Architecture::X86_64, Architecture::Aarch64]
             .map(|architecture| {
                 let plan = plan(&base, architecture, &Install::default());
                 format!(
-                    "[{architecture}]\n{}",
+                    "[{}]\n{}",
+                    architecture.oci_name(),
                     plan.map_or_else(|failure| format!("{failure}\n"), |plan| shown(&plan))
                 )
             })
@@ -83,7 +85,9 @@ fn every_recorded_release_has_its_plan() {
 #[test]
 fn every_step_is_unattended_and_knows_what_stands_in_for_programs() {
     for (name, os_release) in recorded() {
-        let Ok(plan) = plan(&bare(&name, &os_release), "amd64", &Install::default()) else { continue };
+        let Ok(plan) = plan(&bare(&name, &os_release), Architecture::X86_64, &Install::default()) else {
+            continue;
+        };
         for step in plan.machine.iter().chain(&plan.boot) {
             assert!(step.script.contains(include_str!("unattended.sh")), "{name}: {}", step.title);
         }
@@ -100,7 +104,7 @@ fn of_initramfs_tools_and_dracut_a_debian_has_one() {
     let (_, os_release) = recorded().into_iter().find(|(name, _)| name == "debian-12").unwrap();
     let installs = |base: &Base, further: &[&str]| {
         let further = further.iter().map(|&name| name.to_owned()).collect();
-        let plan = plan(base, "amd64", &Install { further, ..Install::default() }).unwrap();
+        let plan = plan(base, Architecture::X86_64, &Install { further, ..Install::default() }).unwrap();
         let packages = plan.machine.unwrap().args;
         ["initramfs-tools", "dracut"].map(|name| packages.iter().any(|package| package == name))
     };
@@ -161,7 +165,7 @@ fn versions_are_numbers() {
     }
     let kernel = |version: &str| {
         let base = bare("el", &format!("ID=rocky\nVERSION_ID={version}\n"));
-        plan(&base, "amd64", &Install::default()).unwrap().machine.unwrap().args[0].clone()
+        plan(&base, Architecture::X86_64, &Install::default()).unwrap().machine.unwrap().args[0].clone()
     };
     for (version, name) in
         [("7.9", "kernel"), ("8", "kernel-core"), ("9.7", "kernel-core"), ("10.0", "kernel-core")]

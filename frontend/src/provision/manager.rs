@@ -1,11 +1,12 @@
 //! What the package managers have in common: a [`Manager`] is one, as data, and makes the steps.
 
 use exporter::machine::{PROGRAM_FOLDERS, STOOD_IN_FOR};
-use exporter::spec::Init;
+use exporter::spec::{Architecture, Init};
 use exporter::tree::os::Os;
 
 use super::release::{Release, names};
-use super::{BOOT_OUT, Base, Part, Plan, Step};
+use super::sources::Places;
+use super::{BOOT_OUT, Base, Part, Plan, Step, TIME_ZONES, TRUST};
 use crate::ask::{Install, Kernel};
 
 /// The head of every step.
@@ -39,11 +40,19 @@ pub(super) struct Manager {
     pub(super) releases: &'static [Release],
     /// Packages, without a `?`, and the files that show they are there.
     pub(super) files: &'static [(&'static str, &'static [&'static str])],
+    /// Packages of `releases` that are left out if another one is among the further packages, and that one: of the two a
+    /// system has one.
+    pub(super) gives_way: &'static [(&'static str, &'static str)],
+    /// The package with the time zones.
+    pub(super) time_zones: &'static str,
     /// Whether its scripts know `$MIRROR` and `$PACKAGES`.
     pub(super) redirects: bool,
-    /// What is between a package and its version for `machine_script`: `~` of apk means the beginning of one, `@` is
-    /// for `version.sh`; empty: its repositories have one version only.
-    pub(super) version_sign: &'static str,
+    /// The host that a release past its end has moved to.
+    pub(super) archive: fn(&Os) -> Option<&'static str>,
+    /// Where it looks for repositories; `None`: it can't be told of one.
+    pub(super) places: Option<Places>,
+    /// How it is told of a kernel's version.
+    pub(super) pin: Pin,
     /// Installs `$@`, and makes an initramfs for every kernel.
     pub(super) machine_script: &'static [&'static str],
     /// Makes the locale `$locale`, and the package that it needs; `{}` in its name is the language.
@@ -52,9 +61,36 @@ pub(super) struct Manager {
     pub(super) boot_script: &'static [&'static str],
 }
 
+/// How `machine_script` is told of a package in a version, or in the newest that goes on from it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Pin {
+    /// `linux-virt~6.18`, as apk itself takes it.
+    Prefix,
+    /// `linux-image-amd64@6.1`, for `version.sh`.
+    Script,
+    /// Not at all: its repositories have the newest alone, and another kernel is the package `other`.
+    Newest { other: &'static str },
+}
+
+impl Pin {
+    fn pinned(self, package: &str, version: &str) -> Option<String> {
+        match self {
+            Self::Prefix => Some(format!("{package}~{version}")),
+            Self::Script => Some(format!("{package}@{version}")),
+            Self::Newest { .. } => None,
+        }
+    }
+}
+
 impl Manager {
-    /// The steps for `base` on `architecture` (`amd64`, `arm64`); `None` if the distribution has no kernel.
-    pub(super) fn plan(&self, base: &Base, architecture: &str, asked: &Install, part: Part) -> Option<Plan> {
+    /// The steps for `base` on `architecture`; `None` if the distribution has no kernel.
+    pub(super) fn plan(
+        &self,
+        base: &Base,
+        architecture: Architecture,
+        asked: &Install,
+        part: Part,
+    ) -> Option<Plan> {
         let release = Release::find(&base.os, self.releases).unwrap_or(&self.releases[0]);
         let cache = self.cache(base, architecture);
         let packages = self.packages(release, base, architecture, asked, part)?;
@@ -76,12 +112,15 @@ impl Manager {
         // Kernel and boot loader are signed by the same hand.
         let has_boot = part != Part::System && !release.boot.uefi.is_empty();
         let boot = has_boot.then(|| {
-            let bios = if architecture == "amd64" { release.boot.bios } else { "" };
+            let bios = match architecture {
+                Architecture::X86_64 => release.boot.bios,
+                Architecture::Aarch64 => "",
+            };
             let loaders = [release.boot.uefi, bios].into_iter().flat_map(|cell| names(cell, architecture));
             Step {
                 title: "[vmimage] collect boot loader files".into(),
                 script: HEAD.to_owned() + &self.boot_script.concat(),
-                args: [BOOT_OUT.into(), architecture.into()].into_iter().chain(loaders).collect(),
+                args: [BOOT_OUT.into(), architecture.oci_name().into()].into_iter().chain(loaders).collect(),
                 cache,
             }
         });
@@ -94,9 +133,9 @@ impl Manager {
     }
 
     /// Packages of one release and architecture only: indexes of others would be in the way.
-    fn cache(&self, base: &Base, architecture: &str) -> String {
+    fn cache(&self, base: &Base, architecture: Architecture) -> String {
         let version = base.os.version_id.as_deref().unwrap_or("rolling");
-        format!("vmimage-{}-{}-{version}-{architecture}", self.name, base.os.id)
+        format!("vmimage-{}-{}-{version}-{}", self.name, base.os.id, architecture.oci_name())
     }
 
     /// The kernel that is wanted, then what of the rest `base` lacks; `None` if the distribution has no kernel.
@@ -104,7 +143,7 @@ impl Manager {
         &self,
         release: &Release,
         base: &Base,
-        architecture: &str,
+        architecture: Architecture,
         asked: &Install,
         part: Part,
     ) -> Option<Vec<String>> {
@@ -125,9 +164,7 @@ impl Manager {
             .iter()
             .flat_map(|cell| names(cell, architecture))
             .filter(|package| !self.shown_by(package).is_some_and(|files| base.has(files)))
-            .filter(|package| {
-                package != "initramfs-tools" || !asked.further.iter().any(|other| other == "dracut")
-            });
+            .filter(|package| !self.gives_way(package, asked));
         let mut packages: Vec<_> = kernel.into_iter().chain(missing).collect();
         if part == Part::Kernel {
             return Some(packages);
@@ -135,7 +172,7 @@ impl Manager {
         let locale = self.locale.zip(asked.generated_locale());
         let language = |name: &str| name.split(['_', '.']).next().unwrap_or_default().to_owned();
         let locale = locale.map(|((package, _), name)| package.replace("{}", &language(name)));
-        for package in asked.extra_packages(base, self.name).into_iter().chain(locale) {
+        for package in self.extra_packages(base, asked).into_iter().chain(locale) {
             if !packages.contains(&package) {
                 packages.push(package);
             }
@@ -143,11 +180,26 @@ impl Manager {
         Some(packages)
     }
 
+    fn gives_way(&self, package: &str, asked: &Install) -> bool {
+        let is_asked = |other: &str| asked.further.iter().any(|further| further == other);
+        self.gives_way.iter().any(|(known, other)| *known == package && is_asked(other))
+    }
+
+    /// What is installed beside a machine's own packages.
+    fn extra_packages(&self, base: &Base, asked: &Install) -> Vec<String> {
+        let wanted = [
+            (asked.time_zone && !base.has(TIME_ZONES), self.time_zones),
+            (!asked.sources.certificates.is_empty() && !base.has(TRUST), "ca-certificates"),
+        ];
+        let wanted = wanted.into_iter().filter(|(is_wanted, _)| *is_wanted).map(|(_, name)| name.to_owned());
+        wanted.chain(asked.further.iter().cloned()).collect()
+    }
+
     fn kernel(
         &self,
         release: &Release,
         base: &Base,
-        architecture: &str,
+        architecture: Architecture,
         asked: &Install,
     ) -> Option<Vec<String>> {
         let cell = if asked.full_kernel { release.full_kernel } else { release.kernel };
@@ -156,8 +208,7 @@ impl Manager {
             None if base.has_kernel => Some(Vec::new()),
             None | Some(Kernel::Distro) => usual(),
             Some(Kernel::Version(version)) => {
-                let sign = self.version_sign;
-                Some(usual()?.iter().map(|kernel| format!("{kernel}{sign}{version}")).collect())
+                usual()?.iter().map(|kernel| self.pin.pinned(kernel, version)).collect()
             }
             Some(Kernel::Package(name)) => Some(vec![name.clone()]),
             Some(Kernel::Keep) => Some(Vec::new()),

@@ -1,6 +1,7 @@
 //! What to install so that a container image becomes a machine: one file per package manager.
 //!
-//! Everything here is pure: [`Base`] says what an image has, [`plan`] says which step it needs.
+//! Everything here is pure: [`Base`] says what an image has, [`plan`] says which step it needs, and [`recipe`] what an
+//! engine is asked for and in which order.
 
 mod apk;
 mod apt;
@@ -9,6 +10,7 @@ mod dnf;
 mod failure;
 mod manager;
 mod pacman;
+pub(crate) mod recipe;
 mod release;
 mod sources;
 mod zypper;
@@ -22,7 +24,7 @@ use exporter::tree::os::{self, Os};
 use crate::ask::{Install, Kernel, Sources};
 use crate::base::{Error, Result};
 pub(crate) use failure::Cause;
-use manager::Manager;
+use manager::{Manager, Pin};
 
 /// What probing a base image found.
 #[derive(Clone, Debug)]
@@ -110,19 +112,6 @@ impl Install {
             || self.sources != Sources::default()
     }
 
-    /// What is installed beside a machine's own packages.
-    fn extra_packages(&self, base: &Base, manager: &str) -> Vec<String> {
-        let wanted = [
-            (
-                self.time_zone && !base.has(TIME_ZONES),
-                if manager == "zypper" { "timezone" } else { "tzdata" },
-            ),
-            (!self.sources.certificates.is_empty() && !base.has(TRUST), "ca-certificates"),
-        ];
-        let wanted = wanted.into_iter().filter(|(is_wanted, _)| *is_wanted).map(|(_, name)| name.to_owned());
-        wanted.chain(self.further.iter().cloned()).collect()
-    }
-
     /// The locale, unless it is one that every C library has without any file.
     fn generated_locale(&self) -> Option<&str> {
         let name = self.locale.as_deref()?;
@@ -152,24 +141,33 @@ enum Part {
 
 /// What a base image needs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Plan {
+struct Plan {
     /// Installs kernel, initramfs and init on the base; `None`: the base has them all.
-    pub(crate) machine: Option<Step>,
+    machine: Option<Step>,
     /// Collects boot loader files into [`BOOT_OUT`]; `None`: the distribution has none we know, the
     /// frontend's own are used.
-    pub(crate) boot: Option<Step>,
+    boot: Option<Step>,
 }
 
 impl Plan {
     /// The steps as they are run on `base`: after what is trusted, and where packages come from, has been written, and
     /// with the reason told if they fail.
-    fn on(mut self, base: &Base, sources: &str) -> Self {
-        let before = archive::script(&base.os) + sources;
+    fn on(mut self, base: &Base, manager: &Manager, sources: &str) -> Self {
+        let before = archive::script((manager.archive)(&base.os)) + sources;
         for step in self.machine.iter_mut().chain(&mut self.boot) {
             step.script = failure::explained(&(before.clone() + &step.script));
         }
         self
     }
+}
+
+/// That of a machine for a container platform, such as `linux/amd64`.
+pub(crate) fn architecture(platform: &str) -> Result<Architecture> {
+    let name = platform.split('/').nth(1).unwrap_or_default();
+    Architecture::from_oci(name).ok_or_else(|| {
+        Error::user(format!("no machine can be made for {platform}"))
+            .with_hint("the platforms are linux/amd64 and linux/arm64")
+    })
 }
 
 const MANAGERS: [&Manager; 5] =
@@ -181,33 +179,33 @@ pub(crate) fn probes() -> BTreeSet<&'static str> {
     MANAGERS.into_iter().flat_map(Manager::probes).chain(asked).collect()
 }
 
-/// The steps for `base` on `architecture` (`amd64`, `arm64`); none if nothing can be installed on it.
-pub(crate) fn plan(base: &Base, architecture: &str, asked: &Install) -> Result<Plan> {
+/// The steps for `base` on `architecture`; none if nothing can be installed on it.
+fn plan(base: &Base, architecture: Architecture, asked: &Install) -> Result<Plan> {
     check_architecture(base, architecture)?;
     let part = if asked.donor.is_some() { Part::System } else { Part::Machine };
     let Some(manager) = manager(base) else {
         return if asked.is_more_than_kernel() { Err(unsupported(base)) } else { Ok(Plan::default()) };
     };
     check(base, manager, asked)?;
-    let sources = asked.sources.script(base, manager.name)?;
+    let sources = asked.sources.script(base, manager)?;
     let plan = manager.plan(base, architecture, asked, part).ok_or_else(|| unsupported(base))?;
-    Ok(plan.on(base, &sources))
+    Ok(plan.on(base, manager, &sources))
 }
 
 /// The image that gives `base` its kernel (`None`: an image `FROM scratch`), if that is another one.
-pub(crate) fn donor<'asked>(base: Option<&Base>, asked: &'asked Install) -> Option<&'asked str> {
+fn donor<'asked>(base: Option<&Base>, asked: &'asked Install) -> Option<&'asked str> {
     let lacks = |base: &Base| manager(base).is_none() && (asked.kernel.is_some() || !base.has_kernel);
     let is_needed = asked.kernel != Some(Kernel::Keep) && base.is_none_or(lacks);
     asked.donor.as_deref().or_else(|| is_needed.then_some(DEFAULT_DONOR))
 }
 
 /// The steps for an image that gives its kernel to another one.
-pub(crate) fn plan_donor(base: &Base, architecture: &str, asked: &Install) -> Result<Plan> {
+fn plan_donor(base: &Base, architecture: Architecture, asked: &Install) -> Result<Plan> {
     check_architecture(base, architecture)?;
     let plan = match manager(base) {
         Some(manager) => {
             check(base, manager, asked)?;
-            manager.plan(base, architecture, asked, Part::Kernel).map(|plan| plan.on(base, ""))
+            manager.plan(base, architecture, asked, Part::Kernel).map(|plan| plan.on(base, manager, ""))
         }
         None => base.has_kernel.then(Plan::default),
     };
@@ -222,9 +220,10 @@ fn manager(base: &Base) -> Option<&'static Manager> {
 
 /// An engine takes an image of another architecture where it has no other of that name, and its package manager would
 /// look for a kernel that there is not.
-fn check_architecture(base: &Base, wanted: &str) -> Result<()> {
-    match Architecture::of(&base.files).map(Architecture::oci_name) {
+fn check_architecture(base: &Base, wanted: Architecture) -> Result<()> {
+    match Architecture::of(&base.files) {
         Some(own) if own != wanted => {
+            let (own, wanted) = (own.oci_name(), wanted.oci_name());
             let message =
                 format!("image {} is for linux/{own}, the machine is to be for linux/{wanted}", base.name);
             let hint = format!("name an image for linux/{wanted}, or ask for --platform linux/{own}");
@@ -238,16 +237,16 @@ fn check_architecture(base: &Base, wanted: &str) -> Result<()> {
 fn check(base: &Base, manager: &Manager, asked: &Install) -> Result<()> {
     let (shown, name) = (base.shown(), manager.name);
     if !manager.redirects && (asked.packages.is_some() || asked.mirror.is_some()) {
-        let message =
-            format!("image {shown}: mirror and packages are for apt, apk, dnf and zypper, not for {name}");
+        let able = names(|manager| manager.redirects, "and");
+        let message = format!("image {shown}: mirror and packages are for {able}, not for {name}");
         return Err(Error::user(message)
             .with_hint("write the mirror, or the folder, into the repository settings of the image"));
     }
-    if let (Some(Kernel::Version(version)), "") = (&asked.kernel, manager.version_sign) {
+    if let (Some(Kernel::Version(version)), Pin::Newest { other }) = (&asked.kernel, manager.pin) {
         let message =
             format!("image {shown}: no kernel {version}, the repositories of {name} have the newest alone");
-        return Err(Error::user(message)
-            .with_hint("leave the version out, or name another package, such as linux-lts"));
+        let hint = format!("leave the version out, or name another package, such as {other}");
+        return Err(Error::user(message).with_hint(hint));
     }
     Ok(())
 }
@@ -263,11 +262,21 @@ fn unsupported(base: &Base) -> Error {
         }
         None => format!("image {}: vmimage knows no way to install a kernel on it", base.shown()),
     };
-    Error::user(message).with_hint(
-        "take one with apt, apk, dnf, zypper or pacman (debian:12, alpine:3.23, fedora:43), \
+    let hint = format!(
+        "take one with {} (debian:12, alpine:3.23, fedora:43), \
          or one that has a kernel and an initramfs in /boot or /usr/lib/modules; \
          for a disk with the files alone: --profile data",
-    )
+        names(|_| true, "or")
+    );
+    Error::user(message).with_hint(hint)
+}
+
+/// The names of the package managers that are meant: `apt, apk and dnf`.
+fn names(is_meant: impl Fn(&Manager) -> bool, last: &str) -> String {
+    let mut names: Vec<_> =
+        MANAGERS.into_iter().filter(|manager| is_meant(manager)).map(|manager| manager.name).collect();
+    let end = names.pop().unwrap_or_default();
+    format!("{} {last} {end}", names.join(", "))
 }
 
 #[cfg(test)]
@@ -279,6 +288,7 @@ mod scripts;
 
 #[cfg(test)]
 mod tests {
+    use exporter::spec::Architecture::{Aarch64, X86_64};
     use exporter::spec::Init;
     use exporter::tree::{Editor, Meta, Time};
 
@@ -309,7 +319,7 @@ mod tests {
     const ARCH: &[(&str, &str)] = &[("/etc/os-release", "ID=arch\n"), ("/usr/bin/pacman", "")];
     const KERNEL: &[(&str, &str)] = &[("/boot/vmlinuz-virt", ""), ("/boot/initramfs-virt", "")];
 
-    fn packages(files: &[&[(&str, &str)]], architecture: &str, kernel: Option<&str>) -> Vec<String> {
+    fn packages(files: &[&[(&str, &str)]], architecture: Architecture, kernel: Option<&str>) -> Vec<String> {
         let kernel = kernel.map(|kernel| kernel.parse().unwrap());
         let asked = Install { kernel, ..Install::default() };
         let plan = plan(&base(&files.concat()), architecture, &asked).unwrap();
@@ -320,26 +330,26 @@ mod tests {
     fn only_what_is_missing_is_installed() {
         let rest = "initramfs-tools zstd systemd-sysv libpam-systemd dbus udev kmod iproute2 ?systemd-resolved \
                     ?systemd-timesyncd";
-        let all = packages(&[DEBIAN], "amd64", None).join(" ");
+        let all = packages(&[DEBIAN], X86_64, None).join(" ");
         assert_eq!(all, format!("linux-image-cloud-amd64 {rest}"));
         let booting = [
             ("/sbin/init", ""),
             ("/var/lib/dpkg/info/initramfs-tools.postinst", ""),
             ("/usr/bin/dbus-daemon", ""),
         ];
-        let some = packages(&[DEBIAN, &booting, KERNEL], "amd64", None);
+        let some = packages(&[DEBIAN, &booting, KERNEL], X86_64, None);
         let left = "zstd libpam-systemd udev kmod iproute2 ?systemd-resolved ?systemd-timesyncd";
         assert_eq!(some.join(" "), left);
-        assert_eq!(packages(&[ALPINE], "amd64", None), ["linux-virt", "alpine-base", "e2fsprogs"]);
+        assert_eq!(packages(&[ALPINE], X86_64, None), ["linux-virt", "alpine-base", "e2fsprogs"]);
         let complete = [("/sbin/openrc", ""), ("/sbin/e2fsck", "")];
-        assert!(packages(&[ALPINE, KERNEL, &complete], "amd64", None).is_empty());
+        assert!(packages(&[ALPINE, KERNEL, &complete], X86_64, None).is_empty());
     }
 
     /// `libpam-systemd` would bring systemd, and remove the init that somebody has chosen.
     #[test]
     fn sysvinit_stays() {
         let sysvinit = [("/sbin/init", ""), ("/usr/share/sysvinit/inittab", "")];
-        let all = packages(&[DEBIAN, &sysvinit], "amd64", None).join(" ");
+        let all = packages(&[DEBIAN, &sysvinit], X86_64, None).join(" ");
         assert_eq!(all, "linux-image-cloud-amd64 initramfs-tools zstd udev kmod iproute2");
     }
 
@@ -353,13 +363,13 @@ mod tests {
             head
         };
         for (path, machine, wanted, own) in [
-            (SHELL, 62, "arm64", Some("amd64")),
-            (SHELL, 183, "amd64", Some("arm64")),
-            ("/sbin/init", 62, "arm64", Some("amd64")),
-            (SHELL, 62, "amd64", None),
-            (SHELL, 183, "arm64", None),
+            (SHELL, 62, Aarch64, Some(X86_64)),
+            (SHELL, 183, X86_64, Some(Aarch64)),
+            ("/sbin/init", 62, Aarch64, Some(X86_64)),
+            (SHELL, 62, X86_64, None),
+            (SHELL, 183, Aarch64, None),
             // A shell that is a script, or one of 32 bits, tells nothing.
-            (SHELL, 3, "amd64", None),
+            (SHELL, 3, X86_64, None),
         ] {
             for files in [DEBIAN, ALPINE, &DEBIAN[..1], KERNEL] {
                 let mut base = base(files);
@@ -372,6 +382,7 @@ mod tests {
                 };
                 for plan in plans {
                     let told = plan.unwrap_err().to_string();
+                    let (own, wanted) = (own.oci_name(), wanted.oci_name());
                     let part = format!("is for linux/{own}, the machine is to be for linux/{wanted}\nhint: ");
                     assert!(told.contains(&part), "{told}");
                 }
@@ -385,9 +396,9 @@ mod tests {
         let rest = dnf::MANAGER.probes().filter(|path| *path != "/usr/bin/dnf").map(|path| (path, ""));
         let kernel = [("/lib/modules/6.17.1/vmlinuz", ""), ("/lib/modules/6.17.1/initramfs.img", "")];
         let rest: Vec<_> = rest.collect();
-        assert!(packages(&[FEDORA, &rest, &kernel], "amd64", None).is_empty());
+        assert!(packages(&[FEDORA, &rest, &kernel], X86_64, None).is_empty());
         // A kernel without an initramfs is no kernel to boot.
-        assert_eq!(packages(&[FEDORA, &rest, &kernel[..1]], "amd64", None), ["kernel-core"]);
+        assert_eq!(packages(&[FEDORA, &rest, &kernel[..1]], X86_64, None), ["kernel-core"]);
     }
 
     #[test]
@@ -398,8 +409,8 @@ mod tests {
             Install { packages: Some(Folder::Client), ..Install::default() },
             Install { kernel: "6.1".parse().ok(), ..Install::default() },
         ] {
-            assert!(plan(&base(DEBIAN), "amd64", &asked).is_ok());
-            let failure = plan(&arch, "amd64", &asked).unwrap_err().to_string();
+            assert!(plan(&base(DEBIAN), X86_64, &asked).is_ok());
+            let failure = plan(&arch, X86_64, &asked).unwrap_err().to_string();
             assert!(failure.contains("pacman") && failure.contains("\nhint: "), "{failure}");
         }
     }
@@ -410,7 +421,7 @@ mod tests {
         let both = [("/usr/bin/apt-get", ""), ("/usr/bin/dnf", "")];
         for (id, kernel) in [("fedora", "kernel-core"), ("debian", "linux-image-cloud-amd64")] {
             let release = format!("ID={id}\n");
-            assert_eq!(packages(&[&[("/etc/os-release", &release)], &both], "amd64", None)[0], kernel);
+            assert_eq!(packages(&[&[("/etc/os-release", &release)], &both], X86_64, None)[0], kernel);
         }
     }
 
@@ -419,23 +430,37 @@ mod tests {
         let ubuntu = [("/etc/os-release", "ID=ubuntu\nVERSION_ID=24.04\n"), ("/usr/bin/apt-get", "")];
         let kali = [("/etc/os-release", "ID=kali\nID_LIKE=debian\n"), ("/usr/bin/apt-get", "")];
         for (files, architecture, asked, kernel) in [
-            (DEBIAN, "amd64", None, "linux-image-cloud-amd64"),
-            (DEBIAN, "arm64", None, "linux-image-cloud-arm64"),
-            (DEBIAN, "amd64", Some("linux-image-rt-amd64"), "linux-image-rt-amd64"),
-            (&ubuntu, "amd64", None, "linux-image-virtual"),
-            (&kali, "amd64", None, "linux-image-amd64"),
-            (ALPINE, "amd64", Some("linux-lts"), "linux-lts"),
-            (DEBIAN, "arm64", Some("6.1.148-1"), "linux-image-cloud-arm64@6.1.148-1"),
-            (ALPINE, "amd64", Some("6.18"), "linux-virt~6.18"),
-            (FEDORA, "amd64", Some("6.17"), "kernel-core@6.17"),
-            (SUSE, "amd64", Some("6.12"), "kernel-default-base@6.12"),
+            (DEBIAN, X86_64, None, "linux-image-cloud-amd64"),
+            (DEBIAN, Aarch64, None, "linux-image-cloud-arm64"),
+            (DEBIAN, X86_64, Some("linux-image-rt-amd64"), "linux-image-rt-amd64"),
+            (&ubuntu, X86_64, None, "linux-image-virtual"),
+            (&kali, X86_64, None, "linux-image-amd64"),
+            (ALPINE, X86_64, Some("linux-lts"), "linux-lts"),
+            (DEBIAN, Aarch64, Some("6.1.148-1"), "linux-image-cloud-arm64@6.1.148-1"),
+            (ALPINE, X86_64, Some("6.18"), "linux-virt~6.18"),
+            (FEDORA, X86_64, Some("6.17"), "kernel-core@6.17"),
+            (SUSE, X86_64, Some("6.12"), "kernel-default-base@6.12"),
         ] {
             assert_eq!(packages(&[files], architecture, asked)[0], kernel);
             if asked.is_some() {
                 assert_eq!(packages(&[files, KERNEL], architecture, asked)[0], kernel);
             }
         }
-        assert!(!packages(&[DEBIAN], "amd64", Some("keep")).join(" ").contains("linux-image"));
+        assert!(!packages(&[DEBIAN], X86_64, Some("keep")).join(" ").contains("linux-image"));
+    }
+
+    #[test]
+    fn a_machine_is_for_the_architecture_of_its_platform() {
+        for (platform, expected) in [
+            ("linux/amd64", Some(X86_64)),
+            ("linux/amd64/v3", Some(X86_64)),
+            ("linux/arm64/v8", Some(Aarch64)),
+            ("linux/arm/v7", None),
+            ("amd64", None),
+            ("", None),
+        ] {
+            assert_eq!(architecture(platform).ok(), expected, "{platform}");
+        }
     }
 
     #[test]
@@ -451,7 +476,7 @@ mod tests {
         ] {
             let kernel_asked = asked.map(|kernel| kernel.parse().unwrap());
             let asked = Install { kernel: kernel_asked, full_kernel: true, ..Install::default() };
-            let args = plan(&base(files), "amd64", &asked).unwrap().machine.unwrap().args.join(" ");
+            let args = plan(&base(files), X86_64, &asked).unwrap().machine.unwrap().args.join(" ");
             assert!(args.starts_with(kernel), "{args}");
         }
     }
@@ -490,8 +515,8 @@ mod tests {
         ] {
             assert_eq!(donor(known.as_ref(), &asked), expected, "{known:?}");
         }
-        assert_eq!(plan(&base(KERNEL), "amd64", &Install::default()).unwrap(), Plan::default());
-        let without_kernel = plan(&base(DEBIAN), "amd64", &image()).unwrap().machine.unwrap().args;
+        assert_eq!(plan(&base(KERNEL), X86_64, &Install::default()).unwrap(), Plan::default());
+        let without_kernel = plan(&base(DEBIAN), X86_64, &image()).unwrap().machine.unwrap().args;
         assert_eq!(without_kernel[0], "systemd-sysv");
     }
 
@@ -502,7 +527,7 @@ mod tests {
             let donor = donor.then(|| "kernel:1".to_owned());
             let further = further.iter().map(|&name| name.to_owned()).collect();
             let plan =
-                plan(&base(files), "amd64", &Install { donor, further, init, ..Install::default() }).unwrap();
+                plan(&base(files), X86_64, &Install { donor, further, init, ..Install::default() }).unwrap();
             (plan.machine.map(|step| step.args.join(" ")).unwrap_or_default(), plan.boot.is_some())
         };
         let said = |packages: &str, has_boot| (packages.to_owned(), has_boot);
@@ -518,7 +543,7 @@ mod tests {
     #[test]
     fn a_donor_installs_its_kernel_and_no_more() {
         let args = |files, asked: &Install| {
-            let plan = plan_donor(&base(files), "amd64", asked).unwrap();
+            let plan = plan_donor(&base(files), X86_64, asked).unwrap();
             plan.machine.map(|step| step.args.join(" ")).unwrap_or_default()
         };
         assert_eq!(args(DEBIAN, &Install::default()), "linux-image-cloud-amd64 initramfs-tools zstd");
@@ -535,7 +560,7 @@ mod tests {
             ("ID=plan9\n", "vmimage knows no way to install a kernel on it"),
         ] {
             let without = base(&[("/etc/os-release", release)]);
-            let failure = plan_donor(&without, "amd64", &Install::default()).unwrap_err();
+            let failure = plan_donor(&without, X86_64, &Install::default()).unwrap_err();
             assert!(failure.to_string().contains(part), "{failure}");
         }
     }

@@ -1,6 +1,6 @@
 //! Arch and what is like it.
 
-use super::manager::Manager;
+use super::manager::{Manager, Pin};
 use super::release::{Boot, Release, row};
 
 const INIT: &str = "systemd systemd-sysvcompat util-linux e2fsprogs iproute2";
@@ -11,8 +11,12 @@ pub(super) static MANAGER: Manager = Manager {
     tools: &["/usr/bin/pacman"],
     releases: RELEASES,
     files: FILES,
+    gives_way: &[],
+    time_zones: "tzdata",
     redirects: false,
-    version_sign: "",
+    archive: |_| None,
+    places: None,
+    pin: Pin::Newest { other: "linux-lts" },
     machine_script: &[include_str!("stand-ins.sh"), include_str!("pacman-machine.sh")],
     locale: None,
     boot_script: &[],

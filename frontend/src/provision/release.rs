@@ -2,6 +2,7 @@
 
 use std::cmp::Ordering;
 
+use exporter::spec::Architecture;
 use exporter::tree::os::Os;
 use exporter::tree::version;
 
@@ -80,8 +81,12 @@ impl Release {
 }
 
 /// The names of a cell.
-pub(super) fn names(cell: &str, architecture: &str) -> Vec<String> {
-    let (efi, grub) = if architecture == "arm64" { ("aa64", "arm64") } else { ("x64", "x86_64") };
-    let filled = cell.replace("{efi}", efi).replace("{grub}", grub).replace("{deb}", architecture);
+pub(super) fn names(cell: &str, architecture: Architecture) -> Vec<String> {
+    let grub = match architecture {
+        Architecture::X86_64 => "x86_64",
+        Architecture::Aarch64 => "arm64",
+    };
+    let (efi, deb) = (architecture.efi_suffix(), architecture.oci_name());
+    let filled = cell.replace("{efi}", efi).replace("{grub}", grub).replace("{deb}", deb);
     filled.split_whitespace().map(str::to_owned).collect()
 }

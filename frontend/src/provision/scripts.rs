@@ -109,6 +109,27 @@ fn a_step_records_the_kernels_that_it_leaves() {
     }
 }
 
+/// GRUB's core for a BIOS is told a file to look for, on the disk that was started first, and no partition.
+#[test]
+fn the_core_for_a_bios_knows_no_partition() {
+    let sandbox = Sandbox::new();
+    fs::write(sandbox.path("boot.img"), "boot").unwrap();
+    let folder = sandbox.path("");
+    let script = format!(
+        "set -eu\n{}mkimage() {{ cat \"$WORK/core.cfg\"; echo \"$@\"; }}\nbios_core mkimage \"$1\" \"$2\" debian",
+        include_str!("grub.sh")
+    );
+    let done = sandbox.run(&script, &[&folder, &sandbox.path("work")], &[]);
+    let said = text(&done.stdout);
+    assert!(done.status.success(), "{}", text(&done.stderr));
+    assert!(
+        said.starts_with("search.file /EFI/debian/grub.cfg root ${root},\nset prefix=(${root})/EFI/debian\n"),
+        "{said}"
+    );
+    assert!(said.contains(" -p /EFI/debian ") && !said.contains(",gpt"), "{said}");
+    assert_eq!(fs::read_to_string(sandbox.path("work/boot.img")).unwrap(), "boot");
+}
+
 const MADISON: &str = "\
  linux | 6.1.148-1 | http://deb.debian.org/debian bookworm/main amd64 Packages
  linux | 6.1.140-1 | http://security.debian.org/debian-security bookworm-security/main amd64 Packages

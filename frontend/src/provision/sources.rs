@@ -1,6 +1,7 @@
 //! What is trusted, and where packages come from: written into the image before any package is fetched.
 
 use super::Base;
+use super::manager::Manager;
 use crate::ask::{Repository, Sources, TextFile};
 use crate::base::{Error, Result};
 
@@ -10,43 +11,26 @@ const FUNCTIONS: &str = include_str!("sources.sh");
 const MAX_SCRIPT: usize = 96 << 10;
 
 /// Where a package manager looks for repositories.
-struct Places {
-    manager: &'static str,
-    /// The file of a repository; [`None`]: its lines go to the end of `main`.
-    file: fn(&Repository) -> Option<String>,
-    main: &'static str,
+pub(super) struct Places {
+    pub(super) repository: fn(&Repository) -> Place,
     /// The folder of keys.
-    keys: &'static str,
+    pub(super) keys: &'static str,
 }
 
-/// Keys of apt are those that `signed-by` names, of apk those whose names are in the signatures.
-const PLACES: [Places; 4] = [
-    Places { manager: "apt", file: apt_file, main: "", keys: "/etc/apt/keyrings" },
-    Places { manager: "apk", file: |_| None, main: "/etc/apk/repositories", keys: "/etc/apk/keys" },
-    Places {
-        manager: "dnf",
-        file: |repository| Some(format!("/etc/yum.repos.d/{}.repo", repository.name)),
-        main: "",
-        keys: "/etc/pki/rpm-gpg",
-    },
-    Places {
-        manager: "zypper",
-        file: |repository| Some(format!("/etc/zypp/repos.d/{}.repo", repository.name)),
-        main: "",
-        keys: "/etc/pki/rpm-gpg",
-    },
-];
-
-/// Sources are deb822 or lines, told by their first field.
-fn apt_file(repository: &Repository) -> Option<String> {
-    let is_deb822 = repository.source.lines().any(|line| line.starts_with("Types:"));
-    let ending = if is_deb822 { "sources" } else { "list" };
-    Some(format!("/etc/apt/sources.list.d/{}.{ending}", repository.name))
+/// Where a repository is written.
+pub(super) enum Place {
+    /// To a file of its own.
+    File(String),
+    /// To the end of the file that all are in.
+    Line(&'static str),
 }
+
+/// The folder of keys of rpm's package managers.
+pub(super) const RPM_KEYS: &str = "/etc/pki/rpm-gpg";
 
 impl Sources {
     /// The beginning of a step's script that writes all this; empty if there is nothing.
-    pub(super) fn script(&self, base: &Base, manager: &str) -> Result<String> {
+    pub(super) fn script(&self, base: &Base, manager: &Manager) -> Result<String> {
         if *self == Self::default() {
             return Ok(String::new());
         }
@@ -58,21 +42,20 @@ impl Sources {
             }
             call(["trust", name, text]);
         }
-        let places = PLACES.iter().find(|places| places.manager == manager);
         for repository in &self.repositories {
-            let Some(places) = places else {
+            let Some(places) = &manager.places else {
                 return Err(Error::user(format!(
-                    "repositories: vmimage can't tell {manager} of {}",
-                    repository.name
+                    "repositories: vmimage can't tell {} of {}",
+                    manager.name, repository.name
                 ))
                 .with_hint("add it in the Dockerfile"));
             };
             if let Some(TextFile { name, text }) = &repository.key {
                 call(["put", &format!("{}/{name}", places.keys), text]);
             }
-            match (places.file)(repository) {
-                Some(path) => call(["put", &path, &repository.source]),
-                None => call(["add", places.main, &repository.source]),
+            match (places.repository)(repository) {
+                Place::File(path) => call(["put", &path, &repository.source]),
+                Place::Line(path) => call(["add", path, &repository.source]),
             }
         }
         if script.len() > MAX_SCRIPT {
@@ -96,6 +79,7 @@ fn quoted(word: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::provision::{apk, apt};
 
     fn base() -> Base {
         let mut tree = exporter::tree::Tree::new(exporter::tree::Meta::default());
@@ -110,7 +94,7 @@ mod tests {
     }
 
     /// What the script does to a root of which nothing else is there, run as it is run in a build.
-    fn written(manager: &str) -> Vec<(String, String)> {
+    fn written(manager: &Manager) -> Vec<(String, String)> {
         let key = Some(file("company.asc", "key"));
         let repositories =
             vec![Repository { name: "company".into(), source: "line 'one'\nline two".into(), key }];
@@ -152,7 +136,7 @@ mod tests {
         let names = |manager| written(manager).into_iter().map(|(name, _)| name).collect::<Vec<_>>();
         let certificate = "/usr/local/share/ca-certificates/company.crt";
         assert_eq!(
-            names("apt"),
+            names(&apt::MANAGER),
             [
                 "/etc/apt/keyrings/company.asc",
                 "/etc/apt/sources.list.d/company.list",
@@ -160,7 +144,7 @@ mod tests {
                 certificate
             ]
         );
-        let apk = written("apk");
+        let apk = written(&apk::MANAGER);
         assert_eq!(apk[0], ("/etc/apk/keys/company.asc".into(), "key\n".into()));
         // A second time adds nothing.
         assert_eq!(apk[1], ("/etc/apk/repositories".into(), "line 'one'\nline two\n".into()));
@@ -169,7 +153,7 @@ mod tests {
     #[test]
     fn what_is_no_certificate_and_what_is_too_long_is_told() {
         let script = |certificates: Vec<TextFile>| {
-            Sources { certificates, ..Sources::default() }.script(&base(), "apt")
+            Sources { certificates, ..Sources::default() }.script(&base(), &apt::MANAGER)
         };
         assert!(
             script(vec![file("a.crt", "DER")])

@@ -1,7 +1,8 @@
 //! openSUSE and SLES.
 
-use super::manager::Manager;
+use super::manager::{Manager, Pin};
 use super::release::{Boot, Release, row};
+use super::sources::{Place, Places, RPM_KEYS};
 
 /// systemd-sysvinit brings /sbin/init; where it is no package any more, systemd says that it provides it.
 const INIT: &str = "systemd systemd-sysvinit udev util-linux e2fsprogs iproute2";
@@ -12,8 +13,15 @@ pub(super) static MANAGER: Manager = Manager {
     tools: &["/usr/bin/zypper"],
     releases: RELEASES,
     files: FILES,
+    gives_way: &[],
+    time_zones: "timezone",
     redirects: true,
-    version_sign: "@",
+    archive: |_| None,
+    places: Some(Places {
+        repository: |repository| Place::File(format!("/etc/zypp/repos.d/{}.repo", repository.name)),
+        keys: RPM_KEYS,
+    }),
+    pin: Pin::Script,
     machine_script: &[
         include_str!("rpm.sh"),
         include_str!("zypper.sh"),

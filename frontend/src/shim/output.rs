@@ -7,9 +7,9 @@ use exporter::container::Format;
 
 use super::{csv, destination};
 use crate::ask::{ATTRIBUTES, Asked, Attribute, FORMAT, Wish, variable};
+use crate::base::make::is_stdout;
 use crate::base::{Error, Result};
 use crate::engine::destination::endings;
-use crate::engine::destination::is_stdout;
 use crate::engine::receive::transport;
 
 /// The value of an `--output`.

@@ -1,36 +1,17 @@
 //! A disk as a container image: the configuration and annotations that an exporter of images takes from a result.
 
-use std::collections::BTreeMap;
-
 use exporter::container::containerdisk::{self, CREATED, TITLE, rfc3339};
 use exporter::spec::{Architecture, Spec};
-use serde::Deserialize;
 
 use crate::gateway::Image;
 
 /// What the OCI image specification has names for, in its "Annotations".
 const PREDEFINED: &str = "org.opencontainers.image.";
 
-/// Of the user's own configuration, what is true of the disk too.
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Config {
-    config: Labeled,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default, rename_all = "PascalCase")]
-struct Labeled {
-    labels: Option<BTreeMap<String, String>>,
-}
-
 /// Describe the image that `image` becomes. Labels of the Dockerfile and of `--label` stay, and those with a
 /// predefined name are annotations as well.
 pub(super) fn describe(image: &mut Image, architecture: Architecture, spec: &Spec) {
-    let config = image.config.take().unwrap_or_default();
-    // Another frontend's configuration may be of any shape: the disk is the same without it.
-    let config: Config = serde_json::from_slice(&config).unwrap_or_default();
-    let mut labels = config.config.labels.unwrap_or_default();
+    let mut labels = std::mem::take(&mut image.says.labels);
     if let Some(title) = title(spec) {
         labels.entry(TITLE.to_owned()).or_insert_with(|| title.clone());
     }
@@ -56,6 +37,7 @@ fn title(spec: &Spec) -> Option<&String> {
 
 #[cfg(test)]
 mod tests {
+    use exporter::spec::ImageConfig;
     use serde_json::{Value, json};
 
     use super::*;
@@ -63,8 +45,9 @@ mod tests {
 
     fn described(config: Option<&str>, spec: &Spec) -> (Value, Vec<(String, String)>) {
         let platform = Platform { variant: "v2".into(), ..Platform::default() };
-        let config = config.map(|config| config.as_bytes().to_vec());
-        let mut image = Image { config, platform: Some(platform), ..Image::default() };
+        let json = config.map(|config| serde_json::from_str(config).unwrap());
+        let says = json.map(|json| ImageConfig::read(&json).unwrap()).unwrap_or_default();
+        let mut image = Image { says, platform: Some(platform), ..Image::default() };
         describe(&mut image, Architecture::Aarch64, spec);
         (serde_json::from_slice(&image.config.unwrap()).unwrap(), image.annotations.into_iter().collect())
     }
@@ -94,7 +77,7 @@ mod tests {
 
     #[test]
     fn an_image_without_a_configuration_gets_one() {
-        for own in [None, Some("{}"), Some("no JSON"), Some(r#"{"config":{"Labels":null}}"#)] {
+        for own in [None, Some("{}"), Some(r#"{"config":{"Labels":null}}"#)] {
             let (config, annotations) = described(own, &Spec::default());
             assert_eq!(config["created"], "1970-01-01T00:00:00Z");
             assert_eq!((&config["config"]["Labels"], annotations.len()), (&json!({}), 0));

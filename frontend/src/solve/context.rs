@@ -3,14 +3,11 @@
 //! Which of them it is follows from the same options that the Dockerfile's own frontend goes by
 //! (`frontend/dockerui/context.go` of BuildKit).
 
-use std::collections::BTreeMap;
-
 use exporter::terminal::{address, line};
 use llb::{FileActions, Graph, Metadata, Source, State};
 
-use super::{broken, hand_over};
-use crate::ask::config::{Config, Configuration, Entries, Entry, FILE, MAX_TEXT};
-use crate::base::Error;
+use super::{broken, found, hand_over};
+use crate::ask::config::{Configuration, Entry, Files, MAX_TEXT};
 use crate::gateway::{Bridge, Failure, Opts, proto};
 
 /// The bit of a folder in Go's `fs.FileMode`, which is how BuildKit tells modes.
@@ -54,33 +51,14 @@ impl<'a> BuildContext<'a> {
 
     /// The configuration in it: `asked`, which must be there, or `vmimage.toml`, if it is.
     pub(super) async fn load(&self, asked: Option<&str>) -> Result<Configuration, Failure> {
-        let name = asked.unwrap_or(FILE);
-        if let (Place::Unknown(context), Some(_)) = (&self.place, asked) {
+        if let (Place::Unknown(context), Some(name)) = (&self.place, asked) {
             return Err(Failure::new(format!(
                 "{name}: vmimage reads no files of the context {}",
                 address(context)
             ))
             .with_hint("contexts are folders, archives, and repositories of git by https://"));
         }
-        let root = self.build(&[name]).await?;
-        let Some(text) = self.texts(root.as_ref(), &[name]).await?.remove(name) else {
-            return match asked {
-                None => Ok(Configuration::default()),
-                Some(_) => Err(missing(name)),
-            };
-        };
-        let config = Config::parse(name, &text).map_err(Error::from)?;
-        // Here and not by the steps that they are for: a kernel would be installed by then.
-        let paths = config.texts();
-        let root = self.build(&paths).await?;
-        let mut entries = self.entries(root.as_ref(), &paths).await?;
-        for paths in config.mounts() {
-            let paths: Vec<_> = paths.iter().map(String::as_str).collect();
-            entries.extend(self.entries(self.build(&paths).await?.as_ref(), &paths).await?);
-        }
-        Config::check_paths(name, &text, &entries).map_err(Error::from)?;
-        let texts = self.texts(root.as_ref(), &paths).await?;
-        Ok(Configuration { texts, config })
+        Configuration::load(self, asked).await
     }
 
     /// A state in which these files and folders of it are.
@@ -105,9 +83,14 @@ impl<'a> BuildContext<'a> {
             ))),
         }
     }
+}
 
-    /// The file system with these files and folders; `None` if there is none to look at.
-    async fn build(&self, paths: &[&str]) -> Result<Option<proto::Ref>, Failure> {
+impl Files for BuildContext<'_> {
+    /// The file system with them; `None` if there is none to look at.
+    type Opened = Option<proto::Ref>;
+    type Error = Failure;
+
+    async fn open(&self, paths: &[&str]) -> Result<Option<proto::Ref>, Failure> {
         if paths.is_empty() || matches!(self.place, Place::Unknown(_)) {
             return Ok(None);
         }
@@ -117,52 +100,22 @@ impl<'a> BuildContext<'a> {
         Ok(Some(root))
     }
 
-    /// What is at these paths of `root`, as far as there is something.
-    async fn entries(&self, root: Option<&proto::Ref>, paths: &[&str]) -> Result<Entries, Failure> {
-        let mut entries = Entries::new();
-        let Some(root) = root else { return Ok(entries) };
-        for path in paths {
-            let entry = match self.bridge.stat_file(root, path).await {
-                Ok(stat) if stat.mode & MODE_DIR != 0 => Entry::Folder,
-                Ok(_) => Entry::File,
-                Err(failure) if failure.is_not_found() => continue,
-                Err(failure) => return Err(failure),
-            };
-            entries.insert((*path).to_owned(), entry);
-        }
-        Ok(entries)
+    async fn entry(&self, root: &Option<proto::Ref>, path: &str) -> Result<Option<Entry>, Failure> {
+        let Some(root) = root else { return Ok(None) };
+        let stat = found(self.bridge.stat_file(root, path).await)?;
+        Ok(stat.map(|stat| if stat.mode & MODE_DIR != 0 { Entry::Folder } else { Entry::File }))
     }
 
-    /// Those text files that are in `root`, by their paths.
-    async fn texts(
-        &self,
-        root: Option<&proto::Ref>,
-        paths: &[&str],
-    ) -> Result<BTreeMap<String, String>, Failure> {
-        let mut texts = BTreeMap::new();
-        let Some(root) = root else { return Ok(texts) };
-        for path in paths {
-            let bytes = match self.bridge.read_file(root, path).await {
-                Ok(bytes) => bytes,
-                Err(failure) if failure.is_not_found() => continue,
-                Err(failure) => return Err(failure),
-            };
-            let text = String::from_utf8(bytes).map_err(|_| Failure::new(format!("{path}: is no text")))?;
-            if text.len() > MAX_TEXT {
-                return Err(Failure::new(format!(
-                    "{path}: over {} KiB, a text was expected",
-                    MAX_TEXT >> 10
-                )));
-            }
-            texts.insert((*path).to_owned(), text);
+    async fn text(&self, root: &Option<proto::Ref>, path: &str) -> Result<Option<String>, Failure> {
+        let Some(root) = root else { return Ok(None) };
+        let Some(bytes) = found(self.bridge.read_file(root, path).await)? else { return Ok(None) };
+        let text = String::from_utf8(bytes).map_err(|_| Failure::new(format!("{path}: is no text")))?;
+        if text.len() > MAX_TEXT {
+            let message = format!("{path}: over {} KiB, a text was expected", MAX_TEXT >> 10);
+            return Err(Failure::new(message));
         }
-        Ok(texts)
+        Ok(Some(text))
     }
-}
-
-fn missing(path: &str) -> Failure {
-    Failure::new(format!("{path}: is not in the build context"))
-        .with_hint("paths are those of the context; .dockerignore is about COPY alone")
 }
 
 /// The state of an URL; `None` for those of other kinds.

@@ -4,16 +4,17 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 
 use exporter::limits;
 use exporter::tree::{Editor, Meta, Time, Tree};
+use llb::State;
 
-use super::{BaseImage, Build};
+use super::{Build, found};
 use crate::gateway::{Bridge, Failure, proto::Ref};
 use crate::provision::{self, Base, OS_RELEASE, SHELL};
 
 /// Pulls the base and notes what lies at the places that matter, as a tree of its own.
 ///
 /// The daemon mounts the base for every question, so many are asked at once.
-pub(super) async fn probe(build: &Build<'_>, base: &BaseImage) -> Result<Base, Failure> {
-    let root = build.solve(&base.state).await?;
+pub(super) async fn probe(build: &Build<'_>, name: &str, image: &State) -> Result<Base, Failure> {
+    let root = build.solve(image).await?;
     // Built before it is read: what is not there is told by its message, and a failed build has another.
     build.bridge.evaluate(&root).await?;
     let texts = OS_RELEASE.map(async |path| found(build.bridge.read_file(&root, path).await));
@@ -22,7 +23,7 @@ pub(super) async fn probe(build: &Build<'_>, base: &BaseImage) -> Result<Base, F
     let modules = names(build.bridge, &root, "/lib/modules").await?;
     if modules.len() > limits::KERNELS {
         let message = format!("more than {} kernels, which is the limit", limits::KERNELS);
-        return Err(Failure::new(format!("base image {}: /lib/modules: {message}", base.name)));
+        return Err(Failure::new(format!("base image {name}: /lib/modules: {message}")));
     }
     let paths = provision::probes().into_iter().map(str::to_owned);
     let paths: Vec<_> = paths.chain(modules.iter().flat_map(|version| kernel_files(version))).collect();
@@ -46,7 +47,7 @@ pub(super) async fn probe(build: &Build<'_>, base: &BaseImage) -> Result<Base, F
     for name in boot {
         note(&mut editor, &format!("/boot/{name}"), Vec::new())?;
     }
-    Ok(Base::new(&base.name, files)?)
+    Ok(Base::new(name, files)?)
 }
 
 /// As much of a program as tells what it is for.
@@ -75,13 +76,4 @@ fn odd(error: exporter::Error) -> Failure {
 async fn names(bridge: &Bridge, root: &Ref, path: &str) -> Result<Vec<String>, Failure> {
     let entries = found(bridge.read_dir(root, path, "").await)?.unwrap_or_default();
     Ok(entries.into_iter().map(|entry| entry.path).collect())
-}
-
-/// `None` for what is not there.
-fn found<T>(answer: Result<T, Failure>) -> Result<Option<T>, Failure> {
-    match answer {
-        Ok(value) => Ok(Some(value)),
-        Err(failure) if failure.is_not_found() => Ok(None),
-        Err(failure) => Err(failure),
-    }
 }

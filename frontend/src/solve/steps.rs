@@ -5,9 +5,10 @@ use exporter::terminal::line;
 use llb::proto::{CacheSharingOpt, MountContentCache, NetMode, ProxyEnv};
 use llb::{Exec, Image, Metadata, Mount, Run, Source, State};
 
-use super::{Build, Parts, broken, full_reference};
+use super::{Build, Parts, broken};
 use crate::ask::request::{PACKAGES_CONTEXT, Stage, Transport};
 use crate::ask::{Folder, Hook};
+use crate::base::reference::Reference;
 use crate::gateway::{Failure, Opts, Platform};
 use crate::provision::{BOOT_OUT, CACHE, PACKAGES, PATH, Step};
 
@@ -196,16 +197,13 @@ impl Build<'_> {
 
     /// The image that has this name now.
     async fn pinned(&self, name: &str, platform: Option<llb::Platform>) -> Result<Image, Failure> {
-        let reference = full_reference(name);
+        let odd = |wrong: String| Failure::new(format!("image {name}: {wrong}"));
+        let mut reference: Reference = name.parse().map_err(odd)?;
         let mode = self.opts.get("image-resolve-mode").unwrap_or("default");
-        let found = self.bridge.resolve_image_config(&reference, platform, mode).await?;
+        let found = self.bridge.resolve_image_config(&reference.to_string(), platform, mode).await?;
         // An image that is only in the local store has no digest.
-        let pinned = if found.digest.is_empty() || reference.contains('@') {
-            reference
-        } else {
-            format!("{reference}@{}", found.digest)
-        };
-        Ok(Image::new(pinned))
+        reference.digest = reference.digest.or(Some(found.digest).filter(|digest| !digest.is_empty()));
+        Ok(Image::new(reference.to_string()))
     }
 }
 

@@ -90,19 +90,21 @@ fn check_after(disk: &Path, folder: &Path, report: &Report) {
     assert!(bytes > root.size / 100 * 95, "a root of {bytes} bytes in a partition of {}", root.size);
 }
 
+/// By UEFI without its Secure Boot, it is booted in `config.rs`, `install.rs` and `buildah.rs`.
 #[test]
 fn debian_12() {
-    boots_on("vmimage-test/debian:12", &["--bios", "--uefi", "--secure-boot"]);
+    boots_on("vmimage-test/debian:12", &["--bios", "--secure-boot"]);
 }
 
 #[test]
 fn debian_13() {
-    boots_on("vmimage-test/debian:13", &["--bios", "--uefi", "--secure-boot"]);
+    boots_on("vmimage-test/debian:13", &["--bios", "--secure-boot"]);
 }
 
+/// By UEFI, it is booted in `firmware.rs` and `convert.rs`.
 #[test]
 fn alpine_3_23() {
-    boots_on("vmimage-test/alpine:3.23", &["--bios", "--uefi"]);
+    boots_on("vmimage-test/alpine:3.23", &["--bios"]);
 }
 
 /// A container's Alpine: kernel and init come from a repository, through the graft.

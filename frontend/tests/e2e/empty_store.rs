@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use super::boot::bare_alpine;
 use super::distributions;
 use super::fidelity::{differences, walk};
-use super::lab::{Mount, VMIMAGE, alone_with_the_store, nonce, partitions, raw, run, scratch, static_binary};
+use super::lab::{Mount, VMIMAGE, beside_the_store, nonce, partitions, raw, run, scratch, static_binary};
 
 /// A base that is new, and a context of the least that differs where an engine has its own ways.
 struct Fresh {
@@ -125,13 +125,13 @@ fn same_by(base: &str, engines: &[&str]) -> (Fresh, Vec<String>) {
 
 #[test]
 fn a_debian_that_no_engine_has_seen_is_the_same_by_each() {
-    let _alone = alone_with_the_store();
+    let _lock = beside_the_store();
     same_by("vmimage-test/debian:12", &["docker", "buildah"]);
 }
 
 #[test]
 fn an_alpine_that_no_engine_has_seen_is_the_same_by_each() {
-    let _alone = alone_with_the_store();
+    let _lock = beside_the_store();
     let (fresh, expected) = same_by(&bare_alpine(), &["docker", "podman"]);
     // The comparison can say no.
     fs::write(fresh.path("context/Dockerfile"), format!("FROM {}\nRUN echo ho >/hi\n", fresh.base)).unwrap();
@@ -141,7 +141,7 @@ fn an_alpine_that_no_engine_has_seen_is_the_same_by_each() {
 #[test]
 #[ignore = "minutes for each distribution: make matrix"]
 fn every_distribution_is_the_same_by_every_engine() {
-    let _alone = alone_with_the_store();
+    let _lock = beside_the_store();
     for image in distributions::images() {
         same_by(&image, &["docker", "buildah", "podman"]);
     }

@@ -13,11 +13,16 @@ const BASE: &str = "vmimage-test/alpine:3.23";
 fn a_disk_for_one_firmware_boots_by_it_and_has_nothing_for_the_other() {
     let folder = scratch();
     let base = format!("BASE={BASE}");
-    for (firmware, bios, loaders, flash) in [("bios", true, 0, false), ("uefi", false, 1, true)] {
+    for (firmware, format, bios, loaders, flash) in
+        [("bios", "vdi", true, 0, false), ("uefi", "vhdx", false, 1, true)]
+    {
         let disk = folder.path().join(format!("{firmware}.qcow2"));
+        let booted = disk.with_extension(format);
+        let output = format!("--output={}", booted.display());
         // What is said while the disk is assembled is said by no cached step.
         let word = format!("vmimage.test={}", nonce());
-        let asked = ["--build-arg", &base, "--hostname", "web", "--firmware", firmware, "--cmdline", &word];
+        let asked =
+            ["--build-arg", &base, "--hostname", "web", "--firmware", firmware, "--cmdline", &word, &output];
         let progress = build(&testdata("machine"), &disk, &asked);
         assert!(progress.contains(&format!(", for {}", firmware.to_uppercase())), "{progress}");
         disk::check(&disk);
@@ -31,7 +36,7 @@ fn a_disk_for_one_firmware_boots_by_it_and_has_nothing_for_the_other() {
         let command = run(Command::new(VMIMAGE).args(["run", "--dry-run"]).arg(&disk));
         assert_eq!(command.contains("if=pflash"), flash, "{command}");
         let flag = format!("--{firmware}");
-        check_report(BASE, &flag, &boot(&disk, &flag, &[]));
+        check_report(BASE, &flag, &boot(&booted, &flag, &[]));
     }
 }
 

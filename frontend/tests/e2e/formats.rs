@@ -1,4 +1,5 @@
-//! One build, every format: each file holds the same machine, and boots.
+//! One build, every format: each file holds the same machine, and boots. Here that is raw; the others boot where a
+//! machine does so anyway: VDI and VHDX in `firmware.rs`, VHD in `same_tree.rs`, VMDK in `identity.rs`, qcow2 everywhere.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -9,7 +10,6 @@ use super::boot::check_report;
 use super::disk::{self, damage};
 use super::lab::{VMIMAGE, boot, boot_by, build, copy_of, nonce, refused, run, scratch, testdata};
 
-/// The lightest base, since every format is one boot more.
 const BASE: &str = "vmimage-test/alpine:3.23";
 
 /// What QEMU boots: the format, and QEMU's name for it.
@@ -47,9 +47,7 @@ fn one_build_gives_a_disk_that_boots_in_each_format() {
     assert!(status.success());
     run(Command::new("cmp").arg(&streamed).arg(path("raw")));
 
-    for (format, _) in FORMATS {
-        check_report(BASE, FIRMWARE, &boot(&path(format), FIRMWARE, &[]));
-    }
+    check_report(BASE, FIRMWARE, &boot(&path("raw"), FIRMWARE, &[]));
 }
 
 /// The machines of VirtualBox have AHCI and e1000, for which Debian's kernel for virtual machines has no drivers.

@@ -51,7 +51,7 @@ fn two_machines_of_one_disk_differ_in_id_keys_and_addresses() {
 #[test]
 fn every_card_of_an_alpine_gets_an_address() {
     let folder = scratch();
-    let disk = folder.path().join("disk.qcow2");
+    let disk = folder.path().join("disk.vmdk");
     build(&testdata("machine"), &disk, &["--build-arg", "BASE=vmimage-test/alpine:3.23"]);
     let lan = Lan::new(1, folder.path());
     let card = lan.card(0);

@@ -279,8 +279,17 @@ pub(crate) fn names_in(folder: &Path) -> Vec<String> {
 
 /// Tests that use the store of podman and buildah take turns: some ask it what is left.
 pub(crate) fn alone_with_the_store() -> std::fs::File {
+    lock_the_store(FlockOperation::LockExclusive)
+}
+
+/// Those with a store of their own leave nothing in that one, and yet what the others look for while they run.
+pub(crate) fn beside_the_store() -> std::fs::File {
+    lock_the_store(FlockOperation::LockShared)
+}
+
+fn lock_the_store(how: FlockOperation) -> std::fs::File {
     let lock = std::fs::File::create(std::env::temp_dir().join("vmimage-test-store.lock")).unwrap();
-    flock(&lock, FlockOperation::LockExclusive).unwrap();
+    flock(&lock, how).unwrap();
     lock
 }
 

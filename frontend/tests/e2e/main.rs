@@ -27,6 +27,7 @@ mod install;
 mod kernels;
 mod lab;
 mod lan;
+mod layouts;
 mod no_network;
 mod offline;
 mod packages;

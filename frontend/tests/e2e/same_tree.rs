@@ -201,7 +201,7 @@ fn every_client_makes_the_same_tree() {
     let others: Vec<_> = all.iter().filter(|(_, digests)| digests != expected).collect();
     assert!(others.is_empty(), "{expected:?} by {}, but {others:#?}", all[0].0);
 
-    let disk = lab.path("boots.qcow2");
+    let disk = lab.path("boots.vhd");
     for mut command in [lab.build(lab.vmimage(), "buildah"), lab.convert(lab.vmimage(), &pushed(&registry))] {
         run(command.arg("-o").arg(&disk));
         check_report(BASE, "--uefi", &boot(&disk, "--uefi", &["--snapshot"]));

@@ -13,6 +13,9 @@ use std::collections::BTreeMap;
 use sha2::{Digest, Sha256};
 
 const SEPARATOR: &[u8] = b"\n--";
+const HEADS: [&[u8]; 2] = [b"\n--file ", b"\n--blob "];
+/// Each is looked for in all of them.
+const FILES: usize = 64;
 /// Blobs that name each other can't be had; those of an image are not nested deeper than this.
 const DEPTH: usize = 8;
 
@@ -58,13 +61,15 @@ pub(super) fn tar(text: &[u8]) -> Vec<u8> {
 fn parse(text: &[u8]) -> Vec<File> {
     let mut files: Vec<File> = Vec::new();
     let mut rest = text;
-    while let Some(start) = find(rest, SEPARATOR) {
+    while files.len() < FILES
+        && let Some(start) = find(rest, SEPARATOR)
+    {
         let after = &rest[start + SEPARATOR.len()..];
         let line = after.iter().position(|&byte| byte == b'\n').unwrap_or(after.len());
         let (head, content) =
             (String::from_utf8_lossy(&after[..line]), after.get(line + 1..).unwrap_or_default());
-        let end = find(content, b"\n--file ").into_iter().chain(find(content, b"\n--blob ")).min();
-        let end = end.unwrap_or(content.len());
+        let is_next = |at: &usize| HEADS.iter().any(|head| content[*at..].starts_with(head));
+        let end = (0..content.len()).find(is_next).unwrap_or(content.len());
         if let Some((kind @ ("file" | "blob"), name)) = head.split_once(' ') {
             let (is_blob, name) = (kind == "blob", name.to_owned());
             files.push(File { is_blob, name, content: content[..end].to_vec() });

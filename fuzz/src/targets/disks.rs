@@ -147,12 +147,13 @@ fn disk() -> DiskLayout {
     };
     let esp = fat::plan(&file_systems::fat_tree(), &esp).expect("the files fit");
     let root = tree::ext4(tree::small(), 0).expect("the tree fits");
-    let request = |(kind, size): (Uuid, u64)| Request {
+    let request = |(kind, least): (Uuid, u64)| Request {
         kind,
         name: "part".to_owned(),
         guid: Uuid([7; 16]),
         attributes: 0,
-        size,
+        least,
+        weight: 0,
     };
     let requests = [(kinds::ESP, esp.size), (kinds::ROOT_X86_64, root.size)].map(request);
     let size = minimum_size(&requests);

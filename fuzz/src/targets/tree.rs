@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use exporter::container::{self, Format, Target};
 use exporter::engine::{Image, Run};
-use exporter::fs::Layout;
+use exporter::fs::Contents;
 use exporter::fs::ext4;
 use exporter::seed::Uuid;
 use exporter::tree::{Content, Inode, Kind, Meta, Time, Tree, Xattrs};
@@ -39,7 +39,7 @@ pub(super) fn small() -> Tree {
 }
 
 /// An ext4 as small as it gets.
-pub(super) fn ext4(tree: Tree, more: u64) -> exporter::Result<Layout> {
+pub(super) fn ext4(tree: Tree, more: u64) -> exporter::Result<Contents> {
     let options = ext4::Options {
         label: "root".to_owned(),
         uuid: Uuid::from_text("0f5c9a52-9d0c-4a0e-8d3e-6a1f0e7f4b11"),
@@ -70,6 +70,6 @@ pub(super) fn file(image: Image<'_>, format: Format) -> exporter::Result<Vec<u8>
 }
 
 /// A layout as its bytes.
-pub(super) fn bytes(layout: &Layout) -> exporter::Result<Vec<u8>> {
+pub(super) fn bytes(layout: &Contents) -> exporter::Result<Vec<u8>> {
     file(Image { size: layout.size, extents: &*layout.extents }, Format::Raw)
 }

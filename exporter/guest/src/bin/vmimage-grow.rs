@@ -1,4 +1,4 @@
-//! `vmimage-grow [--root MOUNTPOINT]`: grow the root partition and its ext4 to the disk, while mounted.
+//! `vmimage-grow [MOUNTPOINT]`: grow the partition that is mounted there, by default the root, and its ext4 to the disk.
 //!
 //! It ends as soon as there is room to boot with. What is left to do is done by itself again, `--rest`, which
 //! outlives it: every init waits for the first process and for no other.
@@ -9,10 +9,13 @@ use std::process::{Command, ExitCode};
 
 use guest::grow;
 
+/// Asks for the rest.
+const REST: &str = "--rest";
+
 /// What it was asked to do, and where.
 struct Task {
     is_rest: bool,
-    root: PathBuf,
+    mount_point: PathBuf,
 }
 
 fn main() -> ExitCode {
@@ -28,24 +31,25 @@ fn main() -> ExitCode {
 
 impl Task {
     fn parse(arguments: Vec<OsString>) -> Result<Self, String> {
-        let mut task = Self { is_rest: false, root: "/".into() };
-        let mut arguments = arguments.into_iter();
-        while let Some(argument) = arguments.next() {
-            match argument.to_str() {
-                Some("--rest") => task.is_rest = true,
-                Some("--root") => task.root = arguments.next().ok_or_else(usage)?.into(),
-                _ => return Err(usage()),
+        let (is_rest, arguments) = match &arguments[..] {
+            [first, rest @ ..] if first == REST => (true, rest),
+            all => (false, all),
+        };
+        match arguments {
+            [] => Ok(Self { is_rest, mount_point: "/".into() }),
+            [path] if path.as_encoded_bytes().starts_with(b"/") => {
+                Ok(Self { is_rest, mount_point: path.into() })
             }
+            _ => Err(usage()),
         }
-        Ok(task)
     }
 
     fn run(&self) -> Result<(), String> {
         if self.is_rest {
-            println!("vmimage-grow: {}", grow::go_on(&self.root)?);
+            println!("vmimage-grow: {}", grow::go_on(&self.mount_point)?);
             return Ok(());
         }
-        let begun = grow::begin(&self.root)?;
+        let begun = grow::begin(&self.mount_point)?;
         println!("vmimage-grow: {}", begun.done);
         match begun.goes_on {
             true => self.leave_rest(),
@@ -56,11 +60,11 @@ impl Task {
     fn leave_rest(&self) -> Result<(), String> {
         let this = std::env::current_exe().map_err(|error| error.to_string())?;
         let mut rest = Command::new(this);
-        rest.arg("--rest").arg("--root").arg(&self.root);
+        rest.arg(REST).arg(&self.mount_point);
         rest.spawn().map(drop).map_err(|error| format!("the rest can't be started: {error}"))
     }
 }
 
 fn usage() -> String {
-    "usage: vmimage-grow [--root MOUNTPOINT]".into()
+    "usage: vmimage-grow [MOUNTPOINT]".into()
 }

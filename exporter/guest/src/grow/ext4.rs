@@ -64,9 +64,9 @@ impl Size {
     }
 }
 
-/// Whether the file system mounted at `root` is ext4 (or ext2, ext3, which the same driver mounts).
-pub(crate) fn is_mounted_at(root: &Path) -> Result<bool, String> {
-    Ok(statfs(root).map_err(in_file(root))?.f_type == i64::from(MAGIC))
+/// Whether the file system mounted at `mount_point` is ext4 (or ext2, ext3, which the same driver mounts).
+pub(crate) fn is_mounted_at(mount_point: &Path) -> Result<bool, String> {
+    Ok(statfs(mount_point).map_err(in_file(mount_point))?.f_type == i64::from(MAGIC))
 }
 
 /// The size as the device says, which shows what the driver has.
@@ -77,11 +77,11 @@ pub(crate) fn size(device: &Device) -> Result<Size, String> {
     Size::parse(&superblock).map_err(in_file(&device.path))
 }
 
-/// Grow what is mounted at `root` to `len` bytes or its device, whichever is less. The driver may leave blocks
+/// Grow what is mounted at `mount_point` to `len` bytes or its device, whichever is less. The driver may leave blocks
 /// at the end unused that are too few for a block group. Somebody else who grows the same file system, such as
 /// cloud-init, is given as long as `patience`.
-pub(crate) fn grow(root: &Path, device: &Device, len: u64, patience: Duration) -> Result<(), String> {
-    let directory = File::open(root).map_err(in_file(root))?;
+pub(crate) fn grow(mount_point: &Path, device: &Device, len: u64, patience: Duration) -> Result<(), String> {
+    let directory = File::open(mount_point).map_err(in_file(mount_point))?;
     let blocks = device.size()?.min(len) / size(device)?.block_size;
     once_free(patience, || {
         if blocks <= size(device)?.blocks {

@@ -1,7 +1,7 @@
-//! Grow the root partition and its ext4 to the disk, while mounted.
+//! Grow a partition and its ext4 to the disk, while mounted: that of the root, or whichever it is told.
 //!
 //! ```text
-//! / ─stat─▶ device number ─/sys/dev/block─▶ partition, disk
+//! mount point ─stat─▶ device number ─/sys/dev/block─▶ partition, disk
 //! GPT: backup to the end of the disk, last partition to the last usable block ─BLKPG─▶ kernel
 //! ext4 ─EXT4_IOC_RESIZE_FS─▶ the first room, before anything can fill it
 //!      ─EXT4_IOC_RESIZE_FS─▶ step by step to the whole partition, beside the services
@@ -11,7 +11,7 @@
 //! boot should wait for.
 //!
 //! It does nothing a second time. What it does not know (another partition table, another file system, a
-//! root that is not the last partition) it leaves alone and says so; only what fails is an error.
+//! partition that is not the last) it leaves alone and says so; only what fails is an error.
 
 mod blkpg;
 mod device;
@@ -48,17 +48,17 @@ pub struct Begun {
     pub goes_on: bool,
 }
 
-/// Grow the partition of what is mounted at `root`, and its file system to a first room.
+/// Grow the partition of what is mounted at `mount_point`, and its file system to a first room.
 ///
 /// # Errors
 /// What failed, with the file it failed on.
-pub fn begin(root: &Path) -> Result<Begun, String> {
+pub fn begin(mount_point: &Path) -> Result<Begun, String> {
     let nothing = |done| Ok(Begun { done, goes_on: false });
-    let Some(device) = Device::of(root)? else {
-        return nothing(format!("{}: not on a block device, left alone", root.display()));
+    let Some(device) = Device::of(mount_point)? else {
+        return nothing(format!("{}: not on a block device, left alone", mount_point.display()));
     };
     let name = device.path.display();
-    if !ext4::is_mounted_at(root)? {
+    if !ext4::is_mounted_at(mount_point)? {
         return nothing(format!("{name}: not ext4, left alone"));
     }
     let before = ext4::size(&device)?.bytes();
@@ -67,7 +67,7 @@ pub fn begin(root: &Path) -> Result<Begun, String> {
         None => None,
     };
     let (whole, first) = (device.size()?, before.saturating_add(FIRST_ROOM));
-    ext4::grow(root, &device, first, PATIENCE)?;
+    ext4::grow(mount_point, &device, first, PATIENCE)?;
     let after = ext4::size(&device)?.bytes();
     let goes_on = first < whole;
     let done = match (after > before, refusal) {
@@ -81,19 +81,20 @@ pub fn begin(root: &Path) -> Result<Begun, String> {
     Ok(Begun { done, goes_on })
 }
 
-/// Grow the file system mounted at `root` to its device, after all who have something better to do. Returns
+/// Grow the file system mounted at `mount_point` to its device, after all who have something better to do. Returns
 /// what was done, for the console.
 ///
 /// # Errors
 /// What failed, with the file it failed on.
-pub fn go_on(root: &Path) -> Result<String, String> {
+pub fn go_on(mount_point: &Path) -> Result<String, String> {
     // Growing is as right at any priority.
     let _ = nice(19);
-    let device = Device::of(root)?.ok_or_else(|| format!("{}: not on a block device", root.display()))?;
+    let device = Device::of(mount_point)?
+        .ok_or_else(|| format!("{}: not on a block device", mount_point.display()))?;
     let (before, whole) = (ext4::size(&device)?.bytes(), device.size()?);
     let mut size = before;
     loop {
-        ext4::grow(root, &device, next_step(size, whole), PATIENCE_FOR_REST)?;
+        ext4::grow(mount_point, &device, next_step(size, whole), PATIENCE_FOR_REST)?;
         let after = ext4::size(&device)?.bytes();
         // What is left may be too little for a block group.
         if after == size {

@@ -32,7 +32,7 @@ fn kernel_with(built_in: &[&str], files: &[(&str, &str)], initramfs: Option<&[u8
     let files = [&[("/boot/vmlinuz-6.1", "kernel"), (MODULES, &list)], files].concat();
     let initramfs: Vec<_> = initramfs.iter().map(|bytes| ("/boot/initrd.img-6.1", *bytes)).collect();
     let tree = with(&files, &initramfs);
-    says(require_kernel(&tree, &kernel::chosen(&tree).unwrap()))
+    says(require_kernel(&tree, &kernel::chosen(&tree).unwrap(), FileSystem::Ext4))
 }
 
 /// Debian's kernel for clouds boots from NVMe without one, and from no virtio disk.
@@ -110,7 +110,7 @@ fn an_initramfs_has_the_drivers_of_the_root() {
         &[("/boot/vmlinuz-6.1", "kernel"), ("/lib/modules/6.1/", "")],
         &[("/boot/initrd.img-6.1", &cpio(&["init"]))],
     );
-    assert_eq!(says(require_kernel(&silent, &kernel::chosen(&silent).unwrap())), "fine");
+    assert_eq!(says(require_kernel(&silent, &kernel::chosen(&silent).unwrap(), FileSystem::Ext4)), "fine");
 }
 
 /// The beginning of a bzImage that tells its release.
@@ -127,7 +127,7 @@ fn modules_are_those_of_the_kernel() {
     let initramfs = cpio(&["ext4.ko", "virtio_blk.ko"]);
     let said = |image: &[u8], files: &[(&str, &str)]| {
         let tree = with(files, &[("/boot/vmlinuz-virt", image), ("/boot/initramfs-virt", &initramfs)]);
-        says(require_kernel(&tree, &kernel::chosen(&tree).unwrap()))
+        says(require_kernel(&tree, &kernel::chosen(&tree).unwrap(), FileSystem::Ext4))
     };
     let modules = [("/lib/modules/6.1-virt/", "")];
     assert_eq!(said(b"kernel", &modules), "fine");
@@ -201,8 +201,8 @@ fn headers_are_not_believed() {
 fn of_an_initramfs_only_what_is_asked_for_is_kept() {
     let many: Vec<_> = (0..20_000).map(|at| format!("lib/modules/6.1/m{at}.ko")).collect();
     let names: Vec<_> = many.iter().map(String::as_str).chain(["kernel/fs/ext4.ko.xz", "init"]).collect();
-    let modules = modules(&Content::Bytes(cpio(&names).into())).unwrap();
+    let modules = modules(&Content::Bytes(cpio(&names).into()), "ext4").unwrap();
     assert!(modules.are_some && modules.drivers.iter().eq(["ext4"]));
-    let none = super::modules(&Content::Bytes(cpio(&["init"]).into())).unwrap();
+    let none = super::modules(&Content::Bytes(cpio(&["init"]).into()), "ext4").unwrap();
     assert!(!none.are_some && none.drivers.is_empty());
 }

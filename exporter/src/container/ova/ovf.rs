@@ -1,6 +1,6 @@
 //! The descriptor: which machine the disk is for.
 
-use crate::spec::Architecture;
+use crate::architecture::Architecture;
 
 /// The machine that a disk is for, as an import makes it.
 #[derive(Clone, Debug, PartialEq, Eq)]

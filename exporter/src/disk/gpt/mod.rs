@@ -4,14 +4,14 @@
 //! 512 or 4096 bytes. Read: what [`read()`] finds, checked, from the backup where the primary is broken.
 
 mod check;
+mod encode;
 mod format;
 mod read;
-mod write;
 
 pub use check::check;
+pub use encode::encode;
 pub use format::BOOT_CODE_LEN;
 pub use read::{Copy, Found, read};
-pub use write::encode;
 
 use crate::seed::Uuid;
 

@@ -10,7 +10,7 @@ const SIZE_IN_LBA: usize = 446 + 12;
 /// The disk as a loop device with sectors of `sector_size` bytes.
 fn written(scratch: &Scratch, size: u64, sector_size: u32) -> (String, Loop) {
     let placed = place(&three(), size).unwrap();
-    let empty = |at: Placed| (at.clone(), Layout { size: at.size, extents: Box::new(Vec::new()) });
+    let empty = |at: Placed| (at.clone(), Contents { size: at.size, extents: Box::new(Vec::new()) });
     let contents = placed.into_iter().map(empty).collect();
     let layout = DiskLayout::new(&disk(size, sector_size), contents).unwrap();
     let path = scratch.file("disk");

@@ -12,8 +12,8 @@ use super::census::{Census, data_blocks};
 use super::dir::LOST_FOUND_BLOCKS;
 use super::extent_tree::{ExtentTree, Run, block_count};
 use super::format::EXTENT_BLOCKS_MAX;
+use super::geometry::Geometry;
 use super::inode::{Blocks, is_fast_symlink};
-use super::layout::Geometry;
 use super::{journal, xattr};
 use crate::tree::{Content, Inode, Kind, Tree};
 

@@ -12,7 +12,7 @@ use super::csum::Crc32c;
 use super::format::{
     BG_BLOCK_UNINIT, BG_INODE_UNINIT, BG_INODE_ZEROED, BLOCK_SIZE, BLOCKS_PER_GROUP, GroupDescriptor, Ino,
 };
-use super::layout::Geometry;
+use super::geometry::Geometry;
 
 /// Which blocks and inodes are in use.
 #[derive(Clone, Copy)]

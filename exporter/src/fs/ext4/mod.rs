@@ -33,13 +33,14 @@ mod census;
 mod csum;
 mod dir;
 mod extent_tree;
+mod extents;
 mod format;
+mod geometry;
 mod groups;
 mod hash;
 mod htree;
 mod inode;
 mod journal;
-mod layout;
 mod lookup;
 mod plan;
 mod read;
@@ -50,7 +51,6 @@ mod sums;
 mod texts;
 mod tree_digest;
 mod volume;
-mod write;
 mod xattr;
 
 pub use lookup::read_text;
@@ -63,7 +63,7 @@ pub use tree_digest::tree_digest;
 use std::sync::Arc;
 
 use crate::error::{Error, Kind, Result, show_size};
-use crate::fs::Layout;
+use crate::fs::Contents;
 use crate::seed::Uuid;
 use crate::tree::{Time, Tree};
 use format::BLOCK_SIZE;
@@ -93,7 +93,7 @@ pub struct Options {
 /// # Errors
 /// `Input` names the path that ext4 can't hold, or the option that is wrong. `NoSpace` says the smallest
 /// larger size that would do.
-pub fn plan(tree: &Arc<Tree>, options: &Options) -> Result<Layout> {
+pub fn plan(tree: &Arc<Tree>, options: &Options) -> Result<Contents> {
     Draft::new(tree, options)?.plan(options.size)
 }
 

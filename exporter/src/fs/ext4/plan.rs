@@ -9,12 +9,12 @@ use super::alloc::Allocation;
 use super::census::Census;
 use super::csum::Crc32c;
 use super::format::{BLOCK_SIZE, GroupDescriptor, Superblock};
+use super::geometry::Geometry;
 use super::groups::Usage;
 use super::inode::Blocks;
-use super::layout::Geometry;
-use super::{BLOCKS_MAX, Options, check_size, no_space, write};
+use super::{BLOCKS_MAX, Options, check_size, extents, no_space};
 use crate::error::Result;
-use crate::fs::Layout;
+use crate::fs::Contents;
 use crate::tree::{Time, Tree};
 
 /// Blocks for each inode that a file system has at least room for: 16 KiB, as mke2fs has it.
@@ -65,11 +65,11 @@ impl Draft {
     ///
     /// # Errors
     /// `NoSpace` says the smallest larger size that would do.
-    pub fn plan(&self, size: u64) -> Result<Layout> {
+    pub fn plan(&self, size: u64) -> Result<Contents> {
         check_size(size)?;
         let blocks = (size / BLOCK_SIZE as u64) as u32;
         match self.fit(blocks) {
-            Ok(plan) => Ok(write::layout(plan, size)),
+            Ok(plan) => Ok(extents::contents(plan, size)),
             Err(_) => Err(no_space(self.smallest_from(blocks)?, size)),
         }
     }

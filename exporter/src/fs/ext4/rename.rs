@@ -19,9 +19,9 @@ use super::format::{
 };
 use super::sums::{self, Sum};
 use super::volume::{InodeOnDisk, Volume, corrupt, descriptor};
-use crate::clone::patches::Patches;
 use crate::error::{Error, Kind, Result};
 use crate::fs::DiskBudget;
+use crate::patches::Patches;
 use crate::read_at::ReadAt;
 use crate::seed::Uuid;
 

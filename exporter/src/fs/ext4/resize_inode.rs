@@ -12,7 +12,7 @@ use zerocopy::FromZeros;
 use zerocopy::little_endian::{U16, U32};
 
 use super::format::{BLOCK_SIZE, BLOCKS_PER_GROUP, DESCRIPTORS_PER_BLOCK, EXTRA_ISIZE, Inode};
-use super::layout::Geometry;
+use super::geometry::Geometry;
 
 /// Block numbers in an indirect block.
 const POINTERS: u32 = (BLOCK_SIZE / 4) as u32;

@@ -6,11 +6,10 @@ use std::ops::ControlFlow;
 use super::format::Ino;
 use super::lookup::text;
 use super::volume::{Extent, InodeOnDisk, Volume, unsupported};
-use crate::clone::TEXT_MAX;
-use crate::clone::patches::Patches;
 use crate::error::Result;
 use crate::fs::DiskBudget;
 use crate::limits;
+use crate::patches::Patches;
 use crate::read_at::ReadAt;
 use crate::tree::escape;
 
@@ -45,7 +44,7 @@ pub(crate) fn edit_texts<V: ReadAt + ?Sized>(
                 }
                 Ok(ControlFlow::Continue(()))
             })?;
-        } else if let Some(text) = text(&volume, &inode, TEXT_MAX as usize)?
+        } else if let Some(text) = text(&volume, &inode, limits::TEXT as usize)?
             && let Some(new_text) = edit(&text)
         {
             put(&volume, &inode, &text, &new_text, &mut patches)?;

@@ -6,10 +6,10 @@ use super::format::{BiosParameterBlock, Fat32Block, VolumeBlock};
 use super::geometry::FatType;
 use super::read::Reader;
 use super::walk::Walk;
-use crate::clone::TEXT_MAX;
-use crate::clone::patches::Patches;
 use crate::error::Result;
 use crate::fs::DiskBudget;
+use crate::limits;
+use crate::patches::Patches;
 use crate::read_at::ReadAt;
 
 /// Give the volume another serial number: what to change.
@@ -54,7 +54,7 @@ pub(crate) fn edit_texts<V: ReadAt + ?Sized>(
     let reader = Reader::open(volume, budget)?;
     let mut walk = Walk::new(&reader)?;
     while let Some((path, entry)) = walk.next()? {
-        if entry.is_directory() || u64::from(entry.size) > TEXT_MAX {
+        if entry.is_directory() || u64::from(entry.size) > limits::TEXT {
             continue;
         }
         let (text, places) = reader.text(entry.cluster, entry.size.into())?;

@@ -18,19 +18,19 @@
 mod edit;
 mod format;
 mod geometry;
-mod layout;
 mod names;
+mod plan;
 mod read;
+mod sectors;
 #[cfg(test)]
 mod tests;
 mod tree_digest;
 mod volume;
 mod walk;
-mod write;
 
 pub(crate) use edit::{edit_texts, rename};
 pub use geometry::FatType;
-pub use layout::{minimum_size, plan};
+pub use plan::{minimum_size, plan};
 pub use read::{Found, files, read};
 pub use tree_digest::tree_digest;
 

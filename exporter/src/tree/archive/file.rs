@@ -4,7 +4,6 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::Archive;
-use crate::extent::{Extent, Source};
 
 /// The content of a regular file in an archive. There may be millions, so it is three words in place.
 #[derive(Clone, Debug)]
@@ -102,19 +101,6 @@ impl ArchiveFile {
     /// Where its bytes come in the order of all archives: by archive, then by offset.
     pub(crate) fn order(&self) -> (u32, u64) {
         (self.archive().order, self.pieces().next().map_or(0, |piece| piece.offset))
-    }
-
-    /// `range` of the file as extents of an image, its first byte at `offset`; holes give none.
-    pub(crate) fn extents(&self, range: Range<u64>, offset: u64) -> impl Iterator<Item = Extent> + '_ {
-        self.pieces().filter_map(move |piece| {
-            let start = piece.start.max(range.start);
-            let end = (piece.start + piece.len).min(range.end);
-            let source = Source::Archive {
-                archive: Arc::clone(self.archive()),
-                offset: piece.offset + (start - piece.start),
-            };
-            (start < end).then(|| Extent { offset: offset + (start - range.start), len: end - start, source })
-        })
     }
 
     /// Fill `out` with the bytes from `start` on, holes as zeros.

@@ -1,6 +1,5 @@
 //! The build context as a folder of this machine: for engines without frontends, and for files that are there already.
 
-use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
@@ -12,7 +11,9 @@ use exporter::tree::{HostDir, scan};
 use rustix::fs::OFlags;
 
 use super::apply::{Configuration, MAX_TEXT};
-use super::{Config, Entries, Entry, FILE, Secrets};
+use super::load::{Files, missing};
+use super::{Entry, Secrets};
+use crate::base::ready::ready;
 use crate::base::text;
 use crate::base::{Error, Result};
 
@@ -32,41 +33,7 @@ impl Context {
 
     /// The configuration in it: `asked`, which must be there, or `vmimage.toml`, if it is.
     pub(crate) fn load(&self, asked: Option<&str>) -> Result<Configuration> {
-        let name = asked.unwrap_or(FILE);
-        let Some(text) = self.text(name)? else {
-            return match asked {
-                None => Ok(Configuration::default()),
-                Some(_) => Err(missing(name)),
-            };
-        };
-        let config = Config::parse(name, &text)?;
-        let paths = config.texts().into_iter().map(str::to_owned).chain(config.mounts().concat());
-        let mut entries = Entries::new();
-        for path in paths {
-            if let Some(entry) = self.entry(&path)? {
-                entries.insert(path, entry);
-            }
-        }
-        Config::check_paths(name, &text, &entries)?;
-        let mut texts = BTreeMap::new();
-        for path in config.texts() {
-            texts.insert(path.to_owned(), self.text(path)?.ok_or_else(|| missing(path))?);
-        }
-        Ok(Configuration { config, texts })
-    }
-
-    /// What is at a path, through no symlink; `None` if nothing is.
-    fn entry(&self, path: &str) -> Result<Option<Entry>> {
-        let unreadable = |error| Error::user(format!("{path}: cannot be read")).because(error);
-        let place = match self.folder.open_below(path.as_bytes(), OFlags::PATH) {
-            Ok(place) => std::fs::File::from(place),
-            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
-                return Ok(None);
-            }
-            Err(error) => return Err(unreadable(error)),
-        };
-        let is_folder = place.metadata().map_err(unreadable)?.is_dir();
-        Ok(Some(if is_folder { Entry::Folder } else { Entry::File }))
+        ready(Configuration::load(self, asked))
     }
 
     /// What a setup names: its files, and its secrets.
@@ -91,9 +58,31 @@ impl Context {
             Err(error) => Err(Error::user(format!("{path}: cannot be read")).because(error)),
         }
     }
+}
 
-    /// A text file, through no symlink; `None` if it is not there.
-    fn text(&self, path: &str) -> Result<Option<String>> {
+impl Files for Context {
+    type Opened = ();
+    type Error = Error;
+
+    async fn open(&self, _: &[&str]) -> Result<()> {
+        Ok(())
+    }
+
+    /// Through no symlink, as is a text.
+    async fn entry(&self, (): &(), path: &str) -> Result<Option<Entry>> {
+        let unreadable = |error| Error::user(format!("{path}: cannot be read")).because(error);
+        let place = match self.folder.open_below(path.as_bytes(), OFlags::PATH) {
+            Ok(place) => std::fs::File::from(place),
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+                return Ok(None);
+            }
+            Err(error) => return Err(unreadable(error)),
+        };
+        let is_folder = place.metadata().map_err(unreadable)?.is_dir();
+        Ok(Some(if is_folder { Entry::Folder } else { Entry::File }))
+    }
+
+    async fn text(&self, (): &(), path: &str) -> Result<Option<String>> {
         let unreadable = |error| Error::user(format!("{path}: cannot be read")).because(error);
         let file = match self.folder.open_below(path.as_bytes(), OFlags::RDONLY | OFlags::NONBLOCK) {
             Ok(file) => std::fs::File::from(file),
@@ -102,8 +91,4 @@ impl Context {
         };
         text::read_from(file, path, MAX_TEXT as u64).map(Some)
     }
-}
-
-fn missing(path: &str) -> Error {
-    Error::user(format!("{path}: is not in the build context"))
 }

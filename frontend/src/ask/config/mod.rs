@@ -13,6 +13,7 @@ mod apply;
 mod check;
 mod context;
 mod contradictions;
+mod load;
 mod problem;
 mod reference;
 mod schema;
@@ -26,6 +27,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) use apply::{Configuration, MAX_TEXT};
 pub(crate) use check::{Entries, Entry};
 pub(crate) use context::Context;
+pub(crate) use load::Files;
 pub(crate) use problem::Problems;
 pub(crate) use reference::reference;
 pub(crate) use schema::{schema, schema_text};
@@ -47,16 +49,16 @@ pub(crate) struct Config {
     /// A folder of the build context with packages to install from in place of any network: a repository with its index,
     /// or only packages. It is trusted. `--packages` and the named context `vmimage-packages` are for folders elsewhere.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("format" = TextFormat::ContextPath.name()), example = &"debs")]
+    #[schemars(extend("format" = TextFormat::ContextPath), example = &"debs")]
     pub(crate) packages: Option<String>,
     /// A proxy that packages come through while they are installed; `--build-arg http_proxy=…` goes before it. The
     /// machine knows nothing of it.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("format" = TextFormat::Proxy.name()), example = &"http://proxy.example:3128")]
+    #[schemars(extend("format" = TextFormat::Proxy), example = &"http://proxy.example:3128")]
     pub(crate) proxy: Option<String>,
     /// Files of the build context with certificates of authorities (PEM) that the machine trusts, and the installation
     /// of packages already.
-    #[schemars(extend("items" = texts(TextFormat::ContextPath)), example = ["certs/company.crt"])]
+    #[schemars(extend("items" = TextFormat::ContextPath.schema()), example = ["certs/company.crt"])]
     pub(crate) certificates: Vec<String>,
     /// Repositories that packages come from besides the image's own. They stay in the machine.
     pub(crate) repositories: Vec<Repository>,
@@ -80,7 +82,7 @@ pub(crate) struct Config {
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(crate) struct Repository {
     /// The name of its file on the machine, without an ending.
-    #[schemars(extend("format" = TextFormat::RepositoryName.name()), example = &"company")]
+    #[schemars(extend("format" = TextFormat::RepositoryName), example = &"company")]
     pub(crate) name: String,
     /// What that file says: deb822 or one-line sources for apt, lines for apk, a `.repo` for dnf and zypper; or a file
     /// of the build context with it.
@@ -88,7 +90,7 @@ pub(crate) struct Repository {
     /// The key it is signed with, a file of the build context (ASCII armour for apt, PEM for apk). It goes to
     /// `/etc/apt/keyrings/`, `/etc/apk/keys/` or `/etc/pki/rpm-gpg/` under its own name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("format" = TextFormat::ContextPath.name()), example = &"keys/company.asc")]
+    #[schemars(extend("format" = TextFormat::ContextPath), example = &"keys/company.asc")]
     pub(crate) key: Option<String>,
 }
 
@@ -110,16 +112,11 @@ pub(crate) struct HookConfig {
     pub(crate) run: Option<String>,
     /// A file of the build context with the script.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("format" = TextFormat::ContextPath.name()))]
+    #[schemars(extend("format" = TextFormat::ContextPath))]
     pub(crate) script: Option<String>,
     /// Whether it gets at the network.
     #[serde(default)]
     pub(crate) network: bool,
-}
-
-/// The schema of a list's elements: texts of this form.
-fn texts(format: TextFormat) -> serde_json::Value {
-    serde_json::json!({ "type": "string", "format": format.name() })
 }
 
 impl Config {

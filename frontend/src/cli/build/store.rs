@@ -20,6 +20,7 @@ use crate::ask::request::{Request as Asked, STAGE, Stage};
 use crate::ask::{Asked as Wanted, Folder};
 use crate::base::builtin;
 use crate::base::interrupt::Interrupt;
+use crate::base::make::threads;
 use crate::base::{Error, Meter, Result, Style, progress};
 use crate::cli::disk::{self, Outcome};
 use crate::engine::buildah::{self, Built, Leftovers, Mounted, Request, Store, Tool};
@@ -79,21 +80,21 @@ pub(super) fn run(args: &Args, tool: Tool, formats: &[Format], to: &To) -> Resul
             packages: packages.as_deref(),
             options: options(docker, platform),
             own_options: own_options(docker, &dockerfile),
-            threads: disk::threads(),
+            threads: threads(),
         };
         built.push(store.make(&request)?);
     }
     let mut made = Vec::new();
     for (built, platform) in built.into_iter().zip(&platforms) {
         let paths = to.paths(platform.filter(|_| platforms.len() > 1));
-        let of_image = sources.wanted(&built.labels)?;
+        let of_image = sources.wanted(&built.image.labels)?;
         if of_image.install != wanted.install {
             let message = "the image's labels ask for packages, a kernel or an init: without a frontend they are known too late";
             return Err(
                 Error::user(message).with_hint("ask for them in vmimage.toml, or build with --engine docker")
             );
         }
-        let materials = folder.materials(&of_image.spec.setup, &secrets, disk::threads())?;
+        let materials = folder.materials(&of_image.spec.setup, &secrets, threads())?;
         made.push(make(&store, built, materials, &of_image.spec, &paths, &meter)?);
     }
     Ok(made)
@@ -130,18 +131,19 @@ fn make(
         None => builtin::boot_files(built.architecture)?,
     };
     meter.begin(progress::Stage::Reading);
-    let threads = disk::threads();
+    let threads = threads();
     let open = |mounted: &Mounted| HostDir::open(mounted.path());
     let root = scan(&open(&built.root)?, threads, &mut |_| {})?;
     let donor = match &built.donor {
         Some(mounted) => Some(scan_donor(&open(mounted)?, threads)?),
         None => None,
     };
-    let container = Some(built.container);
+    let container = Some(built.image.container);
     let spec = Spec { architecture: built.architecture, container, ..spec.clone() };
     let job = disk::Job { spec: &spec, paths, threads, meter, stop: store.interrupt.flag() };
     // The plan reads from what is mounted, and so ends before it.
-    let made = job.make(Input { root, boot, donor, programs: builtin::programs(), materials });
+    let made =
+        job.make(Input { root, boot, donor, programs: builtin::programs(built.architecture), materials });
     store.interrupt.check()?;
     made
 }

@@ -11,8 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use exporter::engine;
 use exporter::image::{self, Image};
 use exporter::input::Loaded;
-use exporter::spec::{Architecture, Init, Spec};
-use exporter::tree::{Tree, kernel};
+use exporter::spec::Architecture;
 
 use super::{Args, Found};
 use crate::base::programs::Package;
@@ -25,19 +24,6 @@ use crate::source::Source;
 
 /// What docker's classic store calls the image for a while; no registry has it.
 const NAME: &str = "localhost/vmimage-convert";
-
-/// What a machine of these files would lack: nothing, if they boot as they are.
-pub(super) fn lacks(tree: &Tree, spec: &Spec) -> Result<Option<&'static str>> {
-    let names_init = spec.init == Init::Vmimage
-        || spec.cmdline.split_ascii_whitespace().any(|word| word.starts_with("init="));
-    Ok(if !kernel::any_boots(tree)? {
-        Some("has no kernel with an initramfs")
-    } else if !names_init && tree.resolve("/sbin/init").is_none() {
-        Some("has no init")
-    } else {
-        None
-    })
-}
 
 /// Makes the disk through an engine, for want of what is `lacking`. `folder` has room for the image.
 pub(super) fn run(
@@ -110,9 +96,7 @@ fn workspace(beside: &Path) -> Result<Folder> {
 
 /// The name by which the engine has the very image already. What an image has its builders do is not for it.
 fn known_name(way: Way, source: &Source, loaded: &Loaded) -> Option<String> {
-    let config = loaded.config_json.as_ref()?.get("config");
-    let triggers = config.and_then(|config| config.get("OnBuild")?.as_array());
-    if triggers.is_some_and(|triggers| !triggers.is_empty()) {
+    if !loaded.image.as_ref()?.on_build.is_empty() {
         return None;
     }
     match (way, source) {
@@ -196,7 +180,8 @@ fn build(words: &[OsString]) -> Result<ExitCode> {
 #[cfg(test)]
 mod tests {
     use clap::Parser;
-    use exporter::tree::{Editor, Meta, Time};
+    use exporter::spec::ImageConfig;
+    use exporter::tree::{Meta, Tree};
 
     use super::*;
     use crate::engine::buildah::Tool;
@@ -211,33 +196,15 @@ mod tests {
         Typed::parse_from(["convert"].iter().chain(words)).args
     }
 
-    fn loaded(config: serde_json::Value) -> Loaded {
-        Loaded { tree: Tree::new(Meta::default()), config: None, config_json: Some(config), container: None }
-    }
-
-    #[test]
-    fn what_boots_as_it_is_lacks_nothing() {
-        let lacks_with = |init: Init, paths: &[&str], cmdline: &str| {
-            let mut tree = Tree::new(Meta::default());
-            let mut editor = Editor::new(&mut tree, Time::default());
-            for path in paths {
-                editor.write_file(path, &b""[..], 0o755).unwrap();
-            }
-            lacks(&tree, &Spec { init, cmdline: cmdline.into(), ..Spec::default() }).unwrap()
-        };
-        let lacks = |paths: &[&str], cmdline: &str| lacks_with(Init::Auto, paths, cmdline);
-        let kernel = ["/boot/vmlinuz-virt", "/boot/initramfs-virt"];
-        assert_eq!(lacks(&[&kernel[..], &["/sbin/init"]].concat(), ""), None);
-        assert_eq!(lacks(&kernel, "quiet init=/app"), None);
-        assert_eq!(lacks(&kernel, "quiet"), Some("has no init"));
-        assert_eq!(lacks_with(Init::Vmimage, &kernel, ""), None);
-        assert_eq!(lacks_with(Init::Distro, &kernel, ""), Some("has no init"));
-        assert_eq!(lacks(&["/boot/vmlinuz-virt", "/sbin/init"], ""), Some("has no kernel with an initramfs"));
+    fn loaded(on_build: &[&str]) -> Loaded {
+        let on_build = on_build.iter().map(|&line| line.to_owned()).collect();
+        let image = Some(ImageConfig { on_build, ..ImageConfig::default() });
+        Loaded { tree: Tree::new(Meta::default()), config: None, config_json: None, image }
     }
 
     #[test]
     fn only_an_image_that_the_engine_has_goes_by_its_name() {
-        let plain = || loaded(serde_json::json!({ "config": { "OnBuild": null } }));
+        let plain = || loaded(&[]);
         let (load, pull) = (Way::Load, Way::Pull(Tool::Buildah));
         for (way, source, name) in [
             (load, "docker-daemon:app", Some("app")),
@@ -254,7 +221,7 @@ mod tests {
             let source = Source::parse(source.as_ref()).unwrap();
             assert_eq!(known_name(way, &source, &plain()).as_deref(), name, "{way:?} {source:?}");
         }
-        let triggers = loaded(serde_json::json!({ "config": { "OnBuild": ["RUN make"] } }));
+        let triggers = loaded(&["RUN make"]);
         assert_eq!(known_name(load, &Source::DockerDaemon("app".into()), &triggers), None);
     }
 

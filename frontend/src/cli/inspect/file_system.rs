@@ -1,7 +1,7 @@
 //! Which file system a partition holds, and what it says of itself.
 
 use exporter::Result;
-use exporter::fs::{DiskBudget, ext4, fat};
+use exporter::fs::{DiskBudget, VolumeId, ext4, fat};
 use exporter::read_at::ReadAt;
 use serde::Serialize;
 
@@ -82,7 +82,7 @@ impl FileSystem {
         Self {
             kind: "vfat",
             label: found.label.clone(),
-            uuid: Some(format!("{:04X}-{:04X}", found.serial >> 16, found.serial & 0xffff)),
+            uuid: Some(VolumeId::Serial(found.serial).to_string()),
             size: Some(found.size),
             free: Some(found.free),
             tree_digest: None,

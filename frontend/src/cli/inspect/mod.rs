@@ -203,8 +203,7 @@ impl Report {
         self.boot.bios = bios::boot_loader(&**disk, table);
         // The root partition is asked first: another one may hold a second system.
         let mut candidates: Vec<_> = table.partitions.iter().collect();
-        candidates
-            .sort_by_key(|partition| ![kinds::ROOT_X86_64, kinds::ROOT_ARM64].contains(&partition.kind));
+        candidates.sort_by_key(|partition| !kinds::is_root(partition.kind));
         for partition in candidates {
             let window = Window::of_partition(disk, table, partition);
             self.read_linux(&window, &format!("partition {}", partition.number), &budgets.facts);

@@ -19,22 +19,21 @@ mod namespace;
 mod step;
 mod tool;
 
-use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::path::Path;
 
 use exporter::boot::BootFiles;
 use exporter::limits;
-use exporter::spec::{Architecture, Container};
-use exporter::tree::{HostDir, Tree, scan};
+use exporter::spec::{Architecture, ImageConfig};
+use exporter::tree::{HostDir, scan};
 use tempfile::TempDir;
 
 use super::dockerfile::{self, Target, Variables};
-use crate::ask::Hook;
-use crate::ask::Install;
+use crate::ask::{Hook, Install};
 use crate::base::text;
 use crate::base::{Error, Result};
-use crate::provision::{self, Plan, Step};
+use crate::provision::recipe::{self, Driver};
+use crate::provision::{self, Step};
 pub(crate) use leftovers::Leftovers;
 pub(crate) use namespace::enter;
 use step::{CONTAINERFILE, Origin};
@@ -69,10 +68,10 @@ pub(crate) struct Request<'a> {
 }
 
 impl Request<'_> {
-    /// That of the machine, by the name of container platforms.
-    fn architecture(&self) -> &str {
-        let asked = self.platform.and_then(|platform| platform.split('/').nth(1));
-        asked.unwrap_or_else(|| Architecture::host().map_or(std::env::consts::ARCH, Architecture::oci_name))
+    /// That of the machine.
+    fn architecture(&self) -> Result<Architecture> {
+        let platform = self.platform.map_or_else(dockerfile::host_platform, str::to_owned);
+        provision::architecture(&platform)
     }
 }
 
@@ -86,10 +85,8 @@ pub(crate) struct Built {
     pub(crate) boot: Option<BootFiles>,
     /// That of the image.
     pub(crate) architecture: Architecture,
-    /// Those of the image.
-    pub(crate) labels: BTreeMap<String, String>,
-    /// What its containers run.
-    pub(crate) container: Container,
+    /// What the image says of containers, and its labels.
+    pub(crate) image: ImageConfig,
 }
 
 impl Store<'_> {
@@ -98,15 +95,9 @@ impl Store<'_> {
         let dockerfile = text::read(request.dockerfile, limits::TEXT)?;
         let predefined = dockerfile::predefined(request.platform);
         let target = Target::find(&dockerfile, request.stage, &request.arguments, &predefined)?;
-        let (text, kernel) = match target.base.filter(|_| request.needs_kernel) {
-            Some(base) => {
-                let (image, kernel) = self.graft(&base, request)?;
-                (base.replaced(&dockerfile, &image), kernel)
-            }
-            None if request.needs_kernel => {
-                (dockerfile, self.donated_kernel(None, request)?.unwrap_or_default())
-            }
-            None => (dockerfile, Kernel::default()),
+        let (text, kernel) = match request.needs_kernel {
+            true => self.graft(target.base.as_ref(), &dockerfile, request)?,
+            false => (dockerfile, Kernel::default()),
         };
 
         step::write(self.leftovers.folder(), CONTAINERFILE, &text)?;
@@ -121,12 +112,12 @@ impl Store<'_> {
             install: None,
         };
         let image = self.build(&build)?;
-        let About { architecture, container, labels, .. } = self.about(&image)?;
-        let architecture = Architecture::from_oci(&architecture).ok_or_else(|| no_machine(&architecture))?;
+        let About { architecture, config } = self.about(&image)?;
+        let architecture = provision::architecture(&format!("linux/{architecture}"))?;
         let image =
             request.hooks.iter().try_fold(image, |image, hook| self.run_hook(&image, hook, request))?;
         let Kernel { boot, donor } = kernel;
-        Ok(Built { root: self.mount(&image)?, donor, boot, architecture, container, labels })
+        Ok(Built { root: self.mount(&image)?, donor, boot, architecture, image: config })
     }
 
     fn run_hook(&self, image: &str, hook: &Hook, request: &Request<'_>) -> Result<String> {
@@ -138,50 +129,33 @@ impl Store<'_> {
         self.build_folder(&hook.title, &options, None, |folder| step::hook(folder, image, hook))
     }
 
-    /// The base with a kernel, or a kernel beside it.
-    fn graft(&self, base: &dockerfile::Base, request: &Request<'_>) -> Result<(String, Kernel)> {
-        let image = self.resolve(&base.name, base.platform.as_deref(), request)?;
-        let about = self.about(&image)?;
-        if !about.on_build.is_empty() {
+    /// The Dockerfile on a base with a kernel, or with a kernel beside it.
+    fn graft(
+        &self,
+        base: Option<&dockerfile::Base>,
+        dockerfile: &str,
+        request: &Request<'_>,
+    ) -> Result<(String, Kernel)> {
+        let image = base.map(|base| self.base(base, request)).transpose()?;
+        let store = Steps { store: self, request };
+        let made = recipe::follow_now(&store, image.as_ref(), request.architecture()?, request.install)?;
+        let text = match base.zip(made.base.or(image)) {
+            Some((base, image)) => base.replaced(dockerfile, &image.id),
+            None => dockerfile.to_owned(),
+        };
+        let donor = made.donor.map(|donor| self.mount(&donor.id)).transpose()?;
+        Ok((text, Kernel { boot: made.boot.flatten(), donor }))
+    }
+
+    /// The base of the user's Dockerfile.
+    fn base(&self, base: &dockerfile::Base, request: &Request<'_>) -> Result<Image> {
+        let id = self.resolve(&base.name, base.platform.as_deref(), request)?;
+        let about = self.about(&id)?;
+        if !about.config.on_build.is_empty() {
             return Err(Error::user(format!("base image {}: has ONBUILD instructions", base.name))
                 .with_hint("a kernel can't be put under them here: build with --engine docker"));
         }
-        let found = self.probe(&base.name, &image, request)?;
-        let Plan { machine, boot } = provision::plan(&found, request.architecture(), request.install)?;
-        let boot = boot.map(|step| self.boot_files(&image, &step, request)).transpose()?.flatten();
-        let image = match machine {
-            Some(step) => self.build_step(request, &step, |folder, source| {
-                step::machine(folder, &image, &about.container.user, &step, source)
-            })?,
-            None => image,
-        };
-        let kernel = self.donated_kernel(Some(&found), request)?;
-        Ok((image, kernel.unwrap_or(Kernel { boot, donor: None })))
-    }
-
-    /// The kernel for `base` (`None`: an image `FROM scratch`), if that is another image's.
-    fn donated_kernel(
-        &self,
-        base: Option<&provision::Base>,
-        request: &Request<'_>,
-    ) -> Result<Option<Kernel>> {
-        let Some(name) = provision::donor(base, request.install) else { return Ok(None) };
-        let image = self.resolve(name, None, request)?;
-        let found = self.probe(name, &image, request)?;
-        let Plan { machine, boot } = provision::plan_donor(&found, request.architecture(), request.install)?;
-        let boot = boot.map(|step| self.boot_files(&image, &step, request)).transpose()?.flatten();
-        let image = match machine {
-            Some(step) => self.build_step(request, &step, |folder, source| {
-                step::machine(folder, &image, "", &step, source)
-            })?,
-            None => image,
-        };
-        Ok(Some(Kernel { boot, donor: Some(self.mount(&image)?) }))
-    }
-
-    fn probe(&self, name: &str, image: &str, request: &Request<'_>) -> Result<provision::Base> {
-        let mounted = self.mount(image)?;
-        provision::Base::new(name, self.files(&mounted, request.threads)?)
+        Ok(Image { name: base.name.clone(), id, user: about.config.container.user })
     }
 
     /// The id of an image, which is pulled if it has to be: a build of nothing but its name.
@@ -190,12 +164,6 @@ impl Store<'_> {
         options.extend(platform.map(|platform| format!("--platform={platform}")));
         let what = format!("base image {name}");
         self.build_folder(&what, &options, None, |folder| step::base(folder, name))
-    }
-
-    fn boot_files(&self, base: &str, step: &Step, request: &Request<'_>) -> Result<Option<BootFiles>> {
-        let image =
-            self.build_step(request, step, |folder, source| step::boot(folder, base, step, source))?;
-        Ok(BootFiles::read(self.mount(&image)?.path())?)
     }
 
     fn build_step(
@@ -237,10 +205,6 @@ impl Store<'_> {
         };
         format!("--pull={policy}")
     }
-
-    fn files(&self, mounted: &Mounted, threads: NonZeroUsize) -> Result<Tree> {
-        Ok(scan(&HostDir::open(mounted.path())?, threads, &mut |_| {})?)
-    }
 }
 
 /// What boots the user's layers, beside what is below them.
@@ -251,7 +215,49 @@ struct Kernel {
     donor: Option<Mounted>,
 }
 
-fn no_machine(architecture: &str) -> Error {
-    Error::user(format!("no machine can be made for {architecture}"))
-        .with_hint("the platforms are linux/amd64 and linux/arm64")
+/// An image of the store.
+struct Image {
+    /// As the user would write it.
+    name: String,
+    id: String,
+    /// Whose the next steps are, empty for root.
+    user: String,
+}
+
+/// The store as the recipe asks it.
+struct Steps<'a> {
+    store: &'a Store<'a>,
+    request: &'a Request<'a>,
+}
+
+impl Driver for Steps<'_> {
+    type Image = Image;
+    type BootFiles = Option<BootFiles>;
+    type Error = Error;
+
+    async fn image(&self, name: &str) -> Result<Image> {
+        // Nothing but files is taken from it.
+        let user = String::new();
+        Ok(Image { name: name.to_owned(), id: self.store.resolve(name, None, self.request)?, user })
+    }
+
+    async fn probe(&self, image: &Image) -> Result<provision::Base> {
+        let mounted = self.store.mount(&image.id)?;
+        let files = scan(&HostDir::open(mounted.path())?, self.request.threads, &mut |_| {})?;
+        provision::Base::new(&image.name, files)
+    }
+
+    async fn install(&self, on: &Image, step: &Step) -> Result<Image> {
+        let id = self.store.build_step(self.request, step, |folder, origin| {
+            step::machine(folder, &on.id, &on.user, step, origin)
+        })?;
+        Ok(Image { name: on.name.clone(), id, user: on.user.clone() })
+    }
+
+    async fn collect(&self, on: &Image, step: &Step) -> Result<Option<BootFiles>> {
+        let image = self
+            .store
+            .build_step(self.request, step, |folder, origin| step::boot(folder, &on.id, step, origin))?;
+        Ok(BootFiles::read(self.store.mount(&image)?.path())?)
+    }
 }

@@ -1,6 +1,5 @@
 //! buildah and podman: two programs over one store, and what is asked of them here.
 
-use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::io;
 use std::os::fd::AsFd;
@@ -8,7 +7,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use exporter::spec::{Container, Healthcheck};
+use exporter::spec::{Healthcheck, ImageConfig};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
@@ -98,11 +97,8 @@ pub(super) struct Build<'a> {
 pub(super) struct About {
     /// The name of its instruction set in container platforms.
     pub(super) architecture: String,
-    /// What its containers run, and as whom: as the next steps, too.
-    pub(super) container: Container,
-    /// Instructions for whoever builds on it.
-    pub(super) on_build: Vec<String>,
-    pub(super) labels: BTreeMap<String, String>,
+    /// Its containers' user is that of the next steps, too.
+    pub(super) config: ImageConfig,
 }
 
 impl Store<'_> {
@@ -258,7 +254,7 @@ impl Drop for Mounted {
 #[serde(rename_all = "PascalCase")]
 struct PodmanImage {
     architecture: String,
-    config: Option<Config>,
+    config: Option<ImageConfig>,
     /// Beside the rest, where docker has it among it.
     healthcheck: Option<Healthcheck>,
 }
@@ -273,42 +269,20 @@ struct BuildahImage {
 #[derive(Deserialize)]
 struct DockerImage {
     architecture: String,
-    config: Option<Config>,
-}
-
-/// What an image says about its containers.
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "PascalCase", default)]
-struct Config {
-    on_build: Option<Vec<String>>,
-    labels: Option<BTreeMap<String, String>>,
-    #[serde(flatten)]
-    container: Container,
-}
-
-impl About {
-    fn new(architecture: String, config: Option<Config>) -> Self {
-        let config = config.unwrap_or_default();
-        Self {
-            architecture,
-            container: config.container,
-            on_build: config.on_build.unwrap_or_default(),
-            labels: config.labels.unwrap_or_default(),
-        }
-    }
+    config: Option<ImageConfig>,
 }
 
 impl From<PodmanImage> for About {
     fn from(image: PodmanImage) -> Self {
-        let mut about = Self::new(image.architecture, image.config);
-        about.container.healthcheck = image.healthcheck.or(about.container.healthcheck);
-        about
+        let mut config = image.config.unwrap_or_default();
+        config.container.healthcheck = image.healthcheck.or(config.container.healthcheck);
+        Self { architecture: image.architecture, config }
     }
 }
 
 impl From<BuildahImage> for About {
     fn from(image: BuildahImage) -> Self {
-        Self::new(image.docker.architecture, image.docker.config)
+        Self { architecture: image.docker.architecture, config: image.docker.config.unwrap_or_default() }
     }
 }
 
@@ -330,7 +304,7 @@ mod tests {
         let podman = About::from(serde_json::from_str::<PodmanImage>(PODMAN).unwrap());
         let buildah = About::from(serde_json::from_str::<BuildahImage>(BUILDAH).unwrap());
         assert_eq!(podman, buildah);
-        let container = podman.container;
+        let container = podman.config.container;
         assert_eq!(container.command().collect::<Vec<_>>(), ["cat", "-"]);
         assert_eq!((&*container.user, &*container.working_dir), ("www-data", "/srv"));
         assert_eq!((&*container.stop_signal, container.volumes.len()), ("SIGQUIT", 1));
@@ -342,13 +316,7 @@ mod tests {
         for config in ["null", "{}", r#"{"OnBuild":null,"User":""}"#] {
             let json = format!(r#"{{"Architecture":"arm64","Config":{config}}}"#);
             let about = About::from(serde_json::from_str::<PodmanImage>(&json).unwrap());
-            let container = Container::default();
-            let expected = About {
-                architecture: "arm64".into(),
-                container,
-                labels: Default::default(),
-                on_build: Vec::new(),
-            };
+            let expected = About { architecture: "arm64".into(), config: ImageConfig::default() };
             assert_eq!(about, expected, "{config}");
         }
     }

@@ -18,6 +18,8 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use exporter::error::{Error, Kind, Result};
 use serde_json::Value;
 
+use crate::base::docker::usual_config;
+
 /// What `docker.io` is called in the files.
 const DOCKER_HUB: &str = "https://index.docker.io/v1/";
 /// What helpers say where they have nothing.
@@ -67,7 +69,7 @@ fn usual_files(variable: &dyn Fn(&str) -> Option<PathBuf>) -> Vec<PathBuf> {
     let uid = rustix::process::getuid().as_raw();
     let runtime = runtime.unwrap_or_else(|| format!("/run/containers/{uid}/auth.json").into());
     let config = variable("XDG_CONFIG_HOME").or_else(|| home(".config"));
-    let docker = variable("DOCKER_CONFIG").or_else(|| home(".docker"));
+    let docker = usual_config(|name| variable(name).map(PathBuf::into_os_string));
     let config = config.map(|folder| folder.join("containers/auth.json"));
     let docker = docker.map(|folder| folder.join("config.json"));
     std::iter::once(runtime).chain(config).chain(docker).collect()

@@ -18,7 +18,7 @@ use super::csum::Crc32c;
 use super::format::{
     DYNAMIC_REVISION, GroupDescriptor, Ino, SUPERBLOCK_OFFSET, Superblock, compat, incompat, ro_compat,
 };
-use super::layout::has_superblock;
+use super::geometry::has_superblock;
 use super::sums;
 use crate::error::{Error, Kind, Result};
 use crate::fs::DiskBudget;

@@ -62,9 +62,9 @@ impl Patches {
 }
 
 /// An image with some bytes changed.
-pub(super) struct Patched {
-    pub(super) image: Shared,
-    pub(super) patches: Patches,
+pub(crate) struct Patched {
+    pub(crate) image: Shared,
+    pub(crate) patches: Patches,
 }
 
 impl ReadAt for Patched {

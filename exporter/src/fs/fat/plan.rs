@@ -6,18 +6,18 @@ use super::Options;
 use super::format::Stamp;
 use super::geometry::{FATS, FatType, Geometry, Shape};
 use super::names::{ShortName, is_short_byte};
+use super::sectors::{boot_sectors, encode_directory, encode_fat};
 use super::volume::{Body, Volume};
-use super::write::{boot_sectors, encode_directory, encode_fat};
 use crate::error::{Error, Kind, Result, show_size};
-use crate::extent::{Extent, Source};
-use crate::fs::Layout;
-use crate::tree::{Content, Tree};
+use crate::extent::Extent;
+use crate::fs::Contents;
+use crate::tree::Tree;
 
 /// Plan a volume of `options.size` bytes that holds `tree`.
 ///
 /// # Errors
 /// [`Kind::Input`] with the path of what FAT can't hold, [`Kind::NoSpace`] if the volume is too small.
-pub fn plan(tree: &Tree, options: &Options) -> Result<Layout> {
+pub fn plan(tree: &Tree, options: &Options) -> Result<Contents> {
     let label = check(options)?;
     let volume = Volume::new(tree, label.is_some())?;
     let geometry = choose_geometry(&volume, options)?;
@@ -37,13 +37,13 @@ pub fn plan(tree: &Tree, options: &Options) -> Result<Layout> {
                 let bytes = encode_directory(&volume, node, &clusters, label, stamp);
                 extents.extend((!bytes.is_empty()).then(|| Extent::bytes(offset, bytes)));
             }
-            Body::File(content) => extents.extend(content_extents(content, offset)),
+            Body::File(content) => extents.extend(Extent::of_content(content, offset)),
         }
     }
-    Ok(Layout { size: options.size, extents: Box::new(extents) })
+    Ok(Contents { size: options.size, extents: Box::new(extents) })
 }
 
-/// Bytes of the smallest volume that [`plan`] can make of `tree`; `options.size` does not matter.
+/// Bytes of the smallest volume that [`plan()`] can make of `tree`; `options.size` does not matter.
 ///
 /// # Errors
 /// [`Kind::Input`] with the path of what FAT can't hold.
@@ -132,20 +132,5 @@ impl Clusters {
             }
         }
         clusters
-    }
-}
-
-fn content_extents(content: &Content, offset: u64) -> Vec<Extent> {
-    match content {
-        Content::Bytes(bytes) => vec![Extent::bytes(offset, Arc::clone(bytes))],
-        Content::Host(file) => {
-            let extent = |range: std::ops::Range<u64>| Extent {
-                offset: offset + range.start,
-                len: range.end - range.start,
-                source: Source::File { file: file.clone(), offset: range.start },
-            };
-            file.data_ranges().into_iter().map(extent).collect()
-        }
-        Content::Archive(file) => file.extents(0..file.len(), offset).collect(),
     }
 }

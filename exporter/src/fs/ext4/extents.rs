@@ -13,15 +13,15 @@ use super::journal::JournalSuperblock;
 use super::plan::Plan;
 use super::render::Piece;
 use crate::extent::{Extent, Extents, Render, Source};
-use crate::fs::Layout;
+use crate::fs::Contents;
 use crate::tree::{Content, Kind};
 
 /// Inodes in one extent of an inode table: 1 MiB, so that tables are rendered in parallel.
 const INODES_PER_EXTENT: u32 = 256 * INODES_PER_BLOCK;
 
 /// Every extent of `plan`, as an image of `size` bytes.
-pub(super) fn layout(plan: Plan, size: u64) -> Layout {
-    Layout { size, extents: Box::new(PlanExtents(Arc::new(plan))) }
+pub(super) fn contents(plan: Plan, size: u64) -> Contents {
+    Contents { size, extents: Box::new(PlanExtents(Arc::new(plan))) }
 }
 
 /// The blocks were allocated in the order of the disk, so two sequences only have to be merged: that of

@@ -9,8 +9,8 @@ use super::format::{
     VolumeBlock,
 };
 use super::geometry::{FATS, FatType, Geometry};
-use super::layout::Clusters;
 use super::names::{DOT, DOT_DOT, EntryName, ShortName};
+use super::plan::Clusters;
 use super::volume::{Body, Volume};
 use crate::extent::Extent;
 

@@ -1,0 +1,154 @@
+//! What is in a partition: how much room it needs, and once it has its place, where its bytes lie.
+
+use std::cmp::Reverse;
+use std::sync::Arc;
+
+use super::resolve::{Named, Volume};
+use crate::boot::{BiosBoot, BiosImages};
+use crate::disk::Placed;
+use crate::disk::gpt::BOOT_CODE_LEN;
+use crate::error::{Error, Kind, Result};
+use crate::extent::Extent;
+use crate::fs::{Contents, ext4, fat};
+use crate::spec::layout::Content;
+use crate::tree::{self, Meta, Time, Tree};
+
+/// What the contents of partitions are taken from.
+pub(super) struct Parts {
+    /// The tree, as long as no partition has taken what is its.
+    pub(super) root: Tree,
+    /// The boot loader for UEFI, and its configuration.
+    pub(super) esp: Option<Tree>,
+    /// The boot loader for a BIOS.
+    pub(super) bios: Option<BiosImages>,
+    /// The time of what is made.
+    pub(super) time: Time,
+}
+
+/// The content of a partition, counted but nowhere yet.
+pub(super) enum Draft {
+    Ext4(ext4::Draft),
+    Fat(Tree, fat::Options),
+    BiosCore(BiosImages),
+    File(tree::Content),
+    Empty,
+}
+
+/// What is in each partition. Of directories within each other the innermost is taken first.
+pub(super) fn drafts(partitions: &[Named], mut parts: Parts, sector_size: u32) -> Result<Vec<Draft>> {
+    let mut drafts: Vec<_> = partitions.iter().map(|_| Draft::Empty).collect();
+    let mut open: Vec<_> = partitions.iter().zip(&mut drafts).collect();
+    open.sort_by_key(|(named, _)| Reverse(depth(&named.asked.content)));
+    for (named, draft) in open {
+        *draft = parts.draft(named, sector_size)?;
+    }
+    Ok(drafts)
+}
+
+fn depth(content: &Content) -> usize {
+    match content {
+        Content::Root => 0,
+        Content::Subtree(path) => path.split('/').count(),
+        // While all files are there.
+        _ => usize::MAX,
+    }
+}
+
+impl Parts {
+    fn draft(&mut self, named: &Named, sector_size: u32) -> Result<Draft> {
+        let (content, label) = (&named.asked.content, &named.asked.label);
+        match named.volume {
+            Some(Volume::Ext4 { uuid, hash_seed }) => {
+                let (created, label) = (self.time, label.clone());
+                let options = ext4::Options { label, uuid, hash_seed, size: 0, created, reserved_percent: 5 };
+                Ok(Draft::Ext4(ext4::Draft::new(&Arc::new(self.tree(content)?), &options)?))
+            }
+            Some(Volume::Fat { serial }) => {
+                let options = fat::Options {
+                    label: label.to_uppercase(),
+                    serial,
+                    size: 0,
+                    sector_size,
+                    hidden_sectors: 0,
+                    modified: self.time,
+                    kind: Some(fat::FatType::Fat32),
+                };
+                Ok(Draft::Fat(self.tree(content)?, options))
+            }
+            None => self.bytes(content),
+        }
+    }
+
+    /// What goes into a file system.
+    fn tree(&mut self, content: &Content) -> Result<Tree> {
+        let nothing = || Tree::new(Meta { permissions: 0o755, mtime: self.time, ..Meta::default() });
+        match content {
+            Content::Root => Ok(std::mem::replace(&mut self.root, nothing())),
+            Content::Subtree(path) => self.root.take_subtree(path),
+            Content::Esp => self.esp.take().ok_or_else(no_loader),
+            Content::BiosCore | Content::File(_) | Content::Empty => Ok(nothing()),
+        }
+    }
+
+    /// What is there without a file system.
+    fn bytes(&mut self, content: &Content) -> Result<Draft> {
+        match content {
+            Content::BiosCore => Ok(self.bios.take().map_or(Draft::Empty, Draft::BiosCore)),
+            Content::File(path) => file(&self.root, path).map(Draft::File),
+            Content::Root | Content::Subtree(_) | Content::Esp | Content::Empty => Ok(Draft::Empty),
+        }
+    }
+}
+
+fn file(root: &Tree, path: &str) -> Result<tree::Content> {
+    match root.resolve(path).map(|id| &root.inode(id).kind) {
+        Some(tree::Kind::File(content)) => Ok(content.clone()),
+        _ => {
+            Err(Error::new(Kind::NotFound, path, "is no regular file, and a partition is to have its bytes"))
+        }
+    }
+}
+
+fn no_loader() -> Error {
+    Error::new(Kind::Input, "layout", "an ESP has the boot loader of a machine, and the disk is for none")
+}
+
+impl Draft {
+    /// The least size in bytes.
+    pub(super) fn minimum(&self) -> Result<u64> {
+        match self {
+            Self::Ext4(draft) => draft.minimum_size(),
+            Self::Fat(tree, options) => fat::minimum_size(tree, options),
+            Self::BiosCore(images) => Ok(images.core.len() as u64),
+            Self::File(content) => Ok(content.len()),
+            Self::Empty => Ok(0),
+        }
+    }
+
+    /// Where its bytes lie in the partition at this place.
+    pub(super) fn plan(&self, at: &Placed, sector_size: u32) -> Result<Contents> {
+        let bytes = |extents: Vec<Extent>| Contents { size: at.size, extents: Box::new(extents) };
+        match self {
+            Self::Ext4(draft) => draft.plan(at.size),
+            Self::Fat(tree, options) => {
+                let hidden_sectors = at.first_lba(sector_size);
+                fat::plan(tree, &fat::Options { size: at.size, hidden_sectors, ..options.clone() })
+            }
+            Self::BiosCore(images) => Ok(bytes(vec![Extent::bytes(0, bios(images, at, sector_size)?.core)])),
+            Self::File(content) => Ok(bytes(Extent::of_content(content, 0))),
+            Self::Empty => Ok(bytes(Vec::new())),
+        }
+    }
+
+    /// What a BIOS runs to get at it.
+    pub(super) fn boot_code(&self, at: &Placed, sector_size: u32) -> Result<Option<[u8; BOOT_CODE_LEN]>> {
+        match self {
+            Self::BiosCore(images) => bios(images, at, sector_size).map(|bios| Some(bios.mbr_code)),
+            _ => Ok(None),
+        }
+    }
+}
+
+fn bios(images: &BiosImages, at: &Placed, sector_size: u32) -> Result<BiosBoot> {
+    BiosBoot::new(images, at.first_lba(sector_size), at.size)
+}

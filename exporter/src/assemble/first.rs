@@ -1,0 +1,190 @@
+//! The first process of a machine: the distribution's init, or vmimage's own.
+
+use std::sync::Arc;
+
+use super::bootable;
+use crate::error::{Error, Kind, Result};
+use crate::machine::init::{self, Contained};
+use crate::machine::{self, PlannedService, wanted_service};
+use crate::spec::{Container, Init, Profile, Service, Spec};
+use crate::tree::{Editor, Time, Tree};
+
+/// What the kernel starts.
+pub(super) const INIT: &str = "/sbin/init";
+
+/// Which one it is.
+pub(super) enum FirstProcess<'a> {
+    /// The init that the image has, beside which its program becomes a service.
+    Distro(Box<PlannedService<'a>>),
+    /// vmimage's own, which runs the image's program and nothing else.
+    Own,
+}
+
+impl<'a> FirstProcess<'a> {
+    /// The one for the tree of `editor`, out of which goes what a container's engine has left; a line for each change.
+    ///
+    /// # Errors
+    /// Contradictions of `spec`, and what would keep a service from starting.
+    pub(super) fn choose(
+        editor: &mut Editor<'_>,
+        spec: &'a Spec,
+        has_donor: bool,
+    ) -> Result<(Self, Vec<String>)> {
+        if is_own(spec, has_init(editor.tree(), spec), has_donor)? {
+            return Ok((Self::Own, machine::forget_engine(editor)?));
+        }
+        // First of all: what the image has in /run goes next.
+        let service = machine::plan_service(editor, &spec.service, spec.container.as_ref())?;
+        Ok((Self::Distro(Box::new(service)), machine::forget_container(editor)?))
+    }
+
+    /// Those of `spec`, after the name of the first process if the kernel would start another one.
+    pub(super) fn kernel_arguments(&self, spec: &Spec) -> String {
+        match self {
+            Self::Distro(_) => spec.cmdline.clone(),
+            Self::Own => format!("init={} {}", init::PROGRAM, spec.cmdline),
+        }
+    }
+}
+
+/// What becomes a service of the machine.
+pub(super) fn service(spec: &Spec) -> Option<&Container> {
+    let container = spec.container.as_ref().filter(|_| spec.profile == Profile::Machine);
+    wanted_service(&spec.service, container)
+}
+
+/// What the kernel is told to start; of several words the last counts.
+fn init_path(spec: &Spec) -> &str {
+    let words = spec.cmdline.split_ascii_whitespace();
+    words.filter_map(|word| word.strip_prefix("init=")).next_back().unwrap_or(INIT)
+}
+
+/// Whether there is one, or the kernel arguments name another one.
+pub(super) fn has_init(root: &Tree, spec: &Spec) -> bool {
+    names_init(spec) || root.resolve(INIT).is_some()
+}
+
+fn names_init(spec: &Spec) -> bool {
+    spec.cmdline.split_ascii_whitespace().any(|word| word.starts_with("init="))
+}
+
+/// Whether the first process is vmimage's own. By itself that is for images whose kernel is another one's, too.
+fn is_own(spec: &Spec, has_init: bool, has_donor: bool) -> Result<bool> {
+    match spec.init {
+        Init::Auto => Ok(!has_init && has_donor),
+        Init::Distro => Ok(false),
+        Init::Vmimage if names_init(spec) => {
+            let message = "is vmimage, and the kernel arguments name another one";
+            Err(Error::new(Kind::Input, "init", message)
+                .with_hint("leave out one of --init and --cmdline init="))
+        }
+        Init::Vmimage => Ok(true),
+    }
+}
+
+/// A machine without a first process, or with one that can't run, panics at boot; better to say so now.
+pub(super) fn require(root: &Tree, spec: &Spec) -> Result<()> {
+    if !has_init(root, spec) {
+        let hint = "install one in the Dockerfile (systemd-sysv, openrc), name it with --cmdline init=/path, or take vmimage's \
+                    own with --init vmimage";
+        let message = "is not there: the machine would have no first process";
+        return Err(Error::new(Kind::NotFound, INIT, message).with_hint(hint));
+    }
+    bootable::require_init(root, init_path(spec), spec.architecture)
+}
+
+/// What our own first process is told.
+pub(super) fn contained(spec: &Spec, program: Option<Arc<[u8]>>, time: Time) -> Result<Contained<'_>> {
+    let program = program.filter(|program| spec.architecture.runs(program)).ok_or_else(|| no_init(spec))?;
+    let container = service(spec);
+    if container.is_none() && spec.service != Service::Off {
+        return Err(runs_nothing(spec));
+    }
+    Ok(Contained { program, container, hostname: spec.hostname.as_deref(), time })
+}
+
+/// Nobody could log in, and nothing else is started.
+fn runs_nothing(spec: &Spec) -> Error {
+    let program = spec.container.iter().flat_map(Container::command).next();
+    let message = match program {
+        None => {
+            "would be vmimage's, and there is no ENTRYPOINT or CMD: the machine would run nothing".to_owned()
+        }
+        Some(program) => {
+            format!("would be vmimage's, and {program} is no service: the machine would run nothing")
+        }
+    };
+    let hint = match program {
+        None => "name the program in the Dockerfile: ENTRYPOINT [\"/app\"]",
+        Some(_) => {
+            "name another program in the Dockerfile, run this one all the same (--service NAME), or none (--service off)"
+        }
+    };
+    Error::new(Kind::NotFound, INIT, message).with_hint(hint)
+}
+
+fn no_init(spec: &Spec) -> Error {
+    let message = format!("is not there, and this vmimage has none for {} to put there", spec.architecture);
+    Error::new(Kind::NotFound, INIT, message)
+        .with_hint("build on a machine of that architecture, or install an init in the Dockerfile")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spec(init: Init, cmdline: &str) -> Spec {
+        Spec { init, cmdline: cmdline.into(), ..Spec::default() }
+    }
+
+    #[test]
+    fn the_first_process_is_ours_where_it_is_asked_for_or_there_can_be_no_other() {
+        for (init, has_init, has_donor, expected) in [
+            (Init::Auto, true, true, false),
+            (Init::Auto, false, true, true),
+            (Init::Auto, false, false, false),
+            (Init::Distro, false, true, false),
+            (Init::Distro, true, true, false),
+            (Init::Vmimage, true, false, true),
+            (Init::Vmimage, true, true, true),
+            (Init::Vmimage, false, false, true),
+        ] {
+            let spec = spec(init, "quiet");
+            assert_eq!(
+                is_own(&spec, has_init, has_donor).unwrap(),
+                expected,
+                "{init} {has_init} {has_donor}"
+            );
+        }
+        let error = is_own(&spec(Init::Vmimage, "quiet init=/app"), true, false).unwrap_err();
+        assert!(error.to_string().contains("kernel arguments name another one"), "{error}");
+        assert!(!is_own(&spec(Init::Distro, "init=/app"), true, false).unwrap());
+    }
+
+    #[test]
+    fn a_machine_of_ours_that_would_run_nothing_is_an_error() {
+        let mut program = vec![0; 20];
+        program[..4].copy_from_slice(b"\x7fELF");
+        program[18] = 62;
+        let error = |service: Service, words: &[&str]| {
+            let cmd = words.iter().map(|word| (*word).to_owned()).collect();
+            let container = Some(Container { cmd, ..Container::default() });
+            let spec = Spec { service, container, ..spec(Init::Vmimage, "") };
+            let program = Arc::from(program.clone());
+            contained(&spec, Some(program), Time::default()).err().map(|error| error.to_string())
+        };
+        let auto = || Service::Auto;
+        assert_eq!(error(auto(), &["nginx"]), None);
+        for (words, part) in [
+            (&[][..], "there is no ENTRYPOINT or CMD"),
+            (&["bash"][..], "bash is no service"),
+            (&["/bin/sh"][..], "/bin/sh is no service"),
+            (&["/sbin/init"][..], "/sbin/init is no service"),
+        ] {
+            let said = error(auto(), words).unwrap();
+            assert!(said.contains(part) && said.contains("the machine would run nothing"), "{said}");
+            assert_eq!(error(Service::Off, words), None);
+        }
+        assert_eq!(error(Service::Named("web".into()), &["bash"]), None);
+    }
+}

@@ -1,0 +1,7 @@
+//! Whole disks, from the input to the files: what is on them stays what it was.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests may unwrap as tests do")]
+
+mod inputs;
+mod layouts;
+mod same_bytes;

@@ -1,0 +1,75 @@
+//! The end of every way on which this process makes a disk itself: plan it, and write its files.
+
+use std::io::stdout;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+
+use exporter::assemble::{self, Input, Planned};
+use exporter::container::{self, Compression, Format, Target};
+use exporter::engine::{Image, Run};
+use exporter::spec::Spec;
+
+use super::{Meter, Result, Stage};
+
+/// A file that a disk goes to.
+pub(crate) struct File {
+    /// `-` stands for stdout.
+    pub(crate) path: PathBuf,
+    pub(crate) format: Format,
+    pub(crate) compression: Compression,
+    /// Without its zeroes: a [`sparse`](container::sparse) stream, of which somebody else makes the file.
+    pub(crate) sparse: bool,
+}
+
+/// How disks are made.
+pub(crate) struct Making<'a> {
+    pub(crate) threads: NonZeroUsize,
+    /// Told of the stages from the planning on.
+    pub(crate) meter: &'a Meter,
+    /// Set to end before it is done.
+    pub(crate) stop: &'a AtomicBool,
+}
+
+impl Making<'_> {
+    /// Makes the disk that `spec` asks for out of `input`; the files it is in now, which are none if it went to stdout.
+    pub(crate) fn make(&self, spec: &Spec, input: Input, files: Vec<File>) -> Result<(Planned, Vec<Target>)> {
+        self.meter.begin(Stage::Planning);
+        let planned = assemble::plan(spec, input)?;
+        let targets = files.into_iter().map(|File { path, format, compression, sparse }| Target {
+            path,
+            format,
+            compression,
+            id: planned.id,
+            appliance: planned.appliance.clone(),
+            sparse,
+        });
+        let written = self.write(planned.image(), targets.collect())?;
+        Ok((planned, written))
+    }
+
+    /// Writes the files of a disk, or one to stdout; the files it is in now.
+    pub(crate) fn write(&self, image: Image<'_>, targets: Vec<Target>) -> Result<Vec<Target>> {
+        self.meter.begin(Stage::Writing);
+        let progress = |progress| self.meter.show(Stage::Writing, progress);
+        let run = Run { threads: self.threads, progress: &progress, stop: self.stop };
+        let written = match &targets[..] {
+            [target] if is_stdout(&target.path) => {
+                container::stream(image, target, &mut stdout(), &run).map(|()| Vec::new())
+            }
+            targets => container::write(image, targets, &run).map(|()| targets.to_vec()),
+        }?;
+        self.meter.finish();
+        Ok(written)
+    }
+}
+
+/// Whether it stands for stdout.
+pub(crate) fn is_stdout(path: &Path) -> bool {
+    path == Path::new("-")
+}
+
+/// As many threads as there are processors.
+pub(crate) fn threads() -> NonZeroUsize {
+    std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)
+}
