@@ -20,20 +20,16 @@ mod source;
 
 use std::process::ExitCode;
 
-/// The roles in a build, by the word that asks for them: BuildKit starts the frontend, the frontend starts the assemble
-/// step. No command is called so.
-const ROLES: [(&str, fn() -> ExitCode); 2] =
-    [("frontend", || gateway::main(solve::solve)), ("assemble", assemble::main)];
-
 /// The program.
 pub fn main() -> ExitCode {
     // As a client: a program of this name is looked for by docker, nerdctl or a shell.
     if let Some(client) = std::env::args_os().next().and_then(|name| shim::Client::by_name(&name)) {
         return shim::main(client);
     }
-    let word = std::env::args_os().nth(1).unwrap_or_default();
-    match ROLES.iter().find(|(role, _)| word == *role) {
-        Some((_, main)) => main(),
-        None => cli::main(),
+    match std::env::args_os().nth(1).as_deref().and_then(|role| role.to_str()) {
+        // In a build: BuildKit starts the frontend, the frontend starts the assemble step.
+        Some(cli::FRONTEND) => gateway::main(solve::solve),
+        Some(cli::ASSEMBLE) => assemble::main(),
+        _ => cli::main(),
     }
 }

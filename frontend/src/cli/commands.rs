@@ -7,6 +7,10 @@ use clap::{CommandFactory, Subcommand};
 use super::{Cli, build, clone, completion, config, convert, doctor, inspect, install, man, push, run};
 use crate::base::Result;
 
+/// The first words that are no commands: the roles in a build.
+pub(crate) const FRONTEND: &str = "frontend";
+pub(crate) const ASSEMBLE: &str = "assemble";
+
 /// A command, by its name in lower case.
 #[derive(Subcommand)]
 pub(super) enum Command {
@@ -47,7 +51,6 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use crate::ROLES;
 
     /// Commands to come, whose names nothing else may take until then: of registries, of running machines, of disks and
     /// their files, of serving and signing them.
@@ -69,8 +72,7 @@ mod tests {
             [command.get_name()].into_iter().chain(command.get_all_aliases()).map(str::to_owned)
         }));
         assert!(names.len() > 11, "{names:?}");
-        names.extend(ROLES.map(|(name, _)| name.to_owned()));
-        names.extend(RESERVED.map(str::to_owned));
+        names.extend([FRONTEND, ASSEMBLE].into_iter().chain(RESERVED).map(str::to_owned));
         let mut known = BTreeSet::new();
         let twice: Vec<_> = names.iter().filter(|name| !known.insert(*name)).collect();
         assert!(twice.is_empty(), "{twice:?}");

@@ -25,6 +25,7 @@ use exporter::terminal::line;
 
 use crate::base::{Error, Result, terminal};
 use commands::Command;
+pub(crate) use commands::{ASSEMBLE, FRONTEND};
 
 /// Bootable disks from container builds.
 ///
