@@ -18,7 +18,7 @@ mod architecture;
 pub mod assemble;
 #[cfg_attr(not(test), warn(clippy::expect_used, clippy::indexing_slicing, clippy::string_slice))]
 pub mod boot;
-mod choice;
+pub mod choice;
 pub mod clone;
 pub mod container;
 mod date;

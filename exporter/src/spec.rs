@@ -43,7 +43,7 @@ pub struct Spec {
     pub compression: Option<Compression>,
     /// Size of the disk; `None`: what the content needs plus head-room.
     pub size: Option<Size>,
-    /// The machine's name; `None`: the image's own, else `localhost`.
+    /// The machine's name; `None`: the image's own, else the id of the distribution.
     pub hostname: Option<String>,
     /// Kernel arguments added after ours.
     pub cmdline: String,

@@ -28,8 +28,8 @@ pub fn main() -> ExitCode {
     }
     match std::env::args_os().nth(1).as_deref().and_then(|role| role.to_str()) {
         // In a build: BuildKit starts the frontend, the frontend starts the assemble step.
-        Some("frontend") => gateway::main(solve::solve),
-        Some("assemble") => assemble::main(),
+        Some(cli::FRONTEND) => gateway::main(solve::solve),
+        Some(cli::ASSEMBLE) => assemble::main(),
         _ => cli::main(),
     }
 }

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "what fails here fails the test")]
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// A class of defects, and names of tests for it. The list is read beside the sources, so that no test goes
@@ -93,6 +94,27 @@ fn each_has_its_tests() {
         }
     }
     assert!(!is_there("nobody_has_written_this_test"));
+}
+
+/// The texts of constants that are of vmimage's own making, or a `PATH`: each where it stands.
+fn own_constants(source: &str) -> impl Iterator<Item = &str> {
+    let texts = source.split("const ").skip(1).filter_map(|rest| {
+        let (name, rest) = rest.split_once(": &str = \"")?;
+        let is_name = name.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_');
+        rest.split('"').next().filter(|_| is_name)
+    });
+    texts.filter(|text| text.to_lowercase().starts_with("vmimage") || text.starts_with("/usr/local/sbin:"))
+}
+
+/// A word that two places must agree on is a constant of one of them.
+#[test]
+fn constants_stand_once() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let text = ["exporter/src", "frontend/src", "llb/src"].map(|folder| sources(&root.join(folder))).concat();
+    let mut known = BTreeSet::new();
+    let twice: Vec<_> = own_constants(&text).filter(|text| !known.insert(*text)).collect();
+    assert!(twice.is_empty(), "{twice:?}");
+    assert!(["vmimage-packages", "VMIMAGE_STAGE"].iter().all(|word| known.contains(word)), "{known:?}");
 }
 
 /// What `make check` leaves out it names: what is there no more would be left out in vain.

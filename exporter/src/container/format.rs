@@ -243,3 +243,34 @@ impl FromStr for Compression {
         by_name(Self::ALL, Self::name, name)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the page says of a format, but for what it is for.
+    fn row(format: Format) -> (String, String) {
+        let list = |words: &[String]| words.join(", ");
+        let extensions: Vec<_> = format.extensions().iter().map(|name| format!("`.{name}`")).collect();
+        let compressions: Vec<_> = match format.compressions() {
+            [Compression::None] => Vec::new(),
+            several => several.iter().map(|name| format!("`{name}`")).collect(),
+        };
+        let pipe = if format.streams() { "yes" } else { "" };
+        let before = format!("| `{format}` | {} | ", list(&extensions));
+        (before, format!(" | {} | {pipe} |", list(&compressions)))
+    }
+
+    #[test]
+    fn the_page_has_every_format() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/formats.md");
+        let page = std::fs::read_to_string(path).unwrap();
+        let rows: Vec<_> = page.lines().filter(|line| line.starts_with("| `")).collect();
+        assert_eq!(rows.len(), Format::ALL.len());
+        for &format in Format::ALL {
+            let (before, after) = row(format);
+            let is_row = |line: &&str| line.starts_with(&before) && line.ends_with(&after);
+            assert!(rows.iter().any(is_row), "{before}…{after}");
+        }
+    }
+}

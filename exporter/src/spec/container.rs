@@ -67,6 +67,9 @@ pub struct Healthcheck {
 }
 
 impl Container {
+    /// `PATH` where an image sets none, as docker has it.
+    pub const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
     /// The program and its arguments.
     pub fn command(&self) -> impl Iterator<Item = &str> {
         self.entrypoint.iter().chain(&self.cmd).map(String::as_str)

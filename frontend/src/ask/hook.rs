@@ -1,5 +1,7 @@
 //! Scripts on the user's finished file system.
 
+use exporter::spec::Container;
+
 /// A script to run on the user's finished file system.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Hook {
@@ -11,8 +13,8 @@ pub(crate) struct Hook {
     pub(crate) network: bool,
 }
 
-/// Runs `$1`, a script that may say its interpreter, and leaves nothing behind.
-const RUN: &str = r#"export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+/// Runs `$1`, a script that may say its interpreter, with `$2` as its `PATH`, and leaves nothing behind.
+const RUN: &str = r#"export PATH=$2
 mkdir -p /run && hook=$(mktemp /run/hook.XXXXXX) && printf '%s\n' "$1" >"$hook" && chmod 700 "$hook" || exit
 "$hook" && code=0 || code=$?
 rm -f "$hook"
@@ -20,7 +22,7 @@ exit $code"#;
 
 impl Hook {
     /// The process that runs it.
-    pub(crate) fn words(&self) -> [&str; 5] {
-        ["/bin/sh", "-c", RUN, "sh", &self.script]
+    pub(crate) fn words(&self) -> [&str; 6] {
+        ["/bin/sh", "-c", RUN, "sh", &self.script, Container::DEFAULT_PATH]
     }
 }

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use exporter::choice::by_name;
 use exporter::container::Format;
 
-use super::attributes::{Asked, Attribute};
 use super::config::Configuration;
+use super::{ATTRIBUTES, Asked, Attribute, Place, Wish};
 use crate::base::{Error, Result};
 
 /// Which stage of the pipeline is returned.
@@ -38,8 +39,8 @@ pub(crate) struct Request {
     pub(crate) disk: Asked,
     pub(crate) stage: Stage,
     pub(crate) transport: Transport,
-    /// The arguments that are attributes, each as it was given.
-    arguments: Vec<(Attribute, String)>,
+    /// What goes before labels and the configuration.
+    wishes: Vec<Wish>,
 }
 
 const PREFIX: &str = "VMIMAGE_";
@@ -62,9 +63,12 @@ impl Request {
         Ok(self)
     }
 
-    /// What arguments that begin with `VMIMAGE_` ask for; others are somebody else's.
-    pub(crate) fn parse<'a>(arguments: impl Iterator<Item = (&'a str, &'a str)>) -> Result<Self> {
-        let mut request = Self::default();
+    /// What was typed, and what arguments that begin with `VMIMAGE_` ask for; others are somebody else's.
+    pub(crate) fn new<'a>(
+        typed: &[Wish],
+        arguments: impl Iterator<Item = (&'a str, &'a str)>,
+    ) -> Result<Self> {
+        let mut request = Self { wishes: typed.to_vec(), ..Self::default() };
         let mut wrong = Vec::new();
         for (name, value) in arguments.filter(|(name, _)| name.starts_with(PREFIX)) {
             if let Err(expected) = request.set(name, value) {
@@ -74,30 +78,16 @@ impl Request {
         if !wrong.is_empty() {
             return Err(Error::of_lines(wrong));
         }
+        request.disk.ask(&request.wishes);
         request.checked()
     }
 
-    /// The same with what an image's labels and the configuration ask for where the arguments don't.
+    /// The same with what an image's labels and the configuration ask for where this does not.
     pub(crate) fn over(&self, labels: &BTreeMap<String, String>, file: &Configuration) -> Result<Self> {
         let mut disk = Asked::default();
-        let mut wrong = Vec::new();
-        for (name, value) in labels {
-            let Some(key) = name.strip_prefix(LABEL) else { continue };
-            let set = match Attribute::by_name(key).filter(|attribute| *attribute != Attribute::Config) {
-                Some(attribute) => disk.set(attribute, value),
-                None => Err(format!("{key} is none of the attributes")),
-            };
-            if let Err(expected) = set {
-                wrong.push(format!("the image's label {name} is {value:?}: {expected}"));
-            }
-        }
-        if !wrong.is_empty() {
-            return Err(Error::of_lines(wrong));
-        }
-        file.ask(&mut disk).map_err(Error::user)?;
-        for (attribute, value) in &self.arguments {
-            disk.set(*attribute, value).map_err(Error::user)?;
-        }
+        disk.ask(&of_labels(labels)?);
+        file.ask(&mut disk);
+        disk.ask(&self.wishes);
         disk.spec.source_date_epoch = self.disk.spec.source_date_epoch;
         if let Some(folder) = &self.disk.install.packages {
             disk.install.packages = Some(folder.clone());
@@ -136,45 +126,60 @@ impl Request {
 
     /// The text of an error is what would have been right.
     fn set(&mut self, name: &str, value: &str) -> Result<(), String> {
-        if name == STAGE {
-            self.stage = Stage::parse(value).ok_or("one of dockerfile, rootfs, disk, containerdisk")?;
-            return Ok(());
+        match name {
+            STAGE => self.stage = by_name(&Stage::ALL, Stage::name, value)?,
+            TRANSPORT => self.transport = by_name(&Transport::ALL, Transport::name, value)?,
+            _ => self.wishes.push(Attribute::by_variable(name).ok_or_else(unknown)?.wish(value)?),
         }
-        if name == TRANSPORT {
-            self.transport = Transport::parse(value).ok_or("one of file, sparse")?;
-            return Ok(());
-        }
-        match Attribute::ALL.into_iter().find(|attribute| attribute.variable() == name) {
-            Some(attribute) => {
-                self.arguments.push((attribute, value.to_owned()));
-                self.disk.set(attribute, value)
-            }
-            None => {
-                let known = Attribute::ALL.map(Attribute::variable).join(", ");
-                Err(format!("not an argument of vmimage: there are {known}, {STAGE}, {TRANSPORT}"))
-            }
-        }
+        Ok(())
     }
 }
 
+fn unknown() -> String {
+    let known: Vec<_> = ATTRIBUTES.iter().map(Attribute::variable).collect();
+    format!("not an argument of vmimage: there are {}, {STAGE}, {TRANSPORT}", known.join(", "))
+}
+
+/// What an image's labels ask for.
+fn of_labels(labels: &BTreeMap<String, String>) -> Result<Vec<Wish>> {
+    let (mut wishes, mut wrong) = (Vec::new(), Vec::new());
+    for (name, value) in labels {
+        let Some(key) = name.strip_prefix(LABEL) else { continue };
+        let attribute = Attribute::by_name(key).filter(|attribute| attribute.counts_in(Place::Key));
+        let wish = match attribute {
+            Some(attribute) => attribute.wish(value),
+            None => Err(format!("{key} is none of the attributes")),
+        };
+        match wish {
+            Ok(wish) => wishes.push(wish),
+            Err(expected) => wrong.push(format!("the image's label {name} is {value:?}: {expected}")),
+        }
+    }
+    if wrong.is_empty() { Ok(wishes) } else { Err(Error::of_lines(wrong)) }
+}
+
 impl Transport {
-    fn parse(name: &str) -> Option<Self> {
-        match name {
-            "file" => Some(Self::File),
-            "sparse" => Some(Self::Sparse),
-            _ => None,
+    const ALL: [Self; 2] = [Self::File, Self::Sparse];
+
+    /// Its name: `file`, `sparse`.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::File => "file",
+            Self::Sparse => "sparse",
         }
     }
 }
 
 impl Stage {
-    fn parse(name: &str) -> Option<Self> {
-        match name {
-            "dockerfile" => Some(Self::Dockerfile),
-            "rootfs" => Some(Self::Rootfs),
-            "disk" => Some(Self::Disk),
-            "containerdisk" => Some(Self::ContainerDisk),
-            _ => None,
+    const ALL: [Self; 4] = [Self::Dockerfile, Self::Rootfs, Self::Disk, Self::ContainerDisk];
+
+    /// Its name: `dockerfile`, `rootfs`, `disk`, `containerdisk`.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Dockerfile => "dockerfile",
+            Self::Rootfs => "rootfs",
+            Self::Disk => "disk",
+            Self::ContainerDisk => "containerdisk",
         }
     }
 }
@@ -185,6 +190,10 @@ mod tests {
 
     use super::*;
     use crate::ask::Kernel;
+
+    fn parse<'a>(arguments: impl Iterator<Item = (&'a str, &'a str)>) -> Result<Request> {
+        Request::new(&[], arguments)
+    }
 
     #[test]
     fn arguments_become_a_request() {
@@ -199,7 +208,7 @@ mod tests {
             ("VMIMAGE_STAGE", "rootfs"),
             ("VMIMAGE_TRANSPORT", "sparse"),
         ];
-        let request = Request::parse(arguments.into_iter()).unwrap();
+        let request = parse(arguments.into_iter()).unwrap();
         assert_eq!(request.disk.spec.name, "web");
         assert_eq!(request.disk.spec.formats, [Format::Qcow2, Format::Vhdx]);
         assert_eq!(request.disk.spec.size, Some(Size(8 << 30)));
@@ -224,7 +233,7 @@ mod tests {
             ("VMIMAGE_TRANSPORT", "pigeon"),
             ("VMIMAGE_SISE", "1G"),
         ];
-        let failure = Request::parse(arguments.into_iter()).unwrap_err();
+        let failure = parse(arguments.into_iter()).unwrap_err();
         for (name, _) in arguments {
             assert!(failure.to_string().contains(name), "{name}: {failure}");
         }
@@ -245,8 +254,7 @@ mod tests {
             config: crate::ask::config::Config::parse("f", text).unwrap(),
             ..Configuration::default()
         };
-        let request =
-            Request::parse([("VMIMAGE_SIZE", "3G")].into_iter()).unwrap().clamped(Some("7")).unwrap();
+        let request = parse([("VMIMAGE_SIZE", "3G")].into_iter()).unwrap().clamped(Some("7")).unwrap();
         let spec = request.over(&labels, &file).unwrap().disk.spec;
         assert_eq!(
             (spec.size, spec.hostname.as_deref(), &*spec.cmdline),
@@ -267,10 +275,10 @@ mod tests {
 
     #[test]
     fn formats_that_do_not_go_together_are_refused() {
-        let failure = Request::parse([("VMIMAGE_FORMAT", "raw,raw")].into_iter()).unwrap_err();
+        let failure = parse([("VMIMAGE_FORMAT", "raw,raw")].into_iter()).unwrap_err();
         assert!(failure.to_string().ends_with("same ending, .raw") && failure.hint().is_some(), "{failure}");
         let arguments = [("VMIMAGE_COMPRESSION", "zlib"), ("VMIMAGE_FORMAT", "raw")];
-        let failure = Request::parse(arguments.into_iter()).unwrap_err();
+        let failure = parse(arguments.into_iter()).unwrap_err();
         assert!(
             failure.to_string().ends_with("zlib is not for raw files") && failure.hint().is_some(),
             "{failure}"
@@ -279,20 +287,20 @@ mod tests {
 
     #[test]
     fn a_container_image_holds_one_qcow2() {
-        let parse = |format: &'static str| {
+        let parse_format = |format: &'static str| {
             let stage = ("VMIMAGE_STAGE", "containerdisk");
             let format = (!format.is_empty()).then_some(("VMIMAGE_FORMAT", format));
-            Request::parse(format.into_iter().chain([stage]))
+            parse(format.into_iter().chain([stage]))
         };
         for format in ["", "qcow2", "containerdisk"] {
-            let request = parse(format).unwrap();
+            let request = parse_format(format).unwrap();
             assert_eq!(
                 (request.stage, &*request.disk.spec.formats),
                 (Stage::ContainerDisk, &[Format::Qcow2][..])
             );
         }
         for format in ["raw", "qcow2,vhdx"] {
-            let failure = parse(format).unwrap_err();
+            let failure = parse_format(format).unwrap_err();
             let expected = format!("VMIMAGE_FORMAT is {format}: a container image holds one qcow2 disk");
             assert_eq!(failure.to_string(), expected);
             assert!(failure.hint().is_some());

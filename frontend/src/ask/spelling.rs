@@ -2,7 +2,7 @@
 
 use exporter::hint::Setting;
 
-use super::attributes::variable;
+use super::attribute::variable;
 use super::request::PACKAGES_CONTEXT;
 
 /// A flag of this program: `--size 10G`.
@@ -42,7 +42,7 @@ fn context(folder: Option<&str>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ask::attributes::Attribute;
+    use crate::ask::Attribute;
 
     #[test]
     fn a_setting_is_spelled_as_the_role_takes_it() {

@@ -14,6 +14,8 @@ pub(crate) mod reference;
 pub(crate) mod shell;
 pub(crate) mod temporary;
 pub(crate) mod terminal;
+#[cfg(test)]
+pub(crate) mod testing;
 pub(crate) mod text;
 
 pub(crate) use error::{Error, Place, Position, Result};

@@ -7,16 +7,14 @@ mod store;
 use std::path::{Path, PathBuf};
 use std::process::{ExitCode, ExitStatus};
 
-use exporter::container::{Compression, Format};
-use exporter::spec::{Firmware, Init, Profile, Service, Spec};
+use exporter::container::Format;
 
-use super::convert::ProfileName;
 use super::disk::Outcome;
 use super::disk::tell;
 use super::install_args::InstallArgs;
 use super::output;
-use crate::ask::attributes::Attribute;
 use crate::ask::request::PACKAGES_CONTEXT;
+use crate::ask::{Asked, CONFIG, FORMAT, Flags, Topic, Wish, help_of, variable};
 use crate::base::make::is_stdout;
 use crate::base::{Error, Result, terminal};
 use crate::engine::destination::Destination;
@@ -46,81 +44,16 @@ pub(crate) struct Args {
     /// Print what was made as JSON
     #[arg(long)]
     json: bool,
+    #[arg(long, value_parser = output::format_parser(), help = help_of(FORMAT), help_heading = Topic::Disk.heading())]
+    format: Vec<Format>,
+    #[arg(long, value_name = "FILE", help = help_of(CONFIG), help_heading = Topic::Disk.heading())]
+    config: Option<String>,
     #[command(flatten)]
-    disk: DiskArgs,
+    disk: Flags,
     #[command(flatten)]
     install: InstallArgs,
     #[command(flatten)]
     docker: DockerArgs,
-}
-
-/// What goes into the disk, beyond the Dockerfile.
-#[derive(Debug, clap::Args)]
-#[command(next_help_heading = "Disk options")]
-struct DiskArgs {
-    /// The format, whatever the file's ending says; of several files, one for each in their order
-    #[arg(long, value_parser = output::format_parser())]
-    format: Vec<Format>,
-    /// The size of the disk, such as 10G
-    #[arg(long)]
-    size: Option<String>,
-    #[arg(long, value_parser = output::compression_parser(), help = output::compression_help())]
-    compression: Option<Compression>,
-    /// What the disk is for [default: machine]
-    #[arg(long, value_enum)]
-    profile: Option<ProfileName>,
-    /// The name of the machine
-    #[arg(long, value_name = "NAME")]
-    hostname: Option<String>,
-    /// Words to add to the kernel command line
-    #[arg(long, value_name = "WORDS", allow_hyphen_values = true)]
-    cmdline: Option<String>,
-    /// What the image runs as a service: auto (if it is no shell), off, or a name for it
-    #[arg(long, value_name = "NAME")]
-    service: Option<Service>,
-    /// The file of the build context that asks for all this and more [default: vmimage.toml, if it is there]
-    #[arg(long, value_name = "FILE")]
-    config: Option<String>,
-    #[command(flatten)]
-    machine: MachineArgs,
-}
-
-/// What the machine has, as `vmimage.toml` says it too.
-#[derive(Debug, clap::Args)]
-pub(super) struct MachineArgs {
-    /// What starts the machine; a disk for one firmware has no boot loader for the others [default: any]
-    #[arg(long, value_parser = output::firmware_parser())]
-    firmware: Option<Firmware>,
-    /// The first process: the distribution's, or vmimage's own, which runs what a container of the image would run
-    /// and nothing else [default: auto]
-    #[arg(long, value_parser = output::init_parser())]
-    init: Option<Init>,
-    /// Kernel modules to load at boot, between commas
-    #[arg(long, value_name = "NAMES")]
-    modules: Option<String>,
-    /// The time zone, such as Europe/Berlin
-    #[arg(long, value_name = "ZONE")]
-    timezone: Option<String>,
-    /// The locale, such as de_DE.UTF-8
-    #[arg(long, value_name = "LOCALE")]
-    locale: Option<String>,
-    /// Further packages to install with the kernel, between commas
-    #[arg(long, value_name = "NAMES")]
-    install: Option<String>,
-}
-
-impl MachineArgs {
-    /// What was asked for.
-    pub(super) fn asked(&self) -> [(Attribute, Option<String>); 6] {
-        [
-            (Attribute::Firmware, self.firmware.as_ref().map(Firmware::to_string)),
-            (Attribute::Init, self.init.as_ref().map(Init::to_string)),
-            (Attribute::Modules, self.modules.clone()),
-            (Attribute::Timezone, self.timezone.clone()),
-            (Attribute::Locale, self.locale.clone()),
-            (Attribute::Install, self.install.clone()),
-        ]
-    }
 }
 
 const EXAMPLES: &str = "\
@@ -141,7 +74,7 @@ pub(crate) fn run(args: &mut Args) -> Result<ExitCode> {
         return ask(args);
     }
     if args.output.is_empty() {
-        args.output = output::usual_paths(&args.disk.format);
+        args.output = output::usual_paths(&args.format);
     }
     let args = &*args;
     let formats = formats(args)?;
@@ -223,9 +156,11 @@ impl To {
 
 /// The formats of the disk's files, if one build can make them all.
 fn formats(args: &Args) -> Result<Vec<Format>> {
-    let formats = output::formats(&args.output, &args.disk.format)?;
-    let compression = args.disk.compression;
-    Spec { formats: formats.clone(), compression, ..Spec::default() }.files()?;
+    let formats = output::formats(&args.output, &args.format)?;
+    let mut asked = Asked::default();
+    asked.ask(args.disk.wishes());
+    asked.spec.formats.clone_from(&formats);
+    asked.spec.files()?;
     Ok(formats)
 }
 
@@ -263,32 +198,27 @@ fn buildx_arguments(
 }
 
 /// The build arguments that tell the frontend what is wanted: the one channel every engine has.
-///
-/// The file's name is not among them: the same disk under another name is found in the cache.
 fn variables(args: &Args, formats: &[Format], has_syntax: bool) -> Vec<(String, String)> {
-    let disk = &args.disk;
     let frontend = match (&args.frontend, has_syntax) {
         (Some(frontend), _) => Some(frontend.clone()),
         (None, true) => None,
         (None, false) => Some(frontend::image()),
     };
-    let formats: Vec<_> = formats.iter().map(|format| format.name()).collect();
-    let asked = [
-        (Attribute::Format, Some(formats.join(","))),
-        (Attribute::Size, disk.size.clone()),
-        (Attribute::Compression, disk.compression.map(|compression| compression.name().to_owned())),
-        (Attribute::Profile, disk.profile.map(|profile| Profile::from(profile).name().to_owned())),
-        (Attribute::Hostname, disk.hostname.clone()),
-        (Attribute::Kernel, args.install.kernel.clone()),
-        (Attribute::Cmdline, disk.cmdline.clone()),
-        (Attribute::Mirror, args.install.mirror.clone()),
-        (Attribute::Config, disk.config.clone()),
-        (Attribute::Service, disk.service.as_ref().map(Service::to_string)),
-    ];
-    let asked = asked.into_iter().chain(disk.machine.asked());
     let frontend = frontend.map(|image| ("BUILDKIT_SYNTAX".to_owned(), image));
-    let asked = asked.filter_map(|(attribute, value)| Some((attribute.variable(), value?)));
-    frontend.into_iter().chain(asked).collect()
+    let [format, config] = file_arguments(args, formats);
+    let disk = args.disk.wishes().iter().map(Wish::argument);
+    frontend.into_iter().chain(format).chain(disk).chain(config).collect()
+}
+
+/// Those that flags of this command alone ask for.
+///
+/// The file's name is not among them: the same disk under another name is found in the cache.
+fn file_arguments(args: &Args, formats: &[Format]) -> [Option<(String, String)>; 2] {
+    let formats: Vec<_> = formats.iter().map(|format| format.name()).collect();
+    [
+        Some((variable(FORMAT), formats.join(","))),
+        args.config.as_ref().map(|file| (variable(CONFIG), file.clone())),
+    ]
 }
 
 /// What can be found out after docker has said that it failed. Asking before would delay every build.

@@ -17,6 +17,7 @@ use exporter::terminal::line;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use super::output;
+use crate::ask::help_of;
 use crate::base::disk::{Image, Made};
 use crate::base::make::{Making, is_stdout, threads};
 use crate::base::{Error, Result, ShowArgs, Stage, terminal};
@@ -37,7 +38,7 @@ pub(crate) struct Args {
     /// The format, whatever the file's ending says; of several files, one for each in their order
     #[arg(long, value_parser = output::format_parser())]
     format: Vec<Format>,
-    #[arg(long, value_parser = output::compression_parser(), help = output::compression_help())]
+    #[arg(long, value_parser = output::compression_parser(), help = help_of("compression"))]
     compression: Option<Compression>,
     /// Make the UUIDs of these words, so that the same copy can be made again [default: random ones]
     #[arg(long, value_name = "WORDS")]

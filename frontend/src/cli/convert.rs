@@ -11,24 +11,21 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use clap::ValueEnum;
 use exporter::assemble::{self, Input};
 use exporter::boot::BootFiles;
-use exporter::container::{Compression, Format, Output};
+use exporter::container::{Format, Output};
 use exporter::engine;
 use exporter::input::{self, Loaded, Platform, Progress};
-use exporter::spec::{Architecture, Profile, Service, Size, Spec};
+use exporter::spec::{Architecture, Profile, Spec};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
-use super::build::MachineArgs;
 use super::disk::Outcome;
 use super::install_args::InstallArgs;
 use super::registry::RegistryArgs;
 use super::{disk, output};
-use crate::ask::attributes::Attribute;
 use crate::ask::config::{Configuration, Context, Secrets};
 use crate::ask::request::Request;
-use crate::ask::{Kernel, Sources};
+use crate::ask::{FORMAT, Flags, Kernel, Sources, help_of};
 use crate::base::builtin;
 use crate::base::make::{is_stdout, threads};
 use crate::base::{Error, Meter, Result, ShowArgs, Stage, terminal};
@@ -47,34 +44,14 @@ pub(crate) struct Args {
     source: OsString,
     #[arg(short, long, value_name = "FILE", help = output::output_help())]
     output: Vec<PathBuf>,
-    /// The format, whatever the file's ending says; of several files, one for each in their order
-    #[arg(long, value_parser = output::format_parser())]
+    #[arg(long, value_parser = output::format_parser(), help = help_of(FORMAT))]
     format: Vec<Format>,
-    #[arg(long, value_parser = output::compression_parser(), help = output::compression_help())]
-    compression: Option<Compression>,
-    /// The size of the disk, such as 10G
-    #[arg(long)]
-    size: Option<Size>,
-    /// What the disk is for [default: machine]
-    #[arg(long, value_enum)]
-    profile: Option<ProfileName>,
-    /// The name of the machine
-    #[arg(long, value_name = "NAME")]
-    hostname: Option<String>,
-    /// Words to add to the kernel command line
-    #[arg(long, value_name = "WORDS", allow_hyphen_values = true)]
-    cmdline: Option<String>,
-    /// What the image runs as a service: auto (if it is no shell), off, or a name for it
-    #[arg(long, value_name = "NAME")]
-    service: Option<Service>,
     /// A file that asks for all this and more; what it names lies in its folder
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// A secret that the configuration names
     #[arg(long, value_name = "id=ID,src=FILE")]
     secret: Vec<String>,
-    #[command(flatten)]
-    machine: MachineArgs,
     /// Folder with boot loader files, in place of the built-in ones
     #[arg(long, value_name = "DIR")]
     boot: Option<PathBuf>,
@@ -90,6 +67,8 @@ pub(crate) struct Args {
     #[command(flatten)]
     show: ShowArgs,
     // From here on each has its heading, which would stand above what follows without one.
+    #[command(flatten)]
+    disk: Flags,
     #[command(flatten)]
     install: InstallArgs,
     #[command(flatten)]
@@ -157,24 +136,6 @@ Examples:
                                                           a container's files
   vmimage convert --profile data site/ -o site.raw        a disk with these files on one partition
   vmimage convert --no-install rootfs/ -o - --format raw | ssh host dd of=/dev/vdb";
-
-/// [`Profile`] as it is typed.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub(super) enum ProfileName {
-    /// A machine that boots
-    Machine,
-    /// One partition with the files as they are
-    Data,
-}
-
-impl From<ProfileName> for Profile {
-    fn from(name: ProfileName) -> Self {
-        match name {
-            ProfileName::Machine => Self::Machine,
-            ProfileName::Data => Self::Data,
-        }
-    }
-}
 
 /// Makes the disks and says what they are.
 pub(crate) fn run(args: &mut Args) -> Result<ExitCode> {
@@ -295,20 +256,8 @@ fn folder_of(path: &Path) -> &Path {
 
 /// What the options ask for.
 fn typed(args: &Args) -> Result<Request> {
-    let asked = [
-        (Attribute::Compression, args.compression.map(|compression| compression.name().to_owned())),
-        (Attribute::Size, args.size.map(|size| size.to_string())),
-        (Attribute::Profile, args.profile.map(|profile| Profile::from(profile).name().to_owned())),
-        (Attribute::Hostname, args.hostname.clone()),
-        (Attribute::Cmdline, args.cmdline.clone()),
-        (Attribute::Kernel, args.install.kernel.clone()),
-        (Attribute::Service, args.service.as_ref().map(Service::to_string)),
-    ];
-    let asked = asked.into_iter().chain(args.machine.asked());
-    let asked: Vec<_> = asked.filter_map(|(attribute, value)| Some((attribute.variable(), value?))).collect();
-    let typed = Request::parse(asked.iter().map(|(name, value)| (name.as_str(), value.as_str())))?;
     let epoch = std::env::var("SOURCE_DATE_EPOCH").ok();
-    typed.clamped(epoch.as_deref())
+    Request::new(args.disk.wishes(), std::iter::empty())?.clamped(epoch.as_deref())
 }
 
 fn boot_files(args: &Args, architecture: Architecture) -> Result<Option<BootFiles>> {

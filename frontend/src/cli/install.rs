@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use crate::ask::{ATTRIBUTES, Topic};
 use crate::base::docker::{Places, docker_config, kept};
 use crate::base::programs::Package;
 use crate::base::{Error, Result, shell, terminal};
@@ -13,7 +14,7 @@ use crate::shim::slot::{Occupant, Slot};
 /// This program is put in front of docker's plugin buildx. It changes a build with such an output and hands
 /// everything else to the real plugin, which is kept. docker, its daemon and its settings stay as they are.
 #[derive(Debug, clap::Args)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = examples())]
 pub(crate) struct Args {
     /// For you alone: in ~/.docker/cli-plugins, or where DOCKER_CONFIG says [default]
     #[arg(long)]
@@ -49,9 +50,17 @@ Then:
                                          the machine as an image in a registry, for KubeVirt
   docker buildx bake                     with output = [\"type=vmdisk,dest=web.qcow2\"] in the target
 
-Attributes of type=vmdisk, as the flags of vmimage build: dest (- is stdout), format, size, compression,
-name, profile, firmware, init, hostname, kernel, cmdline, mirror, service, install, modules, timezone,
-locale, config";
+Attributes of type=vmdisk, as the flags of vmimage build; dest is the file, and - is stdout:
+";
+
+fn examples() -> String {
+    let names = |topic| {
+        let of_topic = ATTRIBUTES.iter().filter(move |attribute| attribute.topic == topic);
+        of_topic.map(|attribute| attribute.name).collect::<Vec<_>>().join(", ")
+    };
+    let lines = Topic::ALL.map(|topic| format!("  {}", names(topic)));
+    EXAMPLES.to_owned() + &lines.join("\n")
+}
 
 /// Puts the shim in its place, or takes it away.
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
@@ -165,13 +174,13 @@ pub(super) fn state() -> Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ask::attributes::Attribute;
 
     #[test]
     fn the_help_names_every_attribute() {
-        let (_, named) = EXAMPLES.split_once("Attributes").unwrap();
-        for attribute in Attribute::ALL {
-            assert!(named.contains(attribute.name()), "{attribute:?}");
+        let examples = examples();
+        let (_, named) = examples.split_once("Attributes").unwrap();
+        for attribute in &ATTRIBUTES {
+            assert!(named.contains(attribute.name), "{}", attribute.name);
         }
     }
 }

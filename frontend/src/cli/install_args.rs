@@ -1,32 +1,19 @@
-//! What is installed to make a machine, and where it comes from, wherever that is asked.
+//! Where packages come from, wherever that is asked. What is installed are [attributes](crate::ask::Topic::Install).
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::ask::attributes::{Asked, Attribute};
+use crate::ask::Topic;
 use crate::base::{Error, Result};
 
-/// What is installed.
+/// Where packages come from.
 #[derive(Debug, Default, clap::Args)]
-#[command(next_help_heading = "Install options")]
+#[command(next_help_heading = Topic::Install.heading())]
 pub(super) struct InstallArgs {
-    /// The kernel, instead of the distribution's usual one: a version of that (6.1), a package, image: and the
-    /// image to take it from, or keep for the one that the image has
-    #[arg(long, value_name = "KERNEL")]
-    pub(super) kernel: Option<String>,
-    /// A mirror to ask in place of the distribution's own hosts, with the same paths; the machine keeps its
-    /// own settings
-    #[arg(long, value_name = "URL", value_parser = parse_mirror)]
-    pub(super) mirror: Option<String>,
     /// A folder of packages to install from in place of any network: a repository with its index, or only
     /// .deb, .apk or .rpm files. It is trusted
     #[arg(long, value_name = "DIR")]
     packages: Option<PathBuf>,
-}
-
-/// As the attribute is read, and at once.
-fn parse_mirror(text: &str) -> Result<String, String> {
-    Asked::default().set(Attribute::Mirror, text).map(|()| text.to_owned())
 }
 
 impl InstallArgs {
@@ -65,8 +52,7 @@ mod tests {
     #[test]
     fn a_folder_of_packages_has_some() {
         let folder = tempfile::tempdir().unwrap();
-        let packages =
-            |path: PathBuf| InstallArgs { packages: Some(path), ..InstallArgs::default() }.packages();
+        let packages = |path: PathBuf| InstallArgs { packages: Some(path) }.packages();
         let refused = |path: PathBuf| packages(path).unwrap_err().to_string();
         assert!(refused(folder.path().join("missing")).contains("missing: cannot be read: No such file"));
         fs::write(folder.path().join("notes.txt"), "").unwrap();

@@ -2,6 +2,7 @@
 
 mod build;
 mod clone;
+mod commands;
 mod completion;
 mod config;
 mod convert;
@@ -19,11 +20,13 @@ mod run;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::Parser;
 use exporter::terminal::line;
 
 use crate::ask::spelling;
 use crate::base::{Error, Result, terminal};
+use commands::Command;
+pub(crate) use commands::{ASSEMBLE, FRONTEND};
 
 /// Bootable disks from container builds.
 ///
@@ -49,42 +52,13 @@ Examples:
                                      put it into a registry, for KubeVirt
   vmimage install                    teach docker --output type=vmdisk,dest=web.qcow2";
 
-#[derive(Subcommand)]
-enum Command {
-    Build(Box<build::Args>),
-    Convert(Box<convert::Args>),
-    Clone(clone::Args),
-    Push(push::Args),
-    Run(run::Args),
-    Inspect(inspect::Args),
-    Doctor(doctor::Args),
-    Install(install::Args),
-    Config(config::Args),
-    Completion(completion::Args),
-    #[command(hide = true)]
-    Man(man::Args),
-}
-
 /// Parses the command line, does what it asks and prints what went wrong.
 pub(crate) fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return usage(&error),
     };
-    let outcome = match cli.command {
-        Command::Build(mut args) => build::run(&mut args),
-        Command::Convert(mut args) => convert::run(&mut args),
-        Command::Clone(args) => clone::run(&args),
-        Command::Push(args) => push::run(&args),
-        Command::Run(args) => run::run(&args),
-        Command::Inspect(args) => inspect::run(&args),
-        Command::Doctor(args) => doctor::run(&args),
-        Command::Install(args) => install::run(&args),
-        Command::Config(args) => config::run(&args),
-        Command::Completion(args) => completion::run(&args, Cli::command()),
-        Command::Man(args) => man::run(&args, Cli::command()),
-    };
-    outcome.unwrap_or_else(|error| {
+    cli.command.run().unwrap_or_else(|error| {
         error.print(spelling::flag);
         error.exit_code()
     })
@@ -108,14 +82,4 @@ fn source_date_epoch() -> Result<Option<i64>> {
     number.map_err(|_| {
         Error::user(format!("SOURCE_DATE_EPOCH is {text:?}, not a number of seconds since 1970"))
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_definition_is_consistent() {
-        Cli::command().debug_assert();
-    }
 }

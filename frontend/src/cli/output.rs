@@ -6,7 +6,6 @@ use std::str::FromStr;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use exporter::container::{Compression, Format};
-use exporter::spec::{Firmware, Init};
 
 use crate::base::make::is_stdout;
 use crate::base::{Error, Result};
@@ -64,26 +63,8 @@ pub(super) fn output_help() -> String {
     )
 }
 
-/// The help of `--compression`.
-pub(super) fn compression_help() -> String {
-    let can = Format::ALL.iter().filter(|format| format.compressions().len() > 1);
-    let can: Vec<_> = can.map(|format| format.name()).collect();
-    format!(
-        "How disks are compressed whose format can be ({}), in place of the format's usual way",
-        can.join(", ")
-    )
-}
-
 pub(super) fn format_parser() -> impl TypedValueParser<Value = Format> {
     choice(Format::ALL.iter().map(|format| format.name()))
-}
-
-pub(super) fn firmware_parser() -> impl TypedValueParser<Value = Firmware> {
-    choice(Firmware::ALL.iter().map(|firmware| firmware.name()))
-}
-
-pub(super) fn init_parser() -> impl TypedValueParser<Value = Init> {
-    choice(Init::ALL.iter().map(|init| init.name()))
 }
 
 pub(super) fn compression_parser() -> impl TypedValueParser<Value = Compression> {

@@ -21,7 +21,7 @@ use exporter::container::{Format, Output};
 use exporter::error::show_size;
 
 use super::destination::Destination;
-use crate::ask::request::TRANSPORT;
+use crate::ask::request::{TRANSPORT, Transport};
 pub(crate) use crate::base::child::Failure;
 use crate::base::disk::{Image, Made};
 use crate::base::{Error, Result};
@@ -50,7 +50,7 @@ impl From<io::Error> for Failure {
 /// The build argument that asks for streams; none where stdout takes what does not come in order.
 pub(crate) fn transport(formats: &[Format], to_stdout: bool) -> Option<(String, String)> {
     let takes = !to_stdout || formats.iter().all(|format| format.streams());
-    takes.then(|| (TRANSPORT.to_owned(), "sparse".to_owned()))
+    takes.then(|| (TRANSPORT.to_owned(), Transport::Sparse.name().to_owned()))
 }
 
 /// Stores the disk files of a tar stream beside their destinations; on any failure nothing is left.

@@ -1,12 +1,12 @@
 //! What every release in `testdata/os-release` is given, beside it as `NAME.plan`.
 //!
-//! The os-release files are those of the distributions' own images. `VMIMAGE_GOLDEN=write cargo test` writes
-//! the plans anew.
+//! The os-release files are those of the distributions' own images. `UPDATE=1 cargo test` writes the plans
+//! anew.
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
+use std::fs;
 use std::path::{Path, PathBuf};
-use std::{env, fs};
 
 use exporter::spec::Architecture;
 use exporter::tree::os;
@@ -16,6 +16,7 @@ use super::release::Release;
 use super::{Base, MANAGERS, Plan, Step, plan};
 use crate::ask::{Install, spelling};
 use crate::base::Error;
+use crate::base::testing::kept;
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../testdata/os-release")
@@ -80,11 +81,7 @@ fn every_recorded_release_has_its_plan() {
                 )
             })
             .concat();
-        let path = folder().join(format!("{name}.plan"));
-        if env::var_os("VMIMAGE_GOLDEN").is_some() {
-            fs::write(&path, &text).unwrap();
-        }
-        let golden = fs::read_to_string(&path).unwrap_or_default();
+        let golden = kept(&format!("testdata/os-release/{name}.plan"), &text);
         if golden != text {
             wrong.push(format!("{name}: golden\n{golden}but now\n{text}"));
         }

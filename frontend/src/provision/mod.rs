@@ -18,7 +18,7 @@ mod zypper;
 use std::collections::BTreeSet;
 
 use exporter::hint::{Hint, Setting};
-use exporter::spec::Architecture;
+use exporter::spec::{Architecture, Container};
 use exporter::tree::Tree;
 use exporter::tree::os::{self, Os};
 
@@ -83,7 +83,7 @@ pub(crate) struct Step {
 }
 
 /// `PATH` of a step, whatever the image sets.
-pub(crate) const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+pub(crate) const PATH: &str = Container::DEFAULT_PATH;
 
 /// Where a step finds its cache mount, in which nothing is trusted (`downloads.sh`). Like all its mounts and its own folder
 /// it is below [`exporter::machine::STEP`], where the exporter takes away what engines leave of them.

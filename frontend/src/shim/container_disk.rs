@@ -8,16 +8,14 @@ use exporter::container::Format;
 use super::csv;
 use super::line::Dockerfile;
 use super::output::Output;
-use crate::ask::attributes::{Asked, Attribute};
+use crate::ask::request::{STAGE, Stage};
+use crate::ask::{Attribute, FORMAT, Place};
 use crate::base::terminal::tell_line;
 use crate::base::{Error, Result};
 use crate::solve::{DISK_IN_AN_IMAGE, INSTEAD_OF_AN_IMAGE};
 
 /// The exporters that make an image.
 const OF_IMAGES: [&str; 4] = ["image", "registry", "oci", "docker"];
-
-/// What the frontend is told in place of a format.
-pub(super) const STAGE: (&str, &str) = ("VMIMAGE_STAGE", "containerdisk");
 
 /// A disk's layer is not compressed again: the disk in it is.
 const UNCOMPRESSED: (&str, &str) = ("compression", "uncompressed");
@@ -35,18 +33,6 @@ pub(super) fn warn(dockerfile: &Dockerfile) {
     tell_line(format_args!("warning: {}: {DISK_IN_AN_IMAGE}", dockerfile.path.display()));
     INSTEAD_OF_AN_IMAGE.iter().for_each(|hint| tell_line(format_args!("hint: {hint}")));
 }
-
-/// The words of a disk that no exporter of images has.
-const ATTRIBUTES: [Attribute; 8] = [
-    Attribute::Size,
-    Attribute::Profile,
-    Attribute::Firmware,
-    Attribute::Hostname,
-    Attribute::Kernel,
-    Attribute::Cmdline,
-    Attribute::Service,
-    Attribute::Init,
-];
 
 /// The outputs of a build that makes an image of a disk.
 #[derive(Debug, PartialEq, Eq)]
@@ -73,14 +59,15 @@ impl ContainerDisk {
         }
         let mut read = Self { outputs: Vec::new(), variables: Vec::new() };
         outputs.iter().try_for_each(|output| read.add(output))?;
-        read.variables.push((STAGE.0.to_owned(), STAGE.1.to_owned()));
+        // In place of a format.
+        read.variables.push((STAGE.to_owned(), Stage::ContainerDisk.name().to_owned()));
         Ok(Some(read))
     }
 
     fn add(&mut self, output: &Output) -> Result<()> {
         let mut kept = vec![("type", &*output.kind)];
-        for (key, value) in output.attributes.iter().filter(|(key, _)| key != "format") {
-            match ATTRIBUTES.into_iter().find(|attribute| attribute.name() == key) {
+        for (key, value) in output.attributes.iter().filter(|(key, _)| key != FORMAT) {
+            match Attribute::by_name(key).filter(|attribute| attribute.counts_in(Place::Image)) {
                 Some(attribute) => self.set(attribute, value)?,
                 None => kept.push((key, value)),
             }
@@ -96,20 +83,19 @@ impl ContainerDisk {
         Ok(())
     }
 
-    fn set(&mut self, attribute: Attribute, value: &str) -> Result<()> {
+    fn set(&mut self, attribute: &'static Attribute, value: &str) -> Result<()> {
         let wrong = |what: String| Error::user(format!("--output format=containerdisk: {what}"));
-        let name = attribute.name();
-        Asked::default()
-            .set(attribute, value)
-            .map_err(|expected| wrong(format!("{name} is {value:?}: {expected}")))?;
-        let variable = attribute.variable();
-        match self.variables.iter().find(|(known, _)| *known == variable) {
+        let name = attribute.name;
+        let wish =
+            attribute.wish(value).map_err(|expected| wrong(format!("{name} is {value:?}: {expected}")))?;
+        let argument = wish.argument();
+        match self.variables.iter().find(|(known, _)| *known == argument.0) {
             Some((_, other)) if other != value => {
                 Err(wrong(format!("{name} is {other} and {value}: a build makes one machine")))
             }
             Some(_) => Ok(()),
             None => {
-                self.variables.push((variable, value.to_owned()));
+                self.variables.push(argument);
                 Ok(())
             }
         }
@@ -117,7 +103,7 @@ impl ContainerDisk {
 }
 
 fn is_container_disk(output: &Output) -> bool {
-    let format = output.attributes.iter().find(|(key, _)| key == "format").map(|(_, value)| value.as_str());
+    let format = output.attributes.iter().find(|(key, _)| key == FORMAT).map(|(_, value)| value.as_str());
     OF_IMAGES.contains(&&*output.kind) && format == Some(Format::ContainerDisk.name())
 }
 

@@ -3,11 +3,12 @@
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
-use super::container_disk::{self, ContainerDisk, STAGE};
+use super::container_disk::{self, ContainerDisk};
 use super::line::{Client, Dockerfile, Line, SYNTAX, is_argument};
 use super::output::{Disks, Output, check_apart};
 use super::run::{Act, DiskRun, Plan, TRANSPORT};
 use super::words::{Dashes, Grammar, Item, Reader};
+use crate::ask::request::STAGE;
 use crate::base::{Error, Result};
 
 /// What docker's and buildx's own flags are, from 0.13 to 0.36.
@@ -79,7 +80,7 @@ pub(super) fn build(line: &Line) -> Result<Act> {
 
 /// Whether a disk becomes an image, because the Dockerfile alone says that there is one.
 fn makes_image_of_disk(line: &Line) -> bool {
-    let has_stage = line.values(&["build-arg"]).any(|argument| is_argument(argument, STAGE.0));
+    let has_stage = line.values(&["build-arg"]).any(|argument| is_argument(argument, STAGE));
     !asks_only(line)
         && !has_stage
         && container_disk::are_images(&outputs(line))

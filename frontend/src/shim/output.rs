@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use exporter::container::Format;
 
 use super::{csv, destination};
-use crate::ask::attributes::{Asked, Attribute};
+use crate::ask::{ATTRIBUTES, Asked, Attribute, FORMAT, Wish, variable};
 use crate::base::make::is_stdout;
 use crate::base::{Error, Result};
 use crate::engine::destination::endings;
@@ -135,17 +135,16 @@ pub(crate) fn accept(text: &str) -> Result<(), String> {
 struct Wanted {
     files: Vec<(PathBuf, Format)>,
     /// All but the formats: those of the machine, whose files they all are.
-    attributes: Vec<(Attribute, String)>,
-    asked: Asked,
+    wishes: Vec<Wish>,
     wrong: Vec<String>,
 }
 
 impl Wanted {
     fn add(&mut self, output: &Output) {
-        for (key, value) in output.attributes.iter().filter(|(key, _)| key != "dest" && key != "format") {
+        for (key, value) in output.attributes.iter().filter(|(key, _)| key != "dest" && key != FORMAT) {
             self.set(key, value);
         }
-        let format = output.get("format").map(str::parse::<Format>).transpose();
+        let format = output.get(FORMAT).map(str::parse::<Format>).transpose();
         match (output.get("dest"), format) {
             (None, _) => self.wrong.push("dest is missing: name the file, as in dest=web.qcow2".to_owned()),
             (_, Err(expected)) => self.wrong.push(format!("format is not {expected}")),
@@ -170,21 +169,17 @@ impl Wanted {
 
     fn set(&mut self, key: &str, value: &str) {
         let Some(attribute) = Attribute::by_name(key) else {
-            let known = Attribute::ALL.map(Attribute::name).join(", ");
+            let known = ATTRIBUTES.each_ref().map(|attribute| attribute.name).join(", ");
             return self.wrong.push(format!("{key} is none of its attributes: there are dest, {known}"));
         };
-        match self.attributes.iter().find(|(known, _)| *known == attribute) {
-            Some((_, other)) if other == value => {}
-            Some((_, other)) => {
-                self.wrong
-                    .push(format!("{key} is {other} and {value}: the files of a build are one machine's"));
-            }
-            None => {
-                if let Err(expected) = self.asked.set(attribute, value) {
-                    self.wrong.push(format!("{key} is {value:?}: {expected}"));
-                }
-                self.attributes.push((attribute, value.to_owned()));
-            }
+        match (self.wishes.iter().find(|wish| wish.attribute().name == key), attribute.wish(value)) {
+            (_, Err(expected)) => self.wrong.push(format!("{key} is {value:?}: {expected}")),
+            (None, Ok(wish)) => self.wishes.push(wish),
+            (Some(other), Ok(wish)) if *other == wish => {}
+            (Some(other), Ok(_)) => self.wrong.push(format!(
+                "{key} is {} and {value}: the files of a build are one machine's",
+                other.text()
+            )),
         }
     }
 
@@ -196,12 +191,13 @@ impl Wanted {
             return Err(Error::user(format!("--output type=vmdisk: {}", self.wrong.join("; "))));
         }
         let formats: Vec<_> = self.files.iter().map(|(_, format)| *format).collect();
-        self.asked.spec.formats = formats.clone();
-        self.asked.spec.files()?;
+        let mut asked = Asked::default();
+        asked.ask(&self.wishes);
+        asked.spec.formats = formats.clone();
+        asked.spec.files()?;
         let names: Vec<_> = formats.iter().map(|format| format.name()).collect();
-        let format = (Attribute::Format, names.join(","));
-        let all = std::iter::once(format).chain(self.attributes);
-        let variables = all.map(|(attribute, value)| (attribute.variable(), value));
+        let format = (variable(FORMAT), names.join(","));
+        let variables = std::iter::once(format).chain(self.wishes.iter().map(Wish::argument));
         let to_stdout = self.files.iter().any(|(path, _)| is_stdout(path));
         let variables = transport(&formats, to_stdout).into_iter().chain(variables).collect();
         Ok(Disks { files: self.files, variables })

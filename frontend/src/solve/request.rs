@@ -10,7 +10,7 @@ pub(super) fn read(opts: &Opts) -> Result<Request> {
     // An image made FROM the frontend's sets its own default stage.
     let default_stage = std::env::var(STAGE).ok();
     let own = default_stage.as_deref().map(|stage| (STAGE, stage));
-    let mut request = Request::parse(own.into_iter().chain(opts.build_args()))?;
+    let mut request = Request::new(&[], own.into_iter().chain(opts.build_args()))?;
     request.disk.install.packages = has_packages(opts)?.then_some(Folder::Client);
     request.clamped(opts.build_arg("SOURCE_DATE_EPOCH"))
 }

@@ -238,7 +238,7 @@ fn is_foreign(tree: &Tree, file: &str) -> bool {
 
 /// The variables of the program, each once: those a container sets, then the image's own.
 fn environment(container: &Container, account: &Account) -> Vec<(String, String)> {
-    let defaults = [("PATH", program::DEFAULT_PATH), ("HOME", &account.home)];
+    let defaults = [("PATH", Container::DEFAULT_PATH), ("HOME", &account.home)];
     let own = container.env.iter().filter_map(|entry| entry.split_once('='));
     let mut variables: Vec<(String, String)> = Vec::new();
     let mut places = HashMap::new();

@@ -4,9 +4,6 @@ use crate::limits;
 use crate::spec::Container;
 use crate::tree::{InodeId, Kind, Tree};
 
-/// `PATH` where an image sets none, as docker has it.
-pub(super) const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-
 /// Where the words of a container are looked up.
 pub(super) struct Programs {
     /// Where it starts.
@@ -18,7 +15,7 @@ pub(super) struct Programs {
 impl Programs {
     pub(super) fn of(container: &Container) -> Self {
         let here = working_dir(container);
-        let path = container.variable("PATH").unwrap_or(DEFAULT_PATH);
+        let path = container.variable("PATH").unwrap_or(Container::DEFAULT_PATH);
         let directories = path.split(':').take(limits::PROGRAM_DIRECTORIES);
         Self { directories: directories.map(|directory| join(&here, directory)).collect(), here }
     }

@@ -5,8 +5,7 @@ use std::collections::BTreeMap;
 use exporter::spec::Setup;
 
 use super::{Config, HookConfig, Repository, Text};
-use crate::ask::attributes::Asked;
-use crate::ask::{self, Folder, Hook, Sources, TextFile};
+use crate::ask::{self, Asked, Folder, Hook, Sources, TextFile};
 
 /// A configuration with the texts that it names.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -21,13 +20,8 @@ pub(crate) const MAX_TEXT: usize = 96 << 10;
 
 impl Configuration {
     /// Asks for all that the configuration says.
-    ///
-    /// # Errors
-    /// What is wrong with the values that are attributes: none, if the configuration was parsed.
-    pub(crate) fn ask(&self, asked: &mut Asked) -> Result<(), String> {
-        for (attribute, value) in self.config.attributes() {
-            asked.set(attribute, &value).map_err(|expected| format!("{}: {expected}", attribute.name()))?;
-        }
+    pub(crate) fn ask(&self, asked: &mut Asked) {
+        asked.ask(&self.config.wishes);
         let Setup { timezone, locale, modules, .. } = asked.spec.setup.clone();
         asked.spec.setup = Setup { timezone, locale, modules, ..self.config.setup() };
         asked.install.packages = self.config.packages.clone().map(Folder::Context);
@@ -43,7 +37,6 @@ impl Configuration {
         };
         asked.hooks =
             self.config.hooks.iter().enumerate().map(|(index, hook)| self.hook(index, hook)).collect();
-        Ok(())
     }
 
     fn text(&self, path: &str) -> String {

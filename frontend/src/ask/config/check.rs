@@ -16,7 +16,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::problem::{Problems, nearest};
 use super::{Config, contradictions, schema};
-use crate::ask::attributes::{Asked, Attribute};
+use crate::ask::{Attribute, Wish};
 
 pub(super) fn parse(name: &str, text: &str) -> Result<Config, Problems> {
     let (table, errors) = DeTable::parse_recoverable(text);
@@ -25,10 +25,10 @@ pub(super) fn parse(name: &str, text: &str) -> Result<Config, Problems> {
         problems.add(error.span().unwrap_or_default(), error.message());
     }
     let schema = schema();
-    let mut check = Check { root: &schema, problems, entries: None };
+    let mut check = Check { root: &schema, problems, entries: None, wishes: Vec::new() };
     check.table(&schema, table.get_ref(), table.span(), "");
     if check.problems.is_empty() {
-        match toml::from_str::<Config>(text) {
+        match configuration(&table, check.wishes) {
             Ok(config) => {
                 contradictions::find(&config, table.get_ref(), &mut check.problems);
                 if check.problems.is_empty() {
@@ -41,11 +41,22 @@ pub(super) fn parse(name: &str, text: &str) -> Result<Config, Problems> {
     Err(check.problems.sorted())
 }
 
+/// What is right becomes a configuration: as far as it asks for attributes, it has been read.
+fn configuration(table: &Spanned<DeTable<'_>>, wishes: Vec<Wish>) -> Result<Config, toml::de::Error> {
+    let mut others = table.clone();
+    for wish in &wishes {
+        others.get_mut().remove(wish.attribute().name);
+    }
+    let config = Config::deserialize(toml::Deserializer::from(others))?;
+    Ok(Config { wishes, ..config })
+}
+
 /// Holds the paths in a file that is right by itself against what the build context has at them.
 pub(super) fn paths(name: &str, text: &str, entries: &Entries) -> Result<(), Problems> {
     let (table, _) = DeTable::parse_recoverable(text);
     let schema = schema();
-    let mut check = Check { root: &schema, problems: Problems::new(name, text), entries: Some(entries) };
+    let problems = Problems::new(name, text);
+    let mut check = Check { root: &schema, problems, entries: Some(entries), wishes: Vec::new() };
     check.table(&schema, table.get_ref(), table.span(), "");
     if check.problems.is_empty() { Ok(()) } else { Err(check.problems.sorted()) }
 }
@@ -76,6 +87,8 @@ struct Check<'a> {
     problems: Problems,
     /// `None`: not yet known.
     entries: Option<&'a Entries>,
+    /// The keys that are attributes, as far as they are right.
+    wishes: Vec<Wish>,
 }
 
 impl<'a> Check<'a> {
@@ -200,12 +213,15 @@ impl<'a> Check<'a> {
         }
     }
 
-    /// What an attribute takes is known to [`Asked`] alone.
+    /// What an attribute takes is known to its row alone.
     fn attribute(&mut self, name: &str, value: &Spanned<DeValue<'_>>) {
         let Some(attribute) = Attribute::by_name(name) else { return };
         let Some(words) = words(value.get_ref()) else { return };
-        if let Err(expected) = Asked::default().set(attribute, &words) {
-            self.problems.add(value.span(), format!("{name} is {:?}: {expected}", show_text(&words)));
+        match attribute.wish(&words) {
+            Ok(wish) => self.wishes.push(wish),
+            Err(expected) => {
+                self.problems.add(value.span(), format!("{name} is {:?}: {expected}", show_text(&words)));
+            }
         }
     }
 
@@ -219,7 +235,7 @@ impl<'a> Check<'a> {
 fn words(value: &DeValue<'_>) -> Option<String> {
     match value {
         DeValue::String(text) => Some(text.to_string()),
-        DeValue::Boolean(is_on) => super::typed(&Value::Bool(*is_on)),
+        DeValue::Boolean(is_on) => Some(if *is_on { "auto" } else { "off" }.to_owned()),
         DeValue::Array(values) => {
             let words = values.iter().map(|value| value.get_ref().as_str());
             Some(words.collect::<Option<Vec<_>>>()?.join(","))
@@ -269,7 +285,8 @@ mod tests {
     fn a_text_of_a_form_that_is_not_known_is_refused() {
         for (format, is_right) in [("locale", true), ("lokale", false)] {
             let schema = serde_json::json!({ "type": "string", "format": format });
-            let mut check = Check { root: &schema, problems: Problems::new("f", "a"), entries: None };
+            let mut check =
+                Check { root: &schema, problems: Problems::new("f", "a"), entries: None, wishes: Vec::new() };
             check.text(&schema, "C", 0..1, "a");
             assert_eq!(check.problems.is_empty(), is_right, "{format}");
         }

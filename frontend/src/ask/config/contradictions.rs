@@ -4,40 +4,24 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use exporter::error::show_text;
+use exporter::spec::Profile;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::Config;
 use super::problem::Problems;
+use crate::ask::{Asked, Attribute, Topic};
 
-/// Keys that say something about a machine, which a disk of files is not.
-const OF_MACHINES: [&str; 21] = [
-    "firmware",
-    "init",
-    "packages",
-    "proxy",
-    "hostname",
-    "kernel",
-    "cmdline",
-    "service",
-    "modules",
-    "timezone",
-    "locale",
-    "install",
-    "mirror",
-    "certificates",
-    "repositories",
-    "groups",
-    "users",
-    "root",
-    "files",
-    "services",
-    "hooks",
-];
+/// Whether a key says something about a machine, which a disk of files is not.
+fn is_of_machines(key: &str) -> bool {
+    Attribute::by_name(key).is_none_or(|attribute| attribute.topic != Topic::Disk)
+}
 
 pub(super) fn find(config: &Config, table: &DeTable<'_>, problems: &mut Problems) {
-    if config.profile.as_deref() == Some("data") {
-        for (key, _) in table.iter().filter(|(key, _)| OF_MACHINES.contains(&&**key.get_ref())) {
+    let mut asked = Asked::default();
+    asked.ask(&config.wishes);
+    if asked.spec.profile == Profile::Data {
+        for (key, _) in table.iter().filter(|(key, _)| is_of_machines(key.get_ref())) {
             problems.add(key.span(), format!("{} is for machines: profile is data", key.get_ref()));
         }
     }

@@ -6,8 +6,8 @@
 //! ```
 //!
 //! [`Config`] is the one type behind the file, its JSON schema (`vmimage.schema.json`) and its reference
-//! (`CONFIG.md`). Keys that are [`Attribute`]s too are checked and understood as those are; the others are in the file
-//! alone.
+//! (`CONFIG.md`). Keys that are attributes come from their table ([`ATTRIBUTES`](crate::ask::ATTRIBUTES)), and are
+//! [wishes](Wish) once they are read; the others are in the file alone.
 
 mod apply;
 mod check;
@@ -19,8 +19,8 @@ mod reference;
 mod schema;
 mod secrets;
 
+use exporter::spec::TextFormat;
 use exporter::spec::setup::{ContextFile, File, Group, Root, Services, Setup, User};
-use exporter::spec::{Firmware, Init, Profile, TextFormat};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -33,7 +33,7 @@ pub(crate) use reference::reference;
 pub(crate) use schema::{schema, schema_text};
 pub(crate) use secrets::Secrets;
 
-use crate::ask::attributes::Attribute;
+use crate::ask::Wish;
 
 /// The name of the file, unless another one is asked for.
 pub(crate) const FILE: &str = "vmimage.toml";
@@ -43,74 +43,9 @@ pub(crate) const FILE: &str = "vmimage.toml";
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 #[schemars(title = "vmimage.toml")]
 pub(crate) struct Config {
-    /// The format of the disk, or several, each a file of its own.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "schema::formats", extend("default" = "qcow2"), example = ["qcow2", "vhdx"])]
-    pub(crate) format: Option<Words>,
-    /// The size of the disk. By default what the content needs and a quarter more, at least 256 MiB.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(example = &"10G")]
-    pub(crate) size: Option<String>,
-    /// How the disk's files are compressed, in the formats that have a choice.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("enum" = schema::compressions()), extend("default" = "zstd"))]
-    pub(crate) compression: Option<String>,
-    /// The name of the disk's files without their ending, in a build's result.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(example = &"web", extend("default" = "disk"))]
-    pub(crate) name: Option<String>,
-    /// What the disk is for: a machine that boots, or one partition with the files as they are.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("enum" = Profile::ALL.map(Profile::name)), extend("default" = "machine"))]
-    pub(crate) profile: Option<String>,
-    /// What starts the machine: only a PC's BIOS, only UEFI, or any firmware that there is a boot loader for.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("enum" = Firmware::ALL.map(Firmware::name)), extend("default" = "any"))]
-    pub(crate) firmware: Option<String>,
-    /// The first process: `distro` is the distribution's own (systemd, OpenRC), installed if it has to be; `vmimage` is one
-    /// that runs what a container of the image would run and nothing else, for any image, and needs no package. `auto` is
-    /// the distribution's, and for an image that can have none the other.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("enum" = Init::ALL.map(Init::name)), extend("default" = "auto"))]
-    pub(crate) init: Option<String>,
-    /// The name of the machine. By default the image's own, else the id of the distribution.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(example = &"web-1.example")]
-    pub(crate) hostname: Option<String>,
-    /// The kernel: `distro` installs the distribution's usual one, a version such as `6.1` the newest of the usual one
-    /// that is or begins with it (not with pacman), `keep` takes the one of the image, `image:debian:12` that of another
-    /// image, all else is the name of a package. By default that of the image if it has one, else the usual one.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(example = &"6.1")]
-    pub(crate) kernel: Option<String>,
-    /// Arguments for the kernel, added to those that vmimage sets.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(example = &"quiet mitigations=off")]
-    pub(crate) cmdline: Option<String>,
-    /// What the image runs as a service: `true` or `auto` if it is no shell, `false` or `off`, or a name for it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("default" = "auto"), example = &"web")]
-    pub(crate) service: Option<Switch>,
-    /// Kernel modules that are loaded at boot.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(example = ["nbd", "zram"])]
-    pub(crate) modules: Option<Words>,
-    /// The time zone, by its name in the tz database. By default the image's own, else UTC.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(example = &"Europe/Berlin")]
-    pub(crate) timezone: Option<String>,
-    /// The locale of the system, which is generated if it has to be.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(example = &"de_DE.UTF-8")]
-    pub(crate) locale: Option<String>,
-    /// Packages that are installed with the kernel, under the layers of the Dockerfile.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(example = ["openssh-server"])]
-    pub(crate) install: Option<Words>,
-    /// A mirror to ask in place of the distribution's own hosts, with the same paths. The machine keeps its own settings.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(example = &"http://mirror.example")]
-    pub(crate) mirror: Option<String>,
+    /// The keys that are attributes.
+    #[serde(skip)]
+    pub(crate) wishes: Vec<Wish>,
     /// A folder of the build context with packages to install from in place of any network: a repository with its index,
     /// or only packages. It is trusted. `--packages` and the named context `vmimage-packages` are for folders elsewhere.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -140,22 +75,6 @@ pub(crate) struct Config {
     pub(crate) services: Services,
     /// Scripts that are run on the finished file system of the Dockerfile, in the build's sandbox, before the disk is made.
     pub(crate) hooks: Vec<HookConfig>,
-}
-
-/// One word, or several; in one text they are put apart by commas.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(untagged)]
-pub(crate) enum Words {
-    One(String),
-    Several(Vec<String>),
-}
-
-/// On, off, or a name.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(untagged)]
-pub(crate) enum Switch {
-    On(bool),
-    Named(String),
 }
 
 /// A repository of packages, in the words of the image's own package manager.
@@ -206,13 +125,6 @@ impl Config {
         check::parse(name, text)
     }
 
-    /// The keys that are attributes, with their values as one would type them.
-    pub(crate) fn attributes(&self) -> Vec<(Attribute, String)> {
-        let keys = serde_json::to_value(self).expect("a configuration has no map with keys that are no text");
-        let value = |attribute: Attribute| Some((attribute, typed(keys.get(attribute.name())?)?));
-        Attribute::ALL.into_iter().filter_map(value).collect()
-    }
-
     /// Holds the paths in the file against what is in the build context; `entries` has those of [`texts`](Self::texts)
     /// and [`mounts`](Self::mounts) that are there.
     pub(crate) fn check_paths(name: &str, text: &str, entries: &Entries) -> Result<(), Problems> {
@@ -242,16 +154,6 @@ impl Config {
         let scripts = self.hooks.iter().filter_map(|hook| hook.script.as_deref());
         let certificates = self.certificates.iter().map(String::as_str);
         certificates.chain(sources).chain(keys).chain(scripts).collect()
-    }
-}
-
-/// A value as it is typed after `--size`; `None` for what is no value of an attribute.
-fn typed(value: &serde_json::Value) -> Option<String> {
-    match value {
-        serde_json::Value::String(text) => Some(text.clone()),
-        serde_json::Value::Array(words) => Some(words.iter().filter_map(typed).collect::<Vec<_>>().join(",")),
-        serde_json::Value::Bool(is_on) => Some(if *is_on { "auto" } else { "off" }.to_owned()),
-        serde_json::Value::Number(_) | serde_json::Value::Null | serde_json::Value::Object(_) => None,
     }
 }
 

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use serde_json::{Map, Value};
 
 use super::schema;
-use crate::ask::attributes::Attribute;
+use crate::ask::Attribute;
 
 const HEAD: &str = "\
 # vmimage.toml
@@ -34,9 +34,7 @@ pub(crate) fn reference() -> String {
     text += "\n| key | what | value | default | flag | build argument |\n|---|---|---|---|---|---|\n";
     for (key, property) in keys {
         let (flag, variable) = match Attribute::by_name(key) {
-            // The files of a build have the names that they are asked for by.
-            Some(Attribute::Name) => ("`-o`".to_owned(), format!("`{}`", Attribute::Name.variable())),
-            Some(attribute) => (format!("`--{key}`"), format!("`{}`", attribute.variable())),
+            Some(attribute) => (format!("`{}`", attribute.flag()), format!("`{}`", attribute.variable())),
             None => Default::default(),
         };
         let row = [
@@ -141,6 +139,7 @@ fn default(property: &Value) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ask::ATTRIBUTES;
 
     #[test]
     fn every_key_has_a_line_and_every_attribute_its_argument() {
@@ -154,11 +153,8 @@ mod tests {
             );
             assert!(property["description"].is_string(), "{key} is not described");
         }
-        for attribute in Attribute::ALL {
-            assert!(
-                page.contains(&format!("`{}`", attribute.variable())) || attribute == Attribute::Config,
-                "{attribute:?}"
-            );
+        for attribute in &ATTRIBUTES {
+            assert!(page.contains(&format!("`{}`", attribute.variable())), "{}", attribute.name);
         }
         let row = "| `size` | The size of the disk. By default what the content needs and a quarter more, at least 256 MiB. \
                    | text, such as `\"10G\"` |  | `--size` | `VMIMAGE_SIZE` |";

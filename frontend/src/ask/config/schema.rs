@@ -1,17 +1,19 @@
-//! The JSON schema of `vmimage.toml`, made from [`Config`].
+//! The JSON schema of `vmimage.toml`, made from [`Config`] and the attributes.
 
-use exporter::container::{Compression, Format};
 use schemars::generate::SchemaSettings;
-use schemars::{Schema, SchemaGenerator, json_schema};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::Config;
+use crate::ask::{Attribute, Form, Place};
 
 /// The schema, as JSON.
 pub(crate) fn schema() -> Value {
     let generator = SchemaSettings::draft2020_12().into_generator();
     let mut schema = generator.into_root_schema_for::<Config>().to_value();
     without_null(&mut schema);
+    for attribute in Attribute::of(Place::Key) {
+        schema["properties"][attribute.name] = property(attribute);
+    }
     schema
 }
 
@@ -21,14 +23,36 @@ pub(crate) fn schema_text() -> String {
     text + "\n"
 }
 
-/// One format, several between commas, or a list of them.
-pub(super) fn formats(_: &mut SchemaGenerator) -> Schema {
-    let names: Vec<_> = Format::ALL.iter().map(|format| format.name()).collect();
-    json_schema!({ "anyOf": [{ "type": "string", "examples": names }, { "type": "array", "items": { "type": "string", "enum": names } }] })
+/// What a key that is an attribute takes.
+fn property(attribute: &Attribute) -> Value {
+    let mut property = match attribute.form {
+        Form::Choice(_, words) => json!({ "type": "string", "enum": words() }),
+        Form::Choices(_, words) => either(
+            json!({ "type": "string", "examples": words() }),
+            json!({ "type": "array", "items": { "type": "string", "enum": words() } }),
+        ),
+        Form::Text(_) | Form::Arguments(_) => json!({ "type": "string" }),
+        Form::Texts(_) => {
+            either(json!({ "type": "string" }), json!({ "type": "array", "items": { "type": "string" } }))
+        }
+        Form::Switch(_) => either(json!({ "type": "boolean" }), json!({ "type": "string" })),
+    };
+    property["description"] = attribute.about.into();
+    if let Some(default) = attribute.default {
+        property["default"] = default.into();
+    }
+    match (&attribute.form, attribute.right) {
+        (Form::Choice(..), _) | (_, []) => {}
+        (Form::Choices(..) | Form::Texts(_), [example, ..]) => {
+            property["examples"] = json!([example.split(',').collect::<Vec<_>>()]);
+        }
+        (_, [example, ..]) => property["examples"] = json!([example]),
+    }
+    property
 }
 
-pub(super) fn compressions() -> Vec<&'static str> {
-    Compression::ALL.iter().map(|compression| compression.name()).collect()
+fn either(one: Value, other: Value) -> Value {
+    json!({ "anyOf": [one, other] })
 }
 
 /// TOML has no null: what may be left out is just not required.

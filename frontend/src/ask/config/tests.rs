@@ -3,23 +3,14 @@ use std::fs;
 use std::path::Path;
 
 use super::*;
-use crate::ask::attributes::tests::VALUES;
+use crate::ask::{Attribute, Place};
+use crate::base::testing::is_kept;
 
 /// A file in which every key is said, and right.
 const EVERYTHING: &str = include_str!("../../../../testdata/config/everything.toml");
 
 fn problems(text: &str) -> String {
     Config::parse("vmimage.toml", text).expect_err(text).to_string()
-}
-
-/// The file of this package called `name`; with `UPDATE=1` it is written anew.
-fn published(name: &str, current: &str) {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
-    if std::env::var_os("UPDATE").is_some() {
-        fs::write(&path, current).unwrap();
-    }
-    let file = fs::read_to_string(&path).unwrap();
-    assert!(file == current, "{name} is not current: UPDATE=1 cargo test -p vmimage published");
 }
 
 /// The settings that a text of a program tells to write: `key = "…"`, `key = […]`.
@@ -74,12 +65,12 @@ fn what_hints_tell_to_write_can_be_written() {
 
 #[test]
 fn the_published_schema_is_current() {
-    published("vmimage.schema.json", &schema_text());
+    is_kept("frontend/vmimage.schema.json", &schema_text());
 }
 
 #[test]
 fn the_published_reference_is_current() {
-    published("CONFIG.md", &reference());
+    is_kept("frontend/CONFIG.md", &reference());
 }
 
 /// Every key of the schema as a path: `users.name`.
@@ -112,7 +103,7 @@ fn the_file_with_everything_says_every_key_and_nothing_is_wrong_in_it() {
     let schema = schema();
     let (mut known, mut used) = (BTreeSet::new(), BTreeSet::new());
     keys(&schema, &schema, "", &mut known);
-    said(&serde_json::to_value(&config).unwrap(), "", &mut used);
+    said(&toml::from_str(EVERYTHING).unwrap(), "", &mut used);
     let unused: Vec<_> = known.difference(&used).collect();
     assert!(unused.is_empty() && known.len() > 40, "{unused:?}");
     assert_ne!(config, Config::default());
@@ -120,9 +111,13 @@ fn the_file_with_everything_says_every_key_and_nothing_is_wrong_in_it() {
 
 #[test]
 fn every_attribute_but_the_file_itself_is_a_key() {
-    for attribute in Attribute::ALL.into_iter().filter(|attribute| *attribute != Attribute::Config) {
-        assert!(schema()["properties"].get(attribute.name()).is_some(), "{}", attribute.name());
+    let keys: Vec<_> = Attribute::of(Place::Key).map(|attribute| attribute.name).collect();
+    for name in &keys {
+        assert!(schema()["properties"].get(name).is_some(), "{name}");
     }
+    let config = Config::parse("everything.toml", EVERYTHING).unwrap();
+    let asked: BTreeSet<_> = config.wishes.iter().map(|wish| wish.attribute().name).collect();
+    assert!(asked.iter().all(|name| keys.contains(name)) && asked.len() == keys.len(), "{asked:?}");
 }
 
 /// A file with this in it is refused, with this message at this place (`line:column`) and the line shown.
@@ -137,10 +132,10 @@ fn is_wrong(text: &str, place: &str, message: &str) {
 
 #[test]
 fn a_wrong_attribute_is_told_in_its_own_words() {
-    for (attribute, _, wrong, expected) in VALUES {
-        let name = attribute.name();
-        if attribute != Attribute::Config {
-            let place = format!("1:{}", name.len() + 4);
+    for attribute in Attribute::of(Place::Key) {
+        let name = attribute.name;
+        let place = format!("1:{}", name.len() + 4);
+        for (wrong, expected) in attribute.wrong {
             is_wrong(&format!("{name} = {wrong:?}"), &place, &format!("{name} is {wrong:?}: {expected}"));
         }
     }

@@ -15,10 +15,9 @@ use exporter::tree::{HostDir, scan};
 
 use super::docker_args::DockerArgs;
 use super::{Args, To, flags};
-use crate::ask::Folder;
-use crate::ask::attributes::Asked as Wanted;
 use crate::ask::config::{Configuration, Context, Secrets};
-use crate::ask::request::{Request as Asked, Stage};
+use crate::ask::request::{Request as Asked, STAGE, Stage};
+use crate::ask::{Asked as Wanted, Folder};
 use crate::base::builtin;
 use crate::base::interrupt::Interrupt;
 use crate::base::make::threads;
@@ -169,13 +168,13 @@ pub(super) fn refuse_unknown(args: &Args, tool: Tool) -> Result<()> {
 /// What the disk should be: told, and checked, as with the other engines by variables.
 pub(super) fn asked(args: &Args, formats: &[Format]) -> Result<Asked> {
     let given = build_arguments(&args.docker);
-    let typed = super::variables(args, formats, true);
-    let typed = typed.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-    let all = typed.chain(given.iter().map(|(name, value)| (name.as_str(), value.as_str())));
+    let of_files = super::file_arguments(args, formats).into_iter().flatten().collect::<Vec<_>>();
+    let all = of_files.iter().map(|(name, value)| (name, value)).chain(&given);
+    let all = all.map(|(name, value)| (name.as_str(), value.as_str()));
     let epoch = given.get("SOURCE_DATE_EPOCH").cloned().or_else(|| env::var("SOURCE_DATE_EPOCH").ok());
-    let mut asked = Asked::parse(all)?.clamped(epoch.as_deref())?;
+    let mut asked = Asked::new(args.disk.wishes(), all)?.clamped(epoch.as_deref())?;
     if asked.stage != Stage::Disk {
-        return Err(Error::user("VMIMAGE_STAGE: only docker's builds have other results than a disk"));
+        return Err(Error::user(format!("{STAGE}: only docker's builds have other results than a disk")));
     }
     // The files' endings have told.
     asked.disk.spec.formats = formats.to_vec();

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use exporter::engine;
 use exporter::image::{self, Image};
 use exporter::input::Loaded;
-use exporter::spec::{Architecture, Profile};
+use exporter::spec::Architecture;
 
 use super::{Args, Found};
 use crate::base::programs::Package;
@@ -149,27 +149,17 @@ fn words(args: &Args, engine: Engine, architecture: Architecture, base: &Base) -
     };
     args.output.iter().for_each(|path| add("output", path));
     args.format.iter().for_each(|format| add("format", &format.name()));
-    args.compression.iter().for_each(|compression| add("compression", &compression.name()));
-    args.size.iter().for_each(|size| add("size", &size.to_string()));
-    args.hostname.iter().for_each(|name| add("hostname", name));
-    args.cmdline.iter().for_each(|words| add("cmdline", words));
-    args.profile.iter().for_each(|profile| add("profile", &Profile::from(*profile).name()));
-    for (attribute, value) in args.machine.asked() {
-        value.iter().for_each(|value| add(attribute.name(), value));
-    }
     args.secret.iter().for_each(|secret| add("secret", secret));
     add("platform", &format!("linux/{}", architecture.oci_name()));
     add("progress", &args.show.progress());
-    args.install.kernel.iter().for_each(|package| add("kernel", package));
-    args.install.mirror.iter().for_each(|mirror| add("mirror", mirror));
     args.install.packages()?.iter().for_each(|folder| add("packages", folder));
-    args.service.iter().for_each(|service| add("service", &service.to_string()));
     let own = &args.engine;
     own.frontend.iter().for_each(|image| add("frontend", image));
     own.builder.iter().for_each(|builder| add("builder", builder));
     own.build_arg.iter().for_each(|argument| add("build-arg", argument));
     own.network.iter().for_each(|mode| add("network", mode));
     own.add_host.iter().for_each(|host| add("add-host", host));
+    words.extend(args.disk.wishes().iter().map(|wish| wish.flag().into()));
     words.extend(base.options.iter().map(OsString::from));
     words.extend(args.show.json.then(|| "--json".into()));
     words.extend(args.show.quiet.then(|| "--quiet".into()));
@@ -262,9 +252,9 @@ mod tests {
                      --mirror http://a --builder b --build-arg A=1 --network none --add-host a:b --progress plain -q";
         assert_eq!(
             line(given),
-            "build --engine=docker --output=a.x --output=b.x --format=raw --format=vdi --size=10G --hostname=web \
-             --platform=linux/amd64 --progress=plain --kernel=linux --mirror=http://a --builder=b --build-arg=A=1 \
-             --network=none --add-host=a:b --quiet"
+            "build --engine=docker --output=a.x --output=b.x --format=raw --format=vdi --platform=linux/amd64 \
+             --progress=plain --builder=b --build-arg=A=1 --network=none --add-host=a:b --size=10G --hostname=web \
+             --kernel=linux --mirror=http://a --quiet"
         );
         assert!(
             Typed::try_parse_from(["convert", "a", "-o", "b", "--no-install", "--mirror", "http://a"])

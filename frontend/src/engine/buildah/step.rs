@@ -16,14 +16,12 @@ use sha2::{Digest, Sha256};
 
 use crate::ask::Hook;
 use crate::ask::Install;
+use crate::ask::request::PACKAGES_CONTEXT;
 use crate::base::{Error, Result};
 use crate::provision::{BOOT_OUT, CACHE, PACKAGES, PATH, Step};
 
 /// Where a step sees the folder with its script.
 const FOLDER: &str = "/run/vmimage/step";
-
-/// The named context with a folder of packages.
-const PACKAGES_CONTEXT: &str = "vmimage-packages";
 
 /// The name of the file in the folder that is built.
 pub(super) const CONTAINERFILE: &str = "Containerfile";
@@ -183,7 +181,7 @@ mod tests {
         hook(folder.path(), "sha256:00", &of_user).unwrap();
         let text = containerfile(folder.path());
         assert!(text.starts_with("FROM sha256:00\nUSER 0:0\nWORKDIR /\nRUN [\"/bin/sh\",\"-c\","), "{text}");
-        assert!(text.ends_with("\"sh\",\"echo \\\"it's\\\"\\n\"]\n"), "{text}");
+        assert!(text.ends_with("\"sh\",\"echo \\\"it's\\\"\\n\",\"/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\"]\n"), "{text}");
     }
 
     #[test]

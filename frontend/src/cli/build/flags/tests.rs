@@ -8,6 +8,7 @@ use std::process::Command;
 use clap::{CommandFactory, Parser};
 
 use super::*;
+use crate::base::testing::is_kept;
 use crate::cli::build::Args;
 
 #[derive(Parser)]
@@ -24,7 +25,7 @@ fn names() -> BTreeSet<String> {
     FLAGS.iter().map(|flag| format!("--{}", flag.name)).collect()
 }
 
-/// A file below `testdata` or `docs`.
+/// A file below `testdata`.
 fn at_top(name: &str) -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(name)
 }
@@ -170,14 +171,5 @@ asked for but the image, is warned of where vmimage is installed in front of bui
 
 #[test]
 fn the_page_is_this_table() {
-    let path = at_top("docs/build-flags.md");
-    if std::env::var_os("UPDATE").is_some() {
-        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::write(&path, page()).unwrap();
-    }
-    let current = std::fs::read_to_string(&path).unwrap_or_default();
-    assert!(
-        current == page(),
-        "docs/build-flags.md is not current: UPDATE=1 cargo test -p vmimage the_page_is"
-    );
+    is_kept("docs/build-flags.md", &page());
 }

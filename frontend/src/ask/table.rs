@@ -1,0 +1,270 @@
+//! What can be asked of a disk: one table, with a row for each attribute.
+//!
+//! The flags of `vmimage build` and `vmimage convert`, the attributes of `--output type=vmdisk,size=10G`, the labels
+//! `vmimage.size`, the keys of `vmimage.toml` and their JSON schema, the build arguments `VMIMAGE_SIZE` and the pages that list
+//! all of these are made from it.
+
+use exporter::container::{Compression, Format};
+use exporter::spec::{Firmware, Init, Profile, TextFormat};
+
+use super::Kernel;
+use super::attribute::Form::{Arguments, Choice, Choices, Switch, Text, Texts};
+use super::attribute::Place::{Flag, Image, Key};
+use super::attribute::{Attribute, Place, Topic};
+use super::wish::{value, values, word, words};
+
+/// The attribute that each file of a disk has one of: who names files, names the formats with them.
+pub(crate) const FORMAT: &str = "format";
+/// The attribute that names the files of a disk, as `-o` does.
+pub(super) const NAME: &str = "name";
+/// The attribute that names the configuration.
+pub(crate) const CONFIG: &str = "config";
+
+const EVERYWHERE: &[Place] = &[Flag, Key, Image];
+/// Exporters of images have another attribute of that name.
+const NOT_OF_IMAGES: &[Place] = &[Flag, Key];
+
+/// What makes a kernel that of another image.
+const IMAGE: &str = "image:";
+/// What a kernel can be.
+const KERNEL: &str = "distro, keep, a version, such as 6.1, a package name, such as linux-image-amd64, or image: and \
+                      the image to take it from, such as image:debian:12";
+
+/// Every attribute.
+pub(crate) static ATTRIBUTES: [Attribute; 17] = [
+    Attribute {
+        name: FORMAT,
+        form: Choices("FORMAT", || Format::ALL.iter().map(|format| format.name()).collect()),
+        topic: Topic::Disk,
+        // `-o` and `--format` say it for each file.
+        places: &[Key],
+        help: "The format, whatever the file's ending says; of several files, one for each in their order",
+        about: "The format of the disk, or several, each a file of its own.",
+        default: Some("qcow2"),
+        right: &["qcow2,vhdx"],
+        wrong: &[("floppy", "one of raw, qcow2, ")],
+        read: |text| values(text, |asked, formats| asked.spec.formats = formats),
+    },
+    Attribute {
+        name: "size",
+        form: Text("SIZE"),
+        topic: Topic::Disk,
+        places: EVERYWHERE,
+        help: "The size of the disk, such as 10G",
+        about: "The size of the disk. By default what the content needs and a quarter more, at least 256 MiB.",
+        default: None,
+        right: &["10G"],
+        wrong: &[("big", "\"big\" is no size: write a number with K, M, G or T, such as 10G")],
+        read: |text| value(text, |asked, size| asked.spec.size = Some(size)),
+    },
+    Attribute {
+        name: "compression",
+        form: Choice("COMPRESSION", || {
+            Compression::ALL.iter().map(|compression| compression.name()).collect()
+        }),
+        topic: Topic::Disk,
+        places: NOT_OF_IMAGES,
+        help: "How disks are compressed whose format can be (qcow2, containerdisk), in place of the format's usual way",
+        about: "How the disk's files are compressed, in the formats that have a choice.",
+        default: Some("zstd"),
+        right: &["none"],
+        wrong: &[("rar", "one of none, zstd, zlib, zlib-strict")],
+        read: |text| value(text, |asked, compression| asked.spec.compression = Some(compression)),
+    },
+    Attribute {
+        name: NAME,
+        form: Text("NAME"),
+        topic: Topic::Disk,
+        // Who names files with `-o` has named them.
+        places: &[Key],
+        help: "The name of the disk's files",
+        about: "The name of the disk's files without their ending, in a build's result.",
+        default: Some("disk"),
+        right: &["web"],
+        wrong: &[("../web", "a file name without its ending")],
+        read: |text| word(text, TextFormat::FileName, |asked, name| asked.spec.name = name),
+    },
+    Attribute {
+        name: "profile",
+        form: Choice("PROFILE", || Profile::ALL.map(Profile::name).to_vec()),
+        topic: Topic::Disk,
+        places: EVERYWHERE,
+        help: "What the disk is for: a machine that boots, or one partition with the files as they are",
+        about: "What the disk is for: a machine that boots, or one partition with the files as they are.",
+        default: Some("machine"),
+        right: &["data"],
+        wrong: &[("boat", "one of machine, data")],
+        read: |text| value(text, |asked, profile| asked.spec.profile = profile),
+    },
+    Attribute {
+        name: CONFIG,
+        form: Text("FILE"),
+        topic: Topic::Disk,
+        // A flag of each command, whose folder is another.
+        places: &[Image],
+        help: "The file of the build context that asks for all this and more [default: vmimage.toml, if it is there]",
+        about: "Another configuration of the build context.",
+        default: Some("vmimage.toml"),
+        right: &["prod/vmimage.toml"],
+        wrong: &[("../vmimage.toml", "a path in the build context")],
+        read: |text| word(text, TextFormat::ContextPath, |asked, path| asked.config = Some(path)),
+    },
+    Attribute {
+        name: "firmware",
+        form: Choice("FIRMWARE", || Firmware::ALL.map(Firmware::name).to_vec()),
+        topic: Topic::Machine,
+        places: EVERYWHERE,
+        help: "What starts the machine; a disk for one firmware has no boot loader for the others",
+        about: "What starts the machine: only a PC's BIOS, only UEFI, or any firmware that there is a boot loader for.",
+        default: Some("any"),
+        right: &["uefi"],
+        wrong: &[("coreboot", "one of any, bios, uefi")],
+        read: |text| value(text, |asked, firmware| asked.spec.firmware = firmware),
+    },
+    Attribute {
+        name: "init",
+        form: Choice("INIT", || Init::ALL.map(Init::name).to_vec()),
+        topic: Topic::Machine,
+        places: EVERYWHERE,
+        help: "The first process: the distribution's, or vmimage's own, which runs what a container of the image would \
+               run and nothing else",
+        about: "The first process: `distro` is the distribution's own (systemd, OpenRC), installed if it has to be; \
+                `vmimage` is one that runs what a container of the image would run and nothing else, for any image, and \
+                needs no package. `auto` is the distribution's, and for an image that can have none the other.",
+        default: Some("auto"),
+        right: &["vmimage"],
+        wrong: &[("systemd", "one of auto, distro, vmimage")],
+        read: |text| value(text, |asked, init| asked.spec.init = init),
+    },
+    Attribute {
+        name: "hostname",
+        form: Text("NAME"),
+        topic: Topic::Machine,
+        places: EVERYWHERE,
+        help: "The name of the machine",
+        about: "The name of the machine. By default the image's own, else the id of the distribution.",
+        default: None,
+        right: &["web-1.example"],
+        wrong: &[("-web", "a name of letters, digits and hyphens, at most 64")],
+        read: |text| word(text, TextFormat::Hostname, |asked, name| asked.spec.hostname = Some(name)),
+    },
+    Attribute {
+        name: "cmdline",
+        form: Arguments("WORDS"),
+        topic: Topic::Machine,
+        places: EVERYWHERE,
+        help: "Words to add to the kernel command line",
+        about: "Arguments for the kernel, added to those that vmimage sets.",
+        default: None,
+        right: &["quiet mitigations=off"],
+        wrong: &[("quiet\n}", "kernel arguments on one line")],
+        read: |text| word(text, TextFormat::KernelArguments, |asked, words| asked.spec.cmdline = words),
+    },
+    Attribute {
+        name: "service",
+        form: Switch("NAME"),
+        topic: Topic::Machine,
+        places: EVERYWHERE,
+        help: "What the image runs as a service: auto (if it is no shell), off, or a name for it",
+        about: "What the image runs as a service: `auto` if it is no shell, `off`, or a name for it. In `vmimage.toml` `true` and \
+                `false` stand for the first two.",
+        default: Some("auto"),
+        right: &["web", "off"],
+        wrong: &[("a b", "auto, off or a name for the service, such as web")],
+        read: |text| value(text, |asked, service| asked.spec.service = service),
+    },
+    Attribute {
+        name: "modules",
+        form: Texts("NAMES"),
+        topic: Topic::Machine,
+        places: EVERYWHERE,
+        help: "Kernel modules to load at boot, between commas",
+        about: "Kernel modules that are loaded at boot.",
+        default: None,
+        right: &["nbd,zram"],
+        wrong: &[("nbd,-r", "\"-r\" is not the name of a kernel module, such as nbd")],
+        read: |text| {
+            words(text, TextFormat::KernelModule, |asked, modules| asked.spec.setup.modules = modules)
+        },
+    },
+    Attribute {
+        name: "timezone",
+        form: Text("ZONE"),
+        topic: Topic::Machine,
+        places: EVERYWHERE,
+        help: "The time zone, such as Europe/Berlin",
+        about: "The time zone, by its name in the tz database. By default the image's own, else UTC.",
+        default: None,
+        right: &["Europe/Berlin"],
+        wrong: &[("../etc/passwd", "a name of the tz database, such as")],
+        read: |text| word(text, TextFormat::TimeZone, |asked, zone| asked.spec.setup.timezone = Some(zone)),
+    },
+    Attribute {
+        name: "locale",
+        form: Text("LOCALE"),
+        topic: Topic::Machine,
+        places: EVERYWHERE,
+        help: "The locale, such as de_DE.UTF-8",
+        about: "The locale of the system, which is generated if it has to be.",
+        default: None,
+        right: &["de_DE.UTF-8"],
+        wrong: &[("de DE", "a locale, such as de_DE.UTF-8")],
+        read: |text| word(text, TextFormat::Locale, |asked, locale| asked.spec.setup.locale = Some(locale)),
+    },
+    Attribute {
+        name: "kernel",
+        form: Text("KERNEL"),
+        topic: Topic::Install,
+        places: EVERYWHERE,
+        help: "The kernel, instead of the distribution's usual one: a version of that (6.1), a package, image: and the \
+               image to take it from, or keep for the one that the image has",
+        about: "The kernel: `distro` installs the distribution's usual one, a version such as `6.1` the newest of the usual \
+                one that is or begins with it (not with pacman), `keep` takes the one of the image, `image:debian:12` that of \
+                another image, all else is the name of a package. By default that of the image if it has one, else the \
+                usual one.",
+        default: None,
+        right: &["6.1", "6.1.148-1", "linux-image-amd64=6.1", "image:host:5000/kernel@sha256:00", "keep"],
+        wrong: &[("$(reboot)", KERNEL), ("6.1*", KERNEL), ("image:-v", KERNEL)],
+        read: |text| {
+            let read = match text.strip_prefix(IMAGE) {
+                Some(image) => word(image, TextFormat::Image, |asked, image| {
+                    (asked.install.donor, asked.install.kernel) = (Some(image), None);
+                }),
+                None => value(text, |asked, kernel: Kernel| {
+                    (asked.install.donor, asked.install.kernel) = (None, Some(kernel));
+                }),
+            };
+            read.map_err(|_| KERNEL.to_owned())
+        },
+    },
+    Attribute {
+        name: "mirror",
+        form: Text("URL"),
+        topic: Topic::Install,
+        places: EVERYWHERE,
+        help: "A mirror to ask in place of the distribution's own hosts, with the same paths; the machine keeps its own \
+               settings",
+        about: "A mirror to ask in place of the distribution's own hosts, with the same paths. The machine keeps its own \
+                settings.",
+        default: None,
+        right: &["http://mirror.example", "http://mirror.example/debian/"],
+        wrong: &[("ftp://a", "the URL of a mirror, without a login")],
+        read: |text| {
+            word(text, TextFormat::Mirror, |asked, url| {
+                asked.install.mirror = Some(url.trim_end_matches('/').to_owned());
+            })
+        },
+    },
+    Attribute {
+        name: "install",
+        form: Texts("NAMES"),
+        topic: Topic::Install,
+        places: EVERYWHERE,
+        help: "Further packages to install with the kernel, between commas",
+        about: "Packages that are installed with the kernel, under the layers of the Dockerfile.",
+        default: None,
+        right: &["openssh-server", "nginx,curl"],
+        wrong: &[("nginx,$(x)", "\"$(x)\" is not the name of a package")],
+        read: |text| words(text, TextFormat::Package, |asked, packages| asked.install.further = packages),
+    },
+];
