@@ -113,7 +113,8 @@ mod tests {
     fn a_configuration_comes_with_the_texts_that_it_names() {
         for asked in [None, Some(FILE)] {
             let loaded = load(ALL, asked).unwrap();
-            assert_eq!(loaded.config.hostname.as_deref(), Some("web"));
+            let wishes: Vec<_> = loaded.config.wishes.iter().map(|wish| wish.argument()).collect();
+            assert_eq!(wishes, [("VMIMAGE_HOSTNAME".to_owned(), "web".to_owned())]);
             assert_eq!(loaded.texts, BTreeMap::from([("run.sh".to_owned(), "true".to_owned())]));
         }
         let said = load(&ALL[..1], None).unwrap_err();
