@@ -2,8 +2,8 @@
 
 use std::ops::Range;
 
-use super::format::{COMPRESSED, COPIED, Header, L1_RESERVED, L2_RESERVED, OFFSET};
-use super::read::{Mapping, Reader};
+use super::format::{COMPRESSED, COPIED, Header, L1_RESERVED, L2_RESERVED, OFFSET, REFCOUNT_TABLE_RESERVED};
+use super::read::{Mapping, Reader, corrupt};
 use crate::container::check::Findings;
 use crate::error::Result;
 use crate::read_at::ReadAt;
@@ -128,7 +128,12 @@ impl<F: ReadAt> Reader<F> {
         }
         let mut entry = [0; 8];
         self.file.read_at(self.header.refcount_table_offset.get().saturating_add(8 * index), &mut entry)?;
-        Ok(u64::from_be_bytes(entry) & OFFSET)
+        match u64::from_be_bytes(entry) {
+            entry if entry & REFCOUNT_TABLE_RESERVED != 0 => {
+                Err(corrupt(format!("entry {index} of the refcount table has bits that mean nothing")))
+            }
+            block => Ok(block),
+        }
     }
 
     /// How often the tables refer to the cluster around `offset`, as the file says.

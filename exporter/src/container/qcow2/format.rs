@@ -81,6 +81,8 @@ pub(super) const OFFSET: u64 = 0x00ff_ffff_ffff_fe00;
 /// Bits that are zero in an L1 entry, and in an L2 entry of a plain cluster.
 pub(super) const L1_RESERVED: u64 = !(COPIED | OFFSET);
 pub(super) const L2_RESERVED: u64 = !(COPIED | COMPRESSED | OFFSET | ZERO);
+/// The same of an entry of the refcount table; all others hold its offset.
+pub(super) const REFCOUNT_TABLE_RESERVED: u64 = 0x1ff;
 
 /// Bits of the L2 entry of a compressed cluster that hold its offset; above them, the sectors it
 /// touches beyond the first. Section "L2 table entry, Compressed Clusters Descriptor".

@@ -224,6 +224,6 @@ fn check_tables(header: &Header, file_len: u64) -> Result<()> {
     Ok(())
 }
 
-fn corrupt(message: impl Into<String>) -> Error {
+pub(super) fn corrupt(message: impl Into<String>) -> Error {
     Error::new(Kind::Corrupt, "qcow2", message)
 }

@@ -56,6 +56,17 @@ fn tables_of_a_qcow2_are_as_qemu_wants_them() {
         (l2, COPIED | 1 << 40, "qcow2: cluster 0 lies at byte 1099511627776, outside of the file"),
         (l2, second, "qcow2: cluster 1 lies at byte "),
         (l2 + 8 * 40, l2 | COPIED | 1, "where something else is"),
+        // Of a part of the disk that no cluster lies in.
+        (
+            be64(&whole, 48) + 8 * 4887,
+            2,
+            "qcow2: entry 4887 of the refcount table has bits that mean nothing",
+        ),
+        (
+            be64(&whole, 48) + 8 * 4887,
+            1 << 60,
+            "qcow2: refcount block 4887 lies at byte 1152921504606846976, outside",
+        ),
         (40, l1 + 512, "begin inside a cluster"),
         (48, be64(&whole, 48) + 512, "begin inside a cluster"),
     ] {

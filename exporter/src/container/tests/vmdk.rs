@@ -128,10 +128,10 @@ fn damage_to_a_vmdk_is_found() {
     let grain = 128 * SECTOR;
     // The markers of the footer and of the end, each by its size and its type.
     let markers = [footer - SECTOR + 8, footer - SECTOR + 12, footer + SECTOR, footer + SECTOR + 12];
-    // The magic, and the end of lines; the footer, its directory, a table; a grain's marker and data.
-    let ours = [73, footer, footer + 56, directory, table + 4, grain, grain + 12, grain + 200];
+    // The magic, and the end of lines; the footer, its directory, where grains begin, a table; a grain's marker and data.
+    let ours = [73, footer, footer + 56, footer + 70, directory, table + 4, grain, grain + 12, grain + 200];
     // QEMU looks neither at the ends of lines nor at the place in the disk.
-    let qemu = [0, footer, footer + 56, directory, table + 4, grain + 12, grain + 200];
+    let qemu = [0, footer, footer + 56, footer + 70, directory, table + 4, grain + 12, grain + 200];
     let broken = |at: usize| {
         let mut bytes = file.clone();
         bytes[at] ^= 1;

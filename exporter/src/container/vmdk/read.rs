@@ -51,6 +51,9 @@ impl<F: ReadAt> Reader<F> {
         if directory_end > file.size() || header.capacity.get() > u64::MAX / SECTOR {
             return Err(corrupt("the grain directory does not fit the size of the disk"));
         }
+        if header.over_head.get().checked_mul(SECTOR).is_none_or(|first_grain| first_grain > file.size()) {
+            return Err(corrupt("its grains begin behind the end of the file"));
+        }
         let unpacked = Cache::of_unpacked(grain_size * SECTOR, file.size());
         Ok(Self { file, header, unpacked })
     }
