@@ -1,6 +1,12 @@
 //! What Google Compute Engine imports: a gzipped tar archive whose one member is the raw disk.
 //! Source: Google Cloud, "Manually import boot disks": the file is named `disk.raw`, its size is a
 //! multiple of 1 GiB, and the archive is made by `tar --format=oldgnu`, then gzip.
+//!
+//! A strict reader wants (that page, and "Image management best practices"):
+//! - one member, `disk.raw`, with no folder before its name;
+//! - a header of the old GNU form, in which sizes from 8 GiB are binary, and no extended header before it;
+//! - a disk of whole GiB, since disks are made from it in that unit;
+//! - an MBR or a GPT in it, with a partition that boots.
 
 use std::io::Read;
 

@@ -10,6 +10,12 @@
 //! Sources: KubeVirt's user guide, "containerDisk" (the disk lies in `/disk` and belongs to user 107, as
 //! which QEMU runs); OCI image specification 1.1; Docker image specification 1.2, for `manifest.json`.
 //!
+//! A strict reader wants (KubeVirt's user guide; `pkg/container-disk`, which looks for the disk):
+//! - one file in `/disk`, and no other: with two of them, none is taken;
+//! - raw or qcow2, and a qcow2 without a backing file;
+//! - a file and a folder that user 107 may read;
+//! - digests and sizes of the manifest that are right, and a layer that unpacks to its `diff_id`.
+//!
 //! The layer's name is the digest of its bytes, and a qcow2 gets its header last: it is the one format
 //! whose file is read again before it is complete. The layer is not compressed, since the disk is.
 //!

@@ -12,6 +12,13 @@
 //! that was left for it; an OVA can't go into a pipe. The manifest may be behind the descriptor or at
 //! the end: there, the disk is hashed while it is written.
 //!
+//! A strict reader wants (DSP0243, 5.1 to 5.3; VirtualBox, `ApplianceImplImport.cpp`, is a judge of it in the tests):
+//! - the descriptor as the first member, then the files in the order of its `References`, each with its size there;
+//! - the manifest right behind the descriptor or as the last member, its name that of the descriptor, a line for each
+//!   file with a digest that is right;
+//! - headers of ustar and no extended ones; only a size from 8 GiB on, for which it has no digits, is binary;
+//! - disks as stream-optimised VMDK, and their capacity in the descriptor what their own header says.
+//!
 //! Read: the first VMDK of any OVA.
 
 mod ovf;
