@@ -220,7 +220,7 @@ fn what_is_wrong_is_said_once_and_nothing_is_left() {
             ),
             ("FROM vmimage-test/debian:12\n", &["--target", "app"], &["--target app", "hint: "]),
             ("FROM vmimage-test/debian:12\n", &["--builder", "far"], &["--builder", engine, "hint: "]),
-            ("FROM vmimage-test/debian:12\n", &["--size", "big"], &["VMIMAGE_SIZE", "10G"]),
+            ("FROM vmimage-test/debian:12\n", &["--size", "big"], &["--size", "10G"]),
         ] {
             let message = message(engine, dockerfile, args);
             for part in parts {
