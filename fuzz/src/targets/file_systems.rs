@@ -76,7 +76,8 @@ pub(super) const EXT4: Target = Target {
     },
 };
 
-/// The first byte is the number of the partition, the second the MiB that the disk is larger.
+/// The first byte is the number of the partition, the second the MiB that the disk is larger, as far as all of it is
+/// held in memory here.
 pub(super) const GROWTH: Target = Target {
     name: "growth",
     seeds: || {
@@ -92,7 +93,7 @@ pub(super) const GROWTH: Target = Target {
     run: |disk| {
         let _ = guest::fuzz::ext4_size(disk.get(1024..1024 + 0x154).unwrap_or_default());
         let [number, more, ..] = disk else { return Err("nothing".to_owned()) };
-        let size = (disk.len() as u64).saturating_add(u64::from(*more) << 20);
+        let size = (disk.len() as u64).saturating_add(u64::from(*more % 64) << 20);
         let writes = guest::fuzz::grow(disk, 512, (*number).into(), size)?;
         let mut grown = disk.to_vec();
         grown.resize(usize::try_from(size).map_err(told)?, 0);
