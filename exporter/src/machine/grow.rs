@@ -64,7 +64,15 @@ WantedBy=local-fs.target
         )
     }
 
-    /// The same for OpenRC.
+    /// The service by which systemd would grow it, systemd-growfs@.service(8).
+    fn service_of_systemd(&self) -> String {
+        if self.is_root() {
+            return "systemd-growfs-root.service".to_owned();
+        }
+        format!("systemd-growfs@{}.service", systemd::escape_path(self.mount_point))
+    }
+
+    /// The unit's work for OpenRC.
     fn script(&self) -> String {
         let (name, command) = (self.name(), self.command());
         let needs = if self.is_root() { "need root\n\tbefore localmount" } else { "need localmount" };
@@ -90,8 +98,8 @@ start()
     }
 }
 
-/// systemd's own growth, which it starts for roots whose partition or line in fstab asks for it: ext4 takes one at
-/// a time, and the other fails.
+/// systemd's own growth, which it starts where a partition or a line in fstab asks for it: ext4 takes one at a time, and
+/// the other fails.
 const SYSTEMD_GROWS_NOT: &str = "\
 [Unit]
 ConditionPathExists=!/usr/lib/vmimage/vmimage-grow
@@ -119,7 +127,7 @@ pub(super) fn install(
             let unit = growing.unit().into_bytes();
             editor.write_file(format!("{}/vmimage-grow.service", systemd::USR), unit, 0o644)?;
             systemd::enable(editor, "vmimage-grow.service")?;
-            let drop_in = format!("{}/systemd-growfs-root.service.d/vmimage.conf", systemd::USR);
+            let drop_in = format!("{}/{}.d/vmimage.conf", systemd::USR, growing.service_of_systemd());
             editor.write_file(drop_in, SYSTEMD_GROWS_NOT.as_bytes(), 0o644)?;
         }
         Some(Init::OpenRc) => {
@@ -211,6 +219,8 @@ mod tests {
         ] {
             assert!(unit.lines().any(|other| other == line), "{unit}");
         }
+        let drop_in = "/usr/lib/systemd/system/systemd-growfs@srv.service.d/vmimage.conf";
+        assert!(text(&tree, drop_in).unwrap().contains(&format!("ConditionPathExists=!{PROGRAM}")));
 
         let openrc = [("/sbin/init", "-> /bin/busybox"), ("/bin/busybox", ""), ("/sbin/openrc", "")];
         let (tree, _) = edit_at(&openrc, "/srv");

@@ -24,6 +24,21 @@ pub(super) fn unit_file(tree: &Tree, unit: &str) -> Option<String> {
         .find(|path| tree.resolve(path).is_some_and(|id| matches!(tree.inode(id).kind, Kind::File(_))))
 }
 
+/// A path as the name of an instance has it: systemd.unit(5), "String escaping for inclusion in unit names".
+pub(super) fn escape_path(path: &str) -> String {
+    let parts: Vec<_> = path.split('/').filter(|part| !part.is_empty()).collect();
+    if parts.is_empty() {
+        return "-".to_owned();
+    }
+    let escape = |(index, byte): (usize, u8)| match byte {
+        b'/' => "-".to_owned(),
+        b'.' if index == 0 => "\\x2e".to_owned(),
+        _ if byte.is_ascii_alphanumeric() || b":_.".contains(&byte) => char::from(byte).to_string(),
+        _ => format!("\\x{byte:02x}"),
+    };
+    parts.join("/").bytes().enumerate().map(escape).collect()
+}
+
 /// Whether a unit is masked: a link to `/dev/null` in `/etc/systemd/system`.
 pub(super) fn is_masked(tree: &Tree, unit: &str) -> bool {
     let link = tree.resolve_nofollow(format!("{ETC}/{unit}"));
@@ -136,6 +151,20 @@ mod tests {
                 format!("{} -> {}", line.split(' ').next().unwrap(), line.rsplit(' ').next().unwrap())
             })
             .collect()
+    }
+
+    /// As `systemd-escape --path` says it.
+    #[test]
+    fn a_path_becomes_the_name_of_an_instance() {
+        for (path, name) in [
+            ("/", "-"),
+            ("/srv", "srv"),
+            ("//var/lib//app data/", r"var-lib-app\x20data"),
+            ("/.a/.b-c", r"\x2ea-.b\x2dc"),
+            ("/ä:_", r"\xc3\xa4:_"),
+        ] {
+            assert_eq!(escape_path(path), name);
+        }
     }
 
     #[test]
