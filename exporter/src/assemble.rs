@@ -91,7 +91,7 @@ impl Planned {
 /// Plan the disk `spec` asks for out of `input`.
 ///
 /// # Errors
-/// Whatever in the input can't become a disk, with its path.
+/// Whatever in the input cannot become a disk, with its path.
 pub fn plan(spec: &Spec, input: Input) -> Result<Planned> {
     match spec.profile {
         Profile::Machine => machine::plan(spec, input),

@@ -13,7 +13,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Kind {
-    /// The input holds something that can't be represented, or was asked for wrongly.
+    /// The input holds something that cannot be represented, or was asked for wrongly.
     Input,
     /// It does not fit. Both in bytes.
     NoSpace {

@@ -58,7 +58,7 @@ pub const fn lookups(stored: u64) -> u64 {
     stored.saturating_mul(32).saturating_add(32 << 20)
 }
 
-/// Bytes that its layers may have when they are decoded. gzip can't do more than a thousand times.
+/// Bytes that its layers may have when they are decoded. gzip cannot do more than a thousand times.
 pub const fn decoded_bytes(stored: u64) -> u64 {
     stored.saturating_mul(1100).saturating_add(64 << 30)
 }

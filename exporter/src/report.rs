@@ -76,7 +76,7 @@ impl DiskFile {
             return Ok(Self { name, format: *format, size: sparse::file_len(path)? });
         }
         let metadata = std::fs::metadata(path)
-            .map_err(|error| Error::io(path.display().to_string(), "can't look at the disk", error))?;
+            .map_err(|error| Error::io(path.display().to_string(), "cannot look at the disk", error))?;
         Ok(Self { name, format: *format, size: metadata.len() })
     }
 }

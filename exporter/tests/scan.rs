@@ -158,7 +158,7 @@ fn a_directory_that_vanishes_ends_every_thread() {
     }
     let vanish = &mut |_| drop(fs::remove_dir(directory.path().join("7")));
     let error = scan(&HostDir::open(directory.path()).unwrap(), THREADS, vanish).unwrap_err();
-    assert_eq!(error.to_string(), "/7: can't read the directory: No such file or directory (os error 2)");
+    assert_eq!(error.to_string(), "/7: cannot read the directory: No such file or directory (os error 2)");
 }
 
 #[test]
@@ -184,7 +184,7 @@ fn a_file_exchanged_for_a_link_after_the_scan_is_not_followed() {
     fs::remove_file(&file).unwrap();
     symlink(outside.path(), &file).unwrap();
     let error = tree.read("/file", 100).unwrap_err();
-    assert!(error.to_string().starts_with("/file: can't open the file: "), "{error}");
+    assert!(error.to_string().starts_with("/file: cannot open the file: "), "{error}");
 }
 
 /// A mount, unmounted also when a test fails.
@@ -221,7 +221,7 @@ fn what_is_mounted_below_is_left_out() {
 fn a_directory_that_is_not_there_is_named() {
     let error = HostDir::open(Path::new("/nonexistent/root")).unwrap_err();
     assert!(
-        error.to_string().starts_with("/nonexistent/root: can't open the directory: No such file"),
+        error.to_string().starts_with("/nonexistent/root: cannot open the directory: No such file"),
         "{error}"
     );
 }

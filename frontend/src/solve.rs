@@ -36,7 +36,7 @@ use context::BuildContext;
 const OF_COMPOSE: &str = "com.docker.compose.service";
 /// What is wrong with a disk as an image.
 pub(crate) const DISK_IN_AN_IMAGE: &str =
-    "the Dockerfile makes a disk: this image holds it and can't be run as a container";
+    "the Dockerfile makes a disk: this image holds it and cannot be run as a container";
 /// What to do about it.
 pub(crate) const INSTEAD_OF_AN_IMAGE: [&str; 2] = [
     "for the disk: vmimage build -o web.qcow2, or docker build -o type=vmdisk,dest=web.qcow2 after vmimage install",
@@ -80,7 +80,7 @@ async fn build_now(bridge: &Bridge, image: &Image, install: &Install) -> Result<
 fn explained(error: Error, install: &Install) -> Error {
     match exit_code_of(&error, steps::SCRIPT).and_then(Cause::by_exit_code) {
         Some(cause) => error
-            .reworded(format!("packages can't be installed: {}", cause.what()))
+            .reworded(format!("packages cannot be installed: {}", cause.what()))
             .with_hint(cause.hint(install)),
         None => error,
     }

@@ -144,7 +144,7 @@ fn what_can_not_be_copied_is_named() {
     };
     fs::write(text("empty.raw"), vec![0; 1 << 20]).unwrap();
     assert!(refused(&text("empty.raw")).contains("there is no GUID partition table"));
-    assert!(refused(&text("none.raw")).contains("none.raw: can't open the disk file"));
+    assert!(refused(&text("none.raw")).contains("none.raw: cannot open the disk file"));
     let disk = disk(folder.path(), ["32", "1"]);
     let file = fs::OpenOptions::new().read(true).write(true).open(&disk).unwrap();
     // s_state.

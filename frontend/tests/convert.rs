@@ -1,4 +1,4 @@
-//! `vmimage convert` as typed: what it makes, and what is left when it can't.
+//! `vmimage convert` as typed: what it makes, and what is left when it cannot.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
@@ -184,7 +184,10 @@ fn a_file_that_may_not_be_read_is_named() {
         .arg(bench.out().join("disk.raw"));
     let output = command.output().unwrap();
     assert!(!output.status.success());
-    assert_eq!(stderr(&output), "error: /etc/shadow: can't open the file: Permission denied (os error 13)\n");
+    assert_eq!(
+        stderr(&output),
+        "error: /etc/shadow: cannot open the file: Permission denied (os error 13)\n"
+    );
     assert!(bench.left().is_empty());
 }
 

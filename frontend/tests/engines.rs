@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
-/// What podman 6 says of control groups that it can't use.
+/// What podman 6 says of control groups that it cannot use.
 const UNFIT: &str = "echo 'Error: cgroups v1 is not supported' >&2; exit 125";
 
 /// A folder with stand-ins in `bin/`, which is all there is in PATH, and a log of who did what.
@@ -52,7 +52,7 @@ impl Lab {
         );
     }
 
-    /// A program that writes an image of the store to stdout, or can't.
+    /// A program that writes an image of the store to stdout, or cannot.
     fn reader(&self, name: &str, can_read: bool) {
         let image = self.path("image.tar");
         let read = if can_read { format!("exec /bin/cat {}", image.display()) } else { UNFIT.to_owned() };
@@ -188,7 +188,7 @@ fn the_named_engine_reads_first_and_then_whoever_can() {
     }
     all.iter().for_each(|name| lab.reader(name, false));
     let told = stderr(&convert(""));
-    let reason = |name: &str| format!("{name} can't read it: cgroups v1 is not supported");
+    let reason = |name: &str| format!("{name} cannot read it: cgroups v1 is not supported");
     let reasons = all.map(reason).join("; ");
     assert!(told.contains(&format!("error: containers-storage:app: {reasons}\n")), "{told}");
 }

@@ -38,7 +38,7 @@ const TRAPS: &[(&str, &[&str])] = &[
         "checkers_accept_every_size", "the_kernel_writes_and_the_image_stays_clean", "fat32_never_has_too_few_clusters",
         "only_the_features_that_older_readers_know_are_set", "large_sectors_read_back", "forty_times_the_size_while_mounted",
     ]),
-    ("packages that can't be had: no network, no mirror, a release past its end", &[
+    ("packages that cannot be had: no network, no mirror, a release past its end", &[
         "every_failure_is_read_for_its_cause_and_told_in_the_last_line", "a_failed_package_step_is_told_by_every_engine",
         "an_image_with_a_package_manager_needs_no_package_with_vmimages_init", "what_is_past_its_end_comes_from_its_archive",
     ]),

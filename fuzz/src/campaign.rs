@@ -43,7 +43,7 @@ pub struct Options {
 /// Runs the targets; whether nothing was found.
 ///
 /// # Errors
-/// Nothing that an input is to blame for: processes that can't be started, files that can't be written.
+/// Nothing that an input is to blame for: processes that cannot be started, files that cannot be written.
 pub fn run(targets: &[&'static Target], options: &Options) -> io::Result<bool> {
     let seed = options.seed.unwrap_or_else(|| fastrand::u64(..u64::from(u32::MAX)));
     println!("seed {seed}: the same inputs again with FUZZ_SEED={seed}");

@@ -120,7 +120,7 @@ fn the_root_grows_to_the_disk_and_only_once() {
         assert_eq!(second, "diskp3: 581.0 MiB, nothing to do");
         assert!(disk.capacity() > 500 * MIB);
     } else {
-        assert_eq!(first, "diskp3: can't grow ext4: Operation not permitted (os error 1)");
+        assert_eq!(first, "diskp3: cannot grow ext4: Operation not permitted (os error 1)");
     }
     assert_eq!(fs::read_to_string(disk.root().join("file")).unwrap(), "content");
 
@@ -149,7 +149,7 @@ fn a_root_that_is_the_whole_disk_grows() {
     if may_grow_ext4() {
         assert_eq!(said, "disk: 64.0 MiB -> 300.0 MiB");
     } else {
-        assert_eq!(said, "disk: can't grow ext4: Operation not permitted (os error 1)");
+        assert_eq!(said, "disk: cannot grow ext4: Operation not permitted (os error 1)");
     }
 }
 

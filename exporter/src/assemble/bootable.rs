@@ -133,7 +133,7 @@ fn listed(root: &Tree, kernel: &Kernel, driver: &str, list: &str) -> Result<Opti
     Ok(list.map(paths))
 }
 
-/// The error for a kernel that can't mount the root, with what keeps an initramfs from being made.
+/// The error for a kernel that cannot mount the root, with what keeps an initramfs from being made.
 fn no_initramfs(root: &Tree, kernel: &Kernel) -> Result<Error> {
     let why = stand_ins(root)?;
     let message = match why.first() {
@@ -286,7 +286,7 @@ fn head(content: &Content) -> Result<Vec<u8>> {
     reader
         .take(HEAD)
         .read_to_end(&mut head)
-        .map_err(|error| Error::io("the tree", "can't read a file", error))?;
+        .map_err(|error| Error::io("the tree", "cannot read a file", error))?;
     Ok(head)
 }
 

@@ -37,7 +37,7 @@ const LISTED: [&str; 8] = ["etc", "bin", "sbin", "lib", "usr", "usr/bin", "usr/s
 /// Links are followed in what was read alone, so those that lead elsewhere lead to nothing.
 ///
 /// # Errors
-/// If something of it can't be read.
+/// If something of it cannot be read.
 pub fn scan_donor(root: &Arc<HostDir>, threads: NonZeroUsize) -> Result<Tree> {
     scan_where(root, threads, &is_wanted, &mut |_| {})
 }

@@ -84,7 +84,7 @@ fn is_own(spec: &Spec, has_init: bool, has_donor: bool) -> Result<bool> {
     }
 }
 
-/// A machine without a first process, or with one that can't run, panics at boot; better to say so now.
+/// A machine without a first process, or with one that cannot run, panics at boot; better to say so now.
 pub(super) fn require(root: &Tree, spec: &Spec) -> Result<()> {
     if !has_init(root, spec) {
         let hint = Hint::from("install one in the Dockerfile (systemd-sysv, openrc), name it with ")

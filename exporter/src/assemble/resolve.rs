@@ -132,7 +132,7 @@ fn check(layout: &Layout, profile: Profile) -> Result<(), String> {
     let mut earlier = partitions.iter().rev().skip(1);
     match earlier.find(|partition| partition.grow) {
         Some(partition) => {
-            Err(format!("{} can't grow at boot: there are partitions behind it", partition.label))
+            Err(format!("{} cannot grow at boot: there are partitions behind it", partition.label))
         }
         None => Ok(()),
     }
@@ -147,7 +147,7 @@ fn check_is_mounted_in_time(partition: &Partition) -> Result<(), String> {
         |early: &&str| path.strip_prefix(early).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
     match READ_EARLY.into_iter().find(is_at_or_below) {
         Some(early) => {
-            Err(format!("{} can't have {path}: {early} is read before it is mounted", partition.label))
+            Err(format!("{} cannot have {path}: {early} is read before it is mounted", partition.label))
         }
         None => Ok(()),
     }
@@ -243,7 +243,7 @@ mod tests {
             (&|all| set_path("/", all), "two partitions have the mount point \"/\""),
             (
                 &|all| all[0].content = Content::Subtree("/boot".into()),
-                "srv can't have /boot: /boot is read before it is mounted",
+                "srv cannot have /boot: /boot is read before it is mounted",
             ),
             (&|all| set_path("srv", all), "srv: \"srv\" is no plain path below /"),
             (&|all| set_path("/a/../b", all), "is no plain path"),
@@ -251,7 +251,7 @@ mod tests {
             (&|all| set_path("/a/", all), "is no plain path"),
             (&|all| all[0].content = Content::Subtree("/".into()), "is no plain path"),
             (&|all| all[3].mount = Some("/mnt".into()), "to be mounted elsewhere than at /"),
-            (&|all| all[0].grow = true, "srv can't grow at boot: there are partitions behind it"),
+            (&|all| all[0].grow = true, "srv cannot grow at boot: there are partitions behind it"),
         ] {
             let said = wrong(change);
             assert!(said.starts_with("layout: ") && said.contains(part), "{part}: {said}");

@@ -45,7 +45,7 @@ pub struct Defaults {
     pub is_saved: bool,
     /// The kernel to begin with, as GRUB's titles and ids of entries name it.
     pub kernel: Option<String>,
-    /// A line for each thing that counts, or can't.
+    /// A line for each thing that counts, or cannot.
     pub notes: Vec<String>,
 }
 

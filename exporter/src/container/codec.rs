@@ -86,7 +86,7 @@ fn zstd_compressor(with_checksum: bool) -> Result<zstd::bulk::Compressor<'static
         codec.include_checksum(with_checksum)?;
         Ok(codec)
     });
-    made.map_err(|error| Error::io("", "can't start the zstd compressor", error))
+    made.map_err(|error| Error::io("", "cannot start the zstd compressor", error))
 }
 
 fn compressor() -> Result<Compressor> {

@@ -141,7 +141,7 @@ impl Format {
         self.traits().size_unit
     }
 
-    /// What QEMU calls it; `None` if QEMU can't read it.
+    /// What QEMU calls it; `None` if QEMU cannot read it.
     pub fn qemu_driver(self) -> Option<&'static str> {
         match self.traits().machine {
             Machine::Driver(name) => Some(name),

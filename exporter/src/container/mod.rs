@@ -94,7 +94,7 @@ pub fn write(image: Image<'_>, targets: &[Target], run: &Run<'_>) -> Result<()> 
 /// As [`write()`], and [`Kind::Unsupported`] for a format whose writer has to go back.
 pub fn stream(image: Image<'_>, target: &Target, to: &mut (dyn Write + Send), run: &Run<'_>) -> Result<()> {
     if !target.format.streams() {
-        let message = format!("a {} disk can't be written to a pipe", target.format);
+        let message = format!("a {} disk cannot be written to a pipe", target.format);
         let can: Vec<_> =
             Format::ALL.iter().filter(|format| format.streams()).map(|format| format.name()).collect();
         return Err(Error::new(Kind::Unsupported, target.path.display().to_string(), message)
@@ -113,7 +113,7 @@ fn sink<'a>(image: Image<'_>, target: &'a Target, place: &'a dyn Place) -> Resul
     if !format.compressions().contains(&compression) {
         let message = match compression {
             Compression::None => format!("a {format} disk is always compressed"),
-            _ => format!("a {format} disk can't be compressed with {compression}"),
+            _ => format!("a {format} disk cannot be compressed with {compression}"),
         };
         let can: Vec<_> = format.compressions().iter().map(|known| known.name()).collect();
         return Err(Error::new(Kind::Unsupported, target.path.display().to_string(), message)
@@ -194,11 +194,11 @@ pub fn check(path: &Path) -> Result<Vec<String>> {
 /// The size is `None` where nothing but unpacking everything would tell it.
 ///
 /// # Errors
-/// If the file can't be read, or begins as one of the formats and goes on otherwise.
+/// If the file cannot be read, or begins as one of the formats and goes on otherwise.
 pub fn identify(path: &Path) -> Result<(Format, Option<u64>)> {
     let raw = open_raw(path)?;
     match detect(&raw) {
-        // Even one whose contents can't be read here, as with a backing file.
+        // Even one whose contents cannot be read here, as with a backing file.
         Format::Qcow2 => Ok((Format::Qcow2, qcow2::virtual_size(&raw))),
         format @ (Format::RawZst | Format::RawGz) => Ok((format, None)),
         Format::Gce => Ok((Format::Gce, gce::disk_size(&raw))),
@@ -208,7 +208,7 @@ pub fn identify(path: &Path) -> Result<(Format, Option<u64>)> {
 
 fn open_raw(path: &Path) -> Result<raw::Reader> {
     let shown = path.display().to_string();
-    let file = File::open(path).map_err(|error| Error::io(&shown, "can't open the disk file", error))?;
+    let file = File::open(path).map_err(|error| Error::io(&shown, "cannot open the disk file", error))?;
     raw::Reader::new(file, shown)
 }
 

@@ -53,7 +53,7 @@ impl Output {
             let file = match created {
                 Ok(file) => file,
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
-                Err(error) => return Err(explain(&destination, "can't create the file", error)),
+                Err(error) => return Err(explain(&destination, "cannot create the file", error)),
             };
             // A run that started at the same moment may have taken it for a leftover before it was locked.
             if lock(&file).is_ok() && file.metadata().is_ok_and(|metadata| metadata.nlink() > 0) {
@@ -73,14 +73,14 @@ impl Output {
         let mut parts = (offset..).step_by(WRITE).zip(bytes.chunks(WRITE));
         parts
             .try_for_each(|(at, part)| self.file.write_all_at(part, at))
-            .map_err(|error| explain(&self.destination, "can't write the file", error))
+            .map_err(|error| explain(&self.destination, "cannot write the file", error))
     }
 
     /// Fill `out` with the bytes from `offset` on.
     pub fn read_at(&self, offset: u64, out: &mut [u8]) -> Result<()> {
         self.file
             .read_exact_at(out, offset)
-            .map_err(|error| explain(&self.destination, "can't read the file again", error))
+            .map_err(|error| explain(&self.destination, "cannot read the file again", error))
     }
 
     /// Let `len` bytes at `at` be those of `file` from `offset` on, without reading them: whether the file
@@ -93,13 +93,13 @@ impl Output {
     pub fn set_len(&self, len: u64) -> Result<()> {
         self.file
             .set_len(len)
-            .map_err(|error| explain(&self.destination, "can't set the file's length", error))
+            .map_err(|error| explain(&self.destination, "cannot set the file's length", error))
     }
 
     /// Let the complete file appear under its name.
     pub fn persist(mut self) -> Result<()> {
         let renamed = fs::rename(&self.temporary, &self.destination);
-        renamed.map_err(|error| explain(&self.destination, "can't finish the file", error))?;
+        renamed.map_err(|error| explain(&self.destination, "cannot finish the file", error))?;
         self.persisted = true;
         Ok(())
     }
@@ -136,7 +136,7 @@ fn resolve(destination: &Path) -> Result<PathBuf> {
         return Err(input("the destination is a file that you may not write to")
             .with_hint("name another file, or make it writable first: chmod u+w"));
     }
-    fs::canonicalize(destination).map_err(|error| explain(destination, "can't find the file", error))
+    fs::canonicalize(destination).map_err(|error| explain(destination, "cannot find the file", error))
 }
 
 fn split(destination: &Path) -> Result<(&Path, &OsStr)> {
@@ -163,7 +163,7 @@ fn temporary_name(prefix: &[u8]) -> OsString {
 
 /// Remove what killed runs left: the temporary files that nobody holds locked.
 fn remove_leftovers(directory: &Path, prefix: &[u8]) {
-    // What can't be listed or removed does no harm: the new file gets a name of its own.
+    // What cannot be listed or removed does no harm: the new file gets a name of its own.
     for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
         let name = entry.file_name();
         let is_ours = name.as_bytes().starts_with(prefix) && name.as_bytes().ends_with(ENDING);

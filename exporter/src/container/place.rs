@@ -142,7 +142,7 @@ impl Place for Pipe<'_> {
     }
 
     fn read_at(&self, _: u64, _: &mut [u8]) -> Result<()> {
-        Err(Error::new(Kind::Unsupported, "", "a pipe can't be read again"))
+        Err(Error::new(Kind::Unsupported, "", "a pipe cannot be read again"))
     }
 }
 
@@ -156,7 +156,7 @@ impl Sent<'_> {
     /// Send zeroes until `len` bytes are sent.
     fn pad(&mut self, len: u64) -> Result<()> {
         if len < self.len {
-            return Err(Error::new(Kind::Unsupported, "", "a pipe can't go back to what was sent before"));
+            return Err(Error::new(Kind::Unsupported, "", "a pipe cannot go back to what was sent before"));
         }
         while self.len < len {
             let zeroes = (len - self.len).min(ZEROES.len() as u64) as usize;
@@ -167,5 +167,5 @@ impl Sent<'_> {
 }
 
 fn refused(error: std::io::Error) -> Error {
-    Error::io("", "can't write the disk to the pipe", error)
+    Error::io("", "cannot write the disk to the pipe", error)
 }

@@ -68,7 +68,7 @@ impl Reader {
     /// `shown` is the file's path, for messages.
     pub(super) fn new(file: File, shown: String) -> Result<Self> {
         let metadata =
-            file.metadata().map_err(|error| Error::io(&shown, "can't look at the disk file", error))?;
+            file.metadata().map_err(|error| Error::io(&shown, "cannot look at the disk file", error))?;
         Ok(Self { file, size: metadata.len(), shown })
     }
 }
@@ -81,6 +81,6 @@ impl ReadAt for Reader {
     fn read_at(&self, offset: u64, out: &mut [u8]) -> Result<()> {
         check_range(self, offset, out.len())?;
         let read = self.file.read_exact_at(out, offset);
-        read.map_err(|error| Error::io(&self.shown, "can't read the disk file", error))
+        read.map_err(|error| Error::io(&self.shown, "cannot read the disk file", error))
     }
 }

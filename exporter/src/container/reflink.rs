@@ -13,7 +13,7 @@ pub(super) struct Reflink {
 }
 
 impl Reflink {
-    /// The file system of `file`, which is open for reading and writing and empty; `None` if it can't.
+    /// The file system of `file`, which is open for reading and writing and empty; `None` if it cannot.
     pub(super) fn of(file: &File) -> Option<Self> {
         // Wherever files can be cloned at all, an empty one can into itself, which changes nothing.
         ioctl_ficlone(file, file).ok()?;
@@ -29,7 +29,7 @@ impl Reflink {
             return false;
         }
         let mut left = len as usize;
-        // Aligned and on one file system, this shares blocks, or copies them where it can't after all.
+        // Aligned and on one file system, this shares blocks, or copies them where it cannot after all.
         while left > 0 {
             match copy_file_range(from, Some(&mut offset), to, Some(&mut at), left) {
                 Ok(copied) if copied > 0 => left -= copied,

@@ -115,7 +115,7 @@ fn invalid(how: &str) -> io::Error {
 /// The length of the file in the stream at `path`.
 ///
 /// # Errors
-/// If it can't be read.
+/// If it cannot be read.
 pub(crate) fn file_len(path: &Path) -> Result<u64> {
     let read = || {
         let file = File::open(path)?;
@@ -124,7 +124,7 @@ pub(crate) fn file_len(path: &Path) -> Result<u64> {
         file.read_exact_at(last.as_mut_bytes(), at)?;
         Ok(last.offset.get())
     };
-    read().map_err(|error: io::Error| Error::io(path.display().to_string(), "can't look at the disk", error))
+    read().map_err(|error: io::Error| Error::io(path.display().to_string(), "cannot look at the disk", error))
 }
 
 /// A file that is written as such a stream.
@@ -181,7 +181,7 @@ impl Place for Writer {
     }
 
     fn read_at(&self, _: u64, _: &mut [u8]) -> Result<()> {
-        Err(Error::new(Kind::Unsupported, "", "a stream can't be read again"))
+        Err(Error::new(Kind::Unsupported, "", "a stream cannot be read again"))
     }
 }
 

@@ -455,7 +455,7 @@ fn a_full_disk_is_reported_and_leaves_nothing() {
     let disk = Target { path: small.0.join("disk.raw"), ..target(&scratch, "disk.raw", Compression::None) };
     let extents = [Extent::bytes(0, noise(2 * MIB))];
     let error = write(Image { size: 2 * MIB, extents: &extents }, &[disk], &run(2)).unwrap_err();
-    assert!(error.to_string().contains("can't write the file: No space left"), "{error}");
+    assert!(error.to_string().contains("cannot write the file: No space left"), "{error}");
     assert!(error.hint().unwrap().to_string().starts_with("free some space"));
     assert_eq!(std::fs::read_dir(&small.0).unwrap().count(), 0);
 }

@@ -156,7 +156,7 @@ impl DiskLayout {
     /// behind it.
     ///
     /// # Errors
-    /// [`Kind::NoSpace`] if a content is larger than its partition, [`Kind::Input`] if the table can't
+    /// [`Kind::NoSpace`] if a content is larger than its partition, [`Kind::Input`] if the table cannot
     /// say what is asked (a name too long, a size that is no multiple of the sector).
     pub fn new(disk: &Disk, contents: Vec<(Placed, Contents)>) -> Result<Self> {
         let table = encode_table(disk, contents.iter().map(|(placed, _)| placed))?;

@@ -115,7 +115,7 @@ impl<'a> Filler<'a> {
 /// That a file is still what it was when the image was planned.
 fn check_unchanged(planned: &HostFile, opened: &File) -> Result<()> {
     let now =
-        opened.metadata().map_err(|error| Error::io(planned.path(), "can't look at the file", error))?;
+        opened.metadata().map_err(|error| Error::io(planned.path(), "cannot look at the file", error))?;
     if planned.is_unchanged(&now) {
         return Ok(());
     }
@@ -125,7 +125,7 @@ fn check_unchanged(planned: &HostFile, opened: &File) -> Result<()> {
 fn read(opened: &File, planned: &HostFile, offset: u64, out: &mut [u8]) -> Result<()> {
     opened.read_exact_at(out, offset).map_err(|error| match error.kind() {
         std::io::ErrorKind::UnexpectedEof => changed(planned, opened.metadata().map_or(0, |now| now.len())),
-        _ => Error::io(planned.path(), "can't read the file", error),
+        _ => Error::io(planned.path(), "cannot read the file", error),
     })
 }
 

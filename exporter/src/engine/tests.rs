@@ -236,7 +236,7 @@ fn a_file_that_vanished_or_became_a_link_is_named() {
         let file = host_file(scratch.path(), name, 10);
         let extents = [from_file(0, &file, 0, 10)];
         let error = run_on(Image { size: MIB, extents: &extents }, &Recorder::default(), 2).unwrap_err();
-        assert!(error.to_string().starts_with(&format!("/{name}: can't open the file: ")), "{error}");
+        assert!(error.to_string().starts_with(&format!("/{name}: cannot open the file: ")), "{error}");
     }
 }
 

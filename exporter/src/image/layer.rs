@@ -34,7 +34,7 @@ pub(super) fn content_len(tree: &Tree) -> u64 {
 /// Write the layer of `tree`. `seen` is told of every piece of content, and may end the writing.
 ///
 /// # Errors
-/// `Unsupported` for a file that means something else in a layer; `Io` for what can't be read or written.
+/// `Unsupported` for a file that means something else in a layer; `Io` for what cannot be read or written.
 pub(super) fn write(
     tree: &Tree,
     out: &mut impl Write,
@@ -283,7 +283,7 @@ fn put_content(
     content: &Content,
     seen: &mut dyn FnMut(u64) -> Result<()>,
 ) -> Result<()> {
-    let failed = |error| Error::io(show_path(path), "can't be copied into a layer", error);
+    let failed = |error| Error::io(show_path(path), "cannot be copied into a layer", error);
     let mut reader = content.reader()?;
     let mut left = content.len();
     while left > 0 {
@@ -300,5 +300,5 @@ fn put_content(
 }
 
 fn put(out: &mut impl Write, bytes: &[u8]) -> Result<()> {
-    out.write_all(bytes).map_err(|error| Error::io("layer", "can't be written", error))
+    out.write_all(bytes).map_err(|error| Error::io("layer", "cannot be written", error))
 }

@@ -67,7 +67,7 @@ pub fn write(
     stop: &AtomicBool,
     progress: &dyn Fn(Progress),
 ) -> Result<Written> {
-    let cannot = |error| Error::io(folder.display().to_string(), "the image can't be written", error);
+    let cannot = |error| Error::io(folder.display().to_string(), "the image cannot be written", error);
     fs::create_dir_all(folder.join(BLOBS)).map_err(cannot)?;
     let layer = write_layer(folder, image.tree, stop, progress)?;
     let save = |name: &str, json: &Value| fs::write(folder.join(name), json.to_string()).map_err(cannot);
@@ -112,7 +112,7 @@ fn config(image: &Image<'_>, layer: &str) -> Value {
 fn write_layer(folder: &Path, tree: &Tree, stop: &AtomicBool, progress: &dyn Fn(Progress)) -> Result<Blob> {
     let unnamed = folder.join(UNNAMED);
     let cannot = |error| {
-        let failed = Error::io(folder.display().to_string(), "the image's layer can't be written", error);
+        let failed = Error::io(folder.display().to_string(), "the image's layer cannot be written", error);
         failed.with_hint("it needs as much room as the files of the image")
     };
     let (mut done, total) = (0, layer::content_len(tree));

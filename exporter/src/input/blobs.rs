@@ -72,7 +72,7 @@ impl<'a> Blobs<'a> {
     /// The files of these descriptors, if they have to be fetched.
     pub(super) fn fetch(&self, descriptors: &[Descriptor]) -> Option<Result<Vec<Section>>> {
         let Store::Elsewhere(fetch) = &self.store else { return None };
-        let unreadable = |error| Error::io(&self.shown, "can't read what was fetched", error);
+        let unreadable = |error| Error::io(&self.shown, "cannot read what was fetched", error);
         let section = |file| Section::whole(file).map_err(unreadable);
         Some(fetch(descriptors).and_then(|files| files.into_iter().map(section).collect()))
     }
@@ -81,7 +81,7 @@ impl<'a> Blobs<'a> {
     pub(super) fn find(&self, name: &str) -> Result<Option<Section>> {
         match &self.store {
             Store::Directory(directory) => {
-                let unreadable = |error| Error::io(&self.shown, format!("can't open {name}"), error);
+                let unreadable = |error| Error::io(&self.shown, format!("cannot open {name}"), error);
                 let flags = OFlags::RDONLY | OFlags::NOCTTY | OFlags::NONBLOCK;
                 match directory.open_below(name.as_bytes(), flags) {
                     Ok(fd) => Section::whole(File::from(fd)).map(Some).map_err(unreadable),
@@ -121,7 +121,7 @@ impl<'a> Blobs<'a> {
         let mut bytes = vec![0; section.len() as usize];
         section
             .read_exact_at(0, &mut bytes)
-            .map_err(|error| Error::io(&self.shown, format!("can't read {name}"), error))?;
+            .map_err(|error| Error::io(&self.shown, format!("cannot read {name}"), error))?;
         match digest {
             Some(digest) if Digest::of(&bytes) != digest => {
                 Err(self.corrupt(format!("{name} does not have the digest {digest}")))

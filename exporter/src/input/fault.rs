@@ -59,7 +59,7 @@ impl From<std::io::Error> for Fault {
             FileTooLarge => Self { hint: Some(DECOMPRESS), ..Self::unsupported(error.to_string()) },
             _ => Self {
                 kind: Kind::Io,
-                message: "can't read the archive".into(),
+                message: "cannot read the archive".into(),
                 hint: None,
                 source: Some(error),
             },

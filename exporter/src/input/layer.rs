@@ -134,7 +134,8 @@ pub(super) fn read(layer: &Layer, order: u32, opened: Opened, reading: &mut Read
         return Ok(());
     }
     // Wrong bytes show in many ways; that they are wrong is the reason for all of them.
-    let stored = stored.finish().map_err(|error| Error::io(&layer.shown, "can't read the archive", error))?;
+    let stored =
+        stored.finish().map_err(|error| Error::io(&layer.shown, "cannot read the archive", error))?;
     let check = check(stored, layer.digest.filter(|_| hashes), "digest");
     check.and(read).map_err(|fault| fault.at(&layer.shown))
 }
@@ -156,7 +157,7 @@ fn read_stream(
         return Ok(());
     }
     let digest = stream.finish().map_err(Fault::from);
-    // As above; but of a stream that can't be decoded there is nothing to compare.
+    // As above; but of a stream that cannot be decoded there is nothing to compare.
     if let (Ok(digest), true) = (&digest, members.is_ok() || archive.compression() == Compression::None) {
         check(*digest, expected[1], "digest")?;
         check(*digest, expected[0], "diff_id")?;

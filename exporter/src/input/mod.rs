@@ -15,7 +15,7 @@
 //! (decoded) tar the content of each file lies ([`Content::Archive`](crate::tree::Content)); the bytes are
 //! read again when the disk is written. So memory grows with the number of files and not with their size.
 //!
-//! Only what can't be read twice is kept on this machine, in a nameless file of a directory that the
+//! Only what cannot be read twice is kept on this machine, in a nameless file of a directory that the
 //! caller chooses: the standard input and pipes, as they come (sizes must be known before the first byte
 //! of a disk is), and a compressed *archive of an image*, whose blobs are needed in any order, without its
 //! compression. Compressed layers and compressed tars of a tree are not kept.

@@ -15,14 +15,14 @@ use crate::tree::{Compression, Section};
 pub(super) fn spool(reader: &mut dyn Read, shown: &str, options: &Options<'_>) -> Result<Section> {
     let place = options.spool.display().to_string();
     let made = tempfile::tempfile_in(options.spool);
-    let mut file = made.map_err(|error| Error::io(&place, "can't make a temporary file", error))?;
+    let mut file = made.map_err(|error| Error::io(&place, "cannot make a temporary file", error))?;
     let mut done = 0;
     let mut counted = Hashing::new(reader, false, |bytes| {
         done += bytes;
         (options.progress)(Progress { done, total: 0 });
     });
     copy(&mut counted, &mut file).map_err(|error| {
-        let message = format!("can't keep {shown} in a temporary file in {place}");
+        let message = format!("cannot keep {shown} in a temporary file in {place}");
         Error::io(shown, message, error)
     })?;
     whole(file, shown)
@@ -31,7 +31,7 @@ pub(super) fn spool(reader: &mut dyn Read, shown: &str, options: &Options<'_>) -
 /// Open a file; one that is no regular file, such as a pipe, is spooled.
 pub(super) fn open(path: &Path, options: &Options<'_>) -> Result<Section> {
     let shown = path.display().to_string();
-    let unreadable = |error| Error::io(&shown, "can't open the archive", error);
+    let unreadable = |error| Error::io(&shown, "cannot open the archive", error);
     let mut file = File::open(path).map_err(unreadable)?;
     match file.metadata().map_err(unreadable)?.is_file() {
         true => whole(file, &shown),
@@ -41,7 +41,7 @@ pub(super) fn open(path: &Path, options: &Options<'_>) -> Result<Section> {
 
 /// An archive of blobs as it would be without compression: blobs are read in any order.
 pub(super) fn decompressed(section: Section, shown: &str, options: &Options<'_>) -> Result<Section> {
-    let unreadable = |error| Error::io(shown, "can't read the archive", error);
+    let unreadable = |error| Error::io(shown, "cannot read the archive", error);
     match Compression::detect(&section).map_err(unreadable)? {
         Compression::None => Ok(section),
         compression => {
@@ -54,5 +54,5 @@ pub(super) fn decompressed(section: Section, shown: &str, options: &Options<'_>)
 }
 
 fn whole(file: File, shown: &str) -> Result<Section> {
-    Section::whole(file).map_err(|error| Error::io(shown, "can't read the archive", error))
+    Section::whole(file).map_err(|error| Error::io(shown, "cannot read the archive", error))
 }

@@ -14,7 +14,7 @@ while :; do
 	for card in "$root"/sys/class/net/*; do
 		[ -e "$card/device" ] || continue
 		there=yes
-		# That of a card that is still off can't be read.
+		# That of a card that is still off cannot be read.
 		read -r carrier 2>/dev/null <"$card/carrier" || carrier=0
 		[ "$carrier" != 1 ] || exit 0
 	done

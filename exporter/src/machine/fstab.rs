@@ -1,6 +1,6 @@
 //! `/etc/fstab`: the partitions of the disk by their ids.
 //!
-//! The user's lines for other mount points are kept. Those of partitions are replaced, since they can't know the ids of
+//! The user's lines for other mount points are kept. Those of partitions are replaced, since they cannot know the ids of
 //! a disk that is only now made; their options are kept, as far as these file systems have them.
 
 use super::{fields, lines, read};

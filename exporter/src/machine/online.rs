@@ -92,7 +92,7 @@ mod tests {
         assert_eq!(drop_in(&[program(PROGRAMS[0])]), None);
     }
 
-    /// Cards by their name and carrier; what can't be read is that of one which is off.
+    /// Cards by their name and carrier; what cannot be read is that of one which is off.
     fn has_carrier(cards: &[(&str, Option<&str>)], is_hardware: bool, udev_is_busy: bool) -> bool {
         let scratch = Scratch::new();
         let root = scratch.path();

@@ -17,7 +17,7 @@ const RUNLEVELS: [(&str, &str); 4] = [
     ("shutdown", "mount-ro killprocs savecache"),
 ];
 
-/// Services that provide `dev`, and those that can't start without it.
+/// Services that provide `dev`, and those that cannot start without it.
 const DEVICE_MANAGERS: [&str; 3] = ["mdev", "mdevd", "udev"];
 const NEED_DEV: [&str; 2] = ["hwdrivers", "acpid"];
 

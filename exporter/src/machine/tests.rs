@@ -223,7 +223,7 @@ mod laws {
             let mut tree = Tree::new(Default::default());
             let mut editor = Editor::new(&mut tree, Time::default());
             for (path, content) in &entries {
-                // Some of these can't be made below the others.
+                // Some of these cannot be made below the others.
                 let _ = match content.strip_prefix("-> ") {
                     Some(target) => editor.symlink(path, target),
                     None => editor.write_file(path, content.as_bytes(), 0o644),

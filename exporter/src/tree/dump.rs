@@ -219,7 +219,7 @@ fn hash(content: &Content, name: &[u8]) -> Result<[u8; 32]> {
         match reader.read(&mut buffer) {
             Ok(0) => return Ok(hasher.finalize().into()),
             Ok(len) => hasher.update(&buffer[..len]),
-            Err(error) => return Err(Error::io(show_path(name), "can't read the file", error)),
+            Err(error) => return Err(Error::io(show_path(name), "cannot read the file", error)),
         }
     }
 }

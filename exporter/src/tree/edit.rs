@@ -55,7 +55,7 @@ impl<'tree> Editor<'tree> {
         let path = path.as_ref();
         let blocked = |why| {
             let place = show_text(&show_path(path)).into_owned();
-            Error::new(error::Kind::Input, place, format!("can't make the directory: {why}"))
+            Error::new(error::Kind::Input, place, format!("cannot make the directory: {why}"))
         };
         if path.len() > limits::PATH {
             return Err(blocked("the path is longer than Linux takes"));
@@ -262,8 +262,8 @@ mod tests {
             ("/etc", "/etc: is a directory, a file was expected"),
             ("/", "/: not the name of a file"),
             ("/etc/..", "/etc/..: not the name of a file"),
-            ("/etc/file/below", "/etc/file/: can't make the directory: not a directory"),
-            ("/loop/below", "/loop/: can't make the directory: too many levels of symbolic links"),
+            ("/etc/file/below", "/etc/file/: cannot make the directory: not a directory"),
+            ("/loop/below", "/loop/: cannot make the directory: too many levels of symbolic links"),
         ] {
             assert_eq!(editor.write_file(path, *b"", 0o644).unwrap_err().to_string(), message);
         }
@@ -357,7 +357,7 @@ mod tests {
         editor.symlink("/c", format!("/b{long}")).unwrap();
         let error = editor.mkdir_all(format!("/c{long}")).unwrap_err().to_string();
         assert!(
-            error.ends_with("…: can't make the directory: its path is longer than Linux takes"),
+            error.ends_with("…: cannot make the directory: its path is longer than Linux takes"),
             "{error}"
         );
         assert!(editor.write_file(format!("/c{long}/file"), *b"", 0o644).is_err());

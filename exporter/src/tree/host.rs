@@ -25,7 +25,7 @@ impl HostDir {
     pub fn open(path: &Path) -> Result<Arc<Self>> {
         let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC;
         let fd = rustix::fs::open(path, flags, Mode::empty()).map_err(|error| {
-            Error::io(path.display().to_string(), "can't open the directory", error.into())
+            Error::io(path.display().to_string(), "cannot open the directory", error.into())
         })?;
         Ok(Arc::new(Self { fd, shown: path.display().to_string() }))
     }
@@ -75,7 +75,7 @@ struct Listed {
 
 const _: () = assert!(size_of::<Listed>() == 40);
 
-/// The time of the last change (ctime) in nanoseconds since 1970: unlike that of the content it can't be
+/// The time of the last change (ctime) in nanoseconds since 1970: unlike that of the content it cannot be
 /// set back. `i64::MIN` if it is not known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Changed(i64);
@@ -177,7 +177,7 @@ impl HostFile {
     /// Open it for reading.
     pub fn open(&self) -> Result<File> {
         let fd = self.listing.root.open_file(&self.relative_path());
-        fd.map(File::from).map_err(|error| Error::io(self.path(), "can't open the file", error))
+        fd.map(File::from).map_err(|error| Error::io(self.path(), "cannot open the file", error))
     }
 
     /// Whether a file that is `now` like this is still what was scanned.

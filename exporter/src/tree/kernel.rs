@@ -145,7 +145,7 @@ fn preference(left: &Kernel, right: &Kernel) -> Ordering {
     rank(left).cmp(&rank(right)).then_with(newer)
 }
 
-/// What the record says of kernels, by what follows `vmlinuz-` or is the name of their modules. One that can't be read
+/// What the record says of kernels, by what follows `vmlinuz-` or is the name of their modules. One that cannot be read
 /// says nothing.
 fn record(tree: &Tree) -> BTreeMap<String, Origin> {
     let text = tree.read(RECORD, RECORD_LIMIT).ok().flatten().unwrap_or_default();

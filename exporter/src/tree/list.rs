@@ -51,7 +51,7 @@ pub(super) type HardLink = (u32, u32, u64);
 
 /// Read the directory at `path` (no slash in front, empty for the root).
 pub(super) fn read(root: &Arc<HostDir>, path: &[u8]) -> Result<Directory> {
-    let unreadable = |error| failed(path, "can't read the directory", error);
+    let unreadable = |error| failed(path, "cannot read the directory", error);
     let at = if path.is_empty() { b"." } else { path };
     let fd = root.open_below(at, OFlags::RDONLY | OFlags::DIRECTORY).map_err(unreadable)?;
     let mut directory = Dir::new(fd).map_err(|error| unreadable(error.into()))?;
@@ -85,9 +85,9 @@ struct Reader<'a> {
 impl Reader<'_> {
     fn entry(&mut self, name: &CStr) -> Result<Entry> {
         let failed = |message, error| failed(&join(self.path, name.to_bytes()), message, error);
-        let status = status(self.fd, name).map_err(|error| failed("can't read its metadata", error))?;
+        let status = status(self.fd, name).map_err(|error| failed("cannot read its metadata", error))?;
         let xattrs =
-            xattr::read_all(self.fd, name).map_err(|error| failed("can't read its xattrs", error))?;
+            xattr::read_all(self.fd, name).map_err(|error| failed("cannot read its xattrs", error))?;
         let several_names = status.stx_nlink > 1 && file_type(&status) != FileType::Directory;
         let link = (status.stx_dev_major, status.stx_dev_minor, status.stx_ino);
         Ok(Entry {
@@ -108,7 +108,7 @@ impl Reader<'_> {
             FileType::RegularFile => return self.file(status, name).map(EntryKind::File),
             FileType::Symlink => {
                 let target = rustix::fs::readlinkat(self.fd, name, Vec::new())
-                    .map_err(|error| failed(&path(), "can't read the symlink", error.into()))?;
+                    .map_err(|error| failed(&path(), "cannot read the symlink", error.into()))?;
                 Kind::Symlink(target.as_bytes().into())
             }
             FileType::Fifo => Kind::Fifo,
@@ -124,7 +124,7 @@ impl Reader<'_> {
         let data = if status.stx_blocks.saturating_mul(512) < len {
             let path = join(self.path, name.to_bytes());
             let data = self.root.open_file(&path).and_then(|fd| holes::data_ranges(&fd, len));
-            Some(data.map_err(|error| failed(&path, "can't find its holes", error))?)
+            Some(data.map_err(|error| failed(&path, "cannot find its holes", error))?)
         } else {
             None
         };
@@ -136,7 +136,7 @@ impl Reader<'_> {
 /// Owner, permissions, time and xattrs of the root itself.
 pub(super) fn root_meta(root: &HostDir) -> Result<Meta> {
     let read = || Ok(meta(&status(root.fd(), c"")?, xattr::read_all(root.fd(), c".")?));
-    read().map_err(|error| failed(b"", "can't read its metadata", error))
+    read().map_err(|error| failed(b"", "cannot read its metadata", error))
 }
 
 fn failed(path: &[u8], message: &str, error: std::io::Error) -> Error {

@@ -153,7 +153,7 @@ impl Tree {
         content
             .reader()?
             .read_to_end(&mut bytes)
-            .map_err(|error| Error::io(show_path(path), "can't read the file", error))?;
+            .map_err(|error| Error::io(show_path(path), "cannot read the file", error))?;
         Ok(Some(bytes))
     }
 }

@@ -1,4 +1,4 @@
-//! What ext4 can't hold is an error that names the path.
+//! What ext4 cannot hold is an error that names the path.
 
 use std::sync::Arc;
 
@@ -48,9 +48,9 @@ fn links() {
     });
     assert_eq!(message, "/a/b/first: 65001 hard links, ext4 allows 65000");
     let message = said(|tree, b| tree.link(b, b"loop", Tree::ROOT));
-    assert_eq!(message, "/a/b/loop: a directory can't have a second name");
+    assert_eq!(message, "/a/b/loop: a directory cannot have a second name");
     let message = said(|tree, b| tree.link(b, b"loop", b));
-    assert_eq!(message, "/a/b/loop: a directory can't have a second name");
+    assert_eq!(message, "/a/b/loop: a directory cannot have a second name");
 }
 
 #[test]
@@ -79,7 +79,7 @@ fn devices() {
 fn attributes() {
     for (name, len, message) in [
         ("user.large", 4096, "the extended attributes don't fit the inode and one block of 4096 bytes"),
-        ("nonsense", 1, "ext4 can't store an extended attribute named nonsense"),
+        ("nonsense", 1, "ext4 cannot store an extended attribute named nonsense"),
         ("system.posix_acl_access", 5, "the extended attribute system.posix_acl_access is not a valid ACL"),
     ] {
         let said = said(|tree, b| {

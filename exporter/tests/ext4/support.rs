@@ -181,6 +181,6 @@ impl Drop for Mount {
             }
             std::thread::sleep(Duration::from_millis(20));
         }
-        assert!(std::thread::panicking(), "{:?} can't be unmounted", self.at);
+        assert!(std::thread::panicking(), "{:?} cannot be unmounted", self.at);
     }
 }

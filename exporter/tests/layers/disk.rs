@@ -165,7 +165,7 @@ fn an_archive_that_becomes_shorter_is_an_error() {
         File::options().write(true).open(layout.blob(blob)).unwrap().set_len(20_000).unwrap();
         for threads in [1, 8] {
             let error = write(&file_system, &scratch.path().join("disk"), threads).unwrap_err().to_string();
-            assert!(error.contains("can't read the archive"), "{error}");
+            assert!(error.contains("cannot read the archive"), "{error}");
             assert!(error.contains(&format!("layer 1 of 1 ({blob})")), "{error}");
         }
     }

@@ -206,7 +206,7 @@ fn no_directory_is_deeper_than_a_path_that_linux_takes() {
     let path = scratch.path().join("root.tar");
     std::fs::write(&path, deep).unwrap();
     let error = read_error(path.to_str().unwrap());
-    assert!(error.ends_with(": can't make the directory: its path is longer than Linux takes"), "{error}");
+    assert!(error.ends_with(": cannot make the directory: its path is longer than Linux takes"), "{error}");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! What is damaged or can't be read is one clear error, which names the file and the layer.
+//! What is damaged or cannot be read is one clear error, which names the file and the layer.
 
 use std::path::Path;
 
@@ -116,7 +116,7 @@ fn a_blob_that_is_a_link_to_this_machine_is_not_followed() {
     std::fs::copy(&blob, outside.path()).unwrap();
     std::fs::remove_file(&blob).unwrap();
     std::os::unix::fs::symlink(outside.path(), &blob).unwrap();
-    assert!(read_error(&layout.input()).contains(": can't open blobs/sha256/"));
+    assert!(read_error(&layout.input()).contains(": cannot open blobs/sha256/"));
 }
 
 fn tar_error(directory: &Path, bytes: &[u8]) -> String {
@@ -149,7 +149,7 @@ fn tars_of_trees_are_whole_or_refused() {
         tar_error(scratch.path(), &tar(&["d/", "a==d"])),
         "/a: a hard link to /d, which is a directory"
     );
-    let below = "/a: can't make the directory: not a directory";
+    let below = "/a: cannot make the directory: not a directory";
     assert_eq!(tar_error(scratch.path(), &tar(&["a=", "a/b="])), below);
     sh(scratch.path(), "tar -cJf root.tar.xz -T /dev/null");
     let error = read_error(scratch.path().join("root.tar.xz").to_str().unwrap());

@@ -65,7 +65,7 @@ impl Contender {
         }
         match install_mkext4(work) {
             Ok(program) => found.push(Self::Mkext4(program)),
-            Err(error) => eprintln!("bench: skipped: the mkext4 crate can't be installed: {error}"),
+            Err(error) => eprintln!("bench: skipped: the mkext4 crate cannot be installed: {error}"),
         }
         found
     }

@@ -117,6 +117,6 @@ fn copy_usr(to: &Path, limit: u64) -> Result<()> {
     drop(names);
     match copy.wait()?.success() {
         true => Ok(()),
-        false => Err(format!("{}: can't be filled from /usr", to.display()).into()),
+        false => Err(format!("{}: cannot be filled from /usr", to.display()).into()),
     }
 }

@@ -14,7 +14,7 @@ use exporter::error::{Error, Result};
 pub(super) fn make_folder(output: &Path) -> Result<()> {
     let folder = output.join(DIRECTORY);
     fs::create_dir(&folder)
-        .map_err(|error| Error::io(folder.display().to_string(), "can't make the folder", error))
+        .map_err(|error| Error::io(folder.display().to_string(), "cannot make the folder", error))
 }
 
 /// Give the disk and its folder to the user that QEMU runs as, with the time `seconds` since 1970.
@@ -28,7 +28,7 @@ pub(super) fn hand_over(output: &Path, seconds: Option<i64>) -> Result<()> {
             .and_then(|()| chown(&path, Some(OWNER), Some(OWNER)))
             .and_then(|()| fs::set_permissions(&path, Permissions::from_mode(mode)));
         changed.map_err(|error| {
-            Error::io(path.display().to_string(), "can't be given to the user of KubeVirt's QEMU", error)
+            Error::io(path.display().to_string(), "cannot be given to the user of KubeVirt's QEMU", error)
         })?;
     }
     Ok(())

@@ -272,7 +272,7 @@ fn show_time(time: Duration) -> String {
 
 /// Text of ours, with what moves the cursor.
 fn put(text: &str) {
-    // Progress that can't be shown is no reason to stop.
+    // Progress that cannot be shown is no reason to stop.
     let _ = stderr().lock().write_all(text.as_bytes());
 }
 

@@ -105,7 +105,7 @@ fn split_host(name: &str) -> (&str, String) {
     }
 }
 
-/// The first component of a name is a host if it can't be one of a path.
+/// The first component of a name is a host if it cannot be one of a path.
 fn is_host(first: &str) -> bool {
     first == "localhost" || first.contains(['.', ':']) || first.bytes().any(|byte| byte.is_ascii_uppercase())
 }
@@ -149,7 +149,7 @@ fn check_path(path: &str) -> Result<(), String> {
         Some(part) if part.bytes().any(|byte| byte.is_ascii_uppercase()) => {
             Err(format!("{part:?} has upper-case letters, which names of images have not"))
         }
-        Some(part) => Err(format!("{part:?} can't be a part of the name of an image")),
+        Some(part) => Err(format!("{part:?} cannot be a part of the name of an image")),
     }
 }
 

@@ -20,7 +20,7 @@ impl Folder {
     /// A folder in `parent` whose name begins with `prefix`.
     ///
     /// # Errors
-    /// If it can't be made.
+    /// If it cannot be made.
     pub(crate) fn new(prefix: &str, parent: &Path) -> io::Result<Self> {
         let folder = TempDir::with_prefix_in(prefix, parent)?;
         // Without a shell the folder may be left, and nothing else is worse.

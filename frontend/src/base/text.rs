@@ -9,7 +9,7 @@ use crate::base::{Error, Result};
 /// The text of a file of at most `limit` bytes.
 ///
 /// # Errors
-/// If it can't be read, is longer, or is no text.
+/// If it cannot be read, is longer, or is no text.
 pub(crate) fn read(path: &Path, limit: u64) -> Result<String> {
     let name = path.display().to_string();
     let file = File::open(path).map_err(|error| unreadable(&name, error))?;

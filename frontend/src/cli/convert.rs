@@ -153,7 +153,7 @@ pub(crate) fn run(args: &mut Args) -> Result<ExitCode> {
     let source = source(args)?;
     let threads = args.threads.unwrap_or_else(threads);
     for path in args.output.iter().filter(|path| !is_stdout(path)) {
-        // What can't be written is found out before anything is downloaded.
+        // What cannot be written is found out before anything is downloaded.
         Output::create(path)?;
     }
     let meter = args.show.meter();

@@ -72,7 +72,7 @@ impl Engine {
     }
 }
 
-/// The first program that is there and can run; why others can't is said.
+/// The first program that is there and can run; why others cannot is said.
 fn fit_tool(say: impl Fn(&str)) -> Option<Tool> {
     let mut there = Tool::ALL.into_iter().filter(|tool| programs::find(tool.name()).is_some());
     there.find(|tool| tool.store().inspect_err(|unfit| say(&unfit.to_string())).is_ok())

@@ -65,9 +65,9 @@ mod tests {
         let refuse = |path: &Path| Destination::new(path, Format::Raw).unwrap_err().to_string();
         assert!(refuse(dir.path()).ends_with(": the destination is a directory"));
         assert!(refuse(&dir.path().join("missing/web.raw")).ends_with("/missing does not exist"));
-        assert!(refuse(Path::new("/proc/web.raw")).starts_with("/proc/web.raw: can't create the file: "));
+        assert!(refuse(Path::new("/proc/web.raw")).starts_with("/proc/web.raw: cannot create the file: "));
         std::fs::write(dir.path().join("file"), "").unwrap();
-        assert!(refuse(&dir.path().join("file/web.raw")).contains("/file/web.raw: can't create the file: "));
+        assert!(refuse(&dir.path().join("file/web.raw")).contains("/file/web.raw: cannot create the file: "));
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1, "nothing is left behind");
     }
 

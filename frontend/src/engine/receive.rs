@@ -41,7 +41,7 @@ pub(crate) struct Arrived {
 }
 
 impl From<io::Error> for Failure {
-    /// Of a stream that can't be read on.
+    /// Of a stream that cannot be read on.
     fn from(error: io::Error) -> Self {
         entries::broken(error)
     }

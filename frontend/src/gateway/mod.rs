@@ -45,7 +45,7 @@ use crate::ask::spelling;
 use crate::base::Result;
 use crate::base::terminal::tell_line;
 
-/// `EX_SOFTWARE`: the daemon can't be told what went wrong.
+/// `EX_SOFTWARE`: the daemon cannot be told what went wrong.
 const EXIT_INTERNAL: u8 = 70;
 
 /// The process that BuildKit starts: [`run`] on an event loop of its own.
@@ -74,7 +74,7 @@ async fn run(frontend: impl AsyncFnOnce(&Bridge, &Opts) -> Result<proto::Result>
     })
 }
 
-/// One build over `channel`; fails only if the daemon can't be told how it ended.
+/// One build over `channel`; fails only if the daemon cannot be told how it ended.
 async fn serve(
     channel: Channel,
     opts: Result<Opts>,

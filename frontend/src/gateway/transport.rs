@@ -46,7 +46,7 @@ fn pipes() -> io::Result<Join<Receiver, Sender>> {
     Ok(join(input, output))
 }
 
-/// A descriptor of its own: the standard ones can't be given away.
+/// A descriptor of its own: the standard ones cannot be given away.
 fn duplicate(stream: &impl AsFd) -> io::Result<OwnedFd> {
     stream.as_fd().try_clone_to_owned()
 }

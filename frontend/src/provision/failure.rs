@@ -91,7 +91,7 @@ static CAUSES: [Cause; 11] = [
     },
     Cause {
         exit_code: 204,
-        what: "a host that packages come from can't be reached",
+        what: "a host that packages come from cannot be reached",
         pattern: "connection (refused|timed out|reset|failed|aborted)|could(n't| not) connect|\
                   (unable|failed) to connect|cannot initiate the connection|network is unreachable|no route to host|\
                   timeout (was reached|exceeded)|operation (timed out|too slow)|network (connection aborted|error)|\

@@ -1,5 +1,5 @@
 # Runs a package step. If it fails, its last line says why: the first cause whose words the package manager has used, in
-# an order that counts, since who can't reach a host finds no package either. The exit code says it to whoever does not
+# an order that counts, since who cannot reach a host finds no package either. The exit code says it to whoever does not
 # see that line.
 #
 # Before this stand `step`, the script as a function, and `causes`, lines of "CODE|CAUSE|PATTERN".

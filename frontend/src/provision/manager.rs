@@ -49,7 +49,7 @@ pub(super) struct Manager {
     pub(super) redirects: bool,
     /// The host that a release past its end has moved to.
     pub(super) archive: fn(&Os) -> Option<&'static str>,
-    /// Where it looks for repositories; `None`: it can't be told of one.
+    /// Where it looks for repositories; `None`: it cannot be told of one.
     pub(super) places: Option<Places>,
     /// How it is told of a kernel's version.
     pub(super) pin: Pin,

@@ -125,7 +125,7 @@ const TIME_ZONES: &[&str] = &["/usr/share/zoneinfo/tzdata.zi", "/usr/share/zonei
 const TRUST: &[&str] =
     &["/usr/sbin/update-ca-certificates", "/usr/bin/update-ca-trust", "/usr/sbin/update-ca-trust"];
 
-/// The image that gives a kernel to those that can't have one of their own; in full, since not every engine
+/// The image that gives a kernel to those that cannot have one of their own; in full, since not every engine
 /// knows where short names are from.
 const DEFAULT_DONOR: &str = "docker.io/library/debian:12";
 

@@ -45,7 +45,7 @@ impl Sources {
         for repository in &self.repositories {
             let Some(places) = &manager.places else {
                 return Err(Error::user(format!(
-                    "repositories: vmimage can't tell {} of {}",
+                    "repositories: vmimage cannot tell {} of {}",
                     manager.name, repository.name
                 ))
                 .with_hint("add it in the Dockerfile"));

@@ -36,7 +36,7 @@ pub(super) fn bake(typed: &Line, real: &Real, stdin: &mut Stdin) -> Result<Act> 
     if typed.values(&["file", "f"]).any(|file| file == "-") {
         stdin.keep().map_err(|error| Error::user("stdin: cannot be read").because(error))?;
     }
-    // What can't be printed can't be built either, and the real bake says why.
+    // What cannot be printed cannot be built either, and the real bake says why.
     let Some((line, definition)) = read(typed, real, stdin)? else { return Ok(Act::PassOn) };
     let act = plan(&line, &definition)?;
     if act != Act::PassOn {
@@ -288,7 +288,7 @@ impl Bake<'_> {
 
     /// The arguments for a run of some targets; of the outputs only those in `sets` are left.
     fn run(&self, role: Role, sets: impl Iterator<Item = String>, targets: &[&str]) -> Vec<OsString> {
-        // One file can't hold what several runs tell: the images' has more to tell, then that of all disks.
+        // One file cannot hold what several runs tell: the images' has more to tell, then that of all disks.
         let tells = match role {
             Role::Others => true,
             Role::Warm => !self.others,

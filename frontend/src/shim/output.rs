@@ -250,7 +250,7 @@ mod tests {
             ),
             (&["type=vmdisk,dest=web,format=raw"], "web:raw", "VMIMAGE_TRANSPORT=sparse VMIMAGE_FORMAT=raw"),
             (&["type=vmdisk,dest=-,format=vhd"], "-:vhd", "VMIMAGE_TRANSPORT=sparse VMIMAGE_FORMAT=vhd"),
-            // What is written in no order can't be sent on without its zeroes.
+            // What is written in no order cannot be sent on without its zeroes.
             (&["type=vmdisk,dest=-,format=vhdx"], "-:vhdx", "VMIMAGE_FORMAT=vhdx"),
             (
                 &[

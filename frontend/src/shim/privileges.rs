@@ -1,7 +1,7 @@
 //! Files that a bake definition wants to have written where nobody has allowed it.
 //!
 //! A definition may be anybody's, that of a git repository for one. buildx (0.20 and later) lets it write to the
-//! working directory and to what the command line names, and asks for all else (`bake --allow`). It can't ask
+//! working directory and to what the command line names, and asks for all else (`bake --allow`). It cannot ask
 //! here: a disk is no output that it knows, and what it is told by `--set` it takes for typed. So the same is
 //! asked before anything is built, whatever the version of buildx.
 //!

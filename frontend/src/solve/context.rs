@@ -27,7 +27,7 @@ enum Place {
     Client(String),
     /// In a state, below a folder.
     State(State, String),
-    /// Where this frontend can't get at it.
+    /// Where this frontend cannot get at it.
     Unknown(String),
 }
 

@@ -150,7 +150,7 @@ fn read(
         let status = child.0.wait().map_err(|error| failed("cannot be waited for", error))?;
         if !status.success() {
             let reason = last_line(&mut complaints).unwrap_or_else(|| status.to_string());
-            return Err(Broken::Failed(format!("{program} can't read it: {reason}")));
+            return Err(Broken::Failed(format!("{program} cannot read it: {reason}")));
         }
     }
     loaded.map_err(|error| Broken::Other(error.into()))

@@ -155,7 +155,7 @@ fn an_edit_of_the_app_leaves_the_kernel_layer_cached() {
 fn without_root_nothing_is_lost_either() {
     let folder = scratch();
     let context = machine(folder.path());
-    // The program may lie where the other user can't go.
+    // The program may lie where the other user cannot go.
     let program = folder.path().join("vmimage");
     fs::copy(VMIMAGE, &program).unwrap();
     let disk = folder.path().join("machine.qcow2");

@@ -246,7 +246,7 @@ fn without_permission_it_is_said_what_may_not_be_done() {
     for engine in ["docker", "podman", "buildah"] {
         let message = refused_by(engine, closed.path());
         let what = format!(
-            "error: {}: can't create the file: Permission denied",
+            "error: {}: cannot create the file: Permission denied",
             closed.path().join("disk.raw").display()
         );
         assert!(message.contains(&what), "{message}");

@@ -1,4 +1,4 @@
-//! Where no mirror is reached: a machine that needs no package, and the cause when packages can't be installed.
+//! Where no mirror is reached: a machine that needs no package, and the cause when packages cannot be installed.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -51,8 +51,8 @@ fn an_image_with_a_package_manager_needs_no_package_with_vmimages_init() {
         &[
             "Connection refused",
             "alpine-base (no such package)",
-            "vmimage: a host that packages come from can't be reached: ",
-            "packages can't be installed: a host that packages come from can't be reached\nhint: ",
+            "vmimage: a host that packages come from cannot be reached: ",
+            "packages cannot be installed: a host that packages come from cannot be reached\nhint: ",
             "--build-arg VMIMAGE_INIT=vmimage with --build-arg VMIMAGE_KERNEL=image:REF",
         ],
     );
@@ -92,7 +92,7 @@ fn a_failed_package_step_is_told_by_every_engine() {
     stock.arg(format!("VMIMAGE_INSTALL={UNKNOWN}")).args(["-o", "type=tar,dest=/dev/null"]).arg(&context);
     says(
         &refused(&mut stock),
-        &["packages can't be installed: there is no such package\nhint: look at the names"],
+        &["packages cannot be installed: there is no such package\nhint: look at the names"],
     );
     assert!(!disk.exists(), "{}", frontend());
 }

@@ -125,8 +125,8 @@ fn what_is_not_there_is_said_in_a_line() {
         assert!(text.starts_with("error: ") && text.contains(said) && text.contains(hint), "{text}");
         assert!(text.lines().count() <= 2 && fs::read_dir(&out).unwrap().count() == 0, "{text}");
     };
-    check(&mut vmimage("docker-daemon:vmimage-test/nothing", &disk), "docker can't read it: ", "");
-    check(&mut vmimage("containers-storage:vmimage-test/nothing", &disk), "podman can't read it: ", "");
+    check(&mut vmimage("docker-daemon:vmimage-test/nothing", &disk), "docker cannot read it: ", "");
+    check(&mut vmimage("containers-storage:vmimage-test/nothing", &disk), "podman cannot read it: ", "");
     let no_engine = "the docker daemon: does not answer";
     check(vmimage("docker-daemon:a", &disk).env("DOCKER_HOST", "unix:///nowhere"), no_engine, "hint: ");
     let none = |source| {

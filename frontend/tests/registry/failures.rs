@@ -114,7 +114,7 @@ fn a_refusal_is_none_of_the_network_and_asked_for_once() {
         let text = lab.refused(&mut lab.convert(&server.source()));
         assert!(text.contains(said), "{text}");
         assert!(!text.contains("secret"), "{text}");
-        assert!(!text.contains("can't be reached") && !text.contains("in a row"), "{text}");
+        assert!(!text.contains("cannot be reached") && !text.contains("in a row"), "{text}");
         // Of what is sent on without an end, ten steps are taken.
         let asked = server.requests().iter().filter(|request| request.path.ends_with("/v1")).count();
         assert!((1..=11).contains(&asked), "{asked}");
@@ -190,11 +190,11 @@ fn nobody_there_is_said_at_once() {
     assert_eq!(
         said,
         format!(
-            "error: docker://{free}/team/app:latest: {free} can't be reached: Connection refused (os error 111)\n"
+            "error: docker://{free}/team/app:latest: {free} cannot be reached: Connection refused (os error 111)\n"
         )
     );
     let said = lab.refused(&mut lab.convert("docker://no-such-host.invalid/app"));
-    assert!(said.contains("no-such-host.invalid can't be reached: "), "{said}");
+    assert!(said.contains("no-such-host.invalid cannot be reached: "), "{said}");
 }
 
 #[test]
@@ -213,7 +213,7 @@ fn a_mirror_is_asked_first() {
     let mut command = lab.convert("docker://registry.invalid/team/other:v1");
     let said = lab.refused(command.args(["--registry-mirror", &option]));
     assert!(
-        said.contains("registry.invalid can't be reached") && said.contains("the mirror http://"),
+        said.contains("registry.invalid cannot be reached") && said.contains("the mirror http://"),
         "{said}"
     );
     let image = Image::new();
@@ -230,7 +230,7 @@ fn a_disk_that_cannot_be_written_is_found_before_the_download() {
     for (disk, format, said, hint) in [
         ("missing/web.raw", "raw", "missing does not exist", "mkdir -p"),
         ("web.iso", "", "its ending tells no format", "--format"),
-        ("/proc/web.raw", "raw", "/proc/web.raw: can't create the file", ""),
+        ("/proc/web.raw", "raw", "/proc/web.raw: cannot create the file", ""),
         ("../home", "raw", "the destination is a directory", "name a file"),
     ] {
         let mut command = lab.convert_to(&server.source(), Path::new(disk));
@@ -255,7 +255,7 @@ fn a_folder_without_permission_is_said() {
     command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(program);
     command.args(["convert", "--profile", "data", "docker://127.0.0.1:1/app", "-o"]).arg(lab.disk());
     let text = lab.refused(&mut command);
-    assert!(text.contains("can't create the file: Permission denied") && text.contains("hint: "), "{text}");
+    assert!(text.contains("cannot create the file: Permission denied") && text.contains("hint: "), "{text}");
 }
 
 /// A little memory as a file system; unmounted when dropped.
@@ -275,7 +275,7 @@ fn no_room_for_the_layers_is_said() {
     run(Command::new("mount").args(["-t", "tmpfs", "-o", "size=1m", "none"]).arg(lab.path().join("out")));
     let small = Small(&lab);
     let text = lab.refused(&mut lab.convert(&server.source()));
-    assert!(text.contains("can't keep what is downloaded in a temporary file in "), "{text}");
+    assert!(text.contains("cannot keep what is downloaded in a temporary file in "), "{text}");
     assert!(text.contains("No space left on device") && text.contains("\nhint: free some space"), "{text}");
     drop(small);
 }

@@ -65,7 +65,7 @@ fn name_and_password_open_the_registry() {
         let said = lab.refused(lab.convert(&server.source()).env("REGISTRY_AUTH_FILE", &file));
         assert!(said.contains("the registry refuses the login"), "{said}");
         let said = lab.refused(lab.convert(&server.source()).args(["--authfile", "/nonexistent"]));
-        assert!(said.contains("/nonexistent: can't read the logins"), "{said}");
+        assert!(said.contains("/nonexistent: cannot read the logins"), "{said}");
     }
 }
 
@@ -99,7 +99,7 @@ fn helpers_are_asked() {
         lab.converted(lab.convert(&server.source()).env("PATH", &path));
         let said = lab.refused(&mut lab.convert(&server.source()));
         assert!(
-            said.contains("docker-credential-vault: can't be asked for the login: No such file"),
+            said.contains("docker-credential-vault: cannot be asked for the login: No such file"),
             "{said}"
         );
     }

@@ -89,7 +89,7 @@ fn what_is_a_file_is_no_name() {
     assert!(!converted(&lab, &["app"]).contains("source: "));
     for missing in ["gone.tar.gz", "./gone", "/gone"] {
         let output = command(&lab, &[missing]).output().unwrap();
-        assert!(text(&output).contains(&format!("{missing}: can't open the archive")), "{}", text(&output));
+        assert!(text(&output).contains(&format!("{missing}: cannot open the archive")), "{}", text(&output));
     }
     assert_eq!(asked(&lab), 0);
 }

@@ -160,7 +160,7 @@ fn a_closed_registry_wants_the_right_login() {
         command.args(["--platform", "linux/amd64"]);
         command
     };
-    assert!(lab.refused(&mut push()).contains("can't be trusted: invalid peer certificate: UnknownIssuer"));
+    assert!(lab.refused(&mut push()).contains("cannot be trusted: invalid peer certificate: UnknownIssuer"));
     fs::copy(lab.path().join("ca.crt"), trust.join("ca.crt")).unwrap();
     let said = lab.refused(&mut push());
     assert!(said.contains("the registry wants a login\nhint: log in: docker login 127.0.0.1:"), "{said}");
@@ -187,7 +187,7 @@ fn what_can_not_be_pushed_is_said_in_a_line() {
     refused(
         &[&disk],
         &amd64,
-        "docker://127.0.0.1:1/web:latest: 127.0.0.1:1 can't be reached: Connection refused",
+        "docker://127.0.0.1:1/web:latest: 127.0.0.1:1 cannot be reached: Connection refused",
     );
     refused(
         &[&disk],

@@ -40,7 +40,7 @@ fn a_registry_on_loopback_needs_nothing() {
     drop(registry);
     assert!(
         lab.refused(&mut lab.convert(&format!("{source}:v1")))
-            .contains("can't be reached: Connection refused")
+            .contains("cannot be reached: Connection refused")
     );
 }
 
@@ -75,7 +75,7 @@ fn a_closed_registry_needs_trust_and_a_login() {
     let source = format!("docker://{}/team/app:v1", registry.host);
 
     let said = lab.refused(&mut lab.convert(&source));
-    assert!(said.contains("can't be trusted: invalid peer certificate: UnknownIssuer"), "{said}");
+    assert!(said.contains("cannot be trusted: invalid peer certificate: UnknownIssuer"), "{said}");
     let hint = format!(
         "\nhint: put the certificate of its authority into /etc/containers/certs.d/{}/ca.crt\n",
         registry.host

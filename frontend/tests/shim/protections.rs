@@ -137,7 +137,7 @@ fn a_buildx_without_grants_has_them_here() {
     assert!(output.status.success(), "{}", text(&output.stderr));
     assert_eq!(bake.written().len(), 1);
     assert!(!bake.lab.runs().last().unwrap().contains("--allow"));
-    // What it can't be asked for it refuses itself.
+    // What it cannot be asked for it refuses itself.
     let output = bake.run("buildx bake --allow=fs.write=ELSEWHERE --allow=network.host");
     assert_eq!((output.status.code(), text(&output.stderr).as_str()), (Some(125), "unknown flag: --allow\n"));
 }
@@ -279,7 +279,7 @@ fn what_is_no_file_is_no_destination() {
         ("linked", "linked: the destination is a directory"),
         ("pipe", "pipe: the destination is not a regular file"),
         ("/dev/null", "/dev/null: the destination is not a regular file"),
-        ("src/disk.raw/x", "src/disk.raw/x: can't create the file"),
+        ("src/disk.raw/x", "src/disk.raw/x: cannot create the file"),
     ] {
         let output = lab.run(&format!("buildx build -o type=vmdisk,format=raw,dest={dest} src"));
         assert_eq!(output.status.code(), Some(1), "{dest}");

@@ -15,7 +15,7 @@ use crate::{run, text, vmimage};
 /// Mebibytes of the one file.
 const WORK: usize = 48;
 
-/// A folder with files that can't be compressed, and room for disks.
+/// A folder with files that cannot be compressed, and room for disks.
 struct Bench(TempDir);
 
 impl Bench {

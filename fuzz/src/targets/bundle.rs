@@ -16,7 +16,7 @@ const SEPARATOR: &[u8] = b"\n--";
 const HEADS: [&[u8]; 2] = [b"\n--file ", b"\n--blob "];
 /// Each is looked for in all of them.
 const FILES: usize = 64;
-/// Blobs that name each other can't be had; those of an image are not nested deeper than this.
+/// Blobs that name each other cannot be had; those of an image are not nested deeper than this.
 const DEPTH: usize = 8;
 
 /// A file, by its name in the archive or by the name that others have for it here.

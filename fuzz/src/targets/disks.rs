@@ -119,7 +119,11 @@ fn judge(file: &Path, format: Format, disk: &Shared, folder: &Path) {
     }
     let raw = folder.join("raw");
     let converted = qemu(&["convert", "-f", driver, "-O", "raw"], &[file, &raw]);
-    assert!(converted.status.success(), "QEMU can't read it: {}", String::from_utf8_lossy(&converted.stderr));
+    assert!(
+        converted.status.success(),
+        "QEMU cannot read it: {}",
+        String::from_utf8_lossy(&converted.stderr)
+    );
     let theirs = std::fs::read(&raw).expect("QEMU has just written it");
     assert!(theirs.get(..ours.len()) == Some(&ours[..]), "QEMU reads other bytes");
 }

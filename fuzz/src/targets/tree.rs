@@ -66,7 +66,7 @@ pub(super) fn file(image: Image<'_>, format: Format) -> exporter::Result<Vec<u8>
         sparse: false,
     };
     container::write(image, &[target], &Run::silent(NonZeroUsize::MIN))?;
-    std::fs::read(&path).map_err(|error| exporter::Error::io("", "can't read the disk", error))
+    std::fs::read(&path).map_err(|error| exporter::Error::io("", "cannot read the disk", error))
 }
 
 /// A layout as its bytes.

@@ -61,7 +61,7 @@ impl Task {
         let this = std::env::current_exe().map_err(|error| error.to_string())?;
         let mut rest = Command::new(this);
         rest.arg(REST).arg(&self.mount_point);
-        rest.spawn().map(drop).map_err(|error| format!("the rest can't be started: {error}"))
+        rest.spawn().map(drop).map_err(|error| format!("the rest cannot be started: {error}"))
     }
 }
 

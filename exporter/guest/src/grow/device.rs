@@ -43,7 +43,7 @@ impl Device {
 
     fn at(sysfs: PathBuf) -> Result<Self, String> {
         let name = sysfs.file_name().and_then(|name| name.to_str()).ok_or("a device without a name")?;
-        // sysfs can't have the slash of `/dev/cciss/c0d0` in a name.
+        // sysfs cannot have the slash of `/dev/cciss/c0d0` in a name.
         let path = Path::new("/dev").join(name.replace('!', "/"));
         Ok(Self { sysfs, path })
     }

@@ -90,10 +90,10 @@ pub(crate) fn grow(mount_point: &Path, device: &Device, len: u64, patience: Dura
         match ext4_ioc_resize_fs(&directory, blocks) {
             Ok(()) => Ok(Some(())),
             Err(Errno::BUSY) => Ok(None),
-            Err(error) => Err(format!("{}: can't grow ext4: {error}", device.path.display())),
+            Err(error) => Err(format!("{}: cannot grow ext4: {error}", device.path.display())),
         }
     })?
-    .ok_or_else(|| format!("{}: can't grow ext4: somebody else is at it", device.path.display()))
+    .ok_or_else(|| format!("{}: cannot grow ext4: somebody else is at it", device.path.display()))
 }
 
 /// Attempts until there is a result; `None` if there is none for as long as `patience`.

@@ -15,7 +15,7 @@ pub(crate) fn open() {
     let _ = rustix::stdio::dup2_stderr(&console);
 }
 
-/// Say one line. A console that can't be written to is no reason to stop.
+/// Say one line. A console that cannot be written to is no reason to stop.
 pub(crate) fn say(line: Arguments<'_>) {
     let _ = io::stderr().write_all(format!("vmimage: {line}\n").as_bytes());
 }

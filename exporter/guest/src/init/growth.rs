@@ -27,7 +27,7 @@ pub(crate) fn begin() {
 
 fn start_rest() -> Result<(), String> {
     let rest = Command::new("/proc/self/exe").arg(ROLE).spawn();
-    rest.map(drop).map_err(|error| format!("the rest of the growth can't be started: {error}"))
+    rest.map(drop).map_err(|error| format!("the rest of the growth cannot be started: {error}"))
 }
 
 /// As that process.

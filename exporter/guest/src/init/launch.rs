@@ -31,7 +31,7 @@ pub(crate) fn run() -> ExitCode {
         Ok((program, error)) if error.kind() == io::ErrorKind::NotFound => {
             (NOT_FOUND, format!("{program}: no such program in the image, or no such interpreter of it"))
         }
-        Ok((program, error)) => (NOT_RUN, format!("{program}: can't be run: {error}")),
+        Ok((program, error)) => (NOT_RUN, format!("{program}: cannot be run: {error}")),
         Err(error) => (NOT_RUN, error),
     };
     say(format_args!("service: {error}"));

@@ -57,7 +57,7 @@ pub(crate) fn virtual_file_systems() {
         let data = std::ffi::CString::new(data).unwrap_or_default();
         match mount(kind, at, kind, flags, Some(&*data)) {
             Ok(()) | Err(Errno::BUSY) => {}
-            Err(error) => say(format_args!("{at}: can't mount {kind}: {error}")),
+            Err(error) => say(format_args!("{at}: cannot mount {kind}: {error}")),
         }
     }
     for (link, target) in LINKS {
@@ -68,7 +68,7 @@ pub(crate) fn virtual_file_systems() {
 /// Make the root writable, and show the image's own `/run`: the initramfs has put its own over it.
 pub(crate) fn root() {
     let result = mount_remount("/", MountFlags::empty(), "");
-    say_error(result.map_err(|error| format!("/: can't be made writable: {error}")));
+    say_error(result.map_err(|error| format!("/: cannot be made writable: {error}")));
     let _ = unmount("/run", UnmountFlags::DETACH);
 }
 
@@ -83,11 +83,11 @@ pub(crate) fn release() {
     for at in on_devices {
         let at = unescape(at);
         say_error(
-            unmount(&*at, UnmountFlags::empty()).map_err(|error| format!("{at}: can't unmount: {error}")),
+            unmount(&*at, UnmountFlags::empty()).map_err(|error| format!("{at}: cannot unmount: {error}")),
         );
     }
     let result = mount_remount("/", MountFlags::RDONLY, "");
-    say_error(result.map_err(|error| format!("/: can't be made read-only: {error}")));
+    say_error(result.map_err(|error| format!("/: cannot be made read-only: {error}")));
 }
 
 /// A path of proc_pid_mounts(5): blanks and backslashes are octal.

@@ -124,7 +124,7 @@ fn is_hardware(interface: &str) -> bool {
 fn up(interface: &str) -> Result<Link, String> {
     let index =
         attribute(interface, "ifindex")?.parse().map_err(|error| format!("{interface}: index: {error}"))?;
-    Link(index).up().map_err(|error| format!("{interface}: can't be turned on: {error}"))?;
+    Link(index).up().map_err(|error| format!("{interface}: cannot be turned on: {error}"))?;
     Ok(Link(index))
 }
 

@@ -99,7 +99,7 @@ impl Supervisor {
                     Outcome::Ended(ending) => ending.to_string(),
                     Outcome::TimedOut => continue,
                 },
-                Err(error) => format!("can't be started: {error}"),
+                Err(error) => format!("cannot be started: {error}"),
             };
             if started.elapsed() >= GOOD_RUN {
                 pause = FIRST_PAUSE;

@@ -104,7 +104,7 @@ fn an_initramfs_has_the_drivers_of_the_root() {
             Some(lacking) => assert!(said.contains(lacking), "{names:?}: {said}"),
         }
     }
-    // What can't be read, and a kernel that does not say what is built in, are taken as they are.
+    // What cannot be read, and a kernel that does not say what is built in, are taken as they are.
     assert_eq!(kernel_with(&[], &[], Some(b"\xfd7zXZ\0")), "fine");
     let silent = with(
         &[("/boot/vmlinuz-6.1", "kernel"), ("/lib/modules/6.1/", "")],

@@ -23,7 +23,7 @@ pub(in crate::container) fn find<F: ReadAt>(file: &F) -> Option<Range<u64>> {
 /// Where the qcow2 file lies in an archive that has one, in bytes.
 ///
 /// # Errors
-/// [`Kind::Corrupt`] if it has none, [`Kind::Io`] if it can't be read.
+/// [`Kind::Corrupt`] if it has none, [`Kind::Io`] if it cannot be read.
 pub fn disk_range(archive: &Path) -> Result<Range<u64>> {
     find(&container::open_raw(archive)?).ok_or_else(missing)
 }

@@ -9,7 +9,7 @@
 //! ```
 //!
 //! The descriptor has to be first and tells the size of the disk file, so it is written last, into room
-//! that was left for it; an OVA can't go into a pipe. The manifest may be behind the descriptor or at
+//! that was left for it; an OVA cannot go into a pipe. The manifest may be behind the descriptor or at
 //! the end: there, the disk is hashed while it is written.
 //!
 //! A strict reader wants (DSP0243, 5.1 to 5.3; VirtualBox, `ApplianceImplImport.cpp`, is a judge of it in the tests):

@@ -179,7 +179,7 @@ impl Appliance {
     }
 }
 
-/// Text for XML 1.0, in elements and attributes; a character that XML can't have becomes U+FFFD.
+/// Text for XML 1.0, in elements and attributes; a character that XML cannot have becomes U+FFFD.
 fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {

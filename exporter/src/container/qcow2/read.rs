@@ -193,7 +193,7 @@ fn check_supported(header: &Header) -> Result<()> {
         (header.compression_type > Header::ZSTD, "its compression"),
     ];
     if let Some((_, what)) = unsupported.iter().find(|(is_so, _)| *is_so) {
-        return Err(Error::new(Kind::Unsupported, "qcow2", format!("{what} can't be read")));
+        return Err(Error::new(Kind::Unsupported, "qcow2", format!("{what} cannot be read")));
     }
     if !(9..=21).contains(&header.cluster_bits.get()) {
         return Err(corrupt("the cluster size is impossible"));

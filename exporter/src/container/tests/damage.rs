@@ -11,7 +11,7 @@ fn small(scratch: &Scratch, format: Format, compression: Compression) -> Vec<u8>
     std::fs::read(&disk.path).unwrap()
 }
 
-/// What is wrong with a file: its problems, or why it can't be opened.
+/// What is wrong with a file: its problems, or why it cannot be opened.
 fn problems(file: &str) -> String {
     check(Path::new(file)).map_or_else(|error| error.to_string(), |problems| problems.join("\n"))
 }
@@ -30,7 +30,7 @@ fn put(bytes: &mut [u8], at: u64, value: &[u8]) {
 
 /// Whether QEMU finds no fault with a file, and reads all of it.
 fn qemu_takes(format: &str, path: &str) -> bool {
-    // It can't check a VHD.
+    // It cannot check a VHD.
     (format == "vpc" || tool("qemu-img", &["check", "-f", format, path]).0)
         && tool("qemu-img", &["convert", "-f", format, "-O", "raw", path, &format!("{path}.raw")]).0
 }
@@ -334,7 +334,7 @@ fn places_of_a_vdi_are_taken_once() {
         (388, 1, "vdi: 2 blocks are in the file, and 1 by its header"),
         (340, 513, "vdi: the block map or the blocks begin inside a sector"),
         (344, (MIB + 1) as u32, "vdi: the block map or the blocks begin inside a sector"),
-        (360, 4096, "vdi: sectors of other than 512 bytes can't be read"),
+        (360, 4096, "vdi: sectors of other than 512 bytes cannot be read"),
         (384, u32::MAX, "vdi: the file ends before its block map"),
     ] {
         let mut bytes = whole.clone();

@@ -42,7 +42,7 @@ fn qemu_and_our_reader_read_the_image() {
             assert!(bytes == expected, "{name} {size}");
             let behind = image.read_at(expected.len() as u64 - 1, &mut [0; 2]).unwrap_err();
             assert_eq!(*behind.kind(), Kind::Corrupt);
-            // QEMU can't check a VHD.
+            // QEMU cannot check a VHD.
             if name != "vpc" {
                 let said = accepts("qemu-img", &["check", "-f", name, shown(&disk)]);
                 assert!(said.contains("No errors were found"), "{said}");

@@ -131,7 +131,7 @@ fn a_stream_cannot_be_read_again() {
     let scratch = Scratch::new();
     let disk = Target { sparse: true, ..any_target(&scratch, Format::ContainerDisk) };
     let error = write(Image { size: MIB, extents: &extents(MIB) }, &[disk], &run(1)).unwrap_err().to_string();
-    assert!(error.contains("a stream can't be read again"), "{error}");
+    assert!(error.contains("a stream cannot be read again"), "{error}");
     assert!(std::fs::read_dir(scratch.path()).unwrap().next().is_none(), "nothing is left");
 }
 

@@ -32,7 +32,7 @@ pub(in crate::container) fn open<F: ReadAt>(file: F) -> Result<Reader<F, Map>> {
         (header.legacy_geometry[3].get() != SECTOR, "sectors of other than 512 bytes"),
     ];
     if let Some((_, what)) = unsupported.iter().find(|(is_so, _)| *is_so) {
-        return Err(Error::new(Kind::Unsupported, "vdi", format!("{what} can't be read")));
+        return Err(Error::new(Kind::Unsupported, "vdi", format!("{what} cannot be read")));
     }
     let map = Map(header);
     let [map_end, data] = [map.block_map().end, map.0.offset_data.get().into()];

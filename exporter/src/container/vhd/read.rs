@@ -92,7 +92,7 @@ fn footer<F: ReadAt>(file: &F) -> Result<Footer> {
 
 fn dynamic<F: ReadAt>(file: F, footer: &Footer) -> Result<blocks::Reader<F, Dynamic>> {
     if footer.disk_type.get() != Footer::DYNAMIC {
-        return Err(Error::new(Kind::Unsupported, "vhd", "differencing disks can't be read"));
+        return Err(Error::new(Kind::Unsupported, "vhd", "differencing disks cannot be read"));
     }
     let map = Dynamic::read(&file, footer, Footers::read(&file).problem())?;
     Ok(blocks::Reader::new(file, map))

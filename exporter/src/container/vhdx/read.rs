@@ -260,5 +260,5 @@ fn corrupt(message: impl Into<String>) -> Error {
 }
 
 fn unsupported(what: &str) -> Error {
-    Error::new(Kind::Unsupported, "vhdx", format!("{what} can't be read"))
+    Error::new(Kind::Unsupported, "vhdx", format!("{what} cannot be read"))
 }

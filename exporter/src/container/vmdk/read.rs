@@ -249,5 +249,5 @@ fn corrupt(message: impl Into<String>) -> Error {
 }
 
 fn unsupported_error(what: &str) -> Error {
-    Error::new(Kind::Unsupported, "vmdk", format!("{what} can't be read"))
+    Error::new(Kind::Unsupported, "vmdk", format!("{what} cannot be read"))
 }

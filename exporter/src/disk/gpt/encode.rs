@@ -51,7 +51,7 @@ fn check(table: &Table) -> Result<()> {
     for partition in by_place {
         let (first, last) = (partition.first_lba, partition.last_lba);
         if first < free_from || last < first || last > *usable.end() {
-            return input(format!("partition {} can't lie at sectors {first} to {last}", partition.number));
+            return input(format!("partition {} cannot lie at sectors {first} to {last}", partition.number));
         }
         free_from = last + 1;
     }

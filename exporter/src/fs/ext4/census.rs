@@ -1,4 +1,4 @@
-//! What is in a tree, as ext4 counts it: inodes, links, blocks. Everything ext4 can't hold is refused
+//! What is in a tree, as ext4 counts it: inodes, links, blocks. Everything ext4 cannot hold is refused
 //! here, so that nothing that comes after can fail but for want of space.
 
 use std::collections::{BTreeMap, HashMap};
@@ -140,7 +140,7 @@ impl Census {
         let known = self.numbers.get(id.0 as usize).filter(|ino| ino.0 != 0);
         if let Some(&ino) = known {
             if is_directory {
-                return Err("a directory can't have a second name".to_owned());
+                return Err("a directory cannot have a second name".to_owned());
             }
             let index = self.index(ino).expect("the number of a node");
             self.nodes[index].links += 1;
@@ -206,7 +206,7 @@ pub(super) fn data_blocks(content: &Content) -> Vec<Range<u64>> {
     blocks
 }
 
-/// Blocks that an inode takes beside directory entries; an error says why ext4 can't hold it.
+/// Blocks that an inode takes beside directory entries; an error says why ext4 cannot hold it.
 fn node_blocks(tree: &Tree, id: InodeId) -> Result<u64, String> {
     let inode = tree.inode(id);
     let attributes = xattr::Placed::new(&inode.meta.xattrs).map_err(|reason| reason.to_string())?;
@@ -237,7 +237,7 @@ fn check_name(name: &[u8]) -> Result<(), String> {
             Err(format!("a name of {} bytes, ext4 allows {NAME_MAX}", name.len()))
         }
         name if name.iter().any(|byte| matches!(byte, 0 | b'/')) => {
-            Err("a name can't contain '/' or NUL".to_owned())
+            Err("a name cannot contain '/' or NUL".to_owned())
         }
         _ => Ok(()),
     }

@@ -16,7 +16,7 @@ use crate::tree::Kind;
 pub(super) const NAME_MAX: usize = 255;
 /// Bytes for entries in a block.
 pub(super) const ENTRIES_ROOM: usize = BLOCK_SIZE - size_of::<DirEntryTail>();
-/// Blocks of the directory that e2fsck puts lost files in; it can't allocate more when it needs them.
+/// Blocks of the directory that e2fsck puts lost files in; it cannot allocate more when it needs them.
 pub(super) const LOST_FOUND_BLOCKS: u32 = 4;
 
 /// An entry of a directory.

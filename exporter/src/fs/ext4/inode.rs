@@ -126,7 +126,7 @@ fn set_blocks(inode: &mut Inode, tree: &ExtentTree, xattrs: u32) {
     inode.i_blocks_high = U16::new((sectors >> 32) as u16);
 }
 
-/// All four times; what ext4 can't hold becomes the nearest that it can, as in the kernel.
+/// All four times; what ext4 cannot hold becomes the nearest that it can, as in the kernel.
 fn set_times(inode: &mut Inode, time: Time) {
     let (seconds, extra) = encode_time(time);
     inode.i_extra_isize = U16::new(EXTRA_ISIZE);

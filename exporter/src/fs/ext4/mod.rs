@@ -91,7 +91,7 @@ pub struct Options {
 /// mke2fs's table (4 MiB below 128 MiB, 64 MiB from 2 to 16 GiB).
 ///
 /// # Errors
-/// `Input` names the path that ext4 can't hold, or the option that is wrong. `NoSpace` says the smallest
+/// `Input` names the path that ext4 cannot hold, or the option that is wrong. `NoSpace` says the smallest
 /// larger size that would do.
 pub fn plan(tree: &Arc<Tree>, options: &Options) -> Result<Contents> {
     Draft::new(tree, options)?.plan(options.size)

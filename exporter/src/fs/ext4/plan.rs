@@ -46,7 +46,7 @@ impl Draft {
     /// Count `tree`. The size in `options` does not matter yet.
     ///
     /// # Errors
-    /// `Input` names the path that ext4 can't hold, or the option that is wrong.
+    /// `Input` names the path that ext4 cannot hold, or the option that is wrong.
     pub fn new(tree: &Arc<Tree>, options: &Options) -> Result<Self> {
         options.check()?;
         let census = Arc::new(Census::new(tree, hash_seed(options))?);

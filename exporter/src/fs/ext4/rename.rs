@@ -71,7 +71,7 @@ fn check(superblock: &Superblock) -> Result<()> {
         || superblock.s_feature_ro_compat.get() & !ro_compat::SET != 0
     {
         return refuse(
-            "the file system has features that can't be given another UUID here",
+            "the file system has features that cannot be given another UUID here",
             "copy the disk as it is, and run tune2fs -U random on the copy",
         );
     }

@@ -36,7 +36,7 @@ const ACL_DEFAULT: (&[u8], u8) = (b"system.posix_acl_default", 3);
 /// ext4 keeps the content of small files under this name when `inline_data` is on.
 const INLINE_DATA: &[u8] = b"system.data";
 
-/// Why attributes can't be stored.
+/// Why attributes cannot be stored.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Reason {
     /// The name has no prefix that ext4 knows, or is too short or too long.
@@ -50,7 +50,7 @@ pub(super) enum Reason {
 impl std::fmt::Display for Reason {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Name(name) => write!(f, "ext4 can't store an extended attribute named {name}"),
+            Self::Name(name) => write!(f, "ext4 cannot store an extended attribute named {name}"),
             Self::Acl(name) => write!(f, "the extended attribute {name} is not a valid ACL"),
             Self::TooLarge => {
                 write!(f, "the extended attributes don't fit the inode and one block of {BLOCK_SIZE} bytes")

@@ -12,7 +12,7 @@
 //! Long names, and 8.3 aliases that depend on nothing but the names. Every entry bears one time, from
 //! [`Options`]: a boot partition keeps no history. A hard link becomes a second file.
 //!
-//! Refused: symbolic links, devices, pipes and sockets; names that FAT can't hold or tell apart; files
+//! Refused: symbolic links, devices, pipes and sockets; names that FAT cannot hold or tell apart; files
 //! of 4 GiB and more. Owners, permissions and extended attributes have no place in FAT and are left out.
 
 mod edit;

@@ -20,7 +20,7 @@ pub(super) struct EntryName {
     pub(super) long: Vec<u16>,
 }
 
-/// Why a name can't be in a FAT directory.
+/// Why a name cannot be in a FAT directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Reason {
     NotUtf8,
@@ -34,17 +34,17 @@ pub(super) enum Reason {
 impl Reason {
     pub(super) fn message(&self) -> String {
         match self {
-            Self::NotUtf8 => "the name is not UTF-8, so FAT can't hold it".into(),
+            Self::NotUtf8 => "the name is not UTF-8, so FAT cannot hold it".into(),
             Self::Forbidden(c) => format!("FAT allows no {c:?} in a name"),
             Self::DotOrSpaceAtEnd => "FAT allows no dot or space at the end of a name".into(),
             Self::TooLong => format!("the name is longer than the {LONG_MAX} UTF-16 units FAT allows"),
-            Self::SameAs(other) => format!("FAT can't tell the name from {other:?}, it ignores case"),
+            Self::SameAs(other) => format!("FAT cannot tell the name from {other:?}, it ignores case"),
             Self::NoAliasLeft => "too many names in this directory are alike: no 8.3 alias is left".into(),
         }
     }
 }
 
-/// The entries for the names of one directory, in their order; or the first name that can't be there.
+/// The entries for the names of one directory, in their order; or the first name that cannot be there.
 ///
 /// Names that fit 8.3 in some case keep that as their alias; the others get `~1`, `~2` … in the order
 /// they come, so that aliases depend on the names alone.

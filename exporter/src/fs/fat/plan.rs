@@ -16,7 +16,7 @@ use crate::tree::Tree;
 /// Plan a volume of `options.size` bytes that holds `tree`.
 ///
 /// # Errors
-/// [`Kind::Input`] with the path of what FAT can't hold, [`Kind::NoSpace`] if the volume is too small.
+/// [`Kind::Input`] with the path of what FAT cannot hold, [`Kind::NoSpace`] if the volume is too small.
 pub fn plan(tree: &Tree, options: &Options) -> Result<Contents> {
     let label = check(options)?;
     let volume = Volume::new(tree, label.is_some())?;
@@ -46,7 +46,7 @@ pub fn plan(tree: &Tree, options: &Options) -> Result<Contents> {
 /// Bytes of the smallest volume that [`plan()`] can make of `tree`; `options.size` does not matter.
 ///
 /// # Errors
-/// [`Kind::Input`] with the path of what FAT can't hold.
+/// [`Kind::Input`] with the path of what FAT cannot hold.
 pub fn minimum_size(tree: &Tree, options: &Options) -> Result<u64> {
     let label = check(options)?;
     let volume = Volume::new(tree, label.is_some())?;
@@ -64,7 +64,7 @@ fn check(options: &Options) -> Result<Option<ShortName>> {
     }
     if u32::try_from(options.hidden_sectors).is_err() {
         return input(format!(
-            "the volume can't start at sector {}, only below 2^32",
+            "the volume cannot start at sector {}, only below 2^32",
             options.hidden_sectors
         ));
     }

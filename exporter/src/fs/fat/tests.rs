@@ -274,12 +274,12 @@ fn what_fat_can_not_hold_is_refused_by_its_path() {
         error.to_string()
     };
     let empty = || Kind::File(Content::Bytes([].into()));
-    assert_eq!(refused(b"x", Kind::Symlink(b"y"[..].into())), "/loader/x: FAT can't hold a symbolic link");
-    assert_eq!(refused(b"x", Kind::Fifo), "/loader/x: FAT can't hold a named pipe");
+    assert_eq!(refused(b"x", Kind::Symlink(b"y"[..].into())), "/loader/x: FAT cannot hold a symbolic link");
+    assert_eq!(refused(b"x", Kind::Fifo), "/loader/x: FAT cannot hold a named pipe");
     assert_eq!(refused(b"a?", empty()), "/loader/a?: FAT allows no '?' in a name");
     assert_eq!(
         refused(b"same", empty()),
-        "/loader/same: FAT can't tell the name from \"Same\", it ignores case"
+        "/loader/same: FAT cannot tell the name from \"Same\", it ignores case"
     );
 }
 
@@ -293,7 +293,7 @@ fn a_file_of_four_gib_is_refused() {
     assert!(plan(&tree, &options(5 * KIB * MIB)).is_ok());
     tree.inode_mut(id).kind = host(1 << 32);
     let error = plan(&tree, &options(5 * KIB * MIB)).unwrap_err();
-    assert_eq!(error.to_string(), "/large: FAT can't hold a file of 4 GiB, only up to 4 GiB - 1");
+    assert_eq!(error.to_string(), "/large: FAT cannot hold a file of 4 GiB, only up to 4 GiB - 1");
 }
 
 #[test]

@@ -33,7 +33,7 @@ impl<'a> Volume<'a> {
     pub(super) const ROOT: usize = 0;
 
     /// # Errors
-    /// [`Kind::Input`] with the path of what FAT can't hold.
+    /// [`Kind::Input`] with the path of what FAT cannot hold.
     pub(super) fn new(tree: &'a Tree, has_label: bool) -> Result<Self> {
         let root = Node { parent: 0, name: b"", entry: None, body: Body::Directory(Vec::new()) };
         let mut volume = Self { nodes: vec![root], has_label };
@@ -51,7 +51,7 @@ impl<'a> Volume<'a> {
     fn add(&mut self, tree: &'a Tree, parent: usize, name: &'a [u8], id: InodeId) -> Result<usize> {
         let refuse = |what: &str| {
             let path = show_path(&[self.path(parent).as_slice(), b"/", name].concat());
-            Err(Error::new(Kind::Input, path, format!("FAT can't hold {what}")))
+            Err(Error::new(Kind::Input, path, format!("FAT cannot hold {what}")))
         };
         let body = match &tree.inode(id).kind {
             tree::Kind::Directory(_) => Body::Directory(Vec::new()),

@@ -1,6 +1,6 @@
 //! What an image runs, as far as its words tell: a program, a shell for somebody at a terminal, an init.
 //!
-//! Only what is idle from its first word to its last is no service: whatever can't be judged is one.
+//! Only what is idle from its first word to its last is no service: whatever cannot be judged is one.
 
 use super::script::{self, Simple, is_assignment};
 use crate::limits::{self, Budget};

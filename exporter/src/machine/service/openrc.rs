@@ -76,7 +76,7 @@ fn script(plan: &Plan<'_>) -> String {
     set("output_logger", &format!("{console}logger -t {name} -p daemon.info"));
     set("retry", &format!("{}/90/SIGKILL/5", plan.stop_signal));
     set("respawn_delay", "2");
-    // What can't start yet, for want of a database elsewhere, is tried again for ever.
+    // What cannot start yet, for want of a database elsewhere, is tried again for ever.
     set("respawn_max", "0");
     text.push_str("\ndepend()\n{\n\twant net\n\tuse logger dns\n\tafter firewall\n}\n\nstart_pre()\n{\n");
     let own =

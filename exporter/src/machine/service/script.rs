@@ -24,7 +24,7 @@ const TOO_MUCH: [&str; 3] = ["case", "coproc", "function"];
 /// Words whose command only says how often others run.
 const LOOPS: [&str; 2] = ["for", "select"];
 
-/// The simple commands of `script` in their order; `None` if it can't be judged.
+/// The simple commands of `script` in their order; `None` if it cannot be judged.
 pub(super) fn read(script: &str) -> Option<Vec<Simple>> {
     let mut reader = Reader { rest: script.chars(), commands: Vec::new(), current: Simple::default() };
     while reader.step()? {}

@@ -19,7 +19,7 @@ const CLEAN_SIGNALS: [&str; 4] = ["SIGHUP", "SIGINT", "SIGPIPE", "SIGTERM"];
 /// Write the units of `plan` and enable them. Returns what could not be taken over, a line for each thing.
 ///
 /// # Errors
-/// [`Kind::Unsupported`] for a working directory that a unit can't name.
+/// [`Kind::Unsupported`] for a working directory that a unit cannot name.
 pub(super) fn install(editor: &mut Editor<'_>, plan: &Plan<'_>) -> Result<Vec<String>> {
     let name = &plan.name;
     if line(&plan.working_dir) != plan.working_dir.replace('%', "%%") {
@@ -113,7 +113,7 @@ fn service(plan: &Plan<'_>) -> String {
     unit.set("Description", format!("{name} of the image"));
     unit.set("Wants", "network-online.target");
     unit.set("After", "network-online.target");
-    // What can't start yet, for want of a database elsewhere, is tried again for ever.
+    // What cannot start yet, for want of a database elsewhere, is tried again for ever.
     unit.set("StartLimitIntervalSec", 0);
 
     unit.section("Service");

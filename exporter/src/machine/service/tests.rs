@@ -361,7 +361,7 @@ mod scripts {
             let folder = scratch.path().to_str().unwrap();
             let line = "echo one; echo two >/dev/stdout; echo three >/dev/stderr; echo \"$1\"; exit 7";
             let mut command = start(shell, &script, &[folder, "/bin/sh", "-c", line, "sh", "a  b"]);
-            // A socket, as systemd gives it: what can't be opened by its name.
+            // A socket, as systemd gives it: what cannot be opened by its name.
             let (ours, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
             command.stdout(std::os::fd::OwnedFd::from(theirs.try_clone().unwrap()));
             command.stderr(std::os::fd::OwnedFd::from(theirs));

@@ -36,7 +36,7 @@ impl Materials {
     /// contents, and the permissions of those in folders. `None` if it names none.
     ///
     /// # Errors
-    /// If one of them is not in the context or can't be read.
+    /// If one of them is not in the context or cannot be read.
     pub(crate) fn digest(&self, setup: &Setup) -> Result<Option<[u8; 32]>> {
         let paths = setup.context_files();
         if paths.is_empty() {

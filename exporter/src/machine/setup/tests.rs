@@ -390,7 +390,7 @@ fn services_are_switched_as_systemctl_does() {
 
     let own = [("/etc/systemd/system/own.service", "[Unit]\n")];
     let error = set_up_on(&[&DEBIAN[..], &own].concat(), &services(&[], &[], &["own"])).unwrap_err();
-    assert!(error.to_string().contains("can't be masked"), "{error}");
+    assert!(error.to_string().contains("cannot be masked"), "{error}");
 }
 
 #[test]

@@ -160,7 +160,7 @@ fn account(editor: &mut Editor<'_>, accounts: &mut Accounts, user: &User) -> Res
     Ok(account)
 }
 
-/// Files belong to numbers: those of a user that is there can't be changed.
+/// Files belong to numbers: those of a user that is there cannot be changed.
 fn keep_numbers(entry: Row, user: &User) -> Result<Row> {
     for (what, asked, field) in [("uid", user.uid, passwd::UID), ("gid", user.gid, passwd::GID)] {
         if let (Some(asked), Some(has)) = (asked, entry.number(field))

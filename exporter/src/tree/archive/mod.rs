@@ -53,7 +53,7 @@ impl Archive {
         decoders: &Arc<Decoders>,
     ) -> Result<Arc<Self>> {
         let compression = Compression::detect(&section)
-            .map_err(|error| Error::io(&shown, "can't read the archive", error))?;
+            .map_err(|error| Error::io(&shown, "cannot read the archive", error))?;
         Ok(Arc::new(Self {
             shown,
             order,
@@ -93,7 +93,7 @@ impl Archive {
             _ => self.decode_at(offset, out),
         };
         done.map_err(|error| {
-            Error::io(&self.shown, "can't read the archive", error)
+            Error::io(&self.shown, "cannot read the archive", error)
                 .with_hint("build again while nothing writes to it")
         })
     }

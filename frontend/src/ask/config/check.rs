@@ -71,7 +71,7 @@ pub(crate) enum Entry {
 }
 
 impl Entry {
-    /// Why it can't be what `key` names.
+    /// Why it cannot be what `key` names.
     fn refuse(found: Option<Self>, key: &str) -> Option<&'static str> {
         match (found, key) {
             (None, _) => Some("is not in the build context"),

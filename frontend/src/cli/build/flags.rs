@@ -99,7 +99,7 @@ const fn both(name: &'static str, fate: Fate) -> Flag {
 const IMAGE_BESIDE: &str = "for an image beside the disk: vmimage install, then \
     docker build -t NAME --load -o type=vmdisk,dest=web.qcow2 .";
 
-/// Refuses what can't be; `tool` builds, or docker.
+/// Refuses what cannot be; `tool` builds, or docker.
 pub(super) fn refuse(args: &DockerArgs, tool: Option<Tool>) -> Result<()> {
     for flag in args.given().filter_map(|(name, _)| find(name)) {
         let fate = if tool.is_some() { flag.store } else { flag.docker };

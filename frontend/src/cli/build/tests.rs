@@ -130,7 +130,7 @@ fn a_folder_of_packages_is_a_named_context() {
 #[test]
 fn every_file_asks_for_its_format() {
     let stock = END.trim_start_matches("--build-arg=VMIMAGE_TRANSPORT=sparse ");
-    // What is written in no order can't reach stdout without its zeroes.
+    // What is written in no order cannot reach stdout without its zeroes.
     assert_eq!(
         arguments(&["-o", "-", "--format", "vhdx"], true),
         format!("--build-arg VMIMAGE_FORMAT=vhdx {stock} .")

@@ -205,7 +205,7 @@ fn check_alone(file: &Path) -> Result<()> {
 
 fn driver(file: &Path, format: Format) -> Result<&'static str> {
     format.qemu_driver().ok_or_else(|| {
-        let error = Error::user(format!("{}: QEMU can't read a {format} disk", file.display()));
+        let error = Error::user(format!("{}: QEMU cannot read a {format} disk", file.display()));
         match format.unpack_command() {
             Some(command) => error.with_hint(format!("unpack it first: {command} {}", shell::quote(file))),
             None => error,
@@ -220,7 +220,7 @@ fn add_pflash(command: &mut Command, pflash: &Pflash) {
     command.args(["-drive", &format!("if=pflash,unit=1,format=raw,snapshot=on,file={vars}")]);
 }
 
-/// Whether QEMU can't write into the format: the compressed streams of VMware.
+/// Whether QEMU cannot write into the format: the compressed streams of VMware.
 fn is_read_only(driver: &str) -> bool {
     driver == "vmdk"
 }

@@ -82,7 +82,7 @@ fn what_qemu_only_reads_is_a_snapshot() {
 #[test]
 fn a_disk_that_qemu_cant_read_is_refused() {
     let error = driver(Path::new("a disk.raw.zst"), Format::RawZst).unwrap_err();
-    assert_eq!(error.to_string(), "a disk.raw.zst: QEMU can't read a raw.zst disk");
+    assert_eq!(error.to_string(), "a disk.raw.zst: QEMU cannot read a raw.zst disk");
     assert_eq!(error.hint(), Some(&"unpack it first: zstd -d 'a disk.raw.zst'".into()));
     let error = driver(Path::new("web.containerdisk.tar"), Format::ContainerDisk).unwrap_err();
     assert_eq!(error.hint(), Some(&"unpack it first: docker load -i web.containerdisk.tar".into()));

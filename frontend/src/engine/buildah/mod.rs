@@ -153,7 +153,7 @@ impl Store<'_> {
         let about = self.about(&id)?;
         if !about.config.on_build.is_empty() {
             return Err(Error::user(format!("base image {}: has ONBUILD instructions", base.name))
-                .with_hint("a kernel can't be put under them here: build with --engine docker"));
+                .with_hint("a kernel cannot be put under them here: build with --engine docker"));
         }
         Ok(Image { name: base.name.clone(), id, user: about.config.container.user })
     }

@@ -43,7 +43,7 @@ fn the_base_of_the_target_is_found() {
         ("\u{feff}FROM b\n", None, &[], "0 <- b"),
         ("FROM a AS b\nFROM b AS c\nFROM c\n", None, &[], "2 <- a"),
         ("FROM a AS Base\nFROM base\n", None, &[], "1 <- a"),
-        // A stage can't stand on itself or on a later one: those are images.
+        // A stage cannot stand on itself or on a later one: those are images.
         ("FROM debian AS debian\nFROM later\nFROM x AS later\n", Some("1"), &[], "1 <- later"),
         ("FROM debian AS debian\n", None, &[], "debian <- debian"),
         (STAGES, None, &[], "final <- debian:12"),

@@ -77,7 +77,7 @@ impl<R: Read> Read for Metered<'_, R> {
     }
 }
 
-/// A stream that can't be read on.
+/// A stream that cannot be read on.
 pub(super) fn broken(error: io::Error) -> Failure {
     let message = "the stream of the build's result: is not a whole tar archive";
     let wrapped = Error::build(message).because(error.to_string());

@@ -25,7 +25,7 @@ const BUFFER: usize = 256 << 10;
 /// The files of `wanted`, in their order.
 ///
 /// # Errors
-/// Of the first of them that can't be had.
+/// Of the first of them that cannot be had.
 pub(super) fn download(
     client: &Client<'_>,
     wanted: &[&Descriptor],
@@ -67,7 +67,7 @@ struct Shared<'a> {
     spool: &'a Path,
     total: u64,
     done: AtomicU64,
-    /// One of them can't be had, so nobody wants the others.
+    /// One of them cannot be had, so nobody wants the others.
     failed: AtomicBool,
 }
 
@@ -159,7 +159,7 @@ pub(super) fn keep(bytes: &[u8], spool: &Path) -> Result<File, IoError> {
 /// There is no room beside the disk.
 pub(super) fn cannot_keep(place: &str, spool: &Path, error: IoError) -> Error {
     let spool = spool.display();
-    let message = format!("can't keep what is downloaded in a temporary file in {spool}");
+    let message = format!("cannot keep what is downloaded in a temporary file in {spool}");
     Error::io(place, message, error)
         .with_hint(format!("free some space where {spool} lies, or write elsewhere"))
 }

@@ -60,7 +60,7 @@ impl<'a> Client<'a> {
     /// A client for what `reference` names, by way of a mirror if one is given.
     ///
     /// # Errors
-    /// `Io` or `Input` for certificates that can't be read.
+    /// `Io` or `Input` for certificates that cannot be read.
     pub(super) fn new(
         place: &str,
         reference: &Reference,
@@ -160,7 +160,7 @@ impl<'a> Client<'a> {
         }
     }
 
-    /// Attempt something until it is done, or can't be.
+    /// Attempt something until it is done, or cannot be.
     pub(super) fn insist<T>(&self, mut attempt: impl FnMut() -> Result<T, Failure>) -> Result<T> {
         let mut pauses = PAUSES.iter();
         loop {

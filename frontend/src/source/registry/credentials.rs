@@ -37,7 +37,7 @@ pub(super) enum Login {
 /// The login for images below `repository`, `HOST/PATH`; `file` if the user named one.
 ///
 /// # Errors
-/// `Input` for a file that is not as docker and podman write it, `Io` for one or a helper that can't be used.
+/// `Input` for a file that is not as docker and podman write it, `Io` for one or a helper that cannot be used.
 pub(super) fn find(repository: &str, file: Option<&Path>) -> Result<Option<Login>> {
     let files = match file {
         Some(file) => vec![file.to_owned()],
@@ -49,7 +49,7 @@ pub(super) fn find(repository: &str, file: Option<&Path>) -> Result<Option<Login
         let config = match std::fs::read(&path) {
             Ok(json) => parse(&path, &json)?,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound && file.is_none() => continue,
-            Err(error) => return Err(Error::io(path.display().to_string(), "can't read the logins", error)),
+            Err(error) => return Err(Error::io(path.display().to_string(), "cannot read the logins", error)),
         };
         if let Some(login) = config.find(repository)? {
             return Ok(Some(login));
@@ -170,7 +170,7 @@ fn decode(encoded: &str) -> Option<Login> {
 /// Ask `docker-credential-NAME` for a login.
 fn ask(helper: &str, host: &str) -> Result<Option<Login>> {
     let program = format!("docker-credential-{helper}");
-    let failed = |error| Error::io(&program, "can't be asked for the login", error);
+    let failed = |error| Error::io(&program, "cannot be asked for the login", error);
     let refused = |message: String| Error::new(Kind::Input, &program, message);
     let mut command = Command::new(&program);
     let mut child = command

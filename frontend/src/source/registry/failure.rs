@@ -32,7 +32,7 @@ impl Client<'_> {
             _ => None,
         };
         if reason.is_some_and(certificate) {
-            let message = format!("{host} can't be trusted: {}", explain(error));
+            let message = format!("{host} cannot be trusted: {}", explain(error));
             let folder = format!("/etc/containers/certs.d/{}", self.host);
             let hint = format!("put the certificate of its authority into {folder}/ca.crt");
             return Failure::Final(Error::new(Kind::Input, &self.place, message).with_hint(hint));
@@ -44,7 +44,7 @@ impl Client<'_> {
         if let Some(refusal) = refusal(error) {
             return self.refuses(host, &refusal);
         }
-        let message = format!("{host} can't be reached: {}", explain(error));
+        let message = format!("{host} cannot be reached: {}", explain(error));
         match self.has_answered.load(Ordering::Relaxed) {
             true => Failure::Passing(message),
             false => Failure::Final(Error::new(Kind::Io, &self.place, message)),
@@ -88,7 +88,7 @@ fn refusal(error: &ureq::Error) -> Option<String> {
         ureq::Error::LargeResponseHeader(..) => "answers with more headers than are read".to_owned(),
         ureq::Error::BodyExceedsLimit(limit) => format!("answers with more than {limit} bytes"),
         ureq::Error::ConnectProxyFailed(_) => "is not what the proxy connects to".to_owned(),
-        other => format!("can't be asked: {}", explain(other)),
+        other => format!("cannot be asked: {}", explain(other)),
     })
 }
 

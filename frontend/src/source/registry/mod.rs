@@ -49,7 +49,7 @@ pub(crate) use upload::{Content, Repository};
 ///
 /// # Errors
 /// Those of [`input::read`]; beside them `NotFound` for an image that the registry does not have, `Input` where
-/// it wants another login, `Io` where it can't be reached.
+/// it wants another login, `Io` where it cannot be reached.
 pub(super) fn read(
     reference: &Reference,
     access: &Access<'_>,
@@ -111,7 +111,7 @@ fn fetch(
     cache.extend(missing.iter().map(|descriptor| descriptor.digest().to_string()).zip(files));
     let again = |descriptor: &Descriptor| {
         let file = &cache[descriptor.digest().as_ref()];
-        file.try_clone().map_err(|error| Error::io(client.place(), "can't keep what was fetched", error))
+        file.try_clone().map_err(|error| Error::io(client.place(), "cannot keep what was fetched", error))
     };
     wanted.iter().map(again).collect()
 }

@@ -9,9 +9,9 @@ use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 /// How to talk to `host` over TLS.
 ///
 /// # Errors
-/// `Io` or `Input` for a certificate of the registry that can't be read.
+/// `Io` or `Input` for a certificate of the registry that cannot be read.
 pub(super) fn config(host: &str) -> Result<TlsConfig> {
-    // What can't be read of the machine's own store can't be trusted; the connection will tell.
+    // What cannot be read of the machine's own store cannot be trusted; the connection will tell.
     let system = rustls_native_certs::load_native_certs().certs;
     let mut roots: Vec<_> = system.iter().map(|der| Certificate::from_der(der).to_owned()).collect();
     for folder in folders(host) {
@@ -38,7 +38,7 @@ fn authorities(folder: &Path) -> Result<Vec<Certificate<'static>>> {
     let mut certificates = Vec::new();
     for path in paths {
         let shown = path.display().to_string();
-        let pem = fs::read(&path).map_err(|error| Error::io(&shown, "can't read the certificate", error))?;
+        let pem = fs::read(&path).map_err(|error| Error::io(&shown, "cannot read the certificate", error))?;
         let found = certificates.len();
         for item in parse_pem(&pem) {
             if let Ok(PemItem::Certificate(certificate)) = item {

@@ -44,7 +44,7 @@ impl<'a> Repository<'a> {
     /// The one that `reference` names.
     ///
     /// # Errors
-    /// As for reading an image: certificates that can't be read.
+    /// As for reading an image: certificates that cannot be read.
     pub(crate) fn open(reference: &Reference, access: &'a Access<'a>) -> Result<Self> {
         Ok(Self { client: Client::new(&format!("docker://{reference}"), reference, None, access)?, access })
     }
@@ -52,7 +52,7 @@ impl<'a> Repository<'a> {
     /// Put a blob there, unless it is there already.
     ///
     /// # Errors
-    /// `Input` where the registry wants another login, `Io` where it can't be reached or does not take it.
+    /// `Input` where the registry wants another login, `Io` where it cannot be reached or does not take it.
     pub(crate) fn put_blob(&self, blob: &Blob, content: &dyn Content) -> Result<()> {
         self.client.insist(|| {
             if self.has(blob)? {
@@ -131,7 +131,7 @@ impl<'a> Repository<'a> {
         let outcome = request.send(SendBody::from_reader(&mut sending));
         match sending.failed {
             Some(error) => {
-                let message = "can't read what is sent a second time";
+                let message = "cannot read what is sent a second time";
                 Err(Failure::Final(Error::io(self.client.place(), message, error)))
             }
             None => self.client.answer(there.origin(), outcome),

@@ -57,7 +57,7 @@ impl Modules {
             if self.seen.insert(file.clone()) {
                 let path = self.directory.join(&file);
                 say_error(
-                    insert(&path).map_err(|error| format!("{}: can't be loaded: {error}", path.display())),
+                    insert(&path).map_err(|error| format!("{}: cannot be loaded: {error}", path.display())),
                 );
             }
         }

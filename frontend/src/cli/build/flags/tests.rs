@@ -163,7 +163,7 @@ no order also come so on their way to stdout.
 ## Docker Compose
 
 `docker compose build` always makes an image. A service whose Dockerfile has `# syntax=example/vmimage` gives one that holds
-`disk.qcow2` and can't be run; Compose ignores outputs (`x-bake` too). The build warns of it. Make the disk with `vmimage build`
+`disk.qcow2` and cannot be run; Compose ignores outputs (`x-bake` too). The build warns of it. Make the disk with `vmimage build`
 or `docker build -o type=vmdisk,dest=web.qcow2`, leave the syntax line out of Dockerfiles that Compose builds as well, or ask for
 a container disk on purpose (`args: { VMIMAGE_STAGE: containerdisk }`). `docker build -t NAME` of such a Dockerfile, with nothing
 asked for but the image, is warned of where vmimage is installed in front of buildx.
