@@ -1,7 +1,7 @@
 //! All that was asked of a disk. The only thing that crosses from the frontend into the build.
 
+mod artifacts;
 mod container;
-mod files;
 mod firmware;
 mod image_config;
 mod init;
@@ -19,8 +19,8 @@ use crate::choice::by_name;
 use crate::container::{Compression, Format};
 
 pub use crate::architecture::Architecture;
+pub use artifacts::FileSpec;
 pub use container::{Container, Healthcheck};
-pub use files::FileSpec;
 pub use firmware::Firmware;
 pub use image_config::ImageConfig;
 pub use init::Init;

@@ -12,7 +12,7 @@ mod format;
 mod frames;
 mod gce;
 mod output;
-mod ova;
+mod ovf;
 mod place;
 pub mod qcow2;
 mod raw;
@@ -28,7 +28,7 @@ mod vmdk;
 pub use codec::{DEFLATE_LEVEL, ZSTD_LEVEL};
 pub use format::{Compression, Format};
 pub use output::Output;
-pub use ova::{Appliance, Firmware};
+pub use ovf::{Appliance, Firmware};
 
 use std::fs::File;
 use std::io::Write;
@@ -134,7 +134,7 @@ fn sink<'a>(image: Image<'_>, target: &'a Target, place: &'a dyn Place) -> Resul
         Format::VhdDynamic => Box::new(vhd::dynamic::Writer::new(image.size, id, place)?),
         Format::Vhdx => Box::new(blocks::Writer::new(vhdx::tables(image.size, id)?, place)),
         Format::Vmdk => Box::new(vmdk::Writer::new(image.size, id, place)?),
-        Format::Ova => Box::new(ova::Writer::new(image.size, id, &target.appliance, place)?),
+        Format::Ova => Box::new(ovf::Writer::new(image.size, id, &target.appliance, place)?),
         Format::RawZst => {
             Box::new(frames::Writer::new(image.size, Coding::CheckedZstd, Around::default(), place)?)
         }
@@ -161,7 +161,7 @@ pub fn open(path: &Path) -> Result<(Format, Shared)> {
         Format::ContainerDisk => Arc::new(containerdisk::open(raw)?),
         Format::Vhdx => Arc::new(vhdx::open(raw)?),
         Format::Vmdk => Arc::new(vmdk::Reader::new(raw)?),
-        Format::Ova => Arc::new(ova::open(raw)?),
+        Format::Ova => Arc::new(ovf::open(raw)?),
         Format::RawZst | Format::RawGz | Format::Gce => return Err(frames::unreadable(format, path)),
     };
     Ok((format, image))
@@ -184,7 +184,7 @@ pub fn check(path: &Path) -> Result<Vec<String>> {
         Format::Vhd | Format::VhdDynamic => vhd::check(file)?,
         Format::Vhdx => vhdx::open(file)?.check("vhdx"),
         Format::Vmdk => vmdk::Reader::new(file)?.check(),
-        Format::Ova => ova::open(file)?.check(),
+        Format::Ova => ovf::open(file)?.check(),
         Format::RawZst | Format::RawGz | Format::Gce => return Err(frames::unreadable(format, path)),
     })
 }
@@ -218,7 +218,7 @@ fn detect(file: &raw::Reader) -> Format {
         (Format::Vdi, vdi::is_vdi(file)),
         (Format::Vhdx, vhdx::is_vhdx(file)),
         (Format::Vmdk, vmdk::is_vmdk(file)),
-        (Format::Ova, ova::is_ova(file)),
+        (Format::Ova, ovf::is_ova(file)),
         (Format::ContainerDisk, containerdisk::find(file).is_some()),
         (Format::RawZst, frames::is_zstd(file)),
         (Format::Gce, gce::disk_size(file).is_some()),

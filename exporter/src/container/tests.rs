@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 mod containerdisk;
 mod damage;
-mod ova;
+mod ovf;
 mod plain;
 mod sparse;
 mod streams;

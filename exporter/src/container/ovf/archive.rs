@@ -4,7 +4,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use sha2::{Digest, Sha256};
 
-use super::ovf::{Appliance, DiskFile};
+use super::descriptor::{Appliance, DiskFile};
 use crate::container::archive::{self, Access, END, RECORD};
 use crate::container::place::Place;
 use crate::container::vmdk;

@@ -21,10 +21,10 @@
 //!
 //! Read: the first VMDK of any OVA.
 
-mod ovf;
+mod archive;
+mod descriptor;
 mod read;
-mod write;
 
-pub use ovf::{Appliance, Firmware};
+pub(super) use archive::Writer;
+pub use descriptor::{Appliance, Firmware};
 pub(super) use read::{is_ova, open};
-pub(super) use write::Writer;
