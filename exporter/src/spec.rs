@@ -19,7 +19,7 @@ use crate::choice::by_name;
 use crate::container::{Compression, Format};
 
 pub use crate::architecture::Architecture;
-pub use artifacts::FileSpec;
+pub use artifacts::Artifact;
 pub use container::{Container, Healthcheck};
 pub use firmware::Firmware;
 pub use image_config::ImageConfig;
@@ -33,11 +33,11 @@ pub use text::TextFormat;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Spec {
-    /// File name of the disk without its ending.
+    /// Name of the artifacts without their extension.
     pub name: String,
     /// What the disk is for.
     pub profile: Profile,
-    /// Formats of its files, each made in the same pass.
+    /// Formats of its artifacts, each made in the same pass.
     pub formats: Vec<Format>,
     /// Compression in those formats that can take it; `None`: each format's own choice.
     pub compression: Option<Compression>,
