@@ -405,7 +405,8 @@ fn a_refused_result_ends_the_engine() {
         Lab::new("trap 'touch ended; exit 1' TERM; tar -c /etc/hostname; sleep 60 >/dev/null 2>&1 & wait");
     let start = Instant::now();
     assert!(
-        stderr(&lab.run("src -o out/web.qcow2")).contains("\"etc/hostname\" is not where a disk belongs")
+        stderr(&lab.run("src -o out/web.qcow2"))
+            .contains("\"etc/hostname\" is not where an artifact belongs")
     );
     assert!(start.elapsed() < Duration::from_secs(20));
     assert!(lab.path("ended").exists());

@@ -36,11 +36,6 @@ impl Folder {
         Ok(Self { format, temporary, destination })
     }
 
-    /// The format of what it holds.
-    pub fn format(&self) -> Format {
-        self.format
-    }
-
     /// Where it lies until it is persisted.
     pub fn temporary(&self) -> &Path {
         &self.temporary.path

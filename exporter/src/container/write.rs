@@ -96,11 +96,12 @@ pub fn write(image: Image<'_>, targets: &[Target], run: &Run<'_>) -> Result<()> 
 /// As [`write()`], and [`Kind::Unsupported`] for a format whose writer has to go back.
 pub fn stream(image: Image<'_>, target: &Target, to: &mut (dyn Write + Send), run: &Run<'_>) -> Result<()> {
     if !target.format.streams() {
-        let message = format!("a {} disk cannot be written to a pipe", target.format);
+        let message = format!("{} cannot be written to a pipe", target.format);
+        let what = if target.format.is_folder() { "folder" } else { "file" };
         let can: Vec<_> =
             Format::ALL.iter().filter(|format| format.streams()).map(|format| format.name()).collect();
         return Err(Error::new(Kind::Unsupported, target.path.display().to_string(), message)
-            .with_hint(format!("name a file, or ask for one of {}", can.join(", "))));
+            .with_hint(format!("name a {what}, or ask for one of {}", can.join(", "))));
     }
     let pipe = Pipe::new(to);
     let sink = sink(image, target, To::Place(&pipe))?;
