@@ -31,8 +31,7 @@ impl Folder {
     /// that it is to be in does not exist.
     pub fn create(destination: &Path, format: Format) -> Result<Self> {
         let destination = resolve(destination, format)?;
-        let make = |path: &Path| fs::create_dir(path).and_then(|()| File::open(path));
-        let temporary = Temporary::new(&destination, "folder", make, |left| discard(left, format))?;
+        let temporary = Temporary::new(&destination, "folder", create_new, |left| discard(left, format))?;
         Ok(Self { format, temporary, destination })
     }
 
@@ -71,6 +70,15 @@ impl Drop for Folder {
     fn drop(&mut self) {
         discard(&self.temporary.path, self.format);
     }
+}
+
+fn create_new(path: &Path) -> io::Result<File> {
+    fs::create_dir(path)?;
+    File::open(path).map_err(|error| match error.kind() {
+        // Another run has taken it for a leftover, so this name is no longer free.
+        io::ErrorKind::NotFound => io::ErrorKind::AlreadyExists.into(),
+        _ => error,
+    })
 }
 
 /// Where the folder will be: behind the caller's own symlink, if it is one.

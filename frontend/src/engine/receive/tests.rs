@@ -363,7 +363,7 @@ fn headers_cannot_fill_the_memory() {
 }
 
 /// A package in a folder of that name.
-fn package<'a>(names: &'a [String; 3]) -> [(&'a str, EntryType, &'a [u8]); 3] {
+fn package(names: &[String; 3]) -> [(&str, EntryType, &[u8]); 3] {
     let [descriptor, disk, manifest] = names.each_ref().map(String::as_str);
     [(disk, FILE, b"vmdk"), (manifest, FILE, b"digests"), (descriptor, FILE, b"xml")]
 }
