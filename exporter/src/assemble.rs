@@ -115,13 +115,15 @@ fn appliance(spec: &Spec) -> Appliance {
 /// stands for the files of the build context that are on the disk besides those of `root`.
 fn seed(spec: &Spec, root: &Tree, context: Option<[u8; 32]>) -> Result<Seed> {
     // The same machine in another format is the same machine.
-    let Spec { name, formats, compression, service, .. } = Spec::default();
+    let Spec { name, formats, compression, service, architecture, .. } = Spec::default();
+    // Files are the same on every processor.
+    let architecture = if spec.profile == Profile::Data { architecture } else { spec.architecture };
     // What an image says of containers changes nothing where no service comes of it.
     let container = first::service(spec).cloned();
     let service = if container.is_some() { spec.service.clone() } else { service };
-    let machine = Spec { name, formats, compression, service, container, ..spec.clone() };
+    let same = Spec { name, formats, compression, service, architecture, container, ..spec.clone() };
     let failed = |error: serde_json::Error| Error::new(Kind::Input, "spec", error.to_string());
-    let mut input = serde_json::to_vec(&machine).map_err(failed)?;
+    let mut input = serde_json::to_vec(&same).map_err(failed)?;
     input.extend(root.digest(Detail::default())?);
     input.extend(context.into_iter().flatten());
     Ok(Seed::new(&input))
@@ -140,8 +142,20 @@ fn latest_time(root: &Tree) -> Time {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::spec::{Container, Service};
+    use crate::spec::{Architecture, Container, Service};
     use crate::tree::Meta;
+
+    #[test]
+    fn a_machine_is_for_its_processor_and_data_for_any() {
+        let of = |profile, architecture| {
+            let spec = Spec { profile, architecture, ..Spec::default() };
+            seed(&spec, &Tree::new(Meta::default()), None).unwrap()
+        };
+        let [data, machine] = [Profile::Data, Profile::Machine]
+            .map(|profile| [Architecture::X86_64, Architecture::Aarch64].map(|other| of(profile, other)));
+        assert_eq!(data[0], data[1]);
+        assert_ne!(machine[0], machine[1]);
+    }
 
     #[test]
     fn what_makes_no_service_makes_no_other_disk() {
