@@ -50,13 +50,16 @@ fn partition(kind: &str, at: u32, numbers: &mut Numbers) -> String {
     }
     // Which has no least size by itself.
     let how = if kind == "swap" { 0 } else { numbers.below(5) };
-    keys.extend(match how {
+    let limit = match how {
         0 => Some(format!(r#""size": "{}M""#, 40 + numbers.below(60))),
         1 => Some(format!(r#""min": "{}M", "weight": 0"#, 8 + numbers.below(60))),
         2 => Some(format!(r#""max": "{}M""#, 50 + numbers.below(60))),
         3 => Some(format!(r#""weight": {}"#, numbers.below(3000))),
         _ => None,
-    });
+    };
+    // The least FAT32 of large sectors is 257 MiB.
+    let is_fat = keys.iter().any(|key| key.contains("vfat"));
+    keys.extend(limit.filter(|_| !is_fat));
     let is_read_only = numbers.below(4) == 0 && kind != "swap";
     keys.extend(is_read_only.then(|| r#""read-only": true"#.to_owned()));
     keys.extend((numbers.below(4) == 0).then(|| r#""attributes": ["no-auto"]"#.to_owned()));
