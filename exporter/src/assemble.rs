@@ -12,6 +12,7 @@
 //!
 //! [`container::write`](crate::container::write()) makes artifacts of it.
 
+mod boot_partition;
 mod bootable;
 mod data;
 mod donor;
@@ -31,7 +32,7 @@ use crate::disk::DiskLayout;
 use crate::engine::Image;
 use crate::error::{Error, Kind, Result};
 use crate::machine::Materials;
-use crate::report::{Made, Report, System};
+use crate::report::{Made, Part, Report, System};
 use crate::seed::{Seed, Uuid};
 use crate::spec::{Firmware, Profile, Spec};
 use crate::tree::{Detail, Time, Tree};
@@ -73,6 +74,8 @@ pub struct Planned {
     pub appliance: Appliance,
     /// The machine on it; `None` if it holds only data.
     pub system: Option<System>,
+    /// The partitions, in order, with what is in them.
+    pub partitions: Vec<Part>,
 }
 
 impl Planned {
@@ -83,8 +86,8 @@ impl Planned {
 
     /// What it became, in these artifacts.
     pub fn report(self, artifacts: Vec<Made>) -> Report {
-        let Self { layout, system, .. } = self;
-        Report { artifacts, virtual_size: layout.size, system, partitions: layout.partitions }
+        let Self { layout, system, partitions, .. } = self;
+        Report { artifacts, virtual_size: layout.size, system, partitions }
     }
 }
 

@@ -9,6 +9,7 @@ use crate::boot::{BootFiles, Entry};
 use crate::container::{self, Format, Target, sparse};
 use crate::disk::{Placed, kinds};
 use crate::error::{Result, show_size};
+use crate::fs::FileSystem;
 use crate::terminal::line;
 use crate::tree::os::Os;
 
@@ -22,7 +23,41 @@ pub struct Report {
     /// The machine on it; `None` if it holds only data.
     pub system: Option<System>,
     /// Partitions in order.
-    pub partitions: Vec<Placed>,
+    pub partitions: Vec<Part>,
+}
+
+/// A partition and what is in it.
+#[derive(Clone, Debug)]
+pub struct Part {
+    /// Its place and its names.
+    pub placed: Placed,
+    /// The file system that was made.
+    pub file_system: Option<FileSystem>,
+    /// Where the machine mounts it.
+    pub mount: Option<String>,
+    /// Bytes that its content needs at least.
+    pub needed: u64,
+    /// Whether it grows with the disk.
+    pub grows: bool,
+}
+
+impl fmt::Display for Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Placed { number, start, size, kind, name, .. } = &self.placed;
+        let kind = kinds::name(*kind).unwrap_or("unknown");
+        let place = format!("{} at {}", show_size(*size), show_size(*start));
+        write!(f, "{number}   {:<5} {kind:<24} {place}", line(name))?;
+        if let Some(file_system) = self.file_system {
+            write!(f, ", {}", file_system.name())?;
+        }
+        if let Some(mount) = &self.mount {
+            write!(f, " on {}", line(mount))?;
+        }
+        if self.needed > 0 {
+            write!(f, ", needs {}", show_size(self.needed))?;
+        }
+        if self.grows { f.write_str(", grows with the disk") } else { Ok(()) }
+    }
 }
 
 /// An artifact that was made.
@@ -95,12 +130,36 @@ impl fmt::Display for Report {
             writeln!(f, "  loader   {}, for {}", line(&system.boot_files), system.firmware)?;
         }
         for part in &self.partitions {
-            let (start, size) = (show_size(part.start), show_size(part.size));
-            let kind = kinds::name(part.kind).unwrap_or("unknown");
-            let name = line(&part.name);
-            writeln!(f, "  part {}   {name:<5} {kind:<24} {size} at {start}", part.number)?;
+            writeln!(f, "  part {part}")?;
         }
         let edits = self.system.iter().flat_map(|system| &system.edits);
         edits.into_iter().try_for_each(|edit| writeln!(f, "  edit     {}", line(edit)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::seed::Uuid;
+
+    #[test]
+    fn a_partition_says_what_it_is_holds_and_can_become() {
+        let placed = Placed {
+            number: 3,
+            start: 65 << 20,
+            size: 1 << 30,
+            kind: kinds::SRV,
+            guid: Uuid([1; 16]),
+            attributes: 0,
+            name: "srv".into(),
+        };
+        let mount = Some("/srv".to_owned());
+        let part = Part { placed, file_system: Some(FileSystem::Ext4), mount, needed: 5 << 20, grows: true };
+        let line = part.to_string();
+        let words: Vec<_> = line.split_whitespace().collect();
+        let expected = "3 srv srv 1 GiB at 65 MiB, ext4 on /srv, needs 5 MiB, grows with the disk";
+        assert_eq!(words.join(" "), expected);
+        let empty = Part { file_system: None, mount: None, needed: 0, grows: false, ..part };
+        assert!(empty.to_string().ends_with("1 GiB at 65 MiB"), "{empty}");
     }
 }

@@ -2,6 +2,7 @@
 
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 /// 32 bytes from which all identity of one disk is derived: same seed, same ids.
@@ -39,7 +40,8 @@ impl Seed {
 }
 
 /// A UUID in text order (big endian).
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct Uuid(pub [u8; 16]);
 
 impl Uuid {
@@ -84,6 +86,20 @@ impl FromStr for Uuid {
         let is_one = text.len() == 36 && text.bytes().enumerate().all(is_right);
         let number = u128::from_str_radix(&text.replace('-', ""), 16).ok().filter(|_| is_one);
         number.map(|number| Self(number.to_be_bytes())).ok_or_else(|| format!("{text:?} is no UUID"))
+    }
+}
+
+impl TryFrom<String> for Uuid {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+impl From<Uuid> for String {
+    fn from(uuid: Uuid) -> Self {
+        uuid.to_string()
     }
 }
 

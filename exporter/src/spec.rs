@@ -51,9 +51,9 @@ pub struct Spec {
     pub architecture: Architecture,
     /// What starts it.
     pub firmware: Firmware,
-    /// How it is divided; `None`: as the profile has it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub layout: Option<Layout>,
+    /// How it is divided.
+    #[serde(skip_serializing_if = "Layout::is_default")]
+    pub layout: Layout,
     /// Its first process.
     pub init: Init,
     /// Whether what the image runs becomes a service.
@@ -78,7 +78,7 @@ impl Default for Spec {
             cmdline: String::new(),
             architecture: Architecture::X86_64,
             firmware: Firmware::Any,
-            layout: None,
+            layout: Layout::default(),
             init: Init::Auto,
             service: Service::Auto,
             container: None,

@@ -11,8 +11,8 @@ use crate::tree::Tree;
 pub(super) fn plan(spec: &Spec, root: Tree) -> Result<Planned> {
     let time = latest_time(&root);
     let seed = seed(spec, &root, None)?;
-    let resolved = Resolved::new(spec, &seed)?;
+    let resolved = Resolved::new(spec, &seed, &root)?;
     let parts = Parts { root, esp: None, bios: None, time };
-    let layout = lay_out(spec, &resolved, parts, &seed)?;
-    Ok(Planned { layout, id: disk_file(&seed), appliance: appliance(spec), system: None })
+    let (layout, partitions) = lay_out(spec, &resolved, parts, &seed)?;
+    Ok(Planned { layout, partitions, id: disk_file(&seed), appliance: appliance(spec), system: None })
 }

@@ -9,7 +9,7 @@ use crate::disk::Placed;
 use crate::disk::gpt::BOOT_CODE_LEN;
 use crate::error::{Error, Kind, Result};
 use crate::extent::Extent;
-use crate::fs::{Contents, ext4, fat};
+use crate::fs::{Contents, ext4, fat, swap};
 use crate::spec::layout::Content;
 use crate::tree::{self, Meta, Time, Tree};
 
@@ -29,6 +29,7 @@ pub(super) struct Parts {
 pub(super) enum Draft {
     Ext4(ext4::Draft),
     Fat(Tree, fat::Options),
+    Swap(swap::Options),
     BiosCore(BiosImages),
     File(tree::Content),
     Empty,
@@ -38,7 +39,7 @@ pub(super) enum Draft {
 pub(super) fn drafts(partitions: &[Named], mut parts: Parts, sector_size: u32) -> Result<Vec<Draft>> {
     let mut drafts: Vec<_> = partitions.iter().map(|_| Draft::Empty).collect();
     let mut open: Vec<_> = partitions.iter().zip(&mut drafts).collect();
-    open.sort_by_key(|(named, _)| Reverse(depth(&named.asked.content)));
+    open.sort_by_key(|(named, _)| Reverse(depth(&named.slot.content)));
     for (named, draft) in open {
         *draft = parts.draft(named, sector_size)?;
     }
@@ -56,7 +57,7 @@ fn depth(content: &Content) -> usize {
 
 impl Parts {
     fn draft(&mut self, named: &Named, sector_size: u32) -> Result<Draft> {
-        let (content, label) = (&named.asked.content, &named.asked.label);
+        let (content, label) = (&named.slot.content, &named.slot.label);
         match named.volume {
             Some(Volume::Ext4 { uuid, hash_seed }) => {
                 let (created, label) = (self.time, label.clone());
@@ -75,6 +76,7 @@ impl Parts {
                 };
                 Ok(Draft::Fat(self.tree(content)?, options))
             }
+            Some(Volume::Swap { uuid }) => Ok(Draft::Swap(swap::Options { label: label.clone(), uuid })),
             None => self.bytes(content),
         }
     }
@@ -86,6 +88,7 @@ impl Parts {
             Content::Root => Ok(std::mem::replace(&mut self.root, nothing())),
             Content::Subtree(path) => self.root.take_subtree(path),
             Content::Esp => self.esp.take().ok_or_else(no_loader),
+            // A file system without files.
             Content::BiosCore | Content::File(_) | Content::Empty => Ok(nothing()),
         }
     }
@@ -119,6 +122,7 @@ impl Draft {
         match self {
             Self::Ext4(draft) => draft.minimum_size(),
             Self::Fat(tree, options) => fat::minimum_size(tree, options),
+            Self::Swap(_) => Ok(swap::SIZE_MIN),
             Self::BiosCore(images) => Ok(images.core.len() as u64),
             Self::File(content) => Ok(content.len()),
             Self::Empty => Ok(0),
@@ -134,6 +138,7 @@ impl Draft {
                 let hidden_sectors = at.first_lba(sector_size);
                 fat::plan(tree, &fat::Options { size: at.size, hidden_sectors, ..options.clone() })
             }
+            Self::Swap(options) => swap::plan(at.size, options),
             Self::BiosCore(images) => Ok(bytes(vec![Extent::bytes(0, bios(images, at, sector_size)?.core)])),
             Self::File(content) => Ok(bytes(Extent::of_content(content, 0))),
             Self::Empty => Ok(bytes(Vec::new())),

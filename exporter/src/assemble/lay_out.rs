@@ -3,43 +3,65 @@
 use super::draft::{Draft, Parts, drafts};
 use super::resolve::{Named, Resolved};
 use crate::disk::gpt::BOOT_CODE_LEN;
-use crate::disk::{self, ALIGNMENT, Disk, DiskLayout, Request, kinds};
+use crate::disk::{self, ALIGNMENT, Disk, DiskLayout, Placed, Request};
 use crate::error::{Error, Kind, Result, show_size};
 use crate::hint::{Hint, Setting};
+use crate::report::Part;
 use crate::seed::Seed;
+use crate::spec::layout::Slot;
 use crate::spec::{Size, Spec};
 
 /// Room left on a disk whose size was not asked: a quarter of what shares it, and not less than this.
 const HEADROOM: u64 = 256 << 20;
 
-/// Every byte of the disk.
-pub(super) fn lay_out(spec: &Spec, resolved: &Resolved, parts: Parts, seed: &Seed) -> Result<DiskLayout> {
+/// Every byte of the disk, and what its partitions have become.
+pub(super) fn lay_out(
+    spec: &Spec,
+    resolved: &Resolved,
+    parts: Parts,
+    seed: &Seed,
+) -> Result<(DiskLayout, Vec<Part>)> {
     let Resolved { sector_size, partitions, .. } = resolved;
     let drafts = drafts(partitions, parts, *sector_size)?;
-    let requests = partitions.iter().zip(&drafts).map(|(named, draft)| request(named, draft));
+    let needs = drafts.iter().map(Draft::minimum).collect::<Result<Vec<_>>>()?;
+    let requests = partitions.iter().zip(&needs).map(|(named, needed)| request(named, *needed));
     let requests = requests.collect::<Result<Vec<_>>>()?;
     let size = disk_size(spec, &requests)?;
     let mut disk =
         Disk { size, sector_size: *sector_size, guid: seed.uuid("disk"), boot_code: [0; BOOT_CODE_LEN] };
+    let places = disk::place(&requests, size)?;
+    let report = partitions.iter().zip(&needs).zip(&places);
+    let report = report.map(|((named, needed), placed)| part(named, *needed, placed)).collect();
     let mut contents = Vec::new();
-    for (placed, draft) in disk::place(&requests, size)?.into_iter().zip(drafts) {
+    for (placed, draft) in places.into_iter().zip(drafts) {
         disk.boot_code = draft.boot_code(&placed, *sector_size)?.unwrap_or(disk.boot_code);
         let content = draft.plan(&placed, *sector_size)?;
         contents.push((placed, content));
     }
-    DiskLayout::new(&disk, contents)
+    Ok((DiskLayout::new(&disk, contents)?, report))
 }
 
-fn request(named: &Named, draft: &Draft) -> Result<Request> {
-    let asked = &named.asked;
-    let grows = if asked.grow { kinds::GROW_FILE_SYSTEM } else { 0 };
+fn part(named: &Named, needed: u64, placed: &Placed) -> Part {
+    let Slot { file_system, mount, grow, .. } = &named.slot;
+    Part { placed: placed.clone(), file_system: *file_system, mount: mount.clone(), needed, grows: *grow }
+}
+
+fn request(named: &Named, needed: u64) -> Result<Request> {
+    let slot = &named.slot;
+    if let Some(max) = slot.max.filter(|max| *max < needed) {
+        let missing = needed - max;
+        let message = format!("its content needs {needed} bytes and may have {max}: {missing} bytes too few");
+        return Err(Error::new(Kind::NoSpace { needed, available: max }, &slot.label, message)
+            .with_hint("give the partition a larger size, or ask for min in its place"));
+    }
     Ok(Request {
-        kind: asked.kind,
-        name: asked.label.clone(),
+        kind: slot.kind,
+        name: slot.label.clone(),
         guid: named.guid,
-        attributes: asked.attributes | grows,
-        least: draft.minimum()?.max(asked.min.map_or(0, |Size(min)| min)),
-        weight: asked.weight,
+        attributes: slot.attributes,
+        least: needed.max(slot.min),
+        most: slot.max,
+        weight: slot.weight,
     })
 }
 
@@ -59,8 +81,12 @@ fn disk_size(spec: &Spec, partitions: &[Request]) -> Result<u64> {
             Err(Error::new(Kind::Input, "size", message).with_hint(hint))
         }
         Some(Size(size)) if size < minimum => {
-            let message =
-                format!("{} are asked for, but the content needs {}", show_size(size), show_size(minimum));
+            let message = format!(
+                "{} are asked for, but the content needs {}, {} bytes more",
+                show_size(size),
+                show_size(minimum),
+                minimum - size
+            );
             let least = minimum.div_ceil(unit).saturating_mul(unit) / ALIGNMENT;
             let hint = Hint::from("ask for at least ")
                 .set(Setting::Size, format!("{least}M"))
@@ -71,8 +97,8 @@ fn disk_size(spec: &Spec, partitions: &[Request]) -> Result<u64> {
         Some(Size(size)) => Ok(size),
         None => {
             let sharing = partitions.iter().filter(|partition| partition.weight > 0);
-            let needs = sharing.map(|partition| partition.least).fold(0, u64::saturating_add);
-            let size = minimum.saturating_add(HEADROOM.max(needs / 4));
+            let needs = sharing.map(|partition| partition.least).reduce(u64::saturating_add);
+            let size = minimum.saturating_add(needs.map_or(0, |needs| HEADROOM.max(needs / 4)));
             Ok(size.checked_next_multiple_of(unit).unwrap_or(size))
         }
     }

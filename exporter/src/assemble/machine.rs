@@ -8,15 +8,14 @@ use super::first::{self, FirstProcess, INIT};
 use super::lay_out::lay_out;
 use super::menu::Menu;
 use super::resolve::Resolved;
-use super::{Input, Planned, appliance, bootable, disk_file, latest_time, seed};
+use super::{Input, Planned, appliance, boot_partition, bootable, disk_file, latest_time, seed};
 use crate::boot::{self, Defaults, Root};
 use crate::error::{Error, Kind, Result};
-use crate::fs::FileSystem;
-use crate::machine::{self, Machine};
+use crate::machine::{self, Machine, Mount};
 use crate::report::System;
 use crate::spec::{Architecture, Firmware, Spec};
 use crate::tree::kernel::Kernel;
-use crate::tree::os::{self, Os};
+use crate::tree::os::{self, Family, Os};
 use crate::tree::{Editor, Time, Tree};
 
 /// BIOSes start from sectors of no other size.
@@ -27,7 +26,7 @@ pub(super) fn plan(spec: &Spec, input: Input) -> Result<Planned> {
     let has_donor = donor.is_some();
     require_architecture(&root, spec)?;
     let mut os = os::detect(&root)?;
-    let source = kernel_source(&mut root, &os, donor)?;
+    let mut source = kernel_source(&mut root, &os, donor)?;
     let mut edits = source.notes.clone();
     let (time, forgotten) = settle_time(&mut root, spec);
     edits.extend(forgotten);
@@ -35,12 +34,18 @@ pub(super) fn plan(spec: &Spec, input: Input) -> Result<Planned> {
     let (first, forgotten) = FirstProcess::choose(&mut Editor::new(&mut root, time), spec, has_donor)?;
     edits.extend(forgotten);
     let seed = seed(spec, &root, materials.digest(&spec.setup)?)?;
-    let layout = Resolved::new(spec, &seed)?;
+    let layout = Resolved::new(spec, &seed, &root)?;
+    require_mounts(&layout, &os)?;
 
-    let firmware = firmware(spec, &layout)?;
+    let firmware = if layout.sector_size == BIOS_SECTOR { spec.firmware } else { Firmware::Uefi };
     let boot_files = boot_files.ok_or_else(no_boot_files)?.for_firmware(firmware, spec.architecture)?;
+    edits.extend(boot_partition::settle(&mut Editor::new(&mut root, time), &mut source, &layout)?);
     bootable::require_kernel(&root, &source.kernel, layout.root.file_system)?;
     let mut words = kernel_words(first.kernel_arguments(spec), &source.kernel, &layout.root);
+    if !layout.swaps().is_empty() {
+        // Nothing hibernates to it, and an initramfs would wait for that.
+        words = format!("noresume {words}").trim_end().to_owned();
+    }
     edits.extend(match first {
         FirstProcess::Distro(service) => {
             first::require(&root, spec)?;
@@ -60,16 +65,23 @@ pub(super) fn plan(spec: &Spec, input: Input) -> Result<Planned> {
     // What is set up may be settings of the menu.
     let defaults = Defaults::read(&root)?;
     edits.extend(defaults.notes.iter().cloned());
-    let menu =
-        Menu { os: &os, source: &source, spec: &with_words, defaults: &defaults, root: layout.root, ignites };
+    let menu = Menu {
+        os: &os,
+        source: &source,
+        spec: &with_words,
+        defaults: &defaults,
+        root: layout.root,
+        boot: layout.boot,
+        ignites,
+    };
     let (entry, written) = menu.write(&mut Editor::new(&mut root, time))?;
     edits.extend(written);
-    let esp = boot::esp_tree(&boot_files, spec.architecture, layout.root.id, time);
+    let esp = boot::esp_tree(&boot_files, spec.architecture, &layout.boot, time);
 
     let parts = Parts { root, esp: Some(esp), bios: boot_files.bios.clone(), time };
-    let layout = lay_out(spec, &layout, parts, &seed)?;
+    let (layout, partitions) = lay_out(spec, &layout, parts, &seed)?;
     let system = System::new(&os, &entry, &boot_files, edits);
-    Ok(Planned { layout, id: disk_file(&seed), appliance: appliance(spec), system: Some(system) })
+    Ok(Planned { layout, partitions, id: disk_file(&seed), appliance: appliance(spec), system: Some(system) })
 }
 
 /// The kernel of the donor, or one of the root's own.
@@ -139,6 +151,7 @@ fn no_boot_files() -> Error {
 fn machine(spec: &Spec, grow: Option<Arc<[u8]>>, layout: &Resolved, time: Time) -> Machine {
     Machine {
         mounts: layout.mounts(),
+        swaps: layout.swaps(),
         hostname: spec.hostname.clone(),
         serial: Some(spec.architecture.serial_console().to_owned()),
         grows: layout.grows().map(str::to_owned),
@@ -147,22 +160,26 @@ fn machine(spec: &Spec, grow: Option<Arc<[u8]>>, layout: &Resolved, time: Time) 
     }
 }
 
-/// What may start the machine from the sectors of its disk.
-fn firmware(spec: &Spec, layout: &Resolved) -> Result<Firmware> {
-    match spec.firmware {
-        asked if layout.sector_size == BIOS_SECTOR => Ok(asked),
-        Firmware::Any | Firmware::Uefi => Ok(Firmware::Uefi),
-        Firmware::Bios => {
-            let message = format!("a BIOS starts from no disk with sectors of {} bytes", layout.sector_size);
-            Err(Error::new(Kind::Unsupported, "firmware", message))
-        }
+/// `/usr` has the first process of most systems: the initramfs mounts it, where it reads fstab for that.
+fn require_mounts(layout: &Resolved, os: &Os) -> Result<()> {
+    let mounts_usr = matches!(os.family, Family::Debian | Family::RedHat | Family::Suse);
+    if layout.file_system_at("/usr").is_none() || mounts_usr {
+        return Ok(());
     }
+    let message =
+        format!("cannot be a partition of its own: no initramfs of {} is known to mount it", os.pretty_name);
+    Err(Error::new(Kind::Unsupported, "/usr", message))
 }
 
-/// Our own first process mounts the root, and nothing else of the disk.
+/// Our own first process mounts the root, and nothing else of the disk. What is for the boot loader is not missed.
 fn require_root_alone(layout: &Resolved) -> Result<()> {
     let mounts = layout.mounts();
-    match mounts.iter().find(|mount| mount.id != layout.root.id && mount.file_system != FileSystem::Vfat) {
+    if !layout.swaps().is_empty() {
+        let message = "would not be used: vmimage's own init knows the root alone";
+        return Err(Error::new(Kind::Unsupported, "swap", message));
+    }
+    let is_needed = |mount: &&Mount| mount.id != layout.root.id && !mount.point.starts_with("/boot");
+    match mounts.iter().find(is_needed) {
         Some(mount) => {
             let message = "is a partition of its own, which vmimage's own init would not mount";
             Err(Error::new(Kind::Unsupported, &mount.point, message))

@@ -2,7 +2,7 @@
 //! tools find it.
 
 use super::donor::KernelSource;
-use crate::boot::{self, Defaults, Entry, Root, Written};
+use crate::boot::{self, BootVolume, Defaults, Entry, Root, Written};
 use crate::error::Result;
 use crate::machine;
 use crate::spec::Spec;
@@ -22,6 +22,7 @@ pub(super) struct Menu<'a> {
     /// What the image says of its menu.
     pub(super) defaults: &'a Defaults,
     pub(super) root: Root,
+    pub(super) boot: BootVolume,
     /// What a first boot of Ignition is told of the network.
     pub(super) ignites: Option<&'static str>,
 }
@@ -37,7 +38,7 @@ impl Menu<'_> {
             Entry { relabels, ..self.entry(kernel, self.os, title) }
         });
         let entries: Vec<_> = std::iter::once(first.clone()).chain(others).collect();
-        let text = boot::root_config(self.root.id, &entries, self.defaults);
+        let text = boot::menu(&self.boot, self.root.id, &entries, self.defaults);
         editor.write_file(PATH, text.into_bytes(), 0o644)?;
         let notes = boot::write_defaults(editor, self.os, &self.written(&first))?;
         Ok((first, notes))

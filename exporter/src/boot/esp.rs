@@ -3,8 +3,7 @@
 use std::sync::Arc;
 
 use super::files::BootFiles;
-use super::grub;
-use crate::fs::VolumeId;
+use super::grub::{self, BootVolume};
 use crate::spec::Architecture;
 use crate::tree::{Content, Inode, InodeId, Kind, Meta, Time, Tree};
 
@@ -13,7 +12,7 @@ use crate::tree::{Content, Inode, InodeId, Kind, Meta, Time, Tree};
 ///
 /// shim's `fbx64.efi` is left out on purpose: with it, shim on this path writes boot entries and
 /// reboots instead of starting GRUB.
-pub fn esp_tree(files: &BootFiles, architecture: Architecture, root: VolumeId, time: Time) -> Tree {
+pub fn esp_tree(files: &BootFiles, architecture: Architecture, boot_volume: &BootVolume, time: Time) -> Tree {
     let suffix = architecture.efi_suffix();
     let mut tree = Tree::new(folder_meta(time));
     let efi = folder(&mut tree, Tree::ROOT, "EFI", time);
@@ -36,7 +35,7 @@ pub fn esp_tree(files: &BootFiles, architecture: Architecture, root: VolumeId, t
         true => boot,
         false => folder(&mut tree, efi, &files.vendor, time),
     };
-    file(&mut tree, vendor, "grub.cfg", grub::stub(root).into_bytes().into(), time);
+    file(&mut tree, vendor, "grub.cfg", grub::stub(boot_volume).into_bytes().into(), time);
     tree
 }
 
@@ -57,10 +56,11 @@ fn file(tree: &mut Tree, parent: InodeId, name: &str, bytes: Arc<[u8]>, time: Ti
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fs::VolumeId;
     use crate::seed::Uuid;
     use crate::spec::Firmware;
 
-    const ROOT: VolumeId = VolumeId::Uuid(Uuid([0x11; 16]));
+    const ROOT: BootVolume = BootVolume { id: VolumeId::Uuid(Uuid([0x11; 16])), is_own: false };
 
     fn files(names: &[(&str, &str)]) -> crate::Result<Option<BootFiles>> {
         BootFiles::new("here", |name| {
@@ -70,7 +70,7 @@ mod tests {
 
     fn names(names: &[(&str, &str)]) -> String {
         let files = files(names).unwrap().unwrap();
-        let tree = esp_tree(&files, Architecture::X86_64, ROOT, Time::default());
+        let tree = esp_tree(&files, Architecture::X86_64, &ROOT, Time::default());
         let in_folder = |folder: &str| {
             let names = tree.children(format!("/EFI/{folder}"));
             names.map(|(name, _)| format!("{folder}/{}", String::from_utf8_lossy(name))).collect::<Vec<_>>()
@@ -101,7 +101,7 @@ mod tests {
         ];
         let start = |names: &[(&str, &str)], firmware| -> crate::Result<_> {
             let files = files(names).unwrap().unwrap().for_firmware(firmware, Architecture::X86_64)?;
-            let tree = esp_tree(&files, Architecture::X86_64, ROOT, Time::default());
+            let tree = esp_tree(&files, Architecture::X86_64, &ROOT, Time::default());
             // A BIOS finds the menu by the stub, too.
             assert!(tree.lookup("/EFI/debian/grub.cfg").is_some());
             assert_eq!(tree.lookup("/EFI/BOOT/BOOTX64.EFI").is_some(), files.grub.is_some());

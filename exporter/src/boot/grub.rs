@@ -1,4 +1,4 @@
-//! GRUB's configuration: the stub on the ESP and the menu on the root file system.
+//! GRUB's configuration: the stub on the ESP, and the menu on the file system with `/boot`.
 
 use std::fmt::Write;
 
@@ -23,7 +23,26 @@ pub struct Root {
     pub file_system: FileSystem,
 }
 
-/// A kernel to boot, by paths on the root file system.
+/// The file system with `/boot`, by what GRUB finds it.
+#[derive(Clone, Copy, Debug)]
+pub struct BootVolume {
+    /// Its name.
+    pub id: VolumeId,
+    /// Whether it has `/boot` alone, and the root has none of that.
+    pub is_own: bool,
+}
+
+impl BootVolume {
+    /// Where one of its own is mounted.
+    pub const MOUNT: &str = "/boot";
+
+    /// What GRUB calls a file of the machine.
+    fn path<'a>(&self, path: &'a str) -> &'a str {
+        if self.is_own { path.strip_prefix(Self::MOUNT).unwrap_or(path) } else { path }
+    }
+}
+
+/// A kernel to boot, by its paths in the machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
     /// Title in the menu.
@@ -92,25 +111,27 @@ pub fn fixed_words(os: &Os, spec: &Spec, root: &Root) -> Vec<String> {
     words
 }
 
-/// `\EFI\<vendor>\grub.cfg`: find the root file system by UUID and go on with its own menu.
+/// `\EFI\<vendor>\grub.cfg`: find the file system with `/boot` by UUID and go on with its own menu.
 ///
 /// Another disk may be a copy of this one. GRUB begins with `root` where it was started from, such as
 /// `hd0,gpt2`, and its search with the partitions of the disk it is given, `hd0,`. A GRUB without `regexp`
 /// is given none.
-pub(super) fn stub(root: VolumeId) -> String {
+pub(super) fn stub(boot: &BootVolume) -> String {
     format!(
         "regexp --set=1:disk '^([^,]+,)' \"$root\"\n\
-         search.fs_uuid {root} root $disk\n\
-         set prefix=($root)'/boot/grub'\n\
-         configfile $prefix/grub.cfg\n"
+         search.fs_uuid {} root $disk\n\
+         set prefix=($root)'{}'\n\
+         configfile $prefix/grub.cfg\n",
+        boot.id,
+        boot.path("/boot/grub")
     )
 }
 
-/// `/boot/grub/grub.cfg` of the root file system. The first entry boots after a second, unless the image says
-/// otherwise. Each looks for the root where the menu was found before it looks elsewhere.
+/// `/boot/grub/grub.cfg`. The first entry boots after a second, unless the image says otherwise. Each looks for the file
+/// system with `/boot` where the menu was found before it looks elsewhere.
 ///
 /// The serial port is GRUB's second terminal on BIOS only: UEFI firmware mirrors its console there.
-pub fn root_config(root: VolumeId, entries: &[Entry], defaults: &Defaults) -> String {
+pub fn menu(boot: &BootVolume, root: VolumeId, entries: &[Entry], defaults: &Defaults) -> String {
     let mut text =
         String::from("# Written by vmimage. A package such as grub2 that runs update-grub replaces it.\n");
     text.push_str(match defaults.is_saved {
@@ -130,23 +151,29 @@ pub fn root_config(root: VolumeId, entries: &[Entry], defaults: &Defaults) -> St
          fi\n",
     );
     for entry in entries {
-        let _ = writeln!(text, "menuentry {} {{\n\tsearch.fs_uuid {root} root $root", quote(&entry.title));
+        let _ =
+            writeln!(text, "menuentry {} {{\n\tsearch.fs_uuid {} root $root", quote(&entry.title), boot.id);
         if entry.relabels {
-            text.push_str("\tif [ -f /.autorelabel ]; then set relabel=enforcing=0; fi\n");
+            let device = if boot.is_own { "($labelled)" } else { "" };
+            if boot.is_own {
+                let _ = writeln!(text, "\tsearch.fs_uuid {root} labelled $root");
+            }
+            let _ = writeln!(text, "\tif [ -f {device}/.autorelabel ]; then set relabel=enforcing=0; fi");
         }
         if let Some(network) = entry.ignites {
+            let first_boot = boot.path(FIRST_BOOT);
             let _ = write!(
                 text,
-                "\tif [ -f {FIRST_BOOT} ]; then\n\
+                "\tif [ -f {first_boot} ]; then\n\
                  \t\tset ignition_network_kcmdline='{network}'\n\
-                 \t\tsource {FIRST_BOOT}\n\
+                 \t\tsource {first_boot}\n\
                  \t\tset ignition=\"ignition.firstboot $ignition_network_kcmdline\"\n\
                  \tfi\n"
             );
         }
-        let [linux, initrd] = commands(entry, "");
+        let [linux, initrd] = commands(boot, entry, "");
         if entry.linuxefi {
-            let [linuxefi, initrdefi] = commands(entry, "efi");
+            let [linuxefi, initrdefi] = commands(boot, entry, "efi");
             // GRUB has no other way to ask for a command than to use it.
             let _ = write!(
                 text,
@@ -160,13 +187,14 @@ pub fn root_config(root: VolumeId, entries: &[Entry], defaults: &Defaults) -> St
 }
 
 /// The commands that load kernel and initramfs.
-fn commands(entry: &Entry, suffix: &str) -> [String; 2] {
+fn commands(boot: &BootVolume, entry: &Entry, suffix: &str) -> [String; 2] {
     let words: Vec<_> = entry.cmdline.split_ascii_whitespace().map(quote).collect();
     let relabel = if entry.relabels { " $relabel" } else { "" };
     let ignition = if entry.ignites.is_some() { " $ignition" } else { "" };
-    let linux = format!("linux{suffix} {} {}{relabel}{ignition}", quote(&entry.kernel), words.join(" "));
+    let linux =
+        format!("linux{suffix} {} {}{relabel}{ignition}", quote(boot.path(&entry.kernel)), words.join(" "));
     let initrd = match &entry.initramfs {
-        Some(initramfs) => format!("initrd{suffix} {}", quote(initramfs)),
+        Some(initramfs) => format!("initrd{suffix} {}", quote(boot.path(initramfs))),
         None => "true".into(),
     };
     [linux, initrd]
@@ -186,6 +214,8 @@ mod tests {
     use super::*;
 
     const ROOT: VolumeId = VolumeId::Uuid(Uuid::from_text("01234567-89ab-4def-8123-456789abcdef"));
+    const ON_ROOT: BootVolume = BootVolume { id: ROOT, is_own: false };
+    const OWN: BootVolume = BootVolume { id: VolumeId::Serial(0x1234_abcd), is_own: true };
 
     fn entry() -> Entry {
         Entry {
@@ -200,13 +230,17 @@ mod tests {
     }
 
     fn menu(entry: Entry) -> String {
-        let text = root_config(ROOT, &[entry], &Defaults::default());
+        menu_on(&ON_ROOT, entry)
+    }
+
+    fn menu_on(boot: &BootVolume, entry: Entry) -> String {
+        let text = super::menu(boot, ROOT, &[entry], &Defaults::default());
         text[text.find("menuentry").unwrap()..].to_owned()
     }
 
     #[test]
     fn the_disk_that_was_started_comes_before_its_copies() {
-        let stub = stub(ROOT);
+        let stub = stub(&ON_ROOT);
         assert!(stub.starts_with("regexp --set=1:disk '^([^,]+,)' \"$root\"\n"), "{stub}");
         assert!(stub.contains(&format!("search.fs_uuid {ROOT} root $disk\n")), "{stub}");
         assert!(menu(entry()).contains(&format!("search.fs_uuid {ROOT} root $root\n")));
@@ -224,9 +258,37 @@ mod tests {
     }
 
     #[test]
+    fn a_boot_partition_has_the_menu_and_the_kernels_by_shorter_paths() {
+        let stub = stub(&OWN);
+        assert!(stub.contains("search.fs_uuid 1234-ABCD root $disk\nset prefix=($root)'/grub'\n"), "{stub}");
+        let entry = Entry {
+            kernel: "/boot/vmlinuz".into(),
+            initramfs: Some("/boot/initrd.img".into()),
+            cmdline: "ro".into(),
+            relabels: true,
+            ignites: Some(""),
+            ..entry()
+        };
+        assert_eq!(
+            menu_on(&OWN, entry),
+            "menuentry 'Debian GNU/Linux 12' {\n\
+             \tsearch.fs_uuid 1234-ABCD root $root\n\
+             \tsearch.fs_uuid 01234567-89ab-4def-8123-456789abcdef labelled $root\n\
+             \tif [ -f ($labelled)/.autorelabel ]; then set relabel=enforcing=0; fi\n\
+             \tif [ -f /ignition.firstboot ]; then\n\
+             \t\tset ignition_network_kcmdline=''\n\
+             \t\tsource /ignition.firstboot\n\
+             \t\tset ignition=\"ignition.firstboot $ignition_network_kcmdline\"\n\
+             \tfi\n\
+             \tlinux /vmlinuz ro $relabel $ignition\n\
+             \tinitrd /initrd.img\n}\n"
+        );
+    }
+
+    #[test]
     fn timeout_and_saved_entry_are_the_images() {
         let head = |defaults: Defaults| {
-            let text = root_config(ROOT, &[entry(), entry()], &defaults);
+            let text = super::menu(&ON_ROOT, ROOT, &[entry(), entry()], &defaults);
             assert_eq!(text.matches("menuentry ").count(), 2);
             text.lines()
                 .skip(1)

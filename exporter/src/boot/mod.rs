@@ -2,10 +2,10 @@
 //!
 //! ```text
 //! BIOS:  MBR boot.img ─▶ BIOS boot partition core.img ─┐
-//! UEFI:  ESP \EFI\BOOT\BOOTX64.EFI (shim) ─▶ grubx64 ──┴▶ ESP \EFI\<vendor>\grub.cfg ─▶ root /boot/grub/grub.cfg
+//! UEFI:  ESP \EFI\BOOT\BOOTX64.EFI (shim) ─▶ grubx64 ──┴▶ ESP \EFI\<vendor>\grub.cfg ─▶ /boot/grub/grub.cfg
 //! ```
 //!
-//! Both ways meet in one stub on the ESP, which finds the root by the UUID of its file system.
+//! Both ways meet in one stub on the ESP, which finds the file system with `/boot` by its UUID: the root, or one of its own.
 
 mod bios;
 mod defaults;
@@ -18,4 +18,4 @@ pub use bios::BiosBoot;
 pub use defaults::{Defaults, Written, write as write_defaults};
 pub use esp::esp_tree;
 pub use files::{BiosImages, BootFiles};
-pub use grub::{Entry, FIRST_BOOT, Root, asked_words, entry, fixed_words, root_config};
+pub use grub::{BootVolume, Entry, FIRST_BOOT, Root, asked_words, entry, fixed_words, menu};

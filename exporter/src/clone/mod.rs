@@ -28,7 +28,7 @@ use crate::seed::{Seed, Uuid};
 use names::Names;
 
 /// Where texts name file systems, on a root and on a partition of its own for `/boot`.
-const FOLDERS: [&str; 2] = ["etc", "boot"];
+const FOLDERS: [&str; 4] = ["etc", "boot", "grub", "grub2"];
 
 /// A copy, planned.
 #[derive(Debug)]

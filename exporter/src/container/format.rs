@@ -172,6 +172,11 @@ impl Format {
         self.traits().image
     }
 
+    /// Whether its disks can be divided in sectors of 4096 bytes: a machine is told of them beside the file.
+    pub fn has_sectors_of_4096(self) -> bool {
+        matches!(self, Self::Raw | Self::Qcow2 | Self::RawZst | Self::RawGz | Self::ContainerDisk)
+    }
+
     /// Bytes that the size of its disks is a multiple of.
     pub fn size_unit(self) -> u64 {
         self.traits().size_unit

@@ -40,11 +40,17 @@ pub const HOME: Uuid = Uuid::from_text("933ac7e1-2eb4-4f13-b844-0e14e2aef915");
 pub const SRV: Uuid = Uuid::from_text("3b8f8425-20e0-4f3b-907f-1a25a76f98e8");
 /// `/var`; by the specification its partition GUID is bound to the machine id.
 pub const VAR: Uuid = Uuid::from_text("4d21b016-b534-45c2-a9fb-5c16e091fd2d");
+/// `/var/tmp`.
+pub const TMP: Uuid = Uuid::from_text("7ec6f557-3bc5-4aca-b293-16ef5df639d1");
 /// Linux data of no particular purpose.
 pub const LINUX_GENERIC: Uuid = Uuid::from_text("0fc63daf-8483-4772-8e79-3d69d8477de4");
 
 /// Attribute: the file system is to be grown to the partition's size when it is mounted.
 pub const GROW_FILE_SYSTEM: u64 = 1 << 59;
+/// Attribute: it is mounted read-only.
+pub const READ_ONLY: u64 = 1 << 60;
+/// Attribute: nobody mounts it by its type.
+pub const NO_AUTO: u64 = 1 << 63;
 
 /// Every kind above with its name, spelled as systemd-repart's `Type=` spells it.
 pub const NAMES: &[(Uuid, &str)] = &[
@@ -65,6 +71,7 @@ pub const NAMES: &[(Uuid, &str)] = &[
     (HOME, "home"),
     (SRV, "srv"),
     (VAR, "var"),
+    (TMP, "tmp"),
     (LINUX_GENERIC, "linux-generic"),
 ];
 
@@ -73,6 +80,14 @@ pub fn root(architecture: Architecture) -> Uuid {
     match architecture {
         Architecture::X86_64 => ROOT_X86_64,
         Architecture::Aarch64 => ROOT_ARM64,
+    }
+}
+
+/// `/usr` of a machine.
+pub fn usr(architecture: Architecture) -> Uuid {
+    match architecture {
+        Architecture::X86_64 => USR_X86_64,
+        Architecture::Aarch64 => USR_ARM64,
     }
 }
 

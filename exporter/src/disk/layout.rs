@@ -1,5 +1,7 @@
 //! Partitions wanted → partitions placed → the whole disk as extents. Pure.
 
+use std::cmp::Ordering;
+
 use super::gpt::{self, BOOT_CODE_LEN, Partition, Table};
 use crate::engine::Image;
 use crate::error::{Error, Kind, Result, show_size};
@@ -36,6 +38,9 @@ pub struct Request {
     pub attributes: u64,
     /// Least size in bytes.
     pub least: u64,
+    /// Largest size in bytes, if there is one; in mebibytes, of which the last that is begun counts for a partition
+    /// that needs it.
+    pub most: Option<u64>,
     /// Its share of the disk beside those of others: none, and it has its least size.
     pub weight: u32,
 }
@@ -84,9 +89,10 @@ pub fn place(requests: &[Request], disk_size: u64) -> Result<Vec<Placed>> {
     let needed = minimum_size(requests);
     if needed > disk_size {
         let message = format!(
-            "the partitions need a disk of {}, this one has {}",
+            "the partitions need a disk of {}, this one has {}: {} bytes too few",
             show_size(needed),
-            show_size(disk_size)
+            show_size(disk_size),
+            needed - disk_size
         );
         return Err(Error::new(Kind::NoSpace { needed, available: disk_size }, "disk", message));
     }
@@ -112,28 +118,43 @@ fn least_units(request: &Request) -> u64 {
     request.least.max(1).div_ceil(ALIGNMENT)
 }
 
+/// The same of the largest size, which is never less than the least.
+fn most_units(request: &Request) -> u64 {
+    request.most.map_or(u64::MAX, |most| most / ALIGNMENT).max(least_units(request))
+}
+
 /// How many of `units` each has, which are enough for all. What those without a weight leave is shared by the weights of
-/// the others, but each has what it needs, as by `Weight=` of repart.d(5).
+/// the others, as by `Weight=` of repart.d(5), but each has what it needs and no more than it may.
+///
+/// In each round all have their share or the nearest that they may have. Where that comes to more than there is, those
+/// that were given more than their share keep it, else those that were given less; the others share what is left.
 fn share(requests: &[Request], units: u64) -> Vec<u64> {
     let mut sizes: Vec<_> = requests.iter().map(least_units).collect();
-    let spare = units - sizes.iter().sum::<u64>();
     let weight = |at: usize| u128::from(requests[at].weight);
     let mut sharing: Vec<_> = (0..requests.len()).filter(|&at| weight(at) > 0).collect();
-    loop {
-        let room = spare + sharing.iter().map(|&at| sizes[at]).sum::<u64>();
+    let mut room = sharing.iter().fold(units - sizes.iter().sum::<u64>(), |room, &at| room + sizes[at]);
+    while !sharing.is_empty() {
         let weights: u128 = sharing.iter().map(|&at| weight(at)).sum();
         let part = |at: usize| (u128::from(room) * weight(at) / weights) as u64;
-        let (enough, too_little): (Vec<_>, Vec<_>) = sharing.iter().partition(|&&at| part(at) >= sizes[at]);
-        if too_little.is_empty() {
-            let parts: Vec<_> = sharing.iter().map(|&at| part(at)).collect();
-            let rest = room - parts.iter().sum::<u64>();
-            sharing.iter().zip(parts).for_each(|(&at, part)| sizes[at] = part);
+        let given = |at: usize| part(at).clamp(least_units(&requests[at]), most_units(&requests[at]));
+        let parts: u64 = sharing.iter().map(|&at| part(at)).sum();
+        let sum = sharing.iter().map(|&at| given(at)).fold(0, u64::saturating_add);
+        let keeps = |at: usize| match sum.cmp(&parts) {
+            Ordering::Greater => given(at) > part(at),
+            Ordering::Less => given(at) < part(at),
+            Ordering::Equal => true,
+        };
+        let (kept, others): (Vec<usize>, Vec<usize>) = sharing.into_iter().partition(|&at| keeps(at));
+        kept.iter().for_each(|&at| sizes[at] = given(at));
+        room -= kept.iter().map(|&at| sizes[at]).sum::<u64>();
+        sharing = others;
+        if sharing.is_empty() {
             // What division leaves.
-            sharing.last().into_iter().for_each(|&last| sizes[last] += rest);
-            return sizes;
+            let last = kept.into_iter().rfind(|&at| most_units(&requests[at]) - sizes[at] >= room);
+            last.into_iter().for_each(|last| sizes[last] += room);
         }
-        sharing = enough;
     }
+    sizes
 }
 
 /// The whole disk: where every byte of it comes from.

@@ -16,7 +16,7 @@ const MIB: u64 = 1 << 20;
 /// A root has the rest.
 fn request(kind: crate::seed::Uuid, name: &str, least: u64) -> Request {
     let (guid, weight) = (Seed::new(b"test").uuid(name), kinds::is_root(kind).into());
-    Request { kind, name: name.to_owned(), guid, attributes: 0, least, weight }
+    Request { kind, name: name.to_owned(), guid, attributes: 0, least, most: None, weight }
 }
 
 fn three() -> Vec<Request> {
@@ -306,7 +306,8 @@ fn what_does_not_fit_says_so_in_numbers() {
     assert_eq!(needed, (1 + 1 + 5 + 4 + 1) * MIB);
     let error = place(&three(), needed - 1).unwrap_err();
     assert_eq!(*error.kind(), Kind::NoSpace { needed, available: needed - 1 });
-    assert_eq!(error.to_string(), "disk: the partitions need a disk of 12 MiB, this one has 12.0 MiB");
+    let said = "disk: the partitions need a disk of 12 MiB, this one has 12.0 MiB: 1 bytes too few";
+    assert_eq!(error.to_string(), said);
 
     let placed = place(&three(), needed).unwrap().remove(0);
     let content = Contents { size: MIB + 1, extents: Box::new(Vec::new()) };

@@ -4,9 +4,11 @@
 mod budget;
 pub mod ext4;
 pub mod fat;
+pub mod swap;
 
 use std::fmt;
 
+use crate::error::{Error, Kind, show_size};
 use crate::extent::Extents;
 use crate::seed::Uuid;
 pub use budget::DiskBudget;
@@ -18,6 +20,8 @@ pub enum FileSystem {
     Ext4,
     /// FAT with long names, for firmware.
     Vfat,
+    /// Room for pages of memory, which is never mounted.
+    Swap,
 }
 
 impl FileSystem {
@@ -26,6 +30,7 @@ impl FileSystem {
         match self {
             Self::Ext4 => "ext4",
             Self::Vfat => "vfat",
+            Self::Swap => "swap",
         }
     }
 }
@@ -33,7 +38,7 @@ impl FileSystem {
 /// The name that a file system has in itself, as Linux shows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum VolumeId {
-    /// That of ext4.
+    /// That of all but FAT.
     Uuid(Uuid),
     /// That of FAT.
     Serial(u32),
@@ -55,4 +60,14 @@ pub struct Contents {
     pub size: u64,
     /// What no extent covers is zero.
     pub extents: Box<dyn Extents>,
+}
+
+/// The error of a tree that a partition has no room for.
+fn no_space(file_system: &str, needed: u64, available: u64) -> Error {
+    let message = format!(
+        "the files need a file system of {}, there is room for {}",
+        show_size(needed),
+        show_size(available)
+    );
+    Error::new(Kind::NoSpace { needed, available }, file_system, message)
 }

@@ -65,7 +65,7 @@ impl Mount {
         match self.file_system {
             FileSystem::Ext4 if self.point == "/" => 1,
             FileSystem::Ext4 => 2,
-            FileSystem::Vfat => 0,
+            FileSystem::Vfat | FileSystem::Swap => 0,
         }
     }
 
@@ -74,6 +74,7 @@ impl Mount {
         match self.file_system {
             FileSystem::Ext4 => &["ext4", "ext3", "ext2"],
             FileSystem::Vfat => &["vfat", "msdos"],
+            FileSystem::Swap => &["swap"],
         }
     }
 
@@ -82,7 +83,7 @@ impl Mount {
     }
 }
 
-pub(super) fn write(editor: &mut Editor<'_>, mounts: &[Mount]) -> Result<Vec<String>> {
+pub(super) fn write(editor: &mut Editor<'_>, mounts: &[Mount], swaps: &[VolumeId]) -> Result<Vec<String>> {
     let old = read(editor.tree(), PATH)?;
     let mut notes = Vec::new();
     let mut text = Vec::new();
@@ -92,13 +93,30 @@ pub(super) fn write(editor: &mut Editor<'_>, mounts: &[Mount]) -> Result<Vec<Str
         let (kind, pass) = (file_system.name(), mount.pass());
         text.extend(format!("UUID={id} {point} {kind} {options} 0 {pass}\n").as_bytes());
         notes.push(format!("{PATH}: {point} is UUID={id}"));
-        editor.mkdir_all(point)?;
+        make_mount_point(editor, point)?;
+    }
+    for id in swaps {
+        text.extend(format!("UUID={id} none swap sw 0 0\n").as_bytes());
+        notes.push(format!("{PATH}: swap is UUID={id}"));
     }
     for line in lines(&old).filter(|line| !is_replaced(line, mounts)) {
         text.extend(line);
     }
     editor.write_file(PATH, text, 0o644)?;
     Ok(notes)
+}
+
+/// For everybody's temporary files.
+const STICKY: [&str; 2] = ["/tmp", "/var/tmp"];
+
+/// What is mounted there has the owner and permissions of the folder in the tree.
+fn make_mount_point(editor: &mut Editor<'_>, point: &str) -> Result<()> {
+    let is_new = editor.tree().resolve(point).is_none();
+    let id = editor.mkdir_all(point)?;
+    if is_new && STICKY.contains(&point) {
+        editor.meta_mut(id).permissions = 0o1777;
+    }
+    Ok(())
 }
 
 /// Ours, unless the image sets the same, and then the image's for this mount point. Of another file system only those
@@ -176,7 +194,7 @@ mod tests {
         ] {
             let mut tree = tree(&[(PATH, old)]);
             let mounts: Vec<_> = [Some(root()), has_esp.then(esp)].into_iter().flatten().collect();
-            write(&mut Editor::new(&mut tree, Time::default()), &mounts).unwrap();
+            write(&mut Editor::new(&mut tree, Time::default()), &mounts, &[]).unwrap();
             let efi = if has_esp { "UUID=1234-00AB /boot/efi vfat umask=0077,nofail 0 0\n" } else { "" };
             assert_eq!(text(&tree, PATH).unwrap(), format!("{OURS}{efi}{kept}"));
             assert_eq!(tree.lookup("/boot/efi").is_some(), has_esp);
@@ -206,7 +224,7 @@ mod tests {
         ] {
             let mut tree = tree(&[(PATH, old)]);
             let mut editor = Editor::new(&mut tree, Time::default());
-            let notes = write(&mut editor, &[root(), esp()]).unwrap();
+            let notes = write(&mut editor, &[root(), esp()], &[]).unwrap();
             let text = text(&tree, PATH).unwrap();
             assert!(text.contains(&format!(" / ext4 {root_options} 0 1\n")), "{old}: {text}");
             assert!(text.contains(&format!(" /boot/efi vfat {esp_options} 0 0\n")), "{old}: {text}");
@@ -220,7 +238,7 @@ mod tests {
         let mut tree = tree(&[]);
         let mut editor = Editor::new(&mut tree, Time::default());
         editor.write_file(PATH, *b"/dev/vdb1 /d\xff x\n", 0o600).unwrap();
-        write(&mut editor, &[root()]).unwrap();
+        write(&mut editor, &[root()], &[]).unwrap();
         assert!(tree.read(PATH, 1000).unwrap().unwrap().ends_with(b"\n/dev/vdb1 /d\xff x\n"));
     }
 
@@ -234,13 +252,21 @@ mod tests {
             ..root()
         };
         let opt = Mount { point: "/opt/data".into(), ..srv.clone() };
-        let notes = write(&mut Editor::new(&mut tree, Time::default()), &[root(), opt, srv]).unwrap();
+        let tmp = Mount { point: "/var/tmp".into(), ..srv.clone() };
         let id = Uuid([0x22; 16]);
+        let notes = write(
+            &mut Editor::new(&mut tree, Time::default()),
+            &[root(), opt, srv, tmp],
+            &[VolumeId::Uuid(id)],
+        )
+        .unwrap();
         let lines = format!(
-            "UUID={id} /opt/data ext4 defaults 0 2\nUUID={id} /srv ext4 noatime 0 2\n/dev/sdc1 /mnt ext4 ro\n"
+            "UUID={id} /opt/data ext4 defaults 0 2\nUUID={id} /srv ext4 noatime 0 2\n\
+             UUID={id} /var/tmp ext4 defaults 0 2\nUUID={id} none swap sw 0 0\n/dev/sdc1 /mnt ext4 ro\n"
         );
         assert_eq!(text(&tree, PATH).unwrap(), format!("{OURS}{lines}"));
         assert!(notes.contains(&"/etc/fstab: /srv without inode64, which xfs alone has".to_owned()));
-        assert!(tree.lookup("/opt/data").is_some());
+        let permissions = |path| tree.inode(tree.lookup(path).unwrap()).meta.permissions;
+        assert_eq!((permissions("/opt/data"), permissions("/var/tmp")), (0o755, 0o1777));
     }
 }

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use crate::error::Result;
+use crate::fs::VolumeId;
 use crate::limits;
 use crate::tree::os::Os;
 use crate::tree::{Editor, Texts, Time, Tree};
@@ -49,6 +50,8 @@ pub use stand_in::{DIRECTORIES as PROGRAM_FOLDERS, PROGRAMS as STOOD_IN_FOR, fin
 pub struct Machine {
     /// The partitions that it mounts, each after what it lies in.
     pub mounts: Vec<Mount>,
+    /// The partitions that it swaps to.
+    pub swaps: Vec<VolumeId>,
     /// The host name; without one the image's own is kept, else the distribution's id is taken.
     pub hostname: Option<String>,
     /// The serial port for a login beside the screen (`ttyS0`, `ttyAMA0`).
@@ -70,7 +73,7 @@ pub fn apply(
 ) -> Result<Vec<String>> {
     let editor = &mut Editor::new(tree, machine.time);
     let mut notes = identity::clear(editor, os)?;
-    notes.extend(fstab::write(editor, &machine.mounts)?);
+    notes.extend(fstab::write(editor, &machine.mounts, &machine.swaps)?);
     notes.extend(hostname::write(editor, machine.hostname.as_deref(), os)?);
     notes.extend(openrc::fill_runlevels(editor, os)?);
     notes.extend(network::configure(editor, os)?);

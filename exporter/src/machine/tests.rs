@@ -16,6 +16,7 @@ fn machine() -> Machine {
             mount("/", VolumeId::Uuid(Uuid([0x11; 16])), FileSystem::Ext4),
             mount("/boot/efi", VolumeId::Serial(0x1234_abcd), FileSystem::Vfat),
         ],
+        swaps: Vec::new(),
         hostname: None,
         serial: Some("ttyS0".into()),
         grows: Some("/".into()),

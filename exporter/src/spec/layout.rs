@@ -1,157 +1,307 @@
-//! How a disk is divided: its partitions as data. Placing, fstab, GRUB, growth and the kernel's command line go by it.
+//! How a disk is divided: the partitions that are asked for, in the words of repart.d(5) where that has them.
+//!
+//! ```text
+//! preset + partitions asked for ─list─▶ slots, each with all that was left open ─problems─▶ what is wrong
+//! ```
+//!
+//! Placing, fstab, GRUB, growth and the kernel's command line go by the [slots](Slot).
 
+mod kind;
+mod list;
+mod problems;
+
+use std::str::FromStr;
+
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Architecture, Profile, Size};
+use super::{Size, TextFormat};
+use crate::choice::by_name;
 use crate::disk::kinds;
+use crate::fs;
 use crate::seed::Uuid;
 
-/// The partitions of a disk.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub use kind::Kind;
+pub use list::{Content, Slot, slots};
+pub use problems::{Problem, problems};
+
+/// What is asked of the division of a disk; nothing by default, and then the profile has its own.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Layout {
-    /// Bytes per sector: 512, or 4096.
-    #[serde(default = "sector_of_bios")]
-    pub sector_size: u32,
+    /// The list that `partitions` change and are added to. With `None` they are all of the disk, and without them the
+    /// profile has its list.
+    pub preset: Option<Preset>,
+    /// Bytes per sector.
+    pub sector_size: SectorSize,
     /// In the order of the disk.
     pub partitions: Vec<Partition>,
 }
 
-/// A partition that is asked for.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct Partition {
-    /// Its name in the table, and the label of its file system.
-    pub label: String,
-    /// Its type in the table, by the names of [`kinds::NAMES`] or as a GUID.
-    #[serde(rename = "type", with = "kind")]
-    pub kind: Uuid,
-    /// What is in it.
-    #[serde(default)]
-    pub content: Content,
-    /// Where the machine mounts it.
-    #[serde(default)]
-    pub mount: Option<String>,
-    /// Options of that mount, with commas between them.
-    #[serde(default)]
-    pub options: String,
-    /// The least size; with more in it, it is larger.
-    #[serde(default)]
-    pub min: Option<Size>,
-    /// Its share of the disk, beside those of others; 0: no more than it needs.
-    #[serde(default)]
-    pub weight: u32,
-    /// Whether it grows at boot with a disk that has become larger, which only the last one can.
-    #[serde(default)]
-    pub grow: bool,
-    /// Attribute bits of the table, beside that of one that grows.
-    #[serde(default)]
-    pub attributes: u64,
-}
-
-/// What is in a partition.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Content {
-    /// Zeroes.
-    #[default]
-    Empty,
-    /// The tree, but for the parts of it that other partitions have.
-    Root,
-    /// All below this directory of the tree.
-    Subtree(String),
-    /// The boot loader that UEFI starts, and its configuration.
-    Esp,
-    /// The boot loader that a BIOS starts, as far as it is not in the MBR.
-    BiosCore,
-    /// The bytes of this file of the tree.
-    File(String),
-}
-
-/// GRUB's core is a fifth of this, and partitions start on 1 MiB anyway.
-const BIOS_BOOT_SIZE: Size = Size(1 << 20);
-/// The least that is FAT32 with sectors of 512 bytes is 33 MiB; this leaves room for kernels beside GRUB.
-const ESP_SIZE: Size = Size(64 << 20);
-
-/// The sectors of the disks that hypervisors show, and the only ones that a BIOS starts from.
-const fn sector_of_bios() -> u32 {
-    512
-}
-
 impl Layout {
-    /// That of a disk of which nothing else is said.
-    pub fn of(profile: Profile, architecture: Architecture) -> Self {
-        let partitions = match profile {
-            Profile::Machine => machine(architecture),
-            Profile::Data => vec![all_the_rest("data", kinds::LINUX_GENERIC)],
-        };
-        Self { sector_size: sector_of_bios(), partitions }
+    /// Whether nothing is asked.
+    pub fn is_default(&self) -> bool {
+        *self == Self::default()
     }
 }
 
-/// The BIOS boot partition is there on every disk, so that numbers mean the same on all of them.
-fn machine(architecture: Architecture) -> Vec<Partition> {
-    let bios = Partition {
-        content: Content::BiosCore,
-        min: Some(BIOS_BOOT_SIZE),
-        ..Partition::new("bios", kinds::BIOS_BOOT)
-    };
-    let esp = Partition {
-        content: Content::Esp,
-        mount: Some("/boot/efi".into()),
-        options: "umask=0077,nofail".into(),
-        min: Some(ESP_SIZE),
-        ..Partition::new("esp", kinds::ESP)
-    };
-    let root = Partition {
-        mount: Some("/".into()),
-        options: "errors=remount-ro".into(),
-        ..all_the_rest("root", kinds::root(architecture))
-    };
-    vec![bios, esp, root]
+/// A list of partitions by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Preset {
+    /// BIOS boot partition, ESP and a root that grows.
+    Simple,
+    /// The same with `/boot` of its own, an ext4.
+    SplitBoot,
+    /// The same with `/boot` of its own, a FAT.
+    SplitBootVfat,
 }
 
-/// The tree, in all that the others leave of the disk.
-fn all_the_rest(label: &str, kind: Uuid) -> Partition {
-    Partition { content: Content::Root, weight: 1, grow: true, ..Partition::new(label, kind) }
+impl Preset {
+    /// Every preset.
+    pub const ALL: [Self; 3] = [Self::Simple, Self::SplitBoot, Self::SplitBootVfat];
+
+    /// Its name: `simple`, `split-boot`, `split-boot-vfat`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Simple => "simple",
+            Self::SplitBoot => "split-boot",
+            Self::SplitBootVfat => "split-boot-vfat",
+        }
+    }
+}
+
+impl FromStr for Preset {
+    type Err = String;
+
+    /// The error says which names there are.
+    fn from_str(name: &str) -> Result<Self, String> {
+        by_name(&Self::ALL, Self::name, name)
+    }
+}
+
+/// Bytes per sector.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "u32", into = "u32")]
+pub enum SectorSize {
+    /// 512, of the disks that hypervisors show, and the only ones that a BIOS starts from.
+    #[default]
+    Bytes512,
+    /// 4096, of NVMe disks that are formatted so.
+    Bytes4096,
+}
+
+impl SectorSize {
+    /// Every size.
+    pub const ALL: [Self; 2] = [Self::Bytes512, Self::Bytes4096];
+
+    /// In bytes.
+    pub fn bytes(self) -> u32 {
+        match self {
+            Self::Bytes512 => 512,
+            Self::Bytes4096 => 4096,
+        }
+    }
+
+    /// As it is typed: `512`, `4096`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Bytes512 => "512",
+            Self::Bytes4096 => "4096",
+        }
+    }
+}
+
+impl FromStr for SectorSize {
+    type Err = String;
+
+    /// The error says which sizes there are.
+    fn from_str(name: &str) -> Result<Self, String> {
+        by_name(&Self::ALL, Self::name, name)
+    }
+}
+
+impl TryFrom<u32> for SectorSize {
+    type Error = String;
+
+    fn try_from(bytes: u32) -> Result<Self, String> {
+        bytes.to_string().parse()
+    }
+}
+
+impl From<SectorSize> for u32 {
+    fn from(size: SectorSize) -> Self {
+        size.bytes()
+    }
+}
+
+/// A partition of the disk. What is not said follows from its type.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[schemars(rename_all = "kebab-case")]
+pub struct Partition {
+    /// What it is: `esp`, `xbootldr` (`/boot` of its own), `root`, `usr`, `home`, `srv`, `var`, `tmp` (`/var/tmp`),
+    /// `swap`, `linux-generic`, `bios-boot`, or a GUID.
+    #[serde(rename = "type")]
+    #[schemars(with = "String", extend("format" = TextFormat::PartitionType), example = &"srv")]
+    pub kind: Kind,
+    /// Its name in the table, and the label of its file system; by default that of its type.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("format" = TextFormat::PartitionLabel), example = &"data")]
+    pub label: Option<String>,
+    /// Its GUID in the table; by default one that follows from the content of the disk.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>", extend("format" = TextFormat::Uuid))]
+    pub uuid: Option<Uuid>,
+    /// Exactly this size, in place of `min` and `max`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>", extend("format" = TextFormat::Size), example = &"512M")]
+    pub size: Option<Size>,
+    /// At least this size, and what its content needs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>", extend("format" = TextFormat::Size), example = &"2G")]
+    pub min: Option<Size>,
+    /// At most this size.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>", extend("format" = TextFormat::Size), example = &"20G")]
+    pub max: Option<Size>,
+    /// Its share of what the disk has left, beside those of the others; 0 is none. By default 1000, and 0 for one with a
+    /// `size` and for `esp`, `xbootldr`, `swap` and `bios-boot`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weight: Option<u32>,
+    /// The file system in it; by default `vfat` for `esp`, `swap` for `swap`, `none` for `bios-boot` and GUIDs, else `ext4`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "Filesystem::schema")]
+    pub filesystem: Option<Filesystem>,
+    /// Where the machine mounts it. The files of the image at and below this place are on this partition, and those of
+    /// `/` on the one that has `/`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("format" = TextFormat::PlainPath), example = &"/srv")]
+    pub mount: Option<String>,
+    /// Options of that mount, with commas between them; those of a line of the image's own fstab are added.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("format" = TextFormat::MountOptions), example = &"noatime,nodev")]
+    pub options: Option<String>,
+    /// The folder of the image whose files are on it, in place of the one at `mount`; without a file system, the file of
+    /// the image whose bytes it has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("format" = TextFormat::PlainPath), example = &"/usr/share/site")]
+    pub source: Option<String>,
+    /// Whether it grows at boot with a disk that has become larger. The last one alone can, if it is an ext4.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grow: Option<bool>,
+    /// Whether it is mounted read-only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub read_only: Option<bool>,
+    /// Attributes in the table.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(with = "Vec<String>", extend("items" = Attribute::schema()))]
+    pub attributes: Vec<Attribute>,
 }
 
 impl Partition {
-    /// One of no size, with nothing in it.
-    pub fn new(label: &str, kind: Uuid) -> Self {
+    /// One of which nothing else is said.
+    pub fn new(kind: Kind) -> Self {
         Self {
-            label: label.to_owned(),
             kind,
-            content: Content::Empty,
-            mount: None,
-            options: String::new(),
+            label: None,
+            uuid: None,
+            size: None,
             min: None,
-            weight: 0,
-            grow: false,
-            attributes: 0,
+            max: None,
+            weight: None,
+            filesystem: None,
+            mount: None,
+            options: None,
+            source: None,
+            grow: None,
+            read_only: None,
+            attributes: Vec::new(),
+        }
+    }
+
+    /// What this says, and `other` where it says nothing.
+    #[must_use]
+    pub fn or(self, other: Self) -> Self {
+        // A size is an answer to all three.
+        let sizes = if [self.size, self.min, self.max].iter().any(Option::is_some) { &self } else { &other };
+        Self {
+            kind: self.kind,
+            size: sizes.size,
+            min: sizes.min,
+            max: sizes.max,
+            label: self.label.or(other.label),
+            uuid: self.uuid.or(other.uuid),
+            weight: self.weight.or(other.weight.filter(|_| self.size.is_none())),
+            filesystem: self.filesystem.or(other.filesystem),
+            mount: self.mount.or(other.mount),
+            options: self.options.or(other.options),
+            source: self.source.or(other.source),
+            grow: self.grow.or(other.grow),
+            read_only: self.read_only.or(other.read_only),
+            attributes: if self.attributes.is_empty() { other.attributes } else { self.attributes },
         }
     }
 }
 
-/// Types of partitions as texts.
-mod kind {
-    use serde::{Deserialize, Deserializer, Serializer, de};
+/// What a partition can be formatted as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Filesystem {
+    /// Linux' own.
+    Ext4,
+    /// FAT32.
+    Vfat,
+    /// Room for pages of memory.
+    Swap,
+    /// Bytes, or zeroes.
+    None,
+}
 
-    use crate::disk::kinds;
-    use crate::seed::Uuid;
-
-    pub(super) fn serialize<S: Serializer>(kind: &Uuid, serializer: S) -> Result<S::Ok, S::Error> {
-        match kinds::name(*kind) {
-            Some(name) => serializer.serialize_str(name),
-            None => serializer.collect_str(kind),
+impl Filesystem {
+    /// The one that is made, if one is.
+    pub fn made(self) -> Option<fs::FileSystem> {
+        match self {
+            Self::Ext4 => Some(fs::FileSystem::Ext4),
+            Self::Vfat => Some(fs::FileSystem::Vfat),
+            Self::Swap => Some(fs::FileSystem::Swap),
+            Self::None => None,
         }
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Uuid, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        let unknown =
-            |_| de::Error::custom(format!("{text:?} is no type of partition that is known, and no GUID"));
-        kinds::parse(&text).map_or_else(|| text.parse().map_err(unknown), Ok)
+    fn schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({ "type": "string", "enum": [Self::Ext4, Self::Vfat, Self::Swap, Self::None] })
+    }
+}
+
+/// An attribute of a partition in the table, besides those that other keys set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Attribute {
+    /// The platform needs it to work (UEFI specification, bit 0).
+    Required,
+    /// Firmware shows no file system in it (UEFI specification, bit 1).
+    NoBlockIo,
+    /// A BIOS may start it (UEFI specification, bit 2).
+    LegacyBoot,
+    /// Nobody mounts it by its type (Discoverable Partitions Specification, bit 63).
+    NoAuto,
+}
+
+impl Attribute {
+    /// Its bit in the table.
+    pub fn bit(self) -> u64 {
+        match self {
+            Self::Required => 1 << 0,
+            Self::NoBlockIo => 1 << 1,
+            Self::LegacyBoot => 1 << 2,
+            Self::NoAuto => kinds::NO_AUTO,
+        }
+    }
+
+    fn schema() -> serde_json::Value {
+        let all = [Self::Required, Self::NoBlockIo, Self::LegacyBoot, Self::NoAuto];
+        serde_json::json!({ "type": "string", "enum": all })
     }
 }
 
@@ -161,25 +311,28 @@ mod tests {
 
     #[test]
     fn a_layout_is_what_is_written_of_it() {
-        for profile in Profile::ALL {
-            let layout = Layout::of(profile, Architecture::Aarch64);
-            let text = serde_json::to_string(&layout).unwrap();
-            assert_eq!(serde_json::from_str::<Layout>(&text).unwrap(), layout, "{text}");
+        let text = r#"{"preset":"split-boot","sector-size":4096,"partitions":[{"type":"srv","size":"1G",
+            "filesystem":"ext4","mount":"/srv","grow":true,"read-only":false,"attributes":["no-auto"]},
+            {"type":"0fc63daf-8483-4772-8e79-3d69d8477de5","uuid":"01234567-89ab-4def-8123-456789abcdef"}]}"#;
+        let layout: Layout = serde_json::from_str(text).unwrap();
+        let again = serde_json::to_string(&layout).unwrap();
+        assert_eq!(serde_json::from_str::<Layout>(&again).unwrap(), layout, "{again}");
+        assert_eq!(again, text.split('\n').map(str::trim).collect::<String>());
+        assert_eq!(layout.partitions[0].attributes[0].bit(), kinds::NO_AUTO);
+    }
+
+    #[test]
+    fn what_is_no_key_or_no_value_of_one_is_refused() {
+        for (text, said) in [
+            (r#"{"partitions":[{"type":"server"}]}"#, "\"server\" is none of the types"),
+            (r#"{"partitions":[{"label":"a"}]}"#, "missing field `type`"),
+            (r#"{"partitions":[{"type":"srv","content":"root"}]}"#, "unknown field `content`"),
+            (r#"{"partitions":[{"type":"srv","filesystem":"ntfs"}]}"#, "unknown variant `ntfs`"),
+            (r#"{"sector-size":1024}"#, "one of 512, 4096"),
+            (r#"{"preset":"ab"}"#, "unknown variant `ab`"),
+        ] {
+            let error = serde_json::from_str::<Layout>(text).unwrap_err().to_string();
+            assert!(error.contains(said), "{text}: {error}");
         }
-        let layout = |kind: &str| {
-            serde_json::from_str::<Layout>(&format!(
-                r#"{{"partitions": [{{"label": "data", "type": "{kind}", "content": {{"subtree": "/srv"}}, "weight": 2}}]}}"#
-            ))
-        };
-        let srv = Partition {
-            content: Content::Subtree("/srv".into()),
-            weight: 2,
-            ..Partition::new("data", kinds::SRV)
-        };
-        let expected = Layout { sector_size: 512, partitions: vec![srv] };
-        assert_eq!(layout("srv").unwrap(), expected);
-        assert_eq!(layout(&kinds::SRV.to_string()).unwrap(), expected);
-        let error = layout("server").unwrap_err().to_string();
-        assert!(error.contains("\"server\" is no type of partition"), "{error}");
     }
 }

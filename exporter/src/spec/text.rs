@@ -3,9 +3,14 @@
 //! What comes from outside is held against it where it comes in: the words of a command, the keys of a
 //! `vmimage.toml`, the files and secrets that these name.
 
+use std::str::FromStr;
+
 use serde::{Deserialize, Serialize};
 
+use super::Size;
+use super::layout::Kind;
 use crate::limits;
+use crate::seed::Uuid;
 
 /// A form that texts have. Its name, in kebab case, is the `format` of the JSON schema.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,6 +38,12 @@ pub enum TextFormat {
     Hostname,
     KernelArguments,
     FileName,
+    Size,
+    Uuid,
+    PartitionType,
+    PartitionLabel,
+    PlainPath,
+    MountOptions,
 }
 
 /// What is expected, for a message, and whether a text is it.
@@ -73,6 +84,19 @@ impl TextFormat {
             }
             Self::KernelArguments => ("kernel arguments on one line, at most 4096 bytes", are_arguments),
             Self::FileName => ("a file name without its extension", is_file_name),
+            Self::Size => ("a number with K, M, G or T, such as 10G", is_parsed::<Size>),
+            Self::Uuid => ("a UUID, such as 01234567-89ab-4def-8123-456789abcdef", is_parsed::<Uuid>),
+            Self::PartitionType => (
+                "esp, xbootldr, root, usr, home, srv, var, tmp, swap, linux-generic, bios-boot or a GUID",
+                is_parsed::<Kind>,
+            ),
+            Self::PartitionLabel => ("a name of letters, digits, -, _ and .", |text| is_word(text, "-_.")),
+            Self::PlainPath => {
+                ("/ or a path of letters, digits, -, _ and . without .., such as /srv/data", is_plain_path)
+            }
+            Self::MountOptions => {
+                ("mount options with commas between them, such as noatime,nodev", are_mount_options)
+            }
         }
     }
 
@@ -194,6 +218,25 @@ fn is_file_name(text: &str) -> bool {
     !matches!(text, "" | "." | "..") && !text.contains(['/', '\0'])
 }
 
+fn is_parsed<T: FromStr>(text: &str) -> bool {
+    text.parse::<T>().is_ok()
+}
+
+/// What needs no quotes in fstab, in units and in scripts, and leads nowhere else.
+fn is_plain_path(text: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    let mut names = text.split('/');
+    let are_plain = names.next() == Some("")
+        && names.clone().next().is_some()
+        && names.all(|name| !matches!(name, "" | "." | "..") && name.bytes().all(is_plain));
+    (text == "/" || are_plain) && text.len() <= limits::PATH
+}
+
+/// The fourth field of fstab(5); a comment would begin with `#`.
+fn are_mount_options(text: &str) -> bool {
+    text.chars().all(|c| c.is_ascii_graphic() && !"#\\\"'".contains(c)) && text.len() <= limits::PATH
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -283,6 +326,24 @@ mod tests {
                 &["quiet\n}", &"a".repeat(limits::KERNEL_ARGUMENTS + 1)],
             ),
             (TextFormat::FileName, &["web", "..a"], &["", ".", "..", "../web", "a\0"]),
+            (TextFormat::Size, &["10G", "512MiB"], &["", "big", "0", "1.5G"]),
+            (TextFormat::Uuid, &["01234567-89ab-4def-8123-456789abcdef"], &["", "0123"]),
+            (
+                TextFormat::PartitionType,
+                &["srv", "swap", "root-arm64", "01234567-89ab-4def-8123-456789abcdef"],
+                &["", "server", "ESP"],
+            ),
+            (TextFormat::PartitionLabel, &["data", "a-b_c.1"], &["", "a b", "-a", "a/b", "ä"]),
+            (
+                TextFormat::PlainPath,
+                &["/", "/srv", "/srv/log-1.d"],
+                &["", "srv", "/srv/", "//", "/a/../b", "/a b", "/a'b", "/a\nb"],
+            ),
+            (
+                TextFormat::MountOptions,
+                &["", "noatime,umask=0077", "x-systemd.device-timeout=10s"],
+                &["a b", "a#b", "a\nb", "a\\040b", "a'b"],
+            ),
         ] {
             for text in right {
                 assert_eq!(format.check(text), Ok(()), "{format:?}: {text}");

@@ -291,10 +291,59 @@ pub fn point_links(editor: &mut Editor<'_>, kernel: &mut Kernel) -> Result<Vec<S
     Ok(notes)
 }
 
+/// What Debian's linux-update-symlinks reads, kernel-img.conf(5).
+const DEBIAN_LINKS: &str = "/etc/kernel-img.conf";
+
+/// Move the links that Debian keeps in `/` to `/boot`, where its packages then keep them. Returns what was changed.
+///
+/// # Errors
+/// If something that is no link has the name of one.
+pub fn link_in_boot(editor: &mut Editor<'_>, kernel: &mut Kernel) -> Result<Vec<String>> {
+    if kernel.stable.as_ref().is_none_or(|links| links.image != "/vmlinuz") {
+        return Ok(Vec::new());
+    }
+    configure_links(editor, "link_in_boot = yes\n")?;
+    for (name, file) in [("vmlinuz", Some(&kernel.image)), ("initrd.img", kernel.initramfs.as_ref())] {
+        if let Some(target) = file.and_then(|file| file.strip_prefix("/boot/")) {
+            editor.symlink(format!("/boot/{name}"), target)?;
+        }
+    }
+    kernel.stable = stable_links(editor.tree(), &kernel.image, kernel.initramfs.as_deref());
+    Ok(vec![format!("{DEBIAN_LINKS}: links to the newest kernel are in /boot")])
+}
+
+/// Let Debian's packages keep no links, which they would fail to make. Returns what was changed.
+///
+/// # Errors
+/// If the settings cannot be read.
+pub fn link_nowhere(editor: &mut Editor<'_>) -> Result<Vec<String>> {
+    configure_links(editor, "do_symlinks = no\n")?;
+    Ok(vec![format!("{DEBIAN_LINKS}: no links to the newest kernel")])
+}
+
+/// Add a setting, the last of which counts; links in `/` that nobody keeps any longer go.
+fn configure_links(editor: &mut Editor<'_>, setting: &str) -> Result<()> {
+    let mut text = editor.tree().read(DEBIAN_LINKS, limits::TEXT)?.unwrap_or_default();
+    if !text.is_empty() && !text.ends_with(b"\n") {
+        text.push(b'\n');
+    }
+    text.extend(setting.as_bytes());
+    editor.rewrite_file(DEBIAN_LINKS, text, 0o644)?;
+    for link in ["/vmlinuz", "/vmlinuz.old", "/initrd.img", "/initrd.img.old"] {
+        if is_link(editor.tree(), link) {
+            editor.remove(link);
+        }
+    }
+    Ok(())
+}
+
 /// Whether there is such a link, and to another file.
 fn leads_elsewhere(tree: &Tree, link: &str, file: &str) -> bool {
-    let is_link = tree.lookup(link).is_some_and(|id| matches!(tree.inode(id).kind, Kind::Symlink(_)));
-    is_link && regular_file(tree, link).is_some_and(|id| tree.resolve(file) != Some(id))
+    is_link(tree, link) && regular_file(tree, link).is_some_and(|id| tree.resolve(file) != Some(id))
+}
+
+fn is_link(tree: &Tree, path: &str) -> bool {
+    tree.lookup(path).is_some_and(|id| matches!(tree.inode(id).kind, Kind::Symlink(_)))
 }
 
 fn regular_file(tree: &Tree, path: &str) -> Option<InodeId> {

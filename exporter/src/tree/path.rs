@@ -86,6 +86,18 @@ impl Walk {
         Stop::Found(self.here())
     }
 
+    /// The names of the directories from the root to here: each has one.
+    fn names(&self, tree: &Tree) -> Option<Vec<Name>> {
+        let named = |pair: &[(InodeId, usize)]| match pair {
+            [(parent, _), (child, _)] => {
+                let entry = tree.entries(*parent)?.iter().find(|(_, id)| *id == child)?;
+                Some(entry.0.clone())
+            }
+            _ => None,
+        };
+        self.trail.windows(2).map(named).collect()
+    }
+
     fn here(&self) -> InodeId {
         self.trail.last().map_or(Tree::ROOT, |&(id, _)| id)
     }
@@ -125,6 +137,25 @@ impl Tree {
             Stop::Missing(..) | Stop::Blocked(_) => None,
         };
         (found, walk.lookups())
+    }
+
+    /// The path of the same place without symlinks; what the tree does not have stays as it is said. `None`: the links
+    /// don't end, or lead through what is no directory.
+    pub fn canonical(&self, path: &str) -> Option<String> {
+        let mut walk = Walk::new(path.as_bytes());
+        let missing = match walk.run(self) {
+            Stop::Found(_) => None,
+            Stop::Missing(_, name) => Some(name),
+            Stop::Blocked(_) => return None,
+        };
+        let mut names = walk.names(self)?;
+        names.extend(missing);
+        names.extend(walk.rest.into_iter().rev());
+        if names.iter().any(|name| **name == *b"..") {
+            return None;
+        }
+        let path = names.iter().flat_map(|name| [&b"/"[..], name]).collect::<Vec<_>>().concat();
+        String::from_utf8(if path.is_empty() { b"/".to_vec() } else { path }).ok()
     }
 
     /// What lies at `path`: symlinks on the way are followed, one at the end is found itself.
@@ -169,6 +200,33 @@ mod tests {
 
     fn directory() -> Inode {
         Inode { meta: Meta::default(), kind: Kind::Directory(Default::default()) }
+    }
+
+    #[test]
+    fn a_path_without_links_leads_to_the_same_place() {
+        let tree = crate::tree::testing::tree(&[
+            ("/var/run", "-> /run"),
+            ("/run/lock/", ""),
+            ("/data", "-> srv/../srv/data"),
+            ("/srv/data", "-> ../new/place"),
+            ("/new/", ""),
+            ("/loop", "-> loop"),
+            ("/lost", "-> none/../srv"),
+            ("/file", "text"),
+        ]);
+        for (path, expected) in [
+            ("/", Some("/")),
+            ("/srv", Some("/srv")),
+            ("/var/run/lock/a", Some("/run/lock/a")),
+            ("/data/a", Some("/new/place/a")),
+            ("/none/a/b", Some("/none/a/b")),
+            ("/../../run", Some("/run")),
+            ("/loop", None),
+            ("/lost", None),
+            ("/file/below", None),
+        ] {
+            assert_eq!(tree.canonical(path).as_deref(), expected, "{path}");
+        }
     }
 
     /// `/usr/lib/os`, `/lib -> usr/lib`, links that leave the root, and loops.

@@ -3,13 +3,17 @@
 use std::fs::File;
 use std::num::NonZeroUsize;
 use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 use exporter::assemble::{Planned, plan};
-use exporter::container::{Compression, Format, Target, write};
+use exporter::clone;
+use exporter::container::{self, Compression, Format, Target, write};
 use exporter::disk::Placed;
 use exporter::engine::Run;
+use exporter::fs::{DiskBudget, FileSystem};
+use exporter::report::Part;
+use exporter::seed::Seed;
 use exporter::spec::{Firmware, Init, Layout, Service, Size, Spec};
 use exporter::tree::{Editor, Time, Tree};
 use tempfile::TempDir;
@@ -18,19 +22,18 @@ use crate::inputs::{self, MIB, input};
 
 /// The ESP first, the root in the middle with a third of the room, and behind it what grows at boot.
 const SECOND: &str = r#"{ "sector-size": SECTOR, "partitions": [
-    { "label": "esp", "type": "esp", "content": "esp", "mount": "/boot/efi", "min": "40M" },
-    { "label": "bios", "type": "bios-boot", "content": "bios-core", "min": "1M" },
-    { "label": "root", "type": "root-x86-64", "content": "root", "mount": "/", "weight": 1 },
-    { "label": "note", "type": "linux-generic", "content": { "file": "/srv/note" } },
-    { "label": "log", "type": "linux-generic", "content": { "subtree": "/srv/log" }, "mount": "/srv/log", "min": "16M" },
-    { "label": "srv", "type": "srv", "content": { "subtree": "/srv" }, "mount": "/srv", "options": "nodev",
-      "weight": 2, "grow": true }
+    { "type": "esp", "min": "40M", "options": "" },
+    { "type": "bios-boot" },
+    { "type": "root", "options": "", "weight": 1 },
+    { "type": "linux-generic", "label": "note", "filesystem": "none", "source": "/srv/note", "weight": 0 },
+    { "type": "linux-generic", "label": "log", "mount": "/srv/log", "min": "16M", "weight": 0 },
+    { "type": "srv", "options": "nodev", "weight": 2, "grow": true }
 ] }"#;
 
 fn second(sector_size: u32) -> Spec {
     let layout = SECOND.replace("SECTOR", &sector_size.to_string());
     let layout: Layout = serde_json::from_str(&layout).unwrap();
-    Spec { layout: Some(layout), formats: vec![Format::Raw], size: Some(Size(600 * MIB)), ..Spec::default() }
+    Spec { layout, formats: vec![Format::Raw], size: Some(Size(600 * MIB)), ..Spec::default() }
 }
 
 fn tree() -> Tree {
@@ -46,17 +49,22 @@ fn tree() -> Tree {
 }
 
 /// A disk file, and where its partitions lie.
-struct Disk {
+pub(crate) struct Disk {
     scratch: TempDir,
+    pub(crate) parts: Vec<Part>,
     partitions: Vec<Placed>,
     edits: Vec<String>,
 }
 
 impl Disk {
     fn new(spec: &Spec) -> Self {
+        Self::of(spec, tree())
+    }
+
+    pub(crate) fn of(spec: &Spec, tree: Tree) -> Self {
         let scratch = TempDir::new().unwrap();
-        let planned = plan(spec, input(tree())).unwrap();
-        let Planned { layout, id, appliance, system } = planned;
+        let planned = plan(spec, input(tree)).unwrap();
+        let Planned { layout, id, appliance, system, partitions: parts } = planned;
         let target = Target {
             path: scratch.path().join("disk"),
             format: Format::Raw,
@@ -66,10 +74,10 @@ impl Disk {
             sparse: false,
         };
         write(layout.image(), &[target], &Run::silent(NonZeroUsize::MIN)).unwrap();
-        Self { scratch, partitions: layout.partitions, edits: system.unwrap().edits }
+        Self { scratch, parts, partitions: layout.partitions, edits: system.unwrap().edits }
     }
 
-    fn path(&self) -> PathBuf {
+    pub(crate) fn path(&self) -> PathBuf {
         self.scratch.path().join("disk")
     }
 
@@ -83,29 +91,50 @@ impl Disk {
         self.partitions.iter().find(|placed| placed.name == name).unwrap()
     }
 
-    /// A partition as a file of its own.
-    fn volume(&self, name: &str) -> PathBuf {
-        let placed = self.partition(name);
-        let path = self.scratch.path().join(name);
-        std::fs::write(&path, self.read(placed.start, placed.size as usize)).unwrap();
+    /// A partition as a file of its own, with holes for zeroes.
+    fn volume(&self, placed: &Placed) -> PathBuf {
+        let path = self.scratch.path().join(&placed.name);
+        let volume = File::create(&path).unwrap();
+        volume.set_len(placed.size).unwrap();
+        for offset in (0..placed.size).step_by(MIB as usize) {
+            let bytes = self.read(placed.start + offset, MIB as usize);
+            if bytes.iter().any(|byte| *byte != 0) {
+                volume.write_all_at(&bytes, offset).unwrap();
+            }
+        }
         path
     }
 
+    /// What e2fsprogs take for a partition of a disk.
+    fn at(&self, placed: &Placed) -> String {
+        format!("{}?offset={}", self.path().display(), placed.start)
+    }
+
     fn debugfs(&self, name: &str, request: &str) -> String {
-        said(Command::new("debugfs").args(["-R", request]).arg(self.volume(name)))
+        said(Command::new("debugfs").args(["-R", request]).arg(self.at(self.partition(name))))
+    }
+
+    /// Whether the checker of a file system finds nothing wrong.
+    pub(crate) fn is_whole(&self, placed: &Placed, file_system: FileSystem) -> bool {
+        let mut checker = match file_system {
+            FileSystem::Vfat => Command::new("fsck.fat"),
+            FileSystem::Ext4 => Command::new("e2fsck"),
+            FileSystem::Swap => Command::new("swaplabel"),
+        };
+        match file_system {
+            FileSystem::Vfat => checker.arg("-n").arg(self.volume(placed)),
+            FileSystem::Ext4 => checker.arg("-fn").arg(self.at(placed)),
+            FileSystem::Swap => checker.arg(self.volume(placed)),
+        };
+        checker.output().unwrap().status.success()
     }
 }
 
 #[track_caller]
-fn said(command: &mut Command) -> String {
+pub(crate) fn said(command: &mut Command) -> String {
     let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
     assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8_lossy(&output.stdout).into_owned()
-}
-
-fn is_whole(volume: &Path) -> bool {
-    let checker = if volume.ends_with("esp") { ["fsck.fat", "-n"] } else { ["e2fsck", "-fn"] };
-    Command::new(checker[0]).arg(checker[1]).arg(volume).output().unwrap().status.success()
 }
 
 #[test]
@@ -122,9 +151,15 @@ fn a_second_layout_is_what_the_list_says() {
         assert_eq!(disk.partition("srv").end(), 599 * MIB);
         let grows: Vec<_> = disk.partitions.iter().filter(|placed| placed.attributes != 0).collect();
         assert_eq!(grows, [disk.partition("srv")]);
-        for name in ["esp", "root", "log", "srv"] {
-            assert!(is_whole(&disk.volume(name)), "{name} in sectors of {sector_size}");
+        for part in &disk.parts {
+            let Part { placed, file_system: Some(file_system), .. } = part else { continue };
+            assert!(disk.is_whole(placed, *file_system), "{part:?}");
         }
+        let has_files = disk.parts.iter().filter(|part| part.file_system.is_some());
+        assert_eq!(
+            has_files.map(|part| &*part.placed.name).collect::<Vec<_>>(),
+            ["esp", "root", "log", "srv"]
+        );
         assert!(disk.read(disk.partition("note").start, 100).starts_with(b"the bytes of a partition\0"));
     }
 }
@@ -165,7 +200,7 @@ fn the_boot_code_names_the_place_of_its_core() {
     assert_eq!(disk.read(0, 440), [0; 440]);
     let bios = Spec { firmware: Firmware::Bios, ..second(4096) };
     let error = plan(&bios, input(tree())).unwrap_err().to_string();
-    assert_eq!(error, "firmware: a BIOS starts from no disk with sectors of 4096 bytes");
+    assert_eq!(error, "layout: a BIOS starts from no disk with sectors of 4096 bytes");
 }
 
 #[test]
@@ -182,13 +217,93 @@ fn what_is_not_there_or_would_not_be_mounted_is_an_error() {
     assert!(error(tree(), &small).contains("64 MiB are asked for, but the content needs"));
 }
 
+/// The example of docs/layouts.md, with what each partition has.
+const SERVER: &str = r#"{ "partitions": [
+    { "type": "esp", "size": "256M" },
+    { "type": "xbootldr", "mount": "/boot", "filesystem": "ext4", "size": "512M" },
+    { "type": "root", "min": "2G" },
+    { "type": "srv", "mount": "/srv", "filesystem": "ext4", "grow": true }
+] }"#;
+
+fn server(layout: &str, size: u64) -> Spec {
+    Spec { layout: serde_json::from_str(layout).unwrap(), size: Some(Size(size)), ..Spec::default() }
+}
+
+#[test]
+fn a_boot_partition_has_kernel_and_menu_and_the_root_has_none_of_them() {
+    let disk = Disk::new(&server(SERVER, 8 << 30));
+    let sizes: Vec<_> = disk.partitions.iter().map(|placed| (&*placed.name, placed.size / MIB)).collect();
+    let rest = (8 << 10) - 2 - 1 - 256 - 512;
+    let half = rest / 2;
+    assert_eq!(sizes, [("bios", 1), ("esp", 256), ("boot", 512), ("root", half), ("srv", rest - half)]);
+    let menu = disk.debugfs("boot", "cat /grub/grub.cfg");
+    assert!(menu.contains("\tlinux /vmlinuz root=UUID="), "{menu}");
+    let names = |name, path| disk.debugfs(name, &format!("ls -p {path}"));
+    assert!(names("boot", "/").contains("/vmlinuz/") && names("boot", "/").contains("/efi/"));
+    assert_eq!(names("root", "/boot").lines().filter(|line| !line.trim().is_empty()).count(), 2);
+    let fstab = disk.debugfs("root", "cat /etc/fstab");
+    let points: Vec<_> = fstab.lines().take(4).map(|line| line.split(' ').nth(1).unwrap()).collect();
+    assert_eq!(points, ["/", "/boot", "/boot/efi", "/srv"]);
+    let esp = format!("{}@@{}", disk.path().display(), disk.partition("esp").start);
+    let stub = said(Command::new("mtype").args(["-i", &esp, "::/EFI/debian/grub.cfg"]));
+    assert!(stub.contains("set prefix=($root)'/grub'"), "{stub}");
+    let boot = fstab.lines().nth(1).unwrap().split(' ').next().unwrap().trim_start_matches("UUID=");
+    assert!(stub.contains(&format!("search.fs_uuid {boot} root $disk")), "{stub}");
+}
+
+const SWAP: &str = r#"{ "preset": "simple", "partitions": [{ "type": "swap", "size": "64M" }] }"#;
+
+#[test]
+fn a_swap_partition_lies_in_front_of_the_root_and_is_used() {
+    let disk = Disk::new(&server(SWAP, 600 * MIB));
+    let names: Vec<_> = disk.parts.iter().map(|part| (&*part.placed.name, part.placed.size / MIB)).collect();
+    assert_eq!(names, [("bios", 1), ("esp", 64), ("swap", 64), ("root", 469)]);
+    let swap = &disk.parts[2];
+    assert!(disk.is_whole(&swap.placed, FileSystem::Swap) && swap.mount.is_none());
+    let fstab = disk.debugfs("root", "cat /etc/fstab");
+    assert!(fstab.lines().any(|line| line.ends_with(" none swap sw 0 0")), "{fstab}");
+    let menu = disk.debugfs("root", "cat /boot/grub/grub.cfg");
+    assert!(menu.contains(" noresume"), "{menu}");
+}
+
+#[test]
+fn a_copy_of_a_disk_starts_from_its_own_boot_partition() {
+    let disk = Disk::new(&server(SERVER, 4 << 30));
+    let (_, opened) = container::open(&disk.path()).unwrap();
+    let copy = clone::plan(opened, &Seed::new(b"copy"), &DiskBudget::new(1 << 30)).unwrap();
+    for (partition, file) in [(2, "/EFI/debian/grub.cfg"), (3, "/grub/grub.cfg"), (4, "/etc/fstab")] {
+        let expected = format!("partition {partition}: {file}: names the new ones");
+        assert!(copy.notes.contains(&expected), "{expected}: {:?}", copy.notes);
+    }
+}
+
+#[test]
+fn one_byte_too_little_is_an_error_that_says_so() {
+    let error = |layout: &str, size| plan(&server(layout, size), input(tree())).unwrap_err();
+    let needed = plan(&server(SERVER, 8 << 30), input(tree())).unwrap().partitions[4].needed;
+    let max = |max: u64| SERVER.replace(r#""grow": true"#, &format!(r#""max": "{max}""#));
+    assert!(plan(&server(&max(needed), 8 << 30), input(tree())).is_ok());
+    let said = error(&max(needed - 1), 8 << 30).to_string();
+    assert!(said.starts_with("srv: its content needs ") && said.ends_with(": 1 bytes too few"), "{said}");
+    let whole = |units: u64| units.div_ceil(MIB) * MIB;
+    let least = (2 + 1 + 256 + 512 + 2048) * MIB + whole(needed);
+    assert!(plan(&server(SERVER, least), input(tree())).is_ok());
+    let said = error(SERVER, least - MIB).to_string();
+    assert!(said.ends_with(", 1048576 bytes more"), "{said}");
+}
+
 /// The checkers above must be able to say no.
 #[test]
 fn a_damaged_volume_is_seen() {
-    let disk = Disk::new(&second(512));
-    for (name, offset) in [("esp", 14), ("srv", 1024 + 0x28)] {
-        let volume = disk.volume(name);
-        File::options().write(true).open(&volume).unwrap().write_all_at(&[0xee], offset).unwrap();
-        assert!(!is_whole(&volume), "{name}");
+    let disk = Disk::new(&server(SWAP, 600 * MIB));
+    for (name, file_system, offset) in [
+        ("esp", FileSystem::Vfat, 14),
+        ("root", FileSystem::Ext4, 1024 + 0x28),
+        ("swap", FileSystem::Swap, 4086),
+    ] {
+        let placed = disk.partition(name);
+        let file = File::options().write(true).open(disk.path()).unwrap();
+        file.write_all_at(&[0xee], placed.start + offset).unwrap();
+        assert!(!disk.is_whole(placed, file_system), "{name}");
     }
 }

@@ -4,4 +4,6 @@
 
 mod inputs;
 mod layouts;
+mod planner;
+mod random;
 mod same_bytes;

@@ -42,6 +42,8 @@ pub(crate) enum Form {
     Texts(&'static str),
     /// On, off, or a text.
     Switch(&'static str),
+    /// One of these numbers.
+    Number(&'static str, fn() -> Vec<&'static str>),
 }
 
 /// What an attribute says something about.
@@ -125,5 +127,5 @@ impl Attribute {
 
 /// The build argument for an attribute of this name.
 pub(crate) fn variable(name: &str) -> String {
-    format!("VMIMAGE_{}", name.to_ascii_uppercase())
+    format!("VMIMAGE_{}", name.to_ascii_uppercase().replace('-', "_"))
 }

@@ -45,7 +45,7 @@ fn flag(attribute: &'static Attribute) -> Arg {
     let arg = arg.help(help(attribute)).value_parser(parser(attribute));
     match attribute.form {
         Form::Arguments(name) => arg.value_name(name).allow_hyphen_values(true),
-        Form::Choice(name, _) | Form::Choices(name, _) => arg.value_name(name),
+        Form::Choice(name, _) | Form::Choices(name, _) | Form::Number(name, _) => arg.value_name(name),
         Form::Text(name) | Form::Texts(name) | Form::Switch(name) => arg.value_name(name),
     }
 }
@@ -64,7 +64,7 @@ pub(crate) fn help_of(name: &str) -> &'static str {
 
 fn parser(attribute: &'static Attribute) -> ValueParser {
     match attribute.form {
-        Form::Choice(_, words) => {
+        Form::Choice(_, words) | Form::Number(_, words) => {
             PossibleValuesParser::new(words()).try_map(move |word| attribute.wish(&word)).into()
         }
         _ => (move |text: &str| attribute.wish(text)).into(),

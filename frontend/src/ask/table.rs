@@ -5,10 +5,11 @@
 //! all of these are made from it.
 
 use exporter::container::{Compression, Format};
+use exporter::spec::layout::{Preset, SectorSize};
 use exporter::spec::{Firmware, Init, Profile, TextFormat};
 
 use super::Kernel;
-use super::attribute::Form::{Arguments, Choice, Choices, Switch, Text, Texts};
+use super::attribute::Form::{Arguments, Choice, Choices, Number, Switch, Text, Texts};
 use super::attribute::Place::{Flag, Image, Key};
 use super::attribute::{Attribute, Place, Topic};
 use super::wish::{value, values, word, words};
@@ -31,7 +32,7 @@ const KERNEL: &str = "distro, keep, a version, such as 6.1, a package name, such
                       the image to take it from, such as image:debian:12";
 
 /// Every attribute.
-pub(crate) static ATTRIBUTES: [Attribute; 17] = [
+pub(crate) static ATTRIBUTES: [Attribute; 19] = [
     Attribute {
         name: FORMAT,
         form: Choices("FORMAT", || Format::ALL.iter().map(|format| format.name()).collect()),
@@ -95,6 +96,34 @@ pub(crate) static ATTRIBUTES: [Attribute; 17] = [
         right: &["data"],
         wrong: &[("boat", "one of machine, data")],
         read: |text| value(text, |asked, profile| asked.spec.profile = profile),
+    },
+    Attribute {
+        name: "layout",
+        form: Choice("LAYOUT", || Preset::ALL.map(Preset::name).to_vec()),
+        topic: Topic::Disk,
+        places: EVERYWHERE,
+        help: "How the disk is divided: with /boot on the root, or of its own, as ext4 or vfat",
+        about: "How the disk is divided: `simple` has a BIOS boot partition, an ESP and a root that grows, `split-boot` \
+                a `/boot` of its own beside them, an ext4, `split-boot-vfat` one that is a FAT. The partitions of \
+                `vmimage.toml` are added to these; without a layout they are all of the disk. By default `simple`, \
+                for files (`profile`) one partition.",
+        default: None,
+        right: &["split-boot"],
+        wrong: &[("ab", "one of simple, split-boot, split-boot-vfat")],
+        read: |text| value(text, |asked, preset| asked.spec.layout.preset = Some(preset)),
+    },
+    Attribute {
+        name: "sector-size",
+        form: Number("BYTES", || SectorSize::ALL.map(SectorSize::name).to_vec()),
+        topic: Topic::Disk,
+        places: EVERYWHERE,
+        help: "The bytes of a sector of the disk; no BIOS starts from sectors of 4096",
+        about: "The bytes of a sector of the disk that the machine sees. 4096 is for NVMe disks that are formatted so: \
+                no BIOS starts from them, and only raw and qcow2 disks can have them.",
+        default: Some("512"),
+        right: &["4096"],
+        wrong: &[("1024", "one of 512, 4096")],
+        read: |text| value(text, |asked, size| asked.spec.layout.sector_size = size),
     },
     Attribute {
         name: CONFIG,

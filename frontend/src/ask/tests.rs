@@ -34,13 +34,13 @@ fn every_attribute_takes_a_value_and_says_what_would_have_been_right() {
 fn a_choice_takes_each_of_its_words_and_a_default_is_a_value() {
     let mut choices = 0;
     for attribute in &ATTRIBUTES {
-        if let Form::Choice(_, words) | Form::Choices(_, words) = attribute.form {
+        if let Form::Choice(_, words) | Form::Choices(_, words) | Form::Number(_, words) = attribute.form {
             assert!(words().into_iter().all(|word| attribute.wish(word).is_ok()), "{}", attribute.name);
             choices += 1;
         }
         assert!(attribute.default.is_none_or(|value| attribute.wish(value).is_ok()), "{}", attribute.name);
     }
-    assert_eq!(choices, 5);
+    assert_eq!(choices, 7);
 }
 
 #[test]
@@ -50,6 +50,7 @@ fn an_attribute_is_found_by_its_word_and_by_its_argument() {
         assert!(found.into_iter().all(|found| found.is_some_and(|found| std::ptr::eq(found, attribute))));
     }
     assert_eq!(Attribute::by_name("size").map(Attribute::variable).as_deref(), Some("VMIMAGE_SIZE"));
+    assert!(Attribute::by_variable("VMIMAGE_SECTOR_SIZE").is_some());
     assert!(Attribute::by_name("sise").is_none() && Attribute::by_variable("VMIMAGE_SISE").is_none());
 }
 
@@ -92,7 +93,7 @@ const HEAD: &str = "\
 Of the disk and its machine, as a flag of `vmimage build` and `vmimage convert`, as an attribute of `--output
 type=vmdisk,size=10G`, or as a `--build-arg` of any client. All but `config` are labels of an image (`LABEL
 vmimage.size=10G`) and keys of a [configuration](configuration.md) too, whose
-[reference](../frontend/CONFIG.md) has the tables that are no flags: users, files, services.
+[reference](../frontend/CONFIG.md) has the tables that are no flags: partitions, users, files, services.
 
 | flag | build argument | value | meaning | default |
 |---|---|---|---|---|
@@ -117,7 +118,7 @@ fn page() -> String {
     let mut page = HEAD.to_owned();
     for attribute in &ATTRIBUTES {
         let value = match attribute.form {
-            Form::Choice(_, words) | Form::Choices(_, words) => words(),
+            Form::Choice(_, words) | Form::Choices(_, words) | Form::Number(_, words) => words(),
             _ => attribute.right[..1].to_vec(),
         };
         let value: Vec<_> = value.into_iter().map(|value| format!("`{value}`")).collect();

@@ -1,71 +1,184 @@
-//! A layout that no key asks for yet: the partitions in another order, the tree on two of them, and the last one grows.
+//! Layouts of `vmimage.toml`: what is divided at the build is mounted, owned, started and grown in the machine.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::boot::check_report;
-use super::lab::{Report, boot, partitions, run, scratch, static_binary, syntax, testdata};
+use super::lab::{Partition, Report, boot, build, context, copy_of, partitions, raw, run, scratch};
 
 const BASE: &str = "vmimage-test/debian:12";
-const IMAGE: &str = "vmimage-test/second-layout";
 
-const SPEC: &str = r#"{ "name": "second", "formats": ["raw"], "size": "3G", "hostname": "web", "layout": { "partitions": [
-    { "label": "esp", "type": "esp", "content": "esp", "mount": "/boot/efi", "options": "umask=0077,nofail", "min": "64M" },
-    { "label": "bios", "type": "bios-boot", "content": "bios-core", "min": "1M" },
-    { "label": "root", "type": "root-x86-64", "content": "root", "mount": "/", "weight": 1 },
-    { "label": "srv", "type": "srv", "content": { "subtree": "/srv" }, "mount": "/srv", "weight": 2, "grow": true }
-] } }"#;
+/// The server of docs/layouts.md, with files of somebody, and facts of what the machine sees of them.
+const SERVER: &str = r#"
+hostname = "web"
+size = "5G"
 
-/// The tree of `testdata/machine` with its kernel, in a folder.
-fn tree(folder: &Path) -> PathBuf {
-    let mut build = Command::new("docker");
-    build.args(["buildx", "build", "-q", "--load", "-t", IMAGE, "--build-arg", "VMIMAGE_STAGE=rootfs"]);
-    build.args(["--build-arg", &syntax(), "--build-arg", &format!("BASE={BASE}")]);
-    run(build.arg(testdata("machine")));
-    let root = folder.join("root");
-    std::fs::create_dir(&root).unwrap();
-    let container = run(Command::new("docker").args(["create", IMAGE]));
-    let unpack = "docker export \"$0\" | tar -xf - -C \"$1\" && docker rm \"$0\"";
-    run(Command::new("sh").args(["-c", unpack, container.trim()]).arg(&root));
-    root
+[[partitions]]
+type = "esp"
+size = "256M"
+[[partitions]]
+type = "xbootldr"
+mount = "/boot"
+filesystem = "ext4"
+size = "512M"
+[[partitions]]
+type = "root"
+min = "2G"
+[[partitions]]
+type = "srv"
+mount = "/srv"
+filesystem = "ext4"
+grow = true
+
+[[files]]
+path = "/srv/site/index.html"
+content = "hello"
+owner = "www-data:www-data"
+mode = "0640"
+[[files]]
+path = "/etc/report.d/layout"
+content = '''
+fact site "$(stat -c '%U %a' /srv/site/index.html) $(cat /srv/site/index.html)"
+fact boot-device "$(findmnt -n -o SOURCE /boot)"
+fact boot-link "$(readlink /boot/vmlinuz)"
+fact esp "$(findmnt -n -o FSTYPE /boot/efi)"
+# What lies below the mount points of the root.
+mkdir -p /run/root && mount --bind / /run/root
+fact hidden "$(ls -A /run/root/boot /run/root/srv | tr -d '\n')"
+umount /run/root
+'''
+"#;
+
+/// The disk of `testdata/machine` with this configuration.
+fn machine(folder: &Path, config: &str) -> PathBuf {
+    let context = copy_of("machine", folder);
+    std::fs::write(context.join("vmimage.toml"), config).unwrap();
+    let disk = folder.join("machine.qcow2");
+    build(&context, &disk, &["--build-arg", &format!("BASE={BASE}")]);
+    disk
 }
 
-/// By the last step of a build, which takes a layout as part of what is asked for.
-fn assemble(folder: &Path) -> PathBuf {
-    let output = folder.join("output");
-    std::fs::create_dir(&output).unwrap();
-    let mut assemble = Command::new(static_binary(folder));
-    assemble.args(["assemble", "--spec", SPEC, "--boot"]).arg(folder.join("none"));
-    run(assemble.arg("--root").arg(tree(folder)).arg("--output").arg(&output));
-    output.join("second.raw")
+/// The partitions of a disk whose table and Linux file systems checkers find nothing wrong with.
+fn whole(disk: &Path, folder: &Path) -> Vec<Partition> {
+    let raw = raw(disk, folder);
+    let verdict = run(Command::new("sgdisk").arg("-v").arg(&raw));
+    assert!(verdict.contains("No problems found"), "{verdict}");
+    let table = partitions(&raw);
+    for partition in &table[2..] {
+        run(Command::new("e2fsck").args(["-fn", &format!("{}?offset={}", raw.display(), partition.start)]));
+    }
+    table
 }
 
 fn mib(report: &Report, fact: &str) -> u64 {
     report.get(fact).parse::<u64>().unwrap() >> 20
 }
 
+/// The last partition takes what the disk has become larger by, and the others keep their sizes.
 #[test]
-fn a_second_layout_boots_and_its_last_partition_grows() {
+fn a_server_with_boot_and_data_of_their_own_boots_and_its_data_grow() {
     let folder = scratch();
-    let disk = assemble(folder.path());
-    let table = partitions(&disk);
-    assert!(table[3].size.abs_diff(2 * table[2].size) <= 2 << 20, "{table:?}");
-    for firmware in ["--bios", "--uefi"] {
-        let copy = folder.path().join("copy.raw");
-        run(Command::new("cp").args(["--sparse=always"]).arg(&disk).arg(&copy));
-        run(Command::new("qemu-img").args(["resize", "-q", "-f", "raw"]).arg(&copy).arg("6G"));
+    let disk = machine(folder.path(), SERVER);
+    assert_eq!(whole(&disk, folder.path()).len(), 5);
+    for firmware in ["--bios", "--secure-boot"] {
+        let copy = folder.path().join("copy.qcow2");
+        std::fs::copy(&disk, &copy).unwrap();
+        run(Command::new("qemu-img").args(["resize", "-q"]).arg(&copy).arg("8G"));
         let report = boot(&copy, firmware, &[]);
         check_report(BASE, firmware, &report);
-        assert_eq!((report.get("root-device"), report.get("app-device")), ("/dev/vda3", "/dev/vda4"));
-        assert!(mib(&report, "root-bytes") < 1024, "{}", mib(&report, "root-bytes"));
+        let devices = ["boot-device", "root-device", "app-device"].map(|fact| report.get(fact));
+        assert_eq!(devices, ["/dev/vda3", "/dev/vda4", "/dev/vda5"]);
+        assert_eq!(report.get("site"), "www-data 640 hello");
+        assert_eq!((report.get("esp"), report.get("hidden")), ("vfat", "/run/root/boot:/run/root/srv:"));
+        assert_eq!(report.get("boot-link"), format!("vmlinuz-{}", report.get("kernel")));
+        assert!(mib(&report, "root-bytes") < 2200, "{}", mib(&report, "root-bytes"));
         assert!(mib(&report, "app-bytes") > 4500, "{}", mib(&report, "app-bytes"));
+        let last = whole(&copy, folder.path()).remove(4);
+        assert!((8 << 30) - (last.start + last.size) < 2 << 20, "{last:?}");
+    }
+}
 
-        run(Command::new("sgdisk").arg("-v").arg(&copy));
-        let grown = partitions(&copy);
-        assert!((6 << 30) - (grown[3].start + grown[3].size) < 2 << 20, "{grown:?}");
-        for partition in &grown[2..] {
-            let at = format!("{}?offset={}", copy.display(), partition.start);
-            run(Command::new("e2fsck").args(["-fn", &at]));
-        }
+/// The package of another kernel, which is installed in the machine.
+const UPGRADE: &str = "\
+FROM vmimage-test/debian:12
+RUN mkdir -p /srv/app && echo 'version one' >/srv/app/app.txt && mkdir /kernel && cd /kernel && apt-get update && \
+    apt-get download $(apt-cache depends linux-image-amd64 | sed -n 's/.*Depends: \\(linux-image-[^ ]*\\).*/\\1/p')
+COPY --chmod=755 report.sh /usr/local/bin/report
+COPY report.service /etc/systemd/system/report.service
+RUN systemctl enable report.service
+";
+const UPGRADES: &str = r#"
+hostname = "web"
+layout = "split-boot"
+[[files]]
+path = "/etc/report.d/upgrade"
+content = '''
+if [ -e /kernel ]; then
+	dpkg -i /kernel/*.deb && rm -r /kernel
+	fact upgrade "$?"
+fi
+fact boot-link "$(readlink /boot/vmlinuz)"
+'''
+"#;
+
+#[test]
+#[ignore = "long: make matrix"]
+fn a_kernel_installed_in_the_machine_boots_from_a_boot_partition() {
+    let folder = scratch();
+    let machine = copy_of("machine", folder.path());
+    let context = context(&folder.path().join("upgrade"), UPGRADE);
+    for file in ["report.sh", "report.service"] {
+        std::fs::copy(machine.join(file), context.join(file)).unwrap();
+    }
+    std::fs::write(context.join("vmimage.toml"), UPGRADES).unwrap();
+    let disk = folder.path().join("machine.qcow2");
+    build(&context, &disk, &["--size", "5G"]);
+    let first = boot(&disk, "--bios", &[]);
+    assert_eq!(first.get("upgrade"), "0");
+    assert!(first.get("kernel").contains("cloud"), "{}", first.get("kernel"));
+    let second = boot(&disk, "--bios", &[]);
+    assert_eq!(second.get("boot-link"), format!("vmlinuz-{}", second.get("kernel")));
+    assert_ne!(second.get("kernel"), first.get("kernel"));
+    assert!(second.get("cmdline").contains("BOOT_IMAGE=/vmlinuz "), "{}", second.get("cmdline"));
+}
+
+/// `/boot` as a FAT, and files of the system on partitions of their own.
+const MANY: &str = r#"
+hostname = "web"
+layout = "split-boot-vfat"
+[[partitions]]
+type = "var"
+min = "512M"
+[[partitions]]
+type = "swap"
+size = "256M"
+[[partitions]]
+type = "home"
+[[partitions]]
+type = "tmp"
+options = "nosuid,nodev"
+min = "64M"
+[[files]]
+path = "/etc/report.d/layout"
+content = '''
+fact mounts "$(findmnt -n -o TARGET,FSTYPE --real -l | sort | awk '{ printf "%s=%s ", $1, $2 }')"
+fact tmp "$(stat -c '%a' /var/tmp)"
+fact swap "$(awk 'NR > 1 { print $2, $3 }' /proc/swaps)"
+'''
+"#;
+
+#[test]
+#[ignore = "long: make matrix"]
+fn a_machine_with_many_partitions_boots_from_a_fat() {
+    let folder = scratch();
+    let disk = machine(folder.path(), MANY);
+    for firmware in ["--bios", "--uefi", "--secure-boot"] {
+        let copy = folder.path().join("copy.qcow2");
+        std::fs::copy(&disk, &copy).unwrap();
+        let report = boot(&copy, firmware, &[]);
+        check_report(BASE, firmware, &report);
+        let expected = "/=ext4 /boot=vfat /boot/efi=vfat /home=ext4 /var=ext4 /var/tmp=ext4";
+        assert_eq!((report.get("mounts"), report.get("tmp")), (expected, "1777"));
+        assert_eq!(report.get("swap"), "partition 262140");
     }
 }

@@ -157,6 +157,7 @@ fn disk() -> DiskLayout {
         guid: Uuid([7; 16]),
         attributes: 0,
         least,
+        most: None,
         weight: 0,
     };
     let requests = [(kinds::ESP, esp.size), (kinds::ROOT_X86_64, root.size)].map(request);

@@ -8,7 +8,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 /// Bytes of boot code in front of the disk signature.
 pub const BOOT_CODE_LEN: usize = 440;
 /// Entries of a table, used or not.
-pub(super) const ENTRIES: usize = 128;
+pub const ENTRIES: usize = 128;
 /// Bytes of all entries together.
 pub(super) const ENTRIES_LEN: usize = ENTRIES * size_of::<Entry>();
 /// Longest name in UTF-16 units.

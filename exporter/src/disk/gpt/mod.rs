@@ -14,6 +14,7 @@ pub use format::BOOT_CODE_LEN;
 pub use read::{Copy, Found, read};
 
 use crate::seed::Uuid;
+pub use format::ENTRIES;
 
 /// A partition table: what both copies on the disk say.
 #[derive(Clone, Debug, PartialEq, Eq)]

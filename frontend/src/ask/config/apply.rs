@@ -22,6 +22,7 @@ impl Configuration {
     /// Asks for all that the configuration says.
     pub(crate) fn ask(&self, asked: &mut Asked) {
         asked.ask(&self.config.wishes);
+        asked.spec.layout.partitions.clone_from(&self.config.partitions);
         let Setup { timezone, locale, modules, .. } = asked.spec.setup.clone();
         asked.spec.setup = Setup { timezone, locale, modules, ..self.config.setup() };
         asked.install.packages = self.config.packages.clone().map(Folder::Context);

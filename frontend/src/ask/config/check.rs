@@ -235,6 +235,9 @@ impl<'a> Check<'a> {
 fn words(value: &DeValue<'_>) -> Option<String> {
     match value {
         DeValue::String(text) => Some(text.to_string()),
+        DeValue::Integer(number) => {
+            u32::from_str_radix(number.as_str(), number.radix()).ok().map(|number| number.to_string())
+        }
         DeValue::Boolean(is_on) => Some(if *is_on { "auto" } else { "off" }.to_owned()),
         DeValue::Array(values) => {
             let words = values.iter().map(|value| value.get_ref().as_str());

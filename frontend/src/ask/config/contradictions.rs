@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use exporter::error::show_text;
-use exporter::spec::Profile;
+use exporter::spec::layout::{self, Problem};
+use exporter::spec::{Profile, Spec};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -14,7 +15,7 @@ use crate::ask::{Asked, Attribute, Topic};
 
 /// Whether a key says something about a machine, which a disk of files is not.
 fn is_of_machines(key: &str) -> bool {
-    Attribute::by_name(key).is_none_or(|attribute| attribute.topic != Topic::Disk)
+    key != "partitions" && Attribute::by_name(key).is_none_or(|attribute| attribute.topic != Topic::Disk)
 }
 
 pub(super) fn find(config: &Config, table: &DeTable<'_>, problems: &mut Problems) {
@@ -25,6 +26,8 @@ pub(super) fn find(config: &Config, table: &DeTable<'_>, problems: &mut Problems
             problems.add(key.span(), format!("{} is for machines: profile is data", key.get_ref()));
         }
     }
+    asked.spec.layout.partitions.clone_from(&config.partitions);
+    layout(&asked.spec, table, problems);
     for (index, user) in config.users.iter().enumerate() {
         if user.name == "root" {
             let message = "users.name is \"root\": the table [root] is for the administrator";
@@ -52,6 +55,20 @@ pub(super) fn find(config: &Config, table: &DeTable<'_>, problems: &mut Problems
             let at = value(table, &["services", key]).map_or(0..0, Spanned::span);
             problems.add(at, format!("services.{key} has {name:?}, and services.enable has it too"));
         }
+    }
+}
+
+/// What is wrong with the division of the disk, at the key that says it or at its partition.
+fn layout(spec: &Spec, table: &DeTable<'_>, problems: &mut Problems) {
+    const LIST: &str = "partitions";
+    for Problem { partition, key, message } in layout::problems(spec, &layout::slots(spec)) {
+        let Some(index) = partition else {
+            let at = value(table, &[key]).or_else(|| value(table, &[LIST])).map_or(0..0, Spanned::span);
+            problems.add(at, format!("{key}: {message}"));
+            continue;
+        };
+        let at = Some(span(table, LIST, index, key)).filter(|at| !at.is_empty());
+        problems.add(at.unwrap_or_else(|| element(table, LIST, index)), format!("{LIST}.{key}: {message}"));
     }
 }
 

@@ -20,6 +20,7 @@ mod schema;
 mod secrets;
 
 use exporter::spec::TextFormat;
+use exporter::spec::layout::Partition;
 use exporter::spec::setup::{ContextFile, File, Group, Root, Services, Setup, User};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -62,6 +63,10 @@ pub(crate) struct Config {
     pub(crate) certificates: Vec<String>,
     /// Repositories that packages come from besides the image's own. They stay in the machine.
     pub(crate) repositories: Vec<Repository>,
+    /// Partitions of the disk, in their order: all of it, or added to `layout`, where one of a type that the layout has
+    /// changes that one. A BIOS boot partition is there without being asked for where a BIOS may start the machine. What
+    /// is not said follows from the type.
+    pub(crate) partitions: Vec<Partition>,
     /// Groups of the machine.
     pub(crate) groups: Vec<Group>,
     /// Users of the machine.

@@ -35,6 +35,13 @@ fn property(attribute: &Attribute) -> Value {
         Form::Texts(_) => {
             either(json!({ "type": "string" }), json!({ "type": "array", "items": { "type": "string" } }))
         }
+        Form::Number(_, words) => {
+            let numbers: Vec<u32> = words().into_iter().filter_map(|word| word.parse().ok()).collect();
+            either(
+                json!({ "type": "integer", "enum": numbers }),
+                json!({ "type": "string", "enum": words() }),
+            )
+        }
         Form::Switch(_) => either(json!({ "type": "boolean" }), json!({ "type": "string" })),
     };
     property["description"] = attribute.about.into();
@@ -42,7 +49,7 @@ fn property(attribute: &Attribute) -> Value {
         property["default"] = default.into();
     }
     match (&attribute.form, attribute.right) {
-        (Form::Choice(..), _) | (_, []) => {}
+        (Form::Choice(..) | Form::Number(..), _) | (_, []) => {}
         (Form::Choices(..) | Form::Texts(_), [example, ..]) => {
             property["examples"] = json!([example.split(',').collect::<Vec<_>>()]);
         }

@@ -2,6 +2,8 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
+use exporter::spec::layout::slots;
+
 use super::*;
 use crate::ask::{Attribute, Place};
 use crate::base::testing::is_kept;
@@ -128,6 +130,90 @@ fn is_wrong(text: &str, place: &str, message: &str) {
     let (line, caret) = (shown.lines().nth(1).unwrap(), shown.lines().nth(2).unwrap());
     let number = place.split(':').next().unwrap();
     assert!(line.starts_with(&format!(" {number} | ")) && caret.contains('^'), "{shown}");
+}
+
+/// The TOML of the page, each block a file.
+fn recipes() -> Vec<String> {
+    let page = include_str!("../../../../docs/layouts.md");
+    let blocks = page.split("```toml\n").skip(1).filter_map(|block| block.split("```").next());
+    blocks.map(str::to_owned).collect()
+}
+
+#[test]
+fn the_layouts_of_the_page_are_right() {
+    let recipes = recipes();
+    assert_eq!(recipes.len(), 6);
+    for recipe in &recipes {
+        let config = Config::parse("vmimage.toml", recipe).unwrap_or_else(|problems| panic!("{problems}"));
+        assert_ne!(config, Config::default());
+    }
+    let mut asked = crate::ask::Asked::default();
+    let config = Config::parse("vmimage.toml", &recipes[0]).unwrap();
+    Configuration { config, ..Configuration::default() }.ask(&mut asked);
+    let labels: Vec<_> = slots(&asked.spec).into_iter().map(|slot| slot.label).collect();
+    assert_eq!(labels, ["bios", "esp", "boot", "root", "srv"]);
+}
+
+#[test]
+fn a_wrong_layout_is_told_all_at_once_with_the_place_of_each_key() {
+    for (text, places) in [
+        (
+            "[[partitions]]\ntype = \"esp\"\n[[partitions]]\ntype = \"srv\"\ngrow = true\nmount = \"/proc\"\n\
+             [[partitions]]\ntype = \"home\"\nsize = \"1G\"\nmax = \"2G\"",
+            &[
+                "1:1: partitions: one partition has the tree (mount = \"/\"), and here are 0",
+                "5:8: partitions.grow: srv cannot grow at boot: there are partitions behind it",
+                "6:9: partitions.mount: /proc is made anew at each boot",
+                "9:8: partitions.size: size is in place of min and max",
+            ][..],
+        ),
+        (
+            "layout = \"simple\"\nprofile = \"data\"",
+            &["1:10: layout: layout is for machines: profile is data", "partitions: a disk of files has no"],
+        ),
+        (
+            "sector-size = 4096\nformat = \"vmdk\"",
+            &["1:15: sector-size: a vmdk disk has sectors of 512 bytes"],
+        ),
+        (
+            "layout = \"simple\"\n[[partitions]]\ntype = \"root\"\nlabel = \"a\"\n[[partitions]]\ntype = \"esp\"\nlabel = \"a\"",
+            &["4:9: partitions.label: two partitions have the label \"a\""],
+        ),
+    ] {
+        let shown = problems(text);
+        for place in places {
+            assert!(shown.contains(place), "{place}:\n{shown}");
+        }
+        assert_eq!(shown.matches("vmimage.toml:").count(), places.len(), "{shown}");
+    }
+    for (text, place, message) in [
+        ("[[partitions]]\ntype = \"server\"", "2:8", "partitions.type is \"server\": esp, xbootldr, root,"),
+        ("[[partitions]]\nsize = \"1G\"", "1:1", "partitions lacks the key type"),
+        (
+            "[[partitions]]\ntype = \"srv\"\nsize = \"big\"",
+            "3:8",
+            "partitions.size is \"big\": a number with",
+        ),
+        (
+            "[[partitions]]\ntype = \"srv\"\nmount = \"srv\"",
+            "3:9",
+            "partitions.mount is \"srv\": / or a path",
+        ),
+        (
+            "[[partitions]]\ntype = \"srv\"\nfilesystem = \"ntfs\"",
+            "3:14",
+            "partitions.filesystem is \"ntfs\": one of ext4",
+        ),
+        (
+            "[[partitions]]\ntype = \"srv\"\nattributes = [\"x\"]",
+            "3:15",
+            "partitions.attributes is \"x\": one of req",
+        ),
+        ("[[partitions]]\ntype = \"srv\"\nuuid = \"1\"", "3:8", "partitions.uuid is \"1\": a UUID"),
+        ("sector-size = 1024", "1:15", "sector-size is \"1024\": one of 512, 4096"),
+    ] {
+        is_wrong(text, place, message);
+    }
 }
 
 #[test]

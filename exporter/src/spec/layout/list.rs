@@ -1,0 +1,284 @@
+//! From what is asked to the list of a disk: presets, what is added, and what follows from types.
+
+use std::collections::BTreeSet;
+
+use super::{Filesystem, Kind, Partition, Preset, SectorSize};
+use crate::architecture::Architecture;
+use crate::disk::kinds;
+use crate::fs::FileSystem;
+use crate::seed::Uuid;
+use crate::spec::{Profile, Size, Spec};
+
+/// A partition with all that was left open.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Slot {
+    /// Its place among the partitions that were asked for; `None`: nobody has asked for it.
+    pub asked: Option<usize>,
+    /// Its name in the table, and the label of its file system.
+    pub label: String,
+    /// Its type in the table.
+    pub kind: Uuid,
+    /// Its GUID in the table, if one was asked for.
+    pub guid: Option<Uuid>,
+    /// What is in it.
+    pub content: Content,
+    /// What holds that.
+    pub file_system: Option<FileSystem>,
+    /// Where the machine mounts it.
+    pub mount: Option<String>,
+    /// Options of that mount, with commas between them.
+    pub options: String,
+    /// The least size in bytes; with more in it, it is larger.
+    pub min: u64,
+    /// The largest size in bytes.
+    pub max: Option<u64>,
+    /// Its share of the disk, beside those of others; 0: no more than it needs.
+    pub weight: u32,
+    /// Whether it grows at boot.
+    pub grow: bool,
+    /// Whether it is mounted read-only.
+    pub read_only: bool,
+    /// Attribute bits of the table.
+    pub attributes: u64,
+}
+
+/// What is in a partition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Content {
+    /// Nothing: a file system without files, or zeroes.
+    Empty,
+    /// The tree, but for the parts of it that other partitions have.
+    Root,
+    /// All below this directory of the tree.
+    Subtree(String),
+    /// The boot loader that UEFI starts, and its configuration.
+    Esp,
+    /// The boot loader that a BIOS starts, as far as it is not in the MBR.
+    BiosCore,
+    /// The bytes of this file of the tree.
+    File(String),
+}
+
+/// A partition of the list, with its place among those that were asked for.
+type Entry = (Option<usize>, Partition);
+
+/// The partitions of the disk that is asked for, in their order.
+pub fn slots(spec: &Spec) -> Vec<Slot> {
+    let asked = &spec.layout.partitions;
+    let of_preset = |preset: Vec<Partition>| preset.into_iter().map(|partition| (None, partition)).collect();
+    let mut list = match (spec.layout.preset, asked.is_empty(), spec.profile) {
+        (Some(preset), ..) => changed(of_preset(preset.partitions()), asked),
+        (None, true, Profile::Machine) => of_preset(Preset::Simple.partitions()),
+        (None, true, Profile::Data) => of_preset(vec![files()]),
+        (None, false, _) => asked.iter().cloned().enumerate().map(|(at, each)| (Some(at), each)).collect(),
+    };
+    let has_bios_boot = list.iter().any(|(_, partition)| partition.kind == Kind::BiosBoot);
+    if !has_bios_boot && is_for_bios(spec) {
+        list.insert(0, (None, Partition::new(Kind::BiosBoot)));
+    }
+    let mut labels: BTreeSet<_> = list.iter().filter_map(|(_, partition)| partition.label.clone()).collect();
+    list.into_iter().map(|entry| slot(entry, spec.architecture, &mut labels)).collect()
+}
+
+/// Whether a BIOS may start the disk, as far as what is asked tells.
+fn is_for_bios(spec: &Spec) -> bool {
+    spec.profile == Profile::Machine
+        && spec.firmware.takes_bios()
+        && spec.architecture == Architecture::X86_64
+        && spec.layout.sector_size == SectorSize::Bytes512
+}
+
+/// The list with what was asked for: one of a type that the list has changes that one, others are added in front of
+/// the one that grows. If one that is asked for grows, that one does not.
+fn changed(mut list: Vec<Entry>, asked: &[Partition]) -> Vec<Entry> {
+    if asked.iter().any(|partition| partition.grow == Some(true)) {
+        list.iter_mut().for_each(|(_, partition)| partition.grow = None);
+    }
+    for (at, partition) in asked.iter().cloned().enumerate() {
+        let same = list.iter().position(|(old, other)| old.is_none() && other.kind == partition.kind);
+        let growing = list.iter().position(|(_, other)| other.grow == Some(true));
+        match (same, growing) {
+            (Some(same), _) => {
+                let (_, old) = list.remove(same);
+                list.insert(same, (Some(at), partition.or(old)));
+            }
+            (None, Some(growing)) if partition.grow != Some(true) => {
+                list.insert(growing, (Some(at), partition));
+            }
+            (None, _) => list.push((Some(at), partition)),
+        }
+    }
+    list
+}
+
+impl Preset {
+    /// The BIOS boot partition is there on every disk, so that numbers mean the same on all of them.
+    fn partitions(self) -> Vec<Partition> {
+        let [bios, esp, boot, root] =
+            [Kind::BiosBoot, Kind::Esp, Kind::Xbootldr, Kind::Root].map(Partition::new);
+        let root = Partition { grow: Some(true), ..root };
+        match self {
+            Self::Simple => vec![bios, esp, root],
+            Self::SplitBoot => vec![bios, esp, boot, root],
+            Self::SplitBootVfat => {
+                let boot = Partition { filesystem: Some(Filesystem::Vfat), ..boot };
+                vec![bios, esp, boot, root]
+            }
+        }
+    }
+}
+
+/// All files on one partition.
+fn files() -> Partition {
+    Partition {
+        label: Some("data".to_owned()),
+        source: Some("/".to_owned()),
+        grow: Some(true),
+        ..Partition::new(Kind::LinuxGeneric)
+    }
+}
+
+fn slot((asked, said): Entry, architecture: Architecture, labels: &mut BTreeSet<String>) -> Slot {
+    let has_label = said.label.is_some();
+    let by_type = by_type(&said);
+    let all = said.or(by_type);
+    let label = all.label.clone().unwrap_or_default();
+    let label = if has_label { label } else { unused(&label, labels) };
+    let (min, max) = match (all.size, all.min, all.max) {
+        (Some(Size(size)), ..) => (size, Some(size)),
+        (None, min, max) => (min.map_or(0, |Size(min)| min), max.map(|Size(max)| max)),
+    };
+    let grow = all.grow.unwrap_or_default();
+    let read_only = all.read_only.unwrap_or_default();
+    let mut attributes = all.attributes.iter().fold(0, |bits, attribute| bits | attribute.bit());
+    attributes |= if grow { kinds::GROW_FILE_SYSTEM } else { 0 };
+    attributes |= if read_only { kinds::READ_ONLY } else { 0 };
+    Slot {
+        asked,
+        label,
+        kind: all.kind.guid(architecture),
+        guid: all.uuid,
+        content: content(&all),
+        file_system: all.filesystem.and_then(Filesystem::made),
+        options: options(&all, read_only),
+        min,
+        max,
+        weight: all.weight.unwrap_or_default(),
+        grow,
+        read_only,
+        attributes,
+        mount: all.mount,
+    }
+}
+
+/// What its type says of one of which this is said. What has no file system is mounted nowhere.
+fn by_type(said: &Partition) -> Partition {
+    let defaults = said.kind.defaults();
+    let is_mounted = said.filesystem != Some(Filesystem::None);
+    Partition { mount: defaults.mount.filter(|_| is_mounted), ..defaults }
+}
+
+/// That of a type, or with a number behind it where others have it.
+fn unused(label: &str, labels: &mut BTreeSet<String>) -> String {
+    let numbered = (2..).map(|number| format!("{label}-{number}"));
+    let mut names = std::iter::once(label.to_owned()).chain(numbered);
+    let name = names.find(|name| !labels.contains(name)).unwrap_or_default();
+    labels.insert(name.clone());
+    name
+}
+
+fn content(all: &Partition) -> Content {
+    let has_file_system = all.filesystem.and_then(Filesystem::made).is_some();
+    let from = if has_file_system { all.source.as_ref().or(all.mount.as_ref()) } else { all.source.as_ref() };
+    match (all.kind, from.map(String::as_str)) {
+        (Kind::Esp, _) => Content::Esp,
+        (Kind::BiosBoot, None) => Content::BiosCore,
+        (_, None) => Content::Empty,
+        (_, Some(path)) if !has_file_system => Content::File(path.to_owned()),
+        (_, Some("/")) => Content::Root,
+        (_, Some(path)) => Content::Subtree(path.to_owned()),
+    }
+}
+
+fn options(all: &Partition, read_only: bool) -> String {
+    let read_only = if read_only { "ro" } else { "" };
+    let options = [read_only, all.options.as_deref().unwrap_or_default()];
+    options.into_iter().filter(|options| !options.is_empty()).collect::<Vec<_>>().join(",")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::spec::{Firmware, Layout};
+
+    fn spec(layout: &str) -> Spec {
+        Spec { layout: serde_json::from_str(layout).unwrap(), ..Spec::default() }
+    }
+
+    /// `label` with `*` where it grows.
+    fn labels(spec: &Spec) -> String {
+        let labels = slots(spec).into_iter().map(|slot| slot.label + if slot.grow { "*" } else { "" });
+        labels.collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn a_list_is_all_of_the_disk_and_a_preset_is_changed_and_added_to() {
+        for (layout, expected) in [
+            ("{}", "bios esp root*"),
+            (r#"{"preset":"simple"}"#, "bios esp root*"),
+            (r#"{"preset":"split-boot"}"#, "bios esp boot root*"),
+            (r#"{"partitions":[{"type":"esp"},{"type":"root"}]}"#, "bios esp root"),
+            (
+                r#"{"partitions":[{"type":"esp"},{"type":"bios-boot"},{"type":"root","grow":true}]}"#,
+                "esp bios root*",
+            ),
+            (r#"{"preset":"simple","partitions":[{"type":"root","label":"system"}]}"#, "bios esp system*"),
+            (
+                r#"{"preset":"simple","partitions":[{"type":"home"},{"type":"srv"}]}"#,
+                "bios esp home srv root*",
+            ),
+            (
+                r#"{"preset":"simple","partitions":[{"type":"home"},{"type":"srv","grow":true}]}"#,
+                "bios esp root home srv*",
+            ),
+            (
+                r#"{"preset":"simple","partitions":[{"type":"linux-generic"},{"type":"linux-generic"},{"type":"esp","label":"linux-2"}]}"#,
+                "bios linux-2 linux linux-3 root*",
+            ),
+        ] {
+            assert_eq!(labels(&spec(layout)), expected, "{layout}");
+        }
+        let own = spec(r#"{"partitions":[{"type":"esp"},{"type":"root"}]}"#);
+        let uefi = Spec { firmware: Firmware::Uefi, ..own.clone() };
+        let arm64 = Spec { architecture: Architecture::Aarch64, ..own.clone() };
+        let layout = Layout { sector_size: SectorSize::Bytes4096, ..own.layout.clone() };
+        let large_sectors = Spec { layout, ..own };
+        assert_eq!([uefi, arm64, large_sectors].map(|spec| labels(&spec)), ["esp root"; 3]);
+        assert_eq!(labels(&Spec { profile: Profile::Data, ..Spec::default() }), "data*");
+    }
+
+    #[test]
+    fn what_is_not_said_follows_from_the_type() {
+        let only = |partition: &str| {
+            let spec = spec(&format!(r#"{{"partitions":[{partition}]}}"#));
+            slots(&Spec { firmware: Firmware::Uefi, ..spec }).remove(0)
+        };
+        let srv = only(r#"{"type":"srv"}"#);
+        assert_eq!((srv.content, srv.mount.as_deref()), (Content::Subtree("/srv".into()), Some("/srv")));
+        assert_eq!((srv.kind, srv.min, srv.max, srv.weight), (kinds::SRV, 0, None, 1000));
+        let esp = only(r#"{"type":"esp","size":"256M"}"#);
+        assert_eq!((esp.min, esp.max, esp.weight), (256 << 20, Some(256 << 20), 0));
+        assert_eq!((esp.file_system, &*esp.options), (Some(FileSystem::Vfat), "umask=0077,nofail"));
+        let capped = only(r#"{"type":"xbootldr","max":"1G"}"#);
+        assert_eq!((capped.min, capped.max, capped.weight), (0, Some(1 << 30), 0));
+        let root = only(r#"{"type":"root","read-only":true,"attributes":["no-auto"]}"#);
+        assert_eq!((root.content, &*root.options), (Content::Root, "ro,errors=remount-ro"));
+        assert_eq!(root.attributes, kinds::READ_ONLY | kinds::NO_AUTO);
+        let raw = only(r#"{"type":"srv","filesystem":"none","source":"/boot/image"}"#);
+        assert_eq!((raw.content, raw.mount), (Content::File("/boot/image".into()), None));
+        let scratch = only(r#"{"type":"linux-generic"}"#);
+        assert_eq!((scratch.content, scratch.file_system), (Content::Empty, Some(FileSystem::Ext4)));
+        let unknown = only(r#"{"type":"0fc63daf-8483-4772-8e79-3d69d8477de5"}"#);
+        assert_eq!((unknown.content, unknown.file_system), (Content::Empty, None));
+    }
+}
