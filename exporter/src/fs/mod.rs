@@ -4,9 +4,12 @@
 mod budget;
 pub mod ext4;
 pub mod fat;
+mod order;
+mod refusal;
 
 use std::fmt;
 
+use crate::error::{Error, Kind, show_size};
 use crate::extent::Extents;
 use crate::seed::Uuid;
 pub use budget::DiskBudget;
@@ -55,4 +58,14 @@ pub struct Contents {
     pub size: u64,
     /// What no extent covers is zero.
     pub extents: Box<dyn Extents>,
+}
+
+/// The error of a tree that a partition has no room for.
+fn no_space(file_system: &str, needed: u64, available: u64) -> Error {
+    let message = format!(
+        "the files need a file system of {}, there is room for {}",
+        show_size(needed),
+        show_size(available)
+    );
+    Error::new(Kind::NoSpace { needed, available }, file_system, message)
 }
