@@ -6,6 +6,7 @@ pub mod ext4;
 pub mod fat;
 mod order;
 mod refusal;
+pub mod swap;
 
 use std::fmt;
 
