@@ -83,6 +83,20 @@ pub(super) fn require_kernel(root: &Tree, kernel: &Kernel, file_system: FileSyst
     require_modules(root, kernel, modules.is_some_and(|modules| modules.are_some))
 }
 
+/// That GRUB can read the file system that has the kernel.
+///
+/// # Errors
+/// If it cannot, as distributions build and sign it.
+pub(super) fn require_boot_loader(file_system: FileSystem) -> Result<()> {
+    if file_system.is_read_by_grub() {
+        return Ok(());
+    }
+    let message =
+        format!("the kernel lies on {}, which the GRUB of distributions does not read", file_system.name());
+    Err(Error::new(Kind::Unsupported, "/boot", message)
+        .with_hint("give /boot a partition of its own with ext4"))
+}
+
 /// What an initramfs loads.
 #[derive(Default)]
 struct Modules {

@@ -39,6 +39,7 @@ pub(super) fn plan(spec: &Spec, input: Input) -> Result<Planned> {
 
     let firmware = firmware(spec, &layout)?;
     let boot_files = boot_files.ok_or_else(no_boot_files)?.for_firmware(firmware, spec.architecture)?;
+    bootable::require_boot_loader(layout.root.file_system)?;
     bootable::require_kernel(&root, &source.kernel, layout.root.file_system)?;
     let mut words = kernel_words(first.kernel_arguments(spec), &source.kernel, &layout.root);
     edits.extend(match first {

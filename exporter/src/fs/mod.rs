@@ -2,6 +2,7 @@
 //! is read as far as `inspect` shows it.
 
 mod budget;
+pub mod erofs;
 pub mod ext4;
 pub mod fat;
 mod order;
@@ -22,6 +23,10 @@ pub enum FileSystem {
     Ext4,
     /// FAT with long names, for firmware.
     Vfat,
+    /// Linux' own that is only read.
+    Erofs,
+    /// Room for pages of memory, which is never mounted.
+    Swap,
 }
 
 impl FileSystem {
@@ -30,14 +35,26 @@ impl FileSystem {
         match self {
             Self::Ext4 => "ext4",
             Self::Vfat => "vfat",
+            Self::Erofs => "erofs",
+            Self::Swap => "swap",
         }
+    }
+
+    /// Whether nothing in it can be changed.
+    pub fn is_read_only(self) -> bool {
+        self == Self::Erofs
+    }
+
+    /// Whether GRUB finds a kernel on it. It has a driver for EROFS since 2.14, which no distribution has yet.
+    pub fn is_read_by_grub(self) -> bool {
+        matches!(self, Self::Ext4 | Self::Vfat)
     }
 }
 
 /// The name that a file system has in itself, as Linux shows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum VolumeId {
-    /// That of ext4.
+    /// That of all but FAT.
     Uuid(Uuid),
     /// That of FAT.
     Serial(u32),
