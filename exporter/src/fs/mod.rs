@@ -5,6 +5,7 @@ mod budget;
 pub mod erofs;
 pub mod ext4;
 pub mod fat;
+mod mode;
 mod order;
 mod refusal;
 pub mod swap;

@@ -203,16 +203,3 @@ pub(super) fn file_type(kind: &Kind) -> u8 {
         Kind::Symlink(_) => 7,
     }
 }
-
-/// The type of an inode in `i_mode`.
-pub(super) fn mode_bits(kind: &Kind) -> u16 {
-    match kind {
-        Kind::Fifo => 0o010_000,
-        Kind::CharDevice(_) => 0o020_000,
-        Kind::Directory(_) => 0o040_000,
-        Kind::BlockDevice(_) => 0o060_000,
-        Kind::File(_) => 0o100_000,
-        Kind::Symlink(_) => 0o120_000,
-        Kind::Socket => 0o140_000,
-    }
-}

@@ -7,9 +7,10 @@ use zerocopy::little_endian::{U16, U32, U64};
 
 use super::chunks::Chunks;
 use super::directory::Directory;
-use super::format::{BLOCK_SIZE, CompactInode, DataLayout, ExtendedInode, mode_bits};
+use super::format::{BLOCK_SIZE, CompactInode, DataLayout, ExtendedInode};
 use super::xattr::{Attributes, Shared};
 use crate::error::show_size;
+use crate::fs::mode;
 use crate::fs::refusal::check_target;
 use crate::tree::{Content, Device, Inode, InodeId, Kind, Meta, Time, Tree};
 
@@ -47,7 +48,7 @@ impl Record {
         let is_extended = !is_compact(meta, links, size, created);
         let mut record = Self { is_extended, attributes, links, size, data: Data::Device(0) };
         record.data = match kind {
-            &Kind::CharDevice(device) | &Kind::BlockDevice(device) => Data::Device(encode_device(device)?),
+            &Kind::CharDevice(device) | &Kind::BlockDevice(device) => Data::Device(device_number(device)?),
             Kind::Fifo | Kind::Socket => Data::Device(0),
             Kind::Directory(_) | Kind::Symlink(_) => record.flat(true),
             Kind::File(content) => match with_holes(content) {
@@ -108,7 +109,7 @@ impl Record {
         CompactInode {
             i_format: self.layout().format(false),
             i_xattr_icount: U16::new(self.attributes.count()),
-            i_mode: U16::new(mode_bits(kind) | meta.permissions & 0o7777),
+            i_mode: U16::new(mode::file_type(kind) | meta.permissions & 0o7777),
             i_nlink: U16::new(self.links as u16),
             i_size: U32::new(self.size as u32),
             i_reserved: U32::ZERO,
@@ -124,7 +125,7 @@ impl Record {
         ExtendedInode {
             i_format: self.layout().format(true),
             i_xattr_icount: U16::new(self.attributes.count()),
-            i_mode: U16::new(mode_bits(kind) | meta.permissions & 0o7777),
+            i_mode: U16::new(mode::file_type(kind) | meta.permissions & 0o7777),
             i_reserved: U16::ZERO,
             i_size: U64::new(self.size),
             i_u: U32::new(self.union(block)),
@@ -183,12 +184,10 @@ fn with_holes(content: &Content) -> Option<Chunks> {
     Chunks::new(content.len().div_ceil(BLOCK_SIZE as u64), &content.data_blocks(BLOCK_SIZE))
 }
 
-/// `rdev`, as `new_encode_dev` of the kernel has it: 12 bits of major number between the parts of the minor one.
-fn encode_device(Device { major, minor }: Device) -> Result<u32, String> {
-    match (major, minor) {
-        (0..0x1000, 0..0x10_0000) => Ok(minor & 0xff | major << 8 | (minor & !0xff) << 12),
-        _ => Err(format!("the device number {major}:{minor} is too large")),
-    }
+/// `rdev`.
+fn device_number(device: Device) -> Result<u32, String> {
+    let too_large = || format!("the device number {}:{} is too large", device.major, device.minor);
+    mode::encode_device(device).ok_or_else(too_large)
 }
 
 #[cfg(test)]
@@ -237,9 +236,9 @@ mod tests {
 
     #[test]
     fn device_numbers_have_twelve_and_twenty_bits() {
-        assert_eq!(encode_device(Device { major: 0xabc, minor: 0x1_2345 }), Ok(0x123a_bc45));
+        assert_eq!(device_number(Device { major: 0xabc, minor: 0x1_2345 }), Ok(0x123a_bc45));
         for (major, minor) in [(0x1000, 0), (0, 0x10_0000)] {
-            assert!(encode_device(Device { major, minor }).is_err());
+            assert!(device_number(Device { major, minor }).is_err());
         }
     }
 }
