@@ -121,6 +121,18 @@ impl Extent {
         }
     }
 
+    /// `range` of a file from `offset` on, as it is read: holes of an archive's file give none, those of others zeroes.
+    pub(crate) fn of_range(content: &Content, range: Range<u64>, offset: u64) -> Vec<Self> {
+        let len = range.end - range.start;
+        let source = match content {
+            Content::Archive(file) => return file.extents(range, offset).collect(),
+            Content::Host(file) => Source::File { file: file.clone(), offset: range.start },
+            Content::Bytes(bytes) if len == content.len() => Source::Bytes(Arc::clone(bytes)),
+            Content::Bytes(bytes) => Source::Bytes(bytes[range.start as usize..range.end as usize].into()),
+        };
+        vec![Self { offset, len, source }]
+    }
+
     /// One past the last byte.
     pub fn end(&self) -> u64 {
         self.offset + self.len

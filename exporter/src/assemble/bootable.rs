@@ -11,7 +11,7 @@ use std::io::Read;
 use crate::error::{Error, Kind, Result, show_list};
 use crate::fs::FileSystem;
 use crate::hint::{Hint, Setting};
-use crate::machine::{stand_in_shape, stand_ins};
+use crate::machine::{Mount, stand_in_shape, stand_ins};
 use crate::spec::Architecture;
 use crate::tree::initramfs::read_names;
 use crate::tree::kernel::Kernel;
@@ -81,6 +81,38 @@ pub(super) fn require_kernel(root: &Tree, kernel: &Kernel, file_system: FileSyst
         return Err(Error::new(Kind::NotFound, path, message).with_hint(hint));
     }
     require_modules(root, kernel, modules.is_some_and(|modules| modules.are_some))
+}
+
+/// The drivers of what is mounted once the root is there, as far as the kernel has lists of its own.
+///
+/// # Errors
+/// If a file system that no kernel has to know would not be mounted.
+pub(super) fn require_drivers(root: &Tree, kernel: &Kernel, mounts: &[Mount]) -> Result<()> {
+    for mount in mounts.iter().filter(|mount| mount.file_system == FileSystem::Erofs) {
+        let driver = mount.file_system.name();
+        let list = |list| listed(root, kernel, driver, list);
+        let [Some(built_in), Some(loaded)] = [list("modules.builtin")?, list("modules.dep")?] else { continue };
+        if !built_in.contains(driver) && !loaded.contains(driver) {
+            let message = format!("is {driver}, which {} has no driver for", kernel.image);
+            let hint = "take filesystem = \"ext4\" with read-only = true, or another kernel";
+            return Err(Error::new(Kind::NotFound, &mount.point, message).with_hint(hint));
+        }
+    }
+    Ok(())
+}
+
+/// That GRUB can read the file system that has the kernel.
+///
+/// # Errors
+/// If it cannot, as distributions build and sign it.
+pub(super) fn require_boot_loader(file_system: FileSystem) -> Result<()> {
+    if file_system.is_read_by_grub() {
+        return Ok(());
+    }
+    let message =
+        format!("the kernel lies on {}, which the GRUB of distributions does not read", file_system.name());
+    Err(Error::new(Kind::Unsupported, "/boot", message)
+        .with_hint("give /boot a partition of its own with ext4"))
 }
 
 /// What an initramfs loads.

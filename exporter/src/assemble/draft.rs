@@ -9,7 +9,7 @@ use crate::disk::Placed;
 use crate::disk::gpt::BOOT_CODE_LEN;
 use crate::error::{Error, Kind, Result};
 use crate::extent::Extent;
-use crate::fs::{Contents, ext4, fat, swap};
+use crate::fs::{Contents, erofs, ext4, fat, swap};
 use crate::spec::layout::Content;
 use crate::tree::{self, Meta, Time, Tree};
 
@@ -29,6 +29,7 @@ pub(super) struct Parts {
 pub(super) enum Draft {
     Ext4(ext4::Draft),
     Fat(Tree, fat::Options),
+    Erofs(erofs::Draft),
     Swap(swap::Options),
     BiosCore(BiosImages),
     File(tree::Content),
@@ -76,6 +77,10 @@ impl Parts {
                 };
                 Ok(Draft::Fat(self.tree(content)?, options))
             }
+            Some(Volume::Erofs { uuid }) => {
+                let options = erofs::Options { label: label.clone(), uuid, created: self.time };
+                Ok(Draft::Erofs(erofs::Draft::new(&Arc::new(self.tree(content)?), &options)?))
+            }
             Some(Volume::Swap { uuid }) => Ok(Draft::Swap(swap::Options { label: label.clone(), uuid })),
             None => self.bytes(content),
         }
@@ -122,6 +127,7 @@ impl Draft {
         match self {
             Self::Ext4(draft) => draft.minimum_size(),
             Self::Fat(tree, options) => fat::minimum_size(tree, options),
+            Self::Erofs(draft) => Ok(draft.size()),
             Self::Swap(_) => Ok(swap::SIZE_MIN),
             Self::BiosCore(images) => Ok(images.core.len() as u64),
             Self::File(content) => Ok(content.len()),
@@ -138,6 +144,7 @@ impl Draft {
                 let hidden_sectors = at.first_lba(sector_size);
                 fat::plan(tree, &fat::Options { size: at.size, hidden_sectors, ..options.clone() })
             }
+            Self::Erofs(draft) => draft.plan(at.size),
             Self::Swap(options) => swap::plan(at.size, options),
             Self::BiosCore(images) => Ok(bytes(vec![Extent::bytes(0, bios(images, at, sector_size)?.core)])),
             Self::File(content) => Ok(bytes(Extent::of_content(content, 0))),

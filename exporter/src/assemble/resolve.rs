@@ -32,6 +32,7 @@ pub(super) struct Named {
 pub(super) enum Volume {
     Ext4 { uuid: Uuid, hash_seed: Uuid },
     Fat { serial: u32 },
+    Erofs { uuid: Uuid },
     Swap { uuid: Uuid },
 }
 
@@ -137,6 +138,7 @@ impl Volume {
                 uuid: seed.uuid(&format!("{purpose} file system")),
                 hash_seed: seed.uuid(&format!("{purpose} directory hashes")),
             },
+            FileSystem::Erofs => Self::Erofs { uuid: seed.uuid(&format!("{purpose} file system")) },
             FileSystem::Swap => Self::Swap { uuid: seed.uuid(&format!("{purpose} file system")) },
             FileSystem::Vfat => Self::Fat { serial: seed.serial(&format!("{purpose} file system")) },
         }
@@ -146,13 +148,14 @@ impl Volume {
         match self {
             Self::Ext4 { .. } => FileSystem::Ext4,
             Self::Fat { .. } => FileSystem::Vfat,
+            Self::Erofs { .. } => FileSystem::Erofs,
             Self::Swap { .. } => FileSystem::Swap,
         }
     }
 
     fn id(self) -> VolumeId {
         match self {
-            Self::Ext4 { uuid, .. } | Self::Swap { uuid } => VolumeId::Uuid(uuid),
+            Self::Ext4 { uuid, .. } | Self::Erofs { uuid } | Self::Swap { uuid } => VolumeId::Uuid(uuid),
             Self::Fat { serial } => VolumeId::Serial(serial),
         }
     }

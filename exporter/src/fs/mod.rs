@@ -2,8 +2,12 @@
 //! is read as far as `inspect` shows it.
 
 mod budget;
+pub mod erofs;
 pub mod ext4;
 pub mod fat;
+mod mode;
+mod order;
+mod refusal;
 pub mod swap;
 
 use std::fmt;
@@ -20,6 +24,8 @@ pub enum FileSystem {
     Ext4,
     /// FAT with long names, for firmware.
     Vfat,
+    /// Linux' own that is only read.
+    Erofs,
     /// Room for pages of memory, which is never mounted.
     Swap,
 }
@@ -30,8 +36,19 @@ impl FileSystem {
         match self {
             Self::Ext4 => "ext4",
             Self::Vfat => "vfat",
+            Self::Erofs => "erofs",
             Self::Swap => "swap",
         }
+    }
+
+    /// Whether nothing in it can be changed.
+    pub fn is_read_only(self) -> bool {
+        self == Self::Erofs
+    }
+
+    /// Whether GRUB finds a kernel on it. It has a driver for EROFS since 2.14, which no distribution has yet.
+    pub fn is_read_by_grub(self) -> bool {
+        matches!(self, Self::Ext4 | Self::Vfat)
     }
 }
 

@@ -60,7 +60,7 @@ const _: () = assert!(offset_of!(Header, magic) == 0xff6);
 /// Plan an area of `size` bytes; what is no whole page at its end stays unused.
 ///
 /// # Errors
-/// `Input` for a label that does not fit and an area of 16 TiB and more, `NoSpace` for one of less than [`SIZE_MIN`].
+/// `Input` for a label that does not fit and an area of more than 16 TiB, `NoSpace` for one of less than [`SIZE_MIN`].
 pub fn plan(size: u64, options: &Options) -> Result<Contents> {
     let wrong = |message: String| Err(Error::new(Kind::Input, "swap", message));
     let label = options.label.as_bytes();
@@ -71,7 +71,7 @@ pub fn plan(size: u64, options: &Options) -> Result<Contents> {
         return Err(no_space("swap", SIZE_MIN, size));
     }
     let Ok(last_page) = u32::try_from(size / PAGE_SIZE as u64 - 1) else {
-        return wrong(format!("a size of {} is too large, it must be below 16 TiB", show_size(size)));
+        return wrong(format!("a size of {} is too large, an area has 16 TiB at most", show_size(size)));
     };
     let mut header = Header::new_zeroed();
     header.version = U32::new(1);
@@ -106,6 +106,6 @@ mod tests {
         assert!(said(1 << 20, "seventeen letters").to_string().contains("longer than 16 bytes"));
         assert!(said(1 << 20, "a\0b").to_string().contains("NUL"));
         assert!(plan((16 << 40) - 1, &options("")).is_ok());
-        assert!(said((16 << 40) + 4096, "").to_string().ends_with("must be below 16 TiB"));
+        assert!(said((16 << 40) + 4096, "").to_string().ends_with("an area has 16 TiB at most"));
     }
 }

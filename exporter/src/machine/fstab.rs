@@ -60,12 +60,12 @@ pub struct Mount {
 }
 
 impl Mount {
-    /// The number of the pass in which it is checked at boot (fstab(5)): the root first, FAT never.
+    /// The number of the pass in which it is checked at boot (fstab(5)): the root first, all but ext4 never.
     fn pass(&self) -> u8 {
         match self.file_system {
             FileSystem::Ext4 if self.point == "/" => 1,
             FileSystem::Ext4 => 2,
-            FileSystem::Vfat | FileSystem::Swap => 0,
+            FileSystem::Vfat | FileSystem::Erofs | FileSystem::Swap => 0,
         }
     }
 
@@ -74,6 +74,7 @@ impl Mount {
         match self.file_system {
             FileSystem::Ext4 => &["ext4", "ext3", "ext2"],
             FileSystem::Vfat => &["vfat", "msdos"],
+            FileSystem::Erofs => &["erofs"],
             FileSystem::Swap => &["swap"],
         }
     }
@@ -141,7 +142,10 @@ fn options(old: &[u8], mount: &Mount, notes: &mut Vec<String>) -> String {
     }
     let key = |option: &str| option.split('=').next().unwrap_or_default().to_owned();
     let ours = mount.options.split(',').filter(|ours| kept.iter().all(|option| key(option) != key(ours)));
-    let all: Vec<_> = ours.chain(kept.iter().copied()).filter(|option| !option.is_empty()).collect();
+    let read_only = mount.file_system.is_read_only().then_some("ro");
+    let is_moot = |option: &&str| option.is_empty() || read_only.is_some() && matches!(*option, "ro" | "rw");
+    let others = ours.chain(kept.iter().copied()).filter(|option| !is_moot(option));
+    let all: Vec<_> = read_only.into_iter().chain(others).collect();
     if all.is_empty() { "defaults".to_owned() } else { all.join(",") }
 }
 
@@ -230,6 +234,20 @@ mod tests {
             assert!(text.contains(&format!(" /boot/efi vfat {esp_options} 0 0\n")), "{old}: {text}");
             let dropped = "/etc/fstab: / without inode64, which xfs alone has".to_owned();
             assert_eq!(notes.contains(&dropped), old.contains("inode64"), "{notes:?}");
+        }
+    }
+
+    #[test]
+    fn what_can_only_be_read_is_mounted_so() {
+        let usr =
+            Mount { point: "/usr".into(), file_system: FileSystem::Erofs, options: "nodev".into(), ..root() };
+        for (old, options) in
+            [("", "ro,nodev"), ("/dev/sda1 /usr ext4 rw,noatime,commit=60 0 2\n", "ro,nodev,noatime")]
+        {
+            let mut tree = tree(&[(PATH, old)]);
+            write(&mut Editor::new(&mut tree, Time::default()), std::slice::from_ref(&usr)).unwrap();
+            let line = format!("UUID=11111111-1111-1111-1111-111111111111 /usr erofs {options} 0 0\n");
+            assert_eq!(text(&tree, PATH).unwrap(), line);
         }
     }
 

@@ -190,7 +190,7 @@ pub struct Partition {
     /// Whether it grows at boot with a disk that has become larger. The last one alone can, if it is an ext4.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub grow: Option<bool>,
-    /// Whether it is mounted read-only.
+    /// Whether it is mounted read-only, as `erofs` always is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub read_only: Option<bool>,
     /// Attributes in the table.
@@ -252,6 +252,8 @@ pub enum Filesystem {
     Ext4,
     /// FAT32.
     Vfat,
+    /// What is only read: as large as its files, and no byte more.
+    Erofs,
     /// Room for pages of memory.
     Swap,
     /// Bytes, or zeroes.
@@ -264,13 +266,14 @@ impl Filesystem {
         match self {
             Self::Ext4 => Some(fs::FileSystem::Ext4),
             Self::Vfat => Some(fs::FileSystem::Vfat),
+            Self::Erofs => Some(fs::FileSystem::Erofs),
             Self::Swap => Some(fs::FileSystem::Swap),
             Self::None => None,
         }
     }
 
     fn schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        schemars::json_schema!({ "type": "string", "enum": [Self::Ext4, Self::Vfat, Self::Swap, Self::None] })
+        schemars::json_schema!({ "type": "string", "enum": [Self::Ext4, Self::Vfat, Self::Erofs, Self::Swap, Self::None] })
     }
 }
 

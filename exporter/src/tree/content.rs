@@ -1,6 +1,7 @@
 //! The bytes of a regular file of the tree.
 
 use std::io::{Error, ErrorKind, Read};
+use std::ops::Range;
 
 use super::{ArchiveFile, Content};
 use crate::error::Result;
@@ -13,6 +14,21 @@ impl Content {
             Self::Bytes(_) | Self::Host(_) => None,
             Self::Archive(file) => Some(file.order()),
         }
+    }
+
+    /// The blocks of `size` bytes that hold data: its data ranges rounded outwards, those that then touch as one.
+    pub(crate) fn data_blocks(&self, size: usize) -> Vec<Range<u64>> {
+        let mut blocks: Vec<Range<u64>> = Vec::new();
+        for range in self.data_ranges() {
+            let end = range.end.min(self.len()).div_ceil(size as u64);
+            let start = range.start / size as u64;
+            match blocks.last_mut() {
+                Some(last) if start <= last.end => last.end = last.end.max(end),
+                _ if start < end => blocks.push(start..end),
+                _ => {}
+            }
+        }
+        blocks
     }
 
     /// The bytes from the start, holes as zeros. There are exactly [`Content::len`] of them: a file that

@@ -6,6 +6,20 @@ pub(crate) const VERSION: u32 = 2;
 /// `e_id` of entries without one.
 pub(crate) const UNDEFINED_ID: u32 = u32::MAX;
 
+/// The entries of an ACL; `None` if `value` is none.
+pub(crate) fn entries(value: &[u8]) -> Option<&[[u8; 8]]> {
+    let (version, entries) = value.split_first_chunk::<4>()?;
+    let (entries, rest) = entries.as_chunks::<8>();
+    let is_known = |entry| matches!(tag(entry), USER_OBJ | USER | GROUP_OBJ | GROUP | MASK | OTHER);
+    (u32::from_le_bytes(*version) == VERSION && rest.is_empty() && entries.iter().all(is_known))
+        .then_some(entries)
+}
+
+/// `e_tag` of an entry.
+pub(crate) fn tag(entry: &[u8; 8]) -> u16 {
+    u16::from_le_bytes([entry[0], entry[1]])
+}
+
 /// `e_tag`: the owner.
 pub(crate) const USER_OBJ: u16 = 0x01;
 /// `e_tag`: a named user.

@@ -22,7 +22,7 @@ fn plan(image: &Image) -> exporter::Result<clone::Copy> {
 /// The copy of a file system, which is clean.
 fn copy_of(image: &Image) -> Image {
     let planned = plan(image).unwrap();
-    let copy = Image::blank();
+    let copy = Image::blank("ext4");
     let target = Target {
         sparse: false,
         path: copy.path(),
@@ -99,7 +99,7 @@ fn what_others_make_is_copied() {
         &["-O", "^orphan_file,^64bit"],
         &["-O", "^orphan_file", "-I", "128"],
     ] {
-        let image = Image::blank();
+        let image = Image::blank("ext4");
         image.file().set_len(400 * MIB).unwrap();
         let files = image.beside("files");
         std::fs::create_dir_all(files.join("etc")).unwrap();

@@ -27,7 +27,7 @@ fn small_and_large() -> Tree {
 
 /// A file system with the files of `source`, made by `mke2fs`.
 fn made(source: &Path, options: &[&str]) -> Image {
-    let image = Image::blank();
+    let image = Image::blank("ext4");
     // Else the root has the time of its making.
     let mut mke2fs = Command::new("mke2fs");
     mke2fs.env("E2FSPROGS_FAKE_TIME", "1700000000").args(["-F", "-q", "-d"]).arg(source);
@@ -107,7 +107,7 @@ fn what_the_kernel_has_written_with_every_feature_is_read() {
         &["-t", "ext3", "-b", "1024"],
         &["-t", "ext4", "-O", "bigalloc,^has_journal"],
     ] {
-        let image = Image::blank();
+        let image = Image::blank("ext4");
         run(Command::new("mke2fs").args(["-F", "-q"]).args(options).arg(image.path()).arg("96M"));
         {
             let mount = Mount::new(&image, "rw");

@@ -18,4 +18,6 @@ mod size;
 mod support;
 mod sweep;
 mod tree_digest;
+#[path = "../trees/mod.rs"]
+mod trees;
 mod view;

@@ -1,21 +1,14 @@
-//! What the tests share: trees in a line, images on disk, the tools that judge them.
+//! What the tests share beside trees: options, images and the tools that judge them.
 
-use std::fs::File;
-use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::Arc;
-use std::time::Duration;
 
-use exporter::extent::Source;
+use exporter::fs::DiskBudget;
 use exporter::fs::ext4::{self, Options};
-use exporter::fs::{Contents, DiskBudget};
 use exporter::seed::Uuid;
-use exporter::tree::{Content, Inode, InodeId, Kind, Meta, Time, Tree, Xattrs};
-use tempfile::TempDir;
+use exporter::tree::{Time, Tree};
 
-pub(crate) const MIB: u64 = 1 << 20;
-pub(crate) const GIB: u64 = 1 << 30;
+pub(crate) use crate::trees::*;
 
 /// What reading an image of a few megabytes may cost.
 pub(crate) fn budget() -> DiskBudget {
@@ -33,38 +26,6 @@ pub(crate) fn options(size: u64) -> Options {
     }
 }
 
-pub(crate) fn meta(permissions: u16) -> Meta {
-    let mtime = Time { seconds: 1_600_000_000, nanoseconds: 123_456_789 };
-    Meta { permissions, uid: 0, gid: 0, mtime, xattrs: Xattrs::new() }
-}
-
-pub(crate) fn empty_tree() -> Tree {
-    Tree::new(meta(0o755))
-}
-
-pub(crate) fn dir(tree: &mut Tree, parent: InodeId, name: &[u8]) -> InodeId {
-    tree.insert(parent, name, Inode { meta: meta(0o755), kind: Kind::Directory(Default::default()) })
-}
-
-pub(crate) fn file(tree: &mut Tree, parent: InodeId, name: &[u8], content: impl Into<Arc<[u8]>>) -> InodeId {
-    tree.insert(parent, name, Inode { meta: meta(0o644), kind: Kind::File(Content::Bytes(content.into())) })
-}
-
-pub(crate) fn node(tree: &mut Tree, parent: InodeId, name: &[u8], kind: Kind) -> InodeId {
-    tree.insert(parent, name, Inode { meta: meta(0o644), kind })
-}
-
-/// `len` bytes that differ from block to block and from `salt` to `salt`.
-pub(crate) fn pattern(len: usize, salt: u64) -> Vec<u8> {
-    let word = |n: usize| (n as u64 ^ salt).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29).to_le_bytes();
-    (0..len.div_ceil(8)).flat_map(word).take(len).collect()
-}
-
-/// An image in a directory of its own.
-pub(crate) struct Image {
-    dir: TempDir,
-}
-
 impl Image {
     /// The file system of `tree`, written out and checked.
     pub(crate) fn of(tree: Tree, size: u64) -> Self {
@@ -74,30 +35,7 @@ impl Image {
     }
 
     pub(crate) fn unchecked(tree: Tree, size: u64) -> Self {
-        let layout = ext4::plan(&Arc::new(tree), &options(size)).expect("the tree fits");
-        let image = Self { dir: TempDir::new().unwrap() };
-        write(&layout, &File::create(image.path()).unwrap());
-        image
-    }
-
-    /// Nothing yet.
-    pub(crate) fn blank() -> Self {
-        let image = Self { dir: TempDir::new().unwrap() };
-        File::create(image.path()).unwrap();
-        image
-    }
-
-    pub(crate) fn path(&self) -> PathBuf {
-        self.dir.path().join("image")
-    }
-
-    /// A place beside the image, for mounts.
-    pub(crate) fn beside(&self, name: &str) -> PathBuf {
-        self.dir.path().join(name)
-    }
-
-    pub(crate) fn file(&self) -> File {
-        File::options().read(true).write(true).open(self.path()).unwrap()
+        Self::written("ext4", &ext4::plan(&Arc::new(tree), &options(size)).expect("the tree fits"))
     }
 
     pub(crate) fn fsck(&self) -> Output {
@@ -112,75 +50,5 @@ impl Image {
     /// What one command of debugfs prints.
     pub(crate) fn debugfs(&self, request: &str) -> String {
         run(Command::new("debugfs").args(["-R", request]).arg(self.path()))
-    }
-}
-
-/// Write a layout out: the extents in order, everything else a hole.
-pub(crate) fn write(layout: &Contents, file: &File) {
-    file.set_len(layout.size).unwrap();
-    let mut end = 0;
-    for extent in layout.extents.iter() {
-        assert!(extent.offset >= end && extent.len > 0, "extents are sorted and apart: {extent:?}");
-        end = extent.end();
-        let mut bytes = vec![0; extent.len as usize];
-        match &extent.source {
-            Source::Bytes(source) => bytes.copy_from_slice(source),
-            Source::File { file, offset } => file.open().unwrap().read_exact_at(&mut bytes, *offset).unwrap(),
-            Source::Archive { archive, offset } => archive.read_at(*offset, &mut bytes).unwrap(),
-            Source::Image { image, offset } => image.read_at(*offset, &mut bytes).unwrap(),
-            Source::Rendered { by, key } => by.render(*key, &mut bytes),
-        }
-        // Zeros stay holes, so that a file of many gibibytes costs little.
-        for (number, piece) in bytes.chunks(MIB as usize).enumerate() {
-            if piece.iter().any(|&byte| byte != 0) {
-                file.write_all_at(piece, extent.offset + number as u64 * MIB).unwrap();
-            }
-        }
-    }
-    assert!(end <= layout.size);
-}
-
-/// Run a command that must succeed; its output.
-pub(crate) fn run(command: &mut Command) -> String {
-    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
-    assert!(output.status.success(), "{command:?}: {}", text(&output));
-    text(&output)
-}
-
-pub(crate) fn text(output: &Output) -> String {
-    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
-}
-
-/// A loop mount that goes away with the value.
-pub(crate) struct Mount {
-    at: PathBuf,
-}
-
-impl Mount {
-    pub(crate) fn new(image: &Image, options: &str) -> Self {
-        let at = image.beside("mnt");
-        std::fs::create_dir_all(&at).unwrap();
-        run(Command::new("mount")
-            .args(["-t", "ext4", "-o", &format!("loop,{options}")])
-            .arg(image.path())
-            .arg(&at));
-        Self { at }
-    }
-
-    pub(crate) fn path(&self) -> &Path {
-        &self.at
-    }
-}
-
-impl Drop for Mount {
-    fn drop(&mut self) {
-        // A child that another test has just forked holds our open files until it has its own program.
-        for _ in 0..100 {
-            if Command::new("umount").arg("-q").arg(&self.at).status().is_ok_and(|status| status.success()) {
-                return;
-            }
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        assert!(std::thread::panicking(), "{:?} cannot be unmounted", self.at);
     }
 }

@@ -8,6 +8,7 @@
 
 mod contenders;
 mod edit;
+mod filesystems;
 mod floor;
 mod formats;
 mod growth;
@@ -56,6 +57,8 @@ enum Part {
     Edit,
     /// A machine starts on disks far larger than it was built for
     Grow,
+    /// Of a tree, without a disk around it
+    Filesystems,
 }
 
 impl Options {
@@ -73,6 +76,7 @@ fn main() -> ExitCode {
         Some(floor::ROLE) => floor::main(),
         Some(synthetic::ROLE) => synthetic::main(),
         Some(machine::ROLE) => machine::main(),
+        Some(filesystems::ROLE) => filesystems::main(),
         _ => bench(&Options::parse()),
     };
     match outcome {
@@ -114,6 +118,9 @@ fn parts(options: &Options, work: &Path, report: &mut Report) -> Result<()> {
     }
     if wanted(Part::Grow) {
         machine::run(options, work, report)?;
+    }
+    if wanted(Part::Filesystems) {
+        filesystems::run(options, work, report)?;
     }
     Ok(())
 }

@@ -30,9 +30,10 @@ pub(crate) struct Medians {
     /// The least seconds: what other load on the machine added the least to.
     pub(crate) best: f64,
     pub(crate) cpu_seconds: f64,
-    /// Bytes; so are the next two.
+    /// Bytes; so are the next three.
     pub(crate) peak: f64,
     pub(crate) written: f64,
+    pub(crate) length: f64,
     pub(crate) allocated: f64,
 }
 
@@ -68,6 +69,7 @@ impl Report {
             cpu_seconds: over(|record| record.usage.cpu_seconds),
             peak: over(|record| record.usage.peak as f64),
             written: over(|record| record.usage.written as f64),
+            length: over(|record| record.size.length as f64),
             allocated: over(|record| record.size.allocated as f64),
         })
     }

@@ -35,6 +35,16 @@ fn kernel_with(built_in: &[&str], files: &[(&str, &str)], initramfs: Option<&[u8
     says(require_kernel(&tree, &kernel::chosen(&tree).unwrap(), FileSystem::Ext4))
 }
 
+#[test]
+fn a_kernel_lies_where_grub_finds_it() {
+    let said = |file_system| says(require_boot_loader(file_system));
+    assert_eq!(said(FileSystem::Ext4), "fine");
+    assert_eq!(
+        said(FileSystem::Erofs),
+        "/boot: the kernel lies on erofs, which the GRUB of distributions does not read"
+    );
+}
+
 /// Debian's kernel for clouds boots from NVMe without one, and from no virtio disk.
 #[test]
 fn a_kernel_whose_usual_disk_is_a_module_needs_an_initramfs() {

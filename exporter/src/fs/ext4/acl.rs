@@ -3,25 +3,17 @@
 //! The system call's form (version 2) gives every entry eight bytes: tag, permissions, id. On disk
 //! (version 1) an id follows only where it means something: a named user or group.
 
-use crate::tree::posix_acl::{GROUP, GROUP_OBJ, MASK, OTHER, UNDEFINED_ID, USER, USER_OBJ, VERSION};
+use crate::tree::posix_acl::{self, GROUP, GROUP_OBJ, MASK, OTHER, UNDEFINED_ID, USER, USER_OBJ, VERSION};
 
 /// `a_version` on disk.
 const DISK_VERSION: u32 = 1;
 
 /// `value`, as `getxattr` gives it, as ext4 stores it; `None` if it is no ACL.
 pub(super) fn to_disk(value: &[u8]) -> Option<Vec<u8>> {
-    let (version, entries) = value.split_first_chunk::<4>()?;
-    let (entries, rest) = entries.as_chunks::<8>();
-    if u32::from_le_bytes(*version) != VERSION || !rest.is_empty() {
-        return None;
-    }
     let mut disk = DISK_VERSION.to_le_bytes().to_vec();
-    for entry in entries {
-        match u16::from_le_bytes([entry[0], entry[1]]) {
-            USER | GROUP => disk.extend(entry),
-            USER_OBJ | GROUP_OBJ | MASK | OTHER => disk.extend(&entry[..4]),
-            _ => return None,
-        }
+    for entry in posix_acl::entries(value)? {
+        let has_id = matches!(posix_acl::tag(entry), USER | GROUP);
+        disk.extend(if has_id { &entry[..] } else { &entry[..4] });
     }
     Some(disk)
 }

@@ -8,14 +8,15 @@
 
 use std::ops::Range;
 
-use super::census::{Census, data_blocks};
+use super::census::Census;
 use super::dir::LOST_FOUND_BLOCKS;
 use super::extent_tree::{ExtentTree, Run, block_count};
-use super::format::EXTENT_BLOCKS_MAX;
+use super::format::{BLOCK_SIZE, EXTENT_BLOCKS_MAX};
 use super::geometry::Geometry;
 use super::inode::{Blocks, is_fast_symlink};
 use super::{journal, xattr};
-use crate::tree::{Content, Inode, Kind, Tree};
+use crate::fs::order;
+use crate::tree::{Inode, Kind, Tree};
 
 /// The blocks of everything that has no fixed place.
 #[derive(Debug)]
@@ -68,18 +69,7 @@ impl Allocation {
 
 /// The nodes of the census in the order of their blocks.
 pub(super) fn disk_order<'a>(tree: &'a Tree, census: &'a Census) -> impl Iterator<Item = usize> + 'a {
-    let kind = |index: usize| &tree.inode(census.nodes[index].id).kind;
-    let directories = census.directories.iter().map(|directory| directory.index as usize);
-    let mut archived = Vec::new();
-    for index in 0..census.nodes.len() {
-        if let Kind::File(Content::Archive(file)) = kind(index) {
-            archived.push((file.order(), index));
-        }
-    }
-    archived.sort_unstable();
-    let others = (0..census.nodes.len())
-        .filter(move |&index| !matches!(kind(index), Kind::Directory(_) | Kind::File(Content::Archive(_))));
-    directories.chain(others).chain(archived.into_iter().map(|(_, index)| index))
+    order::disk_order(tree, census.nodes.iter().map(|node| node.id))
 }
 
 /// The first so many blocks of a file.
@@ -110,7 +100,7 @@ impl<'a> Cursor<'a> {
         let inode = tree.inode(census.nodes[index].id);
         let wanted = match &inode.kind {
             Kind::Directory(_) => first(census.directory_node(index).map_or(0, |directory| directory.blocks)),
-            Kind::File(content) => data_blocks(content),
+            Kind::File(content) => content.data_blocks(BLOCK_SIZE),
             Kind::Symlink(target) if !is_fast_symlink(target) => first(1),
             _ => Vec::new(),
         };

@@ -1,19 +1,17 @@
 //! What is in a tree, as ext4 counts it: inodes, links, blocks. Everything ext4 cannot hold is refused
 //! here, so that nothing that comes after can fail but for want of space.
 
-use std::collections::{BTreeMap, HashMap};
-use std::ops::Range;
+use std::collections::BTreeMap;
 
-use super::dir::{Directory, Entry, FileType, LOST_FOUND_BLOCKS, NAME_MAX};
+use super::dir::{Directory, Entry, FileType, LOST_FOUND_BLOCKS};
 use super::format::{BLOCK_SIZE, FIRST_INO, Ino, LINK_MAX};
 use super::{inode, xattr};
-use crate::error::{Error, Kind as ErrorKind, Result, show_path, show_size};
-use crate::tree::{Content, InodeId, Kind, Tree};
+use crate::error::{Result, show_path, show_size};
+use crate::fs::refusal::{check_name, check_target, refuse, show_entry, show_inode};
+use crate::tree::{InodeId, Kind, Tree};
 
 /// The name of the directory that e2fsck wants in the root directory.
 pub(super) const LOST_FOUND: &[u8] = b"lost+found";
-/// The longest target that the kernel reads: a block with its final NUL.
-const TARGET_MAX: usize = BLOCK_SIZE - 1;
 /// Blocks of a file are numbered with 32 bits, and the last number means none.
 const FILE_MAX: u64 = (u32::MAX as u64) * BLOCK_SIZE as u64;
 
@@ -132,7 +130,7 @@ impl Census {
     }
 
     fn add(&mut self, tree: &Tree, parent: InodeId, name: &[u8], id: InodeId) -> Result<(), String> {
-        check_name(name)?;
+        check_name(name, "ext4")?;
         let is_directory = tree.entries(id).is_some();
         if parent == Tree::ROOT && name == LOST_FOUND && !is_directory {
             return Err("e2fsck wants a directory of this name in the root directory".to_owned());
@@ -191,21 +189,6 @@ impl Census {
     }
 }
 
-/// The blocks of a file that hold data: its data ranges rounded outwards, those that then touch as one.
-pub(super) fn data_blocks(content: &Content) -> Vec<Range<u64>> {
-    let mut blocks: Vec<Range<u64>> = Vec::new();
-    for range in content.data_ranges() {
-        let end = range.end.min(content.len()).div_ceil(BLOCK_SIZE as u64);
-        let start = range.start / BLOCK_SIZE as u64;
-        match blocks.last_mut() {
-            Some(last) if start <= last.end => last.end = last.end.max(end),
-            _ if start < end => blocks.push(start..end),
-            _ => {}
-        }
-    }
-    blocks
-}
-
 /// Blocks that an inode takes beside directory entries; an error says why ext4 cannot hold it.
 fn node_blocks(tree: &Tree, id: InodeId) -> Result<u64, String> {
     let inode = tree.inode(id);
@@ -214,62 +197,17 @@ fn node_blocks(tree: &Tree, id: InodeId) -> Result<u64, String> {
         Kind::File(content) if content.len() > FILE_MAX => {
             return Err(format!("{} are too much for a file", show_size(content.len())));
         }
-        Kind::File(content) => data_blocks(content).iter().map(|range| range.end - range.start).sum(),
-        Kind::Symlink(target) if target.is_empty() || target.contains(&0) => {
-            return Err("the target of a symbolic link is empty or contains NUL".to_owned());
+        Kind::File(content) => {
+            content.data_blocks(BLOCK_SIZE).iter().map(|range| range.end - range.start).sum()
         }
-        Kind::Symlink(target) if target.len() > TARGET_MAX => {
-            return Err(format!("a target of {} bytes, ext4 allows {TARGET_MAX}", target.len()));
+        Kind::Symlink(target) => {
+            check_target(target, "ext4")?;
+            u64::from(!inode::is_fast_symlink(target))
         }
-        Kind::Symlink(target) => u64::from(!inode::is_fast_symlink(target)),
         &Kind::CharDevice(device) | &Kind::BlockDevice(device) if inode::encode_device(device).is_none() => {
             return Err(format!("the device number {}:{} is too large", device.major, device.minor));
         }
         _ => 0,
     };
     Ok(content + u64::from(attributes.needs_block()))
-}
-
-fn check_name(name: &[u8]) -> Result<(), String> {
-    match name {
-        b"" | b"." | b".." => Err("not a name for an entry".to_owned()),
-        name if name.len() > NAME_MAX => {
-            Err(format!("a name of {} bytes, ext4 allows {NAME_MAX}", name.len()))
-        }
-        name if name.iter().any(|byte| matches!(byte, 0 | b'/')) => {
-            Err("a name cannot contain '/' or NUL".to_owned())
-        }
-        _ => Ok(()),
-    }
-}
-
-fn refuse(place: String, reason: String) -> Error {
-    Error::new(ErrorKind::Input, place, reason)
-}
-
-/// The path of the entry `name` in the directory `parent`, for a message.
-fn show_entry(tree: &Tree, parent: InodeId, name: &[u8]) -> String {
-    let mut above = HashMap::new();
-    for (directory, name, id) in tree.walk() {
-        if parent == Tree::ROOT || above.contains_key(&parent) {
-            break;
-        }
-        above.entry(id).or_insert((directory, name));
-    }
-    let mut path = vec![name];
-    let mut at = parent;
-    while let Some((directory, name)) = above.remove(&at) {
-        path.push(name);
-        at = directory;
-    }
-    path.reverse();
-    show_path(&path.join(&b'/'))
-}
-
-/// The first path of an inode, for a message.
-fn show_inode(tree: &Tree, id: InodeId) -> String {
-    match tree.walk().find(|&(_, _, child)| child == id) {
-        Some((parent, name, _)) => show_entry(tree, parent, name),
-        None => show_path(b""),
-    }
 }

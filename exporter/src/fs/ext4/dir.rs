@@ -12,8 +12,6 @@ use super::format::{BLOCK_SIZE, DIR_TAIL_FILE_TYPE, DirEntry2, DirEntryTail, Ino
 use super::htree::HashTree;
 use crate::tree::Kind;
 
-/// The longest name.
-pub(super) const NAME_MAX: usize = 255;
 /// Bytes for entries in a block.
 pub(super) const ENTRIES_ROOM: usize = BLOCK_SIZE - size_of::<DirEntryTail>();
 /// Blocks of the directory that e2fsck puts lost files in; it cannot allocate more when it needs them.

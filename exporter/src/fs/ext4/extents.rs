@@ -6,7 +6,7 @@ use std::sync::Arc;
 use zerocopy::IntoBytes;
 
 use super::alloc::disk_order;
-use super::extent_tree::ExtentTree;
+use super::extent_tree::{ExtentTree, Run};
 use super::format::{BLOCK_SIZE, BLOCKS_PER_GROUP, INODES_PER_BLOCK, Ino, SUPERBLOCK_OFFSET};
 use super::inode::is_fast_symlink;
 use super::journal::JournalSuperblock;
@@ -153,20 +153,10 @@ impl PlanExtents {
 }
 
 fn content_extents(content: &Content, tree: &ExtentTree) -> Vec<Extent> {
-    let mut extents = Vec::with_capacity(tree.runs.len());
-    for run in &tree.runs {
+    let of_run = |run: &Run| {
         let start = in_bytes(run.logical);
-        let len = in_bytes(run.len).min(content.len() - start);
-        let source = match content {
-            Content::Archive(file) => {
-                extents.extend(file.extents(start..start + len, in_bytes(run.physical)));
-                continue;
-            }
-            Content::Host(file) => Source::File { file: file.clone(), offset: start },
-            Content::Bytes(bytes) if len == content.len() => Source::Bytes(Arc::clone(bytes)),
-            Content::Bytes(bytes) => Source::Bytes(bytes[start as usize..][..len as usize].into()),
-        };
-        extents.push(Extent { offset: in_bytes(run.physical), len, source });
-    }
-    extents
+        let end = content.len().min(start + in_bytes(run.len));
+        Extent::of_range(content, start..end, in_bytes(run.physical))
+    };
+    tree.runs.iter().flat_map(of_run).collect()
 }

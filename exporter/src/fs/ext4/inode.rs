@@ -6,6 +6,7 @@ use zerocopy::little_endian::{U16, U32};
 use super::extent_tree::ExtentTree;
 use super::format::{BLOCK_SIZE, EXTENTS_FL, EXTRA_ISIZE, INDEX_FL, Inode, LINK_MAX};
 use super::xattr;
+use crate::fs::mode;
 use crate::tree::{self, Device, Kind, Time};
 
 /// A target shorter than this lies in `i_block`.
@@ -38,7 +39,7 @@ pub(super) fn own(mode: u16, links: u16, time: Time, tree: &ExtentTree) -> Inode
 pub(super) fn from_tree(from: &tree::Inode, links: u32, directory_blocks: u32, blocks: &Blocks) -> Inode {
     let mut inode = Inode::new_zeroed();
     let meta = &from.meta;
-    inode.i_mode = U16::new(file_type_bits(&from.kind) | meta.permissions & 0o7777);
+    inode.i_mode = U16::new(mode::file_type(&from.kind) | meta.permissions & 0o7777);
     inode.i_uid = U16::new(meta.uid as u16);
     inode.i_uid_high = U16::new((meta.uid >> 16) as u16);
     inode.i_gid = U16::new(meta.gid as u16);
@@ -90,20 +91,7 @@ pub(super) fn is_fast_symlink(target: &[u8]) -> bool {
 pub(super) fn encode_device(Device { major, minor }: Device) -> Option<[u32; 2]> {
     match (major, minor) {
         (0..0x100, 0..0x100) => Some([major << 8 | minor, 0]),
-        (0..0x1000, 0..0x10_0000) => Some([0, minor & 0xff | major << 8 | (minor & !0xff) << 12]),
-        _ => None,
-    }
-}
-
-fn file_type_bits(kind: &Kind) -> u16 {
-    match kind {
-        Kind::Fifo => 0o010_000,
-        Kind::CharDevice(_) => 0o020_000,
-        Kind::Directory(_) => 0o040_000,
-        Kind::BlockDevice(_) => 0o060_000,
-        Kind::File(_) => 0o100_000,
-        Kind::Symlink(_) => 0o120_000,
-        Kind::Socket => 0o140_000,
+        _ => Some([0, mode::encode_device(Device { major, minor })?]),
     }
 }
 

@@ -131,12 +131,3 @@ fn check_size(size: u64) -> Result<()> {
     }
     Ok(())
 }
-
-fn no_space(needed: u64, available: u64) -> Error {
-    let message = format!(
-        "the files need a file system of {}, there is room for {}",
-        show_size(needed),
-        show_size(available)
-    );
-    Error::new(Kind::NoSpace { needed, available }, "ext4", message)
-}

@@ -12,9 +12,9 @@ use super::format::{BLOCK_SIZE, GroupDescriptor, Superblock};
 use super::geometry::Geometry;
 use super::groups::Usage;
 use super::inode::Blocks;
-use super::{BLOCKS_MAX, Options, check_size, extents, no_space};
+use super::{BLOCKS_MAX, Options, check_size, extents};
 use crate::error::Result;
-use crate::fs::Contents;
+use crate::fs::{Contents, no_space};
 use crate::tree::{Time, Tree};
 
 /// Blocks for each inode that a file system has at least room for: 16 KiB, as mke2fs has it.
@@ -70,7 +70,7 @@ impl Draft {
         let blocks = (size / BLOCK_SIZE as u64) as u32;
         match self.fit(blocks) {
             Ok(plan) => Ok(extents::contents(plan, size)),
-            Err(_) => Err(no_space(self.smallest_from(blocks)?, size)),
+            Err(_) => Err(no_space("ext4", self.smallest_from(blocks)?, size)),
         }
     }
 
@@ -89,7 +89,7 @@ impl Draft {
                 Ok(_) => return Ok(in_bytes(u64::from(at))),
                 Err(next) => {
                     at = u32::try_from(next)
-                        .map_err(|_| no_space(in_bytes(next), in_bytes(u64::from(BLOCKS_MAX))))?;
+                        .map_err(|_| no_space("ext4", in_bytes(next), in_bytes(u64::from(BLOCKS_MAX))))?;
                 }
             }
         }

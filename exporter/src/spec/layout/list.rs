@@ -149,7 +149,7 @@ fn slot((asked, said): Entry, architecture: Architecture, labels: &mut BTreeSet<
         (None, min, max) => (min.map_or(0, |Size(min)| min), max.map(|Size(max)| max)),
     };
     let grow = all.grow.unwrap_or_default();
-    let read_only = all.read_only.unwrap_or_default();
+    let read_only = all.read_only.unwrap_or(all.filesystem == Some(Filesystem::Erofs));
     let mut attributes = all.attributes.iter().fold(0, |bits, attribute| bits | attribute.bit());
     attributes |= if grow { kinds::GROW_FILE_SYSTEM } else { 0 };
     attributes |= if read_only { kinds::READ_ONLY } else { 0 };

@@ -127,6 +127,9 @@ impl<'a> Search<'a> {
         if let Some(why) = unfit_label(label, *file_system) {
             self.add(*asked, "label", format!("{label:?} {why}"));
         }
+        if *file_system == Some(FileSystem::Erofs) {
+            self.erofs(slot);
+        }
         if *content == Content::Root && *file_system == Some(FileSystem::Vfat) {
             self.add(*asked, "filesystem", "vfat has no owners, permissions and links, which a root needs");
         }
@@ -153,6 +156,15 @@ impl<'a> Search<'a> {
         }
         if slot.read_only {
             self.add(slot.asked, "read-only", "swap is written to");
+        }
+    }
+
+    fn erofs(&mut self, slot: &Slot) {
+        if !slot.read_only {
+            self.add(slot.asked, "read-only", "erofs is never written to");
+        }
+        if slot.content == Content::Root && self.spec.profile == Profile::Machine {
+            self.add(slot.asked, "filesystem", "a machine writes to its root, and erofs is never written to");
         }
     }
 
@@ -259,6 +271,7 @@ fn lies_at_or_below(path: &str, folder: &str) -> bool {
 fn unfit_label(label: &str, file_system: Option<FileSystem>) -> Option<String> {
     let (limit, length) = match file_system {
         Some(FileSystem::Ext4 | FileSystem::Swap) => (16, label.len()),
+        Some(FileSystem::Erofs) => (15, label.len()),
         Some(FileSystem::Vfat) => (11, label.len()),
         None => (LABEL, label.encode_utf16().count()),
     };
@@ -314,6 +327,9 @@ mod tests {
             (r#"{"type":"bios-boot","filesystem":"ext4"}"#, "0.filesystem: GRUB's core lies in"),
             (r#"{"type":"srv","filesystem":"none","mount":"/srv"}"#, "0.mount: nothing can be mounted"),
             (r#"{"type":"root","filesystem":"vfat"}"#, "0.filesystem: vfat has no owners"),
+            (r#"{"type":"root","filesystem":"erofs"}"#, "0.filesystem: a machine writes to its root"),
+            (r#"{"type":"srv","filesystem":"erofs","read-only":false}"#, "0.read-only: erofs is never written"),
+            (r#"{"type":"srv","filesystem":"erofs","grow":true}"#, "0.grow: srv cannot grow at boot: it is read-only"),
             (r#"{"type":"srv","options":"a b"}"#, "0.options: \"a b\" are no mount options"),
             (r#"{"type":"srv","mount":"srv"}"#, "0.mount: \"srv\" is no plain path"),
             (r#"{"type":"srv","mount":"/a/../b"}"#, "0.mount: \"/a/../b\" is no plain path"),
