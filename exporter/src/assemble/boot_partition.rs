@@ -23,8 +23,8 @@ pub(super) fn settle(
     let mut notes = match file_system {
         FileSystem::Ext4 => kernel::link_in_boot(editor, kernel)?,
         FileSystem::Vfat => fit_fat(editor)?,
-        // It is mounted nowhere.
-        FileSystem::Swap => Vec::new(),
+        // What GRUB does not read is refused before.
+        FileSystem::Erofs | FileSystem::Swap => Vec::new(),
     };
     let tree = editor.tree();
     for kernel in std::iter::once(&mut *kernel).chain(others.iter_mut()) {

@@ -91,7 +91,9 @@ pub(super) fn require_drivers(root: &Tree, kernel: &Kernel, mounts: &[Mount]) ->
     for mount in mounts.iter().filter(|mount| mount.file_system == FileSystem::Erofs) {
         let driver = mount.file_system.name();
         let list = |list| listed(root, kernel, driver, list);
-        let [Some(built_in), Some(loaded)] = [list("modules.builtin")?, list("modules.dep")?] else { continue };
+        let [Some(built_in), Some(loaded)] = [list("modules.builtin")?, list("modules.dep")?] else {
+            continue;
+        };
         if !built_in.contains(driver) && !loaded.contains(driver) {
             let message = format!("is {driver}, which {} has no driver for", kernel.image);
             let hint = "take filesystem = \"ext4\" with read-only = true, or another kernel";

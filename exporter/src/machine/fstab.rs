@@ -245,7 +245,7 @@ mod tests {
             [("", "ro,nodev"), ("/dev/sda1 /usr ext4 rw,noatime,commit=60 0 2\n", "ro,nodev,noatime")]
         {
             let mut tree = tree(&[(PATH, old)]);
-            write(&mut Editor::new(&mut tree, Time::default()), std::slice::from_ref(&usr)).unwrap();
+            write(&mut Editor::new(&mut tree, Time::default()), std::slice::from_ref(&usr), &[]).unwrap();
             let line = format!("UUID=11111111-1111-1111-1111-111111111111 /usr erofs {options} 0 0\n");
             assert_eq!(text(&tree, PATH).unwrap(), line);
         }

@@ -119,12 +119,13 @@ impl Disk {
         let mut checker = match file_system {
             FileSystem::Vfat => Command::new("fsck.fat"),
             FileSystem::Ext4 => Command::new("e2fsck"),
+            FileSystem::Erofs => Command::new("fsck.erofs"),
             FileSystem::Swap => Command::new("swaplabel"),
         };
         match file_system {
             FileSystem::Vfat => checker.arg("-n").arg(self.volume(placed)),
             FileSystem::Ext4 => checker.arg("-fn").arg(self.at(placed)),
-            FileSystem::Swap => checker.arg(self.volume(placed)),
+            FileSystem::Erofs | FileSystem::Swap => checker.arg(self.volume(placed)),
         };
         checker.output().unwrap().status.success()
     }

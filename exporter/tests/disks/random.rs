@@ -41,10 +41,11 @@ fn partition(kind: &str, at: u32, numbers: &mut Numbers) -> String {
     let mut keys = vec![format!(r#""type": "{kind}", "label": "{kind:.8}{at}""#)];
     if kind == "linux-generic" {
         let (path, bytes) = (format!("/opt/data{at}"), format!("/opt/raw{at}"));
-        keys.push(match numbers.below(4) {
+        keys.push(match numbers.below(5) {
             0 => r#""filesystem": "none""#.to_owned(),
             1 => format!(r#""filesystem": "none", "source": "{bytes}""#),
             2 => format!(r#""filesystem": "vfat", "mount": "{path}""#),
+            3 => format!(r#""filesystem": "erofs", "mount": "{path}""#),
             _ => format!(r#""mount": "{path}""#),
         });
     }

@@ -1,4 +1,5 @@
 use super::*;
+use crate::fs::VolumeId;
 use crate::tree::initramfs::tests::cpio;
 use crate::tree::testing::tree;
 use crate::tree::{Editor, Time, kernel};
@@ -43,6 +44,25 @@ fn a_kernel_lies_where_grub_finds_it() {
         said(FileSystem::Erofs),
         "/boot: the kernel lies on erofs, which the GRUB of distributions does not read"
     );
+}
+
+#[test]
+fn what_is_mounted_later_has_a_driver() {
+    let mount = |file_system| {
+        let point = "/srv".to_owned();
+        Mount { point, id: VolumeId::Serial(1), file_system, options: String::new() }
+    };
+    let said = |built_in: &str, loaded: &str, file_system| {
+        let files =
+            [("/boot/vmlinuz-6.1", "kernel"), (MODULES, built_in), ("/lib/modules/6.1/modules.dep", loaded)];
+        let tree = tree(&files);
+        says(require_drivers(&tree, &kernel::chosen(&tree).unwrap(), &[mount(file_system)]))
+    };
+    let erofs = "kernel/fs/erofs/erofs.ko";
+    assert_eq!(said(&format!("{erofs}\n"), "", FileSystem::Erofs), "fine");
+    assert_eq!(said("", &format!("{erofs}: kernel/lib/lz4.ko\n"), FileSystem::Erofs), "fine");
+    assert_eq!(said("", "", FileSystem::Ext4), "fine");
+    assert_eq!(said("", "", FileSystem::Erofs), "/srv: is erofs, which /boot/vmlinuz-6.1 has no driver for");
 }
 
 /// Debian's kernel for clouds boots from NVMe without one, and from no virtio disk.

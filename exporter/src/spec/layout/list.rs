@@ -175,7 +175,9 @@ fn slot((asked, said): Entry, architecture: Architecture, labels: &mut BTreeSet<
 fn by_type(said: &Partition) -> Partition {
     let defaults = said.kind.defaults();
     let is_mounted = said.filesystem != Some(Filesystem::None);
-    Partition { mount: defaults.mount.filter(|_| is_mounted), ..defaults }
+    // No byte more than its files take would be of use.
+    let weight = if said.filesystem == Some(Filesystem::Erofs) { Some(0) } else { defaults.weight };
+    Partition { mount: defaults.mount.filter(|_| is_mounted), weight, ..defaults }
 }
 
 /// That of a type, or with a number behind it where others have it.
@@ -278,6 +280,8 @@ mod tests {
         assert_eq!((raw.content, raw.mount), (Content::File("/boot/image".into()), None));
         let scratch = only(r#"{"type":"linux-generic"}"#);
         assert_eq!((scratch.content, scratch.file_system), (Content::Empty, Some(FileSystem::Ext4)));
+        let erofs = only(r#"{"type":"srv","filesystem":"erofs"}"#);
+        assert_eq!((erofs.weight, erofs.read_only, &*erofs.options), (0, true, "ro"));
         let unknown = only(r#"{"type":"0fc63daf-8483-4772-8e79-3d69d8477de5"}"#);
         assert_eq!((unknown.content, unknown.file_system), (Content::Empty, None));
     }

@@ -328,8 +328,14 @@ mod tests {
             (r#"{"type":"srv","filesystem":"none","mount":"/srv"}"#, "0.mount: nothing can be mounted"),
             (r#"{"type":"root","filesystem":"vfat"}"#, "0.filesystem: vfat has no owners"),
             (r#"{"type":"root","filesystem":"erofs"}"#, "0.filesystem: a machine writes to its root"),
-            (r#"{"type":"srv","filesystem":"erofs","read-only":false}"#, "0.read-only: erofs is never written"),
-            (r#"{"type":"srv","filesystem":"erofs","grow":true}"#, "0.grow: srv cannot grow at boot: it is read-only"),
+            (
+                r#"{"type":"srv","filesystem":"erofs","read-only":false}"#,
+                "0.read-only: erofs is never written",
+            ),
+            (
+                r#"{"type":"srv","filesystem":"erofs","grow":true}"#,
+                "0.grow: srv cannot grow at boot: it is read-only",
+            ),
             (r#"{"type":"srv","options":"a b"}"#, "0.options: \"a b\" are no mount options"),
             (r#"{"type":"srv","mount":"srv"}"#, "0.mount: \"srv\" is no plain path"),
             (r#"{"type":"srv","mount":"/a/../b"}"#, "0.mount: \"/a/../b\" is no plain path"),
