@@ -7,7 +7,7 @@ use llb::{Exec, Image, Metadata, Mount, Run, Source, State};
 
 use super::{Build, Parts, broken};
 use crate::ask::request::{PACKAGES_CONTEXT, Stage, Transport};
-use crate::ask::{Folder, Hook};
+use crate::ask::{Folder, Hints, Hook};
 use crate::base::reference::Reference;
 use crate::base::{Error, Result};
 use crate::gateway::{Opts, Platform};
@@ -146,7 +146,7 @@ impl Build<'_> {
         if is_known {
             metadata = metadata.cap("exec.mount.cache.content");
         }
-        let mut run = Run::new(args)
+        let mut run = hinting(Run::new(args), self.request.hints)
             .cwd("/")
             .readonly_root()
             .network(NetMode::None)
@@ -208,6 +208,17 @@ impl Build<'_> {
     }
 }
 
+/// Tells a step of this program how hints are spelled.
+///
+/// By a variable for proxies, which are all of a step that is no part of its cache key (BuildKit's
+/// `solver/llbsolver/ops/exec.go`): whoever asks for a disk, it is made once. Nothing is to be had without a network anyway.
+fn hinting(run: Run, hints: Hints) -> Run {
+    match hints == Hints::default() {
+        true => run,
+        false => run.proxy(ProxyEnv { no_proxy: hints.name().to_owned(), ..ProxyEnv::default() }),
+    }
+}
+
 /// The proxies of the user's own steps. They are no part of the cache key.
 fn proxied(run: Run, opts: &Opts) -> Run {
     let value = |name: &str| {
@@ -234,5 +245,32 @@ fn network(mut run: Run, opts: &Opts) -> Run {
         Some("host") => run.network(NetMode::Host),
         Some("none") => run.network(NetMode::None),
         _ => run,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use llb::proto::{ExecOp, OpKind};
+
+    use super::*;
+
+    /// Of a step: the word for hints, and all that BuildKit makes its cache key of.
+    fn parts(hints: Hints) -> (Option<String>, ExecOp) {
+        let step = hinting(Run::new(["/vmimage", "assemble"]), hints);
+        let graph = State::image(Image::new("example/vmimage")).run(step).root().to_graph().unwrap();
+        let Some(OpKind::Exec(mut exec)) = graph.vertices().last().unwrap().decode().unwrap().op else {
+            panic!("the last one is no step")
+        };
+        let proxies = exec.meta.as_mut().unwrap().proxy_env.take();
+        (proxies.map(|proxies| proxies.no_proxy), exec)
+    }
+
+    #[test]
+    fn a_disk_is_the_same_step_however_hints_are_spelled() {
+        let (words, key) = parts(Hints::BuildArguments);
+        assert_eq!(words, None, "what a stock client asks for");
+        for hints in [Hints::Flags, Hints::Attributes] {
+            assert_eq!(parts(hints), (Some(hints.name().to_owned()), key.clone()));
+        }
     }
 }
