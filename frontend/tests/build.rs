@@ -240,9 +240,9 @@ fn flags_for_images_are_refused_or_warned_of() {
     assert_eq!(
         warnings,
         [
-            "warning: --sbom: nothing comes of it: a disk carries no attestations",
-            "warning: --annotation: nothing comes of it: a disk has no manifest to hold it",
-            "warning: --attest: nothing comes of it: a disk carries no attestations",
+            "warning: --sbom: ignored: a disk carries no attestations",
+            "warning: --annotation: ignored: a disk has no manifest to hold it",
+            "warning: --attest: ignored: a disk carries no attestations",
         ]
     );
     let argv = fs::read_to_string(lab.path("argv")).unwrap();
@@ -410,7 +410,7 @@ fn what_is_wrong_with_the_name_is_found_before_the_build() {
         ),
         ("out/web.iso", "error: out/web.iso: its ending tells no format\nhint: end it in one of .raw, "),
         ("/dev/null --format raw", "error: /dev/null: the destination is not a regular file\nhint: "),
-        ("a.raw -o b.img", "error: format: raw and raw files have the same ending, .raw\nhint: "),
+        ("a.raw -o b.img", "error: format: raw and raw files have the same extension, .raw\nhint: "),
         ("a.raw --compression zlib", "error: compression: zlib is not for raw files\nhint: "),
         ("-", "error: -o -: stdout has no ending that tells the format\nhint: pass --format\n"),
         ("- --format raw --json", "error: --json: stdout is taken by the disk\nhint: "),

@@ -36,7 +36,7 @@ impl Spec {
         for format in &self.formats {
             if let Some(other) = known.insert(format.extension(), *format) {
                 let message =
-                    format!("{other} and {format} files have the same ending, .{}", format.extension());
+                    format!("{other} and {format} files have the same extension, .{}", format.extension());
                 return Err(Error::new(Kind::Input, "format", message)
                     .with_hint("ask for one of them, and for the other in a build of its own"));
             }
@@ -126,7 +126,7 @@ mod tests {
     fn what_no_build_can_make_is_refused() {
         for (formats, compression, part) in [
             (&[][..], None, "format: none is asked for"),
-            (&[Format::Raw, Format::Raw], None, "raw and raw files have the same ending, .raw"),
+            (&[Format::Raw, Format::Raw], None, "raw and raw files have the same extension, .raw"),
             (&[Format::Raw, Format::Vhdx], Some(Compression::Zstd), "zstd is not for raw, vhdx files"),
         ] {
             let error = files(formats, compression).unwrap_err();

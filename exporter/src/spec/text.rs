@@ -72,7 +72,7 @@ impl TextFormat {
                 ("a name of letters, digits and hyphens, at most 64, such as web-1", is_hostname)
             }
             Self::KernelArguments => ("kernel arguments on one line, at most 4096 bytes", are_arguments),
-            Self::FileName => ("a file name without its ending", is_file_name),
+            Self::FileName => ("a file name without its extension", is_file_name),
         }
     }
 

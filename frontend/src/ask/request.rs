@@ -284,7 +284,10 @@ mod tests {
     #[test]
     fn formats_that_do_not_go_together_are_refused() {
         let failure = parse([("VMIMAGE_FORMAT", "raw,raw")].into_iter()).unwrap_err();
-        assert!(failure.to_string().ends_with("same ending, .raw") && failure.hint().is_some(), "{failure}");
+        assert!(
+            failure.to_string().ends_with("same extension, .raw") && failure.hint().is_some(),
+            "{failure}"
+        );
         let arguments = [("VMIMAGE_COMPRESSION", "zlib"), ("VMIMAGE_FORMAT", "raw")];
         let failure = parse(arguments.into_iter()).unwrap_err();
         assert!(

@@ -450,9 +450,11 @@ mod tests {
             });
             assert_eq!(
                 planned("bake --sbom=true --provenance mode=max", definition).1,
-                ["bake --set=default.args.VMIMAGE_TRANSPORT=sparse --set=default.args.VMIMAGE_HINTS=attribute --set=default.args.VMIMAGE_FORMAT=raw \
+                [
+                    "bake --set=default.args.VMIMAGE_TRANSPORT=sparse --set=default.args.VMIMAGE_HINTS=attribute --set=default.args.VMIMAGE_FORMAT=raw \
                      --set=default.attest=type=provenance,disabled=true --set=default.attest=type=sbom,disabled=true \
-                     --set=default.output=type=tar,dest=- -- default"]
+                     --set=default.output=type=tar,dest=- -- default"
+                ]
             );
         }
         let definition = json!({

@@ -197,7 +197,8 @@ impl Wanted {
         asked.spec.files()?;
         let names: Vec<_> = formats.iter().map(|format| format.name()).collect();
         let format = (variable(FORMAT), names.join(","));
-        let variables = [Hints::Attributes.argument(), format].into_iter().chain(self.wishes.iter().map(Wish::argument));
+        let variables =
+            [Hints::Attributes.argument(), format].into_iter().chain(self.wishes.iter().map(Wish::argument));
         let to_stdout = self.files.iter().any(|(path, _)| is_stdout(path));
         let variables = transport(&formats, to_stdout).into_iter().chain(variables).collect();
         Ok(Disks { files: self.files, variables })
@@ -248,8 +249,16 @@ mod tests {
                 "web.qcow2:qcow2",
                 "VMIMAGE_TRANSPORT=sparse VMIMAGE_HINTS=attribute VMIMAGE_FORMAT=qcow2",
             ),
-            (&["type=vmdisk,dest=web,format=raw"], "web:raw", "VMIMAGE_TRANSPORT=sparse VMIMAGE_HINTS=attribute VMIMAGE_FORMAT=raw"),
-            (&["type=vmdisk,dest=-,format=vhd"], "-:vhd", "VMIMAGE_TRANSPORT=sparse VMIMAGE_HINTS=attribute VMIMAGE_FORMAT=vhd"),
+            (
+                &["type=vmdisk,dest=web,format=raw"],
+                "web:raw",
+                "VMIMAGE_TRANSPORT=sparse VMIMAGE_HINTS=attribute VMIMAGE_FORMAT=raw",
+            ),
+            (
+                &["type=vmdisk,dest=-,format=vhd"],
+                "-:vhd",
+                "VMIMAGE_TRANSPORT=sparse VMIMAGE_HINTS=attribute VMIMAGE_FORMAT=vhd",
+            ),
             // What is written in no order cannot be sent on without its zeroes.
             (&["type=vmdisk,dest=-,format=vhdx"], "-:vhdx", "VMIMAGE_HINTS=attribute VMIMAGE_FORMAT=vhdx"),
             (
@@ -298,7 +307,7 @@ mod tests {
             ),
             (
                 &["type=vmdisk,dest=a.raw", "type=vmdisk,dest=b.img"],
-                &["raw and raw files have the same ending"],
+                &["raw and raw files have the same extension"],
             ),
             (&["type=vmdisk,dest=a.raw", "type=vmdisk,dest=a.raw"], &["a.raw is named twice"]),
             (&["type=vmdisk,dest=a.raw", "type=vmdisk,dest=-,format=vhd"], &["dest=- takes one disk"]),

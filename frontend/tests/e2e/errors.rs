@@ -81,10 +81,7 @@ fn a_kernel_or_an_init_that_the_user_removed_is_missed() {
 #[test]
 fn a_kernel_that_is_to_be_kept_has_to_be_there() {
     let dockerfile = "FROM scratch\nCOPY Dockerfile /\nENTRYPOINT [\"/Dockerfile\"]\n";
-    says(
-        &message(dockerfile, &["--kernel", "keep"]),
-        &["/boot: holds no kernel", "hint: ", "--kernel keep"],
-    );
+    says(&message(dockerfile, &["--kernel", "keep"]), &["/boot: holds no kernel", "hint: ", "--kernel keep"]);
 }
 
 #[test]

@@ -81,7 +81,11 @@ fn a_failed_package_step_is_told_by_every_engine() {
         let message = refused(build.args(["--progress", "plain", "--network", "host"]));
         says(
             &message,
-            &[said[0], said[1], ": there is no such package\nhint: look at the names in --install and --kernel;"],
+            &[
+                said[0],
+                said[1],
+                ": there is no such package\nhint: look at the names in --install and --kernel;",
+            ],
         );
     }
     // A client of docker's own, which shows no progress: it has the frontend's word for it.
@@ -90,7 +94,9 @@ fn a_failed_package_step_is_told_by_every_engine() {
     stock.arg(format!("VMIMAGE_INSTALL={UNKNOWN}")).args(["-o", "type=tar,dest=/dev/null"]).arg(&context);
     says(
         &refused(&mut stock),
-        &["packages cannot be installed: there is no such package\nhint: look at the names in VMIMAGE_INSTALL"],
+        &[
+            "packages cannot be installed: there is no such package\nhint: look at the names in VMIMAGE_INSTALL",
+        ],
     );
     assert!(!disk.exists(), "{}", frontend());
 }

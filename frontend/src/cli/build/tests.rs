@@ -20,8 +20,7 @@ fn arguments(words: &[&str], has_syntax: bool) -> String {
     buildx_arguments(&args, &formats(&args).unwrap(), None, has_syntax).join(" ")
 }
 
-const END: &str =
-    "--build-arg=VMIMAGE_HINTS=flag --build-arg=VMIMAGE_TRANSPORT=sparse --provenance=false --sbom=false --output=type=tar,dest=- --";
+const END: &str = "--build-arg=VMIMAGE_HINTS=flag --build-arg=VMIMAGE_TRANSPORT=sparse --provenance=false --sbom=false --output=type=tar,dest=- --";
 
 #[test]
 fn the_least_that_can_be_typed() {
@@ -149,7 +148,7 @@ fn what_no_build_can_make_is_refused() {
     for (words, message) in [
         (&["-o", "web.iso"][..], "web.iso: its ending tells no format"),
         (&["-o", "-"], "-o -: stdout has no ending that tells the format"),
-        (&["-o", "web.raw", "-o", "web.img"], "format: raw and raw files have the same ending, .raw"),
+        (&["-o", "web.raw", "-o", "web.img"], "format: raw and raw files have the same extension, .raw"),
         (&["-o", "a.raw", "-o", "b.vdi", "--format", "raw"], "--format: 1 given for 2 files"),
         (&["-o", "a", "-o", "a", "--format", "raw", "--format", "vdi"], "a: is named twice"),
         (
