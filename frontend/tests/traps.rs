@@ -246,3 +246,22 @@ fn the_readme_is_short_and_leads_to_every_page() {
         assert!(page.ends_with("README.md") || readme.contains(&link), "{link} is not in the README");
     }
 }
+
+/// One of each is used throughout, in messages, scripts and the sources.
+const SPELLINGS: [(&str, &str); 4] = [
+    ("can't", "cannot, as the documentation of the field has it"),
+    ("VMIMAGE_GOLDEN", "UPDATE, which writes every kept page and golden file"),
+    (" is no key", "unknown key"),
+    (" was expected\"", "expected, as the parser of the command line has it"),
+];
+
+#[test]
+fn one_thing_is_said_in_one_way() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let text = ["exporter/src", "exporter/guest/src", "frontend/src", "llb/src"]
+        .map(|folder| sources(&root.join(folder)))
+        .concat();
+    let found = |text: &str| SPELLINGS.into_iter().find(|(wrong, _)| text.contains(wrong));
+    assert_eq!(found(&text), None);
+    assert!(found("it can't be").is_some());
+}

@@ -18,6 +18,7 @@ use exporter::image::Written;
 
 use super::buildah::Tool;
 use super::{Engine, buildx};
+use crate::base::reference::Reference;
 use crate::base::{Error, Result};
 
 /// The named context that stands for the image.
@@ -127,7 +128,8 @@ fn pull(tool: Tool, folder: &Path, name: &str, digest: &str) -> Result<Base> {
     }
     let added = Added::new(tool.name(), &["rmi", id]);
     let base = Base { _added: Some(added), ..Base::named(id) };
-    let tag = name.rsplit_once(':').map_or("latest", |(_, tag)| tag);
+    let reference: Reference = name.parse().map_err(|odd| Error::internal(format!("{name}: {odd}")))?;
+    let tag = reference.version();
     let place = folder.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
     let mut pull = Command::new(tool.name());
     pull.args(["pull", "--quiet", &format!("oci:{place}:{tag}")]).stdin(Stdio::null());

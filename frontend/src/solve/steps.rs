@@ -3,14 +3,13 @@
 use exporter::spec::{FileSpec, Spec};
 use exporter::terminal::line;
 use llb::proto::{CacheSharingOpt, MountContentCache, NetMode, ProxyEnv};
-use llb::{Exec, Image, Metadata, Mount, Run, Source, State};
+use llb::{Exec, Metadata, Mount, Run, Source, State};
 
-use super::{Build, Parts, broken};
+use super::{Build, Parts};
 use crate::ask::request::{PACKAGES_CONTEXT, Stage, Transport};
 use crate::ask::{Folder, Hints, Hook};
-use crate::base::reference::Reference;
 use crate::base::{Error, Result};
-use crate::gateway::{Opts, Platform};
+use crate::gateway::Opts;
 use crate::provision::{BOOT_OUT, CACHE, PACKAGES, PATH, Step};
 
 /// Where the assemble step sees the user's file system.
@@ -176,36 +175,6 @@ impl Build<'_> {
         }
         Ok(self.frontend_image().await?.run(run).mount(OUT))
     }
-
-    /// This frontend's own image: from the daemon, or by the name it was started under (before 0.10).
-    async fn frontend_image(&self) -> Result<State> {
-        if let Some(definition) = self.opts.image() {
-            return Ok(State::from_graph(llb::Graph::read(definition).map_err(broken)?));
-        }
-        let source = self
-            .opts
-            .source()
-            .ok_or_else(|| Error::user("BuildKit does not say which image this frontend is"))?;
-        self.pinned(source, None).await.map(State::image)
-    }
-
-    /// An image by the name a user would write.
-    pub(super) async fn image(&self, name: &str, platform: &Platform) -> Result<State> {
-        let platform = llb::Platform::from(platform.clone());
-        let image = self.pinned(name, Some(platform.clone())).await?;
-        Ok(State::image(image.platform(platform)))
-    }
-
-    /// The image that has this name now.
-    async fn pinned(&self, name: &str, platform: Option<llb::Platform>) -> Result<Image> {
-        let odd = |wrong: String| Error::user(format!("image {name}: {wrong}"));
-        let mut reference: Reference = name.parse().map_err(odd)?;
-        let mode = self.opts.get("image-resolve-mode").unwrap_or("default");
-        let found = self.bridge.resolve_image_config(&reference.to_string(), platform, mode).await?;
-        // An image that is only in the local store has no digest.
-        reference.digest = reference.digest.or(Some(found.digest).filter(|digest| !digest.is_empty()));
-        Ok(Image::new(reference.to_string()))
-    }
 }
 
 /// Tells a step of this program how hints are spelled.
@@ -250,6 +219,7 @@ fn network(mut run: Run, opts: &Opts) -> Run {
 
 #[cfg(test)]
 mod tests {
+    use llb::Image;
     use llb::proto::{ExecOp, OpKind};
 
     use super::*;

@@ -122,12 +122,14 @@ fn every_attribute_but_the_file_itself_is_a_key() {
 
 /// A file with this in it is refused, with this message at this place (`line:column`) and the line shown.
 #[track_caller]
-fn is_wrong(text: &str, place: &str, message: &str) {
-    let shown = problems(text);
-    assert!(shown.contains(&format!("vmimage.toml:{place}: {message}")), "{text}\n{shown}");
-    let (line, caret) = (shown.lines().nth(1).unwrap(), shown.lines().nth(2).unwrap());
-    let number = place.split(':').next().unwrap();
-    assert!(line.starts_with(&format!(" {number} | ")) && caret.contains('^'), "{shown}");
+fn are_wrong(cases: &[(&str, &str, &str)]) {
+    for (text, place, message) in cases {
+        let shown = problems(text);
+        assert!(shown.contains(&format!("vmimage.toml:{place}: {message}")), "{text}\n{shown}");
+        let (line, caret) = (shown.lines().nth(1).unwrap(), shown.lines().nth(2).unwrap());
+        let number = place.split(':').next().unwrap();
+        assert!(line.starts_with(&format!(" {number} | ")) && caret.contains('^'), "{shown}");
+    }
 }
 
 #[test]
@@ -136,14 +138,15 @@ fn a_wrong_attribute_is_told_in_its_own_words() {
         let name = attribute.name;
         let place = format!("1:{}", name.len() + 4);
         for (wrong, expected) in attribute.wrong {
-            is_wrong(&format!("{name} = {wrong:?}"), &place, &format!("{name} is {wrong:?}: {expected}"));
+            let (text, message) = (format!("{name} = {wrong:?}"), format!("{name} is {wrong:?}: {expected}"));
+            are_wrong(&[(&text, &place, &message)]);
         }
     }
 }
 
 #[test]
 fn what_is_wrong_names_the_key_the_line_and_what_is_allowed() {
-    for (text, place, message) in [
+    are_wrong(&[
         ("format = [\"qcow2\", \"floppy\"]", "1:20", "format is \"floppy\": one of raw, qcow2, "),
         ("size = 10", "1:8", "size is an integer, expected a string"),
         ("packages = \"/debs\"", "1:12", "packages is \"/debs\": expected a path in the build context"),
@@ -288,14 +291,12 @@ fn what_is_wrong_names_the_key_the_line_and_what_is_allowed() {
         ),
         ("[users]\nname = \"a\"", "1:1", "users is a table, expected an array"),
         ("size = \"10G", "1:12", ""),
-    ] {
-        is_wrong(text, place, message);
-    }
+    ]);
 }
 
 #[test]
 fn keys_that_do_not_go_together_are_told_where_they_are() {
-    for (text, place, message) in [
+    are_wrong(&[
         ("profile = \"data\"\nhostname = \"a\"", "2:1", "hostname is for machines: profile is data"),
         (
             "[[users]]\nname = \"root\"",
@@ -345,9 +346,7 @@ fn keys_that_do_not_go_together_are_told_where_they_are() {
             "5:8",
             "repositories.name is \"a\" for the second time",
         ),
-    ] {
-        is_wrong(text, place, message);
-    }
+    ]);
 }
 
 #[test]
