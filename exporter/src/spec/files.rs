@@ -87,7 +87,7 @@ mod tests {
     fn what_is_not_compressed_has_zeroes() {
         let spec = |compression| Spec { formats: Format::ALL.to_vec(), compression, ..Spec::default() };
         let sparse = |compression| -> Vec<Format> {
-            // Two formats have one ending, so each is asked for by itself.
+            // Two formats have one extension, so each is asked for by itself.
             let compressions = spec(compression).compressions().unwrap();
             let files = Format::ALL.iter().zip(compressions).map(|(&format, compression)| FileSpec {
                 name: String::new(),

@@ -64,9 +64,9 @@ fn made(format: Format, compression: Compression) -> (TempDir, PathBuf) {
     (scratch, path)
 }
 
-/// Take one layer after the other off a disk file until the image is bare; the ending says which is next.
+/// Take one layer after the other off a disk file until the image is bare; the extension says which is next.
 fn bare(path: &Path) -> Result<Vec<u8>, String> {
-    let inside = |ending: &str| path.with_extension(ending);
+    let inside = |extension: &str| path.with_extension(extension);
     let (kind, member, next) = match path.extension().unwrap().to_str().unwrap() {
         "raw" => return Ok(std::fs::read(path).unwrap()),
         "qcow2" => ("qcow", None, inside("raw")),
@@ -106,7 +106,7 @@ fn read(path: &Path, compression: Compression) -> Result<Vec<u8>, String> {
     if path.to_str().unwrap().ends_with(".containerdisk.tar") {
         return read(&out_of_image(path), compression);
     }
-    let is_qcow2 = path.extension().is_some_and(|ending| ending == "qcow2");
+    let is_qcow2 = path.extension().is_some_and(|extension| extension == "qcow2");
     if is_qcow2 && compression == Compression::Zstd {
         return zstd_qcow2::read(&std::fs::read(path).unwrap());
     }

@@ -209,7 +209,7 @@ impl Wishes {
     /// What the disk should be, of an image with these labels.
     fn wanted(&self, labels: &BTreeMap<String, String>) -> Result<Spec> {
         let spec = self.typed.over(labels, &self.loaded)?.disk.spec;
-        // The files' endings have told.
+        // The files' extensions have told.
         Ok(Spec { formats: self.formats.clone(), ..spec })
     }
 

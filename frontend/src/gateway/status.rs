@@ -39,13 +39,13 @@ fn message(error: &Error) -> String {
 fn detail(place: &Place) -> Any {
     let ranges = place.ranges.iter().map(|[start, end]| Range { start: start.into(), end: end.into() });
     let info = Info { filename: &place.file, data: &place.text, language: &place.language };
-    let value = serde_json::to_vec(&Source { info, ranges: ranges.collect() });
+    let value = serde_json::to_vec(&SourceDetail { info, ranges: ranges.collect() });
     Any { type_url: SOURCE.to_owned(), value: value.expect("there are no maps with keys that are no text") }
 }
 
 /// `errdefs.Source`.
 #[derive(Serialize)]
-struct Source<'a> {
+struct SourceDetail<'a> {
     info: Info<'a>,
     ranges: Vec<Range>,
 }

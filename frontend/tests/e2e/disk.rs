@@ -12,7 +12,7 @@ const ROOT_X86_64: &str = "4f68bce3-e8cd-4db1-96e7-fbcaf984b709";
 /// sgdisk, sfdisk, fsck.fat, e2fsck and (for qcow2) qemu-img find nothing wrong with `disk`.
 pub(crate) fn check(disk: &Path) {
     let folder = scratch();
-    if disk.extension().is_some_and(|ending| ending == "qcow2") {
+    if disk.extension().is_some_and(|extension| extension == "qcow2") {
         run(Command::new("qemu-img").arg("check").arg(disk));
     }
     check_raw(&raw(disk, folder.path()), folder.path());

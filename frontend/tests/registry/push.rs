@@ -13,7 +13,7 @@ use crate::real::make_keys;
 use crate::registry::Registry;
 use crate::server::{Answer, Server};
 
-/// A small disk in the format of its ending.
+/// A small disk in the format of its extension.
 fn disk(lab: &Lab, name: &str) -> PathBuf {
     let tree = lab.path().join("tree");
     if !tree.exists() {
