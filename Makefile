@@ -42,7 +42,8 @@ bench: setup out/vmimage
 	cargo bench --locked -p vmimage --bench disk -- $(BENCH)
 
 matrix: setup images frontend
-	.ci/images vmimage-test/debian:11 vmimage-test/debian:sid vmimage-test/judges:sid
+	.ci/setup arm64
+	.ci/images vmimage-test/debian:11 vmimage-test/debian:12-arm64 vmimage-test/debian:sid vmimage-test/judges:sid
 	cargo test --locked -p vmimage --test e2e -- --ignored --nocapture
 	cargo test --locked -p vmimage --test registry -- --ignored
 	cargo test --release --locked -p exporter -- --ignored

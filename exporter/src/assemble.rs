@@ -10,7 +10,7 @@
 //! The layout is data ([`Layout`](crate::spec::Layout)): fstab, GRUB, growth and the kernel's command line are told by
 //! it what is where.
 //!
-//! [`container::write`](crate::container::write()) makes disk files of it.
+//! [`container::write`](crate::container::write()) makes artifacts of it.
 
 mod bootable;
 mod data;
@@ -31,7 +31,7 @@ use crate::disk::DiskLayout;
 use crate::engine::Image;
 use crate::error::{Error, Kind, Result};
 use crate::machine::Materials;
-use crate::report::{DiskFile, Report, System};
+use crate::report::{Made, Report, System};
 use crate::seed::{Seed, Uuid};
 use crate::spec::{Firmware, Profile, Spec};
 use crate::tree::{Detail, Time, Tree};
@@ -81,10 +81,10 @@ impl Planned {
         self.layout.image()
     }
 
-    /// What it became, in these files.
-    pub fn report(self, files: Vec<DiskFile>) -> Report {
+    /// What it became, in these artifacts.
+    pub fn report(self, artifacts: Vec<Made>) -> Report {
         let Self { layout, system, .. } = self;
-        Report { files, virtual_size: layout.size, system, partitions: layout.partitions }
+        Report { artifacts, virtual_size: layout.size, system, partitions: layout.partitions }
     }
 }
 

@@ -1,21 +1,22 @@
 //! What was made, as a table for a person.
 
 use std::fmt;
+use std::fs::Metadata;
 
 use serde::Serialize;
 
 use crate::boot::{BootFiles, Entry};
-use crate::container::{Format, Target, sparse};
+use crate::container::{self, Format, Target, sparse};
 use crate::disk::{Placed, kinds};
-use crate::error::{Error, Result, show_size};
+use crate::error::{Result, show_size};
 use crate::terminal::line;
 use crate::tree::os::Os;
 
 /// A finished disk. Sizes are in bytes.
 #[derive(Clone, Debug)]
 pub struct Report {
-    /// The disk files.
-    pub files: Vec<DiskFile>,
+    /// The artifacts with the disk in them.
+    pub artifacts: Vec<Made>,
     /// Size of the disk the machine sees.
     pub virtual_size: u64,
     /// The machine on it; `None` if it holds only data.
@@ -24,14 +25,14 @@ pub struct Report {
     pub partitions: Vec<Placed>,
 }
 
-/// A file with the disk in it.
+/// An artifact that was made.
 #[derive(Clone, Debug)]
-pub struct DiskFile {
-    /// File name.
+pub struct Made {
+    /// Its name.
     pub name: String,
     /// Its format.
     pub format: Format,
-    /// Its size.
+    /// The size of its files.
     pub size: u64,
 }
 
@@ -66,26 +67,26 @@ impl System {
     }
 }
 
-impl DiskFile {
-    /// Look at a file that was made; of a stream, at the file that will be made of it.
+impl Made {
+    /// Look at what was made; of a stream, at the file that will be made of it.
     pub fn read(target: &Target) -> Result<Self> {
         let Target { path, format, .. } = target;
         let mut name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         if target.sparse {
-            name.truncate(name.strip_suffix(sparse::ENDING).unwrap_or(&name).len());
+            name.truncate(name.strip_suffix(sparse::EXTENSION).unwrap_or(&name).len());
             return Ok(Self { name, format: *format, size: sparse::file_len(path)? });
         }
-        let metadata = std::fs::metadata(path)
-            .map_err(|error| Error::io(path.display().to_string(), "cannot look at the disk", error))?;
-        Ok(Self { name, format: *format, size: metadata.len() })
+        let files = container::files(path)?;
+        Ok(Self { name, format: *format, size: files.iter().map(Metadata::len).sum() })
     }
 }
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for file in &self.files {
-            let sizes = format!("{} disk, {} file", show_size(self.virtual_size), show_size(file.size));
-            writeln!(f, "{}: {}, {sizes}", line(&file.name), file.format)?;
+        for Made { name, format, size } in &self.artifacts {
+            let what = if format.is_folder() { "folder" } else { "file" };
+            let sizes = format!("{} disk, {} {what}", show_size(self.virtual_size), show_size(*size));
+            writeln!(f, "{}: {format}, {sizes}", line(name))?;
         }
         if let Some(system) = &self.system {
             writeln!(f, "  system   {}", line(&system.os))?;

@@ -1,7 +1,7 @@
 //! All that was asked of a disk. The only thing that crosses from the frontend into the build.
 
+mod artifacts;
 mod container;
-mod files;
 mod firmware;
 mod image_config;
 mod init;
@@ -19,8 +19,8 @@ use crate::choice::by_name;
 use crate::container::{Compression, Format};
 
 pub use crate::architecture::Architecture;
+pub use artifacts::Artifact;
 pub use container::{Container, Healthcheck};
-pub use files::FileSpec;
 pub use firmware::Firmware;
 pub use image_config::ImageConfig;
 pub use init::Init;
@@ -33,11 +33,11 @@ pub use text::TextFormat;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Spec {
-    /// File name of the disk without its extension.
+    /// Name of the artifacts without their extension.
     pub name: String,
     /// What the disk is for.
     pub profile: Profile,
-    /// Formats of its files, each made in the same pass.
+    /// Formats of its artifacts, each made in the same pass.
     pub formats: Vec<Format>,
     /// Compression in those formats that can take it; `None`: each format's own choice.
     pub compression: Option<Compression>,

@@ -14,13 +14,13 @@ use exporter::assemble::{self, Input};
 use exporter::boot::BootFiles;
 use exporter::container::{containerdisk, sparse};
 use exporter::machine::Materials;
-use exporter::report::DiskFile;
-use exporter::spec::{FileSpec, Spec};
+use exporter::report::Made;
+use exporter::spec::{Artifact, Spec};
 use exporter::tree::{HostDir, scan};
 
 use crate::ask::Hints;
 use crate::base::builtin;
-use crate::base::make::{File, Making, threads};
+use crate::base::make::{Making, Wanted, threads};
 use crate::base::{Error, Meter, Result, Stage, Style, terminal};
 
 /// Turn a root file system into a disk (the build's own last step).
@@ -42,7 +42,7 @@ struct Args {
     /// The file system of the image that gives its kernel, if that is another one.
     #[arg(long)]
     donor: Option<PathBuf>,
-    /// Folder for the disk's files.
+    /// Folder for the artifacts.
     #[arg(long)]
     output: PathBuf,
     /// What the disk should be, as JSON.
@@ -81,14 +81,14 @@ fn run(args: &Args) -> Result<()> {
     if args.container_disk {
         container_disk::make_folder(&args.output)?;
     }
-    let files = args.spec.files()?.iter().map(|file| to_file(file, args)).collect();
+    let artifacts = args.spec.artifacts()?.iter().map(|artifact| wanted(artifact, args)).collect();
     let making = Making { threads, meter: &meter, stop: &AtomicBool::new(false) };
-    let (planned, targets) = making.make(&args.spec, input, files)?;
+    let (planned, targets) = making.make(&args.spec, input, artifacts)?;
     if args.container_disk {
         container_disk::hand_over(&args.output, args.spec.source_date_epoch)?;
     }
-    let files = targets.iter().map(DiskFile::read);
-    terminal::print(&planned.report(files.collect::<exporter::Result<_>>()?).to_string())
+    let made = targets.iter().map(Made::read).collect::<exporter::Result<_>>()?;
+    terminal::print(&planned.report(made).to_string())
 }
 
 fn input(args: &Args, threads: NonZeroUsize) -> Result<Input> {
@@ -121,12 +121,13 @@ fn materials(args: &Args, threads: NonZeroUsize) -> Result<Materials> {
     Ok(materials)
 }
 
-fn to_file(file: &FileSpec, args: &Args) -> File {
-    let sparse = args.sparse && file.is_sparse();
+fn wanted(artifact: &Artifact, args: &Args) -> Wanted {
+    let &Artifact { ref name, format, compression } = artifact;
+    let sparse = args.sparse && artifact.is_sparse();
     let name = match sparse {
         _ if args.container_disk => containerdisk::QCOW2.to_owned(),
-        true => format!("{}{}", file.name, sparse::ENDING),
-        false => file.name.clone(),
+        true => format!("{name}{}", sparse::EXTENSION),
+        false => name.clone(),
     };
-    File { path: args.output.join(name), format: file.format, compression: file.compression, sparse }
+    Wanted { path: args.output.join(name), format, compression, sparse }
 }

@@ -118,6 +118,77 @@ fn a_build_ends_with_what_was_made_and_how_to_boot_it() {
     assert_eq!(lab.left(), ["web.qcow2"]);
 }
 
+/// A folder, as the frontend leaves it.
+const SEND_PACKAGE: &str = "exec tar -c -C src disk-ovf";
+
+/// With a package for [`SEND_PACKAGE`].
+fn lab_with_package() -> Lab {
+    let lab = Lab::new(SEND_PACKAGE);
+    fs::create_dir(lab.path("src/disk-ovf")).unwrap();
+    lab.write("src/disk-ovf/web.ovf", "<Envelope/>");
+    lab.write("src/disk-ovf/web.mf", "SHA256(web.ovf)= 0\n");
+    let mut create = Command::new("qemu-img");
+    create.args(["create", "-q", "-f", "vmdk"]).arg(lab.path("src/disk-ovf/web-disk1.vmdk")).arg("64M");
+    assert!(create.status().unwrap().success());
+    lab
+}
+
+#[test]
+fn a_folder_appears_whole_and_is_run_as_a_disk() {
+    let lab = lab_with_package();
+    let output = lab.run("src -o out/web --format ovf");
+    assert_eq!(stderr(&output), "");
+    let line = stdout(&output);
+    assert!(line.starts_with("out/web: ovf, 64 MiB disk in "), "{line}");
+    assert!(line.ends_with("; boot it: vmimage run out/web\n"), "{line}");
+    assert_eq!((lab.left(), names_in(&lab.path("out/web")).len()), (vec!["web".to_owned()], 3));
+    // Once more, in place of the first.
+    let json = lab.run("src -o out/web --format ovf --json");
+    let json: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
+    assert_eq!((&json["disks"][0]["file"], &json["disks"][0]["format"]), (&"out/web".into(), &"ovf".into()));
+    assert_eq!(lab.left(), ["web"]);
+    let archive = lab.run("src -o - --format ovf");
+    assert!(archive.status.success(), "{}", stderr(&archive));
+    fs::write(lab.path("out/web.tar"), archive.stdout).unwrap();
+    let listed = Command::new("tar").arg("-tf").arg(lab.path("out/web.tar")).output().unwrap();
+    let mut names: Vec<_> = stdout(&listed).lines().map(str::to_owned).collect();
+    names.sort();
+    assert_eq!(names, ["web-disk1.vmdk", "web.mf", "web.ovf"]);
+
+    let mut run = Command::new(env!("CARGO_BIN_EXE_vmimage"));
+    let run = run.args(["run", "--bios", "--dry-run", "out/web"]).current_dir(lab.path("")).output().unwrap();
+    assert!(
+        stdout(&run)
+            .contains("format=vmdk,snapshot=on,file.driver=file,file.filename=out/web/web-disk1.vmdk"),
+        "{run:?}"
+    );
+}
+
+#[test]
+fn a_folder_is_the_users_until_it_is_replaced() {
+    let lab = lab_with_package();
+    fs::create_dir(lab.path("out/web")).unwrap();
+    lab.write("out/web/notes", "mine");
+    let output = lab.run("src -o out/web --format ovf");
+    let message = "error: out/web: the destination holds \"notes\", which is not of an earlier ovf\nhint: name a folder";
+    assert!(stderr(&output).starts_with(message), "{}", stderr(&output));
+    fs::remove_file(lab.path("out/web/notes")).unwrap();
+
+    // Killed in the middle: nothing but what the next run removes.
+    lab.set_build("tar -c -C src disk-ovf | head -c 2000; touch started; exec sleep 20");
+    let mut child = lab.command("src -o out/web --format ovf").spawn().unwrap();
+    let end = Instant::now() + Duration::from_secs(60);
+    while !(lab.path("started").exists() && lab.left().len() > 1) && Instant::now() < end {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert_eq!((lab.left().len(), names_in(&lab.path("out/web")).len()), (2, 0));
+    lab.set_build(SEND_PACKAGE);
+    assert!(lab.run("src -o out/web --format ovf").status.success());
+    assert_eq!((lab.left(), names_in(&lab.path("out/web")).len()), (vec!["web".to_owned()], 3));
+}
+
 #[test]
 fn the_result_can_be_read_by_programs_or_not_shown() {
     let lab = Lab::new(SEND_DISK);
@@ -334,7 +405,8 @@ fn a_refused_result_ends_the_engine() {
         Lab::new("trap 'touch ended; exit 1' TERM; tar -c /etc/hostname; sleep 60 >/dev/null 2>&1 & wait");
     let start = Instant::now();
     assert!(
-        stderr(&lab.run("src -o out/web.qcow2")).contains("\"etc/hostname\" is not where a disk belongs")
+        stderr(&lab.run("src -o out/web.qcow2"))
+            .contains("\"etc/hostname\" is not where an artifact belongs")
     );
     assert!(start.elapsed() < Duration::from_secs(20));
     assert!(lab.path("ended").exists());
@@ -408,11 +480,16 @@ fn what_is_wrong_with_the_name_is_found_before_the_build() {
             "no/web.qcow2",
             "error: no/web.qcow2: the directory no does not exist\nhint: create it first: mkdir -p no\n",
         ),
-        ("out/web.iso", "error: out/web.iso: its ending tells no format\nhint: end it in one of .raw, "),
+        ("out/web.iso", "error: out/web.iso: its extension tells no format\nhint: give it one of .raw, "),
+        (
+            "out/web.ovf",
+            "error: out/web.ovf: ovf is a folder, which has no extension\nhint: name the folder: ",
+        ),
+        ("src/Dockerfile --format ovf", "error: src/Dockerfile: the destination is not a directory\nhint: "),
         ("/dev/null --format raw", "error: /dev/null: the destination is not a regular file\nhint: "),
-        ("a.raw -o b.img", "error: format: raw and raw files have the same extension, .raw\nhint: "),
+        ("a.raw -o b.img", "error: format: raw is asked for twice\nhint: "),
         ("a.raw --compression zlib", "error: compression: zlib is not for raw files\nhint: "),
-        ("-", "error: -o -: stdout has no ending that tells the format\nhint: pass --format\n"),
+        ("-", "error: -o -: stdout has no extension that tells the format\nhint: pass --format\n"),
         ("- --format raw --json", "error: --json: stdout is taken by the disk\nhint: "),
         ("- --format raw --platform linux/amd64,linux/arm64", "error: -o -: stdout takes one disk, several "),
     ] {

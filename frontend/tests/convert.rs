@@ -113,6 +113,29 @@ fn several_formats_come_from_one_run() {
 }
 
 #[test]
+fn a_folder_is_made_beside_a_file_and_read_like_one() {
+    let bench = Bench::new();
+    let raw = bench.out().join("disk.raw");
+    let options = ["--format", "ovf", "-o", raw.to_str().unwrap(), "--format", "raw", "--json"];
+    let output = bench.convert("web", &options).output().unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+    let told: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&told["disks"][0]["format"], &told["disks"][1]["format"]), (&"ovf".into(), &"raw".into()));
+    assert_eq!(told["disks"][0]["virtual_size"], told["disks"][1]["virtual_size"]);
+    let folder = bench.out().join("web");
+    let disk = folder.join("disk-disk1.vmdk");
+    run("qemu-img", &["compare", raw.to_str().unwrap(), disk.to_str().unwrap()]);
+    let inspected = vmimage(&["inspect"]).arg(&folder).output().unwrap();
+    assert!(inspected.status.success(), "{}", stderr(&inspected));
+    let inspected = String::from_utf8(inspected.stdout).unwrap();
+    assert!(inspected.contains("web: ovf, ") && inspected.contains("ext4"), "{inspected}");
+    let piped =
+        vmimage(&["convert", "--profile", "data", "--format", "ovf", "-o", "-"]).arg(bench.tree()).output();
+    let message = stderr(&piped.unwrap());
+    assert!(message.contains("ovf cannot be written to a pipe\nhint: name a folder"), "{message}");
+}
+
+#[test]
 fn files_of_one_format_have_the_names_that_were_given() {
     let bench = Bench::new();
     let second = bench.out().join("second.raw");
@@ -137,7 +160,7 @@ fn a_disk_goes_to_stdout() {
 fn what_cannot_be_done_is_said_and_leaves_nothing() {
     let bench = Bench::new();
     for (name, args, said, hint) in [
-        ("disk.iso", &[][..], "disk.iso: its ending tells no format", "pass --format"),
+        ("disk.iso", &[][..], "disk.iso: its extension tells no format", "pass --format"),
         ("disk.raw", &["--compression", "zstd"], "zstd is not for raw files", "ask for none"),
         ("disk.raw", &["--size", "1M"], "the content needs", "--size"),
         ("no/disk.raw", &[], "does not exist", "mkdir -p"),

@@ -69,9 +69,9 @@ pub(super) struct Member {
 
 impl Member {
     /// Whether its path ends like that, in whatever case.
-    pub(super) fn ends_in(&self, ending: &str) -> bool {
-        let start = self.path.len().saturating_sub(ending.len());
-        self.path[start..].eq_ignore_ascii_case(ending.as_bytes())
+    pub(super) fn ends_in(&self, extension: &str) -> bool {
+        let start = self.path.len().saturating_sub(extension.len());
+        self.path[start..].eq_ignore_ascii_case(extension.as_bytes())
     }
 }
 

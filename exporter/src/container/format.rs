@@ -1,4 +1,4 @@
-//! The container formats by name, and what each can do.
+//! The formats by name, and what each can do: what `--format` can ask for.
 
 use std::fmt;
 use std::path::Path;
@@ -6,9 +6,10 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use super::ovf;
 use crate::choice::by_name;
 
-/// A container format.
+/// How what a build hands out lies where it is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 #[non_exhaustive]
@@ -29,6 +30,8 @@ pub enum Format {
     Vmdk,
     /// An appliance: VMware's disk and the machine it is for, in one archive.
     Ova,
+    /// The same files in a folder.
+    Ovf,
     /// The raw bytes as zstd frames, one behind the other.
     RawZst,
     /// The raw bytes as gzip members, one behind the other.
@@ -42,20 +45,32 @@ pub enum Format {
 /// What there is to know of a format before one is written.
 struct Traits {
     name: &'static str,
-    /// The endings of its files, without the dot, the usual one first.
+    shape: Shape,
+    /// The extensions of its files, without the dot, the usual one first; a folder has none.
     extensions: &'static [&'static str],
     /// How it can be compressed; the first is what it is unless something else is asked.
     compressions: &'static [Compression],
-    /// Whether it can be written from front to end, into a pipe.
-    streams: bool,
+    /// Whether KubeVirt boots it from a container image, so that images and registries carry it.
+    image: bool,
     /// Bytes that the size of its disks is a multiple of.
     size_unit: u64,
     machine: Machine,
 }
 
-/// How a virtual machine gets at the disk in a file.
+/// What is written: what can carry it follows from that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shape {
+    /// A file that is written from front to end, so that a pipe takes it, too.
+    Stream,
+    /// A file.
+    File,
+    /// A folder of files, one for each of these; their names end so, behind the same stem.
+    Folder(&'static [&'static str]),
+}
+
+/// How a virtual machine gets at the disk.
 enum Machine {
-    /// By QEMU's driver of this name.
+    /// By QEMU's driver of this name, for the file that the disk is in.
     Driver(&'static str),
     /// Not before this command has unpacked it.
     Unpack(&'static str),
@@ -79,6 +94,7 @@ impl Format {
         Self::Vhdx,
         Self::Vmdk,
         Self::Ova,
+        Self::Ovf,
         Self::RawZst,
         Self::RawGz,
         Self::Gce,
@@ -89,21 +105,23 @@ impl Format {
     fn traits(self) -> Traits {
         use Compression::Zstd;
         use Machine::{Driver, Unpack};
-        let (name, extensions, compressions, streams, size_unit, machine) = match self {
-            Self::ContainerDisk => ("containerdisk", &["containerdisk.tar"][..], CLUSTERS, false, SECTOR, Unpack("docker load -i")),
-            Self::Raw => ("raw", &["raw", "img"][..], PLAIN, true, SECTOR, Driver("raw")),
-            Self::Qcow2 => ("qcow2", &["qcow2"][..], CLUSTERS, false, SECTOR, Driver("qcow2")),
-            Self::Vdi => ("vdi", &["vdi"][..], PLAIN, false, SECTOR, Driver("vdi")),
-            Self::Vhd => ("vhd", &["vhd"][..], PLAIN, true, SECTOR, Driver("vpc")),
-            Self::VhdDynamic => ("vhd-dynamic", &["vhd"][..], PLAIN, false, SECTOR, Driver("vpc")),
-            Self::Vhdx => ("vhdx", &["vhdx"][..], PLAIN, false, SECTOR, Driver("vhdx")),
-            Self::Vmdk => ("vmdk", &["vmdk"][..], ZLIB, true, SECTOR, Driver("vmdk")),
-            Self::Ova => ("ova", &["ova"][..], ZLIB, false, SECTOR, Unpack("tar -xf")),
-            Self::RawZst => ("raw.zst", &["raw.zst", "img.zst"][..], &[Zstd][..], true, SECTOR, Unpack("zstd -d")),
-            Self::RawGz => ("raw.gz", &["raw.gz", "img.gz"][..], ZLIB, true, SECTOR, Unpack("gunzip -k")),
-            Self::Gce => ("gce", &["tar.gz"][..], ZLIB, true, 1 << 30, Unpack("tar -xzf")),
+        use Shape::{File, Folder, Stream};
+        let (name, shape, extensions, compressions, image, size_unit, machine) = match self {
+            Self::Raw => ("raw", Stream, &["raw", "img"][..], PLAIN, true, SECTOR, Driver("raw")),
+            Self::Qcow2 => ("qcow2", File, &["qcow2"][..], CLUSTERS, true, SECTOR, Driver("qcow2")),
+            Self::Vdi => ("vdi", File, &["vdi"][..], PLAIN, false, SECTOR, Driver("vdi")),
+            Self::Vhd => ("vhd", Stream, &["vhd"][..], PLAIN, false, SECTOR, Driver("vpc")),
+            Self::VhdDynamic => ("vhd-dynamic", File, &["vhd"][..], PLAIN, false, SECTOR, Driver("vpc")),
+            Self::Vhdx => ("vhdx", File, &["vhdx"][..], PLAIN, false, SECTOR, Driver("vhdx")),
+            Self::Vmdk => ("vmdk", Stream, &["vmdk"][..], ZLIB, false, SECTOR, Driver("vmdk")),
+            Self::Ova => ("ova", File, &["ova"][..], ZLIB, false, SECTOR, Unpack("tar -xf")),
+            Self::Ovf => ("ovf", Folder(ovf::FILES), &[][..], ZLIB, false, SECTOR, Driver("vmdk")),
+            Self::RawZst => ("raw.zst", Stream, &["raw.zst", "img.zst"][..], &[Zstd][..], false, SECTOR, Unpack("zstd -d")),
+            Self::RawGz => ("raw.gz", Stream, &["raw.gz", "img.gz"][..], ZLIB, false, SECTOR, Unpack("gunzip -k")),
+            Self::Gce => ("gce", Stream, &["tar.gz"][..], ZLIB, false, 1 << 30, Unpack("tar -xzf")),
+            Self::ContainerDisk => ("containerdisk", File, &["containerdisk.tar"][..], CLUSTERS, true, SECTOR, Unpack("docker load -i")),
         };
-        Traits { name, extensions, compressions, streams, size_unit, machine }
+        Traits { name, shape, extensions, compressions, image, size_unit, machine }
     }
 
     /// Its name, as in `--format`.
@@ -111,14 +129,27 @@ impl Format {
         self.traits().name
     }
 
-    /// The usual ending of its files, without the dot.
-    pub fn extension(self) -> &'static str {
-        self.traits().extensions[0]
+    /// What is written.
+    pub fn shape(self) -> Shape {
+        self.traits().shape
     }
 
-    /// All endings of its files, the usual one first.
+    /// Whether that is a folder.
+    pub fn is_folder(self) -> bool {
+        matches!(self.shape(), Shape::Folder(_))
+    }
+
+    /// All extensions of its files, without the dot, the usual one first; a folder has none.
     pub fn extensions(self) -> &'static [&'static str] {
         self.traits().extensions
+    }
+
+    /// What the name of one ends in: `.qcow2`, and of a folder `-ovf`.
+    pub fn suffix(self) -> String {
+        match self.extensions().first() {
+            Some(extension) => format!(".{extension}"),
+            None => format!("-{}", self.name()),
+        }
     }
 
     /// How it can be compressed, the usual way first.
@@ -133,7 +164,12 @@ impl Format {
 
     /// Whether it can be written from front to end, into a pipe.
     pub fn streams(self) -> bool {
-        self.traits().streams
+        self.shape() == Shape::Stream
+    }
+
+    /// Whether KubeVirt boots it from a container image.
+    pub fn goes_into_images(self) -> bool {
+        self.traits().image
     }
 
     /// Bytes that the size of its disks is a multiple of.
@@ -149,8 +185,8 @@ impl Format {
         }
     }
 
-    /// The command that makes of its files, named behind it, what a machine can use; `None` if they are
-    /// that already.
+    /// The command that makes of its file, named behind it, what a machine can use; `None` if it is that
+    /// already.
     pub fn unpack_command(self) -> Option<&'static str> {
         match self.traits().machine {
             Machine::Driver(_) => None,
@@ -158,7 +194,7 @@ impl Format {
         }
     }
 
-    /// The format that the ending of a file name stands for; of two with the same ending, the first.
+    /// The format that the extension of a file name stands for; of two with the same extension, the first.
     pub fn from_path(path: &Path) -> Option<Self> {
         let name = path.file_name()?.to_str()?.to_ascii_lowercase();
         let ends_in = |extension: &&str| {
@@ -251,14 +287,16 @@ mod tests {
     /// What the page says of a format, but for what it is for.
     fn row(format: Format) -> (String, String) {
         let list = |words: &[String]| words.join(", ");
+        let yes = |is_so| if is_so { "yes" } else { "" };
+        let what = if format.is_folder() { "folder" } else { "file" };
         let extensions: Vec<_> = format.extensions().iter().map(|name| format!("`.{name}`")).collect();
         let compressions: Vec<_> = match format.compressions() {
             [Compression::None] => Vec::new(),
             several => several.iter().map(|name| format!("`{name}`")).collect(),
         };
-        let pipe = if format.streams() { "yes" } else { "" };
-        let before = format!("| `{format}` | {} | ", list(&extensions));
-        (before, format!(" | {} | {pipe} |", list(&compressions)))
+        let (pipe, image) = (yes(format.streams()), yes(format.goes_into_images()));
+        let before = format!("| `{format}` | {what} | {} | ", list(&extensions));
+        (before, format!(" | {} | {pipe} | {image} |", list(&compressions)))
     }
 
     #[test]

@@ -1,6 +1,6 @@
-//! Disk files: the container formats an image is written in, and read back from.
+//! What a build hands out: the formats an image is written in, files and folders, and read back from.
 //!
-//! [`write()`] makes all files of an image in one pass over its contents.
+//! [`write()`] makes all that is wanted of an image in one pass over its contents.
 
 mod archive;
 mod blocks;
@@ -8,149 +8,79 @@ mod cache;
 mod check;
 mod codec;
 pub mod containerdisk;
+mod folder;
 mod format;
 mod frames;
 mod gce;
+mod members;
 mod output;
-mod ova;
+mod ovf;
 mod place;
 pub mod qcow2;
 mod raw;
 mod reflink;
 pub mod sparse;
+mod temporary;
 #[cfg(test)]
 mod tests;
 mod vdi;
 mod vhd;
 mod vhdx;
 mod vmdk;
+mod write;
 
 pub use codec::{DEFLATE_LEVEL, ZSTD_LEVEL};
-pub use format::{Compression, Format};
+pub use folder::Folder;
+pub use format::{Compression, Format, Shape};
+pub use members::Members;
 pub use output::Output;
-pub use ova::{Appliance, Firmware};
+pub use ovf::{Appliance, Firmware};
+pub use write::{Target, stream, write};
 
-use std::fs::File;
-use std::io::Write;
+use std::fs::{self, File, Metadata};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::engine::{self, Image, Run, Sink};
-use crate::error::{Error, Kind, Result, show_size};
+use crate::error::{Error, Kind, Result};
 use crate::read_at::Shared;
-use crate::seed::Uuid;
 use cache::Buffered;
-use codec::Coding;
-use frames::Around;
-use place::{Lasting, Pipe, Place};
 
-/// A disk file that is wanted.
-#[derive(Clone, Debug)]
-pub struct Target {
-    /// Where; of a pipe, its name in messages.
-    pub path: PathBuf,
-    /// In which format.
-    pub format: Format,
-    /// Compressed how.
-    pub compression: Compression,
-    /// The identity of the disk file, for formats that have one.
-    pub id: Uuid,
-    /// The machine it is for, for formats that tell.
-    pub appliance: Appliance,
-    /// Whether it is written as a [`sparse`] stream of itself, to be unpacked elsewhere. Not for formats that read
-    /// again what they have written.
-    pub sparse: bool,
-}
-
-impl Target {
-    /// The file, or the stream of it.
-    fn create(&self) -> Result<Box<dyn Lasting>> {
-        let output = Output::create(&self.path)?;
-        Ok(if self.sparse { Box::new(sparse::Writer::new(output)?) } else { Box::new(output) })
-    }
-}
-
-/// Make every target of `image` in one pass.
+/// The file that a disk lies in: the one that is named, or the one in a folder.
 ///
 /// # Errors
-/// [`Kind::Unsupported`] for a compression that a format lacks; whatever the extents' files and the file
-/// systems have to say. On an error no target appears that is not complete.
-pub fn write(image: Image<'_>, targets: &[Target], run: &Run<'_>) -> Result<()> {
-    let files = targets.iter().map(Target::create).collect::<Result<Vec<_>>>()?;
-    let sinks: Vec<Box<dyn Sink + '_>> = targets
-        .iter()
-        .zip(&files)
-        .map(|(target, file)| sink(image, target, &**file))
-        .collect::<Result<_>>()?;
-    engine::run(image, &sinks.iter().map(Box::as_ref).collect::<Vec<_>>(), run)?;
-    sinks.iter().try_for_each(|sink| sink.finish())?;
-    drop(sinks);
-    files.into_iter().try_for_each(Lasting::complete)
+/// [`Kind::NotFound`] for a folder that holds no disk.
+pub fn disk_file(path: &Path) -> Result<PathBuf> {
+    if path.is_dir() { ovf::disk_of(path) } else { Ok(path.to_owned()) }
 }
 
-/// Make one disk file of `image` and send it into a pipe, from front to end.
+/// What the system says of the files of an artifact: of the one that is named, or of those in a folder.
 ///
 /// # Errors
-/// As [`write()`], and [`Kind::Unsupported`] for a format whose writer has to go back.
-pub fn stream(image: Image<'_>, target: &Target, to: &mut (dyn Write + Send), run: &Run<'_>) -> Result<()> {
-    if !target.format.streams() {
-        let message = format!("a {} disk cannot be written to a pipe", target.format);
-        let can: Vec<_> =
-            Format::ALL.iter().filter(|format| format.streams()).map(|format| format.name()).collect();
-        return Err(Error::new(Kind::Unsupported, target.path.display().to_string(), message)
-            .with_hint(format!("name a file, or ask for one of {}", can.join(", "))));
+/// If it is neither, or cannot be looked at.
+pub fn files(path: &Path) -> Result<Vec<Metadata>> {
+    let shown = path.display().to_string();
+    let unreadable = |error| Error::io(&shown, "cannot be read", error);
+    let metadata = fs::metadata(path).map_err(unreadable)?;
+    if metadata.is_file() {
+        return Ok(vec![metadata]);
     }
-    let pipe = Pipe::new(to);
-    let sink = sink(image, target, &pipe)?;
-    engine::run(image, &[&*sink], run)?;
-    sink.finish()?;
-    drop(sink);
-    pipe.finish()
+    if !metadata.is_dir() {
+        return Err(Error::new(Kind::Input, shown, "is not a regular file"));
+    }
+    let entries = fs::read_dir(path).map_err(unreadable)?;
+    let metadata = entries.map(|entry| entry?.metadata()).collect::<io::Result<Vec<_>>>();
+    Ok(metadata.map_err(unreadable)?.into_iter().filter(Metadata::is_file).collect())
 }
 
-fn sink<'a>(image: Image<'_>, target: &'a Target, place: &'a dyn Place) -> Result<Box<dyn Sink + 'a>> {
-    let Target { format, compression, id, .. } = *target;
-    if !format.compressions().contains(&compression) {
-        let message = match compression {
-            Compression::None => format!("a {format} disk is always compressed"),
-            _ => format!("a {format} disk cannot be compressed with {compression}"),
-        };
-        let can: Vec<_> = format.compressions().iter().map(|known| known.name()).collect();
-        return Err(Error::new(Kind::Unsupported, target.path.display().to_string(), message)
-            .with_hint(format!("leave the compression out, or ask for {}", can.join(", "))));
-    }
-    let unit = format.size_unit();
-    if !image.size.is_multiple_of(unit) {
-        let message = format!("a {format} disk is a multiple of {} large", show_size(unit));
-        return Err(Error::new(Kind::Unsupported, target.path.display().to_string(), message).with_hint(
-            format!("make the disk {} bytes large", image.size.saturating_add(unit) / unit * unit),
-        ));
-    }
-    Ok(match format {
-        Format::Raw => Box::new(raw::Writer::new(image.size, place)),
-        Format::Qcow2 => Box::new(qcow2::Writer::new(image, compression, place)?),
-        Format::Vdi => Box::new(blocks::Writer::new(vdi::tables(image.size, id)?, place)),
-        Format::Vhd => Box::new(vhd::Writer::new(image.size, id, place)?),
-        Format::VhdDynamic => Box::new(vhd::dynamic::Writer::new(image.size, id, place)?),
-        Format::Vhdx => Box::new(blocks::Writer::new(vhdx::tables(image.size, id)?, place)),
-        Format::Vmdk => Box::new(vmdk::Writer::new(image.size, id, place)?),
-        Format::Ova => Box::new(ova::Writer::new(image.size, id, &target.appliance, place)?),
-        Format::RawZst => {
-            Box::new(frames::Writer::new(image.size, Coding::CheckedZstd, Around::default(), place)?)
-        }
-        Format::RawGz => Box::new(frames::Writer::new(image.size, Coding::Gzip, Around::default(), place)?),
-        Format::Gce => Box::new(gce::writer(image.size, place)?),
-        Format::ContainerDisk => {
-            Box::new(containerdisk::Writer::new(image, compression, &target.appliance, place)?)
-        }
-    })
-}
-
-/// Open a disk file to read the image in it, whatever its format: told by its magic bytes, not its name.
+/// Open a disk to read the image in it, whatever its format: told by the magic bytes of its file, not by its name.
 ///
 /// # Errors
-/// [`Kind::Unsupported`] for a compressed stream, which can only be read from front to end.
+/// [`Kind::Unsupported`] for a compressed stream, which can only be read from front to end; those of [`disk_file()`].
 pub fn open(path: &Path) -> Result<(Format, Shared)> {
+    if path.is_dir() {
+        return Ok((Format::Ovf, Arc::new(vmdk::Reader::new(open_raw(&disk_file(path)?)?)?)));
+    }
     let raw = open_raw(path)?;
     let format = detect(&raw);
     let image: Shared = match format {
@@ -161,7 +91,8 @@ pub fn open(path: &Path) -> Result<(Format, Shared)> {
         Format::ContainerDisk => Arc::new(containerdisk::open(raw)?),
         Format::Vhdx => Arc::new(vhdx::open(raw)?),
         Format::Vmdk => Arc::new(vmdk::Reader::new(raw)?),
-        Format::Ova => Arc::new(ova::open(raw)?),
+        // No single file is told to be one.
+        Format::Ova | Format::Ovf => Arc::new(ovf::open(raw)?),
         Format::RawZst | Format::RawGz | Format::Gce => return Err(frames::unreadable(format, path)),
     };
     Ok((format, image))
@@ -173,7 +104,7 @@ pub fn open(path: &Path) -> Result<(Format, Shared)> {
 /// # Errors
 /// As [`open()`].
 pub fn check(path: &Path) -> Result<Vec<String>> {
-    let raw = open_raw(path)?;
+    let raw = open_raw(&disk_file(path)?)?;
     let format = detect(&raw);
     let file = Buffered::new(raw);
     Ok(match format {
@@ -184,7 +115,7 @@ pub fn check(path: &Path) -> Result<Vec<String>> {
         Format::Vhd | Format::VhdDynamic => vhd::check(file)?,
         Format::Vhdx => vhdx::open(file)?.check("vhdx"),
         Format::Vmdk => vmdk::Reader::new(file)?.check(),
-        Format::Ova => ova::open(file)?.check(),
+        Format::Ova | Format::Ovf => ovf::open(file)?.check(),
         Format::RawZst | Format::RawGz | Format::Gce => return Err(frames::unreadable(format, path)),
     })
 }
@@ -196,13 +127,17 @@ pub fn check(path: &Path) -> Result<Vec<String>> {
 /// # Errors
 /// If the file cannot be read, or begins as one of the formats and goes on otherwise.
 pub fn identify(path: &Path) -> Result<(Format, Option<u64>)> {
+    let told = || open(path).map(|(format, image)| (format, Some(image.size())));
+    if path.is_dir() {
+        return told();
+    }
     let raw = open_raw(path)?;
     match detect(&raw) {
         // Even one whose contents cannot be read here, as with a backing file.
         Format::Qcow2 => Ok((Format::Qcow2, qcow2::virtual_size(&raw))),
         format @ (Format::RawZst | Format::RawGz) => Ok((format, None)),
         Format::Gce => Ok((Format::Gce, gce::disk_size(&raw))),
-        _ => open(path).map(|(format, image)| (format, Some(image.size()))),
+        _ => told(),
     }
 }
 
@@ -218,7 +153,7 @@ fn detect(file: &raw::Reader) -> Format {
         (Format::Vdi, vdi::is_vdi(file)),
         (Format::Vhdx, vhdx::is_vhdx(file)),
         (Format::Vmdk, vmdk::is_vmdk(file)),
-        (Format::Ova, ova::is_ova(file)),
+        (Format::Ova, ovf::is_ova(file)),
         (Format::ContainerDisk, containerdisk::find(file).is_some()),
         (Format::RawZst, frames::is_zstd(file)),
         (Format::Gce, gce::disk_size(file).is_some()),

@@ -23,8 +23,8 @@ use crate::engine::is_zero;
 use crate::error::{Error, Kind, Result};
 use crate::limits::DISK;
 
-/// What the name of such a file ends in, behind the ending of its format.
-pub const ENDING: &str = ".sparse";
+/// What the name of such a file ends in, behind the extension of its format.
+pub const EXTENSION: &str = ".sparse";
 
 const MAGIC: [u8; 16] = *b"vmimage sparse 1";
 /// The granularity of zeroes: what file systems allocate in.

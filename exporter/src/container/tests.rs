@@ -7,14 +7,15 @@ use proptest::prelude::*;
 
 mod containerdisk;
 mod damage;
-mod ova;
+mod folder;
+mod ovf;
 mod plain;
 mod sparse;
 mod streams;
 mod vmdk;
 
 use super::*;
-use crate::error::Kind;
+use crate::engine::{Image, Run};
 use crate::extent::Extent;
 use crate::seed::Seed;
 use crate::testing::{Scratch, accepts, flatten, tool};
@@ -79,7 +80,7 @@ fn target(scratch: &Scratch, name: &str, compression: Compression) -> Target {
 
 /// A target of any format, with its usual compression.
 fn any_target(scratch: &Scratch, format: Format) -> Target {
-    let path = scratch.file(&format!("disk.{}", format.extension()));
+    let path = scratch.file(&format!("disk{}", format.suffix()));
     target_at(path, format, format.default_compression())
 }
 
@@ -87,6 +88,18 @@ fn target_at(path: PathBuf, format: Format, compression: Compression) -> Target 
     let id = Seed::new(b"test").uuid("disk file");
     let appliance = Appliance { name: "Test disk".into(), ..Appliance::default() };
     Target { path, format, compression, id, appliance, sparse: false }
+}
+
+/// The bytes of a file, or of the files of a folder by their names.
+fn contents(path: &Path) -> Vec<(String, Vec<u8>)> {
+    let name = |path: &Path| path.file_name().unwrap().to_str().unwrap().to_owned();
+    if path.is_file() {
+        return vec![(name(path), std::fs::read(path).unwrap())];
+    }
+    let files = std::fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path());
+    let mut contents: Vec<_> = files.map(|file| (name(&file), std::fs::read(file).unwrap())).collect();
+    contents.sort();
+    contents
 }
 
 fn shown(target: &Target) -> &str {
@@ -120,7 +133,7 @@ fn the_same_bytes_at_every_number_of_threads() {
             let disk = Target { compression, ..any_target(&scratch, format) };
             let bytes = [1, 2, 8].map(|threads| {
                 write_one(Image { size, extents: &extents }, &disk, threads);
-                std::fs::read(&disk.path).unwrap()
+                contents(&disk.path)
             });
             assert!(bytes[0] == bytes[1] && bytes[0] == bytes[2], "{format} {compression:?}");
         }
@@ -306,11 +319,12 @@ fn several_targets_come_from_one_pass() {
 }
 
 #[test]
-fn formats_go_by_name_and_ending() {
+fn formats_go_by_name_and_extension() {
     for &format in Format::ALL {
         assert_eq!(format.name().parse(), Ok(format));
-        let told = Format::from_path(&Path::new("disk").with_extension(format.extension())).unwrap();
-        assert_eq!(told.extension(), format.extension());
+        let told = Format::from_path(Path::new(&format!("disk{}", format.suffix())));
+        let is_file = !format.is_folder();
+        assert_eq!(told.map(Format::suffix), is_file.then(|| format.suffix()), "{format}");
     }
     assert_eq!(Format::from_path(Path::new("a/DISK.IMG")), Some(Format::Raw));
     assert_eq!(Format::from_path(Path::new("a.qcow2/disk")), None);

@@ -74,7 +74,7 @@ pub fn platform(spec: &Spec) -> (String, bool) {
 /// That of the hypervisor whose format all files have; else QEMU's.
 fn usual_platform(formats: &[Format]) -> &'static str {
     let mut platforms = formats.iter().map(|format| match format {
-        Format::Vmdk | Format::Ova => "vmware",
+        Format::Vmdk | Format::Ova | Format::Ovf => "vmware",
         Format::Vdi => "virtualbox",
         Format::Vhdx | Format::VhdDynamic => "hyperv",
         Format::Vhd => "azure",

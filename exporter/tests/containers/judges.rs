@@ -80,12 +80,15 @@ fn virtualbox_reads_every_disk_it_knows() {
 #[test]
 #[ignore = "takes VirtualBox: make matrix"]
 fn virtualbox_imports_the_appliance() {
-    let (scratch, path) = made_of(Format::Ova, Compression::ALL);
-    let name = path.file_name().unwrap().to_str().unwrap();
-    let output =
-        judge(scratch.path(), &format!("VBoxManage import --dry-run {name}\nVBoxManage import {name}"));
-    assert!(output.status.success(), "{}", said(&output));
-    assert!(said(&output).contains(&Appliance::default().name), "{}", said(&output));
+    let machine = Appliance::default().name;
+    for (format, inside) in [(Format::Ova, String::new()), (Format::Ovf, format!("/{machine}.ovf"))] {
+        let (scratch, path) = made_of(format, Compression::ALL);
+        let name = format!("{}{inside}", path.file_name().unwrap().to_str().unwrap());
+        let output =
+            judge(scratch.path(), &format!("VBoxManage import --dry-run {name}\nVBoxManage import {name}"));
+        assert!(output.status.success(), "{format}: {}", said(&output));
+        assert!(said(&output).contains(&machine), "{format}: {}", said(&output));
+    }
 }
 
 /// Reads a whole disk with dissect.hypervisor.

@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use exporter::container::{Appliance, Compression, Format, Target, write};
+use exporter::container::{Appliance, Compression, Format, Target, disk_file, write};
 use exporter::engine::{Image, Run};
 use exporter::extent::Extent;
 use exporter::seed::Seed;
@@ -48,7 +48,7 @@ pub(crate) fn made_of(format: Format, compressions: &[Compression]) -> (TempDir,
 /// The image as a file, in a directory of its own.
 fn made(format: Format, compression: Compression) -> (TempDir, PathBuf) {
     let scratch = TempDir::new().unwrap();
-    let path = scratch.path().join(format!("disk.{}", format.extension()));
+    let path = scratch.path().join(format!("disk{}", format.suffix()));
     let id = Seed::new(b"test").uuid("disk file");
     let target = Target {
         sparse: false,
@@ -106,6 +106,9 @@ fn read(path: &Path, compression: Compression) -> Result<Vec<u8>, String> {
     if path.to_str().unwrap().ends_with(".containerdisk.tar") {
         return read(&out_of_image(path), compression);
     }
+    if path.is_dir() {
+        return bare(&disk_file(path).unwrap());
+    }
     let is_qcow2 = path.extension().is_some_and(|extension| extension == "qcow2");
     if is_qcow2 && compression == Compression::Zstd {
         return zstd_qcow2::read(&std::fs::read(path).unwrap());
@@ -137,10 +140,11 @@ fn a_flipped_byte_is_seen_in_every_format() {
     let samples: Vec<_> = (1..10).map(|n| &noise[n * 100_000..][..24]).collect();
     for (format, compression) in variants() {
         let (_scratch, path) = made(format, compression);
-        let mut bytes = std::fs::read(&path).unwrap();
+        let file = disk_file(&path).unwrap();
+        let mut bytes = std::fs::read(&file).unwrap();
         let at = bytes.windows(24).position(|window| samples.contains(&window));
         bytes[at.unwrap_or_else(|| panic!("{format} {compression}: no noise"))] ^= 1;
-        std::fs::write(&path, bytes).unwrap();
+        std::fs::write(&file, bytes).unwrap();
         let found = read(&path, compression);
         assert!(!found.is_ok_and(|found| is_image(&found)), "{format} {compression}");
     }

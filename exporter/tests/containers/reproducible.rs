@@ -17,7 +17,7 @@ use exporter::tree::{HostDir, scan};
 use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, utimensat};
 use tempfile::TempDir;
 
-use crate::support::{MIB, Mount, noise, run, text, variants};
+use crate::support::{MIB, Mount, contents, noise, run, text, variants};
 
 /// A program for x86-64 without a loader, as far as its head tells (elf(5)).
 fn program(len: u64) -> Vec<u8> {
@@ -122,7 +122,7 @@ impl Places {
     }
 }
 
-fn assembled(root: &Path, boot: &Path, threads: usize, spec: &Spec, output: &Path) -> Vec<u8> {
+fn assembled(root: &Path, boot: &Path, threads: usize, spec: &Spec, output: &Path) -> Vec<(String, Vec<u8>)> {
     let threads = NonZeroUsize::new(threads).unwrap();
     let tree = scan(&HostDir::open(root).unwrap(), threads, &mut |_| {}).unwrap();
     let input = Input {
@@ -142,8 +142,11 @@ fn assembled(root: &Path, boot: &Path, threads: usize, spec: &Spec, output: &Pat
         appliance: Appliance::default(),
     };
     write(planned.image(), &[target], &Run::silent(threads)).unwrap();
-    let bytes = fs::read(output).unwrap();
-    fs::remove_file(output).unwrap();
+    let bytes = contents(output);
+    match output.is_dir() {
+        true => fs::remove_dir_all(output).unwrap(),
+        false => fs::remove_file(output).unwrap(),
+    }
     bytes
 }
 
@@ -166,7 +169,7 @@ fn every_format_is_the_same_bytes_wherever_it_is_made() {
     make(&first, false);
     make(&second, true);
     for (format, compression) in variants() {
-        let name = format!("disk.{}", format.extension());
+        let name = format!("disk{}", format.suffix());
         let made = |root, threads, at: &Path| {
             assembled(root, &boot, threads, &spec(format, compression), &at.join(&name))
         };

@@ -31,6 +31,18 @@ pub(crate) fn variants() -> impl Iterator<Item = (Format, Compression)> {
     Format::ALL.iter().flat_map(of)
 }
 
+/// The files of an artifact by their names, with their bytes: one file, or those of a folder.
+pub(crate) fn contents(artifact: &Path) -> Vec<(String, Vec<u8>)> {
+    let name = |path: &Path| path.file_name().unwrap().to_str().unwrap().to_owned();
+    if artifact.is_file() {
+        return vec![(name(artifact), std::fs::read(artifact).unwrap())];
+    }
+    let files = std::fs::read_dir(artifact).unwrap().map(|entry| entry.unwrap().path());
+    let mut contents: Vec<_> = files.map(|file| (name(&file), std::fs::read(file).unwrap())).collect();
+    contents.sort();
+    contents
+}
+
 /// Run a command that must succeed.
 pub(crate) fn run(command: &mut Command) -> Output {
     let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));

@@ -15,7 +15,7 @@ use tempfile::TempDir;
 
 use crate::inputs::{self, MIB, hex, input};
 
-/// A line for each disk file.
+/// A line for each artifact.
 const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/disks/same_bytes.txt");
 
 fn container(words: &[&str]) -> Option<Container> {
@@ -56,7 +56,19 @@ fn disks(scratch: &Path) -> Vec<(&'static str, Spec, Input)> {
     ]
 }
 
-/// The digests of the files of one disk.
+/// That of a file, or of the files of a folder by their names.
+fn digest(artifact: &Path) -> String {
+    let mut files = match fs::read_dir(artifact) {
+        Ok(entries) => entries.map(|entry| entry.unwrap().path()).collect(),
+        Err(_) => vec![artifact.to_owned()],
+    };
+    files.sort();
+    let digest =
+        files.iter().fold(Sha256::new(), |digest, file| digest.chain_update(fs::read(file).unwrap()));
+    hex(&digest.finalize())
+}
+
+/// The digests of the artifacts of one disk.
 fn digests(name: &str, spec: &Spec, input: Input, threads: usize) -> String {
     let planned = plan(spec, input).unwrap();
     let output = TempDir::new().unwrap();
@@ -71,8 +83,7 @@ fn digests(name: &str, spec: &Spec, input: Input, threads: usize) -> String {
     let targets: Vec<_> = spec.formats.iter().map(target).collect();
     write(planned.image(), &targets, &Run::silent(NonZeroUsize::new(threads).unwrap())).unwrap();
     targets.iter().fold(String::new(), |mut lines, target| {
-        let digest = Sha256::digest(fs::read(&target.path).unwrap());
-        let _ = writeln!(lines, "{name:<14} {:<14} {}", target.format, hex(&digest));
+        let _ = writeln!(lines, "{name:<14} {:<14} {}", target.format, digest(&target.path));
         lines
     })
 }

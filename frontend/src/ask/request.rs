@@ -106,7 +106,7 @@ impl Request {
 
     fn checked(mut self) -> Result<Self> {
         self.check_stage()?;
-        self.disk.spec.files()?;
+        self.disk.spec.artifacts()?;
         Ok(self)
     }
 
@@ -285,7 +285,7 @@ mod tests {
     fn formats_that_do_not_go_together_are_refused() {
         let failure = parse([("VMIMAGE_FORMAT", "raw,raw")].into_iter()).unwrap_err();
         assert!(
-            failure.to_string().ends_with("same extension, .raw") && failure.hint().is_some(),
+            failure.to_string().ends_with("raw is asked for twice") && failure.hint().is_some(),
             "{failure}"
         );
         let arguments = [("VMIMAGE_COMPRESSION", "zlib"), ("VMIMAGE_FORMAT", "raw")];

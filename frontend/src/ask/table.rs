@@ -38,8 +38,8 @@ pub(crate) static ATTRIBUTES: [Attribute; 17] = [
         topic: Topic::Disk,
         // `-o` and `--format` say it for each file.
         places: &[Key],
-        help: "The format, whatever the file's extension says; with several files, one for each, in their order",
-        about: "The format of the disk, or several, each a file of its own.",
+        help: "The format, whatever the extension says; with several outputs, one for each, in their order",
+        about: "The format of the disk, or several, each a file or a folder of its own.",
         default: Some("qcow2"),
         right: &["qcow2,vhdx"],
         wrong: &[("floppy", "one of raw, qcow2, ")],
@@ -78,7 +78,7 @@ pub(crate) static ATTRIBUTES: [Attribute; 17] = [
         // Who names files with `-o` has named them.
         places: &[Key],
         help: "The name of the disk's files",
-        about: "The name of the disk's files without the extension, in a build's result.",
+        about: "The name of the artifacts without their extension, in a build's result.",
         default: Some("disk"),
         right: &["web"],
         wrong: &[("../web", "a file name without its extension")],

@@ -1,7 +1,6 @@
-//! A disk image file from the outside: which container format, how large inside and outside.
+//! A disk from the outside: which format, how large inside and outside.
 
 use std::fmt;
-use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -12,29 +11,23 @@ use exporter::report::System;
 use exporter::terminal::line;
 use serde::Serialize;
 
-use super::{Error, Result, shell};
+use super::{Result, shell};
 
-/// What can be told of an image file without reading the disk inside.
+/// What can be told of a disk without reading what is on it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Image {
-    /// The container format, by its magic bytes.
+    /// The format, by magic bytes.
     pub(crate) format: Format,
     /// What a machine sees, in bytes; `None` if only unpacking the file would tell.
     pub(crate) virtual_size: Option<u64>,
-    /// What the file takes on its file system (holes are free), in bytes.
+    /// What its files take on their file system (holes are free), in bytes.
     pub(crate) actual_size: u64,
 }
 
 impl Image {
-    /// Looks at the file's metadata and at what tells its format.
+    /// Looks at the metadata of its files, and at what tells its format.
     pub(crate) fn read(path: &Path) -> Result<Self> {
-        let place = path.display();
-        let refused = |error| Error::user(format!("{place}: cannot be read")).because(error);
-        let metadata = fs::metadata(path).map_err(refused)?;
-        if !metadata.is_file() {
-            return Err(Error::user(format!("{place}: is not a regular file")));
-        }
-        let actual_size = metadata.blocks() * 512;
+        let actual_size = container::files(path)?.iter().map(|file| file.blocks() * 512).sum();
         let (format, virtual_size) = container::identify(path)?;
         Ok(Self { format, virtual_size, actual_size })
     }
@@ -51,7 +44,7 @@ impl fmt::Display for Image {
     }
 }
 
-/// A disk that was made.
+/// An artifact that was made.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Made {
     file: PathBuf,
@@ -67,7 +60,7 @@ pub(crate) struct Made {
 }
 
 impl Made {
-    /// Looks at a disk that was made.
+    /// Looks at what was made.
     pub(crate) fn read(path: &Path) -> Result<Self> {
         let image = Image::read(path)?;
         let run = can_boot(path, image.format).then(|| format!("vmimage run {}", shell::quote(path)));
@@ -161,6 +154,18 @@ mod tests {
 
         std::fs::write(&path, b"short").unwrap();
         assert_eq!(Image::read(&path).unwrap().format, Format::Raw);
-        assert!(Image::read(dir.path()).unwrap_err().to_string().ends_with("is not a regular file"));
+        assert!(
+            Image::read(Path::new("/dev/null")).unwrap_err().to_string().ends_with("is not a regular file")
+        );
+        let error = Image::read(dir.path()).unwrap_err().to_string();
+        assert!(error.ends_with(": is a directory, and no .ovf is in it"), "{error}");
+        std::fs::write(dir.path().join("web.ovf"), "<Envelope/>").unwrap();
+        let disk = dir.path().join("web-disk1.vmdk");
+        let mut create = Command::new("qemu-img");
+        create.args(["create", "-q", "-f", "vmdk"]);
+        assert!(create.arg(&disk).arg("64M").status().unwrap().success());
+        let image = Image::read(dir.path()).unwrap();
+        assert_eq!((image.format, image.virtual_size), (Format::Ovf, Some(64 << 20)));
+        assert!(image.actual_size >= Image::read(&disk).unwrap().actual_size);
     }
 }

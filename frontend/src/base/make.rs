@@ -1,4 +1,4 @@
-//! The end of every way on which this process makes a disk itself: plan it, and write its files.
+//! The end of every way on which this process makes a disk itself: plan it, and write its artifacts.
 
 use std::io::stdout;
 use std::num::NonZeroUsize;
@@ -12,8 +12,8 @@ use exporter::spec::Spec;
 
 use super::{Meter, Result, Stage};
 
-/// A file that a disk goes to.
-pub(crate) struct File {
+/// An artifact, and where it goes.
+pub(crate) struct Wanted {
     /// `-` stands for stdout.
     pub(crate) path: PathBuf,
     pub(crate) format: Format,
@@ -32,11 +32,16 @@ pub(crate) struct Making<'a> {
 }
 
 impl Making<'_> {
-    /// Makes the disk that `spec` asks for out of `input`; the files it is in now, which are none if it went to stdout.
-    pub(crate) fn make(&self, spec: &Spec, input: Input, files: Vec<File>) -> Result<(Planned, Vec<Target>)> {
+    /// Makes the disk that `spec` asks for out of `input`; what it is in now, which is nothing if it went to stdout.
+    pub(crate) fn make(
+        &self,
+        spec: &Spec,
+        input: Input,
+        artifacts: Vec<Wanted>,
+    ) -> Result<(Planned, Vec<Target>)> {
         self.meter.begin(Stage::Planning);
         let planned = assemble::plan(spec, input)?;
-        let targets = files.into_iter().map(|File { path, format, compression, sparse }| Target {
+        let targets = artifacts.into_iter().map(|Wanted { path, format, compression, sparse }| Target {
             path,
             format,
             compression,
@@ -48,7 +53,7 @@ impl Making<'_> {
         Ok((planned, written))
     }
 
-    /// Writes the files of a disk, or one to stdout; the files it is in now.
+    /// Writes the artifacts of a disk, or one to stdout; what it is in now.
     pub(crate) fn write(&self, image: Image<'_>, targets: Vec<Target>) -> Result<Vec<Target>> {
         self.meter.begin(Stage::Writing);
         let progress = |progress| self.meter.show(Stage::Writing, progress);

@@ -160,7 +160,7 @@ fn formats(args: &Args) -> Result<Vec<Format>> {
     let mut asked = Asked::default();
     asked.ask(args.disk.wishes());
     asked.spec.formats.clone_from(&formats);
-    asked.spec.files()?;
+    asked.spec.artifacts()?;
     Ok(formats)
 }
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use exporter::clone;
-use exporter::container::{self, Appliance, Compression, Format, Output, Target};
+use exporter::container::{self, Appliance, Compression, Format, Target};
 use exporter::fs::DiskBudget;
 use exporter::seed::Seed;
 use exporter::spec::Spec;
@@ -35,7 +35,7 @@ pub(crate) struct Args {
     disk: PathBuf,
     #[arg(short, long, value_name = "FILE", required = true, help = output::output_help())]
     output: Vec<PathBuf>,
-    /// The format, whatever the file's extension says; with several files, one for each, in their order
+    /// The format, whatever the extension says; with several outputs, one for each, in their order
     #[arg(long, value_parser = output::format_parser())]
     format: Vec<Format>,
     #[arg(long, value_parser = output::compression_parser(), help = help_of("compression"))]
@@ -65,9 +65,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let formats = output::formats(&args.output, &args.format)?;
     let spec = Spec { formats, compression: args.compression, ..Spec::default() };
     let compressions = spec.compressions()?;
-    for path in args.output.iter().filter(|path| !is_stdout(path)) {
-        Output::create(path)?;
-    }
+    output::check(&args.output, &spec.formats)?;
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [SIGHUP, SIGINT, SIGTERM] {
         signal_hook::flag::register(signal, stop.clone())

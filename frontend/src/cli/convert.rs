@@ -13,7 +13,7 @@ use std::sync::atomic::AtomicBool;
 
 use exporter::assemble::{self, Input};
 use exporter::boot::BootFiles;
-use exporter::container::{Format, Output};
+use exporter::container::Format;
 use exporter::engine;
 use exporter::input::{self, Loaded, Platform, Progress};
 use exporter::spec::{Architecture, Profile, Spec};
@@ -152,10 +152,8 @@ pub(crate) fn run(args: &mut Args) -> Result<ExitCode> {
     args.install.packages()?;
     let source = source(args)?;
     let threads = args.threads.unwrap_or_else(threads);
-    for path in args.output.iter().filter(|path| !is_stdout(path)) {
-        // What cannot be written is found out before anything is downloaded.
-        Output::create(path)?;
-    }
+    // What cannot be written is found out before anything is downloaded.
+    output::check(&args.output, &asked.formats)?;
     let meter = args.show.meter();
     meter.begin(Stage::Reading);
     let spool = spool(args);
@@ -209,7 +207,7 @@ impl Wishes {
     /// What the disk should be, of an image with these labels.
     fn wanted(&self, labels: &BTreeMap<String, String>) -> Result<Spec> {
         let spec = self.typed.over(labels, &self.loaded)?.disk.spec;
-        // The files' extensions have told.
+        // The names of the artifacts have told.
         Ok(Spec { formats: self.formats.clone(), ..spec })
     }
 

@@ -9,7 +9,7 @@ use exporter::report::Report;
 use exporter::spec::Spec;
 
 use crate::base::disk::Made;
-use crate::base::make::{File, Making};
+use crate::base::make::{Making, Wanted};
 use crate::base::{Meter, Result, terminal};
 
 /// A disk that is to be made.
@@ -28,7 +28,7 @@ pub(super) struct Job<'a> {
 /// A disk that was made.
 pub(super) struct Outcome {
     report: Report,
-    /// The files it is in now, which are none if it went to stdout.
+    /// What it is in now, which is nothing if it went to stdout.
     paths: Vec<PathBuf>,
 }
 
@@ -51,15 +51,15 @@ impl Outcome {
 impl Job<'_> {
     /// Makes the disk.
     pub(super) fn make(&self, input: Input) -> Result<Outcome> {
-        let files = self.paths.iter().zip(self.spec.formats.iter().zip(self.spec.compressions()?));
-        let files = files.map(|(path, (&format, compression))| File {
+        let artifacts = self.paths.iter().zip(self.spec.formats.iter().zip(self.spec.compressions()?));
+        let artifacts = artifacts.map(|(path, (&format, compression))| Wanted {
             path: path.clone(),
             format,
             compression,
             sparse: false,
         });
         let making = Making { threads: self.threads, meter: self.meter, stop: self.stop };
-        let (planned, written) = making.make(self.spec, input, files.collect())?;
+        let (planned, written) = making.make(self.spec, input, artifacts.collect())?;
         let paths = written.into_iter().map(|target| target.path).collect();
         Ok(Outcome { report: planned.report(Vec::new()), paths })
     }

@@ -9,16 +9,15 @@ use exporter::container::{Compression, Format};
 
 use crate::base::make::is_stdout;
 use crate::base::{Error, Result};
-use crate::engine::destination::endings;
+use crate::engine::destination::{Destination, extensions, is_named_as_file};
 
-/// The disks that are made where no path was asked for: one for each format, in this folder.
+/// The artifacts that are made where no path was asked for: one for each format, in this folder.
 pub(super) fn usual_paths(formats: &[Format]) -> Vec<PathBuf> {
     let formats = if formats.is_empty() { &[Format::Qcow2][..] } else { formats };
-    let path = |format: &Format| Some(PathBuf::from(format!("disk.{}", format.extensions().first()?)));
-    formats.iter().filter_map(path).collect()
+    formats.iter().map(|format| PathBuf::from(format!("disk{}", format.suffix()))).collect()
 }
 
-/// The format of each path: the one that was asked for, or else the one its ending stands for.
+/// The format of each path: the one that was asked for, or else the one its extension stands for.
 pub(super) fn formats(paths: &[PathBuf], asked: &[Format]) -> Result<Vec<Format>> {
     if !asked.is_empty() && asked.len() != paths.len() {
         let message = format!("--format: {} given for {} files", asked.len(), paths.len());
@@ -33,17 +32,33 @@ pub(super) fn formats(paths: &[PathBuf], asked: &[Format]) -> Result<Vec<Format>
         return Err(Error::user("-o -: stdout takes one disk, and no other -o beside it"));
     }
     match asked {
-        [] => paths.iter().map(|path| by_ending(path)).collect(),
+        [] => paths.iter().map(|path| by_extension(path)).collect(),
         asked => Ok(asked.to_vec()),
     }
 }
 
-fn by_ending(path: &Path) -> Result<Format> {
-    let endings = || format!("end it in one of {}, or pass --format", endings().join(", "));
-    Format::from_path(path).ok_or_else(|| match is_stdout(path) {
-        true => Error::user("-o -: stdout has no ending that tells the format").with_hint("pass --format"),
-        false => Error::user(format!("{}: its ending tells no format", path.display())).with_hint(endings()),
+fn by_extension(path: &Path) -> Result<Format> {
+    Format::from_path(path).ok_or_else(|| {
+        let shown = path.display();
+        if is_stdout(path) {
+            let message = "-o -: stdout has no extension that tells the format";
+            return Error::user(message).with_hint("pass --format");
+        }
+        if let Some(format) = is_named_as_file(path) {
+            let folder = path.with_extension("");
+            return Error::user(format!("{shown}: {format} is a folder, which has no extension"))
+                .with_hint(format!("name the folder: --format {format} -o {}", folder.display()));
+        }
+        let extensions = extensions().join(", ");
+        Error::user(format!("{shown}: its extension tells no format"))
+            .with_hint(format!("give it one of {extensions}, or pass --format"))
     })
+}
+
+/// That all that has a name can be written.
+pub(super) fn check(paths: &[PathBuf], formats: &[Format]) -> Result<()> {
+    let mut named = paths.iter().zip(formats).filter(|(path, _)| !is_stdout(path));
+    named.try_for_each(|(path, &format)| Destination::new(path, format).map(drop))
 }
 
 /// Where the disk goes to stdout, nothing else can.
@@ -56,10 +71,12 @@ pub(super) fn refuse_json(is_asked: bool) -> Result<()> {
 
 /// The help of `-o`.
 pub(super) fn output_help() -> String {
-    let endings = endings().join(", ");
+    let extensions = extensions().join(", ");
+    let folders = Format::ALL.iter().filter(|format| format.is_folder()).map(|format| format.name());
+    let folders = folders.collect::<Vec<_>>().join(", ");
     format!(
-        "The disk to make; its ending picks the format ({endings}); - is stdout. Repeat it to make several in one \
-         pass [default: disk.qcow2]"
+        "The disk to make; its extension picks the format ({extensions}); with --format {folders} it is a folder; - is \
+         stdout. Repeat it to make several in one pass [default: disk.qcow2]"
     )
 }
 

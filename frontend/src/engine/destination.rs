@@ -1,14 +1,14 @@
-//! Where a disk file goes.
+//! Where an artifact goes.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
-use exporter::container::{Format, Output};
+use exporter::container::{Folder, Format, Output};
 
 use crate::base::Result;
 
-/// A file name for the disk file of one format.
+/// A name for the artifact of one format.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Destination {
     path: PathBuf,
@@ -18,41 +18,85 @@ pub(crate) struct Destination {
 impl Destination {
     /// Finds out now what would otherwise be found out after the build.
     pub(crate) fn new(path: &Path, format: Format) -> Result<Self> {
-        // Making a file is the only test that quotas, read-only mounts and ACLs all take part in.
-        Output::create(path)?;
+        Unnamed::create(path, format)?;
         Ok(Self { path: path.to_owned(), format })
     }
 
-    /// The format of the file.
+    /// The format of what goes there.
     pub(crate) fn format(&self) -> Format {
         self.format
     }
 
-    /// The file's name; of several, each has its platform before the ending: `web-linux-arm64.qcow2`.
+    /// The name; of several, each has its platform in it: `web-linux-arm64.qcow2`, of folders `web-linux-arm64`.
     pub(crate) fn path(&self, platform: Option<&str>) -> PathBuf {
         let Some(platform) = platform else { return self.path.clone() };
         let name = self.path.file_name().unwrap_or_default().as_bytes();
-        let usual = format!(".{}", self.format.extension());
-        let ending = match name.ends_with(usual.as_bytes()) {
+        let (stem, extension) = name.split_at(name.len() - self.extension_len(name));
+        let name = [stem, b"-", platform.as_bytes(), extension].concat();
+        self.path.with_file_name(OsString::from_vec(name))
+    }
+
+    /// Bytes of the extension in `name`, its dot included.
+    fn extension_len(&self, name: &[u8]) -> usize {
+        let usual = self.format.suffix();
+        match name.ends_with(usual.as_bytes()) {
+            _ if self.format.is_folder() => 0,
             true => usual.len(),
             false => self.path.extension().map_or(0, |extension| extension.len() + 1),
-        };
-        let (stem, ending) = name.split_at(name.len() - ending);
-        let name = [stem, b"-", platform.as_bytes(), ending].concat();
-        self.path.with_file_name(OsString::from_vec(name))
+        }
     }
 }
 
-/// The endings that pick a format, each once.
-pub(crate) fn endings() -> Vec<String> {
-    let mut endings = Vec::new();
-    for extension in Format::ALL.iter().flat_map(|format| format.extensions()) {
-        let ending = format!(".{extension}");
-        if !endings.contains(&ending) {
-            endings.push(ending);
+/// An artifact on its way, beside its destination and under a temporary name; nothing is left of it unless it is
+/// persisted.
+#[derive(Debug)]
+pub(crate) enum Unnamed {
+    File(Output),
+    Folder(Folder),
+}
+
+impl Unnamed {
+    /// Starts one. To make a file or a folder is the only test that quotas, read-only mounts and ACLs all take part in.
+    pub(crate) fn create(path: &Path, format: Format) -> Result<Self> {
+        Ok(match format.is_folder() {
+            true => Self::Folder(Folder::create(path, format)?),
+            false => Self::File(Output::create(path)?),
+        })
+    }
+
+    /// Where it lies until it is persisted.
+    pub(crate) fn temporary(&self) -> &Path {
+        match self {
+            Self::File(file) => file.temporary(),
+            Self::Folder(folder) => folder.temporary(),
         }
     }
-    endings
+
+    /// Lets it appear under its name.
+    pub(crate) fn persist(self) -> Result<()> {
+        Ok(match self {
+            Self::File(file) => file.persist(),
+            Self::Folder(folder) => folder.persist(),
+        }?)
+    }
+}
+
+/// The format of folders that `path` has for an extension, which no folder has: `web.ovf`.
+pub(crate) fn is_named_as_file(path: &Path) -> Option<Format> {
+    let format: Format = path.extension()?.to_str()?.parse().ok()?;
+    format.is_folder().then_some(format)
+}
+
+/// The extensions that pick a format, each once.
+pub(crate) fn extensions() -> Vec<String> {
+    let mut extensions = Vec::new();
+    for extension in Format::ALL.iter().flat_map(|format| format.extensions()) {
+        let extension = format!(".{extension}");
+        if !extensions.contains(&extension) {
+            extensions.push(extension);
+        }
+    }
+    extensions
 }
 
 #[cfg(test)]
@@ -68,20 +112,38 @@ mod tests {
         assert!(refuse(Path::new("/proc/web.raw")).starts_with("/proc/web.raw: cannot create the file: "));
         std::fs::write(dir.path().join("file"), "").unwrap();
         assert!(refuse(&dir.path().join("file/web.raw")).contains("/file/web.raw: cannot create the file: "));
+        let refuse = |path: &Path| Destination::new(path, Format::Ovf).unwrap_err().to_string();
+        assert!(
+            refuse(dir.path()).ends_with(": the destination holds \"file\", which is not of an earlier ovf")
+        );
+        assert!(refuse(&dir.path().join("file")).ends_with("/file: the destination is not a directory"));
+        assert!(refuse(&dir.path().join("missing/web")).ends_with("/missing does not exist"));
+        assert!(refuse(Path::new("/proc/web")).starts_with("/proc/web: cannot create the folder: "));
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1, "nothing is left behind");
     }
 
     #[test]
-    fn platforms_go_before_the_ending() {
+    fn platforms_go_before_the_extension() {
         let dir = tempfile::tempdir().unwrap();
         for (name, format, with_platform) in [
             ("web.v2.qcow2", Format::Qcow2, "web.v2-linux-arm64.qcow2"),
             ("web.img", Format::Raw, "web-linux-arm64.img"),
             ("web", Format::Raw, "web-linux-arm64"),
+            ("web.v2", Format::Ovf, "web.v2-linux-arm64"),
+            ("disk-ovf", Format::Ovf, "disk-ovf-linux-arm64"),
         ] {
             let destination = Destination::new(&dir.path().join(name), format).unwrap();
             assert_eq!(destination.path(None), dir.path().join(name));
             assert_eq!(destination.path(Some("linux-arm64")), dir.path().join(with_platform));
         }
+    }
+
+    #[test]
+    fn a_folder_has_no_extension() {
+        assert_eq!(is_named_as_file(Path::new("a/web.ovf")), Some(Format::Ovf));
+        for path in ["web", "web.ova", "web.raw", "ovf", "web.ovf/web"] {
+            assert_eq!(is_named_as_file(Path::new(path)), None, "{path}");
+        }
+        assert!(extensions().contains(&".ova".to_owned()) && !extensions().contains(&".ovf".to_owned()));
     }
 }

@@ -1,43 +1,50 @@
-//! The tar stream of a finished build → disk files with holes where they are zero, or stdout.
+//! The tar stream of a finished build → artifacts: files with holes where they are zero, folders, or stdout.
 //!
 //! ```text
-//! one platform         disk.qcow2  disk.vhdx
+//! one platform         disk.qcow2  disk.vhdx  disk-ovf/web.ovf  disk-ovf/web-disk1.vmdk  …
 //! several platforms    linux_amd64/disk.qcow2  linux_amd64/disk.vhdx  linux_arm64/disk.qcow2  …
 //! ```
 //!
-//! A name may have `.sparse` behind it: that is a stream of what the file holds, and where, without its zeroes.
+//! The name of a file may have `.sparse` behind it: that is a stream of what the file holds, and where, without its
+//! zeroes.
 //!
-//! Nothing else is accepted: no link, no file that was not asked for, no path that leads anywhere.
+//! Nothing else is accepted: no link, no file that was not asked for, no path that leads anywhere. To stdout goes a file
+//! as it is, and of a folder an archive of its files.
 
 mod entries;
+mod pass_on;
 mod sparse;
 
 use std::collections::BTreeSet;
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use exporter::container::sparse::unpack;
-use exporter::container::{Format, Output};
+use exporter::container::{Format, Members};
 use exporter::error::show_size;
 
-use super::destination::Destination;
+use super::destination::{Destination, Unnamed};
 use crate::ask::request::{TRANSPORT, Transport};
 pub(crate) use crate::base::child::Failure;
 use crate::base::disk::{Image, Made};
 use crate::base::{Error, Result};
-use entries::DiskEntry;
+use entries::FileEntry;
+pub(crate) use pass_on::pass_on;
 
-/// A disk file that has arrived whole, still under a temporary name.
+/// An artifact that arrives, or has arrived whole, still under a temporary name.
 #[derive(Debug)]
 pub(crate) struct Arrived {
     /// Of several platforms, this one's: `linux-arm64`.
     platform: Option<String>,
     /// The format that was asked for.
-    pub(crate) format: Format,
+    format: Format,
+    /// Its name in the stream, if it is a folder.
+    folder: Option<String>,
+    /// Which files of the folder are there.
+    members: Members,
     /// The name it is for.
-    pub(crate) path: PathBuf,
+    path: PathBuf,
     /// Its bytes.
-    pub(crate) output: Output,
+    output: Unnamed,
 }
 
 impl From<io::Error> for Failure {
@@ -53,136 +60,105 @@ pub(crate) fn transport(formats: &[Format], to_stdout: bool) -> Option<(String, 
     takes.then(|| (TRANSPORT.to_owned(), Transport::Sparse.name().to_owned()))
 }
 
-/// Stores the disk files of a tar stream beside their destinations; on any failure nothing is left.
+/// Stores the artifacts of a tar stream beside their destinations; on any failure nothing is left.
 ///
-/// The destinations are of different formats, and every platform must send a file for each. The files
-/// come back by platform, in the order of the destinations.
+/// The destinations are of different formats, and every platform must send an artifact for each. They come back by
+/// platform, in the order of the destinations.
 pub(crate) fn store(stream: impl Read, destinations: &[Destination]) -> Result<Vec<Arrived>, Failure> {
     let mut arrived: Vec<Arrived> = Vec::new();
-    entries::each(stream, |DiskEntry { platform, name, is_stream, len }, bytes| {
-        let destination = destinations.iter().find(|destination| is_named(&name, destination.format()));
+    entries::each(stream, |entry, bytes| {
+        let destination = destinations.iter().find(|destination| entry.is_of(destination.format()));
         let destination =
-            destination.ok_or_else(|| unasked(&name, destinations.iter().map(Destination::format)))?;
-        let format = destination.format();
-        let is_one_too_many = |other: &Arrived| {
-            other.format == format
-                && (other.platform == platform || other.platform.is_none() || platform.is_none())
-        };
-        if arrived.iter().any(is_one_too_many) {
-            return Err(one_too_many(format));
+            destination.ok_or_else(|| unasked(&entry, destinations.iter().map(Destination::format)))?;
+        if let Some(folder) = arrived.iter_mut().find(|other| other.is_folder_of(&entry)) {
+            return folder.take(&entry, bytes);
         }
-        let path = destination.path(platform.as_deref());
-        if platform.is_some() && path.is_symlink() {
-            return Err(leads_elsewhere(&path));
+        if arrived.iter().any(|other| other.excludes(&entry, destination.format())) {
+            return Err(one_too_many(destination.format()));
         }
-        let output = match is_stream {
-            true => sparse::store_stream(bytes, len, &path),
-            false => sparse::store(bytes, len, &path),
-        }?;
-        arrived.push(Arrived { platform, format, path, output });
+        let mut begun = Arrived::begin(&entry, destination)?;
+        begun.take(&entry, bytes)?;
+        arrived.push(begun);
         Ok(())
     })?;
     none_is_missing(&arrived, destinations)?;
     let place = |format| destinations.iter().position(|destination| destination.format() == format);
-    arrived.sort_by_cached_key(|disk| (disk.platform.clone(), place(disk.format)));
+    arrived.sort_by_cached_key(|artifact| (artifact.platform.clone(), place(artifact.format)));
     Ok(arrived)
 }
 
+impl Arrived {
+    /// Starts the artifact that `entry` is the first file of.
+    fn begin(entry: &FileEntry, destination: &Destination) -> Result<Self, Failure> {
+        let (format, platform) = (destination.format(), entry.platform.clone());
+        let path = destination.path(platform.as_deref());
+        if platform.is_some() && path.is_symlink() {
+            return Err(leads_elsewhere(&path));
+        }
+        let output = Unnamed::create(&path, format).map_err(Failure::Refused)?;
+        let folder = entry.folder.clone();
+        Ok(Self { platform, format, folder, members: Members::new(format), path, output })
+    }
+
+    /// Whether it is the folder that a file is in.
+    fn is_folder_of(&self, entry: &FileEntry) -> bool {
+        self.folder.is_some() && self.folder == entry.folder && self.platform == entry.platform
+    }
+
+    /// Whether there can be no other artifact of this format, of the platform of `entry`.
+    fn excludes(&self, entry: &FileEntry, format: Format) -> bool {
+        let is_same_platform = self.platform == entry.platform;
+        self.format == format && (is_same_platform || self.platform.is_none() || entry.platform.is_none())
+    }
+
+    /// Stores a file of it.
+    fn take(&mut self, entry: &FileEntry, bytes: &mut dyn Read) -> Result<(), Failure> {
+        let store = if entry.is_stream { sparse::store_stream } else { sparse::store };
+        match &self.output {
+            Unnamed::File(output) => store(bytes, entry.len, output),
+            Unnamed::Folder(folder) => {
+                self.members.add(&entry.name).map_err(|reason| Failure::Refused(not_as_asked(&reason)))?;
+                let output = folder.file(&entry.name).map_err(|error| Failure::Refused(error.into()))?;
+                store(bytes, entry.len, &output)
+            }
+        }
+    }
+}
+
 fn none_is_missing(arrived: &[Arrived], destinations: &[Destination]) -> Result<(), Failure> {
-    let platforms: BTreeSet<_> = arrived.iter().map(|disk| &disk.platform).collect();
+    let platforms: BTreeSet<_> = arrived.iter().map(|artifact| &artifact.platform).collect();
     for format in destinations.iter().map(Destination::format) {
-        let there = arrived.iter().filter(|disk| disk.format == format).count();
+        let there = arrived.iter().filter(|artifact| artifact.format == format).count();
         if there < platforms.len().max(1) {
             return Err(missing(format));
         }
     }
-    Ok(())
+    arrived.iter().try_for_each(|artifact| is_whole(artifact.format, &artifact.members))
 }
 
-/// Gives the files their names, once all of them are what was asked for.
+/// That no file of a folder is missing.
+fn is_whole(format: Format, members: &Members) -> Result<(), Failure> {
+    match members.missing() {
+        Some(end) => Err(missing_member(format, end)),
+        None => Ok(()),
+    }
+}
+
+/// Gives the artifacts their names, once all of them are what was asked for.
 pub(crate) fn persist(arrived: Vec<Arrived>) -> Result<Vec<Made>> {
     arrived.iter().try_for_each(check_format)?;
-    let paths: Vec<_> = arrived.iter().map(|disk| disk.path.clone()).collect();
-    arrived.into_iter().try_for_each(|disk| disk.output.persist())?;
+    let paths: Vec<_> = arrived.iter().map(|artifact| artifact.path.clone()).collect();
+    arrived.into_iter().try_for_each(|artifact| artifact.output.persist())?;
     paths.iter().map(|path| Made::read(path)).collect()
 }
 
-fn check_format(disk: &Arrived) -> Result<()> {
-    let (found, asked) = (Image::read(disk.output.temporary())?.format, disk.format);
+fn check_format(artifact: &Arrived) -> Result<()> {
+    let (found, asked) = (Image::read(artifact.output.temporary())?.format, artifact.format);
     if found == asked {
         return Ok(());
     }
     let message = format!("the build's result: is a {found} disk, {asked} was asked for");
     Err(Error::build(message).with_hint("the frontend image makes the disk: is it the right one?"))
-}
-
-/// Hands the one disk file of a tar stream on, byte for byte; some may be out when it fails.
-pub(crate) fn pass_on(stream: impl Read, format: Format, to: &mut impl Write) -> Result<(), Failure> {
-    let mut passed = false;
-    entries::each(stream, |DiskEntry { name, is_stream, len, .. }, bytes| {
-        if !is_named(&name, format) {
-            return Err(unasked(&name, [format]));
-        }
-        if std::mem::replace(&mut passed, true) {
-            return Err(one_too_many(format));
-        }
-        match is_stream {
-            true => copy_stream(bytes, to),
-            false => copy(bytes, len, to),
-        }
-    })?;
-    if passed { Ok(()) } else { Err(missing(format)) }
-}
-
-/// Copies all there is, which should be `len` bytes; tells the one who sends from the one who takes.
-fn copy(from: &mut dyn Read, len: u64, to: &mut impl Write) -> Result<(), Failure> {
-    let mut buffer = vec![0; 1 << 20];
-    let mut copied = 0;
-    loop {
-        match from.read(&mut buffer) {
-            Ok(0) => break,
-            Ok(read) => {
-                to.write_all(&buffer[..read]).map_err(not_taken)?;
-                copied += read as u64;
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
-    to.flush().map_err(not_taken)?;
-    if copied == len { Ok(()) } else { Err(ended_early(copied, len)) }
-}
-
-/// Copies the file that a stream stands for, its zeroes included.
-fn copy_stream(from: &mut dyn Read, to: &mut impl Write) -> Result<(), Failure> {
-    let mut copied = 0;
-    let len = unpack(from, |at, bytes| -> Result<(), Failure> {
-        let gap = at.checked_sub(copied).ok_or_else(|| not_as_asked("its stream is not in order"));
-        pad(gap.map_err(Failure::Refused)?, to)?;
-        to.write_all(bytes).map_err(not_taken)?;
-        copied = at + bytes.len() as u64;
-        Ok(())
-    })?;
-    pad(len - copied, to)?;
-    to.flush().map_err(not_taken)
-}
-
-fn pad(mut gap: u64, to: &mut impl Write) -> Result<(), Failure> {
-    const ZEROES: &[u8] = &[0; 64 << 10];
-    while gap > 0 {
-        let zeroes = gap.min(ZEROES.len() as u64);
-        to.write_all(&ZEROES[..zeroes as usize]).map_err(not_taken)?;
-        gap -= zeroes;
-    }
-    Ok(())
-}
-
-fn not_taken(error: io::Error) -> Failure {
-    Failure::Refused(Error::user("stdout: the disk cannot be written").because(error))
-}
-
-fn is_named(name: &str, format: Format) -> bool {
-    name.strip_suffix(format.extension()).is_some_and(|stem| stem.ends_with('.'))
 }
 
 /// A name that nobody has typed, so nobody knows where it leads.
@@ -191,17 +167,32 @@ fn leads_elsewhere(path: &Path) -> Failure {
     Failure::Refused(Error::user(message).with_hint("remove the link, or build one platform"))
 }
 
-fn unasked(name: &str, asked: impl IntoIterator<Item = Format>) -> Failure {
-    let endings: Vec<_> = asked.into_iter().map(|format| format!(".{}", format.extension())).collect();
-    Failure::Refused(not_as_asked(&format!("{name:?} does not end in {}", endings.join(" or "))))
+fn unasked(entry: &FileEntry, asked: impl IntoIterator<Item = Format>) -> Failure {
+    let FileEntry { folder, name, .. } = entry;
+    let files = asked.into_iter().filter(|format| !format.is_folder());
+    let suffixes: Vec<_> = files.map(Format::suffix).collect();
+    let reason = match (folder, &suffixes[..]) {
+        (Some(folder), _) => format!("{:?} is not where an artifact belongs", format!("{folder}/{name}")),
+        (None, []) => format!("{name:?} is not in a folder"),
+        (None, suffixes) => format!("{name:?} does not end in {}", suffixes.join(" or ")),
+    };
+    Failure::Refused(not_as_asked(&reason))
 }
 
 fn one_too_many(format: Format) -> Failure {
-    Failure::Refused(not_as_asked(&format!("there is more than one {format} file in it")))
+    Failure::Refused(not_as_asked(&format!("there is more than one {format} {} in it", kind(format))))
 }
 
 fn missing(format: Format) -> Failure {
-    Failure::EndedEarly(not_as_asked(&format!("there is no {format} file in it")))
+    Failure::EndedEarly(not_as_asked(&format!("there is no {format} {} in it", kind(format))))
+}
+
+fn missing_member(format: Format, end: &str) -> Failure {
+    Failure::EndedEarly(not_as_asked(&format!("there is no *{end} in the {format} folder")))
+}
+
+fn kind(format: Format) -> &'static str {
+    if format.is_folder() { "folder" } else { "file" }
 }
 
 fn ended_early(arrived: u64, len: u64) -> Failure {

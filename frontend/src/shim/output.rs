@@ -1,4 +1,4 @@
-//! `--output type=vmdisk,dest=web.qcow2,…`: which disk files it asks for, and how the frontend is told.
+//! `--output type=vmdisk,dest=web.qcow2,…`: which artifacts it asks for, and how the frontend is told.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -9,7 +9,7 @@ use super::{csv, destination};
 use crate::ask::{ATTRIBUTES, Asked, Attribute, FORMAT, Hints, Wish, variable};
 use crate::base::make::is_stdout;
 use crate::base::{Error, Result};
-use crate::engine::destination::endings;
+use crate::engine::destination::{extensions, is_named_as_file};
 use crate::engine::receive::transport;
 
 /// The value of an `--output`.
@@ -100,7 +100,7 @@ pub(super) fn check_apart(outputs: &[Output]) -> Result<()> {
     Ok(())
 }
 
-/// The disk files of one build.
+/// The artifacts of one build.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Disks {
     /// Where each goes, and its format.
@@ -157,14 +157,22 @@ impl Wanted {
         if self.files.iter().any(|(other, _)| *other == path) {
             self.wrong.push(format!("{shown} is named twice"));
         }
-        match format.or_else(|| Format::from_path(&path)) {
-            Some(format) => self.files.push((path, format)),
-            None if is_stdout(&path) => self.wrong.push("dest=- has no ending: add format=".to_owned()),
-            None => self.wrong.push(format!(
-                "the ending of {shown} tells no format: end it in one of {}, or add format=",
-                endings().join(", ")
-            )),
-        }
+        let wrong = match (format.or_else(|| Format::from_path(&path)), is_named_as_file(&path)) {
+            (Some(format), _) => return self.files.push((path, format)),
+            (None, _) if is_stdout(&path) => "dest=- has no extension: add format=".to_owned(),
+            (None, Some(format)) => {
+                let folder = path.with_extension("");
+                let folder = folder.display();
+                format!(
+                    "{shown}: {format} is a folder, which has no extension: format={format},dest={folder}"
+                )
+            }
+            (None, None) => format!(
+                "the extension of {shown} tells no format: give it one of {}, or add format=",
+                extensions().join(", ")
+            ),
+        };
+        self.wrong.push(wrong);
     }
 
     fn set(&mut self, key: &str, value: &str) {
@@ -194,7 +202,7 @@ impl Wanted {
         let mut asked = Asked::default();
         asked.ask(&self.wishes);
         asked.spec.formats = formats.clone();
-        asked.spec.files()?;
+        asked.spec.artifacts()?;
         let names: Vec<_> = formats.iter().map(|format| format.name()).collect();
         let format = (variable(FORMAT), names.join(","));
         let variables =
@@ -270,6 +278,13 @@ mod tests {
                  VMIMAGE_NAME=n VMIMAGE_KERNEL=k VMIMAGE_CMDLINE=a b",
             ),
             (
+                &["type=vmdisk,dest=web,format=ovf"],
+                "web:ovf",
+                "VMIMAGE_TRANSPORT=sparse VMIMAGE_HINTS=attribute VMIMAGE_FORMAT=ovf",
+            ),
+            // A folder goes to stdout as an archive of its files, each as it is.
+            (&["type=vmdisk,dest=-,format=ovf"], "-:ovf", "VMIMAGE_HINTS=attribute VMIMAGE_FORMAT=ovf"),
+            (
                 &["type=vmdisk,dest=a.qcow2,compression=zlib,size=2G", "type=vmdisk,dest=b.img,size=2G"],
                 "a.qcow2:qcow2 b.img:raw",
                 "VMIMAGE_TRANSPORT=sparse VMIMAGE_HINTS=attribute VMIMAGE_FORMAT=qcow2,raw VMIMAGE_COMPRESSION=zlib VMIMAGE_SIZE=2G",
@@ -294,8 +309,15 @@ mod tests {
             ),
             (&["type=vmdisk"], &["dest is missing"]),
             (&["type=vmdisk,dest="], &["dest is missing"]),
-            (&["type=vmdisk,dest=a.iso"], &["the ending of a.iso tells no format", ".qcow2", "add format="]),
-            (&["type=vmdisk,dest=-"], &["dest=- has no ending: add format="]),
+            (
+                &["type=vmdisk,dest=a.iso"],
+                &["the extension of a.iso tells no format", ".qcow2", "add format="],
+            ),
+            (
+                &["type=vmdisk,dest=a.ovf"],
+                &["a.ovf: ovf is a folder, which has no extension: format=ovf,dest=a"],
+            ),
+            (&["type=vmdisk,dest=-"], &["dest=- has no extension: add format="]),
             (&["type=vmdisk,dest=a,format=floppy"], &["format is not one of raw, qcow2"]),
             (
                 &["type=vmdisk,dest=a.qcow2,size=big,hostname=-,x=1"],
@@ -305,10 +327,7 @@ mod tests {
                 &["type=vmdisk,dest=a.qcow2,size=1G", "type=vmdisk,dest=b.vhdx,size=2G"],
                 &["size is 1G and 2G: the files of a build are one machine's"],
             ),
-            (
-                &["type=vmdisk,dest=a.raw", "type=vmdisk,dest=b.img"],
-                &["raw and raw files have the same extension"],
-            ),
+            (&["type=vmdisk,dest=a.raw", "type=vmdisk,dest=b.img"], &["raw is asked for twice"]),
             (&["type=vmdisk,dest=a.raw", "type=vmdisk,dest=a.raw"], &["a.raw is named twice"]),
             (&["type=vmdisk,dest=a.raw", "type=vmdisk,dest=-,format=vhd"], &["dest=- takes one disk"]),
             (&["type=vmdisk,dest=a.raw,compression=zstd"], &["zstd is not for raw files"]),

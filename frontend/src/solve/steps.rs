@@ -1,6 +1,6 @@
 //! The steps this frontend adds to a build, as ops.
 
-use exporter::spec::{FileSpec, Spec};
+use exporter::spec::{Artifact, Spec};
 use exporter::terminal::line;
 use llb::proto::{CacheSharingOpt, MountContentCache, NetMode, ProxyEnv};
 use llb::{Exec, Metadata, Mount, Run, Source, State};
@@ -93,12 +93,12 @@ impl Build<'_> {
     }
 
     /// The step that turns a file system into a disk: the frontend's own image, without network or
-    /// privileges. Its result is a folder with the disk's files.
+    /// privileges. Its result is a folder with the artifacts.
     pub(super) async fn assemble(&self, spec: &Spec, parts: &Parts) -> Result<State> {
-        let files = spec.files()?;
+        let artifacts = spec.artifacts()?;
         // Only where it changes something: other disks are the same step, and in the cache, for every client.
-        let sparse = self.request.transport == Transport::Sparse && files.iter().any(FileSpec::is_sparse);
-        let names: Vec<_> = files.into_iter().map(|file| file.name).collect();
+        let sparse = self.request.transport == Transport::Sparse && artifacts.iter().any(Artifact::is_sparse);
+        let names: Vec<_> = artifacts.into_iter().map(|artifact| artifact.name).collect();
         let title = format!("[vmimage] assemble {}", names.join(", "));
         let setup = spec.setup.clone();
         let spec = serde_json::to_string(spec).expect("a spec has no map with keys that are no text");

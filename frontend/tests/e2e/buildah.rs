@@ -34,7 +34,12 @@ fn machine(folder: &Path) -> PathBuf {
 
 /// `vmimage build` with this engine, on the host's network.
 fn build(engine: &str, context: &Path, disk: &Path) -> String {
-    lab::build(context, disk, &["--engine", engine, "--network", "host", "--hostname", "web"])
+    build_with(engine, context, disk, &[])
+}
+
+fn build_with(engine: &str, context: &Path, disk: &Path, options: &[&str]) -> String {
+    let usual = ["--engine", engine, "--network", "host", "--hostname", "web"];
+    lab::build(context, disk, &[&usual[..], options].concat())
 }
 
 /// The last image that a build names.
@@ -111,7 +116,11 @@ fn with_root_the_disk_holds_what_the_image_holds_and_boots() {
     let folder = scratch();
     let context = machine(folder.path());
     let disks = ["buildah", "podman"].map(|engine| folder.path().join(engine).with_extension("qcow2"));
-    build("buildah", &context, &disks[0]);
+    let package = folder.path().join("package");
+    let output = ["--output", package.to_str().unwrap(), "--format", "qcow2", "--format", "ovf"];
+    build_with("buildah", &context, &disks[0], &output);
+    let inside = super::disk::check_package(&package, "web");
+    run(Command::new("qemu-img").arg("compare").args([&disks[0], &inside]));
     // They share a store: podman finds all layers, and says which image the last one is.
     let progress = build("podman", &context, &disks[1]);
     let shown = Shown::new(image(&progress));

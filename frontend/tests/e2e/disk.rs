@@ -1,6 +1,6 @@
 //! Every disk passes the checkers of its formats, and every checker can say no.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::lab::{self, extract, partitions, raw, refused, run, scratch, testdata};
@@ -28,6 +28,33 @@ fn check_raw(raw: &Path, folder: &Path) {
     extract(raw, &table[1], &esp);
     run(Command::new("fsck.fat").arg("-n").arg(&esp));
     run(Command::new("e2fsck").arg("-fn").arg(format!("{}?offset={}", raw.display(), table[2].start)));
+}
+
+/// An OVF package of three files, whose manifest is true and whose disk qemu-img finds whole; the disk.
+pub(crate) fn check_package(folder: &Path, machine: &str) -> PathBuf {
+    let name = |end: &str| format!("{machine}{end}");
+    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name());
+    let mut names: Vec<_> = entries.map(|name| name.into_string().unwrap()).collect();
+    names.sort();
+    assert_eq!(names, [name("-disk1.vmdk"), name(".mf"), name(".ovf")]);
+    assert!(manifest_holds(folder, machine));
+    let disk = folder.join(name("-disk1.vmdk"));
+    run(Command::new("qemu-img").args(["check", "-f", "vmdk"]).arg(&disk));
+    disk
+}
+
+/// sha256sum's opinion on whether the manifest is of the files.
+pub(crate) fn manifest_holds(folder: &Path, machine: &str) -> bool {
+    let manifest = std::fs::read_to_string(folder.join(format!("{machine}.mf"))).unwrap();
+    let lines = manifest.lines().map(|line| {
+        let (name, digest) = line.strip_prefix("SHA256(").unwrap().split_once(")= ").unwrap();
+        format!("{digest}  {name}\n")
+    });
+    let sums = folder.with_extension("sums");
+    std::fs::write(&sums, lines.collect::<String>()).unwrap();
+    assert_eq!(manifest.lines().count(), 2);
+    let mut check = Command::new("sha256sum");
+    check.arg("--check").arg(&sums).current_dir(folder).output().unwrap().status.success()
 }
 
 /// sgdisk's opinion. It ends well even where it found damage that it could repair.

@@ -43,9 +43,11 @@ const fn stand_in(release: &'static str, manager: &'static str) -> Base {
 
 const BY_BIOS: Base = Base::Tested(["boots", "untested", "untested"]);
 
-const ROWS: [Row; 18] = [
+const ROWS: [Row; 19] = [
     row("Debian 11", "systemd", Base::Image("vmimage-test/debian:11"), true),
     row("Debian 12", "systemd", Base::Image("vmimage-test/debian:12"), true),
+    // arm64.rs
+    row("Debian 12, arm64", "systemd", Base::Tested(["no BIOS", "boots", "untested"]), true),
     row("Debian 13", "systemd", Base::Image("vmimage-test/debian:13"), true),
     row("Debian sid", "systemd", Base::Image("vmimage-test/debian:sid"), true),
     row("Ubuntu 20.04 to 25.10, Kali", "systemd", Base::Untested, true),

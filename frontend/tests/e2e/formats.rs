@@ -7,14 +7,21 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::boot::check_report;
-use super::disk::{self, damage};
-use super::lab::{VMIMAGE, boot, boot_by, build, copy_of, nonce, refused, run, scratch, testdata};
+use super::disk::{self, check_package, damage, manifest_holds};
+use super::lab::{VMIMAGE, boot, boot_by, build, copy_of, nonce, refused, run, scratch, syntax, testdata};
 
 const BASE: &str = "vmimage-test/alpine:3.23";
 
 /// What QEMU boots: the format, and QEMU's name for it.
-const FORMATS: [(&str, &str); 6] =
-    [("raw", "raw"), ("qcow2", "qcow2"), ("vdi", "vdi"), ("vhd", "vpc"), ("vhdx", "vhdx"), ("vmdk", "vmdk")];
+const FORMATS: [(&str, &str); 7] = [
+    ("raw", "raw"),
+    ("qcow2", "qcow2"),
+    ("vdi", "vdi"),
+    ("vhd", "vpc"),
+    ("vhdx", "vhdx"),
+    ("vmdk", "vmdk"),
+    ("ovf", "vmdk"),
+];
 /// The firmware that is quickest in emulation.
 const FIRMWARE: &str = "--bios";
 
@@ -26,15 +33,23 @@ fn one_build_gives_a_disk_that_boots_in_each_format() {
     let machine = ["--build-arg", &base, "--hostname", "web"];
     let context = context(folder.path());
     let [(first, _), others @ ..] = &FORMATS;
-    let others: Vec<_> =
-        others.iter().map(|(format, _)| format!("--output={}", path(format).display())).collect();
+    let outputs = others.iter().map(|(format, _)| format!("--output={}", path(format).display()));
+    let formats = FORMATS.iter().map(|(format, _)| format!("--format={format}"));
+    let others: Vec<_> = outputs.chain(formats).collect();
     let others = others.iter().map(String::as_str);
     build(&context, &path(first), &machine.into_iter().chain(others).collect::<Vec<_>>());
 
     disk::check(&path("raw"));
+    let package = path("ovf");
+    let inside = check_package(&package, "web");
     for (format, driver) in FORMATS {
-        run(&mut compare(&path("raw"), &path(format), driver));
+        let file = if format == "ovf" { inside.clone() } else { path(format) };
+        run(&mut compare(&path("raw"), &file, driver));
     }
+    let shown = run(Command::new(VMIMAGE).arg("run").arg(&package).arg("--dry-run"));
+    assert!(shown.contains(inside.to_str().unwrap()), "{shown}");
+    damage(&inside, 1 << 20, || assert!(!manifest_holds(&package, "web")));
+    stock_clients_get_the_folder(&context, folder.path(), &package);
     damage(&path("raw"), 1 << 20, || {
         refused(&mut compare(&path("raw"), &path("qcow2"), "qcow2"));
     });
@@ -48,6 +63,28 @@ fn one_build_gives_a_disk_that_boots_in_each_format() {
     run(Command::new("cmp").arg(&streamed).arg(path("raw")));
 
     check_report(BASE, FIRMWARE, &boot(&path("raw"), FIRMWARE, &[]));
+}
+
+/// Docker alone, with the frontend and no vmimage beside it: a folder in the folder or the archive that it writes.
+fn stock_clients_get_the_folder(context: &Path, folder: &Path, expected: &Path) {
+    let (local, archive) = (folder.join("local"), folder.join("archive.tar"));
+    let arguments = [&*syntax(), &format!("BASE={BASE}"), "VMIMAGE_HOSTNAME=web", "VMIMAGE_FORMAT=ovf"];
+    let arguments: Vec<_> = arguments.iter().flat_map(|argument| ["--build-arg", argument]).collect();
+    for output in
+        [format!("type=local,dest={}", local.display()), format!("type=tar,dest={}", archive.display())]
+    {
+        run(Command::new("docker")
+            .args(["buildx", "build", "--output", &output])
+            .args(&arguments)
+            .arg(context));
+    }
+    let folder = local.join("disk-ovf");
+    check_package(&folder, "web");
+    run(Command::new("diff").arg("-r").arg(&folder).arg(expected));
+    let listed = run(Command::new("tar").arg("-tf").arg(&archive));
+    let mut files: Vec<_> = listed.lines().filter(|name| !name.ends_with('/')).collect();
+    files.sort_unstable();
+    assert_eq!(files, ["disk-ovf/web-disk1.vmdk", "disk-ovf/web.mf", "disk-ovf/web.ovf"]);
 }
 
 /// The machines of VirtualBox have AHCI and e1000, for which Debian's kernel for virtual machines has no drivers.

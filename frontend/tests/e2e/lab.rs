@@ -307,7 +307,12 @@ pub(crate) fn as_user(folder: &Path, program: &Path) -> Command {
 
 /// The program of the frontend image, in `folder`: boot loader files and the growth program are in it.
 pub(crate) fn static_binary(folder: &Path) -> PathBuf {
-    let container = run(Command::new("docker").args(["create", &frontend()]));
+    binary_of(&frontend(), folder)
+}
+
+/// The program of an image that was built by Dockerfile.frontend, in `folder`.
+pub(crate) fn binary_of(image: &str, folder: &Path) -> PathBuf {
+    let container = run(Command::new("docker").args(["create", image]));
     let binary = folder.join("vmimage");
     run(Command::new("docker").args(["cp", "-q", &format!("{}:/vmimage", container.trim())]).arg(&binary));
     run(Command::new("docker").args(["rm", container.trim()]));

@@ -4,6 +4,7 @@
 
 #![allow(clippy::unwrap_used, reason = "what fails here fails the test")]
 
+mod arm64;
 mod boot;
 mod build;
 mod buildah;

@@ -9,7 +9,7 @@ use std::process::Command;
 use tempfile::TempDir;
 
 use super::container_disk;
-use super::disk::check;
+use super::disk::{check, check_package};
 use super::lab::{Engine, VMIMAGE, copy_of, frontend, refused, run, scratch, testdata, text};
 
 /// docker with a configuration of its own, into which `vmimage install` has put the shim.
@@ -95,11 +95,15 @@ fn docker_build_does_the_same_on_the_containerd_store() {
     let docker = Docker::new(Some(Engine::ContainerdStore.with(&["vmimage-test/debian:12", &frontend()])));
     let context = testdata("machine");
     // What is attested lies beside the disk in the build's result, and has no file here.
-    let formats = "-o type=vmdisk,dest=web.qcow2 -o type=vmdisk,dest=web.vhdx --provenance mode=max";
+    let formats = "-o type=vmdisk,dest=web.qcow2 -o type=vmdisk,dest=web.vhdx \
+                   -o type=vmdisk,dest=web,format=ovf --provenance mode=max";
     run(docker.docker(&format!("build --network host {formats}")).arg(&context));
-    assert_eq!(docker.made(), ["web.qcow2", "web.vhdx"]);
-    docker.is_expected("web.qcow2", &docker.expected(&context, "--network host -o other.vhdx"));
+    assert_eq!(docker.made(), ["web", "web.qcow2", "web.vhdx"]);
+    let words = "--network host -o other.vhdx -o other --format qcow2 --format vhdx --format ovf";
+    docker.is_expected("web.qcow2", &docker.expected(&context, words));
     docker.is_expected("web.vhdx", &fs::read(docker.path("other.vhdx")).unwrap());
+    check_package(&docker.path("web"), "disk");
+    run(docker.on("diff").args(["-r", "web", "other"]));
 }
 
 #[test]

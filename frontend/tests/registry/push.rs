@@ -200,7 +200,7 @@ fn what_can_not_be_pushed_is_said_in_a_line() {
         "web.vhdx: KubeVirt takes no vhdx disk from an image\nhint: push a disk in one of",
     );
     refused(&[&lab.path().join("none")], &amd64, "none: cannot be read: No such file");
-    refused(&[lab.path()], &amd64, "is not a regular file");
+    refused(&[lab.path()], &amd64, "is a directory, and no .ovf is in it");
     refused(&[&disk, &disk], &amd64, "--platform: 1 given for 2 files");
     let twice = [amd64, amd64].concat();
     refused(&[&disk, &disk], &twice, "web.qcow2: is a second disk for linux/amd64");

@@ -62,3 +62,16 @@ impl Layer {
         [*directory.as_bytes(), *disk.as_bytes()].concat()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_says_what_images_hold() {
+        for &format in Format::ALL {
+            let is_held = Layer::around(format, 512).is_some() || format == Format::ContainerDisk;
+            assert_eq!(format.goes_into_images(), is_held, "{format}");
+        }
+    }
+}

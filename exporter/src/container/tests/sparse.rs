@@ -3,16 +3,16 @@
 use std::io::{self, ErrorKind};
 
 use super::*;
-use crate::container::sparse::{ENDING, data_runs, unpack};
-use crate::report::DiskFile;
+use crate::container::sparse::{EXTENSION, data_runs, unpack};
+use crate::report::Made;
 
 /// The formats whose files can have zeroes in them.
 const FORMATS: [Format; 6] =
     [Format::Raw, Format::Qcow2, Format::Vdi, Format::Vhd, Format::VhdDynamic, Format::Vhdx];
 
 fn disk(scratch: &Scratch, format: Format, sparse: bool) -> Target {
-    let ending = if sparse { ENDING } else { "" };
-    let path = scratch.file(&format!("disk.{}{ending}", format.extension()));
+    let extension = if sparse { EXTENSION } else { "" };
+    let path = scratch.file(&format!("disk{}{extension}", format.suffix()));
     Target { sparse, ..target_at(path, format, Compression::None) }
 }
 
@@ -47,7 +47,7 @@ fn every_format_comes_out_as_it_is_written_at_once() {
             // Only little but the data is sent.
             assert!((stream.len() as u64) < blocks(&made) * 512 + 64 * KIB, "{format} {size}");
 
-            let [whole, sparse] = [whole, sparse].map(|target| DiskFile::read(&target).unwrap());
+            let [whole, sparse] = [whole, sparse].map(|target| Made::read(&target).unwrap());
             assert_eq!((whole.name, whole.size), (sparse.name, sparse.size));
         }
     }

@@ -40,7 +40,7 @@ fn damage_to_a_stream_is_found() {
         let disk = any_target(&scratch, format);
         write_one(Image { size: 3 * MIB, extents: &extents(3 * MIB) }, &disk, 2);
         let whole = std::fs::read(&disk.path).unwrap();
-        let name = format!("broken.{}", format.extension());
+        let name = format!("broken{}", format.suffix());
         for flipped in [0, 40, whole.len() / 2, whole.len() - 1] {
             let mut bytes = whole.clone();
             bytes[flipped] ^= 1;
@@ -109,7 +109,7 @@ fn a_stream_is_told_but_not_opened() {
 }
 
 #[test]
-fn endings_of_two_parts_are_formats() {
+fn extensions_of_two_parts_are_formats() {
     for (name, format) in [
         ("web.raw.zst", Format::RawZst),
         ("web.IMG.zst", Format::RawZst),

@@ -111,7 +111,7 @@ impl Sources<'_> {
     /// What the disk should be, of an image with these labels.
     fn wanted(&self, labels: &BTreeMap<String, String>) -> Result<Wanted> {
         let mut wanted = self.asked.over(labels, self.loaded)?.disk;
-        // The files' endings have told.
+        // The names of the artifacts have told.
         wanted.spec.formats = self.formats.to_vec();
         Ok(wanted)
     }
@@ -176,7 +176,7 @@ pub(super) fn asked(args: &Args, formats: &[Format]) -> Result<Asked> {
     if asked.stage != Stage::Disk {
         return Err(Error::user(format!("{STAGE}: only docker's builds have other results than a disk")));
     }
-    // The files' endings have told.
+    // The names of the artifacts have told.
     asked.disk.spec.formats = formats.to_vec();
     Ok(asked)
 }

@@ -127,17 +127,22 @@ fn a_folder_of_packages_is_a_named_context() {
 }
 
 #[test]
-fn every_file_asks_for_its_format() {
+fn every_artifact_asks_for_its_format() {
     let stock = END.replace("--build-arg=VMIMAGE_TRANSPORT=sparse ", "");
     // What is written in no order cannot reach stdout without its zeroes.
     assert_eq!(
         arguments(&["-o", "-", "--format", "vhdx"], true),
         format!("--build-arg VMIMAGE_FORMAT=vhdx {stock} .")
     );
+    assert_eq!(
+        arguments(&["-o", "-", "--format", "ovf"], true),
+        format!("--build-arg VMIMAGE_FORMAT=ovf {stock} .")
+    );
     for (words, formats) in [
         (&["-o", "web.qcow2", "-o", "web.vhdx", "-o", "web.img"][..], "qcow2,vhdx,raw"),
         (&["-o", "web.qcow2", "--format", "raw", "-o", "web.x", "--format", "vdi"], "raw,vdi"),
         (&["-o", "-", "--format", "vhd"], "vhd"),
+        (&["-o", "web", "--format", "ovf"], "ovf"),
     ] {
         assert_eq!(arguments(words, true), format!("--build-arg VMIMAGE_FORMAT={formats} {END} ."));
     }
@@ -146,9 +151,10 @@ fn every_file_asks_for_its_format() {
 #[test]
 fn what_no_build_can_make_is_refused() {
     for (words, message) in [
-        (&["-o", "web.iso"][..], "web.iso: its ending tells no format"),
-        (&["-o", "-"], "-o -: stdout has no ending that tells the format"),
-        (&["-o", "web.raw", "-o", "web.img"], "format: raw and raw files have the same extension, .raw"),
+        (&["-o", "web.iso"][..], "web.iso: its extension tells no format"),
+        (&["-o", "web.ovf"], "web.ovf: ovf is a folder, which has no extension"),
+        (&["-o", "-"], "-o -: stdout has no extension that tells the format"),
+        (&["-o", "web.raw", "-o", "web.img"], "format: raw is asked for twice"),
         (&["-o", "a.raw", "-o", "b.vdi", "--format", "raw"], "--format: 1 given for 2 files"),
         (&["-o", "a", "-o", "a", "--format", "raw", "--format", "vdi"], "a: is named twice"),
         (

@@ -66,17 +66,18 @@ impl Disk {
     /// A qcow2, a raw disk, or the qcow2 in a containerdisk archive.
     pub(super) fn open(path: &Path) -> Result<Self> {
         let shown = path.display().to_string();
+        // Opening another kind of file could wait for ever.
+        container::files(path)?;
         let metadata = path.metadata().map_err(|error| unreadable(&shown, error))?;
-        if !metadata.is_file() {
-            return Err(Error::user(format!("{shown}: is not a regular file")));
-        }
         let (format, range) = match container::identify(path)?.0 {
             Format::ContainerDisk => (Format::Qcow2, containerdisk::disk_range(path)?),
             format => (format, 0..metadata.len()),
         };
         let layer = Layer::around(format, range.end - range.start).ok_or_else(|| {
+            let can = Format::ALL.iter().filter(|format| format.goes_into_images());
+            let can: Vec<_> = can.map(|format| format.name()).collect();
             Error::user(format!("{shown}: KubeVirt takes no {format} disk from an image"))
-                .with_hint("push a disk in one of qcow2, raw, containerdisk")
+                .with_hint(format!("push a disk in one of {}", can.join(", ")))
         })?;
         let file = File::open(path).map_err(|error| unreadable(&shown, error))?;
         Ok(Self { file, shown, start: range.start, layer, changed: metadata.mtime() })
@@ -164,7 +165,10 @@ mod tests {
         std::fs::write(&path, b"\x1f\x8b\x08packed").unwrap();
         let error = Disk::open(&path).err().unwrap();
         assert!(error.to_string().ends_with("KubeVirt takes no raw.gz disk from an image"), "{error}");
-        assert!(Disk::open(folder.path()).err().unwrap().to_string().ends_with("is not a regular file"));
+        let error = Disk::open(Path::new("/dev/null")).err().unwrap();
+        assert!(error.to_string().ends_with("is not a regular file"), "{error}");
+        let error = Disk::open(folder.path()).err().unwrap();
+        assert!(error.to_string().ends_with("is a directory, and no .ovf is in it"), "{error}");
         assert!(
             Disk::open(&folder.path().join("none")).err().unwrap().to_string().contains("cannot be read")
         );

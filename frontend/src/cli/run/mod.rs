@@ -38,7 +38,7 @@ use watch::Ended;
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
-    /// The disk, in any format but OVA: told by what is in the file, not by its name
+    /// The disk, in any format that QEMU reads: told by what is in the file, not by its name; or an OVF folder
     file: PathBuf,
     /// Memory of the machine
     #[arg(short, long, value_name = "SIZE", default_value = "1G")]
@@ -132,6 +132,8 @@ struct Machine {
     qemu: PathBuf,
     firmware: QemuFirmware,
     accel: Accel,
+    /// The file that the disk is in.
+    disk: PathBuf,
     /// QEMU's name of the disk's format.
     driver: &'static str,
 }
@@ -151,7 +153,8 @@ impl Machine {
             _ => QemuFirmware::default_for(arch)?,
         };
         let accel = args.accel.decide(arch, &qemu);
-        Ok(Self { arch, qemu, firmware, accel, driver })
+        let disk = container::disk_file(&args.file)?;
+        Ok(Self { arch, qemu, firmware, accel, disk, driver })
     }
 
     fn become_qemu(&self, mut command: Command) -> Result<ExitCode> {
@@ -176,7 +179,7 @@ impl Machine {
                 add_pflash(&mut command, pflash);
             }
         }
-        add_disk(&mut command, &args.file, self.driver, args.snapshot);
+        add_disk(&mut command, &self.disk, self.driver, args.snapshot);
         if args.no_network {
             // Without a word QEMU adds a card of its own.
             command.args(["-nic", "none"]);

@@ -17,7 +17,8 @@ fn typed(words: &str) -> Args {
 const PFLASH: Pflash = Pflash { code: "/fw/CODE.fd", vars: "/fw/VARS.fd" };
 
 fn machine(firmware: QemuFirmware, accel: Accel) -> Machine {
-    Machine { arch: Architecture::X86_64, qemu: "qemu".into(), firmware, accel, driver: "qcow2" }
+    let (qemu, disk) = ("qemu".into(), "web.qcow2".into());
+    Machine { arch: Architecture::X86_64, qemu, firmware, accel, disk, driver: "qcow2" }
 }
 
 #[test]
@@ -38,6 +39,7 @@ fn every_option() {
     let words = "a,b.raw -m 512M -c 4 -p 8080:80 -p 0.0.0.0:53:53/udp --snapshot --graphics --qemu-arg=-no-reboot --qemu-arg -s";
     let mut machine = machine(QemuFirmware::SecureBoot(PFLASH), Accel::Tcg);
     machine.driver = "raw";
+    machine.disk = "a,b.raw".into();
     assert_eq!(
         shell::show(&machine.command(&typed(words))),
         "qemu -machine q35,smm=on -accel tcg,thread=multi -cpu max -m 512M -smp 4 \

@@ -1,22 +1,25 @@
-//! The entries of the tar stream: which are disk files, of which platform, and which must not be there.
+//! The entries of the tar stream: which are files of artifacts, of which platform, and which must not be there.
 
 use std::cell::Cell;
 use std::io::{self, ErrorKind, Read};
 use std::path::{Component, Path};
 
-use exporter::container::sparse::ENDING;
+use exporter::container::Format;
+use exporter::container::sparse::EXTENSION;
 use exporter::limits::Budget;
 use tar::{Archive, EntryType};
 
 use super::{Failure, not_as_asked};
 use crate::base::Error;
 
-/// A disk file in the stream.
+/// A file of an artifact in the stream.
 #[derive(Debug)]
-pub(super) struct DiskEntry {
+pub(super) struct FileEntry {
     /// Of several platforms, this one's: `linux-arm64`.
     pub(super) platform: Option<String>,
-    /// Its name inside the build's result.
+    /// The folder that it is of.
+    pub(super) folder: Option<String>,
+    /// Its name.
     pub(super) name: String,
     /// Whether it is a stream of what it holds, without its zeroes.
     pub(super) is_stream: bool,
@@ -24,10 +27,18 @@ pub(super) struct DiskEntry {
     pub(super) len: u64,
 }
 
-/// Hands every disk file of a tar stream to `take`, with a reader of its bytes.
+impl FileEntry {
+    /// Whether it is of an artifact in that format.
+    pub(super) fn is_of(&self, format: Format) -> bool {
+        let named = self.folder.as_ref().unwrap_or(&self.name);
+        self.folder.is_some() == format.is_folder() && named.ends_with(&format.suffix())
+    }
+}
+
+/// Hands every such file of a tar stream to `take`, with a reader of its bytes.
 pub(super) fn each(
     stream: impl Read,
-    mut take: impl FnMut(DiskEntry, &mut dyn Read) -> Result<(), Failure>,
+    mut take: impl FnMut(FileEntry, &mut dyn Read) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     let allowance = Cell::new(0);
     let mut archive = Archive::new(Metered { stream, allowance: &allowance });
@@ -40,12 +51,12 @@ pub(super) fn each(
         allowance.set(u64::MAX);
         let path = entry.path().map_err(broken)?.into_owned();
         let kind = entry.header().entry_type();
-        if let Place::Disk { platform, name } = place_of(&path, kind).map_err(Failure::Refused)? {
-            let (name, is_stream) = match name.strip_suffix(ENDING) {
+        if let Place::File { platform, folder, name } = place_of(&path, kind).map_err(Failure::Refused)? {
+            let (name, is_stream) = match name.strip_suffix(EXTENSION) {
                 Some(name) => (name.to_owned(), true),
                 None => (name, false),
             };
-            take(DiskEntry { platform, name, is_stream, len: entry.size() }, &mut entry)?;
+            take(FileEntry { platform, folder, name, is_stream, len: entry.size() }, &mut entry)?;
         }
     }
     allowance.set(u64::MAX);
@@ -54,7 +65,7 @@ pub(super) fn each(
     Ok(())
 }
 
-/// Folders, disks and attestations of all platforms and formats are far fewer.
+/// Folders, files and attestations of all platforms and formats are far fewer.
 const ENTRIES: u64 = 1000;
 /// Bytes that headers may take between two files; they are kept in memory.
 const METADATA_LIMIT: u64 = 1 << 20;
@@ -90,8 +101,8 @@ pub(super) fn broken(error: io::Error) -> Failure {
 enum Place {
     /// Of no interest: a directory, whose files tell its name, or what BuildKit attests.
     Beside,
-    /// A disk file, of this platform if there are several.
-    Disk { platform: Option<String>, name: String },
+    /// A file, of this platform if there are several, and in this folder if it is one of an artifact.
+    File { platform: Option<String>, folder: Option<String>, name: String },
 }
 
 /// What an entry is, or why it must not be there.
@@ -110,20 +121,24 @@ fn place_of(path: &Path, kind: EntryType) -> Result<Place, Error> {
             }
         }
     }
-    let disk = |platform, name: &str| Ok(Place::Disk { platform, name: name.to_owned() });
-    match (kind, &names[..]) {
+    let (platform, names) = match &names[..] {
+        [platform, names @ ..] if is_platform(platform) => (Some(platform.replace('_', "-")), names),
+        names => (None, names),
+    };
+    let file = |folder: Option<&str>, name: &str| {
+        Ok(Place::File { platform, folder: folder.map(str::to_owned), name: name.to_owned() })
+    };
+    match (kind, names) {
         (EntryType::Directory, [] | [_]) => Ok(Place::Beside),
-        (EntryType::Regular, [name] | [_, name]) if is_attestation(name) => Ok(Place::Beside),
-        (EntryType::Regular, [name]) => disk(None, name),
-        (EntryType::Regular, [platform, name]) if is_platform(platform) => {
-            disk(Some(platform.replace('_', "-")), name)
-        }
-        (EntryType::Regular | EntryType::Directory, _) => refuse("is not where a disk belongs"),
+        (EntryType::Regular, [name]) if is_attestation(name) => Ok(Place::Beside),
+        (EntryType::Regular, [name]) => file(None, name),
+        (EntryType::Regular, [folder, name]) => file(Some(folder), name),
+        (EntryType::Regular | EntryType::Directory, _) => refuse("is not where an artifact belongs"),
         _ => refuse("is neither a file nor a directory"),
     }
 }
 
-/// What BuildKit adds for `--provenance` and `--sbom`; no disk has such a name.
+/// What BuildKit adds for `--provenance` and `--sbom`; no artifact has such a name.
 fn is_attestation(name: &str) -> bool {
     name == "provenance.json" || name.ends_with(".spdx.json")
 }

@@ -1,4 +1,4 @@
-//! A disk file as it arrives: blocks of zeros become holes.
+//! A file as it arrives: blocks of zeros become holes.
 
 use std::error::Error as _;
 use std::io::{self, ErrorKind, Read};
@@ -11,10 +11,9 @@ use exporter::error::show_size;
 use super::{Failure, ended_early, entries};
 use crate::base::Error;
 
-/// Copies one file of exactly `len` bytes into a temporary one beside `path`.
-pub(super) fn store(mut from: impl Read, len: u64, path: &Path) -> Result<Output, Failure> {
-    let output = Output::create(path).map_err(|error| Failure::Refused(error.into()))?;
-    let cannot = |stored, error| Failure::Refused(cannot_store(error, stored, len, &output));
+/// Copies one file of exactly `len` bytes.
+pub(super) fn store(mut from: impl Read, len: u64, output: &Output) -> Result<(), Failure> {
+    let cannot = |stored, error| Failure::Refused(cannot_store(error, stored, len, output));
     let mut buffer = vec![0; 1 << 20];
     let (mut offset, mut stored) = (0, 0);
     loop {
@@ -29,21 +28,19 @@ pub(super) fn store(mut from: impl Read, len: u64, path: &Path) -> Result<Output
         }
     }
     output.set_len(offset).map_err(|error| cannot(stored, error))?;
-    if offset == len { Ok(output) } else { Err(ended_early(offset, len)) }
+    if offset == len { Ok(()) } else { Err(ended_early(offset, len)) }
 }
 
-/// Makes the file that a stream of `len` bytes stands for, in a temporary one beside `path`.
-pub(super) fn store_stream(from: impl Read, len: u64, path: &Path) -> Result<Output, Failure> {
-    let output = Output::create(path).map_err(|error| Failure::Refused(error.into()))?;
-    let cannot = |stored, error| Failure::Refused(cannot_store(error, stored, len, &output));
+/// Makes the file that a stream of `len` bytes stands for.
+pub(super) fn store_stream(from: impl Read, len: u64, output: &Output) -> Result<(), Failure> {
+    let cannot = |stored, error| Failure::Refused(cannot_store(error, stored, len, output));
     let mut stored = 0;
     let file_len = unpack(from, |at, bytes| -> Result<(), Failure> {
         output.write_at(bytes, at).map_err(|error| cannot(stored, error))?;
         stored += bytes.len() as u64;
         Ok(())
     })?;
-    output.set_len(file_len).map_err(|error| cannot(stored, error))?;
-    Ok(output)
+    output.set_len(file_len).map_err(|error| cannot(stored, error))
 }
 
 /// The error of a file of `len` bytes, `stored` of which are on the disk and come free again with it.

@@ -158,7 +158,8 @@ image's.
 without their zeroes (the build argument `VMIMAGE_TRANSPORT=sparse`): of raw, VHD, VHDX, VDI and uncompressed qcow2 files a
 stream arrives that says what the file holds and where. The file is made as it arrives, with holes, and is the same byte for
 byte. Other clients (`docker buildx build -o .`) get the file itself, zeroes and all; VHDX and other formats that are written in
-no order also come so on their way to stdout.
+no order also come so on their way to stdout. A folder is a folder in that stream, which is one tar, whoever the client is:
+[formats.md](formats.md).
 
 ## Docker Compose
 

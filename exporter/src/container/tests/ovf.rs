@@ -1,4 +1,4 @@
-//! OVAs, unpacked and read by programs that are not ours.
+//! OVF packages, unpacked and read by programs that are not ours.
 
 use super::*;
 
@@ -9,6 +9,14 @@ const SIZE: u64 = 12 * MIB + 512;
 fn ova(scratch: &Scratch, name: &str) -> Target {
     let appliance = Appliance { name: name.into(), ..Appliance::default() };
     let disk = Target { appliance, ..target(scratch, "disk.ova", Compression::Zlib) };
+    write_one(Image { size: SIZE, extents: &extents(SIZE) }, &disk, 2);
+    disk
+}
+
+/// The same as files in a folder.
+fn folder(scratch: &Scratch, name: &str) -> Target {
+    let appliance = Appliance { name: name.into(), ..Appliance::default() };
+    let disk = Target { appliance, ..any_target(scratch, Format::Ovf) };
     write_one(Image { size: SIZE, extents: &extents(SIZE) }, &disk, 2);
     disk
 }
@@ -44,6 +52,41 @@ fn tar_lists_the_descriptor_first() {
     let mut bytes = std::fs::read(&disk.path).unwrap();
     bytes[124] ^= 1;
     assert!(!tool("tar", &["-tf", &scratch.write("broken.ova", &bytes)]).0);
+}
+
+#[test]
+fn a_folder_has_the_files_of_the_archive() {
+    let scratch = Scratch::new();
+    for name in ["web", "../\"<&>'\n\0 web", ""] {
+        let folder = contents(&folder(&scratch, name).path);
+        assert_eq!(folder.len(), 3, "{name:?}");
+        assert!(folder == contents(&unpack(&scratch, shown(&ova(&scratch, name)))), "{name:?}");
+    }
+}
+
+#[test]
+fn our_reader_reads_the_disk_in_a_folder() {
+    let scratch = Scratch::new();
+    let disk = folder(&scratch, "web");
+    assert_eq!(identify(&disk.path).unwrap(), (Format::Ovf, Some(SIZE)));
+    let mut bytes = vec![1; SIZE as usize];
+    open(&disk.path).unwrap().1.read_at(0, &mut bytes).unwrap();
+    assert!(bytes == flatten(SIZE, &extents(SIZE)));
+    assert!(check(&disk.path).unwrap().is_empty());
+    assert_eq!(disk_file(&disk.path).unwrap(), disk.path.join("web-disk1.vmdk"));
+
+    let refused = || open(&disk.path).map(drop).unwrap_err().to_string();
+    let vmdk = disk.path.join("web-disk1.vmdk");
+    let whole = std::fs::read(&vmdk).unwrap();
+    std::fs::write(&vmdk, vec![1; 4096]).unwrap();
+    assert!(refused().starts_with("vmdk"), "{}", refused());
+    // A link may lead to any file of the user's.
+    std::fs::remove_file(&vmdk).unwrap();
+    let elsewhere = scratch.write("elsewhere.vmdk", &whole);
+    std::os::unix::fs::symlink(elsewhere, &vmdk).unwrap();
+    assert!(refused().ends_with("there is no .vmdk beside the .ovf in it"), "{}", refused());
+    std::fs::remove_file(disk.path.join("web.ovf")).unwrap();
+    assert!(refused().ends_with("is a directory, and no .ovf is in it"), "{}", refused());
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! The files a spec comes to: the formats and the compression that were asked for, put together.
+//! The artifacts a spec comes to: the formats and the compression that were asked for, put together.
 
 use std::collections::BTreeMap;
 
@@ -6,10 +6,10 @@ use super::Spec;
 use crate::container::{Compression, Format};
 use crate::error::{Error, Kind, Result};
 
-/// A disk file that a spec asks for.
+/// What a build hands out: a file, or a folder of files.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FileSpec {
-    /// Its name: `web.qcow2`.
+pub struct Artifact {
+    /// Its name: `web.qcow2`, of a folder `web-ovf`.
     pub name: String,
     /// Its format.
     pub format: Format,
@@ -17,7 +17,7 @@ pub struct FileSpec {
     pub compression: Compression,
 }
 
-impl FileSpec {
+impl Artifact {
     /// Whether it can have long runs of zeroes and be written as a [`sparse`](crate::container::sparse) stream.
     pub fn is_sparse(&self) -> bool {
         self.compression == Compression::None && self.format != Format::ContainerDisk
@@ -25,28 +25,26 @@ impl FileSpec {
 }
 
 impl Spec {
-    /// The disk files it asks for, one of each format, in the order of the formats.
+    /// What it asks for, one artifact of each format, in the order of the formats.
     ///
     /// # Errors
-    /// [`Kind::Input`] for two formats whose files would have the same name, and those of
+    /// [`Kind::Input`] for two formats whose artifacts would have the same name, and those of
     /// [`compressions`](Self::compressions).
-    pub fn files(&self) -> Result<Vec<FileSpec>> {
+    pub fn artifacts(&self) -> Result<Vec<Artifact>> {
         let compressions = self.compressions()?;
-        let mut known: BTreeMap<&str, Format> = BTreeMap::new();
+        let mut known: BTreeMap<String, Format> = BTreeMap::new();
         for format in &self.formats {
-            if let Some(other) = known.insert(format.extension(), *format) {
-                let message =
-                    format!("{other} and {format} files have the same extension, .{}", format.extension());
-                return Err(Error::new(Kind::Input, "format", message)
-                    .with_hint("ask for one of them, and for the other in a build of its own"));
+            if let Some(other) = known.insert(format.suffix(), *format) {
+                return Err(same_name(other, *format));
             }
         }
-        let name = |format: Format| format!("{}.{}", self.name, format.extension());
-        let files = self.formats.iter().zip(compressions);
-        Ok(files.map(|(&format, compression)| FileSpec { name: name(format), format, compression }).collect())
+        let name = |format: Format| format!("{}{}", self.name, format.suffix());
+        let artifacts = self.formats.iter().zip(compressions);
+        let artifact = |(&format, compression)| Artifact { name: name(format), format, compression };
+        Ok(artifacts.map(artifact).collect())
     }
 
-    /// How the file of each format is compressed: as was asked if it can be, else in its usual way.
+    /// How the artifact of each format is compressed: as was asked if it can be, else in its usual way.
     ///
     /// # Errors
     /// [`Kind::Input`] for no format at all, [`Kind::Unsupported`] for a compression that none of the
@@ -79,6 +77,15 @@ impl Spec {
     }
 }
 
+fn same_name(one: Format, other: Format) -> Error {
+    let message = match one == other {
+        true => format!("{one} is asked for twice"),
+        false => format!("{one} and {other} files have the same extension, {}", one.suffix()),
+    };
+    Error::new(Kind::Input, "format", message)
+        .with_hint("ask for one of them, and for the other in a build of its own")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -89,12 +96,12 @@ mod tests {
         let sparse = |compression| -> Vec<Format> {
             // Two formats have one extension, so each is asked for by itself.
             let compressions = spec(compression).compressions().unwrap();
-            let files = Format::ALL.iter().zip(compressions).map(|(&format, compression)| FileSpec {
+            let files = Format::ALL.iter().zip(compressions).map(|(&format, compression)| Artifact {
                 name: String::new(),
                 format,
                 compression,
             });
-            files.filter(FileSpec::is_sparse).map(|file| file.format).collect()
+            files.filter(Artifact::is_sparse).map(|file| file.format).collect()
         };
         let plain = [Format::Raw, Format::Vdi, Format::Vhd, Format::VhdDynamic, Format::Vhdx];
         assert_eq!(sparse(None), plain);
@@ -103,33 +110,41 @@ mod tests {
         assert_eq!(sparse(Some(Compression::None)), with_qcow2);
     }
 
-    fn files(formats: &[Format], compression: Option<Compression>) -> Result<Vec<(String, Compression)>> {
+    fn artifacts(formats: &[Format], compression: Option<Compression>) -> Result<Vec<(String, Compression)>> {
         let spec = Spec { name: "web".into(), formats: formats.to_vec(), compression, ..Spec::default() };
-        Ok(spec.files()?.into_iter().map(|file| (file.name, file.compression)).collect())
+        Ok(spec.artifacts()?.into_iter().map(|artifact| (artifact.name, artifact.compression)).collect())
     }
 
     #[test]
-    fn each_format_is_a_file_compressed_as_it_can_be() {
+    fn each_format_is_an_artifact_compressed_as_it_can_be() {
         let file = |name: &str, compression| (name.to_owned(), compression);
         let both = [Format::Qcow2, Format::Raw];
         assert_eq!(
-            files(&both, Some(Compression::Zlib)).unwrap(),
+            artifacts(&both, Some(Compression::Zlib)).unwrap(),
             [file("web.qcow2", Compression::Zlib), file("web.raw", Compression::None)]
         );
         assert_eq!(
-            files(&both, None).unwrap(),
+            artifacts(&both, None).unwrap(),
             [file("web.qcow2", Compression::Zstd), file("web.raw", Compression::None)]
         );
+        let folder = [file("web-ovf", Compression::Zlib), file("web.ova", Compression::Zlib)];
+        assert_eq!(artifacts(&[Format::Ovf, Format::Ova], None).unwrap(), folder);
     }
 
     #[test]
     fn what_no_build_can_make_is_refused() {
         for (formats, compression, part) in [
             (&[][..], None, "format: none is asked for"),
-            (&[Format::Raw, Format::Raw], None, "raw and raw files have the same extension, .raw"),
+            (&[Format::Raw, Format::Raw], None, "raw is asked for twice"),
+            (&[Format::Ovf, Format::Ovf], None, "ovf is asked for twice"),
+            (
+                &[Format::Vhd, Format::VhdDynamic],
+                None,
+                "vhd and vhd-dynamic files have the same extension, .vhd",
+            ),
             (&[Format::Raw, Format::Vhdx], Some(Compression::Zstd), "zstd is not for raw, vhdx files"),
         ] {
-            let error = files(formats, compression).unwrap_err();
+            let error = artifacts(formats, compression).unwrap_err();
             assert!(error.to_string().contains(part), "{error}");
         }
     }

@@ -1,5 +1,8 @@
-//! OVA: an OVF package in one file. Specification: DMTF DSP0243 1.1.0, "Open Virtualization Format";
-//! section 5.3 for the archive, POSIX.1 "ustar Interchange Format" for its headers.
+//! OVF packages: a machine to import, with its disk. Specification: DMTF DSP0243 1.1.0, "Open Virtualization Format";
+//! POSIX.1 "ustar Interchange Format" for the headers of an archive.
+//!
+//! A package is a folder of three files, `NAME.ovf`, `NAME-disk1.vmdk` and `NAME.mf`; or, as an OVA, an archive of the
+//! same files (section 5.3):
 //!
 //! ```text
 //! ┌────────┬──────────────────────┬────────┬──────────────┬────────┬──────────┬────────────────┐
@@ -8,9 +11,9 @@
 //! └────────┴──────────────────────┴────────┴──────────────┴────────┴──────────┴────────────────┘
 //! ```
 //!
-//! The descriptor has to be first and tells the size of the disk file, so it is written last, into room
+//! There the descriptor has to be first and tells the size of the disk file, so it is written last, into room
 //! that was left for it; an OVA cannot go into a pipe. The manifest may be behind the descriptor or at
-//! the end: there, the disk is hashed while it is written.
+//! the end: the disk is hashed while it is written.
 //!
 //! A strict reader wants (DSP0243, 5.1 to 5.3; VirtualBox, `ApplianceImplImport.cpp`, is a judge of it in the tests):
 //! - the descriptor as the first member, then the files in the order of its `References`, each with its size there;
@@ -19,12 +22,17 @@
 //! - headers of ustar and no extended ones; only a size from 8 GiB on, for which it has no digits, is binary;
 //! - disks as stream-optimised VMDK, and their capacity in the descriptor what their own header says.
 //!
-//! Read: the first VMDK of any OVA.
+//! Read: the first VMDK of any package.
 
-mod ovf;
+mod archive;
+mod descriptor;
+mod folder;
+mod hashed;
+mod package;
 mod read;
-mod write;
 
-pub use ovf::{Appliance, Firmware};
-pub(super) use read::{is_ova, open};
-pub(super) use write::Writer;
+pub(super) use archive::Writer as ArchiveWriter;
+pub use descriptor::{Appliance, Firmware};
+pub(super) use folder::Writer as FolderWriter;
+pub(super) use package::FILES;
+pub(super) use read::{disk_of, is_ova, open};

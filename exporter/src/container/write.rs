@@ -1,0 +1,169 @@
+//! What is wanted of an image, made in one pass: files and folders under their names, or one file into a pipe.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use super::codec::Coding;
+use super::frames::{self, Around};
+use super::place::{Lasting, Pipe, Place};
+use super::{
+    Appliance, Compression, Folder, Format, Output, blocks, containerdisk, gce, ovf, qcow2, raw, sparse, vdi,
+    vhd, vhdx, vmdk,
+};
+use crate::engine::{self, Image, Run, Sink};
+use crate::error::{Error, Kind, Result, show_size};
+use crate::seed::Uuid;
+
+/// A file or a folder that is wanted.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// Where; of a pipe, its name in messages.
+    pub path: PathBuf,
+    /// In which format.
+    pub format: Format,
+    /// Compressed how.
+    pub compression: Compression,
+    /// The identity of the disk file, for formats that have one.
+    pub id: Uuid,
+    /// The machine it is for, for formats that tell.
+    pub appliance: Appliance,
+    /// Whether it is written as a [`sparse`] stream of itself, to be unpacked elsewhere. Not for formats that read
+    /// again what they have written.
+    pub sparse: bool,
+}
+
+/// What a target is written to; complete, it gets its name.
+enum Unnamed {
+    File(Box<dyn Lasting>),
+    Folder(Folder),
+}
+
+impl Target {
+    /// The file, or the stream of it; or the folder.
+    fn create(&self) -> Result<Unnamed> {
+        if self.format.is_folder() {
+            return Folder::create(&self.path, self.format).map(Unnamed::Folder);
+        }
+        let output = Output::create(&self.path)?;
+        Ok(Unnamed::File(if self.sparse { Box::new(sparse::Writer::new(output)?) } else { Box::new(output) }))
+    }
+}
+
+impl Unnamed {
+    fn complete(self) -> Result<()> {
+        match self {
+            Self::File(file) => file.complete(),
+            Self::Folder(folder) => folder.persist(),
+        }
+    }
+
+    fn to(&self) -> To<'_> {
+        match self {
+            Self::File(place) => To::Place(&**place),
+            Self::Folder(folder) => To::Folder(folder),
+        }
+    }
+}
+
+/// Where a sink writes.
+#[derive(Clone, Copy)]
+enum To<'a> {
+    Place(&'a dyn Place),
+    Folder(&'a Folder),
+}
+
+/// Make every target of `image` in one pass.
+///
+/// # Errors
+/// [`Kind::Unsupported`] for a compression that a format lacks; whatever the extents' files and the file
+/// systems have to say. On an error no target appears that is not complete.
+pub fn write(image: Image<'_>, targets: &[Target], run: &Run<'_>) -> Result<()> {
+    let made = targets.iter().map(Target::create).collect::<Result<Vec<_>>>()?;
+    let sinks: Vec<_> = targets
+        .iter()
+        .zip(&made)
+        .map(|(target, made)| sink(image, target, made.to()))
+        .collect::<Result<_>>()?;
+    engine::run(image, &sinks.iter().map(Box::as_ref).collect::<Vec<_>>(), run)?;
+    sinks.iter().try_for_each(|sink| sink.finish())?;
+    drop(sinks);
+    made.into_iter().try_for_each(Unnamed::complete)
+}
+
+/// Make one disk file of `image` and send it into a pipe, from front to end.
+///
+/// # Errors
+/// As [`write()`], and [`Kind::Unsupported`] for a format whose writer has to go back.
+pub fn stream(image: Image<'_>, target: &Target, to: &mut (dyn Write + Send), run: &Run<'_>) -> Result<()> {
+    if !target.format.streams() {
+        let message = format!("{} cannot be written to a pipe", target.format);
+        let what = if target.format.is_folder() { "folder" } else { "file" };
+        let can: Vec<_> =
+            Format::ALL.iter().filter(|format| format.streams()).map(|format| format.name()).collect();
+        return Err(Error::new(Kind::Unsupported, target.path.display().to_string(), message)
+            .with_hint(format!("name a {what}, or ask for one of {}", can.join(", "))));
+    }
+    let pipe = Pipe::new(to);
+    let sink = sink(image, target, To::Place(&pipe))?;
+    engine::run(image, &[&*sink], run)?;
+    sink.finish()?;
+    drop(sink);
+    pipe.finish()
+}
+
+fn sink<'a>(image: Image<'_>, target: &'a Target, to: To<'a>) -> Result<Box<dyn Sink + 'a>> {
+    check_target(image, target)?;
+    let Target { format, compression, id, ref appliance, .. } = *target;
+    let place = match (format, to) {
+        (Format::Ovf, To::Folder(folder)) => {
+            return Ok(Box::new(ovf::FolderWriter::new(image.size, id, appliance, folder)?));
+        }
+        (_, To::Folder(_)) => return Err(misplaced(target)),
+        (_, To::Place(place)) => place,
+    };
+    Ok(match format {
+        Format::Raw => Box::new(raw::Writer::new(image.size, place)),
+        Format::Qcow2 => Box::new(qcow2::Writer::new(image, compression, place)?),
+        Format::Vdi => Box::new(blocks::Writer::new(vdi::tables(image.size, id)?, place)),
+        Format::Vhd => Box::new(vhd::Writer::new(image.size, id, place)?),
+        Format::VhdDynamic => Box::new(vhd::dynamic::Writer::new(image.size, id, place)?),
+        Format::Vhdx => Box::new(blocks::Writer::new(vhdx::tables(image.size, id)?, place)),
+        Format::Vmdk => Box::new(vmdk::Writer::new(image.size, id, place)?),
+        Format::Ova => Box::new(ovf::ArchiveWriter::new(image.size, id, appliance, place)?),
+        Format::Ovf => return Err(misplaced(target)),
+        Format::RawZst => {
+            Box::new(frames::Writer::new(image.size, Coding::CheckedZstd, Around::default(), place)?)
+        }
+        Format::RawGz => Box::new(frames::Writer::new(image.size, Coding::Gzip, Around::default(), place)?),
+        Format::Gce => Box::new(gce::writer(image.size, place)?),
+        Format::ContainerDisk => Box::new(containerdisk::Writer::new(image, compression, appliance, place)?),
+    })
+}
+
+/// What no format can be made of, or not so.
+fn check_target(image: Image<'_>, target: &Target) -> Result<()> {
+    let Target { format, compression, .. } = *target;
+    if !format.compressions().contains(&compression) {
+        let message = match compression {
+            Compression::None => format!("a {format} disk is always compressed"),
+            _ => format!("a {format} disk cannot be compressed with {compression}"),
+        };
+        let can: Vec<_> = format.compressions().iter().map(|known| known.name()).collect();
+        return Err(Error::new(Kind::Unsupported, target.path.display().to_string(), message)
+            .with_hint(format!("leave the compression out, or ask for {}", can.join(", "))));
+    }
+    let unit = format.size_unit();
+    if !image.size.is_multiple_of(unit) {
+        let message = format!("a {format} disk is a multiple of {} large", show_size(unit));
+        return Err(Error::new(Kind::Unsupported, target.path.display().to_string(), message).with_hint(
+            format!("make the disk {} bytes large", image.size.saturating_add(unit) / unit * unit),
+        ));
+    }
+    Ok(())
+}
+
+/// Of a folder that goes to a file, or the other way round.
+fn misplaced(target: &Target) -> Error {
+    let what = if target.format.is_folder() { "a folder" } else { "a file" };
+    Error::new(Kind::Unsupported, target.path.display().to_string(), format!("{} is {what}", target.format))
+}
