@@ -129,7 +129,7 @@ impl FromStr for Size {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let wrong = || format!("{text:?} is no size: write a number with K, M, G or T, such as 10G");
+        let wrong = || format!("{text:?} is not a size: write a number with K, M, G or T, such as 10G");
         let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
         let (number, unit) = text.split_at(digits);
         let number: u64 = number.parse().map_err(|_| wrong())?;

@@ -31,7 +31,7 @@ pub(crate) fn flatten(size: u64, extents: &dyn Extents) -> Vec<u8> {
             Source::Bytes(bytes) => out.copy_from_slice(bytes),
             Source::Rendered { by, key } => by.render(*key, out),
             Source::Image { image, offset } => image.read_at(*offset, out).unwrap(),
-            Source::File { .. } | Source::Archive { .. } => panic!("an extent in memory was expected"),
+            Source::File { .. } | Source::Archive { .. } => panic!("expected an extent in memory"),
         }
     }
     image

@@ -18,7 +18,7 @@ use exporter::report::Made;
 use exporter::spec::{Artifact, Spec};
 use exporter::tree::{HostDir, scan};
 
-use crate::ask::spelling;
+use crate::ask::Hints;
 use crate::base::builtin;
 use crate::base::make::{Making, Wanted, threads};
 use crate::base::{Error, Meter, Result, Stage, Style, terminal};
@@ -61,10 +61,15 @@ pub(crate) fn main() -> ExitCode {
     match run(&args) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            error.print(spelling::build_argument);
+            error.print(hints().spelling());
             error.exit_code()
         }
     }
+}
+
+/// How hints are spelled: the frontend says it in a variable that is no part of the step's cache key.
+fn hints() -> Hints {
+    Hints::named(std::env::var("NO_PROXY").ok().as_deref())
 }
 
 fn run(args: &Args) -> Result<()> {

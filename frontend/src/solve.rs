@@ -12,6 +12,7 @@
 
 mod container_disk;
 mod context;
+mod images;
 mod locate;
 mod machine;
 mod probe;

@@ -276,7 +276,7 @@ fn the_engine_is_told_what_was_typed() {
     assert!(lab.run("src -o out/web.qcow2 --size 4G").status.success());
     let argv = fs::read_to_string(lab.path("argv")).unwrap();
     let expected = "buildx build --build-arg BUILDKIT_SYNTAX=example/vmimage --build-arg VMIMAGE_FORMAT=qcow2 \
-                    --build-arg VMIMAGE_SIZE=4G --build-arg=VMIMAGE_TRANSPORT=sparse --provenance=false --sbom=false --output=type=tar,dest=- -- src";
+                    --build-arg VMIMAGE_SIZE=4G --build-arg=VMIMAGE_HINTS=flag --build-arg=VMIMAGE_TRANSPORT=sparse --provenance=false --sbom=false --output=type=tar,dest=- -- src";
     assert_eq!(argv.split_whitespace().collect::<Vec<_>>().join(" "), expected);
 
     lab.write("src/Dockerfile", "# syntax=docker.io/example/vmimage:1 size=1G\nFROM scratch\n");
@@ -311,9 +311,9 @@ fn flags_for_images_are_refused_or_warned_of() {
     assert_eq!(
         warnings,
         [
-            "warning: --sbom: nothing comes of it: a disk carries no attestations",
-            "warning: --annotation: nothing comes of it: a disk has no manifest to hold it",
-            "warning: --attest: nothing comes of it: a disk carries no attestations",
+            "warning: --sbom: ignored: a disk carries no attestations",
+            "warning: --annotation: ignored: a disk has no manifest to hold it",
+            "warning: --attest: ignored: a disk carries no attestations",
         ]
     );
     let argv = fs::read_to_string(lab.path("argv")).unwrap();

@@ -142,9 +142,9 @@ fn config_says_what_is_wrong_in_a_file_or_that_nothing_is() {
     assert_eq!(output.status.code(), Some(1));
     assert_eq!(
         stderr(&output),
-        "error: vmimage.toml:1:8: size is \"big\": \"big\" is no size: write a number with K, M, G or T, such as 10G\n \
+        "error: vmimage.toml:1:8: size is \"big\": \"big\" is not a size: write a number with K, M, G or T, such as 10G\n \
          1 | size = \"big\"\n   |        ^^^^^\n\
-         vmimage.toml:2:1: hostnam is no key: did you mean hostname?\n \
+         vmimage.toml:2:1: unknown key hostnam: did you mean hostname?\n \
          2 | hostnam = \"a\"\n   | ^^^^^^^\n"
     );
     let schema = stdout(&vmimage(&["config", "schema"]).output().unwrap());

@@ -192,6 +192,50 @@ fn every_link_of_the_docs_leads_somewhere() {
     assert_eq!(dead_links(text, here), ["no-such-page.md"]);
 }
 
+/// The files and folders of the repository that a page names and that are not there. Some names stand for several:
+/// `provision/{apt,apk}.rs`, `provision/*.rs`.
+fn dead_paths(text: &str) -> Vec<&str> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let is_ours = |word: &&str| {
+        let folders = ["docs/", "exporter/", "frontend/", "fuzz/", "llb/", "testdata/", ".ci/"];
+        folders.iter().any(|folder| word.starts_with(folder)) && !word.contains(['{', '*', ' '])
+    };
+    let words = text.split('`').skip(1).step_by(2).filter(is_ours);
+    words.filter(|word| !root.join(word).exists()).collect()
+}
+
+#[test]
+fn every_path_of_the_docs_is_there() {
+    for page in pages() {
+        let text = std::fs::read_to_string(&page).unwrap();
+        assert_eq!(dead_paths(&text), [""; 0], "{}", page.display());
+    }
+    let text = "`docs/` `exporter/src/no-such.rs`, `llb/src/*.rs` `no/such` exporter/no-such";
+    assert_eq!(dead_paths(text), ["exporter/src/no-such.rs"]);
+}
+
+/// The extensions of the table in docs/internals.md that touch more than half of the files that they did before.
+fn widespread(page: &str) -> Vec<&str> {
+    let table = page.split_once("| to add | before | files to touch |\n").unwrap().1;
+    let rows = table.lines().skip(1).take_while(|line| line.starts_with('|'));
+    let wide = rows.filter(|row| {
+        let cells: Vec<_> = row.split('|').map(str::trim).collect();
+        let files = cells[3].split('`').skip(1).step_by(2).filter(|word| word.contains('/'));
+        files.count() * 2 > cells[2].parse::<usize>().unwrap()
+    });
+    wide.collect()
+}
+
+#[test]
+fn an_extension_touches_half_of_the_files_that_it_did() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/internals.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    assert_eq!(widespread(&page), [""; 0]);
+    let (few, many) = ("| x | 4 | `a/b` and `c/d` |\n", "| y | 3 | `a/b`, `c/d` |\n");
+    let table = format!("| to add | before | files to touch |\n|---|---|---|\n{few}{many}\n{many}");
+    assert_eq!(widespread(&table), [many.trim_end()]);
+}
+
 /// It sells; what it leads to serves.
 #[test]
 fn the_readme_is_short_and_leads_to_every_page() {
@@ -201,4 +245,23 @@ fn the_readme_is_short_and_leads_to_every_page() {
         let link = format!("(docs/{})", page.file_name().unwrap().to_str().unwrap());
         assert!(page.ends_with("README.md") || readme.contains(&link), "{link} is not in the README");
     }
+}
+
+/// One of each is used throughout, in messages, scripts and the sources.
+const SPELLINGS: [(&str, &str); 4] = [
+    ("can't", "cannot, as the documentation of the field has it"),
+    ("VMIMAGE_GOLDEN", "UPDATE, which writes every kept page and golden file"),
+    (" is no key", "unknown key"),
+    (" was expected\"", "expected, as the parser of the command line has it"),
+];
+
+#[test]
+fn one_thing_is_said_in_one_way() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let text = ["exporter/src", "exporter/guest/src", "frontend/src", "llb/src"]
+        .map(|folder| sources(&root.join(folder)))
+        .concat();
+    let found = |text: &str| SPELLINGS.into_iter().find(|(wrong, _)| text.contains(wrong));
+    assert_eq!(found(&text), None);
+    assert!(found("it can't be").is_some());
 }

@@ -133,10 +133,10 @@ fn machine_id(editor: &mut Editor<'_>, os: &Os) -> Result<Vec<String>> {
     let had_id = editor.tree().resolve_nofollow(MACHINE_ID).is_some();
     if os.init == Some(Init::Systemd) {
         editor.write_file(MACHINE_ID, *b"", 0o444)?;
-        notes.push(format!("{MACHINE_ID}: emptied, made anew at boot"));
+        notes.push(format!("{MACHINE_ID}: emptied, generated at boot"));
     } else if had_id {
         editor.remove(MACHINE_ID);
-        notes.push(format!("{MACHINE_ID}: removed, made anew at boot"));
+        notes.push(format!("{MACHINE_ID}: removed, generated at boot"));
     }
     if editor.remove(DBUS_MACHINE_ID) && os.init == Some(Init::Systemd) {
         editor.symlink(DBUS_MACHINE_ID, MACHINE_ID)?;

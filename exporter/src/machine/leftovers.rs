@@ -332,7 +332,7 @@ mod tests {
             ("/etc/dpkg/dpkg.cfg.d/excludes", "path-exclude=/usr/share/doc/*\n", Some("path-exclude")),
             ("/etc/dnf/dnf.conf", "[main]\ntsflags=nodocs\n", Some("documentation")),
             ("/etc/zypp/zypp.conf", "rpm.install.excludedocs = yes\n", Some("documentation")),
-            ("/etc/initramfs-tools/update-initramfs.conf", "update_initramfs=no\n", Some("not made anew")),
+            ("/etc/initramfs-tools/update-initramfs.conf", "update_initramfs=no\n", Some("not rebuilt")),
             (
                 "/usr/bin/systemctl",
                 "-> /bin/true",

@@ -60,7 +60,7 @@ fn a_debian_container_becomes_a_machine() {
         notes,
         [
             "/.dockerenv: removed",
-            "/etc/machine-id: emptied, made anew at boot",
+            "/etc/machine-id: emptied, generated at boot",
             "/etc/fstab: / is UUID=11111111-1111-1111-1111-111111111111",
             "/etc/fstab: /boot/efi is UUID=1234-ABCD",
             "/etc/hostname: debian",

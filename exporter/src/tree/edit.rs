@@ -117,7 +117,7 @@ impl<'tree> Editor<'tree> {
         let parent = self.mkdir_all(directory)?;
         let old = self.tree.entries(parent).and_then(|entries| entries.get(name));
         if old.is_some_and(|&old| self.tree.entries(old).is_some()) {
-            return Err(refused("is a directory, a file was expected"));
+            return Err(refused("is a directory, expected a file"));
         }
         Ok(self.tree.insert(parent, name, inode))
     }
@@ -259,7 +259,7 @@ mod tests {
         editor.write_file("/etc/file", *b"", 0o644).unwrap();
         editor.symlink("/loop", "loop").unwrap();
         for (path, message) in [
-            ("/etc", "/etc: is a directory, a file was expected"),
+            ("/etc", "/etc: is a directory, expected a file"),
             ("/", "/: not the name of a file"),
             ("/etc/..", "/etc/..: not the name of a file"),
             ("/etc/file/below", "/etc/file/: cannot make the directory: not a directory"),

@@ -8,7 +8,7 @@ use crate::Result;
 use crate::measure::{self, Usage};
 use crate::trees::Tree;
 
-/// Ours: `tree` becomes the disk `output`, whose ending says the format.
+/// Ours: `tree` becomes the disk `output`, whose extension says the format.
 pub(crate) fn ours(tree: &Path, output: &Path, compression: Option<&str>) -> Result<Usage> {
     let mut command = Command::new(env!("CARGO_BIN_EXE_vmimage"));
     command.args(["convert", "--no-install", "--profile", "data"]).arg(tree).arg("-o").arg(output);

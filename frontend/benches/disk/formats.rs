@@ -16,8 +16,8 @@ const PEAK_LIMIT: f64 = 96.0;
 /// A kind of disk file, how others make it, and what is asked of ours.
 struct Output {
     name: &'static str,
-    /// The ending of ours, which says the format.
-    ending: &'static str,
+    /// The extension of ours, which says the format.
+    extension: &'static str,
     compression: Option<&'static str>,
     converter: Converter,
     floor: Floor,
@@ -40,7 +40,7 @@ const fn goals(seconds: f64, size: f64) -> Option<Goals> {
 const OUTPUTS: [Output; 10] = [
     Output {
         name: "raw",
-        ending: "raw",
+        extension: "raw",
         compression: None,
         converter: Converter::None,
         floor: Floor::Copy,
@@ -48,7 +48,7 @@ const OUTPUTS: [Output; 10] = [
     },
     Output {
         name: "qcow2",
-        ending: "qcow2",
+        extension: "qcow2",
         compression: Some("none"),
         converter: Converter::QemuImg(&["-O", "qcow2", "-m", "8", "-W"]),
         floor: Floor::Copy,
@@ -56,7 +56,7 @@ const OUTPUTS: [Output; 10] = [
     },
     Output {
         name: "qcow2 zstd",
-        ending: "qcow2",
+        extension: "qcow2",
         compression: Some("zstd"),
         converter: Converter::QemuImg(&["-O", "qcow2", "-c", "-o", "compression_type=zstd", "-m", "8", "-W"]),
         floor: Floor::Zstd,
@@ -64,7 +64,7 @@ const OUTPUTS: [Output; 10] = [
     },
     Output {
         name: "qcow2 zlib",
-        ending: "qcow2",
+        extension: "qcow2",
         compression: Some("zlib"),
         converter: QCOW2_ZLIB,
         floor: Floor::Deflate,
@@ -72,7 +72,7 @@ const OUTPUTS: [Output; 10] = [
     },
     Output {
         name: "qcow2 zlib-strict",
-        ending: "qcow2",
+        extension: "qcow2",
         compression: Some("zlib-strict"),
         converter: QCOW2_ZLIB,
         floor: Floor::Deflate,
@@ -80,7 +80,7 @@ const OUTPUTS: [Output; 10] = [
     },
     Output {
         name: "VMDK streamOptimized",
-        ending: "vmdk",
+        extension: "vmdk",
         compression: None,
         converter: Converter::QemuImg(&["-O", "vmdk", "-o", "subformat=streamOptimized"]),
         floor: Floor::Deflate,
@@ -91,7 +91,7 @@ const OUTPUTS: [Output; 10] = [
     plain("VDI", "vdi", Converter::QemuImg(&["-O", "vdi"])),
     Output {
         name: "raw.zst",
-        ending: "raw.zst",
+        extension: "raw.zst",
         compression: None,
         converter: Converter::Zstd,
         floor: Floor::Zstd,
@@ -101,8 +101,8 @@ const OUTPUTS: [Output; 10] = [
 
 const QCOW2_ZLIB: Converter = Converter::QemuImg(&["-O", "qcow2", "-c", "-m", "8", "-W"]);
 
-const fn plain(name: &'static str, ending: &'static str, converter: Converter) -> Output {
-    Output { name, ending, compression: None, converter, floor: Floor::Copy, goals: None }
+const fn plain(name: &'static str, extension: &'static str, converter: Converter) -> Output {
+    Output { name, extension, compression: None, converter, floor: Floor::Copy, goals: None }
 }
 
 /// Measure, print the table, note the goals.
@@ -138,7 +138,7 @@ fn known_outputs(work: &Path) -> Result<Vec<&'static Output>> {
     std::fs::create_dir(&tree)?;
     let mut known = Vec::new();
     for output in &OUTPUTS {
-        let disk = scratch.path().join("disk").with_extension(output.ending);
+        let disk = scratch.path().join("disk").with_extension(output.extension);
         match contenders::ours(&tree, &disk, output.compression) {
             Ok(_) => known.push(output),
             Err(error) => {
@@ -179,7 +179,7 @@ impl Contest<'_> {
         let mut file_system = None;
         for output in self.outputs.clone() {
             let case = case(tree, output);
-            let disk = self.file("disk").with_extension(output.ending);
+            let disk = self.file("disk").with_extension(output.extension);
             self.level(tree)?;
             let usage = contenders::ours(&tree.path, &disk, output.compression)?;
             self.keep(&case, OURS, usage, &disk)?;

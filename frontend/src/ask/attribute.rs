@@ -107,7 +107,7 @@ impl Attribute {
     pub(crate) fn flag(&self) -> String {
         match self.name {
             NAME => "-o".to_owned(),
-            name => format!("--{name}"),
+            name => flag_of(name),
         }
     }
 
@@ -123,6 +123,11 @@ impl Attribute {
     pub(crate) fn wish(&'static self, text: &str) -> Result<Wish, String> {
         (self.read)(text).map(|change| Wish::new(self, text, change))
     }
+}
+
+/// The flag for an attribute of this name.
+pub(super) fn flag_of(name: &str) -> String {
+    format!("--{name}")
 }
 
 /// The build argument for an attribute of this name.

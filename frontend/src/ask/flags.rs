@@ -107,7 +107,7 @@ mod tests {
     #[test]
     fn a_wrong_value_is_told_what_would_have_been_right() {
         let said = typed(&["--size", "big"]).unwrap_err();
-        let expected = "error: invalid value 'big' for '--size <SIZE>': \"big\" is no size: write a number with K, M, G or T";
+        let expected = "error: invalid value 'big' for '--size <SIZE>': \"big\" is not a size: write a number with K, M, G or T";
         assert!(said.starts_with(expected), "{said}");
         let said = typed(&["--firmware", "coreboot"]).unwrap_err();
         assert!(

@@ -21,5 +21,6 @@ pub(crate) use flags::{Flags, help_of};
 pub(crate) use hook::Hook;
 pub(crate) use install::{Folder, Install, Repository, Sources, TextFile};
 pub(crate) use kernel::Kernel;
+pub(crate) use spelling::Hints;
 pub(crate) use table::{ATTRIBUTES, CONFIG, FORMAT};
 pub(crate) use wish::Wish;

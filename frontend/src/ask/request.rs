@@ -7,6 +7,7 @@ use exporter::container::Format;
 use exporter::spec::layout::{self, Problem};
 
 use super::config::Configuration;
+use super::spelling::Hints;
 use super::{ATTRIBUTES, Asked, Attribute, Place, Wish};
 use crate::base::{Error, Result};
 
@@ -40,6 +41,7 @@ pub(crate) struct Request {
     pub(crate) disk: Asked,
     pub(crate) stage: Stage,
     pub(crate) transport: Transport,
+    pub(crate) hints: Hints,
     /// What goes before labels and the configuration.
     wishes: Vec<Wish>,
 }
@@ -53,6 +55,8 @@ const LABEL: &str = "vmimage.";
 pub(crate) const STAGE: &str = "VMIMAGE_STAGE";
 /// No attribute of a disk either: it is the same whichever way it comes.
 pub(crate) const TRANSPORT: &str = "VMIMAGE_TRANSPORT";
+/// Nor this: it is about words.
+pub(crate) const HINTS: &str = "VMIMAGE_HINTS";
 
 impl Request {
     /// The same with all later times clamped to `SOURCE_DATE_EPOCH`, if that is set.
@@ -140,6 +144,7 @@ impl Request {
         match name {
             STAGE => self.stage = by_name(&Stage::ALL, Stage::name, value)?,
             TRANSPORT => self.transport = by_name(&Transport::ALL, Transport::name, value)?,
+            HINTS => self.hints = by_name(&Hints::ALL, Hints::name, value)?,
             _ => self.wishes.push(Attribute::by_variable(name).ok_or_else(unknown)?.wish(value)?),
         }
         Ok(())
@@ -148,7 +153,7 @@ impl Request {
 
 fn unknown() -> String {
     let known: Vec<_> = ATTRIBUTES.iter().map(Attribute::variable).collect();
-    format!("not an argument of vmimage: there are {}, {STAGE}, {TRANSPORT}", known.join(", "))
+    format!("not an argument of vmimage: there are {}, {STAGE}, {TRANSPORT}, {HINTS}", known.join(", "))
 }
 
 /// What an image's labels ask for.
@@ -218,6 +223,7 @@ mod tests {
             ("VMIMAGE_PROFILE", "data"),
             ("VMIMAGE_STAGE", "rootfs"),
             ("VMIMAGE_TRANSPORT", "sparse"),
+            ("VMIMAGE_HINTS", "flag"),
         ];
         let request = parse(arguments.into_iter()).unwrap();
         assert_eq!(request.disk.spec.name, "web");
@@ -227,6 +233,7 @@ mod tests {
         assert_eq!(request.disk.install.kernel, Some(Kernel::Package("linux-image-amd64".into())));
         assert_eq!(request.disk.spec.profile, Profile::Data);
         assert_eq!((request.stage, request.transport), (Stage::Rootfs, Transport::Sparse));
+        assert_eq!(request.hints, Hints::Flags);
         assert_eq!(Request::default().transport, Transport::File, "what a stock client can store");
     }
 
@@ -242,6 +249,7 @@ mod tests {
             ("VMIMAGE_PROFILE", "boat"),
             ("VMIMAGE_STAGE", "moon"),
             ("VMIMAGE_TRANSPORT", "pigeon"),
+            ("VMIMAGE_HINTS", "verse"),
             ("VMIMAGE_SISE", "1G"),
         ];
         let failure = parse(arguments.into_iter()).unwrap_err();

@@ -1,15 +1,62 @@
 //! How the user of each role types a setting that a hint names.
 
-use exporter::hint::Setting;
+use exporter::choice::by_name;
+use exporter::hint::{Setting, Spelling};
 
-use super::attribute::variable;
-use super::request::PACKAGES_CONTEXT;
+use super::attribute::{flag_of, variable};
+use super::request::{HINTS, PACKAGES_CONTEXT};
+
+/// What the hints of a build are spelled as: what whoever asked for it has typed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Hints {
+    /// As every client takes them.
+    #[default]
+    BuildArguments,
+    /// As `vmimage build` takes them.
+    Flags,
+    /// As `--output type=vmdisk` takes them.
+    Attributes,
+}
+
+impl Hints {
+    pub(super) const ALL: [Self; 3] = [Self::BuildArguments, Self::Flags, Self::Attributes];
+
+    /// Their name: `build-argument`, `flag`, `attribute`.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::BuildArguments => "build-argument",
+            Self::Flags => "flag",
+            Self::Attributes => "attribute",
+        }
+    }
+
+    /// Those of a name, where it may be wrong or missing.
+    pub(crate) fn named(name: Option<&str>) -> Self {
+        let found = name.map(|name| by_name(&Self::ALL, Self::name, name));
+        found.and_then(Result::ok).unwrap_or_default()
+    }
+
+    /// The build argument that a client asks for them with: its name and its value.
+    pub(crate) fn argument(self) -> (String, String) {
+        (HINTS.to_owned(), self.name().to_owned())
+    }
+
+    /// How each setting is typed.
+    pub(crate) fn spelling(self) -> Spelling {
+        match self {
+            Self::BuildArguments => build_argument,
+            Self::Flags => flag,
+            Self::Attributes => attribute,
+        }
+    }
+}
 
 /// A flag of this program: `--size 10G`.
 pub(crate) fn flag(setting: Setting, value: Option<&str>) -> String {
+    let flag = flag_of(setting.name());
     match value {
-        Some(value) => format!("--{} {value}", setting.name()),
-        None => format!("--{}", setting.name()),
+        Some(value) => format!("{flag} {value}"),
+        None => flag,
     }
 }
 
@@ -23,7 +70,7 @@ pub(crate) fn attribute(setting: Setting, value: Option<&str>) -> String {
 }
 
 /// A build argument, which every client of a build has: `--build-arg VMIMAGE_SIZE=10G`.
-pub(crate) fn build_argument(setting: Setting, value: Option<&str>) -> String {
+fn build_argument(setting: Setting, value: Option<&str>) -> String {
     match (setting, value) {
         (Setting::Packages, _) => context(value),
         (_, Some(value)) => format!("--build-arg {}={value}", variable(setting.name())),
@@ -57,10 +104,17 @@ mod tests {
                 "--build-context vmimage-packages=DIR",
             ),
         ] {
-            assert_eq!(super::flag(setting, value), flag);
-            assert_eq!(super::attribute(setting, value), attribute);
-            assert_eq!(build_argument(setting, value), argument);
+            let spelled = Hints::ALL.map(|hints| hints.spelling()(setting, value));
+            assert_eq!(spelled, [argument, flag, attribute]);
         }
+    }
+
+    #[test]
+    fn hints_are_asked_for_by_name_and_none_is_an_error() {
+        for hints in Hints::ALL {
+            assert_eq!(Hints::named(Some(&hints.argument().1)), hints);
+        }
+        assert_eq!([None, Some("verse")].map(Hints::named), [Hints::BuildArguments; 2]);
     }
 
     #[test]

@@ -39,7 +39,7 @@ pub(crate) static ATTRIBUTES: [Attribute; 19] = [
         topic: Topic::Disk,
         // `-o` and `--format` say it for each file.
         places: &[Key],
-        help: "The format, whatever the extension says; of several outputs, one for each in their order",
+        help: "The format, whatever the extension says; with several outputs, one for each, in their order",
         about: "The format of the disk, or several, each a file or a folder of its own.",
         default: Some("qcow2"),
         right: &["qcow2,vhdx"],
@@ -55,7 +55,7 @@ pub(crate) static ATTRIBUTES: [Attribute; 19] = [
         about: "The size of the disk. By default what the content needs and a quarter more, at least 256 MiB.",
         default: None,
         right: &["10G"],
-        wrong: &[("big", "\"big\" is no size: write a number with K, M, G or T, such as 10G")],
+        wrong: &[("big", "\"big\" is not a size: write a number with K, M, G or T, such as 10G")],
         read: |text| value(text, |asked, size| asked.spec.size = Some(size)),
     },
     Attribute {
@@ -65,7 +65,7 @@ pub(crate) static ATTRIBUTES: [Attribute; 19] = [
         }),
         topic: Topic::Disk,
         places: NOT_OF_IMAGES,
-        help: "How disks are compressed whose format can be (qcow2, containerdisk), in place of the format's usual way",
+        help: "The compression, for the formats that have a choice (qcow2, containerdisk)",
         about: "How the disk's files are compressed, in the formats that have a choice.",
         default: Some("zstd"),
         right: &["none"],
@@ -131,7 +131,7 @@ pub(crate) static ATTRIBUTES: [Attribute; 19] = [
         topic: Topic::Disk,
         // A flag of each command, whose folder is another.
         places: &[Image],
-        help: "The file of the build context that asks for all this and more [default: vmimage.toml, if it is there]",
+        help: "The configuration, a file of the build context, for all this and more [default: vmimage.toml, if it is there]",
         about: "Another configuration of the build context.",
         default: Some("vmimage.toml"),
         right: &["prod/vmimage.toml"],
@@ -155,9 +155,9 @@ pub(crate) static ATTRIBUTES: [Attribute; 19] = [
         form: Choice("INIT", || Init::ALL.map(Init::name).to_vec()),
         topic: Topic::Machine,
         places: EVERYWHERE,
-        help: "The first process: the distribution's, or vmimage's own, which runs what a container of the image would \
+        help: "The init: the distribution's, or vmimage's own, which runs what a container of the image would \
                run and nothing else",
-        about: "The first process: `distro` is the distribution's own (systemd, OpenRC), installed if it has to be; \
+        about: "The init, the first process: `distro` is the distribution's own (systemd, OpenRC), installed if it has to be; \
                 `vmimage` is one that runs what a container of the image would run and nothing else, for any image, and \
                 needs no package. `auto` is the distribution's, and for an image that can have none the other.",
         default: Some("auto"),
@@ -182,7 +182,7 @@ pub(crate) static ATTRIBUTES: [Attribute; 19] = [
         form: Arguments("WORDS"),
         topic: Topic::Machine,
         places: EVERYWHERE,
-        help: "Words to add to the kernel command line",
+        help: "Arguments to add to the kernel command line",
         about: "Arguments for the kernel, added to those that vmimage sets.",
         default: None,
         right: &["quiet mitigations=off"],
@@ -194,8 +194,8 @@ pub(crate) static ATTRIBUTES: [Attribute; 19] = [
         form: Switch("NAME"),
         topic: Topic::Machine,
         places: EVERYWHERE,
-        help: "What the image runs as a service: auto (if it is no shell), off, or a name for it",
-        about: "What the image runs as a service: `auto` if it is no shell, `off`, or a name for it. In `vmimage.toml` `true` and \
+        help: "Run what a container of the image would run as a service: auto (unless it is a shell), off, or a name for it",
+        about: "What the image runs as a service: `auto` unless it is a shell, `off`, or a name for it. In `vmimage.toml` `true` and \
                 `false` stand for the first two.",
         default: Some("auto"),
         right: &["web", "off"],
@@ -207,7 +207,7 @@ pub(crate) static ATTRIBUTES: [Attribute; 19] = [
         form: Texts("NAMES"),
         topic: Topic::Machine,
         places: EVERYWHERE,
-        help: "Kernel modules to load at boot, between commas",
+        help: "Kernel modules to load at boot, comma-separated",
         about: "Kernel modules that are loaded at boot.",
         default: None,
         right: &["nbd,zram"],
@@ -289,7 +289,7 @@ pub(crate) static ATTRIBUTES: [Attribute; 19] = [
         form: Texts("NAMES"),
         topic: Topic::Install,
         places: EVERYWHERE,
-        help: "Further packages to install with the kernel, between commas",
+        help: "Further packages to install with the kernel, comma-separated",
         about: "Packages that are installed with the kernel, under the layers of the Dockerfile.",
         default: None,
         right: &["openssh-server", "nginx,curl"],

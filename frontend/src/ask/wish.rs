@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use exporter::spec::TextFormat;
 
+use super::attribute::flag_of;
 use super::{Asked, Attribute};
 
 /// What somebody asks for: an attribute, and a value that it takes.
@@ -41,7 +42,7 @@ impl Wish {
 
     /// The flag that asks for the same: `--size=10G`.
     pub(crate) fn flag(&self) -> String {
-        format!("--{}={}", self.attribute.name, self.text)
+        format!("{}={}", flag_of(self.attribute.name), self.text)
     }
 
     pub(super) fn change(&self, asked: &mut Asked) {

@@ -22,7 +22,7 @@ pub(crate) fn read_from(file: impl Read, name: &str, limit: u64) -> Result<Strin
     // One byte more tells that there are more.
     file.take(limit.saturating_add(1)).read_to_end(&mut bytes).map_err(|error| unreadable(name, error))?;
     if bytes.len() as u64 > limit {
-        return Err(Error::user(format!("{name}: over {} KiB, a text was expected", limit >> 10)));
+        return Err(Error::user(format!("{name}: larger than {} KiB", limit >> 10)));
     }
     String::from_utf8(bytes).map_err(|error| unreadable(name, std::io::Error::other(error)))
 }
@@ -39,9 +39,9 @@ mod tests {
     fn so_much_is_read_and_no_more() {
         let read = |bytes: &[u8]| read_from(bytes, "f", 1024).map_err(|error| error.to_string());
         assert_eq!(read(&[b'a'; 1024]).unwrap().len(), 1024);
-        assert_eq!(read(&[b'a'; 1025]).unwrap_err(), "f: over 1 KiB, a text was expected");
+        assert_eq!(read(&[b'a'; 1025]).unwrap_err(), "f: larger than 1 KiB");
         let endless = read_from(std::io::repeat(0xff), "f", 1024).unwrap_err();
-        assert_eq!(endless.to_string(), "f: over 1 KiB, a text was expected");
+        assert_eq!(endless.to_string(), "f: larger than 1 KiB");
         assert!(read(b"\xff").unwrap_err().starts_with("f: cannot be read"));
     }
 }

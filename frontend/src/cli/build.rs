@@ -14,7 +14,7 @@ use super::disk::tell;
 use super::install_args::InstallArgs;
 use super::output;
 use crate::ask::request::PACKAGES_CONTEXT;
-use crate::ask::{Asked, CONFIG, FORMAT, Flags, Topic, Wish, help_of, variable};
+use crate::ask::{Asked, CONFIG, FORMAT, Flags, Hints, Topic, Wish, help_of, variable};
 use crate::base::make::is_stdout;
 use crate::base::{Error, Result, terminal};
 use crate::engine::destination::Destination;
@@ -189,8 +189,8 @@ fn buildx_arguments(
     }
     out.extend(args.docker.passed());
     let to_stdout = args.output.iter().any(|path| is_stdout(path));
-    let transport = receive::transport(formats, to_stdout);
-    out.extend(transport.map(|(key, text)| format!("--build-arg={key}={text}")));
+    let ours = [Hints::Flags.argument()].into_iter().chain(receive::transport(formats, to_stdout));
+    out.extend(ours.map(|(key, text)| format!("--build-arg={key}={text}")));
     // No attestations: they would be further files beside the disk.
     out.extend(["--provenance=false", "--sbom=false", "--output=type=tar,dest=-", "--"].map(String::from));
     out.push(args.context.clone());

@@ -35,7 +35,7 @@ pub(crate) struct Args {
     disk: PathBuf,
     #[arg(short, long, value_name = "FILE", required = true, help = output::output_help())]
     output: Vec<PathBuf>,
-    /// The format, whatever the extension says; of several outputs, one for each in their order
+    /// The format, whatever the extension says; with several outputs, one for each, in their order
     #[arg(long, value_parser = output::format_parser())]
     format: Vec<Format>,
     #[arg(long, value_parser = output::compression_parser(), help = help_of("compression"))]

@@ -6,7 +6,7 @@ use exporter::assemble::Programs;
 use exporter::spec::Architecture;
 use serde::Serialize;
 
-use super::run::firmware::Firmware;
+use super::run::firmware::QemuFirmware;
 use super::run::qemu;
 use super::run::{accel, probe};
 use crate::ask::spelling;
@@ -90,8 +90,8 @@ fn examine() -> Vec<Check> {
         Check::new("buildah", Need::Engine, Tool::Buildah.store()),
         Check::new("KVM", Need::Optional, kvm(arch, qemu.as_deref().ok())),
         Check::new("QEMU", Need::Run, qemu.map(|path| path.display().to_string())),
-        Check::new("UEFI", firmware_need(arch), Firmware::uefi(arch).map(firmware_place)),
-        Check::new("UEFI Secure Boot", Need::Optional, Firmware::secure_boot(arch).map(firmware_place)),
+        Check::new("UEFI", firmware_need(arch), QemuFirmware::uefi(arch).map(firmware_place)),
+        Check::new("UEFI Secure Boot", Need::Optional, QemuFirmware::secure_boot(arch).map(firmware_place)),
     ]
 }
 
@@ -152,10 +152,10 @@ fn firmware_need(arch: Architecture) -> Need {
     if arch == Architecture::X86_64 { Need::Optional } else { Need::Run }
 }
 
-fn firmware_place(firmware: Firmware) -> String {
+fn firmware_place(firmware: QemuFirmware) -> String {
     match firmware {
-        Firmware::Bios => String::new(),
-        Firmware::Uefi(pflash) | Firmware::SecureBoot(pflash) => pflash.code.to_owned(),
+        QemuFirmware::Bios => String::new(),
+        QemuFirmware::Uefi(pflash) | QemuFirmware::SecureBoot(pflash) => pflash.code.to_owned(),
     }
 }
 

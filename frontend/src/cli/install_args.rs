@@ -38,7 +38,7 @@ impl InstallArgs {
 fn is_repository(name: &Path) -> bool {
     let name = name.to_string_lossy();
     let is_index = name.starts_with("Packages") || name.starts_with("APKINDEX") || name.ends_with(".db");
-    let is_package = [".deb", ".apk", ".rpm"].iter().any(|ending| name.ends_with(ending));
+    let is_package = [".deb", ".apk", ".rpm"].iter().any(|extension| name.ends_with(extension));
     is_index
         || is_package
         || name.contains(".pkg.tar")

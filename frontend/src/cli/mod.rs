@@ -7,6 +7,8 @@ mod completion;
 mod config;
 mod convert;
 mod disk;
+#[cfg(test)]
+mod docs;
 mod doctor;
 pub(crate) mod inspect;
 mod install;
@@ -47,7 +49,8 @@ Examples:
                                      the same of an image that is there already
   vmimage run web.qcow2 -p 8080:80   boot it, with port 8080 forwarded to its port 80
   vmimage inspect web.qcow2          see what is on it
-  vmimage clone web.qcow2 -o b.qcow2 a copy that can be in one machine with it
+  vmimage clone web.qcow2 -o b.qcow2
+                                     a copy that can be in one machine with it
   vmimage push web.qcow2 registry.example/web:v1
                                      put it into a registry, for KubeVirt
   vmimage install                    teach docker --output type=vmdisk,dest=web.qcow2";

@@ -18,6 +18,7 @@ use exporter::image::Written;
 
 use super::buildah::Tool;
 use super::{Engine, buildx};
+use crate::base::reference::Reference;
 use crate::base::{Error, Result};
 
 /// The named context that stands for the image.
@@ -46,7 +47,7 @@ impl Way {
 }
 
 /// An image as an engine knows it; gone from there with this value, if it was not there before.
-pub(crate) struct Base {
+pub(crate) struct HandedOver {
     /// What to write after `FROM`.
     pub(crate) name: String,
     /// Options that the build needs for it.
@@ -54,7 +55,7 @@ pub(crate) struct Base {
     _added: Option<Added>,
 }
 
-impl Base {
+impl HandedOver {
     /// An image that the engine has.
     pub(crate) fn named(name: impl Into<String>) -> Self {
         Self { name: name.into(), options: Vec::new(), _added: None }
@@ -97,9 +98,9 @@ impl Drop for Added {
 }
 
 /// `docker load` of the folder as a tar.
-fn load(folder: &Path, name: &str) -> Result<Base> {
+fn load(folder: &Path, name: &str) -> Result<HandedOver> {
     let added = Added::new("docker", &["image", "rm", name]);
-    let base = Base { _added: Some(added), ..Base::named(name) };
+    let base = HandedOver { _added: Some(added), ..HandedOver::named(name) };
     let mut command = Command::new("docker");
     command.args(["load", "--quiet"]).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
     let mut process = command.spawn().map_err(buildx::cannot_start)?;
@@ -118,16 +119,17 @@ fn load(folder: &Path, name: &str) -> Result<Base> {
 
 /// `pull oci:`, by which the image gets its place as its name: the last part of it alone, since a name may have
 /// no capital letters.
-fn pull(tool: Tool, folder: &Path, name: &str, digest: &str) -> Result<Base> {
+fn pull(tool: Tool, folder: &Path, name: &str, digest: &str) -> Result<HandedOver> {
     let id = digest.trim_start_matches("sha256:");
     let run = |words: &[&str]| Command::new(tool.name()).args(words).stdin(Stdio::null()).output();
     let is_there = run(&["inspect", "--type", "image", id]).map_err(|error| tool.cannot_start(error))?;
     if is_there.status.success() {
-        return Ok(Base::named(id));
+        return Ok(HandedOver::named(id));
     }
     let added = Added::new(tool.name(), &["rmi", id]);
-    let base = Base { _added: Some(added), ..Base::named(id) };
-    let tag = name.rsplit_once(':').map_or("latest", |(_, tag)| tag);
+    let base = HandedOver { _added: Some(added), ..HandedOver::named(id) };
+    let reference: Reference = name.parse().map_err(|odd| Error::internal(format!("{name}: {odd}")))?;
+    let tag = reference.version();
     let place = folder.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
     let mut pull = Command::new(tool.name());
     pull.args(["pull", "--quiet", &format!("oci:{place}:{tag}")]).stdin(Stdio::null());

@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 use exporter::error::show_size;
+use exporter::hint::Spelling;
 use http::uri::PathAndQuery;
 use llb::{Definition, OpDigest, Platform};
 use prost::Message;
@@ -171,11 +172,11 @@ impl Bridge {
         self.call("ResolveImageConfig", request).await
     }
 
-    /// Ends the build, well or not. The process should exit after it.
-    pub(super) async fn finish(&self, outcome: Result<proto::Result>) -> Result<()> {
+    /// Ends the build, well or not, with hints spelled so. The process should exit after it.
+    pub(super) async fn finish(&self, outcome: Result<proto::Result>, spelling: Spelling) -> Result<()> {
         let request = match outcome {
             Ok(result) => proto::ReturnRequest { result: Some(without_graphs(result)), error: None },
-            Err(error) => proto::ReturnRequest { result: None, error: Some(status(&error)) },
+            Err(error) => proto::ReturnRequest { result: None, error: Some(status(&error, spelling)) },
         };
         self.call::<_, proto::Empty>("Return", request).await.map(drop)
     }

@@ -41,7 +41,7 @@ pub(crate) use platform::Platform;
 pub(crate) use refusal::{exit_code_of, is_not_found};
 pub(crate) use result::{Image, Images};
 
-use crate::ask::spelling;
+use crate::ask::Hints;
 use crate::base::Result;
 use crate::base::terminal::tell_line;
 
@@ -69,7 +69,7 @@ async fn run(frontend: impl AsyncFnOnce(&Bridge, &Opts) -> Result<proto::Result>
         Err(error) => Err(error),
     };
     ended.unwrap_or_else(|error| {
-        error.print(spelling::build_argument);
+        error.print(Hints::default().spelling());
         ExitCode::from(EXIT_INTERNAL)
     })
 }
@@ -81,10 +81,11 @@ async fn serve(
     frontend: impl AsyncFnOnce(&Bridge, &Opts) -> Result<proto::Result>,
 ) -> Result<ExitCode> {
     let bridge = Bridge::ping(channel).await?;
+    let hints = opts.as_ref().map(Opts::hints).unwrap_or_default();
     let outcome = match opts {
         Ok(opts) => frontend(&bridge, &opts).await,
         Err(error) => Err(error),
     };
     let code = if outcome.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
-    bridge.finish(outcome).await.map(|()| code)
+    bridge.finish(outcome, hints.spelling()).await.map(|()| code)
 }

@@ -17,6 +17,8 @@ use serde::Deserialize;
 
 use super::platform::Platform;
 use super::proto::CacheOptionsEntry;
+use crate::ask::Hints;
+use crate::ask::request::HINTS;
 use crate::base::{Error, Result};
 use llb::Definition;
 
@@ -101,6 +103,11 @@ impl Opts {
     /// Every `--build-arg`, sorted by name.
     pub(crate) fn build_args(&self) -> impl Iterator<Item = (&str, &str)> {
         self.iter().filter_map(|(key, value)| Some((key.strip_prefix(BUILD_ARG_PREFIX)?, value)))
+    }
+
+    /// How the client spells what hints name. Whether it has asked for that in the right words is somebody else's to say.
+    pub(super) fn hints(&self) -> Hints {
+        Hints::named(self.build_arg(HINTS))
     }
 
     /// Whether every step must run again. A `no-cache` that names stages is about those alone.

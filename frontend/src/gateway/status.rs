@@ -2,13 +2,13 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use exporter::hint::Spelling;
 use exporter::terminal::line;
 use serde::{Serialize, Serializer};
 use tonic::Code;
 
 use super::proto::{Any, Status};
 use super::refusal::Refusal;
-use crate::ask::spelling;
 use crate::base::{Error, Place, Position};
 
 /// What `docker build` prints an excerpt from, as JSON (BuildKit's `solver/errdefs/source.go`).
@@ -19,14 +19,14 @@ const SOURCE: &str = "github.com/moby/buildkit/errdefs.Source+json";
 /// What the daemon itself has said is passed on as it was; words of ours take the place of its message alone. The code of
 /// our own errors is "unknown" because clients print every other one in front of the message. They print that as it comes,
 /// so it is escaped here.
-pub(super) fn status(error: &Error) -> Status {
+pub(super) fn status(error: &Error, spelling: Spelling) -> Status {
     let mut status = match error.source::<Refusal>() {
         Some(Refusal(status)) if error.message().is_empty() => status.clone(),
         Some(Refusal(status)) => Status { message: line(error.message()).into_owned(), ..status.clone() },
         None => Status { code: Code::Unknown.into(), message: message(error), details: Vec::new() },
     };
     if let Some(hint) = error.hint() {
-        status.message += &format!("\nhint: {}", line(&hint.spelled(spelling::build_argument)));
+        status.message += &format!("\nhint: {}", line(&hint.spelled(spelling)));
     }
     status.details.extend(error.place().map(detail));
     status
@@ -39,13 +39,13 @@ fn message(error: &Error) -> String {
 fn detail(place: &Place) -> Any {
     let ranges = place.ranges.iter().map(|[start, end]| Range { start: start.into(), end: end.into() });
     let info = Info { filename: &place.file, data: &place.text, language: &place.language };
-    let value = serde_json::to_vec(&Source { info, ranges: ranges.collect() });
+    let value = serde_json::to_vec(&SourceDetail { info, ranges: ranges.collect() });
     Any { type_url: SOURCE.to_owned(), value: value.expect("there are no maps with keys that are no text") }
 }
 
 /// `errdefs.Source`.
 #[derive(Serialize)]
-struct Source<'a> {
+struct SourceDetail<'a> {
     info: Info<'a>,
     ranges: Vec<Range>,
 }
@@ -89,6 +89,11 @@ mod tests {
     use exporter::hint::{Hint, Setting};
 
     use super::*;
+    use crate::ask::Hints;
+
+    fn status(error: &Error) -> Status {
+        super::status(error, Hints::default().spelling())
+    }
 
     fn told(error: &Error) -> String {
         status(error).message
@@ -116,9 +121,13 @@ mod tests {
     }
 
     #[test]
-    fn settings_are_build_arguments() {
+    fn settings_are_what_the_client_takes() {
         let error = Error::user("no").with_hint(Hint::from("ask for ").set(Setting::Profile, "data"));
         assert_eq!(told(&error), "no\nhint: ask for --build-arg VMIMAGE_PROFILE=data");
+        for (hints, typed) in [(Hints::Flags, "--profile data"), (Hints::Attributes, "profile=data")] {
+            let told = super::status(&error, hints.spelling()).message;
+            assert_eq!(told, format!("no\nhint: ask for {typed}"));
+        }
     }
 
     #[test]

@@ -41,8 +41,8 @@ pub(super) static MANAGER: Manager = Manager {
 /// Sources are deb822 or lines, told by their first field.
 fn repository(repository: &Repository) -> Place {
     let is_deb822 = repository.source.lines().any(|line| line.starts_with("Types:"));
-    let ending = if is_deb822 { "sources" } else { "list" };
-    Place::File(format!("/etc/apt/sources.list.d/{}.{ending}", repository.name))
+    let extension = if is_deb822 { "sources" } else { "list" };
+    Place::File(format!("/etc/apt/sources.list.d/{}.{extension}", repository.name))
 }
 
 /// Ubuntu's releases with long-term support stay on `archive.ubuntu.com`.

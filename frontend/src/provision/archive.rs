@@ -28,7 +28,7 @@ pub(super) fn is_up_to(os: &Os, last: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::provision::{Base, MANAGERS};
+    use crate::provision::{MANAGERS, Probed};
     use exporter::tree::{Editor, Meta, Time, Tree};
 
     fn script_of(id: &str, version: &str) -> String {
@@ -39,7 +39,7 @@ mod tests {
         Editor::new(&mut tree, Time::default())
             .write_file("/etc/os-release", release.into_bytes(), 0o644)
             .unwrap();
-        let os = Base::new("example:1", tree).unwrap().os;
+        let os = Probed::new("example:1", tree).unwrap().os;
         script(
             MANAGERS
                 .into_iter()

@@ -13,7 +13,7 @@ use exporter::tree::os;
 use exporter::tree::{Editor, Meta, Time, Tree};
 
 use super::release::Release;
-use super::{Base, MANAGERS, Plan, Step, plan};
+use super::{MANAGERS, Plan, Probed, Step, plan};
 use crate::ask::{Install, spelling};
 use crate::base::Error;
 use crate::base::testing::kept;
@@ -36,14 +36,14 @@ fn recorded() -> Vec<(String, String)> {
 }
 
 /// An image with nothing but its os-release and its package manager.
-fn bare(name: &str, os_release: &str) -> Base {
+fn bare(name: &str, os_release: &str) -> Probed {
     let mut tree = Tree::new(Meta::default());
     let mut editor = Editor::new(&mut tree, Time::default());
     editor.write_file("/etc/os-release", os_release.as_bytes(), 0o644).unwrap();
     let os = os::detect(editor.tree()).unwrap();
     let manager = MANAGERS.into_iter().find(|manager| manager.knows(&os)).unwrap();
     editor.write_file(manager.tools[0], *b"", 0o755).unwrap();
-    Base::new(name, tree).unwrap()
+    Probed::new(name, tree).unwrap()
 }
 
 fn shown(plan: &Plan) -> String {
@@ -109,7 +109,7 @@ fn every_step_is_unattended_and_knows_what_stands_in_for_programs() {
 #[test]
 fn of_initramfs_tools_and_dracut_a_debian_has_one() {
     let (_, os_release) = recorded().into_iter().find(|(name, _)| name == "debian-12").unwrap();
-    let installs = |base: &Base, further: &[&str]| {
+    let installs = |base: &Probed, further: &[&str]| {
         let further = further.iter().map(|&name| name.to_owned()).collect();
         let plan = plan(base, Architecture::X86_64, &Install { further, ..Install::default() }).unwrap();
         let packages = plan.machine.unwrap().args;
@@ -121,7 +121,7 @@ fn of_initramfs_tools_and_dracut_a_debian_has_one() {
 
     let mut files = base.files;
     Editor::new(&mut files, Time::default()).write_file("/usr/bin/dracut", *b"", 0o755).unwrap();
-    assert_eq!(installs(&Base::new("debian", files).unwrap(), &[]), [false, false]);
+    assert_eq!(installs(&Probed::new("debian", files).unwrap(), &[]), [false, false]);
 }
 
 /// No row of a table is dead, and no plan is left of a release that is gone.

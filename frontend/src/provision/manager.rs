@@ -6,7 +6,7 @@ use exporter::tree::os::Os;
 
 use super::release::{Release, names};
 use super::sources::Places;
-use super::{BOOT_OUT, Base, Part, Plan, Step, TIME_ZONES, TRUST};
+use super::{BOOT_OUT, Part, Plan, Probed, Step, TIME_ZONES, TRUST};
 use crate::ask::{Install, Kernel};
 
 /// The head of every step.
@@ -86,7 +86,7 @@ impl Manager {
     /// The steps for `base` on `architecture`; `None` if the distribution has no kernel.
     pub(super) fn plan(
         &self,
-        base: &Base,
+        base: &Probed,
         architecture: Architecture,
         asked: &Install,
         part: Part,
@@ -133,7 +133,7 @@ impl Manager {
     }
 
     /// Packages of one release and architecture only: indexes of others would be in the way.
-    fn cache(&self, base: &Base, architecture: Architecture) -> String {
+    fn cache(&self, base: &Probed, architecture: Architecture) -> String {
         let version = base.os.version_id.as_deref().unwrap_or("rolling");
         format!("vmimage-{}-{}-{version}-{}", self.name, base.os.id, architecture.oci_name())
     }
@@ -142,7 +142,7 @@ impl Manager {
     fn packages(
         &self,
         release: &Release,
-        base: &Base,
+        base: &Probed,
         architecture: Architecture,
         asked: &Install,
         part: Part,
@@ -186,7 +186,7 @@ impl Manager {
     }
 
     /// What is installed beside a machine's own packages.
-    fn extra_packages(&self, base: &Base, asked: &Install) -> Vec<String> {
+    fn extra_packages(&self, base: &Probed, asked: &Install) -> Vec<String> {
         let wanted = [
             (asked.time_zone && !base.has(TIME_ZONES), self.time_zones),
             (!asked.sources.certificates.is_empty() && !base.has(TRUST), "ca-certificates"),
@@ -198,7 +198,7 @@ impl Manager {
     fn kernel(
         &self,
         release: &Release,
-        base: &Base,
+        base: &Probed,
         architecture: Architecture,
         asked: &Install,
     ) -> Option<Vec<String>> {

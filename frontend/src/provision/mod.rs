@@ -1,6 +1,6 @@
 //! What to install so that a container image becomes a machine: one file per package manager.
 //!
-//! Everything here is pure: [`Base`] says what an image has, [`plan`] says which step it needs, and [`recipe`] what an
+//! Everything here is pure: [`Probed`] says what an image has, [`plan`] says which step it needs, and [`recipe`] what an
 //! engine is asked for and in which order.
 
 mod apk;
@@ -29,7 +29,7 @@ use manager::{Manager, Pin};
 
 /// What probing a base image found.
 #[derive(Clone, Debug)]
-pub(crate) struct Base {
+pub(crate) struct Probed {
     /// The image's reference, for messages.
     name: String,
     os: Os,
@@ -40,7 +40,7 @@ pub(crate) struct Base {
     files: Tree,
 }
 
-impl Base {
+impl Probed {
     /// The base called `name`, of which `files` is known.
     pub(crate) fn new(name: &str, files: Tree) -> Result<Self> {
         let failed = |error| Error::user(format!("base image {name}: {error}"));
@@ -153,7 +153,7 @@ struct Plan {
 impl Plan {
     /// The steps as they are run on `base`: after what is trusted, and where packages come from, has been written, and
     /// with the reason told if they fail.
-    fn on(mut self, base: &Base, manager: &Manager, sources: &str) -> Self {
+    fn on(mut self, base: &Probed, manager: &Manager, sources: &str) -> Self {
         let before = archive::script((manager.archive)(&base.os)) + sources;
         for step in self.machine.iter_mut().chain(&mut self.boot) {
             step.script = failure::explained(&(before.clone() + &step.script));
@@ -181,7 +181,7 @@ pub(crate) fn probes() -> BTreeSet<&'static str> {
 }
 
 /// The steps for `base` on `architecture`; none if nothing can be installed on it.
-fn plan(base: &Base, architecture: Architecture, asked: &Install) -> Result<Plan> {
+fn plan(base: &Probed, architecture: Architecture, asked: &Install) -> Result<Plan> {
     check_architecture(base, architecture)?;
     let part = if asked.donor.is_some() { Part::System } else { Part::Machine };
     let Some(manager) = manager(base) else {
@@ -194,14 +194,14 @@ fn plan(base: &Base, architecture: Architecture, asked: &Install) -> Result<Plan
 }
 
 /// The image that gives `base` its kernel (`None`: an image `FROM scratch`), if that is another one.
-fn donor<'asked>(base: Option<&Base>, asked: &'asked Install) -> Option<&'asked str> {
-    let lacks = |base: &Base| manager(base).is_none() && (asked.kernel.is_some() || !base.has_kernel);
+fn donor<'asked>(base: Option<&Probed>, asked: &'asked Install) -> Option<&'asked str> {
+    let lacks = |base: &Probed| manager(base).is_none() && (asked.kernel.is_some() || !base.has_kernel);
     let is_needed = asked.kernel != Some(Kernel::Keep) && base.is_none_or(lacks);
     asked.donor.as_deref().or_else(|| is_needed.then_some(DEFAULT_DONOR))
 }
 
 /// The steps for an image that gives its kernel to another one.
-fn plan_donor(base: &Base, architecture: Architecture, asked: &Install) -> Result<Plan> {
+fn plan_donor(base: &Probed, architecture: Architecture, asked: &Install) -> Result<Plan> {
     check_architecture(base, architecture)?;
     let plan = match manager(base) {
         Some(manager) => {
@@ -213,7 +213,7 @@ fn plan_donor(base: &Base, architecture: Architecture, asked: &Install) -> Resul
     plan.ok_or_else(|| unsupported(base))
 }
 
-fn manager(base: &Base) -> Option<&'static Manager> {
+fn manager(base: &Probed) -> Option<&'static Manager> {
     let there = || MANAGERS.into_iter().filter(|manager| base.has(manager.tools));
     // Fedora packages apt, too, and Debian dnf.
     there().find(|manager| manager.knows(&base.os)).or_else(|| there().next())
@@ -221,7 +221,7 @@ fn manager(base: &Base) -> Option<&'static Manager> {
 
 /// An engine takes an image of another architecture where it has no other of that name, and its package manager would
 /// look for a kernel that there is not.
-fn check_architecture(base: &Base, wanted: Architecture) -> Result<()> {
+fn check_architecture(base: &Probed, wanted: Architecture) -> Result<()> {
     match Architecture::of(&base.files) {
         Some(own) if own != wanted => {
             let (own, wanted) = (own.oci_name(), wanted.oci_name());
@@ -235,7 +235,7 @@ fn check_architecture(base: &Base, wanted: Architecture) -> Result<()> {
 }
 
 /// Not every package manager can be told from where to install, or has several versions to choose from.
-fn check(base: &Base, manager: &Manager, asked: &Install) -> Result<()> {
+fn check(base: &Probed, manager: &Manager, asked: &Install) -> Result<()> {
     let (shown, name) = (base.shown(), manager.name);
     if !manager.redirects && (asked.packages.is_some() || asked.mirror.is_some()) {
         let able = names(|manager| manager.redirects, "and");
@@ -253,7 +253,7 @@ fn check(base: &Base, manager: &Manager, asked: &Install) -> Result<()> {
 }
 
 /// The one error for an image nothing can be installed on.
-fn unsupported(base: &Base) -> Error {
+fn unsupported(base: &Probed) -> Error {
     let message = match MANAGERS.into_iter().find(|manager| manager.knows(&base.os)) {
         Some(manager) if base.has(manager.tools) => {
             format!("image {}, which has no package with a kernel", base.shown())
@@ -296,13 +296,13 @@ mod tests {
     use super::*;
     use crate::ask::Folder;
 
-    fn base(files: &[(&str, &str)]) -> Base {
+    fn base(files: &[(&str, &str)]) -> Probed {
         let mut tree = Tree::new(Meta::default());
         let mut editor = Editor::new(&mut tree, Time::default());
         for (path, text) in files {
             editor.write_file(path, text.as_bytes(), 0o644).unwrap();
         }
-        Base::new("example:1", tree).unwrap()
+        Probed::new("example:1", tree).unwrap()
     }
 
     const DEBIAN: &[(&str, &str)] = &[

@@ -11,7 +11,7 @@
 
 use exporter::spec::Architecture;
 
-use super::{Base, Plan, Step, donor, plan, plan_donor};
+use super::{Plan, Probed, Step, donor, plan, plan_donor};
 use crate::ask::Install;
 use crate::base::Result;
 use crate::base::ready::ready;
@@ -27,7 +27,7 @@ pub(crate) trait Driver {
     async fn image(&self, name: &str) -> Result<Self::Image>;
 
     /// What an image has and lacks.
-    async fn probe(&self, image: &Self::Image) -> Result<Base>;
+    async fn probe(&self, image: &Self::Image) -> Result<Probed>;
 
     /// An image after a step that installs something on it.
     async fn install(&self, on: &Self::Image, step: &Step) -> Result<Self::Image>;
@@ -128,14 +128,14 @@ mod tests {
             Ok(name.to_owned())
         }
 
-        async fn probe(&self, image: &String) -> Result<Base> {
+        async fn probe(&self, image: &String) -> Result<Probed> {
             self.note(format!("probe {image}"));
             let (_, files) = self.images.iter().find(|(name, _)| name == image).unwrap();
             let mut tree = Tree::new(Meta::default());
             for (path, text) in *files {
                 Editor::new(&mut tree, Time::default()).write_file(path, text.as_bytes(), 0o755).unwrap();
             }
-            Base::new(image, tree)
+            Probed::new(image, tree)
         }
 
         async fn install(&self, on: &String, step: &Step) -> Result<String> {

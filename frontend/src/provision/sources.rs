@@ -1,6 +1,6 @@
 //! What is trusted, and where packages come from: written into the image before any package is fetched.
 
-use super::Base;
+use super::Probed;
 use super::manager::Manager;
 use crate::ask::{Repository, Sources, TextFile};
 use crate::base::{Error, Result};
@@ -30,7 +30,7 @@ pub(super) const RPM_KEYS: &str = "/etc/pki/rpm-gpg";
 
 impl Sources {
     /// The beginning of a step's script that writes all this; empty if there is nothing.
-    pub(super) fn script(&self, base: &Base, manager: &Manager) -> Result<String> {
+    pub(super) fn script(&self, base: &Probed, manager: &Manager) -> Result<String> {
         if *self == Self::default() {
             return Ok(String::new());
         }
@@ -81,12 +81,12 @@ mod tests {
     use super::*;
     use crate::provision::{apk, apt};
 
-    fn base() -> Base {
+    fn base() -> Probed {
         let mut tree = exporter::tree::Tree::new(exporter::tree::Meta::default());
         exporter::tree::Editor::new(&mut tree, exporter::tree::Time::default())
             .write_file("/etc/os-release", *b"ID=debian\n", 0o644)
             .unwrap();
-        Base::new("example:1", tree).unwrap()
+        Probed::new("example:1", tree).unwrap()
     }
 
     fn file(name: &str, text: &str) -> TextFile {

@@ -355,7 +355,7 @@ mod tests {
                 disks,
                 [format!(
                     "buildx bake --builder b -f x.hcl --metadata-file m --set *.platform=linux/amd64 \
-                     --set=web.args.VMIMAGE_TRANSPORT=sparse --set=web.args.VMIMAGE_FORMAT=qcow2 --set=web.args.VMIMAGE_SIZE=9G --set=web.{FRONTEND} \
+                     --set=web.args.VMIMAGE_TRANSPORT=sparse --set=web.args.VMIMAGE_HINTS=attribute --set=web.args.VMIMAGE_FORMAT=qcow2 --set=web.args.VMIMAGE_SIZE=9G --set=web.{FRONTEND} \
                      --set=web.output=type=tar,dest=- -- web"
                 )]
             );
@@ -380,14 +380,14 @@ mod tests {
         );
         assert_eq!(
             warm.unwrap(),
-            "bake --set=a.args.VMIMAGE_TRANSPORT=sparse --set=a.args.VMIMAGE_FORMAT=raw --set=a.output=type=cacheonly \
-             --set=b.args.VMIMAGE_TRANSPORT=sparse --set=b.args.VMIMAGE_FORMAT=raw --set=b.output=type=cacheonly \
+            "bake --set=a.args.VMIMAGE_TRANSPORT=sparse --set=a.args.VMIMAGE_HINTS=attribute --set=a.args.VMIMAGE_FORMAT=raw --set=a.output=type=cacheonly \
+             --set=b.args.VMIMAGE_TRANSPORT=sparse --set=b.args.VMIMAGE_HINTS=attribute --set=b.args.VMIMAGE_FORMAT=raw --set=b.output=type=cacheonly \
              -- https://x/y.git a b"
         );
         assert_eq!(
             disks,
             ["a", "b"].map(|name| format!(
-                "bake --set={name}.args.VMIMAGE_TRANSPORT=sparse --set={name}.args.VMIMAGE_FORMAT=raw \
+                "bake --set={name}.args.VMIMAGE_TRANSPORT=sparse --set={name}.args.VMIMAGE_HINTS=attribute --set={name}.args.VMIMAGE_FORMAT=raw \
                  --set={name}.output=type=tar,dest=- -- https://x/y.git {name}"
             ))
         );
@@ -450,9 +450,11 @@ mod tests {
             });
             assert_eq!(
                 planned("bake --sbom=true --provenance mode=max", definition).1,
-                ["bake --set=default.args.VMIMAGE_TRANSPORT=sparse --set=default.args.VMIMAGE_FORMAT=raw \
+                [
+                    "bake --set=default.args.VMIMAGE_TRANSPORT=sparse --set=default.args.VMIMAGE_HINTS=attribute --set=default.args.VMIMAGE_FORMAT=raw \
                      --set=default.attest=type=provenance,disabled=true --set=default.attest=type=sbom,disabled=true \
-                     --set=default.output=type=tar,dest=- -- default"]
+                     --set=default.output=type=tar,dest=- -- default"
+                ]
             );
         }
         let definition = json!({
@@ -479,7 +481,7 @@ mod tests {
                 }
             })
         };
-        let web = "--set=web.args.VMIMAGE_SIZE=9G --set=web.args.VMIMAGE_STAGE=containerdisk \
+        let web = "--set=web.args.VMIMAGE_SIZE=9G --set=web.args.VMIMAGE_STAGE=containerdisk --set=web.args.VMIMAGE_HINTS=attribute \
                    --set=web.output=type=image,name=web,compression=uncompressed,oci-mediatypes=true";
         let Act::Instead(args) = act("bake", definition("type=image,name=a")).unwrap() else { panic!() };
         assert_eq!(shown(&args), format!("bake --set=other.output=type=image,name=a {web} -- other web"));
@@ -511,7 +513,7 @@ mod tests {
         assert_eq!(
             disks,
             [
-                "bake --set=default.args.VMIMAGE_TRANSPORT=sparse --set=default.args.VMIMAGE_FORMAT=raw --set=default.output=type=tar,dest=- -- default"
+                "bake --set=default.args.VMIMAGE_TRANSPORT=sparse --set=default.args.VMIMAGE_HINTS=attribute --set=default.args.VMIMAGE_FORMAT=raw --set=default.output=type=tar,dest=- -- default"
             ]
         );
         let (_, disks, _) = planned("bake", definition("FROM debian"));

@@ -132,13 +132,13 @@ mod tests {
             (
                 "build --frontend dockerfile.v0 --local context=. --local dockerfile=x -o type=vmdisk,dest=a.raw",
                 "build --frontend dockerfile.v0 --local context=. --local dockerfile=x \
-                 --opt=build-arg:VMIMAGE_TRANSPORT=sparse --opt=build-arg:VMIMAGE_FORMAT=raw --opt=build-arg:BUILDKIT_SYNTAX=example/vmimage \
+                 --opt=build-arg:VMIMAGE_TRANSPORT=sparse --opt=build-arg:VMIMAGE_HINTS=attribute --opt=build-arg:VMIMAGE_FORMAT=raw --opt=build-arg:BUILDKIT_SYNTAX=example/vmimage \
                  --output=type=tar,dest=-",
                 None,
             ),
             (
                 "--addr unix:///x b --frontend=gateway.v0 --opt source=a/b -output=type=vmdisk,dest=a.raw,size=9G",
-                "--addr unix:///x b --frontend=gateway.v0 --opt source=a/b --opt=build-arg:VMIMAGE_TRANSPORT=sparse --opt=build-arg:VMIMAGE_FORMAT=raw \
+                "--addr unix:///x b --frontend=gateway.v0 --opt source=a/b --opt=build-arg:VMIMAGE_TRANSPORT=sparse --opt=build-arg:VMIMAGE_HINTS=attribute --opt=build-arg:VMIMAGE_FORMAT=raw \
                  --opt=build-arg:VMIMAGE_SIZE=9G --output=type=tar,dest=-",
                 None,
             ),
@@ -146,7 +146,7 @@ mod tests {
                 "build --frontend dockerfile.v0 --opt build-arg:BUILDKIT_SYNTAX=a/b --metadata-file m \
                  --output type=image,name=x,push=true --output type=vmdisk,dest=a.raw",
                 "build --frontend dockerfile.v0 --opt build-arg:BUILDKIT_SYNTAX=a/b \
-                 --opt=build-arg:VMIMAGE_TRANSPORT=sparse --opt=build-arg:VMIMAGE_FORMAT=raw --output=type=tar,dest=-",
+                 --opt=build-arg:VMIMAGE_TRANSPORT=sparse --opt=build-arg:VMIMAGE_HINTS=attribute --opt=build-arg:VMIMAGE_FORMAT=raw --output=type=tar,dest=-",
                 Some(
                     "build --frontend dockerfile.v0 --opt build-arg:BUILDKIT_SYNTAX=a/b --metadata-file m \
                      --output type=image,name=x,push=true",
@@ -162,7 +162,7 @@ mod tests {
         let typed = "build --frontend gateway.v0 --opt attest:sbom= --opt=attest:provenance=mode=max --opt target=x \
                      -o type=vmdisk,dest=a.raw";
         let disk = "build --frontend gateway.v0 --opt target=x --opt=build-arg:VMIMAGE_TRANSPORT=sparse \
-                    --opt=build-arg:VMIMAGE_FORMAT=raw --output=type=tar,dest=-";
+                    --opt=build-arg:VMIMAGE_HINTS=attribute --opt=build-arg:VMIMAGE_FORMAT=raw --output=type=tar,dest=-";
         assert_eq!(planned(typed), (disk.to_owned(), None));
         let (disk, others) = planned(&format!("{typed} -o type=image,name=a"));
         assert!(!disk.contains("attest:"), "{disk}");
@@ -180,7 +180,7 @@ mod tests {
             );
             let expected = "--addr=unix:///run/buildkit/buildkitd.sock build --progress=auto \
                  --frontend=dockerfile.v0 --local=context=. --local=dockerfile=/no/such --opt=filename=Dockerfile \
-                 --opt=build-arg:VMIMAGE_TRANSPORT=sparse --opt=build-arg:VMIMAGE_FORMAT=qcow2 --opt=build-arg:BUILDKIT_SYNTAX=example/vmimage \
+                 --opt=build-arg:VMIMAGE_TRANSPORT=sparse --opt=build-arg:VMIMAGE_HINTS=attribute --opt=build-arg:VMIMAGE_FORMAT=qcow2 --opt=build-arg:BUILDKIT_SYNTAX=example/vmimage \
                  --output=type=tar,dest=-";
             assert_eq!(planned(&typed), (expected.to_owned(), None));
         }
@@ -189,7 +189,7 @@ mod tests {
     #[test]
     fn an_image_of_the_disk_is_made_by_buildctl_alone() {
         let typed = "build --frontend dockerfile.v0 --local context=. -o type=image,name=a,push=true,format=containerdisk";
-        let instead = "build --frontend dockerfile.v0 --local context=. --opt=build-arg:VMIMAGE_STAGE=containerdisk \
+        let instead = "build --frontend dockerfile.v0 --local context=. --opt=build-arg:VMIMAGE_STAGE=containerdisk --opt=build-arg:VMIMAGE_HINTS=attribute \
                        --opt=build-arg:BUILDKIT_SYNTAX=example/vmimage \
                        --output=type=image,name=a,push=true,compression=uncompressed,oci-mediatypes=true";
         assert_eq!(

@@ -9,7 +9,7 @@ use super::csv;
 use super::line::Dockerfile;
 use super::output::Output;
 use crate::ask::request::{STAGE, Stage};
-use crate::ask::{Attribute, FORMAT, Place};
+use crate::ask::{Attribute, FORMAT, Hints, Place};
 use crate::base::terminal::tell_line;
 use crate::base::{Error, Result};
 use crate::solve::{DISK_IN_AN_IMAGE, INSTEAD_OF_AN_IMAGE};
@@ -61,6 +61,7 @@ impl ContainerDisk {
         outputs.iter().try_for_each(|output| read.add(output))?;
         // In place of a format.
         read.variables.push((STAGE.to_owned(), Stage::ContainerDisk.name().to_owned()));
+        read.variables.push(Hints::Attributes.argument());
         Ok(Some(read))
     }
 
@@ -127,12 +128,12 @@ mod tests {
             (
                 &["type=image,name=host:5000/web,push=true,format=containerdisk"][..],
                 "type=image,name=host:5000/web,push=true,compression=uncompressed,oci-mediatypes=true",
-                "VMIMAGE_STAGE=containerdisk",
+                "VMIMAGE_STAGE=containerdisk VMIMAGE_HINTS=attribute",
             ),
             (
                 &["type=registry,format=containerdisk,\"name=a,b\",size=10G,hostname=web,compression=gzip"],
                 "type=registry,\"name=a,b\",compression=gzip,oci-mediatypes=true",
-                "VMIMAGE_SIZE=10G VMIMAGE_HOSTNAME=web VMIMAGE_STAGE=containerdisk",
+                "VMIMAGE_SIZE=10G VMIMAGE_HOSTNAME=web VMIMAGE_STAGE=containerdisk VMIMAGE_HINTS=attribute",
             ),
             (
                 &[
@@ -140,7 +141,7 @@ mod tests {
                     "type=docker,format=containerdisk,size=1G",
                 ],
                 "type=oci,dest=a.tar,compression=uncompressed type=docker,compression=uncompressed",
-                "VMIMAGE_SIZE=1G VMIMAGE_STAGE=containerdisk",
+                "VMIMAGE_SIZE=1G VMIMAGE_STAGE=containerdisk VMIMAGE_HINTS=attribute",
             ),
         ] {
             let expected = (expected.to_owned(), variables.to_owned());

@@ -177,7 +177,7 @@ mod tests {
     }
 
     /// The arguments that a disk's build gets in place of the output.
-    const ARGUMENTS: &str = "--build-arg VMIMAGE_TRANSPORT=sparse --build-arg VMIMAGE_FORMAT=qcow2 --build-arg BUILDKIT_SYNTAX=example/vmimage \
+    const ARGUMENTS: &str = "--build-arg VMIMAGE_TRANSPORT=sparse --build-arg VMIMAGE_HINTS=attribute --build-arg VMIMAGE_FORMAT=qcow2 --build-arg BUILDKIT_SYNTAX=example/vmimage \
                              --output=type=tar,dest=-";
 
     #[test]
@@ -238,7 +238,7 @@ mod tests {
         let plan = plan("build -o type=vmdisk,dest=a.qcow2,size=9G -o type=vmdisk,dest=b.vhdx .");
         assert_eq!(
             shown(&plan.disks[0].args),
-            "build . --build-arg VMIMAGE_TRANSPORT=sparse --build-arg VMIMAGE_FORMAT=qcow2,vhdx --build-arg VMIMAGE_SIZE=9G \
+            "build . --build-arg VMIMAGE_TRANSPORT=sparse --build-arg VMIMAGE_HINTS=attribute --build-arg VMIMAGE_FORMAT=qcow2,vhdx --build-arg VMIMAGE_SIZE=9G \
              --build-arg BUILDKIT_SYNTAX=example/vmimage --output=type=tar,dest=-"
         );
         assert_eq!(plan.disks.len(), 1);
@@ -350,7 +350,7 @@ mod tests {
     fn an_image_of_the_disk_is_made_by_the_real_client_alone() {
         let typed = "build -t a --push --iidfile i -o type=image,format=containerdisk,size=9G .";
         let instead = "build -t a --push --iidfile i . --build-arg VMIMAGE_SIZE=9G \
-                       --build-arg VMIMAGE_STAGE=containerdisk --build-arg BUILDKIT_SYNTAX=example/vmimage \
+                       --build-arg VMIMAGE_STAGE=containerdisk --build-arg VMIMAGE_HINTS=attribute --build-arg BUILDKIT_SYNTAX=example/vmimage \
                        --output=type=image,compression=uncompressed,oci-mediatypes=true";
         assert_eq!(act(typed).unwrap(), Act::Instead(words(instead)));
         assert!(act("build -o type=oci,dest=x,format=containerdisk -o out .").is_err());

@@ -74,6 +74,14 @@ pub(crate) fn main(client: Client) -> ExitCode {
     }
 }
 
+/// Whether what was typed to docker is a build of ours. What cannot be built is an error.
+#[cfg(test)]
+pub(crate) fn takes_over(words: &[OsString]) -> crate::base::Result<bool> {
+    let line = Line::read(words, &docker_buildx::CLIENT).filter(|line| line.command == "build");
+    let act = line.map(|line| docker_buildx::build(&line)).transpose()?;
+    Ok(act.is_some_and(|act| act != Act::PassOn))
+}
+
 fn run(client: Client, started: &OsStr, words: &[OsString]) -> Result<(), Stop> {
     let mut stdin = Stdin::default();
     let (places, line) = match client {

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use exporter::container::Format;
 
 use super::{csv, destination};
-use crate::ask::{ATTRIBUTES, Asked, Attribute, FORMAT, Wish, variable};
+use crate::ask::{ATTRIBUTES, Asked, Attribute, FORMAT, Hints, Wish, variable};
 use crate::base::make::is_stdout;
 use crate::base::{Error, Result};
 use crate::engine::destination::{extensions, is_named_as_file};
@@ -205,7 +205,8 @@ impl Wanted {
         asked.spec.artifacts()?;
         let names: Vec<_> = formats.iter().map(|format| format.name()).collect();
         let format = (variable(FORMAT), names.join(","));
-        let variables = std::iter::once(format).chain(self.wishes.iter().map(Wish::argument));
+        let variables =
+            [Hints::Attributes.argument(), format].into_iter().chain(self.wishes.iter().map(Wish::argument));
         let to_stdout = self.files.iter().any(|(path, _)| is_stdout(path));
         let variables = transport(&formats, to_stdout).into_iter().chain(variables).collect();
         Ok(Disks { files: self.files, variables })
@@ -254,27 +255,39 @@ mod tests {
             (
                 &["type=vmdisk,dest=web.qcow2"][..],
                 "web.qcow2:qcow2",
-                "VMIMAGE_TRANSPORT=sparse VMIMAGE_FORMAT=qcow2",
+                "VMIMAGE_TRANSPORT=sparse VMIMAGE_HINTS=attribute VMIMAGE_FORMAT=qcow2",
             ),
-            (&["type=vmdisk,dest=web,format=raw"], "web:raw", "VMIMAGE_TRANSPORT=sparse VMIMAGE_FORMAT=raw"),
-            (&["type=vmdisk,dest=-,format=vhd"], "-:vhd", "VMIMAGE_TRANSPORT=sparse VMIMAGE_FORMAT=vhd"),
+            (
+                &["type=vmdisk,dest=web,format=raw"],
+                "web:raw",
+                "VMIMAGE_TRANSPORT=sparse VMIMAGE_HINTS=attribute VMIMAGE_FORMAT=raw",
+            ),
+            (
+                &["type=vmdisk,dest=-,format=vhd"],
+                "-:vhd",
+                "VMIMAGE_TRANSPORT=sparse VMIMAGE_HINTS=attribute VMIMAGE_FORMAT=vhd",
+            ),
             // What is written in no order cannot be sent on without its zeroes.
-            (&["type=vmdisk,dest=-,format=vhdx"], "-:vhdx", "VMIMAGE_FORMAT=vhdx"),
+            (&["type=vmdisk,dest=-,format=vhdx"], "-:vhdx", "VMIMAGE_HINTS=attribute VMIMAGE_FORMAT=vhdx"),
             (
                 &[
                     "type=vmdisk,dest=a.vmdk,size=10G,hostname=web,profile=machine,name=n,kernel=k,cmdline=a b",
                 ],
                 "a.vmdk:vmdk",
-                "VMIMAGE_TRANSPORT=sparse VMIMAGE_FORMAT=vmdk VMIMAGE_SIZE=10G VMIMAGE_HOSTNAME=web VMIMAGE_PROFILE=machine \
+                "VMIMAGE_TRANSPORT=sparse VMIMAGE_HINTS=attribute VMIMAGE_FORMAT=vmdk VMIMAGE_SIZE=10G VMIMAGE_HOSTNAME=web VMIMAGE_PROFILE=machine \
                  VMIMAGE_NAME=n VMIMAGE_KERNEL=k VMIMAGE_CMDLINE=a b",
             ),
-            (&["type=vmdisk,dest=web,format=ovf"], "web:ovf", "VMIMAGE_TRANSPORT=sparse VMIMAGE_FORMAT=ovf"),
+            (
+                &["type=vmdisk,dest=web,format=ovf"],
+                "web:ovf",
+                "VMIMAGE_TRANSPORT=sparse VMIMAGE_HINTS=attribute VMIMAGE_FORMAT=ovf",
+            ),
             // A folder goes to stdout as an archive of its files, each as it is.
-            (&["type=vmdisk,dest=-,format=ovf"], "-:ovf", "VMIMAGE_FORMAT=ovf"),
+            (&["type=vmdisk,dest=-,format=ovf"], "-:ovf", "VMIMAGE_HINTS=attribute VMIMAGE_FORMAT=ovf"),
             (
                 &["type=vmdisk,dest=a.qcow2,compression=zlib,size=2G", "type=vmdisk,dest=b.img,size=2G"],
                 "a.qcow2:qcow2 b.img:raw",
-                "VMIMAGE_TRANSPORT=sparse VMIMAGE_FORMAT=qcow2,raw VMIMAGE_COMPRESSION=zlib VMIMAGE_SIZE=2G",
+                "VMIMAGE_TRANSPORT=sparse VMIMAGE_HINTS=attribute VMIMAGE_FORMAT=qcow2,raw VMIMAGE_COMPRESSION=zlib VMIMAGE_SIZE=2G",
             ),
         ] {
             let disks = disks(texts).unwrap();

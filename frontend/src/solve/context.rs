@@ -111,7 +111,7 @@ impl Files for BuildContext<'_> {
         let Some(bytes) = found(self.bridge.read_file(root, path).await)? else { return Ok(None) };
         let text = String::from_utf8(bytes).map_err(|_| Error::user(format!("{path}: is no text")))?;
         if text.len() > MAX_TEXT {
-            let message = format!("{path}: over {} KiB, a text was expected", MAX_TEXT >> 10);
+            let message = format!("{path}: larger than {} KiB", MAX_TEXT >> 10);
             return Err(Error::user(message));
         }
         Ok(Some(text))

@@ -35,11 +35,11 @@ impl Build<'_> {
 }
 
 /// The image the result stands on and its op; `None` for one `FROM scratch`.
-fn base_of(graph: &Arc<Graph>) -> Result<Option<(OpDigest, Image)>> {
+fn base_of(graph: &Arc<Graph>) -> Result<Option<(OpDigest, GraphImage)>> {
     match graph.base().map_err(broken)? {
         Base::Image { digest, identifier, .. } => {
             let state = State::from_edge(graph.clone(), Edge { digest, index: 0 });
-            Ok(Some((digest, Image { name: shown_image(&identifier), state })))
+            Ok(Some((digest, GraphImage { name: shown_image(&identifier), state })))
         }
         Base::Scratch => Ok(None),
         Base::Other { what, .. } => {
@@ -56,29 +56,29 @@ struct Daemon<'a> {
 }
 
 /// An image to install on.
-struct Image {
+struct GraphImage {
     /// As the user would write it.
     name: String,
     state: State,
 }
 
 impl Driver for Daemon<'_> {
-    type Image = Image;
+    type Image = GraphImage;
     type BootFiles = State;
 
-    async fn image(&self, name: &str) -> Result<Image> {
-        Ok(Image { name: name.to_owned(), state: self.build.image(name, self.platform).await? })
+    async fn image(&self, name: &str) -> Result<GraphImage> {
+        Ok(GraphImage { name: name.to_owned(), state: self.build.image(name, self.platform).await? })
     }
 
-    async fn probe(&self, image: &Image) -> Result<provision::Base> {
+    async fn probe(&self, image: &GraphImage) -> Result<provision::Probed> {
         probe::probe(self.build, &image.name, &image.state).await
     }
 
-    async fn install(&self, on: &Image, step: &Step) -> Result<Image> {
-        Ok(Image { name: on.name.clone(), state: self.build.run_step(&on.state, step)?.root() })
+    async fn install(&self, on: &GraphImage, step: &Step) -> Result<GraphImage> {
+        Ok(GraphImage { name: on.name.clone(), state: self.build.run_step(&on.state, step)?.root() })
     }
 
-    async fn collect(&self, on: &Image, step: &Step) -> Result<State> {
+    async fn collect(&self, on: &GraphImage, step: &Step) -> Result<State> {
         self.build.run_boot_step(&on.state, step)
     }
 }

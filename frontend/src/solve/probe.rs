@@ -9,12 +9,12 @@ use llb::State;
 use super::{Build, found};
 use crate::base::{Error, Result};
 use crate::gateway::{Bridge, proto::Ref};
-use crate::provision::{self, Base, OS_RELEASE, SHELL};
+use crate::provision::{self, OS_RELEASE, Probed, SHELL};
 
 /// Pulls the base and notes what lies at the places that matter, as a tree of its own.
 ///
 /// The daemon mounts the base for every question, so many are asked at once.
-pub(super) async fn probe(build: &Build<'_>, name: &str, image: &State) -> Result<Base> {
+pub(super) async fn probe(build: &Build<'_>, name: &str, image: &State) -> Result<Probed> {
     let root = build.solve(image).await?;
     // Built before it is read: what is not there is told by its message, and a failed build has another.
     build.bridge.evaluate(&root).await?;
@@ -48,7 +48,7 @@ pub(super) async fn probe(build: &Build<'_>, name: &str, image: &State) -> Resul
     for name in boot {
         note(&mut editor, &format!("/boot/{name}"), Vec::new())?;
     }
-    Base::new(name, files)
+    Probed::new(name, files)
 }
 
 /// As much of a program as tells what it is for.

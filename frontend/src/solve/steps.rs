@@ -3,14 +3,13 @@
 use exporter::spec::{Artifact, Spec};
 use exporter::terminal::line;
 use llb::proto::{CacheSharingOpt, MountContentCache, NetMode, ProxyEnv};
-use llb::{Exec, Image, Metadata, Mount, Run, Source, State};
+use llb::{Exec, Metadata, Mount, Run, Source, State};
 
-use super::{Build, Parts, broken};
+use super::{Build, Parts};
 use crate::ask::request::{PACKAGES_CONTEXT, Stage, Transport};
-use crate::ask::{Folder, Hook};
-use crate::base::reference::Reference;
+use crate::ask::{Folder, Hints, Hook};
 use crate::base::{Error, Result};
-use crate::gateway::{Opts, Platform};
+use crate::gateway::Opts;
 use crate::provision::{BOOT_OUT, CACHE, PACKAGES, PATH, Step};
 
 /// Where the assemble step sees the user's file system.
@@ -146,7 +145,7 @@ impl Build<'_> {
         if is_known {
             metadata = metadata.cap("exec.mount.cache.content");
         }
-        let mut run = Run::new(args)
+        let mut run = hinting(Run::new(args), self.request.hints)
             .cwd("/")
             .readonly_root()
             .network(NetMode::None)
@@ -176,35 +175,16 @@ impl Build<'_> {
         }
         Ok(self.frontend_image().await?.run(run).mount(OUT))
     }
+}
 
-    /// This frontend's own image: from the daemon, or by the name it was started under (before 0.10).
-    async fn frontend_image(&self) -> Result<State> {
-        if let Some(definition) = self.opts.image() {
-            return Ok(State::from_graph(llb::Graph::read(definition).map_err(broken)?));
-        }
-        let source = self
-            .opts
-            .source()
-            .ok_or_else(|| Error::user("BuildKit does not say which image this frontend is"))?;
-        self.pinned(source, None).await.map(State::image)
-    }
-
-    /// An image by the name a user would write.
-    pub(super) async fn image(&self, name: &str, platform: &Platform) -> Result<State> {
-        let platform = llb::Platform::from(platform.clone());
-        let image = self.pinned(name, Some(platform.clone())).await?;
-        Ok(State::image(image.platform(platform)))
-    }
-
-    /// The image that has this name now.
-    async fn pinned(&self, name: &str, platform: Option<llb::Platform>) -> Result<Image> {
-        let odd = |wrong: String| Error::user(format!("image {name}: {wrong}"));
-        let mut reference: Reference = name.parse().map_err(odd)?;
-        let mode = self.opts.get("image-resolve-mode").unwrap_or("default");
-        let found = self.bridge.resolve_image_config(&reference.to_string(), platform, mode).await?;
-        // An image that is only in the local store has no digest.
-        reference.digest = reference.digest.or(Some(found.digest).filter(|digest| !digest.is_empty()));
-        Ok(Image::new(reference.to_string()))
+/// Tells a step of this program how hints are spelled.
+///
+/// By a variable for proxies, which are all of a step that is no part of its cache key (BuildKit's
+/// `solver/llbsolver/ops/exec.go`): whoever asks for a disk, it is made once. Nothing is to be had without a network anyway.
+fn hinting(run: Run, hints: Hints) -> Run {
+    match hints == Hints::default() {
+        true => run,
+        false => run.proxy(ProxyEnv { no_proxy: hints.name().to_owned(), ..ProxyEnv::default() }),
     }
 }
 
@@ -234,5 +214,33 @@ fn network(mut run: Run, opts: &Opts) -> Run {
         Some("host") => run.network(NetMode::Host),
         Some("none") => run.network(NetMode::None),
         _ => run,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use llb::Image;
+    use llb::proto::{ExecOp, OpKind};
+
+    use super::*;
+
+    /// Of a step: the word for hints, and all that BuildKit makes its cache key of.
+    fn parts(hints: Hints) -> (Option<String>, ExecOp) {
+        let step = hinting(Run::new(["/vmimage", "assemble"]), hints);
+        let graph = State::image(Image::new("example/vmimage")).run(step).root().to_graph().unwrap();
+        let Some(OpKind::Exec(mut exec)) = graph.vertices().last().unwrap().decode().unwrap().op else {
+            panic!("the last one is no step")
+        };
+        let proxies = exec.meta.as_mut().unwrap().proxy_env.take();
+        (proxies.map(|proxies| proxies.no_proxy), exec)
+    }
+
+    #[test]
+    fn a_disk_is_the_same_step_however_hints_are_spelled() {
+        let (words, key) = parts(Hints::BuildArguments);
+        assert_eq!(words, None, "what a stock client asks for");
+        for hints in [Hints::Flags, Hints::Attributes] {
+            assert_eq!(parts(hints), (Some(hints.name().to_owned()), key.clone()));
+        }
     }
 }

@@ -31,7 +31,7 @@ fn name<'a>(text: &'a OsStr, source: &Source) -> Option<(&'a str, Reference)> {
     let Source::Local(input) = source else { return None };
     let Location::Path(path) = &input.location else { return None };
     let text = text.to_str()?;
-    if is_there(path) || ARCHIVES.iter().any(|ending| text.ends_with(ending)) {
+    if is_there(path) || ARCHIVES.iter().any(|extension| text.ends_with(extension)) {
         return None;
     }
     Some((text, text.parse().ok()?))

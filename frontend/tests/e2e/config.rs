@@ -302,7 +302,7 @@ fn what_is_wrong_in_the_file_is_what_the_build_says() {
         .unwrap();
     let message = build(&[]);
     for part in [
-        "vmimage.toml:2:1: sise is no key: did you mean size?",
+        "vmimage.toml:2:1: unknown key sise: did you mean size?",
         " 2 | sise = \"2G\"\n",
         "vmimage.toml:4:8: users.name is",
     ] {
@@ -334,7 +334,7 @@ fn what_the_file_names_is_looked_up_in_the_context() {
         for part in [
             "vmimage.toml:1:12: packages: debs is not in the build context",
             " 1 | packages = \"debs\"\n   |            ^^^^^^\n",
-            "vmimage.toml:3:10: hooks.script: folder is a folder: a file was expected",
+            "vmimage.toml:3:10: hooks.script: folder is a folder, expected a file",
             "vmimage.toml:12:10: files.source: folder/c is not in the build context",
         ] {
             assert!(message.contains(part), "{engine}: {message}");

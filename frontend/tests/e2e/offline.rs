@@ -53,7 +53,7 @@ fn an_image_with_a_package_manager_needs_no_package_with_vmimages_init() {
             "alpine-base (no such package)",
             "vmimage: a host that packages come from cannot be reached: ",
             "packages cannot be installed: a host that packages come from cannot be reached\nhint: ",
-            "--build-arg VMIMAGE_INIT=vmimage with --build-arg VMIMAGE_KERNEL=image:REF",
+            "--init vmimage with --kernel image:REF",
         ],
     );
 
@@ -75,15 +75,17 @@ fn a_failed_package_step_is_told_by_every_engine() {
     let disk = folder.path().join("disk.raw");
     let said =
         ["E: Unable to locate package ", "vmimage: there is no such package: Unable to locate package "];
-    for (engine, setting) in
-        [("docker", "VMIMAGE_INSTALL"), ("buildah", "--install"), ("podman", "--install")]
-    {
+    for engine in ["docker", "buildah", "podman"] {
         let mut build = Command::new(VMIMAGE);
         build.args(["build", "--engine", engine, "--install", UNKNOWN]).arg(&context).arg("-o").arg(&disk);
         let message = refused(build.args(["--progress", "plain", "--network", "host"]));
         says(
             &message,
-            &[said[0], said[1], &format!(": there is no such package\nhint: look at the names in {setting}")],
+            &[
+                said[0],
+                said[1],
+                ": there is no such package\nhint: look at the names in --install and --kernel;",
+            ],
         );
     }
     // A client of docker's own, which shows no progress: it has the frontend's word for it.
@@ -92,7 +94,9 @@ fn a_failed_package_step_is_told_by_every_engine() {
     stock.arg(format!("VMIMAGE_INSTALL={UNKNOWN}")).args(["-o", "type=tar,dest=/dev/null"]).arg(&context);
     says(
         &refused(&mut stock),
-        &["packages cannot be installed: there is no such package\nhint: look at the names"],
+        &[
+            "packages cannot be installed: there is no such package\nhint: look at the names in VMIMAGE_INSTALL",
+        ],
     );
     assert!(!disk.exists(), "{}", frontend());
 }

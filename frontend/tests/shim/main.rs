@@ -142,7 +142,7 @@ fn a_build_with_a_disk_is_told_to_the_real_client_in_its_own_words() {
     assert_eq!(
         lab.runs(),
         [
-            "buildx build -t web --progress plain src --build-arg VMIMAGE_TRANSPORT=sparse --build-arg VMIMAGE_FORMAT=qcow2 --build-arg VMIMAGE_SIZE=10G \
+            "buildx build -t web --progress plain src --build-arg VMIMAGE_TRANSPORT=sparse --build-arg VMIMAGE_HINTS=attribute --build-arg VMIMAGE_FORMAT=qcow2 --build-arg VMIMAGE_SIZE=10G \
           --build-arg BUILDKIT_SYNTAX=example/vmimage --output=type=tar,dest=-"
         ]
     );
@@ -219,7 +219,7 @@ fn two_formats_and_an_image_are_two_runs() {
     assert_eq!(
         lab.runs(),
         [
-            "buildx build -t web src --build-arg VMIMAGE_TRANSPORT=sparse --build-arg VMIMAGE_FORMAT=qcow2,vhdx \
+            "buildx build -t web src --build-arg VMIMAGE_TRANSPORT=sparse --build-arg VMIMAGE_HINTS=attribute --build-arg VMIMAGE_FORMAT=qcow2,vhdx \
              --build-arg BUILDKIT_SYNTAX=example/vmimage --output=type=tar,dest=-",
             "buildx build -t web --push --metadata-file m src"
         ]
@@ -373,7 +373,7 @@ fn a_baked_target_becomes_a_disk() {
         lab.runs(),
         [
             "buildx f -f x.hcl --print",
-            "buildx f -f x.hcl --set=default.args.VMIMAGE_TRANSPORT=sparse --set=default.args.VMIMAGE_FORMAT=qcow2 \
+            "buildx f -f x.hcl --set=default.args.VMIMAGE_TRANSPORT=sparse --set=default.args.VMIMAGE_HINTS=attribute --set=default.args.VMIMAGE_FORMAT=qcow2 \
              --set=default.args.BUILDKIT_SYNTAX=example/vmimage --set=default.output=type=tar,dest=- -- default"
         ]
     );
@@ -413,7 +413,7 @@ fn buildctl_is_told_by_options() {
     assert_eq!(
         lab.runs(),
         ["--addr=unix:///x build --progress=auto --frontend=dockerfile.v0 --local=context=src \
-          --local=dockerfile=src --opt=filename=Dockerfile --opt=build-arg:VMIMAGE_TRANSPORT=sparse --opt=build-arg:VMIMAGE_FORMAT=qcow2 \
+          --local=dockerfile=src --opt=filename=Dockerfile --opt=build-arg:VMIMAGE_TRANSPORT=sparse --opt=build-arg:VMIMAGE_HINTS=attribute --opt=build-arg:VMIMAGE_FORMAT=qcow2 \
           --opt=build-arg:BUILDKIT_SYNTAX=example/vmimage --output=type=tar,dest=-"]
     );
     assert_eq!(lab.left(), ["web.qcow2"]);

@@ -125,12 +125,12 @@ impl Link {
             ifi_change: IFF_UP,
             ..Default::default()
         };
-        Request::new(RTM_NEWLINK, 0, &message).send()
+        Message::new(RTM_NEWLINK, 0, &message).send()
     }
 
     pub(crate) fn set_mtu(self, mtu: u16) -> io::Result<()> {
         let message = InterfaceMessage { ifi_index: self.0, ..Default::default() };
-        Request::new(RTM_NEWLINK, 0, &message).with(IFLA_MTU, u32::from(mtu).as_bytes()).send()
+        Message::new(RTM_NEWLINK, 0, &message).with(IFLA_MTU, u32::from(mtu).as_bytes()).send()
     }
 
     /// Give it an address, or make that live longer.
@@ -138,7 +138,7 @@ impl Link {
         let seconds = u32::try_from(lifetime.as_secs()).unwrap_or(u32::MAX);
         // `struct ifa_cacheinfo`: preferred and valid; the times of its making are the kernel's.
         let times = [seconds, seconds, 0, 0];
-        Request::new(RTM_NEWADDR, NLM_F_CREATE | NLM_F_REPLACE, &self.address(prefix))
+        Message::new(RTM_NEWADDR, NLM_F_CREATE | NLM_F_REPLACE, &self.address(prefix))
             .with(IFA_LOCAL, &address.octets())
             .with(IFA_ADDRESS, &address.octets())
             .with(IFA_CACHEINFO, times.as_bytes())
@@ -147,7 +147,7 @@ impl Link {
 
     /// Take an address away, with the routes that go by it.
     pub(crate) fn remove_address(self, address: Ipv4Addr, prefix: u8) -> io::Result<()> {
-        Request::new(RTM_DELADDR, 0, &self.address(prefix)).with(IFA_LOCAL, &address.octets()).send()
+        Message::new(RTM_DELADDR, 0, &self.address(prefix)).with(IFA_LOCAL, &address.octets()).send()
     }
 
     fn address(self, prefix: u8) -> AddressMessage {
@@ -172,7 +172,7 @@ impl Link {
             rtm_type: RTN_UNICAST,
             rtm_flags: if route.gateway.is_some() { RTNH_F_ONLINK } else { 0 },
         };
-        let mut request = Request::new(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, &message)
+        let mut request = Message::new(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, &message)
             .with(RTA_OIF, self.0.as_bytes());
         if route.prefix > 0 {
             request = request.with(RTA_DST, &route.network.octets());
@@ -185,9 +185,9 @@ impl Link {
 }
 
 /// One message, being written.
-struct Request(Vec<u8>);
+struct Message(Vec<u8>);
 
-impl Request {
+impl Message {
     fn new(kind: u16, flags: u16, body: &(impl IntoBytes + Immutable)) -> Self {
         let header = Header {
             nlmsg_len: 0,
@@ -241,7 +241,7 @@ mod tests {
 
     #[test]
     fn attributes_lie_on_four_bytes() {
-        let bytes = Request::new(RTM_NEWLINK, 0, &InterfaceMessage::default())
+        let bytes = Message::new(RTM_NEWLINK, 0, &InterfaceMessage::default())
             .with(9, b"abcde")
             .with(4, b"x")
             .bytes();

@@ -10,7 +10,7 @@ use super::extent_tree::{ExtentTree, Run};
 use super::format::{BLOCK_SIZE, BLOCKS_PER_GROUP, INODES_PER_BLOCK, Ino, SUPERBLOCK_OFFSET};
 use super::inode::is_fast_symlink;
 use super::journal::JournalSuperblock;
-use super::plan::Plan;
+use super::plan::Ext4Plan;
 use super::render::Piece;
 use crate::extent::{Extent, Extents, Render, Source};
 use crate::fs::Contents;
@@ -20,13 +20,13 @@ use crate::tree::{Content, Kind};
 const INODES_PER_EXTENT: u32 = 256 * INODES_PER_BLOCK;
 
 /// Every extent of `plan`, as an image of `size` bytes.
-pub(super) fn contents(plan: Plan, size: u64) -> Contents {
+pub(super) fn contents(plan: Ext4Plan, size: u64) -> Contents {
     Contents { size, extents: Box::new(PlanExtents(Arc::new(plan))) }
 }
 
 /// The blocks were allocated in the order of the disk, so two sequences only have to be merged: that of
 /// the metadata of groups, and that of everything between.
-struct PlanExtents(Arc<Plan>);
+struct PlanExtents(Arc<Ext4Plan>);
 
 impl Extents for PlanExtents {
     fn iter(&self) -> Box<dyn Iterator<Item = Extent> + Send + '_> {

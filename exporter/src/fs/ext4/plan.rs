@@ -30,7 +30,7 @@ pub struct Draft {
 }
 
 /// All decisions about a file system; [`super::render`] turns them into bytes.
-pub(super) struct Plan {
+pub(super) struct Ext4Plan {
     pub(super) tree: Arc<Tree>,
     pub(super) census: Arc<Census>,
     pub(super) geometry: Geometry,
@@ -75,9 +75,9 @@ impl Draft {
     }
 
     /// Lay the tree out in `blocks` blocks; an error is the next larger number worth a try.
-    fn fit(&self, blocks: u32) -> Result<Plan, u64> {
+    fn fit(&self, blocks: u32) -> Result<Ext4Plan, u64> {
         let (geometry, allocation) = self.allocate(blocks)?;
-        Ok(Plan::new(self, geometry, allocation))
+        Ok(Ext4Plan::new(self, geometry, allocation))
     }
 
     /// The smallest size in bytes from `blocks` blocks on that is enough.
@@ -110,7 +110,7 @@ impl Draft {
     }
 }
 
-impl Plan {
+impl Ext4Plan {
     fn new(draft: &Draft, geometry: Geometry, allocation: Allocation) -> Self {
         let mut plan = Self {
             tree: Arc::clone(&draft.tree),

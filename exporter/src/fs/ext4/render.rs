@@ -8,7 +8,7 @@ use zerocopy::IntoBytes;
 use super::dir::Directory;
 use super::extent_tree::ExtentTree;
 use super::format::{BLOCK_SIZE, FIRST_INO, INODE_SIZE, Ino, Inode};
-use super::plan::Plan;
+use super::plan::Ext4Plan;
 use super::{inode, resize_inode, xattr};
 use crate::extent::Render;
 
@@ -69,7 +69,7 @@ impl Piece {
     }
 }
 
-impl Render for Plan {
+impl Render for Ext4Plan {
     fn render(&self, key: u64, out: &mut [u8]) {
         match Piece::from_key(key) {
             Piece::Descriptors => {
@@ -91,7 +91,7 @@ impl Render for Plan {
     }
 }
 
-impl Plan {
+impl Ext4Plan {
     /// The inode of the journal.
     pub(super) fn journal_inode(&self) -> Inode {
         self.own_inode(0o100_600, 1, &self.allocation.journal)

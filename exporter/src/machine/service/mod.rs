@@ -60,11 +60,11 @@ pub(crate) fn wanted<'a>(service: &Service, container: Option<&'a Container>) ->
 pub struct PlannedService<'a> {
     service: &'a Service,
     container: Option<&'a Container>,
-    plan: Option<Plan<'a>>,
+    plan: Option<ServicePlan<'a>>,
 }
 
 /// A service, before it is written down for one init.
-struct Plan<'a> {
+struct ServicePlan<'a> {
     name: String,
     container: &'a Container,
     account: Account,
@@ -102,7 +102,11 @@ pub fn plan<'a>(
     Ok(PlannedService { service, container, plan })
 }
 
-fn plan_of<'a>(editor: &mut Editor<'_>, service: &Service, container: &'a Container) -> Result<Plan<'a>> {
+fn plan_of<'a>(
+    editor: &mut Editor<'_>,
+    service: &Service,
+    container: &'a Container,
+) -> Result<ServicePlan<'a>> {
     check(editor.tree(), container)?;
     let working_dir = program::working_dir(container);
     for directory in container.volumes.iter().chain([&working_dir]) {
@@ -115,7 +119,7 @@ fn plan_of<'a>(editor: &mut Editor<'_>, service: &Service, container: &'a Contai
         "" => Signal::TERM,
         text => Signal::parse(text)?,
     };
-    Ok(Plan {
+    Ok(ServicePlan {
         name: name(editor.tree(), service, container)?,
         container,
         environment: environment(container, &account),

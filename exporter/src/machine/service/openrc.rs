@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::quote::{line, shell};
-use super::{Plan, RUN, RunDirectory, folder};
+use super::{RUN, RunDirectory, ServicePlan, folder};
 use crate::error::{Error, Kind, Result};
 use crate::hint::{Hint, Setting};
 use crate::machine::openrc::enable;
@@ -13,7 +13,7 @@ use crate::tree::Editor;
 ///
 /// # Errors
 /// [`Kind::Unsupported`] for a user without a name: supervise-daemon takes none.
-pub(super) fn install(editor: &mut Editor<'_>, plan: &Plan<'_>) -> Result<Vec<String>> {
+pub(super) fn install(editor: &mut Editor<'_>, plan: &ServicePlan<'_>) -> Result<Vec<String>> {
     let name = &plan.name;
     if !plan.account.is_root() && plan.account.name.is_none() {
         let message = format!("{} has no line in /etc/passwd, which OpenRC wants", plan.account.uid);
@@ -35,7 +35,7 @@ fn program(name: &str) -> String {
     format!("/usr/lib/vmimage/{name}")
 }
 
-fn start(plan: &Plan<'_>) -> String {
+fn start(plan: &ServicePlan<'_>) -> String {
     let mut text = String::from(
         "#!/bin/sh\n# Made by vmimage: what the image runs, by its ENTRYPOINT, CMD, ENV and WORKDIR.\nexec 2>&1\n",
     );
@@ -52,7 +52,7 @@ fn start(plan: &Plan<'_>) -> String {
     text
 }
 
-fn script(plan: &Plan<'_>) -> String {
+fn script(plan: &ServicePlan<'_>) -> String {
     let name = &plan.name;
     let mut text = String::from("#!/sbin/openrc-run\n# Made by vmimage: what the image runs.\n");
     for port in &plan.container.exposed_ports {

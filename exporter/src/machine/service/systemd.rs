@@ -4,7 +4,7 @@ use std::fmt::{Display, Write};
 use std::time::Duration;
 
 use super::quote::{argument, line, word};
-use super::{HEALTH, Plan, RUN, RunDirectory, folder};
+use super::{HEALTH, RUN, RunDirectory, ServicePlan, folder};
 use crate::error::{Error, Kind, Result, show_text};
 use crate::machine::systemd::{USR, enable};
 use crate::spec::Healthcheck;
@@ -20,7 +20,7 @@ const CLEAN_SIGNALS: [&str; 4] = ["SIGHUP", "SIGINT", "SIGPIPE", "SIGTERM"];
 ///
 /// # Errors
 /// [`Kind::Unsupported`] for a working directory that a unit cannot name.
-pub(super) fn install(editor: &mut Editor<'_>, plan: &Plan<'_>) -> Result<Vec<String>> {
+pub(super) fn install(editor: &mut Editor<'_>, plan: &ServicePlan<'_>) -> Result<Vec<String>> {
     let name = &plan.name;
     if line(&plan.working_dir) != plan.working_dir.replace('%', "%%") {
         let message = format!("{:?} is no directory that systemd takes", plan.working_dir);
@@ -79,7 +79,7 @@ impl Unit {
     }
 
     /// What the service and its health check have in common: in a container both are in the same place.
-    fn surroundings(&mut self, plan: &Plan<'_>) {
+    fn surroundings(&mut self, plan: &ServicePlan<'_>) {
         if !plan.account.is_root() || plan.account.gid != 0 {
             self.set("User", plan.account.shown());
             self.set("Group", plan.account.gid);
@@ -100,7 +100,7 @@ impl Unit {
     }
 }
 
-fn service(plan: &Plan<'_>) -> String {
+fn service(plan: &ServicePlan<'_>) -> String {
     let (name, folder) = (&plan.name, folder(&plan.name));
     let command: Vec<_> = plan.container.command().collect();
     let mut unit =
@@ -137,7 +137,7 @@ fn service(plan: &Plan<'_>) -> String {
 }
 
 /// How the program may end once it was told to: by the signal itself, or as a shell says that of its child.
-fn clean_ends(plan: &Plan<'_>) -> String {
+fn clean_ends(plan: &ServicePlan<'_>) -> String {
     let (status, signal) = (plan.stop_signal.exit_status(), plan.stop_signal.to_string());
     // A number would be taken for an exit status.
     if CLEAN_SIGNALS.contains(&&*signal) || !signal.starts_with("SIG") {
@@ -146,7 +146,7 @@ fn clean_ends(plan: &Plan<'_>) -> String {
     format!("{status} {signal}")
 }
 
-fn health_service(plan: &Plan<'_>, check: &Healthcheck, test: &[String]) -> String {
+fn health_service(plan: &ServicePlan<'_>, check: &Healthcheck, test: &[String]) -> String {
     let name = &plan.name;
     let seconds = |time: Duration| time.as_secs_f64().ceil().to_string();
     let mut unit = Unit::new("the image's HEALTHCHECK; failed means unhealthy.");

@@ -12,6 +12,7 @@ use crate::tree::os::Os;
 mod files;
 mod groups;
 mod materials;
+mod modules;
 mod password;
 mod place;
 mod services;
@@ -45,7 +46,7 @@ pub fn set_up(
     notes.extend(services::switch(editor, os, &setup.services)?);
     notes.extend(place::time_zone(editor, os, setup.timezone.as_deref())?);
     notes.extend(place::locale(editor, os, setup.locale.as_deref())?);
-    notes.extend(place::modules(editor, &setup.modules)?);
+    notes.extend(modules::load(editor, &setup.modules)?);
     Ok(notes)
 }
 

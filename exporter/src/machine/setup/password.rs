@@ -32,10 +32,10 @@ pub(super) fn hash(password: &Password, user: &str, materials: &Materials, seed:
         return check(text, format!("secret {id}"));
     }
     if text.is_empty() {
-        return Err(wrong("is empty, a password was expected"));
+        return Err(wrong("is empty, expected a password"));
     }
     if text.len() > MAX_LEN || text.contains(char::is_control) {
-        return Err(wrong("is no password: one line of at most 512 bytes was expected"));
+        return Err(wrong("is not a password: expected one line of at most 512 bytes"));
     }
     sha512(text, &salt(seed, user)).ok_or_else(|| wrong("cannot be hashed"))
 }

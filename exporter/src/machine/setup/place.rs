@@ -1,4 +1,4 @@
-//! Where the machine is and what it loads: time zone, locale, kernel modules.
+//! Where the machine is: time zone and locale.
 
 use super::{lines, read};
 use crate::error::{Error, Kind, Result};
@@ -6,7 +6,6 @@ use crate::tree::os::{Family, Init, Os};
 use crate::tree::{self, Editor};
 
 const ZONES: &str = "/usr/share/zoneinfo";
-const MODULES: &str = "/etc/modules-load.d/vmimage.conf";
 const PROFILE: &str = "/etc/profile.d/vmimage-locale.sh";
 
 pub(super) fn time_zone(editor: &mut Editor<'_>, os: &Os, asked: Option<&str>) -> Result<Option<String>> {
@@ -47,13 +46,4 @@ pub(super) fn locale(editor: &mut Editor<'_>, os: &Os, asked: Option<&str>) -> R
         editor.rewrite_file(path, text, 0o644)?;
     }
     Ok(Some(format!("{path}: {locale}")))
-}
-
-/// systemd, OpenRC and vmimage's own init read the same folder.
-pub(super) fn modules(editor: &mut Editor<'_>, asked: &[String]) -> Result<Option<String>> {
-    if asked.is_empty() {
-        return Ok(None);
-    }
-    editor.write_file(MODULES, format!("{}\n", asked.join("\n")).into_bytes(), 0o644)?;
-    Ok(Some(format!("{MODULES}: {}", asked.join(", "))))
 }

@@ -75,9 +75,9 @@ impl Entry {
     fn refuse(found: Option<Self>, key: &str) -> Option<&'static str> {
         match (found, key) {
             (None, _) => Some("is not in the build context"),
-            (Some(Self::File), "packages") => Some("is a file: a folder was expected"),
+            (Some(Self::File), "packages") => Some("is a file, expected a folder"),
             (Some(_), "packages" | "files.source") | (Some(Self::File), _) => None,
-            (Some(Self::Folder), _) => Some("is a folder: a file was expected"),
+            (Some(Self::Folder), _) => Some("is a folder, expected a file"),
         }
     }
 }
@@ -115,8 +115,7 @@ impl<'a> Check<'a> {
             ("boolean", DeValue::Boolean(_)) | ("", _) => {}
             (kind, other) => {
                 let found = shown_kind(other.type_str());
-                self.problems
-                    .add(value.span(), format!("{key} is {found}: {} was expected", shown_kind(kind)));
+                self.problems.add(value.span(), format!("{key} is {found}, expected {}", shown_kind(kind)));
             }
         }
     }
@@ -142,7 +141,7 @@ impl<'a> Check<'a> {
                 expected.dedup();
                 let found = shown_kind(value.get_ref().type_str());
                 self.problems
-                    .add(value.span(), format!("{key} is {found}: {} was expected", expected.join(" or ")));
+                    .add(value.span(), format!("{key} is {found}, expected {}", expected.join(" or ")));
             }
         }
     }
@@ -157,8 +156,10 @@ impl<'a> Check<'a> {
             let Some(property) = property else {
                 let path = show_text(&path);
                 let message = match nearest(name.get_ref(), known()) {
-                    Some(meant) => format!("{path} is no key: did you mean {meant}?"),
-                    None => format!("{path} is no key: there are {}", known().collect::<Vec<_>>().join(", ")),
+                    Some(meant) => format!("unknown key {path}: did you mean {meant}?"),
+                    None => {
+                        format!("unknown key {path}: the keys are {}", known().collect::<Vec<_>>().join(", "))
+                    }
                 };
                 self.problems.add(name.span(), message);
                 continue;
@@ -172,7 +173,7 @@ impl<'a> Check<'a> {
         let required = schema.get("required").and_then(Value::as_array);
         for name in required.into_iter().flatten().filter_map(Value::as_str) {
             if !table.contains_key(name) {
-                self.problems.add(at.clone(), format!("{key} lacks the key {name}"));
+                self.problems.add(at.clone(), format!("{key}: the key {name} is required"));
             }
         }
     }
@@ -195,11 +196,10 @@ impl<'a> Check<'a> {
         match (format, format.check(text)) {
             // It may be a password, which is nobody's to read in a log.
             (TextFormat::PasswordHash, Err(expected)) => {
-                self.problems
-                    .add_hidden(at, format!("{key} is a text that is no hash: {expected} was expected"));
+                self.problems.add_hidden(at, format!("{key} is not a hash: expected {expected}"));
             }
             (_, Err(expected)) => {
-                self.problems.add(at, format!("{key} is {:?}: {expected} was expected", show_text(text)));
+                self.problems.add(at, format!("{key} is {:?}: expected {expected}", show_text(text)));
             }
             (TextFormat::ContextPath, Ok(())) => self.context_path(text, at, key),
             (_, Ok(())) => {}
@@ -262,12 +262,12 @@ fn json_kind(value: &DeValue<'_>) -> &'static str {
 /// In the words of the error messages.
 fn shown_kind(kind: &str) -> &str {
     match kind {
-        "string" => "a text",
-        "integer" => "a whole number",
-        "boolean" => "true or false",
-        "array" => "a list",
+        "string" => "a string",
+        "integer" => "an integer",
+        "boolean" => "a boolean",
+        "array" => "an array",
         "object" | "table" => "a table",
-        "float" => "a number with a fraction",
+        "float" => "a float",
         other => other,
     }
 }

@@ -84,8 +84,10 @@ fn one_of(
     let said: Vec<_> = keys.iter().zip(said).filter(|(_, said)| **said).map(|(key, _)| *key).collect();
     match &said[..] {
         [_] => {}
-        [] => problems
-            .add(element(table, list, index), format!("{list} lacks a key: one of {}", keys.join(", "))),
+        [] => problems.add(
+            element(table, list, index),
+            format!("{list}: one of the keys {} is required", keys.join(", ")),
+        ),
         [.., last] => {
             let message = format!("{list} has {} at once: one of them is allowed", said.join(" and "));
             problems.add(span(table, list, index, last), message);

@@ -39,7 +39,7 @@ use crate::ask::Wish;
 /// The name of the file, unless another one is asked for.
 pub(crate) const FILE: &str = "vmimage.toml";
 
-/// All that `vmimage.toml` can say. Every key may be left out.
+/// All that `vmimage.toml` can say. Every key is optional.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 #[schemars(title = "vmimage.toml")]
@@ -86,7 +86,7 @@ pub(crate) struct Config {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(crate) struct Repository {
-    /// The name of its file on the machine, without an ending.
+    /// The name of its file on the machine, without an extension.
     #[schemars(extend("format" = TextFormat::RepositoryName), example = &"company")]
     pub(crate) name: String,
     /// What that file says: deb822 or one-line sources for apt, lines for apk, a `.repo` for dnf and zypper; or a file

@@ -11,10 +11,10 @@ const HEAD: &str = "\
 # vmimage.toml
 
 Made by `vmimage config reference`. The file lies in the build context, or `--config FILE` (`VMIMAGE_CONFIG`) names another
-one there; every key may be left out. `vmimage config check` says what is wrong in it, and `vmimage.schema.json` (`vmimage
+one there; every key is optional. `vmimage config check` says what is wrong in it, and `vmimage.schema.json` (`vmimage
 config schema`) tells editors the keys.
 
-Of one thing that is asked for in several places, the last of these counts:
+Where a setting is given in several places, the last of these wins:
 
 1. the default
 2. a label of the image, such as `LABEL vmimage.size=10G`
@@ -55,7 +55,7 @@ pub(crate) fn reference() -> String {
         for (name, property) in properties(table).into_iter().flatten() {
             let is_required =
                 table["required"].as_array().is_some_and(|keys| keys.contains(&name.as_str().into()));
-            let default = if is_required { "must be said".to_owned() } else { default(property) };
+            let default = if is_required { "required".to_owned() } else { default(property) };
             let row = [format!("`{name}`"), page.what(property), page.value(property), default];
             writeln!(text, "| {} |", row.join(" | ")).expect("a text takes all that is written");
         }
@@ -109,14 +109,14 @@ impl<'a> Page<'a> {
             return kinds.join(" or ");
         }
         match property["type"].as_str() {
-            Some("array") => format!("list of: {}", self.kind(&property["items"])),
+            Some("array") => format!("array of {}", self.kind(&property["items"])),
             Some("object") => {
                 let keys =
                     properties(property).into_iter().flatten().map(|(key, _)| format!("{key} = \"…\""));
                 format!("`{{ {} }}`", keys.collect::<Vec<_>>().join(", "))
             }
-            Some("string") => "text".to_owned(),
-            Some("integer") => "number".to_owned(),
+            Some("string") => "string".to_owned(),
+            Some("integer") => "integer".to_owned(),
             Some("boolean") => "`true` or `false`".to_owned(),
             _ => String::new(),
         }
@@ -157,7 +157,7 @@ mod tests {
             assert!(page.contains(&format!("`{}`", attribute.variable())), "{}", attribute.name);
         }
         let row = "| `size` | The size of the disk. By default what the content needs and a quarter more, at least 256 MiB. \
-                   | text, such as `\"10G\"` |  | `--size` | `VMIMAGE_SIZE` |";
+                   | string, such as `\"10G\"` |  | `--size` | `VMIMAGE_SIZE` |";
         assert!(page.contains(row), "{page}");
     }
 }

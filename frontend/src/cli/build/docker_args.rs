@@ -27,7 +27,7 @@ pub(super) struct DockerArgs {
     /// Build for these platforms; of several, each disk has its platform in its name
     #[arg(long, value_name = "OS/ARCH")]
     pub(super) platform: Vec<String>,
-    /// Build every step anew
+    /// Do not use the build cache
     #[arg(long)]
     pub(super) no_cache: bool,
     /// Ask the registry for newer base images
@@ -60,7 +60,7 @@ pub(super) struct DockerArgs {
     /// Allow an entitlement, such as network.host
     #[arg(long, value_name = "ENTITLEMENT")]
     pub(super) allow: Vec<String>,
-    /// Build the steps of this stage anew
+    /// Do not use the build cache for this stage
     #[arg(long, value_name = "STAGE")]
     pub(super) no_cache_filter: Vec<String>,
     /// The size of /dev/shm in RUN steps

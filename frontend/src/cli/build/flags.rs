@@ -122,7 +122,7 @@ pub(super) fn warn(args: &DockerArgs) {
     let dropped = args.given().filter(|(_, value)| !args.quiet && !is_off(*value));
     for flag in dropped.filter_map(|(name, _)| find(name)) {
         if let Dropped(why) = flag.docker {
-            tell_line(format_args!("warning: --{}: nothing comes of it: {why}", flag.name));
+            tell_line(format_args!("warning: --{}: ignored: {why}", flag.name));
         }
     }
 }

@@ -23,7 +23,7 @@ use crate::base::interrupt::Interrupt;
 use crate::base::make::threads;
 use crate::base::{Error, Meter, Result, Style, progress};
 use crate::cli::disk::{self, Outcome};
-use crate::engine::buildah::{self, Built, Leftovers, Mounted, Request, Store, Tool};
+use crate::engine::buildah::{self, Built, Leftovers, Mounted, Store, StoreBuild, Tool};
 use crate::engine::dockerfile::Variables;
 
 /// Build arguments that every step sees, by these names and in lower case.
@@ -67,7 +67,7 @@ pub(super) fn run(args: &Args, tool: Tool, formats: &[Format], to: &To) -> Resul
     // All of them before any disk: a build that fails leaves none.
     let mut built = Vec::new();
     for &platform in &platforms {
-        let request = Request {
+        let request = StoreBuild {
             context,
             dockerfile: &dockerfile,
             stage: docker.target.as_deref(),

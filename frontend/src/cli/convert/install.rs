@@ -19,7 +19,7 @@ use crate::base::reference::Reference;
 use crate::base::temporary::Folder;
 use crate::base::{Error, Meter, Result, Stage, child};
 use crate::engine::Engine;
-use crate::engine::handover::{Base, Way};
+use crate::engine::handover::{HandedOver, Way};
 use crate::source::Source;
 
 /// What docker's classic store calls the image for a while; no registry has it.
@@ -40,7 +40,7 @@ pub(super) fn run(
     let folder = workspace(folder)?;
     let way = Way::to(engine, args.engine.builder.as_deref())?;
     let base = match known_name(way, source, loaded) {
-        Some(name) => Base::named(name),
+        Some(name) => HandedOver::named(name),
         None => hand_over(way, loaded, architecture, &folder.path().join("image"), meter, stop)?,
     };
     meter.finish();
@@ -130,17 +130,22 @@ fn hand_over(
     folder: &Path,
     meter: &Meter,
     stop: &AtomicBool,
-) -> Result<Base> {
+) -> Result<HandedOver> {
     meter.begin(Stage::Packing);
     let name = image_name(folder);
     let image = Image { tree: &loaded.tree, config: loaded.config_json.as_ref(), architecture, name: &name };
     let progress = |progress: engine::Progress| meter.show(Stage::Packing, progress);
     let written = image::write(folder, &image, stop, &progress)?;
-    Base::hand_over(way, folder, &name, &written)
+    HandedOver::hand_over(way, folder, &name, &written)
 }
 
 /// The command line of the build.
-fn words(args: &Args, engine: Engine, architecture: Architecture, base: &Base) -> Result<Vec<OsString>> {
+fn words(
+    args: &Args,
+    engine: Engine,
+    architecture: Architecture,
+    base: &HandedOver,
+) -> Result<Vec<OsString>> {
     let mut words: Vec<OsString> = vec!["build".into(), format!("--engine={engine}").into()];
     let mut add = |flag: &str, value: &dyn AsRef<std::ffi::OsStr>| {
         let mut word = OsString::from(format!("--{flag}="));
@@ -240,7 +245,7 @@ mod tests {
     fn the_build_is_asked_for_all_that_was_typed() {
         let line = |line: &str| {
             let args = typed(&line.split(' ').collect::<Vec<_>>());
-            let base = Base::named("app");
+            let base = HandedOver::named("app");
             let words = words(&args, Engine::Docker, Architecture::X86_64, &base).unwrap();
             words.iter().map(|word| word.to_str().unwrap()).collect::<Vec<_>>().join(" ")
         };

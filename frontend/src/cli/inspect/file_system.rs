@@ -29,6 +29,9 @@ pub(super) struct FileSystem {
     pub(super) needs_recovery: bool,
 }
 
+/// Largest text file that is read.
+const TEXT_MAX: usize = 1 << 20;
+
 /// What only the name is told of: offset and bytes of the magic.
 const MAGICS: [(u64, &[u8], &str); 6] = [
     (0, b"XFSB", "xfs"),
@@ -59,6 +62,25 @@ impl FileSystem {
                 .map(|(_, _, kind)| Self::of_kind(kind)),
         };
         Ok(known.map(|file_system| (file_system, Vec::new())))
+    }
+
+    /// What is on `volume`, if it is of a kind that a Linux can have as its root, and whose files are read.
+    pub(super) fn of_root<V: ReadAt + ?Sized>(volume: &V) -> Option<Self> {
+        ext4::read(volume).ok().flatten().map(Self::of_ext)
+    }
+
+    /// The text of a file in it, if it is there. Links are followed inside the file system only.
+    pub(super) fn read_text<V: ReadAt + ?Sized>(
+        &self,
+        volume: &V,
+        path: &str,
+        budget: &DiskBudget,
+    ) -> Result<Option<String>> {
+        let text = match self.kind {
+            "ext2" | "ext3" | "ext4" => ext4::read_text(volume, path, TEXT_MAX, budget)?,
+            _ => None,
+        };
+        Ok(text.map(|text| String::from_utf8_lossy(&text).into_owned()))
     }
 
     fn of_kind(kind: &'static str) -> Self {

@@ -1,9 +1,11 @@
 //! The system on a root file system: its name, and the kernel its boot loader starts.
 
-use exporter::fs::{DiskBudget, ext4};
+use exporter::fs::DiskBudget;
 use exporter::read_at::ReadAt;
 use exporter::tree::os;
 use serde::Serialize;
+
+use super::file_system::FileSystem;
 
 /// A Linux system.
 #[derive(Debug, Default, PartialEq, Eq, Serialize)]
@@ -18,23 +20,25 @@ pub(super) struct Linux {
     pub(super) command_line: Option<String>,
 }
 
-/// Largest text file that is read.
-const TEXT_MAX: usize = 1 << 20;
-
 const OS_RELEASE: [&str; 2] = ["/etc/os-release", "/usr/lib/os-release"];
 const GRUB_CFG: [&str; 2] = ["/boot/grub/grub.cfg", "/boot/grub2/grub.cfg"];
 
 impl Linux {
     /// What is found, or `None` if there is neither an os-release nor a boot configuration.
     pub(super) fn read<V: ReadAt + ?Sized>(
+        root: &FileSystem,
         volume: &V,
         budget: &DiskBudget,
     ) -> exporter::Result<Option<Self>> {
+        let first = |paths: [&str; 2]| {
+            let texts = paths.iter().map(|path| root.read_text(volume, path, budget).transpose());
+            texts.flatten().next().transpose()
+        };
         let mut linux = Self::default();
-        if let Some(text) = read_first(volume, OS_RELEASE, budget)? {
+        if let Some(text) = first(OS_RELEASE)? {
             linux.name = os::parse_release(&text).remove("PRETTY_NAME");
         }
-        if let Some(text) = read_first(volume, GRUB_CFG, budget)? {
+        if let Some(text) = first(GRUB_CFG)? {
             linux.read_grub_cfg(&text);
         }
         Ok((linux != Self::default()).then_some(linux))
@@ -56,20 +60,6 @@ impl Linux {
             }
         }
     }
-}
-
-/// The text of the first of `paths` that is there. Links are followed inside the file system only.
-fn read_first<V: ReadAt + ?Sized>(
-    volume: &V,
-    paths: [&str; 2],
-    budget: &DiskBudget,
-) -> exporter::Result<Option<String>> {
-    for path in paths {
-        if let Some(text) = ext4::read_text(volume, path, TEXT_MAX, budget)? {
-            return Ok(Some(String::from_utf8_lossy(&text).into_owned()));
-        }
-    }
-    Ok(None)
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use std::process::ExitCode;
 
 use exporter::disk::gpt::{self, Partition, Table};
 use exporter::disk::kinds;
-use exporter::fs::{DiskBudget, ext4, fat};
+use exporter::fs::{DiskBudget, fat};
 use exporter::read_at::{ReadAt, Shared};
 use exporter::spec::Architecture;
 use exporter::{Kind, container};
@@ -259,14 +259,14 @@ impl Report {
     }
 
     fn read_linux(&mut self, window: &Window, place: &str, budget: &DiskBudget) {
-        let Ok(Some(found)) = ext4::read(window) else { return };
+        let Some(root) = FileSystem::of_root(window) else { return };
         if self.linux.is_some() {
             return;
         }
-        match Linux::read(window, budget) {
+        match Linux::read(&root, window, budget) {
             Ok(linux) => self.linux = linux,
             // What looks broken may be whole once the journal is read.
-            Err(error) if found.needs_recovery => self.warnings.push(format!("{place}: {error}")),
+            Err(error) if root.needs_recovery => self.warnings.push(format!("{place}: {error}")),
             Err(error) => self.tell(place, &error),
         }
     }

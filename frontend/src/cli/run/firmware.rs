@@ -10,7 +10,7 @@ use crate::base::{Error, Result};
 
 /// What the machine starts with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Firmware {
+pub(crate) enum QemuFirmware {
     /// SeaBIOS, which comes with QEMU.
     Bios,
     /// UEFI without Secure Boot.
@@ -68,7 +68,7 @@ const UEFI_AARCH64: [Pflash; 4] = [
 const SECURE_BOOT_AARCH64: [Pflash; 1] =
     [Pflash { code: "/usr/share/AAVMF/AAVMF_CODE.ms.fd", vars: "/usr/share/AAVMF/AAVMF_VARS.ms.fd" }];
 
-impl Firmware {
+impl QemuFirmware {
     /// UEFI, or an error that says how to get it.
     pub(crate) fn uefi(arch: Architecture) -> Result<Self> {
         let missing = || Error::user(format!("UEFI firmware for {arch}: is not installed"));
@@ -104,7 +104,7 @@ fn first_installed(pairs: &[Pflash]) -> Option<Pflash> {
     pairs.iter().find(installed).copied()
 }
 
-impl fmt::Display for Firmware {
+impl fmt::Display for QemuFirmware {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Bios => "BIOS",

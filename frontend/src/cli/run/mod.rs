@@ -25,7 +25,7 @@ use crate::base::disk::Image;
 use crate::base::terminal::{self, tell_line};
 use crate::base::{Error, Result, shell};
 use accel::{Accel, AccelChoice};
-use firmware::{Firmware, Pflash};
+use firmware::{Pflash, QemuFirmware};
 use publish::Publish;
 use watch::Ended;
 
@@ -130,7 +130,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
 struct Machine {
     arch: Architecture,
     qemu: PathBuf,
-    firmware: Firmware,
+    firmware: QemuFirmware,
     accel: Accel,
     /// The file that the disk is in.
     disk: PathBuf,
@@ -145,12 +145,12 @@ impl Machine {
         let arch = starts.map_or(Architecture::X86_64, |starts| starts.architecture);
         let qemu = qemu::find(arch)?;
         let firmware = match (args.bios, args.uefi, args.secure_boot) {
-            (true, ..) if arch == Architecture::X86_64 => Firmware::Bios,
+            (true, ..) if arch == Architecture::X86_64 => QemuFirmware::Bios,
             (true, ..) => return Err(Error::user(format!("--bios: {arch} machines have no BIOS"))),
-            (_, true, _) => Firmware::uefi(arch)?,
-            (_, _, true) => Firmware::secure_boot(arch)?,
-            _ if starts.is_some_and(|starts| !starts.by_uefi) => Firmware::Bios,
-            _ => Firmware::default_for(arch)?,
+            (_, true, _) => QemuFirmware::uefi(arch)?,
+            (_, _, true) => QemuFirmware::secure_boot(arch)?,
+            _ if starts.is_some_and(|starts| !starts.by_uefi) => QemuFirmware::Bios,
+            _ => QemuFirmware::default_for(arch)?,
         };
         let accel = args.accel.decide(arch, &qemu);
         let disk = container::disk_file(&args.file)?;
@@ -164,14 +164,14 @@ impl Machine {
 
     fn command(&self, args: &Args) -> Command {
         let mut command = Command::new(&self.qemu);
-        let secure = matches!(self.firmware, Firmware::SecureBoot(_));
+        let secure = matches!(self.firmware, QemuFirmware::SecureBoot(_));
         command.args(["-machine", qemu::machine(self.arch, secure)]);
         command.args(self.accel.arguments());
         command.args(["-m", &args.memory, "-smp", &args.cpus.to_string()]);
         match &self.firmware {
-            Firmware::Bios => {}
-            Firmware::Uefi(pflash) => add_pflash(&mut command, pflash),
-            Firmware::SecureBoot(pflash) => {
+            QemuFirmware::Bios => {}
+            QemuFirmware::Uefi(pflash) => add_pflash(&mut command, pflash),
+            QemuFirmware::SecureBoot(pflash) => {
                 // Only code in system management mode may write the variables the keys are in.
                 if self.arch == Architecture::X86_64 {
                     command.args(["-global", "driver=cfi.pflash01,property=secure,value=on"]);

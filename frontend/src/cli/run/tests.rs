@@ -16,14 +16,14 @@ fn typed(words: &str) -> Args {
 
 const PFLASH: Pflash = Pflash { code: "/fw/CODE.fd", vars: "/fw/VARS.fd" };
 
-fn machine(firmware: Firmware, accel: Accel) -> Machine {
+fn machine(firmware: QemuFirmware, accel: Accel) -> Machine {
     let (qemu, disk) = ("qemu".into(), "web.qcow2".into());
     Machine { arch: Architecture::X86_64, qemu, firmware, accel, disk, driver: "qcow2" }
 }
 
 #[test]
 fn the_plain_machine() {
-    let command = machine(Firmware::Bios, Accel::Kvm).command(&typed("web.qcow2"));
+    let command = machine(QemuFirmware::Bios, Accel::Kvm).command(&typed("web.qcow2"));
     assert_eq!(
         shell::show(&command),
         "qemu -machine q35 -accel kvm -cpu host -m 1G -smp 2 \
@@ -37,7 +37,7 @@ fn the_plain_machine() {
 #[test]
 fn every_option() {
     let words = "a,b.raw -m 512M -c 4 -p 8080:80 -p 0.0.0.0:53:53/udp --snapshot --graphics --qemu-arg=-no-reboot --qemu-arg -s";
-    let mut machine = machine(Firmware::SecureBoot(PFLASH), Accel::Tcg);
+    let mut machine = machine(QemuFirmware::SecureBoot(PFLASH), Accel::Tcg);
     machine.driver = "raw";
     machine.disk = "a,b.raw".into();
     assert_eq!(
@@ -57,7 +57,7 @@ fn every_option() {
 #[test]
 fn a_machine_may_have_no_network_card() {
     for words in ["web.qcow2 --no-network", "web.qcow2 --no-network -c 4 --snapshot"] {
-        let command = shell::show(&machine(Firmware::Bios, Accel::Tcg).command(&typed(words)));
+        let command = shell::show(&machine(QemuFirmware::Bios, Accel::Tcg).command(&typed(words)));
         assert!(command.contains(" -nic none ") && !command.contains("virtio-net"), "{command}");
     }
     let published = ["run", "web.qcow2", "--no-network", "-p", "8080:80"];
@@ -66,7 +66,7 @@ fn a_machine_may_have_no_network_card() {
 
 #[test]
 fn formats_go_by_the_names_of_qemu() {
-    let mut machine = machine(Firmware::Bios, Accel::Tcg);
+    let mut machine = machine(QemuFirmware::Bios, Accel::Tcg);
     for (format, driver) in [(Format::Vdi, "vdi"), (Format::Vhd, "vpc"), (Format::Vhdx, "vhdx")] {
         machine.driver = super::driver(Path::new("web.disk"), format).unwrap();
         let command = shell::show(&machine.command(&typed("web.disk")));
@@ -76,7 +76,7 @@ fn formats_go_by_the_names_of_qemu() {
 
 #[test]
 fn what_qemu_only_reads_is_a_snapshot() {
-    let machine = Machine { driver: "vmdk", ..machine(Firmware::Bios, Accel::Tcg) };
+    let machine = Machine { driver: "vmdk", ..machine(QemuFirmware::Bios, Accel::Tcg) };
     let command = shell::show(&machine.command(&typed("web.vmdk")));
     assert!(command.contains("id=disk,format=vmdk,snapshot=on,file.driver=file,"), "{command}");
 }
@@ -92,7 +92,7 @@ fn a_disk_that_qemu_cant_read_is_refused() {
 
 #[test]
 fn arm_machines_have_no_system_management_mode() {
-    let mut machine = machine(Firmware::SecureBoot(PFLASH), Accel::Tcg);
+    let mut machine = machine(QemuFirmware::SecureBoot(PFLASH), Accel::Tcg);
     machine.arch = Architecture::Aarch64;
     let command = shell::show(&machine.command(&typed("web.qcow2")));
     assert!(command.starts_with(

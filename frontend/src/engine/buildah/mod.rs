@@ -41,7 +41,7 @@ use tool::{About, Build};
 pub(crate) use tool::{Mounted, Store, Tool};
 
 /// What is to be built.
-pub(crate) struct Request<'a> {
+pub(crate) struct StoreBuild<'a> {
     pub(crate) context: &'a Path,
     pub(crate) dockerfile: &'a Path,
     /// The stage; `None`: the last one.
@@ -67,7 +67,7 @@ pub(crate) struct Request<'a> {
     pub(crate) threads: NonZeroUsize,
 }
 
-impl Request<'_> {
+impl StoreBuild<'_> {
     /// That of the machine.
     fn architecture(&self) -> Result<Architecture> {
         let platform = self.platform.map_or_else(dockerfile::host_platform, str::to_owned);
@@ -91,7 +91,7 @@ pub(crate) struct Built {
 
 impl Store<'_> {
     /// Builds the Dockerfile on a base that has a kernel.
-    pub(crate) fn make(&self, request: &Request<'_>) -> Result<Built> {
+    pub(crate) fn make(&self, request: &StoreBuild<'_>) -> Result<Built> {
         let dockerfile = text::read(request.dockerfile, limits::TEXT)?;
         let predefined = dockerfile::predefined(request.platform);
         let target = Target::find(&dockerfile, request.stage, &request.arguments, &predefined)?;
@@ -120,7 +120,7 @@ impl Store<'_> {
         Ok(Built { root: self.mount(&image)?, donor, boot, architecture, image: config })
     }
 
-    fn run_hook(&self, image: &str, hook: &Hook, request: &Request<'_>) -> Result<String> {
+    fn run_hook(&self, image: &str, hook: &Hook, request: &StoreBuild<'_>) -> Result<String> {
         let mut options = [&request.options[..], &["--pull=false".to_owned()]].concat();
         if !hook.network {
             options.retain(|option| !option.starts_with("--network"));
@@ -134,7 +134,7 @@ impl Store<'_> {
         &self,
         base: Option<&dockerfile::Base>,
         dockerfile: &str,
-        request: &Request<'_>,
+        request: &StoreBuild<'_>,
     ) -> Result<(String, Kernel)> {
         let image = base.map(|base| self.base(base, request)).transpose()?;
         let store = Steps { store: self, request };
@@ -148,18 +148,18 @@ impl Store<'_> {
     }
 
     /// The base of the user's Dockerfile.
-    fn base(&self, base: &dockerfile::Base, request: &Request<'_>) -> Result<Image> {
+    fn base(&self, base: &dockerfile::Base, request: &StoreBuild<'_>) -> Result<StoredImage> {
         let id = self.resolve(&base.name, base.platform.as_deref(), request)?;
         let about = self.about(&id)?;
         if !about.config.on_build.is_empty() {
             return Err(Error::user(format!("base image {}: has ONBUILD instructions", base.name))
                 .with_hint("a kernel cannot be put under them here: build with --engine docker"));
         }
-        Ok(Image { name: base.name.clone(), id, user: about.config.container.user })
+        Ok(StoredImage { name: base.name.clone(), id, user: about.config.container.user })
     }
 
     /// The id of an image, which is pulled if it has to be: a build of nothing but its name.
-    fn resolve(&self, name: &str, platform: Option<&str>, request: &Request<'_>) -> Result<String> {
+    fn resolve(&self, name: &str, platform: Option<&str>, request: &StoreBuild<'_>) -> Result<String> {
         let mut options = [&request.options[..], &[self.pull_option(request)]].concat();
         options.extend(platform.map(|platform| format!("--platform={platform}")));
         let what = format!("base image {name}");
@@ -168,7 +168,7 @@ impl Store<'_> {
 
     fn build_step(
         &self,
-        request: &Request<'_>,
+        request: &StoreBuild<'_>,
         step: &Step,
         fill: impl FnOnce(&Path, &Origin<'_>) -> Result<()>,
     ) -> Result<String> {
@@ -197,7 +197,7 @@ impl Store<'_> {
 
     /// Without one, both programs ask the registry on every build. Always to ask, as podman says for
     /// "true", is no option for an image named by its id.
-    fn pull_option(&self, request: &Request<'_>) -> String {
+    fn pull_option(&self, request: &StoreBuild<'_>) -> String {
         let policy = match (request.pull, self.tool) {
             (false, _) => "false",
             (true, Tool::Podman) => "newer",
@@ -216,7 +216,7 @@ struct Kernel {
 }
 
 /// An image of the store.
-struct Image {
+struct StoredImage {
     /// As the user would write it.
     name: String,
     id: String,
@@ -227,33 +227,33 @@ struct Image {
 /// The store as the recipe asks it.
 struct Steps<'a> {
     store: &'a Store<'a>,
-    request: &'a Request<'a>,
+    request: &'a StoreBuild<'a>,
 }
 
 impl Driver for Steps<'_> {
-    type Image = Image;
+    type Image = StoredImage;
     type BootFiles = Option<BootFiles>;
 
-    async fn image(&self, name: &str) -> Result<Image> {
+    async fn image(&self, name: &str) -> Result<StoredImage> {
         // Nothing but files is taken from it.
         let user = String::new();
-        Ok(Image { name: name.to_owned(), id: self.store.resolve(name, None, self.request)?, user })
+        Ok(StoredImage { name: name.to_owned(), id: self.store.resolve(name, None, self.request)?, user })
     }
 
-    async fn probe(&self, image: &Image) -> Result<provision::Base> {
+    async fn probe(&self, image: &StoredImage) -> Result<provision::Probed> {
         let mounted = self.store.mount(&image.id)?;
         let files = scan(&HostDir::open(mounted.path())?, self.request.threads, &mut |_| {})?;
-        provision::Base::new(&image.name, files)
+        provision::Probed::new(&image.name, files)
     }
 
-    async fn install(&self, on: &Image, step: &Step) -> Result<Image> {
+    async fn install(&self, on: &StoredImage, step: &Step) -> Result<StoredImage> {
         let id = self.store.build_step(self.request, step, |folder, origin| {
             step::machine(folder, &on.id, &on.user, step, origin)
         })?;
-        Ok(Image { name: on.name.clone(), id, user: on.user.clone() })
+        Ok(StoredImage { name: on.name.clone(), id, user: on.user.clone() })
     }
 
-    async fn collect(&self, on: &Image, step: &Step) -> Result<Option<BootFiles>> {
+    async fn collect(&self, on: &StoredImage, step: &Step) -> Result<Option<BootFiles>> {
         let image = self
             .store
             .build_step(self.request, step, |folder, origin| step::boot(folder, &on.id, step, origin))?;

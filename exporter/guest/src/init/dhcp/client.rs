@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use socket2::{Domain, Socket, Type};
 
 use super::lease::Lease;
-use super::message::{Answer, Kind, Query};
+use super::message::{Answer, MessageType, Query};
 use crate::init::console::say;
 
 const SERVER_PORT: u16 = 67;
@@ -63,12 +63,13 @@ impl<'a> Client<'a> {
 
     fn discover(&self, wait: Duration) -> io::Result<Option<Lease>> {
         let socket = self.socket(Ipv4Addr::UNSPECIFIED)?;
-        let query = self.query(Kind::Discover)?;
+        let query = self.query(MessageType::Discover)?;
         let offer = self.ask(&socket, Ipv4Addr::BROADCAST, &query, wait, |answer| {
-            Lease::read(answer).filter(|_| answer.kind == Kind::Offer)
+            Lease::read(answer).filter(|_| answer.kind == MessageType::Offer)
         })?;
         let Some(offer) = offer else { return Ok(None) };
-        let query = Query { kind: Kind::Request, offered: Some((offer.address, offer.server)), ..query };
+        let query =
+            Query { kind: MessageType::Request, offered: Some((offer.address, offer.server)), ..query };
         Ok(match self.ask(&socket, Ipv4Addr::BROADCAST, &query, wait, reply)? {
             Some(Reply::Granted(lease)) => Some(lease),
             Some(Reply::Refused) | None => None,
@@ -105,11 +106,11 @@ impl<'a> Client<'a> {
 
     fn renew(&self, lease: &Lease, server: Ipv4Addr) -> io::Result<Option<Reply>> {
         let socket = self.socket(lease.address)?;
-        let query = Query { own: Some(lease.address), ..self.query(Kind::Request)? };
+        let query = Query { own: Some(lease.address), ..self.query(MessageType::Request)? };
         self.ask(&socket, server, &query, FIRST_WAIT * 2, reply)
     }
 
-    fn query(&self, kind: Kind) -> io::Result<Query<'_>> {
+    fn query(&self, kind: MessageType) -> io::Result<Query<'_>> {
         let mut xid = [0; 4];
         File::open("/dev/urandom")?.read_exact(&mut xid)?;
         let xid = u32::from_ne_bytes(xid);
@@ -160,8 +161,8 @@ impl<'a> Client<'a> {
 
 fn reply(answer: &Answer) -> Option<Reply> {
     match answer.kind {
-        Kind::Ack => Lease::read(answer).map(Reply::Granted),
-        Kind::Nak => Some(Reply::Refused),
+        MessageType::Ack => Lease::read(answer).map(Reply::Granted),
+        MessageType::Nak => Some(Reply::Refused),
         _ => None,
     }
 }

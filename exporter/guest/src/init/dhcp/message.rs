@@ -63,7 +63,7 @@ pub(super) mod option {
 /// Message types (RFC 2132, section 9.6).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-pub(super) enum Kind {
+pub(super) enum MessageType {
     Discover = 1,
     Offer = 2,
     Request = 3,
@@ -74,7 +74,7 @@ pub(super) enum Kind {
 /// What a client sends.
 #[derive(Clone, Debug)]
 pub(super) struct Query<'a> {
-    pub(super) kind: Kind,
+    pub(super) kind: MessageType,
     /// A number that the answer repeats.
     pub(super) xid: u32,
     /// The address of the hardware.
@@ -147,7 +147,7 @@ impl Query<'_> {
 /// What a server answers.
 #[derive(Debug)]
 pub(super) struct Answer {
-    pub(super) kind: Kind,
+    pub(super) kind: MessageType,
     /// The address it gives.
     pub(super) address: Ipv4Addr,
     options: Vec<(u8, Vec<u8>)>,
@@ -162,11 +162,11 @@ impl Answer {
             return None;
         }
         let mut answer =
-            Self { kind: Kind::Nak, address: header.yiaddr.into(), options: parse_options(rest)? };
+            Self { kind: MessageType::Nak, address: header.yiaddr.into(), options: parse_options(rest)? };
         answer.kind = match answer.option(option::MESSAGE_TYPE)? {
-            [2] => Kind::Offer,
-            [5] => Kind::Ack,
-            [6] => Kind::Nak,
+            [2] => MessageType::Offer,
+            [5] => MessageType::Ack,
+            [6] => MessageType::Nak,
             _ => return None,
         };
         Some(answer)
@@ -215,8 +215,9 @@ pub(super) mod tests {
     pub(in super::super) const MAC: [u8; 6] = [0x52, 0x54, 0, 0x12, 0x34, 0x56];
 
     pub(in super::super) fn answer(kind: u8, options: &[(u8, &[u8])]) -> Vec<u8> {
-        let query = Query { kind: Kind::Discover, xid: 7, mac: MAC, own: None, offered: None, hostname: "" }
-            .to_bytes();
+        let query =
+            Query { kind: MessageType::Discover, xid: 7, mac: MAC, own: None, offered: None, hostname: "" }
+                .to_bytes();
         let mut header = Header::read_from_prefix(&query).unwrap().0;
         (header.op, header.yiaddr) = (BOOTREPLY, [10, 0, 2, 15]);
         let mut bytes = header.as_bytes().to_vec();
@@ -230,15 +231,21 @@ pub(super) mod tests {
 
     #[test]
     fn a_query_says_who_asks_and_for_what() {
-        let mut query =
-            Query { kind: Kind::Discover, xid: 7, mac: MAC, own: None, offered: None, hostname: "web" };
+        let mut query = Query {
+            kind: MessageType::Discover,
+            xid: 7,
+            mac: MAC,
+            own: None,
+            offered: None,
+            hostname: "web",
+        };
         let bytes = query.to_bytes();
         assert_eq!(bytes.len(), 300);
         assert_eq!((bytes[0], bytes[10], &bytes[28..34]), (1, 0x80, &MAC[..]));
         assert_eq!(bytes[240..243], [53, 1, 1]);
         assert_eq!(bytes[243..248], *b"\x0c\x03web");
         query.own = Some(Ipv4Addr::new(10, 0, 2, 15));
-        query.kind = Kind::Request;
+        query.kind = MessageType::Request;
         let bytes = query.to_bytes();
         assert_eq!((bytes[10], &bytes[12..16]), (0, &[10, 0, 2, 15][..]));
         query.offered = Some((Ipv4Addr::new(10, 0, 2, 15), Ipv4Addr::new(10, 0, 2, 2)));
@@ -249,7 +256,7 @@ pub(super) mod tests {
     fn only_ones_own_answer_is_read() {
         let bytes = answer(5, &[(6, &[1, 1, 1, 1]), (6, &[2, 2, 2, 2]), (51, &[0, 0, 1, 0])]);
         let parsed = Answer::parse(&bytes, 7, MAC).unwrap();
-        assert_eq!((parsed.kind, parsed.address), (Kind::Ack, Ipv4Addr::new(10, 0, 2, 15)));
+        assert_eq!((parsed.kind, parsed.address), (MessageType::Ack, Ipv4Addr::new(10, 0, 2, 15)));
         assert_eq!(parsed.addresses(6), [Ipv4Addr::new(1, 1, 1, 1), Ipv4Addr::new(2, 2, 2, 2)]);
         assert_eq!(parsed.seconds(51), Some(256));
         assert_eq!((parsed.seconds(58), parsed.addresses(3)), (None, vec![]));
