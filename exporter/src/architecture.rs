@@ -5,7 +5,7 @@ use std::io::Read;
 
 use serde::{Deserialize, Serialize};
 
-use crate::tree::{Kind, Tree};
+use crate::tree::{InodeKind, Tree};
 
 /// The instruction set of the machine, by the names of `uname -m`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,7 +38,7 @@ impl Architecture {
 
     /// That of the program at `path` of a tree; `None` if it is no ELF file for one of them.
     pub fn of_program(tree: &Tree, path: &str) -> Option<Self> {
-        let Kind::File(content) = &tree.inode(tree.resolve(path)?).kind else { return None };
+        let InodeKind::File(content) = &tree.inode(tree.resolve(path)?).kind else { return None };
         let mut head = [0; 20];
         content.reader().ok()?.read_exact(&mut head).ok()?;
         [Self::X86_64, Self::Aarch64].into_iter().find(|architecture| architecture.runs(&head))

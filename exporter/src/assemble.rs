@@ -29,7 +29,7 @@ use std::sync::Arc;
 use crate::boot::BootFiles;
 use crate::container::{self, Appliance};
 use crate::disk::DiskLayout;
-use crate::engine::Image;
+use crate::engine::RawImage;
 use crate::error::{Error, Kind, Result};
 use crate::machine::Materials;
 use crate::report::{Made, Part, Report, System};
@@ -80,7 +80,7 @@ pub struct Planned {
 
 impl Planned {
     /// The disk as the engine takes it.
-    pub fn image(&self) -> Image<'_> {
+    pub fn image(&self) -> RawImage<'_> {
         self.layout.image()
     }
 
@@ -106,8 +106,8 @@ pub fn plan(spec: &Spec, input: Input) -> Result<Planned> {
 fn appliance(spec: &Spec) -> Appliance {
     let name = spec.hostname.as_ref().unwrap_or(&spec.name).clone();
     let firmware = match spec.firmware {
-        Firmware::Bios => container::Firmware::Bios,
-        Firmware::Any | Firmware::Uefi => container::Firmware::Efi,
+        Firmware::Bios => container::OvfFirmware::Bios,
+        Firmware::Any | Firmware::Uefi => container::OvfFirmware::Efi,
     };
     Appliance { name, architecture: spec.architecture, firmware, ..Appliance::default() }
 }

@@ -18,12 +18,12 @@ pub struct Extent {
     /// Length in bytes.
     pub len: u64,
     /// Where the bytes come from.
-    pub source: Source,
+    pub source: Backing,
 }
 
 /// Where the bytes of an extent come from.
 #[derive(Clone)]
-pub enum Source {
+pub enum Backing {
     /// These bytes; the extent is as long as they are.
     Bytes(Arc<[u8]>),
     /// `len` bytes of a file of the tree, from `offset` of the file on.
@@ -86,7 +86,7 @@ impl fmt::Debug for dyn Extents + '_ {
     }
 }
 
-impl fmt::Debug for Source {
+impl fmt::Debug for Backing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Bytes(bytes) => write!(f, "Bytes({})", bytes.len()),
@@ -102,7 +102,7 @@ impl Extent {
     /// An extent of literal bytes.
     pub fn bytes(offset: u64, bytes: impl Into<Arc<[u8]>>) -> Self {
         let bytes = bytes.into();
-        Self { offset, len: bytes.len() as u64, source: Source::Bytes(bytes) }
+        Self { offset, len: bytes.len() as u64, source: Backing::Bytes(bytes) }
     }
 
     /// A whole file from `offset` on; holes give none.
@@ -113,7 +113,7 @@ impl Extent {
                 let extent = |range: Range<u64>| Self {
                     offset: offset + range.start,
                     len: range.end - range.start,
-                    source: Source::File { file: file.clone(), offset: range.start },
+                    source: Backing::File { file: file.clone(), offset: range.start },
                 };
                 file.data_ranges().into_iter().map(extent).collect()
             }
@@ -126,9 +126,9 @@ impl Extent {
         let len = range.end - range.start;
         let source = match content {
             Content::Archive(file) => return file.extents(range, offset).collect(),
-            Content::Host(file) => Source::File { file: file.clone(), offset: range.start },
-            Content::Bytes(bytes) if len == content.len() => Source::Bytes(Arc::clone(bytes)),
-            Content::Bytes(bytes) => Source::Bytes(bytes[range.start as usize..range.end as usize].into()),
+            Content::Host(file) => Backing::File { file: file.clone(), offset: range.start },
+            Content::Bytes(bytes) if len == content.len() => Backing::Bytes(Arc::clone(bytes)),
+            Content::Bytes(bytes) => Backing::Bytes(bytes[range.start as usize..range.end as usize].into()),
         };
         vec![Self { offset, len, source }]
     }
@@ -152,7 +152,7 @@ impl ArchiveFile {
         self.pieces().filter_map(move |piece| {
             let start = piece.start.max(range.start);
             let end = (piece.start + piece.len).min(range.end);
-            let source = Source::Archive {
+            let source = Backing::Archive {
                 archive: Arc::clone(self.archive()),
                 offset: piece.offset + (start - piece.start),
             };

@@ -4,7 +4,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::extent::{Extent, Extents, Source};
+use crate::extent::{Backing, Extent, Extents};
 
 /// Run a checker that must exist: whether it was content, and all it said.
 pub(crate) fn tool(program: &str, args: &[&str]) -> (bool, String) {
@@ -28,10 +28,10 @@ pub(crate) fn flatten(size: u64, extents: &dyn Extents) -> Vec<u8> {
     for extent in extents.iter() {
         let out = &mut image[extent.offset as usize..extent.end() as usize];
         match &extent.source {
-            Source::Bytes(bytes) => out.copy_from_slice(bytes),
-            Source::Rendered { by, key } => by.render(*key, out),
-            Source::Image { image, offset } => image.read_at(*offset, out).unwrap(),
-            Source::File { .. } | Source::Archive { .. } => panic!("expected an extent in memory"),
+            Backing::Bytes(bytes) => out.copy_from_slice(bytes),
+            Backing::Rendered { by, key } => by.render(*key, out),
+            Backing::Image { image, offset } => image.read_at(*offset, out).unwrap(),
+            Backing::File { .. } | Backing::Archive { .. } => panic!("expected an extent in memory"),
         }
     }
     image

@@ -7,7 +7,7 @@ use std::num::NonZeroUsize;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
-use exporter::tree::{HostDir, Kind, scan};
+use exporter::tree::{HostDir, InodeKind, scan};
 use proptest::prelude::*;
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, fstat, openat2, symlinkat};
 
@@ -80,7 +80,7 @@ proptest! {
             let found = tree.resolve(&path);
             let inode = found.map(|id| {
                 let entries = tree.entries(id).expect("there are only directories and links");
-                let Kind::File(content) = &tree.inode(entries[&b"inode"[..]]).kind else { panic!("a directory without mark") };
+                let InodeKind::File(content) = &tree.inode(entries[&b"inode"[..]]).kind else { panic!("a directory without mark") };
                 let mut text = String::new();
                 std::io::Read::read_to_string(&mut content.reader().unwrap(), &mut text).unwrap();
                 text.parse::<u64>().unwrap()

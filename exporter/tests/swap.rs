@@ -7,7 +7,7 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::process::Command;
 
-use exporter::extent::Source;
+use exporter::extent::Backing;
 use exporter::fs::swap::{self, Options};
 use exporter::seed::Uuid;
 
@@ -19,7 +19,7 @@ fn write(size: u64, label: &str, path: &Path) -> File {
     let file = File::options().create(true).truncate(true).write(true).read(true).open(path).unwrap();
     file.set_len(contents.size).unwrap();
     for extent in contents.extents.iter() {
-        let Source::Bytes(bytes) = &extent.source else { unreachable!("a header is bytes") };
+        let Backing::Bytes(bytes) = &extent.source else { unreachable!("a header is bytes") };
         file.write_all_at(bytes, extent.offset).unwrap();
     }
     file

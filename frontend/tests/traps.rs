@@ -265,3 +265,30 @@ fn one_thing_is_said_in_one_way() {
     assert_eq!(found(&text), None);
     assert!(found("it can't be").is_some());
 }
+
+/// Words of the field that are tempting names for whatever is at hand.
+const NAMES: [&str; 8] = ["Image", "Source", "Plan", "Request", "Base", "Firmware", "Kind", "Failure"];
+
+/// How many types of a crate have this name, or get it where they are used.
+fn meanings(text: &str, name: &str) -> usize {
+    let begins = ["struct ", "enum ", "trait ", "\ntype ", " as "].map(|what| format!("{what}{name}"));
+    let ends = |rest: &str| !rest.starts_with(|c: char| c.is_alphanumeric() || c == '_');
+    let found = |begin: &String| {
+        text.match_indices(begin.as_str()).filter(|(at, _)| ends(&text[at + begin.len()..])).count()
+    };
+    begins.iter().map(found).sum()
+}
+
+/// Who reads a name knows which of the crate's types it is, without a look at the imports.
+#[test]
+fn each_name_has_one_meaning_in_a_crate() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    for folder in ["exporter/src", "exporter/guest/src", "frontend/src"] {
+        let text = sources(&root.join(folder));
+        let many: Vec<_> = NAMES.into_iter().filter(|name| meanings(&text, name) > 1).collect();
+        assert!(many.is_empty(), "{folder}: {many:?}");
+    }
+    let text =
+        "struct Image<'a>; enum Images {} use a::{Layer as Image}; struct ImageConfig; impl Image for X";
+    assert_eq!(meanings(text, "Image"), 2);
+}

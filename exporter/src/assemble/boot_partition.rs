@@ -60,8 +60,8 @@ fn fit_fat(editor: &mut Editor<'_>) -> Result<Vec<String>> {
         for (name, &id) in tree.entries(directory).into_iter().flatten() {
             let path = [&path[..], b"/", name].concat();
             match tree.inode(id).kind {
-                tree::Kind::Directory(_) => open.push((path, id)),
-                tree::Kind::Symlink(_) => links.push(path),
+                tree::InodeKind::Directory(_) => open.push((path, id)),
+                tree::InodeKind::Symlink(_) => links.push(path),
                 _ => {}
             }
         }
@@ -93,7 +93,7 @@ const NEWEST_KERNEL: &str = include_str!("newest_kernel.sh");
 /// Whether GRUB can follow a link: it has another `/` than the machine.
 fn is_link_within(tree: &Tree, link: &str) -> bool {
     let target = tree.resolve_nofollow(link).map(|id| &tree.inode(id).kind);
-    let is_relative = matches!(target, Some(tree::Kind::Symlink(target)) if !target.starts_with(b"/"));
+    let is_relative = matches!(target, Some(tree::InodeKind::Symlink(target)) if !target.starts_with(b"/"));
     is_relative && is_in_boot(tree, link)
 }
 

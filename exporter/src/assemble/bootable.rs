@@ -238,7 +238,7 @@ pub(super) fn require_init(root: &Tree, path: &str, architecture: Architecture) 
         let Some(id) = root.resolve(&program) else {
             return Err(unfit(path, &missing(root, path, &program)));
         };
-        let tree::Kind::File(content) = &root.inode(id).kind else {
+        let tree::InodeKind::File(content) = &root.inode(id).kind else {
             return Err(unfit(&program, "is no regular file"));
         };
         if root.inode(id).meta.permissions & 0o111 == 0 {
@@ -258,7 +258,7 @@ fn missing(root: &Tree, path: &str, program: &str) -> String {
         return format!("needs {program}, which is not there");
     }
     match root.resolve_nofollow(path).map(|id| &root.inode(id).kind) {
-        Some(tree::Kind::Symlink(target)) => {
+        Some(tree::InodeKind::Symlink(target)) => {
             format!("leads to {}, which is not there", String::from_utf8_lossy(target))
         }
         _ => "is not there: the machine would have no first process".into(),
@@ -309,7 +309,7 @@ fn elf_interpreter(head: &[u8]) -> Option<String> {
 
 fn file<'tree>(root: &'tree Tree, path: &str) -> Option<&'tree Content> {
     match &root.inode(root.resolve(path)?).kind {
-        tree::Kind::File(content) => Some(content),
+        tree::InodeKind::File(content) => Some(content),
         _ => None,
     }
 }

@@ -110,7 +110,7 @@ impl Parts {
 
 fn file(root: &Tree, path: &str) -> Result<tree::Content> {
     match root.resolve(path).map(|id| &root.inode(id).kind) {
-        Some(tree::Kind::File(content)) => Ok(content.clone()),
+        Some(tree::InodeKind::File(content)) => Ok(content.clone()),
         _ => {
             Err(Error::new(Kind::NotFound, path, "is no regular file, and a partition is to have its bytes"))
         }

@@ -3,7 +3,7 @@
 use super::draft::{Draft, Parts, drafts};
 use super::resolve::{Named, Resolved};
 use crate::disk::gpt::BOOT_CODE_LEN;
-use crate::disk::{self, ALIGNMENT, Disk, DiskLayout, Placed, Request};
+use crate::disk::{self, ALIGNMENT, Disk, DiskLayout, Placed, Unplaced};
 use crate::error::{Error, Kind, Result, show_size};
 use crate::hint::{Hint, Setting};
 use crate::report::Part;
@@ -46,7 +46,7 @@ fn part(named: &Named, needed: u64, placed: &Placed) -> Part {
     Part { placed: placed.clone(), file_system: *file_system, mount: mount.clone(), needed, grows: *grow }
 }
 
-fn request(named: &Named, needed: u64) -> Result<Request> {
+fn request(named: &Named, needed: u64) -> Result<Unplaced> {
     let slot = &named.slot;
     if let Some(max) = slot.max.filter(|max| *max < needed) {
         let missing = needed - max;
@@ -54,7 +54,7 @@ fn request(named: &Named, needed: u64) -> Result<Request> {
         return Err(Error::new(Kind::NoSpace { needed, available: max }, &slot.label, message)
             .with_hint("give the partition a larger size, or ask for min in its place"));
     }
-    Ok(Request {
+    Ok(Unplaced {
         kind: slot.kind,
         name: slot.label.clone(),
         guid: named.guid,
@@ -66,7 +66,7 @@ fn request(named: &Named, needed: u64) -> Result<Request> {
 }
 
 /// The disk's size in bytes: as asked, if all fits; else what is needed and some head-room for those that share it.
-fn disk_size(spec: &Spec, partitions: &[Request]) -> Result<u64> {
+fn disk_size(spec: &Spec, partitions: &[Unplaced]) -> Result<u64> {
     let minimum = disk::minimum_size(partitions);
     let unit = size_unit(spec);
     match spec.size {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::files::BootFiles;
 use super::grub::{self, BootVolume};
 use crate::spec::Architecture;
-use crate::tree::{Content, Inode, InodeId, Kind, Meta, Time, Tree};
+use crate::tree::{Content, Inode, InodeId, InodeKind, Meta, Time, Tree};
 
 /// The ESP for these boot files: shim (or GRUB alone) on the removable-media path, which every
 /// firmware tries with an empty NVRAM, and the stub configuration where GRUB's prefix points.
@@ -44,13 +44,13 @@ fn folder_meta(time: Time) -> Meta {
 }
 
 fn folder(tree: &mut Tree, parent: InodeId, name: &str, time: Time) -> InodeId {
-    let kind = Kind::Directory(Default::default());
+    let kind = InodeKind::Directory(Default::default());
     tree.insert(parent, name.as_bytes(), Inode { meta: folder_meta(time), kind })
 }
 
 fn file(tree: &mut Tree, parent: InodeId, name: &str, bytes: Arc<[u8]>, time: Time) {
     let meta = Meta { permissions: 0o644, mtime: time, ..Meta::default() };
-    tree.insert(parent, name.as_bytes(), Inode { meta, kind: Kind::File(Content::Bytes(bytes)) });
+    tree.insert(parent, name.as_bytes(), Inode { meta, kind: InodeKind::File(Content::Bytes(bytes)) });
 }
 
 #[cfg(test)]

@@ -17,9 +17,9 @@ use std::sync::Arc;
 
 use crate::disk::gpt::{self, BOOT_CODE_LEN, Partition, Table};
 use crate::disk::kinds;
-use crate::engine::Image;
+use crate::engine::RawImage;
 use crate::error::{Error, Result};
-use crate::extent::{Extent, Source};
+use crate::extent::{Backing, Extent};
 use crate::fs::{DiskBudget, VolumeId, ext4, fat};
 use crate::limits;
 use crate::patches::{Patched, Patches};
@@ -43,8 +43,8 @@ pub struct Copy {
 
 impl Copy {
     /// The copy as the engine takes it.
-    pub fn image(&self) -> Image<'_> {
-        Image { size: self.size, extents: &self.extents }
+    pub fn image(&self) -> RawImage<'_> {
+        RawImage { size: self.size, extents: &self.extents }
     }
 }
 
@@ -203,7 +203,7 @@ impl Copying<'_> {
             .map(|Range { start, end }| Extent {
                 offset: start,
                 len: end - start,
-                source: Source::Image { image: image.clone(), offset: start },
+                source: Backing::Image { image: image.clone(), offset: start },
             })
             .collect();
         extents.extend(table.into_iter().flatten());

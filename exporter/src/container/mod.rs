@@ -34,7 +34,7 @@ pub use folder::Folder;
 pub use format::{Compression, Format, Shape};
 pub use members::Members;
 pub use output::Output;
-pub use ovf::{Appliance, Firmware};
+pub use ovf::{Appliance, OvfFirmware};
 pub use write::{Target, stream, write};
 
 use std::fs::{self, File, Metadata};

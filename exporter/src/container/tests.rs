@@ -15,7 +15,7 @@ mod streams;
 mod vmdk;
 
 use super::*;
-use crate::engine::{Image, Run};
+use crate::engine::{RawImage, Run};
 use crate::extent::Extent;
 use crate::seed::Seed;
 use crate::testing::{Scratch, accepts, flatten, tool};
@@ -68,7 +68,7 @@ fn extents(size: u64) -> Vec<Extent> {
 
 const SIZES: [u64; 5] = [512, 64 * KIB, 3 * MIB + 512, 12 * MIB, 700 * MIB + 40 * KIB];
 
-fn write_one(image: Image<'_>, target: &Target, threads: usize) {
+fn write_one(image: RawImage<'_>, target: &Target, threads: usize) {
     write(image, std::slice::from_ref(target), &run(threads)).unwrap();
 }
 
@@ -111,7 +111,7 @@ fn qemu_accepts_every_qcow2_and_reads_the_same() {
     let scratch = Scratch::new();
     for size in SIZES {
         let extents = extents(size);
-        let image = Image { size, extents: &extents };
+        let image = RawImage { size, extents: &extents };
         let raw = scratch.write("expected.raw", &flatten(size, &extents));
         for &compression in Compression::ALL {
             let disk = target(&scratch, "disk.qcow2", compression);
@@ -132,7 +132,7 @@ fn the_same_bytes_at_every_number_of_threads() {
         for &compression in format.compressions() {
             let disk = Target { compression, ..any_target(&scratch, format) };
             let bytes = [1, 2, 8].map(|threads| {
-                write_one(Image { size, extents: &extents }, &disk, threads);
+                write_one(RawImage { size, extents: &extents }, &disk, threads);
                 contents(&disk.path)
             });
             assert!(bytes[0] == bytes[1] && bytes[0] == bytes[2], "{format} {compression:?}");
@@ -148,7 +148,7 @@ fn what_is_written_reads_back() {
     let expected = flatten(size, &extents);
     for &compression in Format::Qcow2.compressions() {
         let disk = target(&scratch, "disk.qcow2", compression);
-        write_one(Image { size, extents: &extents }, &disk, 2);
+        write_one(RawImage { size, extents: &extents }, &disk, 2);
         let (format, image) = open(&disk.path).unwrap();
         assert_eq!((format, image.size()), (Format::Qcow2, size));
         let mut bytes = vec![1; size as usize];
@@ -214,7 +214,7 @@ fn qemu_reads_what_would_take_a_larger_window() {
     let raw = scratch.write("expected.raw", &plain);
     let sizes = [Compression::Zlib, Compression::ZlibStrict].map(|compression| {
         let disk = target(&scratch, "disk.qcow2", compression);
-        write_one(Image { size: MIB, extents: &[Extent::bytes(0, plain.clone())] }, &disk, 2);
+        write_one(RawImage { size: MIB, extents: &[Extent::bytes(0, plain.clone())] }, &disk, 2);
         accepts("qemu-img", &["check", shown(&disk)]);
         accepts("qemu-img", &["compare", "-f", "raw", "-F", "qcow2", &raw, shown(&disk)]);
         std::fs::metadata(&disk.path).unwrap().len()
@@ -253,7 +253,7 @@ fn a_flipped_byte_is_found() {
     let extents = extents(size);
     let raw = scratch.write("expected.raw", &flatten(size, &extents));
     let disk = target(&scratch, "disk.qcow2", Compression::Zstd);
-    write_one(Image { size, extents: &extents }, &disk, 2);
+    write_one(RawImage { size, extents: &extents }, &disk, 2);
     let whole = std::fs::read(&disk.path).unwrap();
     let l1_entry = 64 * KIB as usize + 6;
     let refcount = 3 * 64 * KIB as usize + 1;
@@ -274,7 +274,7 @@ fn the_reader_takes_any_bytes() {
     let scratch = Scratch::new();
     let extents = extents(3 * MIB);
     let disk = target(&scratch, "disk.qcow2", Compression::Zlib);
-    write_one(Image { size: 3 * MIB, extents: &extents }, &disk, 2);
+    write_one(RawImage { size: 3 * MIB, extents: &extents }, &disk, 2);
     let whole = std::fs::read(&disk.path).unwrap();
     let read = |bytes: &[u8]| {
         let file = scratch.write("any.qcow2", bytes);
@@ -298,7 +298,7 @@ fn zeroes_are_holes() {
     let extents = [Extent::bytes(0, [1]), Extent::bytes(40 * MIB, vec![0; 5 * MIB as usize])];
     let raw = target(&scratch, "disk.raw", Compression::None);
     let qcow2 = target(&scratch, "disk.qcow2", Compression::None);
-    let image = Image { size: 1 << 40, extents: &extents };
+    let image = RawImage { size: 1 << 40, extents: &extents };
     write(image, &[raw.clone(), qcow2.clone()], &run(2)).unwrap();
     let raw = std::fs::metadata(&raw.path).unwrap();
     assert_eq!(raw.len(), 1 << 40);
@@ -313,7 +313,7 @@ fn several_targets_come_from_one_pass() {
     let extents = extents(size);
     let raw = target(&scratch, "disk.img", Compression::None);
     let qcow2 = target(&scratch, "disk.qcow2", Compression::Zstd);
-    write(Image { size, extents: &extents }, &[raw.clone(), qcow2.clone()], &run(2)).unwrap();
+    write(RawImage { size, extents: &extents }, &[raw.clone(), qcow2.clone()], &run(2)).unwrap();
     assert!(std::fs::read(&raw.path).unwrap() == flatten(size, &extents));
     accepts("qemu-img", &["compare", "-f", "raw", "-F", "qcow2", shown(&raw), shown(&qcow2)]);
 }
@@ -340,7 +340,7 @@ fn a_raw_disk_is_the_image() {
     for size in [512, 64 * KIB, 3 * MIB + 512, 12 * MIB] {
         let extents = extents(size);
         let disk = target(&scratch, "disk.raw", Compression::None);
-        write_one(Image { size, extents: &extents }, &disk, 3);
+        write_one(RawImage { size, extents: &extents }, &disk, 3);
         assert!(std::fs::read(&disk.path).unwrap() == flatten(size, &extents), "{size}");
         assert_eq!(open(&disk.path).unwrap().0, Format::Raw);
     }
@@ -351,7 +351,7 @@ fn a_qcow2_larger_than_qemu_reads_is_refused() {
     let scratch = Scratch::new();
     let disk = target(&scratch, "disk.qcow2", Compression::None);
     for (size, possible) in [(2 << 50, true), ((2 << 50) + 512, false), (u64::MAX, false)] {
-        let written = write(Image { size, extents: &Vec::new() }, std::slice::from_ref(&disk), &run(1));
+        let written = write(RawImage { size, extents: &Vec::new() }, std::slice::from_ref(&disk), &run(1));
         let kind = written.map_err(|error| error.kind().clone());
         assert_eq!(kind, if possible { Ok(()) } else { Err(Kind::Unsupported) }, "{size}");
     }
@@ -364,7 +364,7 @@ fn a_compression_that_a_format_lacks_is_refused() {
     for &format in Format::ALL {
         for compression in Compression::ALL.iter().filter(|other| !format.compressions().contains(other)) {
             let disk = Target { compression: *compression, ..any_target(&scratch, format) };
-            let error = write(Image { size: 512, extents: &Vec::new() }, &[disk], &run(1)).unwrap_err();
+            let error = write(RawImage { size: 512, extents: &Vec::new() }, &[disk], &run(1)).unwrap_err();
             assert_eq!(*error.kind(), Kind::Unsupported, "{format}");
             assert!(
                 error.hint().unwrap().to_string().ends_with(format.compressions().last().unwrap().name())
@@ -380,7 +380,7 @@ fn a_pipe_gets_the_same_bytes_as_a_file() {
     let extents = extents(12 * MIB);
     for &format in Format::ALL {
         let size = (12 * MIB).next_multiple_of(format.size_unit());
-        let image = Image { size, extents: &extents };
+        let image = RawImage { size, extents: &extents };
         let disk = any_target(&scratch, format);
         let mut piped = Vec::new();
         let streamed = stream(image, &disk, &mut piped, &run(3));
@@ -468,7 +468,7 @@ fn a_full_disk_is_reported_and_leaves_nothing() {
     let small = SmallDisk::mount(&scratch);
     let disk = Target { path: small.0.join("disk.raw"), ..target(&scratch, "disk.raw", Compression::None) };
     let extents = [Extent::bytes(0, noise(2 * MIB))];
-    let error = write(Image { size: 2 * MIB, extents: &extents }, &[disk], &run(2)).unwrap_err();
+    let error = write(RawImage { size: 2 * MIB, extents: &extents }, &[disk], &run(2)).unwrap_err();
     assert!(error.to_string().contains("cannot write the file: No space left"), "{error}");
     assert!(error.hint().unwrap().to_string().starts_with("free some space"));
     assert_eq!(std::fs::read_dir(&small.0).unwrap().count(), 0);
@@ -521,7 +521,7 @@ proptest! {
         let expected = flatten(size, &extents);
         let raw = scratch.write("expected.raw", &expected);
         let disk = target(&scratch, "disk.qcow2", compression);
-        write_one(Image { size, extents: &extents }, &disk, threads);
+        write_one(RawImage { size, extents: &extents }, &disk, threads);
         accepts("qemu-img", &["check", shown(&disk)]);
         accepts("qemu-img", &["compare", "-f", "raw", "-F", "qcow2", &raw, shown(&disk)]);
         let mut bytes = vec![1; size as usize];

@@ -10,7 +10,7 @@ use super::{
     Appliance, Compression, Folder, Format, Output, blocks, containerdisk, gce, ovf, qcow2, raw, sparse, vdi,
     vhd, vhdx, vmdk,
 };
-use crate::engine::{self, Image, Run, Sink};
+use crate::engine::{self, RawImage, Run, Sink};
 use crate::error::{Error, Kind, Result, show_size};
 use crate::seed::Uuid;
 
@@ -77,7 +77,7 @@ enum To<'a> {
 /// # Errors
 /// [`Kind::Unsupported`] for a compression that a format lacks; whatever the extents' files and the file
 /// systems have to say. On an error no target appears that is not complete.
-pub fn write(image: Image<'_>, targets: &[Target], run: &Run<'_>) -> Result<()> {
+pub fn write(image: RawImage<'_>, targets: &[Target], run: &Run<'_>) -> Result<()> {
     let made = targets.iter().map(Target::create).collect::<Result<Vec<_>>>()?;
     let sinks: Vec<_> = targets
         .iter()
@@ -94,7 +94,12 @@ pub fn write(image: Image<'_>, targets: &[Target], run: &Run<'_>) -> Result<()> 
 ///
 /// # Errors
 /// As [`write()`], and [`Kind::Unsupported`] for a format whose writer has to go back.
-pub fn stream(image: Image<'_>, target: &Target, to: &mut (dyn Write + Send), run: &Run<'_>) -> Result<()> {
+pub fn stream(
+    image: RawImage<'_>,
+    target: &Target,
+    to: &mut (dyn Write + Send),
+    run: &Run<'_>,
+) -> Result<()> {
     if !target.format.streams() {
         let message = format!("{} cannot be written to a pipe", target.format);
         let what = if target.format.is_folder() { "folder" } else { "file" };
@@ -111,7 +116,7 @@ pub fn stream(image: Image<'_>, target: &Target, to: &mut (dyn Write + Send), ru
     pipe.finish()
 }
 
-fn sink<'a>(image: Image<'_>, target: &'a Target, to: To<'a>) -> Result<Box<dyn Sink + 'a>> {
+fn sink<'a>(image: RawImage<'_>, target: &'a Target, to: To<'a>) -> Result<Box<dyn Sink + 'a>> {
     check_target(image, target)?;
     let Target { format, compression, id, ref appliance, .. } = *target;
     let place = match (format, to) {
@@ -141,7 +146,7 @@ fn sink<'a>(image: Image<'_>, target: &'a Target, to: To<'a>) -> Result<Box<dyn 
 }
 
 /// What no format can be made of, or not so.
-fn check_target(image: Image<'_>, target: &Target) -> Result<()> {
+fn check_target(image: RawImage<'_>, target: &Target) -> Result<()> {
     let Target { format, compression, .. } = *target;
     if !format.compressions().contains(&compression) {
         let message = match compression {

@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 
 use super::gpt::{self, BOOT_CODE_LEN, Partition, Table};
-use crate::engine::Image;
+use crate::engine::RawImage;
 use crate::error::{Error, Kind, Result, show_size};
 use crate::extent::{Extent, Extents};
 use crate::fs::Contents;
@@ -27,7 +27,7 @@ pub struct Disk {
 
 /// A partition that is wanted.
 #[derive(Clone, Debug)]
-pub struct Request {
+pub struct Unplaced {
     /// Type GUID, see [`super::kinds`].
     pub kind: Uuid,
     /// Name, up to 36 UTF-16 units.
@@ -77,7 +77,7 @@ impl Placed {
 }
 
 /// The size in bytes of the smallest disk that holds `requests`.
-pub fn minimum_size(requests: &[Request]) -> u64 {
+pub fn minimum_size(requests: &[Unplaced]) -> u64 {
     requests.iter().map(least_units).fold(2, u64::saturating_add).saturating_mul(ALIGNMENT)
 }
 
@@ -85,7 +85,7 @@ pub fn minimum_size(requests: &[Request]) -> u64 {
 ///
 /// # Errors
 /// [`Kind::NoSpace`] if they don't fit.
-pub fn place(requests: &[Request], disk_size: u64) -> Result<Vec<Placed>> {
+pub fn place(requests: &[Unplaced], disk_size: u64) -> Result<Vec<Placed>> {
     let needed = minimum_size(requests);
     if needed > disk_size {
         let message = format!(
@@ -114,12 +114,12 @@ pub fn place(requests: &[Request], disk_size: u64) -> Result<Vec<Placed>> {
 }
 
 /// Units of [`ALIGNMENT`].
-fn least_units(request: &Request) -> u64 {
+fn least_units(request: &Unplaced) -> u64 {
     request.least.max(1).div_ceil(ALIGNMENT)
 }
 
 /// The same of the largest size, which is never less than the least.
-fn most_units(request: &Request) -> u64 {
+fn most_units(request: &Unplaced) -> u64 {
     request.most.map_or(u64::MAX, |most| most / ALIGNMENT).max(least_units(request))
 }
 
@@ -128,7 +128,7 @@ fn most_units(request: &Request) -> u64 {
 ///
 /// In each round all have their share or the nearest that they may have. Where that comes to more than there is, those
 /// that were given more than their share keep it, else those that were given less; the others share what is left.
-fn share(requests: &[Request], units: u64) -> Vec<u64> {
+fn share(requests: &[Unplaced], units: u64) -> Vec<u64> {
     let mut sizes: Vec<_> = requests.iter().map(least_units).collect();
     let weight = |at: usize| u128::from(requests[at].weight);
     let mut sharing: Vec<_> = (0..requests.len()).filter(|&at| weight(at) > 0).collect();
@@ -194,8 +194,8 @@ impl DiskLayout {
     }
 
     /// The disk as the engine takes it.
-    pub fn image(&self) -> Image<'_> {
-        Image { size: self.size, extents: self }
+    pub fn image(&self) -> RawImage<'_> {
+        RawImage { size: self.size, extents: self }
     }
 }
 

@@ -17,4 +17,4 @@ mod layout;
 #[cfg(test)]
 mod tests;
 
-pub use layout::{ALIGNMENT, Disk, DiskLayout, Placed, Request, minimum_size, place};
+pub use layout::{ALIGNMENT, Disk, DiskLayout, Placed, Unplaced, minimum_size, place};

@@ -14,12 +14,12 @@ use crate::tree::{Meta, Time, Tree};
 const MIB: u64 = 1 << 20;
 
 /// A root has the rest.
-fn request(kind: crate::seed::Uuid, name: &str, least: u64) -> Request {
+fn request(kind: crate::seed::Uuid, name: &str, least: u64) -> Unplaced {
     let (guid, weight) = (Seed::new(b"test").uuid(name), kinds::is_root(kind).into());
-    Request { kind, name: name.to_owned(), guid, attributes: 0, least, most: None, weight }
+    Unplaced { kind, name: name.to_owned(), guid, attributes: 0, least, most: None, weight }
 }
 
-fn three() -> Vec<Request> {
+fn three() -> Vec<Unplaced> {
     let mut root = request(kinds::ROOT_X86_64, "root", 3 * MIB + 5);
     root.attributes = kinds::GROW_FILE_SYSTEM;
     vec![request(kinds::BIOS_BOOT, "bios", 1), request(kinds::ESP, "EFI system ★", 5 * MIB), root]
@@ -329,7 +329,7 @@ fn the_disk_is_shared_by_weight_and_each_has_what_it_needs() {
     ] {
         let requests: Vec<_> = wanted
             .iter()
-            .map(|&(least, weight)| Request { weight, ..request(kinds::SRV, "x", least * MIB) })
+            .map(|&(least, weight)| Unplaced { weight, ..request(kinds::SRV, "x", least * MIB) })
             .collect();
         let placed = place(&requests, mib * MIB).unwrap();
         let sizes: Vec<_> = placed.iter().map(|placed| placed.size / MIB).collect();

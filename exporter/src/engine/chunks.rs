@@ -1,7 +1,7 @@
 //! Cutting an image into chunks, without those that no extent covers.
 
-use super::{CHUNK, Image};
-use crate::extent::{Extent, Source};
+use super::{CHUNK, RawImage};
+use crate::extent::{Backing, Extent};
 use crate::tree::Turn;
 
 /// A chunk to be filled.
@@ -24,7 +24,7 @@ impl Job {
     pub(super) fn turns(&self) -> Vec<Turn> {
         let mut turns: Vec<Turn> = Vec::new();
         for extent in &self.extents {
-            if let Source::Archive { archive, .. } = &extent.source
+            if let Backing::Archive { archive, .. } = &extent.source
                 && !turns.iter().any(|turn| turn.is_of(archive))
             {
                 turns.extend(archive.turn());
@@ -45,7 +45,7 @@ pub(super) struct Chunks<'a> {
 }
 
 impl<'a> Chunks<'a> {
-    pub(super) fn new(image: Image<'a>) -> Self {
+    pub(super) fn new(image: RawImage<'a>) -> Self {
         let mut extents = image.extents.iter();
         Self { size: image.size, next: extents.next(), extents, offset: 0 }
     }

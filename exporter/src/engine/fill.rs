@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 
 use super::{CHUNK, Sink};
 use crate::error::{Error, Kind, Result, show_size};
-use crate::extent::{Extent, Render, Source};
+use crate::extent::{Backing, Extent, Render};
 use crate::tree::HostFile;
 
 /// Makes bytes of extents; keeps the file of the last one open, and what was rendered of the last one that lies in
@@ -68,21 +68,21 @@ impl<'a> Filler<'a> {
     /// Fill `out` with the bytes of one extent from `skip` on.
     fn fill_part(&mut self, extent: &Extent, skip: u64, out: &mut [u8]) -> Result<()> {
         match &extent.source {
-            Source::Bytes(bytes) => out.copy_from_slice(&bytes[skip as usize..][..out.len()]),
-            Source::File { file, offset } => {
+            Backing::Bytes(bytes) => out.copy_from_slice(&bytes[skip as usize..][..out.len()]),
+            Backing::File { file, offset } => {
                 self.fill_from(file, offset + skip, extent.offset + skip, out)?
             }
-            Source::Archive { archive, offset } => archive.read_at(offset + skip, out)?,
-            Source::Image { image, offset } => image.read_at(offset + skip, out)?,
-            Source::Rendered { by, key } if out.len() as u64 == extent.len => {
+            Backing::Archive { archive, offset } => archive.read_at(offset + skip, out)?,
+            Backing::Image { image, offset } => image.read_at(offset + skip, out)?,
+            Backing::Rendered { by, key } if out.len() as u64 == extent.len => {
                 out.fill(0);
                 by.render(*key, out);
             }
-            Source::Rendered { by, key } if extent.len > CHUNK as u64 => {
+            Backing::Rendered { by, key } if extent.len > CHUNK as u64 => {
                 let mut large = self.large.lock().unwrap_or_else(PoisonError::into_inner);
                 large.copy(extent, (&**by, *key), skip, out);
             }
-            Source::Rendered { by, key } => self.rendered.copy(extent, (&**by, *key), skip, out),
+            Backing::Rendered { by, key } => self.rendered.copy(extent, (&**by, *key), skip, out),
         }
         Ok(())
     }

@@ -46,7 +46,7 @@ const WINDOW: u64 = 4;
 
 /// An image: its size, and where its bytes come from.
 #[derive(Clone, Copy, Debug)]
-pub struct Image<'a> {
+pub struct RawImage<'a> {
     /// Size in bytes.
     pub size: u64,
     /// All inside the size; what no extent covers is zero.
@@ -85,7 +85,7 @@ impl Run<'static> {
 ///
 /// # Errors
 /// The error at the lowest offset that was met; the other workers stop.
-pub fn run(image: Image<'_>, sinks: &[&dyn Sink], run: &Run<'_>) -> Result<()> {
+pub fn run(image: RawImage<'_>, sinks: &[&dyn Sink], run: &Run<'_>) -> Result<()> {
     let threads = run.threads.get();
     let engine = Engine {
         sinks,
@@ -139,7 +139,7 @@ struct Queue<'a> {
 }
 
 impl<'a> Queue<'a> {
-    fn new(image: Image<'a>) -> Self {
+    fn new(image: RawImage<'a>) -> Self {
         Self {
             chunks: Chunks::new(image),
             taken: 0,

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use super::*;
 use crate::error::Kind;
-use crate::extent::{Extent, Render, Source};
+use crate::extent::{Backing, Extent, Render};
 use crate::testing::Scratch;
 use crate::tree::{self, Content, HostDir, HostFile, scan};
 
@@ -51,7 +51,7 @@ impl Sink for Recorder {
     }
 }
 
-fn run_on(image: Image<'_>, sink: &Recorder, threads: usize) -> Result<()> {
+fn run_on(image: RawImage<'_>, sink: &Recorder, threads: usize) -> Result<()> {
     run(image, &[sink], &Run::silent(NonZeroUsize::new(threads).unwrap()))
 }
 
@@ -77,7 +77,7 @@ impl Render for Counter {
 }
 
 fn rendered(offset: u64, len: u64, key: u64) -> Extent {
-    Extent { offset, len, source: Source::Rendered { by: Arc::new(Counter), key } }
+    Extent { offset, len, source: Backing::Rendered { by: Arc::new(Counter), key } }
 }
 
 fn host_file(directory: &Path, name: &str, len: u64) -> HostFile {
@@ -85,7 +85,7 @@ fn host_file(directory: &Path, name: &str, len: u64) -> HostFile {
 }
 
 fn from_file(offset: u64, file: &HostFile, skip: u64, len: u64) -> Extent {
-    Extent { offset, len, source: Source::File { file: file.clone(), offset: skip } }
+    Extent { offset, len, source: Backing::File { file: file.clone(), offset: skip } }
 }
 
 #[test]
@@ -115,7 +115,7 @@ fn every_source_arrives_whatever_the_edges() {
     put(9 * MIB + 200, &content[3 * MIB as usize - 100..]);
     for threads in [1, 2, 8] {
         let sink = Recorder::default();
-        run_on(Image { size, extents: &extents }, &sink, threads).unwrap();
+        run_on(RawImage { size, extents: &extents }, &sink, threads).unwrap();
         assert_eq!(sink.encoded.load(Ordering::Relaxed), 7, "zero chunks and gaps reach no sink");
         assert!(assembled(sink, size) == expected, "{threads}");
     }
@@ -125,7 +125,7 @@ fn every_source_arrives_whatever_the_edges() {
 fn a_huge_gap_costs_nothing() {
     let extents = [Extent::bytes(3, [1]), Extent::bytes((1 << 60) + 5, [2])];
     let sink = Recorder::default();
-    run_on(Image { size: 1 << 61, extents: &extents }, &sink, 2).unwrap();
+    run_on(RawImage { size: 1 << 61, extents: &extents }, &sink, 2).unwrap();
     let offsets: Vec<_> = sink.committed.into_inner().unwrap().iter().map(|chunk| chunk.0).collect();
     assert_eq!(offsets, [0, 1 << 60]);
 }
@@ -134,7 +134,7 @@ fn a_huge_gap_costs_nothing() {
 fn an_empty_image_is_nothing() {
     for size in [0, MIB] {
         let sink = Recorder::default();
-        run_on(Image { size, extents: &Vec::new() }, &sink, 3).unwrap();
+        run_on(RawImage { size, extents: &Vec::new() }, &sink, 3).unwrap();
         assert!(sink.committed.into_inner().unwrap().is_empty());
     }
 }
@@ -147,7 +147,7 @@ fn progress_rises_to_the_total() {
     let sink = Recorder::default();
     let threads = NonZeroUsize::new(4).unwrap();
     run(
-        Image { size: 40 * MIB, extents: &extents },
+        RawImage { size: 40 * MIB, extents: &extents },
         &[&sink],
         &Run { progress: &note, ..Run::silent(threads) },
     )
@@ -168,7 +168,7 @@ fn a_run_that_is_stopped_ends_with_an_error() {
         let progress = |progress: Progress| stop.store(progress.done >= 5 * MIB, Ordering::Relaxed);
         let run_stopped =
             Run { progress: &progress, stop: &stop, ..Run::silent(NonZeroUsize::new(threads).unwrap()) };
-        let error = run(Image { size: 100 * MIB, extents: &extents }, &[&sink], &run_stopped).unwrap_err();
+        let error = run(RawImage { size: 100 * MIB, extents: &extents }, &[&sink], &run_stopped).unwrap_err();
         assert_eq!((error.kind(), error.to_string().as_str()), (&Kind::Interrupted, "interrupted"));
         assert!(sink.encoded.load(Ordering::Relaxed) < 100, "the others stop");
     }
@@ -180,7 +180,7 @@ fn the_error_at_the_lowest_offset_is_reported() {
     let extents: Vec<_> = (0..100).map(|chunk| rendered(chunk * MIB, MIB, chunk)).collect();
     for threads in [1, 2, 8] {
         let sink = Recorder { fails_at: Some(5 * MIB), ..Recorder::default() };
-        let error = run_on(Image { size: 30 * MIB, extents: &extents }, &sink, threads).unwrap_err();
+        let error = run_on(RawImage { size: 30 * MIB, extents: &extents }, &sink, threads).unwrap_err();
         assert_eq!(error.to_string(), format!("{}: fails", 5 * MIB));
         assert!(sink.encoded.load(Ordering::Relaxed) < 100, "the others stop");
     }
@@ -193,7 +193,7 @@ fn a_file_that_changed_is_named() {
         scratch.write("file", now);
         let file = host_file(scratch.path(), "file", planned);
         let extents = [from_file(0, &file, 0, planned)];
-        let error = run_on(Image { size: MIB, extents: &extents }, &Recorder::default(), 2).unwrap_err();
+        let error = run_on(RawImage { size: MIB, extents: &extents }, &Recorder::default(), 2).unwrap_err();
         assert!(error.hint().is_some());
         error.to_string()
     };
@@ -213,11 +213,12 @@ fn a_file_rewritten_with_as_many_bytes_is_noticed() {
     scratch.write("file", b"before");
     let root = HostDir::open(scratch.path()).unwrap();
     let scanned = scan(&root, NonZeroUsize::MIN, &mut |_| {}).unwrap();
-    let tree::Kind::File(Content::Host(file)) = &scanned.inode(scanned.lookup("/file").unwrap()).kind else {
+    let tree::InodeKind::File(Content::Host(file)) = &scanned.inode(scanned.lookup("/file").unwrap()).kind
+    else {
         panic!("a file was scanned")
     };
     let extents = [from_file(0, file, 0, 6)];
-    let image = Image { size: MIB, extents: &extents };
+    let image = RawImage { size: MIB, extents: &extents };
     run_on(image, &Recorder::default(), 2).unwrap();
     // The clock of the file system ticks some hundred times a second.
     std::thread::sleep(std::time::Duration::from_millis(30));
@@ -235,7 +236,7 @@ fn a_file_that_vanished_or_became_a_link_is_named() {
     for name in ["gone", "link"] {
         let file = host_file(scratch.path(), name, 10);
         let extents = [from_file(0, &file, 0, 10)];
-        let error = run_on(Image { size: MIB, extents: &extents }, &Recorder::default(), 2).unwrap_err();
+        let error = run_on(RawImage { size: MIB, extents: &extents }, &Recorder::default(), 2).unwrap_err();
         assert!(error.to_string().starts_with(&format!("/{name}: cannot open the file: ")), "{error}");
     }
 }
@@ -263,7 +264,7 @@ fn memory_stays_bounded_by_the_window() {
     let extents: Vec<_> = (0..50).map(|n| Extent::bytes(n * MIB, [1])).collect();
     let sink = Slow(AtomicU64::new(0));
     let threads = NonZeroUsize::new(2).unwrap();
-    run(Image { size: 50 * MIB, extents: &extents }, &[&sink], &Run::silent(threads)).unwrap();
+    run(RawImage { size: 50 * MIB, extents: &extents }, &[&sink], &Run::silent(threads)).unwrap();
     assert_eq!(sink.0.into_inner(), 50);
 }
 
@@ -278,6 +279,6 @@ fn a_panic_ends_the_run() {
     }
     let mut extents: Vec<_> = (1..50).map(|n| Extent::bytes(n * MIB, [1])).collect();
     extents
-        .insert(0, Extent { offset: 0, len: 1, source: Source::Rendered { by: Arc::new(Panics), key: 0 } });
-    let _ = run_on(Image { size: 50 * MIB, extents: &extents }, &Recorder::default(), 3);
+        .insert(0, Extent { offset: 0, len: 1, source: Backing::Rendered { by: Arc::new(Panics), key: 0 } });
+    let _ = run_on(RawImage { size: 50 * MIB, extents: &extents }, &Recorder::default(), 3);
 }

@@ -1,17 +1,17 @@
 //! What inodes are, in the numbers that Linux has for it in every file system.
 
-use crate::tree::{Device, Kind};
+use crate::tree::{Device, InodeKind};
 
 /// The type in `st_mode` (`S_IFMT`).
-pub(super) fn file_type(kind: &Kind) -> u16 {
+pub(super) fn file_type(kind: &InodeKind) -> u16 {
     match kind {
-        Kind::Fifo => 0o010_000,
-        Kind::CharDevice(_) => 0o020_000,
-        Kind::Directory(_) => 0o040_000,
-        Kind::BlockDevice(_) => 0o060_000,
-        Kind::File(_) => 0o100_000,
-        Kind::Symlink(_) => 0o120_000,
-        Kind::Socket => 0o140_000,
+        InodeKind::Fifo => 0o010_000,
+        InodeKind::CharDevice(_) => 0o020_000,
+        InodeKind::Directory(_) => 0o040_000,
+        InodeKind::BlockDevice(_) => 0o060_000,
+        InodeKind::File(_) => 0o100_000,
+        InodeKind::Symlink(_) => 0o120_000,
+        InodeKind::Socket => 0o140_000,
     }
 }
 

@@ -12,8 +12,8 @@ use std::io::{Read, Write, copy};
 
 use tar::{EntryType, Header};
 
-use crate::error::{Error, Kind as ErrorKind, Result, show_path};
-use crate::tree::{Content, Inode, InodeId, Kind, Meta, Places, Time, Tree};
+use crate::error::{Error, Kind, Result, show_path};
+use crate::tree::{Content, Inode, InodeId, InodeKind, Meta, Places, Time, Tree};
 
 /// What members are padded to.
 const RECORD: u64 = size_of::<Header>() as u64;
@@ -66,7 +66,7 @@ struct Member<'a> {
 impl Member<'_> {
     fn content<'a>(&self, tree: &'a Tree) -> Option<&'a Content> {
         match &tree.inode(self.inode).kind {
-            Kind::File(content) if !self.is_link => Some(content),
+            InodeKind::File(content) if !self.is_link => Some(content),
             _ => None,
         }
     }
@@ -76,7 +76,7 @@ impl Member<'_> {
             return Ok(());
         }
         let message = "begins with .wh., by which layers of images name what they remove";
-        Err(Error::new(ErrorKind::Unsupported, show_path(path), message).with_hint("rename it"))
+        Err(Error::new(Kind::Unsupported, show_path(path), message).with_hint("rename it"))
     }
 }
 
@@ -105,7 +105,7 @@ impl<'a> Members<'a> {
         }
         // A compressed archive can only be decoded forward.
         others.sort_by_key(|member| match &tree.inode(member.inode).kind {
-            Kind::File(Content::Archive(file)) => Some(file.order()),
+            InodeKind::File(Content::Archive(file)) => Some(file.order()),
             _ => None,
         });
         Self { list: directories.into_iter().chain(others).chain(links).collect(), places }
@@ -123,14 +123,14 @@ impl<'a> Members<'a> {
     /// `None` for sockets: archives have none, and one without the program that made it is of no use.
     fn what<'t>(&self, member: &Member<'_>, inode: &'t Inode) -> Option<What<'t>> {
         Some(match &inode.kind {
-            Kind::Socket => return None,
+            InodeKind::Socket => return None,
             _ if member.is_link => What::Link(self.places.path(member.inode)),
-            Kind::Directory(_) => What::Directory,
-            Kind::File(content) => What::File(content),
-            Kind::Symlink(target) => What::Symlink(target),
-            Kind::Fifo => What::Fifo,
-            Kind::CharDevice(device) => What::Device(EntryType::Char, device.major, device.minor),
-            Kind::BlockDevice(device) => What::Device(EntryType::Block, device.major, device.minor),
+            InodeKind::Directory(_) => What::Directory,
+            InodeKind::File(content) => What::File(content),
+            InodeKind::Symlink(target) => What::Symlink(target),
+            InodeKind::Fifo => What::Fifo,
+            InodeKind::CharDevice(device) => What::Device(EntryType::Char, device.major, device.minor),
+            InodeKind::BlockDevice(device) => What::Device(EntryType::Block, device.major, device.minor),
         })
     }
 }

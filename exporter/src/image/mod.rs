@@ -34,7 +34,7 @@ const REF_NAME: &str = "org.opencontainers.image.ref.name";
 
 /// An image to be written.
 #[derive(Clone, Copy, Debug)]
-pub struct Image<'a> {
+pub struct SingleLayerImage<'a> {
     /// Its files.
     pub tree: &'a Tree,
     /// The configuration it had so far (OCI image specification, "Image Configuration"); all of it is kept but
@@ -63,7 +63,7 @@ pub struct Written {
 /// `Unsupported` for a file that means something else in a layer (`.wh.…`); `Interrupted`; `Io`.
 pub fn write(
     folder: &Path,
-    image: &Image<'_>,
+    image: &SingleLayerImage<'_>,
     stop: &AtomicBool,
     progress: &dyn Fn(Progress),
 ) -> Result<Written> {
@@ -94,7 +94,7 @@ fn place(digest: &str) -> String {
 }
 
 /// The configuration of the image, with this as its one layer.
-fn config(image: &Image<'_>, layer: &str) -> Value {
+fn config(image: &SingleLayerImage<'_>, layer: &str) -> Value {
     let mut config = match image.config {
         Some(Value::Object(members)) => members.clone(),
         _ => serde_json::Map::new(),

@@ -6,10 +6,10 @@ use std::process::Command;
 use super::*;
 use crate::input::{self, Input, Location, Platform};
 use crate::tree::testing::tree;
-use crate::tree::{Detail, Device, Inode, Kind as Node, Meta, Time};
+use crate::tree::{Detail, Device, Inode, InodeKind, Meta, Time};
 
 fn write_to(folder: &Path, tree: &Tree, config: Option<&Value>) -> Result<Written> {
-    let image = Image { tree, config, architecture: Architecture::X86_64, name: "example/app:v1" };
+    let image = SingleLayerImage { tree, config, architecture: Architecture::X86_64, name: "example/app:v1" };
     write(folder, &image, &AtomicBool::new(false), &|_| {})
 }
 
@@ -37,11 +37,11 @@ fn everything() -> Tree {
     ]);
     let root = Tree::ROOT;
     for (name, kind) in [
-        (&b"fifo"[..], Node::Fifo),
-        (b"null", Node::CharDevice(Device { major: 1, minor: 3 })),
-        (b"sda", Node::BlockDevice(Device { major: 259, minor: 70_000 })),
-        (b"latin-1-\xe4", Node::Fifo),
-        (b"line\nbreak", Node::Fifo),
+        (&b"fifo"[..], InodeKind::Fifo),
+        (b"null", InodeKind::CharDevice(Device { major: 1, minor: 3 })),
+        (b"sda", InodeKind::BlockDevice(Device { major: 259, minor: 70_000 })),
+        (b"latin-1-\xe4", InodeKind::Fifo),
+        (b"line\nbreak", InodeKind::Fifo),
     ] {
         tree.insert(root, name, Inode { meta: Meta { permissions: 0o640, ..Meta::default() }, kind });
     }
@@ -124,7 +124,8 @@ fn what_would_remove_a_file_is_refused() {
 fn it_ends_when_it_is_told_to() {
     let folder = tempfile::tempdir().unwrap();
     let tree = everything();
-    let image = Image { tree: &tree, config: None, architecture: Architecture::X86_64, name: "a:b" };
+    let image =
+        SingleLayerImage { tree: &tree, config: None, architecture: Architecture::X86_64, name: "a:b" };
     let error = write(folder.path(), &image, &AtomicBool::new(true), &|_| {}).unwrap_err();
     assert_eq!(error.kind(), &Kind::Interrupted);
 }

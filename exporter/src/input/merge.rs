@@ -10,7 +10,7 @@ use super::layer::{Change, New};
 use crate::error::show_path;
 use crate::limits::{Budget, Exceeded};
 use crate::tree::memory::{DIRECTORY, ENTRY};
-use crate::tree::{Editor, Inode, InodeId, Kind, Meta, Name, Time, Tree};
+use crate::tree::{Editor, Inode, InodeId, InodeKind, Meta, Name, Time, Tree};
 
 /// The permissions of directories that no member describes, as all runtimes make them.
 const IMPLIED: u16 = 0o755;
@@ -120,7 +120,7 @@ impl<'a> Merge<'a> {
     fn entries_of_lower(&mut self, path: &[u8], change: impl FnOnce(&mut BTreeMap<Name, InodeId>)) {
         (self.last_parent, self.has_orphans) = (None, true);
         if let Some(id) = self.tree.lookup(path)
-            && let Kind::Directory(entries) = &mut self.tree.inode_mut(id).kind
+            && let InodeKind::Directory(entries) = &mut self.tree.inode_mut(id).kind
         {
             change(entries);
         }
@@ -139,7 +139,7 @@ impl<'a> Merge<'a> {
                     self.tree.inode_mut(old).meta = meta;
                     return Ok(());
                 }
-                Kind::Directory(BTreeMap::new())
+                InodeKind::Directory(BTreeMap::new())
             }
             New::HardLink(target) => {
                 let target = self.link_target(path, &target)?;
@@ -148,11 +148,11 @@ impl<'a> Merge<'a> {
                 }
                 return Ok(());
             }
-            New::File(content) => Kind::File(content),
-            New::Symlink(target) => Kind::Symlink(target.into()),
-            New::Fifo => Kind::Fifo,
-            New::CharDevice(device) => Kind::CharDevice(device),
-            New::BlockDevice(device) => Kind::BlockDevice(device),
+            New::File(content) => InodeKind::File(content),
+            New::Symlink(target) => InodeKind::Symlink(target.into()),
+            New::Fifo => InodeKind::Fifo,
+            New::CharDevice(device) => InodeKind::CharDevice(device),
+            New::BlockDevice(device) => InodeKind::BlockDevice(device),
         };
         let id = self.tree.add(Inode { meta, kind });
         self.put(parent, name, id, old);
@@ -208,7 +208,7 @@ impl<'a> Merge<'a> {
             if self.tree.entries(id).is_none() {
                 if id < self.layer {
                     let meta = Meta { permissions: IMPLIED, mtime: time, ..Meta::default() };
-                    self.tree.insert(here, name, Inode { meta, kind: Kind::Directory(BTreeMap::new()) });
+                    self.tree.insert(here, name, Inode { meta, kind: InodeKind::Directory(BTreeMap::new()) });
                     self.has_orphans = true;
                 }
                 return;

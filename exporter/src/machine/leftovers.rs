@@ -4,7 +4,7 @@
 use super::container_base::{Origin, undo};
 use super::{Texts, lines, read, stand_in};
 use crate::error::Result;
-use crate::tree::{Editor, Kind, Tree};
+use crate::tree::{Editor, InodeKind, Tree};
 
 /// Their presence makes programs think they run in a container: OpenRC skips `keyword -docker` services.
 pub(super) const MARKS: [&str; 5] =
@@ -132,7 +132,7 @@ pub(super) fn forbids_all_services(tree: &Tree, path: &str) -> Result<bool> {
 /// The file at `path`, or the files in it.
 fn files(tree: &Tree, path: &str) -> Vec<String> {
     let is_file = |path: &String| {
-        tree.resolve_nofollow(path).is_some_and(|id| matches!(tree.inode(id).kind, Kind::File(_)))
+        tree.resolve_nofollow(path).is_some_and(|id| matches!(tree.inode(id).kind, InodeKind::File(_)))
     };
     let children = tree.children(path).map(|(name, _)| format!("{path}/{}", String::from_utf8_lossy(name)));
     std::iter::once(path.to_owned()).chain(children).filter(is_file).collect()

@@ -14,7 +14,7 @@
 use super::{Texts, fields, ifupdown, lines, online, openrc, resolver, systemd};
 use crate::error::Result;
 use crate::tree::os::{Family, Init, Os};
-use crate::tree::{Editor, Kind, Tree};
+use crate::tree::{Editor, InodeKind, Tree};
 use ifupdown::INTERFACES;
 use resolver::RESOLV_CONF;
 
@@ -141,7 +141,7 @@ fn resolved(editor: &mut Editor<'_>) -> Result<Vec<String>> {
         let stub = "../run/systemd/resolve/stub-resolv.conf";
         let is_link = |tree: &Tree| {
             let id = tree.resolve_nofollow(RESOLV_CONF)?;
-            matches!(&tree.inode(id).kind, Kind::Symlink(target) if target.ends_with(b"resolv.conf"))
+            matches!(&tree.inode(id).kind, InodeKind::Symlink(target) if target.ends_with(b"resolv.conf"))
                 .then_some(())
         };
         if is_link(editor.tree()).is_none() {
@@ -216,7 +216,7 @@ mod tests {
         ] {
             let (tree, _) = edit(&SYSTEMD, &[resolved, ("/etc/resolv.conf", own)]);
             let link = tree.lookup("/etc/resolv.conf").unwrap();
-            let to_stub = matches!(&tree.inode(link).kind, Kind::Symlink(target) if target.ends_with(b"stub-resolv.conf"));
+            let to_stub = matches!(&tree.inode(link).kind, InodeKind::Symlink(target) if target.ends_with(b"stub-resolv.conf"));
             assert_eq!(to_stub, linked, "{own:?}");
             assert!(
                 tree.lookup("/etc/systemd/system/sysinit.target.wants/systemd-resolved.service").is_some()

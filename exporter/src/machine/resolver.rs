@@ -3,7 +3,7 @@
 
 use super::{fields, lines, read};
 use crate::error::Result;
-use crate::tree::{Kind, Tree};
+use crate::tree::{InodeKind, Tree};
 
 pub(super) const RESOLV_CONF: &str = "/etc/resolv.conf";
 
@@ -16,7 +16,7 @@ const PODMANS_DOMAIN: &str = "dns.podman";
 
 /// Whether the file at `path` is an engine's, or the empty one that it was mounted on.
 pub(super) fn is_engines(tree: &Tree, path: &str) -> Result<bool> {
-    let Some(Kind::File(_)) = tree.resolve_nofollow(path).map(|id| &tree.inode(id).kind) else {
+    let Some(InodeKind::File(_)) = tree.resolve_nofollow(path).map(|id| &tree.inode(id).kind) else {
         return Ok(false);
     };
     let text = read(tree, path)?;

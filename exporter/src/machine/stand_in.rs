@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::read;
 use crate::error::{Result, show_text};
-use crate::tree::{Kind, Tree};
+use crate::tree::{InodeKind, Tree};
 
 /// Programs of packages that a stand-in is known of, those that make an initramfs first.
 pub const PROGRAMS: [&str; 19] = [
@@ -79,12 +79,12 @@ fn diverted(diversions: &BTreeMap<&str, &str>, path: &str) -> Option<String> {
 pub(crate) fn shape(tree: &Tree, path: &str) -> Result<Option<String>> {
     let Some(id) = tree.resolve_nofollow(path) else { return Ok(None) };
     Ok(match &tree.inode(id).kind {
-        Kind::Symlink(target) => {
+        InodeKind::Symlink(target) => {
             let target = String::from_utf8_lossy(target);
             let does_nothing = matches!(target.rsplit('/').next(), Some("true" | "false" | ":"));
             does_nothing.then(|| format!("a link to {target}"))
         }
-        Kind::File(content) if content.len() <= SCRIPT_LIMIT => {
+        InodeKind::File(content) if content.len() <= SCRIPT_LIMIT => {
             does_nothing(&read(tree, path)?).then(|| "a script that does nothing".into())
         }
         _ => None,

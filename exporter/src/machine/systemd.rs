@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::{Texts, lines};
 use crate::error::Result;
 use crate::limits::{self, Budget};
-use crate::tree::{Editor, Kind, Tree};
+use crate::tree::{Editor, InodeKind, Tree};
 
 /// Where the administrator's units and the links of enabled ones are.
 pub(super) const ETC: &str = "/etc/systemd/system";
@@ -21,7 +21,7 @@ pub(super) fn unit_file(tree: &Tree, unit: &str) -> Option<String> {
     let paths = [ETC, USR, "/lib/systemd/system"].map(|directory| format!("{directory}/{file}"));
     paths
         .into_iter()
-        .find(|path| tree.resolve(path).is_some_and(|id| matches!(tree.inode(id).kind, Kind::File(_))))
+        .find(|path| tree.resolve(path).is_some_and(|id| matches!(tree.inode(id).kind, InodeKind::File(_))))
 }
 
 /// A path as the name of an instance has it: systemd.unit(5), "String escaping for inclusion in unit names".
@@ -42,7 +42,9 @@ pub(super) fn escape_path(path: &str) -> String {
 /// Whether a unit is masked: a link to `/dev/null` in `/etc/systemd/system`.
 pub(super) fn is_masked(tree: &Tree, unit: &str) -> bool {
     let link = tree.resolve_nofollow(format!("{ETC}/{unit}"));
-    link.is_some_and(|id| matches!(&tree.inode(id).kind, Kind::Symlink(target) if **target == *b"/dev/null"))
+    link.is_some_and(
+        |id| matches!(&tree.inode(id).kind, InodeKind::Symlink(target) if **target == *b"/dev/null"),
+    )
 }
 
 /// Whether some target wants or requires a unit.
@@ -88,7 +90,7 @@ pub(super) fn enable(editor: &mut Editor<'_>, unit: &str) -> Result<bool> {
 /// one. What a package put below `/usr` stays.
 pub(super) fn disable(editor: &mut Editor<'_>, unit: &str) -> bool {
     let links_to_unit = |id| {
-        let Kind::Symlink(target) = &editor.tree().inode(id).kind else { return false };
+        let InodeKind::Symlink(target) = &editor.tree().inode(id).kind else { return false };
         target.rsplit(|&byte| byte == b'/').next() == Some(unit.as_bytes())
     };
     let mut links = Vec::new();

@@ -28,11 +28,11 @@ impl ImageConfig {
     pub fn read(image: &Value) -> Result<Self, serde_json::Error> {
         #[derive(Default, Deserialize)]
         #[serde(default)]
-        struct Image {
+        struct Described {
             #[serde(deserialize_with = "or_default")]
             config: ImageConfig,
         }
-        Ok(Image::deserialize(image)?.config)
+        Ok(Described::deserialize(image)?.config)
     }
 }
 

@@ -6,8 +6,8 @@
 //!
 //! Placing, fstab, GRUB, growth and the kernel's command line go by the [slots](Slot).
 
-mod kind;
 mod list;
+mod partition_type;
 mod problems;
 
 use std::str::FromStr;
@@ -21,8 +21,8 @@ use crate::disk::kinds;
 use crate::fs;
 use crate::seed::Uuid;
 
-pub use kind::Kind;
 pub use list::{Content, Slot, slots};
+pub use partition_type::PartitionType;
 pub use problems::{Problem, problems};
 
 /// What is asked of the division of a disk; nothing by default, and then the profile has its own.
@@ -144,7 +144,7 @@ pub struct Partition {
     /// `swap`, `linux-generic`, `bios-boot`, or a GUID.
     #[serde(rename = "type")]
     #[schemars(with = "String", extend("format" = TextFormat::PartitionType), example = &"srv")]
-    pub kind: Kind,
+    pub kind: PartitionType,
     /// Its name in the table, and the label of its file system; by default that of its type.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("format" = TextFormat::PartitionLabel), example = &"data")]
@@ -201,7 +201,7 @@ pub struct Partition {
 
 impl Partition {
     /// One of which nothing else is said.
-    pub fn new(kind: Kind) -> Self {
+    pub fn new(kind: PartitionType) -> Self {
         Self {
             kind,
             label: None,

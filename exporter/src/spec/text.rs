@@ -8,7 +8,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use super::Size;
-use super::layout::Kind;
+use super::layout::PartitionType;
 use crate::limits;
 use crate::seed::Uuid;
 
@@ -88,7 +88,7 @@ impl TextFormat {
             Self::Uuid => ("a UUID, such as 01234567-89ab-4def-8123-456789abcdef", is_parsed::<Uuid>),
             Self::PartitionType => (
                 "esp, xbootldr, root, usr, home, srv, var, tmp, swap, linux-generic, bios-boot or a GUID",
-                is_parsed::<Kind>,
+                is_parsed::<PartitionType>,
             ),
             Self::PartitionLabel => ("a name of letters, digits, -, _ and .", |text| is_word(text, "-_.")),
             Self::PlainPath => {

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::path::split;
-use super::{Editor, Inode, InodeId, Kind, Tree};
+use super::{Editor, Inode, InodeId, InodeKind, Tree};
 use crate::error::{self, Error, Result, show_path};
 
 impl Editor<'_> {
@@ -40,7 +40,7 @@ impl Tree {
         let none = || Error::new(error::Kind::NotFound, path, "is no directory of the tree");
         let id = directory.ok_or_else(none)?;
         let taken = self.subtree(id);
-        self.inode_mut(id).kind = Kind::Directory(Default::default());
+        self.inode_mut(id).kind = InodeKind::Directory(Default::default());
         Ok(taken)
     }
 
@@ -55,7 +55,7 @@ impl Tree {
             }
             let Inode { meta, kind } = other.inode(from).clone();
             let entries = other.entries(from);
-            let kind = if entries.is_some() { Kind::Directory(Default::default()) } else { kind };
+            let kind = if entries.is_some() { InodeKind::Directory(Default::default()) } else { kind };
             let copy = self.insert(parent, name, Inode { meta, kind });
             copies.insert(from, copy);
             first.get_or_insert(copy);

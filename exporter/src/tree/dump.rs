@@ -21,7 +21,7 @@ use std::io::Read;
 
 use sha2::{Digest, Sha256};
 
-use super::{Content, Device, InodeId, Kind, Meta, Places, Tree};
+use super::{Content, Device, InodeId, InodeKind, Meta, Places, Tree};
 use crate::error::{Error, Result, show_path};
 
 /// What a dump says about the content of regular files, beside the length.
@@ -87,17 +87,17 @@ impl Tree {
     fn line(&self, path: &str, name: &[u8], id: InodeId, detail: Detail) -> Result<String> {
         let inode = self.inode(id);
         let what = match &inode.kind {
-            Kind::Directory(_) => What::Directory,
-            Kind::File(content) => What::File {
+            InodeKind::Directory(_) => What::Directory,
+            InodeKind::File(content) => What::File {
                 len: content.len(),
                 data: data(content, detail),
                 sha256: detail.hashes.then(|| hash(content, name)).transpose()?,
             },
-            Kind::Symlink(target) => What::Symlink(target),
-            Kind::Fifo => What::Fifo,
-            Kind::Socket => What::Socket,
-            Kind::CharDevice(device) => What::CharDevice(*device),
-            Kind::BlockDevice(device) => What::BlockDevice(*device),
+            InodeKind::Symlink(target) => What::Symlink(target),
+            InodeKind::Fifo => What::Fifo,
+            InodeKind::Socket => What::Socket,
+            InodeKind::CharDevice(device) => What::CharDevice(*device),
+            InodeKind::BlockDevice(device) => What::BlockDevice(*device),
         };
         Ok(Line { path, meta: &inode.meta, what }.to_string())
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::path::{Stop, Walk, split};
-use super::{Content, Inode, InodeId, Kind, Meta, Time, Tree};
+use super::{Content, Inode, InodeId, InodeKind, Meta, Time, Tree};
 use crate::error::{self, Error, Result, show_path, show_text};
 use crate::limits;
 
@@ -70,7 +70,8 @@ impl<'tree> Editor<'tree> {
                     break Err(blocked("a name is longer than file systems take"));
                 }
                 Stop::Missing(parent, name) => {
-                    let directory = Inode { meta: self.meta(0o755), kind: Kind::Directory(BTreeMap::new()) };
+                    let directory =
+                        Inode { meta: self.meta(0o755), kind: InodeKind::Directory(BTreeMap::new()) };
                     walk.enter(self.tree.insert(parent, &name, directory), &name);
                 }
             }
@@ -94,13 +95,13 @@ impl<'tree> Editor<'tree> {
         bytes: impl Into<Arc<[u8]>>,
         permissions: u16,
     ) -> Result<InodeId> {
-        let kind = Kind::File(Content::Bytes(bytes.into()));
+        let kind = InodeKind::File(Content::Bytes(bytes.into()));
         self.replace(path.as_ref(), Inode { meta: self.meta(permissions), kind })
     }
 
     /// A symlink. What had the name is replaced.
     pub fn symlink(&mut self, path: impl AsRef<[u8]>, target: impl AsRef<[u8]>) -> Result<InodeId> {
-        let kind = Kind::Symlink(target.as_ref().into());
+        let kind = InodeKind::Symlink(target.as_ref().into());
         self.replace(path.as_ref(), Inode { meta: self.meta(0o777), kind })
     }
 
@@ -180,7 +181,7 @@ impl<'tree> Editor<'tree> {
         let Inode { meta, kind } = from.inode(id);
         let mut meta = Meta { mtime: self.time, ..meta.clone() };
         change(&mut meta);
-        if !matches!(kind, Kind::Directory(_)) {
+        if !matches!(kind, InodeKind::Directory(_)) {
             return self.replace(path, Inode { meta, kind: kind.clone() });
         }
         let is_new = self.tree.resolve(path).is_none();
@@ -196,7 +197,7 @@ impl<'tree> Editor<'tree> {
         let Some((directory, name)) = split(path.as_ref()) else { return false };
         let Some(parent) = self.tree.resolve(directory) else { return false };
         match &mut self.tree.inode_mut(parent).kind {
-            Kind::Directory(entries) => entries.remove(name).is_some(),
+            InodeKind::Directory(entries) => entries.remove(name).is_some(),
             _ => false,
         }
     }
@@ -205,7 +206,7 @@ impl<'tree> Editor<'tree> {
     pub fn empty_dir(&mut self, path: impl AsRef<[u8]>) -> bool {
         let Some(id) = self.tree.resolve(path) else { return false };
         match &mut self.tree.inode_mut(id).kind {
-            Kind::Directory(entries) => !std::mem::take(entries).is_empty(),
+            InodeKind::Directory(entries) => !std::mem::take(entries).is_empty(),
             _ => false,
         }
     }
@@ -374,7 +375,7 @@ mod tests {
     /// Once as deep as the stack.
     #[test]
     fn a_deep_folder_is_laid_over_without_end_of_the_stack() {
-        let directory = || Inode { meta: Meta::default(), kind: Kind::Directory(BTreeMap::new()) };
+        let directory = || Inode { meta: Meta::default(), kind: InodeKind::Directory(BTreeMap::new()) };
         for (depth, is_right) in [(2000, true), (200_000, false)] {
             let mut from = Tree::new(Meta::default());
             (0..depth).fold(Tree::ROOT, |parent, _| from.insert(parent, b"a", directory()));

@@ -6,7 +6,7 @@
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashSet};
 
-use super::{Editor, InodeId, Kind, Tree, version};
+use super::{Editor, InodeId, InodeKind, Tree, version};
 use crate::error::{self, Error, Result};
 use crate::hint::{Hint, Setting};
 use crate::limits;
@@ -343,11 +343,11 @@ fn leads_elsewhere(tree: &Tree, link: &str, file: &str) -> bool {
 }
 
 fn is_link(tree: &Tree, path: &str) -> bool {
-    tree.lookup(path).is_some_and(|id| matches!(tree.inode(id).kind, Kind::Symlink(_)))
+    tree.lookup(path).is_some_and(|id| matches!(tree.inode(id).kind, InodeKind::Symlink(_)))
 }
 
 fn regular_file(tree: &Tree, path: &str) -> Option<InodeId> {
-    tree.resolve(path).filter(|&id| matches!(tree.inode(id).kind, Kind::File(_)))
+    tree.resolve(path).filter(|&id| matches!(tree.inode(id).kind, InodeKind::File(_)))
 }
 
 #[cfg(test)]
@@ -472,7 +472,7 @@ mod tests {
             for (link, target) in [image_link, initramfs_link].into_iter().zip(after) {
                 let id = tree.lookup(link).unwrap();
                 assert!(
-                    matches!(&tree.inode(id).kind, Kind::Symlink(to) if **to == *target.as_bytes()),
+                    matches!(&tree.inode(id).kind, InodeKind::Symlink(to) if **to == *target.as_bytes()),
                     "{link}"
                 );
             }

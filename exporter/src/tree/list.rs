@@ -19,7 +19,7 @@ use std::sync::Arc;
 use rustix::fs::{AtFlags, Dir, FileType, OFlags, Statx, StatxAttributes, StatxFlags, statx};
 
 use super::host::{Changed, HostDir, Listing, join};
-use super::{Content, Device, Kind, Meta, Name, Time, Xattrs, holes, xattr};
+use super::{Content, Device, InodeKind, Meta, Name, Time, Xattrs, holes, xattr};
 use crate::error::{self, Error, Result, show_path};
 
 /// The entries of a directory.
@@ -43,7 +43,7 @@ pub(super) enum EntryKind {
     /// A directory to be read.
     Directory,
     /// All there is to know of anything else, mount points among it.
-    Known(Kind),
+    Known(InodeKind),
 }
 
 /// A file by device and inode number, the same for all names of it.
@@ -102,19 +102,21 @@ impl Reader<'_> {
         let path = || join(self.path, name.to_bytes());
         let device = Device { major: status.stx_rdev_major, minor: status.stx_rdev_minor };
         Ok(EntryKind::Known(match file_type(status) {
-            FileType::Directory if is_mount_point(status) => Kind::Directory(BTreeMap::new()),
+            FileType::Directory if is_mount_point(status) => InodeKind::Directory(BTreeMap::new()),
             FileType::Directory => return Ok(EntryKind::Directory),
-            FileType::RegularFile if is_mount_point(status) => Kind::File(Content::Bytes(Arc::default())),
+            FileType::RegularFile if is_mount_point(status) => {
+                InodeKind::File(Content::Bytes(Arc::default()))
+            }
             FileType::RegularFile => return self.file(status, name).map(EntryKind::File),
             FileType::Symlink => {
                 let target = rustix::fs::readlinkat(self.fd, name, Vec::new())
                     .map_err(|error| failed(&path(), "cannot read the symlink", error.into()))?;
-                Kind::Symlink(target.as_bytes().into())
+                InodeKind::Symlink(target.as_bytes().into())
             }
-            FileType::Fifo => Kind::Fifo,
-            FileType::Socket => Kind::Socket,
-            FileType::CharacterDevice => Kind::CharDevice(device),
-            FileType::BlockDevice => Kind::BlockDevice(device),
+            FileType::Fifo => InodeKind::Fifo,
+            FileType::Socket => InodeKind::Socket,
+            FileType::CharacterDevice => InodeKind::CharDevice(device),
+            FileType::BlockDevice => InodeKind::BlockDevice(device),
             _ => return Err(Error::new(error::Kind::Input, show_path(&path()), "a file of unknown type")),
         }))
     }

@@ -1,6 +1,6 @@
 //! About how much memory a tree takes, and what of it nothing leads to any more.
 
-use super::{Content, Inode, InodeId, Kind, Piece, Tree, Xattrs};
+use super::{Content, Inode, InodeId, InodeKind, Piece, Tree, Xattrs};
 
 /// An inode and the entry that names it, without the name.
 pub(crate) const ENTRY: u64 = 128;
@@ -30,12 +30,12 @@ impl Content {
 impl Inode {
     fn memory(&self) -> u64 {
         let kind = match &self.kind {
-            Kind::Directory(entries) => {
+            InodeKind::Directory(entries) => {
                 DIRECTORY + entries.keys().map(|name| ENTRY + name.len() as u64).sum::<u64>()
             }
-            Kind::File(content) => content.memory(),
-            Kind::Symlink(target) => target.len() as u64,
-            Kind::Fifo | Kind::Socket | Kind::CharDevice(_) | Kind::BlockDevice(_) => 0,
+            InodeKind::File(content) => content.memory(),
+            InodeKind::Symlink(target) => target.len() as u64,
+            InodeKind::Fifo | InodeKind::Socket | InodeKind::CharDevice(_) | InodeKind::BlockDevice(_) => 0,
         };
         kind + self.meta.xattrs.memory()
     }
@@ -64,7 +64,7 @@ impl Tree {
         let mut keeps = is_reached.into_iter();
         self.inodes.retain(|_| keeps.next().unwrap_or(true));
         for inode in &mut self.inodes {
-            if let Kind::Directory(entries) = &mut inode.kind {
+            if let InodeKind::Directory(entries) = &mut inode.kind {
                 entries.values_mut().for_each(|id| id.0 = numbers[id.0 as usize]);
             }
         }

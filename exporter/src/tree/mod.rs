@@ -86,12 +86,12 @@ pub struct Inode {
     /// Owner, permissions, times, xattrs.
     pub meta: Meta,
     /// What it is.
-    pub kind: Kind,
+    pub kind: InodeKind,
 }
 
 /// What an inode is.
 #[derive(Clone, Debug)]
-pub enum Kind {
+pub enum InodeKind {
     /// A directory: names in byte order.
     Directory(BTreeMap<Name, InodeId>),
     /// A regular file.
@@ -160,7 +160,7 @@ impl Tree {
 
     /// A tree of one empty root directory with this metadata.
     pub fn new(root: Meta) -> Self {
-        Self { inodes: vec![Inode { meta: root, kind: Kind::Directory(BTreeMap::new()) }] }
+        Self { inodes: vec![Inode { meta: root, kind: InodeKind::Directory(BTreeMap::new()) }] }
     }
 
     /// An inode by number.
@@ -188,7 +188,7 @@ impl Tree {
     /// The entries of a directory; `None` for anything else.
     pub fn entries(&self, id: InodeId) -> Option<&BTreeMap<Name, InodeId>> {
         match &self.inode(id).kind {
-            Kind::Directory(entries) => Some(entries),
+            InodeKind::Directory(entries) => Some(entries),
             _ => None,
         }
     }
@@ -199,7 +199,7 @@ impl Tree {
     /// If `parent` is no directory.
     pub fn link(&mut self, parent: InodeId, name: &[u8], child: InodeId) {
         match &mut self.inode_mut(parent).kind {
-            Kind::Directory(entries) => entries.insert(name.into(), child),
+            InodeKind::Directory(entries) => entries.insert(name.into(), child),
             _ => panic!("link: the parent is no directory"),
         };
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Kind, Tree};
+use super::{InodeKind, Tree};
 use crate::error::{Result, show_text};
 
 /// Larger than any os-release; a file beyond it is not one.
@@ -130,7 +130,7 @@ fn family<'id>(tree: &Tree, mut ids: impl Iterator<Item = &'id String>) -> Famil
 
 /// What `/sbin/init` is; without one, a systemd that is there counts.
 fn init(tree: &Tree) -> Option<Init> {
-    let program = |path| tree.resolve(path).filter(|&id| matches!(tree.inode(id).kind, Kind::File(_)));
+    let program = |path| tree.resolve(path).filter(|&id| matches!(tree.inode(id).kind, InodeKind::File(_)));
     let there = |path| program(path).is_some();
     let same = |path| there("/sbin/init") && program("/sbin/init") == program(path);
     let systemd = ["/usr/lib/systemd/systemd", "/lib/systemd/systemd"];

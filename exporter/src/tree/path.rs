@@ -4,7 +4,7 @@
 
 use std::io::Read;
 
-use super::{InodeId, Kind, Name, Tree};
+use super::{InodeId, InodeKind, Name, Tree};
 use crate::error::{self, Error, Result, show_path};
 use crate::limits::{PATH, SYMLINKS};
 
@@ -70,7 +70,7 @@ impl Walk {
                 return Stop::Blocked("its path is longer than Linux takes");
             }
             let Some(&id) = entries.get(&name) else { return Stop::Missing(here, name) };
-            let Kind::Symlink(target) = &tree.inode(id).kind else {
+            let InodeKind::Symlink(target) = &tree.inode(id).kind else {
                 self.enter(id, &name);
                 continue;
             };
@@ -175,7 +175,7 @@ impl Tree {
     pub fn read(&self, path: impl AsRef<[u8]>, limit: u64) -> Result<Option<Vec<u8>>> {
         let path = path.as_ref();
         let Some(id) = self.resolve(path) else { return Ok(None) };
-        let Kind::File(content) = &self.inode(id).kind else { return Ok(None) };
+        let InodeKind::File(content) = &self.inode(id).kind else { return Ok(None) };
         if content.len() > limit {
             let message = format!("{} bytes, at most {limit} were expected", content.len());
             return Err(Error::new(error::Kind::Input, show_path(path), message));
@@ -195,11 +195,11 @@ mod tests {
     use super::*;
 
     fn symlink(target: &[u8]) -> Inode {
-        Inode { meta: Meta::default(), kind: Kind::Symlink(target.into()) }
+        Inode { meta: Meta::default(), kind: InodeKind::Symlink(target.into()) }
     }
 
     fn directory() -> Inode {
-        Inode { meta: Meta::default(), kind: Kind::Directory(Default::default()) }
+        Inode { meta: Meta::default(), kind: InodeKind::Directory(Default::default()) }
     }
 
     #[test]
@@ -234,7 +234,7 @@ mod tests {
         let mut tree = Tree::new(Meta::default());
         let usr = tree.insert(Tree::ROOT, b"usr", directory());
         let lib = tree.insert(usr, b"lib", directory());
-        let file = Inode { meta: Meta::default(), kind: Kind::File(Content::Bytes((*b"text").into())) };
+        let file = Inode { meta: Meta::default(), kind: InodeKind::File(Content::Bytes((*b"text").into())) };
         tree.insert(lib, b"os", file);
         for (name, target) in [
             (&b"lib"[..], &b"usr/lib"[..]),

@@ -10,7 +10,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use super::host::{HostDir, HostFile, join};
 use super::list::{self, Directory, Entry, EntryKind, HardLink};
-use super::{Content, Inode, InodeId, Kind, Name, Tree, xattr};
+use super::{Content, Inode, InodeId, InodeKind, Name, Tree, xattr};
 use crate::error::{Error, Result};
 
 /// Directories that may wait, read, for one that is still being read: this bounds their memory.
@@ -173,11 +173,11 @@ impl State<'_> {
             }
             let is_directory = matches!(kind, EntryKind::Directory);
             let kind = match kind {
-                EntryKind::File(index) => Kind::File(Content::Host(HostFile::listed(&files, index))),
-                EntryKind::Directory => Kind::Directory(BTreeMap::new()),
+                EntryKind::File(index) => InodeKind::File(Content::Host(HostFile::listed(&files, index))),
+                EntryKind::Directory => InodeKind::Directory(BTreeMap::new()),
                 EntryKind::Known(kind) => kind,
             };
-            if let Kind::File(content) = &kind {
+            if let InodeKind::File(content) = &kind {
                 self.seen.bytes += content.len();
             }
             let child = self.tree.add(Inode { meta, kind });
@@ -189,7 +189,7 @@ impl State<'_> {
             named.push((name, child));
         }
         // Made of all at once, the map has full nodes.
-        self.tree.inode_mut(id).kind = Kind::Directory(named.into_iter().collect());
+        self.tree.inode_mut(id).kind = InodeKind::Directory(named.into_iter().collect());
         (self.progress)(self.seen);
     }
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use exporter::container::{Appliance, Compression, Format, Target, disk_file, write};
-use exporter::engine::{Image, Run};
+use exporter::engine::{RawImage, Run};
 use exporter::extent::Extent;
 use exporter::seed::Seed;
 use tempfile::TempDir;
@@ -33,7 +33,7 @@ fn extents() -> Vec<Extent> {
 pub(crate) fn expected() -> Vec<u8> {
     let mut image = vec![0; SIZE as usize];
     for extent in extents() {
-        let exporter::extent::Source::Bytes(bytes) = &extent.source else { unreachable!("all in memory") };
+        let exporter::extent::Backing::Bytes(bytes) = &extent.source else { unreachable!("all in memory") };
         image[extent.offset as usize..extent.end() as usize].copy_from_slice(bytes);
     }
     image
@@ -60,7 +60,7 @@ fn made(format: Format, compression: Compression) -> (TempDir, PathBuf) {
     };
     let run = Run::silent(NonZeroUsize::new(2).unwrap());
     let size = SIZE.next_multiple_of(format.size_unit());
-    write(Image { size, extents: &extents() }, &[target], &run).unwrap();
+    write(RawImage { size, extents: &extents() }, &[target], &run).unwrap();
     (scratch, path)
 }
 

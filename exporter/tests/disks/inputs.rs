@@ -10,7 +10,7 @@ use exporter::assemble::{Input, Programs};
 use exporter::boot::BootFiles;
 use exporter::input::{self, Options, Platform};
 use exporter::machine::Materials;
-use exporter::tree::{Device, Editor, HostDir, Inode, Kind, Meta, Time, Tree, scan};
+use exporter::tree::{Device, Editor, HostDir, Inode, InodeKind, Meta, Time, Tree, scan};
 use sha2::{Digest, Sha256};
 
 pub(crate) const MIB: u64 = 1 << 20;
@@ -76,7 +76,7 @@ fn decorate(tree: &mut Tree) {
     let owned = &mut tree.inode_mut(folder).meta;
     (owned.uid, owned.gid, owned.permissions) = (70_000, 33, 0o2775);
     let meta = Meta { permissions: 0o600, mtime: TIME, ..Meta::default() };
-    let kinds = [Kind::Fifo, Kind::CharDevice(Device { major: 1, minor: 3 })];
+    let kinds = [InodeKind::Fifo, InodeKind::CharDevice(Device { major: 1, minor: 3 })];
     for (name, kind) in ["pipe", "null"].into_iter().zip(kinds) {
         tree.insert(folder, name.as_bytes(), Inode { meta: meta.clone(), kind });
     }
@@ -210,8 +210,10 @@ fn layer(tree: &Tree) -> Vec<u8> {
         for (name, &id) in tree.entries(id).unwrap() {
             let path = format!("{folder}{}", std::str::from_utf8(name).unwrap());
             match &tree.inode(id).kind {
-                Kind::Directory(_) => folders.push((format!("{path}/"), id)),
-                Kind::Symlink(target) => add_link(&mut layer, &path, std::str::from_utf8(target).unwrap()),
+                InodeKind::Directory(_) => folders.push((format!("{path}/"), id)),
+                InodeKind::Symlink(target) => {
+                    add_link(&mut layer, &path, std::str::from_utf8(target).unwrap())
+                }
                 _ => add_file(
                     &mut layer,
                     &path,

@@ -1,6 +1,6 @@
 //! The planner by itself: whatever is asked for, partitions lie one behind the other, and the room is shared as it is said.
 
-use exporter::disk::{ALIGNMENT, Placed, Request, kinds, minimum_size, place};
+use exporter::disk::{ALIGNMENT, Placed, Unplaced, kinds, minimum_size, place};
 use exporter::error::Kind;
 use exporter::seed::Uuid;
 use proptest::collection::vec;
@@ -12,8 +12,8 @@ use crate::inputs::MIB;
 /// Least size, how much larger it may be, weight.
 type Asked = (u64, Option<u64>, u32);
 
-fn request(&(least, further, weight): &Asked) -> Request {
-    Request {
+fn request(&(least, further, weight): &Asked) -> Unplaced {
+    Unplaced {
         kind: kinds::LINUX_GENERIC,
         name: "part".to_owned(),
         guid: Uuid([1; 16]),
@@ -24,14 +24,14 @@ fn request(&(least, further, weight): &Asked) -> Request {
     }
 }
 
-fn asked() -> impl Strategy<Value = Vec<Request>> {
+fn asked() -> impl Strategy<Value = Vec<Unplaced>> {
     let weight = prop_oneof![Just(0), Just(1000), 1..5000_u32];
     let one = (0..300 * MIB, option::of(0..500 * MIB), weight);
     vec(one, 1..12).prop_map(|all| all.iter().map(request).collect())
 }
 
 /// Mebibytes, as partitions have them: at least, and at most.
-fn bounds(request: &Request) -> (u64, u64) {
+fn bounds(request: &Unplaced) -> (u64, u64) {
     let least = request.least.max(1).div_ceil(ALIGNMENT);
     (least, request.most.map_or(u64::MAX, |most| most / ALIGNMENT).max(least))
 }
@@ -59,7 +59,7 @@ proptest! {
         }
         prop_assert!(free <= size - ALIGNMENT, "the backup of the table has its place");
         let room = (size - free) / ALIGNMENT - 1;
-        let could_grow = |(request, placed): (&Request, &Placed)| {
+        let could_grow = |(request, placed): (&Unplaced, &Placed)| {
             request.weight > 0 && bounds(request).1 - units(placed) > requests.len() as u64
         };
         prop_assert!(room == 0 || !requests.iter().zip(&placed).any(could_grow), "{} left", room);
@@ -87,7 +87,7 @@ proptest! {
     fn the_least_disk_fits_and_one_byte_less_is_an_error_that_says_so(requests in asked(), less in 1..MIB) {
         let size = minimum_size(&requests);
         let placed = place(&requests, size).unwrap();
-        let is_least = |(request, placed): (&Request, &Placed)| units(placed) == bounds(request).0;
+        let is_least = |(request, placed): (&Unplaced, &Placed)| units(placed) == bounds(request).0;
         prop_assert!(requests.iter().zip(&placed).all(is_least));
         let error = place(&requests, size - less).unwrap_err();
         prop_assert_eq!(error.kind(), &Kind::NoSpace { needed: size, available: size - less });

@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::FileExt;
 
-use exporter::tree::{Device, Kind, Tree};
+use exporter::tree::{Device, InodeKind, Tree};
 
 use crate::support::{CREATED, Image, dir, empty_tree, file, node, pattern};
 
@@ -16,12 +16,12 @@ pub(crate) fn sample() -> Tree {
     let compact = file(&mut tree, etc, b"compact", *b"of the time of the file system");
     tree.inode_mut(compact).meta.mtime = CREATED;
     tree.link(Tree::ROOT, b"linked", compact);
-    node(&mut tree, Tree::ROOT, b"link", Kind::Symlink((*b"etc/1").into()));
-    node(&mut tree, Tree::ROOT, b"long", Kind::Symlink(b"etc/../".repeat(585).into()));
-    node(&mut tree, Tree::ROOT, b"console", Kind::CharDevice(Device { major: 5, minor: 1 }));
-    node(&mut tree, Tree::ROOT, b"nvme", Kind::BlockDevice(Device { major: 259, minor: 0x12345 }));
-    node(&mut tree, Tree::ROOT, b"fifo", Kind::Fifo);
-    node(&mut tree, Tree::ROOT, b"socket", Kind::Socket);
+    node(&mut tree, Tree::ROOT, b"link", InodeKind::Symlink((*b"etc/1").into()));
+    node(&mut tree, Tree::ROOT, b"long", InodeKind::Symlink(b"etc/../".repeat(585).into()));
+    node(&mut tree, Tree::ROOT, b"console", InodeKind::CharDevice(Device { major: 5, minor: 1 }));
+    node(&mut tree, Tree::ROOT, b"nvme", InodeKind::BlockDevice(Device { major: 259, minor: 0x12345 }));
+    node(&mut tree, Tree::ROOT, b"fifo", InodeKind::Fifo);
+    node(&mut tree, Tree::ROOT, b"socket", InodeKind::Socket);
     let many = dir(&mut tree, Tree::ROOT, b"many");
     for number in 0..3000 {
         let id = file(&mut tree, many, format!("entry {number}").as_bytes(), []);

@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::process::Command;
 
-use exporter::tree::{Content, Device, HostDir, HostFile, Inode, Kind, Time, Tree, scan};
+use exporter::tree::{Content, Device, HostDir, HostFile, Inode, InodeKind, Time, Tree, scan};
 
 use crate::fsck::sample;
 use crate::support::{CREATED, GIB, Image, MIB, Mount, dir, empty_tree, file, meta, node, pattern, run};
@@ -59,8 +59,8 @@ fn device_numbers_come_back() {
     let mut tree = empty_tree();
     for (major, minor) in [(1, 3), (255, 255), (256, 0), (0, 256), (4095, (1 << 20) - 1)] {
         let device = Device { major, minor };
-        node(&mut tree, Tree::ROOT, format!("c{major}:{minor}").as_bytes(), Kind::CharDevice(device));
-        node(&mut tree, Tree::ROOT, format!("b{major}:{minor}").as_bytes(), Kind::BlockDevice(device));
+        node(&mut tree, Tree::ROOT, format!("c{major}:{minor}").as_bytes(), InodeKind::CharDevice(device));
+        node(&mut tree, Tree::ROOT, format!("b{major}:{minor}").as_bytes(), InodeKind::BlockDevice(device));
     }
     assert_comes_back(tree);
 }
@@ -70,7 +70,7 @@ fn symlinks_on_both_sides_of_the_inode_come_back() {
     let mut tree = empty_tree();
     for len in [1, 4031, 4032, 4033, 4095] {
         for xattr in [0, 10, 5000] {
-            let target = Kind::Symlink(vec![b'\xff'; len].into());
+            let target = InodeKind::Symlink(vec![b'\xff'; len].into());
             let id = node(&mut tree, Tree::ROOT, format!("{len} {xattr}").as_bytes(), target);
             let value = pattern(xattr, 7).into();
             tree.inode_mut(id).meta.xattrs.insert(b"trusted.x".as_slice().into(), value);
@@ -194,7 +194,7 @@ fn holes_stay_holes_beyond_four_gibibytes() {
     // Two ranges that meet in one block, one across 4 GiB, one at the very end.
     let data = [(0, 100), (8000, 100), (8192, 50), (3 * GIB, 5000), (4 * GIB - 10, 20), (5 * GIB, 123)];
     let mut tree = empty_tree();
-    let kind = Kind::File(sparse(host.path(), len, &data));
+    let kind = InodeKind::File(sparse(host.path(), len, &data));
     tree.insert(Tree::ROOT, b"sparse", Inode { meta: meta(0o644), kind });
     let image = Image::of(tree);
     assert!(image.file().metadata().unwrap().len() < MIB);
@@ -221,7 +221,7 @@ fn the_largest_files_are_holes() {
     let lens = [1, 4096, 1 << 40, (1 << 43) + 1, i64::MAX as u64];
     for len in lens {
         let content = HostFile::new(HostDir::open(host.path()).unwrap(), b"none", len, Some([].into()));
-        let kind = Kind::File(Content::Host(content));
+        let kind = InodeKind::File(Content::Host(content));
         tree.insert(Tree::ROOT, len.to_string().as_bytes(), Inode { meta: meta(0o644), kind });
     }
     let image = Image::of(tree);
@@ -241,7 +241,7 @@ fn a_file_of_many_pieces_comes_back() {
     let host = tempfile::tempdir().unwrap();
     let data: Vec<_> = (0..1500).map(|piece| (piece * 3 * 4096, 4096)).collect();
     let mut tree = empty_tree();
-    let kind = Kind::File(sparse(host.path(), 1500 * 3 * 4096, &data));
+    let kind = InodeKind::File(sparse(host.path(), 1500 * 3 * 4096, &data));
     tree.insert(Tree::ROOT, b"sparse", Inode { meta: meta(0o644), kind });
     let image = Image::of(tree);
     // The data, the addresses, and a few blocks.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use exporter::error::Kind as ErrorKind;
 use exporter::fs::erofs::{Draft, Options};
-use exporter::tree::{Content, Device, HostDir, HostFile, Inode, InodeId, Kind, Tree};
+use exporter::tree::{Content, Device, HostDir, HostFile, Inode, InodeId, InodeKind, Tree};
 
 use crate::support::{dir, empty_tree, file, meta, node, options};
 
@@ -49,12 +49,12 @@ fn a_second_name_of_a_directory() {
 #[test]
 fn symlinks() {
     let message = said(|tree, b| {
-        node(tree, b, b"link", Kind::Symlink(vec![b'x'; 4096].into()));
+        node(tree, b, b"link", InodeKind::Symlink(vec![b'x'; 4096].into()));
     });
     assert_eq!(message, "/a/b/link: a target of 4096 bytes, erofs allows 4095");
     for target in ["", "x\0y"] {
         let message = said(|tree, b| {
-            node(tree, b, b"link", Kind::Symlink(target.as_bytes().into()));
+            node(tree, b, b"link", InodeKind::Symlink(target.as_bytes().into()));
         });
         assert_eq!(message, "/a/b/link: the target of a symbolic link is empty or contains NUL");
     }
@@ -63,7 +63,7 @@ fn symlinks() {
 #[test]
 fn devices() {
     let message = said(|tree, b| {
-        node(tree, b, b"dev", Kind::CharDevice(Device { major: 4096, minor: 0 }));
+        node(tree, b, b"dev", InodeKind::CharDevice(Device { major: 4096, minor: 0 }));
     });
     assert_eq!(message, "/a/b/dev: the device number 4096:0 is too large");
 }
@@ -85,7 +85,7 @@ fn attributes() {
 /// A file of this length, all of it data by what is said of it.
 fn large(len: u64) -> Inode {
     let root = HostDir::open(std::env::temp_dir().as_path()).unwrap();
-    Inode { meta: meta(0o644), kind: Kind::File(Content::Host(HostFile::new(root, b"none", len, None))) }
+    Inode { meta: meta(0o644), kind: InodeKind::File(Content::Host(HostFile::new(root, b"none", len, None))) }
 }
 
 #[test]

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use exporter::error::Kind as ErrorKind;
-use exporter::extent::Source;
+use exporter::extent::Backing;
 use exporter::fs::erofs::Draft;
-use exporter::tree::{Content, HostDir, HostFile, Inode, Kind, Tree};
+use exporter::tree::{Content, HostDir, HostFile, Inode, InodeKind, Tree};
 
 use crate::fsck::sample;
 use crate::support::{CREATED, Image, MIB, Mount, dir, empty_tree, file, meta, options};
@@ -33,8 +33,8 @@ fn the_same_input_gives_the_same_bytes_in_any_order() {
     let bytes = |extent: exporter::extent::Extent| {
         let mut bytes = vec![0; extent.len as usize];
         match &extent.source {
-            Source::Bytes(source) => bytes.copy_from_slice(source),
-            Source::Rendered { by, key } => by.render(*key, &mut bytes),
+            Backing::Bytes(source) => bytes.copy_from_slice(source),
+            Backing::Rendered { by, key } => by.render(*key, &mut bytes),
             _ => unreachable!("the tree is all in memory"),
         }
         (extent.offset, bytes)
@@ -66,7 +66,7 @@ fn the_largest_file_systems_can_be_planned() {
     let mut tree = empty_tree();
     let root = HostDir::open(std::env::temp_dir().as_path()).unwrap();
     let len = (16 << 40) - 16 * 4096;
-    let kind = Kind::File(Content::Host(HostFile::new(root, b"none", len, None)));
+    let kind = InodeKind::File(Content::Host(HostFile::new(root, b"none", len, None)));
     tree.insert(Tree::ROOT, b"large", Inode { meta: meta(0o644), kind });
     let draft = Draft::new(&Arc::new(tree), &options()).unwrap();
     assert_eq!(draft.size(), len + 2 * 4096);

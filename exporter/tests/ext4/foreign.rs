@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Command;
 
 use exporter::fs::ext4;
-use exporter::tree::{Kind, Tree};
+use exporter::tree::{InodeKind, Tree};
 
 use crate::fsck::sample;
 use crate::support::{Image, MIB, Mount, budget, dir, empty_tree, file, node, pattern, run};
@@ -17,7 +17,7 @@ fn small_and_large() -> Tree {
     let small = dir(&mut tree, Tree::ROOT, b"small");
     for len in [1, 59, 60, 61, 100, 150, 160, 200, 1000, 1023, 5000] {
         file(&mut tree, small, format!("file {len}").as_bytes(), pattern(len, len as u64));
-        let target = Kind::Symlink(vec![b'x'; len.min(1023)].into());
+        let target = InodeKind::Symlink(vec![b'x'; len.min(1023)].into());
         node(&mut tree, small, format!("link {len}").as_bytes(), target);
         let inside = dir(&mut tree, small, format!("directory {len}").as_bytes());
         (0..len / 30).for_each(|number| _ = file(&mut tree, inside, number.to_string().as_bytes(), []));
@@ -174,7 +174,7 @@ fn texts_are_found_as_a_program_would_find_them() {
     let name = "n".repeat(255);
     file(&mut tree, lib, name.as_bytes(), *b"text");
     let link = |tree: &mut Tree, name: &str, target: String| {
-        node(tree, etc, name.as_bytes(), Kind::Symlink(target.into_bytes().into()));
+        node(tree, etc, name.as_bytes(), InodeKind::Symlink(target.into_bytes().into()));
     };
     let long = format!("{}../lib/{name}", "./".repeat(1500));
     link(&mut tree, "long", long);

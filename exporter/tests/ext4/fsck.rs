@@ -3,7 +3,7 @@
 use std::os::unix::fs::FileExt;
 use std::process::Command;
 
-use exporter::tree::{Content, Device, HostDir, HostFile, Kind, Tree};
+use exporter::tree::{Content, Device, HostDir, HostFile, InodeKind, Tree};
 use tempfile::TempDir;
 
 use crate::dump;
@@ -16,7 +16,7 @@ fn with_pieces(mut tree: Tree) -> (Tree, TempDir) {
     let root = HostDir::open(host.path()).unwrap();
     let pieces = (0..10).map(|piece| piece * 8192..piece * 8192 + 4096).collect();
     let content = Content::Host(HostFile::new(root, b"pieces", 80_000, Some(pieces)));
-    node(&mut tree, Tree::ROOT, b"pieces", Kind::File(content));
+    node(&mut tree, Tree::ROOT, b"pieces", InodeKind::File(content));
     (tree, host)
 }
 
@@ -33,12 +33,12 @@ pub(crate) fn sample() -> Tree {
         .xattrs
         .insert(b"user.short".as_slice().into(), b"in the inode".as_slice().into());
     file(&mut tree, Tree::ROOT, b"empty", []);
-    node(&mut tree, Tree::ROOT, b"fast", Kind::Symlink(b"etc/hostname".as_slice().into()));
-    node(&mut tree, Tree::ROOT, b"slow", Kind::Symlink(b"etc/../".repeat(100).into()));
-    node(&mut tree, Tree::ROOT, b"console", Kind::CharDevice(Device { major: 5, minor: 1 }));
-    node(&mut tree, Tree::ROOT, b"nvme", Kind::BlockDevice(Device { major: 259, minor: 0x12345 }));
-    node(&mut tree, Tree::ROOT, b"fifo", Kind::Fifo);
-    node(&mut tree, Tree::ROOT, b"socket", Kind::Socket);
+    node(&mut tree, Tree::ROOT, b"fast", InodeKind::Symlink(b"etc/hostname".as_slice().into()));
+    node(&mut tree, Tree::ROOT, b"slow", InodeKind::Symlink(b"etc/../".repeat(100).into()));
+    node(&mut tree, Tree::ROOT, b"console", InodeKind::CharDevice(Device { major: 5, minor: 1 }));
+    node(&mut tree, Tree::ROOT, b"nvme", InodeKind::BlockDevice(Device { major: 259, minor: 0x12345 }));
+    node(&mut tree, Tree::ROOT, b"fifo", InodeKind::Fifo);
+    node(&mut tree, Tree::ROOT, b"socket", InodeKind::Socket);
     let many = dir(&mut tree, Tree::ROOT, b"many");
     tree.inode_mut(many).meta.xattrs.insert(b"user.x".as_slice().into(), [1].into());
     for number in 0..3000 {

@@ -3,7 +3,7 @@
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::process::Command;
 
-use exporter::tree::{Content, Device, HostDir, HostFile, Inode, Kind, Time, Tree};
+use exporter::tree::{Content, Device, HostDir, HostFile, Inode, InodeKind, Time, Tree};
 use rustix::fs::{SeekFrom, seek};
 
 use crate::dump;
@@ -41,8 +41,8 @@ fn device_numbers_come_back() {
     let mut tree = empty_tree();
     for (major, minor) in [(1, 3), (255, 255), (256, 0), (0, 256), (4095, (1 << 20) - 1)] {
         let device = Device { major, minor };
-        node(&mut tree, Tree::ROOT, format!("c{major}:{minor}").as_bytes(), Kind::CharDevice(device));
-        node(&mut tree, Tree::ROOT, format!("b{major}:{minor}").as_bytes(), Kind::BlockDevice(device));
+        node(&mut tree, Tree::ROOT, format!("c{major}:{minor}").as_bytes(), InodeKind::CharDevice(device));
+        node(&mut tree, Tree::ROOT, format!("b{major}:{minor}").as_bytes(), InodeKind::BlockDevice(device));
     }
     assert_same(tree, 32 * MIB);
 }
@@ -51,7 +51,7 @@ fn device_numbers_come_back() {
 fn symlinks_on_both_sides_of_the_inode_come_back() {
     let mut tree = empty_tree();
     for len in [1, 59, 60, 4095] {
-        let target = Kind::Symlink(vec![b'\xff'; len].into());
+        let target = InodeKind::Symlink(vec![b'\xff'; len].into());
         node(&mut tree, Tree::ROOT, len.to_string().as_bytes(), target);
     }
     assert_same(tree, 32 * MIB);
@@ -141,7 +141,7 @@ fn holes_stay_holes_beyond_four_gibibytes() {
     // Two ranges that meet in one block, one across 4 GiB, one at the very end.
     let data = [(0, 100), (8000, 100), (8192, 50), (3 * GIB, 5000), (4 * GIB - 10, 20), (5 * GIB, 123)];
     let mut tree = empty_tree();
-    let kind = Kind::File(sparse(host.path(), len, &data));
+    let kind = InodeKind::File(sparse(host.path(), len, &data));
     tree.insert(Tree::ROOT, b"sparse", Inode { meta: meta(0o644), kind });
     let image = Image::of(tree, 64 * MIB);
     let mount = Mount::new(&image, "ro");
@@ -185,7 +185,7 @@ fn a_file_of_many_pieces_has_a_deep_extent_tree() {
     let host = tempfile::tempdir().unwrap();
     let data: Vec<_> = (0..1500).map(|piece| (piece * 3 * 4096, 4096)).collect();
     let mut tree = empty_tree();
-    let kind = Kind::File(sparse(host.path(), 1500 * 3 * 4096, &data));
+    let kind = InodeKind::File(sparse(host.path(), 1500 * 3 * 4096, &data));
     tree.insert(Tree::ROOT, b"sparse", Inode { meta: meta(0o644), kind });
     let image = Image::of(tree, 64 * MIB);
     let extents = image.debugfs("dump_extents -n /sparse");
@@ -206,7 +206,7 @@ fn blocks_are_counted_without_holes() {
     for (name, pieces, attribute, _) in files {
         let at = host.path().join(name);
         std::fs::create_dir(&at).unwrap();
-        let kind = Kind::File(sparse(&at, 1 << 20, &data[..pieces]));
+        let kind = InodeKind::File(sparse(&at, 1 << 20, &data[..pieces]));
         let id = tree.insert(Tree::ROOT, name.as_bytes(), Inode { meta: meta(0o644), kind });
         let value = pattern(attribute, 1).into();
         tree.inode_mut(id).meta.xattrs.insert(b"user.a".as_slice().into(), value);
@@ -223,11 +223,11 @@ fn a_large_file_goes_around_the_copies_of_the_superblock() {
     let host = tempfile::tempdir().unwrap();
     let mut tree = empty_tree();
     let len = 2 * GIB + 12_345;
-    let kind = Kind::File(sparse(host.path(), len, &[(0, 4096)]));
+    let kind = InodeKind::File(sparse(host.path(), len, &[(0, 4096)]));
     // All of it counts as data, though little of it is.
-    let Kind::File(Content::Host(file)) = kind else { unreachable!() };
+    let InodeKind::File(Content::Host(file)) = kind else { unreachable!() };
     let root = HostDir::open(host.path()).unwrap();
-    let whole = Kind::File(Content::Host(HostFile::new(root, b"sparse", file.len(), None)));
+    let whole = InodeKind::File(Content::Host(HostFile::new(root, b"sparse", file.len(), None)));
     tree.insert(Tree::ROOT, b"large", Inode { meta: meta(0o644), kind: whole });
     let image = Image::of(tree, 3 * GIB);
     let mount = Mount::new(&image, "ro");

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use exporter::fs::ext4;
-use exporter::tree::{Content, HostDir, HostFile, Kind, Tree};
+use exporter::tree::{Content, HostDir, HostFile, InodeKind, Tree};
 use proptest::prelude::*;
 
 use crate::support::{Image, MIB, Mount, empty_tree, file, node, options};
@@ -15,7 +15,7 @@ fn crowd(files: usize, host: &Path, len: u64) -> Tree {
     std::fs::File::create(host.join("data")).unwrap().set_len(len).unwrap();
     let content = HostFile::new(HostDir::open(host).unwrap(), b"data", len, None);
     let mut tree = empty_tree();
-    node(&mut tree, Tree::ROOT, b"data", Kind::File(Content::Host(content)));
+    node(&mut tree, Tree::ROOT, b"data", InodeKind::File(Content::Host(content)));
     for number in 0..files {
         file(&mut tree, Tree::ROOT, number.to_string().as_bytes(), [1]);
     }

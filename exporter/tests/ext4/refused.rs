@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
-use exporter::error::Kind as ErrorKind;
+use exporter::error::Kind;
 use exporter::fs::ext4::{self, Options};
-use exporter::tree::{Content, Device, HostDir, HostFile, Inode, Kind, Tree};
+use exporter::tree::{Content, Device, HostDir, HostFile, Inode, InodeKind, Tree};
 
 use crate::support::{MIB, dir, empty_tree, file, meta, node, options};
 
 fn refusal(tree: Tree, options: &Options) -> String {
     let error = ext4::plan(&Arc::new(tree), options).unwrap_err();
-    assert_eq!(*error.kind(), ErrorKind::Input, "{error}");
+    assert_eq!(*error.kind(), Kind::Input, "{error}");
     error.to_string()
 }
 
@@ -56,12 +56,12 @@ fn links() {
 #[test]
 fn symlinks() {
     let message = said(|tree, b| {
-        node(tree, b, b"link", Kind::Symlink(vec![b'x'; 4096].into()));
+        node(tree, b, b"link", InodeKind::Symlink(vec![b'x'; 4096].into()));
     });
     assert_eq!(message, "/a/b/link: a target of 4096 bytes, ext4 allows 4095");
     for target in ["", "x\0y"] {
         let message = said(|tree, b| {
-            node(tree, b, b"link", Kind::Symlink(target.as_bytes().into()));
+            node(tree, b, b"link", InodeKind::Symlink(target.as_bytes().into()));
         });
         assert_eq!(message, "/a/b/link: the target of a symbolic link is empty or contains NUL");
     }
@@ -70,7 +70,7 @@ fn symlinks() {
 #[test]
 fn devices() {
     let message = said(|tree, b| {
-        node(tree, b, b"dev", Kind::CharDevice(Device { major: 4096, minor: 0 }));
+        node(tree, b, b"dev", InodeKind::CharDevice(Device { major: 4096, minor: 0 }));
     });
     assert_eq!(message, "/a/b/dev: the device number 4096:0 is too large");
 }
@@ -95,7 +95,7 @@ fn files() {
     let root = HostDir::open(host.path()).unwrap();
     let message = said(|tree, b| {
         let content = Content::Host(HostFile::new(root, b"none", 1 << 44, Some([].into())));
-        tree.insert(b, b"large", Inode { meta: meta(0o644), kind: Kind::File(content) });
+        tree.insert(b, b"large", Inode { meta: meta(0o644), kind: InodeKind::File(content) });
     });
     assert_eq!(message, "/a/b/large: 16 TiB are too much for a file");
 }

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use exporter::error::Kind as ErrorKind;
-use exporter::extent::{Extent, Source};
+use exporter::error::Kind;
+use exporter::extent::{Backing, Extent};
 use exporter::fs::ext4;
-use exporter::tree::{Content, HostDir, HostFile, Inode, Kind, Tree};
+use exporter::tree::{Content, HostDir, HostFile, Inode, InodeKind, Tree};
 
 use crate::fsck::sample;
 use crate::support::{GIB, Image, MIB, dir, empty_tree, file, meta, options};
@@ -32,7 +32,7 @@ fn the_minimum_is_enough_and_a_block_less_is_not() {
         let minimum = ext4::minimum_size(&tree, &options(0)).unwrap();
         assert!(ext4::plan(&tree, &options(minimum)).is_ok());
         let error = ext4::plan(&tree, &options(minimum - 4096)).unwrap_err();
-        assert_eq!(*error.kind(), ErrorKind::NoSpace { needed: minimum, available: minimum - 4096 });
+        assert_eq!(*error.kind(), Kind::NoSpace { needed: minimum, available: minimum - 4096 });
         Image::of(Arc::into_inner(tree).unwrap(), minimum);
     }
 }
@@ -53,7 +53,7 @@ fn no_smaller_size_than_the_minimum_does() {
 #[test]
 fn too_small_is_said_with_both_sizes() {
     let error = ext4::plan(&Arc::new(of_size(20)), &options(16 * MIB)).unwrap_err();
-    let ErrorKind::NoSpace { needed, available } = *error.kind() else { panic!("{error}") };
+    let Kind::NoSpace { needed, available } = *error.kind() else { panic!("{error}") };
     assert_eq!(available, 16 * MIB);
     assert!((24 * MIB..26 * MIB).contains(&needed), "{needed}");
     let message = format!("{error}");
@@ -80,7 +80,7 @@ fn full_file_systems_are_clean_around_the_flex_groups() {
         std::fs::File::create(host.path().join("data")).unwrap().set_len(size - overhead).unwrap();
         let root = HostDir::open(host.path()).unwrap();
         let content = HostFile::new(root, b"data", size - overhead, None);
-        let kind = Kind::File(Content::Host(content));
+        let kind = InodeKind::File(Content::Host(content));
         let mut tree = empty_tree();
         tree.insert(Tree::ROOT, b"data", Inode { meta: meta(0o644), kind });
         Image::of(tree, size);
@@ -100,8 +100,8 @@ fn the_same_input_gives_the_same_bytes_in_any_order() {
     let bytes = |extent: Extent| {
         let mut bytes = vec![0; extent.len as usize];
         match &extent.source {
-            Source::Bytes(source) => bytes.copy_from_slice(source),
-            Source::Rendered { by, key } => by.render(*key, &mut bytes),
+            Backing::Bytes(source) => bytes.copy_from_slice(source),
+            Backing::Rendered { by, key } => by.render(*key, &mut bytes),
             _ => unreachable!("the tree is all in memory"),
         }
         (extent.offset, bytes)

@@ -6,7 +6,7 @@ use std::fs::File;
 use std::path::Path;
 
 use exporter::fs::ext4;
-use exporter::tree::{Content, HostDir, HostFile, Inode, Kind, Tree};
+use exporter::tree::{Content, HostDir, HostFile, Inode, InodeKind, Tree};
 use tempfile::TempDir;
 
 use crate::support::{GIB, Image, MIB, Mount, dir, empty_tree, file, meta, options};
@@ -73,10 +73,10 @@ fn the_largest_sizes_are_clean() {
 }
 
 /// A file of `len` bytes of zeros, all of which count as data.
-fn all_data(host: &Path, len: u64) -> Kind {
+fn all_data(host: &Path, len: u64) -> InodeKind {
     File::create(host.join("data")).unwrap().set_len(len).unwrap();
     let root = HostDir::open(host).unwrap();
-    Kind::File(Content::Host(HostFile::new(root, b"data", len, None)))
+    InodeKind::File(Content::Host(HostFile::new(root, b"data", len, None)))
 }
 
 #[test]
@@ -94,12 +94,12 @@ fn files_around_blocks_and_extents_are_whole() {
 }
 
 /// A file with `pieces` pieces of data of one block each, a hole before each.
-fn in_pieces(host: &Path, pieces: u64) -> Kind {
+fn in_pieces(host: &Path, pieces: u64) -> InodeKind {
     let len = pieces * 8192;
     File::create(host.join("data")).unwrap().set_len(len).unwrap();
     let root = HostDir::open(host).unwrap();
     let ranges = (0..pieces).map(|piece| piece * 8192 + 4096..piece * 8192 + 8192).collect();
-    Kind::File(Content::Host(HostFile::new(root, b"data", len, Some(ranges))))
+    InodeKind::File(Content::Host(HostFile::new(root, b"data", len, Some(ranges))))
 }
 
 fn assert_depth(pieces: u64, depth: u32) {

@@ -3,10 +3,10 @@
 use std::num::NonZeroUsize;
 use std::process::Command;
 
-use exporter::Kind as ErrorKind;
+use exporter::Kind;
 use exporter::container;
 use exporter::fs::ext4;
-use exporter::tree::{Content, Detail, Device, HostDir, Inode, InodeId, Kind, Tree, scan};
+use exporter::tree::{Content, Detail, Device, HostDir, Inode, InodeId, InodeKind, Tree, scan};
 
 use crate::fsck::sample;
 use crate::support::{Image, MIB, Mount, budget, empty_tree, file, meta, node, pattern, run};
@@ -34,23 +34,25 @@ fn every_kind_of_difference_changes_it() {
     let changes: [Change<'_>; 13] = [
         ("name", &|tree| _ = file(tree, Tree::ROOT, b"new", [])),
         ("name in bytes", &|tree| _ = file(tree, Tree::ROOT, b"\xff", [])),
-        ("type", &|tree| _ = node(tree, Tree::ROOT, b"empty", Kind::Fifo)),
+        ("type", &|tree| _ = node(tree, Tree::ROOT, b"empty", InodeKind::Fifo)),
         ("mode", &|tree| change(tree, find(tree, b"etc")).meta.permissions = 0o4755),
         ("owner", &|tree| change(tree, find(tree, b"etc/big")).meta.uid = 65_536),
         ("group", &|tree| change(tree, find(tree, b"etc/big")).meta.gid = 1),
         ("seconds", &|tree| change(tree, find(tree, b"etc/big")).meta.mtime.seconds -= 1 << 31),
         ("nanoseconds", &|tree| change(tree, find(tree, b"many")).meta.mtime.nanoseconds += 1),
         ("device", &|tree| {
-            change(tree, find(tree, b"console")).kind = Kind::CharDevice(Device { major: 5, minor: 2 });
+            change(tree, find(tree, b"console")).kind = InodeKind::CharDevice(Device { major: 5, minor: 2 });
         }),
         ("target", &|tree| {
             let slow = tree.entries(Tree::ROOT).unwrap()[&b"slow"[..]];
-            change(tree, slow).kind = Kind::Symlink(b"etc/../".repeat(99).into());
+            change(tree, slow).kind = InodeKind::Symlink(b"etc/../".repeat(99).into());
         }),
         ("hard link", &|tree| {
             let content = Content::Bytes(pattern(3_000_001, 1).into());
-            let copy =
-                Inode { meta: tree.inode(find(tree, b"etc/big")).meta.clone(), kind: Kind::File(content) };
+            let copy = Inode {
+                meta: tree.inode(find(tree, b"etc/big")).meta.clone(),
+                kind: InodeKind::File(content),
+            };
             tree.insert(Tree::ROOT, b"second name of big", copy);
         }),
         ("xattr", &|tree| {
@@ -60,7 +62,7 @@ fn every_kind_of_difference_changes_it() {
         ("content", &|tree| {
             let mut bytes = pattern(3_000_001, 1);
             bytes[3_000_000] ^= 1;
-            change(tree, find(tree, b"etc/big")).kind = Kind::File(Content::Bytes(bytes.into()));
+            change(tree, find(tree, b"etc/big")).kind = InodeKind::File(Content::Bytes(bytes.into()));
         }),
     ];
     for (what, change) in changes {
@@ -104,7 +106,7 @@ fn scanned(root: &std::path::Path) -> Tree {
 pub(crate) fn of_kernel(image: &Image) -> [u8; 32] {
     let mount = Mount::new(image, "ro");
     let mut tree = scanned(mount.path());
-    if let Kind::Directory(entries) = &mut tree.inode_mut(Tree::ROOT).kind {
+    if let InodeKind::Directory(entries) = &mut tree.inode_mut(Tree::ROOT).kind {
         entries.remove(&b"lost+found"[..]);
     }
     of_tree(&tree)
@@ -152,11 +154,11 @@ fn what_is_not_read_is_refused() {
     let refused = |bytes: &[u8]| ext4::tree_digest(bytes, &budget()).unwrap_err().kind().clone();
     let image = Image::of(sample(), 64 * MIB);
     let bytes = std::fs::read(image.path()).unwrap();
-    assert_eq!(refused(&bytes[..4096]), ErrorKind::Corrupt, "shorter than it says");
-    assert_eq!(refused(&[0; 4096]), ErrorKind::Unsupported);
+    assert_eq!(refused(&bytes[..4096]), Kind::Corrupt, "shorter than it says");
+    assert_eq!(refused(&[0; 4096]), Kind::Unsupported);
     // The journal has to be read first.
     run(Command::new("debugfs").args(["-w", "-R", "feature +needs_recovery"]).arg(image.path()));
-    assert_eq!(refused(&std::fs::read(image.path()).unwrap()), ErrorKind::Unsupported);
+    assert_eq!(refused(&std::fs::read(image.path()).unwrap()), Kind::Unsupported);
 }
 
 #[test]
@@ -166,7 +168,7 @@ fn no_damage_does_more_than_an_error() {
     let id = file(&mut tree, etc, b"file", pattern(10_000, 1));
     tree.inode_mut(id).meta.xattrs.insert(b"user.long"[..].into(), pattern(1000, 2).into());
     tree.link(Tree::ROOT, b"link", id);
-    node(&mut tree, Tree::ROOT, b"slow", Kind::Symlink(b"etc/../".repeat(100).into()));
+    node(&mut tree, Tree::ROOT, b"slow", InodeKind::Symlink(b"etc/../".repeat(100).into()));
     let image = Image::of(tree, 8 * MIB);
     let mut bytes = std::fs::read(image.path()).unwrap();
     let whole = of_image(&image);

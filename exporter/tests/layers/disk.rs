@@ -9,8 +9,8 @@ use std::process::Command;
 use std::sync::Arc;
 
 use exporter::container::{self, Compression, Format, Target};
-use exporter::engine::{Image, Run};
-use exporter::extent::Source;
+use exporter::engine::{RawImage, Run};
+use exporter::extent::Backing;
 use exporter::fs::Contents as FileSystem;
 use exporter::fs::ext4::{self, Options};
 use exporter::seed::Uuid;
@@ -60,7 +60,7 @@ fn plan(tree: Tree) -> FileSystem {
 }
 
 fn write(layout: &FileSystem, path: &Path, threads: usize) -> exporter::Result<()> {
-    let image = Image { size: layout.size, extents: &*layout.extents };
+    let image = RawImage { size: layout.size, extents: &*layout.extents };
     let target = Target {
         sparse: false,
         path: path.to_owned(),
@@ -74,8 +74,8 @@ fn write(layout: &FileSystem, path: &Path, threads: usize) -> exporter::Result<(
 
 /// The archives that a file system reads.
 fn archives(layout: &FileSystem) -> Vec<Arc<Archive>> {
-    let of = |source: &Source| match source {
-        Source::Archive { archive, .. } => Some((Arc::as_ptr(archive), Arc::clone(archive))),
+    let of = |source: &Backing| match source {
+        Backing::Archive { archive, .. } => Some((Arc::as_ptr(archive), Arc::clone(archive))),
         _ => None,
     };
     let archives: BTreeMap<_, _> = layout.extents.iter().filter_map(|extent| of(&extent.source)).collect();

@@ -10,7 +10,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
 
-use exporter::tree::{Content, InodeId, Kind, Tree};
+use exporter::tree::{Content, InodeId, InodeKind, Tree};
 use rustix::fs::{SeekFrom, lgetxattr, llistxattr, seek};
 use rustix::io::Errno;
 
@@ -107,18 +107,18 @@ fn tree_line(tree: &Tree, id: InodeId, links: u64) -> Line {
     };
     match &inode.kind {
         // Its entry, its `.` and the `..` of those in it.
-        Kind::Directory(_) => (line.kind, line.links) = ("d", 2 + links),
-        Kind::File(content) => {
+        InodeKind::Directory(_) => (line.kind, line.links) = ("d", 2 + links),
+        InodeKind::File(content) => {
             (line.kind, line.sum) = ("f", sum(&read(content)));
             for range in content.data_ranges() {
                 add_range(&mut line.data, range.start / 4096..range.end.div_ceil(4096));
             }
         }
-        Kind::Symlink(target) => (line.kind, line.sum) = ("l", sum(target)),
-        Kind::Fifo => line.kind = "p",
-        Kind::Socket => line.kind = "s",
-        Kind::CharDevice(device) => (line.kind, line.device) = ("c", (device.major, device.minor)),
-        Kind::BlockDevice(device) => (line.kind, line.device) = ("b", (device.major, device.minor)),
+        InodeKind::Symlink(target) => (line.kind, line.sum) = ("l", sum(target)),
+        InodeKind::Fifo => line.kind = "p",
+        InodeKind::Socket => line.kind = "s",
+        InodeKind::CharDevice(device) => (line.kind, line.device) = ("c", (device.major, device.minor)),
+        InodeKind::BlockDevice(device) => (line.kind, line.device) = ("b", (device.major, device.minor)),
     }
     line
 }

@@ -10,9 +10,9 @@ use std::process::{Command, Output};
 use std::sync::Arc;
 use std::time::Duration;
 
-use exporter::extent::Source;
+use exporter::extent::Backing;
 use exporter::fs::Contents;
-use exporter::tree::{Content, Inode, InodeId, Kind, Meta, Time, Tree, Xattrs};
+use exporter::tree::{Content, Inode, InodeId, InodeKind, Meta, Time, Tree, Xattrs};
 use tempfile::TempDir;
 
 pub(crate) const MIB: u64 = 1 << 20;
@@ -28,14 +28,18 @@ pub(crate) fn empty_tree() -> Tree {
 }
 
 pub(crate) fn dir(tree: &mut Tree, parent: InodeId, name: &[u8]) -> InodeId {
-    tree.insert(parent, name, Inode { meta: meta(0o755), kind: Kind::Directory(Default::default()) })
+    tree.insert(parent, name, Inode { meta: meta(0o755), kind: InodeKind::Directory(Default::default()) })
 }
 
 pub(crate) fn file(tree: &mut Tree, parent: InodeId, name: &[u8], content: impl Into<Arc<[u8]>>) -> InodeId {
-    tree.insert(parent, name, Inode { meta: meta(0o644), kind: Kind::File(Content::Bytes(content.into())) })
+    tree.insert(
+        parent,
+        name,
+        Inode { meta: meta(0o644), kind: InodeKind::File(Content::Bytes(content.into())) },
+    )
 }
 
-pub(crate) fn node(tree: &mut Tree, parent: InodeId, name: &[u8], kind: Kind) -> InodeId {
+pub(crate) fn node(tree: &mut Tree, parent: InodeId, name: &[u8], kind: InodeKind) -> InodeId {
     tree.insert(parent, name, Inode { meta: meta(0o644), kind })
 }
 
@@ -90,11 +94,13 @@ pub(crate) fn write(layout: &Contents, file: &File) {
         end = extent.end();
         let mut bytes = vec![0; extent.len as usize];
         match &extent.source {
-            Source::Bytes(source) => bytes.copy_from_slice(source),
-            Source::File { file, offset } => file.open().unwrap().read_exact_at(&mut bytes, *offset).unwrap(),
-            Source::Archive { archive, offset } => archive.read_at(*offset, &mut bytes).unwrap(),
-            Source::Image { image, offset } => image.read_at(*offset, &mut bytes).unwrap(),
-            Source::Rendered { by, key } => by.render(*key, &mut bytes),
+            Backing::Bytes(source) => bytes.copy_from_slice(source),
+            Backing::File { file, offset } => {
+                file.open().unwrap().read_exact_at(&mut bytes, *offset).unwrap()
+            }
+            Backing::Archive { archive, offset } => archive.read_at(*offset, &mut bytes).unwrap(),
+            Backing::Image { image, offset } => image.read_at(*offset, &mut bytes).unwrap(),
+            Backing::Rendered { by, key } => by.render(*key, &mut bytes),
         }
         // Zeros stay holes, so that a file of many gibibytes costs little.
         for (number, piece) in bytes.chunks(MIB as usize).enumerate() {

@@ -6,7 +6,7 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
 
-use exporter::tree::{Content, Device, HostDir, HostFile, Inode, InodeId, Kind, Meta, Time, Tree};
+use exporter::tree::{Content, Device, HostDir, HostFile, Inode, InodeId, InodeKind, Meta, Time, Tree};
 use proptest::collection::{btree_set, vec};
 use proptest::prelude::*;
 
@@ -31,7 +31,7 @@ enum What {
     Link(usize),
     /// So many more names for a file.
     Crowd(usize),
-    Other(Kind),
+    Other(InodeKind),
 }
 
 fn name() -> impl Strategy<Value = Vec<u8>> {
@@ -121,11 +121,11 @@ fn what() -> impl Strategy<Value = What> {
         1 => vec((8192..10_000u64, 1..2usize), 300..800).prop_map(What::Sparse),
         2 => any::<usize>().prop_map(What::Link),
         1 => (100..1500usize).prop_map(What::Crowd),
-        2 => target().prop_map(|target| What::Other(Kind::Symlink(target.into()))),
-        1 => device().prop_map(|device| What::Other(Kind::CharDevice(device))),
-        1 => device().prop_map(|device| What::Other(Kind::BlockDevice(device))),
-        1 => Just(What::Other(Kind::Fifo)),
-        1 => Just(What::Other(Kind::Socket)),
+        2 => target().prop_map(|target| What::Other(InodeKind::Symlink(target.into()))),
+        1 => device().prop_map(|device| What::Other(InodeKind::CharDevice(device))),
+        1 => device().prop_map(|device| What::Other(InodeKind::BlockDevice(device))),
+        1 => Just(What::Other(InodeKind::Fifo)),
+        1 => Just(What::Other(InodeKind::Socket)),
     ]
 }
 
@@ -137,9 +137,10 @@ pub(crate) fn steps() -> impl Strategy<Value = Vec<Step>> {
 }
 
 /// Keep of the attributes what the kernel lets this kind of inode have.
-fn allow(meta: &mut Meta, kind: &Kind) {
-    let (is_directory, is_file) = (matches!(kind, Kind::Directory(_)), matches!(kind, Kind::File(_)));
-    let is_symlink = matches!(kind, Kind::Symlink(_));
+fn allow(meta: &mut Meta, kind: &InodeKind) {
+    let (is_directory, is_file) =
+        (matches!(kind, InodeKind::Directory(_)), matches!(kind, InodeKind::File(_)));
+    let is_symlink = matches!(kind, InodeKind::Symlink(_));
     meta.xattrs.retain(|name, _| match &**name {
         b"system.posix_acl_default" => is_directory,
         b"system.posix_acl_access" => !is_symlink,
@@ -161,9 +162,9 @@ pub(crate) fn build(steps: Vec<Step>, host: &Path) -> Tree {
             continue;
         }
         let kind = match what {
-            What::Directory => Kind::Directory(BTreeMap::new()),
-            What::File(len) => Kind::File(Content::Bytes(pattern(len, salt).into())),
-            What::Sparse(pieces) => Kind::File(sparse(&root, host, salt, &pieces)),
+            What::Directory => InodeKind::Directory(BTreeMap::new()),
+            What::File(len) => InodeKind::File(Content::Bytes(pattern(len, salt).into())),
+            What::Sparse(pieces) => InodeKind::File(sparse(&root, host, salt, &pieces)),
             What::Link(_) | What::Crowd(_) if files.is_empty() => continue,
             What::Link(file) => {
                 tree.link(parent, &name, files[file % files.len()]);
@@ -177,7 +178,7 @@ pub(crate) fn build(steps: Vec<Step>, host: &Path) -> Tree {
             }
             What::Other(kind) => kind,
         };
-        let is_directory = matches!(kind, Kind::Directory(_));
+        let is_directory = matches!(kind, InodeKind::Directory(_));
         allow(&mut meta, &kind);
         let id = tree.insert(parent, &name, Inode { meta, kind });
         if is_directory { &mut directories } else { &mut files }.push(id);

@@ -164,7 +164,7 @@ fn of_labels(labels: &BTreeMap<String, String>) -> Result<Vec<Wish>> {
         let attribute = Attribute::by_name(key).filter(|attribute| attribute.counts_in(Place::Key));
         let wish = match attribute {
             Some(attribute) => attribute.wish(value),
-            None => Err(format!("{key} is none of the attributes")),
+            None => Err(format!("unknown attribute {key}")),
         };
         match wish {
             Ok(wish) => wishes.push(wish),

@@ -29,7 +29,7 @@ impl Ended {
 
 /// Why what a command sends did not arrive.
 #[derive(Debug)]
-pub(crate) enum Failure {
+pub(crate) enum Undelivered {
     /// The stream ended before its time: whoever sends it has failed, and knows more.
     EndedEarly(Error),
     /// What came is not what should come, or cannot be stored here.
@@ -56,15 +56,15 @@ pub(crate) fn run(command: &mut Command) -> io::Result<Ended> {
 /// If it cannot be started.
 pub(crate) fn receive_from<T>(
     command: &mut Command,
-    receive: impl FnOnce(ChildStdout) -> Result<T, Failure>,
-) -> io::Result<(Ended, Result<T, Failure>)> {
+    receive: impl FnOnce(ChildStdout) -> Result<T, Undelivered>,
+) -> io::Result<(Ended, Result<T, Undelivered>)> {
     let interrupt = Interrupt::catch()?;
     let mut running = interrupt.start(command.stdout(Stdio::piped()))?;
     let stdout = running.stdout().expect("stdout was asked to be a pipe");
     // Best effort: fewer turns between the processes on the way.
     let _ = fcntl_setpipe_size(&stdout, PIPE);
     let received = receive(stdout);
-    if matches!(received, Err(Failure::Refused(_))) {
+    if matches!(received, Err(Undelivered::Refused(_))) {
         running.end();
     }
     let status = running.wait()?;

@@ -15,7 +15,7 @@ use super::{Result, shell};
 
 /// What can be told of a disk without reading what is on it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub(crate) struct Image {
+pub(crate) struct DiskInfo {
     /// The format, by magic bytes.
     pub(crate) format: Format,
     /// What a machine sees, in bytes; `None` if only unpacking the file would tell.
@@ -24,7 +24,7 @@ pub(crate) struct Image {
     pub(crate) actual_size: u64,
 }
 
-impl Image {
+impl DiskInfo {
     /// Looks at the metadata of its files, and at what tells its format.
     pub(crate) fn read(path: &Path) -> Result<Self> {
         let actual_size = container::files(path)?.iter().map(|file| file.blocks() * 512).sum();
@@ -33,7 +33,7 @@ impl Image {
     }
 }
 
-impl fmt::Display for Image {
+impl fmt::Display for DiskInfo {
     /// `qcow2, 10 GiB disk in 400 MiB`
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}, ", self.format)?;
@@ -49,7 +49,7 @@ impl fmt::Display for Image {
 pub(crate) struct Made {
     file: PathBuf,
     #[serde(flatten)]
-    image: Image,
+    image: DiskInfo,
     /// The command that boots it, if QEMU can.
     #[serde(skip_serializing_if = "Option::is_none")]
     run: Option<String>,
@@ -62,7 +62,7 @@ pub(crate) struct Made {
 impl Made {
     /// Looks at what was made.
     pub(crate) fn read(path: &Path) -> Result<Self> {
-        let image = Image::read(path)?;
+        let image = DiskInfo::read(path)?;
         let run = can_boot(path, image.format).then(|| format!("vmimage run {}", shell::quote(path)));
         Ok(Self { file: path.to_owned(), image, run, system: None })
     }
@@ -129,7 +129,7 @@ mod tests {
         let made =
             Command::new("qemu-img").args(["create", "-q", "-f", "qcow2"]).arg(&path).arg("3G").status();
         assert!(made.unwrap().success());
-        let image = Image::read(&path).unwrap();
+        let image = DiskInfo::read(&path).unwrap();
         assert_eq!((image.format, image.virtual_size), (Format::Qcow2, Some(3 << 30)));
         assert!(image.actual_size > 0 && image.actual_size < 1 << 20);
 
@@ -142,30 +142,33 @@ mod tests {
                 create.args(["-o", "subformat=fixed,force_size=on"]);
             }
             assert!(create.arg(&path).arg("64M").status().unwrap().success());
-            let image = Image::read(&path).unwrap();
+            let image = DiskInfo::read(&path).unwrap();
             assert_eq!((image.format, image.virtual_size), (format, Some(64 << 20)));
         }
 
         std::fs::write(&path, b"\x1f\x8b\x08packed").unwrap();
-        let image = Image { actual_size: 4096, ..Image::read(&path).unwrap() };
+        let image = DiskInfo { actual_size: 4096, ..DiskInfo::read(&path).unwrap() };
         assert_eq!(image.to_string(), "raw.gz, disk in 4 KiB");
-        let image = Image { virtual_size: Some(1 << 30), ..image };
+        let image = DiskInfo { virtual_size: Some(1 << 30), ..image };
         assert_eq!(image.to_string(), "raw.gz, 1 GiB disk in 4 KiB");
 
         std::fs::write(&path, b"short").unwrap();
-        assert_eq!(Image::read(&path).unwrap().format, Format::Raw);
+        assert_eq!(DiskInfo::read(&path).unwrap().format, Format::Raw);
         assert!(
-            Image::read(Path::new("/dev/null")).unwrap_err().to_string().ends_with("is not a regular file")
+            DiskInfo::read(Path::new("/dev/null"))
+                .unwrap_err()
+                .to_string()
+                .ends_with("is not a regular file")
         );
-        let error = Image::read(dir.path()).unwrap_err().to_string();
+        let error = DiskInfo::read(dir.path()).unwrap_err().to_string();
         assert!(error.ends_with(": is a directory, and no .ovf is in it"), "{error}");
         std::fs::write(dir.path().join("web.ovf"), "<Envelope/>").unwrap();
         let disk = dir.path().join("web-disk1.vmdk");
         let mut create = Command::new("qemu-img");
         create.args(["create", "-q", "-f", "vmdk"]);
         assert!(create.arg(&disk).arg("64M").status().unwrap().success());
-        let image = Image::read(dir.path()).unwrap();
+        let image = DiskInfo::read(dir.path()).unwrap();
         assert_eq!((image.format, image.virtual_size), (Format::Ovf, Some(64 << 20)));
-        assert!(image.actual_size >= Image::read(&disk).unwrap().actual_size);
+        assert!(image.actual_size >= DiskInfo::read(&disk).unwrap().actual_size);
     }
 }

@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicBool;
 
 use exporter::assemble::{self, Input, Planned};
 use exporter::container::{self, Compression, Format, Target};
-use exporter::engine::{Image, Run};
+use exporter::engine::{RawImage, Run};
 use exporter::spec::Spec;
 
 use super::{Meter, Result, Stage};
@@ -54,7 +54,7 @@ impl Making<'_> {
     }
 
     /// Writes the artifacts of a disk, or one to stdout; what it is in now.
-    pub(crate) fn write(&self, image: Image<'_>, targets: Vec<Target>) -> Result<Vec<Target>> {
+    pub(crate) fn write(&self, image: RawImage<'_>, targets: Vec<Target>) -> Result<Vec<Target>> {
         self.meter.begin(Stage::Writing);
         let progress = |progress| self.meter.show(Stage::Writing, progress);
         let run = Run { threads: self.threads, progress: &progress, stop: self.stop };

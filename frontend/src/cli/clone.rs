@@ -18,7 +18,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use super::output;
 use crate::ask::help_of;
-use crate::base::disk::{Image, Made};
+use crate::base::disk::{DiskInfo, Made};
 use crate::base::make::{Making, is_stdout, threads};
 use crate::base::{Error, Result, ShowArgs, Stage, terminal};
 
@@ -74,7 +74,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let meter = args.show.meter();
     meter.begin(Stage::Planning);
     let (_, image) = container::open(&args.disk)?;
-    let budget = DiskBudget::new(Image::read(&args.disk)?.actual_size);
+    let budget = DiskBudget::new(DiskInfo::read(&args.disk)?.actual_size);
     let copy = clone::plan(image, &seed(args)?, &budget).map_err(|error| in_disk(args, error))?;
     let files = args.output.iter().zip(spec.formats.iter().zip(compressions));
     let targets = files.map(|(path, (&format, compression))| Target {

@@ -89,7 +89,7 @@ fn what_no_program_takes_is_found() {
         ("console", "$ vmimage build . --size big", "invalid value"),
         ("console", "$ vmimage convert", "required"),
         ("console", "$ make out/vmimage && vmimage run a.qcow2 -p x:80", "invalid value"),
-        ("console", "$ docker build -o type=vmdisk,dest=a.qcow2,sise=1G .", "none of its attributes"),
+        ("console", "$ docker build -o type=vmdisk,dest=a.qcow2,sise=1G .", "unknown attribute"),
         ("console", "$ docker build -o type=vmdisk,dest=a.floppy .", "tells no format"),
         ("console", "$ docker bulid -o type=vmdisk,dest=a.raw .", "no disk is made"),
         ("console", "$ docker build --ouput type=vmdisk,dest=a.raw .", "unexpected argument"),

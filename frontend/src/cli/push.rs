@@ -6,7 +6,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use exporter::container::containerdisk::{self, Blob, CREATED, INDEX, Image, MANIFEST, TITLE, rfc3339};
+use exporter::container::containerdisk::{
+    self, Blob, CREATED, ContainerDiskImage, INDEX, MANIFEST, TITLE, rfc3339,
+};
 use exporter::input::Platform;
 use exporter::spec::Architecture;
 use serde::Serialize;
@@ -78,7 +80,7 @@ struct PushedImage {
 /// A disk with all that describes it.
 struct Part {
     layer: DiskLayer,
-    image: Image,
+    image: ContainerDiskImage,
     config: String,
     manifest: String,
 }
@@ -143,7 +145,7 @@ fn platform(architecture: Architecture) -> String {
 fn part(args: &Args, meter: &Meter, disk: Disk, architecture: Architecture) -> Result<Part> {
     let created = created(&disk)?;
     let layer = DiskLayer::new(disk, &|progress| meter.show(Stage::Digesting, progress))?;
-    let image = Image { architecture, created, labels: annotations(args, created) };
+    let image = ContainerDiskImage { architecture, created, labels: annotations(args, created) };
     let config = image.config(&[&layer.blob.digest]).to_string();
     let config_blob = Blob::of(config.as_bytes());
     let manifest = containerdisk::manifest(&config_blob, &layer.blob, &image.labels).to_string();

@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::io;
 use std::process::{ChildStdout, Command, ExitCode, ExitStatus, Stdio};
 
-use crate::base::child::{self, Failure};
+use crate::base::child::{self, Undelivered};
 use crate::base::programs::Package;
 use crate::base::{Error, Result};
 
@@ -88,7 +88,7 @@ pub(crate) fn ask(arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Res
 /// passed on, and the end of the build awaited; so is the end of a build whose result is refused.
 pub(crate) fn build<T>(
     arguments: impl IntoIterator<Item = impl AsRef<OsStr>>,
-    receive: impl FnOnce(ChildStdout) -> Result<T, Failure>,
+    receive: impl FnOnce(ChildStdout) -> Result<T, Undelivered>,
     failed_why: impl FnOnce(ExitStatus) -> Error,
 ) -> Result<T> {
     let mut command = Command::new("docker");
@@ -99,8 +99,8 @@ pub(crate) fn build<T>(
     }
     match received {
         Ok(result) if ended.status.success() => Ok(result),
-        Err(Failure::Refused(error)) => Err(error),
-        Err(Failure::EndedEarly(error)) if ended.status.success() => Err(error),
+        Err(Undelivered::Refused(error)) => Err(error),
+        Err(Undelivered::EndedEarly(error)) if ended.status.success() => Err(error),
         _ => Err(failed_why(ended.status)),
     }
 }

@@ -24,8 +24,8 @@ use exporter::error::show_size;
 
 use super::destination::{Destination, Unnamed};
 use crate::ask::request::{TRANSPORT, Transport};
-pub(crate) use crate::base::child::Failure;
-use crate::base::disk::{Image, Made};
+pub(crate) use crate::base::child::Undelivered;
+use crate::base::disk::{DiskInfo, Made};
 use crate::base::{Error, Result};
 use entries::FileEntry;
 pub(crate) use pass_on::pass_on;
@@ -47,7 +47,7 @@ pub(crate) struct Arrived {
     output: Unnamed,
 }
 
-impl From<io::Error> for Failure {
+impl From<io::Error> for Undelivered {
     /// Of a stream that cannot be read on.
     fn from(error: io::Error) -> Self {
         entries::broken(error)
@@ -64,7 +64,7 @@ pub(crate) fn transport(formats: &[Format], to_stdout: bool) -> Option<(String, 
 ///
 /// The destinations are of different formats, and every platform must send an artifact for each. They come back by
 /// platform, in the order of the destinations.
-pub(crate) fn store(stream: impl Read, destinations: &[Destination]) -> Result<Vec<Arrived>, Failure> {
+pub(crate) fn store(stream: impl Read, destinations: &[Destination]) -> Result<Vec<Arrived>, Undelivered> {
     let mut arrived: Vec<Arrived> = Vec::new();
     entries::each(stream, |entry, bytes| {
         let destination = destinations.iter().find(|destination| entry.is_of(destination.format()));
@@ -89,13 +89,13 @@ pub(crate) fn store(stream: impl Read, destinations: &[Destination]) -> Result<V
 
 impl Arrived {
     /// Starts the artifact that `entry` is the first file of.
-    fn begin(entry: &FileEntry, destination: &Destination) -> Result<Self, Failure> {
+    fn begin(entry: &FileEntry, destination: &Destination) -> Result<Self, Undelivered> {
         let (format, platform) = (destination.format(), entry.platform.clone());
         let path = destination.path(platform.as_deref());
         if platform.is_some() && path.is_symlink() {
             return Err(leads_elsewhere(&path));
         }
-        let output = Unnamed::create(&path, format).map_err(Failure::Refused)?;
+        let output = Unnamed::create(&path, format).map_err(Undelivered::Refused)?;
         let folder = entry.folder.clone();
         Ok(Self { platform, format, folder, members: Members::new(format), path, output })
     }
@@ -112,20 +112,22 @@ impl Arrived {
     }
 
     /// Stores a file of it.
-    fn take(&mut self, entry: &FileEntry, bytes: &mut dyn Read) -> Result<(), Failure> {
+    fn take(&mut self, entry: &FileEntry, bytes: &mut dyn Read) -> Result<(), Undelivered> {
         let store = if entry.is_stream { sparse::store_stream } else { sparse::store };
         match &self.output {
             Unnamed::File(output) => store(bytes, entry.len, output),
             Unnamed::Folder(folder) => {
-                self.members.add(&entry.name).map_err(|reason| Failure::Refused(not_as_asked(&reason)))?;
-                let output = folder.file(&entry.name).map_err(|error| Failure::Refused(error.into()))?;
+                self.members
+                    .add(&entry.name)
+                    .map_err(|reason| Undelivered::Refused(not_as_asked(&reason)))?;
+                let output = folder.file(&entry.name).map_err(|error| Undelivered::Refused(error.into()))?;
                 store(bytes, entry.len, &output)
             }
         }
     }
 }
 
-fn none_is_missing(arrived: &[Arrived], destinations: &[Destination]) -> Result<(), Failure> {
+fn none_is_missing(arrived: &[Arrived], destinations: &[Destination]) -> Result<(), Undelivered> {
     let platforms: BTreeSet<_> = arrived.iter().map(|artifact| &artifact.platform).collect();
     for format in destinations.iter().map(Destination::format) {
         let there = arrived.iter().filter(|artifact| artifact.format == format).count();
@@ -137,7 +139,7 @@ fn none_is_missing(arrived: &[Arrived], destinations: &[Destination]) -> Result<
 }
 
 /// That no file of a folder is missing.
-fn is_whole(format: Format, members: &Members) -> Result<(), Failure> {
+fn is_whole(format: Format, members: &Members) -> Result<(), Undelivered> {
     match members.missing() {
         Some(end) => Err(missing_member(format, end)),
         None => Ok(()),
@@ -153,7 +155,7 @@ pub(crate) fn persist(arrived: Vec<Arrived>) -> Result<Vec<Made>> {
 }
 
 fn check_format(artifact: &Arrived) -> Result<()> {
-    let (found, asked) = (Image::read(artifact.output.temporary())?.format, artifact.format);
+    let (found, asked) = (DiskInfo::read(artifact.output.temporary())?.format, artifact.format);
     if found == asked {
         return Ok(());
     }
@@ -162,12 +164,12 @@ fn check_format(artifact: &Arrived) -> Result<()> {
 }
 
 /// A name that nobody has typed, so nobody knows where it leads.
-fn leads_elsewhere(path: &Path) -> Failure {
+fn leads_elsewhere(path: &Path) -> Undelivered {
     let message = format!("{}: is a link, and not what was named", path.display());
-    Failure::Refused(Error::user(message).with_hint("remove the link, or build one platform"))
+    Undelivered::Refused(Error::user(message).with_hint("remove the link, or build one platform"))
 }
 
-fn unasked(entry: &FileEntry, asked: impl IntoIterator<Item = Format>) -> Failure {
+fn unasked(entry: &FileEntry, asked: impl IntoIterator<Item = Format>) -> Undelivered {
     let FileEntry { folder, name, .. } = entry;
     let files = asked.into_iter().filter(|format| !format.is_folder());
     let suffixes: Vec<_> = files.map(Format::suffix).collect();
@@ -176,28 +178,28 @@ fn unasked(entry: &FileEntry, asked: impl IntoIterator<Item = Format>) -> Failur
         (None, []) => format!("{name:?} is not in a folder"),
         (None, suffixes) => format!("{name:?} does not end in {}", suffixes.join(" or ")),
     };
-    Failure::Refused(not_as_asked(&reason))
+    Undelivered::Refused(not_as_asked(&reason))
 }
 
-fn one_too_many(format: Format) -> Failure {
-    Failure::Refused(not_as_asked(&format!("there is more than one {format} {} in it", kind(format))))
+fn one_too_many(format: Format) -> Undelivered {
+    Undelivered::Refused(not_as_asked(&format!("there is more than one {format} {} in it", kind(format))))
 }
 
-fn missing(format: Format) -> Failure {
-    Failure::EndedEarly(not_as_asked(&format!("there is no {format} {} in it", kind(format))))
+fn missing(format: Format) -> Undelivered {
+    Undelivered::EndedEarly(not_as_asked(&format!("there is no {format} {} in it", kind(format))))
 }
 
-fn missing_member(format: Format, end: &str) -> Failure {
-    Failure::EndedEarly(not_as_asked(&format!("there is no *{end} in the {format} folder")))
+fn missing_member(format: Format, end: &str) -> Undelivered {
+    Undelivered::EndedEarly(not_as_asked(&format!("there is no *{end} in the {format} folder")))
 }
 
 fn kind(format: Format) -> &'static str {
     if format.is_folder() { "folder" } else { "file" }
 }
 
-fn ended_early(arrived: u64, len: u64) -> Failure {
+fn ended_early(arrived: u64, len: u64) -> Undelivered {
     let message = format!("the stream ended after {} of {}", show_size(arrived), show_size(len));
-    Failure::EndedEarly(Error::build(message))
+    Undelivered::EndedEarly(Error::build(message))
 }
 
 fn not_as_asked(reason: &str) -> Error {

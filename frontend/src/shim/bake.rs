@@ -18,7 +18,7 @@ use super::line::{Dockerfile, Line, SYNTAX};
 use super::output::{Disks, Output, check_apart};
 use super::privileges::{self, is_grant, set_output};
 use super::real::Real;
-use super::run::{Act, DiskRun, Plan, TRANSPORT};
+use super::run::{Act, Builds, DiskRun, TRANSPORT};
 use super::stdin::Stdin;
 use super::words::Item;
 use crate::base::{Error, Result};
@@ -216,7 +216,7 @@ fn plan(line: &Line, definition: &Definition) -> Result<Act> {
         let sets = disk_sets(name, target, &disks).chain([set(name, &format!("output={TRANSPORT}"))]);
         DiskRun { args: bake.run(Role::Disk, sets, &[name]), disks }
     });
-    Ok(Act::Run(Plan {
+    Ok(Act::Run(Builds {
         warm,
         disks: disks.collect(),
         others,
@@ -545,6 +545,6 @@ mod tests {
         for other in [disk, stdout, "type=tar", "type=oci,dest=-"] {
             assert!(two(stdout, other).contains("dest=- takes one disk"));
         }
-        assert!(two(disk, "type=vmdisk,dest=b.raw,sise=1").contains("sise is none of its attributes"));
+        assert!(two(disk, "type=vmdisk,dest=b.raw,sise=1").contains("unknown attribute sise"));
     }
 }

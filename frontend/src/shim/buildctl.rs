@@ -6,7 +6,7 @@ use std::path::Path;
 use super::container_disk::ContainerDisk;
 use super::line::{Client, Dockerfile, Line, SYNTAX, is_argument};
 use super::output::{Disks, Output, check_apart};
-use super::run::{Act, DiskRun, Plan, TRANSPORT};
+use super::run::{Act, Builds, DiskRun, TRANSPORT};
 use super::words::{Dashes, Grammar, Item};
 use crate::base::{Error, Result};
 
@@ -59,7 +59,7 @@ pub(super) fn build(line: &Line) -> Result<Act> {
     };
     let options = options(line, disks.variables.clone());
     let args = line.with(keep, options.chain([format!("--output={TRANSPORT}")]));
-    Ok(Act::Run(Plan {
+    Ok(Act::Run(Builds {
         warm: None,
         disks: vec![DiskRun { args, disks }],
         others: has_others.then(|| line.with(|item| !is_disk(item), [])),

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::container_disk::{self, ContainerDisk};
 use super::line::{Client, Dockerfile, Line, SYNTAX, is_argument};
 use super::output::{Disks, Output, check_apart};
-use super::run::{Act, DiskRun, Plan, TRANSPORT};
+use super::run::{Act, Builds, DiskRun, TRANSPORT};
 use super::words::{Dashes, Grammar, Item, Reader};
 use crate::ask::request::STAGE;
 use crate::base::{Error, Result};
@@ -69,7 +69,7 @@ pub(super) fn build(line: &Line) -> Result<Act> {
         return Err(Error::user("--iidfile: a disk has no image ID")
             .with_hint("ask for an image beside it, with --load or --push, or leave it out"));
     }
-    Ok(Act::Run(Plan {
+    Ok(Act::Run(Builds {
         warm: None,
         disks: vec![DiskRun { args: disk_args(line, &disks, others.is_some()), disks }],
         others,
@@ -165,7 +165,7 @@ mod tests {
         build(&Line::read(&words(line), &CLIENT).unwrap())
     }
 
-    fn plan(line: &str) -> Plan {
+    fn plan(line: &str) -> Builds {
         match act(line).unwrap() {
             Act::Run(plan) => plan,
             other => panic!("{line}: {other:?}"),
@@ -382,6 +382,6 @@ mod tests {
         let error = act("build --iidfile i -o type=vmdisk,dest=d.raw .").unwrap_err();
         assert!(error.to_string().starts_with("--iidfile: a disk has no image ID"), "{error}");
         let error = act("build -o type=vmdisk,sise=1 .").unwrap_err().to_string();
-        assert!(error.contains("sise is none of its attributes"), "{error}");
+        assert!(error.contains("unknown attribute sise"), "{error}");
     }
 }

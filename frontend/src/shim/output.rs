@@ -178,7 +178,7 @@ impl Wanted {
     fn set(&mut self, key: &str, value: &str) {
         let Some(attribute) = Attribute::by_name(key) else {
             let known = ATTRIBUTES.each_ref().map(|attribute| attribute.name).join(", ");
-            return self.wrong.push(format!("{key} is none of its attributes: there are dest, {known}"));
+            return self.wrong.push(format!("unknown attribute {key}: the attributes are dest, {known}"));
         };
         match (self.wishes.iter().find(|wish| wish.attribute().name == key), attribute.wish(value)) {
             (_, Err(expected)) => self.wrong.push(format!("{key} is {value:?}: {expected}")),
@@ -304,8 +304,9 @@ mod tests {
         for (texts, parts) in [
             (
                 &["type=vmdisk,dest=a.qcow2,sise=1G"][..],
-                &["sise is none of its attributes: there are dest, format, size, compression, name, profile"]
-                    [..],
+                &[
+                    "unknown attribute sise: the attributes are dest, format, size, compression, name, profile",
+                ][..],
             ),
             (&["type=vmdisk"], &["dest is missing"]),
             (&["type=vmdisk,dest="], &["dest is missing"]),
@@ -321,7 +322,7 @@ mod tests {
             (&["type=vmdisk,dest=a,format=floppy"], &["format is not one of raw, qcow2"]),
             (
                 &["type=vmdisk,dest=a.qcow2,size=big,hostname=-,x=1"],
-                &["size is \"big\"", "hostname is \"-\": a name of letters, digits", "x is none"],
+                &["size is \"big\"", "hostname is \"-\": a name of letters, digits", "unknown attribute x"],
             ),
             (
                 &["type=vmdisk,dest=a.qcow2,size=1G", "type=vmdisk,dest=b.vhdx,size=2G"],

@@ -36,7 +36,7 @@ pub(super) fn check(line: &Line, files: &[(&str, PathBuf)], is_remote: bool) -> 
         let places = destination::places(file)?.into_iter().filter(|place| !granted.covers(place));
         missing.extend(places.map(|place| (place, *target)));
     }
-    let Some(request) = Request::new(line, &missing)? else { return Ok(()) };
+    let Some(request) = Question::new(line, &missing)? else { return Ok(()) };
     if !is_for_programs(line) && io::stdin().is_terminal() && request.is_consented() {
         return Ok(());
     }
@@ -100,13 +100,13 @@ impl Granted {
 }
 
 /// What is asked of the user.
-struct Request {
+struct Question {
     what: String,
     /// The command that was typed, with what it takes not to be asked.
     command: String,
 }
 
-impl Request {
+impl Question {
     /// `None` if nothing is missing.
     fn new(line: &Line, missing: &BTreeMap<PathBuf, &str>) -> Result<Option<Self>> {
         if let Some((place, target)) = missing.iter().find(|(place, _)| has_control(place)) {
@@ -211,7 +211,7 @@ mod tests {
     #[test]
     fn the_request_is_for_what_was_typed() {
         let missing = BTreeMap::from([(PathBuf::from("/a/it's"), "web"), (PathBuf::from("/b"), "db")]);
-        let request = |typed: &str| Request::new(&line(typed), &missing).unwrap().unwrap();
+        let request = |typed: &str| Question::new(&line(typed), &missing).unwrap().unwrap();
         let what = "target web writes to /a/it's and target db writes to /b, outside the working directory";
         assert_eq!(request("bake").what, what);
         let flags = r"'--allow=fs.write=/a/it'\''s' --allow=fs.write=/b";
@@ -224,14 +224,14 @@ mod tests {
         ] {
             assert_eq!(request(typed).command, expected);
         }
-        assert!(Request::new(&line("bake"), &BTreeMap::new()).unwrap().is_none());
+        assert!(Question::new(&line("bake"), &BTreeMap::new()).unwrap().is_none());
     }
 
     #[test]
     fn no_name_hides_what_the_request_says() {
         for name in ["/etc/\u{1b}[2K", "/etc/a\nb", "/etc/a\rb", "/etc/\u{9b}2K"] {
             let missing = BTreeMap::from([(PathBuf::from(name), "web")]);
-            let error = Request::new(&line("bake"), &missing).err().unwrap().to_string();
+            let error = Question::new(&line("bake"), &missing).err().unwrap().to_string();
             assert!(
                 error.starts_with("target web: \"/etc/") && !error.contains(char::is_control),
                 "{error:?}"

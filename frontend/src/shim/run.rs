@@ -16,7 +16,7 @@ use crate::base::terminal::refuse_terminal;
 use crate::base::terminal::tell_line;
 use crate::engine::destination::Destination;
 use crate::engine::receive::persist;
-use crate::engine::receive::{self, Arrived, Failure};
+use crate::engine::receive::{self, Arrived, Undelivered};
 
 /// How a disk comes out of the client: as a tar on its stdout.
 ///
@@ -34,12 +34,12 @@ pub(super) enum Act {
     /// The real client does this.
     Instead(Vec<OsString>),
     /// It is run for each of these.
-    Run(Plan),
+    Run(Builds),
 }
 
 /// The runs of the real client; each is its arguments.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Plan {
+pub(super) struct Builds {
     /// Builds all disks at once, so that they are in the cache when each is fetched.
     pub(super) warm: Option<Vec<OsString>>,
     pub(super) disks: Vec<DiskRun>,
@@ -73,7 +73,7 @@ impl From<Error> for Stop {
     }
 }
 
-impl Plan {
+impl Builds {
     /// Runs everything; the disks get their names last, once all has gone well.
     pub(super) fn carry_out(self, real: &Real, mut stdin: Stdin) -> Result<(), Stop> {
         let places = self.disks.iter().map(|run| To::new(&run.disks)).collect::<Result<Vec<_>, _>>()?;
@@ -151,8 +151,8 @@ impl Runner<'_> {
         let (ended, received) = result.map_err(|error| self.real.cannot_start(error))?;
         match received {
             Ok(arrived) if ended.well() => Ok(arrived),
-            Err(Failure::Refused(error)) if !ended.interrupted => Err(error.into()),
-            Err(Failure::EndedEarly(error)) if ended.well() => Err(error.into()),
+            Err(Undelivered::Refused(error)) if !ended.interrupted => Err(error.into()),
+            Err(Undelivered::EndedEarly(error)) if ended.well() => Err(error.into()),
             _ => Err(failed(ended)),
         }
     }

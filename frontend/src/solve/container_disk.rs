@@ -16,7 +16,7 @@ pub(super) fn describe(image: &mut Image, architecture: Architecture, spec: &Spe
         labels.entry(TITLE.to_owned()).or_insert_with(|| title.clone());
     }
     let created = spec.source_date_epoch.unwrap_or_default();
-    let described = containerdisk::Image { architecture, created, labels };
+    let described = containerdisk::ContainerDiskImage { architecture, created, labels };
     let mut json = described.config(&[]);
     if let Some(platform) = image.platform.as_ref().filter(|platform| !platform.variant.is_empty()) {
         json["variant"] = platform.variant.as_str().into();

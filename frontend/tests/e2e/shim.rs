@@ -190,7 +190,7 @@ fn a_disk_that_fails_leaves_nothing_and_the_exit_code_of_buildx() {
     assert_eq!(docker.made(), ["Dockerfile"]);
 
     let message = refused(&mut docker.docker("buildx build -o type=vmdisk,dest=web.qcow2,sise=1G ."));
-    assert!(message.contains("sise is none of its attributes: there are dest, format, size"), "{message}");
+    assert!(message.contains("unknown attribute sise: the attributes are dest, format, size"), "{message}");
     fs::write(docker.path("Dockerfile"), "FROM vmimage-test/debian:12\n").unwrap();
     let small = "buildx build --progress plain -o type=vmdisk,dest=web.qcow2,size=100M .";
     let message = refused(&mut docker.docker(small));

@@ -290,7 +290,7 @@ fn what_is_wrong_is_said_before_anything_runs() {
     for (words, message) in [
         (
             "-o type=vmdisk,dest=out/a.qcow2,sise=1G src",
-            "error: --output type=vmdisk: sise is none of its attributes",
+            "error: --output type=vmdisk: unknown attribute sise",
         ),
         (
             "-o type=vmdisk,dest=out/a.iso src",

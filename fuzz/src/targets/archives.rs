@@ -6,7 +6,7 @@ use std::path::Path;
 
 use exporter::fs::{DiskBudget, ext4};
 use exporter::input::{Options, Platform, read_stream};
-use exporter::tree::{Content, Kind, Tree};
+use exporter::tree::{Content, InodeKind, Tree};
 
 use super::{bundle, told, tree};
 use crate::{Target, repair};
@@ -134,7 +134,7 @@ fn is_small(tree: &Tree) -> bool {
     while let Some(id) = stack.pop() {
         inodes += 1;
         stack.extend(tree.entries(id).into_iter().flat_map(|entries| entries.values().copied()));
-        if let Kind::File(file) = &tree.inode(id).kind {
+        if let InodeKind::File(file) = &tree.inode(id).kind {
             content = content.saturating_add(Content::len(file));
         }
     }

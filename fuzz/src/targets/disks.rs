@@ -5,7 +5,7 @@ use std::process::{Command, Output, Stdio};
 
 use exporter::container::{self, Format};
 use exporter::disk::kinds;
-use exporter::disk::{Disk, DiskLayout, Placed, Request, minimum_size, place};
+use exporter::disk::{Disk, DiskLayout, Placed, Unplaced, minimum_size, place};
 use exporter::fs::{DiskBudget, fat};
 use exporter::read_at::Shared;
 use exporter::seed::{Seed, Uuid};
@@ -151,7 +151,7 @@ fn disk() -> DiskLayout {
     };
     let esp = fat::plan(&file_systems::fat_tree(), &esp).expect("the files fit");
     let root = tree::ext4(tree::small(), 0).expect("the tree fits");
-    let request = |(kind, least): (Uuid, u64)| Request {
+    let request = |(kind, least): (Uuid, u64)| Unplaced {
         kind,
         name: "part".to_owned(),
         guid: Uuid([7; 16]),

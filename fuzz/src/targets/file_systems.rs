@@ -2,7 +2,7 @@
 
 use exporter::disk::gpt::{self, BOOT_CODE_LEN, Partition, Table};
 use exporter::disk::kinds;
-use exporter::extent::{Extent, Source};
+use exporter::extent::{Backing, Extent};
 use exporter::fs::{DiskBudget, ext4, fat};
 use exporter::seed::Uuid;
 use exporter::tree::Time;
@@ -134,7 +134,7 @@ pub(crate) fn partition_tables() -> Vec<Vec<u8>> {
 }
 
 fn place(disk: &mut [u8], extent: &Extent) {
-    if let Source::Bytes(bytes) = &extent.source {
+    if let Backing::Bytes(bytes) = &extent.source {
         disk[extent.offset as usize..][..bytes.len()].copy_from_slice(bytes);
     }
 }
@@ -159,7 +159,7 @@ fn fat_volumes() -> Vec<Vec<u8>> {
 
 /// As an EFI system partition has them.
 pub(super) fn fat_tree() -> exporter::tree::Tree {
-    use exporter::tree::{Content, Inode, Kind, Meta, Tree, Xattrs};
+    use exporter::tree::{Content, Inode, InodeKind, Meta, Tree, Xattrs};
     let meta = || Meta {
         permissions: 0o755,
         uid: 0,
@@ -170,13 +170,14 @@ pub(super) fn fat_tree() -> exporter::tree::Tree {
     let mut tree = Tree::new(meta());
     let mut folder = Tree::ROOT;
     for name in [&b"EFI"[..], b"BOOT"] {
-        folder = tree.insert(folder, name, Inode { meta: meta(), kind: Kind::Directory(Default::default()) });
+        folder =
+            tree.insert(folder, name, Inode { meta: meta(), kind: InodeKind::Directory(Default::default()) });
     }
     for name in [&b"BOOTX64.EFI"[..], b"a long name with lower case.txt"] {
         tree.insert(
             folder,
             name,
-            Inode { meta: meta(), kind: Kind::File(Content::Bytes([7; 3000][..].into())) },
+            Inode { meta: meta(), kind: InodeKind::File(Content::Bytes([7; 3000][..].into())) },
         );
     }
     tree

@@ -4,11 +4,11 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use exporter::container::{self, Format, Target};
-use exporter::engine::{Image, Run};
+use exporter::engine::{RawImage, Run};
 use exporter::fs::Contents;
 use exporter::fs::ext4;
 use exporter::seed::Uuid;
-use exporter::tree::{Content, Inode, Kind, Meta, Time, Tree, Xattrs};
+use exporter::tree::{Content, Inode, InodeKind, Meta, Time, Tree, Xattrs};
 
 const TIME: Time = Time { seconds: 1_700_000_000, nanoseconds: 5 };
 
@@ -17,21 +17,27 @@ pub(super) fn small() -> Tree {
     let meta = |permissions| Meta { permissions, uid: 0, gid: 7, mtime: TIME, xattrs: Xattrs::new() };
     let mut tree = Tree::new(meta(0o755));
     let root = Tree::ROOT;
-    let file = |text: &[u8]| Inode { meta: meta(0o644), kind: Kind::File(Content::Bytes(text.into())) };
-    let etc =
-        tree.insert(root, b"etc", Inode { meta: meta(0o755), kind: Kind::Directory(Default::default()) });
+    let file = |text: &[u8]| Inode { meta: meta(0o644), kind: InodeKind::File(Content::Bytes(text.into())) };
+    let etc = tree.insert(
+        root,
+        b"etc",
+        Inode { meta: meta(0o755), kind: InodeKind::Directory(Default::default()) },
+    );
     let release = tree.insert(etc, b"os-release", file(b"ID=debian\nPRETTY_NAME=\"Debian 12\"\n"));
     tree.link(root, b"again", release);
     tree.insert(etc, b"long", file(&b"a text that shrinks\n".repeat(600)));
-    tree.insert(root, b"link", Inode { meta: meta(0o777), kind: Kind::Symlink(b"etc/long"[..].into()) });
+    tree.insert(root, b"link", Inode { meta: meta(0o777), kind: InodeKind::Symlink(b"etc/long"[..].into()) });
     let mut capable = file(b"#!/bin/sh\n");
     capable.meta.xattrs.insert(
         b"security.capability"[..].into(),
         b"\x01\0\0\x02\0\x04\0\0\0\0\0\0\0\0\0\0\0\0\0\0"[..].into(),
     );
     tree.insert(root, b"run", capable);
-    let many =
-        tree.insert(root, b"many", Inode { meta: meta(0o755), kind: Kind::Directory(Default::default()) });
+    let many = tree.insert(
+        root,
+        b"many",
+        Inode { meta: meta(0o755), kind: InodeKind::Directory(Default::default()) },
+    );
     for number in 0..40 {
         tree.insert(many, format!("a file with a name {number}").as_bytes(), file(b""));
     }
@@ -54,7 +60,7 @@ pub(super) fn ext4(tree: Tree, more: u64) -> exporter::Result<Contents> {
 }
 
 /// An image as a file of this format.
-pub(super) fn file(image: Image<'_>, format: Format) -> exporter::Result<Vec<u8>> {
+pub(super) fn file(image: RawImage<'_>, format: Format) -> exporter::Result<Vec<u8>> {
     let folder = tempfile::tempdir().map_err(|error| exporter::Error::io("", "no folder", error))?;
     let path = folder.path().join("disk");
     let target = Target {
@@ -71,5 +77,5 @@ pub(super) fn file(image: Image<'_>, format: Format) -> exporter::Result<Vec<u8>
 
 /// A layout as its bytes.
 pub(super) fn bytes(layout: &Contents) -> exporter::Result<Vec<u8>> {
-    file(Image { size: layout.size, extents: &*layout.extents }, Format::Raw)
+    file(RawImage { size: layout.size, extents: &*layout.extents }, Format::Raw)
 }

@@ -26,7 +26,7 @@ pub const CREATED: &str = "org.opencontainers.image.created";
 
 /// A container image with a disk as its one layer.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Image {
+pub struct ContainerDiskImage {
     /// The instruction set of the machine on the disk.
     pub architecture: Architecture,
     /// When it was made, in seconds since 1970.
@@ -56,7 +56,7 @@ impl Blob {
     }
 }
 
-impl Image {
+impl ContainerDiskImage {
     /// The configuration of an image with these layers, by the digests of their tars.
     pub fn config(&self, diff_ids: &[&str]) -> Value {
         let created = rfc3339(self.created);

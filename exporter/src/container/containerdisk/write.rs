@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use super::image::{self, Blob, Image as ContainerImage, MANIFEST, TITLE};
+use super::image::{self, Blob, ContainerDiskImage, MANIFEST, TITLE};
 use super::{BLOBS, Layer};
 use crate::container::archive::{self, Access, END, RECORD};
 use crate::container::place::{Place, Window};
 use crate::container::{Appliance, Compression, Format, qcow2};
-use crate::engine::{CHUNK, Chunk, Image, Sink, Stored};
+use crate::engine::{CHUNK, Chunk, RawImage, Sink, Stored};
 use crate::error::Result;
 
 const LAYOUT: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
@@ -40,7 +40,7 @@ impl<'a> Writer<'a> {
     /// # Errors
     /// As for a qcow2 file.
     pub(in crate::container) fn new(
-        image: Image<'_>,
+        image: RawImage<'_>,
         compression: Compression,
         appliance: &Appliance,
         place: &'a dyn Place,
@@ -92,12 +92,12 @@ impl<'a> Writer<'a> {
         self.place.write_at(&description, LAYER_AT + layer.size)
     }
 
-    fn image(&self) -> ContainerImage {
+    fn image(&self) -> ContainerDiskImage {
         let labels = BTreeMap::from([(TITLE.to_owned(), self.appliance.name.clone())]);
-        ContainerImage { architecture: self.appliance.architecture, created: CREATED, labels }
+        ContainerDiskImage { architecture: self.appliance.architecture, created: CREATED, labels }
     }
 
-    fn index(&self, image: &ContainerImage, manifest: &Blob) -> Value {
+    fn index(&self, image: &ContainerDiskImage, manifest: &Blob) -> Value {
         let mut descriptor = manifest.descriptor(MANIFEST);
         descriptor["platform"] = image.platform();
         let full_name = format!("docker.io/library/{}:{TAG}", repository(&self.appliance.name));

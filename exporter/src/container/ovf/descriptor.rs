@@ -10,7 +10,7 @@ pub struct Appliance {
     /// Its instruction set.
     pub architecture: Architecture,
     /// What starts it.
-    pub firmware: Firmware,
+    pub firmware: OvfFirmware,
     /// Number of processors.
     pub cpus: u16,
     /// Memory in MiB.
@@ -28,7 +28,7 @@ impl Default for Appliance {
         Self {
             name: "disk".into(),
             architecture: Architecture::X86_64,
-            firmware: Firmware::Efi,
+            firmware: OvfFirmware::Efi,
             cpus: 2,
             memory_mib: 2048,
             hardware_version: 15,
@@ -40,7 +40,7 @@ impl Default for Appliance {
 
 /// What starts a virtual machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Firmware {
+pub enum OvfFirmware {
     /// The PC's old one.
     Bios,
     /// UEFI.
@@ -49,7 +49,7 @@ pub enum Firmware {
     EfiSecureBoot,
 }
 
-impl Firmware {
+impl OvfFirmware {
     /// The value of VMware's key `firmware`.
     fn name(self) -> &'static str {
         match self {
@@ -91,7 +91,7 @@ impl Appliance {
         let Self { cpus, memory_mib, hardware_version, .. } = self;
         let [name, network, os_type] = [&self.name, &self.network, &self.os_type].map(|text| escape(text));
         let firmware = self.firmware.name();
-        let secure_boot = self.firmware == Firmware::EfiSecureBoot;
+        let secure_boot = self.firmware == OvfFirmware::EfiSecureBoot;
         format!(
             r#"<?xml version="1.0" encoding="UTF-8"?>
 <Envelope xmlns="http://schemas.dmtf.org/ovf/envelope/1" xmlns:ovf="http://schemas.dmtf.org/ovf/envelope/1" xmlns:rasd="http://schemas.dmtf.org/wbem/wscim/1/cim-schema/2/CIM_ResourceAllocationSettingData" xmlns:vmw="http://www.vmware.com/schema/ovf" xmlns:vssd="http://schemas.dmtf.org/wbem/wscim/1/cim-schema/2/CIM_VirtualSystemSettingData">

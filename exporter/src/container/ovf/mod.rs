@@ -32,7 +32,7 @@ mod package;
 mod read;
 
 pub(super) use archive::Writer as ArchiveWriter;
-pub use descriptor::{Appliance, Firmware};
+pub use descriptor::{Appliance, OvfFirmware};
 pub(super) use folder::Writer as FolderWriter;
 pub(super) use package::FILES;
 pub(super) use read::{disk_of, is_ova, open};

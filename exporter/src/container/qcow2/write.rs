@@ -9,7 +9,7 @@ use super::format::{COMPRESSED, COPIED, Header, L1_MAX, SECTOR, compressed_offse
 use crate::container::Compression;
 use crate::container::codec::{Codecs, Coding};
 use crate::container::place::Place;
-use crate::engine::{Chunk, Image, Piece, Sink, Stored};
+use crate::engine::{Chunk, Piece, RawImage, Sink, Stored};
 use crate::error::{Error, Kind, Result, show_size};
 
 const CLUSTER_BITS: u32 = 16;
@@ -42,7 +42,7 @@ struct Tables {
 }
 
 impl Tables {
-    fn new(image: Image<'_>) -> Self {
+    fn new(image: RawImage<'_>) -> Self {
         let guest_clusters = image.size.div_ceil(CLUSTER);
         let spanned = image.extents.iter().filter(|extent| extent.len > 0);
         let spanned: u64 =
@@ -120,7 +120,7 @@ impl<P: Place> Writer<P> {
     ///
     /// # Errors
     /// [`Kind::Unsupported`] if no qcow2 that QEMU reads can be as large.
-    pub(in crate::container) fn new(image: Image<'_>, compression: Compression, place: P) -> Result<Self> {
+    pub(in crate::container) fn new(image: RawImage<'_>, compression: Compression, place: P) -> Result<Self> {
         let tables = Tables::new(image);
         if tables.l1_entries > L1_MAX {
             let message = format!("{} is more than the 2 PiB of the largest disk", show_size(image.size));

@@ -16,7 +16,7 @@ impl Drop for Loaded {
 fn disk(scratch: &Scratch, name: &str) -> Target {
     let disk = any_target(scratch, Format::ContainerDisk);
     let disk = Target { appliance: Appliance { name: name.into(), ..disk.appliance.clone() }, ..disk };
-    write_one(Image { size: 12 * MIB, extents: &extents(12 * MIB) }, &disk, 2);
+    write_one(RawImage { size: 12 * MIB, extents: &extents(12 * MIB) }, &disk, 2);
     disk
 }
 
@@ -65,7 +65,7 @@ fn docker_refuses_a_flipped_byte() {
     let scratch = Scratch::new();
     // Another disk than that of the other tests: docker does not look at a layer it already has.
     let disk = any_target(&scratch, Format::ContainerDisk);
-    write_one(Image { size: 3 * MIB, extents: &extents(3 * MIB) }, &disk, 2);
+    write_one(RawImage { size: 3 * MIB, extents: &extents(3 * MIB) }, &disk, 2);
     let mut bytes = std::fs::read(&disk.path).unwrap();
     bytes[400 << 10] ^= 1;
     let path = scratch.write("broken.tar", &bytes);

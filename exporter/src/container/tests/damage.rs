@@ -6,7 +6,7 @@ use super::*;
 fn small(scratch: &Scratch, format: Format, compression: Compression) -> Vec<u8> {
     let path = scratch.file("whole.disk");
     let disk = target_at(path, format, compression);
-    write_one(Image { size: 3 * MIB, extents: &extents(3 * MIB) }, &disk, 2);
+    write_one(RawImage { size: 3 * MIB, extents: &extents(3 * MIB) }, &disk, 2);
     assert_eq!(check(&disk.path).unwrap(), <[&str; 0]>::default(), "{format}");
     std::fs::read(&disk.path).unwrap()
 }

@@ -111,7 +111,7 @@ fn a_full_disk_leaves_no_folder() {
     let small = SmallDisk::mount(&scratch);
     let disk = Target { path: small.0.join("web"), ..any_target(&scratch, Format::Ovf) };
     let extents = [Extent::bytes(0, noise(2 * MIB))];
-    let error = write(Image { size: 2 * MIB, extents: &extents }, &[disk], &run(2)).unwrap_err();
+    let error = write(RawImage { size: 2 * MIB, extents: &extents }, &[disk], &run(2)).unwrap_err();
     assert!(error.to_string().contains("cannot write the file: No space left"), "{error}");
     assert_eq!(std::fs::read_dir(&small.0).unwrap().count(), 0);
 }

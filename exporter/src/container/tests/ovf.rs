@@ -9,7 +9,7 @@ const SIZE: u64 = 12 * MIB + 512;
 fn ova(scratch: &Scratch, name: &str) -> Target {
     let appliance = Appliance { name: name.into(), ..Appliance::default() };
     let disk = Target { appliance, ..target(scratch, "disk.ova", Compression::Zlib) };
-    write_one(Image { size: SIZE, extents: &extents(SIZE) }, &disk, 2);
+    write_one(RawImage { size: SIZE, extents: &extents(SIZE) }, &disk, 2);
     disk
 }
 
@@ -17,7 +17,7 @@ fn ova(scratch: &Scratch, name: &str) -> Target {
 fn folder(scratch: &Scratch, name: &str) -> Target {
     let appliance = Appliance { name: name.into(), ..Appliance::default() };
     let disk = Target { appliance, ..any_target(scratch, Format::Ovf) };
-    write_one(Image { size: SIZE, extents: &extents(SIZE) }, &disk, 2);
+    write_one(RawImage { size: SIZE, extents: &extents(SIZE) }, &disk, 2);
     disk
 }
 
@@ -116,7 +116,7 @@ fn qemu_and_our_reader_read_the_disk_in_it() {
     accepts("qemu-img", &["compare", "-f", "raw", "-F", "vmdk", &raw, vmdk]);
     accepts("qemu-img", &["check", "-f", "vmdk", vmdk]);
     let alone = target(&scratch, "alone.vmdk", Compression::Zlib);
-    write_one(Image { size: SIZE, extents: &extents(SIZE) }, &alone, 1);
+    write_one(RawImage { size: SIZE, extents: &extents(SIZE) }, &alone, 1);
     assert!(std::fs::read(vmdk).unwrap() == std::fs::read(&alone.path).unwrap());
     assert_eq!(identify(&disk.path).unwrap(), (Format::Ova, Some(SIZE)));
     let mut bytes = vec![1; SIZE as usize];

@@ -27,7 +27,7 @@ fn qemu_and_our_reader_read_the_image() {
         for size in SIZES {
             let extents = extents(size);
             let disk = disk(&scratch, format);
-            write_one(Image { size, extents: &extents }, &disk, 2);
+            write_one(RawImage { size, extents: &extents }, &disk, 2);
             let expected = flatten(disk_size(format, size), &extents);
             let raw = scratch.write("expected.raw", &expected);
             accepts("qemu-img", &["compare", "-f", "raw", "-F", name, &raw, shown(&disk)]);
@@ -84,7 +84,7 @@ fn zero_blocks_are_not_stored() {
     let extents = [Extent::bytes(MIB, vec![0; 5 * MIB as usize]), Extent::bytes(40 * MIB, [1])];
     for (format, name) in FORMATS {
         let disk = disk(&scratch, format);
-        write_one(Image { size: 1 << 36, extents: &extents }, &disk, 2);
+        write_one(RawImage { size: 1 << 36, extents: &extents }, &disk, 2);
         let metadata = std::fs::metadata(&disk.path).unwrap();
         assert!(metadata.blocks() * 512 <= 3 * MIB, "{name}: {}", metadata.blocks() * 512);
     }
@@ -97,7 +97,7 @@ fn identity_is_the_targets() {
         let first = disk(&scratch, format);
         let read = |id| {
             let disk = Target { id, ..first.clone() };
-            write_one(Image { size: MIB, extents: &Vec::new() }, &disk, 1);
+            write_one(RawImage { size: MIB, extents: &Vec::new() }, &disk, 1);
             std::fs::read(&disk.path).unwrap()
         };
         let other = Seed::new(b"other").uuid("disk file");
@@ -108,7 +108,7 @@ fn identity_is_the_targets() {
 /// A disk of 3 MiB and its bytes.
 fn small(scratch: &Scratch, format: Format) -> (Target, Vec<u8>) {
     let disk = disk(scratch, format);
-    write_one(Image { size: 3 * MIB, extents: &extents(3 * MIB) }, &disk, 2);
+    write_one(RawImage { size: 3 * MIB, extents: &extents(3 * MIB) }, &disk, 2);
     let bytes = std::fs::read(&disk.path).unwrap();
     (disk, bytes)
 }
@@ -188,7 +188,7 @@ fn a_dynamic_vhd_marks_the_half_blocks_it_has() {
     let scratch = Scratch::new();
     let extents = [Extent::bytes(3 * MIB, text(700)), Extent::bytes(8 * MIB, text(2 * MIB))];
     let disk = disk(&scratch, Format::VhdDynamic);
-    write_one(Image { size: 64 * MIB, extents: &extents }, &disk, 2);
+    write_one(RawImage { size: 64 * MIB, extents: &extents }, &disk, 2);
     let whole = std::fs::read(&disk.path).unwrap();
     let raw = scratch.write("expected.raw", &flatten(64 * MIB, &extents));
     // Copy of the footer, header, one sector of table.
@@ -232,10 +232,11 @@ fn disks_larger_than_qemu_reads_are_refused() {
     ];
     for (format, name, largest) in largest {
         let disk = disk(&scratch, format);
-        write_one(Image { size: largest, extents: &Vec::new() }, &disk, 1);
+        write_one(RawImage { size: largest, extents: &Vec::new() }, &disk, 1);
         accepts("qemu-img", &["info", "-f", name, shown(&disk)]);
         for size in [(1 << 49) + 1, u64::MAX] {
-            let written = write(Image { size, extents: &Vec::new() }, std::slice::from_ref(&disk), &run(1));
+            let written =
+                write(RawImage { size, extents: &Vec::new() }, std::slice::from_ref(&disk), &run(1));
             assert_eq!(*written.unwrap_err().kind(), Kind::Unsupported, "{name} {size}");
         }
     }
@@ -273,7 +274,7 @@ fn a_vhdx_has_entries_for_bitmaps_in_between() {
     let offsets = [0, 4095 * MIB, 4096 * MIB, 8191 * MIB + 5, 8192 * MIB];
     let extents = offsets.map(|offset| Extent::bytes(offset, text(700)));
     let raw = target(&scratch, "expected.raw", Compression::None);
-    let image = Image { size: 8193 * MIB + 512, extents: &extents };
+    let image = RawImage { size: 8193 * MIB + 512, extents: &extents };
     write(image, &[disk.clone(), raw.clone()], &run(2)).unwrap();
     accepts("qemu-img", &["compare", "-f", "raw", "-F", "vhdx", shown(&raw), shown(&disk)]);
     for offset in offsets {

@@ -35,7 +35,7 @@ fn every_format_comes_out_as_it_is_written_at_once() {
     for format in FORMATS {
         for size in SIZES.map(|size| size.next_multiple_of(format.size_unit())) {
             let extents = extents(size);
-            let image = Image { size, extents: &extents };
+            let image = RawImage { size, extents: &extents };
             let [whole, sparse] = [false, true].map(|sparse| disk(&scratch, format, sparse));
             // Both in one pass, as a build makes its files.
             write(image, &[whole.clone(), sparse.clone()], &run(2)).unwrap();
@@ -59,7 +59,7 @@ fn a_format_that_streams_comes_in_order() {
     for format in FORMATS.into_iter().filter(|format| format.streams()) {
         let sparse = disk(&scratch, format, true);
         let size = 12 * MIB;
-        write_one(Image { size, extents: &extents(size) }, &sparse, 2);
+        write_one(RawImage { size, extents: &extents(size) }, &sparse, 2);
         let mut end = 0;
         let len = unpack(&*std::fs::read(&sparse.path).unwrap(), |at, bytes| {
             assert!(at >= end, "{format}: {at} comes after {end}");
@@ -130,7 +130,8 @@ fn a_length_that_is_a_lie_costs_no_memory() {
 fn a_stream_cannot_be_read_again() {
     let scratch = Scratch::new();
     let disk = Target { sparse: true, ..any_target(&scratch, Format::ContainerDisk) };
-    let error = write(Image { size: MIB, extents: &extents(MIB) }, &[disk], &run(1)).unwrap_err().to_string();
+    let error =
+        write(RawImage { size: MIB, extents: &extents(MIB) }, &[disk], &run(1)).unwrap_err().to_string();
     assert!(error.contains("a stream cannot be read again"), "{error}");
     assert!(std::fs::read_dir(scratch.path()).unwrap().next().is_none(), "nothing is left");
 }

@@ -22,7 +22,7 @@ fn the_tools_unpack_the_image() {
         for size in SIZES {
             let extents = extents(size);
             let disk = any_target(&scratch, format);
-            write_one(Image { size, extents: &extents }, &disk, 2);
+            write_one(RawImage { size, extents: &extents }, &disk, 2);
             let expected = scratch.write("expected.raw", &flatten(size, &extents));
             accepts(program, &["-tq", shown(&disk)]);
             assert!(unpacks_to(program, shown(&disk), &expected), "{format} {size}");
@@ -38,7 +38,7 @@ fn damage_to_a_stream_is_found() {
     let scratch = Scratch::new();
     for (format, program) in FORMATS {
         let disk = any_target(&scratch, format);
-        write_one(Image { size: 3 * MIB, extents: &extents(3 * MIB) }, &disk, 2);
+        write_one(RawImage { size: 3 * MIB, extents: &extents(3 * MIB) }, &disk, 2);
         let whole = std::fs::read(&disk.path).unwrap();
         let name = format!("broken{}", format.suffix());
         for flipped in [0, 40, whole.len() / 2, whole.len() - 1] {
@@ -56,7 +56,7 @@ fn damage_to_a_stream_is_found() {
 fn frames_say_their_size_and_have_a_checksum() {
     let scratch = Scratch::new();
     let disk = any_target(&scratch, Format::RawZst);
-    write_one(Image { size: 12 * MIB, extents: &extents(12 * MIB) }, &disk, 2);
+    write_one(RawImage { size: 12 * MIB, extents: &extents(12 * MIB) }, &disk, 2);
     let said = accepts("zstd", &["-lv", shown(&disk)]);
     for expected in ["# Zstandard Frames: 12", "12.0 MiB (12582912 B)", "Check: XXH64"] {
         assert!(said.contains(expected), "{said}");
@@ -71,7 +71,7 @@ fn frames_say_their_size_and_have_a_checksum() {
 fn members_name_neither_time_nor_system() {
     let scratch = Scratch::new();
     let disk = any_target(&scratch, Format::RawGz);
-    write_one(Image { size: MIB, extents: &extents(MIB) }, &disk, 2);
+    write_one(RawImage { size: MIB, extents: &extents(MIB) }, &disk, 2);
     let bytes = std::fs::read(&disk.path).unwrap();
     // Flags and time, none; the ninth byte tells the effort, the tenth the system.
     assert_eq!((&bytes[3..8], bytes[9]), (&[0; 5][..], 255));
@@ -85,7 +85,7 @@ fn a_large_disk_with_little_on_it_is_a_small_stream() {
         [Extent::bytes(5, text(700)), Extent::bytes(12 << 30, noise(MIB)), Extent::bytes(size - 7, text(7))];
     for (format, largest) in [(Format::RawZst, 3 * MIB), (Format::RawGz, 27 * MIB)] {
         let disk = any_target(&scratch, format);
-        write_one(Image { size, extents: &extents }, &disk, 2);
+        write_one(RawImage { size, extents: &extents }, &disk, 2);
         let len = std::fs::metadata(&disk.path).unwrap().len();
         assert!(len <= largest, "{format}: {len}");
     }
@@ -96,7 +96,7 @@ fn a_stream_is_told_but_not_opened() {
     let scratch = Scratch::new();
     for (format, program) in FORMATS {
         let disk = any_target(&scratch, format);
-        write_one(Image { size: MIB, extents: &extents(MIB) }, &disk, 1);
+        write_one(RawImage { size: MIB, extents: &extents(MIB) }, &disk, 1);
         assert_eq!(identify(&disk.path).unwrap(), (format, None));
         let error = open(&disk.path).err().unwrap();
         assert_eq!(*error.kind(), Kind::Unsupported);
@@ -130,14 +130,14 @@ fn google_takes_one_member_with_the_disk() {
     let scratch = Scratch::new();
     let extents = extents(12 * MIB);
     let disk = any_target(&scratch, Format::Gce);
-    write_one(Image { size: 1 << 30, extents: &extents }, &disk, 2);
+    write_one(RawImage { size: 1 << 30, extents: &extents }, &disk, 2);
     accepts("gzip", &["-tq", shown(&disk)]);
     let listed = accepts("tar", &["--numeric-owner", "--utc", "-tvzf", shown(&disk)]);
     assert_eq!(listed.trim_end(), "-rw-r--r-- 0/0      1073741824 1970-01-01 00:00 disk.raw");
     let directory = scratch.path().to_str().unwrap();
     accepts("tar", &["-C", directory, "-xzf", shown(&disk)]);
     let raw = target(&scratch, "expected.raw", Compression::None);
-    write_one(Image { size: 1 << 30, extents: &extents }, &raw, 2);
+    write_one(RawImage { size: 1 << 30, extents: &extents }, &raw, 2);
     accepts("cmp", &[shown(&raw), &format!("{directory}/disk.raw")]);
     assert_eq!(identify(&disk.path).unwrap(), (Format::Gce, Some(1 << 30)));
     assert_eq!(*open(&disk.path).err().unwrap().kind(), Kind::Unsupported);
@@ -151,12 +151,12 @@ fn google_takes_one_member_with_the_disk() {
 fn google_takes_whole_gibibytes_of_any_number() {
     let scratch = Scratch::new();
     let disk = any_target(&scratch, Format::Gce);
-    let refused = write(Image { size: 12 * MIB, extents: &[] }, std::slice::from_ref(&disk), &run(1));
+    let refused = write(RawImage { size: 12 * MIB, extents: &[] }, std::slice::from_ref(&disk), &run(1));
     let error = refused.unwrap_err();
     assert!(error.to_string().ends_with("a gce disk is a multiple of 1 GiB large"), "{error}");
     assert_eq!(error.hint(), Some(&"make the disk 1073741824 bytes large".into()));
     // More than the octal digits of a tar header hold.
-    write_one(Image { size: 10 << 30, extents: &[] }, &disk, 2);
+    write_one(RawImage { size: 10 << 30, extents: &[] }, &disk, 2);
     assert!(accepts("tar", &["-tvzf", shown(&disk)]).contains(" 10737418240 "));
     assert_eq!(identify(&disk.path).unwrap(), (Format::Gce, Some(10 << 30)));
 }

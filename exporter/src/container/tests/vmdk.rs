@@ -18,7 +18,7 @@ fn stream(scratch: &Scratch) -> (Vec<u8>, Vec<u8>) {
     extents.push(Extent::bytes(100 * MIB - 5, noise(MIB)));
     extents.push(Extent::bytes(size - 2 * KIB, text(2 * KIB)));
     let disk = disk(scratch);
-    write_one(Image { size, extents: &extents }, &disk, 3);
+    write_one(RawImage { size, extents: &extents }, &disk, 3);
     (std::fs::read(&disk.path).unwrap(), flatten(size, &extents))
 }
 

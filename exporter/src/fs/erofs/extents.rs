@@ -10,9 +10,9 @@ use super::format::{BLOCK_SIZE, SLOT_SIZE, SUPERBLOCK_OFFSET};
 use super::inode::{Data, Record};
 use super::plan::Plan;
 use super::render::{Piece, is_rendered};
-use crate::extent::{Extent, Extents, Render, Source};
+use crate::extent::{Backing, Extent, Extents, Render};
 use crate::fs::Contents;
-use crate::tree::{Content, Kind};
+use crate::tree::{Content, InodeKind};
 
 /// Inodes are rendered in pieces of so many bytes or a little more, in parallel.
 const PIECE: u64 = 64 << 10;
@@ -41,7 +41,7 @@ fn in_bytes(block: u32) -> u64 {
 impl PlanExtents {
     fn rendered(&self, offset: u64, len: u64, piece: Piece) -> Extent {
         let by = Arc::clone(&self.0) as Arc<dyn Render>;
-        Extent { offset, len, source: Source::Rendered { by, key: piece.key() } }
+        Extent { offset, len, source: Backing::Rendered { by, key: piece.key() } }
     }
 
     /// All inodes with what lies behind them.
@@ -83,7 +83,7 @@ impl PlanExtents {
     /// What lies behind an inode and is read from elsewhere.
     fn read_tail(&self, index: usize, record: &Record, offset: u64) -> Option<Vec<Extent>> {
         match (&self.0.tree.inode(self.0.nodes[index].id).kind, &record.data) {
-            (Kind::File(content), &Data::Flat { blocks, tail: 1.. }) if !is_rendered(content) => {
+            (InodeKind::File(content), &Data::Flat { blocks, tail: 1.. }) if !is_rendered(content) => {
                 Some(Extent::of_range(content, blocks * BLOCK_SIZE as u64..content.len(), offset))
             }
             _ => None,
@@ -96,12 +96,12 @@ impl PlanExtents {
         let start = in_bytes(node.block);
         match (&self.0.tree.inode(node.id).kind, &self.0.record(index).data) {
             (_, Data::Device(_) | Data::Flat { blocks: 0, .. }) => Vec::new(),
-            (Kind::File(content), Data::Flat { blocks, .. }) => {
+            (InodeKind::File(content), Data::Flat { blocks, .. }) => {
                 let end = content.len().min(blocks * BLOCK_SIZE as u64);
                 Extent::of_range(content, 0..end, start)
             }
-            (Kind::File(content), Data::Chunked(chunks)) => data(content, chunks.data_blocks(), start),
-            (Kind::Symlink(target), _) => vec![Extent::bytes(start, &**target)],
+            (InodeKind::File(content), Data::Chunked(chunks)) => data(content, chunks.data_blocks(), start),
+            (InodeKind::Symlink(target), _) => vec![Extent::bytes(start, &**target)],
             (_, Data::Flat { blocks, .. }) => {
                 vec![self.rendered(start, blocks * BLOCK_SIZE as u64, Piece::Directory(index))]
             }

@@ -7,7 +7,7 @@ use std::mem::{offset_of, size_of};
 use zerocopy::little_endian::{U16, U32, U64};
 use zerocopy::{FromZeros, Immutable, IntoBytes, KnownLayout};
 
-use crate::tree::Kind;
+use crate::tree::InodeKind;
 
 /// Bytes in a block: the only size that kernels before 6.4 read.
 pub(super) const BLOCK_SIZE: usize = 4096;
@@ -192,14 +192,14 @@ pub(super) struct Dirent {
 const _: () = assert!(size_of::<Dirent>() == 12);
 
 /// `file_type` of an entry (`EROFS_FT_…`).
-pub(super) fn file_type(kind: &Kind) -> u8 {
+pub(super) fn file_type(kind: &InodeKind) -> u8 {
     match kind {
-        Kind::File(_) => 1,
-        Kind::Directory(_) => 2,
-        Kind::CharDevice(_) => 3,
-        Kind::BlockDevice(_) => 4,
-        Kind::Fifo => 5,
-        Kind::Socket => 6,
-        Kind::Symlink(_) => 7,
+        InodeKind::File(_) => 1,
+        InodeKind::Directory(_) => 2,
+        InodeKind::CharDevice(_) => 3,
+        InodeKind::BlockDevice(_) => 4,
+        InodeKind::Fifo => 5,
+        InodeKind::Socket => 6,
+        InodeKind::Symlink(_) => 7,
     }
 }

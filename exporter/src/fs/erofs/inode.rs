@@ -12,7 +12,7 @@ use super::xattr::{Attributes, Shared};
 use crate::error::show_size;
 use crate::fs::mode;
 use crate::fs::refusal::check_target;
-use crate::tree::{Content, Device, Inode, InodeId, Kind, Meta, Time, Tree};
+use crate::tree::{Content, Device, Inode, InodeId, InodeKind, Meta, Time, Tree};
 
 /// An inode before it has a place: everything follows from it but the place itself.
 pub(super) struct Record {
@@ -48,10 +48,12 @@ impl Record {
         let is_extended = !is_compact(meta, links, size, created);
         let mut record = Self { is_extended, attributes, links, size, data: Data::Device(0) };
         record.data = match kind {
-            &Kind::CharDevice(device) | &Kind::BlockDevice(device) => Data::Device(device_number(device)?),
-            Kind::Fifo | Kind::Socket => Data::Device(0),
-            Kind::Directory(_) | Kind::Symlink(_) => record.flat(true),
-            Kind::File(content) => match with_holes(content) {
+            &InodeKind::CharDevice(device) | &InodeKind::BlockDevice(device) => {
+                Data::Device(device_number(device)?)
+            }
+            InodeKind::Fifo | InodeKind::Socket => Data::Device(0),
+            InodeKind::Directory(_) | InodeKind::Symlink(_) => record.flat(true),
+            InodeKind::File(content) => match with_holes(content) {
                 Some(chunks) => Data::Chunked(chunks),
                 // Archives are read in the order of the blocks.
                 None => record.flat(content.order().is_none()),
@@ -169,13 +171,13 @@ fn is_compact(meta: &Meta, links: u32, size: u64, created: Time) -> bool {
 /// Bytes of the content; an error says why there are too many.
 fn size(tree: &Tree, id: InodeId) -> Result<u64, String> {
     match &tree.inode(id).kind {
-        Kind::File(content) if i64::try_from(content.len()).is_err() => {
+        InodeKind::File(content) if i64::try_from(content.len()).is_err() => {
             Err(format!("{} are too much for a file", show_size(content.len())))
         }
-        Kind::File(content) => Ok(content.len()),
-        Kind::Directory(_) => Ok(Directory::new(tree, id, id).len()),
-        Kind::Symlink(target) => check_target(target, "erofs").map(|()| target.len() as u64),
-        Kind::CharDevice(_) | Kind::BlockDevice(_) | Kind::Fifo | Kind::Socket => Ok(0),
+        InodeKind::File(content) => Ok(content.len()),
+        InodeKind::Directory(_) => Ok(Directory::new(tree, id, id).len()),
+        InodeKind::Symlink(target) => check_target(target, "erofs").map(|()| target.len() as u64),
+        InodeKind::CharDevice(_) | InodeKind::BlockDevice(_) | InodeKind::Fifo | InodeKind::Socket => Ok(0),
     }
 }
 
@@ -196,14 +198,14 @@ mod tests {
 
     const CREATED: Time = Time { seconds: 1_700_000_000, nanoseconds: 7 };
 
-    fn record(meta: Meta, kind: Kind) -> Result<Record, String> {
+    fn record(meta: Meta, kind: InodeKind) -> Result<Record, String> {
         let mut tree = Tree::new(Meta::default());
         let id = tree.insert(Tree::ROOT, b"name", Inode { meta, kind });
         Record::new(&tree, (id, 1), &Shared::default(), CREATED)
     }
 
     fn of_len(len: usize) -> Data {
-        record(Meta::default(), Kind::File(Content::Bytes(vec![1; len].into()))).unwrap().data
+        record(Meta::default(), InodeKind::File(Content::Bytes(vec![1; len].into()))).unwrap().data
     }
 
     #[test]
@@ -218,7 +220,7 @@ mod tests {
     #[test]
     fn only_inodes_of_the_file_systems_time_with_small_numbers_are_compact() {
         let same = Meta { uid: 65_535, gid: 65_535, mtime: CREATED, ..Meta::default() };
-        let is_extended = |meta: &Meta| record(meta.clone(), Kind::Fifo).unwrap().is_extended;
+        let is_extended = |meta: &Meta| record(meta.clone(), InodeKind::Fifo).unwrap().is_extended;
         assert!(!is_extended(&same));
         for change in [
             &(|meta: &mut Meta| meta.uid = 65_536) as &dyn Fn(&mut Meta),

@@ -8,7 +8,7 @@ use super::format::{BLOCK_SIZE, SLOT_SIZE, file_type};
 use super::inode::{Data, Record};
 use super::plan::Plan;
 use crate::extent::Render;
-use crate::tree::{Content, InodeId, Kind};
+use crate::tree::{Content, InodeId, InodeKind};
 
 /// A part of the metadata, as it is written in the key of an extent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,16 +75,16 @@ impl Plan {
             (Data::Chunked(chunks), _) => {
                 chunks.render(node.block, &mut out[..chunks.addresses_len() as usize]);
             }
-            (&Data::Flat { blocks, tail }, Kind::Directory(_)) => {
+            (&Data::Flat { blocks, tail }, InodeKind::Directory(_)) => {
                 let directory = self.directory(node.id);
                 if let Some(last) = directory.blocks().nth(blocks as usize) {
                     self.render_entries(last, &mut out[..tail]);
                 }
             }
-            (Data::Flat { tail, .. }, Kind::Symlink(target)) => {
+            (Data::Flat { tail, .. }, InodeKind::Symlink(target)) => {
                 out[..*tail].copy_from_slice(&target[target.len() - tail..]);
             }
-            (Data::Flat { tail, .. }, Kind::File(Content::Bytes(bytes))) => {
+            (Data::Flat { tail, .. }, InodeKind::File(Content::Bytes(bytes))) => {
                 out[..*tail].copy_from_slice(&bytes[bytes.len() - tail..]);
             }
             _ => {}

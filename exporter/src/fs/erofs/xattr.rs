@@ -146,7 +146,7 @@ fn split(full_name: &[u8]) -> Option<(u8, &[u8])> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tree::{Inode, Kind, Meta};
+    use crate::tree::{Inode, InodeKind, Meta};
 
     fn xattrs(attributes: &[(&str, usize)]) -> Xattrs {
         attributes.iter().map(|&(name, len)| (name.as_bytes().into(), vec![7; len].into())).collect()
@@ -159,7 +159,7 @@ mod tests {
             .iter()
             .map(|xattrs| {
                 let meta = Meta { xattrs: (*xattrs).clone(), ..Meta::default() };
-                tree.add(Inode { meta, kind: Kind::Fifo })
+                tree.add(Inode { meta, kind: InodeKind::Fifo })
             })
             .collect();
         Shared::new(&tree, ids.into_iter())

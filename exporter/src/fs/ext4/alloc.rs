@@ -16,7 +16,7 @@ use super::geometry::Geometry;
 use super::inode::{Blocks, is_fast_symlink};
 use super::{journal, xattr};
 use crate::fs::order;
-use crate::tree::{Inode, Kind, Tree};
+use crate::tree::{Inode, InodeKind, Tree};
 
 /// The blocks of everything that has no fixed place.
 #[derive(Debug)]
@@ -99,9 +99,11 @@ impl<'a> Cursor<'a> {
     fn place_node(&mut self, tree: &Tree, census: &Census, index: usize) -> Blocks {
         let inode = tree.inode(census.nodes[index].id);
         let wanted = match &inode.kind {
-            Kind::Directory(_) => first(census.directory_node(index).map_or(0, |directory| directory.blocks)),
-            Kind::File(content) => content.data_blocks(BLOCK_SIZE),
-            Kind::Symlink(target) if !is_fast_symlink(target) => first(1),
+            InodeKind::Directory(_) => {
+                first(census.directory_node(index).map_or(0, |directory| directory.blocks))
+            }
+            InodeKind::File(content) => content.data_blocks(BLOCK_SIZE),
+            InodeKind::Symlink(target) if !is_fast_symlink(target) => first(1),
             _ => Vec::new(),
         };
         let tree = self.place(wanted);

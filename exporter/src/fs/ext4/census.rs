@@ -8,7 +8,7 @@ use super::format::{BLOCK_SIZE, FIRST_INO, Ino, LINK_MAX};
 use super::{inode, xattr};
 use crate::error::{Result, show_path, show_size};
 use crate::fs::refusal::{check_name, check_target, refuse, show_entry, show_inode};
-use crate::tree::{InodeId, Kind, Tree};
+use crate::tree::{InodeId, InodeKind, Tree};
 
 /// The name of the directory that e2fsck wants in the root directory.
 pub(super) const LOST_FOUND: &[u8] = b"lost+found";
@@ -194,17 +194,19 @@ fn node_blocks(tree: &Tree, id: InodeId) -> Result<u64, String> {
     let inode = tree.inode(id);
     let attributes = xattr::Placed::new(&inode.meta.xattrs).map_err(|reason| reason.to_string())?;
     let content = match &inode.kind {
-        Kind::File(content) if content.len() > FILE_MAX => {
+        InodeKind::File(content) if content.len() > FILE_MAX => {
             return Err(format!("{} are too much for a file", show_size(content.len())));
         }
-        Kind::File(content) => {
+        InodeKind::File(content) => {
             content.data_blocks(BLOCK_SIZE).iter().map(|range| range.end - range.start).sum()
         }
-        Kind::Symlink(target) => {
+        InodeKind::Symlink(target) => {
             check_target(target, "ext4")?;
             u64::from(!inode::is_fast_symlink(target))
         }
-        &Kind::CharDevice(device) | &Kind::BlockDevice(device) if inode::encode_device(device).is_none() => {
+        &InodeKind::CharDevice(device) | &InodeKind::BlockDevice(device)
+            if inode::encode_device(device).is_none() =>
+        {
             return Err(format!("the device number {}:{} is too large", device.major, device.minor));
         }
         _ => 0,

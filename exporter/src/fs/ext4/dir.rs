@@ -10,7 +10,7 @@ use zerocopy::little_endian::{U16, U32};
 use super::csum::Crc32c;
 use super::format::{BLOCK_SIZE, DIR_TAIL_FILE_TYPE, DirEntry2, DirEntryTail, Ino};
 use super::htree::HashTree;
-use crate::tree::Kind;
+use crate::tree::InodeKind;
 
 /// Bytes for entries in a block.
 pub(super) const ENTRIES_ROOM: usize = BLOCK_SIZE - size_of::<DirEntryTail>();
@@ -38,16 +38,16 @@ pub(super) enum FileType {
     Symlink = 7,
 }
 
-impl From<&Kind> for FileType {
-    fn from(kind: &Kind) -> Self {
+impl From<&InodeKind> for FileType {
+    fn from(kind: &InodeKind) -> Self {
         match kind {
-            Kind::Directory(_) => Self::Directory,
-            Kind::File(_) => Self::Regular,
-            Kind::Symlink(_) => Self::Symlink,
-            Kind::Fifo => Self::Fifo,
-            Kind::Socket => Self::Socket,
-            Kind::CharDevice(_) => Self::CharDevice,
-            Kind::BlockDevice(_) => Self::BlockDevice,
+            InodeKind::Directory(_) => Self::Directory,
+            InodeKind::File(_) => Self::Regular,
+            InodeKind::Symlink(_) => Self::Symlink,
+            InodeKind::Fifo => Self::Fifo,
+            InodeKind::Socket => Self::Socket,
+            InodeKind::CharDevice(_) => Self::CharDevice,
+            InodeKind::BlockDevice(_) => Self::BlockDevice,
         }
     }
 }

@@ -12,9 +12,9 @@ use super::inode::is_fast_symlink;
 use super::journal::JournalSuperblock;
 use super::plan::Ext4Plan;
 use super::render::Piece;
-use crate::extent::{Extent, Extents, Render, Source};
+use crate::extent::{Backing, Extent, Extents, Render};
 use crate::fs::Contents;
-use crate::tree::{Content, Kind};
+use crate::tree::{Content, InodeKind};
 
 /// Inodes in one extent of an inode table: 1 MiB, so that tables are rendered in parallel.
 const INODES_PER_EXTENT: u32 = 256 * INODES_PER_BLOCK;
@@ -58,7 +58,7 @@ fn in_bytes(block: u32) -> u64 {
 impl PlanExtents {
     fn rendered(&self, block: u32, blocks: u32, piece: Piece) -> Extent {
         let by = Arc::clone(&self.0) as Arc<dyn Render>;
-        let source = Source::Rendered { by, key: piece.key() };
+        let source = Backing::Rendered { by, key: piece.key() };
         Extent { offset: in_bytes(block), len: in_bytes(blocks), source }
     }
 
@@ -122,9 +122,9 @@ impl PlanExtents {
         let ino = self.0.census.number(id);
         let blocks = self.0.blocks(index);
         let mut extents: Vec<_> = match &self.0.tree.inode(id).kind {
-            Kind::Directory(_) => self.directory(ino, &blocks.tree).collect(),
-            Kind::File(content) => content_extents(content, &blocks.tree),
-            Kind::Symlink(target) if !is_fast_symlink(target) => {
+            InodeKind::Directory(_) => self.directory(ino, &blocks.tree).collect(),
+            InodeKind::File(content) => content_extents(content, &blocks.tree),
+            InodeKind::Symlink(target) if !is_fast_symlink(target) => {
                 vec![Extent::bytes(in_bytes(blocks.tree.runs[0].physical), &**target)]
             }
             _ => Vec::new(),

@@ -7,7 +7,7 @@ use super::extent_tree::ExtentTree;
 use super::format::{BLOCK_SIZE, EXTENTS_FL, EXTRA_ISIZE, INDEX_FL, Inode, LINK_MAX};
 use super::xattr;
 use crate::fs::mode;
-use crate::tree::{self, Device, Kind, Time};
+use crate::tree::{self, Device, InodeKind, Time};
 
 /// A target shorter than this lies in `i_block`.
 const FAST_SYMLINK_MAX: usize = 60;
@@ -52,18 +52,18 @@ pub(super) fn from_tree(from: &tree::Inode, links: u32, directory_blocks: u32, b
     let attributes = xattr::Placed::new(&meta.xattrs).expect("the census has refused what doesn't fit");
     attributes.render_inode(&mut inode.xattrs);
     match &from.kind {
-        Kind::Directory(_) => {
+        InodeKind::Directory(_) => {
             set_size(&mut inode, u64::from(directory_blocks) * BLOCK_SIZE as u64);
             set_extents(&mut inode, &blocks.tree);
             if directory_blocks > 1 {
                 inode.i_flags |= U32::new(INDEX_FL);
             }
         }
-        Kind::File(content) => {
+        InodeKind::File(content) => {
             set_size(&mut inode, content.len());
             set_extents(&mut inode, &blocks.tree);
         }
-        Kind::Symlink(target) => {
+        InodeKind::Symlink(target) => {
             set_size(&mut inode, target.len() as u64);
             if is_fast_symlink(target) {
                 inode.i_block[..target.len()].copy_from_slice(target);
@@ -71,12 +71,12 @@ pub(super) fn from_tree(from: &tree::Inode, links: u32, directory_blocks: u32, b
                 set_extents(&mut inode, &blocks.tree);
             }
         }
-        &Kind::CharDevice(device) | &Kind::BlockDevice(device) => {
+        &InodeKind::CharDevice(device) | &InodeKind::BlockDevice(device) => {
             let words = encode_device(device).expect("the census has refused larger numbers");
             inode.i_block[..4].copy_from_slice(&words[0].to_le_bytes());
             inode.i_block[4..8].copy_from_slice(&words[1].to_le_bytes());
         }
-        Kind::Fifo | Kind::Socket => {}
+        InodeKind::Fifo | InodeKind::Socket => {}
     }
     inode
 }

@@ -11,7 +11,7 @@ use super::*;
 use crate::error;
 use crate::fs::DiskBudget;
 use crate::testing::{Scratch, accepts, flatten, tool};
-use crate::tree::{Content, Inode, InodeId, Kind, Meta, Tree};
+use crate::tree::{Content, Inode, InodeId, InodeKind, Meta, Tree};
 
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
@@ -37,12 +37,12 @@ fn directory(tree: &mut Tree, parent: InodeId, name: &str) -> InodeId {
     tree.insert(
         parent,
         name.as_bytes(),
-        Inode { meta: Meta::default(), kind: Kind::Directory(Default::default()) },
+        Inode { meta: Meta::default(), kind: InodeKind::Directory(Default::default()) },
     )
 }
 
 fn file(tree: &mut Tree, parent: InodeId, name: &str, bytes: &[u8]) -> InodeId {
-    let kind = Kind::File(Content::Bytes(bytes.into()));
+    let kind = InodeKind::File(Content::Bytes(bytes.into()));
     tree.insert(parent, name.as_bytes(), Inode { meta: Meta::default(), kind })
 }
 
@@ -84,7 +84,7 @@ fn is_same(tree: &Tree, id: InodeId, copy: &Path) -> bool {
         && entries.iter().all(|(name, &child)| {
             let path = copy.join(std::str::from_utf8(name).unwrap());
             match &tree.inode(child).kind {
-                Kind::File(Content::Bytes(bytes)) => {
+                InodeKind::File(Content::Bytes(bytes)) => {
                     std::fs::read(&path).is_ok_and(|read| read[..] == bytes[..])
                 }
                 _ => path.is_dir() && is_same(tree, child, &path),
@@ -260,22 +260,25 @@ fn mtools_read_a_flipped_byte() {
 
 #[test]
 fn what_fat_can_not_hold_is_refused_by_its_path() {
-    let refused = |name: &[u8], kind: Kind| {
+    let refused = |name: &[u8], kind: InodeKind| {
         let mut tree = esp(0);
         let loader = directory(&mut tree, Tree::ROOT, "loader");
         tree.insert(
             loader,
             b"Same",
-            Inode { meta: Meta::default(), kind: Kind::File(Content::Bytes([].into())) },
+            Inode { meta: Meta::default(), kind: InodeKind::File(Content::Bytes([].into())) },
         );
         tree.insert(loader, name, Inode { meta: Meta::default(), kind });
         let error = plan(&tree, &options(8 * MIB)).unwrap_err();
         assert_eq!(*error.kind(), error::Kind::Input);
         error.to_string()
     };
-    let empty = || Kind::File(Content::Bytes([].into()));
-    assert_eq!(refused(b"x", Kind::Symlink(b"y"[..].into())), "/loader/x: FAT cannot hold a symbolic link");
-    assert_eq!(refused(b"x", Kind::Fifo), "/loader/x: FAT cannot hold a named pipe");
+    let empty = || InodeKind::File(Content::Bytes([].into()));
+    assert_eq!(
+        refused(b"x", InodeKind::Symlink(b"y"[..].into())),
+        "/loader/x: FAT cannot hold a symbolic link"
+    );
+    assert_eq!(refused(b"x", InodeKind::Fifo), "/loader/x: FAT cannot hold a named pipe");
     assert_eq!(refused(b"a?", empty()), "/loader/a?: FAT allows no '?' in a name");
     assert_eq!(
         refused(b"same", empty()),
@@ -286,7 +289,8 @@ fn what_fat_can_not_hold_is_refused_by_its_path() {
 #[test]
 fn a_file_of_four_gib_is_refused() {
     let root = crate::tree::HostDir::open(Path::new("/")).unwrap();
-    let host = |len| Kind::File(Content::Host(crate::tree::HostFile::new(root.clone(), b"large", len, None)));
+    let host =
+        |len| InodeKind::File(Content::Host(crate::tree::HostFile::new(root.clone(), b"large", len, None)));
     let mut tree = Tree::new(Meta::default());
     let id =
         tree.insert(Tree::ROOT, b"large", Inode { meta: Meta::default(), kind: host(u64::from(u32::MAX)) });
@@ -301,7 +305,7 @@ fn holes_of_files_take_clusters_but_no_extents() {
     let root = crate::tree::HostDir::open(Path::new("/")).unwrap();
     let data = [4096..5000, 1_000_000..1_000_001];
     let host = crate::tree::HostFile::new(root, b"sparse", 2_000_000, Some(data.into()));
-    let kind = Kind::File(Content::Host(host));
+    let kind = InodeKind::File(Content::Host(host));
     let mut tree = Tree::new(Meta::default());
     tree.insert(Tree::ROOT, b"sparse", Inode { meta: Meta::default(), kind });
     file(&mut tree, Tree::ROOT, "tail", b"x");

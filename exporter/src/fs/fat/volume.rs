@@ -54,15 +54,15 @@ impl<'a> Volume<'a> {
             Err(Error::new(Kind::Input, path, format!("FAT cannot hold {what}")))
         };
         let body = match &tree.inode(id).kind {
-            tree::Kind::Directory(_) => Body::Directory(Vec::new()),
-            tree::Kind::File(content) if content.len() > u64::from(u32::MAX) => {
+            tree::InodeKind::Directory(_) => Body::Directory(Vec::new()),
+            tree::InodeKind::File(content) if content.len() > u64::from(u32::MAX) => {
                 return refuse(&format!("a file of {}, only up to 4 GiB - 1", show_size(content.len())));
             }
-            tree::Kind::File(content) => Body::File(content),
-            tree::Kind::Symlink(_) => return refuse("a symbolic link"),
-            tree::Kind::Fifo => return refuse("a named pipe"),
-            tree::Kind::Socket => return refuse("a socket"),
-            tree::Kind::CharDevice(_) | tree::Kind::BlockDevice(_) => return refuse("a device"),
+            tree::InodeKind::File(content) => Body::File(content),
+            tree::InodeKind::Symlink(_) => return refuse("a symbolic link"),
+            tree::InodeKind::Fifo => return refuse("a named pipe"),
+            tree::InodeKind::Socket => return refuse("a socket"),
+            tree::InodeKind::CharDevice(_) | tree::InodeKind::BlockDevice(_) => return refuse("a device"),
         };
         let index = self.nodes.len();
         self.nodes.push(Node { parent, name, entry: None, body });

@@ -2,7 +2,7 @@
 
 use crate::limits;
 use crate::spec::Container;
-use crate::tree::{InodeId, Kind, Tree};
+use crate::tree::{InodeId, InodeKind, Tree};
 
 /// Where the words of a container are looked up.
 pub(super) struct Programs {
@@ -46,7 +46,7 @@ fn join(from: &str, path: &str) -> String {
 fn executable(tree: &Tree, path: &str) -> Option<InodeId> {
     let is_executable = |id: &InodeId| {
         let inode = tree.inode(*id);
-        matches!(inode.kind, Kind::File(_)) && inode.meta.permissions & 0o111 != 0
+        matches!(inode.kind, InodeKind::File(_)) && inode.meta.permissions & 0o111 != 0
     };
     tree.resolve(path).filter(is_executable)
 }

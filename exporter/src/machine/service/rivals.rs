@@ -10,7 +10,7 @@ use super::program::Programs;
 use crate::error::Result;
 use crate::machine::{Texts, lines, systemd};
 use crate::spec::Container;
-use crate::tree::{Editor, InodeId, Kind, Tree};
+use crate::tree::{Editor, InodeId, InodeKind, Tree};
 
 /// A command that names a program after so many words is nobody's.
 const WORDS: usize = 1_000;
@@ -53,12 +53,13 @@ fn enabled(tree: &Tree) -> BTreeMap<(Option<(u32, u64)>, InodeId), Unit> {
         let directory = String::from_utf8_lossy(directory);
         for (unit, &link) in tree.entries(id).filter(|_| pulls_in).into_iter().flatten() {
             let unit = String::from_utf8_lossy(unit).into_owned();
-            if !matches!(tree.inode(link).kind, Kind::Symlink(_)) || !unit.ends_with(".service") {
+            if !matches!(tree.inode(link).kind, InodeKind::Symlink(_)) || !unit.ends_with(".service") {
                 continue;
             }
             let Some(file) = systemd::unit_file(tree, &unit) else { continue };
             let Some(id) = tree.resolve(&file) else { continue };
-            let order = if let Kind::File(content) = &tree.inode(id).kind { content.order() } else { None };
+            let order =
+                if let InodeKind::File(content) = &tree.inode(id).kind { content.order() } else { None };
             let known = found.entry((order, id)).or_insert(Unit { file, links: Vec::new() });
             known.links.push((format!("{}/{directory}/{unit}", systemd::ETC), unit));
         }

@@ -70,7 +70,7 @@ fn write_one(
 /// A link at the top would be copied as the link; that of another context could lead anywhere.
 fn refuse_special(context: &Tree, id: InodeId, source: &str) -> Result<()> {
     match context.inode(id).kind {
-        tree::Kind::File(_) | tree::Kind::Directory(_) => Ok(()),
+        tree::InodeKind::File(_) | tree::InodeKind::Directory(_) => Ok(()),
         _ => Err(Error::new(Kind::Input, source, "is neither a file nor a folder of the build context")),
     }
 }

@@ -12,7 +12,7 @@ pub(super) fn time_zone(editor: &mut Editor<'_>, os: &Os, asked: Option<&str>) -
     let Some(zone) = asked else { return Ok(None) };
     let file = format!("{ZONES}/{zone}");
     let id = editor.tree().resolve(&file);
-    if !id.is_some_and(|id| matches!(editor.tree().inode(id).kind, tree::Kind::File(_))) {
+    if !id.is_some_and(|id| matches!(editor.tree().inode(id).kind, tree::InodeKind::File(_))) {
         return Err(Error::new(Kind::NotFound, "timezone", format!("{file} is not on the machine"))
             .with_hint("names are those of the tz database, such as Europe/Berlin, and their files those of the package tzdata"));
     }

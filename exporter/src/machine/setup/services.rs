@@ -30,7 +30,7 @@ fn switch_units(editor: &mut Editor<'_>, asked: &Services) -> Result<Vec<String>
         let unit = unit_name(name);
         let link = format!("{}/{unit}", systemd::ETC);
         let own = editor.tree().resolve_nofollow(&link);
-        if own.is_some_and(|id| matches!(editor.tree().inode(id).kind, tree::Kind::File(_))) {
+        if own.is_some_and(|id| matches!(editor.tree().inode(id).kind, tree::InodeKind::File(_))) {
             return Err(Error::new(Kind::Input, link, "is the machine's own unit, which cannot be masked")
                 .with_hint("disable it, or leave it out of the image"));
         }

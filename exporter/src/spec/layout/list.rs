@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Filesystem, Kind, Partition, Preset, SectorSize};
+use super::{Filesystem, Partition, PartitionType, Preset, SectorSize};
 use crate::architecture::Architecture;
 use crate::disk::kinds;
 use crate::fs::FileSystem;
@@ -72,9 +72,9 @@ pub fn slots(spec: &Spec) -> Vec<Slot> {
         (None, true, Profile::Data) => of_preset(vec![files()]),
         (None, false, _) => asked.iter().cloned().enumerate().map(|(at, each)| (Some(at), each)).collect(),
     };
-    let has_bios_boot = list.iter().any(|(_, partition)| partition.kind == Kind::BiosBoot);
+    let has_bios_boot = list.iter().any(|(_, partition)| partition.kind == PartitionType::BiosBoot);
     if !has_bios_boot && is_for_bios(spec) {
-        list.insert(0, (None, Partition::new(Kind::BiosBoot)));
+        list.insert(0, (None, Partition::new(PartitionType::BiosBoot)));
     }
     let mut labels: BTreeSet<_> = list.iter().filter_map(|(_, partition)| partition.label.clone()).collect();
     list.into_iter().map(|entry| slot(entry, spec.architecture, &mut labels)).collect()
@@ -115,7 +115,8 @@ impl Preset {
     /// The BIOS boot partition is there on every disk, so that numbers mean the same on all of them.
     fn partitions(self) -> Vec<Partition> {
         let [bios, esp, boot, root] =
-            [Kind::BiosBoot, Kind::Esp, Kind::Xbootldr, Kind::Root].map(Partition::new);
+            [PartitionType::BiosBoot, PartitionType::Esp, PartitionType::Xbootldr, PartitionType::Root]
+                .map(Partition::new);
         let root = Partition { grow: Some(true), ..root };
         match self {
             Self::Simple => vec![bios, esp, root],
@@ -134,7 +135,7 @@ fn files() -> Partition {
         label: Some("data".to_owned()),
         source: Some("/".to_owned()),
         grow: Some(true),
-        ..Partition::new(Kind::LinuxGeneric)
+        ..Partition::new(PartitionType::LinuxGeneric)
     }
 }
 
@@ -193,8 +194,8 @@ fn content(all: &Partition) -> Content {
     let has_file_system = all.filesystem.and_then(Filesystem::made).is_some();
     let from = if has_file_system { all.source.as_ref().or(all.mount.as_ref()) } else { all.source.as_ref() };
     match (all.kind, from.map(String::as_str)) {
-        (Kind::Esp, _) => Content::Esp,
-        (Kind::BiosBoot, None) => Content::BiosCore,
+        (PartitionType::Esp, _) => Content::Esp,
+        (PartitionType::BiosBoot, None) => Content::BiosCore,
         (_, None) => Content::Empty,
         (_, Some(path)) if !has_file_system => Content::File(path.to_owned()),
         (_, Some("/")) => Content::Root,

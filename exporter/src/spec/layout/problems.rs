@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Content, Filesystem, Kind, Partition, SectorSize, Slot};
+use super::{Content, Filesystem, Partition, PartitionType, SectorSize, Slot};
 use crate::disk::gpt::ENTRIES;
 use crate::fs::FileSystem;
 use crate::spec::{Firmware, Profile, Spec, TextFormat};
@@ -99,7 +99,7 @@ impl<'a> Search<'a> {
         {
             self.add(at, "max", format!("max is {max}, less than min, {min}"));
         }
-        if *kind == Kind::Esp {
+        if *kind == PartitionType::Esp {
             if filesystem.is_some_and(|other| other != Filesystem::Vfat) {
                 self.add(at, "filesystem", "firmware reads an ESP of vfat alone");
             }
@@ -107,7 +107,7 @@ impl<'a> Search<'a> {
                 self.add(at, "source", "an ESP has the boot loader, and no other files");
             }
         }
-        if *kind == Kind::BiosBoot && filesystem.is_some_and(|other| other != Filesystem::None) {
+        if *kind == PartitionType::BiosBoot && filesystem.is_some_and(|other| other != Filesystem::None) {
             self.add(at, "filesystem", "GRUB's core lies in a BIOS boot partition without a file system");
         }
         if *filesystem == Some(Filesystem::None) && mount.is_some() {

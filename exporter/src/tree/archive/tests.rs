@@ -2,7 +2,7 @@ use std::io::Write;
 use std::sync::Arc;
 
 use super::*;
-use crate::tree::{Content, Kind};
+use crate::tree::{Content, InodeKind};
 
 fn archive(bytes: &[u8]) -> Arc<Archive> {
     let mut file = tempfile::tempfile().unwrap();
@@ -98,7 +98,7 @@ fn a_sparse_file_has_zeros_between_its_pieces() {
 
 #[test]
 fn a_file_in_an_archive_takes_no_more_room_than_a_directory() {
-    assert_eq!((size_of::<ArchiveFile>(), size_of::<Content>(), size_of::<Kind>()), (24, 32, 32));
+    assert_eq!((size_of::<ArchiveFile>(), size_of::<Content>(), size_of::<InodeKind>()), (24, 32, 32));
 }
 
 /// A stream of zstd with a window of this size.

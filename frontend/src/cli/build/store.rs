@@ -16,8 +16,8 @@ use exporter::tree::{HostDir, scan};
 use super::docker_args::DockerArgs;
 use super::{Args, To, flags};
 use crate::ask::config::{Configuration, Context, Secrets};
-use crate::ask::request::{Request as Asked, STAGE, Stage};
-use crate::ask::{Asked as Wanted, Folder};
+use crate::ask::request::{Request, STAGE, Stage};
+use crate::ask::{Asked, Folder};
 use crate::base::builtin;
 use crate::base::interrupt::Interrupt;
 use crate::base::make::threads;
@@ -103,13 +103,13 @@ pub(super) fn run(args: &Args, tool: Tool, formats: &[Format], to: &To) -> Resul
 /// All that says what the disk should be.
 struct Sources<'a> {
     loaded: &'a Configuration,
-    asked: &'a Asked,
+    asked: &'a Request,
     formats: &'a [Format],
 }
 
 impl Sources<'_> {
     /// What the disk should be, of an image with these labels.
-    fn wanted(&self, labels: &BTreeMap<String, String>) -> Result<Wanted> {
+    fn wanted(&self, labels: &BTreeMap<String, String>) -> Result<Asked> {
         let mut wanted = self.asked.over(labels, self.loaded)?.disk;
         // The names of the artifacts have told.
         wanted.spec.formats = self.formats.to_vec();
@@ -166,13 +166,13 @@ pub(super) fn refuse_unknown(args: &Args, tool: Tool) -> Result<()> {
 }
 
 /// What the disk should be: told, and checked, as with the other engines by variables.
-pub(super) fn asked(args: &Args, formats: &[Format]) -> Result<Asked> {
+pub(super) fn asked(args: &Args, formats: &[Format]) -> Result<Request> {
     let given = build_arguments(&args.docker);
     let of_files = super::file_arguments(args, formats).into_iter().flatten().collect::<Vec<_>>();
     let all = of_files.iter().map(|(name, value)| (name, value)).chain(&given);
     let all = all.map(|(name, value)| (name.as_str(), value.as_str()));
     let epoch = given.get("SOURCE_DATE_EPOCH").cloned().or_else(|| env::var("SOURCE_DATE_EPOCH").ok());
-    let mut asked = Asked::new(args.disk.wishes(), all)?.clamped(epoch.as_deref())?;
+    let mut asked = Request::new(args.disk.wishes(), all)?.clamped(epoch.as_deref())?;
     if asked.stage != Stage::Disk {
         return Err(Error::user(format!("{STAGE}: only docker's builds have other results than a disk")));
     }
@@ -246,9 +246,9 @@ pub(super) fn own_options(docker: &DockerArgs, dockerfile: &Path) -> Vec<String>
         options.extend(given.iter().map(|given| format!("{flag}={given}")));
     }
     // One of the Dockerfile's own is not found beside the changed Dockerfile.
-    let beside = [".dockerignore", ".containerignore"].map(|ending| {
+    let beside = [".dockerignore", ".containerignore"].map(|extension| {
         let mut name = dockerfile.as_os_str().to_owned();
-        name.push(ending);
+        name.push(extension);
         PathBuf::from(name)
     });
     let own = beside.iter().find(|path| path.is_file());

@@ -9,7 +9,7 @@ use std::process::{Command, ExitCode, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use exporter::engine;
-use exporter::image::{self, Image};
+use exporter::image::{self, SingleLayerImage};
 use exporter::input::Loaded;
 use exporter::spec::Architecture;
 
@@ -133,7 +133,12 @@ fn hand_over(
 ) -> Result<HandedOver> {
     meter.begin(Stage::Packing);
     let name = image_name(folder);
-    let image = Image { tree: &loaded.tree, config: loaded.config_json.as_ref(), architecture, name: &name };
+    let image = SingleLayerImage {
+        tree: &loaded.tree,
+        config: loaded.config_json.as_ref(),
+        architecture,
+        name: &name,
+    };
     let progress = |progress: engine::Progress| meter.show(Stage::Packing, progress);
     let written = image::write(folder, &image, stop, &progress)?;
     HandedOver::hand_over(way, folder, &name, &written)

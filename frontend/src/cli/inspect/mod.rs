@@ -17,7 +17,7 @@ use exporter::spec::Architecture;
 use exporter::{Kind, container};
 use serde::Serialize;
 
-use crate::base::disk::Image;
+use crate::base::disk::DiskInfo;
 use crate::base::{Error, Result, terminal};
 use file_system::FileSystem;
 use linux::Linux;
@@ -108,7 +108,7 @@ impl Starts {
 struct Report {
     file: PathBuf,
     #[serde(flatten)]
-    image: Image,
+    image: DiskInfo,
     /// Of a disk without a partition table: the file system that fills it.
     #[serde(skip_serializing_if = "Option::is_none")]
     file_system: Option<FileSystem>,
@@ -132,7 +132,7 @@ struct Budgets {
 }
 
 impl Budgets {
-    fn new(image: &Image) -> Self {
+    fn new(image: &DiskInfo) -> Self {
         Self { facts: DiskBudget::new(image.actual_size), contents: DiskBudget::new(image.actual_size) }
     }
 }
@@ -163,7 +163,7 @@ struct Boot {
 
 impl Report {
     fn read(file: &Path, with_digests: bool) -> Result<Self> {
-        let image = Image::read(file)?;
+        let image = DiskInfo::read(file)?;
         let (_, disk) = container::open(file)?;
         let budgets = Budgets::new(&image);
         let (boot, partitions) = (Boot::default(), Vec::new());

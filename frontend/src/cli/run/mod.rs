@@ -21,7 +21,7 @@ use exporter::container::{self, Format};
 use exporter::spec::Architecture;
 
 use super::inspect;
-use crate::base::disk::Image;
+use crate::base::disk::DiskInfo;
 use crate::base::terminal::{self, tell_line};
 use crate::base::{Error, Result, shell};
 use accel::{Accel, AccelChoice};
@@ -90,7 +90,7 @@ Examples:
 ///
 /// Where there is nothing to decide any more this process becomes QEMU, so QEMU's exit code and signals are its own.
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
-    let image = Image::read(&args.file)?;
+    let image = DiskInfo::read(&args.file)?;
     check_alone(&args.file)?;
     let machine = Machine::new(args, image.format)?;
     let command = machine.command(args);

@@ -9,7 +9,7 @@ use exporter::container::sparse::EXTENSION;
 use exporter::limits::Budget;
 use tar::{Archive, EntryType};
 
-use super::{Failure, not_as_asked};
+use super::{Undelivered, not_as_asked};
 use crate::base::Error;
 
 /// A file of an artifact in the stream.
@@ -38,20 +38,20 @@ impl FileEntry {
 /// Hands every such file of a tar stream to `take`, with a reader of its bytes.
 pub(super) fn each(
     stream: impl Read,
-    mut take: impl FnMut(FileEntry, &mut dyn Read) -> Result<(), Failure>,
-) -> Result<(), Failure> {
+    mut take: impl FnMut(FileEntry, &mut dyn Read) -> Result<(), Undelivered>,
+) -> Result<(), Undelivered> {
     let allowance = Cell::new(0);
     let mut archive = Archive::new(Metered { stream, allowance: &allowance });
     let mut entries = archive.entries().map_err(broken)?;
     let mut all = Budget::new("entries", ENTRIES);
     loop {
-        all.spend(1).map_err(|exceeded| Failure::Refused(not_as_asked(&exceeded.to_string())))?;
+        all.spend(1).map_err(|exceeded| Undelivered::Refused(not_as_asked(&exceeded.to_string())))?;
         allowance.set(METADATA_LIMIT);
         let Some(mut entry) = entries.next().transpose().map_err(broken)? else { break };
         allowance.set(u64::MAX);
         let path = entry.path().map_err(broken)?.into_owned();
         let kind = entry.header().entry_type();
-        if let Place::File { platform, folder, name } = place_of(&path, kind).map_err(Failure::Refused)? {
+        if let Place::File { platform, folder, name } = place_of(&path, kind).map_err(Undelivered::Refused)? {
             let (name, is_stream) = match name.strip_suffix(EXTENSION) {
                 Some(name) => (name.to_owned(), true),
                 None => (name, false),
@@ -89,12 +89,12 @@ impl<R: Read> Read for Metered<'_, R> {
 }
 
 /// A stream that cannot be read on.
-pub(super) fn broken(error: io::Error) -> Failure {
+pub(super) fn broken(error: io::Error) -> Undelivered {
     let message = "the stream of the build's result: is not a whole tar archive";
     let wrapped = Error::build(message).because(error.to_string());
     match error.kind() {
-        ErrorKind::InvalidData => Failure::Refused(wrapped),
-        _ => Failure::EndedEarly(wrapped),
+        ErrorKind::InvalidData => Undelivered::Refused(wrapped),
+        _ => Undelivered::EndedEarly(wrapped),
     }
 }
 

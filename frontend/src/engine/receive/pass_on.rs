@@ -7,18 +7,18 @@ use exporter::container::{Format, Members};
 use tar::Header;
 
 use super::entries::{self, FileEntry};
-use super::{Failure, ended_early, is_whole, missing, not_as_asked, one_too_many, unasked};
+use super::{Undelivered, ended_early, is_whole, missing, not_as_asked, one_too_many, unasked};
 use crate::base::{Error, Result};
 
 /// Hands the one artifact of a tar stream on; some of it may be out when it fails.
-pub(crate) fn pass_on(stream: impl Read, format: Format, to: &mut impl Write) -> Result<(), Failure> {
+pub(crate) fn pass_on(stream: impl Read, format: Format, to: &mut impl Write) -> Result<(), Undelivered> {
     match format.is_folder() {
         true => pass_folder_on(stream, format, to),
         false => pass_file_on(stream, format, to),
     }
 }
 
-fn pass_file_on(stream: impl Read, format: Format, to: &mut impl Write) -> Result<(), Failure> {
+fn pass_file_on(stream: impl Read, format: Format, to: &mut impl Write) -> Result<(), Undelivered> {
     let mut passed = false;
     entries::each(stream, |entry, bytes| {
         if !entry.is_of(format) {
@@ -36,11 +36,11 @@ fn pass_file_on(stream: impl Read, format: Format, to: &mut impl Write) -> Resul
 }
 
 /// Only names and sizes are the stream's own.
-fn pass_folder_on(stream: impl Read, format: Format, to: &mut impl Write) -> Result<(), Failure> {
+fn pass_folder_on(stream: impl Read, format: Format, to: &mut impl Write) -> Result<(), Undelivered> {
     let mut folder = None;
     let mut members = Members::new(format);
     entries::each(stream, |entry, bytes| {
-        let refused = |reason: String| Failure::Refused(not_as_asked(&reason));
+        let refused = |reason: String| Undelivered::Refused(not_as_asked(&reason));
         if !entry.is_of(format) || entry.is_stream {
             return Err(unasked(&entry, [format]));
         }
@@ -78,7 +78,7 @@ fn header(entry: &FileEntry) -> io::Result<Header> {
 }
 
 /// Copies all there is, which should be `len` bytes; tells the one who sends from the one who takes.
-fn copy(from: &mut dyn Read, len: u64, to: &mut impl Write) -> Result<(), Failure> {
+fn copy(from: &mut dyn Read, len: u64, to: &mut impl Write) -> Result<(), Undelivered> {
     let mut buffer = vec![0; 1 << 20];
     let mut copied = 0;
     loop {
@@ -97,11 +97,11 @@ fn copy(from: &mut dyn Read, len: u64, to: &mut impl Write) -> Result<(), Failur
 }
 
 /// Copies the file that a stream stands for, its zeroes included.
-fn copy_stream(from: &mut dyn Read, to: &mut impl Write) -> Result<(), Failure> {
+fn copy_stream(from: &mut dyn Read, to: &mut impl Write) -> Result<(), Undelivered> {
     let mut copied = 0;
-    let len = unpack(from, |at, bytes| -> Result<(), Failure> {
+    let len = unpack(from, |at, bytes| -> Result<(), Undelivered> {
         let gap = at.checked_sub(copied).ok_or_else(|| not_as_asked("its stream is not in order"));
-        pad(gap.map_err(Failure::Refused)?, to)?;
+        pad(gap.map_err(Undelivered::Refused)?, to)?;
         to.write_all(bytes).map_err(not_taken)?;
         copied = at + bytes.len() as u64;
         Ok(())
@@ -110,7 +110,7 @@ fn copy_stream(from: &mut dyn Read, to: &mut impl Write) -> Result<(), Failure> 
     to.flush().map_err(not_taken)
 }
 
-fn pad(mut gap: u64, to: &mut impl Write) -> Result<(), Failure> {
+fn pad(mut gap: u64, to: &mut impl Write) -> Result<(), Undelivered> {
     const ZEROES: &[u8] = &[0; 64 << 10];
     while gap > 0 {
         let zeroes = gap.min(ZEROES.len() as u64);
@@ -120,6 +120,6 @@ fn pad(mut gap: u64, to: &mut impl Write) -> Result<(), Failure> {
     Ok(())
 }
 
-fn not_taken(error: io::Error) -> Failure {
-    Failure::Refused(Error::user("stdout: the disk cannot be written").because(error))
+fn not_taken(error: io::Error) -> Undelivered {
+    Undelivered::Refused(Error::user("stdout: the disk cannot be written").because(error))
 }

@@ -8,12 +8,12 @@ use exporter::container::Output;
 use exporter::container::sparse::{data_runs, unpack};
 use exporter::error::show_size;
 
-use super::{Failure, ended_early, entries};
+use super::{Undelivered, ended_early, entries};
 use crate::base::Error;
 
 /// Copies one file of exactly `len` bytes.
-pub(super) fn store(mut from: impl Read, len: u64, output: &Output) -> Result<(), Failure> {
-    let cannot = |stored, error| Failure::Refused(cannot_store(error, stored, len, output));
+pub(super) fn store(mut from: impl Read, len: u64, output: &Output) -> Result<(), Undelivered> {
+    let cannot = |stored, error| Undelivered::Refused(cannot_store(error, stored, len, output));
     let mut buffer = vec![0; 1 << 20];
     let (mut offset, mut stored) = (0, 0);
     loop {
@@ -32,10 +32,10 @@ pub(super) fn store(mut from: impl Read, len: u64, output: &Output) -> Result<()
 }
 
 /// Makes the file that a stream of `len` bytes stands for.
-pub(super) fn store_stream(from: impl Read, len: u64, output: &Output) -> Result<(), Failure> {
-    let cannot = |stored, error| Failure::Refused(cannot_store(error, stored, len, output));
+pub(super) fn store_stream(from: impl Read, len: u64, output: &Output) -> Result<(), Undelivered> {
+    let cannot = |stored, error| Undelivered::Refused(cannot_store(error, stored, len, output));
     let mut stored = 0;
-    let file_len = unpack(from, |at, bytes| -> Result<(), Failure> {
+    let file_len = unpack(from, |at, bytes| -> Result<(), Undelivered> {
         output.write_at(bytes, at).map_err(|error| cannot(stored, error))?;
         stored += bytes.len() as u64;
         Ok(())

@@ -29,8 +29,8 @@ impl Place {
     /// The names in the directory after the stream was stored and, if all was well, named.
     fn receive(&self, stream: &[u8]) -> Result<Vec<String>, String> {
         let result = store(stream, &self.destinations).map_err(|failure| match failure {
-            Failure::EndedEarly(error) => format!("early: {error}"),
-            Failure::Refused(error) => format!("refused: {error}"),
+            Undelivered::EndedEarly(error) => format!("early: {error}"),
+            Undelivered::Refused(error) => format!("refused: {error}"),
         });
         let result = result.map(finish);
         let mut names: Vec<String> = fs::read_dir(self.dir.path())
@@ -104,7 +104,7 @@ fn a_name_that_nobody_has_typed_leads_nowhere_else() {
         let link = place.dir.path().join("web-linux-arm64.qcow2");
         symlink(target, &link).unwrap();
         let failure = store(&stream[..], &place.destinations).unwrap_err();
-        let Failure::Refused(error) = failure else { panic!("{failure:?}") };
+        let Undelivered::Refused(error) = failure else { panic!("{failure:?}") };
         assert!(error.to_string().ends_with("/web-linux-arm64.qcow2: is a link, and not what was named"));
         fs::remove_file(link).unwrap();
         assert_eq!(fs::read_dir(place.dir.path()).unwrap().count(), 0);
@@ -165,7 +165,7 @@ fn stdout_gets_one_disk_byte_for_byte() {
         let mut out = Vec::new();
         match pass_on(&archive(entries)[..], Format::Raw, &mut out) {
             Ok(()) => Ok(out),
-            Err(Failure::EndedEarly(error) | Failure::Refused(error)) => Err(error.to_string()),
+            Err(Undelivered::EndedEarly(error) | Undelivered::Refused(error)) => Err(error.to_string()),
         }
     };
     let disk = [&[7; 5000][..], &[0; 9000]].concat();
@@ -251,7 +251,7 @@ fn stdout_gets_the_zeroes_that_a_stream_leaves_out() {
         let entries = [("disk.raw.sparse", FILE, stream)];
         match pass_on(&archive(&entries)[..], Format::Raw, &mut out) {
             Ok(()) => Ok(out),
-            Err(Failure::EndedEarly(error) | Failure::Refused(error)) => Err(error.to_string()),
+            Err(Undelivered::EndedEarly(error) | Undelivered::Refused(error)) => Err(error.to_string()),
         }
     };
     let mut expected = vec![0; 300_000];
@@ -351,7 +351,7 @@ fn a_stream_does_not_make_stdout_endless() {
     let entries = [("disk.raw.sparse", FILE, &stream[..])];
     let mut passed = Vec::new();
     let failure = pass_on(&archive(&entries)[..], Format::Raw, &mut passed).unwrap_err();
-    assert!(matches!(failure, Failure::Refused(_)) && passed.is_empty(), "{failure:?}");
+    assert!(matches!(failure, Undelivered::Refused(_)) && passed.is_empty(), "{failure:?}");
 }
 
 #[test]
@@ -433,7 +433,9 @@ fn only_an_earlier_folder_is_replaced() {
     assert_eq!((fs::read(folder.join("web.mf")).unwrap(), listing(place.dir.path()).len()), (old, 1));
 
     fs::write(folder.join("notes.txt"), "mine").unwrap();
-    let Err(Failure::Refused(error)) = store(&stream[..], &place.destinations) else { panic!("replaced?") };
+    let Err(Undelivered::Refused(error)) = store(&stream[..], &place.destinations) else {
+        panic!("replaced?")
+    };
     assert!(error.to_string().contains("holds \"notes.txt\", which is not of an earlier ovf"), "{error}");
     assert_eq!(fs::read(folder.join("notes.txt")).unwrap(), b"mine");
 }
@@ -530,7 +532,7 @@ fn a_full_disk_is_one_clear_error() {
     let mount = TinyMount::new();
     let destinations = [destination(mount.0.path(), Format::Qcow2)];
     let stream = archive(&[("disk.qcow2", FILE, &vec![7; 3 << 20])]);
-    let Err(Failure::Refused(error)) = store(&stream[..], &destinations) else { panic!("it fits?") };
+    let Err(Undelivered::Refused(error)) = store(&stream[..], &destinations) else { panic!("it fits?") };
     let place = mount.0.path().display();
     assert_eq!(error.to_string(), format!("{place}: no space left: the disk file has 3 MiB, 1 MiB are free"));
     assert_eq!(fs::read_dir(mount.0.path()).unwrap().count(), 0);

@@ -14,7 +14,7 @@ use crate::spec::Size;
 /// The type of a partition, by the names of the Discoverable Partitions Specification.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub enum Kind {
+pub enum PartitionType {
     /// EFI system partition.
     Esp,
     /// `/boot` of its own.
@@ -42,18 +42,18 @@ pub enum Kind {
 }
 
 /// The types with a name.
-const NAMES: [(Kind, &str); 11] = [
-    (Kind::Esp, "esp"),
-    (Kind::Xbootldr, "xbootldr"),
-    (Kind::Root, "root"),
-    (Kind::Usr, "usr"),
-    (Kind::Home, "home"),
-    (Kind::Srv, "srv"),
-    (Kind::Var, "var"),
-    (Kind::Tmp, "tmp"),
-    (Kind::Swap, "swap"),
-    (Kind::LinuxGeneric, "linux-generic"),
-    (Kind::BiosBoot, "bios-boot"),
+const NAMES: [(PartitionType, &str); 11] = [
+    (PartitionType::Esp, "esp"),
+    (PartitionType::Xbootldr, "xbootldr"),
+    (PartitionType::Root, "root"),
+    (PartitionType::Usr, "usr"),
+    (PartitionType::Home, "home"),
+    (PartitionType::Srv, "srv"),
+    (PartitionType::Var, "var"),
+    (PartitionType::Tmp, "tmp"),
+    (PartitionType::Swap, "swap"),
+    (PartitionType::LinuxGeneric, "linux-generic"),
+    (PartitionType::BiosBoot, "bios-boot"),
 ];
 
 /// GRUB's core is a fifth of this, and partitions start on 1 MiB anyway.
@@ -65,7 +65,7 @@ const BOOT_SIZE: Size = Size(512 << 20);
 /// What one without a size of its own has, as in repart.d(5).
 const WEIGHT: u32 = 1000;
 
-impl Kind {
+impl PartitionType {
     /// The GUID in the table of a machine's disk.
     pub fn guid(self, architecture: Architecture) -> Uuid {
         match self {
@@ -119,7 +119,7 @@ impl Kind {
     }
 }
 
-impl FromStr for Kind {
+impl FromStr for PartitionType {
     type Err = String;
 
     /// By a name, or as a GUID: that of a type with a name is the same type.
@@ -138,13 +138,13 @@ impl FromStr for Kind {
     }
 }
 
-impl Kind {
+impl PartitionType {
     fn has_fixed_guid(self, guid: Uuid) -> bool {
         !matches!(self, Self::Root | Self::Usr) && self.guid(Architecture::X86_64) == guid
     }
 }
 
-impl fmt::Display for Kind {
+impl fmt::Display for PartitionType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self, NAMES.iter().find(|(kind, _)| kind == self)) {
             (Self::Other(guid), _) => guid.fmt(f),
@@ -153,7 +153,7 @@ impl fmt::Display for Kind {
     }
 }
 
-impl TryFrom<String> for Kind {
+impl TryFrom<String> for PartitionType {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
@@ -161,8 +161,8 @@ impl TryFrom<String> for Kind {
     }
 }
 
-impl From<Kind> for String {
-    fn from(kind: Kind) -> Self {
+impl From<PartitionType> for String {
+    fn from(kind: PartitionType) -> Self {
         kind.to_string()
     }
 }
@@ -177,12 +177,17 @@ mod tests {
             assert_eq!((name.parse(), &*kind.to_string()), (Ok(kind), name));
             for architecture in [Architecture::X86_64, Architecture::Aarch64] {
                 let guid = kind.guid(architecture);
-                let is_of_machines = matches!(kind, Kind::Root | Kind::Usr);
-                let expected = if is_of_machines { Kind::Other(guid) } else { kind };
+                let is_of_machines = matches!(kind, PartitionType::Root | PartitionType::Usr);
+                let expected = if is_of_machines { PartitionType::Other(guid) } else { kind };
                 assert_eq!(guid.to_string().parse(), Ok(expected));
                 assert_eq!(kinds::name(guid).map(str::parse), Some(Ok(expected)));
             }
         }
-        assert!("server".parse::<Kind>().unwrap_err().starts_with("\"server\" is none of the types esp, "));
+        assert!(
+            "server"
+                .parse::<PartitionType>()
+                .unwrap_err()
+                .starts_with("\"server\" is none of the types esp, ")
+        );
     }
 }
