@@ -14,7 +14,8 @@ use crate::engine::frontend;
 use crate::shim;
 
 /// Programs that are other people's.
-const FOREIGN: [&str; 9] = ["buildah", "cat", "curl", "dd", "jq", "less", "skopeo", "ssh", "systemctl"];
+const FOREIGN: [&str; 10] =
+    ["buildah", "cat", "curl", "dd", "jq", "less", "ls", "skopeo", "ssh", "systemctl"];
 /// What a name of the shell's, or a file that is written to, is taken for.
 const NO_PROGRAM: &str = ">";
 
