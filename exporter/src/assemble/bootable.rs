@@ -96,7 +96,7 @@ pub(super) fn require_drivers(root: &Tree, kernel: &Kernel, mounts: &[Mount]) ->
         };
         if !built_in.contains(driver) && !loaded.contains(driver) {
             let message = format!("is {driver}, which {} has no driver for", kernel.image);
-            let hint = "take filesystem = \"ext4\" with read-only = true, or another kernel";
+            let hint = "make it an ext4 that is read-only, or take another kernel";
             return Err(Error::new(Kind::NotFound, &mount.point, message).with_hint(hint));
         }
     }

@@ -55,6 +55,8 @@ struct Traits {
     /// Bytes that the size of its disks is a multiple of.
     size_unit: u64,
     machine: Machine,
+    /// What Ignition calls those whose usual format it is.
+    platform: &'static str,
 }
 
 /// What is written: what can carry it follows from that.
@@ -106,22 +108,22 @@ impl Format {
         use Compression::Zstd;
         use Machine::{Driver, Unpack};
         use Shape::{File, Folder, Stream};
-        let (name, shape, extensions, compressions, image, size_unit, machine) = match self {
-            Self::Raw => ("raw", Stream, &["raw", "img"][..], PLAIN, true, SECTOR, Driver("raw")),
-            Self::Qcow2 => ("qcow2", File, &["qcow2"][..], CLUSTERS, true, SECTOR, Driver("qcow2")),
-            Self::Vdi => ("vdi", File, &["vdi"][..], PLAIN, false, SECTOR, Driver("vdi")),
-            Self::Vhd => ("vhd", Stream, &["vhd"][..], PLAIN, false, SECTOR, Driver("vpc")),
-            Self::VhdDynamic => ("vhd-dynamic", File, &["vhd"][..], PLAIN, false, SECTOR, Driver("vpc")),
-            Self::Vhdx => ("vhdx", File, &["vhdx"][..], PLAIN, false, SECTOR, Driver("vhdx")),
-            Self::Vmdk => ("vmdk", Stream, &["vmdk"][..], ZLIB, false, SECTOR, Driver("vmdk")),
-            Self::Ova => ("ova", File, &["ova"][..], ZLIB, false, SECTOR, Unpack("tar -xf")),
-            Self::Ovf => ("ovf", Folder(ovf::FILES), &[][..], ZLIB, false, SECTOR, Driver("vmdk")),
-            Self::RawZst => ("raw.zst", Stream, &["raw.zst", "img.zst"][..], &[Zstd][..], false, SECTOR, Unpack("zstd -d")),
-            Self::RawGz => ("raw.gz", Stream, &["raw.gz", "img.gz"][..], ZLIB, false, SECTOR, Unpack("gunzip -k")),
-            Self::Gce => ("gce", Stream, &["tar.gz"][..], ZLIB, false, 1 << 30, Unpack("tar -xzf")),
-            Self::ContainerDisk => ("containerdisk", File, &["containerdisk.tar"][..], CLUSTERS, true, SECTOR, Unpack("docker load -i")),
+        let (name, shape, extensions, compressions, image, size_unit, machine, platform) = match self {
+            Self::Raw => ("raw", Stream, &["raw", "img"][..], PLAIN, true, SECTOR, Driver("raw"), "qemu"),
+            Self::Qcow2 => ("qcow2", File, &["qcow2"][..], CLUSTERS, true, SECTOR, Driver("qcow2"), "qemu"),
+            Self::Vdi => ("vdi", File, &["vdi"][..], PLAIN, false, SECTOR, Driver("vdi"), "virtualbox"),
+            Self::Vhd => ("vhd", Stream, &["vhd"][..], PLAIN, false, SECTOR, Driver("vpc"), "azure"),
+            Self::VhdDynamic => ("vhd-dynamic", File, &["vhd"][..], PLAIN, false, SECTOR, Driver("vpc"), "hyperv"),
+            Self::Vhdx => ("vhdx", File, &["vhdx"][..], PLAIN, false, SECTOR, Driver("vhdx"), "hyperv"),
+            Self::Vmdk => ("vmdk", Stream, &["vmdk"][..], ZLIB, false, SECTOR, Driver("vmdk"), "vmware"),
+            Self::Ova => ("ova", File, &["ova"][..], ZLIB, false, SECTOR, Unpack("tar -xf"), "vmware"),
+            Self::Ovf => ("ovf", Folder(ovf::FILES), &[][..], ZLIB, false, SECTOR, Driver("vmdk"), "vmware"),
+            Self::RawZst => ("raw.zst", Stream, &["raw.zst", "img.zst"][..], &[Zstd][..], false, SECTOR, Unpack("zstd -d"), "qemu"),
+            Self::RawGz => ("raw.gz", Stream, &["raw.gz", "img.gz"][..], ZLIB, false, SECTOR, Unpack("gunzip -k"), "qemu"),
+            Self::Gce => ("gce", Stream, &["tar.gz"][..], ZLIB, false, 1 << 30, Unpack("tar -xzf"), "gcp"),
+            Self::ContainerDisk => ("containerdisk", File, &["containerdisk.tar"][..], CLUSTERS, true, SECTOR, Unpack("docker load -i"), "kubevirt"),
         };
-        Traits { name, shape, extensions, compressions, image, size_unit, machine }
+        Traits { name, shape, extensions, compressions, image, size_unit, machine, platform }
     }
 
     /// Its name, as in `--format`.
@@ -180,6 +182,11 @@ impl Format {
     /// Bytes that the size of its disks is a multiple of.
     pub fn size_unit(self) -> u64 {
         self.traits().size_unit
+    }
+
+    /// What Ignition calls the hypervisor or the cloud whose usual format it is.
+    pub fn platform(self) -> &'static str {
+        self.traits().platform
     }
 
     /// What QEMU calls it; `None` if QEMU cannot read it.

@@ -73,15 +73,7 @@ pub fn platform(spec: &Spec) -> (String, bool) {
 
 /// That of the hypervisor whose format all files have; else QEMU's.
 fn usual_platform(formats: &[Format]) -> &'static str {
-    let mut platforms = formats.iter().map(|format| match format {
-        Format::Vmdk | Format::Ova | Format::Ovf => "vmware",
-        Format::Vdi => "virtualbox",
-        Format::Vhdx | Format::VhdDynamic => "hyperv",
-        Format::Vhd => "azure",
-        Format::Gce => "gcp",
-        Format::ContainerDisk => "kubevirt",
-        Format::Raw | Format::Qcow2 | Format::RawZst | Format::RawGz => "qemu",
-    });
+    let mut platforms = formats.iter().map(|format| format.platform());
     let first = platforms.next().unwrap_or("qemu");
     if platforms.all(|other| other == first) { first } else { "qemu" }
 }

@@ -9,7 +9,7 @@ use std::process::Command;
 use std::sync::Arc;
 
 use exporter::container::{self, Appliance, Compression, Format, Target};
-use exporter::engine::{Image, Run};
+use exporter::engine::{RawImage, Run};
 use exporter::fs::{Contents, erofs, swap};
 use exporter::seed::Seed;
 use exporter::tree::{HostDir, Time, scan};
@@ -99,7 +99,7 @@ fn write(contents: &Contents, path: PathBuf) -> Result<()> {
     let (compression, id) = (Compression::None, Seed::new(b"bench").uuid("disk"));
     let target =
         Target { path, format: Format::Raw, compression, id, appliance: Appliance::default(), sparse: false };
-    let image = Image { size: contents.size, extents: &*contents.extents };
+    let image = RawImage { size: contents.size, extents: &*contents.extents };
     Ok(container::write(image, &[target], &Run::silent(threads()))?)
 }
 

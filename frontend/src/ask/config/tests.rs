@@ -188,18 +188,22 @@ fn a_wrong_layout_is_told_all_at_once_with_the_place_of_each_key() {
         }
         assert_eq!(shown.matches("vmimage.toml:").count(), places.len(), "{shown}");
     }
-    for (text, place, message) in [
-        ("[[partitions]]\ntype = \"server\"", "2:8", "partitions.type is \"server\": esp, xbootldr, root,"),
+    are_wrong(&[
+        (
+            "[[partitions]]\ntype = \"server\"",
+            "2:8",
+            "partitions.type is \"server\": expected esp, xbootldr, root,",
+        ),
         ("[[partitions]]\nsize = \"1G\"", "1:1", "partitions lacks the key type"),
         (
             "[[partitions]]\ntype = \"srv\"\nsize = \"big\"",
             "3:8",
-            "partitions.size is \"big\": a number with",
+            "partitions.size is \"big\": expected a number with",
         ),
         (
             "[[partitions]]\ntype = \"srv\"\nmount = \"srv\"",
             "3:9",
-            "partitions.mount is \"srv\": / or a path",
+            "partitions.mount is \"srv\": expected / or a path",
         ),
         (
             "[[partitions]]\ntype = \"srv\"\nfilesystem = \"ntfs\"",
@@ -211,11 +215,9 @@ fn a_wrong_layout_is_told_all_at_once_with_the_place_of_each_key() {
             "3:15",
             "partitions.attributes is \"x\": one of req",
         ),
-        ("[[partitions]]\ntype = \"srv\"\nuuid = \"1\"", "3:8", "partitions.uuid is \"1\": a UUID"),
+        ("[[partitions]]\ntype = \"srv\"\nuuid = \"1\"", "3:8", "partitions.uuid is \"1\": expected a UUID"),
         ("sector-size = 1024", "1:15", "sector-size is \"1024\": one of 512, 4096"),
-    ] {
-        is_wrong(text, place, message);
-    }
+    ]);
 }
 
 #[test]
