@@ -55,6 +55,8 @@ done
 # INITRD=No: the trigger at the end of the run makes the initramfs, the kernel package need not.
 export INITRD=No
 install_packages "$@"
+# Or linux-update-symlinks would take the link to the initramfs away, and the menu could not follow the links.
+unset INITRD
 
 if [ -x /usr/bin/dracut ] && [ ! -x /usr/sbin/update-initramfs ]; then
 	configure_dracut
