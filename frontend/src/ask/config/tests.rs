@@ -194,7 +194,7 @@ fn a_wrong_layout_is_told_all_at_once_with_the_place_of_each_key() {
             "2:8",
             "partitions.type is \"server\": expected esp, xbootldr, root,",
         ),
-        ("[[partitions]]\nsize = \"1G\"", "1:1", "partitions lacks the key type"),
+        ("[[partitions]]\nsize = \"1G\"", "1:1", "partitions: the key type is required"),
         (
             "[[partitions]]\ntype = \"srv\"\nsize = \"big\"",
             "3:8",
