@@ -27,6 +27,11 @@ pub(super) fn lay_out(
     let requests = partitions.iter().zip(&needs).map(|(named, needed)| request(named, *needed));
     let requests = requests.collect::<Result<Vec<_>>>()?;
     let size = disk_size(spec, &requests)?;
+    let roomy =
+        partitions.iter().zip(&needs).map(|(named, needed)| request(named, with_room(named, *needed)));
+    let roomy = roomy.collect::<Result<Vec<_>>>()?;
+    // By weight alone a full partition could have all the others' room beside it.
+    let requests = if disk::minimum_size(&roomy) <= size { roomy } else { requests };
     let mut disk =
         Disk { size, sector_size: *sector_size, guid: seed.uuid("disk"), boot_code: [0; BOOT_CODE_LEN] };
     let places = disk::place(&requests, size)?;
@@ -44,6 +49,13 @@ pub(super) fn lay_out(
 fn part(named: &Named, needed: u64, placed: &Placed) -> Part {
     let Slot { file_system, mount, grow, .. } = &named.slot;
     Part { placed: placed.clone(), file_system: *file_system, mount: mount.clone(), needed, grows: *grow }
+}
+
+/// A quarter more than its content needs, for one that shares the disk, as far as it may be so large.
+fn with_room(named: &Named, needed: u64) -> u64 {
+    let Slot { weight, max, .. } = &named.slot;
+    let room = if *weight > 0 { needed.saturating_add(needed / 4) } else { needed };
+    max.map_or(room, |max| room.min(max).max(needed))
 }
 
 fn request(named: &Named, needed: u64) -> Result<Unplaced> {

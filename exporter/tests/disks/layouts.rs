@@ -165,6 +165,27 @@ fn a_second_layout_is_what_the_list_says() {
     }
 }
 
+/// The disk is as large as all of them need with a quarter more, and no share, however small, is less than that.
+#[test]
+fn what_shares_the_disk_has_room_in_it() {
+    let mut spec = Spec { size: None, ..second(512) };
+    let srv = spec.layout.partitions.last_mut().unwrap();
+    srv.weight = Some(1_000_000);
+    let has_room = |disk: &Disk| {
+        let root = disk.parts.iter().find(|part| part.placed.name == "root").unwrap();
+        root.placed.size >= root.needed + root.needed / 4
+    };
+    let disk = Disk::new(&spec);
+    assert!(has_room(&disk), "{:?}", disk.parts);
+    let least = |part: &Part| match &*part.placed.name {
+        "root" | "srv" => part.needed.div_ceil(MIB),
+        _ => part.placed.size / MIB,
+    };
+    let least: u64 = disk.parts.iter().map(least).sum();
+    let tight = Spec { size: Some(Size((least + 2) * MIB)), ..spec };
+    assert!(!has_room(&Disk::new(&tight)));
+}
+
 #[test]
 fn every_partition_has_its_part_of_the_tree() {
     let disk = Disk::new(&second(512));

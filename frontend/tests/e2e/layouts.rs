@@ -158,11 +158,23 @@ type = "home"
 type = "tmp"
 options = "nosuid,nodev"
 min = "64M"
+[[partitions]]
+type = "linux-generic"
+label = "site"
+filesystem = "erofs"
+source = "/usr/share/site"
+mount = "/opt/site"
+[[files]]
+path = "/usr/share/site/index.html"
+content = "hello"
+owner = "www-data:www-data"
+mode = "0640"
 [[files]]
 path = "/etc/report.d/layout"
 content = '''
 fact mounts "$(findmnt -n -o TARGET,FSTYPE --real -l | sort | awk '{ printf "%s=%s ", $1, $2 }')"
 fact tmp "$(stat -c '%a' /var/tmp)"
+fact site "$(stat -c '%U %a' /opt/site/index.html) $(cat /opt/site/index.html) $(touch /opt/site/x 2>&1)"
 fact swap "$(awk 'NR > 1 { print $2, $3 }' /proc/swaps)"
 '''
 "#;
@@ -177,8 +189,10 @@ fn a_machine_with_many_partitions_boots_from_a_fat() {
         std::fs::copy(&disk, &copy).unwrap();
         let report = boot(&copy, firmware, &[]);
         check_report(BASE, firmware, &report);
-        let expected = "/=ext4 /boot=vfat /boot/efi=vfat /home=ext4 /var=ext4 /var/tmp=ext4";
+        let expected = "/=ext4 /boot=vfat /boot/efi=vfat /home=ext4 /opt/site=erofs /var=ext4 /var/tmp=ext4";
         assert_eq!((report.get("mounts"), report.get("tmp")), (expected, "1777"));
         assert_eq!(report.get("swap"), "partition 262140");
+        let site = "www-data 640 hello touch: cannot touch '/opt/site/x': Read-only file system";
+        assert_eq!(report.get("site"), site);
     }
 }
