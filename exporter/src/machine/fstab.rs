@@ -79,6 +79,11 @@ impl Mount {
         }
     }
 
+    /// Whether nothing is ever written to it, or that was asked.
+    fn is_read_only(&self) -> bool {
+        self.file_system.is_read_only() || self.options.split(',').any(|option| option == "ro")
+    }
+
     fn is_at(&self, field: &str) -> bool {
         field.trim_end_matches('/') == self.point.trim_end_matches('/')
     }
@@ -142,7 +147,7 @@ fn options(old: &[u8], mount: &Mount, notes: &mut Vec<String>) -> String {
     }
     let key = |option: &str| option.split('=').next().unwrap_or_default().to_owned();
     let ours = mount.options.split(',').filter(|ours| kept.iter().all(|option| key(option) != key(ours)));
-    let read_only = mount.file_system.is_read_only().then_some("ro");
+    let read_only = mount.is_read_only().then_some("ro");
     let is_moot = |option: &&str| option.is_empty() || read_only.is_some() && matches!(*option, "ro" | "rw");
     let others = ours.chain(kept.iter().copied()).filter(|option| !is_moot(option));
     let all: Vec<_> = read_only.into_iter().chain(others).collect();
@@ -239,14 +244,18 @@ mod tests {
 
     #[test]
     fn what_can_only_be_read_is_mounted_so() {
-        let usr =
-            Mount { point: "/usr".into(), file_system: FileSystem::Erofs, options: "nodev".into(), ..root() };
-        for (old, options) in
-            [("", "ro,nodev"), ("/dev/sda1 /usr ext4 rw,noatime,commit=60 0 2\n", "ro,nodev,noatime")]
-        {
+        let usr = |file_system, options: &str| {
+            vec![Mount { point: "/usr".into(), file_system, options: options.into(), ..root() }]
+        };
+        let of_the_image = "/dev/sda1 /usr ext4 rw,noatime,commit=60 0 2\n";
+        for (mounts, old, line) in [
+            (usr(FileSystem::Erofs, "nodev"), "", "erofs ro,nodev 0 0"),
+            (usr(FileSystem::Erofs, "nodev"), of_the_image, "erofs ro,nodev,noatime 0 0"),
+            (usr(FileSystem::Ext4, "ro"), of_the_image, "ext4 ro,noatime,commit=60 0 2"),
+        ] {
             let mut tree = tree(&[(PATH, old)]);
-            write(&mut Editor::new(&mut tree, Time::default()), std::slice::from_ref(&usr), &[]).unwrap();
-            let line = format!("UUID=11111111-1111-1111-1111-111111111111 /usr erofs {options} 0 0\n");
+            write(&mut Editor::new(&mut tree, Time::default()), &mounts, &[]).unwrap();
+            let line = format!("UUID=11111111-1111-1111-1111-111111111111 /usr {line}\n");
             assert_eq!(text(&tree, PATH).unwrap(), line);
         }
     }
