@@ -172,7 +172,8 @@ mode = "0640"
 [[files]]
 path = "/etc/report.d/layout"
 content = '''
-fact mounts "$(findmnt -n -o TARGET,FSTYPE --real -l | sort | awk '{ printf "%s=%s ", $1, $2 }')"
+# Beside a /boot of its own, systemd mounts the ESP at /efi as well, once somebody looks there.
+fact mounts "$(findmnt -n -o TARGET,FSTYPE --real -l | grep -v '^/efi ' | sort | awk '{ printf "%s=%s ", $1, $2 }')"
 fact tmp "$(stat -c '%a' /var/tmp)"
 fact site "$(stat -c '%U %a' /opt/site/index.html) $(cat /opt/site/index.html) $(touch /opt/site/x 2>&1)"
 fact swap "$(awk 'NR > 1 { print $2, $3 }' /proc/swaps)"
