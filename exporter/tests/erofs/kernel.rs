@@ -9,6 +9,7 @@ use exporter::tree::{Content, Device, HostDir, HostFile, Inode, InodeKind, Time,
 use crate::fsck::sample;
 use crate::support::{CREATED, GIB, Image, MIB, Mount, dir, empty_tree, file, meta, node, pattern, run};
 use crate::trees::dump::{Lines, lines_of_mount, lines_of_tree, text};
+use crate::trees::sparse;
 
 /// Mount the image of `tree` and compare every path.
 pub(crate) fn assert_comes_back(tree: Tree) {
@@ -173,18 +174,6 @@ fn hard_links_are_one_inode() {
     let (first, second) = (look("first"), look("below/second"));
     assert_eq!((first.ino(), first.nlink()), (second.ino(), 2));
     assert_eq!(look("below/crowd").nlink(), 65_536);
-}
-
-/// A file of `len` bytes with data only at `data`, in a directory that the caller keeps.
-fn sparse(at: &std::path::Path, len: u64, data: &[(u64, usize)]) -> Content {
-    let host = std::fs::File::create(at.join("sparse")).unwrap();
-    host.set_len(len).unwrap();
-    for &(offset, len) in data {
-        host.write_all_at(&pattern(len, offset), offset).unwrap();
-    }
-    let ranges = data.iter().map(|&(offset, len)| offset..offset + len as u64).collect();
-    let root = HostDir::open(at).unwrap();
-    Content::Host(HostFile::new(root, b"sparse", len, Some(ranges)))
 }
 
 #[test]

@@ -9,6 +9,7 @@ use rustix::fs::{SeekFrom, seek};
 use crate::dump;
 use crate::fsck::sample;
 use crate::support::{GIB, Image, MIB, Mount, dir, empty_tree, file, meta, node, pattern, run};
+use crate::trees::sparse;
 
 /// Mount the image of `tree` and compare every path.
 fn assert_same(tree: Tree, size: u64) {
@@ -120,18 +121,6 @@ fn hard_links_are_one_inode() {
     let first = mount.path().join("first").metadata().unwrap();
     let second = mount.path().join("below/second").metadata().unwrap();
     assert_eq!((first.ino(), first.nlink()), (second.ino(), 2));
-}
-
-/// A file of `len` bytes with data only at `data`, in a directory that the caller keeps.
-fn sparse(at: &std::path::Path, len: u64, data: &[(u64, usize)]) -> Content {
-    let host = std::fs::File::create(at.join("sparse")).unwrap();
-    host.set_len(len).unwrap();
-    for &(offset, len) in data {
-        host.write_all_at(&pattern(len, offset), offset).unwrap();
-    }
-    let ranges = data.iter().map(|&(offset, len)| offset..offset + len as u64).collect();
-    let root = HostDir::open(at).unwrap();
-    Content::Host(HostFile::new(root, b"sparse", len, Some(ranges)))
 }
 
 #[test]

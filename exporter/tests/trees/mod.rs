@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use exporter::extent::Backing;
 use exporter::fs::Contents;
-use exporter::tree::{Content, Inode, InodeId, InodeKind, Meta, Time, Tree, Xattrs};
+use exporter::tree::{Content, HostDir, HostFile, Inode, InodeId, InodeKind, Meta, Time, Tree, Xattrs};
 use tempfile::TempDir;
 
 pub(crate) const MIB: u64 = 1 << 20;
@@ -155,4 +155,16 @@ impl Drop for Mount {
         }
         assert!(std::thread::panicking(), "{:?} cannot be unmounted", self.at);
     }
+}
+
+/// A file of `len` bytes with data only at `data`, in a directory that the caller keeps.
+pub(crate) fn sparse(at: &Path, len: u64, data: &[(u64, usize)]) -> Content {
+    let host = std::fs::File::create(at.join("sparse")).unwrap();
+    host.set_len(len).unwrap();
+    for &(offset, len) in data {
+        host.write_all_at(&pattern(len, offset), offset).unwrap();
+    }
+    let ranges = data.iter().map(|&(offset, len)| offset..offset + len as u64).collect();
+    let root = HostDir::open(at).unwrap();
+    Content::Host(HostFile::new(root, b"sparse", len, Some(ranges)))
 }
