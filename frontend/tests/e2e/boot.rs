@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::disk::check;
+use super::disk::check_made_on;
 use super::lab::{Report, boot, build, copy_of, partitions, raw, run, scratch, testdata};
 
 /// Build `testdata/machine` on a base and boot the disk with each firmware.
@@ -20,7 +20,7 @@ pub(crate) fn machine_on(base: &str, folder: &Path, args: &[&str]) -> PathBuf {
     let disk = folder.join("machine.qcow2");
     let base = format!("BASE={base}");
     build(&testdata("machine"), &disk, &[&["--build-arg", &base, "--hostname", "web"], args].concat());
-    check(&disk);
+    check_made_on(&base, &disk);
     disk
 }
 
@@ -32,7 +32,7 @@ pub(crate) fn boots_and_grows(base: &str, disk: &Path, firmware: &str, args: &[&
     run(Command::new("qemu-img").args(["resize", "-q"]).arg(&copy).arg("5G"));
     let report = boot(&copy, firmware, args);
     check_report(base, firmware, &report);
-    check_after(&copy, folder.path(), &report);
+    check_after(base, &copy, folder.path(), &report);
     report
 }
 
@@ -76,8 +76,8 @@ pub(crate) fn check_report(base: &str, firmware: &str, report: &Report) {
 }
 
 /// After shutdown the disk is whole, and its root fills what was asked.
-fn check_after(disk: &Path, folder: &Path, report: &Report) {
-    check(disk);
+fn check_after(base: &str, disk: &Path, folder: &Path, report: &Report) {
+    check_made_on(base, disk);
     let raw = raw(disk, folder);
     let root = partitions(&raw)[2].clone();
     let end = std::fs::metadata(&raw).unwrap().len();

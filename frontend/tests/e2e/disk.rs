@@ -8,22 +8,29 @@ use super::lab::{self, extract, partitions, raw, refused, run, scratch, testdata
 const BIOS_BOOT: &str = "21686148-6449-6e6f-744e-656564454649";
 const ESP: &str = "c12a7328-f81f-11d2-ba4b-00a0c93ec93b";
 const ROOT_X86_64: &str = "4f68bce3-e8cd-4db1-96e7-fbcaf984b709";
+const ROOT_ARM64: &str = "b921b045-1df0-41c3-af44-4c6f280d3fae";
 
 /// sgdisk, sfdisk, fsck.fat, e2fsck and (for qcow2) qemu-img find nothing wrong with `disk`.
 pub(crate) fn check(disk: &Path) {
+    check_made_on("", disk);
+}
+
+/// The same of a disk on a base, whose name tells another architecture than x86-64.
+pub(crate) fn check_made_on(base: &str, disk: &Path) {
+    let root = if base.ends_with("arm64") { ROOT_ARM64 } else { ROOT_X86_64 };
     let folder = scratch();
     if disk.extension().is_some_and(|extension| extension == "qcow2") {
         run(Command::new("qemu-img").arg("check").arg(disk));
     }
-    check_raw(&raw(disk, folder.path()), folder.path());
+    check_raw(root, &raw(disk, folder.path()), folder.path());
 }
 
-fn check_raw(raw: &Path, folder: &Path) {
+fn check_raw(root: &str, raw: &Path, folder: &Path) {
     table_is_whole(raw).unwrap();
     run(Command::new("sfdisk").args(["--verify", "--quiet"]).arg(raw));
     let table = partitions(raw);
     let kinds: Vec<_> = table.iter().map(|part| part.kind.as_str()).collect();
-    assert_eq!(kinds, [BIOS_BOOT, ESP, ROOT_X86_64]);
+    assert_eq!(kinds, [BIOS_BOOT, ESP, root]);
     let esp = folder.join("esp");
     extract(raw, &table[1], &esp);
     run(Command::new("fsck.fat").arg("-n").arg(&esp));
@@ -88,7 +95,7 @@ fn each_checker_rejects_a_damaged_disk() {
             table[2].start
         )));
     });
-    check_raw(&raw, folder.path());
+    check_raw(ROOT_X86_64, &raw, folder.path());
 
     // The L1 table's first entry: refers to a cluster that is not there.
     let l1 = u64::from_be_bytes(std::fs::read(&disk).unwrap()[40..48].try_into().unwrap());
