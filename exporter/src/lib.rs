@@ -20,6 +20,7 @@ pub mod assemble;
 pub mod boot;
 pub mod choice;
 pub mod clone;
+mod codec;
 pub mod container;
 mod date;
 pub mod disk;

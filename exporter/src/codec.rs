@@ -1,4 +1,6 @@
 //! Compressors, kept for the next chunk: their tables are dear to set up and not shared by threads.
+//!
+//! Of containers, and of file systems.
 
 use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
@@ -22,7 +24,7 @@ const STRICT_WINDOW_BITS: u8 = 12;
 
 /// How a block is written.
 #[derive(Clone, Copy)]
-pub(super) enum Coding {
+pub(crate) enum Coding {
     /// As it is.
     Plain,
     /// A zstd frame.
@@ -48,18 +50,18 @@ enum Codec {
 }
 
 /// As many compressors as workers use at once.
-pub(super) struct Codecs {
+pub(crate) struct Codecs {
     coding: Coding,
     spare: Mutex<Vec<Codec>>,
 }
 
 impl Codecs {
-    pub(super) fn new(coding: Coding) -> Self {
+    pub(crate) fn new(coding: Coding) -> Self {
         Self { coding, spare: Mutex::new(Vec::new()) }
     }
 
     /// A compressor for one worker to use on one chunk.
-    pub(super) fn lend(&self) -> Result<Lent<'_>> {
+    pub(crate) fn lend(&self) -> Result<Lent<'_>> {
         Ok(Lent { codec: self.take()?, home: self })
     }
 
@@ -95,7 +97,7 @@ fn compressor() -> Result<Compressor> {
 }
 
 /// A compressor that goes back to its [`Codecs`] when dropped.
-pub(super) struct Lent<'a> {
+pub(crate) struct Lent<'a> {
     /// `None`: nothing is compressed.
     codec: Option<Codec>,
     home: &'a Codecs,
@@ -103,7 +105,7 @@ pub(super) struct Lent<'a> {
 
 impl Lent<'_> {
     /// Bytes that `len` bytes need at most.
-    pub(super) fn bound(&mut self, len: usize) -> usize {
+    pub(crate) fn bound(&mut self, len: usize) -> usize {
         match &mut self.codec {
             None => len,
             Some(Codec::Zstd(_)) => zstd::zstd_safe::compress_bound(len),
@@ -117,7 +119,7 @@ impl Lent<'_> {
 
     /// Append `bytes` compressed to `packed`; where they lie there, or `None` if that takes more than
     /// `limit` bytes.
-    pub(super) fn pack(&mut self, bytes: &[u8], limit: usize, packed: &mut Vec<u8>) -> Option<Range<usize>> {
+    pub(crate) fn pack(&mut self, bytes: &[u8], limit: usize, packed: &mut Vec<u8>) -> Option<Range<usize>> {
         let codec = self.codec.as_mut()?;
         let start = packed.len();
         packed.resize(start + limit, 0);
