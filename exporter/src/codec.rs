@@ -27,6 +27,8 @@ const STRICT_WINDOW_BITS: u8 = 12;
 pub(crate) enum Coding {
     /// As it is.
     Plain,
+    /// An LZ4 block, without a frame.
+    Lz4,
     /// A zstd frame.
     Zstd,
     /// A zstd frame with a checksum.
@@ -42,6 +44,8 @@ pub(crate) enum Coding {
 }
 
 enum Codec {
+    /// Room for whatever the block becomes: it cannot be told to stop.
+    Lz4(Vec<u8>),
     Zstd(zstd::bulk::Compressor<'static>),
     Deflate(Compressor),
     Zlib(Compressor),
@@ -70,6 +74,7 @@ impl Codecs {
         match (spare, self.coding) {
             (Some(codec), _) => Ok(Some(codec)),
             (None, Coding::Plain) => Ok(None),
+            (None, Coding::Lz4) => Ok(Some(Codec::Lz4(Vec::new()))),
             (None, Coding::Zstd) => Ok(Some(Codec::Zstd(zstd_compressor(false)?))),
             (None, Coding::CheckedZstd) => Ok(Some(Codec::Zstd(zstd_compressor(true)?))),
             (None, Coding::Deflate) => Ok(Some(Codec::Deflate(compressor()?))),
@@ -108,6 +113,7 @@ impl Lent<'_> {
     pub(crate) fn bound(&mut self, len: usize) -> usize {
         match &mut self.codec {
             None => len,
+            Some(Codec::Lz4(_)) => lz4_flex::block::get_maximum_output_size(len),
             Some(Codec::Zstd(_)) => zstd::zstd_safe::compress_bound(len),
             Some(Codec::Deflate(codec)) => codec.deflate_compress_bound(len),
             Some(Codec::Zlib(codec)) => codec.zlib_compress_bound(len),
@@ -140,6 +146,12 @@ impl Codec {
     /// Bytes of `out` that hold `bytes` compressed; `None` if they are too few.
     fn compress(&mut self, bytes: &[u8], out: &mut [u8]) -> Option<usize> {
         match self {
+            Self::Lz4(room) => {
+                room.resize(lz4_flex::block::get_maximum_output_size(bytes.len()), 0);
+                let len = lz4_flex::block::compress_into(bytes, room).ok()?;
+                out.get_mut(..len)?.copy_from_slice(&room[..len]);
+                Some(len)
+            }
             Self::Zstd(codec) => codec.compress_to_buffer(bytes, out).ok(),
             Self::Deflate(codec) => codec.deflate_compress(bytes, out).ok(),
             Self::Zlib(codec) => codec.zlib_compress(bytes, out).ok(),
