@@ -14,6 +14,7 @@
 
 mod boot_partition;
 mod bootable;
+mod compressed;
 mod data;
 mod donor;
 mod draft;
@@ -29,7 +30,7 @@ use std::sync::Arc;
 use crate::boot::BootFiles;
 use crate::container::{self, Appliance};
 use crate::disk::DiskLayout;
-use crate::engine::RawImage;
+use crate::engine::{RawImage, Run};
 use crate::error::{Error, Kind, Result};
 use crate::machine::Materials;
 use crate::report::{Made, Part, Report, System};
@@ -91,14 +92,14 @@ impl Planned {
     }
 }
 
-/// Plan the disk `spec` asks for out of `input`.
+/// Plan the disk `spec` asks for out of `input`. What is compressed for it is compressed in this `run`.
 ///
 /// # Errors
 /// Whatever in the input cannot become a disk, with its path.
-pub fn plan(spec: &Spec, input: Input) -> Result<Planned> {
+pub fn plan(spec: &Spec, input: Input, run: &Run<'_>) -> Result<Planned> {
     match spec.profile {
-        Profile::Machine => machine::plan(spec, input),
-        Profile::Data => data::plan(spec, input.root),
+        Profile::Machine => machine::plan(spec, input, run),
+        Profile::Data => data::plan(spec, input.root, run),
     }
 }
 

@@ -7,7 +7,8 @@
 //! all layouts ─▶ extents in the order of the disk ─engine─▶ container files (raw, qcow2, vmdk, …)
 //! ```
 //!
-//! [`clone`] makes another disk of one that is there. [`assemble`] is this pipeline. Planning is pure and knows every size; writing decides nothing. The
+//! [`clone`] makes another disk of one that is there. [`assemble`] is this pipeline. Planning knows every size, and compresses what file systems
+//! compress to know it; writing decides nothing. The
 //! library never prints, never reads the environment and never asks a clock: identity comes from a
 //! [`seed::Seed`], time from the [`spec::Spec`] or else from the tree.
 
@@ -20,6 +21,7 @@ pub mod assemble;
 pub mod boot;
 pub mod choice;
 pub mod clone;
+mod codec;
 pub mod container;
 mod date;
 pub mod disk;

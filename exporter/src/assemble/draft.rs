@@ -7,6 +7,7 @@ use super::resolve::{Named, Volume};
 use crate::boot::{BiosBoot, BiosImages};
 use crate::disk::Placed;
 use crate::disk::gpt::BOOT_CODE_LEN;
+use crate::engine::Run;
 use crate::error::{Error, Kind, Result};
 use crate::extent::Extent;
 use crate::fs::{Contents, erofs, ext4, fat, swap};
@@ -37,12 +38,17 @@ pub(super) enum Draft {
 }
 
 /// What is in each partition. Of directories within each other the innermost is taken first.
-pub(super) fn drafts(partitions: &[Named], mut parts: Parts, sector_size: u32) -> Result<Vec<Draft>> {
+pub(super) fn drafts(
+    partitions: &[Named],
+    mut parts: Parts,
+    sector_size: u32,
+    run: &Run<'_>,
+) -> Result<Vec<Draft>> {
     let mut drafts: Vec<_> = partitions.iter().map(|_| Draft::Empty).collect();
     let mut open: Vec<_> = partitions.iter().zip(&mut drafts).collect();
     open.sort_by_key(|(named, _)| Reverse(depth(&named.slot.content)));
     for (named, draft) in open {
-        *draft = parts.draft(named, sector_size)?;
+        *draft = parts.draft(named, sector_size, run)?;
     }
     Ok(drafts)
 }
@@ -57,7 +63,7 @@ fn depth(content: &Content) -> usize {
 }
 
 impl Parts {
-    fn draft(&mut self, named: &Named, sector_size: u32) -> Result<Draft> {
+    fn draft(&mut self, named: &Named, sector_size: u32, run: &Run<'_>) -> Result<Draft> {
         let (content, label) = (&named.slot.content, &named.slot.label);
         match named.volume {
             Some(Volume::Ext4 { uuid, hash_seed }) => {
@@ -78,8 +84,9 @@ impl Parts {
                 Ok(Draft::Fat(self.tree(content)?, options))
             }
             Some(Volume::Erofs { uuid }) => {
-                let options = erofs::Options { label: label.clone(), uuid, created: self.time };
-                Ok(Draft::Erofs(erofs::Draft::new(&Arc::new(self.tree(content)?), &options)?))
+                let (created, label, compression) = (self.time, label.clone(), named.slot.compression);
+                let options = erofs::Options { label, uuid, created, compression };
+                Ok(Draft::Erofs(erofs::Draft::new(&Arc::new(self.tree(content)?), &options, run)?))
             }
             Some(Volume::Swap { uuid }) => Ok(Draft::Swap(swap::Options { label: label.clone(), uuid })),
             None => self.bytes(content),

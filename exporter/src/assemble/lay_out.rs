@@ -4,6 +4,7 @@ use super::draft::{Draft, Parts, drafts};
 use super::resolve::{Named, Resolved};
 use crate::disk::gpt::BOOT_CODE_LEN;
 use crate::disk::{self, ALIGNMENT, Disk, DiskLayout, Placed, Unplaced};
+use crate::engine::Run;
 use crate::error::{Error, Kind, Result, show_size};
 use crate::hint::{Hint, Setting};
 use crate::report::Part;
@@ -20,9 +21,10 @@ pub(super) fn lay_out(
     resolved: &Resolved,
     parts: Parts,
     seed: &Seed,
+    run: &Run<'_>,
 ) -> Result<(DiskLayout, Vec<Part>)> {
     let Resolved { sector_size, partitions, .. } = resolved;
-    let drafts = drafts(partitions, parts, *sector_size)?;
+    let drafts = drafts(partitions, parts, *sector_size, run)?;
     let needs = drafts.iter().map(Draft::minimum).collect::<Result<Vec<_>>>()?;
     let requests = partitions.iter().zip(&needs).map(|(named, needed)| request(named, *needed));
     let requests = requests.collect::<Result<Vec<_>>>()?;

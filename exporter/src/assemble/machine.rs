@@ -8,8 +8,9 @@ use super::first::{self, FirstProcess, INIT};
 use super::lay_out::lay_out;
 use super::menu::Menu;
 use super::resolve::Resolved;
-use super::{Input, Planned, appliance, boot_partition, bootable, disk_file, latest_time, seed};
+use super::{Input, Planned, appliance, boot_partition, bootable, compressed, disk_file, latest_time, seed};
 use crate::boot::{self, Defaults, Root};
+use crate::engine::Run;
 use crate::error::{Error, Kind, Result};
 use crate::machine::{self, Machine, Mount};
 use crate::report::System;
@@ -21,7 +22,7 @@ use crate::tree::{Editor, Time, Tree};
 /// BIOSes start from sectors of no other size.
 const BIOS_SECTOR: u32 = 512;
 
-pub(super) fn plan(spec: &Spec, input: Input) -> Result<Planned> {
+pub(super) fn plan(spec: &Spec, input: Input, run: &Run<'_>) -> Result<Planned> {
     let Input { mut root, boot: boot_files, donor, programs, materials } = input;
     let has_donor = donor.is_some();
     require_architecture(&root, spec)?;
@@ -43,6 +44,7 @@ pub(super) fn plan(spec: &Spec, input: Input) -> Result<Planned> {
     edits.extend(boot_partition::settle(&mut Editor::new(&mut root, time), &mut source, &layout)?);
     bootable::require_kernel(&root, &source.kernel, layout.root.file_system)?;
     bootable::require_drivers(&root, &source.kernel, &layout.mounts())?;
+    compressed::require(&root, &source.kernel, layout.partitions.iter().map(|named| &named.slot))?;
     let mut words = kernel_words(first.kernel_arguments(spec), &source.kernel, &layout.root);
     if !layout.swaps().is_empty() {
         // Nothing hibernates to it, and an initramfs would wait for that.
@@ -81,7 +83,7 @@ pub(super) fn plan(spec: &Spec, input: Input) -> Result<Planned> {
     let esp = boot::esp_tree(&boot_files, spec.architecture, &layout.boot, time);
 
     let parts = Parts { root, esp: Some(esp), bios: boot_files.bios.clone(), time };
-    let (layout, partitions) = lay_out(spec, &layout, parts, &seed)?;
+    let (layout, partitions) = lay_out(spec, &layout, parts, &seed, run)?;
     let system = System::new(&os, &entry, &boot_files, edits);
     Ok(Planned { layout, partitions, id: disk_file(&seed), appliance: appliance(spec), system: Some(system) })
 }

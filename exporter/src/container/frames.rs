@@ -16,8 +16,8 @@ use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 use super::Format;
-use super::codec::{Codecs, Coding, Lent};
 use super::place::Place;
+use crate::codec::{Codecs, Coding, Lent};
 use crate::engine::{CHUNK, Chunk, Piece, Sink, Stored};
 use crate::error::{Error, Kind, Result};
 use crate::read_at::ReadAt;

@@ -14,9 +14,9 @@ use flate2::read::GzDecoder;
 use tar::{EntryType, Header};
 
 use super::archive::{self, Access, END, RECORD};
-use super::codec::Coding;
 use super::frames::{self, Around};
 use super::place::Place;
+use crate::codec::Coding;
 use crate::error::Result;
 use crate::read_at::ReadAt;
 

@@ -6,7 +6,6 @@ mod archive;
 mod blocks;
 mod cache;
 mod check;
-mod codec;
 pub mod containerdisk;
 mod folder;
 mod format;
@@ -29,7 +28,7 @@ mod vhdx;
 mod vmdk;
 mod write;
 
-pub use codec::{DEFLATE_LEVEL, ZSTD_LEVEL};
+pub use crate::codec::{DEFLATE_LEVEL, ZSTD_LEVEL};
 pub use folder::Folder;
 pub use format::{Compression, Format, Shape};
 pub use members::Members;

@@ -15,6 +15,7 @@ mod streams;
 mod vmdk;
 
 use super::*;
+use crate::codec::{Codecs, Coding};
 use crate::engine::{RawImage, Run};
 use crate::extent::Extent;
 use crate::seed::Seed;
@@ -194,12 +195,12 @@ fn strict_deflate_is_inflated_with_a_window_of_4_kib() {
     };
     let packed = |coding, plain: &[u8]| {
         let mut packed = Vec::new();
-        let codecs = codec::Codecs::new(coding);
+        let codecs = Codecs::new(coding);
         codecs.lend().unwrap().pack(plain, 2 * plain.len(), &mut packed).unwrap();
         packed
     };
-    let strict = packed(codec::Coding::StrictDeflate, &plain);
-    let usual = packed(codec::Coding::Deflate, &plain);
+    let strict = packed(Coding::StrictDeflate, &plain);
+    let usual = packed(Coding::Deflate, &plain);
     let (ok, said) = inflate(&strict);
     assert!(ok, "{said}");
     let (ok, said) = inflate(&usual);

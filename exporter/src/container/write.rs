@@ -3,13 +3,13 @@
 use std::io::Write;
 use std::path::PathBuf;
 
-use super::codec::Coding;
 use super::frames::{self, Around};
 use super::place::{Lasting, Pipe, Place};
 use super::{
     Appliance, Compression, Folder, Format, Output, blocks, containerdisk, gce, ovf, qcow2, raw, sparse, vdi,
     vhd, vhdx, vmdk,
 };
+use crate::codec::Coding;
 use crate::engine::{self, RawImage, Run, Sink};
 use crate::error::{Error, Kind, Result, show_size};
 use crate::seed::Uuid;

@@ -28,6 +28,7 @@ pub use sink::{Chunk, Piece, Sink, Stored};
 
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
@@ -71,13 +72,15 @@ pub struct Run<'a> {
     pub progress: &'a (dyn Fn(Progress) + Sync),
     /// Set, from a signal's handler or another thread, it ends the run with [`Kind::Interrupted`].
     pub stop: &'a AtomicBool,
+    /// The folder for large temporary files.
+    pub spool: &'a Path,
 }
 
 impl Run<'static> {
-    /// A run that tells nobody how far it is and ends by itself.
+    /// A run that tells nobody how far it is, ends by itself, and has its temporary files in `/tmp`.
     pub fn silent(threads: NonZeroUsize) -> Self {
         static NEVER: AtomicBool = AtomicBool::new(false);
-        Self { threads, progress: &|_| {}, stop: &NEVER }
+        Self { threads, progress: &|_| {}, stop: &NEVER, spool: Path::new("/tmp") }
     }
 }
 

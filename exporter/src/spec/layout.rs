@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use super::{Size, TextFormat};
 use crate::choice::by_name;
 use crate::disk::kinds;
-use crate::fs;
+use crate::fs::{self, erofs};
 use crate::seed::Uuid;
 
 pub use list::{Content, Slot, slots};
@@ -173,6 +173,11 @@ pub struct Partition {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "Filesystem::schema")]
     pub filesystem: Option<Filesystem>,
+    /// What the files of an `erofs` are compressed by: `lz4`, which kernels since 5.13 read, or `zstd`, since 6.10; by
+    /// default `none`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "Compression::schema")]
+    pub compression: Option<Compression>,
     /// Where the machine mounts it. The files of the image at and below this place are on this partition, and those of
     /// `/` on the one that has `/`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -211,6 +216,7 @@ impl Partition {
             max: None,
             weight: None,
             filesystem: None,
+            compression: None,
             mount: None,
             options: None,
             source: None,
@@ -234,6 +240,7 @@ impl Partition {
             uuid: self.uuid.or(other.uuid),
             weight: self.weight.or(other.weight.filter(|_| self.size.is_none())),
             filesystem: self.filesystem.or(other.filesystem),
+            compression: self.compression.or(other.compression),
             mount: self.mount.or(other.mount),
             options: self.options.or(other.options),
             source: self.source.or(other.source),
@@ -274,6 +281,33 @@ impl Filesystem {
 
     fn schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
         schemars::json_schema!({ "type": "string", "enum": [Self::Ext4, Self::Vfat, Self::Erofs, Self::Swap, Self::None] })
+    }
+}
+
+/// What the files of a partition are compressed by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Compression {
+    /// Nothing.
+    None,
+    /// LZ4.
+    Lz4,
+    /// zstd.
+    Zstd,
+}
+
+impl Compression {
+    /// What compresses, if something does.
+    pub fn algorithm(self) -> Option<erofs::Algorithm> {
+        match self {
+            Self::None => None,
+            Self::Lz4 => Some(erofs::Algorithm::Lz4),
+            Self::Zstd => Some(erofs::Algorithm::Zstd),
+        }
+    }
+
+    fn schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({ "type": "string", "enum": [Self::None, Self::Lz4, Self::Zstd] })
     }
 }
 
@@ -331,6 +365,7 @@ mod tests {
             (r#"{"partitions":[{"label":"a"}]}"#, "missing field `type`"),
             (r#"{"partitions":[{"type":"srv","content":"root"}]}"#, "unknown field `content`"),
             (r#"{"partitions":[{"type":"srv","filesystem":"ntfs"}]}"#, "unknown variant `ntfs`"),
+            (r#"{"partitions":[{"type":"srv","compression":"xz"}]}"#, "unknown variant `xz`"),
             (r#"{"sector-size":1024}"#, "one of 512, 4096"),
             (r#"{"preset":"ab"}"#, "unknown variant `ab`"),
         ] {

@@ -63,7 +63,8 @@ fn planned(tree: &Path) -> Planned {
     let root = scan(&HostDir::open(tree).unwrap(), NonZeroUsize::MIN, &mut |_| {}).unwrap();
     let spec = Spec { profile: Profile::Data, size: Some(Size(128 * MIB)), ..Spec::default() };
     let (programs, materials) = (Programs::default(), Materials::default());
-    plan(&spec, Input { root, boot: None, donor: None, programs, materials }).unwrap()
+    let input = Input { root, boot: None, donor: None, programs, materials };
+    plan(&spec, input, &Run::silent(NonZeroUsize::MIN)).unwrap()
 }
 
 fn make(planned: &Planned, format: Format, path: &Path, threads: usize) -> Result<()> {

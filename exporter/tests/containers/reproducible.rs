@@ -132,7 +132,7 @@ fn assembled(root: &Path, boot: &Path, threads: usize, spec: &Spec, output: &Pat
         programs: Programs::default(),
         materials: Materials::default(),
     };
-    let planned = plan(spec, input).unwrap();
+    let planned = plan(spec, input, &Run::silent(threads)).unwrap();
     let target = Target {
         sparse: false,
         path: output.to_owned(),

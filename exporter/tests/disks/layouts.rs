@@ -56,6 +56,10 @@ pub(crate) struct Disk {
     edits: Vec<String>,
 }
 
+fn refusal(spec: &Spec, tree: Tree) -> String {
+    plan(spec, input(tree), &Run::silent(NonZeroUsize::MIN)).unwrap_err().to_string()
+}
+
 impl Disk {
     fn new(spec: &Spec) -> Self {
         Self::of(spec, tree())
@@ -63,7 +67,7 @@ impl Disk {
 
     pub(crate) fn of(spec: &Spec, tree: Tree) -> Self {
         let scratch = TempDir::new().unwrap();
-        let planned = plan(spec, input(tree)).unwrap();
+        let planned = plan(spec, input(tree), &Run::silent(NonZeroUsize::MIN)).unwrap();
         let Planned { layout, id, appliance, system, partitions: parts } = planned;
         let target = Target {
             path: scratch.path().join("disk"),
@@ -221,13 +225,13 @@ fn the_boot_code_names_the_place_of_its_core() {
     let disk = Disk::new(&second(4096));
     assert_eq!(disk.read(0, 440), [0; 440]);
     let bios = Spec { firmware: Firmware::Bios, ..second(4096) };
-    let error = plan(&bios, input(tree())).unwrap_err().to_string();
+    let error = refusal(&bios, tree());
     assert_eq!(error, "layout: a BIOS starts from no disk with sectors of 4096 bytes");
 }
 
 #[test]
 fn what_is_not_there_or_would_not_be_mounted_is_an_error() {
-    let error = |tree: Tree, spec: &Spec| plan(spec, input(tree)).unwrap_err().to_string();
+    let error = |tree: Tree, spec: &Spec| refusal(spec, tree);
     let bare = error(inputs::debian_small(), &second(512));
     assert_eq!(bare, "/srv/note: is no regular file, and a partition is to have its bytes");
     let ours = Spec { init: Init::Vmimage, service: Service::Off, ..second(512) };
@@ -301,15 +305,17 @@ fn a_copy_of_a_disk_starts_from_its_own_boot_partition() {
 
 #[test]
 fn one_byte_too_little_is_an_error_that_says_so() {
-    let error = |layout: &str, size| plan(&server(layout, size), input(tree())).unwrap_err();
-    let needed = plan(&server(SERVER, 8 << 30), input(tree())).unwrap().partitions[4].needed;
+    let run = Run::silent(NonZeroUsize::MIN);
+    let plan = |layout: &str, size| plan(&server(layout, size), input(tree()), &run);
+    let error = |layout: &str, size| plan(layout, size).unwrap_err();
+    let needed = plan(SERVER, 8 << 30).unwrap().partitions[4].needed;
     let max = |max: u64| SERVER.replace(r#""grow": true"#, &format!(r#""max": "{max}""#));
-    assert!(plan(&server(&max(needed), 8 << 30), input(tree())).is_ok());
+    assert!(plan(&max(needed), 8 << 30).is_ok());
     let said = error(&max(needed - 1), 8 << 30).to_string();
     assert!(said.starts_with("srv: its content needs ") && said.ends_with(": 1 bytes too few"), "{said}");
     let whole = |units: u64| units.div_ceil(MIB) * MIB;
     let least = (2 + 1 + 256 + 512 + 2048) * MIB + whole(needed);
-    assert!(plan(&server(SERVER, least), input(tree())).is_ok());
+    assert!(plan(SERVER, least).is_ok());
     let said = error(SERVER, least - MIB).to_string();
     assert!(said.ends_with(", 1048576 bytes more"), "{said}");
 }

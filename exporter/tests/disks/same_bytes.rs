@@ -70,7 +70,8 @@ fn digest(artifact: &Path) -> String {
 
 /// The digests of the artifacts of one disk.
 fn digests(name: &str, spec: &Spec, input: Input, threads: usize) -> String {
-    let planned = plan(spec, input).unwrap();
+    let run = Run::silent(NonZeroUsize::new(threads).unwrap());
+    let planned = plan(spec, input, &run).unwrap();
     let output = TempDir::new().unwrap();
     let target = |&format: &Format| Target {
         path: output.path().join(format.name()),
@@ -81,7 +82,7 @@ fn digests(name: &str, spec: &Spec, input: Input, threads: usize) -> String {
         sparse: false,
     };
     let targets: Vec<_> = spec.formats.iter().map(target).collect();
-    write(planned.image(), &targets, &Run::silent(NonZeroUsize::new(threads).unwrap())).unwrap();
+    write(planned.image(), &targets, &run).unwrap();
     targets.iter().fold(String::new(), |mut lines, target| {
         let _ = writeln!(lines, "{name:<14} {:<14} {}", target.format, digest(&target.path));
         lines

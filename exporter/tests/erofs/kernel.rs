@@ -3,24 +3,30 @@
 use std::num::NonZeroUsize;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::process::Command;
+use std::sync::Arc;
 
 use exporter::tree::{Content, Device, HostDir, HostFile, Inode, InodeKind, Time, Tree, scan};
 
 use crate::fsck::sample;
-use crate::support::{CREATED, GIB, Image, MIB, Mount, dir, empty_tree, file, meta, node, pattern, run};
+use crate::support::{
+    COMPRESSIONS, CREATED, GIB, Image, MIB, Mount, dir, empty_tree, file, meta, node, pattern, run,
+};
 use crate::trees::dump::{Lines, lines_of_mount, lines_of_tree, text};
 use crate::trees::sparse;
 
-/// Mount the image of `tree` and compare every path.
+/// Mount the images of `tree`, one for each compression, and compare every path.
 pub(crate) fn assert_comes_back(tree: Tree) {
     let expected = without_holes(lines_of_tree(&tree));
-    let image = Image::of(tree);
-    let mount = Mount::new(&image, "ro");
-    let found = without_holes(lines_of_mount(mount.path()));
-    for (expected, found) in expected.lines().zip(found.lines()) {
-        assert_eq!(expected, found);
+    let tree = Arc::new(tree);
+    for compression in COMPRESSIONS {
+        let image = Image::packed(&tree, compression);
+        let mount = Mount::new(&image, "ro");
+        let found = without_holes(lines_of_mount(mount.path()));
+        for (expected, found) in expected.lines().zip(found.lines()) {
+            assert_eq!(expected, found, "{compression:?}");
+        }
+        assert_eq!(expected.lines().count(), found.lines().count(), "{compression:?}");
     }
-    assert_eq!(expected.lines().count(), found.lines().count());
 }
 
 /// Small holes are written: how much of a file is a hole is not compared.

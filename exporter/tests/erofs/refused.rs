@@ -1,85 +1,15 @@
-//! What EROFS cannot hold is an error that names the path.
+//! What EROFS cannot hold, and others can, is an error that names the path.
 
-use std::sync::Arc;
+use exporter::fs::erofs::Options;
+use exporter::tree::{Content, HostDir, HostFile, Inode, InodeKind};
 
-use exporter::error::Kind as ErrorKind;
-use exporter::fs::erofs::{Draft, Options};
-use exporter::tree::{Content, Device, HostDir, HostFile, Inode, InodeId, InodeKind, Tree};
-
-use crate::support::{dir, empty_tree, file, meta, node, options};
-
-fn refusal(tree: Tree, options: &Options) -> String {
-    let error = Draft::new(&Arc::new(tree), options).err().expect("it is refused");
-    assert_eq!(*error.kind(), ErrorKind::Input, "{error}");
-    error.to_string()
-}
-
-/// What is said of the tree that `fill` makes of a directory `/a/b`.
-fn said(fill: impl FnOnce(&mut Tree, InodeId)) -> String {
-    let mut tree = empty_tree();
-    let a = dir(&mut tree, Tree::ROOT, b"a");
-    let b = dir(&mut tree, a, b"b");
-    fill(&mut tree, b);
-    refusal(tree, &options())
-}
+use crate::support::{empty_tree, meta, options, refusal_with};
+use crate::trees::refused::{said, said_of_attribute};
 
 #[test]
-fn names() {
-    let name = "n".repeat(256);
-    let message = said(|tree, b| {
-        file(tree, b, name.as_bytes(), []);
-    });
-    assert_eq!(message, format!("/a/b/{name}: a name of 256 bytes, erofs allows 255"));
-    for name in ["x/y", "x\0", "", ".", ".."] {
-        let message = said(|tree, b| {
-            file(tree, b, name.as_bytes(), []);
-        });
-        assert!(message.starts_with("/a/b/") && message.contains("name"), "{message}");
-    }
-}
-
-#[test]
-fn a_second_name_of_a_directory() {
-    for other in [Tree::ROOT, InodeId(2)] {
-        let message = said(|tree, b| tree.link(b, b"loop", other));
-        assert_eq!(message, "/a/b/loop: a directory cannot have a second name");
-    }
-}
-
-#[test]
-fn symlinks() {
-    let message = said(|tree, b| {
-        node(tree, b, b"link", InodeKind::Symlink(vec![b'x'; 4096].into()));
-    });
-    assert_eq!(message, "/a/b/link: a target of 4096 bytes, erofs allows 4095");
-    for target in ["", "x\0y"] {
-        let message = said(|tree, b| {
-            node(tree, b, b"link", InodeKind::Symlink(target.as_bytes().into()));
-        });
-        assert_eq!(message, "/a/b/link: the target of a symbolic link is empty or contains NUL");
-    }
-}
-
-#[test]
-fn devices() {
-    let message = said(|tree, b| {
-        node(tree, b, b"dev", InodeKind::CharDevice(Device { major: 4096, minor: 0 }));
-    });
-    assert_eq!(message, "/a/b/dev: the device number 4096:0 is too large");
-}
-
-#[test]
-fn attributes() {
-    for (name, len, message) in [
-        ("user.large", 65_536, "the extended attribute user.large has 65536 bytes, erofs allows 65535"),
-        ("nonsense", 1, "erofs cannot store an extended attribute named nonsense"),
-        ("system.posix_acl_access", 5, "the extended attribute system.posix_acl_access is not a valid ACL"),
-    ] {
-        let said = said(|tree, b| {
-            tree.inode_mut(b).meta.xattrs.insert(name.as_bytes().into(), vec![0; len].into());
-        });
-        assert_eq!(said, format!("/a/b: {message}"));
-    }
+fn large_attributes() {
+    let message = said_of_attribute("user.large", 65_536);
+    assert_eq!(message, "/a/b: the extended attribute user.large has 65536 bytes, erofs allows 65535");
 }
 
 /// A file of this length, all of it data by what is said of it.
@@ -104,7 +34,7 @@ fn files_and_file_systems() {
 #[test]
 fn wrong_options() {
     for label in ["sixteen letters!", "a\0b"] {
-        let message = refusal(empty_tree(), &Options { label: label.to_owned(), ..options() });
+        let message = refusal_with(empty_tree(), &Options { label: label.to_owned(), ..options() });
         let expected = format!("erofs: the label {label:?} is longer than 15 bytes or contains NUL");
         assert_eq!(message, expected);
     }

@@ -1,18 +1,14 @@
 //! The size is that of the content, and the bytes are the same whoever writes them.
 
-use std::sync::Arc;
-
 use exporter::error::Kind as ErrorKind;
-use exporter::extent::Backing;
-use exporter::fs::erofs::Draft;
 use exporter::tree::{Content, HostDir, HostFile, Inode, InodeKind, Tree};
 
 use crate::fsck::sample;
-use crate::support::{CREATED, Image, MIB, Mount, dir, empty_tree, file, meta, options};
+use crate::support::{CREATED, Image, MIB, Mount, dir, draft, empty_tree, file, meta};
 
 #[test]
 fn a_block_less_is_not_enough_and_more_is_not_used() {
-    let draft = Draft::new(&Arc::new(sample()), &options()).unwrap();
+    let draft = draft(sample());
     let size = draft.size();
     let error = draft.plan(size - 1).unwrap_err();
     assert_eq!(*error.kind(), ErrorKind::NoSpace { needed: size, available: size - 1 });
@@ -26,27 +22,6 @@ fn a_block_less_is_not_enough_and_more_is_not_used() {
 }
 
 #[test]
-fn the_same_input_gives_the_same_bytes_in_any_order() {
-    let plan = || Draft::new(&Arc::new(sample()), &options()).unwrap();
-    let (one, other) = (plan(), plan());
-    let (one, other) = (one.plan(one.size()).unwrap(), other.plan(other.size()).unwrap());
-    let bytes = |extent: exporter::extent::Extent| {
-        let mut bytes = vec![0; extent.len as usize];
-        match &extent.source {
-            Backing::Bytes(source) => bytes.copy_from_slice(source),
-            Backing::Rendered { by, key } => by.render(*key, &mut bytes),
-            _ => unreachable!("the tree is all in memory"),
-        }
-        (extent.offset, bytes)
-    };
-    let one: Vec<_> = one.extents.iter().map(bytes).collect();
-    let backwards: Vec<_> = other.extents.iter().collect();
-    let mut other: Vec<_> = backwards.into_iter().rev().map(bytes).collect();
-    other.reverse();
-    assert!(one == other);
-}
-
-#[test]
 fn small_files_take_little_more_than_their_bytes() {
     let mut tree = empty_tree();
     let directory = dir(&mut tree, Tree::ROOT, b"d");
@@ -57,7 +32,7 @@ fn small_files_take_little_more_than_their_bytes() {
         tree.inode_mut(id).meta.mtime = CREATED;
         bytes += len as u64 + 32 + 17;
     }
-    let size = Draft::new(&Arc::new(tree), &options()).unwrap().size();
+    let size = draft(tree).size();
     assert!(size < bytes * 11 / 10, "{size} for {bytes}");
 }
 
@@ -68,6 +43,6 @@ fn the_largest_file_systems_can_be_planned() {
     let len = (16 << 40) - 16 * 4096;
     let kind = InodeKind::File(Content::Host(HostFile::new(root, b"none", len, None)));
     tree.insert(Tree::ROOT, b"large", Inode { meta: meta(0o644), kind });
-    let draft = Draft::new(&Arc::new(tree), &options()).unwrap();
+    let draft = draft(tree);
     assert_eq!(draft.size(), len + 2 * 4096);
 }

@@ -1,42 +1,10 @@
-//! What ext4 cannot hold is an error that names the path.
+//! What ext4 cannot hold, and others can, is an error that names the path.
 
-use std::sync::Arc;
+use exporter::fs::ext4::Options;
+use exporter::tree::{Content, HostDir, HostFile, Inode, InodeKind, Tree};
 
-use exporter::error::Kind;
-use exporter::fs::ext4::{self, Options};
-use exporter::tree::{Content, Device, HostDir, HostFile, Inode, InodeKind, Tree};
-
-use crate::support::{MIB, dir, empty_tree, file, meta, node, options};
-
-fn refusal(tree: Tree, options: &Options) -> String {
-    let error = ext4::plan(&Arc::new(tree), options).unwrap_err();
-    assert_eq!(*error.kind(), Kind::Input, "{error}");
-    error.to_string()
-}
-
-/// What is said of the tree that `fill` makes of a directory `/a/b`.
-fn said(fill: impl FnOnce(&mut Tree, exporter::tree::InodeId)) -> String {
-    let mut tree = empty_tree();
-    let a = dir(&mut tree, Tree::ROOT, b"a");
-    let b = dir(&mut tree, a, b"b");
-    fill(&mut tree, b);
-    refusal(tree, &options(32 * MIB))
-}
-
-#[test]
-fn names() {
-    let name = "n".repeat(256);
-    let message = said(|tree, b| {
-        file(tree, b, name.as_bytes(), []);
-    });
-    assert_eq!(message, format!("/a/b/{name}: a name of 256 bytes, ext4 allows 255"));
-    for name in ["x/y", "x\0", "", ".", ".."] {
-        let message = said(|tree, b| {
-            file(tree, b, name.as_bytes(), []);
-        });
-        assert!(message.starts_with("/a/b/") && message.contains("name"), "{message}");
-    }
-}
+use crate::support::{MIB, empty_tree, file, meta, options, refusal, refusal_with};
+use crate::trees::refused::{said, said_of_attribute};
 
 #[test]
 fn links() {
@@ -47,46 +15,12 @@ fn links() {
         }
     });
     assert_eq!(message, "/a/b/first: 65001 hard links, ext4 allows 65000");
-    let message = said(|tree, b| tree.link(b, b"loop", Tree::ROOT));
-    assert_eq!(message, "/a/b/loop: a directory cannot have a second name");
-    let message = said(|tree, b| tree.link(b, b"loop", b));
-    assert_eq!(message, "/a/b/loop: a directory cannot have a second name");
 }
 
 #[test]
-fn symlinks() {
-    let message = said(|tree, b| {
-        node(tree, b, b"link", InodeKind::Symlink(vec![b'x'; 4096].into()));
-    });
-    assert_eq!(message, "/a/b/link: a target of 4096 bytes, ext4 allows 4095");
-    for target in ["", "x\0y"] {
-        let message = said(|tree, b| {
-            node(tree, b, b"link", InodeKind::Symlink(target.as_bytes().into()));
-        });
-        assert_eq!(message, "/a/b/link: the target of a symbolic link is empty or contains NUL");
-    }
-}
-
-#[test]
-fn devices() {
-    let message = said(|tree, b| {
-        node(tree, b, b"dev", InodeKind::CharDevice(Device { major: 4096, minor: 0 }));
-    });
-    assert_eq!(message, "/a/b/dev: the device number 4096:0 is too large");
-}
-
-#[test]
-fn attributes() {
-    for (name, len, message) in [
-        ("user.large", 4096, "the extended attributes don't fit the inode and one block of 4096 bytes"),
-        ("nonsense", 1, "ext4 cannot store an extended attribute named nonsense"),
-        ("system.posix_acl_access", 5, "the extended attribute system.posix_acl_access is not a valid ACL"),
-    ] {
-        let said = said(|tree, b| {
-            tree.inode_mut(b).meta.xattrs.insert(name.as_bytes().into(), vec![0; len].into());
-        });
-        assert_eq!(said, format!("/a/b: {message}"));
-    }
+fn large_attributes() {
+    let message = said_of_attribute("user.large", 4096);
+    assert_eq!(message, "/a/b: the extended attributes don't fit the inode and one block of 4096 bytes");
 }
 
 #[test]
@@ -104,7 +38,7 @@ fn files() {
 fn a_lost_and_found_that_is_no_directory() {
     let mut tree = empty_tree();
     file(&mut tree, Tree::ROOT, b"lost+found", []);
-    let message = refusal(tree, &options(32 * MIB));
+    let message = refusal(tree);
     assert_eq!(message, "/lost+found: e2fsck wants a directory of this name in the root directory");
 }
 
@@ -113,7 +47,7 @@ fn wrong_options() {
     let said = |change: fn(&mut Options)| {
         let mut options = options(32 * MIB);
         change(&mut options);
-        refusal(empty_tree(), &options)
+        refusal_with(empty_tree(), &options)
     };
     for (message, part) in [
         (said(|options| options.label = "seventeen letters".into()), "longer than 16 bytes"),

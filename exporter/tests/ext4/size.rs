@@ -3,12 +3,11 @@
 use std::sync::Arc;
 
 use exporter::error::Kind;
-use exporter::extent::{Backing, Extent};
 use exporter::fs::ext4;
 use exporter::tree::{Content, HostDir, HostFile, Inode, InodeKind, Tree};
 
 use crate::fsck::sample;
-use crate::support::{GIB, Image, MIB, dir, empty_tree, file, meta, options};
+use crate::support::{Image, MIB, dir, empty_tree, file, meta, options};
 
 const GROUP: u64 = 128 * MIB;
 
@@ -91,26 +90,6 @@ fn full_file_systems_are_clean_around_the_flex_groups() {
 fn the_largest_file_systems_can_be_planned() {
     let layout = ext4::plan(&Arc::new(sample()), &options((16 << 40) - 4096)).unwrap();
     assert_eq!(layout.size, (16 << 40) - 4096);
-}
-
-#[test]
-fn the_same_input_gives_the_same_bytes_in_any_order() {
-    let plan = || ext4::plan(&Arc::new(sample()), &options(GIB)).unwrap();
-    let (one, other) = (plan(), plan());
-    let bytes = |extent: Extent| {
-        let mut bytes = vec![0; extent.len as usize];
-        match &extent.source {
-            Backing::Bytes(source) => bytes.copy_from_slice(source),
-            Backing::Rendered { by, key } => by.render(*key, &mut bytes),
-            _ => unreachable!("the tree is all in memory"),
-        }
-        (extent.offset, bytes)
-    };
-    let one: Vec<_> = one.extents.iter().map(bytes).collect();
-    let backwards: Vec<_> = other.extents.iter().collect();
-    let mut other: Vec<_> = backwards.into_iter().rev().map(bytes).collect();
-    other.reverse();
-    assert!(one == other);
 }
 
 #[test]

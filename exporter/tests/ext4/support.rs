@@ -3,8 +3,9 @@
 use std::process::{Command, Output};
 use std::sync::Arc;
 
-use exporter::fs::DiskBudget;
+use exporter::error::Kind;
 use exporter::fs::ext4::{self, Options};
+use exporter::fs::{Contents, DiskBudget};
 use exporter::seed::Uuid;
 use exporter::tree::{Time, Tree};
 
@@ -24,6 +25,25 @@ pub(crate) fn options(size: u64) -> Options {
         created: Time { seconds: 1_700_000_000, nanoseconds: 0 },
         reserved_percent: 5,
     }
+}
+
+/// The name of the file system in what is said.
+pub(crate) const NAME: &str = "ext4";
+
+/// What is said of a tree that the file system cannot hold.
+pub(crate) fn refusal(tree: Tree) -> String {
+    refusal_with(tree, &options(32 * MIB))
+}
+
+pub(crate) fn refusal_with(tree: Tree, options: &Options) -> String {
+    let error = ext4::plan(&Arc::new(tree), options).unwrap_err();
+    assert_eq!(*error.kind(), Kind::Input, "{error}");
+    error.to_string()
+}
+
+/// The file system of a tree, planned anew.
+pub(crate) fn planned(tree: Tree) -> Contents {
+    ext4::plan(&Arc::new(tree), &options(GIB)).unwrap()
 }
 
 impl Image {

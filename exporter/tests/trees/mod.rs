@@ -1,7 +1,9 @@
 //! What the tests of file systems share: trees in a line, random trees, images on disk, and what the kernel says of them.
 
 pub(crate) mod dump;
+mod order;
 pub(crate) mod random;
+pub(crate) mod refused;
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -48,6 +50,25 @@ pub(crate) fn pattern(len: usize, salt: u64) -> Vec<u8> {
     let word = |n: usize| (n as u64 ^ salt).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29).to_le_bytes();
     (0..len.div_ceil(8)).flat_map(word).take(len).collect()
 }
+
+/// `len` bytes, some of which a compressor makes much smaller, some smaller, and some not.
+pub(crate) fn prose(len: usize, salt: u64) -> Vec<u8> {
+    let mut prose = Vec::with_capacity(len + PASSAGE);
+    while prose.len() < len {
+        let number = (prose.len() / PASSAGE) as u64 + salt;
+        prose.extend(match number / 16 % 4 {
+            0 => pattern(PASSAGE, number),
+            1 => vec![0; PASSAGE],
+            2 => pattern(64, number).repeat(PASSAGE / 64),
+            _ => pattern(PASSAGE, number).iter().map(|byte| b'a' + byte % 16).collect(),
+        });
+    }
+    prose.truncate(len);
+    prose
+}
+
+/// Bytes of one kind in [`prose`].
+const PASSAGE: usize = 8192;
 
 /// An image in a directory of its own.
 pub(crate) struct Image {

@@ -10,7 +10,7 @@ use exporter::tree::{Content, Device, HostDir, HostFile, Inode, InodeId, InodeKi
 use proptest::collection::{btree_set, vec};
 use proptest::prelude::*;
 
-use super::{meta, pattern};
+use super::{meta, pattern, prose};
 
 /// One step towards a tree: what to add, to which of the directories there are, under which name.
 #[derive(Clone, Debug)]
@@ -26,6 +26,8 @@ pub(crate) struct Step {
 enum What {
     Directory,
     File(usize),
+    /// One that compressors make smaller.
+    Prose(usize),
     /// Gaps and data, both in bytes.
     Sparse(Vec<(u64, usize)>),
     Link(usize),
@@ -116,6 +118,7 @@ fn what() -> impl Strategy<Value = What> {
     prop_oneof![
         4 => Just(What::Directory),
         6 => (0..50_000usize).prop_map(What::File),
+        2 => (0..400_000usize).prop_map(What::Prose),
         // More than four extents need a tree of their own; up to what a few leaves hold.
         1 => vec((0..30_000u64, 1..9000usize), 1..12).prop_map(What::Sparse),
         1 => vec((8192..10_000u64, 1..2usize), 300..800).prop_map(What::Sparse),
@@ -164,6 +167,7 @@ pub(crate) fn build(steps: Vec<Step>, host: &Path) -> Tree {
         let kind = match what {
             What::Directory => InodeKind::Directory(BTreeMap::new()),
             What::File(len) => InodeKind::File(Content::Bytes(pattern(len, salt).into())),
+            What::Prose(len) => InodeKind::File(Content::Bytes(prose(len, salt).into())),
             What::Sparse(pieces) => InodeKind::File(sparse(&root, host, salt, &pieces)),
             What::Link(_) | What::Crowd(_) if files.is_empty() => continue,
             What::Link(file) => {

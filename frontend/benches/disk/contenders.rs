@@ -87,7 +87,7 @@ impl Contender {
                 command.args(["-q", "-t", "ext4", "-d"]).arg(&tree.path).arg(output);
                 measure::run(command.arg(format!("{}k", tree.disk_size() >> 10)))
             }
-            Self::Loop => by_loop(tree, output),
+            Self::Loop => by_loop(&["mkfs.ext4", "-q"], Some(&tree.path), tree.disk_size(), output),
             Self::VirtMakeFs => {
                 let mut command = Command::new("virt-make-fs");
                 command.args(["--format=raw", "--type=ext4"]);
@@ -101,15 +101,52 @@ impl Contender {
     }
 }
 
-fn by_loop(tree: &Tree, output: &Path) -> Result<Usage> {
-    File::create(output)?.set_len(tree.disk_size())?;
-    let made = measure::run(Command::new("mkfs.ext4").arg("-q").arg(output))?;
+/// Make a file system on a loop device by this program with its options, as large as a file of `size` bytes, and copy the
+/// files of `tree` into it.
+pub(crate) fn by_loop(command: &[&str], tree: Option<&Path>, size: u64, output: &Path) -> Result<Usage> {
+    File::create(output)?.set_len(size)?;
+    let (program, options) = command.split_first().ok_or("a loop device without a program")?;
+    let device = LoopDevice::attach(output)?;
+    let made = measure::run(Command::new(program).args(options).arg(&device.name))?;
+    let filled = tree.map(|tree| fill(&device.name, tree)).transpose()?.unwrap_or_default();
+    Ok(device.attached + made + filled + device.detach()?)
+}
+
+fn fill(device: &str, tree: &Path) -> Result<Usage> {
     let mount_point = tempfile::tempdir()?;
-    let mounted =
-        measure::run(Command::new("mount").args(["-o", "loop"]).arg(output).arg(mount_point.path()))?;
+    let mounted = measure::run(Command::new("mount").arg(device).arg(mount_point.path()))?;
     let guard = Mounted(mount_point.path());
-    let copied = measure::run(Command::new("cp").args(["-a", "-T"]).arg(&tree.path).arg(mount_point.path()))?;
-    Ok(made + mounted + copied + guard.unmount()?)
+    let copied = measure::run(Command::new("cp").args(["-a", "-T"]).arg(tree).arg(mount_point.path()))?;
+    Ok(mounted + copied + guard.unmount()?)
+}
+
+/// A loop device, detached at the latest when this is dropped.
+struct LoopDevice {
+    name: String,
+    /// What it took.
+    attached: Usage,
+}
+
+impl LoopDevice {
+    fn attach(file: &Path) -> Result<Self> {
+        let free = Command::new("losetup").arg("--find").output()?;
+        let name = String::from_utf8(free.stdout)?.trim().to_owned();
+        let attached = measure::run(Command::new("losetup").arg(&name).arg(file))?;
+        Ok(Self { name, attached })
+    }
+
+    fn detach(self) -> Result<Usage> {
+        let usage = measure::run(Command::new("losetup").arg("--detach").arg(&self.name))?;
+        std::mem::forget(self);
+        Ok(usage)
+    }
+}
+
+impl Drop for LoopDevice {
+    fn drop(&mut self) {
+        // Not by `measure::run`, which does nothing any more after an interrupt.
+        let _ = Command::new("losetup").arg("--detach").arg(&self.name).status();
+    }
 }
 
 /// A mount point, unmounted at the latest when this is dropped.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::contenders::{self, Contender, Converter};
 use crate::floor::Floor;
 use crate::measure::{self, FileSize, Usage};
-use crate::table::{Record, Report, Table, mb, mib};
+use crate::table::{Record, Report, contest};
 use crate::trees::Tree;
 use crate::{Options, Result};
 
@@ -278,38 +278,9 @@ fn print(trees: &[Tree], outputs: &[&Output], report: &Report, options: &Options
     println!(
         "mke2fs is made once a round and counted for each format; it alone waits for the disk (fsync).\n"
     );
-    let head = [
-        "output",
-        "by",
-        "seconds",
-        "ours / it",
-        "best s",
-        "ours / it",
-        "cpu s",
-        "peak MiB",
-        "written MB",
-        "on disk MB",
-    ];
-    let mut table = Table::new(&head);
-    for case in trees.iter().flat_map(|tree| outputs.iter().map(|output| case(tree, output))) {
-        let Some(ours) = report.medians(&case, OURS) else { continue };
-        for who in report.contenders(&case) {
-            let Some(it) = report.medians(&case, who) else { continue };
-            table.row([
-                case.clone(),
-                who.to_owned(),
-                format!("{:.2}", it.seconds),
-                format!("{:.2}", ours.seconds / it.seconds),
-                format!("{:.2}", it.best),
-                format!("{:.2}", ours.best / it.best),
-                format!("{:.2}", it.cpu_seconds),
-                mib(it.peak),
-                mb(it.written),
-                mb(it.allocated),
-            ]);
-        }
-    }
-    println!("{table}");
+    let cases: Vec<_> =
+        trees.iter().flat_map(|tree| outputs.iter().map(|output| case(tree, output))).collect();
+    println!("{}", contest(report, "output", OURS, &cases));
 }
 
 fn expect(trees: &[Tree], outputs: &[&Output], report: &mut Report) {

@@ -140,6 +140,48 @@ impl Table {
     }
 }
 
+/// What each contender took in each of the cases, which are all of one kind, beside `ours`.
+pub(crate) fn contest<'a>(
+    report: &Report,
+    kind: &str,
+    ours: &str,
+    cases: impl IntoIterator<Item = &'a String>,
+) -> Table {
+    let mut table = Table::new(&[
+        kind,
+        "by",
+        "seconds",
+        "ours / it",
+        "best s",
+        "ours / it",
+        "cpu s",
+        "peak MiB",
+        "written MB",
+        "MB",
+        "on disk MB",
+    ]);
+    for case in cases {
+        let Some(own) = report.medians(case, ours) else { continue };
+        for who in report.contenders(case) {
+            let Some(it) = report.medians(case, who) else { continue };
+            table.row([
+                case.clone(),
+                who.to_owned(),
+                format!("{:.2}", it.seconds),
+                format!("{:.2}", own.seconds / it.seconds),
+                format!("{:.2}", it.best),
+                format!("{:.2}", own.best / it.best),
+                format!("{:.2}", it.cpu_seconds),
+                mib(it.peak),
+                mb(it.written),
+                mb(it.length),
+                mb(it.allocated),
+            ]);
+        }
+    }
+    table
+}
+
 impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let width = |column: usize| self.0.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);

@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicBool;
 
 use exporter::assemble::{self, Input, Planned};
 use exporter::container::{self, Compression, Format, Target};
-use exporter::engine::{RawImage, Run};
+use exporter::engine::{Progress, RawImage, Run};
 use exporter::spec::Spec;
 
 use super::{Meter, Result, Stage};
@@ -40,7 +40,9 @@ impl Making<'_> {
         artifacts: Vec<Wanted>,
     ) -> Result<(Planned, Vec<Target>)> {
         self.meter.begin(Stage::Planning);
-        let planned = assemble::plan(spec, input)?;
+        let spool = spool(artifacts.first().map(|artifact| &*artifact.path));
+        let progress = |progress| self.meter.show(Stage::Planning, progress);
+        let planned = assemble::plan(spec, input, &self.run(&progress, &spool))?;
         let targets = artifacts.into_iter().map(|Wanted { path, format, compression, sparse }| Target {
             path,
             format,
@@ -56,8 +58,9 @@ impl Making<'_> {
     /// Writes the artifacts of a disk, or one to stdout; what it is in now.
     pub(crate) fn write(&self, image: RawImage<'_>, targets: Vec<Target>) -> Result<Vec<Target>> {
         self.meter.begin(Stage::Writing);
+        let spool = spool(targets.first().map(|target| &*target.path));
         let progress = |progress| self.meter.show(Stage::Writing, progress);
-        let run = Run { threads: self.threads, progress: &progress, stop: self.stop };
+        let run = self.run(&progress, &spool);
         let written = match &targets[..] {
             [target] if is_stdout(&target.path) => {
                 container::stream(image, target, &mut stdout(), &run).map(|()| Vec::new())
@@ -66,6 +69,19 @@ impl Making<'_> {
         }?;
         self.meter.finish();
         Ok(written)
+    }
+
+    fn run<'a>(&'a self, progress: &'a (dyn Fn(Progress) + Sync), spool: &'a Path) -> Run<'a> {
+        Run { threads: self.threads, progress, stop: self.stop, spool }
+    }
+}
+
+/// The folder for large temporary files: that of what is made.
+pub(crate) fn spool(made: Option<&Path>) -> PathBuf {
+    match made.and_then(Path::parent) {
+        Some(folder) if folder != Path::new("") => folder.to_owned(),
+        _ if made.is_none_or(is_stdout) => std::env::temp_dir(),
+        _ => PathBuf::from("."),
     }
 }
 

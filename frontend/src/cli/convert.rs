@@ -27,7 +27,7 @@ use crate::ask::config::{Configuration, Context, Secrets};
 use crate::ask::request::Request;
 use crate::ask::{FORMAT, Flags, Kernel, Sources, help_of};
 use crate::base::builtin;
-use crate::base::make::{is_stdout, threads};
+use crate::base::make::{is_stdout, spool, threads};
 use crate::base::{Error, Meter, Result, ShowArgs, Stage, terminal};
 use crate::engine::Choice;
 use crate::source::{Access, Mirror, Source, lookup};
@@ -156,7 +156,7 @@ pub(crate) fn run(args: &mut Args) -> Result<ExitCode> {
     output::check(&args.output, &asked.formats)?;
     let meter = args.show.meter();
     meter.begin(Stage::Reading);
-    let spool = spool(args);
+    let spool = spool(args.output.first().map(PathBuf::as_path));
     let found = read(args, source, threads, &spool, &meter)?;
     // Until here a signal may end this process where it is: nothing has a name yet that would be left.
     let stop = Arc::new(AtomicBool::new(false));
@@ -263,15 +263,6 @@ fn boot_files(args: &Args, architecture: Architecture) -> Result<Option<BootFile
     let files = BootFiles::read(folder)?;
     let missing = || Error::user(format!("{}: holds no boot loader files", folder.display()));
     Ok(Some(files.ok_or_else(missing)?))
-}
-
-/// The folder for large temporary files: that of the disk.
-fn spool(args: &Args) -> PathBuf {
-    match args.output[0].parent() {
-        Some(folder) if folder != Path::new("") => folder.to_owned(),
-        _ if is_stdout(&args.output[0]) => std::env::temp_dir(),
-        _ => PathBuf::from("."),
-    }
 }
 
 /// Where the files are, which is told if it was not said.

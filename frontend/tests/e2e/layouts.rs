@@ -162,6 +162,7 @@ min = "64M"
 type = "linux-generic"
 label = "site"
 filesystem = "erofs"
+compression = "lz4"
 source = "/usr/share/site"
 mount = "/opt/site"
 [[files]]
@@ -176,6 +177,7 @@ content = '''
 fact mounts "$(findmnt -n -o TARGET,FSTYPE --real -l | grep -v '^/efi ' | sort | awk '{ printf "%s=%s ", $1, $2 }')"
 fact tmp "$(stat -c '%a' /var/tmp)"
 fact site "$(stat -c '%U %a' /opt/site/index.html) $(cat /opt/site/index.html) $(touch /opt/site/x 2>&1)"
+fact packed "$(tr -d a </opt/site/large | wc -c) $(wc -c </opt/site/large)"
 fact swap "$(awk 'NR > 1 { print $2, $3 }' /proc/swaps)"
 '''
 "#;
@@ -184,7 +186,10 @@ fact swap "$(awk 'NR > 1 { print $2, $3 }' /proc/swaps)"
 #[ignore = "long: make matrix"]
 fn a_machine_with_many_partitions_boots_from_a_fat() {
     let folder = scratch();
-    let disk = machine(folder.path(), MANY);
+    // Large enough to be compressed.
+    let large =
+        format!("[[files]]\npath = \"/usr/share/site/large\"\ncontent = \"{}\"\n", "a".repeat(40_000));
+    let disk = machine(folder.path(), &format!("{MANY}{large}"));
     for firmware in ["--bios", "--uefi", "--secure-boot"] {
         let copy = folder.path().join("copy.qcow2");
         std::fs::copy(&disk, &copy).unwrap();
@@ -194,6 +199,6 @@ fn a_machine_with_many_partitions_boots_from_a_fat() {
         assert_eq!((report.get("mounts"), report.get("tmp")), (expected, "1777"));
         assert_eq!(report.get("swap"), "partition 262140");
         let site = "www-data 640 hello touch: cannot touch '/opt/site/x': Read-only file system";
-        assert_eq!(report.get("site"), site);
+        assert_eq!((report.get("site"), report.get("packed")), (site, "0 40000"));
     }
 }

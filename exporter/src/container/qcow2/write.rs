@@ -6,8 +6,8 @@ use zerocopy::IntoBytes;
 use zerocopy::byteorder::big_endian::{U16, U32, U64};
 
 use super::format::{COMPRESSED, COPIED, Header, L1_MAX, SECTOR, compressed_offset_bits};
+use crate::codec::{Codecs, Coding};
 use crate::container::Compression;
-use crate::container::codec::{Codecs, Coding};
 use crate::container::place::Place;
 use crate::engine::{Chunk, Piece, RawImage, Sink, Stored};
 use crate::error::{Error, Kind, Result, show_size};

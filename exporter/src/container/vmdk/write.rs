@@ -6,7 +6,7 @@ use zerocopy::IntoBytes;
 use zerocopy::byteorder::little_endian::{U32, U64};
 
 use super::format::{EMPTY, GTES_PER_GT, GrainMarker, Header, MetadataMarker, SECTOR};
-use crate::container::codec::{Codecs, Coding};
+use crate::codec::{Codecs, Coding};
 use crate::container::place::Place;
 use crate::engine::{Chunk, Piece, Sink, Stored};
 use crate::error::{Error, Kind, Result, show_size};

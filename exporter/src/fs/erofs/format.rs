@@ -1,12 +1,14 @@
 //! The structures of an EROFS file system as they lie on disk, all little endian.
 //!
-//! Names and offsets are those of the kernel's `fs/erofs/erofs_fs.h` in Linux 5.15; what later versions added is zero.
+//! Names and offsets are those of the kernel's `fs/erofs/erofs_fs.h` in Linux 5.15, and for zstd in 6.10; what later
+//! versions added is zero.
 
 use std::mem::{offset_of, size_of};
 
 use zerocopy::little_endian::{U16, U32, U64};
 use zerocopy::{FromZeros, Immutable, IntoBytes, KnownLayout};
 
+use super::{Algorithm, EXTENT_SIZE};
 use crate::tree::InodeKind;
 
 /// Bytes in a block: the only size that kernels before 6.4 read.
@@ -35,6 +37,11 @@ mod compat {
 
 /// `feature_incompat`: what a kernel must know to mount.
 mod incompat {
+    /// What is compressed ends with its blocks, and zeroes are in front of it; known since Linux 5.4.
+    pub(super) const ZERO_PADDING: u32 = 0x1;
+    /// Behind the superblock is what compressors need to know (`COMPR_CFGS`), and extents may have more than a block when
+    /// they are compressed (`BIG_PCLUSTER`); known since Linux 5.13.
+    pub(super) const BIG_PCLUSTER: u32 = 0x2;
     /// Files in chunks, known since Linux 5.15.
     pub(super) const CHUNKED_FILE: u32 = 0x4;
 }
@@ -58,7 +65,9 @@ pub(super) struct Superblock {
     pub(super) uuid: [u8; 16],
     pub(super) volume_name: [u8; 16],
     feature_incompat: U32,
-    reserved: [u8; 44],
+    /// A bit for each compressor.
+    available_compr_algs: U16,
+    reserved: [u8; 42],
 }
 
 const _: () = assert!(size_of::<Superblock>() == 128);
@@ -69,24 +78,89 @@ const _: () = assert!(offset_of!(Superblock, feature_incompat) == 0x50);
 
 impl Superblock {
     /// A superblock with all that is the same in every file system made here.
-    pub(super) fn new(has_chunks: bool) -> Self {
+    pub(super) fn new(has_chunks: bool, algorithm: Option<Algorithm>) -> Self {
         let mut superblock = Self::new_zeroed();
         superblock.magic = U32::new(MAGIC);
         superblock.feature_compat = U32::new(compat::SB_CHKSUM | compat::MTIME);
         superblock.blkszbits = BLOCK_BITS;
-        superblock.feature_incompat = U32::new(if has_chunks { incompat::CHUNKED_FILE } else { 0 });
+        let chunks = if has_chunks { incompat::CHUNKED_FILE } else { 0 };
+        let compression = algorithm.map_or(0, |_| incompat::ZERO_PADDING | incompat::BIG_PCLUSTER);
+        superblock.feature_incompat = U32::new(chunks | compression);
+        superblock.available_compr_algs = U16::new(algorithm.map_or(0, |algorithm| 1 << algorithm.number()));
         superblock
     }
 
-    /// With its checksum: a crc32c, without the last inversion, of all that is behind the superblock's start in its
-    /// block, which has nothing else.
-    pub(super) fn seal(mut self) -> Self {
-        let mut covered = [0; BLOCK_SIZE - SUPERBLOCK_OFFSET];
-        covered[..size_of::<Self>()].copy_from_slice(self.as_bytes());
+    /// The superblock with `behind` it, and its checksum: a crc32c, without the last inversion, of all that is behind the
+    /// superblock's start in its block, which has nothing else.
+    pub(super) fn seal(mut self, behind: &[u8]) -> Vec<u8> {
+        let mut covered = [self.as_bytes(), behind].concat();
+        let len = covered.len();
+        covered.resize(BLOCK_SIZE - SUPERBLOCK_OFFSET, 0);
         self.checksum = U32::new(!crc32c::crc32c(&covered));
-        self
+        covered[..size_of::<Self>()].copy_from_slice(self.as_bytes());
+        covered.truncate(len);
+        covered
     }
 }
+
+impl Algorithm {
+    /// `Z_EROFS_COMPRESSION_…`.
+    fn number(self) -> u8 {
+        match self {
+            Self::Lz4 => 0,
+            Self::Zstd => 3,
+        }
+    }
+
+    /// What lies behind the superblock: its length in front of it.
+    pub(super) fn configuration(self) -> Vec<u8> {
+        match self {
+            Self::Lz4 => {
+                let mut config = Lz4Config::new_zeroed();
+                config.max_distance = U16::new(LZ4_DISTANCE_MAX);
+                config.max_pclusterblks = U16::new((EXTENT_SIZE / BLOCK_SIZE) as u16);
+                with_length(config.as_bytes())
+            }
+            Self::Zstd => {
+                let mut config = ZstdConfig::new_zeroed();
+                config.windowlog = (EXTENT_SIZE.ilog2() - ZSTD_WINDOWLOG_MIN) as u8;
+                with_length(config.as_bytes())
+            }
+        }
+    }
+}
+
+fn with_length(config: &[u8]) -> Vec<u8> {
+    [&(config.len() as u16).to_le_bytes(), config].concat()
+}
+
+/// How far back an LZ4 block refers.
+const LZ4_DISTANCE_MAX: u16 = u16::MAX;
+/// What `windowlog` is counted from (`ZSTD_WINDOWLOG_ABSOLUTEMIN`).
+const ZSTD_WINDOWLOG_MIN: u32 = 10;
+
+/// `struct z_erofs_lz4_cfgs`.
+#[derive(FromZeros, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+struct Lz4Config {
+    max_distance: U16,
+    /// Blocks of an extent at most.
+    max_pclusterblks: U16,
+    reserved: [u8; 10],
+}
+
+const _: () = assert!(size_of::<Lz4Config>() == 14);
+
+/// `struct z_erofs_zstd_cfgs`.
+#[derive(FromZeros, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+struct ZstdConfig {
+    format: u8,
+    windowlog: u8,
+    reserved: [u8; 4],
+}
+
+const _: () = assert!(size_of::<ZstdConfig>() == 6);
 
 /// `i_format` of an inode: its version in bit 0, the layout of its data in bits 1 to 3.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,6 +168,8 @@ impl Superblock {
 pub(super) enum DataLayout {
     /// Whole blocks in a row.
     FlatPlain = 0,
+    /// Extents that are compressed, each block of the file with an index behind the inode.
+    CompressedFull = 1,
     /// The same, and behind the inode what is left.
     FlatInline = 2,
     /// Chunks, each with its address behind the inode.
@@ -177,6 +253,71 @@ pub(super) struct XattrEntry {
 }
 
 const _: () = assert!(size_of::<XattrEntry>() == 4);
+
+/// `struct z_erofs_map_header`, in front of the indexes of a compressed file, and what is reserved behind it
+/// (`Z_EROFS_FULL_INDEX_ALIGN`).
+#[derive(FromZeros, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub(super) struct MapHeader {
+    h_fragmentoff: U32,
+    h_advise: U16,
+    h_algorithmtype: u8,
+    h_clusterbits: u8,
+    reserved: [u8; 8],
+}
+
+const _: () = assert!(size_of::<MapHeader>() == 16);
+
+impl MapHeader {
+    /// Extents of this algorithm, of one block or more (`Z_EROFS_ADVISE_BIG_PCLUSTER_1`).
+    pub(super) fn new(algorithm: Algorithm) -> Self {
+        let mut header = Self::new_zeroed();
+        header.h_advise = U16::new(0x2);
+        header.h_algorithmtype = algorithm.number();
+        header
+    }
+}
+
+/// `struct z_erofs_lcluster_index`: what a block of a compressed file is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub(super) struct ClusterIndex {
+    /// Its type (`Z_EROFS_LCLUSTER_TYPE_…`).
+    di_advise: U16,
+    di_clusterofs: U16,
+    /// An address, or two distances.
+    di_u: U32,
+}
+
+const _: () = assert!(size_of::<ClusterIndex>() == 8);
+
+impl ClusterIndex {
+    /// A block that is stored as it is.
+    pub(super) fn plain(block: u32) -> Self {
+        Self { di_advise: U16::new(0), di_clusterofs: U16::ZERO, di_u: U32::new(block) }
+    }
+
+    /// The first block of an extent that is compressed.
+    pub(super) fn head(block: u32) -> Self {
+        Self { di_advise: U16::new(1), di_clusterofs: U16::ZERO, di_u: U32::new(block) }
+    }
+
+    /// The second one (`Z_EROFS_LI_D0_CBLKCNT`): how many blocks the extent has on disk, and how many are to come.
+    pub(super) fn second(blocks: u16, next_head: u16) -> Self {
+        Self::other(blocks | 1 << 11, next_head)
+    }
+
+    /// Another one: how far it is from the first, and how many are to come.
+    pub(super) fn other(head: u16, next_head: u16) -> Self {
+        let distances = u32::from(head) | u32::from(next_head) << 16;
+        Self { di_advise: U16::new(2), di_clusterofs: U16::ZERO, di_u: U32::new(distances) }
+    }
+
+    /// The last block of a file, in which an extent of more than that ends at `offset`.
+    pub(super) fn end(offset: u16) -> Self {
+        Self { di_advise: U16::new(0), di_clusterofs: U16::new(offset), di_u: U32::ZERO }
+    }
+}
 
 /// `struct erofs_dirent`.
 #[derive(IntoBytes, Immutable, KnownLayout)]

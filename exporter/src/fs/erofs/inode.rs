@@ -6,6 +6,7 @@ use zerocopy::IntoBytes;
 use zerocopy::little_endian::{U16, U32, U64};
 
 use super::chunks::Chunks;
+use super::clusters::Clusters;
 use super::directory::Directory;
 use super::format::{BLOCK_SIZE, CompactInode, DataLayout, ExtendedInode};
 use super::xattr::{Attributes, Shared};
@@ -19,7 +20,8 @@ pub(super) struct Record {
     is_extended: bool,
     attributes: Attributes,
     links: u32,
-    size: u64,
+    /// Bytes of the content.
+    pub(super) size: u64,
     pub(super) data: Data,
 }
 
@@ -32,6 +34,8 @@ pub(super) enum Data {
     Flat { blocks: u64, tail: usize },
     /// Addresses of chunks behind the inode.
     Chunked(Chunks),
+    /// Indexes of compressed extents behind the inode.
+    Packed(Clusters),
 }
 
 impl Record {
@@ -71,20 +75,40 @@ impl Record {
         Data::Flat { blocks: self.size.div_ceil(BLOCK_SIZE as u64), tail: 0 }
     }
 
+    /// The same with its content compressed, if that takes less room.
+    pub(super) fn or_packed(mut self, clusters: Clusters) -> Self {
+        let room = |record: &Self| record.len() + record.blocks() * BLOCK_SIZE as u64;
+        let plain_room = room(&self);
+        let plain = std::mem::replace(&mut self.data, Data::Packed(clusters));
+        if room(&self) >= plain_room {
+            self.data = plain;
+        }
+        self
+    }
+
     /// Bytes of the inode and its attributes.
     pub(super) fn head_len(&self) -> usize {
         let inode = if self.is_extended { size_of::<ExtendedInode>() } else { size_of::<CompactInode>() };
         inode + self.attributes.len()
     }
 
-    /// The same with what lies behind them.
+    /// Where what lies behind them begins.
+    pub(super) fn behind(&self) -> usize {
+        match &self.data {
+            Data::Packed(_) => self.head_len().next_multiple_of(size_of::<u64>()),
+            Data::Device(_) | Data::Flat { .. } | Data::Chunked(_) => self.head_len(),
+        }
+    }
+
+    /// Bytes of all of it that is in one place.
     pub(super) fn len(&self) -> u64 {
         let behind = match &self.data {
             Data::Device(_) => 0,
             Data::Flat { tail, .. } => *tail as u64,
             Data::Chunked(chunks) => chunks.addresses_len(),
+            Data::Packed(clusters) => clusters.indexes_len(),
         };
-        self.head_len() as u64 + behind
+        self.behind() as u64 + behind
     }
 
     /// Blocks that it has elsewhere.
@@ -93,6 +117,7 @@ impl Record {
             Data::Device(_) => 0,
             Data::Flat { blocks, .. } => *blocks,
             Data::Chunked(chunks) => chunks.blocks(),
+            Data::Packed(clusters) => clusters.blocks(),
         }
     }
 
@@ -147,6 +172,7 @@ impl Record {
             Data::Flat { tail: 0, .. } | Data::Device(_) => DataLayout::FlatPlain,
             Data::Flat { .. } => DataLayout::FlatInline,
             Data::Chunked(_) => DataLayout::ChunkBased,
+            Data::Packed(_) => DataLayout::CompressedFull,
         }
     }
 
@@ -156,6 +182,7 @@ impl Record {
             Data::Device(number) => *number,
             Data::Flat { .. } => block,
             Data::Chunked(chunks) => chunks.format(),
+            Data::Packed(clusters) => clusters.blocks() as u32,
         }
     }
 }
@@ -182,7 +209,7 @@ fn size(tree: &Tree, id: InodeId) -> Result<u64, String> {
 }
 
 /// The chunks of a file, if holes are worth it.
-fn with_holes(content: &Content) -> Option<Chunks> {
+pub(super) fn with_holes(content: &Content) -> Option<Chunks> {
     Chunks::new(content.len().div_ceil(BLOCK_SIZE as u64), &content.data_blocks(BLOCK_SIZE))
 }
 

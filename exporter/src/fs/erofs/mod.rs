@@ -1,5 +1,5 @@
 //! EROFS: a tree becomes a file system that is only read, as large as what is in it, and that kernels since 5.4 mount, since
-//! 5.15 with holes in its files.
+//! 5.15 with holes in its files, since 5.13 with files that LZ4 has compressed, since 6.10 with those of zstd.
 //!
 //! ```text
 //! ┌─────┬─────────────────────────────┬──────────────┬─────────────┬──────────────────────────┐
@@ -13,7 +13,7 @@
 //! Specification: `fs/erofs/erofs_fs.h` of the kernel and <https://docs.kernel.org/filesystems/erofs.html>.
 //!
 //! Supported: everything a [`Tree`] can hold; files of 8 EiB, of which 16 TiB are no holes; 256 KiB of extended attributes
-//! for each inode. Nothing is compressed. A file in a layer has blocks of its own, however small it is: only in the
+//! for each inode. Files with holes are not compressed, and no directories. A file in a layer has blocks of its own, however small it is: only in the
 //! order of the layers can they be read without being decoded again.
 //!
 //! Refused, with the path: attributes beyond that, of more than 65,535 bytes, or of another name than `user.…`,
@@ -22,10 +22,12 @@
 
 mod census;
 mod chunks;
+mod clusters;
 mod directory;
 mod extents;
 mod format;
 mod inode;
+mod pack;
 mod plan;
 mod render;
 mod room;
@@ -46,7 +48,21 @@ pub struct Options {
     pub uuid: Uuid,
     /// When it was made. Inodes of this very time take half the room.
     pub created: Time,
+    /// What files are compressed by, where that makes them smaller.
+    pub compression: Option<Algorithm>,
 }
+
+/// What compresses files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Algorithm {
+    /// LZ4, which is the fastest to read.
+    Lz4,
+    /// zstd, which makes the smallest file system.
+    Zstd,
+}
+
+/// Bytes of a file that are compressed at once, and read at once when one of them is wanted.
+const EXTENT_SIZE: usize = 128 << 10;
 
 /// The longest label.
 const LABEL_MAX: usize = 15;

@@ -8,9 +8,11 @@ use zerocopy::little_endian::{U16, U32, U64};
 use super::census::{Census, Node};
 use super::format::{BLOCK_SIZE, NULL_ADDRESS, SLOT_SIZE, Superblock};
 use super::inode::{Data, Record};
+use super::pack::Packed;
 use super::room::Room;
 use super::xattr::Shared;
-use super::{Options, extents};
+use super::{Algorithm, Options, extents};
+use crate::engine::Run;
 use crate::error::Result;
 use crate::fs::refusal::{refuse, show_inode};
 use crate::fs::{Contents, no_space, order};
@@ -29,6 +31,8 @@ pub(super) struct Plan {
     /// The directory that each directory lies in.
     pub(super) parents: HashMap<InodeId, InodeId>,
     shared: Shared,
+    /// The files, if they are compressed.
+    pub(super) packed: Option<Packed>,
     has_chunks: bool,
     /// The first block behind the inodes: that of shared attributes.
     xattr_block: u32,
@@ -38,13 +42,13 @@ pub(super) struct Plan {
 }
 
 impl Draft {
-    /// Lay out `tree`.
+    /// Lay out `tree`. If files are to be compressed, `run` says how that is done.
     ///
     /// # Errors
     /// `Input` names the path that EROFS cannot hold, or the option that is wrong.
-    pub fn new(tree: &Arc<Tree>, options: &Options) -> Result<Self> {
+    pub fn new(tree: &Arc<Tree>, options: &Options, run: &Run<'_>) -> Result<Self> {
         options.check()?;
-        let mut plan = Plan::new(tree, options)?;
+        let mut plan = Plan::new(tree, options, run)?;
         plan.place_inodes()?;
         plan.place_blocks()?;
         Ok(Self(Arc::new(plan)))
@@ -69,15 +73,18 @@ impl Draft {
 
 impl Plan {
     /// Everything counted, nothing placed.
-    fn new(tree: &Arc<Tree>, options: &Options) -> Result<Self> {
+    fn new(tree: &Arc<Tree>, options: &Options, run: &Run<'_>) -> Result<Self> {
         let Census { nodes, parents, .. } = Census::new(tree)?;
-        let shared = Shared::new(tree, nodes.iter().map(|node| node.id));
+        let inodes: Vec<_> = nodes.iter().map(|node| node.id).collect();
+        let shared = Shared::new(tree, inodes.iter().copied());
+        let packed = options.compression.map(|algorithm| Packed::new(tree, &inodes, algorithm, run));
         Ok(Self {
             tree: Arc::clone(tree),
             nodes,
             slots: vec![0; tree.next_id().0 as usize],
             parents,
             shared,
+            packed: packed.transpose()?,
             has_chunks: false,
             xattr_block: 0,
             blocks: 0,
@@ -129,7 +136,12 @@ impl Plan {
 
     fn try_record(&self, index: usize) -> Result<Record, String> {
         let Node { id, links, .. } = self.nodes[index];
-        Record::new(&self.tree, (id, links), &self.shared, self.options.created)
+        let record = Record::new(&self.tree, (id, links), &self.shared, self.options.created)?;
+        let clusters = self.packed.as_ref().and_then(|packed| packed.clusters(id, record.size));
+        Ok(match clusters {
+            Some(clusters) => record.or_packed(clusters),
+            None => record,
+        })
     }
 
     /// What a node is on disk.
@@ -147,9 +159,10 @@ impl Plan {
         (self.xattr_block, self.shared.area())
     }
 
-    pub(super) fn superblock(&self) -> Superblock {
-        let Options { label, uuid, created } = &self.options;
-        let mut superblock = Superblock::new(self.has_chunks);
+    /// The superblock with what lies behind it.
+    pub(super) fn superblock(&self) -> Vec<u8> {
+        let Options { label, uuid, created, compression } = &self.options;
+        let mut superblock = Superblock::new(self.has_chunks, *compression);
         // The root was the first to be placed.
         superblock.root_nid = U16::new(self.slot(Tree::ROOT) as u16);
         superblock.inos = U64::new(self.nodes.len() as u64);
@@ -159,6 +172,6 @@ impl Plan {
         superblock.xattr_blkaddr = U32::new(self.xattr_block);
         superblock.uuid = uuid.0;
         superblock.volume_name[..label.len()].copy_from_slice(label.as_bytes());
-        superblock.seal()
+        superblock.seal(&compression.map(Algorithm::configuration).unwrap_or_default())
     }
 }

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use super::{Filesystem, Partition, PartitionType, Preset, SectorSize};
+use super::{Compression, Filesystem, Partition, PartitionType, Preset, SectorSize};
 use crate::architecture::Architecture;
 use crate::disk::kinds;
 use crate::fs::FileSystem;
+use crate::fs::erofs::Algorithm;
 use crate::seed::Uuid;
 use crate::spec::{Profile, Size, Spec};
 
@@ -24,6 +25,8 @@ pub struct Slot {
     pub content: Content,
     /// What holds that.
     pub file_system: Option<FileSystem>,
+    /// What its files are compressed by.
+    pub compression: Option<Algorithm>,
     /// Where the machine mounts it.
     pub mount: Option<String>,
     /// Options of that mount, with commas between them.
@@ -161,6 +164,7 @@ fn slot((asked, said): Entry, architecture: Architecture, labels: &mut BTreeSet<
         guid: all.uuid,
         content: content(&all),
         file_system: all.filesystem.and_then(Filesystem::made),
+        compression: all.compression.and_then(Compression::algorithm),
         options: options(&all, read_only),
         min,
         max,
@@ -283,6 +287,9 @@ mod tests {
         assert_eq!((scratch.content, scratch.file_system), (Content::Empty, Some(FileSystem::Ext4)));
         let erofs = only(r#"{"type":"srv","filesystem":"erofs"}"#);
         assert_eq!((erofs.weight, erofs.read_only, &*erofs.options), (0, true, "ro"));
+        assert_eq!(erofs.compression, None);
+        let zstd = only(r#"{"type":"srv","filesystem":"erofs","compression":"zstd"}"#);
+        assert_eq!(zstd.compression, Some(Algorithm::Zstd));
         let unknown = only(r#"{"type":"0fc63daf-8483-4772-8e79-3d69d8477de5"}"#);
         assert_eq!((unknown.content, unknown.file_system), (Content::Empty, None));
     }

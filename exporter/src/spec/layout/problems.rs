@@ -133,6 +133,9 @@ impl<'a> Search<'a> {
         if *content == Content::Root && *file_system == Some(FileSystem::Vfat) {
             self.add(*asked, "filesystem", "vfat has no owners, permissions and links, which a root needs");
         }
+        if slot.compression.is_some() && *file_system != Some(FileSystem::Erofs) {
+            self.add(*asked, "compression", "only the files of an erofs are compressed");
+        }
         if TextFormat::MountOptions.check(options).is_err() {
             self.add(*asked, "options", format!("{options:?} are no mount options"));
         }
@@ -328,6 +331,7 @@ mod tests {
             (r#"{"type":"srv","filesystem":"none","mount":"/srv"}"#, "0.mount: nothing can be mounted"),
             (r#"{"type":"root","filesystem":"vfat"}"#, "0.filesystem: vfat has no owners"),
             (r#"{"type":"root","filesystem":"erofs"}"#, "0.filesystem: a machine writes to its root"),
+            (r#"{"type":"srv","compression":"lz4"}"#, "0.compression: only the files of an erofs"),
             (
                 r#"{"type":"srv","filesystem":"erofs","read-only":false}"#,
                 "0.read-only: erofs is never written",

@@ -1,4 +1,6 @@
 //! Compressors, kept for the next chunk: their tables are dear to set up and not shared by threads.
+//!
+//! Of containers, and of file systems.
 
 use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
@@ -22,9 +24,11 @@ const STRICT_WINDOW_BITS: u8 = 12;
 
 /// How a block is written.
 #[derive(Clone, Copy)]
-pub(super) enum Coding {
+pub(crate) enum Coding {
     /// As it is.
     Plain,
+    /// An LZ4 block, without a frame.
+    Lz4,
     /// A zstd frame.
     Zstd,
     /// A zstd frame with a checksum.
@@ -40,6 +44,8 @@ pub(super) enum Coding {
 }
 
 enum Codec {
+    /// Room for whatever the block becomes: it cannot be told to stop.
+    Lz4(Vec<u8>),
     Zstd(zstd::bulk::Compressor<'static>),
     Deflate(Compressor),
     Zlib(Compressor),
@@ -48,18 +54,18 @@ enum Codec {
 }
 
 /// As many compressors as workers use at once.
-pub(super) struct Codecs {
+pub(crate) struct Codecs {
     coding: Coding,
     spare: Mutex<Vec<Codec>>,
 }
 
 impl Codecs {
-    pub(super) fn new(coding: Coding) -> Self {
+    pub(crate) fn new(coding: Coding) -> Self {
         Self { coding, spare: Mutex::new(Vec::new()) }
     }
 
     /// A compressor for one worker to use on one chunk.
-    pub(super) fn lend(&self) -> Result<Lent<'_>> {
+    pub(crate) fn lend(&self) -> Result<Lent<'_>> {
         Ok(Lent { codec: self.take()?, home: self })
     }
 
@@ -68,6 +74,7 @@ impl Codecs {
         match (spare, self.coding) {
             (Some(codec), _) => Ok(Some(codec)),
             (None, Coding::Plain) => Ok(None),
+            (None, Coding::Lz4) => Ok(Some(Codec::Lz4(Vec::new()))),
             (None, Coding::Zstd) => Ok(Some(Codec::Zstd(zstd_compressor(false)?))),
             (None, Coding::CheckedZstd) => Ok(Some(Codec::Zstd(zstd_compressor(true)?))),
             (None, Coding::Deflate) => Ok(Some(Codec::Deflate(compressor()?))),
@@ -95,7 +102,7 @@ fn compressor() -> Result<Compressor> {
 }
 
 /// A compressor that goes back to its [`Codecs`] when dropped.
-pub(super) struct Lent<'a> {
+pub(crate) struct Lent<'a> {
     /// `None`: nothing is compressed.
     codec: Option<Codec>,
     home: &'a Codecs,
@@ -103,9 +110,10 @@ pub(super) struct Lent<'a> {
 
 impl Lent<'_> {
     /// Bytes that `len` bytes need at most.
-    pub(super) fn bound(&mut self, len: usize) -> usize {
+    pub(crate) fn bound(&mut self, len: usize) -> usize {
         match &mut self.codec {
             None => len,
+            Some(Codec::Lz4(_)) => lz4_flex::block::get_maximum_output_size(len),
             Some(Codec::Zstd(_)) => zstd::zstd_safe::compress_bound(len),
             Some(Codec::Deflate(codec)) => codec.deflate_compress_bound(len),
             Some(Codec::Zlib(codec)) => codec.zlib_compress_bound(len),
@@ -117,7 +125,7 @@ impl Lent<'_> {
 
     /// Append `bytes` compressed to `packed`; where they lie there, or `None` if that takes more than
     /// `limit` bytes.
-    pub(super) fn pack(&mut self, bytes: &[u8], limit: usize, packed: &mut Vec<u8>) -> Option<Range<usize>> {
+    pub(crate) fn pack(&mut self, bytes: &[u8], limit: usize, packed: &mut Vec<u8>) -> Option<Range<usize>> {
         let codec = self.codec.as_mut()?;
         let start = packed.len();
         packed.resize(start + limit, 0);
@@ -138,6 +146,12 @@ impl Codec {
     /// Bytes of `out` that hold `bytes` compressed; `None` if they are too few.
     fn compress(&mut self, bytes: &[u8], out: &mut [u8]) -> Option<usize> {
         match self {
+            Self::Lz4(room) => {
+                room.resize(lz4_flex::block::get_maximum_output_size(bytes.len()), 0);
+                let len = lz4_flex::block::compress_into(bytes, room).ok()?;
+                out.get_mut(..len)?.copy_from_slice(&room[..len]);
+                Some(len)
+            }
             Self::Zstd(codec) => codec.compress_to_buffer(bytes, out).ok(),
             Self::Deflate(codec) => codec.deflate_compress(bytes, out).ok(),
             Self::Zlib(codec) => codec.zlib_compress(bytes, out).ok(),
