@@ -31,6 +31,7 @@ use crate::container::{self, Appliance};
 use crate::disk::DiskLayout;
 use crate::engine::RawImage;
 use crate::error::{Error, Kind, Result};
+use crate::fs::external::Mkfs;
 use crate::machine::Materials;
 use crate::report::{Made, Part, Report, System};
 use crate::seed::{Seed, Uuid};
@@ -52,6 +53,8 @@ pub struct Input {
     pub programs: Programs,
     /// What the setup names: files of the build context, and secrets.
     pub materials: Materials,
+    /// The tools of file systems that are not made here, where there are some.
+    pub mkfs: Option<Arc<dyn Mkfs>>,
 }
 
 /// Programs that go into machines, as far as there are some; each for one architecture.
@@ -98,7 +101,7 @@ impl Planned {
 pub fn plan(spec: &Spec, input: Input) -> Result<Planned> {
     match spec.profile {
         Profile::Machine => machine::plan(spec, input),
-        Profile::Data => data::plan(spec, input.root),
+        Profile::Data => data::plan(spec, input),
     }
 }
 
