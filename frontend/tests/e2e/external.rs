@@ -10,15 +10,13 @@ use super::lab::{
 
 /// The same files four times: names, owners, modes, attributes, links and a hole, with whole seconds.
 const FILES: &str = "\
-FROM vmimage-test/debian:12 AS files
+FROM vmimage-test/debian:12
 RUN mkdir -p /out/one/folder && cd /out/one && echo hello >file && ln file folder/link && ln -s ../file folder/symlink && \\
-    mkfifo pipe && truncate -s 64M hole && echo end >>hole && chmod 4750 file && mkdir -m 1777 sticky && \\
-    perl -e 'syscall(188, \"folder\", \"user.note\", \"text\", 4, 0) == 0 or die' && chown -R 1000:2000 folder && \\
-    for number in $(seq 300); do echo $number >folder/$number; done && \\
+    mkfifo pipe && truncate -s 64M hole && echo end >>hole && mkdir -m 1777 sticky && \\
+    perl -e 'my ($f, $n, $v) = qw(folder user.note text); syscall(188, $f, $n, $v, 4, 0) == 0 or die $!' && \\
+    for number in $(seq 300); do echo $number >folder/$number; done && chown -Rh 1000:2000 folder && chmod 4750 file && \\
     find . -exec touch -h -d '2021-02-03 04:05:06' {} + && cd .. && \\
     for other in two three four; do cp -a one $other; done
-FROM scratch
-COPY --from=files /out /
 ";
 const DATA: &str = r#"
 profile = "data"
@@ -29,17 +27,17 @@ source = "/"
 [[partitions]]
 type = "linux-generic"
 label = "xfs"
-source = "/two"
+source = "/out/two"
 filesystem = "xfs"
 [[partitions]]
 type = "linux-generic"
 label = "btrfs"
-source = "/three"
+source = "/out/three"
 filesystem = "btrfs"
 [[partitions]]
 type = "linux-generic"
 label = "squashfs"
-source = "/four"
+source = "/out/four"
 filesystem = "squashfs"
 "#;
 
@@ -73,9 +71,9 @@ fn every_file_system_has_the_same_files_and_its_checker_is_content() {
     let report = build(&context, &disk, &[]);
     assert!(report.contains(", squashfs, needs "), "{report}");
     let volume = |number, checker: &[&str]| checked(&disk, number, folder.path(), checker);
-    let expected = seen(&volume(0, &["e2fsck", "-fn"]), "ext4", "one");
+    let expected = seen(&volume(0, &["e2fsck", "-fn"]), "ext4", "out/one");
     assert!(
-        expected.contains("user.note=\"text\"") && expected.contains("file f 4750 0:0 2 6"),
+        expected.contains("user.note=\"text\"") && expected.contains("file f 4750 1000:2000 2 6"),
         "{expected}"
     );
     let found = [
@@ -95,7 +93,7 @@ fn every_file_system_has_the_same_files_and_its_checker_is_content() {
     build(&context, &other, &["--format", "qcow2"]);
     run(Command::new("cmp").arg(&disk).arg(raw(&other, folder.path())));
 
-    let device = FILES.replace("FROM scratch", "RUN mknod /out/two/null c 1 3\nFROM scratch");
+    let device = format!("{FILES}RUN mknod /out/two/null c 1 3\n");
     std::fs::write(context.join("Dockerfile"), device).unwrap();
     let refusal = refused(Command::new(VMIMAGE).arg("build").arg(&context).arg("-o").arg(&disk));
     assert!(refusal.contains("/null: a device, which mkfs.xfs does not carry"), "{refusal}");
