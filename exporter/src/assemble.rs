@@ -32,6 +32,7 @@ use crate::container::{self, Appliance};
 use crate::disk::DiskLayout;
 use crate::engine::{RawImage, Run};
 use crate::error::{Error, Kind, Result};
+use crate::fs::external::Mkfs;
 use crate::machine::Materials;
 use crate::report::{Made, Part, Report, System};
 use crate::seed::{Seed, Uuid};
@@ -53,6 +54,8 @@ pub struct Input {
     pub programs: Programs,
     /// What the setup names: files of the build context, and secrets.
     pub materials: Materials,
+    /// The tools of file systems that are not made here, where there are some.
+    pub mkfs: Option<Arc<dyn Mkfs>>,
 }
 
 /// Programs that go into machines, as far as there are some; each for one architecture.
@@ -99,7 +102,7 @@ impl Planned {
 pub fn plan(spec: &Spec, input: Input, run: &Run<'_>) -> Result<Planned> {
     match spec.profile {
         Profile::Machine => machine::plan(spec, input, run),
-        Profile::Data => data::plan(spec, input.root, run),
+        Profile::Data => data::plan(spec, input, run),
     }
 }
 

@@ -2,17 +2,20 @@
 //! privileges or a terminal.
 
 mod container_disk;
+mod mkfs;
 
 use std::io::ErrorKind;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use clap::Parser;
 use exporter::assemble::{self, Input};
 use exporter::boot::BootFiles;
 use exporter::container::{containerdisk, sparse};
+use exporter::fs::external::Mkfs;
 use exporter::machine::Materials;
 use exporter::report::Made;
 use exporter::spec::{Artifact, Spec};
@@ -22,6 +25,7 @@ use crate::ask::Hints;
 use crate::base::builtin;
 use crate::base::make::{Making, Wanted, threads};
 use crate::base::{Error, Meter, Result, Stage, Style, terminal};
+use mkfs::Tools;
 
 /// Turn a root file system into a disk (the build's own last step).
 #[derive(Parser)]
@@ -42,6 +46,9 @@ struct Args {
     /// The file system of the image that gives its kernel, if that is another one.
     #[arg(long)]
     donor: Option<PathBuf>,
+    /// Folder for the files and images of file systems that are made by their own tools.
+    #[arg(long)]
+    scratch: Option<PathBuf>,
     /// Folder for the artifacts.
     #[arg(long)]
     output: PathBuf,
@@ -102,7 +109,9 @@ fn input(args: &Args, threads: NonZeroUsize) -> Result<Input> {
         None => None,
     };
     let materials = materials(args, threads)?;
-    Ok(Input { root, boot, donor, programs: builtin::programs(args.spec.architecture), materials })
+    let programs = builtin::programs(args.spec.architecture);
+    let mkfs = args.scratch.as_deref().map(|scratch| Arc::new(Tools::new(scratch)) as Arc<dyn Mkfs>);
+    Ok(Input { root, boot, donor, programs, materials, mkfs })
 }
 
 /// What the spec names. Who needs something that is not there says so.

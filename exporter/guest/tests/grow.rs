@@ -1,4 +1,4 @@
-//! The program on real disks: loop devices, the kernel's ext4, sgdisk and e2fsck. Needs root.
+//! The program on real disks: loop devices, the kernel's ext4, XFS and btrfs, sgdisk and the checkers. Needs root.
 //!
 //! To grow a mounted ext4 takes CAP_SYS_RESOURCE, which containers and some sandboxes withhold even from
 //! root. Without it the last step must fail with exactly that reason, after the partition has grown.
@@ -52,8 +52,13 @@ impl Disk {
 
     /// Put an ext4 on a partition (or on the disk, if its name is empty) and mount it.
     fn mount(&self, partition: &str) {
+        self.mount_as(partition, &["mkfs.ext4", "-q", "-F"]);
+    }
+
+    fn mount_as(&self, partition: &str, mkfs: &[&str]) {
         let device = format!("{}{partition}", self.device);
-        run("mkfs.ext4", &["-q", "-F", &device]);
+        let (program, options) = mkfs.split_first().unwrap();
+        run(program, &[options, &[&*device]].concat());
         run("mount", &[&device, self.root().to_str().unwrap()]);
         fs::write(self.root().join("file"), "content").unwrap();
     }
@@ -150,6 +155,28 @@ fn a_root_that_is_the_whole_disk_grows() {
         assert_eq!(said, "disk: 64.0 MiB -> 300.0 MiB");
     } else {
         assert_eq!(said, "disk: cannot grow ext4: Operation not permitted (os error 1)");
+    }
+}
+
+/// XFS and btrfs grow in any container that may mount them.
+#[test]
+fn other_file_systems_grow_by_their_own_calls() {
+    for (mkfs, check) in [
+        (&["mkfs.xfs", "-q", "-f"][..], &["xfs_repair", "-n"][..]),
+        (&["mkfs.btrfs", "-q", "-f"], &["btrfs", "check"]),
+    ] {
+        let disk = Disk::new(400 * MIB, &["sgdisk", "-n1:1M:+16M", "-n2:0:+340M"]);
+        disk.mount_as("p2", mkfs);
+        disk.resize(900 * MIB);
+        let (first, second) = (disk.grow(), disk.grow());
+        assert_eq!(disk.partition_size("p2"), 882 * MIB, "{first}");
+        assert_eq!(first, "diskp2: 340.0 MiB -> 882.0 MiB", "{mkfs:?}");
+        assert_eq!(second, "diskp2: 882.0 MiB, nothing to do");
+        assert!(disk.capacity() > 780 * MIB, "{}", disk.capacity());
+        assert_eq!(fs::read_to_string(disk.root().join("file")).unwrap(), "content");
+        disk.unmount();
+        let device = format!("{}p2", disk.device);
+        run(check[0], &[&check[1..], &[&*device]].concat());
     }
 }
 

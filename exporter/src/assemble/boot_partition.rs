@@ -24,7 +24,9 @@ pub(super) fn settle(
         FileSystem::Ext4 => kernel::link_in_boot(editor, kernel)?,
         FileSystem::Vfat => fit_fat(editor)?,
         // What GRUB does not read is refused before.
-        FileSystem::Erofs | FileSystem::Swap => Vec::new(),
+        FileSystem::Erofs | FileSystem::Swap | FileSystem::Xfs | FileSystem::Btrfs | FileSystem::Squashfs => {
+            Vec::new()
+        }
     };
     let tree = editor.tree();
     for kernel in std::iter::once(&mut *kernel).chain(others.iter_mut()) {

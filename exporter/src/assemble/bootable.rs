@@ -88,7 +88,8 @@ pub(super) fn require_kernel(root: &Tree, kernel: &Kernel, file_system: FileSyst
 /// # Errors
 /// If a file system that no kernel has to know would not be mounted.
 pub(super) fn require_drivers(root: &Tree, kernel: &Kernel, mounts: &[Mount]) -> Result<()> {
-    for mount in mounts.iter().filter(|mount| mount.file_system == FileSystem::Erofs) {
+    let may_lack = |mount: &&Mount| mount.file_system == FileSystem::Erofs || mount.file_system.is_external();
+    for mount in mounts.iter().filter(may_lack) {
         let driver = mount.file_system.name();
         let list = |list| listed(root, kernel, driver, list);
         let [Some(built_in), Some(loaded)] = [list("modules.builtin")?, list("modules.dep")?] else {
@@ -96,7 +97,7 @@ pub(super) fn require_drivers(root: &Tree, kernel: &Kernel, mounts: &[Mount]) ->
         };
         if !built_in.contains(driver) && !loaded.contains(driver) {
             let message = format!("is {driver}, which {} has no driver for", kernel.image);
-            let hint = "make it an ext4 that is read-only, or take another kernel";
+            let hint = "make it an ext4, which may be read-only, or take another kernel";
             return Err(Error::new(Kind::NotFound, &mount.point, message).with_hint(hint));
         }
     }

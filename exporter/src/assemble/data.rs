@@ -3,17 +3,17 @@
 use super::draft::Parts;
 use super::lay_out::lay_out;
 use super::resolve::Resolved;
-use super::{Planned, appliance, disk_file, latest_time, seed};
+use super::{Input, Planned, appliance, disk_file, latest_time, seed};
 use crate::engine::Run;
 use crate::error::Result;
 use crate::spec::Spec;
-use crate::tree::Tree;
 
-pub(super) fn plan(spec: &Spec, root: Tree, run: &Run<'_>) -> Result<Planned> {
+pub(super) fn plan(spec: &Spec, input: Input, run: &Run<'_>) -> Result<Planned> {
+    let Input { root, mkfs, .. } = input;
     let time = latest_time(&root);
     let seed = seed(spec, &root, None)?;
     let resolved = Resolved::new(spec, &seed, &root)?;
-    let parts = Parts { root, esp: None, bios: None, time };
+    let parts = Parts { root, esp: None, bios: None, mkfs, time };
     let (layout, partitions) = lay_out(spec, &resolved, parts, &seed, run)?;
     Ok(Planned { layout, partitions, id: disk_file(&seed), appliance: appliance(spec), system: None })
 }

@@ -10,8 +10,10 @@ use crate::disk::gpt::BOOT_CODE_LEN;
 use crate::engine::Run;
 use crate::error::{Error, Kind, Result};
 use crate::extent::Extent;
+use crate::fs::external::{self, Job, Mkfs, Tool};
 use crate::fs::{Contents, erofs, ext4, fat, swap};
-use crate::spec::layout::Content;
+use crate::seed::Uuid;
+use crate::spec::layout::{Content, Slot};
 use crate::tree::{self, Meta, Time, Tree};
 
 /// What the contents of partitions are taken from.
@@ -22,6 +24,8 @@ pub(super) struct Parts {
     pub(super) esp: Option<Tree>,
     /// The boot loader for a BIOS.
     pub(super) bios: Option<BiosImages>,
+    /// The tools of other file systems.
+    pub(super) mkfs: Option<Arc<dyn Mkfs>>,
     /// The time of what is made.
     pub(super) time: Time,
 }
@@ -32,6 +36,7 @@ pub(super) enum Draft {
     Fat(Tree, fat::Options),
     Erofs(erofs::Draft),
     Swap(swap::Options),
+    External(external::Draft),
     BiosCore(BiosImages),
     File(tree::Content),
     Empty,
@@ -89,8 +94,20 @@ impl Parts {
                 Ok(Draft::Erofs(erofs::Draft::new(&Arc::new(self.tree(content)?), &options, run)?))
             }
             Some(Volume::Swap { uuid }) => Ok(Draft::Swap(swap::Options { label: label.clone(), uuid })),
+            Some(Volume::Xfs { uuid }) => self.external(named, Tool::Xfs, uuid, sector_size),
+            Some(Volume::Btrfs { uuid }) => self.external(named, Tool::Btrfs, uuid, sector_size),
+            Some(Volume::Squashfs { partition }) => {
+                self.external(named, Tool::Squashfs, partition, sector_size)
+            }
             None => self.bytes(content),
         }
+    }
+
+    fn external(&mut self, named: &Named, tool: Tool, uuid: Uuid, sector_size: u32) -> Result<Draft> {
+        let Slot { label, content, .. } = &named.slot;
+        let mkfs = self.mkfs.clone().ok_or_else(|| no_tools(label, tool))?;
+        let job = Job { tool, label: label.clone(), uuid, size: 0, sector_size, created: self.time };
+        Ok(Draft::External(external::Draft::new(self.tree(content)?, job, mkfs)?))
     }
 
     /// What goes into a file system.
@@ -124,6 +141,12 @@ fn file(root: &Tree, path: &str) -> Result<tree::Content> {
     }
 }
 
+fn no_tools(label: &str, tool: Tool) -> Error {
+    let message = format!("is to be {}, whose tools only the frontend image has", tool.file_system().name());
+    Error::new(Kind::Unsupported, label, message)
+        .with_hint("build it with docker, or make it ext4, or erofs for what is only read")
+}
+
 fn no_loader() -> Error {
     Error::new(Kind::Input, "layout", "an ESP has the boot loader of a machine, and the disk is for none")
 }
@@ -136,6 +159,7 @@ impl Draft {
             Self::Fat(tree, options) => fat::minimum_size(tree, options),
             Self::Erofs(draft) => Ok(draft.size()),
             Self::Swap(_) => Ok(swap::SIZE_MIN),
+            Self::External(draft) => Ok(draft.minimum_size()),
             Self::BiosCore(images) => Ok(images.core.len() as u64),
             Self::File(content) => Ok(content.len()),
             Self::Empty => Ok(0),
@@ -153,6 +177,7 @@ impl Draft {
             }
             Self::Erofs(draft) => draft.plan(at.size),
             Self::Swap(options) => swap::plan(at.size, options),
+            Self::External(draft) => draft.plan(at.size),
             Self::BiosCore(images) => Ok(bytes(vec![Extent::bytes(0, bios(images, at, sector_size)?.core)])),
             Self::File(content) => Ok(bytes(Extent::of_content(content, 0))),
             Self::Empty => Ok(bytes(Vec::new())),

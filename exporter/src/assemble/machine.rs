@@ -12,18 +12,19 @@ use super::{Input, Planned, appliance, boot_partition, bootable, compressed, dis
 use crate::boot::{self, Defaults, Root};
 use crate::engine::Run;
 use crate::error::{Error, Kind, Result};
+use crate::fs::{FileSystem, VolumeId};
 use crate::machine::{self, Machine, Mount};
 use crate::report::System;
 use crate::spec::{Architecture, Firmware, Spec};
 use crate::tree::kernel::Kernel;
-use crate::tree::os::{self, Family, Os};
-use crate::tree::{Editor, Time, Tree};
+use crate::tree::os::{self, Family, Init, Os};
+use crate::tree::{Editor, InodeId, InodeKind, Name, Time, Tree};
 
 /// BIOSes start from sectors of no other size.
 const BIOS_SECTOR: u32 = 512;
 
 pub(super) fn plan(spec: &Spec, input: Input, run: &Run<'_>) -> Result<Planned> {
-    let Input { mut root, boot: boot_files, donor, programs, materials } = input;
+    let Input { mut root, boot: boot_files, donor, programs, materials, mkfs } = input;
     let has_donor = donor.is_some();
     require_architecture(&root, spec)?;
     let mut os = os::detect(&root)?;
@@ -37,6 +38,7 @@ pub(super) fn plan(spec: &Spec, input: Input, run: &Run<'_>) -> Result<Planned> 
     let seed = seed(spec, &root, materials.digest(&spec.setup)?)?;
     let layout = Resolved::new(spec, &seed, &root)?;
     require_mounts(&layout, &os)?;
+    require_partition_ids(&layout, &os)?;
 
     let firmware = if layout.sector_size == BIOS_SECTOR { spec.firmware } else { Firmware::Uefi };
     let boot_files = boot_files.ok_or_else(no_boot_files)?.for_firmware(firmware, spec.architecture)?;
@@ -82,7 +84,8 @@ pub(super) fn plan(spec: &Spec, input: Input, run: &Run<'_>) -> Result<Planned> 
     edits.extend(written);
     let esp = boot::esp_tree(&boot_files, spec.architecture, &layout.boot, time);
 
-    let parts = Parts { root, esp: Some(esp), bios: boot_files.bios.clone(), time };
+    edits.extend(leave_out_devices(&mut root, &layout));
+    let parts = Parts { root, esp: Some(esp), bios: boot_files.bios.clone(), mkfs, time };
     let (layout, partitions) = lay_out(spec, &layout, parts, &seed, run)?;
     let system = System::new(&os, &entry, &boot_files, edits);
     Ok(Planned { layout, partitions, id: disk_file(&seed), appliance: appliance(spec), system: Some(system) })
@@ -173,6 +176,38 @@ fn require_mounts(layout: &Resolved, os: &Os) -> Result<()> {
     let message =
         format!("cannot be a partition of its own: no initramfs of {} is known to mount it", os.pretty_name);
     Err(Error::new(Kind::Unsupported, "/usr", message))
+}
+
+/// systemd alone is known to mount what is found by its partition: the `mount` of Busybox knows UUIDs of file systems.
+fn require_partition_ids(layout: &Resolved, os: &Os) -> Result<()> {
+    let mounts = layout.mounts();
+    let of_partition = |mount: &&Mount| matches!(mount.id, VolumeId::Partition(_));
+    match mounts.iter().find(of_partition) {
+        Some(mount) if os.init != Some(Init::Systemd) => {
+            let name = mount.file_system.name();
+            let message =
+                format!("is {name}, which has no UUID: a machine without systemd would not find it");
+            Err(Error::new(Kind::Unsupported, &mount.point, message).with_hint("make it erofs"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// What the image has in `/dev`, where a file system carries no devices: the kernel makes its own there at each boot.
+fn leave_out_devices(root: &mut Tree, layout: &Resolved) -> Option<String> {
+    let file_system = layout.root.file_system;
+    let dev = root.lookup("/dev").filter(|_| matches!(file_system, FileSystem::Xfs | FileSystem::Btrfs))?;
+    let devices = root.entries(dev)?.iter().filter(|(_, id)| is_device(root, **id));
+    let names: Vec<Name> = devices.map(|(name, _)| name.clone()).collect();
+    if let InodeKind::Directory(entries) = &mut root.inode_mut(dev).kind {
+        entries.retain(|name, _| !names.contains(name));
+    }
+    let what = format!("/dev: {} devices left out, the kernel makes its own at each boot", names.len());
+    (!names.is_empty()).then_some(what)
+}
+
+fn is_device(root: &Tree, id: InodeId) -> bool {
+    matches!(root.inode(id).kind, InodeKind::CharDevice(_) | InodeKind::BlockDevice(_))
 }
 
 /// Our own first process mounts the root, and nothing else of the disk. What is for the boot loader is not missed.

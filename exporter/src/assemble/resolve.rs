@@ -34,6 +34,9 @@ pub(super) enum Volume {
     Fat { serial: u32 },
     Erofs { uuid: Uuid },
     Swap { uuid: Uuid },
+    Xfs { uuid: Uuid },
+    Btrfs { uuid: Uuid },
+    Squashfs { partition: Uuid },
 }
 
 impl Resolved {
@@ -113,7 +116,7 @@ impl Named {
             Content::Subtree(path) => path.clone(),
             Content::Empty | Content::BiosCore | Content::File(_) => format!("partition {}", slot.label),
         };
-        let volume = slot.file_system.map(|file_system| Volume::new(file_system, &purpose, seed));
+        let volume = slot.file_system.map(|file_system| Volume::new(file_system, guid, &purpose, seed));
         Self { slot, guid, volume }
     }
 
@@ -132,14 +135,17 @@ impl Named {
 }
 
 impl Volume {
-    fn new(file_system: FileSystem, purpose: &str, seed: &Seed) -> Self {
+    fn new(file_system: FileSystem, partition: Uuid, purpose: &str, seed: &Seed) -> Self {
+        let uuid = seed.uuid(&format!("{purpose} file system"));
         match file_system {
-            FileSystem::Ext4 => Self::Ext4 {
-                uuid: seed.uuid(&format!("{purpose} file system")),
-                hash_seed: seed.uuid(&format!("{purpose} directory hashes")),
-            },
-            FileSystem::Erofs => Self::Erofs { uuid: seed.uuid(&format!("{purpose} file system")) },
-            FileSystem::Swap => Self::Swap { uuid: seed.uuid(&format!("{purpose} file system")) },
+            FileSystem::Ext4 => {
+                Self::Ext4 { uuid, hash_seed: seed.uuid(&format!("{purpose} directory hashes")) }
+            }
+            FileSystem::Erofs => Self::Erofs { uuid },
+            FileSystem::Swap => Self::Swap { uuid },
+            FileSystem::Xfs => Self::Xfs { uuid },
+            FileSystem::Btrfs => Self::Btrfs { uuid },
+            FileSystem::Squashfs => Self::Squashfs { partition },
             FileSystem::Vfat => Self::Fat { serial: seed.serial(&format!("{purpose} file system")) },
         }
     }
@@ -150,12 +156,20 @@ impl Volume {
             Self::Fat { .. } => FileSystem::Vfat,
             Self::Erofs { .. } => FileSystem::Erofs,
             Self::Swap { .. } => FileSystem::Swap,
+            Self::Xfs { .. } => FileSystem::Xfs,
+            Self::Btrfs { .. } => FileSystem::Btrfs,
+            Self::Squashfs { .. } => FileSystem::Squashfs,
         }
     }
 
     fn id(self) -> VolumeId {
         match self {
-            Self::Ext4 { uuid, .. } | Self::Erofs { uuid } | Self::Swap { uuid } => VolumeId::Uuid(uuid),
+            Self::Ext4 { uuid, .. }
+            | Self::Erofs { uuid }
+            | Self::Swap { uuid }
+            | Self::Xfs { uuid }
+            | Self::Btrfs { uuid } => VolumeId::Uuid(uuid),
+            Self::Squashfs { partition } => VolumeId::Partition(partition),
             Self::Fat { serial } => VolumeId::Serial(serial),
         }
     }

@@ -81,7 +81,7 @@ pub fn entry(os: &Os, kernel: &Kernel, spec: &Spec, root: &Root, defaults: &Defa
 /// Root by UUID, since disks are called vda, sda or nvme0n1. Of words that contradict each other the last counts: what
 /// was asked for comes after what the image says.
 fn cmdline(os: &Os, spec: &Spec, root: &Root, defaults: &Defaults) -> String {
-    let mut words = vec![format!("root=UUID={}", root.id), "ro".into()];
+    let mut words = vec![format!("root={}={}", root.id.tag(), root.id), "ro".into()];
     words.extend(fixed_words(os, spec, root));
     words.extend(defaults.words.iter().cloned());
     words.extend(asked_words(os, spec, root, defaults));

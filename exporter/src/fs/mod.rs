@@ -1,9 +1,10 @@
 //! File systems: a tree goes in, [`Contents`] come out. Nothing is written here; what others have written
-//! is read as far as `inspect` shows it.
+//! is read as far as `inspect` shows it. Three are made by [their own tools](external).
 
 mod budget;
 pub mod erofs;
 pub mod ext4;
+pub mod external;
 pub mod fat;
 mod mode;
 mod order;
@@ -17,7 +18,7 @@ use crate::extent::Extents;
 use crate::seed::Uuid;
 pub use budget::DiskBudget;
 
-/// A file system that is made here.
+/// A file system that is made for a partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FileSystem {
     /// Linux' own.
@@ -28,6 +29,12 @@ pub enum FileSystem {
     Erofs,
     /// Room for pages of memory, which is never mounted.
     Swap,
+    /// For large files, made by its own tool.
+    Xfs,
+    /// With checksums and snapshots, made by its own tool.
+    Btrfs,
+    /// What is only read, compressed, made by its own tool.
+    Squashfs,
 }
 
 impl FileSystem {
@@ -38,15 +45,29 @@ impl FileSystem {
             Self::Vfat => "vfat",
             Self::Erofs => "erofs",
             Self::Swap => "swap",
+            Self::Xfs => "xfs",
+            Self::Btrfs => "btrfs",
+            Self::Squashfs => "squashfs",
         }
     }
 
     /// Whether nothing in it can be changed.
     pub fn is_read_only(self) -> bool {
-        self == Self::Erofs
+        matches!(self, Self::Erofs | Self::Squashfs)
     }
 
-    /// Whether GRUB finds a kernel on it. It has a driver for EROFS since 2.14, which no distribution has yet.
+    /// Whether it is made by a tool of its own, which only some builds have.
+    pub fn is_external(self) -> bool {
+        matches!(self, Self::Xfs | Self::Btrfs | Self::Squashfs)
+    }
+
+    /// Whether a machine can make it larger while it is mounted.
+    pub fn grows(self) -> bool {
+        matches!(self, Self::Ext4 | Self::Xfs | Self::Btrfs)
+    }
+
+    /// Whether GRUB finds a kernel on it, with the modules that are in every core of its. It has a driver for EROFS since 2.14,
+    /// which no distribution has yet.
     pub fn is_read_by_grub(self) -> bool {
         matches!(self, Self::Ext4 | Self::Vfat)
     }
@@ -55,16 +76,28 @@ impl FileSystem {
 /// The name that a file system has in itself, as Linux shows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum VolumeId {
-    /// That of all but FAT.
+    /// That of all but FAT and squashfs.
     Uuid(Uuid),
     /// That of FAT.
     Serial(u32),
+    /// That of its partition, for squashfs, which has none.
+    Partition(Uuid),
+}
+
+impl VolumeId {
+    /// What fstab(5) and `root=` call it.
+    pub fn tag(self) -> &'static str {
+        match self {
+            Self::Uuid(_) | Self::Serial(_) => "UUID",
+            Self::Partition(_) => "PARTUUID",
+        }
+    }
 }
 
 impl fmt::Display for VolumeId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Uuid(uuid) => uuid.fmt(f),
+            Self::Uuid(uuid) | Self::Partition(uuid) => uuid.fmt(f),
             Self::Serial(serial) => write!(f, "{:04X}-{:04X}", serial >> 16, serial & 0xffff),
         }
     }

@@ -65,7 +65,13 @@ impl Mount {
         match self.file_system {
             FileSystem::Ext4 if self.point == "/" => 1,
             FileSystem::Ext4 => 2,
-            FileSystem::Vfat | FileSystem::Erofs | FileSystem::Swap => 0,
+            // What has a journal or never changes, by itself; for the others there is no program that does it at boot.
+            FileSystem::Vfat
+            | FileSystem::Erofs
+            | FileSystem::Swap
+            | FileSystem::Xfs
+            | FileSystem::Btrfs
+            | FileSystem::Squashfs => 0,
         }
     }
 
@@ -76,6 +82,9 @@ impl Mount {
             FileSystem::Vfat => &["vfat", "msdos"],
             FileSystem::Erofs => &["erofs"],
             FileSystem::Swap => &["swap"],
+            FileSystem::Xfs => &["xfs"],
+            FileSystem::Btrfs => &["btrfs"],
+            FileSystem::Squashfs => &["squashfs"],
         }
     }
 
@@ -96,9 +105,9 @@ pub(super) fn write(editor: &mut Editor<'_>, mounts: &[Mount], swaps: &[VolumeId
     for mount in mounts {
         let options = options(&old, mount, &mut notes);
         let Mount { point, id, file_system, .. } = mount;
-        let (kind, pass) = (file_system.name(), mount.pass());
-        text.extend(format!("UUID={id} {point} {kind} {options} 0 {pass}\n").as_bytes());
-        notes.push(format!("{PATH}: {point} is UUID={id}"));
+        let (tag, kind, pass) = (id.tag(), file_system.name(), mount.pass());
+        text.extend(format!("{tag}={id} {point} {kind} {options} 0 {pass}\n").as_bytes());
+        notes.push(format!("{PATH}: {point} is {tag}={id}"));
         make_mount_point(editor, point)?;
     }
     for id in swaps {

@@ -166,7 +166,7 @@ pub struct Partition {
     #[schemars(with = "Option<String>", extend("format" = TextFormat::Size), example = &"20G")]
     pub max: Option<Size>,
     /// Its share of what the disk has left, beside those of the others; 0 is none. By default 1000, and 0 for one with a
-    /// `size`, for `erofs`, and for `esp`, `xbootldr`, `swap` and `bios-boot`.
+    /// `size`, for `erofs` and `squashfs`, and for `esp`, `xbootldr`, `swap` and `bios-boot`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weight: Option<u32>,
     /// The file system in it; by default `vfat` for `esp`, `swap` for `swap`, `none` for `bios-boot` and GUIDs, else `ext4`.
@@ -192,10 +192,11 @@ pub struct Partition {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("format" = TextFormat::PlainPath), example = &"/usr/share/site")]
     pub source: Option<String>,
-    /// Whether it grows at boot with a disk that has become larger. The last one alone can, if it is an ext4.
+    /// Whether it grows at boot with a disk that has become larger. The last one alone can, if it is
+    /// an ext4, xfs or btrfs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub grow: Option<bool>,
-    /// Whether it is mounted read-only, as `erofs` always is.
+    /// Whether it is mounted read-only, as `erofs` and `squashfs` always are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub read_only: Option<bool>,
     /// Attributes in the table.
@@ -263,6 +264,12 @@ pub enum Filesystem {
     Erofs,
     /// Room for pages of memory.
     Swap,
+    /// For large files.
+    Xfs,
+    /// With checksums and snapshots.
+    Btrfs,
+    /// What is only read, compressed.
+    Squashfs,
     /// Bytes, or zeroes.
     None,
 }
@@ -275,12 +282,25 @@ impl Filesystem {
             Self::Vfat => Some(fs::FileSystem::Vfat),
             Self::Erofs => Some(fs::FileSystem::Erofs),
             Self::Swap => Some(fs::FileSystem::Swap),
+            Self::Xfs => Some(fs::FileSystem::Xfs),
+            Self::Btrfs => Some(fs::FileSystem::Btrfs),
+            Self::Squashfs => Some(fs::FileSystem::Squashfs),
             Self::None => None,
         }
     }
 
     fn schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        schemars::json_schema!({ "type": "string", "enum": [Self::Ext4, Self::Vfat, Self::Erofs, Self::Swap, Self::None] })
+        let all = [
+            Self::Ext4,
+            Self::Vfat,
+            Self::Erofs,
+            Self::Swap,
+            Self::Xfs,
+            Self::Btrfs,
+            Self::Squashfs,
+            Self::None,
+        ];
+        schemars::json_schema!({ "type": "string", "enum": all })
     }
 }
 

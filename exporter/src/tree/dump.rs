@@ -77,7 +77,7 @@ impl Tree {
     }
 
     /// Inodes of several names.
-    fn linked(&self) -> HashSet<InodeId> {
+    pub(super) fn linked(&self) -> HashSet<InodeId> {
         let mut seen = vec![false; self.inodes.len()];
         self.walk()
             .filter_map(|(_, _, id)| std::mem::replace(&mut seen[id.0 as usize], true).then_some(id))

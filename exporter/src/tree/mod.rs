@@ -26,6 +26,7 @@ mod scan;
 #[cfg(test)]
 pub(crate) mod testing;
 mod texts;
+mod unpack;
 pub mod version;
 mod xattr;
 mod xattrs;

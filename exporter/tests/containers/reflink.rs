@@ -63,7 +63,7 @@ fn planned(tree: &Path) -> Planned {
     let root = scan(&HostDir::open(tree).unwrap(), NonZeroUsize::MIN, &mut |_| {}).unwrap();
     let spec = Spec { profile: Profile::Data, size: Some(Size(128 * MIB)), ..Spec::default() };
     let (programs, materials) = (Programs::default(), Materials::default());
-    let input = Input { root, boot: None, donor: None, programs, materials };
+    let input = Input { root, boot: None, donor: None, programs, materials, mkfs: None };
     plan(&spec, input, &Run::silent(NonZeroUsize::MIN)).unwrap()
 }
 

@@ -131,6 +131,7 @@ fn assembled(root: &Path, boot: &Path, threads: usize, spec: &Spec, output: &Pat
         donor: None,
         programs: Programs::default(),
         materials: Materials::default(),
+        mkfs: None,
     };
     let planned = plan(spec, input, &Run::silent(threads)).unwrap();
     let target = Target {

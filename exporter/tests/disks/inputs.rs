@@ -305,7 +305,14 @@ fn boot_files(has_bios: bool) -> BootFiles {
 pub(crate) fn input(root: Tree) -> Input {
     let of = |len| Some(Arc::from(program(len, X86_64)));
     let programs = Programs { grow: of(40_000), init: of(60_000) };
-    Input { root, boot: Some(boot_files(true)), donor: None, programs, materials: Materials::default() }
+    Input {
+        root,
+        boot: Some(boot_files(true)),
+        donor: None,
+        programs,
+        materials: Materials::default(),
+        mkfs: None,
+    }
 }
 
 /// The same for 64-bit ARM: no GRUB for BIOS, and no programs of ours.

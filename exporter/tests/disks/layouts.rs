@@ -125,11 +125,16 @@ impl Disk {
             FileSystem::Ext4 => Command::new("e2fsck"),
             FileSystem::Erofs => Command::new("fsck.erofs"),
             FileSystem::Swap => Command::new("swaplabel"),
+            FileSystem::Xfs => Command::new("xfs_repair"),
+            FileSystem::Btrfs => Command::new("btrfsck"),
+            FileSystem::Squashfs => Command::new("unsquashfs"),
         };
         match file_system {
             FileSystem::Vfat => checker.arg("-n").arg(self.volume(placed)),
             FileSystem::Ext4 => checker.arg("-fn").arg(self.at(placed)),
-            FileSystem::Erofs | FileSystem::Swap => checker.arg(self.volume(placed)),
+            FileSystem::Erofs | FileSystem::Swap | FileSystem::Btrfs => checker.arg(self.volume(placed)),
+            FileSystem::Xfs => checker.arg("-n").arg(self.volume(placed)),
+            FileSystem::Squashfs => checker.arg("-s").arg(self.volume(placed)),
         };
         checker.output().unwrap().status.success()
     }

@@ -177,7 +177,8 @@ pub(crate) fn run(args: &mut Args) -> Result<ExitCode> {
     let spec = Spec { architecture, container, ..wanted };
     let materials = asked.context.materials(&spec.setup, &asked.secrets, threads)?;
     let boot = boot_files(args, architecture)?;
-    let input = Input { root, boot, donor: None, programs: builtin::programs(architecture), materials };
+    let input =
+        Input { root, boot, donor: None, programs: builtin::programs(architecture), materials, mkfs: None };
     let job = disk::Job { spec: &spec, paths: &args.output, threads, meter: &meter, stop: &stop };
     Outcome::tell_all(&[job.make(input)?], args.show.json, args.show.quiet)?;
     Ok(ExitCode::SUCCESS)

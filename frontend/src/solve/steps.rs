@@ -1,6 +1,7 @@
 //! The steps this frontend adds to a build, as ops.
 
-use exporter::spec::{Artifact, Spec};
+use exporter::fs::FileSystem;
+use exporter::spec::{Artifact, Spec, layout};
 use exporter::terminal::line;
 use llb::proto::{CacheSharingOpt, MountContentCache, NetMode, ProxyEnv};
 use llb::{Exec, Metadata, Mount, Run, Source, State};
@@ -27,6 +28,8 @@ const DONOR: &str = "/donor";
 /// The variable with a step's script: of a process that has failed, BuildKit repeats every argument.
 pub(super) const SCRIPT: &str = "VMIMAGE_SCRIPT";
 const EVALUATE: &str = "eval \"$VMIMAGE_SCRIPT\"";
+/// Where it makes what the tools of other file systems need.
+const SCRATCH: &str = "/scratch";
 /// Where it leaves the disk.
 const OUT: &str = "/out";
 
@@ -101,6 +104,8 @@ impl Build<'_> {
         let names: Vec<_> = artifacts.into_iter().map(|artifact| artifact.name).collect();
         let title = format!("[vmimage] assemble {}", names.join(", "));
         let setup = spec.setup.clone();
+        let slots = layout::slots(spec);
+        let takes_tools = slots.iter().any(|slot| slot.file_system.is_some_and(FileSystem::is_external));
         let spec = serde_json::to_string(spec).expect("a spec has no map with keys that are no text");
         if spec.len() > MAX_ARGUMENT {
             let message = format!(
@@ -136,6 +141,9 @@ impl Build<'_> {
         if parts.donor.is_some() {
             args.extend(["--donor", DONOR]);
         }
+        if takes_tools {
+            args.extend(["--scratch", SCRATCH]);
+        }
         // Whole file systems would be read and hashed for the cache key otherwise.
         let is_known = self.bridge.caps().has_llb("exec.mount.cache.content");
         let file_system = |state| match is_known {
@@ -158,6 +166,9 @@ impl Build<'_> {
         }
         if let Some(donor) = &parts.donor {
             run = run.mount(DONOR, file_system(donor));
+        }
+        if takes_tools {
+            run = run.mount(SCRATCH, Mount::bind(&State::scratch()));
         }
         let files = setup.context_files();
         if !files.is_empty() {

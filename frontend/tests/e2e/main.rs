@@ -17,6 +17,7 @@ mod distributions;
 mod drivers;
 mod empty_store;
 mod errors;
+mod external;
 mod failures;
 mod fidelity;
 mod field;

@@ -1,4 +1,4 @@
-//! `vmimage-grow [MOUNTPOINT]`: grow the partition that is mounted there, by default the root, and its ext4 to the disk.
+//! `vmimage-grow [MOUNTPOINT]`: grow the partition that is mounted there, by default the root, and its file system to the disk.
 //!
 //! It ends as soon as there is room to boot with. What is left to do is done by itself again, `--rest`, which
 //! outlives it: every init waits for the first process and for no other.

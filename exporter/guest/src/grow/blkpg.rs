@@ -1,7 +1,7 @@
 //! `BLKPG_RESIZE_PARTITION` (linux/blkpg.h): tell the kernel that a partition in use has another size.
 //!
 //! There is no other way to do it: re-reading the whole table (`BLKRRPART`) fails while a partition is
-//! mounted. The only `unsafe` of this program is here.
+//! mounted. Of `unsafe` this program has calls like this one alone.
 
 #![allow(unsafe_code, reason = "an ioctl that rustix does not have")]
 

@@ -4,6 +4,8 @@ use std::fmt::Display;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{major, minor, stat};
+
 /// The unit of sizes in sysfs, whatever the sector size of the disk.
 pub(crate) const SYSFS_SECTOR: u64 = 512;
 
@@ -30,9 +32,16 @@ pub(crate) struct Partition {
 impl Device {
     /// The device with the file system of `mountpoint`; `None` if that is on no block device.
     pub(crate) fn of(mountpoint: &Path) -> Result<Option<Self>, String> {
-        let status =
-            rustix::fs::stat(mountpoint).map_err(|error| format!("{}: {error}", mountpoint.display()))?;
-        let (major, minor) = (rustix::fs::major(status.st_dev), rustix::fs::minor(status.st_dev));
+        let status = stat(mountpoint).map_err(in_file(mountpoint))?;
+        let number = match major(status.st_dev) {
+            // That of the file system itself: a btrfs may be on several devices.
+            0 => match source(mountpoint)?.map(|path| stat(&path)) {
+                Some(Ok(status)) => status.st_rdev,
+                _ => return Ok(None),
+            },
+            _ => status.st_dev,
+        };
+        let (major, minor) = (major(number), minor(number));
         let sysfs = Path::new("/sys/dev/block").join(format!("{major}:{minor}"));
         if !sysfs.exists() {
             return Ok(None);
@@ -75,7 +84,40 @@ impl Device {
     }
 }
 
+/// What the kernel lists as mounted at `mountpoint` last (proc_pid_mountinfo(5)), as far as its name is a path.
+fn source(mountpoint: &Path) -> Result<Option<PathBuf>, String> {
+    let list = Path::new("/proc/self/mountinfo");
+    let text = fs::read(list).map_err(in_file(list))?;
+    Ok(mounted_at(&String::from_utf8_lossy(&text), mountpoint))
+}
+
+fn mounted_at(mountinfo: &str, mountpoint: &Path) -> Option<PathBuf> {
+    let source = |line: &str| {
+        let (mount, file_system) = line.split_once(" - ")?;
+        let is_there = mount.split(' ').nth(4).is_some_and(|place| Path::new(place) == mountpoint);
+        let source = file_system.split(' ').nth(1).filter(|source| source.starts_with("/dev/"))?;
+        is_there.then(|| PathBuf::from(source))
+    };
+    mountinfo.lines().rev().find_map(source)
+}
+
 /// An error with the file it is about.
 pub(crate) fn in_file<E: Display>(path: &Path) -> impl Fn(E) -> String + '_ {
     move |error| format!("{}: {error}", path.display())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_device_is_told_by_what_is_mounted_last() {
+        let mounts = "22 1 0:20 / /proc rw - proc proc rw\n\
+            28 1 0:24 /@ / rw,noatime shared:1 master:2 - btrfs /dev/vda2 rw\n\
+            29 28 0:30 / /srv rw - tmpfs tmpfs rw\n30 28 0:31 / /srv rw - btrfs /dev/vdb rw\n";
+        let at = |place| mounted_at(mounts, Path::new(place)).map(|path| path.display().to_string());
+        assert_eq!(at("/").as_deref(), Some("/dev/vda2"));
+        assert_eq!(at("/srv").as_deref(), Some("/dev/vdb"));
+        assert_eq!((at("/proc"), at("/nowhere")), (None, None));
+    }
 }

@@ -3,17 +3,18 @@
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use rustix::fs::{ext4_ioc_resize_fs, statfs};
+use rustix::fs::ext4_ioc_resize_fs;
 use rustix::io::Errno;
 use zerocopy::byteorder::little_endian::{U16, U32};
 use zerocopy::{FromBytes, Immutable, KnownLayout, Unaligned};
 
 use super::device::{Device, in_file};
+use super::file_system::once_free;
 
 /// `EXT4_SUPER_MAGIC`, in the superblock and from statfs.
-const MAGIC: u16 = 0xef53;
+pub(crate) const MAGIC: u16 = 0xef53;
 const SUPERBLOCK_OFFSET: u64 = 1024;
 /// `s_blocks_count_hi` counts.
 const INCOMPAT_64BIT: u32 = 0x80;
@@ -64,11 +65,6 @@ impl Size {
     }
 }
 
-/// Whether the file system mounted at `mount_point` is ext4 (or ext2, ext3, which the same driver mounts).
-pub(crate) fn is_mounted_at(mount_point: &Path) -> Result<bool, String> {
-    Ok(statfs(mount_point).map_err(in_file(mount_point))?.f_type == i64::from(MAGIC))
-}
-
 /// The size as the device says, which shows what the driver has.
 pub(crate) fn size(device: &Device) -> Result<Size, String> {
     let mut superblock = [0; size_of::<Superblock>()];
@@ -96,21 +92,6 @@ pub(crate) fn grow(mount_point: &Path, device: &Device, len: u64, patience: Dura
     .ok_or_else(|| format!("{}: cannot grow ext4: somebody else is at it", device.path.display()))
 }
 
-/// Attempts until there is a result; `None` if there is none for as long as `patience`.
-fn once_free<T>(
-    patience: Duration,
-    mut attempt: impl FnMut() -> Result<Option<T>, String>,
-) -> Result<Option<T>, String> {
-    let start = Instant::now();
-    loop {
-        let result = attempt()?;
-        if result.is_some() || start.elapsed() >= patience {
-            return Ok(result);
-        }
-        std::thread::sleep(Duration::from_millis(50));
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -129,18 +110,5 @@ mod tests {
         bytes[0x18] = 7;
         assert!(Size::parse(&bytes).is_err());
         assert!(Size::parse(&[]).is_err());
-    }
-
-    #[test]
-    fn what_is_busy_is_attempted_again_and_not_for_ever() {
-        let mut attempts = 0;
-        let patience = Duration::from_secs(30);
-        let third = once_free(patience, || {
-            attempts += 1;
-            Ok((attempts == 3).then_some(attempts))
-        });
-        assert_eq!(third, Ok(Some(3)));
-        assert_eq!(once_free(Duration::ZERO, || Ok(None::<()>)), Ok(None));
-        assert_eq!(once_free(patience, || Err::<Option<()>, _>("no".to_owned())), Err("no".to_owned()));
     }
 }

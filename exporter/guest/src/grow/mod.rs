@@ -1,22 +1,26 @@
-//! Grow a partition and its ext4 to the disk, while mounted: that of the root, or whichever it is told.
+//! Grow a partition and its file system to the disk, while mounted: that of the root, or whichever it is told.
 //!
 //! ```text
-//! mount point ─stat─▶ device number ─/sys/dev/block─▶ partition, disk
+//! mount point ─stat, mountinfo─▶ device number ─/sys/dev/block─▶ partition, disk
 //! GPT: backup to the end of the disk, last partition to the last usable block ─BLKPG─▶ kernel
-//! ext4 ─EXT4_IOC_RESIZE_FS─▶ the first room, before anything can fill it
-//!      ─EXT4_IOC_RESIZE_FS─▶ step by step to the whole partition, beside the services
+//! ext4 ─EXT4_IOC_RESIZE_FS─┐ the first room, before anything can fill it;
+//! xfs ─XFS_IOC_FSGROWFSDATA┼▶ then step by step to the whole partition, beside the services
+//! btrfs ─BTRFS_IOC_RESIZE──┘
 //! ```
 //!
-//! The kernel adds block groups a few at a time, each in a transaction: terabytes take it minutes, which no
+//! Of an ext4 the kernel adds block groups a few at a time, each in a transaction: terabytes take it minutes, which no
 //! boot should wait for.
 //!
 //! It does nothing a second time. What it does not know (another partition table, another file system, a
 //! partition that is not the last) it leaves alone and says so; only what fails is an error.
 
 mod blkpg;
+mod btrfs;
 mod device;
 pub(crate) mod ext4;
+mod file_system;
 pub(crate) mod gpt;
+mod xfs;
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -27,6 +31,7 @@ use rustix::fs::ioctl_blksszget;
 use rustix::process::nice;
 
 use device::{Device, Partition, in_file};
+use file_system::FileSystem;
 use gpt::{Growth, Refusal, Table};
 
 /// What a machine gets before it goes on booting, beyond what it has: more than a boot writes, and less than a
@@ -58,17 +63,17 @@ pub fn begin(mount_point: &Path) -> Result<Begun, String> {
         return nothing(format!("{}: not on a block device, left alone", mount_point.display()));
     };
     let name = device.path.display();
-    if !ext4::is_mounted_at(mount_point)? {
-        return nothing(format!("{name}: not ext4, left alone"));
-    }
-    let before = ext4::size(&device)?.bytes();
+    let Some(file_system) = FileSystem::at(mount_point)? else {
+        return nothing(format!("{name}: not ext4, xfs or btrfs, left alone"));
+    };
+    let before = file_system.size(mount_point, &device)?;
     let refusal = match device.partition()? {
         Some(partition) => grow_partition(&partition)?,
         None => None,
     };
     let (whole, first) = (device.size()?, before.saturating_add(FIRST_ROOM));
-    ext4::grow(mount_point, &device, first, PATIENCE)?;
-    let after = ext4::size(&device)?.bytes();
+    file_system.grow(mount_point, &device, first, PATIENCE)?;
+    let after = file_system.size(mount_point, &device)?;
     let goes_on = first < whole;
     let done = match (after > before, refusal) {
         (true, _) if goes_on => {
@@ -91,11 +96,13 @@ pub fn go_on(mount_point: &Path) -> Result<String, String> {
     let _ = nice(19);
     let device = Device::of(mount_point)?
         .ok_or_else(|| format!("{}: not on a block device", mount_point.display()))?;
-    let (before, whole) = (ext4::size(&device)?.bytes(), device.size()?);
+    let file_system = FileSystem::at(mount_point)?
+        .ok_or_else(|| format!("{}: not ext4, xfs or btrfs", device.path.display()))?;
+    let (before, whole) = (file_system.size(mount_point, &device)?, device.size()?);
     let mut size = before;
     loop {
-        ext4::grow(mount_point, &device, next_step(size, whole), PATIENCE_FOR_REST)?;
-        let after = ext4::size(&device)?.bytes();
+        file_system.grow(mount_point, &device, next_step(size, whole), PATIENCE_FOR_REST)?;
+        let after = file_system.size(mount_point, &device)?;
         // What is left may be too little for a block group.
         if after == size {
             return Ok(show_growth(&device, before, after));

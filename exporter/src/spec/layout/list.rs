@@ -153,7 +153,7 @@ fn slot((asked, said): Entry, architecture: Architecture, labels: &mut BTreeSet<
         (None, min, max) => (min.map_or(0, |Size(min)| min), max.map(|Size(max)| max)),
     };
     let grow = all.grow.unwrap_or_default();
-    let read_only = all.read_only.unwrap_or(all.filesystem == Some(Filesystem::Erofs));
+    let read_only = all.read_only.unwrap_or(is_read_only(all.filesystem));
     let mut attributes = all.attributes.iter().fold(0, |bits, attribute| bits | attribute.bit());
     attributes |= if grow { kinds::GROW_FILE_SYSTEM } else { 0 };
     attributes |= if read_only { kinds::READ_ONLY } else { 0 };
@@ -181,8 +181,15 @@ fn by_type(said: &Partition) -> Partition {
     let defaults = said.kind.defaults();
     let is_mounted = said.filesystem != Some(Filesystem::None);
     // No byte more than its files take would be of use.
-    let weight = if said.filesystem == Some(Filesystem::Erofs) { Some(0) } else { defaults.weight };
-    Partition { mount: defaults.mount.filter(|_| is_mounted), weight, ..defaults }
+    let weight = if is_read_only(said.filesystem) { Some(0) } else { defaults.weight };
+    // Those are of the file system that it has by default.
+    let is_usual = said.filesystem.is_none_or(|filesystem| Some(filesystem) == defaults.filesystem);
+    let options = defaults.options.filter(|_| is_usual);
+    Partition { mount: defaults.mount.filter(|_| is_mounted), weight, options, ..defaults }
+}
+
+fn is_read_only(filesystem: Option<Filesystem>) -> bool {
+    filesystem.and_then(Filesystem::made).is_some_and(FileSystem::is_read_only)
 }
 
 /// That of a type, or with a number behind it where others have it.
@@ -290,6 +297,10 @@ mod tests {
         assert_eq!(erofs.compression, None);
         let zstd = only(r#"{"type":"srv","filesystem":"erofs","compression":"zstd"}"#);
         assert_eq!(zstd.compression, Some(Algorithm::Zstd));
+        let squashfs = only(r#"{"type":"srv","filesystem":"squashfs"}"#);
+        assert_eq!((squashfs.weight, squashfs.read_only, &*squashfs.options), (0, true, "ro"));
+        let xfs = only(r#"{"type":"root","filesystem":"xfs"}"#);
+        assert_eq!((xfs.weight, xfs.read_only, &*xfs.options), (1000, false, ""));
         let unknown = only(r#"{"type":"0fc63daf-8483-4772-8e79-3d69d8477de5"}"#);
         assert_eq!((unknown.content, unknown.file_system), (Content::Empty, None));
     }

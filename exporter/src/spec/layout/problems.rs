@@ -127,8 +127,8 @@ impl<'a> Search<'a> {
         if let Some(why) = unfit_label(label, *file_system) {
             self.add(*asked, "label", format!("{label:?} {why}"));
         }
-        if *file_system == Some(FileSystem::Erofs) {
-            self.erofs(slot);
+        if let Some(file_system) = file_system.filter(|file_system| file_system.is_read_only()) {
+            self.only_read(slot, file_system.name());
         }
         if *content == Content::Root && *file_system == Some(FileSystem::Vfat) {
             self.add(*asked, "filesystem", "vfat has no owners, permissions and links, which a root needs");
@@ -162,12 +162,13 @@ impl<'a> Search<'a> {
         }
     }
 
-    fn erofs(&mut self, slot: &Slot) {
+    fn only_read(&mut self, slot: &Slot, name: &str) {
         if !slot.read_only {
-            self.add(slot.asked, "read-only", "erofs is never written to");
+            self.add(slot.asked, "read-only", format!("{name} is never written to"));
         }
         if slot.content == Content::Root && self.spec.profile == Profile::Machine {
-            self.add(slot.asked, "filesystem", "a machine writes to its root, and erofs is never written to");
+            let message = format!("a machine writes to its root, and {name} is never written to");
+            self.add(slot.asked, "filesystem", message);
         }
     }
 
@@ -218,8 +219,8 @@ impl<'a> Search<'a> {
             let why = match slot {
                 _ if at < last => "there are partitions behind it",
                 Slot { read_only: true, .. } => "it is read-only",
-                Slot { file_system: Some(FileSystem::Ext4), .. } => continue,
-                _ => "only ext4 grows",
+                Slot { file_system: Some(file_system), .. } if file_system.grows() => continue,
+                _ => "only ext4, xfs and btrfs grow",
             };
             self.add(slot.asked, "grow", format!("{} cannot grow at boot: {why}", slot.label));
         }
@@ -275,6 +276,9 @@ fn unfit_label(label: &str, file_system: Option<FileSystem>) -> Option<String> {
     let (limit, length) = match file_system {
         Some(FileSystem::Ext4 | FileSystem::Swap) => (16, label.len()),
         Some(FileSystem::Erofs) => (15, label.len()),
+        Some(FileSystem::Xfs) => (12, label.len()),
+        // What a squashfs or a btrfs would have room for is cut by the table.
+        Some(FileSystem::Btrfs | FileSystem::Squashfs) => (LABEL, label.encode_utf16().count()),
         Some(FileSystem::Vfat) => (11, label.len()),
         None => (LABEL, label.encode_utf16().count()),
     };
@@ -365,7 +369,7 @@ mod tests {
             ),
             (
                 r#"{"type":"srv","grow":true,"filesystem":"vfat"}"#,
-                "0.grow: srv cannot grow at boot: only ext4",
+                "0.grow: srv cannot grow at boot: only ext4, xfs and btrfs grow",
             ),
             (
                 r#"{"type":"srv","label":"a"},{"type":"home","label":"a"}"#,

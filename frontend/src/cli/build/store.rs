@@ -142,8 +142,14 @@ fn make(
     let spec = Spec { architecture: built.architecture, container, ..spec.clone() };
     let job = disk::Job { spec: &spec, paths, threads, meter, stop: store.interrupt.flag() };
     // The plan reads from what is mounted, and so ends before it.
-    let made =
-        job.make(Input { root, boot, donor, programs: builtin::programs(built.architecture), materials });
+    let made = job.make(Input {
+        root,
+        boot,
+        donor,
+        programs: builtin::programs(built.architecture),
+        materials,
+        mkfs: None,
+    });
     store.interrupt.check()?;
     made
 }

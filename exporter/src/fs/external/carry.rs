@@ -1,0 +1,148 @@
+//! What the tools carry from a folder into a file system. What they leave out, or change, without a word is refused.
+//!
+//! Found by the kernel's own view of what they made: mkfs.xfs 7.2 opens devices, and stores an ACL as an attribute of
+//! that name that means nothing; mkfs.btrfs 7.3 makes every device 0:0; mksquashfs 4.7 leaves ACLs out. Attributes of
+//! `trusted.…` and most of `security.…` are nobody's to set who has no privileges in the kernel, as a build has none.
+
+use super::Tool;
+use crate::error::Result;
+use crate::fs::refusal::{refuse, show_entry, show_inode};
+use crate::tree::{Inode, InodeKind, Tree};
+
+/// The longest path that the tools can open, with that of the folder in front of it (`PATH_MAX`).
+const PATH_MAX: usize = 4000;
+
+/// That `tool` carries all of `tree`.
+///
+/// # Errors
+/// `Input` names the first path of which it does not.
+pub(super) fn check(tree: &Tree, tool: Tool) -> Result<()> {
+    if let Some(reason) = refused(tree.inode(Tree::ROOT), tool) {
+        return Err(refuse(show_inode(tree, Tree::ROOT), reason));
+    }
+    // The directories above the entry, each with the length of its path.
+    let mut above = vec![(Tree::ROOT, 0)];
+    for (parent, name, id) in tree.walk() {
+        while above.pop_if(|(id, _)| *id != parent).is_some() {}
+        let len = above.last().map_or(0, |(_, len)| *len) + 1 + name.len();
+        let too_long = || format!("a path of {len} bytes, {} takes {PATH_MAX}", tool.program());
+        let reason = refused(tree.inode(id), tool).or_else(|| (len > PATH_MAX).then(too_long));
+        if let Some(reason) = reason {
+            return Err(refuse(show_entry(tree, parent, name), reason));
+        }
+        if tree.entries(id).is_some() {
+            above.push((id, len));
+        }
+    }
+    Ok(())
+}
+
+/// Why an inode is not carried as it is.
+fn refused(Inode { meta, kind }: &Inode, tool: Tool) -> Option<String> {
+    let is_device = matches!(kind, InodeKind::CharDevice(_) | InodeKind::BlockDevice(_));
+    if is_device && tool != Tool::Squashfs {
+        return Some(format!("a device, which {} does not carry", tool.program()));
+    }
+    let (first, last) = tool.years();
+    if !(first..=last).contains(&meta.mtime.seconds) {
+        return Some(format!(
+            "a time ({} s since 1970) that {} does not carry",
+            meta.mtime.seconds,
+            tool.name()
+        ));
+    }
+    let name = meta.xattrs.keys().find(|name| !tool.carries(name))?;
+    let name = String::from_utf8_lossy(name).into_owned();
+    Some(format!("has the attribute {name}, which {} does not carry", tool.program()))
+}
+
+impl Tool {
+    fn carries(self, attribute: &[u8]) -> bool {
+        let is_acl = attribute.starts_with(b"system.posix_acl_");
+        let is_settable = attribute.starts_with(b"user.") || attribute == b"security.capability";
+        is_settable || is_acl && self == Self::Btrfs
+    }
+
+    /// The first and the last second since 1970. For the two that are written to they are those of the ext4 and XFS on
+    /// which builds unpack: 1901 to 2446; a squashfs counts in 32 bits, to 2106.
+    fn years(self) -> (i64, i64) {
+        match self {
+            Self::Xfs | Self::Btrfs => (-(1 << 31), (1 << 34) - (1 << 31) - 1),
+            Self::Squashfs => (0, (1 << 32) - 1),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tree::testing::tree;
+    use crate::tree::{Device, InodeId, Time};
+
+    const TOOLS: [Tool; 3] = [Tool::Xfs, Tool::Btrfs, Tool::Squashfs];
+
+    /// What each of the tools says of a tree whose file `/etc/os` was changed so.
+    fn said(change: impl Fn(&mut Tree, InodeId)) -> [String; 3] {
+        TOOLS.map(|tool| {
+            let mut tree = tree(&[("/etc/os", "text")]);
+            let file = tree.lookup("/etc/os").unwrap();
+            change(&mut tree, file);
+            check(&tree, tool).map_or_else(|error| error.to_string(), |()| "fine".to_owned())
+        })
+    }
+
+    fn attribute(name: &'static str) -> [String; 3] {
+        said(|tree, file| {
+            drop(tree.inode_mut(file).meta.xattrs.insert(name.as_bytes().into(), (*b"x").into()))
+        })
+    }
+
+    #[test]
+    fn what_a_tool_does_not_carry_is_named() {
+        let device = said(|tree, file| {
+            tree.inode_mut(file).kind = InodeKind::CharDevice(Device { major: 1, minor: 3 })
+        });
+        assert_eq!(
+            device,
+            [
+                "/etc/os: a device, which mkfs.xfs does not carry",
+                "/etc/os: a device, which mkfs.btrfs does not carry",
+                "fine"
+            ]
+        );
+        for name in ["user.note", "security.capability"] {
+            assert_eq!(attribute(name), ["fine"; 3]);
+        }
+        let acl = attribute("system.posix_acl_access");
+        assert_eq!(
+            acl[0],
+            "/etc/os: has the attribute system.posix_acl_access, which mkfs.xfs does not carry"
+        );
+        assert_eq!(acl[1], "fine");
+        assert!(acl[2].contains("mksquashfs"), "{acl:?}");
+        for name in ["trusted.overlay.opaque", "security.selinux", "nobody.knows"] {
+            assert!(attribute(name).iter().all(|said| said.contains(name)), "{name}");
+        }
+        let at = |seconds| {
+            said(move |tree, file| tree.inode_mut(file).meta.mtime = Time { seconds, nanoseconds: 0 })
+        };
+        assert_eq!(at(1 << 31), ["fine"; 3]);
+        let [xfs, btrfs, squashfs] = at(-1);
+        assert_eq!([xfs, btrfs], ["fine"; 2]);
+        assert_eq!(squashfs, "/etc/os: a time (-1 s since 1970) that squashfs does not carry");
+        assert!(at(1 << 35).iter().all(|said| said.contains("a time")));
+    }
+
+    #[test]
+    fn the_root_and_deep_paths_are_looked_at_too() {
+        let root = said(|tree, _| {
+            let meta = &mut tree.inode_mut(Tree::ROOT).meta;
+            meta.xattrs.insert((*b"trusted.x").into(), (*b"x").into());
+        });
+        assert!(root.iter().all(|said| said.starts_with("/: has the attribute trusted.x")), "{root:?}");
+        let deep = format!("/{}file", "a-folder/".repeat(500));
+        let deep = tree(&[(&deep, "")]);
+        let error = check(&deep, Tool::Btrfs).unwrap_err().to_string();
+        assert!(error.ends_with("a path of 4005 bytes, mkfs.btrfs takes 4000"), "{error}");
+    }
+}

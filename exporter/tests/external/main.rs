@@ -1,0 +1,182 @@
+//! What the tools of the frontend image make of a tree, in the step that a build runs: the kernel gives it back, and the
+//! checkers find nothing wrong. Needs docker, root, and a kernel with the drivers.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests may unwrap as tests do")]
+
+#[allow(dead_code, reason = "shared with the tests of other file systems")]
+#[path = "../trees/mod.rs"]
+mod trees;
+
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::process::Command;
+
+use exporter::container::Format;
+use exporter::fs::external::Tool;
+use exporter::spec::{Profile, Spec};
+use exporter::tree::{Device, InodeId, InodeKind, Meta, Tree};
+use proptest::prelude::*;
+
+use trees::dump::{Lines, lines_of_mount, lines_of_tree, text};
+use trees::random::{build, config, steps};
+use trees::{Image, MIB, Mount, dir, empty_tree, file, node, pattern, run, sparse};
+
+const TOOLS: [Tool; 3] = [Tool::Xfs, Tool::Btrfs, Tool::Squashfs];
+
+/// A disk of files with nothing but this tree, in a file system as small as it can be; that file system.
+fn made(tree: &Tree, tool: Tool) -> Image {
+    let lab = tempfile::tempdir().unwrap();
+    for folder in ["root", "scratch", "out"] {
+        std::fs::create_dir(lab.path().join(folder)).unwrap();
+    }
+    tree.unpack(&lab.path().join("root")).unwrap();
+    let name = tool.file_system().name();
+    let partition =
+        format!(r#"{{"type":"linux-generic","label":"data","filesystem":"{name}","source":"/","weight":0}}"#);
+    let layout = serde_json::from_str(&format!(r#"{{"partitions":[{partition}]}}"#)).unwrap();
+    let spec = Spec { profile: Profile::Data, formats: vec![Format::Raw], layout, ..Spec::default() };
+    let frontend = std::env::var("VMIMAGE_FRONTEND").unwrap_or_else(|_| "example/vmimage".to_owned());
+    let mut docker = Command::new("docker");
+    docker.args(["run", "--rm", "--network", "none", "--read-only", "--entrypoint", "/vmimage"]);
+    docker.arg("-v").arg(format!("{}:/lab", lab.path().display())).arg(frontend);
+    docker.args(["assemble", "--root", "/lab/root", "--boot", "/nowhere", "--output", "/lab/out"]);
+    run(docker.args(["--scratch", "/lab/scratch", "--spec", &serde_json::to_string(&spec).unwrap()]));
+    let mut disks = std::fs::read_dir(lab.path().join("out")).unwrap();
+    let image = Image::blank(name);
+    partition_of(&disks.next().unwrap().unwrap().path(), &image);
+    image
+}
+
+/// All between the two copies of the table, which have a mebibyte each.
+fn partition_of(disk: &Path, image: &Image) {
+    let size = disk.metadata().unwrap().len();
+    run(Command::new("dd")
+        .args(["bs=1M", "skip=1", "conv=sparse", "status=none"])
+        .arg(format!("count={}", size / MIB - 2))
+        .arg(format!("if={}", disk.display()))
+        .arg(format!("of={}", image.path().display())));
+    image.file().set_len(size - 2 * MIB).unwrap();
+}
+
+/// Whether the checker finds nothing wrong.
+fn is_whole(image: &Image, tool: Tool) -> bool {
+    let words: &[&str] = match tool {
+        Tool::Xfs => &["xfs_repair", "-n"],
+        Tool::Btrfs => &["btrfs", "check", "--check-data-csum"],
+        Tool::Squashfs => &["unsquashfs", "-lls"],
+    };
+    let mut checker = Command::new(words[0]);
+    checker.args(&words[1..]).arg(image.path()).output().unwrap().status.success()
+}
+
+/// The same tree without what the tool refuses, and as exact in times as it is.
+fn carried(mut tree: Tree, tool: Tool) -> Tree {
+    for id in (0..tree.next_id().0).map(InodeId) {
+        let inode = tree.inode_mut(id);
+        if tool != Tool::Squashfs
+            && matches!(inode.kind, InodeKind::CharDevice(_) | InodeKind::BlockDevice(_))
+        {
+            inode.kind = InodeKind::Fifo;
+        }
+        let Meta { mtime, xattrs, .. } = &mut inode.meta;
+        xattrs.retain(|name, _| match tool {
+            Tool::Btrfs => !name.starts_with(b"trusted."),
+            Tool::Xfs | Tool::Squashfs => name.starts_with(b"user.") || &**name == b"security.capability",
+        });
+        if tool == Tool::Squashfs {
+            mtime.seconds &= 0xffff_ffff;
+        }
+        if tool != Tool::Xfs || id == Tree::ROOT {
+            mtime.nanoseconds = 0;
+        }
+    }
+    tree
+}
+
+/// Where holes lie is the tools' own matter, and how many names a directory has, that of btrfs.
+fn comparable(mut lines: Lines) -> String {
+    for line in lines.values_mut() {
+        line.data.clear();
+        line.links = if line.kind == "d" { 0 } else { line.links };
+    }
+    text(&lines)
+}
+
+fn assert_comes_back(tree: &Tree, tool: Tool) {
+    let tree = carried(tree.clone(), tool);
+    let image = made(&tree, tool);
+    assert!(is_whole(&image, tool), "{tool:?}");
+    let mount = Mount::new(&image, "ro");
+    let (expected, found) = (comparable(lines_of_tree(&tree)), comparable(lines_of_mount(mount.path())));
+    for (expected, found) in expected.lines().zip(found.lines()) {
+        assert_eq!(expected, found, "{tool:?}");
+    }
+    assert_eq!(expected.lines().count(), found.lines().count());
+}
+
+/// Many files of every length, one of many blocks with a hole, many names of one, and a device.
+fn sample(host: &Path) -> Tree {
+    let mut tree = empty_tree();
+    let many = dir(&mut tree, Tree::ROOT, b"many");
+    for number in 0..3000 {
+        file(&mut tree, many, format!("file {number}").as_bytes(), pattern(number * 7, number as u64));
+    }
+    let large = file(&mut tree, Tree::ROOT, b"large", pattern(40 * MIB as usize + 5, 1));
+    (0..100).for_each(|number| tree.link(many, format!("name {number}").as_bytes(), large));
+    let meta = tree.inode(large).meta.clone();
+    let holes = sparse(host, 1 << 30, &[(4096, 10_000), (700 << 20, 5000)]);
+    tree.insert(Tree::ROOT, b"holes", exporter::tree::Inode { meta, kind: InodeKind::File(holes) });
+    node(&mut tree, Tree::ROOT, b"null", InodeKind::CharDevice(Device { major: 1, minor: 3 }));
+    tree
+}
+
+#[test]
+#[ignore = "takes docker and minutes: make matrix"]
+fn files_of_every_kind_come_back_and_holes_stay_holes() {
+    let host = tempfile::tempdir().unwrap();
+    let tree = sample(host.path());
+    for tool in TOOLS {
+        assert_comes_back(&tree, tool);
+        let image = made(&carried(tree.clone(), tool), tool);
+        let used = run(Command::new("du").args(["-m"]).arg(image.path()));
+        let used: u64 = used.split_whitespace().next().unwrap().parse().unwrap();
+        assert!(used < 200, "{tool:?}: {used} MiB of a tree with 1 GiB of holes");
+    }
+}
+
+#[test]
+#[ignore = "takes docker and minutes: make matrix"]
+fn the_same_tree_is_the_same_bytes() {
+    let host = tempfile::tempdir().unwrap();
+    let tree = sample(host.path());
+    for tool in TOOLS {
+        let tree = carried(tree.clone(), tool);
+        let [one, other] = [(); 2].map(|()| made(&tree, tool));
+        run(Command::new("cmp").arg(one.path()).arg(other.path()));
+    }
+}
+
+#[test]
+#[ignore = "takes docker and minutes: make matrix"]
+fn the_checkers_can_say_no() {
+    let mut tree = empty_tree();
+    file(&mut tree, Tree::ROOT, b"file", pattern(100_000, 1));
+    for (tool, at) in [(Tool::Xfs, 64), (Tool::Btrfs, 0x1_0000 + 64), (Tool::Squashfs, 64)] {
+        let image = made(&tree, tool);
+        assert!(is_whole(&image, tool), "{tool:?}");
+        image.file().write_all_at(&[0xff; 64], at).unwrap();
+        assert!(!is_whole(&image, tool), "{tool:?}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 20, ..config() })]
+
+    #[test]
+    #[ignore = "takes docker and minutes: make matrix"]
+    fn random_trees_come_back(steps in steps()) {
+        let host = tempfile::tempdir().unwrap();
+        let tree = build(steps, host.path());
+        TOOLS.into_iter().for_each(|tool| assert_comes_back(&tree, tool));
+    }
+}
