@@ -13,6 +13,6 @@ pub(super) fn plan(spec: &Spec, root: Tree) -> Result<Planned> {
     let seed = seed(spec, &root, None)?;
     let resolved = Resolved::new(spec, &seed, &root)?;
     let parts = Parts { root, esp: None, bios: None, time };
-    let (layout, partitions) = lay_out(spec, &resolved, parts, &seed)?;
+    let (layout, partitions) = lay_out(spec, &resolved, parts)?;
     Ok(Planned { layout, partitions, id: disk_file(&seed), appliance: appliance(spec), system: None })
 }

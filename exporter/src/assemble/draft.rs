@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::resolve::{Named, Volume};
 use crate::boot::{BiosBoot, BiosImages};
 use crate::disk::Placed;
-use crate::disk::gpt::BOOT_CODE_LEN;
+use crate::disk::mbr::BOOT_CODE_LEN;
 use crate::error::{Error, Kind, Result};
 use crate::extent::Extent;
 use crate::fs::{Contents, erofs, ext4, fat, swap};

@@ -46,9 +46,23 @@ impl FileSystem {
         self == Self::Erofs
     }
 
-    /// Whether GRUB finds a kernel on it. It has a driver for EROFS since 2.14, which no distribution has yet.
-    pub fn is_read_by_grub(self) -> bool {
-        matches!(self, Self::Ext4 | Self::Vfat)
+    /// The largest one in bytes, with the blocks that it is made with: ext4, erofs and swap have 2³² of 4 KiB, and a FAT
+    /// as many sectors, which are not smaller than 512 bytes.
+    pub fn size_limit(self) -> u64 {
+        match self {
+            Self::Ext4 | Self::Erofs | Self::Swap => 1 << 44,
+            Self::Vfat => 1 << 41,
+        }
+    }
+
+    /// The module by which GRUB finds a kernel on it; `None`: the GRUB of no distribution does. It has one for EROFS since
+    /// 2.14, which no distribution has yet.
+    pub fn grub_module(self) -> Option<&'static str> {
+        match self {
+            Self::Ext4 => Some("ext2"),
+            Self::Vfat => Some("fat"),
+            Self::Erofs | Self::Swap => None,
+        }
     }
 }
 

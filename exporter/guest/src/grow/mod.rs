@@ -3,6 +3,7 @@
 //! ```text
 //! mount point ─stat─▶ device number ─/sys/dev/block─▶ partition, disk
 //! GPT: backup to the end of the disk, last partition to the last usable block ─BLKPG─▶ kernel
+//! MBR: last partition to the end of the disk ─BLKPG─▶ kernel
 //! ext4 ─EXT4_IOC_RESIZE_FS─▶ the first room, before anything can fill it
 //!      ─EXT4_IOC_RESIZE_FS─▶ step by step to the whole partition, beside the services
 //! ```
@@ -16,7 +17,9 @@
 mod blkpg;
 mod device;
 pub(crate) mod ext4;
-pub(crate) mod gpt;
+mod gpt;
+mod mbr;
+pub(crate) mod table;
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -27,7 +30,7 @@ use rustix::fs::ioctl_blksszget;
 use rustix::process::nice;
 
 use device::{Device, Partition, in_file};
-use gpt::{Growth, Refusal, Table};
+use table::{Growth, Refusal};
 
 /// What a machine gets before it goes on booting, beyond what it has: more than a boot writes, and less than a
 /// second even in emulation.
@@ -119,7 +122,7 @@ fn grow_partition(partition: &Partition) -> Result<Option<&'static str>, String>
         file.read_exact_at(&mut bytes, at).map(|()| bytes).map_err(in_file(disk))
     };
     let size = partition.disk.size()?;
-    let growth = match Table::read(block.into(), read)?.and_then(|table| table.grow(partition.number, size)) {
+    let growth = match table::grow(block.into(), partition.number, size, read)? {
         Ok(growth) if growth.start == partition.start => growth,
         Ok(_) => return Ok(Some("the kernel knows another partition table")),
         Err(Refusal::IsWhole) => return Ok(None),
