@@ -8,8 +8,9 @@
 //! └────────────┴────────┴─────────┴───────────┴─────────────┴───────────┴────────┴─────────┴────────┘
 //! ```
 //!
-//! An [MBR](mbr) has neither entries nor backup, and GRUB's core where the entries would be. Partitions start and end on 1 MiB. Each has its least size, and those with a weight share the rest. Placing comes before contents, because boot code and FAT boot
-//! sectors name the LBAs of their partitions: [`place`], then [`DiskLayout::new`].
+//! An [MBR](mbr) has neither entries nor backup, and GRUB's core where the entries would be. Partitions start and
+//! end on 1 MiB. Each has its least size, and those with a weight share the rest. Placing comes before contents,
+//! because boot code and FAT boot sectors name the LBAs of their partitions: [`place`], then [`DiskLayout::new`].
 
 pub mod gpt;
 pub mod kinds;

@@ -361,7 +361,7 @@ fn a_partition_too_small_for_its_file_system_is_named_with_what_it_needs() {
     for (partition, needs) in [
         (r#"{ "type": "esp", "size": "32M" }"#, 33 * MIB),
         (r#"{ "type": "linux-generic", "size": "32M", "filesystem": "vfat", "mount": "/data" }"#, 33 * MIB),
-        (r#"{ "type": "home", "size": "64K" }"#, MIB),
+        (r#"{ "type": "home", "size": "64K" }"#, 5 * MIB),
         (r#"{ "type": "swap", "size": "32K" }"#, 40 << 10),
     ] {
         let layout = format!(r#"{{ "preset": "simple", "partitions": [{partition}] }}"#);
