@@ -11,6 +11,8 @@ use std::fmt;
 pub enum Setting {
     /// Words for the kernel command line.
     Cmdline,
+    /// What starts the machine.
+    Firmware,
     /// The first process.
     Init,
     /// Packages installed with the kernel.
@@ -27,12 +29,15 @@ pub enum Setting {
     Service,
     /// The size of the disk.
     Size,
+    /// The kind of its partition table.
+    Table,
 }
 
 impl Setting {
     /// Every setting that hints name.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::Cmdline,
+        Self::Firmware,
         Self::Init,
         Self::Install,
         Self::Kernel,
@@ -41,12 +46,14 @@ impl Setting {
         Self::Profile,
         Self::Service,
         Self::Size,
+        Self::Table,
     ];
 
     /// The word for it: `size`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Cmdline => "cmdline",
+            Self::Firmware => "firmware",
             Self::Init => "init",
             Self::Install => "install",
             Self::Kernel => "kernel",
@@ -55,6 +62,7 @@ impl Setting {
             Self::Profile => "profile",
             Self::Service => "service",
             Self::Size => "size",
+            Self::Table => "table",
         }
     }
 }

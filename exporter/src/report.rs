@@ -3,11 +3,11 @@
 use std::fmt;
 use std::fs::Metadata;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use crate::boot::{BootFiles, Entry};
 use crate::container::{self, Format, Target, sparse};
-use crate::disk::{Placed, kinds};
+use crate::disk::Placed;
 use crate::error::{Result, show_size};
 use crate::fs::FileSystem;
 use crate::terminal::line;
@@ -37,26 +37,82 @@ pub struct Part {
     pub mount: Option<String>,
     /// Bytes that its content needs at least.
     pub needed: u64,
-    /// Whether it grows with the disk.
-    pub grows: bool,
+    /// Bytes up to which it grows with the disk; `None`: it stays as it is.
+    pub grows_to: Option<u64>,
 }
 
-impl fmt::Display for Part {
+/// What programs are told of a [`Part`].
+#[derive(Serialize)]
+struct Facts<'a> {
+    number: u32,
+    label: &'a str,
+    kind: Option<&'static str>,
+    start: u64,
+    size: u64,
+    file_system: Option<&'static str>,
+    mount: Option<&'a str>,
+    needed: u64,
+    grows_to: Option<u64>,
+}
+
+impl Serialize for Part {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        let Self { placed, file_system, mount, needed, grows_to } = self;
+        let facts = Facts {
+            number: placed.number,
+            label: &placed.name,
+            kind: placed.kind.name(),
+            start: placed.start,
+            size: placed.size,
+            file_system: file_system.map(FileSystem::name),
+            mount: mount.as_deref(),
+            needed: *needed,
+            grows_to: *grows_to,
+        };
+        facts.serialize(serializer)
+    }
+}
+
+const COLUMNS: [&str; 8] = ["part", "label", "type", "at", "size", "needs", "grows to", "holds"];
+
+impl Part {
+    /// A cell for each of the [`COLUMNS`].
+    fn row(&self) -> [String; 8] {
+        let Self { placed, file_system, mount, needed, grows_to } = self;
+        let mount = mount.as_ref().map(|mount| format!(" on {}", line(mount)));
+        let holds = file_system.map_or("", FileSystem::name).to_owned() + &mount.unwrap_or_default();
+        [
+            placed.number.to_string(),
+            line(&placed.name).into_owned(),
+            placed.kind.name().map_or_else(|| placed.kind.to_string(), str::to_owned),
+            show_size(placed.start),
+            show_size(placed.size),
+            size_or_none(Some(*needed).filter(|needed| *needed > 0)),
+            size_or_none(*grows_to),
+            holds,
+        ]
+    }
+}
+
+fn size_or_none(size: Option<u64>) -> String {
+    size.map_or_else(|| "-".to_owned(), show_size)
+}
+
+/// The partitions as a table, a line each.
+struct Table<'a>(&'a [Part]);
+
+impl fmt::Display for Table<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Placed { number, start, size, kind, name, .. } = &self.placed;
-        let kind = kinds::name(*kind).unwrap_or("unknown");
-        let place = format!("{} at {}", show_size(*size), show_size(*start));
-        write!(f, "{number}   {:<5} {kind:<24} {place}", line(name))?;
-        if let Some(file_system) = self.file_system {
-            write!(f, ", {}", file_system.name())?;
+        let header = COLUMNS.map(str::to_owned);
+        let rows: Vec<_> = std::iter::once(header).chain(self.0.iter().map(Part::row)).collect();
+        let width =
+            |at: usize| rows.iter().filter_map(|row| row.get(at)).map(|cell| cell.chars().count()).max();
+        let widths: Vec<_> = (0..COLUMNS.len()).map(|at| width(at).unwrap_or_default()).collect();
+        for row in &rows {
+            let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
+            writeln!(f, "  {}", cells.collect::<Vec<_>>().join("  ").trim_end())?;
         }
-        if let Some(mount) = &self.mount {
-            write!(f, " on {}", line(mount))?;
-        }
-        if self.needed > 0 {
-            write!(f, ", needs {}", show_size(self.needed))?;
-        }
-        if self.grows { f.write_str(", grows with the disk") } else { Ok(()) }
+        Ok(())
     }
 }
 
@@ -129,9 +185,7 @@ impl fmt::Display for Report {
             writeln!(f, "  cmdline  {}", line(&system.cmdline))?;
             writeln!(f, "  loader   {}, for {}", line(&system.boot_files), system.firmware)?;
         }
-        for part in &self.partitions {
-            writeln!(f, "  part {part}")?;
-        }
+        write!(f, "{}", Table(&self.partitions))?;
         let edits = self.system.iter().flat_map(|system| &system.edits);
         edits.into_iter().try_for_each(|edit| writeln!(f, "  edit     {}", line(edit)))
     }
@@ -140,26 +194,42 @@ impl fmt::Display for Report {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::disk::kinds;
     use crate::seed::Uuid;
 
     #[test]
-    fn a_partition_says_what_it_is_holds_and_can_become() {
-        let placed = Placed {
-            number: 3,
+    fn a_table_says_what_each_partition_is_holds_and_can_become() {
+        let placed = |number, name: &str, kind: Uuid| Placed {
+            number,
             start: 65 << 20,
             size: 1 << 30,
-            kind: kinds::SRV,
-            guid: Uuid([1; 16]),
+            kind: kind.into(),
+            id: Uuid([1; 16]).into(),
             attributes: 0,
-            name: "srv".into(),
+            name: name.into(),
         };
-        let mount = Some("/srv".to_owned());
-        let part = Part { placed, file_system: Some(FileSystem::Ext4), mount, needed: 5 << 20, grows: true };
-        let line = part.to_string();
-        let words: Vec<_> = line.split_whitespace().collect();
-        let expected = "3 srv srv 1 GiB at 65 MiB, ext4 on /srv, needs 5 MiB, grows with the disk";
-        assert_eq!(words.join(" "), expected);
-        let empty = Part { file_system: None, mount: None, needed: 0, grows: false, ..part };
-        assert!(empty.to_string().ends_with("1 GiB at 65 MiB"), "{empty}");
+        let bios = Part {
+            placed: placed(1, "bios", kinds::BIOS_BOOT),
+            file_system: None,
+            mount: None,
+            needed: 0,
+            grows_to: None,
+        };
+        let srv = Part {
+            placed: placed(2, "srv", kinds::SRV),
+            file_system: Some(FileSystem::Ext4),
+            mount: Some("/srv".to_owned()),
+            needed: 5 << 20,
+            grows_to: Some(16 << 40),
+        };
+        assert_eq!(
+            Table(&[bios, srv.clone()]).to_string(),
+            "  part  label  type       at      size   needs  grows to  holds\n  \
+               1     bios   bios-boot  65 MiB  1 GiB  -      -\n  \
+               2     srv    srv        65 MiB  1 GiB  5 MiB  16 TiB    ext4 on /srv\n"
+        );
+        let json = serde_json::to_value(&srv).unwrap();
+        assert_eq!((&json["kind"], &json["file_system"]), (&"srv".into(), &"ext4".into()));
+        assert_eq!(json["grows_to"], 16_u64 << 40);
     }
 }

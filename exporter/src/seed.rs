@@ -1,5 +1,6 @@
 //! Every UUID, GUID and serial number of a disk comes from here.
 
+use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
@@ -112,8 +113,8 @@ const fn nibble(digit: u8) -> u8 {
     }
 }
 
-impl std::fmt::Display for Uuid {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for Uuid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, byte) in self.0.iter().enumerate() {
             if matches!(index, 4 | 6 | 8 | 10) {
                 f.write_str("-")?;
@@ -124,9 +125,38 @@ impl std::fmt::Display for Uuid {
     }
 }
 
-impl std::fmt::Debug for Uuid {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        std::fmt::Display::fmt(self, f)
+impl fmt::Debug for Uuid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// The identity of a partition, shown as Linux shows it (`PARTUUID`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PartitionId {
+    /// Its own, in a GPT.
+    Guid(Uuid),
+    /// That of the disk and its number, in an MBR.
+    Numbered {
+        /// The signature of the disk.
+        signature: u32,
+        /// From 1 on.
+        number: u32,
+    },
+}
+
+impl From<Uuid> for PartitionId {
+    fn from(guid: Uuid) -> Self {
+        Self::Guid(guid)
+    }
+}
+
+impl fmt::Display for PartitionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Guid(guid) => guid.fmt(f),
+            Self::Numbered { signature, number } => write!(f, "{signature:08x}-{number:02x}"),
+        }
     }
 }
 

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use crate::grow::ext4::Size;
-use crate::grow::gpt::{Growth, Table};
+use crate::grow::table::{self, Growth};
 use crate::init::{dhcp, netlink};
 
 /// Who has asked, in the answers of [`dhcp`].
@@ -46,9 +46,8 @@ pub fn grow(disk: &[u8], block: u64, number: u32, size: u64) -> Result<Vec<(u64,
         let bytes = start.and_then(|start| disk.get(start..start.checked_add(len)?));
         bytes.map(<[u8]>::to_vec).ok_or_else(|| "the disk ends before".to_owned())
     };
-    let Growth { start, len, writes } = Table::read(block, read)?
-        .and_then(|table| table.grow(number, size))
-        .map_err(|refusal| format!("{refusal:?}"))?;
+    let Growth { start, len, writes } =
+        table::grow(block, number, size, read)?.map_err(|refusal| format!("{refusal:?}"))?;
     assert!(start.checked_add(len).is_some_and(|end| end <= size), "the partition ends on the disk");
     let is_inside =
         |(at, bytes): &(u64, Vec<u8>)| at.checked_add(bytes.len() as u64).is_some_and(|end| end <= size);

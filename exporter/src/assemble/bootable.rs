@@ -109,7 +109,7 @@ pub(super) fn require_drivers(root: &Tree, kernel: &Kernel, mounts: &[Mount]) ->
 /// # Errors
 /// If it cannot, as distributions build and sign it.
 pub(super) fn require_boot_loader(file_system: FileSystem) -> Result<()> {
-    if file_system.is_read_by_grub() {
+    if file_system.grub_module().is_some() {
         return Ok(());
     }
     let message =

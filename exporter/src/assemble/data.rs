@@ -14,6 +14,6 @@ pub(super) fn plan(spec: &Spec, input: Input, run: &Run<'_>) -> Result<Planned> 
     let seed = seed(spec, &root, None)?;
     let resolved = Resolved::new(spec, &seed, &root)?;
     let parts = Parts { root, esp: None, bios: None, mkfs, time };
-    let (layout, partitions) = lay_out(spec, &resolved, parts, &seed, run)?;
+    let (layout, partitions) = lay_out(spec, &resolved, parts, run)?;
     Ok(Planned { layout, partitions, id: disk_file(&seed), appliance: appliance(spec), system: None })
 }

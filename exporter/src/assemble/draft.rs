@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::resolve::{Named, Volume};
 use crate::boot::{BiosBoot, BiosImages};
 use crate::disk::Placed;
-use crate::disk::gpt::BOOT_CODE_LEN;
+use crate::disk::mbr::BOOT_CODE_LEN;
 use crate::engine::Run;
 use crate::error::{Error, Kind, Result};
 use crate::extent::Extent;
@@ -96,9 +96,7 @@ impl Parts {
             Some(Volume::Swap { uuid }) => Ok(Draft::Swap(swap::Options { label: label.clone(), uuid })),
             Some(Volume::Xfs { uuid }) => self.external(named, Tool::Xfs, uuid, sector_size),
             Some(Volume::Btrfs { uuid }) => self.external(named, Tool::Btrfs, uuid, sector_size),
-            Some(Volume::Squashfs { partition }) => {
-                self.external(named, Tool::Squashfs, partition, sector_size)
-            }
+            Some(Volume::Squashfs { uuid, .. }) => self.external(named, Tool::Squashfs, uuid, sector_size),
             None => self.bytes(content),
         }
     }

@@ -2,13 +2,15 @@
 
 use super::draft::{Draft, Parts, drafts};
 use super::resolve::{Named, Resolved};
-use crate::disk::gpt::BOOT_CODE_LEN;
-use crate::disk::{self, ALIGNMENT, Disk, DiskLayout, Placed, Unplaced};
+use crate::boot::BiosBoot;
+use crate::disk::{
+    self, ALIGNMENT, BootCode, Disk, DiskLayout, PartitionKind, Placed, TableKind, Unplaced, mbr,
+};
 use crate::engine::Run;
 use crate::error::{Error, Kind, Result, show_size};
+use crate::fs::FileSystem;
 use crate::hint::{Hint, Setting};
 use crate::report::Part;
-use crate::seed::Seed;
 use crate::spec::layout::Slot;
 use crate::spec::{Size, Spec};
 
@@ -19,38 +21,51 @@ const HEADROOM: u64 = 256 << 20;
 pub(super) fn lay_out(
     spec: &Spec,
     resolved: &Resolved,
-    parts: Parts,
-    seed: &Seed,
+    mut parts: Parts,
     run: &Run<'_>,
 ) -> Result<(DiskLayout, Vec<Part>)> {
-    let Resolved { sector_size, partitions, .. } = resolved;
+    let Resolved { table, sector_size, partitions, .. } = resolved;
+    let mut boot = boot_code(*table, &mut parts)?;
     let drafts = drafts(partitions, parts, *sector_size, run)?;
     let needs = drafts.iter().map(Draft::minimum).collect::<Result<Vec<_>>>()?;
-    let requests = partitions.iter().zip(&needs).map(|(named, needed)| request(named, *needed));
+    let requests = partitions.iter().zip(&needs).map(|(named, needed)| request(*table, named, *needed));
     let requests = requests.collect::<Result<Vec<_>>>()?;
     let size = disk_size(spec, &requests)?;
-    let roomy =
-        partitions.iter().zip(&needs).map(|(named, needed)| request(named, with_room(named, *needed)));
+    let roomy = partitions
+        .iter()
+        .zip(&needs)
+        .map(|(named, needed)| request(*table, named, with_room(named, *needed)));
     let roomy = roomy.collect::<Result<Vec<_>>>()?;
     // By weight alone a full partition could have all the others' room beside it.
     let requests = if disk::minimum_size(&roomy) <= size { roomy } else { requests };
-    let mut disk =
-        Disk { size, sector_size: *sector_size, guid: seed.uuid("disk"), boot_code: [0; BOOT_CODE_LEN] };
     let places = disk::place(&requests, size)?;
     let report = partitions.iter().zip(&needs).zip(&places);
-    let report = report.map(|((named, needed), placed)| part(named, *needed, placed)).collect();
+    let report = report.map(|((named, needed), placed)| part(*table, named, *needed, placed)).collect();
     let mut contents = Vec::new();
     for (placed, draft) in places.into_iter().zip(drafts) {
-        disk.boot_code = draft.boot_code(&placed, *sector_size)?.unwrap_or(disk.boot_code);
+        boot.first = draft.boot_code(&placed, *sector_size)?.unwrap_or(boot.first);
         let content = draft.plan(&placed, *sector_size)?;
         contents.push((placed, content));
     }
+    let disk = Disk { size, sector_size: *sector_size, table: *table, guid: resolved.disk, boot };
     Ok((DiskLayout::new(&disk, contents)?, report))
 }
 
-fn part(named: &Named, needed: u64, placed: &Placed) -> Part {
+/// What a BIOS runs of a disk without a partition for it.
+fn boot_code(table: TableKind, parts: &mut Parts) -> Result<BootCode> {
+    let images = parts.bios.take_if(|_| table == TableKind::Mbr);
+    let Some(images) = images else { return Ok(BootCode::default()) };
+    let first = u64::from(mbr::SECTOR_SIZE);
+    let BiosBoot { mbr_code, core } = BiosBoot::new(&images, 1, ALIGNMENT - first)?;
+    Ok(BootCode { first: mbr_code, behind: core })
+}
+
+fn part(table: TableKind, named: &Named, needed: u64, placed: &Placed) -> Part {
     let Slot { file_system, mount, grow, .. } = &named.slot;
-    Part { placed: placed.clone(), file_system: *file_system, mount: mount.clone(), needed, grows: *grow }
+    let of_table = table.limit().map(|limit| limit.saturating_sub(placed.start));
+    let of_file_system = file_system.map(FileSystem::size_limit);
+    let grows_to = of_table.into_iter().chain(of_file_system).min().filter(|_| *grow);
+    Part { placed: placed.clone(), file_system: *file_system, mount: mount.clone(), needed, grows_to }
 }
 
 /// A quarter more than its content needs, for one that shares the disk, as far as it may be so large.
@@ -60,7 +75,7 @@ fn with_room(named: &Named, needed: u64) -> u64 {
     max.map_or(room, |max| room.min(max).max(needed))
 }
 
-fn request(named: &Named, needed: u64) -> Result<Unplaced> {
+fn request(table: TableKind, named: &Named, needed: u64) -> Result<Unplaced> {
     let slot = &named.slot;
     if let Some(max) = slot.max.filter(|max| *max < needed) {
         let missing = needed - max;
@@ -68,10 +83,11 @@ fn request(named: &Named, needed: u64) -> Result<Unplaced> {
         return Err(Error::new(Kind::NoSpace { needed, available: max }, &slot.label, message)
             .with_hint("give the partition a larger size, or ask for min in its place"));
     }
+    let byte = mbr::kind(slot.kind, slot.file_system).filter(|_| table == TableKind::Mbr);
     Ok(Unplaced {
-        kind: slot.kind,
+        kind: byte.map_or(PartitionKind::Guid(slot.kind), PartitionKind::Byte),
         name: slot.label.clone(),
-        guid: named.guid,
+        id: named.id,
         attributes: slot.attributes,
         least: needed.max(slot.min),
         most: slot.max,

@@ -8,8 +8,10 @@ use super::first::{self, FirstProcess, INIT};
 use super::lay_out::lay_out;
 use super::menu::Menu;
 use super::resolve::Resolved;
-use super::{Input, Planned, appliance, boot_partition, bootable, compressed, disk_file, latest_time, seed};
-use crate::boot::{self, Defaults, Root};
+use super::{
+    Input, Planned, Programs, appliance, boot_partition, bootable, compressed, disk_file, latest_time, seed,
+};
+use crate::boot::{self, BootFiles, Defaults, Root};
 use crate::engine::Run;
 use crate::error::{Error, Kind, Result};
 use crate::fs::{FileSystem, VolumeId};
@@ -40,30 +42,14 @@ pub(super) fn plan(spec: &Spec, input: Input, run: &Run<'_>) -> Result<Planned> 
     require_mounts(&layout, &os)?;
     require_partition_ids(&layout, &os)?;
 
-    let firmware = if layout.sector_size == BIOS_SECTOR { spec.firmware } else { Firmware::Uefi };
-    let boot_files = boot_files.ok_or_else(no_boot_files)?.for_firmware(firmware, spec.architecture)?;
+    let boot_files = boot_files_for(spec, &layout, boot_files)?;
     bootable::require_boot_loader(layout.file_system_at("/boot").unwrap_or(layout.root.file_system))?;
     edits.extend(boot_partition::settle(&mut Editor::new(&mut root, time), &mut source, &layout)?);
     bootable::require_kernel(&root, &source.kernel, layout.root.file_system)?;
     bootable::require_drivers(&root, &source.kernel, &layout.mounts())?;
     compressed::require(&root, &source.kernel, layout.partitions.iter().map(|named| &named.slot))?;
-    let mut words = kernel_words(first.kernel_arguments(spec), &source.kernel, &layout.root);
-    if !layout.swaps().is_empty() {
-        // Nothing hibernates to it, and an initramfs would wait for that.
-        words = format!("noresume {words}").trim_end().to_owned();
-    }
-    edits.extend(match first {
-        FirstProcess::Distro(service) => {
-            first::require(&root, spec)?;
-            machine::apply(&mut root, &os, &machine(spec, programs.grow, &layout, time), &service)?
-        }
-        FirstProcess::Own => {
-            require_root_alone(&layout)?;
-            // Whatever else the image has, it is not started.
-            os.init = None;
-            machine::init::install(&mut root, &os, &first::contained(spec, programs.init, time)?)?
-        }
-    });
+    let mut words = kernel_words(first.kernel_arguments(spec), &source.kernel, &layout);
+    edits.extend(install(first, &mut root, &mut os, spec, programs, &layout, time)?);
     let editor = &mut Editor::new(&mut root, time);
     edits.extend(machine::set_up(editor, &os, &spec.setup, &materials, &seed)?);
     let ignites = ignites(&root, spec, &mut words);
@@ -86,7 +72,7 @@ pub(super) fn plan(spec: &Spec, input: Input, run: &Run<'_>) -> Result<Planned> 
 
     edits.extend(leave_out_devices(&mut root, &layout));
     let parts = Parts { root, esp: Some(esp), bios: boot_files.bios.clone(), mkfs, time };
-    let (layout, partitions) = lay_out(spec, &layout, parts, &seed, run)?;
+    let (layout, partitions) = lay_out(spec, &layout, parts, run)?;
     let system = System::new(&os, &entry, &boot_files, edits);
     Ok(Planned { layout, partitions, id: disk_file(&seed), appliance: appliance(spec), system: Some(system) })
 }
@@ -102,14 +88,55 @@ fn kernel_source(root: &mut Tree, os: &Os, donor: Option<Tree>) -> Result<Kernel
     }
 }
 
-/// `asked`, after what the kernel has to be told of the root.
-fn kernel_words(asked: String, kernel: &Kernel, root: &Root) -> String {
-    if kernel.initramfs.is_some() {
-        return asked;
+/// The boot loader for the firmware that can start such a disk.
+fn boot_files_for(spec: &Spec, layout: &Resolved, boot_files: Option<BootFiles>) -> Result<BootFiles> {
+    let firmware = if layout.sector_size == BIOS_SECTOR { spec.firmware } else { Firmware::Uefi };
+    let boot_files = boot_files.ok_or_else(no_boot_files)?.for_firmware(firmware, spec.architecture)?;
+    if let Some(bios) = &boot_files.bios {
+        bios.require(&boot::core_modules(spec))?;
     }
-    // UUIDs of file systems are known to an initramfs alone.
-    let Root { partition, file_system, .. } = root;
-    format!("root=PARTUUID={partition} rootfstype={} rootwait {asked}", file_system.name())
+    Ok(boot_files)
+}
+
+/// What `first` needs to be the first process of this machine.
+fn install(
+    first: FirstProcess<'_>,
+    root: &mut Tree,
+    os: &mut Os,
+    spec: &Spec,
+    programs: Programs,
+    layout: &Resolved,
+    time: Time,
+) -> Result<Vec<String>> {
+    match first {
+        FirstProcess::Distro(service) => {
+            first::require(root, spec)?;
+            machine::apply(root, os, &machine(spec, programs.grow, layout, time), &service)
+        }
+        FirstProcess::Own => {
+            require_root_alone(layout)?;
+            // Whatever else the image has, it is not started.
+            os.init = None;
+            machine::init::install(root, os, &first::contained(spec, programs.init, time)?)
+        }
+    }
+}
+
+/// `asked`, after what the kernel has to be told of the disk.
+fn kernel_words(asked: String, kernel: &Kernel, layout: &Resolved) -> String {
+    let mut words = Vec::new();
+    if !layout.swaps().is_empty() {
+        // Nothing hibernates to it, and an initramfs would wait for that.
+        words.push("noresume".to_owned());
+    }
+    if kernel.initramfs.is_none() {
+        // UUIDs of file systems are known to an initramfs alone.
+        let Root { partition, file_system, .. } = layout.root;
+        let file_system = file_system.name();
+        words.push(format!("root=PARTUUID={partition} rootfstype={file_system} rootwait"));
+    }
+    words.push(asked);
+    words.join(" ").trim_end().to_owned()
 }
 
 /// What Ignition's first boot is told of the network, if there is one; `words` of every boot say its platform.

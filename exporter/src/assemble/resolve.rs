@@ -1,6 +1,7 @@
 //! The layout that was asked for with the names that its partitions get: what they are found by.
 
 use crate::boot::{BootVolume, Root};
+use crate::disk::{PartitionId, TableKind, mbr};
 use crate::error::{Error, Kind, Result};
 use crate::fs::{FileSystem, VolumeId};
 use crate::machine::Mount;
@@ -11,6 +12,9 @@ use crate::tree::Tree;
 
 /// A layout that can be made.
 pub(super) struct Resolved {
+    pub(super) table: TableKind,
+    /// Identity of the disk.
+    pub(super) disk: Uuid,
     pub(super) sector_size: u32,
     pub(super) partitions: Vec<Named>,
     /// What the kernel looks for.
@@ -22,7 +26,7 @@ pub(super) struct Resolved {
 /// A partition with its names.
 pub(super) struct Named {
     pub(super) slot: Slot,
-    pub(super) guid: Uuid,
+    pub(super) id: PartitionId,
     /// Of one with a file system.
     pub(super) volume: Option<Volume>,
 }
@@ -36,7 +40,7 @@ pub(super) enum Volume {
     Swap { uuid: Uuid },
     Xfs { uuid: Uuid },
     Btrfs { uuid: Uuid },
-    Squashfs { partition: Uuid },
+    Squashfs { uuid: Uuid, partition: PartitionId },
 }
 
 impl Resolved {
@@ -52,13 +56,22 @@ impl Resolved {
         if !problems.is_empty() {
             return Err(Error::new(Kind::Input, "layout", problems.join("; ")));
         }
-        let partitions: Vec<_> = slots.into_iter().map(|slot| Named::new(slot, seed)).collect();
+        let (table, disk) = (spec.layout.table, seed.uuid("disk"));
+        let named = |(number, slot): (u32, Slot)| {
+            let id = match table {
+                TableKind::Gpt => guid(&slot, seed).into(),
+                TableKind::Mbr => PartitionId::Numbered { signature: mbr::signature(disk), number },
+            };
+            Named::new(slot, id, seed)
+        };
+        let partitions: Vec<_> = (1..).zip(slots).map(named).collect();
         let root = partitions.iter().find_map(Named::root);
         let root = root.ok_or_else(|| Error::new(Kind::Input, "layout", "no partition has the tree"))?;
         let own = partitions.iter().filter(|named| named.slot.mount.as_deref() == Some(BootVolume::MOUNT));
         let own = own.filter_map(|named| named.volume).next();
         let boot = BootVolume { id: own.map_or(root.id, Volume::id), is_own: own.is_some() };
-        Ok(Self { sector_size: spec.layout.sector_size.bytes(), partitions, root, boot })
+        let sector_size = spec.layout.sector_size.bytes();
+        Ok(Self { table, disk, sector_size, partitions, root, boot })
     }
 
     /// What the machine mounts, each after what it lies in.
@@ -106,9 +119,12 @@ fn follow_links(slot: &mut Slot, tree: &Tree) -> Result<()> {
     Ok(())
 }
 
+fn guid(slot: &Slot, seed: &Seed) -> Uuid {
+    slot.guid.unwrap_or_else(|| seed.uuid(&format!("{} partition", slot.label)))
+}
+
 impl Named {
-    fn new(slot: Slot, seed: &Seed) -> Self {
-        let guid = slot.guid.unwrap_or_else(|| seed.uuid(&format!("{} partition", slot.label)));
+    fn new(slot: Slot, id: PartitionId, seed: &Seed) -> Self {
         let purpose = match &slot.content {
             Content::Root => "root".to_owned(),
             Content::Esp => "esp".to_owned(),
@@ -116,14 +132,14 @@ impl Named {
             Content::Subtree(path) => path.clone(),
             Content::Empty | Content::BiosCore | Content::File(_) => format!("partition {}", slot.label),
         };
-        let volume = slot.file_system.map(|file_system| Volume::new(file_system, guid, &purpose, seed));
-        Self { slot, guid, volume }
+        let volume = slot.file_system.map(|file_system| Volume::new(file_system, id, &purpose, seed));
+        Self { slot, id, volume }
     }
 
     fn root(&self) -> Option<Root> {
         let volume = self.volume.filter(|_| self.slot.content == Content::Root)?;
         let (id, file_system) = (volume.id(), volume.file_system());
-        Some(Root { id, partition: self.guid, file_system })
+        Some(Root { id, partition: self.id, file_system })
     }
 
     fn mount(&self) -> Option<Mount> {
@@ -135,7 +151,7 @@ impl Named {
 }
 
 impl Volume {
-    fn new(file_system: FileSystem, partition: Uuid, purpose: &str, seed: &Seed) -> Self {
+    fn new(file_system: FileSystem, partition: PartitionId, purpose: &str, seed: &Seed) -> Self {
         let uuid = seed.uuid(&format!("{purpose} file system"));
         match file_system {
             FileSystem::Ext4 => {
@@ -145,7 +161,7 @@ impl Volume {
             FileSystem::Swap => Self::Swap { uuid },
             FileSystem::Xfs => Self::Xfs { uuid },
             FileSystem::Btrfs => Self::Btrfs { uuid },
-            FileSystem::Squashfs => Self::Squashfs { partition },
+            FileSystem::Squashfs => Self::Squashfs { uuid, partition },
             FileSystem::Vfat => Self::Fat { serial: seed.serial(&format!("{purpose} file system")) },
         }
     }
@@ -169,7 +185,7 @@ impl Volume {
             | Self::Swap { uuid }
             | Self::Xfs { uuid }
             | Self::Btrfs { uuid } => VolumeId::Uuid(uuid),
-            Self::Squashfs { partition } => VolumeId::Partition(partition),
+            Self::Squashfs { partition, .. } => VolumeId::Partition(partition),
             Self::Fat { serial } => VolumeId::Serial(serial),
         }
     }
@@ -226,7 +242,8 @@ mod tests {
     fn a_guid_that_is_asked_for_is_the_partitions() {
         let uuid = "01234567-89ab-4def-8123-456789abcdef";
         let asked = format!(r#"{{"type":"root","uuid":"{uuid}"}}"#);
-        assert_eq!(resolved(&asked, &[]).unwrap().root.partition, uuid.parse().unwrap());
-        assert_ne!(resolved("", &[]).unwrap().root.partition, uuid.parse().unwrap());
+        let id = |partitions: &str| resolved(partitions, &[]).unwrap().root.partition.to_string();
+        assert_eq!(id(&asked), uuid);
+        assert_ne!(id(""), uuid);
     }
 }

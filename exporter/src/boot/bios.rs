@@ -25,15 +25,15 @@ const SECTOR: usize = 512;
 pub struct BiosBoot {
     /// For bytes 0 to 439 of the disk.
     pub mbr_code: [u8; BOOT_CODE],
-    /// For the start of the BIOS boot partition.
+    /// For the sectors that are named in it.
     pub core: Arc<[u8]>,
 }
 
 impl BiosBoot {
-    /// Patch the images for a BIOS boot partition that starts at `partition_lba` and has `partition_size`
-    /// bytes.
+    /// Patch the images for a core at `lba`, where there are `room` bytes for it: in a BIOS boot partition, or in front of
+    /// the first partition of an MBR.
     #[expect(clippy::indexing_slicing, reason = "the lengths of both images are checked first")]
-    pub fn new(images: &BiosImages, partition_lba: u64, partition_size: u64) -> Result<Self> {
+    pub fn new(images: &BiosImages, lba: u64, room: u64) -> Result<Self> {
         let (boot_image, core_image) = (&images.boot, &images.core);
         let wrong = |name: &str, why: String| Err(Error::new(Kind::Input, name, why));
         if boot_image.len() != SECTOR || boot_image[0x1fe..] != [0x55, 0xaa] {
@@ -42,17 +42,15 @@ impl BiosBoot {
         if core_image.len() <= SECTOR || core_image[BLOCK_LIST_START + 8..BLOCK_LIST_START + 10] == [0, 0] {
             return wrong("core.img", "does not start with GRUB's diskboot image".into());
         }
-        if core_image.len() as u64 > partition_size {
-            let sizes =
-                format!("{} bytes do not fit the BIOS boot partition of {partition_size}", core_image.len());
-            return wrong("core.img", sizes);
+        if core_image.len() as u64 > room {
+            return wrong("core.img", format!("{} bytes, and there is room for {room}", core_image.len()));
         }
         let mut mbr_code = [0; BOOT_CODE];
         mbr_code.copy_from_slice(&boot_image[..BOOT_CODE]);
-        mbr_code[KERNEL_SECTOR..KERNEL_SECTOR + 8].copy_from_slice(&partition_lba.to_le_bytes());
+        mbr_code[KERNEL_SECTOR..KERNEL_SECTOR + 8].copy_from_slice(&lba.to_le_bytes());
         mbr_code[DRIVE_CHECK..DRIVE_CHECK + 2].copy_from_slice(&[0x90, 0x90]);
         let mut core = core_image.to_vec();
-        core[BLOCK_LIST_START..BLOCK_LIST_START + 8].copy_from_slice(&(partition_lba + 1).to_le_bytes());
+        core[BLOCK_LIST_START..BLOCK_LIST_START + 8].copy_from_slice(&(lba + 1).to_le_bytes());
         Ok(Self { mbr_code, core: core.into() })
     }
 }
@@ -67,7 +65,7 @@ mod tests {
         boot[DRIVE_CHECK..DRIVE_CHECK + 2].copy_from_slice(&[0xeb, 0x05]);
         let mut core = vec![0; 3 * SECTOR];
         core[BLOCK_LIST_START + 8] = 2;
-        BiosImages { boot: boot.into(), core: core.into() }
+        BiosImages { boot: boot.into(), core: core.into(), modules: Vec::new() }
     }
 
     #[test]

@@ -7,7 +7,8 @@
 //! grub.efi       GRUB, signed by the distribution
 //! mm.efi         MokManager, which shim wants beside it
 //! boot.img       GRUB's MBR code            ┐ BIOS, x86_64 only
-//! core.img       GRUB's core for BIOS boot  ┘
+//! core.img       GRUB's core for BIOS boot  │
+//! modules        those of its modules that read tables and file systems ┘
 //! ```
 
 use std::num::NonZeroUsize;
@@ -15,6 +16,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::error::{Error, Kind, Result};
+use crate::hint::{Hint, Setting};
 use crate::spec::{Architecture, Firmware};
 use crate::tree::{HostDir, scan};
 
@@ -47,6 +49,31 @@ pub struct BiosImages {
     pub boot: Arc<[u8]>,
     /// `core.img`.
     pub core: Arc<[u8]>,
+    /// Those of its modules that read tables and file systems.
+    pub modules: Vec<String>,
+}
+
+impl BiosImages {
+    /// What a core without a list has: that of the usual layout.
+    pub const USUAL_MODULES: [&str; 3] = ["part_gpt", "fat", "ext2"];
+
+    /// That the core reads what has to be read with these modules.
+    ///
+    /// # Errors
+    /// [`Kind::NotFound`] if it lacks one of them.
+    pub fn require(&self, modules: &[&str]) -> Result<()> {
+        let has = |module: &str| self.modules.iter().any(|known| known == module);
+        match modules.iter().find(|module| !has(module)) {
+            Some(lacking) => {
+                let message = format!("was made for another layout: it lacks GRUB's module {lacking}");
+                let hint =
+                    "ask for the layout in vmimage.toml or by a flag, not by a label of the image, or for ";
+                let hint = Hint::from(hint).set(Setting::Firmware, "uefi");
+                Err(Error::new(Kind::NotFound, "core.img", message).with_hint(hint))
+            }
+            None => Ok(()),
+        }
+    }
 }
 
 impl BootFiles {
@@ -73,7 +100,10 @@ impl BootFiles {
             shim: file("shim.efi")?,
             grub: file("grub.efi")?,
             mok_manager: file("mm.efi")?,
-            bios: file("boot.img")?.zip(file("core.img")?).map(|(boot, core)| BiosImages { boot, core }),
+            bios: match file("boot.img")?.zip(file("core.img")?) {
+                Some((boot, core)) => Some(BiosImages { boot, core, modules: modules(file("modules")?) }),
+                None => None,
+            },
         }))
     }
 
@@ -112,6 +142,13 @@ impl BootFiles {
     }
 }
 
+fn modules(list: Option<Arc<[u8]>>) -> Vec<String> {
+    match list {
+        Some(list) => String::from_utf8_lossy(&list).split_whitespace().map(str::to_owned).collect(),
+        None => BiosImages::USUAL_MODULES.map(str::to_owned).to_vec(),
+    }
+}
+
 /// A name for FAT that needs no quotes in GRUB.
 fn name(text: &[u8], origin: &str, file: &str) -> Result<String> {
     let text = String::from_utf8_lossy(text).trim().to_owned();
@@ -120,4 +157,27 @@ fn name(text: &[u8], origin: &str, file: &str) -> Result<String> {
         return Err(Error::new(Kind::Input, format!("{origin}/{file}"), "not a plain file name"));
     }
     Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_core_without_a_list_is_that_of_the_usual_layout() {
+        let bios = |list: Option<&str>| {
+            let find = |name: &str| match name {
+                "vendor" => Ok(Some(Arc::from(&b"debian"[..]))),
+                "boot.img" | "core.img" => Ok(Some(Arc::from(&b"x"[..]))),
+                "modules" => Ok(list.map(|list| Arc::from(list.as_bytes()))),
+                _ => Ok(None),
+            };
+            BootFiles::new("here", find).unwrap().unwrap().bios.unwrap()
+        };
+        assert!(bios(None).require(&BiosImages::USUAL_MODULES).is_ok());
+        let error = bios(None).require(&["part_msdos", "fat"]).unwrap_err();
+        assert!(error.to_string().ends_with("it lacks GRUB's module part_msdos") && error.hint().is_some());
+        assert!(bios(Some("part_msdos fat\n")).require(&["part_msdos", "fat"]).is_ok());
+        assert!(bios(Some("")).require(&["fat"]).is_err());
+    }
 }

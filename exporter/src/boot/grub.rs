@@ -3,8 +3,8 @@
 use std::fmt::Write;
 
 use super::defaults::Defaults;
+use crate::disk::PartitionId;
 use crate::fs::{FileSystem, VolumeId};
-use crate::seed::Uuid;
 use crate::spec::{Architecture, Spec};
 use crate::tree::kernel::Kernel;
 use crate::tree::os::{Family, Os};
@@ -17,8 +17,8 @@ pub const FIRST_BOOT: &str = "/boot/ignition.firstboot";
 pub struct Root {
     /// The name of its file system.
     pub id: VolumeId,
-    /// The GUID of its partition.
-    pub partition: Uuid,
+    /// That of its partition.
+    pub partition: PartitionId,
     /// What it is.
     pub file_system: FileSystem,
 }
@@ -212,6 +212,7 @@ pub(super) fn quote(word: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::seed::Uuid;
 
     const ROOT: VolumeId = VolumeId::Uuid(Uuid::from_text("01234567-89ab-4def-8123-456789abcdef"));
     const ON_ROOT: BootVolume = BootVolume { id: ROOT, is_own: false };

@@ -1,13 +1,14 @@
 //! Boot loaders: what makes the firmware find the kernel.
 //!
 //! ```text
-//! BIOS:  MBR boot.img ─▶ BIOS boot partition core.img ─┐
+//! BIOS:  MBR boot.img ─▶ BIOS boot partition core.img ─┐   (of an MBR disk: in front of the first partition)
 //! UEFI:  ESP \EFI\BOOT\BOOTX64.EFI (shim) ─▶ grubx64 ──┴▶ ESP \EFI\<vendor>\grub.cfg ─▶ /boot/grub/grub.cfg
 //! ```
 //!
 //! Both ways meet in one stub on the ESP, which finds the file system with `/boot` by its UUID: the root, or one of its own.
 
 mod bios;
+mod core_image;
 mod defaults;
 mod esp;
 mod files;
@@ -15,6 +16,7 @@ mod grub;
 mod shell;
 
 pub use bios::BiosBoot;
+pub use core_image::core_modules;
 pub use defaults::{Defaults, Written, write as write_defaults};
 pub use esp::esp_tree;
 pub use files::{BiosImages, BootFiles};

@@ -1,7 +1,7 @@
 //! A copy of a disk that is another disk: every identity on it is new, and so is every text that names one.
 //!
 //! ```text
-//! partition table     disk GUID, partition GUIDs
+//! partition table     disk GUID, partition GUIDs; of an MBR the signature
 //! ext4                UUID, and every checksum, since they begin with it
 //! FAT                 serial number
 //! text files          of /etc, /boot and the EFI system partition: the old names, each replaced by one as long
@@ -15,8 +15,8 @@ mod names;
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::disk::gpt::{self, BOOT_CODE_LEN, Partition, Table};
-use crate::disk::kinds;
+use crate::disk::mbr::{self, BOOT_CODE_LEN};
+use crate::disk::{self, PartitionId, Placed, Table, gpt, kinds};
 use crate::engine::RawImage;
 use crate::error::{Error, Result};
 use crate::extent::{Backing, Extent};
@@ -54,11 +54,10 @@ impl Copy {
 /// `Unsupported` for a file system that was not unmounted or cannot get another UUID, `Corrupt` for one that is
 /// damaged.
 pub fn plan(disk: Shared, seed: &Seed, budget: &DiskBudget) -> Result<Copy> {
-    let (table, volumes) = match gpt::read(&*disk) {
-        Ok(found) => {
-            let volumes = found.table.partitions.iter().map(|partition| Volume::of(&found.table, partition));
-            let volumes = volumes.collect();
-            (Some(found.table), volumes)
+    let (table, volumes) = match disk::read(&*disk) {
+        Ok(table) => {
+            let volumes = table.partitions().iter().map(Volume::of).collect();
+            (Some(table), volumes)
         }
         // A disk that is one file system.
         Err(no_table) => match ext4::read(&*disk)? {
@@ -75,7 +74,7 @@ pub fn plan(disk: Shared, seed: &Seed, budget: &DiskBudget) -> Result<Copy> {
         names: Names::default(),
         notes: Vec::new(),
     };
-    let table = table.map(|table| copying.rename_table(table)).transpose()?;
+    let table = table.map(|table| copying.rename_table(table)).transpose()?.flatten();
     for volume in &volumes {
         copying.rename(volume)?;
     }
@@ -95,13 +94,10 @@ struct Volume {
 }
 
 impl Volume {
-    fn of(table: &Table, partition: &Partition) -> Self {
-        let sector = u64::from(table.sector_size);
+    fn of(placed: &Placed) -> Self {
+        let is_code = placed.kind.guid() == Some(kinds::BIOS_BOOT);
         // The table was checked: its partitions lie inside the disk.
-        let range = partition.first_lba.saturating_mul(sector)
-            ..partition.last_lba.saturating_add(1).saturating_mul(sector);
-        let is_code = partition.kind == kinds::BIOS_BOOT;
-        Self { name: format!("partition {}", partition.number), range, is_code }
+        Self { name: format!("partition {}", placed.number), range: placed.start..placed.end(), is_code }
     }
 
     /// The error with its place.
@@ -126,8 +122,19 @@ struct Copying<'a> {
 }
 
 impl Copying<'_> {
+    /// The table with new identities, if it is one that is written anew.
+    fn rename_table(&mut self, table: Table) -> Result<Option<[Extent; 2]>> {
+        match table {
+            Table::Gpt(found) => self.rename_gpt(found.table).map(Some),
+            Table::Mbr(table) => {
+                self.rename_mbr(&table);
+                Ok(None)
+            }
+        }
+    }
+
     /// The table with new GUIDs, as it lies at both ends of the disk.
-    fn rename_table(&mut self, mut table: Table) -> Result<[Extent; 2]> {
+    fn rename_gpt(&mut self, mut table: gpt::Table) -> Result<[Extent; 2]> {
         let mut boot_code = [0; BOOT_CODE_LEN];
         self.disk.read_at(0, &mut boot_code)?;
         let guid = self.seed.uuid("disk");
@@ -141,6 +148,19 @@ impl Copying<'_> {
             partition.guid = guid;
         }
         gpt::encode(&table, &boot_code)
+    }
+
+    /// Another signature, in what lies in front of the partitions: partitions are named by it.
+    fn rename_mbr(&mut self, table: &mbr::Table) {
+        let signature = mbr::signature(self.seed.uuid("disk"));
+        self.notes.push(format!("disk: {:08x} -> {signature:08x}", table.signature));
+        self.patches.put(mbr::SIGNATURE_OFFSET as u64, signature.to_le_bytes().to_vec());
+        for placed in Table::Mbr(table.clone()).partitions() {
+            let id = PartitionId::Numbered { signature, number: placed.number };
+            self.names.add_partition(placed.id, id);
+        }
+        let front = table.partitions.iter().map(|partition| partition.first_lba).min().unwrap_or(1);
+        self.used.push(0..u64::from(front) * u64::from(mbr::SECTOR_SIZE));
     }
 
     /// Give what is on a volume another identity.

@@ -2,11 +2,12 @@
 
 use std::collections::HashMap;
 
+use crate::disk::PartitionId;
 use crate::fs::VolumeId;
 use crate::seed::Uuid;
 
-/// Bytes of a UUID and of a serial number, as texts have them.
-const LENGTHS: [usize; 2] = [36, 9];
+/// Bytes of a UUID, of a partition of an MBR and of a serial number, as texts have them.
+const LENGTHS: [usize; 3] = [36, 11, 9];
 
 /// Identities of a disk and those of its copy, as long as each other. There may be thousands: they are looked up.
 #[derive(Debug, Default)]
@@ -24,6 +25,12 @@ impl Names {
         let [old, new] = [old, new].map(|serial| VolumeId::Serial(serial).to_string());
         self.add(&old, &new);
         self.add(&old.to_lowercase(), &new.to_lowercase());
+    }
+
+    pub(super) fn add_partition(&mut self, old: PartitionId, new: PartitionId) {
+        let (old, new) = (old.to_string(), new.to_string());
+        self.add(&old, &new);
+        self.add(&old.to_uppercase(), &new.to_uppercase());
     }
 
     /// The first new name counts.

@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::ovf;
+use super::{ovf, vhd};
 use crate::choice::by_name;
 
 /// How what a build hands out lies where it is written.
@@ -182,6 +182,11 @@ impl Format {
     /// Bytes that the size of its disks is a multiple of.
     pub fn size_unit(self) -> u64 {
         self.traits().size_unit
+    }
+
+    /// The largest size of its disks in bytes, where that is less than of any disk there is.
+    pub fn size_limit(self) -> Option<u64> {
+        matches!(self, Self::Vhd | Self::VhdDynamic).then_some(vhd::SIZE_MAX)
     }
 
     /// What Ignition calls the hypervisor or the cloud whose usual format it is.

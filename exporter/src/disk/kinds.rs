@@ -45,6 +45,8 @@ pub const TMP: Uuid = Uuid::from_text("7ec6f557-3bc5-4aca-b293-16ef5df639d1");
 /// Linux data of no particular purpose.
 pub const LINUX_GENERIC: Uuid = Uuid::from_text("0fc63daf-8483-4772-8e79-3d69d8477de4");
 
+/// Attribute: a BIOS may start it (UEFI specification, bit 2); in an MBR the active partition.
+pub const LEGACY_BOOT: u64 = 1 << 2;
 /// Attribute: the file system is to be grown to the partition's size when it is mounted.
 pub const GROW_FILE_SYSTEM: u64 = 1 << 59;
 /// Attribute: it is mounted read-only.

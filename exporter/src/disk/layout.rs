@@ -1,15 +1,19 @@
 //! Partitions wanted → partitions placed → the whole disk as extents. Pure.
 
 use std::cmp::Ordering;
+use std::sync::Arc;
 
-use super::gpt::{self, BOOT_CODE_LEN, Partition, Table};
+use super::mbr::{self, BOOT_CODE_LEN};
+use super::{PartitionId, PartitionKind, TableKind, gpt, kinds};
 use crate::engine::RawImage;
 use crate::error::{Error, Kind, Result, show_size};
 use crate::extent::{Extent, Extents};
 use crate::fs::Contents;
+use crate::hint::{Hint, Setting};
 use crate::seed::Uuid;
 
-/// Partitions start and end on multiples of this many bytes: 1 MiB suits every flash page and RAID stripe.
+/// Partitions start and end on multiples of this many bytes: 1 MiB suits every flash page and RAID stripe. The first
+/// and the last unit of a disk are in no partition.
 pub const ALIGNMENT: u64 = 1 << 20;
 
 /// The disk as a whole.
@@ -19,21 +23,38 @@ pub struct Disk {
     pub size: u64,
     /// Bytes per sector: 512 or 4096.
     pub sector_size: u32,
+    /// The kind of its table.
+    pub table: TableKind,
     /// Identity of the disk.
     pub guid: Uuid,
-    /// What a BIOS runs; zeroes if it has nothing to run.
-    pub boot_code: [u8; BOOT_CODE_LEN],
+    /// What a BIOS runs.
+    pub boot: BootCode,
+}
+
+/// What a BIOS runs; zeroes if it has nothing to run.
+#[derive(Clone, Debug)]
+pub struct BootCode {
+    /// In the first sector.
+    pub first: [u8; BOOT_CODE_LEN],
+    /// Behind that, up to the first partition: of an MBR alone, in a GPT there are the entries.
+    pub behind: Arc<[u8]>,
+}
+
+impl Default for BootCode {
+    fn default() -> Self {
+        Self { first: [0; BOOT_CODE_LEN], behind: Arc::default() }
+    }
 }
 
 /// A partition that is wanted.
 #[derive(Clone, Debug)]
 pub struct Unplaced {
-    /// Type GUID, see [`super::kinds`].
-    pub kind: Uuid,
-    /// Name, up to 36 UTF-16 units.
+    /// Type.
+    pub kind: PartitionKind,
+    /// Name, up to 36 UTF-16 units; an MBR has none.
     pub name: String,
     /// Identity of the partition.
-    pub guid: Uuid,
+    pub id: PartitionId,
     /// Attribute bits.
     pub attributes: u64,
     /// Least size in bytes.
@@ -54,10 +75,10 @@ pub struct Placed {
     pub start: u64,
     /// Size in bytes.
     pub size: u64,
-    /// Type GUID.
-    pub kind: Uuid,
+    /// Type.
+    pub kind: PartitionKind,
     /// Identity of the partition.
-    pub guid: Uuid,
+    pub id: PartitionId,
     /// Attribute bits.
     pub attributes: u64,
     /// Name.
@@ -105,7 +126,7 @@ pub fn place(requests: &[Unplaced], disk_size: u64) -> Result<Vec<Placed>> {
             start: start - size,
             size,
             kind: request.kind,
-            guid: request.guid,
+            id: request.id,
             attributes: request.attributes,
             name: request.name.clone(),
         }
@@ -168,8 +189,8 @@ pub struct DiskLayout {
     pub partitions: Vec<Placed>,
     /// What is in each of them.
     contents: Vec<Contents>,
-    /// The partition table at the front and at the back.
-    table: [Extent; 2],
+    /// The partition table: at the front, and of a GPT at the back.
+    table: (Extent, Option<Extent>),
 }
 
 impl DiskLayout {
@@ -180,7 +201,7 @@ impl DiskLayout {
     /// [`Kind::NoSpace`] if a content is larger than its partition, [`Kind::Input`] if the table cannot
     /// say what is asked (a name too long, a size that is no multiple of the sector).
     pub fn new(disk: &Disk, contents: Vec<(Placed, Contents)>) -> Result<Self> {
-        let table = encode_table(disk, contents.iter().map(|(placed, _)| placed))?;
+        let table = encode_table(disk, &contents)?;
         for (placed, content) in &contents {
             if content.size > placed.size {
                 let (needed, available) = (content.size, placed.size);
@@ -201,34 +222,70 @@ impl DiskLayout {
 
 impl Extents for DiskLayout {
     fn iter(&self) -> Box<dyn Iterator<Item = Extent> + Send + '_> {
-        let [front, back] = self.table.clone();
+        let (front, back) = self.table.clone();
         let partitions = self.partitions.iter().zip(&self.contents);
         let contents = partitions
             .flat_map(|(placed, content)| content.extents.iter().map(|extent| extent.shifted(placed.start)));
-        Box::new(std::iter::once(front).chain(contents).chain([back]))
+        Box::new(std::iter::once(front).chain(contents).chain(back))
     }
 }
 
-fn encode_table<'a>(disk: &Disk, placed: impl Iterator<Item = &'a Placed>) -> Result<[Extent; 2]> {
+fn encode_table(disk: &Disk, contents: &[(Placed, Contents)]) -> Result<(Extent, Option<Extent>)> {
     let sector = u64::from(disk.sector_size);
     if sector == 0 || !disk.size.is_multiple_of(sector) {
         let message = format!("{} bytes are not a multiple of the sector size {sector}", disk.size);
         return Err(Error::new(Kind::Input, "disk", message));
     }
-    let partitions = placed.map(|placed| Partition {
-        number: placed.number,
-        kind: placed.kind,
-        guid: placed.guid,
-        first_lba: placed.start / sector,
-        last_lba: (placed.end() / sector).saturating_sub(1),
-        attributes: placed.attributes,
-        name: placed.name.clone(),
-    });
-    let table = Table {
-        disk_guid: disk.guid,
-        sector_size: disk.sector_size,
-        sectors: disk.size / sector,
-        partitions: partitions.collect(),
-    };
-    gpt::encode(&table, &disk.boot_code)
+    let placed = contents.iter().map(|(placed, _)| placed);
+    match disk.table {
+        TableKind::Gpt => {
+            let partitions = placed.map(|placed| placed.in_gpt(sector)).collect::<Result<_>>()?;
+            let (disk_guid, sector_size) = (disk.guid, disk.sector_size);
+            let table = gpt::Table { disk_guid, sector_size, sectors: disk.size / sector, partitions };
+            let [front, back] = gpt::encode(&table, &disk.boot.first)?;
+            Ok((front, Some(back)))
+        }
+        TableKind::Mbr => {
+            let partitions = placed.map(Placed::in_mbr).collect::<Result<_>>()?;
+            let table = mbr::Table { signature: mbr::signature(disk.guid), partitions };
+            Ok((mbr::encode(&table, &disk.boot.first, &disk.boot.behind)?, None))
+        }
+    }
+}
+
+impl Placed {
+    fn in_gpt(&self, sector: u64) -> Result<gpt::Partition> {
+        let (PartitionKind::Guid(kind), PartitionId::Guid(guid)) = (self.kind, self.id) else {
+            return Err(Error::new(Kind::Input, &self.name, "has no GUIDs, which a GPT has of each"));
+        };
+        Ok(gpt::Partition {
+            number: self.number,
+            kind,
+            guid,
+            first_lba: self.start / sector,
+            last_lba: (self.end() / sector).saturating_sub(1),
+            attributes: self.attributes,
+            name: self.name.clone(),
+        })
+    }
+
+    fn in_mbr(&self) -> Result<mbr::Partition> {
+        let PartitionKind::Byte(kind) = self.kind else {
+            let message = format!("is of the type {}, which an MBR has not", self.kind);
+            return Err(Error::new(Kind::Input, &self.name, message));
+        };
+        if self.end() > mbr::LIMIT {
+            let message = format!("ends at {}, and an MBR reaches to 2 TiB", show_size(self.end()));
+            return Err(Error::new(Kind::Unsupported, &self.name, message)
+                .with_hint(Hint::from("ask for ").set(Setting::Table, "gpt")));
+        }
+        let sectors = |bytes: u64| (bytes / u64::from(mbr::SECTOR_SIZE)) as u32;
+        Ok(mbr::Partition {
+            number: self.number,
+            kind,
+            first_lba: sectors(self.start),
+            sectors: sectors(self.size),
+            is_active: self.attributes & kinds::LEGACY_BOOT != 0,
+        })
+    }
 }

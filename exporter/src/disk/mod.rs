@@ -8,13 +8,18 @@
 //! └────────────┴────────┴─────────┴───────────┴─────────────┴───────────┴────────┴─────────┴────────┘
 //! ```
 //!
-//! Partitions start and end on 1 MiB. Each has its least size, and those with a weight share the rest. Placing comes before contents, because boot code and FAT boot
-//! sectors name the LBAs of their partitions: [`place`], then [`DiskLayout::new`].
+//! An [MBR](mbr) has neither entries nor backup, and GRUB's core where the entries would be. Partitions start and
+//! end on 1 MiB. Each has its least size, and those with a weight share the rest. Placing comes before contents,
+//! because boot code and FAT boot sectors name the LBAs of their partitions: [`place`], then [`DiskLayout::new`].
 
 pub mod gpt;
 pub mod kinds;
 mod layout;
+pub mod mbr;
+mod table;
 #[cfg(test)]
 mod tests;
 
-pub use layout::{ALIGNMENT, Disk, DiskLayout, Placed, Unplaced, minimum_size, place};
+pub use crate::seed::PartitionId;
+pub use layout::{ALIGNMENT, BootCode, Disk, DiskLayout, Placed, Unplaced, minimum_size, place};
+pub use table::{PartitionKind, Table, TableKind, read};

@@ -1,5 +1,6 @@
 //! The partition table against sgdisk and sfdisk, and the reader against broken tables.
 
+mod mbr;
 mod sizes;
 
 use super::gpt::{self, Copy};
@@ -15,8 +16,9 @@ const MIB: u64 = 1 << 20;
 
 /// A root has the rest.
 fn request(kind: crate::seed::Uuid, name: &str, least: u64) -> Unplaced {
-    let (guid, weight) = (Seed::new(b"test").uuid(name), kinds::is_root(kind).into());
-    Unplaced { kind, name: name.to_owned(), guid, attributes: 0, least, most: None, weight }
+    let (id, weight) = (Seed::new(b"test").uuid(name).into(), kinds::is_root(kind).into());
+    let (kind, name) = (kind.into(), name.to_owned());
+    Unplaced { kind, name, id, attributes: 0, least, most: None, weight }
 }
 
 fn three() -> Vec<Unplaced> {
@@ -26,9 +28,9 @@ fn three() -> Vec<Unplaced> {
 }
 
 fn disk(size: u64, sector_size: u32) -> Disk {
-    let mut boot_code = [0; gpt::BOOT_CODE_LEN];
-    boot_code[..2].copy_from_slice(&[0xeb, 0x63]);
-    Disk { size, sector_size, guid: Seed::new(b"test").uuid("disk"), boot_code }
+    let mut boot = BootCode::default();
+    boot.first[..2].copy_from_slice(&[0xeb, 0x63]);
+    Disk { size, sector_size, table: TableKind::Gpt, guid: Seed::new(b"test").uuid("disk"), boot }
 }
 
 fn image(size: u64, sector_size: u32) -> (DiskLayout, Vec<u8>) {
@@ -76,8 +78,8 @@ fn sfdisk_lists_what_was_asked() {
     assert_eq!(table["sectorsize"], 512);
     for (index, asked) in three().iter().enumerate() {
         let partition = &table["partitions"][index];
-        assert_eq!(partition["type"], upper(asked.kind));
-        assert_eq!(partition["uuid"], upper(asked.guid));
+        assert_eq!(partition["type"], asked.kind.to_string().to_uppercase());
+        assert_eq!(partition["uuid"], asked.id.to_string().to_uppercase());
         assert_eq!(partition["name"], asked.name);
         assert!(partition["size"].as_u64().unwrap() * 512 >= asked.least);
     }
@@ -123,7 +125,8 @@ fn the_table_reads_back() {
         assert_eq!(found.copy, Copy::Primary);
         assert_eq!(found.table.sector_size, sector_size);
         for (read, placed) in found.table.partitions.iter().zip(&layout.partitions) {
-            assert_eq!((read.number, &read.name, read.kind), (placed.number, &placed.name, placed.kind));
+            let (number, name, kind) = (read.number, &read.name, PartitionKind::from(read.kind));
+            assert_eq!((number, name, kind), (placed.number, &placed.name, placed.kind));
             assert_eq!(read.first_lba, placed.first_lba(sector_size));
             assert_eq!((read.last_lba + 1) * u64::from(sector_size), placed.end());
         }

@@ -15,7 +15,7 @@ use std::fmt;
 
 use crate::error::{Error, Kind, show_size};
 use crate::extent::Extents;
-use crate::seed::Uuid;
+use crate::seed::{PartitionId, Uuid};
 pub use budget::DiskBudget;
 
 /// A file system that is made for a partition.
@@ -66,10 +66,24 @@ impl FileSystem {
         matches!(self, Self::Ext4 | Self::Xfs | Self::Btrfs)
     }
 
-    /// Whether GRUB finds a kernel on it, with the modules that are in every core of its. It has a driver for EROFS since 2.14,
-    /// which no distribution has yet.
-    pub fn is_read_by_grub(self) -> bool {
-        matches!(self, Self::Ext4 | Self::Vfat)
+    /// The largest one in bytes, with the blocks that it is made with: ext4, erofs and swap have 2³² of 4 KiB, and a FAT
+    /// as many sectors, which are not smaller than 512 bytes. Those of others are beyond every disk.
+    pub fn size_limit(self) -> u64 {
+        match self {
+            Self::Ext4 | Self::Erofs | Self::Swap => 1 << 44,
+            Self::Vfat => 1 << 41,
+            Self::Xfs | Self::Btrfs | Self::Squashfs => i64::MAX as u64,
+        }
+    }
+
+    /// The module by which GRUB finds a kernel on it; `None`: no core has one. There is one for EROFS since GRUB 2.14, which
+    /// no distribution has yet; those of others are not tried here.
+    pub fn grub_module(self) -> Option<&'static str> {
+        match self {
+            Self::Ext4 => Some("ext2"),
+            Self::Vfat => Some("fat"),
+            Self::Erofs | Self::Swap | Self::Xfs | Self::Btrfs | Self::Squashfs => None,
+        }
     }
 }
 
@@ -81,7 +95,7 @@ pub enum VolumeId {
     /// That of FAT.
     Serial(u32),
     /// That of its partition, for squashfs, which has none.
-    Partition(Uuid),
+    Partition(PartitionId),
 }
 
 impl VolumeId {
@@ -97,7 +111,8 @@ impl VolumeId {
 impl fmt::Display for VolumeId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Uuid(uuid) | Self::Partition(uuid) => uuid.fmt(f),
+            Self::Uuid(uuid) => uuid.fmt(f),
+            Self::Partition(id) => id.fmt(f),
             Self::Serial(serial) => write!(f, "{:04X}-{:04X}", serial >> 16, serial & 0xffff),
         }
     }

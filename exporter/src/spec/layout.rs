@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Size, TextFormat};
 use crate::choice::by_name;
-use crate::disk::kinds;
+use crate::disk::{TableKind, kinds};
 use crate::fs::{self, erofs};
 use crate::seed::Uuid;
 
@@ -32,6 +32,9 @@ pub struct Layout {
     /// The list that `partitions` change and are added to. With `None` they are all of the disk, and without them the
     /// profile has its list.
     pub preset: Option<Preset>,
+    /// The kind of the partition table.
+    #[serde(skip_serializing_if = "is_default")]
+    pub table: TableKind,
     /// Bytes per sector.
     pub sector_size: SectorSize,
     /// In the order of the disk.
@@ -43,6 +46,11 @@ impl Layout {
     pub fn is_default(&self) -> bool {
         *self == Self::default()
     }
+}
+
+/// What every disk had before there was another is not said: the spec is a part of what its UUIDs are made of.
+fn is_default(table: &TableKind) -> bool {
+    *table == TableKind::default()
 }
 
 /// A list of partitions by name.
@@ -192,8 +200,8 @@ pub struct Partition {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("format" = TextFormat::PlainPath), example = &"/usr/share/site")]
     pub source: Option<String>,
-    /// Whether it grows at boot with a disk that has become larger. The last one alone can, if it is
-    /// an ext4, xfs or btrfs.
+    /// Whether it grows at boot with a disk that has become larger. The last one alone can, if it is an ext4, xfs or btrfs
+    /// without `size` and `max`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub grow: Option<bool>,
     /// Whether it is mounted read-only, as `erofs` and `squashfs` always are.
@@ -232,6 +240,8 @@ impl Partition {
     pub fn or(self, other: Self) -> Self {
         // A size is an answer to all three.
         let sizes = if [self.size, self.min, self.max].iter().any(Option::is_some) { &self } else { &other };
+        // What is to be no larger does not grow, unless that is said of it, which is a contradiction.
+        let has_limit = sizes.size.or(sizes.max).is_some();
         Self {
             kind: self.kind,
             size: sizes.size,
@@ -245,7 +255,7 @@ impl Partition {
             mount: self.mount.or(other.mount),
             options: self.options.or(other.options),
             source: self.source.or(other.source),
-            grow: self.grow.or(other.grow),
+            grow: self.grow.or(other.grow.filter(|_| !has_limit)),
             read_only: self.read_only.or(other.read_only),
             attributes: if self.attributes.is_empty() { other.attributes } else { self.attributes },
         }
@@ -351,7 +361,7 @@ impl Attribute {
         match self {
             Self::Required => 1 << 0,
             Self::NoBlockIo => 1 << 1,
-            Self::LegacyBoot => 1 << 2,
+            Self::LegacyBoot => kinds::LEGACY_BOOT,
             Self::NoAuto => kinds::NO_AUTO,
         }
     }
@@ -368,7 +378,7 @@ mod tests {
 
     #[test]
     fn a_layout_is_what_is_written_of_it() {
-        let text = r#"{"preset":"split-boot","sector-size":4096,"partitions":[{"type":"srv","size":"1G",
+        let text = r#"{"preset":"split-boot","table":"mbr","sector-size":4096,"partitions":[{"type":"srv","size":"1G",
             "filesystem":"ext4","mount":"/srv","grow":true,"read-only":false,"attributes":["no-auto"]},
             {"type":"0fc63daf-8483-4772-8e79-3d69d8477de5","uuid":"01234567-89ab-4def-8123-456789abcdef"}]}"#;
         let layout: Layout = serde_json::from_str(text).unwrap();
@@ -387,6 +397,7 @@ mod tests {
             (r#"{"partitions":[{"type":"srv","filesystem":"ntfs"}]}"#, "unknown variant `ntfs`"),
             (r#"{"partitions":[{"type":"srv","compression":"xz"}]}"#, "unknown variant `xz`"),
             (r#"{"sector-size":1024}"#, "one of 512, 4096"),
+            (r#"{"table":"bsd"}"#, "unknown variant `bsd`"),
             (r#"{"preset":"ab"}"#, "unknown variant `ab`"),
         ] {
             let error = serde_json::from_str::<Layout>(text).unwrap_err().to_string();

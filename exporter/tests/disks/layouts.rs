@@ -7,10 +7,12 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use exporter::assemble::{Planned, plan};
+use exporter::boot;
 use exporter::clone;
 use exporter::container::{self, Compression, Format, Target, write};
 use exporter::disk::Placed;
 use exporter::engine::Run;
+use exporter::error::Kind;
 use exporter::fs::{DiskBudget, FileSystem};
 use exporter::report::Part;
 use exporter::seed::Seed;
@@ -65,9 +67,14 @@ impl Disk {
         Self::of(spec, tree())
     }
 
+    /// With a boot loader for it.
     pub(crate) fn of(spec: &Spec, tree: Tree) -> Self {
+        let mut input = input(tree);
+        if let Some(bios) = input.boot.as_mut().and_then(|boot| boot.bios.as_mut()) {
+            bios.modules = boot::core_modules(spec).into_iter().map(str::to_owned).collect();
+        }
         let scratch = TempDir::new().unwrap();
-        let planned = plan(spec, input(tree), &Run::silent(NonZeroUsize::MIN)).unwrap();
+        let planned = plan(spec, input, &Run::silent(NonZeroUsize::MIN)).unwrap();
         let Planned { layout, id, appliance, system, partitions: parts } = planned;
         let target = Target {
             path: scratch.path().join("disk"),
@@ -244,6 +251,11 @@ fn what_is_not_there_or_would_not_be_mounted_is_an_error() {
         error(tree(), &ours),
         "/srv: is a partition of its own, which vmimage's own init would not mount"
     );
+    for source in ["/missing", "/srv/note/x", "/etc/passwd"] {
+        let layout = r#"{ "preset": "simple", "partitions": [{ "type": "srv", "source": "SOURCE" }] }"#;
+        let missing = error(tree(), &server(&layout.replace("SOURCE", source), 4 << 30));
+        assert!(missing.starts_with(&format!("{source}: ")), "{missing}");
+    }
     let small = Spec { size: Some(Size(64 * MIB)), ..second(512) };
     assert!(error(tree(), &small).contains("64 MiB are asked for, but the content needs"));
 }
@@ -280,6 +292,35 @@ fn a_boot_partition_has_kernel_and_menu_and_the_root_has_none_of_them() {
     assert!(stub.contains("set prefix=($root)'/grub'"), "{stub}");
     let boot = fstab.lines().nth(1).unwrap().split(' ').next().unwrap().trim_start_matches("UUID=");
     assert!(stub.contains(&format!("search.fs_uuid {boot} root $disk")), "{stub}");
+}
+
+/// For BIOSes that start nothing else, and UEFI finds the ESP by its type.
+const MBR: &str =
+    r#"{ "table": "mbr", "preset": "split-boot", "partitions": [{ "type": "srv", "grow": true }] }"#;
+
+#[test]
+fn an_mbr_has_grub_in_front_of_its_partitions() {
+    let spec = server(MBR, 4 << 30);
+    let core = input(tree()).boot.unwrap().bios.unwrap().core;
+    let refused = plan(&spec, input(tree())).unwrap_err().to_string();
+    assert_eq!(refused, "core.img: was made for another layout: it lacks GRUB's module part_msdos");
+    let disk = Disk::new(&spec);
+    let kinds: Vec<_> = disk.parts.iter().map(|part| part.placed.kind.to_string()).collect();
+    assert_eq!(kinds, ["0xef", "0xea", "0x83", "0x83"]);
+    assert_eq!(disk.read(0x5c, 8), 1_u64.to_le_bytes());
+    let in_gap = disk.read(512, core.len());
+    assert_eq!(in_gap[512..], core[512..]);
+    assert_eq!(in_gap[0x1f4..0x1fc], 2_u64.to_le_bytes());
+    let parts = &disk.parts;
+    assert_eq!(parts[3].grows_to, Some((2 << 40) - parts[3].placed.start));
+    let listed = said(Command::new("fdisk").args(["-l", "-o", "Device,Boot,Type"]).arg(disk.path()));
+    let active: Vec<_> = listed.lines().filter(|line| line.starts_with('/') && line.contains('*')).collect();
+    assert!(active.len() == 1 && active[0].contains("disk2"), "{listed}");
+    let (_, opened) = container::open(&disk.path()).unwrap();
+    let copy = clone::plan(opened, &Seed::new(b"copy"), &DiskBudget::new(1 << 30)).unwrap();
+    let signature = |id: &str| id.split('-').next().unwrap().to_owned();
+    let old = signature(&parts[0].placed.id.to_string());
+    assert!(copy.notes.iter().any(|note| note.starts_with(&format!("disk: {old} -> "))), "{:?}", copy.notes);
 }
 
 const SWAP: &str = r#"{ "preset": "simple", "partitions": [{ "type": "swap", "size": "64M" }] }"#;
@@ -323,6 +364,25 @@ fn one_byte_too_little_is_an_error_that_says_so() {
     assert!(plan(SERVER, least).is_ok());
     let said = error(SERVER, least - MIB).to_string();
     assert!(said.ends_with(", 1048576 bytes more"), "{said}");
+}
+
+/// What a file system needs by itself, whatever is in it.
+#[test]
+fn a_partition_too_small_for_its_file_system_is_named_with_what_it_needs() {
+    for (partition, needs) in [
+        (r#"{ "type": "esp", "size": "32M" }"#, 33 * MIB),
+        (r#"{ "type": "linux-generic", "size": "32M", "filesystem": "vfat", "mount": "/data" }"#, 33 * MIB),
+        (r#"{ "type": "home", "size": "64K" }"#, 5 * MIB),
+        (r#"{ "type": "swap", "size": "32K" }"#, 40 << 10),
+    ] {
+        let layout = format!(r#"{{ "preset": "simple", "partitions": [{partition}] }}"#);
+        let mut tree = tree();
+        Editor::new(&mut tree, Time::default()).mkdir_all("/data").unwrap();
+        let error = plan(&server(&layout, 4 << 30), input(tree)).unwrap_err();
+        let Kind::NoSpace { needed, .. } = *error.kind() else { panic!("{error}") };
+        assert!(needed <= needs && needed > needs / 4 * 3, "{partition}: {needed}");
+        assert!(error.to_string().contains(&needed.to_string()) && error.hint().is_some(), "{error}");
+    }
 }
 
 /// The checkers above must be able to say no.

@@ -14,9 +14,9 @@ type Asked = (u64, Option<u64>, u32);
 
 fn request(&(least, further, weight): &Asked) -> Unplaced {
     Unplaced {
-        kind: kinds::LINUX_GENERIC,
+        kind: kinds::LINUX_GENERIC.into(),
         name: "part".to_owned(),
-        guid: Uuid([1; 16]),
+        id: Uuid([1; 16]).into(),
         attributes: 0,
         least,
         most: further.map(|further| least + further),

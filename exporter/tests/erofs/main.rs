@@ -5,8 +5,12 @@
 mod compressed;
 mod fsck;
 mod kernel;
+#[path = "../trees/order.rs"]
+mod order;
 mod random;
 mod refused;
+#[path = "../trees/refused_by_all.rs"]
+mod refused_by_all;
 mod size;
 mod support;
 #[path = "../trees/mod.rs"]

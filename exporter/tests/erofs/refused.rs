@@ -3,8 +3,8 @@
 use exporter::fs::erofs::Options;
 use exporter::tree::{Content, HostDir, HostFile, Inode, InodeKind};
 
+use crate::refused_by_all::{said, said_of_attribute};
 use crate::support::{empty_tree, meta, options, refusal_with};
-use crate::trees::refused::{said, said_of_attribute};
 
 #[test]
 fn large_attributes() {

@@ -11,9 +11,13 @@ mod fsck;
 mod growth;
 mod hostile;
 mod kernel;
+#[path = "../trees/order.rs"]
+mod order;
 mod random;
 mod reader;
 mod refused;
+#[path = "../trees/refused_by_all.rs"]
+mod refused_by_all;
 mod size;
 mod support;
 mod sweep;

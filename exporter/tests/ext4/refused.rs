@@ -3,8 +3,8 @@
 use exporter::fs::ext4::Options;
 use exporter::tree::{Content, HostDir, HostFile, Inode, InodeKind, Tree};
 
+use crate::refused_by_all::{said, said_of_attribute};
 use crate::support::{MIB, empty_tree, file, meta, options, refusal, refusal_with};
-use crate::trees::refused::{said, said_of_attribute};
 
 #[test]
 fn links() {

@@ -1,9 +1,7 @@
 //! What the tests of file systems share: trees in a line, random trees, images on disk, and what the kernel says of them.
 
 pub(crate) mod dump;
-mod order;
 pub(crate) mod random;
-pub(crate) mod refused;
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;

@@ -28,6 +28,8 @@ pub(crate) struct Install {
     pub(crate) locale: Option<String>,
     /// Whether a time zone's file has to be there.
     pub(crate) time_zone: bool,
+    /// What the boot loader for a BIOS has to read tables and file systems.
+    pub(crate) core_modules: Vec<&'static str>,
     /// What is trusted, and where packages come from, before any is fetched.
     pub(crate) sources: Sources,
 }

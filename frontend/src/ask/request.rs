@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use exporter::boot::core_modules;
 use exporter::choice::by_name;
 use exporter::container::Format;
 use exporter::spec::layout::{self, Problem};
@@ -100,6 +101,7 @@ impl Request {
         disk.install.init = disk.spec.init;
         disk.install.locale.clone_from(&disk.spec.setup.locale);
         disk.install.time_zone = disk.spec.setup.timezone.is_some();
+        disk.install.core_modules = core_modules(&disk.spec);
         // VirtualBox gives its machines the controllers of real ones.
         disk.install.full_kernel = disk.spec.formats.contains(&Format::Vdi);
         Self { disk, ..self.clone() }.checked()

@@ -5,6 +5,7 @@
 //! all of these are made from it.
 
 use exporter::container::{Compression, Format};
+use exporter::disk::TableKind;
 use exporter::spec::layout::{Preset, SectorSize};
 use exporter::spec::{Firmware, Init, Profile, TextFormat};
 
@@ -32,7 +33,7 @@ const KERNEL: &str = "distro, keep, a version, such as 6.1, a package name, such
                       the image to take it from, such as image:debian:12";
 
 /// Every attribute.
-pub(crate) static ATTRIBUTES: [Attribute; 19] = [
+pub(crate) static ATTRIBUTES: [Attribute; 20] = [
     Attribute {
         name: FORMAT,
         form: Choices("FORMAT", || Format::ALL.iter().map(|format| format.name()).collect()),
@@ -111,6 +112,19 @@ pub(crate) static ATTRIBUTES: [Attribute; 19] = [
         right: &["split-boot"],
         wrong: &[("ab", "one of simple, split-boot, split-boot-vfat")],
         read: |text| value(text, |asked, preset| asked.spec.layout.preset = Some(preset)),
+    },
+    Attribute {
+        name: "table",
+        form: Choice("TABLE", || TableKind::ALL.map(TableKind::name).to_vec()),
+        topic: Topic::Disk,
+        places: EVERYWHERE,
+        help: "The partition table of the disk; mbr is for a BIOS that starts no other",
+        about: "The partition table of the disk. `mbr` is for a BIOS that starts no other: it has four partitions at most, \
+                no labels, UUIDs and attributes of partitions, and reaches to 2 TiB. UEFI starts such a disk as well.",
+        default: Some("gpt"),
+        right: &["mbr"],
+        wrong: &[("bsd", "one of gpt, mbr")],
+        read: |text| value(text, |asked, table| asked.spec.layout.table = table),
     },
     Attribute {
         name: "sector-size",

@@ -5,9 +5,9 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use exporter::container::{self, Format};
-use exporter::disk::{gpt, kinds};
+use exporter::disk::{self, kinds};
 use exporter::error::show_size;
-use exporter::report::System;
+use exporter::report::{Part, Report, System};
 use exporter::terminal::line;
 use serde::Serialize;
 
@@ -57,6 +57,9 @@ pub(crate) struct Made {
     /// log.
     #[serde(skip_serializing_if = "Option::is_none")]
     system: Option<System>,
+    /// Its partitions, in the same case.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    partitions: Vec<Part>,
 }
 
 impl Made {
@@ -64,21 +67,25 @@ impl Made {
     pub(crate) fn read(path: &Path) -> Result<Self> {
         let image = DiskInfo::read(path)?;
         let run = can_boot(path, image.format).then(|| format!("vmimage run {}", shell::quote(path)));
-        Ok(Self { file: path.to_owned(), image, run, system: None })
+        Ok(Self { file: path.to_owned(), image, run, system: None, partitions: Vec::new() })
     }
 
-    /// The same with the machine that this process has made on it.
-    pub(crate) fn with_system(self, system: Option<System>) -> Self {
-        Self { system, ..self }
+    /// The same with what this process has made on it.
+    pub(crate) fn with_report(self, report: &Report) -> Self {
+        let Report { system, partitions, .. } = report.clone();
+        Self { system, partitions, ..self }
     }
 }
 
 /// Whether QEMU may boot it: not a file that has to be unpacked, nor a disk whose partitions hold only data.
 fn can_boot(path: &Path, format: Format) -> bool {
-    let starts = |found: gpt::Found| {
-        found.table.partitions.iter().any(|part| [kinds::ESP, kinds::BIOS_BOOT].contains(&part.kind))
+    let starts = |table: disk::Table| {
+        table.partitions().iter().any(|placed| {
+            let is_for_boot = [Some(kinds::ESP), Some(kinds::BIOS_BOOT)].contains(&placed.kind.guid());
+            is_for_boot || placed.attributes & kinds::LEGACY_BOOT != 0
+        })
     };
-    let table = || container::open(path).and_then(|(_, disk)| gpt::read(&*disk));
+    let table = || container::open(path).and_then(|(_, disk)| disk::read(&*disk));
     // Without such a table there may be a boot sector.
     format.qemu_driver().is_some() && table().map_or(true, starts)
 }

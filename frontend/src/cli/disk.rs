@@ -43,7 +43,7 @@ impl Outcome {
     }
 
     fn made(&self) -> Result<Vec<Made>> {
-        let made = |path: &PathBuf| Ok(Made::read(path)?.with_system(self.report.system.clone()));
+        let made = |path: &PathBuf| Ok(Made::read(path)?.with_report(&self.report));
         self.paths.iter().map(made).collect()
     }
 }

@@ -29,6 +29,11 @@ fn record(asked: &Install) -> &'static str {
     }
 }
 
+/// What grub.sh builds into the core for a BIOS. A step for another layout is another one to the cache.
+fn core_modules(asked: &Install) -> String {
+    format!("core_modules='{}'\n", asked.core_modules.join(" "))
+}
+
 /// A package manager and the distributions that have it.
 pub(super) struct Manager {
     /// Its name, for caches and messages.
@@ -119,7 +124,7 @@ impl Manager {
             let loaders = [release.boot.uefi, bios].into_iter().flat_map(|cell| names(cell, architecture));
             Step {
                 title: "[vmimage] collect boot loader files".into(),
-                script: HEAD.to_owned() + &self.boot_script.concat(),
+                script: [HEAD, &core_modules(asked), &self.boot_script.concat()].concat(),
                 args: [BOOT_OUT.into(), architecture.oci_name().into()].into_iter().chain(loaders).collect(),
                 cache,
             }

@@ -116,7 +116,7 @@ fn the_core_for_a_bios_knows_no_partition() {
     fs::write(sandbox.path("boot.img"), "boot").unwrap();
     let folder = sandbox.path("");
     let script = format!(
-        "set -eu\n{}mkimage() {{ cat \"$WORK/core.cfg\"; echo \"$@\"; }}\nbios_core mkimage \"$1\" \"$2\" debian",
+        "set -eu\ncore_modules='part_msdos fat xfs'\n{}mkimage() {{ cat \"$WORK/core.cfg\"; echo \"$@\"; }}\nbios_core mkimage \"$1\" \"$2\" debian",
         include_str!("grub.sh")
     );
     let done = sandbox.run(&script, &[&folder, &sandbox.path("work")], &[]);
@@ -127,6 +127,8 @@ fn the_core_for_a_bios_knows_no_partition() {
         "{said}"
     );
     assert!(said.contains(" -p /EFI/debian ") && !said.contains(",gpt"), "{said}");
+    assert!(said.contains(" biosdisk part_msdos fat xfs normal "), "{said}");
+    assert_eq!(fs::read_to_string(sandbox.path("work/modules")).unwrap(), "part_msdos fat xfs\n");
     assert_eq!(fs::read_to_string(sandbox.path("work/boot.img")).unwrap(), "boot");
 }
 

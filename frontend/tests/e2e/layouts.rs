@@ -6,7 +6,7 @@ use std::process::Command;
 use super::boot::check_report;
 use super::lab::{Partition, Report, boot, build, context, copy_of, partitions, raw, run, scratch};
 
-const BASE: &str = "vmimage-test/debian:12";
+pub(crate) const BASE: &str = "vmimage-test/debian:12";
 
 /// The server of docs/layouts.md, with files of somebody, and facts of what the machine sees of them.
 const SERVER: &str = r#"
@@ -50,7 +50,7 @@ umount /run/root
 "#;
 
 /// The disk of `testdata/machine` with this configuration.
-fn machine(folder: &Path, config: &str) -> PathBuf {
+pub(crate) fn machine(folder: &Path, config: &str) -> PathBuf {
     let context = copy_of("machine", folder);
     std::fs::write(context.join("vmimage.toml"), config).unwrap();
     let disk = folder.join("machine.qcow2");
@@ -70,7 +70,7 @@ fn whole(disk: &Path, folder: &Path) -> Vec<Partition> {
     table
 }
 
-fn mib(report: &Report, fact: &str) -> u64 {
+pub(crate) fn mib(report: &Report, fact: &str) -> u64 {
     report.get(fact).parse::<u64>().unwrap() >> 20
 }
 

@@ -43,6 +43,7 @@ mod scratch;
 mod service;
 mod shim;
 mod sources;
+mod tables;
 mod trust;
 mod two_disks;
 mod variants;

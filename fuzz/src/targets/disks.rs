@@ -5,7 +5,7 @@ use std::process::{Command, Output, Stdio};
 
 use exporter::container::{self, Format};
 use exporter::disk::kinds;
-use exporter::disk::{Disk, DiskLayout, Placed, Unplaced, minimum_size, place};
+use exporter::disk::{BootCode, Disk, DiskLayout, Placed, TableKind, Unplaced, minimum_size, place};
 use exporter::fs::{DiskBudget, fat};
 use exporter::read_at::Shared;
 use exporter::seed::{Seed, Uuid};
@@ -152,9 +152,9 @@ fn disk() -> DiskLayout {
     let esp = fat::plan(&file_systems::fat_tree(), &esp).expect("the files fit");
     let root = tree::ext4(tree::small(), 0).expect("the tree fits");
     let request = |(kind, least): (Uuid, u64)| Unplaced {
-        kind,
+        kind: kind.into(),
         name: "part".to_owned(),
-        guid: Uuid([7; 16]),
+        id: Uuid([7; 16]).into(),
         attributes: 0,
         least,
         most: None,
@@ -163,6 +163,7 @@ fn disk() -> DiskLayout {
     let requests = [(kinds::ESP, esp.size), (kinds::ROOT_X86_64, root.size)].map(request);
     let size = minimum_size(&requests);
     let placed: Vec<Placed> = place(&requests, size).expect("they are asked for what they need");
-    let disk = Disk { size, sector_size: 512, guid: Uuid([8; 16]), boot_code: [0; 440] };
+    let (table, boot) = (TableKind::Gpt, BootCode::default());
+    let disk = Disk { size, sector_size: 512, table, guid: Uuid([8; 16]), boot };
     DiskLayout::new(&disk, placed.into_iter().zip([esp, root]).collect()).expect("each fits its partition")
 }

@@ -1,7 +1,8 @@
 //! Partition tables and file systems, in memory.
 
-use exporter::disk::gpt::{self, BOOT_CODE_LEN, Partition, Table};
+use exporter::disk::gpt::{self, Partition, Table};
 use exporter::disk::kinds;
+use exporter::disk::mbr::{self, BOOT_CODE_LEN};
 use exporter::extent::{Backing, Extent};
 use exporter::fs::{DiskBudget, ext4, fat};
 use exporter::seed::Uuid;
@@ -23,6 +24,21 @@ pub(super) const GPT: Target = Target {
         let mut again = vec![0; disk.len()];
         table_again.iter().for_each(|extent| place(&mut again, extent));
         assert_eq!(gpt::read(&again[..]).map(|found| found.table).ok(), Some(table), "it comes back");
+        Ok(())
+    },
+};
+
+pub(super) const MBR: Target = Target {
+    name: "mbr",
+    seeds: || vec![mbr_disk()],
+    words: &[b"\x55\xaa", b"\xee", b"\x80", b"\x0f", &[0xff; 8], &[0; 16]],
+    grain: 16,
+    repair: repair::nothing,
+    run: |disk| {
+        let table = mbr::read(disk).ok_or("none")?;
+        let mut again = vec![0; disk.len()];
+        place(&mut again, &mbr::encode(&table, &[0; BOOT_CODE_LEN], &[]).map_err(told)?);
+        assert_eq!(mbr::read(&again[..]), Some(table), "it comes back");
         Ok(())
     },
 };
@@ -85,7 +101,7 @@ pub(super) const GROWTH: Target = Target {
             (table[0], table[1]) = (2, 4);
             table
         };
-        partition_tables().into_iter().take(1).map(numbered).collect()
+        partition_tables().into_iter().take(1).chain([mbr_disk()]).map(numbered).collect()
     },
     words: &[b"EFI PART", b"\x55\xaa", b"\xee", &[0xff; 8], &[0; 16], b"\x53\xef"],
     grain: 128,
@@ -131,6 +147,20 @@ pub(crate) fn partition_tables() -> Vec<Vec<u8>> {
         disk
     };
     vec![table(512, 1 << 20), table(4096, 1 << 20)]
+}
+
+fn mbr_disk() -> Vec<u8> {
+    let partition = |number: u32| mbr::Partition {
+        number,
+        kind: 0x83,
+        first_lba: 8 * number,
+        sectors: 8,
+        is_active: number == 1,
+    };
+    let table = mbr::Table { signature: 9, partitions: [1, 2].map(partition).to_vec() };
+    let mut disk = vec![0; 1 << 20];
+    place(&mut disk, &mbr::encode(&table, &[0; BOOT_CODE_LEN], &[]).expect("the partitions fit the disk"));
+    disk
 }
 
 fn place(disk: &mut [u8], extent: &Extent) {

@@ -27,6 +27,7 @@ pub const ALL: &[&Target] = &[
     &texts::CONFIG,
     &texts::ATTRIBUTES,
     &file_systems::GPT,
+    &file_systems::MBR,
     &file_systems::FAT,
     &file_systems::EXT4,
     &disks::DISK,

@@ -9,15 +9,14 @@
 //! last block     backup header┘
 //! ```
 //!
-//! No I/O: a table is read from bytes, and a change is a list of bytes to write.
+//! The backup is written first: at every moment one of the two tables is whole.
 
 use std::mem::{offset_of, size_of};
 
 use zerocopy::byteorder::little_endian::{U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
-/// Partitions end at a multiple of this, in bytes, as all tools have it.
-const ALIGNMENT: u64 = 1 << 20;
+use super::table::{ALIGNMENT, Growth, Refusal};
 
 /// More than any table has: the usual 128 entries are 16 KiB.
 const MAX_ENTRIES_LEN: u64 = 1 << 20;
@@ -78,24 +77,6 @@ pub(crate) struct Table {
     header: Header,
     entries: Vec<u8>,
     block: u64,
-}
-
-/// A partition in bytes, and what to write to make it so: (byte of the disk, bytes), in this order.
-/// The backup comes first: at every moment one of the two tables is whole.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Growth {
-    pub(crate) start: u64,
-    pub(crate) len: u64,
-    pub(crate) writes: Vec<(u64, Vec<u8>)>,
-}
-
-/// Why a partition does not grow.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Refusal {
-    /// It ends where it would after growing.
-    IsWhole,
-    /// A reason to leave the table alone.
-    LeftAlone(&'static str),
 }
 
 impl Table {

@@ -3,6 +3,7 @@
 //! ```text
 //! mount point ─stat, mountinfo─▶ device number ─/sys/dev/block─▶ partition, disk
 //! GPT: backup to the end of the disk, last partition to the last usable block ─BLKPG─▶ kernel
+//! MBR: last partition to the end of the disk ─BLKPG─▶ kernel
 //! ext4 ─EXT4_IOC_RESIZE_FS─┐ the first room, before anything can fill it;
 //! xfs ─XFS_IOC_FSGROWFSDATA┼▶ then step by step to the whole partition, beside the services
 //! btrfs ─BTRFS_IOC_RESIZE──┘
@@ -19,7 +20,9 @@ mod btrfs;
 mod device;
 pub(crate) mod ext4;
 mod file_system;
-pub(crate) mod gpt;
+mod gpt;
+mod mbr;
+pub(crate) mod table;
 mod xfs;
 
 use std::fs::File;
@@ -32,7 +35,7 @@ use rustix::process::nice;
 
 use device::{Device, Partition, in_file};
 use file_system::FileSystem;
-use gpt::{Growth, Refusal, Table};
+use table::{Growth, Refusal};
 
 /// What a machine gets before it goes on booting, beyond what it has: more than a boot writes, and less than a
 /// second even in emulation.
@@ -126,7 +129,7 @@ fn grow_partition(partition: &Partition) -> Result<Option<&'static str>, String>
         file.read_exact_at(&mut bytes, at).map(|()| bytes).map_err(in_file(disk))
     };
     let size = partition.disk.size()?;
-    let growth = match Table::read(block.into(), read)?.and_then(|table| table.grow(partition.number, size)) {
+    let growth = match table::grow(block.into(), partition.number, size, read)? {
         Ok(growth) if growth.start == partition.start => growth,
         Ok(_) => return Ok(Some("the kernel knows another partition table")),
         Err(Refusal::IsWhole) => return Ok(None),

@@ -28,7 +28,7 @@ pub(super) use write::Writer;
 use crate::error::{Error, Kind, Result, show_size};
 
 /// The largest disk, 2040 GiB: the specification's limit, and QEMU's.
-const SIZE_MAX: u64 = 0xff00_0000 * format::SECTOR;
+pub(super) const SIZE_MAX: u64 = 0xff00_0000 * format::SECTOR;
 
 fn check_size(size: u64) -> Result<()> {
     if size <= SIZE_MAX {

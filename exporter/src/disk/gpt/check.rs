@@ -2,9 +2,10 @@
 
 use zerocopy::{FromZeros, IntoBytes};
 
-use super::format::{Header, MbrPartitionRecord, ProtectiveMbr};
+use super::format::Header;
 use super::read::{Reason, Whole, read_copy};
 use super::{Copy, Found, Table};
+use crate::disk::mbr::{MasterBootRecord, PartitionRecord};
 use crate::limits;
 use crate::read_at::ReadAt;
 
@@ -33,10 +34,10 @@ pub fn check<D: ReadAt + ?Sized>(disk: &D, found: &Found) -> Vec<String> {
 
 /// UEFI 5.2.3: firmware and Linux take a disk without it for one without a table.
 fn has_protective_mbr<D: ReadAt + ?Sized>(disk: &D) -> bool {
-    let mut mbr = ProtectiveMbr::new_zeroed();
+    let mut mbr = MasterBootRecord::new_zeroed();
     disk.read_at(0, mbr.as_mut_bytes()).is_ok()
-        && mbr.signature.get() == ProtectiveMbr::SIGNATURE
-        && mbr.partition_record.iter().any(|record| record.os_type == MbrPartitionRecord::GPT_PROTECTIVE)
+        && mbr.signature.get() == MasterBootRecord::SIGNATURE
+        && mbr.partition_record.iter().any(|record| record.os_type == PartitionRecord::GPT_PROTECTIVE)
 }
 
 /// Why there is no backup at the end of the disk: it may lie where the disk once ended.

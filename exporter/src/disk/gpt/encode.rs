@@ -3,10 +3,9 @@
 use zerocopy::IntoBytes;
 use zerocopy::byteorder::little_endian::{U16, U32, U64};
 
-use super::format::{
-    BOOT_CODE_LEN, ENTRIES, ENTRIES_LEN, Entry, Header, MbrPartitionRecord, NAME_LEN, ProtectiveMbr,
-};
+use super::format::{ENTRIES, ENTRIES_LEN, Entry, Header, NAME_LEN};
 use super::{Partition, Table, entries_sectors, first_usable_lba, last_usable_lba};
+use crate::disk::mbr::{BOOT_CODE_LEN, MasterBootRecord, PartitionRecord};
 use crate::error::{Error, Kind, Result};
 use crate::extent::Extent;
 
@@ -20,7 +19,7 @@ pub fn encode(table: &Table, boot_code: &[u8; BOOT_CODE_LEN]) -> Result<[Extent;
     let sector = table.sector_size as usize;
 
     let mut front = vec![0; 2 * sector];
-    front[..size_of::<ProtectiveMbr>()].copy_from_slice(protective_mbr(table, boot_code).as_bytes());
+    front[..size_of::<MasterBootRecord>()].copy_from_slice(protective_mbr(table, boot_code).as_bytes());
     front[sector..][..Header::SIZE].copy_from_slice(header(table, &entries, 1, last, 2).as_bytes());
     front.extend_from_slice(&entries);
 
@@ -58,26 +57,26 @@ fn check(table: &Table) -> Result<()> {
     Ok(())
 }
 
-fn protective_mbr(table: &Table, boot_code: &[u8; BOOT_CODE_LEN]) -> ProtectiveMbr {
-    let whole_disk = MbrPartitionRecord {
+fn protective_mbr(table: &Table, boot_code: &[u8; BOOT_CODE_LEN]) -> MasterBootRecord {
+    let whole_disk = PartitionRecord {
         boot_indicator: 0,
         starting_chs: [0x00, 0x02, 0x00],
-        os_type: MbrPartitionRecord::GPT_PROTECTIVE,
+        os_type: PartitionRecord::GPT_PROTECTIVE,
         ending_chs: [0xff; 3],
         starting_lba: 1.into(),
         size_in_lba: u32::try_from(table.sectors - 1).unwrap_or(u32::MAX).into(),
     };
-    ProtectiveMbr {
+    MasterBootRecord {
         boot_code: *boot_code,
         unique_mbr_disk_signature: U32::ZERO,
         unknown: U16::ZERO,
         partition_record: [
             whole_disk,
-            MbrPartitionRecord::UNUSED,
-            MbrPartitionRecord::UNUSED,
-            MbrPartitionRecord::UNUSED,
+            PartitionRecord::UNUSED,
+            PartitionRecord::UNUSED,
+            PartitionRecord::UNUSED,
         ],
-        signature: ProtectiveMbr::SIGNATURE.into(),
+        signature: MasterBootRecord::SIGNATURE.into(),
     }
 }
 

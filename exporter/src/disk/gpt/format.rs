@@ -5,61 +5,12 @@ use std::mem::{offset_of, size_of};
 use zerocopy::byteorder::little_endian::{U16, U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-/// Bytes of boot code in front of the disk signature.
-pub const BOOT_CODE_LEN: usize = 440;
 /// Entries of a table, used or not.
 pub const ENTRIES: usize = 128;
 /// Bytes of all entries together.
 pub(super) const ENTRIES_LEN: usize = ENTRIES * size_of::<Entry>();
 /// Longest name in UTF-16 units.
 pub(super) const NAME_LEN: usize = 36;
-
-/// Protective master boot record, UEFI 5.2.3.
-#[derive(FromBytes, IntoBytes, Immutable, KnownLayout)]
-#[repr(C)]
-pub(super) struct ProtectiveMbr {
-    pub(super) boot_code: [u8; BOOT_CODE_LEN],
-    pub(super) unique_mbr_disk_signature: U32,
-    pub(super) unknown: U16,
-    pub(super) partition_record: [MbrPartitionRecord; 4],
-    pub(super) signature: U16,
-}
-
-impl ProtectiveMbr {
-    pub(super) const SIGNATURE: u16 = 0xaa55;
-}
-
-const _: () = assert!(size_of::<ProtectiveMbr>() == 512);
-const _: () = assert!(offset_of!(ProtectiveMbr, partition_record) == 446);
-const _: () = assert!(offset_of!(ProtectiveMbr, signature) == 510);
-
-/// One of the four partitions of an MBR, UEFI 5.2.1.
-#[derive(FromBytes, IntoBytes, Immutable, KnownLayout)]
-#[repr(C)]
-pub(super) struct MbrPartitionRecord {
-    pub(super) boot_indicator: u8,
-    pub(super) starting_chs: [u8; 3],
-    pub(super) os_type: u8,
-    pub(super) ending_chs: [u8; 3],
-    pub(super) starting_lba: U32,
-    pub(super) size_in_lba: U32,
-}
-
-impl MbrPartitionRecord {
-    /// The type that says: this disk belongs to a GPT.
-    pub(super) const GPT_PROTECTIVE: u8 = 0xee;
-
-    pub(super) const UNUSED: Self = Self {
-        boot_indicator: 0,
-        starting_chs: [0; 3],
-        os_type: 0,
-        ending_chs: [0; 3],
-        starting_lba: U32::ZERO,
-        size_in_lba: U32::ZERO,
-    };
-}
-
-const _: () = assert!(size_of::<MbrPartitionRecord>() == 16);
 
 /// GPT header, UEFI 5.3.2; the rest of its sector is zero.
 #[derive(Clone, FromBytes, IntoBytes, Immutable, KnownLayout)]

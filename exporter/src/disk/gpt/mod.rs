@@ -10,7 +10,6 @@ mod read;
 
 pub use check::check;
 pub use encode::encode;
-pub use format::BOOT_CODE_LEN;
 pub use read::{Copy, Found, read};
 
 use crate::seed::Uuid;

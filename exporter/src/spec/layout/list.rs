@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{Compression, Filesystem, Partition, PartitionType, Preset, SectorSize};
 use crate::architecture::Architecture;
-use crate::disk::kinds;
+use crate::disk::{TableKind, kinds};
 use crate::fs::FileSystem;
 use crate::fs::erofs::Algorithm;
 use crate::seed::Uuid;
@@ -75,12 +75,30 @@ pub fn slots(spec: &Spec) -> Vec<Slot> {
         (None, true, Profile::Data) => of_preset(vec![files()]),
         (None, false, _) => asked.iter().cloned().enumerate().map(|(at, each)| (Some(at), each)).collect(),
     };
+    if spec.layout.table == TableKind::Mbr {
+        // GRUB's core lies in front of the first partition.
+        list.retain(|(asked, partition)| asked.is_some() || partition.kind != PartitionType::BiosBoot);
+    }
     let has_bios_boot = list.iter().any(|(_, partition)| partition.kind == PartitionType::BiosBoot);
-    if !has_bios_boot && is_for_bios(spec) {
+    if !has_bios_boot && is_for_bios(spec) && spec.layout.table == TableKind::Gpt {
         list.insert(0, (None, Partition::new(PartitionType::BiosBoot)));
     }
     let mut labels: BTreeSet<_> = list.iter().filter_map(|(_, partition)| partition.label.clone()).collect();
-    list.into_iter().map(|entry| slot(entry, spec.architecture, &mut labels)).collect()
+    let slots = list.into_iter().map(|entry| slot(entry, spec.architecture, &mut labels));
+    let mut slots: Vec<_> = slots.collect();
+    if spec.layout.table == TableKind::Mbr && is_for_bios(spec) {
+        activate(&mut slots);
+    }
+    slots
+}
+
+/// There are BIOSes that start no disk with an MBR of which no partition is active: here the one with the kernel.
+fn activate(slots: &mut [Slot]) {
+    let boot = slots.iter().position(|slot| slot.mount.as_deref() == Some("/boot"));
+    let root = slots.iter().position(|slot| slot.content == Content::Root);
+    if let Some(slot) = boot.or(root).and_then(|at| slots.get_mut(at)) {
+        slot.attributes |= kinds::LEGACY_BOOT;
+    }
 }
 
 /// Whether a BIOS may start the disk, as far as what is asked tells.
@@ -115,7 +133,7 @@ fn changed(mut list: Vec<Entry>, asked: &[Partition]) -> Vec<Entry> {
 }
 
 impl Preset {
-    /// The BIOS boot partition is there on every disk, so that numbers mean the same on all of them.
+    /// The BIOS boot partition is there on every disk with a GPT, so that numbers mean the same on all of them.
     fn partitions(self) -> Vec<Partition> {
         let [bios, esp, boot, root] =
             [PartitionType::BiosBoot, PartitionType::Esp, PartitionType::Xbootldr, PartitionType::Root]
@@ -247,6 +265,8 @@ mod tests {
                 "esp bios root*",
             ),
             (r#"{"preset":"simple","partitions":[{"type":"root","label":"system"}]}"#, "bios esp system*"),
+            (r#"{"preset":"simple","partitions":[{"type":"root","size":"4G"}]}"#, "bios esp root"),
+            (r#"{"preset":"simple","partitions":[{"type":"root","min":"4G"}]}"#, "bios esp root*"),
             (
                 r#"{"preset":"simple","partitions":[{"type":"home"},{"type":"srv"}]}"#,
                 "bios esp home srv root*",
@@ -269,6 +289,24 @@ mod tests {
         let large_sectors = Spec { layout, ..own };
         assert_eq!([uefi, arm64, large_sectors].map(|spec| labels(&spec)), ["esp root"; 3]);
         assert_eq!(labels(&Spec { profile: Profile::Data, ..Spec::default() }), "data*");
+    }
+
+    #[test]
+    fn an_mbr_has_no_bios_boot_partition_and_one_that_a_bios_starts() {
+        let active = |layout: &str, firmware| {
+            let spec = Spec { firmware, ..spec(layout) };
+            let slots = slots(&spec).into_iter();
+            slots.map(|slot| slot.label + if slot.attributes & kinds::LEGACY_BOOT != 0 { "!" } else { "" })
+        };
+        for (layout, firmware, expected) in [
+            (r#"{"table":"mbr"}"#, Firmware::Any, "esp root!"),
+            (r#"{"table":"mbr"}"#, Firmware::Uefi, "esp root"),
+            (r#"{"table":"mbr","preset":"split-boot"}"#, Firmware::Bios, "esp boot! root"),
+            (r#"{"table":"mbr","partitions":[{"type":"root"},{"type":"esp"}]}"#, Firmware::Any, "root! esp"),
+            ("{}", Firmware::Any, "bios esp root"),
+        ] {
+            assert_eq!(active(layout, firmware).collect::<Vec<_>>().join(" "), expected, "{layout}");
+        }
     }
 
     #[test]

@@ -1,11 +1,16 @@
 //! What is wrong with a layout: all of it at once, each with the key that says it.
 
+mod mounts;
+mod table;
+#[cfg(test)]
+mod tests;
+mod whole;
+
 use std::collections::BTreeSet;
 
-use super::{Content, Filesystem, Partition, PartitionType, SectorSize, Slot};
-use crate::disk::gpt::ENTRIES;
+use super::{Content, Filesystem, Partition, PartitionType, Slot};
 use crate::fs::FileSystem;
-use crate::spec::{Firmware, Profile, Spec, TextFormat};
+use crate::spec::{Profile, Spec, TextFormat};
 
 /// Something that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,9 +22,6 @@ pub struct Problem {
     /// What is wrong.
     pub message: String,
 }
-
-/// UTF-16 units of a name in the table.
-const LABEL: usize = 36;
 
 /// All that is wrong with the layout of a spec, whose partitions are `slots`.
 pub fn problems(spec: &Spec, slots: &[Slot]) -> Vec<Problem> {
@@ -45,51 +47,10 @@ impl<'a> Search<'a> {
         self.found.push(Problem { partition, key, message: message.into() });
     }
 
-    /// What is said of no partition.
-    fn whole(&mut self) {
-        let Spec { layout, profile, firmware, formats, .. } = self.spec;
-        let is_machine = *profile == Profile::Machine;
-        if !is_machine && layout.preset.is_some() {
-            self.add(None, "layout", "layout is for machines: profile is data");
-        }
-        if layout.sector_size == SectorSize::Bytes4096 {
-            if is_machine && *firmware == Firmware::Bios {
-                self.add(None, "sector-size", "a BIOS starts from no disk with sectors of 4096 bytes");
-            }
-            for format in formats.iter().filter(|format| !format.has_sectors_of_4096()) {
-                let message = format!("a {format} disk has sectors of 512 bytes, and no others");
-                self.add(None, "sector-size", message);
-            }
-        }
-        if self.slots.len() > ENTRIES {
-            let message = format!("{} partitions, the table has entries for {ENTRIES}", self.slots.len());
-            self.add(None, "partitions", message);
-        }
-        let count = |content: Content| self.slots.iter().filter(|slot| slot.content == content).count();
-        let [trees, cores, loaders] = [Content::Root, Content::BiosCore, Content::Esp].map(count);
-        if trees != 1 {
-            let message = format!("one partition has the tree (mount = \"/\"), and here are {trees}");
-            self.add(None, "partitions", message);
-        }
-        for (firmware, count) in [("a BIOS", cores), ("UEFI", loaders)] {
-            if count > 1 {
-                let message =
-                    format!("one partition has the boot loader for {firmware}, and here are {count}");
-                self.add(None, "partitions", message);
-            }
-        }
-        if is_machine && loaders == 0 {
-            let message = "a machine's boot loader has its configuration on an ESP, and there is none";
-            self.add(None, "partitions", message);
-        }
-        if !is_machine && loaders + cores > 0 {
-            self.add(None, "partitions", "a disk of files has no boot loader: profile is data");
-        }
-    }
-
     /// Words of one partition that contradict each other.
     fn words(&mut self, at: usize, partition: &Partition) {
         let Partition { kind, size, min, max, filesystem, source, mount, .. } = partition;
+        self.words_of_table(at, partition);
         let at = Some(at);
         if size.is_some() && (min.is_some() || max.is_some()) {
             self.add(at, "size", "size is in place of min and max");
@@ -120,13 +81,11 @@ impl<'a> Search<'a> {
 
     /// What is wrong with a partition by itself, whoever has asked for it.
     fn slot(&mut self, slot: &'a Slot) {
-        let Slot { asked, label, content, file_system, mount, options, .. } = slot;
+        let Slot { asked, content, file_system, mount, options, .. } = slot;
         if *file_system == Some(FileSystem::Swap) {
             self.swap(slot);
         }
-        if let Some(why) = unfit_label(label, *file_system) {
-            self.add(*asked, "label", format!("{label:?} {why}"));
-        }
+        self.entry(slot);
         if let Some(file_system) = file_system.filter(|file_system| file_system.is_read_only()) {
             self.only_read(slot, file_system.name());
         }
@@ -172,36 +131,6 @@ impl<'a> Search<'a> {
         }
     }
 
-    fn mount_point(&mut self, slot: &Slot, point: &str) {
-        let is_in_boot = point != "/boot" && lies_at_or_below(point, "/boot") && slot.content != Content::Esp;
-        if let Some((_, why)) = NOT_MOUNTED.iter().find(|(folder, _)| lies_at_or_below(point, folder)) {
-            self.add(slot.asked, "mount", format!("{point} {why}"));
-        } else if is_in_boot {
-            self.add(
-                slot.asked,
-                "mount",
-                format!("{point} is read before it is mounted: GRUB knows /boot alone"),
-            );
-        } else if slot.content == Content::Esp && point == "/boot" {
-            let message = "the ESP has no files of /boot: mount it at /boot/efi, and /boot from an xbootldr";
-            self.add(slot.asked, "mount", message);
-        } else if point == "/boot" && slot.content.folder() != Some(point) {
-            self.add(slot.asked, "source", "the partition of /boot has the kernel, and no other files");
-        }
-        let is_above = |other: &&Slot| {
-            let elsewhere =
-                other.content.folder().is_some_and(|folder| Some(folder) != other.mount.as_deref());
-            let above =
-                other.mount.as_deref().is_some_and(|above| above != point && lies_at_or_below(point, above));
-            other.read_only && elsewhere && above
-        };
-        if let Some(above) = self.slots.iter().find(is_above) {
-            let message =
-                format!("{point} is to be on {}, which is read-only and has other files", above.label);
-            self.add(slot.asked, "mount", message);
-        }
-    }
-
     /// No two have the same.
     fn differ(&mut self, of: impl Fn(&'a Slot) -> Option<&'a str>, key: &'static str, what: &str) {
         let mut met = BTreeSet::new();
@@ -219,6 +148,7 @@ impl<'a> Search<'a> {
             let why = match slot {
                 _ if at < last => "there are partitions behind it",
                 Slot { read_only: true, .. } => "it is read-only",
+                Slot { max: Some(_), .. } => "its size, or max, is the largest that it may have",
                 Slot { file_system: Some(file_system), .. } if file_system.grows() => continue,
                 _ => "only ext4, xfs and btrfs grow",
             };
@@ -242,201 +172,6 @@ impl Content {
         match self {
             Self::File(path) => Some(path),
             _ => self.folder(),
-        }
-    }
-}
-
-/// Folders that are no partitions of their own, nor anything below them.
-const NOT_MOUNTED: [(&str, &str); 14] = [
-    ("/etc", READ_EARLY),
-    ("/bin", READ_EARLY),
-    ("/sbin", READ_EARLY),
-    ("/lib", READ_EARLY),
-    ("/lib64", READ_EARLY),
-    ("/usr/bin", READ_EARLY),
-    ("/usr/sbin", READ_EARLY),
-    ("/usr/lib", READ_EARLY),
-    ("/usr/lib64", READ_EARLY),
-    ("/usr/libexec", READ_EARLY),
-    ("/dev", OF_THE_KERNEL),
-    ("/proc", OF_THE_KERNEL),
-    ("/sys", OF_THE_KERNEL),
-    ("/run", OF_THE_KERNEL),
-];
-const READ_EARLY: &str = "is read before it is mounted";
-const OF_THE_KERNEL: &str = "is made anew at each boot";
-
-fn lies_at_or_below(path: &str, folder: &str) -> bool {
-    let rest = path.strip_prefix(folder.trim_end_matches('/'));
-    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-}
-
-/// Why it is no label, of a file system or in the table.
-fn unfit_label(label: &str, file_system: Option<FileSystem>) -> Option<String> {
-    let (limit, length) = match file_system {
-        Some(FileSystem::Ext4 | FileSystem::Swap) => (16, label.len()),
-        Some(FileSystem::Erofs) => (15, label.len()),
-        Some(FileSystem::Xfs) => (12, label.len()),
-        // What a squashfs or a btrfs would have room for is cut by the table.
-        Some(FileSystem::Btrfs | FileSystem::Squashfs) => (LABEL, label.encode_utf16().count()),
-        Some(FileSystem::Vfat) => (11, label.len()),
-        None => (LABEL, label.encode_utf16().count()),
-    };
-    let what = file_system.map_or("the table", FileSystem::name);
-    if length > limit {
-        return Some(format!("has {length} characters, {what} has room for {limit}"));
-    }
-    TextFormat::PartitionLabel.check(label).err().map(|expected| format!("is not {expected}"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::super::{Layout, slots};
-    use super::*;
-    use crate::container::Format;
-
-    fn said(layout: &str, spec: Spec) -> Vec<String> {
-        let layout: Layout = serde_json::from_str(layout).unwrap();
-        let spec = Spec { layout, ..spec };
-        let line = |Problem { partition, key, message }: Problem| {
-            let at = partition.map(|at| at.to_string()).unwrap_or_default();
-            format!("{at}.{key}: {message}")
-        };
-        problems(&spec, &slots(&spec)).into_iter().map(line).collect()
-    }
-
-    #[test]
-    fn a_right_layout_has_no_problems() {
-        for layout in [
-            "{}",
-            r#"{"preset":"split-boot"}"#,
-            r#"{"preset":"split-boot-vfat"}"#,
-            r#"{"preset":"simple","sector-size":4096}"#,
-            r#"{"preset":"simple","partitions":[{"type":"swap","size":"1G"}]}"#,
-            r#"{"partitions":[{"type":"esp","size":"256M"},
-                {"type":"xbootldr","mount":"/boot","filesystem":"ext4","size":"512M"},
-                {"type":"root","min":"2G"},{"type":"srv","mount":"/srv","filesystem":"ext4","grow":true}]}"#,
-            r#"{"preset":"simple","partitions":[{"type":"var"},{"type":"home"},{"type":"usr"},
-                {"type":"linux-generic","mount":"/srv/log","read-only":true,"source":"/usr/share/log"}]}"#,
-        ] {
-            assert_eq!(said(layout, Spec::default()), [""; 0], "{layout}");
-        }
-        assert_eq!(said("{}", Spec { profile: Profile::Data, ..Spec::default() }), [""; 0]);
-    }
-
-    #[test]
-    fn each_problem_is_said_with_its_key() {
-        for (partitions, expected) in [
-            (r#"{"type":"srv","size":"1G","min":"1G"}"#, "0.size: size is in place of min and max"),
-            (r#"{"type":"srv","min":"2G","max":"1G"}"#, "0.max: max is 1G, less than min, 2G"),
-            (r#"{"type":"esp","filesystem":"ext4"}"#, "0.filesystem: firmware reads an ESP of vfat alone"),
-            (r#"{"type":"esp","source":"/efi"}"#, "0.source: an ESP has the boot loader, and no other files"),
-            (r#"{"type":"bios-boot","filesystem":"ext4"}"#, "0.filesystem: GRUB's core lies in"),
-            (r#"{"type":"srv","filesystem":"none","mount":"/srv"}"#, "0.mount: nothing can be mounted"),
-            (r#"{"type":"root","filesystem":"vfat"}"#, "0.filesystem: vfat has no owners"),
-            (r#"{"type":"root","filesystem":"erofs"}"#, "0.filesystem: a machine writes to its root"),
-            (r#"{"type":"srv","compression":"lz4"}"#, "0.compression: only the files of an erofs"),
-            (
-                r#"{"type":"srv","filesystem":"erofs","read-only":false}"#,
-                "0.read-only: erofs is never written",
-            ),
-            (
-                r#"{"type":"srv","filesystem":"erofs","grow":true}"#,
-                "0.grow: srv cannot grow at boot: it is read-only",
-            ),
-            (r#"{"type":"srv","options":"a b"}"#, "0.options: \"a b\" are no mount options"),
-            (r#"{"type":"srv","mount":"srv"}"#, "0.mount: \"srv\" is no plain path"),
-            (r#"{"type":"srv","mount":"/a/../b"}"#, "0.mount: \"/a/../b\" is no plain path"),
-            (r#"{"type":"srv","source":"/a b"}"#, "0.source: \"/a b\" is no plain path"),
-            (r#"{"type":"srv","mount":"/a/"}"#, "is no plain path"),
-            (r#"{"type":"srv","mount":"/etc/ssl"}"#, "0.mount: /etc/ssl is read before it is mounted"),
-            (r#"{"type":"srv","mount":"/usr/lib"}"#, "0.mount: /usr/lib is read before it is mounted"),
-            (r#"{"type":"srv","mount":"/boot/grub"}"#, "0.mount: /boot/grub is read before"),
-            (r#"{"type":"srv","mount":"/proc"}"#, "0.mount: /proc is made anew at each boot"),
-            (r#"{"type":"esp","mount":"/boot"}"#, "0.mount: the ESP has no files of /boot"),
-            (r#"{"type":"swap"}"#, "0.size: a swap partition needs nothing by itself: say its size"),
-            (r#"{"type":"swap","size":"1G","mount":"/swap"}"#, "0.filesystem: swap is mounted nowhere"),
-            (r#"{"type":"swap","size":"1G","source":"/swap"}"#, "0.filesystem: swap is mounted nowhere"),
-            (r#"{"type":"swap","size":"1G","read-only":true}"#, "0.read-only: swap is written to"),
-            (r#"{"type":"xbootldr","source":"/x"}"#, "0.source: the partition of /boot has the kernel"),
-            (
-                r#"{"type":"srv","grow":true},{"type":"home","grow":true}"#,
-                "0.grow: srv cannot grow at boot: there are",
-            ),
-            (
-                r#"{"type":"srv","grow":true,"read-only":true}"#,
-                "0.grow: srv cannot grow at boot: it is read-only",
-            ),
-            (
-                r#"{"type":"srv","grow":true,"filesystem":"vfat"}"#,
-                "0.grow: srv cannot grow at boot: only ext4, xfs and btrfs grow",
-            ),
-            (
-                r#"{"type":"srv","label":"a"},{"type":"home","label":"a"}"#,
-                "two partitions have the label \"a\"",
-            ),
-            (r#"{"type":"srv","mount":"/"}"#, "two partitions have the mount point \"/\""),
-            (
-                r#"{"type":"srv","source":"/a"},{"type":"home","source":"/a"}"#,
-                "1.source: two partitions have the files of",
-            ),
-            (
-                r#"{"type":"srv","label":"0123456789abcdefg"}"#,
-                "0.label: \"0123456789abcdefg\" has 17 characters, ext4 has room for 16",
-            ),
-            (
-                r#"{"type":"esp","label":"efi-partition"}"#,
-                "0.label: \"efi-partition\" has 13 characters, vfat",
-            ),
-            (
-                r#"{"type":"srv","source":"/data","read-only":true},{"type":"linux-generic","mount":"/srv/log"}"#,
-                "1.mount: /srv/log is to be on srv, which is read-only and has other files",
-            ),
-        ] {
-            let layout = format!(r#"{{"preset":"simple","partitions":[{partitions}]}}"#);
-            let said = said(&layout, Spec::default());
-            assert!(said.iter().any(|problem| problem.contains(expected)), "{expected}: {said:?}");
-        }
-    }
-
-    #[test]
-    fn what_is_wrong_with_the_whole_is_said_with_the_rest() {
-        let list = |partitions: &str| format!(r#"{{"partitions":[{partitions}]}}"#);
-        let data = || Spec { profile: Profile::Data, ..Spec::default() };
-        let bios = || Spec { firmware: Firmware::Bios, formats: vec![Format::Vdi], ..Spec::default() };
-        let many = vec![r#"{"type":"linux-generic"}"#; 130].join(",");
-        for (layout, spec, expected) in [
-            (
-                list(r#"{"type":"esp"}"#),
-                Spec::default(),
-                &["one partition has the tree (mount = \"/\"), and here are 0"][..],
-            ),
-            (
-                list(r#"{"type":"root"},{"type":"esp"},{"type":"esp"}"#),
-                Spec::default(),
-                &["for UEFI, and here are 2", "\"/boot/efi\""],
-            ),
-            (list(r#"{"type":"root"}"#), Spec::default(), &["on an ESP, and there is none"]),
-            (list(r#"{"type":"root"},{"type":"esp"}"#), data(), &["a disk of files has no boot loader"]),
-            (
-                r#"{"preset":"simple"}"#.to_owned(),
-                data(),
-                &[".layout: layout is for machines", "no boot loader"],
-            ),
-            (
-                list(&many),
-                Spec::default(),
-                &["131 partitions, the table has entries for 128", "here are 0", "no"],
-            ),
-            (
-                r#"{"sector-size":4096}"#.to_owned(),
-                bios(),
-                &[".sector-size: a BIOS starts", "a vdi disk has sectors of 512 bytes"],
-            ),
-        ] {
-            let said = said(&layout, spec);
-            assert!(said.len() == expected.len(), "{said:?}");
-            assert!(expected.iter().all(|part| said.iter().any(|said| said.contains(part))), "{said:?}");
         }
     }
 }

@@ -9,10 +9,9 @@ mod window;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use exporter::disk::gpt::{self, Partition, Table};
-use exporter::disk::kinds;
+use exporter::disk::{self, PartitionId, PartitionKind, Placed, Table, kinds, mbr};
 use exporter::fs::{DiskBudget, fat};
-use exporter::read_at::{ReadAt, Shared};
+use exporter::read_at::Shared;
 use exporter::spec::Architecture;
 use exporter::{Kind, container};
 use serde::Serialize;
@@ -77,16 +76,18 @@ pub(crate) struct Starts {
     pub(crate) architecture: Architecture,
     /// Whether UEFI finds a loader; else only a BIOS does.
     pub(crate) by_uefi: bool,
+    /// Bytes of the sectors that it is laid out for.
+    pub(crate) sector_size: u32,
 }
 
 impl Starts {
     /// `None` if there is no boot loader to tell by.
     pub(crate) fn read(file: &Path) -> Option<Self> {
         let (_, disk) = container::open(file).ok()?;
-        let table = gpt::read(&*disk).ok()?.table;
-        let esp = table.partitions.iter().find(|partition| partition.kind == kinds::ESP);
+        let table = disk::read(&*disk).ok()?;
+        let esp = table.partitions().into_iter().find(is_esp);
         let budget = DiskBudget::new(0);
-        let files = esp.and_then(|esp| fat::files(&Window::of_partition(&disk, &table, esp), &budget).ok());
+        let files = esp.and_then(|esp| fat::files(&Window::of_partition(&disk, &esp), &budget).ok());
         let files = files.unwrap_or_default();
         let has = |name: &str| files.iter().any(|file| file.eq_ignore_ascii_case(name));
         // Both may be there; a disk that starts on a PC is then run as one.
@@ -95,10 +96,14 @@ impl Starts {
             ("EFI/BOOT/BOOTAA64.EFI", Architecture::Aarch64),
         ];
         let by_uefi = by_uefi.into_iter().find(|(loader, _)| has(loader));
+        let sector_size = table.sector_size();
         match by_uefi {
-            Some((_, architecture)) => Some(Self { architecture, by_uefi: true }),
-            None => bios::boot_loader(&*disk, &table)
-                .map(|_| Self { architecture: Architecture::X86_64, by_uefi: false }),
+            Some((_, architecture)) => Some(Self { architecture, by_uefi: true, sector_size }),
+            None => bios::boot_loader(&*disk, &table).map(|_| Self {
+                architecture: Architecture::X86_64,
+                by_uefi: false,
+                sector_size,
+            }),
         }
     }
 }
@@ -112,8 +117,14 @@ struct Report {
     /// Of a disk without a partition table: the file system that fills it.
     #[serde(skip_serializing_if = "Option::is_none")]
     file_system: Option<FileSystem>,
+    /// The kind of the partition table.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    table: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     disk_guid: Option<String>,
+    /// What an MBR has in place of a GUID.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    disk_signature: Option<String>,
     partitions: Vec<PartitionReport>,
     boot: Boot,
     linux: Option<Linux>,
@@ -142,8 +153,13 @@ struct PartitionReport {
     number: u32,
     /// The name of the type, if it is a known one.
     kind: Option<&'static str>,
-    kind_guid: String,
-    guid: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kind_guid: Option<String>,
+    /// What an MBR has in place of that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kind_byte: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    guid: Option<String>,
     /// First byte on the disk.
     start: u64,
     /// In bytes.
@@ -171,17 +187,19 @@ impl Report {
             file: file.to_owned(),
             image,
             file_system: None,
+            table: None,
             disk_guid: None,
+            disk_signature: None,
             partitions,
             boot,
             linux: None,
             warnings: Vec::new(),
             problems: container::check(file)?,
         };
-        match gpt::read(&*disk) {
-            Ok(found) => {
-                report.problems.extend(gpt::check(&*disk, &found));
-                report.read_partitions(&disk, &found.table, &budgets, with_digests);
+        match disk::read(&*disk) {
+            Ok(table) => {
+                report.problems.extend(table.check(&*disk));
+                report.read_partitions(&disk, &table, &budgets, with_digests);
             }
             Err(no_table) => report.read_whole(&disk, no_table, &budgets, with_digests)?,
         }
@@ -189,23 +207,30 @@ impl Report {
     }
 
     fn read_partitions(&mut self, disk: &Shared, table: &Table, budgets: &Budgets, with_digests: bool) {
-        self.disk_guid = Some(table.disk_guid.to_string());
-        for partition in &table.partitions {
-            let window = Window::of_partition(disk, table, partition);
+        self.table = Some(table.kind().name());
+        match table {
+            Table::Gpt(_) => self.disk_guid = Some(table.disk_id()),
+            Table::Mbr(_) => self.disk_signature = Some(table.disk_id()),
+        }
+        let partitions = table.partitions();
+        for partition in &partitions {
+            let window = Window::of_partition(disk, partition);
             let place = format!("partition {}", partition.number);
-            let is_esp = partition.kind == kinds::ESP;
-            let mut file_system = self.read_file_system(&window, &place, is_esp, &budgets.facts);
+            if matches!(partition.kind, PartitionKind::Byte(kind) if mbr::is_extended(kind)) {
+                self.warnings.push(format!("{place}: is extended, and the partitions in it are not read"));
+            }
+            let mut file_system = self.read_file_system(&window, &place, is_esp(partition), &budgets.facts);
             if let Some(file_system) = file_system.as_mut().filter(|_| with_digests) {
                 self.digest(file_system, &window, &place, &budgets.contents);
             }
-            self.partitions.push(PartitionReport::new(partition, &window, file_system));
+            self.partitions.push(PartitionReport::new(partition, file_system));
         }
         self.boot.bios = bios::boot_loader(&**disk, table);
         // The root partition is asked first: another one may hold a second system.
-        let mut candidates: Vec<_> = table.partitions.iter().collect();
-        candidates.sort_by_key(|partition| !kinds::is_root(partition.kind));
+        let mut candidates: Vec<_> = partitions.iter().collect();
+        candidates.sort_by_key(|partition| !partition.kind.guid().is_some_and(kinds::is_root));
         for partition in candidates {
-            let window = Window::of_partition(disk, table, partition);
+            let window = Window::of_partition(disk, partition);
             self.read_linux(&window, &format!("partition {}", partition.number), &budgets.facts);
         }
     }
@@ -293,16 +318,22 @@ impl Report {
 }
 
 impl PartitionReport {
-    fn new(partition: &Partition, window: &Window, file_system: Option<FileSystem>) -> Self {
+    fn new(partition: &Placed, file_system: Option<FileSystem>) -> Self {
+        let Placed { number, start, size, kind, id, name, .. } = partition;
         Self {
-            number: partition.number,
-            kind: kinds::name(partition.kind),
-            kind_guid: partition.kind.to_string(),
-            guid: partition.guid.to_string(),
-            start: window.start(),
-            size: window.size(),
-            label: partition.name.clone(),
+            number: *number,
+            kind: kind.name(),
+            kind_guid: matches!(kind, PartitionKind::Guid(_)).then(|| kind.to_string()),
+            kind_byte: matches!(kind, PartitionKind::Byte(_)).then(|| kind.to_string()),
+            guid: matches!(id, PartitionId::Guid(_)).then(|| id.to_string()),
+            start: *start,
+            size: *size,
+            label: name.clone(),
             file_system,
         }
     }
+}
+
+fn is_esp(partition: &Placed) -> bool {
+    partition.kind.guid() == Some(kinds::ESP)
 }

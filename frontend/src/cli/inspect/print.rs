@@ -18,8 +18,8 @@ impl fmt::Display for Text<'_> {
         if let Some(file_system) = &report.file_system {
             writeln!(f, "no partitions, {}", describe(file_system))?;
         }
-        if let Some(guid) = &report.disk_guid {
-            writeln!(f, "\npartitions of disk {guid}")?;
+        if let Some(id) = report.disk_guid.as_ref().or(report.disk_signature.as_ref()) {
+            writeln!(f, "\npartitions of disk {id}")?;
             report.partitions.iter().try_for_each(|partition| write_partition(f, partition))?;
             writeln!(f, "\nboot loader")?;
             writeln!(f, "  BIOS           {}", report.boot.bios.unwrap_or("none"))?;
@@ -45,7 +45,8 @@ impl fmt::Display for Text<'_> {
 }
 
 fn write_partition(f: &mut fmt::Formatter<'_>, partition: &PartitionReport) -> fmt::Result {
-    let kind = partition.kind.unwrap_or(&partition.kind_guid);
+    let unnamed = partition.kind_guid.as_ref().or(partition.kind_byte.as_ref());
+    let kind = partition.kind.or(unnamed.map(String::as_str)).unwrap_or_default();
     let (size, start) = (show_size(partition.size), show_size(partition.start));
     write!(f, "  {}  {kind:<12} {size:>9} at {start:<9}", partition.number)?;
     if !partition.label.is_empty() {

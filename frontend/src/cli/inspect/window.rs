@@ -1,6 +1,6 @@
 //! A part of a disk as a disk of its own.
 
-use exporter::disk::gpt::{Partition, Table};
+use exporter::disk::Placed;
 use exporter::read_at::{ReadAt, Shared};
 use exporter::{Error, Kind, Result};
 
@@ -13,21 +13,13 @@ pub(super) struct Window {
 
 impl Window {
     /// The place of a partition.
-    pub(super) fn of_partition(disk: &Shared, table: &Table, partition: &Partition) -> Self {
-        let sector_size = u64::from(table.sector_size);
-        let start = partition.first_lba.saturating_mul(sector_size);
-        let end = partition.last_lba.saturating_add(1).saturating_mul(sector_size);
-        Self { disk: disk.clone(), start, len: end.saturating_sub(start) }
+    pub(super) fn of_partition(disk: &Shared, placed: &Placed) -> Self {
+        Self { disk: disk.clone(), start: placed.start, len: placed.size }
     }
 
     /// The whole disk.
     pub(super) fn whole(disk: &Shared) -> Self {
         Self { disk: disk.clone(), start: 0, len: disk.size() }
-    }
-
-    /// Where it lies on the disk, in bytes.
-    pub(super) fn start(&self) -> u64 {
-        self.start
     }
 }
 

@@ -104,9 +104,10 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     if is_read_only(machine.driver) {
         tell_line(format_args!("changes are not kept: QEMU only reads {} disks", image.format));
     }
-    if let Some((drive, bytes)) = sectors::other(&args.file, &args.qemu_args) {
+    let laid_out_for = machine.sector_size;
+    if let Some((drive, bytes)) = sectors::other(&args.file, &args.qemu_args, laid_out_for) {
         tell_line(format_args!(
-            "{drive}: has sectors of {bytes} bytes, where firmware does not start a disk laid out for 512"
+            "{drive}: has sectors of {bytes} bytes, where firmware does not start a disk laid out for {laid_out_for}"
         ));
     }
     if std::io::stdin().is_terminal() {
@@ -136,6 +137,8 @@ struct Machine {
     disk: PathBuf,
     /// QEMU's name of the disk's format.
     driver: &'static str,
+    /// Bytes of the sectors that the disk is laid out for.
+    sector_size: u32,
 }
 
 impl Machine {
@@ -154,7 +157,8 @@ impl Machine {
         };
         let accel = args.accel.decide(arch, &qemu);
         let disk = container::disk_file(&args.file)?;
-        Ok(Self { arch, qemu, firmware, accel, disk, driver })
+        let sector_size = starts.map_or(sectors::USUAL, |starts| starts.sector_size);
+        Ok(Self { arch, qemu, firmware, accel, disk, driver, sector_size })
     }
 
     fn become_qemu(&self, mut command: Command) -> Result<ExitCode> {
@@ -179,7 +183,7 @@ impl Machine {
                 add_pflash(&mut command, pflash);
             }
         }
-        add_disk(&mut command, &self.disk, self.driver, args.snapshot);
+        add_disk(&mut command, self, args.snapshot);
         if args.no_network {
             // Without a word QEMU adds a card of its own.
             command.args(["-nic", "none"]);
@@ -228,13 +232,19 @@ fn is_read_only(driver: &str) -> bool {
     driver == "vmdk"
 }
 
-fn add_disk(command: &mut Command, file: &Path, driver: &str, snapshot: bool) {
+fn add_disk(command: &mut Command, machine: &Machine, snapshot: bool) {
+    let Machine { disk, driver, sector_size, .. } = machine;
     let snapshot = if snapshot || is_read_only(driver) { "snapshot=on," } else { "" };
     // `file.driver=file` keeps QEMU from reading a name with a colon as a protocol.
     let options = format!("if=none,id=disk,format={driver},{snapshot}file.driver=file,file.filename=");
     let mut drive = OsString::from(options);
-    drive.push(option_value(file));
-    command.arg("-drive").arg(drive).args(["-device", "virtio-blk-pci,drive=disk,bootindex=0"]);
+    drive.push(option_value(disk));
+    let sectors = match *sector_size {
+        sectors::USUAL => String::new(),
+        size => format!(",logical_block_size={size},physical_block_size={size}"),
+    };
+    let device = format!("virtio-blk-pci,drive=disk,bootindex=0{sectors}");
+    command.arg("-drive").arg(drive).args(["-device", &device]);
 }
 
 fn add_network(command: &mut Command, publish: &[Publish]) {

@@ -18,7 +18,16 @@ const PFLASH: Pflash = Pflash { code: "/fw/CODE.fd", vars: "/fw/VARS.fd" };
 
 fn machine(firmware: QemuFirmware, accel: Accel) -> Machine {
     let (qemu, disk) = ("qemu".into(), "web.qcow2".into());
-    Machine { arch: Architecture::X86_64, qemu, firmware, accel, disk, driver: "qcow2" }
+    let (arch, driver, sector_size) = (Architecture::X86_64, "qcow2", sectors::USUAL);
+    Machine { arch, qemu, firmware, accel, disk, driver, sector_size }
+}
+
+#[test]
+fn a_disk_has_the_sectors_that_it_is_laid_out_for() {
+    let machine = Machine { sector_size: 4096, ..machine(QemuFirmware::Bios, Accel::Tcg) };
+    let command = shell::show(&machine.command(&typed("web.qcow2")));
+    let device = "virtio-blk-pci,drive=disk,bootindex=0,logical_block_size=4096,physical_block_size=4096 ";
+    assert!(command.contains(device), "{command}");
 }
 
 #[test]

@@ -2,8 +2,8 @@
 
 use exporter::tree::{Device, InodeId, InodeKind, Tree};
 
-use super::{dir, empty_tree, file, node};
 use crate::support::{NAME, refusal};
+use crate::trees::{dir, empty_tree, file, node};
 
 /// What is said of the tree that `fill` makes of a directory `/a/b`.
 pub(crate) fn said(fill: impl FnOnce(&mut Tree, InodeId)) -> String {

@@ -1,0 +1,54 @@
+//! What GRUB's core for a BIOS has to read: modules are built into it, since a layout may leave it no place to load them
+//! from.
+
+use crate::disk::TableKind;
+use crate::fs::FileSystem;
+use crate::spec::Spec;
+use crate::spec::layout::{self, Content, Slot};
+
+use super::grub::BootVolume;
+
+/// The modules for the table and the file systems of a disk that GRUB looks at: those with its configuration, the kernel
+/// and the root, which says whether it has to be labelled.
+pub fn core_modules(spec: &Spec) -> Vec<&'static str> {
+    let of_table = match spec.layout.table {
+        TableKind::Gpt => "part_gpt",
+        TableKind::Mbr => "part_msdos",
+    };
+    let is_read = |slot: &Slot| {
+        matches!(slot.content, Content::Esp | Content::Root)
+            || slot.mount.as_deref() == Some(BootVolume::MOUNT)
+    };
+    let slots = layout::slots(spec).into_iter().filter(is_read);
+    // GRUB's configuration is on a FAT, whatever else is not.
+    let file_systems = std::iter::once(FileSystem::Vfat).chain(slots.filter_map(|slot| slot.file_system));
+    file_systems.filter_map(FileSystem::grub_module).fold(vec![of_table], |mut modules, module| {
+        if !modules.contains(&module) {
+            modules.push(module);
+        }
+        modules
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::boot::BiosImages;
+
+    #[test]
+    fn a_core_has_what_the_layout_needs_and_no_more() {
+        for (layout, expected) in [
+            ("{}", "part_gpt fat ext2"),
+            (r#"{"preset":"split-boot-vfat"}"#, "part_gpt fat ext2"),
+            (r#"{"table":"mbr"}"#, "part_msdos fat ext2"),
+            (
+                r#"{"preset":"simple","partitions":[{"type":"srv","filesystem":"erofs"}]}"#,
+                "part_gpt fat ext2",
+            ),
+        ] {
+            let spec = Spec { layout: serde_json::from_str(layout).unwrap(), ..Spec::default() };
+            assert_eq!(core_modules(&spec).join(" "), expected, "{layout}");
+        }
+        assert_eq!(core_modules(&Spec::default()), BiosImages::USUAL_MODULES);
+    }
+}

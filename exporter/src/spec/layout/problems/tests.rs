@@ -1,0 +1,216 @@
+//! Each problem is said, with its key, and what is right has none.
+
+use super::super::{Layout, slots};
+use super::*;
+use crate::container::Format;
+use crate::spec::{Firmware, Size};
+
+fn said(layout: &str, spec: Spec) -> Vec<String> {
+    let layout: Layout = serde_json::from_str(layout).unwrap();
+    let spec = Spec { layout, ..spec };
+    let line = |Problem { partition, key, message }: Problem| {
+        let at = partition.map(|at| at.to_string()).unwrap_or_default();
+        format!("{at}.{key}: {message}")
+    };
+    problems(&spec, &slots(&spec)).into_iter().map(line).collect()
+}
+
+#[test]
+fn a_right_layout_has_no_problems() {
+    for layout in [
+        "{}",
+        r#"{"preset":"split-boot"}"#,
+        r#"{"preset":"split-boot-vfat"}"#,
+        r#"{"preset":"simple","sector-size":4096}"#,
+        r#"{"table":"mbr"}"#,
+        r#"{"table":"mbr","preset":"split-boot","partitions":[{"type":"swap","size":"1G"}]}"#,
+        r#"{"preset":"simple","partitions":[{"type":"swap","size":"1G"}]}"#,
+        r#"{"partitions":[{"type":"esp","size":"256M"},
+            {"type":"xbootldr","mount":"/boot","filesystem":"ext4","size":"512M"},
+            {"type":"root","min":"2G"},{"type":"srv","mount":"/srv","filesystem":"ext4","grow":true}]}"#,
+        r#"{"preset":"simple","partitions":[{"type":"var"},{"type":"home"},{"type":"usr"},
+            {"type":"linux-generic","mount":"/srv/log","read-only":true,"source":"/usr/share/log"}]}"#,
+    ] {
+        assert_eq!(said(layout, Spec::default()), [""; 0], "{layout}");
+    }
+    assert_eq!(said("{}", Spec { profile: Profile::Data, ..Spec::default() }), [""; 0]);
+}
+
+#[test]
+fn each_problem_is_said_with_its_key() {
+    for (partitions, expected) in [
+        (r#"{"type":"srv","size":"1G","min":"1G"}"#, "0.size: size is in place of min and max"),
+        (r#"{"type":"srv","min":"2G","max":"1G"}"#, "0.max: max is 1G, less than min, 2G"),
+        (r#"{"type":"esp","filesystem":"ext4"}"#, "0.filesystem: firmware reads an ESP of vfat alone"),
+        (r#"{"type":"esp","source":"/efi"}"#, "0.source: an ESP has the boot loader, and no other files"),
+        (r#"{"type":"bios-boot","filesystem":"ext4"}"#, "0.filesystem: GRUB's core lies in"),
+        (r#"{"type":"srv","filesystem":"none","mount":"/srv"}"#, "0.mount: nothing can be mounted"),
+        (r#"{"type":"root","filesystem":"vfat"}"#, "0.filesystem: vfat has no owners"),
+        (r#"{"type":"srv","compression":"lz4"}"#, "0.compression: only the files of an erofs"),
+        (r#"{"type":"root","filesystem":"erofs"}"#, "0.filesystem: a machine writes to its root"),
+        (r#"{"type":"srv","filesystem":"erofs","read-only":false}"#, "0.read-only: erofs is never written"),
+        (
+            r#"{"type":"srv","filesystem":"erofs","grow":true}"#,
+            "0.grow: srv cannot grow at boot: it is read-only",
+        ),
+        (r#"{"type":"srv","options":"a b"}"#, "0.options: \"a b\" are no mount options"),
+        (r#"{"type":"srv","mount":"srv"}"#, "0.mount: \"srv\" is no plain path"),
+        (r#"{"type":"srv","mount":"/a/../b"}"#, "0.mount: \"/a/../b\" is no plain path"),
+        (r#"{"type":"srv","source":"/a b"}"#, "0.source: \"/a b\" is no plain path"),
+        (r#"{"type":"srv","source":"../other"}"#, "0.source: \"../other\" is no plain path"),
+        (r#"{"type":"srv","source":"/srv/../../other"}"#, "0.source: \"/srv/../../other\" is no plain path"),
+        (r#"{"type":"srv","mount":"/a/"}"#, "is no plain path"),
+        (r#"{"type":"srv","mount":"/etc/ssl"}"#, "0.mount: /etc/ssl is read before it is mounted"),
+        (r#"{"type":"srv","mount":"/usr/lib"}"#, "0.mount: /usr/lib is read before it is mounted"),
+        (r#"{"type":"srv","mount":"/boot/grub"}"#, "0.mount: /boot/grub is read before"),
+        (r#"{"type":"srv","mount":"/proc"}"#, "0.mount: /proc is made anew at each boot"),
+        (r#"{"type":"esp","mount":"/boot"}"#, "0.mount: the ESP has no files of /boot"),
+        (r#"{"type":"swap"}"#, "0.size: a swap partition needs nothing by itself: say its size"),
+        (r#"{"type":"swap","size":"1G","mount":"/swap"}"#, "0.filesystem: swap is mounted nowhere"),
+        (r#"{"type":"swap","size":"1G","source":"/swap"}"#, "0.filesystem: swap is mounted nowhere"),
+        (r#"{"type":"swap","size":"1G","read-only":true}"#, "0.read-only: swap is written to"),
+        (r#"{"type":"xbootldr","source":"/x"}"#, "0.source: the partition of /boot has the kernel"),
+        (
+            r#"{"type":"srv","grow":true},{"type":"home","grow":true}"#,
+            "0.grow: srv cannot grow at boot: there are",
+        ),
+        (r#"{"type":"srv","grow":true,"size":"1G"}"#, "0.grow: srv cannot grow at boot: its size, or max,"),
+        (
+            r#"{"type":"srv","grow":true,"read-only":true}"#,
+            "0.grow: srv cannot grow at boot: it is read-only",
+        ),
+        (
+            r#"{"type":"srv","grow":true,"filesystem":"vfat"}"#,
+            "0.grow: srv cannot grow at boot: only ext4, xfs and btrfs",
+        ),
+        (r#"{"type":"srv","label":"a"},{"type":"home","label":"a"}"#, "two partitions have the label \"a\""),
+        (r#"{"type":"srv","mount":"/"}"#, "two partitions have the mount point \"/\""),
+        (
+            r#"{"type":"srv","source":"/a"},{"type":"home","source":"/a"}"#,
+            "1.source: two partitions have the files of",
+        ),
+        (
+            r#"{"type":"srv","label":"0123456789abcdefg"}"#,
+            "0.label: \"0123456789abcdefg\" has 17 characters, ext4 has room for 16",
+        ),
+        (r#"{"type":"esp","label":"efi-partition"}"#, "0.label: \"efi-partition\" has 13 characters, vfat"),
+        (
+            r#"{"type":"srv","source":"/data","read-only":true},{"type":"linux-generic","mount":"/srv/log"}"#,
+            "1.mount: /srv/log is to be on srv, which is read-only and has other files",
+        ),
+    ] {
+        let layout = format!(r#"{{"preset":"simple","partitions":[{partitions}]}}"#);
+        let said = said(&layout, Spec::default());
+        assert!(said.iter().any(|problem| problem.contains(expected)), "{expected}: {said:?}");
+    }
+}
+
+#[test]
+fn what_is_wrong_with_the_whole_is_said_with_the_rest() {
+    let list = |partitions: &str| format!(r#"{{"partitions":[{partitions}]}}"#);
+    let data = || Spec { profile: Profile::Data, ..Spec::default() };
+    let bios = || Spec { firmware: Firmware::Bios, formats: vec![Format::Vdi], ..Spec::default() };
+    let many = vec![r#"{"type":"linux-generic"}"#; 130].join(",");
+    for (layout, spec, expected) in [
+        (
+            list(r#"{"type":"esp"}"#),
+            Spec::default(),
+            &["one partition has the tree (mount = \"/\"), and here are 0"][..],
+        ),
+        (
+            list(r#"{"type":"root"},{"type":"esp"},{"type":"esp"}"#),
+            Spec::default(),
+            &["for UEFI, and here are 2", "\"/boot/efi\""],
+        ),
+        (list(r#"{"type":"root"}"#), Spec::default(), &["on an ESP, and there is none"]),
+        (list(r#"{"type":"root"},{"type":"esp"}"#), data(), &["a disk of files has no boot loader"]),
+        (r#"{"preset":"simple"}"#.to_owned(), data(), &[".layout: layout is for machines", "no boot loader"]),
+        (list(&many), Spec::default(), &["131 partitions, the GPT has entries for 128", "here are 0", "no"]),
+        (
+            r#"{"sector-size":4096}"#.to_owned(),
+            bios(),
+            &[".sector-size: a BIOS starts", "a vdi disk has sectors of 512 bytes"],
+        ),
+    ] {
+        let said = said(&layout, spec);
+        assert!(said.len() == expected.len(), "{said:?}");
+        assert!(expected.iter().all(|part| said.iter().any(|said| said.contains(part))), "{said:?}");
+    }
+}
+
+#[test]
+fn what_an_mbr_cannot_say_is_named() {
+    let uuid = "01234567-89ab-4def-8123-456789abcdef";
+    let only = |partition: &str| format!(r#"{{"table":"mbr","preset":"simple","partitions":[{partition}]}}"#);
+    let of_size = |size| Spec { size: Some(Size(size)), ..Spec::default() };
+    for (layout, spec, expected) in [
+        (
+            only(&format!(r#"{{"type":"root","uuid":"{uuid}"}}"#)),
+            Spec::default(),
+            "0.uuid: a partition of an MBR has no UUID",
+        ),
+        (
+            only(r#"{"type":"root","attributes":["no-auto"]}"#),
+            Spec::default(),
+            "0.attributes: a partition of an MBR",
+        ),
+        (
+            only(&format!(r#"{{"type":"{uuid}"}}"#)),
+            Spec::default(),
+            "0.type: \"part\": an MBR has no type that stands",
+        ),
+        (
+            only(r#"{"type":"bios-boot"}"#),
+            Spec::default(),
+            "0.type: \"bios\": an MBR has no BIOS boot partition",
+        ),
+        (
+            only(r#"{"type":"srv","label":"raw","filesystem":"none"}"#),
+            Spec::default(),
+            "0.label: an MBR has no labels",
+        ),
+        (
+            only(r#"{"type":"srv"},{"type":"home"},{"type":"var"}"#),
+            Spec::default(),
+            ".partitions: 5 partitions, the MBR has entries for 4, and no extended partition is made",
+        ),
+        (
+            r#"{"table":"mbr","sector-size":4096}"#.to_owned(),
+            Spec::default(),
+            ".sector-size: nothing in an MBR says",
+        ),
+        (only(""), of_size(3 << 40), ".size: the disk is to have 3 TiB, an MBR reaches to 2 TiB"),
+    ] {
+        let said = said(&layout, spec);
+        assert!(said.len() == 1 && said[0].starts_with(expected), "{expected}: {said:?}");
+    }
+    assert_eq!(said(&only(""), of_size(2 << 40)), [""; 0]);
+    assert_eq!(said("{}", of_size(3 << 40)), [""; 0]);
+}
+
+#[test]
+fn a_size_that_a_format_cannot_have_is_known_before_anything_is_made() {
+    let said = |size: u64, format| {
+        let spec = Spec { size: Some(Size(size)), formats: vec![Format::Raw, format], ..Spec::default() };
+        said("{}", spec)
+    };
+    for (format, is_refused) in [(Format::Vhd, true), (Format::VhdDynamic, true), (Format::Vhdx, false)] {
+        assert_eq!(said((2040 << 30) + (1 << 20), format).len(), usize::from(is_refused), "{format}");
+        assert_eq!(said(2040 << 30, format), [""; 0]);
+    }
+}
+
+#[test]
+fn formats_of_vmware_have_sectors_of_512_bytes() {
+    for (format, is_refused) in [
+        (Format::Vmdk, true),
+        (Format::Ova, true),
+        (Format::Ovf, true),
+        (Format::Vhdx, true),
+        (Format::Qcow2, false),
+        (Format::RawZst, false),
+    ] {
+        let said = said(r#"{"sector-size":4096}"#, Spec { formats: vec![format], ..Spec::default() });
+        assert_eq!(said.len(), usize::from(is_refused), "{format}: {said:?}");
+    }
+}

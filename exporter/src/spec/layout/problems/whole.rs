@@ -1,0 +1,89 @@
+//! What is wrong with a disk as a whole, and with a list of partitions as a list.
+
+use super::Search;
+use crate::disk::{TableKind, mbr};
+use crate::error::show_size;
+use crate::spec::layout::{Content, SectorSize};
+use crate::spec::{Firmware, Profile, Size, Spec};
+
+impl Search<'_> {
+    pub(super) fn whole(&mut self) {
+        if self.spec.profile == Profile::Data && self.spec.layout.preset.is_some() {
+            self.add(None, "layout", "layout is for machines: profile is data");
+        }
+        self.sectors();
+        self.size();
+        self.entries();
+        self.one_of_each();
+    }
+
+    fn sectors(&mut self) {
+        let Spec { layout, profile, firmware, formats, .. } = self.spec;
+        if layout.sector_size != SectorSize::Bytes4096 {
+            return;
+        }
+        if *profile == Profile::Machine && *firmware == Firmware::Bios {
+            self.add(None, "sector-size", "a BIOS starts from no disk with sectors of 4096 bytes");
+        }
+        if layout.table == TableKind::Mbr {
+            self.add(None, "sector-size", "nothing in an MBR says that sectors have 4096 bytes: a GPT does");
+        }
+        for format in formats.iter().filter(|format| !format.has_sectors_of_4096()) {
+            let message = format!("a {format} disk has sectors of 512 bytes, and no others");
+            self.add(None, "sector-size", message);
+        }
+    }
+
+    /// A size that was asked for and that not every format or table can have.
+    fn size(&mut self) {
+        let Spec { layout, formats, size: Some(Size(size)), .. } = self.spec else { return };
+        if layout.table == TableKind::Mbr && *size > mbr::LIMIT {
+            let message =
+                format!("the disk is to have {}, an MBR reaches to 2 TiB: a GPT further", show_size(*size));
+            self.add(None, "size", message);
+        }
+        for format in formats {
+            if let Some(limit) = format.size_limit().filter(|limit| size > limit) {
+                let (size, limit) = (show_size(*size), show_size(limit));
+                self.add(None, "size", format!("the disk is to have {size}, a {format} has at most {limit}"));
+            }
+        }
+    }
+
+    fn entries(&mut self) {
+        let (count, table) = (self.slots.len(), self.spec.layout.table);
+        if count > table.entries() {
+            let message = format!("{count} partitions, the {table} has entries for {}", table.entries());
+            let message = match table {
+                TableKind::Gpt => message,
+                TableKind::Mbr => message + ", and no extended partition is made: a GPT has more",
+            };
+            self.add(None, "partitions", message);
+        }
+    }
+
+    /// What one partition has, and no other.
+    fn one_of_each(&mut self) {
+        let count = |content: Content| self.slots.iter().filter(|slot| slot.content == content).count();
+        let [trees, cores, loaders] = [Content::Root, Content::BiosCore, Content::Esp].map(count);
+        let is_machine = self.spec.profile == Profile::Machine;
+        if trees != 1 {
+            let message = format!("one partition has the tree (mount = \"/\"), and here are {trees}");
+            self.add(None, "partitions", message);
+        }
+        for (firmware, count) in [("a BIOS", cores), ("UEFI", loaders)] {
+            if count > 1 {
+                let message =
+                    format!("one partition has the boot loader for {firmware}, and here are {count}");
+                self.add(None, "partitions", message);
+            }
+        }
+        if is_machine && loaders == 0 {
+            let message = "a machine's boot loader has its configuration on an ESP, and there is none";
+            self.add(None, "partitions", message);
+        }
+        if !is_machine && loaders + cores > 0 {
+            self.add(None, "partitions", "a disk of files has no boot loader: profile is data");
+        }
+    }
+}
