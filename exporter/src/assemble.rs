@@ -17,6 +17,7 @@ mod bootable;
 mod data;
 mod donor;
 mod draft;
+mod elsewhere;
 mod first;
 mod lack;
 mod lay_out;
@@ -50,7 +51,7 @@ pub struct Input {
     pub donor: Option<Tree>,
     /// The programs inside the machine.
     pub programs: Programs,
-    /// What the setup names: files of the build context, and secrets.
+    /// What the setup and the layout name: files of the build context, stages, and secrets.
     pub materials: Materials,
 }
 
@@ -98,7 +99,7 @@ impl Planned {
 pub fn plan(spec: &Spec, input: Input) -> Result<Planned> {
     match spec.profile {
         Profile::Machine => machine::plan(spec, input),
-        Profile::Data => data::plan(spec, input.root),
+        Profile::Data => data::plan(spec, input),
     }
 }
 
@@ -114,9 +115,9 @@ fn appliance(spec: &Spec) -> Appliance {
 
 /// What the identity of one disk is made of: its spec and its files.
 ///
-/// Secrets have no part in it: everybody sees the UUIDs of a disk, and could try which password gives them. `context`
-/// stands for the files of the build context that are on the disk besides those of `root`.
-fn seed(spec: &Spec, root: &Tree, context: Option<[u8; 32]>) -> Result<Seed> {
+/// Secrets have no part in it: everybody sees the UUIDs of a disk, and could try which password gives them. `named`
+/// stands for the files that are on the disk besides those of `root`.
+fn seed(spec: &Spec, root: &Tree, named: impl IntoIterator<Item = [u8; 32]>) -> Result<Seed> {
     // The same machine in another format is the same machine.
     let Spec { name, formats, compression, service, architecture, .. } = Spec::default();
     // Files are the same on every processor.
@@ -128,7 +129,7 @@ fn seed(spec: &Spec, root: &Tree, context: Option<[u8; 32]>) -> Result<Seed> {
     let failed = |error: serde_json::Error| Error::new(Kind::Input, "spec", error.to_string());
     let mut input = serde_json::to_vec(&same).map_err(failed)?;
     input.extend(root.digest(Detail::default())?);
-    input.extend(context.into_iter().flatten());
+    input.extend(named.into_iter().flatten());
     Ok(Seed::new(&input))
 }
 

@@ -17,6 +17,7 @@ mod locate;
 mod machine;
 mod probe;
 mod request;
+mod stages;
 mod steps;
 
 use std::sync::Arc;
@@ -27,7 +28,8 @@ use llb::{Graph, State};
 
 use crate::ask::Install;
 use crate::ask::config::Configuration;
-use crate::ask::request::{Request, Stage};
+use crate::ask::request;
+use crate::ask::request::Request;
 use crate::base::{Error, Result};
 use crate::gateway::{Bridge, Image, Images, Opts, Platform, delegate, exit_code_of, is_not_found, proto};
 use crate::provision::{self, Cause};
@@ -106,7 +108,9 @@ impl Build<'_> {
         let container = image.config.is_some().then(|| image.says.container.clone());
         let parts = match self.request.disk.spec.profile {
             Profile::Machine => self.machine(definition, &graph, &platform, architecture).await?,
-            Profile::Data => Parts { rootfs: State::from_graph(graph), boot: None, donor: None },
+            Profile::Data => {
+                Parts { rootfs: State::from_graph(graph), boot: None, donor: None, stages: Vec::new() }
+            }
         };
         let hooks = self.request.disk.hooks.iter();
         let rootfs = hooks.fold(parts.rootfs, |root, hook| self.run_hook(&root, hook));
@@ -114,6 +118,7 @@ impl Build<'_> {
         image.root = match self.request.stage {
             Stage::Rootfs => Some(self.solve(&parts.rootfs).await?),
             _ => {
+                let parts = Parts { stages: self.stages(&platform).await?, ..parts };
                 let spec = Spec { architecture, container, ..self.request.disk.spec.clone() };
                 let disk = self.assemble(&spec, &parts).await?;
                 let root = self.solve(&disk).await?;
@@ -182,6 +187,8 @@ struct Parts {
     boot: Option<State>,
     /// The file system that the kernel is taken from; `None`: the user's.
     donor: Option<State>,
+    /// What partitions have of other stages.
+    stages: Vec<Stage>,
 }
 
 fn empty() -> Error {

@@ -1,18 +1,20 @@
 //! A disk of files: the tree as it is.
 
 use super::draft::Parts;
+use super::elsewhere::Elsewhere;
 use super::lay_out::lay_out;
 use super::resolve::Resolved;
-use super::{Planned, appliance, disk_file, latest_time, seed};
+use super::{Input, Planned, appliance, disk_file, latest_time, seed};
 use crate::error::Result;
 use crate::spec::Spec;
-use crate::tree::Tree;
 
-pub(super) fn plan(spec: &Spec, root: Tree) -> Result<Planned> {
+pub(super) fn plan(spec: &Spec, input: Input) -> Result<Planned> {
+    let Input { root, materials, .. } = input;
     let time = latest_time(&root);
-    let seed = seed(spec, &root, None)?;
+    let elsewhere = Elsewhere::find(spec, &materials, time)?;
+    let seed = seed(spec, &root, elsewhere.digest()?)?;
     let resolved = Resolved::new(spec, &seed, &root)?;
-    let parts = Parts { root, esp: None, bios: None, time };
+    let parts = Parts { root, elsewhere, esp: None, bios: None, time };
     let (layout, partitions) = lay_out(spec, &resolved, parts, &seed)?;
     Ok(Planned { layout, partitions, id: disk_file(&seed), appliance: appliance(spec), system: None })
 }

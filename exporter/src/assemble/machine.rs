@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::donor::KernelSource;
 use super::draft::Parts;
+use super::elsewhere::Elsewhere;
 use super::first::{self, FirstProcess, INIT};
 use super::lay_out::lay_out;
 use super::menu::Menu;
@@ -33,7 +34,9 @@ pub(super) fn plan(spec: &Spec, input: Input) -> Result<Planned> {
     // Before the ids: they are of the machine, not of the engine that has built it.
     let (first, forgotten) = FirstProcess::choose(&mut Editor::new(&mut root, time), spec, has_donor)?;
     edits.extend(forgotten);
-    let seed = seed(spec, &root, materials.digest(&spec.setup)?)?;
+    let elsewhere = Elsewhere::find(spec, &materials, time)?;
+    let named = materials.digest(&spec.setup)?.into_iter().chain(elsewhere.digest()?);
+    let seed = seed(spec, &root, named)?;
     let layout = Resolved::new(spec, &seed, &root)?;
     require_mounts(&layout, &os)?;
 
@@ -80,7 +83,7 @@ pub(super) fn plan(spec: &Spec, input: Input) -> Result<Planned> {
     edits.extend(written);
     let esp = boot::esp_tree(&boot_files, spec.architecture, &layout.boot, time);
 
-    let parts = Parts { root, esp: Some(esp), bios: boot_files.bios.clone(), time };
+    let parts = Parts { root, elsewhere, esp: Some(esp), bios: boot_files.bios.clone(), time };
     let (layout, partitions) = lay_out(spec, &layout, parts, &seed)?;
     let system = System::new(&os, &entry, &boot_files, edits);
     Ok(Planned { layout, partitions, id: disk_file(&seed), appliance: appliance(spec), system: Some(system) })

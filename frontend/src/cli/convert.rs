@@ -175,7 +175,7 @@ pub(crate) fn run(args: &mut Args) -> Result<ExitCode> {
     let Found { architecture, loaded: Loaded { tree: root, image, .. }, .. } = found;
     let container = image.map(|image| image.container);
     let spec = Spec { architecture, container, ..wanted };
-    let materials = asked.context.materials(&spec.setup, &asked.secrets, threads)?;
+    let materials = asked.context.materials(&spec, &asked.secrets, threads)?;
     let boot = boot_files(args, architecture)?;
     let input = Input { root, boot, donor: None, programs: builtin::programs(architecture), materials };
     let job = disk::Job { spec: &spec, paths: &args.output, threads, meter: &meter, stop: &stop };
@@ -244,6 +244,7 @@ fn configuration(args: &Args) -> Result<(Context, Configuration)> {
     let name = name.ok_or_else(|| Error::user(format!("{}: is not the name of a file", path.display())))?;
     let context = Context::open(folder)?;
     let loaded = context.load(Some(name))?;
+    loaded.refuse_stages()?;
     Ok((context, loaded))
 }
 

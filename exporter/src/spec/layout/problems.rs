@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Content, Filesystem, Partition, PartitionType, SectorSize, Slot};
+use super::{Content, Filesystem, Partition, PartitionType, SectorSize, Slot, Source};
 use crate::disk::gpt::ENTRIES;
 use crate::fs::FileSystem;
 use crate::spec::{Firmware, Profile, Spec, TextFormat};
@@ -113,7 +113,9 @@ impl<'a> Search<'a> {
         if *filesystem == Some(Filesystem::None) && mount.is_some() {
             self.add(at, "mount", "nothing can be mounted that has no file system");
         }
-        if source.as_deref() == Some("/") && mount.as_deref().is_some_and(|point| point != "/") {
+        if source.as_ref().and_then(Source::in_image) == Some("/")
+            && mount.as_deref().is_some_and(|point| point != "/")
+        {
             self.add(at, "mount", "it has the tree, and is to be mounted elsewhere than at /");
         }
     }
@@ -136,6 +138,9 @@ impl<'a> Search<'a> {
         if TextFormat::MountOptions.check(options).is_err() {
             self.add(*asked, "options", format!("{options:?} are no mount options"));
         }
+        if let Content::Elsewhere(source) = content {
+            self.elsewhere(slot, source);
+        }
         let paths = [("source", slot.content.path()), ("mount", mount.as_deref())];
         for (key, path) in paths.into_iter().filter_map(|(key, path)| Some((key, path?))) {
             if TextFormat::PlainPath.check(path).is_err() {
@@ -156,6 +161,20 @@ impl<'a> Search<'a> {
         }
         if slot.read_only {
             self.add(slot.asked, "read-only", "swap is written to");
+        }
+    }
+
+    /// A content that is not of the image.
+    fn elsewhere(&mut self, slot: &Slot, source: &Source) {
+        if let Some(wrong) = source.problem() {
+            self.add(slot.asked, "source", wrong);
+        }
+        if slot.mount.as_deref() == Some("/") {
+            self.add(
+                slot.asked,
+                "source",
+                format!("the root has the image's files, and not those of {source}"),
+            );
         }
     }
 
@@ -185,8 +204,10 @@ impl<'a> Search<'a> {
             self.add(slot.asked, "source", "the partition of /boot has the kernel, and no other files");
         }
         let is_above = |other: &&Slot| {
-            let elsewhere =
-                other.content.folder().is_some_and(|folder| Some(folder) != other.mount.as_deref());
+            let elsewhere = match &other.content {
+                Content::Elsewhere(_) => true,
+                content => content.folder().is_some_and(|folder| Some(folder) != other.mount.as_deref()),
+            };
             let above =
                 other.mount.as_deref().is_some_and(|above| above != point && lies_at_or_below(point, above));
             other.read_only && elsewhere && above
@@ -229,7 +250,7 @@ impl Content {
         match self {
             Self::Root => Some("/"),
             Self::Subtree(path) => Some(path),
-            Self::Empty | Self::Esp | Self::BiosCore | Self::File(_) => None,
+            Self::Empty | Self::Esp | Self::BiosCore | Self::File(_) | Self::Elsewhere(_) => None,
         }
     }
 
@@ -379,6 +400,18 @@ mod tests {
             (
                 r#"{"type":"esp","label":"efi-partition"}"#,
                 "0.label: \"efi-partition\" has 13 characters, vfat",
+            ),
+            (r#"{"type":"srv","source":"../site"}"#, "0.source: \"../site\" is not a path of the image"),
+            (
+                r#"{"type":"srv","source":{"from":"a b","path":"/"}}"#,
+                "0.source: \"a b\" is not the name of a stage",
+            ),
+            (r#"{"type":"srv","source":{"from":"a","path":"b"}}"#, "0.source: \"b\" is not / or a path"),
+            (r#"{"type":"root","source":"site"}"#, "0.source: the root has the image's files"),
+            (r#"{"type":"swap","size":"1G","source":"swap"}"#, "0.filesystem: swap is mounted nowhere"),
+            (
+                r#"{"type":"srv","source":"site","read-only":true},{"type":"linux-generic","mount":"/srv/log"}"#,
+                "1.mount: /srv/log is to be on srv, which is read-only and has other files",
             ),
             (
                 r#"{"type":"srv","source":"/data","read-only":true},{"type":"linux-generic","mount":"/srv/log"}"#,

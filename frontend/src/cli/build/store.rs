@@ -46,6 +46,7 @@ pub(super) fn run(args: &Args, tool: Tool, formats: &[Format], to: &To) -> Resul
     let loaded = folder.load(asked.disk.config.as_deref())?;
     let sources = Sources { loaded: &loaded, asked: &asked, formats };
     let wanted = sources.wanted(&BTreeMap::new())?;
+    loaded.refuse_stages()?;
     if let Some(Folder::Context(path)) = &wanted.install.packages {
         packages = Some(folder.directory(path)?);
     }
@@ -94,7 +95,7 @@ pub(super) fn run(args: &Args, tool: Tool, formats: &[Format], to: &To) -> Resul
                 Error::user(message).with_hint("ask for them in vmimage.toml, or build with --engine docker")
             );
         }
-        let materials = folder.materials(&of_image.spec.setup, &secrets, threads())?;
+        let materials = folder.materials(&of_image.spec, &secrets, threads())?;
         made.push(make(&store, built, materials, &of_image.spec, &paths, &meter)?);
     }
     Ok(made)
