@@ -28,8 +28,7 @@ use llb::{Graph, State};
 
 use crate::ask::Install;
 use crate::ask::config::Configuration;
-use crate::ask::request;
-use crate::ask::request::Request;
+use crate::ask::request::{Request, Stage};
 use crate::base::{Error, Result};
 use crate::gateway::{Bridge, Image, Images, Opts, Platform, delegate, exit_code_of, is_not_found, proto};
 use crate::provision::{self, Cause};
@@ -108,9 +107,7 @@ impl Build<'_> {
         let container = image.config.is_some().then(|| image.says.container.clone());
         let parts = match self.request.disk.spec.profile {
             Profile::Machine => self.machine(definition, &graph, &platform, architecture).await?,
-            Profile::Data => {
-                Parts { rootfs: State::from_graph(graph), boot: None, donor: None, stages: Vec::new() }
-            }
+            Profile::Data => Parts { rootfs: State::from_graph(graph), boot: None, donor: None },
         };
         let hooks = self.request.disk.hooks.iter();
         let rootfs = hooks.fold(parts.rootfs, |root, hook| self.run_hook(&root, hook));
@@ -118,9 +115,9 @@ impl Build<'_> {
         image.root = match self.request.stage {
             Stage::Rootfs => Some(self.solve(&parts.rootfs).await?),
             _ => {
-                let parts = Parts { stages: self.stages(&platform).await?, ..parts };
+                let stages = self.stages(&platform).await?;
                 let spec = Spec { architecture, container, ..self.request.disk.spec.clone() };
-                let disk = self.assemble(&spec, &parts).await?;
+                let disk = self.assemble(&spec, &parts, &stages).await?;
                 let root = self.solve(&disk).await?;
                 if self.request.stage == Stage::Disk && image.says.labels.contains_key(OF_COMPOSE) {
                     self.warn_of_an_image(&root, &disk).await?;
@@ -187,8 +184,6 @@ struct Parts {
     boot: Option<State>,
     /// The file system that the kernel is taken from; `None`: the user's.
     donor: Option<State>,
-    /// What partitions have of other stages.
-    stages: Vec<Stage>,
 }
 
 fn empty() -> Error {

@@ -9,7 +9,7 @@ use super::client::Bridge;
 use super::opts::Opts;
 use super::platform::Platform;
 use super::proto::{self, SolveRequest};
-use crate::base::Result;
+use crate::base::{Error, Result};
 use llb::{Definition, FileActions, State};
 
 /// What the Dockerfile alone comes to. With an option `requestid` it is the answer to a question about the
@@ -25,7 +25,7 @@ pub(crate) async fn stage(
     name: &str,
     platform: &Platform,
 ) -> Result<proto::Result> {
-    bridge.solve(request_of_stage(opts, bridge.inputs().await?, name, platform)).await
+    bridge.solve(request_of_stage(opts, bridge.inputs().await?, name, platform)?).await
 }
 
 fn request_of_stage(
@@ -33,14 +33,14 @@ fn request_of_stage(
     inputs: BTreeMap<String, Definition>,
     name: &str,
     platform: &Platform,
-) -> SolveRequest {
+) -> Result<SolveRequest> {
     let mut request = request(opts, inputs);
     let options = &mut request.frontend_opt;
     options.remove("multi-platform");
     options.insert("platform".to_owned(), platform.to_string());
     if opts.get(&format!("context:{name}")).is_none() {
         options.insert("target".to_owned(), name.to_owned());
-        return request;
+        return Ok(request);
     }
     // Of one that is no stage a Dockerfile of its own is built, in the place of the user's.
     for key in ["target", "filename", "dockerfilekey", "context", "contextsubdir"] {
@@ -48,8 +48,9 @@ fn request_of_stage(
     }
     let dockerfile = FileActions::new().mkfile("/Dockerfile", 0o644, format!("FROM {name}\n"));
     let dockerfile = State::scratch().file(dockerfile).marshal();
-    request.frontend_inputs.extend(dockerfile.ok().map(|dockerfile| ("dockerfile".to_owned(), dockerfile)));
-    request
+    let dockerfile = dockerfile.map_err(|error| Error::internal(format!("the build graph: {error}")))?;
+    request.frontend_inputs.insert("dockerfile".to_owned(), dockerfile);
+    Ok(request)
 }
 
 /// The nested build: every option and input, except what is meant for this frontend.
@@ -119,8 +120,9 @@ mod tests {
         let given =
             ["platform=linux/amd64,linux/arm64", "multi-platform=1", "target=app", "context:assets=local:x"];
         let of = |name: &str| {
-            let platform = "linux/arm64".parse().unwrap();
-            let request = request_of_stage(&opts(&given), BTreeMap::new(), name, &platform);
+            let platform =
+                Platform { os: "linux".into(), architecture: "arm64".into(), ..Platform::default() };
+            let request = request_of_stage(&opts(&given), BTreeMap::new(), name, &platform).unwrap();
             assert_eq!(request.frontend_opt["platform"], "linux/arm64");
             assert_eq!(request.frontend_opt.get("multi-platform"), None);
             let inputs: Vec<_> = request.frontend_inputs.into_keys().collect();

@@ -144,7 +144,7 @@ fn recipes() -> Vec<String> {
 #[test]
 fn the_layouts_of_the_page_are_right() {
     let recipes = recipes();
-    assert_eq!(recipes.len(), 6);
+    assert_eq!(recipes.len(), 7);
     for recipe in &recipes {
         let config = Config::parse("vmimage.toml", recipe).unwrap_or_else(|problems| panic!("{problems}"));
         assert_ne!(config, Config::default());
@@ -204,6 +204,21 @@ fn a_wrong_layout_is_told_all_at_once_with_the_place_of_each_key() {
             "[[partitions]]\ntype = \"srv\"\nmount = \"srv\"",
             "3:9",
             "partitions.mount is \"srv\": expected / or a path",
+        ),
+        (
+            "[[partitions]]\ntype = \"srv\"\nsource = \"a/../b\"",
+            "3:10",
+            "partitions.source is \"a/../b\": expected a path of the image",
+        ),
+        (
+            "[[partitions]]\ntype = \"srv\"\nsource = { from = \"$A\", path = \"/a\" }",
+            "3:19",
+            "partitions.source.from is \"$A\": expected the name of a stage",
+        ),
+        (
+            "[[partitions]]\ntype = \"srv\"\nsource = { stage = \"a\" }",
+            "3:12",
+            "unknown key partitions.source.stage: ",
         ),
         (
             "[[partitions]]\ntype = \"srv\"\nfilesystem = \"ntfs\"",
@@ -528,4 +543,20 @@ fn a_long_line_full_of_problems_is_told_shortly() {
         let more = shown.rsplit_once(": and ").and_then(|(_, more)| more.strip_suffix(" more")?.parse().ok());
         assert!(more.unwrap_or(0) >= least, "{more:?}");
     }
+}
+
+#[test]
+fn only_builds_by_docker_know_other_stages() {
+    let refused = |source: &str| {
+        let text = format!(
+            "[[partitions]]\ntype = \"esp\"\n[[partitions]]\ntype = \"root\"\n[[partitions]]\ntype = \"srv\"\nsource = {source}"
+        );
+        let config = Config::parse("f", &text).unwrap();
+        Configuration { config, ..Configuration::default() }
+            .refuse_stages()
+            .map_err(|error| error.to_string())
+    };
+    assert_eq!(refused("\"site\""), Ok(()));
+    let said = refused("{ from = \"assets\", path = \"/site\" }").unwrap_err();
+    assert!(said.starts_with("partitions.source: assets:/site is of a stage"), "{said}");
 }
