@@ -43,7 +43,7 @@ pub(super) fn plan(spec: &Spec, input: Input) -> Result<Planned> {
     let firmware = if layout.sector_size == BIOS_SECTOR { spec.firmware } else { Firmware::Uefi };
     let boot_files = boot_files.ok_or_else(no_boot_files)?.for_firmware(firmware, spec.architecture)?;
     bootable::require_boot_loader(layout.file_system_at("/boot").unwrap_or(layout.root.file_system))?;
-    edits.extend(boot_partition::settle(&mut Editor::new(&mut root, time), &mut source, &layout)?);
+    edits.extend(boot_partition::settle(&mut Editor::new(&mut root, time), &os, &mut source, &layout)?);
     bootable::require_kernel(&root, &source.kernel, layout.root.file_system)?;
     bootable::require_drivers(&root, &source.kernel, &layout.mounts())?;
     let mut words = kernel_words(first.kernel_arguments(spec), &source.kernel, &layout.root);
