@@ -1,5 +1,7 @@
 //! What was made, as a table for a person.
 
+mod expected;
+
 use std::fmt;
 use std::fs::Metadata;
 
@@ -12,6 +14,8 @@ use crate::error::{Result, show_size};
 use crate::fs::FileSystem;
 use crate::terminal::line;
 use crate::tree::os::Os;
+
+pub use expected::Expected;
 
 /// A finished disk. Sizes are in bytes.
 #[derive(Clone, Debug)]
@@ -47,17 +51,27 @@ impl fmt::Display for Part {
         let kind = kinds::name(*kind).unwrap_or("unknown");
         let place = format!("{} at {}", show_size(*size), show_size(*start));
         write!(f, "{number}   {:<5} {kind:<24} {place}", line(name))?;
-        if let Some(file_system) = self.file_system {
-            write!(f, ", {}", file_system.name())?;
-        }
-        if let Some(mount) = &self.mount {
-            write!(f, " on {}", line(mount))?;
-        }
+        write_use(f, self.file_system, self.mount.as_deref())?;
         if self.needed > 0 {
             write!(f, ", needs {}", show_size(self.needed))?;
         }
         if self.grows { f.write_str(", grows with the disk") } else { Ok(()) }
     }
+}
+
+/// `, ext4 on /srv`
+fn write_use(
+    f: &mut fmt::Formatter<'_>,
+    file_system: Option<FileSystem>,
+    mount: Option<&str>,
+) -> fmt::Result {
+    if let Some(file_system) = file_system {
+        write!(f, ", {}", file_system.name())?;
+    }
+    if let Some(mount) = mount {
+        write!(f, " on {}", line(mount))?;
+    }
+    Ok(())
 }
 
 /// An artifact that was made.

@@ -183,7 +183,7 @@ pub(super) fn asked(args: &Args, formats: &[Format]) -> Result<Request> {
 }
 
 /// `--build-arg` with values; one without takes that of the environment.
-fn build_arguments(docker: &DockerArgs) -> Variables {
+pub(super) fn build_arguments(docker: &DockerArgs) -> Variables {
     let value = |text: &String| match text.split_once('=') {
         Some((name, value)) => Some((name.to_owned(), value.to_owned())),
         None => Some((text.clone(), env::var(text).ok()?)),
