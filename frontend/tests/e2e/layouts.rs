@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::boot::check_report;
-use super::lab::{Partition, Report, boot, build, context, copy_of, partitions, raw, run, scratch};
+use super::lab::{Partition, Report, boot, build, copy_of, partitions, raw, run, scratch};
 
 const BASE: &str = "vmimage-test/debian:12";
 
@@ -96,50 +96,6 @@ fn a_server_with_boot_and_data_of_their_own_boots_and_its_data_grow() {
         let last = whole(&copy, folder.path()).remove(4);
         assert!((8 << 30) - (last.start + last.size) < 2 << 20, "{last:?}");
     }
-}
-
-/// The package of another kernel, which is installed in the machine.
-const UPGRADE: &str = "\
-FROM vmimage-test/debian:12
-RUN mkdir -p /srv/app && echo 'version one' >/srv/app/app.txt && mkdir /kernel && cd /kernel && apt-get update && \
-    apt-get download $(apt-cache depends linux-image-amd64 | sed -n 's/.*Depends: \\(linux-image-[^ ]*\\).*/\\1/p')
-COPY --chmod=755 report.sh /usr/local/bin/report
-COPY report.service /etc/systemd/system/report.service
-RUN systemctl enable report.service
-";
-const UPGRADES: &str = r#"
-hostname = "web"
-layout = "split-boot"
-[[files]]
-path = "/etc/report.d/upgrade"
-content = '''
-if [ -e /kernel ]; then
-	dpkg -i /kernel/*.deb && rm -r /kernel
-	fact upgrade "$?"
-fi
-fact boot-link "$(readlink /boot/vmlinuz)"
-'''
-"#;
-
-#[test]
-#[ignore = "long: make matrix"]
-fn a_kernel_installed_in_the_machine_boots_from_a_boot_partition() {
-    let folder = scratch();
-    let machine = copy_of("machine", folder.path());
-    let context = context(&folder.path().join("upgrade"), UPGRADE);
-    for file in ["report.sh", "report.service"] {
-        std::fs::copy(machine.join(file), context.join(file)).unwrap();
-    }
-    std::fs::write(context.join("vmimage.toml"), UPGRADES).unwrap();
-    let disk = folder.path().join("machine.qcow2");
-    build(&context, &disk, &["--size", "5G"]);
-    let first = boot(&disk, "--bios", &[]);
-    assert_eq!(first.get("upgrade"), "0");
-    assert!(first.get("kernel").contains("cloud"), "{}", first.get("kernel"));
-    let second = boot(&disk, "--bios", &[]);
-    assert_eq!(second.get("boot-link"), format!("vmlinuz-{}", second.get("kernel")));
-    assert_ne!(second.get("kernel"), first.get("kernel"));
-    assert!(second.get("cmdline").contains("BOOT_IMAGE=/vmlinuz "), "{}", second.get("cmdline"));
 }
 
 /// `/boot` as a FAT, and files of the system on partitions of their own.
