@@ -1,10 +1,11 @@
 //! Layouts of `vmimage.toml`: what is divided at the build is mounted, owned, started and grown in the machine.
 
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::boot::check_report;
-use super::lab::{Partition, Report, boot, build, copy_of, partitions, raw, run, scratch};
+use super::lab::{Mount, Partition, Report, boot, build, context, copy_of, partitions, raw, run, scratch};
 
 const BASE: &str = "vmimage-test/debian:12";
 
@@ -152,4 +153,52 @@ fn a_machine_with_many_partitions_boots_from_a_fat() {
         let site = "www-data 640 hello touch: cannot touch '/opt/site/x': Read-only file system";
         assert_eq!(report.get("site"), site);
     }
+}
+
+/// What the image itself does not have: of another stage, of a named context, and of the build context.
+const ELSEWHERE: &str = r#"
+profile = "data"
+[[partitions]]
+type = "linux-generic"
+label = "built"
+source = { from = "build", path = "/out" }
+[[partitions]]
+type = "linux-generic"
+label = "assets"
+source = { from = "assets", path = "/" }
+[[partitions]]
+type = "linux-generic"
+label = "beside"
+source = "site"
+[[partitions]]
+type = "linux-generic"
+label = "files"
+source = "/"
+"#;
+
+#[test]
+fn partitions_have_files_of_stages_and_contexts() {
+    let folder = scratch();
+    let dockerfile = "FROM scratch AS build\nCOPY --chown=7:7 page /out/page\nFROM scratch\nCOPY page /own\n";
+    let context = context(folder.path(), dockerfile);
+    let assets = folder.path().join("assets");
+    for (path, text) in [
+        (context.join("vmimage.toml"), ELSEWHERE),
+        (context.join("page"), "a page"),
+        (context.join("site/beside"), "beside"),
+        (assets.join("logo"), "a logo"),
+    ] {
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+    let disk = folder.path().join("files.qcow2");
+    build(&context, &disk, &["--build-context", &format!("assets={}", assets.display())]);
+    let raw = raw(&disk, folder.path());
+    let table = partitions(&raw);
+    let found = ["page", "logo", "beside", "own"].iter().zip(&table).map(|(name, partition)| {
+        let mounted = Mount::new(&raw, partition, folder.path().join(name));
+        let file = mounted.0.join(name);
+        format!("{} {}", std::fs::metadata(&file).unwrap().uid(), std::fs::read_to_string(file).unwrap())
+    });
+    assert_eq!(found.collect::<Vec<_>>(), ["7 a page", "0 a logo", "0 beside", "0 a page"]);
 }
