@@ -18,6 +18,7 @@ mod compressed;
 mod data;
 mod donor;
 mod draft;
+mod elsewhere;
 mod first;
 mod lack;
 mod lay_out;
@@ -52,7 +53,7 @@ pub struct Input {
     pub donor: Option<Tree>,
     /// The programs inside the machine.
     pub programs: Programs,
-    /// What the setup names: files of the build context, and secrets.
+    /// What the setup and the layout name: files of the build context, stages, and secrets.
     pub materials: Materials,
     /// The tools of file systems that are not made here, where there are some.
     pub mkfs: Option<Arc<dyn Mkfs>>,
@@ -118,9 +119,9 @@ fn appliance(spec: &Spec) -> Appliance {
 
 /// What the identity of one disk is made of: its spec and its files.
 ///
-/// Secrets have no part in it: everybody sees the UUIDs of a disk, and could try which password gives them. `context`
-/// stands for the files of the build context that are on the disk besides those of `root`.
-fn seed(spec: &Spec, root: &Tree, context: Option<[u8; 32]>) -> Result<Seed> {
+/// Secrets have no part in it: everybody sees the UUIDs of a disk, and could try which password gives them. `named`
+/// stands for the files that are on the disk besides those of `root`.
+fn seed(spec: &Spec, root: &Tree, named: impl IntoIterator<Item = [u8; 32]>) -> Result<Seed> {
     // The same machine in another format is the same machine.
     let Spec { name, formats, compression, service, architecture, .. } = Spec::default();
     // Files are the same on every processor.
@@ -132,7 +133,7 @@ fn seed(spec: &Spec, root: &Tree, context: Option<[u8; 32]>) -> Result<Seed> {
     let failed = |error: serde_json::Error| Error::new(Kind::Input, "spec", error.to_string());
     let mut input = serde_json::to_vec(&same).map_err(failed)?;
     input.extend(root.digest(Detail::default())?);
-    input.extend(context.into_iter().flatten());
+    input.extend(named.into_iter().flatten());
     Ok(Seed::new(&input))
 }
 

@@ -1,5 +1,7 @@
 //! What was made, as a table for a person.
 
+mod expected;
+
 use std::fmt;
 use std::fs::Metadata;
 
@@ -12,6 +14,8 @@ use crate::error::{Result, show_size};
 use crate::fs::FileSystem;
 use crate::terminal::line;
 use crate::tree::os::Os;
+
+pub use expected::Expected;
 
 /// A finished disk. Sizes are in bytes.
 #[derive(Clone, Debug)]

@@ -66,6 +66,13 @@ pub struct Spec {
     pub setup: Setup,
 }
 
+impl Spec {
+    /// The files and folders of the build context that it names, each once.
+    pub fn context_files(&self) -> Vec<&str> {
+        setup::once_each(self.setup.context_files().into_iter().chain(self.layout.context_files()))
+    }
+}
+
 impl Default for Spec {
     fn default() -> Self {
         Self {

@@ -43,6 +43,9 @@ struct Args {
     /// Folder with the secrets that the spec names.
     #[arg(long, default_value = "/run/secrets")]
     secrets: PathBuf,
+    /// Folder with the file system of another stage or of a named context that the spec names.
+    #[arg(long, value_name = "NAME=DIR", value_parser = named_folder)]
+    stage: Vec<(String, PathBuf)>,
     /// The file system of the image that gives its kernel, if that is another one.
     #[arg(long)]
     donor: Option<PathBuf>,
@@ -117,8 +120,12 @@ fn input(args: &Args, threads: NonZeroUsize) -> Result<Input> {
 /// What the spec names. Who needs something that is not there says so.
 fn materials(args: &Args, threads: NonZeroUsize) -> Result<Materials> {
     let mut materials = Materials::default();
-    if !args.spec.setup.context_files().is_empty() {
+    if !args.spec.context_files().is_empty() {
         materials.context = scan(&HostDir::open(&args.context)?, threads, &mut |_| {})?;
+    }
+    for (name, path) in &args.stage {
+        let stage = scan(&HostDir::open(path)?, threads, &mut |_| {})?;
+        materials.stages.insert(name.clone(), stage);
     }
     for id in args.spec.setup.secrets() {
         match std::fs::read(args.secrets.join(id)) {
@@ -128,6 +135,11 @@ fn materials(args: &Args, threads: NonZeroUsize) -> Result<Materials> {
         }
     }
     Ok(materials)
+}
+
+fn named_folder(text: &str) -> Result<(String, PathBuf), &'static str> {
+    let (name, path) = text.split_once('=').ok_or("write it as NAME=DIR")?;
+    Ok((name.to_owned(), path.into()))
 }
 
 fn wanted(artifact: &Artifact, args: &Args) -> Wanted {

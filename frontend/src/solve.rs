@@ -17,6 +17,7 @@ mod locate;
 mod machine;
 mod probe;
 mod request;
+mod stages;
 mod steps;
 
 use std::sync::Arc;
@@ -114,8 +115,9 @@ impl Build<'_> {
         image.root = match self.request.stage {
             Stage::Rootfs => Some(self.solve(&parts.rootfs).await?),
             _ => {
+                let stages = self.stages(&platform).await?;
                 let spec = Spec { architecture, container, ..self.request.disk.spec.clone() };
-                let disk = self.assemble(&spec, &parts).await?;
+                let disk = self.assemble(&spec, &parts, &stages).await?;
                 let root = self.solve(&disk).await?;
                 if self.request.stage == Stage::Disk && image.says.labels.contains_key(OF_COMPOSE) {
                     self.warn_of_an_image(&root, &disk).await?;

@@ -203,6 +203,50 @@ fn the_result_can_be_read_by_programs_or_not_shown() {
     assert_eq!(stdout(&lab.run("src -o out/web.qcow2 -q")), "");
 }
 
+/// The engine is not even started.
+#[test]
+fn a_dry_run_says_what_would_be_built_and_all_that_is_wrong() {
+    let lab = Lab::new("touch out/built");
+    lab.write("src/Dockerfile", "FROM alpine:3.23 AS app\nRUN true\nFROM debian:12\n");
+    lab.write(
+        "src/vmimage.toml",
+        "layout = \"split-boot\"\n[[partitions]]\ntype = \"srv\"\nmin = \"1G\"\nmax = \"2G\"\n",
+    );
+    let output = lab.run("src -o out/web.qcow2 --target app --kernel 6.1 --install curl --dry-run");
+    assert_eq!((stderr(&output), lab.left()), (String::new(), Vec::new()));
+    let said = stdout(&output);
+    let words = said.split_whitespace().collect::<Vec<_>>().join(" ");
+    for part in [
+        "out/web.qcow2: qcow2, as large as its content needs, not made",
+        "engine docker frontend example/vmimage context src file src/Dockerfile target app base alpine:3.23",
+        "kernel the distribution's usual one, 6.1 install curl",
+        "part 3 boot xbootldr 512 MiB or more, ext4 on /boot",
+        "part 4 srv srv 1 GiB to 2 GiB, ext4 on /srv",
+        "part 5 root root-x86-64 what it needs and a share, ext4 on /, grows with the disk",
+    ] {
+        assert!(words.contains(part), "{part}: {said}");
+    }
+    let output =
+        lab.run("src -o out/web.qcow2 --size 20G --platform linux/amd64,linux/arm64 --dry-run --json");
+    let plans: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let plan = &plans["plans"][1];
+    assert_eq!(plan["disks"][0]["file"], "out/web-linux-arm64.qcow2");
+    assert_eq!(
+        (&plan["virtual_size"], &plan["build"]["base"]),
+        (&(20_u64 << 30).into(), &"debian:12".into())
+    );
+    assert_eq!(plan["partitions"][4]["type"], "root-arm64");
+    assert_eq!(plans["plans"][0]["partitions"][3]["max"], 2_u64 << 30);
+
+    lab.write("src/vmimage.toml", "sise = \"1G\"\n[[partitions]]\ntype = \"srv\"\nmount = \"/etc\"\n");
+    let output = lab.run("src -o nowhere/web.qcow2 --load --dry-run");
+    assert_eq!(output.status.code(), Some(1));
+    for part in ["--load: ", "unknown key sise", "nowhere does not exist"] {
+        assert!(stderr(&output).contains(part), "{part}: {}", stderr(&output));
+    }
+    assert_eq!((stdout(&output), lab.left()), (String::new(), Vec::new()));
+}
+
 #[test]
 fn a_disk_that_nobody_named_lies_here() {
     for (words, names) in [

@@ -338,3 +338,64 @@ fn what_was_edited_is_told_of_every_machine() {
     }
     assert_eq!(convert("disk.raw", &["-q"]).stdout, b"");
 }
+
+/// The plan has the places that the disk then has, and nothing is written for it.
+#[test]
+fn a_dry_run_knows_the_whole_disk() {
+    let bench = Bench::new();
+    let dry = bench.convert("site.raw", &["--dry-run", "--json"]).output().unwrap();
+    assert!(dry.status.success(), "{}", stderr(&dry));
+    assert_eq!(bench.left(), [""; 0]);
+    let plans: serde_json::Value = serde_json::from_slice(&dry.stdout).unwrap();
+    let partition = &plans["plans"][0]["partitions"][0];
+    assert!(bench.convert("site.raw", &[]).status().unwrap().success());
+    let table = run("sfdisk", &["-J", bench.out().join("site.raw").to_str().unwrap()]);
+    let table: serde_json::Value = serde_json::from_str(&table).unwrap();
+    let made = &table["partitiontable"]["partitions"][0];
+    for key in ["start", "size"] {
+        assert_eq!(partition[key].as_u64().unwrap(), made[key].as_u64().unwrap() * 512, "{key}: {partition}");
+    }
+    assert_eq!(
+        (partition["label"].as_str(), partition["file_system"].as_str()),
+        (Some("data"), Some("ext4"))
+    );
+    let text = bench.convert("site.raw", &["--dry-run"]).output().unwrap();
+    let text = String::from_utf8(text.stdout).unwrap();
+    assert!(text.contains("raw, ") && text.contains(" disk, not made\n"), "{text}");
+    assert!(text.contains("part 1   data") && text.contains(", grows with the disk"), "{text}");
+}
+
+/// Partitions have files of the folder that the configuration is in, and bytes; none of them through a link.
+#[test]
+fn a_partition_has_what_lies_beside_the_configuration() {
+    let bench = Bench::new();
+    let config = |site: &str| {
+        let text = format!(
+            "profile = \"data\"\n[[partitions]]\ntype = \"linux-generic\"\nlabel = \"site\"\nsource = \"{site}\"\n\
+             [[partitions]]\ntype = \"linux-generic\"\nlabel = \"raw\"\nfilesystem = \"none\"\nsource = \"raw\"\n\
+             weight = 0\n[[partitions]]\ntype = \"linux-generic\"\nlabel = \"tree\"\nsource = \"/\"\n"
+        );
+        fs::write(bench.folder.path().join("vmimage.toml"), text).unwrap();
+        let file = bench.folder.path().join("vmimage.toml");
+        bench.convert("site.raw", &["--config", file.to_str().unwrap()])
+    };
+    fs::create_dir(bench.folder.path().join("site")).unwrap();
+    fs::write(bench.folder.path().join("site/index.html"), "a page").unwrap();
+    fs::write(bench.folder.path().join("raw"), "bytes of a partition").unwrap();
+    std::os::unix::fs::symlink("/etc", bench.folder.path().join("link")).unwrap();
+
+    let made = config("site").output().unwrap();
+    assert!(made.status.success(), "{}", stderr(&made));
+    let disk = fs::read(bench.out().join("site.raw")).unwrap();
+    let at = |text: &[u8]| disk.windows(text.len()).position(|window| window == text);
+    assert_eq!(at(b"bytes of a partition").unwrap() % (1 << 20), 0);
+    assert!(at(b"a page").is_some() && at(b"web\n").is_some());
+    for (site, said) in [
+        ("link", "link: is no folder"),
+        ("link/ssl", "link/ssl: cannot be read"),
+        ("../out", "partitions.source is \"../out\": expected a path of the image"),
+    ] {
+        let refused = config(site).output().unwrap();
+        assert!(!refused.status.success() && stderr(&refused).contains(said), "{site}: {}", stderr(&refused));
+    }
+}

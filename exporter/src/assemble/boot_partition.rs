@@ -6,6 +6,7 @@ use crate::boot::BootVolume;
 use crate::error::{Error, Kind, Result, show_list};
 use crate::fs::FileSystem;
 use crate::tree::kernel::{self, Kernel};
+use crate::tree::os::{Family, Os};
 use crate::tree::{self, Editor, Tree};
 
 /// Let the kernels, and the links that the distribution keeps on them, be where GRUB finds them. Returns what was
@@ -15,6 +16,7 @@ use crate::tree::{self, Editor, Tree};
 /// If the kernel that boots is elsewhere.
 pub(super) fn settle(
     editor: &mut Editor<'_>,
+    os: &Os,
     source: &mut KernelSource,
     layout: &Resolved,
 ) -> Result<Vec<String>> {
@@ -28,6 +30,12 @@ pub(super) fn settle(
             Vec::new()
         }
     };
+    if os.family == Family::RedHat {
+        for kernel in std::iter::once(&mut *kernel).chain(others.iter_mut()) {
+            notes.extend(copy_into_boot(editor, kernel)?);
+        }
+        write_hook(editor, INSTALL_HOOK, &mut notes)?;
+    }
     let tree = editor.tree();
     for kernel in std::iter::once(&mut *kernel).chain(others.iter_mut()) {
         kernel.stable.take_if(|links| {
@@ -81,13 +89,32 @@ fn fit_fat(editor: &mut Editor<'_>) -> Result<Vec<String>> {
     if editor.tree().resolve("/usr/bin/dpkg").is_some() {
         notes.extend(kernel::link_nowhere(editor)?);
         for hook in KERNEL_HOOKS {
-            editor.write_file(hook, NEWEST_KERNEL.as_bytes(), 0o755)?;
-            notes.push(format!("{hook}: the menu names the newest kernel"));
+            write_hook(editor, hook, &mut notes)?;
         }
     }
     Ok(notes)
 }
 
+fn write_hook(editor: &mut Editor<'_>, hook: &str, notes: &mut Vec<String>) -> Result<()> {
+    editor.write_file(hook, NEWEST_KERNEL.as_bytes(), 0o755)?;
+    notes.push(format!("{hook}: the menu names the newest kernel"));
+    Ok(())
+}
+
+/// What kernel-install(8) does at an upgrade, it has not done in the build: packages of Fedora and its relatives have the
+/// kernel among its modules.
+fn copy_into_boot(editor: &mut Editor<'_>, kernel: &mut Kernel) -> Result<Option<String>> {
+    let copy = format!("{}/vmlinuz-{}", BootVolume::MOUNT, kernel.version);
+    if is_in_boot(editor.tree(), &kernel.image) || !editor.copy_file(&kernel.image, &copy)? {
+        return Ok(None);
+    }
+    let note = format!("{copy}: copied from {}", kernel.image);
+    kernel.image = copy;
+    Ok(Some(note))
+}
+
+/// What kernel-install(8) runs when a kernel has come or gone, after what makes its initramfs.
+const INSTALL_HOOK: &str = "/etc/kernel/install.d/99-vmimage.install";
 /// What packages of kernels run when their files have come or gone.
 const KERNEL_HOOKS: [&str; 2] = ["/etc/kernel/postinst.d/zz-vmimage", "/etc/kernel/postrm.d/zz-vmimage"];
 const NEWEST_KERNEL: &str = include_str!("newest_kernel.sh");
@@ -140,7 +167,7 @@ mod tests {
         let layout = Resolved::new(&spec, &Seed::new(b""), &tree).unwrap();
         let os = os::detect(&tree).unwrap();
         let mut source = KernelSource::own(&mut tree, &os, None)?;
-        let notes = settle(&mut Editor::new(&mut tree, Time::default()), &mut source, &layout)?;
+        let notes = settle(&mut Editor::new(&mut tree, Time::default()), &os, &mut source, &layout)?;
         Ok((tree, source, notes))
     }
 
@@ -177,6 +204,28 @@ mod tests {
         }
     }
 
+    /// Where packages have the kernel among its modules, an upgrade puts it into `/boot`.
+    #[test]
+    fn kernels_of_fedora_and_its_relatives_are_copied_into_boot() {
+        let files = [
+            ("/etc/os-release", "ID=fedora\n"),
+            ("/lib/modules/7.0/vmlinuz", "kernel"),
+            ("/lib/modules/7.0/modules.dep", ""),
+            ("/boot/initramfs-7.0.img", "initramfs"),
+        ];
+        for preset in ["split-boot", "split-boot-vfat"] {
+            let (tree, source, notes) = settled(&files, preset).unwrap();
+            assert_eq!((&*source.kernel.image, stable(&source)), ("/boot/vmlinuz-7.0", None));
+            assert_eq!(text(&tree, "/boot/vmlinuz-7.0").as_deref(), Some("kernel"));
+            assert!(tree.lookup(INSTALL_HOOK).is_some());
+            let expected = "/boot/vmlinuz-7.0: copied from /lib/modules/7.0/vmlinuz".to_owned();
+            assert!(notes.contains(&expected), "{notes:?}");
+        }
+        let (tree, source, _) = settled(&files, "simple").unwrap();
+        assert_eq!(source.kernel.image, "/lib/modules/7.0/vmlinuz");
+        assert!(tree.lookup(INSTALL_HOOK).is_none());
+    }
+
     /// With a stand-in for `linux-version` of Debian's linux-base.
     #[test]
     fn the_hook_lets_the_menu_name_the_newest_kernel() {
@@ -211,6 +260,36 @@ mod tests {
         // Whoever has update-grub lets it write the menu.
         assert_eq!(run(hook.replace("/usr/sbin/update-grub", "/bin/sh")), entry("6.12") + &entry("5.10"));
         assert_eq!(run(hook), entry("6.1") + &entry("5.10"));
+    }
+
+    /// As kernel-install(8) calls it: `add` or `remove`, the version, a folder, and of one that comes the kernel.
+    #[test]
+    fn the_hook_puts_a_new_kernel_into_boot_where_nobody_has() {
+        let scratch = Scratch::new();
+        let boot = scratch.file("boot");
+        std::fs::create_dir_all(boot.join("grub")).unwrap();
+        for name in ["vmlinuz-6.1", "initramfs-6.1.img", "initramfs-6.12.img"] {
+            std::fs::write(boot.join(name), name).unwrap();
+        }
+        let entry = |version: &str| {
+            format!(
+                "menuentry Fedora {{\n\tif linux /vmlinuz-{version} ro; then\n\t\tinitrd /initramfs-{version}.img\n\
+                 \telse\n\t\tlinuxefi /vmlinuz-{version} ro\n\t\tinitrdefi /initramfs-{version}.img\n\tfi\n}}\n"
+            )
+        };
+        let menu = boot.join("grub/grub.cfg");
+        std::fs::write(&menu, entry("6.1")).unwrap();
+        let kernel = scratch.write("vmlinuz", b"new");
+        let hook = NEWEST_KERNEL.replace("/boot/", &format!("{}/", boot.display()));
+        let hook = scratch.write("hook", hook.as_bytes());
+        let run = |words: &[&str]| {
+            accepts("sh", &[&[&*hook], words].concat());
+            std::fs::read_to_string(&menu).unwrap()
+        };
+        assert_eq!(run(&["add", "6.12", "/", &kernel]), entry("6.12"));
+        assert_eq!(std::fs::read(boot.join("vmlinuz-6.12")).unwrap(), b"new");
+        assert_eq!(run(&["remove", "6.12", "/"]), entry("6.1"));
+        assert!(!boot.join("vmlinuz-6.12").exists());
     }
 
     #[test]

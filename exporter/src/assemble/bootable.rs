@@ -151,8 +151,8 @@ fn may_be_needed(name: &str, driver: &str) -> bool {
 /// The name of the module in a file, as `lsmod` shows it.
 fn module_name(path: &[u8]) -> Option<String> {
     let name = std::str::from_utf8(path.rsplit(|&byte| byte == b'/').next()?).ok()?;
-    let (name, ending) = name.split_once(".ko")?;
-    matches!(ending, "" | ".xz" | ".zst" | ".gz").then(|| name.replace('-', "_"))
+    let (name, extension) = name.split_once(".ko")?;
+    matches!(extension, "" | ".xz" | ".zst" | ".gz").then(|| name.replace('-', "_"))
 }
 
 /// The drivers that the root may need in one of the kernel's lists, if there is that list: `modules.builtin` has the kernel's own parts,

@@ -3,6 +3,7 @@
 use std::cmp::Reverse;
 use std::sync::Arc;
 
+use super::elsewhere::Elsewhere;
 use super::resolve::{Named, Volume};
 use crate::boot::{BiosBoot, BiosImages};
 use crate::disk::Placed;
@@ -20,6 +21,8 @@ use crate::tree::{self, Meta, Time, Tree};
 pub(super) struct Parts {
     /// The tree, as long as no partition has taken what is its.
     pub(super) root: Tree,
+    /// What is not of the tree.
+    pub(super) elsewhere: Elsewhere,
     /// The boot loader for UEFI, and its configuration.
     pub(super) esp: Option<Tree>,
     /// The boot loader for a BIOS.
@@ -114,6 +117,7 @@ impl Parts {
         match content {
             Content::Root => Ok(std::mem::replace(&mut self.root, nothing())),
             Content::Subtree(path) => self.root.take_subtree(path),
+            Content::Elsewhere(source) => self.elsewhere.tree(source),
             Content::Esp => self.esp.take().ok_or_else(no_loader),
             // A file system without files.
             Content::BiosCore | Content::File(_) | Content::Empty => Ok(nothing()),
@@ -125,6 +129,7 @@ impl Parts {
         match content {
             Content::BiosCore => Ok(self.bios.take().map_or(Draft::Empty, Draft::BiosCore)),
             Content::File(path) => file(&self.root, path).map(Draft::File),
+            Content::Elsewhere(source) => self.elsewhere.file(source).map(Draft::File),
             Content::Root | Content::Subtree(_) | Content::Esp | Content::Empty => Ok(Draft::Empty),
         }
     }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::donor::KernelSource;
 use super::draft::Parts;
+use super::elsewhere::Elsewhere;
 use super::first::{self, FirstProcess, INIT};
 use super::lay_out::lay_out;
 use super::menu::Menu;
@@ -37,14 +38,16 @@ pub(super) fn plan(spec: &Spec, input: Input, run: &Run<'_>) -> Result<Planned> 
     // Before the ids: they are of the machine, not of the engine that has built it.
     let (first, forgotten) = FirstProcess::choose(&mut Editor::new(&mut root, time), spec, has_donor)?;
     edits.extend(forgotten);
-    let seed = seed(spec, &root, materials.digest(&spec.setup)?)?;
+    let elsewhere = Elsewhere::find(spec, &materials, time)?;
+    let named = materials.digest(&spec.setup)?.into_iter().chain(elsewhere.digest()?);
+    let seed = seed(spec, &root, named)?;
     let layout = Resolved::new(spec, &seed, &root)?;
     require_mounts(&layout, &os)?;
     require_partition_ids(&layout, &os)?;
 
     let boot_files = boot_files_for(spec, &layout, boot_files)?;
     bootable::require_boot_loader(layout.file_system_at("/boot").unwrap_or(layout.root.file_system))?;
-    edits.extend(boot_partition::settle(&mut Editor::new(&mut root, time), &mut source, &layout)?);
+    edits.extend(boot_partition::settle(&mut Editor::new(&mut root, time), &os, &mut source, &layout)?);
     bootable::require_kernel(&root, &source.kernel, layout.root.file_system)?;
     bootable::require_drivers(&root, &source.kernel, &layout.mounts())?;
     compressed::require(&root, &source.kernel, layout.partitions.iter().map(|named| &named.slot))?;
@@ -71,7 +74,8 @@ pub(super) fn plan(spec: &Spec, input: Input, run: &Run<'_>) -> Result<Planned> 
     let esp = boot::esp_tree(&boot_files, spec.architecture, &layout.boot, time);
 
     edits.extend(leave_out_devices(&mut root, &layout));
-    let parts = Parts { root, esp: Some(esp), bios: boot_files.bios.clone(), mkfs, time };
+    let bios = boot_files.bios.clone();
+    let parts = Parts { root, elsewhere, esp: Some(esp), bios, mkfs, time };
     let (layout, partitions) = lay_out(spec, &layout, parts, run)?;
     let system = System::new(&os, &entry, &boot_files, edits);
     Ok(Planned { layout, partitions, id: disk_file(&seed), appliance: appliance(spec), system: Some(system) })

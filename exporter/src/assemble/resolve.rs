@@ -130,7 +130,9 @@ impl Named {
             Content::Esp => "esp".to_owned(),
             // Begins with a slash, as no other does.
             Content::Subtree(path) => path.clone(),
-            Content::Empty | Content::BiosCore | Content::File(_) => format!("partition {}", slot.label),
+            Content::Empty | Content::BiosCore | Content::File(_) | Content::Elsewhere(_) => {
+                format!("partition {}", slot.label)
+            }
         };
         let volume = slot.file_system.map(|file_system| Volume::new(file_system, id, &purpose, seed));
         Self { slot, id, volume }

@@ -9,7 +9,9 @@
 mod list;
 mod partition_type;
 mod problems;
+mod source;
 
+use std::collections::BTreeSet;
 use std::str::FromStr;
 
 use schemars::JsonSchema;
@@ -24,6 +26,7 @@ use crate::seed::Uuid;
 pub use list::{Content, Slot, slots};
 pub use partition_type::PartitionType;
 pub use problems::{Problem, problems};
+pub use source::{Source, StageSource};
 
 /// What is asked of the division of a disk; nothing by default, and then the profile has its own.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,6 +48,20 @@ impl Layout {
     /// Whether nothing is asked.
     pub fn is_default(&self) -> bool {
         *self == Self::default()
+    }
+
+    /// The files and folders of the build context that partitions have.
+    pub fn context_files(&self) -> impl Iterator<Item = &str> {
+        self.sources().filter_map(Source::in_context)
+    }
+
+    /// The other stages and named contexts of the build that partitions have something of.
+    pub fn stages(&self) -> BTreeSet<&str> {
+        self.sources().filter_map(Source::stage).collect()
+    }
+
+    fn sources(&self) -> impl Iterator<Item = &Source> {
+        self.partitions.iter().filter_map(|partition| partition.source.as_ref())
     }
 }
 
@@ -195,11 +212,12 @@ pub struct Partition {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("format" = TextFormat::MountOptions), example = &"noatime,nodev")]
     pub options: Option<String>,
-    /// The folder of the image whose files are on it, in place of the one at `mount`; without a file system, the file of
-    /// the image whose bytes it has.
+    /// The folder whose files are on it, in place of the one at `mount`; without a file system, the file whose bytes it
+    /// has. A path from `/` on is one of the image, another one of the build context, as in `files`; `{ from = "assets",
+    /// path = "/site" }` is one of another stage or a named context, as `COPY --from=assets` has it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("format" = TextFormat::PlainPath), example = &"/usr/share/site")]
-    pub source: Option<String>,
+    #[schemars(example = &"/usr/share/site")]
+    pub source: Option<Source>,
     /// Whether it grows at boot with a disk that has become larger. The last one alone can, if it is an ext4, xfs or btrfs
     /// without `size` and `max`.
     #[serde(default, skip_serializing_if = "Option::is_none")]

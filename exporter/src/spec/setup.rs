@@ -234,7 +234,7 @@ impl Keys {
     }
 }
 
-fn once_each<'a>(names: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
+pub(super) fn once_each<'a>(names: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
     let mut names: Vec<_> = names.collect();
     names.sort_unstable();
     names.dedup();

@@ -42,6 +42,8 @@ pub enum TextFormat {
     Uuid,
     PartitionType,
     PartitionLabel,
+    PartitionSource,
+    StageName,
     PlainPath,
     MountOptions,
 }
@@ -91,6 +93,11 @@ impl TextFormat {
                 is_parsed::<PartitionType>,
             ),
             Self::PartitionLabel => ("a name of letters, digits, -, _ and .", |text| is_word(text, "-_.")),
+            Self::PartitionSource => (
+                "a path of the image such as /usr/share/site, or one of the build context without .., such as site",
+                is_partition_source,
+            ),
+            Self::StageName => ("the name of a stage or a named context, such as assets", is_image),
             Self::PlainPath => {
                 ("/ or a path of letters, digits, -, _ and . without .., such as /srv/data", is_plain_path)
             }
@@ -220,6 +227,10 @@ fn is_file_name(text: &str) -> bool {
 
 fn is_parsed<T: FromStr>(text: &str) -> bool {
     text.parse::<T>().is_ok()
+}
+
+fn is_partition_source(text: &str) -> bool {
+    if text.starts_with('/') { is_plain_path(text) } else { is_context_path(text) }
 }
 
 /// What needs no quotes in fstab, in units and in scripts, and leads nowhere else.

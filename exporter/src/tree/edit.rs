@@ -140,6 +140,15 @@ impl<'tree> Editor<'tree> {
         Ok(id)
     }
 
+    /// A copy of the regular file at `from`, with its metadata, by the name `to`; whether there is such a file.
+    pub fn copy_file(&mut self, from: impl AsRef<[u8]>, to: impl AsRef<[u8]>) -> Result<bool> {
+        let file = self.tree.resolve(from).map(|id| self.tree.inode(id).clone());
+        match file.filter(|inode| matches!(inode.kind, InodeKind::File(_))) {
+            Some(file) => self.replace(to.as_ref(), file).map(|_| true),
+            None => Ok(false),
+        }
+    }
+
     /// Metadata of an inode, to change.
     pub fn meta_mut(&mut self, id: InodeId) -> &mut Meta {
         &mut self.tree.inode_mut(id).meta

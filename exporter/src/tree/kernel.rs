@@ -207,9 +207,9 @@ fn release(modules: &[Modules], label: &str) -> String {
         return label.to_owned();
     }
     // Alpine names its kernels by flavour, and so do its modules; Arch says it in `pkgbase`.
-    let ending = format!("-{label}");
+    let suffix = format!("-{label}");
     let by_flavour = |modules: &&Modules| {
-        !label.is_empty() && (modules.version.ends_with(&ending) || modules.package == label.as_bytes())
+        !label.is_empty() && (modules.version.ends_with(&suffix) || modules.package == label.as_bytes())
     };
     let newest = modules
         .iter()

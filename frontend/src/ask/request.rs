@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use exporter::boot::core_modules;
 use exporter::choice::by_name;
 use exporter::container::Format;
+use exporter::spec::Spec;
 use exporter::spec::layout::{self, Problem};
 
 use super::config::Configuration;
@@ -110,17 +111,8 @@ impl Request {
     fn checked(mut self) -> Result<Self> {
         self.check_stage()?;
         self.disk.spec.artifacts()?;
-        self.check_layout()?;
+        check_layout(&self.disk.spec)?;
         Ok(self)
-    }
-
-    /// What is asked in different places may not go together.
-    fn check_layout(&self) -> Result<()> {
-        let spec = &self.disk.spec;
-        let problems = layout::problems(spec, &layout::slots(spec)).into_iter();
-        let lines: Vec<_> =
-            problems.map(|Problem { key, message, .. }| format!("{key}: {message}")).collect();
-        if lines.is_empty() { Ok(()) } else { Err(Error::of_lines(lines)) }
     }
 
     /// A container image has one disk in it, and that is a qcow2.
@@ -151,6 +143,13 @@ impl Request {
         }
         Ok(())
     }
+}
+
+/// What is asked of a layout in different places may not go together.
+pub(crate) fn check_layout(spec: &Spec) -> Result<()> {
+    let problems = layout::problems(spec, &layout::slots(spec)).into_iter();
+    let lines: Vec<_> = problems.map(|Problem { key, message, .. }| format!("{key}: {message}")).collect();
+    if lines.is_empty() { Ok(()) } else { Err(Error::of_lines(lines)) }
 }
 
 fn unknown() -> String {

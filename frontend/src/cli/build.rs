@@ -1,6 +1,7 @@
 //! `vmimage build`: a Dockerfile becomes a disk, by way of an engine that builds containers.
 
 mod docker_args;
+mod dry_run;
 mod flags;
 mod store;
 
@@ -44,6 +45,9 @@ pub(crate) struct Args {
     /// Print what was made as JSON
     #[arg(long)]
     json: bool,
+    /// Print what would be built, how the disk would be divided and all that is wrong, and build nothing
+    #[arg(long)]
+    dry_run: bool,
     #[arg(long, value_parser = output::format_parser(), help = help_of(FORMAT), help_heading = Topic::Disk.heading())]
     format: Vec<Format>,
     #[arg(long, value_name = "FILE", help = help_of(CONFIG), help_heading = Topic::Disk.heading())]
@@ -77,6 +81,9 @@ pub(crate) fn run(args: &mut Args) -> Result<ExitCode> {
         args.output = output::usual_paths(&args.format);
     }
     let args = &*args;
+    if args.dry_run {
+        return dry_run::run(args);
+    }
     let formats = formats(args)?;
     let to = To::new(args, &formats)?;
     if let Engine::Store(tool) = engine(args) {
@@ -133,8 +140,7 @@ impl To {
     /// Finds out now whether the disk can be written there.
     fn new(args: &Args, formats: &[Format]) -> Result<Self> {
         if !is_stdout(&args.output[0]) {
-            let files = args.output.iter().zip(formats).map(|(path, format)| Destination::new(path, *format));
-            return files.collect::<Result<_>>().map(Self::Files);
+            return Self::files(args, formats);
         }
         terminal::refuse_terminal("-o -")?;
         if args.docker.platform.iter().flat_map(|list| list.split(',')).count() > 1 {
@@ -142,6 +148,11 @@ impl To {
         }
         output::refuse_json(args.json)?;
         Ok(Self::Stdout(formats[0]))
+    }
+
+    fn files(args: &Args, formats: &[Format]) -> Result<Self> {
+        let files = args.output.iter().zip(formats).map(|(path, format)| Destination::new(path, *format));
+        files.collect::<Result<_>>().map(Self::Files)
     }
 
     /// The files' names; of several platforms, those of this one.

@@ -21,11 +21,12 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use super::disk::Outcome;
 use super::install_args::InstallArgs;
+use super::plan::Plan;
 use super::registry::RegistryArgs;
 use super::{disk, output};
 use crate::ask::config::{Configuration, Context, Secrets};
 use crate::ask::request::Request;
-use crate::ask::{FORMAT, Flags, Kernel, Sources, help_of};
+use crate::ask::{Asked, FORMAT, Flags, Kernel, Sources, help_of};
 use crate::base::builtin;
 use crate::base::make::{is_stdout, spool, threads};
 use crate::base::{Error, Meter, Result, ShowArgs, Stage, terminal};
@@ -61,6 +62,9 @@ pub(crate) struct Args {
     /// Install nothing: the files are the machine
     #[arg(long, conflicts_with_all = ["kernel", "mirror", "packages"])]
     no_install: bool,
+    /// Print what the disk would be and hold, and write nothing
+    #[arg(long)]
+    dry_run: bool,
     /// Threads that read and compress; no byte depends on their number
     #[arg(long, value_name = "N")]
     threads: Option<NonZeroUsize>,
@@ -164,22 +168,29 @@ pub(crate) fn run(args: &mut Args) -> Result<ExitCode> {
         signal_hook::flag::register(signal, stop.clone())
             .map_err(|error| Error::internal("signals: cannot be caught").because(error))?;
     }
-    let labels = found.loaded.image.as_ref().map(|image| image.labels.clone());
-    let wanted = asked.wanted(&labels.unwrap_or_default())?;
+    let labels = found.loaded.image.as_ref().map(|image| image.labels.clone()).unwrap_or_default();
+    let wanted = asked.wanted(&labels)?;
     let lack = assemble::lacks(&found.loaded.tree, &wanted)?.map(|lack| lack.to_string());
     let needs = lack.or(asked.needs_engine()?.map(str::to_owned));
     if let (Some(lacking), Profile::Machine, false) = (needs, wanted.profile, args.no_install) {
+        if args.dry_run {
+            return install::dry_run(args, &found, &lacking, &asked.asked(&labels)?);
+        }
         return install::run(args, &found, &lacking, &spool, &meter, &stop);
     }
     asked.refuse_install()?;
     let Found { architecture, loaded: Loaded { tree: root, image, .. }, .. } = found;
     let container = image.map(|image| image.container);
     let spec = Spec { architecture, container, ..wanted };
-    let materials = asked.context.materials(&spec.setup, &asked.secrets, threads)?;
+    let materials = asked.context.materials(&spec, &asked.secrets, threads)?;
     let boot = boot_files(args, architecture)?;
     let input =
         Input { root, boot, donor: None, programs: builtin::programs(architecture), materials, mkfs: None };
     let job = disk::Job { spec: &spec, paths: &args.output, threads, meter: &meter, stop: &stop };
+    if args.dry_run {
+        Plan::tell_all(&[job.plan(input)?], args.show.json, args.show.quiet)?;
+        return Ok(ExitCode::SUCCESS);
+    }
     Outcome::tell_all(&[job.make(input)?], args.show.json, args.show.quiet)?;
     Ok(ExitCode::SUCCESS)
 }
@@ -195,7 +206,7 @@ struct Wishes {
 
 impl Wishes {
     fn new(args: &Args) -> Result<Self> {
-        if is_stdout(&args.output[0]) {
+        if is_stdout(&args.output[0]) && !args.dry_run {
             terminal::refuse_terminal("-o -")?;
             output::refuse_json(args.show.json)?;
         }
@@ -207,9 +218,15 @@ impl Wishes {
 
     /// What the disk should be, of an image with these labels.
     fn wanted(&self, labels: &BTreeMap<String, String>) -> Result<Spec> {
-        let spec = self.typed.over(labels, &self.loaded)?.disk.spec;
+        self.asked(labels).map(|asked| asked.spec)
+    }
+
+    /// The same with what is to be installed for it.
+    fn asked(&self, labels: &BTreeMap<String, String>) -> Result<Asked> {
+        let mut asked = self.typed.over(labels, &self.loaded)?.disk;
         // The names of the artifacts have told.
-        Ok(Spec { formats: self.formats.clone(), ..spec })
+        asked.spec.formats.clone_from(&self.formats);
+        Ok(asked)
     }
 
     /// What was asked for, as far as only an engine does it.
@@ -245,6 +262,7 @@ fn configuration(args: &Args) -> Result<(Context, Configuration)> {
     let name = name.ok_or_else(|| Error::user(format!("{}: is not the name of a file", path.display())))?;
     let context = Context::open(folder)?;
     let loaded = context.load(Some(name))?;
+    loaded.refuse_stages()?;
     Ok((context, loaded))
 }
 

@@ -4,13 +4,14 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 
-use exporter::assemble::Input;
+use exporter::assemble::{self, Input};
 use exporter::report::Report;
 use exporter::spec::Spec;
 
+use super::plan::Plan;
 use crate::base::disk::Made;
 use crate::base::make::{Making, Wanted};
-use crate::base::{Meter, Result, terminal};
+use crate::base::{Meter, Result, Stage, terminal};
 
 /// A disk that is to be made.
 pub(super) struct Job<'a> {
@@ -49,6 +50,14 @@ impl Outcome {
 }
 
 impl Job<'_> {
+    /// Plans the disk as [`make`](Self::make) does, and writes nothing.
+    pub(super) fn plan(&self, input: Input) -> Result<Plan> {
+        self.meter.begin(Stage::Planning);
+        let planned = assemble::plan(self.spec, input)?;
+        self.meter.finish();
+        Ok(Plan::of_disk(self.spec, self.paths, planned))
+    }
+
     /// Makes the disk.
     pub(super) fn make(&self, input: Input) -> Result<Outcome> {
         let artifacts = self.paths.iter().zip(self.spec.formats.iter().zip(self.spec.compressions()?));

@@ -15,6 +15,7 @@ mod install;
 mod install_args;
 mod man;
 mod output;
+mod plan;
 mod push;
 mod registry;
 mod run;

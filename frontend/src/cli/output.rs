@@ -20,7 +20,7 @@ pub(super) fn usual_paths(formats: &[Format]) -> Vec<PathBuf> {
 /// The format of each path: the one that was asked for, or else the one its extension stands for.
 pub(super) fn formats(paths: &[PathBuf], asked: &[Format]) -> Result<Vec<Format>> {
     if !asked.is_empty() && asked.len() != paths.len() {
-        let message = format!("--format: {} given for {} files", asked.len(), paths.len());
+        let message = format!("--format: {} given for {} artifacts", asked.len(), paths.len());
         return Err(Error::user(message).with_hint("give one for each -o, in the same order, or none"));
     }
     for (index, path) in paths.iter().enumerate() {

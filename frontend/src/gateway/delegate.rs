@@ -7,14 +7,50 @@ use std::collections::BTreeMap;
 
 use super::client::Bridge;
 use super::opts::Opts;
+use super::platform::Platform;
 use super::proto::{self, SolveRequest};
-use crate::base::Result;
-use llb::Definition;
+use crate::base::{Error, Result};
+use llb::{Definition, FileActions, State};
 
 /// What the Dockerfile alone comes to. With an option `requestid` it is the answer to a question about the
 /// Dockerfile, to be returned as it is.
 pub(crate) async fn delegate(bridge: &Bridge, opts: &Opts) -> Result<proto::Result> {
     bridge.solve(request(opts, bridge.inputs().await?)).await
+}
+
+/// What `COPY --from=NAME` would copy from, for this platform: a named context, else a stage of the Dockerfile.
+pub(crate) async fn stage(
+    bridge: &Bridge,
+    opts: &Opts,
+    name: &str,
+    platform: &Platform,
+) -> Result<proto::Result> {
+    bridge.solve(request_of_stage(opts, bridge.inputs().await?, name, platform)?).await
+}
+
+fn request_of_stage(
+    opts: &Opts,
+    inputs: BTreeMap<String, Definition>,
+    name: &str,
+    platform: &Platform,
+) -> Result<SolveRequest> {
+    let mut request = request(opts, inputs);
+    let options = &mut request.frontend_opt;
+    options.remove("multi-platform");
+    options.insert("platform".to_owned(), platform.to_string());
+    if opts.get(&format!("context:{name}")).is_none() {
+        options.insert("target".to_owned(), name.to_owned());
+        return Ok(request);
+    }
+    // Of one that is no stage a Dockerfile of its own is built, in the place of the user's.
+    for key in ["target", "filename", "dockerfilekey", "context", "contextsubdir"] {
+        options.remove(key);
+    }
+    let dockerfile = FileActions::new().mkfile("/Dockerfile", 0o644, format!("FROM {name}\n"));
+    let dockerfile = State::scratch().file(dockerfile).marshal();
+    let dockerfile = dockerfile.map_err(|error| Error::internal(format!("the build graph: {error}")))?;
+    request.frontend_inputs.insert("dockerfile".to_owned(), dockerfile);
+    Ok(request)
 }
 
 /// The nested build: every option and input, except what is meant for this frontend.
@@ -77,6 +113,23 @@ mod tests {
         let keys: Vec<_> = request.frontend_opt.keys().map(String::as_str).collect();
         assert_eq!(keys, ["build-arg:A", "cmdline", "context:debian", "requestid", "source"]);
         assert_eq!(request.frontend, "dockerfile.v0");
+    }
+
+    #[test]
+    fn a_stage_is_a_target_and_a_named_context_is_built_by_itself() {
+        let given =
+            ["platform=linux/amd64,linux/arm64", "multi-platform=1", "target=app", "context:assets=local:x"];
+        let of = |name: &str| {
+            let platform =
+                Platform { os: "linux".into(), architecture: "arm64".into(), ..Platform::default() };
+            let request = request_of_stage(&opts(&given), BTreeMap::new(), name, &platform).unwrap();
+            assert_eq!(request.frontend_opt["platform"], "linux/arm64");
+            assert_eq!(request.frontend_opt.get("multi-platform"), None);
+            let inputs: Vec<_> = request.frontend_inputs.into_keys().collect();
+            (request.frontend_opt.get("target").cloned(), inputs)
+        };
+        assert_eq!(of("build"), (Some("build".to_owned()), vec![]));
+        assert_eq!(of("assets"), (None, vec!["dockerfile".to_owned()]));
     }
 
     #[test]

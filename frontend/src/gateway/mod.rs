@@ -35,7 +35,7 @@ mod tests;
 mod transport;
 
 pub(crate) use client::Bridge;
-pub(crate) use delegate::delegate;
+pub(crate) use delegate::{delegate, stage};
 pub(crate) use opts::Opts;
 pub(crate) use platform::Platform;
 pub(crate) use refusal::{exit_code_of, is_not_found};

@@ -185,7 +185,7 @@ impl Wanted {
             (None, Ok(wish)) => self.wishes.push(wish),
             (Some(other), Ok(wish)) if *other == wish => {}
             (Some(other), Ok(_)) => self.wrong.push(format!(
-                "{key} is {} and {value}: the files of a build are one machine's",
+                "{key} is {} and {value}: the artifacts of a build are one machine's",
                 other.text()
             )),
         }
@@ -193,7 +193,7 @@ impl Wanted {
 
     fn finish(mut self) -> Result<Disks> {
         if self.files.len() > 1 && self.files.iter().any(|(path, _)| is_stdout(path)) {
-            self.wrong.push("dest=- takes one disk, and no other file beside it".to_owned());
+            self.wrong.push("dest=- takes one disk, and no other artifact beside it".to_owned());
         }
         if !self.wrong.is_empty() {
             return Err(Error::user(format!("--output type=vmdisk: {}", self.wrong.join("; "))));
@@ -326,7 +326,7 @@ mod tests {
             ),
             (
                 &["type=vmdisk,dest=a.qcow2,size=1G", "type=vmdisk,dest=b.vhdx,size=2G"],
-                &["size is 1G and 2G: the files of a build are one machine's"],
+                &["size is 1G and 2G: the artifacts of a build are one machine's"],
             ),
             (&["type=vmdisk,dest=a.raw", "type=vmdisk,dest=b.img"], &["raw is asked for twice"]),
             (&["type=vmdisk,dest=a.raw", "type=vmdisk,dest=a.raw"], &["a.raw is named twice"]),

@@ -6,6 +6,7 @@ use exporter::terminal::line;
 use llb::proto::{CacheSharingOpt, MountContentCache, NetMode, ProxyEnv};
 use llb::{Exec, Metadata, Mount, Run, Source, State};
 
+use super::stages::NamedState;
 use super::{Build, Parts};
 use crate::ask::request::{PACKAGES_CONTEXT, Stage, Transport};
 use crate::ask::{Folder, Hints, Hook};
@@ -21,6 +22,8 @@ const BOOT_STAGE: &str = "/boot-stage";
 const CONTEXT: &str = "/context";
 /// Where it sees secrets.
 const SECRETS: &str = "/run/secrets";
+/// Where it sees other stages, by their numbers.
+const STAGES: &str = "/stages";
 /// Linux takes 128 KiB for one argument of a process.
 const MAX_ARGUMENT: usize = 120 << 10;
 /// Where it sees the file system of the image that gives the kernel.
@@ -97,13 +100,13 @@ impl Build<'_> {
 
     /// The step that turns a file system into a disk: the frontend's own image, without network or
     /// privileges. Its result is a folder with the artifacts.
-    pub(super) async fn assemble(&self, spec: &Spec, parts: &Parts) -> Result<State> {
+    pub(super) async fn assemble(&self, spec: &Spec, parts: &Parts, stages: &[NamedState]) -> Result<State> {
         let artifacts = spec.artifacts()?;
         // Only where it changes something: other disks are the same step, and in the cache, for every client.
         let sparse = self.request.transport == Transport::Sparse && artifacts.iter().any(Artifact::is_sparse);
         let names: Vec<_> = artifacts.into_iter().map(|artifact| artifact.name).collect();
         let title = format!("[vmimage] assemble {}", names.join(", "));
-        let setup = spec.setup.clone();
+        let (files, secrets) = (spec.context_files(), spec.setup.secrets());
         let slots = layout::slots(spec);
         let takes_tools = slots.iter().any(|slot| slot.file_system.is_some_and(FileSystem::is_external));
         let spec = serde_json::to_string(spec).expect("a spec has no map with keys that are no text");
@@ -144,6 +147,14 @@ impl Build<'_> {
         if takes_tools {
             args.extend(["--scratch", SCRATCH]);
         }
+        let stages: Vec<_> = stages
+            .iter()
+            .enumerate()
+            .map(|(number, (name, state))| (name, format!("{STAGES}/{number}"), state))
+            .collect();
+        let of_stages: Vec<_> =
+            stages.iter().map(|(name, path, _)| format!("--stage={name}={path}")).collect();
+        args.extend(of_stages.iter().map(String::as_str));
         // Whole file systems would be read and hashed for the cache key otherwise.
         let is_known = self.bridge.caps().has_llb("exec.mount.cache.content");
         let file_system = |state| match is_known {
@@ -170,11 +181,12 @@ impl Build<'_> {
         if takes_tools {
             run = run.mount(SCRATCH, Mount::bind(&State::scratch()));
         }
-        let files = setup.context_files();
+        for (_, path, state) in &stages {
+            run = run.mount(path.as_str(), file_system(state));
+        }
         if !files.is_empty() {
             run = run.mount(CONTEXT, Mount::bind_readonly(&self.context.state(&files)?));
         }
-        let secrets = setup.secrets();
         for id in &secrets {
             // One that was not given is named by the step itself, with what to type.
             run = run.mount(format!("{SECRETS}/{id}"), Mount::secret(*id, true));

@@ -1,10 +1,11 @@
 //! Layouts of `vmimage.toml`: what is divided at the build is mounted, owned, started and grown in the machine.
 
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::boot::check_report;
-use super::lab::{Partition, Report, boot, build, context, copy_of, partitions, raw, run, scratch};
+use super::lab::{Mount, Partition, Report, boot, build, context, copy_of, partitions, raw, run, scratch};
 
 pub(crate) const BASE: &str = "vmimage-test/debian:12";
 
@@ -98,50 +99,6 @@ fn a_server_with_boot_and_data_of_their_own_boots_and_its_data_grow() {
     }
 }
 
-/// The package of another kernel, which is installed in the machine.
-const UPGRADE: &str = "\
-FROM vmimage-test/debian:12
-RUN mkdir -p /srv/app && echo 'version one' >/srv/app/app.txt && mkdir /kernel && cd /kernel && apt-get update && \
-    apt-get download $(apt-cache depends linux-image-amd64 | sed -n 's/.*Depends: \\(linux-image-[^ ]*\\).*/\\1/p')
-COPY --chmod=755 report.sh /usr/local/bin/report
-COPY report.service /etc/systemd/system/report.service
-RUN systemctl enable report.service
-";
-const UPGRADES: &str = r#"
-hostname = "web"
-layout = "split-boot"
-[[files]]
-path = "/etc/report.d/upgrade"
-content = '''
-if [ -e /kernel ]; then
-	dpkg -i /kernel/*.deb && rm -r /kernel
-	fact upgrade "$?"
-fi
-fact boot-link "$(readlink /boot/vmlinuz)"
-'''
-"#;
-
-#[test]
-#[ignore = "long: make matrix"]
-fn a_kernel_installed_in_the_machine_boots_from_a_boot_partition() {
-    let folder = scratch();
-    let machine = copy_of("machine", folder.path());
-    let context = context(&folder.path().join("upgrade"), UPGRADE);
-    for file in ["report.sh", "report.service"] {
-        std::fs::copy(machine.join(file), context.join(file)).unwrap();
-    }
-    std::fs::write(context.join("vmimage.toml"), UPGRADES).unwrap();
-    let disk = folder.path().join("machine.qcow2");
-    build(&context, &disk, &["--size", "5G"]);
-    let first = boot(&disk, "--bios", &[]);
-    assert_eq!(first.get("upgrade"), "0");
-    assert!(first.get("kernel").contains("cloud"), "{}", first.get("kernel"));
-    let second = boot(&disk, "--bios", &[]);
-    assert_eq!(second.get("boot-link"), format!("vmlinuz-{}", second.get("kernel")));
-    assert_ne!(second.get("kernel"), first.get("kernel"));
-    assert!(second.get("cmdline").contains("BOOT_IMAGE=/vmlinuz "), "{}", second.get("cmdline"));
-}
-
 /// `/boot` as a FAT, and files of the system on partitions of their own.
 const MANY: &str = r#"
 hostname = "web"
@@ -201,4 +158,52 @@ fn a_machine_with_many_partitions_boots_from_a_fat() {
         let site = "www-data 640 hello touch: cannot touch '/opt/site/x': Read-only file system";
         assert_eq!((report.get("site"), report.get("packed")), (site, "0 40000"));
     }
+}
+
+/// What the image itself does not have: of another stage, of a named context, and of the build context.
+const ELSEWHERE: &str = r#"
+profile = "data"
+[[partitions]]
+type = "linux-generic"
+label = "built"
+source = { from = "build", path = "/out" }
+[[partitions]]
+type = "linux-generic"
+label = "assets"
+source = { from = "assets", path = "/" }
+[[partitions]]
+type = "linux-generic"
+label = "beside"
+source = "site"
+[[partitions]]
+type = "linux-generic"
+label = "files"
+source = "/"
+"#;
+
+#[test]
+fn partitions_have_files_of_stages_and_contexts() {
+    let folder = scratch();
+    let dockerfile = "FROM scratch AS build\nCOPY --chown=7:7 page /out/page\nFROM scratch\nCOPY page /own\n";
+    let context = context(folder.path(), dockerfile);
+    let assets = folder.path().join("assets");
+    for (path, text) in [
+        (context.join("vmimage.toml"), ELSEWHERE),
+        (context.join("page"), "a page"),
+        (context.join("site/beside"), "beside"),
+        (assets.join("logo"), "a logo"),
+    ] {
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+    let disk = folder.path().join("files.qcow2");
+    build(&context, &disk, &["--build-context", &format!("assets={}", assets.display())]);
+    let raw = raw(&disk, folder.path());
+    let table = partitions(&raw);
+    let found = ["page", "logo", "beside", "own"].iter().zip(&table).map(|(name, partition)| {
+        let mounted = Mount::new(&raw, partition, folder.path().join(name));
+        let file = mounted.0.join(name);
+        format!("{} {}", std::fs::metadata(&file).unwrap().uid(), std::fs::read_to_string(file).unwrap())
+    });
+    assert_eq!(found.collect::<Vec<_>>(), ["7 a page", "0 a logo", "0 beside", "0 a page"]);
 }

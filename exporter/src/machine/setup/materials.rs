@@ -1,4 +1,4 @@
-//! What a setup only names: files of the build context, and secrets.
+//! What a spec only names: files of the build context, other stages, and secrets.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,18 +9,20 @@ use crate::spec::TextFormat;
 use crate::spec::setup::{Keys, Setup};
 use crate::tree::{Detail, Editor, InodeId, Meta, Time, Tree};
 
-/// The contents that a setup names.
+/// The contents that a spec names.
 #[derive(Clone)]
 pub struct Materials {
     /// The build context, or as much of it as is named.
     pub context: Tree,
+    /// The file systems of other stages and of named contexts, by their names.
+    pub stages: BTreeMap<String, Tree>,
     /// The content of each secret by its id.
     pub secrets: BTreeMap<String, Vec<u8>>,
 }
 
 impl Default for Materials {
     fn default() -> Self {
-        Self { context: Tree::new(Meta::default()), secrets: BTreeMap::new() }
+        Self { context: Tree::new(Meta::default()), stages: BTreeMap::new(), secrets: BTreeMap::new() }
     }
 }
 
@@ -67,7 +69,7 @@ impl Materials {
     }
 
     /// A file or folder of the context, through no symlink.
-    pub(super) fn file(&self, path: &str) -> Result<InodeId> {
+    pub(crate) fn file(&self, path: &str) -> Result<InodeId> {
         self.context.lookup(path).ok_or_else(|| {
             Error::new(Kind::NotFound, path, "is not in the build context")
                 .with_hint("paths are those of the context; .dockerignore may leave files out")

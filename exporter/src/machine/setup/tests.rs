@@ -49,7 +49,7 @@ fn materials() -> Materials {
     ]);
     let secrets = [("password", "hunter2\n"), ("token", "abc"), ("keys", KEY), ("bad", "no key\n")];
     let secrets = secrets.into_iter().map(|(id, text)| (id.to_owned(), text.as_bytes().to_vec())).collect();
-    Materials { context, secrets }
+    Materials { context, secrets, ..Materials::default() }
 }
 
 /// The tree after the setup, and the notes.

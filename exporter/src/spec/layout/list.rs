@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Compression, Filesystem, Partition, PartitionType, Preset, SectorSize};
+use super::{Compression, Filesystem, Partition, PartitionType, Preset, SectorSize, Source};
 use crate::architecture::Architecture;
 use crate::disk::{TableKind, kinds};
 use crate::fs::FileSystem;
@@ -60,6 +60,8 @@ pub enum Content {
     BiosCore,
     /// The bytes of this file of the tree.
     File(String),
+    /// A folder of the build context, of a stage or of a named context, without a file system a file of it.
+    Elsewhere(Source),
 }
 
 /// A partition of the list, with its place among those that were asked for.
@@ -154,7 +156,7 @@ impl Preset {
 fn files() -> Partition {
     Partition {
         label: Some("data".to_owned()),
-        source: Some("/".to_owned()),
+        source: Some(Source::Path("/".to_owned())),
         grow: Some(true),
         ..Partition::new(PartitionType::LinuxGeneric)
     }
@@ -221,8 +223,14 @@ fn unused(label: &str, labels: &mut BTreeSet<String>) -> String {
 
 fn content(all: &Partition) -> Content {
     let has_file_system = all.filesystem.and_then(Filesystem::made).is_some();
-    let from = if has_file_system { all.source.as_ref().or(all.mount.as_ref()) } else { all.source.as_ref() };
-    match (all.kind, from.map(String::as_str)) {
+    let from = match &all.source {
+        Some(source) => match source.in_image() {
+            Some(path) => Some(path),
+            None => return Content::Elsewhere(source.clone()),
+        },
+        None => all.mount.as_deref().filter(|_| has_file_system),
+    };
+    match (all.kind, from) {
         (PartitionType::Esp, _) => Content::Esp,
         (PartitionType::BiosBoot, None) => Content::BiosCore,
         (_, None) => Content::Empty,

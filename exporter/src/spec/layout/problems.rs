@@ -8,7 +8,7 @@ mod whole;
 
 use std::collections::BTreeSet;
 
-use super::{Content, Filesystem, Partition, PartitionType, Slot};
+use super::{Content, Filesystem, Partition, PartitionType, Slot, Source};
 use crate::fs::FileSystem;
 use crate::spec::{Profile, Spec, TextFormat};
 
@@ -74,7 +74,9 @@ impl<'a> Search<'a> {
         if *filesystem == Some(Filesystem::None) && mount.is_some() {
             self.add(at, "mount", "nothing can be mounted that has no file system");
         }
-        if source.as_deref() == Some("/") && mount.as_deref().is_some_and(|point| point != "/") {
+        if source.as_ref().and_then(Source::in_image) == Some("/")
+            && mount.as_deref().is_some_and(|point| point != "/")
+        {
             self.add(at, "mount", "it has the tree, and is to be mounted elsewhere than at /");
         }
     }
@@ -98,6 +100,9 @@ impl<'a> Search<'a> {
         if TextFormat::MountOptions.check(options).is_err() {
             self.add(*asked, "options", format!("{options:?} are no mount options"));
         }
+        if let Content::Elsewhere(source) = content {
+            self.elsewhere(slot, source);
+        }
         let paths = [("source", slot.content.path()), ("mount", mount.as_deref())];
         for (key, path) in paths.into_iter().filter_map(|(key, path)| Some((key, path?))) {
             if TextFormat::PlainPath.check(path).is_err() {
@@ -118,6 +123,20 @@ impl<'a> Search<'a> {
         }
         if slot.read_only {
             self.add(slot.asked, "read-only", "swap is written to");
+        }
+    }
+
+    /// A content that is not of the image.
+    fn elsewhere(&mut self, slot: &Slot, source: &Source) {
+        if let Some(wrong) = source.problem() {
+            self.add(slot.asked, "source", wrong);
+        }
+        if slot.mount.as_deref() == Some("/") {
+            self.add(
+                slot.asked,
+                "source",
+                format!("the root has the image's files, and not those of {source}"),
+            );
         }
     }
 
@@ -163,7 +182,7 @@ impl Content {
         match self {
             Self::Root => Some("/"),
             Self::Subtree(path) => Some(path),
-            Self::Empty | Self::Esp | Self::BiosCore | Self::File(_) => None,
+            Self::Empty | Self::Esp | Self::BiosCore | Self::File(_) | Self::Elsewhere(_) => None,
         }
     }
 

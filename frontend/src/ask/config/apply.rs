@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 
 use exporter::spec::Setup;
+use exporter::spec::layout::Source;
 
 use super::{Config, HookConfig, Repository, Text};
 use crate::ask::{self, Asked, Folder, Hook, Sources, TextFile};
+use crate::base::{Error, Result};
 
 /// A configuration with the texts that it names.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -38,6 +40,21 @@ impl Configuration {
         };
         asked.hooks =
             self.config.hooks.iter().enumerate().map(|(index, hook)| self.hook(index, hook)).collect();
+    }
+
+    /// For builds that know no other stages, nor named contexts.
+    pub(crate) fn refuse_stages(&self) -> Result<()> {
+        let mut sources = self.config.partitions.iter().filter_map(|partition| partition.source.as_ref());
+        match sources.find(|source| matches!(source, Source::Stage(_))) {
+            None => Ok(()),
+            Some(source) => {
+                let message = format!(
+                    "partitions.source: {source} is of a stage or a named context, which only builds by docker have"
+                );
+                Err(Error::user(message)
+                    .with_hint("build with --engine docker, or name a folder of the build context"))
+            }
+        }
     }
 
     fn text(&self, path: &str) -> String {

@@ -76,7 +76,7 @@ impl Entry {
         match (found, key) {
             (None, _) => Some("is not in the build context"),
             (Some(Self::File), "packages") => Some("is a file, expected a folder"),
-            (Some(_), "packages" | "files.source") | (Some(Self::File), _) => None,
+            (Some(_), "packages" | "files.source" | "partitions.source") | (Some(Self::File), _) => None,
             (Some(Self::Folder), _) => Some("is a folder, expected a file"),
         }
     }
@@ -202,6 +202,9 @@ impl<'a> Check<'a> {
                 self.problems.add(at, format!("{key} is {:?}: expected {expected}", show_text(text)));
             }
             (TextFormat::ContextPath, Ok(())) => self.context_path(text, at, key),
+            (TextFormat::PartitionSource, Ok(())) if !text.starts_with('/') => {
+                self.context_path(text, at, key)
+            }
             (_, Ok(())) => {}
         }
     }

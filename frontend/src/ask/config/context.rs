@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use exporter::machine::Materials;
-use exporter::spec::Setup;
+use exporter::spec::Spec;
 use exporter::tree::{HostDir, scan};
 use rustix::fs::OFlags;
 
@@ -36,18 +36,19 @@ impl Context {
         ready(Configuration::load(self, asked))
     }
 
-    /// What a setup names: its files, and its secrets.
+    /// What a spec names: files, and secrets.
     pub(crate) fn materials(
         &self,
-        setup: &Setup,
+        spec: &Spec,
         secrets: &Secrets,
         threads: NonZeroUsize,
     ) -> Result<Materials> {
-        let secrets = secrets.read(&setup.secrets())?;
-        if setup.context_files().is_empty() {
+        let secrets = secrets.read(&spec.setup.secrets())?;
+        if spec.context_files().is_empty() {
             return Ok(Materials { secrets, ..Materials::default() });
         }
-        Ok(Materials { context: scan(&self.folder, threads, &mut |_| {})?, secrets })
+        let context = scan(&self.folder, threads, &mut |_| {})?;
+        Ok(Materials { context, secrets, ..Materials::default() })
     }
 
     /// A folder in it, reached through no symlink, for other programs.

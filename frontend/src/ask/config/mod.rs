@@ -19,9 +19,9 @@ mod reference;
 mod schema;
 mod secrets;
 
-use exporter::spec::TextFormat;
-use exporter::spec::layout::Partition;
+use exporter::spec::layout::{Layout, Partition};
 use exporter::spec::setup::{ContextFile, File, Group, Root, Services, Setup, User};
+use exporter::spec::{Spec, TextFormat};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -145,7 +145,9 @@ impl Config {
     /// The folders and files of the build context that steps of the build are given, each as one step has them.
     pub(crate) fn mounts(&self) -> Vec<Vec<String>> {
         let packages = self.packages.iter().cloned().collect();
-        let files = self.setup().context_files().into_iter().map(str::to_owned).collect();
+        let layout = Layout { partitions: self.partitions.clone(), ..Layout::default() };
+        let spec = Spec { setup: self.setup(), layout, ..Spec::default() };
+        let files = spec.context_files().into_iter().map(str::to_owned).collect();
         [packages, files].into_iter().filter(|paths: &Vec<_>| !paths.is_empty()).collect()
     }
 

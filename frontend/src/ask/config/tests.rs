@@ -206,6 +206,21 @@ fn a_wrong_layout_is_told_all_at_once_with_the_place_of_each_key() {
             "partitions.mount is \"srv\": expected / or a path",
         ),
         (
+            "[[partitions]]\ntype = \"srv\"\nsource = \"a/../b\"",
+            "3:10",
+            "partitions.source is \"a/../b\": expected a path of the image",
+        ),
+        (
+            "[[partitions]]\ntype = \"srv\"\nsource = { from = \"$A\", path = \"/a\" }",
+            "3:19",
+            "partitions.source.from is \"$A\": expected the name of a stage",
+        ),
+        (
+            "[[partitions]]\ntype = \"srv\"\nsource = { stage = \"a\" }",
+            "3:12",
+            "unknown key partitions.source.stage: ",
+        ),
+        (
             "[[partitions]]\ntype = \"srv\"\nfilesystem = \"ntfs\"",
             "3:14",
             "partitions.filesystem is \"ntfs\": one of ext4",
@@ -528,4 +543,20 @@ fn a_long_line_full_of_problems_is_told_shortly() {
         let more = shown.rsplit_once(": and ").and_then(|(_, more)| more.strip_suffix(" more")?.parse().ok());
         assert!(more.unwrap_or(0) >= least, "{more:?}");
     }
+}
+
+#[test]
+fn only_builds_by_docker_know_other_stages() {
+    let refused = |source: &str| {
+        let text = format!(
+            "[[partitions]]\ntype = \"esp\"\n[[partitions]]\ntype = \"root\"\n[[partitions]]\ntype = \"srv\"\nsource = {source}"
+        );
+        let config = Config::parse("f", &text).unwrap();
+        Configuration { config, ..Configuration::default() }
+            .refuse_stages()
+            .map_err(|error| error.to_string())
+    };
+    assert_eq!(refused("\"site\""), Ok(()));
+    let said = refused("{ from = \"assets\", path = \"/site\" }").unwrap_err();
+    assert!(said.starts_with("partitions.source: assets:/site is of a stage"), "{said}");
 }

@@ -46,6 +46,7 @@ pub(super) fn run(args: &Args, tool: Tool, formats: &[Format], to: &To) -> Resul
     let loaded = folder.load(asked.disk.config.as_deref())?;
     let sources = Sources { loaded: &loaded, asked: &asked, formats };
     let wanted = sources.wanted(&BTreeMap::new())?;
+    loaded.refuse_stages()?;
     if let Some(Folder::Context(path)) = &wanted.install.packages {
         packages = Some(folder.directory(path)?);
     }
@@ -94,7 +95,7 @@ pub(super) fn run(args: &Args, tool: Tool, formats: &[Format], to: &To) -> Resul
                 Error::user(message).with_hint("ask for them in vmimage.toml, or build with --engine docker")
             );
         }
-        let materials = folder.materials(&of_image.spec.setup, &secrets, threads())?;
+        let materials = folder.materials(&of_image.spec, &secrets, threads())?;
         made.push(make(&store, built, materials, &of_image.spec, &paths, &meter)?);
     }
     Ok(made)
@@ -188,7 +189,7 @@ pub(super) fn asked(args: &Args, formats: &[Format]) -> Result<Request> {
 }
 
 /// `--build-arg` with values; one without takes that of the environment.
-fn build_arguments(docker: &DockerArgs) -> Variables {
+pub(super) fn build_arguments(docker: &DockerArgs) -> Variables {
     let value = |text: &String| match text.split_once('=') {
         Some((name, value)) => Some((name.to_owned(), value.to_owned())),
         None => Some((text.clone(), env::var(text).ok()?)),

@@ -155,7 +155,7 @@ fn what_no_build_can_make_is_refused() {
         (&["-o", "web.ovf"], "web.ovf: ovf is a folder, which has no extension"),
         (&["-o", "-"], "-o -: stdout has no extension that tells the format"),
         (&["-o", "web.raw", "-o", "web.img"], "format: raw is asked for twice"),
-        (&["-o", "a.raw", "-o", "b.vdi", "--format", "raw"], "--format: 1 given for 2 files"),
+        (&["-o", "a.raw", "-o", "b.vdi", "--format", "raw"], "--format: 1 given for 2 artifacts"),
         (&["-o", "a", "-o", "a", "--format", "raw", "--format", "vdi"], "a: is named twice"),
         (
             &["-o", "a.raw", "-o", "-", "--format", "raw", "--format", "vdi"],

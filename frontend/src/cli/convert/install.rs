@@ -11,13 +11,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use exporter::engine;
 use exporter::image::{self, SingleLayerImage};
 use exporter::input::Loaded;
-use exporter::spec::Architecture;
+use exporter::spec::{Architecture, Spec};
 
 use super::{Args, Found};
+use crate::ask::Asked;
 use crate::base::programs::Package;
 use crate::base::reference::Reference;
 use crate::base::temporary::Folder;
 use crate::base::{Error, Meter, Result, Stage, child};
+use crate::cli::plan::{Plan, installs};
 use crate::engine::Engine;
 use crate::engine::handover::{HandedOver, Way};
 use crate::source::Source;
@@ -66,6 +68,22 @@ pub(super) fn run(
     };
     words.extend(["--".into(), context.into()]);
     build(&words)
+}
+
+/// Says what would be asked of the engine, which gets nothing of the image for that.
+pub(super) fn dry_run(args: &Args, found: &Found, lacking: &str, asked: &Asked) -> Result<ExitCode> {
+    let Found { source, architecture, .. } = found;
+    let engine = engine(args, lacking)?;
+    let mut asks = vec![
+        ("engine", engine.to_string()),
+        ("source", format!("{source}, which {lacking}")),
+        ("platform", format!("linux/{}", architecture.oci_name())),
+    ];
+    asks.extend(installs(asked, args.install.packages()?.as_deref()));
+    let spec = Spec { architecture: *architecture, ..asked.spec.clone() };
+    let plan = Plan::of_build(&spec, args.output.clone(), asks);
+    Plan::tell_all(&[plan], args.show.json, args.show.quiet)?;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// The engine, which is told if it was not asked for.

@@ -21,8 +21,10 @@ impl Search<'_> {
             self.add(slot.asked, "source", "the partition of /boot has the kernel, and no other files");
         }
         let is_above = |other: &&Slot| {
-            let elsewhere =
-                other.content.folder().is_some_and(|folder| Some(folder) != other.mount.as_deref());
+            let elsewhere = match &other.content {
+                Content::Elsewhere(_) => true,
+                content => content.folder().is_some_and(|folder| Some(folder) != other.mount.as_deref()),
+            };
             let above =
                 other.mount.as_deref().is_some_and(|above| above != point && lies_at_or_below(point, above));
             other.read_only && elsewhere && above

@@ -94,6 +94,18 @@ fn each_problem_is_said_with_its_key() {
             "0.label: \"0123456789abcdefg\" has 17 characters, ext4 has room for 16",
         ),
         (r#"{"type":"esp","label":"efi-partition"}"#, "0.label: \"efi-partition\" has 13 characters, vfat"),
+        (r#"{"type":"srv","source":"../site"}"#, "0.source: \"../site\" is not a path of the image"),
+        (
+            r#"{"type":"srv","source":{"from":"a b","path":"/"}}"#,
+            "0.source: \"a b\" is not the name of a stage",
+        ),
+        (r#"{"type":"srv","source":{"from":"a","path":"b"}}"#, "0.source: \"b\" is not / or a path"),
+        (r#"{"type":"root","source":"site"}"#, "0.source: the root has the image's files"),
+        (r#"{"type":"swap","size":"1G","source":"swap"}"#, "0.filesystem: swap is mounted nowhere"),
+        (
+            r#"{"type":"srv","source":"site","read-only":true},{"type":"linux-generic","mount":"/srv/log"}"#,
+            "1.mount: /srv/log is to be on srv, which is read-only and has other files",
+        ),
         (
             r#"{"type":"srv","source":"/data","read-only":true},{"type":"linux-generic","mount":"/srv/log"}"#,
             "1.mount: /srv/log is to be on srv, which is read-only and has other files",
