@@ -28,6 +28,8 @@ pub(crate) struct Install {
     pub(crate) locale: Option<String>,
     /// Whether a time zone's file has to be there.
     pub(crate) time_zone: bool,
+    /// Drivers that an initramfs has to have, beside those of every machine.
+    pub(crate) drivers: Vec<&'static str>,
     /// What is trusted, and where packages come from, before any is fetched.
     pub(crate) sources: Sources,
 }
