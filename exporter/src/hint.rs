@@ -27,11 +27,13 @@ pub enum Setting {
     Service,
     /// The size of the disk.
     Size,
+    /// What of the root is written to memory alone.
+    Volatile,
 }
 
 impl Setting {
     /// Every setting that hints name.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Cmdline,
         Self::Init,
         Self::Install,
@@ -41,6 +43,7 @@ impl Setting {
         Self::Profile,
         Self::Service,
         Self::Size,
+        Self::Volatile,
     ];
 
     /// The word for it: `size`.
@@ -55,6 +58,7 @@ impl Setting {
             Self::Profile => "profile",
             Self::Service => "service",
             Self::Size => "size",
+            Self::Volatile => "volatile",
         }
     }
 }

@@ -45,3 +45,4 @@ mod sources;
 mod trust;
 mod two_disks;
 mod variants;
+mod volatile;

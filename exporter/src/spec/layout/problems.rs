@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::{Content, Filesystem, Partition, PartitionType, SectorSize, Slot};
 use crate::disk::gpt::ENTRIES;
 use crate::fs::FileSystem;
-use crate::spec::{Firmware, Profile, Spec, TextFormat};
+use crate::spec::{Firmware, Profile, Spec, TextFormat, Volatile};
 
 /// Something that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +30,7 @@ pub fn problems(spec: &Spec, slots: &[Slot]) -> Vec<Problem> {
     search.differ(|slot| Some(&slot.label), "label", "the label");
     search.differ(|slot| slot.mount.as_deref(), "mount", "the mount point");
     search.differ(|slot| slot.content.folder(), "source", "the files of");
+    search.boot_loader();
     search.growth();
     search.found
 }
@@ -144,6 +145,7 @@ impl<'a> Search<'a> {
         }
         if let (Profile::Machine, Some(point)) = (self.spec.profile, mount) {
             self.mount_point(slot, point);
+            self.volatile(slot, point);
         }
     }
 
@@ -163,8 +165,39 @@ impl<'a> Search<'a> {
         if !slot.read_only {
             self.add(slot.asked, "read-only", "erofs is never written to");
         }
-        if slot.content == Content::Root && self.spec.profile == Profile::Machine {
-            self.add(slot.asked, "filesystem", "a machine writes to its root, and erofs is never written to");
+        let is_machines_root = slot.content == Content::Root && self.spec.profile == Profile::Machine;
+        if is_machines_root && self.spec.volatile.is_no() {
+            let message = "a machine writes to its root, and erofs is never written to: volatile = \"overlay\" writes to memory";
+            self.add(slot.asked, "filesystem", message);
+        }
+    }
+
+    /// What is written to memory has no place on the disk.
+    fn volatile(&mut self, slot: &Slot, point: &str) {
+        let volatile = self.spec.volatile;
+        if !volatile.is_no() && point == "/" && !slot.read_only {
+            let message = format!("volatile is {}, which makes the root read-only", volatile.name());
+            self.add(slot.asked, "read-only", message);
+        }
+        if volatile == Volatile::State && point == "/var" {
+            let message =
+                "volatile is state, which keeps nothing of /var: with overlay it keeps its partition";
+            self.add(slot.asked, "mount", message);
+        }
+    }
+
+    /// GRUB finds the kernel in `/boot`, on the root or of its own.
+    fn boot_loader(&mut self) {
+        let at = |point: &str| self.slots.iter().find(|slot| slot.mount.as_deref() == Some(point));
+        let Some(Slot { asked, file_system: Some(file_system), .. }) = at("/boot").or(at("/")) else {
+            return;
+        };
+        if self.spec.profile == Profile::Machine && !file_system.is_read_by_grub() {
+            let message = format!(
+                "the kernel is on {}, which no distribution's GRUB reads: add an xbootldr, /boot of its own with ext4",
+                file_system.name()
+            );
+            self.add(*asked, "filesystem", message);
         }
     }
 
@@ -328,6 +361,8 @@ mod tests {
             (r#"{"type":"srv","filesystem":"none","mount":"/srv"}"#, "0.mount: nothing can be mounted"),
             (r#"{"type":"root","filesystem":"vfat"}"#, "0.filesystem: vfat has no owners"),
             (r#"{"type":"root","filesystem":"erofs"}"#, "0.filesystem: a machine writes to its root"),
+            (r#"{"type":"root","filesystem":"erofs"}"#, "0.filesystem: the kernel is on erofs, which no"),
+            (r#"{"type":"xbootldr","filesystem":"erofs"}"#, "0.filesystem: the kernel is on erofs, which no"),
             (
                 r#"{"type":"srv","filesystem":"erofs","read-only":false}"#,
                 "0.read-only: erofs is never written",
@@ -388,6 +423,42 @@ mod tests {
             let layout = format!(r#"{{"preset":"simple","partitions":[{partitions}]}}"#);
             let said = said(&layout, Spec::default());
             assert!(said.iter().any(|problem| problem.contains(expected)), "{expected}: {said:?}");
+        }
+    }
+
+    #[test]
+    fn a_volatile_root_is_not_written_to_and_its_state_has_no_partition() {
+        let erofs = r#"{"type":"root","filesystem":"erofs"}"#;
+        for (preset, partitions, volatile, expected) in [
+            ("simple", "", Volatile::Overlay, &[][..]),
+            ("split-boot", erofs, Volatile::Overlay, &[]),
+            ("split-boot-vfat", erofs, Volatile::State, &[]),
+            ("simple", r#"{"type":"var"},{"type":"srv","grow":true}"#, Volatile::Overlay, &[]),
+            (
+                "split-boot",
+                erofs,
+                Volatile::No,
+                &["0.filesystem: a machine writes to its root", "0.grow: root cannot grow at boot"],
+            ),
+            ("simple", erofs, Volatile::Overlay, &["0.filesystem: the kernel is on erofs"]),
+            (
+                "simple",
+                r#"{"type":"root","grow":true}"#,
+                Volatile::State,
+                &["0.grow: root cannot grow at boot: it is read-only"],
+            ),
+            (
+                "simple",
+                r#"{"type":"root","read-only":false}"#,
+                Volatile::Overlay,
+                &["0.read-only: volatile is overlay, which makes the root read-only"],
+            ),
+            ("simple", r#"{"type":"var"}"#, Volatile::State, &["0.mount: volatile is state, which keeps"]),
+        ] {
+            let layout = format!(r#"{{"preset":"{preset}","partitions":[{partitions}]}}"#);
+            let said = said(&layout, Spec { volatile, ..Spec::default() });
+            let is_said = |expected: &&str| said.iter().any(|said| said.starts_with(expected));
+            assert!(said.len() == expected.len() && expected.iter().all(is_said), "{layout}: {said:?}");
         }
     }
 
