@@ -9,7 +9,7 @@ use super::scratch::Machine;
 
 const DEBIAN: &str = "vmimage-test/debian:12";
 
-/// The kiosk of docs/layouts.md, with swap in front of its root.
+/// The kiosk of docs/layouts.md, with swap in place of what it keeps.
 const KIOSK: &str = r#"
 hostname = "web"
 layout = "split-boot"
