@@ -77,14 +77,13 @@ pub(super) fn cover(upper: &Upper, number: usize, directory: &str) -> Result<(),
 /// Make an overlay over the root the root, with all that is mounted in it.
 pub(super) fn switch_root(upper: Upper) -> Result<(), String> {
     let failed = |what: &str, error: Errno| format!("{what}: cannot be moved to the overlay over /: {error}");
-    let points = mounts::below_root()?;
     let root = upper.folder("root")?;
     upper.overlay(0, "/", &root)?;
     chdir(&root).map_err(|error| failed("/", error))?;
     // On top of the old one, where paths from / on still lead until the last step.
     mount_move(".", "/").map_err(|error| failed("/", error))?;
     drop(upper);
-    for point in points {
+    for point in mounts::below_root()? {
         mount_move(&*point, &*format!(".{point}")).map_err(|error| failed(&point, error))?;
     }
     chroot(".").and_then(|()| chdir("/")).map_err(|error| failed("/", error))
