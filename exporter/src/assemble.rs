@@ -66,6 +66,8 @@ pub struct Programs {
     pub grow: Option<Arc<[u8]>>,
     /// `vmimage-init`, the first process of an image that has none.
     pub init: Option<Arc<[u8]>>,
+    /// `vmimage-early`, which makes a root volatile before either init.
+    pub early: Option<Arc<[u8]>>,
 }
 
 /// A disk that only has to be written.

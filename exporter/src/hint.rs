@@ -31,11 +31,13 @@ pub enum Setting {
     Size,
     /// The kind of its partition table.
     Table,
+    /// What of the root is written to memory alone.
+    Volatile,
 }
 
 impl Setting {
     /// Every setting that hints name.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Cmdline,
         Self::Firmware,
         Self::Init,
@@ -47,6 +49,7 @@ impl Setting {
         Self::Service,
         Self::Size,
         Self::Table,
+        Self::Volatile,
     ];
 
     /// The word for it: `size`.
@@ -63,6 +66,7 @@ impl Setting {
             Self::Service => "service",
             Self::Size => "size",
             Self::Table => "table",
+            Self::Volatile => "volatile",
         }
     }
 }

@@ -9,6 +9,7 @@ pub mod layout;
 mod service;
 pub mod setup;
 mod text;
+mod volatile;
 
 use std::fmt;
 use std::str::FromStr;
@@ -28,6 +29,7 @@ pub use layout::Layout;
 pub use service::Service;
 pub use setup::Setup;
 pub use text::TextFormat;
+pub use volatile::Volatile;
 
 /// What a disk should be. Every field has a default; docs/flags.md has the flag of each.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,6 +56,9 @@ pub struct Spec {
     /// How it is divided.
     #[serde(skip_serializing_if = "Layout::is_default")]
     pub layout: Layout,
+    /// What of its root is written to memory alone.
+    #[serde(skip_serializing_if = "Volatile::is_no")]
+    pub volatile: Volatile,
     /// Its first process.
     pub init: Init,
     /// Whether what the image runs becomes a service.
@@ -86,6 +91,7 @@ impl Default for Spec {
             architecture: Architecture::X86_64,
             firmware: Firmware::Any,
             layout: Layout::default(),
+            volatile: Volatile::No,
             init: Init::Auto,
             service: Service::Auto,
             container: None,

@@ -32,6 +32,8 @@ const DISKS: [&str; 9] = [
 /// The one of QEMU and most clouds. A kernel that has it as a module, for an initramfs to load, is not for other disks
 /// alone.
 const USUAL_DISK: &str = "virtio_blk";
+/// The driver of overlays.
+const OVERLAY: &str = "overlay";
 /// Images within an initramfs that hold its modules, of dracut and SUSE.
 const NESTED: [&str; 4] = ["squash-root.img", "squashfs-root.img", "erofs-root.img", "root.squashfs"];
 /// Scripts may be interpreted by scripts, so many times.
@@ -76,8 +78,14 @@ pub(super) fn require_kernel(root: &Tree, kernel: &Kernel, file_system: FileSyst
         && let Some(lacking) = lacks(drivers)
     {
         let message = format!("has no driver {lacking}, and {} has none built in", kernel.image);
-        let hint = "let the Dockerfile make it for any machine (MODULES=most for initramfs-tools, hostonly=\"no\" for dracut, \
-                    no autodetect for mkinitcpio), or leave it out, it is made by the build";
+        let hint = if file_system == FileSystem::Ext4 {
+            "let the Dockerfile make it for any machine (MODULES=most for initramfs-tools, hostonly=\"no\" for dracut, \
+             no autodetect for mkinitcpio), or leave it out, it is made by the build"
+        } else {
+            "let the Dockerfile add that module (/etc/initramfs-tools/modules, add_drivers of dracut.conf, MODULES of \
+             mkinitcpio.conf, a feature of mkinitfs.conf), leave the kernel out, the build installs one with it, or \
+             take a root of ext4"
+        };
         return Err(Error::new(Kind::NotFound, path, message).with_hint(hint));
     }
     require_modules(root, kernel, modules.is_some_and(|modules| modules.are_some))
@@ -91,11 +99,7 @@ pub(super) fn require_drivers(root: &Tree, kernel: &Kernel, mounts: &[Mount]) ->
     let may_lack = |mount: &&Mount| mount.file_system == FileSystem::Erofs || mount.file_system.is_external();
     for mount in mounts.iter().filter(may_lack) {
         let driver = mount.file_system.name();
-        let list = |list| listed(root, kernel, driver, list);
-        let [Some(built_in), Some(loaded)] = [list("modules.builtin")?, list("modules.dep")?] else {
-            continue;
-        };
-        if !built_in.contains(driver) && !loaded.contains(driver) {
+        if lacks_driver(root, kernel, driver)? {
             let message = format!("is {driver}, which {} has no driver for", kernel.image);
             let hint = "make it an ext4, which may be read-only, or take another kernel";
             return Err(Error::new(Kind::NotFound, &mount.point, message).with_hint(hint));
@@ -104,18 +108,26 @@ pub(super) fn require_drivers(root: &Tree, kernel: &Kernel, mounts: &[Mount]) ->
     Ok(())
 }
 
-/// That GRUB can read the file system that has the kernel.
+/// That of the overlay that makes a root volatile.
 ///
 /// # Errors
-/// If it cannot, as distributions build and sign it.
-pub(super) fn require_boot_loader(file_system: FileSystem) -> Result<()> {
-    if file_system.grub_module().is_some() {
+/// If the kernel's own lists do not have it.
+pub(super) fn require_overlay(root: &Tree, kernel: &Kernel) -> Result<()> {
+    if !lacks_driver(root, kernel, OVERLAY)? {
         return Ok(());
     }
-    let message =
-        format!("the kernel lies on {}, which the GRUB of distributions does not read", file_system.name());
-    Err(Error::new(Kind::Unsupported, "/boot", message)
-        .with_hint("give /boot a partition of its own with ext4"))
+    let message = format!("has no driver {OVERLAY}, which makes the root volatile");
+    let hint = Hint::from("take another kernel, or leave out ").name(Setting::Volatile);
+    Err(Error::new(Kind::NotFound, &kernel.image, message).with_hint(hint))
+}
+
+/// Whether the kernel has lists of its own, and a driver is in none of them.
+fn lacks_driver(root: &Tree, kernel: &Kernel, driver: &str) -> Result<bool> {
+    let list = |list| listed(root, kernel, driver, list);
+    Ok(match [list("modules.builtin")?, list("modules.dep")?] {
+        [Some(built_in), Some(loaded)] => !built_in.contains(driver) && !loaded.contains(driver),
+        _ => false,
+    })
 }
 
 /// What an initramfs loads.

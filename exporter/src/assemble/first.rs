@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::bootable;
 use crate::error::{Error, Kind, Result};
 use crate::hint::{Hint, Setting};
+use crate::machine::early::{self, Early};
 use crate::machine::init::{self, Contained};
 use crate::machine::{self, PlannedService, wanted_service};
 use crate::spec::{Container, Init, Profile, Service, Spec};
@@ -39,12 +40,37 @@ impl<'a> FirstProcess<'a> {
         Ok((Self::Distro(Box::new(service)), machine::forget_container(editor)?))
     }
 
-    /// Those of `spec`, after the name of the first process if the kernel would start another one.
+    /// Those of `spec`, after the name of the first process if the kernel would start another one. What makes the root
+    /// volatile goes before the init, and starts it.
     pub(super) fn kernel_arguments(&self, spec: &Spec) -> String {
-        match self {
-            Self::Distro(_) => spec.cmdline.clone(),
-            Self::Own => format!("init={} {}", init::PROGRAM, spec.cmdline),
+        let program = match self {
+            _ if !spec.volatile.is_no() => early::PROGRAM,
+            Self::Own => init::PROGRAM,
+            Self::Distro(_) => return spec.cmdline.clone(),
+        };
+        let others = spec.cmdline.split_ascii_whitespace().filter(|word| !word.starts_with(NAMES_INIT));
+        std::iter::once(format!("init={program}").as_str()).chain(others).collect::<Vec<_>>().join(" ")
+    }
+
+    /// What makes the root volatile before this; `None`: nothing does.
+    ///
+    /// # Errors
+    /// If there is no such program for the machine.
+    pub(super) fn early<'spec>(
+        &self,
+        spec: &'spec Spec,
+        program: Option<Arc<[u8]>>,
+    ) -> Result<Option<Early<'spec>>> {
+        if spec.volatile.is_no() {
+            return Ok(None);
         }
+        let program =
+            program.filter(|program| spec.architecture.runs(program)).ok_or_else(|| no_early(spec))?;
+        let (init, is_own) = match self {
+            Self::Own => (init::PROGRAM, true),
+            Self::Distro(_) => (init_path(spec), false),
+        };
+        Ok(Some(Early { program, volatile: spec.volatile, init, is_own }))
     }
 }
 
@@ -54,10 +80,13 @@ pub(super) fn service(spec: &Spec) -> Option<&Container> {
     wanted_service(&spec.service, container)
 }
 
+/// What words of the kernel's command line begin with that name the first process.
+const NAMES_INIT: &str = "init=";
+
 /// What the kernel is told to start; of several words the last counts.
 fn init_path(spec: &Spec) -> &str {
     let words = spec.cmdline.split_ascii_whitespace();
-    words.filter_map(|word| word.strip_prefix("init=")).next_back().unwrap_or(INIT)
+    words.filter_map(|word| word.strip_prefix(NAMES_INIT)).next_back().unwrap_or(INIT)
 }
 
 /// Whether there is one, or the kernel arguments name another one.
@@ -66,7 +95,7 @@ pub(super) fn has_init(root: &Tree, spec: &Spec) -> bool {
 }
 
 fn names_init(spec: &Spec) -> bool {
-    spec.cmdline.split_ascii_whitespace().any(|word| word.starts_with("init="))
+    spec.cmdline.split_ascii_whitespace().any(|word| word.starts_with(NAMES_INIT))
 }
 
 /// Whether the first process is vmimage's own. By itself that is for images whose kernel is another one's, too.
@@ -135,12 +164,31 @@ fn no_init(spec: &Spec) -> Error {
         .with_hint("build on a machine of that architecture, or install an init in the Dockerfile")
 }
 
+fn no_early(spec: &Spec) -> Error {
+    let message = format!(
+        "volatile is {}, and this vmimage has no vmimage-early for {} to see to that",
+        spec.volatile.name(),
+        spec.architecture
+    );
+    let hint = Hint::from("take the vmimage of the frontend image (make out/vmimage), or leave out ");
+    Error::new(Kind::NotFound, early::PROGRAM, message).with_hint(hint.name(Setting::Volatile))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::spec::Volatile;
 
     fn spec(init: Init, cmdline: &str) -> Spec {
         Spec { init, cmdline: cmdline.into(), ..Spec::default() }
+    }
+
+    /// The head of a program for x86-64.
+    fn program() -> Arc<[u8]> {
+        let mut program = vec![0; 20];
+        program[..4].copy_from_slice(b"\x7fELF");
+        program[18] = 62;
+        Arc::from(program)
     }
 
     #[test]
@@ -168,16 +216,26 @@ mod tests {
     }
 
     #[test]
+    fn what_makes_the_root_volatile_goes_before_the_init_that_was_asked_for() {
+        for (volatile, cmdline, arguments, starts) in [
+            (Volatile::No, "quiet  init=/app", "init=/usr/lib/vmimage/init quiet", None),
+            (Volatile::State, "quiet", "init=/usr/lib/vmimage/early quiet", Some(init::PROGRAM)),
+        ] {
+            let spec = Spec { volatile, ..spec(Init::Vmimage, cmdline) };
+            assert_eq!(FirstProcess::Own.kernel_arguments(&spec), arguments);
+            let early = FirstProcess::Own.early(&spec, Some(program())).unwrap();
+            assert_eq!(early.map(|early| early.init), starts);
+            assert_eq!(FirstProcess::Own.early(&spec, None).is_err(), starts.is_some());
+        }
+    }
+
+    #[test]
     fn a_machine_of_ours_that_would_run_nothing_is_an_error() {
-        let mut program = vec![0; 20];
-        program[..4].copy_from_slice(b"\x7fELF");
-        program[18] = 62;
         let error = |service: Service, words: &[&str]| {
             let cmd = words.iter().map(|word| (*word).to_owned()).collect();
             let container = Some(Container { cmd, ..Container::default() });
             let spec = Spec { service, container, ..spec(Init::Vmimage, "") };
-            let program = Arc::from(program.clone());
-            contained(&spec, Some(program), Time::default()).err().map(|error| error.to_string())
+            contained(&spec, Some(program()), Time::default()).err().map(|error| error.to_string())
         };
         let auto = || Service::Auto;
         assert_eq!(error(auto(), &["nginx"]), None);

@@ -16,6 +16,7 @@ use crate::boot::{self, BootFiles, Defaults, Root};
 use crate::engine::Run;
 use crate::error::{Error, Kind, Result};
 use crate::fs::{FileSystem, VolumeId};
+use crate::hint::{Hint, Setting};
 use crate::machine::{self, Machine, Mount};
 use crate::report::System;
 use crate::spec::{Architecture, Firmware, Spec};
@@ -46,15 +47,22 @@ pub(super) fn plan(spec: &Spec, input: Input, run: &Run<'_>) -> Result<Planned> 
     require_partition_ids(&layout, &os)?;
 
     let boot_files = boot_files_for(spec, &layout, boot_files)?;
-    bootable::require_boot_loader(layout.file_system_at("/boot").unwrap_or(layout.root.file_system))?;
     edits.extend(boot_partition::settle(&mut Editor::new(&mut root, time), &os, &mut source, &layout)?);
     bootable::require_kernel(&root, &source.kernel, layout.root.file_system)?;
     bootable::require_drivers(&root, &source.kernel, &layout.mounts())?;
     compressed::require(&root, &source.kernel, layout.partitions.iter().map(|named| &named.slot))?;
+    let early = first.early(spec, programs.early.clone())?;
+    if early.is_some() {
+        bootable::require_overlay(&root, &source.kernel)?;
+    }
     let mut words = kernel_words(first.kernel_arguments(spec), &source.kernel, &layout);
     edits.extend(install(first, &mut root, &mut os, spec, programs, &layout, time)?);
     let editor = &mut Editor::new(&mut root, time);
     edits.extend(machine::set_up(editor, &os, &spec.setup, &materials, &seed)?);
+    if let Some(early) = early {
+        require_no_first_boot(&root)?;
+        edits.extend(machine::early::install(&mut Editor::new(&mut root, time), &early)?);
+    }
     let ignites = ignites(&root, spec, &mut words);
     let with_words = Spec { cmdline: words, ..spec.clone() };
     // What is set up may be settings of the menu.
@@ -196,6 +204,23 @@ fn machine(spec: &Spec, grow: Option<Arc<[u8]>>, layout: &Resolved, time: Time) 
         grow: grow.filter(|program| spec.architecture.runs(program)),
         time,
     }
+}
+
+/// Every boot of a volatile root is the first one: what is to happen at that alone would happen again and again.
+fn require_no_first_boot(root: &Tree) -> Result<()> {
+    let once = [
+        (
+            machine::AUTORELABEL,
+            "SELinux labels are written to a volatile root at no boot",
+            "set SELINUX=disabled in /etc/selinux/config",
+        ),
+        (boot::FIRST_BOOT, "Ignition writes to a volatile root at no boot", "take Ignition out of the image"),
+    ];
+    let met = once.into_iter().find(|(path, ..)| root.resolve(path).is_some());
+    met.map_or(Ok(()), |(path, message, instead)| {
+        let hint = Hint::from(format!("{instead}, or leave out ")).name(Setting::Volatile);
+        Err(Error::new(Kind::Unsupported, path, message).with_hint(hint))
+    })
 }
 
 /// `/usr` has the first process of most systems: the initramfs mounts it, where it reads fstab for that.

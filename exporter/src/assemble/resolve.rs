@@ -147,8 +147,8 @@ impl Named {
     fn mount(&self) -> Option<Mount> {
         let volume = self.volume?;
         let point = self.slot.mount.clone()?;
-        let options = self.slot.options.clone();
-        Some(Mount { point, id: volume.id(), file_system: volume.file_system(), options })
+        let (options, is_covered) = (self.slot.options.clone(), self.slot.is_covered);
+        Some(Mount { point, id: volume.id(), file_system: volume.file_system(), options, is_covered })
     }
 }
 

@@ -104,7 +104,9 @@ pub fn fixed_words(os: &Os, spec: &Spec, root: &Root) -> Vec<String> {
         // mkinitfs loads only what it is told, and asks nobody for the type of the file system.
         let driver = root.file_system.name();
         words.push(format!("modules=sd-mod,virtio_blk,nvme,{driver}"));
-        words.push(format!("rootfstype={driver}"));
+    }
+    if os.family == Family::Alpine || root.file_system != FileSystem::Ext4 {
+        words.push(format!("rootfstype={}", root.file_system.name()));
     }
     words.push("console=tty0".into());
     words.push(format!("console={},115200n8", spec.architecture.serial_console()));

@@ -57,6 +57,8 @@ pub struct Mount {
     pub file_system: FileSystem,
     /// Options, with commas between them.
     pub options: String,
+    /// Whether something else is mounted over it before the init, which then knows nothing of it.
+    pub is_covered: bool,
 }
 
 impl Mount {
@@ -102,7 +104,7 @@ pub(super) fn write(editor: &mut Editor<'_>, mounts: &[Mount], swaps: &[VolumeId
     let old = read(editor.tree(), PATH)?;
     let mut notes = Vec::new();
     let mut text = Vec::new();
-    for mount in mounts {
+    for mount in mounts.iter().filter(|mount| !mount.is_covered) {
         let options = options(&old, mount, &mut notes);
         let Mount { point, id, file_system, .. } = mount;
         let (tag, kind, pass) = (id.tag(), file_system.name(), mount.pass());
@@ -182,6 +184,7 @@ mod tests {
             id: VolumeId::Uuid(Uuid([0x11; 16])),
             file_system: FileSystem::Ext4,
             options: "errors=remount-ro".into(),
+            is_covered: false,
         }
     }
 
@@ -191,6 +194,7 @@ mod tests {
             id: VolumeId::Serial(0x1234_00ab),
             file_system: FileSystem::Vfat,
             options: "umask=0077,nofail".into(),
+            is_covered: false,
         }
     }
 
@@ -267,6 +271,15 @@ mod tests {
             let line = format!("UUID=11111111-1111-1111-1111-111111111111 /usr {line}\n");
             assert_eq!(text(&tree, PATH).unwrap(), line);
         }
+    }
+
+    #[test]
+    fn what_is_covered_has_no_line_nor_that_of_the_image() {
+        let mut tree = tree(&[(PATH, "/dev/sda1 / ext4 rw 0 1\n/dev/vdb1 /data xfs defaults 0 2\n")]);
+        let mut editor = Editor::new(&mut tree, Time::default());
+        let notes = write(&mut editor, &[Mount { is_covered: true, ..root() }], &[]).unwrap();
+        assert_eq!(text(&tree, PATH).unwrap(), "/dev/vdb1 /data xfs defaults 0 2\n");
+        assert_eq!(notes, [""; 0]);
     }
 
     #[test]

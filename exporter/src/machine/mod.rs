@@ -14,6 +14,7 @@ use crate::tree::{Editor, Texts, Time, Tree};
 mod accounts;
 mod console;
 mod container_base;
+pub mod early;
 mod fstab;
 mod grow;
 mod hostname;

@@ -7,7 +7,7 @@ use crate::tree::testing::{text, tree};
 const UNIT_DIRECTORY: &str = "/usr/lib/systemd/system";
 
 fn mount(point: &str, id: VolumeId, file_system: FileSystem) -> Mount {
-    Mount { point: point.into(), id, file_system, options: String::new() }
+    Mount { point: point.into(), id, file_system, options: String::new(), is_covered: false }
 }
 
 fn machine() -> Machine {

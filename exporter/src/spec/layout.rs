@@ -6,6 +6,7 @@
 //!
 //! Placing, fstab, GRUB, growth and the kernel's command line go by the [slots](Slot).
 
+mod drivers;
 mod list;
 mod partition_type;
 mod problems;
@@ -23,6 +24,7 @@ use crate::disk::{TableKind, kinds};
 use crate::fs::{self, erofs};
 use crate::seed::Uuid;
 
+pub use drivers::initramfs_drivers;
 pub use list::{Content, Slot, slots};
 pub use partition_type::PartitionType;
 pub use problems::{Problem, problems};

@@ -55,7 +55,7 @@ pub(crate) struct Disk {
     scratch: TempDir,
     pub(crate) parts: Vec<Part>,
     partitions: Vec<Placed>,
-    edits: Vec<String>,
+    pub(crate) edits: Vec<String>,
 }
 
 fn refusal(spec: &Spec, tree: Tree) -> String {
@@ -98,12 +98,12 @@ impl Disk {
         bytes
     }
 
-    fn partition(&self, name: &str) -> &Placed {
+    pub(crate) fn partition(&self, name: &str) -> &Placed {
         self.partitions.iter().find(|placed| placed.name == name).unwrap()
     }
 
     /// A partition as a file of its own, with holes for zeroes.
-    fn volume(&self, placed: &Placed) -> PathBuf {
+    pub(crate) fn volume(&self, placed: &Placed) -> PathBuf {
         let path = self.scratch.path().join(&placed.name);
         let volume = File::create(&path).unwrap();
         volume.set_len(placed.size).unwrap();
@@ -121,7 +121,7 @@ impl Disk {
         format!("{}?offset={}", self.path().display(), placed.start)
     }
 
-    fn debugfs(&self, name: &str, request: &str) -> String {
+    pub(crate) fn debugfs(&self, name: &str, request: &str) -> String {
         said(Command::new("debugfs").args(["-R", request]).arg(self.at(self.partition(name))))
     }
 

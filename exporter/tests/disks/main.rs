@@ -7,3 +7,4 @@ mod layouts;
 mod planner;
 mod random;
 mod same_bytes;
+mod volatile;

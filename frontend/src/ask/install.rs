@@ -30,6 +30,8 @@ pub(crate) struct Install {
     pub(crate) time_zone: bool,
     /// What the boot loader for a BIOS has to read tables and file systems.
     pub(crate) core_modules: Vec<&'static str>,
+    /// Drivers that an initramfs has to have, beside those of every machine.
+    pub(crate) drivers: Vec<&'static str>,
     /// What is trusted, and where packages come from, before any is fetched.
     pub(crate) sources: Sources,
 }

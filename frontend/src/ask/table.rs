@@ -7,7 +7,7 @@
 use exporter::container::{Compression, Format};
 use exporter::disk::TableKind;
 use exporter::spec::layout::{Preset, SectorSize};
-use exporter::spec::{Firmware, Init, Profile, TextFormat};
+use exporter::spec::{Firmware, Init, Profile, TextFormat, Volatile};
 
 use super::Kernel;
 use super::attribute::Form::{Arguments, Choice, Choices, Number, Switch, Text, Texts};
@@ -163,6 +163,20 @@ pub(crate) static ATTRIBUTES: [Attribute; 20] = [
         right: &["uefi"],
         wrong: &[("coreboot", "one of any, bios, uefi")],
         read: |text| value(text, |asked, firmware| asked.spec.firmware = firmware),
+    },
+    Attribute {
+        name: "volatile",
+        form: Choice("VOLATILE", || Volatile::ALL.map(Volatile::name).to_vec()),
+        topic: Topic::Machine,
+        places: EVERYWHERE,
+        help: "What is written to memory and gone after a reboot: nothing, all of a read-only root (overlay), or its /var (state)",
+        about: "What is written to memory and gone after a reboot, in systemd's words: `overlay` makes the root read-only \
+                with an overlay in memory over all of it, `state` one over `/var` and temporary files alone. With either, \
+                the root may be an EROFS.",
+        default: Some("no"),
+        right: &["overlay", "state"],
+        wrong: &[("yes", "one of no, overlay, state")],
+        read: |text| value(text, |asked, volatile| asked.spec.volatile = volatile),
     },
     Attribute {
         name: "init",

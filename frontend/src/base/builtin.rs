@@ -25,7 +25,7 @@ pub(crate) fn has_boot_files() -> bool {
 /// The programs inside a machine of this architecture, as far as this binary has them.
 pub(crate) fn programs(architecture: Architecture) -> Programs {
     let program = |name| file(GUEST, &format!("{name}-{}", architecture.oci_name()));
-    Programs { grow: program("vmimage-grow"), init: program("vmimage-init") }
+    Programs { grow: program("vmimage-grow"), init: program("vmimage-init"), early: program("vmimage-early") }
 }
 
 fn file(files: &[(&str, &[u8])], wanted: &str) -> Option<Arc<[u8]>> {

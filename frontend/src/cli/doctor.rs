@@ -112,12 +112,13 @@ fn frontend_image() -> Result<String> {
     Err(Error::user(message).with_hint(format!("docker pull {frontend}")))
 }
 
-/// What machines get of this program itself: a boot loader where their distribution has none, growth, a first process.
+/// What machines get of this program itself: a boot loader where their distribution has none, growth, a first process, a volatile root.
 fn own_files(has_boot_files: bool, programs: &Programs) -> Result<String> {
     let all = [
         ("boot loader", has_boot_files),
         ("vmimage-grow", programs.grow.is_some()),
         ("vmimage-init", programs.init.is_some()),
+        ("vmimage-early", programs.early.is_some()),
     ];
     let names = |there| {
         let names = all.iter().filter(|(_, is_there)| *is_there == there).map(|(name, _)| *name);
@@ -207,16 +208,18 @@ mod tests {
     #[test]
     fn a_program_of_cargo_build_alone_says_what_it_lacks() {
         let there = |is_there: bool| is_there.then(|| std::sync::Arc::from(*b"program"));
-        for (boot, grow, init, missing) in [
-            (true, true, true, None),
-            (false, false, false, Some("no boot loader, vmimage-grow, vmimage-init")),
-            (true, false, true, Some("no vmimage-grow")),
-            (false, true, true, Some("no boot loader")),
+        for (boot, grow, init, early, missing) in [
+            (true, true, true, true, None),
+            (false, false, false, false, Some("no boot loader, vmimage-grow, vmimage-init, vmimage-early")),
+            (true, false, true, true, Some("no vmimage-grow")),
+            (false, true, true, true, Some("no boot loader")),
+            (true, true, true, false, Some("no vmimage-early")),
         ] {
-            let found = own_files(boot, &Programs { grow: there(grow), init: there(init) });
+            let programs = Programs { grow: there(grow), init: there(init), early: there(early) };
+            let found = own_files(boot, &programs);
             let told = found.map_err(|error| (error.to_string(), error.hint().map(ToString::to_string)));
             match missing {
-                None => assert_eq!(told.unwrap(), "boot loader, vmimage-grow, vmimage-init"),
+                None => assert_eq!(told.unwrap(), "boot loader, vmimage-grow, vmimage-init, vmimage-early"),
                 Some(missing) => {
                     let (message, hint) = told.unwrap_err();
                     assert!(message.ends_with(missing), "{message}");

@@ -17,6 +17,7 @@ pub(super) static MANAGER: Manager = Manager {
     places: Some(Places { repository: |_| Place::Line("/etc/apk/repositories"), keys: "/etc/apk/keys" }),
     pin: Pin::Prefix,
     machine_script: &[include_str!("stand-ins.sh"), include_str!("apk-machine.sh")],
+    drivers_script: ("", include_str!("apk-drivers.sh")),
     locale: None,
     boot_script: &[],
 };

@@ -41,6 +41,7 @@ pub(super) static MANAGER: Manager = Manager {
         include_str!("stand-ins.sh"),
         include_str!("dnf-machine.sh"),
     ],
+    drivers_script: (concat!(include_str!("dracut-drivers.sh"), "add_drivers_to_dracut\n"), ""),
     locale: Some(("glibc-langpack-{}", "")),
     boot_script: &[
         include_str!("rpm.sh"),

@@ -148,6 +148,27 @@ fn every_row_is_some_recorded_releases() {
     }
 }
 
+/// ext4 is no driver that has to be asked for: the step of its machine stays the one that is in caches.
+#[test]
+fn an_initramfs_is_told_of_drivers_where_there_are_some() {
+    for (name, os_release) in recorded() {
+        let base = bare(&name, &os_release);
+        let script = |drivers: &[&'static str]| {
+            let asked = Install { drivers: drivers.to_vec(), ..Install::default() };
+            plan(&base, Architecture::X86_64, &asked)
+                .ok()
+                .and_then(|plan| plan.machine)
+                .map(|step| step.script)
+        };
+        let (without, with) = (script(&[]), script(&["erofs", "xfs"]));
+        assert_eq!(without.is_some(), with.is_some(), "{name}");
+        let Some((without, with)) = without.zip(with) else { continue };
+        assert!(!without.contains("drivers"), "{name}");
+        assert!(with.contains("$drivers") && with.len() > without.len(), "{name}");
+        assert!(with.contains("drivers='erofs xfs'\n"), "{name}");
+    }
+}
+
 /// A package that no file shows would be installed over and over.
 #[test]
 fn every_package_of_a_machine_is_shown_by_a_file() {

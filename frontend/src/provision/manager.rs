@@ -60,6 +60,8 @@ pub(super) struct Manager {
     pub(super) pin: Pin,
     /// Installs `$@`, and makes an initramfs for every kernel.
     pub(super) machine_script: &'static [&'static str],
+    /// Has every initramfs that is made know the drivers `$drivers`: what goes before `machine_script`, and what behind it.
+    pub(super) drivers_script: (&'static str, &'static str),
     /// Makes the locale `$locale`, and the package that it needs; `{}` in its name is the language.
     pub(super) locale: Option<(&'static str, &'static str)>,
     /// Installs `$3` and further, and collects boot files for architecture `$2` into `$1`.
@@ -99,6 +101,7 @@ impl Manager {
         let release = Release::find(&base.os, self.releases).unwrap_or(&self.releases[0]);
         let cache = self.cache(base, architecture);
         let packages = self.packages(release, base, architecture, asked, part)?;
+        let (before, after) = self.drivers_script(asked, part);
         let is_needed = !packages.is_empty() || part != Part::Kernel && asked.is_more_than_kernel();
         let machine = is_needed.then(|| Step {
             title: format!("[vmimage] install {}", packages.join(" ").replace('?', "")),
@@ -106,7 +109,9 @@ impl Manager {
                 HEAD,
                 &stood_in_for(),
                 KERNELS,
+                &before,
                 &self.machine_script.concat(),
+                after,
                 &self.locale_script(asked),
                 record(asked),
             ]
@@ -226,6 +231,15 @@ impl Manager {
             Some(((_, script), name)) => format!("\nlocale='{name}'\n{script}"),
             None => String::new(),
         }
+    }
+
+    /// An initramfs is made of the image that has the kernel.
+    fn drivers_script(&self, asked: &Install, part: Part) -> (String, &'static str) {
+        if asked.drivers.is_empty() || part == Part::System {
+            return (String::new(), "");
+        }
+        let (before, after) = self.drivers_script;
+        (format!("\ndrivers='{}'\n{before}", asked.drivers.join(" ")), after)
     }
 
     fn shown_by(&self, package: &str) -> Option<&'static [&'static str]> {

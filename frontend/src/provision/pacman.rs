@@ -18,6 +18,7 @@ pub(super) static MANAGER: Manager = Manager {
     places: None,
     pin: Pin::Newest { other: "linux-lts" },
     machine_script: &[include_str!("stand-ins.sh"), include_str!("pacman-machine.sh")],
+    drivers_script: (include_str!("pacman-drivers.sh"), ""),
     locale: None,
     boot_script: &[],
 };

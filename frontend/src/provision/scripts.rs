@@ -132,6 +132,48 @@ fn the_core_for_a_bios_knows_no_partition() {
     assert_eq!(fs::read_to_string(sandbox.path("work/boot.img")).unwrap(), "boot");
 }
 
+/// Each is told in a file that its own tool reads, now and when a kernel comes.
+#[test]
+fn an_initramfs_is_told_of_the_drivers_of_its_root() {
+    let run = |script: &str, etc: &str| {
+        let sandbox = Sandbox::new();
+        let root = sandbox.path("root");
+        let conf = format!("{root}/etc/mkinitfs");
+        fs::create_dir_all(format!("{conf}/features.d")).unwrap();
+        fs::create_dir_all(format!("{root}/boot")).unwrap();
+        fs::write(format!("{root}/boot/vmlinuz-virt"), "").unwrap();
+        fs::create_dir_all(format!("{root}/usr/share/kernel/virt")).unwrap();
+        fs::write(format!("{root}/usr/share/kernel/virt/kernel.release"), "6.1-virt\n").unwrap();
+        fs::write(format!("{conf}/mkinitfs.conf"), "features=\"ata base ext4\"\n").unwrap();
+        sandbox.program("dracut", "");
+        let script = ["/etc/", "/usr/share/", "/boot/"]
+            .iter()
+            .fold(script.to_owned(), |text, path| text.replace(path, &format!("{root}{path}")));
+        let head = format!(
+            "set -eu\ndrivers='erofs xfs'\nis_new_kernel() {{ true; }}\n\
+             make_initramfs() {{ echo \"$@\" >{root}/made; }}\n"
+        );
+        for _ in 0..2 {
+            let done = sandbox.run(&(head.clone() + &script), &["linux-image-amd64"], &[]);
+            assert!(done.status.success(), "{}", text(&done.stderr));
+        }
+        fs::read_to_string(format!("{root}{etc}")).unwrap()
+    };
+    let dracut = include_str!("dracut-drivers.sh");
+    let apt = dracut.to_owned() + include_str!("apt-drivers.sh");
+    let apk = include_str!("apk-drivers.sh");
+    let conf = "/etc/dracut.conf.d/vmimage-drivers.conf";
+    let add = "add_drivers+=\" erofs xfs \"\n";
+    assert_eq!(run(&apt, "/usr/share/initramfs-tools/modules.d/vmimage"), "erofs\nxfs\n");
+    assert_eq!(run(&apt, conf), add);
+    assert_eq!(run(&format!("{dracut}add_drivers_to_dracut"), conf), add);
+    assert_eq!(run(apk, "/etc/mkinitfs/features.d/vmimage.modules"), "kernel/fs/erofs\nkernel/fs/xfs\n");
+    assert_eq!(run(apk, "/etc/mkinitfs/mkinitfs.conf"), "features=\"ata base ext4 vmimage\"\n");
+    assert_eq!(run(apk, "/made"), "virt 6.1-virt\n");
+    let pacman = include_str!("pacman-drivers.sh");
+    assert_eq!(run(pacman, "/etc/mkinitcpio.conf.d/vmimage-drivers.conf"), "MODULES+=(erofs xfs)\n");
+}
+
 const MADISON: &str = "\
  linux | 6.1.148-1 | http://deb.debian.org/debian bookworm/main amd64 Packages
  linux | 6.1.140-1 | http://security.debian.org/debian-security bookworm-security/main amd64 Packages

@@ -49,3 +49,4 @@ mod trust;
 mod two_disks;
 mod upgrades;
 mod variants;
+mod volatile;

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, setrlimit};
 
+use crate::early;
 use crate::init::console::{self, say, say_error};
 use crate::init::devices;
 use crate::init::growth;
@@ -34,8 +35,12 @@ pub(crate) fn run() -> ExitCode {
     console::open();
     let (events, inbox) = channel();
     say_error(power::watch_signals(events.clone()));
-    mounts::root();
-    growth::begin();
+    // Who has prepared the root has made it read-only, and it grows no more.
+    if !early::is_there() {
+        mounts::root();
+        growth::begin();
+    }
+    mounts::run();
     name_machine();
     settings();
 

@@ -15,13 +15,13 @@
 use std::process::ExitCode;
 
 mod boot;
-mod console;
+pub(crate) mod console;
 mod devices;
 pub(crate) mod dhcp;
 mod growth;
 mod launch;
-mod modules;
-mod mounts;
+pub(crate) mod modules;
+pub(crate) mod mounts;
 pub(crate) mod netlink;
 mod network;
 mod power;

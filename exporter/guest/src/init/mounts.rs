@@ -1,9 +1,11 @@
 //! The kernel's file systems, and the root.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
+use rustix::fs::statfs;
 use rustix::io::Errno;
 use rustix::mount::{MountFlags, UnmountFlags, mount, mount_remount, unmount};
 
@@ -16,6 +18,11 @@ struct Virtual {
     flags: MountFlags,
     data: &'static str,
 }
+
+/// What is mounted, as this process sees it (proc_pid_mounts(5)).
+const MOUNTS: &str = "/proc/self/mounts";
+/// That of tmpfs (statfs(2)).
+const TMPFS_MAGIC: rustix::fs::FsWord = 0x0102_1994;
 
 const SAFE: MountFlags = MountFlags::NOSUID.union(MountFlags::NODEV).union(MountFlags::NOEXEC);
 
@@ -48,9 +55,10 @@ const LINKS: [(&str, &str); 4] = [
     ("/dev/stderr", "/proc/self/fd/2"),
 ];
 
-/// Mount the kernel's file systems, but those the initramfs has left mounted.
-pub(crate) fn virtual_file_systems() {
-    for Virtual { at, kind, flags, data } in VIRTUAL {
+impl Virtual {
+    /// Mount it, unless the initramfs has left it mounted.
+    fn mount(&self) {
+        let Self { at, kind, flags, data } = *self;
         if at.starts_with("/dev/") {
             let _ = fs::create_dir(at);
         }
@@ -60,21 +68,51 @@ pub(crate) fn virtual_file_systems() {
             Err(error) => say(format_args!("{at}: cannot mount {kind}: {error}")),
         }
     }
+}
+
+/// Mount those that tell what else is mounted, and where the console is; an init mounts the others as it wants them.
+pub(crate) fn needed_first() {
+    VIRTUAL.iter().filter(|each| matches!(each.at, "/proc" | "/dev")).for_each(Virtual::mount);
+}
+
+/// Mount the kernel's file systems, but those the initramfs has left mounted.
+pub(crate) fn virtual_file_systems() {
+    VIRTUAL.iter().for_each(Virtual::mount);
     for (link, target) in LINKS {
         let _ = symlink(target, link);
     }
 }
 
-/// Make the root writable, and show the image's own `/run`: the initramfs has put its own over it.
+/// Make the root writable.
 pub(crate) fn root() {
     let result = mount_remount("/", MountFlags::empty(), "");
     say_error(result.map_err(|error| format!("/: cannot be made writable: {error}")));
-    let _ = unmount("/run", UnmountFlags::DETACH);
+}
+
+/// Show the image's own `/run`: the initramfs has put a tmpfs over it.
+pub(crate) fn run() {
+    if statfs("/run").is_ok_and(|mounted| mounted.f_type == TMPFS_MAGIC) {
+        let _ = unmount("/run", UnmountFlags::DETACH);
+    }
+}
+
+/// Where something is mounted in the root, each place after what it lies in; what lies in others of them is not there.
+pub(crate) fn below_root() -> Result<Vec<String>, String> {
+    let mounts = fs::read_to_string(MOUNTS).map_err(|error| format!("{MOUNTS}: {error}"))?;
+    Ok(outermost(&mounts))
+}
+
+fn outermost(mounts: &str) -> Vec<String> {
+    let points = mounts.lines().filter_map(|line| line.split(' ').nth(1)).map(unescape);
+    let points: BTreeSet<_> = points.filter(|point| point != "/").collect();
+    let lies_in =
+        |point: &str, other: &str| point.strip_prefix(other).is_some_and(|rest| rest.starts_with('/'));
+    points.iter().filter(|point| !points.iter().any(|other| lies_in(point, other))).cloned().collect()
 }
 
 /// Unmount what lies on block devices, the last first, and make the root read-only.
 pub(crate) fn release() {
-    let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+    let mounts = fs::read_to_string(MOUNTS).unwrap_or_default();
     let on_devices = mounts.lines().rev().filter_map(|line| {
         let mut fields = line.split(' ');
         let (device, at) = (fields.next()?, fields.next()?);
@@ -107,7 +145,15 @@ pub(crate) fn set(path: &str, value: &str) {
 
 #[cfg(test)]
 mod tests {
-    use super::unescape;
+    use super::{outermost, unescape};
+
+    #[test]
+    fn what_is_mounted_in_the_root_moves_with_all_that_lies_in_it() {
+        let mounts = "rootfs / rootfs rw 0 0\n/dev/vda3 / ext4 ro 0 0\ndevtmpfs /dev devtmpfs rw 0 0\n\
+            devpts /dev/pts devpts rw 0 0\n/dev/vda4 /my\\040usr ext4 ro 0 0\ntmpfs /devices tmpfs rw 0 0\n\
+            tmpfs /dev devtmpfs rw 0 0\n";
+        assert_eq!(outermost(mounts), ["/dev", "/devices", "/my usr"]);
+    }
 
     #[test]
     fn paths_with_blanks_are_read() {

@@ -37,20 +37,31 @@ fn kernel_with(built_in: &[&str], files: &[(&str, &str)], initramfs: Option<&[u8
 }
 
 #[test]
-fn a_kernel_lies_where_grub_finds_it() {
-    let said = |file_system| says(require_boot_loader(file_system));
-    assert_eq!(said(FileSystem::Ext4), "fine");
-    assert_eq!(
-        said(FileSystem::Erofs),
-        "/boot: the kernel lies on erofs, which the GRUB of distributions does not read"
-    );
+fn a_volatile_root_takes_the_driver_of_overlays() {
+    for (built_in, loaded, expected) in [
+        ("kernel/fs/overlayfs/overlay.ko\n", "", "fine"),
+        ("", "kernel/fs/overlayfs/overlay.ko.xz:\n", "fine"),
+        (
+            "kernel/fs/ext4/ext4.ko\n",
+            "",
+            "/boot/vmlinuz-6.1: has no driver overlay, which makes the root volatile",
+        ),
+    ] {
+        let files =
+            [("/boot/vmlinuz-6.1", "kernel"), (MODULES, built_in), ("/lib/modules/6.1/modules.dep", loaded)];
+        let tree = tree(&files);
+        assert_eq!(says(require_overlay(&tree, &kernel::chosen(&tree).unwrap())), expected);
+    }
+    // Nobody knows.
+    let tree = tree(&[("/boot/vmlinuz-6.1", "kernel")]);
+    assert_eq!(says(require_overlay(&tree, &kernel::chosen(&tree).unwrap())), "fine");
 }
 
 #[test]
 fn what_is_mounted_later_has_a_driver() {
     let mount = |file_system| {
         let point = "/srv".to_owned();
-        Mount { point, id: VolumeId::Serial(1), file_system, options: String::new() }
+        Mount { point, id: VolumeId::Serial(1), file_system, options: String::new(), is_covered: false }
     };
     let said = |built_in: &str, loaded: &str, file_system| {
         let files =

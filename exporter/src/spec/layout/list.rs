@@ -8,7 +8,7 @@ use crate::disk::{TableKind, kinds};
 use crate::fs::FileSystem;
 use crate::fs::erofs::Algorithm;
 use crate::seed::Uuid;
-use crate::spec::{Profile, Size, Spec};
+use crate::spec::{Profile, Size, Spec, Volatile};
 
 /// A partition with all that was left open.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,6 +41,8 @@ pub struct Slot {
     pub grow: bool,
     /// Whether it is mounted read-only.
     pub read_only: bool,
+    /// Whether an overlay is mounted over it before the init.
+    pub is_covered: bool,
     /// Attribute bits of the table.
     pub attributes: u64,
 }
@@ -72,8 +74,8 @@ pub fn slots(spec: &Spec) -> Vec<Slot> {
     let asked = &spec.layout.partitions;
     let of_preset = |preset: Vec<Partition>| preset.into_iter().map(|partition| (None, partition)).collect();
     let mut list = match (spec.layout.preset, asked.is_empty(), spec.profile) {
-        (Some(preset), ..) => changed(of_preset(preset.partitions()), asked),
-        (None, true, Profile::Machine) => of_preset(Preset::Simple.partitions()),
+        (Some(preset), ..) => changed(of_preset(preset.partitions(spec.volatile)), asked),
+        (None, true, Profile::Machine) => of_preset(Preset::Simple.partitions(spec.volatile)),
         (None, true, Profile::Data) => of_preset(vec![files()]),
         (None, false, _) => asked.iter().cloned().enumerate().map(|(at, each)| (Some(at), each)).collect(),
     };
@@ -86,7 +88,7 @@ pub fn slots(spec: &Spec) -> Vec<Slot> {
         list.insert(0, (None, Partition::new(PartitionType::BiosBoot)));
     }
     let mut labels: BTreeSet<_> = list.iter().filter_map(|(_, partition)| partition.label.clone()).collect();
-    let slots = list.into_iter().map(|entry| slot(entry, spec.architecture, &mut labels));
+    let slots = list.into_iter().map(|entry| slot(entry, spec, &mut labels));
     let mut slots: Vec<_> = slots.collect();
     if spec.layout.table == TableKind::Mbr && is_for_bios(spec) {
         activate(&mut slots);
@@ -135,12 +137,13 @@ fn changed(mut list: Vec<Entry>, asked: &[Partition]) -> Vec<Entry> {
 }
 
 impl Preset {
-    /// The BIOS boot partition is there on every disk with a GPT, so that numbers mean the same on all of them.
-    fn partitions(self) -> Vec<Partition> {
+    /// The BIOS boot partition is there on every disk with a GPT, so that numbers mean the same on all of them. A root that is
+    /// only read needs no more room.
+    fn partitions(self, volatile: Volatile) -> Vec<Partition> {
         let [bios, esp, boot, root] =
             [PartitionType::BiosBoot, PartitionType::Esp, PartitionType::Xbootldr, PartitionType::Root]
                 .map(Partition::new);
-        let root = Partition { grow: Some(true), ..root };
+        let root = Partition { grow: volatile.is_no().then_some(true), ..root };
         match self {
             Self::Simple => vec![bios, esp, root],
             Self::SplitBoot => vec![bios, esp, boot, root],
@@ -162,7 +165,7 @@ fn files() -> Partition {
     }
 }
 
-fn slot((asked, said): Entry, architecture: Architecture, labels: &mut BTreeSet<String>) -> Slot {
+fn slot((asked, said): Entry, spec: &Spec, labels: &mut BTreeSet<String>) -> Slot {
     let has_label = said.label.is_some();
     let by_type = by_type(&said);
     let all = said.or(by_type);
@@ -173,14 +176,17 @@ fn slot((asked, said): Entry, architecture: Architecture, labels: &mut BTreeSet<
         (None, min, max) => (min.map_or(0, |Size(min)| min), max.map(|Size(max)| max)),
     };
     let grow = all.grow.unwrap_or_default();
-    let read_only = all.read_only.unwrap_or(is_read_only(all.filesystem));
+    let is_root = all.mount.as_deref() == Some("/");
+    // With a kernel whose modules are not kept, a machine would not start again.
+    let is_kept = !spec.volatile.is_no() && (is_root || all.mount.as_deref() == Some("/boot"));
+    let read_only = all.read_only.unwrap_or(is_kept || is_read_only(all.filesystem));
     let mut attributes = all.attributes.iter().fold(0, |bits, attribute| bits | attribute.bit());
     attributes |= if grow { kinds::GROW_FILE_SYSTEM } else { 0 };
     attributes |= if read_only { kinds::READ_ONLY } else { 0 };
     Slot {
         asked,
         label,
-        kind: all.kind.guid(architecture),
+        kind: all.kind.guid(spec.architecture),
         guid: all.uuid,
         content: content(&all),
         file_system: all.filesystem.and_then(Filesystem::made),
@@ -191,6 +197,7 @@ fn slot((asked, said): Entry, architecture: Architecture, labels: &mut BTreeSet<
         weight: all.weight.unwrap_or_default(),
         grow,
         read_only,
+        is_covered: is_root && spec.volatile == Volatile::Overlay,
         attributes,
         mount: all.mount,
     }
@@ -315,6 +322,22 @@ mod tests {
         ] {
             assert_eq!(active(layout, firmware).collect::<Vec<_>>().join(" "), expected, "{layout}");
         }
+    }
+
+    #[test]
+    fn a_volatile_root_is_only_read_and_does_not_grow() {
+        let slots = |layout: &str, volatile| slots(&Spec { volatile, ..spec(layout) });
+        for (volatile, is_covered) in [(Volatile::Overlay, true), (Volatile::State, false)] {
+            let slots =
+                slots(r#"{"preset":"split-boot","partitions":[{"type":"srv","grow":true}]}"#, volatile);
+            let [_, esp, boot, root, srv] = &slots[..] else { panic!("{slots:?}") };
+            assert_eq!([esp, boot, root, srv].map(|slot| slot.read_only), [false, true, true, false]);
+            assert_eq!([esp, boot, root, srv].map(|slot| slot.is_covered), [false, false, is_covered, false]);
+            assert_eq!((root.grow, srv.grow, &*root.options), (false, true, "ro,errors=remount-ro"));
+        }
+        assert!(slots("{}", Volatile::Overlay).iter().all(|slot| !slot.grow));
+        let asked = slots(r#"{"partitions":[{"type":"xbootldr","read-only":false}]}"#, Volatile::State);
+        assert!(asked.iter().all(|slot| !slot.read_only));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 
 use super::{Content, Filesystem, Partition, PartitionType, Slot, Source};
 use crate::fs::FileSystem;
-use crate::spec::{Profile, Spec, TextFormat};
+use crate::spec::{Profile, Spec, TextFormat, Volatile};
 
 /// Something that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,6 +32,7 @@ pub fn problems(spec: &Spec, slots: &[Slot]) -> Vec<Problem> {
     search.differ(|slot| Some(&slot.label), "label", "the label");
     search.differ(|slot| slot.mount.as_deref(), "mount", "the mount point");
     search.differ(|slot| slot.content.folder(), "source", "the files of");
+    search.boot_loader();
     search.growth();
     search.found
 }
@@ -111,6 +112,7 @@ impl<'a> Search<'a> {
         }
         if let (Profile::Machine, Some(point)) = (self.spec.profile, mount) {
             self.mount_point(slot, point);
+            self.volatile(slot, point);
         }
     }
 
@@ -144,9 +146,41 @@ impl<'a> Search<'a> {
         if !slot.read_only {
             self.add(slot.asked, "read-only", format!("{name} is never written to"));
         }
-        if slot.content == Content::Root && self.spec.profile == Profile::Machine {
-            let message = format!("a machine writes to its root, and {name} is never written to");
+        let is_machines_root = slot.content == Content::Root && self.spec.profile == Profile::Machine;
+        if is_machines_root && self.spec.volatile.is_no() {
+            let message = format!(
+                "a machine writes to its root, and {name} is never written to: volatile = \"overlay\" writes to memory"
+            );
             self.add(slot.asked, "filesystem", message);
+        }
+    }
+
+    /// What is written to memory has no place on the disk.
+    fn volatile(&mut self, slot: &Slot, point: &str) {
+        let volatile = self.spec.volatile;
+        if !volatile.is_no() && point == "/" && !slot.read_only {
+            let message = format!("volatile is {}, which makes the root read-only", volatile.name());
+            self.add(slot.asked, "read-only", message);
+        }
+        if volatile == Volatile::State && point == "/var" {
+            let message =
+                "volatile is state, which keeps nothing of /var: with overlay it keeps its partition";
+            self.add(slot.asked, "mount", message);
+        }
+    }
+
+    /// GRUB finds the kernel in `/boot`, on the root or of its own.
+    fn boot_loader(&mut self) {
+        let at = |point: &str| self.slots.iter().find(|slot| slot.mount.as_deref() == Some(point));
+        let Some(Slot { asked, file_system: Some(file_system), .. }) = at("/boot").or(at("/")) else {
+            return;
+        };
+        if self.spec.profile == Profile::Machine && file_system.grub_module().is_none() {
+            let message = format!(
+                "the kernel is on {}, which GRUB does not read here: add an xbootldr, /boot of its own with ext4",
+                file_system.name()
+            );
+            self.add(*asked, "filesystem", message);
         }
     }
 

@@ -48,6 +48,8 @@ fn each_problem_is_said_with_its_key() {
         (r#"{"type":"root","filesystem":"vfat"}"#, "0.filesystem: vfat has no owners"),
         (r#"{"type":"srv","compression":"lz4"}"#, "0.compression: only the files of an erofs"),
         (r#"{"type":"root","filesystem":"erofs"}"#, "0.filesystem: a machine writes to its root"),
+        (r#"{"type":"root","filesystem":"erofs"}"#, "0.filesystem: the kernel is on erofs, which GRUB"),
+        (r#"{"type":"xbootldr","filesystem":"erofs"}"#, "0.filesystem: the kernel is on erofs, which GRUB"),
         (r#"{"type":"srv","filesystem":"erofs","read-only":false}"#, "0.read-only: erofs is never written"),
         (
             r#"{"type":"srv","filesystem":"erofs","grow":true}"#,
@@ -114,6 +116,42 @@ fn each_problem_is_said_with_its_key() {
         let layout = format!(r#"{{"preset":"simple","partitions":[{partitions}]}}"#);
         let said = said(&layout, Spec::default());
         assert!(said.iter().any(|problem| problem.contains(expected)), "{expected}: {said:?}");
+    }
+}
+
+#[test]
+fn a_volatile_root_is_not_written_to_and_its_state_has_no_partition() {
+    let erofs = r#"{"type":"root","filesystem":"erofs"}"#;
+    for (preset, partitions, volatile, expected) in [
+        ("simple", "", Volatile::Overlay, &[][..]),
+        ("split-boot", erofs, Volatile::Overlay, &[]),
+        ("split-boot-vfat", erofs, Volatile::State, &[]),
+        ("simple", r#"{"type":"var"},{"type":"srv","grow":true}"#, Volatile::Overlay, &[]),
+        (
+            "split-boot",
+            erofs,
+            Volatile::No,
+            &["0.filesystem: a machine writes to its root", "0.grow: root cannot grow at boot"],
+        ),
+        ("simple", erofs, Volatile::Overlay, &["0.filesystem: the kernel is on erofs"]),
+        (
+            "simple",
+            r#"{"type":"root","grow":true}"#,
+            Volatile::State,
+            &["0.grow: root cannot grow at boot: it is read-only"],
+        ),
+        (
+            "simple",
+            r#"{"type":"root","read-only":false}"#,
+            Volatile::Overlay,
+            &["0.read-only: volatile is overlay, which makes the root read-only"],
+        ),
+        ("simple", r#"{"type":"var"}"#, Volatile::State, &["0.mount: volatile is state, which keeps"]),
+    ] {
+        let layout = format!(r#"{{"preset":"{preset}","partitions":[{partitions}]}}"#);
+        let said = said(&layout, Spec { volatile, ..Spec::default() });
+        let is_said = |expected: &&str| said.iter().any(|said| said.starts_with(expected));
+        assert!(said.len() == expected.len() && expected.iter().all(is_said), "{layout}: {said:?}");
     }
 }
 

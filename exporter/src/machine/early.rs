@@ -1,0 +1,139 @@
+//! The program that makes a root volatile before the machine's init, whichever that is: its configuration, and what it
+//! needs to find.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use crate::error::{Error, Kind, Result, show_list};
+use crate::spec::Volatile;
+use crate::tree::{Editor, InodeKind, Tree};
+
+/// Where it lies, for the kernel's command line.
+pub const PROGRAM: &str = "/usr/lib/vmimage/early";
+/// What it does.
+const CONFIG: &str = "/usr/lib/vmimage/early.json";
+
+/// What is written to on every machine, and its permissions if it has to be made.
+const STATE: [(&str, u16); 2] = [("/var", 0o755), ("/tmp", 0o1777)];
+/// As a container has it: our own init puts nothing over it.
+const RUN: (&str, u16) = ("/run", 0o755);
+/// Where host keys are made at boot, for a server that no image keeps them for.
+const SSH: &str = "/etc/ssh";
+const SSH_SERVERS: [&str; 2] = ["/usr/sbin/sshd", "/usr/bin/sshd"];
+
+/// What the program is told.
+#[derive(Clone, Debug)]
+pub struct Early<'a> {
+    /// The program `vmimage-early` for the machine's architecture.
+    pub program: Arc<[u8]>,
+    /// What is written to memory.
+    pub volatile: Volatile,
+    /// The machine's init.
+    pub init: &'a str,
+    /// Whether that is vmimage's own.
+    pub is_own: bool,
+}
+
+/// The configuration, as the program reads it.
+#[derive(Serialize)]
+struct Config<'a> {
+    volatile: &'a [&'a str],
+    init: &'a str,
+}
+
+/// Make the root of the machine in `editor` volatile. Returns what was changed, a line for each change.
+///
+/// # Errors
+/// If a directory that has to be one is something else.
+pub fn install(editor: &mut Editor<'_>, early: &Early<'_>) -> Result<Vec<String>> {
+    let (volatile, over) = match early.volatile {
+        Volatile::No => return Ok(Vec::new()),
+        Volatile::Overlay => (vec!["/"], "all of it".to_owned()),
+        Volatile::State => {
+            let state = state(editor, early.is_own)?;
+            let over = show_list(&state);
+            (state, over)
+        }
+    };
+    let config = Config { volatile: &volatile, init: early.init };
+    let failed = |error: serde_json::Error| Error::new(Kind::Input, CONFIG, error.to_string());
+    editor.write_file(CONFIG, serde_json::to_vec(&config).map_err(failed)?, 0o644)?;
+    editor.write_file(PROGRAM, early.program.clone(), 0o755)?;
+    Ok(vec![
+        format!("{PROGRAM}: before {}, makes / read-only, with overlays in memory over {over}", early.init),
+        "/: what is written, machine-id and SSH host keys included, is new at each boot; it does not grow"
+            .into(),
+    ])
+}
+
+/// The directories that are written to, on a machine whose other ones are not.
+fn state(editor: &mut Editor<'_>, is_own: bool) -> Result<Vec<&'static str>> {
+    let mut directories = Vec::new();
+    for (path, permissions) in STATE.into_iter().chain(is_own.then_some(RUN)) {
+        if editor.tree().lookup(path).is_none() {
+            editor.set_directory(path, permissions)?;
+        }
+        // A link leads to one of the others, or to where nothing is written.
+        if is_directory(editor.tree(), path) {
+            directories.push(path);
+        }
+    }
+    let tree = editor.tree();
+    let has_server = SSH_SERVERS.into_iter().any(|path| tree.resolve(path).is_some());
+    if !is_own && has_server && is_directory(tree, SSH) {
+        directories.push(SSH);
+    }
+    match directories.first() {
+        Some(&"/var") => Ok(directories),
+        _ => Err(Error::new(Kind::Input, "/var", "is no directory, and its files are to be volatile")),
+    }
+}
+
+fn is_directory(tree: &Tree, path: &str) -> bool {
+    tree.lookup(path).is_some_and(|id| matches!(tree.inode(id).kind, InodeKind::Directory(_)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tree::Time;
+    use crate::tree::testing::{text, tree};
+
+    fn config(files: &[(&str, &str)], volatile: Volatile, is_own: bool) -> Result<(String, Tree)> {
+        let mut tree = tree(files);
+        let early = Early { program: Arc::from(*b"program"), volatile, init: "/sbin/init", is_own };
+        let notes = install(&mut Editor::new(&mut tree, Time::default()), &early)?;
+        assert_eq!(notes.len(), 2 * usize::from(!volatile.is_no()));
+        Ok((text(&tree, CONFIG).unwrap_or_default(), tree))
+    }
+
+    #[test]
+    fn the_program_is_told_what_is_written_to() {
+        let sshd = [("/usr/sbin/sshd", ""), ("/etc/ssh/sshd_config", ""), ("/var/lib/", "")];
+        let link = [("/var/tmp/", ""), ("/tmp", "-> var/tmp")];
+        for (files, volatile, is_own, expected) in [
+            (&sshd[..], Volatile::Overlay, false, r#"["/"]"#),
+            (&sshd, Volatile::State, false, r#"["/var","/tmp","/etc/ssh"]"#),
+            (&sshd[1..], Volatile::State, false, r#"["/var","/tmp"]"#),
+            (&link, Volatile::State, false, r#"["/var"]"#),
+            (&sshd, Volatile::State, true, r#"["/var","/tmp","/run"]"#),
+        ] {
+            let (config, tree) = config(files, volatile, is_own).unwrap();
+            assert_eq!(config, format!(r#"{{"volatile":{expected},"init":"/sbin/init"}}"#));
+            assert_eq!(text(&tree, PROGRAM).unwrap(), "program");
+        }
+    }
+
+    #[test]
+    fn what_has_to_be_there_is_made_and_nothing_where_nothing_is_asked() {
+        let (_, tree) = config(&[], Volatile::State, false).unwrap();
+        for (path, permissions) in STATE {
+            assert_eq!(tree.inode(tree.lookup(path).unwrap()).meta.permissions, permissions);
+        }
+        let (config, tree) = config(&[], Volatile::No, false).unwrap();
+        assert!(config.is_empty() && tree.lookup("/usr").is_none());
+        let error = super::tests::config(&[("/var", "a file")], Volatile::State, false).err().unwrap();
+        assert!(error.to_string().starts_with("/var: is no directory"), "{error}");
+    }
+}
