@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use exporter::choice::by_name;
 use exporter::container::Format;
-use exporter::spec::layout::{self, Problem};
+use exporter::spec::{layout, network};
 
 use super::config::Configuration;
 use super::spelling::Hints;
-use super::{ATTRIBUTES, Asked, Attribute, Place, Wish};
+use super::{ATTRIBUTES, Asked, Attribute, Wish};
 use crate::base::{Error, Result};
 
 /// Which stage of the pipeline is returned.
@@ -108,16 +108,19 @@ impl Request {
     fn checked(mut self) -> Result<Self> {
         self.check_stage()?;
         self.disk.spec.artifacts()?;
-        self.check_layout()?;
+        self.check_problems()?;
         Ok(self)
     }
 
     /// What is asked in different places may not go together.
-    fn check_layout(&self) -> Result<()> {
+    fn check_problems(&self) -> Result<()> {
         let spec = &self.disk.spec;
-        let problems = layout::problems(spec, &layout::slots(spec)).into_iter();
-        let lines: Vec<_> =
-            problems.map(|Problem { key, message, .. }| format!("{key}: {message}")).collect();
+        let layout = layout::problems(spec, &layout::slots(spec)).into_iter();
+        let layout = layout.map(|layout::Problem { key, message, .. }| format!("{key}: {message}"));
+        let network = network::problems(&spec.network).into_iter();
+        let network =
+            network.map(|network::Problem { key, message, .. }| format!("network.{key}: {message}"));
+        let lines: Vec<_> = layout.chain(network).collect();
         if lines.is_empty() { Ok(()) } else { Err(Error::of_lines(lines)) }
     }
 
@@ -161,7 +164,7 @@ fn of_labels(labels: &BTreeMap<String, String>) -> Result<Vec<Wish>> {
     let (mut wishes, mut wrong) = (Vec::new(), Vec::new());
     for (name, value) in labels {
         let Some(key) = name.strip_prefix(LABEL) else { continue };
-        let attribute = Attribute::by_name(key).filter(|attribute| attribute.counts_in(Place::Key));
+        let attribute = Attribute::by_name(key).filter(|attribute| attribute.is_label());
         let wish = match attribute {
             Some(attribute) => attribute.wish(value),
             None => Err(format!("unknown attribute {key}")),

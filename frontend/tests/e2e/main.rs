@@ -29,6 +29,7 @@ mod kernels;
 mod lab;
 mod lan;
 mod layouts;
+mod network;
 mod no_network;
 mod offline;
 mod packages;

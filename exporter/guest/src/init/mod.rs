@@ -14,6 +14,7 @@
 
 use std::process::ExitCode;
 
+mod asked;
 mod boot;
 mod console;
 mod devices;
