@@ -9,7 +9,7 @@ use serde::{Serialize, Serializer};
 
 use crate::boot::{BootFiles, Entry};
 use crate::container::{self, Format, Target, sparse};
-use crate::disk::Placed;
+use crate::disk::{PartitionKind, Placed};
 use crate::error::{Result, show_size};
 use crate::fs::FileSystem;
 use crate::terminal::line;
@@ -50,7 +50,8 @@ pub struct Part {
 struct Facts<'a> {
     number: u32,
     label: &'a str,
-    kind: Option<&'static str>,
+    #[serde(rename = "type")]
+    kind: String,
     start: u64,
     size: u64,
     file_system: Option<&'static str>,
@@ -65,7 +66,7 @@ impl Serialize for Part {
         let facts = Facts {
             number: placed.number,
             label: &placed.name,
-            kind: placed.kind.name(),
+            kind: shown_kind(placed.kind),
             start: placed.start,
             size: placed.size,
             file_system: file_system.map(FileSystem::name),
@@ -88,7 +89,7 @@ impl Part {
         [
             placed.number.to_string(),
             line(&placed.name).into_owned(),
-            placed.kind.name().map_or_else(|| placed.kind.to_string(), str::to_owned),
+            shown_kind(placed.kind),
             show_size(placed.start),
             show_size(placed.size),
             size_or_none(Some(*needed).filter(|needed| *needed > 0)),
@@ -96,6 +97,10 @@ impl Part {
             holds,
         ]
     }
+}
+
+fn shown_kind(kind: PartitionKind) -> String {
+    kind.name().map_or_else(|| kind.to_string(), str::to_owned)
 }
 
 fn size_or_none(size: Option<u64>) -> String {
@@ -233,7 +238,7 @@ mod tests {
                2     srv    srv        65 MiB  1 GiB  5 MiB  16 TiB    ext4 on /srv\n"
         );
         let json = serde_json::to_value(&srv).unwrap();
-        assert_eq!((&json["kind"], &json["file_system"]), (&"srv".into(), &"ext4".into()));
+        assert_eq!((&json["type"], &json["file_system"]), (&"srv".into(), &"ext4".into()));
         assert_eq!(json["grows_to"], 16_u64 << 40);
     }
 }

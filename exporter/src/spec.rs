@@ -6,6 +6,7 @@ mod firmware;
 mod image_config;
 mod init;
 pub mod layout;
+pub mod network;
 mod service;
 pub mod setup;
 mod text;
@@ -26,6 +27,7 @@ pub use firmware::Firmware;
 pub use image_config::ImageConfig;
 pub use init::Init;
 pub use layout::Layout;
+pub use network::Network;
 pub use service::Service;
 pub use setup::Setup;
 pub use text::TextFormat;
@@ -67,6 +69,9 @@ pub struct Spec {
     pub container: Option<Container>,
     /// Seconds since 1970 to which later times are clamped (`SOURCE_DATE_EPOCH`).
     pub source_date_epoch: Option<i64>,
+    /// Its network.
+    #[serde(skip_serializing_if = "Network::is_default")]
+    pub network: Network,
     /// What is set up on the machine: users, files, services.
     pub setup: Setup,
 }
@@ -96,6 +101,7 @@ impl Default for Spec {
             service: Service::Auto,
             container: None,
             source_date_epoch: None,
+            network: Network::default(),
             setup: Setup::default(),
         }
     }

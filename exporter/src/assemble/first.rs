@@ -133,7 +133,7 @@ pub(super) fn contained(spec: &Spec, program: Option<Arc<[u8]>>, time: Time) -> 
     if container.is_none() && spec.service != Service::Off {
         return Err(runs_nothing(spec));
     }
-    Ok(Contained { program, container, hostname: spec.hostname.as_deref(), time })
+    Ok(Contained { program, container, hostname: spec.hostname.as_deref(), network: &spec.network, time })
 }
 
 /// Nobody could log in, and nothing else is started.

@@ -199,6 +199,7 @@ fn machine(spec: &Spec, grow: Option<Arc<[u8]>>, layout: &Resolved, time: Time) 
         mounts: layout.mounts(),
         swaps: layout.swaps(),
         hostname: spec.hostname.clone(),
+        network: spec.network.clone(),
         serial: Some(spec.architecture.serial_console().to_owned()),
         grows: layout.grows().map(str::to_owned),
         grow: grow.filter(|program| spec.architecture.runs(program)),

@@ -3,8 +3,9 @@
 
 use std::fmt::Write;
 
+use super::network::resolver;
 use super::stand_in::PROGRAMS;
-use super::{identity, leftovers, resolver, systemd};
+use super::{identity, leftovers, systemd};
 use crate::error::Result;
 use crate::tree::{Editor, Tree};
 

@@ -3,9 +3,10 @@
 
 use std::sync::Arc;
 
-use super::{hostname, resolver};
+use super::hostname;
+use super::network::install_for_own_init;
 use crate::error::{Error, Kind, Result};
-use crate::spec::Container;
+use crate::spec::{Container, Network};
 use crate::tree::os::Os;
 use crate::tree::{Editor, Time, Tree};
 
@@ -27,6 +28,8 @@ pub struct Contained<'a> {
     pub container: Option<&'a Container>,
     /// The host name; without one the image's own is kept, else the distribution's id is taken.
     pub hostname: Option<&'a str>,
+    /// What is asked of its network.
+    pub network: &'a Network,
     /// The time of every file made here.
     pub time: Time,
 }
@@ -43,7 +46,7 @@ pub fn install(tree: &mut Tree, os: &Os, contained: &Contained<'_>) -> Result<Ve
         }
     }
     notes.extend(hostname::write(editor, contained.hostname, os)?);
-    notes.extend(resolver::note(editor.tree())?);
+    notes.extend(install_for_own_init(editor, contained.network)?);
     editor.write_file(PROGRAM, contained.program.clone(), 0o755)?;
     let runs = match contained.container {
         Some(container) => {
@@ -77,7 +80,13 @@ mod tests {
         let mut tree = tree(files);
         let os = os::detect(&tree).unwrap();
         let program = Arc::from(*b"program");
-        let contained = Contained { program, container, hostname: Some("web"), time: Time::default() };
+        let contained = Contained {
+            program,
+            container,
+            hostname: Some("web"),
+            network: &Network::default(),
+            time: Time::default(),
+        };
         forget_engine(&mut Editor::new(&mut tree, Time::default())).unwrap();
         let notes = install(&mut tree, &os, &contained).unwrap();
         (tree, notes)

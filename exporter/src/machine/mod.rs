@@ -8,6 +8,7 @@ use std::sync::Arc;
 use crate::error::Result;
 use crate::fs::VolumeId;
 use crate::limits;
+use crate::spec::Network;
 use crate::tree::os::Os;
 use crate::tree::{Editor, Texts, Time, Tree};
 
@@ -19,15 +20,12 @@ mod fstab;
 mod grow;
 mod hostname;
 mod identity;
-mod ifupdown;
 mod ignition;
 pub mod init;
 mod leftovers;
 mod network;
-mod online;
 mod openrc;
 mod reproducible;
-mod resolver;
 mod selinux;
 mod service;
 mod setup;
@@ -55,6 +53,8 @@ pub struct Machine {
     pub swaps: Vec<VolumeId>,
     /// The host name; without one the image's own is kept, else the distribution's id is taken.
     pub hostname: Option<String>,
+    /// What is asked of its network.
+    pub network: Network,
     /// The serial port for a login beside the screen (`ttyS0`, `ttyAMA0`).
     pub serial: Option<String>,
     /// Where the partition is mounted that grows with the disk, if one does.
@@ -77,7 +77,7 @@ pub fn apply(
     notes.extend(fstab::write(editor, &machine.mounts, &machine.swaps)?);
     notes.extend(hostname::write(editor, machine.hostname.as_deref(), os)?);
     notes.extend(openrc::fill_runlevels(editor, os)?);
-    notes.extend(network::configure(editor, os)?);
+    notes.extend(network::configure(editor, os, &machine.network)?);
     notes.extend(console::add_logins(editor, os, machine.serial.as_deref())?);
     notes.extend(selinux::relabel(editor)?);
     notes.extend(ignition::prepare(editor, os)?);

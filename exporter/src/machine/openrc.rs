@@ -73,7 +73,8 @@ pub(super) fn disable(editor: &mut Editor<'_>, service: &str) -> bool {
     links.iter().filter(|link| editor.remove(link)).count() > 0
 }
 
-fn is_in_runlevel(tree: &Tree, service: &str) -> bool {
+/// Whether a service is in some runlevel.
+pub(super) fn is_in_runlevel(tree: &Tree, service: &str) -> bool {
     let mut runlevels = tree.children("/etc/runlevels");
     runlevels.any(|(_, id)| tree.entries(id).is_some_and(|entries| entries.contains_key(service.as_bytes())))
 }

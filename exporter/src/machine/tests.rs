@@ -18,6 +18,7 @@ fn machine() -> Machine {
         ],
         swaps: Vec::new(),
         hostname: None,
+        network: crate::spec::Network::default(),
         serial: Some("ttyS0".into()),
         grows: Some("/".into()),
         grow: Some(Arc::from(*b"program")),

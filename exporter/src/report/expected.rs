@@ -2,13 +2,15 @@
 
 use std::fmt;
 
-use crate::disk::kinds;
+use serde::{Serialize, Serializer};
+
+use super::shown_kind;
 use crate::error::show_size;
 use crate::fs::FileSystem;
 use crate::spec::layout::Slot;
 use crate::terminal::line;
 
-/// A partition that a build would make.
+/// A partition that a build would make. Its sizes, in bytes, are those that were asked for.
 #[derive(Clone, Debug)]
 pub struct Expected {
     /// Its number in the table.
@@ -17,12 +19,46 @@ pub struct Expected {
     pub slot: Slot,
 }
 
+/// What programs are told of it.
+#[derive(Serialize)]
+struct Facts<'a> {
+    number: u32,
+    label: &'a str,
+    #[serde(rename = "type")]
+    kind: String,
+    min: u64,
+    max: Option<u64>,
+    weight: u32,
+    file_system: Option<&'static str>,
+    mount: Option<&'a str>,
+    grows: bool,
+}
+
+impl Serialize for Expected {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self { number, slot: Slot { label, kind, file_system, mount, min, max, weight, grow, .. } } =
+            self;
+        let facts = Facts {
+            number: *number,
+            label,
+            kind: shown_kind((*kind).into()),
+            min: *min,
+            max: *max,
+            weight: *weight,
+            file_system: file_system.map(FileSystem::name),
+            mount: mount.as_deref(),
+            grows: *grow,
+        };
+        facts.serialize(serializer)
+    }
+}
+
 impl fmt::Display for Expected {
     /// One line, without places.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { number, slot: Slot { label, kind, file_system, mount, min, max, weight, grow, .. } } =
             self;
-        let kind = kinds::name(*kind).unwrap_or("unknown");
+        let kind = shown_kind((*kind).into());
         write!(f, "{number}   {:<5} {kind:<24} {}", line(label), shown_size(*min, *max, *weight > 0))?;
         write_use(f, *file_system, mount.as_deref())?;
         if *grow { f.write_str(", grows with the disk") } else { Ok(()) }

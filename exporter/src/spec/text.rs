@@ -3,12 +3,14 @@
 //! What comes from outside is held against it where it comes in: the words of a command, the keys of a
 //! `vmimage.toml`, the files and secrets that these name.
 
+use std::net::IpAddr;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
 use super::Size;
 use super::layout::PartitionType;
+use super::network::{Host, InterfaceId, Mac, Prefix};
 use crate::limits;
 use crate::seed::Uuid;
 
@@ -36,6 +38,14 @@ pub enum TextFormat {
     Image,
     Mirror,
     Hostname,
+    Domain,
+    IpAddress,
+    Prefix,
+    MacAddress,
+    InterfaceName,
+    InterfacePattern,
+    InterfaceId,
+    HostAddress,
     KernelArguments,
     FileName,
     Size,
@@ -84,6 +94,22 @@ impl TextFormat {
             Self::Hostname => {
                 ("a name of letters, digits and hyphens, at most 64, such as web-1", is_hostname)
             }
+            Self::Domain => ("a domain, such as corp.example", is_domain),
+            Self::IpAddress => ("an IP address, such as 1.1.1.1", is_parsed::<IpAddr>),
+            Self::Prefix => {
+                ("an address with the length of its prefix, such as 10.0.2.50/24", is_parsed::<Prefix>)
+            }
+            Self::MacAddress => ("the MAC address of a card, such as 52:54:00:12:34:57", is_parsed::<Mac>),
+            Self::InterfaceName => {
+                ("the name of an interface, at most 15 letters, digits, -, _ and .", is_interface)
+            }
+            Self::InterfacePattern => {
+                ("the name of an interface, or a pattern with *, ? and […], such as en*", is_pattern)
+            }
+            Self::InterfaceId => {
+                ("the name of an interface, such as eth0, or its MAC address", is_parsed::<InterfaceId>)
+            }
+            Self::HostAddress => ("a name with its address, such as db:10.0.0.5", is_parsed::<Host>),
             Self::KernelArguments => ("kernel arguments on one line, at most 4096 bytes", are_arguments),
             Self::FileName => ("a file name without its extension", is_file_name),
             Self::Size => ("a number with K, M, G or T, such as 10G", is_parsed::<Size>),
@@ -221,6 +247,32 @@ fn is_hostname(text: &str) -> bool {
     text.len() <= 64 && text.split('.').all(is_label)
 }
 
+/// Labels like those of host names, and DNS's limit for the whole.
+fn is_domain(text: &str) -> bool {
+    let is_label = |label: &str| label.len() <= 63 && is_word(label, "-_") && !label.ends_with('-');
+    text.len() <= 253 && text.split('.').all(is_label)
+}
+
+/// What needs no quotes in the files of any manager; the kernel's limit is `IFNAMSIZ`.
+fn is_interface(text: &str) -> bool {
+    text.len() <= 15 && is_word(text, "-_.") && text != "all" && text != "default"
+}
+
+/// What a shell, systemd and netplan all take for the same pattern.
+fn is_pattern(text: &str) -> bool {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_.*?[]".contains(c);
+    let open = text.split(['[', ']']).count();
+    let closed =
+        text.split('[').skip(1).all(|class| class.split_once(']').is_some_and(|(set, _)| !set.is_empty()));
+    is_interface(text)
+        || text.contains(['*', '?', '['])
+            && text.len() <= limits::NAME
+            && !text.starts_with(['-', '.'])
+            && text.chars().all(is_plain)
+            && open % 2 == 1
+            && closed
+}
+
 fn is_file_name(text: &str) -> bool {
     !matches!(text, "" | "." | "..") && !text.contains(['/', '\0'])
 }
@@ -331,6 +383,22 @@ mod tests {
                     &"a.".repeat(33)[..65],
                 ],
             ),
+            (TextFormat::Domain, &["corp.example", "local"], &["", ".", "a..b", "a b", "-a", "a\n"]),
+            (TextFormat::IpAddress, &["1.1.1.1", "fd00::5"], &["", "1.1.1", "one", "1.1.1.1/8"]),
+            (TextFormat::Prefix, &["10.0.2.50/24", "fd00::5/64"], &["", "10.0.2.50", "10.0.2.50/33"]),
+            (TextFormat::MacAddress, &["52:54:00:12:34:57"], &["", "52:54:00", "ff:ff:ff:ff:ff:ff"]),
+            (
+                TextFormat::InterfaceName,
+                &["eth0", "eth0.5", "a23456789012345"],
+                &["", "en*", "a/b", "a b", "a234567890123456", "all", ".."],
+            ),
+            (
+                TextFormat::InterfacePattern,
+                &["eth0", "en*", "e?h[0-9]", "*"],
+                &["", "a/*", "a b*", "[", "[]", "a]*", "-*", "*\n", "$(x)*"],
+            ),
+            (TextFormat::InterfaceId, &["eth0", "52:54:00:12:34:57"], &["", "a/b", "52:54:00:12:34:5x"]),
+            (TextFormat::HostAddress, &["db:10.0.0.5", "db=fd00::5"], &["", "db", "a b:10.0.0.5"]),
             (
                 TextFormat::KernelArguments,
                 &["", "quiet a=b", &"a".repeat(limits::KERNEL_ARGUMENTS)],

@@ -64,6 +64,8 @@ pub(crate) enum Place {
     Flag,
     /// A key of `vmimage.toml`, and a label of the image.
     Key,
+    /// A label of the image. The key is in the table `[network]`, by another word.
+    Label,
     /// An attribute of the exporters of images, for the disk in the image. They have words of their own, too.
     Image,
 }
@@ -101,6 +103,11 @@ impl Attribute {
     /// Whether it counts there.
     pub(crate) fn counts_in(&self, place: Place) -> bool {
         self.places.contains(&place)
+    }
+
+    /// Whether images ask for it by a label: by each word that is a key, and by those that are in the network's table.
+    pub(crate) fn is_label(&self) -> bool {
+        self.counts_in(Place::Key) || self.counts_in(Place::Label)
     }
 
     /// The flag for it: `--size`. Of a file, its own name tells the name.

@@ -1,8 +1,8 @@
 //! The attributes as flags of a command.
 
 use clap::builder::{PossibleValuesParser, TypedValueParser, ValueParser};
-use clap::error::Result;
-use clap::{Arg, ArgMatches, Args, Command, FromArgMatches};
+use clap::error::{Error, ErrorKind, Result};
+use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
 
 use super::{Attribute, Form, Place, Wish};
 
@@ -29,14 +29,29 @@ impl Args for Flags {
 
 impl FromArgMatches for Flags {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self> {
-        let typed =
-            Attribute::of(Place::Flag).filter_map(|attribute| matches.get_one::<Wish>(attribute.name));
-        Ok(Self(typed.cloned().collect()))
+        Attribute::of(Place::Flag)
+            .filter_map(|attribute| typed(attribute, matches))
+            .collect::<Result<_>>()
+            .map(Self)
     }
 
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<()> {
         *self = Self::from_arg_matches(matches)?;
         Ok(())
+    }
+}
+
+/// What was typed of an attribute: of texts, those of all its flags together.
+fn typed(attribute: &'static Attribute, matches: &ArgMatches) -> Option<Result<Wish>> {
+    let wishes: Vec<_> = matches.get_many::<Wish>(attribute.name)?.collect();
+    match &wishes[..] {
+        [wish] => Some(Ok((*wish).clone())),
+        several => {
+            let texts: Vec<_> =
+                several.iter().map(|wish| wish.text()).filter(|text| !text.is_empty()).collect();
+            let together = attribute.wish(&texts.join(","));
+            Some(together.map_err(|expected| Error::raw(ErrorKind::ValueValidation, expected)))
+        }
     }
 }
 
@@ -46,7 +61,8 @@ fn flag(attribute: &'static Attribute) -> Arg {
     match attribute.form {
         Form::Arguments(name) => arg.value_name(name).allow_hyphen_values(true),
         Form::Choice(name, _) | Form::Choices(name, _) | Form::Number(name, _) => arg.value_name(name),
-        Form::Text(name) | Form::Texts(name) | Form::Switch(name) => arg.value_name(name),
+        Form::Texts(name) => arg.value_name(name).action(ArgAction::Append),
+        Form::Text(name) | Form::Switch(name) => arg.value_name(name),
     }
 }
 
@@ -114,6 +130,14 @@ mod tests {
             said.contains("'--firmware <FIRMWARE>'") && said.contains("[possible values: any, bios, uefi]"),
             "{said}"
         );
+    }
+
+    #[test]
+    fn texts_are_typed_at_once_or_one_by_one() {
+        for words in [&["--dns", "1.1.1.1,9.9.9.9"][..], &["--dns", "1.1.1.1", "--dns=9.9.9.9"]] {
+            assert_eq!(typed(words).unwrap(), ["--dns=1.1.1.1,9.9.9.9"]);
+        }
+        assert!(typed(&["--hostname", "a", "--hostname", "b"]).unwrap_err().contains("multiple times"));
     }
 
     #[test]

@@ -5,12 +5,11 @@ use std::collections::BTreeMap;
 use exporter::boot::core_modules;
 use exporter::choice::by_name;
 use exporter::container::Format;
-use exporter::spec::Spec;
-use exporter::spec::layout::{self, Problem};
+use exporter::spec::{Spec, layout, network};
 
 use super::config::Configuration;
 use super::spelling::Hints;
-use super::{ATTRIBUTES, Asked, Attribute, Place, Wish};
+use super::{ATTRIBUTES, Asked, Attribute, Wish};
 use crate::base::{Error, Result};
 
 /// Which stage of the pipeline is returned.
@@ -112,7 +111,7 @@ impl Request {
     fn checked(mut self) -> Result<Self> {
         self.check_stage()?;
         self.disk.spec.artifacts()?;
-        check_layout(&self.disk.spec)?;
+        check_problems(&self.disk.spec)?;
         Ok(self)
     }
 
@@ -146,10 +145,13 @@ impl Request {
     }
 }
 
-/// What is asked of a layout in different places may not go together.
-pub(crate) fn check_layout(spec: &Spec) -> Result<()> {
-    let problems = layout::problems(spec, &layout::slots(spec)).into_iter();
-    let lines: Vec<_> = problems.map(|Problem { key, message, .. }| format!("{key}: {message}")).collect();
+/// What is asked in different places may not go together.
+pub(crate) fn check_problems(spec: &Spec) -> Result<()> {
+    let layout = layout::problems(spec, &layout::slots(spec)).into_iter();
+    let layout = layout.map(|layout::Problem { key, message, .. }| format!("{key}: {message}"));
+    let network = network::problems(&spec.network).into_iter();
+    let network = network.map(|network::Problem { key, message, .. }| format!("network.{key}: {message}"));
+    let lines: Vec<_> = layout.chain(network).collect();
     if lines.is_empty() { Ok(()) } else { Err(Error::of_lines(lines)) }
 }
 
@@ -163,7 +165,7 @@ fn of_labels(labels: &BTreeMap<String, String>) -> Result<Vec<Wish>> {
     let (mut wishes, mut wrong) = (Vec::new(), Vec::new());
     for (name, value) in labels {
         let Some(key) = name.strip_prefix(LABEL) else { continue };
-        let attribute = Attribute::by_name(key).filter(|attribute| attribute.counts_in(Place::Key));
+        let attribute = Attribute::by_name(key).filter(|attribute| attribute.is_label());
         let wish = match attribute {
             Some(attribute) => attribute.wish(value),
             None => Err(format!("unknown attribute {key}")),

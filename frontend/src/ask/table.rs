@@ -7,11 +7,12 @@
 use exporter::container::{Compression, Format};
 use exporter::disk::TableKind;
 use exporter::spec::layout::{Preset, SectorSize};
+use exporter::spec::network::Manager;
 use exporter::spec::{Firmware, Init, Profile, TextFormat, Volatile};
 
 use super::Kernel;
 use super::attribute::Form::{Arguments, Choice, Choices, Number, Switch, Text, Texts};
-use super::attribute::Place::{Flag, Image, Key};
+use super::attribute::Place::{Flag, Image, Key, Label};
 use super::attribute::{Attribute, Place, Topic};
 use super::wish::{value, values, word, words};
 
@@ -25,6 +26,8 @@ pub(crate) const CONFIG: &str = "config";
 const EVERYWHERE: &[Place] = &[Flag, Key, Image];
 /// Exporters of images have another attribute of that name.
 const NOT_OF_IMAGES: &[Place] = &[Flag, Key];
+/// A table of the configuration has the key.
+const OF_THE_NETWORK: &[Place] = &[Flag, Label, Image];
 
 /// What makes a kernel that of another image.
 const IMAGE: &str = "image:";
@@ -33,7 +36,7 @@ const KERNEL: &str = "distro, keep, a version, such as 6.1, a package name, such
                       the image to take it from, such as image:debian:12";
 
 /// Every attribute.
-pub(crate) static ATTRIBUTES: [Attribute; 20] = [
+pub(crate) static ATTRIBUTES: [Attribute; 25] = [
     Attribute {
         name: FORMAT,
         form: Choices("FORMAT", || Format::ALL.iter().map(|format| format.name()).collect()),
@@ -204,6 +207,56 @@ pub(crate) static ATTRIBUTES: [Attribute; 20] = [
         right: &["web-1.example"],
         wrong: &[("-web", "a name of letters, digits and hyphens, at most 64")],
         read: |text| word(text, TextFormat::Hostname, |asked, name| asked.spec.hostname = Some(name)),
+    },
+    Attribute {
+        name: "network-manager",
+        form: Choice("MANAGER", || Manager::ALL.map(Manager::name).to_vec()),
+        topic: Topic::Machine,
+        places: OF_THE_NETWORK,
+        help: "Who configures the network in the machine",
+        about: "Who configures the network in the machine: `auto` is who does so in the image, else who is there; `none` leaves \
+                it as the image has it. In `vmimage.toml` this is `manager` of `[network]`.",
+        default: Some("auto"),
+        right: &["ifupdown"],
+        wrong: &[("wicked", "one of auto, networkd, networkmanager, netplan, ifupdown, none")],
+        read: |text| value(text, |asked, manager| asked.spec.network.manager = manager),
+    },
+    Attribute {
+        name: "dns",
+        form: Texts("ADDRESSES"),
+        topic: Topic::Machine,
+        places: OF_THE_NETWORK,
+        help: "Name servers of the machine in place of DHCP's, comma-separated",
+        about: "Name servers of the machine, in place of those that DHCP tells of. In `vmimage.toml` this is `dns` of `[network]`.",
+        default: None,
+        right: &["1.1.1.1", "1.1.1.1,2606:4700:4700::1111"],
+        wrong: &[("1.1.1.1,one", "\"one\" is not an IP address, such as 1.1.1.1")],
+        read: |text| words(text, TextFormat::IpAddress, |asked, servers| asked.spec.network.dns = servers),
+    },
+    Attribute {
+        name: "dns-search",
+        form: Texts("DOMAINS"),
+        topic: Topic::Machine,
+        places: OF_THE_NETWORK,
+        help: "Domains that short names are completed with, comma-separated",
+        about: "Domains that short names are completed with. In `vmimage.toml` this is `search` of `[network]`.",
+        default: None,
+        right: &["corp.example"],
+        wrong: &[("a b", "\"a b\" is not a domain, such as corp.example")],
+        read: |text| words(text, TextFormat::Domain, |asked, domains| asked.spec.network.search = domains),
+    },
+    Attribute {
+        name: "hosts",
+        form: Texts("HOSTS"),
+        topic: Topic::Machine,
+        places: OF_THE_NETWORK,
+        help: "Names with their addresses for /etc/hosts, such as db:10.0.0.5, comma-separated",
+        about: "Names with their addresses, for `/etc/hosts` of the machine; `--add-host` is docker's own, for the steps of the \
+                build. In `vmimage.toml` this is `hosts` of `[network]`.",
+        default: None,
+        right: &["db:10.0.0.5", "db=10.0.0.5,web:[fd00::5]"],
+        wrong: &[("db", "\"db\" is not a name with its address, such as db:10.0.0.5")],
+        read: |text| words(text, TextFormat::HostAddress, |asked, hosts| asked.spec.network.hosts = hosts),
     },
     Attribute {
         name: "cmdline",

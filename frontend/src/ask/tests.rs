@@ -93,7 +93,8 @@ const HEAD: &str = "\
 Of the disk and its machine, as a flag of `vmimage build` and `vmimage convert`, as an attribute of `--output
 type=vmdisk,size=10G`, or as a `--build-arg` of any client. All but `config` are labels of an image (`LABEL
 vmimage.size=10G`) and keys of a [configuration](configuration.md) too, whose
-[reference](../frontend/CONFIG.md) has the tables that are no flags: partitions, users, files, services.
+[reference](../frontend/CONFIG.md) has the tables that are no flags: partitions, interfaces, users, files, services. A
+flag of several values may be repeated: `--dns 1.1.1.1 --dns 9.9.9.9` is `--dns 1.1.1.1,9.9.9.9`.
 
 | flag | build argument | value | meaning | default |
 |---|---|---|---|---|
@@ -140,7 +141,18 @@ fn the_published_flags_are_current() {
 #[test]
 fn only_the_configuration_can_not_be_said_in_itself() {
     let keys: BTreeSet<_> = Attribute::of(Place::Key).map(|attribute| attribute.name).collect();
-    let others: Vec<_> =
-        ATTRIBUTES.iter().map(|attribute| attribute.name).filter(|name| !keys.contains(name)).collect();
-    assert_eq!(others, [CONFIG]);
+    let others: Vec<_> = ATTRIBUTES.iter().filter(|attribute| !keys.contains(attribute.name)).collect();
+    let names = |is_label: bool| {
+        let some = others.iter().filter(|attribute| attribute.is_label() == is_label);
+        some.map(|attribute| attribute.name).collect::<Vec<_>>()
+    };
+    assert_eq!(names(false), [CONFIG]);
+    // The table of the network has those.
+    for (name, key) in names(true).into_iter().zip(["manager", "dns", "search", "hosts"]) {
+        let example = Attribute::by_name(name).unwrap().right[0];
+        let value = if key == "manager" { format!("{example:?}") } else { format!("[{example:?}]") };
+        let config = config::Config::parse("f", &format!("[network]\n{key} = {value}")).unwrap();
+        assert_eq!(config.network, asked(name, example).spec.network, "{name}");
+    }
+    assert_eq!(names(true).len(), 4);
 }

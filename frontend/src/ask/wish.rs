@@ -86,17 +86,17 @@ pub(super) fn word(text: &str, format: TextFormat, set: fn(&mut Asked, String)) 
     Ok(change(text.to_owned(), set))
 }
 
-/// Texts of this form between commas; none in an empty text.
-pub(super) fn words(
-    text: &str,
-    format: TextFormat,
-    set: fn(&mut Asked, Vec<String>),
-) -> Result<Change, String> {
-    let words: Vec<_> = text.split(',').map(str::trim).filter(|_| !text.is_empty()).collect();
-    for word in &words {
+/// Values between commas, each written in this form; none in an empty text.
+pub(super) fn words<T>(text: &str, format: TextFormat, set: fn(&mut Asked, Vec<T>)) -> Result<Change, String>
+where
+    T: FromStr<Err: ToString> + Clone + Send + Sync + 'static,
+{
+    let words = text.split(',').map(str::trim).filter(|_| !text.is_empty());
+    let read = |word: &str| {
         format.check(word).map_err(|expected| format!("{word:?} is not {expected}"))?;
-    }
-    Ok(change(words.into_iter().map(str::to_owned).collect(), set))
+        word.parse::<T>().map_err(|expected| expected.to_string())
+    };
+    Ok(change(words.map(read).collect::<Result<Vec<_>, _>>()?, set))
 }
 
 fn change<T: Clone + Send + Sync + 'static>(value: T, set: fn(&mut Asked, T)) -> Change {

@@ -39,10 +39,7 @@ impl Making<'_> {
         input: Input,
         artifacts: Vec<Wanted>,
     ) -> Result<(Planned, Vec<Target>)> {
-        self.meter.begin(Stage::Planning);
-        let spool = spool(artifacts.first().map(|artifact| &*artifact.path));
-        let progress = |progress| self.meter.show(Stage::Planning, progress);
-        let planned = assemble::plan(spec, input, &self.run(&progress, &spool))?;
+        let planned = self.plan(spec, input, artifacts.first().map(|artifact| &*artifact.path))?;
         let targets = artifacts.into_iter().map(|Wanted { path, format, compression, sparse }| Target {
             path,
             format,
@@ -53,6 +50,14 @@ impl Making<'_> {
         });
         let written = self.write(planned.image(), targets.collect())?;
         Ok((planned, written))
+    }
+
+    /// Plans a disk, with its large temporary files beside the first of its artifacts.
+    pub(crate) fn plan(&self, spec: &Spec, input: Input, first: Option<&Path>) -> Result<Planned> {
+        self.meter.begin(Stage::Planning);
+        let spool = spool(first);
+        let progress = |progress| self.meter.show(Stage::Planning, progress);
+        Ok(assemble::plan(spec, input, &self.run(&progress, &spool))?)
     }
 
     /// Writes the artifacts of a disk, or one to stdout; what it is in now.

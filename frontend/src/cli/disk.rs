@@ -4,14 +4,14 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 
-use exporter::assemble::{self, Input};
+use exporter::assemble::Input;
 use exporter::report::Report;
 use exporter::spec::Spec;
 
 use super::plan::Plan;
 use crate::base::disk::Made;
 use crate::base::make::{Making, Wanted};
-use crate::base::{Meter, Result, Stage, terminal};
+use crate::base::{Meter, Result, terminal};
 
 /// A disk that is to be made.
 pub(super) struct Job<'a> {
@@ -52,8 +52,7 @@ impl Outcome {
 impl Job<'_> {
     /// Plans the disk as [`make`](Self::make) does, and writes nothing.
     pub(super) fn plan(&self, input: Input) -> Result<Plan> {
-        self.meter.begin(Stage::Planning);
-        let planned = assemble::plan(self.spec, input)?;
+        let planned = self.making().plan(self.spec, input, self.paths.first().map(|path| &**path))?;
         self.meter.finish();
         Ok(Plan::of_disk(self.spec, self.paths, planned))
     }
@@ -67,10 +66,13 @@ impl Job<'_> {
             compression,
             sparse: false,
         });
-        let making = Making { threads: self.threads, meter: self.meter, stop: self.stop };
-        let (planned, written) = making.make(self.spec, input, artifacts.collect())?;
+        let (planned, written) = self.making().make(self.spec, input, artifacts.collect())?;
         let paths = written.into_iter().map(|target| target.path).collect();
         Ok(Outcome { report: planned.report(Vec::new()), paths })
+    }
+
+    fn making(&self) -> Making<'_> {
+        Making { threads: self.threads, meter: self.meter, stop: self.stop }
     }
 }
 

@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 
 use exporter::assemble::Planned;
 use exporter::container::Format;
-use exporter::disk::kinds;
 use exporter::error::show_size;
 use exporter::report::{Expected, Part, System};
 use exporter::spec::layout::slots;
@@ -28,7 +27,7 @@ pub(super) struct Plan {
     /// The machine, once its files are known.
     #[serde(skip_serializing_if = "Option::is_none")]
     system: Option<System>,
-    partitions: Vec<Partition>,
+    partitions: Partitions,
     /// What a report has of it all.
     #[serde(skip)]
     report: String,
@@ -43,30 +42,12 @@ struct Artifact {
     format: Format,
 }
 
-/// A partition. Sizes are in bytes; of one whose content is not known they are those that were asked for.
-#[derive(Debug, Default, Serialize)]
-struct Partition {
-    number: u32,
-    label: String,
-    #[serde(rename = "type")]
-    kind: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    start: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    size: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    needed: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    min: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    max: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    weight: Option<u32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    file_system: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    mount: Option<String>,
-    grows: bool,
+/// The partitions: with their places, once the contents are known.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum Partitions {
+    Placed(Vec<Part>),
+    Expected(Vec<Expected>),
 }
 
 impl Plan {
@@ -81,7 +62,7 @@ impl Plan {
             virtual_size: spec.size.map(|size| size.0),
             build,
             system: None,
-            partitions: expected.into_iter().map(Partition::from).collect(),
+            partitions: Partitions::Expected(expected),
             report,
         }
     }
@@ -93,9 +74,9 @@ impl Plan {
             disks: artifacts(paths.to_vec(), spec),
             virtual_size: Some(report.virtual_size),
             build: Vec::new(),
-            partitions: report.partitions.iter().map(Partition::from).collect(),
-            system: report.system.clone(),
             report: report.to_string(),
+            partitions: Partitions::Placed(report.partitions),
+            system: report.system,
         }
     }
 
@@ -160,39 +141,4 @@ fn artifacts(paths: Vec<PathBuf>, spec: &Spec) -> Vec<Artifact> {
 
 fn as_map<S: Serializer>(asks: &[Asks], serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_map(asks.iter().map(|(what, text)| (what, text)))
-}
-
-impl From<&Part> for Partition {
-    fn from(part: &Part) -> Self {
-        let Part { placed, file_system, mount, needed, grows, .. } = part;
-        Self {
-            number: placed.number,
-            label: placed.name.clone(),
-            kind: kinds::name(placed.kind).unwrap_or("unknown"),
-            start: Some(placed.start),
-            size: Some(placed.size),
-            needed: Some(*needed),
-            file_system: file_system.map(|file_system| file_system.name()),
-            mount: mount.clone(),
-            grows: *grows,
-            ..Self::default()
-        }
-    }
-}
-
-impl From<Expected> for Partition {
-    fn from(Expected { number, slot }: Expected) -> Self {
-        Self {
-            number,
-            label: slot.label,
-            kind: kinds::name(slot.kind).unwrap_or("unknown"),
-            min: Some(slot.min),
-            max: slot.max,
-            weight: Some(slot.weight),
-            file_system: slot.file_system.map(|file_system| file_system.name()),
-            mount: slot.mount,
-            grows: slot.grow,
-            ..Self::default()
-        }
-    }
 }

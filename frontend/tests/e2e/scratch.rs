@@ -42,7 +42,7 @@ impl Machine {
         Self { qemu, folder, port, token }
     }
 
-    fn console(&self) -> String {
+    pub(crate) fn console(&self) -> String {
         String::from_utf8_lossy(&fs::read(self.folder.path().join("console")).unwrap()).into_owned()
     }
 

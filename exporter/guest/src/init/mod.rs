@@ -14,6 +14,7 @@
 
 use std::process::ExitCode;
 
+mod asked;
 mod boot;
 pub(crate) mod console;
 mod devices;

@@ -5,7 +5,7 @@
 //! ```
 
 use std::io;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
@@ -88,6 +88,7 @@ const RTM_DELADDR: u16 = 21;
 const RTM_NEWROUTE: u16 = 24;
 
 const AF_INET: u8 = 2;
+const AF_INET6: u8 = 10;
 const IFF_UP: u32 = 1;
 const IFLA_MTU: u16 = 4;
 const IFA_ADDRESS: u16 = 1;
@@ -97,6 +98,7 @@ const RTA_DST: u16 = 1;
 const RTA_OIF: u16 = 4;
 const RTA_GATEWAY: u16 = 5;
 const RT_TABLE_MAIN: u8 = 254;
+const RTPROT_STATIC: u8 = 4;
 const RTPROT_DHCP: u8 = 16;
 const RT_SCOPE_UNIVERSE: u8 = 0;
 const RT_SCOPE_LINK: u8 = 253;
@@ -107,10 +109,28 @@ const RTNH_F_ONLINK: u32 = 4;
 /// A network by its first address and the length of its prefix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Route {
-    pub(crate) network: Ipv4Addr,
+    pub(crate) network: IpAddr,
     pub(crate) prefix: u8,
     /// `None`: on the link itself.
-    pub(crate) gateway: Option<Ipv4Addr>,
+    pub(crate) gateway: Option<IpAddr>,
+    /// Who says so.
+    pub(crate) origin: Origin,
+}
+
+impl Route {
+    /// To everywhere else, as the disk's builder was told.
+    pub(crate) fn everywhere(gateway: IpAddr) -> Self {
+        let network =
+            if gateway.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+        Self { network, prefix: 0, gateway: Some(gateway), origin: Origin::Static }
+    }
+}
+
+/// Who says that there is a route (`rtm_protocol`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Origin {
+    Static,
+    Dhcp,
 }
 
 /// An interface to configure.
@@ -134,25 +154,34 @@ impl Link {
     }
 
     /// Give it an address, or make that live longer.
-    pub(crate) fn add_address(self, address: Ipv4Addr, prefix: u8, lifetime: Duration) -> io::Result<()> {
-        let seconds = u32::try_from(lifetime.as_secs()).unwrap_or(u32::MAX);
+    pub(crate) fn add_address(
+        self,
+        address: impl Into<IpAddr>,
+        prefix: u8,
+        lifetime: Option<Duration>,
+    ) -> io::Result<()> {
+        let address = address.into();
+        // The largest number is for ever.
+        let seconds =
+            lifetime.and_then(|lifetime| u32::try_from(lifetime.as_secs()).ok()).unwrap_or(u32::MAX);
         // `struct ifa_cacheinfo`: preferred and valid; the times of its making are the kernel's.
         let times = [seconds, seconds, 0, 0];
-        Message::new(RTM_NEWADDR, NLM_F_CREATE | NLM_F_REPLACE, &self.address(prefix))
-            .with(IFA_LOCAL, &address.octets())
-            .with(IFA_ADDRESS, &address.octets())
+        Message::new(RTM_NEWADDR, NLM_F_CREATE | NLM_F_REPLACE, &self.address(address, prefix))
+            .with(IFA_LOCAL, &octets(address))
+            .with(IFA_ADDRESS, &octets(address))
             .with(IFA_CACHEINFO, times.as_bytes())
             .send()
     }
 
     /// Take an address away, with the routes that go by it.
-    pub(crate) fn remove_address(self, address: Ipv4Addr, prefix: u8) -> io::Result<()> {
-        Message::new(RTM_DELADDR, 0, &self.address(prefix)).with(IFA_LOCAL, &address.octets()).send()
+    pub(crate) fn remove_address(self, address: impl Into<IpAddr>, prefix: u8) -> io::Result<()> {
+        let address = address.into();
+        Message::new(RTM_DELADDR, 0, &self.address(address, prefix)).with(IFA_LOCAL, &octets(address)).send()
     }
 
-    fn address(self, prefix: u8) -> AddressMessage {
+    fn address(self, address: IpAddr, prefix: u8) -> AddressMessage {
         AddressMessage {
-            ifa_family: AF_INET,
+            ifa_family: family(address),
             ifa_prefixlen: prefix,
             ifa_flags: 0,
             ifa_scope: RT_SCOPE_UNIVERSE,
@@ -162,12 +191,15 @@ impl Link {
 
     pub(crate) fn add_route(self, route: Route) -> io::Result<()> {
         let message = RouteMessage {
-            rtm_family: AF_INET,
+            rtm_family: family(route.network),
             rtm_dst_len: route.prefix,
             rtm_src_len: 0,
             rtm_tos: 0,
             rtm_table: RT_TABLE_MAIN,
-            rtm_protocol: RTPROT_DHCP,
+            rtm_protocol: match route.origin {
+                Origin::Static => RTPROT_STATIC,
+                Origin::Dhcp => RTPROT_DHCP,
+            },
             rtm_scope: if route.gateway.is_some() { RT_SCOPE_UNIVERSE } else { RT_SCOPE_LINK },
             rtm_type: RTN_UNICAST,
             rtm_flags: if route.gateway.is_some() { RTNH_F_ONLINK } else { 0 },
@@ -175,12 +207,23 @@ impl Link {
         let mut request = Message::new(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, &message)
             .with(RTA_OIF, self.0.as_bytes());
         if route.prefix > 0 {
-            request = request.with(RTA_DST, &route.network.octets());
+            request = request.with(RTA_DST, &octets(route.network));
         }
         if let Some(gateway) = route.gateway {
-            request = request.with(RTA_GATEWAY, &gateway.octets());
+            request = request.with(RTA_GATEWAY, &octets(gateway));
         }
         request.send()
+    }
+}
+
+fn family(address: IpAddr) -> u8 {
+    if address.is_ipv4() { AF_INET } else { AF_INET6 }
+}
+
+fn octets(address: IpAddr) -> Vec<u8> {
+    match address {
+        IpAddr::V4(address) => address.octets().to_vec(),
+        IpAddr::V6(address) => address.octets().to_vec(),
     }
 }
 

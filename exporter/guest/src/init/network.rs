@@ -1,5 +1,5 @@
-//! The network: every Ethernet interface asks for its address by DHCP; IPv6 is the kernel's, by router
-//! advertisements.
+//! The network: every Ethernet interface asks for its address by DHCP, or has what was [asked] for; IPv6 is the kernel's,
+//! by router advertisements.
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -9,9 +9,11 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
+use crate::init::asked::{self, Asked};
 use crate::init::console::{say, say_error};
 use crate::init::dhcp::{Client, Lease};
-use crate::init::netlink::Link;
+use crate::init::mounts;
+use crate::init::netlink::{Link, Route};
 use crate::init::resolver::Resolvers;
 
 /// `ARPHRD_ETHER` (linux/if_arp.h).
@@ -22,6 +24,7 @@ const ETHERNET: &str = "1";
 pub(crate) struct Network(Arc<Shared>);
 
 struct Shared {
+    asked: Asked,
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -37,7 +40,11 @@ impl Network {
     pub(crate) fn start() -> Self {
         let state = State { configured: BTreeMap::new(), resolvers: Resolvers::new("/etc/resolv.conf") };
         say_error(up("lo").map(drop));
-        Self(Arc::new(Shared { state: Mutex::new(state), changed: Condvar::new() }))
+        let asked = Asked::read().unwrap_or_else(|error| {
+            say(format_args!("{error}"));
+            Asked::default()
+        });
+        Self(Arc::new(Shared { asked, state: Mutex::new(state), changed: Condvar::new() }))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -49,10 +56,12 @@ impl Network {
         if !is_hardware(interface) || self.state().configured.contains_key(interface) {
             return;
         }
+        let mac = attribute(interface, "address").unwrap_or_default();
+        let Some(asked) = self.0.asked.of(interface, &mac, &driver(interface)) else { return };
         self.state().configured.insert(interface.to_owned(), false);
         let (network, interface) = (self.clone(), interface.to_owned());
         thread::spawn(move || {
-            let result = network.keep_configured(&interface);
+            let result = network.keep_configured(&interface, &asked);
             say_error(result.map_err(|error| format!("{interface}: {error}")));
             // What comes again under this name is another one.
             network.state().configured.remove(&interface);
@@ -60,18 +69,25 @@ impl Network {
         });
     }
 
-    /// Until the interface is gone.
-    fn keep_configured(&self, interface: &str) -> Result<(), String> {
+    /// Until the interface is gone, or for ever if it asks nobody.
+    fn keep_configured(&self, interface: &str, asked: &asked::Interface) -> Result<(), String> {
+        if !asked.listens() {
+            mounts::set(&format!("/proc/sys/net/ipv6/conf/{interface}/accept_ra"), "0");
+        }
         let link = up(interface)?;
+        apply_asked(interface, link, asked);
+        if !asked.asks() {
+            return Ok(());
+        }
         let address = attribute(interface, "address")?;
         let client = Client::new(interface, &address)?;
         while is_hardware(interface) {
             let lease = client.acquire();
-            self.apply(interface, link, &lease);
+            self.apply(interface, link, &lease, asked.mtu);
             say(format_args!("{interface}: {}/{} from {}", lease.address, lease.prefix, lease.server));
             self.state().configured.insert(interface.to_owned(), true);
             self.0.changed.notify_all();
-            let last = client.keep(lease, |renewed| self.apply(interface, link, renewed));
+            let last = client.keep(lease, |renewed| self.apply(interface, link, renewed, asked.mtu));
             say(format_args!("{interface}: the lease of {} has ended", last.address));
             // The kernel has removed it already if its time was over.
             let _ = link.remove_address(last.address, last.prefix);
@@ -79,13 +95,14 @@ impl Network {
         Ok(())
     }
 
-    fn apply(&self, interface: &str, link: Link, lease: &Lease) {
-        let failed = |what: &str, error: &dyn Display| say(format_args!("{interface}: {what}: {error}"));
-        if let Some(mtu) = lease.mtu {
+    /// What was asked for goes before the lease.
+    fn apply(&self, interface: &str, link: Link, lease: &Lease, asked_mtu: Option<u16>) {
+        let failed = |what: &str, error: &dyn Display| say_failed(interface, what, error);
+        if let Some(mtu) = lease.mtu.filter(|_| asked_mtu.is_none()) {
             let _ = link.set_mtu(mtu).inspect_err(|error| failed("MTU", error));
         }
         let _ = link
-            .add_address(lease.address, lease.prefix, lease.duration)
+            .add_address(lease.address, lease.prefix, Some(lease.duration))
             .inspect_err(|error| failed("address", error));
         for route in &lease.routes {
             let _ = link.add_route(*route).inspect_err(|error| failed("route", error));
@@ -111,6 +128,27 @@ impl Network {
     }
 }
 
+fn say_failed(interface: &str, what: &str, error: &dyn Display) {
+    say(format_args!("{interface}: {what}: {error}"));
+}
+
+/// What it has by itself.
+fn apply_asked(interface: &str, link: Link, asked: &asked::Interface) {
+    let failed = |what: &str, error: &dyn Display| say_failed(interface, what, error);
+    if let Some(mtu) = asked.mtu {
+        let _ = link.set_mtu(mtu).inspect_err(|error| failed("MTU", error));
+    }
+    for (address, prefix) in asked.addresses() {
+        match link.add_address(address, prefix, None) {
+            Ok(()) => say(format_args!("{interface}: {address}/{prefix}")),
+            Err(error) => failed("address", &error),
+        }
+    }
+    for router in asked.gateways() {
+        let _ = link.add_route(Route::everywhere(*router)).inspect_err(|error| failed("route", error));
+    }
+}
+
 fn has_carrier(interface: &str) -> bool {
     attribute(interface, "carrier").is_ok_and(|carrier| carrier == "1")
 }
@@ -119,6 +157,13 @@ fn has_carrier(interface: &str) -> bool {
 fn is_hardware(interface: &str) -> bool {
     let has_device = Path::new("/sys/class/net").join(interface).join("device").exists();
     has_device && attribute(interface, "type").is_ok_and(|kind| kind == ETHERNET)
+}
+
+/// The name of its driver, as the kernel's modules are called.
+fn driver(interface: &str) -> String {
+    let link = fs::read_link(Path::new("/sys/class/net").join(interface).join("device/driver"));
+    let name = link.ok().and_then(|link| Some(link.file_name()?.to_string_lossy().into_owned()));
+    name.unwrap_or_default()
 }
 
 fn up(interface: &str) -> Result<Link, String> {
@@ -146,7 +191,8 @@ mod tests {
     fn network() -> Network {
         let configured = BTreeMap::from([("vmimage-none".to_owned(), false)]);
         let state = State { configured, resolvers: Resolvers::new("/dev/null") };
-        Network(Arc::new(Shared { state: Mutex::new(state), changed: Condvar::new() }))
+        let (asked, state) = (Asked::default(), Mutex::new(state));
+        Network(Arc::new(Shared { asked, state, changed: Condvar::new() }))
     }
 
     #[test]

@@ -25,6 +25,8 @@ impl Configuration {
     pub(crate) fn ask(&self, asked: &mut Asked) {
         asked.ask(&self.config.wishes);
         asked.spec.layout.partitions.clone_from(&self.config.partitions);
+        // Labels go before, build arguments and flags behind.
+        asked.spec.network = self.config.network.clone().or(std::mem::take(&mut asked.spec.network));
         let Setup { timezone, locale, modules, .. } = asked.spec.setup.clone();
         asked.spec.setup = Setup { timezone, locale, modules, ..self.config.setup() };
         asked.install.packages = self.config.packages.clone().map(Folder::Context);

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use exporter::error::show_text;
 use exporter::spec::layout::{self, Problem};
-use exporter::spec::{Profile, Spec};
+use exporter::spec::{Network, Profile, Spec, network};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -28,6 +28,7 @@ pub(super) fn find(config: &Config, table: &DeTable<'_>, problems: &mut Problems
     }
     asked.spec.layout.partitions.clone_from(&config.partitions);
     layout(&asked.spec, table, problems);
+    network(&config.network, table, problems);
     for (index, user) in config.users.iter().enumerate() {
         if user.name == "root" {
             let message = "users.name is \"root\": the table [root] is for the administrator";
@@ -69,6 +70,25 @@ fn layout(spec: &Spec, table: &DeTable<'_>, problems: &mut Problems) {
         };
         let at = Some(span(table, LIST, index, key)).filter(|at| !at.is_empty());
         problems.add(at.unwrap_or_else(|| element(table, LIST, index)), format!("{LIST}.{key}: {message}"));
+    }
+}
+
+/// What is wrong with the network, at the key that says it or at its interface.
+fn network(network: &Network, table: &DeTable<'_>, problems: &mut Problems) {
+    const TABLE: &str = "network";
+    const LIST: &str = "interfaces";
+    let list = value(table, &[TABLE, LIST]).and_then(|list| list.get_ref().as_array());
+    for network::Problem { interface, key, message } in network::problems(network) {
+        let (at, path) = match interface.and_then(|index| list?.get(index)) {
+            Some(element) => {
+                let said = element.get_ref().as_table().and_then(|table| table.get(key));
+                (Some(said.unwrap_or(element)), format!("{TABLE}.{LIST}.{key}"))
+            }
+            None => {
+                (value(table, &[TABLE, key]).or_else(|| value(table, &[TABLE])), format!("{TABLE}.{key}"))
+            }
+        };
+        problems.add(at.map_or(0..0, Spanned::span), format!("{path}: {message}"));
     }
 }
 

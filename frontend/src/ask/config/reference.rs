@@ -48,17 +48,7 @@ pub(crate) fn reference() -> String {
         writeln!(text, "| {} |", row.join(" | ")).expect("a text takes all that is written");
     }
     for (key, property) in tables {
-        let (table, is_list) = page.table(property).expect("these were parted by it");
-        let head = if is_list { format!("[[{key}]]") } else { format!("[{key}]") };
-        write!(text, "\n## `{head}`\n\n{}\n", page.what(property)).expect("a text takes all that is written");
-        text += "\n| key | what | value | default |\n|---|---|---|---|\n";
-        for (name, property) in properties(table).into_iter().flatten() {
-            let is_required =
-                table["required"].as_array().is_some_and(|keys| keys.contains(&name.as_str().into()));
-            let default = if is_required { "required".to_owned() } else { default(property) };
-            let row = [format!("`{name}`"), page.what(property), page.value(property), default];
-            writeln!(text, "| {} |", row.join(" | ")).expect("a text takes all that is written");
-        }
+        page.section(key, property, &mut text);
     }
     text
 }
@@ -68,6 +58,27 @@ struct Page<'a> {
 }
 
 impl<'a> Page<'a> {
+    /// A table or a list of tables, and the lists of tables in it.
+    fn section(&self, path: &str, property: &'a Value, text: &mut String) {
+        let (table, is_list) = self.table(property).expect("it was taken for a table by it");
+        let head = if is_list { format!("[[{path}]]") } else { format!("[{path}]") };
+        write!(text, "\n## `{head}`\n\n{}\n", self.what(property)).expect("a text takes all that is written");
+        *text += "\n| key | what | value | default |\n|---|---|---|---|\n";
+        let is_section = |property: &'a Value| self.table(property).is_some_and(|(_, is_list)| is_list);
+        let (lists, keys): (Vec<_>, Vec<_>) =
+            properties(table).into_iter().flatten().partition(|(_, property)| is_section(property));
+        for (name, property) in keys {
+            let is_required =
+                table["required"].as_array().is_some_and(|keys| keys.contains(&name.as_str().into()));
+            let default = if is_required { "required".to_owned() } else { default(property) };
+            let row = [format!("`{name}`"), self.what(property), self.value(property), default];
+            writeln!(text, "| {} |", row.join(" | ")).expect("a text takes all that is written");
+        }
+        for (name, property) in lists {
+            self.section(&format!("{path}.{name}"), property, text);
+        }
+    }
+
     /// The keys of a table or of a list of tables, and which of the two it is.
     fn table(&self, property: &'a Value) -> Option<(&'a Value, bool)> {
         let property = self.resolved(property);

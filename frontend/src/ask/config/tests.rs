@@ -236,6 +236,46 @@ fn a_wrong_layout_is_told_all_at_once_with_the_place_of_each_key() {
 }
 
 #[test]
+fn a_wrong_network_is_told_all_at_once_with_the_place_of_each_key() {
+    let shown = problems(
+        "[network]\nmanager = \"none\"\n[[network.interfaces]]\naddresses = [\"10.0.2.50/24\"]\ngateway = \"10.0.3.1\"\n\
+         [[network.interfaces]]\nname = \"lan\"\nvlan = { id = 5000, link = \"eth0\" }\n",
+    );
+    let places = [
+        "2:11: network.manager: manager is none, and there are interfaces",
+        "5:11: network.interfaces.gateway: 10.0.3.1 is in none of the networks",
+        "8:8: network.interfaces.vlan: 5000 is no number of a VLAN",
+        "8:8: network.interfaces.vlan: eth0 is none of the interfaces",
+    ];
+    for place in places {
+        assert!(shown.contains(place), "{place}:\n{shown}");
+    }
+    assert_eq!(shown.matches("vmimage.toml:").count(), places.len(), "{shown}");
+    are_wrong(&[
+        ("[network]\nmanager = \"wicked\"", "2:11", "network.manager is \"wicked\": one of auto, networkd"),
+        ("[network]\ndns = [\"one\"]", "2:8", "network.dns is \"one\": expected an IP address"),
+        ("[network]\nhosts = [\"db\"]", "2:10", "network.hosts is \"db\": expected a name with its address"),
+        ("dns = [\"1.1.1.1\"]", "1:1", "unknown key dns"),
+        (
+            "[[network.interfaces]]\nmac = \"52:54\"",
+            "2:7",
+            "network.interfaces.mac is \"52:54\": expected the MAC address of a card",
+        ),
+        (
+            "[[network.interfaces]]\naddresses = [\"10.0.2.50\"]",
+            "2:14",
+            "network.interfaces.addresses is \"10.0.2.50\": expected an address with the length",
+        ),
+        (
+            "[[network.interfaces]]\nvlan = { id = 5 }",
+            "2:8",
+            "network.interfaces.vlan: the key link is required",
+        ),
+        ("profile = \"data\"\n[network]\ndns = []", "2:2", "network is for machines: profile is data"),
+    ]);
+}
+
+#[test]
 fn a_wrong_attribute_is_told_in_its_own_words() {
     for attribute in Attribute::of(Place::Key) {
         let name = attribute.name;

@@ -10,7 +10,7 @@ use exporter::terminal::address;
 
 use super::{Args, To, dockerfile, engine, flags, formats, store};
 use crate::ask::config::{Configuration, Context, FILE};
-use crate::ask::request::{Request, check_layout};
+use crate::ask::request::{Request, check_problems};
 use crate::ask::spelling;
 use crate::base::make::is_stdout;
 use crate::base::{Error, Result};
@@ -105,7 +105,7 @@ fn platforms(args: &Args) -> Vec<String> {
 /// What is asked of the disk for this platform, if it can be had.
 fn spec(wanted: &Request, platform: &str) -> Result<Spec> {
     let spec = Spec { architecture: provision::architecture(platform)?, ..wanted.disk.spec.clone() };
-    check_layout(&spec).map(|()| spec)
+    check_problems(&spec).map(|()| spec)
 }
 
 /// What is built, and by whom.

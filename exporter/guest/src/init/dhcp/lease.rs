@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use super::message::{Answer, option};
-use crate::init::netlink::Route;
+use crate::init::netlink::{Origin, Route};
 use crate::init::resolver::Resolver;
 
 /// Shorter ones would have the client ask without end.
@@ -65,7 +65,7 @@ fn routes(answer: &Answer) -> Vec<Route> {
         return routes;
     }
     let router = answer.addresses(option::ROUTER).first().copied();
-    let default = |gateway| Route { network: Ipv4Addr::UNSPECIFIED, prefix: 0, gateway: Some(gateway) };
+    let default = |gateway: Ipv4Addr| Route { origin: Origin::Dhcp, ..Route::everywhere(gateway.into()) };
     router.map(default).into_iter().collect()
 }
 
@@ -79,8 +79,8 @@ fn classless(mut bytes: &[u8]) -> Option<Vec<Route>> {
         let mut network = [0; 4];
         network.iter_mut().zip(significant).for_each(|(to, from)| *to = *from);
         let gateway = Ipv4Addr::from(*gateway);
-        let gateway = (!gateway.is_unspecified()).then_some(gateway);
-        routes.push(Route { network: network.into(), prefix, gateway });
+        let gateway = (!gateway.is_unspecified()).then_some(gateway.into());
+        routes.push(Route { network: network.into(), prefix, gateway, origin: Origin::Dhcp });
         bytes = rest;
     }
     // Those on the link first: others go by routers there.
@@ -110,6 +110,10 @@ mod tests {
         Lease::read(&Answer::parse(&answer(5, options), 7, MAC).unwrap())
     }
 
+    fn default_route() -> Route {
+        Route { origin: Origin::Dhcp, ..Route::everywhere(Ipv4Addr::new(10, 0, 2, 2).into()) }
+    }
+
     const SERVER: (u8, &[u8]) = (54, &[10, 0, 2, 2]);
 
     #[test]
@@ -125,8 +129,7 @@ mod tests {
         ])
         .unwrap();
         assert_eq!((lease.address, lease.prefix), (Ipv4Addr::new(10, 0, 2, 15), 24));
-        let gateway = Some(Ipv4Addr::new(10, 0, 2, 2));
-        assert_eq!(lease.routes, [Route { network: Ipv4Addr::UNSPECIFIED, prefix: 0, gateway }]);
+        assert_eq!(lease.routes, [default_route()]);
         assert_eq!(lease.resolver.servers, [Ipv4Addr::new(10, 0, 2, 3)]);
         assert_eq!((lease.resolver.domain.as_deref(), lease.mtu), (Some("example.org"), Some(1400)));
         let times = [lease.duration, lease.renewal, lease.rebinding].map(|time| time.as_secs());
@@ -137,9 +140,9 @@ mod tests {
     fn classless_routes_take_the_place_of_the_router() {
         let routes = [0, 10, 0, 2, 2, 25, 192, 0, 2, 128, 0, 0, 0, 0];
         let lease = lease(&[SERVER, (3, &[10, 0, 2, 9]), (121, &routes)]).unwrap();
-        let on_link = Route { network: Ipv4Addr::new(192, 0, 2, 128), prefix: 25, gateway: None };
-        let gateway = Some(Ipv4Addr::new(10, 0, 2, 2));
-        assert_eq!(lease.routes, [on_link, Route { network: Ipv4Addr::UNSPECIFIED, prefix: 0, gateway }]);
+        let network = Ipv4Addr::new(192, 0, 2, 128).into();
+        let on_link = Route { network, prefix: 25, gateway: None, origin: Origin::Dhcp };
+        assert_eq!(lease.routes, [on_link, default_route()]);
         assert_eq!(lease.prefix, 32);
     }
 

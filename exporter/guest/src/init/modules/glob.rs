@@ -1,7 +1,7 @@
 //! Patterns of `modules.alias`: glob(7) without names of classes.
 
 /// Whether `text` matches `pattern`: `*`, `?` and `[…]`.
-pub(super) fn matches(pattern: &[u8], text: &[u8]) -> bool {
+pub(crate) fn matches(pattern: &[u8], text: &[u8]) -> bool {
     let (mut at, mut position) = (0, 0);
     // Where to go on if the text after the last `*` does not match: one byte later.
     let mut retry = None;

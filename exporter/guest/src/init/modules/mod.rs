@@ -15,6 +15,7 @@ use rustix::io::Errno;
 use rustix::system::{finit_module, init_module, uname};
 
 use crate::init::console::say_error;
+pub(crate) use glob::matches;
 use index::Index;
 
 /// `MODULE_INIT_COMPRESSED_FILE` (linux/module.h, 5.17): the kernel unpacks it.

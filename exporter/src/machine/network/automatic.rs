@@ -1,4 +1,4 @@
-//! A network address by DHCP on every Ethernet card, whatever its name; whoever configured a network
+//! Where nothing is asked: an address by DHCP on every Ethernet card, whatever its name; whoever configured a network
 //! keeps it.
 //!
 //! | there is | done |
@@ -11,16 +11,15 @@
 //! | wicked (SLES) | enabled, with DHCP on eth0, as SLES calls the first card |
 //! | ifupdown | [`/etc/network/interfaces`](super::ifupdown) |
 
-use super::{Texts, fields, ifupdown, lines, online, openrc, resolver, systemd};
+use super::{
+    NETPLAN, NETWORK_MANAGER, NETWORKD, Texts, has_card, ifupdown, networkd, online, openrc, resolver,
+    systemd,
+};
 use crate::error::Result;
 use crate::tree::os::{Family, Init, Os};
-use crate::tree::{Editor, InodeKind, Tree};
+use crate::tree::{Editor, Tree};
 use ifupdown::INTERFACES;
-use resolver::RESOLV_CONF;
 
-const NETWORKD: &str = "/etc/systemd/network";
-const NETWORK_MANAGER: &str = "NetworkManager.service";
-const NETPLAN: &str = "/etc/netplan";
 const WICKED: &str = "/etc/sysconfig/network";
 
 /// `Kind=!*` is no bridge, bond or other virtual card.
@@ -46,7 +45,7 @@ pub(super) fn configure(editor: &mut Editor<'_>, os: &Os) -> Result<Vec<String>>
         }
         if os.init == Some(Init::Systemd) && owner == NETPLAN {
             online::wait_for_carrier(editor)?;
-            notes.extend(resolved(editor)?);
+            notes.extend(resolver::start(editor)?);
         }
         return Ok(notes);
     }
@@ -58,7 +57,7 @@ pub(super) fn configure(editor: &mut Editor<'_>, os: &Os) -> Result<Vec<String>>
             return Ok(vec!["systemd: NetworkManager enabled".into()]);
         }
         if there("systemd-networkd.service") {
-            return networkd(editor);
+            return by_networkd(editor);
         }
         if there("wicked.service") {
             return wicked(editor);
@@ -71,7 +70,7 @@ pub(super) fn configure(editor: &mut Editor<'_>, os: &Os) -> Result<Vec<String>>
 }
 
 /// Whose the network is already.
-fn configured_by(tree: &Tree) -> Result<Option<&'static str>> {
+pub(super) fn configured_by(tree: &Tree) -> Result<Option<&'static str>> {
     for service in ["NetworkManager", "dhcpcd", "connman"] {
         let in_runlevel =
             tree.resolve_nofollow(format!("/etc/runlevels/default/{}", service.to_lowercase())).is_some();
@@ -88,10 +87,7 @@ fn configured_by(tree: &Tree) -> Result<Option<&'static str>> {
     for path in
         std::iter::once(INTERFACES.to_owned()).chain(more.map(|name| format!("{INTERFACES}.d/{name}")))
     {
-        let text = texts.read(tree, &path)?;
-        let is_card =
-            |fields: Vec<String>| matches!(&fields[..], [word, name, ..] if word == "iface" && name != "lo");
-        if lines(&text).map(fields).any(is_card) {
+        if has_card(&texts.read(tree, &path)?) {
             return Ok(Some(INTERFACES));
         }
     }
@@ -111,45 +107,13 @@ fn wicked(editor: &mut Editor<'_>) -> Result<Vec<String>> {
     Ok(notes)
 }
 
-fn networkd(editor: &mut Editor<'_>) -> Result<Vec<String>> {
+pub(super) fn by_networkd(editor: &mut Editor<'_>) -> Result<Vec<String>> {
     let mut notes = Vec::new();
     if !editor.tree().children(NETWORKD).any(|(name, _)| name.ends_with(b".network")) {
         editor.write_file(format!("{NETWORKD}/80-vmimage-dhcp.network"), NETWORKD_DHCP.as_bytes(), 0o644)?;
         notes.push(format!("{NETWORKD}: DHCP on every Ethernet card"));
     }
-    if systemd::enable(editor, "systemd-networkd.service")? {
-        notes.push("systemd: systemd-networkd enabled".into());
-    }
-    online::wait_for_any(editor)?;
-    notes.extend(resolved(editor)?);
-    Ok(notes)
-}
-
-/// networkd gives name servers to systemd-resolved only; programs find it by `/etc/resolv.conf`.
-fn resolved(editor: &mut Editor<'_>) -> Result<Vec<String>> {
-    let own = resolver::note(editor.tree())?;
-    if systemd::unit_file(editor.tree(), "systemd-resolved.service").is_none() {
-        let advice =
-            || "network: no name server, install systemd-resolved or write /etc/resolv.conf".to_owned();
-        return Ok(vec![own.unwrap_or_else(advice)]);
-    }
-    let mut notes = Vec::new();
-    if systemd::enable(editor, "systemd-resolved.service")? {
-        notes.push("systemd: systemd-resolved enabled".into());
-    }
-    if own.is_none() {
-        let stub = "../run/systemd/resolve/stub-resolv.conf";
-        let is_link = |tree: &Tree| {
-            let id = tree.resolve_nofollow(RESOLV_CONF)?;
-            matches!(&tree.inode(id).kind, InodeKind::Symlink(target) if target.ends_with(b"resolv.conf"))
-                .then_some(())
-        };
-        if is_link(editor.tree()).is_none() {
-            editor.symlink(RESOLV_CONF, stub)?;
-            notes.push(format!("{RESOLV_CONF}: link to {stub}"));
-        }
-    }
-    notes.extend(own);
+    notes.extend(networkd::start(editor)?);
     Ok(notes)
 }
 
@@ -157,7 +121,7 @@ fn resolved(editor: &mut Editor<'_>) -> Result<Vec<String>> {
 mod tests {
     use super::*;
     use crate::tree::testing::{text, tree};
-    use crate::tree::{Time, os};
+    use crate::tree::{InodeKind, Time, os};
 
     const SYSTEMD: [(&str, &str); 5] = [
         ("/lib", "-> usr/lib"),
@@ -172,7 +136,8 @@ mod tests {
     fn edit(base: &[(&str, &str)], files: &[(&str, &str)]) -> (Tree, String) {
         let mut tree = tree(&base.iter().chain(files).copied().collect::<Vec<_>>());
         let os = os::detect(&tree).unwrap();
-        let notes = configure(&mut Editor::new(&mut tree, Time::default()), &os).unwrap();
+        let editor = &mut Editor::new(&mut tree, Time::default());
+        let notes = super::super::configure(editor, &os, &Default::default()).unwrap();
         (tree, notes.join("\n"))
     }
 

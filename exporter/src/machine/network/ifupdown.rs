@@ -3,23 +3,18 @@
 //! Debian's ifupdown knows patterns for names (interfaces(5)). busybox's and ifupdown-ng don't: there a
 //! service lists the cards at boot, as files of a directory that the configuration includes.
 
-use super::{fields, lines, online, openrc, read, systemd};
+use super::{LOOPBACK, fields, lines, online, openrc, read, systemd};
 use crate::error::Result;
 use crate::tree::os::{Init, Os};
 use crate::tree::{Editor, Tree};
 
 pub(super) const INTERFACES: &str = "/etc/network/interfaces";
 
-const LOOPBACK: &str = "\
-auto lo
-iface lo inet loopback
-
-";
 const BY_PATTERN: &str = "\
 auto /en*=ethernet /eth*=ethernet
 iface ethernet inet dhcp
 ";
-const BY_SERVICE: &str = "\
+pub(super) const BY_SERVICE: &str = "\
 # One file for each Ethernet card: /etc/init.d/vmimage-nics writes them at boot.
 source-directory /run/vmimage/interfaces.d
 ";
@@ -28,7 +23,7 @@ auto eth0
 iface eth0 inet dhcp
 ";
 
-const CLIENT: &str = "/etc/dhcp/dhclient.conf";
+pub(super) const CLIENT: &str = "/etc/dhcp/dhclient.conf";
 /// Of ISC's client, which would hold `ifup` for a minute where nobody answers (dhclient.conf(5)).
 const CLIENT_LIMIT: &str = "
 # The boot waits no longer than this for an address; the client goes on asking in the background.
@@ -38,7 +33,7 @@ retry 30;
 
 const SERVICE: &str = "vmimage-nics";
 /// A card is what has hardware behind it and is of type 1, Ethernet (`ARPHRD_ETHER`).
-const SCRIPT: &str = include_str!("nics.openrc");
+pub(super) const SCRIPT: &str = include_str!("nics.openrc");
 
 /// Write the file and start what reads it; the user's `source` lines stay.
 pub(super) fn configure(editor: &mut Editor<'_>, os: &Os) -> Result<Vec<String>> {
@@ -52,27 +47,38 @@ pub(super) fn configure(editor: &mut Editor<'_>, os: &Os) -> Result<Vec<String>>
     let which = if cards == FIRST_CARD { "eth0" } else { "every Ethernet card" };
     let mut notes = vec![format!("{INTERFACES}: DHCP on {which}")];
     if cards == BY_SERVICE {
-        online::install_carrier(editor)?;
-        editor.write_file(format!("/etc/init.d/{SERVICE}"), SCRIPT.as_bytes(), 0o755)?;
-        openrc::enable(editor, SERVICE, "boot")?;
+        list_at_boot(editor, SCRIPT)?;
     }
     if cards == BY_PATTERN && limit_client(editor)? {
         notes.push(format!("{CLIENT}: the boot waits ten seconds for an address"));
     }
-    match os.init {
-        Some(Init::OpenRc) if openrc::enable(editor, "networking", "boot")? => {
-            notes.push("OpenRC: networking added to runlevel boot".into());
-        }
-        Some(Init::Systemd) if systemd::enable(editor, "networking.service")? => {
-            notes.push("systemd: networking enabled".into());
-        }
-        _ => {}
-    }
+    notes.extend(start(editor, os)?);
     Ok(notes)
 }
 
+/// Start what reads the file.
+pub(super) fn start(editor: &mut Editor<'_>, os: &Os) -> Result<Option<String>> {
+    Ok(match os.init {
+        Some(Init::OpenRc) if openrc::enable(editor, "networking", "boot")? => {
+            Some("OpenRC: networking added to runlevel boot".into())
+        }
+        Some(Init::Systemd) if systemd::enable(editor, "networking.service")? => {
+            Some("systemd: networking enabled".into())
+        }
+        _ => None,
+    })
+}
+
+/// Have the cards listed at boot, by this script.
+pub(super) fn list_at_boot(editor: &mut Editor<'_>, script: &str) -> Result<()> {
+    online::install_carrier(editor)?;
+    editor.write_file(format!("/etc/init.d/{SERVICE}"), script.as_bytes(), 0o755)?;
+    openrc::enable(editor, SERVICE, "boot")?;
+    Ok(())
+}
+
 /// Whether the client's limit is ours now: an image that has set one keeps it.
-fn limit_client(editor: &mut Editor<'_>) -> Result<bool> {
+pub(super) fn limit_client(editor: &mut Editor<'_>) -> Result<bool> {
     if editor.tree().resolve(CLIENT).is_none() {
         return Ok(false);
     }
@@ -96,8 +102,8 @@ fn cards(tree: &Tree, os: &Os) -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use super::super::network;
     use super::*;
+    use crate::machine::network;
     use crate::testing::Scratch;
     use crate::tree::testing::{text, tree};
     use crate::tree::{Time, os};
@@ -113,7 +119,9 @@ mod tests {
     fn edit(base: &[(&str, &str)], files: &[(&str, &str)]) -> (Tree, String) {
         let mut tree = tree(&base.iter().chain(files).copied().collect::<Vec<_>>());
         let os = os::detect(&tree).unwrap();
-        let notes = network::configure(&mut Editor::new(&mut tree, Time::default()), &os).unwrap();
+        let notes =
+            network::configure(&mut Editor::new(&mut tree, Time::default()), &os, &Default::default())
+                .unwrap();
         (tree, notes.join("\n"))
     }
 
