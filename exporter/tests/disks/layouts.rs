@@ -302,7 +302,7 @@ const MBR: &str =
 fn an_mbr_has_grub_in_front_of_its_partitions() {
     let spec = server(MBR, 4 << 30);
     let core = input(tree()).boot.unwrap().bios.unwrap().core;
-    let refused = plan(&spec, input(tree())).unwrap_err().to_string();
+    let refused = plan(&spec, input(tree()), &Run::silent(NonZeroUsize::MIN)).unwrap_err().to_string();
     assert_eq!(refused, "core.img: was made for another layout: it lacks GRUB's module part_msdos");
     let disk = Disk::new(&spec);
     let kinds: Vec<_> = disk.parts.iter().map(|part| part.placed.kind.to_string()).collect();
@@ -378,7 +378,8 @@ fn a_partition_too_small_for_its_file_system_is_named_with_what_it_needs() {
         let layout = format!(r#"{{ "preset": "simple", "partitions": [{partition}] }}"#);
         let mut tree = tree();
         Editor::new(&mut tree, Time::default()).mkdir_all("/data").unwrap();
-        let error = plan(&server(&layout, 4 << 30), input(tree)).unwrap_err();
+        let error =
+            plan(&server(&layout, 4 << 30), input(tree), &Run::silent(NonZeroUsize::MIN)).unwrap_err();
         let Kind::NoSpace { needed, .. } = *error.kind() else { panic!("{error}") };
         assert!(needed <= needs && needed > needs / 4 * 3, "{partition}: {needed}");
         assert!(error.to_string().contains(&needed.to_string()) && error.hint().is_some(), "{error}");

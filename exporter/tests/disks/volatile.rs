@@ -1,10 +1,12 @@
 //! Roots that are only read: what starts the machine knows of it, and no line of fstab makes it another one.
 
+use std::num::NonZeroUsize;
 use std::path::Path;
 use std::process::Command;
 
 use exporter::assemble::{Input, Programs, plan};
 use exporter::container::Format;
+use exporter::engine::Run;
 use exporter::fs::FileSystem;
 use exporter::spec::{Init, Spec, Volatile};
 use exporter::tree::{Editor, Time};
@@ -37,7 +39,10 @@ fn a_root_of_erofs_starts_from_a_boot_partition_with_an_overlay_over_it() {
     let systems: Vec<_> = disk.parts.iter().filter_map(|part| part.file_system).collect();
     assert_eq!(systems, [FileSystem::Vfat, FileSystem::Ext4, FileSystem::Erofs]);
     for part in disk.parts.iter().filter(|part| part.file_system.is_some()) {
-        assert!(disk.is_whole(&part.placed, part.file_system.unwrap()) && !part.grows, "{part:?}");
+        assert!(
+            disk.is_whole(&part.placed, part.file_system.unwrap()) && part.grows_to.is_none(),
+            "{part:?}"
+        );
     }
     let scratch = tempfile::tempdir().unwrap();
     let file = extracted(&disk, scratch.path());
@@ -64,7 +69,7 @@ fn a_volatile_state_is_below_a_root_that_fstab_mounts_read_only() {
         menu.contains(" init=/usr/lib/vmimage/early quiet\n") && !menu.contains("init=/bin/sh"),
         "{menu}"
     );
-    assert!(disk.parts.iter().all(|part| !part.grows), "{:?}", disk.parts);
+    assert!(disk.parts.iter().all(|part| part.grows_to.is_none()), "{:?}", disk.parts);
 }
 
 #[test]
@@ -80,7 +85,9 @@ fn our_own_init_comes_after_it() {
 
 #[test]
 fn what_would_be_another_machine_is_refused() {
-    let refused = |spec: &Spec, input: Input| plan(spec, input).unwrap_err().to_string();
+    let refused = |spec: &Spec, input: Input| {
+        plan(spec, input, &Run::silent(NonZeroUsize::MIN)).unwrap_err().to_string()
+    };
     let volatile = spec("{}", Volatile::Overlay);
     let without = Input { programs: Programs::default(), ..input(inputs::debian_small()) };
     let said = refused(&volatile, without);
