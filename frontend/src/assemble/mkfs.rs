@@ -114,7 +114,7 @@ fn run(command: &mut Command, job: &Job) -> Result<()> {
     let error = Error::new(Kind::Unsupported, &job.label, format!("{program} has failed: {last}"));
     Err(match job.tool {
         Tool::Squashfs => error,
-        Tool::Xfs | Tool::Btrfs => error.with_hint("if it has no room, give the partition more: min = \"…\""),
+        Tool::Xfs | Tool::Btrfs => error.with_hint("if it has no room, give the partition a larger min"),
     })
 }
 

@@ -21,7 +21,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use super::disk::Outcome;
 use super::install_args::InstallArgs;
-use super::plan::Plan;
+use super::plan::DryRun;
 use super::registry::RegistryArgs;
 use super::{disk, output};
 use crate::ask::config::{Configuration, Context, Secrets};
@@ -188,7 +188,7 @@ pub(crate) fn run(args: &mut Args) -> Result<ExitCode> {
         Input { root, boot, donor: None, programs: builtin::programs(architecture), materials, mkfs: None };
     let job = disk::Job { spec: &spec, paths: &args.output, threads, meter: &meter, stop: &stop };
     if args.dry_run {
-        Plan::tell_all(&[job.plan(input)?], args.show.json, args.show.quiet)?;
+        DryRun::tell_all(&[job.plan(input)?], args.show.json, args.show.quiet)?;
         return Ok(ExitCode::SUCCESS);
     }
     Outcome::tell_all(&[job.make(input)?], args.show.json, args.show.quiet)?;

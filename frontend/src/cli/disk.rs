@@ -8,7 +8,7 @@ use exporter::assemble::Input;
 use exporter::report::Report;
 use exporter::spec::Spec;
 
-use super::plan::Plan;
+use super::plan::DryRun;
 use crate::base::disk::Made;
 use crate::base::make::{Making, Wanted};
 use crate::base::{Meter, Result, terminal};
@@ -51,10 +51,10 @@ impl Outcome {
 
 impl Job<'_> {
     /// Plans the disk as [`make`](Self::make) does, and writes nothing.
-    pub(super) fn plan(&self, input: Input) -> Result<Plan> {
+    pub(super) fn plan(&self, input: Input) -> Result<DryRun> {
         let planned = self.making().plan(self.spec, input, self.paths.first().map(|path| &**path))?;
         self.meter.finish();
-        Ok(Plan::of_disk(self.spec, self.paths, planned))
+        Ok(DryRun::of_disk(self.spec, self.paths, planned))
     }
 
     /// Makes the disk.

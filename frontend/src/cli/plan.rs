@@ -16,7 +16,7 @@ use crate::base::{Result, terminal};
 
 /// A disk that would be made.
 #[derive(Debug, Serialize)]
-pub(super) struct Plan {
+pub(super) struct DryRun {
     disks: Vec<Artifact>,
     /// What a machine would see, in bytes; `None` if only the content tells.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -50,7 +50,7 @@ enum Partitions {
     Expected(Vec<Expected>),
 }
 
-impl Plan {
+impl DryRun {
     /// Of a build, before there are files.
     pub(super) fn of_build(spec: &Spec, paths: Vec<PathBuf>, build: Vec<Asks>) -> Self {
         let slots = (1..).zip(slots(spec));

@@ -14,7 +14,7 @@ use crate::ask::request::{Request, check_problems};
 use crate::ask::spelling;
 use crate::base::make::is_stdout;
 use crate::base::{Error, Result};
-use crate::cli::plan::{Asks, Plan, installs};
+use crate::cli::plan::{Asks, DryRun, installs};
 use crate::engine::buildah::Tool;
 use crate::engine::dockerfile::{Base, Target, host_platform, predefined};
 use crate::engine::{Engine, frontend};
@@ -44,10 +44,10 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
         let Some(spec) = problems.note(spec(wanted, platform)) else { continue };
         let mut asks = builds(args, engine, platform);
         asks.extend(installs(&wanted.disk, packages.as_deref()));
-        plans.push(Plan::of_build(&spec, paths, asks));
+        plans.push(DryRun::of_build(&spec, paths, asks));
     }
     problems.end()?;
-    Plan::tell_all(&plans, args.json, args.docker.quiet)?;
+    DryRun::tell_all(&plans, args.json, args.docker.quiet)?;
     Ok(ExitCode::SUCCESS)
 }
 

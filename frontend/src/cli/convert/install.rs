@@ -19,7 +19,7 @@ use crate::base::programs::Package;
 use crate::base::reference::Reference;
 use crate::base::temporary::Folder;
 use crate::base::{Error, Meter, Result, Stage, child};
-use crate::cli::plan::{Plan, installs};
+use crate::cli::plan::{DryRun, installs};
 use crate::engine::Engine;
 use crate::engine::handover::{HandedOver, Way};
 use crate::source::Source;
@@ -81,8 +81,8 @@ pub(super) fn dry_run(args: &Args, found: &Found, lacking: &str, asked: &Asked) 
     ];
     asks.extend(installs(asked, args.install.packages()?.as_deref()));
     let spec = Spec { architecture: *architecture, ..asked.spec.clone() };
-    let plan = Plan::of_build(&spec, args.output.clone(), asks);
-    Plan::tell_all(&[plan], args.show.json, args.show.quiet)?;
+    let plan = DryRun::of_build(&spec, args.output.clone(), asks);
+    DryRun::tell_all(&[plan], args.show.json, args.show.quiet)?;
     Ok(ExitCode::SUCCESS)
 }
 

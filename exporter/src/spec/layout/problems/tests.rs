@@ -59,7 +59,6 @@ fn each_problem_is_said_with_its_key() {
         (r#"{"type":"srv","mount":"srv"}"#, "0.mount: \"srv\" is no plain path"),
         (r#"{"type":"srv","mount":"/a/../b"}"#, "0.mount: \"/a/../b\" is no plain path"),
         (r#"{"type":"srv","source":"/a b"}"#, "0.source: \"/a b\" is no plain path"),
-        (r#"{"type":"srv","source":"../other"}"#, "0.source: \"../other\" is no plain path"),
         (r#"{"type":"srv","source":"/srv/../../other"}"#, "0.source: \"/srv/../../other\" is no plain path"),
         (r#"{"type":"srv","mount":"/a/"}"#, "is no plain path"),
         (r#"{"type":"srv","mount":"/etc/ssl"}"#, "0.mount: /etc/ssl is read before it is mounted"),
