@@ -146,6 +146,22 @@ fn sgdisk_sees_a_backup_that_is_not_at_the_end() {
 }
 
 #[test]
+fn the_last_partition_of_an_mbr_grows() {
+    let disk = Disk::new(80 * MIB, &["sh", "-c", r#"echo 2048,40960,L | sfdisk -q "$0""#]);
+    disk.mount("p1");
+    disk.resize(300 * MIB);
+    let said = disk.grow();
+    // One in front of it, and one behind.
+    assert_eq!(disk.partition_size("p1"), 298 * MIB);
+    if may_grow_ext4() {
+        assert_eq!(said, "diskp1: 20.0 MiB -> 298.0 MiB");
+    } else {
+        assert_eq!(said, "diskp1: cannot grow ext4: Operation not permitted (os error 1)");
+    }
+    run("sfdisk", &["--verify", "--quiet", &disk.device]);
+}
+
+#[test]
 fn a_root_that_is_the_whole_disk_grows() {
     let disk = Disk::new(64 * MIB, &[]);
     disk.mount("");
@@ -189,10 +205,13 @@ fn what_it_does_not_know_is_left_alone() {
     assert_eq!(disk.grow(), "diskp1: 20.0 MiB, left alone: not the last partition of the disk");
     assert_eq!(disk_hash(&disk), before);
 
-    let disk = Disk::new(80 * MIB, &["sh", "-c", r#"echo 2048,40960,L | sfdisk -q "$0""#]);
-    disk.mount("p1");
+    // In an extended partition of an MBR.
+    let disk =
+        Disk::new(80 * MIB, &["sh", "-c", r#"printf '2048,81920,E\n4096,40960,L\n' | sfdisk -q "$0""#]);
+    disk.mount("p5");
     disk.resize(300 * MIB);
-    assert_eq!(disk.grow(), "diskp1: 20.0 MiB, left alone: no GUID partition table");
+    let said = "diskp5: 20.0 MiB, left alone: not one of the four of the partition table";
+    assert_eq!(disk.grow(), said);
 }
 
 /// Both tables of the disk.
