@@ -10,6 +10,7 @@
 //! Which exporter the client has chosen is not told to a frontend; that the disk is to become an image is asked
 //! for by `VMIMAGE_STAGE=containerdisk`. Only of Docker Compose, which knows no other, it is seen by its label.
 
+mod assembly;
 mod container_disk;
 mod context;
 mod images;
