@@ -17,16 +17,19 @@ impl Editor<'_> {
         let no_name = || Error::new(error::Kind::Input, show_path(path), "not the name of a file");
         let (directory, name) = split(path).ok_or_else(no_name)?;
         let parent = self.mkdir_all(directory)?;
-        Ok(self.tree_mut().copy_from(other, id, parent, name))
+        Ok(self.tree_mut().copy_from(other, id, parent, name, &mut Copies::new()))
     }
 }
+
+/// Inodes of the other tree that have a copy, so that each has one under all its names.
+type Copies = HashMap<InodeId, InodeId>;
 
 impl Tree {
     /// A tree of its own of what lies below the directory `id`.
     pub fn subtree(&self, id: InodeId) -> Self {
-        let mut copy = Self::new(self.inode(id).meta.clone());
+        let (mut copy, mut copies) = (Self::new(self.inode(id).meta.clone()), Copies::new());
         for (name, &child) in self.entries(id).into_iter().flatten() {
-            copy.copy_from(self, child, Self::ROOT, name);
+            copy.copy_from(self, child, Self::ROOT, name, &mut copies);
         }
         copy
     }
@@ -44,8 +47,14 @@ impl Tree {
         Ok(taken)
     }
 
-    fn copy_from(&mut self, other: &Tree, id: InodeId, parent: InodeId, name: &[u8]) -> InodeId {
-        let mut copies: HashMap<InodeId, InodeId> = HashMap::new();
+    fn copy_from(
+        &mut self,
+        other: &Tree,
+        id: InodeId,
+        parent: InodeId,
+        name: &[u8],
+        copies: &mut Copies,
+    ) -> InodeId {
         let mut first = None;
         let mut todo = vec![(id, parent, name)];
         while let Some((from, parent, name)) = todo.pop() {
@@ -103,13 +112,17 @@ mod tests {
         let mut root =
             tree(&[("/srv/www/index.html", "hello"), ("/srv/log", "-> /var/log"), ("/app", "app")]);
         root.inode_mut(root.lookup("/srv").unwrap()).meta.uid = 33;
+        // A second name elsewhere below it.
+        let page = root.lookup("/srv/www/index.html").unwrap();
+        root.link(root.lookup("/srv").unwrap(), b"page", page);
         let taken = root.take_subtree("/srv").unwrap();
         assert_eq!(taken.inode(Tree::ROOT).meta.uid, 33);
         let names = |tree: &Tree| {
             let names = tree.walk().map(|(_, name, _)| String::from_utf8_lossy(name).into_owned());
             names.collect::<Vec<_>>()
         };
-        assert_eq!(names(&taken), ["log", "www", "index.html"]);
+        assert_eq!(names(&taken), ["log", "page", "www", "index.html"]);
+        assert_eq!(taken.lookup("/page"), taken.lookup("/www/index.html"));
         assert_eq!(names(&root), ["app", "srv"]);
         assert_eq!(root.inode(root.lookup("/srv").unwrap()).meta.uid, 33);
         for wrong in ["/app", "/none"] {
