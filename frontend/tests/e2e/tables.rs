@@ -56,6 +56,7 @@ fn an_mbr_boots_by(firmwares: &[&str]) {
 }
 
 #[test]
+#[ignore = "long: make matrix"]
 fn a_disk_with_an_mbr_boots_and_grows_on_a_bios() {
     an_mbr_boots_by(&["--bios"]);
 }

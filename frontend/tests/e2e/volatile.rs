@@ -82,7 +82,7 @@ fn a_kiosk_of_erofs_writes_to_memory() {
     let report = boots_and_keeps_its_root(DEBIAN, &disk, folder.path(), "--bios", 4);
     assert!(report.get("cmdline").contains("rootfstype=erofs"), "{}", report.get("cmdline"));
     assert_eq!((report.get("boot"), report.get("swap")), ("ext4 ro", "partition"));
-    assert_eq!(report.get("early"), "early early.json ");
+    assert_eq!(report.get("early"), "early early.json vmimage-carrier");
 }
 
 #[test]
