@@ -74,7 +74,7 @@ impl Tools {
 
 /// `mkfs/lts_5.15.conf` of xfsprogs, and nothing that follows from the builder's processors.
 fn xfs(label: &str, uuid: &str, sector_size: u32) -> Vec<String> {
-    let features = "crc=1,finobt=1,reflink=1,bigtime=1,inobtcount=1,rmapbt=0,metadir=0,autofsck=0";
+    let features = "crc=1,finobt=1,reflink=1,bigtime=1,inobtcount=1,rmapbt=0,metadir=0";
     let words = [
         ("-L", label.to_owned()),
         ("-m", format!("{features},uuid={uuid}")),
