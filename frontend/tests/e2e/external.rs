@@ -68,9 +68,7 @@ fn every_file_system_has_the_same_files_and_its_checker_is_content() {
     let context = context(folder.path(), FILES);
     std::fs::write(context.join("vmimage.toml"), DATA).unwrap();
     let disk = folder.path().join("data.raw");
-    let report = build(&context, &disk, &[]);
-    let row = report.lines().find(|row| row.contains(" squashfs ")).unwrap_or_else(|| panic!("{report}"));
-    assert!(row.ends_with(" -         squashfs"), "{row}");
+    build(&context, &disk, &[]);
     let volume = |number, checker: &[&str]| checked(&disk, number, folder.path(), checker);
     let expected = seen(&volume(0, &["e2fsck", "-fn"]), "ext4", "out/one");
     assert!(
@@ -88,11 +86,6 @@ fn every_file_system_has_the_same_files_and_its_checker_is_content() {
         assert!(label.contains(&format!("TYPE={kind}")), "{label}");
         assert!(*kind == "squashfs" || label.contains(&format!("LABEL={kind}")), "{label}");
     }
-
-    // Of another format the same bytes.
-    let other = folder.path().join("data.qcow2");
-    build(&context, &other, &["--format", "qcow2"]);
-    run(Command::new("cmp").arg(&disk).arg(raw(&other, folder.path())));
 
     let device = format!("{FILES}RUN mknod /out/two/null c 1 3\n");
     std::fs::write(context.join("Dockerfile"), device).unwrap();
