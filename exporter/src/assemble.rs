@@ -25,6 +25,7 @@ mod lay_out;
 mod machine;
 mod menu;
 mod resolve;
+mod split_links;
 
 use std::sync::Arc;
 

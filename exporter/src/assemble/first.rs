@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::bootable;
+use crate::boot::Defaults;
 use crate::error::{Error, Kind, Result};
 use crate::hint::{Hint, Setting};
 use crate::machine::early::{self, Early};
@@ -126,6 +127,21 @@ pub(super) fn require(root: &Tree, spec: &Spec) -> Result<()> {
     bootable::require_init(root, init_path(spec), spec.architecture)
 }
 
+/// What the kernel is told to start comes after what the image says of that, which would count for nothing.
+///
+/// # Errors
+/// If the image says it, and `with_words`, unlike `spec`, which was asked for, names another one.
+pub(super) fn require_no_other(defaults: &Defaults, spec: &Spec, with_words: &Spec) -> Result<()> {
+    let mut words = defaults.words.iter().chain(&defaults.further);
+    let theirs = words.rfind(|word| word.starts_with(NAMES_INIT));
+    let Some(theirs) = theirs.filter(|_| !names_init(spec) && names_init(with_words)) else { return Ok(()) };
+    let message = "of the image's own boot menu: vmimage has the kernel start another program first";
+    let hint = Hint::from("name the init with ")
+        .set(Setting::Cmdline, theirs.clone())
+        .text(", or take the word out of the image");
+    Err(Error::new(Kind::Unsupported, theirs, message).with_hint(hint))
+}
+
 /// What our own first process is told.
 pub(super) fn contained(spec: &Spec, program: Option<Arc<[u8]>>, time: Time) -> Result<Contained<'_>> {
     let program = program.filter(|program| spec.architecture.runs(program)).ok_or_else(|| no_init(spec))?;
@@ -227,6 +243,20 @@ mod tests {
             assert_eq!(early.map(|early| early.init), starts);
             assert_eq!(FirstProcess::Own.early(&spec, None).is_err(), starts.is_some());
         }
+    }
+
+    #[test]
+    fn an_init_of_the_images_own_menu_is_no_word_that_counts_for_nothing() {
+        let words = |text: &str| Defaults { words: vec!["quiet".into(), text.into()], ..Defaults::default() };
+        let ours = spec(Init::Distro, "init=/usr/lib/vmimage/early quiet");
+        let refused =
+            |text: &str, asked: &str| require_no_other(&words(text), &spec(Init::Distro, asked), &ours).err();
+        let error = refused("init=/app", "quiet").unwrap();
+        assert!(error.to_string().starts_with("init=/app: of the image's own boot menu"), "{error}");
+        assert!(refused("init=/app", "init=/other").is_none());
+        assert!(refused("console=tty0", "quiet").is_none());
+        let none = spec(Init::Distro, "quiet");
+        assert!(require_no_other(&words("init=/app"), &none, &none).is_ok());
     }
 
     #[test]

@@ -11,6 +11,7 @@ use super::menu::Menu;
 use super::resolve::Resolved;
 use super::{
     Input, Planned, Programs, appliance, boot_partition, bootable, compressed, disk_file, latest_time, seed,
+    split_links,
 };
 use crate::boot::{self, BootFiles, Defaults, Root};
 use crate::engine::Run;
@@ -67,6 +68,7 @@ pub(super) fn plan(spec: &Spec, input: Input, run: &Run<'_>) -> Result<Planned> 
     let with_words = Spec { cmdline: words, ..spec.clone() };
     // What is set up may be settings of the menu.
     let defaults = Defaults::read(&root)?;
+    first::require_no_other(&defaults, spec, &with_words)?;
     edits.extend(defaults.notes.iter().cloned());
     let menu = Menu {
         os: &os,
@@ -82,6 +84,7 @@ pub(super) fn plan(spec: &Spec, input: Input, run: &Run<'_>) -> Result<Planned> 
     let esp = boot::esp_tree(&boot_files, spec.architecture, &layout.boot, time);
 
     edits.extend(leave_out_devices(&mut root, &layout));
+    edits.extend(split_links::note(&root, &layout.partitions));
     let bios = boot_files.bios.clone();
     let parts = Parts { root, elsewhere, esp: Some(esp), bios, mkfs, time };
     let (layout, partitions) = lay_out(spec, &layout, parts, run)?;
