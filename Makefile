@@ -7,9 +7,11 @@
 # make out/vmimage   the command line, a static binary
 # make man        its manual, in out/man: a page for each command
 FRONTEND := $(or $(VMIMAGE_FRONTEND),example/vmimage)
-# Of Cargo.toml. The demo is for who waits: its program is optimised less.
+# Of Cargo.toml. The demo and the tests are for who waits: their program is optimised less.
 PROFILE := release
-demo: PROFILE := demo
+demo test: PROFILE := demo
+# What an incremental build keeps is more than one build needs.
+test: export CARGO_INCREMENTAL := 0
 
 .PHONY: demo check lint test bench matrix fuzz man frontend images engine setup
 

@@ -15,7 +15,7 @@ const FRONTEND: &str = "vmimage-test/frontend:arm64";
 fn a_machine_of_arm64_boots_and_grows() {
     let folder = scratch();
     let disk = machine_on(BASE, folder.path(), &["--platform", "linux/arm64"]);
-    boots_and_grows(BASE, &disk, "--uefi", &[]);
+    boots_and_grows(BASE, &disk, "--uefi", &["--qemu-arg=-cpu", "--qemu-arg=max"]);
 }
 
 /// What it is compiled to there makes the same disk of a folder, byte for byte.

@@ -90,10 +90,10 @@ fn check_after(base: &str, disk: &Path, folder: &Path, report: &Report) {
     assert!(bytes > root.size / 100 * 95, "a root of {bytes} bytes in a partition of {}", root.size);
 }
 
-/// By UEFI without its Secure Boot, it is booted in `config.rs`, `install.rs` and `buildah.rs`.
+/// By a BIOS it is booted in `identity.rs`, by UEFI without its Secure Boot in `config.rs`, `install.rs` and `buildah.rs`.
 #[test]
 fn debian_12() {
-    boots_on("vmimage-test/debian:12", &["--bios", "--secure-boot"]);
+    boots_on("vmimage-test/debian:12", &["--secure-boot"]);
 }
 
 #[test]

@@ -124,12 +124,6 @@ fn same_by(base: &str, engines: &[&str]) -> (Fresh, Vec<String>) {
 }
 
 #[test]
-fn a_debian_that_no_engine_has_seen_is_the_same_by_each() {
-    let _lock = beside_the_store();
-    same_by("vmimage-test/debian:12", &["docker", "buildah"]);
-}
-
-#[test]
 fn an_alpine_that_no_engine_has_seen_is_the_same_by_each() {
     let _lock = beside_the_store();
     let (fresh, expected) = same_by(&bare_alpine(), &["docker", "podman"]);

@@ -211,6 +211,16 @@ fn packages(folder: &Path) -> PathBuf {
 
 #[test]
 fn a_folder_of_packages_is_enough_without_a_network() {
+    enough_for(&["docker"]);
+}
+
+#[test]
+#[ignore = "long: make matrix"]
+fn a_folder_of_packages_is_enough_for_other_engines() {
+    enough_for(&["buildah", "podman"]);
+}
+
+fn enough_for(engines: &[&str]) {
     let folder = scratch();
     let packages = packages(folder.path());
     let disk = folder.path().join("disk.qcow2");
@@ -218,12 +228,14 @@ fn a_folder_of_packages_is_enough_without_a_network() {
     let config = folder.path().join("vmimage.toml");
     fs::write(&config, "packages = \"packages\"\n").unwrap();
     let by_file = ["--config", config.to_str().unwrap()];
-    for (engine, asked) in [("docker", by_file), ("buildah", by_file), ("docker", ["--packages", from])] {
+    for engine in engines {
         let _alone = lab::alone_with_the_store();
-        let args = [&asked[..], &["--network", "none", "--engine", engine]].concat();
-        run(&mut convert("docker-daemon:vmimage-test/debian:12", &disk, &args));
-        super::disk::check(&disk);
-        fs::remove_file(&disk).unwrap();
+        for asked in [by_file, ["--packages", from]] {
+            let args = [&asked[..], &["--network", "none", "--engine", engine]].concat();
+            run(&mut convert("docker-daemon:vmimage-test/debian:12", &disk, &args));
+            super::disk::check(&disk);
+            fs::remove_file(&disk).unwrap();
+        }
     }
     // Another folder is another step, and one that fails has used nothing but the folder.
     let kernel = fs::read_dir(&packages).unwrap().map(|entry| entry.unwrap().path());

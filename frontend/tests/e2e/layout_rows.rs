@@ -43,9 +43,9 @@ fact swap "$(awk 'NR > 1 { print $2, $3 }' /proc/swaps)"
 for file in /var/lib/site/index.html /home/ada/note /srv/site/index.html; do
 	fact "owner-$(basename "$(dirname "$file")" | cut -c1-3)-$(echo "$file" | cut -d/ -f2)" "$(stat -c '%u:%g %a' "$file") $(cat "$file")"
 done
-# What lies below the mount points of the root.
+# What lies below the mount points of the root; Alpine's mkmntdirs makes those of fstab before anything is mounted.
 mkdir -p /run/root && mount --bind / /run/root
-fact hidden "$(find /run/root/boot /run/root/srv /run/root/var /run/root/home -mindepth 1 -maxdepth 1 | head -n 3 | tr '\n' ' ')"
+fact hidden "$(find /run/root/boot /run/root/srv /run/root/var /run/root/home -mindepth 1 -maxdepth 1 ! -path '*/boot/efi' | head -n 3 | tr '\n' ' ')"
 umount /run/root
 '''
 "#;

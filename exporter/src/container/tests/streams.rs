@@ -148,14 +148,20 @@ fn google_takes_one_member_with_the_disk() {
 }
 
 #[test]
-fn google_takes_whole_gibibytes_of_any_number() {
+fn google_takes_whole_gibibytes() {
     let scratch = Scratch::new();
     let disk = any_target(&scratch, Format::Gce);
     let refused = write(RawImage { size: 12 * MIB, extents: &[] }, std::slice::from_ref(&disk), &run(1));
     let error = refused.unwrap_err();
     assert!(error.to_string().ends_with("a gce disk is a multiple of 1 GiB large"), "{error}");
     assert_eq!(error.hint(), Some(&"make the disk 1073741824 bytes large".into()));
-    // More than the octal digits of a tar header hold.
+}
+
+#[test]
+#[ignore = "long: make matrix"]
+fn google_takes_more_than_the_octal_digits_of_a_header() {
+    let scratch = Scratch::new();
+    let disk = any_target(&scratch, Format::Gce);
     write_one(RawImage { size: 10 << 30, extents: &[] }, &disk, 2);
     assert!(accepts("tar", &["-tvzf", shown(&disk)]).contains(" 10737418240 "));
     assert_eq!(identify(&disk.path).unwrap(), (Format::Gce, Some(10 << 30)));
