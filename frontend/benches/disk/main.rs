@@ -11,6 +11,7 @@ mod edit;
 mod filesystems;
 mod floor;
 mod formats;
+mod frontend;
 mod growth;
 mod machine;
 mod measure;
