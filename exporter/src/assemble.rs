@@ -116,7 +116,8 @@ fn appliance(spec: &Spec) -> Appliance {
         Firmware::Bios => container::OvfFirmware::Bios,
         Firmware::Any | Firmware::Uefi => container::OvfFirmware::Efi,
     };
-    Appliance { name, architecture: spec.architecture, firmware, ..Appliance::default() }
+    let version = spec.image.version.clone();
+    Appliance { name, version, architecture: spec.architecture, firmware, ..Appliance::default() }
 }
 
 /// What the identity of one disk is made of: its spec and its files.

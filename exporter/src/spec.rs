@@ -3,6 +3,7 @@
 mod artifacts;
 mod container;
 mod firmware;
+mod image;
 mod image_config;
 mod init;
 pub mod layout;
@@ -24,6 +25,7 @@ pub use crate::architecture::Architecture;
 pub use artifacts::Artifact;
 pub use container::{Container, Healthcheck};
 pub use firmware::Firmware;
+pub use image::Image;
 pub use image_config::ImageConfig;
 pub use init::Init;
 pub use layout::Layout;
@@ -65,6 +67,9 @@ pub struct Spec {
     pub init: Init,
     /// Whether what the image runs becomes a service.
     pub service: Service,
+    /// What the system on it is called.
+    #[serde(skip_serializing_if = "Image::is_default")]
+    pub image: Image,
     /// What the image says about its containers; `None` for files that are no image.
     pub container: Option<Container>,
     /// Seconds since 1970 to which later times are clamped (`SOURCE_DATE_EPOCH`).
@@ -99,6 +104,7 @@ impl Default for Spec {
             volatile: Volatile::No,
             init: Init::Auto,
             service: Service::Auto,
+            image: Image::default(),
             container: None,
             source_date_epoch: None,
             network: Network::default(),

@@ -58,6 +58,7 @@ pub(super) fn plan(spec: &Spec, input: Input, run: &Run<'_>) -> Result<Planned> 
     let mut words = kernel_words(first.kernel_arguments(spec), &source.kernel, &layout);
     edits.extend(install(first, &mut root, &mut os, spec, programs, &layout, time)?);
     let editor = &mut Editor::new(&mut root, time);
+    edits.extend(machine::os_release::write(editor, &spec.image)?);
     edits.extend(machine::set_up(editor, &os, &spec.setup, &materials, &seed)?);
     if let Some(early) = early {
         require_no_first_boot(&root)?;
@@ -85,7 +86,7 @@ pub(super) fn plan(spec: &Spec, input: Input, run: &Run<'_>) -> Result<Planned> 
     let bios = boot_files.bios.clone();
     let parts = Parts { root, elsewhere, esp: Some(esp), bios, mkfs, time };
     let (layout, partitions) = lay_out(spec, &layout, parts, run)?;
-    let system = System::new(&os, &entry, &boot_files, edits);
+    let system = System::new(&os, spec, &entry, &boot_files, edits);
     Ok(Planned { layout, partitions, id: disk_file(&seed), appliance: appliance(spec), system: Some(system) })
 }
 

@@ -56,6 +56,8 @@ pub enum TextFormat {
     StageName,
     PlainPath,
     MountOptions,
+    ImageId,
+    Compatible,
 }
 
 /// What is expected, for a message, and whether a text is it.
@@ -130,6 +132,8 @@ impl TextFormat {
             Self::MountOptions => {
                 ("mount options with commas between them, such as noatime,nodev", are_mount_options)
             }
+            Self::ImageId => ("lower-case letters, digits, -, _ and ., such as 1.4.0", is_image_id),
+            Self::Compatible => ("a text on one line, such as \"acme kiosk-2\"", is_compatible),
         }
     }
 
@@ -295,6 +299,16 @@ fn is_plain_path(text: &str) -> bool {
     (text == "/" || are_plain) && text.len() <= limits::PATH
 }
 
+/// What `IMAGE_ID` and `IMAGE_VERSION` of os-release(5) may be.
+fn is_image_id(text: &str) -> bool {
+    is_word(text, "-_.") && !text.contains(|c: char| c.is_ascii_uppercase()) && text.len() <= limits::NAME
+}
+
+/// A value in a file of RAUC's, which takes off blanks.
+fn is_compatible(text: &str) -> bool {
+    is_line(text) && !text.is_empty() && text.trim() == text && text.len() <= limits::NAME
+}
+
 /// The fourth field of fstab(5); a comment would begin with `#`.
 fn are_mount_options(text: &str) -> bool {
     text.chars().all(|c| c.is_ascii_graphic() && !"#\\\"'".contains(c)) && text.len() <= limits::PATH
@@ -423,6 +437,12 @@ mod tests {
                 &["", "noatime,umask=0077", "x-systemd.device-timeout=10s"],
                 &["a b", "a#b", "a\nb", "a\\040b", "a'b"],
             ),
+            (
+                TextFormat::ImageId,
+                &["kiosk", "1.4.0", "2026-11-30_2"],
+                &["", "Kiosk", "1 4", "1+2", "-a", "a\nb"],
+            ),
+            (TextFormat::Compatible, &["acme kiosk-2", "Kiosk"], &["", " a", "a\nb"]),
         ] {
             for text in right {
                 assert_eq!(format.check(text), Ok(()), "{format:?}: {text}");
