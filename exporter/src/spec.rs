@@ -3,6 +3,7 @@
 mod artifacts;
 mod container;
 mod firmware;
+pub mod grub;
 mod image;
 mod image_config;
 mod init;
@@ -25,6 +26,7 @@ pub use crate::architecture::Architecture;
 pub use artifacts::Artifact;
 pub use container::{Container, Healthcheck};
 pub use firmware::Firmware;
+pub use grub::Grub;
 pub use image::Image;
 pub use image_config::ImageConfig;
 pub use init::Init;
@@ -67,6 +69,9 @@ pub struct Spec {
     pub init: Init,
     /// Whether what the image runs becomes a service.
     pub service: Service,
+    /// What is asked of GRUB's menu.
+    #[serde(skip_serializing_if = "Grub::is_default")]
+    pub grub: Grub,
     /// What the system on it is called.
     #[serde(skip_serializing_if = "Image::is_default")]
     pub image: Image,
@@ -86,6 +91,11 @@ impl Spec {
     pub fn context_files(&self) -> Vec<&str> {
         setup::once_each(self.setup.context_files().into_iter().chain(self.layout.context_files()))
     }
+
+    /// The ids of all secrets that it needs, each once.
+    pub fn secrets(&self) -> Vec<&str> {
+        setup::once_each(self.setup.secrets().into_iter().chain(self.grub.secret()))
+    }
 }
 
 impl Default for Spec {
@@ -104,6 +114,7 @@ impl Default for Spec {
             volatile: Volatile::No,
             init: Init::Auto,
             service: Service::Auto,
+            grub: Grub::default(),
             image: Image::default(),
             container: None,
             source_date_epoch: None,

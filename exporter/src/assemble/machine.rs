@@ -24,6 +24,9 @@ use crate::tree::kernel::Kernel;
 use crate::tree::os::{self, Family, Init, Os};
 use crate::tree::{Editor, InodeId, InodeKind, Name, Time, Tree};
 
+/// What a password of GRUB's changes.
+const PASSWORD: &str =
+    "GRUB: entries boot as before; to edit one and for the console it asks for the password of root";
 /// BIOSes start from sectors of no other size.
 const BIOS_SECTOR: u32 = 512;
 
@@ -69,6 +72,8 @@ pub(super) fn plan(spec: &Spec, input: Input, run: &Run<'_>) -> Result<Planned> 
     // What is set up may be settings of the menu.
     let defaults = Defaults::read(&root)?;
     edits.extend(defaults.notes.iter().cloned());
+    let password = spec.grub.password.as_ref();
+    let password = password.map(|asked| machine::grub_password(asked, &materials, &seed)).transpose()?;
     let menu = Menu {
         os: &os,
         source: &source,
@@ -77,10 +82,12 @@ pub(super) fn plan(spec: &Spec, input: Input, run: &Run<'_>) -> Result<Planned> 
         root: layout.root,
         boot: layout.boot,
         ignites,
+        password,
     };
     let (entry, written) = menu.write(&mut Editor::new(&mut root, time))?;
     edits.extend(written);
-    let esp = boot::esp_tree(&boot_files, spec.architecture, &layout.boot, time);
+    let esp = boot::esp_tree(&boot_files, spec.architecture, &layout.boot, menu.password.as_deref(), time);
+    edits.extend(menu.password.as_ref().map(|_| PASSWORD.to_owned()));
 
     edits.extend(leave_out_devices(&mut root, &layout));
     let bios = boot_files.bios.clone();

@@ -25,6 +25,8 @@ pub(super) struct Menu<'a> {
     pub(super) boot: BootVolume,
     /// What a first boot of Ignition is told of the network.
     pub(super) ignites: Option<&'static str>,
+    /// The hash of GRUB's password, if it has one.
+    pub(super) password: Option<String>,
 }
 
 impl Menu<'_> {
@@ -45,8 +47,13 @@ impl Menu<'_> {
     }
 
     fn entry(&self, kernel: &Kernel, os: &Os, title: String) -> Entry {
-        let ignites = self.ignites;
-        Entry { title, ignites, ..boot::entry(os, kernel, self.spec, &self.root, self.defaults) }
+        let (ignites, is_unrestricted) = (self.ignites, self.password.is_some());
+        Entry {
+            title,
+            ignites,
+            is_unrestricted,
+            ..boot::entry(os, kernel, self.spec, &self.root, self.defaults)
+        }
     }
 
     fn written<'a>(&'a self, first: &'a Entry) -> Written<'a> {
@@ -57,6 +64,7 @@ impl Menu<'_> {
             asked: boot::asked_words(os, self.spec, &self.root, self.defaults),
             cmdline: &first.cmdline,
             link: link.filter(|_| !others.is_empty()),
+            password: self.password.as_deref(),
         }
     }
 }

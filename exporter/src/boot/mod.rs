@@ -13,6 +13,7 @@ mod defaults;
 mod esp;
 mod files;
 mod grub;
+pub mod password;
 mod shell;
 
 pub use bios::BiosBoot;

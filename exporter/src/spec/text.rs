@@ -26,6 +26,7 @@ pub enum TextFormat {
     FileMode,
     Owner,
     PasswordHash,
+    GrubPasswordHash,
     SshKey,
     SecretId,
     RepositoryName,
@@ -79,6 +80,10 @@ impl TextFormat {
             Self::PasswordHash => (
                 "a crypt(5) hash ($y$, $7$, $6$, $5$ or $2b$); a password itself is given as { secret = \"id\" }",
                 is_password_hash,
+            ),
+            Self::GrubPasswordHash => (
+                "a hash of grub-mkpasswd-pbkdf2 (grub.pbkdf2.sha512.…); a password itself is given as { secret = \"id\" }",
+                is_grub_password_hash,
             ),
             Self::SshKey => ("one public key, such as \"ssh-ed25519 AAAA… me@here\"", is_ssh_key),
             Self::SecretId => {
@@ -204,6 +209,25 @@ fn is_password_hash(text: &str) -> bool {
     is_known
         && text.matches('$').count() >= 3
         && text.chars().all(|c| c.is_ascii_graphic() && !":;*!\\".contains(c))
+}
+
+/// Rounds, salt and hash, as GRUB's `password_pbkdf2` reads them.
+fn is_grub_password_hash(text: &str) -> bool {
+    let Some(parts) = text.strip_prefix("grub.pbkdf2.sha512.") else { return false };
+    let is_hex = |text: &str| {
+        !text.is_empty()
+            && text.len().is_multiple_of(2)
+            && text.bytes().all(|digit| digit.is_ascii_hexdigit())
+    };
+    match parts.split('.').collect::<Vec<_>>()[..] {
+        [rounds, salt, hash] => {
+            rounds.parse::<u32>().is_ok_and(|rounds| rounds > 0)
+                && is_hex(salt)
+                && is_hex(hash)
+                && text.len() <= limits::PATH
+        }
+        _ => false,
+    }
 }
 
 /// A line of authorized_keys(5): the type is its first word, or comes after options.
@@ -339,6 +363,19 @@ mod tests {
                 TextFormat::PasswordHash,
                 &["$6$salt$hash", "$y$j9T$salt$hash"],
                 &["", "hunter2", "$1$salt$hash", "$6$", "$6$a:b$c", "$6$a$b\n", "!$6$a$b"],
+            ),
+            (
+                TextFormat::GrubPasswordHash,
+                &["grub.pbkdf2.sha512.10000.AB01.cd"],
+                &[
+                    "",
+                    "hunter2",
+                    "grub.pbkdf2.sha512.0.AB.CD",
+                    "grub.pbkdf2.sha512.1.AB",
+                    "grub.pbkdf2.sha512.1.AB.CDE",
+                    "grub.pbkdf2.sha512.1.AB.",
+                    "grub.pbkdf2.sha512.1.AB.C;",
+                ],
             ),
             (
                 TextFormat::SshKey,
