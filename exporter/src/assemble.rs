@@ -12,6 +12,7 @@
 //!
 //! [`container::write`](crate::container::write()) makes artifacts of it.
 
+mod boot_loader;
 mod boot_partition;
 mod bootable;
 mod compressed;
@@ -25,6 +26,7 @@ mod lay_out;
 mod machine;
 mod menu;
 mod resolve;
+mod type_one;
 
 use std::sync::Arc;
 

@@ -7,7 +7,7 @@ use std::fs::Metadata;
 
 use serde::{Serialize, Serializer};
 
-use crate::boot::{BootFiles, Entry};
+use crate::boot::Entry;
 use crate::container::{self, Format, Target, sparse};
 use crate::disk::{PartitionKind, Placed};
 use crate::error::{Result, show_size};
@@ -163,7 +163,7 @@ impl System {
         os: &Os,
         spec: &Spec,
         entry: &Entry,
-        boot_files: &BootFiles,
+        (origin, firmware): (String, &'static str),
         edits: Vec<String>,
     ) -> Self {
         Self {
@@ -171,8 +171,8 @@ impl System {
             image: spec.image.clone(),
             kernel: entry.kernel.clone(),
             cmdline: entry.cmdline.clone(),
-            boot_files: boot_files.origin.clone(),
-            firmware: boot_files.firmware(),
+            boot_files: origin,
+            firmware,
             edits,
         }
     }

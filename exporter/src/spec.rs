@@ -8,6 +8,7 @@ mod image;
 mod image_config;
 mod init;
 pub mod layout;
+mod loader;
 pub mod network;
 mod service;
 pub mod setup;
@@ -31,6 +32,7 @@ pub use image::Image;
 pub use image_config::ImageConfig;
 pub use init::Init;
 pub use layout::Layout;
+pub use loader::Loader;
 pub use network::Network;
 pub use service::Service;
 pub use setup::Setup;
@@ -59,6 +61,9 @@ pub struct Spec {
     pub architecture: Architecture,
     /// What starts it.
     pub firmware: Firmware,
+    /// What the firmware starts.
+    #[serde(skip_serializing_if = "Loader::is_default")]
+    pub loader: Loader,
     /// How it is divided.
     #[serde(skip_serializing_if = "Layout::is_default")]
     pub layout: Layout,
@@ -110,6 +115,7 @@ impl Default for Spec {
             cmdline: String::new(),
             architecture: Architecture::X86_64,
             firmware: Firmware::Any,
+            loader: Loader::Grub,
             layout: Layout::default(),
             volatile: Volatile::No,
             init: Init::Auto,

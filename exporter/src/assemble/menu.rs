@@ -6,11 +6,14 @@ use crate::boot::{self, BootVolume, Defaults, Entry, Root, Written};
 use crate::error::Result;
 use crate::machine;
 use crate::spec::Spec;
-use crate::tree::Editor;
 use crate::tree::kernel::Kernel;
 use crate::tree::os::Os;
+use crate::tree::{Editor, Tree};
 
 const PATH: &str = "/boot/grub/grub.cfg";
+
+/// An entry with its kernel.
+pub(super) type KernelEntry<'a> = (Entry, &'a Kernel);
 
 /// What a menu is made of.
 pub(super) struct Menu<'a> {
@@ -30,20 +33,28 @@ pub(super) struct Menu<'a> {
 }
 
 impl Menu<'_> {
-    /// Write the menu; the entry that boots, and a line for each file beside it.
+    /// Write that of GRUB; the entry that boots, and a line for each file beside it.
     pub(super) fn write(&self, editor: &mut Editor<'_>) -> Result<(Entry, Vec<String>)> {
-        let relabels = editor.tree().lookup(machine::AUTORELABEL).is_some();
-        let name = &self.os.pretty_name;
-        let first = Entry { relabels, ..self.entry(&self.source.kernel, &self.source.os, name.clone()) };
-        let others = self.source.others.iter().map(|kernel| {
-            let title = format!("{name}, with Linux {}", kernel.version);
-            Entry { relabels, ..self.entry(kernel, self.os, title) }
-        });
+        let ((first, _), others) = self.entries(editor.tree());
+        let others = others.into_iter().map(|(entry, _)| entry);
         let entries: Vec<_> = std::iter::once(first.clone()).chain(others).collect();
         let text = boot::menu(&self.boot, self.root.id, &entries, self.defaults);
         editor.write_file(PATH, text.into_bytes(), 0o644)?;
         let notes = boot::write_defaults(editor, self.os, &self.written(&first))?;
         Ok((first, notes))
+    }
+
+    /// An entry for each kernel; the first boots by itself.
+    pub(super) fn entries(&self, tree: &Tree) -> (KernelEntry<'_>, Vec<KernelEntry<'_>>) {
+        let relabels = tree.lookup(machine::AUTORELABEL).is_some();
+        let KernelSource { os, kernel, others, .. } = self.source;
+        let name = &self.os.pretty_name;
+        let first = Entry { relabels, ..self.entry(kernel, os, name.clone()) };
+        let others = others.iter().map(|kernel| {
+            let title = format!("{name}, with Linux {}", kernel.version);
+            (Entry { relabels, ..self.entry(kernel, self.os, title) }, kernel)
+        });
+        ((first, kernel), others.collect())
     }
 
     fn entry(&self, kernel: &Kernel, os: &Os, title: String) -> Entry {

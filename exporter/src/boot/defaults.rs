@@ -214,13 +214,18 @@ pub fn write(editor: &mut Editor<'_>, os: &Os, written: &Written<'_>) -> Result<
         notes.push(format!("{PASSWORD}: GRUB's password, for update-grub"));
     }
     if os.family == Family::RedHat && has(editor, "/usr/bin/rpm") || has(editor, KERNEL_INSTALL) {
-        editor.rewrite_file(KERNEL_INSTALL, format!("{}\n", written.cmdline).into_bytes(), 0o644)?;
-        notes.push(format!("{KERNEL_INSTALL}: the command line, for kernels to come"));
+        notes.push(write_kernel_cmdline(editor, written.cmdline)?);
     }
     if has(editor, EXTLINUX) {
         notes.push(append(editor, EXTLINUX, &written.for_extlinux())?);
     }
     Ok(notes)
+}
+
+/// The command line of the entries that kernel-install(8) writes.
+pub fn write_kernel_cmdline(editor: &mut Editor<'_>, cmdline: &str) -> Result<String> {
+    editor.rewrite_file(KERNEL_INSTALL, format!("{cmdline}\n").into_bytes(), 0o644)?;
+    Ok(format!("{KERNEL_INSTALL}: the command line, for kernels to come"))
 }
 
 /// Lines at the end of a file of the image, in place of those of the last time.

@@ -8,7 +8,7 @@ use exporter::container::{Compression, Format};
 use exporter::disk::TableKind;
 use exporter::spec::layout::{Preset, SectorSize};
 use exporter::spec::network::Manager;
-use exporter::spec::{Firmware, Init, Profile, TextFormat, Volatile};
+use exporter::spec::{Firmware, Init, Loader, Profile, TextFormat, Volatile};
 
 use super::Kernel;
 use super::attribute::Form::{Arguments, Choice, Choices, Number, Switch, Text, Texts};
@@ -36,7 +36,7 @@ const KERNEL: &str = "distro, keep, a version, such as 6.1, a package name, such
                       the image to take it from, such as image:debian:12";
 
 /// Every attribute.
-pub(crate) static ATTRIBUTES: [Attribute; 26] = [
+pub(crate) static ATTRIBUTES: [Attribute; 27] = [
     Attribute {
         name: FORMAT,
         form: Choices("FORMAT", || Format::ALL.iter().map(|format| format.name()).collect()),
@@ -166,6 +166,20 @@ pub(crate) static ATTRIBUTES: [Attribute; 26] = [
         right: &["uefi"],
         wrong: &[("coreboot", "one of any, bios, uefi")],
         read: |text| value(text, |asked, firmware| asked.spec.firmware = firmware),
+    },
+    Attribute {
+        name: "loader",
+        form: Choice("LOADER", || Loader::ALL.map(Loader::name).to_vec()),
+        topic: Topic::Machine,
+        places: EVERYWHERE,
+        help: "The boot loader: the distribution's GRUB, or systemd-boot of the image, for UEFI alone",
+        about: "The boot loader: `grub` is the distribution's, for a BIOS and for UEFI, `systemd-boot` the image's own, for UEFI \
+                alone. That has its menu and the kernels on the ESP, and counts the tries of each entry where systemd calls a \
+                boot good.",
+        default: Some("grub"),
+        right: &["systemd-boot"],
+        wrong: &[("lilo", "one of grub, systemd-boot")],
+        read: |text| value(text, |asked, loader| asked.spec.loader = loader),
     },
     Attribute {
         name: "volatile",
