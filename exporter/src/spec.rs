@@ -7,6 +7,7 @@ mod image_config;
 mod init;
 pub mod layout;
 pub mod network;
+mod persist;
 mod service;
 pub mod setup;
 mod text;
@@ -28,6 +29,7 @@ pub use image_config::ImageConfig;
 pub use init::Init;
 pub use layout::Layout;
 pub use network::Network;
+pub use persist::Persist;
 pub use service::Service;
 pub use setup::Setup;
 pub use text::TextFormat;
@@ -61,6 +63,9 @@ pub struct Spec {
     /// What of its root is written to memory alone.
     #[serde(skip_serializing_if = "Volatile::is_no")]
     pub volatile: Volatile,
+    /// What it keeps beside a root that is only read, if that was asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub persist: Option<Persist>,
     /// Its first process.
     pub init: Init,
     /// Whether what the image runs becomes a service.
@@ -97,6 +102,7 @@ impl Default for Spec {
             firmware: Firmware::Any,
             layout: Layout::default(),
             volatile: Volatile::No,
+            persist: None,
             init: Init::Auto,
             service: Service::Auto,
             container: None,

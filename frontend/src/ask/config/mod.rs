@@ -21,7 +21,7 @@ mod secrets;
 
 use exporter::spec::layout::{Layout, Partition};
 use exporter::spec::setup::{ContextFile, File, Group, Root, Services, Setup, User};
-use exporter::spec::{Network, Spec, TextFormat};
+use exporter::spec::{Network, Persist, Spec, TextFormat};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -67,6 +67,10 @@ pub(crate) struct Config {
     /// changes that one. A BIOS boot partition is there without being asked for where a BIOS may start the machine. What
     /// is not said follows from the type.
     pub(crate) partitions: Vec<Partition>,
+    /// What the machine keeps of what it writes, over reboots and updates, on the partition with the label `persist`. Its
+    /// root is only read then, and all else that is written is in memory.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) persist: Option<Persist>,
     /// The network of the machine: who configures it, its interfaces, and the names that it knows.
     pub(crate) network: Network,
     /// Groups of the machine.
