@@ -25,6 +25,7 @@ pub mod init;
 mod leftovers;
 mod network;
 mod openrc;
+pub mod persist;
 mod reproducible;
 mod selinux;
 mod service;
