@@ -35,6 +35,7 @@ mod network;
 mod no_network;
 mod offline;
 mod packages;
+mod persist;
 mod proxy;
 #[path = "../registry/registry.rs"]
 mod registry;
