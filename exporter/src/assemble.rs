@@ -69,7 +69,7 @@ pub struct Programs {
     pub grow: Option<Arc<[u8]>>,
     /// `vmimage-init`, the first process of an image that has none.
     pub init: Option<Arc<[u8]>>,
-    /// `vmimage-early`, which makes a root volatile before either init.
+    /// `vmimage-early`, which goes before either init where the root is only read.
     pub early: Option<Arc<[u8]>>,
 }
 

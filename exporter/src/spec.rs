@@ -10,6 +10,7 @@ mod init;
 pub mod layout;
 mod loader;
 pub mod network;
+mod persist;
 mod service;
 pub mod setup;
 mod text;
@@ -34,6 +35,7 @@ pub use init::Init;
 pub use layout::Layout;
 pub use loader::Loader;
 pub use network::Network;
+pub use persist::Persist;
 pub use service::Service;
 pub use setup::Setup;
 pub use text::TextFormat;
@@ -70,6 +72,9 @@ pub struct Spec {
     /// What of its root is written to memory alone.
     #[serde(skip_serializing_if = "Volatile::is_no")]
     pub volatile: Volatile,
+    /// What it keeps beside a root that is only read, if that was asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub persist: Option<Persist>,
     /// Its first process.
     pub init: Init,
     /// Whether what the image runs becomes a service.
@@ -118,6 +123,7 @@ impl Default for Spec {
             loader: Loader::Grub,
             layout: Layout::default(),
             volatile: Volatile::No,
+            persist: None,
             init: Init::Auto,
             service: Service::Auto,
             grub: Grub::default(),

@@ -3,7 +3,8 @@
 //! - `vmimage-grow` grows the root to the disk, on machines whose image brings an init.
 //! - `vmimage-init` is the first process where the image brings none: it does what a container engine and
 //!   a distribution's user space would do, and runs the image's entrypoint.
-//! - `vmimage-early` goes before either init where the root is only read: it puts a tmpfs over it.
+//! - `vmimage-early` goes before either init where the root is only read: what is written is in memory, or kept on a
+//!   partition.
 //!
 //! What they do is in this library.
 

@@ -4,8 +4,9 @@
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
 use std::process::Command;
+
+mod support;
 
 /// Mount a root, fill it from the folder `$1/image`, and start the program in it as the kernel does; `/out` is another
 /// file system in it.
@@ -35,26 +36,14 @@ tell "program $(ls /usr/lib/vmimage | tr '\n' ' ')"
 fn facts(config: &str) -> (String, String) {
     let scratch = tempfile::tempdir().unwrap();
     let image = scratch.path().join("image");
-    for folder in ["bin", "sbin", "proc", "dev", "out", "etc", "var/lib", "tmp", "run", "usr/lib/vmimage"] {
-        fs::create_dir_all(image.join(folder)).unwrap();
-    }
     for folder in ["root", "out"] {
         fs::create_dir(scratch.path().join(folder)).unwrap();
     }
-    install(&image);
-    let early = image.join("usr/lib/vmimage/early");
-    fs::copy(env!("CARGO_BIN_EXE_vmimage-early"), early).unwrap();
-    libraries(env!("CARGO_BIN_EXE_vmimage-early"), &image);
-    for (file, text) in [
-        ("usr/lib/vmimage/early.json", config),
-        ("sbin/init", INIT),
-        ("etc/kept", "etc\n"),
-        ("etc/settings", "old\n"),
-        ("var/lib/kept", "var\n"),
-    ] {
+    support::root(&image, config, INIT);
+    for (file, text) in [("etc/kept", "etc\n"), ("etc/settings", "old\n"), ("var/lib/kept", "var\n")] {
         fs::write(image.join(file), text).unwrap();
     }
-    for (path, mode) in [("sbin/init", 0o755), ("tmp", 0o1777), ("var", 0o711)] {
+    for (path, mode) in [("tmp", 0o1777), ("var", 0o711)] {
         fs::set_permissions(image.join(path), Permissions::from_mode(mode)).unwrap();
     }
     std::os::unix::fs::chown(image.join("var"), Some(33), Some(33)).unwrap();
@@ -65,26 +54,6 @@ fn facts(config: &str) -> (String, String) {
         .unwrap();
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     (fs::read_to_string(scratch.path().join("out/facts")).unwrap_or_default(), said)
-}
-
-/// busybox with all its names.
-fn install(image: &Path) {
-    fs::copy("/bin/busybox", image.join("bin/busybox")).unwrap();
-    for name in ["sed", "tail", "stat", "cat", "tr", "ls"] {
-        std::os::unix::fs::symlink("busybox", image.join("bin").join(name)).unwrap();
-    }
-    libraries("/bin/busybox", image);
-}
-
-/// The shared libraries of a program, where it looks for them.
-fn libraries(program: &str, image: &Path) {
-    let output = Command::new("ldd").arg(program).output().unwrap();
-    let text = String::from_utf8(output.stdout).unwrap();
-    for library in text.split_whitespace().filter(|word| word.starts_with('/')) {
-        let copy = image.join(&library[1..]);
-        fs::create_dir_all(copy.parent().unwrap()).unwrap();
-        fs::copy(library, copy).unwrap();
-    }
 }
 
 #[test]

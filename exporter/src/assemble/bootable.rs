@@ -8,11 +8,12 @@
 use std::collections::BTreeSet;
 use std::io::Read;
 
+use super::first::why_read_only;
 use crate::error::{Error, Kind, Result, show_list};
 use crate::fs::FileSystem;
 use crate::hint::{Hint, Setting};
 use crate::machine::{Mount, stand_in_shape, stand_ins};
-use crate::spec::Architecture;
+use crate::spec::{Architecture, Spec};
 use crate::tree::initramfs::read_names;
 use crate::tree::kernel::Kernel;
 use crate::tree::{self, Content, Tree};
@@ -108,16 +109,16 @@ pub(super) fn require_drivers(root: &Tree, kernel: &Kernel, mounts: &[Mount]) ->
     Ok(())
 }
 
-/// That of the overlay that makes a root volatile.
+/// That of overlays over a root that is only read.
 ///
 /// # Errors
 /// If the kernel's own lists do not have it.
-pub(super) fn require_overlay(root: &Tree, kernel: &Kernel) -> Result<()> {
+pub(super) fn require_overlay(root: &Tree, kernel: &Kernel, spec: &Spec) -> Result<()> {
     if !lacks_driver(root, kernel, OVERLAY)? {
         return Ok(());
     }
-    let message = format!("has no driver {OVERLAY}, which makes the root volatile");
-    let hint = Hint::from("take another kernel, or leave out ").name(Setting::Volatile);
+    let message = format!("has no driver {OVERLAY}, for what is written over a root that is only read");
+    let hint = why_read_only(spec, Hint::from("take another kernel, or leave out "));
     Err(Error::new(Kind::NotFound, &kernel.image, message).with_hint(hint))
 }
 

@@ -8,6 +8,7 @@ use crate::error::{Error, Kind, Result};
 use crate::hint::{Hint, Setting};
 use crate::machine::early::{self, Early};
 use crate::machine::init::{self, Contained};
+use crate::machine::persist::Kept;
 use crate::machine::{self, PlannedService, wanted_service};
 use crate::spec::{Container, Init, Profile, Service, Spec};
 use crate::tree::{Editor, Time, Tree};
@@ -42,10 +43,10 @@ impl<'a> FirstProcess<'a> {
     }
 
     /// Those of `spec`, after the name of the first process if the kernel would start another one. What makes the root
-    /// volatile goes before the init, and starts it.
+    /// read-only goes before the init, and starts it.
     pub(super) fn kernel_arguments(&self, spec: &Spec) -> String {
         let program = match self {
-            _ if !spec.volatile.is_no() => early::PROGRAM,
+            _ if spec.has_fixed_root() => early::PROGRAM,
             Self::Own => init::PROGRAM,
             Self::Distro(_) => return spec.cmdline.clone(),
         };
@@ -53,16 +54,17 @@ impl<'a> FirstProcess<'a> {
         std::iter::once(format!("init={program}").as_str()).chain(others).collect::<Vec<_>>().join(" ")
     }
 
-    /// What makes the root volatile before this; `None`: nothing does.
+    /// What makes the root read-only before this, beside what is `kept`; `None`: nothing does.
     ///
     /// # Errors
     /// If there is no such program for the machine.
     pub(super) fn early<'spec>(
         &self,
         spec: &'spec Spec,
+        kept: Option<Kept>,
         program: Option<Arc<[u8]>>,
     ) -> Result<Option<Early<'spec>>> {
-        if spec.volatile.is_no() {
+        if !spec.has_fixed_root() {
             return Ok(None);
         }
         let program =
@@ -71,7 +73,8 @@ impl<'a> FirstProcess<'a> {
             Self::Own => (init::PROGRAM, true),
             Self::Distro(_) => (init_path(spec), false),
         };
-        Ok(Some(Early { program, volatile: spec.volatile, init, is_own }))
+        let (volatile, container) = (spec.volatile, spec.container.as_ref());
+        Ok(Some(Early { program, volatile, kept, container, init, is_own }))
     }
 }
 
@@ -181,13 +184,22 @@ fn no_init(spec: &Spec) -> Error {
 }
 
 fn no_early(spec: &Spec) -> Error {
-    let message = format!(
-        "volatile is {}, and this vmimage has no vmimage-early for {} to see to that",
-        spec.volatile.name(),
-        spec.architecture
-    );
+    let wish = match spec.volatile.is_no() {
+        true => "something is kept (persist)".to_owned(),
+        false => format!("volatile is {}", spec.volatile.name()),
+    };
+    let message =
+        format!("{wish}, and this vmimage has no vmimage-early for {} to see to that", spec.architecture);
     let hint = Hint::from("take the vmimage of the frontend image (make out/vmimage), or leave out ");
-    Error::new(Kind::NotFound, early::PROGRAM, message).with_hint(hint.name(Setting::Volatile))
+    Error::new(Kind::NotFound, early::PROGRAM, message).with_hint(why_read_only(spec, hint))
+}
+
+/// The hint to leave out what makes the root read-only.
+pub(super) fn why_read_only(spec: &Spec, hint: Hint) -> Hint {
+    match spec.volatile.is_no() {
+        true => hint.text("[persist]"),
+        false => hint.name(Setting::Volatile),
+    }
 }
 
 #[cfg(test)]
@@ -239,9 +251,9 @@ mod tests {
         ] {
             let spec = Spec { volatile, ..spec(Init::Vmimage, cmdline) };
             assert_eq!(FirstProcess::Own.kernel_arguments(&spec), arguments);
-            let early = FirstProcess::Own.early(&spec, Some(program())).unwrap();
+            let early = FirstProcess::Own.early(&spec, None, Some(program())).unwrap();
             assert_eq!(early.map(|early| early.init), starts);
-            assert_eq!(FirstProcess::Own.early(&spec, None).is_err(), starts.is_some());
+            assert_eq!(FirstProcess::Own.early(&spec, None, None).is_err(), starts.is_some());
         }
     }
 

@@ -18,7 +18,7 @@ use crate::boot::{self, Defaults, Root};
 use crate::engine::Run;
 use crate::error::{Error, Kind, Result};
 use crate::fs::{FileSystem, VolumeId};
-use crate::hint::{Hint, Setting};
+use crate::hint::Hint;
 use crate::machine::{self, Machine, Mount};
 use crate::report::System;
 use crate::spec::{Architecture, Spec};
@@ -41,7 +41,8 @@ pub(super) fn plan(spec: &Spec, input: Input, run: &Run<'_>) -> Result<Planned> 
     let elsewhere = Elsewhere::find(spec, &materials, time)?;
     let named = materials.digest(&spec.setup)?.into_iter().chain(elsewhere.digest()?);
     let seed = seed(spec, &root, named)?;
-    let layout = Resolved::new(spec, &seed, &root)?;
+    let spec = &with_places(spec, &root)?;
+    let mut layout = Resolved::new(spec, &seed, &root)?;
     require_mounts(&layout, &os)?;
     require_partition_ids(&layout, &os)?;
 
@@ -50,9 +51,9 @@ pub(super) fn plan(spec: &Spec, input: Input, run: &Run<'_>) -> Result<Planned> 
     bootable::require_kernel(&root, &source.kernel, layout.root.file_system)?;
     bootable::require_drivers(&root, &source.kernel, &layout.mounts())?;
     compressed::require(&root, &source.kernel, layout.partitions.iter().map(|named| &named.slot))?;
-    let early = first.early(spec, programs.early.clone())?;
+    let early = first.early(spec, layout.kept(spec), programs.early.clone())?;
     if early.is_some() {
-        bootable::require_overlay(&root, &source.kernel)?;
+        bootable::require_overlay(&root, &source.kernel, spec)?;
     }
     let mut words = kernel_words(first.kernel_arguments(spec), &source.kernel, &layout);
     edits.extend(install(first, &mut root, &mut os, spec, programs, &layout, time)?);
@@ -60,8 +61,10 @@ pub(super) fn plan(spec: &Spec, input: Input, run: &Run<'_>) -> Result<Planned> 
     edits.extend(machine::os_release::write(editor, &spec.image)?);
     edits.extend(machine::set_up(editor, &os, &spec.setup, &materials, &seed)?);
     if let Some(early) = early {
-        require_no_first_boot(&root)?;
+        require_no_first_boot(&root, spec)?;
         edits.extend(machine::early::install(&mut Editor::new(&mut root, time), &early)?);
+        let room = early.kept.map(|kept| kept.room(&root));
+        layout.make_room(room.unwrap_or_default())?;
     }
     let ignites = ignites(&root, spec, &mut words);
     let with_words = Spec { cmdline: words, ..spec.clone() };
@@ -91,6 +94,12 @@ pub(super) fn plan(spec: &Spec, input: Input, run: &Run<'_>) -> Result<Planned> 
     let (layout, partitions) = lay_out(spec, &layout, parts, run)?;
     let system = System::new(&os, spec, &entry, (origin, firmware), edits);
     Ok(Planned { layout, partitions, id: disk_file(&seed), appliance: appliance(spec), system: Some(system) })
+}
+
+/// The same with what is kept at places of the tree, whatever links lead there.
+fn with_places(spec: &Spec, root: &Tree) -> Result<Spec> {
+    let persist = spec.kept().map(|kept| kept.canonical(root)).transpose()?;
+    Ok(Spec { persist, ..spec.clone() })
 }
 
 /// The kernel of the donor, or one of the root's own.
@@ -190,19 +199,19 @@ fn machine(spec: &Spec, grow: Option<Arc<[u8]>>, layout: &Resolved, time: Time) 
     }
 }
 
-/// Every boot of a volatile root is the first one: what is to happen at that alone would happen again and again.
-fn require_no_first_boot(root: &Tree) -> Result<()> {
+/// To a root that is only read nothing happens at the first boot alone: it would happen again and again.
+fn require_no_first_boot(root: &Tree, spec: &Spec) -> Result<()> {
     let once = [
         (
             machine::AUTORELABEL,
-            "SELinux labels are written to a volatile root at no boot",
+            "SELinux labels are written to no root that is only read",
             "set SELINUX=disabled in /etc/selinux/config",
         ),
-        (boot::FIRST_BOOT, "Ignition writes to a volatile root at no boot", "take Ignition out of the image"),
+        (boot::FIRST_BOOT, "Ignition writes to no root that is only read", "take Ignition out of the image"),
     ];
     let met = once.into_iter().find(|(path, ..)| root.resolve(path).is_some());
     met.map_or(Ok(()), |(path, message, instead)| {
-        let hint = Hint::from(format!("{instead}, or leave out ")).name(Setting::Volatile);
+        let hint = first::why_read_only(spec, Hint::from(format!("{instead}, or leave out ")));
         Err(Error::new(Kind::Unsupported, path, message).with_hint(hint))
     })
 }
@@ -257,7 +266,8 @@ fn require_root_alone(layout: &Resolved) -> Result<()> {
         let message = "would not be used: vmimage's own init knows the root alone";
         return Err(Error::new(Kind::Unsupported, "swap", message));
     }
-    let is_needed = |mount: &&Mount| mount.id != layout.root.id && !mount.point.starts_with("/boot");
+    let is_needed =
+        |mount: &&Mount| mount.id != layout.root.id && !mount.is_covered && !mount.point.starts_with("/boot");
     match mounts.iter().find(is_needed) {
         Some(mount) => {
             let message = "is a partition of its own, which vmimage's own init would not mount";

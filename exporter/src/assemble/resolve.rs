@@ -2,12 +2,13 @@
 
 use crate::boot::{BootVolume, Root};
 use crate::disk::{PartitionId, TableKind, mbr};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Result, show_size};
 use crate::fs::{FileSystem, VolumeId};
 use crate::machine::Mount;
+use crate::machine::persist::Kept;
 use crate::seed::{Seed, Uuid};
-use crate::spec::Spec;
 use crate::spec::layout::{self, Content, Slot};
+use crate::spec::{Persist, Spec};
 use crate::tree::Tree;
 
 /// A layout that can be made.
@@ -92,11 +93,51 @@ impl Resolved {
         self.partitions.iter().find(|partition| partition.slot.grow)?.slot.mount.as_deref()
     }
 
+    /// What the machine keeps on one of the partitions.
+    pub(super) fn kept(&self, spec: &Spec) -> Option<Kept> {
+        let persist = spec.kept()?;
+        let Slot { mount, grow, .. } =
+            self.partitions.iter().map(|named| &named.slot).find(|slot| has_kept(slot))?;
+        let at = mount.clone()?;
+        let written = self.partitions.iter().map(|named| &named.slot).filter(|slot| !slot.read_only);
+        let others =
+            written.filter_map(|slot| slot.mount.clone()).filter(|point| *point != "/" && *point != at);
+        Some(Kept { persist, partitions: others.collect(), grows: *grow, at })
+    }
+
+    /// Let the partition of what is kept have room for as many bytes.
+    ///
+    /// # Errors
+    /// If it may not be so large.
+    pub(super) fn make_room(&mut self, bytes: u64) -> Result<()> {
+        let slots = self.partitions.iter_mut().map(|named| &mut named.slot);
+        for slot in slots.filter(|slot| has_kept(slot)) {
+            if let Some(max) = slot.max.filter(|max| *max < bytes) {
+                let (needed, available) = (show_size(bytes), show_size(max));
+                let message =
+                    format!("may have {available}, and what the first boot copies to it needs {needed}");
+                return Err(Error::new(
+                    Kind::NoSpace { needed: bytes, available: max },
+                    &slot.label,
+                    message,
+                )
+                .with_hint("give the partition a larger size, or keep less of what is large by bind"));
+            }
+            slot.min = slot.min.max(bytes);
+        }
+        Ok(())
+    }
+
     /// What is at this mount point, if it is a partition of its own.
     pub(super) fn file_system_at(&self, point: &str) -> Option<FileSystem> {
         let at = self.partitions.iter().find(|partition| partition.slot.mount.as_deref() == Some(point))?;
         at.volume.map(Volume::file_system)
     }
+}
+
+/// Whether it is the partition of what is kept, as far as something is.
+fn has_kept(slot: &Slot) -> bool {
+    slot.label == Persist::LABEL
 }
 
 /// The same slot with paths that lead through no links.

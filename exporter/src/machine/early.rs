@@ -1,12 +1,13 @@
-//! The program that makes a root volatile before the machine's init, whichever that is: its configuration, and what it
-//! needs to find.
+//! The program that goes before the machine's init, whichever that is, where the root is only read: its configuration, and
+//! what it needs to find.
 
 use std::sync::Arc;
 
 use serde::Serialize;
 
+use super::persist::{self, Kept};
 use crate::error::{Error, Kind, Result, show_list};
-use crate::spec::Volatile;
+use crate::spec::{Container, Volatile};
 use crate::tree::{Editor, InodeKind, Tree};
 
 /// Where it lies, for the kernel's command line.
@@ -29,6 +30,10 @@ pub struct Early<'a> {
     pub program: Arc<[u8]>,
     /// What is written to memory.
     pub volatile: Volatile,
+    /// What is kept on a partition.
+    pub kept: Option<Kept>,
+    /// What the image says of its containers.
+    pub container: Option<&'a Container>,
     /// The machine's init.
     pub init: &'a str,
     /// Whether that is vmimage's own.
@@ -40,37 +45,46 @@ pub struct Early<'a> {
 struct Config<'a> {
     volatile: &'a [&'a str],
     init: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    persist: Option<persist::Config<'a>>,
 }
 
-/// Make the root of the machine in `editor` volatile. Returns what was changed, a line for each change.
+/// Have the program make the root of the machine in `editor` read-only. Returns what was changed, a line for each change.
 ///
 /// # Errors
 /// If a directory that has to be one is something else.
 pub fn install(editor: &mut Editor<'_>, early: &Early<'_>) -> Result<Vec<String>> {
+    let kept = early.kept.as_ref();
+    let mut notes = kept.map(|kept| kept.prepare(editor, PROGRAM)).transpose()?.unwrap_or_default();
     let (volatile, over) = match early.volatile {
-        Volatile::No => return Ok(Vec::new()),
+        Volatile::No if kept.is_none() => return Ok(Vec::new()),
         Volatile::Overlay => (vec!["/"], "all of it".to_owned()),
-        Volatile::State => {
-            let state = state(editor, early.is_own)?;
+        Volatile::No | Volatile::State => {
+            let state = state(editor, early)?;
             let over = show_list(&state);
             (state, over)
         }
     };
-    let config = Config { volatile: &volatile, init: early.init };
+    let config = Config { volatile: &volatile, init: early.init, persist: kept.map(Kept::config) };
     let failed = |error: serde_json::Error| Error::new(Kind::Input, CONFIG, error.to_string());
     editor.write_file(CONFIG, serde_json::to_vec(&config).map_err(failed)?, 0o644)?;
     editor.write_file(PROGRAM, early.program.clone(), 0o755)?;
-    Ok(vec![
-        format!("{PROGRAM}: before {}, makes / read-only, with overlays in memory over {over}", early.init),
-        "/: what is written, machine-id and SSH host keys included, is new at each boot; it does not grow"
-            .into(),
-    ])
+    let over = if over.is_empty() { over } else { format!(", with overlays in memory over {over}") };
+    notes.push(format!("{PROGRAM}: before {}, makes / read-only{over}", early.init));
+    if kept.is_none_or(|kept| !kept.has("/etc")) {
+        let what = "what is written, machine-id and SSH host keys included, is new at each boot";
+        notes.push(format!("/: {what}; it does not grow"));
+    }
+    if let Some(kept) = kept.filter(|_| early.volatile != Volatile::Overlay) {
+        notes.extend(persist::outside(editor.tree(), kept, &volatile, early.container)?);
+    }
+    Ok(notes)
 }
 
-/// The directories that are written to, on a machine whose other ones are not.
-fn state(editor: &mut Editor<'_>, is_own: bool) -> Result<Vec<&'static str>> {
+/// The directories that are written to, on a machine whose other ones are not, without those that a partition keeps.
+fn state(editor: &mut Editor<'_>, early: &Early<'_>) -> Result<Vec<&'static str>> {
     let mut directories = Vec::new();
-    for (path, permissions) in STATE.into_iter().chain(is_own.then_some(RUN)) {
+    for (path, permissions) in STATE.into_iter().chain(early.is_own.then_some(RUN)) {
         if editor.tree().lookup(path).is_none() {
             editor.set_directory(path, permissions)?;
         }
@@ -81,13 +95,14 @@ fn state(editor: &mut Editor<'_>, is_own: bool) -> Result<Vec<&'static str>> {
     }
     let tree = editor.tree();
     let has_server = SSH_SERVERS.into_iter().any(|path| tree.resolve(path).is_some());
-    if !is_own && has_server && is_directory(tree, SSH) {
+    if !early.is_own && has_server && is_directory(tree, SSH) {
         directories.push(SSH);
     }
-    match directories.first() {
-        Some(&"/var") => Ok(directories),
-        _ => Err(Error::new(Kind::Input, "/var", "is no directory, and its files are to be volatile")),
+    if directories.first() != Some(&"/var") {
+        return Err(Error::new(Kind::Input, "/var", "is no directory, and its files are to be volatile"));
     }
+    directories.retain(|path| early.kept.as_ref().is_none_or(|kept| !kept.has(path)));
+    Ok(directories)
 }
 
 fn is_directory(tree: &Tree, path: &str) -> bool {
@@ -100,9 +115,14 @@ mod tests {
     use crate::tree::Time;
     use crate::tree::testing::{text, tree};
 
+    fn early(volatile: Volatile, kept: Option<Kept>, is_own: bool) -> Early<'static> {
+        let program = Arc::from(*b"program");
+        Early { program, volatile, kept, container: None, init: "/sbin/init", is_own }
+    }
+
     fn config(files: &[(&str, &str)], volatile: Volatile, is_own: bool) -> Result<(String, Tree)> {
         let mut tree = tree(files);
-        let early = Early { program: Arc::from(*b"program"), volatile, init: "/sbin/init", is_own };
+        let early = early(volatile, None, is_own);
         let notes = install(&mut Editor::new(&mut tree, Time::default()), &early)?;
         assert_eq!(notes.len(), 2 * usize::from(!volatile.is_no()));
         Ok((text(&tree, CONFIG).unwrap_or_default(), tree))
@@ -135,5 +155,30 @@ mod tests {
         assert!(config.is_empty() && tree.lookup("/usr").is_none());
         let error = super::tests::config(&[("/var", "a file")], Volatile::State, false).err().unwrap();
         assert!(error.to_string().starts_with("/var: is no directory"), "{error}");
+    }
+
+    #[test]
+    fn what_is_kept_is_not_in_memory() {
+        let installed = |persist: &str, volatile| {
+            let files = [("/usr/sbin/sshd", ""), ("/etc/ssh/sshd_config", ""), ("/var/lib/", "")];
+            let mut tree = tree(&files);
+            let persist = serde_json::from_str(persist).unwrap();
+            let kept = Kept { persist, at: "/persist".into(), grows: true, partitions: vec!["/tmp".into()] };
+            let early = early(volatile, Some(kept), false);
+            let notes = install(&mut Editor::new(&mut tree, Time::default()), &early).unwrap();
+            (text(&tree, CONFIG).unwrap(), notes)
+        };
+        let told = |overlay: &str, bind: &str| {
+            format!(
+                r#""init":"/sbin/init","persist":{{"label":"persist","at":"/persist","overlay":[{overlay}],"bind":[{bind}],"create":[],"grows":true}}}}"#
+            )
+        };
+        let (config, notes) = installed("{}", Volatile::No);
+        assert_eq!(config, format!(r#"{{"volatile":[],{}"#, told(r#""/etc""#, r#""/var""#)));
+        assert_eq!(notes[1], "/usr/lib/vmimage/early: before /sbin/init, makes / read-only");
+        let (config, notes) = installed(r#"{"overlay":[],"bind":["/srv"]}"#, Volatile::State);
+        assert_eq!(config, format!(r#"{{"volatile":["/var","/etc/ssh"],{}"#, told("", r#""/srv""#)));
+        assert!(notes.iter().any(|note| note.contains("machine-id and SSH host keys")), "{notes:?}");
+        assert!(installed("{}", Volatile::Overlay).0.starts_with(r#"{"volatile":["/"],"#));
     }
 }

@@ -26,6 +26,7 @@ mod leftovers;
 mod network;
 mod openrc;
 pub mod os_release;
+pub mod persist;
 mod reproducible;
 mod selinux;
 mod service;

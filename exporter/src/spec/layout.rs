@@ -96,6 +96,13 @@ impl Preset {
             Self::SplitBootVfat => "split-boot-vfat",
         }
     }
+
+    /// Whether its machines keep what they write on a partition of its own, without being asked.
+    pub(crate) fn keeps(self) -> bool {
+        match self {
+            Self::Simple | Self::SplitBoot | Self::SplitBootVfat => false,
+        }
+    }
 }
 
 impl FromStr for Preset {

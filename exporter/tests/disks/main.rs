@@ -5,6 +5,7 @@
 mod inputs;
 mod layouts;
 mod loaders;
+mod persist;
 mod planner;
 mod random;
 mod same_bytes;

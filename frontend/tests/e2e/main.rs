@@ -36,6 +36,7 @@ mod network;
 mod no_network;
 mod offline;
 mod packages;
+mod persist;
 mod proxy;
 #[path = "../registry/registry.rs"]
 mod registry;

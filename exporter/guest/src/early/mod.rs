@@ -2,17 +2,18 @@
 //! initramfs and without one.
 //!
 //! ```text
-//! kernel ─initramfs─▶ early: root read-only ▶ overlays of tmpfs ▶ the machine's init
+//! kernel ─initramfs─▶ early: root read-only ▶ overlays of tmpfs ▶ what is kept ▶ the machine's init
 //! ```
 //!
 //! If a step fails, it says which and ends, and the kernel panics as it does without an init: `panic=` restarts the
 //! machine, and none runs that would be another one than was asked for.
 
 mod overlay;
+mod persist;
 
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 use rustix::mount::{MountFlags, MountPropagationFlags, mount_change, mount_remount};
@@ -20,9 +21,13 @@ use serde::Deserialize;
 
 use crate::init::{console, mounts};
 use overlay::Upper;
+use persist::Persist;
 
 /// Where the disk's builder says what it does.
 const CONFIG: &str = "/usr/lib/vmimage/early.json";
+
+/// Its command in the machine.
+const FACTORY_RESET: &str = "factory-reset";
 
 /// What it does.
 #[derive(Debug, PartialEq, Eq, Deserialize)]
@@ -32,23 +37,50 @@ struct Config {
     volatile: Vec<String>,
     /// The machine's init.
     init: String,
+    /// What is kept on a partition.
+    persist: Option<Persist>,
 }
 
 /// The program.
 pub fn main() -> ExitCode {
     let arguments: Vec<_> = std::env::args_os().skip(1).collect();
     if std::process::id() != 1 {
-        console::say(format_args!("it goes before the init of a machine; started by the kernel only"));
-        return ExitCode::FAILURE;
+        return command(&arguments);
     }
     let Err(error) = run(&arguments);
     console::say(format_args!("the machine does not start: {error}"));
     ExitCode::FAILURE
 }
 
-/// Whether it prepares the root of this machine.
-pub(crate) fn is_there() -> bool {
-    Path::new(CONFIG).exists()
+/// What a person in the machine asks of it.
+fn command(arguments: &[OsString]) -> ExitCode {
+    let done = match arguments {
+        [word] if word == FACTORY_RESET => factory_reset(),
+        _ => Err(format!("usage: vmimage {FACTORY_RESET}: the next boot empties what the machine has kept")),
+    };
+    console::say_error(done.clone());
+    if done.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn factory_reset() -> Result<(), String> {
+    let config = Config::read(Path::new(CONFIG))?;
+    let persist = config.persist.ok_or("this machine keeps nothing")?;
+    persist.ask_for_reset()?;
+    console::say(format_args!("what this machine has kept goes when it starts again: reboot"));
+    Ok(())
+}
+
+/// What it has prepared: a root that is not written to, nor grows.
+pub(crate) struct Prepared {
+    /// Where a partition is mounted that grows with the disk.
+    pub(crate) growing: Option<PathBuf>,
+}
+
+/// `None`: it does not go before the init of this machine.
+pub(crate) fn prepared() -> Option<Prepared> {
+    let config = Path::new(CONFIG).exists().then(|| Config::read(Path::new(CONFIG)))?;
+    let persist = config.ok().and_then(|config| config.persist);
+    Some(Prepared { growing: persist.and_then(|persist| persist.growing().map(Path::to_owned)) })
 }
 
 /// Every step, in its order. Returns only if one has failed.
@@ -57,7 +89,11 @@ fn run(arguments: &[OsString]) -> Result<std::convert::Infallible, String> {
     console::open();
     let config = Config::read(Path::new(CONFIG))?;
     make_read_only()?;
+    let opened = config.persist.as_ref().map(Persist::open);
     make_volatile(&config.volatile)?;
+    if let (Some(persist), Some(opened)) = (&config.persist, opened) {
+        persist.set_up(opened)?;
+    }
     start(&config.init, arguments)
 }
 
@@ -110,7 +146,10 @@ mod tests {
         };
         let config = read(r#"{"volatile":["/var","/tmp"],"init":"/sbin/init"}"#).unwrap();
         assert_eq!((config.volatile, &*config.init), (vec!["/var".to_owned(), "/tmp".into()], "/sbin/init"));
-        for wrong in [r#"{"volatile":["/"]}"#, r#"{"volatile":[],"init":"/sbin/init","persist":[]}"#, ""] {
+        let kept = r#"{"volatile":[],"init":"/sbin/init","persist":{"label":"persist","at":"/persist","overlay":["/etc"],
+            "bind":["/var"],"create":[],"grows":true}}"#;
+        assert_eq!(read(kept).unwrap().persist.unwrap().growing(), Some(Path::new("/persist")));
+        for wrong in [r#"{"volatile":["/"]}"#, r#"{"volatile":[],"init":"/sbin/init","persist":{}}"#, ""] {
             let error = read(wrong).unwrap_err();
             assert!(error.starts_with(&*file.to_string_lossy()), "{error}");
         }

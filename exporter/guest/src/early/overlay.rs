@@ -39,19 +39,7 @@ impl Upper {
     fn overlay(&self, number: usize, lower: &str, at: &Path) -> Result<(), String> {
         let (upper, work) = (self.folder(&format!("{number}"))?, self.folder(&format!("{number}.work"))?);
         look_like(&upper, Path::new(lower)).map_err(|error| format!("{lower}: {error}"))?;
-        let options = format!("lowerdir={lower},upperdir={},workdir={}", upper.display(), work.display());
-        let options = CString::new(options).map_err(|error| format!("{lower}: {error}"))?;
-        let mounted = || mount("overlay", at, "overlay", MountFlags::empty(), Some(&*options));
-        mounted()
-            .or_else(|error| match error {
-                // No driver, and the image has no modprobe for the kernel to run.
-                Errno::NODEV => {
-                    Modules::read().load("overlay");
-                    mounted()
-                }
-                error => Err(error),
-            })
-            .map_err(|error| format!("{lower}: cannot mount an overlay over it: {error}"))
+        mount_overlay(lower, &upper, &work, "", at)
     }
 }
 
@@ -59,6 +47,30 @@ impl Drop for Upper {
     fn drop(&mut self) {
         let _ = unmount(FOLDER, UnmountFlags::DETACH);
     }
+}
+
+/// What refers to the files below, which are others after an update (overlayfs, "Changes to underlying filesystems").
+const NO_REFERENCES: &str = ",index=off,redirect_dir=off,metacopy=off,xino=off";
+
+/// An overlay over a directory, whose changes are kept while what lies below is replaced.
+pub(super) fn mount_kept(directory: &str, upper: &Path, work: &Path) -> Result<(), String> {
+    mount_overlay(directory, upper, work, NO_REFERENCES, Path::new(directory))
+}
+
+fn mount_overlay(lower: &str, upper: &Path, work: &Path, more: &str, at: &Path) -> Result<(), String> {
+    let options = format!("lowerdir={lower},upperdir={},workdir={}{more}", upper.display(), work.display());
+    let options = CString::new(options).map_err(|error| format!("{lower}: {error}"))?;
+    let mounted = || mount("overlay", at, "overlay", MountFlags::empty(), Some(&*options));
+    mounted()
+        .or_else(|error| match error {
+            // No driver, and the image has no modprobe for the kernel to run.
+            Errno::NODEV => {
+                Modules::read().load("overlay");
+                mounted()
+            }
+            error => Err(error),
+        })
+        .map_err(|error| format!("{lower}: cannot mount an overlay over it: {error}"))
 }
 
 /// The directory on top of an overlay is the one whose owner and mode are seen.

@@ -67,6 +67,19 @@ impl Device {
         Ok(Some(Partition { disk, number, start: self.read_bytes("start")? }))
     }
 
+    /// The partition of this disk with a label in the table; `None` if none has it, or the kernel does not know it yet.
+    pub(crate) fn labelled(&self, label: &str) -> Result<Option<Self>, String> {
+        let name = format!("PARTNAME={label}");
+        for entry in fs::read_dir(&self.sysfs).map_err(in_file(&self.sysfs))? {
+            let partition = entry.map_err(in_file(&self.sysfs))?.path();
+            let event = fs::read_to_string(partition.join("uevent")).unwrap_or_default();
+            if partition.join("partition").exists() && event.lines().any(|line| line == name) {
+                return Self::at(partition).map(Some);
+            }
+        }
+        Ok(None)
+    }
+
     /// Its size in bytes.
     pub(crate) fn size(&self) -> Result<u64, String> {
         self.read_bytes("size")
@@ -119,5 +132,24 @@ mod tests {
         assert_eq!(at("/").as_deref(), Some("/dev/vda2"));
         assert_eq!(at("/srv").as_deref(), Some("/dev/vdb"));
         assert_eq!((at("/proc"), at("/nowhere")), (None, None));
+    }
+
+    #[test]
+    fn a_partition_is_told_by_its_label_in_the_table() {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, file, text) in [
+            ("vda1", "partition", "1\n"),
+            ("vda1", "uevent", "DEVNAME=vda1\nPARTN=1\nPARTNAME=persist-2\n"),
+            ("vda2", "partition", "2\n"),
+            ("vda2", "uevent", "DEVNAME=vda2\nPARTN=2\nPARTNAME=persist\n"),
+            ("queue", "uevent", "PARTNAME=queue\n"),
+        ] {
+            fs::create_dir_all(folder.path().join(name)).unwrap();
+            fs::write(folder.path().join(name).join(file), text).unwrap();
+        }
+        let disk = Device::at(folder.path().to_owned()).unwrap();
+        let labelled = |label| disk.labelled(label).unwrap().map(|device| device.path);
+        assert_eq!(labelled("persist"), Some(PathBuf::from("/dev/vda2")));
+        assert_eq!((labelled("root"), labelled("queue")), (None, None));
     }
 }

@@ -16,6 +16,8 @@ use super::file_system::once_free;
 /// `EXT4_SUPER_MAGIC`, in the superblock and from statfs.
 pub(crate) const MAGIC: u16 = 0xef53;
 const SUPERBLOCK_OFFSET: u64 = 1024;
+/// The kernel has met errors (`s_state`).
+const ERROR_FS: u16 = 2;
 /// `s_blocks_count_hi` counts.
 const INCOMPAT_64BIT: u32 = 0x80;
 
@@ -29,7 +31,8 @@ struct Superblock {
     s_log_block_size: U32,
     before_magic: [u8; 28],
     s_magic: U16,
-    before_incompat: [u8; 38],
+    s_state: U16,
+    before_incompat: [u8; 36],
     s_feature_incompat: U32,
     before_blocks_count_hi: [u8; 236],
     s_blocks_count_hi: U32,
@@ -37,6 +40,7 @@ struct Superblock {
 
 const _: () = assert!(std::mem::offset_of!(Superblock, s_log_block_size) == 0x18);
 const _: () = assert!(std::mem::offset_of!(Superblock, s_magic) == 0x38);
+const _: () = assert!(std::mem::offset_of!(Superblock, s_state) == 0x3a);
 const _: () = assert!(std::mem::offset_of!(Superblock, s_feature_incompat) == 0x60);
 const _: () = assert!(std::mem::offset_of!(Superblock, s_blocks_count_hi) == 0x150);
 
@@ -54,9 +58,9 @@ impl Size {
     }
 
     pub(crate) fn parse(superblock: &[u8]) -> Result<Self, &'static str> {
-        let superblock = Superblock::read_from_bytes(superblock).map_err(|_| "no superblock")?;
+        let superblock = parse(superblock)?;
         let log = superblock.s_log_block_size.get();
-        if superblock.s_magic != MAGIC || log > 6 {
+        if log > 6 {
             return Err("no ext4 superblock");
         }
         let is_64bit = superblock.s_feature_incompat.get() & INCOMPAT_64BIT != 0;
@@ -67,10 +71,28 @@ impl Size {
 
 /// The size as the device says, which shows what the driver has.
 pub(crate) fn size(device: &Device) -> Result<Size, String> {
+    Size::parse(&superblock(device)?).map_err(in_file(&device.path))
+}
+
+/// Whether the kernel has met errors that nobody has repaired since.
+pub(crate) fn has_errors(device: &Device) -> Result<bool, String> {
+    parse(&superblock(device)?).map(are_recorded).map_err(in_file(&device.path))
+}
+
+fn are_recorded(superblock: Superblock) -> bool {
+    superblock.s_state.get() & ERROR_FS != 0
+}
+
+fn superblock(device: &Device) -> Result<[u8; size_of::<Superblock>()], String> {
     let mut superblock = [0; size_of::<Superblock>()];
     let file = File::open(&device.path).map_err(in_file(&device.path))?;
     file.read_exact_at(&mut superblock, SUPERBLOCK_OFFSET).map_err(in_file(&device.path))?;
-    Size::parse(&superblock).map_err(in_file(&device.path))
+    Ok(superblock)
+}
+
+fn parse(superblock: &[u8]) -> Result<Superblock, &'static str> {
+    let superblock = Superblock::read_from_bytes(superblock).map_err(|_| "no superblock")?;
+    if superblock.s_magic == MAGIC { Ok(superblock) } else { Err("no ext4 superblock") }
 }
 
 /// Grow what is mounted at `mount_point` to `len` bytes or its device, whichever is less. The driver may leave blocks
@@ -107,6 +129,9 @@ mod tests {
         assert_eq!(Size::parse(&bytes).unwrap().bytes(), 40960);
         bytes[0x60] = 0x80;
         assert_eq!(Size::parse(&bytes).unwrap().bytes(), 40960 + (4096 << 32));
+        assert!(!are_recorded(parse(&bytes).unwrap()));
+        bytes[0x3a] = 3;
+        assert!(are_recorded(parse(&bytes).unwrap()));
         bytes[0x18] = 7;
         assert!(Size::parse(&bytes).is_err());
         assert!(Size::parse(&[]).is_err());

@@ -17,9 +17,9 @@
 
 mod blkpg;
 mod btrfs;
-mod device;
+pub(crate) mod device;
 pub(crate) mod ext4;
-mod file_system;
+pub(crate) mod file_system;
 mod gpt;
 mod mbr;
 pub(crate) mod table;

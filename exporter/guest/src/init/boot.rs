@@ -35,10 +35,12 @@ pub(crate) fn run() -> ExitCode {
     console::open();
     let (events, inbox) = channel();
     say_error(power::watch_signals(events.clone()));
-    // Who has prepared the root has made it read-only, and it grows no more.
-    if !early::is_there() {
-        mounts::root();
-        growth::begin();
+    match early::prepared() {
+        None => {
+            mounts::root();
+            growth::begin(Path::new("/"));
+        }
+        Some(prepared) => prepared.growing.iter().for_each(|at| growth::begin(at)),
     }
     mounts::run();
     name_machine();

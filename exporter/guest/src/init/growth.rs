@@ -1,4 +1,4 @@
-//! The root's growth to its disk: a first room before anything else, the rest beside the service.
+//! The growth of a partition to its disk: a first room before anything else, the rest beside the service.
 //!
 //! The rest is a process of its own, since the kernel works for minutes in its name, and a shutdown ends it.
 
@@ -12,27 +12,25 @@ use crate::init::console::{say, say_error};
 /// The argument that asks for the rest.
 pub(crate) const ROLE: &str = "grow";
 
-const ROOT: &str = "/";
-
 /// As process 1.
-pub(crate) fn begin() {
-    say_error(grow::begin(Path::new(ROOT)).and_then(|begun| {
+pub(crate) fn begin(at: &Path) {
+    say_error(grow::begin(at).and_then(|begun| {
         say(format_args!("{}", begun.done));
         match begun.goes_on {
-            true => start_rest(),
+            true => start_rest(at),
             false => Ok(()),
         }
     }));
 }
 
-fn start_rest() -> Result<(), String> {
-    let rest = Command::new("/proc/self/exe").arg(ROLE).spawn();
+fn start_rest(at: &Path) -> Result<(), String> {
+    let rest = Command::new("/proc/self/exe").arg(ROLE).arg(at).spawn();
     rest.map(drop).map_err(|error| format!("the rest of the growth cannot be started: {error}"))
 }
 
 /// As that process.
-pub(crate) fn go_on() -> ExitCode {
-    match grow::go_on(Path::new(ROOT)) {
+pub(crate) fn go_on(at: &Path) -> ExitCode {
+    match grow::go_on(at) {
         Ok(done) => {
             say(format_args!("{done}"));
             ExitCode::SUCCESS

@@ -12,6 +12,7 @@
 //! It is started in four ways: by the kernel as process 1, by the kernel as its `modprobe` (proc(5)), and
 //! by itself as `launch`, the process that becomes the entrypoint, and as `grow`, which fills a large disk.
 
+use std::path::Path;
 use std::process::ExitCode;
 
 mod asked;
@@ -38,7 +39,7 @@ pub fn main() -> ExitCode {
     let words: Vec<_> = arguments.iter().map(String::as_str).collect();
     match &words[..] {
         [launch::ROLE] => launch::run(),
-        [growth::ROLE] => growth::go_on(),
+        [growth::ROLE, at] => growth::go_on(Path::new(at)),
         // The kernel's own words: `modprobe -q -- NAME`.
         ["-q", "--", name] => modules::probe(name),
         // The kernel passes on what it does not know of its command line.

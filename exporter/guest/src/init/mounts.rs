@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
@@ -75,6 +76,17 @@ pub(crate) fn needed_first() {
     VIRTUAL.iter().filter(|each| matches!(each.at, "/proc" | "/dev")).for_each(Virtual::mount);
 }
 
+/// Mount one of them.
+pub(crate) fn needed(at: &str) {
+    VIRTUAL.iter().filter(|each| each.at == at).for_each(Virtual::mount);
+}
+
+/// A tmpfs at `/run`, where the initramfs has left none: every init takes one that is there for its own.
+pub(crate) fn run_in_memory() -> io::Result<()> {
+    let flags = MountFlags::NOSUID.union(MountFlags::NODEV);
+    Ok(mount("tmpfs", "/run", "tmpfs", flags, Some(c"mode=755"))?)
+}
+
 /// Mount the kernel's file systems, but those the initramfs has left mounted.
 pub(crate) fn virtual_file_systems() {
     VIRTUAL.iter().for_each(Virtual::mount);
@@ -116,7 +128,8 @@ pub(crate) fn release() {
     let on_devices = mounts.lines().rev().filter_map(|line| {
         let mut fields = line.split(' ');
         let (device, at) = (fields.next()?, fields.next()?);
-        (device.starts_with('/') && at != "/").then_some(at)
+        // What lies on one holds it, too.
+        ((device.starts_with('/') || device == "overlay") && at != "/").then_some(at)
     });
     for at in on_devices {
         let at = unescape(at);

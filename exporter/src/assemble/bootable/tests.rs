@@ -44,17 +44,17 @@ fn a_volatile_root_takes_the_driver_of_overlays() {
         (
             "kernel/fs/ext4/ext4.ko\n",
             "",
-            "/boot/vmlinuz-6.1: has no driver overlay, which makes the root volatile",
+            "/boot/vmlinuz-6.1: has no driver overlay, for what is written over a root that is only read",
         ),
     ] {
         let files =
             [("/boot/vmlinuz-6.1", "kernel"), (MODULES, built_in), ("/lib/modules/6.1/modules.dep", loaded)];
         let tree = tree(&files);
-        assert_eq!(says(require_overlay(&tree, &kernel::chosen(&tree).unwrap())), expected);
+        assert_eq!(says(require_overlay(&tree, &kernel::chosen(&tree).unwrap(), &Spec::default())), expected);
     }
     // Nobody knows.
     let tree = tree(&[("/boot/vmlinuz-6.1", "kernel")]);
-    assert_eq!(says(require_overlay(&tree, &kernel::chosen(&tree).unwrap())), "fine");
+    assert_eq!(says(require_overlay(&tree, &kernel::chosen(&tree).unwrap(), &Spec::default())), "fine");
 }
 
 #[test]

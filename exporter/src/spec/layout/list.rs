@@ -8,7 +8,7 @@ use crate::disk::{TableKind, kinds};
 use crate::fs::FileSystem;
 use crate::fs::erofs::Algorithm;
 use crate::seed::Uuid;
-use crate::spec::{Loader, Profile, Size, Spec, Volatile};
+use crate::spec::{Loader, Persist, Profile, Size, Spec, Volatile};
 
 /// A partition with all that was left open.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,7 +41,7 @@ pub struct Slot {
     pub grow: bool,
     /// Whether it is mounted read-only.
     pub read_only: bool,
-    /// Whether an overlay is mounted over it before the init.
+    /// Whether it is mounted before the init, or an overlay over it, so that the init knows nothing of it.
     pub is_covered: bool,
     /// Attribute bits of the table.
     pub attributes: u64,
@@ -74,8 +74,8 @@ pub fn slots(spec: &Spec) -> Vec<Slot> {
     let asked = &spec.layout.partitions;
     let of_preset = |preset: Vec<Partition>| preset.into_iter().map(|partition| (None, partition)).collect();
     let mut list = match (spec.layout.preset, asked.is_empty(), spec.profile) {
-        (Some(preset), ..) => changed(of_preset(preset.partitions(spec.volatile)), asked),
-        (None, true, Profile::Machine) => of_preset(Preset::Simple.partitions(spec.volatile)),
+        (Some(preset), ..) => changed(of_preset(preset.partitions(spec.has_fixed_root())), asked),
+        (None, true, Profile::Machine) => of_preset(Preset::Simple.partitions(spec.has_fixed_root())),
         (None, true, Profile::Data) => of_preset(vec![files()]),
         (None, false, _) => asked.iter().cloned().enumerate().map(|(at, each)| (Some(at), each)).collect(),
     };
@@ -140,11 +140,11 @@ fn changed(mut list: Vec<Entry>, asked: &[Partition]) -> Vec<Entry> {
 impl Preset {
     /// The BIOS boot partition is there on every disk with a GPT, so that numbers mean the same on all of them. A root that is
     /// only read needs no more room.
-    fn partitions(self, volatile: Volatile) -> Vec<Partition> {
+    fn partitions(self, is_fixed: bool) -> Vec<Partition> {
         let [bios, esp, boot, root] =
             [PartitionType::BiosBoot, PartitionType::Esp, PartitionType::Xbootldr, PartitionType::Root]
                 .map(Partition::new);
-        let root = Partition { grow: volatile.is_no().then_some(true), ..root };
+        let root = Partition { grow: (!is_fixed).then_some(true), ..root };
         match self {
             Self::Simple => vec![bios, esp, root],
             Self::SplitBoot => vec![bios, esp, boot, root],
@@ -179,8 +179,9 @@ fn slot((asked, said): Entry, spec: &Spec, labels: &mut BTreeSet<String>) -> Slo
     let grow = all.grow.unwrap_or_default();
     let is_root = all.mount.as_deref() == Some("/");
     // With a kernel whose modules are not kept, a machine would not start again.
-    let is_kept = !spec.volatile.is_no() && (is_root || all.mount.as_deref() == Some("/boot"));
-    let read_only = all.read_only.unwrap_or(is_kept || is_read_only(all.filesystem));
+    let is_fixed = spec.has_fixed_root() && (is_root || all.mount.as_deref() == Some("/boot"));
+    let read_only = all.read_only.unwrap_or(is_fixed || is_read_only(all.filesystem));
+    let has_kept = label == Persist::LABEL && spec.kept().is_some();
     let mut attributes = all.attributes.iter().fold(0, |bits, attribute| bits | attribute.bit());
     attributes |= if grow { kinds::GROW_FILE_SYSTEM } else { 0 };
     attributes |= if read_only { kinds::READ_ONLY } else { 0 };
@@ -198,7 +199,7 @@ fn slot((asked, said): Entry, spec: &Spec, labels: &mut BTreeSet<String>) -> Slo
         weight: all.weight.unwrap_or_default(),
         grow,
         read_only,
-        is_covered: is_root && spec.volatile == Volatile::Overlay,
+        is_covered: has_kept || is_root && spec.volatile == Volatile::Overlay,
         attributes,
         mount: all.mount,
     }

@@ -1,6 +1,7 @@
 //! What is wrong with a layout: all of it at once, each with the key that says it.
 
 mod mounts;
+mod persist;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -32,6 +33,7 @@ pub fn problems(spec: &Spec, slots: &[Slot]) -> Vec<Problem> {
     search.differ(|slot| Some(&slot.label), "label", "the label");
     search.differ(|slot| slot.mount.as_deref(), "mount", "the mount point");
     search.differ(|slot| slot.content.folder(), "source", "the files of");
+    search.persist();
     search.boot_loader();
     search.growth();
     search.found
@@ -147,7 +149,7 @@ impl<'a> Search<'a> {
             self.add(slot.asked, "read-only", format!("{name} is never written to"));
         }
         let is_machines_root = slot.content == Content::Root && self.spec.profile == Profile::Machine;
-        if is_machines_root && self.spec.volatile.is_no() {
+        if is_machines_root && !self.spec.has_fixed_root() {
             let message = format!(
                 "a machine writes to its root, and {name} is never written to: volatile = \"overlay\" writes to memory"
             );
@@ -160,6 +162,9 @@ impl<'a> Search<'a> {
         let volatile = self.spec.volatile;
         if !volatile.is_no() && point == "/" && !slot.read_only {
             let message = format!("volatile is {}, which makes the root read-only", volatile.name());
+            self.add(slot.asked, "read-only", message);
+        } else if point == "/" && !slot.read_only && self.spec.kept().is_some() {
+            let message = "something is kept (persist), which makes the root read-only";
             self.add(slot.asked, "read-only", message);
         }
         if volatile == Volatile::State && point == "/var" {

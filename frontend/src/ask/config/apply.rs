@@ -25,6 +25,7 @@ impl Configuration {
     pub(crate) fn ask(&self, asked: &mut Asked) {
         asked.ask(&self.config.wishes);
         asked.spec.layout.partitions.clone_from(&self.config.partitions);
+        asked.spec.persist.clone_from(&self.config.persist);
         // Labels go before, build arguments and flags behind.
         asked.spec.grub.clone_from(&self.config.grub);
         asked.spec.image = self.config.image.clone().or(std::mem::take(&mut asked.spec.image));

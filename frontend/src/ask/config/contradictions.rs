@@ -28,6 +28,7 @@ pub(super) fn find(config: &Config, table: &DeTable<'_>, problems: &mut Problems
     }
     asked.spec.layout.partitions.clone_from(&config.partitions);
     asked.spec.grub.clone_from(&config.grub);
+    asked.spec.persist.clone_from(&config.persist);
     layout(&asked.spec, table, problems);
     network(&config.network, table, problems);
     for (index, user) in config.users.iter().enumerate() {
@@ -60,12 +61,15 @@ pub(super) fn find(config: &Config, table: &DeTable<'_>, problems: &mut Problems
     }
 }
 
-/// What is wrong with the division of the disk, at the key that says it or at its partition.
+/// What is wrong with the division of the disk, at the key (`table.key`) that says it or at its partition.
 fn layout(spec: &Spec, table: &DeTable<'_>, problems: &mut Problems) {
     const LIST: &str = "partitions";
     for Problem { partition, key, message } in layout::problems(spec, &layout::slots(spec)) {
         let Some(index) = partition else {
-            let at = value(table, &[key]).or_else(|| value(table, &[LIST])).map_or(0..0, Spanned::span);
+            let path: Vec<_> = key.split('.').collect();
+            let whole = path.get(..1).unwrap_or_default();
+            let at = value(table, &path).or_else(|| value(table, whole)).or_else(|| value(table, &[LIST]));
+            let at = at.map_or(0..0, Spanned::span);
             problems.add(at, format!("{key}: {message}"));
             continue;
         };

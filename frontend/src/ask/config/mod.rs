@@ -21,7 +21,7 @@ mod secrets;
 
 use exporter::spec::layout::{Layout, Partition};
 use exporter::spec::setup::{ContextFile, File, Group, Root, Services, Setup, User};
-use exporter::spec::{Grub, Image, Network, Spec, TextFormat};
+use exporter::spec::{Grub, Image, Network, Persist, Spec, TextFormat};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -71,6 +71,10 @@ pub(crate) struct Config {
     pub(crate) grub: Grub,
     /// What the system on the disk is called, whichever distribution it is made of.
     pub(crate) image: Image,
+    /// What the machine keeps of what it writes, over reboots and updates, on the partition with the label `persist`. Its
+    /// root is only read then, and all else that is written is in memory.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) persist: Option<Persist>,
     /// The network of the machine: who configures it, its interfaces, and the names that it knows.
     pub(crate) network: Network,
     /// Groups of the machine.

@@ -144,7 +144,7 @@ fn recipes() -> Vec<String> {
 #[test]
 fn the_layouts_of_the_page_are_right() {
     let recipes = recipes();
-    assert_eq!(recipes.len(), 10);
+    assert_eq!(recipes.len(), 11);
     for recipe in &recipes {
         let config = Config::parse("vmimage.toml", recipe).unwrap_or_else(|problems| panic!("{problems}"));
         assert_ne!(config, Config::default());
@@ -176,6 +176,13 @@ fn a_wrong_layout_is_told_all_at_once_with_the_place_of_each_key() {
         (
             "sector-size = 4096\nformat = \"vmdk\"",
             &["1:15: sector-size: a vmdk disk has sectors of 512 bytes"],
+        ),
+        (
+            "layout = \"simple\"\n[persist]\nbind = [\"/var\", \"/etc/ssh\"]\n[[partitions]]\ntype = \"srv\"",
+            &[
+                "2:1: persist: what is kept lies on a partition",
+                "3:8: persist.bind: /etc/ssh lies in /etc, which",
+            ],
         ),
         (
             "layout = \"simple\"\n[[partitions]]\ntype = \"root\"\nlabel = \"a\"\n[[partitions]]\ntype = \"esp\"\nlabel = \"a\"",
@@ -232,6 +239,8 @@ fn a_wrong_layout_is_told_all_at_once_with_the_place_of_each_key() {
         ),
         ("[[partitions]]\ntype = \"srv\"\nuuid = \"1\"", "3:8", "partitions.uuid is \"1\": expected a UUID"),
         ("sector-size = 1024", "1:15", "sector-size is \"1024\": one of 512, 4096"),
+        ("[persist]\noverlay = [\"etc\"]", "2:12", "persist.overlay is \"etc\": expected / or a path"),
+        ("[persist]\nbinds = []", "2:1", "unknown key persist.binds: "),
     ]);
 }
 

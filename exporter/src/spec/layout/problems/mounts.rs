@@ -57,7 +57,7 @@ const NOT_MOUNTED: [(&str, &str); 14] = [
 const READ_EARLY: &str = "is read before it is mounted";
 const OF_THE_KERNEL: &str = "is made anew at each boot";
 
-fn lies_at_or_below(path: &str, folder: &str) -> bool {
+pub(super) fn lies_at_or_below(path: &str, folder: &str) -> bool {
     let rest = path.strip_prefix(folder.trim_end_matches('/'));
     rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }

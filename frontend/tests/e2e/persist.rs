@@ -1,0 +1,156 @@
+//! What a machine keeps beside a root that is only read: over reboots, until it is reset, and whatever is pulled.
+
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use super::boot::{bare_alpine, check_report};
+use super::lab::{VMIMAGE, accel, boot, build, copy_of, extract, nonce, partitions, raw, run, scratch};
+
+const DEBIAN: &str = "vmimage-test/debian:12";
+
+/// The machine of docs/layouts.md; it says what it has kept, and asks for a reset in its second boot.
+const KEEPS: &str = r#"
+hostname = "web"
+layout = "simple"
+install = ["openssh-server"]
+
+[persist]
+bind = ["/var", "/srv"]
+create = ["/backup"]
+
+[[partitions]]
+type = "linux-generic"
+label = "persist"
+mount = "/persist"
+grow = true
+
+[[files]]
+path = "/etc/report.d/persist"
+content = '''
+fact root "$(awk '$2 == "/" { print $3, substr($4, 1, 2) }' /proc/mounts)"
+boots=$(($(cat /var/lib/boots 2>/dev/null || echo 0) + 1))
+fact boots "$boots $(wc -l </etc/boots 2>/dev/null)"
+echo "$boots" >/var/lib/boots && echo "$boots" >>/etc/boots
+fact persist "$(cat /run/vmimage/persist.json)"
+fact created "$(stat -c %a /persist/backup)"
+fact grown "$(df -P -k /persist | awk 'NR > 1 { print ($2 > 1000000) }')"
+mkdir -p /run/root && mount --bind / /run/root
+for packages in /var/lib/dpkg /var/lib/apk; do
+    [ ! -d "/run/root$packages" ] || diff -r "/run/root$packages" "$packages"
+done >/run/differences 2>&1
+fact whole "$(head -n 3 /run/differences)"
+[ "$boots" != 2 ] || vmimage factory-reset
+sync
+'''
+"#;
+
+/// The disk of `testdata/machine` on a base.
+fn machine(base: &str, folder: &Path) -> PathBuf {
+    let context = copy_of("machine", folder);
+    std::fs::write(context.join("vmimage.toml"), KEEPS).unwrap();
+    let disk = folder.join("machine.qcow2");
+    build(&context, &disk, &["--build-arg", &format!("BASE={base}")]);
+    run(Command::new("qemu-img").args(["resize", "-q"]).arg(&disk).arg("4G"));
+    disk
+}
+
+/// Three boots: the first makes what the second has, and the third is as the first.
+fn keeps_until_it_is_reset(base: &str, firmware: &str) {
+    let folder = scratch();
+    let disk = machine(base, folder.path());
+    let boots: Vec<_> = (0..3).map(|_| boot(&disk, firmware, &[])).collect();
+    for report in &boots {
+        check_report(base, firmware, report);
+        assert_eq!((report.get("root"), report.get("created"), report.get("grown")), ("ext4 ro", "755", "1"));
+        assert!(report.get("persist").ends_with(r#""in_memory":{}}"#), "{}", report.get("persist"));
+    }
+    let of = |fact| -> Vec<_> { boots.iter().map(|report| report.get(fact)).collect() };
+    assert_eq!(of("boots"), ["1", "2 1", "1"]);
+    // Host keys are made where the server runs, as it does on Debian.
+    for fact in
+        ["machine-id", "host-key"].into_iter().filter(|fact| *fact != "host-key" || base.contains("debian"))
+    {
+        let ids = of(fact);
+        assert!(ids[0] == ids[1] && ids[0] != ids[2] && !ids[0].is_empty(), "{fact}: {ids:?}");
+    }
+    assert_eq!(boots[0].get("whole"), "");
+}
+
+#[test]
+fn a_machine_keeps_what_it_writes_until_it_is_reset() {
+    keeps_until_it_is_reset(DEBIAN, "--bios");
+}
+
+#[test]
+#[ignore = "long: make matrix"]
+fn alpine_and_a_machine_of_secure_boot_keep_what_they_write() {
+    keeps_until_it_is_reset(&bare_alpine(), "--uefi");
+    keeps_until_it_is_reset("vmimage-test/debian:13", "--secure-boot");
+}
+
+/// It starts all the same, with the same directories in memory.
+#[test]
+#[ignore = "long: make matrix"]
+fn a_machine_whose_partition_is_damaged_starts_and_says_so() {
+    let folder = scratch();
+    let disk = machine(DEBIAN, folder.path());
+    boot(&disk, "--bios", &[]);
+    let raw = raw(&disk, folder.path());
+    let persist = partitions(&raw).pop().unwrap();
+    let file = std::fs::File::options().write(true).open(&raw).unwrap();
+    for offset in (0..persist.size).step_by(1 << 20) {
+        file.write_all_at(&[0xff; 65536], persist.start + offset).unwrap();
+    }
+    let report = boot(&raw, "--bios", &[]);
+    assert_eq!((report.get("root"), report.get("boots"), report.get("app")), ("ext4 ro", "1", "version one"));
+    assert!(report.get("persist").contains("e2fsck -p cannot repair it"), "{}", report.get("persist"));
+}
+
+/// Twenty first boots, each of which is cut at another moment, have all in the next.
+#[test]
+#[ignore = "long: make matrix"]
+fn a_machine_whose_plug_is_pulled_has_all_in_the_next_boot() {
+    let folder = scratch();
+    let disk = machine(DEBIAN, folder.path());
+    let first = boot_seconds(&disk, folder.path());
+    for number in 1..=20 {
+        let copy = folder.path().join("copy.qcow2");
+        std::fs::copy(&disk, &copy).unwrap();
+        pull_the_plug(&copy, first.mul_f64(f64::from(number) / 20.0));
+        let report = boot(&copy, "--bios", &[]);
+        check_report(DEBIAN, "--bios", &report);
+        assert!(report.get("persist").ends_with(r#""in_memory":{}}"#), "{}", report.get("persist"));
+        assert_eq!(report.get("whole"), "", "{number}");
+        let raw = raw(&copy, folder.path());
+        let persist = partitions(&raw).pop().unwrap();
+        extract(&raw, &persist, &folder.path().join("persist.raw"));
+        // It may have to read the journal, and no person has to look at it.
+        let is_whole = "e2fsck -p \"$1\" || [ $? -eq 1 ]";
+        run(Command::new("sh").args(["-c", is_whole, "sh"]).arg(folder.path().join("persist.raw")));
+    }
+}
+
+/// How long a copy of a machine takes to report and to power itself off.
+fn boot_seconds(disk: &Path, folder: &Path) -> Duration {
+    let copy = folder.join("timed.qcow2");
+    std::fs::copy(disk, &copy).unwrap();
+    let start = std::time::Instant::now();
+    boot(&copy, "--bios", &[]);
+    start.elapsed()
+}
+
+fn pull_the_plug(disk: &Path, after: Duration) {
+    let mut command = Command::new(VMIMAGE);
+    command
+        .env("VMIMAGE_ACCEL", accel())
+        .arg("run")
+        .arg(disk)
+        .args(["--bios", "--memory", "1G", "--cpus", "1"]);
+    command.args(["--qemu-arg=-smbios", &format!("--qemu-arg=type=1,serial={}", nonce())]);
+    let mut machine = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
+    std::thread::sleep(after);
+    let _ = machine.kill();
+    machine.wait().unwrap();
+}
