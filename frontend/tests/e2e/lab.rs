@@ -144,6 +144,8 @@ pub(crate) fn accel() -> &'static str {
     &ACCEL
 }
 
+/// For a boot; one in which a kernel is installed takes minutes in emulation.
+const LIMIT: Duration = Duration::from_secs(600);
 /// x86-64-v2, which the distributions here ask for: of all that can be emulated, a kernel would use what is slow.
 const EMULATED_CPU: &str = "qemu64,+cx16,+lahf-lm,+popcnt,+ssse3,+sse4.1,+sse4.2";
 
@@ -157,7 +159,7 @@ pub(crate) fn boot_by(mut command: Command, disk: &Path, firmware: &str, args: &
         command.args(["--qemu-arg=-cpu", &format!("--qemu-arg={EMULATED_CPU}")]);
     }
     command.args(args);
-    let console = run_for(&mut command, Duration::from_secs(300));
+    let console = run_for(&mut command, LIMIT);
     let facts = console.lines().filter_map(|line| line.trim_end().split_once("report:")?.1.split_once('='));
     let report = Report(facts.map(|(name, value)| (name.to_owned(), value.trim().to_owned())).collect());
     assert!(report.0.contains_key("end"), "the machine did not report to the end:\n{console}");
