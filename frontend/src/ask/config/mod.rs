@@ -21,7 +21,7 @@ mod secrets;
 
 use exporter::spec::layout::{Layout, Partition};
 use exporter::spec::setup::{ContextFile, File, Group, Root, Services, Setup, User};
-use exporter::spec::{Grub, Image, Network, Spec, TextFormat};
+use exporter::spec::{Grub, Identity, Network, Spec, TextFormat};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -70,7 +70,7 @@ pub(crate) struct Config {
     /// The menu of the boot loader GRUB.
     pub(crate) grub: Grub,
     /// What the system on the disk is called, whichever distribution it is made of.
-    pub(crate) image: Image,
+    pub(crate) image: Identity,
     /// The network of the machine: who configures it, its interfaces, and the names that it knows.
     pub(crate) network: Network,
     /// Groups of the machine.
