@@ -12,7 +12,7 @@ use crate::container::{self, Format, Target, sparse};
 use crate::disk::{PartitionKind, Placed};
 use crate::error::{Result, show_size};
 use crate::fs::FileSystem;
-use crate::spec::{Image, Spec};
+use crate::spec::{Identity, Spec};
 use crate::terminal::line;
 use crate::tree::os::Os;
 
@@ -143,8 +143,8 @@ pub struct System {
     /// Name of the distribution.
     pub os: String,
     /// What it is called, whichever distribution it is made of.
-    #[serde(skip_serializing_if = "Image::is_default")]
-    pub image: Image,
+    #[serde(skip_serializing_if = "Identity::is_default")]
+    pub image: Identity,
     /// Path of the kernel on the root.
     pub kernel: String,
     /// Kernel command line.
@@ -179,7 +179,7 @@ impl System {
 }
 
 /// `kiosk 1.4.0, for acme kiosk-2`
-fn shown_image(image: &Image) -> Option<String> {
+fn shown_image(image: &Identity) -> Option<String> {
     let words = [image.id.as_deref(), image.version.as_deref()].into_iter().flatten();
     let name = words.collect::<Vec<_>>().join(" ");
     let machines = image.compatible.as_ref().map(|machines| format!("for {machines}"));

@@ -29,7 +29,7 @@ pub use artifacts::Artifact;
 pub use container::{Container, Healthcheck};
 pub use firmware::Firmware;
 pub use grub::Grub;
-pub use image::Image;
+pub use image::Identity;
 pub use image_config::ImageConfig;
 pub use init::Init;
 pub use layout::Layout;
@@ -83,8 +83,8 @@ pub struct Spec {
     #[serde(skip_serializing_if = "Grub::is_default")]
     pub grub: Grub,
     /// What the system on it is called.
-    #[serde(skip_serializing_if = "Image::is_default")]
-    pub image: Image,
+    #[serde(skip_serializing_if = "Identity::is_default")]
+    pub image: Identity,
     /// What the image says about its containers; `None` for files that are no image.
     pub container: Option<Container>,
     /// Seconds since 1970 to which later times are clamped (`SOURCE_DATE_EPOCH`).
@@ -127,7 +127,7 @@ impl Default for Spec {
             init: Init::Auto,
             service: Service::Auto,
             grub: Grub::default(),
-            image: Image::default(),
+            image: Identity::default(),
             container: None,
             source_date_epoch: None,
             network: Network::default(),

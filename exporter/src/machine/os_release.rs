@@ -2,7 +2,7 @@
 
 use super::{lines, read};
 use crate::error::{Error, Kind, Result};
-use crate::spec::Image;
+use crate::spec::Identity;
 use crate::tree::Editor;
 
 /// Where it is read first; in most distributions a link to the other one.
@@ -13,7 +13,7 @@ const OF_DISTRIBUTION: &str = "/usr/lib/os-release";
 ///
 /// # Errors
 /// If links lead that file nowhere.
-pub fn write(editor: &mut Editor<'_>, image: &Image) -> Result<Option<String>> {
+pub fn write(editor: &mut Editor<'_>, image: &Identity) -> Result<Option<String>> {
     let said = [("IMAGE_ID", &image.id), ("IMAGE_VERSION", &image.version)];
     let said: Vec<_> = said.into_iter().filter_map(|(name, value)| Some((name, value.as_ref()?))).collect();
     if said.is_empty() {

@@ -8,7 +8,8 @@ use super::TextFormat;
 /// The identity of what was built; nothing by default, and then the machine is only its distribution.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
-pub struct Image {
+#[schemars(rename = "Image")]
+pub struct Identity {
     /// What it is, the same in all its versions: `IMAGE_ID` of os-release(5).
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(extend("format" = TextFormat::ImageId), example = &"kiosk")]
@@ -24,7 +25,7 @@ pub struct Image {
     pub compatible: Option<String>,
 }
 
-impl Image {
+impl Identity {
     /// Whether nothing is said.
     pub fn is_default(&self) -> bool {
         *self == Self::default()
@@ -52,11 +53,11 @@ mod tests {
 
     #[test]
     fn what_is_said_last_counts_and_the_rest_stays() {
-        let of = |json: &str| serde_json::from_str::<Image>(json).unwrap();
+        let of = |json: &str| serde_json::from_str::<Identity>(json).unwrap();
         let file = of(r#"{"id":"kiosk","version":"1"}"#);
         assert_eq!(of(r#"{"version":"2"}"#).or(file.clone()), of(r#"{"id":"kiosk","version":"2"}"#));
-        assert_eq!((file.compatible(), Image::default().compatible()), (Some("kiosk"), None));
+        assert_eq!((file.compatible(), Identity::default().compatible()), (Some("kiosk"), None));
         assert_eq!(of(r#"{"id":"kiosk","compatible":"kiosk-2"}"#).compatible(), Some("kiosk-2"));
-        assert!(serde_json::from_str::<Image>(r#"{"name":"kiosk"}"#).is_err());
+        assert!(serde_json::from_str::<Identity>(r#"{"name":"kiosk"}"#).is_err());
     }
 }

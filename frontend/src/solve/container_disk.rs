@@ -93,7 +93,7 @@ mod tests {
     #[test]
     fn a_version_that_was_asked_for_is_the_images_whatever_its_base_says() {
         let base = r#"{"config":{"Labels":{"org.opencontainers.image.version":"24.04"}}}"#;
-        let asked = exporter::spec::Image { version: Some("1.4.0".into()), ..Default::default() };
+        let asked = exporter::spec::Identity { version: Some("1.4.0".into()), ..Default::default() };
         for (image, version) in [(asked, "1.4.0"), (Default::default(), "24.04")] {
             let spec = Spec { image, ..Spec::default() };
             assert_eq!(described(Some(base), &spec).1, [pair("version", version)]);

@@ -21,7 +21,7 @@ mod secrets;
 
 use exporter::spec::layout::{Layout, Partition};
 use exporter::spec::setup::{ContextFile, File, Group, Root, Services, Setup, User};
-use exporter::spec::{Grub, Image, Network, Persist, Spec, TextFormat};
+use exporter::spec::{Grub, Identity, Network, Persist, Spec, TextFormat};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -70,7 +70,7 @@ pub(crate) struct Config {
     /// The menu of the boot loader GRUB.
     pub(crate) grub: Grub,
     /// What the system on the disk is called, whichever distribution it is made of.
-    pub(crate) image: Image,
+    pub(crate) image: Identity,
     /// What the machine keeps of what it writes, over reboots and updates, on the partition with the label `persist`. Its
     /// root is only read then, and all else that is written is in memory.
     #[serde(skip_serializing_if = "Option::is_none")]
