@@ -12,6 +12,7 @@
 //!
 //! [`container::write`](crate::container::write()) makes artifacts of it.
 
+mod boot_loader;
 mod boot_partition;
 mod bootable;
 mod compressed;
@@ -26,6 +27,7 @@ mod machine;
 mod menu;
 mod resolve;
 mod split_links;
+mod type_one;
 
 use std::sync::Arc;
 
@@ -117,7 +119,8 @@ fn appliance(spec: &Spec) -> Appliance {
         Firmware::Bios => container::OvfFirmware::Bios,
         Firmware::Any | Firmware::Uefi => container::OvfFirmware::Efi,
     };
-    Appliance { name, architecture: spec.architecture, firmware, ..Appliance::default() }
+    let version = spec.image.version.clone();
+    Appliance { name, version, architecture: spec.architecture, firmware, ..Appliance::default() }
 }
 
 /// What the identity of one disk is made of: its spec and its files.

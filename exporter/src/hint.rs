@@ -19,6 +19,8 @@ pub enum Setting {
     Install,
     /// The kernel.
     Kernel,
+    /// The boot loader.
+    Loader,
     /// A mirror of the distribution.
     Mirror,
     /// A folder of packages.
@@ -37,12 +39,13 @@ pub enum Setting {
 
 impl Setting {
     /// Every setting that hints name.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Cmdline,
         Self::Firmware,
         Self::Init,
         Self::Install,
         Self::Kernel,
+        Self::Loader,
         Self::Mirror,
         Self::Packages,
         Self::Profile,
@@ -60,6 +63,7 @@ impl Setting {
             Self::Init => "init",
             Self::Install => "install",
             Self::Kernel => "kernel",
+            Self::Loader => "loader",
             Self::Mirror => "mirror",
             Self::Packages => "packages",
             Self::Profile => "profile",

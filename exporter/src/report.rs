@@ -7,11 +7,12 @@ use std::fs::Metadata;
 
 use serde::{Serialize, Serializer};
 
-use crate::boot::{BootFiles, Entry};
+use crate::boot::Entry;
 use crate::container::{self, Format, Target, sparse};
 use crate::disk::{PartitionKind, Placed};
 use crate::error::{Result, show_size};
 use crate::fs::FileSystem;
+use crate::spec::{Identity, Spec};
 use crate::terminal::line;
 use crate::tree::os::Os;
 
@@ -141,6 +142,9 @@ pub struct Made {
 pub struct System {
     /// Name of the distribution.
     pub os: String,
+    /// What it is called, whichever distribution it is made of.
+    #[serde(skip_serializing_if = "Identity::is_default")]
+    pub image: Identity,
     /// Path of the kernel on the root.
     pub kernel: String,
     /// Kernel command line.
@@ -155,16 +159,32 @@ pub struct System {
 }
 
 impl System {
-    pub(crate) fn new(os: &Os, entry: &Entry, boot_files: &BootFiles, edits: Vec<String>) -> Self {
+    pub(crate) fn new(
+        os: &Os,
+        spec: &Spec,
+        entry: &Entry,
+        (origin, firmware): (String, &'static str),
+        edits: Vec<String>,
+    ) -> Self {
         Self {
             os: os.pretty_name.clone(),
+            image: spec.image.clone(),
             kernel: entry.kernel.clone(),
             cmdline: entry.cmdline.clone(),
-            boot_files: boot_files.origin.clone(),
-            firmware: boot_files.firmware(),
+            boot_files: origin,
+            firmware,
             edits,
         }
     }
+}
+
+/// `kiosk 1.4.0, for acme kiosk-2`
+fn shown_image(image: &Identity) -> Option<String> {
+    let words = [image.id.as_deref(), image.version.as_deref()].into_iter().flatten();
+    let name = words.collect::<Vec<_>>().join(" ");
+    let machines = image.compatible.as_ref().map(|machines| format!("for {machines}"));
+    let parts: Vec<_> = Some(name).filter(|name| !name.is_empty()).into_iter().chain(machines).collect();
+    Some(parts.join(", ")).filter(|parts| !parts.is_empty())
 }
 
 impl Made {
@@ -190,6 +210,9 @@ impl fmt::Display for Report {
         }
         if let Some(system) = &self.system {
             writeln!(f, "  system   {}", line(&system.os))?;
+            if let Some(image) = shown_image(&system.image) {
+                writeln!(f, "  image    {}", line(&image))?;
+            }
             writeln!(f, "  kernel   {}", line(&system.kernel))?;
             writeln!(f, "  cmdline  {}", line(&system.cmdline))?;
             writeln!(f, "  loader   {}, for {}", line(&system.boot_files), system.firmware)?;
@@ -205,6 +228,21 @@ mod tests {
     use super::*;
     use crate::disk::kinds;
     use crate::seed::Uuid;
+
+    #[test]
+    fn an_image_is_shown_by_what_is_said_of_it() {
+        for (json, shown) in [
+            ("{}", None),
+            (
+                r#"{"id":"kiosk","version":"1.4.0","compatible":"acme kiosk-2"}"#,
+                Some("kiosk 1.4.0, for acme kiosk-2"),
+            ),
+            (r#"{"version":"1.4.0"}"#, Some("1.4.0")),
+            (r#"{"compatible":"acme"}"#, Some("for acme")),
+        ] {
+            assert_eq!(shown_image(&serde_json::from_str(json).unwrap()).as_deref(), shown, "{json}");
+        }
+    }
 
     #[test]
     fn a_table_says_what_each_partition_is_holds_and_can_become() {

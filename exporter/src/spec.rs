@@ -3,9 +3,12 @@
 mod artifacts;
 mod container;
 mod firmware;
+pub mod grub;
+mod image;
 mod image_config;
 mod init;
 pub mod layout;
+mod loader;
 pub mod network;
 mod service;
 pub mod setup;
@@ -24,9 +27,12 @@ pub use crate::architecture::Architecture;
 pub use artifacts::Artifact;
 pub use container::{Container, Healthcheck};
 pub use firmware::Firmware;
+pub use grub::Grub;
+pub use image::Identity;
 pub use image_config::ImageConfig;
 pub use init::Init;
 pub use layout::Layout;
+pub use loader::Loader;
 pub use network::Network;
 pub use service::Service;
 pub use setup::Setup;
@@ -55,6 +61,9 @@ pub struct Spec {
     pub architecture: Architecture,
     /// What starts it.
     pub firmware: Firmware,
+    /// What the firmware starts.
+    #[serde(skip_serializing_if = "Loader::is_default")]
+    pub loader: Loader,
     /// How it is divided.
     #[serde(skip_serializing_if = "Layout::is_default")]
     pub layout: Layout,
@@ -65,6 +74,12 @@ pub struct Spec {
     pub init: Init,
     /// Whether what the image runs becomes a service.
     pub service: Service,
+    /// What is asked of GRUB's menu.
+    #[serde(skip_serializing_if = "Grub::is_default")]
+    pub grub: Grub,
+    /// What the system on it is called.
+    #[serde(skip_serializing_if = "Identity::is_default")]
+    pub image: Identity,
     /// What the image says about its containers; `None` for files that are no image.
     pub container: Option<Container>,
     /// Seconds since 1970 to which later times are clamped (`SOURCE_DATE_EPOCH`).
@@ -81,6 +96,11 @@ impl Spec {
     pub fn context_files(&self) -> Vec<&str> {
         setup::once_each(self.setup.context_files().into_iter().chain(self.layout.context_files()))
     }
+
+    /// The ids of all secrets that it needs, each once.
+    pub fn secrets(&self) -> Vec<&str> {
+        setup::once_each(self.setup.secrets().into_iter().chain(self.grub.secret()))
+    }
 }
 
 impl Default for Spec {
@@ -95,10 +115,13 @@ impl Default for Spec {
             cmdline: String::new(),
             architecture: Architecture::X86_64,
             firmware: Firmware::Any,
+            loader: Loader::Grub,
             layout: Layout::default(),
             volatile: Volatile::No,
             init: Init::Auto,
             service: Service::Auto,
+            grub: Grub::default(),
+            image: Identity::default(),
             container: None,
             source_date_epoch: None,
             network: Network::default(),

@@ -127,7 +127,7 @@ fn materials(args: &Args, threads: NonZeroUsize) -> Result<Materials> {
         let stage = scan(&HostDir::open(path)?, threads, &mut |_| {})?;
         materials.stages.insert(name.clone(), stage);
     }
-    for id in args.spec.setup.secrets() {
+    for id in args.spec.secrets() {
         match std::fs::read(args.secrets.join(id)) {
             Ok(secret) => drop(materials.secrets.insert(id.to_owned(), secret)),
             Err(error) if error.kind() == ErrorKind::NotFound => {}

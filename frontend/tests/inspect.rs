@@ -76,7 +76,8 @@ impl Lab {
         for dir in ["etc", "usr/lib", "boot/grub"] {
             fs::create_dir_all(tree.join(dir)).unwrap();
         }
-        fs::write(tree.join("usr/lib/os-release"), "PRETTY_NAME=\"Debian \u{1b}[31m12\"\n").unwrap();
+        let release = "PRETTY_NAME=\"Debian \u{1b}[31m12\"\nIMAGE_ID=kiosk\nIMAGE_VERSION=1.4\n";
+        fs::write(tree.join("usr/lib/os-release"), release).unwrap();
         std::os::unix::fs::symlink("../usr/lib/os-release", tree.join("etc/os-release")).unwrap();
         fs::write(
             tree.join("boot/grub/grub.cfg"),
@@ -149,6 +150,10 @@ fn a_disk_tells_everything() {
     assert_eq!(report["boot"]["bios"], "GRUB");
     assert_eq!(report["boot"]["uefi"], serde_json::json!(["EFI/BOOT/BOOTX64.EFI"]));
     assert_eq!(report["linux"]["name"], "Debian \u{1b}[31m12");
+    assert_eq!(
+        (&report["linux"]["image_id"], &report["linux"]["image_version"]),
+        (&"kiosk".into(), &"1.4".into())
+    );
     assert_eq!(report["linux"]["kernel"], "/boot/vmlinuz-6.1");
     assert_eq!(report["linux"]["initramfs"], "/boot/initrd.img-6.1");
     assert_eq!(report["linux"]["command_line"], "root=LABEL=root ro");

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::boot_loader::{BootLoader, Installed};
 use super::donor::KernelSource;
 use super::draft::Parts;
 use super::elsewhere::Elsewhere;
@@ -13,20 +14,17 @@ use super::{
     Input, Planned, Programs, appliance, boot_partition, bootable, compressed, disk_file, latest_time, seed,
     split_links,
 };
-use crate::boot::{self, BootFiles, Defaults, Root};
+use crate::boot::{self, Defaults, Root};
 use crate::engine::Run;
 use crate::error::{Error, Kind, Result};
 use crate::fs::{FileSystem, VolumeId};
 use crate::hint::{Hint, Setting};
 use crate::machine::{self, Machine, Mount};
 use crate::report::System;
-use crate::spec::{Architecture, Firmware, Spec};
+use crate::spec::{Architecture, Spec};
 use crate::tree::kernel::Kernel;
 use crate::tree::os::{self, Family, Init, Os};
 use crate::tree::{Editor, InodeId, InodeKind, Name, Time, Tree};
-
-/// BIOSes start from sectors of no other size.
-const BIOS_SECTOR: u32 = 512;
 
 pub(super) fn plan(spec: &Spec, input: Input, run: &Run<'_>) -> Result<Planned> {
     let Input { mut root, boot: boot_files, donor, programs, materials, mkfs } = input;
@@ -47,7 +45,7 @@ pub(super) fn plan(spec: &Spec, input: Input, run: &Run<'_>) -> Result<Planned> 
     require_mounts(&layout, &os)?;
     require_partition_ids(&layout, &os)?;
 
-    let boot_files = boot_files_for(spec, &layout, boot_files)?;
+    let loader = BootLoader::find(spec, &layout, boot_files, &root, os.family)?;
     edits.extend(boot_partition::settle(&mut Editor::new(&mut root, time), &os, &mut source, &layout)?);
     bootable::require_kernel(&root, &source.kernel, layout.root.file_system)?;
     bootable::require_drivers(&root, &source.kernel, &layout.mounts())?;
@@ -59,6 +57,7 @@ pub(super) fn plan(spec: &Spec, input: Input, run: &Run<'_>) -> Result<Planned> 
     let mut words = kernel_words(first.kernel_arguments(spec), &source.kernel, &layout);
     edits.extend(install(first, &mut root, &mut os, spec, programs, &layout, time)?);
     let editor = &mut Editor::new(&mut root, time);
+    edits.extend(machine::os_release::write(editor, &spec.image)?);
     edits.extend(machine::set_up(editor, &os, &spec.setup, &materials, &seed)?);
     if let Some(early) = early {
         require_no_first_boot(&root)?;
@@ -70,6 +69,8 @@ pub(super) fn plan(spec: &Spec, input: Input, run: &Run<'_>) -> Result<Planned> 
     let defaults = Defaults::read(&root)?;
     first::require_no_other(&defaults, spec, &with_words)?;
     edits.extend(defaults.notes.iter().cloned());
+    let password = spec.grub.password.as_ref();
+    let password = password.map(|asked| machine::grub_password(asked, &materials, &seed)).transpose()?;
     let menu = Menu {
         os: &os,
         source: &source,
@@ -78,17 +79,17 @@ pub(super) fn plan(spec: &Spec, input: Input, run: &Run<'_>) -> Result<Planned> 
         root: layout.root,
         boot: layout.boot,
         ignites,
+        password,
     };
-    let (entry, written) = menu.write(&mut Editor::new(&mut root, time))?;
-    edits.extend(written);
-    let esp = boot::esp_tree(&boot_files, spec.architecture, &layout.boot, time);
+    let loader = loader.install(&menu, &mut Editor::new(&mut root, time))?;
+    let Installed { entry, esp, bios, origin, firmware, notes } = loader;
+    edits.extend(notes);
 
     edits.extend(leave_out_devices(&mut root, &layout));
     edits.extend(split_links::note(&root, &layout.partitions));
-    let bios = boot_files.bios.clone();
     let parts = Parts { root, elsewhere, esp: Some(esp), bios, mkfs, time };
     let (layout, partitions) = lay_out(spec, &layout, parts, run)?;
-    let system = System::new(&os, &entry, &boot_files, edits);
+    let system = System::new(&os, spec, &entry, (origin, firmware), edits);
     Ok(Planned { layout, partitions, id: disk_file(&seed), appliance: appliance(spec), system: Some(system) })
 }
 
@@ -101,16 +102,6 @@ fn kernel_source(root: &mut Tree, os: &Os, donor: Option<Tree>) -> Result<Kernel
             KernelSource::own(root, os, named.as_deref())
         }
     }
-}
-
-/// The boot loader for the firmware that can start such a disk.
-fn boot_files_for(spec: &Spec, layout: &Resolved, boot_files: Option<BootFiles>) -> Result<BootFiles> {
-    let firmware = if layout.sector_size == BIOS_SECTOR { spec.firmware } else { Firmware::Uefi };
-    let boot_files = boot_files.ok_or_else(no_boot_files)?.for_firmware(firmware, spec.architecture)?;
-    if let Some(bios) = &boot_files.bios {
-        bios.require(&boot::core_modules(spec))?;
-    }
-    Ok(boot_files)
 }
 
 /// What `first` needs to be the first process of this machine.
@@ -184,17 +175,6 @@ fn require_architecture(root: &Tree, spec: &Spec) -> Result<()> {
     let message = format!("is a program for {found}, the machine is to be for {}", spec.architecture);
     let hint = format!("ask for --platform linux/{}, or take an image for the other", found.oci_name());
     Err(Error::new(Kind::Input, path, message).with_hint(hint))
-}
-
-fn no_boot_files() -> Error {
-    Error::new(
-        Kind::NotFound,
-        "boot loader",
-        "the distribution has none that is known, and this vmimage none of its own",
-    )
-    .with_hint(
-        "take the vmimage of the frontend image (make out/vmimage), or a folder with one: vmimage convert --boot DIR",
-    )
 }
 
 fn machine(spec: &Spec, grow: Option<Arc<[u8]>>, layout: &Resolved, time: Time) -> Machine {

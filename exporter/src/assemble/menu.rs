@@ -6,11 +6,14 @@ use crate::boot::{self, BootVolume, Defaults, Entry, Root, Written};
 use crate::error::Result;
 use crate::machine;
 use crate::spec::Spec;
-use crate::tree::Editor;
 use crate::tree::kernel::Kernel;
 use crate::tree::os::Os;
+use crate::tree::{Editor, Tree};
 
 const PATH: &str = "/boot/grub/grub.cfg";
+
+/// An entry with its kernel.
+pub(super) type KernelEntry<'a> = (Entry, &'a Kernel);
 
 /// What a menu is made of.
 pub(super) struct Menu<'a> {
@@ -25,18 +28,15 @@ pub(super) struct Menu<'a> {
     pub(super) boot: BootVolume,
     /// What a first boot of Ignition is told of the network.
     pub(super) ignites: Option<&'static str>,
+    /// The hash of GRUB's password, if it has one.
+    pub(super) password: Option<String>,
 }
 
 impl Menu<'_> {
-    /// Write the menu; the entry that boots, and a line for each file beside it.
+    /// Write that of GRUB; the entry that boots, and a line for each file beside it.
     pub(super) fn write(&self, editor: &mut Editor<'_>) -> Result<(Entry, Vec<String>)> {
-        let relabels = editor.tree().lookup(machine::AUTORELABEL).is_some();
-        let name = &self.os.pretty_name;
-        let first = Entry { relabels, ..self.entry(&self.source.kernel, &self.source.os, name.clone()) };
-        let others = self.source.others.iter().map(|kernel| {
-            let title = format!("{name}, with Linux {}", kernel.version);
-            Entry { relabels, ..self.entry(kernel, self.os, title) }
-        });
+        let ((first, _), others) = self.entries(editor.tree());
+        let others = others.into_iter().map(|(entry, _)| entry);
         let entries: Vec<_> = std::iter::once(first.clone()).chain(others).collect();
         let text = boot::menu(&self.boot, self.root.id, &entries, self.defaults);
         editor.write_file(PATH, text.into_bytes(), 0o644)?;
@@ -44,9 +44,27 @@ impl Menu<'_> {
         Ok((first, notes))
     }
 
+    /// An entry for each kernel; the first boots by itself.
+    pub(super) fn entries(&self, tree: &Tree) -> (KernelEntry<'_>, Vec<KernelEntry<'_>>) {
+        let relabels = tree.lookup(machine::AUTORELABEL).is_some();
+        let KernelSource { os, kernel, others, .. } = self.source;
+        let name = &self.os.pretty_name;
+        let first = Entry { relabels, ..self.entry(kernel, os, name.clone()) };
+        let others = others.iter().map(|kernel| {
+            let title = format!("{name}, with Linux {}", kernel.version);
+            (Entry { relabels, ..self.entry(kernel, self.os, title) }, kernel)
+        });
+        ((first, kernel), others.collect())
+    }
+
     fn entry(&self, kernel: &Kernel, os: &Os, title: String) -> Entry {
-        let ignites = self.ignites;
-        Entry { title, ignites, ..boot::entry(os, kernel, self.spec, &self.root, self.defaults) }
+        let (ignites, is_unrestricted) = (self.ignites, self.password.is_some());
+        Entry {
+            title,
+            ignites,
+            is_unrestricted,
+            ..boot::entry(os, kernel, self.spec, &self.root, self.defaults)
+        }
     }
 
     fn written<'a>(&'a self, first: &'a Entry) -> Written<'a> {
@@ -57,6 +75,7 @@ impl Menu<'_> {
             asked: boot::asked_words(os, self.spec, &self.root, self.defaults),
             cmdline: &first.cmdline,
             link: link.filter(|_| !others.is_empty()),
+            password: self.password.as_deref(),
         }
     }
 }

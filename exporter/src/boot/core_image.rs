@@ -7,9 +7,10 @@ use crate::spec::Spec;
 use crate::spec::layout::{self, Content, Slot};
 
 use super::grub::BootVolume;
+use super::password;
 
 /// The modules for the table and the file systems of a disk that GRUB looks at: those with its configuration, the kernel
-/// and the root, which says whether it has to be labelled.
+/// and the root, which says whether it has to be labelled; and for its password, if it has one.
 pub fn core_modules(spec: &Spec) -> Vec<&'static str> {
     let of_table = match spec.layout.table {
         TableKind::Gpt => "part_gpt",
@@ -20,14 +21,18 @@ pub fn core_modules(spec: &Spec) -> Vec<&'static str> {
             || slot.mount.as_deref() == Some(BootVolume::MOUNT)
     };
     let slots = layout::slots(spec).into_iter().filter(is_read);
+    let asks = spec.grub.password.is_some().then_some(password::MODULE);
     // GRUB's configuration is on a FAT, whatever else is not.
     let file_systems = std::iter::once(FileSystem::Vfat).chain(slots.filter_map(|slot| slot.file_system));
-    file_systems.filter_map(FileSystem::grub_module).fold(vec![of_table], |mut modules, module| {
-        if !modules.contains(&module) {
-            modules.push(module);
-        }
-        modules
-    })
+    file_systems.filter_map(FileSystem::grub_module).chain(asks).fold(
+        vec![of_table],
+        |mut modules, module| {
+            if !modules.contains(&module) {
+                modules.push(module);
+            }
+            modules
+        },
+    )
 }
 
 #[cfg(test)]
@@ -50,5 +55,8 @@ mod tests {
             assert_eq!(core_modules(&spec).join(" "), expected, "{layout}");
         }
         assert_eq!(core_modules(&Spec::default()), BiosImages::USUAL_MODULES);
+        let grub = serde_json::from_str(r#"{"password":{"secret":"grub"}}"#).unwrap();
+        let asks = core_modules(&Spec { grub, ..Spec::default() });
+        assert_eq!(asks.join(" "), "part_gpt fat ext2 password_pbkdf2");
     }
 }

@@ -8,6 +8,7 @@
 //! ```
 
 use super::grub;
+use super::password;
 use super::shell::{self, Variables};
 use crate::error::{Error, Kind, Result, show_list, show_text};
 use crate::limits::{self, Budget};
@@ -16,6 +17,8 @@ use crate::tree::{Editor, Texts, Tree};
 
 const GRUB: &str = "/etc/default/grub";
 const GRUB_FOLDER: &str = "/etc/default/grub.d";
+/// What grub-mkconfig runs, after what has to come first and before what makes entries.
+const PASSWORD: &str = "/etc/grub.d/01_vmimage-password";
 /// Read after all others.
 const OURS: &str = "zz-vmimage.cfg";
 const KERNEL_INSTALL: &str = "/etc/kernel/cmdline";
@@ -187,6 +190,8 @@ pub struct Written<'a> {
     pub cmdline: &'a str,
     /// The link that leads to the kernel that boots, where there are others.
     pub link: Option<&'a str>,
+    /// The hash of GRUB's password, if it has one.
+    pub password: Option<&'a str>,
 }
 
 /// Write down what the menu says, for the tools of the distribution that are there or may come. Returns what was changed.
@@ -203,14 +208,24 @@ pub fn write(editor: &mut Editor<'_>, os: &Os, written: &Written<'_>) -> Result<
     {
         notes.push(append(editor, GRUB, &written.for_grub())?);
     }
+    // Beside what it has read, or what it will read once it is there.
+    if let Some(hash) = written.password.filter(|_| !notes.is_empty()) {
+        editor.write_file(PASSWORD, password::mkconfig_script(hash).into_bytes(), 0o700)?;
+        notes.push(format!("{PASSWORD}: GRUB's password, for update-grub"));
+    }
     if os.family == Family::RedHat && has(editor, "/usr/bin/rpm") || has(editor, KERNEL_INSTALL) {
-        editor.rewrite_file(KERNEL_INSTALL, format!("{}\n", written.cmdline).into_bytes(), 0o644)?;
-        notes.push(format!("{KERNEL_INSTALL}: the command line, for kernels to come"));
+        notes.push(write_kernel_cmdline(editor, written.cmdline)?);
     }
     if has(editor, EXTLINUX) {
         notes.push(append(editor, EXTLINUX, &written.for_extlinux())?);
     }
     Ok(notes)
+}
+
+/// The command line of the entries that kernel-install(8) writes.
+pub fn write_kernel_cmdline(editor: &mut Editor<'_>, cmdline: &str) -> Result<String> {
+    editor.rewrite_file(KERNEL_INSTALL, format!("{cmdline}\n").into_bytes(), 0o644)?;
+    Ok(format!("{KERNEL_INSTALL}: the command line, for kernels to come"))
 }
 
 /// Lines at the end of a file of the image, in place of those of the last time.
@@ -363,7 +378,7 @@ mod tests {
         let asked = asked.split_ascii_whitespace().map(str::to_owned).collect();
         let fixed = vec!["modules=ext4".to_owned(), "console=ttyS0".to_owned()];
         let cmdline = "root=UUID=u ro console=ttyS0 quiet";
-        let written = Written { fixed, asked, cmdline, link };
+        let written = Written { fixed, asked, cmdline, link, password: None };
         for _ in 0..2 {
             write(&mut Editor::new(&mut tree, Time::default()), &os, &written).unwrap();
         }
@@ -419,6 +434,28 @@ mod tests {
         let lines =
             "root=UUID=u\nmodules=ext4\ndefault_kernel_opts=\"console=ttyS0 $default_kernel_opts audit=1\"\n";
         assert_eq!(text, format!("default_kernel_opts=quiet\n{BEGIN}{lines}{END}"));
+    }
+
+    #[test]
+    fn a_password_is_asked_for_by_the_menus_of_the_machine() {
+        let debian = [("/etc/os-release", "ID=debian\n"), ("/usr/bin/dpkg", "")];
+        let arch = [("/etc/os-release", "ID=arch\n"), ("/usr/bin/grub-mkconfig", "")];
+        for (files, password, expected) in [
+            (&debian[..], Some("grub.pbkdf2.x"), true),
+            (&arch, Some("grub.pbkdf2.x"), true),
+            (&debian, None, false),
+            (&debian[..1], Some("grub.pbkdf2.x"), false),
+        ] {
+            let mut tree = tree(files);
+            let os = os::detect(&tree).unwrap();
+            let written =
+                Written { fixed: Vec::new(), asked: Vec::new(), cmdline: "ro", link: None, password };
+            write(&mut Editor::new(&mut tree, Time::default()), &os, &written).unwrap();
+            let script = text(&tree, PASSWORD);
+            assert_eq!(script.is_some_and(|script| script.contains(" root grub.pbkdf2.x\n")), expected);
+            let mode = tree.lookup(PASSWORD).map(|id| tree.inode(id).meta.permissions);
+            assert!(mode.is_none_or(|mode| mode == 0o700), "the hash is for root alone");
+        }
     }
 
     #[test]

@@ -1,18 +1,23 @@
 //! The tree of the EFI system partition.
 
-use std::sync::Arc;
-
 use super::files::BootFiles;
 use super::grub::{self, BootVolume};
 use crate::spec::Architecture;
 use crate::tree::{Content, Inode, InodeId, InodeKind, Meta, Time, Tree};
 
 /// The ESP for these boot files: shim (or GRUB alone) on the removable-media path, which every
-/// firmware tries with an empty NVRAM, and the stub configuration where GRUB's prefix points.
+/// firmware tries with an empty NVRAM, and the stub configuration where GRUB's prefix points, with the hash of its
+/// `password` if it has one.
 ///
 /// shim's `fbx64.efi` is left out on purpose: with it, shim on this path writes boot entries and
 /// reboots instead of starting GRUB.
-pub fn esp_tree(files: &BootFiles, architecture: Architecture, boot_volume: &BootVolume, time: Time) -> Tree {
+pub fn esp_tree(
+    files: &BootFiles,
+    architecture: Architecture,
+    boot_volume: &BootVolume,
+    password: Option<&str>,
+    time: Time,
+) -> Tree {
     let suffix = architecture.efi_suffix();
     let mut tree = Tree::new(folder_meta(time));
     let efi = folder(&mut tree, Tree::ROOT, "EFI", time);
@@ -25,32 +30,36 @@ pub fn esp_tree(files: &BootFiles, architecture: Architecture, boot_volume: &Boo
         (_, None) => Vec::new(),
     };
     for (name, bytes) in loaders {
-        file(&mut tree, boot, &name, bytes.clone(), time);
+        file(&mut tree, boot, &name, Content::Bytes(bytes.clone()), time);
     }
     if let Some(mok_manager) = &files.mok_manager {
-        file(&mut tree, boot, &format!("mm{suffix}.efi"), mok_manager.clone(), time);
+        file(&mut tree, boot, &format!("mm{suffix}.efi"), Content::Bytes(mok_manager.clone()), time);
     }
     // SUSE's GRUB looks beside itself.
     let vendor = match files.vendor.eq_ignore_ascii_case("BOOT") {
         true => boot,
         false => folder(&mut tree, efi, &files.vendor, time),
     };
-    file(&mut tree, vendor, "grub.cfg", grub::stub(boot_volume).into_bytes().into(), time);
+    file(&mut tree, vendor, "grub.cfg", text(grub::stub(boot_volume, password)), time);
     tree
 }
 
-fn folder_meta(time: Time) -> Meta {
+pub(super) fn folder_meta(time: Time) -> Meta {
     Meta { permissions: 0o755, mtime: time, ..Meta::default() }
 }
 
-fn folder(tree: &mut Tree, parent: InodeId, name: &str, time: Time) -> InodeId {
+pub(super) fn folder(tree: &mut Tree, parent: InodeId, name: &str, time: Time) -> InodeId {
     let kind = InodeKind::Directory(Default::default());
     tree.insert(parent, name.as_bytes(), Inode { meta: folder_meta(time), kind })
 }
 
-fn file(tree: &mut Tree, parent: InodeId, name: &str, bytes: Arc<[u8]>, time: Time) {
+pub(super) fn file(tree: &mut Tree, parent: InodeId, name: &str, content: Content, time: Time) {
     let meta = Meta { permissions: 0o644, mtime: time, ..Meta::default() };
-    tree.insert(parent, name.as_bytes(), Inode { meta, kind: InodeKind::File(Content::Bytes(bytes)) });
+    tree.insert(parent, name.as_bytes(), Inode { meta, kind: InodeKind::File(content) });
+}
+
+pub(super) fn text(text: String) -> Content {
+    Content::Bytes(text.into_bytes().into())
 }
 
 #[cfg(test)]
@@ -70,7 +79,7 @@ mod tests {
 
     fn names(names: &[(&str, &str)]) -> String {
         let files = files(names).unwrap().unwrap();
-        let tree = esp_tree(&files, Architecture::X86_64, &ROOT, Time::default());
+        let tree = esp_tree(&files, Architecture::X86_64, &ROOT, None, Time::default());
         let in_folder = |folder: &str| {
             let names = tree.children(format!("/EFI/{folder}"));
             names.map(|(name, _)| format!("{folder}/{}", String::from_utf8_lossy(name))).collect::<Vec<_>>()
@@ -101,7 +110,7 @@ mod tests {
         ];
         let start = |names: &[(&str, &str)], firmware| -> crate::Result<_> {
             let files = files(names).unwrap().unwrap().for_firmware(firmware, Architecture::X86_64)?;
-            let tree = esp_tree(&files, Architecture::X86_64, &ROOT, Time::default());
+            let tree = esp_tree(&files, Architecture::X86_64, &ROOT, None, Time::default());
             // A BIOS finds the menu by the stub, too.
             assert!(tree.lookup("/EFI/debian/grub.cfg").is_some());
             assert_eq!(tree.lookup("/EFI/BOOT/BOOTX64.EFI").is_some(), files.grub.is_some());

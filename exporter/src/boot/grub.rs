@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use super::defaults::Defaults;
+use super::password;
 use crate::disk::PartitionId;
 use crate::fs::{FileSystem, VolumeId};
 use crate::spec::{Architecture, Spec};
@@ -60,6 +61,8 @@ pub struct Entry {
     pub relabels: bool,
     /// Where Ignition is to run at the first boot: what the kernel is then told of the network.
     pub ignites: Option<&'static str>,
+    /// Whether it boots without the password that GRUB asks for.
+    pub is_unrestricted: bool,
 }
 
 /// The menu entry for a kernel. Links that the distribution keeps on its newest kernel are preferred, so
@@ -75,6 +78,7 @@ pub fn entry(os: &Os, kernel: &Kernel, spec: &Spec, root: &Root, defaults: &Defa
             && spec.architecture == Architecture::X86_64,
         relabels: false,
         ignites: None,
+        is_unrestricted: false,
     }
 }
 
@@ -118,9 +122,10 @@ pub fn fixed_words(os: &Os, spec: &Spec, root: &Root) -> Vec<String> {
 /// Another disk may be a copy of this one. GRUB begins with `root` where it was started from, such as
 /// `hd0,gpt2`, and its search with the partitions of the disk it is given, `hd0,`. A GRUB without `regexp`
 /// is given none.
-pub(super) fn stub(boot: &BootVolume) -> String {
+pub(super) fn stub(boot: &BootVolume, password: Option<&str>) -> String {
+    let asks = password.map(password::commands).unwrap_or_default();
     format!(
-        "regexp --set=1:disk '^([^,]+,)' \"$root\"\n\
+        "{asks}regexp --set=1:disk '^([^,]+,)' \"$root\"\n\
          search.fs_uuid {} root $disk\n\
          set prefix=($root)'{}'\n\
          configfile $prefix/grub.cfg\n",
@@ -153,8 +158,13 @@ pub fn menu(boot: &BootVolume, root: VolumeId, entries: &[Entry], defaults: &Def
          fi\n",
     );
     for entry in entries {
-        let _ =
-            writeln!(text, "menuentry {} {{\n\tsearch.fs_uuid {} root $root", quote(&entry.title), boot.id);
+        let unrestricted = if entry.is_unrestricted { " --unrestricted" } else { "" };
+        let _ = writeln!(
+            text,
+            "menuentry {}{unrestricted} {{\n\tsearch.fs_uuid {} root $root",
+            quote(&entry.title),
+            boot.id
+        );
         if entry.relabels {
             let device = if boot.is_own { "($labelled)" } else { "" };
             if boot.is_own {
@@ -229,6 +239,7 @@ mod tests {
             linuxefi: false,
             relabels: false,
             ignites: None,
+            is_unrestricted: false,
         }
     }
 
@@ -243,10 +254,19 @@ mod tests {
 
     #[test]
     fn the_disk_that_was_started_comes_before_its_copies() {
-        let stub = stub(&ON_ROOT);
+        let stub = stub(&ON_ROOT, None);
         assert!(stub.starts_with("regexp --set=1:disk '^([^,]+,)' \"$root\"\n"), "{stub}");
         assert!(stub.contains(&format!("search.fs_uuid {ROOT} root $disk\n")), "{stub}");
         assert!(menu(entry()).contains(&format!("search.fs_uuid {ROOT} root $root\n")));
+    }
+
+    #[test]
+    fn a_password_is_asked_for_before_anything_may_fail_and_no_entry_needs_it() {
+        let stub = stub(&ON_ROOT, Some("grub.pbkdf2.x"));
+        let start = "set superusers=root\nexport superusers\npassword_pbkdf2 root grub.pbkdf2.x\nregexp ";
+        assert!(stub.starts_with(start), "{stub}");
+        let menu = menu(Entry { is_unrestricted: true, ..entry() });
+        assert!(menu.starts_with("menuentry 'Debian GNU/Linux 12' --unrestricted {\n"), "{menu}");
     }
 
     #[test]
@@ -262,7 +282,7 @@ mod tests {
 
     #[test]
     fn a_boot_partition_has_the_menu_and_the_kernels_by_shorter_paths() {
-        let stub = stub(&OWN);
+        let stub = stub(&OWN, None);
         assert!(stub.contains("search.fs_uuid 1234-ABCD root $disk\nset prefix=($root)'/grub'\n"), "{stub}");
         let entry = Entry {
             kernel: "/boot/vmlinuz".into(),

@@ -6,6 +6,8 @@
 //! ```
 //!
 //! Both ways meet in one stub on the ESP, which finds the file system with `/boot` by its UUID: the root, or one of its own.
+//!
+//! Or UEFI starts systemd-boot, which has its menu and the kernels beside it on the ESP.
 
 mod bios;
 mod core_image;
@@ -13,11 +15,13 @@ mod defaults;
 mod esp;
 mod files;
 mod grub;
+pub mod password;
 mod shell;
+pub mod systemd_boot;
 
 pub use bios::BiosBoot;
 pub use core_image::core_modules;
-pub use defaults::{Defaults, Written, write as write_defaults};
+pub use defaults::{Defaults, Written, write as write_defaults, write_kernel_cmdline};
 pub use esp::esp_tree;
 pub use files::{BiosImages, BootFiles};
 pub use grub::{BootVolume, Entry, FIRST_BOOT, Root, asked_words, entry, fixed_words, menu};

@@ -25,6 +25,7 @@ pub mod init;
 mod leftovers;
 mod network;
 mod openrc;
+pub mod os_release;
 mod reproducible;
 mod selinux;
 mod service;
@@ -40,7 +41,7 @@ pub use reproducible::forget_build;
 pub use selinux::AUTORELABEL;
 pub(crate) use service::wanted as wanted_service;
 pub use service::{PlannedService, plan as plan_service};
-pub use setup::{Materials, set_up};
+pub use setup::{Materials, grub_password, set_up};
 pub(crate) use stand_in::shape as stand_in_shape;
 pub use stand_in::{DIRECTORIES as PROGRAM_FOLDERS, PROGRAMS as STOOD_IN_FOR, find as stand_ins};
 

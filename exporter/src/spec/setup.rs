@@ -191,7 +191,7 @@ impl Setup {
     }
 
     /// The ids of all secrets it needs, each once.
-    pub fn secrets(&self) -> Vec<&str> {
+    pub(super) fn secrets(&self) -> Vec<&str> {
         let root = self.root.iter().flat_map(|root| {
             let keys = root.authorized_keys.iter().filter_map(Keys::secret);
             root.password.iter().filter_map(Password::secret).chain(keys)

@@ -26,6 +26,7 @@ pub enum TextFormat {
     FileMode,
     Owner,
     PasswordHash,
+    GrubPasswordHash,
     SshKey,
     SecretId,
     RepositoryName,
@@ -56,6 +57,8 @@ pub enum TextFormat {
     StageName,
     PlainPath,
     MountOptions,
+    ImageId,
+    Compatible,
 }
 
 /// What is expected, for a message, and whether a text is it.
@@ -77,6 +80,10 @@ impl TextFormat {
             Self::PasswordHash => (
                 "a crypt(5) hash ($y$, $7$, $6$, $5$ or $2b$); a password itself is given as { secret = \"id\" }",
                 is_password_hash,
+            ),
+            Self::GrubPasswordHash => (
+                "a hash of grub-mkpasswd-pbkdf2 (grub.pbkdf2.sha512.…); a password itself is given as { secret = \"id\" }",
+                is_grub_password_hash,
             ),
             Self::SshKey => ("one public key, such as \"ssh-ed25519 AAAA… me@here\"", is_ssh_key),
             Self::SecretId => {
@@ -130,6 +137,8 @@ impl TextFormat {
             Self::MountOptions => {
                 ("mount options with commas between them, such as noatime,nodev", are_mount_options)
             }
+            Self::ImageId => ("lower-case letters, digits, -, _ and ., such as 1.4.0", is_image_id),
+            Self::Compatible => ("a text on one line, such as \"acme kiosk-2\"", is_compatible),
         }
     }
 
@@ -200,6 +209,25 @@ fn is_password_hash(text: &str) -> bool {
     is_known
         && text.matches('$').count() >= 3
         && text.chars().all(|c| c.is_ascii_graphic() && !":;*!\\".contains(c))
+}
+
+/// Rounds, salt and hash, as GRUB's `password_pbkdf2` reads them.
+fn is_grub_password_hash(text: &str) -> bool {
+    let Some(parts) = text.strip_prefix("grub.pbkdf2.sha512.") else { return false };
+    let is_hex = |text: &str| {
+        !text.is_empty()
+            && text.len().is_multiple_of(2)
+            && text.bytes().all(|digit| digit.is_ascii_hexdigit())
+    };
+    match parts.split('.').collect::<Vec<_>>()[..] {
+        [rounds, salt, hash] => {
+            rounds.parse::<u32>().is_ok_and(|rounds| rounds > 0)
+                && is_hex(salt)
+                && is_hex(hash)
+                && text.len() <= limits::PATH
+        }
+        _ => false,
+    }
 }
 
 /// A line of authorized_keys(5): the type is its first word, or comes after options.
@@ -295,6 +323,16 @@ fn is_plain_path(text: &str) -> bool {
     (text == "/" || are_plain) && text.len() <= limits::PATH
 }
 
+/// What `IMAGE_ID` and `IMAGE_VERSION` of os-release(5) may be.
+fn is_image_id(text: &str) -> bool {
+    is_word(text, "-_.") && !text.contains(|c: char| c.is_ascii_uppercase()) && text.len() <= limits::NAME
+}
+
+/// A value in a file of RAUC's, which takes off blanks.
+fn is_compatible(text: &str) -> bool {
+    is_line(text) && !text.is_empty() && text.trim() == text && text.len() <= limits::NAME
+}
+
 /// The fourth field of fstab(5); a comment would begin with `#`.
 fn are_mount_options(text: &str) -> bool {
     text.chars().all(|c| c.is_ascii_graphic() && !"#\\\"'".contains(c)) && text.len() <= limits::PATH
@@ -325,6 +363,19 @@ mod tests {
                 TextFormat::PasswordHash,
                 &["$6$salt$hash", "$y$j9T$salt$hash"],
                 &["", "hunter2", "$1$salt$hash", "$6$", "$6$a:b$c", "$6$a$b\n", "!$6$a$b"],
+            ),
+            (
+                TextFormat::GrubPasswordHash,
+                &["grub.pbkdf2.sha512.10000.AB01.cd"],
+                &[
+                    "",
+                    "hunter2",
+                    "grub.pbkdf2.sha512.0.AB.CD",
+                    "grub.pbkdf2.sha512.1.AB",
+                    "grub.pbkdf2.sha512.1.AB.CDE",
+                    "grub.pbkdf2.sha512.1.AB.",
+                    "grub.pbkdf2.sha512.1.AB.C;",
+                ],
             ),
             (
                 TextFormat::SshKey,
@@ -423,6 +474,12 @@ mod tests {
                 &["", "noatime,umask=0077", "x-systemd.device-timeout=10s"],
                 &["a b", "a#b", "a\nb", "a\\040b", "a'b"],
             ),
+            (
+                TextFormat::ImageId,
+                &["kiosk", "1.4.0", "2026-11-30_2"],
+                &["", "Kiosk", "1 4", "1+2", "-a", "a\nb"],
+            ),
+            (TextFormat::Compatible, &["acme kiosk-2", "Kiosk"], &["", " a", "a\nb"]),
         ] {
             for text in right {
                 assert_eq!(format.check(text), Ok(()), "{format:?}: {text}");

@@ -4,6 +4,7 @@
 
 mod inputs;
 mod layouts;
+mod loaders;
 mod planner;
 mod random;
 mod same_bytes;

@@ -64,7 +64,7 @@ pub(crate) enum Place {
     Flag,
     /// A key of `vmimage.toml`, and a label of the image.
     Key,
-    /// A label of the image. The key is in the table `[network]`, by another word.
+    /// A label of the image. The key is in a table, by another word.
     Label,
     /// An attribute of the exporters of images, for the disk in the image. They have words of their own, too.
     Image,

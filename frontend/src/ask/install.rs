@@ -1,6 +1,6 @@
 //! What was asked of the package manager, and where its packages come from.
 
-use exporter::spec::Init;
+use exporter::spec::{Init, Loader};
 
 use super::Kernel;
 
@@ -28,6 +28,8 @@ pub(crate) struct Install {
     pub(crate) locale: Option<String>,
     /// Whether a time zone's file has to be there.
     pub(crate) time_zone: bool,
+    /// Whose boot loader is installed: the image's own is not.
+    pub(crate) loader: Loader,
     /// What the boot loader for a BIOS has to read tables and file systems.
     pub(crate) core_modules: Vec<&'static str>,
     /// Drivers that an initramfs has to have, beside those of every machine.

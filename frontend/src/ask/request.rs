@@ -101,6 +101,7 @@ impl Request {
         disk.install.init = disk.spec.init;
         disk.install.locale.clone_from(&disk.spec.setup.locale);
         disk.install.time_zone = disk.spec.setup.timezone.is_some();
+        disk.install.loader = disk.spec.loader;
         disk.install.core_modules = core_modules(&disk.spec);
         disk.install.drivers = layout::initramfs_drivers(&disk.spec);
         // VirtualBox gives its machines the controllers of real ones.

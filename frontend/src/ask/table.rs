@@ -8,7 +8,7 @@ use exporter::container::{Compression, Format};
 use exporter::disk::TableKind;
 use exporter::spec::layout::{Preset, SectorSize};
 use exporter::spec::network::Manager;
-use exporter::spec::{Firmware, Init, Profile, TextFormat, Volatile};
+use exporter::spec::{Firmware, Init, Loader, Profile, TextFormat, Volatile};
 
 use super::Kernel;
 use super::attribute::Form::{Arguments, Choice, Choices, Number, Switch, Text, Texts};
@@ -27,7 +27,7 @@ const EVERYWHERE: &[Place] = &[Flag, Key, Image];
 /// Exporters of images have another attribute of that name.
 const NOT_OF_IMAGES: &[Place] = &[Flag, Key];
 /// A table of the configuration has the key.
-const OF_THE_NETWORK: &[Place] = &[Flag, Label, Image];
+const OF_A_TABLE: &[Place] = &[Flag, Label, Image];
 
 /// What makes a kernel that of another image.
 const IMAGE: &str = "image:";
@@ -36,7 +36,7 @@ const KERNEL: &str = "distro, keep, a version, such as 6.1, a package name, such
                       the image to take it from, such as image:debian:12";
 
 /// Every attribute.
-pub(crate) static ATTRIBUTES: [Attribute; 25] = [
+pub(crate) static ATTRIBUTES: [Attribute; 27] = [
     Attribute {
         name: FORMAT,
         form: Choices("FORMAT", || Format::ALL.iter().map(|format| format.name()).collect()),
@@ -168,6 +168,20 @@ pub(crate) static ATTRIBUTES: [Attribute; 25] = [
         read: |text| value(text, |asked, firmware| asked.spec.firmware = firmware),
     },
     Attribute {
+        name: "loader",
+        form: Choice("LOADER", || Loader::ALL.map(Loader::name).to_vec()),
+        topic: Topic::Machine,
+        places: EVERYWHERE,
+        help: "The boot loader: the distribution's GRUB, or systemd-boot of the image, for UEFI alone",
+        about: "The boot loader: `grub` is the distribution's, for a BIOS and for UEFI, `systemd-boot` the image's own, for UEFI \
+                alone. That has its menu and the kernels on the ESP, and counts the tries of each entry where systemd calls a \
+                boot good.",
+        default: Some("grub"),
+        right: &["systemd-boot"],
+        wrong: &[("lilo", "one of grub, systemd-boot")],
+        read: |text| value(text, |asked, loader| asked.spec.loader = loader),
+    },
+    Attribute {
         name: "volatile",
         form: Choice("VOLATILE", || Volatile::ALL.map(Volatile::name).to_vec()),
         topic: Topic::Machine,
@@ -209,10 +223,25 @@ pub(crate) static ATTRIBUTES: [Attribute; 25] = [
         read: |text| word(text, TextFormat::Hostname, |asked, name| asked.spec.hostname = Some(name)),
     },
     Attribute {
+        name: "image-version",
+        form: Text("VERSION"),
+        topic: Topic::Machine,
+        places: OF_A_TABLE,
+        help: "The version of the system on the disk, such as 1.4.0, for os-release",
+        about: "The version of the system on the disk, `IMAGE_VERSION` of its os-release. In `vmimage.toml` this is `version` of \
+                `[image]`.",
+        default: None,
+        right: &["1.4.0"],
+        wrong: &[("1.4 beta", "lower-case letters, digits, -, _ and .")],
+        read: |text| {
+            word(text, TextFormat::ImageId, |asked, version| asked.spec.image.version = Some(version))
+        },
+    },
+    Attribute {
         name: "network-manager",
         form: Choice("MANAGER", || Manager::ALL.map(Manager::name).to_vec()),
         topic: Topic::Machine,
-        places: OF_THE_NETWORK,
+        places: OF_A_TABLE,
         help: "Who configures the network in the machine",
         about: "Who configures the network in the machine: `auto` is who does so in the image, else who is there; `none` leaves \
                 it as the image has it. In `vmimage.toml` this is `manager` of `[network]`.",
@@ -225,7 +254,7 @@ pub(crate) static ATTRIBUTES: [Attribute; 25] = [
         name: "dns",
         form: Texts("ADDRESSES"),
         topic: Topic::Machine,
-        places: OF_THE_NETWORK,
+        places: OF_A_TABLE,
         help: "Name servers of the machine in place of DHCP's, comma-separated",
         about: "Name servers of the machine, in place of those that DHCP tells of. In `vmimage.toml` this is `dns` of `[network]`.",
         default: None,
@@ -237,7 +266,7 @@ pub(crate) static ATTRIBUTES: [Attribute; 25] = [
         name: "dns-search",
         form: Texts("DOMAINS"),
         topic: Topic::Machine,
-        places: OF_THE_NETWORK,
+        places: OF_A_TABLE,
         help: "Domains that short names are completed with, comma-separated",
         about: "Domains that short names are completed with. In `vmimage.toml` this is `search` of `[network]`.",
         default: None,
@@ -249,7 +278,7 @@ pub(crate) static ATTRIBUTES: [Attribute; 25] = [
         name: "hosts",
         form: Texts("HOSTS"),
         topic: Topic::Machine,
-        places: OF_THE_NETWORK,
+        places: OF_A_TABLE,
         help: "Names with their addresses for /etc/hosts, such as db:10.0.0.5, comma-separated",
         about: "Names with their addresses, for `/etc/hosts` of the machine; `--add-host` is docker's own, for the steps of the \
                 build. In `vmimage.toml` this is `hosts` of `[network]`.",

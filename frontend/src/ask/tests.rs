@@ -40,7 +40,7 @@ fn a_choice_takes_each_of_its_words_and_a_default_is_a_value() {
         }
         assert!(attribute.default.is_none_or(|value| attribute.wish(value).is_ok()), "{}", attribute.name);
     }
-    assert_eq!(choices, 10);
+    assert_eq!(choices, 11);
 }
 
 #[test]
@@ -147,12 +147,15 @@ fn only_the_configuration_can_not_be_said_in_itself() {
         some.map(|attribute| attribute.name).collect::<Vec<_>>()
     };
     assert_eq!(names(false), [CONFIG]);
-    // The table of the network has those.
-    for (name, key) in names(true).into_iter().zip(["manager", "dns", "search", "hosts"]) {
+    // Tables have those.
+    let image = config::Config::parse("f", "[image]\nversion = \"1.4.0\"").unwrap().image;
+    assert_eq!(image, asked("image-version", "1.4.0").spec.image);
+    let of_network = names(true).into_iter().filter(|name| *name != "image-version");
+    for (name, key) in of_network.zip(["manager", "dns", "search", "hosts"]) {
         let example = Attribute::by_name(name).unwrap().right[0];
         let value = if key == "manager" { format!("{example:?}") } else { format!("[{example:?}]") };
         let config = config::Config::parse("f", &format!("[network]\n{key} = {value}")).unwrap();
         assert_eq!(config.network, asked(name, example).spec.network, "{name}");
     }
-    assert_eq!(names(true).len(), 4);
+    assert_eq!(names(true).len(), 5);
 }

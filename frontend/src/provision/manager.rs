@@ -1,7 +1,7 @@
 //! What the package managers have in common: a [`Manager`] is one, as data, and makes the steps.
 
 use exporter::machine::{PROGRAM_FOLDERS, STOOD_IN_FOR};
-use exporter::spec::{Architecture, Init};
+use exporter::spec::{Architecture, Init, Loader};
 use exporter::tree::os::Os;
 
 use super::release::{Release, names};
@@ -120,7 +120,7 @@ impl Manager {
             cache: cache.clone(),
         });
         // Kernel and boot loader are signed by the same hand.
-        let has_boot = part != Part::System && !release.boot.uefi.is_empty();
+        let has_boot = part != Part::System && asked.loader == Loader::Grub && !release.boot.uefi.is_empty();
         let boot = has_boot.then(|| {
             let bios = match architecture {
                 Architecture::X86_64 => release.boot.bios,

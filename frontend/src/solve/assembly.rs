@@ -97,7 +97,7 @@ impl Build<'_> {
 
     /// With the files of the context and the secrets that `spec` names.
     fn with_materials(&self, mut run: Run, spec: &Spec) -> Result<Run> {
-        let (files, secrets) = (spec.context_files(), spec.setup.secrets());
+        let (files, secrets) = (spec.context_files(), spec.secrets());
         if !files.is_empty() {
             run = run.mount(CONTEXT, Mount::bind_readonly(&self.context.state(&files)?));
         }

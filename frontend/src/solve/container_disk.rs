@@ -1,6 +1,6 @@
 //! A disk as a container image: the configuration and annotations that an exporter of images takes from a result.
 
-use exporter::container::containerdisk::{self, CREATED, TITLE, rfc3339};
+use exporter::container::containerdisk::{self, CREATED, TITLE, VERSION, rfc3339};
 use exporter::spec::{Architecture, Spec};
 
 use crate::gateway::Image;
@@ -14,6 +14,10 @@ pub(super) fn describe(image: &mut Image, architecture: Architecture, spec: &Spe
     let mut labels = std::mem::take(&mut image.says.labels);
     if let Some(title) = title(spec) {
         labels.entry(TITLE.to_owned()).or_insert_with(|| title.clone());
+    }
+    if let Some(version) = &spec.image.version {
+        // The Dockerfile's is often that of its base.
+        labels.insert(VERSION.to_owned(), version.clone());
     }
     let created = spec.source_date_epoch.unwrap_or_default();
     let described = containerdisk::ContainerDiskImage { architecture, created, labels };
@@ -83,6 +87,16 @@ mod tests {
             assert_eq!((&config["config"]["Labels"], annotations.len()), (&json!({}), 0));
             let spec = Spec { hostname: Some("web-1".into()), ..Spec::default() };
             assert_eq!(described(own, &spec).1, [pair("title", "web-1")]);
+        }
+    }
+
+    #[test]
+    fn a_version_that_was_asked_for_is_the_images_whatever_its_base_says() {
+        let base = r#"{"config":{"Labels":{"org.opencontainers.image.version":"24.04"}}}"#;
+        let asked = exporter::spec::Identity { version: Some("1.4.0".into()), ..Default::default() };
+        for (image, version) in [(asked, "1.4.0"), (Default::default(), "24.04")] {
+            let spec = Spec { image, ..Spec::default() };
+            assert_eq!(described(Some(base), &spec).1, [pair("version", version)]);
         }
     }
 }

@@ -31,6 +31,7 @@ mod lab;
 mod lan;
 mod layout_rows;
 mod layouts;
+mod loaders;
 mod network;
 mod no_network;
 mod offline;

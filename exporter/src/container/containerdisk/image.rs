@@ -21,6 +21,8 @@ const LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
 
 /// The annotation and label with an image's name for people.
 pub const TITLE: &str = "org.opencontainers.image.title";
+/// The annotation and label with the version of what is in an image.
+pub const VERSION: &str = "org.opencontainers.image.version";
 /// The annotation with the time an image was made, as RFC 3339 writes it.
 pub const CREATED: &str = "org.opencontainers.image.created";
 

@@ -29,7 +29,7 @@ mod read;
 mod write;
 
 pub use crate::date::rfc3339;
-pub use image::{Blob, CREATED, ContainerDiskImage, INDEX, MANIFEST, TITLE, index, manifest};
+pub use image::{Blob, CREATED, ContainerDiskImage, INDEX, MANIFEST, TITLE, VERSION, index, manifest};
 pub use layer::{DIRECTORY, DIRECTORY_MODE, DISK_MODE, Layer, OWNER, QCOW2, RAW};
 pub use read::disk_range;
 pub(super) use read::{find, open};

@@ -1,11 +1,9 @@
 //! Chunks → an archive with a qcow2 file in a layer.
 
-use std::collections::BTreeMap;
-
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use super::image::{self, Blob, ContainerDiskImage, MANIFEST, TITLE};
+use super::image::{self, Blob, ContainerDiskImage, MANIFEST, TITLE, VERSION};
 use super::{BLOBS, Layer};
 use crate::container::archive::{self, Access, END, RECORD};
 use crate::container::place::{Place, Window};
@@ -93,8 +91,11 @@ impl<'a> Writer<'a> {
     }
 
     fn image(&self) -> ContainerDiskImage {
-        let labels = BTreeMap::from([(TITLE.to_owned(), self.appliance.name.clone())]);
-        ContainerDiskImage { architecture: self.appliance.architecture, created: CREATED, labels }
+        let Appliance { name, version, architecture, .. } = &self.appliance;
+        let title = (TITLE.to_owned(), name.clone());
+        let version = version.iter().map(|version| (VERSION.to_owned(), version.clone()));
+        let labels = std::iter::once(title).chain(version).collect();
+        ContainerDiskImage { architecture: *architecture, created: CREATED, labels }
     }
 
     fn index(&self, image: &ContainerDiskImage, manifest: &Blob) -> Value {

@@ -7,6 +7,8 @@ use crate::architecture::Architecture;
 pub struct Appliance {
     /// Its name.
     pub name: String,
+    /// The version of the system on the disk, if that is said.
+    pub version: Option<String>,
     /// Its instruction set.
     pub architecture: Architecture,
     /// What starts it.
@@ -27,6 +29,7 @@ impl Default for Appliance {
     fn default() -> Self {
         Self {
             name: "disk".into(),
+            version: None,
             architecture: Architecture::X86_64,
             firmware: OvfFirmware::Efi,
             cpus: 2,

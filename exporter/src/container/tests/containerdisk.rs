@@ -15,7 +15,8 @@ impl Drop for Loaded {
 
 fn disk(scratch: &Scratch, name: &str) -> Target {
     let disk = any_target(scratch, Format::ContainerDisk);
-    let disk = Target { appliance: Appliance { name: name.into(), ..disk.appliance.clone() }, ..disk };
+    let (name, version) = (name.into(), Some("1.4.0".into()));
+    let disk = Target { appliance: Appliance { name, version, ..disk.appliance.clone() }, ..disk };
     write_one(RawImage { size: 12 * MIB, extents: &extents(12 * MIB) }, &disk, 2);
     disk
 }
@@ -45,7 +46,9 @@ fn docker_loads_it_and_the_disk_comes_out_whole() {
     assert!(said.contains(&image.0), "{said}");
     let asked = "{{.Os}} {{.Architecture}} {{json .Config.Labels}}";
     let said = accepts("docker", &["image", "inspect", "-f", asked, &image.0]);
-    let expected = format!("linux amd64 {{\"org.opencontainers.image.title\":\"{name}\"}}");
+    let expected = format!(
+        "linux amd64 {{\"org.opencontainers.image.title\":\"{name}\",\"org.opencontainers.image.version\":\"1.4.0\"}}"
+    );
     assert_eq!(said.trim_end(), expected);
     let container = accepts("docker", &["create", &image.0, "none"]);
     let container = container.trim_end();

@@ -11,6 +11,7 @@ use crate::tree::os::Os;
 
 mod files;
 mod groups;
+mod grub_password;
 mod materials;
 mod modules;
 mod password;
@@ -18,6 +19,7 @@ mod place;
 mod services;
 mod users;
 
+pub use grub_password::grub_password;
 pub use materials::Materials;
 
 /// Set up what `setup` asks for. Returns what was changed, a line for each change; no line has a secret in it.

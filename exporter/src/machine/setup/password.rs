@@ -22,22 +22,31 @@ pub(super) fn hash(password: &Password, user: &str, materials: &Materials, seed:
         Password::Hash(hash) => return check(hash, format!("password of {user}")),
         Password::Secret(secret) => &secret.secret,
     };
-    let wrong = |message: &str| Error::new(Kind::Input, format!("secret {id}"), message);
-    let bytes = materials.secret(id)?;
-    let text = std::str::from_utf8(bytes).map_err(|_| wrong("is no text"))?;
-    // Files end with a line feed, passwords don't.
-    let text = text.strip_suffix('\n').unwrap_or(text);
-    let text = text.strip_suffix('\r').unwrap_or(text);
+    let text = of_secret(id, materials)?;
     if text.starts_with('$') && text.matches('$').count() >= 3 {
         return check(text, format!("secret {id}"));
     }
+    sha512(text, &salt(seed, user)).ok_or_else(|| wrong(id, "cannot be hashed"))
+}
+
+/// The one line of a secret that is a password, or the hash of one.
+pub(super) fn of_secret<'m>(id: &str, materials: &'m Materials) -> Result<&'m str> {
+    let bytes = materials.secret(id)?;
+    let text = std::str::from_utf8(bytes).map_err(|_| wrong(id, "is no text"))?;
+    // Files end with a line feed, passwords don't.
+    let text = text.strip_suffix('\n').unwrap_or(text);
+    let text = text.strip_suffix('\r').unwrap_or(text);
     if text.is_empty() {
-        return Err(wrong("is empty, expected a password"));
+        return Err(wrong(id, "is empty, expected a password"));
     }
     if text.len() > MAX_LEN || text.contains(char::is_control) {
-        return Err(wrong("is not a password: expected one line of at most 512 bytes"));
+        return Err(wrong(id, "is not a password: expected one line of at most 512 bytes"));
     }
-    sha512(text, &salt(seed, user)).ok_or_else(|| wrong("cannot be hashed"))
+    Ok(text)
+}
+
+fn wrong(id: &str, message: &str) -> Error {
+    Error::new(Kind::Input, format!("secret {id}"), message)
 }
 
 fn check(hash: &str, place: String) -> Result<String> {

@@ -8,7 +8,7 @@ use crate::disk::{TableKind, kinds};
 use crate::fs::FileSystem;
 use crate::fs::erofs::Algorithm;
 use crate::seed::Uuid;
-use crate::spec::{Profile, Size, Spec, Volatile};
+use crate::spec::{Loader, Profile, Size, Spec, Volatile};
 
 /// A partition with all that was left open.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -109,6 +109,7 @@ fn activate(slots: &mut [Slot]) {
 fn is_for_bios(spec: &Spec) -> bool {
     spec.profile == Profile::Machine
         && spec.firmware.takes_bios()
+        && spec.loader == Loader::Grub
         && spec.architecture == Architecture::X86_64
         && spec.layout.sector_size == SectorSize::Bytes512
 }
@@ -167,7 +168,7 @@ fn files() -> Partition {
 
 fn slot((asked, said): Entry, spec: &Spec, labels: &mut BTreeSet<String>) -> Slot {
     let has_label = said.label.is_some();
-    let by_type = by_type(&said);
+    let by_type = by_type(&said, spec.loader);
     let all = said.or(by_type);
     let label = all.label.clone().unwrap_or_default();
     let label = if has_label { label } else { unused(&label, labels) };
@@ -204,8 +205,8 @@ fn slot((asked, said): Entry, spec: &Spec, labels: &mut BTreeSet<String>) -> Slo
 }
 
 /// What its type says of one of which this is said. What has no file system is mounted nowhere.
-fn by_type(said: &Partition) -> Partition {
-    let defaults = said.kind.defaults();
+fn by_type(said: &Partition, loader: Loader) -> Partition {
+    let defaults = said.kind.defaults(loader);
     let is_mounted = said.filesystem != Some(Filesystem::None);
     // No byte more than its files take would be of use.
     let weight = if is_read_only(said.filesystem) { Some(0) } else { defaults.weight };
@@ -301,8 +302,13 @@ mod tests {
         let uefi = Spec { firmware: Firmware::Uefi, ..own.clone() };
         let arm64 = Spec { architecture: Architecture::Aarch64, ..own.clone() };
         let layout = Layout { sector_size: SectorSize::Bytes4096, ..own.layout.clone() };
+        let systemd_boot = Spec { loader: Loader::SystemdBoot, ..own.clone() };
+        let of_loader =
+            |spec: &Spec| slots(spec).into_iter().find(|slot| slot.label == "esp").map(|slot| slot.min);
+        assert_eq!([&own, &systemd_boot].map(of_loader), [Some(64 << 20), Some(512 << 20)]);
         let large_sectors = Spec { layout, ..own };
-        assert_eq!([uefi, arm64, large_sectors].map(|spec| labels(&spec)), ["esp root"; 3]);
+        let without_bios = [uefi, arm64, large_sectors, systemd_boot];
+        assert_eq!(without_bios.map(|spec| labels(&spec)), ["esp root"; 4]);
         assert_eq!(labels(&Spec { profile: Profile::Data, ..Spec::default() }), "data*");
     }
 

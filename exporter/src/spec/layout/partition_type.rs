@@ -9,7 +9,7 @@ use super::{Filesystem, Partition};
 use crate::architecture::Architecture;
 use crate::disk::kinds;
 use crate::seed::Uuid;
-use crate::spec::Size;
+use crate::spec::{Loader, Size};
 
 /// The type of a partition, by the names of the Discoverable Partitions Specification.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -84,8 +84,8 @@ impl PartitionType {
         }
     }
 
-    /// What is asked of one of which nothing is said.
-    pub(super) fn defaults(self) -> Partition {
+    /// What is asked of one of which nothing is said: an ESP has the kernels that systemd-boot starts.
+    pub(super) fn defaults(self, loader: Loader) -> Partition {
         let (label, filesystem, mount, options) = match self {
             Self::Esp => ("esp", Filesystem::Vfat, Some("/boot/efi"), "umask=0077,nofail"),
             Self::Xbootldr => ("boot", Filesystem::Ext4, Some("/boot"), ""),
@@ -101,6 +101,7 @@ impl PartitionType {
             Self::Other(_) => ("part", Filesystem::None, None, ""),
         };
         let (min, weight) = match self {
+            Self::Esp if loader == Loader::SystemdBoot => (Some(BOOT_SIZE), 0),
             Self::Esp => (Some(ESP_SIZE), 0),
             Self::Xbootldr => (Some(BOOT_SIZE), 0),
             Self::BiosBoot => (Some(BIOS_BOOT_SIZE), 0),

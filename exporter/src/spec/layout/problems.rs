@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 
 use super::{Content, Filesystem, Partition, PartitionType, Slot, Source};
 use crate::fs::FileSystem;
-use crate::spec::{Profile, Spec, TextFormat, Volatile};
+use crate::spec::{Loader, Profile, Spec, TextFormat, Volatile};
 
 /// Something that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -175,7 +175,8 @@ impl<'a> Search<'a> {
         let Some(Slot { asked, file_system: Some(file_system), .. }) = at("/boot").or(at("/")) else {
             return;
         };
-        if self.spec.profile == Profile::Machine && file_system.grub_module().is_none() {
+        let has_grub = self.spec.profile == Profile::Machine && self.spec.loader == Loader::Grub;
+        if has_grub && file_system.grub_module().is_none() {
             let message = format!(
                 "the kernel is on {}, which GRUB does not read here: add an xbootldr, /boot of its own with ext4",
                 file_system.name()

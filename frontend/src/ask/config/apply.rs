@@ -26,6 +26,8 @@ impl Configuration {
         asked.ask(&self.config.wishes);
         asked.spec.layout.partitions.clone_from(&self.config.partitions);
         // Labels go before, build arguments and flags behind.
+        asked.spec.grub.clone_from(&self.config.grub);
+        asked.spec.image = self.config.image.clone().or(std::mem::take(&mut asked.spec.image));
         asked.spec.network = self.config.network.clone().or(std::mem::take(&mut asked.spec.network));
         let Setup { timezone, locale, modules, .. } = asked.spec.setup.clone();
         asked.spec.setup = Setup { timezone, locale, modules, ..self.config.setup() };

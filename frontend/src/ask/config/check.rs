@@ -195,7 +195,7 @@ impl<'a> Check<'a> {
         };
         match (format, format.check(text)) {
             // It may be a password, which is nobody's to read in a log.
-            (TextFormat::PasswordHash, Err(expected)) => {
+            (TextFormat::PasswordHash | TextFormat::GrubPasswordHash, Err(expected)) => {
                 self.problems.add_hidden(at, format!("{key} is not a hash: expected {expected}"));
             }
             (_, Err(expected)) => {

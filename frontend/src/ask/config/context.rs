@@ -43,7 +43,7 @@ impl Context {
         secrets: &Secrets,
         threads: NonZeroUsize,
     ) -> Result<Materials> {
-        let secrets = secrets.read(&spec.setup.secrets())?;
+        let secrets = secrets.read(&spec.secrets())?;
         if spec.context_files().is_empty() {
             return Ok(Materials { secrets, ..Materials::default() });
         }

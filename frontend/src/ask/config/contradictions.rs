@@ -27,6 +27,7 @@ pub(super) fn find(config: &Config, table: &DeTable<'_>, problems: &mut Problems
         }
     }
     asked.spec.layout.partitions.clone_from(&config.partitions);
+    asked.spec.grub.clone_from(&config.grub);
     layout(&asked.spec, table, problems);
     network(&config.network, table, problems);
     for (index, user) in config.users.iter().enumerate() {

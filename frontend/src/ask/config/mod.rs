@@ -21,7 +21,7 @@ mod secrets;
 
 use exporter::spec::layout::{Layout, Partition};
 use exporter::spec::setup::{ContextFile, File, Group, Root, Services, Setup, User};
-use exporter::spec::{Network, Spec, TextFormat};
+use exporter::spec::{Grub, Identity, Network, Spec, TextFormat};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -67,6 +67,10 @@ pub(crate) struct Config {
     /// changes that one. A BIOS boot partition is there without being asked for where a BIOS may start the machine. What
     /// is not said follows from the type.
     pub(crate) partitions: Vec<Partition>,
+    /// The menu of the boot loader GRUB.
+    pub(crate) grub: Grub,
+    /// What the system on the disk is called, whichever distribution it is made of.
+    pub(crate) image: Identity,
     /// The network of the machine: who configures it, its interfaces, and the names that it knows.
     pub(crate) network: Network,
     /// Groups of the machine.

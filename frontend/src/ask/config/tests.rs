@@ -379,6 +379,13 @@ fn what_is_wrong_names_the_key_the_line_and_what_is_allowed() {
         ),
         ("[[users]]\nname = \"a\"\nsudo = \"yes\"", "3:8", "users.sudo is a string, expected a boolean"),
         ("[[users]]\nname = \"a\"\nlocked = 1", "3:10", "users.locked is an integer, expected a boolean"),
+        ("[grub]\npassword = \"hunter2\"", "2:12", "grub.password is not a hash: expected a hash of grub-"),
+        ("[grub]\npassword = 1", "2:12", "grub.password is an integer, expected a string or { secret = … }"),
+        (
+            "[image]\nid = \"My Kiosk\"",
+            "2:6",
+            "image.id is \"My Kiosk\": expected lower-case letters, digits",
+        ),
         ("[root]\npassword = 1", "2:12", "root.password is an integer, expected a string or { secret = … }"),
         ("[root]\nauthorized-keys = \"x\"", "2:19", "root.authorized-keys is a string, expected an array"),
         (
@@ -504,9 +511,11 @@ fn all_that_is_wrong_is_told_at_once_in_the_order_of_the_file() {
 /// The password is not shown, nor the line it is on.
 #[test]
 fn a_password_in_the_file_is_not_repeated() {
-    let shown = problems("[[users]]\nname = \"a\"\npassword = \"hunter2\"\n");
-    assert!(!shown.contains("hunter2"), "{shown}");
-    assert!(shown.contains("{ secret = \"id\" }"), "{shown}");
+    for table in ["[[users]]\nname = \"a\"", "[grub]"] {
+        let shown = problems(&format!("{table}\npassword = \"hunter2\"\n"));
+        assert!(!shown.contains("hunter2"), "{shown}");
+        assert!(shown.contains("{ secret = \"id\" }"), "{shown}");
+    }
 }
 
 /// Every path, its line, and what is wrong with it.

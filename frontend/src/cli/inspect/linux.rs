@@ -12,6 +12,10 @@ use super::file_system::FileSystem;
 pub(super) struct Linux {
     /// `PRETTY_NAME` of os-release(5).
     pub(super) name: Option<String>,
+    /// `IMAGE_ID` there: what was built on it.
+    pub(super) image_id: Option<String>,
+    /// `IMAGE_VERSION` there.
+    pub(super) image_version: Option<String>,
     /// Path of the kernel in the boot loader's configuration.
     pub(super) kernel: Option<String>,
     /// Path of the initramfs there.
@@ -36,7 +40,10 @@ impl Linux {
         };
         let mut linux = Self::default();
         if let Some(text) = first(OS_RELEASE)? {
-            linux.name = os::parse_release(&text).remove("PRETTY_NAME");
+            let mut release = os::parse_release(&text);
+            linux.name = release.remove("PRETTY_NAME");
+            linux.image_id = release.remove("IMAGE_ID");
+            linux.image_version = release.remove("IMAGE_VERSION");
         }
         if let Some(text) = first(GRUB_CFG)? {
             linux.read_grub_cfg(&text);

@@ -32,6 +32,8 @@ impl fmt::Display for Text<'_> {
         writeln!(f, "\nsystem")?;
         for (name, value) in [
             ("name", &linux.name),
+            ("image", &linux.image_id),
+            ("version", &linux.image_version),
             ("kernel", &linux.kernel),
             ("initramfs", &linux.initramfs),
             ("command line", &linux.command_line),

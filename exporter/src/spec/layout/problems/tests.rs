@@ -3,7 +3,7 @@
 use super::super::{Layout, slots};
 use super::*;
 use crate::container::Format;
-use crate::spec::{Firmware, Size};
+use crate::spec::{Firmware, Loader, Size};
 
 fn said(layout: &str, spec: Spec) -> Vec<String> {
     let layout: Layout = serde_json::from_str(layout).unwrap();
@@ -34,6 +34,22 @@ fn a_right_layout_has_no_problems() {
         assert_eq!(said(layout, Spec::default()), [""; 0], "{layout}");
     }
     assert_eq!(said("{}", Spec { profile: Profile::Data, ..Spec::default() }), [""; 0]);
+}
+
+#[test]
+fn what_systemd_boot_cannot_do_is_said_and_what_it_can_is_not() {
+    let systemd_boot = || Spec { loader: Loader::SystemdBoot, ..Spec::default() };
+    // It reads no file system but that of the ESP.
+    let volatile = Spec { volatile: Volatile::Overlay, ..systemd_boot() };
+    let root = r#"{"preset":"simple","partitions":[{"type":"root","filesystem":"erofs"}]}"#;
+    assert_eq!(said(root, volatile), [""; 0]);
+    assert_eq!(said("{}", systemd_boot()), [""; 0]);
+    let bios = Spec { firmware: Firmware::Bios, ..systemd_boot() };
+    assert_eq!(said("{}", bios), [".loader: a BIOS starts GRUB alone, systemd-boot is a program for UEFI"]);
+    let grub = serde_json::from_str(r#"{"password":{"secret":"grub"}}"#).unwrap();
+    let all = said(r#"{"table":"mbr","preset":"split-boot-vfat"}"#, Spec { grub, ..systemd_boot() });
+    assert_eq!(all.len(), 3, "{all:?}");
+    assert!(all.iter().all(|line| line.starts_with(".loader: ")), "{all:?}");
 }
 
 #[test]

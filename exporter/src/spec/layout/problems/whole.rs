@@ -4,17 +4,37 @@ use super::Search;
 use crate::disk::{TableKind, mbr};
 use crate::error::show_size;
 use crate::spec::layout::{Content, SectorSize};
-use crate::spec::{Firmware, Profile, Size, Spec};
+use crate::spec::{Firmware, Loader, Profile, Size, Spec};
 
 impl Search<'_> {
     pub(super) fn whole(&mut self) {
         if self.spec.profile == Profile::Data && self.spec.layout.preset.is_some() {
             self.add(None, "layout", "layout is for machines: profile is data");
         }
+        self.loader();
         self.sectors();
         self.size();
         self.entries();
         self.one_of_each();
+    }
+
+    /// What systemd-boot cannot do, whatever it is on.
+    fn loader(&mut self) {
+        let Spec { loader, firmware, grub, layout, profile, .. } = self.spec;
+        if *profile != Profile::Machine || *loader != Loader::SystemdBoot {
+            return;
+        }
+        let has_boot = self.slots.iter().any(|slot| slot.mount.as_deref() == Some("/boot"));
+        for (is_so, why) in [
+            (*firmware == Firmware::Bios, "a BIOS starts GRUB alone, systemd-boot is a program for UEFI"),
+            (layout.table == TableKind::Mbr, "the tools of systemd-boot find an ESP in a GPT alone"),
+            (has_boot, "systemd-boot starts kernels from the ESP: /boot of its own is for GRUB"),
+            (grub.password.is_some(), "systemd-boot asks for no password: [grub] is of no use with it"),
+        ] {
+            if is_so {
+                self.add(None, "loader", why);
+            }
+        }
     }
 
     fn sectors(&mut self) {

@@ -1,0 +1,123 @@
+//! What starts the machine: GRUB, whose menu is beside the kernels, or systemd-boot, whose menu and kernels are on the ESP.
+
+use super::menu::Menu;
+use super::resolve::Resolved;
+use crate::boot::{self, BiosImages, BootFiles, Entry};
+use crate::error::{Error, Kind, Result};
+use crate::hint::{Hint, Setting};
+use crate::spec::{Firmware, Loader, Spec};
+use crate::tree::os::Family;
+use crate::tree::{Content, Editor, InodeKind, Tree};
+
+/// What a password of GRUB's changes.
+const PASSWORD: &str =
+    "GRUB: entries boot as before; to edit one and for the console it asks for the password of root";
+/// BIOSes start from sectors of no other size.
+const BIOS_SECTOR: u32 = 512;
+
+/// The files of a boot loader.
+pub(super) enum BootLoader {
+    /// With shim where the distribution has one, and with a core for a BIOS.
+    Grub(BootFiles),
+    /// The image's own.
+    SystemdBoot { program: Content, path: String },
+}
+
+/// A boot loader with its menu.
+pub(super) struct Installed {
+    /// What boots by itself.
+    pub(super) entry: Entry,
+    /// All that UEFI reads.
+    pub(super) esp: Tree,
+    /// What a BIOS reads.
+    pub(super) bios: Option<BiosImages>,
+    /// Where it came from.
+    pub(super) origin: String,
+    /// What can start it.
+    pub(super) firmware: &'static str,
+    /// A line for each file of the root that was changed.
+    pub(super) notes: Vec<String>,
+}
+
+impl BootLoader {
+    /// The one that was asked for, for the firmware that can start such a disk.
+    ///
+    /// # Errors
+    /// If it is not there.
+    pub(super) fn find(
+        spec: &Spec,
+        layout: &Resolved,
+        files: Option<BootFiles>,
+        root: &Tree,
+        family: Family,
+    ) -> Result<Self> {
+        match spec.loader {
+            Loader::Grub => grub(spec, layout, files).map(Self::Grub),
+            Loader::SystemdBoot => systemd_boot(spec, root, family),
+        }
+    }
+
+    /// With the entries of `menu`.
+    ///
+    /// # Errors
+    /// If it cannot have one of them.
+    pub(super) fn install(self, menu: &Menu<'_>, editor: &mut Editor<'_>) -> Result<Installed> {
+        let (architecture, time) = (menu.spec.architecture, editor.time());
+        match self {
+            Self::Grub(files) => {
+                let (entry, mut notes) = menu.write(editor)?;
+                let password = menu.password.as_deref();
+                notes.extend(password.map(|_| PASSWORD.to_owned()));
+                let esp = boot::esp_tree(&files, architecture, &menu.boot, password, time);
+                let firmware = files.firmware();
+                Ok(Installed { entry, esp, bios: files.bios, origin: files.origin, firmware, notes })
+            }
+            Self::SystemdBoot { program, path } => {
+                let (entry, entries, notes) = menu.write_type_one(editor)?;
+                let esp = entries.esp_tree(&program, architecture, time);
+                let origin = format!("systemd-boot of the image ({path})");
+                Ok(Installed { entry, esp, bios: None, origin, firmware: "UEFI", notes })
+            }
+        }
+    }
+}
+
+fn grub(spec: &Spec, layout: &Resolved, files: Option<BootFiles>) -> Result<BootFiles> {
+    let firmware = if layout.sector_size == BIOS_SECTOR { spec.firmware } else { Firmware::Uefi };
+    let files = files.ok_or_else(no_grub)?.for_firmware(firmware, spec.architecture)?;
+    if let Some(bios) = &files.bios {
+        bios.require(&boot::core_modules(spec))?;
+    }
+    Ok(files)
+}
+
+fn no_grub() -> Error {
+    Error::new(
+        Kind::NotFound,
+        "boot loader",
+        "the distribution has none that is known, and this vmimage none of its own",
+    )
+    .with_hint(
+        "take the vmimage of the frontend image (make out/vmimage), or a folder with one: vmimage convert --boot DIR",
+    )
+}
+
+fn systemd_boot(spec: &Spec, root: &Tree, family: Family) -> Result<BootLoader> {
+    let paths = boot::systemd_boot::programs(spec.architecture);
+    let found = paths.iter().find_map(|path| match &root.inode(root.resolve(path)?).kind {
+        InodeKind::File(program) => {
+            Some(BootLoader::SystemdBoot { program: program.clone(), path: path.clone() })
+        }
+        _ => None,
+    });
+    let package = match family {
+        Family::RedHat => "systemd-boot-unsigned",
+        Family::Arch => "systemd",
+        Family::Debian | Family::Suse | Family::Alpine | Family::Other => "systemd-boot",
+    };
+    found.ok_or_else(|| {
+        let [_, program] = paths;
+        let hint = Hint::from("install it: ").set(Setting::Install, package);
+        Error::new(Kind::NotFound, program, "is not there: the image has no systemd-boot").with_hint(hint)
+    })
+}

@@ -1,0 +1,220 @@
+//! systemd-boot: all that it reads is on the ESP, the kernels too, since firmware reads no other file system for it.
+//!
+//! ```text
+//! \EFI\BOOT\BOOTX64.EFI                          the program, where every firmware looks with an empty NVRAM
+//! \EFI\systemd\systemd-bootx64.efi               the same, where bootctl(1) looks
+//! \loader\loader.conf                            loader.conf(5)
+//! \loader\entries.srel                           that entries are of type 1
+//! \loader\entries\debian-6.1.0-9-amd64+3-0.conf  an entry that may be tried three times, and was not yet
+//! \debian\6.1.0-9-amd64\linux                    its kernel
+//! \debian\6.1.0-9-amd64\initrd.img-6.1.0-9-amd64 and its initramfs
+//! ```
+//!
+//! Source: Boot Loader Specification (UAPI.1) 1.0, "Type #1 Boot Loader Specification Entries" and "Boot counting". Names
+//! are those of kernel-install(8), which puts the kernels to come beside these and takes these away.
+
+use std::fmt::Write;
+
+use super::esp::{file, folder, folder_meta, text};
+use crate::spec::Architecture;
+use crate::tree::version;
+use crate::tree::{Content, InodeId, Time, Tree};
+
+/// Where an image has the program, by the suffix of EFI programs for the machine: signed by the distribution, if it does.
+pub fn programs(architecture: Architecture) -> [String; 2] {
+    let program = format!("/usr/lib/systemd/boot/efi/systemd-boot{}.efi", architecture.efi_suffix());
+    [format!("{program}.signed"), program]
+}
+
+/// What its menu is made of.
+#[derive(Clone, Debug)]
+pub struct Menu {
+    /// What the names of entries and of their folder begin with.
+    pub token: String,
+    /// How often an entry is tried that nobody has called good; `None`: without end.
+    pub tries: Option<u32>,
+    /// Seconds until the first entry is booted; -1: it waits.
+    pub timeout: Option<i32>,
+    /// Whether it begins with the entry that was booted last.
+    pub is_saved: bool,
+    /// The kernels; the first boots by itself.
+    pub entries: Vec<TypeOne>,
+}
+
+/// An entry of type 1.
+#[derive(Clone, Debug)]
+pub struct TypeOne {
+    /// What the menu shows.
+    pub title: String,
+    /// The release of the kernel.
+    pub version: String,
+    /// Kernel command line.
+    pub cmdline: String,
+    /// The kernel, which is an EFI program.
+    pub linux: Content,
+    /// The initramfs, by the name of its file.
+    pub initrd: Option<(String, Content)>,
+}
+
+impl Menu {
+    /// The tree of the EFI system partition with this menu and the program that shows it.
+    pub fn esp_tree(&self, program: &Content, architecture: Architecture, time: Time) -> Tree {
+        let suffix = architecture.efi_suffix();
+        let mut tree = Tree::new(folder_meta(time));
+        let efi = folder(&mut tree, Tree::ROOT, "EFI", time);
+        for (directory, name) in [
+            ("BOOT", format!("BOOT{}.EFI", suffix.to_uppercase())),
+            ("systemd", format!("systemd-boot{suffix}.efi")),
+        ] {
+            let directory = folder(&mut tree, efi, directory, time);
+            file(&mut tree, directory, &name, program.clone(), time);
+        }
+        let loader = folder(&mut tree, Tree::ROOT, "loader", time);
+        file(&mut tree, loader, "loader.conf", text(self.loader_conf()), time);
+        file(&mut tree, loader, "entries.srel", text("type1\n".to_owned()), time);
+        let entries = folder(&mut tree, loader, "entries", time);
+        let kernels = folder(&mut tree, Tree::ROOT, &self.token, time);
+        for entry in &self.entries {
+            file(&mut tree, entries, &self.file_name(entry), text(self.entry(entry)), time);
+            let kernel = folder(&mut tree, kernels, &entry.version, time);
+            entry.add_files(&mut tree, kernel, time);
+        }
+        tree
+    }
+
+    fn loader_conf(&self) -> String {
+        let mut text = match self.timeout.unwrap_or(1) {
+            seconds @ 0.. => format!("timeout {seconds}\n"),
+            _ => "timeout menu-force\n".to_owned(),
+        };
+        if let Some(default) = self.default_entry() {
+            let _ = writeln!(text, "default {default}");
+        }
+        text
+    }
+
+    /// What it begins with, if that is not the newest kernel, as it is by itself.
+    fn default_entry(&self) -> Option<String> {
+        if self.is_saved {
+            return Some("@saved".to_owned());
+        }
+        let (first, others) = self.entries.split_first()?;
+        let is_newer = |other: &TypeOne| version::compare(&other.version, &first.version).is_gt();
+        // With any counters.
+        others.iter().any(is_newer).then(|| format!("{}-{}*.conf", self.token, first.version))
+    }
+
+    fn file_name(&self, entry: &TypeOne) -> String {
+        let counters = self.tries.map(|tries| format!("+{tries}-0")).unwrap_or_default();
+        format!("{}-{}{counters}.conf", self.token, entry.version)
+    }
+
+    fn entry(&self, entry: &TypeOne) -> String {
+        let Self { token, .. } = self;
+        let TypeOne { title, version, cmdline, .. } = entry;
+        let mut text = format!(
+            "# Written by vmimage.\n\
+             title      {title}\n\
+             version    {version}\n\
+             sort-key   {token}\n\
+             options    {cmdline}\n\
+             linux      /{token}/{version}/{LINUX}\n"
+        );
+        if let Some((name, _)) = &entry.initrd {
+            let _ = writeln!(text, "initrd     /{token}/{version}/{name}");
+        }
+        text
+    }
+}
+
+/// What kernel-install(8) calls every kernel.
+const LINUX: &str = "linux";
+
+impl TypeOne {
+    fn add_files(&self, tree: &mut Tree, directory: InodeId, time: Time) {
+        file(tree, directory, LINUX, self.linux.clone(), time);
+        if let Some((name, content)) = &self.initrd {
+            file(tree, directory, name, content.clone(), time);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::boot::esp;
+    use crate::tree::testing::text;
+
+    fn entry(version: &str) -> TypeOne {
+        TypeOne {
+            title: "Debian GNU/Linux 12".into(),
+            version: version.into(),
+            cmdline: "root=UUID=x ro".into(),
+            linux: esp::text(format!("kernel {version}")),
+            initrd: Some((format!("initrd.img-{version}"), esp::text(format!("initramfs {version}")))),
+        }
+    }
+
+    fn menu(versions: &[&str]) -> Menu {
+        Menu {
+            token: "debian".into(),
+            tries: Some(3),
+            timeout: None,
+            is_saved: false,
+            entries: versions.iter().map(|version| entry(version)).collect(),
+        }
+    }
+
+    fn tree(menu: &Menu) -> Tree {
+        menu.esp_tree(&esp::text("program".into()), Architecture::X86_64, Time::default())
+    }
+
+    #[test]
+    fn the_esp_has_the_program_twice_and_each_kernel_with_its_entry() {
+        // A plus sign in the release is no counter.
+        let tree = tree(&menu(&["6.12.38+deb13-amd64", "6.1.0-9-amd64"]));
+        for path in ["/EFI/BOOT/BOOTX64.EFI", "/EFI/systemd/systemd-bootx64.efi"] {
+            assert_eq!(text(&tree, path).as_deref(), Some("program"), "{path}");
+        }
+        assert_eq!(text(&tree, "/loader/entries.srel").unwrap(), "type1\n");
+        assert_eq!(text(&tree, "/loader/loader.conf").unwrap(), "timeout 1\n");
+        for version in ["6.12.38+deb13-amd64", "6.1.0-9-amd64"] {
+            assert_eq!(
+                text(&tree, &format!("/loader/entries/debian-{version}+3-0.conf")).unwrap(),
+                format!(
+                    "# Written by vmimage.\n\
+                     title      Debian GNU/Linux 12\n\
+                     version    {version}\n\
+                     sort-key   debian\n\
+                     options    root=UUID=x ro\n\
+                     linux      /debian/{version}/linux\n\
+                     initrd     /debian/{version}/initrd.img-{version}\n"
+                )
+            );
+            assert_eq!(
+                text(&tree, &format!("/debian/{version}/linux")).unwrap(),
+                format!("kernel {version}")
+            );
+            let initramfs = text(&tree, &format!("/debian/{version}/initrd.img-{version}"));
+            assert_eq!(initramfs.unwrap(), format!("initramfs {version}"));
+        }
+    }
+
+    #[test]
+    fn what_boots_by_itself_is_what_was_chosen_and_the_newest_of_those_to_come() {
+        let conf = |menu: Menu| text(&tree(&menu), "/loader/loader.conf").unwrap();
+        assert_eq!(conf(menu(&["6.9", "6.10"])), "timeout 1\ndefault debian-6.9*.conf\n");
+        assert_eq!(conf(menu(&["6.10", "6.9"])), "timeout 1\n");
+        let waits = Menu { timeout: Some(-1), is_saved: true, ..menu(&["6.9", "6.10"]) };
+        assert_eq!(conf(waits), "timeout menu-force\ndefault @saved\n");
+    }
+
+    #[test]
+    fn an_entry_that_nobody_will_call_good_is_tried_without_end() {
+        let without =
+            Menu { tries: None, entries: vec![TypeOne { initrd: None, ..entry("6.1") }], ..menu(&[]) };
+        let tree = tree(&without);
+        let entry = text(&tree, "/loader/entries/debian-6.1.conf").unwrap();
+        assert!(entry.ends_with("linux      /debian/6.1/linux\n"), "{entry}");
+    }
+}
