@@ -32,7 +32,7 @@ const TRAPS: &[(&str, &[&str])] = &[
         "the_disk_holds_what_the_container_held", "layers_are_applied_as_to_a_directory", "without_root_nothing_is_lost_either",
         "whiteouts_hide_lower_layers_and_nothing_of_their_own", "long_names_and_large_numbers_come_in_every_format",
         "capabilities_and_acls_are_what_their_tools_say", "every_client_makes_the_same_tree",
-        "a_debian_that_no_engine_has_seen_is_the_same_by_each", "the_journal_has_the_lists_that_systemd_gives_it_at_boot",
+        "an_alpine_that_no_engine_has_seen_is_the_same_by_each", "the_journal_has_the_lists_that_systemd_gives_it_at_boot",
     ]),
     ("file systems that a kernel or a checker refuses", &[
         "checkers_accept_every_size", "the_kernel_writes_and_the_image_stays_clean", "fat32_never_has_too_few_clusters",

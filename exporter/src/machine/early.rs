@@ -21,6 +21,9 @@ const STATE: [(&str, u16); 2] = [("/var", 0o755), ("/tmp", 0o1777)];
 const RUN: (&str, u16) = ("/run", 0o755);
 /// Where host keys are made at boot, for a server that no image keeps them for.
 const SSH: &str = "/etc/ssh";
+/// What of systemd mounts the ESP of a disk, and where, even if fstab mounts it elsewhere.
+const GPT_AUTO: &str = "/lib/systemd/system-generators/systemd-gpt-auto-generator";
+const ESP: &str = "/efi";
 const SSH_SERVERS: [&str; 2] = ["/usr/sbin/sshd", "/usr/bin/sshd"];
 
 /// What the program is told.
@@ -93,6 +96,10 @@ fn state(editor: &mut Editor<'_>, early: &Early<'_>) -> Result<Vec<&'static str>
             directories.push(path);
         }
     }
+    // By a BIOS, too: it looks at the disk. Where the directory is not, it would have to be made.
+    if editor.tree().resolve(GPT_AUTO).is_some() && editor.tree().lookup(ESP).is_none() {
+        editor.set_directory(ESP, 0o755)?;
+    }
     let tree = editor.tree();
     let has_server = SSH_SERVERS.into_iter().any(|path| tree.resolve(path).is_some());
     if !early.is_own && has_server && is_directory(tree, SSH) {
@@ -126,6 +133,18 @@ mod tests {
         let notes = install(&mut Editor::new(&mut tree, Time::default()), &early)?;
         assert_eq!(notes.len(), 2 * usize::from(!volatile.is_no()));
         Ok((text(&tree, CONFIG).unwrap_or_default(), tree))
+    }
+
+    #[test]
+    fn systemd_finds_the_directory_that_it_mounts_an_esp_at() {
+        for (generator, volatile, expected) in [
+            (GPT_AUTO, Volatile::State, true),
+            ("/lib/x", Volatile::State, false),
+            (GPT_AUTO, Volatile::No, false),
+        ] {
+            let (_, tree) = config(&[(generator, ""), ("/var/lib/", "")], volatile, false).unwrap();
+            assert_eq!(tree.lookup(ESP).is_some(), expected, "{generator} {volatile:?}");
+        }
     }
 
     #[test]

@@ -98,10 +98,10 @@ fn debian_12() {
 
 #[test]
 fn debian_13() {
-    boots_on("vmimage-test/debian:13", &["--bios", "--secure-boot"]);
+    boots_on("vmimage-test/debian:13", &["--secure-boot"]);
 }
 
-/// By UEFI, it is booted in `firmware.rs` and `convert.rs`.
+/// By UEFI, it is booted in `convert.rs`.
 #[test]
 fn alpine_3_23() {
     boots_on("vmimage-test/alpine:3.23", &["--bios"]);

@@ -10,6 +10,7 @@ use super::lab::{VMIMAGE, boot, build, nonce, run, scratch, testdata};
 const BASE: &str = "vmimage-test/alpine:3.23";
 
 #[test]
+#[ignore = "long: make matrix"]
 fn a_disk_for_one_firmware_boots_by_it_and_has_nothing_for_the_other() {
     let folder = scratch();
     let base = format!("BASE={BASE}");

@@ -1,5 +1,5 @@
 //! One build, every format: each file holds the same machine, and boots. Here that is raw; the others boot where a
-//! machine does so anyway: VDI and VHDX in `firmware.rs`, VHD in `same_tree.rs`, VMDK in `identity.rs`, qcow2 everywhere.
+//! machine does so anyway: VDI and VHDX in `firmware.rs` (`make matrix`), VHD in `same_tree.rs`, VMDK in `identity.rs`, qcow2 everywhere.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

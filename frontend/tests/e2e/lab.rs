@@ -145,7 +145,7 @@ pub(crate) fn accel() -> &'static str {
 }
 
 /// For a boot; one in which a kernel is installed takes minutes in emulation.
-const LIMIT: Duration = Duration::from_secs(600);
+const LIMIT: Duration = Duration::from_secs(900);
 /// x86-64-v2, which the distributions here ask for: of all that can be emulated, a kernel would use what is slow.
 const EMULATED_CPU: &str = "qemu64,+cx16,+lahf-lm,+popcnt,+ssse3,+sse4.1,+sse4.2";
 
