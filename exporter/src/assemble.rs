@@ -25,6 +25,7 @@ mod lay_out;
 mod machine;
 mod menu;
 mod resolve;
+mod slots;
 
 use std::sync::Arc;
 

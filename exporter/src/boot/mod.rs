@@ -5,7 +5,8 @@
 //! UEFI:  ESP \EFI\BOOT\BOOTX64.EFI (shim) ─▶ grubx64 ──┴▶ ESP \EFI\<vendor>\grub.cfg ─▶ /boot/grub/grub.cfg
 //! ```
 //!
-//! Both ways meet in one stub on the ESP, which finds the file system with `/boot` by its UUID: the root, or one of its own.
+//! Both ways meet in one stub on the ESP, which finds the file system with `/boot` by its UUID: the root, or one of its own. Of
+//! a machine with [slots] it chooses one.
 
 mod bios;
 mod core_image;
@@ -14,6 +15,7 @@ mod esp;
 mod files;
 mod grub;
 mod shell;
+pub mod slots;
 
 pub use bios::BiosBoot;
 pub use core_image::core_modules;

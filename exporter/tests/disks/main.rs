@@ -7,4 +7,5 @@ mod layouts;
 mod planner;
 mod random;
 mod same_bytes;
+mod slots;
 mod volatile;

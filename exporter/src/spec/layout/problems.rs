@@ -1,6 +1,7 @@
 //! What is wrong with a layout: all of it at once, each with the key that says it.
 
 mod mounts;
+mod slots;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -33,6 +34,7 @@ pub fn problems(spec: &Spec, slots: &[Slot]) -> Vec<Problem> {
     search.differ(|slot| slot.mount.as_deref(), "mount", "the mount point");
     search.differ(|slot| slot.content.folder(), "source", "the files of");
     search.boot_loader();
+    search.slots();
     search.growth();
     search.found
 }
@@ -147,7 +149,7 @@ impl<'a> Search<'a> {
             self.add(slot.asked, "read-only", format!("{name} is never written to"));
         }
         let is_machines_root = slot.content == Content::Root && self.spec.profile == Profile::Machine;
-        if is_machines_root && self.spec.volatile.is_no() {
+        if is_machines_root && self.spec.volatile.is_no() && !self.spec.layout.has_slots() {
             let message = format!(
                 "a machine writes to its root, and {name} is never written to: volatile = \"overlay\" writes to memory"
             );
@@ -175,7 +177,8 @@ impl<'a> Search<'a> {
         let Some(Slot { asked, file_system: Some(file_system), .. }) = at("/boot").or(at("/")) else {
             return;
         };
-        if self.spec.profile == Profile::Machine && file_system.grub_module().is_none() {
+        let is_machine = self.spec.profile == Profile::Machine && !self.spec.layout.has_slots();
+        if is_machine && file_system.grub_module().is_none() {
             let message = format!(
                 "the kernel is on {}, which GRUB does not read here: add an xbootldr, /boot of its own with ext4",
                 file_system.name()
@@ -216,7 +219,13 @@ impl Content {
         match self {
             Self::Root => Some("/"),
             Self::Subtree(path) => Some(path),
-            Self::Empty | Self::Esp | Self::BiosCore | Self::File(_) | Self::Elsewhere(_) => None,
+            Self::Empty
+            | Self::EmptySlot
+            | Self::SlotKernels
+            | Self::Esp
+            | Self::BiosCore
+            | Self::File(_)
+            | Self::Elsewhere(_) => None,
         }
     }
 

@@ -68,7 +68,12 @@ impl Search<'_> {
         let [trees, cores, loaders] = [Content::Root, Content::BiosCore, Content::Esp].map(count);
         let is_machine = self.spec.profile == Profile::Machine;
         if trees != 1 {
-            let message = format!("one partition has the tree (mount = \"/\"), and here are {trees}");
+            let why = match (trees, self.spec.layout.has_slots()) {
+                (0, _) => "",
+                (_, true) => ": one root says how large both slots are",
+                (_, false) => ": layout = \"ab\" has two slots for roots",
+            };
+            let message = format!("one partition has the tree (mount = \"/\"), and here are {trees}{why}");
             self.add(None, "partitions", message);
         }
         for (firmware, count) in [("a BIOS", cores), ("UEFI", loaders)] {
