@@ -26,6 +26,7 @@ mod lay_out;
 mod machine;
 mod menu;
 mod resolve;
+mod slots;
 mod split_links;
 mod type_one;
 

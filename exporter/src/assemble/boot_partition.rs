@@ -43,19 +43,44 @@ pub(super) fn settle(
             !links.into_iter().flatten().all(|link| is_link_within(tree, link))
         });
     }
+    notes.extend(leave_out_unseen(editor.tree(), source)?);
+    Ok(notes)
+}
+
+/// Kernels that GRUB does not find; a line for each.
+///
+/// # Errors
+/// If the one that boots is one of them.
+fn leave_out_unseen(tree: &Tree, source: &mut KernelSource) -> Result<Vec<String>> {
+    let KernelSource { kernel, others, .. } = source;
     if let Some(path) = elsewhere(tree, kernel) {
         let message = "GRUB does not find it: the disk has a partition for /boot, and this is on another";
         let hint = "install the kernel's package in the Dockerfile or by the build, which puts it into /boot, or ask for a layout \
                     without an xbootldr";
         return Err(Error::new(Kind::Input, path, message).with_hint(hint));
     }
-    let (unseen, seen) =
+    let (unseen, seen): (Vec<Kernel>, Vec<Kernel>) =
         std::mem::take(others).into_iter().partition(|other| elsewhere(tree, other).is_some());
     *others = seen;
-    let unseen: Vec<Kernel> = unseen;
-    notes.extend(
-        unseen.iter().map(|other| format!("{}: not in the menu, it is outside of /boot", other.image)),
-    );
+    let note = |other: &Kernel| format!("{}: not in the menu, it is outside of /boot", other.image);
+    Ok(unseen.iter().map(note).collect())
+}
+
+/// The same where GRUB reads copies of them, which are made with the root and never change: it follows no links.
+pub(super) fn settle_beside(
+    editor: &mut Editor<'_>,
+    os: &Os,
+    source: &mut KernelSource,
+) -> Result<Vec<String>> {
+    let KernelSource { kernel, others, .. } = source;
+    let mut notes = Vec::new();
+    for kernel in std::iter::once(&mut *kernel).chain(others.iter_mut()) {
+        kernel.stable = None;
+        if os.family == Family::RedHat {
+            notes.extend(copy_into_boot(editor, kernel)?);
+        }
+    }
+    notes.extend(leave_out_unseen(editor.tree(), source)?);
     Ok(notes)
 }
 

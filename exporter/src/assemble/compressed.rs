@@ -48,7 +48,7 @@ pub(super) fn require<'a>(root: &Tree, kernel: &Kernel, slots: impl Iterator<Ite
 }
 
 /// The numbers that a kernel's version begins with.
-fn release(version: &str) -> Option<(u32, u32)> {
+pub(super) fn release(version: &str) -> Option<(u32, u32)> {
     let mut numbers = version.split(|next: char| !next.is_ascii_digit()).map(str::parse);
     Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
 }

@@ -15,7 +15,7 @@ pub(super) fn plan(spec: &Spec, input: Input, run: &Run<'_>) -> Result<Planned> 
     let elsewhere = Elsewhere::find(spec, &materials, time)?;
     let seed = seed(spec, &root, elsewhere.digest()?)?;
     let resolved = Resolved::new(spec, &seed, &root)?;
-    let parts = Parts { root, elsewhere, esp: None, bios: None, mkfs, time };
+    let parts = Parts { root, elsewhere, esp: None, kernels: None, bios: None, mkfs, time };
     let (layout, partitions) = lay_out(spec, &resolved, parts, run)?;
     Ok(Planned { layout, partitions, id: disk_file(&seed), appliance: appliance(spec), system: None })
 }

@@ -25,6 +25,8 @@ pub(super) struct Parts {
     pub(super) elsewhere: Elsewhere,
     /// The boot loader for UEFI, and its configuration.
     pub(super) esp: Option<Tree>,
+    /// The kernels of roots that GRUB does not read.
+    pub(super) kernels: Option<Tree>,
     /// The boot loader for a BIOS.
     pub(super) bios: Option<BiosImages>,
     /// The tools of other file systems.
@@ -72,7 +74,7 @@ fn depth(content: &Content) -> usize {
 
 impl Parts {
     fn draft(&mut self, named: &Named, sector_size: u32, run: &Run<'_>) -> Result<Draft> {
-        let (content, label) = (&named.slot.content, &named.slot.label);
+        let (content, label) = (&named.slot.content, &named.slot.volume_label);
         match named.volume {
             Some(Volume::Ext4 { uuid, hash_seed }) => {
                 let (created, label) = (self.time, label.clone());
@@ -105,7 +107,7 @@ impl Parts {
     }
 
     fn external(&mut self, named: &Named, tool: Tool, uuid: Uuid, sector_size: u32) -> Result<Draft> {
-        let Slot { label, content, .. } = &named.slot;
+        let Slot { volume_label: label, content, .. } = &named.slot;
         let mkfs = self.mkfs.clone().ok_or_else(|| no_tools(label, tool))?;
         let job = Job { tool, label: label.clone(), uuid, size: 0, sector_size, created: self.time };
         Ok(Draft::External(external::Draft::new(self.tree(content)?, job, mkfs)?))
@@ -119,8 +121,9 @@ impl Parts {
             Content::Subtree(path) => self.root.take_subtree(path),
             Content::Elsewhere(source) => self.elsewhere.tree(source),
             Content::Esp => self.esp.take().ok_or_else(no_loader),
+            Content::SlotKernels => Ok(self.kernels.take().unwrap_or_else(nothing)),
             // A file system without files.
-            Content::BiosCore | Content::File(_) | Content::Empty => Ok(nothing()),
+            Content::BiosCore | Content::File(_) | Content::Empty | Content::EmptySlot => Ok(nothing()),
         }
     }
 
@@ -130,7 +133,12 @@ impl Parts {
             Content::BiosCore => Ok(self.bios.take().map_or(Draft::Empty, Draft::BiosCore)),
             Content::File(path) => file(&self.root, path).map(Draft::File),
             Content::Elsewhere(source) => self.elsewhere.file(source).map(Draft::File),
-            Content::Root | Content::Subtree(_) | Content::Esp | Content::Empty => Ok(Draft::Empty),
+            Content::Root
+            | Content::Subtree(_)
+            | Content::Esp
+            | Content::Empty
+            | Content::EmptySlot
+            | Content::SlotKernels => Ok(Draft::Empty),
         }
     }
 }

@@ -197,6 +197,7 @@ fn no_early(spec: &Spec) -> Error {
 /// The hint to leave out what makes the root read-only.
 pub(super) fn why_read_only(spec: &Spec, hint: Hint) -> Hint {
     match spec.volatile.is_no() {
+        true if spec.layout.has_slots() => hint.text("layout = \"ab\""),
         true => hint.text("[persist]"),
         false => hint.name(Setting::Volatile),
     }

@@ -11,7 +11,7 @@ use crate::error::{Error, Kind, Result, show_size};
 use crate::fs::FileSystem;
 use crate::hint::{Hint, Setting};
 use crate::report::Part;
-use crate::spec::layout::Slot;
+use crate::spec::layout::{Content, Slot};
 use crate::spec::{Size, Spec};
 
 /// Room left on a disk whose size was not asked: a quarter of what shares it, and not less than this.
@@ -28,12 +28,13 @@ pub(super) fn lay_out(
     let mut boot = boot_code(*table, &mut parts)?;
     let drafts = drafts(partitions, parts, *sector_size, run)?;
     let needs = drafts.iter().map(Draft::minimum).collect::<Result<Vec<_>>>()?;
-    let requests = partitions.iter().zip(&needs).map(|(named, needed)| request(*table, named, *needed));
+    let rooms = rooms(partitions, &needs);
+    let requests = partitions.iter().zip(&rooms).map(|(named, needed)| request(*table, named, *needed));
     let requests = requests.collect::<Result<Vec<_>>>()?;
     let size = disk_size(spec, &requests)?;
     let roomy = partitions
         .iter()
-        .zip(&needs)
+        .zip(&rooms)
         .map(|(named, needed)| request(*table, named, with_room(named, *needed)));
     let roomy = roomy.collect::<Result<Vec<_>>>()?;
     // By weight alone a full partition could have all the others' room beside it.
@@ -49,6 +50,20 @@ pub(super) fn lay_out(
     }
     let disk = Disk { size, sector_size: *sector_size, table: *table, guid: resolved.disk, boot };
     Ok((DiskLayout::new(&disk, contents)?, report))
+}
+
+/// Bytes that each partition is made for: those of its content, but of slots those of roots to come, half as large again.
+/// Both slots have the same, whatever the disk has, since a root that fits one has to fit the other.
+fn rooms(partitions: &[Named], needs: &[u64]) -> Vec<u64> {
+    let find = |content| partitions.iter().zip(needs).find(move |(named, _)| named.slot.content == content);
+    let slots = find(Content::Root).zip(find(Content::EmptySlot));
+    let Some(((root, needed), _)) = slots else { return needs.to_vec() };
+    let room = up_to_max(root, *needed, needed.saturating_add(needed / 2));
+    let of = |(named, needed): (&Named, &u64)| match named.slot.content {
+        Content::Root | Content::EmptySlot => room,
+        _ => *needed,
+    };
+    partitions.iter().zip(needs).map(of).collect()
 }
 
 /// What a BIOS runs of a disk without a partition for it.
@@ -70,9 +85,12 @@ fn part(table: TableKind, named: &Named, needed: u64, placed: &Placed) -> Part {
 
 /// A quarter more than its content needs, for one that shares the disk, as far as it may be so large.
 fn with_room(named: &Named, needed: u64) -> u64 {
-    let Slot { weight, max, .. } = &named.slot;
-    let room = if *weight > 0 { needed.saturating_add(needed / 4) } else { needed };
-    max.map_or(room, |max| room.min(max).max(needed))
+    let room = if named.slot.weight > 0 { needed.saturating_add(needed / 4) } else { needed };
+    up_to_max(named, needed, room)
+}
+
+fn up_to_max(named: &Named, needed: u64, room: u64) -> u64 {
+    named.slot.max.map_or(room, |max| room.min(max).max(needed))
 }
 
 fn request(table: TableKind, named: &Named, needed: u64) -> Result<Unplaced> {

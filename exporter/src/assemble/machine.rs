@@ -10,6 +10,7 @@ use super::first::{self, FirstProcess, INIT};
 use super::lay_out::lay_out;
 use super::menu::Menu;
 use super::resolve::Resolved;
+use super::slots;
 use super::{
     Input, Planned, Programs, appliance, boot_partition, bootable, compressed, disk_file, latest_time, seed,
     split_links,
@@ -19,7 +20,7 @@ use crate::engine::Run;
 use crate::error::{Error, Kind, Result};
 use crate::fs::{FileSystem, VolumeId};
 use crate::hint::Hint;
-use crate::machine::{self, Machine, Mount};
+use crate::machine::{self, FsSpec, Machine, Mount};
 use crate::report::System;
 use crate::spec::{Architecture, Spec};
 use crate::tree::kernel::Kernel;
@@ -48,6 +49,7 @@ pub(super) fn plan(spec: &Spec, input: Input, run: &Run<'_>) -> Result<Planned> 
 
     let loader = BootLoader::find(spec, &layout, boot_files, &root, os.family)?;
     edits.extend(boot_partition::settle(&mut Editor::new(&mut root, time), &os, &mut source, &layout)?);
+    edits.extend(slots::settle(&mut Editor::new(&mut root, time), &os, &mut source, &layout)?);
     bootable::require_kernel(&root, &source.kernel, layout.root.file_system)?;
     bootable::require_drivers(&root, &source.kernel, &layout.mounts())?;
     compressed::require(&root, &source.kernel, layout.partitions.iter().map(|named| &named.slot))?;
@@ -84,13 +86,15 @@ pub(super) fn plan(spec: &Spec, input: Input, run: &Run<'_>) -> Result<Planned> 
         ignites,
         password,
     };
-    let loader = loader.install(&menu, &mut Editor::new(&mut root, time))?;
-    let Installed { entry, esp, bios, origin, firmware, notes } = loader;
+    let installed = loader.install(&menu, &mut Editor::new(&mut root, time))?;
+    let Installed { entry, mut esp, bios, origin, firmware, notes } = installed;
     edits.extend(notes);
+    edits.extend(slots::label(&mut Editor::new(&mut root, time), &os, &layout)?);
+    let kernels = slots::kernels(&root, &source, &layout, &mut esp, time)?;
 
     edits.extend(leave_out_devices(&mut root, &layout));
     edits.extend(split_links::note(&root, &layout.partitions));
-    let parts = Parts { root, elsewhere, esp: Some(esp), bios, mkfs, time };
+    let parts = Parts { root, elsewhere, esp: Some(esp), kernels, bios, mkfs, time };
     let (layout, partitions) = lay_out(spec, &layout, parts, run)?;
     let system = System::new(&os, spec, &entry, (origin, firmware), edits);
     Ok(Planned { layout, partitions, id: disk_file(&seed), appliance: appliance(spec), system: Some(system) })
@@ -146,9 +150,9 @@ fn kernel_words(asked: String, kernel: &Kernel, layout: &Resolved) -> String {
     }
     if kernel.initramfs.is_none() {
         // UUIDs of file systems are known to an initramfs alone.
-        let Root { partition, file_system, .. } = layout.root;
-        let file_system = file_system.name();
-        words.push(format!("root=PARTUUID={partition} rootfstype={file_system} rootwait"));
+        let Root { partition, file_system, is_slot, .. } = layout.root;
+        let root = if is_slot { String::new() } else { format!("root=PARTUUID={partition} ") };
+        words.push(format!("{root}rootfstype={} rootwait", file_system.name()));
     }
     words.push(asked);
     words.join(" ").trim_end().to_owned()
@@ -194,6 +198,7 @@ fn machine(spec: &Spec, grow: Option<Arc<[u8]>>, layout: &Resolved, time: Time) 
         network: spec.network.clone(),
         serial: Some(spec.architecture.serial_console().to_owned()),
         grows: layout.grows().map(str::to_owned),
+        is_labelled_at_boot: !layout.root.is_slot,
         grow: grow.filter(|program| spec.architecture.runs(program)),
         time,
     }
@@ -230,7 +235,8 @@ fn require_mounts(layout: &Resolved, os: &Os) -> Result<()> {
 /// systemd alone is known to mount what is found by its partition: the `mount` of Busybox knows UUIDs of file systems.
 fn require_partition_ids(layout: &Resolved, os: &Os) -> Result<()> {
     let mounts = layout.mounts();
-    let of_partition = |mount: &&Mount| matches!(mount.id, VolumeId::Partition(_));
+    let of_partition =
+        |mount: &&Mount| matches!(mount.found_by, FsSpec::Id(VolumeId::Partition(_)) | FsSpec::PartLabel(_));
     match mounts.iter().find(of_partition) {
         Some(mount) if os.init != Some(Init::Systemd) => {
             let name = mount.file_system.name();
@@ -267,7 +273,7 @@ fn require_root_alone(layout: &Resolved) -> Result<()> {
         return Err(Error::new(Kind::Unsupported, "swap", message));
     }
     let is_needed =
-        |mount: &&Mount| mount.id != layout.root.id && !mount.is_covered && !mount.point.starts_with("/boot");
+        |mount: &&Mount| mount.point != "/" && !mount.is_covered && !mount.point.starts_with("/boot");
     match mounts.iter().find(is_needed) {
         Some(mount) => {
             let message = "is a partition of its own, which vmimage's own init would not mount";

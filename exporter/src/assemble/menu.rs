@@ -10,7 +10,8 @@ use crate::tree::kernel::Kernel;
 use crate::tree::os::Os;
 use crate::tree::{Editor, Tree};
 
-const PATH: &str = "/boot/grub/grub.cfg";
+/// Where it lies.
+pub(super) const PATH: &str = "/boot/grub/grub.cfg";
 
 /// An entry with its kernel.
 pub(super) type KernelEntry<'a> = (Entry, &'a Kernel);
@@ -40,7 +41,11 @@ impl Menu<'_> {
         let entries: Vec<_> = std::iter::once(first.clone()).chain(others).collect();
         let text = boot::menu(&self.boot, self.root.id, &entries, self.defaults);
         editor.write_file(PATH, text.into_bytes(), 0o644)?;
-        let notes = boot::write_defaults(editor, self.os, &self.written(&first))?;
+        let notes = match self.boot {
+            // Nobody writes another menu to a root that is only read.
+            BootVolume::Slots(_) => Vec::new(),
+            _ => boot::write_defaults(editor, self.os, &self.written(&first))?,
+        };
         Ok((first, notes))
     }
 

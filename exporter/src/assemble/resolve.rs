@@ -1,11 +1,12 @@
 //! The layout that was asked for with the names that its partitions get: what they are found by.
 
+use crate::boot::slots::Slots;
 use crate::boot::{BootVolume, Root};
 use crate::disk::{PartitionId, TableKind, mbr};
 use crate::error::{Error, Kind, Result, show_size};
 use crate::fs::{FileSystem, VolumeId};
-use crate::machine::Mount;
 use crate::machine::persist::Kept;
+use crate::machine::{FsSpec, Mount};
 use crate::seed::{Seed, Uuid};
 use crate::spec::layout::{self, Content, Slot};
 use crate::spec::{Persist, Spec};
@@ -66,26 +67,32 @@ impl Resolved {
             Named::new(slot, id, seed)
         };
         let partitions: Vec<_> = (1..).zip(slots).map(named).collect();
-        let root = partitions.iter().find_map(Named::root);
+        let has_slots = spec.layout.has_slots();
+        let root = partitions.iter().find_map(Named::root).map(|root| Root { is_slot: has_slots, ..root });
         let root = root.ok_or_else(|| Error::new(Kind::Input, "layout", "no partition has the tree"))?;
         let own = partitions.iter().filter(|named| named.slot.mount.as_deref() == Some(BootVolume::MOUNT));
         let own = own.filter_map(|named| named.volume).next();
-        let boot = BootVolume { id: own.map_or(root.id, Volume::id), is_own: own.is_some() };
+        let own = own.map_or(BootVolume::Root(root.id), |own| BootVolume::Own(own.id()));
+        let boot = find_slots(&partitions, root.file_system).map_or(own, BootVolume::Slots);
         let sector_size = spec.layout.sector_size.bytes();
         Ok(Self { table, disk, sector_size, partitions, root, boot })
     }
 
     /// What the machine mounts, each after what it lies in.
     pub(super) fn mounts(&self) -> Vec<Mount> {
-        let mut mounts: Vec<_> = self.partitions.iter().filter_map(Named::mount).collect();
+        let mount = |named: &Named| named.mount(self.root.is_slot);
+        let mut mounts: Vec<_> = self.partitions.iter().filter_map(mount).collect();
         mounts.sort_by(|one, other| one.point.cmp(&other.point));
         mounts
     }
 
     /// What the machine swaps to.
-    pub(super) fn swaps(&self) -> Vec<VolumeId> {
-        let volumes = self.partitions.iter().filter_map(|partition| partition.volume);
-        volumes.filter(|volume| volume.file_system() == FileSystem::Swap).map(Volume::id).collect()
+    pub(super) fn swaps(&self) -> Vec<FsSpec> {
+        let found_by = |named: &Named| {
+            let volume = named.volume.filter(|volume| volume.file_system() == FileSystem::Swap)?;
+            Some(named.found_by(volume, self.root.is_slot))
+        };
+        self.partitions.iter().filter_map(found_by).collect()
     }
 
     /// Where the partition is mounted that grows at boot, if one does.
@@ -140,6 +147,19 @@ fn has_kept(slot: &Slot) -> bool {
     slot.label == Persist::LABEL
 }
 
+/// The slots for roots of this file system, if there are two.
+fn find_slots(partitions: &[Named], file_system: FileSystem) -> Option<Slots> {
+    let numbered = || (1..).zip(partitions);
+    let of = |content| numbered().find(|(_, named)| named.slot.content == content);
+    let ((first, root), (second, empty)) = of(Content::Root).zip(of(Content::EmptySlot))?;
+    let kernels = of(Content::SlotKernels).or(of(Content::Esp)).map(|(number, _)| number);
+    Some(Slots {
+        numbers: [first, second],
+        partitions: [root.id, empty.id],
+        kernels: kernels.filter(|_| file_system.grub_module().is_none()),
+    })
+}
+
 /// The same slot with paths that lead through no links.
 fn follow_links(slot: &mut Slot, tree: &Tree) -> Result<()> {
     let Slot { content, mount, .. } = slot;
@@ -171,9 +191,12 @@ impl Named {
             Content::Esp => "esp".to_owned(),
             // Begins with a slash, as no other does.
             Content::Subtree(path) => path.clone(),
-            Content::Empty | Content::BiosCore | Content::File(_) | Content::Elsewhere(_) => {
-                format!("partition {}", slot.label)
-            }
+            Content::Empty
+            | Content::EmptySlot
+            | Content::SlotKernels
+            | Content::BiosCore
+            | Content::File(_)
+            | Content::Elsewhere(_) => format!("partition {}", slot.label),
         };
         let volume = slot.file_system.map(|file_system| Volume::new(file_system, id, &purpose, seed));
         Self { slot, id, volume }
@@ -182,14 +205,27 @@ impl Named {
     fn root(&self) -> Option<Root> {
         let volume = self.volume.filter(|_| self.slot.content == Content::Root)?;
         let (id, file_system) = (volume.id(), volume.file_system());
-        Some(Root { id, partition: self.id, file_system })
+        Some(Root { id, partition: self.id, file_system, is_slot: false })
     }
 
-    fn mount(&self) -> Option<Mount> {
+    fn mount(&self, has_slots: bool) -> Option<Mount> {
         let volume = self.volume?;
-        let point = self.slot.mount.clone()?;
+        let (point, file_system) = (self.slot.mount.clone()?, volume.file_system());
         let (options, is_covered) = (self.slot.options.clone(), self.slot.is_covered);
-        Some(Mount { point, id: volume.id(), file_system: volume.file_system(), options, is_covered })
+        Some(Mount { point, found_by: self.found_by(volume, has_slots), file_system, options, is_covered })
+    }
+
+    /// A root in a slot may be started on another disk than the one that it was made for: it knows the others by their
+    /// labels, and of itself nothing.
+    fn found_by(&self, volume: Volume, has_slots: bool) -> FsSpec {
+        let label = &self.slot.volume_label;
+        match volume {
+            _ if !has_slots => FsSpec::Id(volume.id()),
+            _ if self.slot.content == Content::Root => FsSpec::Booted,
+            Volume::Fat { .. } => FsSpec::Label(label.to_uppercase()),
+            Volume::Squashfs { .. } => FsSpec::PartLabel(self.slot.label.clone()),
+            _ => FsSpec::Label(label.clone()),
+        }
     }
 }
 
@@ -252,12 +288,12 @@ mod tests {
         let points: Vec<_> = layout.mounts().into_iter().map(|mount| mount.point).collect();
         assert_eq!(points, ["/", "/boot/efi", "/srv"]);
         assert_eq!(layout.grows(), Some("/"));
-        assert_eq!(layout.root.id, layout.mounts()[0].id);
-        let srv = layout.mounts()[2].id;
-        assert!(layout.mounts()[..2].iter().all(|mount| mount.id != srv));
-        assert!(!layout.boot.is_own && layout.boot.id == layout.root.id);
+        assert_eq!(FsSpec::Id(layout.root.id), layout.mounts()[0].found_by);
+        let srv = &layout.mounts()[2].found_by;
+        assert!(layout.mounts()[..2].iter().all(|mount| mount.found_by != *srv));
+        assert_eq!(layout.boot, BootVolume::Root(layout.root.id));
         let split = resolved(r#"{"type":"xbootldr"}"#, &[]).unwrap();
-        assert!(split.boot.is_own && split.boot.id == split.mounts()[1].id);
+        assert!(matches!(split.boot, BootVolume::Own(id) if FsSpec::Id(id) == split.mounts()[1].found_by));
         assert_eq!(split.file_system_at("/boot"), Some(FileSystem::Ext4));
     }
 
@@ -279,6 +315,31 @@ mod tests {
         let both = error(two, &[("/home", "-> srv")]);
         assert_eq!(both.matches("two partitions have").count(), 2, "{both}");
         assert_eq!(error(two, &[]), "");
+    }
+
+    #[test]
+    fn what_a_root_in_a_slot_mounts_is_found_by_labels() {
+        let slots = |partitions: &str| {
+            let layout = format!(r#"{{"preset":"ab","partitions":[{partitions}]}}"#);
+            let spec = Spec { layout: serde_json::from_str(&layout).unwrap(), ..Spec::default() };
+            Resolved::new(&spec, &Seed::new(b"test"), &tree(&[])).unwrap()
+        };
+        let layout = slots(r#"{"type":"srv","label":"data"},{"type":"swap","size":"1G"}"#);
+        let found_by: Vec<_> = layout.mounts().into_iter().map(|mount| mount.found_by.to_string()).collect();
+        assert_eq!(found_by, ["/dev/root", "LABEL=ESP", "LABEL=persist", "LABEL=data"]);
+        assert_eq!(layout.swaps(), [FsSpec::Label("swap".into())]);
+        let BootVolume::Slots(slots_of) = layout.boot else { panic!("{:?}", layout.boot) };
+        assert_eq!((slots_of.numbers, slots_of.kernels), ([3, 4], None));
+        assert_eq!(slots_of.partitions[0], layout.root.partition);
+        assert_ne!(slots_of.partitions[0], slots_of.partitions[1]);
+        assert_eq!((layout.root.is_slot, layout.grows()), (true, Some("/persist")));
+        let erofs = r#"{"type":"root","filesystem":"erofs"}"#;
+        let kernels = |partitions: &str| match slots(&format!("{erofs},{partitions}")).boot {
+            BootVolume::Slots(slots) => slots.kernels,
+            _ => None,
+        };
+        assert_eq!(kernels(r#"{"type":"esp","min":"1G"}"#), Some(2));
+        assert_eq!(kernels(r#"{"type":"xbootldr"}"#), Some(5));
     }
 
     #[test]

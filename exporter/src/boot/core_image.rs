@@ -17,7 +17,7 @@ pub fn core_modules(spec: &Spec) -> Vec<&'static str> {
         TableKind::Mbr => "part_msdos",
     };
     let is_read = |slot: &Slot| {
-        matches!(slot.content, Content::Esp | Content::Root)
+        matches!(slot.content, Content::Esp | Content::Root | Content::SlotKernels)
             || slot.mount.as_deref() == Some(BootVolume::MOUNT)
     };
     let slots = layout::slots(spec).into_iter().filter(is_read);

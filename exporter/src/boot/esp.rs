@@ -69,7 +69,7 @@ mod tests {
     use crate::seed::Uuid;
     use crate::spec::Firmware;
 
-    const ROOT: BootVolume = BootVolume { id: VolumeId::Uuid(Uuid([0x11; 16])), is_own: false };
+    const ROOT: BootVolume = BootVolume::Root(VolumeId::Uuid(Uuid([0x11; 16])));
 
     fn files(names: &[(&str, &str)]) -> crate::Result<Option<BootFiles>> {
         BootFiles::new("here", |name| {

@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use super::defaults::Defaults;
 use super::password;
+use super::slots::{self, Slots};
 use crate::disk::PartitionId;
 use crate::fs::{FileSystem, VolumeId};
 use crate::spec::{Architecture, Spec};
@@ -22,15 +23,19 @@ pub struct Root {
     pub partition: PartitionId,
     /// What it is.
     pub file_system: FileSystem,
+    /// Whether it may lie in another slot the next time: then both names are those of this disk alone.
+    pub is_slot: bool,
 }
 
 /// The file system with `/boot`, by what GRUB finds it.
-#[derive(Clone, Copy, Debug)]
-pub struct BootVolume {
-    /// Its name.
-    pub id: VolumeId,
-    /// Whether it has `/boot` alone, and the root has none of that.
-    pub is_own: bool,
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BootVolume {
+    /// The root, by its name.
+    Root(VolumeId),
+    /// One of its own, by its name: it has `/boot` alone, and the root has none of that.
+    Own(VolumeId),
+    /// The root in one of these slots, which is chosen at each boot.
+    Slots(Slots),
 }
 
 impl BootVolume {
@@ -39,7 +44,28 @@ impl BootVolume {
 
     /// What GRUB calls a file of the machine.
     fn path<'a>(&self, path: &'a str) -> &'a str {
-        if self.is_own { path.strip_prefix(Self::MOUNT).unwrap_or(path) } else { path }
+        match self {
+            Self::Own(_) => path.strip_prefix(Self::MOUNT).unwrap_or(path),
+            Self::Root(_) | Self::Slots(_) => path,
+        }
+    }
+
+    /// The same as a word of a command.
+    fn word(&self, path: &str) -> String {
+        let folder = match self {
+            Self::Slots(slots) => slots.folder(),
+            Self::Root(_) | Self::Own(_) => "",
+        };
+        format!("{folder}{}", quote(self.path(path)))
+    }
+
+    /// The command that finds it again where the menu was found, before it looks elsewhere.
+    fn search(&self) -> String {
+        match self {
+            Self::Root(id) | Self::Own(id) => format!("\tsearch.fs_uuid {id} root $root\n"),
+            // The slot that was chosen is `$root`.
+            Self::Slots(_) => String::new(),
+        }
     }
 }
 
@@ -73,7 +99,7 @@ pub fn entry(os: &Os, kernel: &Kernel, spec: &Spec, root: &Root, defaults: &Defa
         title: os.pretty_name.clone(),
         kernel: stable.map_or(&kernel.image, |links| &links.image).clone(),
         initramfs: stable.map_or(&kernel.initramfs, |links| &links.initramfs).clone(),
-        cmdline: cmdline(os, spec, root, defaults),
+        cmdline: [root_words(os, kernel, root), further_words(os, spec, root, defaults)].concat().join(" "),
         linuxefi: matches!(os.family, Family::RedHat | Family::Suse)
             && spec.architecture == Architecture::X86_64,
         relabels: false,
@@ -82,14 +108,21 @@ pub fn entry(os: &Os, kernel: &Kernel, spec: &Spec, root: &Root, defaults: &Defa
     }
 }
 
-/// Root by UUID, since disks are called vda, sda or nvme0n1. Of words that contradict each other the last counts: what
-/// was asked for comes after what the image says.
-fn cmdline(os: &Os, spec: &Spec, root: &Root, defaults: &Defaults) -> String {
-    let mut words = vec![format!("root={}={}", root.id.tag(), root.id), "ro".into()];
-    words.extend(fixed_words(os, spec, root));
+/// Root by UUID, since disks are called vda, sda or nvme0n1.
+fn root_words(os: &Os, kernel: &Kernel, root: &Root) -> Vec<String> {
+    match root.is_slot {
+        true => slots::root_words(kernel.initramfs.as_ref().map(|_| os.family)).map(str::to_owned).to_vec(),
+        false => vec![format!("root={}={}", root.id.tag(), root.id), "ro".into()],
+    }
+}
+
+/// Of words that contradict each other the last counts: what was asked for comes after what the image says.
+fn further_words(os: &Os, spec: &Spec, root: &Root, defaults: &Defaults) -> Vec<String> {
+    let mut words = fixed_words(os, spec, root);
     words.extend(defaults.words.iter().cloned());
     words.extend(asked_words(os, spec, root, defaults));
-    words.join(" ")
+    words.extend(root.is_slot.then(|| slots::FURTHER_WORDS.to_owned()));
+    words
 }
 
 /// What was asked for, after what the image says in places that GRUB's tools don't know.
@@ -117,19 +150,22 @@ pub fn fixed_words(os: &Os, spec: &Spec, root: &Root) -> Vec<String> {
     words
 }
 
-/// `\EFI\<vendor>\grub.cfg`: find the file system with `/boot` by UUID and go on with its own menu.
+/// `\EFI\<vendor>\grub.cfg`: find the file system with `/boot` by UUID, or choose a slot, and go on with its own menu.
 ///
 /// Another disk may be a copy of this one. GRUB begins with `root` where it was started from, such as
 /// `hd0,gpt2`, and its search with the partitions of the disk it is given, `hd0,`. A GRUB without `regexp`
 /// is given none.
 pub(super) fn stub(boot: &BootVolume, password: Option<&str>) -> String {
     let asks = password.map(password::commands).unwrap_or_default();
+    let id = match boot {
+        BootVolume::Root(id) | BootVolume::Own(id) => id,
+        BootVolume::Slots(slots) => return slots.script(),
+    };
     format!(
         "{asks}regexp --set=1:disk '^([^,]+,)' \"$root\"\n\
-         search.fs_uuid {} root $disk\n\
+         search.fs_uuid {id} root $disk\n\
          set prefix=($root)'{}'\n\
          configfile $prefix/grub.cfg\n",
-        boot.id,
         boot.path("/boot/grub")
     )
 }
@@ -159,15 +195,11 @@ pub fn menu(boot: &BootVolume, root: VolumeId, entries: &[Entry], defaults: &Def
     );
     for entry in entries {
         let unrestricted = if entry.is_unrestricted { " --unrestricted" } else { "" };
-        let _ = writeln!(
-            text,
-            "menuentry {}{unrestricted} {{\n\tsearch.fs_uuid {} root $root",
-            quote(&entry.title),
-            boot.id
-        );
+        let _ = write!(text, "menuentry {}{unrestricted} {{\n{}", quote(&entry.title), boot.search());
         if entry.relabels {
-            let device = if boot.is_own { "($labelled)" } else { "" };
-            if boot.is_own {
+            let is_own = matches!(boot, BootVolume::Own(_));
+            let device = if is_own { "($labelled)" } else { "" };
+            if is_own {
                 let _ = writeln!(text, "\tsearch.fs_uuid {root} labelled $root");
             }
             let _ = writeln!(text, "\tif [ -f {device}/.autorelabel ]; then set relabel=enforcing=0; fi");
@@ -200,13 +232,14 @@ pub fn menu(boot: &BootVolume, root: VolumeId, entries: &[Entry], defaults: &Def
 
 /// The commands that load kernel and initramfs.
 fn commands(boot: &BootVolume, entry: &Entry, suffix: &str) -> [String; 2] {
-    let words: Vec<_> = entry.cmdline.split_ascii_whitespace().map(quote).collect();
+    let words = entry.cmdline.split_ascii_whitespace();
+    let words: Vec<_> =
+        words.map(|word| if slots::is_variable(word) { word.to_owned() } else { quote(word) }).collect();
     let relabel = if entry.relabels { " $relabel" } else { "" };
     let ignition = if entry.ignites.is_some() { " $ignition" } else { "" };
-    let linux =
-        format!("linux{suffix} {} {}{relabel}{ignition}", quote(boot.path(&entry.kernel)), words.join(" "));
+    let linux = format!("linux{suffix} {} {}{relabel}{ignition}", boot.word(&entry.kernel), words.join(" "));
     let initrd = match &entry.initramfs {
-        Some(initramfs) => format!("initrd{suffix} {}", quote(boot.path(initramfs))),
+        Some(initramfs) => format!("initrd{suffix} {}", boot.word(initramfs)),
         None => "true".into(),
     };
     [linux, initrd]
@@ -227,8 +260,8 @@ mod tests {
     use crate::seed::Uuid;
 
     const ROOT: VolumeId = VolumeId::Uuid(Uuid::from_text("01234567-89ab-4def-8123-456789abcdef"));
-    const ON_ROOT: BootVolume = BootVolume { id: ROOT, is_own: false };
-    const OWN: BootVolume = BootVolume { id: VolumeId::Serial(0x1234_abcd), is_own: true };
+    const ON_ROOT: BootVolume = BootVolume::Root(ROOT);
+    const OWN: BootVolume = BootVolume::Own(VolumeId::Serial(0x1234_abcd));
 
     fn entry() -> Entry {
         Entry {
@@ -306,6 +339,22 @@ mod tests {
              \tlinux /vmlinuz ro $relabel $ignition\n\
              \tinitrd /initrd.img\n}\n"
         );
+    }
+
+    #[test]
+    fn the_menu_of_a_slot_names_no_disk() {
+        let slots = Slots { numbers: [3, 4], partitions: [Uuid([1; 16]).into(); 2], kernels: None };
+        let cmdline = "root=$slot_root ro rauc.slot=$slot quiet note=$slot $slot_words";
+        let entry = Entry { cmdline: cmdline.into(), ..entry() };
+        assert_eq!(
+            menu_on(&BootVolume::Slots(slots), entry.clone()),
+            "menuentry 'Debian GNU/Linux 12' {\n\
+             \tlinux /vmlinuz root=$slot_root ro rauc.slot=$slot quiet 'note=$slot' $slot_words\n\
+             \tinitrd /initrd.img\n}\n"
+        );
+        let beside = menu_on(&BootVolume::Slots(Slots { kernels: Some(2), ..slots }), entry);
+        assert!(beside.contains("\tlinux $slot_folder/vmlinuz root=$slot_root "), "{beside}");
+        assert!(beside.contains("\tinitrd $slot_folder/initrd.img\n"), "{beside}");
     }
 
     #[test]

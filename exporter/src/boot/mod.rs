@@ -5,7 +5,8 @@
 //! UEFI:  ESP \EFI\BOOT\BOOTX64.EFI (shim) ─▶ grubx64 ──┴▶ ESP \EFI\<vendor>\grub.cfg ─▶ /boot/grub/grub.cfg
 //! ```
 //!
-//! Both ways meet in one stub on the ESP, which finds the file system with `/boot` by its UUID: the root, or one of its own.
+//! Both ways meet in one stub on the ESP, which finds the file system with `/boot` by its UUID: the root, or one of its own. Of
+//! a machine with [slots] it chooses one.
 //!
 //! Or UEFI starts systemd-boot, which has its menu and the kernels beside it on the ESP.
 
@@ -17,6 +18,7 @@ mod files;
 mod grub;
 pub mod password;
 mod shell;
+pub mod slots;
 pub mod systemd_boot;
 
 pub use bios::BiosBoot;

@@ -3,10 +3,13 @@
 //! The user's lines for other mount points are kept. Those of partitions are replaced, since they cannot know the ids of
 //! a disk that is only now made; their options are kept, as far as these file systems have them.
 
+use std::fmt;
+
 use super::{fields, lines, read};
 use crate::error::{Result, show_text};
 use crate::fs::{FileSystem, VolumeId};
 use crate::tree::Editor;
+use crate::tree::os::Init;
 
 const PATH: &str = "/etc/fstab";
 
@@ -46,18 +49,42 @@ const GENERIC: [&str; 32] = [
     "user",
 ];
 
+/// What a file system is found by, the first field of fstab(5).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FsSpec {
+    /// Its own name.
+    Id(VolumeId),
+    /// Its label. Every mount(8) knows it, Busybox' too.
+    Label(String),
+    /// That of its partition, where it has none.
+    PartLabel(String),
+    /// It is the one that the machine was started from, whichever that is.
+    Booted,
+}
+
+impl fmt::Display for FsSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Id(id) => write!(f, "{}={id}", id.tag()),
+            Self::Label(label) => write!(f, "LABEL={label}"),
+            Self::PartLabel(label) => write!(f, "PARTLABEL={label}"),
+            Self::Booted => f.write_str("/dev/root"),
+        }
+    }
+}
+
 /// A partition that the machine mounts.
 #[derive(Clone, Debug)]
 pub struct Mount {
     /// Where: `/` and plain names, without a slash at the end.
     pub point: String,
     /// What it is found by.
-    pub id: VolumeId,
+    pub found_by: FsSpec,
     /// What it is.
     pub file_system: FileSystem,
     /// Options, with commas between them.
     pub options: String,
-    /// Whether something else is mounted over it before the init, which then knows nothing of it.
+    /// Whether it is mounted before the init, or something over it: the init knows nothing of it.
     pub is_covered: bool,
 }
 
@@ -65,6 +92,7 @@ impl Mount {
     /// The number of the pass in which it is checked at boot (fstab(5)): the root first, all but ext4 never.
     fn pass(&self) -> u8 {
         match self.file_system {
+            _ if self.found_by == FsSpec::Booted => 0,
             FileSystem::Ext4 if self.point == "/" => 1,
             FileSystem::Ext4 => 2,
             // What has a journal or never changes, by itself; for the others there is no program that does it at boot.
@@ -95,26 +123,39 @@ impl Mount {
         self.file_system.is_read_only() || self.options.split(',').any(|option| option == "ro")
     }
 
+    /// Whether there is a line for it. systemd leaves a root as it is that has none, and would look for a device that
+    /// nobody has; others would make it writable.
+    fn has_line(&self, init: Option<Init>) -> bool {
+        !self.is_covered && (self.found_by != FsSpec::Booted || init != Some(Init::Systemd))
+    }
+
     fn is_at(&self, field: &str) -> bool {
         field.trim_end_matches('/') == self.point.trim_end_matches('/')
     }
 }
 
-pub(super) fn write(editor: &mut Editor<'_>, mounts: &[Mount], swaps: &[VolumeId]) -> Result<Vec<String>> {
+pub(super) fn write(
+    editor: &mut Editor<'_>,
+    init: Option<Init>,
+    mounts: &[Mount],
+    swaps: &[FsSpec],
+) -> Result<Vec<String>> {
     let old = read(editor.tree(), PATH)?;
     let mut notes = Vec::new();
     let mut text = Vec::new();
-    for mount in mounts.iter().filter(|mount| !mount.is_covered) {
+    for mount in mounts.iter().filter(|mount| mount.has_line(init)) {
         let options = options(&old, mount, &mut notes);
-        let Mount { point, id, file_system, .. } = mount;
-        let (tag, kind, pass) = (id.tag(), file_system.name(), mount.pass());
-        text.extend(format!("{tag}={id} {point} {kind} {options} 0 {pass}\n").as_bytes());
-        notes.push(format!("{PATH}: {point} is {tag}={id}"));
-        make_mount_point(editor, point)?;
+        let Mount { point, found_by, file_system, .. } = mount;
+        let (kind, pass) = (file_system.name(), mount.pass());
+        text.extend(format!("{found_by} {point} {kind} {options} 0 {pass}\n").as_bytes());
+        notes.push(format!("{PATH}: {point} is {found_by}"));
     }
-    for id in swaps {
-        text.extend(format!("UUID={id} none swap sw 0 0\n").as_bytes());
-        notes.push(format!("{PATH}: swap is UUID={id}"));
+    for mount in mounts {
+        make_mount_point(editor, &mount.point)?;
+    }
+    for swap in swaps {
+        text.extend(format!("{swap} none swap sw 0 0\n").as_bytes());
+        notes.push(format!("{PATH}: swap is {swap}"));
     }
     for line in lines(&old).filter(|line| !is_replaced(line, mounts)) {
         text.extend(line);
@@ -161,7 +202,9 @@ fn options(old: &[u8], mount: &Mount, notes: &mut Vec<String>) -> String {
     let read_only = mount.is_read_only().then_some("ro");
     let is_moot = |option: &&str| option.is_empty() || read_only.is_some() && matches!(*option, "ro" | "rw");
     let others = ours.chain(kept.iter().copied()).filter(|option| !is_moot(option));
-    let all: Vec<_> = read_only.into_iter().chain(others).collect();
+    // It is there already, and no device has its name.
+    let no_auto = (mount.found_by == FsSpec::Booted).then_some("noauto");
+    let all: Vec<_> = read_only.into_iter().chain(others).chain(no_auto).collect();
     if all.is_empty() { "defaults".to_owned() } else { all.join(",") }
 }
 
@@ -181,7 +224,7 @@ mod tests {
     fn root() -> Mount {
         Mount {
             point: "/".into(),
-            id: VolumeId::Uuid(Uuid([0x11; 16])),
+            found_by: FsSpec::Id(VolumeId::Uuid(Uuid([0x11; 16]))),
             file_system: FileSystem::Ext4,
             options: "errors=remount-ro".into(),
             is_covered: false,
@@ -191,7 +234,7 @@ mod tests {
     fn esp() -> Mount {
         Mount {
             point: "/boot/efi".into(),
-            id: VolumeId::Serial(0x1234_00ab),
+            found_by: FsSpec::Id(VolumeId::Serial(0x1234_00ab)),
             file_system: FileSystem::Vfat,
             options: "umask=0077,nofail".into(),
             is_covered: false,
@@ -216,7 +259,7 @@ mod tests {
         ] {
             let mut tree = tree(&[(PATH, old)]);
             let mounts: Vec<_> = [Some(root()), has_esp.then(esp)].into_iter().flatten().collect();
-            write(&mut Editor::new(&mut tree, Time::default()), &mounts, &[]).unwrap();
+            write(&mut Editor::new(&mut tree, Time::default()), None, &mounts, &[]).unwrap();
             let efi = if has_esp { "UUID=1234-00AB /boot/efi vfat umask=0077,nofail 0 0\n" } else { "" };
             assert_eq!(text(&tree, PATH).unwrap(), format!("{OURS}{efi}{kept}"));
             assert_eq!(tree.lookup("/boot/efi").is_some(), has_esp);
@@ -246,7 +289,7 @@ mod tests {
         ] {
             let mut tree = tree(&[(PATH, old)]);
             let mut editor = Editor::new(&mut tree, Time::default());
-            let notes = write(&mut editor, &[root(), esp()], &[]).unwrap();
+            let notes = write(&mut editor, None, &[root(), esp()], &[]).unwrap();
             let text = text(&tree, PATH).unwrap();
             assert!(text.contains(&format!(" / ext4 {root_options} 0 1\n")), "{old}: {text}");
             assert!(text.contains(&format!(" /boot/efi vfat {esp_options} 0 0\n")), "{old}: {text}");
@@ -267,7 +310,7 @@ mod tests {
             (usr(FileSystem::Ext4, "ro"), of_the_image, "ext4 ro,noatime,commit=60 0 2"),
         ] {
             let mut tree = tree(&[(PATH, old)]);
-            write(&mut Editor::new(&mut tree, Time::default()), &mounts, &[]).unwrap();
+            write(&mut Editor::new(&mut tree, Time::default()), None, &mounts, &[]).unwrap();
             let line = format!("UUID=11111111-1111-1111-1111-111111111111 /usr {line}\n");
             assert_eq!(text(&tree, PATH).unwrap(), line);
         }
@@ -277,9 +320,36 @@ mod tests {
     fn what_is_covered_has_no_line_nor_that_of_the_image() {
         let mut tree = tree(&[(PATH, "/dev/sda1 / ext4 rw 0 1\n/dev/vdb1 /data xfs defaults 0 2\n")]);
         let mut editor = Editor::new(&mut tree, Time::default());
-        let notes = write(&mut editor, &[Mount { is_covered: true, ..root() }], &[]).unwrap();
+        let notes = write(&mut editor, None, &[Mount { is_covered: true, ..root() }], &[]).unwrap();
         assert_eq!(text(&tree, PATH).unwrap(), "/dev/vdb1 /data xfs defaults 0 2\n");
         assert_eq!(notes, [""; 0]);
+    }
+
+    #[test]
+    fn a_root_in_a_slot_names_no_disk_and_no_init_makes_it_writable() {
+        let slot = Mount { found_by: FsSpec::Booted, options: "ro,errors=remount-ro".into(), ..root() };
+        let srv = Mount {
+            point: "/srv".into(),
+            found_by: FsSpec::Label("srv".into()),
+            options: String::new(),
+            ..root()
+        };
+        let persist = Mount { point: "/persist".into(), is_covered: true, ..srv.clone() };
+        let esp = Mount { found_by: FsSpec::Label("ESP".into()), ..esp() };
+        for (init, line) in [
+            (Some(Init::Systemd), ""),
+            (Some(Init::OpenRc), "/dev/root / ext4 ro,errors=remount-ro,noauto 0 0\n"),
+            (None, "/dev/root / ext4 ro,errors=remount-ro,noauto 0 0\n"),
+        ] {
+            let mut tree = tree(&[(PATH, "/dev/sda1 / ext4 rw 0 1\n/dev/vdb1 /data xfs defaults 0 2\n")]);
+            let mounts = [slot.clone(), esp.clone(), persist.clone(), srv.clone()];
+            let swaps = [FsSpec::PartLabel("swap".into())];
+            write(&mut Editor::new(&mut tree, Time::default()), init, &mounts, &swaps).unwrap();
+            let rest = "LABEL=ESP /boot/efi vfat umask=0077,nofail 0 0\nLABEL=srv /srv ext4 defaults 0 2\n\
+                        PARTLABEL=swap none swap sw 0 0\n/dev/vdb1 /data xfs defaults 0 2\n";
+            assert_eq!(text(&tree, PATH).unwrap(), format!("{line}{rest}"));
+            assert!(tree.lookup("/persist").is_some());
+        }
     }
 
     #[test]
@@ -287,7 +357,7 @@ mod tests {
         let mut tree = tree(&[]);
         let mut editor = Editor::new(&mut tree, Time::default());
         editor.write_file(PATH, *b"/dev/vdb1 /d\xff x\n", 0o600).unwrap();
-        write(&mut editor, &[root()], &[]).unwrap();
+        write(&mut editor, None, &[root()], &[]).unwrap();
         assert!(tree.read(PATH, 1000).unwrap().unwrap().ends_with(b"\n/dev/vdb1 /d\xff x\n"));
     }
 
@@ -296,7 +366,7 @@ mod tests {
         let mut tree = tree(&[(PATH, "/dev/sdb1 /srv/ xfs noatime,inode64 0 2\n/dev/sdc1 /mnt ext4 ro\n")]);
         let srv = Mount {
             point: "/srv".into(),
-            id: VolumeId::Uuid(Uuid([0x22; 16])),
+            found_by: FsSpec::Id(VolumeId::Uuid(Uuid([0x22; 16]))),
             options: String::new(),
             ..root()
         };
@@ -305,8 +375,9 @@ mod tests {
         let id = Uuid([0x22; 16]);
         let notes = write(
             &mut Editor::new(&mut tree, Time::default()),
+            None,
             &[root(), opt, srv, tmp],
-            &[VolumeId::Uuid(id)],
+            &[FsSpec::Id(VolumeId::Uuid(id))],
         )
         .unwrap();
         let lines = format!(

@@ -6,7 +6,6 @@
 use std::sync::Arc;
 
 use crate::error::Result;
-use crate::fs::VolumeId;
 use crate::limits;
 use crate::spec::Network;
 use crate::tree::os::Os;
@@ -35,11 +34,11 @@ mod stand_in;
 mod systemd;
 
 pub use container_base::documented as documented_container_base;
-pub use fstab::Mount;
+pub use fstab::{FsSpec, Mount};
 pub use ignition::platform as ignition_platform;
 pub use leftovers::{STEP, forget_container, forget_engine};
 pub use reproducible::forget_build;
-pub use selinux::AUTORELABEL;
+pub use selinux::{AUTORELABEL, label};
 pub(crate) use service::wanted as wanted_service;
 pub use service::{PlannedService, plan as plan_service};
 pub use setup::{Materials, grub_password, set_up};
@@ -52,7 +51,7 @@ pub struct Machine {
     /// The partitions that it mounts, each after what it lies in.
     pub mounts: Vec<Mount>,
     /// The partitions that it swaps to.
-    pub swaps: Vec<VolumeId>,
+    pub swaps: Vec<FsSpec>,
     /// The host name; without one the image's own is kept, else the distribution's id is taken.
     pub hostname: Option<String>,
     /// What is asked of its network.
@@ -61,6 +60,8 @@ pub struct Machine {
     pub serial: Option<String>,
     /// Where the partition is mounted that grows with the disk, if one does.
     pub grows: Option<String>,
+    /// Whether its first boot may label all files for SELinux.
+    pub is_labelled_at_boot: bool,
     /// The program `vmimage-grow` for the machine's architecture; without it nothing grows.
     pub grow: Option<Arc<[u8]>>,
     /// The time of every file made here.
@@ -76,12 +77,14 @@ pub fn apply(
 ) -> Result<Vec<String>> {
     let editor = &mut Editor::new(tree, machine.time);
     let mut notes = identity::clear(editor, os)?;
-    notes.extend(fstab::write(editor, &machine.mounts, &machine.swaps)?);
+    notes.extend(fstab::write(editor, os.init, &machine.mounts, &machine.swaps)?);
     notes.extend(hostname::write(editor, machine.hostname.as_deref(), os)?);
     notes.extend(openrc::fill_runlevels(editor, os)?);
     notes.extend(network::configure(editor, os, &machine.network)?);
     notes.extend(console::add_logins(editor, os, machine.serial.as_deref())?);
-    notes.extend(selinux::relabel(editor)?);
+    if machine.is_labelled_at_boot {
+        notes.extend(selinux::relabel(editor)?);
+    }
     notes.extend(ignition::prepare(editor, os)?);
     if let Some(mount_point) = &machine.grows {
         notes.extend(match &machine.grow {

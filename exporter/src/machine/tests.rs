@@ -7,7 +7,8 @@ use crate::tree::testing::{text, tree};
 const UNIT_DIRECTORY: &str = "/usr/lib/systemd/system";
 
 fn mount(point: &str, id: VolumeId, file_system: FileSystem) -> Mount {
-    Mount { point: point.into(), id, file_system, options: String::new(), is_covered: false }
+    let found_by = FsSpec::Id(id);
+    Mount { point: point.into(), found_by, file_system, options: String::new(), is_covered: false }
 }
 
 fn machine() -> Machine {
@@ -21,6 +22,7 @@ fn machine() -> Machine {
         network: crate::spec::Network::default(),
         serial: Some("ttyS0".into()),
         grows: Some("/".into()),
+        is_labelled_at_boot: true,
         grow: Some(Arc::from(*b"program")),
         time: Time { seconds: 1_700_000_000, nanoseconds: 0 },
     }

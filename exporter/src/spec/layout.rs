@@ -47,6 +47,11 @@ pub struct Layout {
 }
 
 impl Layout {
+    /// Whether it has two slots for roots, of which the boot loader chooses one.
+    pub fn has_slots(&self) -> bool {
+        self.preset == Some(Preset::Ab)
+    }
+
     /// Whether nothing is asked.
     pub fn is_default(&self) -> bool {
         *self == Self::default()
@@ -82,18 +87,21 @@ pub enum Preset {
     SplitBoot,
     /// The same with `/boot` of its own, a FAT.
     SplitBootVfat,
+    /// Two slots for roots that are only read, of which one is empty, and a partition for what is kept, which grows.
+    Ab,
 }
 
 impl Preset {
     /// Every preset.
-    pub const ALL: [Self; 3] = [Self::Simple, Self::SplitBoot, Self::SplitBootVfat];
+    pub const ALL: [Self; 4] = [Self::Simple, Self::SplitBoot, Self::SplitBootVfat, Self::Ab];
 
-    /// Its name: `simple`, `split-boot`, `split-boot-vfat`.
+    /// Its name: `simple`, `split-boot`, `split-boot-vfat`, `ab`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Simple => "simple",
             Self::SplitBoot => "split-boot",
             Self::SplitBootVfat => "split-boot-vfat",
+            Self::Ab => "ab",
         }
     }
 
@@ -101,6 +109,7 @@ impl Preset {
     pub(crate) fn keeps(self) -> bool {
         match self {
             Self::Simple | Self::SplitBoot | Self::SplitBootVfat => false,
+            Self::Ab => true,
         }
     }
 }

@@ -9,4 +9,5 @@ mod persist;
 mod planner;
 mod random;
 mod same_bytes;
+mod slots;
 mod volatile;

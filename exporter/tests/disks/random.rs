@@ -80,7 +80,10 @@ fn spec(numbers: &mut Numbers) -> Spec {
         1 => (TableKind::Gpt, "4096"),
         _ => (TableKind::Gpt, "512"),
     };
-    let preset = numbers.one_of(&["simple", "split-boot", "split-boot-vfat"]);
+    let presets = ["simple", "split-boot", "split-boot-vfat", "ab"];
+    // Slots are found by what an MBR has not.
+    let presets = if table == TableKind::Mbr { &presets[..3] } else { &presets[..] };
+    let preset = numbers.one_of(presets);
     // Of the four of an MBR the preset has two or three.
     let most = match (table, preset) {
         (TableKind::Gpt, _) => FURTHER.len(),
@@ -300,9 +303,11 @@ fn agrees(case: u32) {
             placed.name
         );
         let Some(file_system) = file_system else { continue };
-        let label = match file_system.name() {
-            "vfat" => placed.name.to_uppercase(),
-            _ => placed.name.clone(),
+        let label = match (file_system.name(), &*placed.name) {
+            ("vfat", name) => name.to_uppercase(),
+            // A root may be copied into the other slot.
+            (_, "root-a") => "root".to_owned(),
+            (_, name) => name.to_owned(),
         };
         assert_eq!(told_by_blkid(&path, placed), (file_system.name().to_owned(), label), "{case}");
         assert!(disk.is_whole(placed, *file_system), "{case}: {} on {mount:?}", placed.name);

@@ -106,14 +106,15 @@ pub(crate) static ATTRIBUTES: [Attribute; 27] = [
         form: Choice("LAYOUT", || Preset::ALL.map(Preset::name).to_vec()),
         topic: Topic::Disk,
         places: EVERYWHERE,
-        help: "How the disk is divided: with /boot on the root, or of its own, as ext4 or vfat",
+        help: "How the disk is divided: with /boot on the root, or of its own, as ext4 or vfat; ab has two slots for roots",
         about: "How the disk is divided: `simple` has a BIOS boot partition, an ESP and a root that grows, `split-boot` \
-                a `/boot` of its own beside them, an ext4, `split-boot-vfat` one that is a FAT. The partitions of \
-                `vmimage.toml` are added to these; without a layout they are all of the disk. By default `simple`, \
-                for files (`profile`) one partition.",
+                a `/boot` of its own beside them, an ext4, `split-boot-vfat` one that is a FAT. `ab` has two slots for \
+                roots that are only read, of which one is empty, and a partition for what is kept, which grows. The \
+                partitions of `vmimage.toml` are added to these; without a layout they are all of the disk. By default \
+                `simple`, for files (`profile`) one partition.",
         default: None,
         right: &["split-boot"],
-        wrong: &[("ab", "one of simple, split-boot, split-boot-vfat")],
+        wrong: &[("a/b", "one of simple, split-boot, split-boot-vfat, ab")],
         read: |text| value(text, |asked, preset| asked.spec.layout.preset = Some(preset)),
     },
     Attribute {

@@ -46,6 +46,7 @@ mod same_tree;
 mod scratch;
 mod service;
 mod shim;
+mod slots;
 mod sources;
 mod tables;
 mod trust;

@@ -1,5 +1,6 @@
 use super::*;
 use crate::fs::VolumeId;
+use crate::machine::FsSpec;
 use crate::tree::initramfs::tests::cpio;
 use crate::tree::testing::tree;
 use crate::tree::{Editor, Time, kernel};
@@ -61,7 +62,8 @@ fn a_volatile_root_takes_the_driver_of_overlays() {
 fn what_is_mounted_later_has_a_driver() {
     let mount = |file_system| {
         let point = "/srv".to_owned();
-        Mount { point, id: VolumeId::Serial(1), file_system, options: String::new(), is_covered: false }
+        let found_by = FsSpec::Id(VolumeId::Serial(1));
+        Mount { point, found_by, file_system, options: String::new(), is_covered: false }
     };
     let said = |built_in: &str, loaded: &str, file_system| {
         let files =

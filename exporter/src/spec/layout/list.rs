@@ -15,8 +15,10 @@ use crate::spec::{Loader, Persist, Profile, Size, Spec, Volatile};
 pub struct Slot {
     /// Its place among the partitions that were asked for; `None`: nobody has asked for it.
     pub asked: Option<usize>,
-    /// Its name in the table, and the label of its file system.
+    /// Its name in the table.
     pub label: String,
+    /// The label of its file system: the same, but for a root in a slot, which may be copied into the other one.
+    pub volume_label: String,
     /// Its type in the table.
     pub kind: Uuid,
     /// Its GUID in the table, if one was asked for.
@@ -54,6 +56,10 @@ pub enum Content {
     Empty,
     /// The tree, but for the parts of it that other partitions have.
     Root,
+    /// The room for another root, as large as the first.
+    EmptySlot,
+    /// The kernels of roots that GRUB does not read, a folder for each.
+    SlotKernels,
     /// All below this directory of the tree.
     Subtree(String),
     /// The boot loader that UEFI starts, and its configuration.
@@ -65,6 +71,15 @@ pub enum Content {
     /// A folder of the build context, of a stage or of a named context, without a file system a file of it.
     Elsewhere(Source),
 }
+
+/// The name of the first slot in the table, as long as nobody says what is in it.
+const FIRST_SLOT: &str = "root-a";
+/// That of a slot with nothing in it, by which sysupdate.d(5) knows it.
+const EMPTY_SLOT: &str = "_empty";
+/// Where what is kept is mounted.
+const PERSIST_MOUNT: &str = "/persist";
+/// Room for what a first boot copies from the image, where nothing else is said.
+const PERSIST_MIN: Size = Size(256 << 20);
 
 /// A partition of the list, with its place among those that were asked for.
 type Entry = (Option<usize>, Partition);
@@ -90,10 +105,33 @@ pub fn slots(spec: &Spec) -> Vec<Slot> {
     let mut labels: BTreeSet<_> = list.iter().filter_map(|(_, partition)| partition.label.clone()).collect();
     let slots = list.into_iter().map(|entry| slot(entry, spec, &mut labels));
     let mut slots: Vec<_> = slots.collect();
+    if spec.layout.has_slots() {
+        add_empty_slot(&mut slots);
+    }
     if spec.layout.table == TableKind::Mbr && is_for_bios(spec) {
         activate(&mut slots);
     }
     slots
+}
+
+/// Behind the root, of which it has the size; nobody mounts it by its type.
+fn add_empty_slot(slots: &mut Vec<Slot>) {
+    let Some(at) = slots.iter().position(|slot| slot.content == Content::Root) else { return };
+    FIRST_SLOT.clone_into(&mut slots[at].label);
+    let empty = Slot {
+        label: EMPTY_SLOT.to_owned(),
+        guid: None,
+        content: Content::EmptySlot,
+        file_system: None,
+        compression: None,
+        mount: None,
+        options: String::new(),
+        grow: false,
+        read_only: false,
+        attributes: kinds::NO_AUTO,
+        ..slots[at].clone()
+    };
+    slots.insert(at + 1, empty);
 }
 
 /// There are BIOSes that start no disk with an MBR of which no partition is active: here the one with the kernel.
@@ -114,14 +152,17 @@ fn is_for_bios(spec: &Spec) -> bool {
         && spec.layout.sector_size == SectorSize::Bytes512
 }
 
-/// The list with what was asked for: one of a type that the list has changes that one, others are added in front of
-/// the one that grows. If one that is asked for grows, that one does not.
+/// The list with what was asked for: one of a type that the list has changes that one, if it has its label as well where
+/// the list says one. Others are added in front of the one that grows. If one that is asked for grows, that one does not.
 fn changed(mut list: Vec<Entry>, asked: &[Partition]) -> Vec<Entry> {
     if asked.iter().any(|partition| partition.grow == Some(true)) {
         list.iter_mut().for_each(|(_, partition)| partition.grow = None);
     }
     for (at, partition) in asked.iter().cloned().enumerate() {
-        let same = list.iter().position(|(old, other)| old.is_none() && other.kind == partition.kind);
+        let is_meant = |other: &Partition| {
+            other.kind == partition.kind && (other.label.is_none() || other.label == partition.label)
+        };
+        let same = list.iter().position(|(old, other)| old.is_none() && is_meant(other));
         let growing = list.iter().position(|(_, other)| other.grow == Some(true));
         match (same, growing) {
             (Some(same), _) => {
@@ -152,7 +193,23 @@ impl Preset {
                 let boot = Partition { filesystem: Some(Filesystem::Vfat), ..boot };
                 vec![bios, esp, boot, root]
             }
+            Self::Ab => {
+                // A slot has the size that its entry says, and not the disk.
+                let root = Partition { grow: None, weight: Some(0), ..root };
+                vec![bios, esp, root, persist()]
+            }
         }
+    }
+}
+
+/// What is kept, whatever root is started.
+fn persist() -> Partition {
+    Partition {
+        label: Some(Persist::LABEL.to_owned()),
+        min: Some(PERSIST_MIN),
+        mount: Some(PERSIST_MOUNT.to_owned()),
+        grow: Some(true),
+        ..Partition::new(PartitionType::LinuxGeneric)
     }
 }
 
@@ -182,15 +239,18 @@ fn slot((asked, said): Entry, spec: &Spec, labels: &mut BTreeSet<String>) -> Slo
     let is_fixed = spec.has_fixed_root() && (is_root || all.mount.as_deref() == Some("/boot"));
     let read_only = all.read_only.unwrap_or(is_fixed || is_read_only(all.filesystem));
     let has_kept = label == Persist::LABEL && spec.kept().is_some();
+    // Each root has its own `/boot`.
+    let is_beside = spec.layout.has_slots() && all.kind == PartitionType::Xbootldr;
     let mut attributes = all.attributes.iter().fold(0, |bits, attribute| bits | attribute.bit());
     attributes |= if grow { kinds::GROW_FILE_SYSTEM } else { 0 };
     attributes |= if read_only { kinds::READ_ONLY } else { 0 };
     Slot {
         asked,
+        volume_label: label.clone(),
         label,
         kind: all.kind.guid(spec.architecture),
         guid: all.uuid,
-        content: content(&all),
+        content: if is_beside { Content::SlotKernels } else { content(&all) },
         file_system: all.filesystem.and_then(Filesystem::made),
         compression: all.compression.and_then(Compression::algorithm),
         options: options(&all, read_only),
@@ -201,7 +261,7 @@ fn slot((asked, said): Entry, spec: &Spec, labels: &mut BTreeSet<String>) -> Slo
         read_only,
         is_covered: has_kept || is_root && spec.volatile == Volatile::Overlay,
         attributes,
-        mount: all.mount,
+        mount: all.mount.filter(|_| !is_beside),
     }
 }
 
@@ -296,6 +356,15 @@ mod tests {
                 r#"{"preset":"simple","partitions":[{"type":"linux-generic"},{"type":"linux-generic"},{"type":"esp","label":"linux-2"}]}"#,
                 "bios linux-2 linux linux-3 root*",
             ),
+            (r#"{"preset":"ab"}"#, "bios esp root-a _empty persist*"),
+            (
+                r#"{"preset":"ab","partitions":[{"type":"srv"},{"type":"linux-generic"},{"type":"root","min":"4G"}]}"#,
+                "bios esp root-a _empty srv linux persist*",
+            ),
+            (
+                r#"{"preset":"ab","partitions":[{"type":"linux-generic","label":"persist","size":"4G"},{"type":"srv","grow":true}]}"#,
+                "bios esp root-a _empty persist srv*",
+            ),
         ] {
             assert_eq!(labels(&spec(layout)), expected, "{layout}");
         }
@@ -345,6 +414,23 @@ mod tests {
         assert!(slots("{}", Volatile::Overlay).iter().all(|slot| !slot.grow));
         let asked = slots(r#"{"partitions":[{"type":"xbootldr","read-only":false}]}"#, Volatile::State);
         assert!(asked.iter().all(|slot| !slot.read_only));
+    }
+
+    #[test]
+    fn one_entry_says_how_large_both_slots_are() {
+        let layout = r#"{"preset":"ab","partitions":[{"type":"root","min":"2G","max":"3G","compression":"lz4",
+            "uuid":"01234567-89ab-4def-8123-456789abcdef","filesystem":"erofs"},{"type":"xbootldr"}]}"#;
+        let slots = slots(&spec(layout));
+        let [_, _, root, empty, kernels, persist] = &slots[..] else { panic!("{slots:?}") };
+        for slot in [root, empty] {
+            assert_eq!((slot.min, slot.max, slot.weight, slot.kind), (2 << 30, Some(3 << 30), 0, root.kind));
+        }
+        assert_eq!((&root.content, &*root.volume_label, root.read_only), (&Content::Root, "root", true));
+        assert_eq!((&empty.content, empty.file_system, empty.guid), (&Content::EmptySlot, None, None));
+        assert_eq!((root.attributes, empty.attributes), (kinds::READ_ONLY, kinds::NO_AUTO));
+        assert_eq!((&kernels.content, &kernels.mount), (&Content::SlotKernels, &None));
+        assert_eq!((persist.kind, persist.mount.as_deref()), (kinds::LINUX_GENERIC, Some(PERSIST_MOUNT)));
+        assert!(persist.is_covered && persist.min == 256 << 20 && persist.weight == 1000);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 mod mounts;
 mod persist;
+mod slots;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -35,6 +36,7 @@ pub fn problems(spec: &Spec, slots: &[Slot]) -> Vec<Problem> {
     search.differ(|slot| slot.content.folder(), "source", "the files of");
     search.persist();
     search.boot_loader();
+    search.slots();
     search.growth();
     search.found
 }
@@ -181,7 +183,7 @@ impl<'a> Search<'a> {
             return;
         };
         let has_grub = self.spec.profile == Profile::Machine && self.spec.loader == Loader::Grub;
-        if has_grub && file_system.grub_module().is_none() {
+        if has_grub && !self.spec.layout.has_slots() && file_system.grub_module().is_none() {
             let message = format!(
                 "the kernel is on {}, which GRUB does not read here: add an xbootldr, /boot of its own with ext4",
                 file_system.name()
@@ -222,7 +224,13 @@ impl Content {
         match self {
             Self::Root => Some("/"),
             Self::Subtree(path) => Some(path),
-            Self::Empty | Self::Esp | Self::BiosCore | Self::File(_) | Self::Elsewhere(_) => None,
+            Self::Empty
+            | Self::EmptySlot
+            | Self::SlotKernels
+            | Self::Esp
+            | Self::BiosCore
+            | Self::File(_)
+            | Self::Elsewhere(_) => None,
         }
     }
 

@@ -31,9 +31,9 @@ impl Search<'_> {
     }
 
     pub(super) fn entry(&mut self, slot: &Slot) {
-        let Slot { asked, label, kind, file_system, .. } = slot;
-        if let Some(why) = unfit_label(label, *file_system) {
-            self.add(*asked, "label", format!("{label:?} {why}"));
+        let Slot { asked, label, volume_label, kind, file_system, .. } = slot;
+        if let Some(why) = unfit_label(volume_label, *file_system) {
+            self.add(*asked, "label", format!("{volume_label:?} {why}"));
         }
         if self.spec.layout.table == TableKind::Mbr && mbr::kind(*kind, *file_system).is_none() {
             let why = match slot.content {

@@ -28,6 +28,10 @@ fn a_right_layout_has_no_problems() {
         r#"{"partitions":[{"type":"esp","size":"256M"},
             {"type":"xbootldr","mount":"/boot","filesystem":"ext4","size":"512M"},
             {"type":"root","min":"2G"},{"type":"srv","mount":"/srv","filesystem":"ext4","grow":true}]}"#,
+        r#"{"preset":"ab"}"#,
+        r#"{"preset":"ab","sector-size":4096,"partitions":[{"type":"root","size":"2G"},{"type":"srv","max":"1G"}]}"#,
+        r#"{"preset":"ab","partitions":[{"type":"root","filesystem":"erofs"},{"type":"esp","size":"512M"}]}"#,
+        r#"{"preset":"ab","partitions":[{"type":"root","filesystem":"erofs"},{"type":"xbootldr"}]}"#,
         r#"{"preset":"simple","partitions":[{"type":"var"},{"type":"home"},{"type":"usr"},
             {"type":"linux-generic","mount":"/srv/log","read-only":true,"source":"/usr/share/log"}]}"#,
     ] {
@@ -132,6 +136,50 @@ fn each_problem_is_said_with_its_key() {
         let said = said(&layout, Spec::default());
         assert!(said.iter().any(|problem| problem.contains(expected)), "{expected}: {said:?}");
     }
+}
+
+#[test]
+fn slots_have_all_that_each_root_has_of_its_own() {
+    for (table, partitions, expected) in [
+        (
+            "gpt",
+            r#"{"type":"root"},{"type":"root","label":"b"}"#,
+            ".partitions: one partition has the tree (mount = \"/\"), and here are 2: one root says how large both",
+        ),
+        ("gpt", r#"{"type":"root","label":"system"}"#, "0.label: the name of a slot says what is in it"),
+        ("gpt", r#"{"type":"root","weight":100}"#, "0.weight: a slot has no share of the disk"),
+        ("gpt", r#"{"type":"root","read-only":false}"#, "0.read-only: a root in a slot is only read"),
+        ("gpt", r#"{"type":"root","grow":true}"#, "0.grow: root-a cannot grow at boot: there are"),
+        (
+            "gpt",
+            r#"{"type":"root","filesystem":"xfs"}"#,
+            "0.filesystem: a root in a slot is ext4 or erofs, and not xfs",
+        ),
+        (
+            "gpt",
+            r#"{"type":"root","filesystem":"erofs"}"#,
+            "0.filesystem: GRUB does not read erofs, and esp has no room",
+        ),
+        (
+            "gpt",
+            r#"{"type":"xbootldr","max":"100M"},{"type":"root","filesystem":"erofs"}"#,
+            "1.filesystem: GRUB does not read erofs, and boot has no room",
+        ),
+        ("gpt", r#"{"type":"xbootldr"}"#, "0.type: each root has its kernels, and GRUB reads them there"),
+        ("gpt", r#"{"type":"usr"}"#, "0.mount: each root has its own /usr"),
+        ("gpt", r#"{"type":"linux-generic","mount":"/boot"}"#, "0.mount: each root has its own /boot"),
+        ("gpt", r#"{"type":"linux-generic","label":"_empty"}"#, "two partitions have the label \"_empty\""),
+        ("mbr", "", ".table: slots are found by the names and UUIDs of partitions"),
+    ] {
+        let layout = format!(r#"{{"preset":"ab","table":"{table}","partitions":[{partitions}]}}"#);
+        let said = said(&layout, Spec::default());
+        assert!(said.iter().any(|problem| problem.contains(expected)), "{expected}: {said:?}");
+    }
+    let volatile = Spec { volatile: Volatile::Overlay, ..Spec::default() };
+    let said_of = |layout: &str, spec: Spec| said(layout, spec).join(" ");
+    assert!(said_of(r#"{"preset":"ab"}"#, volatile).contains(".volatile: a root in a slot is only read"));
+    let two = r#"{"preset":"simple","partitions":[{"type":"root"},{"type":"root","label":"b"}]}"#;
+    assert!(said_of(two, Spec::default()).contains("here are 2: layout = \"ab\" has two slots for roots"));
 }
 
 #[test]

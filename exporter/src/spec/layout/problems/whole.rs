@@ -28,6 +28,10 @@ impl Search<'_> {
         for (is_so, why) in [
             (*firmware == Firmware::Bios, "a BIOS starts GRUB alone, systemd-boot is a program for UEFI"),
             (layout.table == TableKind::Mbr, "the tools of systemd-boot find an ESP in a GPT alone"),
+            (
+                layout.has_slots(),
+                "GRUB chooses between slots for roots, systemd-boot does not yet: leave out ab",
+            ),
             (has_boot, "systemd-boot starts kernels from the ESP: /boot of its own is for GRUB"),
             (grub.password.is_some(), "systemd-boot asks for no password: [grub] is of no use with it"),
         ] {
@@ -88,7 +92,12 @@ impl Search<'_> {
         let [trees, cores, loaders] = [Content::Root, Content::BiosCore, Content::Esp].map(count);
         let is_machine = self.spec.profile == Profile::Machine;
         if trees != 1 {
-            let message = format!("one partition has the tree (mount = \"/\"), and here are {trees}");
+            let why = match (trees, self.spec.layout.has_slots()) {
+                (0, _) => "",
+                (_, true) => ": one root says how large both slots are",
+                (_, false) => ": layout = \"ab\" has two slots for roots",
+            };
+            let message = format!("one partition has the tree (mount = \"/\"), and here are {trees}{why}");
             self.add(None, "partitions", message);
         }
         for (firmware, count) in [("a BIOS", cores), ("UEFI", loaders)] {

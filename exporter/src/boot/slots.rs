@@ -1,0 +1,96 @@
+//! Two slots for roots, of which GRUB chooses one at each boot.
+//!
+//! What is of the machine lies on the ESP, in the script. A slot may get the root of another build, made for another disk: its menu
+//! knows the slot that it lies in by these variables alone.
+//!
+//! | variable | what it is |
+//! |---|---|
+//! | `root` | where GRUB finds the kernels: the slot, or the partition with the kernels of both |
+//! | `slot` | the name of the slot, `A` or `B` |
+//! | `slot_partuuid` | the identity of its partition |
+//! | `slot_root` | the same as the kernel is told it, `PARTUUID=…` |
+//! | `slot_folder` | where kernels lie beside the slots: the folder of the slot, `/A` or `/B` |
+//! | `slot_words` | what the kernel is told in this boot alone |
+
+use crate::disk::PartitionId;
+use crate::tree::os::Family;
+
+/// The names of slots, which RAUC writes as they are.
+pub const NAMES: [&str; 2] = ["A", "B"];
+
+/// What the machine is told of its slot.
+const NAME_WORD: &str = "rauc.slot=$slot";
+/// The words of this boot alone.
+pub(super) const FURTHER_WORDS: &str = "$slot_words";
+const ROOT_WORD: &str = "root=$slot_root";
+/// The initramfs of Alpine looks for a partition by a path, which mdev makes of what Linux says of it since 6.13.
+const ROOT_PATH_WORD: &str = "root=/dev/disk/by-partuuid/$slot_partuuid";
+/// The first Linux that does.
+pub const ROOT_PATH_SINCE: (u32, u32) = (6, 13);
+
+/// Where the slots are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Slots {
+    /// The numbers of their partitions.
+    pub numbers: [u32; 2],
+    /// The identities of their partitions.
+    pub partitions: [PartitionId; 2],
+    /// The number of the partition with the kernels of both, where GRUB does not read a slot.
+    pub kernels: Option<u32>,
+}
+
+impl Slots {
+    /// What is in front of the path of a kernel in the menu of a slot.
+    pub(super) fn folder(&self) -> &'static str {
+        if self.kernels.is_some() { "$slot_folder" } else { "" }
+    }
+
+    /// `\EFI\<vendor>\grub.cfg`: choose a slot, and go on with its menu.
+    pub(super) fn script(&self) -> String {
+        let ([number, _], [partition, _], [name, _]) = (self.numbers, self.partitions, NAMES);
+        let number = self.kernels.unwrap_or(number);
+        format!(
+            "regexp --set=1:disk '^([^,]+,)' \"$root\"\n\
+             set slot={name}\n\
+             set slot_folder=/{name}\n\
+             set slot_partuuid={partition}\n\
+             set slot_root=PARTUUID=$slot_partuuid\n\
+             export slot slot_folder slot_partuuid slot_root\n\
+             set root=${{disk}}gpt{number}\n\
+             set prefix=($root){}/boot/grub\n\
+             configfile $prefix/grub.cfg\n",
+            self.folder()
+        )
+    }
+}
+
+/// What the kernel is told of the root, with an initramfs of this family.
+pub(super) fn root_words(initramfs: Option<Family>) -> [&'static str; 3] {
+    let root = if initramfs == Some(Family::Alpine) { ROOT_PATH_WORD } else { ROOT_WORD };
+    [root, "ro", NAME_WORD]
+}
+
+/// Whether a word of a command line is one that GRUB fills in.
+pub(super) fn is_variable(word: &str) -> bool {
+    [ROOT_WORD, ROOT_PATH_WORD, NAME_WORD, FURTHER_WORDS].contains(&word)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::seed::Uuid;
+
+    #[test]
+    fn the_menu_of_a_slot_is_on_the_disk_that_was_started() {
+        let partitions = [1, 2].map(|byte| PartitionId::Guid(Uuid([byte; 16])));
+        let slots = Slots { numbers: [3, 4], partitions, kernels: None };
+        let script = slots.script();
+        let lines: Vec<_> = script.lines().collect();
+        assert!(lines.contains(&"set slot_partuuid=01010101-0101-0101-0101-010101010101"), "{script}");
+        assert!(lines.contains(&"set root=${disk}gpt3") && lines.contains(&"set prefix=($root)/boot/grub"));
+        let beside = Slots { kernels: Some(2), ..slots }.script();
+        let lines: Vec<_> = beside.lines().collect();
+        assert!(lines.contains(&"set root=${disk}gpt2"), "{beside}");
+        assert!(lines.contains(&"set prefix=($root)$slot_folder/boot/grub"), "{beside}");
+    }
+}
