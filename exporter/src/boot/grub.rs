@@ -129,10 +129,18 @@ pub(super) fn stub(boot: &BootVolume) -> String {
     )
 }
 
+/// The serial port is GRUB's second terminal on BIOS only: UEFI firmware mirrors its console there.
+pub(super) const SERIAL_TERMINAL: &str = "\
+if [ \"$grub_platform\" = pc ]; then
+\tif serial --unit=0 --speed=115200; then
+\t\tterminal_input console serial
+\t\tterminal_output console serial
+\tfi
+fi
+";
+
 /// `/boot/grub/grub.cfg`. The first entry boots after a second, unless the image says otherwise. Each looks for the file
 /// system with `/boot` where the menu was found before it looks elsewhere.
-///
-/// The serial port is GRUB's second terminal on BIOS only: UEFI firmware mirrors its console there.
 pub fn menu(boot: &BootVolume, root: VolumeId, entries: &[Entry], defaults: &Defaults) -> String {
     let mut text =
         String::from("# Written by vmimage. A package such as grub2 that runs update-grub replaces it.\n");
@@ -144,14 +152,7 @@ pub fn menu(boot: &BootVolume, root: VolumeId, entries: &[Entry], defaults: &Def
     if let Some(style) = &defaults.timeout_style {
         let _ = writeln!(text, "set timeout_style={style}");
     }
-    text.push_str(
-        "if [ \"$grub_platform\" = pc ]; then\n\
-         \tif serial --unit=0 --speed=115200; then\n\
-         \t\tterminal_input console serial\n\
-         \t\tterminal_output console serial\n\
-         \tfi\n\
-         fi\n",
-    );
+    text.push_str(SERIAL_TERMINAL);
     for entry in entries {
         let _ =
             writeln!(text, "menuentry {} {{\n\tsearch.fs_uuid {} root $root", quote(&entry.title), boot.id);

@@ -8,12 +8,14 @@
 //! Both ways meet in one stub on the ESP, which finds the file system with `/boot` by its UUID: the root, or one of its own.
 
 mod bios;
+pub mod choice;
 mod core_image;
 mod defaults;
 mod esp;
 mod files;
 mod grub;
 mod shell;
+pub mod slots;
 
 pub use bios::BiosBoot;
 pub use core_image::core_modules;
