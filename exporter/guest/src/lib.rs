@@ -4,9 +4,11 @@
 //! - `vmimage-init` is the first process where the image brings none: it does what a container engine and
 //!   a distribution's user space would do, and runs the image's entrypoint.
 //! - `vmimage-early` goes before either init where the root is only read: it puts a tmpfs over it.
+//! - `vmimage-boot` is what somebody runs on a machine with two roots, to see and to say which of them is good.
 //!
 //! What they do is in this library.
 
+pub mod choice;
 pub mod early;
 #[cfg(feature = "fuzz")]
 pub mod fuzz;

@@ -8,6 +8,7 @@
 //! If a step fails, it says which and ends, and the kernel panics as it does without an init: `panic=` restarts the
 //! machine, and none runs that would be another one than was asked for.
 
+pub(crate) mod guard;
 mod overlay;
 
 use std::ffi::OsString;
@@ -32,11 +33,19 @@ struct Config {
     volatile: Vec<String>,
     /// The machine's init.
     init: String,
+    /// The seconds in which somebody has to say that the boot was good, or the machine restarts.
+    deadline: Option<u64>,
 }
 
 /// The program.
 pub fn main() -> ExitCode {
     let arguments: Vec<_> = std::env::args_os().skip(1).collect();
+    if let [role, deadline] = &arguments[..]
+        && role == guard::ROLE
+        && std::process::id() != 1
+    {
+        return guard::run(&deadline.to_string_lossy());
+    }
     if std::process::id() != 1 {
         console::say(format_args!("it goes before the init of a machine; started by the kernel only"));
         return ExitCode::FAILURE;
@@ -58,6 +67,9 @@ fn run(arguments: &[OsString]) -> Result<std::convert::Infallible, String> {
     let config = Config::read(Path::new(CONFIG))?;
     make_read_only()?;
     make_volatile(&config.volatile)?;
+    if let Some(deadline) = config.deadline {
+        guard::start(deadline)?;
+    }
     start(&config.init, arguments)
 }
 
@@ -110,6 +122,9 @@ mod tests {
         };
         let config = read(r#"{"volatile":["/var","/tmp"],"init":"/sbin/init"}"#).unwrap();
         assert_eq!((config.volatile, &*config.init), (vec!["/var".to_owned(), "/tmp".into()], "/sbin/init"));
+        assert_eq!(config.deadline, None);
+        let guarded = read(r#"{"volatile":[],"init":"/sbin/init","deadline":300}"#).unwrap();
+        assert_eq!(guarded.deadline, Some(300));
         for wrong in [r#"{"volatile":["/"]}"#, r#"{"volatile":[],"init":"/sbin/init","persist":[]}"#, ""] {
             let error = read(wrong).unwrap_err();
             assert!(error.starts_with(&*file.to_string_lossy()), "{error}");

@@ -17,10 +17,10 @@
 
 mod blkpg;
 mod btrfs;
-mod device;
+pub(crate) mod device;
 pub(crate) mod ext4;
 mod file_system;
-mod gpt;
+pub(crate) mod gpt;
 mod mbr;
 pub(crate) mod table;
 mod xfs;
