@@ -10,6 +10,7 @@ pub mod network;
 mod service;
 pub mod setup;
 mod text;
+pub mod update;
 mod volatile;
 
 use std::fmt;
@@ -31,6 +32,7 @@ pub use network::Network;
 pub use service::Service;
 pub use setup::Setup;
 pub use text::TextFormat;
+pub use update::Update;
 pub use volatile::Volatile;
 
 /// What a disk should be. Every field has a default; docs/flags.md has the flag of each.
@@ -72,6 +74,9 @@ pub struct Spec {
     /// Its network.
     #[serde(skip_serializing_if = "Network::is_default")]
     pub network: Network,
+    /// When a boot of it was good, if it has two slots.
+    #[serde(skip_serializing_if = "Update::is_default")]
+    pub update: Update,
     /// What is set up on the machine: users, files, services.
     pub setup: Setup,
 }
@@ -102,6 +107,7 @@ impl Default for Spec {
             container: None,
             source_date_epoch: None,
             network: Network::default(),
+            update: Update::default(),
             setup: Setup::default(),
         }
     }

@@ -70,7 +70,8 @@ impl<'a> FirstProcess<'a> {
             Self::Own => (init::PROGRAM, true),
             Self::Distro(_) => (init_path(spec), false),
         };
-        Ok(Some(Early { program, volatile: spec.volatile, init, is_own }))
+        let deadline = spec.layout.has_slots().then(|| spec.update.deadline());
+        Ok(Some(Early { program, volatile: spec.volatile, init, is_own, deadline }))
     }
 }
 

@@ -33,6 +33,8 @@ pub struct Early<'a> {
     pub init: &'a str,
     /// Whether that is vmimage's own.
     pub is_own: bool,
+    /// The seconds in which somebody has to say that the boot was good, or the machine restarts.
+    pub deadline: Option<u32>,
 }
 
 /// The configuration, as the program reads it.
@@ -40,6 +42,8 @@ pub struct Early<'a> {
 struct Config<'a> {
     volatile: &'a [&'a str],
     init: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    deadline: Option<u32>,
 }
 
 /// Make the root of the machine in `editor` volatile. Returns what was changed, a line for each change.
@@ -56,7 +60,7 @@ pub fn install(editor: &mut Editor<'_>, early: &Early<'_>) -> Result<Vec<String>
             (state, over)
         }
     };
-    let config = Config { volatile: &volatile, init: early.init };
+    let config = Config { volatile: &volatile, init: early.init, deadline: early.deadline };
     let failed = |error: serde_json::Error| Error::new(Kind::Input, CONFIG, error.to_string());
     editor.write_file(CONFIG, serde_json::to_vec(&config).map_err(failed)?, 0o644)?;
     editor.write_file(PROGRAM, early.program.clone(), 0o755)?;
@@ -102,7 +106,8 @@ mod tests {
 
     fn config(files: &[(&str, &str)], volatile: Volatile, is_own: bool) -> Result<(String, Tree)> {
         let mut tree = tree(files);
-        let early = Early { program: Arc::from(*b"program"), volatile, init: "/sbin/init", is_own };
+        let early =
+            Early { program: Arc::from(*b"program"), volatile, init: "/sbin/init", is_own, deadline: None };
         let notes = install(&mut Editor::new(&mut tree, Time::default()), &early)?;
         assert_eq!(notes.len(), 2 * usize::from(!volatile.is_no()));
         Ok((text(&tree, CONFIG).unwrap_or_default(), tree))

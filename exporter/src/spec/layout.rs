@@ -47,6 +47,11 @@ pub struct Layout {
 }
 
 impl Layout {
+    /// Whether it has two slots for roots, of which the boot loader chooses one.
+    pub fn has_slots(&self) -> bool {
+        self.preset.is_some_and(|preset| preset.name() == "ab")
+    }
+
     /// Whether nothing is asked.
     pub fn is_default(&self) -> bool {
         *self == Self::default()

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use exporter::error::show_text;
 use exporter::spec::layout::{self, Problem};
-use exporter::spec::{Network, Profile, Spec, network};
+use exporter::spec::{Network, Profile, Spec, network, update};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -27,7 +27,9 @@ pub(super) fn find(config: &Config, table: &DeTable<'_>, problems: &mut Problems
         }
     }
     asked.spec.layout.partitions.clone_from(&config.partitions);
+    asked.spec.update = config.update.clone();
     layout(&asked.spec, table, problems);
+    update(&asked.spec, table, problems);
     network(&config.network, table, problems);
     for (index, user) in config.users.iter().enumerate() {
         if user.name == "root" {
@@ -70,6 +72,15 @@ fn layout(spec: &Spec, table: &DeTable<'_>, problems: &mut Problems) {
         };
         let at = Some(span(table, LIST, index, key)).filter(|at| !at.is_empty());
         problems.add(at.unwrap_or_else(|| element(table, LIST, index)), format!("{LIST}.{key}: {message}"));
+    }
+}
+
+/// What is wrong with good boots, at the key that says it.
+fn update(spec: &Spec, table: &DeTable<'_>, problems: &mut Problems) {
+    const TABLE: &str = "update";
+    for (key, message) in update::problems(spec) {
+        let at = value(table, &[TABLE, key]).map_or(0..0, Spanned::span);
+        problems.add(at, format!("{TABLE}.{key}: {message}"));
     }
 }
 

@@ -1,0 +1,114 @@
+//! When a boot of a machine with two slots for roots was good, and what happens until somebody says so.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::Spec;
+
+/// Seconds until a machine of which nobody has said that it is good restarts.
+const DEADLINE: u32 = 300;
+/// How many starts of a slot may end in no good boot.
+const TRIES: u8 = 3;
+/// What a script of GRUB counts to.
+const MAX_TRIES: u8 = 9;
+
+/// When the boot of a new version was good, with the layout `ab`. Until then its slot is on trial.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Update {
+    /// A line of shell that succeeds once the machine is healthy; it is run as root until it does. By default the image's
+    /// `HEALTHCHECK`; without one, a boot is good that has reached its goal.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(example = &"curl --fail --silent http://localhost/health")]
+    pub healthy: Option<String>,
+    /// The seconds from the start of the kernel's first process in which the machine has to be healthy, or it restarts while there are tries left. By default
+    /// 300.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 10, max = 86400), example = &600)]
+    pub deadline: Option<u32>,
+    /// How many starts of a slot may end in no good boot before the other one is taken. By default 3.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 9), example = &5)]
+    pub tries: Option<u8>,
+}
+
+impl Update {
+    /// Whether nothing is asked.
+    pub fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// The seconds in which a boot has to be good.
+    pub fn deadline(&self) -> u32 {
+        self.deadline.unwrap_or(DEADLINE)
+    }
+
+    /// How many starts of a slot may end in no good boot.
+    pub fn tries(&self) -> u8 {
+        self.tries.unwrap_or(TRIES)
+    }
+}
+
+/// What is wrong: the key that says it, and why.
+pub fn problems(spec: &Spec) -> Vec<(&'static str, String)> {
+    let Update { healthy, deadline, tries } = &spec.update;
+    let mut problems = Vec::new();
+    if !spec.update.is_default() && !spec.layout.has_slots() {
+        let key = if healthy.is_some() {
+            "healthy"
+        } else if deadline.is_some() {
+            "deadline"
+        } else {
+            "tries"
+        };
+        problems.push((
+            key,
+            "only a machine with two slots goes back to another one: layout = \"ab\"".to_owned(),
+        ));
+    }
+    let is_line = |line: &String| !line.trim().is_empty() && !line.contains(['\n', '\r', '\0']);
+    if healthy.as_ref().is_some_and(|line| !is_line(line)) {
+        problems.push(("healthy", "is no line of shell".to_owned()));
+    }
+    if deadline.is_some_and(|seconds| !(10..=86400).contains(&seconds)) {
+        problems.push(("deadline", "is not between 10 seconds and a day (86400)".to_owned()));
+    }
+    if tries.is_some_and(|tries| !(1..=MAX_TRIES).contains(&tries)) {
+        problems.push(("tries", format!("is not between 1 and {MAX_TRIES}")));
+    }
+    problems
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::spec::Layout;
+
+    fn said(update: &str, has_slots: bool) -> String {
+        let preset = if has_slots { r#"{"preset":"ab"}"# } else { "{}" };
+        let layout: Layout = serde_json::from_str(preset).unwrap();
+        let spec = Spec { update: serde_json::from_str(update).unwrap(), layout, ..Spec::default() };
+        let problems = problems(&spec).into_iter().map(|(key, message)| format!("{key}: {message}"));
+        problems.collect::<Vec<_>>().join("; ")
+    }
+
+    #[test]
+    fn what_is_asked_needs_slots() {
+        assert_eq!(said("{}", false), "");
+        for (update, key) in [
+            (r#"{"healthy":"true","deadline":60}"#, "healthy"),
+            (r#"{"deadline":60}"#, "deadline"),
+            (r#"{"tries":1}"#, "tries"),
+        ] {
+            let expected = "only a machine with two slots goes back to another one: layout = \"ab\"";
+            assert_eq!(said(update, false), format!("{key}: {expected}"));
+        }
+        assert!(serde_json::from_str::<Update>(r#"{"health":"true"}"#).is_err());
+    }
+
+    #[test]
+    fn what_was_not_asked_is_as_by_default() {
+        let update = Update::default();
+        assert_eq!((update.deadline(), update.tries(), update.is_default()), (300, 3, true));
+    }
+}
