@@ -3,10 +3,11 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Spec;
-
 /// Seconds until a machine of which nobody has said that it is good restarts.
 const DEADLINE: u32 = 300;
+/// A shorter one ends before most machines are up; a longer one is none.
+const MIN_DEADLINE: u32 = 10;
+const MAX_DEADLINE: u32 = 86400;
 /// How many starts of a slot may end in no good boot.
 const TRIES: u8 = 3;
 /// What a script of GRUB counts to.
@@ -50,28 +51,15 @@ impl Update {
 }
 
 /// What is wrong: the key that says it, and why.
-pub fn problems(spec: &Spec) -> Vec<(&'static str, String)> {
-    let Update { healthy, deadline, tries } = &spec.update;
+pub fn problems(update: &Update) -> Vec<(&'static str, String)> {
+    let Update { healthy, deadline, tries } = update;
     let mut problems = Vec::new();
-    if !spec.update.is_default() && !spec.layout.has_slots() {
-        let key = if healthy.is_some() {
-            "healthy"
-        } else if deadline.is_some() {
-            "deadline"
-        } else {
-            "tries"
-        };
-        problems.push((
-            key,
-            "only a machine with two slots goes back to another one: layout = \"ab\"".to_owned(),
-        ));
-    }
     let is_line = |line: &String| !line.trim().is_empty() && !line.contains(['\n', '\r', '\0']);
     if healthy.as_ref().is_some_and(|line| !is_line(line)) {
         problems.push(("healthy", "is no line of shell".to_owned()));
     }
-    if deadline.is_some_and(|seconds| !(10..=86400).contains(&seconds)) {
-        problems.push(("deadline", "is not between 10 seconds and a day (86400)".to_owned()));
+    if deadline.is_some_and(|seconds| !(MIN_DEADLINE..=MAX_DEADLINE).contains(&seconds)) {
+        problems.push(("deadline", format!("is not between {MIN_DEADLINE} and {MAX_DEADLINE} seconds")));
     }
     if tries.is_some_and(|tries| !(1..=MAX_TRIES).contains(&tries)) {
         problems.push(("tries", format!("is not between 1 and {MAX_TRIES}")));
@@ -82,27 +70,27 @@ pub fn problems(spec: &Spec) -> Vec<(&'static str, String)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::spec::Layout;
-
-    fn said(update: &str, has_slots: bool) -> String {
-        let preset = if has_slots { r#"{"preset":"ab"}"# } else { "{}" };
-        let layout: Layout = serde_json::from_str(preset).unwrap();
-        let spec = Spec { update: serde_json::from_str(update).unwrap(), layout, ..Spec::default() };
-        let problems = problems(&spec).into_iter().map(|(key, message)| format!("{key}: {message}"));
-        problems.collect::<Vec<_>>().join("; ")
-    }
 
     #[test]
-    fn what_is_asked_needs_slots() {
-        assert_eq!(said("{}", false), "");
-        for (update, key) in [
-            (r#"{"healthy":"true","deadline":60}"#, "healthy"),
-            (r#"{"deadline":60}"#, "deadline"),
-            (r#"{"tries":1}"#, "tries"),
-        ] {
-            let expected = "only a machine with two slots goes back to another one: layout = \"ab\"";
-            assert_eq!(said(update, false), format!("{key}: {expected}"));
-        }
+    fn what_cannot_be_is_told_by_its_key() {
+        let said = |update: &str| {
+            let problems = problems(&serde_json::from_str(update).unwrap());
+            problems
+                .into_iter()
+                .map(|(key, message)| format!("{key} {message}"))
+                .collect::<Vec<_>>()
+                .join("; ")
+        };
+        assert_eq!(said("{}"), "");
+        assert_eq!(said(r#"{"healthy":"curl localhost","deadline":600,"tries":9}"#), "");
+        assert_eq!(
+            said(r#"{"healthy":" ","deadline":9,"tries":10}"#),
+            "healthy is no line of shell; deadline is not between 10 and 86400 seconds; tries is not between 1 and 9"
+        );
+        assert_eq!(
+            said(r#"{"healthy":"true\nfalse","tries":0}"#),
+            "healthy is no line of shell; tries is not between 1 and 9"
+        );
         assert!(serde_json::from_str::<Update>(r#"{"health":"true"}"#).is_err());
     }
 

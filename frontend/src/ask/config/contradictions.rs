@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use exporter::error::show_text;
 use exporter::spec::layout::{self, Problem};
-use exporter::spec::{Network, Profile, Spec, network, update};
+use exporter::spec::{Network, Profile, Spec, Update, network, update};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -27,9 +27,8 @@ pub(super) fn find(config: &Config, table: &DeTable<'_>, problems: &mut Problems
         }
     }
     asked.spec.layout.partitions.clone_from(&config.partitions);
-    asked.spec.update = config.update.clone();
     layout(&asked.spec, table, problems);
-    update(&asked.spec, table, problems);
+    update(&config.update, table, problems);
     network(&config.network, table, problems);
     for (index, user) in config.users.iter().enumerate() {
         if user.name == "root" {
@@ -76,9 +75,9 @@ fn layout(spec: &Spec, table: &DeTable<'_>, problems: &mut Problems) {
 }
 
 /// What is wrong with good boots, at the key that says it.
-fn update(spec: &Spec, table: &DeTable<'_>, problems: &mut Problems) {
+fn update(update: &Update, table: &DeTable<'_>, problems: &mut Problems) {
     const TABLE: &str = "update";
-    for (key, message) in update::problems(spec) {
+    for (key, message) in update::problems(update) {
         let at = value(table, &[TABLE, key]).map_or(0..0, Spanned::span);
         problems.add(at, format!("{TABLE}.{key}: {message}"));
     }
