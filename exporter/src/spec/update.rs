@@ -22,8 +22,7 @@ pub struct Update {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(example = &"curl --fail --silent http://localhost/health")]
     pub healthy: Option<String>,
-    /// The seconds from the start of the kernel's first process in which the machine has to be healthy, or it restarts while there are tries left. By default
-    /// 300.
+    /// The seconds in which the machine has to be healthy, or it restarts while there are tries left. By default 300.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 10, max = 86400), example = &600)]
     pub deadline: Option<u32>,
