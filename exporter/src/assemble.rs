@@ -21,6 +21,7 @@ mod donor;
 mod draft;
 mod elsewhere;
 mod first;
+mod good;
 mod lack;
 mod lay_out;
 mod machine;
@@ -72,6 +73,8 @@ pub struct Programs {
     pub init: Option<Arc<[u8]>>,
     /// `vmimage-early`, which goes before either init where the root is only read.
     pub early: Option<Arc<[u8]>>,
+    /// `vmimage-boot`, which says that a slot is good.
+    pub boot: Option<Arc<[u8]>>,
 }
 
 /// A disk that only has to be written.

@@ -14,6 +14,7 @@ mod persist;
 mod service;
 pub mod setup;
 mod text;
+pub mod update;
 mod volatile;
 
 use std::fmt;
@@ -39,6 +40,7 @@ pub use persist::Persist;
 pub use service::Service;
 pub use setup::Setup;
 pub use text::TextFormat;
+pub use update::Update;
 pub use volatile::Volatile;
 
 /// What a disk should be. Every field has a default; docs/flags.md has the flag of each.
@@ -92,6 +94,9 @@ pub struct Spec {
     /// Its network.
     #[serde(skip_serializing_if = "Network::is_default")]
     pub network: Network,
+    /// When a boot of it was good, if it has two slots.
+    #[serde(skip_serializing_if = "Update::is_default")]
+    pub update: Update,
     /// What is set up on the machine: users, files, services.
     pub setup: Setup,
 }
@@ -131,6 +136,7 @@ impl Default for Spec {
             container: None,
             source_date_epoch: None,
             network: Network::default(),
+            update: Update::default(),
             setup: Setup::default(),
         }
     }

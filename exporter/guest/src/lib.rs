@@ -5,9 +5,11 @@
 //!   a distribution's user space would do, and runs the image's entrypoint.
 //! - `vmimage-early` goes before either init where the root is only read: what is written is in memory, or kept on a
 //!   partition.
+//! - `vmimage-boot` is what somebody runs on a machine with two roots, to see and to say which of them is good.
 //!
 //! What they do is in this library.
 
+pub mod choice;
 pub mod early;
 #[cfg(feature = "fuzz")]
 pub mod fuzz;

@@ -68,7 +68,14 @@ impl BootLoader {
                 let (entry, mut notes) = menu.write(editor)?;
                 let password = menu.password.as_deref();
                 notes.extend(password.map(|_| PASSWORD.to_owned()));
-                let esp = boot::esp_tree(&files, architecture, &menu.boot, password, time);
+                let esp = boot::esp_tree(
+                    &files,
+                    architecture,
+                    &menu.boot,
+                    password,
+                    menu.spec.update.tries(),
+                    time,
+                );
                 let firmware = files.firmware();
                 Ok(Installed { entry, esp, bios: files.bios, origin: files.origin, firmware, notes })
             }

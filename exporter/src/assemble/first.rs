@@ -74,7 +74,8 @@ impl<'a> FirstProcess<'a> {
             Self::Distro(_) => (init_path(spec), false),
         };
         let (volatile, container) = (spec.volatile, spec.container.as_ref());
-        Ok(Some(Early { program, volatile, kept, container, init, is_own }))
+        let deadline = spec.layout.has_slots().then(|| spec.update.deadline());
+        Ok(Some(Early { program, volatile, kept, container, init, is_own, deadline }))
     }
 }
 

@@ -7,6 +7,7 @@ use super::donor::KernelSource;
 use super::draft::Parts;
 use super::elsewhere::Elsewhere;
 use super::first::{self, FirstProcess, INIT};
+use super::good;
 use super::lay_out::lay_out;
 use super::menu::Menu;
 use super::resolve::Resolved;
@@ -31,6 +32,7 @@ pub(super) fn plan(spec: &Spec, input: Input, run: &Run<'_>) -> Result<Planned> 
     let Input { mut root, boot: boot_files, donor, programs, materials, mkfs } = input;
     let has_donor = donor.is_some();
     require_architecture(&root, spec)?;
+    good::require_right(spec)?;
     let mut os = os::detect(&root)?;
     let mut source = kernel_source(&mut root, &os, donor)?;
     let mut edits = source.notes.clone();
@@ -57,11 +59,14 @@ pub(super) fn plan(spec: &Spec, input: Input, run: &Run<'_>) -> Result<Planned> 
     if early.is_some() {
         bootable::require_overlay(&root, &source.kernel, spec)?;
     }
-    let mut words = kernel_words(first.kernel_arguments(spec), &source.kernel, &layout);
+    let words = good::kernel_words(first.kernel_arguments(spec), spec, &source.os);
+    let mut words = kernel_words(words, &source.kernel, &layout);
+    let boot = programs.boot.clone();
     edits.extend(install(first, &mut root, &mut os, spec, programs, &layout, time)?);
     let editor = &mut Editor::new(&mut root, time);
     edits.extend(machine::os_release::write(editor, &spec.image)?);
     edits.extend(machine::set_up(editor, &os, &spec.setup, &materials, &seed)?);
+    edits.extend(good::install(&mut root, &os, spec, boot, &layout, time)?);
     if let Some(early) = early {
         require_no_first_boot(&root, spec)?;
         edits.extend(machine::early::install(&mut Editor::new(&mut root, time), &early)?);

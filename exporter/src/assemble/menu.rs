@@ -63,10 +63,11 @@ impl Menu<'_> {
     }
 
     fn entry(&self, kernel: &Kernel, os: &Os, title: String) -> Entry {
-        let (ignites, is_unrestricted) = (self.ignites, self.password.is_some());
+        // The password of a machine with slots is asked for by its ESP, whichever root there is.
+        let is_unrestricted = self.password.is_some() || self.root.is_slot;
         Entry {
             title,
-            ignites,
+            ignites: self.ignites,
             is_unrestricted,
             ..boot::entry(os, kernel, self.spec, &self.root, self.defaults)
         }

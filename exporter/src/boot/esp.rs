@@ -1,5 +1,6 @@
 //! The tree of the EFI system partition.
 
+use super::choice;
 use super::files::BootFiles;
 use super::grub::{self, BootVolume};
 use crate::spec::Architecture;
@@ -7,7 +8,7 @@ use crate::tree::{Content, Inode, InodeId, InodeKind, Meta, Time, Tree};
 
 /// The ESP for these boot files: shim (or GRUB alone) on the removable-media path, which every
 /// firmware tries with an empty NVRAM, and the stub configuration where GRUB's prefix points, with the hash of its
-/// `password` if it has one.
+/// `password` if it has one. With slots that chooses one, of which each has so many `tries`.
 ///
 /// shim's `fbx64.efi` is left out on purpose: with it, shim on this path writes boot entries and
 /// reboots instead of starting GRUB.
@@ -16,6 +17,7 @@ pub fn esp_tree(
     architecture: Architecture,
     boot_volume: &BootVolume,
     password: Option<&str>,
+    tries: u8,
     time: Time,
 ) -> Tree {
     let suffix = architecture.efi_suffix();
@@ -40,7 +42,12 @@ pub fn esp_tree(
         true => boot,
         false => folder(&mut tree, efi, &files.vendor, time),
     };
-    file(&mut tree, vendor, "grub.cfg", text(grub::stub(boot_volume, password)), time);
+    file(&mut tree, vendor, "grub.cfg", text(grub::stub(boot_volume, password, tries)), time);
+    if matches!(boot_volume, BootVolume::Slots(_)) {
+        for copy in choice::COPIES {
+            file(&mut tree, boot, copy, Content::Bytes(choice::environment().into()), time);
+        }
+    }
     tree
 }
 
@@ -65,6 +72,7 @@ pub(super) fn text(text: String) -> Content {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::boot::slots::Slots;
     use crate::fs::VolumeId;
     use crate::seed::Uuid;
     use crate::spec::Firmware;
@@ -79,7 +87,7 @@ mod tests {
 
     fn names(names: &[(&str, &str)]) -> String {
         let files = files(names).unwrap().unwrap();
-        let tree = esp_tree(&files, Architecture::X86_64, &ROOT, None, Time::default());
+        let tree = esp_tree(&files, Architecture::X86_64, &ROOT, None, choice::TRIES, Time::default());
         let in_folder = |folder: &str| {
             let names = tree.children(format!("/EFI/{folder}"));
             names.map(|(name, _)| format!("{folder}/{}", String::from_utf8_lossy(name))).collect::<Vec<_>>()
@@ -100,6 +108,20 @@ mod tests {
     }
 
     #[test]
+    fn both_copies_of_the_environment_are_beside_the_loader_that_every_esp_has() {
+        let files = files(&[("vendor", "debian\n"), ("grub.efi", "g")]).unwrap().unwrap();
+        let slots = Slots { numbers: [3, 4], partitions: [Uuid([1; 16]).into(); 2], kernels: None };
+        let esp =
+            |volume| esp_tree(&files, Architecture::X86_64, &volume, None, choice::TRIES, Time::default());
+        let paths = choice::COPIES.map(|copy| format!("{}/{copy}", choice::FOLDER));
+        let (with, without) = (esp(BootVolume::Slots(slots)), esp(ROOT));
+        for path in paths {
+            assert_eq!(with.read(&path, 2048).unwrap().unwrap(), choice::environment());
+            assert!(without.lookup(&path).is_none());
+        }
+    }
+
+    #[test]
     fn a_disk_for_one_firmware_has_nothing_for_the_other() {
         let all = [
             ("vendor", "debian\n"),
@@ -110,7 +132,7 @@ mod tests {
         ];
         let start = |names: &[(&str, &str)], firmware| -> crate::Result<_> {
             let files = files(names).unwrap().unwrap().for_firmware(firmware, Architecture::X86_64)?;
-            let tree = esp_tree(&files, Architecture::X86_64, &ROOT, None, Time::default());
+            let tree = esp_tree(&files, Architecture::X86_64, &ROOT, None, choice::TRIES, Time::default());
             // A BIOS finds the menu by the stub, too.
             assert!(tree.lookup("/EFI/debian/grub.cfg").is_some());
             assert_eq!(tree.lookup("/EFI/BOOT/BOOTX64.EFI").is_some(), files.grub.is_some());

@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use super::choice;
 use super::defaults::Defaults;
 use super::password;
 use super::slots::{self, Slots};
@@ -155,11 +156,11 @@ pub fn fixed_words(os: &Os, spec: &Spec, root: &Root) -> Vec<String> {
 /// Another disk may be a copy of this one. GRUB begins with `root` where it was started from, such as
 /// `hd0,gpt2`, and its search with the partitions of the disk it is given, `hd0,`. A GRUB without `regexp`
 /// is given none.
-pub(super) fn stub(boot: &BootVolume, password: Option<&str>) -> String {
+pub(super) fn stub(boot: &BootVolume, password: Option<&str>, tries: u8) -> String {
     let asks = password.map(password::commands).unwrap_or_default();
     let id = match boot {
         BootVolume::Root(id) | BootVolume::Own(id) => id,
-        BootVolume::Slots(slots) => return slots.script(),
+        BootVolume::Slots(slots) => return asks + &choice::script(slots, tries),
     };
     format!(
         "{asks}regexp --set=1:disk '^([^,]+,)' \"$root\"\n\
@@ -170,10 +171,18 @@ pub(super) fn stub(boot: &BootVolume, password: Option<&str>) -> String {
     )
 }
 
+/// The serial port is GRUB's second terminal on BIOS only: UEFI firmware mirrors its console there.
+pub(super) const SERIAL_TERMINAL: &str = "\
+if [ \"$grub_platform\" = pc ]; then
+\tif serial --unit=0 --speed=115200; then
+\t\tterminal_input console serial
+\t\tterminal_output console serial
+\tfi
+fi
+";
+
 /// `/boot/grub/grub.cfg`. The first entry boots after a second, unless the image says otherwise. Each looks for the file
 /// system with `/boot` where the menu was found before it looks elsewhere.
-///
-/// The serial port is GRUB's second terminal on BIOS only: UEFI firmware mirrors its console there.
 pub fn menu(boot: &BootVolume, root: VolumeId, entries: &[Entry], defaults: &Defaults) -> String {
     let mut text =
         String::from("# Written by vmimage. A package such as grub2 that runs update-grub replaces it.\n");
@@ -185,14 +194,7 @@ pub fn menu(boot: &BootVolume, root: VolumeId, entries: &[Entry], defaults: &Def
     if let Some(style) = &defaults.timeout_style {
         let _ = writeln!(text, "set timeout_style={style}");
     }
-    text.push_str(
-        "if [ \"$grub_platform\" = pc ]; then\n\
-         \tif serial --unit=0 --speed=115200; then\n\
-         \t\tterminal_input console serial\n\
-         \t\tterminal_output console serial\n\
-         \tfi\n\
-         fi\n",
-    );
+    text.push_str(SERIAL_TERMINAL);
     for entry in entries {
         let unrestricted = if entry.is_unrestricted { " --unrestricted" } else { "" };
         let _ = write!(text, "menuentry {}{unrestricted} {{\n{}", quote(&entry.title), boot.search());
@@ -261,6 +263,7 @@ mod tests {
 
     const ROOT: VolumeId = VolumeId::Uuid(Uuid::from_text("01234567-89ab-4def-8123-456789abcdef"));
     const ON_ROOT: BootVolume = BootVolume::Root(ROOT);
+    const TRIES: u8 = choice::TRIES;
     const OWN: BootVolume = BootVolume::Own(VolumeId::Serial(0x1234_abcd));
 
     fn entry() -> Entry {
@@ -287,7 +290,7 @@ mod tests {
 
     #[test]
     fn the_disk_that_was_started_comes_before_its_copies() {
-        let stub = stub(&ON_ROOT, None);
+        let stub = stub(&ON_ROOT, None, TRIES);
         assert!(stub.starts_with("regexp --set=1:disk '^([^,]+,)' \"$root\"\n"), "{stub}");
         assert!(stub.contains(&format!("search.fs_uuid {ROOT} root $disk\n")), "{stub}");
         assert!(menu(entry()).contains(&format!("search.fs_uuid {ROOT} root $root\n")));
@@ -295,9 +298,12 @@ mod tests {
 
     #[test]
     fn a_password_is_asked_for_before_anything_may_fail_and_no_entry_needs_it() {
-        let stub = stub(&ON_ROOT, Some("grub.pbkdf2.x"));
+        let stub = stub(&ON_ROOT, Some("grub.pbkdf2.x"), TRIES);
         let start = "set superusers=root\nexport superusers\npassword_pbkdf2 root grub.pbkdf2.x\nregexp ";
         assert!(stub.starts_with(start), "{stub}");
+        let slots = Slots { numbers: [3, 4], partitions: [Uuid([1; 16]).into(); 2], kernels: None };
+        let script = super::stub(&BootVolume::Slots(slots), Some("grub.pbkdf2.x"), TRIES);
+        assert!(script.starts_with("set superusers=root\n") && script.contains("A_TRY"), "{script}");
         let menu = menu(Entry { is_unrestricted: true, ..entry() });
         assert!(menu.starts_with("menuentry 'Debian GNU/Linux 12' --unrestricted {\n"), "{menu}");
     }
@@ -315,7 +321,7 @@ mod tests {
 
     #[test]
     fn a_boot_partition_has_the_menu_and_the_kernels_by_shorter_paths() {
-        let stub = stub(&OWN, None);
+        let stub = stub(&OWN, None, TRIES);
         assert!(stub.contains("search.fs_uuid 1234-ABCD root $disk\nset prefix=($root)'/grub'\n"), "{stub}");
         let entry = Entry {
             kernel: "/boot/vmlinuz".into(),

@@ -11,6 +11,7 @@
 //! Or UEFI starts systemd-boot, which has its menu and the kernels beside it on the ESP.
 
 mod bios;
+pub mod choice;
 mod core_image;
 mod defaults;
 mod esp;

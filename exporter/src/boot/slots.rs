@@ -44,24 +44,6 @@ impl Slots {
     pub(super) fn folder(&self) -> &'static str {
         if self.kernels.is_some() { "$slot_folder" } else { "" }
     }
-
-    /// `\EFI\<vendor>\grub.cfg`: choose a slot, and go on with its menu.
-    pub(super) fn script(&self) -> String {
-        let ([number, _], [partition, _], [name, _]) = (self.numbers, self.partitions, NAMES);
-        let number = self.kernels.unwrap_or(number);
-        format!(
-            "regexp --set=1:disk '^([^,]+,)' \"$root\"\n\
-             set slot={name}\n\
-             set slot_folder=/{name}\n\
-             set slot_partuuid={partition}\n\
-             set slot_root=PARTUUID=$slot_partuuid\n\
-             export slot slot_folder slot_partuuid slot_root\n\
-             set root=${{disk}}gpt{number}\n\
-             set prefix=($root){}/boot/grub\n\
-             configfile $prefix/grub.cfg\n",
-            self.folder()
-        )
-    }
 }
 
 /// What the kernel is told of the root, with an initramfs of this family.
@@ -73,24 +55,4 @@ pub(super) fn root_words(initramfs: Option<Family>) -> [&'static str; 3] {
 /// Whether a word of a command line is one that GRUB fills in.
 pub(super) fn is_variable(word: &str) -> bool {
     [ROOT_WORD, ROOT_PATH_WORD, NAME_WORD, FURTHER_WORDS].contains(&word)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::seed::Uuid;
-
-    #[test]
-    fn the_menu_of_a_slot_is_on_the_disk_that_was_started() {
-        let partitions = [1, 2].map(|byte| PartitionId::Guid(Uuid([byte; 16])));
-        let slots = Slots { numbers: [3, 4], partitions, kernels: None };
-        let script = slots.script();
-        let lines: Vec<_> = script.lines().collect();
-        assert!(lines.contains(&"set slot_partuuid=01010101-0101-0101-0101-010101010101"), "{script}");
-        assert!(lines.contains(&"set root=${disk}gpt3") && lines.contains(&"set prefix=($root)/boot/grub"));
-        let beside = Slots { kernels: Some(2), ..slots }.script();
-        let lines: Vec<_> = beside.lines().collect();
-        assert!(lines.contains(&"set root=${disk}gpt2"), "{beside}");
-        assert!(lines.contains(&"set prefix=($root)$slot_folder/boot/grub"), "{beside}");
-    }
 }

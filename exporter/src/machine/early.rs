@@ -41,6 +41,8 @@ pub struct Early<'a> {
     pub init: &'a str,
     /// Whether that is vmimage's own.
     pub is_own: bool,
+    /// The seconds in which somebody has to say that the boot was good, or the machine restarts.
+    pub deadline: Option<u32>,
 }
 
 /// The configuration, as the program reads it.
@@ -50,6 +52,8 @@ struct Config<'a> {
     init: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     persist: Option<persist::Config<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    deadline: Option<u32>,
 }
 
 /// Have the program make the root of the machine in `editor` read-only. Returns what was changed, a line for each change.
@@ -68,7 +72,8 @@ pub fn install(editor: &mut Editor<'_>, early: &Early<'_>) -> Result<Vec<String>
             (state, over)
         }
     };
-    let config = Config { volatile: &volatile, init: early.init, persist: kept.map(Kept::config) };
+    let Early { init, deadline, .. } = *early;
+    let config = Config { volatile: &volatile, init, persist: kept.map(Kept::config), deadline };
     let failed = |error: serde_json::Error| Error::new(Kind::Input, CONFIG, error.to_string());
     editor.write_file(CONFIG, serde_json::to_vec(&config).map_err(failed)?, 0o644)?;
     editor.write_file(PROGRAM, early.program.clone(), 0o755)?;
@@ -124,7 +129,7 @@ mod tests {
 
     fn early(volatile: Volatile, kept: Option<Kept>, is_own: bool) -> Early<'static> {
         let program = Arc::from(*b"program");
-        Early { program, volatile, kept, container: None, init: "/sbin/init", is_own }
+        Early { program, volatile, kept, container: None, init: "/sbin/init", is_own, deadline: None }
     }
 
     fn config(files: &[(&str, &str)], volatile: Volatile, is_own: bool) -> Result<(String, Tree)> {

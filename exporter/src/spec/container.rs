@@ -75,6 +75,20 @@ impl Container {
         self.entrypoint.iter().chain(&self.cmd).map(String::as_str)
     }
 
+    /// The words of the program that checks its health; `None` if there is no check.
+    pub fn health_command(&self) -> Option<Vec<String>> {
+        let (form, words) = self.healthcheck.as_ref()?.test.split_first()?;
+        match &**form {
+            "CMD" if !words.is_empty() => Some(words.to_vec()),
+            "CMD-SHELL" => {
+                let shell = ["/bin/sh", "-c"].map(str::to_owned);
+                let shell = if self.shell.is_empty() { &shell[..] } else { &self.shell };
+                Some([shell, words].concat())
+            }
+            _ => None,
+        }
+    }
+
     /// The value of a variable, if it has one.
     pub fn variable(&self, name: &str) -> Option<&str> {
         self.env

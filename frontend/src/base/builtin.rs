@@ -25,7 +25,12 @@ pub(crate) fn has_boot_files() -> bool {
 /// The programs inside a machine of this architecture, as far as this binary has them.
 pub(crate) fn programs(architecture: Architecture) -> Programs {
     let program = |name| file(GUEST, &format!("{name}-{}", architecture.oci_name()));
-    Programs { grow: program("vmimage-grow"), init: program("vmimage-init"), early: program("vmimage-early") }
+    Programs {
+        grow: program("vmimage-grow"),
+        init: program("vmimage-init"),
+        early: program("vmimage-early"),
+        boot: program("vmimage-boot"),
+    }
 }
 
 fn file(files: &[(&str, &[u8])], wanted: &str) -> Option<Arc<[u8]>> {

@@ -150,16 +150,31 @@ const LIMIT: Duration = Duration::from_secs(900);
 const EMULATED_CPU: &str = "qemu64,+cx16,+lahf-lm,+popcnt,+ssse3,+sse4.1,+sse4.2";
 
 /// The same by a `vmimage` in another environment.
-pub(crate) fn boot_by(mut command: Command, disk: &Path, firmware: &str, args: &[&str]) -> Report {
+pub(crate) fn boot_by(command: Command, disk: &Path, firmware: &str, args: &[&str]) -> Report {
+    report_of(command, disk, [firmware, ""], args, LIMIT)
+}
+
+/// The same of a machine that is told more than a token, and restarts by itself as often as it wants to.
+pub(crate) fn boot_told(disk: &Path, firmware: &str, told: &str, args: &[&str], limit: Duration) -> Report {
+    report_of(Command::new(VMIMAGE), disk, [firmware, &format!("{told}:")], args, limit)
+}
+
+fn report_of(
+    mut command: Command,
+    disk: &Path,
+    [firmware, told]: [&str; 2],
+    args: &[&str],
+    limit: Duration,
+) -> Report {
     let token = nonce();
     command.env("VMIMAGE_ACCEL", accel());
     command.arg("run").arg(disk).args([firmware, "--memory", "1G", "--cpus", "1", "--qemu-arg=-smbios"]);
-    command.arg(format!("--qemu-arg=type=1,serial={token}"));
+    command.arg(format!("--qemu-arg=type=1,serial={told}{token}"));
     if accel() == "tcg" {
         command.args(["--qemu-arg=-cpu", &format!("--qemu-arg={EMULATED_CPU}")]);
     }
     command.args(args);
-    let console = run_for(&mut command, LIMIT);
+    let console = run_for(&mut command, limit);
     let facts = console.lines().filter_map(|line| line.trim_end().split_once("report:")?.1.split_once('='));
     let report = Report(facts.map(|(name, value)| (name.to_owned(), value.trim().to_owned())).collect());
     assert!(report.0.contains_key("end"), "the machine did not report to the end:\n{console}");
@@ -197,8 +212,8 @@ fn run_for(command: &mut Command, limit: Duration) -> String {
     console
 }
 
-/// Run a command until it has printed `word`, then end it; at most for `limit`.
-pub(crate) fn run_until(command: &mut Command, word: &str, limit: Duration) {
+/// Run a command until it has printed `word`, then end it; at most for `limit`. What it printed.
+pub(crate) fn run_until(command: &mut Command, word: &str, limit: Duration) -> String {
     let mut child =
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn().unwrap();
     let stdout = child.stdout.take().unwrap();
@@ -217,6 +232,7 @@ pub(crate) fn run_until(command: &mut Command, word: &str, limit: Duration) {
     run(Command::new("kill").arg(child.id().to_string()));
     child.wait().unwrap();
     assert!(console.contains(word), "{command:?} has not printed {word}:\n{console}");
+    console
 }
 
 /// A partition as sfdisk sees it: start and size in bytes.

@@ -19,6 +19,7 @@ mod empty_store;
 mod errors;
 mod external;
 mod failures;
+mod fall_back;
 mod fidelity;
 mod field;
 mod firmware;

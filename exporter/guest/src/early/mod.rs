@@ -8,6 +8,7 @@
 //! If a step fails, it says which and ends, and the kernel panics as it does without an init: `panic=` restarts the
 //! machine, and none runs that would be another one than was asked for.
 
+pub(crate) mod guard;
 mod overlay;
 mod persist;
 
@@ -39,11 +40,19 @@ struct Config {
     init: String,
     /// What is kept on a partition.
     persist: Option<Persist>,
+    /// The seconds in which somebody has to say that the boot was good, or the machine restarts.
+    deadline: Option<u64>,
 }
 
 /// The program.
 pub fn main() -> ExitCode {
     let arguments: Vec<_> = std::env::args_os().skip(1).collect();
+    if let [role, deadline] = &arguments[..]
+        && role == guard::ROLE
+        && std::process::id() != 1
+    {
+        return guard::run(&deadline.to_string_lossy());
+    }
     if std::process::id() != 1 {
         return command(&arguments);
     }
@@ -93,6 +102,9 @@ fn run(arguments: &[OsString]) -> Result<std::convert::Infallible, String> {
     make_volatile(&config.volatile)?;
     if let (Some(persist), Some(opened)) = (&config.persist, opened) {
         persist.set_up(opened)?;
+    }
+    if let Some(deadline) = config.deadline {
+        guard::start(deadline)?;
     }
     start(&config.init, arguments)
 }
@@ -146,6 +158,9 @@ mod tests {
         };
         let config = read(r#"{"volatile":["/var","/tmp"],"init":"/sbin/init"}"#).unwrap();
         assert_eq!((config.volatile, &*config.init), (vec!["/var".to_owned(), "/tmp".into()], "/sbin/init"));
+        assert_eq!(config.deadline, None);
+        let guarded = read(r#"{"volatile":[],"init":"/sbin/init","deadline":300}"#).unwrap();
+        assert_eq!(guarded.deadline, Some(300));
         let kept = r#"{"volatile":[],"init":"/sbin/init","persist":{"label":"persist","at":"/persist","overlay":["/etc"],
             "bind":["/var"],"create":[],"grows":true}}"#;
         assert_eq!(read(kept).unwrap().persist.unwrap().growing(), Some(Path::new("/persist")));

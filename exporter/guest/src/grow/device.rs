@@ -80,6 +80,17 @@ impl Device {
         Ok(None)
     }
 
+    /// A partition of this disk.
+    pub(crate) fn child(&self, number: u32) -> Result<Self, String> {
+        let children = fs::read_dir(&self.sysfs).map_err(in_file(&self.sysfs))?.flatten();
+        let is_it = |path: &Path| {
+            let text = fs::read_to_string(path.join("partition")).unwrap_or_default();
+            text.trim() == number.to_string()
+        };
+        let found = children.map(|child| child.path()).find(|path| is_it(path));
+        Self::at(found.ok_or_else(|| format!("{}: no partition {number}", self.path.display()))?)
+    }
+
     /// Its size in bytes.
     pub(crate) fn size(&self) -> Result<u64, String> {
         self.read_bytes("size")

@@ -13,7 +13,7 @@
 
 use std::mem::{offset_of, size_of};
 
-use zerocopy::byteorder::little_endian::{U32, U64};
+use zerocopy::byteorder::little_endian::{U16, U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use super::table::{ALIGNMENT, Growth, Refusal};
@@ -51,19 +51,23 @@ const _: () = assert!(size_of::<Header>() == 92);
 const _: () = assert!(offset_of!(Header, my_lba) == 24);
 const _: () = assert!(offset_of!(Header, partition_entry_lba) == 72);
 
-/// The start of a partition entry (UEFI 2.10, table 5.6).
+/// A partition entry (UEFI 2.10, table 5.6).
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
-struct Entry {
+pub(crate) struct Entry {
     /// Zero: not in use.
-    partition_type_guid: [u8; 16],
+    pub(crate) partition_type_guid: [u8; 16],
     unique_partition_guid: [u8; 16],
     starting_lba: U64,
     /// The last block of the partition itself.
     ending_lba: U64,
+
+    attributes: U64,
+    /// UTF-16, up to a zero.
+    partition_name: [U16; 36],
 }
 
-const _: () = assert!(size_of::<Entry>() == 48);
+const _: () = assert!(size_of::<Entry>() == 128);
 
 /// The protective partition of the MBR (UEFI 2.10, table 5.4): its type, and its size in blocks.
 const MBR_TYPE: usize = 446 + 4;
@@ -108,6 +112,13 @@ impl Table {
             return Ok(Err(Refusal::LeftAlone("the partition table's entries are damaged")));
         }
         Ok(Ok(Self { mbr, header, entries, block }))
+    }
+
+    /// The partitions, each with its number.
+    pub(crate) fn entries(&self) -> impl Iterator<Item = (u32, Entry)> {
+        let entries = self.entries.chunks_exact(self.header.size_of_partition_entry.get() as usize);
+        let entries = (1..).zip(entries.filter_map(|bytes| Entry::read_from_prefix(bytes).ok()));
+        entries.map(|(number, (entry, _))| (number, entry)).filter(|(_, entry)| entry.is_used())
     }
 
     /// Grow partition `number` (from 1) on a disk that is now `disk_size` bytes.
@@ -156,7 +167,7 @@ impl Table {
         let mut last_start = 0;
         for (at, bytes) in self.entries.chunks_exact_mut(entry_len).enumerate() {
             let Ok((entry, _)) = Entry::mut_from_prefix(bytes) else { continue };
-            if entry.partition_type_guid == [0; 16] {
+            if !entry.is_used() {
                 continue;
             }
             last_start = last_start.max(entry.starting_lba.get());
@@ -176,6 +187,19 @@ impl Table {
         }
         entry.ending_lba = (end - 1).into();
         Ok(last_start)
+    }
+}
+
+impl Entry {
+    fn is_used(&self) -> bool {
+        self.partition_type_guid != [0; 16]
+    }
+
+    /// What the partition is called.
+    pub(crate) fn name(&self) -> String {
+        let units: Vec<_> =
+            self.partition_name.iter().map(|unit| unit.get()).take_while(|unit| *unit != 0).collect();
+        String::from_utf16_lossy(&units)
     }
 }
 
@@ -200,14 +224,18 @@ mod tests {
     fn disk(block: u64, size: u64, partitions: &[(u64, u64)]) -> Vec<u8> {
         let mut disk = vec![0; size as usize];
         let mut entries = vec![0; 128 * 128];
+        let mut name = [U16::default(); 36];
+        name.iter_mut().zip("root-a".encode_utf16()).for_each(|(to, unit)| *to = unit.into());
         for (index, (first, last)) in partitions.iter().enumerate() {
             let entry = Entry {
                 partition_type_guid: [1; 16],
                 unique_partition_guid: [2; 16],
                 starting_lba: (*first).into(),
                 ending_lba: (*last).into(),
+                attributes: 0.into(),
+                partition_name: name,
             };
-            entries[index * 128..][..48].copy_from_slice(entry.as_bytes());
+            entries[index * 128..][..128].copy_from_slice(entry.as_bytes());
         }
         let blocks = size / block;
         let entries_blocks = 128 * 128 / block;
@@ -245,6 +273,16 @@ mod tests {
         for (at, bytes) in &growth.writes {
             disk[*at as usize..][..bytes.len()].copy_from_slice(bytes);
         }
+    }
+
+    #[test]
+    fn partitions_have_their_numbers_and_names() {
+        let disk = disk(512, 8 * MIB, &[(2048, 4095), (4096, 6143)]);
+        let read = |at: u64, len: usize| Ok(disk[at as usize..][..len].to_vec());
+        let table = Table::read(512, read).unwrap().unwrap();
+        let named: Vec<_> = table.entries().map(|(number, entry)| (number, entry.name())).collect();
+        assert_eq!(named, [(1, "root-a".to_owned()), (2, "root-a".to_owned())]);
+        assert!(table.entries().all(|(_, entry)| entry.partition_type_guid == [1; 16]));
     }
 
     #[test]

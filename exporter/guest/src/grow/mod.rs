@@ -20,7 +20,7 @@ mod btrfs;
 pub(crate) mod device;
 pub(crate) mod ext4;
 pub(crate) mod file_system;
-mod gpt;
+pub(crate) mod gpt;
 mod mbr;
 pub(crate) mod table;
 mod xfs;

@@ -27,7 +27,12 @@ const NOT_FOUND: u8 = 127;
 const NOT_RUN: u8 = 126;
 
 pub(crate) fn run() -> ExitCode {
-    let (code, error) = match Service::read().and_then(|service| become_service(&service)) {
+    become_or_fail(Service::read())
+}
+
+/// Take on what is asked; returns only if that fails.
+pub(crate) fn become_or_fail(service: Result<Service, String>) -> ExitCode {
+    let (code, error) = match service.and_then(|service| become_service(&service)) {
         Ok((program, error)) if error.kind() == io::ErrorKind::NotFound => {
             (NOT_FOUND, format!("{program}: no such program in the image, or no such interpreter of it"))
         }

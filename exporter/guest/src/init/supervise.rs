@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Pid, Signal, WaitStatus, kill_process};
 
-use crate::init::console::{self, say};
+use crate::choice;
+use crate::init::console::{self, say, say_error};
 use crate::init::launch;
 use crate::init::service::Service;
 
@@ -83,17 +84,18 @@ impl Supervisor {
 
     /// Until the machine is to stop, which the end of a service that did not fail means too.
     pub(crate) fn run(&self) -> Action {
-        let mut pause = FIRST_PAUSE;
+        let (mut pause, mut is_up) = (FIRST_PAUSE, false);
         loop {
             let started = Instant::now();
             let ending = match self.start() {
-                Ok(pid) => match self.next(Some(pid), None) {
+                Ok(pid) => match self.follow(pid, &mut is_up) {
                     Outcome::Asked(action) => {
                         self.stop(pid);
                         return action;
                     }
                     Outcome::Ended(Ending::Code(0)) => {
                         say(format_args!("service: is done"));
+                        say_error(choice::say_good());
                         return Action::PowerOff;
                     }
                     Outcome::Ended(ending) => ending.to_string(),
@@ -112,8 +114,21 @@ impl Supervisor {
         }
     }
 
+    /// Until the service ends or the machine is to stop. Once it has run for a while it is up.
+    fn follow(&self, pid: Pid, is_up: &mut bool) -> Outcome {
+        if !*is_up {
+            match self.next(Some(pid), Some(GOOD_RUN)) {
+                Outcome::TimedOut => *is_up = true,
+                outcome => return outcome,
+            }
+            say_error(choice::start_check());
+        }
+        self.next(Some(pid), None)
+    }
+
     /// Without a service, until the machine is to stop.
     pub(crate) fn wait(inbox: &Receiver<Event>) -> Action {
+        say_error(choice::start_check());
         loop {
             match inbox.recv() {
                 Ok(Event::Asked(action)) => return action,

@@ -126,7 +126,7 @@ fn plan_of<'a>(
         account,
         working_dir,
         stop_signal,
-        health: container.healthcheck.as_ref().and_then(|check| Some((check, test(container, check)?))),
+        health: container.healthcheck.as_ref().zip(container.health_command()),
         run_directories: run_directories(editor.tree()),
     })
 }
@@ -254,20 +254,6 @@ fn environment(container: &Container, account: &Account) -> Vec<(String, String)
         }
     }
     variables
-}
-
-/// The words of a check's program; `None` if there is no check.
-fn test(container: &Container, check: &Healthcheck) -> Option<Vec<String>> {
-    let (form, words) = check.test.split_first()?;
-    match &**form {
-        "CMD" if !words.is_empty() => Some(words.to_vec()),
-        "CMD-SHELL" => {
-            let shell = ["/bin/sh", "-c"].map(str::to_owned);
-            let shell = if container.shell.is_empty() { &shell[..] } else { &container.shell };
-            Some([shell, words].concat())
-        }
-        _ => None,
-    }
 }
 
 /// The image's directories in `/run`, which a machine empties: its programs put sockets and ids there.

@@ -32,6 +32,7 @@ impl Configuration {
         asked.spec.network = self.config.network.clone().or(std::mem::take(&mut asked.spec.network));
         let Setup { timezone, locale, modules, .. } = asked.spec.setup.clone();
         asked.spec.setup = Setup { timezone, locale, modules, ..self.config.setup() };
+        asked.spec.update = self.config.update.clone();
         asked.install.packages = self.config.packages.clone().map(Folder::Context);
         asked.install.proxy.clone_from(&self.config.proxy);
         asked.install.sources = Sources {

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use exporter::error::show_text;
 use exporter::spec::layout::{self, Problem};
-use exporter::spec::{Network, Profile, Spec, network};
+use exporter::spec::{Network, Profile, Spec, Update, network, update};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -30,6 +30,7 @@ pub(super) fn find(config: &Config, table: &DeTable<'_>, problems: &mut Problems
     asked.spec.grub.clone_from(&config.grub);
     asked.spec.persist.clone_from(&config.persist);
     layout(&asked.spec, table, problems);
+    update(&config.update, table, problems);
     network(&config.network, table, problems);
     for (index, user) in config.users.iter().enumerate() {
         if user.name == "root" {
@@ -75,6 +76,15 @@ fn layout(spec: &Spec, table: &DeTable<'_>, problems: &mut Problems) {
         };
         let at = Some(span(table, LIST, index, key)).filter(|at| !at.is_empty());
         problems.add(at.unwrap_or_else(|| element(table, LIST, index)), format!("{LIST}.{key}: {message}"));
+    }
+}
+
+/// What is wrong with good boots, at the key that says it.
+fn update(update: &Update, table: &DeTable<'_>, problems: &mut Problems) {
+    const TABLE: &str = "update";
+    for (key, message) in update::problems(update) {
+        let at = value(table, &[TABLE, key]).map_or(0..0, Spanned::span);
+        problems.add(at, format!("{TABLE}.{key}: {message}"));
     }
 }
 

@@ -21,7 +21,7 @@ mod secrets;
 
 use exporter::spec::layout::{Layout, Partition};
 use exporter::spec::setup::{ContextFile, File, Group, Root, Services, Setup, User};
-use exporter::spec::{Grub, Identity, Network, Persist, Spec, TextFormat};
+use exporter::spec::{Grub, Identity, Network, Persist, Spec, TextFormat, Update};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -88,6 +88,8 @@ pub(crate) struct Config {
     pub(crate) files: Vec<File>,
     /// Services that are switched on or off.
     pub(crate) services: Services,
+    /// When a boot of a machine with two slots was good; until then its slot is on trial.
+    pub(crate) update: Update,
     /// Scripts that are run on the finished file system of the Dockerfile, in the build's sandbox, before the disk is made.
     pub(crate) hooks: Vec<HookConfig>,
 }

@@ -157,6 +157,15 @@ fn the_layouts_of_the_page_are_right() {
 }
 
 #[test]
+fn what_is_asked_of_good_boots_is_told_at_its_key() {
+    are_wrong(&[
+        ("[update]\nhealthy = \"\"", "2:11", "update.healthy: is no line of shell"),
+        ("[update]\ndeadline = 5", "2:12", "update.deadline: is not between 10 and 86400 seconds"),
+        ("[update]\ntries = 0", "2:9", "update.tries: is not between 1 and 9"),
+    ]);
+}
+
+#[test]
 fn a_wrong_layout_is_told_all_at_once_with_the_place_of_each_key() {
     for (text, places) in [
         (

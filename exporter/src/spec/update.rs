@@ -1,0 +1,101 @@
+//! When a boot of a machine with two slots for roots was good, and what happens until somebody says so.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Seconds until a machine of which nobody has said that it is good restarts.
+const DEADLINE: u32 = 300;
+/// A shorter one ends before most machines are up; a longer one is none.
+const MIN_DEADLINE: u32 = 10;
+const MAX_DEADLINE: u32 = 86400;
+/// How many starts of a slot may end in no good boot.
+const TRIES: u8 = 3;
+/// What a script of GRUB counts to.
+const MAX_TRIES: u8 = 9;
+
+/// When the boot of a new version was good, with the layout `ab`. Until then its slot is on trial.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Update {
+    /// A line of shell that succeeds once the machine is healthy; it is run as root until it does. By default the image's
+    /// `HEALTHCHECK`; without one, a boot is good that has reached its goal.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(example = &"curl --fail --silent http://localhost/health")]
+    pub healthy: Option<String>,
+    /// The seconds in which the machine has to be healthy, or it restarts while there are tries left. By default 300.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 10, max = 86400), example = &600)]
+    pub deadline: Option<u32>,
+    /// How many starts of a slot may end in no good boot before the other one is taken. By default 3.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 9), example = &5)]
+    pub tries: Option<u8>,
+}
+
+impl Update {
+    /// Whether nothing is asked.
+    pub fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// The seconds in which a boot has to be good.
+    pub fn deadline(&self) -> u32 {
+        self.deadline.unwrap_or(DEADLINE)
+    }
+
+    /// How many starts of a slot may end in no good boot.
+    pub fn tries(&self) -> u8 {
+        self.tries.unwrap_or(TRIES)
+    }
+}
+
+/// What is wrong: the key that says it, and why.
+pub fn problems(update: &Update) -> Vec<(&'static str, String)> {
+    let Update { healthy, deadline, tries } = update;
+    let mut problems = Vec::new();
+    let is_line = |line: &String| !line.trim().is_empty() && !line.contains(['\n', '\r', '\0']);
+    if healthy.as_ref().is_some_and(|line| !is_line(line)) {
+        problems.push(("healthy", "is no line of shell".to_owned()));
+    }
+    if deadline.is_some_and(|seconds| !(MIN_DEADLINE..=MAX_DEADLINE).contains(&seconds)) {
+        problems.push(("deadline", format!("is not between {MIN_DEADLINE} and {MAX_DEADLINE} seconds")));
+    }
+    if tries.is_some_and(|tries| !(1..=MAX_TRIES).contains(&tries)) {
+        problems.push(("tries", format!("is not between 1 and {MAX_TRIES}")));
+    }
+    problems
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_is_told_by_its_key() {
+        let said = |update: &str| {
+            let problems = problems(&serde_json::from_str(update).unwrap());
+            problems
+                .into_iter()
+                .map(|(key, message)| format!("{key} {message}"))
+                .collect::<Vec<_>>()
+                .join("; ")
+        };
+        assert_eq!(said("{}"), "");
+        assert_eq!(said(r#"{"healthy":"curl localhost","deadline":600,"tries":9}"#), "");
+        assert_eq!(
+            said(r#"{"healthy":" ","deadline":9,"tries":10}"#),
+            "healthy is no line of shell; deadline is not between 10 and 86400 seconds; tries is not between 1 and 9"
+        );
+        assert_eq!(
+            said(r#"{"healthy":"true\nfalse","tries":0}"#),
+            "healthy is no line of shell; tries is not between 1 and 9"
+        );
+        assert!(serde_json::from_str::<Update>(r#"{"health":"true"}"#).is_err());
+    }
+
+    #[test]
+    fn what_was_not_asked_is_as_by_default() {
+        let update = Update::default();
+        assert_eq!((update.deadline(), update.tries(), update.is_default()), (300, 3, true));
+    }
+}
