@@ -199,6 +199,38 @@ fn the_text_is_readable_and_harmless() {
 }
 
 #[test]
+fn slots_are_told_with_what_the_boot_loader_would_do() {
+    let lab = Lab::new("BOOTX64.EFI");
+    let root = "-t1:4F68BCE3-E8CD-4DB1-96E7-FBCAF984B709";
+    tool("sgdisk", &[root, "-c1:_empty", &lab.text("disk.raw")]);
+    let slots = |first: &str, second: &str| {
+        for (name, text) in [("grubenv", first), ("grubenv.2", second)] {
+            fs::write(lab.path(name), format!("{text:#<1024}")).unwrap();
+            let to = format!("::/EFI/BOOT/{name}");
+            tool("mcopy", &["-o", "-i", &lab.text("esp"), &lab.text(name), &to]);
+        }
+        lab.put(&lab.text("esp"), ESP);
+        json(&inspect(&lab.path("disk.raw"), &["--json"]))["slots"].clone()
+    };
+    let whole = "# GRUB Environment Block\nA_OK=1\nA_TRY=0\nB_OK=1\nB_TRY=2\ngood=A\nORDER=B A\n";
+    let expected = serde_json::json!({
+        "order": "B A",
+        "good": "A",
+        "slots": [
+            { "name": "A", "partition": 1, "state": "empty", "tries": 0 },
+            { "name": "B", "partition": 3, "state": "trying", "tries": 2 },
+        ],
+    });
+    assert_eq!(slots(whole, "# GRUB Environment Block\n"), expected);
+    assert_eq!(slots(&whole[..40], whole), expected);
+    let text = String::from_utf8(inspect(&lab.path("disk.raw"), &[]).stdout).unwrap();
+    for line in ["  B              partition 3, trying, 2 tries used", "  order          B A, last good: A"] {
+        assert!(text.contains(line), "{line:?} in\n{text}");
+    }
+    assert_eq!(slots("", ""), serde_json::Value::Null);
+}
+
+#[test]
 fn the_machine_that_runs_it_is_told_by_the_boot_loader() {
     for (boot_file, word) in [("BOOTX64.EFI", "-machine q35"), ("bootaa64.efi", "qemu-system-aarch64")] {
         let lab = Lab::new(boot_file);

@@ -22,17 +22,9 @@ const ESP: &str = "/boot/efi";
 
 /// All that is wrong with what was asked of good boots.
 pub(super) fn require_right(spec: &Spec) -> Result<()> {
-    let problems =
-        update::problems(&spec.update).into_iter().map(|(key, message)| format!("{key} {message}"));
+    let problems = update::problems(spec).into_iter().map(|(key, message)| format!("{key} {message}"));
     let problems: Vec<_> = problems.collect();
-    if !problems.is_empty() {
-        return Err(Error::new(Kind::Input, "update", problems.join("; ")));
-    }
-    if !spec.update.is_default() && !spec.layout.has_slots() {
-        let message = "is of a machine with two slots, and this one has no other root to go back to";
-        return Err(Error::new(Kind::Input, "update", message).with_hint("ask for layout = \"ab\""));
-    }
-    Ok(())
+    if problems.is_empty() { Ok(()) } else { Err(Error::new(Kind::Input, "[update]", problems.join("; "))) }
 }
 
 /// What was asked, after what the kernel and the initramfs of this distribution have to be told.

@@ -16,6 +16,7 @@
 //!
 //! GRUB's scripts know no arithmetic, and its signed builds no `eval`: what is done with a number is written out.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use super::grub::SERIAL_TERMINAL;
@@ -35,9 +36,11 @@ pub const TRIES: u8 = 3;
 /// The menu of a slot.
 const MENU: &str = "/boot/grub/grub.cfg";
 /// Bytes of an environment block: `DEFAULT_ENVBLK_SIZE` of grub-editenv.
-const BLOCK_SIZE: usize = 1024;
+pub const BLOCK_SIZE: usize = 1024;
 /// Its first line, `GRUB_ENVBLK_SIGNATURE`.
 const SIGNATURE: &str = "# GRUB Environment Block\n";
+/// The last variable, which a block that was cut short does not have.
+const ORDER: &str = "ORDER";
 /// All variables, in the order of a block.
 const VARIABLES: &str = "A_OK A_TRY B_OK B_TRY good ORDER";
 
@@ -46,6 +49,26 @@ pub fn environment() -> Vec<u8> {
     let mut block = format!("{SIGNATURE}A_OK=1\nA_TRY=0\nB_OK=0\nB_TRY=0\ngood=A\nORDER=A B\n").into_bytes();
     block.resize(BLOCK_SIZE, b'#');
     block
+}
+
+/// What a block says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Variables(BTreeMap<String, String>);
+
+impl Variables {
+    /// `None` of a block that is none, or was cut short.
+    pub fn read(block: &[u8]) -> Option<Self> {
+        let text = String::from_utf8_lossy(block.strip_prefix(SIGNATURE.as_bytes())?);
+        let lines = text.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n'));
+        let pairs = lines.filter(|line| !line.starts_with('#')).filter_map(|line| line.split_once('='));
+        let variables = Self(pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect());
+        (!variables.get(ORDER).is_empty()).then_some(variables)
+    }
+
+    /// The value of one; empty if it has none.
+    pub fn get(&self, name: &str) -> &str {
+        self.0.get(name).map_or("", String::as_str)
+    }
 }
 
 /// `\EFI\<vendor>\grub.cfg` of a machine with two slots, of which each has so many `tries`.
@@ -211,6 +234,10 @@ mod tests {
         // A block that is cut short has no ORDER.
         assert_eq!(names.collect::<Vec<_>>().join(" "), VARIABLES);
         assert!(text.ends_with("\nORDER=A B\n"));
+        let read = |len: usize| Variables::read(&block[..len]);
+        let variables = read(1024).unwrap();
+        assert_eq!(["A_OK", "B_OK", "ORDER", "other"].map(|name| variables.get(name)), ["1", "0", "A B", ""]);
+        assert_eq!((read(text.len() - 1), read(0)), (None, None));
     }
 
     #[test]

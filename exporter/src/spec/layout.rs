@@ -25,7 +25,7 @@ use crate::fs::{self, erofs};
 use crate::seed::Uuid;
 
 pub use drivers::initramfs_drivers;
-pub use list::{Content, Slot, slots};
+pub use list::{Content, EMPTY_SLOT, Slot, slots};
 pub use partition_type::PartitionType;
 pub use problems::{Problem, problems};
 pub use source::{Source, StageSource};

@@ -3,6 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::Spec;
+
 /// Seconds until a machine of which nobody has said that it is good restarts.
 const DEADLINE: u32 = 300;
 /// A shorter one ends before most machines are up; a longer one is none.
@@ -49,19 +51,24 @@ impl Update {
     }
 }
 
-/// What is wrong: the key that says it, and why.
-pub fn problems(update: &Update) -> Vec<(&'static str, String)> {
-    let Update { healthy, deadline, tries } = update;
+/// What is wrong: the key that says it (`table.key`), and why.
+pub fn problems(spec: &Spec) -> Vec<(&'static str, String)> {
+    let Update { healthy, deadline, tries } = &spec.update;
     let mut problems = Vec::new();
+    if !spec.update.is_default() && !spec.layout.has_slots() {
+        let message = "is of a machine that has another root to go back to: ask for layout = \"ab\"";
+        problems.push(("update", message.to_owned()));
+    }
     let is_line = |line: &String| !line.trim().is_empty() && !line.contains(['\n', '\r', '\0']);
     if healthy.as_ref().is_some_and(|line| !is_line(line)) {
-        problems.push(("healthy", "is no line of shell".to_owned()));
+        problems.push(("update.healthy", "is no line of shell".to_owned()));
     }
     if deadline.is_some_and(|seconds| !(MIN_DEADLINE..=MAX_DEADLINE).contains(&seconds)) {
-        problems.push(("deadline", format!("is not between {MIN_DEADLINE} and {MAX_DEADLINE} seconds")));
+        problems
+            .push(("update.deadline", format!("is not between {MIN_DEADLINE} and {MAX_DEADLINE} seconds")));
     }
     if tries.is_some_and(|tries| !(1..=MAX_TRIES).contains(&tries)) {
-        problems.push(("tries", format!("is not between 1 and {MAX_TRIES}")));
+        problems.push(("update.tries", format!("is not between 1 and {MAX_TRIES}")));
     }
     problems
 }
@@ -72,24 +79,26 @@ mod tests {
 
     #[test]
     fn what_cannot_be_is_told_by_its_key() {
-        let said = |update: &str| {
-            let problems = problems(&serde_json::from_str(update).unwrap());
-            problems
-                .into_iter()
-                .map(|(key, message)| format!("{key} {message}"))
-                .collect::<Vec<_>>()
-                .join("; ")
+        let said_of = |layout: &str, update: &str| {
+            let (layout, update) =
+                (serde_json::from_str(layout).unwrap(), serde_json::from_str(update).unwrap());
+            let problems = problems(&Spec { layout, update, ..Spec::default() }).into_iter();
+            problems.map(|(key, message)| format!("{key} {message}")).collect::<Vec<_>>().join("; ")
         };
+        let said = |update: &str| said_of(r#"{"preset":"ab"}"#, update);
         assert_eq!(said("{}"), "");
         assert_eq!(said(r#"{"healthy":"curl localhost","deadline":600,"tries":9}"#), "");
         assert_eq!(
             said(r#"{"healthy":" ","deadline":9,"tries":10}"#),
-            "healthy is no line of shell; deadline is not between 10 and 86400 seconds; tries is not between 1 and 9"
+            "update.healthy is no line of shell; update.deadline is not between 10 and 86400 seconds; update.tries is not between 1 and 9"
         );
         assert_eq!(
             said(r#"{"healthy":"true\nfalse","tries":0}"#),
-            "healthy is no line of shell; tries is not between 1 and 9"
+            "update.healthy is no line of shell; update.tries is not between 1 and 9"
         );
+        assert_eq!(said_of("{}", "{}"), "");
+        let without = said_of("{}", r#"{"tries":2}"#);
+        assert!(without.starts_with("update is of a machine that has another root"), "{without}");
         assert!(serde_json::from_str::<Update>(r#"{"health":"true"}"#).is_err());
     }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use exporter::boot::core_modules;
 use exporter::choice::by_name;
 use exporter::container::Format;
-use exporter::spec::{Spec, layout, network};
+use exporter::spec::{Spec, layout, network, update};
 
 use super::config::Configuration;
 use super::spelling::Hints;
@@ -152,7 +152,8 @@ pub(crate) fn check_problems(spec: &Spec) -> Result<()> {
     let layout = layout.map(|layout::Problem { key, message, .. }| format!("{key}: {message}"));
     let network = network::problems(&spec.network).into_iter();
     let network = network.map(|network::Problem { key, message, .. }| format!("network.{key}: {message}"));
-    let lines: Vec<_> = layout.chain(network).collect();
+    let update = update::problems(spec).into_iter().map(|(key, message)| format!("{key}: {message}"));
+    let lines: Vec<_> = layout.chain(network).chain(update).collect();
     if lines.is_empty() { Ok(()) } else { Err(Error::of_lines(lines)) }
 }
 

@@ -39,6 +39,9 @@ fact root "$(awk '$2 == "/" { print $3, substr($4, 1, 2) }' /proc/mounts)"
 fact data "$(awk '$2 == "/srv" { print $3, substr($4, 1, 2) }' /proc/mounts)"
 fact swap "$(awk 'NR > 1 { print $2 }' /proc/swaps)"
 for folder in /etc /var/lib /srv; do echo boot >>"$folder/boots"; fact "$folder" "$(grep -c boot "$folder/boots")"; done
+seconds=0
+until vmimage-boot status | grep -q ' booted  *good ' || [ "$seconds" = 90 ]; do sleep 1; seconds=$((seconds + 1)); done
+fact status "$(vmimage-boot status --json)"
 if echo new 2>/dev/null >/usr/written; then fact usr written; else fact usr read-only; fi
 '''
 "#;
@@ -104,7 +107,10 @@ fn is_one_machine(base: &str, more: &str, root: &str, firmware: &str) {
         assert_eq!((report.get("root"), report.get("usr")), (root, "read-only"));
         assert_eq!((report.get("data"), report.get("swap")), ("ext4 rw", "partition"));
         assert_eq!((report.get("failed"), report.get("app")), ("", "version one"));
-        assert_ne!(report.get("machine-id"), "");
+        let status: serde_json::Value = serde_json::from_str(report.get("status")).unwrap();
+        assert_eq!((&status["booted"], &status["good"]), (&slot.into(), &slot.into()), "{status}");
+        // OpenRC makes none.
+        assert!(base.contains("alpine") || !report.get("machine-id").is_empty());
         assert_eq!(identity(report), identity(&first), "{slot}");
     }
 }

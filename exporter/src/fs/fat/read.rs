@@ -75,6 +75,26 @@ pub fn files<V: ReadAt + ?Sized>(volume: &V, budget: &DiskBudget) -> Result<Vec<
     Ok(files)
 }
 
+/// The bytes of a file without a slash at the start of its path, if there is one and it has no more than `max`. Names have no case.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_file<V: ReadAt + ?Sized>(
+    volume: &V,
+    path: &str,
+    max: usize,
+    budget: &DiskBudget,
+) -> Result<Option<Vec<u8>>> {
+    let reader = Reader::open(volume, budget)?;
+    let mut walk = Walk::new(&reader)?;
+    while let Some((found, entry)) = walk.next()? {
+        if entry.size as usize <= max && !entry.is_directory() && found.eq_ignore_ascii_case(path) {
+            return reader.text(entry.cluster, u64::from(entry.size)).map(|(bytes, _)| Some(bytes));
+        }
+    }
+    Ok(None)
+}
+
 pub(super) fn corrupt(message: impl Into<String>) -> Error {
     Error::new(Kind::Corrupt, "FAT volume", message)
 }

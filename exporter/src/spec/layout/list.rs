@@ -8,7 +8,7 @@ use crate::disk::{TableKind, kinds};
 use crate::fs::FileSystem;
 use crate::fs::erofs::Algorithm;
 use crate::seed::Uuid;
-use crate::spec::{Loader, Persist, Profile, Size, Spec, Volatile};
+use crate::spec::{Identity, Loader, Persist, Profile, Size, Spec, Volatile};
 
 /// A partition with all that was left open.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,7 +75,7 @@ pub enum Content {
 /// The name of the first slot in the table, as long as nobody says what is in it.
 const FIRST_SLOT: &str = "root-a";
 /// That of a slot with nothing in it, by which sysupdate.d(5) knows it.
-const EMPTY_SLOT: &str = "_empty";
+pub const EMPTY_SLOT: &str = "_empty";
 /// Where what is kept is mounted.
 const PERSIST_MOUNT: &str = "/persist";
 /// Room for what a first boot copies from the image, where nothing else is said.
@@ -106,7 +106,7 @@ pub fn slots(spec: &Spec) -> Vec<Slot> {
     let slots = list.into_iter().map(|entry| slot(entry, spec, &mut labels));
     let mut slots: Vec<_> = slots.collect();
     if spec.layout.has_slots() {
-        add_empty_slot(&mut slots);
+        add_empty_slot(&mut slots, &spec.image);
     }
     if spec.layout.table == TableKind::Mbr && is_for_bios(spec) {
         activate(&mut slots);
@@ -115,9 +115,9 @@ pub fn slots(spec: &Spec) -> Vec<Slot> {
 }
 
 /// Behind the root, of which it has the size; nobody mounts it by its type.
-fn add_empty_slot(slots: &mut Vec<Slot>) {
+fn add_empty_slot(slots: &mut Vec<Slot>, image: &Identity) {
     let Some(at) = slots.iter().position(|slot| slot.content == Content::Root) else { return };
-    FIRST_SLOT.clone_into(&mut slots[at].label);
+    slots[at].label = first_slot(image);
     let empty = Slot {
         label: EMPTY_SLOT.to_owned(),
         guid: None,
@@ -132,6 +132,14 @@ fn add_empty_slot(slots: &mut Vec<Slot>) {
         ..slots[at].clone()
     };
     slots.insert(at + 1, empty);
+}
+
+/// What is in the first slot, as sysupdate.d(5) has it in a name, if that is said.
+fn first_slot(image: &Identity) -> String {
+    match (&image.id, &image.version) {
+        (Some(id), Some(version)) => format!("{id}_{version}"),
+        _ => FIRST_SLOT.to_owned(),
+    }
 }
 
 /// There are BIOSes that start no disk with an MBR of which no partition is active: here the one with the kernel.
@@ -426,6 +434,9 @@ mod tests {
             assert_eq!((slot.min, slot.max, slot.weight, slot.kind), (2 << 30, Some(3 << 30), 0, root.kind));
         }
         assert_eq!((&root.content, &*root.volume_label, root.read_only), (&Content::Root, "root", true));
+        let image = serde_json::from_str(r#"{"id":"kiosk","version":"1.4.0"}"#).unwrap();
+        let named = super::slots(&Spec { image, ..spec(layout) });
+        assert_eq!((&*named[2].label, &*named[3].label), ("kiosk_1.4.0", EMPTY_SLOT));
         assert_eq!((&empty.content, empty.file_system, empty.guid), (&Content::EmptySlot, None, None));
         assert_eq!((root.attributes, empty.attributes), (kinds::READ_ONLY, kinds::NO_AUTO));
         assert_eq!((&kernels.content, &kernels.mount), (&Content::SlotKernels, &None));

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use exporter::error::show_text;
 use exporter::spec::layout::{self, Problem};
-use exporter::spec::{Network, Profile, Spec, Update, network, update};
+use exporter::spec::{Network, Profile, Spec, network, update};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -28,9 +28,11 @@ pub(super) fn find(config: &Config, table: &DeTable<'_>, problems: &mut Problems
     }
     asked.spec.layout.partitions.clone_from(&config.partitions);
     asked.spec.grub.clone_from(&config.grub);
+    asked.spec.image.clone_from(&config.image);
     asked.spec.persist.clone_from(&config.persist);
     layout(&asked.spec, table, problems);
-    update(&config.update, table, problems);
+    asked.spec.update.clone_from(&config.update);
+    update(&asked.spec, table, problems);
     network(&config.network, table, problems);
     for (index, user) in config.users.iter().enumerate() {
         if user.name == "root" {
@@ -80,11 +82,11 @@ fn layout(spec: &Spec, table: &DeTable<'_>, problems: &mut Problems) {
 }
 
 /// What is wrong with good boots, at the key that says it.
-fn update(update: &Update, table: &DeTable<'_>, problems: &mut Problems) {
-    const TABLE: &str = "update";
-    for (key, message) in update::problems(update) {
-        let at = value(table, &[TABLE, key]).map_or(0..0, Spanned::span);
-        problems.add(at, format!("{TABLE}.{key}: {message}"));
+fn update(spec: &Spec, table: &DeTable<'_>, problems: &mut Problems) {
+    for (key, message) in update::problems(spec) {
+        let path: Vec<_> = key.split('.').collect();
+        let at = value(table, &path).map_or(0..0, Spanned::span);
+        problems.add(at, format!("{key}: {message}"));
     }
 }
 

@@ -159,9 +159,14 @@ fn the_layouts_of_the_page_are_right() {
 #[test]
 fn what_is_asked_of_good_boots_is_told_at_its_key() {
     are_wrong(&[
-        ("[update]\nhealthy = \"\"", "2:11", "update.healthy: is no line of shell"),
-        ("[update]\ndeadline = 5", "2:12", "update.deadline: is not between 10 and 86400 seconds"),
-        ("[update]\ntries = 0", "2:9", "update.tries: is not between 1 and 9"),
+        ("layout = \"ab\"\n[update]\nhealthy = \"\"", "3:11", "update.healthy: is no line of shell"),
+        (
+            "layout = \"ab\"\n[update]\ndeadline = 5",
+            "3:12",
+            "update.deadline: is not between 10 and 86400 seconds",
+        ),
+        ("layout = \"ab\"\n[update]\ntries = 0", "3:9", "update.tries: is not between 1 and 9"),
+        ("[update]\ntries = 3", "1:1", "update: is of a machine that has another root to go back to"),
     ]);
 }
 

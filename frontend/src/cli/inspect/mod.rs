@@ -4,6 +4,7 @@ mod bios;
 mod file_system;
 mod linux;
 mod print;
+mod slots;
 mod window;
 
 use std::path::{Path, PathBuf};
@@ -20,6 +21,7 @@ use crate::base::disk::DiskInfo;
 use crate::base::{Error, Result, terminal};
 use file_system::FileSystem;
 use linux::Linux;
+use slots::Slots;
 use window::Window;
 
 /// Show what is on a disk: partitions, file systems, boot loader, kernel, distribution.
@@ -127,6 +129,9 @@ struct Report {
     disk_signature: Option<String>,
     partitions: Vec<PartitionReport>,
     boot: Boot,
+    /// Of a machine with two roots.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    slots: Option<Slots>,
     linux: Option<Linux>,
     /// What is not read.
     warnings: Vec<String>,
@@ -192,6 +197,7 @@ impl Report {
             disk_signature: None,
             partitions,
             boot,
+            slots: None,
             linux: None,
             warnings: Vec::new(),
             problems: container::check(file)?,
@@ -225,6 +231,7 @@ impl Report {
             }
             self.partitions.push(PartitionReport::new(partition, file_system));
         }
+        self.read_slots(disk, &partitions, &budgets.facts);
         self.boot.bios = bios::boot_loader(&**disk, table);
         // The root partition is asked first: another one may hold a second system.
         let mut candidates: Vec<_> = partitions.iter().collect();
@@ -274,6 +281,14 @@ impl Report {
                 self.tell(place, &error);
                 None
             }
+        }
+    }
+
+    fn read_slots(&mut self, disk: &Shared, partitions: &[Placed], budget: &DiskBudget) {
+        let Some(esp) = partitions.iter().find(|partition| is_esp(partition)) else { return };
+        match Slots::read(&Window::of_partition(disk, esp), partitions, budget) {
+            Ok(slots) => self.slots = slots,
+            Err(error) => self.tell(&format!("partition {}", esp.number), &error),
         }
     }
 

@@ -6,6 +6,7 @@ use exporter::error::show_size;
 use exporter::terminal::line;
 
 use super::file_system::FileSystem;
+use super::slots::Slot;
 use super::{PartitionReport, Report};
 
 /// Displays a report.
@@ -27,6 +28,11 @@ impl fmt::Display for Text<'_> {
                 [] => writeln!(f, "  UEFI           none")?,
                 files => files.iter().try_for_each(|file| writeln!(f, "  UEFI           {}", line(file)))?,
             }
+        }
+        if let Some(slots) = &report.slots {
+            writeln!(f, "\nslots")?;
+            slots.slots.iter().try_for_each(|slot| write_slot(f, slot))?;
+            writeln!(f, "  order          {}, last good: {}", line(&slots.order), line(&slots.good))?;
         }
         let Some(linux) = &report.linux else { return Ok(()) };
         writeln!(f, "\nsystem")?;
@@ -58,6 +64,11 @@ fn write_partition(f: &mut fmt::Formatter<'_>, partition: &PartitionReport) -> f
         Some(file_system) => writeln!(f, " {}", describe(file_system)),
         None => writeln!(f),
     }
+}
+
+fn write_slot(f: &mut fmt::Formatter<'_>, slot: &Slot) -> fmt::Result {
+    let Slot { name, partition, state, tries } = slot;
+    writeln!(f, "  {name:<14} partition {partition}, {state}, {tries} tries used")
 }
 
 fn describe(file_system: &FileSystem) -> String {

@@ -1,6 +1,7 @@
 //! What is wrong with slots for roots.
 
 use super::Search;
+use super::table::LABEL;
 use crate::disk::TableKind;
 use crate::error::show_size;
 use crate::fs::FileSystem;
@@ -28,6 +29,7 @@ impl Search<'_> {
         let roots = asked.filter(|(_, partition)| partition.kind == PartitionType::Root);
         roots.for_each(|(at, partition)| self.words_of_root(at, partition));
         self.kernels();
+        self.name_of_first();
         for slot in self.slots {
             let shared = ["/usr", "/boot"].into_iter().find(|point| slot.mount.as_deref() == Some(*point));
             if let Some(point) = shared {
@@ -57,6 +59,17 @@ impl Search<'_> {
                 "a root in a slot is only read: what is written to is on persist",
             );
         }
+    }
+
+    /// What `[image]` says is in the first slot.
+    fn name_of_first(&mut self) {
+        let first = self.slots.iter().find(|slot| slot.content == Content::Root);
+        let Some(label) = first.map(|slot| &slot.label).filter(|label| label.len() > LABEL) else { return };
+        let message = format!(
+            "{label:?}, which the slot is called by id and version, has {} characters, the table has room for {LABEL}",
+            label.len()
+        );
+        self.add(None, "image", message);
     }
 
     /// Where GRUB reads the kernels of both roots.

@@ -7,7 +7,7 @@ use crate::spec::TextFormat;
 use crate::spec::layout::{Content, Filesystem, Partition, Slot};
 
 /// UTF-16 units of a name in a GPT.
-const LABEL: usize = 36;
+pub(super) const LABEL: usize = 36;
 
 impl Search<'_> {
     /// Words for the table that an MBR has no place for.

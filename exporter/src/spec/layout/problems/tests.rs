@@ -178,6 +178,9 @@ fn slots_have_all_that_each_root_has_of_its_own() {
     let volatile = Spec { volatile: Volatile::Overlay, ..Spec::default() };
     let said_of = |layout: &str, spec: Spec| said(layout, spec).join(" ");
     assert!(said_of(r#"{"preset":"ab"}"#, volatile).contains(".volatile: a root in a slot is only read"));
+    let image = serde_json::from_str(&format!(r#"{{"id":"{}","version":"1"}}"#, "k".repeat(35))).unwrap();
+    let named = Spec { image, ..Spec::default() };
+    assert!(said_of(r#"{"preset":"ab"}"#, named).contains("has 37 characters, the table has room for 36"));
     let two = r#"{"preset":"simple","partitions":[{"type":"root"},{"type":"root","label":"b"}]}"#;
     assert!(said_of(two, Spec::default()).contains("here are 2: layout = \"ab\" has two slots for roots"));
 }
