@@ -21,7 +21,7 @@ pub fn install(
     file_system: FileSystem,
 ) -> Result<Option<String>> {
     let is_there = |path: &&str| editor.tree().resolve(*path).is_some();
-    if !PROGRAMS.iter().any(|path| is_there(path)) || CONFIGS.iter().any(|path| is_there(path)) {
+    if !PROGRAMS.iter().any(is_there) || CONFIGS.iter().any(is_there) {
         return Ok(None);
     }
     let kind = if file_system == FileSystem::Ext4 { "ext4" } else { "raw" };

@@ -61,7 +61,11 @@ fn the_first_slot_has_the_root_and_names_no_disk() {
         assert!(disk.is_whole(&part.placed, part.file_system.unwrap()), "{part:?}");
     }
     let script = on_fat(&disk, "esp", "/EFI/debian/grub.cfg");
-    assert!([root, empty].iter().any(|part| script.contains(&part.placed.id.to_string())), "{script}");
+    assert!([root, empty].iter().all(|part| script.contains(&part.placed.id.to_string())), "{script}");
+    for copy in ["grubenv", "grubenv.2"] {
+        let block = on_fat(&disk, "esp", &format!("/EFI/BOOT/{copy}"));
+        assert!(block.contains("A_OK=1\nA_TRY=0\nB_OK=0\nB_TRY=0\ngood=A\nORDER=A B\n##"), "{block}");
+    }
     let menu = disk.debugfs("root-a", "cat /boot/grub/grub.cfg");
     assert!(menu.contains("\tlinux /vmlinuz root=$slot_root ro rauc.slot=$slot "), "{menu}");
     assert!(menu.contains(" $slot_words\n") && !menu.contains("search."), "{menu}");

@@ -116,8 +116,9 @@ pub fn slots(spec: &Spec) -> Vec<Slot> {
 
 /// Behind the root, of which it has the size; nobody mounts it by its type.
 fn add_empty_slot(slots: &mut Vec<Slot>, image: &Identity) {
-    let Some(at) = slots.iter().position(|slot| slot.content == Content::Root) else { return };
-    slots[at].label = first_slot(image);
+    let root = slots.iter_mut().enumerate().find(|(_, slot)| slot.content == Content::Root);
+    let Some((at, root)) = root else { return };
+    root.label = first_slot(image);
     let empty = Slot {
         label: EMPTY_SLOT.to_owned(),
         guid: None,
@@ -129,7 +130,7 @@ fn add_empty_slot(slots: &mut Vec<Slot>, image: &Identity) {
         grow: false,
         read_only: false,
         attributes: kinds::NO_AUTO,
-        ..slots[at].clone()
+        ..root.clone()
     };
     slots.insert(at + 1, empty);
 }
