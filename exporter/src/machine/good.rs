@@ -136,7 +136,7 @@ fn check(good: &Good<'_>) -> Option<Check> {
 
 fn no_check() -> Error {
     let message = "has a deadline, and nothing tells whether the machine is healthy";
-    let hint = Hint::from("name a command, [update] healthy = \"…\", or give the image a HEALTHCHECK");
+    let hint = Hint::from("name a command by the key healthy of [update], or give the image a HEALTHCHECK");
     Error::new(Kind::Input, "update", message).with_hint(hint)
 }
 

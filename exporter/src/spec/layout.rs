@@ -434,7 +434,7 @@ mod tests {
             (r#"{"partitions":[{"type":"srv","compression":"xz"}]}"#, "unknown variant `xz`"),
             (r#"{"sector-size":1024}"#, "one of 512, 4096"),
             (r#"{"table":"bsd"}"#, "unknown variant `bsd`"),
-            (r#"{"preset":"ab"}"#, "unknown variant `ab`"),
+            (r#"{"preset":"abc"}"#, "unknown variant `abc`"),
         ] {
             let error = serde_json::from_str::<Layout>(text).unwrap_err().to_string();
             assert!(error.contains(said), "{text}: {error}");

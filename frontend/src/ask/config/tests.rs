@@ -144,7 +144,7 @@ fn recipes() -> Vec<String> {
 #[test]
 fn the_layouts_of_the_page_are_right() {
     let recipes = recipes();
-    assert_eq!(recipes.len(), 11);
+    assert_eq!(recipes.len(), 12);
     for recipe in &recipes {
         let config = Config::parse("vmimage.toml", recipe).unwrap_or_else(|problems| panic!("{problems}"));
         assert_ne!(config, Config::default());
