@@ -25,9 +25,10 @@ disk="$1/root/sys/dev/block/disk"
 for device in "$2" "$3"; do
     mkdir -p "$disk/${device##*/}"
     echo 1 >"$disk/${device##*/}/partition"
+    echo 0 >"$disk/${device##*/}/start"
+    ln -s "disk/${device##*/}" "$1/root/sys/dev/block/$(mountpoint -x "$device")"
 done
 echo "PARTNAME=$4" >"$disk/${3##*/}/uevent"
-ln -s "disk/${2##*/}" "$1/root/sys/dev/block/$(mountpoint -d "$1/root")"
 exec chroot "$1/root" /usr/lib/vmimage/early
 "#;
 
