@@ -8,6 +8,9 @@
 //!
 //! What they do is in this library.
 
+/// Commands of a person in the machine: programs with the words that come first behind each.
+pub const COMMANDS: &[(&str, &[&str])] = &[("vmimage", &[early::FACTORY_RESET])];
+
 pub mod early;
 #[cfg(feature = "fuzz")]
 pub mod fuzz;

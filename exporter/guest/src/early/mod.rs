@@ -91,6 +91,10 @@ fn run(arguments: &[OsString]) -> Result<std::convert::Infallible, String> {
     make_read_only()?;
     let opened = config.persist.as_ref().map(Persist::open);
     make_volatile(&config.volatile)?;
+    if config.init == boot::PROGRAM {
+        // What it is told there is to stay.
+        mounts::run();
+    }
     if let (Some(persist), Some(opened)) = (&config.persist, opened) {
         persist.set_up(opened)?;
     }
