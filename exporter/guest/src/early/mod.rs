@@ -19,15 +19,15 @@ use std::process::{Command, ExitCode};
 use rustix::mount::{MountFlags, MountPropagationFlags, mount_change, mount_remount};
 use serde::Deserialize;
 
-use crate::init::{console, mounts};
+use crate::init::{boot, console, mounts};
 use overlay::Upper;
 use persist::Persist;
 
 /// Where the disk's builder says what it does.
 const CONFIG: &str = "/usr/lib/vmimage/early.json";
 
-/// Its command in the machine.
-const FACTORY_RESET: &str = "factory-reset";
+/// Its command in the machine: the next boot empties what is kept.
+pub const FACTORY_RESET: &str = "factory-reset";
 
 /// What it does.
 #[derive(Debug, PartialEq, Eq, Deserialize)]
