@@ -17,6 +17,8 @@ use crate::init::modules::Modules;
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Where programs for disks lie.
 const FOLDERS: [&str; 2] = ["/sbin", "/usr/sbin"];
+/// What a mount takes; for checksums, the kernel asks modprobe until Linux 6.14.
+const DRIVERS: [&str; 2] = ["crc32c", "ext4"];
 /// Exit codes of fsck(8): errors are left; it could not do its work.
 const NOT_REPAIRED: i32 = 4 | 8;
 
@@ -63,7 +65,8 @@ pub(super) fn mount(device: &Device, at: &Path) -> Result<(), String> {
     let mounted = mounted().or_else(|error| match error {
         // No driver, and the image has no modprobe for the kernel to run.
         Errno::NODEV => {
-            Modules::read().load("ext4");
+            let mut modules = Modules::read();
+            DRIVERS.iter().for_each(|name| modules.load(name));
             mounted()
         }
         error => Err(error),
