@@ -19,8 +19,9 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const FOLDERS: [&str; 2] = ["/sbin", "/usr/sbin"];
 /// What a mount takes; for checksums, the kernel asks modprobe until Linux 6.14.
 const DRIVERS: [&str; 2] = ["crc32c", "ext4"];
-/// Exit codes of fsck(8): errors are left; it could not do its work.
-const NOT_REPAIRED: i32 = 4 | 8;
+/// Of the exit codes of fsck(8), a sum up to 15: errors are left.
+const ERRORS_LEFT: i32 = 4;
+const SUM_MAX: i32 = 15;
 
 /// The one with this label, on no other disk: others may have one as well.
 pub(super) fn find(label: &str) -> Result<Device, String> {
@@ -49,14 +50,15 @@ fn repair(program: &str, device: &Path) -> Result<(), String> {
     let Ok(output) = Command::new(program).arg("-p").arg(device).output() else { return Ok(()) };
     let said = [output.stdout, output.stderr].concat();
     let said = String::from_utf8_lossy(&said).trim().replace('\n', "; ");
-    match output.status.code().unwrap_or_default() {
-        0 => Ok(()),
-        code if code & NOT_REPAIRED == 0 => {
-            say(format_args!("{said}"));
-            Ok(())
-        }
-        code => Err(format!("{}: {program} -p cannot repair it ({code}): {said}", device.display())),
+    let code = output.status.code().unwrap_or_default();
+    if code <= SUM_MAX && code & ERRORS_LEFT != 0 {
+        return Err(format!("{}: {program} -p cannot repair it ({code}): {said}", device.display()));
     }
+    if code != 0 {
+        // Repaired; or it could not do its work, as one older than the file system cannot: the kernel may know it.
+        say(format_args!("{program} -p ({code}): {said}"));
+    }
+    Ok(())
 }
 
 /// Errors that the kernel meets make it read-only, before there are more.
