@@ -184,7 +184,12 @@ mod tests {
     #[test]
     fn what_is_kept_is_not_in_memory() {
         let installed = |persist: &str, volatile| {
-            let files = [("/usr/sbin/sshd", ""), ("/etc/ssh/sshd_config", ""), ("/var/lib/", "")];
+            let files = [
+                ("/usr/sbin/sshd", ""),
+                ("/etc/ssh/sshd_config", ""),
+                ("/var/lib/", ""),
+                ("/sbin/e2fsck", ""),
+            ];
             let mut tree = tree(&files);
             let persist = serde_json::from_str(persist).unwrap();
             let kept = Kept { persist, at: "/persist".into(), grows: true, partitions: vec!["/tmp".into()] };

@@ -37,6 +37,8 @@ pub(super) struct Config<'a> {
 
 /// The command of a person in the machine, by the program before the init.
 const COMMAND: &str = "/usr/bin/vmimage";
+/// What repairs the partition before it is mounted.
+const CHECKERS: [&str; 2] = ["/sbin/e2fsck", "/usr/sbin/e2fsck"];
 /// What a block group of an ext4 has an inode for, and what one takes at least.
 const PER_INODE: u64 = 16 << 10;
 const BLOCK: u64 = 4 << 10;
@@ -89,6 +91,9 @@ impl Kept {
         }
         let paths: Vec<_> = self.persist.directories().map(|(_, path)| path).collect();
         notes.push(format!("{}: keeps {} of what is written", self.at, show_list(&paths)));
+        if CHECKERS.into_iter().all(|path| editor.tree().resolve(path).is_none()) {
+            notes.push(format!("{}: not repaired after a power cut, the image has no e2fsck", self.at));
+        }
         Ok(notes)
     }
 
@@ -223,12 +228,17 @@ mod tests {
         assert!(["/persist", "/data", "/etc/motd"].iter().all(|path| tree.lookup(path).is_some()));
         assert_eq!(
             notes,
-            ["/data: made, to keep what is written to it", "/persist: keeps /etc, /data of what is written"]
+            [
+                "/data: made, to keep what is written to it",
+                "/persist: keeps /etc, /data of what is written",
+                "/persist: not repaired after a power cut, the image has no e2fsck"
+            ]
         );
         let InodeKind::Symlink(target) = &tree.inode(tree.lookup(COMMAND).unwrap()).kind else { panic!() };
         assert_eq!(&**target, b"/usr/lib/vmimage/early");
-        let own = [("/usr/bin/vmimage", "own"), ("/etc/", ""), ("/var/", "")];
-        assert!(prepared(&own, "{}").unwrap().1[0].starts_with("/usr/bin/vmimage: the image's own"));
+        let own = [("/usr/bin/vmimage", "own"), ("/etc/", ""), ("/var/", ""), ("/usr/sbin/e2fsck", "")];
+        let notes = prepared(&own, "{}").unwrap().1;
+        assert!(notes[0].starts_with("/usr/bin/vmimage: the image's own") && notes.len() == 2, "{notes:?}");
         let error =
             prepared(&[("/etc/motd", "hello")], r#"{"overlay":["/etc/motd"]}"#).unwrap_err().to_string();
         assert_eq!(error, "/etc/motd: is no directory, and persist.overlay is to keep what is in it");

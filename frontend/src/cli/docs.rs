@@ -50,9 +50,11 @@ fn every_command_in_a_line_of_the_docs_is_there() {
     let mut commands = 0;
     for (page, text) in pages() {
         let prose: String = text.split("```").step_by(2).collect();
-        let begins = ["vmimage ", "make ", "docker build ", "docker buildx build "];
+        let in_machine = guest::COMMANDS.iter().map(|(program, _)| format!("{program} "));
+        let begins = ["vmimage ", "make ", "docker build ", "docker buildx build "].map(str::to_owned);
+        let begins: Vec<_> = begins.into_iter().chain(in_machine).collect();
         for code in prose.split('`').skip(1).step_by(2) {
-            if begins.iter().any(|begin| code.starts_with(begin)) {
+            if begins.iter().any(|begin| code.starts_with(begin.as_str())) {
                 assert_eq!(check_line(code, Whole::No), Ok(()), "{page}: {code}");
                 commands += 1;
             }
@@ -86,6 +88,7 @@ fn examples(help: &str) -> Vec<String> {
 fn what_no_program_takes_is_found() {
     for (language, block, part) in [
         ("console", "$ vmimage biuld .", "unrecognized subcommand"),
+        ("console", "$ vmimage factory-rest", "unrecognized subcommand"),
         ("console", "$ vmimage build . --sise 10G", "unexpected argument"),
         ("console", "$ vmimage build . --size big", "invalid value"),
         ("console", "$ vmimage convert", "required"),
@@ -182,6 +185,7 @@ fn check_command(words: &[String], whole: Whole) -> Result<(), String> {
     let words = &words[words.iter().take_while(before).count()..];
     let (program, rest) = words.split_first().ok_or("there is no program")?;
     match program.as_str() {
+        program if runs_in_machine(program, rest) => Ok(()),
         "vmimage" => check_paths(rest).and_then(|()| parse(words, whole)),
         "docker" | "nerdctl" => check_paths(rest).and_then(|()| check_docker(rest, whole)),
         "make" => rest.iter().try_for_each(|word| check_make(word)),
@@ -189,6 +193,12 @@ fn check_command(words: &[String], whole: Whole) -> Result<(), String> {
         other if FOREIGN.contains(&other) => Ok(()),
         other => Err(format!("{other} is no program that is known here")),
     }
+}
+
+/// Whether it is for a person in the machine, not for one who makes it.
+fn runs_in_machine(program: &str, rest: &[String]) -> bool {
+    let takes = |words: &[&str]| rest.first().is_some_and(|word| words.contains(&word.as_str()));
+    guest::COMMANDS.iter().any(|(name, words)| *name == program && takes(words))
 }
 
 /// Reads what is typed as this program does.

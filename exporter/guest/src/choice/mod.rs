@@ -25,6 +25,8 @@ use block::Block;
 use copies::Copies;
 use disk::{Disk, Partition};
 
+/// What it is asked for.
+pub const WORDS: &[&str] = &["status", "good", "healthy", "bad", "next"];
 const USAGE: &str = "usage: vmimage-boot status|good|healthy|bad [A|B]|next A|B [--json]";
 /// Where the disk's builder puts this program.
 const PROGRAM: &str = "/usr/bin/vmimage-boot";
@@ -285,6 +287,7 @@ mod tests {
         for words in ["", "next", "good A", "status status", "reset"] {
             assert_eq!(parse(words), Err(USAGE.to_owned()), "{words}");
         }
+        assert!(WORDS.iter().all(|word| USAGE.contains(word)) && !WORDS.contains(&"reset"));
         assert_eq!(parse("next C").unwrap_err(), "\"C\" is no slot, A and B are");
     }
 

@@ -20,15 +20,15 @@ use std::process::{Command, ExitCode};
 use rustix::mount::{MountFlags, MountPropagationFlags, mount_change, mount_remount};
 use serde::Deserialize;
 
-use crate::init::{console, mounts};
+use crate::init::{boot, console, mounts};
 use overlay::Upper;
 use persist::Persist;
 
 /// Where the disk's builder says what it does.
 const CONFIG: &str = "/usr/lib/vmimage/early.json";
 
-/// Its command in the machine.
-const FACTORY_RESET: &str = "factory-reset";
+/// Its command in the machine: the next boot empties what is kept.
+pub const FACTORY_RESET: &str = "factory-reset";
 
 /// What it does.
 #[derive(Debug, PartialEq, Eq, Deserialize)]
@@ -100,6 +100,10 @@ fn run(arguments: &[OsString]) -> Result<std::convert::Infallible, String> {
     make_read_only()?;
     let opened = config.persist.as_ref().map(Persist::open);
     make_volatile(&config.volatile)?;
+    if config.init == boot::PROGRAM {
+        // What it is told there is to stay.
+        mounts::run();
+    }
     if let (Some(persist), Some(opened)) = (&config.persist, opened) {
         persist.set_up(opened)?;
     }

@@ -25,7 +25,7 @@ const NETWORK_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long for one of a card without a carrier.
 const CARRIER_TIMEOUT: Duration = Duration::from_secs(10);
 /// Where the disk's builder puts this program.
-const PROGRAM: &str = "/usr/lib/vmimage/init";
+pub(crate) const PROGRAM: &str = "/usr/lib/vmimage/init";
 /// systemd's limit of open files for services that ask for more than the first.
 const OPEN_FILES: (u64, u64) = (1024, 524_288);
 
@@ -39,10 +39,10 @@ pub(crate) fn run() -> ExitCode {
         None => {
             mounts::root();
             growth::begin(Path::new("/"));
+            mounts::run();
         }
         Some(prepared) => prepared.growing.iter().for_each(|at| growth::begin(at)),
     }
-    mounts::run();
     name_machine();
     settings();
 

@@ -16,7 +16,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 mod asked;
-mod boot;
+pub(crate) mod boot;
 pub(crate) mod console;
 mod devices;
 pub(crate) mod dhcp;

@@ -17,8 +17,11 @@ use crate::init::modules::Modules;
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Where programs for disks lie.
 const FOLDERS: [&str; 2] = ["/sbin", "/usr/sbin"];
-/// Exit codes of fsck(8): errors are left; it could not do its work.
-const NOT_REPAIRED: i32 = 4 | 8;
+/// What a mount takes; for checksums, the kernel asks modprobe until Linux 6.14.
+const DRIVERS: [&str; 2] = ["crc32c", "ext4"];
+/// Of the exit codes of fsck(8), a sum up to 15: errors are left.
+const ERRORS_LEFT: i32 = 4;
+const SUM_MAX: i32 = 15;
 
 /// The one with this label, on no other disk: others may have one as well.
 pub(super) fn find(label: &str) -> Result<Device, String> {
@@ -47,14 +50,15 @@ fn repair(program: &str, device: &Path) -> Result<(), String> {
     let Ok(output) = Command::new(program).arg("-p").arg(device).output() else { return Ok(()) };
     let said = [output.stdout, output.stderr].concat();
     let said = String::from_utf8_lossy(&said).trim().replace('\n', "; ");
-    match output.status.code().unwrap_or_default() {
-        0 => Ok(()),
-        code if code & NOT_REPAIRED == 0 => {
-            say(format_args!("{said}"));
-            Ok(())
-        }
-        code => Err(format!("{}: {program} -p cannot repair it ({code}): {said}", device.display())),
+    let code = output.status.code().unwrap_or_default();
+    if code <= SUM_MAX && code & ERRORS_LEFT != 0 {
+        return Err(format!("{}: {program} -p cannot repair it ({code}): {said}", device.display()));
     }
+    if code != 0 {
+        // Repaired; or it could not do its work, as one older than the file system cannot: the kernel may know it.
+        say(format_args!("{program} -p ({code}): {said}"));
+    }
+    Ok(())
 }
 
 /// Errors that the kernel meets make it read-only, before there are more.
@@ -63,7 +67,8 @@ pub(super) fn mount(device: &Device, at: &Path) -> Result<(), String> {
     let mounted = mounted().or_else(|error| match error {
         // No driver, and the image has no modprobe for the kernel to run.
         Errno::NODEV => {
-            Modules::read().load("ext4");
+            let mut modules = Modules::read();
+            DRIVERS.iter().for_each(|name| modules.load(name));
             mounted()
         }
         error => Err(error),

@@ -15,8 +15,8 @@ use std::path::{Path, PathBuf};
 
 use rustix::buffer::spare_capacity;
 use rustix::fs::{
-    AtFlags, CWD, FileType, Mode, SeekFrom, Timespec, Timestamps, XattrFlags, lgetxattr, llistxattr,
-    lsetxattr, mknodat, seek, syncfs, utimensat,
+    AtFlags, CWD, FileType, IFlags, Mode, SeekFrom, Timespec, Timestamps, XattrFlags, ioctl_getflags,
+    ioctl_setflags, lgetxattr, llistxattr, lsetxattr, mknodat, seek, syncfs, utimensat,
 };
 use rustix::io::Errno;
 
@@ -37,7 +37,7 @@ pub(super) struct Steps {
 enum Step {
     /// Remove what is there, and all in it.
     Discard(PathBuf),
-    /// Remove what is in a directory, but for a file and what belongs to the file system.
+    /// Remove what is in a directory, but for a file; of the file system's own directory, too, what is in it.
     Empty(PathBuf, PathBuf),
     /// An empty file.
     Mark(PathBuf),
@@ -120,9 +120,12 @@ impl Steps {
     }
 
     fn empty(&mut self, root: &Path, mark: &Path) -> io::Result<()> {
-        let stays = |path: &PathBuf| *path == mark || path.ends_with(LOST_AND_FOUND);
-        let entries = fs::read_dir(root)?.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>()?;
-        self.left.extend(entries.into_iter().filter(|path| !stays(path)).map(Step::Discard));
+        for path in list(root)?.into_iter().filter(|path| *path != mark) {
+            match path.ends_with(LOST_AND_FOUND) {
+                true => self.left.push(Step::Empty(path, mark.to_owned())),
+                false => self.left.push(Step::Discard(path)),
+            }
+        }
         Ok(())
     }
 
@@ -156,10 +159,13 @@ fn entries(directory: &Path, meta: &Metadata) -> io::Result<Vec<PathBuf>> {
         // An overlay has files of several devices, and directories of its own.
         fs::symlink_metadata(path).is_ok_and(|entry| entry.is_dir() && entry.dev() != meta.dev())
     };
-    let mut entries =
-        fs::read_dir(directory)?.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>()?;
+    let mut entries = list(directory)?;
     entries.retain(|path| !is_mount_point(path));
     Ok(entries)
+}
+
+fn list(directory: &Path) -> io::Result<Vec<PathBuf>> {
+    fs::read_dir(directory)?.map(|entry| Ok(entry?.path())).collect()
 }
 
 /// Something of the same kind with the same content.
@@ -234,16 +240,36 @@ fn copy_attributes(from: &Path, to: &Path) -> io::Result<()> {
 }
 
 /// Remove what is there, whatever it is.
-fn discard(path: &Path) -> io::Result<()> {
-    let removed = match fs::symlink_metadata(path) {
-        Ok(meta) if meta.is_dir() => fs::remove_dir_all(path),
-        Ok(_) => fs::remove_file(path),
-        Err(error) => Err(error),
-    };
+pub(super) fn discard(path: &Path) -> io::Result<()> {
+    let removed = remove(path).or_else(|error| match error.kind() {
+        io::ErrorKind::PermissionDenied => unlock(path).and_then(|()| remove(path)),
+        _ => Err(error),
+    });
     match removed {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         other => other,
     }
+}
+
+fn remove(path: &Path) -> io::Result<()> {
+    match fs::symlink_metadata(path)?.is_dir() {
+        true => fs::remove_dir_all(path),
+        false => fs::remove_file(path),
+    }
+}
+
+/// So that it can be removed with what is in it, whatever chattr(1) was told.
+fn unlock(path: &Path) -> io::Result<()> {
+    let kind = fs::symlink_metadata(path)?.file_type();
+    if kind.is_dir() || kind.is_file() {
+        let file = File::open(path)?;
+        let flags = ioctl_getflags(&file)?;
+        ioctl_setflags(&file, flags - (IFlags::IMMUTABLE | IFlags::APPEND))?;
+    }
+    if kind.is_dir() {
+        fs::read_dir(path)?.try_for_each(|entry| unlock(&entry?.path()))?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -391,20 +417,35 @@ mod tests {
             for directory in ["bind/var", "overlay/etc", "work/etc", LOST_AND_FOUND] {
                 fs::create_dir_all(root.join(directory)).unwrap();
             }
-            fs::write(root.join("bind/var/data"), "data").unwrap();
+            for file in ["bind/var/data", "lost+found/#12"] {
+                fs::write(root.join(file), "data").unwrap();
+            }
             let mut steps = Steps::reset(root, &mark);
             let is_done = (0..steps_done).any(|_| !steps.next().unwrap());
-            let is_empty = fs::read_dir(root).unwrap().count() == 1;
+            let is_empty = dump_paths(root).len() == 2;
             assert_ne!(mark.exists(), is_empty, "after {steps_done} steps");
             Steps::reset(root, &mark).run().unwrap();
-            let left: Vec<_> = fs::read_dir(root).unwrap().map(|entry| entry.unwrap().file_name()).collect();
-            assert_eq!(left, [LOST_AND_FOUND]);
+            assert_eq!(dump_paths(root), [root.to_owned(), root.join(LOST_AND_FOUND)]);
             if is_done {
                 break;
             }
             steps_done += 1;
         }
         assert!(steps_done > 8, "{steps_done}");
+    }
+
+    #[test]
+    fn what_was_made_immutable_is_removed_by_a_reset() {
+        let folder = folder();
+        let locked = folder.path().join("bind/var/locked");
+        fs::create_dir_all(&locked).unwrap();
+        fs::write(locked.join("file"), "data").unwrap();
+        for path in [locked.join("file"), locked.clone()] {
+            ioctl_setflags(File::open(path).unwrap(), IFlags::IMMUTABLE).unwrap();
+        }
+        assert!(remove(&locked).is_err());
+        Steps::reset(folder.path(), &folder.path().join("reset")).run().unwrap();
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
     }
 
     #[test]

@@ -12,7 +12,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::steps::{Steps, write_through};
+use super::steps::{Steps, discard, write_through};
 use crate::grow::device::in_file;
 
 /// It, where it is mounted.
@@ -29,7 +29,7 @@ impl Store {
     pub(super) fn bound(&self, directory: &Path) -> Result<PathBuf, String> {
         let place = self.place("bind", directory)?;
         if !place.exists() {
-            Steps::seed(directory, &self.new_one(), &place).run()?;
+            self.seed(Steps::seed(directory, &self.new_one(), &place))?;
         }
         Ok(place)
     }
@@ -38,10 +38,15 @@ impl Store {
     pub(super) fn over(&self, directory: &Path) -> Result<[PathBuf; 2], String> {
         let (upper, work) = (self.place("overlay", directory)?, self.place("work", directory)?);
         if !upper.exists() {
-            Steps::seed_empty(directory, &self.new_one(), &upper).run()?;
+            self.seed(Steps::seed_empty(directory, &self.new_one(), &upper))?;
         }
         fs::create_dir_all(&work).map_err(in_file(&work))?;
         Ok([upper, work])
+    }
+
+    /// What cannot be copied as a whole leaves the room to what can.
+    fn seed(&self, steps: Steps) -> Result<(), String> {
+        steps.run().inspect_err(|_| drop(discard(&self.new_one())))
     }
 
     /// A directory of a person's.
@@ -108,6 +113,19 @@ mod tests {
         assert!(upper.is_dir() && work.is_dir() && fs::read_dir(&upper).unwrap().next().is_none());
         store.create("/data/site").unwrap();
         assert!(root.join("data/site").is_dir());
+    }
+
+    #[test]
+    fn what_cannot_be_seeded_takes_no_room() {
+        let folder = tempfile::tempdir().unwrap();
+        let (root, var) = (folder.path().join("persist"), folder.path().join("var"));
+        fs::create_dir(&var).unwrap();
+        fs::create_dir_all(root.join("bind")).unwrap();
+        let place = root.join("bind").join(var.to_string_lossy().trim_start_matches('/').replace('/', "+"));
+        std::os::unix::fs::symlink("nowhere", &place).unwrap();
+        let error = Store::new(&root).bound(&var).unwrap_err();
+        assert!(error.starts_with(&*place.to_string_lossy()), "{error}");
+        assert!(!root.join("new").exists());
     }
 
     #[test]
