@@ -2,11 +2,11 @@
 
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
 use super::boot::{bare_alpine, check_report};
-use super::lab::{VMIMAGE, accel, boot, build, copy_of, extract, nonce, partitions, raw, run, scratch};
+use super::lab::{boot, boot_and_kill, build, copy_of, extract, partitions, raw, run, scratch};
 
 const DEBIAN: &str = "vmimage-test/debian:12";
 
@@ -118,7 +118,7 @@ fn a_machine_whose_plug_is_pulled_has_all_in_the_next_boot() {
     for number in 1..=20 {
         let copy = folder.path().join("copy.qcow2");
         std::fs::copy(&disk, &copy).unwrap();
-        pull_the_plug(&copy, first.mul_f64(f64::from(number) / 20.0));
+        boot_and_kill(&copy, "--bios", first.mul_f64(f64::from(number) / 20.0));
         let report = boot(&copy, "--bios", &[]);
         check_report(DEBIAN, "--bios", &report);
         assert!(report.get("persist").ends_with(r#""in_memory":{}}"#), "{}", report.get("persist"));
@@ -139,18 +139,4 @@ fn boot_seconds(disk: &Path, folder: &Path) -> Duration {
     let start = std::time::Instant::now();
     boot(&copy, "--bios", &[]);
     start.elapsed()
-}
-
-fn pull_the_plug(disk: &Path, after: Duration) {
-    let mut command = Command::new(VMIMAGE);
-    command
-        .env("VMIMAGE_ACCEL", accel())
-        .arg("run")
-        .arg(disk)
-        .args(["--bios", "--memory", "1G", "--cpus", "1"]);
-    command.args(["--qemu-arg=-smbios", &format!("--qemu-arg=type=1,serial={}", nonce())]);
-    let mut machine = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
-    std::thread::sleep(after);
-    let _ = machine.kill();
-    machine.wait().unwrap();
 }
