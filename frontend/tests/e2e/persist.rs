@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::boot::{bare_alpine, check_report};
 use super::lab::{boot, boot_and_kill, build, copy_of, extract, partitions, raw, run, scratch};
+use super::scratch::Machine;
 
 const DEBIAN: &str = "vmimage-test/debian:12";
 
@@ -89,6 +90,41 @@ fn alpine_and_a_machine_of_secure_boot_keep_what_they_write() {
     keeps_until_it_is_reset(&bare_alpine(), "--uefi");
     keeps_until_it_is_reset("vmimage-test/debian:13", "--secure-boot");
 }
+
+/// vmimage's own init, in an image without modprobe and fsck; the driver of what is kept is none of the root's.
+#[test]
+#[ignore = "long: make matrix"]
+fn a_program_from_scratch_keeps_what_it_writes() {
+    let folder = scratch();
+    let context = copy_of("scratch", folder.path());
+    std::fs::write(context.join("vmimage.toml"), SERVER).unwrap();
+    let disk = folder.path().join("server.qcow2");
+    build(&context, &disk, &[]);
+    let boots = [(); 2].map(|()| {
+        let mut machine = Machine::boot(&disk, "--bios");
+        let report = machine.report();
+        machine.power_down();
+        (report, machine.console())
+    });
+    let (report, console) = &boots[1];
+    assert!(report.contains(&("kept".into(), "written by the machine".into())), "{report:?}\n{console}");
+    assert!(report.iter().any(|(name, root)| name == "root" && root.contains(" / erofs ro")), "{report:?}");
+    assert!(boots.iter().all(|(_, console)| !console.contains("NOT KEPT")), "{console}");
+}
+
+const SERVER: &str = r#"
+layout = "split-boot"
+persist.bind = ["/data"]
+
+[[partitions]]
+type = "root"
+filesystem = "erofs"
+[[partitions]]
+type = "linux-generic"
+label = "persist"
+mount = "/persist"
+grow = true
+"#;
 
 /// It starts all the same, with the same directories in memory.
 #[test]
