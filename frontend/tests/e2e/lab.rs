@@ -167,19 +167,35 @@ fn report_of(
     limit: Duration,
 ) -> Report {
     let token = nonce();
-    command.env("VMIMAGE_ACCEL", accel());
-    command.arg("run").arg(disk).args([firmware, "--memory", "1G", "--cpus", "1", "--qemu-arg=-smbios"]);
-    command.arg(format!("--qemu-arg=type=1,serial={told}{token}"));
-    if accel() == "tcg" {
-        command.args(["--qemu-arg=-cpu", &format!("--qemu-arg={EMULATED_CPU}")]);
-    }
-    command.args(args);
+    machine(&mut command, disk, firmware, &format!("{told}{token}")).args(args);
     let console = run_for(&mut command, limit);
     let facts = console.lines().filter_map(|line| line.trim_end().split_once("report:")?.1.split_once('='));
     let report = Report(facts.map(|(name, value)| (name.to_owned(), value.trim().to_owned())).collect());
     assert!(report.0.contains_key("end"), "the machine did not report to the end:\n{console}");
     assert_eq!(report.get("token"), token, "a report, but not from this boot:\n{console}");
     report
+}
+
+/// Boot a disk and pull the plug after so long.
+pub(crate) fn boot_and_kill(disk: &Path, firmware: &str, after: Duration) {
+    let mut command = Command::new(VMIMAGE);
+    machine(&mut command, disk, firmware, &nonce()).stdin(Stdio::null()).stdout(Stdio::null());
+    // It is QEMU, or takes QEMU with it.
+    let mut qemu = command.spawn().unwrap();
+    std::thread::sleep(after);
+    let _ = qemu.kill();
+    qemu.wait().unwrap();
+}
+
+/// A machine whose serial number is what it is told.
+fn machine<'a>(command: &'a mut Command, disk: &Path, firmware: &str, told: &str) -> &'a mut Command {
+    command.env("VMIMAGE_ACCEL", accel());
+    command.arg("run").arg(disk).args([firmware, "--memory", "1G", "--cpus", "1", "--qemu-arg=-smbios"]);
+    command.arg(format!("--qemu-arg=type=1,serial={told}"));
+    if accel() == "tcg" {
+        command.args(["--qemu-arg=-cpu", &format!("--qemu-arg={EMULATED_CPU}")]);
+    }
+    command
 }
 
 /// Run a command for at most `limit`; what it printed. The machine must end by itself.

@@ -2,11 +2,12 @@
 
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
 use super::boot::{bare_alpine, check_report};
-use super::lab::{VMIMAGE, accel, boot, build, copy_of, extract, nonce, partitions, raw, run, scratch};
+use super::lab::{boot, boot_and_kill, build, copy_of, extract, partitions, raw, run, scratch};
+use super::scratch::Machine;
 
 const DEBIAN: &str = "vmimage-test/debian:12";
 
@@ -90,6 +91,41 @@ fn alpine_and_a_machine_of_secure_boot_keep_what_they_write() {
     keeps_until_it_is_reset("vmimage-test/debian:13", "--secure-boot");
 }
 
+/// vmimage's own init, in an image without modprobe and fsck; the driver of what is kept is none of the root's.
+#[test]
+#[ignore = "long: make matrix"]
+fn a_program_from_scratch_keeps_what_it_writes() {
+    let folder = scratch();
+    let context = copy_of("scratch", folder.path());
+    std::fs::write(context.join("vmimage.toml"), SERVER).unwrap();
+    let disk = folder.path().join("server.qcow2");
+    build(&context, &disk, &[]);
+    let boots = [(); 2].map(|()| {
+        let mut machine = Machine::boot(&disk, "--bios");
+        let report = machine.report();
+        machine.power_down();
+        (report, machine.console())
+    });
+    let (report, console) = &boots[1];
+    assert!(report.contains(&("kept".into(), "written by the machine".into())), "{report:?}\n{console}");
+    assert!(report.iter().any(|(name, root)| name == "root" && root.contains(" / erofs ro")), "{report:?}");
+    assert!(boots.iter().all(|(_, console)| !console.contains("NOT KEPT")), "{console}");
+}
+
+const SERVER: &str = r#"
+layout = "split-boot"
+persist.bind = ["/data"]
+
+[[partitions]]
+type = "root"
+filesystem = "erofs"
+[[partitions]]
+type = "linux-generic"
+label = "persist"
+mount = "/persist"
+grow = true
+"#;
+
 /// It starts all the same, with the same directories in memory.
 #[test]
 #[ignore = "long: make matrix"]
@@ -118,7 +154,7 @@ fn a_machine_whose_plug_is_pulled_has_all_in_the_next_boot() {
     for number in 1..=20 {
         let copy = folder.path().join("copy.qcow2");
         std::fs::copy(&disk, &copy).unwrap();
-        pull_the_plug(&copy, first.mul_f64(f64::from(number) / 20.0));
+        boot_and_kill(&copy, "--bios", first.mul_f64(f64::from(number) / 20.0));
         let report = boot(&copy, "--bios", &[]);
         check_report(DEBIAN, "--bios", &report);
         assert!(report.get("persist").ends_with(r#""in_memory":{}}"#), "{}", report.get("persist"));
@@ -139,18 +175,4 @@ fn boot_seconds(disk: &Path, folder: &Path) -> Duration {
     let start = std::time::Instant::now();
     boot(&copy, "--bios", &[]);
     start.elapsed()
-}
-
-fn pull_the_plug(disk: &Path, after: Duration) {
-    let mut command = Command::new(VMIMAGE);
-    command
-        .env("VMIMAGE_ACCEL", accel())
-        .arg("run")
-        .arg(disk)
-        .args(["--bios", "--memory", "1G", "--cpus", "1"]);
-    command.args(["--qemu-arg=-smbios", &format!("--qemu-arg=type=1,serial={}", nonce())]);
-    let mut machine = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
-    std::thread::sleep(after);
-    let _ = machine.kill();
-    machine.wait().unwrap();
 }

@@ -100,10 +100,7 @@ fn run(arguments: &[OsString]) -> Result<std::convert::Infallible, String> {
     make_read_only()?;
     let opened = config.persist.as_ref().map(Persist::open);
     make_volatile(&config.volatile)?;
-    if config.init == boot::PROGRAM {
-        // What it is told there is to stay.
-        mounts::run();
-    }
+    settle_run(&config);
     if let (Some(persist), Some(opened)) = (&config.persist, opened) {
         persist.set_up(opened)?;
     }
@@ -140,6 +137,15 @@ fn make_volatile(directories: &[String]) -> Result<(), String> {
             .iter()
             .enumerate()
             .try_for_each(|(number, directory)| overlay::cover(&upper, number, directory)),
+    }
+}
+
+/// Make `/run` what the init finds there: what is told in it is to stay.
+fn settle_run(config: &Config) {
+    match (config.init == boot::PROGRAM, &config.persist) {
+        (true, _) => mounts::run(),
+        (false, Some(_)) => console::say_error(mounts::run_in_memory()),
+        (false, None) => {}
     }
 }
 

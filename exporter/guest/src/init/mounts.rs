@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
@@ -81,10 +80,18 @@ pub(crate) fn needed(at: &str) {
     VIRTUAL.iter().filter(|each| each.at == at).for_each(Virtual::mount);
 }
 
-/// A tmpfs at `/run`, where the initramfs has left none: every init takes one that is there for its own.
-pub(crate) fn run_in_memory() -> io::Result<()> {
+/// A tmpfs at `/run`, unless the initramfs has left one: an init of a distribution takes it for its own.
+pub(crate) fn run_in_memory() -> Result<(), String> {
+    if is_run_in_memory() {
+        return Ok(());
+    }
     let flags = MountFlags::NOSUID.union(MountFlags::NODEV);
-    Ok(mount("tmpfs", "/run", "tmpfs", flags, Some(c"mode=755"))?)
+    mount("tmpfs", "/run", "tmpfs", flags, Some(c"mode=755"))
+        .map_err(|error| format!("/run: cannot mount a tmpfs: {error}"))
+}
+
+fn is_run_in_memory() -> bool {
+    statfs("/run").is_ok_and(|mounted| mounted.f_type == TMPFS_MAGIC)
 }
 
 /// Mount the kernel's file systems, but those the initramfs has left mounted.
@@ -103,7 +110,7 @@ pub(crate) fn root() {
 
 /// Show the image's own `/run`: the initramfs has put a tmpfs over it.
 pub(crate) fn run() {
-    if statfs("/run").is_ok_and(|mounted| mounted.f_type == TMPFS_MAGIC) {
+    if is_run_in_memory() {
         let _ = unmount("/run", UnmountFlags::DETACH);
     }
 }

@@ -166,13 +166,10 @@ fn is_reset_asked() -> bool {
     cmdline.split_ascii_whitespace().any(|word| word == RESET)
 }
 
-/// Of an init that finds something mounted at `/run`, all leave it there.
 fn tell(state: &State<'_>) -> Result<(), String> {
     let path = Path::new(STATE);
     let folder = path.parent().unwrap_or(path);
-    fs::create_dir_all(folder)
-        .or_else(|_| mounts::run_in_memory().and_then(|()| fs::create_dir_all(folder)))
-        .map_err(in_file(folder))?;
+    fs::create_dir_all(folder).map_err(in_file(folder))?;
     let text = serde_json::to_vec(state).map_err(in_file(path))?;
     fs::write(path, text).map_err(in_file(path))
 }
