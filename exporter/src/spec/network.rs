@@ -32,15 +32,15 @@ pub struct Network {
     pub manager: Manager,
     /// Name servers of the machine, in place of those that DHCP tells of.
     /// By a flag: `--dns`, `VMIMAGE_DNS`.
-    #[schemars(with = "Vec<String>", extend("items" = TextFormat::IpAddress.schema()), example = ["1.1.1.1"])]
+    #[schemars(with = "Vec<String>", extend("items" = TextFormat::IpAddress.schema()), example = vec!["1.1.1.1"])]
     pub dns: Vec<IpAddr>,
     /// Domains that short names are completed with.
     /// By a flag: `--dns-search`, `VMIMAGE_DNS_SEARCH`.
-    #[schemars(extend("items" = TextFormat::Domain.schema()), example = ["corp.example"])]
+    #[schemars(extend("items" = TextFormat::Domain.schema()), example = vec!["corp.example"])]
     pub search: Vec<String>,
     /// Names with their addresses, for `/etc/hosts`.
     /// By a flag: `--hosts`, `VMIMAGE_HOSTS`.
-    #[schemars(with = "Vec<String>", extend("items" = TextFormat::HostAddress.schema()), example = ["db:10.0.0.5"])]
+    #[schemars(with = "Vec<String>", extend("items" = TextFormat::HostAddress.schema()), example = vec!["db:10.0.0.5"])]
     pub hosts: Vec<Host>,
     /// All interfaces that the machine configures. Without this list every Ethernet card asks for its address by DHCP.
     pub interfaces: Vec<Interface>,
@@ -146,7 +146,7 @@ pub struct Interface {
     pub dhcp: Option<Dhcp>,
     /// Its own addresses, each with the length of its prefix.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    #[schemars(with = "Vec<String>", extend("items" = TextFormat::Prefix.schema()), example = ["10.0.2.50/24"])]
+    #[schemars(with = "Vec<String>", extend("items" = TextFormat::Prefix.schema()), example = vec!["10.0.2.50/24"])]
     pub addresses: Vec<Prefix>,
     /// The router to everywhere else, or one for IPv4 and one for IPv6.
     #[serde(skip_serializing_if = "Option::is_none")]

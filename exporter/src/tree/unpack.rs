@@ -83,7 +83,7 @@ fn fill(content: &Content, to: &File) -> io::Result<()> {
     to.set_len(content.len())?;
     let host =
         if let Content::Host(file) = content { Some(file.open().map_err(io::Error::other)?) } else { None };
-    let mut buffer = vec![0; CHUNK];
+    let mut buffer = vec![0; content.len().min(CHUNK as u64) as usize];
     for range in content.data_ranges() {
         for at in range.clone().step_by(CHUNK) {
             let bytes = &mut buffer[..(range.end - at).min(CHUNK as u64) as usize];

@@ -78,6 +78,9 @@ fn carried(mut tree: Tree, tool: Tool) -> Tree {
         {
             inode.kind = InodeKind::Fifo;
         }
+        if let (InodeKind::Symlink(target), Tool::Xfs) = (&mut inode.kind, tool) {
+            *target = target[..target.len().min(1023)].into();
+        }
         let Meta { mtime, xattrs, .. } = &mut inode.meta;
         xattrs.retain(|name, _| match tool {
             Tool::Btrfs => !name.starts_with(b"trusted."),

@@ -64,7 +64,8 @@ const LAYOUTS: [&str; 2] = ["split-boot", "split-boot-vfat"];
 fn a_kernel_that_apt_installs_in_the_machine_boots() {
     let image = image("debian", "");
     for layout in LAYOUTS {
-        let install = "apt-get install -y /kernel/*.deb";
+        // Most of the time an emulated processor would pack an initramfs for every machine there is.
+        let install = "printf 'MODULES=dep\\nCOMPRESSLEVEL=1\\n' >/etc/initramfs-tools/conf.d/quick; apt-get install -y /kernel/*.deb";
         another_kernel_boots(&image, install, layout, |kernel| !kernel.contains("cloud"));
     }
 }

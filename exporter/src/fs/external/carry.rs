@@ -11,6 +11,8 @@ use crate::tree::{Inode, InodeKind, Tree};
 
 /// The longest path that the tools can open, with that of the folder in front of it (`PATH_MAX`).
 const PATH_MAX: usize = 4000;
+/// The longest target of a symbolic link in an XFS (`XFS_SYMLINK_MAXLEN`), without the byte behind it that mkfs.xfs wants.
+const XFS_TARGET_MAX: usize = 1023;
 
 /// That `tool` carries all of `tree`.
 ///
@@ -42,6 +44,11 @@ fn refused(Inode { meta, kind }: &Inode, tool: Tool) -> Option<String> {
     let is_device = matches!(kind, InodeKind::CharDevice(_) | InodeKind::BlockDevice(_));
     if is_device && tool != Tool::Squashfs {
         return Some(format!("a device, which {} does not carry", tool.program()));
+    }
+    if let (InodeKind::Symlink(target), Tool::Xfs) = (kind, tool)
+        && target.len() > XFS_TARGET_MAX
+    {
+        return Some(format!("a target of {} bytes, xfs takes {XFS_TARGET_MAX}", target.len()));
     }
     let (first, last) = tool.years();
     if !(first..=last).contains(&meta.mtime.seconds) {
@@ -110,6 +117,11 @@ mod tests {
                 "fine"
             ]
         );
+        let link = |len| {
+            said(move |tree, file| tree.inode_mut(file).kind = InodeKind::Symlink(vec![b'x'; len].into()))
+        };
+        assert_eq!(link(1023), ["fine"; 3]);
+        assert_eq!(link(1024), ["/etc/os: a target of 1024 bytes, xfs takes 1023", "fine", "fine"]);
         for name in ["user.note", "security.capability"] {
             assert_eq!(attribute(name), ["fine"; 3]);
         }
