@@ -24,7 +24,7 @@ pub(crate) fn lines_of_tree(tree: &Tree) -> Lines {
 
 /// What the kernel says of everything below `root`.
 pub(crate) fn of_mount(root: &Path) -> String {
-    let mut lines = dump::lines_of_mount(root);
+    let mut lines = dump::lines_of_mount(root, true);
     lines.remove(LOST_FOUND);
     text(&lines)
 }
