@@ -7,6 +7,7 @@ use super::boot::check_report;
 use super::lab::{
     Report, VMIMAGE, boot, build, context, copy_of, extract, partitions, raw, refused, run, scratch,
 };
+use super::layout_rows::FIRMWARES;
 
 /// The same files four times: names, owners, modes, attributes, links and a hole, with whole seconds.
 const FILES: &str = "\
@@ -153,7 +154,7 @@ fn assert_mounted(report: &Report, file_system: &str) {
 #[ignore = "long: make matrix"]
 fn debian_boots_from_xfs_and_grows_it() {
     for base in ["vmimage-test/debian:12", "vmimage-test/debian:13"] {
-        boots_and_grows(base, "xfs", &["xfs_repair", "-n"], &["--bios", "--secure-boot"]);
+        boots_and_grows(base, "xfs", &["xfs_repair", "-n"], &FIRMWARES);
     }
 }
 
@@ -161,6 +162,6 @@ fn debian_boots_from_xfs_and_grows_it() {
 #[ignore = "long: make matrix"]
 fn debian_boots_from_btrfs_and_grows_it() {
     for base in ["vmimage-test/debian:12", "vmimage-test/debian:13"] {
-        boots_and_grows(base, "btrfs", &["btrfsck"], &["--bios", "--secure-boot"]);
+        boots_and_grows(base, "btrfs", &["btrfsck"], &FIRMWARES);
     }
 }

@@ -16,7 +16,7 @@ struct Row {
 /// A distribution, and whether its boot loader is signed.
 const BASES: [(&str, &str, bool); 2] =
     [("Debian 12", "vmimage-test/debian:12", true), ("Alpine 3.23", "vmimage-test/alpine:3.23", false)];
-const FIRMWARES: [&str; 3] = ["--bios", "--uefi", "--secure-boot"];
+pub(crate) const FIRMWARES: [&str; 3] = ["--bios", "--uefi", "--secure-boot"];
 
 /// Of every row: what is mounted and swapped to, and whose files lie where.
 const FACTS: &str = r#"
@@ -87,6 +87,76 @@ const ROWS: [Row; 3] = [
     },
 ];
 
+/// A line that tests of its own boot, for what these facts do not tell.
+struct Line {
+    name: &'static str,
+    distribution: &'static str,
+    /// As those of [`FIRMWARES`].
+    cells: [&'static str; 3],
+    /// Where they are below this folder, and what they are called.
+    tests: &'static [(&'static str, &'static str)],
+}
+
+const LINES: [Line; 8] = [
+    Line {
+        name: "a kiosk: a root of EROFS, what is written is in memory",
+        distribution: "Debian 12",
+        cells: ["boots", "boots", "boots"],
+        tests: &[
+            ("volatile", "a_kiosk_of_erofs_writes_to_memory"),
+            ("volatile", "a_kiosk_starts_by_uefi_and_secure_boot"),
+        ],
+    },
+    Line {
+        name: "a kiosk: a root of EROFS, what is written is in memory",
+        distribution: "Alpine 3.23",
+        cells: ["boots", "boots", "not signed"],
+        tests: &[("volatile", "alpine_has_an_overlay_in_memory")],
+    },
+    Line {
+        name: "a root of XFS that grows, and a squashfs",
+        distribution: "Debian 12, 13",
+        cells: ["boots", "boots", "boots"],
+        tests: &[("external", "debian_boots_from_xfs_and_grows_it")],
+    },
+    Line {
+        name: "a root of btrfs that grows, and a squashfs",
+        distribution: "Debian 12, 13",
+        cells: ["boots", "boots", "boots"],
+        tests: &[("external", "debian_boots_from_btrfs_and_grows_it")],
+    },
+    Line {
+        name: "an MBR with swap before the root that grows",
+        distribution: "Debian 12",
+        cells: ["boots", "boots", "boots"],
+        tests: &[
+            ("tables", "a_disk_with_an_mbr_boots_and_grows_on_a_bios"),
+            ("tables", "a_disk_with_an_mbr_boots_by_uefi"),
+        ],
+    },
+    Line {
+        name: "sectors of 4096 bytes, a root that grows",
+        distribution: "Debian 12",
+        cells: ["not possible", "boots", "boots"],
+        tests: &[("tables", "a_disk_with_sectors_of_4096_bytes_boots_and_grows")],
+    },
+    Line {
+        name: "`ab`, from either slot",
+        distribution: "Debian 12 (SeaBIOS), 13 (Secure Boot)",
+        cells: ["boots", "untested", "boots"],
+        tests: &[("slots", "either_slot_starts_the_same_machine")],
+    },
+    Line {
+        name: "`ab`, from either slot",
+        distribution: "Alpine 3.23",
+        cells: ["boots", "boots", "not signed"],
+        tests: &[
+            ("slots", "either_slot_starts_the_same_alpine"),
+            ("slots", "either_slot_starts_the_same_alpine_by_uefi"),
+        ],
+    },
+];
+
 impl Row {
     fn boots(&self, base: &str, firmwares: &[&str]) {
         let folder = scratch();
@@ -116,7 +186,19 @@ fn table() -> String {
             format!("| {} | {distribution} | boots | boots | {secure} |\n", row.name)
         })
     });
-    head.to_owned() + &lines.collect::<String>()
+    let own = LINES.iter().map(|Line { name, distribution, cells, .. }| {
+        format!("| {name} | {distribution} | {} |\n", cells.join(" | "))
+    });
+    head.to_owned() + &lines.chain(own).collect::<String>()
+}
+
+#[test]
+fn each_line_of_its_own_has_its_tests() {
+    for (module, test) in LINES.iter().flat_map(|line| line.tests) {
+        let source =
+            std::fs::read_to_string(testdata(&format!("../frontend/tests/e2e/{module}.rs"))).unwrap();
+        assert!(source.contains(&format!("\nfn {test}() {{")), "{module}::{test}");
+    }
 }
 
 #[test]

@@ -88,11 +88,11 @@ fn a_kiosk_of_erofs_writes_to_memory() {
 
 #[test]
 #[ignore = "long: make matrix"]
-fn a_kiosk_starts_by_secure_boot() {
+fn a_kiosk_starts_by_uefi_and_secure_boot() {
     for base in [DEBIAN, "vmimage-test/debian:13"] {
         let folder = scratch();
         let disk = machine(base, KIOSK, folder.path());
-        let first = boots_and_keeps_its_root(base, &disk, folder.path(), "--secure-boot", 4);
+        let first = boots_and_keeps_its_root(base, &disk, folder.path(), "--uefi", 4);
         let second = boots_and_keeps_its_root(base, &disk, folder.path(), "--secure-boot", 4);
         assert_ne!(first.get("machine-id"), second.get("machine-id"));
     }
@@ -106,6 +106,7 @@ fn alpine_has_an_overlay_in_memory() {
     let base = bare_alpine();
     for (config, firmware, root) in [
         ("hostname = \"web\"\nvolatile = \"overlay\"\nlayout = \"split-boot\"\n", "--bios", 4),
+        (KIOSK, "--bios", 4),
         (KIOSK, "--uefi", 4),
     ] {
         let folder = scratch();
