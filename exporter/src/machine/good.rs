@@ -66,14 +66,16 @@ const OPENRC: &str = "\
 #!/sbin/openrc-run
 # Made by vmimage: the slot that is booted is good, docs/fleets.md.
 description=\"Say that this boot is good once the machine is healthy\"
-command=/usr/bin/vmimage-boot
-command_args=healthy
-command_background=yes
-pidfile=/run/vmimage-good.pid
 
 depend()
 {
 \tafter *
+}
+
+# It ends once the boot is good: no daemon that OpenRC has to look after, and would call crashed.
+start()
+{
+\t/usr/bin/vmimage-boot healthy </dev/null >/dev/console 2>&1 &
 }
 ";
 
