@@ -78,8 +78,11 @@ fn carried(mut tree: Tree, tool: Tool) -> Tree {
         {
             inode.kind = InodeKind::Fifo;
         }
-        if let (InodeKind::Symlink(target), Tool::Xfs) = (&mut inode.kind, tool) {
-            *target = target[..target.len().min(1023)].into();
+        if let InodeKind::Symlink(target) = &mut inode.kind {
+            // Linux gives every link these.
+            inode.meta.permissions = 0o777;
+            let longest = if tool == Tool::Xfs { 1023 } else { target.len() };
+            *target = target[..target.len().min(longest)].into();
         }
         let Meta { mtime, xattrs, .. } = &mut inode.meta;
         xattrs.retain(|name, _| match tool {

@@ -66,7 +66,7 @@ fn a_kernel_that_apt_installs_in_the_machine_boots() {
     for layout in LAYOUTS {
         // Most of the time an emulated processor would pack an initramfs for every machine there is.
         let install = "printf 'MODULES=dep\\nCOMPRESSLEVEL=1\\n' >/etc/initramfs-tools/conf.d/quick; apt-get install -y /kernel/*.deb";
-        another_kernel_boots(&image, install, layout, |kernel| !kernel.contains("cloud"));
+        another_kernel_boots(&image, install, layout, |kernel| kernel.contains("cloud"));
     }
 }
 
