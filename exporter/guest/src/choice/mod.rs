@@ -13,8 +13,8 @@ mod copies;
 mod disk;
 mod health;
 
-use std::fs;
-use std::os::unix::fs::symlink;
+use std::fs::{self, File};
+use std::os::unix::fs::{OpenOptionsExt, symlink};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -35,6 +35,8 @@ const DEVICES: &str = "/dev/vmimage";
 const CMDLINE: &str = "/proc/cmdline";
 /// How the boot loader says which slot it has started.
 const BOOTED: &str = "rauc.slot=";
+/// Held by whoever reads grubenv to write it.
+const LOCK: &str = "/run/vmimage-boot.lock";
 /// The label of a slot without a root.
 const EMPTY: &str = "_empty";
 
@@ -118,6 +120,7 @@ fn run(command: Command, is_json: bool) -> Result<String, String> {
         health::wait()?;
     }
     let booted = booted()?;
+    let _lock = lock()?;
     let disk = Disk::of_root()?;
     let slots = disk.slots()?;
     let esp = disk.esp()?;
@@ -142,6 +145,15 @@ fn run(command: Command, is_json: bool) -> Result<String, String> {
         guard::tell_good()?;
     }
     Status::new(booted, &block, &slots, is_whole).shown(is_json)
+}
+
+/// Of two at once, one would undo what the other has said, or unmount the ESP below it.
+fn lock() -> Result<File, String> {
+    let failed = |error: std::io::Error| format!("{LOCK}: {error}");
+    let file = File::options().write(true).create(true).truncate(false).mode(0o600).open(LOCK);
+    let file = file.map_err(failed)?;
+    file.lock().map_err(failed)?;
+    Ok(file)
 }
 
 /// Names for both slots that stay, whatever they have as labels: `/dev/vmimage/slot-A`.
