@@ -26,6 +26,8 @@ const ROOT: [u8; 16] =
 
 /// Where the ESP is mounted if it is not yet.
 const MOUNT_POINT: &str = "/run/vmimage-esp";
+/// What a mount takes: the driver, and the sets of characters that kernels are built to have names in.
+const DRIVERS: [&str; 5] = ["vfat", "nls_cp437", "nls_ascii", "nls_iso8859_1", "nls_utf8"];
 const MOUNTS: &str = "/proc/self/mountinfo";
 
 /// The disk with the root of this machine.
@@ -107,9 +109,10 @@ fn mount_fat(device: &Path, at: &Path) -> Result<(), Errno> {
     let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
     let mounted = || mount(device, at, "vfat", flags, Some(c"umask=077"));
     mounted().or_else(|error| match error {
-        // No driver, and the image has no modprobe for the kernel to run.
-        Errno::NODEV => {
-            Modules::read().load("vfat");
+        // No driver or no such set, and the image has no modprobe for the kernel to run.
+        Errno::NODEV | Errno::INVAL => {
+            let mut modules = Modules::read();
+            DRIVERS.iter().for_each(|name| modules.load(name));
             mounted()
         }
         error => Err(error),
