@@ -7,6 +7,7 @@ use std::process::{Child, Command, ExitCode, Stdio};
 use std::thread::{self, sleep};
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process_group};
 use serde::Deserialize;
 
 use crate::init::launch;
@@ -87,6 +88,8 @@ fn why_not(mut child: Child, timeout: Duration) -> io::Result<Option<String>> {
         }
         sleep(TICK);
     }
+    // All that it has started: it is the first of a session.
+    let _ = kill_process_group(Pid::from_child(&child), Signal::KILL);
     child.kill()?;
     child.wait()?;
     Ok(Some(format!("took more than {} s", timeout.as_secs())))
