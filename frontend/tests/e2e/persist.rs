@@ -80,6 +80,7 @@ fn keeps_until_it_is_reset(base: &str, firmware: &str) {
 }
 
 #[test]
+#[ignore = "long: make matrix"]
 fn a_machine_keeps_what_it_writes_until_it_is_reset() {
     keeps_until_it_is_reset(DEBIAN, "--bios");
 }
