@@ -84,11 +84,15 @@ fn carried(mut tree: Tree, tool: Tool) -> Tree {
             let longest = if tool == Tool::Xfs { 1023 } else { target.len() };
             *target = target[..target.len().min(longest)].into();
         }
-        let Meta { mtime, xattrs, .. } = &mut inode.meta;
+        let Meta { mtime, xattrs, permissions: mode, .. } = &mut inode.meta;
         xattrs.retain(|name, _| match tool {
             Tool::Btrfs => !name.starts_with(b"trusted."),
             Tool::Xfs | Tool::Squashfs => name.starts_with(b"user.") || &**name == b"security.capability",
         });
+        // One and the same on Linux; random ones are not.
+        if let Some(acl) = xattrs.get(&b"system.posix_acl_access"[..]) {
+            *mode = *mode & !0o777 | permissions(acl);
+        }
         if tool == Tool::Squashfs {
             mtime.seconds &= 0xffff_ffff;
         }
@@ -97,6 +101,14 @@ fn carried(mut tree: Tree, tool: Tool) -> Tree {
         }
     }
     tree
+}
+
+/// The permissions that an access ACL has as well (`posix_acl_xattr.h`): those of the owner, the mask or the group, and others.
+fn permissions(acl: &[u8]) -> u16 {
+    let entries: Vec<_> = acl[4..].chunks_exact(8).map(|entry| (entry[0], u16::from(entry[2]))).collect();
+    let of = |tag| entries.iter().find(|(it, _)| *it == tag).map(|(_, allowed)| *allowed);
+    let group = of(0x10).or_else(|| of(0x04));
+    of(0x01).unwrap_or(0) << 6 | group.unwrap_or(0) << 3 | of(0x20).unwrap_or(0)
 }
 
 /// Where holes lie is the tools' own matter, and how many names a directory has, that of btrfs.
