@@ -28,7 +28,7 @@ pub(crate) const ROLE: &str = "file-system";
 const OURS: &str = "vmimage";
 /// Of an EROFS of ours by the tool. What takes milliseconds has none, nor what others' tools make.
 const TIME_LIMIT: f64 = 0.5;
-/// MB of content, which memory must not follow: eight times as much is made in what the chunks take that wait for a disk.
+/// MB of content, which memory must not follow. A slow disk has more chunks wait for it, up to a number that does not grow.
 const CONTENT: [u64; 2] = [500, 4000];
 const MEMORY_STEP_LIMIT: f64 = 1.5;
 const SWAP_SIZE: u64 = 2 << 30;
