@@ -12,6 +12,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use rustix::fs::OFlags;
+use rustix::process::{Pid, Signal, kill_process};
 
 mod support;
 
@@ -237,6 +238,20 @@ fn a_machine_without_what_it_keeps_starts_and_says_so() {
     assert!(said.contains("vmimage: /persist: is in memory"), "{said}");
 }
 
+/// Kill the first process of a machine, with which the kernel ends all the others, and see it end: it may not be there yet,
+/// and does not die of `unshare` itself until it has asked for that.
+fn kill(unshare: &mut Child) {
+    let children = format!("/proc/{0}/task/{0}/children", unshare.id());
+    let first = loop {
+        match fs::read_to_string(&children).unwrap().trim() {
+            "" => std::thread::sleep(Duration::from_millis(1)),
+            first => break Pid::from_raw(first.parse().unwrap()).unwrap(),
+        }
+    };
+    kill_process(first, Signal::KILL).unwrap();
+    unshare.wait().unwrap();
+}
+
 /// Wherever it is: before, in the middle of what is copied, behind it.
 #[test]
 fn a_machine_that_is_killed_in_its_first_boot_has_all_in_the_next() {
@@ -245,8 +260,7 @@ fn a_machine_that_is_killed_in_its_first_boot_has_all_in_the_next() {
         machine.persist = empty(machine.scratch.path(), &format!("persist-{number}"));
         let mut child = machine.start("sleep 9", "persist");
         std::thread::sleep(Duration::from_millis(20 * number));
-        child.kill().unwrap();
-        child.wait().unwrap();
+        kill(&mut child);
         machine.persist.wait();
         assert_eq!(told(&machine.boot("")), facts("image", "one", "one"), "killed after {} ms", 20 * number);
     }

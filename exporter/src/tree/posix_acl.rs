@@ -20,6 +20,18 @@ pub(crate) fn tag(entry: &[u8; 8]) -> u16 {
     u16::from_le_bytes([entry[0], entry[1]])
 }
 
+/// The permissions that a file with this access ACL has as well, as Linux keeps the two (`posix_acl_equiv_mode`); `None` if
+/// `value` is no ACL.
+pub(crate) fn permissions(value: &[u8]) -> Option<u16> {
+    let entries = entries(value)?;
+    let of = |wanted| {
+        let entry = entries.iter().find(|entry| tag(entry) == wanted)?;
+        Some(u16::from_le_bytes([entry[2], entry[3]]) & 7)
+    };
+    let group = of(MASK).or_else(|| of(GROUP_OBJ));
+    Some(of(USER_OBJ).unwrap_or(0) << 6 | group.unwrap_or(0) << 3 | of(OTHER).unwrap_or(0))
+}
+
 /// `e_tag`: the owner.
 pub(crate) const USER_OBJ: u16 = 0x01;
 /// `e_tag`: a named user.

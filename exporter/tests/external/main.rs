@@ -100,7 +100,22 @@ fn carried(mut tree: Tree, tool: Tool) -> Tree {
             mtime.nanoseconds = 0;
         }
     }
+    if tool == Tool::Xfs {
+        inherit_groups(&mut tree);
+    }
     tree
+}
+
+/// Every directory below one of a group is one of a group.
+fn inherit_groups(tree: &mut Tree) {
+    let walked: Vec<_> = tree.walk().map(|(parent, _, id)| (parent, id)).collect();
+    for (parent, id) in walked {
+        let bit = tree.inode(parent).meta.permissions & 0o2000;
+        let inode = tree.inode_mut(id);
+        if matches!(inode.kind, InodeKind::Directory(_)) {
+            inode.meta.permissions |= bit;
+        }
+    }
 }
 
 /// The permissions that an access ACL has as well (`posix_acl_xattr.h`): those of the owner, the mask or the group, and others.

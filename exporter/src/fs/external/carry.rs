@@ -3,16 +3,20 @@
 //! Found by the kernel's own view of what they made: mkfs.xfs 7.2 opens devices, and stores an ACL as an attribute of
 //! that name that means nothing; mkfs.btrfs 7.3 makes every device 0:0; mksquashfs 4.7 leaves ACLs out. Attributes of
 //! `trusted.…` and most of `security.…` are nobody's to set who has no privileges in the kernel, as a build has none.
+//! mkfs.xfs makes a directory as the kernel does, so one below a set-group-ID directory gets that bit; and where the kernel
+//! stores an ACL, as mkfs.btrfs has it from there, it changes the mode by it.
 
 use super::Tool;
 use crate::error::Result;
 use crate::fs::refusal::{refuse, show_entry, show_inode};
-use crate::tree::{Inode, InodeKind, Tree};
+use crate::tree::{Inode, InodeKind, Tree, posix_acl};
 
 /// The longest path that the tools can open, with that of the folder in front of it (`PATH_MAX`).
 const PATH_MAX: usize = 4000;
 /// The longest target of a symbolic link in an XFS (`XFS_SYMLINK_MAXLEN`), without the byte behind it that mkfs.xfs wants.
 const XFS_TARGET_MAX: usize = 1023;
+/// `S_ISGID`.
+const SET_GROUP_ID: u16 = 0o2000;
 
 /// That `tool` carries all of `tree`.
 ///
@@ -28,7 +32,9 @@ pub(super) fn check(tree: &Tree, tool: Tool) -> Result<()> {
         while above.pop_if(|(id, _)| *id != parent).is_some() {}
         let len = above.last().map_or(0, |(_, len)| *len) + 1 + name.len();
         let too_long = || format!("a path of {len} bytes, {} takes {PATH_MAX}", tool.program());
-        let reason = refused(tree.inode(id), tool).or_else(|| (len > PATH_MAX).then(too_long));
+        let reason = refused(tree.inode(id), tool)
+            .or_else(|| inherits(tree.inode(parent), tree.inode(id), tool))
+            .or_else(|| (len > PATH_MAX).then(too_long));
         if let Some(reason) = reason {
             return Err(refuse(show_entry(tree, parent, name), reason));
         }
@@ -58,9 +64,29 @@ fn refused(Inode { meta, kind }: &Inode, tool: Tool) -> Option<String> {
             tool.name()
         ));
     }
-    let name = meta.xattrs.keys().find(|name| !tool.carries(name))?;
-    let name = String::from_utf8_lossy(name).into_owned();
-    Some(format!("has the attribute {name}, which {} does not carry", tool.program()))
+    if let Some(name) = meta.xattrs.keys().find(|name| !tool.carries(name)) {
+        let name = String::from_utf8_lossy(name).into_owned();
+        return Some(format!("has the attribute {name}, which {} does not carry", tool.program()));
+    }
+    let acl = meta.xattrs.get(&b"system.posix_acl_access"[..])?;
+    let (of_mode, of_acl) = (meta.permissions & 0o777, posix_acl::permissions(acl));
+    if of_acl == Some(of_mode) {
+        return None;
+    }
+    let of_acl = of_acl.map_or_else(|| "is none".to_owned(), |mode| format!("says {mode:03o}"));
+    Some(format!("its mode is {of_mode:03o} and its ACL {of_acl}; Linux has one for both"))
+}
+
+/// Why a directory would not have the mode that it has in the tree.
+fn inherits(above: &Inode, inode: &Inode, tool: Tool) -> Option<String> {
+    let has_bit = |inode: &Inode| inode.meta.permissions & SET_GROUP_ID != 0;
+    let is_changed = tool == Tool::Xfs
+        && matches!(inode.kind, InodeKind::Directory(_))
+        && has_bit(above)
+        && !has_bit(inode);
+    let reason = "a directory without the set-group-ID bit inside one with it, to which mkfs.xfs gives it as well: \
+                  set it here (chmod g+s), or take it from the one above";
+    is_changed.then(|| reason.to_owned())
 }
 
 impl Tool {
@@ -130,7 +156,7 @@ mod tests {
             acl[0],
             "/etc/os: has the attribute system.posix_acl_access, which mkfs.xfs does not carry"
         );
-        assert_eq!(acl[1], "fine");
+        assert_eq!(acl[1], "/etc/os: its mode is 644 and its ACL is none; Linux has one for both");
         assert!(acl[2].contains("mksquashfs"), "{acl:?}");
         for name in ["trusted.overlay.opaque", "security.selinux", "nobody.knows"] {
             assert!(attribute(name).iter().all(|said| said.contains(name)), "{name}");
@@ -143,6 +169,50 @@ mod tests {
         assert_eq!([xfs, btrfs], ["fine"; 2]);
         assert_eq!(squashfs, "/etc/os: a time (-1 s since 1970) that squashfs does not carry");
         assert!(at(1 << 35).iter().all(|said| said.contains("a time")));
+    }
+
+    #[test]
+    fn a_directory_below_one_of_a_group_has_its_bit_or_is_refused_for_an_xfs() {
+        let said = |above: u16, below: u16, path: &str| {
+            TOOLS.map(|tool| {
+                let mut tree = tree(&[("/srv/team/file", "text"), ("/srv/team/docs/", "")]);
+                for (path, mode) in [("/srv/team", above), (path, below)] {
+                    let id = tree.lookup(path).unwrap();
+                    tree.inode_mut(id).meta.permissions = mode;
+                }
+                check(&tree, tool).map_or_else(|error| error.to_string(), |()| "fine".to_owned())
+            })
+        };
+        let [xfs, btrfs, squashfs] = said(0o2775, 0o755, "/srv/team/docs");
+        assert!(xfs.starts_with("/srv/team/docs: a directory without the set-group-ID bit"), "{xfs}");
+        assert_eq!([btrfs, squashfs], ["fine"; 2]);
+        for (above, below) in [(0o2775, 0o2755), (0o775, 0o755), (0o775, 0o2755)] {
+            assert_eq!(said(above, below, "/srv/team/docs"), ["fine"; 3]);
+        }
+        let mut tree = tree(&[("/file", "text"), ("/docs/", "")]);
+        tree.inode_mut(Tree::ROOT).meta.permissions = 0o2755;
+        assert!(check(&tree, Tool::Xfs).unwrap_err().to_string().starts_with("/docs: "));
+        tree.inode_mut(tree.lookup("/docs").unwrap()).meta.permissions = 0o2755;
+        check(&tree, Tool::Xfs).unwrap();
+    }
+
+    #[test]
+    fn an_acl_and_the_mode_beside_it_say_the_same() {
+        let said = |mode, mask: Option<u8>| {
+            let [_, btrfs, _] = said(|tree, file| {
+                let meta = &mut tree.inode_mut(file).meta;
+                let entries = [(1, 6), (4, 4), (32, 0)].into_iter().chain(mask.map(|mask| (16, mask)));
+                let entries = entries.flat_map(|(tag, allowed)| [tag, 0, allowed, 0, 255, 255, 255, 255]);
+                let acl: Vec<u8> = [2, 0, 0, 0].into_iter().chain(entries).collect();
+                meta.permissions = mode;
+                meta.xattrs.insert((*b"system.posix_acl_access").into(), acl.into());
+            });
+            btrfs
+        };
+        assert_eq!(said(0o640, None), "fine");
+        assert_eq!(said(0o4660, Some(6)), "fine");
+        let refused = "/etc/os: its mode is 640 and its ACL says 660; Linux has one for both";
+        assert_eq!(said(0o640, Some(6)), refused);
     }
 
     #[test]
