@@ -12,14 +12,14 @@ use super::{Profile, Spec, TextFormat};
 pub struct Persist {
     /// Directories in which what the machine changes is kept, file by file (an overlay); all else in them is the image's,
     /// after an update the new one's.
-    #[schemars(extend("items" = TextFormat::PlainPath.schema()), example = ["/etc", "/root"])]
+    #[schemars(extend("items" = TextFormat::PlainPath.schema()), example = vec!["/etc", "/root"])]
     pub overlay: Vec<String>,
     /// Directories that lie on the partition as a whole: copied there from the image at the first boot, and the machine's
     /// from then on.
-    #[schemars(extend("items" = TextFormat::PlainPath.schema()), example = ["/var", "/srv"])]
+    #[schemars(extend("items" = TextFormat::PlainPath.schema()), example = vec!["/var", "/srv"])]
     pub bind: Vec<String>,
     /// Directories that are made on the partition: `/data` is `/persist/data` of the machine.
-    #[schemars(extend("items" = TextFormat::PlainPath.schema()), example = ["/data"])]
+    #[schemars(extend("items" = TextFormat::PlainPath.schema()), example = vec!["/data"])]
     pub create: Vec<String>,
 }
 

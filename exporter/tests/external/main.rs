@@ -85,9 +85,11 @@ fn carried(mut tree: Tree, tool: Tool) -> Tree {
             *target = target[..target.len().min(longest)].into();
         }
         let Meta { mtime, xattrs, permissions: mode, .. } = &mut inode.meta;
-        xattrs.retain(|name, _| match tool {
+        let is_plain = |name: &[u8]| name.starts_with(b"user.") || name == b"security.capability";
+        xattrs.retain(|name, value| match tool {
             Tool::Btrfs => !name.starts_with(b"trusted."),
-            Tool::Xfs | Tool::Squashfs => name.starts_with(b"user.") || &**name == b"security.capability",
+            Tool::Xfs => is_plain(name) && !value.is_empty(),
+            Tool::Squashfs => is_plain(name),
         });
         // One and the same on Linux; random ones are not.
         if let Some(acl) = xattrs.get(&b"system.posix_acl_access"[..]) {

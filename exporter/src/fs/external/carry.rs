@@ -1,7 +1,7 @@
 //! What the tools carry from a folder into a file system. What they leave out, or change, without a word is refused.
 //!
-//! Found by the kernel's own view of what they made: mkfs.xfs 7.2 opens devices, and stores an ACL as an attribute of
-//! that name that means nothing; mkfs.btrfs 7.3 makes every device 0:0; mksquashfs 4.7 leaves ACLs out. Attributes of
+//! Found by the kernel's own view of what they made: mkfs.xfs 7.2 opens devices, stores an ACL as an attribute of that name
+//! that means nothing, and leaves out an attribute whose value is empty; mkfs.btrfs 7.3 makes every device 0:0; mksquashfs 4.7 leaves ACLs out. Attributes of
 //! `trusted.…` and most of `security.…` are nobody's to set who has no privileges in the kernel, as a build has none.
 //! mkfs.xfs makes a directory as the kernel does, so one below a set-group-ID directory gets that bit; and where the kernel
 //! stores an ACL, as mkfs.btrfs has it from there, it changes the mode by it.
@@ -67,6 +67,12 @@ fn refused(Inode { meta, kind }: &Inode, tool: Tool) -> Option<String> {
     if let Some(name) = meta.xattrs.keys().find(|name| !tool.carries(name)) {
         let name = String::from_utf8_lossy(name).into_owned();
         return Some(format!("has the attribute {name}, which {} does not carry", tool.program()));
+    }
+    if tool == Tool::Xfs
+        && let Some((name, _)) = meta.xattrs.iter().find(|(_, value)| value.is_empty())
+    {
+        let name = String::from_utf8_lossy(name).into_owned();
+        return Some(format!("the attribute {name} has no value, mkfs.xfs would leave it out"));
     }
     let acl = meta.xattrs.get(&b"system.posix_acl_access"[..])?;
     let (of_mode, of_acl) = (meta.permissions & 0o777, posix_acl::permissions(acl));
@@ -161,6 +167,11 @@ mod tests {
         for name in ["trusted.overlay.opaque", "security.selinux", "nobody.knows"] {
             assert!(attribute(name).iter().all(|said| said.contains(name)), "{name}");
         }
+        let empty = said(|tree, file| {
+            drop(tree.inode_mut(file).meta.xattrs.insert((*b"user.note").into(), (*b"").into()))
+        });
+        let left_out = "/etc/os: the attribute user.note has no value, mkfs.xfs would leave it out";
+        assert_eq!(empty, [left_out, "fine", "fine"]);
         let at = |seconds| {
             said(move |tree, file| tree.inode_mut(file).meta.mtime = Time { seconds, nanoseconds: 0 })
         };
