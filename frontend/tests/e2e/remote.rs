@@ -108,7 +108,9 @@ fn the_frontend_image_may_travel_with_the_build() {
     let docker = Docker::new(None);
     relay.create(&docker, "far");
     let [archive, layout] = ["frontend.tar", "layout"].map(|name| folder.path().join(name));
-    run(Command::new("docker").args(["save", &frontend(), "-o"]).arg(&archive));
+    // By its id: by a name without a tag, docker saves what has any tag of it.
+    let id = run(Command::new("docker").args(["image", "inspect", "--format", "{{.Id}}", &frontend()]));
+    run(Command::new("docker").args(["save", id.trim(), "-o"]).arg(&archive));
     let mut skopeo = Command::new("skopeo");
     skopeo.args(["copy", "--quiet", &format!("docker-archive:{}", archive.display())]);
     run(skopeo.arg(format!("oci:{}:latest", layout.display())));
