@@ -92,9 +92,10 @@ fn carried(mut tree: Tree, tool: Tool) -> Tree {
             Tool::Squashfs => is_plain(name),
         });
         // One and the same on Linux; random ones are not.
-        if let Some(acl) = xattrs.get(&b"system.posix_acl_access"[..]) {
+        if let Some(acl) = xattrs.get(ACCESS) {
             *mode = *mode & !0o777 | permissions(acl);
         }
+        xattrs.retain(|name, acl| &**name != ACCESS || says_more_than_a_mode(acl));
         if tool == Tool::Squashfs {
             mtime.seconds &= 0xffff_ffff;
         }
@@ -118,6 +119,13 @@ fn inherit_groups(tree: &mut Tree) {
             inode.meta.permissions |= bit;
         }
     }
+}
+
+const ACCESS: &[u8] = b"system.posix_acl_access";
+
+/// Linux keeps an access ACL of owner, group and others as a mode alone.
+fn says_more_than_a_mode(acl: &[u8]) -> bool {
+    acl[4..].chunks_exact(8).any(|entry| !matches!(entry[0], 0x01 | 0x04 | 0x20))
 }
 
 /// The permissions that an access ACL has as well (`posix_acl_xattr.h`): those of the owner, the mask or the group, and others.
