@@ -8,6 +8,7 @@ mod arm64;
 mod boot;
 mod build;
 mod buildah;
+mod choice;
 mod config;
 mod container_base;
 mod container_disk;
