@@ -185,15 +185,25 @@ fn report_of(
     report
 }
 
-/// Boot a disk and pull the plug after so long.
-pub(crate) fn boot_and_kill(disk: &Path, firmware: &str, after: Duration) {
+/// Boot a disk, tell the machine what it is to do, and pull the plug after so long.
+pub(crate) fn boot_and_kill(disk: &Path, firmware: &str, told: &str, after: Duration) {
     let mut command = Command::new(VMIMAGE);
-    machine(&mut command, disk, firmware, &nonce()).stdin(Stdio::null()).stdout(Stdio::null());
+    let told = format!("{told}:{}", nonce());
+    machine(&mut command, disk, firmware, &told).stdin(Stdio::null()).stdout(Stdio::null());
     // It is QEMU, or takes QEMU with it.
     let mut qemu = command.spawn().unwrap();
     std::thread::sleep(after);
     let _ = qemu.kill();
     qemu.wait().unwrap();
+}
+
+/// The same once it has printed a word. How long that took.
+pub(crate) fn boot_until(disk: &Path, firmware: &str, told: &str, word: &str) -> Duration {
+    let mut command = Command::new(VMIMAGE);
+    machine(&mut command, disk, firmware, &format!("{told}:{}", nonce()));
+    let start = Instant::now();
+    run_until(&mut command, word, LIMIT);
+    start.elapsed()
 }
 
 /// A machine whose serial number is what it is told.
