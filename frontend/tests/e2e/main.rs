@@ -48,6 +48,7 @@ mod same_tree;
 mod scratch;
 mod service;
 mod shim;
+mod slot_changes;
 mod slots;
 mod sources;
 mod tables;
