@@ -32,6 +32,7 @@ fn report() -> String {
     let facts = [
         ("token", file("/sys/class/dmi/id/product_name")),
         ("kernel", file("/proc/sys/kernel/osrelease")),
+        ("cmdline", file("/proc/cmdline")),
         ("hostname", file("/proc/sys/kernel/hostname")),
         ("app", file("/srv/app.txt")),
         ("uid", ids("Uid:")),

@@ -55,6 +55,7 @@ pub(super) fn install(
     let editor = &mut Editor::new(root, time);
     let mut notes = good::install(editor, os.init, &good)?;
     let compatible = spec.image.compatible().or(spec.hostname.as_deref()).unwrap_or(&os.id);
+    notes.extend(rauc::leave_good(editor)?);
     notes.extend(rauc::install(editor, compatible, ESP, layout.root.file_system)?);
     Ok(notes)
 }

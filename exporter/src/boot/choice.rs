@@ -28,6 +28,8 @@ pub const FOLDER: &str = "/EFI/BOOT";
 pub const COPIES: [&str; 2] = ["grubenv", "grubenv.2"];
 /// What the kernel is told if no slot has a try left, or one was chosen by hand: the guard restarts nothing.
 pub const NO_GUARD: &str = "vmimage.guard=off";
+/// What it is told beside that if somebody has chosen: nothing is said of the slot, whether the machine is healthy or not.
+pub const BY_HAND: &str = "vmimage.by-hand";
 /// What it is told if what the machine keeps is to be emptied.
 pub const RESET: &str = "vmimage.reset";
 /// How many starts of a slot may end in no good boot, unless it is asked.
@@ -131,9 +133,11 @@ fn functions(slots: &Slots) -> String {
          function take {{\n\tset slot=$1\n{}\tset slot_root=PARTUUID=$slot_partuuid\n\
          \tset prefix=($root)$slot_folder/boot/grub\n\
          \texport slot slot_folder slot_partuuid slot_root slot_words\n}}\n\
-         # By hand: no slot loses a try by it.\n\
+         function restart {{\n\techo \"vmimage: slot $slot is not started, the machine restarts\"\n\
+         \tsleep 5\n\treboot\n}}\n\
+         # By hand: no slot loses a try by it. Who leaves the menu of the slot has no other that is right.\n\
          function choose {{\n\tset A_TRY=$A_USED\n\tset B_TRY=$B_USED\n\tsave\n\
-         \tset slot_words=\"{NO_GUARD} $2\"\n\ttake $1\n\tconfigfile $prefix/grub.cfg\n}}\n\n",
+         \tset slot_words=\"{NO_GUARD} {BY_HAND} $2\"\n\ttake $1\n\tconfigfile $prefix/grub.cfg\n\trestart\n}}\n\n",
         menus.collect::<String>(),
         save("$other"),
         save("$copy"),
@@ -201,10 +205,7 @@ fn menu() -> String {
          source $prefix/grub.cfg\n\
          # If an entry fails: the slot's others, then the restart behind them.\n\
          set fallback='1 2 3 4 5 6 7 8 9'\n\
-         menuentry 'Restart' --unrestricted {{\n\
-         \techo \"vmimage: slot $slot is not started, the machine restarts\"\n\
-         \tsleep 5\n\
-         \treboot\n}}\n\
+         menuentry 'Restart' --unrestricted {{\n\trestart\n}}\n\
          {}\
          menuentry 'Factory reset: empty what the machine keeps' {{\n\
          \tchoose $slot {RESET}\n}}\n",
@@ -271,12 +272,32 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_slot_that_is_chosen_by_hand_loses_no_try_and_is_told_so() {
+        let script = script(&slots(), TRIES);
+        let (_, choose) = script.split_once("function choose {\n").unwrap();
+        let choose = choose.split_once("\n}\n").unwrap().0;
+        let steps = [
+            "set A_TRY=$A_USED\n\tset B_TRY=$B_USED\n\tsave\n",
+            "set slot_words=\"vmimage.guard=off vmimage.by-hand $2\"\n\ttake $1\n\tconfigfile $prefix/grub.cfg\n\trestart",
+        ];
+        let places = steps.map(|step| choose.find(step).unwrap());
+        assert!(places.is_sorted() && !choose.contains("ORDER"), "{choose}");
+        // What was used before this start, which has counted already.
+        let used = script.find("set A_USED=$A_TRY\nset B_USED=$B_TRY\n").unwrap();
+        assert!(used < script.find("set slot=A; set A_TRY=1").unwrap(), "{script}");
+        for entry in ["choose A", "choose B", "choose $slot vmimage.reset"] {
+            assert!(script.contains(&format!("{{\n\t{entry}\n}}\n")), "{entry}");
+        }
+        assert_eq!(script.matches(BY_HAND).count(), 1);
+    }
+
     /// What Debian's signed GRUB has built in, and its own language: nothing can be loaded beside it.
     #[test]
     fn only_commands_of_signed_builds_are_used() {
         let words = ["if", "elif", "else", "then", "do"];
         let known = "fi for done function } set export source configfile menuentry load_env save_env regexp [ echo sleep \
-                     reboot serial terminal_input terminal_output save take choose";
+                     reboot serial terminal_input terminal_output save take restart choose";
         let known: Vec<_> = known.split_whitespace().collect();
         let script = script(&slots(), TRIES);
         let code = script.lines().filter(|line| !line.starts_with('#'));

@@ -113,13 +113,20 @@ fn build_with(mut command: Command, context: &Path, disk: &Path, args: &[&str]) 
     text(&output)
 }
 
-/// What a machine of `testdata/machine` said about itself.
-pub(crate) struct Report(BTreeMap<String, String>);
+/// What a machine of `testdata/machine` said about itself, and all that was on its console.
+pub(crate) struct Report {
+    facts: BTreeMap<String, String>,
+    console: String,
+}
 
 impl Report {
     #[track_caller]
     pub(crate) fn get(&self, fact: &str) -> &str {
-        self.0.get(fact).unwrap_or_else(|| panic!("the machine reported no {fact}: {:?}", self.0))
+        self.facts.get(fact).unwrap_or_else(|| panic!("the machine reported no {fact}: {:?}", self.facts))
+    }
+
+    pub(crate) fn console(&self) -> &str {
+        &self.console
     }
 }
 
@@ -170,21 +177,33 @@ fn report_of(
     machine(&mut command, disk, firmware, &format!("{told}{token}")).args(args);
     let console = run_for(&mut command, limit);
     let facts = console.lines().filter_map(|line| line.trim_end().split_once("report:")?.1.split_once('='));
-    let report = Report(facts.map(|(name, value)| (name.to_owned(), value.trim().to_owned())).collect());
-    assert!(report.0.contains_key("end"), "the machine did not report to the end:\n{console}");
+    let facts = facts.map(|(name, value)| (name.to_owned(), value.trim().to_owned())).collect();
+    let report = Report { facts, console };
+    let console = report.console();
+    assert!(report.facts.contains_key("end"), "the machine did not report to the end:\n{console}");
     assert_eq!(report.get("token"), token, "a report, but not from this boot:\n{console}");
     report
 }
 
-/// Boot a disk and pull the plug after so long.
-pub(crate) fn boot_and_kill(disk: &Path, firmware: &str, after: Duration) {
+/// Boot a disk, tell the machine what it is to do, and pull the plug after so long.
+pub(crate) fn boot_and_kill(disk: &Path, firmware: &str, told: &str, after: Duration) {
     let mut command = Command::new(VMIMAGE);
-    machine(&mut command, disk, firmware, &nonce()).stdin(Stdio::null()).stdout(Stdio::null());
+    let told = format!("{told}:{}", nonce());
+    machine(&mut command, disk, firmware, &told).stdin(Stdio::null()).stdout(Stdio::null());
     // It is QEMU, or takes QEMU with it.
     let mut qemu = command.spawn().unwrap();
     std::thread::sleep(after);
     let _ = qemu.kill();
     qemu.wait().unwrap();
+}
+
+/// The same once it has printed a word. How long that took.
+pub(crate) fn boot_until(disk: &Path, firmware: &str, told: &str, word: &str) -> Duration {
+    let mut command = Command::new(VMIMAGE);
+    machine(&mut command, disk, firmware, &format!("{told}:{}", nonce()));
+    let start = Instant::now();
+    run_until(&mut command, word, LIMIT);
+    start.elapsed()
 }
 
 /// A machine whose serial number is what it is told.

@@ -2,9 +2,11 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use super::boot::bare_alpine;
 use super::lab::{Partition, Report, boot, build, copy_of, extract, partitions, raw, run, scratch};
+use super::scratch::Machine;
 
 const DEBIAN: &str = "vmimage-test/debian:12";
 const ALPINE: &str = "vmimage-test/alpine:3.23";
@@ -47,10 +49,10 @@ if echo new 2>/dev/null >/usr/written; then fact usr written; else fact usr read
 '''
 "#;
 
-/// The raw disk of `testdata/machine` on a base, with this beside what every one has.
-fn machine(base: &str, more: &str, folder: &Path) -> PathBuf {
+/// The raw disk of `testdata/machine` on a base, with these keys and tables beside what every one has.
+pub(crate) fn machine(base: &str, [keys, more]: [&str; 2], folder: &Path) -> PathBuf {
     let context = copy_of("machine", folder);
-    std::fs::write(context.join("vmimage.toml"), format!("{CONFIG}{more}{FACTS}")).unwrap();
+    std::fs::write(context.join("vmimage.toml"), format!("{keys}{CONFIG}{more}{FACTS}")).unwrap();
     let disk = folder.join("machine.qcow2");
     build(&context, &disk, &["--build-arg", &format!("BASE={base}")]);
     raw(&disk, folder)
@@ -59,8 +61,8 @@ fn machine(base: &str, more: &str, folder: &Path) -> PathBuf {
 /// What GRUB reads of an environment block in which slot B has not been tried yet.
 const SECOND_FIRST: &str = "# GRUB Environment Block\nA_OK=1\nA_TRY=0\nB_OK=1\nB_TRY=0\ngood=A\nORDER=B A\n";
 
-/// Write the root of the first slot into the second one, and let that be tried first.
-fn fill_second_slot(disk: &Path, folder: &Path) {
+/// Write the root of the first slot into the second one, which is called so, and let that be tried first.
+pub(crate) fn fill_second_slot(disk: &Path, folder: &Path) {
     let (parts, root) = (partitions(disk), folder.join("root.raw"));
     let (first, second) = (&parts[2], &parts[3]);
     assert_eq!((first.size, &first.kind), (second.size, &second.kind));
@@ -70,6 +72,7 @@ fn fill_second_slot(disk: &Path, folder: &Path) {
         .arg(format!("if={}", root.display()))
         .arg(format!("of={}", disk.display()))
         .arg(format!("seek={}", second.start)));
+    run(Command::new("sfdisk").args(["--quiet", "--part-label"]).arg(disk).args(["4", "root-b"]));
     let esp = esp(disk, &parts);
     if run(Command::new("mdir").args(["-b", "-i", &esp, "::/"])).contains("/A/") {
         let second = folder.join("B");
@@ -96,7 +99,7 @@ fn identity(report: &Report) -> [&str; 2] {
 /// Two boots from the first slot and one from the second, which has the same root.
 fn is_one_machine(base: &str, more: &str, root: &str, firmware: &str) {
     let folder = scratch();
-    let disk = machine(base, more, folder.path());
+    let disk = machine(base, ["", more], folder.path());
     let first = boot(&disk, firmware, &[]);
     let second = boot(&disk, firmware, &[]);
     fill_second_slot(&disk, folder.path());
@@ -140,4 +143,46 @@ fn either_slot_starts_the_same_alpine_by_uefi() {
 fn either_slot_of_erofs_starts_the_same_machine() {
     is_one_machine(DEBIAN, EROFS, "erofs ro", "--secure-boot");
     is_one_machine(&bare_alpine(), EROFS, "erofs ro", "--bios");
+}
+
+/// vmimage's own init, which says itself that a boot was good once the program has been up for a while.
+#[test]
+#[ignore = "long: make matrix"]
+fn either_slot_starts_the_same_program_from_scratch() {
+    let folder = scratch();
+    let context = copy_of("scratch", folder.path());
+    std::fs::write(context.join("vmimage.toml"), "layout = \"ab\"\npersist.bind = [\"/data\"]\n").unwrap();
+    let server = folder.path().join("server.qcow2");
+    build(&context, &server, &[]);
+    let disk = raw(&server, folder.path());
+    for (firmware, slot, kept) in [
+        ("--bios", "A", ""),
+        ("--bios", "B", "written by the machine"),
+        ("--uefi", "B", "written by the machine"),
+    ] {
+        if slot == "B" {
+            fill_second_slot(&disk, folder.path());
+        }
+        let mut machine = Machine::boot(&disk, firmware);
+        let report = machine.report();
+        wait_until_good(&machine, slot);
+        machine.power_down();
+        let fact = |name: &str| report.iter().find(|(known, _)| known == name).unwrap().1.as_str();
+        assert!(fact("cmdline").contains(&format!(" rauc.slot={slot}")), "{report:?}");
+        assert!(fact("root").contains(" / ext4 ro"), "{report:?}");
+        assert_eq!((fact("kept"), fact("app")), (kept, "version one"), "{slot}");
+        let esp = esp(&disk, &partitions(&disk));
+        let grubenv = run(Command::new("mtype").args(["-i", &esp, "::/EFI/BOOT/grubenv"]));
+        let good = format!("\n{slot}_TRY=0\n");
+        assert!(grubenv.contains(&good) && grubenv.contains(&format!("\ngood={slot}\n")), "{grubenv}");
+    }
+}
+
+/// As it is told on the console.
+fn wait_until_good(machine: &Machine, slot: &str) {
+    let start = Instant::now();
+    while !machine.console().contains(&format!("last good: {slot}")) {
+        assert!(start.elapsed() < Duration::from_secs(120), "nobody says good:\n{}", machine.console());
+        std::thread::sleep(Duration::from_millis(500));
+    }
 }

@@ -3,7 +3,7 @@
 //! ```text
 //! vmimage-boot status       what the boot loader would do
 //! vmimage-boot good         this boot went well: its slot has all its tries again, and nobody restarts the machine
-//! vmimage-boot healthy      the same once the machine is healthy: what its init runs
+//! vmimage-boot healthy      the same once the machine is healthy, unless its slot was chosen by hand: what its init runs
 //! vmimage-boot bad [A|B]    a slot is not to be started any more
 //! vmimage-boot next A|B     a slot is to be tried first from now on
 //! ```
@@ -28,6 +28,8 @@ use disk::{Disk, Partition};
 /// What it is asked for.
 pub const WORDS: &[&str] = &["status", "good", "healthy", "bad", "next"];
 const USAGE: &str = "usage: vmimage-boot status|good|healthy|bad [A|B]|next A|B [--json]";
+/// What a person does who wants another thing.
+const STAYS: &str = "grubenv stays as it is, unless you say vmimage-boot good or next";
 /// Where the disk's builder puts this program.
 const PROGRAM: &str = "/usr/bin/vmimage-boot";
 /// Where the slots have names.
@@ -35,6 +37,8 @@ const DEVICES: &str = "/dev/vmimage";
 const CMDLINE: &str = "/proc/cmdline";
 /// How the boot loader says which slot it has started.
 const BOOTED: &str = "rauc.slot=";
+/// What it says beside that of one which somebody has chosen in its menu.
+pub(crate) const BY_HAND: &str = "vmimage.by-hand";
 /// Held by whoever reads grubenv to write it.
 const LOCK: &str = "/run/vmimage-boot.lock";
 /// The label of a slot without a root.
@@ -116,10 +120,14 @@ impl Command {
 }
 
 fn run(command: Command, is_json: bool) -> Result<String, String> {
+    let booted = booted()?;
     if command == Command::Healthy {
         health::wait()?;
+        if has_word(BY_HAND) {
+            guard::tell_good()?;
+            return Ok(format!("slot {} is healthy, and was chosen by hand: {STAYS}", booted.name()));
+        }
     }
-    let booted = booted()?;
     let _lock = lock()?;
     let disk = Disk::of_root()?;
     let slots = disk.slots()?;
@@ -176,12 +184,18 @@ pub(crate) fn start_check() -> Result<(), String> {
     check.map(drop).map_err(|error| format!("{PROGRAM}: cannot be started: {error}"))
 }
 
-/// Say that this boot was good. A machine without slots says nothing.
+/// Say that this boot was good. A machine without slots says nothing, nor one whose slot was chosen by hand.
 pub(crate) fn say_good() -> Result<(), String> {
     match booted() {
-        Ok(_) => run(Command::Good, false).map(drop),
-        Err(_) => Ok(()),
+        Ok(_) if !has_word(BY_HAND) => run(Command::Good, false).map(drop),
+        _ => Ok(()),
     }
+}
+
+/// Whether the boot loader has told the kernel this.
+pub(crate) fn has_word(word: &str) -> bool {
+    let words = fs::read_to_string(CMDLINE).unwrap_or_default();
+    words.split_ascii_whitespace().any(|other| other == word)
 }
 
 /// The slot that the boot loader has started.

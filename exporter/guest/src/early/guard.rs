@@ -37,7 +37,6 @@ const SOCKET: &[u8] = b"vmimage-guard";
 const GOOD: &[u8] = b"good\n";
 const HEARD: &[u8] = b"ok\n";
 
-const CMDLINE: &str = "/proc/cmdline";
 /// What the boot loader says if no slot has a try left, or somebody has chosen one by hand.
 const NO_GUARD: &str = "vmimage.guard=off";
 
@@ -80,14 +79,18 @@ fn guard(deadline: Duration) -> Result<(), String> {
     watch_signals(events.clone())?;
     listen(events)?;
     let (mut watchdog, mut has_names) = (Watchdog(None), false);
+    // A person is there, and may want to see what hangs.
+    let is_watched = !choice::has_word(choice::BY_HAND);
     let meanwhile = || {
-        watchdog.feed();
+        if is_watched {
+            watchdog.feed();
+        }
         // Once sysfs is mounted.
         has_names = has_names || choice::name_slots().is_ok();
     };
     match wait(&inbox, deadline, meanwhile) {
         Event::Good | Event::Stop => watchdog.stop(),
-        Event::Deadline if is_off() => {
+        Event::Deadline if choice::has_word(NO_GUARD) => {
             say(&format!("nobody has said that this boot is good, but {NO_GUARD}: the machine goes on"));
             watchdog.stop();
         }
@@ -196,11 +199,6 @@ fn is_of_root(other: &UnixStream) -> bool {
 
 fn address() -> std::io::Result<SocketAddr> {
     SocketAddr::from_abstract_name(SOCKET)
-}
-
-fn is_off() -> bool {
-    let words = fs::read_to_string(CMDLINE).unwrap_or_default();
-    words.split_ascii_whitespace().any(|word| word == NO_GUARD)
 }
 
 /// The watchdog of the machine's hardware (the kernel's documentation, watchdog/watchdog-api).

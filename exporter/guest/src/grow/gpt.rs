@@ -9,7 +9,14 @@
 //! last block     backup header┘
 //! ```
 //!
-//! The backup is written first: at every moment one of the two tables is whole.
+//! The first table is whole at every moment: Linux takes the backup only where its command line says `gpt`, and no firmware of
+//! a BIOS repairs the first. So the backup comes first, and entries are written where no header says that they are:
+//!
+//! ```text
+//! entries behind the entries ▶ header: they are there ▶ entries in their place ▶ header: they are here
+//! ```
+//!
+//! A header is in one sector, which is written or is not. What was cut before the last one is done again at the next boot.
 
 use std::mem::{offset_of, size_of};
 
@@ -69,6 +76,9 @@ pub(crate) struct Entry {
 
 const _: () = assert!(size_of::<Entry>() == 128);
 
+/// Where the first table's entries are: behind its header.
+const ENTRIES: u64 = 2;
+
 /// The protective partition of the MBR (UEFI 2.10, table 5.4): its type, and its size in blocks.
 const MBR_TYPE: usize = 446 + 4;
 const MBR_SIZE_IN_LBA: usize = 446 + 12;
@@ -123,10 +133,10 @@ impl Table {
 
     /// Grow partition `number` (from 1) on a disk that is now `disk_size` bytes.
     pub(crate) fn grow(mut self, number: u32, disk_size: u64) -> Result<Growth, Refusal> {
-        let entries_blocks = (self.entries.len() as u64).div_ceil(self.block);
+        let blocks = self.entries_blocks();
         let last_block = (disk_size / self.block).checked_sub(1);
         // The backup header is the last block, its entries are before it.
-        let last_usable = last_block.and_then(|last| last.checked_sub(entries_blocks + 1));
+        let last_usable = last_block.and_then(|last| last.checked_sub(blocks + 1));
         let (Some(last_block), Some(last_usable)) = (last_block, last_usable) else {
             return Err(Refusal::LeftAlone("the disk is too small for its partition table"));
         };
@@ -134,33 +144,62 @@ impl Table {
         let end = (last_usable + 1) / alignment * alignment;
         let start = self.extend_entry(number, end)?;
 
+        // It ended before `end`, or there, and starts before that.
+        let len = end.saturating_sub(start) * self.block;
+        Ok(Growth { start: start * self.block, len, writes: self.changes(last_block, last_usable) })
+    }
+
+    /// What to write of a disk with these last blocks, in this order.
+    fn changes(mut self, last_block: u64, last_usable: u64) -> Vec<(u64, Vec<u8>)> {
+        let (blocks, behind) = (self.entries_blocks(), ENTRIES + self.entries_blocks());
+        let has_room = self.header.partition_entry_lba == ENTRIES
+            && self.entries().all(|(_, entry)| entry.starting_lba.get() >= behind + blocks);
+        if self.is_cut() {
+            self.header.partition_entry_lba = ENTRIES.into();
+            self.header.first_usable_lba = behind.into();
+        }
         self.header.partition_entry_array_crc32 = crc32fast::hash(&self.entries).into();
         self.header.last_usable_lba = last_usable.into();
-        let primary = Header { my_lba: 1.into(), alternate_lba: last_block.into(), ..self.header }.seal();
-        let backup = Header {
-            my_lba: last_block.into(),
-            alternate_lba: 1.into(),
-            partition_entry_lba: (last_usable + 1).into(),
+        let [first, backup] = [(1, last_block), (last_block, 1)].map(|(my_lba, alternate)| Header {
+            my_lba: my_lba.into(),
+            alternate_lba: alternate.into(),
             ..self.header
-        }
-        .seal();
-        let mut writes = vec![
-            ((last_usable + 1) * self.block, self.entries.clone()),
-            (last_block * self.block, backup.as_bytes().to_vec()),
-            (self.header.partition_entry_lba.get() * self.block, self.entries),
-            (self.block, primary.as_bytes().to_vec()),
-        ];
+        });
+        let place = |header: Header, place: u64| Header { partition_entry_lba: place.into(), ..header };
+        let mut writes = self.writes(place(backup, last_usable + 1)).to_vec();
         if self.mbr.get(MBR_TYPE) == Some(&GPT_PROTECTIVE) {
-            let blocks = u32::try_from(last_block).unwrap_or(u32::MAX);
-            writes.push((MBR_SIZE_IN_LBA as u64, blocks.to_le_bytes().to_vec()));
+            let size = u32::try_from(last_block).unwrap_or(u32::MAX);
+            writes.push((MBR_SIZE_IN_LBA as u64, size.to_le_bytes().to_vec()));
         }
-        // It ended before `end`, and starts before that.
-        let len = end.saturating_sub(start) * self.block;
-        Ok(Growth { start: start * self.block, len, writes })
+        if has_room {
+            let beside = Header { first_usable_lba: (behind + blocks).into(), ..place(first, behind) };
+            writes.extend(self.writes(beside));
+        }
+        writes.extend(self.writes(first));
+        writes
+    }
+
+    /// The entries where a header says that they are, and then the header.
+    fn writes(&self, header: Header) -> [(u64, Vec<u8>); 2] {
+        [
+            (header.partition_entry_lba.get() * self.block, self.entries.clone()),
+            (header.my_lba.get() * self.block, header.seal().as_bytes().to_vec()),
+        ]
+    }
+
+    /// Blocks that the entries take.
+    fn entries_blocks(&self) -> u64 {
+        (self.entries.len() as u64).div_ceil(self.block)
+    }
+
+    /// Whether its growth was cut while its entries were behind their place.
+    fn is_cut(&self) -> bool {
+        self.header.partition_entry_lba == ENTRIES + self.entries_blocks()
     }
 
     /// Let entry `number` end before block `end`. Returns the block where it starts.
     fn extend_entry(&mut self, number: u32, end: u64) -> Result<u64, Refusal> {
+        let is_cut = self.is_cut();
         let entry_len = self.header.size_of_partition_entry.get() as usize;
         let index = (number as usize).wrapping_sub(1);
         let mut grown = None;
@@ -182,7 +221,8 @@ impl Table {
         if entry.starting_lba > entry.ending_lba {
             return Err(Refusal::LeftAlone("the partition starts after its end"));
         }
-        if entry.ending_lba.get().saturating_add(1) >= end {
+        let old_end = entry.ending_lba.get().saturating_add(1);
+        if old_end > end || old_end == end && !is_cut {
             return Err(Refusal::IsWhole);
         }
         entry.ending_lba = (end - 1).into();
@@ -297,6 +337,83 @@ mod tests {
         let backup = Header::read_from_bytes(&disk[(64 * MIB - 512) as usize..][..92]).unwrap();
         assert_eq!(backup.header_crc32, backup.crc32());
         assert_eq!((backup.my_lba.get(), backup.alternate_lba.get()), (64 * 2048 - 1, 1));
+    }
+
+    /// What Linux sees of a disk: where its partitions end.
+    fn ends(block: u64, disk: &[u8]) -> Vec<u64> {
+        let read = |at: u64, len: usize| Ok(disk[at as usize..][..len].to_vec());
+        let table = Table::read(block, read).unwrap().unwrap();
+        assert!(table.entries().all(|(_, entry)| table.header.first_usable_lba <= entry.starting_lba));
+        assert!(
+            table.header.partition_entry_lba.get() + table.entries_blocks()
+                <= table.header.first_usable_lba.get()
+        );
+        table.entries().map(|(_, entry)| entry.ending_lba.get()).collect()
+    }
+
+    /// A sector is written or it is not; a write of many is cut between any two, whichever comes first.
+    #[test]
+    fn the_first_table_is_whole_wherever_its_growth_is_cut() {
+        const SIZE: u64 = 6 * MIB;
+        for (block, is_forward) in [(512, true), (512, false), (4096, true)] {
+            let mib = MIB / block;
+            let mut old = disk(block, 4 * MIB, &[(mib, 2 * mib - 1), (2 * mib, 3 * mib - 1)]);
+            let mut whole = old.clone();
+            apply(&mut whole, &grow(block, &old, 2, SIZE).unwrap(), SIZE);
+            assert_eq!(ends(block, &whole), [2 * mib - 1, 5 * mib - 1]);
+            old.resize(SIZE as usize, 0);
+            let mut cut = old.clone();
+            for (at, bytes) in grow(block, &old, 2, SIZE).unwrap().writes {
+                let sectors = (at..).step_by(block as usize).zip(bytes.chunks(block as usize));
+                let mut sectors: Vec<_> = sectors.collect();
+                if !is_forward {
+                    sectors.reverse();
+                }
+                for (at, sector) in sectors {
+                    cut[at as usize..][..sector.len()].copy_from_slice(sector);
+                    let end = ends(block, &cut)[1];
+                    assert!([3 * mib - 1, 5 * mib - 1].contains(&end), "{at}: {end}");
+                    let mut next = cut.clone();
+                    match grow(block, &cut, 2, SIZE) {
+                        Ok(growth) => apply(&mut next, &growth, SIZE),
+                        Err(refusal) => assert_eq!(refusal, Refusal::IsWhole),
+                    }
+                    // What lies between the entries and the first partition is nobody's.
+                    let behind = (2 * block + 128 * 128) as usize;
+                    assert!(
+                        next[..behind] == whole[..behind] && next[MIB as usize..] == whole[MIB as usize..]
+                    );
+                }
+            }
+            assert!(cut == whole);
+        }
+    }
+
+    /// A disk that has become larger again while its table was behind its place.
+    #[test]
+    fn what_was_cut_is_put_in_its_place_on_a_disk_of_any_size() {
+        let mut disk = disk(512, 8 * MIB, &[(2048, 4095)]);
+        let mut growth = grow(512, &disk, 1, 16 * MIB).unwrap();
+        growth.writes.truncate(5);
+        apply(&mut disk, &growth, 16 * MIB);
+        for size in [16, 32] {
+            let mut disk = disk.clone();
+            let growth = grow(512, &disk, 1, size * MIB).unwrap();
+            apply(&mut disk, &growth, size * MIB);
+            assert_eq!(ends(512, &disk), [(size - 1) * 2048 - 1]);
+            assert_eq!(grow(512, &disk, 1, size * MIB), Err(Refusal::IsWhole));
+        }
+        // It was larger.
+        assert_eq!(grow(512, &disk, 1, 12 * MIB), Err(Refusal::IsWhole));
+    }
+
+    #[test]
+    fn entries_without_room_behind_them_are_written_in_their_place() {
+        let mut disk = disk(512, 8 * MIB, &[(40, 4095)]);
+        let growth = grow(512, &disk, 1, 16 * MIB).unwrap();
+        assert_eq!(growth.writes.len(), 5);
+        apply(&mut disk, &growth, 16 * MIB);
+        assert_eq!(ends(512, &disk), [15 * 2048 - 1]);
     }
 
     #[test]

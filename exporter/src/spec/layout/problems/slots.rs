@@ -30,6 +30,7 @@ impl Search<'_> {
         roots.for_each(|(at, partition)| self.words_of_root(at, partition));
         self.kernels();
         self.name_of_first();
+        self.counting();
         for slot in self.slots {
             let shared = ["/usr", "/boot"].into_iter().find(|point| slot.mount.as_deref() == Some(*point));
             if let Some(point) = shared {
@@ -70,6 +71,20 @@ impl Search<'_> {
             label.len()
         );
         self.add(None, "image", message);
+    }
+
+    /// Starts are counted in grubenv, which the machine writes, too.
+    fn counting(&mut self) {
+        let Some(esp) = self.slots.iter().find(|slot| slot.content == Content::Esp) else { return };
+        let last = esp.options.split(',').rfind(|option| ["ro", "rw"].contains(option));
+        let key = match (esp.read_only, last) {
+            (true, _) => "read-only",
+            (false, Some("ro")) => "options",
+            _ => return,
+        };
+        let message = "the ESP has grubenv, in which the machine says that a boot was good: with ro it never could, and both slots \
+                       would run out of tries";
+        self.add(esp.asked, key, message);
     }
 
     /// Where GRUB reads the kernels of both roots.

@@ -1,0 +1,122 @@
+//! Two slots: a change from one to the other that is cut, and one that RAUC makes.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::lab::{boot, boot_and_kill, boot_until, run, scratch};
+use super::slots::{fill_second_slot, machine};
+
+const DEBIAN: &str = "vmimage-test/debian:12";
+
+/// Told to change, it goes to the other slot, and from there back.
+const CHANGE: &str = r#"
+[[files]]
+path = "/etc/report.d/change"
+content = '''
+change() {
+	until vmimage-boot status | grep -q ' booted  *good '; do sleep 1; done
+	slot=$(sed 's/.*rauc.slot=\(.\).*/\1/' /proc/cmdline)
+	fact change "$slot"
+	other=$(echo "$slot" | tr AB BA)
+	vmimage-boot next "$other"
+	sync
+	reboot
+	sleep 600
+}
+case $(cat /sys/class/dmi/id/product_serial) in
+change:*) change ;;
+esac
+'''
+"#;
+
+/// Twenty changes, each cut at another moment, from the command to the boot from the other slot.
+#[test]
+#[ignore = "long: make matrix"]
+fn a_change_of_slots_can_be_cut_at_any_moment() {
+    let folder = scratch();
+    let disk = machine(DEBIAN, ["", CHANGE], folder.path());
+    let first = boot(&disk, "--bios", &[]);
+    fill_second_slot(&disk, folder.path());
+    let [start, end] = ["report:change=B", "report:change=A"]
+        .map(|word| boot_until(&copy(&disk, folder.path()), "--bios", "change", word));
+    assert!(start < end, "{start:?} {end:?}");
+    let mut slots = Vec::new();
+    for number in 0..20 {
+        let copy = copy(&disk, folder.path());
+        let after = start + (end - start) * number / 19;
+        boot_and_kill(&copy, "--bios", "change", after);
+        let report = boot(&copy, "--bios", &[]);
+        let status: serde_json::Value = serde_json::from_str(report.get("status")).unwrap();
+        let booted = status["booted"].as_str().unwrap().to_owned();
+        assert!(report.get("cmdline").contains(&format!(" rauc.slot={booted} ")), "{after:?}: {status}");
+        assert_eq!(
+            (&status["good"], &status["environment"]),
+            (&status["booted"], &"whole".into()),
+            "{after:?}"
+        );
+        assert_eq!((report.get("failed"), report.get("app")), ("", "version one"), "{after:?}");
+        assert_eq!(report.get("machine-id"), first.get("machine-id"), "{after:?}");
+        // That of the first boot is there, and this one's.
+        for folder in ["/etc", "/var/lib", "/srv"] {
+            let boots: u32 = report.get(folder).parse().unwrap();
+            assert!(boots >= 2, "{after:?}: {folder}: {boots}");
+        }
+        slots.push(booted);
+    }
+    // Some were cut before, and some after.
+    assert!(slots.iter().any(|slot| slot == "A") && slots.iter().any(|slot| slot == "B"), "{slots:?}");
+}
+
+fn copy(disk: &Path, folder: &Path) -> PathBuf {
+    let copy = folder.join("copy.raw");
+    run(Command::new("cp").args(["--sparse=always"]).arg(disk).arg(&copy));
+    copy
+}
+
+/// RAUC's words, and what is made of them.
+const RAUC: &str = r#"
+[[files]]
+path = "/etc/report.d/rauc"
+content = '''
+view() { fact "$1" "$(rauc status --output-format=json)"; fact "$1-status" "$(vmimage-boot status --json)"; }
+until vmimage-boot status | grep -q ' booted  *good '; do sleep 1; done
+view rauc
+rauc status mark-bad other
+view rauc-bad
+rauc status mark-active other
+view rauc-active
+vmimage-boot next B >/dev/null
+view rauc-next
+'''
+"#;
+
+#[test]
+#[ignore = "long: make matrix"]
+fn rauc_reads_the_slots_and_marks_them() {
+    let folder = scratch();
+    let packages = r#"install = ["rauc", "rauc-service", "grub-common"]"#;
+    let disk = machine(DEBIAN, [packages, RAUC], folder.path());
+    fill_second_slot(&disk, folder.path());
+    let report = boot(&disk, "--bios", &[]);
+    let json = |fact: &str| -> serde_json::Value { serde_json::from_str(report.get(fact)).unwrap() };
+    for (view, primary, a, order) in [
+        ("rauc", "rootfs.1", "good", ["B", "A"]),
+        ("rauc-bad", "rootfs.1", "bad", ["B", "A"]),
+        ("rauc-active", "rootfs.0", "good", ["A", "B"]),
+        ("rauc-next", "rootfs.1", "good", ["B", "A"]),
+    ] {
+        let (rauc, status) = (json(view), json(&format!("{view}-status")));
+        assert_eq!(
+            (&rauc["booted"], &rauc["boot_primary"]),
+            (&"B".into(), &primary.into()),
+            "{view}: {rauc}"
+        );
+        assert_eq!((&status["booted"], &status["order"]), (&"B".into(), &order.into()), "{view}: {status}");
+        for (number, name, state) in [(0_usize, "rootfs.0", a), (1, "rootfs.1", "good")] {
+            let slots = rauc["slots"].as_array().unwrap();
+            let slot = slots.iter().find_map(|slot| slot.get(name)).unwrap();
+            assert_eq!(slot["boot_status"], state, "{view}: {rauc}");
+            assert_eq!(status["slots"][number]["state"], state, "{view}: {status}");
+        }
+    }
+}
