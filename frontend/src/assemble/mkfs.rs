@@ -46,7 +46,11 @@ impl Mkfs for Tools {
             File::create(&image).and_then(|file| file.set_len(job.size)).map_err(in_scratch)?;
         }
         run(&mut self.command(tree, job, &files, &image), job)?;
-        read(&images, &name)
+        let made = read(&images, &name)?;
+        if job.tool != Tool::Squashfs && made.len() > job.size {
+            return Err(larger(job, made.len()));
+        }
+        Ok(made)
     }
 }
 
@@ -116,6 +120,12 @@ fn run(command: &mut Command, job: &Job) -> Result<()> {
         Tool::Squashfs => error,
         Tool::Xfs | Tool::Btrfs => error.with_hint("if it has no room, give the partition a larger min"),
     })
+}
+
+/// mkfs.btrfs makes a file larger that it takes for too small: the end of that would not be in the partition.
+fn larger(job: &Job, len: u64) -> Error {
+    let message = format!("{} wants {len} bytes for its files and has {}", job.tool.program(), job.size);
+    Error::new(Kind::Unsupported, &job.label, message).with_hint("give the partition a larger min")
 }
 
 /// The image, with its holes.
@@ -211,6 +221,12 @@ mod tests {
         let error = outcome.unwrap_err().to_string();
         assert!(
             error.starts_with("site: ") && error.contains("mkfs.btrfs has failed: ERROR: no space"),
+            "{error}"
+        );
+        let (outcome, _folder) = make(Tool::Btrfs, "for image; do :; done\necho >>\"$image\"");
+        let error = outcome.unwrap_err().to_string();
+        assert!(
+            error.contains("site: mkfs.btrfs wants 1048577 bytes for its files and has 1048576"),
             "{error}"
         );
         let (outcome, _folder) = make(Tool::Squashfs, "exit 0");

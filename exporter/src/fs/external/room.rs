@@ -13,6 +13,11 @@ const XFS_OWN: u64 = 96 << 20;
 const XFS_PER_INODES: u64 = 4;
 /// Chunks of which nothing is used yet, two of them for what is there twice.
 const BTRFS_OWN: u64 = 192 << 20;
+/// What mkfs.btrfs counts for a name (`PATH_MAX` three times, and a block).
+const BTRFS_NAME: u64 = 3 * 4096 + BLOCK;
+/// Its chunks of data, and those of metadata, which there are twice.
+const BTRFS_DATA: u64 = 8 << 20;
+const BTRFS_METADATA: u64 = 32 << 20;
 
 /// What a tree takes, at most.
 #[derive(Default)]
@@ -30,10 +35,26 @@ pub(super) fn enough(tree: &Tree, tool: Tool) -> u64 {
     let count = Count::of(tree, tool);
     match tool {
         Tool::Xfs => count.in_xfs().max(XFS_MIN),
-        Tool::Btrfs => count.in_btrfs(),
+        Tool::Btrfs => count.in_btrfs().max(guess_of_btrfs(tree)),
         // Its size is that of what was made.
         Tool::Squashfs => 0,
     }
+}
+
+/// What mkfs.btrfs takes a folder for (`btrfs_mkfs_size_dir`): each name for a file of its own, holes for data. It makes a file
+/// larger that is smaller, and the end of that would not be in the partition.
+fn guess_of_btrfs(tree: &Tree) -> u64 {
+    let (mut names, mut data) = (1, 0_u64);
+    for (_, _, id) in tree.walk() {
+        names += 1;
+        if let InodeKind::File(content) = &tree.inode(id).kind {
+            data = data.saturating_add(content.len()).saturating_add(BLOCK);
+        }
+    }
+    let metadata = (BTRFS_NAME * names).saturating_add(data / 8);
+    let chunks = |bytes: u64, first: u64| bytes.div_ceil(first).saturating_sub(1).saturating_mul(first);
+    let metadata = chunks(metadata, BTRFS_METADATA).saturating_mul(2);
+    chunks(data, BTRFS_DATA).saturating_add(metadata).saturating_add(BTRFS_OWN)
 }
 
 impl Count {
@@ -94,5 +115,28 @@ impl Count {
         let metadata = inodes.saturating_add(names).saturating_add(sums).saturating_mul(2);
         let all = data.saturating_add(2 * metadata);
         all.saturating_add(all / 4).saturating_add(BTRFS_OWN)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tree::Content;
+    use crate::tree::testing::tree;
+
+    #[test]
+    fn a_btrfs_has_room_for_what_its_tool_takes_names_and_files_for() {
+        let small = tree(&[("/one", "text")]);
+        assert!(enough(&small, Tool::Btrfs) < 256 << 20);
+
+        let mut names = tree(&[("/one", "text")]);
+        let one = names.lookup("/one").unwrap();
+        (0..10_000).for_each(|number| names.link(Tree::ROOT, number.to_string().as_bytes(), one));
+        assert!(enough(&names, Tool::Btrfs) > BTRFS_OWN + 2 * (10_000 * BTRFS_NAME - BTRFS_METADATA));
+
+        let mut large = tree(&[("/one", "text")]);
+        large.inode_mut(one).kind = InodeKind::File(Content::Bytes(vec![0; 64 << 20].into()));
+        (0..100).for_each(|number| large.link(Tree::ROOT, number.to_string().as_bytes(), one));
+        assert!(enough(&large, Tool::Btrfs) > 100 * (64 << 20));
     }
 }
