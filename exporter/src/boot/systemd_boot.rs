@@ -10,6 +10,9 @@
 //! \debian\6.1.0-9-amd64\initrd.img-6.1.0-9-amd64 and its initramfs
 //! ```
 //!
+//! Of a machine with [slots](super::slots) an entry is for a slot, `debian-A+3-0.conf`, and so is the folder, `\debian\A`:
+//! what is in there is known without the entry, and two versions are all that ever lie there.
+//!
 //! Source: Boot Loader Specification (UAPI.1) 1.0, "Type #1 Boot Loader Specification Entries" and "Boot counting". Names
 //! are those of kernel-install(8), which puts the kernels to come beside these and takes these away.
 
@@ -44,9 +47,12 @@ pub struct Menu {
 /// An entry of type 1.
 #[derive(Clone, Debug)]
 pub struct TypeOne {
+    /// What its file and its folder are called behind the token: the release of the kernel, or a slot.
+    pub name: String,
     /// What the menu shows.
     pub title: String,
-    /// The release of the kernel.
+    /// Of several entries the one with the greatest comes first: the release of the kernel, or how often a slot was made
+    /// the next one.
     pub version: String,
     /// Kernel command line.
     pub cmdline: String,
@@ -76,7 +82,7 @@ impl Menu {
         let kernels = folder(&mut tree, Tree::ROOT, &self.token, time);
         for entry in &self.entries {
             file(&mut tree, entries, &self.file_name(entry), text(self.entry(entry)), time);
-            let kernel = folder(&mut tree, kernels, &entry.version, time);
+            let kernel = folder(&mut tree, kernels, &entry.name, time);
             entry.add_files(&mut tree, kernel, time);
         }
         tree
@@ -101,27 +107,27 @@ impl Menu {
         let (first, others) = self.entries.split_first()?;
         let is_newer = |other: &TypeOne| version::compare(&other.version, &first.version).is_gt();
         // With any counters.
-        others.iter().any(is_newer).then(|| format!("{}-{}*.conf", self.token, first.version))
+        others.iter().any(is_newer).then(|| format!("{}-{}*.conf", self.token, first.name))
     }
 
     fn file_name(&self, entry: &TypeOne) -> String {
         let counters = self.tries.map(|tries| format!("+{tries}-0")).unwrap_or_default();
-        format!("{}-{}{counters}.conf", self.token, entry.version)
+        format!("{}-{}{counters}.conf", self.token, entry.name)
     }
 
     fn entry(&self, entry: &TypeOne) -> String {
         let Self { token, .. } = self;
-        let TypeOne { title, version, cmdline, .. } = entry;
+        let TypeOne { name, title, version, cmdline, .. } = entry;
         let mut text = format!(
             "# Written by vmimage.\n\
              title      {title}\n\
              version    {version}\n\
              sort-key   {token}\n\
              options    {cmdline}\n\
-             linux      /{token}/{version}/{LINUX}\n"
+             linux      /{token}/{name}/{LINUX}\n"
         );
-        if let Some((name, _)) = &entry.initrd {
-            let _ = writeln!(text, "initrd     /{token}/{version}/{name}");
+        if let Some((initrd, _)) = &entry.initrd {
+            let _ = writeln!(text, "initrd     /{token}/{name}/{initrd}");
         }
         text
     }
@@ -147,6 +153,7 @@ mod tests {
 
     fn entry(version: &str) -> TypeOne {
         TypeOne {
+            name: version.into(),
             title: "Debian GNU/Linux 12".into(),
             version: version.into(),
             cmdline: "root=UUID=x ro".into(),
@@ -216,5 +223,16 @@ mod tests {
         let tree = tree(&without);
         let entry = text(&tree, "/loader/entries/debian-6.1.conf").unwrap();
         assert!(entry.ends_with("linux      /debian/6.1/linux\n"), "{entry}");
+    }
+
+    #[test]
+    fn a_slot_has_an_entry_and_a_folder_of_its_own() {
+        let slot = TypeOne { name: "A".into(), version: "1".into(), ..entry("6.1") };
+        let tree = tree(&Menu { entries: vec![slot], ..menu(&[]) });
+        let entry = text(&tree, "/loader/entries/debian-A+3-0.conf").unwrap();
+        assert!(entry.contains("\nversion    1\nsort-key   debian\n"), "{entry}");
+        let files = "linux      /debian/A/linux\ninitrd     /debian/A/initrd.img-6.1\n";
+        assert!(entry.ends_with(files), "{entry}");
+        assert_eq!(text(&tree, "/debian/A/linux").as_deref(), Some("kernel 6.1"));
     }
 }

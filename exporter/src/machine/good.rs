@@ -32,6 +32,8 @@ pub struct Good<'a> {
     pub update: &'a Update,
     /// What runs as the machine's service.
     pub container: Option<&'a Container>,
+    /// Whether systemd-boot counts the tries, so that systemd has a program of its own which calls a boot good.
+    pub has_entries: bool,
 }
 
 /// A check, as the program reads it.
@@ -60,6 +62,15 @@ ExecStart=/usr/bin/vmimage-boot healthy
 
 [Install]
 WantedBy=default.target
+";
+
+/// systemd's own program calls a boot good once the targets are reached, whatever the machine's health.
+const BLESS: &str = "systemd-bless-boot.service.d/vmimage.conf";
+const BLESS_AFTER: &str = "\
+# Made by vmimage: no boot is good before vmimage-boot says so, docs/fleets.md.
+[Unit]
+Requires=vmimage-good.service
+After=vmimage-good.service
 ";
 
 const OPENRC: &str = "\
@@ -97,6 +108,9 @@ pub fn install(editor: &mut Editor<'_>, init: Option<Init>, good: &Good<'_>) -> 
         Some(Init::Systemd) => {
             editor.write_file(format!("{}/{UNIT}", systemd::USR), SERVICE.as_bytes(), 0o644)?;
             systemd::enable(editor, UNIT)?;
+            if good.has_entries {
+                editor.write_file(format!("{}/{BLESS}", systemd::USR), BLESS_AFTER.as_bytes(), 0o644)?;
+            }
         }
         Some(Init::OpenRc) => {
             editor.write_file(format!("/etc/init.d/{SCRIPT}"), OPENRC.as_bytes(), 0o755)?;
@@ -167,7 +181,8 @@ mod tests {
         container: Option<&Container>,
     ) -> Result<(crate::tree::Tree, Vec<String>)> {
         let mut tree = tree(&[("/sbin/init", ""), ("/etc/inittab", "::sysinit:/etc/rcS\n")]);
-        let good = Good { program: Arc::from(*b"program"), update, container };
+        let program = Arc::from(*b"program");
+        let good = Good { program, update, container, has_entries: init == Some(Init::Systemd) };
         let notes = install(&mut Editor::new(&mut tree, Time::default()), init, &good)?;
         assert_eq!(text(&tree, PROGRAM).unwrap(), "program");
         Ok((tree, notes))
@@ -180,6 +195,8 @@ mod tests {
         let (systemd, notes) = of(Some(Init::Systemd));
         let link = "/etc/systemd/system/default.target.wants/vmimage-good.service";
         assert!(systemd.resolve(link).is_some() && systemd.lookup(CHECK).is_none());
+        let bless = text(&systemd, &format!("{}/{BLESS}", crate::machine::systemd::USR)).unwrap();
+        assert!(bless.ends_with("\nRequires=vmimage-good.service\nAfter=vmimage-good.service\n"), "{bless}");
         let expected = "a boot is good once it has reached its goal, within 300 s; a slot has 3 tries";
         assert_eq!(notes, [format!("{PROGRAM}: {expected}")]);
         let (openrc, _) = of(Some(Init::OpenRc));
