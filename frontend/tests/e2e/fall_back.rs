@@ -8,7 +8,7 @@ use super::lab::{
     Partition, Report, VMIMAGE, accel, boot_told, build, context, partitions, raw, run, run_until, scratch,
 };
 
-/// A machine whose slot B gets what slot A has, broken in the way that the firmware's tables say, at its first boot. It
+/// For a machine whose slot B gets what slot A has, broken in the way that the firmware's tables say, at its first boot. It
 /// tells where it ends up and powers off.
 const DOCKERFILE: &str = r#"
 FROM vmimage-test/debian:12
@@ -73,8 +73,13 @@ poweroff
 "#;
 
 fn machine(folder: &Path) -> PathBuf {
+    machine_with(folder, CONFIG, STEPS)
+}
+
+/// A Debian 12 that takes these steps in each of its boots.
+pub(super) fn machine_with(folder: &Path, config: &str, steps: &str) -> PathBuf {
     let context = context(folder, DOCKERFILE);
-    for (name, text) in [("vmimage.toml", CONFIG), ("steps", STEPS), ("steps.service", SERVICE)] {
+    for (name, text) in [("vmimage.toml", config), ("steps", steps), ("steps.service", SERVICE)] {
         std::fs::write(context.join(name), text).unwrap();
     }
     let disk = folder.join("machine.qcow2");
