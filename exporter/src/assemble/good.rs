@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::first;
 use super::resolve::Resolved;
 use crate::error::{Error, Kind, Result};
-use crate::machine::good::{self, Good};
+use crate::machine::good::{self, Entries, Good};
 use crate::machine::rauc;
 use crate::spec::{Loader, Spec, update};
 use crate::tree::os::{Family, Os};
@@ -52,7 +52,11 @@ pub(super) fn install(
     let program =
         program.filter(|program| spec.architecture.runs(program)).ok_or_else(|| no_program(spec))?;
     let has_entries = spec.loader == Loader::SystemdBoot;
-    let good = Good { program, update: &spec.update, container: first::service(spec), has_entries };
+    let entries = has_entries.then(|| match layout.has_slot_kernels() {
+        true => Entries::Beside,
+        false => Entries::OnEsp,
+    });
+    let good = Good { program, update: &spec.update, container: first::service(spec), entries };
     let editor = &mut Editor::new(root, time);
     let mut notes = good::install(editor, os.init, &good)?;
     if !has_entries {

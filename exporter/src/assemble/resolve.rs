@@ -102,6 +102,11 @@ impl Resolved {
         self.partitions.iter().find(|partition| partition.slot.grow)?.slot.mount.as_deref()
     }
 
+    /// Whether a partition of their own has the kernels of both slots.
+    pub(super) fn has_slot_kernels(&self) -> bool {
+        self.partitions.iter().any(|named| named.slot.content == Content::SlotKernels)
+    }
+
     /// What the machine keeps on one of the partitions.
     pub(super) fn kept(&self, spec: &Spec) -> Option<Kept> {
         let persist = spec.kept()?;

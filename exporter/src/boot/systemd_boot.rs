@@ -29,6 +29,21 @@ pub fn programs(architecture: Architecture) -> [String; 2] {
     [format!("{program}.signed"), program]
 }
 
+/// The first that orders entries by `sort-key` and `version`, which slots need.
+pub const ORDERS_SINCE: u32 = 250;
+
+/// Which one a program is, by what it tells of itself (the section `.sdmagic`); `None`: it tells nothing.
+pub fn release(program: &[u8]) -> Option<u32> {
+    const MAGIC: &[u8] = b"#### LoaderInfo: systemd-boot ";
+    let at = program.windows(MAGIC.len()).position(|window| window == MAGIC)?;
+    let text = program.iter().skip(at + MAGIC.len());
+    text.take_while(|byte| byte.is_ascii_digit())
+        .map(|byte| char::from(*byte))
+        .collect::<String>()
+        .parse()
+        .ok()
+}
+
 /// What its menu is made of.
 #[derive(Clone, Debug)]
 pub struct Menu {
@@ -65,6 +80,21 @@ pub struct TypeOne {
 impl Menu {
     /// The tree of the EFI system partition with this menu and the program that shows it.
     pub fn esp_tree(&self, program: &Content, architecture: Architecture, time: Time) -> Tree {
+        let (mut tree, loader) = self.program_tree(program, architecture, time);
+        self.add_entries(&mut tree, loader, time);
+        tree
+    }
+
+    /// The same without the entries, and the tree of the partition beside it (XBOOTLDR), which has them and the kernels.
+    pub fn split_trees(&self, program: &Content, architecture: Architecture, time: Time) -> [Tree; 2] {
+        let mut entries = Tree::new(folder_meta(time));
+        let loader = folder(&mut entries, Tree::ROOT, "loader", time);
+        self.add_entries(&mut entries, loader, time);
+        [self.program_tree(program, architecture, time).0, entries]
+    }
+
+    /// With its settings, which are in the folder `loader`.
+    fn program_tree(&self, program: &Content, architecture: Architecture, time: Time) -> (Tree, InodeId) {
         let suffix = architecture.efi_suffix();
         let mut tree = Tree::new(folder_meta(time));
         let efi = folder(&mut tree, Tree::ROOT, "EFI", time);
@@ -77,15 +107,18 @@ impl Menu {
         }
         let loader = folder(&mut tree, Tree::ROOT, "loader", time);
         file(&mut tree, loader, "loader.conf", text(self.loader_conf()), time);
-        file(&mut tree, loader, "entries.srel", text("type1\n".to_owned()), time);
-        let entries = folder(&mut tree, loader, "entries", time);
-        let kernels = folder(&mut tree, Tree::ROOT, &self.token, time);
+        (tree, loader)
+    }
+
+    fn add_entries(&self, tree: &mut Tree, loader: InodeId, time: Time) {
+        file(tree, loader, "entries.srel", text("type1\n".to_owned()), time);
+        let entries = folder(tree, loader, "entries", time);
+        let kernels = folder(tree, Tree::ROOT, &self.token, time);
         for entry in &self.entries {
-            file(&mut tree, entries, &self.file_name(entry), text(self.entry(entry)), time);
-            let kernel = folder(&mut tree, kernels, &entry.name, time);
-            entry.add_files(&mut tree, kernel, time);
+            file(tree, entries, &self.file_name(entry), text(self.entry(entry)), time);
+            let kernel = folder(tree, kernels, &entry.name, time);
+            entry.add_files(tree, kernel, time);
         }
-        tree
     }
 
     fn loader_conf(&self) -> String {
@@ -234,5 +267,31 @@ mod tests {
         let files = "linux      /debian/A/linux\ninitrd     /debian/A/initrd.img-6.1\n";
         assert!(entry.ends_with(files), "{entry}");
         assert_eq!(text(&tree, "/debian/A/linux").as_deref(), Some("kernel 6.1"));
+    }
+
+    #[test]
+    fn a_program_says_which_systemd_it_is_of() {
+        let release = |text: &str| release(text.as_bytes());
+        assert_eq!(release("MZ\0#### LoaderInfo: systemd-boot 252.39-1~deb12u1 ####\0"), Some(252));
+        assert_eq!(release("#### LoaderInfo: systemd-boot 247"), Some(247));
+        for none in ["", "MZ", "#### LoaderInfo: systemd-boot ", "#### LoaderInfo: systemd-boot x"] {
+            assert_eq!(release(none), None, "{none}");
+        }
+    }
+
+    #[test]
+    fn a_partition_beside_the_esp_has_all_but_the_program_and_its_settings() {
+        let program = esp::text("program".into());
+        let [esp, beside] = menu(&["6.1"]).split_trees(&program, Architecture::X86_64, Time::default());
+        for (path, is_on_esp) in [
+            ("/EFI/BOOT/BOOTX64.EFI", true),
+            ("/loader/loader.conf", true),
+            ("/loader/entries.srel", false),
+            ("/loader/entries/debian-6.1+3-0.conf", false),
+            ("/debian/6.1/linux", false),
+        ] {
+            let is_there = [&esp, &beside].map(|tree| tree.lookup(path).is_some());
+            assert_eq!(is_there, [is_on_esp, !is_on_esp], "{path}");
+        }
     }
 }

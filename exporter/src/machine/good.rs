@@ -32,8 +32,17 @@ pub struct Good<'a> {
     pub update: &'a Update,
     /// What runs as the machine's service.
     pub container: Option<&'a Container>,
-    /// Whether systemd-boot counts the tries, so that systemd has a program of its own which calls a boot good.
-    pub has_entries: bool,
+    /// Where the entries are that systemd-boot counts the tries by; `None`: another boot loader counts.
+    pub entries: Option<Entries>,
+}
+
+/// Where entries of systemd-boot are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Entries {
+    /// On the ESP, where systemd's own program finds them.
+    OnEsp,
+    /// On a partition beside it that is mounted nowhere.
+    Beside,
 }
 
 /// A check, as the program reads it.
@@ -73,6 +82,13 @@ Requires=vmimage-good.service
 After=vmimage-good.service
 ";
 
+/// In its place, where it would not find them.
+const BLESS_BY_US: &str = "\
+[Service]
+ExecStart=
+ExecStart=/usr/bin/vmimage-boot good
+";
+
 const OPENRC: &str = "\
 #!/sbin/openrc-run
 # Made by vmimage: the slot that is booted is good, docs/fleets.md.
@@ -108,8 +124,10 @@ pub fn install(editor: &mut Editor<'_>, init: Option<Init>, good: &Good<'_>) -> 
         Some(Init::Systemd) => {
             editor.write_file(format!("{}/{UNIT}", systemd::USR), SERVICE.as_bytes(), 0o644)?;
             systemd::enable(editor, UNIT)?;
-            if good.has_entries {
-                editor.write_file(format!("{}/{BLESS}", systemd::USR), BLESS_AFTER.as_bytes(), 0o644)?;
+            if let Some(entries) = good.entries {
+                let by_us = if entries == Entries::Beside { BLESS_BY_US } else { "" };
+                let text = [BLESS_AFTER, by_us].concat();
+                editor.write_file(format!("{}/{BLESS}", systemd::USR), text.into_bytes(), 0o644)?;
             }
         }
         Some(Init::OpenRc) => {
@@ -182,7 +200,7 @@ mod tests {
     ) -> Result<(crate::tree::Tree, Vec<String>)> {
         let mut tree = tree(&[("/sbin/init", ""), ("/etc/inittab", "::sysinit:/etc/rcS\n")]);
         let program = Arc::from(*b"program");
-        let good = Good { program, update, container, has_entries: init == Some(Init::Systemd) };
+        let good = Good { program, update, container, entries: Some(Entries::OnEsp) };
         let notes = install(&mut Editor::new(&mut tree, Time::default()), init, &good)?;
         assert_eq!(text(&tree, PROGRAM).unwrap(), "program");
         Ok((tree, notes))

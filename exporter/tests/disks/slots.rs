@@ -182,6 +182,45 @@ fn systemd_boot_has_an_entry_for_the_first_slot_and_the_root_says_what_the_secon
     }
 }
 
+#[test]
+fn a_systemd_boot_without_an_order_of_entries_starts_no_slots() {
+    let mut tree = inputs::debian_small();
+    let program = *b"MZ #### LoaderInfo: systemd-boot 247.3-7+deb11u5 ####";
+    let path = "/usr/lib/systemd/boot/efi/systemd-bootx64.efi";
+    Editor::new(&mut tree, Time::default()).write_file(path, program, 0o644).unwrap();
+    let spec = Spec { loader: Loader::SystemdBoot, ..spec("") };
+    let error = plan(&spec, input(tree), &Run::silent(NonZeroUsize::MIN)).unwrap_err();
+    assert!(
+        error.to_string().starts_with(&format!("{path}: is systemd-boot 247, which has no order")),
+        "{error}"
+    );
+}
+
+#[test]
+fn entries_and_kernels_may_have_a_partition_beside_the_esp() {
+    let mut tree = inputs::debian_small();
+    let mut editor = Editor::new(&mut tree, Time::default());
+    for path in ["/usr/lib/systemd/boot/efi/systemd-bootx64.efi", "/boot/vmlinuz-6.1.0-9-amd64"] {
+        editor.write_file(path, *b"MZ", 0o644).unwrap();
+    }
+    let partitions = r#"{"type":"esp","size":"64M"},{"type":"xbootldr"}"#;
+    let disk = Disk::of(&Spec { loader: Loader::SystemdBoot, ..spec(partitions) }, tree);
+    assert!(disk.is_whole(disk.partition("boot"), FileSystem::Vfat));
+    assert_eq!(
+        (disk.partition("boot").size, disk.partition("boot").kind.guid()),
+        (512 * MIB, Some(kinds::XBOOTLDR))
+    );
+    assert_eq!(disk.partition("boot").attributes, 0, "it is written to");
+    assert_eq!(on_fat(&disk, "esp", "/EFI/BOOT/BOOTX64.EFI"), "MZ");
+    assert_eq!(on_fat(&disk, "boot", "/debian/A/linux"), "MZ");
+    let entry = on_fat(&disk, "boot", "/loader/entries/debian-A+3-0.conf");
+    assert!(entry.contains("\nlinux      /debian/A/linux\n"), "{entry}");
+    let unit =
+        disk.debugfs("root-a", "cat /usr/lib/systemd/system/systemd-bless-boot.service.d/vmimage.conf");
+    assert!(unit.ends_with("\nExecStart=\nExecStart=/usr/bin/vmimage-boot good\n"), "{unit}");
+    assert!(!disk.debugfs("root-a", "cat /etc/fstab").contains(" /boot "));
+}
+
 /// Alpine with this kernel.
 fn alpine(version: &str) -> Tree {
     let mut tree = inputs::alpine();

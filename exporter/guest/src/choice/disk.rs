@@ -15,12 +15,17 @@ use crate::grow::table::Refusal;
 /// Partition types, by the bytes that a table has (<https://uapi-group.org/specifications/specs/discoverable_partitions_specification>).
 const ESP: [u8; 16] =
     [0x28, 0x73, 0x2a, 0xc1, 0x1f, 0xf8, 0xd2, 0x11, 0xba, 0x4b, 0x00, 0xa0, 0xc9, 0x3e, 0xc9, 0x3b];
+const XBOOTLDR: [u8; 16] =
+    [0xff, 0xc2, 0x13, 0xbc, 0xe6, 0x59, 0x62, 0x42, 0xa3, 0x52, 0xb2, 0x75, 0xfd, 0x6f, 0x71, 0x72];
 #[cfg(target_arch = "x86_64")]
 const ROOT: [u8; 16] =
     [0xe3, 0xbc, 0x68, 0x4f, 0xcd, 0xe8, 0xb1, 0x4d, 0x96, 0xe7, 0xfb, 0xca, 0xf9, 0x84, 0xb7, 0x09];
 #[cfg(target_arch = "aarch64")]
 const ROOT: [u8; 16] =
     [0x45, 0xb0, 0x21, 0xb9, 0xf0, 0x1d, 0xc3, 0x41, 0xaf, 0x44, 0x4c, 0x6f, 0x28, 0x0d, 0x3f, 0xae];
+
+/// The settings of systemd-boot, which lie beside it.
+const SYSTEMD_BOOT: &str = "loader/loader.conf";
 
 /// The disk with the root of this machine.
 pub(super) struct Disk {
@@ -76,10 +81,14 @@ impl Disk {
         entries.map(partition).collect()
     }
 
-    /// Its ESP, mounted.
-    pub(super) fn esp(&self) -> Result<Mounted, String> {
-        let partition = self.of_type(ESP)?.into_iter().next();
-        let device = partition.ok_or_else(|| format!("{}: has no ESP", self.device.path.display()))?.path;
-        Mounted::esp(&device)
+    /// Where its boot loader keeps what it knows, mounted: the ESP, or the partition beside it that systemd-boot reads.
+    pub(super) fn boot_volume(&self) -> Result<Mounted, String> {
+        let esp = self.of_type(ESP)?.into_iter().next();
+        let esp = esp.ok_or_else(|| format!("{}: has no ESP", self.device.path.display()))?.path;
+        let esp = Mounted::esp(&esp)?;
+        match self.of_type(XBOOTLDR)?.into_iter().next() {
+            Some(beside) if esp.path.join(SYSTEMD_BOOT).exists() => Mounted::beside(&beside.path),
+            _ => Ok(esp),
+        }
     }
 }

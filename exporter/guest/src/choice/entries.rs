@@ -129,13 +129,14 @@ impl Entries {
         self.esp.join(FOLDER)
     }
 
+    /// The same entry by another name. Until that is on the disk, it has the old one, too: a FAT may lose the one before it
+    /// has written the other.
     fn rename(&self, entry: &Entry, name: &EntryName) -> Result<(), String> {
-        let to = self.folder().join(name.file());
-        if to != entry.path {
-            fs::rename(&entry.path, &to).map_err(in_file(&entry.path))?;
-            self.sync()?;
+        if *name == entry.name {
+            return self.remove_but(name.slot, Some(&entry.path));
         }
-        self.remove_but(name.slot, Some(&to))
+        let text = adopt::read(&entry.path, ENTRY_MAX).map_err(in_file(&entry.path))?;
+        self.write(name, &text)
     }
 
     /// All of it is there before it has its name.
@@ -160,9 +161,15 @@ impl Entries {
         if others.is_empty() { Ok(()) } else { self.sync() }
     }
 
+    /// Of a file that has a new name, a FAT writes where it lies with the file, and not with the folder.
     fn sync(&self) -> Result<(), String> {
         let folder = self.folder();
-        File::open(&folder).and_then(|folder| folder.sync_all()).map_err(in_file(&folder))
+        let synced = || -> io::Result<()> {
+            let folder = File::open(&folder)?;
+            rustix::fs::syncfs(&folder)?;
+            folder.sync_all()
+        };
+        synced().map_err(in_file(&folder))
     }
 }
 

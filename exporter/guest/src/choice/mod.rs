@@ -137,8 +137,8 @@ fn run(command: Command, is_json: bool) -> Result<String, String> {
     let _lock = lock()?;
     let disk = Disk::of_root()?;
     let slots = disk.slots()?;
-    let esp = disk.esp()?;
-    let record = Record::on(&esp.path);
+    let volume = disk.boot_volume()?;
+    let record = Record::on(&volume.path);
     let before = record.state(booted)?;
     match command {
         Command::Status => {}
@@ -199,8 +199,8 @@ pub(crate) fn say_good() -> Result<(), String> {
 pub(crate) fn is_last() -> Result<bool, String> {
     let booted = booted()?;
     let _lock = lock()?;
-    let esp = Disk::of_root()?.esp()?;
-    Record::on(&esp.path).is_last(booted)
+    let volume = Disk::of_root()?.boot_volume()?;
+    Record::on(&volume.path).is_last(booted)
 }
 
 /// The slot that the boot loader has started.

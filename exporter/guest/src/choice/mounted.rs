@@ -9,8 +9,9 @@ use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 use crate::grow::device::in_file;
 use crate::init::modules::Modules;
 
-/// Where the ESP is mounted if it is not yet, and the root in a slot.
+/// Where the ESP is mounted if it is not yet, the partition beside it, and the root in a slot.
 const ESP: &str = "/run/vmimage-esp";
+const BESIDE: &str = "/run/vmimage-boot";
 const ROOT: &str = "/run/vmimage-slot";
 /// What a mount takes: the driver, and the sets of characters that kernels are built to have names in.
 const FAT_DRIVERS: [&str; 5] = ["vfat", "nls_cp437", "nls_ascii", "nls_iso8859_1", "nls_utf8"];
@@ -29,13 +30,22 @@ pub(super) struct Mounted {
 impl Mounted {
     /// The ESP on this device, where it is mounted, or mounted now.
     pub(super) fn esp(device: &Path) -> Result<Self, String> {
+        Self::fat(device, ESP)
+    }
+
+    /// The same of the partition beside it.
+    pub(super) fn beside(device: &Path) -> Result<Self, String> {
+        Self::fat(device, BESIDE)
+    }
+
+    fn fat(device: &Path, at: &str) -> Result<Self, String> {
         let mounts = fs::read_to_string(MOUNTS).map_err(in_file(Path::new(MOUNTS)))?;
         let number = rustix::fs::stat(device).map_err(in_file(device))?.st_rdev;
         let number = format!("{}:{}", rustix::fs::major(number), rustix::fs::minor(number));
         if let Some(path) = mounted_for_writing(&mounts, &number) {
             return Ok(Self { path, is_ours: false });
         }
-        Self::make(ESP, |at| {
+        Self::make(at, |at| {
             with_drivers(&FAT_DRIVERS, || mount(device, at, "vfat", SAFE, Some(c"umask=077")))
         })
         .map_err(in_file(device))

@@ -10,7 +10,7 @@ use super::disk::Partition;
 use super::entries::Entries;
 use super::mounted::Mounted;
 
-/// The record on an ESP.
+/// The record on an ESP, or beside it.
 pub(super) enum Record {
     /// Two copies of an environment block.
     Grub(Copies),
@@ -43,7 +43,7 @@ pub(super) struct Trial {
 }
 
 impl Record {
-    /// That of the boot loader on this ESP.
+    /// That of the boot loader on this volume.
     pub(super) fn on(esp: &Path) -> Self {
         Entries::on(esp).map_or_else(|| Self::Grub(Copies::on(esp)), Self::SystemdBoot)
     }

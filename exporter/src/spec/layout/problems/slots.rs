@@ -79,7 +79,7 @@ impl Search<'_> {
         let Some(Slot { asked, file_system: Some(file_system), .. }) = find(Content::Root) else { return };
         let beside = find(Content::SlotKernels);
         if self.spec.loader == Loader::SystemdBoot {
-            self.kernels_on_esp(find(Content::Esp), beside);
+            self.kernels_of_entries(find(Content::Esp), beside);
         }
         match (file_system, beside, beside.or(find(Content::Esp))) {
             (FileSystem::Ext4 | FileSystem::Erofs, ..) if self.spec.loader == Loader::SystemdBoot => {}
@@ -104,24 +104,20 @@ impl Search<'_> {
         }
     }
 
-    /// systemd-boot starts those of both roots from beside itself, whatever the roots are.
-    fn kernels_on_esp(&mut self, esp: Option<&Slot>, beside: Option<&Slot>) {
-        if let Some(beside) = beside {
-            let message = format!(
-                "systemd-boot starts the kernels of both roots from the ESP: leave out the xbootldr, and let the ESP \
-                 have {} or more (min)",
-                show_size(KERNELS_MIN)
-            );
-            self.add(beside.asked, "type", message);
+    /// systemd-boot starts those of both roots from the ESP, or from the partition beside it, whatever the roots are.
+    fn kernels_of_entries(&mut self, esp: Option<&Slot>, beside: Option<&Slot>) {
+        if let Some(beside) = beside.filter(|beside| beside.file_system != Some(FileSystem::Vfat)) {
+            let message = "systemd-boot starts the kernels of both roots from it, and reads vfat alone";
+            self.add(beside.asked, "filesystem", message);
         }
-        if let Some(esp) = esp.filter(|esp| esp.min < KERNELS_MIN) {
+        if let Some(room) = beside.or(esp).filter(|room| room.min < KERNELS_MIN) {
             let message = format!(
                 "systemd-boot starts the kernels of both roots from {}, which has no room for them: let it have {} or \
                  more (min)",
-                esp.label,
+                room.label,
                 show_size(KERNELS_MIN)
             );
-            self.add(esp.asked, "size", message);
+            self.add(room.asked, "size", message);
         }
     }
 }

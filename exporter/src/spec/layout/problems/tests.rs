@@ -52,6 +52,7 @@ fn what_systemd_boot_cannot_do_is_said_and_what_it_can_is_not() {
         r#"{"preset":"ab"}"#,
         r#"{"preset":"ab","partitions":[{"type":"root","filesystem":"erofs"}]}"#,
         r#"{"preset":"ab","partitions":[{"type":"esp","min":"1G"}]}"#,
+        r#"{"preset":"ab","partitions":[{"type":"esp","size":"64M"},{"type":"xbootldr"}]}"#,
     ] {
         assert_eq!(said(slots, systemd_boot()), [""; 0], "{slots}");
     }
@@ -61,8 +62,12 @@ fn what_systemd_boot_cannot_do_is_said_and_what_it_can_is_not() {
             "0.size: systemd-boot starts the kernels of both roots from esp, which",
         ),
         (
-            r#"{"type":"xbootldr"}"#,
-            "0.type: systemd-boot starts the kernels of both roots from the ESP: leave out",
+            r#"{"type":"xbootldr","size":"256M"}"#,
+            "0.size: systemd-boot starts the kernels of both roots from boot, which",
+        ),
+        (
+            r#"{"type":"xbootldr","filesystem":"ext4"}"#,
+            "0.filesystem: systemd-boot starts the kernels of both roots from it, and reads vfat alone",
         ),
         (
             r#"{"type":"root","filesystem":"xfs"}"#,
