@@ -27,6 +27,7 @@ mod lay_out;
 mod machine;
 mod menu;
 mod resolve;
+mod slot_entry;
 mod slots;
 mod split_links;
 mod type_one;

@@ -1,5 +1,7 @@
 //! What starts the machine: GRUB, whose menu is beside the kernels, or systemd-boot, whose menu and kernels are on the ESP.
 
+use std::io::Read;
+
 use super::menu::Menu;
 use super::resolve::Resolved;
 use crate::boot::{self, BiosImages, BootFiles, Entry};
@@ -12,6 +14,8 @@ use crate::tree::{Content, Editor, InodeKind, Tree};
 /// What a password of GRUB's changes.
 const PASSWORD: &str =
     "GRUB: entries boot as before; to edit one and for the console it asks for the password of root";
+/// More than any systemd-boot has.
+const PROGRAM_MAX: u64 = 4 << 20;
 /// BIOSes start from sectors of no other size.
 const BIOS_SECTOR: u32 = 512;
 
@@ -27,8 +31,10 @@ pub(super) enum BootLoader {
 pub(super) struct Installed {
     /// What boots by itself.
     pub(super) entry: Entry,
-    /// All that UEFI reads.
+    /// All that UEFI reads, but what is beside it.
     pub(super) esp: Tree,
+    /// Entries and kernels, if they have a partition of their own.
+    pub(super) beside: Option<Tree>,
     /// What a BIOS reads.
     pub(super) bios: Option<BiosImages>,
     /// Where it came from.
@@ -57,11 +63,16 @@ impl BootLoader {
         }
     }
 
-    /// With the entries of `menu`.
+    /// With the entries of `menu`, which systemd-boot may find on a partition beside the ESP.
     ///
     /// # Errors
     /// If it cannot have one of them.
-    pub(super) fn install(self, menu: &Menu<'_>, editor: &mut Editor<'_>) -> Result<Installed> {
+    pub(super) fn install(
+        self,
+        menu: &Menu<'_>,
+        has_partition: bool,
+        editor: &mut Editor<'_>,
+    ) -> Result<Installed> {
         let (architecture, time) = (menu.spec.architecture, editor.time());
         match self {
             Self::Grub(files) => {
@@ -77,13 +88,19 @@ impl BootLoader {
                     time,
                 );
                 let firmware = files.firmware();
-                Ok(Installed { entry, esp, bios: files.bios, origin: files.origin, firmware, notes })
+                let BootFiles { bios, origin, .. } = files;
+                Ok(Installed { entry, esp, beside: None, bios, origin, firmware, notes })
             }
             Self::SystemdBoot { program, path } => {
                 let (entry, entries, notes) = menu.write_type_one(editor)?;
-                let esp = entries.esp_tree(&program, architecture, time);
+                let (esp, beside) = if has_partition {
+                    let [esp, beside] = entries.split_trees(&program, architecture, time);
+                    (esp, Some(beside))
+                } else {
+                    (entries.esp_tree(&program, architecture, time), None)
+                };
                 let origin = format!("systemd-boot of the image ({path})");
-                Ok(Installed { entry, esp, bios: None, origin, firmware: "UEFI", notes })
+                Ok(Installed { entry, esp, beside, bios: None, origin, firmware: "UEFI", notes })
             }
         }
     }
@@ -117,6 +134,9 @@ fn systemd_boot(spec: &Spec, root: &Tree, family: Family) -> Result<BootLoader> 
         }
         _ => None,
     });
+    if let Some(BootLoader::SystemdBoot { program, path }) = &found {
+        require_order(spec, program, path)?;
+    }
     let package = match family {
         Family::RedHat => "systemd-boot-unsigned",
         Family::Arch => "systemd",
@@ -127,4 +147,25 @@ fn systemd_boot(spec: &Spec, root: &Tree, family: Family) -> Result<BootLoader> 
         let hint = Hint::from("install it: ").set(Setting::Install, package);
         Error::new(Kind::NotFound, program, "is not there: the image has no systemd-boot").with_hint(hint)
     })
+}
+
+/// One that knows no order of entries would start slot B whenever it may.
+fn require_order(spec: &Spec, program: &Content, path: &str) -> Result<()> {
+    if !spec.layout.has_slots() {
+        return Ok(());
+    }
+    let mut bytes = Vec::new();
+    let read = program.reader()?.take(PROGRAM_MAX).read_to_end(&mut bytes);
+    read.map_err(|error| Error::io(path, "cannot be read", error))?;
+    let since = boot::systemd_boot::ORDERS_SINCE;
+    match boot::systemd_boot::release(&bytes).filter(|release| *release < since) {
+        None => Ok(()),
+        Some(release) => {
+            let message = format!(
+                "is systemd-boot {release}, which has no order for slots: {since} and later have one"
+            );
+            let hint = Hint::from("take a later release of the distribution, or GRUB: leave out ");
+            Err(Error::new(Kind::Unsupported, path, message).with_hint(hint.name(Setting::Loader)))
+        }
+    }
 }

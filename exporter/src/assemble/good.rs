@@ -6,9 +6,9 @@ use std::sync::Arc;
 use super::first;
 use super::resolve::Resolved;
 use crate::error::{Error, Kind, Result};
-use crate::machine::good::{self, Good};
+use crate::machine::good::{self, Entries, Good};
 use crate::machine::rauc;
-use crate::spec::{Spec, update};
+use crate::spec::{Loader, Spec, update};
 use crate::tree::os::{Family, Os};
 use crate::tree::{Editor, Time, Tree};
 
@@ -51,12 +51,19 @@ pub(super) fn install(
     }
     let program =
         program.filter(|program| spec.architecture.runs(program)).ok_or_else(|| no_program(spec))?;
-    let good = Good { program, update: &spec.update, container: first::service(spec) };
+    let has_entries = spec.loader == Loader::SystemdBoot;
+    let entries = has_entries.then(|| match layout.has_slot_kernels() {
+        true => Entries::Beside,
+        false => Entries::OnEsp,
+    });
+    let good = Good { program, update: &spec.update, container: first::service(spec), entries };
     let editor = &mut Editor::new(root, time);
     let mut notes = good::install(editor, os.init, &good)?;
-    let compatible = spec.image.compatible().or(spec.hostname.as_deref()).unwrap_or(&os.id);
     notes.extend(rauc::leave_good(editor)?);
-    notes.extend(rauc::install(editor, compatible, ESP, layout.root.file_system)?);
+    if !has_entries {
+        let compatible = spec.image.compatible().or(spec.hostname.as_deref()).unwrap_or(&os.id);
+        notes.extend(rauc::install(editor, compatible, ESP, layout.root.file_system)?);
+    }
     Ok(notes)
 }
 

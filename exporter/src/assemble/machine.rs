@@ -91,11 +91,11 @@ pub(super) fn plan(spec: &Spec, input: Input, run: &Run<'_>) -> Result<Planned> 
         ignites,
         password,
     };
-    let installed = loader.install(&menu, &mut Editor::new(&mut root, time))?;
-    let Installed { entry, mut esp, bios, origin, firmware, notes } = installed;
+    let installed = loader.install(&menu, layout.has_slot_kernels(), &mut Editor::new(&mut root, time))?;
+    let Installed { entry, mut esp, beside, bios, origin, firmware, notes } = installed;
     edits.extend(notes);
     edits.extend(slots::label(&mut Editor::new(&mut root, time), &os, &layout)?);
-    let kernels = slots::kernels(&root, &source, &layout, &mut esp, time)?;
+    let kernels = beside.or(slots::kernels(&root, &source, &layout, &mut esp, time)?);
 
     edits.extend(leave_out_devices(&mut root, &layout));
     edits.extend(split_links::note(&root, &layout.partitions));

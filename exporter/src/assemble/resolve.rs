@@ -9,7 +9,7 @@ use crate::machine::persist::Kept;
 use crate::machine::{FsSpec, Mount};
 use crate::seed::{Seed, Uuid};
 use crate::spec::layout::{self, Content, Slot};
-use crate::spec::{Persist, Spec};
+use crate::spec::{Loader, Persist, Spec};
 use crate::tree::Tree;
 
 /// A layout that can be made.
@@ -73,7 +73,9 @@ impl Resolved {
         let own = partitions.iter().filter(|named| named.slot.mount.as_deref() == Some(BootVolume::MOUNT));
         let own = own.filter_map(|named| named.volume).next();
         let own = own.map_or(BootVolume::Root(root.id), |own| BootVolume::Own(own.id()));
-        let boot = find_slots(&partitions, root.file_system).map_or(own, BootVolume::Slots);
+        // systemd-boot has them beside itself, whatever the roots are.
+        let are_beside = spec.loader == Loader::Grub && root.file_system.grub_module().is_none();
+        let boot = find_slots(&partitions, are_beside).map_or(own, BootVolume::Slots);
         let sector_size = spec.layout.sector_size.bytes();
         Ok(Self { table, disk, sector_size, partitions, root, boot })
     }
@@ -98,6 +100,11 @@ impl Resolved {
     /// Where the partition is mounted that grows at boot, if one does.
     pub(super) fn grows(&self) -> Option<&str> {
         self.partitions.iter().find(|partition| partition.slot.grow)?.slot.mount.as_deref()
+    }
+
+    /// Whether a partition of their own has the kernels of both slots.
+    pub(super) fn has_slot_kernels(&self) -> bool {
+        self.partitions.iter().any(|named| named.slot.content == Content::SlotKernels)
     }
 
     /// What the machine keeps on one of the partitions.
@@ -147,8 +154,8 @@ fn has_kept(slot: &Slot) -> bool {
     slot.label == Persist::LABEL
 }
 
-/// The slots for roots of this file system, if there are two.
-fn find_slots(partitions: &[Named], file_system: FileSystem) -> Option<Slots> {
+/// The slots for roots, if there are two, whose kernels may lie beside them for GRUB.
+fn find_slots(partitions: &[Named], are_beside: bool) -> Option<Slots> {
     let numbered = || (1..).zip(partitions);
     let of = |content| numbered().find(|(_, named)| named.slot.content == content);
     let ((first, root), (second, empty)) = of(Content::Root).zip(of(Content::EmptySlot))?;
@@ -156,7 +163,7 @@ fn find_slots(partitions: &[Named], file_system: FileSystem) -> Option<Slots> {
     Some(Slots {
         numbers: [first, second],
         partitions: [root.id, empty.id],
-        kernels: kernels.filter(|_| file_system.grub_module().is_none()),
+        kernels: kernels.filter(|_| are_beside),
     })
 }
 

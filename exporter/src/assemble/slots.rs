@@ -84,7 +84,7 @@ pub(super) fn kernels(
         return Ok(None);
     }
     let kernels = first_kernels(root, source, time)?;
-    if layout.partitions.iter().any(|named| named.slot.content == Content::SlotKernels) {
+    if layout.has_slot_kernels() {
         return Ok(Some(kernels));
     }
     Editor::new(esp, time).overlay(b"/", &kernels, Tree::ROOT, &|_| {})?;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::io::Read;
 
 use super::menu::Menu;
-use crate::boot::{self, Entry, systemd_boot};
+use crate::boot::{self, BootVolume, Entry, systemd_boot};
 use crate::error::{Error, Kind, Result};
 use crate::hint::{Hint, Setting};
 use crate::limits;
@@ -32,6 +32,9 @@ impl Menu<'_> {
         editor: &mut Editor<'_>,
     ) -> Result<(Entry, systemd_boot::Menu, Vec<String>)> {
         require_no_first_boot(editor.tree())?;
+        if let BootVolume::Slots(slots) = &self.boot {
+            return self.write_slot_entry(editor, slots);
+        }
         let (first, others) = self.entries(editor.tree());
         let tree = editor.tree();
         let mut notes = Vec::new();
@@ -52,7 +55,7 @@ impl Menu<'_> {
     }
 
     /// That of the image, else what the system is called.
-    fn token(&self, tree: &Tree) -> Result<String> {
+    pub(super) fn token(&self, tree: &Tree) -> Result<String> {
         let own = tree.read(ENTRY_TOKEN, limits::TEXT)?.unwrap_or_default();
         let own = String::from_utf8_lossy(&own).trim().to_owned();
         let names = [Some(&own), self.spec.image.id.as_ref(), Some(&self.os.id)];
@@ -94,12 +97,13 @@ impl Menu<'_> {
     }
 }
 
-fn type_one(tree: &Tree, entry: &Entry, kernel: &Kernel) -> Result<systemd_boot::TypeOne> {
+pub(super) fn type_one(tree: &Tree, entry: &Entry, kernel: &Kernel) -> Result<systemd_boot::TypeOne> {
     let initrd = kernel.initramfs.as_ref().map(|path| {
         let name = path.rsplit('/').next().unwrap_or_default().to_owned();
         Ok((name, file(tree, path)?))
     });
     Ok(systemd_boot::TypeOne {
+        name: kernel.version.clone(),
         title: entry.title.clone(),
         version: kernel.version.clone(),
         cmdline: entry.cmdline.clone(),

@@ -1,7 +1,8 @@
-//! Two slots for roots, of which GRUB chooses one at each boot.
+//! Two slots for roots, of which the boot loader chooses one at each boot.
 //!
-//! What is of the machine lies on the ESP, in the script. A slot may get the root of another build, made for another disk: its menu
-//! knows the slot that it lies in by these variables alone.
+//! What is of the machine lies on the ESP, in the script of GRUB or the entries of systemd-boot. A slot may get the root of
+//! another build, made for another disk: its menu, and what it says of its entry, know the slot that it lies in by these
+//! variables alone.
 //!
 //! | variable | what it is |
 //! |---|---|
@@ -52,7 +53,46 @@ pub(super) fn root_words(initramfs: Option<Family>) -> [&'static str; 3] {
     [root, "ro", NAME_WORD]
 }
 
+/// A command line for the slot of this name on this partition, in a boot like any other.
+pub fn filled(cmdline: &str, name: &str, partition: PartitionId) -> String {
+    let fill = |word: &str| {
+        let word = word.replace("$slot_root", "PARTUUID=$slot_partuuid");
+        word.replace("$slot_partuuid", &partition.to_string()).replace("$slot", name)
+    };
+    let words = unworded(cmdline);
+    let words = words.map(|word| if is_variable(word) { fill(word) } else { word.to_owned() });
+    words.collect::<Vec<_>>().join(" ")
+}
+
+/// A command line as it is filled in where no boot has words of its own.
+pub fn template(cmdline: &str) -> String {
+    unworded(cmdline).collect::<Vec<_>>().join(" ")
+}
+
+fn unworded(cmdline: &str) -> impl Iterator<Item = &str> {
+    cmdline.split_ascii_whitespace().filter(|word| *word != FURTHER_WORDS)
+}
+
 /// Whether a word of a command line is one that GRUB fills in.
 pub(super) fn is_variable(word: &str) -> bool {
     [ROOT_WORD, ROOT_PATH_WORD, NAME_WORD, FURTHER_WORDS].contains(&word)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::seed::Uuid;
+
+    #[test]
+    fn what_grub_fills_in_is_filled_in_for_an_entry_of_its_own() {
+        let partition = Uuid([0xaa; 16]).into();
+        let id = "aaaaaaaa-aaaa-aaaa-aaaa-aaaaaaaaaaaa";
+        for (family, root) in
+            [(Family::Debian, "root=PARTUUID="), (Family::Alpine, "root=/dev/disk/by-partuuid/")]
+        {
+            let words = [&root_words(Some(family))[..], &["note=$slot", FURTHER_WORDS]].concat().join(" ");
+            assert_eq!(filled(&words, "B", partition), format!("{root}{id} ro rauc.slot=B note=$slot"));
+            assert!(template(&words).ends_with(" ro rauc.slot=$slot note=$slot"));
+        }
+    }
 }

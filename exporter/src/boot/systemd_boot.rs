@@ -10,6 +10,9 @@
 //! \debian\6.1.0-9-amd64\initrd.img-6.1.0-9-amd64 and its initramfs
 //! ```
 //!
+//! Of a machine with [slots](super::slots) an entry is for a slot, `debian-A+3-0.conf`, and so is the folder, `\debian\A`:
+//! what is in there is known without the entry, and two versions are all that ever lie there.
+//!
 //! Source: Boot Loader Specification (UAPI.1) 1.0, "Type #1 Boot Loader Specification Entries" and "Boot counting". Names
 //! are those of kernel-install(8), which puts the kernels to come beside these and takes these away.
 
@@ -24,6 +27,21 @@ use crate::tree::{Content, InodeId, Time, Tree};
 pub fn programs(architecture: Architecture) -> [String; 2] {
     let program = format!("/usr/lib/systemd/boot/efi/systemd-boot{}.efi", architecture.efi_suffix());
     [format!("{program}.signed"), program]
+}
+
+/// The first that orders entries by `sort-key` and `version`, which slots need.
+pub const ORDERS_SINCE: u32 = 250;
+
+/// Which one a program is, by what it tells of itself (the section `.sdmagic`); `None`: it tells nothing.
+pub fn release(program: &[u8]) -> Option<u32> {
+    const MAGIC: &[u8] = b"#### LoaderInfo: systemd-boot ";
+    let at = program.windows(MAGIC.len()).position(|window| window == MAGIC)?;
+    let text = program.iter().skip(at + MAGIC.len());
+    text.take_while(|byte| byte.is_ascii_digit())
+        .map(|byte| char::from(*byte))
+        .collect::<String>()
+        .parse()
+        .ok()
 }
 
 /// What its menu is made of.
@@ -44,9 +62,12 @@ pub struct Menu {
 /// An entry of type 1.
 #[derive(Clone, Debug)]
 pub struct TypeOne {
+    /// What its file and its folder are called behind the token: the release of the kernel, or a slot.
+    pub name: String,
     /// What the menu shows.
     pub title: String,
-    /// The release of the kernel.
+    /// Of several entries the one with the greatest comes first: the release of the kernel, or how often a slot was made
+    /// the next one.
     pub version: String,
     /// Kernel command line.
     pub cmdline: String,
@@ -59,6 +80,21 @@ pub struct TypeOne {
 impl Menu {
     /// The tree of the EFI system partition with this menu and the program that shows it.
     pub fn esp_tree(&self, program: &Content, architecture: Architecture, time: Time) -> Tree {
+        let (mut tree, loader) = self.program_tree(program, architecture, time);
+        self.add_entries(&mut tree, loader, time);
+        tree
+    }
+
+    /// The same without the entries, and the tree of the partition beside it (XBOOTLDR), which has them and the kernels.
+    pub fn split_trees(&self, program: &Content, architecture: Architecture, time: Time) -> [Tree; 2] {
+        let mut entries = Tree::new(folder_meta(time));
+        let loader = folder(&mut entries, Tree::ROOT, "loader", time);
+        self.add_entries(&mut entries, loader, time);
+        [self.program_tree(program, architecture, time).0, entries]
+    }
+
+    /// With its settings, which are in the folder `loader`.
+    fn program_tree(&self, program: &Content, architecture: Architecture, time: Time) -> (Tree, InodeId) {
         let suffix = architecture.efi_suffix();
         let mut tree = Tree::new(folder_meta(time));
         let efi = folder(&mut tree, Tree::ROOT, "EFI", time);
@@ -71,15 +107,18 @@ impl Menu {
         }
         let loader = folder(&mut tree, Tree::ROOT, "loader", time);
         file(&mut tree, loader, "loader.conf", text(self.loader_conf()), time);
-        file(&mut tree, loader, "entries.srel", text("type1\n".to_owned()), time);
-        let entries = folder(&mut tree, loader, "entries", time);
-        let kernels = folder(&mut tree, Tree::ROOT, &self.token, time);
+        (tree, loader)
+    }
+
+    fn add_entries(&self, tree: &mut Tree, loader: InodeId, time: Time) {
+        file(tree, loader, "entries.srel", text("type1\n".to_owned()), time);
+        let entries = folder(tree, loader, "entries", time);
+        let kernels = folder(tree, Tree::ROOT, &self.token, time);
         for entry in &self.entries {
-            file(&mut tree, entries, &self.file_name(entry), text(self.entry(entry)), time);
-            let kernel = folder(&mut tree, kernels, &entry.version, time);
-            entry.add_files(&mut tree, kernel, time);
+            file(tree, entries, &self.file_name(entry), text(self.entry(entry)), time);
+            let kernel = folder(tree, kernels, &entry.name, time);
+            entry.add_files(tree, kernel, time);
         }
-        tree
     }
 
     fn loader_conf(&self) -> String {
@@ -101,27 +140,27 @@ impl Menu {
         let (first, others) = self.entries.split_first()?;
         let is_newer = |other: &TypeOne| version::compare(&other.version, &first.version).is_gt();
         // With any counters.
-        others.iter().any(is_newer).then(|| format!("{}-{}*.conf", self.token, first.version))
+        others.iter().any(is_newer).then(|| format!("{}-{}*.conf", self.token, first.name))
     }
 
     fn file_name(&self, entry: &TypeOne) -> String {
         let counters = self.tries.map(|tries| format!("+{tries}-0")).unwrap_or_default();
-        format!("{}-{}{counters}.conf", self.token, entry.version)
+        format!("{}-{}{counters}.conf", self.token, entry.name)
     }
 
     fn entry(&self, entry: &TypeOne) -> String {
         let Self { token, .. } = self;
-        let TypeOne { title, version, cmdline, .. } = entry;
+        let TypeOne { name, title, version, cmdline, .. } = entry;
         let mut text = format!(
             "# Written by vmimage.\n\
              title      {title}\n\
              version    {version}\n\
              sort-key   {token}\n\
              options    {cmdline}\n\
-             linux      /{token}/{version}/{LINUX}\n"
+             linux      /{token}/{name}/{LINUX}\n"
         );
-        if let Some((name, _)) = &entry.initrd {
-            let _ = writeln!(text, "initrd     /{token}/{version}/{name}");
+        if let Some((initrd, _)) = &entry.initrd {
+            let _ = writeln!(text, "initrd     /{token}/{name}/{initrd}");
         }
         text
     }
@@ -147,6 +186,7 @@ mod tests {
 
     fn entry(version: &str) -> TypeOne {
         TypeOne {
+            name: version.into(),
             title: "Debian GNU/Linux 12".into(),
             version: version.into(),
             cmdline: "root=UUID=x ro".into(),
@@ -216,5 +256,42 @@ mod tests {
         let tree = tree(&without);
         let entry = text(&tree, "/loader/entries/debian-6.1.conf").unwrap();
         assert!(entry.ends_with("linux      /debian/6.1/linux\n"), "{entry}");
+    }
+
+    #[test]
+    fn a_slot_has_an_entry_and_a_folder_of_its_own() {
+        let slot = TypeOne { name: "A".into(), version: "1".into(), ..entry("6.1") };
+        let tree = tree(&Menu { entries: vec![slot], ..menu(&[]) });
+        let entry = text(&tree, "/loader/entries/debian-A+3-0.conf").unwrap();
+        assert!(entry.contains("\nversion    1\nsort-key   debian\n"), "{entry}");
+        let files = "linux      /debian/A/linux\ninitrd     /debian/A/initrd.img-6.1\n";
+        assert!(entry.ends_with(files), "{entry}");
+        assert_eq!(text(&tree, "/debian/A/linux").as_deref(), Some("kernel 6.1"));
+    }
+
+    #[test]
+    fn a_program_says_which_systemd_it_is_of() {
+        let release = |text: &str| release(text.as_bytes());
+        assert_eq!(release("MZ\0#### LoaderInfo: systemd-boot 252.39-1~deb12u1 ####\0"), Some(252));
+        assert_eq!(release("#### LoaderInfo: systemd-boot 247"), Some(247));
+        for none in ["", "MZ", "#### LoaderInfo: systemd-boot ", "#### LoaderInfo: systemd-boot x"] {
+            assert_eq!(release(none), None, "{none}");
+        }
+    }
+
+    #[test]
+    fn a_partition_beside_the_esp_has_all_but_the_program_and_its_settings() {
+        let program = esp::text("program".into());
+        let [esp, beside] = menu(&["6.1"]).split_trees(&program, Architecture::X86_64, Time::default());
+        for (path, is_on_esp) in [
+            ("/EFI/BOOT/BOOTX64.EFI", true),
+            ("/loader/loader.conf", true),
+            ("/loader/entries.srel", false),
+            ("/loader/entries/debian-6.1+3-0.conf", false),
+            ("/debian/6.1/linux", false),
+        ] {
+            let is_there = [&esp, &beside].map(|tree| tree.lookup(path).is_some());
+            assert_eq!(is_there, [is_on_esp, !is_on_esp], "{path}");
+        }
     }
 }

@@ -32,6 +32,17 @@ pub struct Good<'a> {
     pub update: &'a Update,
     /// What runs as the machine's service.
     pub container: Option<&'a Container>,
+    /// Where the entries are that systemd-boot counts the tries by; `None`: another boot loader counts.
+    pub entries: Option<Entries>,
+}
+
+/// Where entries of systemd-boot are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Entries {
+    /// On the ESP, where systemd's own program finds them.
+    OnEsp,
+    /// On a partition beside it that is mounted nowhere.
+    Beside,
 }
 
 /// A check, as the program reads it.
@@ -60,6 +71,22 @@ ExecStart=/usr/bin/vmimage-boot healthy
 
 [Install]
 WantedBy=default.target
+";
+
+/// systemd's own program calls a boot good once the targets are reached, whatever the machine's health.
+const BLESS: &str = "systemd-bless-boot.service.d/vmimage.conf";
+const BLESS_AFTER: &str = "\
+# Made by vmimage: no boot is good before vmimage-boot says so, docs/fleets.md.
+[Unit]
+Requires=vmimage-good.service
+After=vmimage-good.service
+";
+
+/// In its place, where it would not find them.
+const BLESS_BY_US: &str = "\
+[Service]
+ExecStart=
+ExecStart=/usr/bin/vmimage-boot good
 ";
 
 const OPENRC: &str = "\
@@ -97,6 +124,11 @@ pub fn install(editor: &mut Editor<'_>, init: Option<Init>, good: &Good<'_>) -> 
         Some(Init::Systemd) => {
             editor.write_file(format!("{}/{UNIT}", systemd::USR), SERVICE.as_bytes(), 0o644)?;
             systemd::enable(editor, UNIT)?;
+            if let Some(entries) = good.entries {
+                let by_us = if entries == Entries::Beside { BLESS_BY_US } else { "" };
+                let text = [BLESS_AFTER, by_us].concat();
+                editor.write_file(format!("{}/{BLESS}", systemd::USR), text.into_bytes(), 0o644)?;
+            }
         }
         Some(Init::OpenRc) => {
             editor.write_file(format!("/etc/init.d/{SCRIPT}"), OPENRC.as_bytes(), 0o755)?;
@@ -167,7 +199,8 @@ mod tests {
         container: Option<&Container>,
     ) -> Result<(crate::tree::Tree, Vec<String>)> {
         let mut tree = tree(&[("/sbin/init", ""), ("/etc/inittab", "::sysinit:/etc/rcS\n")]);
-        let good = Good { program: Arc::from(*b"program"), update, container };
+        let program = Arc::from(*b"program");
+        let good = Good { program, update, container, entries: Some(Entries::OnEsp) };
         let notes = install(&mut Editor::new(&mut tree, Time::default()), init, &good)?;
         assert_eq!(text(&tree, PROGRAM).unwrap(), "program");
         Ok((tree, notes))
@@ -180,6 +213,8 @@ mod tests {
         let (systemd, notes) = of(Some(Init::Systemd));
         let link = "/etc/systemd/system/default.target.wants/vmimage-good.service";
         assert!(systemd.resolve(link).is_some() && systemd.lookup(CHECK).is_none());
+        let bless = text(&systemd, &format!("{}/{BLESS}", crate::machine::systemd::USR)).unwrap();
+        assert!(bless.ends_with("\nRequires=vmimage-good.service\nAfter=vmimage-good.service\n"), "{bless}");
         let expected = "a boot is good once it has reached its goal, within 300 s; a slot has 3 tries";
         assert_eq!(notes, [format!("{PROGRAM}: {expected}")]);
         let (openrc, _) = of(Some(Init::OpenRc));

@@ -10,7 +10,7 @@ use exporter::disk::kinds;
 use exporter::engine::Run;
 use exporter::fs::{DiskBudget, FileSystem};
 use exporter::seed::Seed;
-use exporter::spec::{Size, Spec};
+use exporter::spec::{Loader, Size, Spec};
 use exporter::tree::{Editor, Time, Tree};
 
 use crate::inputs::{self, MIB, input};
@@ -126,6 +126,99 @@ fn kernels_of_a_root_that_grub_does_not_read_lie_beside_the_slots() {
     assert!(disk.debugfs("boot", "cat /A/boot/grub/grub.cfg").contains(&line));
     assert!(disk.debugfs("boot", &format!("stat /A{kernel}")).contains("Type: regular"));
     assert!(on_fat(&disk, "esp", "/EFI/debian/grub.cfg").contains("gpt5"));
+}
+
+/// The kernels lie beside systemd-boot, whatever it is that the root lies in.
+#[test]
+fn systemd_boot_has_an_entry_for_the_first_slot_and_the_root_says_what_the_second_needs() {
+    let [kernel, initramfs] = ["vmlinuz", "initrd.img"].map(|name| format!("/boot/{name}-6.1.0-9-amd64"));
+    for (partitions, kind) in [("", "ext4"), (r#"{"type":"root","filesystem":"erofs"}"#, "erofs")] {
+        let mut tree = inputs::debian_small();
+        let mut editor = Editor::new(&mut tree, Time::default());
+        for path in ["/usr/lib/systemd/boot/efi/systemd-bootx64.efi", &kernel] {
+            editor.write_file(path, format!("MZ and the rest of {path}").into_bytes(), 0o644).unwrap();
+        }
+        let image = serde_json::from_str(r#"{"id":"kiosk"}"#).unwrap();
+        let update = serde_json::from_str(r#"{"tries":5}"#).unwrap();
+        let disk =
+            Disk::of(&Spec { loader: Loader::SystemdBoot, image, update, ..spec(partitions) }, tree.clone());
+        assert_eq!(disk.partition("esp").size, 512 * MIB);
+        let id = disk.partition("root-a").id;
+        let entry = on_fat(&disk, "esp", "/loader/entries/kiosk-A+5-0.conf");
+        let start = format!(
+            "# Written by vmimage.\ntitle      Debian GNU/Linux 12 (bookworm), slot A\nversion    1\nsort-key   kiosk\n\
+             options    root=PARTUUID={id} ro rauc.slot=A "
+        );
+        assert!(entry.starts_with(&start) && !entry.contains('$'), "{entry}");
+        assert!(entry.contains(" panic=10 init=/usr/lib/vmimage/early\n"), "{entry}");
+        assert!(
+            entry.ends_with("\nlinux      /kiosk/A/linux\ninitrd     /kiosk/A/initrd.img-6.1.0-9-amd64\n"),
+            "{entry}"
+        );
+        assert_eq!(on_fat(&disk, "esp", "/kiosk/A/linux"), format!("MZ and the rest of {kernel}"));
+        assert!(
+            disk.edits.iter().any(|edit| edit.starts_with("/boot/vmlinuz-5.10.0-1-amd64: not in the menu"))
+        );
+        if kind == "ext4" {
+            let recipe = disk.debugfs("root-a", "cat /usr/lib/vmimage/entry.json");
+            let recipe: serde_json::Value = serde_json::from_str(&recipe).unwrap();
+            assert_eq!((&recipe["linux"], &recipe["initrd"]), (&(*kernel).into(), &(*initramfs).into()));
+            assert_eq!((&recipe["token"], &recipe["tries"]), (&"kiosk".into(), &5.into()));
+            let options = recipe["options"].as_str().unwrap();
+            assert!(options.starts_with("root=$slot_root ro rauc.slot=$slot "), "{options}");
+            assert!(names(&disk).iter().all(|id| !has(&disk, "root-a", id)));
+            assert!(!disk.debugfs("root-a", "ls /boot").contains("grub"));
+            let unit = disk
+                .debugfs("root-a", "cat /usr/lib/systemd/system/systemd-bless-boot.service.d/vmimage.conf");
+            assert!(unit.contains("After=vmimage-good.service"), "{unit}");
+        }
+        let copy = clone::plan(
+            container::open(&disk.path()).unwrap().1,
+            &Seed::new(b"copy"),
+            &DiskBudget::new(1 << 30),
+        );
+        let expected = "partition 2: /loader/entries/kiosk-A+5-0.conf: names the new ones".to_owned();
+        assert!(copy.unwrap().notes.contains(&expected));
+    }
+}
+
+#[test]
+fn a_systemd_boot_without_an_order_of_entries_starts_no_slots() {
+    let mut tree = inputs::debian_small();
+    let program = *b"MZ #### LoaderInfo: systemd-boot 247.3-7+deb11u5 ####";
+    let path = "/usr/lib/systemd/boot/efi/systemd-bootx64.efi";
+    Editor::new(&mut tree, Time::default()).write_file(path, program, 0o644).unwrap();
+    let spec = Spec { loader: Loader::SystemdBoot, ..spec("") };
+    let error = plan(&spec, input(tree), &Run::silent(NonZeroUsize::MIN)).unwrap_err();
+    assert!(
+        error.to_string().starts_with(&format!("{path}: is systemd-boot 247, which has no order")),
+        "{error}"
+    );
+}
+
+#[test]
+fn entries_and_kernels_may_have_a_partition_beside_the_esp() {
+    let mut tree = inputs::debian_small();
+    let mut editor = Editor::new(&mut tree, Time::default());
+    for path in ["/usr/lib/systemd/boot/efi/systemd-bootx64.efi", "/boot/vmlinuz-6.1.0-9-amd64"] {
+        editor.write_file(path, *b"MZ", 0o644).unwrap();
+    }
+    let partitions = r#"{"type":"esp","size":"64M"},{"type":"xbootldr"}"#;
+    let disk = Disk::of(&Spec { loader: Loader::SystemdBoot, ..spec(partitions) }, tree);
+    assert!(disk.is_whole(disk.partition("boot"), FileSystem::Vfat));
+    assert_eq!(
+        (disk.partition("boot").size, disk.partition("boot").kind.guid()),
+        (512 * MIB, Some(kinds::XBOOTLDR))
+    );
+    assert_eq!(disk.partition("boot").attributes, 0, "it is written to");
+    assert_eq!(on_fat(&disk, "esp", "/EFI/BOOT/BOOTX64.EFI"), "MZ");
+    assert_eq!(on_fat(&disk, "boot", "/debian/A/linux"), "MZ");
+    let entry = on_fat(&disk, "boot", "/loader/entries/debian-A+3-0.conf");
+    assert!(entry.contains("\nlinux      /debian/A/linux\n"), "{entry}");
+    let unit =
+        disk.debugfs("root-a", "cat /usr/lib/systemd/system/systemd-bless-boot.service.d/vmimage.conf");
+    assert!(unit.ends_with("\nExecStart=\nExecStart=/usr/bin/vmimage-boot good\n"), "{unit}");
+    assert!(!disk.debugfs("root-a", "cat /etc/fstab").contains(" /boot "));
 }
 
 /// Alpine with this kernel.

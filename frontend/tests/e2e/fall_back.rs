@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::lab::{Report, boot_told, build, context, scratch};
 
-/// A machine whose slot B gets what slot A has, broken in the way that the firmware's tables say, at its first boot. It
+/// For a machine whose slot B gets what slot A has, broken in the way that the firmware's tables say, at its first boot. It
 /// tells where it ends up and powers off.
 const DOCKERFILE: &str = r#"
 FROM vmimage-test/debian:12
@@ -71,9 +71,14 @@ sync
 poweroff
 "#;
 
-pub(crate) fn machine(folder: &Path) -> PathBuf {
+pub(super) fn machine(folder: &Path) -> PathBuf {
+    machine_with(folder, CONFIG, STEPS)
+}
+
+/// A Debian 12 that takes these steps in each of its boots.
+pub(super) fn machine_with(folder: &Path, config: &str, steps: &str) -> PathBuf {
     let context = context(folder, DOCKERFILE);
-    for (name, text) in [("vmimage.toml", CONFIG), ("steps", STEPS), ("steps.service", SERVICE)] {
+    for (name, text) in [("vmimage.toml", config), ("steps", steps), ("steps.service", SERVICE)] {
         std::fs::write(context.join(name), text).unwrap();
     }
     let disk = folder.join("machine.qcow2");

@@ -1,10 +1,12 @@
-//! Two slots: a change from one to the other that is cut, and one that RAUC makes.
+//! Two slots: a change from one to the other that is cut, one that RAUC makes, and one by systemd-boot.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
-use super::lab::{boot, boot_and_kill, boot_until, run, scratch};
-use super::slots::{fill_second_slot, machine};
+use super::fall_back::machine_with;
+use super::lab::{boot, boot_and_kill, boot_told, boot_until, run, scratch};
+use super::slots::{EROFS, fill_second_slot, machine};
 
 const DEBIAN: &str = "vmimage-test/debian:12";
 
@@ -118,5 +120,87 @@ fn rauc_reads_the_slots_and_marks_them() {
             assert_eq!(slot["boot_status"], state, "{view}: {rauc}");
             assert_eq!(status["slots"][number]["state"], state, "{view}: {status}");
         }
+    }
+}
+
+const SYSTEMD_BOOT: &str = r#"
+hostname = "web"
+layout = "ab"
+loader = "systemd-boot"
+install = ["systemd-boot", "fdisk"]
+
+[image]
+id = "kiosk"
+
+[update]
+healthy = "test ! -e /persist/sick || grep -q rauc.slot=A /proc/cmdline"
+deadline = 240
+tries = 2
+"#;
+
+/// Slot A fills slot B and makes it the next one; that is good, falls sick, is the next one again, and is left.
+const STEPS: &str = r#"#!/bin/sh
+echo on >/proc/sys/kernel/printk_devkmsg
+fact() { printf '<4>report:%s=%s\n' "$1" "$2" >/dev/kmsg; }
+told() { fact "$1" "$(cat "/persist/$1")"; }
+entries() { ls /boot/efi/loader/entries | tr '\n' ' '; }
+serial=$(cat /sys/class/dmi/id/product_serial)
+until vmimage-boot status | grep -q ' booted  *good '; do sleep 1; done
+case $(cat /persist/stage 2>/dev/null) in
+'')
+	slot=$(readlink /dev/vmimage/slot-B)
+	dd if=/dev/vmimage/slot-A of="$slot" bs=1M conv=fsync 2>/dev/null
+	number=$(cat "/sys/class/block/${slot#/dev/}/partition")
+	sfdisk --no-reread --part-label "${slot%"$number"}" "$number" root-b
+	vmimage-boot next B >/persist/said 2>&1
+	entries >/persist/next
+	echo filled >/persist/stage
+	;;
+filled)
+	seconds=0
+	until systemctl is-active --quiet systemd-bless-boot || [ "$seconds" = 120 ]; do sleep 1; seconds=$((seconds + 1)); done
+	systemctl is-active systemd-bless-boot >/persist/blessed
+	cat /proc/cmdline >/persist/second
+	entries >/persist/good
+	bootctl list 2>/dev/null | sed -n 's/^ *title: //p' | tr '\n' ';' >/persist/list
+	touch /persist/sick
+	echo sick >/persist/stage
+	vmimage-boot next B
+	;;
+*)
+	fact token "${serial##*:}"
+	for name in said next blessed second good list; do told "$name"; done
+	fact cmdline "$(cat /proc/cmdline)"
+	fact entries "$(entries)"
+	fact status "$(vmimage-boot status --json)"
+	fact end end
+	sync
+	poweroff
+	exit
+	;;
+esac
+sync
+reboot
+"#;
+
+/// The entries and their counters are those that systemd's own programs know.
+#[test]
+#[ignore = "long: make matrix"]
+fn systemd_boot_changes_slots_and_goes_back() {
+    for more in ["", EROFS] {
+        let folder = scratch();
+        let disk = machine_with(folder.path(), &format!("{SYSTEMD_BOOT}{more}"), STEPS);
+        let report = boot_told(&disk, "--uefi", "change", &[], Duration::from_secs(2400));
+        assert_eq!(report.get("next"), "kiosk-A.conf kiosk-B+2-0.conf", "{}", report.get("said"));
+        assert!(report.get("second").contains(" rauc.slot=B "), "{}", report.get("second"));
+        assert_eq!((report.get("good"), report.get("blessed")), ("kiosk-A.conf kiosk-B.conf", "active"));
+        let list = report.get("list");
+        assert!(list.contains(", slot A") && list.contains(", slot B"), "{list}");
+        assert!(report.get("cmdline").contains(" rauc.slot=A "), "{}", report.get("cmdline"));
+        assert_eq!(report.get("entries"), "kiosk-A.conf kiosk-B+0-2.conf");
+        let status: serde_json::Value = serde_json::from_str(report.get("status")).unwrap();
+        assert_eq!((&status["booted"], &status["good"]), (&"A".into(), &"A".into()), "{status}");
+        let second = &status["slots"][1];
+        assert_eq!((&second["state"], &second["tries"]), (&"bad".into(), &2.into()), "{status}");
     }
 }

@@ -24,7 +24,7 @@ type = "swap"
 size = "64M"
 "#;
 
-const EROFS: &str = r#"
+pub(super) const EROFS: &str = r#"
 [[partitions]]
 type = "root"
 filesystem = "erofs"

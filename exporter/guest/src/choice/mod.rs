@@ -8,10 +8,16 @@
 //! vmimage-boot next A|B     a slot is to be tried first from now on
 //! ```
 
+mod adopt;
 mod block;
 mod copies;
 mod disk;
+mod entries;
+mod entry_name;
 mod health;
+mod mounted;
+mod record;
+mod status;
 
 use std::fs::{self, File};
 use std::os::unix::fs::{OpenOptionsExt, symlink};
@@ -21,9 +27,9 @@ use std::process::ExitCode;
 use serde::Serialize;
 
 use crate::early::guard;
-use block::Block;
-use copies::Copies;
 use disk::{Disk, Partition};
+use record::{Record, State};
+use status::Status;
 
 /// What it is asked for.
 pub const WORDS: &[&str] = &["status", "good", "healthy", "bad", "next"];
@@ -39,7 +45,7 @@ const CMDLINE: &str = "/proc/cmdline";
 const BOOTED: &str = "rauc.slot=";
 /// What it says beside that of one which somebody has chosen in its menu.
 pub(crate) const BY_HAND: &str = "vmimage.by-hand";
-/// Held by whoever reads grubenv to write it.
+/// Held by whoever reads what the boot loader knows to write it.
 const LOCK: &str = "/run/vmimage-boot.lock";
 /// The label of a slot without a root.
 const EMPTY: &str = "_empty";
@@ -62,6 +68,14 @@ impl Slot {
         match self {
             Self::A => "A",
             Self::B => "B",
+        }
+    }
+
+    /// That of the two which is this one's.
+    fn of<T>(self, [a, b]: &[T; 2]) -> &T {
+        match self {
+            Self::A => a,
+            Self::B => b,
         }
     }
 
@@ -131,28 +145,25 @@ fn run(command: Command, is_json: bool) -> Result<String, String> {
     let _lock = lock()?;
     let disk = Disk::of_root()?;
     let slots = disk.slots()?;
-    let esp = disk.esp()?;
-    let copies = Copies::on(&esp.path);
-    let block = copies.read();
-    let is_whole = block.is_some();
-    let mut block = block.unwrap_or_else(|| Block::new(booted));
+    let volume = disk.boot_volume()?;
+    let record = Record::on(&volume.path);
+    let before = record.state(booted)?;
     match command {
         Command::Status => {}
-        Command::Good | Command::Healthy => block.set_good(booted),
-        Command::Bad(slot) => block.set_bad(slot.unwrap_or(booted)),
+        Command::Good | Command::Healthy => record.set_good(booted, &slots)?,
+        Command::Bad(slot) => record.set_bad(slot.unwrap_or(booted), booted)?,
         Command::Next(slot) => {
-            require_root(&slots, slot)?;
-            block.set_next(slot);
+            require_root(slot, slot.of(&slots))?;
+            record.set_next(slot, booted, &slots)?;
         }
-    }
-    if command != Command::Status {
-        copies.write(&block)?;
     }
     // Once it is on the disk.
     if matches!(command, Command::Good | Command::Healthy) {
         guard::tell_good()?;
     }
-    Status::new(booted, &block, &slots, is_whole).shown(is_json)
+    // What was lost, even if that is made good by now.
+    let state = State { lost: before.lost, ..record.state(booted)? };
+    Status::new(booted, &state, &slots).shown(is_json)
 }
 
 /// Of two at once, one would undo what the other has said, or unmount the ESP below it.
@@ -198,6 +209,14 @@ pub(crate) fn has_word(word: &str) -> bool {
     words.split_ascii_whitespace().any(|other| other == word)
 }
 
+/// Whether a restart would start the booted slot again, without a try that is counted.
+pub(crate) fn is_last() -> Result<bool, String> {
+    let booted = booted()?;
+    let _lock = lock()?;
+    let volume = Disk::of_root()?.boot_volume()?;
+    Record::on(&volume.path).is_last(booted)
+}
+
 /// The slot that the boot loader has started.
 fn booted() -> Result<Slot, String> {
     let words = fs::read_to_string(CMDLINE).map_err(|error| format!("{CMDLINE}: {error}"))?;
@@ -207,94 +226,16 @@ fn booted() -> Result<Slot, String> {
     })
 }
 
-fn require_root(slots: &[Partition; 2], slot: Slot) -> Result<(), String> {
-    let [a, b] = slots;
-    let partition = if slot == Slot::A { a } else { b };
+fn require_root(slot: Slot, partition: &Partition) -> Result<(), String> {
     match partition.label == EMPTY {
         true => Err(format!("slot {} is empty ({})", slot.name(), partition.path.display())),
         false => Ok(()),
     }
 }
 
-/// What the boot loader would do.
-#[derive(Serialize)]
-struct Status<'a> {
-    booted: Slot,
-    /// The slots in the order in which they are tried.
-    order: Vec<Slot>,
-    /// The last slot that was good.
-    good: Option<Slot>,
-    /// Whether a copy of the environment block could be believed.
-    environment: &'static str,
-    slots: [SlotStatus<'a>; 2],
-}
-
-#[derive(Serialize)]
-struct SlotStatus<'a> {
-    name: Slot,
-    state: &'static str,
-    /// How many starts were not followed by a good boot.
-    tries: u32,
-    device: &'a Path,
-    label: &'a str,
-}
-
-impl<'a> Status<'a> {
-    fn new(booted: Slot, block: &Block, slots: &'a [Partition; 2], is_whole: bool) -> Self {
-        let [a, b] = slots;
-        let slots = [(Slot::A, a), (Slot::B, b)].map(|(slot, partition)| SlotStatus {
-            name: slot,
-            state: state(block, slot, partition),
-            tries: block.tries(slot),
-            device: &partition.path,
-            label: &partition.label,
-        });
-        let environment = if is_whole { "whole" } else { "lost" };
-        Self { booted, order: block.order(), good: block.good(), environment, slots }
-    }
-
-    fn shown(&self, is_json: bool) -> Result<String, String> {
-        if is_json {
-            return serde_json::to_string(self).map_err(|error| error.to_string());
-        }
-        let slots = self.slots.iter().map(|slot| {
-            let SlotStatus { name, state, tries, device, label } = slot;
-            let booted = if *name == self.booted { "booted" } else { "" };
-            format!(
-                "{:<2} {booted:<7} {state:<8} {tries} tries used  {}  {label}\n",
-                name.name(),
-                device.display()
-            )
-        });
-        let order: Vec<_> = self.order.iter().map(|slot| slot.name()).collect();
-        let good = self.good.map_or("none", Slot::name);
-        let lost = if self.environment == "lost" { ", both copies of grubenv were damaged" } else { "" };
-        Ok(format!(
-            "{}tried in the order {}, last good: {good}{lost}",
-            slots.collect::<String>(),
-            order.join(" ")
-        ))
-    }
-}
-
-/// In the words of the glossary: `trying` until a boot was good.
-fn state(block: &Block, slot: Slot, partition: &Partition) -> &'static str {
-    match (block.is_ok(slot), block.tries(slot)) {
-        _ if partition.label == EMPTY => "empty",
-        (false, _) => "bad",
-        (true, 0) => "good",
-        (true, _) => "trying",
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn slots() -> [Partition; 2] {
-        [("/dev/vda3", "root-a"), ("/dev/vda4", EMPTY)]
-            .map(|(path, label)| Partition { path: path.into(), label: label.into() })
-    }
 
     #[test]
     fn what_is_asked_is_understood_and_nothing_else() {
@@ -319,20 +260,9 @@ mod tests {
 
     #[test]
     fn an_empty_slot_is_not_the_next_one() {
-        let slots = slots();
-        assert!(require_root(&slots, Slot::A).is_ok());
-        assert_eq!(require_root(&slots, Slot::B).unwrap_err(), "slot B is empty (/dev/vda4)");
-    }
-
-    #[test]
-    fn the_status_is_for_people_and_programs() {
-        let slots = slots();
-        let status = Status::new(Slot::A, &Block::new(Slot::A), &slots, true);
-        let json = r#"{"booted":"A","order":["A","B"],"good":"A","environment":"whole","slots":[{"name":"A","state":"good","tries":0,"device":"/dev/vda3","label":"root-a"},{"name":"B","state":"empty","tries":0,"device":"/dev/vda4","label":"_empty"}]}"#;
-        assert_eq!(status.shown(true).unwrap(), json);
-        let text = "A  booted  good     0 tries used  /dev/vda3  root-a\n\
-                    B          empty    0 tries used  /dev/vda4  _empty\n\
-                    tried in the order A B, last good: A";
-        assert_eq!(status.shown(false).unwrap(), text);
+        let slots = status::testing::slots();
+        assert!(require_root(Slot::A, Slot::A.of(&slots)).is_ok());
+        let refused = require_root(Slot::B, Slot::B.of(&slots)).unwrap_err();
+        assert_eq!(refused, "slot B is empty (/dev/vda4)");
     }
 }

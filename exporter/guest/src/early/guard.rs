@@ -45,6 +45,8 @@ const FEED: Duration = Duration::from_secs(5);
 /// How long an init may take to restart the machine, and the kernel to write what it has.
 const RESTART_TIMEOUT: Duration = Duration::from_secs(60);
 const SYNC_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long the ESP may take to tell what systemd-boot counts; a watchdog waits longer.
+const ASK_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What ends the wait.
 #[derive(Debug, PartialEq, Eq)]
@@ -88,13 +90,14 @@ fn guard(deadline: Duration) -> Result<(), String> {
         // Once sysfs is mounted.
         has_names = has_names || choice::name_slots().is_ok();
     };
-    match wait(&inbox, deadline, meanwhile) {
-        Event::Good | Event::Stop => watchdog.stop(),
-        Event::Deadline if choice::has_word(NO_GUARD) => {
-            say(&format!("nobody has said that this boot is good, but {NO_GUARD}: the machine goes on"));
+    let event = wait(&inbox, deadline, meanwhile);
+    match (event == Event::Deadline).then(why_off) {
+        None => watchdog.stop(),
+        Some(Some(why)) => {
+            say(&format!("nobody has said that this boot is good, but {why}: the machine goes on"));
             watchdog.stop();
         }
-        Event::Deadline => {
+        Some(None) => {
             let seconds = deadline.as_secs();
             say(&format!("nobody has said within {seconds} s that this boot is good: the machine restarts"));
             restart(&inbox, || watchdog.feed());
@@ -134,12 +137,7 @@ fn restart(inbox: &Receiver<Event>, mut meanwhile: impl FnMut()) {
         wait(inbox, left, &mut meanwhile);
     }
     say("the init does not restart the machine: the kernel does");
-    let (synced, is_synced) = channel();
-    thread::spawn(move || {
-        rustix::fs::sync();
-        let _ = synced.send(());
-    });
-    let _ = is_synced.recv_timeout(SYNC_TIMEOUT);
+    within(SYNC_TIMEOUT, rustix::fs::sync);
     if let Err(error) = reboot(RebootCommand::Restart) {
         say(&format!("the kernel does not restart the machine: {error}"));
     }
@@ -201,6 +199,25 @@ fn address() -> std::io::Result<SocketAddr> {
     SocketAddr::from_abstract_name(SOCKET)
 }
 
+/// Why a restart would be of no use, if it would not.
+fn why_off() -> Option<&'static str> {
+    if choice::has_word(NO_GUARD) {
+        return Some(NO_GUARD);
+    }
+    // A disk that does not answer says nothing: the machine restarts.
+    let is_last = within(ASK_TIMEOUT, choice::is_last);
+    matches!(is_last, Some(Ok(true))).then_some("no try is counted any more")
+}
+
+/// What comes of it, if it comes in time.
+fn within<T: Send + 'static>(timeout: Duration, ask: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+    let (sender, answer) = channel();
+    thread::spawn(move || {
+        let _ = sender.send(ask());
+    });
+    answer.recv_timeout(timeout).ok()
+}
+
 /// The watchdog of the machine's hardware (the kernel's documentation, watchdog/watchdog-api).
 struct Watchdog(Option<File>);
 
@@ -250,6 +267,12 @@ mod tests {
         assert_eq!(wait(&inbox, Duration::from_secs(600), || ()), Event::Good);
         drop(events);
         assert_eq!(wait(&inbox, Duration::from_millis(20), || ()), Event::Deadline);
+    }
+
+    #[test]
+    fn who_does_not_answer_in_time_has_said_nothing() {
+        assert_eq!(within(Duration::from_secs(60), || 7), Some(7));
+        assert_eq!(within(Duration::from_millis(10), || thread::sleep(Duration::from_secs(60))), None);
     }
 
     #[test]

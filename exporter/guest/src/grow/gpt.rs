@@ -241,6 +241,16 @@ impl Entry {
             self.partition_name.iter().map(|unit| unit.get()).take_while(|unit| *unit != 0).collect();
         String::from_utf16_lossy(&units)
     }
+
+    /// Its identity, as `PARTUUID=` has it (UEFI 2.10, appendix A: the first three fields are little-endian).
+    pub(crate) fn id(&self) -> String {
+        let order = [3, 2, 1, 0, 5, 4, 7, 6, 8, 9, 10, 11, 12, 13, 14, 15];
+        let digit = |(at, byte): (usize, usize)| {
+            let dash = if matches!(at, 4 | 6 | 8 | 10) { "-" } else { "" };
+            format!("{dash}{:02x}", self.unique_partition_guid[byte])
+        };
+        order.into_iter().enumerate().map(digit).collect()
+    }
 }
 
 impl Header {
@@ -259,6 +269,14 @@ mod tests {
     use super::*;
 
     const MIB: u64 = 1 << 20;
+
+    #[test]
+    fn an_identity_is_written_as_the_kernel_does() {
+        let unique_partition_guid =
+            [0x28, 0x73, 0x2a, 0xc1, 0x1f, 0xf8, 0xd2, 0x11, 0xba, 0x4b, 0, 0xa0, 0xc9, 0x3e, 0xc9, 0x3b];
+        let entry = Entry { unique_partition_guid, ..Entry::read_from_bytes(&[0; 128]).unwrap() };
+        assert_eq!(entry.id(), "c12a7328-f81f-11d2-ba4b-00a0c93ec93b");
+    }
 
     /// A disk with these partitions (first and last block), in the order of their numbers.
     fn disk(block: u64, size: u64, partitions: &[(u64, u64)]) -> Vec<u8> {

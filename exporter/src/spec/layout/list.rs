@@ -246,10 +246,12 @@ fn slot((asked, said): Entry, spec: &Spec, labels: &mut BTreeSet<String>) -> Slo
     let is_root = all.mount.as_deref() == Some("/");
     // With a kernel whose modules are not kept, a machine would not start again.
     let is_fixed = spec.has_fixed_root() && (is_root || all.mount.as_deref() == Some("/boot"));
-    let read_only = all.read_only.unwrap_or(is_fixed || is_read_only(all.filesystem));
-    let has_kept = label == Persist::LABEL && spec.kept().is_some();
     // Each root has its own `/boot`.
     let is_beside = spec.layout.has_slots() && all.kind == PartitionType::Xbootldr;
+    // systemd-boot counts there.
+    let is_fixed = is_fixed && !(is_beside && spec.loader == Loader::SystemdBoot);
+    let read_only = all.read_only.unwrap_or(is_fixed || is_read_only(all.filesystem));
+    let has_kept = label == Persist::LABEL && spec.kept().is_some();
     let mut attributes = all.attributes.iter().fold(0, |bits, attribute| bits | attribute.bit());
     attributes |= if grow { kinds::GROW_FILE_SYSTEM } else { 0 };
     attributes |= if read_only { kinds::READ_ONLY } else { 0 };

@@ -86,9 +86,11 @@ impl PartitionType {
 
     /// What is asked of one of which nothing is said: an ESP has the kernels that systemd-boot starts.
     pub(super) fn defaults(self, loader: Loader) -> Partition {
+        // systemd-boot reads what the firmware reads.
+        let of_boot = if loader == Loader::SystemdBoot { Filesystem::Vfat } else { Filesystem::Ext4 };
         let (label, filesystem, mount, options) = match self {
             Self::Esp => ("esp", Filesystem::Vfat, Some("/boot/efi"), "umask=0077,nofail"),
-            Self::Xbootldr => ("boot", Filesystem::Ext4, Some("/boot"), ""),
+            Self::Xbootldr => ("boot", of_boot, Some("/boot"), ""),
             Self::Root => ("root", Filesystem::Ext4, Some("/"), "errors=remount-ro"),
             Self::Usr => ("usr", Filesystem::Ext4, Some("/usr"), ""),
             Self::Home => ("home", Filesystem::Ext4, Some("/home"), ""),

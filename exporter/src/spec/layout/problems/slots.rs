@@ -5,6 +5,7 @@ use super::table::LABEL;
 use crate::disk::TableKind;
 use crate::error::show_size;
 use crate::fs::FileSystem;
+use crate::spec::Loader;
 use crate::spec::layout::{Content, Partition, PartitionType, Slot};
 
 /// Room for the kernels of two slots, and for those of an update that is on its way.
@@ -92,7 +93,11 @@ impl Search<'_> {
         let find = |content| self.slots.iter().find(move |slot: &&Slot| slot.content == content);
         let Some(Slot { asked, file_system: Some(file_system), .. }) = find(Content::Root) else { return };
         let beside = find(Content::SlotKernels);
+        if self.spec.loader == Loader::SystemdBoot {
+            self.kernels_of_entries(find(Content::Esp), beside);
+        }
         match (file_system, beside, beside.or(find(Content::Esp))) {
+            (FileSystem::Ext4 | FileSystem::Erofs, ..) if self.spec.loader == Loader::SystemdBoot => {}
             (FileSystem::Ext4, Some(beside), _) => {
                 let message = "each root has its kernels, and GRUB reads them there: leave out the xbootldr";
                 self.add(beside.asked, "type", message);
@@ -111,6 +116,23 @@ impl Search<'_> {
                 let message = format!("a root in a slot is ext4 or erofs, and not {}", other.name());
                 self.add(*asked, "filesystem", message);
             }
+        }
+    }
+
+    /// systemd-boot starts those of both roots from the ESP, or from the partition beside it, whatever the roots are.
+    fn kernels_of_entries(&mut self, esp: Option<&Slot>, beside: Option<&Slot>) {
+        if let Some(beside) = beside.filter(|beside| beside.file_system != Some(FileSystem::Vfat)) {
+            let message = "systemd-boot starts the kernels of both roots from it, and reads vfat alone";
+            self.add(beside.asked, "filesystem", message);
+        }
+        if let Some(room) = beside.or(esp).filter(|room| room.min < KERNELS_MIN) {
+            let message = format!(
+                "systemd-boot starts the kernels of both roots from {}, which has no room for them: let it have {} or \
+                 more (min)",
+                room.label,
+                show_size(KERNELS_MIN)
+            );
+            self.add(room.asked, "size", message);
         }
     }
 }

@@ -48,7 +48,40 @@ fn what_systemd_boot_cannot_do_is_said_and_what_it_can_is_not() {
     let root = r#"{"preset":"simple","partitions":[{"type":"root","filesystem":"erofs"}]}"#;
     assert_eq!(said(root, volatile), [""; 0]);
     assert_eq!(said("{}", systemd_boot()), [""; 0]);
+    for slots in [
+        r#"{"preset":"ab"}"#,
+        r#"{"preset":"ab","partitions":[{"type":"root","filesystem":"erofs"}]}"#,
+        r#"{"preset":"ab","partitions":[{"type":"esp","min":"1G"}]}"#,
+        r#"{"preset":"ab","partitions":[{"type":"esp","size":"64M"},{"type":"xbootldr"}]}"#,
+    ] {
+        assert_eq!(said(slots, systemd_boot()), [""; 0], "{slots}");
+    }
+    for (partition, expected) in [
+        (
+            r#"{"type":"esp","size":"256M"}"#,
+            "0.size: systemd-boot starts the kernels of both roots from esp, which",
+        ),
+        (
+            r#"{"type":"xbootldr","size":"256M"}"#,
+            "0.size: systemd-boot starts the kernels of both roots from boot, which",
+        ),
+        (
+            r#"{"type":"xbootldr","filesystem":"ext4"}"#,
+            "0.filesystem: systemd-boot starts the kernels of both roots from it, and reads vfat alone",
+        ),
+        (
+            r#"{"type":"root","filesystem":"xfs"}"#,
+            "0.filesystem: a root in a slot is ext4 or erofs, and not xfs",
+        ),
+    ] {
+        let said = said(&format!(r#"{{"preset":"ab","partitions":[{partition}]}}"#), systemd_boot());
+        assert!(said.len() == 1 && said[0].starts_with(expected), "{expected}: {said:?}");
+    }
     let bios = Spec { firmware: Firmware::Bios, ..systemd_boot() };
+    assert_eq!(
+        said(r#"{"preset":"ab"}"#, bios.clone()),
+        [".loader: a BIOS starts GRUB alone, systemd-boot is a program for UEFI"]
+    );
     assert_eq!(said("{}", bios), [".loader: a BIOS starts GRUB alone, systemd-boot is a program for UEFI"]);
     let grub = serde_json::from_str(r#"{"password":{"secret":"grub"}}"#).unwrap();
     let all = said(r#"{"table":"mbr","preset":"split-boot-vfat"}"#, Spec { grub, ..systemd_boot() });

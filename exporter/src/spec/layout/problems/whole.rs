@@ -28,10 +28,6 @@ impl Search<'_> {
         for (is_so, why) in [
             (*firmware == Firmware::Bios, "a BIOS starts GRUB alone, systemd-boot is a program for UEFI"),
             (layout.table == TableKind::Mbr, "the tools of systemd-boot find an ESP in a GPT alone"),
-            (
-                layout.has_slots(),
-                "GRUB chooses between slots for roots, systemd-boot does not yet: leave out ab",
-            ),
             (has_boot, "systemd-boot starts kernels from the ESP: /boot of its own is for GRUB"),
             (grub.password.is_some(), "systemd-boot asks for no password: [grub] is of no use with it"),
         ] {

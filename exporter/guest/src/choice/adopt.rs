@@ -1,0 +1,191 @@
+//! From the root in a slot to what systemd-boot starts: what the root says of its entry, as `exporter/src/assemble/slot_entry.rs`
+//! has written it, and the files that the entry names.
+
+use std::fs::{self, File};
+use std::io::{self, BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{Mode, OFlags, ResolveFlags, open, openat2};
+use serde::Deserialize;
+
+use super::Slot;
+use crate::grow::device::in_file;
+
+/// Where a root says how it is started.
+const RECIPE: &str = "usr/lib/vmimage/entry.json";
+const RECIPE_MAX: u64 = 1 << 16;
+/// What kernel-install(8) calls every kernel.
+const LINUX: &str = "linux";
+/// How many starts may end in no good boot, unless it is said.
+pub(super) const TRIES: u32 = 3;
+/// Bytes of two files that are compared at once.
+const CHUNK: usize = 1 << 18;
+
+/// What a root says.
+#[derive(Debug, Deserialize)]
+pub(super) struct Recipe {
+    /// What names on the ESP begin with, if it has none yet.
+    pub(super) token: String,
+    title: String,
+    /// The kernel's command line, with the variables of a slot.
+    options: String,
+    /// Paths in the root.
+    linux: String,
+    initrd: Option<String>,
+    /// How many starts may end in no good boot.
+    pub(super) tries: u32,
+}
+
+impl Recipe {
+    /// That of the root whose files are at `root`.
+    pub(super) fn read(root: &Path) -> Result<Self, String> {
+        let path = root.join(RECIPE);
+        let text = read(&path, RECIPE_MAX).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => {
+                format!("{}: is not there, this root was not built for systemd-boot", path.display())
+            }
+            _ => in_file(&path)(error),
+        })?;
+        let recipe: Self = serde_json::from_str(&text).map_err(in_file(&path))?;
+        let is_name = |name: &str| {
+            !name.is_empty()
+                && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
+        };
+        let is_line = |text: &str| !text.contains(['\n', '\r']);
+        let names = [Some(&*recipe.token), recipe.initrd_name()];
+        let lines = [&recipe.title, &recipe.options];
+        if !names.into_iter().flatten().all(is_name) || !lines.into_iter().all(|text| is_line(text)) {
+            return Err(format!("{}: is damaged", path.display()));
+        }
+        Ok(recipe)
+    }
+
+    /// Whether all files are in the folder of the slot, as the root has them.
+    pub(super) fn has_files(&self, root: &Path, esp: &Path, token: &str, slot: Slot) -> Result<bool, String> {
+        let folder = folder(esp, token, slot);
+        for (from, name) in self.files() {
+            let original = open_within(root, from)?;
+            let same = File::open(folder.join(name)).and_then(|copy| are_same(&original, &copy));
+            // A copy that cannot be read is none.
+            if !same.unwrap_or_default() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Put them there, in the place of all that was.
+    pub(super) fn copy_files(&self, root: &Path, esp: &Path, token: &str, slot: Slot) -> Result<(), String> {
+        let folder = folder(esp, token, slot);
+        match fs::remove_dir_all(&folder) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(in_file(&folder)(error)),
+            _ => {}
+        }
+        fs::create_dir_all(&folder).map_err(in_file(&folder))?;
+        for (from, name) in self.files() {
+            let to = folder.join(name);
+            copy(&mut open_within(root, from)?, &to).map_err(in_file(&to))?;
+        }
+        for folder in folder.ancestors().take_while(|folder| folder.starts_with(esp)) {
+            File::open(folder).and_then(|folder| folder.sync_all()).map_err(in_file(folder))?;
+        }
+        Ok(())
+    }
+
+    /// The text of the entry of a slot, which is the partition with this identity.
+    pub(super) fn entry(&self, token: &str, slot: Slot, id: &str, version: u64) -> String {
+        let Self { title, options, .. } = self;
+        let (name, options) = (slot.name(), filled(options, slot, id));
+        let initrd = self.initrd_name().map(|initrd| format!("initrd     /{token}/{name}/{initrd}\n"));
+        format!(
+            "# Written by vmimage-boot.\n\
+             title      {title}, slot {name}\n\
+             version    {version}\n\
+             sort-key   {token}\n\
+             options    {options}\n\
+             linux      /{token}/{name}/{LINUX}\n{}",
+            initrd.unwrap_or_default()
+        )
+    }
+
+    /// Each by its path in the root and its name on the ESP.
+    fn files(&self) -> impl Iterator<Item = (&str, &str)> {
+        let initrd = self.initrd.as_deref().zip(self.initrd_name());
+        std::iter::once((&*self.linux, LINUX)).chain(initrd)
+    }
+
+    fn initrd_name(&self) -> Option<&str> {
+        self.initrd.as_deref()?.rsplit('/').next()
+    }
+}
+
+/// In place of the variables that GRUB fills in for a slot.
+fn filled(options: &str, slot: Slot, id: &str) -> String {
+    let fill = |word: &str| match word {
+        "root=$slot_root" => format!("root=PARTUUID={id}"),
+        "root=/dev/disk/by-partuuid/$slot_partuuid" => format!("root=/dev/disk/by-partuuid/{id}"),
+        "rauc.slot=$slot" => format!("rauc.slot={}", slot.name()),
+        word => word.to_owned(),
+    };
+    options.split_ascii_whitespace().map(fill).collect::<Vec<_>>().join(" ")
+}
+
+/// The value of a key of an entry.
+pub(super) fn value<'a>(entry: &'a str, key: &str) -> Option<&'a str> {
+    let pairs = entry.lines().filter_map(|line| line.split_once(char::is_whitespace));
+    pairs.filter(|(name, _)| *name == key).map(|(_, value)| value.trim()).next()
+}
+
+/// Whether an entry starts a slot.
+pub(super) fn is_of(entry: &str, slot: Slot) -> bool {
+    let word = format!("rauc.slot={}", slot.name());
+    value(entry, "options").is_some_and(|options| options.split_ascii_whitespace().any(|own| own == word))
+}
+
+/// A text of at most so many bytes; what is none of a FAT's sectors that were never written comes out as it is.
+pub(super) fn read(path: &Path, max: u64) -> io::Result<String> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(max).read_to_end(&mut bytes)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+fn folder(esp: &Path, token: &str, slot: Slot) -> PathBuf {
+    esp.join(token).join(slot.name())
+}
+
+/// A file of a root, whose links lead to places of the same root.
+fn open_within(root: &Path, path: &str) -> Result<File, String> {
+    let opened = || {
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+        let root = open(root, flags | OFlags::DIRECTORY, Mode::empty())?;
+        openat2(root, path, flags, Mode::empty(), ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS)
+    };
+    opened()
+        .map(File::from)
+        .map_err(|error: rustix::io::Errno| format!("{}: {path}: {error}", root.display()))
+}
+
+fn copy(from: &mut File, to: &Path) -> io::Result<()> {
+    let mut file = File::create(to)?;
+    io::copy(from, &mut file)?;
+    file.sync_all()
+}
+
+fn are_same(one: &File, other: &File) -> io::Result<bool> {
+    if one.metadata()?.len() != other.metadata()?.len() {
+        return Ok(false);
+    }
+    let [mut one, mut other] = [one, other].map(|file| BufReader::with_capacity(CHUNK, file));
+    loop {
+        let (left, right) = (one.fill_buf()?, other.fill_buf()?);
+        let len = left.len().min(right.len());
+        if left[..len] != right[..len] {
+            return Ok(false);
+        }
+        if len == 0 {
+            return Ok(left.len() == right.len());
+        }
+        one.consume(len);
+        other.consume(len);
+    }
+}

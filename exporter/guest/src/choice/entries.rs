@@ -1,0 +1,191 @@
+//! The entries of systemd-boot on the ESP, one for each slot: what their names say, and names for what is said of them.
+//!
+//! ```text
+//! \loader\entries\kiosk-A.conf       was good once: it is tried for ever
+//! \loader\entries\kiosk-B+3-0.conf   is on trial; it has the greater `version`, and is tried first
+//! \kiosk\A, \kiosk\B                 what they start
+//! ```
+//!
+//! systemd-boot tries the entry with the greatest version, all `sort-key`s being the same, and those without a try left
+//! last. That needs no variable of the firmware, which may have forgotten them, and `default` in loader.conf would start an
+//! entry whose tries are used up. To make a slot the next one is thus to write one entry, its own: that of the other slot
+//! is not touched. A change is one file that gets its name last; of two entries of one slot the first in the order counts.
+
+use std::cmp::Reverse;
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::Slot;
+use super::adopt;
+use super::entry_name::{Counter, EntryName};
+use super::record::{State, Trial};
+use crate::grow::device::in_file;
+
+const FOLDER: &str = "loader/entries";
+/// Which entries there are, in the words of the specification: whoever has systemd-boot has this file.
+const MARK: &str = "loader/entries.srel";
+/// More than any entry has.
+const ENTRY_MAX: u64 = 1 << 16;
+
+/// The entries on an ESP that is mounted.
+pub(super) struct Entries {
+    esp: PathBuf,
+}
+
+/// An entry of a slot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Entry {
+    name: EntryName,
+    /// The greater it is, the earlier it is tried.
+    version: u64,
+    path: PathBuf,
+}
+
+impl Entries {
+    /// `None`: another boot loader is there.
+    pub(super) fn on(esp: &Path) -> Option<Self> {
+        esp.join(MARK).is_file().then(|| Self { esp: esp.to_owned() })
+    }
+
+    pub(super) fn state(&self, booted: Slot) -> Result<State, String> {
+        let entries = self.all()?;
+        let mut order = Vec::new();
+        for Entry { name: EntryName { slot, .. }, .. } in &entries {
+            if !order.contains(slot) {
+                order.push(*slot);
+            }
+        }
+        let was_good = entries.iter().filter(|entry| entry.name.counter.is_none());
+        let good = was_good.map(|entry| entry.name.slot).next();
+        let lost = first(&entries, booted).is_none();
+        let lost = lost.then_some("systemd-boot has no entry for the slot that is booted");
+        let slots = Slot::ALL.map(|slot| first(&entries, slot).map(Entry::trial).unwrap_or_default());
+        Ok(State { order, good, lost, slots })
+    }
+
+    /// A slot was good: its entry has no counters any more, as systemd-bless-boot(8) has it. `false`: it has no entry.
+    pub(super) fn set_good(&self, slot: Slot) -> Result<bool, String> {
+        let entries = self.all()?;
+        let Some(entry) = first(&entries, slot) else { return Ok(false) };
+        self.rename(entry, &EntryName { counter: None, ..entry.name.clone() })?;
+        Ok(true)
+    }
+
+    /// A slot has no try left. One without an entry has none.
+    pub(super) fn set_bad(&self, slot: Slot) -> Result<(), String> {
+        let entries = self.all()?;
+        let Some(entry) = first(&entries, slot) else { return Ok(()) };
+        let done = entry.name.counter.map_or(0, |counter| counter.done);
+        self.rename(entry, &EntryName { counter: Some(Counter { left: 0, done }), ..entry.name.clone() })
+    }
+
+    /// Give a slot an entry of what the root at `root` says of itself, and the files that it starts. It is tried first; if
+    /// that `is_tried` as often as the root asks for, else for ever.
+    pub(super) fn adopt(&self, slot: Slot, root: &Path, id: &str, is_tried: bool) -> Result<(), String> {
+        let recipe = adopt::Recipe::read(root)?;
+        let entries = self.all()?;
+        // Names are those of the disk, whatever its roots are called.
+        let token = entries.first().map_or(&recipe.token, |entry| &entry.name.token).clone();
+        let version = entries.iter().map(|entry| entry.version).max().unwrap_or_default().saturating_add(1);
+        if !recipe.has_files(root, &self.esp, &token, slot)? {
+            // None names what is half written.
+            self.remove_but(slot, None)?;
+            recipe.copy_files(root, &self.esp, &token, slot)?;
+        }
+        let counter = is_tried.then_some(Counter { left: recipe.tries, done: 0 });
+        let name = EntryName { token, slot, counter };
+        self.write(&name, &recipe.entry(&name.token, slot, id, version))
+    }
+
+    /// Whether a restart leads to the same slot again, and to no try that would be counted.
+    pub(super) fn is_last(&self, booted: Slot) -> Result<bool, String> {
+        let entries = self.all()?;
+        let tries = adopt::Recipe::read(Path::new("/")).map_or(adopt::TRIES, |recipe| recipe.tries);
+        let counter = first(&entries, booted).and_then(|entry| entry.name.counter);
+        Ok(counter.is_none_or(|Counter { left, done }| left == 0 && done > tries))
+    }
+
+    /// In the order in which they are tried.
+    fn all(&self) -> Result<Vec<Entry>, String> {
+        let folder = self.folder();
+        let mut entries = Vec::new();
+        for file in fs::read_dir(&folder).map_err(in_file(&folder))? {
+            let path = file.map_err(in_file(&folder))?.path();
+            let name = path.file_name().and_then(|name| EntryName::parse(name.to_str()?));
+            let Some(name) = name else { continue };
+            let text = adopt::read(&path, ENTRY_MAX).map_err(in_file(&path))?;
+            let version = adopt::value(&text, "version").and_then(|version| version.parse().ok());
+            // Another one that ends like this is of another system.
+            if adopt::is_of(&text, name.slot) {
+                entries.push(Entry { name, version: version.unwrap_or_default(), path });
+            }
+        }
+        entries.sort_by_cached_key(|entry| (entry.name.rank(entry.version), Reverse(entry.path.clone())));
+        Ok(entries)
+    }
+
+    fn folder(&self) -> PathBuf {
+        self.esp.join(FOLDER)
+    }
+
+    /// The same entry by another name. Until that is on the disk, it has the old one, too: a FAT may lose the one before it
+    /// has written the other.
+    fn rename(&self, entry: &Entry, name: &EntryName) -> Result<(), String> {
+        if *name == entry.name {
+            return self.remove_but(name.slot, Some(&entry.path));
+        }
+        let text = adopt::read(&entry.path, ENTRY_MAX).map_err(in_file(&entry.path))?;
+        self.write(name, &text)
+    }
+
+    /// All of it is there before it has its name.
+    fn write(&self, name: &EntryName, text: &str) -> Result<(), String> {
+        let to = self.folder().join(name.file());
+        let unnamed = self.folder().join(format!("{}-{}.tmp", name.token, name.slot.name()));
+        let written = || -> io::Result<()> {
+            fs::write(&unnamed, text)?;
+            File::open(&unnamed)?.sync_all()?;
+            fs::rename(&unnamed, &to)
+        };
+        written().map_err(in_file(&to))?;
+        self.sync()?;
+        self.remove_but(name.slot, Some(&to))
+    }
+
+    /// Take away the entries of a slot but one.
+    fn remove_but(&self, slot: Slot, kept: Option<&Path>) -> Result<(), String> {
+        let entries = self.all()?.into_iter().filter(|entry| entry.name.slot == slot);
+        let others: Vec<_> = entries.map(|entry| entry.path).filter(|path| Some(&**path) != kept).collect();
+        others.iter().try_for_each(|path| fs::remove_file(path).map_err(in_file(path)))?;
+        if others.is_empty() { Ok(()) } else { self.sync() }
+    }
+
+    /// Of a file that has a new name, a FAT writes where it lies with the file, and not with the folder.
+    fn sync(&self) -> Result<(), String> {
+        let folder = self.folder();
+        let synced = || -> io::Result<()> {
+            let folder = File::open(&folder)?;
+            rustix::fs::syncfs(&folder)?;
+            folder.sync_all()
+        };
+        synced().map_err(in_file(&folder))
+    }
+}
+
+impl Entry {
+    fn trial(&self) -> Trial {
+        match self.name.counter {
+            None => Trial { is_ok: true, is_tried: false, tries: 0 },
+            Some(Counter { left, done }) => Trial { is_ok: left > 0, is_tried: true, tries: done },
+        }
+    }
+}
+
+/// The one that counts for a slot.
+fn first(entries: &[Entry], slot: Slot) -> Option<&Entry> {
+    entries.iter().find(|entry| entry.name.slot == slot)
+}
+
+#[cfg(test)]
+mod tests;

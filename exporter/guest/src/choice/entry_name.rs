@@ -1,0 +1,102 @@
+//! The name of an entry, which has the counters of systemd-boot: `kiosk-B+2-1.conf` has two tries left, and one was used up.
+//!
+//! Source: Boot Loader Specification (UAPI.1) 1.0, "Boot counting".
+
+use super::Slot;
+
+const SUFFIX: &str = ".conf";
+
+/// The name of the entry of a slot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct EntryName {
+    /// What the names of entries begin with.
+    pub(super) token: String,
+    pub(super) slot: Slot,
+    /// `None`: its boot was good once, and it is tried for ever.
+    pub(super) counter: Option<Counter>,
+}
+
+/// Its tries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Counter {
+    pub(super) left: u32,
+    pub(super) done: u32,
+}
+
+impl EntryName {
+    /// `None`: it is of no slot.
+    pub(super) fn parse(name: &str) -> Option<Self> {
+        let stem = name.strip_suffix(SUFFIX)?;
+        let counted = stem.rsplit_once('+').and_then(|(stem, text)| Some((stem, Counter::parse(text)?)));
+        let (stem, counter) = counted.map_or((stem, None), |(stem, counter)| (stem, Some(counter)));
+        let (token, slot) = stem.rsplit_once('-')?;
+        Some(Self { token: token.to_owned(), slot: Slot::named(slot)?, counter })
+    }
+
+    /// The name of its file.
+    pub(super) fn file(&self) -> String {
+        let counter = match self.counter {
+            None => String::new(),
+            // As systemd-bless-boot(8) writes it.
+            Some(Counter { left, done: 0 }) if left == 0 => format!("+{left}"),
+            Some(Counter { left, done }) => format!("+{left}-{done}"),
+        };
+        format!("{}-{}{counter}{SUFFIX}", self.token, self.slot.name())
+    }
+
+    /// What comes first in the order in which entries are tried, the greater `version` before the other.
+    pub(super) fn rank(&self, version: u64) -> impl Ord + use<> {
+        let is_used_up = self.counter.is_some_and(|counter| counter.left == 0);
+        (is_used_up, std::cmp::Reverse(version), self.counter.is_none())
+    }
+}
+
+impl Counter {
+    fn parse(text: &str) -> Option<Self> {
+        let (left, done) = text.split_once('-').unwrap_or((text, "0"));
+        // No sign, which numbers may have elsewhere.
+        let number =
+            |text: &str| text.parse().ok().filter(|_| text.bytes().all(|byte| byte.is_ascii_digit()));
+        Some(Self { left: number(left)?, done: number(done)? })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_says_whose_entry_it_is_and_how_often_it_is_tried() {
+        let name = |counter| EntryName { token: "kiosk-2".into(), slot: Slot::B, counter };
+        let counter = |left, done| Some(Counter { left, done });
+        for (text, counter) in [
+            ("kiosk-2-B.conf", None),
+            ("kiosk-2-B+0.conf", counter(0, 0)),
+            ("kiosk-2-B+3-0.conf", counter(3, 0)),
+            ("kiosk-2-B+2-1.conf", counter(2, 1)),
+            ("kiosk-2-B+0-14.conf", counter(0, 14)),
+        ] {
+            assert_eq!(EntryName::parse(text), Some(name(counter)), "{text}");
+            assert_eq!(name(counter).file(), text);
+        }
+        assert_eq!(EntryName::parse("kiosk-2-B+3.conf"), Some(name(counter(3, 0))));
+    }
+
+    #[test]
+    fn what_is_of_no_slot_is_left_alone() {
+        for text in [
+            "debian-6.1.0-9-amd64+3-0.conf",
+            "kiosk-B.tmp",
+            "kiosk-B+.conf",
+            "kiosk-B++3.conf",
+            "kiosk-B+3-.conf",
+            "kiosk-B+x.conf",
+            "kiosk-C.conf",
+            "B.conf",
+            ".conf",
+            "",
+        ] {
+            assert_eq!(EntryName::parse(text), None, "{text}");
+        }
+    }
+}
