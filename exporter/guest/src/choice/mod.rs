@@ -44,7 +44,9 @@ const CMDLINE: &str = "/proc/cmdline";
 /// How the boot loader says which slot it has started.
 const BOOTED: &str = "rauc.slot=";
 /// What it says beside that of one which somebody has chosen in its menu.
-pub(crate) const BY_HAND: &str = "vmimage.by-hand";
+const BY_HAND: &str = "vmimage.by-hand";
+/// What it says of such a one, and where no slot has a try left.
+const NO_GUARD: &str = "vmimage.guard=off";
 /// Held by whoever reads what the boot loader knows to write it.
 const LOCK: &str = "/run/vmimage-boot.lock";
 /// The label of a slot without a root.
@@ -137,7 +139,7 @@ fn run(command: Command, is_json: bool) -> Result<String, String> {
     let booted = booted()?;
     if command == Command::Healthy {
         health::wait()?;
-        if has_word(BY_HAND) {
+        if is_by_hand() {
             guard::tell_good()?;
             return Ok(format!("slot {} is healthy, and was chosen by hand: {STAYS}", booted.name()));
         }
@@ -195,17 +197,23 @@ pub(crate) fn start_check() -> Result<(), String> {
     check.map(drop).map_err(|error| format!("{PROGRAM}: cannot be started: {error}"))
 }
 
-/// Say that this boot was good. A machine without slots says nothing, nor one whose slot was chosen by hand.
+/// Say that this boot was good. A machine without slots says nothing, nor one that was started by hand.
 pub(crate) fn say_good() -> Result<(), String> {
-    match booted() {
-        Ok(_) if !has_word(BY_HAND) => run(Command::Good, false).map(drop),
-        _ => Ok(()),
-    }
+    if is_by_hand() { Ok(()) } else { run(Command::Good, false).map(drop) }
 }
 
-/// Whether the boot loader has told the kernel this.
-pub(crate) fn has_word(word: &str) -> bool {
-    let words = fs::read_to_string(CMDLINE).unwrap_or_default();
+/// Whether nobody says that this boot was good: its slot was chosen by hand, or is not known at all. Nothing follows from words
+/// that cannot be read.
+pub(crate) fn is_by_hand() -> bool {
+    fs::read_to_string(CMDLINE).is_ok_and(|words| says(&words, BY_HAND) || slot_in(&words).is_none())
+}
+
+/// Whether no slot has a try left, or this one was chosen by hand: nobody restarts the machine.
+pub(crate) fn is_unguarded() -> bool {
+    is_by_hand() || fs::read_to_string(CMDLINE).is_ok_and(|words| says(&words, NO_GUARD))
+}
+
+fn says(words: &str, word: &str) -> bool {
     words.split_ascii_whitespace().any(|other| other == word)
 }
 
@@ -220,10 +228,15 @@ pub(crate) fn is_last() -> Result<bool, String> {
 /// The slot that the boot loader has started.
 fn booted() -> Result<Slot, String> {
     let words = fs::read_to_string(CMDLINE).map_err(|error| format!("{CMDLINE}: {error}"))?;
-    let slot = words.split_ascii_whitespace().filter_map(|word| word.strip_prefix(BOOTED)).next_back();
-    slot.and_then(Slot::named).ok_or_else(|| {
+    slot_in(&words).ok_or_else(|| {
         format!("{CMDLINE}: no {BOOTED}A or B, this machine has no slots or was started by hand")
     })
+}
+
+/// The last one counts.
+fn slot_in(words: &str) -> Option<Slot> {
+    let slot = words.split_ascii_whitespace().filter_map(|word| word.strip_prefix(BOOTED)).next_back();
+    slot.and_then(Slot::named)
 }
 
 fn require_root(slot: Slot, partition: &Partition) -> Result<(), String> {
@@ -256,6 +269,15 @@ mod tests {
         }
         assert!(WORDS.iter().all(|word| USAGE.contains(word)) && !WORDS.contains(&"reset"));
         assert_eq!(parse("next C").unwrap_err(), "\"C\" is no slot, A and B are");
+    }
+
+    #[test]
+    fn the_kernel_is_told_which_slot_was_started_and_whether_by_hand() {
+        let slot = |words: &str| (slot_in(words), says(words, BY_HAND), says(words, NO_GUARD));
+        assert_eq!(slot("root=x ro rauc.slot=A quiet\n"), (Some(Slot::A), false, false));
+        assert_eq!(slot("rauc.slot=A rauc.slot=B vmimage.guard=off\n"), (Some(Slot::B), false, true));
+        assert_eq!(slot("rauc.slot=B vmimage.guard=off vmimage.by-hand \n"), (Some(Slot::B), true, true));
+        assert_eq!(slot("rauc.slot= vmimage.by-hands vmimage.guard=offs"), (None, false, false));
     }
 
     #[test]

@@ -37,9 +37,6 @@ const SOCKET: &[u8] = b"vmimage-guard";
 const GOOD: &[u8] = b"good\n";
 const HEARD: &[u8] = b"ok\n";
 
-/// What the boot loader says if no slot has a try left, or somebody has chosen one by hand.
-const NO_GUARD: &str = "vmimage.guard=off";
-
 /// Less than half of what any watchdog waits.
 const FEED: Duration = Duration::from_secs(5);
 /// How long an init may take to restart the machine, and the kernel to write what it has.
@@ -81,10 +78,9 @@ fn guard(deadline: Duration) -> Result<(), String> {
     watch_signals(events.clone())?;
     listen(events)?;
     let (mut watchdog, mut has_names) = (Watchdog(None), false);
-    // A person is there, and may want to see what hangs.
-    let is_watched = !choice::has_word(choice::BY_HAND);
     let meanwhile = || {
-        if is_watched {
+        // Else a person is there, and may want to see what hangs.
+        if !choice::is_by_hand() {
             watchdog.feed();
         }
         // Once sysfs is mounted.
@@ -201,8 +197,8 @@ fn address() -> std::io::Result<SocketAddr> {
 
 /// Why a restart would be of no use, if it would not.
 fn why_off() -> Option<&'static str> {
-    if choice::has_word(NO_GUARD) {
-        return Some(NO_GUARD);
+    if choice::is_unguarded() {
+        return Some("the guard is off");
     }
     // A disk that does not answer says nothing: the machine restarts.
     let is_last = within(ASK_TIMEOUT, choice::is_last);
