@@ -93,6 +93,10 @@ elif [ \"$boots\" = 1 ]; then
 \tsource ($home)/CASEhand/grub.cfg
 \tchoose B
 else
+\tif [ \"$grub_platform\" = pc ]; then
+\t\tserial --unit=0 --speed=115200
+\t\tterminal_output console serial
+\tfi
 \techo told:end
 \tsleep 600
 fi

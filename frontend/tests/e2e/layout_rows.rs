@@ -97,7 +97,7 @@ struct Line {
     tests: &'static [(&'static str, &'static str)],
 }
 
-const LINES: [Line; 8] = [
+const LINES: [Line; 12] = [
     Line {
         name: "a kiosk: a root of EROFS, what is written is in memory",
         distribution: "Debian 12",
@@ -142,15 +142,45 @@ const LINES: [Line; 8] = [
     },
     Line {
         name: "`ab`, from either slot",
-        distribution: "Debian 12 (SeaBIOS), 13 (Secure Boot)",
-        cells: ["boots", "untested", "boots"],
-        tests: &[("slots", "either_slot_starts_the_same_machine")],
+        distribution: "Debian 12",
+        cells: ["boots", "boots", "boots"],
+        tests: &[
+            ("slots", "either_slot_starts_the_same_machine"),
+            ("fall_back", "a_root_in_the_other_slot_is_the_same_machine"),
+        ],
     },
     Line {
         name: "`ab`, from either slot",
         distribution: "Alpine 3.23",
+        cells: ["boots", "boots", "not signed"],
+        tests: &[
+            ("slots", "either_slot_starts_the_same_alpine"),
+            ("slots", "either_slot_starts_the_same_alpine_by_uefi"),
+        ],
+    },
+    Line {
+        name: "`ab`, from either slot",
+        distribution: "`FROM scratch`, our init",
+        cells: ["boots", "boots", "untested"],
+        tests: &[("slots", "either_slot_starts_the_same_program_from_scratch")],
+    },
+    Line {
+        name: "`ab` with roots of EROFS",
+        distribution: "Debian 12",
+        cells: ["untested", "untested", "boots"],
+        tests: &[("slots", "either_slot_of_erofs_starts_the_same_machine")],
+    },
+    Line {
+        name: "`ab` with roots of EROFS",
+        distribution: "Alpine 3.23",
         cells: ["boots", "untested", "not signed"],
-        tests: &[("slots", "either_slot_starts_the_same_alpine")],
+        tests: &[("slots", "either_slot_of_erofs_starts_the_same_machine")],
+    },
+    Line {
+        name: "`ab` by systemd-boot, with roots of ext4 and of EROFS",
+        distribution: "Debian 12",
+        cells: ["not possible", "boots", "untested"],
+        tests: &[("slot_changes", "systemd_boot_changes_slots_and_goes_back")],
     },
 ];
 
