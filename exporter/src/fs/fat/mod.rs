@@ -31,7 +31,7 @@ mod walk;
 pub(crate) use edit::{edit_texts, rename};
 pub use geometry::FatType;
 pub use plan::{minimum_size, plan};
-pub use read::{Found, files, read, read_file};
+pub use read::{Found, files, read, read_file, read_files};
 pub use tree_digest::tree_digest;
 
 use crate::tree::Time;

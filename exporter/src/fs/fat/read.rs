@@ -88,11 +88,38 @@ pub fn read_file<V: ReadAt + ?Sized>(
     let reader = Reader::open(volume, budget)?;
     let mut walk = Walk::new(&reader)?;
     while let Some((found, entry)) = walk.next()? {
-        if entry.size as usize <= max && !entry.is_directory() && found.eq_ignore_ascii_case(path) {
+        if entry.is_file_of(max) && found.eq_ignore_ascii_case(path) {
             return reader.text(entry.cluster, u64::from(entry.size)).map(|(bytes, _)| Some(bytes));
         }
     }
     Ok(None)
+}
+
+/// The files that are wanted by their paths, which have no slash at the start, and have no more bytes than `max`; in the
+/// order of their names.
+///
+/// # Errors
+/// As [`read`]; if all of them have more than may be kept of the disk.
+pub fn read_files<V: ReadAt + ?Sized>(
+    volume: &V,
+    is_wanted: impl Fn(&str) -> bool,
+    max: usize,
+    budget: &DiskBudget,
+) -> Result<Vec<(String, Vec<u8>)>> {
+    let (mut files, mut cost) = (Vec::new(), 0);
+    let reader = Reader::open(volume, budget)?;
+    let mut walk = Walk::new(&reader)?;
+    while let Some((path, entry)) = walk.next()? {
+        if entry.is_file_of(max) && is_wanted(&path) {
+            let more = path.len() as u64 + u64::from(entry.size);
+            budget.keep(more)?;
+            cost += more;
+            let (bytes, _) = reader.text(entry.cluster, u64::from(entry.size))?;
+            files.push((path, bytes));
+        }
+    }
+    budget.release(cost);
+    Ok(files)
 }
 
 pub(super) fn corrupt(message: impl Into<String>) -> Error {
@@ -428,6 +455,11 @@ impl Listed {
 
     pub(super) fn is_directory(&self) -> bool {
         self.attr & DirectoryEntry::ATTR_DIRECTORY != 0
+    }
+
+    /// Whether it is a file of at most so many bytes.
+    fn is_file_of(&self, max: usize) -> bool {
+        !self.is_directory() && self.size as usize <= max
     }
 }
 

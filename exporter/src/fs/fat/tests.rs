@@ -2,6 +2,7 @@
 
 mod bounds;
 mod digest;
+mod files;
 
 use std::path::Path;
 
