@@ -230,6 +230,64 @@ fn slots_are_told_with_what_the_boot_loader_would_do() {
     assert_eq!(slots("", ""), serde_json::Value::Null);
 }
 
+/// Files of systemd-boot on the FAT in a file, which lies on the disk from `offset` on: an entry for each name.
+fn put_entries(lab: &Lab, volume: &str, offset: u64, names: &[&str]) {
+    let volume = lab.text(volume);
+    tool("mmd", &["-i", &volume, "::/loader", "::/loader/entries"]);
+    fs::write(lab.path("mark"), "type1\n").unwrap();
+    tool("mcopy", &["-i", &volume, &lab.text("mark"), "::/loader/entries.srel"]);
+    for (version, name) in (1..).zip(names) {
+        let slot = if name.contains("-A") { "A" } else { "B" };
+        let text = format!(
+            "version    {version}\noptions    root=PARTUUID=x ro rauc.slot={slot}\n\
+             linux      /kiosk/{slot}/linux\ninitrd     /kiosk/{slot}/initrd.img-6.{version}\n"
+        );
+        fs::write(lab.path("entry"), text).unwrap();
+        tool("mcopy", &["-i", &volume, &lab.text("entry"), &format!("::/loader/entries/{name}")]);
+    }
+    lab.put(&volume, offset);
+}
+
+#[test]
+fn slots_are_told_by_the_entries_of_systemd_boot() {
+    let lab = Lab::new("BOOTX64.EFI");
+    let root = "-t1:4F68BCE3-E8CD-4DB1-96E7-FBCAF984B709";
+    tool("sgdisk", &[root, "-c1:root-a", &lab.text("disk.raw")]);
+    put_entries(&lab, "esp", ESP, &["kiosk-B+0-3.conf", "kiosk-A.conf"]);
+    let output = inspect(&lab.path("disk.raw"), &["--json"]);
+    assert_eq!(stderr(&output), "");
+    let report = json(&output);
+    let expected = serde_json::json!({
+        "order": "A B",
+        "good": "A",
+        "slots": [
+            { "name": "A", "partition": 1, "state": "good", "tries": 0 },
+            { "name": "B", "partition": 3, "state": "bad", "tries": 3 },
+        ],
+    });
+    assert_eq!(report["slots"], expected);
+    // Its grub.cfg starts nothing, and what is read is in slot B.
+    assert_eq!(report["linux"]["image_id"], "kiosk");
+    assert_eq!(report["linux"]["kernel"], "/kiosk/B/linux");
+    assert_eq!(report["linux"]["initramfs"], "/kiosk/B/initrd.img-6.1");
+    assert_eq!(report["linux"]["command_line"], "root=PARTUUID=x ro rauc.slot=B");
+}
+
+#[test]
+fn an_entry_of_systemd_boot_tells_the_kernel_of_a_system_that_is_not_read() {
+    let lab = Lab::new("BOOTX64.EFI");
+    fs::write(lab.path("nothing"), vec![0; 24 << 20]).unwrap();
+    lab.put(&lab.text("nothing"), ROOT);
+    // Beside the ESP.
+    tool("sgdisk", &["-t1:BC13C2FF-59E6-4262-A352-B275FD6F7172", &lab.text("disk.raw")]);
+    fs::File::create(lab.path("beside")).unwrap().set_len(MIB).unwrap();
+    tool("mkfs.fat", &[&lab.text("beside")]);
+    put_entries(&lab, "beside", MIB, &["debian-6.1+3-0.conf", "debian-6.2+0-3.conf"]);
+    let report = json(&inspect(&lab.path("disk.raw"), &["--json"]));
+    assert_eq!(report["slots"], serde_json::Value::Null);
+    assert_eq!(report["linux"]["initramfs"], "/kiosk/B/initrd.img-6.1");
+}
+
 #[test]
 fn the_machine_that_runs_it_is_told_by_the_boot_loader() {
     for (boot_file, word) in [("BOOTX64.EFI", "-machine q35"), ("bootaa64.efi", "qemu-system-aarch64")] {

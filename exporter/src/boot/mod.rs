@@ -14,6 +14,7 @@ mod bios;
 pub mod choice;
 mod core_image;
 mod defaults;
+pub mod entries;
 mod esp;
 mod files;
 mod grub;

@@ -53,6 +53,11 @@ pub(super) fn root_words(initramfs: Option<Family>) -> [&'static str; 3] {
     [root, "ro", NAME_WORD]
 }
 
+/// What the machine is told of the slot of this name.
+pub(super) fn name_word(name: &str) -> String {
+    NAME_WORD.replace("$slot", name)
+}
+
 /// A command line for the slot of this name on this partition, in a boot like any other.
 pub fn filled(cmdline: &str, name: &str, partition: PartitionId) -> String {
     let fill = |word: &str| {

@@ -181,7 +181,7 @@ impl TypeOne {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::boot::esp;
+    use crate::boot::{entries, esp};
     use crate::tree::testing::text;
 
     fn entry(version: &str) -> TypeOne {
@@ -260,13 +260,19 @@ mod tests {
 
     #[test]
     fn a_slot_has_an_entry_and_a_folder_of_its_own() {
-        let slot = TypeOne { name: "A".into(), version: "1".into(), ..entry("6.1") };
+        let cmdline = "root=PARTUUID=x ro rauc.slot=A".into();
+        let slot = TypeOne { name: "A".into(), version: "1".into(), cmdline, ..entry("6.1") };
         let tree = tree(&Menu { entries: vec![slot], ..menu(&[]) });
         let entry = text(&tree, "/loader/entries/debian-A+3-0.conf").unwrap();
         assert!(entry.contains("\nversion    1\nsort-key   debian\n"), "{entry}");
         let files = "linux      /debian/A/linux\ninitrd     /debian/A/initrd.img-6.1\n";
         assert!(entry.ends_with(files), "{entry}");
         assert_eq!(text(&tree, "/debian/A/linux").as_deref(), Some("kernel 6.1"));
+        // `inspect` finds it again.
+        assert!(tree.lookup(format!("/{}", entries::MARK)).is_some());
+        assert!(tree.lookup(format!("/{}/debian-A+3-0.conf", entries::FOLDER)).is_some());
+        let found = entries::Entry::read("debian-A+3-0.conf", &entry).unwrap();
+        assert_eq!((found.slot, found.linux.as_deref()), (Some("A"), Some("/debian/A/linux")));
     }
 
     #[test]

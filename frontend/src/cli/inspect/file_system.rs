@@ -136,6 +136,6 @@ fn has_bytes<V: ReadAt + ?Sized>(volume: &V, offset: u64, bytes: &[u8]) -> bool 
 }
 
 /// Boot sectors of other kinds end in the same signature, so the type's name is asked for too.
-fn looks_like_fat<V: ReadAt + ?Sized>(volume: &V) -> bool {
+pub(super) fn looks_like_fat<V: ReadAt + ?Sized>(volume: &V) -> bool {
     has_bytes(volume, 510, &[0x55, 0xaa]) && (has_bytes(volume, 54, b"FAT") || has_bytes(volume, 82, b"FAT"))
 }

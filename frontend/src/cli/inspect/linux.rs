@@ -1,5 +1,6 @@
 //! The system on a root file system: its name, and the kernel its boot loader starts.
 
+use exporter::boot::entries::Entry;
 use exporter::fs::DiskBudget;
 use exporter::read_at::ReadAt;
 use exporter::tree::os;
@@ -49,6 +50,13 @@ impl Linux {
             linux.read_grub_cfg(&text);
         }
         Ok((linux != Self::default()).then_some(linux))
+    }
+
+    /// What an entry of systemd-boot starts: then a configuration of GRUB on the root starts nothing.
+    pub(super) fn start_by(&mut self, entry: &Entry) {
+        self.kernel = entry.linux.clone();
+        self.initramfs = entry.initrd.clone();
+        self.command_line = Some(entry.options.clone());
     }
 
     /// The first entry's commands: `linux PATH ARGUMENTS…` and `initrd PATH`.

@@ -1,6 +1,7 @@
 //! `vmimage inspect`: what is on a disk, without mounting it. No byte of the disk is trusted.
 
 mod bios;
+mod entries;
 mod file_system;
 mod linux;
 mod print;
@@ -10,6 +11,7 @@ mod window;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use exporter::boot::entries::Entry;
 use exporter::disk::{self, PartitionId, PartitionKind, Placed, Table, kinds, mbr};
 use exporter::fs::{DiskBudget, fat};
 use exporter::read_at::Shared;
@@ -231,15 +233,18 @@ impl Report {
             }
             self.partitions.push(PartitionReport::new(partition, file_system));
         }
-        self.read_slots(disk, &partitions, &budgets.facts);
+        let entries = self.read_entries(disk, &partitions, &budgets.facts);
+        self.read_slots(disk, &partitions, &entries, &budgets.facts);
         self.boot.bios = bios::boot_loader(&**disk, table);
         // The root partition is asked first: another one may hold a second system.
         let mut candidates: Vec<_> = partitions.iter().collect();
         candidates.sort_by_key(|partition| !partition.kind.guid().is_some_and(kinds::is_root));
-        for partition in candidates {
+        let root = candidates.into_iter().find(|partition| {
             let window = Window::of_partition(disk, partition);
             self.read_linux(&window, &format!("partition {}", partition.number), &budgets.facts);
-        }
+            self.linux.is_some()
+        });
+        self.read_start(root, &entries);
     }
 
     /// A disk that is one file system, as small virtual machines have it; else the table is what is missing.
@@ -284,7 +289,33 @@ impl Report {
         }
     }
 
-    fn read_slots(&mut self, disk: &Shared, partitions: &[Placed], budget: &DiskBudget) {
+    /// Those of systemd-boot, in the order in which they are tried.
+    fn read_entries(&mut self, disk: &Shared, partitions: &[Placed], budget: &DiskBudget) -> Vec<Entry> {
+        let mut entries = Vec::new();
+        for partition in partitions.iter().filter(|partition| entries::may_have(partition)) {
+            match entries::read(&Window::of_partition(disk, partition), budget) {
+                Ok(found) => entries.extend(found),
+                Err(error) => self.tell(&format!("partition {}", partition.number), &error),
+            }
+        }
+        entries.sort_by(Entry::compare);
+        entries
+    }
+
+    /// What systemd-boot starts of the system on `root`; of one that is not read, what it tries first.
+    fn read_start(&mut self, root: Option<&Placed>, entries: &[Entry]) {
+        let slot = self.slots.as_ref().zip(root).and_then(|(slots, root)| slots.on(root.number));
+        let entry = entries.iter().find(|entry| slot.is_none() || entry.slot == slot);
+        if let Some(entry) = entry {
+            self.linux.get_or_insert_default().start_by(entry);
+        }
+    }
+
+    fn read_slots(&mut self, disk: &Shared, partitions: &[Placed], entries: &[Entry], budget: &DiskBudget) {
+        if entries.iter().any(|entry| entry.slot.is_some()) {
+            self.slots = Slots::of_entries(entries, partitions);
+            return;
+        }
         let Some(esp) = partitions.iter().find(|partition| is_esp(partition)) else { return };
         match Slots::read(&Window::of_partition(disk, esp), partitions, budget) {
             Ok(slots) => self.slots = slots,

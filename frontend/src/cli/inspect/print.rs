@@ -32,7 +32,8 @@ impl fmt::Display for Text<'_> {
         if let Some(slots) = &report.slots {
             writeln!(f, "\nslots")?;
             slots.slots.iter().try_for_each(|slot| write_slot(f, slot))?;
-            writeln!(f, "  order          {}, last good: {}", line(&slots.order), line(&slots.good))?;
+            let good = if slots.good.is_empty() { "none" } else { &slots.good };
+            writeln!(f, "  order          {}, last good: {}", line(&slots.order), line(good))?;
         }
         let Some(linux) = &report.linux else { return Ok(()) };
         writeln!(f, "\nsystem")?;
