@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::LazyLock;
+use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant, SystemTime};
 
 use rustix::fs::{FlockOperation, flock};
@@ -185,25 +186,32 @@ fn report_of(
     report
 }
 
-/// Boot a disk, tell the machine what it is to do, and pull the plug after so long.
-pub(crate) fn boot_and_kill(disk: &Path, firmware: &str, told: &str, after: Duration) {
+/// Boot a disk, tell the machine what it is to do, and pull the plug so long after it has printed a word.
+pub(crate) fn boot_and_kill(disk: &Path, firmware: &str, told: &str, word: &str, after: Duration) {
     let mut command = Command::new(VMIMAGE);
-    let told = format!("{told}:{}", nonce());
-    machine(&mut command, disk, firmware, &told).stdin(Stdio::null()).stdout(Stdio::null());
+    machine(&mut command, disk, firmware, &format!("{told}:{}", nonce()));
     // It is QEMU, or takes QEMU with it.
-    let mut qemu = command.spawn().unwrap();
+    let (mut qemu, mut console) = Console::start(&mut command);
+    let is_there = console.has(word, Instant::now() + LIMIT);
     std::thread::sleep(after);
     let _ = qemu.kill();
     qemu.wait().unwrap();
+    assert!(is_there, "the machine has not printed {word}:\n{}", console.text);
 }
 
-/// The same once it has printed a word. How long that took.
-pub(crate) fn boot_until(disk: &Path, firmware: &str, told: &str, word: &str) -> Duration {
+/// How long it takes from one word to another in the same boot, which then ends.
+pub(crate) fn boot_between(disk: &Path, firmware: &str, told: &str, words: [&str; 2]) -> Duration {
     let mut command = Command::new(VMIMAGE);
     machine(&mut command, disk, firmware, &format!("{told}:{}", nonce()));
-    let start = Instant::now();
-    run_until(&mut command, word, LIMIT);
-    start.elapsed()
+    let (mut qemu, mut console) = Console::start(&mut command);
+    let end = Instant::now() + LIMIT;
+    let times = words.map(|word| console.has(word, end).then(Instant::now));
+    let _ = qemu.kill();
+    qemu.wait().unwrap();
+    let [Some(first), Some(second)] = times else {
+        panic!("the machine has not printed {words:?}:\n{}", console.text)
+    };
+    second - first
 }
 
 /// A machine whose serial number is what it is told.
@@ -249,25 +257,45 @@ fn run_for(command: &mut Command, limit: Duration) -> String {
 
 /// Run a command until it has printed `word`, then end it; at most for `limit`. What it printed.
 pub(crate) fn run_until(command: &mut Command, word: &str, limit: Duration) -> String {
-    let mut child =
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn().unwrap();
-    let stdout = child.stdout.take().unwrap();
-    let (sender, lines) = std::sync::mpsc::channel();
-    std::thread::spawn(move || {
-        let lines = BufReader::new(stdout).split(b'\n').map_while(Result::ok);
-        lines.map(|line| sender.send(String::from_utf8_lossy(&line).into_owned())).all(|sent| sent.is_ok())
-    });
-    let (end, mut console) = (Instant::now() + limit, String::new());
-    while !console.contains(word) {
-        match lines.recv_timeout(end.saturating_duration_since(Instant::now())) {
-            Ok(line) => console.extend([line.as_str(), "\n"]),
-            Err(_) => break,
-        }
-    }
+    let (mut child, mut console) = Console::start(command);
+    let is_there = console.has(word, Instant::now() + limit);
     run(Command::new("kill").arg(child.id().to_string()));
     child.wait().unwrap();
-    assert!(console.contains(word), "{command:?} has not printed {word}:\n{console}");
-    console
+    assert!(is_there, "{command:?} has not printed {word}:\n{}", console.text);
+    console.text
+}
+
+/// What a command prints, as it comes.
+struct Console {
+    lines: Receiver<String>,
+    text: String,
+}
+
+impl Console {
+    fn start(command: &mut Command) -> (Child, Self) {
+        let mut child =
+            command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn().unwrap();
+        let stdout = child.stdout.take().unwrap();
+        let (sender, lines) = channel();
+        std::thread::spawn(move || {
+            let lines = BufReader::new(stdout).split(b'\n').map_while(Result::ok);
+            lines
+                .map(|line| sender.send(String::from_utf8_lossy(&line).into_owned()))
+                .all(|sent| sent.is_ok())
+        });
+        (child, Self { lines, text: String::new() })
+    }
+
+    /// Whether it has printed `word` before `end`.
+    fn has(&mut self, word: &str, end: Instant) -> bool {
+        while !self.text.contains(word) {
+            match self.lines.recv_timeout(end.saturating_duration_since(Instant::now())) {
+                Ok(line) => self.text.extend([line.as_str(), "\n"]),
+                Err(_) => return false,
+            }
+        }
+        true
+    }
 }
 
 /// A partition as sfdisk sees it: start and size in bytes.

@@ -3,10 +3,9 @@
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
 
 use super::boot::{bare_alpine, check_report};
-use super::lab::{boot, boot_and_kill, boot_until, build, copy_of, extract, partitions, raw, run, scratch};
+use super::lab::{boot, boot_and_kill, boot_between, build, copy_of, extract, partitions, raw, run, scratch};
 use super::scratch::Machine;
 
 const DEBIAN: &str = "vmimage-test/debian:12";
@@ -157,20 +156,19 @@ fn a_machine_whose_partition_is_damaged_starts_and_says_so() {
 fn a_machine_whose_plug_is_pulled_has_all_in_the_next_boot() {
     let folder = scratch();
     let disk = machine(DEBIAN, folder.path());
-    let [mount, init, end] = ["EXT4-fs (vda4): mounted", "systemd[1]:", "report:end"]
-        .map(|word| boot_until(&copy(&disk, folder.path()), "--bios", "", word));
-    assert!(mount < init && init < end, "{mount:?} {init:?} {end:?}");
-    let between = |from: Duration, to: Duration, number: u32, of: u32| from + (to - from) * number / of;
-    let seeding = (0..15).map(|number| between(mount, init, number, 14));
-    let later = (1..=5).map(|number| between(init, end, number, 5));
-    for after in seeding.chain(later) {
+    let [mount, init, end] = ["EXT4-fs (vda4): mounted", "systemd[1]:", "report:end"];
+    let between = |words| boot_between(&copy(&disk, folder.path()), "--bios", "", words);
+    let (seeding, later) = (between([mount, init]), between([init, end]));
+    let seeding = (0..15).map(|number| (mount, seeding * number / 14));
+    let later = (1..=5).map(|number| (init, later * number / 5));
+    for (word, after) in seeding.chain(later) {
         let copy = copy(&disk, folder.path());
-        boot_and_kill(&copy, "--bios", "", after);
+        boot_and_kill(&copy, "--bios", "", word, after);
         let report = boot(&copy, "--bios", &[]);
         check_report(DEBIAN, "--bios", &report);
         assert!(report.get("persist").ends_with(r#""in_memory":{}}"#), "{}", report.get("persist"));
         for fact in ["whole", "lost", "left"] {
-            assert_eq!(report.get(fact), "", "{fact}, cut after {after:?}");
+            assert_eq!(report.get(fact), "", "{fact}, cut {after:?} after {word}");
         }
         let raw = raw(&copy, folder.path());
         let persist = partitions(&raw).pop().unwrap();
