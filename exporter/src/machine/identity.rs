@@ -193,10 +193,18 @@ fn snake_oil(editor: &mut Editor<'_>, os: &Os) -> Result<Option<String>> {
 
 /// Whether the distribution makes missing host keys at boot.
 fn makes_keys(tree: &Tree) -> Result<bool> {
-    let units = ["sshd-keygen.service", "sshd-keygen@rsa.service", "sshdgenkeys.service"];
-    let script = read(tree, "/etc/init.d/sshd")?;
-    Ok(units.into_iter().any(|unit| systemd::unit_file(tree, unit).is_some())
-        || String::from_utf8_lossy(&script).contains("ssh-keygen"))
+    for unit in ["sshd-keygen.service", "sshd-keygen@rsa.service", "sshdgenkeys.service"] {
+        let Some(path) = systemd::unit_file(tree, unit) else { continue };
+        // That of Debian 13: to systemd a machine whose machine-id is empty, as it is here, was booted before.
+        if !contains(&read(tree, &path)?, "ConditionFirstBoot=") {
+            return Ok(true);
+        }
+    }
+    Ok(contains(&read(tree, "/etc/init.d/sshd")?, "ssh-keygen"))
+}
+
+fn contains(text: &[u8], words: &str) -> bool {
+    String::from_utf8_lossy(text).contains(words)
 }
 
 fn names(tree: &Tree, directory: &str) -> Vec<String> {
@@ -248,6 +256,12 @@ mod tests {
         let tree = edit(&[&SYSTEMD, &SSHD, &fedora]);
         assert_eq!(names(&tree, SSH), ["sshd_config"]);
         assert!(tree.lookup(WANTED).is_none());
+
+        let debian_13 =
+            [("/usr/lib/systemd/system/sshd-keygen.service", "[Unit]\nConditionFirstBoot=yes\n[Service]\n")];
+        let tree = edit(&[&SYSTEMD, &SSHD, &debian_13]);
+        assert_eq!(names(&tree, SSH), ["sshd_config"]);
+        assert!(tree.resolve(WANTED).is_some());
 
         let alpine = [("/etc/init.d/sshd", "ssh-keygen -A\n")];
         assert_eq!(names(&edit(&[&SSHD, &alpine]), SSH), ["sshd_config"]);
