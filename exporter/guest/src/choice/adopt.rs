@@ -9,6 +9,7 @@ use rustix::fs::{Mode, OFlags, ResolveFlags, open, openat2};
 use serde::Deserialize;
 
 use super::Slot;
+use super::entry_name::is_plain;
 use crate::grow::device::in_file;
 
 /// Where a root says how it is started.
@@ -47,14 +48,10 @@ impl Recipe {
             _ => in_file(&path)(error),
         })?;
         let recipe: Self = serde_json::from_str(&text).map_err(in_file(&path))?;
-        let is_name = |name: &str| {
-            !name.is_empty()
-                && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
-        };
         let is_line = |text: &str| !text.contains(['\n', '\r']);
         let names = [Some(&*recipe.token), recipe.initrd_name()];
         let lines = [&recipe.title, &recipe.options];
-        if !names.into_iter().flatten().all(is_name) || !lines.into_iter().all(|text| is_line(text)) {
+        if !names.into_iter().flatten().all(is_plain) || !lines.into_iter().all(|text| is_line(text)) {
             return Err(format!("{}: is damaged", path.display()));
         }
         Ok(recipe)

@@ -150,6 +150,25 @@ fn another_root_in_a_slot_brings_its_own_kernel_and_nothing_is_left_of_the_first
     assert_eq!(esp.names(), "kiosk-A.conf kiosk-B+2-0.conf");
 }
 
+/// As Debian 13 calls its own.
+#[test]
+fn an_initramfs_may_have_a_plus_in_its_name_and_no_place_but_its_folder() {
+    let (esp, root) = (Esp::with(&[("kiosk-A.conf", 1)]), root("kernel"));
+    let recipe = |initrd: &str| {
+        let text = RECIPE.replace("/boot/initrd.img-6.1", initrd);
+        fs::write(root.path().join("usr/lib/vmimage/entry.json"), text).unwrap();
+        esp.entries.adopt(Slot::B, root.path(), "id", true)
+    };
+    fs::write(root.path().join("boot/initrd.img-6.12.38+deb13-amd64"), "of Debian 13").unwrap();
+    recipe("/boot/initrd.img-6.12.38+deb13-amd64").unwrap();
+    assert_eq!(esp.text("kiosk/B/initrd.img-6.12.38+deb13-amd64"), "of Debian 13");
+    let entry = esp.text("loader/entries/kiosk-B+2-0.conf");
+    assert!(entry.ends_with("\ninitrd     /kiosk/B/initrd.img-6.12.38+deb13-amd64\n"), "{entry}");
+    for initrd in ["/boot/..", "/boot/", "/boot/two words"] {
+        assert!(recipe(initrd).unwrap_err().ends_with("entry.json: is damaged"), "{initrd}");
+    }
+}
+
 /// No entry names files that are not all there, and the other slot keeps its own.
 #[test]
 fn a_copy_that_fails_leaves_the_slot_without_an_entry() {
