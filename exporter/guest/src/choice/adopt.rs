@@ -71,14 +71,19 @@ impl Recipe {
         Ok(true)
     }
 
-    /// Put them there, in the place of all that was.
+    /// Put them there, in the place of all that was. If that fails there is nothing: others miss the room.
     pub(super) fn copy_files(&self, root: &Path, esp: &Path, token: &str, slot: Slot) -> Result<(), String> {
         let folder = folder(esp, token, slot);
-        match fs::remove_dir_all(&folder) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(in_file(&folder)(error)),
-            _ => {}
+        remove(&folder)?;
+        let copied = self.copy_into(&folder, root, esp);
+        if copied.is_err() {
+            let _ = remove(&folder);
         }
-        fs::create_dir_all(&folder).map_err(in_file(&folder))?;
+        copied
+    }
+
+    fn copy_into(&self, folder: &Path, root: &Path, esp: &Path) -> Result<(), String> {
+        fs::create_dir_all(folder).map_err(in_file(folder))?;
         for (from, name) in self.files() {
             let to = folder.join(name);
             copy(&mut open_within(root, from)?, &to).map_err(in_file(&to))?;
@@ -148,6 +153,13 @@ pub(super) fn read(path: &Path, max: u64) -> io::Result<String> {
 
 fn folder(esp: &Path, token: &str, slot: Slot) -> PathBuf {
     esp.join(token).join(slot.name())
+}
+
+fn remove(folder: &Path) -> Result<(), String> {
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(in_file(folder)(error)),
+        _ => Ok(()),
+    }
 }
 
 /// A file of a root, whose links lead to places of the same root.

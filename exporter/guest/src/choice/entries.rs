@@ -89,13 +89,32 @@ impl Entries {
         let token = entries.first().map_or(&recipe.token, |entry| &entry.name.token).clone();
         let version = entries.iter().map(|entry| entry.version).max().unwrap_or_default().saturating_add(1);
         if !recipe.has_files(root, &self.esp, &token, slot)? {
+            self.require_other(&entries, slot)?;
             // None names what is half written.
             self.remove_but(slot, None)?;
-            recipe.copy_files(root, &self.esp, &token, slot)?;
+            let copied = recipe.copy_files(root, &self.esp, &token, slot);
+            copied.map_err(|error| {
+                let name = slot.name();
+                format!("{error}; slot {name} has no entry now: mend that, and say vmimage-boot next {name}")
+            })?;
         }
         let counter = is_tried.then_some(Counter { left: recipe.tries, done: 0 });
         let name = EntryName { token, slot, counter };
         self.write(&name, &recipe.entry(&name.token, slot, id, version))
+    }
+
+    /// Something that can be started while what this slot starts is written.
+    fn require_other(&self, entries: &[Entry], slot: Slot) -> Result<(), String> {
+        if first(entries, slot).is_none() || first(entries, slot.other()).is_some() {
+            return Ok(());
+        }
+        Err(format!(
+            "{}: has no entry but that of slot {}, and its kernel is another one than in the root: it is not copied, a power \
+             cut would leave nothing to start; make slot {} the next one first",
+            self.folder().display(),
+            slot.name(),
+            slot.other().name()
+        ))
     }
 
     /// Whether a restart leads to the same slot again, and to no try that would be counted.

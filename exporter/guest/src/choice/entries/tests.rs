@@ -182,9 +182,26 @@ fn a_copy_that_fails_leaves_the_slot_without_an_entry() {
     fs::remove_file(root.path().join("boot/initrd.img-6.1")).unwrap();
     let error = esp.entries.adopt(Slot::B, root.path(), "id", true).unwrap_err();
     assert!(error.contains("/boot/initrd.img-6.1: No such file"), "{error}");
+    assert!(error.ends_with("; slot B has no entry now: mend that, and say vmimage-boot next B"), "{error}");
+    // The kernel was copied already, and would be in the way of the other slot's.
+    assert!(!esp.folder.path().join("kiosk/B").exists());
     fs::remove_file(root.path().join("usr/lib/vmimage/entry.json")).unwrap();
     let error = esp.entries.adopt(Slot::B, root.path(), "id", true).unwrap_err();
     assert!(error.contains("was not built for systemd-boot"), "{error}");
+}
+
+#[test]
+fn the_only_entry_stays_where_its_kernel_would_have_to_be_copied() {
+    let (esp, root) = (Esp::with(&[("kiosk-A.conf", 1)]), root("kernel"));
+    let error = esp.entries.adopt(Slot::A, root.path(), "id", true).unwrap_err();
+    assert!(error.contains("has no entry but that of slot A, and its kernel is another one"), "{error}");
+    assert_eq!((&*esp.names(), &*esp.says()), ("kiosk-A.conf", "A A good bad0"));
+    // With its files there is nothing to copy.
+    esp.entries.adopt(Slot::B, root.path(), "id", true).unwrap();
+    fs::rename(esp.folder.path().join("kiosk/B"), esp.folder.path().join("kiosk/A")).unwrap();
+    fs::remove_file(esp.entries.folder().join("kiosk-B+2-0.conf")).unwrap();
+    esp.entries.adopt(Slot::A, root.path(), "id", true).unwrap();
+    assert_eq!(esp.says(), "A - trying0 bad0");
 }
 
 /// Where the plug was pulled between two steps, there are both entries of a slot, or a file without its name, or one
