@@ -132,16 +132,16 @@ fn filled(options: &str, slot: Slot, id: &str) -> String {
     options.split_ascii_whitespace().map(fill).collect::<Vec<_>>().join(" ")
 }
 
-/// The value of a key of an entry.
-pub(super) fn value<'a>(entry: &'a str, key: &str) -> Option<&'a str> {
-    let pairs = entry.lines().filter_map(|line| line.split_once(char::is_whitespace));
-    pairs.filter(|(name, _)| *name == key).map(|(_, value)| value.trim()).next()
+/// The values of a key of an entry; systemd-boot puts those of several lines of options together.
+pub(super) fn values<'a>(entry: &'a str, key: &str) -> impl Iterator<Item = &'a str> {
+    let pairs = entry.lines().filter_map(|line| line.trim_start().split_once(char::is_whitespace));
+    pairs.filter(move |(name, _)| *name == key).map(|(_, value)| value.trim())
 }
 
 /// Whether an entry starts a slot.
 pub(super) fn is_of(entry: &str, slot: Slot) -> bool {
     let word = format!("rauc.slot={}", slot.name());
-    value(entry, "options").is_some_and(|options| options.split_ascii_whitespace().any(|own| own == word))
+    values(entry, "options").flat_map(str::split_ascii_whitespace).any(|own| own == word)
 }
 
 /// A text of at most so many bytes; what is none of a FAT's sectors that were never written comes out as it is.

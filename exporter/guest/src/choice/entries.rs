@@ -134,7 +134,7 @@ impl Entries {
             let name = path.file_name().and_then(|name| EntryName::parse(name.to_str()?));
             let Some(name) = name else { continue };
             let text = adopt::read(&path, ENTRY_MAX).map_err(in_file(&path))?;
-            let version = adopt::value(&text, "version").and_then(|version| version.parse().ok());
+            let version = adopt::values(&text, "version").next().and_then(|version| version.parse().ok());
             // Another one that ends like this is of another system.
             if adopt::is_of(&text, name.slot) {
                 entries.push(Entry { name, version: version.unwrap_or_default(), path });

@@ -93,6 +93,10 @@ fn entries_say_what_systemd_boot_would_do() {
     let esp = Esp::with(&[("kiosk-A.conf", 1)]);
     assert_eq!(esp.entries.state(Slot::A).unwrap().lost, None);
     assert!(esp.entries.state(Slot::B).unwrap().lost.is_some());
+    // As somebody has edited it by hand.
+    let text = "options ro quiet\n  options\trauc.slot=B\n version 2\n";
+    fs::write(esp.entries.folder().join("kiosk-B.conf"), text).unwrap();
+    assert_eq!(esp.says(), "BA B good good");
 }
 
 #[test]
