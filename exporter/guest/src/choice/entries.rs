@@ -149,13 +149,19 @@ impl Entries {
     }
 
     /// The same entry by another name. Until that is on the disk, it has the old one, too: a FAT may lose the one before it
-    /// has written the other.
+    /// has written the other. Where no file can be written beside it, as on an ESP that is full, it gets the name at once, as
+    /// systemd-bless-boot(8) does it: a good boot is not to be lost by that.
     fn rename(&self, entry: &Entry, name: &EntryName) -> Result<(), String> {
         if *name == entry.name {
             return self.remove_but(name.slot, Some(&entry.path));
         }
         let text = adopt::read(&entry.path, ENTRY_MAX).map_err(in_file(&entry.path))?;
-        self.write(name, &text)
+        self.write(name, &text).or_else(|_| {
+            let to = self.folder().join(name.file());
+            fs::rename(&entry.path, &to).map_err(in_file(&to))?;
+            self.sync()?;
+            self.remove_but(name.slot, Some(&to))
+        })
     }
 
     /// All of it is there before it has its name.
@@ -167,7 +173,10 @@ impl Entries {
             File::open(&unnamed)?.sync_all()?;
             fs::rename(&unnamed, &to)
         };
-        written().map_err(in_file(&to))?;
+        if let Err(error) = written() {
+            let _ = fs::remove_file(&unnamed);
+            return Err(in_file(&to)(error));
+        }
         self.sync()?;
         self.remove_but(name.slot, Some(&to))
     }

@@ -115,6 +115,17 @@ fn a_good_boot_takes_the_counters_off_and_a_bad_slot_has_no_try_left() {
     lost.entries.set_bad(Slot::A).unwrap();
 }
 
+/// A folder in the place of the file that is written first.
+#[test]
+fn a_good_boot_is_said_even_where_no_file_can_be_written() {
+    let esp = Esp::with(&[("kiosk-A.conf", 1), ("kiosk-B+2-1.conf", 2)]);
+    fs::create_dir(esp.entries.folder().join("kiosk-B.tmp")).unwrap();
+    assert!(esp.entries.set_good(Slot::B).unwrap());
+    assert_eq!((&*esp.names(), &*esp.says()), ("kiosk-A.conf kiosk-B.conf kiosk-B.tmp", "BA B good good"));
+    let error = esp.entries.adopt(Slot::B, root("kernel").path(), "id", true).unwrap_err();
+    assert!(error.contains("kiosk-B+2-0.conf: "), "{error}");
+}
+
 #[test]
 fn the_next_slot_gets_an_entry_of_what_its_root_says() {
     let (esp, root) = (Esp::with(&[("shop-A.conf", 1)]), root("kernel"));
