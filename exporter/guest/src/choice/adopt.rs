@@ -144,7 +144,7 @@ pub(super) fn is_of(entry: &str, slot: Slot) -> bool {
     values(entry, "options").flat_map(str::split_ascii_whitespace).any(|own| own == word)
 }
 
-/// A text of at most so many bytes; what is none of a FAT's sectors that were never written comes out as it is.
+/// A text of at most so many bytes. Where sectors of a FAT were never written it may be anything, and is no error.
 pub(super) fn read(path: &Path, max: u64) -> io::Result<String> {
     let mut bytes = Vec::new();
     File::open(path)?.take(max).read_to_end(&mut bytes)?;
