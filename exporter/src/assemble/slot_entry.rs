@@ -8,6 +8,7 @@ use super::type_one::type_one;
 use crate::boot::slots::{self, Slots};
 use crate::boot::{Entry, systemd_boot};
 use crate::error::{Error, Kind, Result};
+use crate::tree::kernel::Kernel;
 use crate::tree::{Editor, Tree};
 
 /// Where a root says how it is started.
@@ -39,8 +40,7 @@ impl Menu<'_> {
     ) -> Result<(Entry, systemd_boot::Menu, Vec<String>)> {
         let ((first, kernel), others) = self.entries(editor.tree());
         let tree = editor.tree();
-        let place = |path: &String| place(tree, path);
-        let (linux, initrd) = (place(&kernel.image)?, kernel.initramfs.as_ref().map(place).transpose()?);
+        let kernel = &in_place(tree, kernel)?;
         let (token, tries) = (self.token(tree)?, self.spec.update.tries());
         let [name, _] = slots::NAMES;
         let [partition, _] = slots.partitions;
@@ -52,8 +52,8 @@ impl Menu<'_> {
             ..type_one(tree, &entry, kernel)?
         };
         let options = slots::template(&first.cmdline);
-        let (title, initrd) = (&*first.title, initrd.as_deref());
-        let recipe = Recipe { token: &token, title, options: &options, linux: &linux, initrd, tries };
+        let (title, linux, initrd) = (&*first.title, &*kernel.image, kernel.initramfs.as_deref());
+        let recipe = Recipe { token: &token, title, options: &options, linux, initrd, tries };
         let failed = |error: serde_json::Error| Error::new(Kind::Input, PATH, error.to_string());
         editor.write_file(PATH, serde_json::to_vec(&recipe).map_err(failed)?, 0o644)?;
         let mut notes =
@@ -67,6 +67,43 @@ impl Menu<'_> {
     }
 }
 
-fn place(tree: &Tree, path: &str) -> Result<String> {
-    tree.canonical(path).ok_or_else(|| Error::new(Kind::NotFound, path, "leads to no file of the tree"))
+/// The kernel by paths that lead through no links: its files have the same names on this disk and where the machine copies
+/// them.
+fn in_place(tree: &Tree, kernel: &Kernel) -> Result<Kernel> {
+    let place = |path: &String| {
+        tree.canonical(path).ok_or_else(|| Error::new(Kind::NotFound, path, "leads to no file of the tree"))
+    };
+    let (image, initramfs) = (place(&kernel.image)?, kernel.initramfs.as_ref().map(place).transpose()?);
+    Ok(Kernel { image, initramfs, ..kernel.clone() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tree::kernel::Origin;
+    use crate::tree::testing::tree;
+
+    #[test]
+    fn files_behind_links_are_called_as_they_are_where_they_lie() {
+        let files = [
+            ("/boot/vmlinuz-6.1", "-> ../usr/lib/modules/6.1/vmlinuz"),
+            ("/usr/lib/modules/6.1/vmlinuz", "MZ"),
+            ("/boot/initrd.img-6.1", "-> /usr/lib/initramfs.img"),
+            ("/usr/lib/initramfs.img", "initramfs"),
+        ];
+        let kernel = Kernel {
+            version: "6.1".into(),
+            image: "/boot/vmlinuz-6.1".into(),
+            initramfs: Some("/boot/initrd.img-6.1".into()),
+            modules: None,
+            stable: None,
+            origin: Origin::Image,
+        };
+        let placed = in_place(&tree(&files), &kernel).unwrap();
+        assert_eq!(placed.image, "/usr/lib/modules/6.1/vmlinuz");
+        assert_eq!(placed.initramfs.as_deref(), Some("/usr/lib/initramfs.img"));
+        let lost = tree(&[("/boot/vmlinuz-6.1", "-> vmlinuz-6.1")]);
+        let error = in_place(&lost, &kernel).unwrap_err().to_string();
+        assert!(error.starts_with("/boot/vmlinuz-6.1: leads to no file"), "{error}");
+    }
 }

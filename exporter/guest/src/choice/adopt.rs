@@ -9,6 +9,7 @@ use rustix::fs::{Mode, OFlags, ResolveFlags, open, openat2};
 use serde::Deserialize;
 
 use super::Slot;
+use super::entry_name::is_plain;
 use crate::grow::device::in_file;
 
 /// Where a root says how it is started.
@@ -47,14 +48,10 @@ impl Recipe {
             _ => in_file(&path)(error),
         })?;
         let recipe: Self = serde_json::from_str(&text).map_err(in_file(&path))?;
-        let is_name = |name: &str| {
-            !name.is_empty()
-                && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
-        };
         let is_line = |text: &str| !text.contains(['\n', '\r']);
         let names = [Some(&*recipe.token), recipe.initrd_name()];
         let lines = [&recipe.title, &recipe.options];
-        if !names.into_iter().flatten().all(is_name) || !lines.into_iter().all(|text| is_line(text)) {
+        if !names.into_iter().flatten().all(is_plain) || !lines.into_iter().all(|text| is_line(text)) {
             return Err(format!("{}: is damaged", path.display()));
         }
         Ok(recipe)
@@ -74,14 +71,19 @@ impl Recipe {
         Ok(true)
     }
 
-    /// Put them there, in the place of all that was.
+    /// Put them there, in the place of all that was. If that fails there is nothing: others miss the room.
     pub(super) fn copy_files(&self, root: &Path, esp: &Path, token: &str, slot: Slot) -> Result<(), String> {
         let folder = folder(esp, token, slot);
-        match fs::remove_dir_all(&folder) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(in_file(&folder)(error)),
-            _ => {}
+        remove(&folder)?;
+        let copied = self.copy_into(&folder, root, esp);
+        if copied.is_err() {
+            let _ = remove(&folder);
         }
-        fs::create_dir_all(&folder).map_err(in_file(&folder))?;
+        copied
+    }
+
+    fn copy_into(&self, folder: &Path, root: &Path, esp: &Path) -> Result<(), String> {
+        fs::create_dir_all(folder).map_err(in_file(folder))?;
         for (from, name) in self.files() {
             let to = folder.join(name);
             copy(&mut open_within(root, from)?, &to).map_err(in_file(&to))?;
@@ -130,19 +132,19 @@ fn filled(options: &str, slot: Slot, id: &str) -> String {
     options.split_ascii_whitespace().map(fill).collect::<Vec<_>>().join(" ")
 }
 
-/// The value of a key of an entry.
-pub(super) fn value<'a>(entry: &'a str, key: &str) -> Option<&'a str> {
-    let pairs = entry.lines().filter_map(|line| line.split_once(char::is_whitespace));
-    pairs.filter(|(name, _)| *name == key).map(|(_, value)| value.trim()).next()
+/// The values of a key of an entry; systemd-boot puts those of several lines of options together.
+pub(super) fn values<'a>(entry: &'a str, key: &str) -> impl Iterator<Item = &'a str> {
+    let pairs = entry.lines().filter_map(|line| line.trim_start().split_once(char::is_whitespace));
+    pairs.filter(move |(name, _)| *name == key).map(|(_, value)| value.trim())
 }
 
 /// Whether an entry starts a slot.
 pub(super) fn is_of(entry: &str, slot: Slot) -> bool {
     let word = format!("rauc.slot={}", slot.name());
-    value(entry, "options").is_some_and(|options| options.split_ascii_whitespace().any(|own| own == word))
+    values(entry, "options").flat_map(str::split_ascii_whitespace).any(|own| own == word)
 }
 
-/// A text of at most so many bytes; what is none of a FAT's sectors that were never written comes out as it is.
+/// A text of at most so many bytes. Where sectors of a FAT were never written it may be anything, and is no error.
 pub(super) fn read(path: &Path, max: u64) -> io::Result<String> {
     let mut bytes = Vec::new();
     File::open(path)?.take(max).read_to_end(&mut bytes)?;
@@ -151,6 +153,13 @@ pub(super) fn read(path: &Path, max: u64) -> io::Result<String> {
 
 fn folder(esp: &Path, token: &str, slot: Slot) -> PathBuf {
     esp.join(token).join(slot.name())
+}
+
+fn remove(folder: &Path) -> Result<(), String> {
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(in_file(folder)(error)),
+        _ => Ok(()),
+    }
 }
 
 /// A file of a root, whose links lead to places of the same root.

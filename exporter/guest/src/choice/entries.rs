@@ -89,13 +89,32 @@ impl Entries {
         let token = entries.first().map_or(&recipe.token, |entry| &entry.name.token).clone();
         let version = entries.iter().map(|entry| entry.version).max().unwrap_or_default().saturating_add(1);
         if !recipe.has_files(root, &self.esp, &token, slot)? {
+            self.require_other(&entries, slot)?;
             // None names what is half written.
             self.remove_but(slot, None)?;
-            recipe.copy_files(root, &self.esp, &token, slot)?;
+            let copied = recipe.copy_files(root, &self.esp, &token, slot);
+            copied.map_err(|error| {
+                let name = slot.name();
+                format!("{error}; slot {name} has no entry now: mend that, and say vmimage-boot next {name}")
+            })?;
         }
         let counter = is_tried.then_some(Counter { left: recipe.tries, done: 0 });
         let name = EntryName { token, slot, counter };
         self.write(&name, &recipe.entry(&name.token, slot, id, version))
+    }
+
+    /// Something that can be started while what this slot starts is written.
+    fn require_other(&self, entries: &[Entry], slot: Slot) -> Result<(), String> {
+        if first(entries, slot).is_none() || first(entries, slot.other()).is_some() {
+            return Ok(());
+        }
+        Err(format!(
+            "{}: has no entry but that of slot {}, and its kernel is another one than in the root: it is not copied, a power \
+             cut would leave nothing to start; make slot {} the next one first",
+            self.folder().display(),
+            slot.name(),
+            slot.other().name()
+        ))
     }
 
     /// Whether a restart leads to the same slot again, and to no try that would be counted.
@@ -115,7 +134,7 @@ impl Entries {
             let name = path.file_name().and_then(|name| EntryName::parse(name.to_str()?));
             let Some(name) = name else { continue };
             let text = adopt::read(&path, ENTRY_MAX).map_err(in_file(&path))?;
-            let version = adopt::value(&text, "version").and_then(|version| version.parse().ok());
+            let version = adopt::values(&text, "version").next().and_then(|version| version.parse().ok());
             // Another one that ends like this is of another system.
             if adopt::is_of(&text, name.slot) {
                 entries.push(Entry { name, version: version.unwrap_or_default(), path });
@@ -130,13 +149,19 @@ impl Entries {
     }
 
     /// The same entry by another name. Until that is on the disk, it has the old one, too: a FAT may lose the one before it
-    /// has written the other.
+    /// has written the other. Where no file can be written beside it, as on an ESP that is full, it gets the name at once, as
+    /// systemd-bless-boot(8) does it: a good boot is not to be lost by that.
     fn rename(&self, entry: &Entry, name: &EntryName) -> Result<(), String> {
         if *name == entry.name {
             return self.remove_but(name.slot, Some(&entry.path));
         }
         let text = adopt::read(&entry.path, ENTRY_MAX).map_err(in_file(&entry.path))?;
-        self.write(name, &text)
+        self.write(name, &text).or_else(|_| {
+            let to = self.folder().join(name.file());
+            fs::rename(&entry.path, &to).map_err(in_file(&to))?;
+            self.sync()?;
+            self.remove_but(name.slot, Some(&to))
+        })
     }
 
     /// All of it is there before it has its name.
@@ -148,7 +173,10 @@ impl Entries {
             File::open(&unnamed)?.sync_all()?;
             fs::rename(&unnamed, &to)
         };
-        written().map_err(in_file(&to))?;
+        if let Err(error) = written() {
+            let _ = fs::remove_file(&unnamed);
+            return Err(in_file(&to)(error));
+        }
         self.sync()?;
         self.remove_but(name.slot, Some(&to))
     }

@@ -29,7 +29,7 @@ impl EntryName {
         let stem = name.strip_suffix(SUFFIX)?;
         let counted = stem.rsplit_once('+').and_then(|(stem, text)| Some((stem, Counter::parse(text)?)));
         let (stem, counter) = counted.map_or((stem, None), |(stem, counter)| (stem, Some(counter)));
-        let (token, slot) = stem.rsplit_once('-')?;
+        let (token, slot) = stem.rsplit_once('-').filter(|(token, _)| is_plain(token))?;
         Some(Self { token: token.to_owned(), slot: Slot::named(slot)?, counter })
     }
 
@@ -59,6 +59,13 @@ impl Counter {
             |text: &str| text.parse().ok().filter(|_| text.bytes().all(|byte| byte.is_ascii_digit()));
         Some(Self { left: number(left)?, done: number(done)? })
     }
+}
+
+/// Whether a FAT takes it for the name of a file or a folder, and an entry as part of a path. Releases of Debian's kernels have
+/// a `+`.
+pub(super) fn is_plain(name: &str) -> bool {
+    let is_of_fat = |byte: u8| byte.is_ascii_graphic() && !br#""*/:<>?\|"#.contains(&byte);
+    !name.is_empty() && !name.ends_with('.') && name.bytes().all(is_of_fat)
 }
 
 #[cfg(test)]
@@ -93,10 +100,23 @@ mod tests {
             "kiosk-B+x.conf",
             "kiosk-C.conf",
             "B.conf",
+            "-B.conf",
+            "..-B.conf",
+            "my kiosk-B.conf",
             ".conf",
             "",
         ] {
             assert_eq!(EntryName::parse(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn names_are_those_that_a_fat_has() {
+        for name in ["kiosk", "initrd.img-6.12.38+deb13-amd64", "initramfs-6.1~rc1.img", "a=b,c"] {
+            assert!(is_plain(name), "{name}");
+        }
+        for name in ["", ".", "..", "kiosk.", "a b", "a/b", r"a\b", "a:b", "k\u{fc}che", "a\n"] {
+            assert!(!is_plain(name), "{name:?}");
         }
     }
 }

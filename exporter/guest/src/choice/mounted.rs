@@ -56,6 +56,8 @@ impl Mounted {
         if is_booted {
             return Ok(Self { path: "/".into(), is_ours: false });
         }
+        // One that was killed has left what was in the slot then.
+        let _ = unmount(ROOT, UnmountFlags::DETACH);
         let flags = SAFE | MountFlags::RDONLY;
         let mounted = |at: &Path, (kind, drivers): (&str, &[&str])| {
             with_drivers(drivers, || mount(device, at, kind, flags, None))

@@ -77,14 +77,13 @@ fn guard(deadline: Duration) -> Result<(), String> {
     let (events, inbox) = channel();
     watch_signals(events.clone())?;
     listen(events)?;
-    let (mut watchdog, mut has_names) = (Watchdog(None), false);
+    name_slots();
+    let mut watchdog = Watchdog(None);
     let meanwhile = || {
         // Else a person is there, and may want to see what hangs.
         if !choice::is_by_hand() {
             watchdog.feed();
         }
-        // Once sysfs is mounted.
-        has_names = has_names || choice::name_slots().is_ok();
     };
     let event = wait(&inbox, deadline, meanwhile);
     match (event == Event::Deadline).then(why_off) {
@@ -106,6 +105,15 @@ fn guard(deadline: Duration) -> Result<(), String> {
 fn stay() {
     let _ = mlockall(MlockAllFlags::CURRENT);
     let _ = fs::write("/proc/self/oom_score_adj", "-1000");
+}
+
+/// Once sysfs is mounted. A disk that hangs while its table is read keeps nobody from restarting the machine.
+fn name_slots() {
+    thread::spawn(|| {
+        while choice::name_slots().is_err() {
+            thread::sleep(FEED);
+        }
+    });
 }
 
 /// Until the first event, or for so long. `meanwhile` is done again and again.

@@ -30,8 +30,24 @@ pub(super) fn read<V: ReadAt + ?Sized>(volume: &V, budget: &DiskBudget) -> expor
     Ok(files.iter().filter_map(entry).collect())
 }
 
-/// The name of a file in the folder of entries.
+/// The name of an entry in their folder. What else is there may be half of a change of a name that was cut, and have the
+/// clusters of an entry.
 fn name_of(path: &str) -> Option<&str> {
     let (folder, name) = path.rsplit_once('/')?;
-    folder.eq_ignore_ascii_case(FOLDER).then_some(name)
+    (folder.eq_ignore_ascii_case(FOLDER) && name.ends_with(".conf")).then_some(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn entries_are_in_one_folder_and_no_other_files_are_read_there() {
+        assert_eq!(name_of("loader/entries/kiosk-A+3-0.conf"), Some("kiosk-A+3-0.conf"));
+        assert_eq!(name_of("LOADER/Entries/kiosk-A.conf"), Some("kiosk-A.conf"));
+        for path in ["loader/entries/kiosk-A.tmp", "loader/kiosk-A.conf", "loader/entries/x/a.conf", "a.conf"]
+        {
+            assert_eq!(name_of(path), None, "{path}");
+        }
+    }
 }

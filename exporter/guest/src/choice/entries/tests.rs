@@ -93,6 +93,10 @@ fn entries_say_what_systemd_boot_would_do() {
     let esp = Esp::with(&[("kiosk-A.conf", 1)]);
     assert_eq!(esp.entries.state(Slot::A).unwrap().lost, None);
     assert!(esp.entries.state(Slot::B).unwrap().lost.is_some());
+    // As somebody has edited it by hand.
+    let text = "options ro quiet\n  options\trauc.slot=B\n version 2\n";
+    fs::write(esp.entries.folder().join("kiosk-B.conf"), text).unwrap();
+    assert_eq!(esp.says(), "BA B good good");
 }
 
 #[test]
@@ -109,6 +113,17 @@ fn a_good_boot_takes_the_counters_off_and_a_bad_slot_has_no_try_left() {
     let lost = Esp::with(&[]);
     assert!(!lost.entries.set_good(Slot::A).unwrap());
     lost.entries.set_bad(Slot::A).unwrap();
+}
+
+/// A folder in the place of the file that is written first.
+#[test]
+fn a_good_boot_is_said_even_where_no_file_can_be_written() {
+    let esp = Esp::with(&[("kiosk-A.conf", 1), ("kiosk-B+2-1.conf", 2)]);
+    fs::create_dir(esp.entries.folder().join("kiosk-B.tmp")).unwrap();
+    assert!(esp.entries.set_good(Slot::B).unwrap());
+    assert_eq!((&*esp.names(), &*esp.says()), ("kiosk-A.conf kiosk-B.conf kiosk-B.tmp", "BA B good good"));
+    let error = esp.entries.adopt(Slot::B, root("kernel").path(), "id", true).unwrap_err();
+    assert!(error.contains("kiosk-B+2-0.conf: "), "{error}");
 }
 
 #[test]
@@ -150,6 +165,25 @@ fn another_root_in_a_slot_brings_its_own_kernel_and_nothing_is_left_of_the_first
     assert_eq!(esp.names(), "kiosk-A.conf kiosk-B+2-0.conf");
 }
 
+/// As Debian 13 calls its own.
+#[test]
+fn an_initramfs_may_have_a_plus_in_its_name_and_no_place_but_its_folder() {
+    let (esp, root) = (Esp::with(&[("kiosk-A.conf", 1)]), root("kernel"));
+    let recipe = |initrd: &str| {
+        let text = RECIPE.replace("/boot/initrd.img-6.1", initrd);
+        fs::write(root.path().join("usr/lib/vmimage/entry.json"), text).unwrap();
+        esp.entries.adopt(Slot::B, root.path(), "id", true)
+    };
+    fs::write(root.path().join("boot/initrd.img-6.12.38+deb13-amd64"), "of Debian 13").unwrap();
+    recipe("/boot/initrd.img-6.12.38+deb13-amd64").unwrap();
+    assert_eq!(esp.text("kiosk/B/initrd.img-6.12.38+deb13-amd64"), "of Debian 13");
+    let entry = esp.text("loader/entries/kiosk-B+2-0.conf");
+    assert!(entry.ends_with("\ninitrd     /kiosk/B/initrd.img-6.12.38+deb13-amd64\n"), "{entry}");
+    for initrd in ["/boot/..", "/boot/", "/boot/two words"] {
+        assert!(recipe(initrd).unwrap_err().ends_with("entry.json: is damaged"), "{initrd}");
+    }
+}
+
 /// No entry names files that are not all there, and the other slot keeps its own.
 #[test]
 fn a_copy_that_fails_leaves_the_slot_without_an_entry() {
@@ -163,9 +197,26 @@ fn a_copy_that_fails_leaves_the_slot_without_an_entry() {
     fs::remove_file(root.path().join("boot/initrd.img-6.1")).unwrap();
     let error = esp.entries.adopt(Slot::B, root.path(), "id", true).unwrap_err();
     assert!(error.contains("/boot/initrd.img-6.1: No such file"), "{error}");
+    assert!(error.ends_with("; slot B has no entry now: mend that, and say vmimage-boot next B"), "{error}");
+    // The kernel was copied already, and would be in the way of the other slot's.
+    assert!(!esp.folder.path().join("kiosk/B").exists());
     fs::remove_file(root.path().join("usr/lib/vmimage/entry.json")).unwrap();
     let error = esp.entries.adopt(Slot::B, root.path(), "id", true).unwrap_err();
     assert!(error.contains("was not built for systemd-boot"), "{error}");
+}
+
+#[test]
+fn the_only_entry_stays_where_its_kernel_would_have_to_be_copied() {
+    let (esp, root) = (Esp::with(&[("kiosk-A.conf", 1)]), root("kernel"));
+    let error = esp.entries.adopt(Slot::A, root.path(), "id", true).unwrap_err();
+    assert!(error.contains("has no entry but that of slot A, and its kernel is another one"), "{error}");
+    assert_eq!((&*esp.names(), &*esp.says()), ("kiosk-A.conf", "A A good bad0"));
+    // With its files there is nothing to copy.
+    esp.entries.adopt(Slot::B, root.path(), "id", true).unwrap();
+    fs::rename(esp.folder.path().join("kiosk/B"), esp.folder.path().join("kiosk/A")).unwrap();
+    fs::remove_file(esp.entries.folder().join("kiosk-B+2-0.conf")).unwrap();
+    esp.entries.adopt(Slot::A, root.path(), "id", true).unwrap();
+    assert_eq!(esp.says(), "A - trying0 bad0");
 }
 
 /// Where the plug was pulled between two steps, there are both entries of a slot, or a file without its name, or one

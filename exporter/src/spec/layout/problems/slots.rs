@@ -74,7 +74,7 @@ impl Search<'_> {
         self.add(None, "image", message);
     }
 
-    /// Starts are counted in grubenv, which the machine writes, too.
+    /// Starts are counted on the ESP, in grubenv or in the names of entries, which the machine writes, too.
     fn counting(&mut self) {
         let Some(esp) = self.slots.iter().find(|slot| slot.content == Content::Esp) else { return };
         let last = esp.options.split(',').rfind(|option| ["ro", "rw"].contains(option));
@@ -83,8 +83,8 @@ impl Search<'_> {
             (false, Some("ro")) => "options",
             _ => return,
         };
-        let message = "the ESP has grubenv, in which the machine says that a boot was good: with ro it never could, and both slots \
-                       would run out of tries";
+        let message = "the machine says on the ESP that a boot was good: with ro it never could, and both slots would run \
+                       out of tries";
         self.add(esp.asked, key, message);
     }
 

@@ -202,8 +202,8 @@ fn slots_have_all_that_each_root_has_of_its_own() {
         ("gpt", r#"{"type":"usr"}"#, "0.mount: each root has its own /usr"),
         ("gpt", r#"{"type":"linux-generic","mount":"/boot"}"#, "0.mount: each root has its own /boot"),
         ("gpt", r#"{"type":"linux-generic","label":"_empty"}"#, "two partitions have the label \"_empty\""),
-        ("gpt", r#"{"type":"esp","read-only":true}"#, "0.read-only: the ESP has grubenv"),
-        ("gpt", r#"{"type":"esp","options":"umask=077,ro"}"#, "0.options: the ESP has grubenv"),
+        ("gpt", r#"{"type":"esp","read-only":true}"#, "0.read-only: the machine says on the ESP"),
+        ("gpt", r#"{"type":"esp","options":"umask=077,ro"}"#, "0.options: the machine says on the ESP"),
         ("mbr", "", ".table: slots are found by the names and UUIDs of partitions"),
     ] {
         let layout = format!(r#"{{"preset":"ab","table":"{table}","partitions":[{partitions}]}}"#);
