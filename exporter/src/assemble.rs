@@ -31,11 +31,12 @@ mod slot_entry;
 mod slots;
 mod split_links;
 mod type_one;
+mod update;
 
 use std::sync::Arc;
 
 use crate::boot::BootFiles;
-use crate::container::{self, Appliance};
+use crate::container::{self, Appliance, Update};
 use crate::disk::DiskLayout;
 use crate::engine::{RawImage, Run};
 use crate::error::{Error, Kind, Result};
@@ -87,6 +88,8 @@ pub struct Planned {
     pub id: Uuid,
     /// The machine that an import of it makes, for formats that tell.
     pub appliance: Appliance,
+    /// The update for machines that were built so before: of a machine with two slots and a name.
+    pub update: Option<Update>,
     /// The machine on it; `None` if it holds only data.
     pub system: Option<System>,
     /// The partitions, in order, with what is in them.
@@ -111,6 +114,8 @@ impl Planned {
 /// # Errors
 /// Whatever in the input cannot become a disk, with its path.
 pub fn plan(spec: &Spec, input: Input, run: &Run<'_>) -> Result<Planned> {
+    good::require_right(spec)?;
+    update::require_name(spec)?;
     match spec.profile {
         Profile::Machine => machine::plan(spec, input, run),
         Profile::Data => data::plan(spec, input, run),

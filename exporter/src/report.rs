@@ -205,7 +205,9 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for Made { name, format, size } in &self.artifacts {
             let what = if format.is_folder() { "folder" } else { "file" };
-            let sizes = format!("{} disk, {} {what}", show_size(self.virtual_size), show_size(*size));
+            let disk = format!("{} disk, ", show_size(self.virtual_size));
+            let disk = if format.is_disk() { &*disk } else { "" };
+            let sizes = format!("{disk}{} {what}", show_size(*size));
             writeln!(f, "{}: {format}, {sizes}", line(name))?;
         }
         if let Some(system) = &self.system {

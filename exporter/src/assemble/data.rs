@@ -17,5 +17,12 @@ pub(super) fn plan(spec: &Spec, input: Input, run: &Run<'_>) -> Result<Planned> 
     let resolved = Resolved::new(spec, &seed, &root)?;
     let parts = Parts { root, elsewhere, esp: None, kernels: None, bios: None, mkfs, time };
     let (layout, partitions) = lay_out(spec, &resolved, parts, run)?;
-    Ok(Planned { layout, partitions, id: disk_file(&seed), appliance: appliance(spec), system: None })
+    Ok(Planned {
+        layout,
+        partitions,
+        id: disk_file(&seed),
+        appliance: appliance(spec),
+        update: None,
+        system: None,
+    })
 }

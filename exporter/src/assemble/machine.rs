@@ -14,7 +14,7 @@ use super::resolve::Resolved;
 use super::slots;
 use super::{
     Input, Planned, Programs, appliance, boot_partition, bootable, compressed, disk_file, latest_time, seed,
-    split_links,
+    split_links, update,
 };
 use crate::boot::{self, Defaults, Root};
 use crate::engine::Run;
@@ -32,7 +32,6 @@ pub(super) fn plan(spec: &Spec, input: Input, run: &Run<'_>) -> Result<Planned> 
     let Input { mut root, boot: boot_files, donor, programs, materials, mkfs } = input;
     let has_donor = donor.is_some();
     require_architecture(&root, spec)?;
-    good::require_right(spec)?;
     let mut os = os::detect(&root)?;
     let mut source = kernel_source(&mut root, &os, donor)?;
     let mut edits = source.notes.clone();
@@ -95,14 +94,21 @@ pub(super) fn plan(spec: &Spec, input: Input, run: &Run<'_>) -> Result<Planned> 
     let Installed { entry, mut esp, beside, bios, origin, firmware, notes } = installed;
     edits.extend(notes);
     edits.extend(slots::label(&mut Editor::new(&mut root, time), &os, &layout)?);
+    let beside_root = update::kernels(spec, &root, &source, &layout)?;
     let kernels = beside.or(slots::kernels(&root, &source, &layout, &mut esp, time)?);
 
     edits.extend(leave_out_devices(&mut root, &layout));
     edits.extend(split_links::note(&root, &layout.partitions));
     let parts = Parts { root, elsewhere, esp: Some(esp), kernels, bios, mkfs, time };
-    let (layout, partitions) = lay_out(spec, &layout, parts, run)?;
-    let system = System::new(&os, spec, &entry, (origin, firmware), edits);
-    Ok(Planned { layout, partitions, id: disk_file(&seed), appliance: appliance(spec), system: Some(system) })
+    let (disk, partitions) = lay_out(spec, &layout, parts, run)?;
+    Ok(Planned {
+        update: update::of(spec, &layout, &disk, beside_root),
+        layout: disk,
+        partitions,
+        id: disk_file(&seed),
+        appliance: appliance(spec),
+        system: Some(System::new(&os, spec, &entry, (origin, firmware), edits)),
+    })
 }
 
 /// The same with what is kept at places of the tree, whatever links lead there.

@@ -91,14 +91,19 @@ pub(super) fn kernels(
     Ok(None)
 }
 
+/// The paths of what GRUB reads of a root: kernels, and the menu.
+pub(super) fn beside(source: &KernelSource) -> impl Iterator<Item = &str> {
+    let all = std::iter::once(&source.kernel).chain(&source.others);
+    let files = all.flat_map(|kernel| [Some(&*kernel.image), kernel.initramfs.as_deref()]).flatten();
+    files.chain([menu::PATH])
+}
+
 /// The kernels of the first slot with its menu, in its folder.
 fn first_kernels(root: &Tree, source: &KernelSource, time: Time) -> Result<Tree> {
     let mut kernels = Tree::new(Meta { permissions: 0o755, mtime: time, ..Meta::default() });
     let editor = &mut Editor::new(&mut kernels, time);
     let [first, _] = slots::NAMES;
-    let all = std::iter::once(&source.kernel).chain(&source.others);
-    let files = all.flat_map(|kernel| [Some(&*kernel.image), kernel.initramfs.as_deref()]).flatten();
-    for path in files.chain([menu::PATH]) {
+    for path in beside(source) {
         let file = root.resolve(path).ok_or_else(|| Error::new(Kind::NotFound, path, "is not there"))?;
         editor.copy(format!("/{first}{path}"), root, file)?;
     }

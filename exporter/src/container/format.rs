@@ -6,7 +6,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::{ovf, vhd};
+use super::members::FileName;
+use super::{ovf, update, vhd};
 use crate::choice::by_name;
 
 /// How what a build hands out lies where it is written.
@@ -40,6 +41,8 @@ pub enum Format {
     Gce,
     /// KubeVirt's: a container image with a qcow2 disk in it, for `docker load` or as an OCI archive.
     ContainerDisk,
+    /// No disk: the next root for machines that have two.
+    Update,
 }
 
 /// What there is to know of a format before one is written.
@@ -66,8 +69,8 @@ pub enum Shape {
     Stream,
     /// A file.
     File,
-    /// A folder of files, one for each of these; their names end so, behind the same stem.
-    Folder(&'static [&'static str]),
+    /// A folder of files, one of each of these names.
+    Folder(&'static [FileName]),
 }
 
 /// How a virtual machine gets at the disk.
@@ -76,6 +79,8 @@ enum Machine {
     Driver(&'static str),
     /// Not before this command has unpacked it.
     Unpack(&'static str),
+    /// Not at all: there is none.
+    Nothing,
 }
 
 const PLAIN: &[Compression] = &[Compression::None];
@@ -101,12 +106,13 @@ impl Format {
         Self::RawGz,
         Self::Gce,
         Self::ContainerDisk,
+        Self::Update,
     ];
 
     #[rustfmt::skip]
     fn traits(self) -> Traits {
         use Compression::Zstd;
-        use Machine::{Driver, Unpack};
+        use Machine::{Driver, Nothing, Unpack};
         use Shape::{File, Folder, Stream};
         let (name, shape, extensions, compressions, image, size_unit, machine, platform) = match self {
             Self::Raw => ("raw", Stream, &["raw", "img"][..], PLAIN, true, SECTOR, Driver("raw"), "qemu"),
@@ -122,6 +128,7 @@ impl Format {
             Self::RawGz => ("raw.gz", Stream, &["raw.gz", "img.gz"][..], ZLIB, false, SECTOR, Unpack("gunzip -k"), "qemu"),
             Self::Gce => ("gce", Stream, &["tar.gz"][..], ZLIB, false, 1 << 30, Unpack("tar -xzf"), "gcp"),
             Self::ContainerDisk => ("containerdisk", File, &["containerdisk.tar"][..], CLUSTERS, true, SECTOR, Unpack("docker load -i"), "kubevirt"),
+            Self::Update => ("update", Folder(update::FILES), &[][..], &[Zstd][..], false, SECTOR, Nothing, "qemu"),
         };
         Traits { name, shape, extensions, compressions, image, size_unit, machine, platform }
     }
@@ -139,6 +146,11 @@ impl Format {
     /// Whether that is a folder.
     pub fn is_folder(self) -> bool {
         matches!(self.shape(), Shape::Folder(_))
+    }
+
+    /// Whether there is a disk in it.
+    pub fn is_disk(self) -> bool {
+        !matches!(self.traits().machine, Machine::Nothing)
     }
 
     /// All extensions of its files, without the dot, the usual one first; a folder has none.
@@ -176,7 +188,8 @@ impl Format {
 
     /// Whether its disks can be divided in sectors of 4096 bytes: a machine is told of them beside the file.
     pub fn has_sectors_of_4096(self) -> bool {
-        matches!(self, Self::Raw | Self::Qcow2 | Self::RawZst | Self::RawGz | Self::ContainerDisk)
+        use Format::{ContainerDisk, Qcow2, Raw, RawGz, RawZst, Update};
+        matches!(self, Raw | Qcow2 | RawZst | RawGz | ContainerDisk | Update)
     }
 
     /// Bytes that the size of its disks is a multiple of.
@@ -198,7 +211,7 @@ impl Format {
     pub fn qemu_driver(self) -> Option<&'static str> {
         match self.traits().machine {
             Machine::Driver(name) => Some(name),
-            Machine::Unpack(_) => None,
+            Machine::Unpack(_) | Machine::Nothing => None,
         }
     }
 
@@ -206,7 +219,7 @@ impl Format {
     /// already.
     pub fn unpack_command(self) -> Option<&'static str> {
         match self.traits().machine {
-            Machine::Driver(_) => None,
+            Machine::Driver(_) | Machine::Nothing => None,
             Machine::Unpack(command) => Some(command),
         }
     }

@@ -1,5 +1,5 @@
 //! Compressed streams: the raw disk in frames of zstd (RFC 8878) or members of gzip (RFC 1952), one for
-//! each chunk.
+//! each chunk, or for each block of an update.
 //!
 //! ```text
 //! ┌────────┬─────────┬─────────┬───────────┬─────────┬───────────┬─────────┐
@@ -13,10 +13,13 @@
 //! once and repeated. Each part has a checksum, and nothing that depends on time or place.
 
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use sha2::{Digest, Sha256};
 
 use super::Format;
 use super::place::Place;
+use super::update::{BLOCK, Entry, Index};
 use crate::codec::{Codecs, Coding, Lent};
 use crate::engine::{CHUNK, Chunk, Piece, Sink, Stored};
 use crate::error::{Error, Kind, Result};
@@ -33,14 +36,20 @@ pub(super) struct Around {
 }
 
 /// Writes a disk as a compressed stream.
-pub(super) struct Writer<'a> {
+pub(super) struct Writer<P> {
     size: u64,
+    /// Bytes of the disk in a part; they divide a chunk.
+    part: usize,
     behind: Vec<u8>,
     codecs: Codecs,
-    /// A chunk of zeroes, packed.
+    /// A part of zeroes, packed.
     zeroes: Vec<u8>,
+    /// What the index says of it.
+    zero_entry: Entry,
+    /// Where it is noted what each part has.
+    index: Option<Index>,
     sent: Mutex<Sent>,
-    place: &'a dyn Place,
+    place: P,
 }
 
 /// How far the disk is written.
@@ -51,30 +60,53 @@ struct Sent {
     file: u64,
 }
 
-impl<'a> Writer<'a> {
+impl<P: Place> Writer<P> {
     /// A disk of `size` bytes with something around it.
-    pub(super) fn new(size: u64, coding: Coding, around: Around, place: &'a dyn Place) -> Result<Self> {
-        let codecs = Codecs::new(coding);
-        let mut zeroes = Vec::new();
-        pack(&mut codecs.lend()?, &[0; CHUNK], &mut zeroes)?;
-        let sent = Mutex::new(Sent { disk: 0, file: 0 });
-        let writer = Self { size, behind: around.behind, codecs, zeroes, sent, place };
+    pub(super) fn new(size: u64, coding: Coding, around: Around, place: P) -> Result<Self> {
+        let writer = Self { behind: around.behind, ..Self::in_parts(size, coding, CHUNK, place)? };
         writer.append(&mut writer.sent(), &around.before)?;
         Ok(writer)
     }
 
-    fn sent(&self) -> std::sync::MutexGuard<'_, Sent> {
+    /// An image of `size` bytes as a frame of zstd for each [`BLOCK`], which `index` notes.
+    pub(super) fn indexed(size: u64, index: Index, place: P) -> Result<Self> {
+        let writer = Self::in_parts(size, Coding::CheckedZstd, BLOCK, place)?;
+        Ok(Self { index: Some(index), ..writer })
+    }
+
+    fn in_parts(size: u64, coding: Coding, part: usize, place: P) -> Result<Self> {
+        let codecs = Codecs::new(coding);
+        let mut zeroes = Vec::new();
+        let plain = vec![0; part];
+        pack(&mut codecs.lend()?, &plain, &mut zeroes)?;
+        let zero_entry = Entry::of(&plain, zeroes.len());
+        let sent = Mutex::new(Sent { disk: 0, file: 0 });
+        Ok(Self { size, part, behind: Vec::new(), codecs, zeroes, zero_entry, index: None, sent, place })
+    }
+
+    /// Where it writes.
+    pub(super) fn place(&self) -> &P {
+        &self.place
+    }
+
+    /// What notes the parts.
+    pub(super) fn index(&self) -> Option<&Index> {
+        self.index.as_ref()
+    }
+
+    fn sent(&self) -> MutexGuard<'_, Sent> {
         self.sent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Pack `bytes` and write them next.
-    fn append(&self, sent: &mut Sent, bytes: &[u8]) -> Result<()> {
+    /// Pack `bytes` and write them next; how many they are then.
+    fn append(&self, sent: &mut Sent, bytes: &[u8]) -> Result<usize> {
         if bytes.is_empty() {
-            return Ok(());
+            return Ok(0);
         }
         let mut packed = Vec::new();
         pack(&mut self.codecs.lend()?, bytes, &mut packed)?;
-        self.append_packed(sent, &packed)
+        self.append_packed(sent, &packed)?;
+        Ok(packed.len())
     }
 
     fn append_packed(&self, sent: &mut Sent, packed: &[u8]) -> Result<()> {
@@ -85,19 +117,30 @@ impl<'a> Writer<'a> {
 
     /// Write zeroes until `disk` bytes of the disk are written.
     fn append_zeroes(&self, sent: &mut Sent, disk: u64) -> Result<()> {
-        let mut chunks = (disk - sent.disk) / CHUNK as u64;
-        let batch = self.zeroes.repeat(chunks.min(BATCH) as usize);
-        while chunks > 0 {
-            let now = chunks.min(BATCH);
+        let part = self.part as u64;
+        let mut parts = (disk - sent.disk) / part;
+        let most = parts.min(BATCH) as usize;
+        let (batch, entries) = (self.zeroes.repeat(most), vec![self.zero_entry; most]);
+        while parts > 0 {
+            let now = parts.min(BATCH);
             self.append_packed(sent, &batch[..now as usize * self.zeroes.len()])?;
-            sent.disk += now * CHUNK as u64;
-            chunks -= now;
+            self.note(&entries[..now as usize])?;
+            sent.disk += now * part;
+            parts -= now;
         }
-        // Less than a chunk, and that only at the end of the disk.
-        let rest = (disk - sent.disk) as usize;
-        self.append(sent, &vec![0; rest])?;
+        // Less than a part, and that only at the end of the disk.
+        let rest = vec![0; (disk - sent.disk) as usize];
+        if !rest.is_empty() {
+            let packed = self.append(sent, &rest)?;
+            self.note(&[Entry::of(&rest, packed)])?;
+        }
         sent.disk = disk;
         Ok(())
+    }
+
+    /// Tell the index of the next parts, if there is one.
+    fn note(&self, entries: &[Entry]) -> Result<()> {
+        self.index.as_ref().map_or(Ok(()), |index| index.add(entries))
     }
 }
 
@@ -107,10 +150,18 @@ fn pack(codec: &mut Lent<'_>, bytes: &[u8], packed: &mut Vec<u8>) -> Result<std:
     range.ok_or_else(|| Error::new(Kind::Unsupported, "", "the compressor refused a chunk"))
 }
 
-impl Sink for Writer<'_> {
+impl<P: Place> Sink for Writer<P> {
     fn encode(&self, chunk: &Chunk<'_>, stored: &mut Stored) -> Result<()> {
-        let packed = pack(&mut self.codecs.lend()?, chunk.bytes(), &mut stored.packed)?;
-        stored.pieces.push(Piece { packed: Some(packed), ..Piece::plain(0..chunk.bytes().len()) });
+        let parts = || chunk.bytes().chunks(self.part);
+        if self.index.is_some() {
+            // In front of what is packed, and of no piece: they are not written, and wait there for the index.
+            stored.packed.extend(parts().flat_map(Sha256::digest));
+        }
+        let mut codec = self.codecs.lend()?;
+        for (start, part) in (0..).step_by(self.part).zip(parts()) {
+            let packed = pack(&mut codec, part, &mut stored.packed)?;
+            stored.pieces.push(Piece { packed: Some(packed), ..Piece::plain(start..start + part.len()) });
+        }
         Ok(())
     }
 
@@ -122,13 +173,19 @@ impl Sink for Writer<'_> {
             sent.file += piece.len() as u64;
             sent.disk += piece.plain.len() as u64;
         }
+        if self.index.is_some() {
+            let (digests, _) = stored.packed.as_chunks::<32>();
+            let entries = digests.iter().zip(&stored.pieces);
+            let entries: Vec<_> = entries.map(|(digest, piece)| Entry::new(*digest, piece.len())).collect();
+            self.note(&entries)?;
+        }
         stored.writes(chunk).try_for_each(|(at, bytes)| self.place.write_at(bytes, at))
     }
 
     fn finish(&self) -> Result<()> {
         let mut sent = self.sent();
         self.append_zeroes(&mut sent, self.size)?;
-        self.append(&mut sent, &self.behind)
+        self.append(&mut sent, &self.behind).map(drop)
     }
 }
 

@@ -23,7 +23,7 @@ use crate::read_at::ReadAt;
 const NAME: &str = "disk.raw";
 
 /// Writes the archive of a disk of `size` bytes, a multiple of 1 GiB.
-pub(super) fn writer(size: u64, place: &dyn Place) -> Result<frames::Writer<'_>> {
+pub(super) fn writer(size: u64, place: &dyn Place) -> Result<frames::Writer<&dyn Place>> {
     let header = archive::file(NAME, Access { mode: 0o644, owner: 0 }, size);
     let around = Around { before: header.as_bytes().to_vec(), behind: vec![0; END as usize] };
     frames::Writer::new(size, Coding::Gzip, around, place)

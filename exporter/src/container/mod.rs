@@ -11,6 +11,7 @@ mod folder;
 mod format;
 mod frames;
 mod gce;
+mod hashed;
 mod members;
 mod output;
 mod ovf;
@@ -22,6 +23,7 @@ pub mod sparse;
 mod temporary;
 #[cfg(test)]
 mod tests;
+pub mod update;
 mod vdi;
 mod vhd;
 mod vhdx;
@@ -31,9 +33,10 @@ mod write;
 pub use crate::codec::{DEFLATE_LEVEL, ZSTD_LEVEL};
 pub use folder::Folder;
 pub use format::{Compression, Format, Shape};
-pub use members::Members;
+pub use members::{FileName, Members};
 pub use output::Output;
 pub use ovf::{Appliance, OvfFirmware};
+pub use update::Update;
 pub use write::{Target, stream, write};
 
 use std::fs::{self, File, Metadata};
@@ -50,6 +53,9 @@ use cache::Buffered;
 /// # Errors
 /// [`Kind::NotFound`] for a folder that holds no disk.
 pub fn disk_file(path: &Path) -> Result<PathBuf> {
+    if update::is_update(path) {
+        return Err(update::no_disk(path));
+    }
     if path.is_dir() { ovf::disk_of(path) } else { Ok(path.to_owned()) }
 }
 
@@ -93,6 +99,7 @@ pub fn open(path: &Path) -> Result<(Format, Shared)> {
         // No single file is told to be one.
         Format::Ova | Format::Ovf => Arc::new(ovf::open(raw)?),
         Format::RawZst | Format::RawGz | Format::Gce => return Err(frames::unreadable(format, path)),
+        Format::Update => return Err(update::no_disk(path)),
     };
     Ok((format, image))
 }
@@ -116,17 +123,21 @@ pub fn check(path: &Path) -> Result<Vec<String>> {
         Format::Vmdk => vmdk::Reader::new(file)?.check(),
         Format::Ova | Format::Ovf => ovf::open(file)?.check(),
         Format::RawZst | Format::RawGz | Format::Gce => return Err(frames::unreadable(format, path)),
+        Format::Update => return Err(update::no_disk(path)),
     })
 }
 
 /// The format of a disk file and the size of the image in it, in bytes; less is needed than to read it.
 ///
-/// The size is `None` where nothing but unpacking everything would tell it.
+/// The size is `None` where nothing but unpacking everything would tell it, and where there is no disk.
 ///
 /// # Errors
 /// If the file cannot be read, or begins as one of the formats and goes on otherwise.
 pub fn identify(path: &Path) -> Result<(Format, Option<u64>)> {
     let told = || open(path).map(|(format, image)| (format, Some(image.size())));
+    if update::is_update(path) {
+        return Ok((Format::Update, None));
+    }
     if path.is_dir() {
         return told();
     }

@@ -12,6 +12,7 @@ mod ovf;
 mod plain;
 mod sparse;
 mod streams;
+mod update;
 mod vmdk;
 
 use super::*;
@@ -88,7 +89,15 @@ fn any_target(scratch: &Scratch, format: Format) -> Target {
 fn target_at(path: PathBuf, format: Format, compression: Compression) -> Target {
     let id = Seed::new(b"test").uuid("disk file");
     let appliance = Appliance { name: "Test disk".into(), ..Appliance::default() };
-    Target { path, format, compression, id, appliance, sparse: false }
+    Target {
+        path,
+        format,
+        compression,
+        id,
+        appliance,
+        update: Some(update::kiosk(MIB..11 * MIB + 5000)),
+        sparse: false,
+    }
 }
 
 /// The bytes of a file, or of the files of a folder by their names.

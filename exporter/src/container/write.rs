@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use super::frames::{self, Around};
 use super::place::{Lasting, Pipe, Place};
 use super::{
-    Appliance, Compression, Folder, Format, Output, blocks, containerdisk, gce, ovf, qcow2, raw, sparse, vdi,
-    vhd, vhdx, vmdk,
+    Appliance, Compression, Folder, Format, Output, Update, blocks, containerdisk, gce, ovf, qcow2, raw,
+    sparse, update, vdi, vhd, vhdx, vmdk,
 };
 use crate::codec::Coding;
 use crate::engine::{self, RawImage, Run, Sink};
@@ -27,6 +27,8 @@ pub struct Target {
     pub id: Uuid,
     /// The machine it is for, for formats that tell.
     pub appliance: Appliance,
+    /// The update that comes of the image, if one does.
+    pub update: Option<Update>,
     /// Whether it is written as a [`sparse`] stream of itself, to be unpacked elsewhere. Not for formats that read
     /// again what they have written.
     pub sparse: bool,
@@ -82,7 +84,7 @@ pub fn write(image: RawImage<'_>, targets: &[Target], run: &Run<'_>) -> Result<(
     let sinks: Vec<_> = targets
         .iter()
         .zip(&made)
-        .map(|(target, made)| sink(image, target, made.to()))
+        .map(|(target, made)| sink(image, target, made.to(), run))
         .collect::<Result<_>>()?;
     engine::run(image, &sinks.iter().map(Box::as_ref).collect::<Vec<_>>(), run)?;
     sinks.iter().try_for_each(|sink| sink.finish())?;
@@ -109,19 +111,28 @@ pub fn stream(
             .with_hint(format!("name a {what}, or ask for one of {}", can.join(", "))));
     }
     let pipe = Pipe::new(to);
-    let sink = sink(image, target, To::Place(&pipe))?;
+    let sink = sink(image, target, To::Place(&pipe), run)?;
     engine::run(image, &[&*sink], run)?;
     sink.finish()?;
     drop(sink);
     pipe.finish()
 }
 
-fn sink<'a>(image: RawImage<'_>, target: &'a Target, to: To<'a>) -> Result<Box<dyn Sink + 'a>> {
+fn sink<'a>(
+    image: RawImage<'_>,
+    target: &'a Target,
+    to: To<'a>,
+    run: &'a Run<'a>,
+) -> Result<Box<dyn Sink + 'a>> {
     check_target(image, target)?;
     let Target { format, compression, id, ref appliance, .. } = *target;
     let place = match (format, to) {
         (Format::Ovf, To::Folder(folder)) => {
             return Ok(Box::new(ovf::FolderWriter::new(image.size, id, appliance, folder)?));
+        }
+        (Format::Update, To::Folder(folder)) => {
+            let update = target.update.as_ref().ok_or_else(|| no_update(target))?;
+            return Ok(Box::new(update::FolderWriter::new(image.size, update, folder, run)?));
         }
         (_, To::Folder(_)) => return Err(misplaced(target)),
         (_, To::Place(place)) => place,
@@ -135,7 +146,7 @@ fn sink<'a>(image: RawImage<'_>, target: &'a Target, to: To<'a>) -> Result<Box<d
         Format::Vhdx => Box::new(blocks::Writer::new(vhdx::tables(image.size, id)?, place)),
         Format::Vmdk => Box::new(vmdk::Writer::new(image.size, id, place)?),
         Format::Ova => Box::new(ovf::ArchiveWriter::new(image.size, id, appliance, place)?),
-        Format::Ovf => return Err(misplaced(target)),
+        Format::Ovf | Format::Update => return Err(misplaced(target)),
         Format::RawZst => {
             Box::new(frames::Writer::new(image.size, Coding::CheckedZstd, Around::default(), place)?)
         }
@@ -165,6 +176,12 @@ fn check_target(image: RawImage<'_>, target: &Target) -> Result<()> {
         ));
     }
     Ok(())
+}
+
+fn no_update(target: &Target) -> Error {
+    let message = "an update comes of the build of a machine with two slots, and this is none";
+    Error::new(Kind::Unsupported, target.path.display().to_string(), message)
+        .with_hint("ask for another format")
 }
 
 /// Of a folder that goes to a file, or the other way round.

@@ -1,6 +1,7 @@
 //! Partitions wanted → partitions placed → the whole disk as extents. Pure.
 
 use std::cmp::Ordering;
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::mbr::{self, BOOT_CODE_LEN};
@@ -212,6 +213,13 @@ impl DiskLayout {
         }
         let (partitions, contents) = contents.into_iter().unzip();
         Ok(Self { size: disk.size, sector_size: disk.sector_size, partitions, contents, table })
+    }
+
+    /// Where the content of a partition, by its number, lies on the disk, in bytes.
+    pub fn content(&self, number: u32) -> Option<Range<u64>> {
+        let mut partitions = self.partitions.iter().zip(&self.contents);
+        let (placed, content) = partitions.find(|(placed, _)| placed.number == number)?;
+        Some(placed.start..placed.start + content.size)
     }
 
     /// The disk as the engine takes it.

@@ -43,6 +43,15 @@ impl<'a> Chunk<'a> {
         Self { offset, len, padded }
     }
 
+    /// It as a chunk of the image that is `range` of this one, if it has bytes of that. The range begins at a multiple of
+    /// [`CHUNK`], and what is behind its end in the chunk is zero.
+    pub(crate) fn within(&self, range: &Range<u64>) -> Option<Self> {
+        let offset = self.offset.checked_sub(range.start)?;
+        let left = range.end.saturating_sub(self.offset);
+        let len = usize::try_from(left).map_or(self.len, |left| left.min(self.len));
+        (len > 0).then_some(Self { offset, len, padded: self.padded })
+    }
+
     /// The bytes: [`CHUNK`] of them, fewer only at the end of the image.
     pub fn bytes(&self) -> &'a [u8] {
         &self.padded[..self.len]

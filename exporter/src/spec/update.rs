@@ -3,7 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Spec;
+use super::{Profile, Spec};
+use crate::container::Format;
 
 /// Seconds until a machine of which nobody has said that it is good restarts.
 const DEADLINE: u32 = 300;
@@ -59,6 +60,11 @@ pub fn problems(spec: &Spec) -> Vec<(&'static str, String)> {
         let message = "is of a machine that has another root to go back to: ask for layout = \"ab\"";
         problems.push(("update", message.to_owned()));
     }
+    let has_slots = spec.layout.has_slots() && spec.profile == Profile::Machine;
+    if spec.formats.contains(&Format::Update) && !has_slots {
+        let message = "has update, the root for a machine that has two: ask for layout = \"ab\"";
+        problems.push(("format", message.to_owned()));
+    }
     let is_line = |line: &String| !line.trim().is_empty() && !line.contains(['\n', '\r', '\0']);
     if healthy.as_ref().is_some_and(|line| !is_line(line)) {
         problems.push(("update.healthy", "is no line of shell".to_owned()));
@@ -71,6 +77,15 @@ pub fn problems(spec: &Spec) -> Vec<(&'static str, String)> {
         problems.push(("update.tries", format!("is not between 1 and {MAX_TRIES}")));
     }
     problems
+}
+
+/// What an update cannot be called without, if one is asked for: the key, and why. A configuration alone need not say it: the
+/// version is often told by a flag.
+pub fn unnamed(spec: &Spec) -> Option<(&'static str, String)> {
+    let names = [("image.id", &spec.image.id), ("image.version", &spec.image.version)];
+    let is_asked = spec.formats.contains(&Format::Update);
+    let (key, _) = names.into_iter().find(|(_, name)| is_asked && name.is_none())?;
+    Some((key, "is not said, and an update is called by id and version".to_owned()))
 }
 
 #[cfg(test)]
@@ -100,6 +115,28 @@ mod tests {
         let without = said_of("{}", r#"{"tries":2}"#);
         assert!(without.starts_with("update is of a machine that has another root"), "{without}");
         assert!(serde_json::from_str::<Update>(r#"{"health":"true"}"#).is_err());
+    }
+
+    #[test]
+    fn an_update_is_of_two_slots_and_has_a_name() {
+        let spec = |layout: &str, image: &str| Spec {
+            layout: serde_json::from_str(layout).unwrap(),
+            image: serde_json::from_str(image).unwrap(),
+            formats: vec![Format::Qcow2, Format::Update],
+            ..Spec::default()
+        };
+        let (ab, named) = (r#"{"preset":"ab"}"#, r#"{"id":"kiosk","version":"1"}"#);
+        assert_eq!((problems(&spec(ab, named)), unnamed(&spec(ab, named))), (Vec::new(), None));
+        for wrong in [spec("{}", named), Spec { profile: Profile::Data, ..spec(ab, named) }] {
+            let problems = problems(&wrong);
+            assert!(problems[0].0 == "format" && problems[0].1.ends_with("layout = \"ab\""), "{problems:?}");
+        }
+        let key = |image| unnamed(&spec(ab, image)).map(|(key, _)| key);
+        assert_eq!(
+            (key(r#"{"version":"1"}"#), key(r#"{"id":"kiosk"}"#)),
+            (Some("image.id"), Some("image.version"))
+        );
+        assert_eq!(unnamed(&Spec { formats: vec![Format::Raw], ..spec(ab, "{}") }), None);
     }
 
     #[test]

@@ -75,6 +75,7 @@ fn make(planned: &Planned, format: Format, path: &Path, threads: usize) -> Resul
         compression: Compression::None,
         id: planned.id,
         appliance: Appliance::default(),
+        update: None,
     };
     write(planned.image(), &[target], &Run::silent(NonZeroUsize::new(threads).unwrap()))
 }

@@ -141,6 +141,7 @@ fn assembled(root: &Path, boot: &Path, threads: usize, spec: &Spec, output: &Pat
         compression: spec.compression.unwrap(),
         id: planned.id,
         appliance: Appliance::default(),
+        update: None,
     };
     write(planned.image(), &[target], &Run::silent(threads)).unwrap();
     let bytes = contents(output);

@@ -25,10 +25,10 @@ pub(crate) fn text(len: u64) -> Vec<u8> {
     (0..).flat_map(line).take(len as usize).collect()
 }
 
-/// Every format with every compression it has.
+/// Every format of disks with every compression it has.
 pub(crate) fn variants() -> impl Iterator<Item = (Format, Compression)> {
     let of = |&format: &Format| format.compressions().iter().map(move |&compression| (format, compression));
-    Format::ALL.iter().flat_map(of)
+    Format::ALL.iter().filter(|format| format.is_disk()).flat_map(of)
 }
 
 /// The files of an artifact by their names, with their bytes: one file, or those of a folder.

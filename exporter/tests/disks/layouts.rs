@@ -75,13 +75,14 @@ impl Disk {
         }
         let scratch = TempDir::new().unwrap();
         let planned = plan(spec, input, &Run::silent(NonZeroUsize::MIN)).unwrap();
-        let Planned { layout, id, appliance, system, partitions: parts } = planned;
+        let Planned { layout, id, appliance, update, system, partitions: parts } = planned;
         let target = Target {
             path: scratch.path().join("disk"),
             format: Format::Raw,
             compression: Compression::None,
             id,
             appliance,
+            update,
             sparse: false,
         };
         write(layout.image(), &[target], &Run::silent(NonZeroUsize::MIN)).unwrap();

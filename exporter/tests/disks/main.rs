@@ -10,4 +10,5 @@ mod planner;
 mod random;
 mod same_bytes;
 mod slots;
+mod updates;
 mod volatile;

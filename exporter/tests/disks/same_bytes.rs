@@ -23,9 +23,10 @@ fn container(words: &[&str]) -> Option<Container> {
     Some(Container { cmd, ..Container::default() })
 }
 
-/// All formats but the one whose disks are at least a gibibyte.
+/// All formats of disks but the one whose are at least a gibibyte.
 fn machine() -> Spec {
-    let formats = Format::ALL.iter().copied().filter(|format| *format != Format::Gce).collect();
+    let formats =
+        Format::ALL.iter().copied().filter(|format| format.is_disk() && *format != Format::Gce).collect();
     Spec { formats, size: Some(Size(96 * MIB)), ..Spec::default() }
 }
 
@@ -79,6 +80,7 @@ fn digests(name: &str, spec: &Spec, input: Input, threads: usize) -> String {
         compression: format.default_compression(),
         id: planned.id,
         appliance: planned.appliance.clone(),
+        update: planned.update.clone(),
         sparse: false,
     };
     let targets: Vec<_> = spec.formats.iter().map(target).collect();

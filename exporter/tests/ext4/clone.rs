@@ -30,6 +30,7 @@ fn copy_of(image: &Image) -> Image {
         compression: Compression::None,
         id: planned.id,
         appliance: Default::default(),
+        update: None,
     };
     container::write(planned.image(), &[target], &Run::silent(NonZeroUsize::MIN)).unwrap();
     copy.assert_clean();

@@ -68,6 +68,7 @@ fn write(layout: &FileSystem, path: &Path, threads: usize) -> exporter::Result<(
         compression: Compression::None,
         id: Uuid::from_text("11111111-9d0c-4a0e-8d3e-6a1f0e7f4b11"),
         appliance: Default::default(),
+        update: None,
     };
     container::write(image, &[target], &Run::silent(NonZeroUsize::new(threads).unwrap()))
 }

@@ -163,6 +163,7 @@ fn write(contents: &Contents, path: &Path, run: &Run<'_>) -> Result<()> {
         compression,
         id,
         appliance: Appliance::default(),
+        update: None,
         sparse: false,
     };
     let image = RawImage { size: contents.size, extents: &*contents.extents };

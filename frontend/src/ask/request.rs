@@ -152,7 +152,10 @@ pub(crate) fn check_problems(spec: &Spec) -> Result<()> {
     let layout = layout.map(|layout::Problem { key, message, .. }| format!("{key}: {message}"));
     let network = network::problems(&spec.network).into_iter();
     let network = network.map(|network::Problem { key, message, .. }| format!("network.{key}: {message}"));
-    let update = update::problems(spec).into_iter().map(|(key, message)| format!("{key}: {message}"));
+    let update = update::problems(spec)
+        .into_iter()
+        .chain(update::unnamed(spec))
+        .map(|(key, message)| format!("{key}: {message}"));
     let lines: Vec<_> = layout.chain(network).chain(update).collect();
     if lines.is_empty() { Ok(()) } else { Err(Error::of_lines(lines)) }
 }

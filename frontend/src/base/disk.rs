@@ -34,13 +34,14 @@ impl DiskInfo {
 }
 
 impl fmt::Display for DiskInfo {
-    /// `qcow2, 10 GiB disk in 400 MiB`
+    /// `qcow2, 10 GiB disk in 400 MiB`, of what has no disk `update, 200 MiB`
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}, ", self.format)?;
         if let Some(size) = self.virtual_size {
             write!(f, "{} ", show_size(size))?;
         }
-        write!(f, "disk in {}", show_size(self.actual_size))
+        let disk = if self.format.is_disk() { "disk in " } else { "" };
+        write!(f, "{disk}{}", show_size(self.actual_size))
     }
 }
 
@@ -158,6 +159,9 @@ mod tests {
         assert_eq!(image.to_string(), "raw.gz, disk in 4 KiB");
         let image = DiskInfo { virtual_size: Some(1 << 30), ..image };
         assert_eq!(image.to_string(), "raw.gz, 1 GiB disk in 4 KiB");
+
+        let image = DiskInfo { format: Format::Update, virtual_size: None, ..image };
+        assert_eq!(image.to_string(), "update, 4 KiB");
 
         std::fs::write(&path, b"short").unwrap();
         assert_eq!(DiskInfo::read(&path).unwrap().format, Format::Raw);

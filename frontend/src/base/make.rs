@@ -46,6 +46,7 @@ impl Making<'_> {
             compression,
             id: planned.id,
             appliance: planned.appliance.clone(),
+            update: planned.update.clone(),
             sparse,
         });
         let written = self.write(planned.image(), targets.collect())?;

@@ -84,6 +84,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         compression,
         id: copy.id,
         appliance: Appliance::default(),
+        update: None,
     });
     let threads = args.threads.unwrap_or_else(threads);
     let making = Making { threads, meter: &meter, stop: &stop };

@@ -95,7 +95,8 @@ impl DryRun {
             None => "as large as its content needs".to_owned(),
         };
         let artifact = |Artifact { file, format }: &Artifact| {
-            format!("{}: {format}, {size}, not made\n", line(&file.to_string_lossy()))
+            let of_disk = if format.is_disk() { format!("{size}, ") } else { String::new() };
+            format!("{}: {format}, {of_disk}not made\n", line(&file.to_string_lossy()))
         };
         self.disks.iter().map(artifact).chain([self.report.clone()]).collect()
     }

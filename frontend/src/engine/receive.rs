@@ -19,7 +19,7 @@ use std::collections::BTreeSet;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use exporter::container::{Format, Members};
+use exporter::container::{FileName, Format, Members};
 use exporter::error::show_size;
 
 use super::destination::{Destination, Unnamed};
@@ -141,7 +141,7 @@ fn none_is_missing(arrived: &[Arrived], destinations: &[Destination]) -> Result<
 /// That no file of a folder is missing.
 fn is_whole(format: Format, members: &Members) -> Result<(), Undelivered> {
     match members.missing() {
-        Some(end) => Err(missing_member(format, end)),
+        Some(name) => Err(missing_member(format, name)),
         None => Ok(()),
     }
 }
@@ -189,8 +189,8 @@ fn missing(format: Format) -> Undelivered {
     Undelivered::EndedEarly(not_as_asked(&format!("there is no {format} {} in it", kind(format))))
 }
 
-fn missing_member(format: Format, end: &str) -> Undelivered {
-    Undelivered::EndedEarly(not_as_asked(&format!("there is no *{end} in the {format} folder")))
+fn missing_member(format: Format, name: FileName) -> Undelivered {
+    Undelivered::EndedEarly(not_as_asked(&format!("there is no {name} in the {format} folder")))
 }
 
 fn kind(format: Format) -> &'static str {

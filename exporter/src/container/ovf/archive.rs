@@ -1,9 +1,9 @@
 //! Chunks → an OVA.
 
 use super::Appliance;
-use super::hashed::Hashed;
 use super::package::{Package, Text};
 use crate::container::archive::{self, Access, END, RECORD};
+use crate::container::hashed::Hashed;
 use crate::container::place::{Place, Window};
 use crate::container::vmdk;
 use crate::engine::{Chunk, Sink, Stored};

@@ -1,8 +1,8 @@
 //! Chunks → a folder with an OVF package.
 
 use super::Appliance;
-use super::hashed::Hashed;
 use super::package::Package;
+use crate::container::hashed::Hashed;
 use crate::container::{Folder, Output, vmdk};
 use crate::engine::{Chunk, Sink, Stored};
 use crate::error::Result;

@@ -27,7 +27,6 @@
 mod archive;
 mod descriptor;
 mod folder;
-mod hashed;
 mod package;
 mod read;
 

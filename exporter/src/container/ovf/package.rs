@@ -3,15 +3,17 @@
 use sha2::{Digest, Sha256};
 
 use super::descriptor::{Appliance, DiskFile};
-use super::hashed::Hashed;
 use crate::container::archive::RECORD;
+use crate::container::hashed::Hashed;
+use crate::container::members::FileName;
 use crate::container::place::Place;
 use crate::container::vmdk;
 use crate::error::Result;
 use crate::seed::Uuid;
 
 /// What the names of its files end in, behind that of the machine.
-pub(in crate::container) const FILES: &[&str] = &[DESCRIPTOR, DISK, MANIFEST];
+pub(in crate::container) const FILES: &[FileName] =
+    &[FileName::Ends(DESCRIPTOR), FileName::Ends(DISK), FileName::Ends(MANIFEST)];
 
 const DESCRIPTOR: &str = ".ovf";
 const DISK: &str = "-disk1.vmdk";

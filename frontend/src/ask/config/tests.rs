@@ -167,6 +167,11 @@ fn what_is_asked_of_good_boots_is_told_at_its_key() {
         ),
         ("layout = \"ab\"\n[update]\ntries = 0", "3:9", "update.tries: is not between 1 and 9"),
         ("[update]\ntries = 3", "1:1", "update: is of a machine that has another root to go back to"),
+        (
+            "format = \"update\"",
+            "1:10",
+            "format: has update, the root for a machine that has two: ask for layout = \"ab\"",
+        ),
     ]);
 }
 

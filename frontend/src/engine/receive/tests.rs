@@ -420,6 +420,23 @@ fn a_folder_is_whole_or_is_not_there() {
 }
 
 #[test]
+fn an_update_arrives_with_kernels_or_without() {
+    let names =
+        ["SHA256SUMS", "kiosk_1.root.zst", "kiosk_1.root.index", "manifest.json", "kiosk_1.boot.tar.zst"];
+    let paths = names.map(|name| format!("disk-update/{name}"));
+    let entries = paths.each_ref().map(|path| (&**path, FILE, &b"x"[..]));
+    let place = Place::of(&[Format::Update]);
+    for count in [4, 5] {
+        assert_eq!(place.receive(&archive(&entries[..count])).unwrap(), ["web-update"]);
+        assert_eq!(listing(&place.dir.path().join("web-update")).len(), count);
+    }
+    for (count, missing) in [(3, "manifest.json"), (2, "*.root.index")] {
+        let error = Place::of(&[Format::Update]).receive(&archive(&entries[..count])).unwrap_err();
+        assert!(error.ends_with(&format!("there is no {missing} in the update folder")), "{error}");
+    }
+}
+
+#[test]
 fn only_an_earlier_folder_is_replaced() {
     let place = Place::of(&[Format::Ovf]);
     let names = names_in("disk-ovf");

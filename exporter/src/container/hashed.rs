@@ -4,7 +4,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use sha2::{Digest, Sha256};
 
-use crate::container::place::Place;
+use super::place::Place;
 use crate::error::Result;
 
 /// A place whose bytes are hashed on the way to it; they have to come in order.
@@ -34,12 +34,21 @@ impl<P> Hashed<P> {
     }
 }
 
+impl<P: Place> Hashed<P> {
+    /// Write `bytes` behind what was written.
+    pub(super) fn append(&self, bytes: &[u8]) -> Result<()> {
+        let mut seen = self.seen();
+        let end = seen.len;
+        seen.take(bytes);
+        self.place.write_at(bytes, end)
+    }
+}
+
 impl<P: Place> Place for Hashed<P> {
     fn write_at(&self, bytes: &[u8], offset: u64) -> Result<()> {
         let mut seen = self.seen();
         seen.pad(offset);
-        seen.hasher.update(bytes);
-        seen.len += bytes.len() as u64;
+        seen.take(bytes);
         self.place.write_at(bytes, offset)
     }
 
@@ -54,6 +63,11 @@ impl<P: Place> Place for Hashed<P> {
 }
 
 impl Seen {
+    fn take(&mut self, bytes: &[u8]) {
+        self.hasher.update(bytes);
+        self.len += bytes.len() as u64;
+    }
+
     /// Hash the zeroes that were left out up to `len`.
     fn pad(&mut self, len: u64) {
         const ZEROES: &[u8] = &[0; 4096];

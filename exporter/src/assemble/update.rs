@@ -1,0 +1,66 @@
+//! The update that comes of the build of a machine with two slots: the root of the first, and what GRUB reads beside it.
+
+use super::donor::KernelSource;
+use super::resolve::Resolved;
+use super::slots;
+use crate::boot::BootVolume;
+use crate::boot::slots::Slots;
+use crate::container::update::Archive;
+use crate::container::{Format, Update};
+use crate::disk::DiskLayout;
+use crate::error::{Error, Kind, Result};
+use crate::spec::{Spec, update};
+use crate::tree::{InodeKind, Tree};
+
+/// That an update that is asked for can be called something.
+///
+/// # Errors
+/// What is missing.
+pub(super) fn require_name(spec: &Spec) -> Result<()> {
+    let Some((key, message)) = update::unnamed(spec) else { return Ok(()) };
+    Err(Error::new(Kind::Input, key, message)
+        .with_hint("name it in vmimage.toml: image.id = \"kiosk\", image.version = \"1.4.0\""))
+}
+
+/// The kernels and the menu of a root that GRUB does not read, if there is to be an update.
+///
+/// # Errors
+/// If one of them is not there, or has too long a path.
+pub(super) fn kernels(
+    spec: &Spec,
+    root: &Tree,
+    source: &KernelSource,
+    layout: &Resolved,
+) -> Result<Option<Archive>> {
+    let are_beside = matches!(layout.boot, BootVolume::Slots(Slots { kernels: Some(_), .. }));
+    if !are_beside || !spec.formats.contains(&Format::Update) {
+        return Ok(None);
+    }
+    let mut archive = Archive::default();
+    for path in slots::beside(source) {
+        match root.resolve(path).map(|id| &root.inode(id).kind) {
+            Some(InodeKind::File(content)) => archive.add(path.trim_start_matches('/'), content)?,
+            _ => return Err(Error::new(Kind::NotFound, path, "is no file")),
+        }
+    }
+    Ok(Some(archive))
+}
+
+/// The update, if the machine has slots and a name.
+pub(super) fn of(
+    spec: &Spec,
+    layout: &Resolved,
+    disk: &DiskLayout,
+    kernels: Option<Archive>,
+) -> Option<Update> {
+    let BootVolume::Slots(Slots { numbers: [first, _], .. }) = layout.boot else { return None };
+    Some(Update {
+        id: spec.image.id.clone()?,
+        version: spec.image.version.clone()?,
+        compatible: spec.image.compatible()?.to_owned(),
+        architecture: spec.architecture,
+        loader: spec.loader.name(),
+        root: disk.content(first)?,
+        kernels,
+    })
+}

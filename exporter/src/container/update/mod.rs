@@ -1,0 +1,94 @@
+//! What brings a machine with two slots for roots up to date: a folder that any web server hands out as it is.
+//!
+//! ```text
+//! ID_VERSION.root.zst      the root of the first slot, a frame of zstd for each block
+//! ID_VERSION.root.index    what each block has, and how long its frame is
+//! ID_VERSION.boot.tar.zst  kernels and menu, where GRUB reads no root
+//! manifest.json            what the update is, and which file has which part of it
+//! SHA256SUMS               of all the others, as sha256sum writes it
+//! ```
+//!
+//! `SHA256SUMS` and the names with a version are what sysupdate.d(5) looks for. Nothing is signed.
+
+mod archive;
+mod folder;
+mod index;
+mod manifest;
+
+use std::ops::Range;
+use std::path::Path;
+
+pub use archive::Archive;
+pub(super) use folder::Writer as FolderWriter;
+pub(super) use index::Index;
+pub use index::{BLOCK, Entry};
+
+use super::members::FileName;
+use super::{Format, Members};
+use crate::architecture::Architecture;
+use crate::engine::CHUNK;
+use crate::error::{Error, Kind, Result};
+
+const ROOT: &str = ".root.zst";
+const INDEX: &str = ".root.index";
+const KERNELS: &str = ".boot.tar.zst";
+const MANIFEST: &str = "manifest.json";
+const SUMS: &str = "SHA256SUMS";
+
+/// The files of an update.
+pub(super) const FILES: &[FileName] = &[
+    FileName::Ends(ROOT),
+    FileName::Ends(INDEX),
+    FileName::MayEnd(KERNELS),
+    FileName::Is(MANIFEST),
+    FileName::Is(SUMS),
+];
+
+/// The update that comes of a build, beside its disk.
+#[derive(Clone, Debug)]
+pub struct Update {
+    /// What the system is, the same in all its versions; part of file names.
+    pub id: String,
+    /// Which build of it; part of file names.
+    pub version: String,
+    /// The machines that it is for.
+    pub compatible: String,
+    /// Their instruction set.
+    pub architecture: Architecture,
+    /// The boot loader that it is started by: `grub`, `systemd-boot`.
+    pub loader: &'static str,
+    /// Where on the disk the file system of the root lies, in bytes: it begins at a multiple of [`CHUNK`].
+    pub root: Range<u64>,
+    /// What GRUB reads in place of the root, if that is beside it.
+    pub kernels: Option<Archive>,
+}
+
+impl Update {
+    /// The name of a file.
+    fn file(&self, end: &str) -> String {
+        format!("{}_{}{end}", self.id, self.version)
+    }
+
+    /// That its names are those of files, and the root is of a disk of `size` bytes.
+    fn check(&self, size: u64) -> Result<()> {
+        let named = Members::new(Format::Update).add(&self.file(ROOT));
+        named.map_err(|why| Error::new(Kind::Input, "update", why))?;
+        let Range { start, end } = self.root;
+        if start < end && end <= size && start.is_multiple_of(CHUNK as u64) {
+            return Ok(());
+        }
+        let message = format!("bytes {start} to {end} of a disk of {size} are no root of an update");
+        Err(Error::new(Kind::Input, "update", message))
+    }
+}
+
+/// Whether there is the folder of an update.
+pub(super) fn is_update(path: &Path) -> bool {
+    [MANIFEST, SUMS].iter().all(|name| path.join(name).is_file())
+}
+
+/// Why nothing is read of it as of a disk.
+pub(super) fn no_disk(path: &Path) -> Error {
+    Error::new(Kind::NotFound, path.display().to_string(), "is an update, and no disk is in it")
+        .with_hint("name the disk that was built with it")
+}
