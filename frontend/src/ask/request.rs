@@ -85,7 +85,7 @@ impl Request {
             return Err(Error::of_lines(wrong));
         }
         request.disk.ask(&request.wishes);
-        request.checked()
+        request.checked(lasting_problems)
     }
 
     /// The same with what an image's labels and the configuration ask for where this does not.
@@ -106,13 +106,13 @@ impl Request {
         disk.install.drivers = layout::initramfs_drivers(&disk.spec);
         // VirtualBox gives its machines the controllers of real ones.
         disk.install.full_kernel = disk.spec.formats.contains(&Format::Vdi);
-        Self { disk, ..self.clone() }.checked()
+        Self { disk, ..self.clone() }.checked(problems)
     }
 
-    fn checked(mut self) -> Result<Self> {
+    fn checked(mut self, problems: fn(&Spec) -> Vec<String>) -> Result<Self> {
         self.check_stage()?;
         self.disk.spec.artifacts()?;
-        check_problems(&self.disk.spec)?;
+        no_problems(problems(&self.disk.spec))?;
         Ok(self)
     }
 
@@ -148,15 +148,25 @@ impl Request {
 
 /// What is asked in different places may not go together.
 pub(crate) fn check_problems(spec: &Spec) -> Result<()> {
+    no_problems(problems(spec))
+}
+
+fn problems(spec: &Spec) -> Vec<String> {
+    let update = update::problems(spec).into_iter().chain(update::unnamed(spec));
+    let update = update.map(|(key, message)| format!("{key}: {message}"));
+    lasting_problems(spec).into_iter().chain(update).collect()
+}
+
+/// Those that labels and a configuration do not take away: an update by a flag is of slots and a name that they may have.
+fn lasting_problems(spec: &Spec) -> Vec<String> {
     let layout = layout::problems(spec, &layout::slots(spec)).into_iter();
     let layout = layout.map(|layout::Problem { key, message, .. }| format!("{key}: {message}"));
     let network = network::problems(&spec.network).into_iter();
     let network = network.map(|network::Problem { key, message, .. }| format!("network.{key}: {message}"));
-    let update = update::problems(spec)
-        .into_iter()
-        .chain(update::unnamed(spec))
-        .map(|(key, message)| format!("{key}: {message}"));
-    let lines: Vec<_> = layout.chain(network).chain(update).collect();
+    layout.chain(network).collect()
+}
+
+fn no_problems(lines: Vec<String>) -> Result<()> {
     if lines.is_empty() { Ok(()) } else { Err(Error::of_lines(lines)) }
 }
 
@@ -289,6 +299,21 @@ mod tests {
             (Some(Size(3 << 30)), Some("file"), "quiet")
         );
         assert_eq!((spec.source_date_epoch, spec.setup.users.len()), (Some(7), 1));
+    }
+
+    /// The format is often a flag, and what it is of in the file.
+    #[test]
+    fn an_update_may_be_asked_of_what_the_file_says() {
+        let text = "layout = \"ab\"\n[image]\nid = \"kiosk\"\nversion = \"1\"";
+        let file = |text| Configuration {
+            config: crate::ask::config::Config::parse("f", text).unwrap(),
+            ..Configuration::default()
+        };
+        let request = parse([("VMIMAGE_FORMAT", "update")].into_iter()).unwrap();
+        assert_eq!(request.over(&BTreeMap::new(), &file(text)).unwrap().disk.spec.formats, [Format::Update]);
+        let error = |text| request.over(&BTreeMap::new(), &file(text)).unwrap_err().to_string();
+        assert!(error("layout = \"ab\"").contains("image.id: is not said"));
+        assert!(error("").contains("ask for layout = \"ab\""));
     }
 
     #[test]

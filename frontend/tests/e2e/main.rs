@@ -54,6 +54,7 @@ mod sources;
 mod tables;
 mod trust;
 mod two_disks;
+mod updates;
 mod upgrades;
 mod variants;
 mod volatile;
