@@ -110,7 +110,7 @@ the image's own, and `update-grub` keeps them: [kernels.md](kernels.md). What `i
 |---|---|---|---|
 | `-o FILE` | | the file, whose extension tells the format; `-o` again makes a further file in the same pass, `-o -` writes to stdout | `disk.qcow2` |
 | `--packages DIR` | `--build-context vmimage-packages=DIR` | a folder of packages, in place of any network | |
-| | `VMIMAGE_STAGE` | `rootfs`: the image with its kernel instead of a disk, to look into, by `-o type=tar,dest=FILE` or `--load` ([engines.md](engines.md)); `containerdisk`: an image of the disk; `dockerfile`: what the Dockerfile describes | `disk` |
+| | `VMIMAGE_STAGE` | `rootfs`: the image with its kernel instead of a disk, to look into, by `-o type=tar,dest=FILE` or `--load` ([engines.md](engines.md)); `containerdisk`: an image of the disk; `update`: an image of the update ([updates.md](updates.md)); `kubeos`: an image with a tar of the root ([kubeos.md](kubeos.md)); `dockerfile`: what the Dockerfile describes | `disk` |
 | | `VMIMAGE_TRANSPORT` | `sparse`: files without their zeroes, for vmimage as the client ([build-flags.md](build-flags.md)) | `file` |
 | | `VMIMAGE_HINTS` | `flag`, `attribute`: hints in the words of vmimage as the client | `build-argument` |
 | | `SOURCE_DATE_EPOCH` | clamp times; two builds of the same input are the same bytes | |

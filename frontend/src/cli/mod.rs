@@ -29,7 +29,7 @@ use exporter::terminal::line;
 use crate::ask::spelling;
 use crate::base::{Error, Result, terminal};
 use commands::Command;
-pub(crate) use commands::{ASSEMBLE, FRONTEND};
+pub(crate) use commands::{ASSEMBLE, FRONTEND, OS_TAR};
 
 /// Bootable disks from container builds.
 ///

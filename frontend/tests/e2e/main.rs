@@ -55,6 +55,7 @@ mod sources;
 mod tables;
 mod trust;
 mod two_disks;
+mod update_images;
 mod updates;
 mod upgrades;
 mod variants;
