@@ -6,6 +6,7 @@
 //! - `vmimage-early` goes before either init where the root is only read: what is written is in memory, or kept on a
 //!   partition.
 //! - `vmimage-boot` is what somebody runs on a machine with two roots, to see and to say which of them is good.
+//! - `vmimage-update` writes the next version of such a machine into the slot that is free.
 //!
 //! What they do is in this library.
 
@@ -19,3 +20,4 @@ pub mod early;
 pub mod fuzz;
 pub mod grow;
 pub mod init;
+pub mod update;

@@ -1,0 +1,44 @@
+//! Where the files of an update come from: a folder, a tar of it, or the network.
+
+use std::io::Read;
+use std::ops::Range;
+use std::path::Path;
+
+use super::config::Config;
+
+/// What a tar on stdin is called.
+const STDIN: &str = "-";
+
+/// Where the files of an update come from.
+pub(super) trait Source {
+    /// A small file as a whole, `None` where there is none; more than `max` bytes are an error.
+    fn small(&mut self, name: &str, max: u64) -> Result<Option<Vec<u8>>, String>;
+
+    /// The bytes of `range` of a file, in order. The reader gives exactly that many or an error, and resumes by itself what
+    /// was cut.
+    fn open(&mut self, name: &str, range: Range<u64>) -> Result<Box<dyn Read + '_>, String>;
+
+    /// Whether ranges can be had without reading all before them (stdin cannot; a web server that ignores Range cannot).
+    fn has_ranges(&self) -> bool;
+
+    /// Bytes that came over the wire or were read, for the report.
+    fn moved(&self) -> u64;
+}
+
+/// The source that somebody names: a URL, a path, `-`, or the reference of an image in a registry.
+pub(super) fn open_source(from: &str, config: &Config) -> Result<Box<dyn Source>, String> {
+    let _ = config;
+    match from {
+        STDIN => Err("stdin: is not read yet".to_owned()),
+        url if url.starts_with("http://") || url.starts_with("https://") => {
+            Err(format!("{url}: http is not spoken yet"))
+        }
+        path if is_path(path) => Err(format!("{path}: is not read yet")),
+        reference => Err(format!("{reference}: registries are not asked yet")),
+    }
+}
+
+/// Whether it is a place in the file system. References of images never begin like one, but a path may look like them.
+fn is_path(from: &str) -> bool {
+    from.starts_with(['/', '.']) || Path::new(from).exists()
+}
