@@ -1,10 +1,15 @@
 //! Where the files of an update come from: a folder, a tar of it, or the network.
 
+mod http;
+mod registry;
+
 use std::io::Read;
 use std::ops::Range;
 use std::path::Path;
 
 use super::config::Config;
+use http::Http;
+use registry::Registry;
 
 /// What a tar on stdin is called.
 const STDIN: &str = "-";
@@ -27,14 +32,13 @@ pub(super) trait Source {
 
 /// The source that somebody names: a URL, a path, `-`, or the reference of an image in a registry.
 pub(super) fn open_source(from: &str, config: &Config) -> Result<Box<dyn Source>, String> {
-    let _ = config;
     match from {
         STDIN => Err("stdin: is not read yet".to_owned()),
         url if url.starts_with("http://") || url.starts_with("https://") => {
-            Err(format!("{url}: http is not spoken yet"))
+            Ok(Box::new(Http::new(url, config)?))
         }
         path if is_path(path) => Err(format!("{path}: is not read yet")),
-        reference => Err(format!("{reference}: registries are not asked yet")),
+        reference => Ok(Box::new(Registry::new(reference, config)?)),
     }
 }
 
