@@ -36,9 +36,9 @@ impl Address {
         }
         let usual_port = if is_https { 443 } else { 80 };
         // `Authority::port` takes what is no number for none at all.
-        let port = match authority.as_str().strip_prefix(authority.host())?.strip_prefix(':') {
-            None | Some("") => usual_port,
-            Some(port) => port.parse().ok().filter(|_| !port.starts_with('+'))?,
+        let port = match authority.as_str().strip_prefix(authority.host())? {
+            "" | ":" => usual_port,
+            port => port.strip_prefix(':').filter(|port| !port.starts_with('+'))?.parse().ok()?,
         };
         let origin = Origin { is_https, host: authority.host().to_ascii_lowercase(), port };
         Some(Self { text: text.to_owned(), origin })

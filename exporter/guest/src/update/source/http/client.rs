@@ -1,7 +1,7 @@
 //! Requests, one after the other, and what is remembered of who answers them.
 
 use std::collections::BTreeMap;
-use std::io::Read;
+use std::io::{self, Read};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
@@ -82,6 +82,7 @@ impl Client {
         for _ in 0..=limits::REDIRECTS {
             let answer = self.ask(&address, headers, login)?;
             let Some(next) = answer.sends_on(&address)? else { return Ok(answer) };
+            answer.spend();
             login = login.filter(|_| next.origin() == address.origin());
             address = next;
         }
@@ -128,6 +129,7 @@ impl Client {
     /// All of a small file; `None` where there is none.
     pub(crate) fn read(&mut self, answer: Answer, max: u64) -> Result<Option<Vec<u8>>, Failure> {
         if matches!(answer.response.status(), StatusCode::NOT_FOUND | StatusCode::GONE) {
+            answer.spend();
             return Ok(None);
         }
         let answer = answer.good()?;
@@ -229,6 +231,12 @@ impl Answer {
             _ if may_pass(status) => Err(Failure::Passing(message)),
             _ => Err(Failure::Final(message)),
         }
+    }
+
+    /// Reads what nobody wants of it, if that is little: then its connection can be used again.
+    pub(crate) fn spend(self) {
+        let _ =
+            io::copy(&mut self.response.into_body().into_reader().take(limits::HEAD as u64), &mut io::sink());
     }
 
     /// Whether it is from the server that `address` names, and not from one that this has sent on to.

@@ -49,9 +49,12 @@ pub(super) fn unreachable(host: &impl Display, error: &ureq::Error) -> Failure {
 /// What the other side does that it will do again; `None` if the connection is at fault, which may pass.
 fn refusal(host: &impl Display, error: &ureq::Error) -> Option<Failure> {
     let does = match error {
-        ureq::Error::BadUri(_) => "is no address",
-        ureq::Error::LargeResponseHeader(..) => "answers with more headers than are read",
-        ureq::Error::ConnectProxyFailed(_) => "is not what the proxy connects to",
+        ureq::Error::BadUri(_) => "is no address".to_owned(),
+        ureq::Error::LargeResponseHeader(..) => "answers with more headers than are read".to_owned(),
+        ureq::Error::ConnectProxyFailed(_) => "is not what the proxy connects to".to_owned(),
+        ureq::Error::Protocol(reason) => {
+            format!("answers in a way that HTTP does not have: {}", shown(&reason.to_string()))
+        }
         _ => return None,
     };
     Some(Failure::Final(format!("{host} {does}")))

@@ -203,6 +203,7 @@ impl Remote for Registry {
             return Err(Failure::Final("the registry sends on to a server that wants a login".to_owned()));
         }
         self.authorize(&answer)?;
+        answer.spend();
         let answer = self.client.get(address, headers, self.authorization.as_deref())?;
         match answer.response.status() {
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Err(self.refused()),

@@ -59,7 +59,7 @@ impl Names {
                 Ok(addresses) if addresses.is_empty() => {}
                 Ok(addresses) => return Ok(addresses),
                 // Another way to complete the name may be known.
-                Err(reason) => trouble = Some(reason),
+                Err(reason) => drop(trouble.get_or_insert(reason)),
             }
         }
         trouble.map_or(Ok(Vec::new()), Err)

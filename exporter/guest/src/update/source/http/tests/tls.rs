@@ -137,18 +137,16 @@ fn nobody_is_sent_out_of_tls() {
 #[test]
 fn who_does_not_speak_tls_is_told_from_who_cannot_be_trusted() {
     let folder = certificates();
-    let plain = Server::new(|_, _| {});
-    let mut http = machine(&plain, folder.path(), "ca.crt", None);
-    http.folder = Address::folder(&plain.url.replace("http:", "https:")).unwrap();
-    // It reads no request out of what is none, and says so.
     let talk = TcpListener::bind(("127.0.0.1", 0)).unwrap();
-    http.folder = Address::folder(&format!("https://{}/", talk.local_addr().unwrap())).unwrap();
+    let url = format!("https://{}/", talk.local_addr().unwrap());
     thread::spawn(move || {
         let (mut stream, _) = talk.accept().unwrap();
         let _ = stream.read(&mut [0; 1024]);
         let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n");
         hang();
     });
+    let trust = Trust { ca: Some(folder.path().join("ca.crt")), ..Trust::default() };
+    let mut http = Http { client: Client::new(trust, LIMITS), folder: Address::folder(&url).unwrap() };
     let error = http.small("x", 1).unwrap_err();
     assert!(error.contains("does not speak TLS"), "{error}");
 }
