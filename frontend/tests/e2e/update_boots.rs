@@ -104,15 +104,16 @@ fn machines_of_systemd_boot_update_themselves() {
     }
 }
 
-/// As the timer does; where that does not restart the machine, it goes on.
+/// As the timer does, which restarts the machine into what it has installed.
 const AUTO: &str = r#"
-auto() { systemctl start vmimage-update.service; sleep 60; }
+auto() { systemctl start vmimage-update.service; }
 case "$version $(cat /var/lib/stage 2>/dev/null)" in
 "version one ")
 	write
 	echo offered >/var/lib/stage
 	fact timer "$(systemctl is-active vmimage-update.timer)"
 	auto
+	sleep 300
 	;;
 "version one offered")
 	echo left >/var/lib/stage
@@ -123,6 +124,7 @@ case "$version $(cat /var/lib/stage 2>/dev/null)" in
 "version one left")
 	echo next >/var/lib/stage
 	auto
+	sleep 300
 	;;
 esac
 "#;
@@ -150,6 +152,26 @@ fn a_bad_version_is_left_and_not_taken_again_but_the_next_one_is() {
     kiosk.offer("3");
     let report = kiosk.boot(&kiosk.disk, "--bios", &format!("fact first \"$(identity)\"\n{AUTO}"), &[]);
     check(&report, "B", "version three");
+}
+
+/// It only waits.
+const WAITS: &str = r#"
+if [ "$version" = "version one" ]; then
+	write
+	sleep 1200
+fi
+"#;
+
+/// OpenRC has no timers.
+#[test]
+#[ignore = "long: make matrix"]
+fn a_machine_without_timers_looks_for_its_next_version_by_itself() {
+    let update = "from = \"http://10.0.2.2:PORT/latest/\"\nevery = \"3m\"\n";
+    let kiosk = Kiosk::new(ALPINE, Wishes { update, ..Wishes::default() });
+    kiosk.publish("2", "version two");
+    kiosk.offer("2");
+    let report = kiosk.boot(&kiosk.disk, "--bios", WAITS, &[]);
+    check(&report, "B", "version two");
 }
 
 /// The registry of the test is one of the machine's own for it: plain HTTP is for those.

@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use sha2::{Digest, Sha256};
+
 use super::lab::{Report, boot_told, build, copy_of, run, scratch};
 use super::web::Server;
 
@@ -12,6 +14,9 @@ pub(super) const ALPINE: &str = "vmimage-test/alpine:3.23";
 
 /// One boot after another, some of which wait for a deadline or for a server that says nothing.
 const LIMIT: Duration = Duration::from_secs(3600);
+
+/// Bytes of a file that is another one in each version.
+const LARGE: usize = 1 << 20;
 
 /// What a machine does once its boot is good, in the words below.
 const STEPS: &str = r#"
@@ -39,7 +44,7 @@ try() {
 }
 restart() { sync; reboot; sleep 600; }
 # The label of the second slot, and what is in it.
-second() { slot=$(readlink -f /dev/vmimage/slot-B); echo "$(sed -n 's/^PARTNAME=//p' "/sys/class/block/${slot#/dev/}/uevent") $(md5sum <"$slot")"; }
+second() { echo "$(vmimage-boot status | sed -n 's/^B //p') $(md5sum </dev/vmimage/slot-B)"; }
 until vmimage-boot status | grep -q ' booted  *good '; do sleep 1; done
 steps >/run/steps
 . /run/steps
@@ -105,6 +110,11 @@ impl<'a> Kiosk<'a> {
         let folder = scratch();
         let context = copy_of("machine", folder.path());
         std::fs::write(context.join("app.txt"), format!("{app}\n")).unwrap();
+        // What no other version has, and nothing packs.
+        let large = (0..LARGE / 32).flat_map(|number| Sha256::digest(format!("{version} {number}")));
+        std::fs::write(context.join("large"), large.collect::<Vec<u8>>()).unwrap();
+        let dockerfile = std::fs::read_to_string(context.join("Dockerfile")).unwrap();
+        std::fs::write(context.join("Dockerfile"), format!("{dockerfile}COPY large /srv/app/\n")).unwrap();
         let update = update.replace("PORT", &self.server.port().to_string());
         let config = format!(
             "hostname = \"web\"\nlayout = \"ab\"\n{keys}\n\

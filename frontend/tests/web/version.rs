@@ -3,16 +3,17 @@
 use std::io::Result;
 use std::path::Path;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use zstd::bulk::Compressor;
+use zstd::zstd_safe::CParameter;
 
-const BLOCK: usize = 64 << 10;
+/// Bytes of a block.
+pub(crate) const BLOCK: usize = 64 << 10;
 
-/// A version of `kiosk`, for machines of x86_64 and GRUB.
+/// A version of `kiosk`, for its machines of x86_64 and GRUB.
 pub(crate) struct Version<'a> {
     pub(crate) version: &'a str,
-    pub(crate) compatible: &'a str,
     pub(crate) root: &'a [u8],
 }
 
@@ -32,33 +33,25 @@ impl Version<'_> {
         root["block_size"] = json!(BLOCK);
         root["index"] = listed(".root.index", &index)?;
         let manifest = json!({
-            "format": 1, "id": "kiosk", "version": self.version, "compatible": self.compatible,
+            "format": 1, "id": "kiosk", "version": self.version, "compatible": "kiosk",
             "architecture": "x86_64", "loader": "grub", "parts": [root],
         });
-        std::fs::write(folder.join("manifest.json"), serde_json::to_vec_pretty(&manifest)?)?;
-        sums(folder)
+        let manifest = serde_json::to_vec_pretty(&manifest)?;
+        std::fs::write(folder.join("manifest.json"), &manifest)?;
+        std::fs::write(folder.join("SHA256SUMS"), format!("{}  manifest.json\n", digest(&manifest)))
     }
 }
 
-/// Write the digests of what is in the folder now.
-pub(crate) fn sums(folder: &Path) -> Result<()> {
-    let mut lines = Vec::new();
-    for entry in std::fs::read_dir(folder)? {
-        let entry = entry?;
-        let name = entry.file_name().to_string_lossy().into_owned();
-        if !name.starts_with("SHA256SUMS") {
-            lines.push(format!("{}  {name}\n", digest(&std::fs::read(entry.path())?)));
-        }
-    }
-    lines.sort();
-    std::fs::write(folder.join("SHA256SUMS"), lines.concat())
+/// Bytes that nothing packs, the same for the same word.
+pub(crate) fn noise(word: &str, len: usize) -> Vec<u8> {
+    (0..).flat_map(|number: usize| Sha256::digest(format!("{word} {number}"))).take(len).collect()
 }
 
 /// Of each block a frame, and what the index says of it.
 fn packed(root: &[u8]) -> Result<(Vec<u8>, Vec<u8>)> {
     let (mut frames, mut index) = (Vec::new(), Vec::new());
     let mut compressor = Compressor::new(1)?;
-    compressor.include_checksum(true)?;
+    compressor.set_parameter(CParameter::ChecksumFlag(true))?;
     for block in root.chunks(BLOCK) {
         let frame = compressor.compress(block)?;
         index.extend(Sha256::digest(block));
@@ -70,4 +63,19 @@ fn packed(root: &[u8]) -> Result<(Vec<u8>, Vec<u8>)> {
 
 fn digest(bytes: &[u8]) -> String {
     format!("{:x}", Sha256::digest(bytes))
+}
+
+/// What a machine of files that runs `version` from slot A knows: its `state.json`.
+pub(crate) fn state(version: &str, from: &str) -> Value {
+    json!({
+        "booted": "A", "order": ["A", "B"], "good": "A",
+        "slots": [
+            {"label": format!("kiosk_{version}"), "ok": true, "tries": 0},
+            {"label": "_empty", "ok": false, "tries": 0},
+        ],
+        "config": {
+            "id": "kiosk", "version": version, "compatible": "kiosk", "architecture": "x86_64", "loader": "grub",
+            "from": from,
+        },
+    })
 }

@@ -3,6 +3,8 @@
 //! `/2/manifest.json` is a file, `/stalls/2/manifest.json` is the same of a server that stalls. Faults are of the blocks of a
 //! root alone, but for redirects, so that everything before them goes well.
 
+#![allow(dead_code, reason = "who includes it does not ask for all of it")]
+
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -22,8 +24,10 @@ const FAULTS: [(&str, Fault); 7] = [
     ("ends", Fault::Ends),
     ("redirects", Fault::Redirects),
 ];
-/// A connection that is cut has sent so much: less than most frames.
-const CUT: u64 = 10_000;
+/// A connection that is cut has sent so much: enough to be asked again, less than a root.
+const CUT: u64 = 70_000;
+/// A file of which the rest is missing ends here.
+const END: u64 = 1000;
 /// The path of what a machine is told to do, instead of a file.
 const STEPS: &str = "/steps";
 
@@ -39,7 +43,7 @@ enum Fault {
     Drips,
     /// The answer is of another range than it says.
     Lies,
-    /// There is no more of the file than its first half.
+    /// There is no more of the file than its beginning.
     Ends,
     /// Each place is said to be another.
     Redirects,
@@ -128,10 +132,11 @@ impl Shared {
             return write!(client, "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n").ok();
         };
         let len = file.metadata().ok()?.len();
-        let all = 0..len;
         let range = range.filter(|_| fault != Some(Fault::NoRanges));
-        let wanted = range.map(|(start, end)| start..end.map_or(len, |end| (end + 1).min(len)));
-        let wanted = wanted.filter(|wanted| wanted.start < wanted.end);
+        if range.is_some_and(|(start, _)| start >= len) {
+            return write!(client, "HTTP/1.1 416 Range\r\nContent-Range: bytes */{len}\r\nContent-Length: 0\r\n\r\n").ok();
+        }
+        let wanted = range.map(|(start, last)| start..last.map_or(len, |last| (last + 1).min(len)));
         let head = match &wanted {
             Some(Range { start, end }) => {
                 let said = if fault == Some(Fault::Lies) { start + 1 } else { *start };
@@ -139,14 +144,14 @@ impl Shared {
             }
             None => "200 OK".to_owned(),
         };
-        let body = wanted.unwrap_or(all);
+        let body = wanted.unwrap_or(0..len);
         let bytes = body.end - body.start;
         write!(client, "HTTP/1.1 {head}\r\nAccept-Ranges: bytes\r\nContent-Length: {bytes}\r\n\r\n").ok()?;
         file.seek(SeekFrom::Start(body.start)).ok()?;
         let whole = match fault {
             Some(Fault::Cuts) => CUT.min(bytes),
-            Some(Fault::Stalls | Fault::Drips) => 1000.min(bytes),
-            Some(Fault::Ends) => (len / 2).clamp(body.start, body.end) - body.start,
+            Some(Fault::Stalls | Fault::Drips) => 0,
+            Some(Fault::Ends) => END.clamp(body.start, body.end) - body.start,
             _ => bytes,
         };
         self.send(client, &mut file, whole)?;
@@ -156,10 +161,10 @@ impl Shared {
                 let _ = client.read(&mut [0]);
                 None
             }
-            Some(Fault::Drips) => loop {
-                self.send(client, &mut file, 1)?;
+            Some(Fault::Drips) => (whole..bytes).try_for_each(|_| {
                 std::thread::sleep(Duration::from_secs(1));
-            },
+                self.send(client, &mut file, 1)
+            }),
             _ => (whole == bytes).then_some(()),
         }
     }
