@@ -1,5 +1,9 @@
 //! Where the files of an update come from: a folder, a tar of it, or the network.
 
+mod folder;
+mod stream;
+mod tar_file;
+
 use std::io::Read;
 use std::ops::Range;
 use std::path::Path;
@@ -7,7 +11,7 @@ use std::path::Path;
 use super::config::Config;
 
 /// What a tar on stdin is called.
-const STDIN: &str = "-";
+pub(super) const STDIN: &str = "-";
 
 /// Where the files of an update come from.
 pub(super) trait Source {
@@ -29,11 +33,11 @@ pub(super) trait Source {
 pub(super) fn open_source(from: &str, config: &Config) -> Result<Box<dyn Source>, String> {
     let _ = config;
     match from {
-        STDIN => Err("stdin: is not read yet".to_owned()),
+        STDIN => Ok(Box::new(stream::Stream::new(std::io::stdin().lock()))),
         url if url.starts_with("http://") || url.starts_with("https://") => {
             Err(format!("{url}: http is not spoken yet"))
         }
-        path if is_path(path) => Err(format!("{path}: is not read yet")),
+        path if is_path(path) => open_path(Path::new(path)),
         reference => Err(format!("{reference}: registries are not asked yet")),
     }
 }
@@ -41,4 +45,15 @@ pub(super) fn open_source(from: &str, config: &Config) -> Result<Box<dyn Source>
 /// Whether it is a place in the file system. References of images never begin like one, but a path may look like them.
 fn is_path(from: &str) -> bool {
     from.starts_with(['/', '.']) || Path::new(from).exists()
+}
+
+fn open_path(path: &Path) -> Result<Box<dyn Source>, String> {
+    Ok(match path.is_dir() {
+        true => Box::new(folder::Folder::new(path)),
+        false => Box::new(tar_file::TarFile::open(path)?),
+    })
+}
+
+fn too_long(name: &str, max: u64) -> String {
+    format!("{name}: has more than {max} bytes, which no update has")
 }
