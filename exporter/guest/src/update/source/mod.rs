@@ -1,6 +1,8 @@
 //! Where the files of an update come from: a folder, a tar of it, or the network.
 
 mod folder;
+mod http;
+mod registry;
 mod stream;
 mod tar_file;
 
@@ -9,6 +11,8 @@ use std::ops::Range;
 use std::path::Path;
 
 use super::config::Config;
+use http::Http;
+use registry::Registry;
 
 /// What a tar on stdin is called.
 pub(super) const STDIN: &str = "-";
@@ -31,14 +35,13 @@ pub(super) trait Source {
 
 /// The source that somebody names: a URL, a path, `-`, or the reference of an image in a registry.
 pub(super) fn open_source(from: &str, config: &Config) -> Result<Box<dyn Source>, String> {
-    let _ = config;
     match from {
         STDIN => Ok(Box::new(stream::Stream::new(std::io::stdin().lock()))),
         url if url.starts_with("http://") || url.starts_with("https://") => {
-            Err(format!("{url}: http is not spoken yet"))
+            Ok(Box::new(Http::new(url, config)?))
         }
         path if is_path(path) => open_path(Path::new(path)),
-        reference => Err(format!("{reference}: registries are not asked yet")),
+        reference => Ok(Box::new(Registry::new(reference, config)?)),
     }
 }
 
