@@ -36,7 +36,10 @@ pub(crate) fn run(options: &Options, work: &Path, report: &mut Report) -> Result
     let blocks = if options.quick { 2 * CHANGED } else { 16 * CHANGED };
     let fleet = Fleet::new(scratch.path(), blocks)?;
     println!("## A fleet\n");
-    println!("{MACHINES} machines at once, with roots of {} MiB, of which a {CHANGED}th changes.\n", blocks / 16);
+    println!(
+        "{MACHINES} machines at once, with roots of {} MiB, of which a {CHANGED}th changes.\n",
+        blocks / 16
+    );
     let head =
         ["the server has", "seconds", "MB sent", "MB a machine", "peak MiB", "on 1", "on 2, bad", "on 3"];
     let mut table = Table::new(&head);
@@ -86,7 +89,8 @@ impl Fleet {
         }
         let server = Server::start(&web)?;
         let from = format!("http://127.0.0.1:{}/latest/", server.port());
-        let machines = (0..MACHINES).map(|number| Machine::new(folder.join(number.to_string()), &first, &from));
+        let machines =
+            (0..MACHINES).map(|number| Machine::new(folder.join(number.to_string()), &first, &from));
         Ok(Self { server, web, machines: machines.collect::<Result<_>>()? })
     }
 
@@ -99,7 +103,8 @@ impl Fleet {
         let looks = std::thread::scope(|scope| {
             let looks = self.machines.iter().map(|machine| scope.spawn(|| machine.look()));
             let looks: Vec<_> = looks.collect();
-            let ended = looks.into_iter().map(|look| look.join().map_err(|_| "a thread panicked".to_owned())?);
+            let ended =
+                looks.into_iter().map(|look| look.join().map_err(|_| "a thread panicked".to_owned())?);
             ended.collect::<std::result::Result<Vec<_>, String>>()
         })?;
         let all = looks.into_iter().fold(Usage::default(), |all, one| all + one);

@@ -37,7 +37,10 @@ fn a_bad_server_leaves_a_machine_as_it_is() {
         assert!(said.starts_with("1 ") && said.contains(message), "{server}: {said}");
         let after = report.get(&format!("after-{server}"));
         let boot: serde_json::Value = serde_json::from_str(after).unwrap();
-        assert_eq!((&boot["booted"], &boot["good"], &boot["order"][0]), (&"A".into(), &"A".into(), &"A".into()));
+        assert_eq!(
+            (&boot["booted"], &boot["good"], &boot["order"][0]),
+            (&"A".into(), &"A".into(), &"A".into())
+        );
         assert_eq!(boot["slots"][1]["state"], "empty", "{server}: {boot}");
     }
     assert!(report.get("cuts").starts_with("0 "), "{}", report.get("cuts"));

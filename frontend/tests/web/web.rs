@@ -110,7 +110,8 @@ impl Shared {
             match path == STEPS {
                 true => {
                     let steps = self.steps.lock().ok()?.clone();
-                    write!(client, "HTTP/1.0 200 OK\r\nContent-Length: {}\r\n\r\n{steps}", steps.len()).ok()?;
+                    write!(client, "HTTP/1.0 200 OK\r\nContent-Length: {}\r\n\r\n{steps}", steps.len())
+                        .ok()?;
                     // Who speaks HTTP by a shell waits for the end.
                     return client.shutdown(std::net::Shutdown::Both).ok();
                 }
@@ -125,7 +126,8 @@ impl Shared {
         let (fault, path) = fault_of(path);
         if fault == Some(Fault::Redirects) {
             let place = format!("/redirects/{}/{path}", self.asked.lock().ok()?.len());
-            return write!(client, "HTTP/1.1 302 Found\r\nLocation: {place}\r\nContent-Length: 0\r\n\r\n").ok();
+            return write!(client, "HTTP/1.1 302 Found\r\nLocation: {place}\r\nContent-Length: 0\r\n\r\n")
+                .ok();
         }
         let fault = fault.filter(|_| path.ends_with(".root.zst"));
         let Some(mut file) = self.open(path) else {
@@ -134,7 +136,11 @@ impl Shared {
         let len = file.metadata().ok()?.len();
         let range = range.filter(|_| fault != Some(Fault::NoRanges));
         if range.is_some_and(|(start, _)| start >= len) {
-            return write!(client, "HTTP/1.1 416 Range\r\nContent-Range: bytes */{len}\r\nContent-Length: 0\r\n\r\n").ok();
+            return write!(
+                client,
+                "HTTP/1.1 416 Range\r\nContent-Range: bytes */{len}\r\nContent-Length: 0\r\n\r\n"
+            )
+            .ok();
         }
         let wanted = range.map(|(start, last)| start..last.map_or(len, |last| (last + 1).min(len)));
         let head = match &wanted {
