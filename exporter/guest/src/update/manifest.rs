@@ -226,7 +226,7 @@ mod tests {
             ("\"root\"", "\"boot\"", "is called kiosk_1.4.0.boot.tar.zst"),
             ("SHA", "ab", "has no digest"),
             ("999", "-1", "invalid value"),
-            ("}]", "", "expected"),
+            ("}]", "", "EOF"),
         ] {
             let error = parse(from, to).unwrap_err();
             assert!(error.starts_with("manifest.json: ") && error.contains(said), "{from} {to}: {error}");

@@ -1,7 +1,7 @@
 //! Which of two versions is the newer one: the Version Format Specification (UAPI.10), as systemd compares them.
 //!
-//! Source: <https://uapi-group.org/specifications/specs/version_format_specification/>. A `~` counts before the end of the
-//! other text does, so that `1.0~rc1` is older than `1.0`.
+//! Source: <https://uapi-group.org/specifications/specs/version_format_specification/>. Where its words and systemd differ, as
+//! systemd does it: `1.0~rc1` is older than `1.0`, and `1.0^1` newer than that and older than `1.0.1`.
 
 use std::cmp::Ordering;
 
@@ -15,7 +15,7 @@ pub(super) fn compare(one: &str, other: &str) -> Ordering {
             return order.then((!one.is_empty()).cmp(&!other.is_empty()));
         }
         let order = mark(&mut one, &mut other, b'-').reverse();
-        let order = order.then_with(|| mark(&mut one, &mut other, b'^'));
+        let order = order.then_with(|| mark(&mut one, &mut other, b'^').reverse());
         let order = order.then_with(|| mark(&mut one, &mut other, b'.').reverse());
         let order = order.then_with(|| component(&mut one, &mut other));
         if order.is_ne() {

@@ -3,7 +3,7 @@
 mod folder;
 mod http;
 mod registry;
-mod stream;
+pub(super) mod stream;
 mod tar_file;
 
 use std::io::Read;
@@ -15,7 +15,7 @@ use http::Http;
 use registry::Registry;
 
 /// What a tar on stdin is called.
-pub(super) const STDIN: &str = "-";
+const STDIN: &str = "-";
 
 /// Where the files of an update come from.
 pub(super) trait Source {
