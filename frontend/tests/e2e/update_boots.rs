@@ -1,10 +1,9 @@
 //! Machines that take their next version from a server, start it, and are the same ones in it; or leave it again.
 
-use std::path::Path;
 use std::process::Command;
 
 use super::boot::bare_alpine;
-use super::lab::{Report, run, scratch};
+use super::lab::{Report, VMIMAGE, run, scratch, testdata};
 use super::registry::Registry;
 use super::slots::EROFS;
 use super::update_machine::{ALPINE, DEBIAN, Kiosk, Wishes, check};
@@ -174,41 +173,15 @@ fn a_machine_without_timers_looks_for_its_next_version_by_itself() {
     check(&report, "B", "version two");
 }
 
-/// The registry of the test is one of the machine's own for it: plain HTTP is for those.
+/// The registry is not in the machine, and has no TLS.
 const FROM_REGISTRY: &str = r#"
 if [ "$version" = "version one" ]; then
 	write
-	systemd-socket-activate -l 127.0.0.1:5000 /lib/systemd/systemd-socket-proxyd 10.0.2.2:REGISTRY 2>/dev/null &
-	sleep 5
-	try checked vmimage-update check localhost:5000/team/kiosk:2
-	try applied vmimage-update apply docker://localhost:5000/team/kiosk:2
+	try checked vmimage-update check docker+http://10.0.2.2:REGISTRY/team/kiosk:2
+	try applied vmimage-update apply docker+http://10.0.2.2:REGISTRY/team/kiosk:2
 	restart
 fi
 "#;
-
-/// Push a tar of a folder's files as the only layer of an image, by the words of the distribution specification.
-const PUSH: &str = r#"
-cd "$1"
-tar -cf ../layer.tar --owner=0 --group=0 SHA256SUMS manifest.json *.root.index $(ls *.boot.tar.zst 2>/dev/null) *.root.zst
-cd ..
-digest() { echo "sha256:$(sha256sum <"$1" | cut -d' ' -f1)"; }
-blob() {
-	place=$(curl -sSf -D - -o /dev/null -X POST "http://$2/v2/team/kiosk/blobs/uploads/" | tr -d '\r' | sed -n 's/^[Ll]ocation: //p')
-	case $place in *\?*) place="$place&" ;; *) place="$place?" ;; esac
-	curl -sSf -o /dev/null -X PUT -H 'Content-Type: application/octet-stream' -T "$1" "${place}digest=$(digest "$1")"
-}
-printf '{"architecture":"amd64","os":"linux","rootfs":{"type":"layers","diff_ids":["%s"]}}' "$(digest layer.tar)" >config.json
-blob layer.tar "$2"
-blob config.json "$2"
-described() { printf '{"mediaType":"application/vnd.oci.image.%s","digest":"%s","size":%s}' "$1" "$(digest "$2")" "$(stat -c %s "$2")"; }
-printf '{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","config":%s,"layers":[%s]}' \
-	"$(described config.v1+json config.json)" "$(described layer.v1.tar layer.tar)" >image.json
-curl -sSf -X PUT -H 'Content-Type: application/vnd.oci.image.manifest.v1+json' -T image.json "http://$2/v2/team/kiosk/manifests/2"
-"#;
-
-fn push(update: &Path, registry: &Registry) {
-    run(Command::new("sh").args(["-euc", PUSH, "sh"]).arg(update).arg(&registry.host));
-}
 
 #[test]
 #[ignore = "long: make matrix"]
@@ -216,10 +189,55 @@ fn a_machine_takes_its_next_version_from_a_registry() {
     let kiosk = Kiosk::new(DEBIAN, Wishes::default());
     let folder = scratch();
     let registry = Registry::start(folder.path(), false);
-    push(&kiosk.publish("2", "version two"), &registry);
+    let update = kiosk.publish("2", "version two");
+    let image = format!("{}/team/kiosk:2", registry.host);
+    run(Command::new(VMIMAGE).arg("push").arg(update).arg(image));
     let port = registry.host.rsplit(':').next().unwrap();
     let report = kiosk.boot(&kiosk.disk, "--bios", &FROM_REGISTRY.replace("REGISTRY", port), &[]);
     says(&report, "checked", "0 ");
     says(&report, "applied", "0 ");
     check(&report, "B", "version two");
+}
+
+/// Of three updates with the same root, only one is signed by the key that the first version trusts.
+const SIGNED: &str = r#"
+if [ "$version" = "version one" ]; then
+	write
+	try unsigned vmimage-update apply "$server/unsigned/"
+	try stranger vmimage-update apply "$server/stranger/"
+	try signed vmimage-update apply "$server/2/"
+	restart
+fi
+"#;
+
+#[test]
+#[ignore = "long: make matrix"]
+fn a_machine_that_trusts_a_key_takes_what_it_has_signed() {
+    let [release, other] = ["release", "other"].map(|name| {
+        let key = testdata("update").join(name).with_extension("key");
+        ["--secret".to_owned(), format!("id=release,src={}", key.display())]
+    });
+    let args = release.each_ref().map(String::as_str);
+    let mut kiosk =
+        Kiosk::new(DEBIAN, Wishes { update: "sign = \"release\"\n", args: &args, ..Wishes::default() });
+    let args = other.each_ref().map(String::as_str);
+    kiosk.wishes.args = &args;
+    std::fs::rename(kiosk.publish("2", "version two"), kiosk.web("stranger")).unwrap();
+    let args = release.each_ref().map(String::as_str);
+    kiosk.wishes.args = &args;
+    let signed = kiosk.publish("2", "version two");
+    run(Command::new("cp").arg("-r").arg(&signed).arg(kiosk.web("unsigned")));
+    std::fs::remove_file(kiosk.web("unsigned").join("SHA256SUMS.minisig")).unwrap();
+
+    let report = kiosk.boot(&kiosk.disk, "--bios", SIGNED, &[]);
+    for (update, message) in [
+        ("unsigned", "takes only what was signed"),
+        ("stranger", "was made by none of the keys that this machine trusts"),
+    ] {
+        says(&report, update, "1 ");
+        assert!(report.get(update).contains(message), "{}", report.get(update));
+    }
+    says(&report, "signed", "0 ");
+    check(&report, "B", "version two");
+    assert_eq!(status(&report)["signed"], true, "{}", report.get("update"));
 }

@@ -73,7 +73,7 @@ pub(super) struct Kiosk<'a> {
     pub(super) disk: PathBuf,
     folder: tempfile::TempDir,
     base: &'a str,
-    wishes: Wishes<'a>,
+    pub(super) wishes: Wishes<'a>,
 }
 
 impl<'a> Kiosk<'a> {
@@ -146,11 +146,18 @@ impl<'a> Kiosk<'a> {
     }
 }
 
-/// It is started from this slot, which is good, and is the machine that has written in its first boot.
+/// It is in this slot, and nothing in it has failed.
 #[track_caller]
 pub(super) fn check(report: &Report, slot: &str, app: &str) {
+    assert_eq!(report.get("failed"), "", "{}", report.console());
+    is_in(report, slot, app);
+}
+
+/// It is started from this slot, which is good, and is the machine that has written in its first boot.
+#[track_caller]
+pub(super) fn is_in(report: &Report, slot: &str, app: &str) {
     let said = report.console();
-    assert_eq!((report.get("version"), report.get("failed")), (app, ""), "{said}");
+    assert_eq!(report.get("version"), app, "{said}");
     assert!(report.get("cmdline").contains(&format!("rauc.slot={slot}")), "{}", report.get("cmdline"));
     let boot: serde_json::Value = serde_json::from_str(report.get("boot")).unwrap();
     assert_eq!((&boot["booted"], &boot["good"]), (&slot.into(), &slot.into()), "{boot}\n{said}");

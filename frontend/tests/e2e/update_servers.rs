@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Command;
 
 use super::lab::run;
-use super::update_machine::{DEBIAN, Kiosk, Wishes, check};
+use super::update_machine::{DEBIAN, Kiosk, Wishes, check, is_in};
 
 /// Each of them, then one that only has to be asked again and again.
 const SERVERS: &str = r#"
@@ -83,7 +83,8 @@ fn a_machine_whose_persist_is_full_updates_itself() {
     let report = kiosk.boot(&kiosk.copy(), "--bios", FULL, &[]);
     assert_eq!(report.get("free"), "0");
     assert!(report.get("applied").starts_with("0 "), "{}", report.get("applied"));
-    check(&report, "B", "version two");
+    // A unit that has to write may fail in it.
+    is_in(&report, "B", "version two");
 }
 
 /// Each is refused, and the second slot is as it was.

@@ -1,7 +1,7 @@
 //! A web server of the folders in a folder: it knows ranges, counts what it sends, and is as bad as a path wants it to be.
 //!
-//! `/2/manifest.json` is a file, `/stalls/2/manifest.json` is the same of a server that stalls. Faults are of the blocks of a
-//! root alone, but for redirects, so that everything before them goes well.
+//! `/2/manifest.json` is a file, `/stalls/2/manifest.json` is the same of a server that stalls. Where it can be, faults
+//! are of the blocks of a root alone, so that everything before them goes well.
 
 #![allow(dead_code, reason = "who includes it does not ask for all of it")]
 
@@ -129,7 +129,7 @@ impl Shared {
             return write!(client, "HTTP/1.1 302 Found\r\nLocation: {place}\r\nContent-Length: 0\r\n\r\n")
                 .ok();
         }
-        let fault = fault.filter(|_| path.ends_with(".root.zst"));
+        let fault = fault.filter(|fault| *fault == Fault::NoRanges || path.ends_with(".root.zst"));
         let Some(mut file) = self.open(path) else {
             return write!(client, "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n").ok();
         };
