@@ -9,6 +9,7 @@
 mod contenders;
 mod edit;
 mod filesystems;
+mod fleet;
 mod floor;
 mod formats;
 mod frontend;
@@ -18,6 +19,10 @@ mod measure;
 mod synthetic;
 mod table;
 mod trees;
+#[path = "../../tests/web/version.rs"]
+mod version;
+#[path = "../../tests/web/web.rs"]
+mod web;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -60,6 +65,8 @@ enum Part {
     Grow,
     /// Of a tree, without a disk around it
     Filesystems,
+    /// Fifty machines update themselves at once, and one version is bad
+    Fleet,
 }
 
 impl Options {
@@ -78,6 +85,7 @@ fn main() -> ExitCode {
         Some(synthetic::ROLE) => synthetic::main(),
         Some(machine::ROLE) => machine::main(),
         Some(filesystems::ROLE) => filesystems::main(),
+        Some(fleet::ROLE) => return guest::update::main(),
         _ => bench(&Options::parse()),
     };
     match outcome {
@@ -122,6 +130,9 @@ fn parts(options: &Options, work: &Path, report: &mut Report) -> Result<()> {
     }
     if wanted(Part::Filesystems) {
         filesystems::run(options, work, report)?;
+    }
+    if wanted(Part::Fleet) {
+        fleet::run(options, work, report)?;
     }
     Ok(())
 }
