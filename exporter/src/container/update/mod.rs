@@ -14,6 +14,7 @@ mod archive;
 mod folder;
 mod index;
 mod manifest;
+mod read;
 
 use std::ops::Range;
 use std::path::Path;
@@ -22,6 +23,7 @@ pub use archive::Archive;
 pub(super) use folder::Writer as FolderWriter;
 pub(super) use index::Index;
 pub use index::{BLOCK, Entry};
+pub use read::Blocks;
 
 use super::members::FileName;
 use super::{Format, Members};
@@ -83,7 +85,7 @@ impl Update {
 }
 
 /// Whether there is the folder of an update.
-pub(super) fn is_update(path: &Path) -> bool {
+pub fn is_update(path: &Path) -> bool {
     [MANIFEST, SUMS].iter().all(|name| path.join(name).is_file())
 }
 
