@@ -18,6 +18,7 @@ mod measure;
 mod synthetic;
 mod table;
 mod trees;
+mod update;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -60,6 +61,8 @@ enum Part {
     Grow,
     /// Of a tree, without a disk around it
     Filesystems,
+    /// What an update moves when one file was edited
+    Update,
 }
 
 impl Options {
@@ -122,6 +125,9 @@ fn parts(options: &Options, work: &Path, report: &mut Report) -> Result<()> {
     }
     if wanted(Part::Filesystems) {
         filesystems::run(options, work, report)?;
+    }
+    if wanted(Part::Update) {
+        update::run(options, work, report)?;
     }
     Ok(())
 }

@@ -70,6 +70,7 @@ pub(super) fn file(image: RawImage<'_>, format: Format) -> exporter::Result<Vec<
         id: Uuid::from_text("1c5b6a3e-58f5-4c0c-9d02-6a1f0e7f4b12"),
         appliance: container::Appliance::default(),
         update: None,
+        base: None,
         sparse: false,
     };
     container::write(image, &[target], &Run::silent(NonZeroUsize::MIN))?;
