@@ -11,6 +11,7 @@
 //! `SHA256SUMS` and the names with a version are what sysupdate.d(5) looks for. Nothing is signed.
 
 mod archive;
+mod blocks;
 mod folder;
 mod index;
 mod manifest;
@@ -20,16 +21,23 @@ use std::ops::Range;
 use std::path::Path;
 
 pub use archive::Archive;
+pub use blocks::Blocks;
 pub(super) use folder::Writer as FolderWriter;
 pub(super) use index::Index;
 pub use index::{BLOCK, Entry};
-pub use read::Blocks;
+pub use read::Described;
 
 use super::members::FileName;
-use super::{Format, Members};
+use super::{Format, Members, image};
 use crate::architecture::Architecture;
 use crate::engine::CHUNK;
 use crate::error::{Error, Kind, Result};
+
+/// What an image says that it has in its layer.
+pub const CONTENT: &str = "update";
+
+const ID_LABEL: &str = "io.vmimage.update.id";
+const COMPATIBLE_LABEL: &str = "io.vmimage.update.compatible";
 
 const ROOT: &str = ".root.zst";
 const INDEX: &str = ".root.index";
@@ -82,6 +90,12 @@ impl Update {
         let message = format!("bytes {start} to {end} of a disk of {size} are no root of an update");
         Err(Error::new(Kind::Input, "update", message))
     }
+}
+
+/// The labels and annotations of an image with an update of this id and version for these machines.
+pub fn labels(id: &str, version: &str, compatible: &str) -> [(String, String); 3] {
+    [(image::VERSION, version), (ID_LABEL, id), (COMPATIBLE_LABEL, compatible)]
+        .map(|(key, value)| (key.to_owned(), value.to_owned()))
 }
 
 /// Whether there is the folder of an update.

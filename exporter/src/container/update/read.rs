@@ -1,134 +1,64 @@
-//! The folder of an update → what the blocks of its root are, by the index alone. The folder is not trusted.
+//! What an update that is there says of itself.
 
 use std::fs::File;
-use std::io::{BufReader, Read};
-use std::path::{Path, PathBuf};
+use std::io::Read;
+use std::path::Path;
 
 use serde::Deserialize;
-use sha2::{Digest, Sha256};
-use zerocopy::{FromZeros, IntoBytes};
+use serde::de::DeserializeOwned;
 
-use super::index::{BLOCK, Entry};
+use super::MANIFEST;
 use super::manifest::FORMAT;
-use super::{INDEX, MANIFEST};
+use crate::architecture::Architecture;
 use crate::error::{Error, Kind, Result};
-use crate::limits;
 
-/// The blocks of the root of an update.
-#[derive(Clone, Debug)]
-pub struct Blocks {
-    /// The file of the index.
-    index: PathBuf,
-    /// Bytes of the root, unpacked.
-    plain_bytes: u64,
+/// A manifest is much smaller.
+const MANIFEST_MAX: u64 = 1 << 20;
+
+/// The head of a manifest.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Described {
+    /// What the system is.
+    pub id: String,
+    /// Which build of it.
+    pub version: String,
+    /// The machines that it is for.
+    pub compatible: String,
+    /// Their instruction set.
+    pub architecture: Architecture,
 }
 
-/// What is read of a manifest: what else is in it is for others.
+impl Described {
+    /// That of the update in a folder. Nothing is checked against its digests.
+    ///
+    /// # Errors
+    /// If there is no manifest, or one of another format.
+    pub fn read(folder: &Path) -> Result<Self> {
+        read(folder)
+    }
+}
+
+/// What a reader wants of a manifest, and the format that it is in.
 #[derive(Deserialize)]
-struct Manifest {
+struct Manifest<T> {
     format: u32,
-    parts: Vec<Part>,
+    #[serde(flatten)]
+    wanted: T,
 }
 
-#[derive(Deserialize)]
-struct Part {
-    name: String,
-    plain_bytes: u64,
-    block_size: Option<u64>,
-    index: Option<Listed>,
-}
-
-#[derive(Deserialize)]
-struct Listed {
-    file: String,
-    bytes: u64,
-    sha256: String,
-}
-
-impl Blocks {
-    /// Those of the update in `folder`, whose index is as long as the root needs it and has the digest of the manifest.
-    ///
-    /// # Errors
-    /// [`Kind::Corrupt`] if it is not, [`Kind::Unsupported`] for another format than the one that is written here.
-    pub fn open(folder: &Path) -> Result<Self> {
-        let place = folder.join(MANIFEST).display().to_string();
-        let manifest: Manifest = serde_json::from_slice(&small(&folder.join(MANIFEST))?)
-            .map_err(|error| Error::new(Kind::Corrupt, &place, format!("is not a manifest: {error}")))?;
-        let root = manifest.parts.into_iter().find(|part| part.name == "root");
-        let root = root.and_then(|part| Some((part.plain_bytes, part.block_size?, part.index?)));
-        let (plain_bytes, block_size, index) = match root {
-            Some(root) if manifest.format == FORMAT => root,
-            Some(_) => {
-                let message = format!("is of format {}, and {FORMAT} is read", manifest.format);
-                return Err(Error::new(Kind::Unsupported, place, message));
-            }
-            None => return Err(Error::new(Kind::Corrupt, place, "has no root in blocks")),
-        };
-        let is_plain = !index.file.contains('/') && index.file.ends_with(INDEX);
-        if !is_plain || block_size != BLOCK as u64 || plain_bytes > limits::DISK {
-            return Err(Error::new(Kind::Corrupt, place, "has a root that no update has"));
-        }
-        let blocks = Self { index: folder.join(&index.file), plain_bytes };
-        blocks.check(&index)?;
-        Ok(blocks)
+/// The part that is wanted of the manifest in a folder.
+pub(super) fn read<T: DeserializeOwned>(folder: &Path) -> Result<T> {
+    let path = folder.join(MANIFEST);
+    let shown = path.display().to_string();
+    let mut text = Vec::new();
+    File::open(&path)
+        .and_then(|file| file.take(MANIFEST_MAX).read_to_end(&mut text))
+        .map_err(|error| Error::io(shown.clone(), "cannot read the manifest", error))?;
+    let wrong = |message: String| Error::new(Kind::Input, shown.clone(), message);
+    let Manifest { format, wanted } =
+        serde_json::from_slice(&text).map_err(|error| wrong(error.to_string()))?;
+    if format != FORMAT {
+        return Err(wrong(format!("has the format {format}, {FORMAT} is known")));
     }
-
-    /// Bytes of the root, unpacked.
-    pub fn plain_bytes(&self) -> u64 {
-        self.plain_bytes
-    }
-
-    /// The blocks in their order, each with how many bytes it has, unpacked.
-    ///
-    /// # Errors
-    /// If the index cannot be opened; as an item, if it cannot be read on.
-    pub fn entries(&self) -> Result<impl Iterator<Item = Result<(Entry, usize)>> + use<>> {
-        let (mut file, index, size) = (BufReader::new(self.file()?), self.index.clone(), self.plain_bytes);
-        Ok((0..size).step_by(BLOCK).map(move |at| {
-            let mut entry = Entry::new_zeroed();
-            file.read_exact(entry.as_mut_bytes()).map_err(|error| unreadable(&index, error))?;
-            Ok((entry, (size - at).min(BLOCK as u64) as usize))
-        }))
-    }
-
-    fn file(&self) -> Result<File> {
-        File::open(&self.index).map_err(|error| unreadable(&self.index, error))
-    }
-
-    /// That the index is the one that was listed.
-    fn check(&self, listed: &Listed) -> Result<()> {
-        let corrupt = |message: String| Error::new(Kind::Corrupt, self.index.display().to_string(), message);
-        let needed = self.plain_bytes.div_ceil(BLOCK as u64) * size_of::<Entry>() as u64;
-        let file = self.file()?;
-        let len = file.metadata().map_err(|error| unreadable(&self.index, error))?.len();
-        if len != needed || listed.bytes != needed {
-            return Err(corrupt(format!("has {len} bytes, and its root needs {needed}")));
-        }
-        let (mut file, mut hasher, mut part) = (file.take(needed), Sha256::new(), vec![0; 1 << 16]);
-        loop {
-            match file.read(&mut part).map_err(|error| unreadable(&self.index, error))? {
-                0 => break,
-                len => hasher.update(&part[..len]),
-            }
-        }
-        if format!("{:x}", hasher.finalize()) != listed.sha256 {
-            return Err(corrupt("is not the index that the manifest lists".to_owned()));
-        }
-        Ok(())
-    }
-}
-
-/// A file that is as short as people write them.
-fn small(path: &Path) -> Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    let file = File::open(path).map_err(|error| unreadable(path, error))?;
-    file.take(limits::MANIFEST + 1).read_to_end(&mut bytes).map_err(|error| unreadable(path, error))?;
-    match bytes.len() as u64 > limits::MANIFEST {
-        true => Err(Error::new(Kind::Corrupt, path.display().to_string(), "is larger than any manifest")),
-        false => Ok(bytes),
-    }
-}
-
-fn unreadable(path: &Path, error: std::io::Error) -> Error {
-    Error::io(path.display().to_string(), "cannot be read", error)
+    Ok(wanted)
 }
