@@ -154,5 +154,5 @@ fn wanted(artifact: &Artifact, args: &Args) -> Wanted {
         true => format!("{name}{}", sparse::EXTENSION),
         false => name.clone(),
     };
-    Wanted { path: args.output.join(name), format, compression, sparse }
+    Wanted { path: args.output.join(name), format, compression, base: None, sparse }
 }

@@ -83,6 +83,7 @@ impl Disk {
             id,
             appliance,
             update,
+            base: None,
             sparse: false,
         };
         write(layout.image(), &[target], &Run::silent(NonZeroUsize::MIN)).unwrap();

@@ -55,6 +55,7 @@ impl Built {
             id: planned.id,
             appliance: planned.appliance.clone(),
             update: planned.update.clone(),
+            base: None,
             sparse: false,
         };
         let targets: Vec<_> = spec.formats.iter().map(target).collect();

@@ -19,6 +19,7 @@ mod measure;
 mod synthetic;
 mod table;
 mod trees;
+mod update;
 #[path = "../../tests/web/version.rs"]
 mod version;
 #[path = "../../tests/web/web.rs"]
@@ -67,6 +68,8 @@ enum Part {
     Filesystems,
     /// Fifty machines update themselves at once, and one version is bad
     Fleet,
+    /// What an update moves when one file was edited
+    Update,
 }
 
 impl Options {
@@ -133,6 +136,9 @@ fn parts(options: &Options, work: &Path, report: &mut Report) -> Result<()> {
     }
     if wanted(Part::Fleet) {
         fleet::run(options, work, report)?;
+    }
+    if wanted(Part::Update) {
+        update::run(options, work, report)?;
     }
     Ok(())
 }

@@ -6,6 +6,7 @@ mod commands;
 mod completion;
 mod config;
 mod convert;
+mod diff;
 mod disk;
 #[cfg(test)]
 mod docs;
@@ -52,6 +53,8 @@ Examples:
   vmimage inspect web.qcow2          see what is on it
   vmimage clone web.qcow2 -o b.qcow2
                                      a copy that can be in one machine with it
+  vmimage diff --blocks web.qcow2 new.qcow2
+                                     how much an update from one to the other moves
   vmimage push web.qcow2 registry.example/web:v1
                                      put it into a registry, for KubeVirt
   vmimage install                    teach docker --output type=vmdisk,dest=web.qcow2";

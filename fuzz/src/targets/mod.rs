@@ -40,6 +40,7 @@ pub const ALL: &[&Target] = &[
     &disks::VDI,
     &disks::OVA,
     &disks::CONTAINERDISK,
+    &disks::BASE,
     &wire::GATEWAY,
     &wire::LLB,
     &wire::DHCP,

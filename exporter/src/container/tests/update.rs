@@ -7,7 +7,7 @@ use zerocopy::FromBytes;
 
 use super::*;
 use crate::architecture::Architecture;
-use crate::container::update::{Archive, BLOCK, Entry, Signer, Update};
+use crate::container::update::{Archive, BLOCK, Blocks, Entry, Signer, Update};
 use crate::tree::Content;
 
 const SIZE: u64 = 16 * MIB;
@@ -167,4 +167,61 @@ fn what_is_no_update_leaves_nothing() {
         assert_eq!(*error.kind(), kind, "{error}");
         assert_eq!(names(&scratch), <[&str; 0]>::default());
     }
+}
+
+#[test]
+fn the_index_alone_tells_the_blocks() {
+    for root in ROOTS {
+        let scratch = Scratch::new();
+        let (folder, plain) = written(&scratch, root.clone());
+        std::fs::remove_file(folder.join("kiosk_1.4.0.root.zst")).unwrap();
+        let blocks = Blocks::open(&folder).unwrap();
+        assert_eq!(blocks.plain_bytes(), plain.len() as u64);
+        let entries = blocks.entries().unwrap().map(Result::unwrap);
+        let read: Vec<_> = entries.map(|(entry, len)| (entry.sha256, len)).collect();
+        let expected = plain.chunks(BLOCK).map(|block| (Entry::of(block, 1).sha256, block.len()));
+        assert!(read == expected.collect::<Vec<_>>(), "{root:?}");
+    }
+}
+
+#[test]
+fn an_index_that_is_not_the_manifests_is_refused() {
+    let scratch = Scratch::new();
+    let (folder, _) = written(&scratch, ROOTS[1].clone());
+    let [manifest, index] = ["manifest.json", "kiosk_1.4.0.root.index"].map(|name| folder.join(name));
+    let [whole, entries] = [&manifest, &index].map(|path| std::fs::read(path).unwrap());
+    let refused = || Blocks::open(&folder).unwrap_err().to_string();
+    let mut changed = entries.clone();
+    changed[40] ^= 1;
+    for (bytes, part) in [
+        (&changed[..], "is not the index that the manifest lists"),
+        (&entries[36..], "bytes, and its root needs"),
+        (&[], "has 0 bytes, and its root needs"),
+    ] {
+        std::fs::write(&index, bytes).unwrap();
+        let said = refused();
+        assert!(said.contains(part), "{said}");
+    }
+    std::fs::write(&index, &entries).unwrap();
+    let text = String::from_utf8(whole).unwrap();
+    for (old, new, part) in [
+        ("\"format\": 1", "\"format\": 2", "has the format 2, 1 is known"),
+        ("\"name\": \"root\"", "\"name\": \"boot\"", "has no root in blocks"),
+        ("\"block_size\": 65536", "\"block_size\": 4096", "a root that no update has"),
+        (
+            "\"file\": \"kiosk_1.4.0.root.index\"",
+            "\"file\": \"../x.root.index\"",
+            "a root that no update has",
+        ),
+        ("\"format\"", "format", "key must be a string"),
+    ] {
+        assert!(text.contains(old), "{old}");
+        std::fs::write(&manifest, text.replacen(old, new, 1)).unwrap();
+        let said = refused();
+        assert!(said.contains(part), "{said}");
+    }
+    std::fs::write(&manifest, " ".repeat(5 << 20)).unwrap();
+    assert!(refused().contains("EOF while parsing"), "no more is read than a manifest has");
+    std::fs::write(&manifest, &text).unwrap();
+    Blocks::open(&folder).unwrap();
 }

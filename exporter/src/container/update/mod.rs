@@ -12,6 +12,7 @@
 //! `SHA256SUMS` and the names with a version are what sysupdate.d(5) looks for.
 
 mod archive;
+mod blocks;
 mod folder;
 mod index;
 mod manifest;
@@ -22,6 +23,7 @@ use std::ops::Range;
 use std::path::Path;
 
 pub use archive::Archive;
+pub use blocks::Blocks;
 pub(super) use folder::Writer as FolderWriter;
 pub(super) use index::Index;
 pub use index::{BLOCK, Entry};
