@@ -26,6 +26,7 @@ mod lack;
 mod lay_out;
 mod machine;
 mod menu;
+mod previous;
 mod resolve;
 mod slot_entry;
 mod slots;

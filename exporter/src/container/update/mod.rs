@@ -5,6 +5,7 @@
 //! ID_VERSION.root.index    what each block has, and how long its frame is
 //! ID_VERSION.boot.tar.zst  kernels and menu, where GRUB reads no root
 //! manifest.json            what the update is, and which file has which part of it
+//! ID_VERSION.root.placement  where the files of an ext4 lie, for the build of the next version; machines need it not
 //! SHA256SUMS               of all the others, as sha256sum writes it
 //! ```
 //!
@@ -17,6 +18,7 @@ mod manifest;
 
 use std::ops::Range;
 use std::path::Path;
+use std::sync::Arc;
 
 pub use archive::Archive;
 pub(super) use folder::Writer as FolderWriter;
@@ -32,6 +34,7 @@ use crate::error::{Error, Kind, Result};
 const ROOT: &str = ".root.zst";
 const INDEX: &str = ".root.index";
 const KERNELS: &str = ".boot.tar.zst";
+const PLACEMENT: &str = ".root.placement";
 const MANIFEST: &str = "manifest.json";
 const SUMS: &str = "SHA256SUMS";
 
@@ -40,6 +43,7 @@ pub(super) const FILES: &[FileName] = &[
     FileName::Ends(ROOT),
     FileName::Ends(INDEX),
     FileName::MayEnd(KERNELS),
+    FileName::MayEnd(PLACEMENT),
     FileName::Is(MANIFEST),
     FileName::Is(SUMS),
 ];
@@ -61,6 +65,8 @@ pub struct Update {
     pub root: Range<u64>,
     /// What GRUB reads in place of the root, if that is beside it.
     pub kernels: Option<Archive>,
+    /// Where the files of the root lie, if that is an ext4.
+    pub placement: Option<Arc<[u8]>>,
 }
 
 impl Update {

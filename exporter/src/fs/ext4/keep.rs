@@ -11,7 +11,7 @@ use std::sync::Arc;
 use super::alloc::{Allocation, OwnFiles, Places, content_blocks, disk_order, needs_xattr_block};
 use super::census::Census;
 use super::extent_tree::{ROOT_ENTRIES, Run, block_count};
-use super::format::{BLOCK_SIZE, EXTENT_BLOCKS_MAX, INODES_PER_BLOCK, Ino};
+use super::format::{BLOCK_SIZE, BLOCKS_PER_GROUP, EXTENT_BLOCKS_MAX, INODES_PER_BLOCK, Ino};
 use super::geometry::Geometry;
 use super::inode::Blocks;
 use super::placement::{self, FilePlace, Placement};
@@ -75,8 +75,8 @@ fn full() -> String {
 fn geometry(previous: &Placement) -> Result<Geometry, String> {
     let &Placement { blocks, inodes_per_group, .. } = previous;
     let none = || format!("no file system has {blocks} blocks and {inodes_per_group} inodes in each group");
-    let groups = blocks.div_ceil(super::format::BLOCKS_PER_GROUP);
-    let inodes = groups.checked_mul(inodes_per_group).filter(|_| inodes_per_group >= INODES_PER_BLOCK);
+    let inodes = blocks.div_ceil(BLOCKS_PER_GROUP).checked_mul(inodes_per_group);
+    let inodes = inodes.filter(|_| (INODES_PER_BLOCK..=BLOCKS_PER_GROUP).contains(&inodes_per_group));
     let geometry = Geometry::new(blocks, inodes.ok_or_else(none)?).map_err(|_| none())?;
     let is_same = geometry.blocks == blocks && geometry.inodes_per_group == inodes_per_group;
     if is_same { Ok(geometry) } else { Err(none()) }
