@@ -26,6 +26,7 @@ pub(super) fn plan(spec: &Spec, input: Input, run: &Run<'_>) -> Result<Planned> 
         id: disk_file(&seed),
         appliance: appliance(spec),
         update: None,
+        placement: None,
         system: None,
     })
 }

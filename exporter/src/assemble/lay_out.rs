@@ -43,7 +43,9 @@ pub(super) fn lay_out(spec: &Spec, resolved: &Resolved, mut parts: Parts, run: &
     let roomier = previous::with_room(partitions, &requests, kept);
     let size = match spec.size {
         Some(_) => disk_size(spec, &requests)?,
-        None => disk_size(spec, &requests)?.max(disk::minimum_size(&roomier).next_multiple_of(size_unit(spec))),
+        None => {
+            disk_size(spec, &requests)?.max(disk::minimum_size(&roomier).next_multiple_of(size_unit(spec)))
+        }
     };
     let roomy = partitions
         .iter()

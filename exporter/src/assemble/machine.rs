@@ -10,7 +10,7 @@ use super::first::{self, FirstProcess, INIT};
 use super::good;
 use super::lay_out::{LaidOut, lay_out};
 use super::menu::Menu;
-use super::previous::Previous;
+use super::previous::{self, Previous};
 use super::resolve::Resolved;
 use super::slots;
 use super::{
@@ -104,8 +104,10 @@ pub(super) fn plan(spec: &Spec, input: Input, run: &Run<'_>) -> Result<Planned> 
     let parts = Parts { root, elsewhere, esp: Some(esp), kernels, bios, mkfs, time, previous };
     let LaidOut { disk, partitions, root, note } = lay_out(spec, &layout, parts, run)?;
     edits.extend(note);
+    let placement = previous::next(spec, root.as_ref())?;
     Ok(Planned {
-        update: update::of(spec, &layout, &disk, beside_root, root.as_ref())?,
+        update: update::of(spec, &layout, &disk, beside_root, placement.clone()),
+        placement,
         layout: disk,
         partitions,
         id: disk_file(&seed),

@@ -1,13 +1,17 @@
-//! The placement of an earlier build, which the root keeps to as far as it fits. What does not is no error, but said.
+//! The placement of an earlier build, which the root keeps to as far as it fits, and the one for the next. What does not
+//! fit is no error, but said.
+
+use std::sync::Arc;
 
 use super::draft::Draft;
 use super::resolve::{Named, Resolved};
+use crate::container::Format;
 use crate::disk::Unplaced;
 use crate::error::{Error, Kind, Result};
 use crate::fs::FileSystem;
 use crate::fs::ext4::{Placement, Planned};
-use crate::hint::Hint;
 use crate::machine::Materials;
+use crate::spec::Spec;
 use crate::spec::layout::Content;
 
 /// Room that a root had without need, which is not held against it.
@@ -56,7 +60,9 @@ impl Previous {
         let why = match root.and_then(Planned::stayed) {
             Some(stayed) => {
                 let (inodes, of) = (stayed.inodes, stayed.of);
-                return Some(format!("placement: {inodes} of {of} files are where the earlier build had them"));
+                return Some(format!(
+                    "placement: {inodes} of {of} files are where the earlier build had them"
+                ));
             }
             None => self.refused.as_deref().unwrap_or("the root has less room than it had"),
         };
@@ -79,6 +85,16 @@ pub(super) fn with_room(partitions: &[Named], requests: &[Unplaced], kept: Optio
     partitions.iter().zip(requests).map(of).collect()
 }
 
+/// The placement of this build, if an artifact has it.
+///
+/// # Errors
+/// If it cannot be packed.
+pub(super) fn next(spec: &Spec, root: Option<&Planned>) -> Result<Option<Arc<[u8]>>> {
+    let is_asked = spec.formats.iter().any(|format| matches!(format, Format::Update | Format::Placement));
+    let placement = root.filter(|_| is_asked).map(Planned::placement).transpose()?;
+    Ok(placement.map(Into::into))
+}
+
 /// That there is none for what has no root of a machine.
 ///
 /// # Errors
@@ -89,5 +105,5 @@ pub(super) fn refuse(materials: &Materials) -> Result<()> {
     }
     let message = "is of the root of a machine, and this is a disk of files";
     Err(Error::new(Kind::Unsupported, "placement", message)
-        .with_hint(Hint::from("leave out --previous, and the named context vmimage-previous")))
+        .with_hint("leave the placement of the last build out"))
 }

@@ -1,5 +1,7 @@
 //! The update that comes of the build of a machine with two slots: the root of the first, and what GRUB reads beside it.
 
+use std::sync::Arc;
+
 use super::donor::KernelSource;
 use super::resolve::Resolved;
 use super::slots;
@@ -9,7 +11,6 @@ use crate::container::update::Archive;
 use crate::container::{Format, Update};
 use crate::disk::DiskLayout;
 use crate::error::{Error, Kind, Result};
-use crate::fs::ext4;
 use crate::spec::{Spec, update};
 use crate::tree::{InodeKind, Tree};
 
@@ -48,30 +49,22 @@ pub(super) fn kernels(
 }
 
 /// The update, if the machine has slots and a name.
-///
-/// # Errors
-/// If the placement of its root cannot be packed.
 pub(super) fn of(
     spec: &Spec,
     layout: &Resolved,
     disk: &DiskLayout,
     kernels: Option<Archive>,
-    root: Option<&ext4::Planned>,
-) -> Result<Option<Update>> {
-    let BootVolume::Slots(Slots { numbers: [first, _], .. }) = layout.boot else { return Ok(None) };
-    let image = &spec.image;
-    let names = image.id.clone().zip(image.version.clone()).zip(image.compatible());
-    let Some((((id, version), compatible), range)) = names.zip(disk.content(first)) else { return Ok(None) };
-    let is_asked = spec.formats.contains(&Format::Update);
-    let placement = root.filter(|_| is_asked).map(ext4::Planned::placement).transpose()?;
-    Ok(Some(Update {
-        id,
-        version,
-        compatible: compatible.to_owned(),
+    placement: Option<Arc<[u8]>>,
+) -> Option<Update> {
+    let BootVolume::Slots(Slots { numbers: [first, _], .. }) = layout.boot else { return None };
+    Some(Update {
+        id: spec.image.id.clone()?,
+        version: spec.image.version.clone()?,
+        compatible: spec.image.compatible()?.to_owned(),
         architecture: spec.architecture,
         loader: spec.loader.name(),
-        root: range,
+        root: disk.content(first)?,
         kernels,
-        placement: placement.map(Into::into),
-    }))
+        placement,
+    })
 }

@@ -9,6 +9,7 @@ mod containerdisk;
 mod damage;
 mod folder;
 mod ovf;
+mod placement;
 mod plain;
 mod sparse;
 mod streams;
@@ -96,6 +97,7 @@ fn target_at(path: PathBuf, format: Format, compression: Compression) -> Target 
         id,
         appliance,
         update: Some(update::kiosk(MIB..11 * MIB + 5000)),
+        placement: Some(b"vmiplace, and where all lies"[..].into()),
         sparse: false,
     }
 }

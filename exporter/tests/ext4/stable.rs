@@ -222,21 +222,36 @@ fn small() -> (Tree, Vec<u8>) {
     let long = file(&mut tree, folder, b"attributes", [1]);
     let xattrs = &mut tree.inode_mut(long).meta.xattrs;
     xattrs.insert((*b"user.long").into(), vec![7; 900].into());
-    tree.insert(folder, b"link", exporter::tree::Inode {
-        meta: crate::support::meta(0o777),
-        kind: InodeKind::Symlink(vec![b'a'; 100].into()),
-    });
+    tree.insert(
+        folder,
+        b"link",
+        exporter::tree::Inode {
+            meta: crate::support::meta(0o777),
+            kind: InodeKind::Symlink(vec![b'a'; 100].into()),
+        },
+    );
     let plan = planned(&tree, 16 * MIB, None);
-    (tree, zstd::decode_all(&plan.placement().unwrap()[..]).unwrap())
+    (tree, zstd::decode_all(&plan.placement().unwrap()[MAGIC.len()..]).unwrap())
 }
 
-const HEADER: usize = 64;
+const MAGIC: &[u8] = b"vmiplace";
+const HEADER: usize = 56;
+/// Where in the header numbers are.
+const FORMAT: usize = 32;
+const BLOCKS: usize = 36;
+const INODES: usize = 40;
+const RECORDS: usize = 44;
+const RUNS: usize = 48;
+const TREE_BLOCKS: usize = 52;
 const RECORD: usize = 24;
+
+fn pack(plain: &[u8]) -> Vec<u8> {
+    [MAGIC, &zstd::encode_all(plain, 3).unwrap()].concat()
+}
 
 /// Whatever a placement says: it is refused, or what is made is right. Whether it was read.
 fn survives(tree: &Tree, plain: &[u8]) -> bool {
-    let packed = zstd::encode_all(plain, 3).unwrap();
-    let Ok(placement) = Placement::read(&packed) else { return false };
+    let Ok(placement) = Placement::read(&pack(plain)) else { return false };
     let mut draft = Draft::new(&Arc::new(tree.clone()), &options(0)).unwrap();
     let size = match draft.keep(&placement) {
         Ok(()) => draft.kept_size().unwrap().min(64 * MIB),
@@ -250,7 +265,7 @@ fn survives(tree: &Tree, plain: &[u8]) -> bool {
 fn lies_of_a_placement_are_refused_or_harmless() {
     let (tree, plain) = small();
     let word = |at: usize| u32::from_le_bytes(plain[at..at + 4].try_into().unwrap());
-    let records = word(20) as usize;
+    let records = word(RECORDS) as usize;
     let runs = HEADER + records * RECORD;
     let with = |at: usize, value: u32| {
         let mut plain = plain.clone();
@@ -259,23 +274,22 @@ fn lies_of_a_placement_are_refused_or_harmless() {
     };
     assert!(survives(&tree, &plain));
     for (what, plain, is_read) in [
-        ("magic", with(0, 1), false),
-        ("format", with(8, 2), false),
-        ("no blocks", with(12, 0), true),
-        ("all blocks", with(12, u32::MAX), true),
-        ("no inodes", with(16, 0), true),
-        ("odd inodes", with(16, 17), true),
-        ("all inodes", with(16, u32::MAX), true),
-        ("more records", with(20, word(20) + 1), false),
-        ("endless records", with(20, u32::MAX), false),
-        ("endless runs", with(24, u32::MAX), false),
-        ("endless blocks", with(28, u32::MAX), false),
+        ("format", with(FORMAT, 2), false),
+        ("no blocks", with(BLOCKS, 0), true),
+        ("all blocks", with(BLOCKS, u32::MAX), true),
+        ("no inodes", with(INODES, 0), true),
+        ("odd inodes", with(INODES, 17), true),
+        ("all inodes", with(INODES, u32::MAX), true),
+        ("more records", with(RECORDS, word(RECORDS) + 1), false),
+        ("endless records", with(RECORDS, u32::MAX), false),
+        ("endless runs", with(RUNS, u32::MAX), false),
+        ("endless blocks", with(TREE_BLOCKS, u32::MAX), false),
         ("a number twice", with(HEADER + 2 * RECORD + 8, 0), true),
         ("a reserved number", with(HEADER + RECORD + 8, 5), true),
         ("a number far beyond", with(HEADER + 3 * RECORD + 8, u32::MAX / 2), true),
         ("attributes in the superblock", with(HEADER + 3 * RECORD + 12, 1), true),
         ("attributes at the end of all", with(HEADER + 3 * RECORD + 12, u32::MAX), false),
-        ("all runs of one", with(HEADER + 3 * RECORD + 16, word(24)), false),
+        ("all runs of one", with(HEADER + 3 * RECORD + 16, word(RUNS)), false),
         ("a run in the metadata", with(runs + 4, 2), true),
         ("runs on each other", with(runs + 12 + 4, 0_u32.wrapping_sub(1)), true),
         ("a run beyond the end", with(runs + 12 + 4, 1 << 30), true),
@@ -288,21 +302,23 @@ fn lies_of_a_placement_are_refused_or_harmless() {
     for cut in [0, 1, HEADER, plain.len() - 1] {
         assert!(!survives(&tree, &plain[..cut]), "{cut}");
     }
-    assert!(Placement::read(b"no zstd at all").is_err());
+    for garbage in [&b""[..], b"vmiplac", b"vmiplace", b"no zstd at all"] {
+        assert!(Placement::read(garbage).is_err());
+    }
 }
 
 #[test]
 fn what_is_claimed_twice_has_one_owner() {
     let (tree, mut plain) = small();
-    let records = u32::from_le_bytes(plain[20..24].try_into().unwrap()) as usize;
+    let records = u32::from_le_bytes(plain[RECORDS..RUNS].try_into().unwrap()) as usize;
     // Every run begins where the first one does.
     let runs = HEADER + records * RECORD;
-    let count = u32::from_le_bytes(plain[24..28].try_into().unwrap()) as usize;
+    let count = u32::from_le_bytes(plain[RUNS..TREE_BLOCKS].try_into().unwrap()) as usize;
     for run in 1..count {
         let before = u32::from_le_bytes(plain[runs + (run - 1) * 12 + 8..][..4].try_into().unwrap());
         plain[runs + run * 12 + 4..][..4].copy_from_slice(&0_u32.wrapping_sub(before).to_le_bytes());
     }
-    let packed = zstd::encode_all(&plain[..], 3).unwrap();
+    let packed = pack(&plain);
     let mut draft = Draft::new(&Arc::new(tree.clone()), &options(0)).unwrap();
     draft.keep(&Placement::read(&packed).unwrap()).unwrap();
     let plan = draft.lay_out(16 * MIB).unwrap();

@@ -15,6 +15,7 @@ mod frontend;
 mod growth;
 mod machine;
 mod measure;
+mod stable;
 mod synthetic;
 mod table;
 mod trees;
@@ -60,6 +61,8 @@ enum Part {
     Grow,
     /// Of a tree, without a disk around it
     Filesystems,
+    /// An ext4 that is laid out as that of the last build
+    Stable,
 }
 
 impl Options {
@@ -78,6 +81,7 @@ fn main() -> ExitCode {
         Some(synthetic::ROLE) => synthetic::main(),
         Some(machine::ROLE) => machine::main(),
         Some(filesystems::ROLE) => filesystems::main(),
+        Some(stable::ROLE) => stable::main(),
         _ => bench(&Options::parse()),
     };
     match outcome {
@@ -122,6 +126,9 @@ fn parts(options: &Options, work: &Path, report: &mut Report) -> Result<()> {
     }
     if wanted(Part::Filesystems) {
         filesystems::run(options, work, report)?;
+    }
+    if wanted(Part::Stable) {
+        stable::run(options, work, report)?;
     }
     Ok(())
 }

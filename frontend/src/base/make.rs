@@ -47,6 +47,7 @@ impl Making<'_> {
             id: planned.id,
             appliance: planned.appliance.clone(),
             update: planned.update.clone(),
+            placement: planned.placement.clone(),
             sparse,
         });
         let written = self.write(planned.image(), targets.collect())?;

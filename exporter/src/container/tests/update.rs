@@ -78,8 +78,8 @@ fn the_folder_says_what_is_in_it() {
     let scratch = Scratch::new();
     let (folder, plain) = written(&scratch, ROOTS[2].clone());
     let names: Vec<_> = contents(&folder).into_iter().map(|(name, _)| name).collect();
-    let [root, index, boot, placement] = ["root.zst", "root.index", "boot.tar.zst", "root.placement"]
-        .map(|end| format!("kiosk_1.4.0.{end}"));
+    let [root, index, boot, placement] =
+        ["root.zst", "root.index", "boot.tar.zst", "root.placement"].map(|end| format!("kiosk_1.4.0.{end}"));
     assert_eq!(names, ["SHA256SUMS", &*boot, &index, &placement, &root, "manifest.json"]);
     assert_eq!(std::fs::read(folder.join(placement)).unwrap(), b"where all lies");
     let check = format!("cd '{}' && sha256sum --strict -c SHA256SUMS", folder.display());

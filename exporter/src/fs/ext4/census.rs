@@ -111,7 +111,7 @@ impl Census {
     pub(super) fn used_inodes(&self) -> Vec<Range<u32>> {
         let below = std::iter::once(1..self.first_ino());
         match &self.by_number {
-            None => vec![1..self.last_ino().0 + 1],
+            None => ranges::merged(std::iter::once(1..self.last_ino().0 + 1)),
             Some(nodes) => ranges::merged(below.chain(nodes.iter().map(|(ino, _)| ino.0..ino.0 + 1))),
         }
     }

@@ -1,7 +1,8 @@
 //! What a build says of where its files lie, for the next one to keep to.
 //!
 //! ```text
-//! header │ a record for each inode, by number │ all runs │ all blocks of extent trees     in one frame of zstd
+//! magic ┊ header │ a record for each inode, by number │ all runs │ all blocks of extent trees
+//!       ┊ in one frame of zstd
 //! ```
 //!
 //! Numbers are differences to those before: of what lies in a row they are the same, and packed they are next to nothing.
@@ -26,7 +27,7 @@ use crate::tree::Tree;
 pub const PACKED_MAX: u64 = 64 << 20;
 /// The same unpacked: for some seven million files.
 const PLAIN_MAX: u64 = 256 << 20;
-/// What it begins with, unpacked.
+/// What it begins with.
 const MAGIC: [u8; 8] = *b"vmiplace";
 /// Of what is written here.
 const FORMAT: u32 = 1;
@@ -41,21 +42,20 @@ pub(super) type PathDigest = [u8; 8];
 #[derive(FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
 struct Header {
-    magic: [u8; 8],
-    format: U32,
-    blocks: U32,
-
-    inodes_per_group: U32,
-    records: U32,
-    runs: U32,
-    tree_blocks: U32,
-
     uuid: [u8; 16],
 
     hash_seed: [u8; 16],
+
+    format: U32,
+    blocks: U32,
+    inodes_per_group: U32,
+    records: U32,
+
+    runs: U32,
+    tree_blocks: U32,
 }
 
-const _: () = assert!(size_of::<Header>() == 64);
+const _: () = assert!(size_of::<Header>() == 56);
 
 /// An inode. Its runs and blocks come after those of the inodes before it.
 #[derive(FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
@@ -109,17 +109,20 @@ pub(super) struct FilePlace {
 }
 
 impl Placement {
+    /// Whether bytes begin as a placement does.
+    pub fn is_one(bytes: &[u8]) -> bool {
+        bytes.starts_with(&MAGIC)
+    }
+
     /// What [`super::Planned::placement`] has made. Nothing in it is believed but that it is there: whoever keeps to it
     /// checks each place.
     ///
     /// # Errors
     /// `Corrupt` for what is no placement, `Unsupported` for one of a later version.
     pub fn read(packed: &[u8]) -> Result<Self> {
-        let plain = unpack(packed).ok_or_else(|| corrupt("is none, or it was cut"))?;
+        let frame = packed.strip_prefix(&MAGIC).ok_or_else(|| corrupt("is none"))?;
+        let plain = unpack(frame).ok_or_else(|| corrupt("was cut or changed"))?;
         let (header, rest) = Header::ref_from_prefix(&plain).map_err(|_| corrupt("ends too early"))?;
-        if header.magic != MAGIC {
-            return Err(corrupt("is none"));
-        }
         if header.format.get() != FORMAT {
             let message = format!("is of format {}, known is {FORMAT}", header.format);
             return Err(Error::new(Kind::Unsupported, PLACE, message));
@@ -271,7 +274,6 @@ pub(super) fn write(plan: &Ext4Plan) -> Result<Vec<u8>> {
         tree_blocks.extend(blocks.tree.blocks.iter().copied().map(U32::new));
     }
     let header = Header {
-        magic: MAGIC,
         format: U32::new(FORMAT),
         blocks: U32::new(plan.geometry.blocks),
         inodes_per_group: U32::new(plan.geometry.inodes_per_group),
@@ -288,5 +290,5 @@ pub(super) fn write(plan: &Ext4Plan) -> Result<Vec<u8>> {
 fn pack(plain: &[u8]) -> std::io::Result<Vec<u8>> {
     let mut packer = zstd::bulk::Compressor::new(ZSTD_LEVEL)?;
     packer.include_checksum(true)?;
-    packer.compress(plain)
+    Ok([&MAGIC, &*packer.compress(plain)?].concat())
 }
