@@ -25,7 +25,7 @@ use exporter::tree::{HostDir, scan};
 use crate::ask::Hints;
 use crate::base::builtin;
 use crate::base::make::{Making, Wanted, threads};
-use crate::base::{Error, Meter, Result, Stage, Style, terminal};
+use crate::base::{Error, Meter, Result, Stage, Style, previous, terminal};
 use image::OfImage;
 use mkfs::Tools;
 
@@ -50,6 +50,9 @@ struct Args {
     /// Folder with the file system of another stage or of a named context that the spec names.
     #[arg(long, value_name = "NAME=DIR", value_parser = named_folder)]
     stage: Vec<(String, PathBuf)>,
+    /// Folder with the placement of the last build, if there is one.
+    #[arg(long)]
+    previous: Option<PathBuf>,
     /// The file system of the image that gives its kernel, if that is another one.
     #[arg(long)]
     donor: Option<PathBuf>,
@@ -123,7 +126,8 @@ fn input(args: &Args, threads: NonZeroUsize) -> Result<Input> {
 
 /// What the spec names. Who needs something that is not there says so.
 fn materials(args: &Args, threads: NonZeroUsize) -> Result<Materials> {
-    let mut materials = Materials::default();
+    let placement = args.previous.as_deref().map(previous::read).transpose()?;
+    let mut materials = Materials { placement, ..Materials::default() };
     if !args.spec.context_files().is_empty() {
         materials.context = scan(&HostDir::open(&args.context)?, threads, &mut |_| {})?;
     }

@@ -29,7 +29,7 @@ fn image(fill: &[u8], behind: usize) -> Shared {
 }
 
 fn all(image: &Shared) -> Blocks {
-    Blocks::of_image(image, vec![0..image.size()], BLOCK).unwrap()
+    Blocks::of_image(image, std::iter::once(0..image.size()).collect(), BLOCK).unwrap()
 }
 
 fn counted(old: &Blocks, new: &Blocks) -> Counts {
@@ -60,7 +60,7 @@ fn what_is_longer_is_new_and_a_shorter_end_differs() {
 fn ranges_have_blocks_of_their_own() {
     let (old, new) = (image(&[1, 2, 3], 0), image(&[9, 1, 2, 3], 0));
     let (step, size) = (BLOCK as u64, 3 * BLOCK as u64);
-    let shifted = Blocks::of_image(&new, vec![step..size + step], BLOCK).unwrap();
+    let shifted = Blocks::of_image(&new, std::iter::once(step..size + step).collect(), BLOCK).unwrap();
     assert_eq!(counted(&all(&old), &shifted), Counts { blocks: 3, ..Counts::default() });
     let apart = Blocks::of_image(&old, vec![0..100, 100..100, step..size], BLOCK).unwrap();
     let shorter = Blocks::of_image(&old, vec![0..100, step..size], BLOCK).unwrap();

@@ -16,6 +16,7 @@ mod frontend;
 mod growth;
 mod machine;
 mod measure;
+mod stable;
 mod synthetic;
 mod table;
 mod trees;
@@ -70,6 +71,8 @@ enum Part {
     Fleet,
     /// What an update moves when one file was edited
     Update,
+    /// An ext4 that is laid out as that of the last build
+    Stable,
 }
 
 impl Options {
@@ -89,6 +92,7 @@ fn main() -> ExitCode {
         Some(machine::ROLE) => machine::main(),
         Some(filesystems::ROLE) => filesystems::main(),
         Some(fleet::ROLE) => return guest::update::main(),
+        Some(stable::ROLE) => stable::main(),
         _ => bench(&Options::parse()),
     };
     match outcome {
@@ -139,6 +143,9 @@ fn parts(options: &Options, work: &Path, report: &mut Report) -> Result<()> {
     }
     if wanted(Part::Update) {
         update::run(options, work, report)?;
+    }
+    if wanted(Part::Stable) {
+        stable::run(options, work, report)?;
     }
     Ok(())
 }

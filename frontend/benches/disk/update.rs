@@ -64,14 +64,14 @@ pub(crate) fn run(options: &Options, work: &Path, report: &mut Report) -> Result
     for (placement, words) in PLACEMENTS {
         let new = bench.build("new", 2, words)?;
         for way in ways(options, scratch.path(), &old, &new)? {
-            let [blocks, differ, share] = match way.blocks {
+            let [blocks, differ, part] = match way.blocks {
                 Some((blocks, differ)) => {
                     [blocks.to_string(), differ.to_string(), format!("{:.2}", share(blocks, differ) * 100.0)]
                 }
                 None => [const { String::new() }; 3],
             };
             let [moves, index] = [way.moves, way.index].map(|bytes| mb(bytes as f64));
-            table.row([placement.to_owned(), way.name.to_owned(), blocks, differ, share, moves, index]);
+            table.row([placement.to_owned(), way.name.to_owned(), blocks, differ, part, moves, index]);
             if way.name != OURS {
                 continue;
             }

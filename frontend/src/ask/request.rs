@@ -54,6 +54,8 @@ pub(crate) struct Request {
 const PREFIX: &str = "VMIMAGE_";
 /// The named context with a folder of packages: `--build-context vmimage-packages=DIR`.
 pub(crate) const PACKAGES_CONTEXT: &str = "vmimage-packages";
+/// The named context with the placement of the last build: `--build-context vmimage-previous=DIR`.
+pub(crate) const PREVIOUS_CONTEXT: &str = "vmimage-previous";
 /// What labels of an image begin with that ask for something.
 const LABEL: &str = "vmimage.";
 /// No attribute of a disk: the other stages are no disks.

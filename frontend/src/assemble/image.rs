@@ -125,6 +125,8 @@ mod tests {
             id: exporter::seed::Seed::new(b"update").uuid("disk"),
             appliance: Appliance::default(),
             update: None,
+            placement: None,
+            base: None,
             sparse: false,
         };
         OfImage::Update.prepare(output.path()).unwrap();

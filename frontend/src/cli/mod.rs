@@ -17,6 +17,7 @@ mod install_args;
 mod man;
 mod output;
 mod plan;
+mod previous_args;
 mod push;
 mod registry;
 mod run;

@@ -27,6 +27,7 @@ pub(super) fn kiosk(root: Range<u64>) -> Update {
         root,
         kernels: Some(kernels),
         signers: Vec::new(),
+        placement: Some(b"where all lies"[..].into()),
     }
 }
 
@@ -79,11 +80,12 @@ fn the_folder_says_what_is_in_it() {
     let scratch = Scratch::new();
     let (folder, plain) = written(&scratch, ROOTS[2].clone());
     let names: Vec<_> = contents(&folder).into_iter().map(|(name, _)| name).collect();
-    let [root, index, boot] =
-        ["root.zst", "root.index", "boot.tar.zst"].map(|end| format!("kiosk_1.4.0.{end}"));
-    assert_eq!(names, ["SHA256SUMS", &*boot, &index, &root, "manifest.json"]);
+    let [root, index, boot, placement] =
+        ["root.zst", "root.index", "boot.tar.zst", "root.placement"].map(|end| format!("kiosk_1.4.0.{end}"));
+    assert_eq!(names, ["SHA256SUMS", &*boot, &index, &placement, &root, "manifest.json"]);
+    assert_eq!(std::fs::read(folder.join(placement)).unwrap(), b"where all lies");
     let check = format!("cd '{}' && sha256sum --strict -c SHA256SUMS", folder.display());
-    assert_eq!(accepts("sh", &["-c", &check]).lines().count(), 4);
+    assert_eq!(accepts("sh", &["-c", &check]).lines().count(), 5);
 
     let text = std::fs::read_to_string(folder.join("manifest.json")).unwrap();
     let head = "{\n  \"format\": 1,\n  \"id\": \"kiosk\",\n  \"version\": \"1.4.0\",\n  \"compatible\": \"acme kiosk-2\",\n  \
@@ -141,7 +143,8 @@ fn an_update_is_told_from_a_disk() {
     }
     // The next version takes its place, a disk does not.
     let target = Target { update: Some(kiosk(ROOTS[1].clone())), ..any_target(&scratch, Format::Update) };
-    let next = Update { version: "1.5.0".into(), kernels: None, ..kiosk(ROOTS[1].clone()) };
+    let kiosk = kiosk(ROOTS[1].clone());
+    let next = Update { version: "1.5.0".into(), kernels: None, placement: None, ..kiosk };
     let next = Target { update: Some(next), ..target };
     write_one(RawImage { size: SIZE, extents: &extents(SIZE) }, &next, 1);
     let names: Vec<_> = contents(&folder).into_iter().map(|(name, _)| name).collect();

@@ -1,5 +1,6 @@
 //! One side of a comparison: a disk with its partitions, one of them, a file without any, or an update.
 
+use std::iter;
 use std::ops::Range;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -55,7 +56,7 @@ impl Side {
             return Ok(Self { shown, parts: vec![part], has_table: false });
         }
         let Ok(table) = table else {
-            let part = one("all".into(), None, of(vec![0..image.size()])?);
+            let part = one("all".into(), None, of(iter::once(0..image.size()).collect())?);
             return Ok(Self { shown, parts: vec![part], has_table: false });
         };
         let partitions = table.partitions();
