@@ -604,7 +604,7 @@ fn a_disk_over_a_base_is_written_as_it_comes() {
     let destination = Destination::new(&dir.path().join("b.qcow2"), Format::Qcow2).unwrap();
     let destination = destination.over(base, Compression::None);
     let cut = &stream[..stream.len() - 20];
-    store(&archive(&[("disk.raw.sparse", FILE, cut)])[..], &[destination.clone()]).unwrap_err();
-    store(&archive(&[("disk.qcow2", FILE, &old)])[..], &[destination]).unwrap_err();
+    store(&archive(&[("disk.raw.sparse", FILE, cut)])[..], std::slice::from_ref(&destination)).unwrap_err();
+    store(&archive(&[("disk.qcow2", FILE, &old)])[..], std::slice::from_ref(&destination)).unwrap_err();
     assert!(!dir.path().join("b.qcow2").exists());
 }
