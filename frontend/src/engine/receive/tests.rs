@@ -567,7 +567,7 @@ fn a_full_disk_is_one_clear_error() {
 fn a_disk_over_a_base_is_written_as_it_comes() {
     let dir = tempfile::tempdir().unwrap();
     let [old, new] = [1, 2].map(|version| {
-        let mut bytes = vec![7; 3 << 20];
+        let mut bytes = vec![7_u8; 3 << 20];
         bytes[1 << 20..2 << 20].fill(version);
         bytes[2 << 20..].fill(version - 1);
         bytes
