@@ -30,11 +30,16 @@ impl Blocks {
     ///
     /// # Errors
     /// [`Kind::Input`] for a block that is no power of two, or not one of the [`BLOCK_SIZES`].
-    pub fn of_image(image: &Shared, ranges: Vec<Range<u64>>, block_size: usize) -> Result<Self> {
+    pub fn of_image(
+        image: &Shared,
+        ranges: impl IntoIterator<Item = Range<u64>>,
+        block_size: usize,
+    ) -> Result<Self> {
         if !block_size.is_power_of_two() || !BLOCK_SIZES.contains(&block_size) {
             let message = "a block has a power of two of bytes, from 512 to 1 MiB";
             return Err(Error::new(Kind::Input, "block size", message));
         }
+        let ranges = ranges.into_iter().collect();
         Ok(Self(Source::Image { image: image.clone(), ranges, block_size }))
     }
 

@@ -29,7 +29,7 @@ fn image(fill: &[u8], behind: usize) -> Shared {
 }
 
 fn all(image: &Shared) -> Blocks {
-    Blocks::of_image(image, std::iter::once(0..image.size()).collect(), BLOCK).unwrap()
+    Blocks::of_image(image, Some(0..image.size()), BLOCK).unwrap()
 }
 
 fn counted(old: &Blocks, new: &Blocks) -> Counts {
@@ -60,10 +60,10 @@ fn what_is_longer_is_new_and_a_shorter_end_differs() {
 fn ranges_have_blocks_of_their_own() {
     let (old, new) = (image(&[1, 2, 3], 0), image(&[9, 1, 2, 3], 0));
     let (step, size) = (BLOCK as u64, 3 * BLOCK as u64);
-    let shifted = Blocks::of_image(&new, std::iter::once(step..size + step).collect(), BLOCK).unwrap();
+    let shifted = Blocks::of_image(&new, Some(step..size + step), BLOCK).unwrap();
     assert_eq!(counted(&all(&old), &shifted), Counts { blocks: 3, ..Counts::default() });
-    let apart = Blocks::of_image(&old, vec![0..100, 100..100, step..size], BLOCK).unwrap();
-    let shorter = Blocks::of_image(&old, vec![0..100, step..size], BLOCK).unwrap();
+    let apart = Blocks::of_image(&old, [0..100, 100..100, step..size], BLOCK).unwrap();
+    let shorter = Blocks::of_image(&old, [0..100, step..size], BLOCK).unwrap();
     assert_eq!(counted(&apart, &shorter), Counts { blocks: 3, ..Counts::default() });
     assert_eq!(shorter.size(), 100 + 2 * step);
 }
@@ -79,7 +79,7 @@ fn beside_nothing_all_of_it_moves() {
 fn no_other_blocks_are_taken() {
     let image = image(&[1], 0);
     for size in [0, 256, 1000, 2 << 20] {
-        let error = Blocks::of_image(&image, vec![], size).map(drop).unwrap_err();
+        let error = Blocks::of_image(&image, None, size).map(drop).unwrap_err();
         assert_eq!(*error.kind(), Kind::Input, "{size}");
     }
 }

@@ -1,6 +1,5 @@
 //! One side of a comparison: a disk with its partitions, one of them, a file without any, or an update.
 
-use std::iter;
 use std::ops::Range;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -47,26 +46,27 @@ impl Side {
             return Ok(Self { shown, parts: vec![one("root".into(), None, blocks)], has_table: false });
         }
         let (_, image) = container::open(&path)?;
-        let of = |ranges| Blocks::of_image(&image, ranges, block_size);
+        let of = |range| Blocks::of_image(&image, Some(range), block_size);
         let table = disk::read(&*image);
         if let Some(asked) = asked {
             let placed = find(&path, &table?.partitions(), &asked)?;
-            let blocks = of(vec![range(&placed, &image)])?;
+            let blocks = of(range(&placed, &image))?;
             let part = one(describe(&placed), Some(placed.number), blocks);
             return Ok(Self { shown, parts: vec![part], has_table: false });
         }
         let Ok(table) = table else {
-            let part = one("all".into(), None, of(iter::once(0..image.size()).collect())?);
+            let part = one("all".into(), None, of(0..image.size())?);
             return Ok(Self { shown, parts: vec![part], has_table: false });
         };
         let partitions = table.partitions();
         let mut parts = Vec::new();
         for placed in &partitions {
-            let blocks = of(vec![range(placed, &image)])?;
+            let blocks = of(range(placed, &image))?;
             parts.push(one(describe(placed), Some(placed.number), blocks));
         }
         let taken = partitions.iter().map(|placed| range(placed, &image)).collect();
-        parts.push(one("rest".into(), None, of(rest(taken, image.size()))?));
+        let rest = Blocks::of_image(&image, rest(taken, image.size()), block_size)?;
+        parts.push(one("rest".into(), None, rest));
         Ok(Self { shown, parts, has_table: true })
     }
 
@@ -145,13 +145,15 @@ mod tests {
     #[test]
     fn what_no_partition_has_is_the_rest() {
         for (taken, expected) in [
-            (vec![], vec![0..100]),
-            (vec![0..100], vec![]),
-            (vec![50..60, 10..20], vec![0..10, 20..50, 60..100]),
-            (vec![10..50, 20..30, 40..100], vec![0..10]),
-            (vec![30..30], vec![0..100]),
+            (&[][..], &[(0, 100)][..]),
+            (&[(0, 100)], &[]),
+            (&[(50, 60), (10, 20)], &[(0, 10), (20, 50), (60, 100)]),
+            (&[(10, 50), (20, 30), (40, 100)], &[(0, 10)]),
+            (&[(30, 30)], &[(0, 100)]),
         ] {
-            assert_eq!(rest(taken.clone(), 100), expected, "{taken:?}");
+            let taken: Vec<_> = taken.iter().map(|&(start, end)| start..end).collect();
+            let rest: Vec<_> = rest(taken, 100).into_iter().map(|range| (range.start, range.end)).collect();
+            assert_eq!(rest, expected);
         }
     }
 

@@ -567,7 +567,7 @@ fn a_full_disk_is_one_clear_error() {
 fn a_disk_over_a_base_is_written_as_it_comes() {
     let dir = tempfile::tempdir().unwrap();
     let [old, new] = [1, 2].map(|version| {
-        let mut bytes = vec![7; 3 << 20];
+        let mut bytes = vec![7_u8; 3 << 20];
         bytes[1 << 20..2 << 20].fill(version);
         bytes[2 << 20..].fill(version - 1);
         bytes
@@ -604,7 +604,7 @@ fn a_disk_over_a_base_is_written_as_it_comes() {
     let destination = Destination::new(&dir.path().join("b.qcow2"), Format::Qcow2).unwrap();
     let destination = destination.over(base, Compression::None);
     let cut = &stream[..stream.len() - 20];
-    store(&archive(&[("disk.raw.sparse", FILE, cut)])[..], &[destination.clone()]).unwrap_err();
-    store(&archive(&[("disk.qcow2", FILE, &old)])[..], &[destination]).unwrap_err();
+    store(&archive(&[("disk.raw.sparse", FILE, cut)])[..], std::slice::from_ref(&destination)).unwrap_err();
+    store(&archive(&[("disk.qcow2", FILE, &old)])[..], std::slice::from_ref(&destination)).unwrap_err();
     assert!(!dir.path().join("b.qcow2").exists());
 }
