@@ -3,6 +3,9 @@
 mod config;
 mod source;
 
+#[cfg(feature = "fuzz")]
+pub(crate) use source::fuzz;
+
 use std::process::ExitCode;
 
 /// The program.

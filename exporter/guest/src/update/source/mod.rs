@@ -1,5 +1,7 @@
 //! Where the files of an update come from: a folder, a tar of it, or the network.
 
+#[cfg(feature = "fuzz")]
+pub(crate) mod fuzz;
 mod http;
 mod registry;
 
