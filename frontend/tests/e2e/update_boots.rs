@@ -103,6 +103,35 @@ fn machines_of_systemd_boot_update_themselves() {
     }
 }
 
+/// Once the second version is good, somebody goes back.
+const BACK: &str = r#"
+case "$version $(cat /var/lib/back 2>/dev/null)" in
+"version one ")
+	write
+	try applied vmimage-update apply "$server/2/" --reboot
+	sleep 600
+	;;
+"version two ")
+	echo back >/var/lib/back
+	sync
+	try back vmimage-update rollback --reboot
+	sleep 600
+	;;
+esac
+try again vmimage-update apply "$server/2/"
+"#;
+
+#[test]
+#[ignore = "long: make matrix"]
+fn who_goes_back_is_not_given_the_same_again() {
+    let kiosk = Kiosk::new(ALPINE, Wishes::default());
+    kiosk.publish("2", "version two");
+    let report = kiosk.boot(&kiosk.disk, "--bios", BACK, &[]);
+    says(&report, "again", "1 ");
+    assert!(report.get("again").contains("left again"), "{}", report.get("again"));
+    check(&report, "A", "version one");
+}
+
 /// As the timer does, which restarts the machine into what it has installed.
 const AUTO: &str = r#"
 auto() { systemctl start vmimage-update.service; }
