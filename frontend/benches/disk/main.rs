@@ -16,9 +16,11 @@ mod frontend;
 mod growth;
 mod machine;
 mod measure;
+mod stable;
 mod synthetic;
 mod table;
 mod trees;
+mod update;
 #[path = "../../tests/web/version.rs"]
 mod version;
 #[path = "../../tests/web/web.rs"]
@@ -67,6 +69,10 @@ enum Part {
     Filesystems,
     /// Fifty machines update themselves at once, and one version is bad
     Fleet,
+    /// What an update moves when one file was edited
+    Update,
+    /// An ext4 that is laid out as that of the last build
+    Stable,
 }
 
 impl Options {
@@ -86,6 +92,7 @@ fn main() -> ExitCode {
         Some(machine::ROLE) => machine::main(),
         Some(filesystems::ROLE) => filesystems::main(),
         Some(fleet::ROLE) => return guest::update::main(),
+        Some(stable::ROLE) => stable::main(),
         _ => bench(&Options::parse()),
     };
     match outcome {
@@ -133,6 +140,12 @@ fn parts(options: &Options, work: &Path, report: &mut Report) -> Result<()> {
     }
     if wanted(Part::Fleet) {
         fleet::run(options, work, report)?;
+    }
+    if wanted(Part::Update) {
+        update::run(options, work, report)?;
+    }
+    if wanted(Part::Stable) {
+        stable::run(options, work, report)?;
     }
     Ok(())
 }

@@ -57,6 +57,7 @@ mod trust;
 mod two_disks;
 mod update_boots;
 mod update_cuts;
+mod update_images;
 mod update_machine;
 mod update_servers;
 mod updates;
