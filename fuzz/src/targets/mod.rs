@@ -46,6 +46,9 @@ pub const ALL: &[&Target] = &[
     &wire::LLB,
     &wire::DHCP,
     &wire::NETLINK,
+    &wire::NAMES,
+    &wire::UPDATE_SERVER,
+    &archives::UPDATE_LAYER,
     &file_systems::GROWTH,
 ];
 
