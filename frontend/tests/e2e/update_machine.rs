@@ -16,7 +16,7 @@ pub(super) const ALPINE: &str = "vmimage-test/alpine:3.23";
 const LIMIT: Duration = Duration::from_secs(3600);
 
 /// Bytes of a file that is another one in each version.
-const LARGE: usize = 1 << 20;
+pub(super) const LARGE: usize = 1 << 20;
 
 /// What a machine does once its boot is good, in the words below.
 const STEPS: &str = r#"
