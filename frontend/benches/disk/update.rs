@@ -65,9 +65,11 @@ pub(crate) fn run(options: &Options, work: &Path, report: &mut Report) -> Result
         let new = bench.build("new", 2, words)?;
         for way in ways(options, scratch.path(), &old, &new)? {
             let [blocks, differ, share] = match way.blocks {
-                Some((blocks, differ)) => {
-                    [blocks.to_string(), differ.to_string(), format!("{:.2}", share(blocks, differ) * 100.0)]
-                }
+                Some((blocks, differ)) => [
+                    blocks.to_string(),
+                    differ.to_string(),
+                    format!("{:.2}", share_of(blocks, differ) * 100.0),
+                ],
                 None => [const { String::new() }; 3],
             };
             let [moves, index] = [way.moves, way.index].map(|bytes| mb(bytes as f64));
@@ -78,7 +80,7 @@ pub(crate) fn run(options: &Options, work: &Path, report: &mut Report) -> Result
             if let Some((blocks, differ)) = way.blocks {
                 report.expect(
                     format!("{placement}: share of blocks that differ"),
-                    share(blocks, differ),
+                    share_of(blocks, differ),
                     DIFFER_LIMIT,
                 );
             }
@@ -92,7 +94,7 @@ pub(crate) fn run(options: &Options, work: &Path, report: &mut Report) -> Result
 
 const OURS: &str = "vmimage, packed blocks of 64 KiB";
 
-fn share(blocks: u64, differ: u64) -> f64 {
+fn share_of(blocks: u64, differ: u64) -> f64 {
     differ as f64 / blocks.max(1) as f64
 }
 
