@@ -10,6 +10,7 @@ mod containerdisk;
 mod damage;
 mod folder;
 mod ovf;
+mod placement;
 mod plain;
 mod sparse;
 mod streams;
@@ -98,6 +99,7 @@ fn target_at(path: PathBuf, format: Format, compression: Compression) -> Target 
         appliance,
         update: Some(update::kiosk(MIB..11 * MIB + 5000)),
         base: None,
+        placement: Some(b"vmiplace, and where all lies"[..].into()),
         sparse: false,
     }
 }

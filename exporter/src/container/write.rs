@@ -2,12 +2,13 @@
 
 use std::io::Write;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use super::frames::{self, Around};
 use super::place::{Lasting, Pipe, Place};
 use super::{
-    Appliance, Base, Compression, Folder, Format, Output, Update, blocks, containerdisk, gce, ovf, qcow2,
-    raw, sparse, update, vdi, vhd, vhdx, vmdk,
+    Appliance, Base, Compression, Folder, Format, Output, Update, blocks, containerdisk, gce, ovf, placement,
+    qcow2, raw, sparse, update, vdi, vhd, vhdx, vmdk,
 };
 use crate::codec::Coding;
 use crate::engine::{self, RawImage, Run, Sink};
@@ -31,6 +32,8 @@ pub struct Target {
     pub update: Option<Update>,
     /// The disk that it is written over, as a qcow2 with what differs from that alone.
     pub base: Option<Base>,
+    /// Where the files of its root lie, if that is an ext4 and a format says it.
+    pub placement: Option<Arc<[u8]>>,
     /// Whether it is written as a [`sparse`] stream of itself, to be unpacked elsewhere. Not for formats that read
     /// again what they have written.
     pub sparse: bool,
@@ -157,6 +160,10 @@ fn sink<'a>(
         }
         Format::RawGz => Box::new(frames::Writer::new(image.size, Coding::Gzip, Around::default(), place)?),
         Format::Gce => Box::new(gce::writer(image.size, place)?),
+        Format::Placement => {
+            let shown = target.path.display().to_string();
+            Box::new(placement::Writer::new(target.placement.as_deref(), &shown, place)?)
+        }
         Format::ContainerDisk => Box::new(containerdisk::Writer::new(image, compression, appliance, place)?),
     })
 }

@@ -59,6 +59,7 @@ fn made(format: Format, compression: Compression) -> (TempDir, PathBuf) {
         id,
         appliance: Appliance::default(),
         update: None,
+        placement: None,
     };
     let run = Run::silent(NonZeroUsize::new(2).unwrap());
     let size = SIZE.next_multiple_of(format.size_unit());

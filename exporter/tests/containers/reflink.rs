@@ -77,6 +77,7 @@ fn make(planned: &Planned, format: Format, path: &Path, threads: usize) -> Resul
         id: planned.id,
         appliance: Appliance::default(),
         update: None,
+        placement: None,
     };
     write(planned.image(), &[target], &Run::silent(NonZeroUsize::new(threads).unwrap()))
 }

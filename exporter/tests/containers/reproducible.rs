@@ -143,6 +143,7 @@ fn assembled(root: &Path, boot: &Path, threads: usize, spec: &Spec, output: &Pat
         id: planned.id,
         appliance: Appliance::default(),
         update: None,
+        placement: None,
     };
     write(planned.image(), &[target], &Run::silent(threads)).unwrap();
     let bytes = contents(output);

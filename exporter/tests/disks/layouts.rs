@@ -75,7 +75,7 @@ impl Disk {
         }
         let scratch = TempDir::new().unwrap();
         let planned = plan(spec, input, &Run::silent(NonZeroUsize::MIN)).unwrap();
-        let Planned { layout, id, appliance, update, system, partitions: parts } = planned;
+        let Planned { layout, id, appliance, update, placement, system, partitions: parts } = planned;
         let target = Target {
             path: scratch.path().join("disk"),
             format: Format::Raw,
@@ -84,6 +84,7 @@ impl Disk {
             appliance,
             update,
             base: None,
+            placement,
             sparse: false,
         };
         write(layout.image(), &[target], &Run::silent(NonZeroUsize::MIN)).unwrap();

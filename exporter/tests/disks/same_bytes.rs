@@ -82,6 +82,7 @@ fn digests(name: &str, spec: &Spec, input: Input, threads: usize) -> String {
         appliance: planned.appliance.clone(),
         update: planned.update.clone(),
         base: None,
+        placement: planned.placement.clone(),
         sparse: false,
     };
     let targets: Vec<_> = spec.formats.iter().map(target).collect();

@@ -32,6 +32,7 @@ fn copy_of(image: &Image) -> Image {
         id: planned.id,
         appliance: Default::default(),
         update: None,
+        placement: None,
     };
     container::write(planned.image(), &[target], &Run::silent(NonZeroUsize::MIN)).unwrap();
     copy.assert_clean();

@@ -165,6 +165,7 @@ fn write(contents: &Contents, path: &Path, run: &Run<'_>) -> Result<()> {
         appliance: Appliance::default(),
         update: None,
         base: None,
+        placement: None,
         sparse: false,
     };
     let image = RawImage { size: contents.size, extents: &*contents.extents };

@@ -50,6 +50,7 @@ impl Making<'_> {
                 id: planned.id,
                 appliance: planned.appliance.clone(),
                 update: planned.update.clone(),
+                placement: planned.placement.clone(),
                 base,
                 sparse,
             });

@@ -14,9 +14,11 @@ use super::disk::Outcome;
 use super::disk::tell;
 use super::install_args::InstallArgs;
 use super::output;
-use crate::ask::request::PACKAGES_CONTEXT;
+use super::previous_args::PreviousArgs;
+use crate::ask::request::{PACKAGES_CONTEXT, PREVIOUS_CONTEXT};
 use crate::ask::{Asked, CONFIG, FORMAT, Flags, Hints, Topic, Wish, help_of, variable};
 use crate::base::make::is_stdout;
+use crate::base::temporary::Folder;
 use crate::base::{Error, Result, terminal};
 use crate::engine::destination::Destination;
 use crate::engine::{Choice, Engine, buildx, frontend, receive};
@@ -56,6 +58,8 @@ pub(crate) struct Args {
     config: Option<String>,
     #[command(flatten)]
     disk: Flags,
+    #[command(flatten)]
+    previous: PreviousArgs,
     #[command(flatten)]
     install: InstallArgs,
     #[command(flatten)]
@@ -106,7 +110,10 @@ pub(crate) fn run(args: &mut Args) -> Result<ExitCode> {
         Some(base) => (to.over(base, compression(args, &formats)?), vec![Destination::ARRIVES_OVER_BASE]),
         None => (to, formats),
     };
-    let arguments = buildx_arguments(args, &formats, packages.as_deref(), has_syntax);
+    let previous = args.previous.folder()?;
+    let contexts =
+        [(PACKAGES_CONTEXT, packages.as_deref()), (PREVIOUS_CONTEXT, previous.as_ref().map(Folder::path))];
+    let arguments = buildx_arguments(args, &formats, &contexts, has_syntax);
     let failed_why = |status| failed_why(status, args);
     match to {
         To::Files(destinations) => {
@@ -225,11 +232,11 @@ fn dockerfile(args: &Args) -> PathBuf {
     }
 }
 
-/// What is typed after `docker buildx build`; `has_syntax` if the Dockerfile itself names the frontend.
+/// What is typed after `docker buildx build`, with folders of this machine by names; `has_syntax` if the Dockerfile itself names the frontend.
 fn buildx_arguments(
     args: &Args,
     formats: &[Format],
-    packages: Option<&Path>,
+    contexts: &[(&str, Option<&Path>)],
     has_syntax: bool,
 ) -> Vec<String> {
     let mut out = Vec::new();
@@ -237,8 +244,8 @@ fn buildx_arguments(
     for (key, text) in variables(args, formats, has_syntax) {
         value("--build-arg", &format!("{key}={text}"));
     }
-    if let Some(folder) = packages {
-        value("--build-context", &format!("{PACKAGES_CONTEXT}={}", folder.display()));
+    for (name, folder) in contexts.iter().filter_map(|(name, folder)| Some((name, (*folder)?))) {
+        value("--build-context", &format!("{name}={}", folder.display()));
     }
     out.extend(args.docker.passed());
     let to_stdout = args.output.iter().any(|path| is_stdout(path));

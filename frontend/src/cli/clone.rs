@@ -86,6 +86,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         id: copy.id,
         appliance: Appliance::default(),
         update: None,
+        placement: None,
     });
     let threads = args.threads.unwrap_or_else(threads);
     let making = Making { threads, meter: &meter, stop: &stop };

@@ -10,6 +10,7 @@ use crate::base::Result;
 /// The first words that are no commands: the roles in a build.
 pub(crate) const FRONTEND: &str = "frontend";
 pub(crate) const ASSEMBLE: &str = "assemble";
+pub(crate) const OS_TAR: &str = "os-tar";
 
 /// A command, by its name in lower case.
 #[derive(Subcommand)]
@@ -74,7 +75,7 @@ mod tests {
             [command.get_name()].into_iter().chain(command.get_all_aliases()).map(str::to_owned)
         }));
         assert!(names.len() > 12, "{names:?}");
-        names.extend([FRONTEND, ASSEMBLE].into_iter().chain(RESERVED).map(str::to_owned));
+        names.extend([FRONTEND, ASSEMBLE, OS_TAR].into_iter().chain(RESERVED).map(str::to_owned));
         let mut known = BTreeSet::new();
         let twice: Vec<_> = names.iter().filter(|name| !known.insert(*name)).collect();
         assert!(twice.is_empty(), "{twice:?}");

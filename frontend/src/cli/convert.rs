@@ -16,12 +16,14 @@ use exporter::boot::BootFiles;
 use exporter::container::Format;
 use exporter::engine;
 use exporter::input::{self, Loaded, Platform, Progress};
+use exporter::machine::Materials;
 use exporter::spec::{Architecture, Profile, Spec};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use super::disk::Outcome;
 use super::install_args::InstallArgs;
 use super::plan::DryRun;
+use super::previous_args::PreviousArgs;
 use super::registry::RegistryArgs;
 use super::{disk, output};
 use crate::ask::config::{Configuration, Context, Secrets};
@@ -75,6 +77,8 @@ pub(crate) struct Args {
     // From here on each has its heading, which would stand above what follows without one.
     #[command(flatten)]
     disk: Flags,
+    #[command(flatten)]
+    previous: PreviousArgs,
     #[command(flatten)]
     install: InstallArgs,
     #[command(flatten)]
@@ -158,6 +162,7 @@ pub(crate) fn run(args: &mut Args) -> Result<ExitCode> {
         asked.refuse_install()?;
     }
     args.install.packages()?;
+    let placement = args.previous.read()?;
     let source = source(args)?;
     let threads = args.threads.unwrap_or_else(threads);
     // What cannot be written is found out before anything is downloaded.
@@ -188,6 +193,7 @@ pub(crate) fn run(args: &mut Args) -> Result<ExitCode> {
     let container = image.map(|image| image.container);
     let spec = Spec { architecture, container, ..wanted };
     let materials = asked.context.materials(&spec, &asked.secrets, threads)?;
+    let materials = Materials { placement, ..materials };
     let boot = boot_files(args, architecture)?;
     let input =
         Input { root, boot, donor: None, programs: builtin::programs(architecture), materials, mkfs: None };

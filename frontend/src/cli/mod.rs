@@ -17,6 +17,7 @@ mod install_args;
 mod man;
 mod output;
 mod plan;
+mod previous_args;
 mod push;
 mod registry;
 mod run;
@@ -30,7 +31,7 @@ use exporter::terminal::line;
 use crate::ask::spelling;
 use crate::base::{Error, Result, terminal};
 use commands::Command;
-pub(crate) use commands::{ASSEMBLE, FRONTEND};
+pub(crate) use commands::{ASSEMBLE, FRONTEND, OS_TAR};
 
 /// Bootable disks from container builds.
 ///

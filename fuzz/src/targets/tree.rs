@@ -45,16 +45,21 @@ pub(super) fn small() -> Tree {
     tree
 }
 
-/// An ext4 as small as it gets.
-pub(super) fn ext4(tree: Tree, more: u64) -> exporter::Result<Contents> {
-    let options = ext4::Options {
+/// What an ext4 is to be.
+pub(super) fn ext4_options() -> ext4::Options {
+    ext4::Options {
         label: "root".to_owned(),
         uuid: Uuid::from_text("0f5c9a52-9d0c-4a0e-8d3e-6a1f0e7f4b11"),
         hash_seed: Uuid::from_text("7a1e2d90-35e8-4d0b-9d53-1f4fd2a6d4c2"),
         size: 0,
         created: TIME,
         reserved_percent: 5,
-    };
+    }
+}
+
+/// An ext4 as small as it gets.
+pub(super) fn ext4(tree: Tree, more: u64) -> exporter::Result<Contents> {
+    let options = ext4_options();
     let tree = Arc::new(tree);
     let size = ext4::minimum_size(&tree, &options)?;
     ext4::plan(&tree, &ext4::Options { size: size + more, ..options })
@@ -83,6 +88,7 @@ pub(super) fn write(
         appliance: container::Appliance::default(),
         update: None,
         base,
+        placement: None,
         sparse: false,
     };
     container::write(image, &[target], &Run::silent(NonZeroUsize::MIN))

@@ -45,6 +45,7 @@ pub(super) fn run(
             .with_hint(format!("{} builds directories: unpack or clone it first", tool.name())));
     }
     let mut packages = args.install.packages()?;
+    let previous = args.previous.read()?;
     let mut asked = asked(args, formats)?;
     asked.disk.install.packages = packages.as_ref().map(|_| Folder::Client);
     let folder = Context::open(context)?;
@@ -102,6 +103,7 @@ pub(super) fn run(
             );
         }
         let materials = folder.materials(&of_image.spec, &secrets, threads())?;
+        let materials = Materials { placement: previous.clone(), ..materials };
         made.push(make(&store, built, materials, &of_image.spec, (&paths, base), &meter)?);
     }
     Ok(made)

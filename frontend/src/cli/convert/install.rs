@@ -182,6 +182,7 @@ fn words(
     add("platform", &format!("linux/{}", architecture.oci_name()));
     add("progress", &args.show.progress());
     args.install.packages()?.iter().for_each(|folder| add("packages", folder));
+    args.previous.path().iter().for_each(|path| add("previous", path));
     let own = &args.engine;
     own.frontend.iter().for_each(|image| add("frontend", image));
     own.builder.iter().for_each(|builder| add("builder", builder));
