@@ -13,9 +13,8 @@ use serde::Deserialize;
 use crate::table::{Report, Table, mb};
 use crate::{Options, Result, measure};
 
-/// How the second build lays out its files, and the words that ask for it. Here is the place for one that keeps blocks where
-/// the first build has them.
-const PLACEMENTS: [(&str, &[&str]); 1] = [("laid out anew", &[])];
+/// How the second build lays out its files, and whether it is given the placement of the first.
+const PLACEMENTS: [(&str, bool); 2] = [("laid out anew", false), ("with --previous", true)];
 
 /// Bytes of the file that is edited; all of them change.
 const EDITED: usize = 100_000;
@@ -58,27 +57,30 @@ struct Counts {
 pub(crate) fn run(options: &Options, work: &Path, report: &mut Report) -> Result<()> {
     let scratch = tempfile::tempdir_in(work)?;
     let bench = Bench::new(scratch.path())?;
-    let old = bench.build("old", 1, &[])?;
+    let old = bench.build("old", 1, None)?;
     println!("## Updates\n\nOne file of {EDITED} bytes edited in the demo, and its version.\n");
     let mut table = Table::new(&["root", "by", "blocks", "differ", "%", "moves MB", "index MB"]);
-    for (placement, words) in PLACEMENTS {
-        let new = bench.build("new", 2, words)?;
+    for (placement, is_kept) in PLACEMENTS {
+        let new = bench.build("new", 2, is_kept.then_some(&*old.folder))?;
         for way in ways(options, scratch.path(), &old, &new)? {
-            let [blocks, differ, part] = match way.blocks {
-                Some((blocks, differ)) => {
-                    [blocks.to_string(), differ.to_string(), format!("{:.2}", share(blocks, differ) * 100.0)]
-                }
+            let [blocks, differ, share] = match way.blocks {
+                Some((blocks, differ)) => [
+                    blocks.to_string(),
+                    differ.to_string(),
+                    format!("{:.2}", share_of(blocks, differ) * 100.0),
+                ],
                 None => [const { String::new() }; 3],
             };
             let [moves, index] = [way.moves, way.index].map(|bytes| mb(bytes as f64));
-            table.row([placement.to_owned(), way.name.to_owned(), blocks, differ, part, moves, index]);
-            if way.name != OURS {
+            table.row([placement.to_owned(), way.name.to_owned(), blocks, differ, share, moves, index]);
+            // Who lays out anew has promised nothing.
+            if way.name != OURS || !is_kept {
                 continue;
             }
             if let Some((blocks, differ)) = way.blocks {
                 report.expect(
                     format!("{placement}: share of blocks that differ"),
-                    share(blocks, differ),
+                    share_of(blocks, differ),
                     DIFFER_LIMIT,
                 );
             }
@@ -92,7 +94,7 @@ pub(crate) fn run(options: &Options, work: &Path, report: &mut Report) -> Result
 
 const OURS: &str = "vmimage, packed blocks of 64 KiB";
 
-fn share(blocks: u64, differ: u64) -> f64 {
+fn share_of(blocks: u64, differ: u64) -> f64 {
     differ as f64 / blocks.max(1) as f64
 }
 
@@ -119,14 +121,15 @@ impl<'a> Bench<'a> {
         Ok(Self { scratch, vmimage })
     }
 
-    /// The app in this version, laid out as `words` ask for.
-    fn build(&self, name: &str, version: u8, words: &[&str]) -> Result<Built> {
+    /// The app in this version, with what is the same where the update in `previous` has it.
+    fn build(&self, name: &str, version: u8, previous: Option<&Path>) -> Result<Built> {
         let [context, folder] = ["context", name].map(|name| self.scratch.join(name));
         let line = format!("Edited for version {version}.\n");
         std::fs::write(context.join("index.html"), line.repeat(EDITED.div_ceil(line.len())))?;
         let mut command = Command::new(&self.vmimage);
         command.arg("build").arg(&context).arg("-o").arg(&folder).args(["--format", "update"]);
-        command.args(["--image-version", &version.to_string(), "--progress", "plain"]).args(words);
+        command.args(["--image-version", &version.to_string(), "--progress", "plain"]);
+        command.args(previous.iter().flat_map(|folder| [Path::new("--previous"), folder]));
         measure::run(&mut command)?;
         let root = self.scratch.join(format!("{name}.root"));
         let packed = folder.join(format!("bench_{version}.root.zst"));

@@ -32,6 +32,7 @@
 mod arriving;
 mod base;
 mod check;
+mod clusters;
 mod format;
 mod read;
 mod write;

@@ -7,6 +7,7 @@ use zerocopy::IntoBytes;
 use zerocopy::byteorder::big_endian::{U16, U32, U64};
 
 use super::Base;
+use super::clusters::{CLUSTER, CLUSTER_BITS, COUNTS, Clusters, Tables, l1_entries};
 use super::format::{COMPRESSED, COPIED, Header, L1_MAX, SECTOR, ZERO, compressed_offset_bits};
 use crate::codec::{Codecs, Coding, Lent};
 use crate::container::Compression;
@@ -14,12 +15,6 @@ use crate::container::place::Place;
 use crate::engine::{CHUNK, Chunk, Piece, RawImage, Sink, Stored, is_zero};
 use crate::error::{Error, Kind, Result, show_size};
 
-const CLUSTER_BITS: u32 = 16;
-const CLUSTER: u64 = 1 << CLUSTER_BITS;
-/// Entries of an L2 table, and of a cluster of any table of 64-bit entries.
-const ENTRIES: u64 = CLUSTER / 8;
-/// Entries of a refcount block, 16 bits each.
-const COUNTS: u64 = CLUSTER / 2;
 const REFCOUNT_ORDER: u32 = 4;
 /// A cluster is stored plain unless compression saves a sector at least.
 const PACKED_MAX: usize = (CLUSTER - SECTOR) as usize;
@@ -34,112 +29,6 @@ pub(in crate::container) struct Writer<P> {
     codecs: Codecs,
     clusters: Mutex<Clusters>,
     place: P,
-}
-
-/// Where the tables lie, in clusters; in front they are large enough for whatever the image may need.
-#[derive(Clone, Copy)]
-struct Tables {
-    l1_entries: u64,
-    l1: u64,
-    refcount_table: u64,
-    refcount_blocks: u64,
-    end: u64,
-}
-
-impl Tables {
-    fn in_front(image: RawImage<'_>) -> Self {
-        let guest_clusters = image.size.div_ceil(CLUSTER);
-        let spanned = image.extents.iter().filter(|extent| extent.len > 0);
-        let spanned: u64 =
-            spanned.map(|extent| extent.end().div_ceil(CLUSTER) - extent.offset / CLUSTER).sum();
-        let data = spanned.min(guest_clusters);
-        Self::at(1, image.size, data + data.min(l1_entries(image.size)))
-    }
-
-    /// From cluster `l1` on, of a disk of `size` bytes, with `more` clusters behind them.
-    fn at(l1: u64, size: u64, more: u64) -> Self {
-        let l1_entries = l1_entries(size);
-        let refcount_table = l1 + l1_entries.div_ceil(ENTRIES).max(1);
-        // The blocks count themselves too: grow them until they count everything.
-        let (mut blocks, mut table) = (1, 1);
-        loop {
-            let all = refcount_table + table + blocks + more;
-            let needed = (all.div_ceil(COUNTS), blocks.div_ceil(ENTRIES));
-            if needed <= (blocks, table) {
-                break;
-            }
-            (blocks, table) = (needed.0.max(blocks), needed.1.max(table));
-        }
-        let refcount_blocks = refcount_table + table;
-        Self { l1_entries, l1, refcount_table, refcount_blocks, end: refcount_blocks + blocks }
-    }
-}
-
-/// Entries of the L1 table of a disk of `size` bytes.
-fn l1_entries(size: u64) -> u64 {
-    size.div_ceil(CLUSTER).div_ceil(ENTRIES)
-}
-
-/// The clusters of the file that are in use so far.
-struct Clusters {
-    /// Reference counts from cluster 0 on; its length is the next free cluster.
-    counts: Vec<u16>,
-    /// Where the next compressed cluster of the guest may start: behind the last one.
-    packed_end: u64,
-    /// L2 tables that are not empty, by their place in the L1 table, ascending.
-    l2: Vec<(u64, Vec<U64>)>,
-    /// Up to which byte of the disk the base was compared.
-    compared: u64,
-}
-
-impl Clusters {
-    /// With nothing but the header.
-    fn new() -> Self {
-        Self { counts: vec![1], packed_end: 0, l2: Vec::new(), compared: 0 }
-    }
-
-    /// Take the places of the tables, which begin at the first free one.
-    fn reserve(&mut self, tables: &Tables) {
-        self.counts.resize(tables.refcount_blocks as usize, 1);
-        self.counts.resize(tables.end as usize, 0);
-    }
-
-    fn next_offset(&self) -> u64 {
-        self.counts.len() as u64 * CLUSTER
-    }
-
-    fn allocate_plain(&mut self) -> u64 {
-        let offset = self.next_offset();
-        self.counts.push(1);
-        offset
-    }
-
-    /// A place for `len` bytes, each of whose clusters counts one reference more.
-    fn allocate_packed(&mut self, len: u64) -> u64 {
-        let room = self.packed_end.next_multiple_of(CLUSTER) - self.packed_end;
-        let can_grow = self.packed_end + room == self.next_offset();
-        if len > room && !can_grow {
-            self.packed_end = self.next_offset();
-        }
-        let start = self.packed_end;
-        self.packed_end += len;
-        while self.next_offset() < self.packed_end {
-            self.counts.push(0);
-        }
-        let touched = (start / CLUSTER) as usize..=((self.packed_end - 1) / CLUSTER) as usize;
-        self.counts[touched].iter_mut().for_each(|count| *count += 1);
-        start
-    }
-
-    fn map(&mut self, guest_cluster: u64, entry: u64) {
-        let table = guest_cluster / ENTRIES;
-        if self.l2.last().is_none_or(|(last, _)| *last != table) {
-            self.l2.push((table, vec![U64::ZERO; ENTRIES as usize]));
-        }
-        if let Some((_, entries)) = self.l2.last_mut() {
-            entries[(guest_cluster % ENTRIES) as usize] = entry.into();
-        }
-    }
 }
 
 impl<P: Place> Writer<P> {
@@ -308,6 +197,7 @@ impl<P: Place> Writer<P> {
     /// Those of [`over`](Self::over), and if the base is not what it was.
     pub(super) fn complete(&self, size: u64) -> Result<()> {
         check_size(size)?;
+        self.base.iter().try_for_each(|base| base.check_size(size))?;
         let mut clusters = self.clusters();
         self.hide_base(&mut clusters, size)?;
         let places = self.write_l2(&mut clusters)?;
@@ -323,7 +213,6 @@ impl<P: Place> Writer<P> {
         match &self.base {
             None => self.place.write_at(header.as_bytes(), 0),
             Some(base) => {
-                base.check_size(size)?;
                 base.check_unchanged()?;
                 self.place.write_at(&base.named_in(header), 0)
             }
