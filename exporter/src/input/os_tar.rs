@@ -2,8 +2,8 @@
 //!
 //! Source: `KubeOS-Rust/kbimg`, which makes such an image `FROM scratch` with `COPY os.tar /`.
 
-use super::spool;
 use super::Options;
+use super::spool;
 use crate::error::Result;
 use crate::tree::{ArchiveFile, Compression, Content, InodeKind, Section, Tree};
 

@@ -177,9 +177,9 @@ mod tests {
             assert_eq!(u32::from(descriptor.bg_free_inodes_count_lo.get()), free_inodes);
             let mut bitmap = [0; BLOCK_SIZE];
             usage.render_inode_bitmap(group, &mut bitmap);
-            let bits =
+            let mut bits =
                 (0..geometry.inodes_per_group as usize).filter(|bit| bitmap[bit / 8] >> (bit % 8) & 1 == 1);
-            assert_eq!(usage.inodes_reach(group) as usize, bits.last().map_or(0, |last| last + 1));
+            assert_eq!(usage.inodes_reach(group) as usize, bits.next_back().map_or(0, |last| last + 1));
         }
     }
 }
