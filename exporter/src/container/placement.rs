@@ -37,7 +37,6 @@ impl Sink for Writer<'_> {
     }
 
     fn finish(&self) -> Result<()> {
-        self.place.set_len(self.bytes.len() as u64)?;
         self.place.write_at(self.bytes, 0)
     }
 }

@@ -146,11 +146,11 @@ fn kernels_go_with_a_root_that_grub_does_not_read() {
     }
 }
 
-/// An app of 40 files of 100,000 bytes under which the root lies in the order of names, changed as `salt` says.
-fn with_app(salt: u64) -> Tree {
+/// An app of so many files of 100,000 bytes, one of them changed as `salt` says.
+fn with_app(files: u64, salt: u64) -> Tree {
     let mut root = inputs::debian_small();
     let mut editor = Editor::new(&mut root, Time { seconds: 1_700_000_000 + salt as i64, nanoseconds: 0 });
-    for number in 0..40 {
+    for number in 0..files {
         let own = if number == 3 { salt } else { 0 };
         let content = inputs::noise(100_000 + own * 5000, number + 100 + own);
         editor.write_file(format!("/opt/app/{number:02}"), content, 0o644).unwrap();
@@ -160,7 +160,7 @@ fn with_app(salt: u64) -> Tree {
 
 #[test]
 fn the_next_version_keeps_to_the_layout_of_the_last() {
-    let first = Built::after(&spec(""), with_app(0), None);
+    let first = Built::after(&spec(""), with_app(40, 0), None);
     assert_eq!(first.note(), "", "none was given");
     let placement = fs::read(first.file("root.placement")).unwrap();
     let mut next = spec("");
@@ -170,17 +170,28 @@ fn the_next_version_keeps_to_the_layout_of_the_last() {
         let same = before.iter().zip(&after).filter(|(before, after)| before[..32] == after[..32]).count();
         before.len().max(after.len()) - same
     };
-    let kept = Built::after(&next, with_app(1), Some(placement.clone()));
+    let kept = Built::after(&next, with_app(40, 1), Some(placement.clone()));
     assert!(kept.note().ends_with("files are where the earlier build had them"), "{}", kept.note());
     assert_eq!(kept.blocks("1.5.0").len(), first.blocks("1.4.0").len(), "the geometry");
     // The file has two or three; there are its inode and those of what has the version and the UUIDs of this build.
-    let (with, without) = (differing(&kept), differing(&Built::after(&next, with_app(1), None)));
+    let (with, without) = (differing(&kept), differing(&Built::after(&next, with_app(40, 1), None)));
     println!("{with} blocks differ, without the placement {without}");
     assert!(with <= 30 && without > with + 30, "{with} and {without}");
 
-    let again = Built::after(&next, with_app(1), Some(placement));
+    let again = Built::after(&next, with_app(40, 1), Some(placement.clone()));
     let [one, other] = [&kept, &again].map(|built| fs::read(built.disk()).unwrap());
     assert!(one == other, "the same input and the same placement make the same disk");
+
+    // Neither two megabytes more nor less of files change its size: by themselves they would.
+    for files in [20, 60] {
+        let kept = Built::after(&next, with_app(files, 0), Some(placement.clone()));
+        let alone = Built::after(&next, with_app(files, 0), None);
+        let len = first.blocks("1.4.0").len();
+        assert_ne!(alone.blocks("1.5.0").len(), len, "{files} files");
+        assert_eq!(kept.blocks("1.5.0").len(), len, "{files} files");
+        let different = differing(&kept);
+        assert!((30..=45).contains(&different), "{files} files: {different}");
+    }
 }
 
 #[test]
