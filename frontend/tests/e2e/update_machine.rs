@@ -161,6 +161,6 @@ pub(super) fn is_in(report: &Report, slot: &str, app: &str) {
     assert!(report.get("cmdline").contains(&format!("rauc.slot={slot}")), "{}", report.get("cmdline"));
     let boot: serde_json::Value = serde_json::from_str(report.get("boot")).unwrap();
     assert_eq!((&boot["booted"], &boot["good"]), (&slot.into(), &slot.into()), "{boot}\n{said}");
-    assert_eq!(report.get("written"), "data edited ", "{said}");
+    assert_eq!(report.get("written"), "data edited", "{said}");
     assert_eq!(report.get("same"), report.get("first"), "{said}");
 }
