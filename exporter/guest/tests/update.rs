@@ -3,7 +3,9 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests may unwrap as tests do")]
 
 use std::fs::{self, File};
-use std::path::Path;
+use std::io::{BufRead, BufReader, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use sha2::{Digest, Sha256};
@@ -111,4 +113,38 @@ fn an_archive_on_stdin_is_installed() {
     let output = update(&machine, &["apply", "-"], tar(&names).into());
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert!(fs::read(machine.path().join("slot-b")).unwrap()[..3 * BLOCK] == [7; 3 * BLOCK]);
+}
+
+/// Hands out the files of a folder, each as a whole, as `python3 -m http.server` does. Returns the address.
+fn serve(folder: PathBuf) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}/", listener.local_addr().unwrap());
+    std::thread::spawn(move || listener.incoming().for_each(|client| answer(&folder, client.unwrap())));
+    address
+}
+
+fn answer(folder: &Path, mut client: TcpStream) {
+    let mut lines = BufReader::new(client.try_clone().unwrap()).lines().map(|line| line.unwrap_or_default());
+    let request = lines.next().unwrap_or_default();
+    lines.take_while(|line| !line.is_empty()).for_each(drop);
+    let name = request.split(' ').nth(1).unwrap_or_default().trim_start_matches('/').to_owned();
+    let head = |status: &str, len: usize| {
+        format!("HTTP/1.1 {status}\r\nContent-Length: {len}\r\nConnection: close\r\n\r\n").into_bytes()
+    };
+    let answer = match fs::read(folder.join(name)) {
+        Ok(bytes) => [head("200 OK", bytes.len()), bytes].concat(),
+        Err(_) => head("404 Not Found", 0),
+    };
+    // Who has what it wants may hang up.
+    let _ = client.write_all(&answer);
+}
+
+#[test]
+fn a_server_without_ranges_is_enough() {
+    let (machine, web) = (machine(), tempfile::tempdir().unwrap());
+    let root = [[7; 2 * BLOCK], [8; 2 * BLOCK]].concat();
+    publish(web.path(), "2", &root);
+    let (status, text) = said(&machine, &["apply", &serve(web.path().to_owned())]);
+    assert!(status == 0 && text.contains("kiosk_2 is in slot B"), "{text}");
+    assert!(fs::read(machine.path().join("slot-b")).unwrap() == root);
 }
