@@ -1,9 +1,12 @@
 //! Where the files of an update come from: a folder, a tar of it, or the network.
 
+mod folder;
 #[cfg(feature = "fuzz")]
 pub(crate) mod fuzz;
 mod http;
 mod registry;
+mod stream;
+mod tar_file;
 
 use std::io::Read;
 use std::ops::Range;
@@ -14,7 +17,7 @@ use http::Http;
 use registry::Registry;
 
 /// What a tar on stdin is called.
-const STDIN: &str = "-";
+pub(super) const STDIN: &str = "-";
 
 /// Where the files of an update come from.
 pub(super) trait Source {
@@ -35,11 +38,11 @@ pub(super) trait Source {
 /// The source that somebody names: a URL, a path, `-`, or the reference of an image in a registry.
 pub(super) fn open_source(from: &str, config: &Config) -> Result<Box<dyn Source>, String> {
     match from {
-        STDIN => Err("stdin: is not read yet".to_owned()),
+        STDIN => Ok(Box::new(stream::Stream::new(std::io::stdin().lock()))),
         url if url.starts_with("http://") || url.starts_with("https://") => {
             Ok(Box::new(Http::new(url, config)?))
         }
-        path if is_path(path) => Err(format!("{path}: is not read yet")),
+        path if is_path(path) => open_path(Path::new(path)),
         reference => Ok(Box::new(Registry::new(reference, config)?)),
     }
 }
@@ -47,4 +50,15 @@ pub(super) fn open_source(from: &str, config: &Config) -> Result<Box<dyn Source>
 /// Whether it is a place in the file system. References of images never begin like one, but a path may look like them.
 fn is_path(from: &str) -> bool {
     from.starts_with(['/', '.']) || Path::new(from).exists()
+}
+
+fn open_path(path: &Path) -> Result<Box<dyn Source>, String> {
+    Ok(match path.is_dir() {
+        true => Box::new(folder::Folder::new(path)),
+        false => Box::new(tar_file::TarFile::open(path)?),
+    })
+}
+
+fn too_long(name: &str, max: u64) -> String {
+    format!("{name}: has more than {max} bytes, which no update has")
 }
