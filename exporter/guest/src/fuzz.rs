@@ -87,3 +87,11 @@ pub fn grow(disk: &[u8], block: u64, number: u32, size: u64) -> Result<Vec<(u64,
 pub fn ext4_size(superblock: &[u8]) -> Result<u64, String> {
     Ok(Size::parse(superblock)?.bytes())
 }
+
+/// Reads the files of an update in an archive.
+///
+/// # Errors
+/// What is wrong with the first that is not accepted.
+pub fn update(archive: &[u8]) -> Result<(), String> {
+    update::hostile::read(archive)
+}

@@ -11,8 +11,11 @@
 //! What they do is in this library.
 
 /// Commands of a person in the machine: programs with the words that come first behind each.
-pub const COMMANDS: &[(&str, &[&str])] =
-    &[("vmimage", &[early::FACTORY_RESET]), ("vmimage-boot", choice::WORDS)];
+pub const COMMANDS: &[(&str, &[&str])] = &[
+    ("vmimage", &[early::FACTORY_RESET]),
+    ("vmimage-boot", choice::WORDS),
+    ("vmimage-update", update::WORDS),
+];
 
 pub mod choice;
 pub mod early;

@@ -63,7 +63,7 @@ fn files(plain: &mut dyn Read, folder: &Path) -> Result<(), String> {
 }
 
 /// A path that leads nowhere else, with names that a FAT has.
-fn inner(path: &str) -> Option<PathBuf> {
+pub(super) fn inner(path: &str) -> Option<PathBuf> {
     let is_plain = |name: &str| {
         let is_of_fat = |byte: u8| byte.is_ascii_graphic() && !br#""*:<>?\|"#.contains(&byte);
         !name.ends_with('.') && name.bytes().all(is_of_fat)

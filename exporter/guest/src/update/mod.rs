@@ -21,6 +21,8 @@ mod command;
 mod config;
 mod fill;
 mod held;
+#[cfg(feature = "fuzz")]
+pub(crate) mod hostile;
 mod index;
 mod kernels;
 mod machine;
@@ -54,7 +56,8 @@ use source::open_source;
 /// What it is asked for.
 pub const WORDS: &[&str] = command::WORDS;
 
-/// How it ends if it is not used so, and if there is nothing new.
+/// How it ends if all is well, if it is not used so, and if there is nothing new.
+const DONE: u8 = 0;
 const MISUSED: u8 = 2;
 const NOTHING_NEW: u8 = 3;
 
@@ -72,9 +75,9 @@ pub fn main() -> ExitCode {
         None => Box::new(Real),
     };
     match run(command, &*machine) {
-        Ok((said, exit)) => {
+        Ok((said, status)) => {
             println!("{said}");
-            exit
+            ExitCode::from(status)
         }
         Err(error) => {
             eprintln!("vmimage-update: {error}");
@@ -83,7 +86,8 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn run(command: Command, machine: &dyn Machine) -> Result<(String, ExitCode), String> {
+/// What is said, and the exit status.
+fn run(command: Command, machine: &dyn Machine) -> Result<(String, u8), String> {
     let said = match command {
         Command::Help => USAGE.to_owned(),
         Command::Status { is_json } => status::status(&machine.config()?, &machine.view()?, is_json)?,
@@ -96,19 +100,19 @@ fn run(command: Command, machine: &dyn Machine) -> Result<(String, ExitCode), St
         Command::Auto => auto::auto(machine)?,
         Command::Watch => auto::watch(machine)?,
     };
-    Ok((said, ExitCode::SUCCESS))
+    Ok((said, DONE))
 }
 
 /// Whether a source has something newer.
-fn check(machine: &dyn Machine, from: Option<&str>) -> Result<(String, ExitCode), String> {
+fn check(machine: &dyn Machine, from: Option<&str>) -> Result<(String, u8), String> {
     let config = machine.config()?;
     let mut source = open_source(from.map_or_else(|| auto::from(&config), Ok)?, &config)?;
     let manifest = offer::read(&mut *source, &config)?;
     admit::require_mine(&manifest, &config)?;
     let standing = admit::standing(&manifest, &config, &machine.view()?);
     let said = admit::said(standing, &manifest, &config);
-    let exit = if standing == Standing::Newer { ExitCode::SUCCESS } else { ExitCode::from(NOTHING_NEW) };
-    Ok((said, exit))
+    let status = if standing == Standing::Newer { DONE } else { NOTHING_NEW };
+    Ok((said, status))
 }
 
 /// Install what a source has. What is installed already is no error, what is not wanted is one.

@@ -6,14 +6,17 @@
 //! ID_VERSION.boot.tar.zst  kernels and menu, where GRUB reads no root
 //! manifest.json            what the update is, and which file has which part of it
 //! SHA256SUMS               of all the others, as sha256sum writes it
+//! SHA256SUMS.minisig       that list, signed, where there is a key
 //! ```
 //!
-//! `SHA256SUMS` and the names with a version are what sysupdate.d(5) looks for. Nothing is signed.
+//! `SHA256SUMS` and the names with a version are what sysupdate.d(5) looks for.
 
 mod archive;
 mod folder;
 mod index;
 mod manifest;
+mod read;
+mod sign;
 
 use std::ops::Range;
 use std::path::Path;
@@ -22,12 +25,20 @@ pub use archive::Archive;
 pub(super) use folder::Writer as FolderWriter;
 pub(super) use index::Index;
 pub use index::{BLOCK, Entry};
+pub use read::Described;
+pub use sign::Signer;
 
 use super::members::FileName;
-use super::{Format, Members};
+use super::{Format, Members, image};
 use crate::architecture::Architecture;
 use crate::engine::CHUNK;
 use crate::error::{Error, Kind, Result};
+
+/// What an image says that it has in its layer.
+pub const CONTENT: &str = "update";
+
+const ID_LABEL: &str = "io.vmimage.update.id";
+const COMPATIBLE_LABEL: &str = "io.vmimage.update.compatible";
 
 const ROOT: &str = ".root.zst";
 const INDEX: &str = ".root.index";
@@ -42,6 +53,8 @@ pub(super) const FILES: &[FileName] = &[
     FileName::MayEnd(KERNELS),
     FileName::Is(MANIFEST),
     FileName::Is(SUMS),
+    FileName::MayBe(sign::MINISIG),
+    FileName::MayBe(sign::GPG),
 ];
 
 /// The update that comes of a build, beside its disk.
@@ -61,6 +74,8 @@ pub struct Update {
     pub root: Range<u64>,
     /// What GRUB reads in place of the root, if that is beside it.
     pub kernels: Option<Archive>,
+    /// Who signs it, each by a key of another kind.
+    pub signers: Vec<Signer>,
 }
 
 impl Update {
@@ -73,6 +88,7 @@ impl Update {
     fn check(&self, size: u64) -> Result<()> {
         let named = Members::new(Format::Update).add(&self.file(ROOT));
         named.map_err(|why| Error::new(Kind::Input, "update", why))?;
+        sign::require_one_each(&self.signers)?;
         let Range { start, end } = self.root;
         if start < end && end <= size && start.is_multiple_of(CHUNK as u64) {
             return Ok(());
@@ -82,8 +98,14 @@ impl Update {
     }
 }
 
+/// The labels and annotations of an image with an update of this id and version for these machines.
+pub fn labels(id: &str, version: &str, compatible: &str) -> [(String, String); 3] {
+    [(image::VERSION, version), (ID_LABEL, id), (COMPATIBLE_LABEL, compatible)]
+        .map(|(key, value)| (key.to_owned(), value.to_owned()))
+}
+
 /// Whether there is the folder of an update.
-pub(super) fn is_update(path: &Path) -> bool {
+pub fn is_update(path: &Path) -> bool {
     [MANIFEST, SUMS].iter().all(|name| path.join(name).is_file())
 }
 

@@ -7,6 +7,7 @@ use super::super::archive::testing as tar;
 use super::super::index::BLOCK;
 use super::super::rollback::rollback;
 use super::super::source::open_source;
+use super::super::source::stream::Stream;
 use super::super::testing::{Files, Folder, SLOT, Signer, machine, root};
 use super::*;
 
@@ -62,6 +63,36 @@ fn an_archive_is_as_good_as_a_folder() {
     std::fs::write(&archive, folder.archive()).unwrap();
     assert!(install(&files, archive.to_str().unwrap(), false).unwrap().contains("2 were fetched"));
     assert_installed(&files, &root(2));
+}
+
+/// `-`
+#[test]
+fn an_archive_is_read_once_from_its_front() {
+    let menu = tar::archive(&[tar::member("boot/grub/grub.cfg", b"menu")]);
+    let signer = Signer::new();
+    let archive = Folder::new("1.5.0", &root(2)).with_kernels(&menu).signed(&signer).archive();
+    for (has_keys, len) in
+        [(true, archive.len()), (false, archive.len()), (true, archive.len() - 2000), (true, 100)]
+    {
+        let files = machine("1.4.0", &root(1));
+        files.set_config("kernels", true.into());
+        if has_keys {
+            files.set_config("public-keys", vec![signer.key()].into());
+        }
+        let machine = files.simulated();
+        let mut stream = Stream::new(&archive[..len]);
+        match apply(&machine, &machine.config().unwrap(), &mut stream, false) {
+            Ok(_) => {
+                assert_eq!(len, archive.len());
+                assert_installed(&files, &root(2));
+                assert_eq!(files.kernel("B/boot/grub/grub.cfg"), b"menu");
+            }
+            Err(error) => {
+                assert!(error.contains("ends before"), "{error}");
+                assert_eq!((files.state().slots[1].ok, files.state().order[0]), (false, Slot::A));
+            }
+        }
+    }
 }
 
 /// A source whose bytes are gone at some place, as when the power is.
@@ -392,13 +423,18 @@ fn who_goes_back_does_not_get_the_same_again() {
     let (files, folder) = (machine("1.4.0", &root(1)), Folder::new("1.5.0", &root(2)));
     assert!(rollback(&files.simulated()).unwrap_err().contains("slot B has no root to go back to"));
     update(&files, &folder).unwrap();
+    assert_eq!(rollback(&files.simulated()).unwrap(), "kiosk_1.5.0 in slot B is not started: slot A stays");
+    let slots = files.state().slots;
+    assert_eq!((slots[0].ok, slots[1].ok), (true, false));
+    install(&files, folder.path().to_str().unwrap(), true).unwrap();
     // It was started, and was good.
     files.change(|state| (state.booted, state.good) = (Slot::B, Some(Slot::B)));
-    assert!(
-        rollback(&files.simulated())
-            .unwrap()
-            .starts_with("slot A with kiosk_1.4.0 is the next one, and slot B is bad")
-    );
+    // Also if it is said twice.
+    for _ in 0..2 {
+        let said = rollback(&files.simulated()).unwrap();
+        assert!(said.starts_with("slot A with kiosk_1.4.0 is the next one, and slot B is bad"), "{said}");
+        assert_eq!(files.state().slots.map(|slot| slot.ok), [true, false]);
+    }
     files.change(|state| (state.booted, state.good) = (Slot::A, Some(Slot::A)));
     assert_eq!(files.state().order, [Slot::A, Slot::B]);
     assert_untouched(&files, |files| update(files, &folder), "left again");

@@ -5,7 +5,7 @@ mod folder;
 pub(crate) mod fuzz;
 mod http;
 mod registry;
-mod stream;
+pub(super) mod stream;
 mod tar_file;
 
 use std::io::Read;
@@ -17,7 +17,7 @@ use http::Http;
 use registry::Registry;
 
 /// What a tar on stdin is called.
-pub(super) const STDIN: &str = "-";
+const STDIN: &str = "-";
 
 /// Where the files of an update come from.
 pub(super) trait Source {

@@ -14,7 +14,7 @@ use crate::update::archive::{self, Member};
 const SIGNATURES: &str = "SHA256SUMS.";
 
 /// The archive.
-pub(super) struct Stream<R> {
+pub(in crate::update) struct Stream<R> {
     reader: R,
     /// The member that comes next or is being read, and how far it was.
     member: Option<(Member, u64)>,
@@ -22,7 +22,7 @@ pub(super) struct Stream<R> {
 }
 
 impl<R: Read> Stream<R> {
-    pub(super) fn new(reader: R) -> Self {
+    pub(in crate::update) fn new(reader: R) -> Self {
         Self { reader, member: None, moved: 0 }
     }
 
