@@ -92,7 +92,8 @@ impl<'a> Download<'a> {
         }
         let last = span.end.unwrap_or(end);
         let reader = Box::new(answer.response.into_body().into_reader());
-        let mut part = Part { reader, left: last.min(end) - start, is_all: is_range || last == end };
+        let mut part =
+            Part { reader, left: last.min(end) - start, is_all: is_range || span.end == Some(end) };
         self.skip(&mut part, start - span.start)?;
         Ok(part)
     }
