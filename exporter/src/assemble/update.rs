@@ -1,5 +1,7 @@
 //! The update that comes of the build of a machine with two slots: the root of the first, and what GRUB reads beside it.
 
+use std::sync::Arc;
+
 use super::donor::KernelSource;
 use super::resolve::Resolved;
 use super::slots;
@@ -57,6 +59,7 @@ pub(super) fn of(
     disk: &DiskLayout,
     kernels: Option<Archive>,
     signers: Vec<Signer>,
+    placement: Option<Arc<[u8]>>,
 ) -> Option<Update> {
     let BootVolume::Slots(Slots { numbers: [first, _], .. }) = layout.boot else { return None };
     Some(Update {
@@ -68,5 +71,6 @@ pub(super) fn of(
         root: disk.content(first)?,
         kernels,
         signers,
+        placement,
     })
 }

@@ -5,6 +5,7 @@
 //! ID_VERSION.root.index    what each block has, and how long its frame is
 //! ID_VERSION.boot.tar.zst  kernels and menu, where GRUB reads no root
 //! manifest.json            what the update is, and which file has which part of it
+//! ID_VERSION.root.placement  where the files of an ext4 lie, for the build of the next version; machines need it not
 //! SHA256SUMS               of all the others, as sha256sum writes it
 //! SHA256SUMS.minisig       that list, signed, where there is a key
 //! ```
@@ -12,6 +13,7 @@
 //! `SHA256SUMS` and the names with a version are what sysupdate.d(5) looks for.
 
 mod archive;
+mod blocks;
 mod folder;
 mod index;
 mod manifest;
@@ -20,8 +22,10 @@ mod sign;
 
 use std::ops::Range;
 use std::path::Path;
+use std::sync::Arc;
 
 pub use archive::Archive;
+pub use blocks::Blocks;
 pub(super) use folder::Writer as FolderWriter;
 pub(super) use index::Index;
 pub use index::{BLOCK, Entry};
@@ -43,6 +47,7 @@ const COMPATIBLE_LABEL: &str = "io.vmimage.update.compatible";
 const ROOT: &str = ".root.zst";
 const INDEX: &str = ".root.index";
 const KERNELS: &str = ".boot.tar.zst";
+const PLACEMENT: &str = ".root.placement";
 const MANIFEST: &str = "manifest.json";
 const SUMS: &str = "SHA256SUMS";
 
@@ -51,6 +56,7 @@ pub(super) const FILES: &[FileName] = &[
     FileName::Ends(ROOT),
     FileName::Ends(INDEX),
     FileName::MayEnd(KERNELS),
+    FileName::MayEnd(PLACEMENT),
     FileName::Is(MANIFEST),
     FileName::Is(SUMS),
     FileName::MayBe(sign::MINISIG),
@@ -76,6 +82,8 @@ pub struct Update {
     pub kernels: Option<Archive>,
     /// Who signs it, each by a key of another kind.
     pub signers: Vec<Signer>,
+    /// Where the files of the root lie, if that is an ext4.
+    pub placement: Option<Arc<[u8]>>,
 }
 
 impl Update {
