@@ -88,7 +88,8 @@ pub(crate) struct Config {
     pub(crate) files: Vec<File>,
     /// Services that are switched on or off.
     pub(crate) services: Services,
-    /// When a boot of a machine with two slots was good; until then its slot is on trial.
+    /// Where a machine with two slots gets its next versions, whom it believes, and when a boot of one was good; until then its
+    /// slot is on trial.
     pub(crate) update: Update,
     /// Scripts that are run on the finished file system of the Dockerfile, in the build's sandbox, before the disk is made.
     pub(crate) hooks: Vec<HookConfig>,
