@@ -185,7 +185,7 @@ fn what_cannot_be_compared_is_told() {
             &["old.raw:9", "bare"],
             "no partition has the number or label \"9\"\nhint: there are 1 \"data\", 2 \"kiosk_1\"",
         ),
-        (&["bare:1", "bare"], "error: "),
+        (&["bare:1", "bare"], "error: bare:1: "),
         (&["update:1", "bare"], "update:1: an update has no partition \"1\""),
         (
             &["update", "update", "--block-size", "4K"],

@@ -142,9 +142,11 @@ impl Report {
     }
 }
 
+/// The error with the side that it is of, if it does not begin with that.
 fn in_side(shown: &str, error: exporter::Error) -> Error {
-    let hint = error.hint().cloned();
-    let told = Error::user(format!("{shown}: {error}"));
+    let (text, hint) = (error.to_string(), error.hint().cloned());
+    let told = if text.starts_with(shown) { text } else { format!("{shown}: {text}") };
+    let told = Error::user(told);
     match hint {
         Some(hint) => told.with_hint(hint),
         None => told,

@@ -10,6 +10,7 @@ use exporter::disk::{self, Placed};
 use exporter::read_at::Shared;
 use exporter::terminal::line;
 
+use super::in_side;
 use crate::base::{Error, Result};
 
 /// What was named.
@@ -45,11 +46,12 @@ impl Side {
             let blocks = Blocks::of_update(update::Blocks::open(&path)?, block_size)?;
             return Ok(Self { shown, parts: vec![one("root".into(), None, blocks)], has_table: false });
         }
-        let (_, image) = container::open(&path)?;
+        let (_, image) = container::open(&path).map_err(|error| in_side(&shown, error))?;
         let of = |range| Blocks::of_image(&image, Some(range), block_size);
         let table = disk::read(&*image);
         if let Some(asked) = asked {
-            let placed = find(&path, &table?.partitions(), &asked)?;
+            let table = table.map_err(|error| in_side(&shown, error))?;
+            let placed = find(&path, &table.partitions(), &asked)?;
             let blocks = of(range(&placed, &image))?;
             let part = one(describe(&placed), Some(placed.number), blocks);
             return Ok(Self { shown, parts: vec![part], has_table: false });
