@@ -1,8 +1,9 @@
 //! The assemble role: inside the build, as a step of the frontend's own image, without network,
 //! privileges or a terminal.
 
-mod container_disk;
+mod image;
 mod mkfs;
+mod os_tar;
 
 use std::io::ErrorKind;
 use std::num::NonZeroUsize;
@@ -25,7 +26,10 @@ use crate::ask::Hints;
 use crate::base::builtin;
 use crate::base::make::{Making, Wanted, threads};
 use crate::base::{Error, Meter, Result, Stage, Style, previous, terminal};
+use image::OfImage;
 use mkfs::Tools;
+
+pub(crate) use os_tar::main as os_tar;
 
 /// Turn a root file system into a disk (the build's own last step).
 #[derive(Parser)]
@@ -64,9 +68,9 @@ struct Args {
     /// Leave out the zeroes of files that have many: the client makes the files of what is left.
     #[arg(long)]
     sparse: bool,
-    /// Make the folder the content of a KubeVirt containerDisk.
+    /// Make the folder the content of an image.
     #[arg(long)]
-    container_disk: bool,
+    image: Option<OfImage>,
 }
 
 pub(crate) fn main() -> ExitCode {
@@ -91,16 +95,16 @@ fn run(args: &Args) -> Result<()> {
     meter.begin(Stage::Reading);
     let threads = threads();
     let input = input(args, threads)?;
-    if args.container_disk {
-        container_disk::make_folder(&args.output)?;
+    if let Some(image) = args.image {
+        image.prepare(&args.output)?;
     }
     let artifacts = args.spec.artifacts()?.iter().map(|artifact| wanted(artifact, args)).collect();
     let making = Making { threads, meter: &meter, stop: &AtomicBool::new(false) };
     let (planned, targets) = making.make(&args.spec, input, artifacts)?;
-    if args.container_disk {
-        container_disk::hand_over(&args.output, args.spec.source_date_epoch)?;
-    }
     let made = targets.iter().map(Made::read).collect::<exporter::Result<_>>()?;
+    if let Some(image) = args.image {
+        image.hand_over(&args.output, &targets, args.spec.source_date_epoch)?;
+    }
     terminal::print(&planned.report(made).to_string())
 }
 
@@ -150,9 +154,9 @@ fn wanted(artifact: &Artifact, args: &Args) -> Wanted {
     let &Artifact { ref name, format, compression } = artifact;
     let sparse = args.sparse && artifact.is_sparse();
     let name = match sparse {
-        _ if args.container_disk => containerdisk::QCOW2.to_owned(),
+        _ if args.image == Some(OfImage::ContainerDisk) => containerdisk::QCOW2.to_owned(),
         true => format!("{name}{}", sparse::EXTENSION),
         false => name.clone(),
     };
-    Wanted { path: args.output.join(name), format, compression, sparse }
+    Wanted { path: args.output.join(name), format, compression, base: None, sparse }
 }

@@ -38,6 +38,7 @@ pub use format::{Compression, Format, Shape};
 pub use members::{FileName, Members};
 pub use output::Output;
 pub use ovf::{Appliance, OvfFirmware};
+pub use qcow2::Base;
 pub use update::Update;
 pub use write::{Target, stream, write};
 
@@ -118,7 +119,8 @@ pub fn check(path: &Path) -> Result<Vec<String>> {
     let file = Buffered::new(raw);
     Ok(match format {
         Format::Raw => Vec::new(),
-        Format::Qcow2 => qcow2::Reader::new(file)?.check(),
+        // Whatever lies below it.
+        Format::Qcow2 => qcow2::Reader::tables(file)?.check(),
         Format::ContainerDisk => containerdisk::open(file)?.check(),
         Format::Vdi => vdi::open(file)?.check("vdi"),
         Format::Vhd | Format::VhdDynamic => vhd::check(file)?,

@@ -51,6 +51,7 @@ fn made(format: Format, compression: Compression) -> (TempDir, PathBuf) {
     let path = scratch.path().join(format!("disk{}", format.suffix()));
     let id = Seed::new(b"test").uuid("disk file");
     let target = Target {
+        base: None,
         sparse: false,
         path: path.clone(),
         format,

@@ -69,6 +69,7 @@ fn planned(tree: &Path) -> Planned {
 
 fn make(planned: &Planned, format: Format, path: &Path, threads: usize) -> Result<()> {
     let target = Target {
+        base: None,
         sparse: false,
         path: path.to_owned(),
         format,

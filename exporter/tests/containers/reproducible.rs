@@ -135,6 +135,7 @@ fn assembled(root: &Path, boot: &Path, threads: usize, spec: &Spec, output: &Pat
     };
     let planned = plan(spec, input, &Run::silent(threads)).unwrap();
     let target = Target {
+        base: None,
         sparse: false,
         path: output.to_owned(),
         format: spec.formats[0],

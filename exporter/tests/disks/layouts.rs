@@ -83,6 +83,7 @@ impl Disk {
             id,
             appliance,
             update,
+            base: None,
             placement,
             sparse: false,
         };

@@ -65,6 +65,7 @@ fn plan(tree: Tree) -> FileSystem {
 fn write(layout: &FileSystem, path: &Path, threads: usize) -> exporter::Result<()> {
     let image = RawImage { size: layout.size, extents: &*layout.extents };
     let target = Target {
+        base: None,
         sparse: false,
         path: path.to_owned(),
         format: Format::Raw,

@@ -164,6 +164,7 @@ fn write(contents: &Contents, path: &Path, run: &Run<'_>) -> Result<()> {
         id,
         appliance: Appliance::default(),
         update: None,
+        base: None,
         placement: None,
         sparse: false,
     };

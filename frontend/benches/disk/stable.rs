@@ -65,6 +65,7 @@ pub(crate) fn main() -> Result<()> {
         appliance: Appliance::default(),
         update: None,
         placement: None,
+        base: None,
         sparse: false,
     };
     let image = RawImage { size: contents.size, extents: &*contents.extents };

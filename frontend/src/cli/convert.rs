@@ -49,6 +49,8 @@ pub(crate) struct Args {
     output: Vec<PathBuf>,
     #[arg(long, value_parser = output::format_parser(), help = help_of(FORMAT))]
     format: Vec<Format>,
+    #[arg(long, value_name = "DISK", help = output::BASE_HELP)]
+    base: Option<PathBuf>,
     /// A file that asks for all this and more; what it names lies in its folder
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -140,6 +142,8 @@ Examples:
   vmimage convert --no-install rootfs/ -o web.qcow2       a directory with a kernel and an init in it
   vmimage convert --no-install rootfs/ -o web.qcow2 -o web.vhdx
                                                           two formats from one pass
+  vmimage convert --no-install rootfs/ -o new.qcow2 --base web.qcow2
+                                                          only what differs from a disk that is there
   docker export app | vmimage convert --no-install - -o web.qcow2
                                                           a container's files
   vmimage convert --profile data site/ -o site.raw        a disk with these files on one partition
@@ -163,6 +167,7 @@ pub(crate) fn run(args: &mut Args) -> Result<ExitCode> {
     let threads = args.threads.unwrap_or_else(threads);
     // What cannot be written is found out before anything is downloaded.
     output::check(&args.output, &asked.formats)?;
+    let base = output::base(args.base.as_deref(), &args.output, &asked.formats)?;
     let meter = args.show.meter();
     meter.begin(Stage::Reading);
     let spool = spool(args.output.first().map(PathBuf::as_path));
@@ -192,7 +197,8 @@ pub(crate) fn run(args: &mut Args) -> Result<ExitCode> {
     let boot = boot_files(args, architecture)?;
     let input =
         Input { root, boot, donor: None, programs: builtin::programs(architecture), materials, mkfs: None };
-    let job = disk::Job { spec: &spec, paths: &args.output, threads, meter: &meter, stop: &stop };
+    let base = base.as_ref();
+    let job = disk::Job { spec: &spec, paths: &args.output, base, threads, meter: &meter, stop: &stop };
     if args.dry_run {
         DryRun::tell_all(&[job.plan(input)?], args.show.json, args.show.quiet)?;
         return Ok(ExitCode::SUCCESS);

@@ -74,6 +74,20 @@ impl Build<'_> {
         Ok(self.frontend_image().await?.run(run).mount(OUT))
     }
 
+    /// The step that makes a tar of a file system; its result is a folder with that, as KubeOS calls it.
+    pub(super) async fn os_tar(&self, rootfs: &State) -> Result<State> {
+        let files = FileSystems { are_hashed: !self.bridge.caps().has_llb(CONTENT_CACHE) };
+        let run = Run::new(["/vmimage", "os-tar", ROOTFS, OUT])
+            .cwd("/")
+            .readonly_root()
+            .network(NetMode::None)
+            .platform(self.worker_platform()?.into())
+            .mount(ROOTFS, files.mount(rootfs))
+            .mount(OUT, Mount::bind(&State::scratch()))
+            .metadata(files.metadata("[vmimage] pack /os.tar".to_owned()));
+        Ok(self.frontend_image().await?.run(run).mount(OUT))
+    }
+
     /// The client's folder with the placement of the last build, of which nothing else is sent: it may be that of an update.
     fn previous(&self) -> Result<Option<State>> {
         let source = || {
@@ -102,7 +116,7 @@ impl Build<'_> {
         let mut args = vec!["/vmimage", "assemble", "--root", ROOTFS, "--boot", BOOT_STAGE];
         args.extend(["--output", OUT, "--spec", &json, "--context", CONTEXT, "--secrets", SECRETS]);
         match self.request.stage {
-            Stage::ContainerDisk => args.push("--container-disk"),
+            Stage::ContainerDisk | Stage::Update => args.extend(["--image", self.request.stage.name()]),
             _ if sparse => args.push("--sparse"),
             _ => {}
         }

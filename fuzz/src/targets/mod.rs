@@ -22,6 +22,7 @@ pub const ALL: &[&Target] = &[
     &archives::LAYERS,
     &archives::OCI,
     &archives::DOCKER,
+    &archives::UPDATE,
     &wire::REGISTRY,
     &texts::DOCKERFILE,
     &texts::CONFIG,
@@ -40,10 +41,14 @@ pub const ALL: &[&Target] = &[
     &disks::VDI,
     &disks::OVA,
     &disks::CONTAINERDISK,
+    &disks::BASE,
     &wire::GATEWAY,
     &wire::LLB,
     &wire::DHCP,
     &wire::NETLINK,
+    &wire::NAMES,
+    &wire::UPDATE_SERVER,
+    &archives::UPDATE_LAYER,
     &file_systems::GROWTH,
 ];
 

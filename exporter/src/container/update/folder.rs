@@ -63,6 +63,13 @@ impl<'a> Writer<'a> {
         Ok(Part { name: "boot", file, plain_bytes: image.size, block_size: None, index: None })
     }
 
+    /// Sign the list of all other files.
+    fn sign(&self, sums: &str) -> Result<()> {
+        let Update { id, version, signers, .. } = self.update;
+        let what = format!("{id} {version}");
+        signers.iter().try_for_each(|signer| self.write(signer.file(), &signer.sign(sums, &what)).map(drop))
+    }
+
     fn write(&self, name: &str, bytes: &[u8]) -> Result<Listed> {
         let place = Hashed::new(self.folder.file(name)?);
         place.append(bytes)?;
@@ -89,7 +96,8 @@ impl Sink for Writer<'_> {
         let placement = placement.map(|bytes| self.write(&self.update.file(PLACEMENT), bytes)).transpose()?;
         let manifest = self.write(MANIFEST, manifest(self.update, &parts)?.as_bytes())?;
         let packed = parts.iter().flat_map(|part| [Some(&part.file), part.index.as_ref()]).flatten();
-        self.write(SUMS, sums(packed.chain(&placement).chain([&manifest])).as_bytes())?;
-        Ok(())
+        let sums = sums(packed.chain(&placement).chain([&manifest]));
+        self.write(SUMS, sums.as_bytes())?;
+        self.sign(&sums)
     }
 }

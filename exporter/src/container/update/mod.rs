@@ -7,25 +7,30 @@
 //! manifest.json            what the update is, and which file has which part of it
 //! ID_VERSION.root.placement  where the files of an ext4 lie, for the build of the next version; machines need it not
 //! SHA256SUMS               of all the others, as sha256sum writes it
+//! SHA256SUMS.minisig       that list, signed, where there is a key
 //! ```
 //!
-//! `SHA256SUMS` and the names with a version are what sysupdate.d(5) looks for. Nothing is signed.
+//! `SHA256SUMS` and the names with a version are what sysupdate.d(5) looks for.
 
 mod archive;
+mod blocks;
 mod folder;
 mod index;
 mod manifest;
 mod read;
+mod sign;
 
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
 pub use archive::Archive;
+pub use blocks::Blocks;
 pub(super) use folder::Writer as FolderWriter;
 pub(super) use index::Index;
 pub use index::{BLOCK, Entry};
 pub use read::Described;
+pub use sign::Signer;
 
 use super::members::FileName;
 use super::{Format, Members, image};
@@ -54,6 +59,8 @@ pub(super) const FILES: &[FileName] = &[
     FileName::MayEnd(PLACEMENT),
     FileName::Is(MANIFEST),
     FileName::Is(SUMS),
+    FileName::MayBe(sign::MINISIG),
+    FileName::MayBe(sign::GPG),
 ];
 
 /// The update that comes of a build, beside its disk.
@@ -73,6 +80,8 @@ pub struct Update {
     pub root: Range<u64>,
     /// What GRUB reads in place of the root, if that is beside it.
     pub kernels: Option<Archive>,
+    /// Who signs it, each by a key of another kind.
+    pub signers: Vec<Signer>,
     /// Where the files of the root lie, if that is an ext4.
     pub placement: Option<Arc<[u8]>>,
 }
@@ -87,6 +96,7 @@ impl Update {
     fn check(&self, size: u64) -> Result<()> {
         let named = Members::new(Format::Update).add(&self.file(ROOT));
         named.map_err(|why| Error::new(Kind::Input, "update", why))?;
+        sign::require_one_each(&self.signers)?;
         let Range { start, end } = self.root;
         if start < end && end <= size && start.is_multiple_of(CHUNK as u64) {
             return Ok(());

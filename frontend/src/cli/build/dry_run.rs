@@ -36,6 +36,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
     problems.note(args.previous.read());
     let formats = problems.note(formats(args)).unwrap_or_else(|| vec![Format::Qcow2]);
     let to = problems.note(destinations(args, &formats));
+    problems.note(super::base(args, &formats));
     let wanted = wanted(args, tool, &formats, &mut problems);
     let platforms = platforms(args);
     let mut plans = Vec::new();

@@ -58,6 +58,33 @@ fn every_disk_option_is_a_variable() {
     );
 }
 
+/// The base is here, so the disk arrives as it is, and what lies over the base is compressed here.
+#[test]
+fn a_disk_over_a_base_is_asked_for_as_raw() {
+    let args = typed(&["-o", "new.qcow2", "--base", "old.qcow2", "--compression", "zlib", "--size", "10G"]);
+    assert_eq!(compression(&args, &formats(&args).unwrap()).unwrap(), Compression::Zlib);
+    assert_eq!(
+        buildx_arguments(&args, &[Destination::ARRIVES_OVER_BASE], &[], true).join(" "),
+        format!(
+            "--build-arg VMIMAGE_FORMAT=raw --build-arg VMIMAGE_SIZE=10G --build-arg VMIMAGE_COMPRESSION=none {END} ."
+        )
+    );
+}
+
+#[test]
+fn a_base_is_for_one_qcow2() {
+    for words in [
+        &["-o", "new.raw"][..],
+        &["-o", "new.qcow2", "-o", "new.raw"],
+        &["-o", "-", "--format", "qcow2"],
+        &["-o", "new.qcow2", "--platform", "linux/amd64,linux/arm64"],
+    ] {
+        let args = typed(&[words, &["--base", "old.qcow2"]].concat());
+        let error = base(&args, &formats(&args).unwrap()).unwrap_err().to_string();
+        assert!(error.starts_with("--base: is for one "), "{words:?}: {error}");
+    }
+}
+
 #[test]
 fn flags_are_the_words_of_the_output() {
     use clap::CommandFactory;
