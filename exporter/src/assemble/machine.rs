@@ -86,6 +86,7 @@ pub(super) fn plan(spec: &Spec, input: Input, run: &Run<'_>) -> Result<Planned> 
         spec: &with_words,
         defaults: &defaults,
         root: layout.root,
+        label: layout.root_label(),
         boot: layout.boot,
         ignites,
         password,

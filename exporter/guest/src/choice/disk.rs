@@ -59,6 +59,11 @@ impl Disk {
         Ok(Self { device, table })
     }
 
+    /// The whole of it.
+    pub(super) fn path(&self) -> &Path {
+        &self.device.path
+    }
+
     /// Its partitions for roots, in their order.
     pub(super) fn slots(&self) -> Result<[Partition; 2], String> {
         let slots = self.of_type(ROOT)?;
