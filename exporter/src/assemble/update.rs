@@ -62,5 +62,6 @@ pub(super) fn of(
         loader: spec.loader.name(),
         root: disk.content(first)?,
         kernels,
+        has_gzip: false,
     })
 }

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! ID_VERSION.root.zst      the root of the first slot, a frame of zstd for each block
+//! ID_VERSION.root.gz       the same in gzip, where the machine has systemd-sysupdate
 //! ID_VERSION.root.index    what each block has, and how long its frame is
 //! ID_VERSION.boot.tar.zst  kernels and menu, where GRUB reads no root
 //! manifest.json            what the update is, and which file has which part of it
@@ -12,6 +13,7 @@
 
 mod archive;
 mod folder;
+mod gzip;
 mod index;
 mod manifest;
 
@@ -30,6 +32,8 @@ use crate::engine::CHUNK;
 use crate::error::{Error, Kind, Result};
 
 const ROOT: &str = ".root.zst";
+/// Of which the transfer files of the machine name it.
+pub const GZIP: &str = ".root.gz";
 const INDEX: &str = ".root.index";
 const KERNELS: &str = ".boot.tar.zst";
 const MANIFEST: &str = "manifest.json";
@@ -38,6 +42,7 @@ const SUMS: &str = "SHA256SUMS";
 /// The files of an update.
 pub(super) const FILES: &[FileName] = &[
     FileName::Ends(ROOT),
+    FileName::MayEnd(GZIP),
     FileName::Ends(INDEX),
     FileName::MayEnd(KERNELS),
     FileName::Is(MANIFEST),
@@ -61,6 +66,8 @@ pub struct Update {
     pub root: Range<u64>,
     /// What GRUB reads in place of the root, if that is beside it.
     pub kernels: Option<Archive>,
+    /// Whether systemd-sysupdate takes it, too, which unpacks no zstd.
+    pub has_gzip: bool,
 }
 
 impl Update {
