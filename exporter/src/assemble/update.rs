@@ -63,5 +63,6 @@ pub(super) fn of(
         root: disk.content(first)?,
         kernels,
         has_gzip: false,
+        signers: Vec::new(),
     })
 }

@@ -3,11 +3,12 @@
 use std::io::Read;
 use std::ops::Range;
 
+use minisign_verify::{PublicKey, Signature};
 use zerocopy::FromBytes;
 
 use super::*;
 use crate::architecture::Architecture;
-use crate::container::update::{Archive, BLOCK, Entry, Update};
+use crate::container::update::{Archive, BLOCK, Entry, Signer, Update};
 use crate::tree::Content;
 
 const SIZE: u64 = 16 * MIB;
@@ -27,6 +28,7 @@ pub(super) fn kiosk(root: Range<u64>) -> Update {
         root,
         kernels: Some(kernels),
         has_gzip: false,
+        signers: Vec::new(),
     }
 }
 
@@ -138,6 +140,27 @@ fn the_folder_says_what_is_in_it() {
 }
 
 #[test]
+fn the_list_of_digests_is_signed_the_same_each_time() {
+    let key = include_bytes!("../../../../testdata/update/release.key");
+    let public = include_str!("../../../../testdata/update/release.pub");
+    let other = include_str!("../../../../testdata/update/other.pub");
+    let signed = || {
+        let scratch = Scratch::new();
+        let update = Update { signers: vec![Signer::new("key", key).unwrap()], ..kiosk(MIB..2 * MIB) };
+        let target = Target { update: Some(update), ..any_target(&scratch, Format::Update) };
+        write_one(RawImage { size: SIZE, extents: &extents(SIZE) }, &target, 2);
+        ["SHA256SUMS", "SHA256SUMS.minisig"].map(|name| std::fs::read(target.path.join(name)).unwrap())
+    };
+    let [sums, signature] = signed();
+    let text = std::str::from_utf8(&signature).unwrap();
+    assert!(text.contains("\ntrusted comment: kiosk 1.4.0\n"), "{text}");
+    let [ours, other] = [public, other].map(|text| PublicKey::decode(text).unwrap());
+    let decoded = Signature::decode(text).unwrap();
+    assert!(ours.verify(&sums, &decoded, false).is_ok() && other.verify(&sums, &decoded, false).is_err());
+    assert!(signed() == [sums, signature]);
+}
+
+#[test]
 fn an_update_is_told_from_a_disk() {
     let scratch = Scratch::new();
     let (folder, _) = written(&scratch, ROOTS[1].clone());
@@ -159,12 +182,14 @@ fn an_update_is_told_from_a_disk() {
 #[test]
 fn what_is_no_update_leaves_nothing() {
     let scratch = Scratch::new();
+    let signer = Signer::new("key", include_bytes!("../../../../testdata/update/release.key")).unwrap();
     for (update, kind) in [
         (None, Kind::Unsupported),
         (Some(Update { id: "../kiosk".into(), ..kiosk(MIB..2 * MIB) }), Kind::Input),
         (Some(kiosk(512..MIB)), Kind::Input),
         (Some(kiosk(MIB..MIB)), Kind::Input),
         (Some(kiosk(0..SIZE + 1)), Kind::Input),
+        (Some(Update { signers: vec![signer.clone(), signer], ..kiosk(MIB..2 * MIB) }), Kind::Input),
     ] {
         let target = Target { update, ..any_target(&scratch, Format::Update) };
         let image = RawImage { size: SIZE, extents: &extents(SIZE) };

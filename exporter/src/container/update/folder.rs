@@ -74,9 +74,16 @@ impl<'a> Writer<'a> {
         Ok(Listed::new(self.update.file(GZIP), gzip.place().digest()))
     }
 
-    fn write(&self, name: &str, text: &str) -> Result<Listed> {
+    /// Sign the list of all other files.
+    fn sign(&self, sums: &str) -> Result<()> {
+        let Update { id, version, signers, .. } = self.update;
+        let what = format!("{id} {version}");
+        signers.iter().try_for_each(|signer| self.write(signer.file(), &signer.sign(sums, &what)).map(drop))
+    }
+
+    fn write(&self, name: &str, bytes: &[u8]) -> Result<Listed> {
         let place = Hashed::new(self.folder.file(name)?);
-        place.append(text.as_bytes())?;
+        place.append(bytes)?;
         Ok(Listed::new(name.to_owned(), place.digest()))
     }
 }
@@ -99,10 +106,11 @@ impl Sink for Writer<'_> {
         self.root.finish()?;
         let kernels = self.update.kernels.as_ref().map(|archive| self.kernels(archive)).transpose()?;
         let parts: Vec<_> = [self.root()].into_iter().chain(kernels).collect();
-        let manifest = self.write(MANIFEST, &manifest(self.update, &parts)?)?;
         let gzip = self.gzip.as_ref().map(|gzip| self.finished(gzip)).transpose()?;
+        let manifest = self.write(MANIFEST, manifest(self.update, &parts)?.as_bytes())?;
         let packed = parts.iter().flat_map(|part| [Some(&part.file), part.index.as_ref()]).flatten();
-        self.write(SUMS, &sums(packed.chain(&gzip).chain([&manifest])))?;
-        Ok(())
+        let sums = sums(packed.chain(&gzip).chain([&manifest]));
+        self.write(SUMS, sums.as_bytes())?;
+        self.sign(&sums)
     }
 }

@@ -7,15 +7,17 @@
 //! ID_VERSION.boot.tar.zst  kernels and menu, where GRUB reads no root
 //! manifest.json            what the update is, and which file has which part of it
 //! SHA256SUMS               of all the others, as sha256sum writes it
+//! SHA256SUMS.minisig       that list, signed, where there is a key
 //! ```
 //!
-//! `SHA256SUMS` and the names with a version are what sysupdate.d(5) looks for. Nothing is signed.
+//! `SHA256SUMS` and the names with a version are what sysupdate.d(5) looks for.
 
 mod archive;
 mod folder;
 mod gzip;
 mod index;
 mod manifest;
+mod sign;
 
 use std::ops::Range;
 use std::path::Path;
@@ -24,6 +26,7 @@ pub use archive::Archive;
 pub(super) use folder::Writer as FolderWriter;
 pub(super) use index::Index;
 pub use index::{BLOCK, Entry};
+pub use sign::Signer;
 
 use super::members::FileName;
 use super::{Format, Members};
@@ -47,6 +50,8 @@ pub(super) const FILES: &[FileName] = &[
     FileName::MayEnd(KERNELS),
     FileName::Is(MANIFEST),
     FileName::Is(SUMS),
+    FileName::MayBe(sign::MINISIG),
+    FileName::MayBe(sign::GPG),
 ];
 
 /// The update that comes of a build, beside its disk.
@@ -68,6 +73,8 @@ pub struct Update {
     pub kernels: Option<Archive>,
     /// Whether systemd-sysupdate takes it, too, which unpacks no zstd.
     pub has_gzip: bool,
+    /// Who signs it, each by a key of another kind.
+    pub signers: Vec<Signer>,
 }
 
 impl Update {
@@ -80,6 +87,7 @@ impl Update {
     fn check(&self, size: u64) -> Result<()> {
         let named = Members::new(Format::Update).add(&self.file(ROOT));
         named.map_err(|why| Error::new(Kind::Input, "update", why))?;
+        sign::require_one_each(&self.signers)?;
         let Range { start, end } = self.root;
         if start < end && end <= size && start.is_multiple_of(CHUNK as u64) {
             return Ok(());
