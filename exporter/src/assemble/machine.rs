@@ -100,10 +100,11 @@ pub(super) fn plan(spec: &Spec, input: Input, run: &Run<'_>) -> Result<Planned> 
 
     edits.extend(leave_out_devices(&mut root, &layout));
     edits.extend(split_links::note(&root, &layout.partitions));
+    let has_gzip = machine::sysupdate::is_set_up(&root);
     let parts = Parts { root, elsewhere, esp: Some(esp), kernels, bios, mkfs, time };
     let (disk, partitions) = lay_out(spec, &layout, parts, run)?;
     Ok(Planned {
-        update: update::of(spec, &layout, &disk, beside_root),
+        update: update::of(spec, &layout, &disk, beside_root, time, has_gzip),
         layout: disk,
         partitions,
         id: disk_file(&seed),

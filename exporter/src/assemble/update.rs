@@ -10,7 +10,7 @@ use crate::container::{Format, Update};
 use crate::disk::DiskLayout;
 use crate::error::{Error, Kind, Result};
 use crate::spec::{Spec, update};
-use crate::tree::{InodeKind, Tree};
+use crate::tree::{InodeKind, Time, Tree};
 
 /// That an update that is asked for can be called something.
 ///
@@ -52,6 +52,8 @@ pub(super) fn of(
     layout: &Resolved,
     disk: &DiskLayout,
     kernels: Option<Archive>,
+    time: Time,
+    has_gzip: bool,
 ) -> Option<Update> {
     let BootVolume::Slots(Slots { numbers: [first, _], .. }) = layout.boot else { return None };
     Some(Update {
@@ -62,7 +64,8 @@ pub(super) fn of(
         loader: spec.loader.name(),
         root: disk.content(first)?,
         kernels,
-        has_gzip: false,
+        has_gzip,
+        time: time.seconds.try_into().unwrap_or_default(),
         signers: Vec::new(),
     })
 }

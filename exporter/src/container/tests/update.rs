@@ -28,6 +28,7 @@ pub(super) fn kiosk(root: Range<u64>) -> Update {
         root,
         kernels: Some(kernels),
         has_gzip: false,
+        time: 1_750_000_000,
         signers: Vec::new(),
     }
 }

@@ -76,9 +76,12 @@ impl<'a> Writer<'a> {
 
     /// Sign the list of all other files.
     fn sign(&self, sums: &str) -> Result<()> {
-        let Update { id, version, signers, .. } = self.update;
+        let Update { id, version, time, signers, .. } = self.update;
         let what = format!("{id} {version}");
-        signers.iter().try_for_each(|signer| self.write(signer.file(), &signer.sign(sums, &what)).map(drop))
+        signers.iter().try_for_each(|signer| {
+            let signature = signer.sign(sums, &what, *time)?;
+            self.write(signer.file(), &signature).map(drop)
+        })
     }
 
     fn write(&self, name: &str, bytes: &[u8]) -> Result<Listed> {

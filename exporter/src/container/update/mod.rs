@@ -8,6 +8,7 @@
 //! manifest.json            what the update is, and which file has which part of it
 //! SHA256SUMS               of all the others, as sha256sum writes it
 //! SHA256SUMS.minisig       that list, signed, where there is a key
+//! SHA256SUMS.gpg           the same for systemd-sysupdate
 //! ```
 //!
 //! `SHA256SUMS` and the names with a version are what sysupdate.d(5) looks for.
@@ -73,6 +74,8 @@ pub struct Update {
     pub kernels: Option<Archive>,
     /// Whether systemd-sysupdate takes it, too, which unpacks no zstd.
     pub has_gzip: bool,
+    /// When it was built, in seconds since the epoch.
+    pub time: u32,
     /// Who signs it, each by a key of another kind.
     pub signers: Vec<Signer>,
 }
