@@ -94,7 +94,7 @@ pub struct Spec {
     /// Its network.
     #[serde(skip_serializing_if = "Network::is_default")]
     pub network: Network,
-    /// When a boot of it was good, if it has two slots.
+    /// Where its next version comes from, and when a boot of it was good, if it has two slots.
     #[serde(skip_serializing_if = "Update::is_default")]
     pub update: Update,
     /// What is set up on the machine: users, files, services.
@@ -109,7 +109,8 @@ impl Spec {
 
     /// The ids of all secrets that it needs, each once.
     pub fn secrets(&self) -> Vec<&str> {
-        setup::once_each(self.setup.secrets().into_iter().chain(self.grub.secret()))
+        let sign = self.update.sign.iter().map(String::as_str);
+        setup::once_each(self.setup.secrets().into_iter().chain(self.grub.secret()).chain(sign))
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::grow::ext4::Size;
 use crate::grow::table::{self, Growth};
 use crate::init::{dhcp, netlink};
+use crate::update::hostile;
 
 /// Who has asked, in the answers of [`dhcp`].
 pub const XID: u32 = 7;
@@ -61,4 +62,12 @@ pub fn grow(disk: &[u8], block: u64, number: u32, size: u64) -> Result<Vec<(u64,
 /// If it is none.
 pub fn ext4_size(superblock: &[u8]) -> Result<u64, String> {
     Ok(Size::parse(superblock)?.bytes())
+}
+
+/// Reads the files of an update in an archive.
+///
+/// # Errors
+/// What is wrong with the first that is not accepted.
+pub fn update(archive: &[u8]) -> Result<(), String> {
+    hostile::read(archive)
 }

@@ -14,7 +14,7 @@ use super::resolve::Resolved;
 use super::slots;
 use super::{
     Input, Planned, Programs, appliance, boot_partition, bootable, compressed, disk_file, latest_time, seed,
-    split_links, update,
+    split_links, update, updater,
 };
 use crate::boot::{self, Defaults, Root};
 use crate::engine::Run;
@@ -60,12 +60,14 @@ pub(super) fn plan(spec: &Spec, input: Input, run: &Run<'_>) -> Result<Planned> 
     }
     let words = good::kernel_words(first.kernel_arguments(spec), spec, &source.os);
     let mut words = kernel_words(words, &source.kernel, &layout);
-    let boot = programs.boot.clone();
+    let (boot, updates) = (programs.boot.clone(), programs.update.clone());
+    let signers = updater::signers(spec, &materials)?;
     edits.extend(install(first, &mut root, &mut os, spec, programs, &layout, time)?);
     let editor = &mut Editor::new(&mut root, time);
     edits.extend(machine::os_release::write(editor, &spec.image)?);
     edits.extend(machine::set_up(editor, &os, &spec.setup, &materials, &seed)?);
     edits.extend(good::install(&mut root, &os, spec, boot, &layout, time)?);
+    edits.extend(updater::install(&mut root, &os, spec, updates, &signers, &layout, time)?);
     if let Some(early) = early {
         require_no_first_boot(&root, spec)?;
         edits.extend(machine::early::install(&mut Editor::new(&mut root, time), &early)?);
@@ -104,7 +106,7 @@ pub(super) fn plan(spec: &Spec, input: Input, run: &Run<'_>) -> Result<Planned> 
     let parts = Parts { root, elsewhere, esp: Some(esp), kernels, bios, mkfs, time };
     let (disk, partitions) = lay_out(spec, &layout, parts, run)?;
     Ok(Planned {
-        update: update::of(spec, &layout, &disk, beside_root, time, has_gzip),
+        update: update::of(spec, &layout, &disk, beside_root, signers, time, has_gzip),
         layout: disk,
         partitions,
         id: disk_file(&seed),

@@ -5,7 +5,7 @@ use super::resolve::Resolved;
 use super::slots;
 use crate::boot::BootVolume;
 use crate::boot::slots::Slots;
-use crate::container::update::Archive;
+use crate::container::update::{Archive, Signer};
 use crate::container::{Format, Update};
 use crate::disk::DiskLayout;
 use crate::error::{Error, Kind, Result};
@@ -22,6 +22,11 @@ pub(super) fn require_name(spec: &Spec) -> Result<()> {
         .with_hint("name it in vmimage.toml: image.id = \"kiosk\", image.version = \"1.4.0\""))
 }
 
+/// Whether GRUB reads the kernels of a root beside it.
+pub(super) fn are_kernels_beside(layout: &Resolved) -> bool {
+    matches!(layout.boot, BootVolume::Slots(Slots { kernels: Some(_), .. }))
+}
+
 /// The kernels and the menu of a root that GRUB does not read, if there is to be an update.
 ///
 /// # Errors
@@ -32,8 +37,7 @@ pub(super) fn kernels(
     source: &KernelSource,
     layout: &Resolved,
 ) -> Result<Option<Archive>> {
-    let are_beside = matches!(layout.boot, BootVolume::Slots(Slots { kernels: Some(_), .. }));
-    if !are_beside || !spec.formats.contains(&Format::Update) {
+    if !are_kernels_beside(layout) || !spec.formats.contains(&Format::Update) {
         return Ok(None);
     }
     let mut archive = Archive::default();
@@ -52,6 +56,7 @@ pub(super) fn of(
     layout: &Resolved,
     disk: &DiskLayout,
     kernels: Option<Archive>,
+    signers: Vec<Signer>,
     time: Time,
     has_gzip: bool,
 ) -> Option<Update> {
@@ -66,6 +71,6 @@ pub(super) fn of(
         kernels,
         has_gzip,
         time: time.seconds.try_into().unwrap_or_default(),
-        signers: Vec::new(),
+        signers,
     })
 }

@@ -12,6 +12,7 @@ mod format;
 mod frames;
 mod gce;
 mod hashed;
+pub mod image;
 mod members;
 mod output;
 mod ovf;

@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::architecture::Architecture;
-use crate::container::containerdisk::{Blob, MANIFEST, index, manifest};
+use crate::container::image::{Blob, MANIFEST, index, manifest};
 use crate::engine::Progress;
 use crate::error::{Error, Kind, Result};
 use crate::tree::Tree;

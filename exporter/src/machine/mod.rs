@@ -35,6 +35,7 @@ mod setup;
 mod stand_in;
 mod systemd;
 pub mod sysupdate;
+pub mod update;
 
 pub use container_base::documented as documented_container_base;
 pub use fstab::{FsSpec, Mount};

@@ -304,7 +304,13 @@ fn boot_files(has_bios: bool) -> BootFiles {
 /// All that a disk for x86-64 is made from, beside its tree.
 pub(crate) fn input(root: Tree) -> Input {
     let of = |len| Some(Arc::from(program(len, X86_64)));
-    let programs = Programs { grow: of(40_000), init: of(60_000), early: of(50_000), boot: of(70_000) };
+    let programs = Programs {
+        grow: of(40_000),
+        init: of(60_000),
+        early: of(50_000),
+        boot: of(70_000),
+        update: of(80_000),
+    };
     Input {
         root,
         boot: Some(boot_files(true)),

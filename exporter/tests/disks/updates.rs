@@ -6,12 +6,14 @@ use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::process::Command;
 
-use exporter::assemble::plan;
+use exporter::assemble::{Input, Programs, plan};
 use exporter::boot;
 use exporter::container::{Format, Target, write};
 use exporter::disk::Placed;
 use exporter::engine::Run;
+use exporter::error::Kind;
 use exporter::spec::Spec;
+use minisign_verify::{PublicKey, Signature};
 use tempfile::TempDir;
 
 use crate::inputs::{self, input};
@@ -21,6 +23,7 @@ use crate::layouts::said;
 struct Built {
     scratch: TempDir,
     partitions: Vec<Placed>,
+    edits: Vec<String>,
 }
 
 fn spec(partitions: &str) -> Spec {
@@ -35,12 +38,15 @@ fn spec(partitions: &str) -> Spec {
 
 impl Built {
     fn of(partitions: &str) -> Self {
-        let (spec, mut input) = (spec(partitions), input(inputs::debian_small()));
+        Self::new(&spec(partitions), input(inputs::debian_small()))
+    }
+
+    fn new(spec: &Spec, mut input: Input) -> Self {
         if let Some(bios) = input.boot.as_mut().and_then(|boot| boot.bios.as_mut()) {
-            bios.modules = boot::core_modules(&spec).into_iter().map(str::to_owned).collect();
+            bios.modules = boot::core_modules(spec).into_iter().map(str::to_owned).collect();
         }
         let run = Run::silent(NonZeroUsize::new(2).unwrap());
-        let planned = plan(&spec, input, &run).unwrap();
+        let planned = plan(spec, input, &run).unwrap();
         let scratch = TempDir::new().unwrap();
         let target = |&format: &Format| Target {
             path: scratch.path().join(format.name()),
@@ -53,7 +59,8 @@ impl Built {
         };
         let targets: Vec<_> = spec.formats.iter().map(target).collect();
         write(planned.image(), &targets, &run).unwrap();
-        Self { scratch, partitions: planned.layout.partitions }
+        let edits = planned.system.unwrap().edits;
+        Self { scratch, partitions: planned.layout.partitions, edits }
     }
 
     fn disk(&self) -> PathBuf {
@@ -67,6 +74,12 @@ impl Built {
 
     fn partition(&self, name: &str) -> &Placed {
         self.partitions.iter().find(|placed| placed.name == name).unwrap()
+    }
+
+    /// A file of the root in the first slot, an ext4.
+    fn in_root(&self, path: &str) -> String {
+        let at = format!("{}?offset={}", self.disk().display(), self.partition("kiosk_1.4.0").start);
+        said(Command::new("debugfs").arg("-R").arg(format!("cat {path}")).arg(at))
     }
 
     /// Whether the root, unpacked, is what the first slot begins with, and nothing is behind it.
@@ -95,6 +108,9 @@ fn the_root_is_the_first_slot_of_the_disk() {
 fn kernels_go_with_a_root_that_grub_does_not_read() {
     let built = Built::of(r#"{"type":"root","filesystem":"erofs"},{"type":"esp","size":"512M"}"#);
     assert!(built.has_the_slot());
+    let root = fs::read(built.scratch.path().join("plain")).unwrap();
+    let says = br#""loader":"grub","kernels":true}"#;
+    assert!(root.windows(says.len()).any(|window| window == says));
     let archive = built.file("boot.tar.zst");
     let list = said(Command::new("tar").args(["--zstd", "-tf"]).arg(&archive));
     let kernels = ["6.1.0-9", "5.10.0-1"]
@@ -123,4 +139,85 @@ fn a_build_that_has_no_name_has_no_update() {
         error.ends_with("format has update, the root for a machine that has two: ask for layout = \"ab\""),
         "{error}"
     );
+}
+
+const KEY: &[u8] = include_bytes!("../../../testdata/update/release.key");
+const PUBLIC_KEY: &str = "RWQxYAcie9UMBD2m/FcLJpN/pIFiPCdHdLwXmRHboeVxDHZawc7iaSXV";
+
+/// Signed by the secret `release`, as far as it was given.
+fn signed(update: &str, secret: Option<&[u8]>) -> (Spec, Input) {
+    let mut input = input(inputs::debian_small());
+    input.materials.secrets.extend(secret.map(|secret| ("release".to_owned(), secret.to_vec())));
+    (Spec { update: serde_json::from_str(update).unwrap(), ..spec("") }, input)
+}
+
+#[test]
+fn a_root_has_what_installs_the_next_one_and_believes_the_key_of_its_build() {
+    let (spec, input) =
+        signed(r#"{"from":"https://updates.example.com/kiosk/","every":"6h","sign":"release"}"#, Some(KEY));
+    let built = Built::new(&spec, input);
+    assert_eq!(
+        built.in_root("/usr/lib/vmimage/update.json"),
+        format!(
+            r#"{{"id":"kiosk","version":"1.4.0","compatible":"kiosk","architecture":"x86_64","loader":"grub","from":"https://updates.example.com/kiosk/","every":21600,"public-keys":["{PUBLIC_KEY}"]}}"#
+        )
+    );
+    assert!(
+        built.in_root("/usr/lib/systemd/system/vmimage-update.timer").contains("OnUnitActiveSec=21600\n")
+    );
+    assert!(built.edits.contains(&format!("update: has to be signed by {PUBLIC_KEY}")), "{:?}", built.edits);
+    let [sums, signature] = ["SHA256SUMS", "SHA256SUMS.minisig"]
+        .map(|name| fs::read(built.scratch.path().join("update").join(name)).unwrap());
+    let signature = Signature::decode(std::str::from_utf8(&signature).unwrap()).unwrap();
+    assert_eq!(signature.trusted_comment(), "kiosk 1.4.0");
+    PublicKey::from_base64(PUBLIC_KEY).unwrap().verify(&sums, &signature, false).unwrap();
+    // Nothing of the secret is on the disk or in the update.
+    let secret = std::str::from_utf8(KEY).unwrap().lines().nth(1).unwrap();
+    for file in [built.disk(), built.scratch.path().join("update/manifest.json")] {
+        let bytes = fs::read(file).unwrap();
+        // Of its seed, in base64.
+        assert!(!bytes.is_empty() && !bytes.windows(24).any(|window| *window == secret.as_bytes()[90..114]));
+    }
+}
+
+#[test]
+fn what_is_not_signed_says_so_and_a_key_that_is_missing_is_asked_for() {
+    let built = Built::of("");
+    assert!(!built.scratch.path().join("update/SHA256SUMS.minisig").exists());
+    assert!(
+        built.edits.iter().any(|edit| edit.starts_with("update: need not be signed")),
+        "{:?}",
+        built.edits
+    );
+
+    let run = Run::silent(NonZeroUsize::MIN);
+    let refused = |(spec, input): (Spec, Input)| plan(&spec, input, &run).map(drop).unwrap_err();
+    let error = refused(signed(r#"{"sign":"release"}"#, None));
+    assert_eq!(error.to_string(), "secret release: was not given to the build");
+    assert_eq!(error.hint().unwrap().to_string(), "add --secret id=release,src=FILE");
+    let locked = include_bytes!("../../../testdata/update/locked.key");
+    let error = refused(signed(r#"{"sign":"release"}"#, Some(locked)));
+    assert!(error.to_string().starts_with("secret release: is a key of minisign with a password"), "{error}");
+    assert!(error.hint().unwrap().to_string().ends_with("minisign -G -W"));
+
+    // A disk alone needs no secret, where it is said whom the machine believes.
+    let trusting = format!(r#"{{"sign":"release","public-key":"{PUBLIC_KEY}"}}"#);
+    let disk_alone = |(spec, input)| (Spec { formats: vec![Format::Raw], ..spec }, input);
+    let (spec, input) = disk_alone(signed(&trusting, None));
+    assert!(plan(&spec, input, &run).is_ok());
+    assert_eq!(refused(signed(&trusting, None)).to_string(), "secret release: was not given to the build");
+    assert_eq!(*refused(disk_alone(signed(r#"{"sign":"release"}"#, None))).kind(), Kind::NotFound);
+}
+
+#[test]
+fn a_build_without_the_program_is_refused() {
+    let input = input(inputs::debian_small());
+    let programs = Programs { update: None, ..input.programs };
+    let refused =
+        plan(&spec(""), Input { programs, ..input }, &Run::silent(NonZeroUsize::MIN)).map(drop).unwrap_err();
+    assert!(
+        refused.to_string().starts_with("/usr/bin/vmimage-update: this vmimage has no vmimage-update"),
+        "{refused}"
+    );
+    assert!(refused.hint().unwrap().to_string().contains("make out/vmimage"));
 }

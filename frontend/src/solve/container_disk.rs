@@ -1,6 +1,7 @@
 //! A disk as a container image: the configuration and annotations that an exporter of images takes from a result.
 
-use exporter::container::containerdisk::{self, CREATED, TITLE, VERSION, rfc3339};
+use exporter::container::containerdisk::CONTENT;
+use exporter::container::image::{CREATED, LayerImage, TITLE, VERSION, rfc3339};
 use exporter::spec::{Architecture, Spec};
 
 use crate::gateway::Image;
@@ -20,7 +21,7 @@ pub(super) fn describe(image: &mut Image, architecture: Architecture, spec: &Spe
         labels.insert(VERSION.to_owned(), version.clone());
     }
     let created = spec.source_date_epoch.unwrap_or_default();
-    let described = containerdisk::ContainerDiskImage { architecture, created, labels };
+    let described = LayerImage { content: CONTENT, architecture, created, labels };
     let mut json = described.config(&[]);
     if let Some(platform) = image.platform.as_ref().filter(|platform| !platform.variant.is_empty()) {
         json["variant"] = platform.variant.as_str().into();

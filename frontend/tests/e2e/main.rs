@@ -29,6 +29,7 @@ mod identity;
 mod images;
 mod install;
 mod kernels;
+mod kubeos;
 mod lab;
 mod lan;
 mod layout_rows;

@@ -22,6 +22,7 @@ pub const ALL: &[&Target] = &[
     &archives::LAYERS,
     &archives::OCI,
     &archives::DOCKER,
+    &archives::UPDATE,
     &wire::REGISTRY,
     &texts::DOCKERFILE,
     &texts::CONFIG,

@@ -18,6 +18,7 @@ mod folder;
 mod gzip;
 mod index;
 mod manifest;
+mod read;
 mod sign;
 
 use std::ops::Range;
@@ -27,13 +28,20 @@ pub use archive::Archive;
 pub(super) use folder::Writer as FolderWriter;
 pub(super) use index::Index;
 pub use index::{BLOCK, Entry};
+pub use read::Described;
 pub use sign::Signer;
 
 use super::members::FileName;
-use super::{Format, Members};
+use super::{Format, Members, image};
 use crate::architecture::Architecture;
 use crate::engine::CHUNK;
 use crate::error::{Error, Kind, Result};
+
+/// What an image says that it has in its layer.
+pub const CONTENT: &str = "update";
+
+const ID_LABEL: &str = "io.vmimage.update.id";
+const COMPATIBLE_LABEL: &str = "io.vmimage.update.compatible";
 
 const ROOT: &str = ".root.zst";
 /// Of which the transfer files of the machine name it.
@@ -100,8 +108,14 @@ impl Update {
     }
 }
 
+/// The labels and annotations of an image with an update of this id and version for these machines.
+pub fn labels(id: &str, version: &str, compatible: &str) -> [(String, String); 3] {
+    [(image::VERSION, version), (ID_LABEL, id), (COMPATIBLE_LABEL, compatible)]
+        .map(|(key, value)| (key.to_owned(), value.to_owned()))
+}
+
 /// Whether there is the folder of an update.
-pub(super) fn is_update(path: &Path) -> bool {
+pub fn is_update(path: &Path) -> bool {
     [MANIFEST, SUMS].iter().all(|name| path.join(name).is_file())
 }
 

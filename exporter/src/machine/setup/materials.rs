@@ -60,7 +60,7 @@ impl Materials {
     }
 
     /// A secret.
-    pub(super) fn secret(&self, id: &str) -> Result<&[u8]> {
+    pub(crate) fn secret(&self, id: &str) -> Result<&[u8]> {
         let missing = || {
             Error::new(Kind::NotFound, format!("secret {id}"), "was not given to the build")
                 .with_hint(format!("add --secret id={id},src=FILE"))

@@ -58,7 +58,7 @@ impl Esp {
 
 /// The partition of a slot.
 fn partition(id: &str) -> Partition {
-    Partition { path: "/dev/vda4".into(), label: "kiosk_1.5.0".into(), id: id.into() }
+    Partition { path: "/dev/vda4".into(), number: 4, label: "kiosk_1.5.0".into(), id: id.into() }
 }
 
 /// A root, whose kernel is behind links that lead from its own `/` on.
