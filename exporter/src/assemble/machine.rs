@@ -14,7 +14,7 @@ use super::resolve::Resolved;
 use super::slots;
 use super::{
     Input, Planned, Programs, appliance, boot_partition, bootable, compressed, disk_file, latest_time, seed,
-    split_links, update, updater,
+    split_links, sysupdate, update, updater,
 };
 use crate::boot::{self, Defaults, Root};
 use crate::engine::Run;
@@ -67,6 +67,7 @@ pub(super) fn plan(spec: &Spec, input: Input, run: &Run<'_>) -> Result<Planned> 
     edits.extend(machine::os_release::write(editor, &spec.image)?);
     edits.extend(machine::set_up(editor, &os, &spec.setup, &materials, &seed)?);
     edits.extend(good::install(&mut root, &os, spec, boot, &layout, time)?);
+    edits.extend(sysupdate::install(&mut root, &os, spec, &signers, time)?);
     edits.extend(updater::install(&mut root, &os, spec, updates, &signers, &layout, time)?);
     if let Some(early) = early {
         require_no_first_boot(&root, spec)?;
