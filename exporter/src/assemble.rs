@@ -26,6 +26,7 @@ mod lack;
 mod lay_out;
 mod machine;
 mod menu;
+mod previous;
 mod resolve;
 mod slot_entry;
 mod slots;
@@ -94,6 +95,8 @@ pub struct Planned {
     pub appliance: Appliance,
     /// The update for machines that were built so before: of a machine with two slots and a name.
     pub update: Option<Update>,
+    /// Where the files of its root lie, if that is an ext4 and a format says it.
+    pub placement: Option<Arc<[u8]>>,
     /// The machine on it; `None` if it holds only data.
     pub system: Option<System>,
     /// The partitions, in order, with what is in them.

@@ -8,8 +8,9 @@ use super::draft::Parts;
 use super::elsewhere::Elsewhere;
 use super::first::{self, FirstProcess, INIT};
 use super::good;
-use super::lay_out::lay_out;
+use super::lay_out::{LaidOut, lay_out};
 use super::menu::Menu;
+use super::previous::{self, Previous};
 use super::resolve::Resolved;
 use super::slots;
 use super::{
@@ -45,6 +46,7 @@ pub(super) fn plan(spec: &Spec, input: Input, run: &Run<'_>) -> Result<Planned> 
     let seed = seed(spec, &root, named)?;
     let spec = &with_places(spec, &root)?;
     let mut layout = Resolved::new(spec, &seed, &root)?;
+    let previous = Previous::read(&materials, &mut layout);
     require_mounts(&layout, &os)?;
     require_partition_ids(&layout, &os)?;
 
@@ -104,10 +106,14 @@ pub(super) fn plan(spec: &Spec, input: Input, run: &Run<'_>) -> Result<Planned> 
     edits.extend(leave_out_devices(&mut root, &layout));
     edits.extend(split_links::note(&root, &layout.partitions));
     let has_gzip = machine::sysupdate::is_set_up(&root);
-    let parts = Parts { root, elsewhere, esp: Some(esp), kernels, bios, mkfs, time };
-    let (disk, partitions) = lay_out(spec, &layout, parts, run)?;
+    let parts = Parts { root, elsewhere, esp: Some(esp), kernels, bios, mkfs, time, previous };
+    let LaidOut { disk, partitions, root, note } = lay_out(spec, &layout, parts, run)?;
+    edits.extend(note);
+    let placement = previous::next(spec, root.as_ref())?;
+    let beside = update::Beside { kernels: beside_root, signers, placement: placement.clone(), has_gzip };
     Ok(Planned {
-        update: update::of(spec, &layout, &disk, beside_root, signers, time, has_gzip),
+        update: update::of(spec, &layout, &disk, beside, time),
+        placement,
         layout: disk,
         partitions,
         id: disk_file(&seed),

@@ -1,5 +1,7 @@
 //! The update that comes of the build of a machine with two slots: the root of the first, and what GRUB reads beside it.
 
+use std::sync::Arc;
+
 use super::donor::KernelSource;
 use super::resolve::Resolved;
 use super::slots;
@@ -50,17 +52,28 @@ pub(super) fn kernels(
     Ok(Some(archive))
 }
 
-/// The update, if the machine has slots and a name.
+/// What an update has beside its root.
+pub(super) struct Beside {
+    /// What GRUB reads in place of that.
+    pub(super) kernels: Option<Archive>,
+    /// Who signs.
+    pub(super) signers: Vec<Signer>,
+    /// Where its files lie, for the next build.
+    pub(super) placement: Option<Arc<[u8]>>,
+    /// Whether systemd-sysupdate takes it.
+    pub(super) has_gzip: bool,
+}
+
+/// The update of what was built at `time`, if the machine has slots and a name.
 pub(super) fn of(
     spec: &Spec,
     layout: &Resolved,
     disk: &DiskLayout,
-    kernels: Option<Archive>,
-    signers: Vec<Signer>,
+    beside: Beside,
     time: Time,
-    has_gzip: bool,
 ) -> Option<Update> {
     let BootVolume::Slots(Slots { numbers: [first, _], .. }) = layout.boot else { return None };
+    let Beside { kernels, signers, placement, has_gzip } = beside;
     Some(Update {
         id: spec.image.id.clone()?,
         version: spec.image.version.clone()?,
@@ -72,5 +85,6 @@ pub(super) fn of(
         has_gzip,
         time: time.seconds.try_into().unwrap_or_default(),
         signers,
+        placement,
     })
 }

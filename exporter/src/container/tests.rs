@@ -5,10 +5,12 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
 use proptest::prelude::*;
 
+mod base;
 mod containerdisk;
 mod damage;
 mod folder;
 mod ovf;
+mod placement;
 mod plain;
 mod sparse;
 mod streams;
@@ -96,6 +98,8 @@ fn target_at(path: PathBuf, format: Format, compression: Compression) -> Target 
         id,
         appliance,
         update: Some(update::kiosk(MIB..11 * MIB + 5000)),
+        base: None,
+        placement: Some(b"vmiplace, and where all lies"[..].into()),
         sparse: false,
     }
 }

@@ -88,6 +88,19 @@ pub fn write(
     Ok(Written { manifest: manifest.digest, id: config.digest })
 }
 
+/// Write the files of a tree as a tar: what a layer of them is.
+///
+/// # Errors
+/// As those of [`write`].
+pub fn write_tar(tree: &Tree, out: &mut impl Write, progress: &dyn Fn(Progress)) -> Result<()> {
+    let (mut done, total) = (0, layer::content_len(tree));
+    layer::write(tree, out, &mut |bytes| {
+        done += bytes;
+        progress(Progress { done, total });
+        Ok(())
+    })
+}
+
 /// Where the blob with a digest lies.
 fn place(digest: &str) -> String {
     format!("{BLOBS}/{}", digest.trim_start_matches("sha256:"))

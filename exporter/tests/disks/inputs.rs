@@ -18,7 +18,7 @@ pub(crate) const MIB: u64 = 1 << 20;
 const TIME: Time = Time { seconds: 1_700_000_000, nanoseconds: 5 };
 
 /// Bytes in which no compressor finds anything.
-fn noise(len: u64, salt: u64) -> Vec<u8> {
+pub(crate) fn noise(len: u64, salt: u64) -> Vec<u8> {
     let word = |n: u64| (n ^ salt << 32).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29) ^ n << 7;
     (0..len.div_ceil(8)).flat_map(|n| word(n).to_le_bytes()).take(len as usize).collect()
 }

@@ -12,8 +12,8 @@ use exporter::container::{Format, Target, write};
 use exporter::disk::Placed;
 use exporter::engine::Run;
 use exporter::error::Kind;
-use exporter::spec::{Loader, Spec};
-use exporter::tree::{Editor, Time};
+use exporter::spec::{Loader, Profile, Spec};
+use exporter::tree::{Editor, Time, Tree};
 use minisign_verify::{PublicKey, Signature};
 use tempfile::TempDir;
 
@@ -39,7 +39,14 @@ fn spec(partitions: &str) -> Spec {
 
 impl Built {
     fn of(partitions: &str) -> Self {
-        Self::new(&spec(partitions), input(inputs::debian_small()))
+        Self::after(&spec(partitions), inputs::debian_small(), None)
+    }
+
+    /// One that is told of the layout of an earlier build.
+    fn after(spec: &Spec, root: Tree, placement: Option<Vec<u8>>) -> Self {
+        let mut input = input(root);
+        input.materials.placement = placement;
+        Self::new(spec, input)
     }
 
     fn new(spec: &Spec, mut input: Input) -> Self {
@@ -56,6 +63,8 @@ impl Built {
             id: planned.id,
             appliance: planned.appliance.clone(),
             update: planned.update.clone(),
+            base: None,
+            placement: planned.placement.clone(),
             sparse: false,
         };
         let targets: Vec<_> = spec.formats.iter().map(target).collect();
@@ -81,6 +90,18 @@ impl Built {
     fn in_root(&self, path: &str) -> String {
         let at = format!("{}?offset={}", self.disk().display(), self.partition("kiosk_1.4.0").start);
         said(Command::new("debugfs").arg("-R").arg(format!("cat {path}")).arg(at))
+    }
+
+    /// What is said of the placement that it was told of.
+    fn note(&self) -> &str {
+        let note = self.edits.iter().find(|edit| edit.starts_with("placement: "));
+        note.map_or("", String::as_str)
+    }
+
+    /// What each block of the root is.
+    fn blocks(&self, version: &str) -> Vec<[u8; 36]> {
+        let index = self.scratch.path().join(format!("update/kiosk_{version}.root.index"));
+        fs::read(index).unwrap().as_chunks().0.to_vec()
     }
 
     /// Whether the root, unpacked, is what the first slot begins with, and nothing is behind it.
@@ -123,6 +144,74 @@ fn kernels_go_with_a_root_that_grub_does_not_read() {
         let on_esp = said(Command::new("mtype").args(["-i", &image, &format!("::/A/{path}")]));
         assert!(packed == on_esp, "{path}");
     }
+}
+
+/// An app of so many files of 100,000 bytes, one of them changed as `salt` says.
+fn with_app(files: u64, salt: u64) -> Tree {
+    let mut root = inputs::debian_small();
+    let mut editor = Editor::new(&mut root, Time { seconds: 1_700_000_000 + salt as i64, nanoseconds: 0 });
+    for number in 0..files {
+        let own = if number == 3 { salt } else { 0 };
+        let content = inputs::noise(100_000 + own * 5000, number + 100 + own);
+        editor.write_file(format!("/opt/app/{number:02}"), content, 0o644).unwrap();
+    }
+    root
+}
+
+#[test]
+fn the_next_version_keeps_to_the_layout_of_the_last() {
+    let first = Built::after(&spec(""), with_app(40, 0), None);
+    assert_eq!(first.note(), "", "none was given");
+    let placement = fs::read(first.file("root.placement")).unwrap();
+    let mut next = spec("");
+    next.image = serde_json::from_str(r#"{"id":"kiosk","version":"1.5.0"}"#).unwrap();
+    let differing = |built: &Built| {
+        let (before, after) = (first.blocks("1.4.0"), built.blocks("1.5.0"));
+        let same = before.iter().zip(&after).filter(|(before, after)| before[..32] == after[..32]).count();
+        before.len().max(after.len()) - same
+    };
+    let kept = Built::after(&next, with_app(40, 1), Some(placement.clone()));
+    assert!(kept.note().ends_with("files are where the earlier build had them"), "{}", kept.note());
+    assert_eq!(kept.blocks("1.5.0").len(), first.blocks("1.4.0").len(), "the geometry");
+    // The file has two or three; there are its inode and those of what has the version and the UUIDs of this build.
+    let (with, without) = (differing(&kept), differing(&Built::after(&next, with_app(40, 1), None)));
+    println!("{with} blocks differ, without the placement {without}");
+    assert!(with <= 30 && without > with + 30, "{with} and {without}");
+
+    let again = Built::after(&next, with_app(40, 1), Some(placement.clone()));
+    let [one, other] = [&kept, &again].map(|built| fs::read(built.disk()).unwrap());
+    assert!(one == other, "the same input and the same placement make the same disk");
+
+    // Neither two megabytes more nor less of files change its size: by themselves they would.
+    for files in [20, 60] {
+        let kept = Built::after(&next, with_app(files, 0), Some(placement.clone()));
+        let alone = Built::after(&next, with_app(files, 0), None);
+        let len = first.blocks("1.4.0").len();
+        assert_ne!(alone.blocks("1.5.0").len(), len, "{files} files");
+        assert_eq!(kept.blocks("1.5.0").len(), len, "{files} files");
+        let different = differing(&kept);
+        assert!((30..=45).contains(&different), "{files} files: {different}");
+    }
+}
+
+#[test]
+fn a_placement_that_is_of_no_use_is_said_and_left() {
+    let garbage = Built::after(&spec(""), inputs::debian_small(), Some(b"garbage".to_vec()));
+    assert!(garbage.note().starts_with("placement: not kept to, all is placed anew: "), "{}", garbage.note());
+    let plain = Built::of("");
+    let [one, other] = [&garbage, &plain].map(|built| fs::read(built.disk()).unwrap());
+    assert!(one == other, "all is as without it");
+    let placement = fs::read(plain.file("root.placement")).unwrap();
+    let erofs = r#"{"type":"root","filesystem":"erofs"},{"type":"esp","size":"512M"}"#;
+    let erofs = Built::after(&spec(erofs), inputs::debian_small(), Some(placement.clone()));
+    assert!(erofs.note().ends_with(": the root is erofs"), "{}", erofs.note());
+    assert!(!erofs.file("root.placement").exists());
+
+    let data = Spec { profile: Profile::Data, ..Spec::default() };
+    let mut input = input(inputs::debian_small());
+    input.materials.placement = Some(placement);
+    let refused = plan(&data, input, &Run::silent(NonZeroUsize::MIN)).map(drop).unwrap_err();
+    assert!(refused.to_string().starts_with("placement: "), "{refused}");
 }
 
 #[test]

@@ -47,7 +47,7 @@ fn an_image_of_a_tar_of_a_root_is_that_root() {
         dump(&read(path.to_str().unwrap()).unwrap().tree)
     };
     for stored in [Stored::Plain, Stored::Gzip, Stored::Zstd] {
-        let loaded = read(&Layout::of(&[layer.clone()], stored).input()).unwrap();
+        let loaded = read(&Layout::of(std::slice::from_ref(&layer), stored).input()).unwrap();
         assert_eq!(dump(&loaded.tree), expected, "{stored:?}");
         assert!(loaded.config.is_some());
     }

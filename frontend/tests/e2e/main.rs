@@ -56,7 +56,14 @@ mod sysupdate;
 mod tables;
 mod trust;
 mod two_disks;
+mod update_boots;
+mod update_cuts;
+mod update_images;
+mod update_machine;
+mod update_servers;
 mod updates;
 mod upgrades;
 mod variants;
 mod volatile;
+#[path = "../web/web.rs"]
+mod web;

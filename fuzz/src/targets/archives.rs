@@ -48,6 +48,26 @@ pub(super) const TAR: Target = Target {
     run: read,
 };
 
+pub(super) const UPDATE_LAYER: Target = Target {
+    name: "update-layer",
+    seeds: || vec![members()],
+    words: &[
+        b"ustar\0",
+        b"ustar  \0",
+        b"./",
+        b"././@LongLink",
+        b"SHA256SUMS",
+        b"\x80\0\0\0\0\0\0\x10",
+        b"77777777777\0",
+        b"L",
+        b"x",
+        b"0",
+    ],
+    grain: 512,
+    repair: repair::tar,
+    run: guest::fuzz::update_layer,
+};
+
 pub(super) const LAYERS: Target = Target {
     name: "layers",
     seeds: || {

@@ -31,6 +31,7 @@ pub const ALL: &[&Target] = &[
     &file_systems::MBR,
     &file_systems::FAT,
     &file_systems::EXT4,
+    &file_systems::PLACEMENT,
     &disks::DISK,
     &disks::QCOW2,
     &disks::VMDK,
@@ -40,10 +41,14 @@ pub const ALL: &[&Target] = &[
     &disks::VDI,
     &disks::OVA,
     &disks::CONTAINERDISK,
+    &disks::BASE,
     &wire::GATEWAY,
     &wire::LLB,
     &wire::DHCP,
     &wire::NETLINK,
+    &wire::NAMES,
+    &wire::UPDATE_SERVER,
+    &archives::UPDATE_LAYER,
     &file_systems::GROWTH,
 ];
 

@@ -14,11 +14,13 @@ use super::config::{self, Config};
 pub(super) use crate::choice::machine::{SlotView, View};
 use crate::choice::{Slot, machine};
 use crate::grow::device::in_file;
+use crate::init::boot;
 
 /// Held by whoever changes a slot.
 const LOCK: &str = "/run/vmimage-update.lock";
-/// The first process of an image without an init, whose `reboot` would not be for it.
-const OWN_INIT: &str = "vmimage-init";
+
+/// The program of the first process.
+const FIRST: &str = "/proc/1/exe";
 
 /// A machine with two slots.
 pub(super) trait Machine {
@@ -102,8 +104,8 @@ impl Machine for Real {
 
     /// By what the distribution has for it, which stops services first; else the init is told what Ctrl-Alt-Del tells it.
     fn restart(&self) -> Result<(), String> {
-        let first = std::fs::read_link("/proc/1/exe").unwrap_or_default();
-        let is_own = first.file_name().is_some_and(|name| name == OWN_INIT);
+        // What an image without an init has by this name is not for ours.
+        let is_own = std::fs::read_link(FIRST).is_ok_and(|first| first == Path::new(boot::PROGRAM));
         if !is_own && Command::new("reboot").status().is_ok_and(|status| status.success()) {
             return Ok(());
         }

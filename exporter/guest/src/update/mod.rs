@@ -41,6 +41,9 @@ mod trust;
 mod version;
 mod window;
 
+#[cfg(feature = "fuzz")]
+pub(crate) use source::fuzz;
+
 use std::process::ExitCode;
 
 use admit::Standing;

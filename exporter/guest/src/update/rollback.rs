@@ -14,7 +14,7 @@ pub(super) fn rollback(machine: &dyn Machine) -> Result<String, String> {
     let view = machine.view()?;
     let (booted, other) = (view.booted, view.booted.other());
     let label = &other.of(&view.slots).label;
-    if is_installed(&view) {
+    if is_installed(&view) && booted.of(&view.slots).trial.is_ok {
         machine.set_bad(other)?;
         return Ok(format!("{label} in slot {} is not started: slot {} stays", other.name(), booted.name()));
     }

@@ -3,7 +3,7 @@
 use super::gzip::Gzip;
 use super::index::{BLOCK, Index};
 use super::manifest::{Listed, Part, manifest, sums};
-use super::{Archive, GZIP, INDEX, KERNELS, MANIFEST, ROOT, SUMS, Update};
+use super::{Archive, GZIP, INDEX, KERNELS, MANIFEST, PLACEMENT, ROOT, SUMS, Update};
 use crate::codec::Coding;
 use crate::container::frames::{self, Around};
 use crate::container::hashed::Hashed;
@@ -110,9 +110,11 @@ impl Sink for Writer<'_> {
         let kernels = self.update.kernels.as_ref().map(|archive| self.kernels(archive)).transpose()?;
         let parts: Vec<_> = [self.root()].into_iter().chain(kernels).collect();
         let gzip = self.gzip.as_ref().map(|gzip| self.finished(gzip)).transpose()?;
+        let placement = self.update.placement.as_ref();
+        let placement = placement.map(|bytes| self.write(&self.update.file(PLACEMENT), bytes)).transpose()?;
         let manifest = self.write(MANIFEST, manifest(self.update, &parts)?.as_bytes())?;
         let packed = parts.iter().flat_map(|part| [Some(&part.file), part.index.as_ref()]).flatten();
-        let sums = sums(packed.chain(&gzip).chain([&manifest]));
+        let sums = sums(packed.chain(&gzip).chain(&placement).chain([&manifest]));
         self.write(SUMS, sums.as_bytes())?;
         self.sign(&sums)
     }

@@ -6,6 +6,7 @@
 //! ID_VERSION.root.index    what each block has, and how long its frame is
 //! ID_VERSION.boot.tar.zst  kernels and menu, where GRUB reads no root
 //! manifest.json            what the update is, and which file has which part of it
+//! ID_VERSION.root.placement  where the files of an ext4 lie, for the build of the next version; machines need it not
 //! SHA256SUMS               of all the others, as sha256sum writes it
 //! SHA256SUMS.minisig       that list, signed, where there is a key
 //! SHA256SUMS.gpg           the same for systemd-sysupdate
@@ -14,6 +15,7 @@
 //! `SHA256SUMS` and the names with a version are what sysupdate.d(5) looks for.
 
 mod archive;
+mod blocks;
 mod folder;
 mod gzip;
 mod index;
@@ -23,8 +25,10 @@ mod sign;
 
 use std::ops::Range;
 use std::path::Path;
+use std::sync::Arc;
 
 pub use archive::Archive;
+pub use blocks::Blocks;
 pub(super) use folder::Writer as FolderWriter;
 pub(super) use index::Index;
 pub use index::{BLOCK, Entry};
@@ -48,6 +52,7 @@ const ROOT: &str = ".root.zst";
 pub const GZIP: &str = ".root.gz";
 const INDEX: &str = ".root.index";
 const KERNELS: &str = ".boot.tar.zst";
+const PLACEMENT: &str = ".root.placement";
 const MANIFEST: &str = "manifest.json";
 const SUMS: &str = "SHA256SUMS";
 
@@ -57,6 +62,7 @@ pub(super) const FILES: &[FileName] = &[
     FileName::MayEnd(GZIP),
     FileName::Ends(INDEX),
     FileName::MayEnd(KERNELS),
+    FileName::MayEnd(PLACEMENT),
     FileName::Is(MANIFEST),
     FileName::Is(SUMS),
     FileName::MayBe(sign::MINISIG),
@@ -86,6 +92,8 @@ pub struct Update {
     pub time: u32,
     /// Who signs it, each by a key of another kind.
     pub signers: Vec<Signer>,
+    /// Where the files of the root lie, if that is an ext4.
+    pub placement: Option<Arc<[u8]>>,
 }
 
 impl Update {

@@ -1,6 +1,8 @@
 //! Where the files of an update come from: a folder, a tar of it, or the network.
 
 mod folder;
+#[cfg(feature = "fuzz")]
+pub(crate) mod fuzz;
 mod http;
 mod registry;
 pub(super) mod stream;

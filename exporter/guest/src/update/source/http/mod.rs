@@ -26,6 +26,8 @@ pub(super) use client::{Answer, Client, Headers};
 pub(super) use download::{Download, Remote, insist};
 pub(super) use failure::{Failure, shown};
 pub(super) use limits::Limits;
+#[cfg(feature = "fuzz")]
+pub(super) use names::fuzz_answer;
 pub(super) use tls::Trust;
 
 /// What asks for all of a file in a way that shows whether its server has ranges.
@@ -43,7 +45,11 @@ impl Http {
         let folder = Address::folder(url).ok_or_else(|| {
             format!("{url:?}: is no address of a folder\nhint: it is written as https://HOST/FOLDER/, without a login or a query")
         })?;
-        Ok(Self { client: Client::new(Trust::of(config), Limits::USUAL), folder })
+        Ok(Self::with(Client::new(Trust::of(config), Limits::USUAL), folder))
+    }
+
+    pub(super) fn with(client: Client, folder: Address) -> Self {
+        Self { client, folder }
     }
 
     fn small_once(&mut self, file: &Address, max: u64) -> Result<Option<Vec<u8>>, Failure> {

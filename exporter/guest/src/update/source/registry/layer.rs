@@ -13,7 +13,7 @@ const HEADERS: usize = 64;
 const NAME_MAX: u64 = 4096;
 
 /// The files of a tar of `size` bytes: where each lies in it, by name. `read` gives the bytes of a range.
-pub(super) fn files(
+pub(in super::super) fn files(
     size: u64,
     mut read: impl FnMut(Range<u64>) -> Result<Vec<u8>, String>,
 ) -> Result<BTreeMap<String, Range<u64>>, String> {

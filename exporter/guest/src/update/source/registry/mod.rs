@@ -25,7 +25,7 @@ use super::http::{
     Address, Answer, Client, Download, Failure, Headers, Limits, Remote, Trust, insist, shown,
 };
 use crate::update::config::Config;
-use layer::files;
+pub(super) use layer::files;
 use manifest::{Layer, Manifest};
 use reference::Reference;
 

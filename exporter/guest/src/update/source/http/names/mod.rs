@@ -114,5 +114,13 @@ impl Resolver for Names {
     }
 }
 
+/// Reads an answer to the question for the address of `u.example` that has the identifier 7, for `make fuzz`.
+#[cfg(feature = "fuzz")]
+pub(in super::super) fn fuzz_answer(answer: &[u8]) -> Result<(), String> {
+    let found = query::read_for(7, "u.example", answer).map_err(|trouble| trouble.to_string())?;
+    assert!(!matches!(found, Found::Addresses(addresses) if addresses.len() > 256), "it is bounded");
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests;

@@ -79,6 +79,16 @@ pub(super) fn ask(server: SocketAddr, name: &str, kind: Kind, end: Instant) -> R
     }
 }
 
+/// What an answer says that was not asked for.
+#[cfg(feature = "fuzz")]
+pub(super) fn read_for(id: u16, name: &str, answer: &[u8]) -> Result<Found, Trouble> {
+    let question = question(id, name, Kind::V4)?;
+    match is_answer(answer, &question) {
+        true => read(answer, &question),
+        false => Err(Trouble::Failed("it answers another question".to_owned())),
+    }
+}
+
 fn question(id: u16, name: &str, kind: Kind) -> Result<Vec<u8>, Trouble> {
     let name = Name::new(name).ok().filter(Name::is_valid_hostname).ok_or(Trouble::NoName)?;
     let kind = if kind == Kind::V4 { TYPE::A } else { TYPE::AAAA };
