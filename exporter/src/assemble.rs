@@ -31,6 +31,7 @@ mod resolve;
 mod slot_entry;
 mod slots;
 mod split_links;
+mod sysupdate;
 mod type_one;
 mod update;
 mod updater;

@@ -21,6 +21,8 @@ pub const DEFLATE_LEVEL: i32 = 2;
 const STRICT_LEVEL: u32 = 3;
 /// The window of 4 KiB that QEMU itself packs with and asks its inflater for (block/qcow2-threads.c).
 const STRICT_WINDOW_BITS: u8 = 12;
+/// The level of deflate that is flushed: the least that stores what would become larger.
+const FLUSHED_LEVEL: u32 = 3;
 
 /// How a block is written.
 #[derive(Clone, Copy)]
@@ -37,6 +39,8 @@ pub(crate) enum Coding {
     Deflate,
     /// The same without a reference further back than 4 KiB.
     StrictDeflate,
+    /// Deflate without a last block, which ends at a whole byte: another one may go on from there.
+    FlushedDeflate,
     /// Deflate with the header and checksum of zlib (RFC 1950).
     Zlib,
     /// A gzip member (RFC 1952).
@@ -50,7 +54,8 @@ enum Codec {
     Deflate(Compressor),
     Zlib(Compressor),
     Gzip(Compressor),
-    Strict(Compress),
+    /// With how it ends.
+    Stream(Compress, FlushCompress),
 }
 
 /// As many compressors as workers use at once.
@@ -82,7 +87,12 @@ impl Codecs {
             (None, Coding::Gzip) => Ok(Some(Codec::Gzip(compressor()?))),
             (None, Coding::StrictDeflate) => {
                 let level = flate2::Compression::new(STRICT_LEVEL);
-                Ok(Some(Codec::Strict(Compress::new_with_window_bits(level, false, STRICT_WINDOW_BITS))))
+                let codec = Compress::new_with_window_bits(level, false, STRICT_WINDOW_BITS);
+                Ok(Some(Codec::Stream(codec, FlushCompress::Finish)))
+            }
+            (None, Coding::FlushedDeflate) => {
+                let codec = Compress::new(flate2::Compression::new(FLUSHED_LEVEL), false);
+                Ok(Some(Codec::Stream(codec, FlushCompress::Sync)))
             }
         }
     }
@@ -118,8 +128,8 @@ impl Lent<'_> {
             Some(Codec::Deflate(codec)) => codec.deflate_compress_bound(len),
             Some(Codec::Zlib(codec)) => codec.zlib_compress_bound(len),
             Some(Codec::Gzip(codec)) => codec.gzip_compress_bound(len),
-            // Blocks of at most 64 KiB that are stored as they are, 5 bytes in front of each.
-            Some(Codec::Strict(_)) => len + 5 * (len / (16 << 10) + 2),
+            // Blocks of at most 64 KiB that are stored as they are, 5 bytes in front of each, and one that flushes.
+            Some(Codec::Stream(..)) => len + 5 * (len / (16 << 10) + 4),
         }
     }
 
@@ -157,10 +167,13 @@ impl Codec {
             Self::Zlib(codec) => codec.zlib_compress(bytes, out).ok(),
             // Without a time and a name, and of an unknown system: the same bytes everywhere.
             Self::Gzip(codec) => codec.gzip_compress(bytes, out).ok(),
-            Self::Strict(codec) => {
+            Self::Stream(codec, flush) => {
                 codec.reset();
-                let status = codec.compress(bytes, out, FlushCompress::Finish).ok()?;
-                (status == Status::StreamEnd).then_some(codec.total_out() as usize)
+                let status = codec.compress(bytes, out, *flush).ok()?;
+                let (taken, made) = (codec.total_in() as usize, codec.total_out() as usize);
+                // With no room left, something may be left to flush.
+                let is_flushed = status == Status::Ok && taken == bytes.len() && made < out.len();
+                (status == Status::StreamEnd || is_flushed).then_some(made)
             }
         }
     }

@@ -15,7 +15,7 @@ use super::resolve::Resolved;
 use super::slots;
 use super::{
     Input, Planned, Programs, appliance, boot_partition, bootable, compressed, disk_file, latest_time, seed,
-    split_links, update, updater,
+    split_links, sysupdate, update, updater,
 };
 use crate::boot::{self, Defaults, Root};
 use crate::engine::Run;
@@ -69,6 +69,7 @@ pub(super) fn plan(spec: &Spec, input: Input, run: &Run<'_>) -> Result<Planned> 
     edits.extend(machine::os_release::write(editor, &spec.image)?);
     edits.extend(machine::set_up(editor, &os, &spec.setup, &materials, &seed)?);
     edits.extend(good::install(&mut root, &os, spec, boot, &layout, time)?);
+    edits.extend(sysupdate::install(&mut root, &os, spec, &signers, time)?);
     edits.extend(updater::install(&mut root, &os, spec, updates, &signers, &layout, time)?);
     if let Some(early) = early {
         require_no_first_boot(&root, spec)?;
@@ -90,6 +91,7 @@ pub(super) fn plan(spec: &Spec, input: Input, run: &Run<'_>) -> Result<Planned> 
         spec: &with_words,
         defaults: &defaults,
         root: layout.root,
+        label: layout.root_label(),
         boot: layout.boot,
         ignites,
         password,
@@ -103,12 +105,14 @@ pub(super) fn plan(spec: &Spec, input: Input, run: &Run<'_>) -> Result<Planned> 
 
     edits.extend(leave_out_devices(&mut root, &layout));
     edits.extend(split_links::note(&root, &layout.partitions));
+    let has_gzip = machine::sysupdate::is_set_up(&root);
     let parts = Parts { root, elsewhere, esp: Some(esp), kernels, bios, mkfs, time, previous };
     let LaidOut { disk, partitions, root, note } = lay_out(spec, &layout, parts, run)?;
     edits.extend(note);
     let placement = previous::next(spec, root.as_ref())?;
+    let beside = update::Beside { kernels: beside_root, signers, placement: placement.clone(), has_gzip };
     Ok(Planned {
-        update: update::of(spec, &layout, &disk, beside_root, signers, placement.clone()),
+        update: update::of(spec, &layout, &disk, beside, time),
         placement,
         layout: disk,
         partitions,

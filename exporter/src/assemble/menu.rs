@@ -26,6 +26,8 @@ pub(super) struct Menu<'a> {
     /// What the image says of its menu.
     pub(super) defaults: &'a Defaults,
     pub(super) root: Root,
+    /// What its partition is called.
+    pub(super) label: &'a str,
     pub(super) boot: BootVolume,
     /// What a first boot of Ignition is told of the network.
     pub(super) ignites: Option<&'static str>,

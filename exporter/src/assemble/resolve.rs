@@ -119,6 +119,12 @@ impl Resolved {
         self.partitions.iter().find(|partition| partition.slot.grow)?.slot.mount.as_deref()
     }
 
+    /// What the partition of the root is called.
+    pub(super) fn root_label(&self) -> &str {
+        let root = self.partitions.iter().find(|named| named.slot.content == Content::Root);
+        root.map_or("", |named| &named.slot.label)
+    }
+
     /// Whether a partition of their own has the kernels of both slots.
     pub(super) fn has_slot_kernels(&self) -> bool {
         self.partitions.iter().any(|named| named.slot.content == Content::SlotKernels)

@@ -49,6 +49,7 @@ impl Menu<'_> {
             name: name.to_owned(),
             title: format!("{}, slot {name}", entry.title),
             version: FIRST_VERSION.to_string(),
+            root: Some(self.label.to_owned()),
             ..type_one(tree, &entry, kernel)?
         };
         let options = slots::template(&first.cmdline);

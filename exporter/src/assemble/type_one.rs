@@ -106,6 +106,7 @@ pub(super) fn type_one(tree: &Tree, entry: &Entry, kernel: &Kernel) -> Result<sy
         name: kernel.version.clone(),
         title: entry.title.clone(),
         version: kernel.version.clone(),
+        root: None,
         cmdline: entry.cmdline.clone(),
         linux: efi_program(tree, &kernel.image)?,
         initrd: initrd.transpose()?,

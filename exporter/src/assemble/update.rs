@@ -12,7 +12,7 @@ use crate::container::{Format, Update};
 use crate::disk::DiskLayout;
 use crate::error::{Error, Kind, Result};
 use crate::spec::{Spec, update};
-use crate::tree::{InodeKind, Tree};
+use crate::tree::{InodeKind, Time, Tree};
 
 /// That an update that is asked for can be called something.
 ///
@@ -52,16 +52,28 @@ pub(super) fn kernels(
     Ok(Some(archive))
 }
 
-/// The update, if the machine has slots and a name.
+/// What an update has beside its root.
+pub(super) struct Beside {
+    /// What GRUB reads in place of that.
+    pub(super) kernels: Option<Archive>,
+    /// Who signs.
+    pub(super) signers: Vec<Signer>,
+    /// Where its files lie, for the next build.
+    pub(super) placement: Option<Arc<[u8]>>,
+    /// Whether systemd-sysupdate takes it.
+    pub(super) has_gzip: bool,
+}
+
+/// The update of what was built at `time`, if the machine has slots and a name.
 pub(super) fn of(
     spec: &Spec,
     layout: &Resolved,
     disk: &DiskLayout,
-    kernels: Option<Archive>,
-    signers: Vec<Signer>,
-    placement: Option<Arc<[u8]>>,
+    beside: Beside,
+    time: Time,
 ) -> Option<Update> {
     let BootVolume::Slots(Slots { numbers: [first, _], .. }) = layout.boot else { return None };
+    let Beside { kernels, signers, placement, has_gzip } = beside;
     Some(Update {
         id: spec.image.id.clone()?,
         version: spec.image.version.clone()?,
@@ -70,6 +82,8 @@ pub(super) fn of(
         loader: spec.loader.name(),
         root: disk.content(first)?,
         kernels,
+        has_gzip,
+        time: time.seconds.try_into().unwrap_or_default(),
         signers,
         placement,
     })

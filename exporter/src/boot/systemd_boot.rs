@@ -69,6 +69,8 @@ pub struct TypeOne {
     /// Of several entries the one with the greatest comes first: the release of the kernel, or how often a slot was made
     /// the next one.
     pub version: String,
+    /// The label of the root that it starts, where another one may take its place. `vmimage-boot` compares it.
+    pub root: Option<String>,
     /// Kernel command line.
     pub cmdline: String,
     /// The kernel, which is an EFI program.
@@ -150,9 +152,11 @@ impl Menu {
 
     fn entry(&self, entry: &TypeOne) -> String {
         let Self { token, .. } = self;
-        let TypeOne { name, title, version, cmdline, .. } = entry;
+        let TypeOne { name, title, version, root, cmdline, .. } = entry;
+        let root = root.as_ref().map(|root| format!("# Root: {root}\n")).unwrap_or_default();
         let mut text = format!(
             "# Written by vmimage.\n\
+             {root}\
              title      {title}\n\
              version    {version}\n\
              sort-key   {token}\n\
@@ -189,6 +193,7 @@ mod tests {
             name: version.into(),
             title: "Debian GNU/Linux 12".into(),
             version: version.into(),
+            root: None,
             cmdline: "root=UUID=x ro".into(),
             linux: esp::text(format!("kernel {version}")),
             initrd: Some((format!("initrd.img-{version}"), esp::text(format!("initramfs {version}")))),
@@ -261,9 +266,11 @@ mod tests {
     #[test]
     fn a_slot_has_an_entry_and_a_folder_of_its_own() {
         let cmdline = "root=PARTUUID=x ro rauc.slot=A".into();
-        let slot = TypeOne { name: "A".into(), version: "1".into(), cmdline, ..entry("6.1") };
+        let root = Some("kiosk_1.4.0".to_owned());
+        let slot = TypeOne { name: "A".into(), version: "1".into(), root, cmdline, ..entry("6.1") };
         let tree = tree(&Menu { entries: vec![slot], ..menu(&[]) });
         let entry = text(&tree, "/loader/entries/debian-A+3-0.conf").unwrap();
+        assert!(entry.starts_with("# Written by vmimage.\n# Root: kiosk_1.4.0\ntitle "), "{entry}");
         assert!(entry.contains("\nversion    1\nsort-key   debian\n"), "{entry}");
         let files = "linux      /debian/A/linux\ninitrd     /debian/A/initrd.img-6.1\n";
         assert!(entry.ends_with(files), "{entry}");

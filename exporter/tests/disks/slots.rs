@@ -146,7 +146,7 @@ fn systemd_boot_has_an_entry_for_the_first_slot_and_the_root_says_what_the_secon
         let id = disk.partition("root-a").id;
         let entry = on_fat(&disk, "esp", "/loader/entries/kiosk-A+5-0.conf");
         let start = format!(
-            "# Written by vmimage.\ntitle      Debian GNU/Linux 12 (bookworm), slot A\nversion    1\nsort-key   kiosk\n\
+            "# Written by vmimage.\n# Root: root-a\ntitle      Debian GNU/Linux 12 (bookworm), slot A\nversion    1\nsort-key   kiosk\n\
              options    root=PARTUUID={id} ro rauc.slot=A "
         );
         assert!(entry.starts_with(&start) && !entry.contains('$'), "{entry}");

@@ -12,7 +12,7 @@ use exporter::container::{Format, Target, write};
 use exporter::disk::Placed;
 use exporter::engine::Run;
 use exporter::error::Kind;
-use exporter::spec::{Profile, Spec};
+use exporter::spec::{Loader, Profile, Spec};
 use exporter::tree::{Editor, Time, Tree};
 use minisign_verify::{PublicKey, Signature};
 use tempfile::TempDir;
@@ -310,4 +310,50 @@ fn a_build_without_the_program_is_refused() {
         "{refused}"
     );
     assert!(refused.hint().unwrap().to_string().contains("make out/vmimage"));
+}
+
+/// Signed by GPG, for a machine that systemd-boot starts: the list is believed by the keyring of the root, and by no other.
+#[test]
+fn systemd_sysupdate_is_told_of_the_slots_and_finds_a_root_that_it_unpacks() {
+    let key = include_bytes!("../../../testdata/update/gpg-ed25519.asc");
+    let (spec, mut input) =
+        signed(r#"{"from":"https://updates.example.com/kiosk/","sign":"release"}"#, Some(key));
+    let mut editor = Editor::new(&mut input.root, Time::default());
+    for path in ["/usr/lib/systemd/boot/efi/systemd-bootx64.efi", "/boot/vmlinuz-6.1.0-9-amd64"] {
+        editor.write_file(path, *b"MZ", 0o644).unwrap();
+    }
+    for program in ["/usr/lib/systemd/systemd-sysupdate", "/usr/bin/gpg"] {
+        editor.write_file(program, *b"", 0o755).unwrap();
+    }
+    let built = Built::new(&Spec { loader: Loader::SystemdBoot, ..spec }, input);
+    let transfer = built.in_root("/usr/lib/sysupdate.d/50-root.transfer");
+    assert!(
+        transfer.contains("\nVerify=yes\n") && transfer.contains("\nMatchPattern=kiosk_@v.root.gz\n"),
+        "{transfer}"
+    );
+    let unit = built.in_root("/usr/lib/systemd/system/vmimage-adopt.service");
+    assert!(unit.contains("\nExecStop=/usr/bin/vmimage-boot adopt\n"), "{unit}");
+    assert!(built.has_the_slot());
+    let compare = format!("gzip -dc '{}' | cmp - plain", built.file("root.gz").display());
+    said(Command::new("sh").args(["-c", &compare]).current_dir(built.scratch.path()));
+
+    let folder = built.scratch.path().join("update");
+    let [ring, home] = ["ring", "home"].map(|name| built.scratch.path().join(name));
+    fs::create_dir(&home).unwrap();
+    let at = format!("{}?offset={}", built.disk().display(), built.partition("kiosk_1.4.0").start);
+    let dump = format!("dump /etc/systemd/import-pubring.gpg {}", ring.display());
+    said(Command::new("debugfs").arg("-R").arg(dump).arg(at));
+    let mut gpg = Command::new("gpg");
+    gpg.arg("--homedir").arg(&home).args([
+        "--no-options",
+        "--batch",
+        "--no-default-keyring",
+        "--trust-model=always",
+    ]);
+    gpg.arg("--keyring")
+        .arg(&ring)
+        .arg("--verify")
+        .args(["SHA256SUMS.gpg", "SHA256SUMS"])
+        .current_dir(&folder);
+    said(&mut gpg);
 }

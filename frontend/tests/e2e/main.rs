@@ -52,6 +52,7 @@ mod shim;
 mod slot_changes;
 mod slots;
 mod sources;
+mod sysupdate;
 mod tables;
 mod trust;
 mod two_disks;

@@ -9,6 +9,7 @@ use rustix::fs::{Mode, OFlags, ResolveFlags, open, openat2};
 use serde::Deserialize;
 
 use super::Slot;
+use super::disk::Partition;
 use super::entry_name::is_plain;
 use crate::grow::device::in_file;
 
@@ -19,6 +20,8 @@ const RECIPE_MAX: u64 = 1 << 16;
 const LINUX: &str = "linux";
 /// How many starts may end in no good boot, unless it is said.
 pub(super) const TRIES: u32 = 3;
+/// What an entry says of the root that it was made of, in a comment, in front of the label that the slot had.
+const MADE_OF: &str = "Root: ";
 /// Bytes of two files that are compared at once.
 const CHUNK: usize = 1 << 18;
 
@@ -94,13 +97,15 @@ impl Recipe {
         Ok(())
     }
 
-    /// The text of the entry of a slot, which is the partition with this identity.
-    pub(super) fn entry(&self, token: &str, slot: Slot, id: &str, version: u64) -> String {
+    /// The text of the entry of a slot, which is this partition.
+    pub(super) fn entry(&self, token: &str, slot: Slot, partition: &Partition, version: u64) -> String {
         let Self { title, options, .. } = self;
-        let (name, options) = (slot.name(), filled(options, slot, id));
+        let (name, options) = (slot.name(), filled(options, slot, &partition.id));
+        let label = one_line(&partition.label);
         let initrd = self.initrd_name().map(|initrd| format!("initrd     /{token}/{name}/{initrd}\n"));
         format!(
             "# Written by vmimage-boot.\n\
+             # {MADE_OF}{label}\n\
              title      {title}, slot {name}\n\
              version    {version}\n\
              sort-key   {token}\n\
@@ -136,6 +141,16 @@ fn filled(options: &str, slot: Slot, id: &str) -> String {
 pub(super) fn values<'a>(entry: &'a str, key: &str) -> impl Iterator<Item = &'a str> {
     let pairs = entry.lines().filter_map(|line| line.trim_start().split_once(char::is_whitespace));
     pairs.filter(move |(name, _)| *name == key).map(|(_, value)| value.trim())
+}
+
+/// The label of the root that an entry was made of, as [`one_line`] has it; `None`: it does not say.
+pub(super) fn made_of(entry: &str) -> Option<&str> {
+    values(entry, "#").find_map(|text| text.strip_prefix(MADE_OF))
+}
+
+/// A label as an entry has it: whoever writes a table may write line feeds into it.
+pub(super) fn one_line(label: &str) -> String {
+    label.replace(char::is_control, "?").trim().to_owned()
 }
 
 /// Whether an entry starts a slot.

@@ -58,6 +58,11 @@ impl Disk {
         Ok(Self { device, table })
     }
 
+    /// The whole of it.
+    pub(super) fn path(&self) -> &Path {
+        &self.device.path
+    }
+
     /// Give a partition another label. The kernel learns of it at the next boot; whoever asks this disk, now.
     pub(super) fn relabel(self, partition: &Partition, label: &str) -> Result<(), String> {
         let disk = &self.device.path;

@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 
 use super::Slot;
 use super::adopt;
+use super::disk::Partition;
 use super::entry_name::{Counter, EntryName};
 use super::record::{State, Trial};
 use crate::grow::device::in_file;
@@ -39,6 +40,8 @@ struct Entry {
     name: EntryName,
     /// The greater it is, the earlier it is tried.
     version: u64,
+    /// The label of the root that it was made of.
+    made_of: Option<String>,
     path: PathBuf,
 }
 
@@ -80,9 +83,28 @@ impl Entries {
         self.rename(entry, &EntryName { counter: Some(Counter { left: 0, done }), ..entry.name.clone() })
     }
 
-    /// Give a slot an entry of what the root at `root` says of itself, and the files that it starts. It is tried first; if
-    /// that `is_tried` as often as the root asks for, else for ever.
-    pub(super) fn adopt(&self, slot: Slot, root: &Path, id: &str, is_tried: bool) -> Result<(), String> {
+    /// Whether the root that a slot has by the label of its partition is another one than its entry was made of, or has none.
+    /// An entry that does not say is left alone.
+    pub(super) fn is_new(&self, slot: Slot, label: &str) -> Result<bool, String> {
+        let entries = self.all()?;
+        let Some(entry) = first(&entries, slot) else { return Ok(true) };
+        Ok(entry.made_of.as_ref().is_some_and(|root| *root != adopt::one_line(label)))
+    }
+
+    /// A slot has no root any more, and nothing that would start one.
+    pub(super) fn forget(&self, slot: Slot) -> Result<(), String> {
+        self.remove_but(slot, None)
+    }
+
+    /// Give a slot, which is this partition, an entry of what the root at `root` says of itself, and the files that it starts.
+    /// It is tried first; if that `is_tried` as often as the root asks for, else for ever.
+    pub(super) fn adopt(
+        &self,
+        slot: Slot,
+        root: &Path,
+        partition: &Partition,
+        is_tried: bool,
+    ) -> Result<(), String> {
         let recipe = adopt::Recipe::read(root)?;
         let entries = self.all()?;
         // Names are those of the disk, whatever its roots are called.
@@ -100,7 +122,7 @@ impl Entries {
         }
         let counter = is_tried.then_some(Counter { left: recipe.tries, done: 0 });
         let name = EntryName { token, slot, counter };
-        self.write(&name, &recipe.entry(&name.token, slot, id, version))
+        self.write(&name, &recipe.entry(&name.token, slot, partition, version))
     }
 
     /// Something that can be started while what this slot starts is written.
@@ -137,7 +159,8 @@ impl Entries {
             let version = adopt::values(&text, "version").next().and_then(|version| version.parse().ok());
             // Another one that ends like this is of another system.
             if adopt::is_of(&text, name.slot) {
-                entries.push(Entry { name, version: version.unwrap_or_default(), path });
+                let made_of = adopt::made_of(&text).map(str::to_owned);
+                entries.push(Entry { name, version: version.unwrap_or_default(), made_of, path });
             }
         }
         entries.sort_by_cached_key(|entry| (entry.name.rank(entry.version), Reverse(entry.path.clone())));

@@ -6,6 +6,7 @@
 //! vmimage-boot healthy      the same once the machine is healthy, unless its slot was chosen by hand: what its init runs
 //! vmimage-boot bad [A|B]    a slot is not to be started any more
 //! vmimage-boot next A|B     a slot is to be tried first from now on
+//! vmimage-boot adopt        the same of the other slot, if another program has written a new root into it (systemd-boot)
 //! ```
 
 mod adopt;
@@ -21,6 +22,7 @@ mod record;
 mod status;
 
 use std::fs::{self, File};
+use std::io::{self, ErrorKind};
 use std::os::unix::fs::{OpenOptionsExt, symlink};
 use std::path::Path;
 use std::process::ExitCode;
@@ -35,14 +37,17 @@ use status::Status;
 pub(crate) use status::shown_state;
 
 /// What it is asked for.
-pub const WORDS: &[&str] = &["status", "good", "healthy", "bad", "next"];
-const USAGE: &str = "usage: vmimage-boot status|good|healthy|bad [A|B]|next A|B [--json]";
+pub const WORDS: &[&str] = &["status", "good", "healthy", "bad", "next", "adopt"];
+const USAGE: &str = "usage: vmimage-boot status|good|healthy|bad [A|B]|next A|B|adopt [--json]";
 /// What a person does who wants another thing.
 const STAYS: &str = "grubenv stays as it is, unless you say vmimage-boot good or next";
 /// Where the disk's builder puts this program.
 const PROGRAM: &str = "/usr/bin/vmimage-boot";
 /// Where the slots have names.
 const DEVICES: &str = "/dev/vmimage";
+/// The whole disk, by a name that is there while the booted slot is good. Who finds it by this one writes into the other slot
+/// at no other time: that one may be where the machine has to go back to.
+const GOOD_DISK: &str = "/dev/vmimage/good-disk";
 const CMDLINE: &str = "/proc/cmdline";
 /// How the boot loader says which slot it has started.
 const BOOTED: &str = "rauc.slot=";
@@ -101,6 +106,7 @@ enum Command {
     /// Without a slot, the one that is booted.
     Bad(Option<Slot>),
     Next(Slot),
+    Adopt,
 }
 
 /// The program.
@@ -132,6 +138,7 @@ impl Command {
             ["bad"] => Self::Bad(None),
             ["bad", name] => Self::Bad(Some(slot(name)?)),
             ["next", name] => Self::Next(slot(name)?),
+            ["adopt"] => Self::Adopt,
             _ => return Err(USAGE.to_owned()),
         };
         Ok((command, words.len() < arguments.len()))
@@ -161,10 +168,16 @@ fn run(command: Command, is_json: bool) -> Result<String, String> {
             require_root(slot, slot.of(&slots))?;
             record.set_next(slot, booted, &slots)?;
         }
+        Command::Adopt => record.follow(booted, &slots)?,
     }
     // Once it is on the disk.
-    if matches!(command, Command::Good | Command::Healthy) {
-        guard::tell_good()?;
+    match command {
+        Command::Good | Command::Healthy => {
+            guard::tell_good()?;
+            name_disk(disk.path())?;
+        }
+        Command::Bad(slot) if slot.is_none_or(|slot| slot == booted) => unname_disk()?,
+        _ => {}
     }
     // What was lost, even if that is made good by now.
     let state = State { lost: before.lost, ..record.state(booted)? };
@@ -189,6 +202,19 @@ pub(crate) fn name_slots() -> Result<(), String> {
         symlink(&partition.path, &link).map_err(|error| format!("{link}: {error}"))?;
     }
     Ok(())
+}
+
+fn name_disk(disk: &Path) -> Result<(), String> {
+    let named = fs::create_dir_all(DEVICES).and_then(|()| symlink(disk, GOOD_DISK));
+    named.or_else(unless(ErrorKind::AlreadyExists))
+}
+
+fn unname_disk() -> Result<(), String> {
+    fs::remove_file(GOOD_DISK).or_else(unless(ErrorKind::NotFound))
+}
+
+fn unless(expected: ErrorKind) -> impl FnOnce(io::Error) -> Result<(), String> {
+    move |error| if error.kind() == expected { Ok(()) } else { Err(format!("{GOOD_DISK}: {error}")) }
 }
 
 /// Leave it to a process to say so once the machine is healthy. One without the program has no slots.
@@ -264,6 +290,7 @@ mod tests {
             ("bad", Command::Bad(None), false),
             ("--json bad B", Command::Bad(Some(Slot::B)), true),
             ("next A", Command::Next(Slot::A), false),
+            ("adopt", Command::Adopt, false),
         ] {
             assert_eq!(parse(words), Ok((command, is_json)), "{words}");
         }

@@ -3,12 +3,12 @@
 
 use std::path::Path;
 
-use super::Slot;
 use super::block::Block;
 use super::copies::Copies;
 use super::disk::Partition;
 use super::entries::Entries;
 use super::mounted::Mounted;
+use super::{EMPTY, Slot};
 
 /// The record on an ESP, or beside it.
 pub(super) enum Record {
@@ -80,6 +80,21 @@ impl Record {
         }
     }
 
+    /// The slot that is not booted is as another program has left it: while that writes, nothing starts the slot, and a root
+    /// that is new in it is tried first.
+    pub(super) fn follow(&self, booted: Slot, slots: &[Partition; 2]) -> Result<(), String> {
+        let Self::SystemdBoot(entries) = self else {
+            return Err("grubenv does not say which root it is of: say vmimage-boot next".to_owned());
+        };
+        let slot = booted.other();
+        let label = &slot.of(slots).label;
+        match label == EMPTY {
+            true => entries.forget(slot),
+            false if entries.is_new(slot, label)? => adopt(entries, slot, booted, slots, true),
+            false => Ok(()),
+        }
+    }
+
     /// Whether a restart would not lead to another slot, as far as it can be told by this alone: GRUB tells the kernel.
     pub(super) fn is_last(&self, booted: Slot) -> Result<bool, String> {
         match self {
@@ -105,7 +120,7 @@ fn adopt(
 ) -> Result<(), String> {
     let partition = slot.of(slots);
     let root = Mounted::root(&partition.path, slot == booted)?;
-    entries.adopt(slot, &root.path, &partition.id, is_tried)
+    entries.adopt(slot, &root.path, partition, is_tried)
 }
 
 fn state_of(block: Option<Block>, booted: Slot) -> State {

@@ -1,5 +1,6 @@
 //! Updates, unpacked and checked by programs that are not ours.
 
+use std::io::Read;
 use std::ops::Range;
 
 use minisign_verify::{PublicKey, Signature};
@@ -26,6 +27,8 @@ pub(super) fn kiosk(root: Range<u64>) -> Update {
         loader: "grub",
         root,
         kernels: Some(kernels),
+        has_gzip: false,
+        time: 1_750_000_000,
         signers: Vec::new(),
         placement: Some(b"where all lies"[..].into()),
     }
@@ -52,6 +55,34 @@ fn zstd_unpacks_the_root() {
         let [packed, unpacked] = ["kiosk_1.4.0.root.zst", "root"].map(|name| folder.join(name));
         accepts("zstd", &["-dq", packed.to_str().unwrap(), "-o", unpacked.to_str().unwrap()]);
         assert!(std::fs::read(unpacked).unwrap() == plain, "{root:?}");
+    }
+}
+
+/// By a program that goes on behind the first member, and by one that does not.
+#[test]
+fn gunzip_unpacks_the_root_out_of_one_member() {
+    for root in ROOTS {
+        let scratch = Scratch::new();
+        let extents = extents(SIZE);
+        let plain = flatten(SIZE, &extents)[root.start as usize..root.end as usize].to_vec();
+        let update = Update { has_gzip: true, ..kiosk(root.clone()) };
+        let target = Target { update: Some(update), ..any_target(&scratch, Format::Update) };
+        write_one(RawImage { size: SIZE, extents: &extents }, &target, 3);
+        let packed = target.path.join("kiosk_1.4.0.root.gz");
+        accepts("gzip", &["-t", packed.to_str().unwrap()]);
+        let packed = std::fs::read(packed).unwrap();
+        let mut member = flate2::bufread::GzDecoder::new(&*packed);
+        let mut unpacked = Vec::new();
+        member.read_to_end(&mut unpacked).unwrap();
+        assert!(unpacked == plain, "{root:?}");
+        assert!(member.into_inner().is_empty(), "{root:?}: there is another member");
+        // The other parts are as they are without it.
+        let [packed, unpacked] = ["kiosk_1.4.0.root.zst", "root"].map(|name| target.path.join(name));
+        accepts("zstd", &["-dq", packed.to_str().unwrap(), "-o", unpacked.to_str().unwrap()]);
+        assert!(std::fs::read(unpacked).unwrap() == plain, "{root:?}");
+        let check = format!("cd '{}' && sha256sum --strict -c SHA256SUMS", target.path.display());
+        let said = accepts("sh", &["-c", &check]);
+        assert!(said.contains("kiosk_1.4.0.root.gz: OK"), "{said}");
     }
 }
 

@@ -1,8 +1,9 @@
 //! Chunks → the folder of an update: of the disk, the root of the first slot.
 
+use super::gzip::Gzip;
 use super::index::{BLOCK, Index};
 use super::manifest::{Listed, Part, manifest, sums};
-use super::{Archive, INDEX, KERNELS, MANIFEST, PLACEMENT, ROOT, SUMS, Update};
+use super::{Archive, GZIP, INDEX, KERNELS, MANIFEST, PLACEMENT, ROOT, SUMS, Update};
 use crate::codec::Coding;
 use crate::container::frames::{self, Around};
 use crate::container::hashed::Hashed;
@@ -14,6 +15,7 @@ use crate::error::Result;
 pub(in crate::container) struct Writer<'a> {
     update: &'a Update,
     root: frames::Writer<Hashed<Output>>,
+    gzip: Option<Gzip<Hashed<Output>>>,
     folder: &'a Folder,
     run: &'a Run<'a>,
 }
@@ -33,8 +35,11 @@ impl<'a> Writer<'a> {
         update.check(disk_size)?;
         let index = Index::new(folder.file(&update.file(INDEX))?);
         let place = Hashed::new(folder.file(&update.file(ROOT))?);
-        let root = frames::Writer::indexed(update.root.end - update.root.start, index, place)?;
-        Ok(Self { update, root, folder, run })
+        let size = update.root.end - update.root.start;
+        let root = frames::Writer::indexed(size, index, place)?;
+        let gzip = || Gzip::new(size, Hashed::new(folder.file(&update.file(GZIP))?));
+        let gzip = update.has_gzip.then(gzip).transpose()?;
+        Ok(Self { update, root, gzip, folder, run })
     }
 
     /// What the root became.
@@ -63,11 +68,20 @@ impl<'a> Writer<'a> {
         Ok(Part { name: "boot", file, plain_bytes: image.size, block_size: None, index: None })
     }
 
+    /// The root in gzip, which is of no part: who reads the manifest takes the other one.
+    fn finished(&self, gzip: &Gzip<Hashed<Output>>) -> Result<Listed> {
+        gzip.finish()?;
+        Ok(Listed::new(self.update.file(GZIP), gzip.place().digest()))
+    }
+
     /// Sign the list of all other files.
     fn sign(&self, sums: &str) -> Result<()> {
-        let Update { id, version, signers, .. } = self.update;
+        let Update { id, version, time, signers, .. } = self.update;
         let what = format!("{id} {version}");
-        signers.iter().try_for_each(|signer| self.write(signer.file(), &signer.sign(sums, &what)).map(drop))
+        signers.iter().try_for_each(|signer| {
+            let signature = signer.sign(sums, &what, *time)?;
+            self.write(signer.file(), &signature).map(drop)
+        })
     }
 
     fn write(&self, name: &str, bytes: &[u8]) -> Result<Listed> {
@@ -79,24 +93,28 @@ impl<'a> Writer<'a> {
 
 impl Sink for Writer<'_> {
     fn encode(&self, chunk: &Chunk<'_>, stored: &mut Stored) -> Result<()> {
-        let root = chunk.within(&self.update.root);
-        root.map_or(Ok(()), |chunk| self.root.encode(&chunk, stored))
+        let Some(chunk) = chunk.within(&self.update.root) else { return Ok(()) };
+        self.root.encode(&chunk, stored)?;
+        self.gzip.as_ref().map_or(Ok(()), |gzip| gzip.encode(&chunk, stored))
     }
 
     fn commit(&self, chunk: &Chunk<'_>, stored: &mut Stored) -> Result<()> {
-        let root = chunk.within(&self.update.root);
-        root.map_or(Ok(()), |chunk| self.root.commit(&chunk, stored))
+        let Some(chunk) = chunk.within(&self.update.root) else { return Ok(()) };
+        // Its piece is the last one.
+        self.gzip.as_ref().map_or(Ok(()), |gzip| gzip.commit(&chunk, stored))?;
+        self.root.commit(&chunk, stored)
     }
 
     fn finish(&self) -> Result<()> {
         self.root.finish()?;
         let kernels = self.update.kernels.as_ref().map(|archive| self.kernels(archive)).transpose()?;
         let parts: Vec<_> = [self.root()].into_iter().chain(kernels).collect();
+        let gzip = self.gzip.as_ref().map(|gzip| self.finished(gzip)).transpose()?;
         let placement = self.update.placement.as_ref();
         let placement = placement.map(|bytes| self.write(&self.update.file(PLACEMENT), bytes)).transpose()?;
         let manifest = self.write(MANIFEST, manifest(self.update, &parts)?.as_bytes())?;
         let packed = parts.iter().flat_map(|part| [Some(&part.file), part.index.as_ref()]).flatten();
-        let sums = sums(packed.chain(&placement).chain([&manifest]));
+        let sums = sums(packed.chain(&gzip).chain(&placement).chain([&manifest]));
         self.write(SUMS, sums.as_bytes())?;
         self.sign(&sums)
     }

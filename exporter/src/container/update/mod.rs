@@ -2,12 +2,14 @@
 //!
 //! ```text
 //! ID_VERSION.root.zst      the root of the first slot, a frame of zstd for each block
+//! ID_VERSION.root.gz       the same in gzip, where the machine has systemd-sysupdate
 //! ID_VERSION.root.index    what each block has, and how long its frame is
 //! ID_VERSION.boot.tar.zst  kernels and menu, where GRUB reads no root
 //! manifest.json            what the update is, and which file has which part of it
 //! ID_VERSION.root.placement  where the files of an ext4 lie, for the build of the next version; machines need it not
 //! SHA256SUMS               of all the others, as sha256sum writes it
 //! SHA256SUMS.minisig       that list, signed, where there is a key
+//! SHA256SUMS.gpg           the same for systemd-sysupdate
 //! ```
 //!
 //! `SHA256SUMS` and the names with a version are what sysupdate.d(5) looks for.
@@ -15,6 +17,7 @@
 mod archive;
 mod blocks;
 mod folder;
+mod gzip;
 mod index;
 mod manifest;
 mod read;
@@ -45,6 +48,8 @@ const ID_LABEL: &str = "io.vmimage.update.id";
 const COMPATIBLE_LABEL: &str = "io.vmimage.update.compatible";
 
 const ROOT: &str = ".root.zst";
+/// Of which the transfer files of the machine name it.
+pub const GZIP: &str = ".root.gz";
 const INDEX: &str = ".root.index";
 const KERNELS: &str = ".boot.tar.zst";
 const PLACEMENT: &str = ".root.placement";
@@ -54,6 +59,7 @@ const SUMS: &str = "SHA256SUMS";
 /// The files of an update.
 pub(super) const FILES: &[FileName] = &[
     FileName::Ends(ROOT),
+    FileName::MayEnd(GZIP),
     FileName::Ends(INDEX),
     FileName::MayEnd(KERNELS),
     FileName::MayEnd(PLACEMENT),
@@ -80,6 +86,10 @@ pub struct Update {
     pub root: Range<u64>,
     /// What GRUB reads in place of the root, if that is beside it.
     pub kernels: Option<Archive>,
+    /// Whether systemd-sysupdate takes it, too, which unpacks no zstd.
+    pub has_gzip: bool,
+    /// When it was built, in seconds since the epoch.
+    pub time: u32,
     /// Who signs it, each by a key of another kind.
     pub signers: Vec<Signer>,
     /// Where the files of the root lie, if that is an ext4.

@@ -4,9 +4,11 @@
 //! signature ─▶ SHA256SUMS ─▶ manifest.json ─▶ index ─▶ each block
 //! ```
 //!
-//! A signature follows from the key and what is signed: no clock has a say in it, and two builds of one input sign the same.
+//! A signature follows from the key, the time of the build, and what is signed: no clock has a say in it, and two builds of one
+//! input sign the same.
 
 mod minisign;
+mod openpgp;
 
 use std::sync::Arc;
 
@@ -17,14 +19,13 @@ use crate::error::{Error, Kind, Result};
 pub(super) const MINISIG: &str = "SHA256SUMS.minisig";
 pub(super) const GPG: &str = "SHA256SUMS.gpg";
 
-/// How GPG begins a secret key that it exports as text (RFC 9580, 6.2).
-const OPENPGP: &str = "-----BEGIN PGP PRIVATE KEY BLOCK-----";
-
 /// A secret key that signs. Nothing that is printed of it is secret.
 #[derive(Clone, Debug)]
 pub enum Signer {
     /// One of minisign.
     Minisign(Arc<minisign::Key>),
+    /// One of GPG.
+    Gpg(Arc<openpgp::Key>),
 }
 
 impl Signer {
@@ -35,9 +36,10 @@ impl Signer {
     pub fn new(place: &str, secret: &[u8]) -> Result<Self> {
         let wrong = |message: &str| Error::new(Kind::Input, place, message);
         let text = std::str::from_utf8(secret).map_err(|_| wrong("is no text, and no key to sign with"))?;
-        if text.trim_start().starts_with(OPENPGP) {
-            let message = "is a key of GPG, which this version does not sign with";
-            return Err(Error::new(Kind::Unsupported, place, message).with_hint(minisign::MAKE_ONE));
+        if text.trim_start().starts_with(openpgp::BEGIN) {
+            let key = openpgp::Key::parse(text);
+            let key = key.map_err(|message| wrong(message).with_hint(openpgp::MAKE_ONE))?;
+            return Ok(Self::Gpg(Arc::new(key)));
         }
         let key =
             minisign::Key::parse(text).map_err(|message| wrong(message).with_hint(minisign::MAKE_ONE))?;
@@ -48,6 +50,7 @@ impl Signer {
     pub fn file(&self) -> &'static str {
         match self {
             Self::Minisign(_) => MINISIG,
+            Self::Gpg(_) => GPG,
         }
     }
 
@@ -55,13 +58,27 @@ impl Signer {
     pub fn minisign_public_key(&self) -> Option<String> {
         match self {
             Self::Minisign(key) => Some(key.public()),
+            Self::Gpg(_) => None,
         }
     }
 
-    /// Sign the digests of a version of a system; `what` is one line that is signed with them.
-    pub(super) fn sign(&self, sums: &str, what: &str) -> Vec<u8> {
+    /// The keyring that gpg, and so systemd-sysupdate in a machine, knows it by.
+    pub fn gpg_keyring(&self) -> Option<Vec<u8>> {
         match self {
-            Self::Minisign(key) => key.sign(sums.as_bytes(), what).into_bytes(),
+            Self::Minisign(_) => None,
+            Self::Gpg(key) => Some(key.keyring()),
+        }
+    }
+
+    /// Sign the digests of a version of a system that was built at `time`, in seconds since the epoch; `what` is one line that
+    /// minisign signs with them.
+    pub(super) fn sign(&self, sums: &str, what: &str, time: u32) -> Result<Vec<u8>> {
+        match self {
+            Self::Minisign(key) => Ok(key.sign(sums.as_bytes(), what).into_bytes()),
+            Self::Gpg(key) => {
+                let signed = key.sign(sums.as_bytes(), time);
+                signed.map_err(|message| Error::new(Kind::Input, GPG, format!("what signs {message}")))
+            }
         }
     }
 }
@@ -89,7 +106,7 @@ mod tests {
         let gpg = "-----BEGIN PGP PRIVATE KEY BLOCK-----\n\nxyz\n";
         for (secret, expected) in [
             (&b"\xff\xfe"[..], "secret release: is no text, and no key to sign with"),
-            (gpg.as_bytes(), "secret release: is a key of GPG, which this version does not sign with"),
+            (gpg.as_bytes(), "secret release: is no secret key of GPG"),
             (b"hunter2", "secret release: is no secret key of minisign"),
         ] {
             let error = Signer::new("secret release", secret).unwrap_err();
@@ -102,6 +119,9 @@ mod tests {
     fn one_key_of_a_kind_signs() {
         let signer = Signer::new("key", include_bytes!("../../../../testdata/update/release.key")).unwrap();
         assert!(require_one_each(&[]).is_ok() && require_one_each(std::slice::from_ref(&signer)).is_ok());
+        let gpg = Signer::new("key", include_bytes!("../../../../testdata/update/gpg-ed25519.asc")).unwrap();
+        assert!(require_one_each(&[signer.clone(), gpg.clone()]).is_ok());
+        assert!(gpg.gpg_keyring().is_some() && gpg.minisign_public_key().is_none());
         let error = require_one_each(&[signer.clone(), signer]).unwrap_err().to_string();
         assert!(error.ends_with("and two keys are for SHA256SUMS.minisig"), "{error}");
     }

@@ -6,7 +6,7 @@ use std::io::{self, Cursor, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use exporter::container::update::Described;
+use exporter::container::update::{self, Described};
 use exporter::container::{Format, Members};
 use tar::{EntryType, Header};
 
@@ -50,6 +50,10 @@ impl UpdateFolder {
                 return Err(wrong(format!("{name:?} is no file of an update")));
             }
             members.add(&name).map_err(wrong)?;
+            // systemd-sysupdate asks no registry.
+            if name.ends_with(update::GZIP) {
+                continue;
+            }
             let file = File::open(entry.path()).map_err(failed)?;
             let metadata = file.metadata().map_err(failed)?;
             changed = changed.max(metadata.mtime());
@@ -82,8 +86,10 @@ impl Member {
             name if name.starts_with("SHA256SUMS") => 1,
             "manifest.json" => 2,
             name if name.ends_with(".root.index") => 3,
+            name if name.ends_with(".boot.tar.zst") => 4,
             name if name.ends_with(".root.zst") => 5,
-            _ => 4,
+            // For builds, and who reads from the front has then seen what a machine needs.
+            _ => 6,
         };
         (rank, &self.name)
     }
@@ -125,6 +131,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         for (name, text) in [
             ("kiosk_1.4.0.root.zst", "root"),
+            ("kiosk_1.4.0.root.gz", "for systemd-sysupdate"),
+            ("kiosk_1.4.0.root.placement", "placement"),
+            ("kiosk_1.4.0.boot.tar.zst", "kernels"),
             ("manifest.json", MANIFEST),
             ("kiosk_1.4.0.root.index", "index"),
             ("SHA256SUMS", "sums"),
@@ -154,7 +163,9 @@ mod tests {
             ("SHA256SUMS", "sums"),
             ("manifest.json", MANIFEST),
             ("kiosk_1.4.0.root.index", "index"),
+            ("kiosk_1.4.0.boot.tar.zst", "kernels"),
             ("kiosk_1.4.0.root.zst", "root"),
+            ("kiosk_1.4.0.root.placement", "placement"),
         ];
         assert_eq!(
             names.collect::<Vec<_>>(),

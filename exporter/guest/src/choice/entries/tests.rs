@@ -56,6 +56,11 @@ impl Esp {
     }
 }
 
+/// The partition of a slot.
+fn partition(id: &str) -> Partition {
+    Partition { path: "/dev/vda4".into(), number: 4, label: "kiosk_1.5.0".into(), id: id.into() }
+}
+
 /// A root, whose kernel is behind links that lead from its own `/` on.
 fn root(kernel: &str) -> TempDir {
     let root = tempfile::tempdir().unwrap();
@@ -122,18 +127,19 @@ fn a_good_boot_is_said_even_where_no_file_can_be_written() {
     fs::create_dir(esp.entries.folder().join("kiosk-B.tmp")).unwrap();
     assert!(esp.entries.set_good(Slot::B).unwrap());
     assert_eq!((&*esp.names(), &*esp.says()), ("kiosk-A.conf kiosk-B.conf kiosk-B.tmp", "BA B good good"));
-    let error = esp.entries.adopt(Slot::B, root("kernel").path(), "id", true).unwrap_err();
+    let error = esp.entries.adopt(Slot::B, root("kernel").path(), &partition("id"), true).unwrap_err();
     assert!(error.contains("kiosk-B+2-0.conf: "), "{error}");
 }
 
 #[test]
 fn the_next_slot_gets_an_entry_of_what_its_root_says() {
     let (esp, root) = (Esp::with(&[("shop-A.conf", 1)]), root("kernel"));
-    let next = |slot| esp.entries.adopt(slot, root.path(), "1234-id", true).unwrap();
+    let next = |slot| esp.entries.adopt(slot, root.path(), &partition("1234-id"), true).unwrap();
     next(Slot::B);
     assert_eq!((&*esp.names(), &*esp.says()), ("shop-A.conf shop-B+2-0.conf", "BA A good trying0"));
     // As the names of the disk are, and not those of the root.
     let expected = "# Written by vmimage-boot.\n\
+                    # Root: kiosk_1.5.0\n\
                     title      Debian, slot B\n\
                     version    2\n\
                     sort-key   shop\n\
@@ -155,11 +161,11 @@ fn the_next_slot_gets_an_entry_of_what_its_root_says() {
 fn another_root_in_a_slot_brings_its_own_kernel_and_nothing_is_left_of_the_first() {
     let esp = Esp::with(&[("kiosk-A.conf", 1)]);
     let first = root("kernel");
-    esp.entries.adopt(Slot::B, first.path(), "id", true).unwrap();
+    esp.entries.adopt(Slot::B, first.path(), &partition("id"), true).unwrap();
     fs::write(esp.folder.path().join("kiosk/B/initrd.img-5.10"), "of an earlier one").unwrap();
-    esp.entries.adopt(Slot::B, first.path(), "id", true).unwrap();
+    esp.entries.adopt(Slot::B, first.path(), &partition("id"), true).unwrap();
     assert!(esp.folder.path().join("kiosk/B/initrd.img-5.10").exists(), "nothing is copied that is there");
-    esp.entries.adopt(Slot::B, root("KERNEL").path(), "id", true).unwrap();
+    esp.entries.adopt(Slot::B, root("KERNEL").path(), &partition("id"), true).unwrap();
     assert_eq!(esp.text("kiosk/B/linux"), "KERNEL");
     assert!(!esp.folder.path().join("kiosk/B/initrd.img-5.10").exists());
     assert_eq!(esp.names(), "kiosk-A.conf kiosk-B+2-0.conf");
@@ -172,7 +178,7 @@ fn an_initramfs_may_have_a_plus_in_its_name_and_no_place_but_its_folder() {
     let recipe = |initrd: &str| {
         let text = RECIPE.replace("/boot/initrd.img-6.1", initrd);
         fs::write(root.path().join("usr/lib/vmimage/entry.json"), text).unwrap();
-        esp.entries.adopt(Slot::B, root.path(), "id", true)
+        esp.entries.adopt(Slot::B, root.path(), &partition("id"), true)
     };
     fs::write(root.path().join("boot/initrd.img-6.12.38+deb13-amd64"), "of Debian 13").unwrap();
     recipe("/boot/initrd.img-6.12.38+deb13-amd64").unwrap();
@@ -191,31 +197,31 @@ fn a_copy_that_fails_leaves_the_slot_without_an_entry() {
     let root = root("kernel");
     // In the place of a folder, as on an ESP that is damaged.
     fs::write(esp.folder.path().join("kiosk"), "").unwrap();
-    assert!(esp.entries.adopt(Slot::B, root.path(), "id", true).is_err());
+    assert!(esp.entries.adopt(Slot::B, root.path(), &partition("id"), true).is_err());
     assert_eq!((&*esp.names(), &*esp.says()), ("kiosk-A.conf", "A A good bad0"));
     fs::remove_file(esp.folder.path().join("kiosk")).unwrap();
     fs::remove_file(root.path().join("boot/initrd.img-6.1")).unwrap();
-    let error = esp.entries.adopt(Slot::B, root.path(), "id", true).unwrap_err();
+    let error = esp.entries.adopt(Slot::B, root.path(), &partition("id"), true).unwrap_err();
     assert!(error.contains("/boot/initrd.img-6.1: No such file"), "{error}");
     assert!(error.ends_with("; slot B has no entry now: mend that, and say vmimage-boot next B"), "{error}");
     // The kernel was copied already, and would be in the way of the other slot's.
     assert!(!esp.folder.path().join("kiosk/B").exists());
     fs::remove_file(root.path().join("usr/lib/vmimage/entry.json")).unwrap();
-    let error = esp.entries.adopt(Slot::B, root.path(), "id", true).unwrap_err();
+    let error = esp.entries.adopt(Slot::B, root.path(), &partition("id"), true).unwrap_err();
     assert!(error.contains("was not built for systemd-boot"), "{error}");
 }
 
 #[test]
 fn the_only_entry_stays_where_its_kernel_would_have_to_be_copied() {
     let (esp, root) = (Esp::with(&[("kiosk-A.conf", 1)]), root("kernel"));
-    let error = esp.entries.adopt(Slot::A, root.path(), "id", true).unwrap_err();
+    let error = esp.entries.adopt(Slot::A, root.path(), &partition("id"), true).unwrap_err();
     assert!(error.contains("has no entry but that of slot A, and its kernel is another one"), "{error}");
     assert_eq!((&*esp.names(), &*esp.says()), ("kiosk-A.conf", "A A good bad0"));
     // With its files there is nothing to copy.
-    esp.entries.adopt(Slot::B, root.path(), "id", true).unwrap();
+    esp.entries.adopt(Slot::B, root.path(), &partition("id"), true).unwrap();
     fs::rename(esp.folder.path().join("kiosk/B"), esp.folder.path().join("kiosk/A")).unwrap();
     fs::remove_file(esp.entries.folder().join("kiosk-B+2-0.conf")).unwrap();
-    esp.entries.adopt(Slot::A, root.path(), "id", true).unwrap();
+    esp.entries.adopt(Slot::A, root.path(), &partition("id"), true).unwrap();
     assert_eq!(esp.says(), "A - trying0 bad0");
 }
 
@@ -232,14 +238,14 @@ fn a_change_that_was_cut_is_as_if_it_were_done_or_not_begun_and_the_next_one_tid
     fs::write(unnamed.entries.folder().join("kiosk-B+2-0.conf"), "").unwrap();
     fs::write(unnamed.entries.folder().join("kiosk-B+2-1.conf"), [0; 512]).unwrap();
     assert_eq!(unnamed.says(), "A A good bad0");
-    unnamed.entries.adopt(Slot::B, root("kernel").path(), "id", true).unwrap();
+    unnamed.entries.adopt(Slot::B, root("kernel").path(), &partition("id"), true).unwrap();
     assert_eq!(unnamed.says(), "BA A good trying0");
     assert!(!unnamed.names().contains(".tmp"));
 
     let half = Esp::with(&[("kiosk-A.conf", 1)]);
     fs::create_dir_all(half.folder.path().join("kiosk/B")).unwrap();
     fs::write(half.folder.path().join("kiosk/B/linux"), "ker").unwrap();
-    half.entries.adopt(Slot::B, root("kernel").path(), "id", true).unwrap();
+    half.entries.adopt(Slot::B, root("kernel").path(), &partition("id"), true).unwrap();
     assert_eq!(half.text("kiosk/B/linux"), "kernel");
 }
 
@@ -247,7 +253,7 @@ fn a_change_that_was_cut_is_as_if_it_were_done_or_not_begun_and_the_next_one_tid
 #[test]
 fn a_good_boot_without_an_entry_gets_one_without_counters() {
     let esp = Esp::with(&[]);
-    esp.entries.adopt(Slot::A, root("kernel").path(), "id", false).unwrap();
+    esp.entries.adopt(Slot::A, root("kernel").path(), &partition("id"), false).unwrap();
     assert_eq!((&*esp.names(), &*esp.says()), ("kiosk-A.conf", "A A good bad0"));
 }
 
@@ -263,4 +269,32 @@ fn a_restart_leads_elsewhere_as_long_as_a_boot_is_on_trial() {
     let last: Vec<_> = answers.iter().filter(|(_, is_last)| **is_last).map(|(counter, _)| *counter).collect();
     assert_eq!(last, ["", "+0-4"]);
     assert!(Esp::with(&[]).entries.is_last(Slot::A).unwrap());
+}
+
+/// As systemd-sysupdate does it: the label is `_empty` while it writes, and then another one.
+#[test]
+fn a_root_that_another_program_has_written_is_new_until_it_has_an_entry() {
+    let (esp, root) = (Esp::with(&[("kiosk-A.conf", 1)]), root("kernel"));
+    let is_new = |label| esp.entries.is_new(Slot::B, label).unwrap();
+    assert!(is_new("kiosk_1.5.0"), "it has no entry");
+    esp.entries.adopt(Slot::B, root.path(), &partition("id"), true).unwrap();
+    assert!(!is_new("kiosk_1.5.0") && is_new("kiosk_1.6.0"));
+    // One that was tried and left stays left.
+    esp.entries.set_bad(Slot::B).unwrap();
+    assert!(!is_new("kiosk_1.5.0") && is_new("kiosk_1.6.0"));
+    esp.entries.forget(Slot::B).unwrap();
+    assert_eq!(esp.names(), "kiosk-A.conf");
+    // An entry of an earlier vmimage.
+    assert!(!esp.entries.is_new(Slot::A, "kiosk_1.6.0").unwrap());
+}
+
+#[test]
+fn a_label_is_no_line_of_an_entry() {
+    let esp = Esp::with(&[("kiosk-A.conf", 1)]);
+    let label = "kiosk_2\noptions init=/bin/sh\r ";
+    let partition = Partition { label: label.into(), ..partition("id") };
+    esp.entries.adopt(Slot::B, root("kernel").path(), &partition, true).unwrap();
+    let entry = esp.text("loader/entries/kiosk-B+2-0.conf");
+    assert!(entry.contains("\n# Root: kiosk_2?options init=/bin/sh?\n"), "{entry}");
+    assert!(!esp.entries.is_new(Slot::B, label).unwrap());
 }
