@@ -38,19 +38,12 @@ pub(super) fn require_mine(manifest: &Manifest, config: &Config) -> Result<(), S
             ));
         }
     }
-    match (manifest.kernels.is_some(), config.kernels) {
-        (true, false) => {
-            Err("the update has kernels to lie beside the slots, and those of this machine are in them: \
-                              nothing was written"
-                .to_owned())
-        }
-        (false, true) => {
-            Err("the update has no kernels to lie beside the slots, where this machine looks for them: \
-                              nothing was written"
-                .to_owned())
-        }
-        _ => Ok(()),
-    }
+    let why = match (manifest.kernels.is_some(), config.kernels) {
+        (true, false) => "has kernels to lie beside the slots, and those of this machine are in them",
+        (false, true) => "has no kernels to lie beside the slots, where this machine looks for them",
+        _ => return Ok(()),
+    };
+    Err(format!("the update {why}: nothing was written"))
 }
 
 /// What an update is to a machine.

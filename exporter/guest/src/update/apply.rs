@@ -6,13 +6,17 @@ use super::fill::{Filled, Filling};
 use super::held::Wanted;
 use super::index::Index;
 use super::kernels;
-use super::machine::{Machine, size};
-use super::manifest::Manifest;
+use super::machine::{Machine, View, size};
+use super::manifest::{Manifest, label};
 use super::offer;
 use super::plan;
 use super::progress::{self, Progress};
 use super::source::Source;
 use crate::choice::{EMPTY, Slot};
+
+/// What a slot is called that has all of a root, and is not the next one yet: one that has its name and may not be started was
+/// left.
+const NEW: &str = "_new";
 
 /// What came of it.
 #[derive(Debug)]
@@ -39,6 +43,7 @@ pub(super) fn apply(
 ) -> Result<Applied, String> {
     let _lock = machine.lock()?;
     let view = machine.view()?;
+    name_booted(machine, config, &view)?;
     let manifest = offer::read(source, config)?;
     admit::require_mine(&manifest, config)?;
     let standing = admit::standing(&manifest, config, &view);
@@ -63,9 +68,18 @@ pub(super) fn apply(
         machine.set_kernels(slot, &mut |folder| kernels::unpack(part, source, folder))?;
     }
     let filled = write(machine, slot, &manifest, &index, source)?;
-    machine.set_label(slot, &manifest.label())?;
+    machine.set_label(slot, NEW)?;
     machine.set_next(slot)?;
+    machine.set_label(slot, &manifest.label())?;
     Ok(Applied::Done(report(&manifest, slot, filled, source.moved())))
+}
+
+/// Give the slot that is booted its name, if that was cut off.
+fn name_booted(machine: &dyn Machine, config: &Config, view: &View) -> Result<(), String> {
+    match view.booted.of(&view.slots).label == NEW {
+        true => machine.set_label(view.booted, &label(&config.id, &config.version)),
+        false => Ok(()),
+    }
 }
 
 /// Fill the slot, and read it once more.

@@ -144,12 +144,16 @@ impl Filling<'_> {
         let mut progress = Progress::new("checking", self.index.place(self.index.len() - 1).end);
         // A file system without a cache of pages refuses; what is read then is from there anyway.
         let _ = fadvise(self.slot, 0, None, Advice::DontNeed);
-        let mut buffer = vec![0; BLOCK];
+        let (mut buffer, zeroes) = (vec![0; BLOCK], vec![0; BLOCK]);
         for block in 0..self.index.len() {
             let bytes = &mut buffer[..self.len(block)];
             let read = self.slot.read_exact_at(bytes, self.index.place(block).start);
             read.map_err(|error| format!("block {block} of the slot: {error}"))?;
-            if sha(bytes) != *self.index.sha(block) {
+            let is_it = match self.index.is_zero(block) {
+                true => *bytes == zeroes[..bytes.len()],
+                false => sha(bytes) == *self.index.sha(block),
+            };
+            if !is_it {
                 return Err(format!(
                     "block {block} of the slot is not what was written: it is not started\nhint: the disk may be failing"
                 ));

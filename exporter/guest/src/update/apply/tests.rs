@@ -177,6 +177,26 @@ fn blocks_that_were_written_are_not_fetched_again() {
     assert_installed(&files, &root(2));
 }
 
+/// All of it is there, and the boot loader was not told, or was and the name is missing.
+#[test]
+fn what_was_cut_at_the_very_end_is_not_taken_for_left() {
+    let (files, folder) = (machine("1.4.0", &root(1)), Folder::new("1.5.0", &root(2)));
+    update(&files, &folder).unwrap();
+    files.change(|state| {
+        NEW.clone_into(&mut state.slots[1].label);
+        (state.slots[1].ok, state.order) = (false, vec![Slot::A, Slot::B]);
+    });
+    assert!(update(&files, &folder).unwrap().contains("0 were fetched"));
+    assert_installed(&files, &root(2));
+    files.set_config("version", "1.5.0".into());
+    files.change(|state| {
+        NEW.clone_into(&mut state.slots[1].label);
+        (state.booted, state.good) = (Slot::B, Some(Slot::B));
+    });
+    assert!(update(&files, &folder).unwrap_err().contains("is what this machine runs"));
+    assert_eq!(files.state().slots[1].label, "kiosk_1.5.0");
+}
+
 #[test]
 fn an_update_for_another_machine_is_refused() {
     let files = machine("1.4.0", &root(1));
