@@ -14,8 +14,8 @@ use crate::engine::frontend;
 use crate::shim;
 
 /// Programs that are other people's.
-const FOREIGN: [&str; 10] =
-    ["buildah", "cat", "curl", "dd", "jq", "less", "ls", "skopeo", "ssh", "systemctl"];
+const FOREIGN: [&str; 11] =
+    ["buildah", "cat", "curl", "dd", "jq", "less", "ls", "minisign", "skopeo", "ssh", "systemctl"];
 /// What a name of the shell's, or a file that is written to, is taken for.
 const NO_PROGRAM: &str = ">";
 
@@ -109,6 +109,7 @@ fn what_no_program_takes_is_found() {
         ("console", "$ vmimage doctor\n{\"a\": }", "expected value"),
         ("dockerfile", "RUN true", "cannot be read"),
         ("toml", "sise = \"20G\"", "sise"),
+        ("json", "{\"a\": }", "expected value"),
         ("tomll", "size = \"20G\"", "tomll"),
     ] {
         let error = check_block(language, block).expect_err(block);
@@ -135,6 +136,7 @@ fn check_block(language: &str, block: &str) -> Result<(), String> {
         "console" | "sh" | "" => check_session(block),
         "toml" => Config::parse(FILE, block).map(drop).map_err(|problems| problems.to_string()),
         "dockerfile" => check_dockerfile(block),
+        "json" => serde_json::from_str(block).map(|_: serde_json::Value| ()).map_err(text),
         // What is printed or drawn.
         "text" => Ok(()),
         other => Err(format!("nobody knows what is right in {other}")),
