@@ -150,6 +150,7 @@ impl Cursor {
                 image: image.clone(),
                 ranges: ranges.iter().rev().cloned().collect(),
                 block_size: *block_size,
+                hole: 0..0,
                 part: Vec::new(),
                 used: 0,
             }),
@@ -175,6 +176,8 @@ pub(super) struct ImageCursor {
     /// What was not read yet, the next range last; none is empty once it was looked at.
     ranges: Vec<Range<u64>>,
     block_size: usize,
+    /// The hole that was found last: to look for its end anew at each block would take as long as it has blocks.
+    hole: Range<u64>,
     /// What was read last, and how much of it was handed out.
     part: Vec<u8>,
     used: usize,
@@ -187,7 +190,10 @@ impl ImageCursor {
             let Some(range) = self.ranges.last_mut() else { return Ok(None) };
             let left = range.end - range.start;
             let next = left.min(self.block_size as u64);
-            if self.image.data_from(range.start) >= range.start + next {
+            if !self.hole.contains(&range.start) {
+                self.hole = range.start..self.image.data_from(range.start);
+            }
+            if self.hole.end >= range.start + next {
                 range.start += next;
                 return Ok(Some(Block { len: next as usize, what: What::Zero }));
             }

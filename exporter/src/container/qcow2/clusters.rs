@@ -65,12 +65,14 @@ pub(super) struct Clusters {
     pub(super) l2: Vec<(u64, Vec<U64>)>,
     /// Up to which byte of the disk the base was compared.
     pub(super) compared: u64,
+    /// Where the base has something again, as far as that was looked for.
+    pub(super) base_data: u64,
 }
 
 impl Clusters {
     /// With nothing but the header.
     pub(super) fn new() -> Self {
-        Self { counts: vec![1], packed_end: 0, l2: Vec::new(), compared: 0 }
+        Self { counts: vec![1], packed_end: 0, l2: Vec::new(), compared: 0, base_data: 0 }
     }
 
     /// Take the places of the tables, which begin at the first free one.

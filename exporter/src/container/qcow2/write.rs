@@ -155,7 +155,10 @@ impl<P: Place> Writer<P> {
         let mut below = vec![0; CLUSTER as usize];
         let mut at = clusters.compared;
         while at < end {
-            at = at.max(base.data_from(at) / CLUSTER * CLUSTER);
+            if clusters.base_data <= at {
+                clusters.base_data = base.data_from(at) / CLUSTER * CLUSTER;
+            }
+            at = at.max(clusters.base_data);
             if at >= end {
                 break;
             }
