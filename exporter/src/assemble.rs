@@ -26,6 +26,7 @@ mod lack;
 mod lay_out;
 mod machine;
 mod menu;
+mod rauc;
 mod resolve;
 mod slot_entry;
 mod slots;
@@ -115,6 +116,7 @@ impl Planned {
 /// Whatever in the input cannot become a disk, with its path.
 pub fn plan(spec: &Spec, input: Input, run: &Run<'_>) -> Result<Planned> {
     good::require_right(spec)?;
+    rauc::require_right(spec)?;
     update::require_name(spec)?;
     match spec.profile {
         Profile::Machine => machine::plan(spec, input, run),
@@ -139,13 +141,14 @@ fn appliance(spec: &Spec) -> Appliance {
 /// stands for the files that are on the disk besides those of `root`.
 fn seed(spec: &Spec, root: &Tree, named: impl IntoIterator<Item = [u8; 32]>) -> Result<Seed> {
     // The same machine in another format is the same machine.
-    let Spec { name, formats, compression, service, architecture, .. } = Spec::default();
+    let Spec { name, formats, compression, service, architecture, rauc, .. } = Spec::default();
     // Files are the same on every processor.
     let architecture = if spec.profile == Profile::Data { architecture } else { spec.architecture };
     // What an image says of containers changes nothing where no service comes of it.
     let container = first::service(spec).cloned();
     let service = if container.is_some() { spec.service.clone() } else { service };
-    let same = Spec { name, formats, compression, service, architecture, container, ..spec.clone() };
+    // Of what RAUC is told, the machine has what is among the files; who signs is nothing to it.
+    let same = Spec { name, formats, compression, service, architecture, container, rauc, ..spec.clone() };
     let failed = |error: serde_json::Error| Error::new(Kind::Input, "spec", error.to_string());
     let mut input = serde_json::to_vec(&same).map_err(failed)?;
     input.extend(root.digest(Detail::default())?);

@@ -13,14 +13,15 @@ use super::menu::Menu;
 use super::resolve::Resolved;
 use super::slots;
 use super::{
-    Input, Planned, Programs, appliance, boot_partition, bootable, compressed, disk_file, latest_time, seed,
-    split_links, update,
+    Input, Planned, Programs, appliance, boot_partition, bootable, compressed, disk_file, latest_time, rauc,
+    seed, split_links, update,
 };
 use crate::boot::{self, Defaults, Root};
 use crate::engine::Run;
 use crate::error::{Error, Kind, Result};
 use crate::fs::{FileSystem, VolumeId};
 use crate::hint::Hint;
+use crate::machine::rauc::Keyring;
 use crate::machine::{self, FsSpec, Machine, Mount};
 use crate::report::System;
 use crate::spec::{Architecture, Spec};
@@ -41,8 +42,10 @@ pub(super) fn plan(spec: &Spec, input: Input, run: &Run<'_>) -> Result<Planned> 
     let (first, forgotten) = FirstProcess::choose(&mut Editor::new(&mut root, time), spec, has_donor)?;
     edits.extend(forgotten);
     let elsewhere = Elsewhere::find(spec, &materials, time)?;
+    let keyring = rauc::keyring(spec, &materials)?;
     let named = materials.digest(&spec.setup)?.into_iter().chain(elsewhere.digest()?);
-    let seed = seed(spec, &root, named)?;
+    let seed = seed(spec, &root, named.chain(keyring.as_ref().map(Keyring::digest)))?;
+    let bundle = rauc::bundle(spec, &materials, &seed, time)?;
     let spec = &with_places(spec, &root)?;
     let mut layout = Resolved::new(spec, &seed, &root)?;
     require_mounts(&layout, &os)?;
@@ -65,7 +68,7 @@ pub(super) fn plan(spec: &Spec, input: Input, run: &Run<'_>) -> Result<Planned> 
     let editor = &mut Editor::new(&mut root, time);
     edits.extend(machine::os_release::write(editor, &spec.image)?);
     edits.extend(machine::set_up(editor, &os, &spec.setup, &materials, &seed)?);
-    edits.extend(good::install(&mut root, &os, spec, boot, &layout, time)?);
+    edits.extend(good::install(&mut root, &os, spec, boot, keyring.as_ref(), &layout, time)?);
     if let Some(early) = early {
         require_no_first_boot(&root, spec)?;
         edits.extend(machine::early::install(&mut Editor::new(&mut root, time), &early)?);
@@ -102,7 +105,7 @@ pub(super) fn plan(spec: &Spec, input: Input, run: &Run<'_>) -> Result<Planned> 
     let parts = Parts { root, elsewhere, esp: Some(esp), kernels, bios, mkfs, time };
     let (disk, partitions) = lay_out(spec, &layout, parts, run)?;
     Ok(Planned {
-        update: update::of(spec, &layout, &disk, beside_root),
+        update: update::of(spec, &layout, &disk, beside_root, bundle),
         layout: disk,
         partitions,
         id: disk_file(&seed),

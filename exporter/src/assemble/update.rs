@@ -5,6 +5,7 @@ use super::resolve::Resolved;
 use super::slots;
 use crate::boot::BootVolume;
 use crate::boot::slots::Slots;
+use crate::container::rauc::Bundle;
 use crate::container::update::Archive;
 use crate::container::{Format, Update};
 use crate::disk::DiskLayout;
@@ -52,6 +53,7 @@ pub(super) fn of(
     layout: &Resolved,
     disk: &DiskLayout,
     kernels: Option<Archive>,
+    bundle: Option<Bundle>,
 ) -> Option<Update> {
     let BootVolume::Slots(Slots { numbers: [first, _], .. }) = layout.boot else { return None };
     Some(Update {
@@ -62,5 +64,6 @@ pub(super) fn of(
         loader: spec.loader.name(),
         root: disk.content(first)?,
         kernels,
+        bundle,
     })
 }

@@ -43,6 +43,8 @@ pub enum Format {
     ContainerDisk,
     /// No disk: the next root for machines that have two.
     Update,
+    /// The same as a bundle for RAUC.
+    Rauc,
 }
 
 /// What there is to know of a format before one is written.
@@ -107,6 +109,7 @@ impl Format {
         Self::Gce,
         Self::ContainerDisk,
         Self::Update,
+        Self::Rauc,
     ];
 
     #[rustfmt::skip]
@@ -129,6 +132,7 @@ impl Format {
             Self::Gce => ("gce", Stream, &["tar.gz"][..], ZLIB, false, 1 << 30, Unpack("tar -xzf"), "gcp"),
             Self::ContainerDisk => ("containerdisk", File, &["containerdisk.tar"][..], CLUSTERS, true, SECTOR, Unpack("docker load -i"), "kubevirt"),
             Self::Update => ("update", Folder(update::FILES), &[][..], &[Zstd][..], false, SECTOR, Nothing, "qemu"),
+            Self::Rauc => ("rauc", File, &["raucb"][..], &[Zstd][..], false, SECTOR, Nothing, "qemu"),
         };
         Traits { name, shape, extensions, compressions, image, size_unit, machine, platform }
     }
@@ -188,8 +192,8 @@ impl Format {
 
     /// Whether its disks can be divided in sectors of 4096 bytes: a machine is told of them beside the file.
     pub fn has_sectors_of_4096(self) -> bool {
-        use Format::{ContainerDisk, Qcow2, Raw, RawGz, RawZst, Update};
-        matches!(self, Raw | Qcow2 | RawZst | RawGz | ContainerDisk | Update)
+        use Format::{ContainerDisk, Qcow2, Rauc, Raw, RawGz, RawZst, Update};
+        matches!(self, Raw | Qcow2 | RawZst | RawGz | ContainerDisk | Update | Rauc)
     }
 
     /// Bytes that the size of its disks is a multiple of.

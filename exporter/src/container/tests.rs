@@ -10,6 +10,7 @@ mod damage;
 mod folder;
 mod ovf;
 mod plain;
+mod rauc;
 mod sparse;
 mod streams;
 mod update;
@@ -89,15 +90,9 @@ fn any_target(scratch: &Scratch, format: Format) -> Target {
 fn target_at(path: PathBuf, format: Format, compression: Compression) -> Target {
     let id = Seed::new(b"test").uuid("disk file");
     let appliance = Appliance { name: "Test disk".into(), ..Appliance::default() };
-    Target {
-        path,
-        format,
-        compression,
-        id,
-        appliance,
-        update: Some(update::kiosk(MIB..11 * MIB + 5000)),
-        sparse: false,
-    }
+    let bundle = (format == Format::Rauc).then(rauc::signed);
+    let update = Some(Update { bundle, ..update::kiosk(MIB..11 * MIB + 8192) });
+    Target { path, format, compression, id, appliance, update, sparse: false }
 }
 
 /// The bytes of a file, or of the files of a folder by their names.

@@ -83,7 +83,7 @@ pub fn problems(spec: &Spec) -> Vec<(&'static str, String)> {
 /// version is often told by a flag.
 pub fn unnamed(spec: &Spec) -> Option<(&'static str, String)> {
     let names = [("image.id", &spec.image.id), ("image.version", &spec.image.version)];
-    let is_asked = spec.formats.contains(&Format::Update);
+    let is_asked = spec.formats.iter().any(|format| matches!(format, Format::Update | Format::Rauc));
     let (key, _) = names.into_iter().find(|(_, name)| is_asked && name.is_none())?;
     Some((key, "is not said, and an update is called by id and version".to_owned()))
 }
@@ -136,7 +136,8 @@ mod tests {
             (key(r#"{"version":"1"}"#), key(r#"{"id":"kiosk"}"#)),
             (Some("image.id"), Some("image.version"))
         );
-        assert_eq!(unnamed(&Spec { formats: vec![Format::Raw], ..spec(ab, "{}") }), None);
+        let of = |format| Spec { formats: vec![format], ..spec(ab, "{}") };
+        assert_eq!((unnamed(&of(Format::Raw)), unnamed(&of(Format::Rauc)).is_some()), (None, true));
     }
 
     #[test]

@@ -25,6 +25,7 @@ pub(super) fn kiosk(root: Range<u64>) -> Update {
         loader: "grub",
         root,
         kernels: Some(kernels),
+        bundle: None,
     }
 }
 

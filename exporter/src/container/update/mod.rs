@@ -24,6 +24,7 @@ pub(super) use index::Index;
 pub use index::{BLOCK, Entry};
 
 use super::members::FileName;
+use super::rauc::Bundle;
 use super::{Format, Members};
 use crate::architecture::Architecture;
 use crate::engine::CHUNK;
@@ -61,6 +62,8 @@ pub struct Update {
     pub root: Range<u64>,
     /// What GRUB reads in place of the root, if that is beside it.
     pub kernels: Option<Archive>,
+    /// What makes a bundle of RAUC of it, if that is wanted.
+    pub bundle: Option<Bundle>,
 }
 
 impl Update {
@@ -70,7 +73,7 @@ impl Update {
     }
 
     /// That its names are those of files, and the root is of a disk of `size` bytes.
-    fn check(&self, size: u64) -> Result<()> {
+    pub(super) fn check(&self, size: u64) -> Result<()> {
         let named = Members::new(Format::Update).add(&self.file(ROOT));
         named.map_err(|why| Error::new(Kind::Input, "update", why))?;
         let Range { start, end } = self.root;
