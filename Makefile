@@ -21,13 +21,13 @@ demo: out/vmimage
 
 # The integration tests that take no other program, and the unit tests that do (qemu-img, sgdisk, fsck.fat, openssl,
 # busybox, docker) or are of root: by names, or modules with all in them. What is left out is said.
-SELF_SUFFICIENT := recorded laws marshal checker limits paths rooms memory frontend_role traps
+SELF_SUFFICIENT := recorded laws marshal checker limits paths rooms memory frontend_role traps web update_servers
 LEFT_OUT := container::tests disk::tests fs::fat fs::squashfs \
 	machine::online::tests machine::service::tests::scripts systemd_takes_the_units_and_would_not_take_others \
 	a_hash_is_what_other_programs_make all_that_a_user_can_have the_disk_and_its_folder_are_qemus \
 	the_buildx_that_is_installed_has_no_others a_disk_is_booted_unless_its_partitions_hold_only_data \
 	formats_are_told_by_magic_not_by_name a_processor_that_is_half_there_is_not_believed \
-	the_probe_machine_works_where_emulation_does a_full_disk_is_one_clear_error the_kernel_understands
+	update::source::http::tests::tls the_probe_machine_works_where_emulation_does a_full_disk_is_one_clear_error the_kernel_understands
 
 check: lint
 	cargo test --workspace --locked --lib --bins $(SELF_SUFFICIENT:%=--test %) -- $(LEFT_OUT:%=--skip %)
@@ -48,6 +48,7 @@ matrix: setup images frontend
 	.ci/images vmimage-test/debian:11 vmimage-test/debian:12-arm64 vmimage-test/debian:sid vmimage-test/judges:sid
 	cargo test --locked -p vmimage --test e2e -- --ignored --nocapture
 	cargo test --locked -p vmimage --test registry -- --ignored
+	cargo test --locked -p guest -- --ignored
 	cargo test --release --locked -p exporter -- --ignored
 
 fuzz: setup

@@ -26,6 +26,7 @@ mod lack;
 mod lay_out;
 mod machine;
 mod menu;
+mod previous;
 mod rauc;
 mod resolve;
 mod slot_entry;
@@ -33,6 +34,7 @@ mod slots;
 mod split_links;
 mod type_one;
 mod update;
+mod updater;
 
 use std::sync::Arc;
 
@@ -45,7 +47,7 @@ use crate::fs::external::Mkfs;
 use crate::machine::Materials;
 use crate::report::{Made, Part, Report, System};
 use crate::seed::{Seed, Uuid};
-use crate::spec::{Firmware, Profile, Spec};
+use crate::spec::{self, Firmware, Profile, Spec};
 use crate::tree::{Detail, Time, Tree};
 
 pub use donor::scan_donor;
@@ -78,6 +80,8 @@ pub struct Programs {
     pub early: Option<Arc<[u8]>>,
     /// `vmimage-boot`, which says that a slot is good.
     pub boot: Option<Arc<[u8]>>,
+    /// `vmimage-update`, which installs the next version into the other slot.
+    pub update: Option<Arc<[u8]>>,
 }
 
 /// A disk that only has to be written.
@@ -91,6 +95,8 @@ pub struct Planned {
     pub appliance: Appliance,
     /// The update for machines that were built so before: of a machine with two slots and a name.
     pub update: Option<Update>,
+    /// Where the files of its root lie, if that is an ext4 and a format says it.
+    pub placement: Option<Arc<[u8]>>,
     /// The machine on it; `None` if it holds only data.
     pub system: Option<System>,
     /// The partitions, in order, with what is in them.
@@ -142,13 +148,16 @@ fn appliance(spec: &Spec) -> Appliance {
 fn seed(spec: &Spec, root: &Tree, named: impl IntoIterator<Item = [u8; 32]>) -> Result<Seed> {
     // The same machine in another format is the same machine.
     let Spec { name, formats, compression, service, architecture, rauc, .. } = Spec::default();
+    // So it is, whoever has signed its update.
+    let update = spec::Update { sign: Vec::new(), ..spec.update.clone() };
     // Files are the same on every processor.
     let architecture = if spec.profile == Profile::Data { architecture } else { spec.architecture };
     // What an image says of containers changes nothing where no service comes of it.
     let container = first::service(spec).cloned();
     let service = if container.is_some() { spec.service.clone() } else { service };
     // Of what RAUC is told, the machine has what is among the files; who signs is nothing to it.
-    let same = Spec { name, formats, compression, service, architecture, container, rauc, ..spec.clone() };
+    let same =
+        Spec { name, formats, compression, service, architecture, container, update, rauc, ..spec.clone() };
     let failed = |error: serde_json::Error| Error::new(Kind::Input, "spec", error.to_string());
     let mut input = serde_json::to_vec(&same).map_err(failed)?;
     input.extend(root.digest(Detail::default())?);

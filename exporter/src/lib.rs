@@ -24,6 +24,7 @@ pub mod clone;
 mod codec;
 pub mod container;
 mod date;
+pub mod delta;
 pub mod disk;
 pub mod engine;
 pub mod error;

@@ -12,6 +12,12 @@ pub trait ReadAt {
 
     /// Fill `out` with the bytes from `offset` on; [`Kind::Corrupt`] if the image ends before.
     fn read_at(&self, offset: u64, out: &mut [u8]) -> Result<()>;
+
+    /// Where from `offset` on the first byte may be that is not zero, as far as that is known without reading; at most
+    /// the [size](Self::size). Most of a disk is holes, which nobody has to look through.
+    fn data_from(&self, offset: u64) -> u64 {
+        offset.min(self.size())
+    }
 }
 
 /// An image that many may read at once.
@@ -37,6 +43,10 @@ impl<I: ReadAt + ?Sized> ReadAt for &I {
 
     fn read_at(&self, offset: u64, out: &mut [u8]) -> Result<()> {
         (**self).read_at(offset, out)
+    }
+
+    fn data_from(&self, offset: u64) -> u64 {
+        (**self).data_from(offset)
     }
 }
 

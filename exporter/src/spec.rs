@@ -96,7 +96,7 @@ pub struct Spec {
     /// Its network.
     #[serde(skip_serializing_if = "Network::is_default")]
     pub network: Network,
-    /// When a boot of it was good, if it has two slots.
+    /// Where its next version comes from, and when a boot of it was good, if it has two slots.
     #[serde(skip_serializing_if = "Update::is_default")]
     pub update: Update,
     /// Who signs bundles of RAUC, and whose bundles it takes.
@@ -115,8 +115,10 @@ impl Spec {
 
     /// The ids of all secrets that it needs, each once.
     pub fn secrets(&self) -> Vec<&str> {
+        let sign = self.update.sign.iter().map(String::as_str);
         let bundle = self.rauc.key.as_deref().filter(|_| self.formats.contains(&Format::Rauc));
-        setup::once_each(self.setup.secrets().into_iter().chain(self.grub.secret()).chain(bundle))
+        let of_setup = self.setup.secrets().into_iter().chain(self.grub.secret());
+        setup::once_each(of_setup.chain(sign).chain(bundle))
     }
 }
 

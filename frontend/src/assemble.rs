@@ -1,8 +1,9 @@
 //! The assemble role: inside the build, as a step of the frontend's own image, without network,
 //! privileges or a terminal.
 
-mod container_disk;
+mod image;
 mod mkfs;
+mod os_tar;
 
 use std::io::ErrorKind;
 use std::num::NonZeroUsize;
@@ -24,8 +25,11 @@ use exporter::tree::{HostDir, scan};
 use crate::ask::Hints;
 use crate::base::builtin;
 use crate::base::make::{Making, Wanted, threads};
-use crate::base::{Error, Meter, Result, Stage, Style, terminal};
+use crate::base::{Error, Meter, Result, Stage, Style, previous, terminal};
+use image::OfImage;
 use mkfs::Tools;
+
+pub(crate) use os_tar::main as os_tar;
 
 /// Turn a root file system into a disk (the build's own last step).
 #[derive(Parser)]
@@ -46,6 +50,9 @@ struct Args {
     /// Folder with the file system of another stage or of a named context that the spec names.
     #[arg(long, value_name = "NAME=DIR", value_parser = named_folder)]
     stage: Vec<(String, PathBuf)>,
+    /// Folder with the placement of the last build, if there is one.
+    #[arg(long)]
+    previous: Option<PathBuf>,
     /// The file system of the image that gives its kernel, if that is another one.
     #[arg(long)]
     donor: Option<PathBuf>,
@@ -61,9 +68,9 @@ struct Args {
     /// Leave out the zeroes of files that have many: the client makes the files of what is left.
     #[arg(long)]
     sparse: bool,
-    /// Make the folder the content of a KubeVirt containerDisk.
+    /// Make the folder the content of an image.
     #[arg(long)]
-    container_disk: bool,
+    image: Option<OfImage>,
 }
 
 pub(crate) fn main() -> ExitCode {
@@ -88,16 +95,16 @@ fn run(args: &Args) -> Result<()> {
     meter.begin(Stage::Reading);
     let threads = threads();
     let input = input(args, threads)?;
-    if args.container_disk {
-        container_disk::make_folder(&args.output)?;
+    if let Some(image) = args.image {
+        image.prepare(&args.output)?;
     }
     let artifacts = args.spec.artifacts()?.iter().map(|artifact| wanted(artifact, args)).collect();
     let making = Making { threads, meter: &meter, stop: &AtomicBool::new(false) };
     let (planned, targets) = making.make(&args.spec, input, artifacts)?;
-    if args.container_disk {
-        container_disk::hand_over(&args.output, args.spec.source_date_epoch)?;
-    }
     let made = targets.iter().map(Made::read).collect::<exporter::Result<_>>()?;
+    if let Some(image) = args.image {
+        image.hand_over(&args.output, &targets, args.spec.source_date_epoch)?;
+    }
     terminal::print(&planned.report(made).to_string())
 }
 
@@ -119,7 +126,8 @@ fn input(args: &Args, threads: NonZeroUsize) -> Result<Input> {
 
 /// What the spec names. Who needs something that is not there says so.
 fn materials(args: &Args, threads: NonZeroUsize) -> Result<Materials> {
-    let mut materials = Materials::default();
+    let placement = args.previous.as_deref().map(previous::read).transpose()?;
+    let mut materials = Materials { placement, ..Materials::default() };
     if !args.spec.context_files().is_empty() {
         materials.context = scan(&HostDir::open(&args.context)?, threads, &mut |_| {})?;
     }
@@ -146,9 +154,9 @@ fn wanted(artifact: &Artifact, args: &Args) -> Wanted {
     let &Artifact { ref name, format, compression } = artifact;
     let sparse = args.sparse && artifact.is_sparse();
     let name = match sparse {
-        _ if args.container_disk => containerdisk::QCOW2.to_owned(),
+        _ if args.image == Some(OfImage::ContainerDisk) => containerdisk::QCOW2.to_owned(),
         true => format!("{name}{}", sparse::EXTENSION),
         false => name.clone(),
     };
-    Wanted { path: args.output.join(name), format, compression, sparse }
+    Wanted { path: args.output.join(name), format, compression, base: None, sparse }
 }

@@ -30,6 +30,7 @@ pub fn main() -> ExitCode {
         // In a build: BuildKit starts the frontend, the frontend starts the assemble step.
         Some(cli::FRONTEND) => gateway::main(solve::solve),
         Some(cli::ASSEMBLE) => assemble::main(),
+        Some(cli::OS_TAR) => assemble::os_tar(),
         _ => cli::main(),
     }
 }

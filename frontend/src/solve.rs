@@ -11,8 +11,8 @@
 //! for by `VMIMAGE_STAGE=containerdisk`. Only of Docker Compose, which knows no other, it is seen by its label.
 
 mod assembly;
-mod container_disk;
 mod context;
+mod image;
 mod images;
 mod locate;
 mod machine;
@@ -115,6 +115,7 @@ impl Build<'_> {
         let parts = Parts { rootfs, ..parts };
         image.root = match self.request.stage {
             Stage::Rootfs => Some(self.solve(&parts.rootfs).await?),
+            Stage::KubeOs => Some(self.solve(&self.os_tar(&parts.rootfs).await?).await?),
             _ => {
                 let stages = self.stages(&platform).await?;
                 let spec = Spec { architecture, container, ..self.request.disk.spec.clone() };
@@ -127,7 +128,9 @@ impl Build<'_> {
             }
         };
         match self.request.stage {
-            Stage::ContainerDisk => container_disk::describe(image, architecture, &self.request.disk.spec),
+            stage @ (Stage::ContainerDisk | Stage::Update | Stage::KubeOs) => {
+                image::describe(image, stage, architecture, &self.request.disk.spec);
+            }
             Stage::Disk => image.config = None,
             Stage::Dockerfile | Stage::Rootfs => {}
         }

@@ -19,8 +19,10 @@ else
 	state= failed=
 fi
 
-# The token comes from outside, through the firmware's tables: nothing in the disk could print it.
-fact token "$(cat /sys/class/dmi/id/product_serial)"
+# The token comes from outside, through the firmware's tables: nothing in the disk could print it. What else the machine is
+# told stands before it.
+serial=$(cat /sys/class/dmi/id/product_serial)
+fact token "${serial##*:}"
 fact init "$(cat /proc/1/comm)"
 fact state "$state"
 fact failed "$failed"

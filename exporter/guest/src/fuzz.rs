@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::grow::ext4::Size;
 use crate::grow::table::{self, Growth};
 use crate::init::{dhcp, netlink};
+use crate::update;
 
 /// Who has asked, in the answers of [`dhcp`].
 pub const XID: u32 = 7;
@@ -26,6 +27,30 @@ pub fn dhcp(bytes: &[u8]) -> Result<(), String> {
     );
     assert!(lease.resolver.domain.iter().all(|domain| !domain.contains(char::is_whitespace)));
     Ok(())
+}
+
+/// Asks a web server for a small file and for a part of a large one; its answers come one after the other.
+///
+/// # Errors
+/// Why they do not come.
+pub fn update_server(answers: &[u8]) -> Result<(), String> {
+    update::fuzz::server(answers)
+}
+
+/// Reads the layer of an update in a registry.
+///
+/// # Errors
+/// If it is no tar.
+pub fn update_layer(tar: &[u8]) -> Result<(), String> {
+    update::fuzz::layer(tar)
+}
+
+/// Reads what a name server answers to the question 7 for the address of `u.example`.
+///
+/// # Errors
+/// If it answers something else.
+pub fn names(answer: &[u8]) -> Result<(), String> {
+    update::fuzz::names(answer)
 }
 
 /// Reads the kernel's answer to a request.
@@ -61,4 +86,12 @@ pub fn grow(disk: &[u8], block: u64, number: u32, size: u64) -> Result<Vec<(u64,
 /// If it is none.
 pub fn ext4_size(superblock: &[u8]) -> Result<u64, String> {
     Ok(Size::parse(superblock)?.bytes())
+}
+
+/// Reads the files of an update in an archive.
+///
+/// # Errors
+/// What is wrong with the first that is not accepted.
+pub fn update(archive: &[u8]) -> Result<(), String> {
+    update::hostile::read(archive)
 }

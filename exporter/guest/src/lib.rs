@@ -6,12 +6,16 @@
 //! - `vmimage-early` goes before either init where the root is only read: what is written is in memory, or kept on a
 //!   partition.
 //! - `vmimage-boot` is what somebody runs on a machine with two roots, to see and to say which of them is good.
+//! - `vmimage-update` writes the next version of such a machine into the slot that is free.
 //!
 //! What they do is in this library.
 
 /// Commands of a person in the machine: programs with the words that come first behind each.
-pub const COMMANDS: &[(&str, &[&str])] =
-    &[("vmimage", &[early::FACTORY_RESET]), ("vmimage-boot", choice::WORDS)];
+pub const COMMANDS: &[(&str, &[&str])] = &[
+    ("vmimage", &[early::FACTORY_RESET]),
+    ("vmimage-boot", choice::WORDS),
+    ("vmimage-update", update::WORDS),
+];
 
 pub mod choice;
 pub mod early;
@@ -19,3 +23,4 @@ pub mod early;
 pub mod fuzz;
 pub mod grow;
 pub mod init;
+pub mod update;

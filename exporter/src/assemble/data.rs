@@ -2,7 +2,8 @@
 
 use super::draft::Parts;
 use super::elsewhere::Elsewhere;
-use super::lay_out::lay_out;
+use super::lay_out::{LaidOut, lay_out};
+use super::previous::{self, Previous};
 use super::resolve::Resolved;
 use super::{Input, Planned, appliance, disk_file, latest_time, seed};
 use crate::engine::Run;
@@ -11,18 +12,21 @@ use crate::spec::Spec;
 
 pub(super) fn plan(spec: &Spec, input: Input, run: &Run<'_>) -> Result<Planned> {
     let Input { root, materials, mkfs, .. } = input;
+    previous::refuse(&materials)?;
     let time = latest_time(&root);
     let elsewhere = Elsewhere::find(spec, &materials, time)?;
     let seed = seed(spec, &root, elsewhere.digest()?)?;
     let resolved = Resolved::new(spec, &seed, &root)?;
-    let parts = Parts { root, elsewhere, esp: None, kernels: None, bios: None, mkfs, time };
-    let (layout, partitions) = lay_out(spec, &resolved, parts, run)?;
+    let previous = Previous::default();
+    let parts = Parts { root, elsewhere, esp: None, kernels: None, bios: None, mkfs, time, previous };
+    let LaidOut { disk, partitions, .. } = lay_out(spec, &resolved, parts, run)?;
     Ok(Planned {
-        layout,
+        layout: disk,
         partitions,
         id: disk_file(&seed),
         appliance: appliance(spec),
         update: None,
+        placement: None,
         system: None,
     })
 }

@@ -4,6 +4,7 @@ use std::cmp::Reverse;
 use std::sync::Arc;
 
 use super::elsewhere::Elsewhere;
+use super::previous::Previous;
 use super::resolve::{Named, Volume};
 use crate::boot::{BiosBoot, BiosImages};
 use crate::disk::Placed;
@@ -33,6 +34,8 @@ pub(super) struct Parts {
     pub(super) mkfs: Option<Arc<dyn Mkfs>>,
     /// The time of what is made.
     pub(super) time: Time,
+    /// What the root keeps to.
+    pub(super) previous: Previous,
 }
 
 /// The content of a partition, counted but nowhere yet.

@@ -1,6 +1,7 @@
 //! The pipeline of every disk, once its tree is what goes onto it: draft, place, lay out.
 
 use super::draft::{Draft, Parts, drafts};
+use super::previous;
 use super::resolve::{Named, Resolved};
 use crate::boot::BiosBoot;
 use crate::disk::{
@@ -8,7 +9,7 @@ use crate::disk::{
 };
 use crate::engine::Run;
 use crate::error::{Error, Kind, Result, show_size};
-use crate::fs::FileSystem;
+use crate::fs::{FileSystem, ext4};
 use crate::hint::{Hint, Setting};
 use crate::report::Part;
 use crate::spec::layout::{Content, Slot};
@@ -17,39 +18,61 @@ use crate::spec::{Size, Spec};
 /// Room left on a disk whose size was not asked: a quarter of what shares it, and not less than this.
 const HEADROOM: u64 = 256 << 20;
 
+/// A disk with all of its bytes.
+pub(super) struct LaidOut {
+    pub(super) disk: DiskLayout,
+    /// What its partitions have become.
+    pub(super) partitions: Vec<Part>,
+    /// The file system with the tree, if that is an ext4.
+    pub(super) root: Option<ext4::Planned>,
+    /// What became of the placement that was given, if one was.
+    pub(super) note: Option<String>,
+}
+
 /// Every byte of the disk, and what its partitions have become.
-pub(super) fn lay_out(
-    spec: &Spec,
-    resolved: &Resolved,
-    mut parts: Parts,
-    run: &Run<'_>,
-) -> Result<(DiskLayout, Vec<Part>)> {
+pub(super) fn lay_out(spec: &Spec, resolved: &Resolved, mut parts: Parts, run: &Run<'_>) -> Result<LaidOut> {
     let Resolved { table, sector_size, partitions, .. } = resolved;
     let mut boot = boot_code(*table, &mut parts)?;
-    let drafts = drafts(partitions, parts, *sector_size, run)?;
+    let mut previous = std::mem::take(&mut parts.previous);
+    let mut drafts = drafts(partitions, parts, *sector_size, run)?;
+    let kept = previous.apply(partitions, &mut drafts);
     let needs = drafts.iter().map(Draft::minimum).collect::<Result<Vec<_>>>()?;
     let rooms = rooms(partitions, &needs);
     let requests = partitions.iter().zip(&rooms).map(|(named, needed)| request(*table, named, *needed));
     let requests = requests.collect::<Result<Vec<_>>>()?;
-    let size = disk_size(spec, &requests)?;
+    let roomier = previous::with_room(partitions, &requests, kept);
+    let size = match spec.size {
+        Some(_) => disk_size(spec, &requests)?,
+        None => {
+            disk_size(spec, &requests)?.max(disk::minimum_size(&roomier).next_multiple_of(size_unit(spec)))
+        }
+    };
     let roomy = partitions
         .iter()
         .zip(&rooms)
         .map(|(named, needed)| request(*table, named, with_room(named, *needed)));
     let roomy = roomy.collect::<Result<Vec<_>>>()?;
     // By weight alone a full partition could have all the others' room beside it.
-    let requests = if disk::minimum_size(&roomy) <= size { roomy } else { requests };
+    let preferred = [previous::with_room(partitions, &roomy, kept), roomy, roomier];
+    let requests =
+        preferred.into_iter().find(|requests| disk::minimum_size(requests) <= size).unwrap_or(requests);
     let places = disk::place(&requests, size)?;
     let report = partitions.iter().zip(&needs).zip(&places);
     let report = report.map(|((named, needed), placed)| part(*table, named, *needed, placed)).collect();
-    let mut contents = Vec::new();
-    for (placed, draft) in places.into_iter().zip(drafts) {
+    let (mut contents, mut root) = (Vec::new(), None);
+    for ((placed, draft), named) in places.into_iter().zip(drafts).zip(partitions) {
         boot.first = draft.boot_code(&placed, *sector_size)?.unwrap_or(boot.first);
-        let content = draft.plan(&placed, *sector_size)?;
+        let content = match &draft {
+            Draft::Ext4(draft) if named.slot.content == Content::Root => {
+                root.insert(draft.lay_out(placed.size)?).contents()
+            }
+            draft => draft.plan(&placed, *sector_size)?,
+        };
         contents.push((placed, content));
     }
     let disk = Disk { size, sector_size: *sector_size, table: *table, guid: resolved.disk, boot };
-    Ok((DiskLayout::new(&disk, contents)?, report))
+    let note = previous.note(root.as_ref());
+    Ok(LaidOut { disk: DiskLayout::new(&disk, contents)?, partitions: report, root, note })
 }
 
 /// Bytes that each partition is made for: those of its content, but of slots those of roots to come, half as large again.

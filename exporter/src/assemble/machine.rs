@@ -8,13 +8,14 @@ use super::draft::Parts;
 use super::elsewhere::Elsewhere;
 use super::first::{self, FirstProcess, INIT};
 use super::good;
-use super::lay_out::lay_out;
+use super::lay_out::{LaidOut, lay_out};
 use super::menu::Menu;
+use super::previous::{self, Previous};
 use super::resolve::Resolved;
 use super::slots;
 use super::{
     Input, Planned, Programs, appliance, boot_partition, bootable, compressed, disk_file, latest_time, rauc,
-    seed, split_links, update,
+    seed, split_links, update, updater,
 };
 use crate::boot::{self, Defaults, Root};
 use crate::engine::Run;
@@ -48,6 +49,7 @@ pub(super) fn plan(spec: &Spec, input: Input, run: &Run<'_>) -> Result<Planned> 
     let bundle = rauc::bundle(spec, &materials, &seed, time)?;
     let spec = &with_places(spec, &root)?;
     let mut layout = Resolved::new(spec, &seed, &root)?;
+    let previous = Previous::read(&materials, &mut layout);
     require_mounts(&layout, &os)?;
     require_partition_ids(&layout, &os)?;
 
@@ -63,12 +65,14 @@ pub(super) fn plan(spec: &Spec, input: Input, run: &Run<'_>) -> Result<Planned> 
     }
     let words = good::kernel_words(first.kernel_arguments(spec), spec, &source.os);
     let mut words = kernel_words(words, &source.kernel, &layout);
-    let boot = programs.boot.clone();
+    let (boot, updates) = (programs.boot.clone(), programs.update.clone());
+    let signers = updater::signers(spec, &materials)?;
     edits.extend(install(first, &mut root, &mut os, spec, programs, &layout, time)?);
     let editor = &mut Editor::new(&mut root, time);
     edits.extend(machine::os_release::write(editor, &spec.image)?);
     edits.extend(machine::set_up(editor, &os, &spec.setup, &materials, &seed)?);
     edits.extend(good::install(&mut root, &os, spec, boot, keyring.as_ref(), &layout, time)?);
+    edits.extend(updater::install(&mut root, &os, spec, updates, &signers, &layout, time)?);
     if let Some(early) = early {
         require_no_first_boot(&root, spec)?;
         edits.extend(machine::early::install(&mut Editor::new(&mut root, time), &early)?);
@@ -102,10 +106,13 @@ pub(super) fn plan(spec: &Spec, input: Input, run: &Run<'_>) -> Result<Planned> 
 
     edits.extend(leave_out_devices(&mut root, &layout));
     edits.extend(split_links::note(&root, &layout.partitions));
-    let parts = Parts { root, elsewhere, esp: Some(esp), kernels, bios, mkfs, time };
-    let (disk, partitions) = lay_out(spec, &layout, parts, run)?;
+    let parts = Parts { root, elsewhere, esp: Some(esp), kernels, bios, mkfs, time, previous };
+    let LaidOut { disk, partitions, root, note } = lay_out(spec, &layout, parts, run)?;
+    edits.extend(note);
+    let placement = previous::next(spec, root.as_ref())?;
     Ok(Planned {
-        update: update::of(spec, &layout, &disk, beside_root, bundle),
+        update: update::of(spec, &layout, &disk, beside_root, signers, placement.clone(), bundle),
+        placement,
         layout: disk,
         partitions,
         id: disk_file(&seed),

@@ -4,6 +4,7 @@ use crate::boot::slots::Slots;
 use crate::boot::{BootVolume, Root};
 use crate::disk::{PartitionId, TableKind, mbr};
 use crate::error::{Error, Kind, Result, show_size};
+use crate::fs::ext4::Placement;
 use crate::fs::{FileSystem, VolumeId};
 use crate::machine::persist::Kept;
 use crate::machine::{FsSpec, Mount};
@@ -78,6 +79,22 @@ impl Resolved {
         let boot = find_slots(&partitions, are_beside).map_or(own, BootVolume::Slots);
         let sector_size = spec.layout.sector_size.bytes();
         Ok(Self { table, disk, sector_size, partitions, root, boot })
+    }
+
+    /// Let an ext4 of the root have the names that it had in an earlier build: every checksum in it begins with its UUID,
+    /// and large directories are sorted by its seed.
+    pub(super) fn keep_names(&mut self, previous: &Placement) {
+        let is_root = |named: &&mut Named| named.slot.content == Content::Root;
+        let Some(root) = self.partitions.iter_mut().find(is_root) else { return };
+        if !matches!(root.volume, Some(Volume::Ext4 { .. })) {
+            return;
+        }
+        let volume = Volume::Ext4 { uuid: previous.uuid(), hash_seed: previous.hash_seed() };
+        root.volume = Some(volume);
+        self.root.id = volume.id();
+        if let BootVolume::Root(id) = &mut self.boot {
+            *id = volume.id();
+        }
     }
 
     /// What the machine mounts, each after what it lies in.

@@ -1,12 +1,14 @@
 //! The update that comes of the build of a machine with two slots: the root of the first, and what GRUB reads beside it.
 
+use std::sync::Arc;
+
 use super::donor::KernelSource;
 use super::resolve::Resolved;
 use super::slots;
 use crate::boot::BootVolume;
 use crate::boot::slots::Slots;
 use crate::container::rauc::Bundle;
-use crate::container::update::Archive;
+use crate::container::update::{Archive, Signer};
 use crate::container::{Format, Update};
 use crate::disk::DiskLayout;
 use crate::error::{Error, Kind, Result};
@@ -23,6 +25,11 @@ pub(super) fn require_name(spec: &Spec) -> Result<()> {
         .with_hint("name it in vmimage.toml: image.id = \"kiosk\", image.version = \"1.4.0\""))
 }
 
+/// Whether GRUB reads the kernels of a root beside it.
+pub(super) fn are_kernels_beside(layout: &Resolved) -> bool {
+    matches!(layout.boot, BootVolume::Slots(Slots { kernels: Some(_), .. }))
+}
+
 /// The kernels and the menu of a root that GRUB does not read, if there is to be an update.
 ///
 /// # Errors
@@ -33,8 +40,7 @@ pub(super) fn kernels(
     source: &KernelSource,
     layout: &Resolved,
 ) -> Result<Option<Archive>> {
-    let are_beside = matches!(layout.boot, BootVolume::Slots(Slots { kernels: Some(_), .. }));
-    if !are_beside || !spec.formats.contains(&Format::Update) {
+    if !are_kernels_beside(layout) || !spec.formats.contains(&Format::Update) {
         return Ok(None);
     }
     let mut archive = Archive::default();
@@ -53,6 +59,8 @@ pub(super) fn of(
     layout: &Resolved,
     disk: &DiskLayout,
     kernels: Option<Archive>,
+    signers: Vec<Signer>,
+    placement: Option<Arc<[u8]>>,
     bundle: Option<Bundle>,
 ) -> Option<Update> {
     let BootVolume::Slots(Slots { numbers: [first, _], .. }) = layout.boot else { return None };
@@ -64,6 +72,8 @@ pub(super) fn of(
         loader: spec.loader.name(),
         root: disk.content(first)?,
         kernels,
+        signers,
+        placement,
         bundle,
     })
 }

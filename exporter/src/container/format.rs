@@ -45,6 +45,8 @@ pub enum Format {
     Update,
     /// The same as a bundle for RAUC.
     Rauc,
+    /// No disk: where the files of an ext4 root lie, for the build of the next version.
+    Placement,
 }
 
 /// What there is to know of a format before one is written.
@@ -110,6 +112,7 @@ impl Format {
         Self::ContainerDisk,
         Self::Update,
         Self::Rauc,
+        Self::Placement,
     ];
 
     #[rustfmt::skip]
@@ -133,6 +136,7 @@ impl Format {
             Self::ContainerDisk => ("containerdisk", File, &["containerdisk.tar"][..], CLUSTERS, true, SECTOR, Unpack("docker load -i"), "kubevirt"),
             Self::Update => ("update", Folder(update::FILES), &[][..], &[Zstd][..], false, SECTOR, Nothing, "qemu"),
             Self::Rauc => ("rauc", File, &["raucb"][..], &[Zstd][..], false, SECTOR, Nothing, "qemu"),
+            Self::Placement => ("placement", Stream, &["placement"][..], &[Zstd][..], false, SECTOR, Nothing, "qemu"),
         };
         Traits { name, shape, extensions, compressions, image, size_unit, machine, platform }
     }
@@ -192,8 +196,8 @@ impl Format {
 
     /// Whether its disks can be divided in sectors of 4096 bytes: a machine is told of them beside the file.
     pub fn has_sectors_of_4096(self) -> bool {
-        use Format::{ContainerDisk, Qcow2, Rauc, Raw, RawGz, RawZst, Update};
-        matches!(self, Raw | Qcow2 | RawZst | RawGz | ContainerDisk | Update | Rauc)
+        use Format::{ContainerDisk, Placement, Qcow2, Rauc, Raw, RawGz, RawZst, Update};
+        matches!(self, Raw | Qcow2 | RawZst | RawGz | ContainerDisk | Update | Rauc | Placement)
     }
 
     /// Bytes that the size of its disks is a multiple of.

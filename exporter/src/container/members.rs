@@ -13,6 +13,8 @@ pub enum FileName {
     MayEnd(&'static str),
     /// Is this.
     Is(&'static str),
+    /// The same of a file that not every folder has.
+    MayBe(&'static str),
 }
 
 impl FileName {
@@ -20,12 +22,12 @@ impl FileName {
     fn stem(self, name: &str) -> Option<&str> {
         match self {
             Self::Ends(end) | Self::MayEnd(end) => name.strip_suffix(end).filter(|stem| is_plain(stem)),
-            Self::Is(known) => (name == known).then_some(""),
+            Self::Is(known) | Self::MayBe(known) => (name == known).then_some(""),
         }
     }
 
     fn is_needed(self) -> bool {
-        !matches!(self, Self::MayEnd(_))
+        !matches!(self, Self::MayEnd(_) | Self::MayBe(_))
     }
 }
 
@@ -34,7 +36,7 @@ impl fmt::Display for FileName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Ends(end) | Self::MayEnd(end) => write!(f, "*{end}"),
-            Self::Is(known) => f.write_str(known),
+            Self::Is(known) | Self::MayBe(known) => f.write_str(known),
         }
     }
 }
@@ -117,8 +119,12 @@ mod tests {
         assert_eq!(members.missing().unwrap().to_string(), "*.root.index");
         members.add("kiosk_1.4.0.root.index").unwrap();
         assert_eq!(members.missing(), None);
-        members.add("kiosk_1.4.0.boot.tar.zst").unwrap();
+        for name in ["kiosk_1.4.0.boot.tar.zst", "SHA256SUMS.minisig", "SHA256SUMS.gpg"] {
+            members.add(name).unwrap();
+        }
         for (name, why) in [
+            ("SHA256SUMS.minisig", "is there twice"),
+            ("SHA256SUMS.sig", "is no file of update"),
             ("manifest.json", "is there twice"),
             ("kiosk_1.5.0.root.zst", "is not of the same name as the others"),
             ("kiosk_1.4.0.manifest.json", "is no file of update"),

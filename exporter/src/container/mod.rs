@@ -12,10 +12,12 @@ mod format;
 mod frames;
 mod gce;
 mod hashed;
+pub mod image;
 mod members;
 mod output;
 mod ovf;
 mod place;
+mod placement;
 pub mod qcow2;
 pub mod rauc;
 mod raw;
@@ -37,6 +39,7 @@ pub use format::{Compression, Format, Shape};
 pub use members::{FileName, Members};
 pub use output::Output;
 pub use ovf::{Appliance, OvfFirmware};
+pub use qcow2::Base;
 pub use update::Update;
 pub use write::{Target, stream, write};
 
@@ -102,6 +105,7 @@ pub fn open(path: &Path) -> Result<(Format, Shared)> {
         Format::RawZst | Format::RawGz | Format::Gce => return Err(frames::unreadable(format, path)),
         Format::Update => return Err(update::no_disk(path)),
         Format::Rauc => return Err(rauc::no_disk(path)),
+        Format::Placement => return Err(placement::no_disk(path.display().to_string())),
     };
     Ok((format, image))
 }
@@ -117,7 +121,8 @@ pub fn check(path: &Path) -> Result<Vec<String>> {
     let file = Buffered::new(raw);
     Ok(match format {
         Format::Raw => Vec::new(),
-        Format::Qcow2 => qcow2::Reader::new(file)?.check(),
+        // Whatever lies below it.
+        Format::Qcow2 => qcow2::Reader::tables(file)?.check(),
         Format::ContainerDisk => containerdisk::open(file)?.check(),
         Format::Vdi => vdi::open(file)?.check("vdi"),
         Format::Vhd | Format::VhdDynamic => vhd::check(file)?,
@@ -127,6 +132,7 @@ pub fn check(path: &Path) -> Result<Vec<String>> {
         Format::RawZst | Format::RawGz | Format::Gce => return Err(frames::unreadable(format, path)),
         Format::Update => return Err(update::no_disk(path)),
         Format::Rauc => return Err(rauc::no_disk(path)),
+        Format::Placement => return Err(placement::no_disk(path.display().to_string())),
     })
 }
 
@@ -148,7 +154,7 @@ pub fn identify(path: &Path) -> Result<(Format, Option<u64>)> {
     match detect(&raw) {
         // Even one whose contents cannot be read here, as with a backing file.
         Format::Qcow2 => Ok((Format::Qcow2, qcow2::virtual_size(&raw))),
-        format @ (Format::RawZst | Format::RawGz | Format::Rauc) => Ok((format, None)),
+        format @ (Format::RawZst | Format::RawGz | Format::Rauc | Format::Placement) => Ok((format, None)),
         Format::Gce => Ok((Format::Gce, gce::disk_size(&raw))),
         _ => told(),
     }
@@ -168,6 +174,7 @@ fn detect(file: &raw::Reader) -> Format {
         (Format::Vmdk, vmdk::is_vmdk(file)),
         (Format::Ova, ovf::is_ova(file)),
         (Format::ContainerDisk, containerdisk::find(file).is_some()),
+        (Format::Placement, placement::is_placement(file)),
         (Format::RawZst, frames::is_zstd(file)),
         (Format::Gce, gce::disk_size(file).is_some()),
         (Format::RawGz, frames::is_gzip(file)),

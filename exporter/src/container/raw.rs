@@ -5,6 +5,9 @@ use std::fs::File;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 
+use rustix::fs::{SeekFrom, seek};
+use rustix::io::Errno;
+
 use super::place::Place;
 use crate::engine::{Chunk, Piece, Sink, Stored};
 use crate::error::{Error, Result};
@@ -82,5 +85,15 @@ impl ReadAt for Reader {
         check_range(self, offset, out.len())?;
         let read = self.file.read_exact_at(out, offset);
         read.map_err(|error| Error::io(&self.shown, "cannot read the disk file", error))
+    }
+
+    fn data_from(&self, offset: u64) -> u64 {
+        match seek(&self.file, SeekFrom::Data(offset)) {
+            Ok(data) => data.min(self.size),
+            // A hole up to the end.
+            Err(Errno::NXIO) => self.size,
+            // A file system that knows of no holes.
+            Err(_) => offset.min(self.size),
+        }
     }
 }

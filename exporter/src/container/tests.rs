@@ -5,10 +5,12 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
 use proptest::prelude::*;
 
+mod base;
 mod containerdisk;
 mod damage;
 mod folder;
 mod ovf;
+mod placement;
 mod plain;
 mod rauc;
 mod sparse;
@@ -91,8 +93,17 @@ fn target_at(path: PathBuf, format: Format, compression: Compression) -> Target 
     let id = Seed::new(b"test").uuid("disk file");
     let appliance = Appliance { name: "Test disk".into(), ..Appliance::default() };
     let bundle = (format == Format::Rauc).then(rauc::signed);
-    let update = Some(Update { bundle, ..update::kiosk(MIB..11 * MIB + 8192) });
-    Target { path, format, compression, id, appliance, update, sparse: false }
+    Target {
+        path,
+        format,
+        compression,
+        id,
+        appliance,
+        update: Some(Update { bundle, ..update::kiosk(MIB..11 * MIB + 8192) }),
+        base: None,
+        placement: Some(b"vmiplace, and where all lies"[..].into()),
+        sparse: false,
+    }
 }
 
 /// The bytes of a file, or of the files of a folder by their names.

@@ -2,12 +2,13 @@
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::frames::{self, Around};
 use super::place::{Lasting, Pipe, Place};
 use super::{
-    Appliance, Compression, Folder, Format, Output, Update, blocks, containerdisk, gce, ovf, qcow2, rauc,
-    raw, sparse, update, vdi, vhd, vhdx, vmdk,
+    Appliance, Base, Compression, Folder, Format, Output, Update, blocks, containerdisk, gce, ovf, placement,
+    qcow2, rauc, raw, sparse, update, vdi, vhd, vhdx, vmdk,
 };
 use crate::codec::Coding;
 use crate::engine::{self, RawImage, Run, Sink};
@@ -29,6 +30,10 @@ pub struct Target {
     pub appliance: Appliance,
     /// The update that comes of the image, if one does.
     pub update: Option<Update>,
+    /// The disk that it is written over, as a qcow2 with what differs from that alone.
+    pub base: Option<Base>,
+    /// Where the files of its root lie, if that is an ext4 and a format says it.
+    pub placement: Option<Arc<[u8]>>,
     /// Whether it is written as a [`sparse`] stream of itself, to be unpacked elsewhere. Not for formats that read
     /// again what they have written.
     pub sparse: bool,
@@ -144,7 +149,10 @@ fn sink<'a>(
     };
     Ok(match format {
         Format::Raw => Box::new(raw::Writer::new(image.size, place)),
-        Format::Qcow2 => Box::new(qcow2::Writer::new(image, compression, place)?),
+        Format::Qcow2 => Box::new(match &target.base {
+            None => qcow2::Writer::new(image, compression, place)?,
+            Some(base) => qcow2::Writer::over(base.clone(), image.size, compression, place)?,
+        }),
         Format::Vdi => Box::new(blocks::Writer::new(vdi::tables(image.size, id)?, place)),
         Format::Vhd => Box::new(vhd::Writer::new(image.size, id, place)?),
         Format::VhdDynamic => Box::new(vhd::dynamic::Writer::new(image.size, id, place)?),
@@ -157,6 +165,10 @@ fn sink<'a>(
         }
         Format::RawGz => Box::new(frames::Writer::new(image.size, Coding::Gzip, Around::default(), place)?),
         Format::Gce => Box::new(gce::writer(image.size, place)?),
+        Format::Placement => {
+            let shown = target.path.display().to_string();
+            Box::new(placement::Writer::new(target.placement.as_deref(), &shown, place)?)
+        }
         Format::ContainerDisk => Box::new(containerdisk::Writer::new(image, compression, appliance, place)?),
         Format::Rauc => {
             let update = target.update.as_ref().ok_or_else(|| no_update(target))?;
@@ -177,6 +189,11 @@ fn check_target(image: RawImage<'_>, target: &Target) -> Result<()> {
         let can: Vec<_> = format.compressions().iter().map(|known| known.name()).collect();
         return Err(Error::new(Kind::Unsupported, target.path.display().to_string(), message)
             .with_hint(format!("leave the compression out, or ask for {}", can.join(", "))));
+    }
+    if target.base.is_some() && format != Format::Qcow2 {
+        let message = format!("a {format} disk has no base");
+        return Err(Error::new(Kind::Unsupported, target.path.display().to_string(), message)
+            .with_hint("ask for qcow2, or for a whole disk"));
     }
     let unit = format.size_unit();
     if !image.size.is_multiple_of(unit) {

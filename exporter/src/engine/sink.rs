@@ -39,7 +39,7 @@ pub struct Chunk<'a> {
 }
 
 impl<'a> Chunk<'a> {
-    pub(super) fn new(offset: u64, len: usize, padded: &'a [u8]) -> Self {
+    pub(crate) fn new(offset: u64, len: usize, padded: &'a [u8]) -> Self {
         Self { offset, len, padded }
     }
 
@@ -121,7 +121,7 @@ impl Piece {
 }
 
 impl Stored {
-    pub(super) fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.packed.clear();
         self.pieces.clear();
     }

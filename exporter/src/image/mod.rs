@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::architecture::Architecture;
-use crate::container::containerdisk::{Blob, MANIFEST, index, manifest};
+use crate::container::image::{Blob, MANIFEST, index, manifest};
 use crate::engine::Progress;
 use crate::error::{Error, Kind, Result};
 use crate::tree::Tree;
@@ -86,6 +86,19 @@ pub fn write(
     save("manifest.json", &docker)?;
     save("oci-layout", &json!({ "imageLayoutVersion": "1.0.0" }))?;
     Ok(Written { manifest: manifest.digest, id: config.digest })
+}
+
+/// Write the files of a tree as a tar: what a layer of them is.
+///
+/// # Errors
+/// As those of [`write`].
+pub fn write_tar(tree: &Tree, out: &mut impl Write, progress: &dyn Fn(Progress)) -> Result<()> {
+    let (mut done, total) = (0, layer::content_len(tree));
+    layer::write(tree, out, &mut |bytes| {
+        done += bytes;
+        progress(Progress { done, total });
+        Ok(())
+    })
 }
 
 /// Where the blob with a digest lies.

@@ -5,7 +5,7 @@
 //! OCI layout, oci-archive ─▶ index ─▶ manifest ─▶ layers ┼─read once, verify, merge─▶ Tree
 //! fetched by the caller ────▶ index ─▶ manifest ─▶ layers ┤
 //! docker save ─▶ manifest.json ───────────────▶ layers ─┤
-//! before 1.10 ─▶ repositories ────────────────▶ layers ─┘
+//! before 1.10 ─▶ repositories ────────────────▶ layers ─┘  (or the one of /os.tar, if that is all there is)
 //! ```
 //!
 //! This crate opens no connection and starts no program: what comes from a registry, the caller fetches
@@ -18,7 +18,7 @@
 //! Only what cannot be read twice is kept on this machine, in a nameless file of a directory that the
 //! caller chooses: the standard input and pipes, as they come (sizes must be known before the first byte
 //! of a disk is), and a compressed *archive of an image*, whose blobs are needed in any order, without its
-//! compression. Compressed layers and compressed tars of a tree are not kept.
+//! compression, as is an `/os.tar` in a compressed layer. Compressed layers and compressed tars of a tree are not kept.
 //!
 //! Whiteouts, opaque directories and hard links across layers are those of the OCI specification. Masked
 //! by a higher layer, a file lives on under its other names. Paths with `..` are refused, absolute ones
@@ -37,6 +37,7 @@ mod legacy;
 mod location;
 mod merge;
 mod oci;
+mod os_tar;
 mod platform;
 mod spool;
 mod tar;
@@ -216,7 +217,11 @@ fn rootfs(section: Section, shown: String, options: &Options<'_>) -> Result<Load
 }
 
 fn image(image: Image, options: &Options<'_>) -> Result<Loaded> {
-    let tree = merge(&image.layers, options)?;
+    let mut tree = merge(&image.layers, options)?;
+    if let Some(tar) = os_tar::find(&tree) {
+        let shown = image.layers.last().map(|layer| format!("{}: /os.tar", layer.shown)).unwrap_or_default();
+        tree = rootfs(os_tar::section(tar, &shown, options)?, shown, options)?.tree;
+    }
     let Configuration { image: whole, config, json } = image.config;
     Ok(Loaded { tree, config: Some(whole), config_json: Some(json), image: Some(config) })
 }

@@ -34,6 +34,7 @@ mod service;
 mod setup;
 mod stand_in;
 mod systemd;
+pub mod update;
 
 pub use container_base::documented as documented_container_base;
 pub use fstab::{FsSpec, Mount};

@@ -164,7 +164,7 @@ mod title {
     use serde::{Deserialize, Deserializer, Serializer};
     use serde_json::Value;
 
-    use crate::container::containerdisk::TITLE;
+    use crate::container::image::TITLE;
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(
         deserializer: D,

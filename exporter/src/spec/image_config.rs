@@ -6,7 +6,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 use super::container::{Container, or_default};
-use crate::container::containerdisk::TITLE;
+use crate::container::image::TITLE;
 
 /// What an image says.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]

@@ -59,6 +59,10 @@ pub struct User {
     /// The number of its own group; by default a group of the user's name is found or made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gid: Option<u32>,
+    /// Its own group by name, in place of `gid`. It must be there or be among `groups`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("format" = TextFormat::UserName), example = &"admin")]
+    pub group: Option<String>,
     /// Further groups. They must be there or be among `groups`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("items" = TextFormat::UserName.schema()))]

@@ -6,11 +6,14 @@
 use std::net::IpAddr;
 use std::str::FromStr;
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use serde::{Deserialize, Serialize};
 
 use super::Size;
 use super::layout::PartitionType;
 use super::network::{Host, InterfaceId, Mac, Prefix};
+use super::update::{Every, Window};
 use crate::limits;
 use crate::seed::Uuid;
 
@@ -59,6 +62,10 @@ pub enum TextFormat {
     MountOptions,
     ImageId,
     Compatible,
+    UpdateSource,
+    Interval,
+    Window,
+    MinisignKey,
 }
 
 /// What is expected, for a message, and whether a text is it.
@@ -139,6 +146,15 @@ impl TextFormat {
             }
             Self::ImageId => ("lower-case letters, digits, -, _ and ., such as 1.4.0", is_image_id),
             Self::Compatible => ("a text on one line, such as \"acme kiosk-2\"", is_compatible),
+            Self::UpdateSource => (
+                "the URL of a folder, or a reference in a registry, without a login, such as https://updates.example.com/kiosk/ or registry.example.com/kiosk:stable",
+                is_update_source,
+            ),
+            Self::Interval => {
+                ("a time from 10s to 365d, a number with s, m, h or d, such as 6h", is_parsed::<Every>)
+            }
+            Self::Window => ("two times of day, such as 02:00-04:00", is_parsed::<Window>),
+            Self::MinisignKey => ("a public key of minisign, RW and 54 characters more", is_minisign_key),
         }
     }
 
@@ -333,6 +349,19 @@ fn is_compatible(text: &str) -> bool {
     is_line(text) && !text.is_empty() && text.trim() == text && text.len() <= limits::NAME
 }
 
+/// What registries call images has no scheme but those that say that it is one, over TLS or without.
+fn is_update_source(text: &str) -> bool {
+    let stripped = ["docker://", "docker+http://"].iter().find_map(|scheme| text.strip_prefix(scheme));
+    let reference = stripped.unwrap_or(text);
+    is_url(text) || is_image(reference) && !reference.contains("//")
+}
+
+/// The letters of the algorithm, the number of the key and the key: 2, 8 and 32 bytes
+/// (<https://jedisct1.github.io/minisign/>, "Public key format").
+fn is_minisign_key(text: &str) -> bool {
+    BASE64_STANDARD.decode(text).is_ok_and(|key| key.len() == 42 && key.starts_with(b"Ed"))
+}
+
 /// The fourth field of fstab(5); a comment would begin with `#`.
 fn are_mount_options(text: &str) -> bool {
     text.chars().all(|c| c.is_ascii_graphic() && !"#\\\"'".contains(c)) && text.len() <= limits::PATH
@@ -480,6 +509,37 @@ mod tests {
                 &["", "Kiosk", "1 4", "1+2", "-a", "a\nb"],
             ),
             (TextFormat::Compatible, &["acme kiosk-2", "Kiosk"], &["", " a", "a\nb"]),
+            (
+                TextFormat::UpdateSource,
+                &[
+                    "https://a.example/kiosk/",
+                    "http://10.0.2.2:8000",
+                    "a.example/kiosk:stable",
+                    "docker+http://a:5000/b",
+                ],
+                &[
+                    "",
+                    "/srv/update",
+                    "ftp://a",
+                    "docker://",
+                    "https://me:x@a",
+                    "docker://https://a",
+                    "a b",
+                    "-",
+                ],
+            ),
+            (TextFormat::Interval, &["6h", "10s"], &["", "6", "1w", "5s"]),
+            (TextFormat::Window, &["02:00-04:00", "23:00-01:00"], &["", "2-4", "02:00-02:00"]),
+            (
+                TextFormat::MinisignKey,
+                &["RWQxYAcie9UMBD2m/FcLJpN/pIFiPCdHdLwXmRHboeVxDHZawc7iaSXV"],
+                &[
+                    "",
+                    "RWQ",
+                    "RUQxYAcie9UMBD2m/FcLJpN/pIFiPCdHdLwXmRHboeVxDHZawc7iaSXV",
+                    "RWQxYAcie9UMBD2m/FcLJpN/pIFiPCdHdLwXmRHboeVxDHZawc7iaSXV\n",
+                ],
+            ),
         ] {
             for text in right {
                 assert_eq!(format.check(text), Ok(()), "{format:?}: {text}");

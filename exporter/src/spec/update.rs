@@ -1,10 +1,15 @@
-//! When a boot of a machine with two slots for roots was good, and what happens until somebody says so.
+//! What becomes of a machine with two slots for roots: where it looks for its next version, whom it believes, and when a boot
+//! of it was good.
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+mod times;
 
-use super::{Profile, Spec};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer, Serialize};
+
+use super::{Profile, Spec, TextFormat};
 use crate::container::Format;
+
+pub use times::{Every, Window};
 
 /// Seconds until a machine of which nobody has said that it is good restarts.
 const DEADLINE: u32 = 300;
@@ -15,8 +20,10 @@ const MAX_DEADLINE: u32 = 86400;
 const TRIES: u8 = 3;
 /// What a script of GRUB counts to.
 const MAX_TRIES: u8 = 9;
+/// Keys that sign an update: one of minisign, one of GPG.
+const MAX_SIGN: usize = 2;
 
-/// When the boot of a new version was good, with the layout `ab`. Until then its slot is on trial.
+/// Where the next version comes from, and when its boot was good, with the layout `ab`. Until then its slot is on trial.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Update {
@@ -33,6 +40,72 @@ pub struct Update {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 9), example = &5)]
     pub tries: Option<u8>,
+    /// Where the machine looks for its next version: the URL of the folder of an update, or its image in a registry. Without
+    /// it, who runs `vmimage-update` says where.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("format" = TextFormat::UpdateSource), example = &"https://updates.example.com/kiosk/")]
+    pub from: Option<String>,
+    /// How often it looks there by itself and installs what is newer, a number with `s`, `m`, `h` or `d`; each machine of a
+    /// fleet at another time. Without it nothing is installed by itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>", extend("format" = TextFormat::Interval), example = &"6h")]
+    pub every: Option<Every>,
+    /// When it may restart into what it has installed, in the machine's local time; it may reach over midnight. Without it
+    /// the machine restarts at once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>", extend("format" = TextFormat::Window), example = &"02:00-04:00")]
+    pub window: Option<Window>,
+    /// A file of the machine with certificates of authorities (PEM): a server is believed by these alone, not by those of the
+    /// image. Like the next two it is in the image, or put into the machine later.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("format" = TextFormat::AbsolutePath), example = &"/etc/vmimage/ca.pem")]
+    pub ca: Option<String>,
+    /// A file of the machine with the certificate (PEM) by which a server knows it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("format" = TextFormat::AbsolutePath), example = &"/etc/vmimage/machine.pem")]
+    pub certificate: Option<String>,
+    /// A file of the machine with the key (PEM) of that certificate.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("format" = TextFormat::AbsolutePath), example = &"/etc/vmimage/machine.key")]
+    pub key: Option<String>,
+    /// Public keys of minisign: the machine installs nothing that none of them has signed. By default that of the key of
+    /// minisign in `sign`; without any, it believes the server.
+    #[serde(deserialize_with = "one_or_several", skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "minisign_keys")]
+    pub public_key: Vec<String>,
+    /// Secrets of the build with the keys that sign an update: one of minisign (`minisign -G -W`), one of GPG, or both; none
+    /// with a password.
+    #[serde(deserialize_with = "one_or_several", skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "secret_ids")]
+    pub sign: Vec<String>,
+}
+
+/// A text in place of a list with one.
+fn one_or_several<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Texts {
+        One(String),
+        Several(Vec<String>),
+    }
+    Ok(match Texts::deserialize(deserializer)? {
+        Texts::One(text) => vec![text],
+        Texts::Several(texts) => texts,
+    })
+}
+
+fn minisign_keys(_: &mut SchemaGenerator) -> Schema {
+    texts(TextFormat::MinisignKey, "RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3")
+}
+
+fn secret_ids(_: &mut SchemaGenerator) -> Schema {
+    texts(TextFormat::SecretId, "release")
+}
+
+/// A text of a form, or a list of such.
+fn texts(format: TextFormat, example: &str) -> Schema {
+    let list = serde_json::json!({ "type": "array", "items": format.schema() });
+    json_schema!({ "anyOf": [format.schema(), list], "examples": [example] })
 }
 
 impl Update {
@@ -50,11 +123,36 @@ impl Update {
     pub fn tries(&self) -> u8 {
         self.tries.unwrap_or(TRIES)
     }
+
+    /// Whether something is asked about versions that follow, and not of good boots alone.
+    fn is_of_versions(&self) -> bool {
+        let Self { healthy, deadline, tries, .. } = self.clone();
+        *self != Self { healthy, deadline, tries, ..Self::default() }
+    }
+
+    /// What says something that another key is needed for, and which.
+    fn lonely(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
+        let [from, every] = [self.from.is_some(), self.every.is_some()];
+        let [certificate, key] = [self.certificate.is_some(), self.key.is_some()];
+        let pairs = [
+            ("update.every", every, "needs from: where to look", from),
+            (
+                "update.window",
+                self.window.is_some(),
+                "needs every: the machine restarts by itself then alone",
+                every,
+            ),
+            ("update.certificate", certificate, "needs key: the key of the certificate", key),
+            ("update.key", key, "needs certificate: what the key is of", certificate),
+        ];
+        let lonely = pairs.into_iter().filter(|(_, is_said, _, has_other)| *is_said && !has_other);
+        lonely.map(|(key, _, message, _)| (key, message))
+    }
 }
 
 /// What is wrong: the key that says it (`table.key`), and why.
 pub fn problems(spec: &Spec) -> Vec<(&'static str, String)> {
-    let Update { healthy, deadline, tries } = &spec.update;
+    let Update { healthy, deadline, tries, sign, .. } = &spec.update;
     let mut problems = Vec::new();
     if !spec.update.is_default() && !spec.layout.has_slots() {
         let message = "is of a machine that has another root to go back to: ask for layout = \"ab\"";
@@ -76,14 +174,19 @@ pub fn problems(spec: &Spec) -> Vec<(&'static str, String)> {
     if tries.is_some_and(|tries| !(1..=MAX_TRIES).contains(&tries)) {
         problems.push(("update.tries", format!("is not between 1 and {MAX_TRIES}")));
     }
+    problems.extend(spec.update.lonely().map(|(key, message)| (key, message.to_owned())));
+    if sign.len() > MAX_SIGN || matches!(&sign[..], [one, other] if one == other) {
+        problems.push(("update.sign", "has other than one key of minisign and one of GPG".to_owned()));
+    }
     problems
 }
 
-/// What an update cannot be called without, if one is asked for: the key, and why. A configuration alone need not say it: the
+/// What an update cannot be called without, if one is asked for or is to be installed: the key, and why. A configuration alone need not say it: the
 /// version is often told by a flag.
 pub fn unnamed(spec: &Spec) -> Option<(&'static str, String)> {
     let names = [("image.id", &spec.image.id), ("image.version", &spec.image.version)];
-    let is_asked = spec.formats.iter().any(|format| matches!(format, Format::Update | Format::Rauc));
+    let is_of_one = |format: &Format| matches!(format, Format::Update | Format::Rauc);
+    let is_asked = spec.formats.iter().any(is_of_one) || spec.update.is_of_versions();
     let (key, _) = names.into_iter().find(|(_, name)| is_asked && name.is_none())?;
     Some((key, "is not said, and an update is called by id and version".to_owned()))
 }
@@ -111,10 +214,33 @@ mod tests {
             said(r#"{"healthy":"true\nfalse","tries":0}"#),
             "update.healthy is no line of shell; update.tries is not between 1 and 9"
         );
+        assert_eq!(
+            said(r#"{"every":"6h","certificate":"/a"}"#),
+            "update.every needs from: where to look; update.certificate needs key: the key of the certificate"
+        );
+        assert_eq!(
+            said(r#"{"window":"02:00-04:00","key":"/a"}"#),
+            "update.window needs every: the machine restarts by itself then alone; update.key needs certificate: what the key is of"
+        );
+        let sign = "update.sign has other than one key of minisign and one of GPG";
+        assert_eq!((&*said(r#"{"sign":["a","b","c"]}"#), &*said(r#"{"sign":["a","a"]}"#)), (sign, sign));
+        let all = r#"{"from":"https://a/","every":"6h","window":"02:00-04:00","certificate":"/a","key":"/b","sign":["a","b"]}"#;
+        assert_eq!(said(all), "");
         assert_eq!(said_of("{}", "{}"), "");
         let without = said_of("{}", r#"{"tries":2}"#);
         assert!(without.starts_with("update is of a machine that has another root"), "{without}");
         assert!(serde_json::from_str::<Update>(r#"{"health":"true"}"#).is_err());
+    }
+
+    #[test]
+    fn a_list_may_be_one_text() {
+        let of = |json: &str| serde_json::from_str::<Update>(json).unwrap();
+        assert_eq!(of(r#"{"sign":"a","public-key":"b"}"#), of(r#"{"sign":["a"],"public-key":["b"]}"#));
+        assert!(serde_json::from_str::<Update>(r#"{"sign":5}"#).is_err());
+        let all = of(r#"{"from":"https://a/","every":"60m","window":"02:00-04:00","sign":["a","b"]}"#);
+        let json = serde_json::to_string(&all).unwrap();
+        assert!(json.contains(r#""every":"1h","window":"02:00-04:00","sign":["a","b"]"#), "{json}");
+        assert_eq!(of(&json), all);
     }
 
     #[test]
@@ -136,8 +262,14 @@ mod tests {
             (key(r#"{"version":"1"}"#), key(r#"{"id":"kiosk"}"#)),
             (Some("image.id"), Some("image.version"))
         );
-        let of = |format| Spec { formats: vec![format], ..spec(ab, "{}") };
-        assert_eq!((unnamed(&of(Format::Raw)), unnamed(&of(Format::Rauc)).is_some()), (None, true));
+        let raw = Spec { formats: vec![Format::Raw], ..spec(ab, "{}") };
+        assert_eq!(unnamed(&raw), None);
+        assert!(unnamed(&Spec { formats: vec![Format::Rauc], ..raw.clone() }).is_some());
+        let update = |json: &str| Spec { update: serde_json::from_str(json).unwrap(), ..raw.clone() };
+        assert_eq!(unnamed(&update(r#"{"tries":2}"#)), None);
+        let signed = update(r#"{"sign":"release"}"#);
+        assert_eq!(unnamed(&signed).map(|(key, _)| key), Some("image.id"));
+        assert_eq!(signed.secrets(), ["release"]);
     }
 
     #[test]

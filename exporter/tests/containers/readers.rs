@@ -51,6 +51,7 @@ fn made(format: Format, compression: Compression) -> (TempDir, PathBuf) {
     let path = scratch.path().join(format!("disk{}", format.suffix()));
     let id = Seed::new(b"test").uuid("disk file");
     let target = Target {
+        base: None,
         sparse: false,
         path: path.clone(),
         format,
@@ -58,6 +59,7 @@ fn made(format: Format, compression: Compression) -> (TempDir, PathBuf) {
         id,
         appliance: Appliance::default(),
         update: None,
+        placement: None,
     };
     let run = Run::silent(NonZeroUsize::new(2).unwrap());
     let size = SIZE.next_multiple_of(format.size_unit());

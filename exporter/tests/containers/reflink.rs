@@ -69,6 +69,7 @@ fn planned(tree: &Path) -> Planned {
 
 fn make(planned: &Planned, format: Format, path: &Path, threads: usize) -> Result<()> {
     let target = Target {
+        base: None,
         sparse: false,
         path: path.to_owned(),
         format,
@@ -76,6 +77,7 @@ fn make(planned: &Planned, format: Format, path: &Path, threads: usize) -> Resul
         id: planned.id,
         appliance: Appliance::default(),
         update: None,
+        placement: None,
     };
     write(planned.image(), &[target], &Run::silent(NonZeroUsize::new(threads).unwrap()))
 }

@@ -135,6 +135,7 @@ fn assembled(root: &Path, boot: &Path, threads: usize, spec: &Spec, output: &Pat
     };
     let planned = plan(spec, input, &Run::silent(threads)).unwrap();
     let target = Target {
+        base: None,
         sparse: false,
         path: output.to_owned(),
         format: spec.formats[0],
@@ -142,6 +143,7 @@ fn assembled(root: &Path, boot: &Path, threads: usize, spec: &Spec, output: &Pat
         id: planned.id,
         appliance: Appliance::default(),
         update: None,
+        placement: None,
     };
     write(planned.image(), &[target], &Run::silent(threads)).unwrap();
     let bytes = contents(output);

@@ -18,7 +18,7 @@ pub(crate) const MIB: u64 = 1 << 20;
 const TIME: Time = Time { seconds: 1_700_000_000, nanoseconds: 5 };
 
 /// Bytes in which no compressor finds anything.
-fn noise(len: u64, salt: u64) -> Vec<u8> {
+pub(crate) fn noise(len: u64, salt: u64) -> Vec<u8> {
     let word = |n: u64| (n ^ salt << 32).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29) ^ n << 7;
     (0..len.div_ceil(8)).flat_map(|n| word(n).to_le_bytes()).take(len as usize).collect()
 }
@@ -304,7 +304,13 @@ fn boot_files(has_bios: bool) -> BootFiles {
 /// All that a disk for x86-64 is made from, beside its tree.
 pub(crate) fn input(root: Tree) -> Input {
     let of = |len| Some(Arc::from(program(len, X86_64)));
-    let programs = Programs { grow: of(40_000), init: of(60_000), early: of(50_000), boot: of(70_000) };
+    let programs = Programs {
+        grow: of(40_000),
+        init: of(60_000),
+        early: of(50_000),
+        boot: of(70_000),
+        update: of(80_000),
+    };
     Input {
         root,
         boot: Some(boot_files(true)),

@@ -75,7 +75,7 @@ impl Disk {
         }
         let scratch = TempDir::new().unwrap();
         let planned = plan(spec, input, &Run::silent(NonZeroUsize::MIN)).unwrap();
-        let Planned { layout, id, appliance, update, system, partitions: parts } = planned;
+        let Planned { layout, id, appliance, update, placement, system, partitions: parts } = planned;
         let target = Target {
             path: scratch.path().join("disk"),
             format: Format::Raw,
@@ -83,6 +83,8 @@ impl Disk {
             id,
             appliance,
             update,
+            base: None,
+            placement,
             sparse: false,
         };
         write(layout.image(), &[target], &Run::silent(NonZeroUsize::MIN)).unwrap();

@@ -81,6 +81,8 @@ fn digests(name: &str, spec: &Spec, input: Input, threads: usize) -> String {
         id: planned.id,
         appliance: planned.appliance.clone(),
         update: planned.update.clone(),
+        base: None,
+        placement: planned.placement.clone(),
         sparse: false,
     };
     let targets: Vec<_> = spec.formats.iter().map(target).collect();

@@ -24,6 +24,7 @@ fn copy_of(image: &Image) -> Image {
     let planned = plan(image).unwrap();
     let copy = Image::blank("ext4");
     let target = Target {
+        base: None,
         sparse: false,
         path: copy.path(),
         format: Format::Raw,
@@ -31,6 +32,7 @@ fn copy_of(image: &Image) -> Image {
         id: planned.id,
         appliance: Default::default(),
         update: None,
+        placement: None,
     };
     container::write(planned.image(), &[target], &Run::silent(NonZeroUsize::MIN)).unwrap();
     copy.assert_clean();

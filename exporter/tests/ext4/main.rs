@@ -19,6 +19,7 @@ mod refused;
 #[path = "../trees/refused_by_all.rs"]
 mod refused_by_all;
 mod size;
+mod stable;
 mod support;
 mod sweep;
 mod tree_digest;

@@ -45,23 +45,27 @@ fn pack(directory: &Path, args: &[&str]) -> Vec<u8> {
     run(Command::new("tar").args(tar).args(args).current_dir(directory))
 }
 
-fn plan(tree: Tree) -> FileSystem {
-    let mut options = Options {
+fn options(size: u64) -> Options {
+    Options {
         label: "root".into(),
         uuid: Uuid::from_text("0f5c9a52-9d0c-4a0e-8d3e-6a1f0e7f4b11"),
         hash_seed: Uuid::from_text("7a1e2d90-35e8-4d0b-9d53-1f4fd2a6d4c2"),
-        size: 0,
+        size,
         created: Default::default(),
         reserved_percent: 5,
-    };
+    }
+}
+
+fn plan(tree: Tree) -> FileSystem {
     let tree = Arc::new(tree);
-    options.size = ext4::minimum_size(&tree, &options).unwrap();
-    ext4::plan(&tree, &options).unwrap()
+    let size = ext4::minimum_size(&tree, &options(0)).unwrap();
+    ext4::plan(&tree, &options(size)).unwrap()
 }
 
 fn write(layout: &FileSystem, path: &Path, threads: usize) -> exporter::Result<()> {
     let image = RawImage { size: layout.size, extents: &*layout.extents };
     let target = Target {
+        base: None,
         sparse: false,
         path: path.to_owned(),
         format: Format::Raw,
@@ -69,6 +73,7 @@ fn write(layout: &FileSystem, path: &Path, threads: usize) -> exporter::Result<(
         id: Uuid::from_text("11111111-9d0c-4a0e-8d3e-6a1f0e7f4b11"),
         appliance: Default::default(),
         update: None,
+        placement: None,
     };
     container::write(image, &[target], &Run::silent(NonZeroUsize::new(threads).unwrap()))
 }
@@ -107,6 +112,30 @@ fn dump_mounted(image: &Path) -> String {
     let mut tree = scan(mount.0.path());
     Editor::new(&mut tree, Default::default()).remove("lost+found");
     dump(&tree)
+}
+
+/// As an earlier build had some of them, files lie in another order than that of their archive.
+#[test]
+fn archives_are_read_in_the_order_of_an_earlier_build() {
+    let scratch = TempDir::new().unwrap();
+    let layout = Layout::of(&layers(scratch.path()), Stored::Gzip);
+    sh(
+        scratch.path(),
+        "mkdir -p earlier/masked earlier/usr && cp base/masked/[13] earlier/masked && cp base/usr/large earlier/usr",
+    );
+    const SIZE: u64 = 64 << 20;
+    let draft = |tree| ext4::Draft::new(&Arc::new(tree), &options(SIZE)).unwrap();
+    let earlier = draft(scan(&scratch.path().join("earlier"))).lay_out(SIZE).unwrap();
+    let placement = ext4::Placement::read(&earlier.placement().unwrap()).unwrap();
+    let tree = read_for(&layout.input(), "amd64", 2).unwrap().tree;
+    let expected = dump(&tree);
+    let mut next = draft(tree);
+    next.keep(&placement).unwrap();
+    let file_system = next.plan(SIZE).unwrap();
+    let image = scratch.path().join("image");
+    write(&file_system, &image, 8).unwrap();
+    assert_eq!(dump_mounted(&image), expected);
+    assert!(archives(&file_system).iter().any(|archive| archive.restarts() > 0), "it goes back");
 }
 
 #[test]

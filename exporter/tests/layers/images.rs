@@ -32,6 +32,34 @@ fn images_are_chosen_by_reference_and_platform() {
 }
 
 #[test]
+fn an_image_of_a_tar_of_a_root_is_that_root() {
+    let os = tar(&["etc/", "etc/os-release=ID=openEuler", "bin->usr/bin"]);
+    let mut builder = ::tar::Builder::new(Vec::new());
+    let mut header = ::tar::Header::new_ustar();
+    header.set_size(os.len() as u64);
+    header.set_mode(0o644);
+    builder.append_data(&mut header, "os.tar", &os[..]).unwrap();
+    let layer = builder.into_inner().unwrap();
+    let expected = {
+        let scratch = TempDir::new().unwrap();
+        let path = scratch.path().join("root.tar");
+        std::fs::write(&path, &os).unwrap();
+        dump(&read(path.to_str().unwrap()).unwrap().tree)
+    };
+    for stored in [Stored::Plain, Stored::Gzip, Stored::Zstd] {
+        let loaded = read(&Layout::of(std::slice::from_ref(&layer), stored).input()).unwrap();
+        assert_eq!(dump(&loaded.tree), expected, "{stored:?}");
+        assert!(loaded.config.is_some());
+    }
+    // With other files it is a file among them; a tar that is damaged is told.
+    let beside = read(&Layout::of(&[layer.clone(), tar(&["more=1"])], Stored::Plain).input()).unwrap();
+    assert!(dump(&beside.tree).contains("/os.tar"));
+    let damaged = tar(&["os.tar=no tar at all"]);
+    let error = read_error(&Layout::of(&[damaged], Stored::Gzip).input());
+    assert!(error.contains("/os.tar"), "{error}");
+}
+
+#[test]
 fn one_image_of_several_names_is_one_and_what_is_no_image_is_none() {
     let mut layout = Layout::new();
     let manifest = layout.add("v1", "amd64", &[named("both")], Stored::Plain);

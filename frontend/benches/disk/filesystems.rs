@@ -164,6 +164,8 @@ fn write(contents: &Contents, path: &Path, run: &Run<'_>) -> Result<()> {
         id,
         appliance: Appliance::default(),
         update: None,
+        base: None,
+        placement: None,
         sparse: false,
     };
     let image = RawImage { size: contents.size, extents: &*contents.extents };

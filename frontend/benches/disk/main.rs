@@ -9,15 +9,22 @@
 mod contenders;
 mod edit;
 mod filesystems;
+mod fleet;
 mod floor;
 mod formats;
 mod frontend;
 mod growth;
 mod machine;
 mod measure;
+mod stable;
 mod synthetic;
 mod table;
 mod trees;
+mod update;
+#[path = "../../tests/web/version.rs"]
+mod version;
+#[path = "../../tests/web/web.rs"]
+mod web;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -60,6 +67,12 @@ enum Part {
     Grow,
     /// Of a tree, without a disk around it
     Filesystems,
+    /// Fifty machines update themselves at once, and one version is bad
+    Fleet,
+    /// What an update moves when one file was edited
+    Update,
+    /// An ext4 that is laid out as that of the last build
+    Stable,
 }
 
 impl Options {
@@ -78,6 +91,8 @@ fn main() -> ExitCode {
         Some(synthetic::ROLE) => synthetic::main(),
         Some(machine::ROLE) => machine::main(),
         Some(filesystems::ROLE) => filesystems::main(),
+        Some(fleet::ROLE) => return guest::update::main(),
+        Some(stable::ROLE) => stable::main(),
         _ => bench(&Options::parse()),
     };
     match outcome {
@@ -122,6 +137,15 @@ fn parts(options: &Options, work: &Path, report: &mut Report) -> Result<()> {
     }
     if wanted(Part::Filesystems) {
         filesystems::run(options, work, report)?;
+    }
+    if wanted(Part::Fleet) {
+        fleet::run(options, work, report)?;
+    }
+    if wanted(Part::Update) {
+        update::run(options, work, report)?;
+    }
+    if wanted(Part::Stable) {
+        stable::run(options, work, report)?;
     }
     Ok(())
 }

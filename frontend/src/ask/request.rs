@@ -24,6 +24,10 @@ pub(crate) enum Stage {
     Disk,
     /// The disk as a container image: KubeVirt's containerDisk, for an exporter of images.
     ContainerDisk,
+    /// The update as a container image, for machines that update themselves from a registry.
+    Update,
+    /// What [`Rootfs`](Self::Rootfs) is, as an image with a tar of it: KubeOS's upgrade image.
+    KubeOs,
 }
 
 /// How the disk's files reach the client.
@@ -50,6 +54,8 @@ pub(crate) struct Request {
 const PREFIX: &str = "VMIMAGE_";
 /// The named context with a folder of packages: `--build-context vmimage-packages=DIR`.
 pub(crate) const PACKAGES_CONTEXT: &str = "vmimage-packages";
+/// The named context with the placement of the last build: `--build-context vmimage-previous=DIR`.
+pub(crate) const PREVIOUS_CONTEXT: &str = "vmimage-previous";
 /// What labels of an image begin with that ask for something.
 const LABEL: &str = "vmimage.";
 /// No attribute of a disk: the other stages are no disks.
@@ -116,22 +122,30 @@ impl Request {
         Ok(self)
     }
 
-    /// A container image has one disk in it, and that is a qcow2.
+    /// A container image has one artifact in it: a disk, and that is a qcow2, or an update.
     fn check_stage(&mut self) -> Result<()> {
         let formats = &mut self.disk.spec.formats;
+        let (held, what) = match self.stage {
+            Stage::ContainerDisk => (Format::Qcow2, "one qcow2 disk"),
+            Stage::Update => (Format::Update, "one update"),
+            Stage::Dockerfile | Stage::Rootfs | Stage::Disk | Stage::KubeOs => return Ok(()),
+        };
         match (self.stage, &formats[..]) {
-            (Stage::ContainerDisk, [Format::Qcow2 | Format::ContainerDisk]) => *formats = vec![Format::Qcow2],
-            (Stage::ContainerDisk, formats) => {
+            // The first one is what nobody has asked for.
+            (_, [Format::Qcow2])
+            | (Stage::ContainerDisk, [Format::ContainerDisk])
+            | (Stage::Update, [Format::Update]) => {
+                *formats = vec![held];
+                Ok(())
+            }
+            (_, formats) => {
                 let names: Vec<_> = formats.iter().map(|format| format.name()).collect();
                 let names = names.join(",");
-                let message = format!("VMIMAGE_FORMAT is {names}: a container image holds one qcow2 disk");
-                return Err(Error::user(message).with_hint(
-                    "leave VMIMAGE_FORMAT out, and make disks of other formats in another build",
-                ));
+                let message = format!("VMIMAGE_FORMAT is {names}: a container image holds {what}");
+                Err(Error::user(message)
+                    .with_hint("leave VMIMAGE_FORMAT out, and make disks of other formats in another build"))
             }
-            _ => {}
         }
-        Ok(())
     }
 
     /// The text of an error is what would have been right.
@@ -206,15 +220,23 @@ impl Transport {
 }
 
 impl Stage {
-    const ALL: [Self; 4] = [Self::Dockerfile, Self::Rootfs, Self::Disk, Self::ContainerDisk];
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Dockerfile, Self::Rootfs, Self::Disk, Self::ContainerDisk, Self::Update, Self::KubeOs];
 
-    /// Its name: `dockerfile`, `rootfs`, `disk`, `containerdisk`.
+    /// Whether it is an image by the same name as a format: `type=image,format=update`.
+    pub(crate) fn is_image(self) -> bool {
+        matches!(self, Self::ContainerDisk | Self::Update | Self::KubeOs)
+    }
+
+    /// Its name: `dockerfile`, `rootfs`, `disk`, `containerdisk`, `update`, `kubeos`.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Dockerfile => "dockerfile",
             Self::Rootfs => "rootfs",
             Self::Disk => "disk",
             Self::ContainerDisk => "containerdisk",
+            Self::Update => "update",
+            Self::KubeOs => "kubeos",
         }
     }
 }
@@ -361,5 +383,21 @@ mod tests {
             assert_eq!(failure.to_string(), expected);
             assert!(failure.hint().is_some());
         }
+    }
+
+    #[test]
+    fn an_image_of_an_update_holds_that_alone() {
+        let parse_format = |format: &'static str| {
+            let format = (!format.is_empty()).then_some(("VMIMAGE_FORMAT", format));
+            let ab = [("VMIMAGE_STAGE", "update"), ("VMIMAGE_LAYOUT", "ab")];
+            parse(format.into_iter().chain(ab))
+        };
+        for format in ["", "update"] {
+            assert_eq!(parse_format(format).unwrap().disk.spec.formats, [Format::Update]);
+        }
+        let failure = parse_format("qcow2,update").unwrap_err().to_string();
+        assert_eq!(failure, "VMIMAGE_FORMAT is qcow2,update: a container image holds one update");
+        let kubeos = parse([("VMIMAGE_STAGE", "kubeos")].into_iter()).unwrap();
+        assert_eq!(kubeos.disk.spec.formats, [Format::Qcow2]);
     }
 }

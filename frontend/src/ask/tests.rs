@@ -109,8 +109,10 @@ the image's own, and `update-grub` keeps them: [kernels.md](kernels.md). What `i
 | flag | build argument | meaning | default |
 |---|---|---|---|
 | `-o FILE` | | the file, whose extension tells the format; `-o` again makes a further file in the same pass, `-o -` writes to stdout | `disk.qcow2` |
+| `--base DISK` | | a qcow2 that has what differs from this disk alone ([disk.md](disk.md)) | |
 | `--packages DIR` | `--build-context vmimage-packages=DIR` | a folder of packages, in place of any network | |
-| | `VMIMAGE_STAGE` | `rootfs`: the image with its kernel instead of a disk, to look into, by `-o type=tar,dest=FILE` or `--load` ([engines.md](engines.md)); `containerdisk`: an image of the disk; `dockerfile`: what the Dockerfile describes | `disk` |
+| `--previous PATH` | `--build-context vmimage-previous=DIR` | the placement of the last build, or the folder of its update: what is the same in an ext4 root stays where it was ([updates.md](updates.md#small-updates)) | |
+| | `VMIMAGE_STAGE` | `rootfs`: the image with its kernel instead of a disk, to look into, by `-o type=tar,dest=FILE` or `--load` ([engines.md](engines.md)); `containerdisk`: an image of the disk; `update`: an image of the update ([updates.md](updates.md)); `kubeos`: an image with a tar of the root ([kubeos.md](kubeos.md)); `dockerfile`: what the Dockerfile describes | `disk` |
 | | `VMIMAGE_TRANSPORT` | `sparse`: files without their zeroes, for vmimage as the client ([build-flags.md](build-flags.md)) | `file` |
 | | `VMIMAGE_HINTS` | `flag`, `attribute`: hints in the words of vmimage as the client | `build-argument` |
 | | `SOURCE_DATE_EPOCH` | clamp times; two builds of the same input are the same bytes | |

@@ -30,6 +30,7 @@ pub(crate) fn programs(architecture: Architecture) -> Programs {
         init: program("vmimage-init"),
         early: program("vmimage-early"),
         boot: program("vmimage-boot"),
+        update: program("vmimage-update"),
     }
 }
 

@@ -4,6 +4,7 @@ use std::fmt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use exporter::Kind;
 use exporter::container::{self, Format};
 use exporter::disk::{self, kinds};
 use exporter::error::show_size;
@@ -87,8 +88,9 @@ fn can_boot(path: &Path, format: Format) -> bool {
         })
     };
     let table = || container::open(path).and_then(|(_, disk)| disk::read(&*disk));
-    // Without such a table there may be a boot sector.
-    format.qemu_driver().is_some() && table().map_or(true, starts)
+    // Without such a table there may be a boot sector; what is not read is not run either, such as a disk over another.
+    let may_start = || table().map_or_else(|error| *error.kind() != Kind::Unsupported, starts);
+    format.qemu_driver().is_some() && may_start()
 }
 
 impl fmt::Display for Made {

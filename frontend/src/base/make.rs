@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
 use exporter::assemble::{self, Input, Planned};
-use exporter::container::{self, Compression, Format, Target};
+use exporter::container::{self, Base, Compression, Format, Target};
 use exporter::engine::{Progress, RawImage, Run};
 use exporter::spec::Spec;
 
@@ -18,6 +18,8 @@ pub(crate) struct Wanted {
     pub(crate) path: PathBuf,
     pub(crate) format: Format,
     pub(crate) compression: Compression,
+    /// What it is written over.
+    pub(crate) base: Option<Base>,
     /// Without its zeroes: a [`sparse`](container::sparse) stream, of which somebody else makes the file.
     pub(crate) sparse: bool,
 }
@@ -40,15 +42,18 @@ impl Making<'_> {
         artifacts: Vec<Wanted>,
     ) -> Result<(Planned, Vec<Target>)> {
         let planned = self.plan(spec, input, artifacts.first().map(|artifact| &*artifact.path))?;
-        let targets = artifacts.into_iter().map(|Wanted { path, format, compression, sparse }| Target {
-            path,
-            format,
-            compression,
-            id: planned.id,
-            appliance: planned.appliance.clone(),
-            update: planned.update.clone(),
-            sparse,
-        });
+        let targets =
+            artifacts.into_iter().map(|Wanted { path, format, compression, base, sparse }| Target {
+                path,
+                format,
+                compression,
+                id: planned.id,
+                appliance: planned.appliance.clone(),
+                update: planned.update.clone(),
+                placement: planned.placement.clone(),
+                base,
+                sparse,
+            });
         let written = self.write(planned.image(), targets.collect())?;
         Ok((planned, written))
     }

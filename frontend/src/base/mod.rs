@@ -7,6 +7,7 @@ pub(crate) mod docker;
 mod error;
 pub(crate) mod interrupt;
 pub(crate) mod make;
+pub(crate) mod previous;
 pub(crate) mod programs;
 pub(crate) mod progress;
 pub(crate) mod ready;

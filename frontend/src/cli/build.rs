@@ -8,15 +8,17 @@ mod store;
 use std::path::{Path, PathBuf};
 use std::process::{ExitCode, ExitStatus};
 
-use exporter::container::Format;
+use exporter::container::{Base, Compression, Format};
 
 use super::disk::Outcome;
 use super::disk::tell;
 use super::install_args::InstallArgs;
 use super::output;
-use crate::ask::request::PACKAGES_CONTEXT;
+use super::previous_args::PreviousArgs;
+use crate::ask::request::{PACKAGES_CONTEXT, PREVIOUS_CONTEXT};
 use crate::ask::{Asked, CONFIG, FORMAT, Flags, Hints, Topic, Wish, help_of, variable};
 use crate::base::make::is_stdout;
+use crate::base::temporary::Folder;
 use crate::base::{Error, Result, terminal};
 use crate::engine::destination::Destination;
 use crate::engine::{Choice, Engine, buildx, frontend, receive};
@@ -35,6 +37,8 @@ pub(crate) struct Args {
     context: String,
     #[arg(short, long, value_name = "FILE", help = output::output_help())]
     output: Vec<PathBuf>,
+    #[arg(long, value_name = "DISK", help = output::BASE_HELP)]
+    base: Option<PathBuf>,
     /// What builds
     #[arg(long, value_enum, default_value_t)]
     engine: Choice,
@@ -55,16 +59,22 @@ pub(crate) struct Args {
     #[command(flatten)]
     disk: Flags,
     #[command(flatten)]
+    previous: PreviousArgs,
+    #[command(flatten)]
     install: InstallArgs,
     #[command(flatten)]
     docker: DockerArgs,
 }
+
+/// The attribute that is not passed on where this process compresses.
+const COMPRESSION: &str = "compression";
 
 const EXAMPLES: &str = "\
 Examples:
   vmimage build                                       ./Dockerfile, the usual kernel: ./disk.qcow2
   vmimage build app -f app/prod.Dockerfile -o app.raw
   vmimage build -o web.qcow2 -o web.vhdx              the same machine in both formats
+  vmimage build -o new.qcow2 --base web.qcow2         only what differs from a disk that is there
   vmimage build -o - --format raw | ssh host dd of=/dev/sdb
   vmimage build -o web.qcow2 --size 20G --hostname web --cmdline \"quiet mitigations=off\"
   vmimage build -o web.qcow2 --build-arg VERSION=1.2 --secret id=key,src=key.pem
@@ -85,9 +95,10 @@ pub(crate) fn run(args: &mut Args) -> Result<ExitCode> {
         return dry_run::run(args);
     }
     let formats = formats(args)?;
+    let base = base(args, &formats)?;
     let to = To::new(args, &formats)?;
     if let Engine::Store(tool) = engine(args) {
-        let made = store::run(args, tool, &formats, &to)?;
+        let made = store::run(args, tool, &formats, &to, base.as_ref())?;
         Outcome::tell_all(&made, args.json, args.docker.quiet)?;
         return Ok(ExitCode::SUCCESS);
     }
@@ -95,7 +106,14 @@ pub(crate) fn run(args: &mut Args) -> Result<ExitCode> {
     flags::warn(&args.docker);
     let packages = args.install.packages()?;
     let has_syntax = frontend::is_named_by(&dockerfile(args), &frontend::image());
-    let arguments = buildx_arguments(args, &formats, packages.as_deref(), has_syntax);
+    let (to, formats) = match base {
+        Some(base) => (to.over(base, compression(args, &formats)?), vec![Destination::ARRIVES_OVER_BASE]),
+        None => (to, formats),
+    };
+    let previous = args.previous.folder()?;
+    let contexts =
+        [(PACKAGES_CONTEXT, packages.as_deref()), (PREVIOUS_CONTEXT, previous.as_ref().map(Folder::path))];
+    let arguments = buildx_arguments(args, &formats, &contexts, has_syntax);
     let failed_why = |status| failed_why(status, args);
     match to {
         To::Files(destinations) => {
@@ -143,7 +161,7 @@ impl To {
             return Self::files(args, formats);
         }
         terminal::refuse_terminal("-o -")?;
-        if args.docker.platform.iter().flat_map(|list| list.split(',')).count() > 1 {
+        if platforms(args) > 1 {
             return Err(Error::user("-o -: stdout takes one disk, several platforms are asked for"));
         }
         output::refuse_json(args.json)?;
@@ -155,6 +173,17 @@ impl To {
         files.collect::<Result<_>>().map(Self::Files)
     }
 
+    /// The same with the one disk over a base.
+    fn over(self, base: Base, compression: Compression) -> Self {
+        match self {
+            Self::Files(files) => {
+                let over = |file: Destination| file.over(base.clone(), compression);
+                Self::Files(files.into_iter().map(over).collect())
+            }
+            Self::Stdout(_) => self,
+        }
+    }
+
     /// The files' names; of several platforms, those of this one.
     fn paths(&self, platform: Option<&str>) -> Vec<PathBuf> {
         let platform = platform.map(|platform| platform.replace('/', "-"));
@@ -163,6 +192,26 @@ impl To {
             Self::Stdout(_) => vec!["-".into()],
         }
     }
+}
+
+/// The disk that the one that is built is written over.
+fn base(args: &Args, formats: &[Format]) -> Result<Option<Base>> {
+    if args.base.is_some() && platforms(args) > 1 {
+        return Err(Error::user("--base: is for one disk, several platforms are asked for"));
+    }
+    output::base(args.base.as_deref(), &args.output, formats)
+}
+
+fn platforms(args: &Args) -> usize {
+    args.docker.platform.iter().flat_map(|list| list.split(',')).count()
+}
+
+/// How the disk over a base is compressed: by this process, so the build is not asked for it.
+fn compression(args: &Args, formats: &[Format]) -> Result<Compression> {
+    let mut asked = Asked::default();
+    asked.ask(args.disk.wishes());
+    asked.spec.formats = formats.to_vec();
+    Ok(asked.spec.compressions()?.into_iter().next().unwrap_or(Compression::None))
 }
 
 /// The formats of the disk's files, if one build can make them all.
@@ -183,11 +232,11 @@ fn dockerfile(args: &Args) -> PathBuf {
     }
 }
 
-/// What is typed after `docker buildx build`; `has_syntax` if the Dockerfile itself names the frontend.
+/// What is typed after `docker buildx build`, with folders of this machine by names; `has_syntax` if the Dockerfile itself names the frontend.
 fn buildx_arguments(
     args: &Args,
     formats: &[Format],
-    packages: Option<&Path>,
+    contexts: &[(&str, Option<&Path>)],
     has_syntax: bool,
 ) -> Vec<String> {
     let mut out = Vec::new();
@@ -195,8 +244,8 @@ fn buildx_arguments(
     for (key, text) in variables(args, formats, has_syntax) {
         value("--build-arg", &format!("{key}={text}"));
     }
-    if let Some(folder) = packages {
-        value("--build-context", &format!("{PACKAGES_CONTEXT}={}", folder.display()));
+    for (name, folder) in contexts.iter().filter_map(|(name, folder)| Some((name, (*folder)?))) {
+        value("--build-context", &format!("{name}={}", folder.display()));
     }
     out.extend(args.docker.passed());
     let to_stdout = args.output.iter().any(|path| is_stdout(path));
@@ -217,7 +266,10 @@ fn variables(args: &Args, formats: &[Format], has_syntax: bool) -> Vec<(String, 
     };
     let frontend = frontend.map(|image| ("BUILDKIT_SYNTAX".to_owned(), image));
     let [format, config] = file_arguments(args, formats);
-    let disk = args.disk.wishes().iter().map(Wish::argument);
+    // What lies over a base is compressed where it arrives, whatever a configuration says.
+    let is_ours = |wish: &&Wish| args.base.is_none() || wish.attribute().name != COMPRESSION;
+    let plain = args.base.as_ref().map(|_| (variable(COMPRESSION), Compression::None.name().to_owned()));
+    let disk = args.disk.wishes().iter().filter(is_ours).map(Wish::argument).chain(plain);
     frontend.into_iter().chain(format).chain(disk).chain(config).collect()
 }
 

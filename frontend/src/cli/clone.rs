@@ -78,6 +78,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let copy = clone::plan(image, &seed(args)?, &budget).map_err(|error| in_disk(args, error))?;
     let files = args.output.iter().zip(spec.formats.iter().zip(compressions));
     let targets = files.map(|(path, (&format, compression))| Target {
+        base: None,
         sparse: false,
         path: path.clone(),
         format,
@@ -85,6 +86,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         id: copy.id,
         appliance: Appliance::default(),
         update: None,
+        placement: None,
     });
     let threads = args.threads.unwrap_or_else(threads);
     let making = Making { threads, meter: &meter, stop: &stop };

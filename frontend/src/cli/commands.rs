@@ -4,12 +4,13 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Subcommand};
 
-use super::{Cli, build, clone, completion, config, convert, doctor, inspect, install, man, push, run};
+use super::{Cli, build, clone, completion, config, convert, diff, doctor, inspect, install, man, push, run};
 use crate::base::Result;
 
 /// The first words that are no commands: the roles in a build.
 pub(crate) const FRONTEND: &str = "frontend";
 pub(crate) const ASSEMBLE: &str = "assemble";
+pub(crate) const OS_TAR: &str = "os-tar";
 
 /// A command, by its name in lower case.
 #[derive(Subcommand)]
@@ -20,6 +21,7 @@ pub(super) enum Command {
     Push(push::Args),
     Run(run::Args),
     Inspect(inspect::Args),
+    Diff(diff::Args),
     Doctor(doctor::Args),
     Install(install::Args),
     Config(config::Args),
@@ -37,6 +39,7 @@ impl Command {
             Self::Push(args) => push::run(&args),
             Self::Run(args) => run::run(&args),
             Self::Inspect(args) => inspect::run(&args),
+            Self::Diff(args) => diff::run(&args),
             Self::Doctor(args) => doctor::run(&args),
             Self::Install(args) => install::run(&args),
             Self::Config(args) => config::run(&args),
@@ -54,9 +57,9 @@ mod tests {
 
     /// Commands to come, whose names nothing else may take until then: of registries, of running machines, of disks and
     /// their files, of serving and signing them.
-    const RESERVED: [&str; 19] = [
-        "pull", "ps", "exec", "logs", "stop", "start", "rm", "cp", "ls", "cat", "tree", "diff", "verify",
-        "sbom", "export", "serve", "sign", "keys", "compose",
+    const RESERVED: [&str; 18] = [
+        "pull", "ps", "exec", "logs", "stop", "start", "rm", "cp", "ls", "cat", "tree", "verify", "sbom",
+        "export", "serve", "sign", "keys", "compose",
     ];
 
     #[test]
@@ -71,8 +74,8 @@ mod tests {
         names.extend(program.get_subcommands().flat_map(|command| {
             [command.get_name()].into_iter().chain(command.get_all_aliases()).map(str::to_owned)
         }));
-        assert!(names.len() > 11, "{names:?}");
-        names.extend([FRONTEND, ASSEMBLE].into_iter().chain(RESERVED).map(str::to_owned));
+        assert!(names.len() > 12, "{names:?}");
+        names.extend([FRONTEND, ASSEMBLE, OS_TAR].into_iter().chain(RESERVED).map(str::to_owned));
         let mut known = BTreeSet::new();
         let twice: Vec<_> = names.iter().filter(|name| !known.insert(*name)).collect();
         assert!(twice.is_empty(), "{twice:?}");

@@ -16,12 +16,14 @@ use exporter::boot::BootFiles;
 use exporter::container::Format;
 use exporter::engine;
 use exporter::input::{self, Loaded, Platform, Progress};
+use exporter::machine::Materials;
 use exporter::spec::{Architecture, Profile, Spec};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use super::disk::Outcome;
 use super::install_args::InstallArgs;
 use super::plan::DryRun;
+use super::previous_args::PreviousArgs;
 use super::registry::RegistryArgs;
 use super::{disk, output};
 use crate::ask::config::{Configuration, Context, Secrets};
@@ -47,6 +49,8 @@ pub(crate) struct Args {
     output: Vec<PathBuf>,
     #[arg(long, value_parser = output::format_parser(), help = help_of(FORMAT))]
     format: Vec<Format>,
+    #[arg(long, value_name = "DISK", help = output::BASE_HELP)]
+    base: Option<PathBuf>,
     /// A file that asks for all this and more; what it names lies in its folder
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -73,6 +77,8 @@ pub(crate) struct Args {
     // From here on each has its heading, which would stand above what follows without one.
     #[command(flatten)]
     disk: Flags,
+    #[command(flatten)]
+    previous: PreviousArgs,
     #[command(flatten)]
     install: InstallArgs,
     #[command(flatten)]
@@ -136,6 +142,8 @@ Examples:
   vmimage convert --no-install rootfs/ -o web.qcow2       a directory with a kernel and an init in it
   vmimage convert --no-install rootfs/ -o web.qcow2 -o web.vhdx
                                                           two formats from one pass
+  vmimage convert --no-install rootfs/ -o new.qcow2 --base web.qcow2
+                                                          only what differs from a disk that is there
   docker export app | vmimage convert --no-install - -o web.qcow2
                                                           a container's files
   vmimage convert --profile data site/ -o site.raw        a disk with these files on one partition
@@ -154,10 +162,12 @@ pub(crate) fn run(args: &mut Args) -> Result<ExitCode> {
         asked.refuse_install()?;
     }
     args.install.packages()?;
+    let placement = args.previous.read()?;
     let source = source(args)?;
     let threads = args.threads.unwrap_or_else(threads);
     // What cannot be written is found out before anything is downloaded.
     output::check(&args.output, &asked.formats)?;
+    let base = output::base(args.base.as_deref(), &args.output, &asked.formats)?;
     let meter = args.show.meter();
     meter.begin(Stage::Reading);
     let spool = spool(args.output.first().map(PathBuf::as_path));
@@ -183,10 +193,12 @@ pub(crate) fn run(args: &mut Args) -> Result<ExitCode> {
     let container = image.map(|image| image.container);
     let spec = Spec { architecture, container, ..wanted };
     let materials = asked.context.materials(&spec, &asked.secrets, threads)?;
+    let materials = Materials { placement, ..materials };
     let boot = boot_files(args, architecture)?;
     let input =
         Input { root, boot, donor: None, programs: builtin::programs(architecture), materials, mkfs: None };
-    let job = disk::Job { spec: &spec, paths: &args.output, threads, meter: &meter, stop: &stop };
+    let base = base.as_ref();
+    let job = disk::Job { spec: &spec, paths: &args.output, base, threads, meter: &meter, stop: &stop };
     if args.dry_run {
         DryRun::tell_all(&[job.plan(input)?], args.show.json, args.show.quiet)?;
         return Ok(ExitCode::SUCCESS);

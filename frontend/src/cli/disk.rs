@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 
 use exporter::assemble::Input;
+use exporter::container::Base;
 use exporter::report::Report;
 use exporter::spec::Spec;
 
@@ -19,6 +20,8 @@ pub(super) struct Job<'a> {
     pub(super) spec: &'a Spec,
     /// Where it goes: a path for each of the spec's formats, or `-` for stdout.
     pub(super) paths: &'a [PathBuf],
+    /// What the one disk is written over.
+    pub(super) base: Option<&'a Base>,
     pub(super) threads: NonZeroUsize,
     /// Told of the stages from the planning on.
     pub(super) meter: &'a Meter,
@@ -64,6 +67,7 @@ impl Job<'_> {
             path: path.clone(),
             format,
             compression,
+            base: self.base.cloned(),
             sparse: false,
         });
         let (planned, written) = self.making().make(self.spec, input, artifacts.collect())?;

@@ -6,6 +6,7 @@ mod commands;
 mod completion;
 mod config;
 mod convert;
+mod diff;
 mod disk;
 #[cfg(test)]
 mod docs;
@@ -16,6 +17,7 @@ mod install_args;
 mod man;
 mod output;
 mod plan;
+mod previous_args;
 mod push;
 mod registry;
 mod run;
@@ -29,7 +31,7 @@ use exporter::terminal::line;
 use crate::ask::spelling;
 use crate::base::{Error, Result, terminal};
 use commands::Command;
-pub(crate) use commands::{ASSEMBLE, FRONTEND};
+pub(crate) use commands::{ASSEMBLE, FRONTEND, OS_TAR};
 
 /// Bootable disks from container builds.
 ///
@@ -52,6 +54,8 @@ Examples:
   vmimage inspect web.qcow2          see what is on it
   vmimage clone web.qcow2 -o b.qcow2
                                      a copy that can be in one machine with it
+  vmimage diff --blocks web.qcow2 new.qcow2
+                                     how much an update from one to the other moves
   vmimage push web.qcow2 registry.example/web:v1
                                      put it into a registry, for KubeVirt
   vmimage install                    teach docker --output type=vmdisk,dest=web.qcow2";

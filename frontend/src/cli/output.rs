@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use exporter::container::{Compression, Format};
+use exporter::container::{Base, Compression, Format};
 
 use crate::base::make::is_stdout;
 use crate::base::{Error, Result};
@@ -59,6 +59,20 @@ fn by_extension(path: &Path) -> Result<Format> {
 pub(super) fn check(paths: &[PathBuf], formats: &[Format]) -> Result<()> {
     let mut named = paths.iter().zip(formats).filter(|(path, _)| !is_stdout(path));
     named.try_for_each(|(path, &format)| Destination::new(path, format).map(drop))
+}
+
+/// The help of `--base`.
+pub(super) const BASE_HELP: &str =
+    "Write a qcow2 that has what differs from this disk alone, a qcow2 or raw, and is read with it below";
+
+/// The disk that the one of `paths` is written over.
+pub(super) fn base(asked: Option<&Path>, paths: &[PathBuf], formats: &[Format]) -> Result<Option<Base>> {
+    let Some(asked) = asked else { return Ok(None) };
+    match (paths, formats) {
+        ([path], [Format::Qcow2]) if !is_stdout(path) => Ok(Some(Base::open(asked, path)?)),
+        _ => Err(Error::user("--base: is for one qcow2, and that is not what is made")
+            .with_hint("make that alone, -o NAME.qcow2, and the others in a command of their own")),
+    }
 }
 
 /// Where the disk goes to stdout, nothing else can.

@@ -1,14 +1,16 @@
-//! `vmimage push`: disks that are there already become a KubeVirt containerDisk in a registry.
+//! `vmimage push`: what is there already goes into a registry: disks as a KubeVirt containerDisk, an update as an image that
+//! machines update themselves from.
 
 mod disk;
+mod folder;
+mod layer;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use exporter::container::containerdisk::{
-    self, Blob, CREATED, ContainerDiskImage, INDEX, MANIFEST, TITLE, rfc3339,
-};
+use exporter::container::image::{self, Blob, CREATED, INDEX, LayerImage, MANIFEST, TITLE, rfc3339};
+use exporter::container::update;
 use exporter::input::Platform;
 use exporter::spec::Architecture;
 use serde::Serialize;
@@ -20,15 +22,17 @@ use crate::base::reference::Reference;
 use crate::base::{Error, Meter, Result, ShowArgs, Stage, terminal};
 use crate::source::Access;
 use crate::source::registry::Repository;
-use disk::{Disk, DiskLayer};
+use disk::Disk;
+use folder::UpdateFolder;
+use layer::{SentLayer, Source};
 
-/// Put disks into a registry, as an image that KubeVirt boots (a containerDisk).
+/// Put disks into a registry, as an image that KubeVirt boots (a containerDisk), or an update, for the machines that it is of.
 ///
-/// Takes qcow2 and raw disks, and containerdisk archives. What the registry has already is not sent again.
+/// Takes qcow2 and raw disks, containerdisk archives and folders of updates. What the registry has already is not sent again.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
-    /// The disk; several, for different platforms, become one image
+    /// The disk, or the folder of an update; several, for different platforms, become one image
     #[arg(required = true)]
     file: Vec<PathBuf>,
     /// The name of the image: HOST[:PORT]/NAME[:TAG]
@@ -52,6 +56,8 @@ Examples:
   vmimage push web.qcow2 registry.example:5000/team/web:v1
   vmimage push web-linux-amd64.qcow2 web-linux-arm64.qcow2 registry.example/team/web:v1
                                      one image for two platforms
+  vmimage push update registry.example/team/kiosk:1.4.0
+                                     what `vmimage-update apply` takes
   vmimage push web.qcow2 registry.example/team/web:v1 \\
     --annotation org.opencontainers.image.source=https://git.example/web
 
@@ -77,10 +83,10 @@ struct PushedImage {
     size: u64,
 }
 
-/// A disk with all that describes it.
+/// A disk or an update, with all that describes it.
 struct Part {
-    layer: DiskLayer,
-    image: ContainerDiskImage,
+    layer: SentLayer,
+    image: LayerImage,
     config: String,
     manifest: String,
 }
@@ -108,24 +114,37 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Every disk, looked at and digested. What is wrong with one is found before anything is sent.
+/// Every disk and update, looked at and digested. What is wrong with one is found before anything is sent.
 fn parts(args: &Args, meter: &Meter) -> Result<Vec<Part>> {
     if !args.platform.is_empty() && args.platform.len() != args.file.len() {
         let (given, files) = (args.platform.len(), args.file.len());
         return Err(Error::user(format!("--platform: {given} given for {files} files"))
             .with_hint("give one for each file, in the same order, or none"));
     }
-    let mut disks: Vec<(Disk, Architecture)> = Vec::new();
+    let mut sources: Vec<(Source, Architecture)> = Vec::new();
     for (index, file) in args.file.iter().enumerate() {
-        let disk = Disk::open(file)?;
-        let architecture = architecture(file, args.platform.get(index))?;
-        if disks.iter().any(|(_, other)| *other == architecture) {
-            let message = format!("{}: is a second disk for {}", file.display(), platform(architecture));
-            return Err(Error::user(message).with_hint("an image has one disk for each platform"));
+        let (source, architecture) = source(file, args.platform.get(index))?;
+        if sources.iter().any(|(_, other)| *other == architecture) {
+            let message = format!("{}: is a second one for {}", file.display(), platform(architecture));
+            return Err(Error::user(message).with_hint("an image has one for each platform"));
         }
-        disks.push((disk, architecture));
+        sources.push((source, architecture));
     }
-    disks.into_iter().map(|(disk, architecture)| part(args, meter, disk, architecture)).collect()
+    sources.into_iter().map(|(source, architecture)| part(args, meter, source, architecture)).collect()
+}
+
+/// What is in a file or a folder, and the machines that it is for.
+fn source(file: &Path, asked: Option<&Platform>) -> Result<(Source, Architecture)> {
+    if !update::is_update(file) {
+        return Ok((Source::Disk(Disk::open(file)?), architecture(file, asked)?));
+    }
+    let update = UpdateFolder::open(file)?;
+    let told = update.described.architecture;
+    if asked.is_some_and(|asked| Architecture::from_oci(&asked.architecture) != Some(told)) {
+        let message = format!("{}: is an update for {}", file.display(), platform(told));
+        return Err(Error::user(message).with_hint("leave --platform out"));
+    }
+    Ok((Source::Update(update), told))
 }
 
 /// What was asked for, or else what the boot loader on the disk tells.
@@ -142,28 +161,38 @@ fn platform(architecture: Architecture) -> String {
     format!("linux/{}", architecture.oci_name())
 }
 
-fn part(args: &Args, meter: &Meter, disk: Disk, architecture: Architecture) -> Result<Part> {
-    let created = created(&disk)?;
-    let layer = DiskLayer::new(disk, &|progress| meter.show(Stage::Digesting, progress))?;
-    let image = ContainerDiskImage { architecture, created, labels: annotations(args, created) };
+fn part(args: &Args, meter: &Meter, source: Source, architecture: Architecture) -> Result<Part> {
+    let created = created(&source)?;
+    let layer = SentLayer::new(source, &|progress| meter.show(Stage::Digesting, progress))?;
+    let labels = annotations(args, &layer.source, created);
+    let image = LayerImage { content: layer.source.content(), architecture, created, labels };
     let config = image.config(&[&layer.blob.digest]).to_string();
     let config_blob = Blob::of(config.as_bytes());
-    let manifest = containerdisk::manifest(&config_blob, &layer.blob, &image.labels).to_string();
+    let manifest = image::manifest(&config_blob, &layer.blob, &image.labels).to_string();
     Ok(Part { layer, image, config, manifest })
 }
 
 /// When the image was made, in seconds since 1970: `SOURCE_DATE_EPOCH`, or else when the file was, so that the same
 /// file always becomes the same image.
-fn created(disk: &Disk) -> Result<i64> {
-    Ok(super::source_date_epoch()?.unwrap_or(disk.changed))
+fn created(source: &Source) -> Result<i64> {
+    Ok(super::source_date_epoch()?.unwrap_or(source.changed()))
 }
 
 /// Those that were asked for, and what can be said of every image.
-fn annotations(args: &Args, created: i64) -> BTreeMap<String, String> {
+fn annotations(args: &Args, source: &Source, created: i64) -> BTreeMap<String, String> {
     let name = args.reference.path.rsplit('/').next().unwrap_or_default();
     let usual = [(TITLE, name.to_owned()), (CREATED, rfc3339(created))];
     let usual = usual.map(|(key, value)| (key.to_owned(), value));
-    usual.into_iter().chain(args.annotation.iter().cloned()).collect()
+    let of_update = match source {
+        Source::Disk(_) => None,
+        Source::Update(update) => Some(update::labels(
+            &update.described.id,
+            &update.described.version,
+            &update.described.compatible,
+        )),
+    };
+    let of_update = of_update.into_iter().flatten();
+    usual.into_iter().chain(of_update).chain(args.annotation.iter().cloned()).collect()
 }
 
 fn push(repository: &Repository<'_>, args: &Args, parts: &[Part]) -> Result<Pushed> {
@@ -189,7 +218,7 @@ fn push(repository: &Repository<'_>, args: &Args, parts: &[Part]) -> Result<Push
     let digest = match &images[..] {
         [image] => image.digest.clone(),
         _ => {
-            let index = containerdisk::index(&descriptors).to_string();
+            let index = image::index(&descriptors).to_string();
             repository.put_manifest(tag, INDEX, index.as_bytes())?;
             Blob::of(index.as_bytes()).digest
         }

@@ -4,22 +4,48 @@ use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
-use exporter::container::{Folder, Format, Output};
+use exporter::container::{Base, Compression, Folder, Format, Output};
 
 use crate::base::Result;
 
 /// A name for the artifact of one format.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(crate) struct Destination {
     path: PathBuf,
     format: Format,
+    over: Option<Over>,
+}
+
+/// How a disk is written over another when it arrives.
+#[derive(Clone, Debug)]
+pub(crate) struct Over {
+    pub(crate) base: Base,
+    pub(crate) compression: Compression,
 }
 
 impl Destination {
     /// Finds out now what would otherwise be found out after the build.
     pub(crate) fn new(path: &Path, format: Format) -> Result<Self> {
         Unnamed::create(path, format)?;
-        Ok(Self { path: path.to_owned(), format })
+        Ok(Self { path: path.to_owned(), format, over: None })
+    }
+
+    /// What is sent of a disk that is written over a base: its bytes as they are, of which the base has most.
+    pub(crate) const ARRIVES_OVER_BASE: Format = Format::Raw;
+
+    /// The same for a disk that is written over `base`.
+    pub(crate) fn over(self, base: Base, compression: Compression) -> Self {
+        Self { over: Some(Over { base, compression }), ..self }
+    }
+
+    /// What a disk is written over when it arrives.
+    pub(super) fn base(&self) -> Option<&Over> {
+        self.over.as_ref()
+    }
+
+    /// The format that it arrives in.
+    pub(super) fn arrives(&self) -> Format {
+        if self.over.is_some() { Self::ARRIVES_OVER_BASE } else { self.format }
     }
 
     /// The format of what goes there.

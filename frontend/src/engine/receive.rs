@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 use exporter::container::{FileName, Format, Members};
 use exporter::error::show_size;
 
-use super::destination::{Destination, Unnamed};
+use super::destination::{Destination, Over, Unnamed};
 use crate::ask::request::{TRANSPORT, Transport};
 pub(crate) use crate::base::child::Undelivered;
 use crate::base::disk::{DiskInfo, Made};
@@ -43,6 +43,8 @@ pub(crate) struct Arrived {
     members: Members,
     /// The name it is for.
     path: PathBuf,
+    /// What it is written over.
+    over: Option<Over>,
     /// Its bytes.
     output: Unnamed,
 }
@@ -67,9 +69,9 @@ pub(crate) fn transport(formats: &[Format], to_stdout: bool) -> Option<(String, 
 pub(crate) fn store(stream: impl Read, destinations: &[Destination]) -> Result<Vec<Arrived>, Undelivered> {
     let mut arrived: Vec<Arrived> = Vec::new();
     entries::each(stream, |entry, bytes| {
-        let destination = destinations.iter().find(|destination| entry.is_of(destination.format()));
+        let destination = destinations.iter().find(|destination| entry.is_of(destination.arrives()));
         let destination =
-            destination.ok_or_else(|| unasked(&entry, destinations.iter().map(Destination::format)))?;
+            destination.ok_or_else(|| unasked(&entry, destinations.iter().map(Destination::arrives)))?;
         if let Some(folder) = arrived.iter_mut().find(|other| other.is_folder_of(&entry)) {
             return folder.take(&entry, bytes);
         }
@@ -97,7 +99,8 @@ impl Arrived {
         }
         let output = Unnamed::create(&path, format).map_err(Undelivered::Refused)?;
         let folder = entry.folder.clone();
-        Ok(Self { platform, format, folder, members: Members::new(format), path, output })
+        let over = destination.base().cloned();
+        Ok(Self { platform, format, folder, members: Members::new(format), path, over, output })
     }
 
     /// Whether it is the folder that a file is in.
@@ -114,9 +117,10 @@ impl Arrived {
     /// Stores a file of it.
     fn take(&mut self, entry: &FileEntry, bytes: &mut dyn Read) -> Result<(), Undelivered> {
         let store = if entry.is_stream { sparse::store_stream } else { sparse::store };
-        match &self.output {
-            Unnamed::File(output) => store(bytes, entry.len, output),
-            Unnamed::Folder(folder) => {
+        match (&self.output, &self.over) {
+            (Unnamed::File(output), Some(over)) => sparse::store_over(bytes, entry, over, output),
+            (Unnamed::File(output), None) => store(bytes, entry.len, output),
+            (Unnamed::Folder(folder), _) => {
                 self.members
                     .add(&entry.name)
                     .map_err(|reason| Undelivered::Refused(not_as_asked(&reason)))?;

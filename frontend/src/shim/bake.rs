@@ -11,9 +11,9 @@ use std::process::Stdio;
 
 use serde::Deserialize;
 
-use super::container_disk::ContainerDisk;
 use super::csv;
 use super::docker_buildx::{ATTESTATIONS, asks_only, quiet_progress};
+use super::image::ImageOutputs;
 use super::line::{Dockerfile, Line, SYNTAX};
 use super::output::{Disks, Output, check_apart};
 use super::privileges::{self, is_grant, set_output};
@@ -169,8 +169,8 @@ impl Target {
         !self.output.is_empty() && self.others().next().is_none()
     }
 
-    fn container_disk(&self) -> Result<Option<ContainerDisk>> {
-        ContainerDisk::read(&self.outputs())
+    fn image_outputs(&self) -> Result<Option<ImageOutputs>> {
+        ImageOutputs::read(&self.outputs())
     }
 
     fn frontend(&self) -> Option<(String, String)> {
@@ -193,7 +193,7 @@ fn plan(line: &Line, definition: &Definition) -> Result<Act> {
     let mut images = BTreeMap::new();
     for (name, target) in &requested {
         found.extend(target.disks()?.map(|disks| (*name, *target, disks)));
-        images.extend(target.container_disk()?.map(|image| (*name, image)));
+        images.extend(target.image_outputs()?.map(|image| (*name, image)));
     }
     if found.is_empty() && images.is_empty() {
         return Ok(Act::PassOn);
@@ -247,7 +247,7 @@ fn disk_sets(name: &str, target: &Target, disks: &Disks) -> impl Iterator<Item =
 }
 
 /// What makes the image that a target's build makes one of its disk.
-fn image_sets(name: &str, target: &Target, image: &ContainerDisk) -> Vec<String> {
+fn image_sets(name: &str, target: &Target, image: &ImageOutputs) -> Vec<String> {
     let outputs = image.outputs.iter().map(|output| set(name, &format!("output={output}")));
     arguments(name, target, &image.variables).chain(outputs).collect()
 }

@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::path::Path;
 
-use super::container_disk::ContainerDisk;
+use super::image::ImageOutputs;
 use super::line::{Client, Dockerfile, Line, SYNTAX, is_argument};
 use super::output::{Disks, Output, check_apart};
 use super::run::{Act, Builds, DiskRun, TRANSPORT};
@@ -34,7 +34,7 @@ const OF_NERDCTL: [&str; 2] = ["name", "dangling-name-prefix"];
 /// What is done in place of a build.
 pub(super) fn build(line: &Line) -> Result<Act> {
     let all: Vec<_> = line.values(OUTPUT).filter_map(|value| Output::parse(value.to_str()?)).collect();
-    if let Some(image) = ContainerDisk::read(&all)? {
+    if let Some(image) = ImageOutputs::read(&all)? {
         let outputs = image.outputs.into_iter().map(|output| format!("--output={output}"));
         let options = options(line, image.variables);
         return Ok(Act::Instead(line.with(|item| !item.is(OUTPUT), options.chain(outputs))));

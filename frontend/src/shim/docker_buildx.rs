@@ -3,7 +3,7 @@
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
-use super::container_disk::{self, ContainerDisk};
+use super::image::{self, ImageOutputs};
 use super::line::{Client, Dockerfile, Line, SYNTAX, is_argument};
 use super::output::{Disks, Output, check_apart};
 use super::run::{Act, Builds, DiskRun, TRANSPORT};
@@ -45,13 +45,13 @@ pub(super) fn config(words: &[OsString]) -> Option<OsString> {
 
 /// What is done in place of a build.
 pub(super) fn build(line: &Line) -> Result<Act> {
-    if let Some(image) = ContainerDisk::read(&outputs(line))? {
+    if let Some(image) = ImageOutputs::read(&outputs(line))? {
         return Ok(Act::Instead(image_args(line, image)));
     }
     let outputs: Vec<Output> = line.values(OUTPUT).filter_map(disk).collect();
     if outputs.is_empty() {
         if !is_quiet(line) && makes_image_of_disk(line) {
-            container_disk::warn(&dockerfile(line));
+            image::warn(&dockerfile(line));
         }
         return Ok(Act::PassOn);
     }
@@ -81,10 +81,7 @@ pub(super) fn build(line: &Line) -> Result<Act> {
 /// Whether a disk becomes an image, because the Dockerfile alone says that there is one.
 fn makes_image_of_disk(line: &Line) -> bool {
     let has_stage = line.values(&["build-arg"]).any(|argument| is_argument(argument, STAGE));
-    !asks_only(line)
-        && !has_stage
-        && container_disk::are_images(&outputs(line))
-        && dockerfile(line).makes_disk()
+    !asks_only(line) && !has_stage && image::are_images(&outputs(line)) && dockerfile(line).makes_disk()
 }
 
 fn is_quiet(line: &Line) -> bool {
@@ -96,7 +93,7 @@ fn outputs(line: &Line) -> Vec<Output> {
     line.values(OUTPUT).filter_map(|value| Output::parse(value.to_str()?)).collect()
 }
 
-fn image_args(line: &Line, image: ContainerDisk) -> Vec<OsString> {
+fn image_args(line: &Line, image: ImageOutputs) -> Vec<OsString> {
     let variables = image.variables.into_iter().chain(dockerfile(line).frontend());
     let arguments = variables.flat_map(|(key, value)| ["--build-arg".to_owned(), format!("{key}={value}")]);
     let outputs = image.outputs.into_iter().map(|output| format!("--output={output}"));

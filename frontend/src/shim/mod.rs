@@ -13,10 +13,10 @@
 
 mod bake;
 mod buildctl;
-mod container_disk;
 mod csv;
 mod destination;
 mod docker_buildx;
+mod image;
 mod line;
 mod output;
 mod privileges;

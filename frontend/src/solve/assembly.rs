@@ -3,12 +3,14 @@
 use exporter::fs::FileSystem;
 use exporter::spec::{Artifact, Spec, layout};
 use llb::proto::{MountContentCache, NetMode, ProxyEnv};
-use llb::{Metadata, Mount, Run, State};
+use llb::{Metadata, Mount, Run, Source, State};
 
+use super::request::has_folder;
 use super::stages::NamedState;
 use super::{Build, Parts};
 use crate::ask::Hints;
-use crate::ask::request::{Stage, Transport};
+use crate::ask::request::{PREVIOUS_CONTEXT, Stage, Transport};
+use crate::base::previous::EXTENSION;
 use crate::base::{Error, Result};
 
 /// Where it sees the user's file system.
@@ -23,6 +25,8 @@ const STAGES: &str = "/stages";
 const CONTEXT: &str = "/context";
 /// Where it sees secrets.
 const SECRETS: &str = "/run/secrets";
+/// Where it sees the placement of the last build.
+const PREVIOUS: &str = "/previous";
 /// Where it makes what the tools of other file systems need.
 const SCRATCH: &str = "/scratch";
 /// Where it leaves the disk.
@@ -39,6 +43,8 @@ impl Build<'_> {
             .map(|(number, (name, state))| (name, format!("{STAGES}/{number}"), state))
             .collect();
         let mut args = self.arguments(spec, parts)?;
+        let previous = self.previous()?;
+        args.extend(previous.is_some().then(|| format!("--previous={PREVIOUS}")));
         args.extend(stages.iter().map(|(name, path, _)| format!("--stage={name}={path}")));
         let files = FileSystems { are_hashed: !self.bridge.caps().has_llb(CONTENT_CACHE) };
         let mut run = hinting(Run::new(args), self.request.hints)
@@ -61,8 +67,36 @@ impl Build<'_> {
         for (_, path, state) in &stages {
             run = run.mount(path.as_str(), files.mount(state));
         }
+        if let Some(previous) = &previous {
+            run = run.mount(PREVIOUS, Mount::bind_readonly(previous));
+        }
         let run = self.with_materials(run, spec)?;
         Ok(self.frontend_image().await?.run(run).mount(OUT))
+    }
+
+    /// The step that makes a tar of a file system; its result is a folder with that, as KubeOS calls it.
+    pub(super) async fn os_tar(&self, rootfs: &State) -> Result<State> {
+        let files = FileSystems { are_hashed: !self.bridge.caps().has_llb(CONTENT_CACHE) };
+        let run = Run::new(["/vmimage", "os-tar", ROOTFS, OUT])
+            .cwd("/")
+            .readonly_root()
+            .network(NetMode::None)
+            .platform(self.worker_platform()?.into())
+            .mount(ROOTFS, files.mount(rootfs))
+            .mount(OUT, Mount::bind(&State::scratch()))
+            .metadata(files.metadata("[vmimage] pack /os.tar".to_owned()));
+        Ok(self.frontend_image().await?.run(run).mount(OUT))
+    }
+
+    /// The client's folder with the placement of the last build, of which nothing else is sent: it may be that of an update.
+    fn previous(&self) -> Result<Option<State>> {
+        let source = || {
+            Source::local(PREVIOUS_CONTEXT, self.opts.session())
+                .attr("local.includepattern", format!("[\"*{EXTENSION}\"]"))
+                .attr("local.sharedkeyhint", PREVIOUS_CONTEXT)
+                .metadata(Metadata::named("[vmimage] load the placement of the last build"))
+        };
+        Ok(has_folder(self.opts, PREVIOUS_CONTEXT)?.then(|| State::source(source())))
     }
 
     fn arguments(&self, spec: &Spec, parts: &Parts) -> Result<Vec<String>> {
@@ -82,7 +116,7 @@ impl Build<'_> {
         let mut args = vec!["/vmimage", "assemble", "--root", ROOTFS, "--boot", BOOT_STAGE];
         args.extend(["--output", OUT, "--spec", &json, "--context", CONTEXT, "--secrets", SECRETS]);
         match self.request.stage {
-            Stage::ContainerDisk => args.push("--container-disk"),
+            Stage::ContainerDisk | Stage::Update => args.extend(["--image", self.request.stage.name()]),
             _ if sparse => args.push("--sparse"),
             _ => {}
         }

@@ -20,19 +20,19 @@ fn build(engine: &str, output: &str) -> Command {
     command
 }
 
-fn engine() -> String {
+pub(crate) fn engine() -> String {
     Engine::ContainerdStore.with(&["vmimage-test/debian:12", &frontend()])
 }
 
 /// What skopeo says of an image.
-fn inspect(what: &str, image: &str) -> Value {
+pub(crate) fn inspect(what: &str, image: &str) -> Value {
     let mut command = Command::new("skopeo");
     command.args(["inspect", what, "--tls-verify=false", image]);
     serde_json::from_str(&run(&mut command)).unwrap()
 }
 
 /// The layers of an image in a layout, as tars; skopeo unpacks none.
-fn layers(image: &str, folder: &Path) -> Vec<PathBuf> {
+pub(crate) fn layers(image: &str, folder: &Path) -> Vec<PathBuf> {
     run(Command::new("skopeo")
         .args(["copy", "--quiet", "--src-tls-verify=false", image])
         .arg(format!("dir:{}", folder.display())));

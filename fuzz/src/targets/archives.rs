@@ -48,6 +48,26 @@ pub(super) const TAR: Target = Target {
     run: read,
 };
 
+pub(super) const UPDATE_LAYER: Target = Target {
+    name: "update-layer",
+    seeds: || vec![members()],
+    words: &[
+        b"ustar\0",
+        b"ustar  \0",
+        b"./",
+        b"././@LongLink",
+        b"SHA256SUMS",
+        b"\x80\0\0\0\0\0\0\x10",
+        b"77777777777\0",
+        b"L",
+        b"x",
+        b"0",
+    ],
+    grain: 512,
+    repair: repair::tar,
+    run: guest::fuzz::update_layer,
+};
+
 pub(super) const LAYERS: Target = Target {
     name: "layers",
     seeds: || {
@@ -165,6 +185,51 @@ fn archive(members: &[(&str, &[u8])]) -> Vec<u8> {
         builder.append_data(&mut header, name, *content).expect("names are short");
     }
     builder.into_inner().expect("memory takes all")
+}
+
+pub(super) const UPDATE: Target = Target {
+    name: "update",
+    seeds: || vec![update()],
+    words: &[
+        b"../",
+        b"/",
+        b"\x80\0\0\0\0\0\0\x10",
+        b"77777777777\0",
+        b"\"format\":",
+        b"\"plain_bytes\":18446744073709551615",
+        b"\"parts\":[",
+        b"99999999999999999999",
+        b"~",
+        b"^",
+        b"trusted comment: ",
+        &[0xff; 4],
+        &[0; 4],
+    ],
+    grain: 36,
+    repair: repair::tar,
+    run: guest::fuzz::update,
+};
+
+/// The files of an update, as far as they are small.
+fn update() -> Vec<u8> {
+    let digest = "ab".repeat(32);
+    let manifest = format!(
+        r#"{{"format":1,"id":"kiosk","version":"1.4.0","compatible":"kiosk","architecture":"x86_64","loader":"grub",
+        "parts":[{{"name":"root","file":"kiosk_1.4.0.root.zst","bytes":60,"sha256":"{digest}","plain_bytes":131072,
+        "block_size":65536,"index":{{"file":"kiosk_1.4.0.root.index","bytes":72,"sha256":"{digest}"}}}}]}}"#
+    );
+    let index = [[7; 32].as_slice(), &[20, 0, 0, 0], &[9; 32], &[40, 0, 0, 0]].concat();
+    let signature = "untrusted comment: signature from minisign secret key\n\
+        RUQf6LRCGA9i559r3g7V1qNyJDApGip8MfqcadIgT9CuhV3EMhHoN1mGTkUidF/z7SrlQgXdy8ofjb7bNJJylDOocrCo8KLzZwo=\n\
+        trusted comment: timestamp:1633700835\tfile:test\tprehashed\n\
+        wLMDjy9FLAuxZ3q4NlEvkgtyhrr0gtTu6KC4KBJdITbbOeAi1zBIYo0v4iTgt8jJpIidRJnp94ABQkJAgAooBQ==\n";
+    archive(&[
+        ("SHA256SUMS", format!("{digest}  manifest.json\n").as_bytes()),
+        ("SHA256SUMS.minisig", signature.as_bytes()),
+        ("manifest.json", manifest.as_bytes()),
+        ("kiosk_1.4.0.root.index", &index),
+        ("boot/vmlinuz-6.1", b"kernel"),
+    ])
 }
 
 /// Every kind of member.

@@ -1,9 +1,9 @@
 //! Whole disks, in every format that is read. Where `inspect` finds nothing wrong, QEMU reads the same bytes.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use exporter::container::{self, Format};
+use exporter::container::{self, Base, Format};
 use exporter::disk::kinds;
 use exporter::disk::{BootCode, Disk, DiskLayout, Placed, TableKind, Unplaced, minimum_size, place};
 use exporter::fs::{DiskBudget, fat};
@@ -73,6 +73,37 @@ pub(super) const DISK: Target = Target {
     run: |input| read(input, None),
     ..ANY
 };
+
+/// A disk that another one is written over, and that lies over a file itself.
+pub(super) const BASE: Target = Target {
+    name: "base",
+    seeds: || {
+        let folder = tempfile::tempdir().expect("there is room");
+        std::fs::write(folder.path().join("below"), vec![1; BELOW]).expect("there is room");
+        let disk = over(folder.path(), "below").expect("it is a base");
+        vec![std::fs::read(disk).expect("it was written")]
+    },
+    words: &[b"below", b"raw\0", b"qcow2", b"\xe2\x79\x2a\xca", b"QFI\xfb", &[0; 8], &[0xff; 8]],
+    run: |input| {
+        let folder = tempfile::tempdir().map_err(told)?;
+        for (name, bytes) in [("below", &vec![1; BELOW][..]), ("base", input)] {
+            std::fs::write(folder.path().join(name), bytes).map_err(told)?;
+        }
+        over(folder.path(), "base").map(drop).map_err(told)
+    },
+    ..ANY
+};
+
+/// Bytes of the file below all.
+const BELOW: usize = 1 << 20;
+
+/// A disk over that file of a folder.
+fn over(folder: &Path, base: &str) -> exporter::Result<PathBuf> {
+    let new = folder.join("new");
+    let base = Base::open(&folder.join(base), &new)?;
+    tree::write(disk().image(), Format::Qcow2, Some(base), &new)?;
+    Ok(new)
+}
 
 fn read(input: &[u8], format: Option<Format>) -> Result<(), String> {
     let folder = tempfile::tempdir().map_err(told)?;

@@ -1,5 +1,7 @@
 //! Partition tables and file systems, in memory.
 
+use std::sync::Arc;
+
 use exporter::disk::gpt::{self, Partition, Table};
 use exporter::disk::kinds;
 use exporter::disk::mbr::{self, BOOT_CODE_LEN};
@@ -91,6 +93,39 @@ pub(super) const EXT4: Target = Target {
         ext4::tree_digest(volume, &budget).map(drop).map_err(told)
     },
 };
+
+/// What a placement begins with, in front of the frame that the bytes are packed in.
+const PLACEMENT_MAGIC: &[u8] = b"vmiplace";
+
+/// Unpacked: whatever it says, nothing of the file system that keeps to it lies on anything else.
+pub(super) const PLACEMENT: Target = Target {
+    name: "placement",
+    seeds: || placement().into_iter().collect(),
+    words: &[&[0; 4], &[1, 0, 0, 0], &[0xff; 4], &[0, 0x80, 0, 0], &[0; 8]],
+    grain: 24,
+    repair: repair::nothing,
+    run: |plain| {
+        let packed = [PLACEMENT_MAGIC, &zstd::bulk::compress(plain, 1).map_err(told)?].concat();
+        let previous = ext4::Placement::read(&packed).map_err(told)?;
+        let mut draft = ext4::Draft::new(&Arc::new(tree::small()), &tree::ext4_options()).map_err(told)?;
+        draft.keep(&previous)?;
+        let size = draft.kept_size().filter(|size| *size <= 64 << 20).ok_or("larger than it has time for")?;
+        let contents = draft.lay_out(size).map_err(told)?.contents();
+        let mut end = 0;
+        for extent in contents.extents.iter() {
+            assert!(extent.offset >= end && extent.end() <= size, "{extent:?} begins before {end}");
+            end = extent.end();
+        }
+        Ok(())
+    },
+};
+
+/// That of a small tree, if zstd and the file system are what they were.
+fn placement() -> Option<Vec<u8>> {
+    let draft = ext4::Draft::new(&Arc::new(tree::small()), &tree::ext4_options()).ok()?;
+    let packed = draft.lay_out(16 << 20).ok()?.placement().ok()?;
+    zstd::decode_all(packed.strip_prefix(PLACEMENT_MAGIC)?).ok()
+}
 
 /// The first byte is the number of the partition, the second the MiB that the disk is larger, as far as all of it is
 /// held in memory here.

@@ -1,9 +1,10 @@
 //! Files for whole inputs, and disks of them.
 
 use std::num::NonZeroUsize;
+use std::path::Path;
 use std::sync::Arc;
 
-use exporter::container::{self, Format, Target};
+use exporter::container::{self, Base, Format, Target};
 use exporter::engine::{RawImage, Run};
 use exporter::fs::Contents;
 use exporter::fs::ext4;
@@ -44,16 +45,21 @@ pub(super) fn small() -> Tree {
     tree
 }
 
-/// An ext4 as small as it gets.
-pub(super) fn ext4(tree: Tree, more: u64) -> exporter::Result<Contents> {
-    let options = ext4::Options {
+/// What an ext4 is to be.
+pub(super) fn ext4_options() -> ext4::Options {
+    ext4::Options {
         label: "root".to_owned(),
         uuid: Uuid::from_text("0f5c9a52-9d0c-4a0e-8d3e-6a1f0e7f4b11"),
         hash_seed: Uuid::from_text("7a1e2d90-35e8-4d0b-9d53-1f4fd2a6d4c2"),
         size: 0,
         created: TIME,
         reserved_percent: 5,
-    };
+    }
+}
+
+/// An ext4 as small as it gets.
+pub(super) fn ext4(tree: Tree, more: u64) -> exporter::Result<Contents> {
+    let options = ext4_options();
     let tree = Arc::new(tree);
     let size = ext4::minimum_size(&tree, &options)?;
     ext4::plan(&tree, &ext4::Options { size: size + more, ..options })
@@ -63,17 +69,29 @@ pub(super) fn ext4(tree: Tree, more: u64) -> exporter::Result<Contents> {
 pub(super) fn file(image: RawImage<'_>, format: Format) -> exporter::Result<Vec<u8>> {
     let folder = tempfile::tempdir().map_err(|error| exporter::Error::io("", "no folder", error))?;
     let path = folder.path().join("disk");
+    write(image, format, None, &path)?;
+    std::fs::read(&path).map_err(|error| exporter::Error::io("", "cannot read the disk", error))
+}
+
+/// The same at `path`, and over a base.
+pub(super) fn write(
+    image: RawImage<'_>,
+    format: Format,
+    base: Option<Base>,
+    path: &Path,
+) -> exporter::Result<()> {
     let target = Target {
-        path: path.clone(),
+        path: path.to_owned(),
         format,
         compression: format.default_compression(),
         id: Uuid::from_text("1c5b6a3e-58f5-4c0c-9d02-6a1f0e7f4b12"),
         appliance: container::Appliance::default(),
         update: None,
+        base,
+        placement: None,
         sparse: false,
     };
-    container::write(image, &[target], &Run::silent(NonZeroUsize::MIN))?;
-    std::fs::read(&path).map_err(|error| exporter::Error::io("", "cannot read the disk", error))
+    container::write(image, &[target], &Run::silent(NonZeroUsize::MIN))
 }
 
 /// A layout as its bytes.

@@ -123,6 +123,46 @@ pub(super) const NETLINK: Target = Target {
     run: guest::fuzz::netlink,
 };
 
+pub(super) const NAMES: Target = Target {
+    name: "names",
+    seeds: || vec![names_answer()],
+    words: &[
+        b"\x81\x83",
+        b"\xc0\x0c",
+        b"\0\x05\0\x01",
+        b"\0\x1c\0\x01",
+        b"\xff\xff",
+        b"\0\x29",
+        b"\x01h\xc0\x0e",
+    ],
+    grain: 1,
+    repair: repair::nothing,
+    run: guest::fuzz::names,
+};
+
+pub(super) const UPDATE_SERVER: Target = Target {
+    name: "update-server",
+    seeds: update_answers,
+    words: &[
+        b"HTTP/1.1 200 OK\r\n",
+        b"HTTP/1.0 206 Partial Content\r\n",
+        b"HTTP/1.1 302 Found\r\n",
+        b"HTTP/1.1 416 Range Not Satisfiable\r\n",
+        b"Location: /kiosk/x\r\n",
+        b"Content-Range: bytes 4-19/*\r\n",
+        b"Content-Range: bytes 4-18446744073709551615/*\r\n",
+        b"Content-Length: 18446744073709551615\r\n",
+        b"Transfer-Encoding: chunked\r\n\r\nffffffffffffffff\r\n",
+        b"ETag: \"a\"\r\n",
+        b"Connection: close\r\n",
+        b"\r\n\r\n",
+        b"\n--answer--\n",
+    ],
+    grain: 1,
+    repair: repair::nothing,
+    run: guest::fuzz::update_server,
+};
+
 /// A `vmimage.toml` that needs no other file.
 const CONFIG: &[u8] = b"size = \"2G\"\nfirmware = \"uefi\"\n[[users]]\nname = \"ada\"\n[[files]]\npath = \"/etc/motd\"\ncontent = \"hello\"\n\
                         [[hooks]]\nrun = \"true\"\n";
@@ -186,6 +226,43 @@ fn dhcp_answer() -> Vec<u8> {
     ];
     let options = options.iter().flat_map(|(code, value)| [&[*code, value.len() as u8][..], value].concat());
     header.into_iter().chain(options).chain([255]).collect()
+}
+
+/// `u.example` is another name of `h.example`, which has an address.
+fn names_answer() -> Vec<u8> {
+    let header: &[u8] = b"\0\x07\x81\x80\0\x01\0\x02\0\0\0\0";
+    let question: &[u8] = b"\x01u\x07example\0\0\x01\0\x01";
+    let alias: &[u8] = b"\xc0\x0c\0\x05\0\x01\0\0\0\x3c\0\x04\x01h\xc0\x0e";
+    let address: &[u8] = b"\xc0\x27\0\x01\0\x01\0\0\0\x3c\0\x04\xc0\0\x02\x07";
+    [header, question, alias, address].concat()
+}
+
+/// Of servers with ranges and without, and of one that sends on.
+fn update_answers() -> Vec<Vec<u8>> {
+    let close = "Connection: close\r\n";
+    let small = format!(
+        "HTTP/1.1 206 Partial Content\r\nContent-Range: bytes 0-3/4\r\nContent-Length: 4\r\n{close}\r\nsums"
+    );
+    let part = format!(
+        "HTTP/1.1 206 Partial Content\r\nETag: \"a\"\r\nContent-Range: bytes 4-19/32\r\nContent-Length: 16\r\n{close}\r\n0123456789abcdef"
+    );
+    let none = format!("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n{close}\r\n");
+    let all = "HTTP/1.0 200 OK\r\nContent-Length: 32\r\n\r\n0123456789abcdef0123456789abcdef".to_owned();
+    let chunks = format!(
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n{close}\r\n20\r\n0123456789abcdef0123456789abcdef\r\n0\r\n\r\n"
+    );
+    let elsewhere =
+        format!("HTTP/1.1 302 Found\r\nLocation: http://host/x\r\nContent-Length: 0\r\n{close}\r\n");
+    [vec![&small, &part], vec![&none, &all], vec![&elsewhere, &small, &elsewhere, &part], vec![&all, &chunks]]
+        .map(|answers| {
+            answers
+                .iter()
+                .map(|answer| answer.as_str())
+                .collect::<Vec<_>>()
+                .join("\n--answer--\n")
+                .into_bytes()
+        })
+        .to_vec()
 }
 
 /// The kernel has done it.

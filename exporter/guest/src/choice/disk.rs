@@ -36,6 +36,8 @@ pub(super) struct Disk {
 /// A partition of it.
 pub(super) struct Partition {
     pub(super) path: PathBuf,
+    /// Its number, from 1.
+    pub(super) number: u32,
     pub(super) label: String,
     /// Its identity in the table, as the kernel writes it.
     pub(super) id: String,
@@ -52,11 +54,20 @@ impl Disk {
             let mut bytes = vec![0; len];
             file.read_exact_at(&mut bytes, at).map(|()| bytes).map_err(in_file(disk))
         };
-        let table = Table::read(block.into(), read)?.map_err(|refusal| match refusal {
-            Refusal::LeftAlone(reason) => format!("{}: {reason}", disk.display()),
-            Refusal::IsWhole => format!("{}: has no table", disk.display()),
-        })?;
+        let table = Table::read(block.into(), read)?.map_err(|refusal| refused(disk, &refusal))?;
         Ok(Self { device, table })
+    }
+
+    /// Give a partition another label. The kernel learns of it at the next boot; whoever asks this disk, now.
+    pub(super) fn relabel(self, partition: &Partition, label: &str) -> Result<(), String> {
+        let disk = &self.device.path;
+        let writes = self.table.relabel(partition.number, label);
+        let writes = writes.map_err(|refusal| refused(disk, &refusal))?;
+        let file = File::options().write(true).open(disk).map_err(in_file(disk))?;
+        writes.iter().try_for_each(|(at, bytes)| {
+            // Each is on the disk before the next one starts.
+            file.write_all_at(bytes, *at).and_then(|()| file.sync_data()).map_err(in_file(disk))
+        })
     }
 
     /// Its partitions for roots, in their order.
@@ -76,9 +87,18 @@ impl Disk {
         let entries = self.table.entries().filter(|(_, entry)| entry.partition_type_guid == kind);
         let partition = |(number, entry): (u32, Entry)| {
             let path = self.device.child(number)?.path;
-            Ok(Partition { path, label: entry.name(), id: entry.id() })
+            Ok(Partition { path, number, label: entry.name(), id: entry.id() })
         };
         entries.map(partition).collect()
+    }
+
+    /// The partition with the kernels that GRUB reads beside the slots, mounted.
+    pub(super) fn kernel_volume(&self) -> Result<Mounted, String> {
+        let beside = self.of_type(XBOOTLDR)?.into_iter().next();
+        let volume = beside
+            .map_or_else(|| self.of_type(ESP).map(|esps| esps.into_iter().next()), |it| Ok(Some(it)))?;
+        let volume = volume.ok_or_else(|| format!("{}: has no ESP", self.device.path.display()))?;
+        Mounted::kernels(&volume.path)
     }
 
     /// Where its boot loader keeps what it knows, mounted: the ESP, or the partition beside it that systemd-boot reads.
@@ -90,5 +110,12 @@ impl Disk {
             Some(beside) if esp.path.join(SYSTEMD_BOOT).exists() => Mounted::beside(&beside.path),
             _ => Ok(esp),
         }
+    }
+}
+
+fn refused(disk: &Path, refusal: &Refusal) -> String {
+    match refusal {
+        Refusal::LeftAlone(reason) => format!("{}: {reason}", disk.display()),
+        Refusal::IsWhole => format!("{}: has no table", disk.display()),
     }
 }

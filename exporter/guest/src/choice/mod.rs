@@ -15,6 +15,7 @@ mod disk;
 mod entries;
 mod entry_name;
 mod health;
+pub(crate) mod machine;
 mod mounted;
 mod record;
 mod status;
@@ -24,12 +25,14 @@ use std::os::unix::fs::{OpenOptionsExt, symlink};
 use std::path::Path;
 use std::process::ExitCode;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::early::guard;
 use disk::{Disk, Partition};
-use record::{Record, State, Trial};
+pub(crate) use record::Trial;
+use record::{Record, State};
 use status::Status;
+pub(crate) use status::shown_state;
 
 /// What it is asked for.
 pub const WORDS: &[&str] = &["status", "good", "healthy", "bad", "next"];
@@ -50,23 +53,23 @@ const NO_GUARD: &str = "vmimage.guard=off";
 /// Held by whoever reads what the boot loader knows to write it.
 const LOCK: &str = "/run/vmimage-boot.lock";
 /// The label of a slot without a root.
-const EMPTY: &str = "_empty";
+pub(crate) const EMPTY: &str = "_empty";
 
 /// A place for a root.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-enum Slot {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Slot {
     A,
     B,
 }
 
 impl Slot {
-    const ALL: [Self; 2] = [Self::A, Self::B];
+    pub(crate) const ALL: [Self; 2] = [Self::A, Self::B];
 
-    fn named(name: &str) -> Option<Self> {
+    pub(crate) fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|slot| slot.name() == name)
     }
 
-    fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::A => "A",
             Self::B => "B",
@@ -74,14 +77,14 @@ impl Slot {
     }
 
     /// That of the two which is this one's.
-    fn of<T>(self, [a, b]: &[T; 2]) -> &T {
+    pub(crate) fn of<T>(self, [a, b]: &[T; 2]) -> &T {
         match self {
             Self::A => a,
             Self::B => b,
         }
     }
 
-    fn other(self) -> Self {
+    pub(crate) fn other(self) -> Self {
         match self {
             Self::A => Self::B,
             Self::B => Self::A,

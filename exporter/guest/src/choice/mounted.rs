@@ -13,10 +13,13 @@ use crate::init::modules::Modules;
 const ESP: &str = "/run/vmimage-esp";
 const BESIDE: &str = "/run/vmimage-boot";
 const ROOT: &str = "/run/vmimage-slot";
+/// The same of the partition with the kernels beside the slots.
+const KERNELS: &str = "/run/vmimage-kernels";
 /// What a mount takes: the driver, and the sets of characters that kernels are built to have names in.
 const FAT_DRIVERS: [&str; 5] = ["vfat", "nls_cp437", "nls_ascii", "nls_iso8859_1", "nls_utf8"];
 /// What a root in a slot may be, with what a mount takes.
-const ROOTS: [(&str, &[&str]); 2] = [("ext4", &["crc32c", "ext4"]), ("erofs", &["erofs"])];
+const ROOTS: [(&str, &[&str]); 2] = [("ext4", &EXT4_DRIVERS), ("erofs", &["erofs"])];
+const EXT4_DRIVERS: [&str; 2] = ["crc32c", "ext4"];
 const MOUNTS: &str = "/proc/self/mountinfo";
 
 const SAFE: MountFlags = MountFlags::NOSUID.union(MountFlags::NODEV).union(MountFlags::NOEXEC);
@@ -38,17 +41,28 @@ impl Mounted {
         Self::fat(device, BESIDE)
     }
 
+    /// The same of one with the kernels of both slots, a FAT or an ext4.
+    pub(super) fn kernels(device: &Path) -> Result<Self, String> {
+        if let Some(there) = Self::there(device)? {
+            return Ok(there);
+        }
+        let ext4 = |at: &Path| with_drivers(&EXT4_DRIVERS, || mount(device, at, "ext4", SAFE, None));
+        Self::make(KERNELS, |at| mount_fat(device, at).or_else(|_| ext4(at))).map_err(in_file(device))
+    }
+
     fn fat(device: &Path, at: &str) -> Result<Self, String> {
+        if let Some(there) = Self::there(device)? {
+            return Ok(there);
+        }
+        Self::make(at, |at| mount_fat(device, at)).map_err(in_file(device))
+    }
+
+    /// Where it is mounted already.
+    fn there(device: &Path) -> Result<Option<Self>, String> {
         let mounts = fs::read_to_string(MOUNTS).map_err(in_file(Path::new(MOUNTS)))?;
         let number = rustix::fs::stat(device).map_err(in_file(device))?.st_rdev;
         let number = format!("{}:{}", rustix::fs::major(number), rustix::fs::minor(number));
-        if let Some(path) = mounted_for_writing(&mounts, &number) {
-            return Ok(Self { path, is_ours: false });
-        }
-        Self::make(at, |at| {
-            with_drivers(&FAT_DRIVERS, || mount(device, at, "vfat", SAFE, Some(c"umask=077")))
-        })
-        .map_err(in_file(device))
+        Ok(mounted_for_writing(&mounts, &number).map(|path| Self { path, is_ours: false }))
     }
 
     /// The root on this device, to be read; that of the machine is there already.
@@ -75,6 +89,10 @@ impl Mounted {
         mounted(&path)?;
         Ok(Self { path, is_ours: true })
     }
+}
+
+fn mount_fat(device: &Path, at: &Path) -> Result<(), Errno> {
+    with_drivers(&FAT_DRIVERS, || mount(device, at, "vfat", SAFE, Some(c"umask=077")))
 }
 
 fn with_drivers(drivers: &[&str], mounted: impl Fn() -> Result<(), Errno>) -> Result<(), Errno> {

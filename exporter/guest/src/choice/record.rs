@@ -33,13 +33,13 @@ pub(super) struct State {
 
 /// What it says of a slot.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Trial {
+pub(crate) struct Trial {
     /// Whether it may be started.
-    pub(super) is_ok: bool,
+    pub(crate) is_ok: bool,
     /// Whether nobody has said yet that its root is good.
-    pub(super) is_tried: bool,
+    pub(crate) is_tried: bool,
     /// How many starts were not followed by a good boot.
-    pub(super) tries: u32,
+    pub(crate) tries: u32,
 }
 
 impl Record {

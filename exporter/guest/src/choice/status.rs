@@ -71,7 +71,7 @@ impl<'a> Status<'a> {
 }
 
 /// In the words of the glossary: `trying` until a boot was good.
-fn shown_state(trial: &Trial, label: &str) -> &'static str {
+pub(crate) fn shown_state(trial: &Trial, label: &str) -> &'static str {
     match trial {
         _ if is_empty(label, trial) => "empty",
         Trial { is_ok: false, .. } => "bad",
@@ -86,10 +86,8 @@ pub(super) mod testing {
     use super::*;
 
     pub(crate) fn slots() -> [Partition; 2] {
-        [("/dev/vda3", "root-a", "aa"), ("/dev/vda4", EMPTY, "bb")].map(|(path, label, id)| Partition {
-            path: path.into(),
-            label: label.into(),
-            id: id.into(),
+        [("/dev/vda3", 3, "root-a", "aa"), ("/dev/vda4", 4, EMPTY, "bb")].map(|(path, number, label, id)| {
+            Partition { path: path.into(), number, label: label.into(), id: id.into() }
         })
     }
 }

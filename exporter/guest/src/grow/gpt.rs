@@ -1,4 +1,5 @@
-//! GUID partition tables (UEFI 2.10, section 5.3), as far as the last partition can grow with the disk.
+//! GUID partition tables (UEFI 2.10, section 5.3), as far as the last partition can grow with the disk, and a partition get
+//! another label.
 //!
 //! ```text
 //! block 0        protective MBR
@@ -16,7 +17,8 @@
 //! entries behind the entries ▶ header: they are there ▶ entries in their place ▶ header: they are here
 //! ```
 //!
-//! A header is in one sector, which is written or is not. What was cut before the last one is done again at the next boot.
+//! A header is in one sector, which is written or is not. What was cut before the last one is done again at the next boot, or
+//! by the next update.
 
 use std::mem::{offset_of, size_of};
 
@@ -71,10 +73,13 @@ pub(crate) struct Entry {
 
     attributes: U64,
     /// UTF-16, up to a zero.
-    partition_name: [U16; 36],
+    partition_name: [U16; LABEL_MAX],
 }
 
 const _: () = assert!(size_of::<Entry>() == 128);
+
+/// How many units of UTF-16 a label has.
+pub(crate) const LABEL_MAX: usize = 36;
 
 /// Where the first table's entries are: behind its header.
 const ENTRIES: u64 = 2;
@@ -149,11 +154,35 @@ impl Table {
         Ok(Growth { start: start * self.block, len, writes: self.changes(last_block, last_usable) })
     }
 
+    /// Give partition `number` (from 1) another label: what to write, in this order.
+    pub(crate) fn relabel(mut self, number: u32, label: &str) -> Result<Vec<(u64, Vec<u8>)>, Refusal> {
+        let units: Vec<_> = label.encode_utf16().map(U16::new).collect();
+        let mut name = [U16::default(); LABEL_MAX];
+        let place =
+            name.get_mut(..units.len()).ok_or(Refusal::LeftAlone("a label has 36 characters at most"))?;
+        place.copy_from_slice(&units);
+        let (last_block, last_usable) = (self.header.alternate_lba.get(), self.header.last_usable_lba.get());
+        if last_block.checked_sub(self.entries_blocks()).is_none_or(|entries| entries <= last_usable) {
+            return Err(Refusal::LeftAlone("the partition table has no room for its backup"));
+        }
+        // Where it was cut, its entries lie behind their place, which is free.
+        if !self.is_cut() && !self.has_room() {
+            return Err(Refusal::LeftAlone(
+                "a power cut could tear the partition table, which has no room behind it",
+            ));
+        }
+        let entry_len = self.header.size_of_partition_entry.get() as usize;
+        let bytes = self.entries.chunks_exact_mut(entry_len).nth((number as usize).wrapping_sub(1));
+        let entry = bytes.and_then(|bytes| Entry::mut_from_prefix(bytes).ok());
+        let entry = entry.map(|(entry, _)| entry).filter(|entry| entry.is_used());
+        entry.ok_or(Refusal::LeftAlone("not in the partition table"))?.partition_name = name;
+        Ok(self.changes(last_block, last_usable))
+    }
+
     /// What to write of a disk with these last blocks, in this order.
     fn changes(mut self, last_block: u64, last_usable: u64) -> Vec<(u64, Vec<u8>)> {
         let (blocks, behind) = (self.entries_blocks(), ENTRIES + self.entries_blocks());
-        let has_room = self.header.partition_entry_lba == ENTRIES
-            && self.entries().all(|(_, entry)| entry.starting_lba.get() >= behind + blocks);
+        let has_room = self.has_room();
         if self.is_cut() {
             self.header.partition_entry_lba = ENTRIES.into();
             self.header.first_usable_lba = behind.into();
@@ -166,10 +195,11 @@ impl Table {
             ..self.header
         });
         let place = |header: Header, place: u64| Header { partition_entry_lba: place.into(), ..header };
-        let mut writes = self.writes(place(backup, last_usable + 1)).to_vec();
-        if self.mbr.get(MBR_TYPE) == Some(&GPT_PROTECTIVE) {
-            let size = u32::try_from(last_block).unwrap_or(u32::MAX);
-            writes.push((MBR_SIZE_IN_LBA as u64, size.to_le_bytes().to_vec()));
+        let mut writes = self.writes(place(backup, last_block - blocks)).to_vec();
+        let size = u32::try_from(last_block).unwrap_or(u32::MAX).to_le_bytes();
+        let is_same = self.mbr.get(MBR_SIZE_IN_LBA..MBR_SIZE_IN_LBA + size.len()) == Some(&size);
+        if self.mbr.get(MBR_TYPE) == Some(&GPT_PROTECTIVE) && !is_same {
+            writes.push((MBR_SIZE_IN_LBA as u64, size.to_vec()));
         }
         if has_room {
             let beside = Header { first_usable_lba: (behind + blocks).into(), ..place(first, behind) };
@@ -185,6 +215,13 @@ impl Table {
             (header.partition_entry_lba.get() * self.block, self.entries.clone()),
             (header.my_lba.get() * self.block, header.seal().as_bytes().to_vec()),
         ]
+    }
+
+    /// Whether the entries are in their place, and as many blocks behind them are nobody's.
+    fn has_room(&self) -> bool {
+        let end = ENTRIES + 2 * self.entries_blocks();
+        self.header.partition_entry_lba == ENTRIES
+            && self.entries().all(|(_, entry)| entry.starting_lba.get() >= end)
     }
 
     /// Blocks that the entries take.
@@ -405,6 +442,65 @@ mod tests {
             }
             assert!(cut == whole);
         }
+    }
+
+    fn labels(disk: &[u8]) -> Vec<String> {
+        let read = |at: u64, len: usize| Ok(disk[at as usize..][..len].to_vec());
+        let table = Table::read(512, read).unwrap().unwrap();
+        table.entries().map(|(_, entry)| entry.name()).collect()
+    }
+
+    fn relabel(disk: &[u8], number: u32, label: &str) -> Result<Vec<(u64, Vec<u8>)>, Refusal> {
+        let read = |at: u64, len: usize| Ok(disk[at as usize..][..len].to_vec());
+        Table::read(512, read).unwrap().unwrap().relabel(number, label)
+    }
+
+    /// Also where a growth was cut before, at any write of it.
+    #[test]
+    fn the_first_table_is_whole_wherever_a_new_label_is_cut() {
+        let mut new = disk(512, 4 * MIB, &[(2048, 4095), (4096, 6143)]);
+        let mut starts = vec![new.clone()];
+        new.resize(6 * MIB as usize, 0);
+        for (at, bytes) in grow(512, &new, 2, 6 * MIB).unwrap().writes {
+            new[at as usize..][..bytes.len()].copy_from_slice(&bytes);
+            starts.push(new.clone());
+        }
+        for (start, is_forward) in starts.iter().flat_map(|start| [(start, true), (start, false)]) {
+            let (mut cut, before) = (start.clone(), ends(512, start));
+            for (at, bytes) in relabel(start, 1, "kiosk_1.4.0").unwrap() {
+                let mut sectors: Vec<_> = (at..).step_by(512).zip(bytes.chunks(512)).collect();
+                if !is_forward {
+                    sectors.reverse();
+                }
+                for (at, sector) in sectors {
+                    cut[at as usize..][..sector.len()].copy_from_slice(sector);
+                    let seen = labels(&cut);
+                    assert!(["root-a", "kiosk_1.4.0"].contains(&&*seen[0]) && seen[1] == "root-a", "{at}");
+                    assert_eq!(ends(512, &cut), before);
+                    let mut again = cut.clone();
+                    for (at, bytes) in relabel(&cut, 1, "_empty").unwrap() {
+                        again[at as usize..][..bytes.len()].copy_from_slice(&bytes);
+                    }
+                    assert_eq!(labels(&again), ["_empty", "root-a"]);
+                }
+            }
+            assert_eq!(labels(&cut), ["kiosk_1.4.0", "root-a"]);
+            let header = Header::read_from_bytes(&cut[512..604]).unwrap();
+            let backup = header.alternate_lba.get() as usize * 512;
+            let backup = Header::read_from_bytes(&cut[backup..][..92]).unwrap();
+            assert_eq!(backup.header_crc32, backup.crc32());
+            assert_eq!(backup.partition_entry_array_crc32, header.partition_entry_array_crc32);
+        }
+    }
+
+    #[test]
+    fn a_label_that_cannot_be_written_safely_is_refused() {
+        let with_room = disk(512, 8 * MIB, &[(2048, 4095)]);
+        assert!(relabel(&with_room, 1, &"x".repeat(36)).is_ok());
+        assert!(relabel(&with_room, 1, &"x".repeat(37)).is_err());
+        assert_eq!(relabel(&with_room, 2, "x"), Err(Refusal::LeftAlone("not in the partition table")));
+        assert_eq!(relabel(&with_room, 0, "x"), Err(Refusal::LeftAlone("not in the partition table")));
+        assert!(relabel(&disk(512, 8 * MIB, &[(40, 4095)]), 1, "x").is_err());
     }
 
     /// A disk that has become larger again while its table was behind its place.

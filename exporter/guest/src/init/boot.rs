@@ -19,6 +19,7 @@ use crate::init::power;
 use crate::init::service::Service;
 use crate::init::shutdown;
 use crate::init::supervise::Supervisor;
+use crate::init::updates;
 
 /// How long the service waits for addresses.
 const NETWORK_TIMEOUT: Duration = Duration::from_secs(20);
@@ -61,6 +62,8 @@ pub(crate) fn run() -> ExitCode {
         }
     });
     network.wait(NETWORK_TIMEOUT, CARRIER_TIMEOUT);
+    // Before the service: a version in which it never comes up is mended by the next one.
+    say_error(updates::start_watch());
 
     let action = match Service::read() {
         Ok(service) => Supervisor::new(service, inbox).run(),

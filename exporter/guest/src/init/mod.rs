@@ -31,6 +31,7 @@ mod resolver;
 pub(crate) mod service;
 mod shutdown;
 mod supervise;
+mod updates;
 mod user;
 
 /// The program.

@@ -19,21 +19,21 @@
 //! The layer's name is the digest of its bytes, and a qcow2 gets its header last: it is the one format
 //! whose file is read again before it is complete. The layer is not compressed, since the disk is.
 //!
-//! The layer and what describes it are public: a daemon or a registry may get them without the archive.
+//! The layer is public, and what describes it ([`image`](super::image)): a daemon or a registry may get them without the
+//! archive.
 //!
 //! Read: what is written here, and every other archive with a qcow2 in a layer that is not compressed.
 
-mod image;
 mod layer;
 mod read;
 mod write;
 
-pub use crate::date::rfc3339;
-pub use image::{Blob, CREATED, ContainerDiskImage, INDEX, MANIFEST, TITLE, VERSION, index, manifest};
 pub use layer::{DIRECTORY, DIRECTORY_MODE, DISK_MODE, Layer, OWNER, QCOW2, RAW};
 pub use read::disk_range;
 pub(super) use read::{find, open};
 pub(super) use write::Writer;
 
+/// What an image says that it has in its layer.
+pub const CONTENT: &str = "containerDisk";
 /// Where the blobs of an OCI image layout lie.
 const BLOBS: &str = "blobs/sha256/";

@@ -3,9 +3,9 @@
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use super::image::{self, Blob, ContainerDiskImage, MANIFEST, TITLE, VERSION};
-use super::{BLOBS, Layer};
+use super::{BLOBS, CONTENT, Layer};
 use crate::container::archive::{self, Access, END, RECORD};
+use crate::container::image::{self, Blob, LayerImage, MANIFEST, TITLE, VERSION};
 use crate::container::place::{Place, Window};
 use crate::container::{Appliance, Compression, Format, qcow2};
 use crate::engine::{CHUNK, Chunk, RawImage, Sink, Stored};
@@ -90,15 +90,15 @@ impl<'a> Writer<'a> {
         self.place.write_at(&description, LAYER_AT + layer.size)
     }
 
-    fn image(&self) -> ContainerDiskImage {
+    fn image(&self) -> LayerImage {
         let Appliance { name, version, architecture, .. } = &self.appliance;
         let title = (TITLE.to_owned(), name.clone());
         let version = version.iter().map(|version| (VERSION.to_owned(), version.clone()));
         let labels = std::iter::once(title).chain(version).collect();
-        ContainerDiskImage { architecture: *architecture, created: CREATED, labels }
+        LayerImage { content: CONTENT, architecture: *architecture, created: CREATED, labels }
     }
 
-    fn index(&self, image: &ContainerDiskImage, manifest: &Blob) -> Value {
+    fn index(&self, image: &LayerImage, manifest: &Blob) -> Value {
         let mut descriptor = manifest.descriptor(MANIFEST);
         descriptor["platform"] = image.platform();
         let full_name = format!("docker.io/library/{}:{TAG}", repository(&self.appliance.name));

@@ -89,10 +89,10 @@ impl<F: ReadAt> Reader<F> {
                 findings.shares(name, offset..end);
             }
             // One that reads as zero may have a place in the file.
-            Mapping::Plain(_) | Mapping::Zero if entry & OFFSET != 0 => {
+            Mapping::Absent | Mapping::Plain(_) | Mapping::Zero if entry & OFFSET != 0 => {
                 self.check_place(&name, entry & OFFSET, entry, findings);
             }
-            Mapping::Plain(_) | Mapping::Zero => {}
+            Mapping::Absent | Mapping::Plain(_) | Mapping::Zero => {}
         }
         Ok(())
     }

@@ -47,6 +47,8 @@ impl Header {
 
     /// Incompatible feature: a crashed writer left reference counts behind; the mappings are whole.
     pub(super) const DIRTY: u64 = 1 << 0;
+    /// Incompatible feature: the clusters lie in a file of their own.
+    pub(super) const EXTERNAL_DATA: u64 = 1 << 2;
     /// Incompatible feature: `compression_type` is not zlib.
     pub(super) const COMPRESSION_TYPE: u64 = 1 << 3;
 
@@ -59,6 +61,29 @@ const _: () = assert!(Header::SIZE_V2 == 72);
 const _: () = assert!(offset_of!(Header, l1_table_offset) == 40);
 const _: () = assert!(offset_of!(Header, refcount_order) == 96);
 const _: () = assert!(offset_of!(Header, compression_type) == 104);
+
+/// What stands in front of the bytes of a header extension, which are padded to multiples of 8; section "Header
+/// extensions". They follow the header, and the name of the backing file follows them, all in the first cluster.
+#[derive(FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub(super) struct Extension {
+    pub(super) kind: U32,
+    pub(super) len: U32,
+}
+
+impl Extension {
+    pub(super) const SIZE: usize = size_of::<Self>();
+
+    /// The last one, of no bytes.
+    pub(super) const END: u32 = 0;
+    /// The name of the backing file's format.
+    pub(super) const BACKING_FORMAT: u32 = 0xe279_2aca;
+}
+
+const _: () = assert!(Extension::SIZE == 8);
+
+/// Largest name of a backing file in bytes.
+pub(super) const BACKING_NAME_MAX: usize = 1023;
 
 /// Largest L1 table in entries, QEMU's limit of 32 MiB: a disk of 2 PiB with clusters of 64 KiB.
 pub(super) const L1_MAX: u64 = 1 << 22;

@@ -21,13 +21,24 @@
 //! - one thing in each cluster, or as many as its reference count says; the bit in the entry set if the count is 1
 //! - compressed clusters as raw deflate, or a zstd frame, that unpacks to a cluster
 //!
-//! Read: what is written here, and every other image without backing file, encryption, external data
-//! and extended L2 entries.
+//! Over a [`Base`] it has the clusters alone that differ from that disk: those that are zero here and not there are
+//! marked as zero, all others that are alike are not allocated, and the tables lie behind the clusters, since nobody
+//! knows before how many there will be. The header names the base as QEMU's does: by a path relative to the new file,
+//! and with its format.
+//!
+//! Read: what is written here, and every other image without encryption, external data and extended L2 entries; one
+//! with a backing file only as a base that was named.
 
+mod arriving;
+mod base;
 mod check;
+mod clusters;
 mod format;
 mod read;
 mod write;
+
+pub use arriving::Arriving;
+pub use base::Base;
 
 pub use read::{Reader, is_qcow2, virtual_size};
 pub(super) use write::Writer;

@@ -12,7 +12,7 @@ use super::format::{
 use crate::container::blocks::read_blocks;
 use crate::container::cache::Cache;
 use crate::error::{Error, Kind, Result};
-use crate::read_at::{ReadAt, check_range};
+use crate::read_at::{ReadAt, Shared, check_range};
 
 /// Whether a file begins as a qcow2 does.
 pub fn is_qcow2<F: ReadAt + ?Sized>(file: &F) -> bool {
@@ -33,21 +33,46 @@ pub struct Reader<F> {
     pub(super) header: Header,
     pub(super) l1: Vec<U64>,
     unpacked: Cache,
+    /// What has the clusters that are not in the file.
+    backing: Option<Shared>,
 }
 
 /// What an L2 entry says of a cluster.
 pub(super) enum Mapping {
+    /// Nothing: it is as in the backing file, or else zero.
+    Absent,
     Zero,
     Plain(u64),
-    Packed { offset: u64, len: u64 },
+    Packed {
+        offset: u64,
+        len: u64,
+    },
 }
 
 impl<F: ReadAt> Reader<F> {
     /// Read the header and the L1 table.
     ///
     /// # Errors
-    /// [`Kind::Corrupt`], and [`Kind::Unsupported`] for what is not read here.
+    /// [`Kind::Corrupt`], and [`Kind::Unsupported`] for what is not read here: a backing file as well, since who names
+    /// a disk has not asked for any other file to be read.
     pub fn new(file: F) -> Result<Self> {
+        let reader = Self::tables(file)?;
+        match reader.header.backing_file_offset.get() {
+            0 => Ok(reader),
+            _ => {
+                Err(unsupported("backing files")
+                    .with_hint("make a whole disk of it: qemu-img convert -O qcow2"))
+            }
+        }
+    }
+
+    /// The image over `backing`, which has what the file has not.
+    pub(super) fn over(file: F, backing: Shared) -> Result<Self> {
+        Ok(Self { backing: Some(backing), ..Self::tables(file)? })
+    }
+
+    /// The image as far as the file has it.
+    pub(in crate::container) fn tables(file: F) -> Result<Self> {
         let header = read_header(&file)?;
         check_supported(&header)?;
         check_tables(&header, file.size())?;
@@ -55,7 +80,7 @@ impl<F: ReadAt> Reader<F> {
         file.read_at(header.l1_table_offset.get(), &mut l1)?;
         let l1 = l1.as_chunks().0.iter().map(|&entry| U64::from_bytes(entry)).collect();
         let unpacked = Cache::of_unpacked(1 << header.cluster_bits.get(), file.size());
-        Ok(Self { file, header, l1, unpacked })
+        Ok(Self { file, header, l1, unpacked, backing: None })
     }
 
     fn cluster_bits(&self) -> u32 {
@@ -105,25 +130,32 @@ impl<F: ReadAt> Reader<F> {
                 "cluster {cluster} is marked as zero, which version 2 does not know"
             )));
         }
-        Ok(if entry & ZERO != 0 || offset == 0 { Mapping::Zero } else { Mapping::Plain(offset) })
+        Ok(match offset {
+            _ if entry & ZERO != 0 => Mapping::Zero,
+            0 => Mapping::Absent,
+            offset => Mapping::Plain(offset),
+        })
     }
 
     fn mapping(&self, cluster: u64) -> Result<Mapping> {
         match self.l2_table(cluster / self.l2_len())? {
-            None => Ok(Mapping::Zero),
+            None => Ok(Mapping::Absent),
             Some(table) => self.decode(cluster, self.l2_entry(table, cluster)?),
         }
     }
 
     /// Fill `out` with bytes of one cluster, from `skip` on.
     fn read_cluster(&self, cluster: u64, skip: u64, out: &mut [u8]) -> Result<()> {
-        match self.mapping(cluster)? {
-            Mapping::Zero => {
+        match (self.mapping(cluster)?, &self.backing) {
+            (Mapping::Absent, Some(backing)) => {
+                read_padded(&**backing, cluster * self.cluster_size() + skip, out)
+            }
+            (Mapping::Absent | Mapping::Zero, _) => {
                 out.fill(0);
                 Ok(())
             }
-            Mapping::Plain(offset) => self.file.read_at(offset + skip, out),
-            Mapping::Packed { offset, len } => {
+            (Mapping::Plain(offset), _) => self.file.read_at(offset + skip, out),
+            (Mapping::Packed { offset, len }, _) => {
                 self.unpacked.read(cluster, skip, out, || self.unpack(offset, len))
             }
         }
@@ -163,9 +195,45 @@ impl<F: ReadAt> ReadAt for Reader<F> {
             self.read_cluster(cluster, skip, part)
         })
     }
+
+    fn data_from(&self, offset: u64) -> u64 {
+        let mut at = offset;
+        while at < self.size() {
+            let cluster = at / self.cluster_size();
+            let table = cluster / self.l2_len();
+            let (mapping, behind) = match self.l2_table(table) {
+                Ok(None) => (Ok(Mapping::Absent), (table + 1).saturating_mul(self.l2_len())),
+                _ => (self.mapping(cluster), cluster + 1),
+            };
+            let behind = behind.saturating_mul(self.cluster_size());
+            let data = match (mapping, &self.backing) {
+                (Ok(Mapping::Absent), Some(backing)) => {
+                    let data = backing.data_from(at);
+                    if data < backing.size() { data } else { behind }
+                }
+                (Ok(Mapping::Absent | Mapping::Zero), _) => behind,
+                // What is wrong is found by who reads it.
+                (Ok(Mapping::Plain(_) | Mapping::Packed { .. }) | Err(_), _) => at,
+            };
+            if data < behind {
+                return data.max(at);
+            }
+            at = behind;
+        }
+        self.size()
+    }
 }
 
-fn read_header<F: ReadAt>(file: &F) -> Result<Header> {
+/// Fill `out` with the bytes of `image` from `offset` on, with zeroes for those behind its end: a backing file may be
+/// shorter than what lies over it.
+pub(super) fn read_padded<I: ReadAt + ?Sized>(image: &I, offset: u64, out: &mut [u8]) -> Result<()> {
+    let left = image.size().saturating_sub(offset).min(out.len() as u64);
+    let (inside, behind) = out.split_at_mut(left as usize);
+    behind.fill(0);
+    if inside.is_empty() { Ok(()) } else { image.read_at(offset, inside) }
+}
+
+pub(super) fn read_header<F: ReadAt>(file: &F) -> Result<Header> {
     let mut bytes = [0; Header::SIZE];
     let len = Header::SIZE.min(file.size() as usize);
     file.read_at(0, &mut bytes[..len])?;
@@ -185,15 +253,15 @@ fn read_header<F: ReadAt>(file: &F) -> Result<Header> {
 
 fn check_supported(header: &Header) -> Result<()> {
     let unknown = header.incompatible_features.get() & !(Header::DIRTY | Header::COMPRESSION_TYPE);
-    let unsupported = [
+    let needs = [
         (!matches!(header.version.get(), 2 | 3), "versions other than 2 and 3"),
-        (header.backing_file_offset.get() != 0, "backing files"),
         (header.crypt_method.get() != 0, "encryption"),
+        (unknown & Header::EXTERNAL_DATA != 0, "external data files"),
         (unknown != 0, "its incompatible features"),
         (header.compression_type > Header::ZSTD, "its compression"),
     ];
-    if let Some((_, what)) = unsupported.iter().find(|(is_so, _)| *is_so) {
-        return Err(Error::new(Kind::Unsupported, "qcow2", format!("{what} cannot be read")));
+    if let Some((_, what)) = needs.iter().find(|(is_so, _)| *is_so) {
+        return Err(unsupported(what));
     }
     if !(9..=21).contains(&header.cluster_bits.get()) {
         return Err(corrupt("the cluster size is impossible"));
@@ -222,6 +290,10 @@ fn check_tables(header: &Header, file_len: u64) -> Result<()> {
         return Err(corrupt("the size of the reference counts is impossible"));
     }
     Ok(())
+}
+
+fn unsupported(what: &str) -> Error {
+    Error::new(Kind::Unsupported, "qcow2", format!("{what} cannot be read"))
 }
 
 pub(super) fn corrupt(message: impl Into<String>) -> Error {

@@ -2,11 +2,12 @@
 
 use std::ops::Range;
 
+use minisign_verify::{PublicKey, Signature};
 use zerocopy::FromBytes;
 
 use super::*;
 use crate::architecture::Architecture;
-use crate::container::update::{Archive, BLOCK, Entry, Update};
+use crate::container::update::{Archive, BLOCK, Blocks, Entry, Signer, Update};
 use crate::tree::Content;
 
 const SIZE: u64 = 16 * MIB;
@@ -25,6 +26,8 @@ pub(super) fn kiosk(root: Range<u64>) -> Update {
         loader: "grub",
         root,
         kernels: Some(kernels),
+        signers: Vec::new(),
+        placement: Some(b"where all lies"[..].into()),
         bundle: None,
     }
 }
@@ -78,11 +81,12 @@ fn the_folder_says_what_is_in_it() {
     let scratch = Scratch::new();
     let (folder, plain) = written(&scratch, ROOTS[2].clone());
     let names: Vec<_> = contents(&folder).into_iter().map(|(name, _)| name).collect();
-    let [root, index, boot] =
-        ["root.zst", "root.index", "boot.tar.zst"].map(|end| format!("kiosk_1.4.0.{end}"));
-    assert_eq!(names, ["SHA256SUMS", &*boot, &index, &root, "manifest.json"]);
+    let [root, index, boot, placement] =
+        ["root.zst", "root.index", "boot.tar.zst", "root.placement"].map(|end| format!("kiosk_1.4.0.{end}"));
+    assert_eq!(names, ["SHA256SUMS", &*boot, &index, &placement, &root, "manifest.json"]);
+    assert_eq!(std::fs::read(folder.join(placement)).unwrap(), b"where all lies");
     let check = format!("cd '{}' && sha256sum --strict -c SHA256SUMS", folder.display());
-    assert_eq!(accepts("sh", &["-c", &check]).lines().count(), 4);
+    assert_eq!(accepts("sh", &["-c", &check]).lines().count(), 5);
 
     let text = std::fs::read_to_string(folder.join("manifest.json")).unwrap();
     let head = "{\n  \"format\": 1,\n  \"id\": \"kiosk\",\n  \"version\": \"1.4.0\",\n  \"compatible\": \"acme kiosk-2\",\n  \
@@ -109,6 +113,27 @@ fn the_folder_says_what_is_in_it() {
 }
 
 #[test]
+fn the_list_of_digests_is_signed_the_same_each_time() {
+    let key = include_bytes!("../../../../testdata/update/release.key");
+    let public = include_str!("../../../../testdata/update/release.pub");
+    let other = include_str!("../../../../testdata/update/other.pub");
+    let signed = || {
+        let scratch = Scratch::new();
+        let update = Update { signers: vec![Signer::new("key", key).unwrap()], ..kiosk(MIB..2 * MIB) };
+        let target = Target { update: Some(update), ..any_target(&scratch, Format::Update) };
+        write_one(RawImage { size: SIZE, extents: &extents(SIZE) }, &target, 2);
+        ["SHA256SUMS", "SHA256SUMS.minisig"].map(|name| std::fs::read(target.path.join(name)).unwrap())
+    };
+    let [sums, signature] = signed();
+    let text = std::str::from_utf8(&signature).unwrap();
+    assert!(text.contains("\ntrusted comment: kiosk 1.4.0\n"), "{text}");
+    let [ours, other] = [public, other].map(|text| PublicKey::decode(text).unwrap());
+    let decoded = Signature::decode(text).unwrap();
+    assert!(ours.verify(&sums, &decoded, false).is_ok() && other.verify(&sums, &decoded, false).is_err());
+    assert!(signed() == [sums, signature]);
+}
+
+#[test]
 fn an_update_is_told_from_a_disk() {
     let scratch = Scratch::new();
     let (folder, _) = written(&scratch, ROOTS[1].clone());
@@ -119,7 +144,8 @@ fn an_update_is_told_from_a_disk() {
     }
     // The next version takes its place, a disk does not.
     let target = Target { update: Some(kiosk(ROOTS[1].clone())), ..any_target(&scratch, Format::Update) };
-    let next = Update { version: "1.5.0".into(), kernels: None, ..kiosk(ROOTS[1].clone()) };
+    let kiosk = kiosk(ROOTS[1].clone());
+    let next = Update { version: "1.5.0".into(), kernels: None, placement: None, ..kiosk };
     let next = Target { update: Some(next), ..target };
     write_one(RawImage { size: SIZE, extents: &extents(SIZE) }, &next, 1);
     let names: Vec<_> = contents(&folder).into_iter().map(|(name, _)| name).collect();
@@ -130,12 +156,14 @@ fn an_update_is_told_from_a_disk() {
 #[test]
 fn what_is_no_update_leaves_nothing() {
     let scratch = Scratch::new();
+    let signer = Signer::new("key", include_bytes!("../../../../testdata/update/release.key")).unwrap();
     for (update, kind) in [
         (None, Kind::Unsupported),
         (Some(Update { id: "../kiosk".into(), ..kiosk(MIB..2 * MIB) }), Kind::Input),
         (Some(kiosk(512..MIB)), Kind::Input),
         (Some(kiosk(MIB..MIB)), Kind::Input),
         (Some(kiosk(0..SIZE + 1)), Kind::Input),
+        (Some(Update { signers: vec![signer.clone(), signer], ..kiosk(MIB..2 * MIB) }), Kind::Input),
     ] {
         let target = Target { update, ..any_target(&scratch, Format::Update) };
         let image = RawImage { size: SIZE, extents: &extents(SIZE) };
@@ -143,4 +171,61 @@ fn what_is_no_update_leaves_nothing() {
         assert_eq!(*error.kind(), kind, "{error}");
         assert_eq!(names(&scratch), <[&str; 0]>::default());
     }
+}
+
+#[test]
+fn the_index_alone_tells_the_blocks() {
+    for root in ROOTS {
+        let scratch = Scratch::new();
+        let (folder, plain) = written(&scratch, root.clone());
+        std::fs::remove_file(folder.join("kiosk_1.4.0.root.zst")).unwrap();
+        let blocks = Blocks::open(&folder).unwrap();
+        assert_eq!(blocks.plain_bytes(), plain.len() as u64);
+        let entries = blocks.entries().unwrap().map(Result::unwrap);
+        let read: Vec<_> = entries.map(|(entry, len)| (entry.sha256, len)).collect();
+        let expected = plain.chunks(BLOCK).map(|block| (Entry::of(block, 1).sha256, block.len()));
+        assert!(read == expected.collect::<Vec<_>>(), "{root:?}");
+    }
+}
+
+#[test]
+fn an_index_that_is_not_the_manifests_is_refused() {
+    let scratch = Scratch::new();
+    let (folder, _) = written(&scratch, ROOTS[1].clone());
+    let [manifest, index] = ["manifest.json", "kiosk_1.4.0.root.index"].map(|name| folder.join(name));
+    let [whole, entries] = [&manifest, &index].map(|path| std::fs::read(path).unwrap());
+    let refused = || Blocks::open(&folder).unwrap_err().to_string();
+    let mut changed = entries.clone();
+    changed[40] ^= 1;
+    for (bytes, part) in [
+        (&changed[..], "is not the index that the manifest lists"),
+        (&entries[36..], "bytes, and its root needs"),
+        (&[], "has 0 bytes, and its root needs"),
+    ] {
+        std::fs::write(&index, bytes).unwrap();
+        let said = refused();
+        assert!(said.contains(part), "{said}");
+    }
+    std::fs::write(&index, &entries).unwrap();
+    let text = String::from_utf8(whole).unwrap();
+    for (old, new, part) in [
+        ("\"format\": 1", "\"format\": 2", "has the format 2, 1 is known"),
+        ("\"name\": \"root\"", "\"name\": \"boot\"", "has no root in blocks"),
+        ("\"block_size\": 65536", "\"block_size\": 4096", "a root that no update has"),
+        (
+            "\"file\": \"kiosk_1.4.0.root.index\"",
+            "\"file\": \"../x.root.index\"",
+            "a root that no update has",
+        ),
+        ("\"format\"", "format", "key must be a string"),
+    ] {
+        assert!(text.contains(old), "{old}");
+        std::fs::write(&manifest, text.replacen(old, new, 1)).unwrap();
+        let said = refused();
+        assert!(said.contains(part), "{said}");
+    }
+    std::fs::write(&manifest, " ".repeat(5 << 20)).unwrap();
+    assert!(refused().contains("EOF while parsing"), "no more is read than a manifest has");
+    std::fs::write(&manifest, &text).unwrap();
+    Blocks::open(&folder).unwrap();
 }

@@ -2,7 +2,7 @@
 
 use super::index::{BLOCK, Index};
 use super::manifest::{Listed, Part, manifest, sums};
-use super::{Archive, INDEX, KERNELS, MANIFEST, ROOT, SUMS, Update};
+use super::{Archive, INDEX, KERNELS, MANIFEST, PLACEMENT, ROOT, SUMS, Update};
 use crate::codec::Coding;
 use crate::container::frames::{self, Around};
 use crate::container::hashed::Hashed;
@@ -63,9 +63,16 @@ impl<'a> Writer<'a> {
         Ok(Part { name: "boot", file, plain_bytes: image.size, block_size: None, index: None })
     }
 
-    fn write(&self, name: &str, text: &str) -> Result<Listed> {
+    /// Sign the list of all other files.
+    fn sign(&self, sums: &str) -> Result<()> {
+        let Update { id, version, signers, .. } = self.update;
+        let what = format!("{id} {version}");
+        signers.iter().try_for_each(|signer| self.write(signer.file(), &signer.sign(sums, &what)).map(drop))
+    }
+
+    fn write(&self, name: &str, bytes: &[u8]) -> Result<Listed> {
         let place = Hashed::new(self.folder.file(name)?);
-        place.append(text.as_bytes())?;
+        place.append(bytes)?;
         Ok(Listed::new(name.to_owned(), place.digest()))
     }
 }
@@ -85,9 +92,12 @@ impl Sink for Writer<'_> {
         self.root.finish()?;
         let kernels = self.update.kernels.as_ref().map(|archive| self.kernels(archive)).transpose()?;
         let parts: Vec<_> = [self.root()].into_iter().chain(kernels).collect();
-        let manifest = self.write(MANIFEST, &manifest(self.update, &parts)?)?;
+        let placement = self.update.placement.as_ref();
+        let placement = placement.map(|bytes| self.write(&self.update.file(PLACEMENT), bytes)).transpose()?;
+        let manifest = self.write(MANIFEST, manifest(self.update, &parts)?.as_bytes())?;
         let packed = parts.iter().flat_map(|part| [Some(&part.file), part.index.as_ref()]).flatten();
-        self.write(SUMS, &sums(packed.chain([&manifest])))?;
-        Ok(())
+        let sums = sums(packed.chain(&placement).chain([&manifest]));
+        self.write(SUMS, sums.as_bytes())?;
+        self.sign(&sums)
     }
 }

@@ -8,7 +8,7 @@ use super::{MANIFEST, Update};
 use crate::error::{Error, Kind, Result};
 
 /// Of what is written here; another one is of something that who reads this does not know.
-const FORMAT: u32 = 1;
+pub(super) const FORMAT: u32 = 1;
 
 /// The manifest; its keys have this order.
 #[derive(Serialize)]

@@ -5,34 +5,50 @@
 //! ID_VERSION.root.index    what each block has, and how long its frame is
 //! ID_VERSION.boot.tar.zst  kernels and menu, where GRUB reads no root
 //! manifest.json            what the update is, and which file has which part of it
+//! ID_VERSION.root.placement  where the files of an ext4 lie, for the build of the next version; machines need it not
 //! SHA256SUMS               of all the others, as sha256sum writes it
+//! SHA256SUMS.minisig       that list, signed, where there is a key
 //! ```
 //!
-//! `SHA256SUMS` and the names with a version are what sysupdate.d(5) looks for. Nothing is signed.
+//! `SHA256SUMS` and the names with a version are what sysupdate.d(5) looks for.
 
 mod archive;
+mod blocks;
 mod folder;
 mod index;
 mod manifest;
+mod read;
+mod sign;
 
 use std::ops::Range;
 use std::path::Path;
+use std::sync::Arc;
 
 pub use archive::Archive;
+pub use blocks::Blocks;
 pub(super) use folder::Writer as FolderWriter;
 pub(super) use index::Index;
 pub use index::{BLOCK, Entry};
+pub use read::Described;
+pub use sign::Signer;
 
 use super::members::FileName;
 use super::rauc::Bundle;
-use super::{Format, Members};
+use super::{Format, Members, image};
 use crate::architecture::Architecture;
 use crate::engine::CHUNK;
 use crate::error::{Error, Kind, Result};
 
+/// What an image says that it has in its layer.
+pub const CONTENT: &str = "update";
+
+const ID_LABEL: &str = "io.vmimage.update.id";
+const COMPATIBLE_LABEL: &str = "io.vmimage.update.compatible";
+
 const ROOT: &str = ".root.zst";
 const INDEX: &str = ".root.index";
 const KERNELS: &str = ".boot.tar.zst";
+const PLACEMENT: &str = ".root.placement";
 const MANIFEST: &str = "manifest.json";
 const SUMS: &str = "SHA256SUMS";
 
@@ -41,8 +57,11 @@ pub(super) const FILES: &[FileName] = &[
     FileName::Ends(ROOT),
     FileName::Ends(INDEX),
     FileName::MayEnd(KERNELS),
+    FileName::MayEnd(PLACEMENT),
     FileName::Is(MANIFEST),
     FileName::Is(SUMS),
+    FileName::MayBe(sign::MINISIG),
+    FileName::MayBe(sign::GPG),
 ];
 
 /// The update that comes of a build, beside its disk.
@@ -62,6 +81,10 @@ pub struct Update {
     pub root: Range<u64>,
     /// What GRUB reads in place of the root, if that is beside it.
     pub kernels: Option<Archive>,
+    /// Who signs it, each by a key of another kind.
+    pub signers: Vec<Signer>,
+    /// Where the files of the root lie, if that is an ext4.
+    pub placement: Option<Arc<[u8]>>,
     /// What makes a bundle of RAUC of it, if that is wanted.
     pub bundle: Option<Bundle>,
 }
@@ -76,6 +99,7 @@ impl Update {
     pub(super) fn check(&self, size: u64) -> Result<()> {
         let named = Members::new(Format::Update).add(&self.file(ROOT));
         named.map_err(|why| Error::new(Kind::Input, "update", why))?;
+        sign::require_one_each(&self.signers)?;
         let Range { start, end } = self.root;
         if start < end && end <= size && start.is_multiple_of(CHUNK as u64) {
             return Ok(());
@@ -85,8 +109,14 @@ impl Update {
     }
 }
 
+/// The labels and annotations of an image with an update of this id and version for these machines.
+pub fn labels(id: &str, version: &str, compatible: &str) -> [(String, String); 3] {
+    [(image::VERSION, version), (ID_LABEL, id), (COMPATIBLE_LABEL, compatible)]
+        .map(|(key, value)| (key.to_owned(), value.to_owned()))
+}
+
 /// Whether there is the folder of an update.
-pub(super) fn is_update(path: &Path) -> bool {
+pub fn is_update(path: &Path) -> bool {
     [MANIFEST, SUMS].iter().all(|name| path.join(name).is_file())
 }
 

@@ -2,10 +2,11 @@
 //! here, so that nothing that comes after can fail but for want of space.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use super::dir::{Directory, Entry, FileType, LOST_FOUND_BLOCKS};
 use super::format::{BLOCK_SIZE, FIRST_INO, Ino, LINK_MAX};
-use super::{inode, xattr};
+use super::{inode, ranges, xattr};
 use crate::error::{Result, show_path, show_size};
 use crate::fs::refusal::{check_name, check_target, refuse, show_entry, show_inode};
 use crate::tree::{InodeId, InodeKind, Tree};
@@ -16,7 +17,7 @@ pub(super) const LOST_FOUND: &[u8] = b"lost+found";
 const FILE_MAX: u64 = (u32::MAX as u64) * BLOCK_SIZE as u64;
 
 /// An inode of the tree that a directory names.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Node {
     pub(super) id: InodeId,
     /// Names of a file; of a directory two, and one for each directory in it.
@@ -27,7 +28,7 @@ pub(super) struct Node {
 const _: () = assert!(size_of::<Node>() == 8);
 
 /// What a directory has beside its node.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct DirectoryNode {
     /// Which of the nodes it is.
     pub(super) index: u32,
@@ -36,14 +37,17 @@ pub(super) struct DirectoryNode {
     pub(super) blocks: u32,
 }
 
-/// All inodes of a tree in the order of their numbers, the root first.
-#[derive(Debug)]
+/// All inodes of a tree in the order in which it is gone over, the root first; so are their numbers, unless they are those
+/// of an earlier build.
+#[derive(Clone, Debug)]
 pub(super) struct Census {
     pub(super) nodes: Vec<Node>,
     /// The directories among them, in the same order.
     pub(super) directories: Vec<DirectoryNode>,
     /// The inode number of each inode of the tree; 0 for what no directory names.
     numbers: Vec<Ino>,
+    /// The nodes by their numbers, but for the root, where those are not in the order of the nodes.
+    by_number: Option<Vec<(Ino, u32)>>,
     /// Whether `lost+found` is to be added.
     pub(super) adds_lost_found: bool,
     /// Blocks that content, directories and attributes take at least; extent trees come on top.
@@ -59,6 +63,7 @@ impl Census {
             nodes: vec![Node { id: Tree::ROOT, links: 2 }],
             directories: vec![DirectoryNode { index: 0, parent: Ino::ROOT, blocks: 0 }],
             numbers: vec![Ino::ROOT],
+            by_number: None,
             adds_lost_found,
             blocks: 0,
         };
@@ -77,14 +82,38 @@ impl Census {
         Ok(census)
     }
 
+    /// The same with a number for each of the nodes, none of them twice.
+    pub(super) fn renumbered(&self, of_nodes: &[Ino]) -> Self {
+        let mut census = self.clone();
+        for (node, ino) in self.nodes.iter().zip(of_nodes) {
+            census.numbers[node.id.0 as usize] = *ino;
+        }
+        for directory in &mut census.directories {
+            directory.parent = of_nodes[self.index(directory.parent).expect("the number of a node")];
+        }
+        let mut by_number: Vec<_> = of_nodes.iter().copied().zip(0..).skip(1).collect();
+        by_number.sort_unstable();
+        census.by_number = Some(by_number);
+        census
+    }
+
     /// The number of the first inode below the root.
-    fn first_ino(&self) -> u32 {
+    pub(super) fn first_ino(&self) -> u32 {
         FIRST_INO + u32::from(self.adds_lost_found)
     }
 
-    /// Inodes in use, the reserved ones included: the number of the last one.
+    /// Inodes in use, the reserved ones included: in a row, the number of the last one.
     pub(super) fn last_ino(&self) -> Ino {
         Ino(self.first_ino() + self.nodes.len() as u32 - 2)
+    }
+
+    /// The numbers of all inodes in use.
+    pub(super) fn used_inodes(&self) -> Vec<Range<u32>> {
+        let below = std::iter::once(1..self.first_ino());
+        match &self.by_number {
+            None => ranges::merged(std::iter::once(1..self.last_ino().0 + 1)),
+            Some(nodes) => ranges::merged(below.chain(nodes.iter().map(|(ino, _)| ino.0..ino.0 + 1))),
+        }
     }
 
     /// The inode number of an inode of the tree.
@@ -94,9 +123,16 @@ impl Census {
 
     /// Which of the nodes has this number; `None` for the reserved ones and `lost+found`.
     pub(super) fn index(&self, ino: Ino) -> Option<usize> {
-        match ino {
-            Ino::ROOT => Some(0),
-            Ino(ino) => ino.checked_sub(self.first_ino()).map(|below| below as usize + 1),
+        match (ino, &self.by_number) {
+            (Ino::ROOT, _) => Some(0),
+            (Ino(ino), None) => {
+                let index = ino.checked_sub(self.first_ino())? as usize + 1;
+                Some(index).filter(|index| *index < self.nodes.len())
+            }
+            (ino, Some(nodes)) => {
+                let at = nodes.binary_search_by_key(&ino, |(ino, _)| *ino).ok()?;
+                Some(nodes[at].1 as usize)
+            }
         }
     }
 

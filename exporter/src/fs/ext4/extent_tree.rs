@@ -17,7 +17,7 @@ use super::csum::Crc32c;
 use super::format::{BLOCK_SIZE, EXTENT_MAGIC, ExtentHeader, ExtentIndex, ExtentLeaf};
 
 /// Entries in `i_block`.
-const ROOT_ENTRIES: usize = 4;
+pub(super) const ROOT_ENTRIES: usize = 4;
 /// Entries in a block; behind them is room for the checksum.
 const BLOCK_ENTRIES: usize = (BLOCK_SIZE - size_of::<ExtentHeader>()) / size_of::<ExtentLeaf>();
 
@@ -49,7 +49,7 @@ fn levels(runs: usize) -> impl Iterator<Item = usize> {
 }
 
 /// An inode's extent tree: its runs, and the blocks its nodes lie in.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct ExtentTree {
     pub(super) runs: Vec<Run>,
     pub(super) blocks: Vec<u32>,

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use zerocopy::IntoBytes;
 
-use super::alloc::disk_order;
+use super::alloc::{Places, disk_order};
 use super::extent_tree::{ExtentTree, Run};
 use super::format::{BLOCK_SIZE, BLOCKS_PER_GROUP, INODES_PER_BLOCK, Ino, SUPERBLOCK_OFFSET};
-use super::inode::is_fast_symlink;
+use super::inode::Blocks;
 use super::journal::JournalSuperblock;
 use super::plan::Ext4Plan;
 use super::render::Piece;
@@ -20,12 +20,12 @@ use crate::tree::{Content, InodeKind};
 const INODES_PER_EXTENT: u32 = 256 * INODES_PER_BLOCK;
 
 /// Every extent of `plan`, as an image of `size` bytes.
-pub(super) fn contents(plan: Ext4Plan, size: u64) -> Contents {
-    Contents { size, extents: Box::new(PlanExtents(Arc::new(plan))) }
+pub(super) fn contents(plan: Arc<Ext4Plan>, size: u64) -> Contents {
+    Contents { size, extents: Box::new(PlanExtents(plan)) }
 }
 
-/// The blocks were allocated in the order of the disk, so two sequences only have to be merged: that of
-/// the metadata of groups, and that of everything between.
+/// The blocks were allocated in the order of the disk, or are sorted by it, so two sequences only have to be merged: that
+/// of the metadata of groups, and that of everything between.
 struct PlanExtents(Arc<Ext4Plan>);
 
 impl Extents for PlanExtents {
@@ -33,9 +33,52 @@ impl Extents for PlanExtents {
         let mut fixed = self.superblocks();
         fixed.extend(self.groups());
         fixed.sort_unstable_by_key(|extent| extent.offset);
-        let nodes = disk_order(&self.0.tree, &self.0.census).flat_map(|index| self.node(index));
-        Box::new(merge(fixed.into_iter(), self.own_files().into_iter().chain(nodes)))
+        let own = self.own_files().into_iter();
+        match &self.0.allocation.places {
+            Places::Swept(_) => {
+                let nodes = disk_order(&self.0.tree, &self.0.census).flat_map(|index| self.node(index));
+                Box::new(merge(fixed.into_iter(), own.chain(nodes)))
+            }
+            Places::Kept(places) => {
+                let parts = sorted_parts(places).into_iter();
+                let nodes = parts
+                    .flat_map(|(_, index, part)| self.part(index as usize, &places[index as usize], part));
+                Box::new(merge(fixed.into_iter(), own.chain(nodes)))
+            }
+        }
     }
+}
+
+/// Blocks in a row of a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Part {
+    /// The run of this number.
+    Run(u32),
+    /// So many blocks of its extent tree, from this one on.
+    Tree { first: u32, len: u32 },
+    /// Its attributes.
+    Xattrs,
+}
+
+/// The parts of a node, each with its first block.
+fn parts(blocks: &Blocks) -> impl Iterator<Item = (u32, Part)> + '_ {
+    let runs = (0..).zip(&blocks.tree.runs).map(|(number, run)| (run.physical, Part::Run(number)));
+    let mut first = 0;
+    let tree = blocks.tree.blocks.chunk_by(|block, next| block + 1 == *next).map(move |row| {
+        let len = row.len() as u32;
+        first += len;
+        (row[0], Part::Tree { first: first - len, len })
+    });
+    let xattrs = (blocks.xattrs != 0).then_some((blocks.xattrs, Part::Xattrs));
+    runs.chain(tree).chain(xattrs)
+}
+
+/// The parts of all nodes in the order of the disk: the first block, the node, and which part of it.
+fn sorted_parts(places: &[Blocks]) -> Vec<(u32, u32, Part)> {
+    let of_node = |(index, blocks)| parts(blocks).map(move |(block, part)| (block, index, part));
+    let mut all: Vec<_> = (0u32..).zip(places).flat_map(of_node).collect();
+    all.sort_unstable();
+    all
 }
 
 /// Two sorted sequences as one.
@@ -88,7 +131,7 @@ impl PlanExtents {
             if self.0.usage().has_block_bitmap(group) {
                 extents.push(self.rendered(tables.block_bitmap, 1, Piece::BlockBitmap(group)));
             }
-            let used = self.0.usage().inodes(group);
+            let used = self.0.usage().inodes_reach(group);
             if used > 0 {
                 extents.push(self.rendered(tables.inode_bitmap, 1, Piece::InodeBitmap(group)));
             }
@@ -103,60 +146,64 @@ impl PlanExtents {
     }
 
     fn own_files(&self) -> Vec<Extent> {
-        let allocation = &self.0.allocation;
-        let mut extents = vec![self.rendered(allocation.resize, 1, Piece::DoubleIndirect)];
-        let journal = &allocation.journal;
+        let own = &self.0.allocation.own;
+        let mut extents = vec![self.rendered(own.resize, 1, Piece::DoubleIndirect)];
+        let journal = &own.journal;
         let blocks = journal.runs.iter().map(|run| run.len).sum();
         let superblock = JournalSuperblock::new(blocks, self.0.options.uuid);
         extents.push(Extent::bytes(in_bytes(journal.runs[0].physical), superblock.as_bytes()));
         extents.extend(self.extent_blocks(Ino::JOURNAL, journal));
         if let Some(ino) = self.0.census.lost_found() {
-            extents.extend(self.directory(ino, &allocation.lost_found));
-            extents.extend(self.extent_blocks(ino, &allocation.lost_found));
+            extents.extend(own.lost_found.runs.iter().map(|run| self.directory(ino, run)));
+            extents.extend(self.extent_blocks(ino, &own.lost_found));
         }
         extents
     }
 
     fn node(&self, index: usize) -> Vec<Extent> {
+        let blocks = self.0.blocks(index);
+        parts(&blocks).flat_map(|(_, part)| self.part(index, &blocks, part)).collect()
+    }
+
+    /// A part of a node that has these blocks.
+    fn part(&self, index: usize, blocks: &Blocks, part: Part) -> Vec<Extent> {
         let id = self.0.census.nodes[index].id;
         let ino = self.0.census.number(id);
-        let blocks = self.0.blocks(index);
-        let mut extents: Vec<_> = match &self.0.tree.inode(id).kind {
-            InodeKind::Directory(_) => self.directory(ino, &blocks.tree).collect(),
-            InodeKind::File(content) => content_extents(content, &blocks.tree),
-            InodeKind::Symlink(target) if !is_fast_symlink(target) => {
-                vec![Extent::bytes(in_bytes(blocks.tree.runs[0].physical), &**target)]
+        match part {
+            Part::Run(number) => {
+                let run = &blocks.tree.runs[number as usize];
+                match &self.0.tree.inode(id).kind {
+                    InodeKind::File(content) => content_extents(content, run),
+                    InodeKind::Symlink(target) => vec![Extent::bytes(in_bytes(run.physical), &**target)],
+                    _ => vec![self.directory(ino, run)],
+                }
             }
-            _ => Vec::new(),
-        };
-        extents.extend(self.extent_blocks(ino, &blocks.tree));
-        if blocks.xattrs != 0 {
-            extents.push(self.rendered(blocks.xattrs, 1, Piece::Xattrs(ino)));
+            Part::Tree { first, len } => vec![self.tree_blocks(ino, &blocks.tree, first, len)],
+            Part::Xattrs => vec![self.rendered(blocks.xattrs, 1, Piece::Xattrs(ino))],
         }
-        extents
     }
 
-    fn directory(&self, ino: Ino, tree: &ExtentTree) -> impl Iterator<Item = Extent> {
-        let piece = move |first| Piece::Directory { ino, first };
-        tree.runs.iter().map(move |run| self.rendered(run.physical, run.len, piece(run.logical)))
+    fn directory(&self, ino: Ino, run: &Run) -> Extent {
+        self.rendered(run.physical, run.len, Piece::Directory { ino, first: run.logical })
     }
 
-    /// One extent for blocks in a row.
-    fn extent_blocks(&self, ino: Ino, tree: &ExtentTree) -> impl Iterator<Item = Extent> {
-        let mut number = 0;
-        tree.blocks.chunk_by(|block, next| block + 1 == *next).map(move |row| {
-            let len = row.len() as u32;
-            number += len;
-            self.rendered(row[0], len, Piece::ExtentBlock { ino, number: number - len })
-        })
+    /// The blocks of the extent tree of a file of its own.
+    fn extent_blocks(&self, ino: Ino, tree: &ExtentTree) -> Vec<Extent> {
+        let blocks = Blocks { tree: tree.clone(), xattrs: 0 };
+        let of_part = |(_, part)| match part {
+            Part::Tree { first, len } => Some(self.tree_blocks(ino, tree, first, len)),
+            Part::Run(_) | Part::Xattrs => None,
+        };
+        parts(&blocks).filter_map(of_part).collect()
+    }
+
+    fn tree_blocks(&self, ino: Ino, tree: &ExtentTree, first: u32, len: u32) -> Extent {
+        self.rendered(tree.blocks[first as usize], len, Piece::ExtentBlock { ino, number: first })
     }
 }
 
-fn content_extents(content: &Content, tree: &ExtentTree) -> Vec<Extent> {
-    let of_run = |run: &Run| {
-        let start = in_bytes(run.logical);
-        let end = content.len().min(start + in_bytes(run.len));
-        Extent::of_range(content, start..end, in_bytes(run.physical))
-    };
-    tree.runs.iter().flat_map(of_run).collect()
+fn content_extents(content: &Content, run: &Run) -> Vec<Extent> {
+    let start = in_bytes(run.logical);
+    let end = content.len().min(start + in_bytes(run.len));
+    Extent::of_range(content, start..end, in_bytes(run.physical))
 }

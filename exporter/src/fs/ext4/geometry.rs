@@ -5,7 +5,7 @@
 use std::ops::Range;
 
 use super::format::{BLOCKS_PER_GROUP, DESCRIPTORS_PER_BLOCK, GROUPS_PER_FLEX, INODES_PER_BLOCK};
-use super::resize_inode;
+use super::{ranges, resize_inode};
 
 /// Blocks beyond its own metadata that the last group must have to be worth having.
 const LAST_GROUP_MIN: u32 = 50;
@@ -122,9 +122,7 @@ impl Geometry {
 
     /// The parts of the fixed ranges that lie in `blocks`.
     pub(super) fn fixed_in(&self, blocks: Range<u32>) -> impl Iterator<Item = Range<u32>> {
-        let first = self.fixed.partition_point(|range| range.end <= blocks.start);
-        let inside = self.fixed[first..].iter().take_while(move |range| range.start < blocks.end);
-        inside.map(move |range| range.start.max(blocks.start)..range.end.min(blocks.end))
+        ranges::clipped(&self.fixed, blocks)
     }
 
     /// Blocks that no metadata named here takes.
@@ -182,14 +180,7 @@ impl Geometry {
             ranges.push(tables.inode_table..tables.inode_table + self.inode_table_blocks());
         }
         ranges.sort_by_key(|range| range.start);
-        ranges.dedup_by(|next, before| {
-            let touches = next.start == before.end;
-            if touches {
-                before.end = next.end;
-            }
-            touches
-        });
-        ranges
+        ranges::merged(ranges)
     }
 }
 

@@ -1,7 +1,6 @@
 //! What each block group says of itself: its bitmaps and its descriptor.
 //!
-//! Blocks are allocated in one sweep and inodes are numbered in a row, so a bitmap follows from where
-//! each ended; none is kept.
+//! Most blocks lie in a row and most inodes have numbers in a row, so a bitmap follows from a few ranges; none is kept.
 
 use std::ops::Range;
 
@@ -10,39 +9,54 @@ use zerocopy::little_endian::{U16, U32};
 
 use super::csum::Crc32c;
 use super::format::{
-    BG_BLOCK_UNINIT, BG_INODE_UNINIT, BG_INODE_ZEROED, BLOCK_SIZE, BLOCKS_PER_GROUP, GroupDescriptor, Ino,
+    BG_BLOCK_UNINIT, BG_INODE_UNINIT, BG_INODE_ZEROED, BLOCK_SIZE, BLOCKS_PER_GROUP, GroupDescriptor,
 };
 use super::geometry::Geometry;
+use super::ranges;
 
 /// Which blocks and inodes are in use.
 #[derive(Clone, Copy)]
 pub(super) struct Usage<'a> {
     pub(super) geometry: &'a Geometry,
-    /// All blocks below it are in use; of those above only what the geometry has placed.
-    pub(super) end: u32,
-    /// All inodes up to it are in use.
-    pub(super) last_ino: Ino,
+    /// The blocks that are, those that the geometry has placed among them.
+    pub(super) blocks: &'a [Range<u32>],
+    /// The numbers of the inodes that are.
+    pub(super) inodes: &'a [Range<u32>],
 }
 
 impl Usage<'_> {
     /// Blocks that are not in use.
     pub(super) fn free_blocks(&self) -> u32 {
-        let above = self.geometry.fixed_in(self.end..self.geometry.blocks);
-        self.geometry.blocks - self.end - above.map(|range| range.end - range.start).sum::<u32>()
+        self.geometry.blocks - ranges::count(self.blocks, 0..self.geometry.blocks)
+    }
+
+    /// Inodes that are not in use.
+    pub(super) fn free_inodes(&self) -> u32 {
+        (0..self.geometry.groups()).map(|group| self.geometry.inodes_per_group - self.inodes(group)).sum()
     }
 
     /// Blocks of `group` that are in use.
     fn blocks(&self, group: u32) -> u32 {
-        let blocks = self.geometry.group_blocks(group);
-        let below = self.end.clamp(blocks.start, blocks.end);
-        let fixed = self.geometry.fixed_in(below..blocks.end);
-        below - blocks.start + fixed.map(|range| range.end - range.start).sum::<u32>()
+        ranges::count(self.blocks, self.geometry.group_blocks(group))
     }
 
-    /// Inodes of `group` that are in use; they are its first ones.
-    pub(super) fn inodes(&self, group: u32) -> u32 {
-        let before = group * self.geometry.inodes_per_group;
-        self.last_ino.0.saturating_sub(before).min(self.geometry.inodes_per_group)
+    /// Inodes of `group` that are in use.
+    fn inodes(&self, group: u32) -> u32 {
+        self.inodes_in(group).map(|range| range.end - range.start).sum()
+    }
+
+    /// How many inodes of `group` there are up to the last one that is in use.
+    pub(super) fn inodes_reach(&self, group: u32) -> u32 {
+        self.inodes_in(group).last().map_or(0, |range| range.end)
+    }
+
+    /// Which of the inodes of `group` are in use, the first of it being 0.
+    fn inodes_in(&self, group: u32) -> impl Iterator<Item = Range<u32>> + '_ {
+        let per_group = self.geometry.inodes_per_group;
+        let before = group * per_group;
+        // Inodes are numbered from 1 on.
+        let ranges = ranges::clipped(self.inodes, before + 1..before + per_group + 1);
+        ranges.map(move |range| range.start - before - 1..range.end - before - 1)
     }
 
     /// Whether the block bitmap of `group` is on disk. Where no block is in use a flag says so instead;
@@ -54,9 +68,7 @@ impl Usage<'_> {
     /// Bits of blocks in use; those behind the end of the last group count as such.
     pub(super) fn render_block_bitmap(&self, group: u32, out: &mut [u8]) {
         let blocks = self.geometry.group_blocks(group);
-        let below = self.end.clamp(blocks.start, blocks.end);
-        set_bits(out, 0..below - blocks.start);
-        for range in self.geometry.fixed_in(below..blocks.end) {
+        for range in ranges::clipped(self.blocks, blocks.clone()) {
             set_bits(out, range.start - blocks.start..range.end - blocks.start);
         }
         set_bits(out, blocks.end - blocks.start..BLOCKS_PER_GROUP);
@@ -64,7 +76,7 @@ impl Usage<'_> {
 
     /// Bits of inodes in use; those the group has no inodes for count as such.
     pub(super) fn render_inode_bitmap(&self, group: u32, out: &mut [u8]) {
-        set_bits(out, 0..self.inodes(group));
+        self.inodes_in(group).for_each(|range| set_bits(out, range));
         set_bits(out, self.geometry.inodes_per_group..BLOCKS_PER_GROUP);
     }
 
@@ -83,7 +95,8 @@ impl Usage<'_> {
         (fields.bg_free_blocks_count_lo, fields.bg_free_blocks_count_hi) = halves(free_blocks);
         (fields.bg_free_inodes_count_lo, fields.bg_free_inodes_count_hi) = halves(free_inodes);
         (fields.bg_used_dirs_count_lo, fields.bg_used_dirs_count_hi) = halves(directories);
-        (fields.bg_itable_unused_lo, fields.bg_itable_unused_hi) = halves(free_inodes);
+        let unused = self.geometry.inodes_per_group - self.inodes_reach(group);
+        (fields.bg_itable_unused_lo, fields.bg_itable_unused_hi) = halves(unused);
 
         let mut flags = BG_INODE_ZEROED;
         let mut bitmap = [0; BLOCK_SIZE];
@@ -146,7 +159,11 @@ mod tests {
     #[test]
     fn the_descriptors_count_what_the_bitmaps_show() {
         let geometry = Geometry::new(20 * BLOCKS_PER_GROUP - 1000, 100_000).unwrap();
-        let usage = Usage { geometry: &geometry, end: 5 * BLOCKS_PER_GROUP + 77, last_ino: Ino(12_345) };
+        let end = 5 * BLOCKS_PER_GROUP + 77;
+        let own = [0..end - 200, end - 100..end].into_iter();
+        let blocks = ranges::merged(own.chain(geometry.fixed_in(end..geometry.blocks)));
+        let inodes = [1..12_346, 12_400..12_401, 70_000..80_000];
+        let usage = Usage { geometry: &geometry, blocks: &blocks, inodes: &inodes };
         for group in 0..geometry.groups() {
             let descriptor = usage.descriptor(group, 0, Crc32c::START);
             let zeros = |render: &dyn Fn(&mut [u8])| {
@@ -158,6 +175,11 @@ mod tests {
             assert_eq!(u32::from(descriptor.bg_free_blocks_count_lo.get()), free_blocks & 0xffff);
             let free_inodes = zeros(&|out| usage.render_inode_bitmap(group, out));
             assert_eq!(u32::from(descriptor.bg_free_inodes_count_lo.get()), free_inodes);
+            let mut bitmap = [0; BLOCK_SIZE];
+            usage.render_inode_bitmap(group, &mut bitmap);
+            let mut bits =
+                (0..geometry.inodes_per_group as usize).filter(|bit| bitmap[bit / 8] >> (bit % 8) & 1 == 1);
+            assert_eq!(usage.inodes_reach(group) as usize, bits.next_back().map_or(0, |last| last + 1));
         }
     }
 }

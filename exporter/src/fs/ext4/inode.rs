@@ -16,6 +16,7 @@ const TIME_MIN: i64 = i32::MIN as i64;
 const TIME_MAX: i64 = TIME_MIN + (1 << 34) - 1;
 
 /// Where an inode's blocks lie.
+#[derive(Clone, Debug, Default)]
 pub(super) struct Blocks {
     pub(super) tree: ExtentTree,
     /// The block of extended attributes; 0 if there is none.

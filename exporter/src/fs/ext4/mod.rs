@@ -20,6 +20,9 @@
 //! Refused, with the path: attributes beyond that, more than 65,000 hard links, names over 255 bytes,
 //! link targets over 4095 bytes, device numbers over 12 and 20 bits. File systems of 16 TiB and more.
 //!
+//! Given the layout of an earlier build ([`Placement`]), what has the same path keeps its inode and its blocks, so that two
+//! builds that differ in one file differ in few blocks.
+//!
 //! Read: what the superblock says; files by their paths; one number for all that is in it. Of ext2 and ext3 too, in
 //! blocks of any size, with every feature that mke2fs can set but those that it names as not read. Changed in a
 //! copy: its UUID, and texts in place.
@@ -41,8 +44,11 @@ mod hash;
 mod htree;
 mod inode;
 mod journal;
+mod keep;
 mod lookup;
+mod placement;
 mod plan;
+mod ranges;
 mod read;
 mod rename;
 mod render;
@@ -54,7 +60,8 @@ mod volume;
 mod xattr;
 
 pub use lookup::read_text;
-pub use plan::Draft;
+pub use placement::{PACKED_MAX, Placement};
+pub use plan::{Draft, Planned, Stayed};
 pub use read::{Found, read};
 pub(crate) use rename::rename;
 pub(crate) use texts::edit_texts;

@@ -1,5 +1,6 @@
 //! From a tree to a plan: try a size, and know the next one worth a try if it is too small.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use zerocopy::IntoBytes;
@@ -12,6 +13,8 @@ use super::format::{BLOCK_SIZE, GroupDescriptor, Superblock};
 use super::geometry::Geometry;
 use super::groups::Usage;
 use super::inode::Blocks;
+use super::keep::{self, Kept};
+use super::placement::{self, Placement};
 use super::{BLOCKS_MAX, Options, check_size, extents};
 use crate::error::Result;
 use crate::fs::{Contents, no_space};
@@ -27,14 +30,34 @@ pub struct Draft {
     tree: Arc<Tree>,
     options: Options,
     census: Arc<Census>,
+    /// Where all is if it is to be where an earlier build had it.
+    kept: Option<Kept>,
+}
+
+/// A planned file system.
+pub struct Planned {
+    plan: Arc<Ext4Plan>,
+    size: u64,
+    kept: Option<Stayed>,
+}
+
+/// How much is where the earlier build had it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stayed {
+    /// Inodes that have the number and all blocks that they had.
+    pub inodes: usize,
+    /// Of how many.
+    pub of: usize,
 }
 
 /// All decisions about a file system; [`super::render`] turns them into bytes.
 pub(super) struct Ext4Plan {
     pub(super) tree: Arc<Tree>,
     pub(super) census: Arc<Census>,
-    pub(super) geometry: Geometry,
-    pub(super) allocation: Allocation,
+    pub(super) geometry: Arc<Geometry>,
+    pub(super) allocation: Arc<Allocation>,
+    /// The numbers of the inodes in use.
+    inodes: Vec<Range<u32>>,
     pub(super) descriptors: Vec<GroupDescriptor>,
     /// What checksums begin with.
     pub(super) checksum: Crc32c,
@@ -50,7 +73,22 @@ impl Draft {
     pub fn new(tree: &Arc<Tree>, options: &Options) -> Result<Self> {
         options.check()?;
         let census = Arc::new(Census::new(tree, hash_seed(options))?);
-        Ok(Self { tree: Arc::clone(tree), options: options.clone(), census })
+        Ok(Self { tree: Arc::clone(tree), options: options.clone(), census, kept: None })
+    }
+
+    /// Let inodes and blocks be where an earlier build had them, if the file system gets its size. For few blocks to differ,
+    /// UUID and hash seed have to be those of the placement as well.
+    ///
+    /// # Errors
+    /// Why that cannot be: then this draft is what it was.
+    pub fn keep(&mut self, previous: &Placement) -> Result<(), String> {
+        self.kept = Some(keep::keep(&self.tree, &self.census, previous)?);
+        Ok(())
+    }
+
+    /// The size in bytes in which all is where an earlier build had it.
+    pub fn kept_size(&self) -> Option<u64> {
+        self.kept.as_ref().map(Kept::size)
     }
 
     /// The smallest size in bytes that is enough.
@@ -66,18 +104,27 @@ impl Draft {
     /// # Errors
     /// `NoSpace` says the smallest larger size that would do.
     pub fn plan(&self, size: u64) -> Result<Contents> {
-        check_size(size)?;
-        let blocks = (size / BLOCK_SIZE as u64) as u32;
-        match self.fit(blocks) {
-            Ok(plan) => Ok(extents::contents(plan, size)),
-            Err(_) => Err(no_space("ext4", self.smallest_from(blocks)?, size)),
-        }
+        self.lay_out(size).map(|planned| planned.contents())
     }
 
-    /// Lay the tree out in `blocks` blocks; an error is the next larger number worth a try.
-    fn fit(&self, blocks: u32) -> Result<Ext4Plan, u64> {
-        let (geometry, allocation) = self.allocate(blocks)?;
-        Ok(Ext4Plan::new(self, geometry, allocation))
+    /// The same, as what else can be had of it. One that is kept has the size that it had, if that is not more.
+    ///
+    /// # Errors
+    /// As for [`Draft::plan`].
+    pub fn lay_out(&self, size: u64) -> Result<Planned> {
+        check_size(size)?;
+        if let Some(kept) = self.kept.as_ref().filter(|kept| kept.size() <= size) {
+            let plan = Ext4Plan::new(self, &kept.census, &kept.geometry, &kept.allocation);
+            return Ok(Planned { plan: Arc::new(plan), size: kept.size(), kept: Some(kept.stayed) });
+        }
+        let blocks = (size / BLOCK_SIZE as u64) as u32;
+        match self.allocate(blocks) {
+            Ok((geometry, allocation)) => {
+                let plan = Ext4Plan::new(self, &self.census, &Arc::new(geometry), &Arc::new(allocation));
+                Ok(Planned { plan: Arc::new(plan), size, kept: None })
+            }
+            Err(_) => Err(no_space("ext4", self.smallest_from(blocks)?, size)),
+        }
     }
 
     /// The smallest size in bytes from `blocks` blocks on that is enough.
@@ -110,13 +157,39 @@ impl Draft {
     }
 }
 
+impl Planned {
+    /// Where every byte of it comes from.
+    pub fn contents(&self) -> Contents {
+        extents::contents(Arc::clone(&self.plan), self.size)
+    }
+
+    /// Where all of it lies, for [`Placement::read`] of a later build.
+    ///
+    /// # Errors
+    /// If it cannot be packed.
+    pub fn placement(&self) -> Result<Vec<u8>> {
+        placement::write(&self.plan)
+    }
+
+    /// How much is where the earlier build had it; `None` if nothing was to be.
+    pub fn stayed(&self) -> Option<Stayed> {
+        self.kept
+    }
+}
+
 impl Ext4Plan {
-    fn new(draft: &Draft, geometry: Geometry, allocation: Allocation) -> Self {
+    fn new(
+        draft: &Draft,
+        census: &Arc<Census>,
+        geometry: &Arc<Geometry>,
+        allocation: &Arc<Allocation>,
+    ) -> Self {
         let mut plan = Self {
             tree: Arc::clone(&draft.tree),
-            census: Arc::clone(&draft.census),
-            geometry,
-            allocation,
+            census: Arc::clone(census),
+            geometry: Arc::clone(geometry),
+            allocation: Arc::clone(allocation),
+            inodes: census.used_inodes(),
             descriptors: Vec::new(),
             checksum: Crc32c::of_file_system(draft.options.uuid),
             hash_seed: hash_seed(&draft.options),
@@ -128,7 +201,7 @@ impl Ext4Plan {
 
     /// Which blocks and inodes are in use.
     pub(super) fn usage(&self) -> Usage<'_> {
-        Usage { geometry: &self.geometry, end: self.allocation.end, last_ino: self.census.last_ino() }
+        Usage { geometry: &self.geometry, blocks: &self.allocation.used, inodes: &self.inodes }
     }
 
     /// The blocks of a node of the census.
@@ -159,7 +232,7 @@ impl Ext4Plan {
         sb.s_blocks_count_lo = U32::new(geometry.blocks);
         sb.s_r_blocks_count_lo = U32::new(reserved as u32);
         sb.s_free_blocks_count_lo = U32::new(self.usage().free_blocks());
-        sb.s_free_inodes_count = U32::new(geometry.inodes() - self.census.last_ino().0);
+        sb.s_free_inodes_count = U32::new(self.usage().free_inodes());
         sb.s_inodes_per_group = U32::new(geometry.inodes_per_group);
         sb.s_reserved_gdt_blocks = U16::new(geometry.reserved_blocks as u16);
         sb.s_uuid = options.uuid.0;

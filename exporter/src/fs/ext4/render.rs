@@ -94,7 +94,7 @@ impl Render for Ext4Plan {
 impl Ext4Plan {
     /// The inode of the journal.
     pub(super) fn journal_inode(&self) -> Inode {
-        self.own_inode(0o100_600, 1, &self.allocation.journal)
+        self.own_inode(0o100_600, 1, &self.allocation.own.journal)
     }
 
     fn own_inode(&self, mode: u16, links: u16, tree: &ExtentTree) -> Inode {
@@ -102,7 +102,7 @@ impl Ext4Plan {
     }
 
     fn render_inodes(&self, first: Ino, out: &mut [u8]) {
-        for (number, slot) in (first.0..=self.census.last_ino().0).zip(out.chunks_exact_mut(INODE_SIZE)) {
+        for (number, slot) in (first.0..).zip(out.chunks_exact_mut(INODE_SIZE)) {
             let ino = Ino(number);
             if let Some(inode) = self.inode(ino) {
                 slot.copy_from_slice(inode.seal(ino, self.checksum).as_bytes());
@@ -110,17 +110,17 @@ impl Ext4Plan {
         }
     }
 
-    /// The inode of this number; the other reserved ones are zero.
+    /// The inode of this number; those that are not in use are zero, and so are other reserved ones.
     fn inode(&self, ino: Ino) -> Option<Inode> {
         match ino {
-            Ino::RESIZE => Some(resize_inode::inode(&self.geometry, self.allocation.resize)),
+            Ino::RESIZE => Some(resize_inode::inode(&self.geometry, self.allocation.own.resize)),
             Ino::JOURNAL => Some(self.journal_inode()),
             ino if Some(ino) == self.census.lost_found() => {
-                Some(self.own_inode(0o040_700, 2, &self.allocation.lost_found))
+                Some(self.own_inode(0o040_700, 2, &self.allocation.own.lost_found))
             }
             ino if ino != Ino::ROOT && ino.0 < FIRST_INO => None,
             ino => {
-                let index = self.census.index(ino).expect("every other number is a node's");
+                let index = self.census.index(ino)?;
                 let node = &self.census.nodes[index];
                 let directory_blocks = self.census.directory_node(index).map_or(0, |node| node.blocks);
                 let tree_inode = self.tree.inode(node.id);
@@ -143,8 +143,8 @@ impl Ext4Plan {
         let of_node = self.census.index(ino).map(|index| self.blocks(index).tree);
         let tree = match &of_node {
             Some(tree) => tree,
-            None if ino == Ino::JOURNAL => &self.allocation.journal,
-            None => &self.allocation.lost_found,
+            None if ino == Ino::JOURNAL => &self.allocation.own.journal,
+            None => &self.allocation.own.lost_found,
         };
         for (number, block) in (first..).zip(out.chunks_exact_mut(BLOCK_SIZE)) {
             tree.render_block(number, self.checksum.for_inode(ino), block);

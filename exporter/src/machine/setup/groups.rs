@@ -41,6 +41,14 @@ impl Accounts {
         self.group.get(name)?.number(group::GID)
     }
 
+    /// The number of a group that is asked for.
+    ///
+    /// # Errors
+    /// [`Kind::NotFound`] if it is not there.
+    pub(super) fn require_gid(&self, name: &str) -> Result<u32> {
+        self.gid(name).ok_or_else(|| missing(name))
+    }
+
     /// The first number that neither a user nor a group has: it can be both.
     pub(super) fn free_number(&mut self) -> Result<u32> {
         let is_free = |number: &u32| !self.passwd.has_number(*number) && !self.group.has_number(*number);
@@ -63,11 +71,7 @@ impl Accounts {
 
     /// Make `users` members of a group; those who were none.
     pub(super) fn add_members<'a>(&mut self, name: &str, users: &[&'a str]) -> Result<Vec<&'a str>> {
-        let missing = || {
-            Error::new(Kind::NotFound, format!("group {name}"), "is not on the machine")
-                .with_hint("make it in [[groups]], or install the package that has it")
-        };
-        let mut entry = self.group.get(name).ok_or_else(missing)?;
+        let mut entry = self.group.get(name).ok_or_else(|| missing(name))?;
         let added = entry.add_to_list(group::MEMBERS, users);
         self.group.put(&entry);
         if let Some(gshadow) = &mut self.gshadow
@@ -78,6 +82,11 @@ impl Accounts {
         }
         Ok(added)
     }
+}
+
+fn missing(name: &str) -> Error {
+    Error::new(Kind::NotFound, format!("group {name}"), "is not on the machine")
+        .with_hint("make it in [[groups]], or install the package that has it")
 }
 
 /// Make the groups that are not there.

@@ -18,11 +18,14 @@ pub struct Materials {
     pub stages: BTreeMap<String, Tree>,
     /// The content of each secret by its id.
     pub secrets: BTreeMap<String, Vec<u8>>,
+    /// The [placement](crate::fs::ext4::Placement) of an earlier build, which the root is to keep to.
+    pub placement: Option<Vec<u8>>,
 }
 
 impl Default for Materials {
     fn default() -> Self {
-        Self { context: Tree::new(Meta::default()), stages: BTreeMap::new(), secrets: BTreeMap::new() }
+        let context = Tree::new(Meta::default());
+        Self { context, stages: BTreeMap::new(), secrets: BTreeMap::new(), placement: None }
     }
 }
 

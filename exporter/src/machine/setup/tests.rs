@@ -232,6 +232,17 @@ fn groups_are_made_and_filled() {
 }
 
 #[test]
+fn a_user_has_the_group_of_that_name_as_its_own() {
+    let groups = vec![Group { name: "admin".into(), gid: Some(700), ..Group::default() }];
+    let user = User { group: Some("admin".into()), ..ada() };
+    let (tree, _) = on_debian(&Setup { groups, ..users(&[user]) }).unwrap();
+    assert_eq!(line(&tree, "/etc/passwd", "ada"), "ada:x:1001:700::/home/ada:/bin/bash");
+    assert_eq!(line(&tree, "/etc/group", "admin"), "admin:x:700:");
+    assert_eq!(meta(&tree, "/home/ada").gid, 700);
+    assert!(!text(&tree, "/etc/group").unwrap().contains("ada:x:"));
+}
+
+#[test]
 fn what_contradicts_the_image_is_refused() {
     let with = |change: &dyn Fn(&mut User)| {
         let mut user = ada();
@@ -247,6 +258,15 @@ fn what_contradicts_the_image_is_refused() {
             "user app: has the uid 1000 in the image, 7 is asked for",
         ),
         (with(&|user| user.groups = vec!["none".into()]), "group none: is not on the machine"),
+        (with(&|user| user.group = Some("none".into())), "group none: is not on the machine"),
+        (
+            with(&|user| (user.group, user.gid) = (Some("sudo".into()), Some(27))),
+            "user ada: has a gid and a group",
+        ),
+        (
+            with(&|user| (user.name, user.group) = ("app".into(), Some("sudo".into()))),
+            "user app: has the gid 1000 in the image, 27 is asked for",
+        ),
         (
             with(&|user| user.shell = Some("/bin/zsh".into())),
             "user ada: the shell /bin/zsh is not on the machine",

@@ -128,9 +128,10 @@ fn account(editor: &mut Editor<'_>, accounts: &mut Accounts, user: &User) -> Res
     let known = accounts.passwd.get(&user.name).filter(|row| row.has(passwd::SHELL));
     // Homes that services don't have are not made for them.
     let has_home = known.is_none() || user.home.is_some();
+    let gid = own_group(accounts, user)?;
     let mut entry = match known {
-        Some(entry) => keep_numbers(entry, user)?,
-        None => new_entry(editor.tree(), accounts, user)?,
+        Some(entry) => keep_numbers(entry, user, gid)?,
+        None => new_entry(editor.tree(), accounts, user, gid)?,
     };
     for (field, asked) in
         [(passwd::COMMENT, &user.comment), (passwd::HOME, &user.home), (passwd::SHELL, &user.shell)]
@@ -160,9 +161,18 @@ fn account(editor: &mut Editor<'_>, accounts: &mut Accounts, user: &User) -> Res
     Ok(account)
 }
 
+/// The number of the group that is asked for as its own, if one is.
+fn own_group(accounts: &Accounts, user: &User) -> Result<Option<u32>> {
+    match (&user.group, user.gid) {
+        (None, gid) => Ok(gid),
+        (Some(name), None) => accounts.require_gid(name).map(Some),
+        (Some(_), Some(_)) => Err(wrong(user, "has a gid and a group").with_hint("leave one of them out")),
+    }
+}
+
 /// Files belong to numbers: those of a user that is there cannot be changed.
-fn keep_numbers(entry: Row, user: &User) -> Result<Row> {
-    for (what, asked, field) in [("uid", user.uid, passwd::UID), ("gid", user.gid, passwd::GID)] {
+fn keep_numbers(entry: Row, user: &User, gid: Option<u32>) -> Result<Row> {
+    for (what, asked, field) in [("uid", user.uid, passwd::UID), ("gid", gid, passwd::GID)] {
         if let (Some(asked), Some(has)) = (asked, entry.number(field))
             && asked != has
         {
@@ -175,12 +185,12 @@ fn keep_numbers(entry: Row, user: &User) -> Result<Row> {
     Ok(entry)
 }
 
-fn new_entry(tree: &Tree, accounts: &mut Accounts, user: &User) -> Result<Row> {
+fn new_entry(tree: &Tree, accounts: &mut Accounts, user: &User, gid: Option<u32>) -> Result<Row> {
     let uid = user.uid.map_or_else(|| accounts.free_number(), Ok)?;
     if accounts.passwd.has_number(uid) {
         return Err(wrong(user, format!("the uid {uid} is another user's")));
     }
-    let gid = match (user.gid, accounts.gid(&user.name)) {
+    let gid = match (gid, accounts.gid(&user.name)) {
         (Some(gid), _) => gid,
         (None, Some(own)) => own,
         (None, None) if accounts.group.has_number(uid) => accounts.free_number()?,

@@ -166,6 +166,52 @@ fn what_is_asked_of_good_boots_is_told_at_its_key() {
             "update.deadline: is not between 10 and 86400 seconds",
         ),
         ("layout = \"ab\"\n[update]\ntries = 0", "3:9", "update.tries: is not between 1 and 9"),
+        (
+            "layout = \"ab\"\n[update]\nfrom = \"/srv/update\"",
+            "3:8",
+            "update.from is \"/srv/update\": expected the URL of a folder, or a reference in a registry",
+        ),
+        ("layout = \"ab\"\n[update]\nevery = \"6h\"", "3:9", "update.every: needs from: where to look"),
+        (
+            "layout = \"ab\"\n[update]\nfrom = \"a/b\"\nevery = \"often\"",
+            "4:9",
+            "update.every is \"often\": expected a time from 10s to 365d, a number with s, m, h or d, such as 6h",
+        ),
+        (
+            "layout = \"ab\"\n[update]\nfrom = \"a/b\"\nwindow = \"02:00-04:00\"",
+            "4:10",
+            "update.window: needs every: the machine restarts by itself then alone",
+        ),
+        (
+            "layout = \"ab\"\n[update]\nwindow = \"2-4\"",
+            "3:10",
+            "update.window is \"2-4\": expected two times of day",
+        ),
+        (
+            "layout = \"ab\"\n[update]\nca = \"ca.pem\"",
+            "3:6",
+            "update.ca is \"ca.pem\": expected a path from the root on",
+        ),
+        (
+            "layout = \"ab\"\n[update]\ncertificate = \"/a\"",
+            "3:15",
+            "update.certificate: needs key: the key of the certificate",
+        ),
+        (
+            "layout = \"ab\"\n[update]\npublic-key = [\"RW\"]",
+            "3:15",
+            "update.public-key is \"RW\": expected a public key of minisign",
+        ),
+        (
+            "layout = \"ab\"\n[update]\nsign = \"a/b\"",
+            "3:8",
+            "update.sign is \"a/b\": expected the id of a secret",
+        ),
+        (
+            "layout = \"ab\"\n[update]\nsign = [\"a\", \"a\"]",
+            "3:8",
+            "update.sign: has other than one key of minisign and one of GPG",
+        ),
         ("[update]\ntries = 3", "1:1", "update: is of a machine that has another root to go back to"),
         (
             "format = \"update\"",

@@ -33,8 +33,10 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
         None => flags::refuse(&args.docker, None),
     });
     let packages = problems.note(args.install.packages()).flatten();
+    problems.note(args.previous.read());
     let formats = problems.note(formats(args)).unwrap_or_else(|| vec![Format::Qcow2]);
     let to = problems.note(destinations(args, &formats));
+    problems.note(super::base(args, &formats));
     let wanted = wanted(args, tool, &formats, &mut problems);
     let platforms = platforms(args);
     let mut plans = Vec::new();

@@ -7,7 +7,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use exporter::assemble::{Input, scan_donor};
-use exporter::container::Format;
+use exporter::container::{Base, Format};
 use exporter::machine::Materials;
 use exporter::spec::{Profile, Spec};
 use exporter::terminal::address;
@@ -30,7 +30,13 @@ use crate::engine::dockerfile::Variables;
 const PROXIES: [&str; 5] = ["HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY"];
 
 /// Builds, and makes the disks.
-pub(super) fn run(args: &Args, tool: Tool, formats: &[Format], to: &To) -> Result<Vec<Outcome>> {
+pub(super) fn run(
+    args: &Args,
+    tool: Tool,
+    formats: &[Format],
+    to: &To,
+    base: Option<&Base>,
+) -> Result<Vec<Outcome>> {
     let docker = &args.docker;
     refuse_unknown(args, tool)?;
     let context = Path::new(&args.context);
@@ -39,6 +45,7 @@ pub(super) fn run(args: &Args, tool: Tool, formats: &[Format], to: &To) -> Resul
             .with_hint(format!("{} builds directories: unpack or clone it first", tool.name())));
     }
     let mut packages = args.install.packages()?;
+    let previous = args.previous.read()?;
     let mut asked = asked(args, formats)?;
     asked.disk.install.packages = packages.as_ref().map(|_| Folder::Client);
     let folder = Context::open(context)?;
@@ -96,7 +103,8 @@ pub(super) fn run(args: &Args, tool: Tool, formats: &[Format], to: &To) -> Resul
             );
         }
         let materials = folder.materials(&of_image.spec, &secrets, threads())?;
-        made.push(make(&store, built, materials, &of_image.spec, &paths, &meter)?);
+        let materials = Materials { placement: previous.clone(), ..materials };
+        made.push(make(&store, built, materials, &of_image.spec, (&paths, base), &meter)?);
     }
     Ok(made)
 }
@@ -124,7 +132,7 @@ fn make(
     built: Built,
     materials: Materials,
     spec: &Spec,
-    paths: &[PathBuf],
+    (paths, base): (&[PathBuf], Option<&Base>),
     meter: &Meter,
 ) -> Result<Outcome> {
     let boot = match built.boot {
@@ -141,7 +149,7 @@ fn make(
     };
     let container = Some(built.image.container);
     let spec = Spec { architecture: built.architecture, container, ..spec.clone() };
-    let job = disk::Job { spec: &spec, paths, threads, meter, stop: store.interrupt.flag() };
+    let job = disk::Job { spec: &spec, paths, base, threads, meter, stop: store.interrupt.flag() };
     // The plan reads from what is mounted, and so ends before it.
     let made = job.make(Input {
         root,

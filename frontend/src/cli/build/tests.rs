@@ -17,7 +17,7 @@ fn typed(words: &[&str]) -> Args {
 
 fn arguments(words: &[&str], has_syntax: bool) -> String {
     let args = typed(words);
-    buildx_arguments(&args, &formats(&args).unwrap(), None, has_syntax).join(" ")
+    buildx_arguments(&args, &formats(&args).unwrap(), &[], has_syntax).join(" ")
 }
 
 const END: &str = "--build-arg=VMIMAGE_HINTS=flag --build-arg=VMIMAGE_TRANSPORT=sparse --provenance=false --sbom=false --output=type=tar,dest=- --";
@@ -56,6 +56,33 @@ fn every_disk_option_is_a_variable() {
              --build-arg VMIMAGE_KERNEL=linux-image-cloud-amd64 --build-arg VMIMAGE_MIRROR=http://mirror.example {END} ."
         )
     );
+}
+
+/// The base is here, so the disk arrives as it is, and what lies over the base is compressed here.
+#[test]
+fn a_disk_over_a_base_is_asked_for_as_raw() {
+    let args = typed(&["-o", "new.qcow2", "--base", "old.qcow2", "--compression", "zlib", "--size", "10G"]);
+    assert_eq!(compression(&args, &formats(&args).unwrap()).unwrap(), Compression::Zlib);
+    assert_eq!(
+        buildx_arguments(&args, &[Destination::ARRIVES_OVER_BASE], &[], true).join(" "),
+        format!(
+            "--build-arg VMIMAGE_FORMAT=raw --build-arg VMIMAGE_SIZE=10G --build-arg VMIMAGE_COMPRESSION=none {END} ."
+        )
+    );
+}
+
+#[test]
+fn a_base_is_for_one_qcow2() {
+    for words in [
+        &["-o", "new.raw"][..],
+        &["-o", "new.qcow2", "-o", "new.raw"],
+        &["-o", "-", "--format", "qcow2"],
+        &["-o", "new.qcow2", "--platform", "linux/amd64,linux/arm64"],
+    ] {
+        let args = typed(&[words, &["--base", "old.qcow2"]].concat());
+        let error = base(&args, &formats(&args).unwrap()).unwrap_err().to_string();
+        assert!(error.starts_with("--base: is for one "), "{words:?}: {error}");
+    }
 }
 
 #[test]
@@ -119,7 +146,8 @@ fn docker_options_are_handed_on() {
 #[test]
 fn a_folder_of_packages_is_a_named_context() {
     let args = typed(&["-o", "d.raw"]);
-    let arguments = buildx_arguments(&args, &[Format::Raw], Some(Path::new("/debs")), true).join(" ");
+    let contexts = [(PACKAGES_CONTEXT, Some(Path::new("/debs"))), (PREVIOUS_CONTEXT, None)];
+    let arguments = buildx_arguments(&args, &[Format::Raw], &contexts, true).join(" ");
     assert_eq!(
         arguments,
         format!("--build-arg VMIMAGE_FORMAT=raw --build-context vmimage-packages=/debs {END} .")

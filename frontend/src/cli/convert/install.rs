@@ -177,10 +177,12 @@ fn words(
     };
     args.output.iter().for_each(|path| add("output", path));
     args.format.iter().for_each(|format| add("format", &format.name()));
+    args.base.iter().for_each(|base| add("base", base));
     args.secret.iter().for_each(|secret| add("secret", secret));
     add("platform", &format!("linux/{}", architecture.oci_name()));
     add("progress", &args.show.progress());
     args.install.packages()?.iter().for_each(|folder| add("packages", folder));
+    args.previous.path().iter().for_each(|path| add("previous", path));
     let own = &args.engine;
     own.frontend.iter().for_each(|image| add("frontend", image));
     own.builder.iter().for_each(|builder| add("builder", builder));
@@ -277,11 +279,12 @@ mod tests {
             "build --engine=docker --output=web.qcow2 --platform=linux/amd64 --progress=auto"
         );
         let given = "app -o a.x -o b.x --format raw --format vdi --size 10G --hostname web --kernel linux \
+                     --base c.raw \
                      --mirror http://a --builder b --build-arg A=1 --network none --add-host a:b --progress plain -q";
         assert_eq!(
             line(given),
-            "build --engine=docker --output=a.x --output=b.x --format=raw --format=vdi --platform=linux/amd64 \
-             --progress=plain --builder=b --build-arg=A=1 --network=none --add-host=a:b --size=10G --hostname=web \
+            "build --engine=docker --output=a.x --output=b.x --format=raw --format=vdi --base=c.raw \
+             --platform=linux/amd64 --progress=plain --builder=b --build-arg=A=1 --network=none --add-host=a:b --size=10G --hostname=web \
              --kernel=linux --mirror=http://a --quiet"
         );
         assert!(

@@ -1,60 +1,21 @@
-//! A disk file as the layer of a containerDisk: read where it lies, once to know its digest and once to be sent.
+//! A disk file in the layer of a containerDisk, read where it lies.
 
 use std::fs::File;
 use std::io::{self, Cursor, Read};
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use exporter::container::containerdisk::{self, Blob, Layer};
+use exporter::container::containerdisk::{self, Layer};
 use exporter::container::{self, Format};
-use exporter::engine::Progress;
-use sha2::{Digest, Sha256};
 
+use super::layer::{Section, unreadable};
 use crate::base::{Error, Result};
-use crate::source::registry::Content;
-
-const BUFFER: usize = 1 << 20;
-
-/// The layer, and the file that the disk in it comes from.
-pub(super) struct DiskLayer {
-    disk: Disk,
-    /// Of the layer.
-    pub(super) blob: Blob,
-}
-
-impl DiskLayer {
-    /// Read all of a disk to know its digest.
-    pub(super) fn new(disk: Disk, progress: &dyn Fn(Progress)) -> Result<Self> {
-        let total = disk.layer.size();
-        let mut digest = Sha256::new();
-        let mut done = 0;
-        let mut buffer = vec![0; BUFFER];
-        let mut reader = disk.reader();
-        loop {
-            let len = match reader.read(&mut buffer).map_err(|error| unreadable(&disk.shown, error))? {
-                0 => break,
-                len => len,
-            };
-            digest.update(&buffer[..len]);
-            done += len as u64;
-            progress(Progress { done: done.min(total), total });
-        }
-        drop(reader);
-        Ok(Self { disk, blob: Blob { digest: format!("sha256:{:x}", digest.finalize()), size: total } })
-    }
-}
-
-impl Content for DiskLayer {
-    fn open(&self) -> Box<dyn Read + '_> {
-        Box::new(self.disk.reader())
-    }
-}
 
 /// A disk file that KubeVirt takes.
 pub(super) struct Disk {
     file: File,
     /// What messages call it.
-    shown: String,
+    pub(super) shown: String,
     /// Where in the file the disk lies.
     start: u64,
     layer: Layer,
@@ -83,43 +44,28 @@ impl Disk {
         Ok(Self { file, shown, start: range.start, layer, changed: metadata.mtime() })
     }
 
+    /// Bytes of the layer.
+    pub(super) fn size(&self) -> u64 {
+        self.layer.size()
+    }
+
     /// The layer from its start.
-    fn reader(&self) -> impl Read + '_ {
+    pub(super) fn reader(&self) -> impl Read + '_ {
         let disk_len = self.layer.disk_len();
-        let disk = Section { file: &self.file, at: self.start, end: self.start + disk_len };
+        let disk = Section::new(&self.file, self.start..self.start + disk_len);
         let tail = self.layer.size() - Layer::HEAD - disk_len;
         Cursor::new(self.layer.head()).chain(disk).chain(io::repeat(0).take(tail))
     }
 }
 
-/// A part of a file, from front to end.
-struct Section<'a> {
-    file: &'a File,
-    at: u64,
-    end: u64,
-}
-
-impl Read for Section<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let len = (self.end - self.at).min(buffer.len() as u64) as usize;
-        match self.file.read_at(&mut buffer[..len], self.at)? {
-            // Somebody else has cut it.
-            0 if len > 0 => Err(io::ErrorKind::UnexpectedEof.into()),
-            len => {
-                self.at += len as u64;
-                Ok(len)
-            }
-        }
-    }
-}
-
-fn unreadable(shown: &str, error: io::Error) -> Error {
-    Error::user(format!("{shown}: cannot be read")).because(error)
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::layer::{SentLayer, Source};
     use super::*;
+
+    fn layer(disk: Disk) -> Result<SentLayer> {
+        SentLayer::new(Source::Disk(disk), &|_| {})
+    }
 
     #[test]
     fn a_layer_is_a_tar_with_the_disk_in_it() {
@@ -127,10 +73,10 @@ mod tests {
         let path = folder.path().join("disk");
         let content: Vec<u8> = (0..100_000_u32).map(|number| number as u8).collect();
         std::fs::write(&path, &content).unwrap();
-        let layer = DiskLayer::new(Disk::open(&path).unwrap(), &|_| {}).unwrap();
+        let layer = layer(Disk::open(&path).unwrap()).unwrap();
         let mut bytes = Vec::new();
-        layer.open().read_to_end(&mut bytes).unwrap();
-        assert_eq!(layer.blob, Blob::of(&bytes));
+        crate::source::registry::Content::open(&layer).read_to_end(&mut bytes).unwrap();
+        assert_eq!(layer.blob, exporter::container::image::Blob::of(&bytes));
         let mut archive = tar::Archive::new(&*bytes);
         let members = archive.entries().unwrap().map(|entry| {
             let mut entry = entry.unwrap();
@@ -154,7 +100,7 @@ mod tests {
         std::fs::write(&path, [1; 4096]).unwrap();
         let disk = Disk::open(&path).unwrap();
         File::options().write(true).open(&path).unwrap().set_len(100).unwrap();
-        let error = DiskLayer::new(disk, &|_| {}).err().unwrap();
+        let error = layer(disk).err().unwrap();
         assert!(error.to_string().contains("disk: cannot be read"), "{error}");
     }
 

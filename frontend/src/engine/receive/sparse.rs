@@ -5,34 +5,29 @@ use std::io::{self, ErrorKind, Read};
 use std::path::Path;
 
 use exporter::container::Output;
+use exporter::container::qcow2::Arriving;
 use exporter::container::sparse::{data_runs, unpack};
 use exporter::error::show_size;
 
+use super::entries::FileEntry;
 use super::{Undelivered, ended_early, entries};
 use crate::base::Error;
+use crate::engine::destination::Over;
 
 /// Copies one file of exactly `len` bytes.
-pub(super) fn store(mut from: impl Read, len: u64, output: &Output) -> Result<(), Undelivered> {
+pub(super) fn store(from: &mut dyn Read, len: u64, output: &Output) -> Result<(), Undelivered> {
     let cannot = |stored, error| Undelivered::Refused(cannot_store(error, stored, len, output));
-    let mut buffer = vec![0; 1 << 20];
-    let (mut offset, mut stored) = (0, 0);
-    loop {
-        let filled = fill(&mut from, &mut buffer).map_err(entries::broken)?;
-        for (at, run) in data_runs(offset, &buffer[..filled]) {
-            output.write_at(run, at).map_err(|error| cannot(stored, error))?;
-            stored += run.len() as u64;
-        }
-        offset += filled as u64;
-        if filled < buffer.len() {
-            break;
-        }
-    }
-    output.set_len(offset).map_err(|error| cannot(stored, error))?;
-    if offset == len { Ok(()) } else { Err(ended_early(offset, len)) }
+    let mut stored = 0;
+    put_all(from, len, |at, run| {
+        output.write_at(run, at).map_err(|error| cannot(stored, error))?;
+        stored += run.len() as u64;
+        Ok(())
+    })?;
+    output.set_len(len).map_err(|error| cannot(stored, error))
 }
 
 /// Makes the file that a stream of `len` bytes stands for.
-pub(super) fn store_stream(from: impl Read, len: u64, output: &Output) -> Result<(), Undelivered> {
+pub(super) fn store_stream(from: &mut dyn Read, len: u64, output: &Output) -> Result<(), Undelivered> {
     let cannot = |stored, error| Undelivered::Refused(cannot_store(error, stored, len, output));
     let mut stored = 0;
     let file_len = unpack(from, |at, bytes| -> Result<(), Undelivered> {
@@ -41,6 +36,41 @@ pub(super) fn store_stream(from: impl Read, len: u64, output: &Output) -> Result
         Ok(())
     })?;
     output.set_len(file_len).map_err(|error| cannot(stored, error))
+}
+
+/// Writes the raw disk that arrives over its base, in the one pass in which it comes.
+pub(super) fn store_over(
+    from: &mut dyn Read,
+    entry: &FileEntry,
+    over: &Over,
+    output: &Output,
+) -> Result<(), Undelivered> {
+    let refused = |error: exporter::Error| Undelivered::Refused(cannot_store(error, 0, entry.len, output));
+    let mut disk = Arriving::new(&over.base, over.compression, output).map_err(refused)?;
+    let size = match entry.is_stream {
+        true => unpack(from, |at, bytes| disk.put(at, bytes).map_err(refused))?,
+        false => put_all(from, entry.len, |at, bytes| disk.put(at, bytes).map_err(refused))?,
+    };
+    disk.finish(size).map_err(refused)
+}
+
+/// Hands the data of a file of exactly `len` bytes to `put`.
+fn put_all(
+    mut from: impl Read,
+    len: u64,
+    mut put: impl FnMut(u64, &[u8]) -> Result<(), Undelivered>,
+) -> Result<u64, Undelivered> {
+    let mut buffer = vec![0; 1 << 20];
+    let mut offset = 0;
+    loop {
+        let filled = fill(&mut from, &mut buffer).map_err(entries::broken)?;
+        data_runs(offset, &buffer[..filled]).try_for_each(|(at, run)| put(at, run))?;
+        offset += filled as u64;
+        if filled < buffer.len() {
+            break;
+        }
+    }
+    if offset == len { Ok(len) } else { Err(ended_early(offset, len)) }
 }
 
 /// The error of a file of `len` bytes, `stored` of which are on the disk and come free again with it.

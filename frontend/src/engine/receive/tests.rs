@@ -5,6 +5,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
 use std::process::Command;
 
+use exporter::container::{Base, Compression};
 use tar::{Builder, EntryType, Header};
 use tempfile::TempDir;
 
@@ -559,4 +560,51 @@ fn a_full_disk_is_one_clear_error() {
     sparse[1 << 20] = 1;
     finish(store(&archive(&[("disk.qcow2", FILE, &sparse)])[..], &destinations).unwrap());
     assert!(fs::read(mount.0.path().join("web.qcow2")).unwrap() == sparse);
+}
+
+/// A raw disk arrives, with its zeroes or without, and becomes a qcow2 over its base.
+#[test]
+fn a_disk_over_a_base_is_written_as_it_comes() {
+    let dir = tempfile::tempdir().unwrap();
+    let [old, new] = [1, 2].map(|version| {
+        let mut bytes = vec![7_u8; 3 << 20];
+        bytes[1 << 20..2 << 20].fill(version);
+        bytes[2 << 20..].fill(version - 1);
+        bytes
+    });
+    fs::write(dir.path().join("old.raw"), &old).unwrap();
+    fs::write(dir.path().join("expected.raw"), &new).unwrap();
+    let stream: Vec<u8> =
+        [&b"vmimage sparse 1"[..], &0_u64.to_le_bytes(), &(3_u64 << 20).to_le_bytes(), &new]
+            .into_iter()
+            .chain([&(3_u64 << 20).to_le_bytes()[..], &[0; 8]])
+            .flatten()
+            .copied()
+            .collect();
+    for (name, bytes) in [("disk.raw", &new), ("disk.raw.sparse", &stream)] {
+        let path = dir.path().join("new.qcow2");
+        let base = Base::open(&dir.path().join("old.raw"), &path).unwrap();
+        let destination = Destination::new(&path, Format::Qcow2).unwrap().over(base, Compression::None);
+        let arrived = store(&archive(&[(name, FILE, bytes)])[..], &[destination]).unwrap();
+        let made = persist(arrived).unwrap();
+        assert!(!made[0].to_string().contains("vmimage run"), "{}", made[0]);
+        let [new, expected] = ["new.qcow2", "expected.raw"].map(|name| dir.path().join(name));
+        for args in [&["check"][..], &["compare", "-f", "qcow2", "-F", "raw"]] {
+            let mut command = Command::new("qemu-img");
+            command.args(args).arg(&new);
+            if args.len() > 1 {
+                command.arg(&expected);
+            }
+            let said = command.output().unwrap();
+            assert!(said.status.success(), "{said:?}");
+        }
+        assert!(fs::metadata(&new).unwrap().len() < 3 << 20, "what is alike is in the base alone");
+    }
+    let base = Base::open(&dir.path().join("old.raw"), &dir.path().join("b.qcow2")).unwrap();
+    let destination = Destination::new(&dir.path().join("b.qcow2"), Format::Qcow2).unwrap();
+    let destination = destination.over(base, Compression::None);
+    let cut = &stream[..stream.len() - 20];
+    store(&archive(&[("disk.raw.sparse", FILE, cut)])[..], std::slice::from_ref(&destination)).unwrap_err();
+    store(&archive(&[("disk.qcow2", FILE, &old)])[..], std::slice::from_ref(&destination)).unwrap_err();
+    assert!(!dir.path().join("b.qcow2").exists());
 }

@@ -6,7 +6,7 @@
 use std::io::{self, Read};
 use std::time::Duration;
 
-use exporter::container::containerdisk::Blob;
+use exporter::container::image::Blob;
 use exporter::engine::Progress;
 use exporter::error::{Error, Kind, Result};
 use http::{Response, header};

@@ -1,16 +1,21 @@
-//! A disk as a container image: the configuration and annotations that an exporter of images takes from a result.
+//! A disk or an update as a container image: the configuration and annotations that an exporter of images takes from a
+//! result.
 
-use exporter::container::containerdisk::{self, CREATED, TITLE, VERSION, rfc3339};
-use exporter::spec::{Architecture, Spec};
+use exporter::container::image::{CREATED, LayerImage, TITLE, VERSION, rfc3339};
+use exporter::container::{containerdisk, update};
+use exporter::spec::{Architecture, Identity, Spec};
 
+use crate::ask::request::Stage;
 use crate::gateway::Image;
 
+/// What an image with KubeOS's `/os.tar` says that it has.
+const KUBEOS: &str = "os.tar";
 /// What the OCI image specification has names for, in its "Annotations".
 const PREDEFINED: &str = "org.opencontainers.image.";
 
 /// Describe the image that `image` becomes. Labels of the Dockerfile and of `--label` stay, and those with a
 /// predefined name are annotations as well.
-pub(super) fn describe(image: &mut Image, architecture: Architecture, spec: &Spec) {
+pub(super) fn describe(image: &mut Image, stage: Stage, architecture: Architecture, spec: &Spec) {
     let mut labels = std::mem::take(&mut image.says.labels);
     if let Some(title) = title(spec) {
         labels.entry(TITLE.to_owned()).or_insert_with(|| title.clone());
@@ -19,9 +24,21 @@ pub(super) fn describe(image: &mut Image, architecture: Architecture, spec: &Spe
         // The Dockerfile's is often that of its base.
         labels.insert(VERSION.to_owned(), version.clone());
     }
+    let content = match stage {
+        Stage::Update => update::CONTENT,
+        Stage::KubeOs => KUBEOS,
+        Stage::Dockerfile | Stage::Rootfs | Stage::Disk | Stage::ContainerDisk => containerdisk::CONTENT,
+    };
+    if stage == Stage::Update {
+        labels.extend(of_update(spec));
+    }
     let created = spec.source_date_epoch.unwrap_or_default();
-    let described = containerdisk::ContainerDiskImage { architecture, created, labels };
+    let described = LayerImage { content, architecture, created, labels };
     let mut json = described.config(&[]);
+    if stage == Stage::KubeOs {
+        // Nothing runs it, but `docker create`, by which KubeOS gets at the file, wants a command.
+        json["config"]["Cmd"] = ["/bin/sh"].into();
+    }
     if let Some(platform) = image.platform.as_ref().filter(|platform| !platform.variant.is_empty()) {
         json["variant"] = platform.variant.as_str().into();
     }
@@ -31,6 +48,13 @@ pub(super) fn describe(image: &mut Image, architecture: Architecture, spec: &Spe
     if let Some(seconds) = spec.source_date_epoch {
         image.annotations.entry(CREATED.to_owned()).or_insert_with(|| rfc3339(seconds));
     }
+}
+
+/// What machines are told by a registry, before they fetch a byte of it.
+fn of_update(spec: &Spec) -> impl Iterator<Item = (String, String)> {
+    let Identity { id, version, .. } = &spec.image;
+    let named = id.as_ref().zip(version.as_ref()).zip(spec.image.compatible());
+    named.map(|((id, version), compatible)| update::labels(id, version, compatible)).into_iter().flatten()
 }
 
 /// The name it was given. Without one there is none: of an annotation that the client asks for as well, ours
@@ -52,7 +76,7 @@ mod tests {
         let json = config.map(|config| serde_json::from_str(config).unwrap());
         let says = json.map(|json| ImageConfig::read(&json).unwrap()).unwrap_or_default();
         let mut image = Image { says, platform: Some(platform), ..Image::default() };
-        describe(&mut image, Architecture::Aarch64, spec);
+        describe(&mut image, Stage::ContainerDisk, Architecture::Aarch64, spec);
         (serde_json::from_slice(&image.config.unwrap()).unwrap(), image.annotations.into_iter().collect())
     }
 
@@ -98,5 +122,24 @@ mod tests {
             let spec = Spec { image, ..Spec::default() };
             assert_eq!(described(Some(base), &spec).1, [pair("version", version)]);
         }
+    }
+
+    #[test]
+    fn an_update_says_what_it_is_of_and_kubeos_gets_a_command() {
+        let asked = exporter::spec::Identity {
+            id: Some("kiosk".into()),
+            version: Some("1.4.0".into()),
+            ..Default::default()
+        };
+        let spec = Spec { image: asked, ..Spec::default() };
+        let of = |stage| {
+            let mut image = Image::default();
+            describe(&mut image, stage, Architecture::X86_64, &spec);
+            serde_json::from_slice::<Value>(&image.config.unwrap()).unwrap()["config"].clone()
+        };
+        let labels = json!({ "org.opencontainers.image.version": "1.4.0", "io.vmimage.update.id": "kiosk",
+            "io.vmimage.update.compatible": "kiosk" });
+        assert_eq!(of(Stage::Update), json!({ "Labels": labels }));
+        assert_eq!(of(Stage::KubeOs)["Cmd"], json!(["/bin/sh"]));
     }
 }

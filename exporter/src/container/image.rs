@@ -1,4 +1,4 @@
-//! What describes a disk as a container image: its configuration and its manifest.
+//! What describes a container image of one layer: its configuration and its manifest.
 //!
 //! Source: OCI image specification 1.1, "Image Configuration" and "Image Manifest".
 
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::architecture::Architecture;
-use crate::date::rfc3339;
+pub use crate::date::rfc3339;
 
 /// The media type of a manifest.
 pub const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
@@ -26,10 +26,12 @@ pub const VERSION: &str = "org.opencontainers.image.version";
 /// The annotation with the time an image was made, as RFC 3339 writes it.
 pub const CREATED: &str = "org.opencontainers.image.created";
 
-/// A container image with a disk as its one layer.
+/// A container image of one layer.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ContainerDiskImage {
-    /// The instruction set of the machine on the disk.
+pub struct LayerImage {
+    /// What is in the layer: `containerDisk`, `update`.
+    pub content: &'static str,
+    /// The instruction set of the machine that it is for.
     pub architecture: Architecture,
     /// When it was made, in seconds since 1970.
     pub created: i64,
@@ -58,7 +60,7 @@ impl Blob {
     }
 }
 
-impl ContainerDiskImage {
+impl LayerImage {
     /// The configuration of an image with these layers, by the digests of their tars.
     pub fn config(&self, diff_ids: &[&str]) -> Value {
         let created = rfc3339(self.created);
@@ -68,7 +70,7 @@ impl ContainerDiskImage {
             "created": created,
             "config": { "Labels": self.labels },
             "rootfs": { "type": "layers", "diff_ids": diff_ids },
-            "history": [{ "created": created, "created_by": "vmimage", "comment": "containerDisk" }],
+            "history": [{ "created": created, "created_by": "vmimage", "comment": self.content }],
         })
     }
 

@@ -1,9 +1,8 @@
-//! `--output type=image,name=…,push=true,format=containerdisk`: the disk as an image, by any exporter of images.
+//! `--output type=image,name=…,push=true,format=containerdisk`: the disk as an image, by any exporter of images; so are an
+//! update (`format=update`) and a root as KubeOS has it (`format=kubeos`).
 //!
 //! Their attributes keep their meaning, `name` and `compression` among them; those of the disk become build
 //! arguments. The real client then does it all by itself.
-
-use exporter::container::Format;
 
 use super::csv;
 use super::line::Dockerfile;
@@ -17,7 +16,7 @@ use crate::solve::{DISK_IN_AN_IMAGE, INSTEAD_OF_AN_IMAGE};
 /// The exporters that make an image.
 const OF_IMAGES: [&str; 4] = ["image", "registry", "oci", "docker"];
 
-/// A disk's layer is not compressed again: the disk in it is.
+/// A layer is not compressed again: the disk in it is, and blocks of an update are ranges of it.
 const UNCOMPRESSED: (&str, &str) = ("compression", "uncompressed");
 /// Annotations are OCI's; these exporters write docker's manifests by default.
 const OCI: (&str, &str) = ("oci-mediatypes", "true");
@@ -34,33 +33,31 @@ pub(super) fn warn(dockerfile: &Dockerfile) {
     INSTEAD_OF_AN_IMAGE.iter().for_each(|hint| tell_line(format_args!("hint: {hint}")));
 }
 
-/// The outputs of a build that makes an image of a disk.
+/// The outputs of a build that makes an image of a disk or an update.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct ContainerDisk {
+pub(super) struct ImageOutputs {
+    stage: Stage,
     /// As the real client takes them.
     pub(super) outputs: Vec<String>,
     /// The build arguments that tell the frontend.
     pub(super) variables: Vec<(String, String)>,
 }
 
-impl ContainerDisk {
+impl ImageOutputs {
     /// `None` if none of the outputs asks for one.
     ///
     /// # Errors
     /// For attributes that are wrong, and for other outputs beside it: a build has one result.
     pub(super) fn read(outputs: &[Output]) -> Result<Option<Self>> {
-        if !outputs.iter().any(is_container_disk) {
-            return Ok(None);
+        let Some(stage) = outputs.iter().find_map(stage) else { return Ok(None) };
+        let mut read = Self { stage, outputs: Vec::new(), variables: Vec::new() };
+        if let Some(other) = outputs.iter().find(|output| self::stage(output) != Some(stage)) {
+            let wrong = read.wrong(&format!("goes with no output of type={}", other.kind));
+            return Err(wrong.with_hint("ask for that in a command of its own"));
         }
-        if let Some(other) = outputs.iter().find(|output| !is_container_disk(output)) {
-            let message =
-                format!("--output format=containerdisk: goes with no output of type={}", other.kind);
-            return Err(Error::user(message).with_hint("ask for that in a command of its own"));
-        }
-        let mut read = Self { outputs: Vec::new(), variables: Vec::new() };
         outputs.iter().try_for_each(|output| read.add(output))?;
         // In place of a format.
-        read.variables.push((STAGE.to_owned(), Stage::ContainerDisk.name().to_owned()));
+        read.variables.push((STAGE.to_owned(), stage.name().to_owned()));
         read.variables.push(Hints::Attributes.argument());
         Ok(Some(read))
     }
@@ -84,15 +81,19 @@ impl ContainerDisk {
         Ok(())
     }
 
+    fn wrong(&self, what: &str) -> Error {
+        Error::user(format!("--output format={}: {what}", self.stage.name()))
+    }
+
     fn set(&mut self, attribute: &'static Attribute, value: &str) -> Result<()> {
-        let wrong = |what: String| Error::user(format!("--output format=containerdisk: {what}"));
         let name = attribute.name;
-        let wish =
-            attribute.wish(value).map_err(|expected| wrong(format!("{name} is {value:?}: {expected}")))?;
+        let wish = attribute
+            .wish(value)
+            .map_err(|expected| self.wrong(&format!("{name} is {value:?}: {expected}")))?;
         let argument = wish.argument();
         match self.variables.iter().find(|(known, _)| *known == argument.0) {
             Some((_, other)) if other != value => {
-                Err(wrong(format!("{name} is {other} and {value}: a build makes one machine")))
+                Err(self.wrong(&format!("{name} is {other} and {value}: a build makes one machine")))
             }
             Some(_) => Ok(()),
             None => {
@@ -103,9 +104,11 @@ impl ContainerDisk {
     }
 }
 
-fn is_container_disk(output: &Output) -> bool {
-    let format = output.attributes.iter().find(|(key, _)| key == FORMAT).map(|(_, value)| value.as_str());
-    OF_IMAGES.contains(&&*output.kind) && format == Some(Format::ContainerDisk.name())
+/// What an exporter of images is to make an image of.
+fn stage(output: &Output) -> Option<Stage> {
+    let (_, format) = output.attributes.iter().find(|(key, _)| key == FORMAT)?;
+    let named = Stage::ALL.into_iter().find(|stage| stage.is_image() && stage.name() == format);
+    named.filter(|_| OF_IMAGES.contains(&&*output.kind))
 }
 
 #[cfg(test)]
@@ -114,7 +117,7 @@ mod tests {
 
     fn read(outputs: &[&str]) -> Result<Option<(String, String)>> {
         let outputs: Vec<_> = outputs.iter().map(|text| Output::parse(text).unwrap()).collect();
-        let read = ContainerDisk::read(&outputs)?;
+        let read = ImageOutputs::read(&outputs)?;
         Ok(read.map(|read| {
             let variables: Vec<_> =
                 read.variables.iter().map(|(key, value)| format!("{key}={value}")).collect();
@@ -143,13 +146,26 @@ mod tests {
                 "type=oci,dest=a.tar,compression=uncompressed type=docker,compression=uncompressed",
                 "VMIMAGE_SIZE=1G VMIMAGE_STAGE=containerdisk VMIMAGE_HINTS=attribute",
             ),
+            (
+                &["type=registry,name=a,format=update"],
+                "type=registry,name=a,compression=uncompressed,oci-mediatypes=true",
+                "VMIMAGE_STAGE=update VMIMAGE_HINTS=attribute",
+            ),
+            (
+                &["type=docker,dest=a.tar,format=kubeos"],
+                "type=docker,dest=a.tar,compression=uncompressed",
+                "VMIMAGE_STAGE=kubeos VMIMAGE_HINTS=attribute",
+            ),
         ] {
             let expected = (expected.to_owned(), variables.to_owned());
             assert_eq!(read(outputs).unwrap(), Some(expected));
         }
-        for other in
-            ["type=image,name=a", "type=image,format=qcow2", "type=vmdisk,dest=a,format=containerdisk"]
-        {
+        for other in [
+            "type=image,name=a",
+            "type=image,format=qcow2",
+            "type=image,format=rootfs",
+            "type=vmdisk,dest=a,format=containerdisk",
+        ] {
             assert_eq!(read(&[other]).unwrap(), None, "{other}");
         }
         assert_eq!(read(&[]).unwrap(), None);
@@ -162,6 +178,7 @@ mod tests {
             ("type=vmdisk,dest=a.raw", "goes with no output of type=vmdisk"),
             ("type=oci,dest=a.tar", "goes with no output of type=oci"),
             ("type=oci,dest=a.tar,format=containerdisk,size=big", "size is \"big\""),
+            ("type=oci,dest=a.tar,format=update", "goes with no output of type=oci"),
         ] {
             let error = read(&[IMAGE, more]).unwrap_err().to_string();
             assert!(error.starts_with("--output format=containerdisk: ") && error.contains(part), "{error}");

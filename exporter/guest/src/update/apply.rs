@@ -1,0 +1,103 @@
+//! From the files of an update to a slot that is started next.
+
+use super::admit::{self, Standing};
+use super::config::Config;
+use super::fill::{Filled, Filling};
+use super::held::Wanted;
+use super::index::Index;
+use super::kernels;
+use super::machine::{Machine, size};
+use super::manifest::Manifest;
+use super::offer;
+use super::plan;
+use super::progress::{self, Progress};
+use super::source::Source;
+use crate::choice::{EMPTY, Slot};
+
+/// What came of it.
+#[derive(Debug)]
+pub(super) enum Applied {
+    /// What was done, for a person.
+    Done(String),
+    /// It was done before.
+    Before(String),
+    /// Why it is not what this machine wants.
+    Unwanted(String),
+}
+
+/// Install what a source has into the slot that is free, and have it started next. What is not newer is not wanted, unless
+/// that is forced. Until the last step nothing that the machine needs is touched, and the slot cannot be started; said again
+/// after it was cut, it goes on with what is there.
+///
+/// # Errors
+/// Why it is not installed.
+pub(super) fn apply(
+    machine: &dyn Machine,
+    config: &Config,
+    source: &mut dyn Source,
+    is_forced: bool,
+) -> Result<Applied, String> {
+    let _lock = machine.lock()?;
+    let view = machine.view()?;
+    let manifest = offer::read(source, config)?;
+    admit::require_mine(&manifest, config)?;
+    let standing = admit::standing(&manifest, config, &view);
+    let said = admit::said(standing, &manifest, config);
+    match standing {
+        Standing::Newer => {}
+        _ if is_forced => {}
+        Standing::Installed => return Ok(Applied::Before(said)),
+        _ => return Ok(Applied::Unwanted(said)),
+    }
+    admit::require_good(&view)?;
+    let slot = view.booted.other();
+    admit::require_room(&manifest, slot, size(&machine.open(slot)?)?)?;
+    let index = offer::index(source, &manifest)?;
+
+    machine.set_bad(slot)?;
+    if slot.of(&view.slots).label != EMPTY {
+        machine.set_label(slot, EMPTY)?;
+    }
+    // In front of the blocks, as in an archive that is read once.
+    if let Some(part) = &manifest.kernels {
+        machine.set_kernels(slot, &mut |folder| kernels::unpack(part, source, folder))?;
+    }
+    let filled = write(machine, slot, &manifest, &index, source)?;
+    machine.set_label(slot, &manifest.label())?;
+    machine.set_next(slot)?;
+    Ok(Applied::Done(report(&manifest, slot, filled, source.moved())))
+}
+
+/// Fill the slot, and read it once more.
+fn write(
+    machine: &dyn Machine,
+    slot: Slot,
+    manifest: &Manifest,
+    index: &Index,
+    source: &mut dyn Source,
+) -> Result<Filled, String> {
+    let (there, running) = (machine.open_for_writing(slot)?, machine.open(slot.other())?);
+    let running_size = size(&running)?;
+    let wanted = Wanted::new(index);
+    let total = manifest.root.plain_bytes.saturating_add(running_size);
+    let held = wanted.look(&there, (&running, running_size), &mut Progress::new("looking", total))?;
+    let origins = plan::plan(&wanted.contents, |block| index.is_zero(block), &held);
+    let filling = Filling { slot: &there, running: &running, index, name: &manifest.root.file.name };
+    let filled = filling.fill(&origins, source)?;
+    filling.verify()?;
+    Ok(filled)
+}
+
+fn report(manifest: &Manifest, slot: Slot, filled: Filled, moved: u64) -> String {
+    let Filled { in_place, copied, fetched } = filled;
+    format!(
+        "{} is in slot {}: {} moved; of its blocks {fetched} were fetched, {copied} copied from this machine, and {in_place} there \
+         already. A restart starts it",
+        manifest.label(),
+        slot.name(),
+        progress::size(moved)
+    )
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,179 @@
+//! The folder of an update in the layer of an image, read where it lies: a tar of its files, in the order in which a machine
+//! asks for them.
+
+use std::fs::{self, File};
+use std::io::{self, Cursor, Read};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use exporter::container::update::Described;
+use exporter::container::{Format, Members};
+use tar::{EntryType, Header};
+
+use super::layer::{Section, unreadable};
+use crate::base::{Error, Result};
+
+/// Bytes of a header, and what files are padded to.
+const RECORD: u64 = 512;
+/// What ends an archive.
+const END: u64 = 2 * RECORD;
+
+/// The files of an update.
+pub(super) struct UpdateFolder {
+    /// What messages call it.
+    pub(super) shown: String,
+    pub(super) described: Described,
+    files: Vec<Member>,
+    /// When the last of its files was changed, in seconds since 1970.
+    pub(super) changed: i64,
+}
+
+struct Member {
+    name: String,
+    file: File,
+    len: u64,
+}
+
+impl UpdateFolder {
+    /// All files of an update, and no others.
+    pub(super) fn open(path: &Path) -> Result<Self> {
+        let shown = path.display().to_string();
+        let described = Described::read(path)?;
+        let (mut members, mut files, mut changed) = (Members::new(Format::Update), Vec::new(), 0);
+        let failed = |error| unreadable(&shown, error);
+        for entry in fs::read_dir(path).map_err(failed)? {
+            let entry = entry.map_err(failed)?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let is_file = entry.file_type().map_err(failed)?.is_file();
+            let wrong = |why| Error::user(format!("{shown}: {why}"));
+            if !is_file {
+                return Err(wrong(format!("{name:?} is no file of an update")));
+            }
+            members.add(&name).map_err(wrong)?;
+            let file = File::open(entry.path()).map_err(failed)?;
+            let metadata = file.metadata().map_err(failed)?;
+            changed = changed.max(metadata.mtime());
+            files.push(Member { name, file, len: metadata.len() });
+        }
+        if let Some(missing) = members.missing() {
+            return Err(Error::user(format!("{shown}: {missing} is missing")));
+        }
+        files.sort_by(|a, b| a.rank().cmp(&b.rank()));
+        Ok(Self { shown, described, files, changed })
+    }
+
+    /// Bytes of the layer.
+    pub(super) fn size(&self) -> u64 {
+        self.files.iter().map(|member| RECORD + member.len.next_multiple_of(RECORD)).sum::<u64>() + END
+    }
+
+    /// The layer from its start.
+    pub(super) fn reader(&self) -> impl Read + '_ {
+        let end: Box<dyn Read + '_> = Box::new(io::repeat(0).take(END));
+        self.files.iter().rev().fold(end, |rest, member| Box::new(member.reader().chain(rest)))
+    }
+}
+
+impl Member {
+    /// What says what the update is comes first, and what is large last.
+    fn rank(&self) -> (u8, &str) {
+        let rank = match self.name.as_str() {
+            "SHA256SUMS" => 0,
+            name if name.starts_with("SHA256SUMS") => 1,
+            "manifest.json" => 2,
+            name if name.ends_with(".root.index") => 3,
+            name if name.ends_with(".root.zst") => 5,
+            _ => 4,
+        };
+        (rank, &self.name)
+    }
+
+    fn reader(&self) -> impl Read + '_ {
+        let padding = self.len.next_multiple_of(RECORD) - self.len;
+        let content = Section::new(&self.file, 0..self.len);
+        Cursor::new(self.header()).chain(content).chain(io::repeat(0).take(padding))
+    }
+
+    /// Nothing of it is from a clock or of a user: the same update is the same layer.
+    fn header(&self) -> [u8; RECORD as usize] {
+        let mut header = Header::new_gnu();
+        header.as_gnu_mut().expect("it is one of GNU").name[..self.name.len()]
+            .copy_from_slice(self.name.as_bytes());
+        header.set_entry_type(EntryType::Regular);
+        header.set_mode(0o644);
+        header.set_size(self.len);
+        for set in [Header::set_uid, Header::set_gid, Header::set_mtime] {
+            set(&mut header, 0);
+        }
+        header.set_cksum();
+        *header.as_bytes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use exporter::container::image::Blob;
+
+    use super::super::layer::{SentLayer, Source};
+    use super::*;
+    use crate::source::registry::Content;
+
+    const MANIFEST: &str = r#"{"format":1,"id":"kiosk","version":"1.4.0","compatible":"acme kiosk-2",
+        "architecture":"x86_64","loader":"grub","parts":[]}"#;
+
+    fn folder() -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, text) in [
+            ("kiosk_1.4.0.root.zst", "root"),
+            ("manifest.json", MANIFEST),
+            ("kiosk_1.4.0.root.index", "index"),
+            ("SHA256SUMS", "sums"),
+        ] {
+            fs::write(folder.path().join(name), text).unwrap();
+        }
+        folder
+    }
+
+    #[test]
+    fn a_layer_has_what_describes_it_first() {
+        let folder = folder();
+        let update = UpdateFolder::open(folder.path()).unwrap();
+        assert_eq!(update.described.compatible, "acme kiosk-2");
+        let layer = SentLayer::new(Source::Update(update), &|_| {}).unwrap();
+        let mut bytes = Vec::new();
+        layer.open().read_to_end(&mut bytes).unwrap();
+        assert_eq!(layer.blob, Blob::of(&bytes));
+        let mut archive = tar::Archive::new(&*bytes);
+        let names = archive.entries().unwrap().map(|entry| {
+            let mut entry = entry.unwrap();
+            let mut text = String::new();
+            entry.read_to_string(&mut text).unwrap();
+            (entry.path().unwrap().display().to_string(), text)
+        });
+        let expected = [
+            ("SHA256SUMS", "sums"),
+            ("manifest.json", MANIFEST),
+            ("kiosk_1.4.0.root.index", "index"),
+            ("kiosk_1.4.0.root.zst", "root"),
+        ];
+        assert_eq!(
+            names.collect::<Vec<_>>(),
+            expected.map(|(name, text)| (name.to_owned(), text.to_owned()))
+        );
+    }
+
+    #[test]
+    fn a_folder_with_other_files_or_without_one_is_refused() {
+        for (change, part) in [
+            ((|folder| fs::write(folder.join("disk.raw"), "")) as fn(&Path) -> _, "is no file of update"),
+            (|folder| fs::remove_file(folder.join("kiosk_1.4.0.root.zst")), "*.root.zst is missing"),
+            (|folder| fs::create_dir(folder.join("x")), "is no file of an update"),
+            (|folder| fs::write(folder.join("manifest.json"), "{}"), "manifest.json"),
+        ] {
+            let folder = folder();
+            change(folder.path()).unwrap();
+            let error = UpdateFolder::open(folder.path()).err().unwrap().to_string();
+            assert!(error.contains(part), "{error}");
+        }
+    }
+}
