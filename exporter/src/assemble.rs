@@ -27,6 +27,7 @@ mod lay_out;
 mod machine;
 mod menu;
 mod previous;
+mod rauc;
 mod resolve;
 mod slot_entry;
 mod slots;
@@ -122,6 +123,7 @@ impl Planned {
 /// Whatever in the input cannot become a disk, with its path.
 pub fn plan(spec: &Spec, input: Input, run: &Run<'_>) -> Result<Planned> {
     good::require_right(spec)?;
+    rauc::require_right(spec)?;
     update::require_name(spec)?;
     match spec.profile {
         Profile::Machine => machine::plan(spec, input, run),
@@ -146,7 +148,7 @@ fn appliance(spec: &Spec) -> Appliance {
 /// stands for the files that are on the disk besides those of `root`.
 fn seed(spec: &Spec, root: &Tree, named: impl IntoIterator<Item = [u8; 32]>) -> Result<Seed> {
     // The same machine in another format is the same machine.
-    let Spec { name, formats, compression, service, architecture, .. } = Spec::default();
+    let Spec { name, formats, compression, service, architecture, rauc, .. } = Spec::default();
     // So it is, whoever has signed its update.
     let update = spec::Update { sign: Vec::new(), ..spec.update.clone() };
     // Files are the same on every processor.
@@ -154,7 +156,9 @@ fn seed(spec: &Spec, root: &Tree, named: impl IntoIterator<Item = [u8; 32]>) -> 
     // What an image says of containers changes nothing where no service comes of it.
     let container = first::service(spec).cloned();
     let service = if container.is_some() { spec.service.clone() } else { service };
-    let same = Spec { name, formats, compression, service, architecture, container, update, ..spec.clone() };
+    // Of what RAUC is told, the machine has what is among the files; who signs is nothing to it.
+    let same =
+        Spec { name, formats, compression, service, architecture, container, update, rauc, ..spec.clone() };
     let failed = |error: serde_json::Error| Error::new(Kind::Input, "spec", error.to_string());
     let mut input = serde_json::to_vec(&same).map_err(failed)?;
     input.extend(root.digest(Detail::default())?);

@@ -11,6 +11,7 @@ pub mod layout;
 mod loader;
 pub mod network;
 mod persist;
+pub mod rauc;
 mod service;
 pub mod setup;
 mod text;
@@ -37,6 +38,7 @@ pub use layout::Layout;
 pub use loader::Loader;
 pub use network::Network;
 pub use persist::Persist;
+pub use rauc::Rauc;
 pub use service::Service;
 pub use setup::Setup;
 pub use text::TextFormat;
@@ -97,6 +99,9 @@ pub struct Spec {
     /// Where its next version comes from, and when a boot of it was good, if it has two slots.
     #[serde(skip_serializing_if = "Update::is_default")]
     pub update: Update,
+    /// Who signs bundles of RAUC, and whose bundles it takes.
+    #[serde(skip_serializing_if = "Rauc::is_default")]
+    pub rauc: Rauc,
     /// What is set up on the machine: users, files, services.
     pub setup: Setup,
 }
@@ -104,13 +109,16 @@ pub struct Spec {
 impl Spec {
     /// The files and folders of the build context that it names, each once.
     pub fn context_files(&self) -> Vec<&str> {
-        setup::once_each(self.setup.context_files().into_iter().chain(self.layout.context_files()))
+        let named = self.setup.context_files().into_iter().chain(self.layout.context_files());
+        setup::once_each(named.chain(self.rauc.context_files()))
     }
 
     /// The ids of all secrets that it needs, each once.
     pub fn secrets(&self) -> Vec<&str> {
         let sign = self.update.sign.iter().map(String::as_str);
-        setup::once_each(self.setup.secrets().into_iter().chain(self.grub.secret()).chain(sign))
+        let bundle = self.rauc.key.as_deref().filter(|_| self.formats.contains(&Format::Rauc));
+        let of_setup = self.setup.secrets().into_iter().chain(self.grub.secret());
+        setup::once_each(of_setup.chain(sign).chain(bundle))
     }
 }
 
@@ -138,6 +146,7 @@ impl Default for Spec {
             source_date_epoch: None,
             network: Network::default(),
             update: Update::default(),
+            rauc: Rauc::default(),
             setup: Setup::default(),
         }
     }

@@ -7,7 +7,7 @@ use super::first;
 use super::resolve::Resolved;
 use crate::error::{Error, Kind, Result};
 use crate::machine::good::{self, Entries, Good};
-use crate::machine::rauc;
+use crate::machine::rauc::{self, Keyring};
 use crate::spec::{Loader, Spec, update};
 use crate::tree::os::{Family, Os};
 use crate::tree::{Editor, Time, Tree};
@@ -43,6 +43,7 @@ pub(super) fn install(
     os: &Os,
     spec: &Spec,
     program: Option<Arc<[u8]>>,
+    keyring: Option<&Keyring>,
     layout: &Resolved,
     time: Time,
 ) -> Result<Vec<String>> {
@@ -62,7 +63,7 @@ pub(super) fn install(
     notes.extend(rauc::leave_good(editor)?);
     if !has_entries {
         let compatible = spec.image.compatible().or(spec.hostname.as_deref()).unwrap_or(&os.id);
-        notes.extend(rauc::install(editor, compatible, ESP, layout.root.file_system)?);
+        notes.extend(rauc::install(editor, compatible, ESP, layout.root.file_system, keyring)?);
     }
     Ok(notes)
 }

@@ -14,14 +14,15 @@ use super::previous::{self, Previous};
 use super::resolve::Resolved;
 use super::slots;
 use super::{
-    Input, Planned, Programs, appliance, boot_partition, bootable, compressed, disk_file, latest_time, seed,
-    split_links, sysupdate, update, updater,
+    Input, Planned, Programs, appliance, boot_partition, bootable, compressed, disk_file, latest_time, rauc,
+    seed, split_links, sysupdate, update, updater,
 };
 use crate::boot::{self, Defaults, Root};
 use crate::engine::Run;
 use crate::error::{Error, Kind, Result};
 use crate::fs::{FileSystem, VolumeId};
 use crate::hint::Hint;
+use crate::machine::rauc::Keyring;
 use crate::machine::{self, FsSpec, Machine, Mount};
 use crate::report::System;
 use crate::spec::{Architecture, Spec};
@@ -42,8 +43,10 @@ pub(super) fn plan(spec: &Spec, input: Input, run: &Run<'_>) -> Result<Planned> 
     let (first, forgotten) = FirstProcess::choose(&mut Editor::new(&mut root, time), spec, has_donor)?;
     edits.extend(forgotten);
     let elsewhere = Elsewhere::find(spec, &materials, time)?;
+    let keyring = rauc::keyring(spec, &materials)?;
     let named = materials.digest(&spec.setup)?.into_iter().chain(elsewhere.digest()?);
-    let seed = seed(spec, &root, named)?;
+    let seed = seed(spec, &root, named.chain(keyring.as_ref().map(Keyring::digest)))?;
+    let bundle = rauc::bundle(spec, &materials, &seed, time)?;
     let spec = &with_places(spec, &root)?;
     let mut layout = Resolved::new(spec, &seed, &root)?;
     let previous = Previous::read(&materials, &mut layout);
@@ -68,7 +71,7 @@ pub(super) fn plan(spec: &Spec, input: Input, run: &Run<'_>) -> Result<Planned> 
     let editor = &mut Editor::new(&mut root, time);
     edits.extend(machine::os_release::write(editor, &spec.image)?);
     edits.extend(machine::set_up(editor, &os, &spec.setup, &materials, &seed)?);
-    edits.extend(good::install(&mut root, &os, spec, boot, &layout, time)?);
+    edits.extend(good::install(&mut root, &os, spec, boot, keyring.as_ref(), &layout, time)?);
     edits.extend(sysupdate::install(&mut root, &os, spec, &signers, time)?);
     edits.extend(updater::install(&mut root, &os, spec, updates, &signers, &layout, time)?);
     if let Some(early) = early {
@@ -110,7 +113,8 @@ pub(super) fn plan(spec: &Spec, input: Input, run: &Run<'_>) -> Result<Planned> 
     let LaidOut { disk, partitions, root, note } = lay_out(spec, &layout, parts, run)?;
     edits.extend(note);
     let placement = previous::next(spec, root.as_ref())?;
-    let beside = update::Beside { kernels: beside_root, signers, placement: placement.clone(), has_gzip };
+    let beside =
+        update::Beside { kernels: beside_root, signers, placement: placement.clone(), bundle, has_gzip };
     Ok(Planned {
         update: update::of(spec, &layout, &disk, beside, time),
         placement,

@@ -7,6 +7,7 @@ use super::resolve::Resolved;
 use super::slots;
 use crate::boot::BootVolume;
 use crate::boot::slots::Slots;
+use crate::container::rauc::Bundle;
 use crate::container::update::{Archive, Signer};
 use crate::container::{Format, Update};
 use crate::disk::DiskLayout;
@@ -62,6 +63,8 @@ pub(super) struct Beside {
     pub(super) placement: Option<Arc<[u8]>>,
     /// Whether systemd-sysupdate takes it.
     pub(super) has_gzip: bool,
+    /// What signs a bundle for RAUC, if there is to be one.
+    pub(super) bundle: Option<Bundle>,
 }
 
 /// The update of what was built at `time`, if the machine has slots and a name.
@@ -73,7 +76,7 @@ pub(super) fn of(
     time: Time,
 ) -> Option<Update> {
     let BootVolume::Slots(Slots { numbers: [first, _], .. }) = layout.boot else { return None };
-    let Beside { kernels, signers, placement, has_gzip } = beside;
+    let Beside { kernels, signers, placement, bundle, has_gzip } = beside;
     Some(Update {
         id: spec.image.id.clone()?,
         version: spec.image.version.clone()?,
@@ -86,5 +89,6 @@ pub(super) fn of(
         time: time.seconds.try_into().unwrap_or_default(),
         signers,
         placement,
+        bundle,
     })
 }

@@ -43,6 +43,8 @@ pub enum Format {
     ContainerDisk,
     /// No disk: the next root for machines that have two.
     Update,
+    /// The same as a bundle for RAUC.
+    Rauc,
     /// No disk: where the files of an ext4 root lie, for the build of the next version.
     Placement,
 }
@@ -109,6 +111,7 @@ impl Format {
         Self::Gce,
         Self::ContainerDisk,
         Self::Update,
+        Self::Rauc,
         Self::Placement,
     ];
 
@@ -132,6 +135,7 @@ impl Format {
             Self::Gce => ("gce", Stream, &["tar.gz"][..], ZLIB, false, 1 << 30, Unpack("tar -xzf"), "gcp"),
             Self::ContainerDisk => ("containerdisk", File, &["containerdisk.tar"][..], CLUSTERS, true, SECTOR, Unpack("docker load -i"), "kubevirt"),
             Self::Update => ("update", Folder(update::FILES), &[][..], &[Zstd][..], false, SECTOR, Nothing, "qemu"),
+            Self::Rauc => ("rauc", File, &["raucb"][..], &[Zstd][..], false, SECTOR, Nothing, "qemu"),
             Self::Placement => ("placement", Stream, &["placement"][..], &[Zstd][..], false, SECTOR, Nothing, "qemu"),
         };
         Traits { name, shape, extensions, compressions, image, size_unit, machine, platform }
@@ -192,8 +196,8 @@ impl Format {
 
     /// Whether its disks can be divided in sectors of 4096 bytes: a machine is told of them beside the file.
     pub fn has_sectors_of_4096(self) -> bool {
-        use Format::{ContainerDisk, Placement, Qcow2, Raw, RawGz, RawZst, Update};
-        matches!(self, Raw | Qcow2 | RawZst | RawGz | ContainerDisk | Update | Placement)
+        use Format::{ContainerDisk, Placement, Qcow2, Rauc, Raw, RawGz, RawZst, Update};
+        matches!(self, Raw | Qcow2 | RawZst | RawGz | ContainerDisk | Update | Rauc | Placement)
     }
 
     /// Bytes that the size of its disks is a multiple of.

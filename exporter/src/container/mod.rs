@@ -19,6 +19,7 @@ mod ovf;
 mod place;
 mod placement;
 pub mod qcow2;
+pub mod rauc;
 mod raw;
 mod reflink;
 pub mod sparse;
@@ -103,6 +104,7 @@ pub fn open(path: &Path) -> Result<(Format, Shared)> {
         Format::Ova | Format::Ovf => Arc::new(ovf::open(raw)?),
         Format::RawZst | Format::RawGz | Format::Gce => return Err(frames::unreadable(format, path)),
         Format::Update => return Err(update::no_disk(path)),
+        Format::Rauc => return Err(rauc::no_disk(path)),
         Format::Placement => return Err(placement::no_disk(path.display().to_string())),
     };
     Ok((format, image))
@@ -129,6 +131,7 @@ pub fn check(path: &Path) -> Result<Vec<String>> {
         Format::Ova | Format::Ovf => ovf::open(file)?.check(),
         Format::RawZst | Format::RawGz | Format::Gce => return Err(frames::unreadable(format, path)),
         Format::Update => return Err(update::no_disk(path)),
+        Format::Rauc => return Err(rauc::no_disk(path)),
         Format::Placement => return Err(placement::no_disk(path.display().to_string())),
     })
 }
@@ -151,7 +154,7 @@ pub fn identify(path: &Path) -> Result<(Format, Option<u64>)> {
     match detect(&raw) {
         // Even one whose contents cannot be read here, as with a backing file.
         Format::Qcow2 => Ok((Format::Qcow2, qcow2::virtual_size(&raw))),
-        format @ (Format::RawZst | Format::RawGz | Format::Placement) => Ok((format, None)),
+        format @ (Format::RawZst | Format::RawGz | Format::Rauc | Format::Placement) => Ok((format, None)),
         Format::Gce => Ok((Format::Gce, gce::disk_size(&raw))),
         _ => told(),
     }
@@ -175,6 +178,7 @@ fn detect(file: &raw::Reader) -> Format {
         (Format::RawZst, frames::is_zstd(file)),
         (Format::Gce, gce::disk_size(file).is_some()),
         (Format::RawGz, frames::is_gzip(file)),
+        (Format::Rauc, rauc::is_bundle(file)),
     ];
     let told = known.iter().find(|(_, is_so)| *is_so).map(|(format, _)| *format);
     // A VHD last, since the end of another format's file may be the end of a VHD inside it.

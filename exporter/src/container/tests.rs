@@ -12,6 +12,7 @@ mod folder;
 mod ovf;
 mod placement;
 mod plain;
+mod rauc;
 mod sparse;
 mod streams;
 mod update;
@@ -91,13 +92,14 @@ fn any_target(scratch: &Scratch, format: Format) -> Target {
 fn target_at(path: PathBuf, format: Format, compression: Compression) -> Target {
     let id = Seed::new(b"test").uuid("disk file");
     let appliance = Appliance { name: "Test disk".into(), ..Appliance::default() };
+    let bundle = (format == Format::Rauc).then(rauc::signed);
     Target {
         path,
         format,
         compression,
         id,
         appliance,
-        update: Some(update::kiosk(MIB..11 * MIB + 5000)),
+        update: Some(Update { bundle, ..update::kiosk(MIB..11 * MIB + 8192) }),
         base: None,
         placement: Some(b"vmiplace, and where all lies"[..].into()),
         sparse: false,

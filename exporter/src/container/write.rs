@@ -1,14 +1,14 @@
 //! What is wanted of an image, made in one pass: files and folders under their names, or one file into a pipe.
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::frames::{self, Around};
 use super::place::{Lasting, Pipe, Place};
 use super::{
     Appliance, Base, Compression, Folder, Format, Output, Update, blocks, containerdisk, gce, ovf, placement,
-    qcow2, raw, sparse, update, vdi, vhd, vhdx, vmdk,
+    qcow2, rauc, raw, sparse, update, vdi, vhd, vhdx, vmdk,
 };
 use crate::codec::Coding;
 use crate::engine::{self, RawImage, Run, Sink};
@@ -53,6 +53,11 @@ impl Target {
         }
         let output = Output::create(&self.path)?;
         Ok(Unnamed::File(if self.sparse { Box::new(sparse::Writer::new(output)?) } else { Box::new(output) }))
+    }
+
+    /// Where it lies.
+    fn folder(&self) -> &Path {
+        self.path.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."))
     }
 }
 
@@ -165,6 +170,11 @@ fn sink<'a>(
             Box::new(placement::Writer::new(target.placement.as_deref(), &shown, place)?)
         }
         Format::ContainerDisk => Box::new(containerdisk::Writer::new(image, compression, appliance, place)?),
+        Format::Rauc => {
+            let update = target.update.as_ref().ok_or_else(|| no_update(target))?;
+            let bundle = update.bundle.as_ref().ok_or_else(|| no_signer(target))?;
+            Box::new(rauc::Writer::new(image.size, update, bundle, target.folder(), place)?)
+        }
     })
 }
 
@@ -199,6 +209,15 @@ fn no_update(target: &Target) -> Error {
     let message = "an update comes of the build of a machine with two slots, and this is none";
     Error::new(Kind::Unsupported, target.path.display().to_string(), message)
         .with_hint("ask for another format")
+}
+
+fn no_signer(target: &Target) -> Error {
+    Error::new(
+        Kind::Input,
+        target.path.display().to_string(),
+        "a bundle is signed, and nobody signs this one",
+    )
+    .with_hint("name a certificate and a key in vmimage.toml: [rauc]")
 }
 
 /// Of a folder that goes to a file, or the other way round.

@@ -1,5 +1,6 @@
 //! File systems: a tree goes in, [`Contents`] come out. Nothing is written here; what others have written
-//! is read as far as `inspect` shows it. Three are made by [their own tools](external).
+//! is read as far as `inspect` shows it. Three are made by [their own tools](external); of a squashfs, the one that a
+//! bundle of RAUC is is made [here](squashfs).
 
 mod budget;
 pub mod erofs;
@@ -9,7 +10,9 @@ pub mod fat;
 mod mode;
 mod order;
 mod refusal;
+pub(crate) mod squashfs;
 pub mod swap;
+pub(crate) mod verity;
 
 use std::fmt;
 

@@ -1,6 +1,8 @@
 //! RAUC's view of a machine with two slots (<https://rauc.readthedocs.io/en/latest/reference.html#system-configuration-file>),
 //! for an image that has RAUC and says nothing of its slots; and who says that a boot was good: not RAUC.
 
+use sha2::{Digest, Sha256};
+
 use super::{good, openrc, systemd};
 use crate::boot::choice;
 use crate::error::Result;
@@ -13,8 +15,12 @@ const GRUB_EDITENV: &str = "/usr/bin/grub-editenv";
 const CONFIG: &str = "/etc/rauc/system.conf";
 /// Where RAUC looks for one.
 const CONFIGS: [&str; 2] = [CONFIG, "/usr/lib/rauc/system.conf"];
-/// What RAUC remembers of slots, which are only read.
+/// What RAUC remembers of slots, which are only read, and where the digests of their blocks lie.
 const STATE: &str = "/var/lib/rauc";
+/// Where it mounts a bundle: the usual place is on a root that is only read.
+const MOUNTS: &str = "/run/rauc/mnt";
+/// The certificates whose bundles it takes.
+const KEYRING: &str = "/etc/rauc/keyring.pem";
 
 /// The service that comes with RAUC, of systemd and of OpenRC.
 const MARK_GOOD: &str = "rauc-mark-good";
@@ -42,20 +48,50 @@ pub fn leave_good(editor: &mut Editor<'_>) -> Result<Option<String>> {
     Ok((has_unit || was_in_runlevel).then_some(note))
 }
 
-/// Write the configuration, with the ESP at `esp` and roots of `file_system`. Returns a line if it did.
+/// Whose bundles a machine takes.
+#[derive(Clone, Debug, Default)]
+pub struct Keyring {
+    /// Certificates in PEM.
+    pub pem: Vec<u8>,
+    /// What the table `[keyring]` says of them beside their path: whole lines.
+    pub words: String,
+}
+
+impl Keyring {
+    /// A hash of all that is written of it.
+    pub fn digest(&self) -> [u8; 32] {
+        Sha256::new().chain_update(&self.pem).chain_update(&self.words).finalize().into()
+    }
+}
+
+/// Write the configuration, with the ESP at `esp` and roots of `file_system`, and the keyring. Returns a line if it did.
 pub fn install(
     editor: &mut Editor<'_>,
     compatible: &str,
     esp: &str,
     file_system: FileSystem,
+    keyring: Option<&Keyring>,
 ) -> Result<Option<String>> {
     let is_there = |path: &&str| editor.tree().resolve(*path).is_some();
-    if !PROGRAMS.iter().any(is_there) || CONFIGS.iter().any(is_there) {
-        return Ok(None);
+    let (has_program, config) = (PROGRAMS.iter().any(is_there), CONFIGS.into_iter().find(is_there));
+    if has_program && let Some(keyring) = keyring {
+        editor.write_file(KEYRING, keyring.pem.clone(), 0o644)?;
+    }
+    match (config, keyring) {
+        _ if !has_program => {
+            return Ok(keyring.map(|_| "RAUC: the image has none, so its keyring is left out".to_owned()));
+        }
+        (Some(config), Some(_)) => {
+            return Ok(Some(format!("{KEYRING}: written; {config} is the image's own, and has to name it")));
+        }
+        (Some(_), None) => return Ok(None),
+        (None, _) => {}
     }
     let kind = if file_system == FileSystem::Ext4 { "ext4" } else { "raw" };
     let [grubenv, _] = choice::COPIES;
     let folder = choice::FOLDER;
+    let trusted =
+        keyring.map_or(String::new(), |keyring| format!("\n[keyring]\npath={KEYRING}\n{}", keyring.words));
     let text = format!(
         "# Made by vmimage: the slots of this machine, docs/fleets.md.\n\
          [system]\n\
@@ -63,6 +99,8 @@ pub fn install(
          bootloader=grub\n\
          grubenv={esp}{folder}/{grubenv}\n\
          statusfile={STATE}/central.raucs\n\
+         data-directory={STATE}\n\
+         mountprefix={MOUNTS}\n\
          \n\
          [slot.rootfs.0]\n\
          device=/dev/vmimage/slot-A\n\
@@ -72,13 +110,14 @@ pub fn install(
          [slot.rootfs.1]\n\
          device=/dev/vmimage/slot-B\n\
          type={kind}\n\
-         bootname=B\n"
+         bootname=B\n{trusted}"
     );
     editor.mkdir_all(STATE)?;
     editor.write_file(CONFIG, text.into_bytes(), 0o644)?;
     let has_tool = editor.tree().resolve(GRUB_EDITENV).is_some();
     let lack = if has_tool { "" } else { "; RAUC runs grub-editenv, and the image has none" };
-    Ok(Some(format!("{CONFIG}: both slots; add [keyring] for bundles{lack}")))
+    let bundles = if keyring.is_some() { "bundles of the keyring" } else { "add [keyring] for bundles" };
+    Ok(Some(format!("{CONFIG}: both slots; {bundles}{lack}")))
 }
 
 #[cfg(test)]
@@ -87,11 +126,40 @@ mod tests {
     use crate::tree::Time;
     use crate::tree::testing::{text, tree};
 
-    fn edit(files: &[(&str, &str)], file_system: FileSystem) -> (crate::tree::Tree, Option<String>) {
+    type Edited = (crate::tree::Tree, Option<String>);
+
+    fn edit(files: &[(&str, &str)], file_system: FileSystem) -> Edited {
+        edit_with(files, file_system, None)
+    }
+
+    fn edit_with(files: &[(&str, &str)], file_system: FileSystem, keyring: Option<&Keyring>) -> Edited {
         let mut tree = tree(files);
         let editor = &mut Editor::new(&mut tree, Time::default());
-        let note = install(editor, "shop", "/boot/efi", file_system).unwrap();
+        let note = install(editor, "shop", "/boot/efi", file_system, keyring).unwrap();
         (tree, note)
+    }
+
+    #[test]
+    fn rauc_is_told_whose_bundles_it_takes() {
+        let keyring = Keyring { pem: b"PEM\n".to_vec(), words: "check-purpose=codesign\n".into() };
+        let edit = |files: &[(&str, &str)]| edit_with(files, FileSystem::Ext4, Some(&keyring));
+        let (tree, note) = edit(&[(PROGRAMS[0], ""), (GRUB_EDITENV, "")]);
+        let config = text(&tree, CONFIG).unwrap();
+        assert!(
+            config.ends_with("\n\n[keyring]\npath=/etc/rauc/keyring.pem\ncheck-purpose=codesign\n"),
+            "{config}"
+        );
+        assert_eq!(text(&tree, KEYRING).as_deref(), Some("PEM\n"));
+        assert_eq!(note.unwrap(), "/etc/rauc/system.conf: both slots; bundles of the keyring");
+
+        let (tree, note) = edit(&[(PROGRAMS[0], ""), (CONFIG, "mine")]);
+        assert_eq!(
+            (text(&tree, CONFIG).as_deref(), text(&tree, KEYRING).as_deref()),
+            (Some("mine"), Some("PEM\n"))
+        );
+        assert!(note.unwrap().ends_with("system.conf is the image's own, and has to name it"));
+        let (tree, note) = edit(&[]);
+        assert!(note.is_some() && tree.lookup(KEYRING).is_none());
     }
 
     #[test]

@@ -185,7 +185,8 @@ pub fn problems(spec: &Spec) -> Vec<(&'static str, String)> {
 /// version is often told by a flag.
 pub fn unnamed(spec: &Spec) -> Option<(&'static str, String)> {
     let names = [("image.id", &spec.image.id), ("image.version", &spec.image.version)];
-    let is_asked = spec.formats.contains(&Format::Update) || spec.update.is_of_versions();
+    let is_of_one = |format: &Format| matches!(format, Format::Update | Format::Rauc);
+    let is_asked = spec.formats.iter().any(is_of_one) || spec.update.is_of_versions();
     let (key, _) = names.into_iter().find(|(_, name)| is_asked && name.is_none())?;
     Some((key, "is not said, and an update is called by id and version".to_owned()))
 }
@@ -263,6 +264,7 @@ mod tests {
         );
         let raw = Spec { formats: vec![Format::Raw], ..spec(ab, "{}") };
         assert_eq!(unnamed(&raw), None);
+        assert!(unnamed(&Spec { formats: vec![Format::Rauc], ..raw.clone() }).is_some());
         let update = |json: &str| Spec { update: serde_json::from_str(json).unwrap(), ..raw.clone() };
         assert_eq!(unnamed(&update(r#"{"tries":2}"#)), None);
         let signed = update(r#"{"sign":"release"}"#);

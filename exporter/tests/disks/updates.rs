@@ -1,5 +1,6 @@
 //! The update that comes of a build: the first slot of its disk, and what GRUB reads beside it.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::num::NonZeroUsize;
 use std::os::unix::fs::FileExt;
@@ -12,6 +13,7 @@ use exporter::container::{Format, Target, write};
 use exporter::disk::Placed;
 use exporter::engine::Run;
 use exporter::error::Kind;
+use exporter::machine::Materials;
 use exporter::spec::{Loader, Profile, Spec};
 use exporter::tree::{Editor, Time, Tree};
 use minisign_verify::{PublicKey, Signature};
@@ -144,6 +146,52 @@ fn kernels_go_with_a_root_that_grub_does_not_read() {
         let on_esp = said(Command::new("mtype").args(["-i", &image, &format!("::/A/{path}")]));
         assert!(packed == on_esp, "{path}");
     }
+}
+
+/// What `[rauc]` names: a certificate in the context, and its key as a secret.
+fn materials(scratch: &TempDir) -> Materials {
+    let [certificate, key] = ["crt", "key"].map(|name| scratch.path().join(name));
+    let request = ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=release"];
+    said(Command::new("openssl").args(request).arg("-keyout").arg(&key).arg("-out").arg(&certificate));
+    let mut materials = Materials::default();
+    let editor = &mut Editor::new(&mut materials.context, Time::default());
+    editor.write_file("/release.crt", fs::read(certificate).unwrap(), 0o644).unwrap();
+    materials.secrets.insert("release".into(), fs::read(key).unwrap());
+    materials
+}
+
+#[test]
+fn a_bundle_has_the_slot_and_the_machine_takes_it() {
+    let scratch = TempDir::new().unwrap();
+    let rauc = serde_json::from_str(r#"{"certificate":"release.crt","key":"release"}"#).unwrap();
+    let spec = Spec { rauc, formats: vec![Format::Raw, Format::Rauc], ..spec("") };
+    let mut root = inputs::debian_small();
+    Editor::new(&mut root, Time::default()).write_file("/usr/bin/rauc", Vec::new(), 0o755).unwrap();
+    let with = |materials| Input { materials, ..input(root.clone()) };
+    let refused = |materials| {
+        let planned = plan(&spec, with(materials), &Run::silent(NonZeroUsize::MIN));
+        planned.map(drop).unwrap_err().to_string()
+    };
+    let materials = materials(&scratch);
+    let no_key = Materials { secrets: BTreeMap::new(), ..materials.clone() };
+    assert_eq!(refused(no_key), "secret release: was not given to the build");
+    assert_eq!(refused(Materials::default()), "release.crt: is not in the build context");
+
+    let built = Built::new(&spec, with(materials));
+    let [bundle, out] = ["rauc", "out"].map(|name| built.scratch.path().join(name));
+    let certificate = scratch.path().join("crt");
+    let keyring = format!("--keyring={}", certificate.display());
+    said(Command::new("rauc").arg(keyring).arg("extract").arg(bundle).arg(&out));
+    let mut slot = fs::read(out.join("rootfs.ext4")).unwrap();
+    let placed = built.partition("kiosk_1.4.0");
+    assert_eq!(slot.len() as u64, placed.size, "an ext4 is as large as its slot");
+    File::open(built.disk()).unwrap().read_exact_at(&mut slot, placed.start).unwrap();
+    assert!(slot == fs::read(out.join("rootfs.ext4")).unwrap());
+    let cat = |path: &str| {
+        said(Command::new("debugfs").arg("-R").arg(format!("cat {path}")).arg(out.join("rootfs.ext4")))
+    };
+    assert!(cat("/etc/rauc/system.conf").ends_with("[keyring]\npath=/etc/rauc/keyring.pem\n"));
+    assert_eq!(cat("/etc/rauc/keyring.pem"), fs::read_to_string(certificate).unwrap());
 }
 
 /// An app of so many files of 100,000 bytes, one of them changed as `salt` says.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use exporter::boot::core_modules;
 use exporter::choice::by_name;
 use exporter::container::Format;
-use exporter::spec::{Spec, layout, network, update};
+use exporter::spec::{Spec, layout, network, rauc, update};
 
 use super::config::Configuration;
 use super::spelling::Hints;
@@ -166,7 +166,7 @@ pub(crate) fn check_problems(spec: &Spec) -> Result<()> {
 }
 
 fn problems(spec: &Spec) -> Vec<String> {
-    let update = update::problems(spec).into_iter().chain(update::unnamed(spec));
+    let update = update::problems(spec).into_iter().chain(rauc::problems(spec)).chain(update::unnamed(spec));
     let update = update.map(|(key, message)| format!("{key}: {message}"));
     lasting_problems(spec).into_iter().chain(update).collect()
 }

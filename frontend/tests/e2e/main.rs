@@ -41,6 +41,7 @@ mod offline;
 mod packages;
 mod persist;
 mod proxy;
+mod rauc;
 #[path = "../registry/registry.rs"]
 mod registry;
 mod remote;

@@ -165,7 +165,7 @@ fn run(command: Command, is_json: bool) -> Result<String, String> {
         Command::Good | Command::Healthy => record.set_good(booted, &slots)?,
         Command::Bad(slot) => record.set_bad(slot.unwrap_or(booted), booted)?,
         Command::Next(slot) => {
-            require_root(slot, slot.of(&slots))?;
+            require_root(slot, slot.of(&slots), slot.of(&before.slots))?;
             record.set_next(slot, booted, &slots)?;
         }
         Command::Adopt => record.follow(booted, &slots)?,
@@ -268,8 +268,14 @@ fn slot_in(words: &str) -> Option<Slot> {
     slot.and_then(Slot::named)
 }
 
-fn require_root(slot: Slot, partition: &Partition) -> Result<(), String> {
-    match partition.label == EMPTY {
+/// Whether there is no root in a slot: its label says so, and nobody has said that it may be started. RAUC says that of what
+/// it has written, and knows of no labels.
+fn is_empty(label: &str, trial: &Trial) -> bool {
+    label == EMPTY && !trial.is_ok
+}
+
+fn require_root(slot: Slot, partition: &Partition, trial: &Trial) -> Result<(), String> {
+    match is_empty(&partition.label, trial) {
         true => Err(format!("slot {} is empty ({})", slot.name(), partition.path.display())),
         false => Ok(()),
     }
@@ -313,8 +319,10 @@ mod tests {
     #[test]
     fn an_empty_slot_is_not_the_next_one() {
         let slots = status::testing::slots();
-        assert!(require_root(Slot::A, Slot::A.of(&slots)).is_ok());
-        let refused = require_root(Slot::B, Slot::B.of(&slots)).unwrap_err();
-        assert_eq!(refused, "slot B is empty (/dev/vda4)");
+        let require =
+            |slot: Slot, is_ok| require_root(slot, slot.of(&slots), &Trial { is_ok, ..Trial::default() });
+        assert!(require(Slot::A, false).is_ok());
+        assert_eq!(require(Slot::B, false).unwrap_err(), "slot B is empty (/dev/vda4)");
+        assert!(require(Slot::B, true).is_ok(), "RAUC has written a root there");
     }
 }

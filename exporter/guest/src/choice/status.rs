@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::disk::Partition;
 use super::record::{State, Trial};
-use super::{EMPTY, Slot};
+use super::{Slot, is_empty};
 
 /// What the boot loader would do.
 #[derive(Serialize)]
@@ -73,7 +73,7 @@ impl<'a> Status<'a> {
 /// In the words of the glossary: `trying` until a boot was good.
 pub(crate) fn shown_state(trial: &Trial, label: &str) -> &'static str {
     match trial {
-        _ if label == EMPTY => "empty",
+        _ if is_empty(label, trial) => "empty",
         Trial { is_ok: false, .. } => "bad",
         Trial { is_tried: false, .. } => "good",
         _ => "trying",
@@ -82,6 +82,7 @@ pub(crate) fn shown_state(trial: &Trial, label: &str) -> &'static str {
 
 #[cfg(test)]
 pub(super) mod testing {
+    use super::super::EMPTY;
     use super::*;
 
     pub(crate) fn slots() -> [Partition; 2] {
@@ -93,6 +94,7 @@ pub(super) mod testing {
 
 #[cfg(test)]
 mod tests {
+    use super::super::EMPTY;
     use super::testing::slots;
     use super::*;
 
@@ -128,7 +130,8 @@ mod tests {
             (Trial::default(), "bad"),
         ] {
             assert_eq!(shown_state(&trial, "root-b"), expected, "{trial:?}");
-            assert_eq!(shown_state(&trial, EMPTY), "empty");
+            let of_rauc = if trial.is_ok { expected } else { "empty" };
+            assert_eq!(shown_state(&trial, EMPTY), of_rauc);
         }
     }
 }

@@ -31,6 +31,7 @@ pub(super) fn kiosk(root: Range<u64>) -> Update {
         time: 1_750_000_000,
         signers: Vec::new(),
         placement: Some(b"where all lies"[..].into()),
+        bundle: None,
     }
 }
 

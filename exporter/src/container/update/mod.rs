@@ -36,6 +36,7 @@ pub use read::Described;
 pub use sign::Signer;
 
 use super::members::FileName;
+use super::rauc::Bundle;
 use super::{Format, Members, image};
 use crate::architecture::Architecture;
 use crate::engine::CHUNK;
@@ -94,6 +95,8 @@ pub struct Update {
     pub signers: Vec<Signer>,
     /// Where the files of the root lie, if that is an ext4.
     pub placement: Option<Arc<[u8]>>,
+    /// What makes a bundle of RAUC of it, if that is wanted.
+    pub bundle: Option<Bundle>,
 }
 
 impl Update {
@@ -103,7 +106,7 @@ impl Update {
     }
 
     /// That its names are those of files, and the root is of a disk of `size` bytes.
-    fn check(&self, size: u64) -> Result<()> {
+    pub(super) fn check(&self, size: u64) -> Result<()> {
         let named = Members::new(Format::Update).add(&self.file(ROOT));
         named.map_err(|why| Error::new(Kind::Input, "update", why))?;
         sign::require_one_each(&self.signers)?;

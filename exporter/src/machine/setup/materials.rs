@@ -79,6 +79,12 @@ impl Materials {
         })
     }
 
+    /// What a file of the context says, through no symlink.
+    pub(crate) fn text(&self, path: &str) -> Result<Vec<u8>> {
+        self.file(path)?;
+        Ok(self.context.read(path, limits::TEXT)?.unwrap_or_default())
+    }
+
     /// The lines of SSH keys.
     pub(super) fn keys(&self, keys: &Keys) -> Result<Vec<String>> {
         let (place, bytes) = match keys {
@@ -86,10 +92,7 @@ impl Materials {
             Keys::Secret(secret) => {
                 (format!("secret {}", secret.secret), self.secret(&secret.secret)?.to_vec())
             }
-            Keys::File(file) => {
-                self.file(&file.file)?;
-                (file.file.clone(), self.context.read(&file.file, limits::TEXT)?.unwrap_or_default())
-            }
+            Keys::File(file) => (file.file.clone(), self.text(&file.file)?),
         };
         let wrong = |message: &str| Error::new(Kind::Input, place.clone(), message);
         let text = String::from_utf8(bytes).map_err(|_| wrong("is no text"))?;

@@ -33,6 +33,7 @@ impl Configuration {
         let Setup { timezone, locale, modules, .. } = asked.spec.setup.clone();
         asked.spec.setup = Setup { timezone, locale, modules, ..self.config.setup() };
         asked.spec.update = self.config.update.clone();
+        asked.spec.rauc = self.config.rauc.clone();
         asked.install.packages = self.config.packages.clone().map(Folder::Context);
         asked.install.proxy.clone_from(&self.config.proxy);
         asked.install.sources = Sources {

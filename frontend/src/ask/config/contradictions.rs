@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use exporter::error::show_text;
 use exporter::spec::layout::{self, Problem};
-use exporter::spec::{Network, Profile, Spec, network, update};
+use exporter::spec::{Network, Profile, Spec, network, rauc, update};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -32,7 +32,8 @@ pub(super) fn find(config: &Config, table: &DeTable<'_>, problems: &mut Problems
     asked.spec.persist.clone_from(&config.persist);
     layout(&asked.spec, table, problems);
     asked.spec.update.clone_from(&config.update);
-    update(&asked.spec, table, problems);
+    asked.spec.rauc.clone_from(&config.rauc);
+    updates(&asked.spec, table, problems);
     network(&config.network, table, problems);
     for (index, user) in config.users.iter().enumerate() {
         if user.name == "root" {
@@ -81,11 +82,13 @@ fn layout(spec: &Spec, table: &DeTable<'_>, problems: &mut Problems) {
     }
 }
 
-/// What is wrong with good boots, at the key that says it.
-fn update(spec: &Spec, table: &DeTable<'_>, problems: &mut Problems) {
-    for (key, message) in update::problems(spec) {
+/// What is wrong with good boots and with bundles of RAUC, at the key that says it or at its table.
+fn updates(spec: &Spec, table: &DeTable<'_>, problems: &mut Problems) {
+    for (key, message) in update::problems(spec).into_iter().chain(rauc::problems(spec)) {
         let path: Vec<_> = key.split('.').collect();
-        let at = value(table, &path).map_or(0..0, Spanned::span);
+        let at =
+            value(table, &path).or_else(|| value(table, &path[..1])).or_else(|| value(table, &["format"]));
+        let at = at.map_or(0..0, Spanned::span);
         problems.add(at, format!("{key}: {message}"));
     }
 }

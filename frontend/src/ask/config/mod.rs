@@ -21,7 +21,7 @@ mod secrets;
 
 use exporter::spec::layout::{Layout, Partition};
 use exporter::spec::setup::{ContextFile, File, Group, Root, Services, Setup, User};
-use exporter::spec::{Grub, Identity, Network, Persist, Spec, TextFormat, Update};
+use exporter::spec::{Grub, Identity, Network, Persist, Rauc, Spec, TextFormat, Update};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -91,6 +91,8 @@ pub(crate) struct Config {
     /// Where a machine with two slots gets its next versions, whom it believes, and when a boot of one was good; until then its
     /// slot is on trial.
     pub(crate) update: Update,
+    /// Bundles of RAUC: who signs them, and whose bundles the machine takes. Files are of the build context, in PEM.
+    pub(crate) rauc: Rauc,
     /// Scripts that are run on the finished file system of the Dockerfile, in the build's sandbox, before the disk is made.
     pub(crate) hooks: Vec<HookConfig>,
 }
@@ -159,7 +161,7 @@ impl Config {
     pub(crate) fn mounts(&self) -> Vec<Vec<String>> {
         let packages = self.packages.iter().cloned().collect();
         let layout = Layout { partitions: self.partitions.clone(), ..Layout::default() };
-        let spec = Spec { setup: self.setup(), layout, ..Spec::default() };
+        let spec = Spec { setup: self.setup(), layout, rauc: self.rauc.clone(), ..Spec::default() };
         let files = spec.context_files().into_iter().map(str::to_owned).collect();
         [packages, files].into_iter().filter(|paths: &Vec<_>| !paths.is_empty()).collect()
     }

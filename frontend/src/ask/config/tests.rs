@@ -222,6 +222,22 @@ fn what_is_asked_of_good_boots_is_told_at_its_key() {
 }
 
 #[test]
+fn what_no_bundle_comes_of_is_told_at_its_key() {
+    let certificate = "rauc.certificate: is not said, and a bundle of RAUC is always signed";
+    are_wrong(&[
+        ("layout = \"ab\"\nformat = \"rauc\"", "2:10", certificate),
+        ("layout = \"ab\"\nformat = \"rauc\"\n[rauc]\nkey = \"release\"", "3:1", certificate),
+        (
+            "[rauc]\nkey = \"release\"",
+            "1:1",
+            "rauc: is of a machine that has two roots: ask for layout = \"ab\"",
+        ),
+        ("layout = \"ab\"\n[rauc]\nkey = \"a b\"", "3:7", "rauc.key is \"a b\": expected "),
+        ("layout = \"ab\"\n[rauc]\nkeyring = \"/ca.crt\"", "3:11", "rauc.keyring is \"/ca.crt\": expected "),
+    ]);
+}
+
+#[test]
 fn a_wrong_layout_is_told_all_at_once_with_the_place_of_each_key() {
     for (text, places) in [
         (
