@@ -115,7 +115,10 @@ impl Build<'_> {
         let parts = Parts { rootfs, ..parts };
         image.root = match self.request.stage {
             Stage::Rootfs => Some(self.solve(&parts.rootfs).await?),
-            Stage::KubeOs => Some(self.solve(&self.os_tar(&parts.rootfs).await?).await?),
+            Stage::KubeOs => {
+                let epoch = self.request.disk.spec.source_date_epoch;
+                Some(self.solve(&self.os_tar(&parts.rootfs, epoch).await?).await?)
+            }
             _ => {
                 let stages = self.stages(&platform).await?;
                 let spec = Spec { architecture, container, ..self.request.disk.spec.clone() };

@@ -75,9 +75,10 @@ impl Build<'_> {
     }
 
     /// The step that makes a tar of a file system; its result is a folder with that, as KubeOS calls it.
-    pub(super) async fn os_tar(&self, rootfs: &State) -> Result<State> {
+    pub(super) async fn os_tar(&self, rootfs: &State, epoch: Option<i64>) -> Result<State> {
         let files = FileSystems { are_hashed: !self.bridge.caps().has_llb(CONTENT_CACHE) };
-        let run = Run::new(["/vmimage", "os-tar", ROOTFS, OUT])
+        let words = ["/vmimage", "os-tar", ROOTFS, OUT].map(str::to_owned);
+        let run = Run::new(words.into_iter().chain(epoch.map(|seconds| seconds.to_string())))
             .cwd("/")
             .readonly_root()
             .network(NetMode::None)
