@@ -29,6 +29,7 @@ mod menu;
 mod previous;
 mod rauc;
 mod resolve;
+mod root;
 mod slot_entry;
 mod slots;
 mod split_links;
@@ -54,6 +55,7 @@ use crate::tree::{Detail, Time, Tree};
 
 pub use donor::scan_donor;
 pub use lack::{Lack, lacks};
+pub use root::{of_root, set_up};
 
 /// What a disk is made from.
 pub struct Input {

@@ -23,6 +23,7 @@ mod steps;
 
 use std::sync::Arc;
 
+use exporter::assemble::of_root;
 use exporter::spec::{Profile, Spec};
 use futures_util::future::{try_join, try_join_all};
 use llb::{Graph, State};
@@ -116,8 +117,8 @@ impl Build<'_> {
         image.root = match self.request.stage {
             Stage::Rootfs => Some(self.solve(&parts.rootfs).await?),
             Stage::KubeOs => {
-                let epoch = self.request.disk.spec.source_date_epoch;
-                Some(self.solve(&self.os_tar(&parts.rootfs, epoch).await?).await?)
+                let spec = of_root(&Spec { architecture, ..self.request.disk.spec.clone() });
+                Some(self.solve(&self.os_tar(&spec, &parts.rootfs).await?).await?)
             }
             _ => {
                 let stages = self.stages(&platform).await?;
