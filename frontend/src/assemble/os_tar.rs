@@ -3,7 +3,7 @@
 
 use std::fs::File;
 use std::io::BufWriter;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
@@ -65,7 +65,7 @@ fn pack(args: &Args) -> Result<()> {
     let file = file.into_inner().map_err(|error| failed(error.into_error()))?;
     file.set_modified(time(spec)).map_err(failed)?;
     meter.finish();
-    notes.iter().try_for_each(|note| terminal::print_line(note))
+    notes.iter().try_for_each(terminal::print_line)
 }
 
 /// That of the tar in its layer, which no clock has a say in.
