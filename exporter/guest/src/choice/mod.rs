@@ -57,8 +57,13 @@ const BY_HAND: &str = "vmimage.by-hand";
 const NO_GUARD: &str = "vmimage.guard=off";
 /// Held by whoever reads what the boot loader knows to write it.
 const LOCK: &str = "/run/vmimage-boot.lock";
+/// There once a slot was made the next one in this boot. Without it, one that is tried first and is not booted was passed over
+/// by the boot loader, which finds nothing in it to be started: a restart would not lead there.
+const NEXT: &str = "/run/vmimage-boot.next";
 /// The label of a slot without a root.
 pub(crate) const EMPTY: &str = "_empty";
+/// The label of one that has all of a root, and that `vmimage-update` has not called by its name yet.
+pub(crate) const NEW: &str = "_new";
 
 /// A place for a root.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -167,8 +172,13 @@ fn run(command: Command, is_json: bool) -> Result<String, String> {
         Command::Next(slot) => {
             require_root(slot, slot.of(&slots), slot.of(&before.slots))?;
             record.set_next(slot, booted, &slots)?;
+            note_next()?;
         }
-        Command::Adopt => record.follow(booted, &slots)?,
+        Command::Adopt => {
+            if record.follow(booted, &slots)? {
+                note_next()?;
+            }
+        }
     }
     // Once it is on the disk.
     match command {
@@ -191,6 +201,10 @@ fn lock() -> Result<File, String> {
     let file = file.map_err(failed)?;
     file.lock().map_err(failed)?;
     Ok(file)
+}
+
+fn note_next() -> Result<(), String> {
+    fs::write(NEXT, "").map_err(|error| format!("{NEXT}: {error}"))
 }
 
 /// Names for both slots that stay, whatever they have as labels: `/dev/vmimage/slot-A`.
@@ -270,7 +284,7 @@ fn slot_in(words: &str) -> Option<Slot> {
 
 /// Whether there is no root in a slot: its label says so, and nobody has said that it may be started. RAUC says that of what
 /// it has written, and knows of no labels.
-fn is_empty(label: &str, trial: &Trial) -> bool {
+pub(crate) fn is_empty(label: &str, trial: &Trial) -> bool {
     label == EMPTY && !trial.is_ok
 }
 

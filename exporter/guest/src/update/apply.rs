@@ -12,11 +12,7 @@ use super::offer;
 use super::plan;
 use super::progress::{self, Progress};
 use super::source::Source;
-use crate::choice::{EMPTY, Slot};
-
-/// What a slot is called that has all of a root, and is not the next one yet: one that has its name and may not be started was
-/// left.
-const NEW: &str = "_new";
+use crate::choice::{EMPTY, NEW, Slot};
 
 /// What came of it.
 #[derive(Debug)]
@@ -68,14 +64,15 @@ pub(super) fn apply(
         machine.set_kernels(slot, &mut |folder| kernels::unpack(part, source, folder))?;
     }
     let filled = write(machine, slot, &manifest, &index, source)?;
+    // One that has its name and may not be started was left.
     machine.set_label(slot, NEW)?;
-    machine.set_next(slot)?;
+    machine.set_next(slot, &manifest.label())?;
     machine.set_label(slot, &manifest.label())?;
     Ok(Applied::Done(report(&manifest, slot, filled, source.moved())))
 }
 
 /// Give the slot that is booted its name, if that was cut off.
-fn name_booted(machine: &dyn Machine, config: &Config, view: &View) -> Result<(), String> {
+pub(super) fn name_booted(machine: &dyn Machine, config: &Config, view: &View) -> Result<(), String> {
     match view.booted.of(&view.slots).label == NEW {
         true => machine.set_label(view.booted, &label(&config.id, &config.version)),
         false => Ok(()),
