@@ -17,7 +17,7 @@ use crate::tree::{Editor, Time, Tree};
 /// machine that is not told in another way whom it believes.
 ///
 /// # Errors
-/// If one is missed, or is no key.
+/// If one is missed, or cannot be read as one.
 pub(super) fn signers(spec: &Spec, materials: &Materials) -> Result<Vec<Signer>> {
     let is_missed = spec.formats.contains(&Format::Update) || spec.update.public_key.is_empty();
     let ids = spec.update.sign.iter().filter(|id| is_missed || materials.secrets.contains_key(*id));

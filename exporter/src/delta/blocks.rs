@@ -17,10 +17,10 @@ const PART: usize = 1 << 20;
 
 /// An image, or parts of one.
 #[derive(Clone)]
-pub struct Blocks(Source);
+pub struct Blocks(Listing);
 
 #[derive(Clone)]
-enum Source {
+enum Listing {
     Image { image: Shared, ranges: Vec<Range<u64>>, block_size: usize },
     Update { blocks: update::Blocks },
 }
@@ -40,7 +40,7 @@ impl Blocks {
             return Err(Error::new(Kind::Input, "block size", message));
         }
         let ranges = ranges.into_iter().collect();
-        Ok(Self(Source::Image { image: image.clone(), ranges, block_size }))
+        Ok(Self(Listing::Image { image: image.clone(), ranges, block_size }))
     }
 
     /// Those of the root of an update.
@@ -53,26 +53,26 @@ impl Blocks {
             return Err(Error::new(Kind::Unsupported, "block size", message)
                 .with_hint("leave it out, or name the disks that the updates were built with"));
         }
-        Ok(Self(Source::Update { blocks }))
+        Ok(Self(Listing::Update { blocks }))
     }
 
     /// Bytes of all blocks.
     pub fn size(&self) -> u64 {
         match &self.0 {
-            Source::Image { ranges, .. } => ranges.iter().map(|range| range.end - range.start).sum(),
-            Source::Update { blocks } => blocks.plain_bytes(),
+            Listing::Image { ranges, .. } => ranges.iter().map(|range| range.end - range.start).sum(),
+            Listing::Update { blocks } => blocks.plain_bytes(),
         }
     }
 
     /// Whether it is known by an index, which says nothing of what a partition has behind the file system.
     pub fn is_update(&self) -> bool {
-        matches!(self.0, Source::Update { .. })
+        matches!(self.0, Listing::Update { .. })
     }
 
     /// Only the first `size` bytes of an image that is one range.
     #[must_use]
     pub fn cut(mut self, size: u64) -> Self {
-        if let Source::Image { ranges, .. } = &mut self.0
+        if let Listing::Image { ranges, .. } = &mut self.0
             && let [range] = &mut ranges[..]
         {
             range.end = range.end.min(range.start.saturating_add(size));
@@ -146,7 +146,7 @@ pub(super) enum Cursor {
 impl Cursor {
     pub(super) fn new(blocks: &Blocks) -> Result<Self> {
         Ok(match &blocks.0 {
-            Source::Image { image, ranges, block_size } => Self::Image(ImageCursor {
+            Listing::Image { image, ranges, block_size } => Self::Image(ImageCursor {
                 image: image.clone(),
                 ranges: ranges.iter().rev().cloned().collect(),
                 block_size: *block_size,
@@ -154,7 +154,7 @@ impl Cursor {
                 part: Vec::new(),
                 used: 0,
             }),
-            Source::Update { blocks } => Self::Update(Box::new(blocks.entries()?)),
+            Listing::Update { blocks } => Self::Update(Box::new(blocks.entries()?)),
         })
     }
 

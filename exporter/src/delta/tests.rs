@@ -9,9 +9,9 @@ use crate::read_at::{ReadAt, Shared};
 const BLOCK: usize = 4096;
 
 /// An image in memory.
-struct Image(Vec<u8>);
+struct Flat(Vec<u8>);
 
-impl ReadAt for Image {
+impl ReadAt for Flat {
     fn size(&self) -> u64 {
         self.0.len() as u64
     }
@@ -25,7 +25,7 @@ impl ReadAt for Image {
 fn image(fill: &[u8], behind: usize) -> Shared {
     let mut bytes: Vec<u8> = fill.iter().flat_map(|&byte| [byte; BLOCK]).collect();
     bytes.extend(vec![9; behind]);
-    Arc::new(Image(bytes))
+    Arc::new(Flat(bytes))
 }
 
 fn all(image: &Shared) -> Blocks {

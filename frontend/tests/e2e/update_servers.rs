@@ -134,8 +134,8 @@ fn what_is_no_update_of_a_machine_is_refused_by_it() {
         ("other", r#"for machines that are "acme kiosk-3""#, "untouched"),
         ("0.9", "is older than 1", "untouched"),
         ("large", "the root has 1099511627776 bytes, and slot B only", "untouched"),
-        ("corrupted", "is damaged: it was not written", " empty "),
-        ("truncated", "bytes that the update says", " empty "),
+        ("corrupted", "is damaged: it was not written", "empty"),
+        ("truncated", "bytes that the update says", "empty"),
     ] {
         let said = report.get(update);
         assert!(said.starts_with("1 ") && said.contains(message), "{update}: {said}");

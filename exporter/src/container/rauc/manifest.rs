@@ -14,14 +14,14 @@ pub(super) const INDEX: &str = "rootfs.ext4.block-hash-index";
 pub(super) const MANIFEST: &str = "manifest.raucm";
 
 /// What it says of the image.
-pub(super) struct Image {
+pub(super) struct RootImage {
     pub(super) size: u64,
     /// In hexadecimal.
     pub(super) sha256: String,
 }
 
 /// The manifest: without `verity`, as it lies in the squashfs, which cannot have its own digest; with it, to be signed.
-pub(super) fn manifest(update: &Update, image: &Image, verity: Option<(&Verity, &[u8; 32])>) -> String {
+pub(super) fn manifest(update: &Update, image: &RootImage, verity: Option<(&Verity, &[u8; 32])>) -> String {
     let (compatible, version) = (escaped(&update.compatible), escaped(&update.version));
     let mut text =
         format!("[update]\ncompatible={compatible}\nversion={version}\n\n[bundle]\nformat=verity\n");
@@ -29,7 +29,7 @@ pub(super) fn manifest(update: &Update, image: &Image, verity: Option<(&Verity, 
         let (root, salt) = (hex(&verity.root), hex(salt));
         let _ = writeln!(text, "verity-hash={root}\nverity-salt={salt}\nverity-size={}", verity.len);
     }
-    let Image { size, sha256 } = image;
+    let RootImage { size, sha256 } = image;
     let _ = writeln!(
         text,
         "\n[image.rootfs]\nsha256={sha256}\nsize={size}\nfilename={IMAGE}\nadaptive=block-hash-index;"

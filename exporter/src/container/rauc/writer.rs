@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use sha2::{Digest, Sha256};
 
 use super::appended::Appended;
-use super::manifest::{IMAGE, INDEX, Image, MANIFEST, manifest};
+use super::manifest::{IMAGE, INDEX, MANIFEST, RootImage, manifest};
 use super::spill::Spill;
 use super::{Bundle, LENGTH, MAX_SIGNATURE};
 use crate::codec::{Codecs, Coding};
@@ -103,7 +103,7 @@ impl<'a> Writer<'a> {
     fn complete(&self, mut parts: Parts<'_>) -> Result<()> {
         parts.zeroes(self.size(), &self.zero)?;
         let Parts { mut squashfs, root, sha256, index, .. } = parts;
-        let image = Image { size: self.size(), sha256: format!("{:x}", sha256.finalize()) };
+        let image = RootImage { size: self.size(), sha256: format!("{:x}", sha256.finalize()) };
 
         let mut digests = File::new(squashfs.len());
         index.read(BLOCK, |block| self.append(block, &mut digests, &mut squashfs))?;
