@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use super::disk::Disk;
 use super::mounted::Mounted;
 use super::record::{Record, State, Trial};
-use super::{Command, NEXT, Slot, booted, is_by_hand, is_empty, lock, note_next, run};
+use super::{Command, NEXT, Slot, booted, is_by_hand, is_empty, lock, mark, run};
 use crate::grow::device::in_file;
 
 /// What is known of the slots.
@@ -78,7 +78,7 @@ pub(crate) fn set_next(slot: Slot, label: &str) -> Result<(), String> {
     label.clone_into(&mut slots[slot as usize].label);
     let volume = disk.boot_volume()?;
     Record::on(&volume.path).set_next(slot, booted, &slots)?;
-    note_next()
+    mark(NEXT)
 }
 
 /// Take away what somebody has left who was killed while he looked into a slot.

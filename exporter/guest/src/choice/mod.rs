@@ -22,7 +22,7 @@ mod record;
 mod status;
 
 use std::fs::{self, File};
-use std::io::{self, ErrorKind};
+use std::io::ErrorKind;
 use std::os::unix::fs::{OpenOptionsExt, symlink};
 use std::path::Path;
 use std::process::ExitCode;
@@ -60,6 +60,8 @@ const LOCK: &str = "/run/vmimage-boot.lock";
 /// There once a slot was made the next one in this boot. Without it, one that is tried first and is not booted was passed over
 /// by the boot loader, which finds nothing in it to be started: a restart would not lead there.
 const NEXT: &str = "/run/vmimage-boot.next";
+/// There once the booted slot was called bad: who goes back because it is not healthy does not want to hear later that it is.
+const BAD: &str = "/run/vmimage-boot.bad";
 /// The label of a slot without a root.
 pub(crate) const EMPTY: &str = "_empty";
 /// The label of one that has all of a root, and that `vmimage-update` has not called by its name yet.
@@ -160,6 +162,13 @@ fn run(command: Command, is_json: bool) -> Result<String, String> {
         }
     }
     let _lock = lock()?;
+    if command == Command::Healthy && Path::new(BAD).exists() {
+        guard::tell_good()?;
+        return Ok(format!(
+            "slot {} is healthy, and stays bad unless you say vmimage-boot good",
+            booted.name()
+        ));
+    }
     let disk = Disk::of_root()?;
     let slots = disk.slots()?;
     let volume = disk.boot_volume()?;
@@ -172,11 +181,11 @@ fn run(command: Command, is_json: bool) -> Result<String, String> {
         Command::Next(slot) => {
             require_root(slot, slot.of(&slots), slot.of(&before.slots))?;
             record.set_next(slot, booted, &slots)?;
-            note_next()?;
+            mark(NEXT)?;
         }
         Command::Adopt => {
             if record.follow(booted, &slots)? {
-                note_next()?;
+                mark(NEXT)?;
             }
         }
     }
@@ -184,9 +193,14 @@ fn run(command: Command, is_json: bool) -> Result<String, String> {
     match command {
         Command::Good | Command::Healthy => {
             guard::tell_good()?;
+            unmark(BAD)?;
             name_disk(disk.path())?;
         }
-        Command::Bad(slot) if slot.is_none_or(|slot| slot == booted) => unname_disk()?,
+        Command::Bad(slot) if slot.is_none_or(|slot| slot == booted) => {
+            mark(BAD)?;
+            unmark(GOOD_DISK)?;
+        }
+        Command::Next(slot) if slot == booted => unmark(BAD)?,
         _ => {}
     }
     // What was lost, even if that is made good by now.
@@ -203,8 +217,16 @@ fn lock() -> Result<File, String> {
     Ok(file)
 }
 
-fn note_next() -> Result<(), String> {
-    fs::write(NEXT, "").map_err(|error| format!("{NEXT}: {error}"))
+/// What holds for this boot is a file in /run.
+fn mark(path: &str) -> Result<(), String> {
+    fs::write(path, "").map_err(|error| format!("{path}: {error}"))
+}
+
+fn unmark(path: &str) -> Result<(), String> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(format!("{path}: {error}")),
+        _ => Ok(()),
+    }
 }
 
 /// Names for both slots that stay, whatever they have as labels: `/dev/vmimage/slot-A`.
@@ -219,16 +241,10 @@ pub(crate) fn name_slots() -> Result<(), String> {
 }
 
 fn name_disk(disk: &Path) -> Result<(), String> {
-    let named = fs::create_dir_all(DEVICES).and_then(|()| symlink(disk, GOOD_DISK));
-    named.or_else(unless(ErrorKind::AlreadyExists))
-}
-
-fn unname_disk() -> Result<(), String> {
-    fs::remove_file(GOOD_DISK).or_else(unless(ErrorKind::NotFound))
-}
-
-fn unless(expected: ErrorKind) -> impl FnOnce(io::Error) -> Result<(), String> {
-    move |error| if error.kind() == expected { Ok(()) } else { Err(format!("{GOOD_DISK}: {error}")) }
+    match fs::create_dir_all(DEVICES).and_then(|()| symlink(disk, GOOD_DISK)) {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(format!("{GOOD_DISK}: {error}")),
+        _ => Ok(()),
+    }
 }
 
 /// Leave it to a process to say so once the machine is healthy. One without the program has no slots.
