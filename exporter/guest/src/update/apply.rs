@@ -55,10 +55,9 @@ pub(super) fn apply(
     admit::require_room(&manifest, slot, size(&machine.open(slot)?)?)?;
     let index = offer::index(source, &manifest)?;
 
+    // In this order, also if it has that label: where the table cannot be changed, the slot stays as good as it was.
+    machine.set_label(slot, EMPTY)?;
     machine.set_bad(slot)?;
-    if slot.of(&view.slots).label != EMPTY {
-        machine.set_label(slot, EMPTY)?;
-    }
     // In front of the blocks, as in an archive that is read once.
     if let Some(part) = &manifest.kernels {
         machine.set_kernels(slot, &mut |folder| kernels::unpack(part, source, folder))?;
@@ -91,7 +90,7 @@ fn write(
     let running_size = size(&running)?;
     let wanted = Wanted::new(index);
     let total = manifest.root.plain_bytes.saturating_add(running_size);
-    let held = wanted.look(&there, (&running, running_size), &mut Progress::new("looking", total))?;
+    let held = wanted.look(&there, (&running, running_size), &mut Progress::new("looking", total));
     let origins = plan::plan(&wanted.contents, |block| index.is_zero(block), &held);
     let filling = Filling { slot: &there, running: &running, index, name: &manifest.root.file.name };
     let filled = filling.fill(&origins, source)?;
