@@ -8,6 +8,7 @@ use super::admit;
 use super::apply::{Applied, apply};
 use super::config::Config;
 use super::machine::Machine;
+use super::progress::tell;
 use super::source::open_source;
 use super::window::{self, Window};
 
@@ -30,7 +31,7 @@ pub(super) fn auto(machine: &dyn Machine) -> Result<String, String> {
     match (is_open && is_waiting(machine)?, looked) {
         (true, looked) => {
             if let Err(error) = looked {
-                eprintln!("vmimage-update: {error}");
+                tell(&error);
             }
             machine.restart()?;
             Ok(RESTARTS.to_owned())
@@ -116,8 +117,7 @@ fn is_waiting(machine: &dyn Machine) -> Result<bool, String> {
 
 fn say(outcome: Result<String, String>) {
     match outcome {
-        Ok(said) => eprintln!("vmimage-update: {said}"),
-        Err(error) => eprintln!("vmimage-update: {error}"),
+        Ok(said) | Err(said) => tell(&said),
     }
 }
 
