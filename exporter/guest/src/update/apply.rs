@@ -1,5 +1,7 @@
 //! From the files of an update to a slot that is started next.
 
+use std::fs::File;
+
 use super::admit::{self, Standing};
 use super::config::Config;
 use super::fill::{Filled, Filling};
@@ -52,7 +54,8 @@ pub(super) fn apply(
     }
     admit::require_good(&view)?;
     let slot = view.booted.other();
-    admit::require_room(&manifest, slot, size(&machine.open(slot)?)?)?;
+    let (there, running) = (machine.open_for_writing(slot)?, machine.open(view.booted)?);
+    admit::require_room(&manifest, slot, size(&there)?)?;
     let index = offer::index(source, &manifest)?;
 
     // In this order, also if it has that label: where the table cannot be changed, the slot stays as good as it was.
@@ -62,7 +65,8 @@ pub(super) fn apply(
     if let Some(part) = &manifest.kernels {
         machine.set_kernels(slot, &mut |folder| kernels::unpack(part, source, folder))?;
     }
-    let filled = write(machine, slot, &manifest, &index, source)?;
+    // Both are closed then: who makes a slot the next one may mount it.
+    let filled = write([there, running], &manifest, &index, source)?;
     // One that has its name and may not be started was left.
     machine.set_label(slot, NEW)?;
     machine.set_next(slot, &manifest.label())?;
@@ -78,15 +82,13 @@ pub(super) fn name_booted(machine: &dyn Machine, config: &Config, view: &View) -
     }
 }
 
-/// Fill the slot, and read it once more.
+/// Fill the slot with what the source and the running root have, and read it once more.
 fn write(
-    machine: &dyn Machine,
-    slot: Slot,
+    [there, running]: [File; 2],
     manifest: &Manifest,
     index: &Index,
     source: &mut dyn Source,
 ) -> Result<Filled, String> {
-    let (there, running) = (machine.open_for_writing(slot)?, machine.open(slot.other())?);
     let running_size = size(&running)?;
     let wanted = Wanted::new(index);
     let total = manifest.root.plain_bytes.saturating_add(running_size);

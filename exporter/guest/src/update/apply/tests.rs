@@ -439,7 +439,7 @@ fn kernels_of_another_place_are_refused() {
         (vec![tar::member("/etc/shadow", b"x")], "is no place in it"),
         (vec![tar::member("boot/a:b", b"x")], "is no place in it"),
         (vec![tar::member("", b"x")], "is no place in it"),
-        (vec![link], "boot/a: is no file"),
+        (vec![link], "\"boot/a\" is no file"),
         (vec![tar::member("a", b"x"), tar::member("a", b"y")], "exists"),
         (vec![tar::member("a", b"x"); 1], "ends before the archive does"),
     ] {
@@ -491,6 +491,22 @@ fn who_goes_back_does_not_get_the_same_again() {
     assert_eq!(files.state().order, [Slot::A, Slot::B]);
     assert_untouched(&files, |files| update(files, &folder), "left again");
     assert!(rollback(&files.simulated()).unwrap_err().contains("slot B was left"));
+}
+
+/// As one that is mounted: nobody has called it bad by then.
+#[test]
+fn a_slot_that_cannot_be_written_stays_as_good_as_it_was() {
+    let (files, folder) = (machine("1.4.0", &root(1)), Folder::new("1.5.0", &root(2)));
+    let path = files.simulated().path(Slot::B);
+    files.change(|state| {
+        state.slots[1].ok = true;
+        "kiosk_1.3.0".clone_into(&mut state.slots[1].label);
+    });
+    let before = files.state();
+    std::fs::remove_file(&path).unwrap();
+    std::fs::create_dir(&path).unwrap();
+    assert!(update(&files, &folder).unwrap_err().contains("slot-b: "));
+    assert!(files.state() == before);
 }
 
 #[test]
