@@ -112,4 +112,6 @@ fn report(manifest: &Manifest, slot: Slot, filled: Filled, moved: u64) -> String
 }
 
 #[cfg(test)]
+mod steps;
+#[cfg(test)]
 mod tests;
