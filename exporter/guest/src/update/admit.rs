@@ -21,6 +21,10 @@ pub(super) enum Standing {
     Left,
 }
 
+/// What to do about one for another machine.
+const OTHER: &str =
+    "hint: name the update that was built for machines of this kind; each kind needs a folder of its own";
+
 /// That an update is for this machine.
 ///
 /// # Errors
@@ -34,7 +38,7 @@ pub(super) fn require_mine(manifest: &Manifest, config: &Config) -> Result<(), S
     ] {
         if theirs != ours {
             return Err(format!(
-                "the update is {what} {theirs:?}, and this machine is {ours:?}: nothing was written"
+                "the update is {what} {theirs:?}, and this machine is {ours:?}: nothing was written\n{OTHER}"
             ));
         }
     }
@@ -43,7 +47,7 @@ pub(super) fn require_mine(manifest: &Manifest, config: &Config) -> Result<(), S
         (false, true) => "has no kernels to lie beside the slots, where this machine looks for them",
         _ => return Ok(()),
     };
-    Err(format!("the update {why}: nothing was written"))
+    Err(format!("the update {why}: nothing was written\n{OTHER}"))
 }
 
 /// What an update is to a machine.

@@ -32,7 +32,9 @@ impl TarFile {
         };
         let files = members::files(len, read).map_err(in_file(path))?;
         match files.is_empty() {
-            true => Err(in_file(path)("is no archive of an update")),
+            true => Err(in_file(path)(
+                "is no archive of an update\nhint: it has the files of the folder at its top",
+            )),
             false => Ok(Self { file, files, moved: 0 }),
         }
     }
