@@ -29,6 +29,7 @@ mod menu;
 mod previous;
 mod rauc;
 mod resolve;
+mod root;
 mod slot_entry;
 mod slots;
 mod split_links;
@@ -37,10 +38,11 @@ mod type_one;
 mod update;
 mod updater;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::boot::BootFiles;
-use crate::container::{self, Appliance, Update};
+use crate::container::{self, Appliance, Compression, Format, Target, Update};
 use crate::disk::DiskLayout;
 use crate::engine::{RawImage, Run};
 use crate::error::{Error, Kind, Result};
@@ -53,6 +55,7 @@ use crate::tree::{Detail, Time, Tree};
 
 pub use donor::scan_donor;
 pub use lack::{Lack, lacks};
+pub use root::{of_root, set_up};
 
 /// What a disk is made from.
 pub struct Input {
@@ -108,6 +111,16 @@ impl Planned {
     /// The disk as the engine takes it.
     pub fn image(&self) -> RawImage<'_> {
         self.layout.image()
+    }
+
+    /// An artifact of it.
+    pub fn target(&self, path: PathBuf, format: Format, compression: Compression) -> Target {
+        Target {
+            appliance: self.appliance.clone(),
+            update: self.update.clone(),
+            placement: self.placement.clone(),
+            ..Target::new(path, format, compression, self.id)
+        }
     }
 
     /// What it became, in these artifacts.

@@ -7,7 +7,7 @@ mod os_tar;
 
 use std::io::ErrorKind;
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -118,25 +118,26 @@ fn input(args: &Args, threads: NonZeroUsize) -> Result<Input> {
         Some(path) => Some(assemble::scan_donor(&HostDir::open(path)?, threads)?),
         None => None,
     };
-    let materials = materials(args, threads)?;
+    let placement = args.previous.as_deref().map(previous::read).transpose()?;
+    let mut materials =
+        Materials { placement, ..materials(&args.spec, &args.context, &args.secrets, threads)? };
+    for (name, path) in &args.stage {
+        let stage = scan(&HostDir::open(path)?, threads, &mut |_| {})?;
+        materials.stages.insert(name.clone(), stage);
+    }
     let programs = builtin::programs(args.spec.architecture);
     let mkfs = args.scratch.as_deref().map(|scratch| Arc::new(Tools::new(scratch)) as Arc<dyn Mkfs>);
     Ok(Input { root, boot, donor, programs, materials, mkfs })
 }
 
-/// What the spec names. Who needs something that is not there says so.
-fn materials(args: &Args, threads: NonZeroUsize) -> Result<Materials> {
-    let placement = args.previous.as_deref().map(previous::read).transpose()?;
-    let mut materials = Materials { placement, ..Materials::default() };
-    if !args.spec.context_files().is_empty() {
-        materials.context = scan(&HostDir::open(&args.context)?, threads, &mut |_| {})?;
+/// What the spec names of these folders. Who needs something that is not there says so.
+fn materials(spec: &Spec, context: &Path, secrets: &Path, threads: NonZeroUsize) -> Result<Materials> {
+    let mut materials = Materials::default();
+    if !spec.context_files().is_empty() {
+        materials.context = scan(&HostDir::open(context)?, threads, &mut |_| {})?;
     }
-    for (name, path) in &args.stage {
-        let stage = scan(&HostDir::open(path)?, threads, &mut |_| {})?;
-        materials.stages.insert(name.clone(), stage);
-    }
-    for id in args.spec.secrets() {
-        match std::fs::read(args.secrets.join(id)) {
+    for id in spec.secrets() {
+        match std::fs::read(secrets.join(id)) {
             Ok(secret) => drop(materials.secrets.insert(id.to_owned(), secret)),
             Err(error) if error.kind() == ErrorKind::NotFound => {}
             Err(error) => return Err(Error::user(format!("secret {id}: cannot be read")).because(error)),

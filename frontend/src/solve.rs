@@ -23,6 +23,7 @@ mod steps;
 
 use std::sync::Arc;
 
+use exporter::assemble::of_root;
 use exporter::spec::{Profile, Spec};
 use futures_util::future::{try_join, try_join_all};
 use llb::{Graph, State};
@@ -115,7 +116,10 @@ impl Build<'_> {
         let parts = Parts { rootfs, ..parts };
         image.root = match self.request.stage {
             Stage::Rootfs => Some(self.solve(&parts.rootfs).await?),
-            Stage::KubeOs => Some(self.solve(&self.os_tar(&parts.rootfs).await?).await?),
+            Stage::KubeOs => {
+                let spec = of_root(&Spec { architecture, ..self.request.disk.spec.clone() });
+                Some(self.solve(&self.os_tar(&spec, &parts.rootfs).await?).await?)
+            }
             _ => {
                 let stages = self.stages(&platform).await?;
                 let spec = Spec { architecture, container, ..self.request.disk.spec.clone() };

@@ -196,7 +196,7 @@ fn ignites(root: &Tree, spec: &Spec, words: &mut String) -> Option<&'static str>
 
 /// The one time of all that is made: the epoch that was asked for, else the latest time in the tree.
 /// With an epoch, what only records the time of the build goes.
-fn settle_time(root: &mut Tree, spec: &Spec) -> (Time, Vec<String>) {
+pub(super) fn settle_time(root: &mut Tree, spec: &Spec) -> (Time, Vec<String>) {
     let Some(seconds) = spec.source_date_epoch else { return (latest_time(root), Vec::new()) };
     let epoch = Time { seconds, nanoseconds: 0 };
     let edits = machine::forget_build(&mut Editor::new(root, epoch), epoch);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::resolve::Resolved;
 use super::update;
 use crate::container::Format;
-use crate::container::update::Signer;
+use crate::container::update::{Signer, require_one_each};
 use crate::error::{Error, Kind, Result};
 use crate::machine::Materials;
 use crate::machine::update::{self as updater, System, Updater};
@@ -17,11 +17,14 @@ use crate::tree::{Editor, Time, Tree};
 /// machine that is not told in another way whom it believes.
 ///
 /// # Errors
-/// If one is missed, or cannot be read as one.
+/// If one is missed or cannot be read as one, or two are of one kind.
 pub(super) fn signers(spec: &Spec, materials: &Materials) -> Result<Vec<Signer>> {
     let is_missed = spec.formats.contains(&Format::Update) || spec.update.public_key.is_empty();
     let ids = spec.update.sign.iter().filter(|id| is_missed || materials.secrets.contains_key(*id));
-    ids.map(|id| Signer::new(&format!("secret {id}"), materials.secret(id)?)).collect()
+    let signers = ids.map(|id| Signer::new(&format!("secret {id}"), materials.secret(id)?));
+    let signers = signers.collect::<Result<Vec<_>>>()?;
+    require_one_each(&signers)?;
+    Ok(signers)
 }
 
 /// Have the machine install what follows. Returns a line for each thing that was done.

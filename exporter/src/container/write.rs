@@ -46,6 +46,13 @@ enum Unnamed {
 }
 
 impl Target {
+    /// The bytes of a disk and nothing else: whole, and for no machine.
+    pub fn new(path: PathBuf, format: Format, compression: Compression, id: Uuid) -> Self {
+        let appliance = Appliance::default();
+        let (update, base, placement) = (None, None, None);
+        Self { path, format, compression, id, appliance, update, base, placement, sparse: false }
+    }
+
     /// The file, or the stream of it; or the folder.
     fn create(&self) -> Result<Unnamed> {
         if self.format.is_folder() {

@@ -8,7 +8,11 @@ use crate::spec::TextFormat;
 use crate::tree::Editor;
 use crate::tree::os::Os;
 
-pub(super) fn write(editor: &mut Editor<'_>, asked: Option<&str>, os: &Os) -> Result<Vec<String>> {
+/// Name the machine as it was asked, else as the image or the distribution is called. Returns a line for each change.
+///
+/// # Errors
+/// If links lead a file that is written nowhere, or the name cannot be one.
+pub fn write(editor: &mut Editor<'_>, asked: Option<&str>, os: &Os) -> Result<Vec<String>> {
     let mut notes = Vec::new();
     let own = String::from_utf8_lossy(&read(editor.tree(), "/etc/hostname")?).trim().to_owned();
     let is_name = |text: &str| TextFormat::Hostname.check(text).is_ok();

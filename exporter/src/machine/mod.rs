@@ -39,8 +39,10 @@ pub mod update;
 
 pub use container_base::documented as documented_container_base;
 pub use fstab::{FsSpec, Mount};
+pub use hostname::write as write_hostname;
 pub use ignition::platform as ignition_platform;
 pub use leftovers::{STEP, forget_container, forget_engine};
+pub use network::configure as configure_network;
 pub use reproducible::forget_build;
 pub use selinux::{AUTORELABEL, label};
 pub(crate) use service::wanted as wanted_service;

@@ -5,6 +5,7 @@ use sha2::{Digest, Sha256};
 
 use super::{good, openrc, systemd};
 use crate::boot::choice;
+use crate::container::rauc::escaped;
 use crate::error::Result;
 use crate::fs::FileSystem;
 use crate::tree::Editor;
@@ -102,6 +103,7 @@ pub fn install(
     let folder = choice::FOLDER;
     let trusted =
         keyring.map_or(String::new(), |keyring| format!("\n[keyring]\npath={KEYRING}\n{}", keyring.words));
+    let compatible = escaped(compatible);
     let text = format!(
         "# Made by vmimage: the slots of this machine, docs/fleets.md.\n\
          [system]\n\
@@ -183,6 +185,13 @@ mod tests {
         let config = text(&tree, CONFIG).unwrap();
         assert!(config.contains("\ncompatible=shop\nbootloader=grub\ngrubenv=/boot/efi/EFI/BOOT/grubenv\n"));
         assert!(config.contains("\ndevice=/dev/vmimage/slot-B\ntype=ext4\nbootname=B\n"), "{config}");
+        let slash = &mut self::tree(&rauc);
+        install(&mut Editor::new(slash, Time::default()), r"a\s", "/boot/efi", FileSystem::Ext4, None)
+            .unwrap();
+        assert!(
+            text(slash, CONFIG).unwrap().contains("\ncompatible=a\\\\s\n"),
+            "as in the manifest of a bundle"
+        );
         assert!(note.unwrap().ends_with("; RAUC runs grub-editenv, and the image has none"));
         assert!(
             config.contains("\n[handlers]\npre-install=/usr/lib/vmimage/rauc-pre-install\n\n[slot."),

@@ -65,6 +65,9 @@ pub fn problems(spec: &Spec) -> Vec<(&'static str, String)> {
     if is_asked && certificate.is_none() {
         add("rauc.certificate", "is not said, and a bundle of RAUC is always signed");
     }
+    if !is_asked && key.is_some() && certificate.is_none() {
+        add("rauc.key", "needs certificate: what the key is of");
+    }
     if is_asked && key.is_none() {
         add("rauc.key", "is not said, and a bundle of RAUC is always signed");
     }
@@ -98,6 +101,8 @@ mod tests {
         assert_eq!(said(AB, SIGNED, &both, Loader::Grub), "");
         assert_eq!(said("{}", "{}", &disk, Loader::Grub), "");
         assert_eq!(said(AB, r#"{"keyring":"ca.crt"}"#, &disk, Loader::Grub), "");
+        let key_alone = "rauc.key needs certificate: what the key is of";
+        assert_eq!(said(AB, r#"{"key":"release"}"#, &disk, Loader::Grub), key_alone);
         let two_roots = "is of a machine that has two roots: ask for layout = \"ab\"";
         assert_eq!(said("{}", SIGNED, &both, Loader::Grub), format!("format has rauc, which {two_roots}"));
         assert_eq!(said("{}", SIGNED, &disk, Loader::Grub), format!("rauc {two_roots}"));

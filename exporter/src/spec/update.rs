@@ -181,8 +181,8 @@ pub fn problems(spec: &Spec) -> Vec<(&'static str, String)> {
     problems
 }
 
-/// What an update cannot be called without, if one is asked for or is to be installed: the key, and why. A configuration alone need not say it: the
-/// version is often told by a flag.
+/// What an update cannot be called without, if one is asked for or is to be installed: the key, and why. A configuration
+/// alone need not say it: the version is often told by a flag.
 pub fn unnamed(spec: &Spec) -> Option<(&'static str, String)> {
     let names = [("image.id", &spec.image.id), ("image.version", &spec.image.version)];
     let is_of_one = |format: &Format| matches!(format, Format::Update | Format::Rauc);

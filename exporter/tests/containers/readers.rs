@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use exporter::container::{Appliance, Compression, Format, Target, disk_file, write};
+use exporter::container::{Compression, Format, Target, disk_file, write};
 use exporter::engine::{RawImage, Run};
 use exporter::extent::Extent;
 use exporter::seed::Seed;
@@ -50,17 +50,7 @@ fn made(format: Format, compression: Compression) -> (TempDir, PathBuf) {
     let scratch = TempDir::new().unwrap();
     let path = scratch.path().join(format!("disk{}", format.suffix()));
     let id = Seed::new(b"test").uuid("disk file");
-    let target = Target {
-        base: None,
-        sparse: false,
-        path: path.clone(),
-        format,
-        compression,
-        id,
-        appliance: Appliance::default(),
-        update: None,
-        placement: None,
-    };
+    let target = Target::new(path.clone(), format, compression, id);
     let run = Run::silent(NonZeroUsize::new(2).unwrap());
     let size = SIZE.next_multiple_of(format.size_unit());
     write(RawImage { size, extents: &extents() }, &[target], &run).unwrap();

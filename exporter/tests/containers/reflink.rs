@@ -9,7 +9,7 @@ use std::process::Command;
 
 use exporter::Result;
 use exporter::assemble::{Input, Planned, Programs, plan};
-use exporter::container::{Appliance, Compression, Format, Target, write};
+use exporter::container::{Compression, Format, Target, write};
 use exporter::engine::Run;
 use exporter::machine::Materials;
 use exporter::spec::{Profile, Size, Spec};
@@ -68,17 +68,7 @@ fn planned(tree: &Path) -> Planned {
 }
 
 fn make(planned: &Planned, format: Format, path: &Path, threads: usize) -> Result<()> {
-    let target = Target {
-        base: None,
-        sparse: false,
-        path: path.to_owned(),
-        format,
-        compression: Compression::None,
-        id: planned.id,
-        appliance: Appliance::default(),
-        update: None,
-        placement: None,
-    };
+    let target = Target::new(path.to_owned(), format, Compression::None, planned.id);
     write(planned.image(), &[target], &Run::silent(NonZeroUsize::new(threads).unwrap()))
 }
 

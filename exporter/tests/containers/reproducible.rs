@@ -9,7 +9,7 @@ use std::process::Command;
 
 use exporter::assemble::{Input, Programs, plan};
 use exporter::boot::BootFiles;
-use exporter::container::{Appliance, Compression, Format, Target, write};
+use exporter::container::{Compression, Format, Target, write};
 use exporter::engine::Run;
 use exporter::machine::Materials;
 use exporter::spec::{Size, Spec};
@@ -134,17 +134,7 @@ fn assembled(root: &Path, boot: &Path, threads: usize, spec: &Spec, output: &Pat
         mkfs: None,
     };
     let planned = plan(spec, input, &Run::silent(threads)).unwrap();
-    let target = Target {
-        base: None,
-        sparse: false,
-        path: output.to_owned(),
-        format: spec.formats[0],
-        compression: spec.compression.unwrap(),
-        id: planned.id,
-        appliance: Appliance::default(),
-        update: None,
-        placement: None,
-    };
+    let target = Target::new(output.to_owned(), spec.formats[0], spec.compression.unwrap(), planned.id);
     write(planned.image(), &[target], &Run::silent(threads)).unwrap();
     let bytes = contents(output);
     match output.is_dir() {

@@ -9,7 +9,7 @@ use std::process::Command;
 use exporter::assemble::{Planned, plan};
 use exporter::boot;
 use exporter::clone;
-use exporter::container::{self, Compression, Format, Target, write};
+use exporter::container::{self, Compression, Format, write};
 use exporter::disk::Placed;
 use exporter::engine::Run;
 use exporter::error::Kind;
@@ -75,19 +75,9 @@ impl Disk {
         }
         let scratch = TempDir::new().unwrap();
         let planned = plan(spec, input, &Run::silent(NonZeroUsize::MIN)).unwrap();
-        let Planned { layout, id, appliance, update, placement, system, partitions: parts } = planned;
-        let target = Target {
-            path: scratch.path().join("disk"),
-            format: Format::Raw,
-            compression: Compression::None,
-            id,
-            appliance,
-            update,
-            base: None,
-            placement,
-            sparse: false,
-        };
-        write(layout.image(), &[target], &Run::silent(NonZeroUsize::MIN)).unwrap();
+        let target = planned.target(scratch.path().join("disk"), Format::Raw, Compression::None);
+        write(planned.image(), &[target], &Run::silent(NonZeroUsize::MIN)).unwrap();
+        let Planned { layout, system, partitions: parts, .. } = planned;
         Self { scratch, parts, partitions: layout.partitions, edits: system.unwrap().edits }
     }
 

@@ -7,7 +7,7 @@ use std::num::NonZeroUsize;
 use std::path::Path;
 
 use exporter::assemble::{Input, plan};
-use exporter::container::{Format, Target, write};
+use exporter::container::{Format, write};
 use exporter::engine::Run;
 use exporter::spec::{Architecture, Container, Profile, Size, Spec};
 use sha2::{Digest, Sha256};
@@ -74,16 +74,8 @@ fn digests(name: &str, spec: &Spec, input: Input, threads: usize) -> String {
     let run = Run::silent(NonZeroUsize::new(threads).unwrap());
     let planned = plan(spec, input, &run).unwrap();
     let output = TempDir::new().unwrap();
-    let target = |&format: &Format| Target {
-        path: output.path().join(format.name()),
-        format,
-        compression: format.default_compression(),
-        id: planned.id,
-        appliance: planned.appliance.clone(),
-        update: planned.update.clone(),
-        base: None,
-        placement: planned.placement.clone(),
-        sparse: false,
+    let target = |&format: &Format| {
+        planned.target(output.path().join(format.name()), format, format.default_compression())
     };
     let targets: Vec<_> = spec.formats.iter().map(target).collect();
     write(planned.image(), &targets, &run).unwrap();

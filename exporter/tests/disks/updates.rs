@@ -9,7 +9,7 @@ use std::process::Command;
 
 use exporter::assemble::{Input, Programs, plan};
 use exporter::boot;
-use exporter::container::{Format, Target, write};
+use exporter::container::{Format, write};
 use exporter::disk::Placed;
 use exporter::engine::Run;
 use exporter::error::Kind;
@@ -58,16 +58,8 @@ impl Built {
         let run = Run::silent(NonZeroUsize::new(2).unwrap());
         let planned = plan(spec, input, &run).unwrap();
         let scratch = TempDir::new().unwrap();
-        let target = |&format: &Format| Target {
-            path: scratch.path().join(format.name()),
-            format,
-            compression: format.default_compression(),
-            id: planned.id,
-            appliance: planned.appliance.clone(),
-            update: planned.update.clone(),
-            base: None,
-            placement: planned.placement.clone(),
-            sparse: false,
+        let target = |&format: &Format| {
+            planned.target(scratch.path().join(format.name()), format, format.default_compression())
         };
         let targets: Vec<_> = spec.formats.iter().map(target).collect();
         write(planned.image(), &targets, &run).unwrap();

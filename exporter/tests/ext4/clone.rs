@@ -23,17 +23,7 @@ fn plan(image: &Image) -> exporter::Result<clone::Copy> {
 fn copy_of(image: &Image) -> Image {
     let planned = plan(image).unwrap();
     let copy = Image::blank("ext4");
-    let target = Target {
-        base: None,
-        sparse: false,
-        path: copy.path(),
-        format: Format::Raw,
-        compression: Compression::None,
-        id: planned.id,
-        appliance: Default::default(),
-        update: None,
-        placement: None,
-    };
+    let target = Target::new(copy.path(), Format::Raw, Compression::None, planned.id);
     container::write(planned.image(), &[target], &Run::silent(NonZeroUsize::MIN)).unwrap();
     copy.assert_clean();
     copy

@@ -64,17 +64,12 @@ fn plan(tree: Tree) -> FileSystem {
 
 fn write(layout: &FileSystem, path: &Path, threads: usize) -> exporter::Result<()> {
     let image = RawImage { size: layout.size, extents: &*layout.extents };
-    let target = Target {
-        base: None,
-        sparse: false,
-        path: path.to_owned(),
-        format: Format::Raw,
-        compression: Compression::None,
-        id: Uuid::from_text("11111111-9d0c-4a0e-8d3e-6a1f0e7f4b11"),
-        appliance: Default::default(),
-        update: None,
-        placement: None,
-    };
+    let target = Target::new(
+        path.to_owned(),
+        Format::Raw,
+        Compression::None,
+        Uuid::from_text("11111111-9d0c-4a0e-8d3e-6a1f0e7f4b11"),
+    );
     container::write(image, &[target], &Run::silent(NonZeroUsize::new(threads).unwrap()))
 }
 

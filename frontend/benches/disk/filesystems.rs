@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 
-use exporter::container::{self, Appliance, Compression, Format, Target};
+use exporter::container::{self, Compression, Format, Target};
 use exporter::engine::{RawImage, Run};
 use exporter::fs::erofs::{self, Algorithm};
 use exporter::fs::{Contents, swap};
@@ -157,17 +157,7 @@ pub(crate) fn main() -> Result<()> {
 
 fn write(contents: &Contents, path: &Path, run: &Run<'_>) -> Result<()> {
     let (compression, id) = (Compression::None, Seed::new(b"bench").uuid("disk"));
-    let target = Target {
-        path: path.to_owned(),
-        format: Format::Raw,
-        compression,
-        id,
-        appliance: Appliance::default(),
-        update: None,
-        base: None,
-        placement: None,
-        sparse: false,
-    };
+    let target = Target::new(path.to_owned(), Format::Raw, compression, id);
     let image = RawImage { size: contents.size, extents: &*contents.extents };
     Ok(container::write(image, &[target], run)?)
 }

@@ -6,7 +6,7 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use exporter::container::{self, Appliance, Compression, Format, Target};
+use exporter::container::{self, Compression, Format, Target};
 use exporter::engine::{RawImage, Run};
 use exporter::fs::ext4::{Draft, Options as Ext4, Placement};
 use exporter::seed::Seed;
@@ -57,17 +57,7 @@ pub(crate) fn main() -> Result<()> {
     let planned = draft.lay_out(size.to_str().ok_or("the size is no number")?.parse()?)?;
     std::fs::write(placement, planned.placement()?)?;
     let contents = planned.contents();
-    let target = Target {
-        path: output.clone(),
-        format: Format::Raw,
-        compression: Compression::None,
-        id: seed.uuid("disk"),
-        appliance: Appliance::default(),
-        update: None,
-        placement: None,
-        base: None,
-        sparse: false,
-    };
+    let target = Target::new(output.clone(), Format::Raw, Compression::None, seed.uuid("disk"));
     let image = RawImage { size: contents.size, extents: &*contents.extents };
     Ok(container::write(image, &[target], &run)?)
 }

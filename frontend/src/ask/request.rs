@@ -9,7 +9,7 @@ use exporter::spec::{Spec, layout, network, rauc, update};
 
 use super::config::Configuration;
 use super::spelling::Hints;
-use super::{ATTRIBUTES, Asked, Attribute, Wish};
+use super::{ATTRIBUTES, Asked, Attribute, FORMAT, Wish};
 use crate::base::{Error, Result};
 
 /// Which stage of the pipeline is returned.
@@ -100,6 +100,7 @@ impl Request {
         disk.ask(&of_labels(labels)?);
         file.ask(&mut disk);
         disk.ask(&self.wishes);
+        self.hold(&mut disk.spec);
         disk.spec.source_date_epoch = self.disk.spec.source_date_epoch;
         if let Some(folder) = &self.disk.install.packages {
             disk.install.packages = Some(folder.clone());
@@ -122,14 +123,18 @@ impl Request {
         Ok(self)
     }
 
+    /// What labels and the configuration say of formats is of disks: an image has in it what its stage is called by.
+    fn hold(&self, spec: &mut Spec) {
+        let is_typed = self.wishes.iter().any(|wish| wish.attribute().name == FORMAT);
+        let Some((held, _)) = self.stage.held().filter(|_| !is_typed) else { return };
+        spec.formats = vec![held];
+        spec.compression = spec.compression.filter(|asked| held.compressions().contains(asked));
+    }
+
     /// A container image has one artifact in it: a disk, and that is a qcow2, or an update.
     fn check_stage(&mut self) -> Result<()> {
+        let Some((held, what)) = self.stage.held() else { return Ok(()) };
         let formats = &mut self.disk.spec.formats;
-        let (held, what) = match self.stage {
-            Stage::ContainerDisk => (Format::Qcow2, "one qcow2 disk"),
-            Stage::Update => (Format::Update, "one update"),
-            Stage::Dockerfile | Stage::Rootfs | Stage::Disk | Stage::KubeOs => return Ok(()),
-        };
         match (self.stage, &formats[..]) {
             // The first one is what nobody has asked for.
             (_, [Format::Qcow2])
@@ -226,6 +231,15 @@ impl Stage {
     /// Whether it is an image by the same name as a format: `type=image,format=update`.
     pub(crate) fn is_image(self) -> bool {
         matches!(self, Self::ContainerDisk | Self::Update | Self::KubeOs)
+    }
+
+    /// What the image has in it, and in words.
+    fn held(self) -> Option<(Format, &'static str)> {
+        match self {
+            Self::ContainerDisk => Some((Format::Qcow2, "one qcow2 disk")),
+            Self::Update => Some((Format::Update, "one update")),
+            Self::Dockerfile | Self::Rootfs | Self::Disk | Self::KubeOs => None,
+        }
     }
 
     /// Its name: `dockerfile`, `rootfs`, `disk`, `containerdisk`, `update`, `kubeos`.
@@ -399,5 +413,22 @@ mod tests {
         assert_eq!(failure, "VMIMAGE_FORMAT is qcow2,update: a container image holds one update");
         let kubeos = parse([("VMIMAGE_STAGE", "kubeos")].into_iter()).unwrap();
         assert_eq!(kubeos.disk.spec.formats, [Format::Qcow2]);
+    }
+
+    /// One configuration is of the disk, of the update beside it, and of its image.
+    #[test]
+    fn formats_of_the_file_are_of_disks_and_not_of_images() {
+        let text = "layout = \"ab\"\nformat = [\"qcow2\", \"update\"]\ncompression = \"zlib\"\n[image]\nid = \"kiosk\"\nversion = \"1\"";
+        let file = Configuration {
+            config: crate::ask::config::Config::parse("f", text).unwrap(),
+            ..Configuration::default()
+        };
+        for (stage, held) in [("update", Format::Update), ("containerdisk", Format::Qcow2)] {
+            let request = parse([("VMIMAGE_STAGE", stage)].into_iter()).unwrap();
+            let spec = request.over(&BTreeMap::new(), &file).unwrap().disk.spec;
+            assert_eq!((&*spec.formats, spec.compression.is_some()), (&[held][..], held == Format::Qcow2));
+        }
+        let typed = parse([("VMIMAGE_STAGE", "containerdisk"), ("VMIMAGE_FORMAT", "qcow2")].into_iter());
+        assert_eq!(typed.unwrap().over(&BTreeMap::new(), &file).unwrap().disk.spec.formats, [Format::Qcow2]);
     }
 }

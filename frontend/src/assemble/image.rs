@@ -2,6 +2,7 @@
 //!
 //! Nothing in it is from a clock, so the same disk or update is the same layer.
 
+use std::ffi::OsString;
 use std::fs::{self, File, Permissions};
 use std::io;
 use std::os::unix::fs::{PermissionsExt, chown};
@@ -9,8 +10,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use clap::ValueEnum;
-use exporter::container::Target;
 use exporter::container::containerdisk::{DIRECTORY, DIRECTORY_MODE, DISK_MODE, OWNER, QCOW2};
+use exporter::container::{Target, update};
 use exporter::error::{Error, Result};
 
 /// Permission bits of the files of an update.
@@ -61,19 +62,21 @@ impl OfImage {
     }
 }
 
-/// Move the files of a folder to the top: there a machine looks for them.
+/// Move the files of a folder to the top: there a machine looks for them. What systemd-sysupdate takes is left out: it asks no
+/// registry.
 fn lift(output: &Path, folder: &Path) -> Result<Vec<PathBuf>> {
     let failed = in_folder(folder);
     let names = fs::read_dir(folder).and_then(|entries| {
         entries.map(|entry| entry.map(|entry| entry.file_name())).collect::<io::Result<Vec<_>>>()
     });
     let moved = names.and_then(|names| {
-        let moved = names.into_iter().map(|name| {
+        let is_of_servers = |name: &OsString| name.as_encoded_bytes().ends_with(update::GZIP.as_bytes());
+        let moved = names.into_iter().filter(|name| !is_of_servers(name)).map(|name| {
             let path = output.join(&name);
             fs::rename(folder.join(&name), &path).map(|()| path)
         });
         let moved = moved.collect::<io::Result<Vec<_>>>()?;
-        fs::remove_dir(folder).map(|()| moved)
+        fs::remove_dir_all(folder).map(|()| moved)
     });
     moved.map_err(failed)
 }
@@ -88,7 +91,7 @@ fn in_folder(path: &Path) -> impl Fn(io::Error) -> Error {
 mod tests {
     use std::os::unix::fs::MetadataExt;
 
-    use exporter::container::{Appliance, Compression, Format};
+    use exporter::container::{Compression, Format};
 
     use super::*;
 
@@ -115,23 +118,20 @@ mod tests {
         let output = tempfile::tempdir().unwrap();
         let folder = output.path().join("disk-update");
         fs::create_dir(&folder).unwrap();
-        for name in ["SHA256SUMS", "manifest.json"] {
+        for name in ["SHA256SUMS", "manifest.json", "kiosk_1.4.0.root.gz"] {
             fs::write(folder.join(name), name).unwrap();
         }
-        let target = Target {
-            path: folder.clone(),
-            format: Format::Update,
-            compression: Compression::Zstd,
-            id: exporter::seed::Seed::new(b"update").uuid("disk"),
-            appliance: Appliance::default(),
-            update: None,
-            placement: None,
-            base: None,
-            sparse: false,
-        };
+        let target = Target::new(
+            folder.clone(),
+            Format::Update,
+            Compression::Zstd,
+            exporter::seed::Seed::new(b"update").uuid("disk"),
+        );
         OfImage::Update.prepare(output.path()).unwrap();
         OfImage::Update.hand_over(output.path(), &[target], None).unwrap();
-        assert!(!folder.exists());
+        let names: Vec<_> =
+            fs::read_dir(output.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(names.len(), 2, "{names:?}");
         assert_eq!(facts(&output.path().join("SHA256SUMS")), (0o100644, 0, 0, 0));
         assert_eq!(fs::read_to_string(output.path().join("manifest.json")).unwrap(), "manifest.json");
     }

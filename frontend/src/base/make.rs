@@ -42,18 +42,9 @@ impl Making<'_> {
         artifacts: Vec<Wanted>,
     ) -> Result<(Planned, Vec<Target>)> {
         let planned = self.plan(spec, input, artifacts.first().map(|artifact| &*artifact.path))?;
-        let targets =
-            artifacts.into_iter().map(|Wanted { path, format, compression, base, sparse }| Target {
-                path,
-                format,
-                compression,
-                id: planned.id,
-                appliance: planned.appliance.clone(),
-                update: planned.update.clone(),
-                placement: planned.placement.clone(),
-                base,
-                sparse,
-            });
+        let targets = artifacts.into_iter().map(|Wanted { path, format, compression, base, sparse }| {
+            Target { base, sparse, ..planned.target(path, format, compression) }
+        });
         let written = self.write(planned.image(), targets.collect())?;
         Ok((planned, written))
     }

@@ -232,7 +232,8 @@ fn dockerfile(args: &Args) -> PathBuf {
     }
 }
 
-/// What is typed after `docker buildx build`, with folders of this machine by names; `has_syntax` if the Dockerfile itself names the frontend.
+/// What is typed after `docker buildx build`, with folders of this machine by names; `has_syntax` if the Dockerfile itself
+/// names the frontend.
 fn buildx_arguments(
     args: &Args,
     formats: &[Format],

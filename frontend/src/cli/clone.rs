@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use exporter::clone;
-use exporter::container::{self, Appliance, Compression, Format, Target};
+use exporter::container::{self, Compression, Format, Target};
 use exporter::fs::DiskBudget;
 use exporter::seed::Seed;
 use exporter::spec::Spec;
@@ -77,17 +77,8 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let budget = DiskBudget::new(DiskInfo::read(&args.disk)?.actual_size);
     let copy = clone::plan(image, &seed(args)?, &budget).map_err(|error| in_disk(args, error))?;
     let files = args.output.iter().zip(spec.formats.iter().zip(compressions));
-    let targets = files.map(|(path, (&format, compression))| Target {
-        base: None,
-        sparse: false,
-        path: path.clone(),
-        format,
-        compression,
-        id: copy.id,
-        appliance: Appliance::default(),
-        update: None,
-        placement: None,
-    });
+    let targets =
+        files.map(|(path, (&format, compression))| Target::new(path.clone(), format, compression, copy.id));
     let threads = args.threads.unwrap_or_else(threads);
     let making = Making { threads, meter: &meter, stop: &stop };
     let written = making.write(copy.image(), targets.collect())?;

@@ -28,7 +28,7 @@ use super::registry::RegistryArgs;
 use super::{disk, output};
 use crate::ask::config::{Configuration, Context, Secrets};
 use crate::ask::request::Request;
-use crate::ask::{Asked, FORMAT, Flags, Kernel, Sources, help_of};
+use crate::ask::{Asked, FORMAT, Flags, Kernel, Sources, help_of, variable};
 use crate::base::builtin;
 use crate::base::make::{is_stdout, spool, threads};
 use crate::base::{Error, Meter, Result, ShowArgs, Stage, terminal};
@@ -225,7 +225,7 @@ impl Wishes {
         let formats = output::formats(&args.output, &args.format)?;
         let (context, loaded) = configuration(args)?;
         let secrets = Secrets::parse(&args.secret)?;
-        Ok(Self { typed: typed(args)?, formats, context, loaded, secrets })
+        Ok(Self { typed: typed(args, &formats)?, formats, context, loaded, secrets })
     }
 
     /// What the disk should be, of an image with these labels.
@@ -283,10 +283,12 @@ fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."))
 }
 
-/// What the options ask for.
-fn typed(args: &Args) -> Result<Request> {
+/// What the options ask for, the names of the artifacts among them: a configuration may name formats that are not made now.
+fn typed(args: &Args, formats: &[Format]) -> Result<Request> {
     let epoch = std::env::var("SOURCE_DATE_EPOCH").ok();
-    Request::new(args.disk.wishes(), std::iter::empty())?.clamped(epoch.as_deref())
+    let names: Vec<_> = formats.iter().map(|format| format.name()).collect();
+    let formats = (variable(FORMAT), names.join(","));
+    Request::new(args.disk.wishes(), std::iter::once((&*formats.0, &*formats.1)))?.clamped(epoch.as_deref())
 }
 
 fn boot_files(args: &Args, architecture: Architecture) -> Result<Option<BootFiles>> {

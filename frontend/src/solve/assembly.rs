@@ -74,10 +74,13 @@ impl Build<'_> {
         Ok(self.frontend_image().await?.run(run).mount(OUT))
     }
 
-    /// The step that makes a tar of a file system; its result is a folder with that, as KubeOS calls it.
-    pub(super) async fn os_tar(&self, rootfs: &State) -> Result<State> {
+    /// The step that sets a file system up and makes a tar of it; its result is a folder with that, as KubeOS calls it.
+    pub(super) async fn os_tar(&self, spec: &Spec, rootfs: &State) -> Result<State> {
         let files = FileSystems { are_hashed: !self.bridge.caps().has_llb(CONTENT_CACHE) };
-        let run = Run::new(["/vmimage", "os-tar", ROOTFS, OUT])
+        let json = json(spec)?;
+        let mut args = vec!["/vmimage", "os-tar", "--root", ROOTFS, "--output", OUT, "--spec", &json];
+        args.extend(["--context", CONTEXT, "--secrets", SECRETS]);
+        let run = hinting(Run::new(args), self.request.hints)
             .cwd("/")
             .readonly_root()
             .network(NetMode::None)
@@ -85,6 +88,7 @@ impl Build<'_> {
             .mount(ROOTFS, files.mount(rootfs))
             .mount(OUT, Mount::bind(&State::scratch()))
             .metadata(files.metadata("[vmimage] pack /os.tar".to_owned()));
+        let run = self.with_materials(run, spec)?;
         Ok(self.frontend_image().await?.run(run).mount(OUT))
     }
 
@@ -100,16 +104,7 @@ impl Build<'_> {
     }
 
     fn arguments(&self, spec: &Spec, parts: &Parts) -> Result<Vec<String>> {
-        let json = serde_json::to_string(spec).expect("a spec has no map with keys that are no text");
-        if json.len() > MAX_ARGUMENT {
-            let message = format!(
-                "the configuration comes to {} bytes, at most {MAX_ARGUMENT} are allowed",
-                json.len()
-            );
-            return Err(Error::user(message).with_hint(
-                "keep the texts of [[files]] in files of the context: source = in place of content =",
-            ));
-        }
+        let json = json(spec)?;
         // Only where it changes something: other disks are the same step, and in the cache, for every client.
         let sparse =
             self.request.transport == Transport::Sparse && spec.artifacts()?.iter().any(Artifact::is_sparse);
@@ -146,6 +141,18 @@ impl Build<'_> {
         }
         Ok(run)
     }
+}
+
+/// The spec as an argument.
+fn json(spec: &Spec) -> Result<String> {
+    let json = serde_json::to_string(spec).expect("a spec has no map with keys that are no text");
+    if json.len() <= MAX_ARGUMENT {
+        return Ok(json);
+    }
+    let message =
+        format!("the configuration comes to {} bytes, at most {MAX_ARGUMENT} are allowed", json.len());
+    Err(Error::user(message)
+        .with_hint("keep the texts of [[files]] in files of the context: source = in place of content ="))
 }
 
 fn title(spec: &Spec) -> Result<String> {

@@ -81,15 +81,13 @@ pub(super) fn write(
     path: &Path,
 ) -> exporter::Result<()> {
     let target = Target {
-        path: path.to_owned(),
-        format,
-        compression: format.default_compression(),
-        id: Uuid::from_text("1c5b6a3e-58f5-4c0c-9d02-6a1f0e7f4b12"),
-        appliance: container::Appliance::default(),
-        update: None,
         base,
-        placement: None,
-        sparse: false,
+        ..Target::new(
+            path.to_owned(),
+            format,
+            format.default_compression(),
+            Uuid::from_text("1c5b6a3e-58f5-4c0c-9d02-6a1f0e7f4b12"),
+        )
     };
     container::write(image, &[target], &Run::silent(NonZeroUsize::MIN))
 }

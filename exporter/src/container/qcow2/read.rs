@@ -216,7 +216,7 @@ impl<F: ReadAt> ReadAt for Reader<F> {
                 (Ok(Mapping::Plain(_) | Mapping::Packed { .. }) | Err(_), _) => at,
             };
             if data < behind {
-                return data.max(at);
+                return data.max(at).min(self.size());
             }
             at = behind;
         }

@@ -37,8 +37,8 @@ pub(super) fn manifest(update: &Update, image: &RootImage, verity: Option<(&Veri
     text
 }
 
-/// As a GKeyFile has texts; those with line feeds have been refused.
-fn escaped(text: &str) -> String {
+/// As a GKeyFile has texts, RAUC's configuration as well; those with line feeds have been refused.
+pub(crate) fn escaped(text: &str) -> String {
     text.replace('\\', "\\\\")
 }
 

@@ -24,6 +24,7 @@ use crate::error::{Error, Kind};
 use crate::fs::squashfs;
 use crate::read_at::ReadAt;
 pub use certificates::{Certificates, Purpose};
+pub(crate) use manifest::escaped;
 pub use sign::Signer;
 pub(super) use writer::Writer;
 

@@ -61,10 +61,9 @@ impl Signer {
         let key = Arc::new(read_key(place, pem)?);
         let public = &certificates.signer().tbs_certificate.subject_public_key_info.subject_public_key;
         if public.raw_bytes() != key.public().as_ref() {
-            return Err(Error::new(
-                Kind::Input,
-                place,
-                "is not the key of the certificate in rauc.certificate",
+            let message = "is not the key of the certificate in rauc.certificate";
+            return Err(Error::new(Kind::Input, place, message).with_hint(
+                "give that key, or name its certificate; of several in the file it is the first",
             ));
         }
         Ok(Self { certificates, key })

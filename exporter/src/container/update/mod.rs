@@ -34,6 +34,7 @@ pub(super) use index::Index;
 pub use index::{BLOCK, Entry};
 pub use read::Described;
 pub use sign::Signer;
+pub(crate) use sign::require_one_each;
 
 use super::members::FileName;
 use super::rauc::Bundle;
@@ -109,7 +110,7 @@ impl Update {
     pub(super) fn check(&self, size: u64) -> Result<()> {
         let named = Members::new(Format::Update).add(&self.file(ROOT));
         named.map_err(|why| Error::new(Kind::Input, "update", why))?;
-        sign::require_one_each(&self.signers)?;
+        require_one_each(&self.signers)?;
         let Range { start, end } = self.root;
         if start < end && end <= size && start.is_multiple_of(CHUNK as u64) {
             return Ok(());

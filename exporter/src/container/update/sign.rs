@@ -87,14 +87,14 @@ impl Signer {
 ///
 /// # Errors
 /// If two keys are of one kind.
-pub(super) fn require_one_each(signers: &[Signer]) -> Result<()> {
+pub(crate) fn require_one_each(signers: &[Signer]) -> Result<()> {
     let is_again = |(index, signer): &(usize, &Signer)| {
         signers[..*index].iter().any(|before| before.file() == signer.file())
     };
     let Some((_, again)) = signers.iter().enumerate().find(is_again) else { return Ok(()) };
     let message =
         format!("is signed once by minisign and once by GPG at most, and two keys are for {}", again.file());
-    Err(Error::new(Kind::Input, SUMS, message))
+    Err(Error::new(Kind::Input, SUMS, message).with_hint("name one of them in sign of [update]"))
 }
 
 #[cfg(test)]

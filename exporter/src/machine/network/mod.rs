@@ -48,8 +48,11 @@ iface lo inet loopback
 
 ";
 
-/// Configure the network as far as it is asked for, and else as the image has it.
-pub(super) fn configure(editor: &mut Editor<'_>, os: &Os, network: &Network) -> Result<Vec<String>> {
+/// Configure the network as far as it is asked for, and else as the image has it. Returns a line for each change.
+///
+/// # Errors
+/// What the network manager of the image cannot do, and if links lead a file that is written nowhere.
+pub fn configure(editor: &mut Editor<'_>, os: &Os, network: &Network) -> Result<Vec<String>> {
     check(network)?;
     let mut notes = names::forget(editor, network)?;
     notes.extend(match (network.manager, &network.interfaces[..]) {

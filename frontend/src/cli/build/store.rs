@@ -16,7 +16,7 @@ use exporter::tree::{HostDir, scan};
 use super::docker_args::DockerArgs;
 use super::{Args, To, flags};
 use crate::ask::config::{Configuration, Context, Secrets};
-use crate::ask::request::{Request, STAGE, Stage};
+use crate::ask::request::{PACKAGES_CONTEXT, PREVIOUS_CONTEXT, Request, STAGE, Stage};
 use crate::ask::{Asked, Folder};
 use crate::base::builtin;
 use crate::base::interrupt::Interrupt;
@@ -175,6 +175,14 @@ pub(super) fn refuse_unknown(args: &Args, tool: Tool) -> Result<()> {
         if is_given {
             return Err(Error::user(format!("{option}: {} has no such option", tool.name()))
                 .with_hint("leave it out, or build with --engine docker"));
+        }
+    }
+    // These are of the frontend: the engine's own build would take such a folder and do nothing with it.
+    for (context, flag) in [(PACKAGES_CONTEXT, "--packages"), (PREVIOUS_CONTEXT, "--previous")] {
+        let is_named = |given: &String| given.split_once('=').is_some_and(|(name, _)| name == context);
+        if docker.build_context.iter().any(is_named) {
+            let message = format!("--build-context {context}: {} does nothing with it", tool.name());
+            return Err(Error::user(message).with_hint(format!("pass the folder by {flag}")));
         }
     }
     Ok(())

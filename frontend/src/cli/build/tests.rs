@@ -279,6 +279,8 @@ mod of_a_store {
             (&["--check", "--pull"], "--check"),
             (&["--tag", "x"], "--tag"),
             (&["--progress", "rawjson"], "--progress"),
+            (&["--build-context", "vmimage-previous=update"], "--build-context vmimage-previous"),
+            (&["--build-context", "vmimage-packages=debs"], "--build-context vmimage-packages"),
         ] {
             let args = typed(&[&["-o", "d.raw"][..], words].concat());
             let error = refuse_unknown(&args, Tool::Buildah).unwrap_err();

@@ -15,6 +15,8 @@ use crate::base::{Error, Result};
 
 /// Bytes of a header, and what files are padded to.
 const RECORD: u64 = 512;
+/// Bytes that a header has for a name. Those of updates are shorter: they begin with the label of a partition.
+const NAME_MAX: usize = 100;
 /// What ends an archive.
 const END: u64 = 2 * RECORD;
 
@@ -45,11 +47,16 @@ impl UpdateFolder {
             let entry = entry.map_err(failed)?;
             let name = entry.file_name().to_string_lossy().into_owned();
             let is_file = entry.file_type().map_err(failed)?.is_file();
-            let wrong = |why| Error::user(format!("{shown}: {why}"));
+            let wrong = |why| {
+                Error::user(format!("{shown}: {why}")).with_hint("name the folder as a build has made it")
+            };
             if !is_file {
                 return Err(wrong(format!("{name:?} is no file of an update")));
             }
             members.add(&name).map_err(wrong)?;
+            if name.len() > NAME_MAX {
+                return Err(wrong(format!("{name:?} has a name of more than {NAME_MAX} bytes")));
+            }
             // systemd-sysupdate asks no registry.
             if name.ends_with(update::GZIP) {
                 continue;
@@ -60,7 +67,8 @@ impl UpdateFolder {
             files.push(Member { name, file, len: metadata.len() });
         }
         if let Some(missing) = members.missing() {
-            return Err(Error::user(format!("{shown}: {missing} is missing")));
+            return Err(Error::user(format!("{shown}: {missing} is missing"))
+                .with_hint("name the folder as a build has made it"));
         }
         files.sort_by(|a, b| a.rank().cmp(&b.rank()));
         Ok(Self { shown, described, files, changed })
@@ -120,7 +128,7 @@ impl Member {
 mod tests {
     use exporter::container::image::Blob;
 
-    use super::super::layer::{SentLayer, Source};
+    use super::super::layer::{Sent, SentLayer};
     use super::*;
     use crate::source::registry::Content;
 
@@ -148,7 +156,7 @@ mod tests {
         let folder = folder();
         let update = UpdateFolder::open(folder.path()).unwrap();
         assert_eq!(update.described.compatible, "acme kiosk-2");
-        let layer = SentLayer::new(Source::Update(update), &|_| {}).unwrap();
+        let layer = SentLayer::new(Sent::Update(update), &|_| {}).unwrap();
         let mut bytes = Vec::new();
         layer.open().read_to_end(&mut bytes).unwrap();
         assert_eq!(layer.blob, Blob::of(&bytes));
@@ -186,5 +194,18 @@ mod tests {
             let error = UpdateFolder::open(folder.path()).err().unwrap().to_string();
             assert!(error.contains(part), "{error}");
         }
+    }
+
+    /// As long as a file system allows, and longer than a header does.
+    #[test]
+    fn a_name_that_no_update_has_is_refused() {
+        let folder = folder();
+        for entry in fs::read_dir(folder.path()).unwrap() {
+            let entry = entry.unwrap();
+            let name = entry.file_name().into_string().unwrap().replace("kiosk_1.4.0", &"k".repeat(90));
+            fs::rename(entry.path(), folder.path().join(name)).unwrap();
+        }
+        let error = UpdateFolder::open(folder.path()).err().unwrap().to_string();
+        assert!(error.contains("has a name of more than 100 bytes"), "{error}");
     }
 }
