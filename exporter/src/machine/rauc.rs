@@ -20,6 +20,16 @@ const CONFIGS: [&str; 2] = [CONFIG, "/usr/lib/rauc/system.conf"];
 const STATE: &str = "/var/lib/rauc";
 /// Where it mounts a bundle: the usual place is on a root that is only read.
 const MOUNTS: &str = "/run/rauc/mnt";
+/// What it runs before it writes anything; it writes nothing if that fails. RAUC itself would take the other slot at any time.
+const HANDLER: &str = "/usr/lib/vmimage/rauc-pre-install";
+const WAITS_FOR_GOOD: &str = "\
+#!/bin/sh
+# Made by vmimage: RAUC leaves the slot to go back to alone, docs/fleets.md.
+[ -e /dev/vmimage/good-disk ] && exit 0
+echo 'nobody has said that this boot is good, so the other slot is the one to go back to: see vmimage-boot status' >&2
+exit 1
+";
+
 /// The certificates whose bundles it takes.
 const KEYRING: &str = "/etc/rauc/keyring.pem";
 
@@ -104,6 +114,9 @@ pub fn install(
          data-directory={STATE}\n\
          mountprefix={MOUNTS}\n\
          \n\
+         [handlers]\n\
+         pre-install={HANDLER}\n\
+         \n\
          [slot.rootfs.0]\n\
          device=/dev/vmimage/slot-A\n\
          type={kind}\n\
@@ -116,6 +129,7 @@ pub fn install(
     );
     editor.mkdir_all(STATE)?;
     editor.write_file(CONFIG, text.into_bytes(), 0o644)?;
+    editor.write_file(HANDLER, WAITS_FOR_GOOD.as_bytes(), 0o755)?;
     let has_tool = editor.tree().resolve(GRUB_EDITENV).is_some();
     let lack = if has_tool { "" } else { "; RAUC runs grub-editenv, and the image has none" };
     let bundles = if keyring.is_some() { "bundles of the keyring" } else { "add [keyring] for bundles" };
@@ -179,6 +193,12 @@ mod tests {
             "as in the manifest of a bundle"
         );
         assert!(note.unwrap().ends_with("; RAUC runs grub-editenv, and the image has none"));
+        assert!(
+            config.contains("\n[handlers]\npre-install=/usr/lib/vmimage/rauc-pre-install\n\n[slot."),
+            "{config}"
+        );
+        let handler = text(&tree, HANDLER).unwrap();
+        assert!(handler.starts_with("#!/bin/sh\n") && handler.ends_with("\nexit 1\n"), "{handler}");
         assert!(tree.lookup(STATE).is_some());
         let with_tool = [rauc[0], (GRUB_EDITENV, "")];
         assert!(edit(&with_tool, FileSystem::Ext4).1.unwrap().ends_with("[keyring] for bundles"));
@@ -214,7 +234,7 @@ mod tests {
         {
             let (tree, note) = edit(files, FileSystem::Ext4);
             assert_eq!((note, tree.lookup(STATE)), (None, None));
-            assert!(text(&tree, CONFIG).is_none_or(|text| text == "mine"));
+            assert!(text(&tree, CONFIG).is_none_or(|text| text == "mine") && tree.lookup(HANDLER).is_none());
         }
     }
 }

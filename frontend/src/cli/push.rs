@@ -24,7 +24,7 @@ use crate::source::Access;
 use crate::source::registry::Repository;
 use disk::Disk;
 use folder::UpdateFolder;
-use layer::{SentLayer, Source};
+use layer::{Sent, SentLayer};
 
 /// Put disks into a registry, as an image that KubeVirt boots (a containerDisk), or an update, for the machines that it is of.
 ///
@@ -121,7 +121,7 @@ fn parts(args: &Args, meter: &Meter) -> Result<Vec<Part>> {
         return Err(Error::user(format!("--platform: {given} given for {files} files"))
             .with_hint("give one for each file, in the same order, or none"));
     }
-    let mut sources: Vec<(Source, Architecture)> = Vec::new();
+    let mut sources: Vec<(Sent, Architecture)> = Vec::new();
     for (index, file) in args.file.iter().enumerate() {
         let (source, architecture) = source(file, args.platform.get(index))?;
         if sources.iter().any(|(_, other)| *other == architecture) {
@@ -134,9 +134,9 @@ fn parts(args: &Args, meter: &Meter) -> Result<Vec<Part>> {
 }
 
 /// What is in a file or a folder, and the machines that it is for.
-fn source(file: &Path, asked: Option<&Platform>) -> Result<(Source, Architecture)> {
+fn source(file: &Path, asked: Option<&Platform>) -> Result<(Sent, Architecture)> {
     if !update::is_update(file) {
-        return Ok((Source::Disk(Disk::open(file)?), architecture(file, asked)?));
+        return Ok((Sent::Disk(Disk::open(file)?), architecture(file, asked)?));
     }
     let update = UpdateFolder::open(file)?;
     let told = update.described.architecture;
@@ -144,7 +144,7 @@ fn source(file: &Path, asked: Option<&Platform>) -> Result<(Source, Architecture
         let message = format!("{}: is an update for {}", file.display(), platform(told));
         return Err(Error::user(message).with_hint("leave --platform out"));
     }
-    Ok((Source::Update(update), told))
+    Ok((Sent::Update(update), told))
 }
 
 /// What was asked for, or else what the boot loader on the disk tells.
@@ -161,7 +161,7 @@ fn platform(architecture: Architecture) -> String {
     format!("linux/{}", architecture.oci_name())
 }
 
-fn part(args: &Args, meter: &Meter, source: Source, architecture: Architecture) -> Result<Part> {
+fn part(args: &Args, meter: &Meter, source: Sent, architecture: Architecture) -> Result<Part> {
     let created = created(&source)?;
     let layer = SentLayer::new(source, &|progress| meter.show(Stage::Digesting, progress))?;
     let labels = annotations(args, &layer.source, created);
@@ -174,18 +174,18 @@ fn part(args: &Args, meter: &Meter, source: Source, architecture: Architecture) 
 
 /// When the image was made, in seconds since 1970: `SOURCE_DATE_EPOCH`, or else when the file was, so that the same
 /// file always becomes the same image.
-fn created(source: &Source) -> Result<i64> {
+fn created(source: &Sent) -> Result<i64> {
     Ok(super::source_date_epoch()?.unwrap_or(source.changed()))
 }
 
 /// Those that were asked for, and what can be said of every image.
-fn annotations(args: &Args, source: &Source, created: i64) -> BTreeMap<String, String> {
+fn annotations(args: &Args, source: &Sent, created: i64) -> BTreeMap<String, String> {
     let name = args.reference.path.rsplit('/').next().unwrap_or_default();
     let usual = [(TITLE, name.to_owned()), (CREATED, rfc3339(created))];
     let usual = usual.map(|(key, value)| (key.to_owned(), value));
     let of_update = match source {
-        Source::Disk(_) => None,
-        Source::Update(update) => Some(update::labels(
+        Sent::Disk(_) => None,
+        Sent::Update(update) => Some(update::labels(
             &update.described.id,
             &update.described.version,
             &update.described.compatible,

@@ -46,6 +46,8 @@ const STEPS: &str = r#"#!/bin/sh
 echo on >/proc/sys/kernel/printk_devkmsg
 fact() { printf '<4>report:%s=%s\n' "$1" "$2" >/dev/kmsg; }
 told() { /usr/lib/systemd/systemd-sysupdate update >"/persist/$1" 2>&1; echo "exit $?" >>"/persist/$1"; }
+# The kernel's log takes a line of 1 KiB.
+ended() { tail -c 700 "/persist/$1" | tr '\n' ';'; }
 entries() { ls /boot/efi/loader/entries | tr '\n' ' '; }
 version() { . /etc/os-release; echo "$IMAGE_VERSION"; }
 serial=$(cat /sys/class/dmi/id/product_serial)
@@ -63,7 +65,7 @@ if [ ! -e /persist/machine ]; then
 	exit
 fi
 fact token "${serial##*:}"
-for name in early said; do fact "$name" "$(tr '\n' ';' <"/persist/$name")"; done
+for name in early said; do fact "$name" "$(ended "$name")"; done
 for name in entries version; do fact "first-$name" "$(cat "/persist/$name")"; done
 seconds=0
 until systemctl is-active --quiet systemd-bless-boot || [ "$seconds" = 120 ]; do sleep 1; seconds=$((seconds + 1)); done
@@ -75,7 +77,7 @@ fact entries "$(entries)"
 fact status "$(vmimage-boot status --json)"
 fact kept "$([ "$(cat /etc/machine-id)" = "$(cat /persist/machine)" ] && echo kept)"
 told again
-fact again "$(tr '\n' ';' </persist/again)"
+fact again "$(ended again)"
 fact end end
 sync
 poweroff

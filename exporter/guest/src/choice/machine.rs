@@ -6,16 +6,21 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::disk::Disk;
+use super::mounted::Mounted;
 use super::record::{Record, State, Trial};
-use super::{Command, Slot, booted, lock, run};
+use super::{Command, NEXT, Slot, booted, is_by_hand, is_empty, lock, mark, run};
 use crate::grow::device::in_file;
 
 /// What is known of the slots.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct View {
     pub(crate) booted: Slot,
+    /// Whether somebody has chosen it in the menu, so that nobody says whether it is good.
+    pub(crate) is_by_hand: bool,
     /// The slot that is tried first.
     pub(crate) first: Option<Slot>,
+    /// Whether it was made that in this boot.
+    pub(crate) is_first_new: bool,
     /// The last slot that was good.
     pub(crate) good: Option<Slot>,
     /// Slot A and slot B.
@@ -31,6 +36,13 @@ pub(crate) struct SlotView {
     pub(crate) trial: Trial,
 }
 
+impl SlotView {
+    /// Whether it has no root.
+    pub(crate) fn is_empty(&self) -> bool {
+        is_empty(&self.label, &self.trial)
+    }
+}
+
 /// What the table and the boot loader say.
 pub(crate) fn view() -> Result<View, String> {
     let booted = booted()?;
@@ -42,7 +54,14 @@ pub(crate) fn view() -> Result<View, String> {
     let slots = [(a, trial_a), (b, trial_b)];
     let slots =
         slots.map(|(partition, trial)| SlotView { device: partition.path, label: partition.label, trial });
-    Ok(View { booted, first: order.first().copied(), good, slots })
+    Ok(View {
+        booted,
+        is_by_hand: is_by_hand(),
+        first: order.first().copied(),
+        is_first_new: Path::new(NEXT).exists(),
+        good,
+        slots,
+    })
 }
 
 /// A slot is not to be started any more.
@@ -50,9 +69,23 @@ pub(crate) fn set_bad(slot: Slot) -> Result<(), String> {
     run(Command::Bad(Some(slot)), false).map(drop)
 }
 
-/// A slot is to be tried first.
-pub(crate) fn set_next(slot: Slot) -> Result<(), String> {
-    run(Command::Next(slot), false).map(drop)
+/// A slot is to be tried first. It is going to have this label, which is what is known of its root.
+pub(crate) fn set_next(slot: Slot, label: &str) -> Result<(), String> {
+    let booted = booted()?;
+    let _lock = lock()?;
+    let disk = Disk::of_root()?;
+    let mut slots = disk.slots()?;
+    label.clone_into(&mut slots[slot as usize].label);
+    let volume = disk.boot_volume()?;
+    Record::on(&volume.path).set_next(slot, booted, &slots)?;
+    mark(NEXT)
+}
+
+/// Take away what somebody has left who was killed while he looked into a slot.
+pub(crate) fn unmount_slot() -> Result<(), String> {
+    let _lock = lock()?;
+    Mounted::leave_root();
+    Ok(())
 }
 
 /// Call the partition of a slot something else.

@@ -22,7 +22,7 @@ mod record;
 mod status;
 
 use std::fs::{self, File};
-use std::io::{self, ErrorKind};
+use std::io::ErrorKind;
 use std::os::unix::fs::{OpenOptionsExt, symlink};
 use std::path::Path;
 use std::process::ExitCode;
@@ -57,8 +57,15 @@ const BY_HAND: &str = "vmimage.by-hand";
 const NO_GUARD: &str = "vmimage.guard=off";
 /// Held by whoever reads what the boot loader knows to write it.
 const LOCK: &str = "/run/vmimage-boot.lock";
+/// There once a slot was made the next one in this boot. Without it, one that is tried first and is not booted was passed over
+/// by the boot loader, which finds nothing in it to be started: a restart would not lead there.
+const NEXT: &str = "/run/vmimage-boot.next";
+/// There once the booted slot was called bad: who goes back because it is not healthy does not want to hear later that it is.
+const BAD: &str = "/run/vmimage-boot.bad";
 /// The label of a slot without a root.
 pub(crate) const EMPTY: &str = "_empty";
+/// The label of one that has all of a root, and that `vmimage-update` has not called by its name yet.
+pub(crate) const NEW: &str = "_new";
 
 /// A place for a root.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -155,6 +162,13 @@ fn run(command: Command, is_json: bool) -> Result<String, String> {
         }
     }
     let _lock = lock()?;
+    if command == Command::Healthy && Path::new(BAD).exists() {
+        guard::tell_good()?;
+        return Ok(format!(
+            "slot {} is healthy, and stays bad unless you say vmimage-boot good",
+            booted.name()
+        ));
+    }
     let disk = Disk::of_root()?;
     let slots = disk.slots()?;
     let volume = disk.boot_volume()?;
@@ -167,16 +181,26 @@ fn run(command: Command, is_json: bool) -> Result<String, String> {
         Command::Next(slot) => {
             require_root(slot, slot.of(&slots), slot.of(&before.slots))?;
             record.set_next(slot, booted, &slots)?;
+            mark(NEXT)?;
         }
-        Command::Adopt => record.follow(booted, &slots)?,
+        Command::Adopt => {
+            if record.follow(booted, &slots)? {
+                mark(NEXT)?;
+            }
+        }
     }
     // Once it is on the disk.
     match command {
         Command::Good | Command::Healthy => {
             guard::tell_good()?;
+            unmark(BAD)?;
             name_disk(disk.path())?;
         }
-        Command::Bad(slot) if slot.is_none_or(|slot| slot == booted) => unname_disk()?,
+        Command::Bad(slot) if slot.is_none_or(|slot| slot == booted) => {
+            mark(BAD)?;
+            unmark(GOOD_DISK)?;
+        }
+        Command::Next(slot) if slot == booted => unmark(BAD)?,
         _ => {}
     }
     // What was lost, even if that is made good by now.
@@ -193,6 +217,18 @@ fn lock() -> Result<File, String> {
     Ok(file)
 }
 
+/// What holds for this boot is a file in /run.
+fn mark(path: &str) -> Result<(), String> {
+    fs::write(path, "").map_err(|error| format!("{path}: {error}"))
+}
+
+fn unmark(path: &str) -> Result<(), String> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(format!("{path}: {error}")),
+        _ => Ok(()),
+    }
+}
+
 /// Names for both slots that stay, whatever they have as labels: `/dev/vmimage/slot-A`.
 pub(crate) fn name_slots() -> Result<(), String> {
     let slots = Disk::of_root()?.slots()?;
@@ -205,16 +241,10 @@ pub(crate) fn name_slots() -> Result<(), String> {
 }
 
 fn name_disk(disk: &Path) -> Result<(), String> {
-    let named = fs::create_dir_all(DEVICES).and_then(|()| symlink(disk, GOOD_DISK));
-    named.or_else(unless(ErrorKind::AlreadyExists))
-}
-
-fn unname_disk() -> Result<(), String> {
-    fs::remove_file(GOOD_DISK).or_else(unless(ErrorKind::NotFound))
-}
-
-fn unless(expected: ErrorKind) -> impl FnOnce(io::Error) -> Result<(), String> {
-    move |error| if error.kind() == expected { Ok(()) } else { Err(format!("{GOOD_DISK}: {error}")) }
+    match fs::create_dir_all(DEVICES).and_then(|()| symlink(disk, GOOD_DISK)) {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(format!("{GOOD_DISK}: {error}")),
+        _ => Ok(()),
+    }
 }
 
 /// Leave it to a process to say so once the machine is healthy. One without the program has no slots.
@@ -270,7 +300,7 @@ fn slot_in(words: &str) -> Option<Slot> {
 
 /// Whether there is no root in a slot: its label says so, and nobody has said that it may be started. RAUC says that of what
 /// it has written, and knows of no labels.
-fn is_empty(label: &str, trial: &Trial) -> bool {
+pub(crate) fn is_empty(label: &str, trial: &Trial) -> bool {
     label == EMPTY && !trial.is_ok
 }
 

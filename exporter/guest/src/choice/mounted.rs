@@ -71,7 +71,7 @@ impl Mounted {
             return Ok(Self { path: "/".into(), is_ours: false });
         }
         // One that was killed has left what was in the slot then.
-        let _ = unmount(ROOT, UnmountFlags::DETACH);
+        Self::leave_root();
         let flags = SAFE | MountFlags::RDONLY;
         let mounted = |at: &Path, (kind, drivers): (&str, &[&str])| {
             with_drivers(drivers, || mount(device, at, kind, flags, None))
@@ -81,6 +81,11 @@ impl Mounted {
         Self::make(ROOT, one_of_them).map_err(|error| {
             format!("{}: neither an ext4 nor an erofs is mounted: {error}", device.display())
         })
+    }
+
+    /// Unmount the root in a slot, whoever has mounted it.
+    pub(super) fn leave_root() {
+        let _ = unmount(ROOT, UnmountFlags::DETACH);
     }
 
     fn make(at: &str, mounted: impl FnOnce(&Path) -> Result<(), Errno>) -> Result<Self, std::io::Error> {

@@ -8,7 +8,7 @@ use super::copies::Copies;
 use super::disk::Partition;
 use super::entries::Entries;
 use super::mounted::Mounted;
-use super::{EMPTY, Slot};
+use super::{EMPTY, NEW, Slot};
 
 /// The record on an ESP, or beside it.
 pub(super) enum Record {
@@ -81,17 +81,19 @@ impl Record {
     }
 
     /// The slot that is not booted is as another program has left it: while that writes, nothing starts the slot, and a root
-    /// that is new in it is tried first.
-    pub(super) fn follow(&self, booted: Slot, slots: &[Partition; 2]) -> Result<(), String> {
+    /// that is new in it is tried first. Returns whether one is. What `vmimage-update` was cut in is left to it.
+    pub(super) fn follow(&self, booted: Slot, slots: &[Partition; 2]) -> Result<bool, String> {
         let Self::SystemdBoot(entries) = self else {
             return Err("grubenv does not say which root it is of: say vmimage-boot next".to_owned());
         };
         let slot = booted.other();
         let label = &slot.of(slots).label;
-        match label == EMPTY {
-            true => entries.forget(slot),
-            false if entries.is_new(slot, label)? => adopt(entries, slot, booted, slots, true),
-            false => Ok(()),
+        match &**label {
+            EMPTY => entries.forget(slot).map(|()| false),
+            label if label != NEW && entries.is_new(slot, label)? => {
+                adopt(entries, slot, booted, slots, true).map(|()| true)
+            }
+            _ => Ok(false),
         }
     }
 

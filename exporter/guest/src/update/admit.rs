@@ -3,10 +3,10 @@
 use std::cmp::Ordering;
 
 use super::config::Config;
-use super::machine::{SlotView, View};
+use super::machine::View;
 use super::manifest::Manifest;
 use super::version;
-use crate::choice::{EMPTY, Slot};
+use crate::choice::Slot;
 
 /// How an update compares with what the machine has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +21,10 @@ pub(super) enum Standing {
     Left,
 }
 
+/// What to do about one for another machine.
+const OTHER: &str =
+    "hint: name the update that was built for machines of this kind; each kind needs a folder of its own";
+
 /// That an update is for this machine.
 ///
 /// # Errors
@@ -34,7 +38,7 @@ pub(super) fn require_mine(manifest: &Manifest, config: &Config) -> Result<(), S
     ] {
         if theirs != ours {
             return Err(format!(
-                "the update is {what} {theirs:?}, and this machine is {ours:?}: nothing was written"
+                "the update is {what} {theirs:?}, and this machine is {ours:?}: nothing was written\n{OTHER}"
             ));
         }
     }
@@ -43,7 +47,7 @@ pub(super) fn require_mine(manifest: &Manifest, config: &Config) -> Result<(), S
         (false, true) => "has no kernels to lie beside the slots, where this machine looks for them",
         _ => return Ok(()),
     };
-    Err(format!("the update {why}: nothing was written"))
+    Err(format!("the update {why}: nothing was written\n{OTHER}"))
 }
 
 /// What an update is to a machine.
@@ -51,7 +55,7 @@ pub(super) fn standing(manifest: &Manifest, config: &Config, view: &View) -> Sta
     let other = view.booted.other();
     let slot = other.of(&view.slots);
     if slot.label == manifest.label() {
-        match is_left(slot) {
+        match is_left(view, other) {
             true => return Standing::Left,
             false if view.first == Some(other) => return Standing::Installed,
             false => {}
@@ -64,9 +68,12 @@ pub(super) fn standing(manifest: &Manifest, config: &Config, view: &View) -> Sta
     }
 }
 
-/// Whether a slot that is not booted was started, and left again: it may not be started, or was and nobody called it good.
-fn is_left(slot: &SlotView) -> bool {
-    slot.label != EMPTY && (!slot.trial.is_ok || slot.trial.tries > 0)
+/// Whether a slot that is not booted was started, and left again: it may not be started, or was and nobody called it good, or
+/// the boot loader found nothing in it that could be.
+fn is_left(view: &View, slot: Slot) -> bool {
+    let there = slot.of(&view.slots);
+    let is_passed_over = view.first == Some(slot) && !view.is_first_new && !view.is_by_hand;
+    !there.is_empty() && (!there.trial.is_ok || there.trial.tries > 0 || is_passed_over)
 }
 
 /// What an update is to a machine, for a person.
@@ -88,12 +95,19 @@ pub(super) fn said(standing: Standing, manifest: &Manifest, config: &Config) -> 
 pub(super) fn require_good(view: &View) -> Result<(), String> {
     let (booted, other) = (view.booted, view.booted.other());
     let trial = booted.of(&view.slots).trial;
-    if trial.is_ok && !trial.is_tried || !can_go_to(view, other) {
+    // GRUB counts no try of one that was chosen by hand.
+    let is_proven = !view.is_by_hand || view.good == Some(booted);
+    if trial.is_ok && !trial.is_tried && is_proven || !can_go_to(view, other) {
         return Ok(());
     }
+    let (is, hint) = match view.is_by_hand {
+        true => ("was chosen by hand", "vmimage-boot good says that it is good, and then it can be updated"),
+        false => {
+            ("is on trial", "once the machine is healthy, or after vmimage-boot good, it can be updated")
+        }
+    };
     Err(format!(
-        "slot {} is on trial, and slot {} is the one to go back to: nothing was written\nhint: once the machine is healthy, or \
-         after vmimage-boot good, it can be updated",
+        "slot {} {is}, and slot {} is the one to go back to: nothing was written\nhint: {hint}",
         booted.name(),
         other.name()
     ))
@@ -117,13 +131,18 @@ pub(super) fn require_room(manifest: &Manifest, slot: Slot, size: u64) -> Result
 
 /// Whether a slot has a root that can be gone back to.
 pub(super) fn can_go_to(view: &View, slot: Slot) -> bool {
-    let there = slot.of(&view.slots);
-    there.label != EMPTY && (view.good == Some(slot) || !is_left(there))
+    !slot.of(&view.slots).is_empty() && (view.good == Some(slot) || !is_left(view, slot))
 }
 
 /// Whether the other slot is installed, and a restart leads to it.
 pub(super) fn is_installed(view: &View) -> bool {
     let other = view.booted.other();
-    let slot = other.of(&view.slots);
-    view.first == Some(other) && slot.label != EMPTY && !is_left(slot)
+    view.first == Some(other) && !other.of(&view.slots).is_empty() && !is_left(view, other)
+}
+
+/// The slot that a restart leads to, if all goes well.
+pub(super) fn next(view: &View) -> Slot {
+    let (booted, other) = (view.booted, view.booted.other());
+    let is_bad = !booted.of(&view.slots).trial.is_ok;
+    if is_installed(view) || is_bad && can_go_to(view, other) { other } else { booted }
 }

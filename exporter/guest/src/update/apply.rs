@@ -1,5 +1,7 @@
 //! From the files of an update to a slot that is started next.
 
+use std::fs::File;
+
 use super::admit::{self, Standing};
 use super::config::Config;
 use super::fill::{Filled, Filling};
@@ -12,11 +14,7 @@ use super::offer;
 use super::plan;
 use super::progress::{self, Progress};
 use super::source::Source;
-use crate::choice::{EMPTY, Slot};
-
-/// What a slot is called that has all of a root, and is not the next one yet: one that has its name and may not be started was
-/// left.
-const NEW: &str = "_new";
+use crate::choice::{EMPTY, NEW, Slot};
 
 /// What came of it.
 #[derive(Debug)]
@@ -56,45 +54,45 @@ pub(super) fn apply(
     }
     admit::require_good(&view)?;
     let slot = view.booted.other();
-    admit::require_room(&manifest, slot, size(&machine.open(slot)?)?)?;
+    let (there, running) = (machine.open_for_writing(slot)?, machine.open(view.booted)?);
+    admit::require_room(&manifest, slot, size(&there)?)?;
     let index = offer::index(source, &manifest)?;
 
+    // In this order, also if it has that label: where the table cannot be changed, the slot stays as good as it was.
+    machine.set_label(slot, EMPTY)?;
     machine.set_bad(slot)?;
-    if slot.of(&view.slots).label != EMPTY {
-        machine.set_label(slot, EMPTY)?;
-    }
     // In front of the blocks, as in an archive that is read once.
     if let Some(part) = &manifest.kernels {
         machine.set_kernels(slot, &mut |folder| kernels::unpack(part, source, folder))?;
     }
-    let filled = write(machine, slot, &manifest, &index, source)?;
+    // Both are closed then: who makes a slot the next one may mount it.
+    let filled = write([there, running], &manifest, &index, source)?;
+    // One that has its name and may not be started was left.
     machine.set_label(slot, NEW)?;
-    machine.set_next(slot)?;
+    machine.set_next(slot, &manifest.label())?;
     machine.set_label(slot, &manifest.label())?;
     Ok(Applied::Done(report(&manifest, slot, filled, source.moved())))
 }
 
 /// Give the slot that is booted its name, if that was cut off.
-fn name_booted(machine: &dyn Machine, config: &Config, view: &View) -> Result<(), String> {
+pub(super) fn name_booted(machine: &dyn Machine, config: &Config, view: &View) -> Result<(), String> {
     match view.booted.of(&view.slots).label == NEW {
         true => machine.set_label(view.booted, &label(&config.id, &config.version)),
         false => Ok(()),
     }
 }
 
-/// Fill the slot, and read it once more.
+/// Fill the slot with what the source and the running root have, and read it once more.
 fn write(
-    machine: &dyn Machine,
-    slot: Slot,
+    [there, running]: [File; 2],
     manifest: &Manifest,
     index: &Index,
     source: &mut dyn Source,
 ) -> Result<Filled, String> {
-    let (there, running) = (machine.open_for_writing(slot)?, machine.open(slot.other())?);
     let running_size = size(&running)?;
     let wanted = Wanted::new(index);
     let total = manifest.root.plain_bytes.saturating_add(running_size);
-    let held = wanted.look(&there, (&running, running_size), &mut Progress::new("looking", total))?;
+    let held = wanted.look(&there, (&running, running_size), &mut Progress::new("looking", total));
     let origins = plan::plan(&wanted.contents, |block| index.is_zero(block), &held);
     let filling = Filling { slot: &there, running: &running, index, name: &manifest.root.file.name };
     let filled = filling.fill(&origins, source)?;
@@ -113,5 +111,7 @@ fn report(manifest: &Manifest, slot: Slot, filled: Filled, moved: u64) -> String
     )
 }
 
+#[cfg(test)]
+mod steps;
 #[cfg(test)]
 mod tests;

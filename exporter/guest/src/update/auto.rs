@@ -8,11 +8,16 @@ use super::admit;
 use super::apply::{Applied, apply};
 use super::config::Config;
 use super::machine::Machine;
+use super::progress::tell;
 use super::source::open_source;
 use super::window::{self, Window};
 
 /// How often [`watch`] looks at the time.
 const TICK: Duration = Duration::from_secs(60);
+/// After its start until it looks for an update, and none more than between two looks: machines may be switched off each night.
+const FIRST: Duration = Duration::from_secs(300);
+
+const RESTARTS: &str = "the machine restarts into what is installed";
 
 /// Once: what one run of the timer does.
 ///
@@ -23,13 +28,13 @@ pub(super) fn auto(machine: &dyn Machine) -> Result<String, String> {
     let window = window_of(&config)?;
     let looked = look(machine, &config);
     let is_open = window.is_none_or(|window| window.left(window::now()).is_some());
-    match (is_open && is_installed(machine)?, looked) {
+    match (is_open && is_waiting(machine)?, looked) {
         (true, looked) => {
             if let Err(error) = looked {
-                eprintln!("vmimage-update: {error}");
+                tell(&error);
             }
             machine.restart()?;
-            Ok("the machine restarts into what is installed".to_owned())
+            Ok(RESTARTS.to_owned())
         }
         (false, looked) => looked,
     }
@@ -45,28 +50,37 @@ pub(super) fn watch(machine: &dyn Machine) -> Result<String, String> {
         config.every.ok_or("update.json: says not how often to look\nhint: [update] every = \"6h\"")?;
     let every = Duration::from_secs(every.max(1));
     let window = window_of(&config)?;
-    let mut look_at = Instant::now() + every + part_of(every / 4);
-    let mut restart_at = None;
+    let mut look_at = Instant::now() + until_first(every);
+    let (mut was_open, mut restart_at) = (false, None);
     loop {
-        if Instant::now() >= look_at {
+        let is_due = Instant::now() >= look_at;
+        if is_due {
             say(look(machine, &config));
             look_at = Instant::now() + every + part_of(every / 4);
         }
         let left = window.map_or(Some(0), |window| window.left(window::now()));
-        match left.filter(|_| is_installed(machine).unwrap_or_default()) {
-            // Not all machines at the same moment.
-            Some(left) => {
-                let delay = || Instant::now() + part_of(Duration::from_secs(u64::from(left) * 30));
-                if Instant::now() >= *restart_at.get_or_insert_with(delay) {
-                    return machine
-                        .restart()
-                        .map(|()| "the machine restarts into what is installed".to_owned());
-                }
-            }
+        // When a timer would: to ask the boot loader each minute would be to mount and unmount the ESP each minute.
+        let is_asked = is_due || left.is_some() && !was_open;
+        was_open = left.is_some();
+        match left {
             None => restart_at = None,
+            // Not all machines at the same moment.
+            Some(left) if is_asked && restart_at.is_none() && is_waiting(machine).unwrap_or_default() => {
+                restart_at = Some(Instant::now() + part_of(Duration::from_secs(u64::from(left) * 30)));
+            }
+            Some(_) => {}
+        }
+        // By then somebody may have thought better of it.
+        if restart_at.take_if(|at| Instant::now() >= *at).is_some() && is_waiting(machine).unwrap_or_default()
+        {
+            return machine.restart().map(|()| RESTARTS.to_owned());
         }
         thread::sleep(TICK.min(every));
     }
+}
+
+fn until_first(every: Duration) -> Duration {
+    every.min(FIRST) + part_of(every / 4)
 }
 
 /// Install what is new.
@@ -94,14 +108,16 @@ fn window_of(config: &Config) -> Result<Option<Window>, String> {
     config.window.as_deref().map(Window::parse).transpose()
 }
 
-fn is_installed(machine: &dyn Machine) -> Result<bool, String> {
-    Ok(admit::is_installed(&machine.view()?))
+/// Whether something was installed in this boot. One that was before, and was not started, is not worth a restart: somebody
+/// has chosen another one by hand.
+fn is_waiting(machine: &dyn Machine) -> Result<bool, String> {
+    let view = machine.view()?;
+    Ok(admit::is_installed(&view) && view.is_first_new)
 }
 
 fn say(outcome: Result<String, String>) {
     match outcome {
-        Ok(said) => eprintln!("vmimage-update: {said}"),
-        Err(error) => eprintln!("vmimage-update: {error}"),
+        Ok(said) | Err(said) => tell(&said),
     }
 }
 
@@ -153,6 +169,43 @@ mod tests {
         });
         assert!(auto(&machine.simulated()).unwrap().contains("on trial"));
         assert_eq!(machine.state().slots[1].label, "kiosk_1.4.0");
+    }
+
+    /// GRUB starts no slot without a menu, and counts no try of it.
+    #[test]
+    fn a_slot_that_the_boot_loader_passes_over_is_no_reason_to_restart_for_ever() {
+        let (folder, machine) = (Folder::new("1.5.0", &root(2)), machine("1.4.0", &root(1)));
+        machine.set_from(folder.path());
+        assert!(auto(&machine.simulated()).unwrap().contains("restarts"));
+        machine.change(|state| state.passed_over = true);
+        assert!(auto(&machine.simulated()).unwrap().contains("left again"));
+        assert_eq!(machine.state().restarts, 1);
+        let folder = Folder::new("1.6.0", &root(3));
+        machine.set_from(folder.path());
+        assert!(auto(&machine.simulated()).unwrap().contains("restarts"));
+    }
+
+    #[test]
+    fn nothing_is_done_under_the_hands_of_who_has_chosen_a_slot() {
+        let (folder, machine) = (Folder::new("1.5.0", &root(2)), machine("1.4.0", &root(1)));
+        machine.set_from(folder.path());
+        assert!(auto(&machine.simulated()).unwrap().contains("restarts"));
+        machine.change(|state| (state.by_hand, state.passed_over) = (true, true));
+        assert!(auto(&machine.simulated()).unwrap().contains("is installed"));
+        // The new one is booted, nobody has called it good, and no try was counted.
+        machine.change(|state| state.booted = Slot::B);
+        machine.set_from(Folder::new("1.6.0", &root(3)).path());
+        assert!(
+            auto(&machine.simulated()).unwrap().contains("slot B was chosen by hand, and slot A is the one")
+        );
+        assert_eq!((machine.state().restarts, &*machine.state().slots[0].label), (1, "kiosk_1.4.0"));
+    }
+
+    #[test]
+    fn a_machine_that_is_switched_off_each_night_looks_each_day() {
+        let day = Duration::from_secs(24 * 3600);
+        assert!((FIRST..FIRST + day / 4).contains(&until_first(day)));
+        assert!(until_first(Duration::from_secs(60)) < Duration::from_secs(75));
     }
 
     #[test]

@@ -29,28 +29,23 @@ impl<'a> Wanted<'a> {
     }
 
     /// What is there of it in the slot, and of the rest in the running root, which has so many bytes.
-    pub(super) fn look(
-        &self,
-        slot: &File,
-        (running, size): (&File, u64),
-        progress: &mut Progress,
-    ) -> Result<Held, String> {
+    pub(super) fn look(&self, slot: &File, (running, size): (&File, u64), progress: &mut Progress) -> Held {
         let (mut buffer, zeroes) = (vec![0; BLOCK], vec![0; BLOCK]);
         let mut held = Vec::with_capacity(self.contents.len());
         for block in 0..self.contents.len() {
             let place = self.index.place(block);
             let bytes = &mut buffer[..(place.end - place.start) as usize];
-            slot.read_exact_at(bytes, place.start)
-                .map_err(|error| format!("block {block} of the slot: {error}"))?;
-            held.push(self.content(bytes, &zeroes));
+            // A sector that cannot be read may be written, and all is read once more in the end.
+            let is_read = slot.read_exact_at(bytes, place.start).is_ok();
+            held.push(is_read.then(|| self.content(bytes, &zeroes)).flatten());
             progress.add(bytes.len());
         }
         let is_missing =
             |block: &usize| held[*block] != Some(self.contents[*block]) && !self.index.is_zero(*block);
         let missing = (0..self.contents.len()).filter(is_missing);
         let missing = missing.map(|block| (*self.index.sha(block), self.contents[block])).collect();
-        let running = find(running, size, missing, &zeroes, progress)?;
-        Ok(Held { slot: held, running })
+        let running = find(running, size, missing, &zeroes, progress);
+        Held { slot: held, running }
     }
 
     /// Blocks of zeroes are most of a slot: to compare them takes less than to sum them up.
@@ -69,19 +64,44 @@ fn find(
     mut missing: HashMap<Sha, Content>,
     zeroes: &[u8],
     progress: &mut Progress,
-) -> Result<HashMap<Content, u64>, String> {
+) -> HashMap<Content, u64> {
     let (mut found, mut buffer) = (HashMap::new(), zeroes.to_vec());
     for block in 0..size / BLOCK as u64 {
         if missing.is_empty() {
             break;
         }
-        let read = running.read_exact_at(&mut buffer, block * BLOCK as u64);
-        read.map_err(|error| format!("block {block} of the running root: {error}"))?;
+        let is_read = running.read_exact_at(&mut buffer, block * BLOCK as u64).is_ok();
         progress.add(buffer.len());
-        if buffer == zeroes {
-            continue;
+        if is_read && buffer != zeroes {
+            found.extend(missing.remove(&sha(&buffer)).map(|content| (content, block)));
         }
-        found.extend(missing.remove(&sha(&buffer)).map(|content| (content, block)));
     }
-    Ok(found)
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use zerocopy::IntoBytes;
+
+    use super::*;
+
+    /// A failing disk is in need of updates, too.
+    #[test]
+    fn what_cannot_be_read_is_not_there() {
+        let entry = |byte: u8| [sha(&[byte; BLOCK]).as_slice(), 9_u32.as_bytes()].concat();
+        let index = Index::parse(&[entry(1), entry(2)].concat(), 2 * BLOCK as u64, 18).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("slot");
+        std::fs::write(&path, [[1; BLOCK], [2; BLOCK]].concat()).unwrap();
+        let good = File::open(&path).unwrap();
+        let bad = File::options().write(true).open(&path).unwrap();
+        let size = 2 * BLOCK as u64;
+        let look = |slot: &File, running: &File| {
+            Wanted::new(&index).look(slot, (running, size), &mut Progress::new("looking", size))
+        };
+        let both = HashMap::from([(0, 0), (1, 1)]);
+        assert_eq!(look(&good, &bad), Held { slot: vec![Some(0), Some(1)], running: HashMap::new() });
+        assert_eq!(look(&bad, &good), Held { slot: vec![None, None], running: both });
+        assert_eq!(look(&bad, &bad), Held { slot: vec![None, None], running: HashMap::new() });
+    }
 }

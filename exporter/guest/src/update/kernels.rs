@@ -47,7 +47,7 @@ fn files(plain: &mut dyn Read, folder: &Path) -> Result<(), String> {
     for _ in 0..FILES_MAX {
         let Some(member) = archive::next(plain)? else { return Ok(()) };
         if !member.is_file {
-            return Err(format!("{}: is no file", member.path));
+            return Err(format!("{:?} is no file", member.path));
         }
         let path =
             folder.join(inner(&member.path).ok_or_else(|| format!("{:?} is no place in it", member.path))?);

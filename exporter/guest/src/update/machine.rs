@@ -39,7 +39,8 @@ pub(super) trait Machine {
 
     fn set_bad(&self, slot: Slot) -> Result<(), String>;
 
-    fn set_next(&self, slot: Slot) -> Result<(), String>;
+    /// A slot is to be tried first, which is going to have this label.
+    fn set_next(&self, slot: Slot, label: &str) -> Result<(), String>;
 
     fn set_label(&self, slot: Slot, label: &str) -> Result<(), String>;
 
@@ -76,18 +77,24 @@ impl Machine for Real {
 
     fn open_for_writing(&self, slot: Slot) -> Result<File, String> {
         let device = slot.of(&machine::view()?.slots).device.clone();
+        machine::unmount_slot()?;
         // The kernel refuses one that is mounted.
         let exclusive = OFlags::EXCL.bits() as i32;
         let opened = File::options().read(true).write(true).custom_flags(exclusive).open(&device);
-        opened.map_err(in_file(&device))
+        opened.map_err(|error| match error.kind() {
+            std::io::ErrorKind::ResourceBusy => {
+                format!("{}: {error}\nhint: unmount it, and end who else writes to it", device.display())
+            }
+            _ => in_file(&device)(error),
+        })
     }
 
     fn set_bad(&self, slot: Slot) -> Result<(), String> {
         machine::set_bad(slot)
     }
 
-    fn set_next(&self, slot: Slot) -> Result<(), String> {
-        machine::set_next(slot)
+    fn set_next(&self, slot: Slot, label: &str) -> Result<(), String> {
+        machine::set_next(slot, label)
     }
 
     fn set_label(&self, slot: Slot, label: &str) -> Result<(), String> {

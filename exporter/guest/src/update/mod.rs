@@ -80,7 +80,7 @@ pub fn main() -> ExitCode {
             ExitCode::from(status)
         }
         Err(error) => {
-            eprintln!("vmimage-update: {error}");
+            progress::tell(&error);
             ExitCode::FAILURE
         }
     }

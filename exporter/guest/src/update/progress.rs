@@ -50,7 +50,7 @@ impl Progress {
 impl Drop for Progress {
     fn drop(&mut self) {
         if self.is_terminal && self.shown.is_some() {
-            eprintln!();
+            let _ = writeln!(std::io::stderr());
         }
     }
 }
@@ -59,6 +59,11 @@ fn bar(done: u64, total: u64) -> String {
     let full = (u128::from(done) * WIDTH as u128 / u128::from(total.max(1))) as usize;
     let full = full.min(WIDTH);
     format!("[{}{}]", "#".repeat(full), ".".repeat(WIDTH - full))
+}
+
+/// A line for whoever reads it. Nobody may: a console that is gone ends no update.
+pub(super) fn tell(text: &str) {
+    let _ = writeln!(std::io::stderr(), "vmimage-update: {text}");
 }
 
 /// Bytes for a person.

@@ -1,8 +1,9 @@
 //! Back to the other slot, by a person.
 
 use super::admit::{can_go_to, is_installed};
+use super::apply::name_booted;
 use super::machine::{Machine, View};
-use crate::choice::{EMPTY, Slot};
+use crate::choice::Slot;
 
 /// Have the other slot started next. The one that is booted is marked bad, so that nobody installs its version again. What is
 /// installed and was not started yet is not started, and that is all.
@@ -21,8 +22,10 @@ pub(super) fn rollback(machine: &dyn Machine) -> Result<String, String> {
     if !can_go_to(&view, other) {
         return Err(format!("slot {} {}: this machine stays as it is", other.name(), why_not(&view, other)));
     }
+    // It is left by this name.
+    name_booted(machine, &machine.config()?, &view)?;
     // While both are said something is always there to be started.
-    machine.set_next(other)?;
+    machine.set_next(other, label)?;
     machine.set_bad(booted)?;
     Ok(format!(
         "slot {} with {label} is the next one, and slot {} is bad. A restart starts it",
@@ -32,7 +35,7 @@ pub(super) fn rollback(machine: &dyn Machine) -> Result<String, String> {
 }
 
 fn why_not(view: &View, slot: Slot) -> &'static str {
-    match slot.of(&view.slots).label == EMPTY {
+    match slot.of(&view.slots).is_empty() {
         true => "has no root to go back to",
         false => "was left because it did not come up",
     }

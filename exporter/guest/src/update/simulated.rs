@@ -6,7 +6,8 @@
 //! DIR/state.json       what the table and the boot loader know, and the configuration
 //! ```
 //!
-//! Who runs it plays the boots: the first slot of `order` that is `ok` becomes `booted`; `tries` counts what was not good.
+//! Who runs it plays the boots: the first slot of `order` that is `ok` becomes `booted`; `tries` counts what was not good. A boot
+//! by which another slot is booted is one `by_hand`, or the first slot is `passed_over`.
 //! `version` of the configuration is that of the label of the slot that is booted.
 
 use std::fs::{self, File};
@@ -30,6 +31,10 @@ pub(super) struct State {
     pub(super) booted: Slot,
     pub(super) order: Vec<Slot>,
     pub(super) good: Option<Slot>,
+    #[serde(default)]
+    pub(super) by_hand: bool,
+    #[serde(default)]
+    pub(super) passed_over: bool,
     /// A and B.
     pub(super) slots: [SlotState; 2],
     /// How often it was told to restart.
@@ -84,13 +89,14 @@ impl Machine for Simulated {
     }
 
     fn view(&self) -> Result<View, String> {
-        let State { booted, order, good, slots: [a, b], .. } = self.state()?;
+        let State { booted, order, good, by_hand, passed_over, slots: [a, b], .. } = self.state()?;
         let slots = [(Slot::A, a), (Slot::B, b)].map(|(slot, SlotState { label, ok, tries })| SlotView {
             device: self.path(slot),
             label,
             trial: Trial { is_ok: ok, is_tried: tries > 0, tries },
         });
-        Ok(View { booted, first: order.first().copied(), good, slots })
+        let first = order.first().copied();
+        Ok(View { booted, is_by_hand: by_hand, first, is_first_new: !passed_over, good, slots })
     }
 
     fn open(&self, slot: Slot) -> Result<File, String> {
@@ -110,11 +116,12 @@ impl Machine for Simulated {
         })
     }
 
-    fn set_next(&self, slot: Slot) -> Result<(), String> {
+    fn set_next(&self, slot: Slot, _: &str) -> Result<(), String> {
         self.change(|state| {
             let place = &mut state.slots[slot as usize];
             (place.ok, place.tries) = (true, 0);
             state.order = vec![slot, slot.other()];
+            state.passed_over = false;
         })
     }
 

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use super::admit::is_installed;
+use super::admit::{is_installed, next};
 use super::config::Config;
 use super::machine::View;
 use crate::choice::{EMPTY, Slot, shown_state};
@@ -18,7 +18,7 @@ struct Status<'a> {
     booted: Slot,
     /// The slot that a restart leads to, if all goes well.
     next: Slot,
-    /// Whether something is installed that was not started yet.
+    /// Whether that is the other one, and nobody has left it.
     installed: bool,
     /// Whether only what was signed is taken.
     signed: bool,
@@ -63,14 +63,13 @@ impl<'a> Status<'a> {
                 device: &slot.device,
             }
         });
-        let installed = is_installed(view);
         Self {
             id: &config.id,
             version: &config.version,
             compatible: &config.compatible,
             booted: view.booted,
-            next: if installed { view.booted.other() } else { view.booted },
-            installed,
+            next: next(view),
+            installed: is_installed(view),
             signed: !config.public_keys.is_empty(),
             from: config.from.as_deref(),
             every: config.every,
@@ -85,9 +84,9 @@ impl<'a> Status<'a> {
             format!("{}  {booted:<7} {:<8} {}\n", slot.name.name(), slot.state, slot.label)
         });
         let slots: String = slots.collect();
-        let next = match self.installed {
-            true => format!("a restart starts slot {}\n", self.next.name()),
-            false => String::new(),
+        let next = match self.next == self.booted {
+            true => String::new(),
+            false => format!("a restart starts slot {}\n", self.next.name()),
         };
         let from = self
             .from

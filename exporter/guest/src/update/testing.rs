@@ -153,6 +153,8 @@ pub(super) fn machine(version: &str, root: &[u8]) -> Files {
         booted: Slot::A,
         order: vec![Slot::A, Slot::B],
         good: Some(Slot::A),
+        by_hand: false,
+        passed_over: false,
         slots: slots.map(|(label, ok)| SlotState { label, ok, tries: 0 }),
         restarts: 0,
         config: json!({"id": "kiosk", "version": "0", "compatible": "acme kiosk-2", "architecture": "x86_64",

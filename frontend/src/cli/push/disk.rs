@@ -60,11 +60,11 @@ impl Disk {
 
 #[cfg(test)]
 mod tests {
-    use super::super::layer::{SentLayer, Source};
+    use super::super::layer::{Sent, SentLayer};
     use super::*;
 
     fn layer(disk: Disk) -> Result<SentLayer> {
-        SentLayer::new(Source::Disk(disk), &|_| {})
+        SentLayer::new(Sent::Disk(disk), &|_| {})
     }
 
     #[test]

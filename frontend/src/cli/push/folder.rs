@@ -128,7 +128,7 @@ impl Member {
 mod tests {
     use exporter::container::image::Blob;
 
-    use super::super::layer::{SentLayer, Source};
+    use super::super::layer::{Sent, SentLayer};
     use super::*;
     use crate::source::registry::Content;
 
@@ -156,7 +156,7 @@ mod tests {
         let folder = folder();
         let update = UpdateFolder::open(folder.path()).unwrap();
         assert_eq!(update.described.compatible, "acme kiosk-2");
-        let layer = SentLayer::new(Source::Update(update), &|_| {}).unwrap();
+        let layer = SentLayer::new(Sent::Update(update), &|_| {}).unwrap();
         let mut bytes = Vec::new();
         layer.open().read_to_end(&mut bytes).unwrap();
         assert_eq!(layer.blob, Blob::of(&bytes));

@@ -19,12 +19,12 @@ use crate::source::registry::Content;
 const BUFFER: usize = 1 << 20;
 
 /// What a layer is made of.
-pub(super) enum Source {
+pub(super) enum Sent {
     Disk(Disk),
     Update(UpdateFolder),
 }
 
-impl Source {
+impl Sent {
     /// What an image says that it has in its layer.
     pub(super) fn content(&self) -> &'static str {
         match self {
@@ -66,13 +66,13 @@ impl Source {
 
 /// A layer, and what it comes from.
 pub(super) struct SentLayer {
-    pub(super) source: Source,
+    pub(super) source: Sent,
     pub(super) blob: Blob,
 }
 
 impl SentLayer {
     /// Read all of it to know its digest.
-    pub(super) fn new(source: Source, progress: &dyn Fn(Progress)) -> Result<Self> {
+    pub(super) fn new(source: Sent, progress: &dyn Fn(Progress)) -> Result<Self> {
         let total = source.size();
         let mut digest = Sha256::new();
         let mut done = 0;

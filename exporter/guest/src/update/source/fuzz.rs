@@ -6,7 +6,7 @@ use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::http::{Address, Client, Http, Limits, Trust};
-use super::{Source, http, registry};
+use super::{Source, http, members};
 
 /// Between two answers.
 const BETWEEN: &str = "\n--answer--\n";
@@ -55,7 +55,7 @@ pub(crate) fn names(answer: &[u8]) -> Result<(), String> {
 /// If it is no tar.
 pub(crate) fn layer(tar: &[u8]) -> Result<(), String> {
     let size = tar.len() as u64;
-    let files = registry::files(size, |range| {
+    let files = members::files(size, |range| {
         let (start, end) = (usize::try_from(range.start).ok(), usize::try_from(range.end).ok());
         let bytes = start.zip(end).and_then(|(start, end)| tar.get(start..end));
         Ok(bytes.expect("only what is in the layer is read").to_vec())

@@ -4,6 +4,7 @@ mod folder;
 #[cfg(feature = "fuzz")]
 pub(crate) mod fuzz;
 mod http;
+mod members;
 mod registry;
 pub(super) mod stream;
 mod tar_file;

@@ -6,7 +6,6 @@
 
 mod authorize;
 mod challenge;
-mod layer;
 mod login;
 mod manifest;
 mod reference;
@@ -24,8 +23,8 @@ use super::Source;
 use super::http::{
     Address, Answer, Client, Download, Failure, Headers, Limits, Remote, Trust, insist, shown,
 };
+use super::members;
 use crate::update::config::Config;
-pub(super) use layer::files;
 use manifest::{Layer, Manifest};
 use reference::Reference;
 
@@ -89,7 +88,7 @@ impl Registry {
         let address = self.address(&format!("blobs/{digest}"))?;
         let mut window =
             Window { registry: self, address: address.clone(), size, start: 0, bytes: Vec::new() };
-        let files = files(size, |range| window.read(range))?;
+        let files = members::files(size, |range| window.read(range))?;
         Ok((address, files))
     }
 

@@ -1,15 +1,16 @@
-//! Where the files of an update lie in a tar that is read in parts.
+//! Where the files of an update lie in a tar that is read in parts: a layer of a registry, or a file.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
 
+use super::http::shown;
 use crate::update::archive::{self, RECORD};
 
 /// An update has eight files.
 const MEMBERS: usize = 64;
 
 /// The files of a tar of `size` bytes: where each lies in it, by name. `read` gives the bytes of a range.
-pub(in super::super) fn files(
+pub(super) fn files(
     size: u64,
     mut read: impl FnMut(Range<u64>) -> Result<Vec<u8>, String>,
 ) -> Result<BTreeMap<String, Range<u64>>, String> {
@@ -22,21 +23,21 @@ pub(in super::super) fn files(
         }
         let header = read(at..at + RECORD)?;
         let member =
-            archive::next(&mut &header[..]).map_err(|why| format!("the layer {why}, at byte {at}"))?;
+            archive::next(&mut &header[..]).map_err(|why| format!("the archive {why}, at byte {at}"))?;
         let Some(member) = member else { return Ok(files) };
-        let (start, shown) = (at + RECORD, super::shown(&member.path));
+        let (start, name) = (at + RECORD, shown(&member.path));
         let next = start.saturating_add(member.padded());
         let end = start.saturating_add(member.len);
         if end > size {
-            return Err(format!("the layer ends within {shown}"));
+            return Err(format!("the archive ends within {name}"));
         }
         // Other kinds hold nothing of an update. Were a file longer than its header says, no header would follow it.
         if member.is_file && files.insert(member.path, start..end).is_some() {
-            return Err(format!("the layer has {shown} twice"));
+            return Err(format!("the archive has {name} twice"));
         }
         at = next;
     }
-    Err(format!("the layer has more than the {MEMBERS} files that an update may have"))
+    Err(format!("the archive has more than the {MEMBERS} files that an update may have"))
 }
 
 #[cfg(test)]
