@@ -144,6 +144,22 @@ fn files_of_one_format_have_the_names_that_were_given() {
     assert!(fs::read(bench.out().join("first.raw")).unwrap() == fs::read(second).unwrap());
 }
 
+/// A configuration is of the update, too, whose version is told when one is made.
+#[test]
+fn formats_of_the_configuration_count_where_they_are_made() {
+    let bench = Bench::new();
+    let config = bench.out().join("vmimage.toml");
+    fs::write(&config, "layout = \"ab\"\nformat = [\"qcow2\", \"update\"]\n[image]\nid = \"kiosk\"\n")
+        .unwrap();
+    let said = |output: &[&str]| {
+        let mut command = vmimage(&["convert", "--no-install", "--config", config.to_str().unwrap(), "-o"]);
+        stderr(&command.arg(bench.out().join("made")).args(output).arg(bench.tree()).output().unwrap())
+    };
+    let [disk, update] = ["raw", "update"].map(|format| said(&["--format", format]));
+    assert!(disk.starts_with("error: ") && !disk.contains("image.version"), "{disk}");
+    assert!(update.contains("image.version: is not said"), "{update}");
+}
+
 #[test]
 fn a_disk_goes_to_stdout() {
     let bench = Bench::new();

@@ -283,12 +283,15 @@ fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."))
 }
 
-/// What the options ask for, the names of the artifacts among them: a configuration may name formats that are not made now.
+/// What the options ask for, and the formats of the artifacts: a configuration may name others, which are not made now. Here
+/// several may have one extension, since each has its own name.
 fn typed(args: &Args, formats: &[Format]) -> Result<Request> {
     let epoch = std::env::var("SOURCE_DATE_EPOCH").ok();
-    let names: Vec<_> = formats.iter().map(|format| format.name()).collect();
-    let formats = (variable(FORMAT), names.join(","));
-    Request::new(args.disk.wishes(), std::iter::once((&*formats.0, &*formats.1)))?.clamped(epoch.as_deref())
+    let by_extension: BTreeMap<_, _> =
+        formats.iter().map(|format| (format.suffix(), format.name())).collect();
+    let names: Vec<_> = by_extension.into_values().collect();
+    let (variable, names) = (variable(FORMAT), names.join(","));
+    Request::new(args.disk.wishes(), std::iter::once((&*variable, &*names)))?.clamped(epoch.as_deref())
 }
 
 fn boot_files(args: &Args, architecture: Architecture) -> Result<Option<BootFiles>> {

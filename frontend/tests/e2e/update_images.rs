@@ -65,6 +65,7 @@ fn an_update_is_an_image_of_its_files() {
 fn a_root_goes_into_the_image_of_kubeos_and_back() {
     let folder = scratch();
     let context = context(folder.path(), DOCKERFILE);
+    fs::write(context.join("vmimage.toml"), "hostname = \"node\"\n").unwrap();
     let archive = folder.path().join("kubeos.tar");
     build(&engine(), &context, "kubeos", &format!("type=oci,dest={}", archive.display()));
     let image = format!("oci-archive:{}", archive.display());
@@ -82,7 +83,7 @@ fn a_root_goes_into_the_image_of_kubeos_and_back() {
     let root = super::lab::partitions(&disk);
     let file = folder.path().join("root.ext4");
     super::lab::extract(&disk, &root[0], &file);
-    for (path, expected) in [("/etc/app", "one"), ("/boot", "vmlinuz")] {
+    for (path, expected) in [("/etc/app", "one"), ("/etc/hostname", "node"), ("/boot", "vmlinuz")] {
         let command = if path == "/boot" { "ls" } else { "cat" };
         let said = run(Command::new("debugfs").args(["-R", &format!("{command} {path}")]).arg(&file));
         assert!(said.contains(expected), "{path}: {said}");

@@ -173,7 +173,13 @@ fn open(path: &Path, said: Option<Format>, files: &mut Vec<Layer>) -> Result<(Fo
     files.push(Layer { path: path.to_owned(), stamp });
     let raw = raw::Reader::new(file, shown.clone())?;
     let in_file = |error: Error| Error::new(error.kind().clone(), &shown, error.to_string());
-    match said.unwrap_or_else(|| detect(&raw)) {
+    let format = said.unwrap_or_else(|| detect(&raw));
+    // A machine that writes to its disk could name another one's below it.
+    if said.is_none() && format == Format::Qcow2 && Format::from_path(path) == Some(Format::Raw) {
+        return Err(Error::new(Kind::Input, shown, "has the name of a raw disk, and begins as a qcow2")
+            .with_hint("call it .qcow2 if it is one"));
+    }
+    match format {
         Format::Raw => Ok((Format::Raw, Arc::new(raw))),
         Format::Qcow2 => {
             let image: Shared = match backing_of(&raw).map_err(in_file)? {

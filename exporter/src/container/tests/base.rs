@@ -237,6 +237,10 @@ fn what_is_no_base_is_refused() {
         assert!(said.contains(part), "{base}: {said}");
         assert_eq!(found, kind, "{base}: {said}");
     }
+    // What a machine has written into its raw disk is no reason to read others.
+    std::fs::copy(scratch.file("second"), scratch.file("written.raw")).unwrap();
+    let (kind, said) = refused(&scratch, "written.raw", "new");
+    assert!(kind == Kind::Input && said.contains("begins as a qcow2"), "{said}");
     // By another name it is the same file.
     std::fs::hard_link(scratch.file("first.raw"), scratch.file("hard")).unwrap();
     assert!(refused(&scratch, "first.raw", "hard").1.contains("is the disk that is to be made"));
