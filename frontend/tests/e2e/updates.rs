@@ -16,7 +16,7 @@ fn an_update_is_the_root_of_the_first_slot() {
     build(&context, &disk, &["--format=raw", &outputs, "--format=update"]);
 
     let sums = run(Command::new("sha256sum").args(["--strict", "-c", "SHA256SUMS"]).current_dir(&update));
-    assert_eq!(sums.matches(": OK").count(), 3, "{sums}");
+    assert_eq!(sums.matches(": OK").count(), 4, "{sums}");
     let manifest = std::fs::read_to_string(update.join("manifest.json")).unwrap();
     let manifest: serde_json::Value = serde_json::from_str(&manifest).unwrap();
     assert_eq!((&manifest["id"], &manifest["version"]), (&"kiosk".into(), &"1.4.0".into()), "{manifest}");
