@@ -63,10 +63,10 @@ fn check(report: &Report) {
     assert_eq!(report.get("socket"), "active 600 root");
     assert_eq!(report.get("motd"), "Managed as a whole: changes of /usr are those of the next version.");
     assert_eq!(report.get("issue"), "Authorized use only.");
-    assert_eq!(report.get("persist"), "/persist/bar /persist/foo ");
+    assert_eq!(report.get("persist"), "/persist/bar /persist/foo");
     assert_eq!(report.get("root"), "ext4 ro");
     assert_eq!(report.get("address"), "10.0.2.15/24");
-    assert!(report.get("agent").contains(r#""version":"1.0.0""#), "{}", report.get("agent"));
+    assert!(report.get("agent").contains(r#""version":"1.0.0""#), "{}", report.console());
     assert_eq!(report.get("configured"), "{\"status\":\"Configured\"} 7");
     assert_eq!(report.get("refused"), "{\"status\":\"Refused\"}");
     assert_eq!(report.get("settings"), "1");
