@@ -203,7 +203,7 @@ fn what_can_not_be_pushed_is_said_in_a_line() {
     refused(&[lab.path()], &amd64, "is a directory, and no .ovf is in it");
     refused(&[&disk, &disk], &amd64, "--platform: 1 given for 2 files");
     let twice = [amd64, amd64].concat();
-    refused(&[&disk, &disk], &twice, "web.qcow2: is a second disk for linux/amd64");
+    refused(&[&disk, &disk], &twice, "web.qcow2: is a second one for linux/amd64");
 }
 
 /// A registry that takes everything, where uploads go to `store`.
