@@ -55,6 +55,8 @@ mod slots;
 mod sources;
 mod sysupdate;
 mod tables;
+#[path = "../web/tls.rs"]
+mod tls;
 mod trust;
 mod two_disks;
 mod update_boots;
@@ -62,6 +64,7 @@ mod update_cuts;
 mod update_images;
 mod update_machine;
 mod update_servers;
+mod update_tls;
 mod updates;
 mod upgrades;
 mod variants;
