@@ -60,6 +60,7 @@ mod tls;
 mod trust;
 mod two_disks;
 mod update_boots;
+mod update_broken;
 mod update_cuts;
 mod update_images;
 mod update_machine;
@@ -68,6 +69,8 @@ mod update_tls;
 mod updates;
 mod upgrades;
 mod variants;
+#[path = "../web/version.rs"]
+mod version;
 mod volatile;
 #[path = "../web/web.rs"]
 mod web;
