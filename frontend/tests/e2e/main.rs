@@ -66,6 +66,7 @@ mod update_images;
 mod update_machine;
 mod update_servers;
 mod update_tls;
+mod update_window;
 mod updates;
 mod upgrades;
 mod variants;
