@@ -60,7 +60,7 @@ fn the_moments_are_of_all_parts_of_an_update_and_follow_from_a_seed() {
     assert!(all(7).eq(all(7)) && all(7).zip(all(8)).all(|(one, other)| one != other));
 }
 
-/// Twenty updates, each cut at another moment, from the command to shortly after its end.
+/// Twenty updates, from the command to shortly after its end: each is cut at a random moment of another part of it.
 #[test]
 #[ignore = "long: make matrix"]
 fn an_update_can_be_cut_at_any_moment() {
