@@ -77,7 +77,7 @@ fn an_update_can_be_cut_at_any_moment() {
         kiosk.server.tell(CUT);
         boot_and_kill(&copy, "--bios", &kiosk.told(), WORDS[0], after);
         let report = kiosk.boot(&copy, "--bios", AGAIN, &[]);
-        assert_eq!(report.get("kept"), "data edited ", "{seed}, {after:?}: {}", report.console());
+        assert_eq!(report.get("kept"), "data edited", "{seed}, {after:?}: {}", report.console());
         let environment: serde_json::Value = serde_json::from_str(report.get("environment")).unwrap();
         assert_eq!(environment["environment"], "whole", "{seed}, {after:?}: {environment}");
         check(&report, "B", "version two");
