@@ -42,6 +42,11 @@ impl Log {
         self.0.1.notify_all();
     }
 
+    /// How many bytes there have been.
+    pub(crate) fn end(&self) -> u64 {
+        self.kept().end
+    }
+
     /// At most `max` bytes from the byte `from` on, the output's first being 0; what is gone is passed over. Waits up to
     /// `patience` for the first of them, and is empty if none comes.
     #[allow(dead_code, reason = "the agent reads it")]

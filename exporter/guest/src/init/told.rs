@@ -83,6 +83,10 @@ impl Told {
     }
 
     pub(crate) fn parse(text: &[u8]) -> Result<Self, String> {
+        // A list would be taken for the members in their order.
+        if text.first().is_some_and(|byte| *byte != b'{') {
+            return Err("not a JSON object".to_owned());
+        }
         serde_json::from_slice(text).map_err(|error| error.to_string())
     }
 
@@ -148,6 +152,11 @@ impl Told {
 
     pub(crate) fn has_terminal(&self) -> bool {
         self.terminal.unwrap_or_default()
+    }
+
+    /// The same for a program that has its own input and output.
+    pub(crate) fn without_terminal(self) -> Self {
+        Self { terminal: Some(false), ..self }
     }
 
     /// Whether this machine is made for its service alone: then nothing is waited for that a server may send late.
