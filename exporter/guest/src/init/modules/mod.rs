@@ -2,6 +2,7 @@
 
 mod glob;
 mod index;
+mod settings;
 
 use std::collections::HashSet;
 use std::ffi::CString;
@@ -15,8 +16,10 @@ use rustix::io::Errno;
 use rustix::system::{finit_module, init_module, uname};
 
 use crate::init::console::say_error;
+use crate::init::mounts;
 pub(crate) use glob::matches;
 use index::Index;
+use settings::Settings;
 
 /// `MODULE_INIT_COMPRESSED_FILE` (linux/module.h, 5.17): the kernel unpacks it.
 const COMPRESSED_FILE: i32 = 4;
@@ -24,11 +27,20 @@ const COMPRESSED_FILE: i32 = 4;
 const UNPACKED_MAX: u64 = 256 << 20;
 /// Where files name modules for every boot (modules-load.d(5)).
 const ASKED: &str = "/etc/modules-load.d";
+/// The modules that the kernel has, also of those that are built in.
+const LOADED: &str = "/sys/module";
+/// The program that the kernel runs for a module it wants (proc_sys_kernel(5)).
+const MODPROBE: &str = "/proc/sys/kernel/modprobe";
+/// Modules without a device of their own, that go with a device: a card wants protocols, a share of 9p its file system.
+/// What kernels have built in is not among their modules.
+const COMPANIONS: [(&str, &[&str]); 2] =
+    [("virtio:d00000001", &["ipv6", "af_packet"]), ("virtio:d00000009", &["9p"])];
 
 /// The modules of the running kernel.
 pub(crate) struct Modules {
     directory: PathBuf,
     index: Index,
+    settings: Settings,
     /// What was asked for already: aliases, and files.
     seen: HashSet<String>,
 }
@@ -39,7 +51,21 @@ impl Modules {
         let directory = Path::new("/lib/modules").join(uname().release().to_string_lossy().as_ref());
         let text = |name: &str| fs::read_to_string(directory.join(name)).unwrap_or_default();
         let index = Index::parse(&text("modules.dep"), &text("modules.alias"));
-        Self { directory, index, seen: HashSet::new() }
+        // Where there are none, nothing is set.
+        let settings = if index.is_empty() { Settings::default() } else { Settings::read() };
+        Self { directory, index, settings, seen: HashSet::new() }
+    }
+
+    /// Those of a kernel that has everything built in.
+    #[cfg(test)]
+    pub(crate) fn none() -> Self {
+        let (directory, seen) = (PathBuf::new(), HashSet::new());
+        Self { directory, index: Index::default(), settings: Settings::default(), seen }
+    }
+
+    /// Whether there is nothing that could be loaded.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.index.is_empty()
     }
 
     /// Load those that the machine's files ask for.
@@ -49,19 +75,27 @@ impl Modules {
 
     /// Load every module for an alias (a device's modalias, `net-pf-10`) or of a name, once.
     pub(crate) fn load(&mut self, alias: &str) {
-        if !self.seen.insert(alias.to_owned()) {
+        if self.is_empty() || !self.seen.insert(alias.to_owned()) {
             return;
         }
-        let files: Vec<String> =
-            self.index.find(alias).flat_map(|name| self.index.with_dependencies(name)).collect();
+        let found: Vec<String> = self.index.find(alias).map(str::to_owned).collect();
+        // Of those that are only asked for by what a device is called, the machine's files may want none.
+        let is_named = |name: &String| *name == alias.replace('-', "_");
+        let wanted = found.iter().filter(|name| is_named(name) || !self.settings.is_blocked(name));
+        let files: Vec<String> = wanted.flat_map(|name| self.index.with_dependencies(name)).collect();
         for file in files {
-            if self.seen.insert(file.clone()) {
+            let name = index::name_of(&file);
+            if self.seen.insert(file.clone()) && !is_loaded(&name) {
                 let path = self.directory.join(&file);
+                let parameters = self.settings.parameters(&name);
                 say_error(
-                    insert(&path).map_err(|error| format!("{}: cannot be loaded: {error}", path.display())),
+                    insert(&path, &parameters)
+                        .map_err(|error| format!("{}: cannot be loaded: {error}", path.display())),
                 );
             }
         }
+        let with_it = COMPANIONS.iter().filter(|(device, _)| alias.starts_with(device));
+        with_it.flat_map(|(_, names)| *names).for_each(|name| self.load(name));
     }
 }
 
@@ -80,16 +114,39 @@ fn name(line: &str) -> Option<String> {
     (!line.is_empty() && !line.starts_with(['#', ';'])).then(|| line.replace('-', "_"))
 }
 
+/// Have the kernel run another program for the modules that it wants. Returns the one it ran; without modules it has none.
+pub(crate) fn replace_modprobe(program: &str) -> String {
+    let before = fs::read_to_string(MODPROBE).unwrap_or_default();
+    mounts::set(MODPROBE, program);
+    before.trim().to_owned()
+}
+
+/// Leave it to this program to load what the kernel wants, unless the image has one for that: without modules the kernel
+/// need not ask.
+pub(crate) fn serve_kernel(program: &str, modules: &Modules) {
+    let own = fs::read_to_string(MODPROBE).unwrap_or_default();
+    if modules.is_empty() {
+        mounts::set(MODPROBE, "\n");
+    } else if !Path::new(own.trim()).exists() {
+        mounts::set(MODPROBE, program);
+    }
+}
+
 /// As the kernel's `modprobe`: the exit code is all it looks at.
 pub(crate) fn probe(name: &str) -> ExitCode {
     Modules::read().load(name);
     ExitCode::SUCCESS
 }
 
+/// Whether the kernel has a module already, for example from the initramfs: it would read all of it to find that out.
+fn is_loaded(name: &str) -> bool {
+    Path::new(LOADED).join(name).exists()
+}
+
 /// Give the kernel a module. No hardware for it is no error, nor is its presence.
-fn insert(path: &Path) -> Result<(), String> {
+fn insert(path: &Path, parameters: &str) -> Result<(), String> {
     let mut file = File::open(path).map_err(|error| error.to_string())?;
-    let no_parameters = CString::default();
+    let parameters = CString::new(parameters).map_err(|error| error.to_string())?;
     let result = match path.extension().and_then(|extension| extension.to_str()) {
         // Kernels are built to unpack what their distribution packs with, but for gzip of Alpine's.
         Some("gz") => {
@@ -98,10 +155,10 @@ fn insert(path: &Path) -> Result<(), String> {
                 .take(UNPACKED_MAX)
                 .read_to_end(&mut image)
                 .map_err(|error| error.to_string())?;
-            init_module(&image, &no_parameters)
+            init_module(&image, &parameters)
         }
-        Some("xz" | "zst") => finit_module(&file, &no_parameters, COMPRESSED_FILE),
-        _ => finit_module(&file, &no_parameters, 0),
+        Some("xz" | "zst") => finit_module(&file, &parameters, COMPRESSED_FILE),
+        _ => finit_module(&file, &parameters, 0),
     };
     match result {
         Ok(()) | Err(Errno::EXIST | Errno::NODEV) => Ok(()),
