@@ -22,6 +22,8 @@ pub const PAYLOAD_MAX: usize = 64 << 10;
 pub const HEADER_LEN: usize = 8;
 /// The last byte of every frame: ETB, the end of a block of a transmission.
 pub const LAST: u8 = 0x17;
+/// What an agent sends that cannot go on: no frame begins with it.
+pub const HANG_UP: u8 = 0xff;
 /// The words of a hello; a later protocol that is not this one has others.
 pub const MAGIC: [u8; 16] = *b"vmimage agent 1\n";
 /// Bytes of a hello, header and last byte included.

@@ -16,6 +16,8 @@ pub mod channel;
 #[cfg(feature = "client")]
 pub mod client;
 pub mod frame;
+#[cfg(feature = "fuzz")]
+pub mod fuzz;
 pub mod message;
 pub mod tree;
 

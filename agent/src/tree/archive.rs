@@ -16,6 +16,9 @@ const NAME_LEN: usize = 100;
 /// Numbers up to here have room in a header, in octal digits: lengths, and ids of users and devices.
 const LEN_MAX: u64 = 0o77_777_777_777;
 const ID_MAX: u32 = 0o7_777_777;
+/// Numbers of devices have 12 and 20 bits (`MINORBITS` of linux/kdev_t.h).
+const MAJOR_MAX: u32 = 0xfff;
+const MINOR_MAX: u32 = 0xf_ffff;
 /// Larger files are of no file system.
 const FILE_MAX: u64 = 1 << 60;
 /// What extended attributes are called in front of their own names.
@@ -207,6 +210,23 @@ pub(super) fn read(from: &mut dyn Read) -> Result<Option<Member>, Failure> {
     }
 }
 
+/// Read a whole archive. Each member comes back as it is written.
+#[cfg(feature = "fuzz")]
+pub(crate) fn members(from: &mut dyn Read) -> Result<(), Failure> {
+    while let Some(member) = read(from)? {
+        let mut bytes = Vec::new();
+        write(&mut bytes, &member)?;
+        assert_eq!(read(&mut &bytes[..])?.as_ref(), Some(&member), "it comes back");
+        if let Kind::File(len) = member.kind {
+            if io::copy(&mut from.take(len), &mut io::sink())? < len {
+                return Err(damaged("it ends within a file"));
+            }
+            skip_padding(from, len)?;
+        }
+    }
+    Ok(())
+}
+
 /// Read what pads a content of so many bytes.
 pub(super) fn skip_padding(from: &mut dyn Read, len: u64) -> io::Result<()> {
     let mut bytes = [0; RECORD];
@@ -310,8 +330,12 @@ fn member(header: &Header, kind: EntryType, len: u64, more: Records) -> Result<M
         return Err(damaged("a name is too long, or has a zero"));
     }
     let device = |is_block| -> Result<Kind, Failure> {
-        let numbers = (header.device_major().map_err(wrong)?, header.device_minor().map_err(wrong)?);
-        Ok(Kind::Device(is_block, numbers.0.unwrap_or_default(), numbers.1.unwrap_or_default()))
+        let major = header.device_major().map_err(wrong)?.unwrap_or_default();
+        let minor = header.device_minor().map_err(wrong)?.unwrap_or_default();
+        match major <= MAJOR_MAX && minor <= MINOR_MAX {
+            true => Ok(Kind::Device(is_block, major, minor)),
+            false => Err(damaged("there are no such devices")),
+        }
     };
     let len = more.len.unwrap_or(len);
     let kind = match kind {

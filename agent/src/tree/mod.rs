@@ -17,6 +17,8 @@ mod unpack;
 use std::fmt;
 use std::io;
 
+#[cfg(feature = "fuzz")]
+pub(crate) use archive::members;
 pub use pack::pack;
 pub use unpack::unpack;
 

@@ -150,6 +150,11 @@ impl Told {
         self.terminal.unwrap_or_default()
     }
 
+    /// The same for a program that has its own input and output.
+    pub(crate) fn without_terminal(self) -> Self {
+        Self { terminal: Some(false), ..self }
+    }
+
     /// Whether this machine is made for its service alone: then nothing is waited for that a server may send late.
     pub(crate) fn is_for_service(&self) -> bool {
         self.confined.unwrap_or_default()
