@@ -105,7 +105,7 @@ pub(crate) fn run() -> ExitCode {
     let told = Told::read(&Words::read()).map_err(|refused| refused.error);
     let check = told.and_then(|told| {
         let service = told.service()?.and_then(|service| service.check());
-        Ok((told, service.ok_or("the image has no HEALTHCHECK")?))
+        Ok((told.without_terminal(), service.ok_or("the image has no HEALTHCHECK")?))
     });
     match check {
         Ok((told, check)) => launch::become_or_fail(Ok(check), &told),

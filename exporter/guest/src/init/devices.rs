@@ -23,9 +23,28 @@ const DEVICES: &str = "/sys/devices";
 /// The kernel's own messages, as against those of udev.
 const KERNEL_GROUP: u32 = 1;
 
-/// Directories of sysfs with nothing in them that wants a driver, of which there are as many as devices: power management,
-/// and the terminals and memory devices of the kernel itself.
-const BARREN: [&str; 6] = ["power", "wakeup", "tty", "mem", "vc", "bdi"];
+/// Directories of sysfs with nothing below them that wants a driver, of which there are more than of all others: what devices
+/// say of power and of their queues, processors and memory of their parts, and the terminals of the kernel itself.
+const BARREN: [&str; 18] = [
+    "power",
+    "wakeup",
+    "msi_irqs",
+    "queue",
+    "queues",
+    "mq",
+    "integrity",
+    "holders",
+    "slaves",
+    "trace",
+    "statistics",
+    "tty",
+    "vc",
+    "bdi",
+    "memory",
+    "topology",
+    "cache",
+    "cpuidle",
+];
 
 /// What a device says of itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]

@@ -48,6 +48,11 @@ impl Log {
         kept.end - kept.bytes.len() as u64
     }
 
+    /// How many bytes there have been.
+    pub(crate) fn end(&self) -> u64 {
+        self.kept().end
+    }
+
     /// At most `max` bytes from the byte `from` on, the output's first being 0; what is gone is passed over. Waits up to
     /// `patience` for the first of them, and is empty if none comes.
     pub(crate) fn read(&self, from: u64, max: usize, patience: Duration) -> Part {

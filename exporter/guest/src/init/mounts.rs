@@ -65,12 +65,21 @@ impl Virtual {
         if at.starts_with("/dev/") {
             let _ = fs::create_dir(at);
         }
+        if is_mounted(Path::new(at)) {
+            return;
+        }
         let data = std::ffi::CString::new(data).unwrap_or_default();
         match mount(kind, at, kind, flags, Some(&*data)) {
             Ok(()) | Err(Errno::BUSY) => {}
             Err(error) => say(format_args!("{at}: cannot mount {kind}: {error}")),
         }
     }
+}
+
+/// Whether something is mounted at a directory in another: it is of another file system.
+fn is_mounted(at: &Path) -> bool {
+    let device = |path: &Path| rustix::fs::stat(path).map(|status| status.st_dev);
+    at.parent().is_some_and(|parent| device(parent) != device(at))
 }
 
 /// Mount those that tell what else is mounted, and where the console is; an init mounts the others as it wants them.
@@ -176,7 +185,13 @@ pub(crate) fn set(path: &str, value: &str) {
 
 #[cfg(test)]
 mod tests {
-    use super::{outermost, unescape};
+    use super::{is_mounted, outermost, unescape};
+
+    #[test]
+    fn what_is_mounted_is_not_mounted_again() {
+        assert!(is_mounted("/proc".as_ref()));
+        assert!(!is_mounted("/proc/self/fd".as_ref()) && !is_mounted("/".as_ref()));
+    }
 
     #[test]
     fn what_is_mounted_in_the_root_moves_with_all_that_lies_in_it() {

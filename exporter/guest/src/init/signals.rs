@@ -48,7 +48,7 @@ const NAMES: [(&str, i32); 36] = [
 
 /// A signal by name (`SIGQUIT`, `QUIT`, `SIGRTMIN+3`) or number; SIGTERM if none is named.
 pub(crate) fn named(name: &str) -> Option<Signal> {
-    let number = name.parse().ok().or_else(|| number(&name.to_ascii_uppercase()))?;
+    let number = name.parse::<i32>().ok().or_else(|| number(&name.to_ascii_uppercase()))?;
     match number {
         RTMIN..=RTMAX => Some(real_time(number)),
         other => Signal::from_named_raw(other),
@@ -57,8 +57,14 @@ pub(crate) fn named(name: &str) -> Option<Signal> {
 
 fn number(name: &str) -> Option<i32> {
     let short = name.strip_prefix("SIG").unwrap_or(name);
-    let count =
-        |text: &str| if text.is_empty() { Some(0) } else { text.get(1..)?.parse::<u8>().ok().map(i32::from) };
+    // A sign, and digits alone.
+    let count = |text: &str| match text.get(1..) {
+        None => Some(0),
+        Some(digits) if digits.bytes().all(|byte| byte.is_ascii_digit()) => {
+            digits.parse::<u8>().ok().map(i32::from)
+        }
+        Some(_) => None,
+    };
     if let Some(more) = short.strip_prefix("RTMIN").filter(|more| more.is_empty() || more.starts_with('+')) {
         return Some(RTMIN + count(more)?).filter(|number| *number <= RTMAX);
     }

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{self, Read};
 use std::process::{Command, Stdio};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -29,6 +29,9 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 const GOOD_RUN: Duration = Duration::from_secs(10);
 /// How long the service may take to stop, as in a container.
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long the last of a service's output may take, and how long one that others of its processes hold may be silent.
+const LAST_OUTPUT: Duration = Duration::from_secs(5);
+const SILENCE: Duration = Duration::from_millis(200);
 /// The longest reason why a program could not be started.
 const REPORT_MAX: u64 = 4096;
 
@@ -81,6 +84,8 @@ pub(crate) struct Supervisor {
     inbox: Receiver<Event>,
     /// Of the run that goes on.
     checks: Option<Checks>,
+    /// Disconnected once all that it has printed is on the console.
+    output: Option<Receiver<()>>,
 }
 
 impl Supervisor {
@@ -91,7 +96,7 @@ impl Supervisor {
         desk: Desk,
         inbox: Receiver<Event>,
     ) -> Self {
-        Self { service, on_crash, has_terminal, desk, inbox, checks: None }
+        Self { service, on_crash, has_terminal, desk, inbox, checks: None, output: None }
     }
 
     /// Until the machine is to stop, which the end of a service that did not fail means too.
@@ -138,6 +143,7 @@ impl Supervisor {
             Err(error) => Outcome::Ended(Ending::Failed(NOT_SET_UP, format!("cannot be started: {error}"))),
         };
         self.checks = None;
+        self.finish_output();
         if let Outcome::Ended(ending) = &outcome {
             self.note(ending);
         }
@@ -158,6 +164,18 @@ impl Supervisor {
                 Outcome::Asked(action)
             }
             outcome => outcome,
+        }
+    }
+
+    /// What was printed last is on the console before anything is said of the end, and before the machine is off.
+    fn finish_output(&mut self) {
+        let (Some(output), start) = (self.output.take(), Instant::now()) else { return };
+        while start.elapsed() < LAST_OUTPUT {
+            let before = self.desk.log.end();
+            let is_done = output.recv_timeout(SILENCE) == Err(RecvTimeoutError::Disconnected);
+            if is_done || self.desk.log.end() == before {
+                return;
+            }
         }
     }
 
@@ -205,10 +223,15 @@ impl Supervisor {
         let child = command.spawn()?;
         // With it go the writing ends of this process.
         drop(command);
+        let (writing, output) = channel::<()>();
         for pipe in pipes {
-            let log = self.desk.log.clone();
-            thread::spawn(move || console::copy(pipe, &log));
+            let (log, writing) = (self.desk.log.clone(), writing.clone());
+            thread::spawn(move || {
+                console::copy(pipe, &log);
+                drop(writing);
+            });
         }
+        self.output = Some(output);
         let mut reason = Vec::new();
         File::from(report).take(REPORT_MAX).read_to_end(&mut reason)?;
         // Waited for by number, as every child: see `power::reap`.

@@ -83,6 +83,10 @@ impl Told {
     }
 
     pub(crate) fn parse(text: &[u8]) -> Result<Self, String> {
+        // A list would be taken for the members in their order.
+        if text.first().is_some_and(|byte| *byte != b'{') {
+            return Err("not a JSON object".to_owned());
+        }
         serde_json::from_slice(text).map_err(|error| error.to_string())
     }
 

@@ -30,6 +30,11 @@ impl Words {
         Self(kernels.collect())
     }
 
+    /// All of them.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(String::as_str)
+    }
+
     /// What `name` was set to last.
     pub(crate) fn value(&self, name: &str) -> Option<&str> {
         let value = |word: &'_ String| word.strip_prefix(name)?.strip_prefix('=').map(str::len);

@@ -57,13 +57,13 @@ impl Index {
 }
 
 /// `kernel/net/core/failover.ko.xz` as `failover`.
-fn name_of(file: &str) -> String {
+pub(super) fn name_of(file: &str) -> String {
     let base = file.rsplit('/').next().unwrap_or(file);
     normal(base.split('.').next().unwrap_or(base))
 }
 
 /// Hyphens and underscores are the same in names.
-fn normal(name: &str) -> String {
+pub(super) fn normal(name: &str) -> String {
     name.replace('-', "_")
 }
 

@@ -2,6 +2,7 @@
 
 mod glob;
 mod index;
+mod settings;
 
 use std::collections::HashSet;
 use std::ffi::CString;
@@ -18,6 +19,7 @@ use crate::init::console::say_error;
 use crate::init::mounts;
 pub(crate) use glob::matches;
 use index::Index;
+use settings::Settings;
 
 /// `MODULE_INIT_COMPRESSED_FILE` (linux/module.h, 5.17): the kernel unpacks it.
 const COMPRESSED_FILE: i32 = 4;
@@ -36,6 +38,7 @@ const COMPANIONS: [(&str, &[&str]); 2] =
 pub(crate) struct Modules {
     directory: PathBuf,
     index: Index,
+    settings: Settings,
     /// What was asked for already: aliases, and files.
     seen: HashSet<String>,
 }
@@ -46,13 +49,16 @@ impl Modules {
         let directory = Path::new("/lib/modules").join(uname().release().to_string_lossy().as_ref());
         let text = |name: &str| fs::read_to_string(directory.join(name)).unwrap_or_default();
         let index = Index::parse(&text("modules.dep"), &text("modules.alias"));
-        Self { directory, index, seen: HashSet::new() }
+        // Where there are none, nothing is set.
+        let settings = if index.is_empty() { Settings::default() } else { Settings::read() };
+        Self { directory, index, settings, seen: HashSet::new() }
     }
 
     /// Those of a kernel that has everything built in.
     #[cfg(test)]
     pub(crate) fn none() -> Self {
-        Self { directory: PathBuf::new(), index: Index::default(), seen: HashSet::new() }
+        let (directory, seen) = (PathBuf::new(), HashSet::new());
+        Self { directory, index: Index::default(), settings: Settings::default(), seen }
     }
 
     /// Whether there is nothing that could be loaded.
@@ -70,13 +76,18 @@ impl Modules {
         if self.is_empty() || !self.seen.insert(alias.to_owned()) {
             return;
         }
-        let files: Vec<String> =
-            self.index.find(alias).flat_map(|name| self.index.with_dependencies(name)).collect();
+        let found: Vec<String> = self.index.find(alias).map(str::to_owned).collect();
+        // Of those that are only asked for by what a device is called, the machine's files may want none.
+        let is_named = |name: &String| *name == alias.replace('-', "_");
+        let wanted = found.iter().filter(|name| is_named(name) || !self.settings.is_blocked(name));
+        let files: Vec<String> = wanted.flat_map(|name| self.index.with_dependencies(name)).collect();
         for file in files {
             if self.seen.insert(file.clone()) {
                 let path = self.directory.join(&file);
+                let parameters = self.settings.parameters(&index::name_of(&file));
                 say_error(
-                    insert(&path).map_err(|error| format!("{}: cannot be loaded: {error}", path.display())),
+                    insert(&path, &parameters)
+                        .map_err(|error| format!("{}: cannot be loaded: {error}", path.display())),
                 );
             }
         }
@@ -125,9 +136,9 @@ pub(crate) fn probe(name: &str) -> ExitCode {
 }
 
 /// Give the kernel a module. No hardware for it is no error, nor is its presence.
-fn insert(path: &Path) -> Result<(), String> {
+fn insert(path: &Path, parameters: &str) -> Result<(), String> {
     let mut file = File::open(path).map_err(|error| error.to_string())?;
-    let no_parameters = CString::default();
+    let parameters = CString::new(parameters).map_err(|error| error.to_string())?;
     let result = match path.extension().and_then(|extension| extension.to_str()) {
         // Kernels are built to unpack what their distribution packs with, but for gzip of Alpine's.
         Some("gz") => {
@@ -136,10 +147,10 @@ fn insert(path: &Path) -> Result<(), String> {
                 .take(UNPACKED_MAX)
                 .read_to_end(&mut image)
                 .map_err(|error| error.to_string())?;
-            init_module(&image, &no_parameters)
+            init_module(&image, &parameters)
         }
-        Some("xz" | "zst") => finit_module(&file, &no_parameters, COMPRESSED_FILE),
-        _ => finit_module(&file, &no_parameters, 0),
+        Some("xz" | "zst") => finit_module(&file, &parameters, COMPRESSED_FILE),
+        _ => finit_module(&file, &parameters, 0),
     };
     match result {
         Ok(()) | Err(Errno::EXIST | Errno::NODEV) => Ok(()),
