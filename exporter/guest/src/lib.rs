@@ -17,6 +17,7 @@ pub const COMMANDS: &[(&str, &[&str])] = &[
     ("vmimage-update", update::WORDS),
 ];
 
+pub(crate) mod agent;
 pub mod choice;
 pub mod early;
 #[cfg(feature = "fuzz")]

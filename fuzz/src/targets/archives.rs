@@ -15,6 +15,15 @@ use crate::{Target, repair};
 const INODES_MAX: usize = 200;
 const CONTENT_MAX: u64 = 1 << 20;
 
+pub(super) const AGENT_TREE: Target = Target {
+    name: "agent-tree",
+    seeds: || vec![members()],
+    words: TAR.words,
+    grain: TAR.grain,
+    repair: TAR.repair,
+    run: agent::fuzz::archive,
+};
+
 pub(super) const TAR: Target = Target {
     name: "tar",
     seeds: || vec![members(), sparse(), compressed(&members())],

@@ -44,6 +44,8 @@ pub const ALL: &[&Target] = &[
     &disks::BASE,
     &wire::GATEWAY,
     &wire::LLB,
+    &wire::AGENT,
+    &archives::AGENT_TREE,
     &wire::DHCP,
     &wire::NETLINK,
     &wire::NAMES,

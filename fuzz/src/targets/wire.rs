@@ -96,6 +96,25 @@ pub(super) const LLB: Target = Target {
     },
 };
 
+pub(super) const AGENT: Target = Target {
+    name: "agent",
+    seeds: || vec![agent::fuzz::conversation()],
+    words: &[
+        b"\x01\0\0\0\x18\0\0\0vmimage agent 1\n",
+        b"\x03\0\x01\0",
+        b"\x05\x01\x01\0\x04\0\0\0",
+        b"\0\0\x01\0",
+        b"\xff\xff\xff\xff",
+        b"\x17",
+        b"{\"exec\":{\"argv\":[]}}",
+        b"{\"copy_out\":{\"from\":[47]}}",
+        b"{\"stop\":{}}",
+    ],
+    grain: 1,
+    repair: repair::nothing,
+    run: agent::fuzz::frames,
+};
+
 pub(super) const DHCP: Target = Target {
     name: "dhcp",
     seeds: || vec![dhcp_answer()],

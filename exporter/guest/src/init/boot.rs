@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, setrlimit};
 
+use crate::agent::keeper;
 use crate::early;
 use crate::init::asked::Asked;
 use crate::init::clock;
@@ -51,11 +52,11 @@ pub(crate) fn run() -> ExitCode {
     modules::serve_kernel(PROGRAM, hardware.modules());
     let told = Told::read(&words);
     let desk = Desk { log: Log::default(), board: Board::default(), events: events.clone() };
+    keeper::start(&desk);
     let action = match told.and_then(|told| set_up(&told, &mut hardware).map(|()| told)) {
         Ok(told) => {
             let network = start_network(&told);
             hardware.follow(network.clone(), events);
-            // Here the agent starts: it is given a clone of the desk.
             network.wait(if told.is_for_service() { MICROVMS } else { MACHINES });
             // Before the service: a version in which it never comes up is mended by the next one.
             say_error(updates::start_watch());

@@ -1,9 +1,11 @@
 //! How the service ended, in docker's numbers, and as the host is told.
 
 use std::fmt::{self, Display};
+use std::os::unix::process::ExitStatusExt;
+use std::process::ExitStatus;
 
+use agent::message::Done;
 use rustix::process::WaitStatus;
-use serde::Serialize;
 
 /// Docker's exit codes of what never ran: the machine could not be set up for it, the program could not be run, or was not
 /// found.
@@ -22,16 +24,6 @@ pub(crate) enum Ending {
     Failed(u8, String),
 }
 
-/// The line that the host gets: `{"status":137,"signal":9}`.
-#[derive(Serialize)]
-struct Line<'a> {
-    status: i32,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    signal: Option<i32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    error: Option<&'a str>,
-}
-
 impl Ending {
     pub(crate) fn of(status: WaitStatus) -> Self {
         match (status.exit_status(), status.terminating_signal()) {
@@ -45,16 +37,28 @@ impl Ending {
         *self == Self::Code(0)
     }
 
-    /// As one line of JSON.
-    pub(crate) fn line(&self) -> String {
-        let line = match self {
-            Self::Code(code) => Line { status: *code, signal: None, error: None },
-            Self::Killed(signal) => Line { status: KILLED + signal, signal: Some(*signal), error: None },
-            Self::Failed(status, error) => {
-                Line { status: (*status).into(), signal: None, error: Some(error) }
+    /// That of a child of one's own.
+    pub(crate) fn of_exit(status: ExitStatus) -> Self {
+        match status.code() {
+            Some(code) => Self::Code(code),
+            None => Self::Killed(status.signal().unwrap_or_default()),
+        }
+    }
+
+    /// As the host is told.
+    pub(crate) fn done(&self) -> Done {
+        match self {
+            Self::Code(code) => Done { status: *code, ..Done::default() },
+            Self::Killed(signal) => {
+                Done { status: KILLED + signal, signal: Some(*signal), ..Done::default() }
             }
-        };
-        serde_json::to_string(&line).unwrap_or_default() + "\n"
+            Self::Failed(status, error) => Done::failed((*status).into(), &**error),
+        }
+    }
+
+    /// The same as one line of JSON: `{"status":137,"signal":9}`.
+    pub(crate) fn line(&self) -> String {
+        serde_json::to_string(&self.done()).unwrap_or_default() + "\n"
     }
 }
 

@@ -42,6 +42,12 @@ impl Log {
         self.0.1.notify_all();
     }
 
+    /// Where that begins which is kept.
+    pub(crate) fn begin(&self) -> u64 {
+        let kept = self.kept();
+        kept.end - kept.bytes.len() as u64
+    }
+
     /// How many bytes there have been.
     pub(crate) fn end(&self) -> u64 {
         self.kept().end
@@ -49,7 +55,6 @@ impl Log {
 
     /// At most `max` bytes from the byte `from` on, the output's first being 0; what is gone is passed over. Waits up to
     /// `patience` for the first of them, and is empty if none comes.
-    #[allow(dead_code, reason = "the agent reads it")]
     pub(crate) fn read(&self, from: u64, max: usize, patience: Duration) -> Part {
         let is_empty = |kept: &mut Kept| kept.end <= from;
         let waited = self.0.1.wait_timeout_while(self.kept(), patience, is_empty);

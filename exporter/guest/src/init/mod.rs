@@ -17,6 +17,8 @@ use std::ffi::OsString;
 use std::path::Path;
 use std::process::ExitCode;
 
+use crate::agent;
+
 mod asked;
 pub(crate) mod boot;
 mod checks;
@@ -26,14 +28,14 @@ pub(crate) mod console;
 mod devices;
 pub(crate) mod dhcp;
 mod drive;
-mod ending;
+pub(crate) mod ending;
 mod growth;
 mod hardware;
-mod health;
+pub(crate) mod health;
 mod hostname;
 mod initramfs;
 pub(crate) mod launch;
-mod log;
+pub(crate) mod log;
 pub(crate) mod modules;
 pub(crate) mod mounts;
 pub(crate) mod netlink;
@@ -44,14 +46,14 @@ pub(crate) mod service;
 mod shares;
 mod shutdown;
 mod signals;
-mod standing;
-mod status;
-mod supervise;
+pub(crate) mod standing;
+pub(crate) mod status;
+pub(crate) mod supervise;
 pub(crate) mod told;
 mod ulimits;
 mod updates;
 mod user;
-mod words;
+pub(crate) mod words;
 
 /// The program.
 pub fn main() -> ExitCode {
@@ -63,6 +65,8 @@ pub fn main() -> ExitCode {
     match &words[..] {
         [launch::ROLE] => launch::run(),
         [checks::ROLE] => checks::run(),
+        [agent::ROLE] => agent::run(),
+        [agent::EXEC] => agent::run_program(),
         [growth::ROLE, at] => growth::go_on(Path::new(at)),
         // The kernel's own words: `modprobe -q -- NAME`.
         ["-q", "--", name] => modules::probe(name),

@@ -81,6 +81,25 @@ impl Service {
         self.stop_signal.as_deref().unwrap_or_default()
     }
 
+    /// Another program with its surroundings, as far as others are not named.
+    pub(crate) fn with_program(
+        self,
+        words: Vec<String>,
+        env: Vec<String>,
+        user: Option<String>,
+        working_dir: Option<String>,
+    ) -> Self {
+        Self {
+            entrypoint: Some(words),
+            cmd: None,
+            env: Some(self.env.into_iter().flatten().chain(env).collect()),
+            user: user.or(self.user),
+            working_dir: working_dir.or(self.working_dir),
+            healthcheck: None,
+            ..self
+        }
+    }
+
     /// The check of its health, if it has one.
     pub(crate) fn healthcheck(&self) -> Option<&Healthcheck> {
         self.healthcheck.as_ref().filter(|_| self.check().is_some())

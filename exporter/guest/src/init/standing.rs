@@ -45,7 +45,6 @@ impl Board {
     }
 
     /// How it stands, and the number of changes so far. Waits up to `patience` for more changes than `seen`.
-    #[allow(dead_code, reason = "the agent reads it")]
     pub(crate) fn read(&self, seen: u64, patience: Duration) -> (Standing, u64) {
         let is_known = |numbered: &mut Numbered| numbered.changes <= seen;
         let waited = self.0.1.wait_timeout_while(self.locked(), patience, is_known);

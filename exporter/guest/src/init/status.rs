@@ -22,10 +22,15 @@ const TICK: Duration = Duration::from_millis(10);
 
 /// Tell the host, if it wants to know.
 pub(crate) fn tell(ending: &Ending) -> Result<(), String> {
-    match find(Path::new(PORTS), PORT) {
+    match port(PORT) {
         Some(port) => write(&port, &ending.line()),
         None => Ok(()),
     }
+}
+
+/// The device of the port that the host calls so.
+pub(crate) fn port(name: &str) -> Option<PathBuf> {
+    find(Path::new(PORTS), name)
 }
 
 /// The device of the port with this name. Where all ports have other names, none of them will be it.

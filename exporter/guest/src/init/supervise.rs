@@ -65,7 +65,6 @@ pub(crate) enum Event {
 pub(crate) struct Desk {
     pub(crate) log: Log,
     pub(crate) board: Board,
-    #[allow(dead_code, reason = "the agent asks")]
     pub(crate) events: Sender<Event>,
 }
 
