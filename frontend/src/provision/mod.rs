@@ -318,6 +318,8 @@ fn names(is_meant: impl Fn(&Manager) -> bool, last: &str) -> String {
 }
 
 #[cfg(test)]
+mod bare;
+#[cfg(test)]
 mod downloads;
 #[cfg(test)]
 mod golden;
