@@ -139,7 +139,7 @@ pub fn plan(spec: &Spec, input: Input, run: &Run<'_>) -> Result<Planned> {
     rauc::require_right(spec)?;
     update::require_name(spec)?;
     match spec.profile {
-        Profile::Machine => machine::plan(spec, input, run),
+        Profile::Machine | Profile::Microvm => machine::plan(spec, input, run),
         Profile::Data => data::plan(spec, input, run),
     }
 }

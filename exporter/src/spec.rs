@@ -7,8 +7,10 @@ pub mod grub;
 mod image;
 mod image_config;
 mod init;
+mod initramfs;
 pub mod layout;
 mod loader;
+pub mod microvm;
 pub mod network;
 mod persist;
 pub mod rauc;
@@ -18,6 +20,7 @@ mod text;
 pub mod update;
 mod volatile;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
@@ -34,8 +37,10 @@ pub use grub::Grub;
 pub use image::Identity;
 pub use image_config::ImageConfig;
 pub use init::Init;
+pub use initramfs::Initramfs;
 pub use layout::Layout;
 pub use loader::Loader;
+pub use microvm::Microvm;
 pub use network::Network;
 pub use persist::Persist;
 pub use rauc::Rauc;
@@ -81,6 +86,15 @@ pub struct Spec {
     pub persist: Option<Persist>,
     /// Its first process.
     pub init: Init,
+    /// What mounts its root before that.
+    #[serde(skip_serializing_if = "Initramfs::is_default")]
+    pub initramfs: Initramfs,
+    /// A file that is its kernel, in place of one of the tree or of another image.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kernel_file: Option<layout::Source>,
+    /// What is asked of it as a microVM.
+    #[serde(skip_serializing_if = "Microvm::is_default")]
+    pub microvm: Microvm,
     /// Whether what the image runs becomes a service.
     pub service: Service,
     /// What is asked of GRUB's menu.
@@ -110,7 +124,14 @@ impl Spec {
     /// The files and folders of the build context that it names, each once.
     pub fn context_files(&self) -> Vec<&str> {
         let named = self.setup.context_files().into_iter().chain(self.layout.context_files());
-        setup::once_each(named.chain(self.rauc.context_files()))
+        let kernel = self.kernel_file.iter().filter_map(layout::Source::in_context);
+        setup::once_each(named.chain(self.rauc.context_files()).chain(kernel))
+    }
+
+    /// The other stages and named contexts of the build that it has something of.
+    pub fn stages(&self) -> BTreeSet<&str> {
+        let kernel = self.kernel_file.iter().filter_map(layout::Source::stage);
+        self.layout.stages().into_iter().chain(kernel).collect()
     }
 
     /// The ids of all secrets that it needs, each once.
@@ -139,6 +160,9 @@ impl Default for Spec {
             volatile: Volatile::No,
             persist: None,
             init: Init::Auto,
+            initramfs: Initramfs::default(),
+            kernel_file: None,
+            microvm: Microvm::default(),
             service: Service::Auto,
             grub: Grub::default(),
             image: Identity::default(),
@@ -160,17 +184,20 @@ pub enum Profile {
     Machine,
     /// Files: one partition with the tree as it is.
     Data,
+    /// A virtual machine that runs what the image's container would run, and nothing else: the tree as it is, and a kernel.
+    Microvm,
 }
 
 impl Profile {
     /// Every profile.
-    pub const ALL: [Self; 2] = [Self::Machine, Self::Data];
+    pub const ALL: [Self; 3] = [Self::Machine, Self::Data, Self::Microvm];
 
-    /// Its name: `machine`, `data`.
+    /// Its name: `machine`, `data`, `microvm`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Machine => "machine",
             Self::Data => "data",
+            Self::Microvm => "microvm",
         }
     }
 }

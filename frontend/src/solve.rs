@@ -108,7 +108,9 @@ impl Build<'_> {
 
         let container = image.config.is_some().then(|| image.says.container.clone());
         let parts = match self.request.disk.spec.profile {
-            Profile::Machine => self.machine(definition, &graph, &platform, architecture).await?,
+            Profile::Machine | Profile::Microvm => {
+                self.machine(definition, &graph, &platform, architecture).await?
+            }
             Profile::Data => Parts { rootfs: State::from_graph(graph), boot: None, donor: None },
         };
         let hooks = self.request.disk.hooks.iter();

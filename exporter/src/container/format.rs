@@ -7,7 +7,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use super::members::FileName;
-use super::{ovf, update, vhd};
+use super::{microvm, ovf, update, vhd};
 use crate::choice::by_name;
 
 /// How what a build hands out lies where it is written.
@@ -47,6 +47,10 @@ pub enum Format {
     Rauc,
     /// No disk: where the files of an ext4 root lie, for the build of the next version.
     Placement,
+    /// A folder with all that a virtual machine monitor starts a microVM from: its root, a kernel, and what describes it.
+    Microvm,
+    /// The same as one program for UEFI: kernel, initramfs and root in one file.
+    Uki,
 }
 
 /// What there is to know of a format before one is written.
@@ -92,6 +96,8 @@ const ZLIB: &[Compression] = &[Compression::Zlib];
 /// What qcow2 clusters are packed with.
 const CLUSTERS: &[Compression] =
     &[Compression::Zstd, Compression::Zlib, Compression::ZlibStrict, Compression::None];
+/// What the root of a microVM is packed with: `none` is a raw file, all else a qcow2.
+const ROOTS: &[Compression] = &[Compression::None, Compression::Zstd, Compression::Zlib];
 const SECTOR: u64 = 512;
 
 impl Format {
@@ -113,6 +119,8 @@ impl Format {
         Self::Update,
         Self::Rauc,
         Self::Placement,
+        Self::Microvm,
+        Self::Uki,
     ];
 
     #[rustfmt::skip]
@@ -137,6 +145,8 @@ impl Format {
             Self::Update => ("update", Folder(update::FILES), &[][..], &[Zstd][..], false, SECTOR, Nothing, "qemu"),
             Self::Rauc => ("rauc", File, &["raucb"][..], &[Zstd][..], false, SECTOR, Nothing, "qemu"),
             Self::Placement => ("placement", Stream, &["placement"][..], &[Zstd][..], false, SECTOR, Nothing, "qemu"),
+            Self::Microvm => ("microvm", Folder(microvm::FILES), &[][..], ROOTS, false, SECTOR, Nothing, "qemu"),
+            Self::Uki => ("uki", Stream, &["efi"][..], PLAIN, false, 1, Nothing, "qemu"),
         };
         Traits { name, shape, extensions, compressions, image, size_unit, machine, platform }
     }

@@ -14,6 +14,7 @@ mod gce;
 mod hashed;
 pub mod image;
 mod members;
+pub mod microvm;
 mod output;
 mod ovf;
 mod place;
@@ -59,6 +60,9 @@ use cache::Buffered;
 pub fn disk_file(path: &Path) -> Result<PathBuf> {
     if update::is_update(path) {
         return Err(update::no_disk(path));
+    }
+    if microvm::is_microvm(path) {
+        return Err(microvm::no_disk(path));
     }
     if path.is_dir() { ovf::disk_of(path) } else { Ok(path.to_owned()) }
 }
@@ -106,6 +110,7 @@ pub fn open(path: &Path) -> Result<(Format, Shared)> {
         Format::Update => return Err(update::no_disk(path)),
         Format::Rauc => return Err(rauc::no_disk(path)),
         Format::Placement => return Err(placement::no_disk(path.display().to_string())),
+        Format::Microvm | Format::Uki => return Err(microvm::no_disk(path)),
     };
     Ok((format, image))
 }
@@ -133,6 +138,7 @@ pub fn check(path: &Path) -> Result<Vec<String>> {
         Format::Update => return Err(update::no_disk(path)),
         Format::Rauc => return Err(rauc::no_disk(path)),
         Format::Placement => return Err(placement::no_disk(path.display().to_string())),
+        Format::Microvm | Format::Uki => return Err(microvm::no_disk(path)),
     })
 }
 
@@ -146,6 +152,9 @@ pub fn identify(path: &Path) -> Result<(Format, Option<u64>)> {
     let told = || open(path).map(|(format, image)| (format, Some(image.size())));
     if update::is_update(path) {
         return Ok((Format::Update, None));
+    }
+    if microvm::is_microvm(path) {
+        return Ok((Format::Microvm, None));
     }
     if path.is_dir() {
         return told();

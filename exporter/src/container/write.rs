@@ -151,11 +151,12 @@ fn sink<'a>(
             let update = target.update.as_ref().ok_or_else(|| no_update(target))?;
             return Ok(Box::new(update::FolderWriter::new(image.size, update, folder, run)?));
         }
+        (Format::Microvm, To::Folder(_)) => return Err(no_microvm(target)),
         (_, To::Folder(_)) => return Err(misplaced(target)),
         (_, To::Place(place)) => place,
     };
     Ok(match format {
-        Format::Raw => Box::new(raw::Writer::new(image.size, place)),
+        Format::Raw | Format::Uki => Box::new(raw::Writer::new(image.size, place)),
         Format::Qcow2 => Box::new(match &target.base {
             None => qcow2::Writer::new(image, compression, place)?,
             Some(base) => qcow2::Writer::over(base.clone(), image.size, compression, place)?,
@@ -166,7 +167,7 @@ fn sink<'a>(
         Format::Vhdx => Box::new(blocks::Writer::new(vhdx::tables(image.size, id)?, place)),
         Format::Vmdk => Box::new(vmdk::Writer::new(image.size, id, place)?),
         Format::Ova => Box::new(ovf::ArchiveWriter::new(image.size, id, appliance, place)?),
-        Format::Ovf | Format::Update => return Err(misplaced(target)),
+        Format::Ovf | Format::Update | Format::Microvm => return Err(misplaced(target)),
         Format::RawZst => {
             Box::new(frames::Writer::new(image.size, Coding::CheckedZstd, Around::default(), place)?)
         }
@@ -214,6 +215,12 @@ fn check_target(image: RawImage<'_>, target: &Target) -> Result<()> {
 
 fn no_update(target: &Target) -> Error {
     let message = "an update comes of the build of a machine with two slots, and this is none";
+    Error::new(Kind::Unsupported, target.path.display().to_string(), message)
+        .with_hint("ask for another format")
+}
+
+fn no_microvm(target: &Target) -> Error {
+    let message = "a microvm comes of a build with profile = \"microvm\", and this is none";
     Error::new(Kind::Unsupported, target.path.display().to_string(), message)
         .with_hint("ask for another format")
 }

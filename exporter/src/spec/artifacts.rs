@@ -20,7 +20,7 @@ pub struct Artifact {
 impl Artifact {
     /// Whether it can have long runs of zeroes and be written as a [`sparse`](crate::container::sparse) stream.
     pub fn is_sparse(&self) -> bool {
-        self.compression == Compression::None && self.format != Format::ContainerDisk
+        self.compression == Compression::None && self.format.is_disk() && self.format != Format::ContainerDisk
     }
 }
 

@@ -66,6 +66,7 @@ pub enum TextFormat {
     Interval,
     Window,
     MinisignKey,
+    Capability,
 }
 
 /// What is expected, for a message, and whether a text is it.
@@ -155,6 +156,7 @@ impl TextFormat {
             }
             Self::Window => ("two times of day, such as 02:00-04:00", is_parsed::<Window>),
             Self::MinisignKey => ("a public key of minisign, RW and 54 characters more", is_minisign_key),
+            Self::Capability => ("a capability, such as NET_ADMIN, or ALL", is_capability),
         }
     }
 
@@ -362,6 +364,11 @@ fn is_minisign_key(text: &str) -> bool {
     BASE64_STANDARD.decode(text).is_ok_and(|key| key.len() == 42 && key.starts_with(b"Ed"))
 }
 
+/// Which there are, the kernel knows.
+fn is_capability(text: &str) -> bool {
+    is_word(text, "_") && !text.contains(|c: char| c.is_ascii_lowercase()) && text.len() <= limits::NAME
+}
+
 /// The fourth field of fstab(5); a comment would begin with `#`.
 fn are_mount_options(text: &str) -> bool {
     text.chars().all(|c| c.is_ascii_graphic() && !"#\\\"'".contains(c)) && text.len() <= limits::PATH
@@ -528,6 +535,7 @@ mod tests {
                     "-",
                 ],
             ),
+            (TextFormat::Capability, &["NET_ADMIN", "CAP_BPF", "ALL"], &["", "net_admin", "-A", "A B"]),
             (TextFormat::Interval, &["6h", "10s"], &["", "6", "1w", "5s"]),
             (TextFormat::Window, &["02:00-04:00", "23:00-01:00"], &["", "2-4", "02:00-02:00"]),
             (

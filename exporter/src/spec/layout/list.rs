@@ -90,7 +90,9 @@ pub fn slots(spec: &Spec) -> Vec<Slot> {
     let of_preset = |preset: Vec<Partition>| preset.into_iter().map(|partition| (None, partition)).collect();
     let mut list = match (spec.layout.preset, asked.is_empty(), spec.profile) {
         (Some(preset), ..) => changed(of_preset(preset.partitions(spec.has_fixed_root())), asked),
-        (None, true, Profile::Machine) => of_preset(Preset::Simple.partitions(spec.has_fixed_root())),
+        (None, true, Profile::Machine | Profile::Microvm) => {
+            of_preset(Preset::Simple.partitions(spec.has_fixed_root()))
+        }
         (None, true, Profile::Data) => of_preset(vec![files()]),
         (None, false, _) => asked.iter().cloned().enumerate().map(|(at, each)| (Some(at), each)).collect(),
     };

@@ -1,0 +1,52 @@
+//! What a virtual machine monitor starts a microVM from, as a folder.
+//!
+//! ```text
+//! root.raw, root.qcow2   the file system of the root, without a partition table
+//! vmlinuz                the kernel as it came
+//! vmlinux                the same as an ELF, for monitors that take no other
+//! initramfs              what mounts the root, where the kernel does not by itself
+//! vm.json                what the machine is; docs/vm.schema.json describes it
+//! firecracker.json       the same for Firecracker
+//! cloud-hypervisor.json  the same for Cloud Hypervisor
+//! ```
+
+use std::path::Path;
+
+use super::members::FileName;
+use crate::error::{Error, Kind};
+
+const RAW: &str = "root.raw";
+const QCOW2: &str = "root.qcow2";
+const KERNEL: &str = "vmlinuz";
+const ELF_KERNEL: &str = "vmlinux";
+const INITRAMFS: &str = "initramfs";
+const DESCRIPTION: &str = "vm.json";
+const FIRECRACKER: &str = "firecracker.json";
+const CLOUD_HYPERVISOR: &str = "cloud-hypervisor.json";
+
+/// The files of a microVM.
+pub(super) const FILES: &[FileName] = &[
+    FileName::MayBe(RAW),
+    FileName::MayBe(QCOW2),
+    FileName::Is(KERNEL),
+    FileName::MayBe(ELF_KERNEL),
+    FileName::MayBe(INITRAMFS),
+    FileName::Is(DESCRIPTION),
+    FileName::MayBe(FIRECRACKER),
+    FileName::MayBe(CLOUD_HYPERVISOR),
+];
+
+/// Whether there is the folder of a microVM.
+pub fn is_microvm(path: &Path) -> bool {
+    [KERNEL, DESCRIPTION].iter().all(|name| path.join(name).is_file())
+}
+
+/// Why nothing is read of it as of a disk.
+pub(super) fn no_disk(path: &Path) -> Error {
+    Error::new(
+        Kind::NotFound,
+        path.display().to_string(),
+        "is a microVM, and its root is no disk with partitions",
+    )
+    .with_hint("name the disk of another build: profile = \"microvm\" with a format of disks makes one")
+}
