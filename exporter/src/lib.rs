@@ -32,7 +32,11 @@ pub mod extent;
 pub mod fs;
 pub mod hint;
 pub mod image;
+#[cfg_attr(not(test), warn(clippy::expect_used, clippy::indexing_slicing, clippy::string_slice))]
+pub mod initramfs;
 pub mod input;
+#[cfg_attr(not(test), warn(clippy::expect_used, clippy::indexing_slicing, clippy::string_slice))]
+pub mod kernel;
 pub mod limits;
 #[cfg_attr(not(test), warn(clippy::expect_used, clippy::indexing_slicing, clippy::string_slice))]
 pub mod machine;

@@ -101,6 +101,16 @@ pub const TEXTS: u64 = 16 << 20;
 pub const ACCOUNTS: usize = 1 << 16;
 /// Kernels of one image, each an entry of the boot menu. A distribution keeps two or three.
 pub const KERNELS: usize = 1_000;
+/// Bytes of a kernel that is unpacked: those of distributions have 100 MiB, one with all that a debugger wants four times as many.
+pub const VMLINUX: u64 = 512 << 20;
+/// Modules of one kernel: Debian's general one has 4,500.
+pub const MODULES: u64 = 1 << 16;
+/// Bytes of one of them that is unpacked: the largest drivers of graphics cards have 20 MiB.
+pub const MODULE: u64 = 64 << 20;
+/// Bytes of all that go into an initramfs: those for every disk have some 30 MiB.
+pub const INITRAMFS_MODULES: u64 = 256 << 20;
+/// Modules that each need the one before: real ones come to ten.
+pub const MODULE_DEPTH: u32 = 64;
 /// Bytes of a kernel's command line: x86 and ARM cut it after 2048 (`COMMAND_LINE_SIZE`), others after 4096.
 pub const KERNEL_ARGUMENTS: usize = 4096;
 /// Names in the `[Install]` sections of a unit and of those that go with it, each a link or a file to read. Most have one.
