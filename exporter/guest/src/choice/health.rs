@@ -12,6 +12,7 @@ use serde::Deserialize;
 
 use crate::init::launch;
 use crate::init::service::Service;
+use crate::init::told::Told;
 
 /// Where the disk's builder leaves it; without the file there is nothing to check.
 const PATH: &str = "/usr/lib/vmimage/health.json";
@@ -76,7 +77,7 @@ fn start() -> io::Result<Child> {
 /// As that process.
 pub(super) fn run() -> ExitCode {
     let check = Check::read().and_then(|check| check.ok_or_else(|| format!("{PATH}: is not there")));
-    launch::become_or_fail(check.map(|check| check.command))
+    launch::become_or_fail(check.map(|check| check.command), &Told::default())
 }
 
 /// What is wrong with the outcome of a check; `None` if nothing is.
@@ -118,7 +119,7 @@ mod tests {
             "interval":5,"timeout":30}"#;
         let check: Check = serde_json::from_str(text).unwrap();
         assert_eq!(check.command.command().collect::<Vec<_>>(), ["/bin/sh", "-c", "true"]);
-        assert_eq!((&*check.command.user, check.interval, check.timeout), ("app", 5, 30));
+        assert_eq!((check.command.user(), check.interval, check.timeout), ("app", 5, 30));
         assert!(serde_json::from_str::<Check>("{}").is_err());
     }
 }

@@ -50,6 +50,12 @@ impl Device {
         Self::at(sysfs).map(Some)
     }
 
+    /// The device of a name in `/sys/class/block`.
+    pub(crate) fn named(name: impl AsRef<Path>) -> Result<Self, String> {
+        let link = Path::new("/sys/class/block").join(name);
+        Self::at(fs::canonicalize(&link).map_err(in_file(&link))?)
+    }
+
     fn at(sysfs: PathBuf) -> Result<Self, String> {
         let name = sysfs.file_name().and_then(|name| name.to_str()).ok_or("a device without a name")?;
         // sysfs cannot have the slash of `/dev/cciss/c0d0` in a name.

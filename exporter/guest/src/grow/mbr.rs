@@ -55,6 +55,11 @@ impl Table {
         (is_one && used.all(Record::is_possible)).then_some(table)
     }
 
+    /// The identity of a partition, as `PARTUUID=` has it: the disk's, and its number.
+    pub(super) fn id(&self, number: u32) -> String {
+        format!("{:08x}-{number:02x}", self.unique_mbr_disk_signature.get())
+    }
+
     /// Grow partition `number` (from 1) on a disk that is now `disk_size` bytes. As behind a GPT, the last MiB stays free.
     pub(super) fn grow(self, block: u64, number: u32, disk_size: u64) -> Result<Growth, Refusal> {
         let blocks = disk_size / block;
@@ -117,6 +122,20 @@ mod tests {
             Ok(disk.get(at as usize..).and_then(|rest| rest.get(..len)).unwrap_or_default().to_vec())
         };
         table::grow(512, number, size, read).unwrap()
+    }
+
+    #[test]
+    fn an_identity_is_the_disks_with_a_number() {
+        let mut disk = disk(&[(2048, 2048), (4096, 2048)]);
+        disk[440..444].copy_from_slice(&[0x01, 0xef, 0xcd, 0xab]);
+        let id = |disk: &[u8], number| {
+            let read = |at: u64, len: usize| {
+                Ok(disk.get(at as usize..at as usize + len).unwrap_or_default().to_vec())
+            };
+            table::partition_id(512, number, read).unwrap()
+        };
+        assert_eq!(id(&disk, 2).as_deref(), Some("abcdef01-02"));
+        assert_eq!(id(&vec![0; 4096], 1), None);
     }
 
     #[test]

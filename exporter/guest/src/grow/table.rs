@@ -37,3 +37,16 @@ pub(crate) fn grow(
         None => Ok(gpt::Table::read(block, read)?.and_then(|table| table.grow(number, disk_size))),
     }
 }
+
+/// The identity of partition `number` (from 1), as `PARTUUID=` has it; `None`: the table has no such partition, or is none.
+pub(crate) fn partition_id(
+    block: u64,
+    number: u32,
+    mut read: impl FnMut(u64, usize) -> Result<Vec<u8>, String>,
+) -> Result<Option<String>, String> {
+    if let Some(table) = mbr::Table::parse(&read(0, mbr::LEN)?) {
+        return Ok(Some(table.id(number)));
+    }
+    let Ok(table) = gpt::Table::read(block, read)? else { return Ok(None) };
+    Ok(table.entries().find(|(this, _)| *this == number).map(|(_, entry)| entry.id()))
+}

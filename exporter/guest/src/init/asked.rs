@@ -56,6 +56,11 @@ impl Asked {
         }
     }
 
+    /// What is asked in place of that.
+    pub(crate) fn of_list(list: Vec<Interface>) -> Self {
+        Self(Some(list))
+    }
+
     fn parse(text: &[u8]) -> Result<Self, serde_json::Error> {
         serde_json::from_slice(text).map(Some).map(Self)
     }

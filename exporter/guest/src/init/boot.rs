@@ -1,32 +1,40 @@
 //! The steps from the first process to the service, and back.
 
-use std::fs;
 use std::path::Path;
 use std::process::ExitCode;
-use std::sync::mpsc::channel;
+use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, setrlimit};
 
 use crate::early;
-use crate::init::console::{self, say, say_error};
-use crate::init::devices;
+use crate::init::asked::Asked;
+use crate::init::clock;
+use crate::init::console::{self, Log, say, say_error};
+use crate::init::ending::{Ending, NOT_SET_UP};
 use crate::init::growth;
-use crate::init::modules::Modules;
+use crate::init::hardware::Hardware;
+use crate::init::hostname;
+use crate::init::modules;
 use crate::init::mounts;
-use crate::init::network::Network;
+use crate::init::network::{Network, Patience};
 use crate::init::power;
-use crate::init::service::Service;
+use crate::init::resolver::Resolvers;
 use crate::init::shutdown;
-use crate::init::supervise::Supervisor;
+use crate::init::standing::Board;
+use crate::init::status;
+use crate::init::supervise::{Action, Desk, Event, Supervisor};
+use crate::init::told::{OnCrash, Refused, Told};
 use crate::init::updates;
+use crate::init::words::Words;
 
-/// How long the service waits for addresses.
-const NETWORK_TIMEOUT: Duration = Duration::from_secs(20);
-/// How long for one of a card without a carrier.
-const CARRIER_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long the service waits for addresses: of a machine, and of one that is for its service alone, whose host answers at once
+/// or not at all.
+const MACHINES: Patience = Patience { address: Duration::from_secs(20), carrier: Duration::from_secs(10) };
+const MICROVMS: Patience = Patience { address: Duration::from_secs(5), carrier: Duration::from_secs(1) };
 /// Where the disk's builder puts this program.
 pub(crate) const PROGRAM: &str = "/usr/lib/vmimage/init";
+const RESOLV_CONF: &str = "/etc/resolv.conf";
 /// systemd's limit of open files for services that ask for more than the first.
 const OPEN_FILES: (u64, u64) = (1024, 524_288);
 
@@ -34,8 +42,39 @@ const OPEN_FILES: (u64, u64) = (1024, 524_288);
 pub(crate) fn run() -> ExitCode {
     mounts::virtual_file_systems();
     console::open();
+    let words = Words::read();
     let (events, inbox) = channel();
     say_error(power::watch_signals(events.clone()));
+    prepare_root();
+
+    let mut hardware = Hardware::find();
+    modules::serve_kernel(PROGRAM, hardware.modules());
+    let told = Told::read(&words);
+    let desk = Desk { log: Log::default(), board: Board::default(), events: events.clone() };
+    let action = match told.and_then(|told| set_up(&told, &mut hardware).map(|()| told)) {
+        Ok(told) => {
+            let network = start_network(&told);
+            hardware.follow(network.clone(), events);
+            // Here the agent starts: it is given a clone of the desk.
+            network.wait(if told.is_for_service() { MICROVMS } else { MACHINES });
+            // Before the service: a version in which it never comes up is mended by the next one.
+            say_error(updates::start_watch());
+            serve(&told, desk, inbox)
+        }
+        Err(refused) => {
+            hardware.follow(start_network(&Told::default()), events);
+            refuse(&refused, &inbox)
+        }
+    };
+    shutdown::end(action, &words);
+    // Process 1 must not end.
+    loop {
+        std::thread::park();
+    }
+}
+
+/// Writable and grown, where nothing has prepared it.
+fn prepare_root() {
     match early::prepared() {
         None => {
             mounts::root();
@@ -44,59 +83,61 @@ pub(crate) fn run() -> ExitCode {
         }
         Some(prepared) => prepared.growing.iter().for_each(|at| growth::begin(at)),
     }
-    name_machine();
-    settings();
-
-    let network = Network::start();
-    let (mut modules, found_network) = (Modules::read(), network.clone());
-    modules.load_asked();
-    devices::watch(move |device| {
-        if let Some(node) = &device.node {
-            power::watch_button(node, &events);
-        }
-        if let Some(interface) = &device.interface {
-            found_network.configure(interface);
-        }
-        if let Some(alias) = &device.modalias {
-            modules.load(alias);
-        }
-    });
-    network.wait(NETWORK_TIMEOUT, CARRIER_TIMEOUT);
-    // Before the service: a version in which it never comes up is mended by the next one.
-    say_error(updates::start_watch());
-
-    let action = match Service::read() {
-        Ok(service) => Supervisor::new(service, inbox).run(),
-        Err(error) => {
-            say(format_args!("{error}: there is nothing to run"));
-            Supervisor::wait(&inbox)
-        }
-    };
-    shutdown::end(action);
-    // Process 1 must not end.
-    loop {
-        std::thread::park();
-    }
-}
-
-fn name_machine() {
-    let name = fs::read_to_string("/etc/hostname").unwrap_or_default();
-    if !name.trim().is_empty() {
-        let result = rustix::system::sethostname(name.trim().as_bytes());
-        say_error(result.map_err(|error| format!("host name {}: {error}", name.trim())));
-    }
 }
 
 /// What programs know from containers and from machines with an init.
-fn settings() {
+fn set_up(told: &Told, hardware: &mut Hardware) -> Result<(), Refused> {
+    say_error(clock::set(told.not_before));
+    say_error(hostname::set(told.hostname.as_deref()));
     // Any user may listen on port 80, and ping.
     mounts::set("/proc/sys/net/ipv4/ip_unprivileged_port_start", "0");
     mounts::set("/proc/sys/net/ipv4/ping_group_range", "0 2147483647");
-    // Modules that the kernel wants later are loaded by this program, unless the image has its own.
-    let modprobe = fs::read_to_string("/proc/sys/kernel/modprobe").unwrap_or_default();
-    if !Path::new(modprobe.trim()).exists() {
-        mounts::set("/proc/sys/kernel/modprobe", PROGRAM);
-    }
     let (current, maximum) = (Some(OPEN_FILES.0), Some(OPEN_FILES.1));
     let _ = setrlimit(Resource::Nofile, Rlimit { current, maximum });
+    let mounted = told.shares().iter().try_for_each(|share| share.mount(hardware.modules()));
+    mounted.map_err(|error| Refused { error, on_crash: told.on_crash() })
+}
+
+fn start_network(told: &Told) -> Network {
+    let asked = match &told.network {
+        Some(list) => Asked::of_list(list.clone()),
+        None => Asked::read().unwrap_or_else(|error| {
+            say(format_args!("{error}"));
+            Asked::default()
+        }),
+    };
+    let resolvers = match &told.resolvers {
+        Some(servers) => Resolvers::fixed(RESOLV_CONF, servers),
+        None => Ok(Resolvers::new(RESOLV_CONF)),
+    };
+    let resolvers = resolvers.unwrap_or_else(|error| {
+        say(format_args!("{error}"));
+        Resolvers::new(RESOLV_CONF)
+    });
+    Network::start(asked, resolvers)
+}
+
+/// Run the service until the machine is to stop.
+fn serve(told: &Told, desk: Desk, inbox: Receiver<Event>) -> Action {
+    match told.service() {
+        Ok(Some(service)) => {
+            Supervisor::new(service, told.on_crash(), told.has_terminal(), desk, inbox).run()
+        }
+        Ok(None) => {
+            say(format_args!("the image has no program: there is nothing to run"));
+            Supervisor::wait(&inbox)
+        }
+        Err(error) => refuse(&Refused { error, on_crash: told.on_crash() }, &inbox),
+    }
+}
+
+/// Where the service cannot be what was asked for, nothing is run.
+fn refuse(refused: &Refused, inbox: &Receiver<Event>) -> Action {
+    let ending = Ending::Failed(NOT_SET_UP, refused.error.clone());
+    say(format_args!("{ending}: nothing is run"));
+    say_error(status::tell(&ending));
+    match refused.on_crash {
+        OnCrash::PowerOff => Action::PowerOff,
+        OnCrash::Restart | OnCrash::Halt => Supervisor::wait(inbox),
+    }
 }

@@ -1,18 +1,36 @@
 //! The console: what the init says, and what the service prints.
 
 use std::fmt::Arguments;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
+use std::path::Path;
+
+use crate::grow::device::in_file;
+pub(crate) use crate::init::log::Log;
 
 const PATH: &str = "/dev/console";
+/// The terminals that are the console, that of `/dev/console` last.
+const ACTIVE: &str = "/sys/class/tty/console/active";
 
 /// Make the console this process's standard input and output, whatever the initramfs left.
 pub(crate) fn open() {
     let Ok(console) = File::options().read(true).write(true).open(PATH) else { return };
-    let _ = rustix::stdio::dup2_stdin(&console);
-    let _ = rustix::stdio::dup2_stdout(&console);
-    let _ = rustix::stdio::dup2_stderr(&console);
+    let _ = use_for_all(&console);
+}
+
+fn use_for_all(terminal: &File) -> rustix::io::Result<()> {
+    rustix::stdio::dup2_stdin(terminal)?;
+    rustix::stdio::dup2_stdout(terminal)?;
+    rustix::stdio::dup2_stderr(terminal)
+}
+
+/// Make the console's own device the terminal of this process, the first of a session: who opens one has it.
+pub(crate) fn become_terminal() -> Result<(), String> {
+    let active = fs::read_to_string(ACTIVE).unwrap_or_default();
+    let path = Path::new("/dev").join(active.split_whitespace().last().unwrap_or("console"));
+    let terminal = File::options().read(true).write(true).open(&path).map_err(in_file(&path))?;
+    use_for_all(&terminal).map_err(in_file(&path))
 }
 
 /// Say one line. A console that cannot be written to is no reason to stop.
@@ -27,14 +45,18 @@ pub(crate) fn say_error(result: Result<(), String>) {
     }
 }
 
-/// Copy what comes out of a pipe to the console until its last writer is gone.
-pub(crate) fn copy(pipe: OwnedFd) {
+/// Copy what comes out of a pipe to the console and the log until its last writer is gone.
+pub(crate) fn copy(pipe: OwnedFd, log: &Log) {
     let mut pipe = File::from(pipe);
     let mut bytes = [0; 4096];
     loop {
         match pipe.read(&mut bytes) {
             Ok(0) => return,
-            Ok(len) => drop(io::stderr().write_all(bytes.get(..len).unwrap_or_default())),
+            Ok(len) => {
+                let printed = bytes.get(..len).unwrap_or_default();
+                log.write(printed);
+                let _ = io::stderr().write_all(printed);
+            }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(_) => return,
         }

@@ -3,22 +3,29 @@
 //! Both tell of themselves in the same words, the variables of an "uevent" (kernel documentation,
 //! ABI/testing/sysfs-uevent): in a file of sysfs, and in a message when the device appears.
 
-use std::collections::HashSet;
 use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::thread;
+use std::time::{Duration, Instant};
 
+use rustix::io::Errno;
 use rustix::net::netlink::{KOBJECT_UEVENT, SocketAddrNetlink};
+use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType, bind, recv, socket_with};
 
 use crate::init::console::say;
+use crate::init::modules::Modules;
 
 /// All devices by their place in the machine.
 const DEVICES: &str = "/sys/devices";
 /// The kernel's own messages, as against those of udev.
 const KERNEL_GROUP: u32 = 1;
+
+/// Directories of sysfs with nothing in them that wants a driver, of which there are as many as devices: power management,
+/// and the terminals and memory devices of the kernel itself.
+const BARREN: [&str; 6] = ["power", "wakeup", "tty", "mem", "vc", "bdi"];
 
 /// What a device says of itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -52,23 +59,75 @@ impl Device {
     }
 }
 
-/// Call `found` for every device of the machine, those among them that it makes appear, and from then on in
-/// the background for those that come.
-pub(crate) fn watch(mut found: impl FnMut(Device) + Send + 'static) {
-    // From before the first look, or something could come in between.
-    let messages = listen();
-    let mut seen = HashSet::new();
-    loop {
-        let devices = present(Path::new(DEVICES)).into_iter();
-        let new: Vec<_> = devices.filter(|device| seen.insert(device.clone())).collect();
-        if new.is_empty() {
-            break;
-        }
-        new.into_iter().for_each(&mut found);
+/// The devices that are there, and the messages of those that come.
+#[derive(Debug)]
+pub(crate) struct Devices(Option<OwnedFd>);
+
+impl Devices {
+    /// From now on no device that comes is missed.
+    pub(crate) fn listen() -> Self {
+        let refused =
+            |error: &io::Error| say(format_args!("devices that come later will not be seen: {error}"));
+        Self(listen().inspect_err(refused).ok())
     }
-    match messages {
-        Ok(socket) => drop(thread::spawn(move || follow(&socket, found))),
-        Err(error) => say(format_args!("devices that come later will not be seen: {error}")),
+
+    /// Load what the devices want that are there, and those that appear thereby.
+    pub(crate) fn load(&self, modules: &mut Modules) {
+        loop {
+            for alias in present(Path::new(DEVICES)).into_iter().filter_map(|device| device.modalias) {
+                modules.load(&alias);
+            }
+            // A driver's devices are announced before its module is loaded.
+            loop {
+                match self.receive(RecvFlags::DONTWAIT) {
+                    Ok(device) => {
+                        device.and_then(|device| device.modalias).iter().for_each(|alias| modules.load(alias))
+                    }
+                    // There were more than the kernel keeps.
+                    Err(Errno::NOBUFS) => break,
+                    Err(_) => return,
+                }
+            }
+        }
+    }
+
+    /// The next device that comes, within `patience`.
+    pub(crate) fn next(&self, patience: Duration) -> Option<Device> {
+        let start = Instant::now();
+        loop {
+            let left = patience.saturating_sub(start.elapsed());
+            let Some(socket) = self.0.as_ref().filter(|_| !left.is_zero()) else {
+                std::thread::sleep(left);
+                return None;
+            };
+            // The shortest that is no "for ever".
+            let left = left.max(Duration::from_millis(1));
+            let _ = set_socket_timeout(socket, Timeout::Recv, Some(left));
+            if let Ok(Some(device)) = self.receive(RecvFlags::empty()) {
+                return Some(device);
+            }
+        }
+    }
+
+    /// Call `found` for every device that comes, for ever.
+    pub(crate) fn follow(self, mut found: impl FnMut(Device) + Send + 'static) {
+        let Some(socket) = &self.0 else { return };
+        let _ = set_socket_timeout(socket, Timeout::Recv, None);
+        thread::spawn(move || {
+            loop {
+                // What got lost for want of room comes as an error too; the next message is as good.
+                if let Ok(Some(device)) = self.receive(RecvFlags::empty()) {
+                    found(device);
+                }
+            }
+        });
+    }
+
+    /// The next message; `None`: of another kind.
+    fn receive(&self, flags: RecvFlags) -> Result<Option<Device>, Errno> {
+        let mut message = [0; 8192];
+        let (len, _) = recv(self.0.as_ref().ok_or(Errno::BADF)?, &mut message[..], flags)?;
+        Ok(message.get(..len).and_then(Device::added))
     }
 }
 
@@ -76,11 +135,17 @@ pub(crate) fn watch(mut found: impl FnMut(Device) + Send + 'static) {
 fn present(directory: &Path) -> Vec<Device> {
     let (mut found, mut left) = (Vec::new(), vec![directory.to_owned()]);
     while let Some(directory) = left.pop() {
-        let own = fs::read(directory.join("uevent")).ok();
-        found.extend(own.map(|text| Device::parse(String::from_utf8_lossy(&text).lines())));
-        let entries = fs::read_dir(&directory).into_iter().flatten().flatten();
-        let below = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
-        left.extend(below.map(|entry| entry.path()));
+        for entry in fs::read_dir(&directory).into_iter().flatten().flatten() {
+            let name = entry.file_name();
+            if name == "uevent" {
+                let text = fs::read(entry.path()).unwrap_or_default();
+                found.push(Device::parse(String::from_utf8_lossy(&text).lines()));
+            } else if entry.file_type().is_ok_and(|kind| kind.is_dir())
+                && !BARREN.iter().any(|it| name == *it)
+            {
+                left.push(entry.path());
+            }
+        }
     }
     found
 }
@@ -90,15 +155,6 @@ fn listen() -> io::Result<OwnedFd> {
     let socket = socket_with(AddressFamily::NETLINK, SocketType::DGRAM, flags, Some(KOBJECT_UEVENT))?;
     bind(&socket, &SocketAddrNetlink::new(0, KERNEL_GROUP))?;
     Ok(socket)
-}
-
-fn follow(socket: &OwnedFd, mut found: impl FnMut(Device)) {
-    let mut message = [0; 8192];
-    loop {
-        // What got lost for want of room comes as an error too; the next message is as good.
-        let Ok((len, _)) = recv(socket, &mut message[..], RecvFlags::empty()) else { continue };
-        message.get(..len).and_then(Device::added).into_iter().for_each(&mut found);
-    }
 }
 
 #[cfg(test)]
@@ -117,6 +173,12 @@ mod tests {
     }
 
     #[test]
+    fn nothing_that_comes_is_waited_for_no_longer() {
+        assert_eq!(Devices(None).next(Duration::from_millis(1)), None);
+        assert_eq!(Devices(listen().ok()).next(Duration::ZERO), None);
+    }
+
+    #[test]
     fn the_file_in_sysfs_says_the_same() {
         let folder = tempfile::tempdir().unwrap();
         let below = folder.path().join("pci0/input0");
@@ -124,6 +186,10 @@ mod tests {
         fs::write(folder.path().join("pci0/uevent"), "DRIVER=virtio\nMODALIAS=pci:v1d2\n").unwrap();
         fs::write(below.join("uevent"), "DEVNAME=input/event0\n").unwrap();
         std::os::unix::fs::symlink("..", below.join("subsystem")).unwrap();
+        for barren in ["tty/tty1", "pci0/power"] {
+            fs::create_dir_all(folder.path().join(barren)).unwrap();
+            fs::write(folder.path().join(barren).join("uevent"), "DEVNAME=tty1\n").unwrap();
+        }
         let found = present(folder.path());
         assert_eq!(found.len(), 2);
         assert_eq!(found[0].modalias.as_deref(), Some("pci:v1d2"));

@@ -9,19 +9,31 @@
 //! It keeps what programs in a container rely on: the files as the image has them, `/run` and `/tmp`
 //! included, a `/dev/stdout` to write to, low ports for everybody. What it has to say it says on the console.
 //!
-//! It is started in four ways: by the kernel as process 1, by the kernel as its `modprobe` (proc(5)), and
-//! by itself as `launch`, the process that becomes the entrypoint, and as `grow`, which fills a large disk.
+//! It is started in six ways: by the kernel as process 1 of the [root](boot) or of an [initramfs](initramfs), by the kernel as its
+//! `modprobe` (proc(5)), and by itself as `launch`, the process that becomes the entrypoint, as `check`, which becomes its
+//! health check, and as `grow`, which fills a large disk.
 
+use std::ffi::OsString;
 use std::path::Path;
 use std::process::ExitCode;
 
 mod asked;
 pub(crate) mod boot;
+mod checks;
+mod clock;
+mod confine;
 pub(crate) mod console;
 mod devices;
 pub(crate) mod dhcp;
+mod drive;
+mod ending;
 mod growth;
+mod hardware;
+mod health;
+mod hostname;
+mod initramfs;
 pub(crate) mod launch;
+mod log;
 pub(crate) mod modules;
 pub(crate) mod mounts;
 pub(crate) mod netlink;
@@ -29,25 +41,37 @@ mod network;
 mod power;
 mod resolver;
 pub(crate) mod service;
+mod shares;
 mod shutdown;
+mod signals;
+mod standing;
+mod status;
 mod supervise;
+pub(crate) mod told;
+mod ulimits;
 mod updates;
 mod user;
+mod words;
 
 /// The program.
 pub fn main() -> ExitCode {
-    let arguments: Vec<_> = std::env::args().skip(1).collect();
-    let words: Vec<_> = arguments.iter().map(String::as_str).collect();
+    let mut arguments = std::env::args_os();
+    let program = arguments.next();
+    let arguments: Vec<OsString> = arguments.collect();
+    let words: Vec<_> = arguments.iter().map(|word| word.to_string_lossy()).collect();
+    let words: Vec<_> = words.iter().map(AsRef::as_ref).collect();
     match &words[..] {
         [launch::ROLE] => launch::run(),
+        [checks::ROLE] => checks::run(),
         [growth::ROLE, at] => growth::go_on(Path::new(at)),
         // The kernel's own words: `modprobe -q -- NAME`.
         ["-q", "--", name] => modules::probe(name),
         // The kernel passes on what it does not know of its command line.
-        _ if std::process::id() == 1 => boot::run(),
-        _ => {
+        _ if std::process::id() != 1 => {
             console::say(format_args!("the first process of a machine; started by the kernel only"));
             ExitCode::FAILURE
         }
+        _ if initramfs::is_here(program) => initramfs::run(&arguments),
+        _ => boot::run(),
     }
 }

@@ -21,8 +21,11 @@ struct Virtual {
 
 /// What is mounted, as this process sees it (proc_pid_mounts(5)).
 const MOUNTS: &str = "/proc/self/mounts";
-/// That of tmpfs (statfs(2)).
+/// File systems in memory, and those that nobody can write to (statfs(2)).
 const TMPFS_MAGIC: rustix::fs::FsWord = 0x0102_1994;
+const RAMFS_MAGIC: rustix::fs::FsWord = 0x8584_58f6;
+const EROFS_MAGIC: rustix::fs::FsWord = 0xe0f5_e1e2;
+const SQUASHFS_MAGIC: rustix::fs::FsWord = 0x7371_7368;
 
 const SAFE: MountFlags = MountFlags::NOSUID.union(MountFlags::NODEV).union(MountFlags::NOEXEC);
 
@@ -82,7 +85,7 @@ pub(crate) fn needed(at: &str) {
 
 /// A tmpfs at `/run`, unless the initramfs has left one: an init of a distribution takes it for its own.
 pub(crate) fn run_in_memory() -> Result<(), String> {
-    if is_run_in_memory() {
+    if is_one_of("/run", &[TMPFS_MAGIC]) {
         return Ok(());
     }
     let flags = MountFlags::NOSUID.union(MountFlags::NODEV);
@@ -90,8 +93,13 @@ pub(crate) fn run_in_memory() -> Result<(), String> {
         .map_err(|error| format!("/run: cannot mount a tmpfs: {error}"))
 }
 
-fn is_run_in_memory() -> bool {
-    statfs("/run").is_ok_and(|mounted| mounted.f_type == TMPFS_MAGIC)
+/// Whether what is at `path` is on no disk.
+pub(crate) fn is_in_memory(path: &str) -> bool {
+    is_one_of(path, &[TMPFS_MAGIC, RAMFS_MAGIC])
+}
+
+fn is_one_of(path: &str, kinds: &[rustix::fs::FsWord]) -> bool {
+    statfs(path).is_ok_and(|mounted| kinds.contains(&mounted.f_type))
 }
 
 /// Mount the kernel's file systems, but those the initramfs has left mounted.
@@ -102,15 +110,18 @@ pub(crate) fn virtual_file_systems() {
     }
 }
 
-/// Make the root writable.
+/// Make the root writable, if it can be.
 pub(crate) fn root() {
+    if is_one_of("/", &[EROFS_MAGIC, SQUASHFS_MAGIC]) {
+        return;
+    }
     let result = mount_remount("/", MountFlags::empty(), "");
     say_error(result.map_err(|error| format!("/: cannot be made writable: {error}")));
 }
 
 /// Show the image's own `/run`: the initramfs has put a tmpfs over it.
 pub(crate) fn run() {
-    if is_run_in_memory() {
+    if is_one_of("/run", &[TMPFS_MAGIC]) {
         let _ = unmount("/run", UnmountFlags::DETACH);
     }
 }

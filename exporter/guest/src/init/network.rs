@@ -19,6 +19,14 @@ use crate::init::resolver::Resolvers;
 /// `ARPHRD_ETHER` (linux/if_arp.h).
 const ETHERNET: &str = "1";
 
+/// How long addresses are waited for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Patience {
+    pub(crate) address: Duration,
+    /// Of a card without a carrier.
+    pub(crate) carrier: Duration,
+}
+
 /// The interfaces being configured.
 #[derive(Clone)]
 pub(crate) struct Network(Arc<Shared>);
@@ -37,13 +45,9 @@ struct State {
 
 impl Network {
     /// With the loop-back interface and no other.
-    pub(crate) fn start() -> Self {
-        let state = State { configured: BTreeMap::new(), resolvers: Resolvers::new("/etc/resolv.conf") };
+    pub(crate) fn start(asked: Asked, resolvers: Resolvers) -> Self {
+        let state = State { configured: BTreeMap::new(), resolvers };
         say_error(up("lo").map(drop));
-        let asked = Asked::read().unwrap_or_else(|error| {
-            say(format_args!("{error}"));
-            Asked::default()
-        });
         Self(Arc::new(Shared { asked, state: Mutex::new(state), changed: Condvar::new() }))
     }
 
@@ -110,11 +114,10 @@ impl Network {
         say_error(self.state().resolvers.set(interface, lease.resolver.clone()));
     }
 
-    /// Wait until every interface that is there has had its address, but no longer than `timeout`, and for one
-    /// without a carrier no longer than `carrier_timeout`.
-    pub(crate) fn wait(&self, timeout: Duration, carrier_timeout: Duration) {
-        self.wait_for(carrier_timeout, |_| true);
-        self.wait_for(timeout.saturating_sub(carrier_timeout), has_carrier);
+    /// Wait until every interface that is there has had its address. Without one there is nothing to wait for.
+    pub(crate) fn wait(&self, patience: Patience) {
+        self.wait_for(patience.carrier, |_| true);
+        self.wait_for(patience.address.saturating_sub(patience.carrier), has_carrier);
         for (interface, _) in self.state().configured.iter().filter(|(_, configured)| !**configured) {
             say(format_args!("{interface}: no address yet, the service starts without"));
         }
@@ -197,14 +200,14 @@ mod tests {
 
     #[test]
     fn a_card_without_a_carrier_is_waited_for_no_longer() {
-        network().wait(LONG, Duration::ZERO);
+        network().wait(Patience { address: LONG, carrier: Duration::ZERO });
     }
 
     #[test]
     fn no_card_is_not_waited_for() {
         let network = network();
         network.state().configured.clear();
-        network.wait(LONG, LONG);
+        network.wait(Patience { address: LONG, carrier: LONG });
     }
 
     #[test]
@@ -216,7 +219,7 @@ mod tests {
                 network.state().configured.insert("vmimage-none".to_owned(), true);
                 network.0.changed.notify_all();
             });
-            network.wait(LONG, LONG);
+            network.wait(Patience { address: LONG, carrier: LONG });
             assert!(has_address.load(Ordering::SeqCst));
         });
     }

@@ -1,6 +1,7 @@
 //! The end: every process is asked to go, then made to; what is on disks is written; the machine stops.
 
 use std::fs;
+use std::path::Path;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -10,24 +11,35 @@ use rustix::system::{RebootCommand, reboot};
 use crate::init::console::say;
 use crate::init::mounts;
 use crate::init::supervise::Action;
+use crate::init::words::Words;
 
+/// The firmware's tables, where there are some; and the kernel's word against them.
+const ACPI: &str = "/sys/firmware/acpi/tables";
+const OFF: &str = "vmimage.off";
 /// How long processes that are left may take.
 const GRACE: Duration = Duration::from_secs(2);
 
 /// Stop the machine. Returns only if the kernel refuses.
-pub(crate) fn end(action: Action) {
+pub(crate) fn end(action: Action, words: &Words) {
     end_processes();
     rustix::fs::sync();
     mounts::release();
     rustix::fs::sync();
     say(format_args!("{}", action.done()));
     let command = match action {
-        Action::PowerOff => RebootCommand::PowerOff,
-        Action::Restart => RebootCommand::Restart,
+        Action::PowerOff if can_power_off(words) => RebootCommand::PowerOff,
+        // A monitor ends where such a machine restarts.
+        Action::PowerOff | Action::Restart => RebootCommand::Restart,
     };
     if let Err(error) = reboot(command) {
         say(format_args!("the kernel does not stop the machine: {error}"));
     }
+}
+
+/// Whether the kernel knows how: of x86 by ACPI alone, elsewhere by the firmware.
+fn can_power_off(words: &Words) -> bool {
+    let knows_how = !cfg!(target_arch = "x86_64") || Path::new(ACPI).exists();
+    knows_how && words.value(OFF) != Some("reboot")
 }
 
 fn end_processes() {
@@ -51,4 +63,14 @@ fn processes() -> impl Iterator<Item = Pid> {
         let has_program = fs::read_link(entry.path().join("exe")).is_ok();
         (pid != getpid() && has_program).then_some(pid)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_machine_restarts_where_it_is_told_so() {
+        assert!(!can_power_off(&Words::parse("quiet vmimage.off=reboot")));
+    }
 }

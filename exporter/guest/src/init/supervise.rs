@@ -1,9 +1,9 @@
-//! The service: started, started again when it fails, stopped when the machine stops.
+//! The service: started, watched, started again when it fails, stopped when the machine stops.
 
-use std::fmt::{self, Display};
-use std::io;
+use std::fs::File;
+use std::io::{self, Read};
 use std::process::{Command, Stdio};
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -11,9 +11,16 @@ use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Pid, Signal, WaitStatus, kill_process};
 
 use crate::choice;
-use crate::init::console::{self, say, say_error};
+use crate::init::checks::Checks;
+use crate::init::console::{self, Log, say, say_error};
+use crate::init::ending::{Ending, NOT_SET_UP};
+use crate::init::health::Health;
 use crate::init::launch;
 use crate::init::service::Service;
+use crate::init::signals;
+use crate::init::standing::Board;
+use crate::init::status;
+use crate::init::told::OnCrash;
 
 /// Between a failure and the next start: at first, and at most.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -22,6 +29,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 const GOOD_RUN: Duration = Duration::from_secs(10);
 /// How long the service may take to stop, as in a container.
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
+/// The longest reason why a program could not be started.
+const REPORT_MAX: u64 = 4096;
 
 /// What the machine can be made to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +57,15 @@ pub(crate) enum Event {
     Asked(Action),
 }
 
+/// What others in process 1 have to do with the service: they read its output and how it stands, and ask for what they want.
+#[derive(Clone)]
+pub(crate) struct Desk {
+    pub(crate) log: Log,
+    pub(crate) board: Board,
+    #[allow(dead_code, reason = "the agent asks")]
+    pub(crate) events: Sender<Event>,
+}
+
 /// What ends a wait for an event.
 enum Outcome {
     Asked(Action),
@@ -55,54 +73,54 @@ enum Outcome {
     TimedOut,
 }
 
-/// How the service ended.
-#[derive(Debug, PartialEq, Eq)]
-enum Ending {
-    Code(i32),
-    Killed(i32),
-}
-
-impl Display for Ending {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Code(code) => write!(f, "ended with exit code {code}"),
-            Self::Killed(signal) => write!(f, "was ended by signal {signal}"),
-        }
-    }
-}
-
 /// Keeps the service running.
 pub(crate) struct Supervisor {
     service: Service,
+    on_crash: OnCrash,
+    has_terminal: bool,
+    desk: Desk,
     inbox: Receiver<Event>,
+    /// Of the run that goes on.
+    checks: Option<Checks>,
 }
 
 impl Supervisor {
-    pub(crate) fn new(service: Service, inbox: Receiver<Event>) -> Self {
-        Self { service, inbox }
+    pub(crate) fn new(
+        service: Service,
+        on_crash: OnCrash,
+        has_terminal: bool,
+        desk: Desk,
+        inbox: Receiver<Event>,
+    ) -> Self {
+        Self { service, on_crash, has_terminal, desk, inbox, checks: None }
     }
 
     /// Until the machine is to stop, which the end of a service that did not fail means too.
-    pub(crate) fn run(&self) -> Action {
+    pub(crate) fn run(mut self) -> Action {
         let (mut pause, mut is_up) = (FIRST_PAUSE, false);
         loop {
             let started = Instant::now();
-            let ending = match self.start() {
-                Ok(pid) => match self.follow(pid, &mut is_up) {
-                    Outcome::Asked(action) => {
-                        self.stop(pid);
-                        return action;
-                    }
-                    Outcome::Ended(Ending::Code(0)) => {
-                        say(format_args!("service: is done"));
-                        say_error(choice::say_good());
-                        return Action::PowerOff;
-                    }
-                    Outcome::Ended(ending) => ending.to_string(),
-                    Outcome::TimedOut => continue,
-                },
-                Err(error) => format!("cannot be started: {error}"),
+            let ending = match self.run_once(&mut is_up) {
+                Outcome::Asked(action) => return action,
+                Outcome::Ended(ending) => ending,
+                Outcome::TimedOut => continue,
             };
+            if ending.is_good() {
+                say(format_args!("service: {ending}"));
+                say_error(choice::say_good());
+                return Action::PowerOff;
+            }
+            match self.on_crash {
+                OnCrash::PowerOff => {
+                    say(format_args!("service: {ending}"));
+                    return Action::PowerOff;
+                }
+                OnCrash::Halt => {
+                    say(format_args!("service: {ending}; the machine stays as it is"));
+                    return Self::wait(&self.inbox);
+                }
+                OnCrash::Restart => {}
+            }
             if started.elapsed() >= GOOD_RUN {
                 pause = FIRST_PAUSE;
             }
@@ -114,8 +132,47 @@ impl Supervisor {
         }
     }
 
+    /// Until the service has ended, also by a wish to stop.
+    fn run_once(&mut self, is_up: &mut bool) -> Outcome {
+        let outcome = match self.start() {
+            Ok((pid, reason)) => self.attend(pid, &reason, is_up),
+            Err(error) => Outcome::Ended(Ending::Failed(NOT_SET_UP, format!("cannot be started: {error}"))),
+        };
+        self.checks = None;
+        if let Outcome::Ended(ending) = &outcome {
+            self.note(ending);
+        }
+        outcome
+    }
+
+    fn attend(&mut self, pid: Pid, reason: &[u8], is_up: &mut bool) -> Outcome {
+        match self.follow(pid, is_up) {
+            Outcome::Ended(Ending::Code(code)) => {
+                let failure = launch::failure(reason, code.try_into().unwrap_or(NOT_SET_UP));
+                Outcome::Ended(failure.unwrap_or(Ending::Code(code)))
+            }
+            Outcome::Asked(action) => {
+                self.checks = None;
+                if let Some(ending) = self.stop(pid) {
+                    self.note(&ending);
+                }
+                Outcome::Asked(action)
+            }
+            outcome => outcome,
+        }
+    }
+
+    /// Tell of an end all who want to know.
+    fn note(&self, ending: &Ending) {
+        self.desk.board.change(|standing| {
+            (standing.pid, standing.health) = (None, None);
+            standing.ending = Some(ending.clone());
+        });
+        say_error(status::tell(ending));
+    }
+
     /// Until the service ends or the machine is to stop. Once it has run for a while it is up.
-    fn follow(&self, pid: Pid, is_up: &mut bool) -> Outcome {
+    fn follow(&mut self, pid: Pid, is_up: &mut bool) -> Outcome {
         if !*is_up {
             match self.next(Some(pid), Some(GOOD_RUN)) {
                 Outcome::TimedOut => *is_up = true,
@@ -140,110 +197,101 @@ impl Supervisor {
     }
 
     /// The process that becomes the service, its output on the console: by pipes, which `/dev/stdout` can be
-    /// opened through.
-    fn start(&self) -> io::Result<Pid> {
-        let (stdout, stdout_writer) = pipe_with(PipeFlags::CLOEXEC)?;
-        let (stderr, stderr_writer) = pipe_with(PipeFlags::CLOEXEC)?;
+    /// opened through. And why it does not become the service, if so.
+    fn start(&mut self) -> io::Result<(Pid, Vec<u8>)> {
+        let (report, report_writer) = launch::report()?;
         let mut command = Command::new("/proc/self/exe");
-        command.arg(launch::ROLE).stdin(Stdio::null()).stdout(stdout_writer).stderr(stderr_writer);
+        command.arg(launch::ROLE).stdin(report_writer);
+        let pipes = if self.has_terminal { vec![] } else { self.connect(&mut command)? };
         let child = command.spawn()?;
-        for pipe in [stdout, stderr] {
-            thread::spawn(move || console::copy(pipe));
+        // With it go the writing ends of this process.
+        drop(command);
+        for pipe in pipes {
+            let log = self.desk.log.clone();
+            thread::spawn(move || console::copy(pipe, &log));
         }
+        let mut reason = Vec::new();
+        File::from(report).take(REPORT_MAX).read_to_end(&mut reason)?;
         // Waited for by number, as every child: see `power::reap`.
-        Ok(Pid::from_child(&child))
+        let pid = Pid::from_child(&child);
+        self.checks = Checks::of(&self.service);
+        let health = self.checks.as_ref().map(|_| Health::Starting);
+        self.desk.board.change(|standing| {
+            (standing.pid, standing.health) = (Some(pid), health);
+            standing.starts += 1;
+        });
+        Ok((pid, reason))
     }
 
-    /// Wait for the end of `pid`, a wish to stop, or until `timeout` has passed.
-    fn next(&self, pid: Option<Pid>, timeout: Option<Duration>) -> Outcome {
+    fn connect(&self, command: &mut Command) -> io::Result<Vec<std::os::fd::OwnedFd>> {
+        let (stdout, stdout_writer) = pipe_with(PipeFlags::CLOEXEC)?;
+        let (stderr, stderr_writer) = pipe_with(PipeFlags::CLOEXEC)?;
+        command.stdout(Stdio::from(stdout_writer)).stderr(Stdio::from(stderr_writer));
+        Ok(vec![stdout, stderr])
+    }
+
+    /// Wait for the end of `pid`, a wish to stop, or until `timeout` has passed; meanwhile health is checked.
+    fn next(&mut self, pid: Option<Pid>, timeout: Option<Duration>) -> Outcome {
         let start = Instant::now();
         loop {
             let left = timeout.map(|timeout| timeout.saturating_sub(start.elapsed()));
-            let event = match left {
-                Some(left) => self.inbox.recv_timeout(left),
+            let due = self.checks.as_mut().map(Checks::act);
+            let event = match left.into_iter().chain(due).min() {
+                Some(wait) => self.inbox.recv_timeout(wait),
                 None => self.inbox.recv().map_err(RecvTimeoutError::from),
             };
             match event {
                 Ok(Event::Asked(action)) => return Outcome::Asked(action),
                 Ok(Event::Ended(ended, status)) if Some(ended) == pid => {
-                    return Outcome::Ended(ending(status));
+                    return Outcome::Ended(Ending::of(status));
                 }
-                Ok(Event::Ended(..)) => {}
-                Err(_) => return Outcome::TimedOut,
+                Ok(Event::Ended(ended, status)) => self.note_check(ended, status),
+                Err(_) if left.is_none_or(|left| left.is_zero()) && due.is_none() => {
+                    return Outcome::TimedOut;
+                }
+                Err(_) if timeout.is_some_and(|timeout| start.elapsed() >= timeout) => {
+                    return Outcome::TimedOut;
+                }
+                Err(_) => {}
             }
         }
     }
 
-    /// Ask the service to end, and make it.
-    fn stop(&self, pid: Pid) {
-        let asked = &self.service.stop_signal;
-        let signal = signal(asked).unwrap_or_else(|| {
+    fn note_check(&mut self, ended: Pid, status: WaitStatus) {
+        let changed = self.checks.as_mut().and_then(|checks| checks.ended(ended, status));
+        if let Some(health) = changed {
+            say(format_args!("service: is {health}"));
+            self.desk.board.change(|standing| standing.health = Some(health));
+        }
+    }
+
+    /// Ask the service to end, and make it. Returns how it ended, if the kernel has said so in time.
+    fn stop(&mut self, pid: Pid) -> Option<Ending> {
+        let asked = self.service.stop_signal();
+        let signal = signals::named(asked).unwrap_or_else(|| {
             say(format_args!("service: unknown stop signal {asked}, SIGTERM is sent"));
             Signal::TERM
         });
         say(format_args!("service: stopping"));
         let _ = kill_process(pid, signal);
-        let start = Instant::now();
-        while let Some(left) = STOP_TIMEOUT.checked_sub(start.elapsed()) {
-            match self.next(Some(pid), Some(left)) {
-                Outcome::Ended(ending) => return say(format_args!("service: {ending}")),
-                // Stopping already.
-                Outcome::Asked(_) => {}
-                Outcome::TimedOut => break,
-            }
+        if let Some(ending) = self.ended_within(pid, STOP_TIMEOUT) {
+            say(format_args!("service: {ending}"));
+            return Some(ending);
         }
         say(format_args!("service: did not stop within {} s, killed", STOP_TIMEOUT.as_secs()));
         let _ = kill_process(pid, Signal::KILL);
+        self.ended_within(pid, Duration::from_secs(1))
     }
-}
 
-fn ending(status: WaitStatus) -> Ending {
-    match (status.exit_status(), status.terminating_signal()) {
-        (Some(code), _) => Ending::Code(code),
-        (None, signal) => Ending::Killed(signal.unwrap_or_default()),
-    }
-}
-
-/// A signal by name (`SIGQUIT`, `QUIT`) or number; SIGTERM if none is named.
-fn signal(name: &str) -> Option<Signal> {
-    const NAMES: [(&str, Signal); 12] = [
-        ("", Signal::TERM),
-        ("TERM", Signal::TERM),
-        ("INT", Signal::INT),
-        ("QUIT", Signal::QUIT),
-        ("HUP", Signal::HUP),
-        ("KILL", Signal::KILL),
-        ("USR1", Signal::USR1),
-        ("USR2", Signal::USR2),
-        ("WINCH", Signal::WINCH),
-        ("ABORT", Signal::ABORT),
-        ("ABRT", Signal::ABORT),
-        ("PWR", Signal::POWER),
-    ];
-    if let Ok(number) = name.parse() {
-        return Signal::from_named_raw(number);
-    }
-    let name = name.to_ascii_uppercase();
-    let short = name.strip_prefix("SIG").unwrap_or(&name);
-    NAMES.iter().find(|(known, _)| *known == short).map(|(_, signal)| *signal)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn signals_are_known_by_name_and_number() {
-        for (name, expected) in [
-            ("", Some(Signal::TERM)),
-            ("SIGTERM", Some(Signal::TERM)),
-            ("quit", Some(Signal::QUIT)),
-            ("SIGWINCH", Some(Signal::WINCH)),
-            ("3", Some(Signal::QUIT)),
-            ("SIGRTMIN+3", None),
-            ("0", None),
-        ] {
-            assert_eq!(signal(name), expected, "{name}");
+    fn ended_within(&mut self, pid: Pid, timeout: Duration) -> Option<Ending> {
+        let start = Instant::now();
+        loop {
+            match self.next(Some(pid), Some(timeout.saturating_sub(start.elapsed()))) {
+                Outcome::Ended(ending) => return Some(ending),
+                // Stopping already.
+                Outcome::Asked(_) => {}
+                Outcome::TimedOut => return None,
+            }
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The exchange: discover, request, and later renew (RFC 2131, section 4.4).
 
-use std::fs::File;
-use std::io::{self, Read};
+use std::hash::{BuildHasher, RandomState};
+use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -15,7 +15,7 @@ use crate::init::console::say;
 const SERVER_PORT: u16 = 67;
 const CLIENT_PORT: u16 = 68;
 /// How long the first question waits for its answer, and the longest of them.
-const FIRST_WAIT: Duration = Duration::from_secs(2);
+const FIRST_WAIT: Duration = Duration::from_secs(1);
 const LONGEST_WAIT: Duration = Duration::from_secs(64);
 /// Between two tries to renew, at least.
 const RETRY: Duration = Duration::from_secs(60);
@@ -63,7 +63,7 @@ impl<'a> Client<'a> {
 
     fn discover(&self, wait: Duration) -> io::Result<Option<Lease>> {
         let socket = self.socket(Ipv4Addr::UNSPECIFIED)?;
-        let query = self.query(MessageType::Discover)?;
+        let query = self.query(MessageType::Discover);
         let offer = self.ask(&socket, Ipv4Addr::BROADCAST, &query, wait, |answer| {
             Lease::read(answer).filter(|_| answer.kind == MessageType::Offer)
         })?;
@@ -106,15 +106,14 @@ impl<'a> Client<'a> {
 
     fn renew(&self, lease: &Lease, server: Ipv4Addr) -> io::Result<Option<Reply>> {
         let socket = self.socket(lease.address)?;
-        let query = Query { own: Some(lease.address), ..self.query(MessageType::Request)? };
-        self.ask(&socket, server, &query, FIRST_WAIT * 2, reply)
+        let query = Query { own: Some(lease.address), ..self.query(MessageType::Request) };
+        self.ask(&socket, server, &query, FIRST_WAIT * 4, reply)
     }
 
-    fn query(&self, kind: MessageType) -> io::Result<Query<'_>> {
-        let mut xid = [0; 4];
-        File::open("/dev/urandom")?.read_exact(&mut xid)?;
-        let xid = u32::from_ne_bytes(xid);
-        Ok(Query { kind, xid, mac: self.mac, own: None, offered: None, hostname: &self.hostname })
+    fn query(&self, kind: MessageType) -> Query<'_> {
+        // As random as the kernel is at once: a machine that starts must not wait for more.
+        let xid = RandomState::new().hash_one(self.mac) as u32;
+        Query { kind, xid, mac: self.mac, own: None, offered: None, hostname: &self.hostname }
     }
 
     /// Send a query and take the first answer that `read` can use.

@@ -32,6 +32,11 @@ impl Index {
         Self { files: files.collect(), aliases: aliases.collect() }
     }
 
+    /// Whether there are none.
+    pub(super) fn is_empty(&self) -> bool {
+        self.files.is_empty()
+    }
+
     /// The names of the modules that `wanted`, an alias or a name, stands for.
     pub(super) fn find(&self, wanted: &str) -> impl Iterator<Item = &str> {
         // Most patterns are for other buses, which the part before the colon tells at once. Patterns may have

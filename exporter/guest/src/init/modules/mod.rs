@@ -15,6 +15,7 @@ use rustix::io::Errno;
 use rustix::system::{finit_module, init_module, uname};
 
 use crate::init::console::say_error;
+use crate::init::mounts;
 pub(crate) use glob::matches;
 use index::Index;
 
@@ -24,6 +25,12 @@ const COMPRESSED_FILE: i32 = 4;
 const UNPACKED_MAX: u64 = 256 << 20;
 /// Where files name modules for every boot (modules-load.d(5)).
 const ASKED: &str = "/etc/modules-load.d";
+/// The program that the kernel runs for a module it wants (proc_sys_kernel(5)).
+const MODPROBE: &str = "/proc/sys/kernel/modprobe";
+/// Modules without a device of their own, that go with a device: a card wants protocols, a share of 9p its file system.
+/// What kernels have built in is not among their modules.
+const COMPANIONS: [(&str, &[&str]); 2] =
+    [("virtio:d00000001", &["ipv6", "af_packet"]), ("virtio:d00000009", &["9p"])];
 
 /// The modules of the running kernel.
 pub(crate) struct Modules {
@@ -42,6 +49,17 @@ impl Modules {
         Self { directory, index, seen: HashSet::new() }
     }
 
+    /// Those of a kernel that has everything built in.
+    #[cfg(test)]
+    pub(crate) fn none() -> Self {
+        Self { directory: PathBuf::new(), index: Index::default(), seen: HashSet::new() }
+    }
+
+    /// Whether there is nothing that could be loaded.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.index.is_empty()
+    }
+
     /// Load those that the machine's files ask for.
     pub(crate) fn load_asked(&mut self) {
         asked(Path::new(ASKED)).iter().for_each(|name| self.load(name));
@@ -49,7 +67,7 @@ impl Modules {
 
     /// Load every module for an alias (a device's modalias, `net-pf-10`) or of a name, once.
     pub(crate) fn load(&mut self, alias: &str) {
-        if !self.seen.insert(alias.to_owned()) {
+        if self.is_empty() || !self.seen.insert(alias.to_owned()) {
             return;
         }
         let files: Vec<String> =
@@ -62,6 +80,8 @@ impl Modules {
                 );
             }
         }
+        let with_it = COMPANIONS.iter().filter(|(device, _)| alias.starts_with(device));
+        with_it.flat_map(|(_, names)| *names).for_each(|name| self.load(name));
     }
 }
 
@@ -78,6 +98,24 @@ fn asked(folder: &Path) -> Vec<String> {
 fn name(line: &str) -> Option<String> {
     let line = line.trim();
     (!line.is_empty() && !line.starts_with(['#', ';'])).then(|| line.replace('-', "_"))
+}
+
+/// Have the kernel run another program for the modules that it wants. Returns the one it ran; without modules it has none.
+pub(crate) fn replace_modprobe(program: &str) -> String {
+    let before = fs::read_to_string(MODPROBE).unwrap_or_default();
+    mounts::set(MODPROBE, program);
+    before.trim().to_owned()
+}
+
+/// Leave it to this program to load what the kernel wants, unless the image has one for that: without modules the kernel
+/// need not ask.
+pub(crate) fn serve_kernel(program: &str, modules: &Modules) {
+    let own = fs::read_to_string(MODPROBE).unwrap_or_default();
+    if modules.is_empty() {
+        mounts::set(MODPROBE, "\n");
+    } else if !Path::new(own.trim()).exists() {
+        mounts::set(MODPROBE, program);
+    }
 }
 
 /// As the kernel's `modprobe`: the exit code is all it looks at.

@@ -1,0 +1,129 @@
+//! The first program of all, where the disk has an initramfs of ours: it finds the root, and the root's init takes its place.
+//!
+//! ```text
+//! kernel ▶ /init: proc, sys, dev ▶ modules for the devices that are there ▶ the root ▶ init= of the root
+//! ```
+//!
+//! It keeps to the kernel's own words (Documentation/admin-guide/kernel-parameters.txt): `root=`, `rootfstype=`, `rootflags=`,
+//! `ro` and `rw`, `rootdelay=`, `init=`. If a step fails, it says which and ends, and the kernel does as `panic=` says.
+
+mod loop_device;
+mod mount;
+mod root;
+mod superblock;
+mod switch;
+
+use std::convert::Infallible;
+use std::ffi::OsString;
+use std::fs;
+use std::io;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Command, ExitCode};
+use std::time::{Duration, Instant};
+
+use crate::init::console::{self, say};
+use crate::init::devices::Devices;
+use crate::init::modules::{self, Modules};
+use crate::init::mounts;
+use crate::init::words::Words;
+use root::Root;
+
+/// Where the kernel starts this program from.
+const PROGRAM: &str = "/init";
+/// How long the root may take to appear, unless `rootdelay=` says otherwise.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// What the kernel starts where no `init=` says otherwise: the first that is there.
+const INITS: [&str; 4] = ["/sbin/init", "/etc/init", "/bin/init", "/bin/sh"];
+
+/// Whether the first process finds itself in an initramfs, by its name and what it is on.
+pub(crate) fn is_here(program: Option<OsString>) -> bool {
+    program.is_some_and(|program| program == PROGRAM) && mounts::is_in_memory("/")
+}
+
+/// As process 1.
+pub(crate) fn run(arguments: &[OsString]) -> ExitCode {
+    let Err(error) = start_root(arguments);
+    say(format_args!("the machine does not start: {error}"));
+    ExitCode::FAILURE
+}
+
+/// Every step, in its order. Returns only if one has failed.
+fn start_root(arguments: &[OsString]) -> Result<Infallible, String> {
+    mounts::needed_first();
+    mounts::needed("/sys");
+    console::open();
+    let words = Words::read();
+    let root = Root::parse(words.value("root").unwrap_or_default())?;
+    // What the kernel asks for while it mounts, this program loads from here.
+    let modprobe = modules::replace_modprobe(PROGRAM);
+    let mut modules = Modules::read();
+    let device = find(&root, &mut modules, patience(&words))?;
+    mount::root(&device, &words, &mut modules)?;
+    modules::replace_modprobe(&modprobe);
+    switch::to(mount::SYSROOT)?;
+    start_init(words.value("init"), arguments)
+}
+
+fn patience(words: &Words) -> Duration {
+    let seconds = words.value("rootdelay").and_then(|seconds| seconds.parse().ok());
+    seconds.map_or(PATIENCE, Duration::from_secs)
+}
+
+/// Load modules for the devices that are there, and for those that come, until the root is among them.
+fn find(root: &Root, modules: &mut Modules, patience: Duration) -> Result<std::path::PathBuf, String> {
+    let devices = Devices::listen();
+    modules.load_asked();
+    devices.load(modules);
+    let start = Instant::now();
+    loop {
+        if let Some(found) = root.find(modules)? {
+            return Ok(found);
+        }
+        let left = patience.saturating_sub(start.elapsed());
+        if left.is_zero() {
+            return Err(format!("{root}: not there; {}", there_is()));
+        }
+        if let Some(alias) = devices.next(left).and_then(|device| device.modalias) {
+            modules.load(&alias);
+        }
+    }
+}
+
+/// What could have been meant.
+fn there_is() -> String {
+    let names = root::block_devices();
+    let shown: Vec<_> = names.iter().filter_map(|name| root::show(name)).collect();
+    match shown.is_empty() {
+        true => "there is no disk: has the kernel a driver for it, and the initramfs its module?".to_owned(),
+        false => format!("there is {}", shown.join(", ")),
+    }
+}
+
+fn start_init(asked: Option<&str>, arguments: &[OsString]) -> Result<Infallible, String> {
+    let default = || INITS.iter().copied().find(|init| fs::symlink_metadata(init).is_ok());
+    let init = asked.or_else(default).ok_or("the root has no /sbin/init: name one by init=")?;
+    let error = Command::new(init).args(arguments).exec();
+    let hint = match error.kind() {
+        io::ErrorKind::NotFound if !Path::new(init).exists() => ": not in the root",
+        _ => "",
+    };
+    Err(format!("{init}: cannot be started: {error}{hint}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_on_a_disk_is_in_no_initramfs() {
+        assert!(!is_here(Some("/sbin/init".into())) && !is_here(None));
+    }
+
+    #[test]
+    fn the_root_is_waited_for_as_asked() {
+        assert_eq!(patience(&Words::parse("root=/dev/vda")), PATIENCE);
+        assert_eq!(patience(&Words::parse("rootdelay=3")), Duration::from_secs(3));
+        assert_eq!(patience(&Words::parse("rootdelay=soon")), PATIENCE);
+    }
+}
