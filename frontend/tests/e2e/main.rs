@@ -36,6 +36,7 @@ mod layout_rows;
 mod layouts;
 mod loaders;
 mod microvm;
+mod microvm_agent;
 mod microvm_files;
 mod microvm_input;
 mod microvm_machines;
