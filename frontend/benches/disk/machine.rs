@@ -64,11 +64,11 @@ fn print(report: &mut Report) {
     println!("{table}");
 }
 
-fn project() -> PathBuf {
+pub(crate) fn project() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-fn vmimage() -> Result<PathBuf> {
+pub(crate) fn vmimage() -> Result<PathBuf> {
     let vmimage = project().join("out/vmimage").canonicalize();
     Ok(vmimage.map_err(|error| format!("out/vmimage: {error}: run make out/vmimage"))?)
 }

@@ -16,6 +16,7 @@ mod frontend;
 mod growth;
 mod machine;
 mod measure;
+mod microvm;
 mod stable;
 mod synthetic;
 mod table;
@@ -73,6 +74,8 @@ enum Part {
     Update,
     /// An ext4 that is laid out as that of the last build
     Stable,
+    /// From QEMU's start to the program of an image
+    Microvm,
 }
 
 impl Options {
@@ -146,6 +149,9 @@ fn parts(options: &Options, work: &Path, report: &mut Report) -> Result<()> {
     }
     if wanted(Part::Stable) {
         stable::run(options, work, report)?;
+    }
+    if wanted(Part::Microvm) {
+        microvm::run(options, work, report)?;
     }
     Ok(())
 }

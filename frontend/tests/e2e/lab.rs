@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::LazyLock;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant, SystemTime};
@@ -121,6 +121,19 @@ pub(crate) struct Report {
 }
 
 impl Report {
+    /// What a console has of it, to its end and with the token of this boot.
+    #[track_caller]
+    pub(crate) fn read(console: String, token: &str) -> Self {
+        let facts =
+            console.lines().filter_map(|line| line.trim_end().split_once("report:")?.1.split_once('='));
+        let facts = facts.map(|(name, value)| (name.to_owned(), value.trim().to_owned())).collect();
+        let report = Self { facts, console };
+        let console = report.console();
+        assert!(report.facts.contains_key("end"), "the machine did not report to the end:\n{console}");
+        assert_eq!(report.get("token"), token, "a report, but not from this boot:\n{console}");
+        report
+    }
+
     #[track_caller]
     pub(crate) fn get(&self, fact: &str) -> &str {
         self.facts.get(fact).unwrap_or_else(|| panic!("the machine reported no {fact}: {:?}", self.facts))
@@ -176,14 +189,7 @@ fn report_of(
 ) -> Report {
     let token = nonce();
     machine(&mut command, disk, firmware, &format!("{told}{token}")).args(args);
-    let console = run_for(&mut command, limit);
-    let facts = console.lines().filter_map(|line| line.trim_end().split_once("report:")?.1.split_once('='));
-    let facts = facts.map(|(name, value)| (name.to_owned(), value.trim().to_owned())).collect();
-    let report = Report { facts, console };
-    let console = report.console();
-    assert!(report.facts.contains_key("end"), "the machine did not report to the end:\n{console}");
-    assert_eq!(report.get("token"), token, "a report, but not from this boot:\n{console}");
-    report
+    Report::read(run_for(&mut command, limit), &token)
 }
 
 /// Boot a disk, tell the machine what it is to do, and pull the plug so long after it has printed a word.
@@ -219,6 +225,11 @@ fn machine<'a>(command: &'a mut Command, disk: &Path, firmware: &str, told: &str
     command.env("VMIMAGE_ACCEL", accel());
     command.arg("run").arg(disk).args([firmware, "--memory", "1G", "--cpus", "1", "--qemu-arg=-smbios"]);
     command.arg(format!("--qemu-arg=type=1,serial={told}"));
+    with_processor(command)
+}
+
+/// Of all that can be emulated, what is fast.
+pub(crate) fn with_processor(command: &mut Command) -> &mut Command {
     if accel() == "tcg" {
         command.args(["--qemu-arg=-cpu", &format!("--qemu-arg={EMULATED_CPU}")]);
     }
@@ -227,6 +238,13 @@ fn machine<'a>(command: &'a mut Command, disk: &Path, firmware: &str, told: &str
 
 /// Run a command for at most `limit`; what it printed. The machine must end by itself.
 fn run_for(command: &mut Command, limit: Duration) -> String {
+    let (status, console) = run_to_end(command, limit);
+    assert!(status.success(), "{command:?}: {status}:\n{console}");
+    console
+}
+
+/// The same, however it ends; how it did.
+pub(crate) fn run_to_end(command: &mut Command, limit: Duration) -> (ExitStatus, String) {
     let mut child =
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn().unwrap();
     let mut stdout = child.stdout.take().unwrap();
@@ -248,11 +266,8 @@ fn run_for(command: &mut Command, limit: Duration) -> String {
         std::thread::sleep(Duration::from_millis(100));
     };
     let console = reader.join().unwrap();
-    assert!(
-        ended.is_some_and(|status| status.success()),
-        "{command:?}: {ended:?} after {limit:?}:\n{console}"
-    );
-    console
+    let Some(status) = ended else { panic!("{command:?}: has not ended after {limit:?}:\n{console}") };
+    (status, console)
 }
 
 /// Run a command until it has printed `word`, then end it; at most for `limit`. What it printed.

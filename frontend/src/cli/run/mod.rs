@@ -1,7 +1,8 @@
-//! `vmimage run`: boots a disk in QEMU, with its console in this terminal.
+//! `vmimage run`: boots a disk or a microVM in QEMU, with its console in this terminal.
 
 pub(crate) mod accel;
 pub(crate) mod firmware;
+mod microvm;
 pub(crate) mod probe;
 mod publish;
 pub(crate) mod qemu;
@@ -29,23 +30,25 @@ use firmware::{Pflash, QemuFirmware};
 use publish::Publish;
 use watch::Ended;
 
-/// Boot a disk in QEMU, with its serial console in this terminal.
+/// Boot a disk or a microVM in QEMU, with its serial console in this terminal.
 ///
 /// The machine has a virtio disk, a virtio network card behind user-mode NAT and a random number generator.
+/// The exit code is QEMU's; of a microVM it is that of the image's program, and 125 if the machine has told none.
 /// KVM is used if it really works, else emulation: a tiny machine is run for a moment to find out, and a machine that
 /// KVM does not bring to life is started again.
 /// Leave the console with Ctrl-A X.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
-    /// The disk, in any format that QEMU reads: told by what is in the file, not by its name; or an OVF folder
+    /// The disk, in any format that QEMU reads: told by what is in the file, not by its name; or an OVF folder, or that
+    /// of a microVM
     file: PathBuf,
-    /// Memory of the machine
-    #[arg(short, long, value_name = "SIZE", default_value = "1G")]
-    memory: String,
-    /// Number of processors
-    #[arg(short, long, value_name = "N", default_value_t = 2)]
-    cpus: u16,
+    /// Memory of the machine [default: 1G; of a microVM what its vm.json says]
+    #[arg(short, long, value_name = "SIZE")]
+    memory: Option<String>,
+    /// Number of processors [default: 2; of a microVM what its vm.json says]
+    #[arg(short, long, value_name = "N")]
+    cpus: Option<u16>,
     /// Forward a port of this host to one of the machine, on 127.0.0.1 unless an address is given
     #[arg(short, long, value_name = "[IP:]HOST:GUEST[/tcp|udp]")]
     publish: Vec<Publish>,
@@ -61,6 +64,12 @@ pub(crate) struct Args {
     /// Boot with UEFI firmware that only starts what Microsoft's keys have signed
     #[arg(long, group = "firmware")]
     secure_boot: bool,
+    /// What a microVM's machine is; by default q35, on arm64 virt
+    #[arg(long, value_enum, value_name = "MACHINE")]
+    machine: Option<microvm::Board>,
+    /// Listen on this Unix socket for clients of a microVM's agent
+    #[arg(long, value_name = "SOCKET")]
+    agent: Option<PathBuf>,
     /// Throw the machine's writes away: the file stays as it is
     #[arg(long)]
     snapshot: bool,
@@ -84,12 +93,21 @@ Examples:
   vmimage run web.qcow2 -p 8080:80 -p 2222:22      http://localhost:8080, ssh -p 2222 localhost
   vmimage run web.qcow2 --snapshot --secure-boot   throw writes away, enforce signatures
   vmimage run web.qcow2 --qemu-arg=-no-reboot      end when the machine reboots
+  vmimage run web -p 8080:80                       a folder of --format microvm: its program in a machine of its own
   vmimage run web.qcow2 --dry-run                  see the QEMU command";
 
-/// Boots the disk.
+/// Memory and processors of a machine of which nothing is said.
+const MEMORY: &str = "1G";
+const CPUS: u16 = 2;
+
+/// Boots the disk or the microVM.
 ///
 /// Where there is nothing to decide any more this process becomes QEMU, so QEMU's exit code and signals are its own.
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
+    if microvm::is_microvm(&args.file) {
+        return microvm::run(args);
+    }
+    refuse_what_is_for_microvms(args)?;
     let image = DiskInfo::read(&args.file)?;
     check_alone(&args.file)?;
     let machine = Machine::new(args, image.format)?;
@@ -116,7 +134,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     if (args.accel, machine.accel) != (AccelChoice::Auto, Accel::Kvm) {
         return machine.become_qemu(command);
     }
-    match watch::run(command, keeps_writes)? {
+    match watch::run(command, keeps_writes, watch::KERNEL)? {
         Ended::By(code) => Ok(code),
         Ended::Useless(reason) => {
             let machine = Machine { accel: Accel::Tcg, ..machine };
@@ -124,6 +142,15 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
             tell_line(format_args!("{reason}; the disk is untouched, booting it again with {accel}"));
             machine.become_qemu(machine.command(args))
         }
+    }
+}
+
+fn refuse_what_is_for_microvms(args: &Args) -> Result<()> {
+    let asked = [(args.machine.is_some(), "--machine"), (args.agent.is_some(), "--agent")];
+    match asked.into_iter().find(|(is_asked, _)| *is_asked) {
+        Some((_, flag)) => Err(Error::user(format!("{flag}: {} is no microVM", args.file.display()))
+            .with_hint("build one: --profile microvm --format microvm")),
+        None => Ok(()),
     }
 }
 
@@ -171,7 +198,8 @@ impl Machine {
         let secure = matches!(self.firmware, QemuFirmware::SecureBoot(_));
         command.args(["-machine", qemu::machine(self.arch, secure)]);
         command.args(self.accel.arguments());
-        command.args(["-m", &args.memory, "-smp", &args.cpus.to_string()]);
+        let memory = args.memory.as_deref().unwrap_or(MEMORY);
+        command.args(["-m", memory, "-smp", &args.cpus.unwrap_or(CPUS).to_string()]);
         match &self.firmware {
             QemuFirmware::Bios => {}
             QemuFirmware::Uefi(pflash) => add_pflash(&mut command, pflash),
@@ -188,7 +216,9 @@ impl Machine {
             // Without a word QEMU adds a card of its own.
             command.args(["-nic", "none"]);
         } else {
-            add_network(&mut command, &args.publish);
+            add_forwards(&mut command, &args.publish);
+            // Without its boot ROM the card cannot hold up a failed boot with attempts to boot from the network.
+            command.args(["-device", "virtio-net-pci,netdev=net,romfile="]);
         }
         command.args(["-device", "virtio-rng-pci", "-serial", "mon:stdio"]);
         match args.graphics {
@@ -247,11 +277,10 @@ fn add_disk(command: &mut Command, machine: &Machine, snapshot: bool) {
     command.arg("-drive").arg(drive).args(["-device", &device]);
 }
 
-fn add_network(command: &mut Command, publish: &[Publish]) {
+/// User-mode NAT, `net`, with ports of this host that lead to the machine.
+fn add_forwards(command: &mut Command, publish: &[Publish]) {
     let forwards: String = publish.iter().map(|port| format!(",hostfwd={}", port.hostfwd())).collect();
     command.args(["-netdev", &format!("user,id=net{forwards}")]);
-    // Without its boot ROM the card cannot hold up a failed boot with attempts to boot from the network.
-    command.args(["-device", "virtio-net-pci,netdev=net,romfile="]);
 }
 
 /// A path as the value of a QEMU option, where a comma ends a value unless it is doubled.

@@ -4,7 +4,7 @@
 //! kernel, and one that does not get there is started again with emulation, as long as it has written nothing.
 
 use std::io;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Command, ExitCode, ExitStatus};
@@ -20,8 +20,9 @@ use crate::base::{Error, Result};
 
 /// How long a guest may take to its first sign of life. A kernel is read sooner even by emulation.
 const PATIENCE: Duration = Duration::from_secs(15);
-/// A guest that has read this many bytes is alive: firmware and GRUB's core for BIOS are far less, a kernel is more.
-const ALIVE: u64 = 1 << 20;
+/// A guest that has read this many bytes of its disk is alive: firmware and GRUB's core for BIOS are far less, a kernel
+/// is more.
+pub(super) const KERNEL: u64 = 1 << 20;
 /// A guest may start once more, as shim does when it writes boot entries; one that does so again and again has
 /// failed every time.
 const RESETS: usize = 3;
@@ -49,18 +50,19 @@ pub(super) enum Ended {
     Useless(String),
 }
 
-/// Runs QEMU with KVM and watches it. `keeps_writes`: what the guest writes stays on the disk.
+/// Runs QEMU with KVM and watches it. `keeps_writes`: what the guest writes stays on the disk; it is alive when it has read
+/// `life` bytes of its disks.
 ///
 /// # Errors
 /// If QEMU cannot be started, or KVM fails when the guest has already written to its disk.
-pub(super) fn run(mut command: Command, keeps_writes: bool) -> Result<Ended> {
+pub(super) fn run(mut command: Command, keeps_writes: bool, life: u64) -> Result<Ended> {
     let cannot = |error| Error::user("QEMU: cannot be started").because(error);
     let (ours, theirs) = UnixStream::pair().map_err(cannot)?;
     hand_over(&mut command, &theirs).map_err(cannot)?;
     let interrupt = Interrupt::catch().map_err(cannot)?;
     let running = interrupt.start(&mut command).map_err(cannot)?;
     drop(theirs);
-    let watch = std::thread::spawn(move || watch(ours, keeps_writes, PATIENCE));
+    let watch = std::thread::spawn(move || watch(ours, keeps_writes, life, PATIENCE));
     let status = running.wait().map_err(cannot)?;
     let interrupted = interrupt.finish();
     // The thread does nothing that panics.
@@ -78,17 +80,27 @@ fn broken(reason: &str) -> Error {
         .with_hint("run it by emulation, which is slower: --accel tcg")
 }
 
-/// Gives QEMU one end of the connection. It must not outlive this process, just as if it had taken its place.
-#[allow(unsafe_code, reason = "std's only way to do something between fork and exec")]
+/// Gives QEMU one end of the connection.
 fn hand_over(command: &mut Command, end: &UnixStream) -> io::Result<()> {
-    fcntl_setfd(end, FdFlags::empty())?;
-    let socket = format!("socket,id=watch,fd={}", end.as_raw_fd());
+    let socket = format!("socket,id=watch,fd={}", inherit(end)?);
     command.args(["-chardev", &socket, "-mon", "chardev=watch,mode=control"]);
+    end_with_this_process(command);
+    Ok(())
+}
+
+/// Lets the next program have this end of a connection; its number there.
+pub(super) fn inherit(end: &UnixStream) -> io::Result<RawFd> {
+    fcntl_setfd(end, FdFlags::empty())?;
+    Ok(end.as_raw_fd())
+}
+
+/// QEMU must not outlive this process, just as if it had taken its place.
+#[allow(unsafe_code, reason = "std's only way to do something between fork and exec")]
+pub(super) fn end_with_this_process(command: &mut Command) {
     // SAFETY: one system call, and nothing of this process' memory.
     unsafe {
         command.pre_exec(|| Ok(set_parent_process_death_signal(Some(Signal::TERM))?));
     }
-    Ok(())
 }
 
 fn has_crashed(status: ExitStatus) -> bool {
@@ -99,15 +111,15 @@ fn has_crashed(status: ExitStatus) -> bool {
 }
 
 /// As a shell has it: a signal counts from 128 on.
-fn exit_code(status: ExitStatus) -> ExitCode {
+pub(super) fn exit_code(status: ExitStatus) -> ExitCode {
     let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal)).unwrap_or(1);
     ExitCode::from(u8::try_from(code).unwrap_or(1))
 }
 
 /// Watches a guest to its end, and ends it if it never comes to life.
-fn watch(stream: UnixStream, keeps_writes: bool, patience: Duration) -> Verdict {
+fn watch(stream: UnixStream, keeps_writes: bool, life: u64, patience: Duration) -> Verdict {
     let Ok(mut qmp) = Qmp::connect(stream) else { return Verdict::Ended };
-    let mut guest = Guest { alive: false, resets: 0, deadline: Instant::now() + patience, patience };
+    let mut guest = Guest { alive: false, life, resets: 0, deadline: Instant::now() + patience, patience };
     let failed = loop {
         match guest.look(&mut qmp) {
             Ok(None) => {}
@@ -125,6 +137,8 @@ fn watch(stream: UnixStream, keeps_writes: bool, patience: Duration) -> Verdict 
 /// What is known of a guest.
 struct Guest {
     alive: bool,
+    /// What it has read when it is.
+    life: u64,
     resets: usize,
     deadline: Instant,
     patience: Duration,
@@ -138,7 +152,7 @@ impl Guest {
             return self.hear(&event, qmp);
         }
         if !self.alive {
-            self.alive = transferred(qmp)?.0 >= ALIVE;
+            self.alive = transferred(qmp)?.0 >= self.life;
         }
         if self.alive || Instant::now() < self.deadline {
             return Ok(None);
@@ -214,7 +228,7 @@ mod tests {
                 }
                 Some("quit") => return,
                 // A guest that is alive runs to its end.
-                Some("query-blockstats") if read >= ALIVE => return,
+                Some("query-blockstats") if read >= KERNEL => return,
                 _ => {}
             }
         }
@@ -225,7 +239,7 @@ mod tests {
         let events = events.to_vec();
         std::thread::scope(|scope| {
             scope.spawn(|| qemu(theirs, status, read, written, events));
-            watch(ours, true, Duration::from_secs(1))
+            watch(ours, true, KERNEL, Duration::from_secs(1))
         })
     }
 
@@ -249,7 +263,7 @@ mod tests {
         let reset = json!({"event": "RESET", "data": {"guest": true, "reason": "guest-reset"}});
         let pause = json!({"event": "STOP"});
         for events in [&[][..], std::slice::from_ref(&reset), &[pause]] {
-            assert_eq!(verdict("paused", ALIVE, 1, events), Verdict::Lived);
+            assert_eq!(verdict("paused", KERNEL, 1, events), Verdict::Lived);
         }
     }
 
@@ -257,6 +271,6 @@ mod tests {
     fn what_does_not_speak_has_ended() {
         let (ours, theirs) = UnixStream::pair().unwrap();
         drop(theirs);
-        assert_eq!(watch(ours, true, PATIENCE), Verdict::Ended);
+        assert_eq!(watch(ours, true, KERNEL, PATIENCE), Verdict::Ended);
     }
 }

@@ -1,0 +1,188 @@
+//! A microVM in QEMU: the folder of a build becomes a command line, and the end of the image's program this program's
+//! exit code.
+
+mod command;
+mod description;
+mod status;
+
+use std::io::IsTerminal;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+
+use clap::ValueEnum;
+use exporter::spec::Architecture;
+
+use super::accel::{Accel, AccelChoice};
+use super::watch::{self, Ended};
+use super::{Args, qemu};
+use crate::base::terminal::{self, tell_line};
+use crate::base::{Error, Result, child, shell};
+use description::Microvm;
+
+pub(super) use description::is_microvm;
+
+/// The exit code where the machine has told none, docker's for what never came to run.
+const NOT_TOLD: u8 = 125;
+/// What the guest has read of its disks when it is alive: its kernel comes from this host, so the first sector of a root is
+/// enough.
+const ALIVE: u64 = 1;
+
+/// What the machine is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Board {
+    /// A PC of today, with no more than what the microVM needs
+    #[value(name = "q35")]
+    Q35,
+    /// QEMU's own for microVMs, without PCI; its devices are told by ACPI
+    #[value(name = "microvm")]
+    Microvm,
+    /// The same with devices told on the kernel's command line, for kernels that can do that
+    #[value(name = "microvm,acpi=off")]
+    MicrovmWithoutAcpi,
+    /// QEMU's own for arm64
+    #[value(name = "virt")]
+    Virt,
+}
+
+impl Board {
+    /// As vm.json and the command line call it.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Q35 => "q35",
+            Self::Microvm => "microvm",
+            Self::MicrovmWithoutAcpi => "microvm,acpi=off",
+            Self::Virt => "virt",
+        }
+    }
+
+    /// The first that the architecture has.
+    fn usual(arch: Architecture) -> Self {
+        match arch {
+            Architecture::X86_64 => Self::Q35,
+            Architecture::Aarch64 => Self::Virt,
+        }
+    }
+}
+
+/// Boots the microVM in a folder.
+///
+/// # Errors
+/// If the folder is not what a build makes, or a flag is for disks.
+pub(super) fn run(args: &Args) -> Result<ExitCode> {
+    refuse_what_is_for_disks(args)?;
+    let microvm = Microvm::read(&args.file)?;
+    let arch = microvm.architecture;
+    let board = board(args, &microvm)?;
+    let qemu = qemu::find(arch)?;
+    let accel = args.accel.decide(arch, &qemu);
+    let machine = Machine { microvm, board, qemu, accel };
+    if args.dry_run {
+        // What would be told to this program is shown to whoever runs the command.
+        let command = machine.command(args, "file,path=/dev/stderr");
+        terminal::print_line(shell::show(&command))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    tell_line(format_args!("booting {} as {}, {accel}", args.file.display(), board.name()));
+    if std::io::stdin().is_terminal() {
+        tell_line("leave the console with Ctrl-A X");
+    }
+    machine.boot(args)
+}
+
+/// A microVM has no firmware to choose and no screen.
+fn refuse_what_is_for_disks(args: &Args) -> Result<()> {
+    let asked = [
+        (args.bios, "--bios"),
+        (args.uefi, "--uefi"),
+        (args.secure_boot, "--secure-boot"),
+        (args.graphics, "--graphics"),
+    ];
+    match asked.into_iter().find(|(is_asked, _)| *is_asked) {
+        Some((_, flag)) => Err(Error::user(format!("{flag}: {} is a microVM", args.file.display()))
+            .with_hint("build a disk for it: --format qcow2")),
+        None => Ok(()),
+    }
+}
+
+fn board(args: &Args, microvm: &Microvm) -> Result<Board> {
+    let board = args.machine.unwrap_or_else(|| Board::usual(microvm.architecture));
+    if microvm.machines.iter().any(|name| name == board.name()) {
+        return Ok(board);
+    }
+    let message = format!("--machine {}: the kernel of {} cannot do it", board.name(), args.file.display());
+    Err(Error::user(message).with_hint(format!("it can do {}", microvm.machines.join(" and "))))
+}
+
+/// All that is decided before the command line can be written.
+struct Machine {
+    microvm: Microvm,
+    board: Board,
+    qemu: PathBuf,
+    accel: Accel,
+}
+
+impl Machine {
+    /// Runs it to its end, by emulation if it turns out that KVM does not.
+    fn boot(self, args: &Args) -> Result<ExitCode> {
+        match self.start(args)? {
+            (Ended::Useless(reason), _) => {
+                let machine = Self { accel: Accel::Tcg, ..self };
+                tell_line(format_args!(
+                    "{reason}; the root is untouched, booting it again with {}",
+                    machine.accel
+                ));
+                machine.start(args).map(|(_, told)| exit_code(told))
+            }
+            (Ended::By(_), told) => Ok(exit_code(told)),
+        }
+    }
+
+    /// Runs QEMU once; what the machine has told of its program's end.
+    fn start(&self, args: &Args) -> Result<(Ended, Option<status::End>)> {
+        let cannot =
+            |error| Error::user(format!("{}: cannot be started", self.qemu.display())).because(error);
+        let (ours, theirs) = UnixStream::pair().map_err(cannot)?;
+        let mut command =
+            self.command(args, &format!("socket,fd={}", watch::inherit(&theirs).map_err(cannot)?));
+        let reader = std::thread::spawn(move || status::read(ours));
+        let ended = match (args.accel, self.accel) {
+            (AccelChoice::Auto, Accel::Kvm) => watch::run(command, self.keeps_writes(args), ALIVE)?,
+            _ => {
+                watch::end_with_this_process(&mut command);
+                Ended::By(watch::exit_code(child::run(&mut command).map_err(cannot)?.status))
+            }
+        };
+        // QEMU had the only other copy: the reader comes to its end.
+        drop(theirs);
+        Ok((ended, reader.join().ok().flatten()))
+    }
+
+    fn keeps_writes(&self, args: &Args) -> bool {
+        !args.snapshot && self.microvm.drives.iter().any(|drive| !drive.read_only)
+    }
+
+    fn command(&self, args: &Args, status: &str) -> Command {
+        command::command(self, args, status)
+    }
+}
+
+/// That of the image's program, as docker has it.
+fn exit_code(told: Option<status::End>) -> ExitCode {
+    let Some(end) = told else {
+        tell_line("the machine ended without an exit status of its program");
+        return ExitCode::from(NOT_TOLD);
+    };
+    if let Some(error) = &end.error {
+        tell_line(format_args!("error: {error}"));
+    }
+    ExitCode::from(end.status)
+}
+
+/// The folder's own name of a file, for errors.
+fn shown(folder: &Path, name: &str) -> String {
+    folder.join(name).display().to_string()
+}
+
+#[cfg(test)]
+mod tests;

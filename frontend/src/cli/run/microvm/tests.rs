@@ -1,0 +1,178 @@
+//! A folder and what is typed → the exact QEMU command, or an error in one line.
+
+use std::fs;
+use std::path::Path;
+
+use clap::Parser;
+use serde_json::{Value, json};
+
+use super::*;
+
+#[derive(Parser)]
+struct Typed {
+    #[command(flatten)]
+    args: Args,
+}
+
+fn typed(words: &str) -> Args {
+    Typed::parse_from(std::iter::once("run").chain(words.split_whitespace())).args
+}
+
+fn description() -> Value {
+    json!({
+        "version": 1, "name": "web", "architecture": "x86_64", "cpus": 2, "memory_mib": 192,
+        "kernel": "vmlinuz", "initramfs": "initramfs", "cmdline": "root=/dev/vda rw",
+        "drives": [{"id": "root", "file": "root.raw", "format": "raw", "read_only": false}],
+        "ports": ["80/tcp"], "agent": "io.vmimage.agent", "status": "io.vmimage.status",
+        "machines": ["q35", "microvm"],
+    })
+}
+
+/// The folder of a microVM that is described so.
+fn folder(description: &Value) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["vmlinuz", "initramfs", "root.raw"] {
+        fs::write(folder.path().join(name), "content").unwrap();
+    }
+    fs::write(folder.path().join("vm.json"), description.to_string()).unwrap();
+    folder
+}
+
+/// The command without the path of the folder.
+fn command(description: &Value, words: &str) -> Result<String> {
+    let folder = folder(description);
+    let args = typed(&format!("{} {words}", folder.path().display()));
+    refuse_what_is_for_disks(&args)?;
+    let microvm = Microvm::read(folder.path())?;
+    let board = board(&args, &microvm)?;
+    let machine = Machine { microvm, board, qemu: "qemu".into(), accel: Accel::Tcg };
+    let shown = shell::show(&machine.command(&args, "socket,fd=7"));
+    Ok(shown.replace(&format!("{}/", folder.path().display()), ""))
+}
+
+#[test]
+fn a_pc_with_no_more_than_it_needs() {
+    assert_eq!(
+        command(&description(), "").unwrap(),
+        "qemu -machine q35,vmport=off,smbus=off,sata=off -accel tcg,thread=multi -cpu max -m 192M -smp 2 \
+         -nodefaults -no-user-config -no-reboot -display none \
+         -kernel vmlinuz -initrd initramfs -append 'root=/dev/vda rw' \
+         -drive if=none,id=root,format=raw,file.driver=file,file.filename=root.raw \
+         -device virtio-blk-pci,drive=root,serial=root -device virtio-serial-pci,id=ports \
+         -chardev socket,id=status,fd=7 \
+         -device virtserialport,bus=ports.0,chardev=status,name=io.vmimage.status \
+         -netdev user,id=net -device virtio-net-pci,netdev=net,romfile= \
+         -device virtio-rng-pci -serial mon:stdio"
+    );
+}
+
+#[test]
+fn a_machine_without_pci_and_every_flag() {
+    let mut description = description();
+    description["drives"][0]["read_only"] = true.into();
+    description.as_object_mut().unwrap().remove("initramfs");
+    let words = "--machine microvm -m 64M -c 1 -p 8080:80 --agent a,b --snapshot --qemu-arg -s";
+    assert_eq!(
+        command(&description, words).unwrap(),
+        "qemu -machine microvm -accel tcg,thread=multi -cpu max -m 64M -smp 1 \
+         -nodefaults -no-user-config -no-reboot -display none -kernel vmlinuz -append 'root=/dev/vda rw' \
+         -drive if=none,id=root,format=raw,readonly=on,file.driver=file,file.filename=root.raw \
+         -device virtio-blk-device,drive=root,serial=root -device virtio-serial-device,id=ports \
+         -chardev socket,id=status,fd=7 \
+         -device virtserialport,bus=ports.0,chardev=status,name=io.vmimage.status \
+         -chardev socket,id=agent,server=on,wait=off,path=a,,b \
+         -device virtserialport,bus=ports.0,chardev=agent,name=io.vmimage.agent \
+         -netdev user,id=net,hostfwd=tcp:127.0.0.1:8080-:80 -device virtio-net-device,netdev=net \
+         -device virtio-rng-device -serial mon:stdio -s"
+    );
+}
+
+#[test]
+fn writes_are_thrown_away_and_cards_left_out_where_that_is_asked() {
+    let command = command(&description(), "--snapshot --no-network").unwrap();
+    assert!(
+        command.contains("id=root,format=raw,snapshot=on,") && !command.contains("virtio-net"),
+        "{command}"
+    );
+}
+
+#[test]
+fn what_a_kernel_cannot_do_is_refused() {
+    let error = command(&description(), "--machine microvm,acpi=off").unwrap_err();
+    assert!(error.to_string().starts_with("--machine microvm,acpi=off: the kernel of "), "{error}");
+    assert_eq!(error.hint(), Some(&"it can do q35 and microvm".into()));
+    for flag in ["--bios", "--uefi", "--secure-boot", "--graphics"] {
+        let error = command(&description(), flag).unwrap_err().to_string();
+        assert!(error.starts_with(flag) && error.ends_with(" is a microVM"), "{error}");
+    }
+}
+
+/// A description with one member that is another.
+#[track_caller]
+fn refused(pointer: &str, value: Value, part: &str) {
+    let mut description = description();
+    *description.pointer_mut(pointer).unwrap() = value;
+    let error = command(&description, "").unwrap_err();
+    let error = error.to_string();
+    assert!(error.contains(part) && !error.contains('\n'), "{pointer}: {error}");
+}
+
+#[test]
+fn a_description_is_not_believed() {
+    refused("/version", 2.into(), "vm.json: version 2 is not 1");
+    refused("/architecture", "riscv64".into(), "architecture: \"riscv64\" is not known");
+    refused("/cpus", 0.into(), "cpus: 0 are not 1 to 255");
+    refused("/memory_mib", (2 << 20).into(), "memory_mib: 2097152 are not 1 to");
+    refused("/cmdline", "quiet\ninit=/bin/sh".into(), "cmdline: is not one line");
+    refused("/cmdline", "x".repeat(2048).into(), "cmdline: is not one line");
+    refused("/status", "a,path=/etc/passwd".into(), "is no name of a port");
+    refused("/drives/0/id", "root,file=/etc/passwd".into(), "is no id of a drive");
+    refused("/drives/0/format", "vmdk".into(), "format \"vmdk\" is neither raw nor qcow2");
+    refused("/drives/0/format", "qcow2".into(), "root.raw");
+    refused("/machines", json!("q35"), "invalid type");
+    for outside in ["/etc/passwd", "../vmlinuz", "..", ".", "", "a/b", "vmlinuz/", "./vmlinuz"] {
+        for pointer in ["/kernel", "/initramfs", "/drives/0/file"] {
+            refused(pointer, outside.into(), "is no name of a file in the folder");
+        }
+    }
+    refused("/kernel", "missing".into(), "missing: No such file");
+    let mut more = description();
+    more["firmware"] = "/etc/passwd".into();
+    assert!(command(&more, "").unwrap_err().to_string().contains("unknown field `firmware`"));
+}
+
+#[test]
+fn links_and_folders_are_no_files() {
+    let folder = folder(&description());
+    let root = folder.path().join("root.raw");
+    fs::remove_file(&root).unwrap();
+    std::os::unix::fs::symlink("/etc/passwd", &root).unwrap();
+    let error = Microvm::read(folder.path()).unwrap_err().to_string();
+    assert!(error.ends_with("vm.json: root.raw: is no regular file"), "{error}");
+    fs::remove_file(&root).unwrap();
+    fs::create_dir(&root).unwrap();
+    assert!(Microvm::read(folder.path()).is_err());
+}
+
+#[test]
+fn a_qcow2_that_names_another_file_is_refused() {
+    let mut description = description();
+    description["drives"][0]["format"] = "qcow2".into();
+    let folder = folder(&description);
+    // The header of version 2 with a backing file's name of 11 bytes at offset 72, and a disk of one cluster.
+    let mut header = vec![0; 1 << 16];
+    header[..8].copy_from_slice(b"QFI\xfb\0\0\0\x02");
+    header[15] = 72;
+    header[19] = 11;
+    header[23] = 16;
+    header[29] = 1;
+    header[72..83].copy_from_slice(b"/etc/passwd");
+    fs::write(folder.path().join("root.raw"), header).unwrap();
+    assert!(Microvm::read(folder.path()).is_err());
+}
+
+#[test]
+fn only_a_folder_with_a_description_is_one() {
+    assert!(is_microvm(folder(&description()).path()));
+    assert!(!is_microvm(tempfile::tempdir().unwrap().path()) && !is_microvm(Path::new("/dev/null")));
+}
