@@ -54,6 +54,8 @@ pub struct Begun {
     pub done: String,
     /// Whether there is more to do: [`go_on`].
     pub goes_on: bool,
+    /// Whether somebody should know: it has grown, or a partition does not.
+    pub is_news: bool,
 }
 
 /// Grow the partition of what is mounted at `mount_point`, and its file system to a first room.
@@ -61,7 +63,7 @@ pub struct Begun {
 /// # Errors
 /// What failed, with the file it failed on.
 pub fn begin(mount_point: &Path) -> Result<Begun, String> {
-    let nothing = |done| Ok(Begun { done, goes_on: false });
+    let nothing = |done| Ok(Begun { done, goes_on: false, is_news: false });
     let Some(device) = Device::of(mount_point)? else {
         return nothing(format!("{}: not on a block device, left alone", mount_point.display()));
     };
@@ -77,7 +79,7 @@ pub fn begin(mount_point: &Path) -> Result<Begun, String> {
     let (whole, first) = (device.size()?, before.saturating_add(FIRST_ROOM));
     file_system.grow(mount_point, &device, first, PATIENCE)?;
     let after = file_system.size(mount_point, &device)?;
-    let goes_on = first < whole;
+    let (goes_on, is_news) = (first < whole, after > before || refusal.is_some());
     let done = match (after > before, refusal) {
         (true, _) if goes_on => {
             format!("{}, on to {} in the background", show_growth(&device, before, after), show_size(whole))
@@ -86,7 +88,7 @@ pub fn begin(mount_point: &Path) -> Result<Begun, String> {
         (false, Some(reason)) => format!("{name}: {}, left alone: {reason}", show_size(after)),
         (false, None) => format!("{name}: {}, nothing to do", show_size(after)),
     };
-    Ok(Begun { done, goes_on })
+    Ok(Begun { done, goes_on, is_news })
 }
 
 /// Grow the file system mounted at `mount_point` to its device, after all who have something better to do. Returns

@@ -95,9 +95,10 @@ mod tests {
     #[test]
     fn what_the_kernel_says_is_an_ending() {
         for (line, ending) in [("exit 42", Ending::Code(42)), ("kill -9 $$", Ending::Killed(9))] {
-            let child = std::process::Command::new("sh").args(["-c", line]).spawn().unwrap();
+            let mut child = std::process::Command::new("sh").args(["-c", line]).spawn().unwrap();
             let (_, status) = waitpid(Some(Pid::from_child(&child)), WaitOptions::empty()).unwrap().unwrap();
             assert_eq!(Ending::of(status), ending);
+            assert!(child.wait().is_err(), "it was waited for");
         }
     }
 }

@@ -15,7 +15,9 @@ pub(crate) const ROLE: &str = "grow";
 /// As process 1.
 pub(crate) fn begin(at: &Path) {
     say_error(grow::begin(at).and_then(|begun| {
-        say(format_args!("{}", begun.done));
+        if begun.is_news {
+            say(format_args!("{}", begun.done));
+        }
         match begun.goes_on {
             true => start_rest(at),
             false => Ok(()),

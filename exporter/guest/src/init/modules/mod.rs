@@ -27,6 +27,8 @@ const COMPRESSED_FILE: i32 = 4;
 const UNPACKED_MAX: u64 = 256 << 20;
 /// Where files name modules for every boot (modules-load.d(5)).
 const ASKED: &str = "/etc/modules-load.d";
+/// The modules that the kernel has, also of those that are built in.
+const LOADED: &str = "/sys/module";
 /// The program that the kernel runs for a module it wants (proc_sys_kernel(5)).
 const MODPROBE: &str = "/proc/sys/kernel/modprobe";
 /// Modules without a device of their own, that go with a device: a card wants protocols, a share of 9p its file system.
@@ -82,9 +84,10 @@ impl Modules {
         let wanted = found.iter().filter(|name| is_named(name) || !self.settings.is_blocked(name));
         let files: Vec<String> = wanted.flat_map(|name| self.index.with_dependencies(name)).collect();
         for file in files {
-            if self.seen.insert(file.clone()) {
+            let name = index::name_of(&file);
+            if self.seen.insert(file.clone()) && !is_loaded(&name) {
                 let path = self.directory.join(&file);
-                let parameters = self.settings.parameters(&index::name_of(&file));
+                let parameters = self.settings.parameters(&name);
                 say_error(
                     insert(&path, &parameters)
                         .map_err(|error| format!("{}: cannot be loaded: {error}", path.display())),
@@ -133,6 +136,11 @@ pub(crate) fn serve_kernel(program: &str, modules: &Modules) {
 pub(crate) fn probe(name: &str) -> ExitCode {
     Modules::read().load(name);
     ExitCode::SUCCESS
+}
+
+/// Whether the kernel has a module already, for example from the initramfs: it would read all of it to find that out.
+fn is_loaded(name: &str) -> bool {
+    Path::new(LOADED).join(name).exists()
 }
 
 /// Give the kernel a module. No hardware for it is no error, nor is its presence.
