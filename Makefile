@@ -27,7 +27,8 @@ LEFT_OUT := container::tests sign::openpgp disk::tests fs::fat fs::squashfs \
 	a_hash_is_what_other_programs_make all_that_a_user_can_have the_disk_and_its_folder_are_qemus \
 	the_buildx_that_is_installed_has_no_others a_disk_is_booted_unless_its_partitions_hold_only_data \
 	formats_are_told_by_magic_not_by_name a_processor_that_is_half_there_is_not_believed \
-	update::source::http::tests::tls the_probe_machine_works_where_emulation_does a_full_disk_is_one_clear_error the_kernel_understands \
+	update::source::http::tests::tls a_strict_server_talks_to_machines_of_its_authority_and_to_no_others \
+	a_strict_server_and_a_machine_tell_each_other_who_they_are the_probe_machine_works_where_emulation_does a_full_disk_is_one_clear_error the_kernel_understands \
 	a_real_ext4_is_read
 
 check: lint

@@ -9,12 +9,14 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+#[path = "../../../frontend/tests/web/tls.rs"]
+mod tls;
 #[path = "../../../frontend/tests/web/version.rs"]
 mod version;
 #[path = "../../../frontend/tests/web/web.rs"]
 mod web;
 
-use version::{BLOCK, Version, noise, state};
+use version::{BLOCK, Version, noise, replace_root, state};
 use web::Server;
 
 /// Blocks of a root, of which the next version changes two of three.
@@ -78,6 +80,13 @@ impl Lab {
         serde_json::from_slice(&read(&self.machine().join("state.json"))).unwrap()
     }
 
+    /// Have `update.json` say this, too.
+    fn set_config(&self, key: &str, value: &Path) {
+        let mut state = self.state();
+        state["config"][key] = value.to_str().unwrap().into();
+        fs::write(self.machine().join("state.json"), state.to_string()).unwrap();
+    }
+
     /// Version 1 is what a restart leads to, and the other slot has no root that could be started.
     #[track_caller]
     fn stays(&self) {
@@ -139,6 +148,47 @@ fn a_server_without_ranges_is_read_once_from_the_front() {
     lab.is_installed();
     let sent = lab.server.sent();
     assert!(sent < (BLOCKS as u64 + 12) * BLOCK as u64, "{sent}");
+}
+
+#[test]
+fn a_strict_server_and_a_machine_tell_each_other_who_they_are() {
+    let lab = Lab::new();
+    let folder = lab.folder.path();
+    tls::certify(folder);
+    let [server, impostor] = ["server", "impostor"].map(|name| {
+        let server = Server::within(&folder.join("web"), tls::strict(folder, name)).unwrap();
+        (format!("https://127.0.0.1:{}/2/", server.port()), server)
+    });
+    let give = |name: &str| {
+        for end in ["crt", "key"] {
+            let from = folder.join(name).with_extension(end);
+            fs::copy(from, folder.join("own").with_extension(end)).unwrap();
+        }
+    };
+    lab.set_config("ca", &folder.join("ca.crt"));
+    let wants_one = "hint: it may want a certificate of this machine";
+    lab.says(&["apply", &server.0], 1, wants_one);
+    lab.set_config("certificate", &folder.join("own.crt"));
+    lab.set_config("key", &folder.join("own.key"));
+    lab.says(&["apply", &server.0], 1, "own.crt: cannot be read");
+    give("stranger");
+    lab.says(&["apply", &server.0], 1, wants_one);
+    give("machine");
+    lab.says(&["apply", &impostor.0], 1, "cannot be trusted");
+    assert!(server.1.asked().is_empty() && impostor.1.asked().is_empty());
+    lab.stays();
+    lab.says(&["apply", &server.0], 0, "16 were fetched");
+    lab.is_installed();
+}
+
+/// As the tests of machines make what no build makes.
+#[test]
+fn an_update_that_was_given_another_root_is_an_update_to_that() {
+    let mut lab = Lab::new();
+    lab.next = noise("3", BLOCKS * BLOCK);
+    replace_root(&lab.folder.path().join("web/2"), &mut &*lab.next).unwrap();
+    lab.says(&["apply"], 0, "24 were fetched");
+    lab.is_installed();
 }
 
 /// They are asked again and again, for ten minutes.

@@ -58,7 +58,10 @@ pub(crate) fn run(options: &Options, work: &Path, report: &mut Report) -> Result
     let scratch = tempfile::tempdir_in(work)?;
     let bench = Bench::new(scratch.path())?;
     let old = bench.build("old", 1, None)?;
-    println!("## Updates\n\nOne file of {EDITED} bytes edited in the demo, and its version.\n");
+    let root = mb(old.root.metadata()?.len() as f64);
+    println!(
+        "## Updates\n\nOne file of {EDITED} bytes edited in the demo, and its version: of a root of {root} MB.\n"
+    );
     let mut table = Table::new(&["root", "by", "blocks", "differ", "%", "moves MB", "index MB"]);
     for (placement, is_kept) in PLACEMENTS {
         let new = bench.build("new", 2, is_kept.then_some(&*old.folder))?;

@@ -55,16 +55,23 @@ mod slots;
 mod sources;
 mod sysupdate;
 mod tables;
+#[path = "../web/tls.rs"]
+mod tls;
 mod trust;
 mod two_disks;
 mod update_boots;
+mod update_broken;
 mod update_cuts;
 mod update_images;
 mod update_machine;
 mod update_servers;
+mod update_tls;
+mod update_window;
 mod updates;
 mod upgrades;
 mod variants;
+#[path = "../web/version.rs"]
+mod version;
 mod volatile;
 #[path = "../web/web.rs"]
 mod web;

@@ -44,6 +44,7 @@ if [ ! -e /persist/stage ]; then
 	install other
 	vmimage-boot status --json >/persist/before
 	install second
+	vmimage-update status --json >/persist/installed
 	umount /mnt
 	sync
 	reboot
@@ -52,7 +53,7 @@ fi
 fact token "${serial##*:}"
 fact version "$(cat /usr/local/share/version)"
 fact cmdline "$(cat /proc/cmdline)"
-for name in other second before; do fact "$name" "$(tr '\n' ';' <"/persist/$name")"; done
+for name in other second before installed; do fact "$name" "$(tr '\n' ';' <"/persist/$name")"; done
 fact status "$(vmimage-boot status --json)"
 fact rauc "$(rauc status --output-format=json)"
 fact machine-id "$([ "$(cat /etc/machine-id)" = "$(cat /persist/stage)" ] && echo kept)"
@@ -111,6 +112,9 @@ fn rauc_installs_a_bundle_and_the_machine_goes_on_with_it() {
     assert_eq!(before["order"][0], "A", "{before}");
 
     assert!(report.get("second").ends_with(";0;"), "{}", report.get("second"));
+    let installed: serde_json::Value =
+        serde_json::from_str(report.get("installed").trim_end_matches(';')).unwrap();
+    assert_eq!((&installed["booted"], &installed["next"]), (&"A".into(), &"B".into()), "{installed}");
     assert_eq!(report.get("version"), "2");
     assert!(report.get("cmdline").contains(" rauc.slot=B "), "{}", report.get("cmdline"));
     let (status, rauc) = (json("status"), json("rauc"));

@@ -7,6 +7,7 @@
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
+use std::iter;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -63,17 +64,31 @@ struct Shared {
     sent: AtomicU64,
 }
 
+/// A connection, as it is or within TLS.
+pub(crate) trait Stream: Read + Write {}
+
+impl<T: Read + Write> Stream for T {}
+
 impl Server {
     /// Of this folder as it is when it is asked.
     pub(crate) fn start(folder: &Path) -> std::io::Result<Self> {
+        Self::within(folder, |client| Box::new(client))
+    }
+
+    /// The same, speaking within what is made of each connection.
+    pub(crate) fn within(
+        folder: &Path,
+        wrap: impl Fn(TcpStream) -> Box<dyn Stream> + Send + Sync + 'static,
+    ) -> std::io::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0")?;
         let address = listener.local_addr()?;
         let shared = Arc::new(Shared { folder: folder.to_owned(), ..Shared::default() });
         let server = Self { address, shared: Arc::clone(&shared) };
+        let wrap = Arc::new(wrap);
         std::thread::spawn(move || {
             for client in listener.incoming().flatten() {
-                let shared = Arc::clone(&shared);
-                std::thread::spawn(move || shared.serve(&client));
+                let (shared, wrap) = (Arc::clone(&shared), Arc::clone(&wrap));
+                std::thread::spawn(move || shared.serve(wrap(client)));
             }
         });
         Ok(server)
@@ -101,28 +116,28 @@ impl Server {
 
 impl Shared {
     /// One request after another; none if the other side has hung up.
-    fn serve(&self, mut client: &TcpStream) -> Option<()> {
-        let mut lines = BufReader::new(client.try_clone().ok()?).lines().map_while(Result::ok);
-        while let Some(request) = lines.next() {
-            let head: Vec<_> = lines.by_ref().take_while(|line| !line.is_empty()).collect();
+    fn serve(&self, client: Box<dyn Stream>) -> Option<()> {
+        let mut client = BufReader::new(client);
+        while let Some(request) = line(&mut client) {
+            let head: Vec<_> =
+                iter::from_fn(|| line(&mut client)).take_while(|line| !line.is_empty()).collect();
             let path = request.split(' ').nth(1)?;
             self.asked.lock().ok()?.push(path.to_owned());
             match path == STEPS {
                 true => {
                     let steps = self.steps.lock().ok()?.clone();
-                    write!(client, "HTTP/1.0 200 OK\r\nContent-Length: {}\r\n\r\n{steps}", steps.len())
-                        .ok()?;
                     // Who speaks HTTP by a shell waits for the end.
-                    return client.shutdown(std::net::Shutdown::Both).ok();
+                    let head = format!("HTTP/1.0 200 OK\r\nContent-Length: {}\r\n\r\n", steps.len());
+                    return client.get_mut().write_all((head + &steps).as_bytes()).ok();
                 }
-                false => self.answer(client, path, range_of(&head))?,
+                false => self.answer(client.get_mut(), path, range_of(&head))?,
             }
         }
         Some(())
     }
 
     /// None ends the connection.
-    fn answer(&self, mut client: &TcpStream, path: &str, range: Option<(u64, Option<u64>)>) -> Option<()> {
+    fn answer(&self, client: &mut dyn Stream, path: &str, range: Option<(u64, Option<u64>)>) -> Option<()> {
         let (fault, path) = fault_of(path);
         if fault == Some(Fault::Redirects) {
             let place = format!("/redirects/{}/{path}", self.asked.lock().ok()?.len());
@@ -176,7 +191,7 @@ impl Shared {
     }
 
     /// So many bytes of a file from where it is, counted as they go.
-    fn send(&self, mut client: &TcpStream, file: &mut File, bytes: u64) -> Option<()> {
+    fn send(&self, client: &mut dyn Stream, file: &mut File, bytes: u64) -> Option<()> {
         let mut buffer = vec![0; 1 << 16];
         let mut left = bytes;
         while left > 0 {
@@ -194,6 +209,11 @@ impl Shared {
         let is_below = path.split('/').all(|name| !matches!(name, "" | "." | ".."));
         is_below.then(|| File::open(self.folder.join(path)).ok()).flatten()
     }
+}
+
+/// The next line of a request.
+fn line(client: &mut impl BufRead) -> Option<String> {
+    client.lines().next()?.ok()
 }
 
 /// The fault that a path wants, and the path without it.

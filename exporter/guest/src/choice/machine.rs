@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use super::disk::Disk;
 use super::mounted::Mounted;
 use super::record::{Record, State, Trial};
-use super::{Command, NEXT, Slot, booted, is_by_hand, is_empty, lock, mark, run};
+use super::{Command, NEXT, Slot, booted, is_by_hand, is_empty, is_passed_over, lock, mark, run};
 use crate::grow::device::in_file;
 
 /// What is known of the slots.
@@ -19,8 +19,10 @@ pub(crate) struct View {
     pub(crate) is_by_hand: bool,
     /// The slot that is tried first.
     pub(crate) first: Option<Slot>,
-    /// Whether it was made that in this boot.
+    /// Whether it was made that in this boot, by this machine's own programs.
     pub(crate) is_first_new: bool,
+    /// Whether the boot loader has found nothing in it to be started.
+    pub(crate) is_first_passed_over: bool,
     /// The last slot that was good.
     pub(crate) good: Option<Slot>,
     /// Slot A and slot B.
@@ -51,14 +53,16 @@ pub(crate) fn view() -> Result<View, String> {
     let [a, b] = disk.slots()?;
     let State { order, good, slots: [trial_a, trial_b], .. } =
         Record::on(&disk.boot_volume()?.path).state(booted)?;
+    let first = order.first().copied();
     let slots = [(a, trial_a), (b, trial_b)];
     let slots =
         slots.map(|(partition, trial)| SlotView { device: partition.path, label: partition.label, trial });
     Ok(View {
         booted,
         is_by_hand: is_by_hand(),
-        first: order.first().copied(),
+        first,
         is_first_new: Path::new(NEXT).exists(),
+        is_first_passed_over: is_passed_over(first, booted),
         good,
         slots,
     })

@@ -57,9 +57,11 @@ const BY_HAND: &str = "vmimage.by-hand";
 const NO_GUARD: &str = "vmimage.guard=off";
 /// Held by whoever reads what the boot loader knows to write it.
 const LOCK: &str = "/run/vmimage-boot.lock";
-/// There once a slot was made the next one in this boot. Without it, one that is tried first and is not booted was passed over
-/// by the boot loader, which finds nothing in it to be started: a restart would not lead there.
+/// There once a slot was made the next one in this boot.
 const NEXT: &str = "/run/vmimage-boot.next";
+/// There if another slot than the one that is booted was tried first when this boot was called good: the boot loader has passed
+/// over it, which finds nothing in it to be started, and a restart would not lead there.
+const PASSED_OVER: &str = "/run/vmimage-boot.passed-over";
 /// There once the booted slot was called bad: who goes back because it is not healthy does not want to hear later that it is.
 const BAD: &str = "/run/vmimage-boot.bad";
 /// The label of a slot without a root.
@@ -192,6 +194,9 @@ fn run(command: Command, is_json: bool) -> Result<String, String> {
     // Once it is on the disk.
     match command {
         Command::Good | Command::Healthy => {
+            if is_passed_over(before.order.first().copied(), booted) {
+                mark(PASSED_OVER)?;
+            }
             guard::tell_good()?;
             unmark(BAD)?;
             name_disk(disk.path())?;
@@ -215,6 +220,14 @@ fn lock() -> Result<File, String> {
     let file = file.map_err(failed)?;
     file.lock().map_err(failed)?;
     Ok(file)
+}
+
+/// Whether the slot that is tried first is not booted, and a restart would not lead to it. If neither this program nor
+/// `vmimage-update` has made it the first one in this boot, another one may have, as RAUC does, but not before the boot is good.
+fn is_passed_over(first: Option<Slot>, booted: Slot) -> bool {
+    let is_there = |path: &str| Path::new(path).exists();
+    let may_be_new = is_there(NEXT) || is_there(GOOD_DISK) && !is_there(PASSED_OVER);
+    first == Some(booted.other()) && !may_be_new
 }
 
 /// What holds for this boot is a file in /run.

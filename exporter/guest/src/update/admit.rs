@@ -72,7 +72,7 @@ pub(super) fn standing(manifest: &Manifest, config: &Config, view: &View) -> Sta
 /// the boot loader found nothing in it that could be.
 fn is_left(view: &View, slot: Slot) -> bool {
     let there = slot.of(&view.slots);
-    let is_passed_over = view.first == Some(slot) && !view.is_first_new && !view.is_by_hand;
+    let is_passed_over = view.first == Some(slot) && view.is_first_passed_over && !view.is_by_hand;
     !there.is_empty() && (!there.trial.is_ok || there.trial.tries > 0 || is_passed_over)
 }
 

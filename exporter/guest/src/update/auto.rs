@@ -109,7 +109,7 @@ fn window_of(config: &Config) -> Result<Option<Window>, String> {
 }
 
 /// Whether something was installed in this boot. One that was before, and was not started, is not worth a restart: somebody
-/// has chosen another one by hand.
+/// has chosen another one by hand. When to start what another program has installed, that one knows.
 fn is_waiting(machine: &dyn Machine) -> Result<bool, String> {
     let view = machine.view()?;
     Ok(admit::is_installed(&view) && view.is_first_new)
@@ -199,6 +199,25 @@ mod tests {
             auto(&machine.simulated()).unwrap().contains("slot B was chosen by hand, and slot A is the one")
         );
         assert_eq!((machine.state().restarts, &*machine.state().slots[0].label), (1, "kiosk_1.4.0"));
+    }
+
+    /// RAUC's is said to be next, by whatever label its slot has, and is its own affair.
+    #[test]
+    fn what_another_program_has_installed_is_next_and_no_reason_to_restart() {
+        let (folder, machine) = (Folder::new("1.4.0", &root(2)), machine("1.4.0", &root(1)));
+        machine.set_from(folder.path());
+        machine.change(|state| {
+            (state.by_other, state.order, state.slots[1].ok) = (true, vec![Slot::B, Slot::A], true);
+        });
+        assert!(auto(&machine.simulated()).unwrap().contains("is what this machine runs"));
+        assert_eq!(machine.state().restarts, 0);
+        let next = |machine: &super::super::testing::Files| {
+            let view = machine.simulated().view().unwrap();
+            (admit::next(&view), admit::is_installed(&view))
+        };
+        assert_eq!(next(&machine), (Slot::B, true));
+        machine.change(|state| (state.by_other, state.passed_over) = (false, true));
+        assert_eq!(next(&machine), (Slot::A, false));
     }
 
     #[test]

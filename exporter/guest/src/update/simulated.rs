@@ -7,7 +7,7 @@
 //! ```
 //!
 //! Who runs it plays the boots: the first slot of `order` that is `ok` becomes `booted`; `tries` counts what was not good. A boot
-//! by which another slot is booted is one `by_hand`, or the first slot is `passed_over`.
+//! by which another slot is booted is one `by_hand`, or the first slot is `passed_over`, or RAUC has made it that: `by_other`.
 //! `version` of the configuration is that of the label of the slot that is booted.
 
 use std::fs::{self, File};
@@ -35,6 +35,8 @@ pub(super) struct State {
     pub(super) by_hand: bool,
     #[serde(default)]
     pub(super) passed_over: bool,
+    #[serde(default)]
+    pub(super) by_other: bool,
     /// A and B.
     pub(super) slots: [SlotState; 2],
     /// How often it was told to restart.
@@ -89,14 +91,23 @@ impl Machine for Simulated {
     }
 
     fn view(&self) -> Result<View, String> {
-        let State { booted, order, good, by_hand, passed_over, slots: [a, b], .. } = self.state()?;
+        let State { booted, order, good, by_hand, passed_over, by_other, slots: [a, b], .. } =
+            self.state()?;
         let slots = [(Slot::A, a), (Slot::B, b)].map(|(slot, SlotState { label, ok, tries })| SlotView {
             device: self.path(slot),
             label,
             trial: Trial { is_ok: ok, is_tried: tries > 0, tries },
         });
         let first = order.first().copied();
-        Ok(View { booted, is_by_hand: by_hand, first, is_first_new: !passed_over, good, slots })
+        Ok(View {
+            booted,
+            is_by_hand: by_hand,
+            first,
+            is_first_new: !passed_over && !by_other,
+            is_first_passed_over: passed_over,
+            good,
+            slots,
+        })
     }
 
     fn open(&self, slot: Slot) -> Result<File, String> {
@@ -121,7 +132,7 @@ impl Machine for Simulated {
             let place = &mut state.slots[slot as usize];
             (place.ok, place.tries) = (true, 0);
             state.order = vec![slot, slot.other()];
-            state.passed_over = false;
+            (state.passed_over, state.by_other) = (false, false);
         })
     }
 

@@ -155,6 +155,7 @@ pub(super) fn machine(version: &str, root: &[u8]) -> Files {
         good: Some(Slot::A),
         by_hand: false,
         passed_over: false,
+        by_other: false,
         slots: slots.map(|(label, ok)| SlotState { label, ok, tries: 0 }),
         restarts: 0,
         config: json!({"id": "kiosk", "version": "0", "compatible": "acme kiosk-2", "architecture": "x86_64",
