@@ -100,26 +100,30 @@ impl Client {
         Ok(Session { pending })
     }
 
-    /// Run a program to its end: its input is copied from a stream, what it prints to others.
+    /// Run a program to its end: its input is copied from a stream, what it prints to others. A thread goes on to read
+    /// from the input until that has something to say, or ends.
     ///
     /// # Errors
-    /// If the connection is over, or a stream of the host fails.
+    /// If the connection is over, or a stream of the host cannot be written: the program is ended then.
     pub fn run(
         &self,
         exec: Exec,
-        input: impl Read + Send,
+        input: impl Read + Send + 'static,
         output: impl Write + Send,
         errors: impl Write + Send,
     ) -> io::Result<Done> {
         let session = self.open(&Request::Exec(exec))?;
+        let to = session.input();
+        // Who ends without reading all of its input is no error of ours.
+        thread::spawn(move || copy(input, to));
+        let copy_out = |from, to: &mut (dyn Write + Send)| copy(from, to).inspect_err(|_| session.close());
+        let (mut output, mut errors) = (output, errors);
         thread::scope(|scope| {
-            // Who ends without reading all of its input is no error of ours.
-            scope.spawn(|| copy(input, session.input()));
-            let errors = scope.spawn(|| copy(session.errors(), errors));
-            copy(session.output(), output)?;
-            errors.join().map_err(|_| hung_up())??;
-            Ok(session.wait())
-        })
+            let printed = scope.spawn(|| copy_out(session.errors(), &mut errors));
+            copy_out(session.output(), &mut output)?;
+            printed.join().map_err(|_| hung_up())?
+        })?;
+        Ok(session.wait())
     }
 
     /// Copy a file, or a folder with all that is in it, into a folder of the machine, by a name.

@@ -194,10 +194,12 @@ impl<R: Read> Reader<R> {
     /// # Errors
     /// If what comes is none, or the stream ends or fails.
     pub fn frame(&mut self) -> Result<Frame<'_>, Lost> {
-        let header = self.header()?;
-        let [kind, stream, channel @ .., l0, l1, l2, l3] = header;
+        // Nothing may follow behind a byte that begins no frame.
+        let kind = Kind::parse(self.first()?).ok_or(Lost::NoFrame("there is no such frame"))?;
+        let mut rest = [0; HEADER_LEN - 1];
+        self.stream.read_exact(&mut rest)?;
+        let [stream, channel @ .., l0, l1, l2, l3] = rest;
         let len = u32::from_le_bytes([l0, l1, l2, l3]) as usize;
-        let kind = Kind::parse(kind).ok_or(Lost::NoFrame("there is no such frame"))?;
         if usize::from(stream) >= STREAMS {
             return Err(Lost::NoFrame("there is no such stream"));
         }
@@ -212,13 +214,14 @@ impl<R: Read> Reader<R> {
         Ok(Frame { kind, stream, channel: u16::from_le_bytes(channel), payload: &self.payload })
     }
 
-    fn header(&mut self) -> io::Result<[u8; HEADER_LEN]> {
-        let mut header = [0; HEADER_LEN];
-        while header[0] == 0 {
-            header[0] = self.byte()?;
+    /// The first byte that is no zero.
+    fn first(&mut self) -> io::Result<u8> {
+        loop {
+            match self.byte()? {
+                0 => {}
+                byte => return Ok(byte),
+            }
         }
-        self.stream.read_exact(&mut header[1..])?;
-        Ok(header)
     }
 
     fn byte(&mut self) -> io::Result<u8> {
@@ -258,6 +261,7 @@ mod tests {
     fn what_is_no_frame_is_refused_before_its_length_is_believed() {
         for (bytes, reason) in [
             (&b"\x09\0\x01\0\0\0\0\0\x17"[..], "no such frame"),
+            (&[0, 0, HANG_UP], "no such frame"),
             (b"\x03\x03\x01\0\0\0\0\0\x17", "no such stream"),
             (b"\x03\x01\x01\0\x01\0\x01\0", "too long"),
             (b"\x03\x01\x01\0\xff\xff\xff\xff", "too long"),

@@ -72,3 +72,39 @@ pub fn conversation() -> Vec<u8> {
         |(kind, payload)| Frame { kind, stream: 0, channel: 1, payload }.encode().unwrap_or_default();
     [hello(*b"12345678").to_vec(), frames.into_iter().flat_map(encode).collect()].concat()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An archive with records in front of its members.
+    fn packed() -> Vec<u8> {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("n".repeat(200)), "content").unwrap();
+        std::os::unix::fs::symlink("t".repeat(200), folder.path().join("\u{e4}")).unwrap();
+        let mut archive = Vec::new();
+        crate::tree::pack(folder.path(), None, &mut archive).unwrap();
+        archive
+    }
+
+    #[test]
+    fn what_is_damaged_is_refused_or_keeps_its_promises() {
+        for (whole, read) in
+            [(conversation(), frames as fn(&[u8]) -> Result<(), String>), (packed(), archive)]
+        {
+            assert_eq!(read(&whole), Ok(()));
+            let mut refused = 0;
+            for at in 0..whole.len() {
+                for change in [1, 2, 0x80, 0xff] {
+                    let mut damaged = whole.clone();
+                    damaged[at] ^= change;
+                    refused += usize::from(read(&damaged).is_err());
+                }
+                let cut = whole.get(..at).unwrap_or_default();
+                let doubled = [cut, &whole[at / 2..]].concat();
+                refused += usize::from(read(&doubled).is_err());
+            }
+            assert!(refused > whole.len() / 2, "{refused} of {} bytes", whole.len());
+        }
+    }
+}

@@ -27,8 +27,9 @@ use crate::init::supervise::{Action, Desk, Event};
 
 /// Between two looks for the port, and how often: a driver makes ports some time after its device.
 const LOOK: (Duration, usize) = (Duration::from_millis(200), 25);
-/// Between two agents of one port, whatever ends them.
+/// Between two agents of one port, whatever ends them; and where one cannot be started.
 const PAUSE: Duration = Duration::from_millis(50);
+const LONG_PAUSE: Duration = Duration::from_secs(2);
 /// How soon a thread ends that has nothing to tell an agent that is gone.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// What exists where a kernel knows vsock.
@@ -64,8 +65,9 @@ fn keep_port(desk: &Desk) -> Result<(), String> {
         // The kernel writes it when a host is there. One that an earlier agent was speaking with learns by it that this has
         // ended: as many zeros as the longest frame has bytes, and what is no frame.
         port.write_all(&[&[0; ZEROS][..], &[HANG_UP]].concat()).map_err(in_file(&path))?;
-        attend(port.try_clone().map_err(in_file(&path))?, desk).map_err(|error| format!("agent: {error}"))?;
-        thread::sleep(PAUSE);
+        let ended = attend(port.try_clone().map_err(in_file(&path))?, desk);
+        thread::sleep(if ended.is_ok() { PAUSE } else { LONG_PAUSE });
+        say_error(ended.map_err(|error| format!("agent: {error}")));
     }
 }
 

@@ -53,16 +53,17 @@ fn find(ports: &Path, name: &str) -> Option<PathBuf> {
     }
 }
 
-/// Written when the host has it: the kernel waits for that.
+/// Written when the host has it: the port takes no more before that.
 fn write(port: &Path, line: &str) -> Result<(), String> {
     let mut file = File::options().write(true).open(port).map_err(in_file(port))?;
     if !is_listened_to(&file).map_err(in_file(port))? {
         return Err(in_file(port)("nobody at the host listens"));
     }
-    file.write_all(line.as_bytes()).map_err(in_file(port))
+    file.write_all(line.as_bytes()).map_err(in_file(port))?;
+    is_listened_to(&file).map(drop).map_err(in_file(port))
 }
 
-/// Whether the host takes what is written; the kernel is told so behind the port's name.
+/// Whether the host takes what is written, and has taken what was; the kernel is told so behind the port's name.
 fn is_listened_to(port: &File) -> Result<bool, Errno> {
     let start = Instant::now();
     loop {

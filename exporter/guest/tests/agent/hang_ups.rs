@@ -1,7 +1,7 @@
 //! Hosts that hang up, at any point, and those that come after them.
 
 use std::fs;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::Path;
 
 use agent::frame::{Frame, Kind, hello};
@@ -46,10 +46,14 @@ fn what_it_has_begun_ends_even_if_it_would_not() {
         format!("echo $$ >{}; exec sleep 1000", polite.display()),
         format!("sh -c 'echo $$ >{}; exec sleep 1000'; true", child.display()),
     ];
+    let opened = lines.iter().zip(1..).map(|(line, channel)| {
+        let request = serde_json::to_vec(&Request::Exec(sh(line))).unwrap();
+        Frame { kind: Kind::Open, stream: 0, channel, payload: &request }.encode().unwrap()
+    });
+    let said = [hello(*b"earlier!").to_vec(), opened.collect::<Vec<_>>().concat()].concat();
     for ends_with_the_stream in [false, true] {
         let mut agent = Agent::start();
-        let host = agent.host();
-        let sessions = lines.each_ref().map(|line| host.open(&Request::Exec(sh(line))).unwrap());
+        (&agent.stream).write_all(&said).unwrap();
         let number = |path: &Path| fs::read_to_string(path).ok()?.trim().parse::<u32>().ok();
         until("the start", || marks.iter().all(|mark| number(mark).is_some()));
         let processes =
@@ -63,9 +67,20 @@ fn what_it_has_begun_ends_even_if_it_would_not() {
             assert_eq!(run(&next, sh("echo new"), b"").1, "new\n");
         }
         until("the end of all", || processes.iter().all(|process| !process.exists()));
-        assert!(sessions.iter().all(|session| session.wait().status == 125), "the one before is told");
         marks.iter().for_each(|mark| fs::remove_file(mark).unwrap());
     }
+}
+
+#[test]
+fn a_host_is_told_that_the_machine_has_gone() {
+    let agent = Agent::start();
+    let host = agent.host();
+    let session = host.open(&Request::Exec(sh("echo ready; exec sleep 1000"))).unwrap();
+    let mut ready = [0; 6];
+    session.output().read_exact(&mut ready).unwrap();
+    drop(agent);
+    assert_eq!(session.wait().status, 125);
+    assert!(host.status().is_err() && host.stop().is_err());
 }
 
 #[test]

@@ -65,7 +65,7 @@ pub(crate) fn sh(line: &str) -> Exec {
 }
 
 /// What became of a program, what it printed, and its errors.
-pub(crate) fn run(host: &Client, exec: Exec, input: &[u8]) -> (Done, String, String) {
+pub(crate) fn run(host: &Client, exec: Exec, input: &'static [u8]) -> (Done, String, String) {
     let (mut output, mut errors) = (Vec::new(), Vec::new());
     let done = host.run(exec, input, Limited(&mut output), Limited(&mut errors)).unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
