@@ -2,9 +2,9 @@
 
 use std::fmt;
 
-use super::first;
+use super::{first, own_initramfs};
 use crate::error::Result;
-use crate::spec::{Init, Spec};
+use crate::spec::{Init, Profile, Spec};
 use crate::tree::{Tree, kernel};
 
 /// What a machine lacks before anything else.
@@ -31,8 +31,13 @@ impl fmt::Display for Lack {
 /// # Errors
 /// If there are more kernels than anybody has.
 pub fn lacks(root: &Tree, spec: &Spec) -> Result<Option<Lack>> {
-    let needs_init = spec.init != Init::Vmimage;
-    Ok(match kernel::any_boots(root)? {
+    let needs_init = spec.init != Init::Vmimage && spec.profile != Profile::Microvm;
+    let has_kernel = match own_initramfs::is_asked(spec) {
+        // That is made for whichever there is.
+        true => spec.kernel_file.is_some() || !kernel::all(root)?.is_empty(),
+        false => kernel::any_boots(root)?,
+    };
+    Ok(match has_kernel {
         false => Some(Lack::Kernel),
         true => (needs_init && !first::has_init(root, spec)).then_some(Lack::Init),
     })
@@ -41,6 +46,7 @@ pub fn lacks(root: &Tree, spec: &Spec) -> Result<Option<Lack>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::spec::Initramfs;
     use crate::tree::testing::tree;
 
     #[test]
@@ -57,5 +63,15 @@ mod tests {
         assert_eq!(lacks_with(Init::Vmimage, &kernel, ""), None);
         assert_eq!(lacks_with(Init::Distro, &kernel, ""), Some(Lack::Init));
         assert_eq!(lacks(&["/boot/vmlinuz-virt", "/sbin/init"], ""), Some(Lack::Kernel));
+        let ours = |spec: Spec, paths: &[&str]| {
+            let files: Vec<_> = paths.iter().map(|path| (*path, "")).collect();
+            super::lacks(&tree(&files), &spec).unwrap()
+        };
+        let own = || Spec { initramfs: Initramfs::Vmimage, ..Spec::default() };
+        let microvm = || Spec { profile: Profile::Microvm, ..Spec::default() };
+        assert_eq!(ours(own(), &["/boot/vmlinuz-virt", "/sbin/init"]), None);
+        assert_eq!(ours(own(), &["/boot/vmlinuz-virt"]), Some(Lack::Init));
+        assert_eq!(ours(microvm(), &["/boot/vmlinuz-virt"]), None);
+        assert_eq!(ours(microvm(), &["/app"]), Some(Lack::Kernel));
     }
 }
