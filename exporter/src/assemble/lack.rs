@@ -2,9 +2,9 @@
 
 use std::fmt;
 
-use super::{first, own_initramfs};
+use super::first;
 use crate::error::Result;
-use crate::spec::{Init, Profile, Spec};
+use crate::spec::{Init, Initramfs, Profile, Spec};
 use crate::tree::{Tree, kernel};
 
 /// What a machine lacks before anything else.
@@ -12,6 +12,8 @@ use crate::tree::{Tree, kernel};
 pub enum Lack {
     /// A kernel with its initramfs.
     Kernel,
+    /// A kernel at all, where the initramfs is vmimage's own.
+    Image,
     /// An init.
     Init,
 }
@@ -21,6 +23,7 @@ impl fmt::Display for Lack {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Kernel => "has no kernel with an initramfs",
+            Self::Image => "has no kernel",
             Self::Init => "has no init",
         })
     }
@@ -31,22 +34,21 @@ impl fmt::Display for Lack {
 /// # Errors
 /// If there are more kernels than anybody has.
 pub fn lacks(root: &Tree, spec: &Spec) -> Result<Option<Lack>> {
-    let needs_init = spec.init != Init::Vmimage && spec.profile != Profile::Microvm;
-    let has_kernel = match own_initramfs::is_asked(spec) {
-        // That is made for whichever there is.
-        true => spec.kernel_file.is_some() || !kernel::all(root)?.is_empty(),
-        false => kernel::any_boots(root)?,
+    let is_microvm = spec.profile == Profile::Microvm;
+    let kernel = match spec.initramfs {
+        _ if spec.kernel_file.is_some() => None,
+        Initramfs::Distro if !is_microvm => (!kernel::any_boots(root)?).then_some(Lack::Kernel),
+        Initramfs::Distro | Initramfs::Vmimage => kernel::all(root)?.is_empty().then_some(Lack::Image),
     };
-    Ok(match has_kernel {
-        false => Some(Lack::Kernel),
-        true => (needs_init && !first::has_init(root, spec)).then_some(Lack::Init),
-    })
+    let needs_init = spec.init != Init::Vmimage && !is_microvm;
+    let init = || (needs_init && !first::has_init(root, spec)).then_some(Lack::Init);
+    Ok(kernel.or_else(init))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::spec::Initramfs;
+    use crate::spec::layout::Source;
     use crate::tree::testing::tree;
 
     #[test]
@@ -63,15 +65,22 @@ mod tests {
         assert_eq!(lacks_with(Init::Vmimage, &kernel, ""), None);
         assert_eq!(lacks_with(Init::Distro, &kernel, ""), Some(Lack::Init));
         assert_eq!(lacks(&["/boot/vmlinuz-virt", "/sbin/init"], ""), Some(Lack::Kernel));
-        let ours = |spec: Spec, paths: &[&str]| {
+    }
+
+    #[test]
+    fn an_initramfs_of_vmimages_own_is_made_for_any_kernel() {
+        let file = Some(Source::Path("bzImage".into()));
+        let microvm = Spec { profile: Profile::Microvm, ..Spec::default() };
+        let machine = Spec { initramfs: Initramfs::Vmimage, ..Spec::default() };
+        let lacks = |paths: &[&str], spec: &Spec| {
             let files: Vec<_> = paths.iter().map(|path| (*path, "")).collect();
-            super::lacks(&tree(&files), &spec).unwrap()
+            lacks(&tree(&files), spec).unwrap()
         };
-        let own = || Spec { initramfs: Initramfs::Vmimage, ..Spec::default() };
-        let microvm = || Spec { profile: Profile::Microvm, ..Spec::default() };
-        assert_eq!(ours(own(), &["/boot/vmlinuz-virt", "/sbin/init"]), None);
-        assert_eq!(ours(own(), &["/boot/vmlinuz-virt"]), Some(Lack::Init));
-        assert_eq!(ours(microvm(), &["/boot/vmlinuz-virt"]), None);
-        assert_eq!(ours(microvm(), &["/app"]), Some(Lack::Kernel));
+        assert_eq!(lacks(&["/boot/vmlinuz-virt"], &microvm), None);
+        assert_eq!(lacks(&["/app"], &microvm), Some(Lack::Image));
+        assert_eq!(lacks(&["/app"], &Spec { kernel_file: file, ..microvm }), None);
+        assert_eq!(lacks(&["/boot/vmlinuz-virt", "/sbin/init"], &machine), None);
+        assert_eq!(lacks(&["/boot/vmlinuz-virt"], &machine), Some(Lack::Init));
+        assert_eq!(lacks(&["/sbin/init"], &machine), Some(Lack::Image));
     }
 }
