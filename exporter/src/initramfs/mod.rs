@@ -103,6 +103,14 @@ pub fn build(tree: &Tree, wanted: &Wanted<'_>) -> Result<Built> {
     Ok(Built { parts, modules, notes })
 }
 
+/// What is before and behind the bytes of a file that is an archive by itself: the kernel takes it in front of any other.
+///
+/// # Errors
+/// If it is larger than a header can say.
+pub fn around_file(name: &str, len: u64, time: Time) -> Result<[Content; 2]> {
+    cpio::around_file(name, len, time)
+}
+
 /// The files of the archive.
 fn contents<'selection>(
     wanted: &Wanted<'selection>,
