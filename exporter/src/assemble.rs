@@ -5,6 +5,7 @@
 //!
 //! machine:  MBR · GPT │ BIOS boot │ ESP │ root ───────────▶│ GPT
 //! data:     MBR · GPT │ the tree as it is ────────────────▶│ GPT
+//! microVM:  the tree, with its first process │ beside it: kernel, initramfs, vm.json; or all of it in one program
 //! ```
 //!
 //! The layout is data ([`Layout`](crate::spec::Layout)): fstab, GRUB, growth and the kernel's command line are told by
@@ -20,14 +21,18 @@ mod data;
 mod donor;
 mod draft;
 mod elsewhere;
+mod entrypoint;
 mod first;
 mod good;
 mod lack;
 mod lay_out;
 mod machine;
 mod menu;
+mod microvm;
+mod own_initramfs;
 mod previous;
 mod rauc;
+mod read_kernel;
 mod resolve;
 mod root;
 mod slot_entry;
@@ -101,6 +106,8 @@ pub struct Planned {
     pub update: Option<Update>,
     /// Where the files of its root lie, if that is an ext4 and a format says it.
     pub placement: Option<Arc<[u8]>>,
+    /// What lies beside the root, if it is a microVM's.
+    pub microvm: Option<Arc<container::Microvm>>,
     /// The machine on it; `None` if it holds only data.
     pub system: Option<System>,
     /// The partitions, in order, with what is in them.
@@ -119,6 +126,7 @@ impl Planned {
             appliance: self.appliance.clone(),
             update: self.update.clone(),
             placement: self.placement.clone(),
+            microvm: self.microvm.clone(),
             ..Target::new(path, format, compression, self.id)
         }
     }
@@ -135,13 +143,22 @@ impl Planned {
 /// # Errors
 /// Whatever in the input cannot become a disk, with its path.
 pub fn plan(spec: &Spec, input: Input, run: &Run<'_>) -> Result<Planned> {
+    require_right(spec)?;
     good::require_right(spec)?;
     rauc::require_right(spec)?;
     update::require_name(spec)?;
     match spec.profile {
+        Profile::Microvm if spec.is_bare() => microvm::plan(spec, input, run),
         Profile::Machine | Profile::Microvm => machine::plan(spec, input, run),
         Profile::Data => data::plan(spec, input, run),
     }
+}
+
+/// All that is wrong with what was asked of a microVM, and with a kernel.
+fn require_right(spec: &Spec) -> Result<()> {
+    let problems = spec::microvm::problems(spec).into_iter();
+    let problems: Vec<_> = problems.map(|problem| format!("{}: {}", problem.key, problem.message)).collect();
+    if problems.is_empty() { Ok(()) } else { Err(Error::new(Kind::Input, "spec", problems.join("; "))) }
 }
 
 /// A machine by the name of its disk, unless it has one of its own.
@@ -167,7 +184,8 @@ fn seed(spec: &Spec, root: &Tree, named: impl IntoIterator<Item = [u8; 32]>) -> 
     // Files are the same on every processor.
     let architecture = if spec.profile == Profile::Data { architecture } else { spec.architecture };
     // What an image says of containers changes nothing where no service comes of it.
-    let container = first::service(spec).cloned();
+    let runs = spec.container.as_ref().filter(|_| spec.profile == Profile::Microvm);
+    let container = runs.or_else(|| first::service(spec)).cloned();
     let service = if container.is_some() { spec.service.clone() } else { service };
     // Of what RAUC is told, the machine has what is among the files; who signs is nothing to it.
     let same =

@@ -191,7 +191,7 @@ mod tests {
         let spec: Spec = serde_json::from_str(&spec).unwrap();
         let layout = Resolved::new(&spec, &Seed::new(b""), &tree).unwrap();
         let os = os::detect(&tree).unwrap();
-        let mut source = KernelSource::own(&mut tree, &os, None)?;
+        let mut source = KernelSource::own(&mut tree, &os, None, &crate::spec::Spec::default())?;
         let notes = settle(&mut Editor::new(&mut tree, Time::default()), &os, &mut source, &layout)?;
         Ok((tree, source, notes))
     }

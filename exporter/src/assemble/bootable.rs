@@ -19,7 +19,7 @@ use crate::tree::kernel::Kernel;
 use crate::tree::{self, Content, Tree};
 
 /// Drivers of the disks that machines have; one of them is enough for some machine.
-const DISKS: [&str; 9] = [
+pub(super) const DISKS: [&str; 9] = [
     "virtio_blk",
     "virtio_scsi",
     "nvme",
@@ -44,11 +44,17 @@ const LIST_LIMIT: u64 = 16 << 20;
 /// What is read of a program: its headers and those of its segments.
 const HEAD: u64 = 64 << 10;
 
-/// The kernel with all that it needs to mount the root, which is this file system.
+/// The kernel with all that it needs to mount the root, which is this file system, and with its modules there if it has them
+/// at all.
 ///
 /// # Errors
 /// If the kernel would panic: what is missing, and what is known to be in the way.
-pub(super) fn require_kernel(root: &Tree, kernel: &Kernel, file_system: FileSystem) -> Result<()> {
+pub(super) fn require_kernel(
+    root: &Tree,
+    kernel: &Kernel,
+    file_system: FileSystem,
+    has_modules: bool,
+) -> Result<()> {
     let driver = file_system.name();
     let built_in = listed(root, kernel, driver, "modules.builtin")?;
     let lacks = |names: &BTreeSet<String>| {
@@ -66,7 +72,7 @@ pub(super) fn require_kernel(root: &Tree, kernel: &Kernel, file_system: FileSyst
             && lacks(&BTreeSet::new()).is_none()
             && !listed(root, kernel, driver, "modules.dep")?.is_some_and(|names| names.contains(USUAL_DISK));
         return if is_enough {
-            require_modules(root, kernel, false)
+            if has_modules { require_modules(root, kernel, false) } else { Ok(()) }
         } else {
             Err(no_initramfs(root, kernel)?)
         };
@@ -89,7 +95,10 @@ pub(super) fn require_kernel(root: &Tree, kernel: &Kernel, file_system: FileSyst
         };
         return Err(Error::new(Kind::NotFound, path, message).with_hint(hint));
     }
-    require_modules(root, kernel, modules.is_some_and(|modules| modules.are_some))
+    if has_modules {
+        return require_modules(root, kernel, modules.is_some_and(|modules| modules.are_some));
+    }
+    Ok(())
 }
 
 /// The drivers of what is mounted once the root is there, as far as the kernel has lists of its own.
@@ -247,24 +256,43 @@ pub(super) fn require_init(root: &Tree, path: &str, architecture: Architecture) 
     if let Some(what) = stand_in_shape(root, path)? {
         return Err(unfit(path, &format!("is {what}: the machine would end at once")));
     }
+    startable(root, path, architecture)?.map_err(|(place, why)| unfit(&place, &why))
+}
+
+/// A program that can run on `architecture`: `path`, and what interprets it.
+///
+/// # Errors
+/// If the kernel could not start it.
+pub(super) fn require_program(root: &Tree, path: &str, architecture: Architecture) -> Result<()> {
+    startable(root, path, architecture)?.map_err(|(place, why)| {
+        Error::new(Kind::NotFound, place, why)
+            .with_hint("the image's own shell would not start it, either: see what docker run says")
+    })
+}
+
+/// What the kernel could not start, and why not.
+type Unfit = (String, String);
+
+fn startable(root: &Tree, path: &str, architecture: Architecture) -> Result<std::result::Result<(), Unfit>> {
+    let refused = |place: &str, why: &str| Ok(Err((place.to_owned(), why.to_owned())));
     let mut program = path.to_owned();
     for _ in 0..MAX_INTERPRETERS {
         let Some(id) = root.resolve(&program) else {
-            return Err(unfit(path, &missing(root, path, &program)));
+            return refused(path, &missing(root, path, &program));
         };
         let tree::InodeKind::File(content) = &root.inode(id).kind else {
-            return Err(unfit(&program, "is no regular file"));
+            return refused(&program, "is no regular file");
         };
         if root.inode(id).meta.permissions & 0o111 == 0 {
-            return Err(unfit(&program, "is not executable"));
+            return refused(&program, "is not executable");
         }
-        let head = head(content)?;
-        let Some(next) = interpreter(&head, architecture).map_err(|why| unfit(&program, why))? else {
-            return Ok(());
-        };
-        program = next;
+        match interpreter(&head(content)?, architecture) {
+            Ok(Some(next)) => program = next,
+            Ok(None) => return Ok(Ok(())),
+            Err(why) => return refused(&program, why),
+        }
     }
-    Err(unfit(path, "is a script that is interpreted by scripts without end"))
+    refused(path, "is a script that is interpreted by scripts without end")
 }
 
 fn missing(root: &Tree, path: &str, program: &str) -> String {

@@ -1,7 +1,11 @@
 //! Whether the kernel reads the files that are compressed, as far as it tells.
 
+use super::read_kernel::ReadKernel;
+use super::resolve::Resolved;
 use crate::error::{Error, Kind, Result};
 use crate::fs::erofs::Algorithm;
+use crate::kernel::Setting;
+use crate::spec::Spec;
 use crate::spec::layout::Slot;
 use crate::tree::Tree;
 use crate::tree::kernel::Kernel;
@@ -26,25 +30,59 @@ fn reader(algorithm: Algorithm) -> (&'static str, (u32, u32), &'static str) {
 pub(super) fn require<'a>(root: &Tree, kernel: &Kernel, slots: impl Iterator<Item = &'a Slot>) -> Result<()> {
     for slot in slots {
         let Some(algorithm) = slot.compression else { continue };
-        let (name, since, option) = reader(algorithm);
-        let is_old = release(&kernel.version).is_some_and(|release| release < since);
-        let is_left_out = configuration(root, kernel)?.is_some_and(|config| !is_set(&config, option));
-        if is_old || is_left_out {
-            let (major, minor) = since;
-            let why = if is_old {
-                format!("Linux {major}.{minor} is the first that does")
-            } else {
-                format!("its configuration has no {option}")
-            };
-            let message = format!("is compressed by {name}, which {} does not read: {why}", kernel.image);
-            let hint = match algorithm {
-                Algorithm::Zstd => "compress it by lz4, or take another kernel",
-                Algorithm::Lz4 => "leave the compression out, or take another kernel",
-            };
-            return Err(Error::new(Kind::Unsupported, &slot.label, message).with_hint(hint));
+        let config = configuration(root, kernel)?;
+        let is_left_out = |option: &str| config.as_ref().is_some_and(|config| !is_set(config, option));
+        if let Some(why) = why_not(algorithm, &kernel.version, is_left_out) {
+            return Err(unread(algorithm, slot, &kernel.image, &why));
         }
     }
     Ok(())
+}
+
+/// The same of the root of a microVM. Within a uki it is compressed by what the kernel reads, unless something was asked.
+///
+/// # Errors
+/// Those of [`require`].
+pub(super) fn settle(layout: &mut Resolved, kernel: &ReadKernel<'_>, spec: &Spec) -> Result<()> {
+    let is_asked = spec.layout.partitions.iter().any(|partition| partition.compression.is_some());
+    let why_not = |algorithm, does_it_lack: fn(Setting) -> bool| {
+        let is_left_out =
+            |option: &str| does_it_lack(kernel.config.option(option.trim_start_matches("CONFIG_")));
+        why_not(algorithm, kernel.image.release(), is_left_out)
+    };
+    for slot in layout.partitions.iter_mut().map(|named| &mut named.slot) {
+        if spec.is_uki() && !is_asked {
+            let known =
+                |algorithm: &Algorithm| why_not(*algorithm, |setting| setting != Setting::Yes).is_none();
+            slot.compression = [Algorithm::Zstd, Algorithm::Lz4].into_iter().find(known);
+        }
+        let Some(algorithm) = slot.compression else { continue };
+        if let Some(why) = why_not(algorithm, |setting| matches!(setting, Setting::No | Setting::Module)) {
+            return Err(unread(algorithm, slot, kernel.image.place(), &why));
+        }
+    }
+    Ok(())
+}
+
+/// Why a kernel of this version does not read it.
+fn why_not(algorithm: Algorithm, version: &str, is_left_out: impl Fn(&str) -> bool) -> Option<String> {
+    let (_, since, option) = reader(algorithm);
+    let (major, minor) = since;
+    match release(version) {
+        Some(release) if release < since => Some(format!("Linux {major}.{minor} is the first that does")),
+        _ if is_left_out(option) => Some(format!("its configuration has no {option}")),
+        _ => None,
+    }
+}
+
+fn unread(algorithm: Algorithm, slot: &Slot, kernel: &str, why: &str) -> Error {
+    let (name, ..) = reader(algorithm);
+    let message = format!("is compressed by {name}, which {kernel} does not read: {why}");
+    let hint = match algorithm {
+        Algorithm::Zstd => "compress it by lz4, or take another kernel",
+        Algorithm::Lz4 => "leave the compression out, or take another kernel",
+    };
+    Error::new(Kind::Unsupported, &slot.label, message).with_hint(hint)
 }
 
 /// The numbers that a kernel's version begins with.

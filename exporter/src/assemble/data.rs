@@ -27,6 +27,7 @@ pub(super) fn plan(spec: &Spec, input: Input, run: &Run<'_>) -> Result<Planned> 
         appliance: appliance(spec),
         update: None,
         placement: None,
+        microvm: None,
         system: None,
     })
 }

@@ -10,10 +10,13 @@
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
+use super::own_initramfs;
+use super::read_kernel::ReadKernel;
 use crate::error::{Result, show_text};
+use crate::spec::Spec;
 use crate::tree::kernel::{self, Kernel, Origin};
 use crate::tree::os::{self, Os};
-use crate::tree::{Editor, HostDir, Time, Tree, scan_where};
+use crate::tree::{Content, Editor, HostDir, Inode, InodeKind, Meta, Time, Tree, scan_where};
 
 /// A kernel of a root, and whose it is.
 #[derive(Debug)]
@@ -27,8 +30,8 @@ pub(super) struct KernelSource {
     pub(super) notes: Vec<String>,
 }
 
-/// Directories of a donor that are read with all below them: kernels and their modules.
-const WHOLE: [&str; 3] = ["boot", "lib/modules", "usr/lib/modules"];
+/// Directories of a donor that are read with all below them: kernels, their modules, and the stub of a uki.
+const WHOLE: [&str; 4] = ["boot", "lib/modules", "usr/lib/modules", "usr/lib/systemd/boot/efi"];
 /// Directories of which the entries are read: they tell the distribution, and lead to the others.
 const LISTED: [&str; 8] = ["etc", "bin", "sbin", "lib", "usr", "usr/bin", "usr/sbin", "usr/lib"];
 
@@ -58,8 +61,8 @@ impl KernelSource {
     ///
     /// # Errors
     /// If it has none.
-    pub(super) fn own(root: &mut Tree, os: &Os, named: Option<&str>) -> Result<Self> {
-        let first = kernel::chosen(root)?;
+    pub(super) fn own(root: &mut Tree, os: &Os, named: Option<&str>, spec: &Spec) -> Result<Self> {
+        let first = chosen(root, spec)?;
         let named = named.filter(|_| first.origin != Origin::Asked);
         let by_name = named.map(|name| kernel::called(root, name)).transpose()?.flatten();
         let missing = named.filter(|_| by_name.is_none());
@@ -75,22 +78,48 @@ impl KernelSource {
         Ok(Self { os: os.clone(), kernel, others, notes })
     }
 
+    /// A file by itself, copied into `root`; its modules are there, if it has any.
+    ///
+    /// # Errors
+    /// If it is no kernel for the machine.
+    pub(super) fn of_file(
+        root: &mut Tree,
+        os: &Os,
+        (content, place): (Content, String),
+        spec: &Spec,
+    ) -> Result<Self> {
+        let image = ReadKernel::of_file(root, content.clone(), &place, spec.architecture)?;
+        let (version, modules) = (image.image.release().to_owned(), image.modules);
+        let path = format!("/boot/vmlinuz-{version}");
+        let time = root.resolve("/").map_or(Time::default(), |id| root.inode(id).meta.mtime);
+        let editor = &mut Editor::new(root, time);
+        let boot = editor.mkdir_all("/boot")?;
+        for path in [path.as_str(), kernel::RECORD] {
+            editor.remove(path);
+        }
+        let meta = Meta { permissions: 0o644, mtime: time, ..Meta::default() };
+        let name = format!("vmlinuz-{version}");
+        root.insert(boot, name.as_bytes(), Inode { meta, kind: InodeKind::File(content) });
+        let kernel =
+            Kernel { version, image: path, initramfs: None, modules, stable: None, origin: Origin::Asked };
+        let notes = vec![format!("{}: {place}", kernel.image)];
+        let others = others(root, &kernel)?;
+        Ok(Self { kernel, os: os.clone(), others, notes })
+    }
+
     /// The one that `donor` would boot, copied into `root`.
     ///
     /// # Errors
     /// If the donor has none, or a file of the root is where a directory is needed.
-    pub(super) fn donated(root: &mut Tree, donor: &Tree) -> Result<Self> {
+    pub(super) fn donated(root: &mut Tree, donor: &Tree, spec: &Spec) -> Result<Self> {
         let os = os::detect(donor)?;
         // Links that keep pointing to the newest one belong to the donor's package manager.
-        let kernel = Kernel { stable: None, ..kernel::chosen(donor)? };
+        let kernel = Kernel { stable: None, ..chosen(donor, spec)? };
         // Directories that are missing are as old as what comes into them.
         let time = donor.resolve(&kernel.image).map_or(Time::default(), |id| donor.inode(id).meta.mtime);
         let editor = &mut Editor::new(root, time);
         if let Some(modules) = &kernel.modules {
-            copy(editor, donor, modules)?;
-            for link in BUILD_LINKS {
-                editor.remove(format!("{modules}/{link}"));
-            }
+            copy_modules(editor, donor, modules)?;
         }
         for path in [Some(&kernel.image), kernel.initramfs.as_ref()].into_iter().flatten() {
             copy(editor, donor, path)?;
@@ -101,6 +130,19 @@ impl KernelSource {
         notes.extend(others.iter().map(in_the_menu));
         Ok(Self { kernel, os, others, notes })
     }
+}
+
+fn chosen(tree: &Tree, spec: &Spec) -> Result<Kernel> {
+    if own_initramfs::is_asked(spec) { kernel::chosen_for_ours(tree) } else { kernel::chosen(tree) }
+}
+
+/// Modules without what they were built from.
+pub(super) fn copy_modules(editor: &mut Editor<'_>, donor: &Tree, modules: &str) -> Result<()> {
+    copy(editor, donor, modules)?;
+    for link in BUILD_LINKS {
+        editor.remove(format!("{modules}/{link}"));
+    }
+    Ok(())
 }
 
 fn others(root: &Tree, kernel: &Kernel) -> Result<Vec<Kernel>> {
@@ -156,7 +198,7 @@ mod tests {
         ] {
             let before = dump(&tree(user));
             let mut root = tree(user);
-            let donated = KernelSource::donated(&mut root, &tree(&DONOR)).unwrap();
+            let donated = KernelSource::donated(&mut root, &tree(&DONOR), &Spec::default()).unwrap();
             assert_eq!(donated.kernel.image, "/boot/vmlinuz-6.1");
             assert_eq!((donated.kernel.stable, &*donated.os.id), (None, "debian"));
             assert_eq!(text(&root, "/boot/vmlinuz-6.1").unwrap(), "kernel");
@@ -209,7 +251,7 @@ mod tests {
             assert_eq!(donor.children(path).count(), 0, "{path}");
         }
         let mut root = tree(&[]);
-        let donated = KernelSource::donated(&mut root, &donor).unwrap();
+        let donated = KernelSource::donated(&mut root, &donor, &Spec::default()).unwrap();
         assert_eq!((&*donated.kernel.image, &*donated.os.id), ("/boot/vmlinuz-6.1", "debian"));
         assert_eq!(root.read("/lib/modules/6.1/kernel/a.ko", 100).unwrap().unwrap(), b"module");
     }
@@ -223,7 +265,7 @@ mod tests {
             ("/boot/vmlinuz-6.17", "-> ../usr/lib/modules/6.17/vmlinuz"),
         ]);
         let mut root = tree(&[]);
-        KernelSource::donated(&mut root, &donor).unwrap();
+        KernelSource::donated(&mut root, &donor, &Spec::default()).unwrap();
         assert_eq!(text(&root, "/boot/vmlinuz-6.17").unwrap(), "kernel");
         assert_eq!(text(&root, "/lib/modules/6.17/initramfs.img").unwrap(), "initramfs");
     }
@@ -249,7 +291,7 @@ mod tests {
         ] {
             let mut root = tree(&[&files[..], more].concat());
             let os = os::detect(&root).unwrap();
-            let source = KernelSource::own(&mut root, &os, named).unwrap();
+            let source = KernelSource::own(&mut root, &os, named, &Spec::default()).unwrap();
             assert_eq!(source.kernel.image, first, "{named:?}");
             assert_eq!(source.others.len(), 3);
             let is_told = source.notes.iter().any(|note| note.contains("there is no kernel 5.0"));
@@ -260,17 +302,22 @@ mod tests {
             assert!(root.lookup(kernel::RECORD).is_none());
         }
         let mut root = tree(&files);
-        let donated = KernelSource::donated(&mut root, &tree(&DONOR)).unwrap();
+        let donated = KernelSource::donated(&mut root, &tree(&DONOR), &Spec::default()).unwrap();
         assert_eq!((&*donated.kernel.image, donated.others.len()), ("/boot/vmlinuz-6.1", 3));
         assert!(root.lookup(kernel::RECORD).is_none());
     }
 
     #[test]
     fn a_donor_without_a_kernel_is_an_error() {
-        let error =
-            KernelSource::donated(&mut tree(&[]), &tree(&[("/etc/os-release", "ID=debian\n")])).unwrap_err();
+        let error = KernelSource::donated(
+            &mut tree(&[]),
+            &tree(&[("/etc/os-release", "ID=debian\n")]),
+            &Spec::default(),
+        )
+        .unwrap_err();
         assert!(error.to_string().contains("holds no kernel"), "{error}");
-        let error = KernelSource::donated(&mut tree(&[("/boot", "a file")]), &tree(&DONOR)).unwrap_err();
+        let error = KernelSource::donated(&mut tree(&[("/boot", "a file")]), &tree(&DONOR), &Spec::default())
+            .unwrap_err();
         assert!(error.to_string().contains("/boot"), "{error}");
     }
 }

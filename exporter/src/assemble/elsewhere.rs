@@ -8,7 +8,7 @@ use crate::error::{Error, Kind, Result};
 use crate::machine::Materials;
 use crate::spec::Spec;
 use crate::spec::layout::{Content, Slot, Source, StageSource, slots};
-use crate::tree::{self, Detail, Editor, InodeId, InodeKind, Meta, Time, Tree, Xattrs};
+use crate::tree::{self, Detail, Editor, InodeKind, Meta, Time, Tree, Xattrs};
 
 /// By where it is from.
 #[derive(Default)]
@@ -89,7 +89,7 @@ impl Found {
 fn find(source: &Source, is_folder: bool, materials: &Materials, time: Time) -> Result<Found> {
     let (tree, id) = match source {
         Source::Path(path) => (&materials.context, materials.file(path)?),
-        Source::Stage(StageSource { from, path }) => in_stage(materials, from, path)?,
+        Source::Stage(StageSource { from, path }) => materials.in_stage(from, path)?,
     };
     match &tree.inode(id).kind {
         InodeKind::Directory(_) if is_folder => {
@@ -107,17 +107,6 @@ fn unfit(source: &Source, is_folder: bool) -> Error {
         false => "is no regular file, and a partition is to have its bytes",
     };
     Error::new(Kind::Input, source.to_string(), message)
-}
-
-/// Links lead to other places of the same stage.
-fn in_stage<'a>(materials: &'a Materials, from: &str, path: &str) -> Result<(&'a Tree, InodeId)> {
-    let stage = materials.stages.get(from).ok_or_else(|| {
-        let message = "is a stage or a named context, and only builds by docker have them";
-        Error::new(Kind::Input, from, message)
-            .with_hint("build with --engine docker, or name a folder of the build context")
-    })?;
-    let missing = || Error::new(Kind::NotFound, format!("{from}:{path}"), "is not there");
-    Ok((stage, stage.resolve(path).ok_or_else(missing)?))
 }
 
 /// Owners, times and attributes are those of whoever checked the context out.

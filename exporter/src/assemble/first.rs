@@ -106,6 +106,7 @@ fn names_init(spec: &Spec) -> bool {
 /// Whether the first process is vmimage's own. By itself that is for images whose kernel is another one's, too.
 fn is_own(spec: &Spec, has_init: bool, has_donor: bool) -> Result<bool> {
     match spec.init {
+        _ if spec.profile == Profile::Microvm => Ok(true),
         Init::Auto => Ok(!has_init && has_donor),
         Init::Distro => Ok(false),
         Init::Vmimage if names_init(spec) => {
@@ -148,12 +149,27 @@ pub(super) fn require_no_other(defaults: &Defaults, spec: &Spec, with_words: &Sp
 
 /// What our own first process is told.
 pub(super) fn contained(spec: &Spec, program: Option<Arc<[u8]>>, time: Time) -> Result<Contained<'_>> {
-    let program = program.filter(|program| spec.architecture.runs(program)).ok_or_else(|| no_init(spec))?;
-    let container = service(spec);
+    let program = self::program(spec, program)?;
+    let is_microvm = spec.profile == Profile::Microvm;
+    // It runs whatever a container would: shells, too.
+    let container = if is_microvm { spec.container.as_ref() } else { service(spec) };
     if container.is_none() && spec.service != Service::Off {
         return Err(runs_nothing(spec));
     }
-    Ok(Contained { program, container, hostname: spec.hostname.as_deref(), network: &spec.network, time })
+    let (hostname, network) = (spec.hostname.as_deref(), &spec.network);
+    Ok(Contained {
+        program,
+        container,
+        hostname,
+        network,
+        microvm: is_microvm.then_some(&spec.microvm),
+        time,
+    })
+}
+
+/// Our own first process's program, which is that of our own initramfs, too.
+pub(super) fn program(spec: &Spec, program: Option<Arc<[u8]>>) -> Result<Arc<[u8]>> {
+    program.filter(|program| spec.architecture.runs(program)).ok_or_else(|| no_init(spec))
 }
 
 /// Nobody could log in, and nothing else is started.
@@ -243,6 +259,16 @@ mod tests {
         let error = is_own(&spec(Init::Vmimage, "quiet init=/app"), true, false).unwrap_err();
         assert!(error.to_string().contains("kernel arguments name another one"), "{error}");
         assert!(!is_own(&spec(Init::Distro, "init=/app"), true, false).unwrap());
+    }
+
+    #[test]
+    fn a_microvm_runs_what_a_container_would() {
+        let cmd = vec!["bash".to_owned()];
+        let container = Some(Container { cmd, ..Container::default() });
+        let microvm = Spec { profile: Profile::Microvm, container, ..spec(Init::Auto, "") };
+        assert!(is_own(&microvm, true, false).unwrap());
+        let contained = contained(&microvm, Some(program()), Time::default()).unwrap();
+        assert!(contained.container.is_some() && contained.microvm.is_some());
     }
 
     #[test]

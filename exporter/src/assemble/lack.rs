@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::first;
 use crate::error::Result;
-use crate::spec::{Init, Spec};
+use crate::spec::{Init, Initramfs, Profile, Spec};
 use crate::tree::{Tree, kernel};
 
 /// What a machine lacks before anything else.
@@ -12,6 +12,8 @@ use crate::tree::{Tree, kernel};
 pub enum Lack {
     /// A kernel with its initramfs.
     Kernel,
+    /// A kernel at all, where the initramfs is vmimage's own.
+    Image,
     /// An init.
     Init,
 }
@@ -21,6 +23,7 @@ impl fmt::Display for Lack {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Kernel => "has no kernel with an initramfs",
+            Self::Image => "has no kernel",
             Self::Init => "has no init",
         })
     }
@@ -31,16 +34,21 @@ impl fmt::Display for Lack {
 /// # Errors
 /// If there are more kernels than anybody has.
 pub fn lacks(root: &Tree, spec: &Spec) -> Result<Option<Lack>> {
-    let needs_init = spec.init != Init::Vmimage;
-    Ok(match kernel::any_boots(root)? {
-        false => Some(Lack::Kernel),
-        true => (needs_init && !first::has_init(root, spec)).then_some(Lack::Init),
-    })
+    let is_microvm = spec.profile == Profile::Microvm;
+    let kernel = match spec.initramfs {
+        _ if spec.kernel_file.is_some() => None,
+        Initramfs::Distro if !is_microvm => (!kernel::any_boots(root)?).then_some(Lack::Kernel),
+        Initramfs::Distro | Initramfs::Vmimage => kernel::all(root)?.is_empty().then_some(Lack::Image),
+    };
+    let needs_init = spec.init != Init::Vmimage && !is_microvm;
+    let init = || (needs_init && !first::has_init(root, spec)).then_some(Lack::Init);
+    Ok(kernel.or_else(init))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::spec::layout::Source;
     use crate::tree::testing::tree;
 
     #[test]
@@ -57,5 +65,22 @@ mod tests {
         assert_eq!(lacks_with(Init::Vmimage, &kernel, ""), None);
         assert_eq!(lacks_with(Init::Distro, &kernel, ""), Some(Lack::Init));
         assert_eq!(lacks(&["/boot/vmlinuz-virt", "/sbin/init"], ""), Some(Lack::Kernel));
+    }
+
+    #[test]
+    fn an_initramfs_of_vmimages_own_is_made_for_any_kernel() {
+        let file = Some(Source::Path("bzImage".into()));
+        let microvm = Spec { profile: Profile::Microvm, ..Spec::default() };
+        let machine = Spec { initramfs: Initramfs::Vmimage, ..Spec::default() };
+        let lacks = |paths: &[&str], spec: &Spec| {
+            let files: Vec<_> = paths.iter().map(|path| (*path, "")).collect();
+            lacks(&tree(&files), spec).unwrap()
+        };
+        assert_eq!(lacks(&["/boot/vmlinuz-virt"], &microvm), None);
+        assert_eq!(lacks(&["/app"], &microvm), Some(Lack::Image));
+        assert_eq!(lacks(&["/app"], &Spec { kernel_file: file, ..microvm }), None);
+        assert_eq!(lacks(&["/boot/vmlinuz-virt", "/sbin/init"], &machine), None);
+        assert_eq!(lacks(&["/boot/vmlinuz-virt"], &machine), Some(Lack::Init));
+        assert_eq!(lacks(&["/sbin/init"], &machine), Some(Lack::Image));
     }
 }

@@ -14,8 +14,8 @@ use super::previous::{self, Previous};
 use super::resolve::Resolved;
 use super::slots;
 use super::{
-    Input, Planned, Programs, appliance, boot_partition, bootable, compressed, disk_file, latest_time, rauc,
-    seed, split_links, sysupdate, update, updater,
+    Input, Planned, Programs, appliance, boot_partition, bootable, compressed, disk_file, entrypoint,
+    latest_time, own_initramfs, rauc, read_kernel, seed, split_links, sysupdate, update, updater,
 };
 use crate::boot::{self, Defaults, Root};
 use crate::engine::Run;
@@ -25,17 +25,21 @@ use crate::hint::Hint;
 use crate::machine::rauc::Keyring;
 use crate::machine::{self, FsSpec, Machine, Mount};
 use crate::report::System;
-use crate::spec::{Architecture, Spec};
+use crate::spec::{Architecture, Profile, Spec};
 use crate::tree::kernel::Kernel;
 use crate::tree::os::{self, Family, Init, Os};
-use crate::tree::{Editor, InodeId, InodeKind, Name, Time, Tree};
+use crate::tree::{Content, Editor, InodeId, InodeKind, Name, Time, Tree};
 
 pub(super) fn plan(spec: &Spec, input: Input, run: &Run<'_>) -> Result<Planned> {
     let Input { mut root, boot: boot_files, donor, programs, materials, mkfs } = input;
     let has_donor = donor.is_some();
     require_architecture(&root, spec)?;
+    if spec.profile == Profile::Microvm {
+        entrypoint::require(&root, spec)?;
+    }
     let mut os = os::detect(&root)?;
-    let mut source = kernel_source(&mut root, &os, donor)?;
+    let kernel_file = read_kernel::file(spec, &materials)?;
+    let mut source = kernel_source(&mut root, &os, donor, kernel_file, spec)?;
     let mut edits = source.notes.clone();
     let (time, forgotten) = settle_time(&mut root, spec);
     edits.extend(forgotten);
@@ -56,7 +60,14 @@ pub(super) fn plan(spec: &Spec, input: Input, run: &Run<'_>) -> Result<Planned> 
     let loader = BootLoader::find(spec, &layout, boot_files, &root, os.family)?;
     edits.extend(boot_partition::settle(&mut Editor::new(&mut root, time), &os, &mut source, &layout)?);
     edits.extend(slots::settle(&mut Editor::new(&mut root, time), &os, &mut source, &layout)?);
-    bootable::require_kernel(&root, &source.kernel, layout.root.file_system)?;
+    if own_initramfs::is_asked(spec) {
+        own_initramfs::require_root_alone(layout.file_system_at("/usr"))?;
+        let program = own_initramfs::program(spec, programs.init.clone())?;
+        let file_system = layout.root.file_system;
+        edits.extend(own_initramfs::install(&mut root, &mut source, spec, file_system, program, time)?);
+    }
+    let has_modules = !leave_out_modules(&mut root, &source.kernel, spec, has_donor, time);
+    bootable::require_kernel(&root, &source.kernel, layout.root.file_system, has_modules)?;
     bootable::require_drivers(&root, &source.kernel, &layout.mounts())?;
     compressed::require(&root, &source.kernel, layout.partitions.iter().map(|named| &named.slot))?;
     let early = first.early(spec, layout.kept(spec), programs.early.clone())?;
@@ -118,6 +129,7 @@ pub(super) fn plan(spec: &Spec, input: Input, run: &Run<'_>) -> Result<Planned> 
     Ok(Planned {
         update: update::of(spec, &layout, &disk, beside, time),
         placement,
+        microvm: None,
         layout: disk,
         partitions,
         id: disk_file(&seed),
@@ -132,15 +144,32 @@ fn with_places(spec: &Spec, root: &Tree) -> Result<Spec> {
     Ok(Spec { persist, ..spec.clone() })
 }
 
-/// The kernel of the donor, or one of the root's own.
-fn kernel_source(root: &mut Tree, os: &Os, donor: Option<Tree>) -> Result<KernelSource> {
-    match donor {
-        Some(donor) => KernelSource::donated(root, &donor),
-        None => {
+/// The kernel of a file, of the donor, or one of the root's own.
+fn kernel_source(
+    root: &mut Tree,
+    os: &Os,
+    donor: Option<Tree>,
+    file: Option<(Content, String)>,
+    spec: &Spec,
+) -> Result<KernelSource> {
+    match (file, donor) {
+        (Some(file), _) => KernelSource::of_file(root, os, file, spec),
+        (None, Some(donor)) => KernelSource::donated(root, &donor, spec),
+        (None, None) => {
             let named = Defaults::read(root)?.kernel;
-            KernelSource::own(root, os, named.as_deref())
+            KernelSource::own(root, os, named.as_deref(), spec)
         }
     }
+}
+
+/// The modules of another image's kernel, which a microVM has in its initramfs as far as it needs them. Whether they are left
+/// out.
+fn leave_out_modules(root: &mut Tree, kernel: &Kernel, spec: &Spec, has_donor: bool, time: Time) -> bool {
+    let is_left_out = spec.profile == Profile::Microvm && has_donor && !spec.microvm.has_all_modules();
+    if let Some(modules) = kernel.modules.as_ref().filter(|_| is_left_out) {
+        Editor::new(root, time).remove(modules);
+    }
+    is_left_out
 }
 
 /// What `first` needs to be the first process of this machine.
@@ -204,8 +233,9 @@ pub(super) fn settle_time(root: &mut Tree, spec: &Spec) -> (Time, Vec<String>) {
 }
 
 /// Programs of another architecture end in a panic at boot.
-fn require_architecture(root: &Tree, spec: &Spec) -> Result<()> {
-    let service = first::service(spec).and_then(|container| container.command().next());
+pub(super) fn require_architecture(root: &Tree, spec: &Spec) -> Result<()> {
+    let runs = spec.container.as_ref().filter(|_| spec.profile == Profile::Microvm);
+    let service = runs.or_else(|| first::service(spec)).and_then(|container| container.command().next());
     let programs = [Some(INIT), Some("/bin/sh"), service];
     let found = programs.into_iter().flatten().find_map(|path| {
         Architecture::of_program(root, path).filter(|found| *found != spec.architecture).zip(Some(path))

@@ -8,7 +8,7 @@
 //! Both ways meet in one stub on the ESP, which finds the file system with `/boot` by its UUID: the root, or one of its own. Of
 //! a machine with [slots] it chooses one.
 //!
-//! Or UEFI starts systemd-boot, which has its menu and the kernels beside it on the ESP.
+//! Or UEFI starts systemd-boot, which has its menu and the kernels beside it on the ESP; or a [uki], which is all in one.
 
 mod bios;
 pub mod choice;
@@ -22,6 +22,7 @@ pub mod password;
 mod shell;
 pub mod slots;
 pub mod systemd_boot;
+pub mod uki;
 
 pub use bios::BiosBoot;
 pub use core_image::core_modules;

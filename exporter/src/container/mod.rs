@@ -38,6 +38,7 @@ pub use crate::codec::{DEFLATE_LEVEL, ZSTD_LEVEL};
 pub use folder::Folder;
 pub use format::{Compression, Format, Shape};
 pub use members::{FileName, Members};
+pub use microvm::Microvm;
 pub use output::Output;
 pub use ovf::{Appliance, OvfFirmware};
 pub use qcow2::Base;

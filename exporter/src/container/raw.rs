@@ -19,19 +19,19 @@ const BLOCK: usize = 64 << 10;
 const SHARED_MIN: u64 = 256 << 10;
 
 /// Writes a raw disk.
-pub(super) struct Writer<'a> {
+pub(super) struct Writer<P> {
     size: u64,
-    place: &'a dyn Place,
+    place: P,
 }
 
-impl<'a> Writer<'a> {
+impl<P: Place> Writer<P> {
     /// A disk of `size` bytes.
-    pub(super) fn new(size: u64, place: &'a dyn Place) -> Self {
+    pub(super) fn new(size: u64, place: P) -> Self {
         Self { size, place }
     }
 }
 
-impl Sink for Writer<'_> {
+impl<P: Place> Sink for Writer<P> {
     fn encode(&self, chunk: &Chunk<'_>, stored: &mut Stored) -> Result<()> {
         let len = chunk.bytes().len();
         let pieces = chunk.blocks(BLOCK).map(|block| Piece {

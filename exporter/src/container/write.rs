@@ -7,8 +7,8 @@ use std::sync::Arc;
 use super::frames::{self, Around};
 use super::place::{Lasting, Pipe, Place};
 use super::{
-    Appliance, Base, Compression, Folder, Format, Output, Update, blocks, containerdisk, gce, ovf, placement,
-    qcow2, rauc, raw, sparse, update, vdi, vhd, vhdx, vmdk,
+    Appliance, Base, Compression, Folder, Format, Microvm, Output, Update, blocks, containerdisk, gce,
+    microvm, ovf, placement, qcow2, rauc, raw, sparse, update, vdi, vhd, vhdx, vmdk,
 };
 use crate::codec::Coding;
 use crate::engine::{self, RawImage, Run, Sink};
@@ -34,6 +34,8 @@ pub struct Target {
     pub base: Option<Base>,
     /// Where the files of its root lie, if that is an ext4 and a format says it.
     pub placement: Option<Arc<[u8]>>,
+    /// What lies beside the root of a microVM, if that is one.
+    pub microvm: Option<Arc<Microvm>>,
     /// Whether it is written as a [`sparse`] stream of itself, to be unpacked elsewhere. Not for formats that read
     /// again what they have written.
     pub sparse: bool,
@@ -49,8 +51,8 @@ impl Target {
     /// The bytes of a disk and nothing else: whole, and for no machine.
     pub fn new(path: PathBuf, format: Format, compression: Compression, id: Uuid) -> Self {
         let appliance = Appliance::default();
-        let (update, base, placement) = (None, None, None);
-        Self { path, format, compression, id, appliance, update, base, placement, sparse: false }
+        let (update, base, placement, microvm) = (None, None, None, None);
+        Self { path, format, compression, id, appliance, update, base, placement, microvm, sparse: false }
     }
 
     /// The file, or the stream of it; or the folder.
@@ -151,7 +153,10 @@ fn sink<'a>(
             let update = target.update.as_ref().ok_or_else(|| no_update(target))?;
             return Ok(Box::new(update::FolderWriter::new(image.size, update, folder, run)?));
         }
-        (Format::Microvm, To::Folder(_)) => return Err(no_microvm(target)),
+        (Format::Microvm, To::Folder(folder)) => {
+            let microvm = target.microvm.as_deref().ok_or_else(|| no_microvm(target))?;
+            return Ok(Box::new(microvm::FolderWriter::new(image, compression, microvm, folder)?));
+        }
         (_, To::Folder(_)) => return Err(misplaced(target)),
         (_, To::Place(place)) => place,
     };

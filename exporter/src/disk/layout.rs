@@ -190,8 +190,8 @@ pub struct DiskLayout {
     pub partitions: Vec<Placed>,
     /// What is in each of them.
     contents: Vec<Contents>,
-    /// The partition table: at the front, and of a GPT at the back.
-    table: (Extent, Option<Extent>),
+    /// The partition table, if there is one: at the front, and of a GPT at the back.
+    table: [Option<Extent>; 2],
 }
 
 impl DiskLayout {
@@ -202,7 +202,7 @@ impl DiskLayout {
     /// [`Kind::NoSpace`] if a content is larger than its partition, [`Kind::Input`] if the table cannot
     /// say what is asked (a name too long, a size that is no multiple of the sector).
     pub fn new(disk: &Disk, contents: Vec<(Placed, Contents)>) -> Result<Self> {
-        let table = encode_table(disk, &contents)?;
+        let (front, back) = encode_table(disk, &contents)?;
         for (placed, content) in &contents {
             if content.size > placed.size {
                 let (needed, available) = (content.size, placed.size);
@@ -212,7 +212,14 @@ impl DiskLayout {
             }
         }
         let (partitions, contents) = contents.into_iter().unzip();
+        let table = [Some(front), back];
         Ok(Self { size: disk.size, sector_size: disk.sector_size, partitions, contents, table })
+    }
+
+    /// No disk but one content, which begins at the first byte: `placed` says what it is.
+    pub fn bare(placed: Placed, content: Contents) -> Self {
+        let (size, table) = (placed.size, [None, None]);
+        Self { size, sector_size: mbr::SECTOR_SIZE, partitions: vec![placed], contents: vec![content], table }
     }
 
     /// Where the content of a partition, by its number, lies on the disk, in bytes.
@@ -230,11 +237,11 @@ impl DiskLayout {
 
 impl Extents for DiskLayout {
     fn iter(&self) -> Box<dyn Iterator<Item = Extent> + Send + '_> {
-        let (front, back) = self.table.clone();
+        let [front, back] = self.table.clone();
         let partitions = self.partitions.iter().zip(&self.contents);
         let contents = partitions
             .flat_map(|(placed, content)| content.extents.iter().map(|extent| extent.shifted(placed.start)));
-        Box::new(std::iter::once(front).chain(contents).chain(back))
+        Box::new(front.into_iter().chain(contents).chain(back))
     }
 }
 

@@ -17,8 +17,9 @@ pub(crate) mod verity;
 use std::fmt;
 
 use crate::error::{Error, Kind, show_size};
-use crate::extent::Extents;
+use crate::extent::{Extent, Extents};
 use crate::seed::{PartitionId, Uuid};
+use crate::tree::Content;
 pub use budget::DiskBudget;
 
 /// A file system that is made for a partition.
@@ -128,6 +129,13 @@ pub struct Contents {
     pub size: u64,
     /// What no extent covers is zero.
     pub extents: Box<dyn Extents>,
+}
+
+impl Contents {
+    /// The bytes of a file.
+    pub(crate) fn of_file(content: &Content) -> Self {
+        Self { size: content.len(), extents: Box::new(Extent::of_content(content, 0)) }
+    }
 }
 
 /// The error of a tree that a partition has no room for.

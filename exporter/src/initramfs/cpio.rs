@@ -77,11 +77,16 @@ pub(super) fn check_size(name: &str, len: u64) -> Result<()> {
 
 /// An archive of this one file, whose content is not copied: before it, it, and what follows.
 pub(super) fn of_one_file(name: &str, content: &Content, time: Time) -> Result<Vec<Content>> {
-    check_size(name, content.len())?;
+    let [before, after] = around_file(name, content.len(), time)?;
+    Ok(vec![before, content.clone(), after])
+}
+
+/// What is before and behind a file of so many bytes in such an archive.
+pub(super) fn around_file(name: &str, len: u64, time: Time) -> Result<[Content; 2]> {
+    check_size(name, len)?;
     let mut before = Writer::new(time);
-    before.header(name, S_IFREG | 0o644, 1, content.len() as u32, (0, 0));
-    let padding = content.len().next_multiple_of(4) - content.len();
-    let mut after = vec![0; padding as usize];
+    before.header(name, S_IFREG | 0o644, 1, len as u32, (0, 0));
+    let mut after = vec![0; (len.next_multiple_of(4) - len) as usize];
     after.extend(Writer::new(time).finish());
-    Ok(vec![Content::Bytes(before.bytes.into()), content.clone(), Content::Bytes(after.into())])
+    Ok([Content::Bytes(before.bytes.into()), Content::Bytes(after.into())])
 }

@@ -86,8 +86,17 @@ fn bytes(built: &Built) -> Vec<u8> {
     bytes
 }
 
-/// The files of archives that are not packed: name, mode, time, device, bytes.
-fn files(mut archive: &[u8]) -> Vec<(String, u32, u32, (u32, u32), Vec<u8>)> {
+/// A file of an archive.
+struct File {
+    name: String,
+    mode: u32,
+    time: u32,
+    device: (u32, u32),
+    bytes: Vec<u8>,
+}
+
+/// The files of archives that are not packed.
+fn files(mut archive: &[u8]) -> Vec<File> {
     let mut files = Vec::new();
     let mut at = 0;
     while !archive.is_empty() {
@@ -98,21 +107,27 @@ fn files(mut archive: &[u8]) -> Vec<(String, u32, u32, (u32, u32), Vec<u8>)> {
         let (size, name_len) = (number(6) as usize, number(11) as usize);
         let name = String::from_utf8(archive[110..110 + name_len - 1].to_vec()).unwrap();
         let start = (110 + name_len).next_multiple_of(4);
-        let end = (start + size).next_multiple_of(4);
-        let content = archive[start..start + size].to_vec();
+        let bytes = archive[start..start + size].to_vec();
         if name != "TRAILER!!!" {
             assert_eq!((number(2), number(3)), (0, 0), "all is root's");
-            files.push((name, number(1), number(5), (number(9), number(10)), content));
+            files.push(File {
+                name,
+                mode: number(1),
+                time: number(5),
+                device: (number(9), number(10)),
+                bytes,
+            });
         }
+        let end = (start + size).next_multiple_of(4);
         at += end;
         archive = &archive[end..];
     }
     files
 }
 
-fn text(files: &[(String, u32, u32, (u32, u32), Vec<u8>)], path: &str) -> String {
-    let file = files.iter().find(|(name, ..)| name == path).unwrap_or_else(|| panic!("{path}"));
-    String::from_utf8(file.4.clone()).unwrap()
+fn text(files: &[File], path: &str) -> String {
+    let file = files.iter().find(|file| file.name == path).unwrap_or_else(|| panic!("{path}"));
+    String::from_utf8(file.bytes.clone()).unwrap()
 }
 
 #[test]
@@ -146,8 +161,8 @@ fn it_has_the_modules_wanted_and_what_they_need() {
 #[test]
 fn the_rest_is_what_the_kernel_and_the_program_need() {
     let files = files(&bytes(&built(&debian(), &Ask::default()).unwrap()));
-    let few: Vec<_> = files.iter().filter(|(name, ..)| !name.starts_with("lib")).collect();
-    let few: Vec<_> = few.iter().map(|(name, mode, _, device, _)| (name.as_str(), *mode, *device)).collect();
+    let few = files.iter().filter(|file| !file.name.starts_with("lib"));
+    let few: Vec<_> = few.map(|file| (file.name.as_str(), file.mode, file.device)).collect();
     assert_eq!(
         few,
         [
@@ -164,10 +179,9 @@ fn the_rest_is_what_the_kernel_and_the_program_need() {
         ]
     );
     assert_eq!(text(&files, "init"), "the init");
-    assert!(files.iter().all(|(_, _, time, ..)| *time == 1_700_000_000));
+    assert!(files.iter().all(|file| file.time == 1_700_000_000));
     // Directories come before what is in them.
-    let names: Vec<_> = files.iter().map(|(name, ..)| name.clone()).collect();
-    assert!(names.is_sorted());
+    assert!(files.is_sorted_by_key(|file| &file.name));
 }
 
 #[test]
@@ -208,7 +222,7 @@ fn the_root_lies_in_front_and_is_not_copied() {
     let packed = built.parts[3].len() as usize;
     let (front, _) = bytes.split_at(bytes.len() - packed);
     let files = files(front);
-    assert_eq!((files.len(), files[0].1, text(&files, "root.erofs")), (1, 0o100644, "EROFS".into()));
+    assert_eq!((files.len(), files[0].mode, text(&files, "root.erofs")), (1, 0o100644, "EROFS".into()));
     let mut names = Vec::new();
     let mut visit = |name: &[u8]| {
         names.push(String::from_utf8(name.to_vec()).unwrap());

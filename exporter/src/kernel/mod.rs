@@ -162,7 +162,10 @@ impl KernelImage {
     }
 
     /// The bytes of the kernel itself, at most as many as there may be.
-    fn unpacked(&self) -> Result<Box<dyn Read + '_>> {
+    ///
+    /// # Errors
+    /// If the image cannot be read.
+    pub fn unpacked(&self) -> Result<Box<dyn Read + '_>> {
         let mut reader = self.content.reader()?;
         let Form::Packed(range) = &self.form else {
             return Ok(Box::new(unpack::Limited::new(reader, limits::VMLINUX)));

@@ -1,12 +1,16 @@
 //! Our own first process, for a tree that has none or shall not have its own: it does what the image could count on in a container,
 //! and runs its entrypoint. The user's files stay as they are.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
+
+use serde::Serialize;
 
 use super::hostname;
 use super::network::install_for_own_init;
 use crate::error::{Error, Kind, Result};
-use crate::spec::{Container, Network};
+use crate::spec::microvm::{Capabilities, OnCrash, SoftHard};
+use crate::spec::{Container, Microvm, Network};
 use crate::tree::os::Os;
 use crate::tree::{Editor, Time, Tree};
 
@@ -14,6 +18,9 @@ use crate::tree::{Editor, Time, Tree};
 pub const PROGRAM: &str = "/usr/lib/vmimage/init";
 /// The image's own configuration, which tells it what to run.
 const DESCRIPTION: &str = "/usr/lib/vmimage/container.json";
+
+/// What it is told beside that, as a microVM.
+const TOLD: &str = "/usr/lib/vmimage/init.json";
 
 /// What programs expect to be there, and their permissions; what the image has in them stays, as in a
 /// container.
@@ -30,8 +37,21 @@ pub struct Contained<'a> {
     pub hostname: Option<&'a str>,
     /// What is asked of its network.
     pub network: &'a Network,
+    /// What is asked of it as a microVM; `None`: it is none, and the program may do what it may.
+    pub microvm: Option<&'a Microvm>,
     /// The time of every file made here.
     pub time: Time,
+}
+
+/// The file, as the program reads it.
+#[derive(Serialize)]
+struct Told<'a> {
+    on_crash: OnCrash,
+    confined: bool,
+    #[serde(skip_serializing_if = "Capabilities::is_default")]
+    capabilities: &'a Capabilities,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    ulimits: BTreeMap<&'a str, SoftHard>,
 }
 
 /// Make `tree` the root of a machine that runs like a container. Returns what was changed, a line for each
@@ -53,20 +73,31 @@ pub fn install(tree: &mut Tree, os: &Os, contained: &Contained<'_>) -> Result<Ve
             let failed = |error: serde_json::Error| Error::new(Kind::Input, DESCRIPTION, error.to_string());
             let text = serde_json::to_vec(container).map_err(failed)?;
             editor.write_file(DESCRIPTION, text, 0o644)?;
-            if checks_health(container) {
-                notes.push("HEALTHCHECK: left out, nothing runs it".to_owned());
+            if container.health_command().is_some() {
+                notes.push(format!(
+                    "HEALTHCHECK: {PROGRAM} runs it, and says what becomes of it on the console"
+                ));
             }
             container.command().next().unwrap_or_default()
         }
         None => "nothing",
     };
+    notes.extend(contained.microvm.map(|microvm| tell(editor, microvm)).transpose()?);
     notes.push(format!("{PROGRAM}: the first process, runs {runs} and nothing else"));
     Ok(notes)
 }
 
-fn checks_health(container: &Container) -> bool {
-    let form = container.healthcheck.as_ref().and_then(|check| check.test.first());
-    form.is_some_and(|form| form != "NONE")
+/// Tell it what a microVM's program may, and what follows where that fails.
+fn tell(editor: &mut Editor<'_>, microvm: &Microvm) -> Result<String> {
+    let Microvm { on_crash, capabilities, ulimits, .. } = microvm;
+    let ulimits = ulimits.iter().map(|(name, limit)| (name.as_str(), limit.both())).collect();
+    let told = Told { on_crash: *on_crash, confined: true, capabilities, ulimits };
+    let failed = |error: serde_json::Error| Error::new(Kind::Input, TOLD, error.to_string());
+    editor.write_file(TOLD, serde_json::to_vec(&told).map_err(failed)?, 0o644)?;
+    Ok(format!(
+        "{TOLD}: the program has docker's capabilities, and what follows a failure is {}",
+        on_crash.name()
+    ))
 }
 
 #[cfg(test)]
@@ -85,6 +116,7 @@ mod tests {
             container,
             hostname: Some("web"),
             network: &Network::default(),
+            microvm: None,
             time: Time::default(),
         };
         forget_engine(&mut Editor::new(&mut tree, Time::default())).unwrap();
@@ -153,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn a_health_check_that_nothing_runs_is_reported() {
+    fn a_health_check_is_run_and_reported() {
         let is_told = |words: &[&str]| {
             let test = words.iter().map(|word| (*word).to_owned()).collect();
             let check = crate::spec::Healthcheck { test, ..Default::default() };
@@ -162,5 +194,32 @@ mod tests {
         };
         assert!(is_told(&["CMD", "true"]) && is_told(&["CMD-SHELL", "true"]));
         assert!(!is_told(&["NONE"]) && !is_told(&[]));
+    }
+
+    #[test]
+    fn a_microvm_is_told_what_its_program_may() {
+        let told = |asked: &str| {
+            let mut tree = tree(&[]);
+            let os = os::detect(&tree).unwrap();
+            let (network, microvm) = (Network::default(), serde_json::from_str(asked).unwrap());
+            let program = Arc::from(*b"program");
+            let (container, time) = (Some(&container()), Time::default());
+            let contained = Contained {
+                program,
+                container,
+                hostname: None,
+                network: &network,
+                microvm: Some(&microvm),
+                time,
+            };
+            install(&mut tree, &os, &contained).unwrap();
+            text(&tree, TOLD).unwrap()
+        };
+        assert_eq!(told("{}"), r#"{"on_crash":"poweroff","confined":true}"#);
+        let asked = r#"{"on-crash":"halt","capabilities":{"add":["NET_ADMIN"]},"ulimits":{"nofile":7}}"#;
+        let expected = r#"{"on_crash":"halt","confined":true,"capabilities":{"add":["NET_ADMIN"]},"ulimits":{"nofile":{"soft":7,"hard":7}}}"#;
+        assert_eq!(told(asked), expected);
+        let (without, _) = edit(&[], Some(&container()));
+        assert!(text(&without, TOLD).is_none(), "other machines are told nothing");
     }
 }

@@ -46,7 +46,7 @@ pub use network::configure as configure_network;
 pub use reproducible::forget_build;
 pub use selinux::{AUTORELABEL, label};
 pub(crate) use service::wanted as wanted_service;
-pub use service::{PlannedService, plan as plan_service};
+pub use service::{PlannedService, plan as plan_service, require_start};
 pub use setup::{Materials, grub_password, set_up};
 pub(crate) use stand_in::shape as stand_in_shape;
 pub use stand_in::{DIRECTORIES as PROGRAM_FOLDERS, PROGRAMS as STOOD_IN_FOR, find as stand_ins};

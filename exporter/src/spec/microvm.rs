@@ -1,11 +1,16 @@
 //! What is asked of a microVM beside its image.
 
+mod problems;
+
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Size, TextFormat};
+use super::{Profile, Size, Spec, TextFormat};
+use crate::container::Format;
+
+pub use problems::problems;
 
 /// A microVM: what its monitor gives it, and what its first process gives the image's program.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -30,7 +35,6 @@ pub struct Microvm {
     pub capabilities: Capabilities,
     /// Limits of the program, by the names of docker's `--ulimit`: a number, or `{ soft = 1024, hard = 4096 }`.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(example = BTreeMap::from([("nofile", 65536)]))]
     pub ulimits: BTreeMap<String, Ulimit>,
 }
 
@@ -64,6 +68,23 @@ impl Default for Microvm {
             capabilities: Capabilities::default(),
             ulimits: BTreeMap::new(),
         }
+    }
+}
+
+impl Spec {
+    /// Whether its root lies by itself, without a partition table, for a monitor that starts the kernel.
+    pub fn is_bare(&self) -> bool {
+        self.profile == Profile::Microvm && self.formats.iter().any(|format| problems::is_bare(*format))
+    }
+
+    /// Whether firmware starts it by a boot loader.
+    pub fn boots_by_firmware(&self) -> bool {
+        self.profile != Profile::Data && !self.is_bare()
+    }
+
+    /// Whether its root lies within one program for UEFI, with its kernel.
+    pub fn is_uki(&self) -> bool {
+        self.is_bare() && self.formats.contains(&Format::Uki)
     }
 }
 

@@ -50,7 +50,7 @@ impl Spec {
 
     /// Whether the machine never writes to its root.
     pub fn has_fixed_root(&self) -> bool {
-        !self.volatile.is_no() || self.kept().is_some()
+        !self.volatile.is_no() || self.is_uki() || self.kept().is_some()
     }
 }
 

@@ -56,26 +56,42 @@ pub struct StableLinks {
 
 /// The kernel to boot.
 pub fn chosen(tree: &Tree) -> Result<Kernel> {
-    all(tree)?.into_iter().next().ok_or_else(|| {
-        let hint = if is_system(tree) {
-            Hint::from(
+    all(tree)?.into_iter().next().ok_or_else(|| none(tree))
+}
+
+/// The kernel to boot with an initramfs that is made for it: what it has of its own is no reason for one.
+///
+/// # Errors
+/// If there is none.
+pub fn chosen_for_ours(tree: &Tree) -> Result<Kernel> {
+    let rank = |kernel: &Kernel| (kernel.origin, kernel.stable.is_none());
+    let mut kernels = all(tree)?;
+    kernels.sort_by(|left, right| {
+        rank(left).cmp(&rank(right)).then_with(|| version::compare(&right.version, &left.version))
+    });
+    kernels.into_iter().next().ok_or_else(|| none(tree))
+}
+
+/// The error for a tree without a kernel.
+fn none(tree: &Tree) -> Error {
+    let hint = if is_system(tree) {
+        Hint::from(
                 "install one in the Dockerfile (linux-image-amd64, linux-virt, kernel-core …), or have it installed: \
                  without ",
             )
             .set(Setting::Kernel, "keep")
             .text(" and vmimage convert --no-install")
-        } else {
-            Hint::from("these files are no system: for a disk with them on one partition ask for ")
-                .set(Setting::Profile, "data")
-                .text("; for a machine that runs them, for the kernel of an image (")
-                .set(Setting::Kernel, "image:debian:12")
-                .text("), without ")
-                .set(Setting::Kernel, "keep")
-                .text(" and vmimage convert --no-install")
-        };
-        let message = "holds no kernel (vmlinuz-*), nor does /usr/lib/modules/*/vmlinuz";
-        Error::new(error::Kind::NotFound, "/boot", message).with_hint(hint)
-    })
+    } else {
+        Hint::from("these files are no system: for a disk with them on one partition ask for ")
+            .set(Setting::Profile, "data")
+            .text("; for a machine that runs them, for the kernel of an image (")
+            .set(Setting::Kernel, "image:debian:12")
+            .text("), without ")
+            .set(Setting::Kernel, "keep")
+            .text(" and vmimage convert --no-install")
+    };
+    let message = "holds no kernel (vmlinuz-*), nor does /usr/lib/modules/*/vmlinuz";
+    Error::new(error::Kind::NotFound, "/boot", message).with_hint(hint)
 }
 
 /// Whether the files are those of a system at all.
@@ -414,6 +430,20 @@ mod tests {
             let tree = kernels(&["6.1-cloud", "6.1"], &[more, &[(RECORD, record)]].concat());
             assert_eq!(chosen(&tree).unwrap().version, first, "{record} {more:?}");
         }
+    }
+
+    #[test]
+    fn what_gets_our_initramfs_needs_none_of_its_own() {
+        let tree = kernels(
+            &["6.1"],
+            &[("/boot/vmlinuz-7.0", "no initramfs"), (RECORD, "under /boot/vmlinuz-6.1\n")],
+        );
+        assert_eq!(chosen(&tree).unwrap().version, "6.1");
+        assert_eq!(chosen_for_ours(&tree).unwrap().version, "7.0");
+        let asked = (RECORD, "asked /boot/vmlinuz-6.1\n");
+        let tree = kernels(&["6.1"], &[("/boot/vmlinuz-7.0", "no initramfs"), asked]);
+        assert_eq!(chosen_for_ours(&tree).unwrap().version, "6.1");
+        assert!(chosen_for_ours(&kernels(&[], &[])).is_err());
     }
 
     #[test]

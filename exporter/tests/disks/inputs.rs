@@ -181,6 +181,11 @@ pub(crate) fn donor() -> Tree {
     tree
 }
 
+/// A distribution, of which only the kernel is missing.
+pub(crate) fn donor_without_kernel() -> Tree {
+    tree(&[("/etc/os-release", "ID=debian\nVERSION_ID=\"12\"\n"), ("/lib", "-> usr/lib")])
+}
+
 /// Files of no system.
 pub(crate) fn site() -> Tree {
     let mut tree =

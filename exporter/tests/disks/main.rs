@@ -3,8 +3,10 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests may unwrap as tests do")]
 
 mod inputs;
+mod kernels;
 mod layouts;
 mod loaders;
+mod microvm;
 mod persist;
 mod planner;
 mod random;

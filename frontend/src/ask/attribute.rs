@@ -36,6 +36,8 @@ pub(crate) enum Form {
     Choices(&'static str, fn() -> Vec<&'static str>),
     /// A text.
     Text(&'static str),
+    /// A text, or in a table (`{ from = "kernel", path = "/bzImage" }`) a file of another stage.
+    TextOrFile(&'static str),
     /// Arguments of another program, which may begin with a hyphen.
     Arguments(&'static str),
     /// Texts, between commas or in a list.

@@ -62,7 +62,7 @@ fn flag(attribute: &'static Attribute) -> Arg {
         Form::Arguments(name) => arg.value_name(name).allow_hyphen_values(true),
         Form::Choice(name, _) | Form::Choices(name, _) | Form::Number(name, _) => arg.value_name(name),
         Form::Texts(name) => arg.value_name(name).action(ArgAction::Append),
-        Form::Text(name) | Form::Switch(name) => arg.value_name(name),
+        Form::Text(name) | Form::TextOrFile(name) | Form::Switch(name) => arg.value_name(name),
     }
 }
 

@@ -1,6 +1,6 @@
 //! What was asked of the package manager, and where its packages come from.
 
-use exporter::spec::{Init, Loader};
+use exporter::spec::{Init, Initramfs, Loader};
 
 use super::Kernel;
 
@@ -30,12 +30,34 @@ pub(crate) struct Install {
     pub(crate) time_zone: bool,
     /// Whose boot loader is installed: the image's own is not.
     pub(crate) loader: Loader,
+    /// Whose initramfs the machine boots by: where it is vmimage's own, packages make none.
+    pub(crate) initramfs: Initramfs,
+    /// Of a microVM, in whose image nothing is installed: what another stage is for.
+    pub(crate) microvm: Option<Taken>,
     /// What the boot loader for a BIOS has to read tables and file systems.
     pub(crate) core_modules: Vec<&'static str>,
     /// Drivers that an initramfs has to have, beside those of every machine.
     pub(crate) drivers: Vec<&'static str>,
     /// What is trusted, and where packages come from, before any is fetched.
     pub(crate) sources: Sources,
+}
+
+/// What of the files of a stage is taken for a microVM.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Taken {
+    /// A kernel with its modules.
+    pub(crate) kernel: bool,
+    /// The boot loader, for a disk.
+    pub(crate) boot_loader: bool,
+    /// What a UKI begins with.
+    pub(crate) stub: bool,
+}
+
+impl Taken {
+    /// Whether there is something at all.
+    pub(crate) fn is_some(self) -> bool {
+        self != Self::default()
+    }
 }
 
 /// Where a folder of packages is.

@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use exporter::boot::core_modules;
 use exporter::choice::by_name;
 use exporter::container::Format;
-use exporter::spec::{Spec, layout, network, rauc, update};
+use exporter::spec::{Microvm, Profile, Spec, layout, network, rauc, update};
 
 use super::config::Configuration;
 use super::spelling::Hints;
-use super::{ATTRIBUTES, Asked, Attribute, FORMAT, Wish};
+use super::{ATTRIBUTES, Asked, Attribute, FORMAT, Kernel, KernelFile, PROFILE, Taken, Wish};
 use crate::base::{Error, Result};
 
 /// Which stage of the pipeline is returned.
@@ -52,6 +52,8 @@ pub(crate) struct Request {
 }
 
 const PREFIX: &str = "VMIMAGE_";
+/// The attribute that may name a file.
+const KERNEL: &str = "kernel";
 /// The named context with a folder of packages: `--build-context vmimage-packages=DIR`.
 pub(crate) const PACKAGES_CONTEXT: &str = "vmimage-packages";
 /// The named context with the placement of the last build: `--build-context vmimage-previous=DIR`.
@@ -91,7 +93,8 @@ impl Request {
             return Err(Error::of_lines(wrong));
         }
         request.disk.ask(&request.wishes);
-        request.checked(lasting_problems)
+        let says_profile = request.wishes.iter().any(|wish| wish.attribute().name == PROFILE);
+        request.checked(|asked| lasting_problems(&in_its_profile(&asked.spec, says_profile)))
     }
 
     /// The same with what an image's labels and the configuration ask for where this does not.
@@ -109,17 +112,22 @@ impl Request {
         disk.install.locale.clone_from(&disk.spec.setup.locale);
         disk.install.time_zone = disk.spec.setup.timezone.is_some();
         disk.install.loader = disk.spec.loader;
+        disk.install.initramfs = disk.spec.initramfs;
+        disk.install.microvm = (disk.spec.profile == Profile::Microvm).then(|| taken(&disk));
         disk.install.core_modules = core_modules(&disk.spec);
         disk.install.drivers = layout::initramfs_drivers(&disk.spec);
         // VirtualBox gives its machines the controllers of real ones.
         disk.install.full_kernel = disk.spec.formats.contains(&Format::Vdi);
-        Self { disk, ..self.clone() }.checked(problems)
+        if disk.spec.profile != Profile::Microvm {
+            disk.spec.microvm = Microvm::default();
+        }
+        Self { disk, ..self.clone() }.checked(|asked| [installed(asked), problems(&asked.spec)].concat())
     }
 
-    fn checked(mut self, problems: fn(&Spec) -> Vec<String>) -> Result<Self> {
+    fn checked(mut self, problems: impl Fn(&Asked) -> Vec<String>) -> Result<Self> {
         self.check_stage()?;
         self.disk.spec.artifacts()?;
-        no_problems(problems(&self.disk.spec))?;
+        no_problems(problems(&self.disk))?;
         Ok(self)
     }
 
@@ -165,6 +173,40 @@ impl Request {
     }
 }
 
+/// What is taken of another stage for a microVM.
+fn taken(Asked { spec, install, .. }: &Asked) -> Taken {
+    let kernel = install.kernel != Some(Kernel::Keep);
+    Taken {
+        kernel,
+        boot_loader: spec.formats.iter().any(|format| format.is_disk()),
+        // Whose kernel is its own has the stub beside it.
+        stub: spec.formats.contains(&Format::Uki) && (kernel || spec.kernel_file.is_some()),
+    }
+}
+
+/// What would have to be installed in the image of a microVM, in which nothing is.
+pub(super) fn installed(Asked { spec, install, .. }: &Asked) -> Vec<String> {
+    if spec.profile != Profile::Microvm {
+        return Vec::new();
+    }
+    let asked = [("install", !install.further.is_empty()), ("locale", spec.setup.locale.is_some())];
+    let asked = asked.into_iter().filter(|(_, is_asked)| *is_asked);
+    asked
+        .map(|(key, _)| {
+            format!("{key}: nothing is installed in a microVM's image: have the Dockerfile do it")
+        })
+        .collect()
+}
+
+/// The same, if its formats are of microVMs alone, as one: the profile may be said elsewhere.
+pub(super) fn in_its_profile(spec: &Spec, says_profile: bool) -> Spec {
+    let is_of_microvms = |format: &Format| matches!(format, Format::Microvm | Format::Uki);
+    match !says_profile && spec.formats.iter().any(is_of_microvms) {
+        true => Spec { profile: Profile::Microvm, ..spec.clone() },
+        false => spec.clone(),
+    }
+}
+
 /// What is asked in different places may not go together.
 pub(crate) fn check_problems(spec: &Spec) -> Result<()> {
     no_problems(problems(spec))
@@ -201,6 +243,9 @@ fn of_labels(labels: &BTreeMap<String, String>) -> Result<Vec<Wish>> {
         let Some(key) = name.strip_prefix(LABEL) else { continue };
         let attribute = Attribute::by_name(key).filter(|attribute| attribute.is_label());
         let wish = match attribute {
+            Some(_) if key == KERNEL && KernelFile::is_meant(value) => {
+                Err("a file is named by who builds, by no image".to_owned())
+            }
             Some(attribute) => attribute.wish(value),
             None => Err(format!("unknown attribute {key}")),
         };
@@ -257,7 +302,7 @@ impl Stage {
 
 #[cfg(test)]
 mod tests {
-    use exporter::spec::{Profile, Size};
+    use exporter::spec::{Initramfs, Size};
 
     use super::*;
     use crate::ask::Kernel;
@@ -430,5 +475,71 @@ mod tests {
         }
         let typed = parse([("VMIMAGE_STAGE", "containerdisk"), ("VMIMAGE_FORMAT", "qcow2")].into_iter());
         assert_eq!(typed.unwrap().over(&BTreeMap::new(), &file).unwrap().disk.spec.formats, [Format::Qcow2]);
+    }
+
+    #[test]
+    fn of_a_stage_a_microvm_takes_what_its_artifact_needs() {
+        let taken = |format: &str, kernel: Option<&str>| {
+            let profile = [("VMIMAGE_PROFILE", "microvm"), ("VMIMAGE_FORMAT", format)];
+            let kernel = kernel.map(|kernel| ("VMIMAGE_KERNEL", kernel));
+            let request = parse(profile.into_iter().chain(kernel)).unwrap();
+            let install = request.over(&BTreeMap::new(), &Configuration::default()).unwrap().disk.install;
+            let Taken { kernel, boot_loader, stub } = install.microvm.unwrap();
+            [kernel, boot_loader, stub]
+        };
+        assert_eq!(taken("microvm", None), [true, false, false]);
+        assert_eq!(taken("microvm", Some("image:debian:13")), [true, false, false]);
+        assert_eq!(taken("microvm", Some("keep")), [false; 3]);
+        assert_eq!(taken("microvm", Some("file:bzImage")), [false; 3]);
+        assert_eq!(taken("uki", None), [true, false, true]);
+        assert_eq!(taken("uki", Some("keep")), [false; 3]);
+        assert_eq!(taken("uki", Some("stage:kernel/bzImage")), [false, false, true]);
+        assert_eq!(taken("qcow2,raw", None), [true, true, false]);
+        let machine = parse([("VMIMAGE_INITRAMFS", "vmimage")].into_iter()).unwrap();
+        let install = machine.over(&BTreeMap::new(), &Configuration::default()).unwrap().disk.install;
+        assert_eq!((install.initramfs, install.microvm), (Initramfs::Vmimage, None));
+    }
+
+    #[test]
+    fn nothing_is_installed_in_the_image_of_a_microvm() {
+        for (name, value) in [("VMIMAGE_INSTALL", "nginx"), ("VMIMAGE_LOCALE", "de_DE.UTF-8")] {
+            let request = parse([("VMIMAGE_PROFILE", "microvm"), (name, value)].into_iter()).unwrap();
+            let refused = request.over(&BTreeMap::new(), &Configuration::default()).unwrap_err().to_string();
+            let key = name.trim_start_matches(PREFIX).to_lowercase();
+            assert!(refused.starts_with(&format!("{key}: nothing is installed")), "{refused}");
+            let machine = parse([(name, value)].into_iter()).unwrap();
+            assert!(machine.over(&BTreeMap::new(), &Configuration::default()).is_ok());
+        }
+    }
+
+    /// The profile of a format may be that of the file, and another kernel takes the place of one that is a file.
+    #[test]
+    fn what_is_typed_goes_with_what_the_file_says() {
+        let file = Configuration {
+            config: crate::ask::config::Config::parse(
+                "f",
+                "profile = \"microvm\"\nkernel = \"file:bzImage\"",
+            )
+            .unwrap(),
+            ..Configuration::default()
+        };
+        let typed = parse([("VMIMAGE_FORMAT", "microvm"), ("VMIMAGE_KERNEL", "6.1")].into_iter()).unwrap();
+        let disk = typed.over(&BTreeMap::new(), &file).unwrap().disk;
+        assert_eq!((disk.spec.profile, &disk.spec.kernel_file), (Profile::Microvm, &None));
+        assert_eq!(disk.install.kernel, Some(Kernel::Version("6.1".into())));
+        let disk = parse(std::iter::empty()).unwrap().over(&BTreeMap::new(), &file).unwrap().disk;
+        assert_eq!((disk.install.kernel, disk.install.donor), (Some(Kernel::Keep), None));
+        assert_eq!(disk.spec.context_files(), ["bzImage"]);
+    }
+
+    #[test]
+    fn no_label_names_a_file() {
+        for (value, is_right) in
+            [("6.1", true), ("image:debian:12", true), ("file:bzImage", false), ("stage:a/b", false)]
+        {
+            let labels = BTreeMap::from([("vmimage.kernel".to_owned(), value.to_owned())]);
+            let asked = parse(std::iter::empty()).unwrap().over(&labels, &Configuration::default());
+            assert_eq!(asked.is_ok(), is_right, "{value}");
+        }
     }
 }

@@ -8,18 +8,20 @@ use exporter::container::{Compression, Format};
 use exporter::disk::TableKind;
 use exporter::spec::layout::{Preset, SectorSize};
 use exporter::spec::network::Manager;
-use exporter::spec::{Firmware, Init, Loader, Profile, TextFormat, Volatile};
+use exporter::spec::{Firmware, Init, Initramfs, Loader, Profile, TextFormat, Volatile};
 
-use super::Kernel;
-use super::attribute::Form::{Arguments, Choice, Choices, Number, Switch, Text, Texts};
+use super::attribute::Form::{Arguments, Choice, Choices, Number, Switch, Text, TextOrFile, Texts};
 use super::attribute::Place::{Flag, Image, Key, Label};
 use super::attribute::{Attribute, Place, Topic};
-use super::wish::{value, values, word, words};
+use super::wish::{Change, value, values, word, words};
+use super::{Kernel, KernelFile};
 
 /// The attribute that each file of a disk has one of: who names files, names the formats with them.
 pub(crate) const FORMAT: &str = "format";
 /// The attribute that names the files of a disk, as `-o` does.
 pub(super) const NAME: &str = "name";
+/// The attribute that says what a disk is for.
+pub(super) const PROFILE: &str = "profile";
 /// The attribute that names the configuration.
 pub(crate) const CONFIG: &str = "config";
 
@@ -32,11 +34,30 @@ const OF_A_TABLE: &[Place] = &[Flag, Label, Image];
 /// What makes a kernel that of another image.
 const IMAGE: &str = "image:";
 /// What a kernel can be.
-const KERNEL: &str = "distro, keep, a version, such as 6.1, a package name, such as linux-image-amd64, or image: and \
-                      the image to take it from, such as image:debian:12";
+const KERNEL: &str = "distro, keep, a version, such as 6.1, a package name, such as linux-image-amd64, image: and the image \
+                      to take it from, such as image:debian:12, file: and a file of the build context, such as \
+                      file:bzImage, or stage: and a file of another stage, such as stage:kernel/bzImage";
+
+/// The kernel is one of these: of the others nothing is left.
+fn kernel(text: &str) -> Result<Change, String> {
+    let read = match text.strip_prefix(IMAGE) {
+        Some(image) => word(image, TextFormat::Image, |asked, image| {
+            (asked.install.donor, asked.install.kernel, asked.spec.kernel_file) = (Some(image), None, None);
+        }),
+        // Nothing is installed for it.
+        None if KernelFile::is_meant(text) => value(text, |asked, KernelFile(file)| {
+            (asked.install.donor, asked.install.kernel) = (None, Some(Kernel::Keep));
+            asked.spec.kernel_file = Some(file);
+        }),
+        None => value(text, |asked, kernel: Kernel| {
+            (asked.install.donor, asked.install.kernel, asked.spec.kernel_file) = (None, Some(kernel), None);
+        }),
+    };
+    read.map_err(|_| KERNEL.to_owned())
+}
 
 /// Every attribute.
-pub(crate) static ATTRIBUTES: [Attribute; 27] = [
+pub(crate) static ATTRIBUTES: [Attribute; 28] = [
     Attribute {
         name: FORMAT,
         form: Choices("FORMAT", || Format::ALL.iter().map(|format| format.name()).collect()),
@@ -69,7 +90,7 @@ pub(crate) static ATTRIBUTES: [Attribute; 27] = [
         }),
         topic: Topic::Disk,
         places: NOT_OF_IMAGES,
-        help: "The compression, for the formats that have a choice (qcow2, containerdisk)",
+        help: "The compression, for the formats that have a choice (qcow2, containerdisk, microvm)",
         about: "How the disk's files are compressed, in the formats that have a choice.",
         default: Some("zstd"),
         right: &["none"],
@@ -90,15 +111,17 @@ pub(crate) static ATTRIBUTES: [Attribute; 27] = [
         read: |text| word(text, TextFormat::FileName, |asked, name| asked.spec.name = name),
     },
     Attribute {
-        name: "profile",
+        name: PROFILE,
         form: Choice("PROFILE", || Profile::ALL.map(Profile::name).to_vec()),
         topic: Topic::Disk,
         places: EVERYWHERE,
-        help: "What the disk is for: a machine that boots, or one partition with the files as they are",
-        about: "What the disk is for: a machine that boots, or one partition with the files as they are.",
+        help: "What the disk is for: a machine that boots, one partition with the files as they are, or a microVM, which runs \
+               what a container of the image would run",
+        about: "What the disk is for: a machine that boots, one partition with the files as they are, or a microVM, which runs \
+                what a container of the image would run and has nothing installed for it.",
         default: Some("machine"),
-        right: &["data"],
-        wrong: &[("boat", "one of machine, data")],
+        right: &["data", "microvm"],
+        wrong: &[("boat", "one of machine, data, microvm")],
         read: |text| value(text, |asked, profile| asked.spec.profile = profile),
     },
     Attribute {
@@ -210,6 +233,20 @@ pub(crate) static ATTRIBUTES: [Attribute; 27] = [
         right: &["vmimage"],
         wrong: &[("systemd", "one of auto, distro, vmimage")],
         read: |text| value(text, |asked, init| asked.spec.init = init),
+    },
+    Attribute {
+        name: "initramfs",
+        form: Choice("INITRAMFS", || Initramfs::ALL.map(Initramfs::name).to_vec()),
+        topic: Topic::Machine,
+        places: EVERYWHERE,
+        help: "The initramfs: made by the distribution's tools, or vmimage's own, with the modules that the disk needs alone",
+        about: "The initramfs: `distro` is made by the distribution's tools, `vmimage` is vmimage's own, with the modules that \
+                the disk needs and a program that mounts its root: the build makes no other, which takes less time. A microVM \
+                always has that.",
+        default: Some("distro"),
+        right: &["vmimage"],
+        wrong: &[("dracut", "one of distro, vmimage")],
+        read: |text| value(text, |asked, initramfs| asked.spec.initramfs = initramfs),
     },
     Attribute {
         name: "hostname",
@@ -353,29 +390,36 @@ pub(crate) static ATTRIBUTES: [Attribute; 27] = [
     },
     Attribute {
         name: "kernel",
-        form: Text("KERNEL"),
+        form: TextOrFile("KERNEL"),
         topic: Topic::Install,
         places: EVERYWHERE,
         help: "The kernel, instead of the distribution's usual one: a version of that (6.1), a package, image: and the \
-               image to take it from, or keep for the one that the image has",
+               image to take it from, file: and a file of the context, stage: and one of a stage (stage:kernel/bzImage), or \
+               keep for the one that the image has",
         about: "The kernel: `distro` installs the distribution's usual one, a version such as `6.1` the newest of the usual \
                 one that is or begins with it (not with pacman), `keep` takes the one of the image, `image:debian:12` that of \
-                another image, all else is the name of a package. By default that of the image if it has one, else the \
-                usual one.",
+                another image, `file:bzImage` is a file of the build context, `stage:kernel/bzImage` (in `vmimage.toml` also \
+                `{ from = \"kernel\", path = \"/bzImage\" }`) one of another stage or a named context, which only builds by \
+                docker have; all else is the name of a package. By default that of the image if it has one, else the usual \
+                one. No label of an image names a file.",
         default: None,
-        right: &["6.1", "6.1.148-1", "linux-image-amd64=6.1", "image:host:5000/kernel@sha256:00", "keep"],
-        wrong: &[("$(reboot)", KERNEL), ("6.1*", KERNEL), ("image:-v", KERNEL)],
-        read: |text| {
-            let read = match text.strip_prefix(IMAGE) {
-                Some(image) => word(image, TextFormat::Image, |asked, image| {
-                    (asked.install.donor, asked.install.kernel) = (Some(image), None);
-                }),
-                None => value(text, |asked, kernel: Kernel| {
-                    (asked.install.donor, asked.install.kernel) = (None, Some(kernel));
-                }),
-            };
-            read.map_err(|_| KERNEL.to_owned())
-        },
+        right: &[
+            "6.1",
+            "6.1.148-1",
+            "linux-image-amd64=6.1",
+            "image:host:5000/kernel@sha256:00",
+            "keep",
+            "file:kernels/bzImage",
+            "stage:kernel/bzImage",
+        ],
+        wrong: &[
+            ("$(reboot)", KERNEL),
+            ("6.1*", KERNEL),
+            ("image:-v", KERNEL),
+            ("file:/boot/vmlinuz", KERNEL),
+            ("stage:kernel", KERNEL),
+        ],
+        read: kernel,
     },
     Attribute {
         name: "mirror",

@@ -40,7 +40,7 @@ fn a_choice_takes_each_of_its_words_and_a_default_is_a_value() {
         }
         assert!(attribute.default.is_none_or(|value| attribute.wish(value).is_ok()), "{}", attribute.name);
     }
-    assert_eq!(choices, 11);
+    assert_eq!(choices, 12);
 }
 
 #[test]
@@ -102,7 +102,7 @@ flag of several values may be repeated: `--dns 1.1.1.1 --dns 9.9.9.9` is `--dns 
 const NOTES: &str = "
 Of the kernel: for a VDI the usual one is that for any machine, else that for virtual machines (`frontend/src/provision/*.rs`);
 a kernel that the Dockerfile installs is the machine's, unless this says otherwise. Kernel arguments come after vmimage's and
-the image's own, and `update-grub` keeps them: [kernels.md](kernels.md). What `init` does: [offline.md](offline.md).
+the image's own, and `update-grub` keeps them. Files as kernels, `initramfs` and the kernels of microVMs: [kernels.md](kernels.md). What `init` does: [offline.md](offline.md).
 
 ## Besides
 

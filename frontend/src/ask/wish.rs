@@ -45,6 +45,13 @@ impl Wish {
         format!("{}={}", flag_of(self.attribute.name), self.text)
     }
 
+    /// The file of the build context that it names, if it names one.
+    pub(crate) fn context_file(&self) -> Option<String> {
+        let mut asked = Asked::default();
+        self.change(&mut asked);
+        asked.spec.context_files().first().map(|path| (*path).to_owned())
+    }
+
     pub(super) fn change(&self, asked: &mut Asked) {
         (self.change)(asked);
     }

@@ -90,7 +90,7 @@ fn can_boot(path: &Path, format: Format) -> bool {
     let table = || container::open(path).and_then(|(_, disk)| disk::read(&*disk));
     // Without such a table there may be a boot sector; what is not read is not run either, such as a disk over another.
     let may_start = || table().map_or_else(|error| *error.kind() != Kind::Unsupported, starts);
-    format.qemu_driver().is_some() && may_start()
+    format == Format::Microvm || format.qemu_driver().is_some() && may_start()
 }
 
 impl fmt::Display for Made {

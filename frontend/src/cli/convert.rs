@@ -18,6 +18,7 @@ use exporter::engine;
 use exporter::input::{self, Loaded, Platform, Progress};
 use exporter::machine::Materials;
 use exporter::spec::{Architecture, Profile, Spec};
+use exporter::tree::Tree;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use super::disk::Outcome;
@@ -33,6 +34,7 @@ use crate::base::builtin;
 use crate::base::make::{is_stdout, spool, threads};
 use crate::base::{Error, Meter, Result, ShowArgs, Stage, terminal};
 use crate::engine::Choice;
+use crate::provision::STUBS;
 use crate::source::{Access, Mirror, Source, lookup};
 
 /// Turn files that are there already into a disk.
@@ -181,8 +183,8 @@ pub(crate) fn run(args: &mut Args) -> Result<ExitCode> {
     let labels = found.loaded.image.as_ref().map(|image| image.labels.clone()).unwrap_or_default();
     let wanted = asked.wanted(&labels)?;
     let lack = assemble::lacks(&found.loaded.tree, &wanted)?.map(|lack| lack.to_string());
-    let needs = lack.or(asked.needs_engine()?.map(str::to_owned));
-    if let (Some(lacking), Profile::Machine, false) = (needs, wanted.profile, args.no_install) {
+    let needs = lack.or(lacks_stub(&found.loaded.tree, &wanted)).or(asked.needs_engine()?.map(str::to_owned));
+    if let (Some(lacking), true, false) = (needs, wanted.profile != Profile::Data, args.no_install) {
         if args.dry_run {
             return install::dry_run(args, &found, &lacking, &asked.asked(&labels)?);
         }
@@ -205,6 +207,12 @@ pub(crate) fn run(args: &mut Args) -> Result<ExitCode> {
     }
     Outcome::tell_all(&[job.make(input)?], args.show.json, args.show.quiet)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// What a UKI lacks that begins with nothing.
+fn lacks_stub(root: &Tree, wanted: &Spec) -> Option<String> {
+    let has_stub = STUBS.iter().any(|path| root.resolve(path).is_some());
+    (wanted.formats.contains(&Format::Uki) && !has_stub).then(|| "has no stub of a UKI".to_owned())
 }
 
 /// All that says what the disk should be.
@@ -238,6 +246,7 @@ impl Wishes {
         let mut asked = self.typed.over(labels, &self.loaded)?.disk;
         // The names of the artifacts have told.
         asked.spec.formats.clone_from(&self.formats);
+        asked.refuse_stages()?;
         Ok(asked)
     }
 
@@ -274,7 +283,6 @@ fn configuration(args: &Args) -> Result<(Context, Configuration)> {
     let name = name.ok_or_else(|| Error::user(format!("{}: is not the name of a file", path.display())))?;
     let context = Context::open(folder)?;
     let loaded = context.load(Some(name))?;
-    loaded.refuse_stages()?;
     Ok((context, loaded))
 }
 

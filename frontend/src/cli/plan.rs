@@ -106,8 +106,13 @@ impl DryRun {
 pub(super) fn installs(asked: &Asked, packages: Option<&Path>) -> Vec<Asks> {
     let mut asks = Vec::new();
     let Asked { spec, install, hooks, .. } = asked;
-    if spec.profile == Profile::Machine {
-        asks.push(("kernel", kernel(install.donor.as_deref(), install.kernel.as_ref())));
+    if spec.profile != Profile::Data {
+        let asked = match &spec.kernel_file {
+            Some(file) => format!("the file {file}"),
+            None => kernel(install.donor.as_deref(), install.kernel.as_ref()),
+        };
+        asks.push(("kernel", asked));
+        asks.extend((!spec.initramfs.is_default()).then(|| ("initramfs", spec.initramfs.to_string())));
         if spec.init != Init::Auto {
             asks.push(("init", spec.init.to_string()));
         }

@@ -11,6 +11,14 @@ case " $* $(command -v update-initramfs || :)" in
 	;;
 esac
 
+# Where the initramfs is vmimage's own, whoever would make another one finds a program that does nothing.
+if [ -n "${bare_kernels+set}" ]; then
+	mkdir "$WORK/bin"
+	for program in update-initramfs dracut; do ln -s /bin/true "$WORK/bin/$program"; done
+	export PATH="$WORK/bin:$PATH"
+	echo "DPkg::Path \"$PATH\";" >>"$APT_CONFIG"
+fi
+
 # Services must not start in a build.
 if [ ! -e /usr/sbin/policy-rc.d ]; then
 	printf '#!/bin/sh\nexit 101\n' >/usr/sbin/policy-rc.d
@@ -65,8 +73,10 @@ fi
 for modules in /lib/modules/*; do
 	version=${modules##*/}
 	[ -e "/boot/vmlinuz-$version" ] || continue
-	[ -s "/boot/initrd.img-$version" ] || update-initramfs -c -k "$version"
-	[ -s "/boot/initrd.img-$version" ] || no_initramfs "/boot/vmlinuz-$version"
+	if [ -z "${bare_kernels+set}" ]; then
+		[ -s "/boot/initrd.img-$version" ] || update-initramfs -c -k "$version"
+		[ -s "/boot/initrd.img-$version" ] || no_initramfs "/boot/vmlinuz-$version"
+	fi
 	# /vmlinuz and /initrd.img: the links that stay on the kernel that was installed last.
 	! is_new_kernel "/boot/vmlinuz-$version" ||
 		linux-update-symlinks install "$version" "/boot/vmlinuz-$version"

@@ -34,6 +34,8 @@ pub(super) static MANAGER: Manager = Manager {
         include_str!("stand-ins.sh"),
         include_str!("apt-machine.sh"),
     ],
+    kernel_script: &[include_str!("apt.sh"), include_str!("version.sh"), include_str!("apt-kernel.sh")],
+    stub: "systemd-boot-efi",
     drivers_script: (concat!(include_str!("dracut-drivers.sh"), include_str!("apt-drivers.sh")), ""),
     locale: Some(("locales", include_str!("apt-locale.sh"))),
     boot_script: &[include_str!("apt.sh"), include_str!("grub.sh"), include_str!("apt-boot.sh")],

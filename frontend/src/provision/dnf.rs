@@ -41,6 +41,14 @@ pub(super) static MANAGER: Manager = Manager {
         include_str!("stand-ins.sh"),
         include_str!("dnf-machine.sh"),
     ],
+    kernel_script: &[
+        include_str!("rpm.sh"),
+        include_str!("repodata.sh"),
+        include_str!("dnf.sh"),
+        include_str!("version.sh"),
+        include_str!("dnf-kernel.sh"),
+    ],
+    stub: "systemd-boot-unsigned",
     drivers_script: (concat!(include_str!("dracut-drivers.sh"), "add_drivers_to_dracut\n"), ""),
     locale: Some(("glibc-langpack-{}", "")),
     boot_script: &[

@@ -14,7 +14,7 @@ const DOWNLOADS: &str = include_str!("downloads.sh");
 const APT: &str = concat!(include_str!("downloads.sh"), include_str!("apt.sh"));
 const DNF: &str = concat!(include_str!("downloads.sh"), include_str!("rpm.sh"), include_str!("dnf.sh"));
 const ZYPPER: &str = concat!(include_str!("downloads.sh"), include_str!("rpm.sh"), include_str!("zypper.sh"));
-const APK: &str = include_str!("apk-machine.sh");
+const APK: &str = concat!(include_str!("apk.sh"), include_str!("apk-machine.sh"));
 const PACMAN: &str = include_str!("pacman-machine.sh");
 
 /// The archive that an index knows, and one of the same size that it does not.

@@ -33,6 +33,7 @@ make_initramfs() { # BEFORE AFTER
 			[ ! -e "$modules/initramfs.img" ] && [ ! -e "$1$version$2" ] || continue
 		fi
 		depmod "$version"
+		[ -z "${bare_kernels+set}" ] || continue # It will be vmimage's own.
 		dracut --quiet --force "$1$version$2" "$version"
 		[ -s "$1$version$2" ] || no_initramfs "$modules"
 	done

@@ -8,13 +8,13 @@ use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use exporter::spec::Architecture;
+use exporter::spec::{Architecture, Initramfs};
 use exporter::tree::os;
 use exporter::tree::{Editor, Meta, Time, Tree};
 
 use super::release::Release;
-use super::{MANAGERS, Plan, Probed, Step, plan};
-use crate::ask::{Install, spelling};
+use super::{MANAGERS, Plan, Probed, Step, plan, plan_stage};
+use crate::ask::{Install, Taken, spelling};
 use crate::base::Error;
 use crate::base::testing::kept;
 
@@ -46,7 +46,8 @@ fn bare(name: &str, os_release: &str) -> Probed {
     Probed::new(name, tree).unwrap()
 }
 
-fn shown(plan: &Plan) -> String {
+/// A machine, and what a microVM takes at most.
+fn shown(plan: &Plan, stage: &Plan) -> String {
     let mut text = String::new();
     let mut step = |name, step: &Option<Step>| {
         let args = step.as_ref().map_or_else(|| "none".to_owned(), |step| step.args.join(" "));
@@ -54,10 +55,19 @@ fn shown(plan: &Plan) -> String {
     };
     step("machine", &plan.machine);
     step("boot", &plan.boot);
+    step("microvm", &stage.machine);
     if let Some(step) = &plan.machine {
         let _ = writeln!(text, "cache: {}", step.cache);
     }
     text
+}
+
+/// All that a microVM can take of a stage.
+const ALL: Taken = Taken { kernel: true, boot_loader: true, stub: true };
+
+fn stage(base: &Probed, architecture: Architecture) -> Option<Plan> {
+    let asked = Install { microvm: Some(ALL), ..Install::default() };
+    plan_stage(base, architecture, &asked, ALL, true).unwrap()
 }
 
 /// As the command line says it.
@@ -74,10 +84,11 @@ fn every_recorded_release_has_its_plan() {
         let text: String = [Architecture::X86_64, Architecture::Aarch64]
             .map(|architecture| {
                 let plan = plan(&base, architecture, &Install::default());
+                let stage = || stage(&base, architecture).expect("what a machine can have, a microVM can");
                 format!(
                     "[{}]\n{}",
                     architecture.oci_name(),
-                    plan.map_or_else(|error| refused(&error), |plan| shown(&plan))
+                    plan.map_or_else(|error| refused(&error), |plan| shown(&plan, &stage()))
                 )
             })
             .concat();
@@ -103,6 +114,53 @@ fn every_step_is_unattended_and_knows_what_stands_in_for_programs() {
             script.contains("programs='update-initramfs ") && script.contains("\nrestore_programs\n"),
             "{name}"
         );
+    }
+}
+
+/// Nothing that makes an initramfs is installed for a microVM, nor run where its step could be told not to.
+#[test]
+fn a_stage_for_a_microvm_has_no_initramfs() {
+    for (name, os_release) in recorded() {
+        let base = bare(&name, &os_release);
+        let Ok(machine) = plan(&base, Architecture::X86_64, &Install::default()) else {
+            assert!(stage(&base, Architecture::X86_64).is_none(), "{name}");
+            continue;
+        };
+        let stage = stage(&base, Architecture::X86_64).unwrap();
+        assert_eq!(stage.boot, machine.boot, "{name}");
+        let step = stage.machine.unwrap();
+        assert!(step.script.contains(include_str!("unattended.sh")), "{name}");
+        assert!(
+            step.title.starts_with("[vmimage] unpack ") && step.args.len() == 2,
+            "{name}: {:?}",
+            step.args
+        );
+        for other in ["restore_programs\n", "make_initramfs", "update-initramfs", "-p \"$name\""] {
+            assert!(!step.script.contains(other), "{name}: {other}");
+        }
+        assert_eq!(Some(step.cache), machine.machine.map(|step| step.cache), "{name}");
+    }
+}
+
+/// Where the initramfs is vmimage's own, the steps of machines are told which packages are kernels, and install no tool that
+/// makes one; all others stay the steps that are in caches.
+#[test]
+fn a_step_is_told_that_it_makes_no_initramfs() {
+    for (name, os_release) in recorded() {
+        let base = bare(&name, &os_release);
+        let step = |initramfs| {
+            let asked = Install { initramfs, drivers: vec!["xfs"], ..Install::default() };
+            plan(&base, Architecture::X86_64, &asked).ok().and_then(|plan| plan.machine)
+        };
+        let Some(of_distro) = step(Initramfs::Distro) else { continue };
+        let own = step(Initramfs::Vmimage).unwrap();
+        let told = format!("\nbare_kernels='{}'\n", own.args[0]);
+        assert!(own.script.contains(&told) && !of_distro.script.contains("\nbare_kernels="), "{name}");
+        assert!(own.script.contains("${bare_kernels"), "{name}");
+        assert!(!own.script.contains("drivers='xfs'"), "{name}");
+        for tool in ["initramfs-tools", "dracut", "mkinitcpio"] {
+            assert!(!own.args.iter().any(|package| package == tool), "{name}: {:?}", own.args);
+        }
     }
 }
 

@@ -1,13 +1,13 @@
 //! What the package managers have in common: a [`Manager`] is one, as data, and makes the steps.
 
 use exporter::machine::{PROGRAM_FOLDERS, STOOD_IN_FOR};
-use exporter::spec::{Architecture, Init, Loader};
+use exporter::spec::{Architecture, Init, Initramfs, Loader};
 use exporter::tree::os::Os;
 
 use super::release::{Release, names};
 use super::sources::Places;
-use super::{BOOT_OUT, Part, Plan, Probed, Step, TIME_ZONES, TRUST};
-use crate::ask::{Install, Kernel};
+use super::{BOOT_OUT, Part, Plan, Probed, STUBS, Step, TIME_ZONES, TRUST};
+use crate::ask::{Install, Kernel, Taken};
 
 /// The head of every step.
 const HEAD: &str = concat!(include_str!("unattended.sh"), include_str!("downloads.sh"));
@@ -58,8 +58,12 @@ pub(super) struct Manager {
     pub(super) places: Option<Places>,
     /// How it is told of a kernel's version.
     pub(super) pin: Pin,
-    /// Installs `$@`, and makes an initramfs for every kernel.
+    /// Installs `$@`, and makes an initramfs for every kernel; none, where `$bare_kernels` is set, to the kernels among `$@`.
     pub(super) machine_script: &'static [&'static str],
+    /// Brings the files of `$@`, kernels and stubs of UKIs, to where the packages have them, and makes no initramfs.
+    pub(super) kernel_script: &'static [&'static str],
+    /// The package with the stub of a UKI.
+    pub(super) stub: &'static str,
     /// Has every initramfs that is made know the drivers `$drivers`: what goes before `machine_script`, and what behind it.
     pub(super) drivers_script: (&'static str, &'static str),
     /// Makes the locale `$locale`, and the package that it needs; `{}` in its name is the language.
@@ -109,6 +113,7 @@ impl Manager {
                 HEAD,
                 &stood_in_for(),
                 KERNELS,
+                &self.bare_kernels(release, base, architecture, asked, part),
                 &before,
                 &self.machine_script.concat(),
                 after,
@@ -120,8 +125,46 @@ impl Manager {
             cache: cache.clone(),
         });
         // Kernel and boot loader are signed by the same hand.
-        let has_boot = part != Part::System && asked.loader == Loader::Grub && !release.boot.uefi.is_empty();
-        let boot = has_boot.then(|| {
+        let boot = (part != Part::System).then(|| self.boot(release, architecture, asked, cache)).flatten();
+        Some(Plan { machine, boot })
+    }
+
+    /// The steps for a stage of which nothing but this is taken; `None` if the distribution has no kernel.
+    pub(super) fn plan_stage(
+        &self,
+        base: &Probed,
+        architecture: Architecture,
+        asked: &Install,
+        taken: Taken,
+    ) -> Option<Plan> {
+        let release = Release::find(&base.os, self.releases).unwrap_or(&self.releases[0]);
+        let cache = self.cache(base, architecture);
+        let kernel = match taken.kernel {
+            true => self.kernel(release, base, architecture, asked)?,
+            false => Vec::new(),
+        };
+        let stub = (taken.stub && !base.has(STUBS)).then(|| self.stub.to_owned());
+        let packages: Vec<_> = kernel.into_iter().chain(stub).collect();
+        let machine = (!packages.is_empty()).then(|| Step {
+            title: format!("[vmimage] unpack {}", packages.join(" ")),
+            script: [HEAD, KERNELS, &self.kernel_script.concat(), record(asked)].concat(),
+            args: packages,
+            cache: cache.clone(),
+        });
+        let boot = taken.boot_loader.then(|| self.boot(release, architecture, asked, cache)).flatten();
+        Some(Plan { machine, boot })
+    }
+
+    /// The step that collects the boot loader, if the distribution has one that is known.
+    fn boot(
+        &self,
+        release: &Release,
+        architecture: Architecture,
+        asked: &Install,
+        cache: String,
+    ) -> Option<Step> {
+        let has_boot = asked.loader == Loader::Grub && !release.boot.uefi.is_empty();
+        has_boot.then(|| {
             let bios = match architecture {
                 Architecture::X86_64 => release.boot.bios,
                 Architecture::Aarch64 => "",
@@ -133,8 +176,7 @@ impl Manager {
                 args: [BOOT_OUT.into(), architecture.oci_name().into()].into_iter().chain(loaders).collect(),
                 cache,
             }
-        });
-        Some(Plan { machine, boot })
+        })
     }
 
     /// Whether a row is for this distribution, or for one that it is like.
@@ -165,10 +207,14 @@ impl Manager {
             Init::Vmimage => ("", ""),
             Init::Auto | Init::Distro => (release.init, release.network),
         };
+        let initramfs = match asked.initramfs {
+            Initramfs::Distro => release.initramfs,
+            Initramfs::Vmimage => "",
+        };
         let rest: &[&str] = match part {
-            Part::Machine => &[release.initramfs, init, network],
+            Part::Machine => &[initramfs, init, network],
             Part::System => &[init, network],
-            Part::Kernel => &[release.initramfs],
+            Part::Kernel => &[initramfs],
         };
         let missing = rest
             .iter()
@@ -215,7 +261,7 @@ impl Manager {
         let cell = if asked.full_kernel { release.full_kernel } else { release.kernel };
         let usual = || Some(names(cell, architecture)).filter(|names| !names.is_empty());
         match &asked.kernel {
-            None if base.has_kernel => Some(Vec::new()),
+            None if base.gives_kernel(asked) => Some(Vec::new()),
             None | Some(Kernel::Distro) => usual(),
             Some(Kernel::Version(version)) => {
                 usual()?.iter().map(|kernel| self.pin.pinned(kernel, version)).collect()
@@ -223,6 +269,22 @@ impl Manager {
             Some(Kernel::Package(name)) => Some(vec![name.clone()]),
             Some(Kernel::Keep) => Some(Vec::new()),
         }
+    }
+
+    /// Where packages make no initramfs: which of them are kernels.
+    fn bare_kernels(
+        &self,
+        release: &Release,
+        base: &Probed,
+        architecture: Architecture,
+        asked: &Install,
+        part: Part,
+    ) -> String {
+        if asked.initramfs == Initramfs::Distro || part == Part::System {
+            return String::new();
+        }
+        let kernels = self.kernel(release, base, architecture, asked).unwrap_or_default();
+        format!("\nbare_kernels='{}'\n", kernels.join(" "))
     }
 
     /// The name has nothing that a shell would take for something else.
@@ -235,7 +297,7 @@ impl Manager {
 
     /// An initramfs is made of the image that has the kernel.
     fn drivers_script(&self, asked: &Install, part: Part) -> (String, &'static str) {
-        if asked.drivers.is_empty() || part == Part::System {
+        if asked.drivers.is_empty() || part == Part::System || asked.initramfs == Initramfs::Vmimage {
             return (String::new(), "");
         }
         let (before, after) = self.drivers_script;

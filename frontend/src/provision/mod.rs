@@ -18,11 +18,11 @@ mod zypper;
 use std::collections::BTreeSet;
 
 use exporter::hint::{Hint, Setting};
-use exporter::spec::{Architecture, Container};
+use exporter::spec::{Architecture, Container, Initramfs};
 use exporter::tree::Tree;
 use exporter::tree::os::{self, Os};
 
-use crate::ask::{Install, Kernel, Sources};
+use crate::ask::{Install, Kernel, Sources, Taken};
 use crate::base::{Error, Result};
 pub(crate) use failure::Cause;
 use manager::{Manager, Pin};
@@ -33,7 +33,9 @@ pub(crate) struct Probed {
     /// The image's reference, for messages.
     name: String,
     os: Os,
-    /// Whether one boots.
+    /// Whether there is a kernel.
+    has_image: bool,
+    /// Whether one boots, by its own initramfs.
     has_kernel: bool,
     /// The image as far as it was looked at: its os-release, the names in `/boot` and `/lib/modules`, the head of
     /// [`SHELL`], and what there is of [`probes`].
@@ -45,8 +47,17 @@ impl Probed {
     pub(crate) fn new(name: &str, files: Tree) -> Result<Self> {
         let failed = |error| Error::user(format!("base image {name}: {error}"));
         let os = os::detect(&files).map_err(failed)?;
-        let has_kernel = exporter::tree::kernel::any_boots(&files).map_err(failed)?;
-        Ok(Self { name: name.to_owned(), os, has_kernel, files })
+        let kernels = exporter::tree::kernel::all(&files).map_err(failed)?;
+        let has_kernel = kernels.iter().any(|kernel| kernel.initramfs.is_some());
+        Ok(Self { name: name.to_owned(), os, has_image: !kernels.is_empty(), has_kernel, files })
+    }
+
+    /// Whether it has the kernel that is wanted, unless another one is asked for.
+    fn gives_kernel(&self, asked: &Install) -> bool {
+        match asked.initramfs {
+            Initramfs::Distro if asked.microvm.is_none() => self.has_kernel,
+            Initramfs::Distro | Initramfs::Vmimage => self.has_image,
+        }
     }
 
     fn has(&self, paths: &[&str]) -> bool {
@@ -125,6 +136,10 @@ const TIME_ZONES: &[&str] = &["/usr/share/zoneinfo/tzdata.zi", "/usr/share/zonei
 const TRUST: &[&str] =
     &["/usr/sbin/update-ca-certificates", "/usr/bin/update-ca-trust", "/usr/sbin/update-ca-trust"];
 
+/// Where the stub of a UKI lies, in every distribution that has systemd's (systemd-stub(7)).
+pub(crate) const STUBS: &[&str] =
+    &["/usr/lib/systemd/boot/efi/linuxx64.efi.stub", "/usr/lib/systemd/boot/efi/linuxaa64.efi.stub"];
+
 /// The image that gives a kernel to those that cannot have one of their own; in full, since not every engine
 /// knows where short names are from.
 const DEFAULT_DONOR: &str = "docker.io/library/debian:12";
@@ -176,7 +191,7 @@ const MANAGERS: [&Manager; 5] =
 
 /// Every path whose presence the plan asks about.
 pub(crate) fn probes() -> BTreeSet<&'static str> {
-    let asked = [TIME_ZONES, TRUST].into_iter().flatten().copied();
+    let asked = [TIME_ZONES, TRUST, STUBS].into_iter().flatten().copied();
     MANAGERS.into_iter().flat_map(Manager::probes).chain(asked).collect()
 }
 
@@ -195,7 +210,8 @@ fn plan(base: &Probed, architecture: Architecture, asked: &Install) -> Result<Pl
 
 /// The image that gives `base` its kernel (`None`: an image `FROM scratch`), if that is another one.
 fn donor<'asked>(base: Option<&Probed>, asked: &'asked Install) -> Option<&'asked str> {
-    let lacks = |base: &Probed| manager(base).is_none() && (asked.kernel.is_some() || !base.has_kernel);
+    let lacks =
+        |base: &Probed| manager(base).is_none() && (asked.kernel.is_some() || !base.gives_kernel(asked));
     let is_needed = asked.kernel != Some(Kernel::Keep) && base.is_none_or(lacks);
     asked.donor.as_deref().or_else(|| is_needed.then_some(DEFAULT_DONOR))
 }
@@ -208,9 +224,30 @@ fn plan_donor(base: &Probed, architecture: Architecture, asked: &Install) -> Res
             check(base, manager, asked)?;
             manager.plan(base, architecture, asked, Part::Kernel).map(|plan| plan.on(base, manager, ""))
         }
-        None => base.has_kernel.then(Plan::default),
+        None => base.gives_kernel(asked).then(Plan::default),
     };
     plan.ok_or_else(|| unsupported(base))
+}
+
+/// The steps for the stage that a microVM's kernel is taken from; `None` if `base` can have none. It `is_own` if it is the
+/// base of the image: then what is asked of its repositories counts.
+fn plan_stage(
+    base: &Probed,
+    architecture: Architecture,
+    asked: &Install,
+    taken: Taken,
+    is_own: bool,
+) -> Result<Option<Plan>> {
+    check_architecture(base, architecture)?;
+    let Some(manager) = manager(base) else {
+        let has_all =
+            (!taken.kernel || asked.kernel.is_none() && base.has_image) && (!taken.stub || base.has(STUBS));
+        return Ok(has_all.then(Plan::default));
+    };
+    let Some(plan) = manager.plan_stage(base, architecture, asked, taken) else { return Ok(None) };
+    check(base, manager, asked)?;
+    let sources = if is_own { asked.sources.script(base, manager)? } else { String::new() };
+    Ok(Some(plan.on(base, manager, &sources)))
 }
 
 fn manager(base: &Probed) -> Option<&'static Manager> {
@@ -280,6 +317,8 @@ fn names(is_meant: impl Fn(&Manager) -> bool, last: &str) -> String {
     format!("{} {last} {end}", names.join(", "))
 }
 
+#[cfg(test)]
+mod bare;
 #[cfg(test)]
 mod downloads;
 #[cfg(test)]

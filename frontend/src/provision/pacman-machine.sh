@@ -34,7 +34,7 @@ install_packages --needed "$@"
 # The kernel's hook makes the initramfs; a hook that could not run must not pass unseen.
 for kernel in /boot/vmlinuz-*; do
 	name=${kernel#/boot/vmlinuz-}
-	[ -e "$kernel" ] || continue
+	[ -e "$kernel" ] && [ -z "${bare_kernels+set}" ] || continue
 	[ -s "/boot/initramfs-$name.img" ] || mkinitcpio -p "$name"
 	[ -s "/boot/initramfs-$name.img" ] || no_initramfs "$kernel"
 done

@@ -18,6 +18,8 @@ pub(super) static MANAGER: Manager = Manager {
     places: None,
     pin: Pin::Newest { other: "linux-lts" },
     machine_script: &[include_str!("stand-ins.sh"), include_str!("pacman-machine.sh")],
+    kernel_script: &[include_str!("pacman-kernel.sh")],
+    stub: "systemd",
     drivers_script: (include_str!("pacman-drivers.sh"), ""),
     locale: None,
     boot_script: &[],

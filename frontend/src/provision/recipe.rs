@@ -7,19 +7,21 @@
 //!                      └─ install ─▶ the file system that the kernel is taken from
 //! ```
 //!
+//! Nothing is installed below the layers of a microVM: its base, or another image, is a donor of files alone.
+//!
 //! All decisions are made here. An engine answers questions and runs steps: it is a [`Driver`].
 
 use exporter::spec::Architecture;
 
-use super::{Plan, Probed, Step, donor, plan, plan_donor};
-use crate::ask::Install;
+use super::{DEFAULT_DONOR, Plan, Probed, Step, donor, plan, plan_donor, plan_stage, unsupported};
+use crate::ask::{Install, Taken};
 use crate::base::Result;
 use crate::base::ready::ready;
 
 /// An engine, as far as a recipe needs it.
 pub(crate) trait Driver {
     /// An image, built or to be built.
-    type Image;
+    type Image: Clone;
     /// The folder [`BOOT_OUT`](super::BOOT_OUT) after a step.
     type BootFiles;
 
@@ -53,6 +55,9 @@ pub(crate) async fn follow<D: Driver>(
     architecture: Architecture,
     asked: &Install,
 ) -> Result<Ingredients<D>> {
+    if let Some(taken) = asked.microvm {
+        return follow_microvm(driver, base, architecture, asked, taken).await;
+    }
     let (found, (installed, boot)) = match base {
         Some(image) => {
             let found = driver.probe(image).await?;
@@ -69,6 +74,37 @@ pub(crate) async fn follow<D: Driver>(
     let (with_kernel, boot) = run(driver, &image, &plan_donor(&found, architecture, asked)?).await?;
     // Kernel and boot loader are signed by the same hand.
     Ok(Ingredients { base: installed, boot, donor: Some(with_kernel.unwrap_or(image)) })
+}
+
+/// What is taken for a microVM: of the base, if it can have a kernel, else of a donor.
+async fn follow_microvm<D: Driver>(
+    driver: &D,
+    base: Option<&D::Image>,
+    architecture: Architecture,
+    asked: &Install,
+    taken: Taken,
+) -> Result<Ingredients<D>> {
+    if !taken.is_some() {
+        return Ok(Ingredients { base: None, boot: None, donor: None });
+    }
+    let mut own = None;
+    if let (Some(image), None) = (base, &asked.donor) {
+        let found = driver.probe(image).await?;
+        let plan = plan_stage(&found, architecture, asked, taken, true)?;
+        own = plan.map(|plan| (image.clone(), plan));
+    }
+    let (image, plan) = match own {
+        Some(own) => own,
+        None => {
+            let image = driver.image(asked.donor.as_deref().unwrap_or(DEFAULT_DONOR)).await?;
+            let found = driver.probe(&image).await?;
+            let plan = plan_stage(&found, architecture, asked, taken, false)?;
+            (image, plan.ok_or_else(|| unsupported(&found))?)
+        }
+    };
+    let (unpacked, boot) = run(driver, &image, &plan).await?;
+    let donor = (taken.kernel || taken.stub).then(|| unpacked.unwrap_or(image));
+    Ok(Ingredients { base: None, boot, donor })
 }
 
 /// The same by an engine that lets nobody wait, without an event loop.
@@ -153,15 +189,18 @@ mod tests {
     const ALPINE: &[(&str, &str)] = &[("/etc/os-release", "ID=alpine\n"), ("/sbin/apk", "")];
     const BOOTS: &[(&str, &str)] = &[("/boot/vmlinuz-1", ""), ("/boot/initrd.img-1", "")];
 
+    const BARE: &[(&str, &str)] = &[("/boot/vmlinuz-1", "")];
+    const IMAGES: &[(&str, &[(&str, &str)])] = &[
+        ("debian", DEBIAN),
+        ("docker.io/library/debian:12", DEBIAN),
+        ("alpine", ALPINE),
+        ("distroless", DISTROLESS),
+        ("boots", BOOTS),
+        ("bare", BARE),
+    ];
+
     fn follow(base: Option<&str>, asked: Install) -> (Vec<String>, Ingredients<Noting>) {
-        let images = &[
-            ("debian", DEBIAN),
-            ("docker.io/library/debian:12", DEBIAN),
-            ("alpine", ALPINE),
-            ("distroless", DISTROLESS),
-            ("boots", BOOTS),
-        ];
-        let driver = Noting { images, asked: RefCell::default() };
+        let driver = Noting { images: IMAGES, asked: RefCell::default() };
         let base = base.map(str::to_owned);
         let followed = follow_now(&driver, base.as_ref(), Architecture::X86_64, &asked).unwrap();
         (driver.asked.into_inner(), followed)
@@ -202,6 +241,71 @@ mod tests {
                 (None, Some(of_donor[2].clone()), Some(of_donor[3].clone()))
             );
         }
+    }
+
+    fn microvm(base: Option<&str>, asked: Install, taken: Taken) -> (Vec<String>, Ingredients<Noting>) {
+        let (said, made) = follow(base, Install { microvm: Some(taken), ..asked });
+        assert_eq!(made.base, None, "nothing is installed below the layers");
+        (said, made)
+    }
+
+    #[test]
+    fn a_microvm_takes_files_of_its_base_or_of_a_donor() {
+        let kernel = Taken { kernel: true, ..Taken::default() };
+        let (asked, made) = microvm(Some("debian"), Install::default(), kernel);
+        let unpack = "install linux-image-cloud-amd64 on debian";
+        assert_eq!(asked, ["probe debian", unpack]);
+        assert_eq!((made.donor.as_deref(), made.boot), (Some(unpack), None));
+
+        for (base, before) in [(None, vec![]), (Some("distroless"), vec!["probe distroless"])] {
+            let donor = "docker.io/library/debian:12";
+            let of_donor = [format!("image {donor}"), format!("probe {donor}")];
+            let (asked, made) = microvm(base, Install::default(), kernel);
+            let step = format!("install linux-image-cloud-amd64 on {donor}");
+            let before = before.into_iter().map(str::to_owned);
+            let expected: Vec<_> = before.chain(of_donor).chain([step.clone()]).collect();
+            assert_eq!((asked, made.donor), (expected, Some(step)));
+        }
+
+        // A kernel that is there needs no step, not even an initramfs.
+        for image in ["boots", "bare"] {
+            let asked = Install { donor: Some(image.into()), ..Install::default() };
+            let (asked, made) = microvm(Some("debian"), asked, kernel);
+            assert_eq!(asked, [format!("image {image}"), format!("probe {image}")]);
+            assert_eq!(made.donor.as_deref(), Some(image));
+            let (asked, made) = microvm(Some(image), Install::default(), kernel);
+            assert_eq!((asked, made.donor.as_deref()), (vec![format!("probe {image}")], Some(image)));
+        }
+    }
+
+    #[test]
+    fn of_a_microvm_only_a_disk_has_a_boot_loader_and_only_a_uki_a_stub() {
+        let disk = Taken { kernel: true, boot_loader: true, stub: false };
+        let (asked, made) = microvm(Some("debian"), Install::default(), disk);
+        let unpack = "install linux-image-cloud-amd64 on debian";
+        assert_eq!(asked, ["probe debian", "collect on debian", unpack]);
+        assert_eq!(made.boot.as_deref(), Some("collect on debian"));
+
+        let stub = Taken { stub: true, ..Taken::default() };
+        let (asked, made) = microvm(Some("alpine"), Install::default(), stub);
+        assert_eq!(asked, ["probe alpine", "install systemd-efistub on alpine"]);
+        assert!(made.donor.is_some());
+
+        // The kernel is the image's own, or a file.
+        let (asked, made) = microvm(Some("debian"), Install::default(), Taken::default());
+        assert_eq!((asked, made.donor, made.boot), (vec![], None, None));
+    }
+
+    #[test]
+    fn an_image_that_gives_a_microvm_no_kernel_is_refused() {
+        let asked = Install {
+            donor: Some("distroless".into()),
+            microvm: Some(Taken { kernel: true, ..Taken::default() }),
+            ..Install::default()
+        };
+        let driver = Noting { images: IMAGES, asked: RefCell::default() };
+        let refused = follow_now(&driver, None, Architecture::X86_64, &asked).err().unwrap();
+        assert!(refused.to_string().starts_with("image distroless"), "{refused}");
     }
 
     /// The base's own boot loader is not collected in vain.

@@ -30,6 +30,13 @@ pub(super) static MANAGER: Manager = Manager {
         include_str!("stand-ins.sh"),
         include_str!("zypper-machine.sh"),
     ],
+    kernel_script: &[
+        include_str!("rpm.sh"),
+        include_str!("zypper.sh"),
+        include_str!("version.sh"),
+        include_str!("zypper-kernel.sh"),
+    ],
+    stub: "systemd-boot",
     drivers_script: (concat!(include_str!("dracut-drivers.sh"), "add_drivers_to_dracut\n"), ""),
     locale: Some(("glibc-locale", "")),
     boot_script: &[

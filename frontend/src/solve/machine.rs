@@ -56,6 +56,7 @@ struct Daemon<'a> {
 }
 
 /// An image to install on.
+#[derive(Clone)]
 struct GraphImage {
     /// As the user would write it.
     name: String,

@@ -4,6 +4,7 @@ mod archives;
 mod bundle;
 mod disks;
 mod file_systems;
+mod kernels;
 mod planted;
 mod texts;
 mod tree;
@@ -50,6 +51,8 @@ pub const ALL: &[&Target] = &[
     &wire::UPDATE_SERVER,
     &archives::UPDATE_LAYER,
     &file_systems::GROWTH,
+    &kernels::KERNEL,
+    &kernels::MODULE,
 ];
 
 /// Faults that have to be found.

@@ -34,7 +34,7 @@ fn kernel_with(built_in: &[&str], files: &[(&str, &str)], initramfs: Option<&[u8
     let files = [&[("/boot/vmlinuz-6.1", "kernel"), (MODULES, &list)], files].concat();
     let initramfs: Vec<_> = initramfs.iter().map(|bytes| ("/boot/initrd.img-6.1", *bytes)).collect();
     let tree = with(&files, &initramfs);
-    says(require_kernel(&tree, &kernel::chosen(&tree).unwrap(), FileSystem::Ext4))
+    says(require_kernel(&tree, &kernel::chosen(&tree).unwrap(), FileSystem::Ext4, true))
 }
 
 #[test]
@@ -153,7 +153,10 @@ fn an_initramfs_has_the_drivers_of_the_root() {
         &[("/boot/vmlinuz-6.1", "kernel"), ("/lib/modules/6.1/", "")],
         &[("/boot/initrd.img-6.1", &cpio(&["init"]))],
     );
-    assert_eq!(says(require_kernel(&silent, &kernel::chosen(&silent).unwrap(), FileSystem::Ext4)), "fine");
+    assert_eq!(
+        says(require_kernel(&silent, &kernel::chosen(&silent).unwrap(), FileSystem::Ext4, true)),
+        "fine"
+    );
 }
 
 /// The beginning of a bzImage that tells its release.
@@ -170,7 +173,7 @@ fn modules_are_those_of_the_kernel() {
     let initramfs = cpio(&["ext4.ko", "virtio_blk.ko"]);
     let said = |image: &[u8], files: &[(&str, &str)]| {
         let tree = with(files, &[("/boot/vmlinuz-virt", image), ("/boot/initramfs-virt", &initramfs)]);
-        says(require_kernel(&tree, &kernel::chosen(&tree).unwrap(), FileSystem::Ext4))
+        says(require_kernel(&tree, &kernel::chosen(&tree).unwrap(), FileSystem::Ext4, true))
     };
     let modules = [("/lib/modules/6.1-virt/", "")];
     assert_eq!(said(b"kernel", &modules), "fine");

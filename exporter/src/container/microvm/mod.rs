@@ -10,10 +10,23 @@
 //! cloud-hypervisor.json  the same for Cloud Hypervisor
 //! ```
 
+mod folder;
+mod monitors;
+mod vm;
+
 use std::path::Path;
+
+pub(super) use folder::Writer as FolderWriter;
+pub use monitors::firecracker_lacks;
+pub use vm::{Drive, DriveFormat, Vm};
 
 use super::members::FileName;
 use crate::error::{Error, Kind};
+use crate::kernel::KernelImage;
+use crate::tree::Content;
+
+/// What the drive of the root is called.
+const ROOT: &str = "root";
 
 const RAW: &str = "root.raw";
 const QCOW2: &str = "root.qcow2";
@@ -35,6 +48,21 @@ pub(super) const FILES: &[FileName] = &[
     FileName::MayBe(FIRECRACKER),
     FileName::MayBe(CLOUD_HYPERVISOR),
 ];
+
+/// What comes of a build beside the root of a microVM.
+#[derive(Clone, Debug)]
+pub struct Microvm {
+    /// What it is, but for the drive of its root: how that is written is the format's choice.
+    pub vm: Vm,
+    /// The kernel as it came.
+    pub kernel: Content,
+    /// The same, if an ELF is to be unpacked from it.
+    pub vmlinux: Option<KernelImage>,
+    /// The parts of what mounts the root, one behind the other; none, where the kernel does.
+    pub initramfs: Vec<Content>,
+    /// Whether its root is only read.
+    pub is_read_only: bool,
+}
 
 /// Whether there is the folder of a microVM.
 pub fn is_microvm(path: &Path) -> bool {

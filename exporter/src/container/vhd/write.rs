@@ -19,7 +19,7 @@ const ALIGNMENT: u64 = 1 << 20;
 pub(in crate::container) struct Writer<'a> {
     size: u64,
     id: Uuid,
-    disk: raw::Writer<'a>,
+    disk: raw::Writer<&'a dyn Place>,
     place: &'a dyn Place,
 }
 

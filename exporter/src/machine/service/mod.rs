@@ -155,12 +155,7 @@ pub(super) fn install(editor: &mut Editor<'_>, os: &Os, planned: &PlannedService
 
 /// What would fail in a container too, or has no way into a service.
 fn check(tree: &Tree, container: &Container) -> Result<()> {
-    let words = container.command().chain(container.env.iter().map(String::as_str));
-    let words = words.chain(container.volumes.iter().map(String::as_str)).chain([&*container.working_dir]);
-    if let Some(word) = words.into_iter().find(|word| word.contains('\0')) {
-        return Err(Error::new(Kind::Input, format!("{:?}", show_text(word)), "has a NUL in it"));
-    }
-    check_sizes(container)?;
+    check_words(container)?;
     let program = container.command().next().unwrap_or_default();
     if Programs::of(container).find(tree, program).is_none() {
         return Err(Error::new(
@@ -182,6 +177,36 @@ fn check(tree: &Tree, container: &Container) -> Result<()> {
             )),
         None => Ok(()),
     }
+}
+
+/// That a container of this would start, without a service around it. Returns the path of its program.
+///
+/// # Errors
+/// What would keep it from starting: a program or a user that is not there, a signal that is none.
+pub fn require_start(tree: &Tree, container: &Container) -> Result<String> {
+    check_words(container)?;
+    let word = container.command().next().unwrap_or_default();
+    let path = Programs::of(container).path(tree, word).ok_or_else(|| {
+        let message = "is no program of the image that may be executed, and its ENTRYPOINT or CMD runs it";
+        Error::new(Kind::NotFound, show_text(word), message)
+            .with_hint("put it there in the Dockerfile, or make it executable: COPY --chmod=755")
+    })?;
+    let hint = "add it in the Dockerfile (useradd, adduser), or name a number: USER 1000";
+    Account::find(tree, &container.user).map_err(|error| error.with_hint(hint))?;
+    if !container.stop_signal.is_empty() {
+        Signal::parse(&container.stop_signal)?;
+    }
+    Ok(path)
+}
+
+/// What the kernel takes for no words of a process.
+fn check_words(container: &Container) -> Result<()> {
+    let words = container.command().chain(container.env.iter().map(String::as_str));
+    let words = words.chain(container.volumes.iter().map(String::as_str)).chain([&*container.working_dir]);
+    if let Some(word) = words.into_iter().find(|word| word.contains('\0')) {
+        return Err(Error::new(Kind::Input, format!("{:?}", show_text(word)), "has a NUL in it"));
+    }
+    check_sizes(container)
 }
 
 /// Linux starts no process of more.

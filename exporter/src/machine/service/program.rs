@@ -22,10 +22,16 @@ impl Programs {
 
     /// The file that `word` starts; `None` if it is no program of the tree.
     pub(super) fn find(&self, tree: &Tree, word: &str) -> Option<InodeId> {
+        self.path(tree, word).and_then(|path| executable(tree, &path))
+    }
+
+    /// Where it lies.
+    pub(super) fn path(&self, tree: &Tree, word: &str) -> Option<String> {
+        let is_program = |path: &String| executable(tree, path).is_some();
         if word.contains('/') {
-            return executable(tree, &join(&self.here, word));
+            return Some(join(&self.here, word)).filter(is_program);
         }
-        self.directories.iter().find_map(|directory| executable(tree, &format!("{directory}/{word}")))
+        self.directories.iter().map(|directory| format!("{directory}/{word}")).find(is_program)
     }
 }
 

@@ -79,6 +79,17 @@ impl Materials {
         })
     }
 
+    /// What lies in another stage or a named context. Links lead to other places of the same one.
+    pub(crate) fn in_stage(&self, from: &str, path: &str) -> Result<(&Tree, InodeId)> {
+        let stage = self.stages.get(from).ok_or_else(|| {
+            let message = "is a stage or a named context, and only builds by docker have them";
+            Error::new(Kind::Input, from, message)
+                .with_hint("build with --engine docker, or name one of the build context")
+        })?;
+        let missing = || Error::new(Kind::NotFound, format!("{from}:{path}"), "is not there");
+        Ok((stage, stage.resolve(path).ok_or_else(missing)?))
+    }
+
     /// What a file of the context says, through no symlink.
     pub(crate) fn text(&self, path: &str) -> Result<Vec<u8>> {
         self.file(path)?;

@@ -89,6 +89,7 @@ pub fn slots(spec: &Spec) -> Vec<Slot> {
     let asked = &spec.layout.partitions;
     let of_preset = |preset: Vec<Partition>| preset.into_iter().map(|partition| (None, partition)).collect();
     let mut list = match (spec.layout.preset, asked.is_empty(), spec.profile) {
+        _ if spec.is_bare() => vec![bare_root(spec)],
         (Some(preset), ..) => changed(of_preset(preset.partitions(spec.has_fixed_root())), asked),
         (None, true, Profile::Machine | Profile::Microvm) => {
             of_preset(Preset::Simple.partitions(spec.has_fixed_root()))
@@ -114,6 +115,21 @@ pub fn slots(spec: &Spec) -> Vec<Slot> {
         activate(&mut slots);
     }
     slots
+}
+
+/// The one of a microVM, whose file system lies by itself; what else is asked for is a problem.
+fn bare_root(spec: &Spec) -> Entry {
+    let mut asked = spec.layout.partitions.iter().cloned().enumerate();
+    let root = asked.find(|(_, partition)| partition.kind == PartitionType::Root);
+    let usual = Partition {
+        filesystem: spec.is_uki().then_some(Filesystem::Erofs),
+        weight: Some(0),
+        ..Partition::new(PartitionType::Root)
+    };
+    match root {
+        Some((at, root)) => (Some(at), root.or(usual)),
+        None => (None, usual),
+    }
 }
 
 /// Behind the root, of which it has the size; nobody mounts it by its type.
@@ -156,7 +172,7 @@ fn activate(slots: &mut [Slot]) {
 
 /// Whether a BIOS may start the disk, as far as what is asked tells.
 fn is_for_bios(spec: &Spec) -> bool {
-    spec.profile == Profile::Machine
+    spec.boots_by_firmware()
         && spec.firmware.takes_bios()
         && spec.loader == Loader::Grub
         && spec.architecture == Architecture::X86_64

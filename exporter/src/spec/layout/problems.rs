@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 
 use super::{Content, Filesystem, Partition, PartitionType, Slot, Source};
 use crate::fs::FileSystem;
-use crate::spec::{Loader, Profile, Spec, TextFormat, Volatile};
+use crate::spec::{Loader, Profile, Spec, TextFormat, Volatile, microvm};
 
 /// Something that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,6 +38,7 @@ pub fn problems(spec: &Spec, slots: &[Slot]) -> Vec<Problem> {
     search.boot_loader();
     search.slots();
     search.growth();
+    search.found.extend(microvm::problems(spec));
     search.found
 }
 
@@ -114,7 +115,7 @@ impl<'a> Search<'a> {
                 self.add(*asked, key, format!("{path:?} is no plain path from / on"));
             }
         }
-        if let (Profile::Machine, Some(point)) = (self.spec.profile, mount) {
+        if let (Profile::Machine | Profile::Microvm, Some(point)) = (self.spec.profile, mount) {
             self.mount_point(slot, point);
             self.volatile(slot, point);
         }
@@ -150,7 +151,7 @@ impl<'a> Search<'a> {
         if !slot.read_only {
             self.add(slot.asked, "read-only", format!("{name} is never written to"));
         }
-        let is_machines_root = slot.content == Content::Root && self.spec.profile == Profile::Machine;
+        let is_machines_root = slot.content == Content::Root && self.spec.profile != Profile::Data;
         if is_machines_root && !self.spec.has_fixed_root() {
             let message = format!(
                 "a machine writes to its root, and {name} is never written to: volatile = \"overlay\" writes to memory"
@@ -182,7 +183,7 @@ impl<'a> Search<'a> {
         let Some(Slot { asked, file_system: Some(file_system), .. }) = at("/boot").or(at("/")) else {
             return;
         };
-        let has_grub = self.spec.profile == Profile::Machine && self.spec.loader == Loader::Grub;
+        let has_grub = self.spec.boots_by_firmware() && self.spec.loader == Loader::Grub;
         if has_grub && !self.spec.layout.has_slots() && file_system.grub_module().is_none() {
             let message = format!(
                 "the kernel is on {}, which GRUB does not read here: add an xbootldr, /boot of its own with ext4",

@@ -55,7 +55,7 @@ impl Source {
     }
 
     /// What is wrong with its words.
-    pub(super) fn problem(&self) -> Option<String> {
+    pub(in crate::spec) fn problem(&self) -> Option<String> {
         let (text, expected) = match self {
             Self::Path(path) => (path, TextFormat::PartitionSource.check(path).err()?),
             Self::Stage(StageSource { from, path }) => {

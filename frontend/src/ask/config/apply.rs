@@ -3,11 +3,9 @@
 use std::collections::BTreeMap;
 
 use exporter::spec::Setup;
-use exporter::spec::layout::Source;
 
 use super::{Config, HookConfig, Repository, Text};
 use crate::ask::{self, Asked, Folder, Hook, Sources, TextFile};
-use crate::base::{Error, Result};
 
 /// A configuration with the texts that it names.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -28,6 +26,7 @@ impl Configuration {
         asked.spec.persist.clone_from(&self.config.persist);
         // Labels go before, build arguments and flags behind.
         asked.spec.grub.clone_from(&self.config.grub);
+        asked.spec.microvm = self.config.microvm.clone();
         asked.spec.image = self.config.image.clone().or(std::mem::take(&mut asked.spec.image));
         asked.spec.network = self.config.network.clone().or(std::mem::take(&mut asked.spec.network));
         let Setup { timezone, locale, modules, .. } = asked.spec.setup.clone();
@@ -47,21 +46,6 @@ impl Configuration {
         };
         asked.hooks =
             self.config.hooks.iter().enumerate().map(|(index, hook)| self.hook(index, hook)).collect();
-    }
-
-    /// For builds that know no other stages, nor named contexts.
-    pub(crate) fn refuse_stages(&self) -> Result<()> {
-        let mut sources = self.config.partitions.iter().filter_map(|partition| partition.source.as_ref());
-        match sources.find(|source| matches!(source, Source::Stage(_))) {
-            None => Ok(()),
-            Some(source) => {
-                let message = format!(
-                    "partitions.source: {source} is of a stage or a named context, which only builds by docker have"
-                );
-                Err(Error::user(message)
-                    .with_hint("build with --engine docker, or name a folder of the build context"))
-            }
-        }
     }
 
     fn text(&self, path: &str) -> String {

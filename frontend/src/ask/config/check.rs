@@ -16,7 +16,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::problem::{Problems, nearest};
 use super::{Config, contradictions, schema};
-use crate::ask::{Attribute, Wish};
+use crate::ask::{Attribute, KernelFile, Wish};
 
 pub(super) fn parse(name: &str, text: &str) -> Result<Config, Problems> {
     let (table, errors) = DeTable::parse_recoverable(text);
@@ -106,11 +106,17 @@ impl<'a> Check<'a> {
             }
             ("string", DeValue::String(text)) => self.text(schema, text, value.span(), key),
             ("integer", DeValue::Integer(number)) => {
-                if u32::from_str_radix(number.as_str(), number.radix()).is_err() {
-                    let shown = show_text(number.as_str());
-                    self.problems
-                        .add(value.span(), format!("{key} is {shown}: a number from 0 to {}", u32::MAX));
+                let max = if schema.get("format").is_some_and(|format| format == "uint64") {
+                    i64::MAX as u64
+                } else {
+                    u64::from(u32::MAX)
+                };
+                let read = u64::from_str_radix(number.as_str(), number.radix());
+                if read.is_ok_and(|number| number <= max) {
+                    return;
                 }
+                let shown = show_text(number.as_str());
+                self.problems.add(value.span(), format!("{key} is {shown}: a number from 0 to {max}"));
             }
             ("boolean", DeValue::Boolean(_)) | ("", _) => {}
             (kind, other) => {
@@ -148,12 +154,14 @@ impl<'a> Check<'a> {
 
     fn table(&mut self, schema: &'a Value, table: &DeTable<'_>, at: Range<usize>, key: &str) {
         let properties = schema.get("properties").and_then(Value::as_object);
+        // Of a table whose keys are names that somebody gives.
+        let any_other = schema.get("additionalProperties").filter(|other| other.is_object());
         let known = || properties.into_iter().flat_map(|properties| properties.keys().map(String::as_str));
         for (name, value) in table {
             let path =
                 if key.is_empty() { name.get_ref().to_string() } else { format!("{key}.{}", name.get_ref()) };
             let property = properties.and_then(|properties| properties.get(name.get_ref().as_ref()));
-            let Some(property) = property else {
+            let Some(property) = property.or(any_other) else {
                 let path = show_text(&path);
                 let message = match nearest(name.get_ref(), known()) {
                     Some(meant) => format!("unknown key {path}: did you mean {meant}?"),
@@ -221,7 +229,12 @@ impl<'a> Check<'a> {
         let Some(attribute) = Attribute::by_name(name) else { return };
         let Some(words) = words(value.get_ref()) else { return };
         match attribute.wish(&words) {
-            Ok(wish) => self.wishes.push(wish),
+            Ok(wish) => {
+                if let Some(path) = wish.context_file() {
+                    self.context_path(&path, value.span(), name);
+                }
+                self.wishes.push(wish);
+            }
             Err(expected) => {
                 self.problems.add(value.span(), format!("{name} is {:?}: {expected}", show_text(&words)));
             }
@@ -242,6 +255,10 @@ fn words(value: &DeValue<'_>) -> Option<String> {
             u32::from_str_radix(number.as_str(), number.radix()).ok().map(|number| number.to_string())
         }
         DeValue::Boolean(is_on) => Some(if *is_on { "auto" } else { "off" }.to_owned()),
+        DeValue::Table(table) => {
+            let word = |key: &str| table.get(key).and_then(|value| value.get_ref().as_str());
+            Some(KernelFile::typed(word("from")?, word("path")?))
+        }
         DeValue::Array(values) => {
             let words = values.iter().map(|value| value.get_ref().as_str());
             Some(words.collect::<Option<Vec<_>>>()?.join(","))

@@ -11,7 +11,8 @@ use toml::de::{DeTable, DeValue};
 
 use super::Config;
 use super::problem::Problems;
-use crate::ask::{Asked, Attribute, Topic};
+use crate::ask::request::{in_its_profile, installed};
+use crate::ask::{Asked, Attribute, PROFILE, Topic};
 
 /// Whether a key says something about a machine, which a disk of files is not.
 fn is_of_machines(key: &str) -> bool {
@@ -30,7 +31,14 @@ pub(super) fn find(config: &Config, table: &DeTable<'_>, problems: &mut Problems
     asked.spec.grub.clone_from(&config.grub);
     asked.spec.image.clone_from(&config.image);
     asked.spec.persist.clone_from(&config.persist);
-    layout(&asked.spec, table, problems);
+    if asked.spec.profile == Profile::Microvm {
+        asked.spec.microvm.clone_from(&config.microvm);
+    }
+    for message in installed(&asked) {
+        let key = message.split(':').next().unwrap_or_default().to_owned();
+        problems.add(value(table, &[&key]).map_or(0..0, Spanned::span), message);
+    }
+    layout(&in_its_profile(&asked.spec, table.contains_key(PROFILE)), table, problems);
     asked.spec.update.clone_from(&config.update);
     asked.spec.rauc.clone_from(&config.rauc);
     updates(&asked.spec, table, problems);

@@ -21,7 +21,7 @@ mod secrets;
 
 use exporter::spec::layout::{Layout, Partition};
 use exporter::spec::setup::{ContextFile, File, Group, Root, Services, Setup, User};
-use exporter::spec::{Grub, Identity, Network, Persist, Rauc, Spec, TextFormat, Update};
+use exporter::spec::{Grub, Identity, Microvm, Network, Persist, Rauc, Spec, TextFormat, Update};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -34,7 +34,7 @@ pub(crate) use reference::reference;
 pub(crate) use schema::{schema, schema_text};
 pub(crate) use secrets::Secrets;
 
-use crate::ask::Wish;
+use crate::ask::{Asked, Wish};
 
 /// The name of the file, unless another one is asked for.
 pub(crate) const FILE: &str = "vmimage.toml";
@@ -75,6 +75,9 @@ pub(crate) struct Config {
     /// root is only read then, and all else that is written is in memory.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) persist: Option<Persist>,
+    /// A microVM: what its monitor gives it, and what its first process gives the image's program. With another `profile` it
+    /// says nothing.
+    pub(crate) microvm: Microvm,
     /// The network of the machine: who configures it, its interfaces, and the names that it knows.
     pub(crate) network: Network,
     /// Groups of the machine.
@@ -161,7 +164,9 @@ impl Config {
     pub(crate) fn mounts(&self) -> Vec<Vec<String>> {
         let packages = self.packages.iter().cloned().collect();
         let layout = Layout { partitions: self.partitions.clone(), ..Layout::default() };
-        let spec = Spec { setup: self.setup(), layout, rauc: self.rauc.clone(), ..Spec::default() };
+        let mut asked = Asked::default();
+        asked.ask(&self.wishes);
+        let spec = Spec { setup: self.setup(), layout, rauc: self.rauc.clone(), ..asked.spec };
         let files = spec.context_files().into_iter().map(str::to_owned).collect();
         [packages, files].into_iter().filter(|paths: &Vec<_>| !paths.is_empty()).collect()
     }

@@ -121,6 +121,9 @@ impl<'a> Page<'a> {
         }
         match property["type"].as_str() {
             Some("array") => format!("array of {}", self.kind(&property["items"])),
+            Some("object") if properties(property).is_none() => {
+                format!("table of {}", self.kind(&property["additionalProperties"]))
+            }
             Some("object") => {
                 let keys =
                     properties(property).into_iter().flatten().map(|(key, _)| format!("{key} = \"…\""));

@@ -1,5 +1,6 @@
 //! The JSON schema of `vmimage.toml`, made from [`Config`] and the attributes.
 
+use exporter::spec::TextFormat;
 use schemars::generate::SchemaSettings;
 use serde_json::{Value, json};
 
@@ -32,6 +33,7 @@ fn property(attribute: &Attribute) -> Value {
             json!({ "type": "array", "items": { "type": "string", "enum": words() } }),
         ),
         Form::Text(_) | Form::Arguments(_) => json!({ "type": "string" }),
+        Form::TextOrFile(_) => either(json!({ "type": "string" }), stage_source()),
         Form::Texts(_) => {
             either(json!({ "type": "string" }), json!({ "type": "array", "items": { "type": "string" } }))
         }
@@ -56,6 +58,19 @@ fn property(attribute: &Attribute) -> Value {
         (_, [example, ..]) => property["examples"] = json!([example]),
     }
     property
+}
+
+/// A file of another stage or of a named context.
+fn stage_source() -> Value {
+    json!({
+        "type": "object",
+        "properties": {
+            "from": { "type": "string", "format": TextFormat::StageName, "description": "The stage, or the named context." },
+            "path": { "type": "string", "format": TextFormat::PlainPath, "description": "The path in it." },
+        },
+        "required": ["from", "path"],
+        "additionalProperties": false,
+    })
 }
 
 fn either(one: Value, other: Value) -> Value {

@@ -1,10 +1,11 @@
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
 use exporter::spec::layout::slots;
 
 use super::*;
+use crate::ask::request::Request;
 use crate::ask::{Attribute, Place};
 use crate::base::testing::is_kept;
 
@@ -691,11 +692,102 @@ fn only_builds_by_docker_know_other_stages() {
             "[[partitions]]\ntype = \"esp\"\n[[partitions]]\ntype = \"root\"\n[[partitions]]\ntype = \"srv\"\nsource = {source}"
         );
         let config = Config::parse("f", &text).unwrap();
-        Configuration { config, ..Configuration::default() }
-            .refuse_stages()
-            .map_err(|error| error.to_string())
+        let mut asked = crate::ask::Asked::default();
+        Configuration { config, ..Configuration::default() }.ask(&mut asked);
+        asked.refuse_stages().map_err(|error| error.to_string())
     };
     assert_eq!(refused("\"site\""), Ok(()));
     let said = refused("{ from = \"assets\", path = \"/site\" }").unwrap_err();
     assert!(said.starts_with("partitions.source: assets:/site is of a stage"), "{said}");
+}
+
+#[test]
+fn a_kernel_is_a_text_or_a_file_of_a_stage() {
+    for (text, file) in [
+        ("kernel = \"6.1\"", None),
+        ("kernel = \"file:kernels/bzImage\"", Some("kernels/bzImage")),
+        ("kernel = \"stage:kernel/bzImage\"", Some("kernel:/bzImage")),
+        ("kernel = { from = \"kernel\", path = \"/bzImage\" }", Some("kernel:/bzImage")),
+    ] {
+        let mut asked = crate::ask::Asked::default();
+        let config = Config::parse("vmimage.toml", text).unwrap_or_else(|problems| panic!("{problems}"));
+        let of_context = text.contains("file:").then(|| vec!["kernels/bzImage".to_owned()]);
+        assert_eq!(config.mounts(), Vec::from_iter(of_context), "{text}");
+        Configuration { config, ..Configuration::default() }.ask(&mut asked);
+        assert_eq!(asked.spec.kernel_file.as_ref().map(ToString::to_string).as_deref(), file, "{text}");
+        let is_stage = file.is_some_and(|file| file.contains(':'));
+        assert_eq!(asked.refuse_stages().is_err(), is_stage, "{text}");
+    }
+    are_wrong(&[
+        ("kernel = { from = \"kernel\" }", "1:10", "kernel: the key path is required"),
+        ("kernel = { from = \"a b\", path = \"/a\" }", "1:19", "kernel.from is \"a b\": expected"),
+        ("kernel = { from = \"a\", path = \"/a/../b\" }", "1:31", "kernel.path is \"/a/../b\": expected"),
+        ("kernel = \"file:/bzImage\"", "1:10", "kernel is \"file:/bzImage\": distro, keep, "),
+        ("kernel = 6", "1:10", "kernel is an integer, expected a string or { from = … }"),
+    ]);
+}
+
+/// A folder is none, and what is not there is told here and not after the build.
+#[test]
+fn a_kernel_s_file_is_looked_up_in_the_context() {
+    let text = "kernel = \"file:bzImage\"";
+    for (entries, message) in [
+        (BTreeMap::from([("bzImage".to_owned(), Entry::File)]), None),
+        (
+            BTreeMap::from([("bzImage".to_owned(), Entry::Folder)]),
+            Some("kernel: bzImage is a folder, expected a file"),
+        ),
+        (BTreeMap::new(), Some("kernel: bzImage is not in the build context")),
+    ] {
+        let checked = Config::check_paths("f", text, &entries).map_err(|problems| problems.to_string());
+        match message {
+            None => assert!(checked.is_ok(), "{checked:?}"),
+            Some(message) => assert!(checked.unwrap_err().starts_with(&format!("f:1:10: {message}"))),
+        }
+    }
+}
+
+#[test]
+fn a_microvm_is_read_with_its_limits_and_of_others_the_table_says_nothing() {
+    let table = "[microvm]\ncpus = 2\nulimits = { nofile = 4096, memlock = { soft = 1, hard = 8589934592 } }";
+    for (head, is_read) in [
+        ("profile = \"microvm\"\nformat = \"microvm\"\n", true),
+        ("", false),
+        ("profile = \"machine\"\n", false),
+    ] {
+        let config =
+            Config::parse("f", &format!("{head}{table}")).unwrap_or_else(|problems| panic!("{problems}"));
+        assert_eq!(config.microvm.ulimits["memlock"].both().hard, 8 << 30);
+        let file = Configuration { config, ..Configuration::default() };
+        let request = Request::new(&[], std::iter::empty()).unwrap().over(&BTreeMap::new(), &file).unwrap();
+        assert_eq!(request.disk.spec.microvm.cpus == 2, is_read, "{head}");
+        let flag =
+            Request::new(&[], [("VMIMAGE_PROFILE", "microvm"), ("VMIMAGE_FORMAT", "microvm")].into_iter());
+        assert_eq!(flag.unwrap().over(&BTreeMap::new(), &file).unwrap().disk.spec.microvm.cpus, 2);
+    }
+    are_wrong(&[
+        (
+            "[microvm]\nulimits = { nofile = \"many\" }",
+            "2:22",
+            "microvm.ulimits.nofile is a string, expected",
+        ),
+        (
+            "[microvm]\nulimits = { nofile = { soft = 1 } }",
+            "2:22",
+            "microvm.ulimits.nofile: the key hard is required",
+        ),
+        (
+            "[microvm]\non-crash = \"panic\"",
+            "2:12",
+            "microvm.on-crash is \"panic\": one of restart, poweroff, halt",
+        ),
+        ("[microvm]\ncpu = 1", "2:1", "unknown key microvm.cpu: did you mean cpus?"),
+        ("profile = \"data\"\n[microvm]\ncpus = 1", "2:2", "microvm is for machines: profile is data"),
+        (
+            "profile = \"microvm\"\ninstall = [\"nginx\"]",
+            "2:11",
+            "install: nothing is installed in a microVM's image",
+        ),
+        ("profile = \"microvm\"\nlocale = \"de_DE.UTF-8\"", "2:10", "locale: nothing is installed"),
+    ]);
 }

@@ -58,10 +58,11 @@ fn wanted(args: &Args, tool: Option<Tool>, formats: &[Format], problems: &mut Pr
     let asked = problems.note(store::asked(args, formats));
     let name = asked.as_ref().and_then(|asked| asked.disk.config.clone());
     let loaded = problems.note(configuration(args, name.as_deref()))?;
+    let wanted = problems.note(asked?.over(&BTreeMap::new(), &loaded))?;
     if tool.is_some() {
-        problems.note(loaded.refuse_stages());
+        problems.note(wanted.disk.refuse_stages());
     }
-    problems.note(asked?.over(&BTreeMap::new(), &loaded))
+    Some(wanted)
 }
 
 /// What is wrong, as far as it is known.

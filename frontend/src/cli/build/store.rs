@@ -53,7 +53,7 @@ pub(super) fn run(
     let loaded = folder.load(asked.disk.config.as_deref())?;
     let sources = Sources { loaded: &loaded, asked: &asked, formats };
     let wanted = sources.wanted(&BTreeMap::new())?;
-    loaded.refuse_stages()?;
+    wanted.refuse_stages()?;
     if let Some(Folder::Context(path)) = &wanted.install.packages {
         packages = Some(folder.directory(path)?);
     }
@@ -82,7 +82,7 @@ pub(super) fn run(
             arguments: build_arguments(docker),
             platform,
             pull: docker.pull,
-            needs_kernel: wanted.spec.profile == Profile::Machine,
+            needs_kernel: wanted.spec.profile != Profile::Data,
             install: &wanted.install,
             hooks: &wanted.hooks,
             packages: packages.as_deref(),

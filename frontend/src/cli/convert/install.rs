@@ -56,10 +56,16 @@ pub(super) fn run(
         .map_err(|error| {
             Error::user(format!("{}: cannot be written", dockerfile.display())).because(error)
         })?;
-    // What a configuration names is beside it: its folder is the context, of which only that is read.
+    // What a configuration names is beside it, and what a flag names here: that folder is the context, of which only that is
+    // read.
     let mut words = words(args, engine, architecture, &base)?;
+    let names_file = args.disk.wishes().iter().any(|wish| wish.context_file().is_some());
     let context = match &args.config {
-        None => context,
+        None if !names_file => context,
+        None => {
+            words.extend(["--file".into(), dockerfile.into()]);
+            ".".into()
+        }
         Some(file) => {
             words.extend(["--file".into(), dockerfile.into(), "--config".into()]);
             words.extend(file.file_name().map(Into::into));

@@ -4,6 +4,7 @@ mod bios;
 mod entries;
 mod file_system;
 mod linux;
+mod microvm;
 mod print;
 mod slots;
 mod window;
@@ -23,6 +24,7 @@ use crate::base::disk::DiskInfo;
 use crate::base::{Error, Result, terminal};
 use file_system::FileSystem;
 use linux::Linux;
+use microvm::Microvm;
 use slots::Slots;
 use window::Window;
 
@@ -32,7 +34,7 @@ use window::Window;
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
-    /// The disk, in any format: told by what is in the file, not by its name
+    /// The disk, in any format: told by what is in the file, not by its name; or the folder of a microVM
     file: PathBuf,
     /// Print it as JSON, sizes in bytes
     #[arg(long)]
@@ -42,6 +44,7 @@ pub(crate) struct Args {
 const EXAMPLES: &str = "\
 Examples:
   vmimage inspect web.qcow2
+  vmimage inspect web                                the folder of a microVM
   vmimage inspect web.qcow2 --json | jq -r .linux.command_line
   vmimage inspect web.qcow2 --json | jq -r .partitions[].file_system.tree_digest
                                      the same for the same files, in whatever format
@@ -118,6 +121,9 @@ struct Report {
     file: PathBuf,
     #[serde(flatten)]
     image: DiskInfo,
+    /// Of a microVM: its description. The rest is of its root.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    microvm: Option<Microvm>,
     /// Of a disk without a partition table: the file system that fills it.
     #[serde(skip_serializing_if = "Option::is_none")]
     file_system: Option<FileSystem>,
@@ -186,6 +192,17 @@ struct Boot {
 
 impl Report {
     fn read(file: &Path, with_digests: bool) -> Result<Self> {
+        match Microvm::read(file)? {
+            None => Self::of_disk(file, with_digests),
+            Some((microvm, root)) => {
+                let image = DiskInfo::read(file)?;
+                let root = Self::of_disk(&root, with_digests)?;
+                Ok(Self { file: file.to_owned(), image, microvm: Some(microvm), ..root })
+            }
+        }
+    }
+
+    fn of_disk(file: &Path, with_digests: bool) -> Result<Self> {
         let image = DiskInfo::read(file)?;
         let (_, disk) = container::open(file)?;
         let budgets = Budgets::new(&image);
@@ -193,6 +210,7 @@ impl Report {
         let mut report = Self {
             file: file.to_owned(),
             image,
+            microvm: None,
             file_system: None,
             table: None,
             disk_guid: None,

@@ -6,6 +6,7 @@ use exporter::error::show_size;
 use exporter::terminal::line;
 
 use super::file_system::FileSystem;
+use super::microvm::Microvm;
 use super::slots::Slot;
 use super::{PartitionReport, Report};
 
@@ -16,6 +17,9 @@ impl fmt::Display for Text<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let report = self.0;
         writeln!(f, "{}: {}", line(&report.file.to_string_lossy()), report.image)?;
+        if let Some(microvm) = &report.microvm {
+            write_microvm(f, microvm)?;
+        }
         if let Some(file_system) = &report.file_system {
             writeln!(f, "no partitions, {}", describe(file_system))?;
         }
@@ -51,6 +55,24 @@ impl fmt::Display for Text<'_> {
         }
         Ok(())
     }
+}
+
+fn write_microvm(f: &mut fmt::Formatter<'_>, microvm: &Microvm) -> fmt::Result {
+    let Microvm { name, architecture, cpus, memory_mib, kernel, initramfs, cmdline, ports, .. } = microvm;
+    writeln!(f, "\nmicroVM")?;
+    let initramfs = initramfs.as_deref().unwrap_or("none");
+    let (machine, ports) = (format!("{architecture}, {cpus} CPUs, {memory_mib} MiB"), ports.join(", "));
+    for (what, value) in [
+        ("name", name.as_str()),
+        ("machine", &machine),
+        ("kernel", kernel),
+        ("initramfs", initramfs),
+        ("command line", cmdline),
+        ("ports", &ports),
+    ] {
+        writeln!(f, "  {what:<14} {}", line(value))?;
+    }
+    f.write_str("\nroot: ")
 }
 
 fn write_partition(f: &mut fmt::Formatter<'_>, partition: &PartitionReport) -> fmt::Result {

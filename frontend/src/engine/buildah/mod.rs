@@ -52,7 +52,7 @@ pub(crate) struct StoreBuild<'a> {
     pub(crate) platform: Option<&'a str>,
     /// Ask registries for newer images, the base among them.
     pub(crate) pull: bool,
-    /// Whether it is to be a machine: only those need a kernel.
+    /// Whether it is to boot: only then it needs a kernel.
     pub(crate) needs_kernel: bool,
     /// What is installed for it.
     pub(crate) install: &'a Install,
@@ -216,6 +216,7 @@ struct Kernel {
 }
 
 /// An image of the store.
+#[derive(Clone)]
 struct StoredImage {
     /// As the user would write it.
     name: String,

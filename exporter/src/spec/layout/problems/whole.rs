@@ -20,8 +20,8 @@ impl Search<'_> {
 
     /// What systemd-boot cannot do, whatever it is on.
     fn loader(&mut self) {
-        let Spec { loader, firmware, grub, layout, profile, .. } = self.spec;
-        if *profile != Profile::Machine || *loader != Loader::SystemdBoot {
+        let Spec { loader, firmware, grub, layout, .. } = self.spec;
+        if !self.spec.boots_by_firmware() || *loader != Loader::SystemdBoot {
             return;
         }
         let has_boot = self.slots.iter().any(|slot| slot.mount.as_deref() == Some("/boot"));
@@ -38,11 +38,11 @@ impl Search<'_> {
     }
 
     fn sectors(&mut self) {
-        let Spec { layout, profile, firmware, formats, .. } = self.spec;
+        let Spec { layout, firmware, formats, .. } = self.spec;
         if layout.sector_size != SectorSize::Bytes4096 {
             return;
         }
-        if *profile == Profile::Machine && *firmware == Firmware::Bios {
+        if self.spec.boots_by_firmware() && *firmware == Firmware::Bios {
             self.add(None, "sector-size", "a BIOS starts from no disk with sectors of 4096 bytes");
         }
         if layout.table == TableKind::Mbr {
@@ -86,7 +86,7 @@ impl Search<'_> {
     fn one_of_each(&mut self) {
         let count = |content: Content| self.slots.iter().filter(|slot| slot.content == content).count();
         let [trees, cores, loaders] = [Content::Root, Content::BiosCore, Content::Esp].map(count);
-        let is_machine = self.spec.profile == Profile::Machine;
+        let is_machine = self.spec.boots_by_firmware();
         if trees != 1 {
             let why = match (trees, self.spec.layout.has_slots()) {
                 (0, _) => "",
@@ -107,7 +107,7 @@ impl Search<'_> {
             let message = "a machine's boot loader has its configuration on an ESP, and there is none";
             self.add(None, "partitions", message);
         }
-        if !is_machine && loaders + cores > 0 {
+        if self.spec.profile == Profile::Data && loaders + cores > 0 {
             self.add(None, "partitions", "a disk of files has no boot loader: profile is data");
         }
     }

@@ -1,0 +1,137 @@
+//! A microVM that a monitor starts: the image's files as the root, and beside it what starts them.
+//!
+//! ```text
+//! kernel ─▶ initramfs ─▶ our init, and what it is told ─▶ the root's file system ─▶ vm.json
+//!                                                     └──▶ or all of it in one program for UEFI
+//! ```
+//!
+//! Nothing of a distribution is changed or started; the kernel is a donor's as a rule, and not on the root.
+
+mod beside;
+mod root;
+mod uki;
+mod words;
+
+use std::sync::Arc;
+
+use super::donor::copy_modules;
+use super::first::{self, FirstProcess};
+use super::machine::{require_architecture, settle_time};
+use super::resolve::Resolved;
+use super::{Input, Planned, appliance, disk_file, entrypoint, previous, seed};
+use crate::disk::DiskLayout;
+use crate::engine::Run;
+use crate::error::Result;
+use crate::machine::{self, Materials};
+use crate::report::System;
+use crate::seed::Seed;
+use crate::spec::{Spec, Volatile};
+use crate::tree::os::{self, Os};
+use crate::tree::{Editor, Time, Tree, kernel};
+use beside::Beside;
+use root::Root;
+use words::Words;
+
+pub(super) fn plan(spec: &Spec, input: Input, run: &Run<'_>) -> Result<Planned> {
+    let Input { root: mut tree, donor, mut programs, materials, .. } = input;
+    let spec = &as_made(spec);
+    previous::refuse(&materials)?;
+    require_architecture(&tree, spec)?;
+    entrypoint::require(&tree, spec)?;
+    let mut os = os::detect(&tree)?;
+    let (time, mut notes) = settle_time(&mut tree, spec);
+    notes.extend(machine::forget_engine(&mut Editor::new(&mut tree, time))?);
+    let seed = seed(spec, &tree, materials.digest(&spec.setup)?)?;
+    let mut layout = Resolved::new(spec, &seed, &tree)?;
+    let program = first::program(spec, programs.init.take())?;
+    let beside =
+        Beside::find(spec, &tree, donor.as_ref(), &materials, &mut layout, Arc::clone(&program), time)?;
+    let stub = spec.is_uki().then(|| uki::stub(&tree, donor.as_ref(), spec.architecture)).transpose()?;
+
+    // Whatever else the image has, it is not started.
+    os.init = None;
+    let made = Made { program, early: programs.early, time };
+    notes.extend(beside.notes.iter().cloned());
+    notes.extend(edit(&mut tree, &os, spec, &made, &materials, &seed)?);
+    let all = beside.modules.as_ref().filter(|_| spec.microvm.has_all_modules());
+    if let Some((donor, modules)) = donor.as_ref().zip(all) {
+        copy_modules(&mut Editor::new(&mut tree, time), donor, modules)?;
+        notes.push(format!("{modules}: all modules of the kernel"));
+    }
+    let words = Words::of(spec, &layout).to_string();
+    let release = uki::os_release(&tree, spec)?;
+    let root = Root::plan(spec, &layout, tree, time, run)?;
+    notes.extend(beside.lacks(spec));
+    let system = system(&os, spec, &beside, &words, notes);
+    let Root { mut placed, contents, part } = root;
+    let (contents, microvm) = match stub {
+        Some(stub) => (uki::program(&stub, &beside, contents, release, &words, spec, time)?, None),
+        None => (contents, Some(Arc::new(beside.microvm(spec, words, layout.root.file_system)))),
+    };
+    placed.size = contents.size;
+    Ok(Planned {
+        layout: DiskLayout::bare(placed, contents),
+        id: disk_file(&seed),
+        appliance: appliance(spec),
+        update: None,
+        placement: None,
+        microvm,
+        system: Some(system),
+        partitions: vec![part],
+    })
+}
+
+/// What the report says of it.
+fn system(os: &Os, spec: &Spec, beside: &Beside, words: &str, edits: Vec<String>) -> System {
+    let (loader, firmware) = match spec.is_uki() {
+        true => ("systemd's stub, before the kernel", "UEFI"),
+        false => ("none", "a monitor that loads the kernel"),
+    };
+    System {
+        os: os.pretty_name.clone(),
+        image: spec.image.clone(),
+        kernel: beside.image.place().to_owned(),
+        cmdline: words.to_owned(),
+        boot_files: loader.to_owned(),
+        firmware,
+        edits,
+    }
+}
+
+/// With what a format says by itself: the root within a uki is never written to.
+fn as_made(spec: &Spec) -> Spec {
+    let volatile = if spec.is_uki() { Volatile::Overlay } else { spec.volatile };
+    Spec { volatile, ..spec.clone() }
+}
+
+/// What is put into the root.
+struct Made {
+    /// The first process.
+    program: Arc<[u8]>,
+    /// What goes before it where the root is only read.
+    early: Option<Arc<[u8]>>,
+    time: Time,
+}
+
+/// Make `tree` the root of a microVM. Returns a line for each change.
+fn edit(
+    tree: &mut Tree,
+    os: &Os,
+    spec: &Spec,
+    made: &Made,
+    materials: &Materials,
+    seed: &Seed,
+) -> Result<Vec<String>> {
+    let Made { program, early, time } = made;
+    let early = FirstProcess::Own.early(spec, None, early.clone())?;
+    let contained = first::contained(spec, Some(Arc::clone(program)), *time)?;
+    let mut notes = machine::init::install(tree, os, &contained)?;
+    let editor = &mut Editor::new(tree, *time);
+    editor.remove(kernel::RECORD);
+    notes.extend(machine::os_release::write(editor, &spec.image)?);
+    notes.extend(machine::set_up(editor, os, &spec.setup, materials, seed)?);
+    if let Some(early) = early {
+        notes.extend(machine::early::install(editor, &early)?);
+    }
+    Ok(notes)
+}

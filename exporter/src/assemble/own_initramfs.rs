@@ -1,0 +1,223 @@
+//! The initramfs of vmimage's own: which modules go into it, and where it lies on a machine that boots by itself.
+
+use std::sync::Arc;
+
+use super::bootable::DISKS;
+use super::donor::KernelSource;
+use super::read_kernel::ReadKernel;
+use crate::error::{Error, Kind, Result};
+use crate::fs::FileSystem;
+use crate::initramfs::{self, Built, Packing, Wanted};
+use crate::spec::{Initramfs, Profile, Spec};
+use crate::tree::os::Family;
+use crate::tree::{Content, Editor, Time, Tree};
+
+/// The disk of a microVM.
+const VIRTIO_DISK: [&str; 3] = ["virtio", "virtio_ring", "virtio_blk"];
+/// The buses of which a microVM has one.
+pub(super) const BUSES: [&str; 2] = ["virtio_pci", "virtio_mmio"];
+/// What a microVM may have besides.
+const DEVICES: [&str; 12] = [
+    "virtio_net",
+    "virtio_console",
+    "virtio_rng",
+    "virtio_balloon",
+    "af_packet",
+    "ipv6",
+    "fuse",
+    "virtiofs",
+    "9p",
+    "9pnet_virtio",
+    "vmw_vsock_virtio_transport",
+    "button",
+];
+/// What the disks of machines need besides, to be there at all.
+const OF_DISKS: [&str; 2] = ["sd_mod", "pci_hyperv"];
+
+/// What an initramfs mounts the root by.
+pub(super) struct Needs<'a> {
+    /// Without these nothing boots, and why.
+    required: Vec<(&'a str, &'a str)>,
+    optional: Vec<&'a str>,
+}
+
+impl<'a> Needs<'a> {
+    /// Those of a microVM with this root.
+    pub(super) fn of_microvm(spec: &'a Spec, root: FileSystem) -> Self {
+        let named = spec.microvm.named_modules().map(|name| (name, "[microvm] modules"));
+        let root = (root.name(), "the root");
+        let mut required = vec![root];
+        let mut optional = [&BUSES[..], &DEVICES].concat();
+        if spec.is_uki() {
+            required.push(("loop", "a root within a uki"));
+            optional.extend(VIRTIO_DISK);
+        } else {
+            required.extend(VIRTIO_DISK.map(|name| (name, "the disk")));
+        }
+        required.extend(spec.has_fixed_root().then_some(("overlay", "volatile")));
+        required.extend(named);
+        Self { required, optional }
+    }
+
+    /// Those of a disk that boots by firmware, on any hypervisor.
+    pub(super) fn of_disk(spec: &'a Spec, root: FileSystem) -> Self {
+        let named = spec.microvm.named_modules().map(|name| (name, "[microvm] modules"));
+        let is_microvm = spec.profile == Profile::Microvm;
+        let devices = if is_microvm { &DEVICES[..] } else { &[] };
+        let overlay: &[&str] = if spec.has_fixed_root() { &["overlay"] } else { &[] };
+        let required = std::iter::once((root.name(), "the root")).chain(named).collect();
+        Self { required, optional: [&BUSES[..], &DISKS, &OF_DISKS, devices, overlay].concat() }
+    }
+}
+
+/// The initramfs of `kernel`.
+///
+/// # Errors
+/// What the kernel lacks.
+pub(super) fn build(
+    kernel: &ReadKernel<'_>,
+    needs: &Needs<'_>,
+    program: Arc<[u8]>,
+    time: Time,
+) -> Result<Built> {
+    let wanted = Wanted {
+        kernel: kernel.image.place(),
+        release: kernel.image.release(),
+        config: &kernel.config,
+        modules: kernel.modules.as_deref(),
+        required: &needs.required,
+        optional: &needs.optional,
+        program,
+        root_file: None,
+        time,
+        packing: Packing::of(&kernel.config),
+    };
+    initramfs::build(kernel.tree, &wanted)
+}
+
+/// The program that is its first process.
+///
+/// # Errors
+/// If there is none for the machine.
+pub(super) fn program(spec: &Spec, program: Option<Arc<[u8]>>) -> Result<Arc<[u8]>> {
+    program.filter(|program| spec.architecture.runs(program)).ok_or_else(|| {
+        let message = format!(
+            "is vmimage's own, and this vmimage has no vmimage-init for {} to be in it",
+            spec.architecture
+        );
+        let hint =
+            "take the vmimage of the frontend image (make out/vmimage), or leave out initramfs = \"vmimage\"";
+        Error::new(Kind::NotFound, "initramfs", message).with_hint(hint)
+    })
+}
+
+/// Whether a machine boots by ours.
+pub(super) fn is_asked(spec: &Spec) -> bool {
+    spec.profile == Profile::Microvm || spec.initramfs == Initramfs::Vmimage
+}
+
+/// Let the kernel that boots by itself have ours, in place of the one that it has. Returns a line for each change.
+///
+/// # Errors
+/// What the kernel lacks.
+pub(super) fn install(
+    root: &mut Tree,
+    source: &mut KernelSource,
+    spec: &Spec,
+    file_system: FileSystem,
+    program: Arc<[u8]>,
+    time: Time,
+) -> Result<Vec<String>> {
+    let read = ReadKernel::of_tree(root, &source.kernel, spec.architecture)?;
+    let Built { parts, modules, notes: lacks } =
+        build(&read, &Needs::of_disk(spec, file_system), program, time)?;
+    let path =
+        source.kernel.initramfs.take().unwrap_or_else(|| usual_path(&source.kernel.image, source.os.family));
+    let bytes = joined(&parts, &path)?;
+    Editor::new(root, time).write_file(&path, bytes, 0o644)?;
+    // They were those of a kernel without one.
+    source.kernel.stable.take_if(|links| links.initramfs.is_none());
+    let count = modules.len();
+    let mut notes = vec![format!("{path}: vmimage's own, with {count} modules and no program of the image")];
+    notes.extend(lacks.into_iter().map(|line| format!("{path}: {line}")));
+    if spec.profile == Profile::Machine {
+        notes.push(format!(
+            "{path}: a kernel that the machine installs later gets the distribution's, by its own tools, if they are there"
+        ));
+    }
+    source.kernel.initramfs = Some(path);
+    Ok(notes)
+}
+
+/// Where distributions have the initramfs of a kernel.
+fn usual_path(image: &str, family: Family) -> String {
+    let label = image.rsplit('/').next().unwrap_or_default();
+    let label = label.strip_prefix("vmlinuz-").filter(|_| image.starts_with("/boot/"));
+    match (label, family) {
+        // Beside its modules, where Fedora's own is in a machine without `/boot`.
+        (None, _) => format!("{}initramfs.img", image.strip_suffix("vmlinuz").unwrap_or("/boot/")),
+        (Some(label), Family::Debian) => format!("/boot/initrd.img-{label}"),
+        (Some(label), Family::RedHat | Family::Arch) => format!("/boot/initramfs-{label}.img"),
+        (Some(label), Family::Suse) => format!("/boot/initrd-{label}"),
+        (Some(label), Family::Alpine | Family::Other) => format!("/boot/initramfs-{label}"),
+    }
+}
+
+/// All parts as one file: those of an initramfs without a root are some mebibytes.
+fn joined(parts: &[Content], path: &str) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    for part in parts {
+        let read = std::io::Read::read_to_end(&mut part.reader()?, &mut bytes);
+        read.map_err(|error| Error::io(path, "cannot be put together", error))?;
+    }
+    Ok(bytes)
+}
+
+/// That our own initramfs mounts all that has to be there before the init.
+///
+/// # Errors
+/// If `/usr` is a partition of its own.
+pub(super) fn require_root_alone(usr: Option<FileSystem>) -> Result<()> {
+    match usr {
+        None => Ok(()),
+        Some(_) => {
+            let message = "is a partition of its own, which vmimage's own initramfs does not mount";
+            Err(Error::new(Kind::Unsupported, "/usr", message).with_hint("leave out initramfs = \"vmimage\""))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_initramfs_lies_where_the_distribution_looks() {
+        let debian = "/boot/vmlinuz-6.1.0-9-amd64";
+        for (image, family, expected) in [
+            (debian, Family::Debian, "/boot/initrd.img-6.1.0-9-amd64"),
+            (debian, Family::RedHat, "/boot/initramfs-6.1.0-9-amd64.img"),
+            ("/boot/vmlinuz-linux", Family::Arch, "/boot/initramfs-linux.img"),
+            ("/boot/vmlinuz-virt", Family::Alpine, "/boot/initramfs-virt"),
+            ("/boot/vmlinuz-6.4-default", Family::Suse, "/boot/initrd-6.4-default"),
+            ("/lib/modules/6.17/vmlinuz", Family::RedHat, "/lib/modules/6.17/initramfs.img"),
+            ("/boot/vmlinuz", Family::Other, "/boot/initramfs.img"),
+        ] {
+            assert_eq!(usual_path(image, family), expected);
+        }
+    }
+
+    #[test]
+    fn what_a_microvm_needs_follows_from_its_root() {
+        let of = |spec: &str, root| {
+            let spec: Spec = serde_json::from_str(spec).unwrap();
+            let needs = Needs::of_microvm(&spec, root);
+            needs.required.iter().map(|(name, _)| (*name).to_owned()).collect::<Vec<_>>().join(" ")
+        };
+        let disk = r#"{"profile":"microvm","formats":["microvm"],"volatile":"overlay"}"#;
+        assert_eq!(of(disk, FileSystem::Erofs), "erofs virtio virtio_ring virtio_blk overlay");
+        let named = r#"{"profile":"microvm","formats":["microvm"],"microvm":{"modules":["nbd","all"]}}"#;
+        assert_eq!(of(named, FileSystem::Ext4), "ext4 virtio virtio_ring virtio_blk nbd");
+        assert_eq!(of(r#"{"profile":"microvm","formats":["uki"]}"#, FileSystem::Erofs), "erofs loop overlay");
+    }
+}
