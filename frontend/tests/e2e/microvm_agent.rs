@@ -138,7 +138,8 @@ fn an_agent_runs_programs_copies_trees_and_outlives_hosts_that_hang_up() {
     hangs_up(&mut machine, client);
     let client = machine.agent();
     tells_of_the_service(&mut machine, &client);
-    assert_eq!(shell(&client, "kill -TERM 1").0, 0);
+    // Whether its own end is still told is a matter of luck.
+    let _killer = client.open(&Request::Exec(program(&["kill", "-TERM", "1"], Some("root")))).unwrap();
     assert_eq!(machine.end(), Some(7), "{}", machine.console());
     assert!(machine.console().contains("report:signal=USR1"), "{}", machine.console());
 }
@@ -149,9 +150,9 @@ fn runs_programs(client: &Client) {
     let done = client.run(program(&["sh", "-c", printed], None), &[][..], &mut output, &mut errors).unwrap();
     assert_eq!((done.status, output, errors), (7, b"out".to_vec(), b"err".to_vec()));
     // As the service runs, unless it is said otherwise.
-    let as_service =
-        client.run(program(&["id", "-un"], None), &[][..], &mut errors, std::io::sink()).unwrap();
-    assert_eq!((as_service.status, errors), (0, b"errapp\n".to_vec()));
+    let mut name = Vec::new();
+    let as_service = client.run(program(&["id", "-un"], None), &[][..], &mut name, std::io::sink()).unwrap();
+    assert_eq!((as_service.status, name), (0, b"app\n".to_vec()));
     assert_eq!(shell(client, "id -un; pwd").1, "root\n/home/app\n");
     let missing =
         client.run(program(&["/missing"], None), &[][..], std::io::sink(), std::io::sink()).unwrap();
@@ -287,8 +288,11 @@ fn copies_both_ways(client: &Client, folder: &Path) {
 fn hangs_up(machine: &mut Running, client: Client) {
     let sleeper = client.open(&Request::Exec(program(&["sleep", "98765"], None))).unwrap();
     let reader = client.open(&Request::Exec(program(&["cat"], None))).unwrap();
-    reader.input().write_all(&[0; 300_000]).unwrap_or_else(|error| panic!("{error}"));
+    let (mut input, mut output) = (reader.input(), reader.output());
+    let writer = std::thread::spawn(move || while input.write_all(&[0; 4096]).is_ok() {});
+    output.read_exact(&mut [0; 100_000]).unwrap();
     drop(client);
+    writer.join().unwrap();
     drop((sleeper, reader));
     let client = machine.agent();
     machine.wait("the end of what the earlier host began", |_| {
@@ -317,7 +321,8 @@ fn tells_of_the_service(machine: &mut Running, client: &Client) {
 fn nginx_serves_and_ends_in_order() {
     let folder = scratch();
     let file = testdata("service/nginx.Dockerfile");
-    let (_, vm) = microvm(&testdata("service"), folder.path(), &["--file", file.to_str().unwrap()]);
+    let args = ["--file", file.to_str().unwrap(), "--compression", "zstd"];
+    let (_, vm) = microvm(&testdata("service"), folder.path(), &args);
     super::microvm_files::check(&vm);
     let mut machine = Running::start(&vm);
     let page = machine.wait("a page", |machine| {
