@@ -33,7 +33,18 @@ pub(super) struct KernelSource {
 /// Directories of a donor that are read with all below them: kernels, their modules, and the stub of a uki.
 const WHOLE: [&str; 4] = ["boot", "lib/modules", "usr/lib/modules", "usr/lib/systemd/boot/efi"];
 /// Directories of which the entries are read: they tell the distribution, and lead to the others.
-const LISTED: [&str; 8] = ["etc", "bin", "sbin", "lib", "usr", "usr/bin", "usr/sbin", "usr/lib"];
+const LISTED: [&str; 10] = [
+    "etc",
+    "bin",
+    "sbin",
+    "lib",
+    "usr",
+    "usr/bin",
+    "usr/sbin",
+    "usr/lib",
+    "usr/lib/systemd",
+    "usr/lib/systemd/boot",
+];
 
 /// Read as much of a donor as a kernel is taken from, with so many threads: a fraction of a distribution's tree.
 ///
@@ -227,9 +238,15 @@ mod tests {
     #[test]
     fn a_part_of_a_donor_is_read_and_it_is_enough() {
         let folder = Scratch::new();
-        for path in
-            ["boot/grub", "usr/lib/modules/6.1/kernel", "usr/lib/firmware", "usr/share/doc", "etc/apt"]
-        {
+        for path in [
+            "boot/grub",
+            "usr/lib/modules/6.1/kernel",
+            "usr/lib/firmware",
+            "usr/lib/systemd/boot/efi",
+            "usr/lib/systemd/system",
+            "usr/share/doc",
+            "etc/apt",
+        ] {
             fs::create_dir_all(folder.file(path)).unwrap();
         }
         for (path, text) in [
@@ -237,6 +254,8 @@ mod tests {
             ("boot/vmlinuz-6.1", "kernel"),
             ("usr/lib/modules/6.1/kernel/a.ko", "module"),
             ("usr/lib/firmware/big.bin", "firmware"),
+            ("usr/lib/systemd/boot/efi/linuxx64.efi.stub", "stub"),
+            ("usr/lib/systemd/system/a.service", ""),
             ("usr/share/doc/copyright", ""),
             ("etc/apt/sources.list", ""),
         ] {
@@ -247,7 +266,8 @@ mod tests {
         symlink("/etc", folder.file("boot/grub/out")).unwrap();
         symlink("../usr/share/doc/copyright", folder.file("boot/vmlinuz-7.0")).unwrap();
         let donor = scan_donor(&HostDir::open(folder.path()).unwrap(), NonZeroUsize::MIN).unwrap();
-        for path in ["/usr/lib/firmware", "/usr/share", "/etc/apt"] {
+        assert_eq!(text(&donor, "/usr/lib/systemd/boot/efi/linuxx64.efi.stub").unwrap(), "stub");
+        for path in ["/usr/lib/firmware", "/usr/lib/systemd/system", "/usr/share", "/etc/apt"] {
             assert_eq!(donor.children(path).count(), 0, "{path}");
         }
         let mut root = tree(&[]);
