@@ -54,7 +54,7 @@ fn write_microvm(folder: &Path) {
         "version": 1, "name": "web", "architecture": "x86_64", "cpus": 1, "memory_mib": 128,
         "kernel": "vmlinuz", "cmdline": "root=/dev/vda",
         "drives": [{"id": "root", "file": "root.raw", "format": "raw", "read_only": true}],
-        "agent": "io.vmimage.agent", "status": "io.vmimage.status", "machines": ["q35"],
+        "ports": [], "agent": "io.vmimage.agent", "status": "io.vmimage.status", "machines": ["q35"],
     });
     fs::write(folder.join("vm.json"), description.to_string()).unwrap();
 }

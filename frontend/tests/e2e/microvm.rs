@@ -106,6 +106,6 @@ fn an_edit_of_the_program_leaves_the_kernel_as_it_was() {
     let before = kernel(&vm);
     fs::write(context.join("srv/edited"), nonce()).unwrap();
     let (said, vm) = microvm(&context, folder.path(), &[]);
-    assert!(super::build::cached(&said, "linux-image"), "{said}");
+    assert!(super::build::cached(&said, "[vmimage] unpack linux-image"), "{said}");
     assert!(before == kernel(&vm), "the kernel or its initramfs are others");
 }

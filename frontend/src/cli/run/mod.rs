@@ -104,7 +104,7 @@ const CPUS: u16 = 2;
 ///
 /// Where there is nothing to decide any more this process becomes QEMU, so QEMU's exit code and signals are its own.
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
-    if microvm::is_microvm(&args.file) {
+    if container::microvm::is_microvm(&args.file) {
         return microvm::run(args);
     }
     refuse_what_is_for_microvms(args)?;

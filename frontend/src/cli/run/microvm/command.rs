@@ -34,7 +34,7 @@ pub(super) fn command(machine: &Machine, args: &Args, status: &str) -> Command {
     let mut command = Command::new(qemu);
     command.args(["-machine", board.qemu_name()]).args(accel.arguments());
     let memory = args.memory.clone().unwrap_or_else(|| format!("{}M", microvm.memory_mib));
-    let cpus = args.cpus.unwrap_or(microvm.cpus);
+    let cpus = args.cpus.map_or(microvm.cpus, u32::from);
     command.args(["-m", &memory, "-smp", &cpus.to_string()]);
     // A machine that restarts has ended.
     command.args(["-nodefaults", "-no-user-config", "-no-reboot", "-display", "none"]);

@@ -7,7 +7,7 @@ mod status;
 
 use std::io::IsTerminal;
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 
 use clap::ValueEnum;
@@ -19,8 +19,6 @@ use super::{Args, qemu};
 use crate::base::terminal::{self, tell_line};
 use crate::base::{Error, Result, child, shell};
 use description::Microvm;
-
-pub(super) use description::is_microvm;
 
 /// The exit code where the machine has told none, docker's for what never came to run.
 const NOT_TOLD: u8 = 125;
@@ -177,11 +175,6 @@ fn exit_code(told: Option<status::End>) -> ExitCode {
         tell_line(format_args!("error: {error}"));
     }
     ExitCode::from(end.status)
-}
-
-/// The folder's own name of a file, for errors.
-fn shown(folder: &Path, name: &str) -> String {
-    folder.join(name).display().to_string()
 }
 
 #[cfg(test)]

@@ -1,7 +1,6 @@
 //! A folder and what is typed → the exact QEMU command, or an error in one line.
 
 use std::fs;
-use std::path::Path;
 
 use clap::Parser;
 use serde_json::{Value, json};
@@ -119,26 +118,23 @@ fn refused(pointer: &str, value: Value, part: &str) {
 
 #[test]
 fn a_description_is_not_believed() {
-    refused("/version", 2.into(), "vm.json: version 2 is not 1");
-    refused("/architecture", "riscv64".into(), "architecture: \"riscv64\" is not known");
+    refused("/version", 2.into(), "vm.json: is of version 2, and this");
+    refused("/architecture", "riscv64".into(), "vm.json: describes no microVM: unknown variant `riscv64`");
     refused("/cpus", 0.into(), "cpus: 0 are not 1 to 255");
     refused("/memory_mib", (2 << 20).into(), "memory_mib: 2097152 are not 1 to");
     refused("/cmdline", "quiet\ninit=/bin/sh".into(), "cmdline: is not one line");
     refused("/cmdline", "x".repeat(2048).into(), "cmdline: is not one line");
     refused("/status", "a,path=/etc/passwd".into(), "is no name of a port");
     refused("/drives/0/id", "root,file=/etc/passwd".into(), "is no id of a drive");
-    refused("/drives/0/format", "vmdk".into(), "format \"vmdk\" is neither raw nor qcow2");
+    refused("/drives/0/format", "vmdk".into(), "unknown variant `vmdk`");
     refused("/drives/0/format", "qcow2".into(), "root.raw");
     refused("/machines", json!("q35"), "invalid type");
-    for outside in ["/etc/passwd", "../vmlinuz", "..", ".", "", "a/b", "vmlinuz/", "./vmlinuz"] {
+    for outside in ["/etc/passwd", "../vmlinuz", "..", ".", "", "a/b", "vmlinuz/", "./vmlinuz", "a\0"] {
         for pointer in ["/kernel", "/initramfs", "/drives/0/file"] {
-            refused(pointer, outside.into(), "is no name of a file in the folder");
+            refused(pointer, outside.into(), "which is no file beside it");
         }
     }
     refused("/kernel", "missing".into(), "missing: No such file");
-    let mut more = description();
-    more["firmware"] = "/etc/passwd".into();
-    assert!(command(&more, "").unwrap_err().to_string().contains("unknown field `firmware`"));
 }
 
 #[test]
@@ -169,10 +165,4 @@ fn a_qcow2_that_names_another_file_is_refused() {
     header[72..83].copy_from_slice(b"/etc/passwd");
     fs::write(folder.path().join("root.raw"), header).unwrap();
     assert!(Microvm::read(folder.path()).is_err());
-}
-
-#[test]
-fn only_a_folder_with_a_description_is_one() {
-    assert!(is_microvm(folder(&description()).path()));
-    assert!(!is_microvm(tempfile::tempdir().unwrap().path()) && !is_microvm(Path::new("/dev/null")));
 }
