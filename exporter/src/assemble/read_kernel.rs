@@ -38,7 +38,9 @@ impl<'a> ReadKernel<'a> {
         match file(spec, materials)? {
             Some((content, place)) => Self::of_file(root, content, &place, spec.architecture),
             None => {
-                let tree = donor.unwrap_or(root);
+                // Some give the stub of a uki alone.
+                let kernels = donor.map(kernel::all).transpose()?.unwrap_or_default();
+                let tree = donor.filter(|_| !kernels.is_empty()).unwrap_or(root);
                 Self::of_tree(tree, &kernel::chosen_for_ours(tree)?, spec.architecture)
             }
         }

@@ -266,6 +266,17 @@ fn a_uki_has_the_root_in_its_initramfs() {
 }
 
 #[test]
+fn a_donor_may_give_the_stub_alone() {
+    let mut root = inputs::scratch_image();
+    kernels::install(&mut root, true, &[]);
+    let mut donor = inputs::donor_without_kernel();
+    Editor::new(&mut donor, Time::default()).write_file(STUB, stub(), 0o644).unwrap();
+    let made =
+        Made::of(&spec(Format::Uki), Input { donor: Some(donor), ..input(root) }, Compression::None, 2);
+    assert_eq!(sections(&made.bytes("")).len(), 6);
+}
+
+#[test]
 fn the_same_input_is_the_same_bytes_whatever_runs() {
     for format in [Format::Microvm, Format::Uki] {
         let all = |threads| {
