@@ -20,13 +20,13 @@ pub(crate) struct Share {
     tag: String,
     /// The directory where it is mounted, made if it is missing.
     at: String,
-    r#type: Kind,
+    r#type: Transport,
     #[serde(default)]
     read_only: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-enum Kind {
+enum Transport {
     #[serde(rename = "virtiofs")]
     Virtiofs,
     #[serde(rename = "9p")]
@@ -52,8 +52,8 @@ impl Share {
     pub(crate) fn mount(&self, modules: &mut Modules) -> Result<(), String> {
         let failed = |error: &dyn std::fmt::Display| format!("share {} at {}: {error}", self.tag, self.at);
         let (kind, options) = match self.r#type {
-            Kind::Virtiofs => ("virtiofs", ""),
-            Kind::Plan9 => ("9p", OPTIONS_9P),
+            Transport::Virtiofs => ("virtiofs", ""),
+            Transport::Plan9 => ("9p", OPTIONS_9P),
         };
         modules.load(kind);
         let flags = if self.read_only { MountFlags::RDONLY } else { MountFlags::empty() };
@@ -69,7 +69,7 @@ mod tests {
     use super::*;
 
     fn share(at: &str) -> Share {
-        Share { tag: "src".to_owned(), at: at.to_owned(), r#type: Kind::Plan9, read_only: false }
+        Share { tag: "src".to_owned(), at: at.to_owned(), r#type: Transport::Plan9, read_only: false }
     }
 
     #[test]
