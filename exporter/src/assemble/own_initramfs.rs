@@ -24,12 +24,12 @@ const DEVICES: [&str; 12] = [
     "virtio_balloon",
     "af_packet",
     "ipv6",
-    "fuse",
     "virtiofs",
     "9p",
     "9pnet_virtio",
     "vmw_vsock_virtio_transport",
     "button",
+    "evdev",
 ];
 /// What the disks of machines need besides, to be there at all.
 const OF_DISKS: [&str; 2] = ["sd_mod", "pci_hyperv"];
@@ -74,12 +74,7 @@ impl<'a> Needs<'a> {
 ///
 /// # Errors
 /// What the kernel lacks.
-pub(super) fn build(
-    kernel: &ReadKernel<'_>,
-    needs: &Needs<'_>,
-    program: Arc<[u8]>,
-    time: Time,
-) -> Result<Built> {
+pub(super) fn build(kernel: &ReadKernel<'_>, needs: &Needs<'_>, program: Arc<[u8]>) -> Result<Built> {
     let wanted = Wanted {
         kernel: kernel.image.place(),
         release: kernel.image.release(),
@@ -89,7 +84,8 @@ pub(super) fn build(
         optional: &needs.optional,
         program,
         root_file: None,
-        time,
+        // That of no file: an edit of the image leaves it as it was.
+        time: Time::default(),
         packing: Packing::of(&kernel.config),
     };
     initramfs::build(kernel.tree, &wanted)
@@ -129,8 +125,7 @@ pub(super) fn install(
     time: Time,
 ) -> Result<Vec<String>> {
     let read = ReadKernel::of_tree(root, &source.kernel, spec.architecture)?;
-    let Built { parts, modules, notes: lacks } =
-        build(&read, &Needs::of_disk(spec, file_system), program, time)?;
+    let Built { parts, modules, notes: lacks } = build(&read, &Needs::of_disk(spec, file_system), program)?;
     let path =
         source.kernel.initramfs.take().unwrap_or_else(|| usual_path(&source.kernel.image, source.os.family));
     let bytes = joined(&parts, &path)?;

@@ -164,7 +164,9 @@ pub fn identify(path: &Path) -> Result<(Format, Option<u64>)> {
     match detect(&raw) {
         // Even one whose contents cannot be read here, as with a backing file.
         Format::Qcow2 => Ok((Format::Qcow2, qcow2::virtual_size(&raw))),
-        format @ (Format::RawZst | Format::RawGz | Format::Rauc | Format::Placement) => Ok((format, None)),
+        format @ (Format::RawZst | Format::RawGz | Format::Rauc | Format::Placement | Format::Uki) => {
+            Ok((format, None))
+        }
         Format::Gce => Ok((Format::Gce, gce::disk_size(&raw))),
         _ => told(),
     }
@@ -189,6 +191,7 @@ fn detect(file: &raw::Reader) -> Format {
         (Format::Gce, gce::disk_size(file).is_some()),
         (Format::RawGz, frames::is_gzip(file)),
         (Format::Rauc, rauc::is_bundle(file)),
+        (Format::Uki, microvm::is_uki(file)),
     ];
     let told = known.iter().find(|(_, is_so)| *is_so).map(|(format, _)| *format);
     // A VHD last, since the end of another format's file may be the end of a VHD inside it.

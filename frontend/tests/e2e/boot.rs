@@ -58,7 +58,7 @@ pub(crate) fn check_report(base: &str, firmware: &str, report: &Report) {
     if !WITHOUT_SYSTEMD.into_iter().any(|name| base.contains(name)) {
         assert_eq!((report.get("state"), report.get("failed")), ("running", ""));
     }
-    assert_eq!(report.get("failed"), "");
+    assert_eq!(report.get("failed"), "", "{}", report.console());
     assert_eq!(report.get("app"), "version one");
     assert_eq!(report.get("hostname"), "web");
     assert_eq!(report.get("writable"), "yes");

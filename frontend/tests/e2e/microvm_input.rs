@@ -20,7 +20,7 @@ fn message(dockerfile: &str, args: &[&str], add: impl Fn(&Path)) -> String {
         "--format",
         "microvm",
     ]);
-    let said = refused(command.args(["--progress", "quiet"]).args(args));
+    let said = refused(command.args(["--progress", "plain"]).args(args));
     assert!(!vm.exists(), "left behind:\n{said}");
     let errors: Vec<_> = said.lines().filter(|line| line.starts_with("error: ")).collect();
     assert_eq!(errors.len(), 1, "one line:\n{said}");

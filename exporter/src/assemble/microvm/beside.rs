@@ -14,7 +14,7 @@ use crate::initramfs::Built;
 use crate::kernel::KernelImage;
 use crate::machine::Materials;
 use crate::spec::{Architecture, Container, Size, Spec};
-use crate::tree::{Content, Time, Tree};
+use crate::tree::{Content, Tree};
 
 /// The kernel and its initramfs.
 pub(super) struct Beside {
@@ -45,11 +45,10 @@ impl Beside {
         materials: &Materials,
         layout: &mut Resolved,
         program: Arc<[u8]>,
-        time: Time,
     ) -> Result<Self> {
         let kernel = ReadKernel::find(spec, root, donor, materials)?;
         let built =
-            own_initramfs::build(&kernel, &Needs::of_microvm(spec, layout.root.file_system), program, time)?;
+            own_initramfs::build(&kernel, &Needs::of_microvm(spec, layout.root.file_system), program)?;
         let machines = machines(&kernel, &built.modules, spec)?;
         compressed::settle(layout, &kernel, spec)?;
         let Built { parts, modules, notes: lacks } = built;

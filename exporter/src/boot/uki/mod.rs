@@ -35,6 +35,11 @@ pub fn stub_path(architecture: Architecture) -> String {
     format!("/usr/lib/systemd/boot/efi/linux{}.efi.stub", architecture.efi_suffix())
 }
 
+/// Whether `head`, the first bytes of a file, are those of a unified kernel image.
+pub(crate) fn is_uki(head: &[u8]) -> bool {
+    Stub::parse(head).is_ok_and(|stub| stub.has(".linux"))
+}
+
 /// A section that the stub looks for.
 pub struct Section {
     /// Its name, at most eight bytes.

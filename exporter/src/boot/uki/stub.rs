@@ -57,6 +57,13 @@ impl Stub {
         Ok(Self { coff, coff_at, optional, own: sections.len(), sections, is_signed })
     }
 
+    /// Whether it has a section of this name.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.sections
+            .iter()
+            .any(|section| section.name.split(|&byte| byte == 0).next() == Some(name.as_bytes()))
+    }
+
     pub(super) fn is_for(&self, architecture: Architecture) -> bool {
         let machine = match architecture {
             Architecture::X86_64 => AMD64,

@@ -21,9 +21,20 @@ pub use monitors::firecracker_lacks;
 pub use vm::{Drive, DriveFormat, Vm};
 
 use super::members::FileName;
+use crate::boot::uki;
 use crate::error::{Error, Kind};
 use crate::kernel::KernelImage;
+use crate::read_at::ReadAt;
 use crate::tree::Content;
+
+/// The headers of a program for UEFI, and more.
+const HEAD: u64 = 64 << 10;
+
+/// Whether a file is a unified kernel image.
+pub(super) fn is_uki<F: ReadAt>(file: &F) -> bool {
+    let mut head = vec![0; file.size().min(HEAD) as usize];
+    file.read_at(0, &mut head).is_ok() && uki::is_uki(&head)
+}
 
 /// What the drive of the root is called.
 const ROOT: &str = "root";

@@ -38,7 +38,12 @@ pub(super) fn find(config: &Config, table: &DeTable<'_>, problems: &mut Problems
         let key = message.split(':').next().unwrap_or_default().to_owned();
         problems.add(value(table, &[&key]).map_or(0..0, Spanned::span), message);
     }
-    layout(&in_its_profile(&asked.spec, table.contains_key(PROFILE)), table, problems);
+    let says_profile = table.contains_key(PROFILE);
+    let spec = in_its_profile(&asked.spec, says_profile);
+    // Who builds with a file that says no profile may type one.
+    if says_profile || !is_right_for_a_microvm(&spec) {
+        layout(&spec, table, problems);
+    }
     asked.spec.update.clone_from(&config.update);
     asked.spec.rauc.clone_from(&config.rauc);
     updates(&asked.spec, table, problems);
@@ -88,6 +93,11 @@ fn layout(spec: &Spec, table: &DeTable<'_>, problems: &mut Problems) {
         let at = Some(span(table, LIST, index, key)).filter(|at| !at.is_empty());
         problems.add(at.unwrap_or_else(|| element(table, LIST, index)), format!("{LIST}.{key}: {message}"));
     }
+}
+
+fn is_right_for_a_microvm(spec: &Spec) -> bool {
+    let spec = Spec { profile: Profile::Microvm, ..spec.clone() };
+    layout::problems(&spec, &layout::slots(&spec)).is_empty()
 }
 
 /// What is wrong with good boots and with bundles of RAUC, at the key that says it or at its table.
