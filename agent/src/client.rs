@@ -1,10 +1,12 @@
 //! The host's side: a connection, and the channels that are opened over it.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
 use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::mpsc::{RecvTimeoutError, sync_channel};
@@ -151,10 +153,13 @@ impl Client {
         rights: Rights,
     ) -> Result<(), String> {
         let folder = File::open(to).map_err(|error| format!("{}: {error}", to.display()))?;
-        let request = Request::CopyOut { from: from.into(), name: name.cloned() };
+        let from: Text = from.into();
+        let own = Path::new(&from.0).file_name().unwrap_or(OsStr::new("."));
+        let only = name.map_or(own, |name| &*name.0).as_bytes().to_owned();
+        let request = Request::CopyOut { from, name: name.cloned() };
         let session = self.open(&request).map_err(|error| error.to_string())?;
         let mut output = io::BufReader::new(session.output());
-        session.outcome(tree::unpack(&mut output, folder.as_fd(), rights), || ())
+        session.outcome(tree::unpack_named(&mut output, folder.as_fd(), rights, &only), || ())
     }
 
     /// How the service is.

@@ -111,6 +111,8 @@ pub const MODULE: u64 = 64 << 20;
 pub const INITRAMFS_MODULES: u64 = 256 << 20;
 /// Modules that each need the one before: real ones come to ten.
 pub const MODULE_DEPTH: u32 = 64;
+/// Modules of one initramfs: those for every disk there is are some hundred.
+pub const INITRAMFS_COUNT: usize = 1000;
 /// Bytes of a kernel's command line: x86 and ARM cut it after 2048 (`COMMAND_LINE_SIZE`), others after 4096.
 pub const KERNEL_ARGUMENTS: usize = 4096;
 /// Names in the `[Install]` sections of a unit and of those that go with it, each a link or a file to read. Most have one.

@@ -193,13 +193,21 @@ fn parse_time(text: &str) -> Option<(i64, u32)> {
 /// # Errors
 /// If it is damaged, or the archive ends before its end.
 pub(super) fn read(from: &mut dyn Read) -> Result<Option<Member>, Failure> {
-    let mut more = Records::default();
+    let (mut more, mut left) = (Records::default(), RECORDS_MAX);
     loop {
         let Some(header) = read_header(from)? else {
             return Ok(None);
         };
         let len = header.entry_size().map_err(|_| damaged("a member has a length that is no number"))?;
-        match header.entry_type() {
+        let kind = header.entry_type();
+        use EntryType::{GNULongLink, GNULongName, XGlobalHeader, XHeader};
+        if matches!(kind, XHeader | GNULongName | GNULongLink | XGlobalHeader) {
+            // All of them together, and no endless row of empty ones.
+            left = left
+                .checked_sub(len.max(1))
+                .ok_or_else(|| damaged("a member has too many attributes, or too long a name"))?;
+        }
+        match kind {
             EntryType::XHeader => more.take(&read_records(from, len)?)?,
             EntryType::GNULongName => more.path = Some(until_zero(read_records(from, len)?)),
             EntryType::GNULongLink => more.link = Some(until_zero(read_records(from, len)?)),

@@ -20,7 +20,7 @@ use std::io;
 #[cfg(feature = "fuzz")]
 pub(crate) use archive::members;
 pub use pack::pack;
-pub use unpack::unpack;
+pub use unpack::{unpack, unpack_named};
 
 /// Folders within folders: each is open while what is in it is copied.
 const DEPTH_MAX: usize = 400;

@@ -18,7 +18,20 @@ use super::{DEPTH_MAX, Failure, Kind, Member, Rights, archive, damaged, meta, of
 /// # Errors
 /// What could not be written, or what is wrong with the archive; what was unpacked before stays.
 pub fn unpack(archive: &mut dyn Read, into: BorrowedFd<'_>, rights: Rights) -> Result<(), Failure> {
-    let mut unpacker = Unpacker { root: into, rights, folders: Vec::new() };
+    unpack_named(archive, into, rights, b".")
+}
+
+/// The same of an archive that may have nothing but `name` and what is below it; `.` is all.
+///
+/// # Errors
+/// As of [`unpack`], and a member with another name.
+pub fn unpack_named(
+    archive: &mut dyn Read,
+    into: BorrowedFd<'_>,
+    rights: Rights,
+    name: &[u8],
+) -> Result<(), Failure> {
+    let mut unpacker = Unpacker { root: into, rights, only: clean(name)?, folders: Vec::new() };
     while let Some(member) = archive::read(archive)? {
         unpacker.member(member, archive)?;
     }
@@ -35,6 +48,8 @@ const BELOW: ResolveFlags =
 struct Unpacker<'a> {
     root: BorrowedFd<'a>,
     rights: Rights,
+    /// What every member is, or lies below; empty: anything.
+    only: Vec<u8>,
     /// Folders around the last member: they get their modes and times when all is in them.
     folders: Vec<(OwnedFd, Member)>,
 }
@@ -46,6 +61,9 @@ impl Unpacker<'_> {
         if member.path.is_empty() {
             // The folder itself, as `tar -c .` has it.
             return Ok(());
+        }
+        if !self.only.is_empty() && member.path != self.only && !is_below(&member.path, &self.only) {
+            return Err(damaged("a member has another name than was asked for"));
         }
         if let Kind::File(len) = member.kind {
             let file = self.new_file(&member.path).map_err(at(&member.path))?;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::bootable::DISKS;
+use super::compressed;
 use super::donor::KernelSource;
 use super::read_kernel::ReadKernel;
 use crate::error::{Error, Kind, Result};
@@ -64,9 +65,9 @@ impl<'a> Needs<'a> {
         let named = spec.microvm.named_modules().map(|name| (name, "[microvm] modules"));
         let is_microvm = spec.profile == Profile::Microvm;
         let devices = if is_microvm { &DEVICES[..] } else { &[] };
-        let overlay: &[&str] = if spec.has_fixed_root() { &["overlay"] } else { &[] };
-        let required = std::iter::once((root.name(), "the root")).chain(named).collect();
-        Self { required, optional: [&BUSES[..], &DISKS, &OF_DISKS, devices, overlay].concat() }
+        let mut required: Vec<_> = std::iter::once((root.name(), "the root")).chain(named).collect();
+        required.extend(spec.has_fixed_root().then_some(("overlay", "what is written over the root")));
+        Self { required, optional: [&BUSES[..], &DISKS, &OF_DISKS, devices].concat() }
     }
 }
 
@@ -86,7 +87,11 @@ pub(super) fn build(kernel: &ReadKernel<'_>, needs: &Needs<'_>, program: Arc<[u8
         root_file: None,
         // That of no file: an edit of the image leaves it as it was.
         time: Time::default(),
-        packing: Packing::of(&kernel.config),
+        packing: match compressed::release(kernel.image.release()) {
+            // The first that unpacks zstd is 5.9.
+            Some(release) if release < (5, 9) && !kernel.config.is_known() => Packing::Gzip,
+            _ => Packing::of(&kernel.config),
+        },
     };
     initramfs::build(kernel.tree, &wanted)
 }
@@ -126,6 +131,11 @@ pub(super) fn install(
 ) -> Result<Vec<String>> {
     let read = ReadKernel::of_tree(root, &source.kernel, spec.architecture)?;
     let Built { parts, modules, notes: lacks } = build(&read, &Needs::of_disk(spec, file_system), program)?;
+    if DISKS.iter().all(|disk| read.has(disk, &modules) == Some(false)) {
+        let message = "has no driver of any disk (virtio_blk, virtio_scsi, nvme, ahci …)";
+        return Err(Error::new(Kind::NotFound, read.image.place(), message)
+            .with_hint("build one into it, give its modules with it, or take a distribution's kernel"));
+    }
     let path =
         source.kernel.initramfs.take().unwrap_or_else(|| usual_path(&source.kernel.image, source.os.family));
     let bytes = joined(&parts, &path)?;

@@ -52,8 +52,8 @@ impl<'a> ReadKernel<'a> {
         let Some(InodeKind::File(content)) = content else {
             return Err(Error::new(Kind::NotFound, &kernel.image, "is no regular file"));
         };
-        let image = read(content, &kernel.image, architecture)?;
-        Self::new(tree, image, content.clone(), kernel.modules.clone())
+        // Which modules are its own the image itself says, and not its name.
+        Self::of_file(tree, content.clone(), &kernel.image, architecture)
     }
 
     /// One of a file by itself, whose modules may be in `tree`.

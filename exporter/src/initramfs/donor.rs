@@ -25,7 +25,7 @@ pub(super) struct Donor<'tree> {
     /// The names of what is built in, if there is a list of it.
     built_in: Option<BTreeSet<String>>,
     /// What ciphers and sums are asked for by, and the names of their modules.
-    services: OnceCell<Vec<(String, String)>>,
+    services: OnceCell<BTreeMap<String, Vec<String>>>,
 }
 
 struct File {
@@ -126,18 +126,19 @@ impl<'tree> Donor<'tree> {
                 self.services.get_or_init(|| read)
             }
         };
-        let meant = services.iter().filter(|(alias, _)| alias == asked);
-        Ok(meant.map(|(_, name)| name.as_str()).collect())
+        Ok(services.get(asked).into_iter().flatten().map(String::as_str).collect())
     }
 
     /// All of them are read for that, once: what is asked for by another name than its own is one of a few hundred.
-    fn read_services(&self) -> Result<Vec<(String, String)>> {
-        let mut services = Vec::new();
+    fn read_services(&self) -> Result<BTreeMap<String, Vec<String>>> {
+        let mut services: BTreeMap<String, Vec<String>> = BTreeMap::new();
         let mut read = Budget::new("bytes of modules that are looked through", limits::INITRAMFS_MODULES);
         for (name, _) in self.files.iter().filter(|(_, file)| is_service(&file.path)) {
             let Some(module) = self.module(name)? else { continue };
             read.spend(module.bytes.len() as u64).map_err(|exceeded| exceeded.at(self.folder))?;
-            services.extend(module.info.aliases.into_iter().map(|alias| (alias, name.clone())));
+            for alias in module.info.aliases {
+                services.entry(alias).or_default().push(name.clone());
+            }
         }
         Ok(services)
     }

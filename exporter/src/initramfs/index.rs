@@ -38,5 +38,7 @@ pub(super) fn asked(selection: &Selection) -> Vec<u8> {
 /// Whether a device loads it: its alias begins with the name of a bus, as `pci:`. `devname:` is a file in `/dev`, which is made
 /// without the module and loads it once it is opened.
 fn is_for_devices(module: &Module) -> bool {
-    module.info.aliases.iter().any(|alias| alias.contains(':') && !alias.starts_with("devname:"))
+    // Its devices may stand on the kernel's command line, and are there once it is.
+    module.name != "virtio_mmio"
+        && module.info.aliases.iter().any(|alias| alias.contains(':') && !alias.starts_with("devname:"))
 }

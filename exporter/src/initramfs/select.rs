@@ -114,6 +114,13 @@ impl Choice<'_> {
                 format!("needs modules that need others, more than {depth} deep, which is the limit");
             return Err(Error::new(Kind::Input, &module.path, message));
         }
+        if self.selection.needs.len() >= limits::INITRAMFS_COUNT {
+            let message = format!(
+                "is one of more than {} that are needed, which is the limit",
+                limits::INITRAMFS_COUNT
+            );
+            return Err(Error::new(Kind::Input, &module.path, message));
+        }
         self.bytes.spend(module.bytes.len() as u64).map_err(|exceeded| exceeded.at(&module.path))?;
         // Known from now on: what needs each other ends here.
         self.selection.needs.insert(name.to_owned(), Vec::new());
@@ -132,6 +139,9 @@ impl Choice<'_> {
                 Found::Missing => return Err(self.donor.lacks(name, other)),
             }
         }
+        // One may be named again and again.
+        needs.sort_unstable();
+        needs.dedup();
         self.selection.needs.insert(name.to_owned(), needs);
         self.selection.modules.push(module);
         Ok(Found::Module)

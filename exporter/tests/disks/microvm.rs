@@ -163,7 +163,7 @@ fn a_folder_has_all_that_a_monitor_needs() {
     let [drive] = &vm.drives[..] else { panic!("{vm:?}") };
     assert_eq!((&*drive.file, drive.format, drive.read_only), ("root.raw", DriveFormat::Raw, false));
     let firecracker = made.json("firecracker.json");
-    assert_eq!(firecracker["boot-source"]["boot_args"], words);
+    assert_eq!(firecracker["boot-source"]["boot_args"], format!("{words} vmimage.off=reboot"));
     assert_eq!(firecracker["machine-config"], json!({ "vcpu_count": 2, "mem_size_mib": 128 }));
     assert_eq!(made.json("cloud-hypervisor.json")["memory"]["size"], 128 * MIB);
 

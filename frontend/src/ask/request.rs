@@ -189,7 +189,12 @@ pub(super) fn installed(Asked { spec, install, .. }: &Asked) -> Vec<String> {
     if spec.profile != Profile::Microvm {
         return Vec::new();
     }
-    let asked = [("install", !install.further.is_empty()), ("locale", spec.setup.locale.is_some())];
+    let asked = [
+        ("install", !install.further.is_empty()),
+        ("locale", spec.setup.locale.is_some()),
+        ("certificates", !install.sources.certificates.is_empty()),
+        ("repositories", !install.sources.repositories.is_empty()),
+    ];
     let asked = asked.into_iter().filter(|(_, is_asked)| *is_asked);
     asked
         .map(|(key, _)| {

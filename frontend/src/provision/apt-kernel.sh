@@ -10,13 +10,14 @@ with_kernels() { # PACKAGE...
 	done
 }
 
-# Lines "'URI' ARCHIVE SIZE SHA256:DIGEST".
-apt-get -q download --print-uris $(with_kernels "$@") >"$WORK/uris"
-sed -n "s/^'.*' \([^ ]*\) [0-9]* SHA256:\([0-9a-f]*\)\$/\1 \2/p" "$WORK/uris" >"$WORK/wanted"
-take_archives "$WORK/archives" <"$WORK/wanted"
+# Lines "'URI' ARCHIVE SIZE SHA256:DIGEST": of several digests apt would show the longest.
+apt-get -q download --print-uris -o Acquire::ForceHash=SHA256 $(with_kernels "$@") >"$WORK/uris"
+sed -n "s/^'.*' \([^ ]*\) [0-9]* SHA256:\([0-9a-f]*\)\$/\1 \2/p" "$WORK/uris" | take_archives "$WORK/archives"
+sed -n "s/^'.*' \([^ ]*\) [0-9]* .*/\1/p" "$WORK/uris" >"$WORK/wanted"
+[ -s "$WORK/wanted" ] || { echo "apt knows of no archive of $*" >&2; exit 1; }
 mkdir "$WORK/unpacked"
 cd "$WORK/archives"
-for archive in $(cut -d ' ' -f 1 "$WORK/wanted"); do
+for archive in $(cat "$WORK/wanted"); do
 	# NAME_VERSION_ARCHITECTURE.deb, with %3a for the colon of an epoch. apt compares what it downloads with the digest.
 	version=${archive#*_}
 	version=$(printf %s "${version%_*}" | sed 's/%3a/:/')

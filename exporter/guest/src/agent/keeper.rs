@@ -95,6 +95,17 @@ fn keep_vsock(desk: &Desk) -> io::Result<()> {
     }
 }
 
+/// Agents that run, and how long they have to pass on what was said last.
+static AGENTS: AtomicUsize = AtomicUsize::new(0);
+const LAST_WORDS: Duration = Duration::from_millis(200);
+
+/// Before all processes are ended: hosts have to learn of the end.
+pub(crate) fn settle() {
+    if AGENTS.load(Ordering::SeqCst) > 0 {
+        thread::sleep(LAST_WORDS);
+    }
+}
+
 /// Start an agent on a stream, and be there for it until it ends.
 fn attend(stream: impl Into<Stdio>, desk: &Desk) -> io::Result<()> {
     let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
@@ -105,7 +116,9 @@ fn attend(stream: impl Into<Stdio>, desk: &Desk) -> io::Result<()> {
     let link = Link(Arc::new((ours, AtomicBool::new(false))));
     let (teller, told) = (link.clone(), desk.clone());
     thread::spawn(move || teller.tell_status(&told));
+    AGENTS.fetch_add(1, Ordering::SeqCst);
     link.listen(desk);
+    AGENTS.fetch_sub(1, Ordering::SeqCst);
     link.0.1.store(true, Ordering::SeqCst);
     Ok(())
 }

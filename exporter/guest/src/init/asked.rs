@@ -103,6 +103,21 @@ impl Interface {
         })
     }
 
+    /// That none of its addresses would be passed over.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        let is_one = |text: &String| {
+            let (address, prefix) = text.split_once('/')?;
+            let (address, prefix) = (address.parse::<IpAddr>().ok()?, prefix.parse::<u8>().ok()?);
+            (prefix <= if address.is_ipv4() { 32 } else { 128 }).then_some(())
+        };
+        match self.addresses.iter().find(|text| is_one(text).is_none()) {
+            Some(text) => {
+                Err(format!("network: {text}: not an address with its prefix, such as 10.0.2.50/24"))
+            }
+            None => Ok(()),
+        }
+    }
+
     /// Its routers.
     pub(crate) fn gateways(&self) -> &[IpAddr] {
         match &self.gateway {

@@ -16,7 +16,6 @@ use crate::init::ending::{Ending, NOT_SET_UP};
 use crate::init::growth;
 use crate::init::hardware::Hardware;
 use crate::init::hostname;
-use crate::init::modules;
 use crate::init::mounts;
 use crate::init::network::{Network, Patience};
 use crate::init::power;
@@ -49,7 +48,6 @@ pub(crate) fn run() -> ExitCode {
     prepare_root();
 
     let mut hardware = Hardware::find();
-    modules::serve_kernel(PROGRAM, hardware.modules());
     let told = Told::read(&words);
     let desk = Desk { log: Log::default(), board: Board::default(), events: events.clone() };
     keeper::start(&desk);
@@ -67,6 +65,7 @@ pub(crate) fn run() -> ExitCode {
             refuse(&refused, &inbox)
         }
     };
+    keeper::settle();
     shutdown::end(action, &words);
     // Process 1 must not end.
     loop {

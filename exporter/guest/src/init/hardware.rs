@@ -5,8 +5,9 @@ use std::fs;
 use std::path::Path;
 use std::sync::mpsc::Sender;
 
+use crate::init::boot;
 use crate::init::devices::Devices;
-use crate::init::modules::Modules;
+use crate::init::modules::{self, Modules};
 use crate::init::network::Network;
 use crate::init::power;
 use crate::init::supervise::Event;
@@ -26,6 +27,8 @@ impl Hardware {
     /// has loaded what there is, or the kernel has all.
     pub(crate) fn find() -> Self {
         let (devices, mut modules) = (Devices::listen(), Modules::read());
+        // What is loaded may want others at once (`crypto-crc32c`), which the kernel asks this program for.
+        modules::serve_kernel(boot::PROGRAM, &modules);
         if !modules.is_empty() {
             modules.load_asked();
             devices.load(&mut modules);

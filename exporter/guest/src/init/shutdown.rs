@@ -36,10 +36,17 @@ pub(crate) fn end(action: Action, words: &Words) {
     }
 }
 
-/// Whether the kernel knows how: of x86 by ACPI alone, elsewhere by the firmware.
+/// Whether the kernel knows how: of x86 by ACPI's state S5 alone, which not every machine with tables has (that of Firecracker
+/// would halt, and its monitor go on); elsewhere by the firmware.
 fn can_power_off(words: &Words) -> bool {
-    let knows_how = !cfg!(target_arch = "x86_64") || Path::new(ACPI).exists();
+    let knows_how = !cfg!(target_arch = "x86_64") || has_s5(Path::new(ACPI));
     knows_how && words.value(OFF) != Some("reboot")
+}
+
+fn has_s5(tables: &Path) -> bool {
+    let files = fs::read_dir(tables).into_iter().flatten().flatten();
+    let mut tables = files.filter_map(|file| fs::read(file.path()).ok());
+    tables.any(|table| table.windows(4).any(|name| name == b"_S5_"))
 }
 
 fn end_processes() {

@@ -116,6 +116,7 @@ impl Told {
             capabilities.kept()?;
         }
         self.ulimits().try_for_each(|(name, _)| ulimits::resource(name).map(drop))?;
+        self.network.iter().flatten().try_for_each(Interface::check)?;
         self.shares().iter().try_for_each(Share::check)
     }
 

@@ -111,7 +111,11 @@ impl Beside {
         let vm = self.vm(spec, String::new());
         let packed = self.packed.iter().map(|why| format!("vmlinux: left out: {why}"));
         let firecracker = firecracker_lacks(&vm).map(|why| format!("firecracker.json: left out: {why}"));
-        packed.chain(firecracker).collect()
+        let none = self.machines.is_empty().then(|| {
+            "machines: no QEMU and no Cloud Hypervisor starts this kernel: an ELF needs an entry for PVH (CONFIG_PVH)"
+                .to_owned()
+        });
+        packed.chain(firecracker).chain(none).collect()
     }
 }
 
@@ -132,7 +136,11 @@ fn machines(kernel: &ReadKernel<'_>, loaded: &[String], spec: &Spec) -> Result<V
         return Err(Error::new(Kind::NotFound, kernel.image.place(), message)
             .with_hint("build one into it, or take a distribution's kernel"));
     }
-    let (with_pci, with_mmio) = (pci != Some(false), mmio == Some(true));
+    // QEMU enters an ELF by PVH alone.
+    let is_entered = spec.architecture != Architecture::X86_64
+        || !kernel.image.is_plain()
+        || kernel.image.vmlinux()?.pvh.is_some();
+    let (with_pci, with_mmio) = (is_entered && pci != Some(false), is_entered && mmio == Some(true));
     let has_acpi = kernel.config.option("ACPI") != crate::kernel::Setting::No;
     // How QEMU tells of devices and processors without it.
     let is_told = ["VIRTIO_MMIO_CMDLINE_DEVICES", "X86_MPPARSE"].iter().all(|option| kernel.is_set(option));

@@ -24,6 +24,15 @@ pub fn firecracker_lacks(vm: &Vm) -> Option<String> {
     (is_x86 && vm.vmlinux.is_none()).then(|| "on x86-64 it takes a kernel as an ELF alone".to_owned())
 }
 
+/// An x86 of Firecracker has tables of ACPI and nothing that powers it off: it ends where it restarts. On arm64 its serial port
+/// is an 8250, not the PL011 of others.
+fn firecracker_words(vm: &Vm) -> String {
+    match vm.architecture {
+        Architecture::X86_64 => format!("{} vmimage.off=reboot", vm.cmdline),
+        Architecture::Aarch64 => vm.cmdline.replace("console=ttyAMA0", "console=ttyS0"),
+    }
+}
+
 /// For `firecracker --config-file`. None of the drives is its root device, for which it would add words to those of the
 /// kernel.
 pub(super) fn firecracker(vm: &Vm) -> Option<Value> {
@@ -33,7 +42,7 @@ pub(super) fn firecracker(vm: &Vm) -> Option<Value> {
     let drive = |Drive { id, file, read_only, .. }: &Drive| json!({ "drive_id": id, "path_on_host": file, "is_root_device": false, "is_read_only": read_only });
     let mut source = Map::new();
     source.insert("kernel_image_path".into(), json!(vm.vmlinux.as_ref().unwrap_or(&vm.kernel)));
-    source.insert("boot_args".into(), json!(vm.cmdline));
+    source.insert("boot_args".into(), json!(firecracker_words(vm)));
     source.extend(vm.initramfs.as_ref().map(|initramfs| ("initrd_path".into(), json!(initramfs))));
     Some(json!({
         "boot-source": source,
@@ -77,7 +86,7 @@ mod tests {
         let expected = json!({
             "boot-source": {
                 "kernel_image_path": "vmlinux",
-                "boot_args": "root=/dev/vda rw console=ttyS0",
+                "boot_args": "root=/dev/vda rw console=ttyS0 vmimage.off=reboot",
                 "initrd_path": "initramfs",
             },
             "drives": [

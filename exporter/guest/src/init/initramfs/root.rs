@@ -30,8 +30,21 @@ pub(super) enum Root {
     PartLabel(String),
 }
 
+/// Links of udev, which nobody makes here, and what they mean.
+const LINKS: [(&str, &str); 4] = [
+    ("/dev/disk/by-uuid/", "UUID="),
+    ("/dev/disk/by-label/", "LABEL="),
+    ("/dev/disk/by-partuuid/", "PARTUUID="),
+    ("/dev/disk/by-partlabel/", "PARTLABEL="),
+];
+
 impl Root {
     pub(super) fn parse(word: &str) -> Result<Self, String> {
+        let meant =
+            LINKS.iter().find_map(|(folder, tag)| Some(format!("{tag}{}", word.strip_prefix(folder)?)));
+        if let Some(meant) = meant {
+            return Self::parse(&meant);
+        }
         Ok(match word.split_once('=') {
             // Of hexadecimal digits either case is right.
             Some(("UUID", id)) => Self::Uuid(id.to_lowercase()),

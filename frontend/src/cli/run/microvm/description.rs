@@ -76,7 +76,7 @@ fn check(vm: Vm, folder: &Path) -> Result<Microvm, Wrong> {
         cpus: vm.cpus,
         memory_mib: memory,
         kernel: file(folder, &vm.kernel)?,
-        initramfs: vm.initramfs.as_deref().map(|name| file(folder, name)).transpose()?,
+        initramfs: vm.initramfs.as_deref().map(|name| initramfs(folder, name)).transpose()?,
         cmdline: vm.cmdline,
         drives: drives.collect::<Result<_, _>>()?,
         agent: vm.agent,
@@ -99,6 +99,18 @@ fn check_drive(drive: microvm::Drive, folder: &Path) -> Result<Drive, Wrong> {
         },
     };
     Ok(Drive { id: drive.id, file: path, format, read_only: drive.read_only })
+}
+
+/// For a kernel by Multiboot QEMU takes what follows a comma as one more file, of any folder.
+fn initramfs(folder: &Path, name: &str) -> Result<PathBuf, Wrong> {
+    let path = file(folder, name)?;
+    match path.as_os_str().as_encoded_bytes().contains(&b',') {
+        true => Err(Wrong::Said(format!(
+            "{}: has a comma, behind which QEMU would read another file: rename it",
+            path.display()
+        ))),
+        false => Ok(path),
+    }
 }
 
 /// A file of the folder itself: a link could lead to any other, which the machine would read or write.

@@ -6,6 +6,7 @@ mod description;
 mod status;
 
 use std::io::IsTerminal;
+use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
@@ -69,6 +70,7 @@ impl Board {
 /// If the folder is not what a build makes, or a flag is for disks.
 pub(super) fn run(args: &Args) -> Result<ExitCode> {
     refuse_what_is_for_disks(args)?;
+    check_socket(args)?;
     let microvm = Microvm::read(&args.file)?;
     let arch = microvm.architecture;
     let board = board(args, &microvm)?;
@@ -103,9 +105,24 @@ fn refuse_what_is_for_disks(args: &Args) -> Result<()> {
     }
 }
 
+/// QEMU takes away what is in the place of its socket, whatever that is.
+fn check_socket(args: &Args) -> Result<()> {
+    let Some(path) = &args.agent else { return Ok(()) };
+    match path.symlink_metadata() {
+        Ok(there) if !there.file_type().is_socket() => {
+            Err(Error::user(format!("--agent {}: is there, and is no socket", path.display()))
+                .with_hint("name a path where nothing is"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The one that is asked for, or the first that the kernel can do.
 fn board(args: &Args, microvm: &Microvm) -> Result<Board> {
-    let board = args.machine.unwrap_or_else(|| Board::usual(microvm.architecture));
-    if microvm.machines.iter().any(|name| name == board.name()) {
+    let can = |board: &Board| microvm.machines.iter().any(|name| name == board.name());
+    let first = || Board::value_variants().iter().copied().find(can);
+    let board = args.machine.or_else(first).unwrap_or_else(|| Board::usual(microvm.architecture));
+    if can(&board) {
         return Ok(board);
     }
     let message = format!("--machine {}: the kernel of {} cannot do it", board.name(), args.file.display());
@@ -145,15 +162,20 @@ impl Machine {
             self.command(args, &format!("socket,fd={}", watch::inherit(&theirs).map_err(cannot)?));
         let reader = std::thread::spawn(move || status::read(ours));
         let ended = match (args.accel, self.accel) {
-            (AccelChoice::Auto, Accel::Kvm) => watch::run(command, self.keeps_writes(args), ALIVE)?,
+            (AccelChoice::Auto, Accel::Kvm) => watch::run(command, self.keeps_writes(args), ALIVE),
             _ => {
                 watch::end_with_this_process(&mut command);
-                Ended::By(watch::exit_code(child::run(&mut command).map_err(cannot)?.status))
+                let ended = child::run(&mut command).map_err(cannot);
+                ended.map(|ended| Ended::By(watch::exit_code(ended.status)))
             }
         };
         // QEMU had the only other copy: the reader comes to its end.
         drop(theirs);
-        Ok((ended, reader.join().ok().flatten()))
+        match (ended, reader.join().ok().flatten()) {
+            // Whoever has told how its program ended has lived, however soon it was over: nothing is run twice.
+            (Err(_) | Ok(Ended::Useless(_)), Some(told)) => Ok((Ended::By(ExitCode::SUCCESS), Some(told))),
+            (ended, told) => Ok((ended?, told)),
+        }
     }
 
     fn keeps_writes(&self, args: &Args) -> bool {

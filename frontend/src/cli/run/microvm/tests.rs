@@ -162,7 +162,26 @@ fn a_qcow2_that_names_another_file_is_refused() {
     header[19] = 11;
     header[23] = 16;
     header[29] = 1;
+    // One entry of the L1 table, behind the first cluster.
+    header[39] = 1;
+    header[45] = 1;
+    header.resize(2 << 16, 0);
     header[72..83].copy_from_slice(b"/etc/passwd");
-    fs::write(folder.path().join("root.raw"), header).unwrap();
-    assert!(Microvm::read(folder.path()).is_err());
+    let root = folder.path().join("root.raw");
+    fs::write(&root, &header).unwrap();
+    let error = Microvm::read(folder.path()).unwrap_err().to_string();
+    assert!(error.contains("backing file"), "{error}");
+    header[8..20].fill(0);
+    fs::write(&root, &header).unwrap();
+    assert!(Microvm::read(folder.path()).is_ok(), "the same without one");
+}
+
+#[test]
+fn an_initramfs_is_one_file() {
+    let mut description = description();
+    description["initramfs"] = "initramfs,secret".into();
+    let folder = folder(&description);
+    fs::write(folder.path().join("initramfs,secret"), "").unwrap();
+    let error = Microvm::read(folder.path()).unwrap_err().to_string();
+    assert!(error.contains("has a comma"), "{error}");
 }
