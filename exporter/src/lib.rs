@@ -50,5 +50,6 @@ pub mod terminal;
 #[cfg(test)]
 mod testing;
 pub mod tree;
+pub mod uki;
 
 pub use error::{Error, Kind, Result};

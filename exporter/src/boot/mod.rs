@@ -22,7 +22,6 @@ pub mod password;
 mod shell;
 pub mod slots;
 pub mod systemd_boot;
-pub mod uki;
 
 pub use bios::BiosBoot;
 pub use core_image::core_modules;

@@ -4,13 +4,13 @@ use std::io::Read;
 
 use super::beside::Beside;
 use super::words::ROOT_FILE;
-use crate::boot::uki::{self, Section};
 use crate::error::{Error, Kind, Result};
 use crate::fs::Contents;
 use crate::initramfs;
 use crate::limits;
 use crate::spec::{Architecture, Spec};
 use crate::tree::{InodeKind, Time, Tree};
+use crate::uki::{self, Section};
 
 /// More than any stub has.
 const STUB_MAX: u64 = 4 << 20;

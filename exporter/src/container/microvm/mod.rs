@@ -21,11 +21,11 @@ pub use monitors::firecracker_lacks;
 pub use vm::{Drive, DriveFormat, Vm};
 
 use super::members::FileName;
-use crate::boot::uki;
 use crate::error::{Error, Kind};
 use crate::kernel::KernelImage;
 use crate::read_at::ReadAt;
 use crate::tree::Content;
+use crate::uki;
 
 /// The headers of a program for UEFI, and more.
 const HEAD: u64 = 64 << 10;

@@ -8,7 +8,9 @@ use crate::tree::Content;
 /// One with a kernel and an initramfs of two parts.
 pub(super) fn web() -> Microvm {
     let bytes = |text: &[u8]| Content::Bytes(text.into());
-    let vm = Vm { initramfs: Some(Vm::INITRAMFS.into()), ..Vm::new("web".into(), Architecture::X86_64) };
+    let machines = vec!["q35".to_owned()];
+    let vm =
+        Vm { initramfs: Some(Vm::INITRAMFS.into()), machines, ..Vm::new("web".into(), Architecture::X86_64) };
     let initramfs = vec![bytes(b"first, "), bytes(b"second")];
     Microvm { vm, kernel: bytes(b"the kernel"), vmlinux: None, initramfs, is_read_only: true }
 }

@@ -17,10 +17,10 @@ use std::sync::Arc;
 
 use zerocopy::IntoBytes;
 
+use crate::architecture::Architecture;
 use crate::error::{Error, Kind, Result};
 use crate::extent::{Extent, Extents};
 use crate::fs::Contents;
-use crate::spec::Architecture;
 use crate::tree::Content;
 use format::{DATA, SectionHeader};
 use stub::Stub;

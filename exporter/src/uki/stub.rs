@@ -6,7 +6,7 @@ use super::format::{
     AMD64, ARM64, CERTIFICATES, CoffHeader, DOS_MAGIC, DataDirectory, LFANEW, OptionalHeader, PE32_PLUS,
     SIGNATURE, SectionHeader,
 };
-use crate::spec::Architecture;
+use crate::architecture::Architecture;
 
 /// More than any stub has.
 const SECTIONS_MAX: usize = 96;
