@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use exporter::error::show_text;
 use exporter::spec::layout::{self, Problem};
-use exporter::spec::{Network, Profile, Spec, network, rauc, update};
+use exporter::spec::{Network, Profile, Spec, Volatile, network, rauc, update};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -95,8 +95,9 @@ fn layout(spec: &Spec, table: &DeTable<'_>, problems: &mut Problems) {
     }
 }
 
+/// Whether it is one of a microVM, whose root may have to be volatile: that may be typed, too.
 fn is_right_for_a_microvm(spec: &Spec) -> bool {
-    let spec = Spec { profile: Profile::Microvm, ..spec.clone() };
+    let spec = Spec { profile: Profile::Microvm, volatile: Volatile::Overlay, ..spec.clone() };
     layout::problems(&spec, &layout::slots(&spec)).is_empty()
 }
 
