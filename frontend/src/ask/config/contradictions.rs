@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
+use exporter::container::Format;
 use exporter::error::show_text;
 use exporter::spec::layout::{self, Problem};
 use exporter::spec::{Network, Profile, Spec, Volatile, network, rauc, update};
@@ -12,7 +13,7 @@ use toml::de::{DeTable, DeValue};
 use super::Config;
 use super::problem::Problems;
 use crate::ask::request::{in_its_profile, installed};
-use crate::ask::{Asked, Attribute, PROFILE, Topic};
+use crate::ask::{Asked, Attribute, FORMAT, PROFILE, Topic};
 
 /// Whether a key says something about a machine, which a disk of files is not.
 fn is_of_machines(key: &str) -> bool {
@@ -38,10 +39,11 @@ pub(super) fn find(config: &Config, table: &DeTable<'_>, problems: &mut Problems
         let key = message.split(':').next().unwrap_or_default().to_owned();
         problems.add(value(table, &[&key]).map_or(0..0, Spanned::span), message);
     }
-    let says_profile = table.contains_key(PROFILE);
+    let (says_profile, says_format) = (table.contains_key(PROFILE), table.contains_key(FORMAT));
     let spec = in_its_profile(&asked.spec, says_profile);
-    // Who builds with a file that says no profile may type one.
-    if says_profile || !is_right_for_a_microvm(&spec) {
+    // Who builds may type what the file does not say.
+    let may_be_folder = !says_format && (!says_profile || spec.profile == Profile::Microvm);
+    if !may_be_folder || !is_right_for_a_microvm(&spec) {
         layout(&spec, table, problems);
     }
     asked.spec.update.clone_from(&config.update);
@@ -95,9 +97,10 @@ fn layout(spec: &Spec, table: &DeTable<'_>, problems: &mut Problems) {
     }
 }
 
-/// Whether it is one of a microVM, whose root may have to be volatile: that may be typed, too.
+/// Whether it is the layout of a microVM's folder, whose root may have to be volatile.
 fn is_right_for_a_microvm(spec: &Spec) -> bool {
-    let spec = Spec { profile: Profile::Microvm, volatile: Volatile::Overlay, ..spec.clone() };
+    let (profile, formats, volatile) = (Profile::Microvm, vec![Format::Microvm], Volatile::Overlay);
+    let spec = Spec { profile, formats, volatile, ..spec.clone() };
     layout::problems(&spec, &layout::slots(&spec)).is_empty()
 }
 
