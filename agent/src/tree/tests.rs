@@ -174,3 +174,16 @@ fn an_archive_without_its_end_is_none() {
         (1..DEPTH_MAX + 3).map(|depth| member(&vec!["d"; depth].join("/"), Kind::Folder)).collect();
     assert!(unpacked(&archive_of(&deep), to.path(), Rights::Own).unwrap_err().contains("within one another"));
 }
+
+#[test]
+fn an_archive_has_no_other_name_than_was_asked_for() {
+    let into = TempDir::new().unwrap();
+    let folder = File::open(into.path()).unwrap();
+    for (name, is_right) in [("nginx", true), ("nginx/conf", true), (".bashrc", false), ("nginx2", false)] {
+        let archive = archive_of(&[member("nginx", Kind::Folder), member(name, Kind::File(3))]);
+        let archive = if name == "nginx" { archive_of(&[member(name, Kind::Folder)]) } else { archive };
+        let done = unpack_named(&mut &archive[..], folder.as_fd(), Rights::Own, b"nginx");
+        assert_eq!(done.is_ok(), is_right, "{name}");
+        assert_eq!(into.path().join(name).exists(), is_right, "{name}");
+    }
+}

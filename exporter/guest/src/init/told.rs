@@ -233,6 +233,8 @@ mod tests {
             r#"{"capabilities":{"add":["FLY"]}}"#,
             r#"{"ulimits":{"files":{"soft":1,"hard":1}}}"#,
             r#"{"shares":[{"tag":"a","at":"a","type":"9p"}]}"#,
+            r#"{"network":[{"addresses":["10.0.2.50"]}]}"#,
+            r#"{"network":[{"addresses":["10.0.2.50/33"]}]}"#,
         ] {
             assert!(told(text).check().is_err(), "{text}");
         }
