@@ -326,9 +326,20 @@ fn number<T: std::str::FromStr>(text: &[u8]) -> Result<T, Failure> {
     number.ok_or_else(|| damaged("a number is none"))
 }
 
+/// A field that its writer has left blank is zero, as tar(1) reads it.
+fn blank_or(field: &[u8], number: io::Result<u64>) -> Result<u64, Failure> {
+    match field.iter().all(|byte| matches!(byte, 0 | b' ')) {
+        true => Ok(0),
+        false => number.map_err(|_| damaged("a number is none")),
+    }
+}
+
 fn member(header: &Header, kind: EntryType, len: u64, more: Records) -> Result<Member, Failure> {
     let wrong = |_: io::Error| damaged("a number is none");
-    let id = |id: u64| u32::try_from(id).map_err(|_| damaged("there are no such users"));
+    let fields = header.as_old();
+    let id = |field: &[u8], id: io::Result<u64>| {
+        u32::try_from(blank_or(field, id)?).map_err(|_| damaged("there are no such users"))
+    };
     let path = more.path.unwrap_or_else(|| header.path_bytes().into_owned());
     let link = match more.link {
         Some(link) => link,
@@ -356,9 +367,10 @@ fn member(header: &Header, kind: EntryType, len: u64, more: Records) -> Result<M
         EntryType::Block => device(true)?,
         _ => return Err(damaged("a member is of a type that is not known")),
     };
-    let uid = more.uid.map_or_else(|| id(header.uid().map_err(wrong)?), Ok)?;
-    let gid = more.gid.map_or_else(|| id(header.gid().map_err(wrong)?), Ok)?;
-    let seconds = i64::try_from(header.mtime().map_err(wrong)?).map_err(|_| damaged("a time is none"))?;
+    let uid = more.uid.map_or_else(|| id(&fields.uid, header.uid()), Ok)?;
+    let gid = more.gid.map_or_else(|| id(&fields.gid, header.gid()), Ok)?;
+    let seconds = blank_or(&fields.mtime, header.mtime())?;
+    let seconds = i64::try_from(seconds).map_err(|_| damaged("a time is none"))?;
     let mode = header.mode().map_err(wrong)? & 0o7777;
     Ok(Member { path, kind, mode, uid, gid, mtime: more.mtime.unwrap_or((seconds, 0)), xattrs: more.xattrs })
 }
@@ -420,6 +432,20 @@ mod tests {
                 assert!(read(&mut &damaged[..]).is_err(), "byte {byte}");
             }
         }
+    }
+
+    #[test]
+    fn a_field_left_blank_is_zero_and_one_that_is_no_number_is_refused() {
+        let mut header = Header::new_ustar();
+        header.set_mode(0o600);
+        header.set_size(0);
+        header.set_entry_type(EntryType::Regular);
+        header.set_cksum();
+        let blank = read(&mut header.as_bytes().chain(io::repeat(0))).unwrap().unwrap();
+        assert_eq!((blank.uid, blank.gid, blank.mtime, blank.mode), (0, 0, (0, 0), 0o600));
+        header.as_old_mut().uid = *b"     -1\0";
+        header.set_cksum();
+        assert!(read(&mut header.as_bytes().chain(io::repeat(0))).is_err());
     }
 
     #[test]
