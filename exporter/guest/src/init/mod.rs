@@ -35,6 +35,7 @@ pub(crate) mod health;
 mod hostname;
 mod initramfs;
 pub(crate) mod launch;
+mod launcher;
 pub(crate) mod log;
 pub(crate) mod modules;
 pub(crate) mod mounts;
