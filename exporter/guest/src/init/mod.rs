@@ -54,6 +54,7 @@ pub(crate) mod told;
 mod ulimits;
 mod updates;
 mod user;
+mod view;
 pub(crate) mod words;
 
 /// The program.
