@@ -12,10 +12,10 @@ use zerocopy::IntoBytes;
 use zerocopy::byteorder::little_endian::U32;
 
 use super::Bios;
-use super::format::{BLOCK, BootInfo, FIRST_DESCRIPTOR};
 use crate::boot::BiosBoot;
 use crate::disk::mbr::BOOT_CODE_LEN;
 use crate::error::{Error, Kind, Result};
+use crate::fs::iso9660::format::{BLOCK, BootInfo, FIRST_DESCRIPTOR};
 
 /// Sectors that a BIOS counts in, in a block.
 const SECTORS: u64 = BLOCK / 512;

@@ -2,8 +2,8 @@
 
 use zerocopy::IntoBytes;
 
-use super::format::{BLOCK, BootEntry, SectionHeader, ValidationEntry};
 use super::place::Place;
+use crate::fs::iso9660::format::{BLOCK, BootEntry, SectionHeader, ValidationEntry};
 
 const X86: u8 = 0;
 const UEFI: u8 = 0xef;

@@ -4,8 +4,8 @@ use zerocopy::IntoBytes;
 
 use super::dates::{Stamp, UNSPECIFIED};
 use super::directory::Records;
-use super::format::{BLOCK, BootRecord, Both16, DescriptorHeader, PrimaryDescriptor};
 use super::names;
+use crate::fs::iso9660::format::{BLOCK, BootRecord, Both16, DescriptorHeader, PrimaryDescriptor};
 
 /// How many blocks they take, with one for what starts from the volume or without.
 pub(super) fn blocks(is_bootable: bool) -> u64 {

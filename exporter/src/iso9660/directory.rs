@@ -2,10 +2,10 @@
 
 use zerocopy::IntoBytes;
 
-use super::format::{BLOCK, Both16, DirectoryRecord, PathTableRecordL, PathTableRecordM};
 use super::place::{Places, Section};
 use super::rock_ridge::{self, SystemUse};
 use super::tree::{Child, Node, Tree};
+use crate::fs::iso9660::format::{BLOCK, Both16, DirectoryRecord, PathTableRecordL, PathTableRecordM};
 
 /// The identifiers of the first two records of a directory (7.6.2).
 const ITSELF: [u8; 1] = [0];

@@ -1,13 +1,13 @@
 //! The files of a volume in the order of their blocks: what starts it, what was given, and the ESP at the end, so that all
 //! others lie in one partition.
 
-use super::format::BLOCK;
 use super::place::{FILE_MAX, Place};
 use super::{BIOS_IMAGE, Bios, Boot, CATALOG, ESP_IMAGE, Entry, bios, catalog};
 use crate::disk::mbr::BOOT_CODE_LEN;
 use crate::error::{Error, Kind, Result};
 use crate::extent::Extent;
 use crate::fs::Contents;
+use crate::fs::iso9660::format::BLOCK;
 
 /// All of them.
 pub(super) struct Files(Vec<File>);

@@ -10,12 +10,12 @@
 //! Partition 1 keeps others from making one where the files lie. It is no file system: what is mounted is the disk.
 
 use super::Volume;
-use super::format::{BLOCK, FIRST_DESCRIPTOR};
 use super::place::Place;
 use crate::disk::gpt::{self, Partition, Table};
 use crate::disk::{kinds, mbr::BOOT_CODE_LEN};
 use crate::error::Result;
 use crate::extent::Extent;
+use crate::fs::iso9660::format::{BLOCK, FIRST_DESCRIPTOR};
 use crate::seed::Seed;
 
 const SECTOR: u64 = 512;

@@ -1,9 +1,9 @@
 //! What lies in which block.
 
 use super::directory::Records;
-use super::format::BLOCK;
 use super::tree::Tree;
 use crate::error::{Error, Kind, Result, show_size};
+use crate::fs::iso9660::format::BLOCK;
 
 /// A file of this many bytes begins at a multiple of them: what reads it in larger blocks than a disc has, a disk in it or
 /// a page of memory, then reads none of them twice.

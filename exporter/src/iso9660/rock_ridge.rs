@@ -5,7 +5,7 @@
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
-use super::format::Both32;
+use crate::fs::iso9660::format::Both32;
 
 /// SUSP 4.1: what every entry begins with.
 #[derive(FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
