@@ -1,8 +1,10 @@
 //! A medium's table: a kernel, an initramfs and a disk as one ISO, by ours and by what people make one with.
 //!
-//! All are given the disk as a file. A build has none: there its ISO is made of what the disk is made of, so that what
-//! others take to make a disk before they begin is not counted here.
+//! All are given the disk as a file without holes, of which others write every byte. A build has no such file: there its ISO is made
+//! of what the disk is made of, so that what others take to make a disk before they begin is not counted here.
 
+use std::fs::File;
+use std::io::Write;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -17,7 +19,6 @@ use exporter::iso9660::{self, Bios, Boot, Entry, Volume};
 use exporter::seed::Seed;
 use exporter::tree::{HostDir, HostFile, Time};
 
-use crate::contenders;
 use crate::floor::Floor;
 use crate::measure::{self, FileSize, Usage};
 use crate::synthetic::Load;
@@ -36,10 +37,10 @@ const CONTENT: [u64; 2] = [500, 3500];
 const MEMORY_STEP_LIMIT: f64 = 1.5;
 /// What sizes are divided by for a quick look.
 const QUICK: u64 = 50;
-/// Bytes of a usual kernel, of an initramfs of ours, and of an ESP with shim and GRUB.
-const KERNEL: usize = 12 << 20;
-const INITRAMFS: usize = 30 << 20;
-const ESP: usize = 8 << 20;
+/// MB of a usual kernel, of an initramfs of ours, and of an ESP with shim and GRUB.
+const KERNEL: usize = 12;
+const INITRAMFS: usize = 30;
+const ESP: usize = 8;
 /// Where GRUB's images lie on this machine.
 const GRUB: &str = "/usr/lib/grub/i386-pc";
 
@@ -186,15 +187,11 @@ fn make(folder: &Path, amount: u64) -> Result<()> {
     }
     let content = folder.join("content");
     measure::run(&mut Load::Content.command(amount, &content)?)?;
-    contenders::ours(&content, &tree.join(DISK), None)?;
-    let some = content.join("00000/file-0000000");
-    let noise = std::fs::read(some)?;
-    let file = |path: PathBuf, len: usize| {
-        std::fs::write(path, noise.iter().copied().cycle().take(len).collect::<Vec<_>>())
-    };
-    file(tree.join("vmimage/vmlinuz"), KERNEL)?;
-    file(tree.join("vmimage/initramfs"), INITRAMFS)?;
-    file(folder.join(ESP_IMAGE), ESP)?;
+    measure::run(&mut Floor::Copy.command(&content, &tree.join(DISK))?)?;
+    let noise = std::fs::read(content.join("00000/file-0000000"))?;
+    repeat(&noise, KERNEL, &tree.join("vmimage/vmlinuz"))?;
+    repeat(&noise, INITRAMFS, &tree.join("vmimage/initramfs"))?;
+    repeat(&noise, ESP, &folder.join(ESP_IMAGE))?;
     std::fs::remove_dir_all(&content)?;
     std::fs::write(tree.join("boot/grub/grub.cfg"), "linux /vmimage/vmlinuz\ninitrd /vmimage/initramfs\n")?;
     for (format, name) in [("i386-pc", CORE), ("i386-pc-eltorito", IMAGE)] {
@@ -204,6 +201,12 @@ fn make(folder: &Path, amount: u64) -> Result<()> {
     }
     rustix::fs::sync();
     Ok(())
+}
+
+/// A file that is these bytes so many times. This process stays small: what it runs begins with its memory.
+fn repeat(bytes: &[u8], times: usize, path: &Path) -> Result<()> {
+    let mut file = File::create(path)?;
+    Ok((0..times).try_for_each(|_| file.write_all(bytes))?)
 }
 
 /// Everybody in turn.
