@@ -9,6 +9,7 @@ mod base;
 mod containerdisk;
 mod damage;
 mod folder;
+mod iso;
 mod microvm;
 mod ovf;
 mod placement;

@@ -1,12 +1,14 @@
 //! File systems: a tree goes in, [`Contents`] come out. Nothing is written here; what others have written
 //! is read as far as `inspect` shows it. Three are made by [their own tools](external); of a squashfs, the one that a
-//! bundle of RAUC is is made [here](squashfs).
+//! bundle of RAUC is is made [here](squashfs). Of ISO 9660 there is what is read and how it lies on a disc; volumes are made
+//! in a [room of their own](crate::iso9660), with what starts from them.
 
 mod budget;
 pub mod erofs;
 pub mod ext4;
 pub mod external;
 pub mod fat;
+pub(crate) mod iso9660;
 mod mode;
 mod order;
 mod refusal;
