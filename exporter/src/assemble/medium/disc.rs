@@ -44,7 +44,7 @@ pub(super) fn plan(machine: &Machine<'_>, started: &Started, disk: &DiskLayout) 
 fn small_files(machine: &Machine<'_>, started: &Started, disk: &DiskLayout) -> Result<Vec<Entry>> {
     let menu = machine.menu();
     let mut about = machine.about(disk, &started.files);
-    about.disk = target::plain(disk, machine.spec.medium.has(Mode::Install));
+    about.disk = target::plain(disk, &machine.spec.medium);
     let root = about.target.root.clone();
     about.root = machine.spec.medium.has(Mode::Live).then_some(LiveRoot::Partition(root));
     let text = |text: String| Contents::of_bytes(text.into_bytes());
@@ -92,7 +92,8 @@ pub(super) fn lacks(machine: &Machine<'_>, started: &Started) -> Vec<String> {
         (no_uefi, "medium: no UEFI starts the disc: the boot loader files have no GRUB for it"),
     ]
     .into_iter()
-    .filter_map(|(is_so, line)| is_so.then(|| line.to_owned()))
+    .filter(|(is_so, _)| *is_so)
+    .map(|(_, line)| line.to_owned())
     .collect()
 }
 

@@ -116,6 +116,7 @@ pub(super) fn lacks(machine: &Machine<'_>, started: &Started) -> Vec<String> {
         ),
     ]
     .into_iter()
-    .filter_map(|(is_so, line)| is_so.then(|| line.to_owned()))
+    .filter(|(is_so, _)| *is_so)
+    .map(|(_, line)| line.to_owned())
     .collect()
 }

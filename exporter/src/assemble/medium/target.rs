@@ -5,8 +5,8 @@ use crate::boot::BootFiles;
 use crate::container::medium::{Disk, PartitionOf, Target};
 use crate::disk::DiskLayout;
 use crate::fs::FileSystem;
-use crate::spec::Persist;
 use crate::spec::layout::{Content, Slot};
+use crate::spec::{Medium, Mode, Persist};
 
 /// What there is on this disk, which these files start.
 pub(super) fn of(machine: &Machine<'_>, disk: &DiskLayout, files: &BootFiles) -> Target {
@@ -31,9 +31,9 @@ pub(super) fn of(machine: &Machine<'_>, disk: &DiskLayout, files: &BootFiles) ->
     }
 }
 
-/// The disk as it lies on a disc.
-pub(super) fn plain(disk: &DiskLayout, has_index: bool) -> Option<Disk> {
-    has_index.then(|| Disk {
+/// The disk as it lies on a disc, where there is a mode for it.
+pub(super) fn plain(disk: &DiskLayout, medium: &Medium) -> Option<Disk> {
+    (medium.has(Mode::Live) || medium.has(Mode::Install)).then(|| Disk {
         file: "disk.raw".to_owned(),
         bytes: disk.size,
         packed: false,

@@ -82,7 +82,7 @@ mod tests {
         let mut index = Index::new(size, &run).unwrap();
         index.zeroes(2 * BLOCK as u64).unwrap();
         index.add(&[[7; 32], [8; 32]]).unwrap();
-        let mut bytes = Vec::new();
+        let mut bytes: Vec<u8> = Vec::new();
         index
             .finish(|part| {
                 bytes.extend(part);
