@@ -32,7 +32,7 @@ mod plan;
 mod progress;
 mod rollback;
 mod simulated;
-mod source;
+pub(crate) mod source;
 mod status;
 mod sums;
 #[cfg(test)]

@@ -1,0 +1,154 @@
+//! What the kernel's command line says to a medium.
+//!
+//! ```text
+//! vmimage.mode=live|install|rescue      vmimage.medium=UUID|URL      vmimage.digest=SHA256 of medium.json
+//! vmimage.ram  vmimage.lazy             vmimage.install=URL|PATH     vmimage.install.KEY=VALUE
+//! ```
+
+use crate::init::words::Words as Kernels;
+
+/// The folder of a medium, on a disc.
+pub(crate) const FOLDER: &str = "vmimage";
+/// What the single keys of the installer begin with.
+const KEY: &str = "vmimage.install.";
+
+/// What the machine is started for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// To run the system of the medium: what is written goes into memory.
+    Live,
+    /// To write that system on a disk.
+    Install,
+    /// To get at a system that is installed.
+    Rescue,
+}
+
+/// Where the medium is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// A disc or a USB stick: the block device whose tree has the file `/vmimage/ID`.
+    Disc(String),
+    /// A folder on a web server.
+    Folder(String),
+}
+
+/// The words of a medium.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Words {
+    pub(crate) mode: Mode,
+    pub(crate) place: Place,
+    /// SHA-256 of `medium.json`, in hexadecimal digits.
+    pub(crate) digest: Option<String>,
+    /// Whether the root is copied into memory first.
+    pub(crate) is_in_memory: bool,
+    /// Whether the root is read from the web server as it is needed.
+    pub(crate) is_lazy: bool,
+    /// Where more of the installer's configuration is: a URL, or a path on the medium.
+    pub(crate) install: Option<String>,
+    /// Single keys of that configuration, in the order of the command line.
+    pub(crate) install_keys: Vec<(String, String)>,
+    /// The init of the live system, in the place of what the medium says.
+    pub(crate) init: Option<String>,
+}
+
+impl Words {
+    /// # Errors
+    /// Words that are missing or make no sense, with what they should be.
+    pub(crate) fn parse(words: &Kernels) -> Result<Self, String> {
+        let is_set = |name: &str| words.all().any(|word| word == name);
+        let keys = words.all().filter_map(|word| word.strip_prefix(KEY)?.split_once('='));
+        Ok(Self {
+            mode: mode(words.value("vmimage.mode"))?,
+            place: place(words.value("vmimage.medium"))?,
+            digest: words.value("vmimage.digest").map(digest).transpose()?,
+            is_in_memory: is_set("vmimage.ram"),
+            is_lazy: is_set("vmimage.lazy"),
+            install: words.value("vmimage.install").map(str::to_owned),
+            install_keys: keys.map(|(key, value)| (key.to_owned(), value.to_owned())).collect(),
+            init: words.value("init").map(str::to_owned),
+        })
+    }
+}
+
+fn mode(word: Option<&str>) -> Result<Mode, String> {
+    match word {
+        None | Some("live") => Ok(Mode::Live),
+        Some("install") => Ok(Mode::Install),
+        Some("rescue") => Ok(Mode::Rescue),
+        Some(other) => Err(format!("vmimage.mode={other}: is none of live, install and rescue")),
+    }
+}
+
+fn place(word: Option<&str>) -> Result<Place, String> {
+    let word = word.unwrap_or_default();
+    if word.starts_with("http://") || word.starts_with("https://") {
+        return Ok(Place::Folder(word.to_owned()));
+    }
+    // It becomes the name of a file.
+    let is_id = word.len() == 36 && word.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-');
+    match is_id {
+        true => Ok(Place::Disc(word.to_ascii_lowercase())),
+        false => Err(format!(
+            "vmimage.medium={word}: is neither the UUID of a medium nor the http:// or https:// address of its folder"
+        )),
+    }
+}
+
+fn digest(word: &str) -> Result<String, String> {
+    match word.len() == 64 && word.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        true => Ok(word.to_ascii_lowercase()),
+        false => Err(format!("vmimage.digest={word}: a SHA-256 has 64 hexadecimal digits")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ID: &str = "5b1c0a4e-9d2f-4e3b-8a76-0123456789ab";
+
+    fn parse(line: &str) -> Result<Words, String> {
+        Words::parse(&Kernels::parse(line))
+    }
+
+    #[test]
+    fn a_medium_is_a_disc_or_a_folder() {
+        let words = parse(&format!("quiet vmimage.medium={} vmimage.ram", ID.to_uppercase())).unwrap();
+        assert_eq!((words.mode, words.place), (Mode::Live, Place::Disc(ID.to_owned())));
+        assert!(words.is_in_memory && !words.is_lazy && words.digest.is_none());
+        let sum = "Ab".repeat(32);
+        let line =
+            format!("vmimage.mode=install vmimage.medium=http://a/b/ vmimage.digest={sum} vmimage.lazy");
+        let words = parse(&line).unwrap();
+        assert_eq!((words.mode, words.place), (Mode::Install, Place::Folder("http://a/b/".to_owned())));
+        assert_eq!((words.digest, words.is_lazy), (Some(sum.to_lowercase()), true));
+    }
+
+    #[test]
+    fn the_installer_gets_its_words_in_their_order() {
+        let line = format!(
+            "vmimage.mode=install vmimage.medium={ID} vmimage.install=install.toml vmimage.install.disk=smallest \
+             vmimage.install.hostname=\"my web\" vmimage.install.disk=/dev/sda vmimage.install.odd"
+        );
+        let words = parse(&line).unwrap();
+        assert_eq!(words.install.as_deref(), Some("install.toml"));
+        let keys: Vec<_> = words.install_keys.iter().map(|(key, value)| format!("{key}={value}")).collect();
+        assert_eq!(keys, ["disk=smallest", "hostname=my web", "disk=/dev/sda"]);
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_named() {
+        for line in [
+            "",
+            "vmimage.medium=",
+            "vmimage.medium=ftp://a/",
+            "vmimage.medium=../../etc/passwd",
+            &format!("vmimage.medium={ID}0"),
+            &format!("vmimage.medium={ID} vmimage.mode=lively"),
+            &format!("vmimage.medium={ID} vmimage.digest=abc"),
+        ] {
+            let error = parse(line).unwrap_err();
+            assert!(error.starts_with("vmimage."), "{error}");
+        }
+    }
+}
