@@ -5,7 +5,7 @@
 //! vmimage.ram  vmimage.lazy             vmimage.install=URL|PATH     vmimage.install.KEY=VALUE
 //! ```
 
-use crate::init::words::Words as Kernels;
+use crate::init::words::{MODE, Words as Kernels};
 
 /// The folder of a medium, on a disc.
 pub(crate) const FOLDER: &str = "vmimage";
@@ -58,7 +58,7 @@ impl Words {
         let is_set = |name: &str| words.all().any(|word| word == name);
         let keys = words.all().filter_map(|word| word.strip_prefix(KEY)?.split_once('='));
         Ok(Self {
-            mode: mode(words.value("vmimage.mode"))?,
+            mode: mode(words.value(MODE))?,
             place: place(words.value("vmimage.medium"))?,
             digest: words.value("vmimage.digest").map(digest).transpose()?,
             is_in_memory: is_set("vmimage.ram"),
@@ -72,10 +72,14 @@ impl Words {
 
 fn mode(word: Option<&str>) -> Result<Mode, String> {
     match word {
-        None | Some("live") => Ok(Mode::Live),
+        Some("live") => Ok(Mode::Live),
         Some("install") => Ok(Mode::Install),
         Some("rescue") => Ok(Mode::Rescue),
-        Some(other) => Err(format!("vmimage.mode={other}: is none of live, install and rescue")),
+        // What runs in a live system has to know by this word that it is one.
+        other => {
+            let word = other.unwrap_or_default();
+            Err(format!("vmimage.mode={word}: is none of live, install and rescue"))
+        }
     }
 }
 
@@ -113,7 +117,9 @@ mod tests {
 
     #[test]
     fn a_medium_is_a_disc_or_a_folder() {
-        let words = parse(&format!("quiet vmimage.medium={} vmimage.ram", ID.to_uppercase())).unwrap();
+        let words =
+            parse(&format!("quiet vmimage.mode=live vmimage.medium={} vmimage.ram", ID.to_uppercase()))
+                .unwrap();
         assert_eq!((words.mode, words.place), (Mode::Live, Place::Disc(ID.to_owned())));
         assert!(words.is_in_memory && !words.is_lazy && words.digest.is_none());
         let sum = "Ab".repeat(32);
@@ -140,12 +146,13 @@ mod tests {
     fn what_makes_no_sense_is_named() {
         for line in [
             "",
-            "vmimage.medium=",
-            "vmimage.medium=ftp://a/",
-            "vmimage.medium=../../etc/passwd",
-            &format!("vmimage.medium={ID}0"),
+            "vmimage.mode=live",
+            "vmimage.mode=live vmimage.medium=ftp://a/",
+            "vmimage.mode=live vmimage.medium=../../etc/passwd",
+            &format!("vmimage.mode=live vmimage.medium={ID}0"),
             &format!("vmimage.medium={ID} vmimage.mode=lively"),
-            &format!("vmimage.medium={ID} vmimage.digest=abc"),
+            &format!("vmimage.medium={ID}"),
+            &format!("vmimage.mode=live vmimage.medium={ID} vmimage.digest=abc"),
         ] {
             let error = parse(line).unwrap_err();
             assert!(error.starts_with("vmimage."), "{error}");

@@ -9,6 +9,6 @@ use super::{After, Medium};
 /// # Errors
 /// Why the machine is not installed: one line, and a hint.
 pub(crate) fn run(medium: &mut Medium, words: &Words, consoles: &Consoles) -> Result<After, String> {
-    let _ = (medium, words, consoles);
+    let _ = (medium.small("install.toml", 1 << 20)?, words, consoles);
     Err("this medium cannot install yet".to_owned())
 }
