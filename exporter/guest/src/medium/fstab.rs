@@ -1,5 +1,10 @@
 //! `/etc/fstab` (fstab(5)): what a system mounts, and which of it a live system must not.
 
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::grow::device::in_file;
+
 /// A line that mounts something.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Entry {
@@ -49,6 +54,20 @@ pub(super) fn without_disks(text: &str) -> String {
     text.lines().map(keep).collect()
 }
 
+/// A directory in a tree, made if it is missing. No link may lead out of there.
+pub(super) fn inside(root: &Path, at: &str) -> Result<PathBuf, String> {
+    let mut path = root.to_owned();
+    for part in at.split('/').filter(|part| !part.is_empty() && *part != ".") {
+        path.push(part);
+        let is_link = fs::symlink_metadata(&path).is_ok_and(|it| it.is_symlink());
+        if part == ".." || is_link {
+            return Err(format!("{at} is reached by a link"));
+        }
+    }
+    fs::create_dir_all(&path).map_err(in_file(&path))?;
+    Ok(path)
+}
+
 /// Blanks and backslashes are octal.
 fn unescape(field: &str) -> String {
     ["\\040", "\\011", "\\012", "\\134"]
@@ -59,6 +78,8 @@ fn unescape(field: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::symlink;
+
     use super::*;
 
     const FSTAB: &str = "# written by vmimage\n/dev/root / ext4 errors=remount-ro 0 1\nUUID=AB-CD /boot/efi vfat umask=0077 0 1\n\
@@ -86,5 +107,16 @@ mod tests {
         assert!(live.contains("# not in a live system: UUID=AB-CD /boot/efi vfat"));
         assert!(live.starts_with("# written by vmimage\n") && live.contains("\nbroken\n"));
         assert_eq!(without_disks(""), "");
+    }
+
+    #[test]
+    fn no_link_leads_out_of_the_tree() {
+        let root = tempfile::tempdir().unwrap();
+        symlink("/etc", root.path().join("link")).unwrap();
+        assert_eq!(inside(root.path(), "/a/./b"), Ok(root.path().join("a/b")));
+        for at in ["/link", "/link/x", "/a/../../x"] {
+            assert!(inside(root.path(), at).is_err(), "{at}");
+        }
+        assert!(!Path::new("/etc/x").exists());
     }
 }

@@ -103,6 +103,7 @@ impl Host {
         let mut host = Self { modprobe, ..Self::more() };
         host.modules.load_asked();
         host.devices.load(&mut host.modules);
+        follow();
         // A screen may have come with its driver.
         host.consoles = Consoles::open();
         host
@@ -120,6 +121,13 @@ impl Host {
             self.modules.load(&alias);
         }
     }
+}
+
+/// Load what devices want that come later, whatever else is done: a keyboard is plugged in where a question is read.
+fn follow() {
+    let (devices, mut modules) = (Devices::listen(), Modules::read());
+    devices.load(&mut modules);
+    devices.follow(move |device| device.modalias.iter().for_each(|alias| modules.load(alias)));
 }
 
 /// The program.
@@ -159,7 +167,7 @@ fn run(arguments: &[OsString]) -> ExitCode {
 fn boot(kernels: &Kernels, host: &mut Host, arguments: &[OsString]) -> Result<Action, String> {
     let words = Words::parse(kernels)?;
     let reached = open::reach(&words, kernels, host);
-    let medium = reached.and_then(|online| Ok((open::open(&words)?, online)));
+    let medium = reached.and_then(|online| Ok((open::open(&words, open::TRIES)?, online)));
     let (mut medium, online) = match (words.mode, medium) {
         // A rescue needs nothing of the medium.
         (Mode::Rescue, Err(error)) => {
@@ -220,9 +228,7 @@ fn outcome(status: ExitStatus) -> Result<After, String> {
 /// As the installer.
 fn run_installer() -> ExitCode {
     let consoles = Consoles::open();
-    let installed = Words::parse(&Kernels::read())
-        .and_then(|words| install::run(&mut open::open(&words)?, &words, &consoles));
-    match installed {
+    match Words::parse(&Kernels::read()).and_then(|words| start_installer(&words, &consoles)) {
         Ok(After::Restart) => ExitCode::SUCCESS,
         Ok(After::PowerOff) => POWER_OFF.into(),
         Ok(After::Shell) => SHELL.into(),
@@ -233,15 +239,22 @@ fn run_installer() -> ExitCode {
     }
 }
 
+fn start_installer(words: &Words, consoles: &Consoles) -> Result<After, String> {
+    if words.installs_from_afar() {
+        open::require_network(words, &Kernels::read())?;
+    }
+    install::run(&mut open::open(words, 1)?, words, consoles)
+}
+
 /// Say what is wrong, and wait for somebody who has read it; a machine that is told how long (`panic=`) waits no longer.
 fn give_up(error: &str, kernels: &Kernels, consoles: &Consoles) -> Action {
-    consoles.say(format_args!("the machine does not start: {error}"));
+    consoles.say(error);
     match seconds(kernels) {
         Some(seconds) => {
             consoles.say(format_args!("it restarts in {seconds} seconds (panic=)"));
             thread::sleep(Duration::from_secs(seconds));
         }
-        None => drop(consoles.ask("Enter restarts it:").inspect_err(|_| park())),
+        None => drop(consoles.ask("Enter restarts the machine:").inspect_err(|_| park())),
     }
     Action::Restart
 }

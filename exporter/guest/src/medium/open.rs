@@ -1,6 +1,8 @@
 //! From the words to the medium: a disc that is mounted, or a folder on a web server that is asked.
 
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
@@ -10,7 +12,11 @@ use super::network::{self, Online};
 use super::words::{FOLDER, Place, Words};
 use super::{Host, Medium, disc};
 use crate::init::words::Words as Kernels;
-use crate::update::source::{open_folder, open_web};
+use crate::update::source::{Source, open_folder, open_web};
+
+/// How often a server is asked at first, and how long it is waited between.
+pub(super) const TRIES: u32 = 6;
+const PAUSE: Duration = Duration::from_secs(5);
 
 /// Have the medium within reach. Returns how the network came up, where it is needed.
 pub(super) fn reach(words: &Words, kernels: &Kernels, host: &mut Host) -> Result<Option<Online>, String> {
@@ -20,13 +26,22 @@ pub(super) fn reach(words: &Words, kernels: &Kernels, host: &mut Host) -> Result
     }
 }
 
-/// Open the medium that is within reach.
-pub(super) fn open(words: &Words) -> Result<Medium, String> {
+/// Have the network, for what is asked of others than the medium. A medium that came over the network has brought it.
+pub(super) fn require_network(words: &Words, kernels: &Kernels) -> Result<(), String> {
+    match &words.place {
+        Place::Disc(_) => network::start(kernels, &mut Host::more()).map(drop),
+        Place::Folder(_) => Ok(()),
+    }
+}
+
+/// Open the medium that is within reach. A server that does not answer is asked so many times: a switch may have let the
+/// card talk to it only now.
+pub(super) fn open(words: &Words, tries: u32) -> Result<Medium, String> {
     let (mut files, disk) = match &words.place {
         Place::Disc(_) => (open_folder(&folder()), Some(disc::disk()?)),
         Place::Folder(url) => (open_web(url)?, None),
     };
-    let text = files.small(NAME, MAX_LEN)?.ok_or_else(|| absent(words))?;
+    let text = read(&mut *files, tries)?.ok_or_else(|| absent(words))?;
     check(&text, words.digest.as_deref())?;
     let manifest = Manifest::parse(&text)?;
     match &words.place {
@@ -34,6 +49,16 @@ pub(super) fn open(words: &Words) -> Result<Medium, String> {
             Err(format!("{NAME} is of the medium {}, and not of {id}", manifest.id))
         }
         _ => Ok(Medium { manifest, files, disk }),
+    }
+}
+
+fn read(files: &mut dyn Source, mut tries: u32) -> Result<Option<Vec<u8>>, String> {
+    loop {
+        tries = tries.saturating_sub(1);
+        match files.small(NAME, MAX_LEN) {
+            Err(_) if tries > 0 => thread::sleep(PAUSE),
+            read => return read,
+        }
     }
 }
 
@@ -82,21 +107,21 @@ mod tests {
             "/medium.json" => request.file(TEXT.as_bytes(), stream),
             _ => request.file(b"abc", stream),
         });
-        let mut medium = open(&words(&server, None)).unwrap();
+        let mut medium = open(&words(&server, None), 1).unwrap();
         assert_eq!((&*medium.manifest.name, &medium.disk), ("web", &None));
         let mut read = Vec::new();
         std::io::Read::read_to_end(&mut medium.open("root.erofs", 1..3).unwrap(), &mut read).unwrap();
         assert_eq!(read, b"bc");
         let right = hexadecimal(&Sha256::digest(TEXT));
-        assert!(open(&words(&server, Some(&right))).is_ok());
-        let error = open(&words(&server, Some(&"0".repeat(64)))).err().unwrap();
+        assert!(open(&words(&server, Some(&right)), 1).is_ok());
+        let error = open(&words(&server, Some(&"0".repeat(64))), 1).err().unwrap();
         assert!(error.contains(&right) && error.contains("hint: the folder is of another build"), "{error}");
     }
 
     #[test]
     fn a_folder_that_is_none_is_named() {
         let server = Server::new(|_, stream| stream.answer("404 Not Found", "", b""));
-        let error = open(&words(&server, None)).err().unwrap();
+        let error = open(&words(&server, None), 1).err().unwrap();
         assert!(error.starts_with(&server.url) && error.contains("has no medium.json"), "{error}");
     }
 }

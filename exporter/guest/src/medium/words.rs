@@ -57,7 +57,7 @@ impl Words {
     pub(crate) fn parse(words: &Kernels) -> Result<Self, String> {
         let is_set = |name: &str| words.all().any(|word| word == name);
         let keys = words.all().filter_map(|word| word.strip_prefix(KEY)?.split_once('='));
-        Ok(Self {
+        let found = Self {
             mode: mode(words.value(MODE))?,
             place: place(words.value("vmimage.medium"))?,
             digest: words.value("vmimage.digest").map(digest).transpose()?,
@@ -66,7 +66,27 @@ impl Words {
             install: words.value("vmimage.install").map(str::to_owned),
             install_keys: keys.map(|(key, value)| (key.to_owned(), value.to_owned())).collect(),
             init: words.value("init").map(str::to_owned),
-        })
+        };
+        found.check().map(|()| found)
+    }
+
+    /// What excludes each other.
+    fn check(&self) -> Result<(), String> {
+        match (&self.place, self.is_lazy, self.is_in_memory) {
+            (_, true, true) => Err("vmimage.ram and vmimage.lazy exclude each other".to_owned()),
+            (Place::Disc(_), true, _) => {
+                Err("vmimage.lazy is for a medium on a web server: a disc is read as it is needed anyway"
+                    .to_owned())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether the installer needs the network for what the command line tells it.
+    pub(crate) fn installs_from_afar(&self) -> bool {
+        let is_url = |text: &str| text.starts_with("http://") || text.starts_with("https://");
+        self.install.as_deref().is_some_and(is_url)
+            || self.install_keys.iter().any(|(key, _)| key == "source")
     }
 }
 
@@ -140,6 +160,12 @@ mod tests {
         assert_eq!(words.install.as_deref(), Some("install.toml"));
         let keys: Vec<_> = words.install_keys.iter().map(|(key, value)| format!("{key}={value}")).collect();
         assert_eq!(keys, ["disk=smallest", "hostname=my web", "disk=/dev/sda"]);
+        assert!(!words.installs_from_afar());
+        let medium = format!("vmimage.mode=install vmimage.medium={ID}");
+        for more in ["vmimage.install=https://a/install.toml", "vmimage.install.source=registry.example/web"]
+        {
+            assert!(parse(&format!("{medium} {more}")).unwrap().installs_from_afar(), "{more}");
+        }
     }
 
     #[test]
@@ -152,6 +178,8 @@ mod tests {
             &format!("vmimage.mode=live vmimage.medium={ID}0"),
             &format!("vmimage.medium={ID} vmimage.mode=lively"),
             &format!("vmimage.medium={ID}"),
+            &format!("vmimage.mode=live vmimage.medium={ID} vmimage.lazy"),
+            "vmimage.mode=live vmimage.medium=http://a/ vmimage.lazy vmimage.ram",
             &format!("vmimage.mode=live vmimage.medium={ID} vmimage.digest=abc"),
         ] {
             let error = parse(line).unwrap_err();

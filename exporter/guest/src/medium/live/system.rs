@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::mount::{MountFlags, UnmountFlags, mount as mount_device, unmount};
 
-use super::super::fstab::{self, Entry};
+use super::super::fstab::{self, Entry, inside};
 use super::root::Root;
 use crate::early::overlay::{look_like, mount_overlay};
 use crate::grow::device::{Device, in_file};
@@ -33,7 +33,7 @@ pub(super) fn mount(root: &Root, modules: &mut Modules) -> Result<(), String> {
     let text = fs::read_to_string(&table).unwrap_or_default();
     // Those that lie in others behind them.
     for (number, (entry, device)) in of_the_disk(&fstab::parse(&text), root).iter().enumerate() {
-        let at = Path::new(SYSROOT).join(entry.at.trim_start_matches('/'));
+        let at = inside(Path::new(SYSROOT), &entry.at)?;
         let kind = Superblock::read(device).map_or(&*entry.kind, |known| known.kind);
         // A system that lacks a part of itself is none.
         cover(number + 1, device, kind, &at, modules)?;

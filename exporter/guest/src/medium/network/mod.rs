@@ -14,6 +14,8 @@ use std::sync::mpsc::{Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::system::sethostname;
+
 use super::Host;
 use super::console::Consoles;
 use crate::init::dhcp::{Client, Lease};
@@ -58,6 +60,8 @@ pub(super) fn start(words: &Words, host: &mut Host) -> Result<Online, String> {
     let asked = Asked::parse(words)?;
     PROTOCOLS.iter().for_each(|name| host.modules.load(name));
     let _ = up("lo");
+    // The kernel's "(none)" is nothing to be called by.
+    let _ = sethostname(b"");
     let (sender, leases) = channel();
     let (start, mut stages) = (Instant::now(), BTreeMap::new());
     while start.elapsed() < PATIENCE {

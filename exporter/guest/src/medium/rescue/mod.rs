@@ -63,6 +63,7 @@ pub(super) fn run(medium: Option<&mut Medium>, kernels: &Kernels, host: &mut Hos
         false => go_online(kernels),
     }
     serve(&host.consoles);
+    tree::release();
     Ok(())
 }
 
