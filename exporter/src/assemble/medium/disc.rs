@@ -22,16 +22,14 @@ const ESP_UNIT: u64 = 64 << 10;
 /// If no firmware that is asked for could start it.
 pub(super) fn plan(machine: &Machine<'_>, started: &Started, disk: &DiskLayout) -> Result<Disc> {
     let medium = &machine.spec.medium;
-    let (has_live, has_install) = (medium.has(Mode::Live), medium.has(Mode::Install));
     let boot = boot(machine, started)?;
     let [raw, index] = ["disk.raw", "disk.index"].map(path);
     let mut entries = small_files(machine, started, disk)?;
     entries.push(entry(path(boot::medium::KERNEL), Contents::of_file(&started.kernel)));
     entries.push(entry(path(boot::medium::INITRAMFS), joined(&started.initramfs)));
-    if has_live || has_install {
+    // Live mode reads the index, too, where it copies the root.
+    if medium.has(Mode::Live) || medium.has(Mode::Install) {
         entries.push(entry(raw.clone(), hole(disk.size)));
-    }
-    if has_install {
         entries.push(entry(index.clone(), hole(index_len(disk.size))));
     }
     let volume = Volume { name: machine.name(), id: machine.seed.uuid("medium volume"), time: machine.time };
