@@ -756,13 +756,12 @@ fn a_medium_is_read_and_to_other_formats_the_table_says_nothing() {
         let config = Config::parse(FILE, &format!("{head}{table}")).unwrap();
         assert_eq!(config.mounts(), [["install.toml"]]);
         let file = Configuration { config, ..Configuration::default() };
-        let none: [(&str, &str); 0] = [];
-        let request = Request::new(&[], none.into_iter()).unwrap().over(&BTreeMap::new(), &file).unwrap();
+        let request = Request::new(&[], std::iter::empty()).unwrap().over(&BTreeMap::new(), &file).unwrap();
         let disk = request.disk;
         assert_eq!(disk.spec.medium.timeout == 0, is_read, "{head}");
         assert_eq!((disk.install.media, disk.install.full_kernel), (is_read, is_read), "{head}");
     }
-    for (text, at, message) in [
+    are_wrong(&[
         ("[medium]\nmodes = [\"try\"]", "2:10", "medium.modes is \"try\": one of live, install, rescue"),
         ("format = \"iso\"\n[medium]\nmodes = []", "3:9", "medium.modes: is empty"),
         ("format = \"iso\"\nloader = \"systemd-boot\"", "2:10", "loader: iso has a menu of GRUB's"),
@@ -772,10 +771,7 @@ fn a_medium_is_read_and_to_other_formats_the_table_says_nothing() {
             "medium.install: tells the installer",
         ),
         ("profile = \"data\"\n[medium]\ntimeout = 1", "2:2", "medium is for machines: profile is data"),
-    ] {
-        let problems = Config::parse(FILE, text).unwrap_err().to_string();
-        assert!(problems.contains(&format!("{at}: {message}")), "{problems}");
-    }
+    ]);
 }
 
 #[test]
