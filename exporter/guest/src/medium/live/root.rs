@@ -55,7 +55,7 @@ pub(super) fn find(
 /// The partition of the disk that is a file on the disc.
 fn of_disk(medium: &Medium, partition: &Partition, words: &Words, host: &mut Host) -> Result<Root, String> {
     let disk = medium.manifest.disk.clone().ok_or("medium.json: the root is in a disk that is not there")?;
-    if !matches!(words.place, Place::Disc(_)) || disk.packed {
+    if matches!(words.place, Place::Folder(_)) || disk.packed {
         return Err("medium.json: the root is in a disk that cannot be mounted".to_owned());
     }
     let whole = loop_device::attach(&open::folder().join(&disk.file), disk.sector_size, &mut host.modules)?;
