@@ -26,6 +26,7 @@ pub mod rauc;
 mod raw;
 mod reflink;
 pub mod sparse;
+mod spill;
 mod temporary;
 #[cfg(test)]
 mod tests;
