@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::OFlags;
+use rustix::termios::{QueueSelector, tcflush};
 
 /// The terminals that are the console, those that come last on the command line last.
 const ACTIVE: &str = "/sys/class/tty/console/active";
@@ -60,6 +61,8 @@ impl Consoles {
     /// # Errors
     /// If there is none that could be asked.
     pub(crate) fn ask(&self, question: impl Display) -> Result<String, String> {
+        // What was typed before was no answer to this.
+        self.0.iter().for_each(Console::forget_input);
         self.write(&format!("vmimage: {question} "));
         let mut open: Vec<&Console> = self.0.iter().collect();
         while !open.is_empty() {
@@ -79,6 +82,11 @@ impl Consoles {
 }
 
 impl Console {
+    /// What was typed and not read yet.
+    pub(super) fn forget_input(&self) {
+        let _ = tcflush(&self.file, QueueSelector::IFlush);
+    }
+
     pub(super) fn open(path: PathBuf) -> Option<Self> {
         // It is nobody's terminal thereby.
         let flags = OFlags::NOCTTY.bits().cast_signed();

@@ -10,6 +10,7 @@
 //!
 //! What goes wrong is one line on every console, and what can be done about it.
 
+mod checked;
 mod console;
 mod disc;
 mod disks;

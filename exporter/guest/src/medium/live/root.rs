@@ -1,10 +1,12 @@
 //! The root of the live system, as a block device.
 
-use std::fs;
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use rustix::mount::{UnmountFlags, unmount};
 
+use super::super::checked::{self, Checked};
 use super::super::lazy::{self, Remote};
 use super::super::manifest::{Partition, Root as Said};
 use super::super::network::Online;
@@ -53,7 +55,12 @@ pub(super) fn find(
 }
 
 /// The partition of the disk that is a file on the disc.
-fn of_disk(medium: &Medium, partition: &Partition, words: &Words, host: &mut Host) -> Result<Root, String> {
+fn of_disk(
+    medium: &mut Medium,
+    partition: &Partition,
+    words: &Words,
+    host: &mut Host,
+) -> Result<Root, String> {
     let disk = medium.manifest.disk.clone().ok_or("medium.json: the root is in a disk that is not there")?;
     if matches!(words.place, Place::Folder(_)) || disk.packed {
         return Err("medium.json: the root is in a disk that cannot be mounted".to_owned());
@@ -64,14 +71,26 @@ fn of_disk(medium: &Medium, partition: &Partition, words: &Words, host: &mut Hos
     if !words.is_in_memory {
         return Ok(Root { device: found.path, kind, disk: Some(whole), is_lazy: false });
     }
-    let from = fs::File::open(&found.path).map_err(in_file(&found.path))?;
-    let (copy, _) = memory::copy(from, found.size()?, &host.consoles)?;
+    let len = found.size()?;
+    let start = found.partition()?.map_or(0, |partition| partition.start);
+    let part = start..start.saturating_add(len);
+    let from: Box<dyn Read> = match checked::entries(&part) {
+        Some(entries) => {
+            Box::new(Checked::new(open_file(&found.path)?, medium.open(&disk.index, entries)?, part))
+        }
+        None => Box::new(open_file(&found.path)?),
+    };
+    let (copy, _) = memory::copy(from, len, &host.consoles)?;
     loop_device::detach(&whole)?;
     let device = loop_device::attach(&copy, disk.sector_size, &mut host.modules)?;
     // What is still open of it goes with this program.
     unmount(disc::AT, UnmountFlags::DETACH).map_err(in_file(Path::new(disc::AT)))?;
     host.consoles.say("the medium may be taken out");
     Ok(Root { device, kind, disk: None, is_lazy: false })
+}
+
+fn open_file(path: &Path) -> Result<File, String> {
+    File::open(path).map_err(in_file(path))
 }
 
 /// A file of the medium, copied while it is checked.

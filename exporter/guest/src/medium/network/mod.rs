@@ -10,6 +10,7 @@ mod words;
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::net::IpAddr;
 use std::sync::mpsc::{Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -41,7 +42,9 @@ pub(super) struct Online {
     /// The address of its hardware.
     pub(super) mac: String,
     link: Link,
-    /// `None`: it has the address of the command line.
+    /// With the length of its prefix.
+    address: (IpAddr, u8),
+    /// `None`: the address is the command line's.
     lease: Option<Lease>,
 }
 
@@ -99,7 +102,7 @@ fn look(asked: &Asked, stages: &mut BTreeMap<String, Stage>, sender: &Sender<Onl
                     None => Ok(()),
                 });
                 if given.is_ok() {
-                    return Some(Online { card, mac, link, lease: None });
+                    return Some(Online { card, mac, link, address: (address, prefix), lease: None });
                 }
             }
         }
@@ -112,7 +115,8 @@ fn ask(card: String, mac: String, link: Link, sender: Sender<Online>) {
     thread::spawn(move || {
         let lease = Client::new(&card, &mac).map(|client| client.acquire());
         if let Ok(lease) = lease {
-            let _ = sender.send(Online { card, mac, link, lease: Some(lease) });
+            let address = (lease.address.into(), lease.prefix);
+            let _ = sender.send(Online { card, mac, link, address, lease: Some(lease) });
         }
     });
 }
@@ -160,9 +164,8 @@ impl Online {
     /// Leave the card as if nobody had used it: what configures the network of the live system takes no card that somebody else has
     /// configured.
     pub(super) fn forget(&self) {
-        if let Some(lease) = &self.lease {
-            let _ = self.link.remove_address(lease.address, lease.prefix);
-        }
+        let (address, prefix) = self.address;
+        let _ = self.link.remove_address(address, prefix);
         let _ = self.link.down();
     }
 }

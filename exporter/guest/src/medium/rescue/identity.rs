@@ -3,12 +3,11 @@
 use std::io::Read;
 
 use super::super::Medium;
+use super::super::checked::{BLOCK, ENTRY};
 use super::super::manifest::Disk;
 use crate::grow::table;
 
-/// Bytes of a block, and of what the index says of each: its SHA-256, and the length of its frame.
-const BLOCK: u64 = 64 << 10;
-const ENTRY: u64 = 36;
+/// Where the index says how long a frame is.
 const LEN_AT: usize = 32;
 /// What a frame may have beyond the block.
 const FRAME_MAX: u32 = (64 << 10) + 1024;

@@ -186,6 +186,7 @@ fn after(status: &ExitStatus) -> After {
 /// Whether who has left changes their mind. Its terminal was hung up with the shell, and is opened anew.
 fn stays(path: &Path) -> bool {
     let Some(console) = Console::open(PathBuf::from(path)) else { return false };
+    console.forget_input();
     let _ = writeln!(&console.file, "vmimage: the machine restarts in {SECONDS} seconds; Enter stays");
     let mut polled = [PollFd::new(&console.file, PollFlags::IN)];
     let patience = Timespec { tv_sec: SECONDS.into(), tv_nsec: 0 };
