@@ -250,7 +250,7 @@ fn check_make(word: &str) -> Result<(), String> {
 fn check_paths(words: &[String]) -> Result<(), String> {
     let is_ours = |word: &&String| {
         let folder = word.split_once('/').map_or("", |(folder, _)| folder);
-        ["agent", "docs", "exporter", "frontend", "fuzz", "llb", "testdata"].contains(&folder)
+        ["agent", "dhcp-message", "docs", "exporter", "frontend", "fuzz", "llb", "testdata"].contains(&folder)
     };
     let missing = words.iter().filter(is_ours).find(|word| !root().join(word).exists());
     missing.map_or(Ok(()), |path| Err(format!("{path} is not in the repository")))
