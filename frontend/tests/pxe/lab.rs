@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read};
+use std::os::fd::AsFd;
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -102,7 +103,7 @@ impl Host {
         let namespace = File::open(format!("/run/netns/{}", self.name)).unwrap();
         thread::scope(|scope| {
             let thread = scope.spawn(|| {
-                move_into_link_name_space((&namespace).into(), Some(LinkNameSpaceType::Network)).unwrap();
+                move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network)).unwrap();
                 act()
             });
             thread.join().unwrap()
