@@ -1,16 +1,20 @@
 //! A client that boots, as far as DHCP goes.
 
 use std::net::UdpSocket;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use dhcp_message::{Header, MessageType, Options, REQUEST, Writer, option};
 use socket2::{Domain, Socket, Type};
 
 use super::lab::Host;
 
+/// The number of a request.
+pub(super) const XID: u32 = 0x1234_5678;
+
 /// What was answered.
 #[derive(Debug, PartialEq)]
 pub(super) struct Reply {
+    pub(super) xid: u32,
     pub(super) kind: u8,
     pub(super) server: [u8; 4],
     /// The address that the client is given.
@@ -22,7 +26,7 @@ pub(super) struct Reply {
 /// Who looks for something to boot: an option 60, and the number of an architecture.
 pub(super) fn discover(class: &str, architecture: u16) -> Vec<u8> {
     let mut header = Header::new(REQUEST);
-    header.xid = 0x1234_5678.into();
+    header.xid = XID.into();
     header.chaddr[..6].copy_from_slice(&[2, 0, 0, 0, 0, 9]);
     // The answer may go to everybody: there is no address yet.
     header.flags = dhcp_message::BROADCAST.into();
@@ -43,40 +47,31 @@ impl Client {
             socket.bind_device(Some(b"eth0")).unwrap();
             socket.set_broadcast(true).unwrap();
             socket.bind(&"0.0.0.0:68".parse::<std::net::SocketAddr>().unwrap().into()).unwrap();
+            socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
             socket.into()
         }))
     }
 
-    /// Asks everybody; waits for so many answers.
-    pub(super) fn ask(&mut self, message: &[u8], port: u16, answers: usize) -> Vec<Reply> {
-        self.ask_at(message, &format!("255.255.255.255:{port}"), answers)
-    }
-
-    pub(super) fn ask_at(&mut self, message: &[u8], to: &str, answers: usize) -> Vec<Reply> {
+    /// Asks, and waits for so many answers.
+    pub(super) fn ask(&mut self, message: &[u8], to: &str, answers: usize) -> Vec<Reply> {
         self.0.send_to(message, to).unwrap();
-        (0..answers).map(|_| self.next(Duration::from_secs(30)).expect("an answer")).collect()
+        (0..answers).map(|_| self.next()).collect()
     }
 
-    /// Sends it, and hears nothing for so long.
-    pub(super) fn hears_nothing(&mut self, message: &[u8], to: &str, time: Duration) -> bool {
-        self.0.send_to(message, to).unwrap();
-        self.next(time).is_none()
+    /// Whether what comes first after two messages is the answer to the second: the one with another number.
+    pub(super) fn is_not_answered(&mut self, message: (&[u8], &str), then: (&[u8], &str)) -> bool {
+        let mut last = then.0.to_vec();
+        last[4..8].copy_from_slice(&(XID + 1).to_be_bytes());
+        self.0.send_to(message.0, message.1).unwrap();
+        self.0.send_to(&last, then.1).unwrap();
+        self.next().xid == XID + 1
     }
 
-    /// The next answer.
-    fn next(&mut self, time: Duration) -> Option<Reply> {
-        let until = Instant::now() + time;
+    fn next(&mut self) -> Reply {
         let mut buffer = [0; 2000];
-        loop {
-            let left = until.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
-            self.0.set_read_timeout(Some(left)).unwrap();
-            match self.0.recv(&mut buffer) {
-                Ok(len) => return Some(read(&buffer[..len])),
-                Err(_) if Instant::now() >= until => return None,
-                // That a port is closed.
-                Err(_) => {}
-            }
-        }
+        // An error is that a port is closed, and time is over at last.
+        let received = (0..9).find_map(|_| self.0.recv(&mut buffer).ok()).expect("an answer");
+        read(&buffer[..received])
     }
 }
 
@@ -85,6 +80,7 @@ fn read(message: &[u8]) -> Reply {
     let options = Options::read(rest).unwrap();
     let file = header.file.split(|byte| *byte == 0).next().unwrap();
     Reply {
+        xid: header.xid.get(),
         kind: options.message_type().unwrap() as u8,
         server: options.address(option::SERVER_ID).unwrap().octets(),
         address: header.yiaddr,

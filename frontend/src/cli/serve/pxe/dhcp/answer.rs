@@ -107,6 +107,11 @@ impl Responder {
         let server = request.options.address(option::SERVER_ID);
         let wanted = request.options.address(option::REQUESTED_ADDRESS);
         let own = Some(Ipv4Addr::from(request.header.ciaddr)).filter(|address| !address.is_unspecified());
+        if server.is_some_and(|server| server != self.site.address) {
+            // It has taken another server's offer.
+            leases.release(mac);
+            return None;
+        }
         match request.kind {
             MessageType::Discover => {
                 let Some(address) = leases.offer(mac, wanted, now) else {
@@ -114,16 +119,14 @@ impl Responder {
                 };
                 Some(self.give(request, MessageType::Offer, address, to))
             }
-            MessageType::Request if server.is_some_and(|server| server != self.site.address) => {
-                leases.release(mac);
-                None
-            }
             MessageType::Request => {
                 let address = wanted.or(own)?;
-                match leases.take(mac, address, now) {
-                    true => Some(self.give(request, MessageType::Ack, address, to)),
-                    false => Some(self.refuse(request, address)),
+                if leases.take(mac, address, now) {
+                    return Some(self.give(request, MessageType::Ack, address, to));
                 }
+                // Of an address that is none of these another server may know more.
+                let is_ours = server.is_some() || leases.covers(address) || !self.site.reaches(address);
+                is_ours.then(|| self.refuse(request, address))
             }
             MessageType::Inform => {
                 let file = self.file(request);
@@ -383,7 +386,14 @@ mod tests {
         assert_eq!(options.message_type(), Some(MessageType::Ack));
         assert_eq!((header.yiaddr, header.siaddr), ([10, 9, 0, 100], [10, 9, 0, 1]));
         assert_eq!((options.get(60), options.get(175)), (None, Some(&[176, 1, 1][..])));
-        let (header, options, to) = ask(MessageType::Request, &[(50, &[10, 9, 0, 7])]).unwrap();
+        assert!(
+            ask(MessageType::Request, &[(50, &[10, 9, 0, 7])]).is_none(),
+            "another server may have given it"
+        );
+        let elsewhere = ask(MessageType::Request, &[(50, &[10, 8, 0, 7])]).unwrap();
+        assert_eq!(elsewhere.1.message_type(), Some(MessageType::Nak), "it is not of this network");
+        let (header, options, to) =
+            ask(MessageType::Request, &[(50, &[10, 9, 0, 7]), (54, &[10, 9, 0, 1])]).unwrap();
         assert_eq!((options.message_type(), header.yiaddr), (Some(MessageType::Nak), [0; 4]));
         assert_eq!((to.ip(), options.get(1)), (&Ipv4Addr::BROADCAST, None));
         assert!(

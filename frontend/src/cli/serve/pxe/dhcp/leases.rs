@@ -32,6 +32,11 @@ impl Leases {
         Self { range, held: HashMap::new(), taken: HashMap::new() }
     }
 
+    /// Whether an address is one of these.
+    pub(super) fn covers(&self, address: Ipv4Addr) -> bool {
+        self.range.contains(address)
+    }
+
     /// An address for a machine: the one it has, the one it asks for, or one that is free.
     pub(super) fn offer(&mut self, mac: Mac, wanted: Option<Ipv4Addr>, now: Instant) -> Option<Ipv4Addr> {
         self.forget(now);
