@@ -12,10 +12,10 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 use std::sync::Arc;
 
-use exporter::spec::Architecture;
+use exporter::spec::{Architecture, Mode};
 use rustix::fs::{AtFlags, Dir, FileType, Mode as Permissions, OFlags, openat, statat};
 
-use super::medium::{self, Medium, Mode};
+use super::medium::{self, Medium};
 use super::scripts;
 use crate::base::{Error, Result};
 

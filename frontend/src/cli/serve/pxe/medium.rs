@@ -16,31 +16,6 @@ const VERSION: u32 = 1;
 /// Bytes of a frame's length behind the digest of its block.
 const FRAME_LEN: std::ops::Range<usize> = 32..36;
 
-/// What a machine does that was started from a medium.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub(super) enum Mode {
-    /// Run the system without a disk
-    Live,
-    /// Write it to a disk
-    Install,
-    /// Repair the system that is on the disk
-    Rescue,
-}
-
-impl Mode {
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::Live => "live",
-            Self::Install => "install",
-            Self::Rescue => "rescue",
-        }
-    }
-
-    pub(super) fn by_name(name: &str) -> Option<Self> {
-        [Self::Live, Self::Install, Self::Rescue].into_iter().find(|mode| mode.name() == name)
-    }
-}
-
 /// The members that count here.
 #[derive(Debug, Deserialize)]
 pub(super) struct Medium {

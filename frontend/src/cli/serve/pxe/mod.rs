@@ -26,6 +26,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use exporter::spec::Mode;
 use tokio::runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinSet;
@@ -34,7 +36,6 @@ use crate::base::{Error, Result};
 use boot::Boot;
 use dhcp::{Port, Range, Responder};
 use folder::{Folder, Library};
-use medium::Mode;
 use network::Site;
 use told::Log;
 use visitors::Visitors;
@@ -59,7 +60,7 @@ pub(crate) struct Args {
     #[arg(short, long, value_name = "NAME")]
     interface: Option<String>,
     /// What machines do where nobody chooses in the menu [default: what the folder was built for]
-    #[arg(short, long)]
+    #[arg(short, long, value_parser = mode_parser())]
     mode: Option<Mode>,
     /// Be the DHCP server of a lab: give machines the addresses from A to B
     #[arg(long, value_name = "A-B", conflicts_with = "no_dhcp")]
@@ -85,6 +86,11 @@ Examples:
   sudo vmimage serve pxe web -l 10.9.0.1 --dhcp-range 10.9.0.100-10.9.0.200
                                                              a lab without a DHCP server
   sudo vmimage serve pxe web -l 10.9.0.1 --no-dhcp           TFTP and HTTP alone";
+
+fn mode_parser() -> impl TypedValueParser<Value = Mode> {
+    PossibleValuesParser::new(Mode::ALL.map(Mode::name))
+        .map(|name| scripts::by_name(&name).expect("clap let only known names in"))
+}
 
 /// Serves until a signal ends it.
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {

@@ -12,7 +12,7 @@
 
 use std::net::SocketAddrV4;
 
-use super::medium::Mode;
+use exporter::spec::Mode;
 
 /// What iPXE runs.
 pub(super) const IPXE: &str = "boot.ipxe";
@@ -50,7 +50,12 @@ pub(super) fn set(name: &str, text: &str, server: SocketAddrV4, mode: Option<Mod
 /// The mode that a script sets.
 pub(super) fn mode(name: &str, text: &str) -> Option<Mode> {
     let syntax = syntax(name)?;
-    Mode::by_name(text.lines().find_map(|line| line.strip_prefix(syntax.mode))?.trim())
+    by_name(text.lines().find_map(|line| line.strip_prefix(syntax.mode))?.trim())
+}
+
+/// The mode of this name.
+pub(super) fn by_name(name: &str) -> Option<Mode> {
+    Mode::ALL.into_iter().find(|mode| mode.name() == name)
 }
 
 /// The text with another value in the first line that begins so, if there is one.
