@@ -182,7 +182,7 @@ fn a_proxy_beside_a_dhcp_server_gives_boot_files_and_no_addresses() {
         server: [10, 9, 0, 1],
         address: [0; 4],
         next: [10, 9, 0, 1],
-        file: "shimx64.efi".to_owned(),
+        file: "netboot.efi".to_owned(),
     };
     assert_eq!(*from_us[0], expected);
     let offers = pxe.ask(&requests::discover("HTTPClient:Arch:00016:UNDI:003001", 16), EVERYBODY, 2);
@@ -195,7 +195,7 @@ fn a_proxy_beside_a_dhcp_server_gives_boot_files_and_no_addresses() {
 
 /// Those of `docs/netboot.md`.
 #[test]
-fn the_lines_for_dnsmasq_name_what_the_proxy_does() {
+fn the_lines_for_dnsmasq_name_the_files_of_a_folder() {
     let page = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/netboot.md")).unwrap();
     let (_, lines) = page.split_once("dnsmasq:\n\n```text\n").unwrap();
     let (lines, _) = lines.split_once("```").unwrap();

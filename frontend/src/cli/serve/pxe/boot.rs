@@ -87,6 +87,8 @@ pub(super) struct Boot {
     pub(super) files: BTreeSet<String>,
     /// Whether UEFI may start the UKI: at once, without a menu.
     pub(super) may_start_uki: bool,
+    /// Whether another server gives the addresses. GRUB looks for its files on that one (rhboot/grub2#56).
+    pub(super) is_proxy: bool,
 }
 
 impl Boot {
@@ -99,8 +101,8 @@ impl Boot {
         };
         let names: &[&str] = match firmware.kind {
             Kind::Bios => &["grub.pxe"],
-            Kind::Uefi => &[shim, grub, UKI],
-            Kind::UefiHttp => &[UKI, shim, grub],
+            Kind::Uefi if !self.is_proxy => &[shim, grub, UKI],
+            Kind::Uefi | Kind::UefiHttp => &[UKI, shim, grub],
             Kind::Ipxe => &[scripts::IPXE],
         };
         let mut names = names.iter().filter(|name| self.may_start_uki || **name != UKI);
@@ -122,6 +124,7 @@ pub(super) mod tests {
             architecture: Some(Architecture::X86_64),
             files: files.iter().map(|name| (*name).to_owned()).collect(),
             may_start_uki: true,
+            is_proxy: false,
         }
     }
 
@@ -154,6 +157,10 @@ pub(super) mod tests {
         assert_eq!(Boot { may_start_uki: false, ..boot(&ALL) }.file(http), shim);
         assert_eq!(boot(&["shimx64.efi"]).file(http), shim, "there is no UKI");
         let uefi = Firmware::by_number(7).unwrap();
+        let proxy = Boot { is_proxy: true, ..boot(&ALL) };
+        assert_eq!(proxy.file(uefi), Some(BootFile::Tftp("netboot.efi".to_owned())));
+        let signed = Boot { may_start_uki: false, ..proxy }.file(uefi);
+        assert_eq!(signed, Some(BootFile::Tftp("shimx64.efi".to_owned())));
         assert_eq!(
             boot(&["netboot.efi", "grubx64.efi"]).file(uefi),
             Some(BootFile::Tftp("grubx64.efi".to_owned()))

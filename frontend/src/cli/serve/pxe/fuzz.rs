@@ -63,5 +63,6 @@ fn boot() -> Boot {
         architecture: Some(Architecture::X86_64),
         files: files.into_iter().map(str::to_owned).collect(),
         may_start_uki: true,
+        is_proxy: false,
     }
 }

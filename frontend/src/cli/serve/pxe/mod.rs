@@ -71,7 +71,7 @@ pub(crate) struct Args {
     /// The port of the HTTP server
     #[arg(long, value_name = "PORT", default_value_t = 8080, value_parser = clap::value_parser!(u16).range(1..))]
     http_port: u16,
-    /// UEFI HTTP boot starts the signed shim, not netboot.efi, which no firmware with Secure Boot starts
+    /// UEFI starts the signed shim and never netboot.efi, which no firmware with Secure Boot starts
     #[arg(long)]
     secure_boot: bool,
     /// Say each request as a line of JSON
@@ -167,6 +167,7 @@ impl Server<'_> {
             files: library.names(),
             // Its mode is in its own command line, and its signature is nobody's.
             may_start_uki: !args.secure_boot && folder.is_default(args.mode),
+            is_proxy: range.is_none(),
         };
         let responder = Arc::new(Responder::new(site.clone(), boot, range));
         let bind =
