@@ -318,13 +318,14 @@ pub(super) const SERVE_TFTP: Target = Target {
     seeds: || {
         [
             &b"\0\x01/grub.pxe\0octet\0tsize\x000\0blksize\x001468\0windowsize\x0016\0timeout\x002\0"[..],
-            b"\0\x02a\0octet\0",
+            b"\0\x01netboot.efi\0octet\0",
         ]
         .map(<[u8]>::to_vec)
         .to_vec()
     },
     words: &[
         b"\0\x01",
+        b"\0\x02",
         b"octet\0",
         b"netascii\0",
         b"../",
