@@ -21,6 +21,7 @@ mod previous_args;
 mod push;
 mod registry;
 mod run;
+pub(crate) mod serve;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -58,6 +59,8 @@ Examples:
                                      how much an update from one to the other moves
   vmimage push web.qcow2 registry.example/web:v1
                                      put it into a registry, for KubeVirt
+  sudo vmimage serve pxe web --listen 10.9.0.1
+                                     start machines over the network from a folder
   vmimage install                    teach docker --output type=vmdisk,dest=web.qcow2";
 
 /// Parses the command line, does what it asks and prints what went wrong.

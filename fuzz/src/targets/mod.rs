@@ -48,6 +48,8 @@ pub const ALL: &[&Target] = &[
     &wire::AGENT,
     &archives::AGENT_TREE,
     &wire::DHCP,
+    &wire::SERVE_DHCP,
+    &wire::SERVE_TFTP,
     &wire::NETLINK,
     &wire::NAMES,
     &wire::UPDATE_SERVER,
