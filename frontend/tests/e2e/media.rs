@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
+use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -167,4 +168,26 @@ pub(crate) fn boots_alone(base: &str, firmware: Firmware, bus: Bus, disk: &Path,
     let report = Rack::new(firmware, folder).drive(bus, disk).online().reports();
     check_installed(base, firmware, &report, disk, folder);
     report
+}
+
+/// A machine's report with these facts among those that every good one has.
+fn reported(facts: &str) -> Report {
+    let usual = "failed=|app=version one|hostname=web|writable=yes|address=10.0.2.15/24|firmware=bios|end=end|token=t";
+    let lines = usual.split('|').chain(facts.split('|')).map(|fact| format!("[ 1.0] report:{fact}\r\n"));
+    Report::read(lines.collect(), "t")
+}
+
+#[test]
+fn machines_of_media_and_of_disks_are_told_apart() {
+    let live = reported("root=overlay|cmdline=quiet vmimage.mode=live vmimage.medium=7e");
+    let installed = reported("root=ext4|cmdline=root=UUID=7e ro");
+    let is_live = |report: &Report, network: &str| {
+        std::panic::catch_unwind(AssertUnwindSafe(|| check_live(ALPINE, Firmware::Bios, report, network)))
+            .is_ok()
+    };
+    let is_installed =
+        |report: &Report| std::panic::catch_unwind(AssertUnwindSafe(|| is_from_disk(report))).is_ok();
+    assert_eq!([is_live(&live, "10.0.2."), is_live(&installed, "10.0.2.")], [true, false]);
+    assert_eq!([is_installed(&live), is_installed(&installed)], [false, true]);
+    assert!(!is_live(&live, "10.77.0."), "it is in another network");
 }

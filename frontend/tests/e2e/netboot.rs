@@ -4,10 +4,11 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use super::disk::damage;
 use super::lab::{Report, scratch};
 use super::media::{
-    ALPINE, DEBIAN, GENERAL_KERNEL, LARGE, UNATTENDED, blank, boots_alone, check_live, context, netboot,
-    words,
+    ALPINE, DEBIAN, GENERAL_KERNEL, LARGE, UNATTENDED, blank, boots_alone, check_live, context, is_from_disk,
+    netboot, words,
 };
 use super::rack::{Bus, Firmware, Rack};
 use super::site::{NETWORK, SERVER, Served, Site};
@@ -92,39 +93,38 @@ fn a_diskless_machine_runs_live_by_uefi_http_boot() {
     assert!(!served.log().contains("root.erofs"), "the root came beside it:\n{}", served.log());
 }
 
-/// The address is of the other server, which knows nothing of booting.
+/// The address is of the other host's server, which knows nothing of booting.
 #[test]
 #[ignore = "long: make matrix"]
 fn beside_another_dhcp_server_ours_is_a_proxy_alone() {
     let (folder, site) = (scratch(), Site::new(1));
     let netboot = alpine(folder.path());
+    let _dhcp = site.dhcp(&[], folder.path());
+    let served = site.serve(&netboot, &[], folder.path());
     for firmware in [Firmware::Bios, Firmware::Uefi] {
-        let dhcp = site.dhcp(&[], folder.path());
-        let served = site.serve(&netboot, &[], folder.path());
         let report = rack(&site, firmware, folder.path()).reports();
         check_from_site(ALPINE, firmware, &report);
         let leases = fs::read_to_string(folder.path().join("leases")).unwrap();
         let address = report.get("address").split('/').next().unwrap();
         assert!(leases.contains(address), "{address}: {leases}");
-        has_served(&served, &["vmlinuz"]);
-        drop(dhcp);
     }
+    has_served(&served, &["vmlinuz", "root.erofs"]);
+    served.interrupt();
 }
 
-/// Without ours, dnsmasq's servers do: the folder is one that any of them has. iPXE acts for the BIOS's own PXE, and starts
-/// GRUB.
+/// Without ours, the servers of others do: the folder is one that any of them has. iPXE acts for the BIOS's own PXE, and
+/// starts GRUB.
 #[test]
 #[ignore = "long: make matrix"]
 fn a_folder_is_served_by_others_too() {
     let (folder, site) = (scratch(), Site::new(1));
     let netboot = alpine(folder.path());
     let root = format!("--tftp-root={}", netboot.display());
-    let args = ["--enable-tftp", &root, "--dhcp-boot=grub.pxe", "--tftp-single-port"];
-    let _dhcp = site.dhcp(&args, folder.path());
+    let _dhcp = site.dhcp(&["--enable-tftp", &root, "--dhcp-boot=grub.pxe"], folder.path());
     let web = site.web(&netboot, folder.path());
     let report = rack(&site, Firmware::Bios, folder.path()).reports();
     check_live(ALPINE, Firmware::Bios, &report, NETWORK);
-    assert!(web.log().contains("root.erofs"), "{}", web.log());
+    has_served(&web, &["root.erofs"]);
 }
 
 /// From the network to a disk, by itself; then the disk starts without a network to boot from.
@@ -146,6 +146,13 @@ fn a_machine_installs_itself_over_the_network() {
     }
 }
 
+/// The kernel of a folder on a server of the test, in this mode: no firmware and no loader have a part in it.
+fn by_its_kernel(netboot: &Path, server: &Server, mode: &str, words: &str, folder: &Path) -> Rack {
+    let medium = format!("http://10.0.2.2:{}/netboot/", server.port());
+    let words = format!("console=ttyS0 vmimage.mode={mode} vmimage.medium={medium} ip=dhcp {words}");
+    Rack::new(Firmware::Bios, folder).kernel(netboot, &words).online()
+}
+
 /// What a machine needs of its root is fetched when it needs it: less than all.
 #[test]
 #[ignore = "long: make matrix"]
@@ -154,21 +161,17 @@ fn a_lazy_root_comes_in_parts() {
     let netboot = alpine(folder.path());
     let server = Server::start(folder.path()).unwrap();
     let root = fs::metadata(netboot.join("root.erofs")).unwrap().len();
-    let boots = |word: &str| {
-        let words = format!(
-            "console=ttyS0 vmimage.mode=live vmimage.medium=http://10.0.2.2:{}/netboot/ ip=dhcp {word}",
-            server.port()
-        );
-        let report = Rack::new(Firmware::Bios, folder.path()).kernel(&netboot, &words).online().reports();
+    let sent = |word: &str| {
+        let report = by_its_kernel(&netboot, &server, "live", word, folder.path()).reports();
         check_live(ALPINE, Firmware::Bios, &report, "10.0.2.");
         server.sent()
     };
-    let (whole, lazy) = (boots(""), boots("vmimage.lazy"));
+    let (whole, lazy) = (sent(""), sent("vmimage.lazy"));
     assert!(whole >= root, "{whole} of {root} bytes");
     assert!(lazy > 0 && lazy < root * 3 / 4, "{lazy} of {root} bytes");
 }
 
-/// A folder that somebody has changed is not started.
+/// A root that somebody has changed is not started.
 #[test]
 #[ignore = "long: make matrix"]
 fn a_root_that_is_not_the_mediums_is_not_started() {
@@ -176,17 +179,29 @@ fn a_root_that_is_not_the_mediums_is_not_started() {
     let netboot = alpine(folder.path());
     let server = Server::start(folder.path()).unwrap();
     let root = netboot.join("root.erofs");
-    let middle = fs::metadata(&root).unwrap().len() / 2;
-    let words = format!(
-        "console=ttyS0 vmimage.mode=live vmimage.medium=http://10.0.2.2:{}/netboot/ ip=dhcp",
-        server.port()
-    );
-    super::disk::damage(&root, middle, || {
-        let rack = Rack::new(Firmware::Bios, folder.path()).kernel(&netboot, &words).online();
-        let mut machine = rack.start();
+    damage(&root, fs::metadata(&root).unwrap().len() / 2, || {
+        let mut machine = by_its_kernel(&netboot, &server, "live", "", folder.path()).start();
         machine.says("root.erofs");
         machine.says("hint:");
         let console = machine.switch_off();
         assert!(!console.contains("report:token="), "{console}");
     });
+}
+
+/// One folder for a fleet, and what each machine becomes from a URL.
+#[test]
+#[ignore = "long: make matrix"]
+fn an_installer_is_told_by_a_url() {
+    let folder = scratch();
+    let netboot = alpine(folder.path());
+    let server = Server::start(folder.path()).unwrap();
+    let target = blank(folder.path(), "target", LARGE);
+    let install = format!("{UNATTENDED}hostname = \"rack-7\"\n");
+    fs::write(folder.path().join("rack-7.toml"), install).unwrap();
+    let word = format!("vmimage.install=http://10.0.2.2:{}/rack-7.toml", server.port());
+    let rack = by_its_kernel(&netboot, &server, "install", &word, folder.path());
+    rack.drive(Bus::Ahci, &target).ends();
+    let report = Rack::new(Firmware::Bios, folder.path()).drive(Bus::Ahci, &target).online().reports();
+    is_from_disk(&report);
+    assert_eq!((report.get("hostname"), report.get("app")), ("rack-7", "version one"));
 }

@@ -98,7 +98,7 @@ impl Rack {
         }
         if let Some(flash) = firmware.flash() {
             let code = format!("/usr/share/OVMF/OVMF_CODE{flash}");
-            let variables = folder.join("variables.fd");
+            let variables = folder.join(format!("variables{flash}"));
             if !variables.exists() {
                 fs::copy(format!("/usr/share/OVMF/OVMF_VARS{flash}"), &variables).unwrap();
             }

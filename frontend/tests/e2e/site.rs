@@ -16,12 +16,17 @@ static COUNT: AtomicU8 = AtomicU8::new(0);
 pub(crate) const NETWORK: &str = "10.77.0.";
 /// The address of what a test serves.
 pub(crate) const SERVER: &str = "10.77.0.1";
+/// The address of a host that knows nothing of ours.
+pub(crate) const OTHER: &str = "10.77.0.2";
 /// The bridge, in the namespace.
 const BRIDGE: &str = "lan";
+/// The card of that other host, in a namespace of its own.
+const CARD: &str = "card";
 
 /// Taken away when dropped.
 pub(crate) struct Site {
     namespace: String,
+    other: String,
 }
 
 impl Site {
@@ -29,12 +34,30 @@ impl Site {
     pub(crate) fn new(ports: usize) -> Self {
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let namespace = format!("vmsite{}x{count}", std::process::id());
-        run(Command::new("ip").args(["netns", "add", &namespace]));
-        let site = Self { namespace };
+        let site = Self { other: format!("{namespace}n"), namespace };
+        for namespace in [&site.namespace, &site.other] {
+            run(Command::new("ip").args(["netns", "add", namespace]));
+        }
         site.ip(&["link", "set", "lo", "up"]);
         site.ip(&["link", "add", "name", BRIDGE, "type", "bridge"]);
         site.ip(&["address", "add", &format!("{SERVER}/24"), "dev", BRIDGE]);
         site.ip(&["link", "set", BRIDGE, "up"]);
+        site.ip(&[
+            "link",
+            "add",
+            "name",
+            "other",
+            "type",
+            "veth",
+            "peer",
+            "name",
+            CARD,
+            "netns",
+            &site.other,
+        ]);
+        site.ip(&["link", "set", "other", "master", BRIDGE, "up"]);
+        run(site.beside("ip").args(["address", "add", &format!("{OTHER}/24"), "dev", CARD]));
+        run(site.beside("ip").args(["link", "set", CARD, "up"]));
         for port in 0..ports {
             site.ip(&["tuntap", "add", "dev", &Self::port(port), "mode", "tap"]);
             site.ip(&["link", "set", &Self::port(port), "master", BRIDGE, "up"]);
@@ -44,9 +67,12 @@ impl Site {
 
     /// A program that runs in it. It has the process that is spawned to itself: there is none between.
     pub(crate) fn within(&self, program: &str) -> Command {
-        let mut command = Command::new("ip");
-        command.args(["netns", "exec", &self.namespace, program]);
-        command
+        within(&self.namespace, program)
+    }
+
+    /// The same on the other host.
+    fn beside(&self, program: &str) -> Command {
+        within(&self.other, program)
     }
 
     /// The interface that is a port of the bridge.
@@ -64,19 +90,19 @@ impl Site {
         served
     }
 
-    /// A DHCP server that is not ours, with `args` beside what gives addresses.
+    /// A DHCP server that is not ours, on the other host, with `args` beside what gives addresses.
     pub(crate) fn dhcp(&self, args: &[&str], folder: &Path) -> Served {
-        let mut command = dnsmasq(self.within("dnsmasq"), NETWORK, BRIDGE, folder);
+        let mut command = dnsmasq(self.beside("dnsmasq"), NETWORK, CARD, folder);
         command.args(args);
         Served::start(command, folder.join("dnsmasq.log"))
     }
 
-    /// A web server that is not ours, of a folder, at the port of ours.
+    /// A web server that is not ours, on the other host, of a folder at the port of ours; what it says is a file in `log`.
     pub(crate) fn web(&self, folder: &Path, log: &Path) -> Served {
-        let mut command = self.within("python3");
-        command.args(["-u", "-m", "http.server", "8080", "--bind", SERVER, "--directory"]).arg(folder);
+        let mut command = self.beside("python3");
+        command.args(["-u", "-m", "http.server", "8080", "--bind", OTHER, "--directory"]).arg(folder);
         let served = Served::start(command, log.join("web.log"));
-        served.waits_for(SERVER);
+        served.waits_for(OTHER);
         served
     }
 
@@ -87,8 +113,16 @@ impl Site {
 
 impl Drop for Site {
     fn drop(&mut self) {
-        let _ = Command::new("ip").args(["netns", "del", &self.namespace]).status();
+        for namespace in [&self.other, &self.namespace] {
+            let _ = Command::new("ip").args(["netns", "del", namespace]).status();
+        }
     }
+}
+
+fn within(namespace: &str, program: &str) -> Command {
+    let mut command = Command::new("ip");
+    command.args(["netns", "exec", namespace, program]);
+    command
 }
 
 /// A program that serves until it is dropped.
