@@ -17,8 +17,10 @@ use super::web::Server;
 
 /// What begins a disk on which an installation has not come to its end.
 const MARK: &str = "vmimage: installation not complete";
-/// What the installer says when it begins to write, and each two seconds from then on.
-const PROGRESS: &str = "%";
+/// What the installer says once it writes, every two seconds.
+const PROGRESS: &str = "vmimage: writing: ";
+/// What it asks whoever is there when it has failed.
+const WHAT_NOW: &str = "or a restart (r)?";
 
 /// Bytes of a disk.
 fn bytes(disk: &Path, at: SeekFrom, length: usize) -> Vec<u8> {
@@ -45,13 +47,22 @@ fn with(firmware: Firmware, medium: &Path, folder: &Path) -> Rack {
     Rack::new(firmware, folder).drive(Bus::Disc, medium)
 }
 
-/// The machine says this and nothing has been written; what it has said.
+/// It fails with this, says so, and is restarted by whoever is there; all that was on the console.
 #[track_caller]
-fn is_refused(mut machine: Running, words: &[&str], target: &Path, before: &[u8]) {
-    for word in words {
+fn fails(mut machine: Running, words: &[&str]) -> String {
+    for word in words.iter().chain(&["vmimage: the machine is not installed", WHAT_NOW]) {
         machine.says(word);
     }
-    let console = machine.switch_off();
+    machine.types("r\n");
+    let console = machine.ends();
+    assert!(!console.contains("Kernel panic") && !console.contains("vmimage: reading back"), "{console}");
+    console
+}
+
+/// The same, and nothing was written.
+#[track_caller]
+fn is_refused(machine: Running, word: &str, target: &Path, before: &[u8]) {
+    let console = fails(machine, &[word]);
     assert!(written(target) == before, "it was written to:\n{console}");
 }
 
@@ -99,7 +110,7 @@ fn a_disk_that_is_too_small_is_left_as_it_is() {
     let target = blank(folder.path(), "target", 64 << 20);
     let before = written(&target);
     let machine = with(Firmware::Bios, &medium, folder.path()).drive(Bus::Ahci, &target).start();
-    is_refused(machine, &["too small"], &target, &before);
+    is_refused(machine, "is too small: the system needs", &target, &before);
 }
 
 /// A file system, a table, and what is at the end alone, as an array's or a pool's label is. What says that it may, may.
@@ -116,7 +127,7 @@ fn a_disk_with_data_is_left_as_it_is_unless_it_may_be_overwritten() {
     for target in [&file_system, &table, &end] {
         let before = written(target);
         let machine = with(Firmware::Bios, &medium, folder.path()).drive(Bus::Ahci, target).start();
-        is_refused(machine, &["data"], target, &before);
+        is_refused(machine, "has data, nothing was written", target, &before);
     }
     let install = format!("{UNATTENDED}overwrite = true\n");
     let seed = fat(folder.path(), "VMIMAGE", &[("install.toml", &install)]);
@@ -139,10 +150,7 @@ fn a_disk_that_vanishes_is_told_and_taken_again() {
     let mut machine = rack.slow_drive(Bus::Usb, &target, SLOW).start();
     machine.says(PROGRESS);
     machine.pull_out("target");
-    machine.says("/dev/sd");
-    machine.says("at byte ");
-    let console = machine.switch_off();
-    assert!(!console.contains("100 %") && !console.contains("Kernel panic"), "{console}");
+    let console = fails(machine, &["/dev/sda: cannot be written at byte ", "is not complete"]);
     assert!(is_marked(&target), "{console}");
 
     with(Firmware::Uefi, &medium, folder.path()).drive(Bus::Ahci, &target).ends();
@@ -161,11 +169,9 @@ fn a_disk_that_fails_is_told() {
     let sector = partitions(&disk)[2].start / 512 + 2;
     let target = blank(folder.path(), "target", LARGE);
     let rack = with(Firmware::Bios, &medium, folder.path());
-    let mut machine = rack.failing_drive(Bus::Ahci, &target, sector).start();
-    machine.says("/dev/sd");
-    machine.says("at byte ");
-    let console = machine.switch_off();
-    assert!(is_marked(&target) && !console.contains("Kernel panic"), "{console}");
+    let machine = rack.failing_drive(Bus::Ahci, &target, sector).start();
+    let console = fails(machine, &["/dev/sda: cannot be written at byte ", "is not complete"]);
+    assert!(is_marked(&target), "{console}");
 }
 
 /// A netboot folder that a server of the test has, and a medium that installs from there alone.
@@ -216,9 +222,7 @@ fn it_installs_from_a_web_server_and_nothing_that_is_damaged() {
 
     remote.damage("disk.zst");
     let target = blank(remote.folder.path(), "target", LARGE);
-    let mut machine = remote.machine(&source, &target).start();
-    machine.says("is damaged");
-    let console = machine.switch_off();
+    let console = fails(remote.machine(&source, &target).start(), &["is damaged: it was not written"]);
     assert!(is_marked(&target), "{console}");
 }
 
@@ -282,34 +286,57 @@ fn it_takes_the_disk_that_is_meant() {
     boots_alone(ALPINE, Firmware::Bios, Bus::Ahci, &target, folder.path());
 }
 
-/// Two disks and nobody who has said which: nobody is asked where nobody is, and whoever is there answers.
+/// Of two disks nothing is written where nobody says which. Whoever is there says it, and a disk with data by its name.
 #[test]
 #[ignore = "long: make matrix"]
 fn it_asks_who_is_there_and_writes_nothing_where_nobody_is() {
     let folder = scratch();
-    let medium = installer(ALPINE, UNATTENDED, folder.path(), &[]);
     let [target, other] = ["target", "other"].map(|name| blank(folder.path(), name, LARGE));
-    let both = |medium: &Path| {
-        with(Firmware::Bios, medium, folder.path()).drive(Bus::Ahci, &target).drive(Bus::Ahci, &other).start()
+    run(Command::new("mkfs.ext4").arg("-q").arg(&target));
+    let both = |install: &str| {
+        let medium = installer(ALPINE, install, folder.path(), &[]);
+        with(Firmware::Bios, &medium, folder.path())
+            .drive(Bus::Ahci, &target)
+            .drive(Bus::Ahci, &other)
+            .start()
     };
-    let before = written(&target);
-    is_refused(both(&medium), &["hint:"], &target, &before);
+    let before = [&target, &other].map(|disk| written(disk));
+    let machine = both(&format!("{UNATTENDED}disk = \"ask\"\n"));
+    is_refused(machine, "nobody is there to say which", &target, &before[0]);
 
-    let medium = installer(ALPINE, "after = \"poweroff\"\n", folder.path(), &[]);
-    let mut machine = both(&medium);
-    let before = written(&other);
-    answers(&mut machine);
+    let mut machine = both("disk = \"ask\"\nafter = \"poweroff\"\n");
+    let which = "the number of the one that is to be written";
+    machine.says(which);
+    let (number, name) = listed(machine.console(), "target");
+    machine.types(&format!("{number}\n"));
+    machine.says("to overwrite it:");
+    machine.types("no\n");
+    machine.says("nothing was written");
+    machine.says(which);
+    machine.types(&format!("{number}\n"));
+    machine.says("to overwrite it:");
+    machine.types(&format!("{name}\n"));
     machine.ends();
-    assert_eq!(written(&other), before);
+    assert!(written(&other) == before[1]);
     boots_alone(ALPINE, Firmware::Bios, Bus::Ahci, &target, folder.path());
 }
 
-/// The first disk that is listed, and yes.
-fn answers(machine: &mut Running) {
-    machine.says("? ");
-    machine.types("1\n");
-    machine.says("? ");
-    machine.types("yes\n");
+/// In a list of disks the number of the one with this serial number, and its name:
+/// `  1) /dev/sda, 5.0 GiB, sata, QEMU HARDDISK, serial target: has ext4`.
+fn listed(console: &str, serial: &str) -> (String, String) {
+    let serial = format!("serial {serial}:");
+    let line = console.lines().rfind(|line| line.contains(&serial)).unwrap_or_else(|| panic!("{console}"));
+    let (number, disk) = line.split_once(") /dev/").unwrap_or_else(|| panic!("{line}"));
+    let number = number.rsplit(' ').next().unwrap();
+    (number.to_owned(), disk.split(',').next().unwrap().to_owned())
+}
+
+#[test]
+fn a_disk_is_found_in_a_list() {
+    let list = "vmimage:   1) /dev/sdb, 5.0 GiB, sata, QEMU, serial other: is empty\r\n\
+                vmimage:   2) /dev/sda, 5.0 GiB, sata, QEMU, serial target: has ext4\r\n";
+    assert_eq!(listed(list, "target"), ("2".to_owned(), "sda".to_owned()));
+    assert!(std::panic::catch_unwind(|| listed(list, "third")).is_err());
 }
 
 /// What somebody types who has to repair a machine.
@@ -325,6 +352,7 @@ fn a_machine_is_rescued_by_hand() {
     let medium = iso(&context(folder.path(), rescue), ALPINE, folder.path(), &[]);
     let word = nonce();
     let mut machine = with(Firmware::Bios, &medium, folder.path()).drive(Bus::Ahci, &target).start();
+    machine.says("exit leaves it");
     machine.says("# ");
     // What the shell computes is not what was typed to it, and its echo.
     machine.types(&format!("cat /srv/app/app.txt && echo {word} >/srv/rescued && echo it-is-$((6 * 7))\n"));

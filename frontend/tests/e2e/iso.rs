@@ -87,6 +87,7 @@ fn a_medium_in_memory_can_be_pulled_out() {
     let iso = iso(&context, ALPINE, folder.path(), &["--cmdline", "vmimage.ram"]);
     let stick = stick(&iso, folder.path());
     let mut machine = Rack::new(Firmware::Bios, folder.path()).drive(Bus::Usb, &stick).online().start();
+    machine.says("vmimage: the medium may be taken out");
     machine.says("report:stick=waits");
     machine.pull_out("stick");
     let report = machine.reports();

@@ -257,6 +257,11 @@ impl Running {
         assert!(is_there, "the machine has not said {word:?}:\n{}", self.console.text);
     }
 
+    /// All of its console so far.
+    pub(crate) fn console(&self) -> &str {
+        &self.console.text
+    }
+
     /// Type on its console.
     pub(crate) fn types(&mut self, text: &str) {
         self.keyboard.write_all(text.as_bytes()).unwrap();
