@@ -77,7 +77,7 @@ fn a_container_becomes_a_physical_machine_and_a_container_again() {
     for (firmware, name) in [(Firmware::Bios, "bios"), (Firmware::Uefi, "uefi")] {
         let target = blank(folder.path(), "target", 2 * LARGE);
         let rack = Rack::new(firmware, folder.path()).drive(Bus::Usb, &stick).drive(Bus::Ahci, &target);
-        rack.online().ends();
+        rack.online().takes_an_hour().ends();
         is_as_written(&iso, &stick);
         let report = Rack::new(firmware, folder.path()).drive(Bus::Ahci, &target).online().reports();
         check(&report, name);

@@ -7,7 +7,7 @@ use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -70,6 +70,7 @@ pub(crate) struct Rack {
     ports: usize,
     /// Whether firmware is told in which order to try what is attached, and how many it knows of.
     order: Option<usize>,
+    limit: Duration,
 }
 
 impl Rack {
@@ -106,12 +107,18 @@ impl Rack {
             let variables = variables.display();
             command.args(["-drive", &format!("if=pflash,unit=1,format=raw,file={variables}")]);
         }
-        Self { command, firmware, folder: folder.to_owned(), token, ports: 0, order: Some(0) }
+        Self { command, firmware, folder: folder.to_owned(), token, ports: 0, order: Some(0), limit: LIMIT }
     }
 
     /// Firmware is not told an order: it boots what its own variables say.
     pub(crate) fn unordered(mut self) -> Self {
         self.order = None;
+        self
+    }
+
+    /// It has gigabytes to write and to check, by emulation.
+    pub(crate) fn takes_an_hour(mut self) -> Self {
+        self.limit = Duration::from_secs(3600);
         self
     }
 
@@ -224,7 +231,7 @@ impl Rack {
         self.command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::inherit());
         let mut qemu = self.command.spawn().unwrap_or_else(|error| panic!("{QEMU}: {error} (see .ci/setup)"));
         let (console, keyboard) = (Console::of(&mut qemu), qemu.stdin.take().unwrap());
-        Running { qemu, console, keyboard, socket, token: self.token }
+        Running { qemu, console, keyboard, socket, token: self.token, limit: self.limit }
     }
 
     /// Switch it on, and wait until it has reported and switched itself off.
@@ -247,13 +254,14 @@ pub(crate) struct Running {
     keyboard: ChildStdin,
     socket: PathBuf,
     token: String,
+    limit: Duration,
 }
 
 impl Running {
     /// Wait until its console has this, after all that was waited for before.
     #[track_caller]
     pub(crate) fn says(&mut self, word: &str) {
-        let is_there = self.console.has(word, Instant::now() + LIMIT);
+        let is_there = self.console.has(word, Instant::now() + self.limit);
         assert!(is_there, "the machine has not said {word:?}:\n{}", self.console.text);
     }
 
@@ -282,7 +290,7 @@ impl Running {
 
     #[track_caller]
     pub(crate) fn ends(mut self) -> String {
-        let has_ended = self.console.has_ended(Instant::now() + LIMIT);
+        let has_ended = self.console.has_ended(Instant::now() + self.limit);
         let console = std::mem::take(&mut self.console.text);
         assert!(has_ended, "the machine is still on:\n{console}");
         let status = self.qemu.wait().unwrap();
@@ -293,7 +301,7 @@ impl Running {
     /// Pull its plug; what was on its console.
     pub(crate) fn switch_off(mut self) -> String {
         let _ = self.qemu.kill();
-        self.console.has_ended(Instant::now() + LIMIT);
+        self.console.has_ended(Instant::now() + self.limit);
         std::mem::take(&mut self.console.text)
     }
 }

@@ -86,7 +86,7 @@ impl Site {
         command.args(["serve", "pxe"]).arg(netboot);
         command.args(["--listen", SERVER, "--interface", BRIDGE]).args(args);
         let served = Served::start(command, folder.join("serve.log"));
-        served.waits_for(SERVER);
+        served.waits_for("serving ");
         served
     }
 
@@ -97,10 +97,10 @@ impl Site {
         Served::start(command, folder.join("dnsmasq.log"))
     }
 
-    /// A web server that is not ours, on the other host, of a folder at the port of ours; what it says is a file in `log`.
+    /// A web server that is not ours, on the other host, of a folder; what it says is a file in `log`.
     pub(crate) fn web(&self, folder: &Path, log: &Path) -> Served {
         let mut command = self.beside("python3");
-        command.args(["-u", "-m", "http.server", "8080", "--bind", OTHER, "--directory"]).arg(folder);
+        command.args(["-u", "-m", "http.server", "80", "--bind", OTHER, "--directory"]).arg(folder);
         let served = Served::start(command, log.join("web.log"));
         served.waits_for(OTHER);
         served
