@@ -11,7 +11,7 @@ use super::config::ssh_key;
 use super::lab::{VMIMAGE, fat, names_in, nonce, partitions, run, scratch};
 use super::media::{
     ALPINE, LARGE, UNATTENDED, blank, boots_alone, check_installed, context, installer, is_from_disk, iso,
-    netboot, written,
+    kernel_of, netboot, written,
 };
 use super::rack::{Bus, Firmware, Rack, Running};
 use super::registry::Registry;
@@ -308,15 +308,14 @@ fn what_it_is_told_reaches_the_machine() {
 #[ignore = "long: make matrix"]
 fn it_takes_the_disk_that_is_meant() {
     let folder = scratch();
-    let context = context(folder.path(), "[medium]\ndefault = \"install\"\ntimeout = 1\n");
-    let words =
+    let medium = iso(&context(folder.path(), ""), ALPINE, folder.path(), &[]);
+    let keys =
         "vmimage.install.unattended=true vmimage.install.after=poweroff vmimage.install.disk.serial=target";
-    let medium = iso(&context, ALPINE, folder.path(), &["--cmdline", words]);
+    let words = kernel_of(&medium, "install", keys, folder.path());
     let [target, other] = ["target", "other"].map(|name| blank(folder.path(), name, LARGE));
     let before = written(&other);
-    let rack =
-        with(Firmware::Bios, &medium, folder.path()).drive(Bus::Ahci, &other).drive(Bus::Ahci, &target);
-    rack.ends();
+    let rack = with(Firmware::Bios, &medium, folder.path()).kernel(folder.path(), &words);
+    rack.drive(Bus::Ahci, &other).drive(Bus::Ahci, &target).ends();
     assert_eq!(written(&other), before);
     boots_alone(ALPINE, Firmware::Bios, Bus::Ahci, &target, folder.path());
 }

@@ -7,8 +7,8 @@ use std::process::Command;
 use super::disk::damage;
 use super::lab::{VMIMAGE, build, nonce, refused, run, scratch, text};
 use super::media::{
-    ALPINE, DEBIAN, GENERAL_KERNEL, LARGE, UNATTENDED, blank, boots_alone, check_live, context, facts,
-    installer, is_as_written, iso, stick, words,
+    ALPINE, DEBIAN, GENERAL_KERNEL, LARGE, UNATTENDED, blank, boots_alone, check_live, context, extract,
+    facts, installer, is_as_written, iso, kernel_of, stick, words,
 };
 use super::rack::{Bus, Firmware, Rack};
 
@@ -31,7 +31,7 @@ fn runs_live(base: &str, iso: &Path, starts: &[(Firmware, Bus)], args: &[&str]) 
 #[test]
 fn an_iso_runs_live_from_a_disc_and_from_a_stick() {
     let folder = scratch();
-    let word = format!("vmimage.test={}", nonce());
+    let word = format!("acme.test={}", nonce());
     let iso = iso(&context(folder.path(), ""), ALPINE, folder.path(), &["--cmdline", &word]);
     runs_live(ALPINE, &iso, &[(Firmware::Bios, Bus::Disc), (Firmware::Uefi, Bus::Usb)], &[&word]);
 }
@@ -83,10 +83,11 @@ fact read "$(find / -xdev -type f -exec cat {} + 2>&1 >/dev/null | wc -l)"
 #[ignore = "long: make matrix"]
 fn a_medium_in_memory_can_be_pulled_out() {
     let folder = scratch();
-    let context = context(folder.path(), &facts(WITHOUT_THE_STICK));
-    let iso = iso(&context, ALPINE, folder.path(), &["--cmdline", "vmimage.ram"]);
+    let iso = iso(&context(folder.path(), &facts(WITHOUT_THE_STICK)), ALPINE, folder.path(), &[]);
+    let words = kernel_of(&iso, "live", "vmimage.ram", folder.path());
     let stick = stick(&iso, folder.path());
-    let mut machine = Rack::new(Firmware::Bios, folder.path()).drive(Bus::Usb, &stick).online().start();
+    let rack = Rack::new(Firmware::Bios, folder.path()).kernel(folder.path(), &words);
+    let mut machine = rack.drive(Bus::Usb, &stick).online().start();
     machine.says("vmimage: the medium may be taken out");
     machine.says("report:stick=waits");
     machine.pull_out("stick");
@@ -121,8 +122,7 @@ fn listed(iso: &Path) -> [Command; 2] {
 }
 
 /// On every ISO that a BIOS and UEFI start.
-const FILES: [&str; 8] =
-    ["medium.json", "vmlinuz", "initramfs", "disk.raw", "disk.index", "grub.cfg", "boot.catalog", "efi.img"];
+const FILES: [&str; 6] = ["medium.json", "vmlinuz", "initramfs", "disk.raw", "disk.index", "grub.cfg"];
 
 #[test]
 fn foreign_readers_take_an_iso_and_find_its_disk_in_it() {
@@ -143,7 +143,7 @@ fn foreign_readers_take_an_iso_and_find_its_disk_in_it() {
     assert!(verdict.contains("No problems found"), "{verdict}");
 
     let found = folder.path().join("found.raw");
-    extract_disk(&iso, &found);
+    extract(&iso, "disk.raw", &found);
     run(Command::new("cmp").arg(&found).arg(&disk));
     let mut isoinfo = Command::new("isoinfo");
     isoinfo.args(["-R", "-x", "/vmimage/disk.raw", "-i"]).arg(&iso);
@@ -164,17 +164,9 @@ fn foreign_readers_take_an_iso_and_find_its_disk_in_it() {
         assert!(verdict.contains("Problem") || verdict.contains("Caution"), "{verdict}");
     });
     damage(&iso, fs::metadata(&iso).unwrap().len() / 2, || {
-        extract_disk(&iso, &found);
+        extract(&iso, "disk.raw", &found);
         refused(Command::new("cmp").arg(&found).arg(&disk));
     });
-}
-
-/// The disk in an ISO, by xorriso.
-fn extract_disk(iso: &Path, to: &Path) {
-    let _ = fs::remove_file(to);
-    let mut xorriso = Command::new("xorriso");
-    xorriso.args(["-osirrox", "on", "-indev"]).arg(format!("stdio:{}", iso.display()));
-    run(xorriso.args(["-extract", "/vmimage/disk.raw"]).arg(to));
 }
 
 /// Nothing is cached between the two, and they are of two folders.

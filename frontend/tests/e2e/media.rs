@@ -78,6 +78,26 @@ pub(crate) fn installer(base: &str, install: &str, folder: &Path, args: &[&str])
     iso(&context, base, folder, args)
 }
 
+/// A file of an ISO, by xorriso.
+pub(crate) fn extract(iso: &Path, name: &str, to: &Path) {
+    let _ = fs::remove_file(to);
+    let mut xorriso = Command::new("xorriso");
+    xorriso.args(["-osirrox", "on", "-indev"]).arg(format!("stdio:{}", iso.display()));
+    run(xorriso.arg("-extract").arg(format!("/vmimage/{name}")).arg(to));
+}
+
+/// The kernel of an ISO and its initramfs, in `folder`, as somebody starts them who edits its menu; the words for them in
+/// this mode, with more.
+pub(crate) fn kernel_of(iso: &Path, mode: &str, more: &str, folder: &Path) -> String {
+    for name in ["vmlinuz", "initramfs", "medium.json"] {
+        extract(iso, name, &folder.join(name));
+    }
+    let about: serde_json::Value =
+        serde_json::from_slice(&fs::read(folder.join("medium.json")).unwrap()).unwrap();
+    let id = about["id"].as_str().unwrap();
+    format!("console=ttyS0 vmimage.mode={mode} vmimage.medium={id} {more}")
+}
+
 /// Build the netboot folder of a context.
 pub(crate) fn netboot(context: &Path, base: &str, folder: &Path, args: &[&str]) -> PathBuf {
     let netboot = fresh(folder, "netboot");

@@ -7,8 +7,7 @@ use std::path::{Path, PathBuf};
 use super::disk::damage;
 use super::lab::{Report, scratch};
 use super::media::{
-    ALPINE, DEBIAN, GENERAL_KERNEL, LARGE, UNATTENDED, blank, boots_alone, check_live, context, is_from_disk,
-    netboot, words,
+    ALPINE, DEBIAN, LARGE, UNATTENDED, blank, boots_alone, check_live, context, is_from_disk, netboot, words,
 };
 use super::rack::{Bus, Firmware, Rack};
 use super::site::{NETWORK, SERVER, Served, Site};
@@ -61,7 +60,7 @@ fn a_diskless_machine_runs_live_by_a_bios() {
 #[ignore = "long: make matrix"]
 fn a_diskless_machine_runs_live_by_uefi_pxe_under_secure_boot() {
     let (folder, site) = (scratch(), Site::new(1));
-    let netboot = netboot(&context(folder.path(), ""), DEBIAN, folder.path(), &GENERAL_KERNEL);
+    let netboot = netboot(&context(folder.path(), ""), DEBIAN, folder.path(), &[]);
     let served = site.serve(&netboot, &RANGE, folder.path());
     let report = rack(&site, Firmware::SecureBoot, folder.path()).memory("3G").reports();
     check_from_site(DEBIAN, Firmware::SecureBoot, &report);
@@ -84,8 +83,8 @@ fn a_diskless_alpine_runs_live_by_uefi_pxe() {
 #[ignore = "long: make matrix"]
 fn a_diskless_machine_runs_live_by_uefi_http_boot() {
     let (folder, site) = (scratch(), Site::new(1));
-    let args = [&GENERAL_KERNEL[..], &["--install", "systemd-boot-efi"]].concat();
-    let netboot = netboot(&context(folder.path(), ""), DEBIAN, folder.path(), &args);
+    let stub = ["--install", "systemd-boot-efi"];
+    let netboot = netboot(&context(folder.path(), ""), DEBIAN, folder.path(), &stub);
     let served = site.serve(&netboot, &RANGE, folder.path());
     let report = rack(&site, Firmware::Uefi, folder.path()).by_http().memory("4G").reports();
     check_live(DEBIAN, Firmware::Uefi, &report, NETWORK);
