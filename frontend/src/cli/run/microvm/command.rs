@@ -4,7 +4,8 @@ use std::ffi::OsString;
 use std::process::Command;
 
 use super::description::Drive;
-use super::{Board, Machine};
+use super::{Board, Machine, clock};
+use crate::cli::run::accel::Accel;
 use crate::cli::run::{Args, add_forwards, option_value};
 
 impl Board {
@@ -42,7 +43,7 @@ pub(super) fn command(machine: &Machine, args: &Args, status: &str) -> Command {
     if let Some(initramfs) = &microvm.initramfs {
         command.arg("-initrd").arg(initramfs);
     }
-    command.args(["-append", &microvm.cmdline]);
+    command.args(["-append", &words(machine)]);
     for drive in &microvm.drives {
         add_drive(&mut command, *board, drive, args.snapshot);
     }
@@ -53,6 +54,13 @@ pub(super) fn command(machine: &Machine, args: &Args, status: &str) -> Command {
     command.args(["-device", &format!("virtio-rng-{}", board.bus()), "-serial", "mon:stdio"]);
     command.args(&args.qemu_args);
     command
+}
+
+/// The kernel's command line; what the build says comes last and counts.
+fn words(Machine { microvm, board, accel, .. }: &Machine) -> String {
+    let measures_by_ticks = matches!(board, Board::Microvm | Board::MicrovmWithoutAcpi);
+    let clock = if measures_by_ticks && *accel == Accel::Tcg { clock::words() } else { None };
+    clock.into_iter().chain([microvm.cmdline.clone()]).collect::<Vec<_>>().join(" ")
 }
 
 fn add_drive(command: &mut Command, board: Board, drive: &Drive, snapshot: bool) {

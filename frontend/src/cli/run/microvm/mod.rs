@@ -1,6 +1,7 @@
 //! A microVM in QEMU: the folder of a build becomes a command line, and the end of the image's program this program's
 //! exit code.
 
+mod clock;
 mod command;
 mod description;
 mod status;

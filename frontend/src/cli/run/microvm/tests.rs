@@ -71,10 +71,12 @@ fn a_machine_without_pci_and_every_flag() {
     description["drives"][0]["read_only"] = true.into();
     description.as_object_mut().unwrap().remove("initramfs");
     let words = "--machine microvm -m 64M -c 1 -p 8080:80 --agent a,b --snapshot --qemu-arg -s";
+    let clock = clock::words().map(|words| format!("{words} ")).unwrap_or_default();
     assert_eq!(
         command(&description, words).unwrap(),
-        "qemu -machine microvm -accel tcg,thread=multi -cpu max -m 64M -smp 1 \
-         -nodefaults -no-user-config -no-reboot -display none -kernel vmlinuz -append 'root=/dev/vda rw' \
+        format!(
+            "qemu -machine microvm -accel tcg,thread=multi -cpu max -m 64M -smp 1 \
+         -nodefaults -no-user-config -no-reboot -display none -kernel vmlinuz -append '{clock}root=/dev/vda rw' \
          -drive if=none,id=root,format=raw,readonly=on,file.driver=file,file.filename=root.raw \
          -device virtio-blk-device,drive=root,serial=root -device virtio-serial-device,id=ports \
          -chardev socket,id=status,fd=7 \
@@ -83,6 +85,7 @@ fn a_machine_without_pci_and_every_flag() {
          -device virtserialport,bus=ports.0,chardev=agent,name=io.vmimage.agent \
          -netdev user,id=net,hostfwd=tcp:127.0.0.1:8080-:80 -device virtio-net-device,netdev=net \
          -device virtio-rng-device -serial mon:stdio -s"
+        )
     );
 }
 
