@@ -122,7 +122,17 @@ fn listed(iso: &Path) -> [Command; 2] {
 }
 
 /// On every ISO that a BIOS and UEFI start.
-const FILES: [&str; 6] = ["medium.json", "vmlinuz", "initramfs", "disk.raw", "disk.index", "grub.cfg"];
+const FILES: [&str; 9] = [
+    "medium.json",
+    "vmlinuz",
+    "initramfs",
+    "disk.raw",
+    "disk.index",
+    "grub.cfg",
+    "boot.catalog",
+    "eltorito.img",
+    "efi.img",
+];
 
 #[test]
 fn foreign_readers_take_an_iso_and_find_its_disk_in_it() {
