@@ -33,7 +33,7 @@ mod growth;
 mod hardware;
 pub(crate) mod health;
 mod hostname;
-mod initramfs;
+pub(crate) mod initramfs;
 pub(crate) mod launch;
 pub(crate) mod log;
 pub(crate) mod modules;

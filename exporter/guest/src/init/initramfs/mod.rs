@@ -10,7 +10,7 @@
 mod loop_device;
 mod mount;
 mod root;
-mod superblock;
+pub(crate) mod superblock;
 mod switch;
 
 use std::convert::Infallible;
