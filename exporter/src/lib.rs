@@ -35,6 +35,7 @@ pub mod image;
 #[cfg_attr(not(test), warn(clippy::expect_used, clippy::indexing_slicing, clippy::string_slice))]
 pub mod initramfs;
 pub mod input;
+pub mod iso9660;
 #[cfg_attr(not(test), warn(clippy::expect_used, clippy::indexing_slicing, clippy::string_slice))]
 pub mod kernel;
 pub mod limits;

@@ -10,6 +10,7 @@ mod init;
 mod initramfs;
 pub mod layout;
 mod loader;
+pub mod medium;
 pub mod microvm;
 pub mod network;
 mod persist;
@@ -40,6 +41,7 @@ pub use init::Init;
 pub use initramfs::Initramfs;
 pub use layout::Layout;
 pub use loader::Loader;
+pub use medium::{Medium, Mode};
 pub use microvm::Microvm;
 pub use network::Network;
 pub use persist::Persist;
@@ -95,6 +97,9 @@ pub struct Spec {
     /// What is asked of it as a microVM.
     #[serde(skip_serializing_if = "Microvm::is_default")]
     pub microvm: Microvm,
+    /// What is asked of the medium that is made of it.
+    #[serde(skip_serializing_if = "Medium::is_default")]
+    pub medium: Medium,
     /// Whether what the image runs becomes a service.
     pub service: Service,
     /// What is asked of GRUB's menu.
@@ -125,7 +130,8 @@ impl Spec {
     pub fn context_files(&self) -> Vec<&str> {
         let named = self.setup.context_files().into_iter().chain(self.layout.context_files());
         let kernel = self.kernel_file.iter().filter_map(layout::Source::in_context);
-        setup::once_each(named.chain(self.rauc.context_files()).chain(kernel))
+        let install = self.medium.install.as_deref().filter(|_| self.makes_medium());
+        setup::once_each(named.chain(self.rauc.context_files()).chain(kernel).chain(install))
     }
 
     /// The other stages and named contexts of the build that it has something of.
@@ -163,6 +169,7 @@ impl Default for Spec {
             initramfs: Initramfs::default(),
             kernel_file: None,
             microvm: Microvm::default(),
+            medium: Medium::default(),
             service: Service::Auto,
             grub: Grub::default(),
             image: Identity::default(),

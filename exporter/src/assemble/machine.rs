@@ -130,6 +130,7 @@ pub(super) fn plan(spec: &Spec, input: Input, run: &Run<'_>) -> Result<Planned> 
         update: update::of(spec, &layout, &disk, beside, time),
         placement,
         microvm: None,
+        medium: None,
         layout: disk,
         partitions,
         id: disk_file(&seed),

@@ -13,6 +13,7 @@ mod frames;
 mod gce;
 mod hashed;
 pub mod image;
+pub mod medium;
 mod members;
 pub mod microvm;
 mod output;
@@ -37,6 +38,7 @@ mod write;
 pub use crate::codec::{DEFLATE_LEVEL, ZSTD_LEVEL};
 pub use folder::Folder;
 pub use format::{Compression, Format, Shape};
+pub use medium::Medium;
 pub use members::{FileName, Members};
 pub use microvm::Microvm;
 pub use output::Output;
@@ -64,6 +66,9 @@ pub fn disk_file(path: &Path) -> Result<PathBuf> {
     }
     if microvm::is_microvm(path) {
         return Err(microvm::no_disk(path));
+    }
+    if medium::is_netboot(path) {
+        return Err(medium::no_disk(path));
     }
     if path.is_dir() { ovf::disk_of(path) } else { Ok(path.to_owned()) }
 }
@@ -112,6 +117,7 @@ pub fn open(path: &Path) -> Result<(Format, Shared)> {
         Format::Rauc => return Err(rauc::no_disk(path)),
         Format::Placement => return Err(placement::no_disk(path.display().to_string())),
         Format::Microvm | Format::Uki => return Err(microvm::no_disk(path)),
+        Format::Iso | Format::Netboot => return Err(medium::no_disk(path)),
     };
     Ok((format, image))
 }
@@ -140,6 +146,7 @@ pub fn check(path: &Path) -> Result<Vec<String>> {
         Format::Rauc => return Err(rauc::no_disk(path)),
         Format::Placement => return Err(placement::no_disk(path.display().to_string())),
         Format::Microvm | Format::Uki => return Err(microvm::no_disk(path)),
+        Format::Iso | Format::Netboot => return Err(medium::no_disk(path)),
     })
 }
 
@@ -156,6 +163,9 @@ pub fn identify(path: &Path) -> Result<(Format, Option<u64>)> {
     }
     if microvm::is_microvm(path) {
         return Ok((Format::Microvm, None));
+    }
+    if medium::is_netboot(path) {
+        return Ok((Format::Netboot, None));
     }
     if path.is_dir() {
         return told();

@@ -103,6 +103,7 @@ fn target_at(path: PathBuf, format: Format, compression: Compression) -> Target 
         update: Some(Update { bundle, ..update::kiosk(MIB..11 * MIB + 8192) }),
         base: None,
         microvm: Some(Arc::new(microvm::web())),
+        medium: None,
         placement: Some(b"vmiplace, and where all lies"[..].into()),
         sparse: false,
     }

@@ -9,7 +9,7 @@
 //! machine, and none runs that would be another one than was asked for.
 
 pub(crate) mod guard;
-mod overlay;
+pub(crate) mod overlay;
 pub(crate) mod persist;
 
 use std::ffi::OsString;

@@ -3,9 +3,11 @@
 use std::fmt::Display;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use rustix::event::{PollFd, PollFlags, poll};
+use rustix::fs::OFlags;
 
 /// The terminals that are the console, those that come last on the command line last.
 const ACTIVE: &str = "/sys/class/tty/console/active";
@@ -16,7 +18,7 @@ const LINE: usize = 4096;
 #[derive(Debug)]
 pub(crate) struct Console {
     pub(crate) path: PathBuf,
-    file: File,
+    pub(super) file: File,
 }
 
 /// All of them.
@@ -30,14 +32,20 @@ impl Consoles {
         Self(paths.into_iter().filter_map(Console::open).collect())
     }
 
+    /// Those of a machine without one.
+    #[cfg(test)]
+    pub(crate) fn none() -> Self {
+        Self(Vec::new())
+    }
+
     /// Each of them, to run something on.
     pub(crate) fn all(&self) -> impl Iterator<Item = &Console> {
         self.0.iter()
     }
 
-    /// Say one line on all of them. One that cannot be written to is no reason to stop.
-    pub(crate) fn say(&self, line: impl Display) {
-        self.write(&format!("vmimage: {line}\n"));
+    /// Say one line on all of them, or some. One that cannot be written to is no reason to stop.
+    pub(crate) fn say(&self, lines: impl Display) {
+        lines.to_string().lines().for_each(|line| self.write(&format!("vmimage: {line}\n")));
     }
 
     /// Write as it is.
@@ -71,8 +79,10 @@ impl Consoles {
 }
 
 impl Console {
-    fn open(path: PathBuf) -> Option<Self> {
-        let file = File::options().read(true).write(true).open(&path).ok()?;
+    pub(super) fn open(path: PathBuf) -> Option<Self> {
+        // It is nobody's terminal thereby.
+        let flags = OFlags::NOCTTY.bits().cast_signed();
+        let file = File::options().read(true).write(true).custom_flags(flags).open(&path).ok()?;
         Some(Self { path, file })
     }
 }
@@ -127,6 +137,6 @@ mod tests {
     fn where_nobody_can_answer_nobody_is_waited_for() {
         let (_folder, consoles) = consoles("");
         assert!(consoles.ask("which?").unwrap_err().contains("no console"));
-        assert!(Consoles(Vec::new()).ask("which?").is_err());
+        assert!(Consoles::none().ask("which?").is_err());
     }
 }

@@ -5,7 +5,7 @@
 //! vmimage.ram  vmimage.lazy             vmimage.install=URL|PATH     vmimage.install.KEY=VALUE
 //! ```
 
-use crate::init::words::Words as Kernels;
+use crate::init::words::{MODE, Words as Kernels};
 
 /// The folder of a medium, on a disc.
 pub(crate) const FOLDER: &str = "vmimage";
@@ -57,8 +57,8 @@ impl Words {
     pub(crate) fn parse(words: &Kernels) -> Result<Self, String> {
         let is_set = |name: &str| words.all().any(|word| word == name);
         let keys = words.all().filter_map(|word| word.strip_prefix(KEY)?.split_once('='));
-        Ok(Self {
-            mode: mode(words.value("vmimage.mode"))?,
+        let found = Self {
+            mode: mode(words.value(MODE))?,
             place: place(words.value("vmimage.medium"))?,
             digest: words.value("vmimage.digest").map(digest).transpose()?,
             is_in_memory: is_set("vmimage.ram"),
@@ -66,16 +66,40 @@ impl Words {
             install: words.value("vmimage.install").map(str::to_owned),
             install_keys: keys.map(|(key, value)| (key.to_owned(), value.to_owned())).collect(),
             init: words.value("init").map(str::to_owned),
-        })
+        };
+        found.check().map(|()| found)
+    }
+
+    /// What excludes each other.
+    fn check(&self) -> Result<(), String> {
+        match (&self.place, self.is_lazy, self.is_in_memory) {
+            (_, true, true) => Err("vmimage.ram and vmimage.lazy exclude each other".to_owned()),
+            (Place::Disc(_), true, _) => {
+                Err("vmimage.lazy is for a medium on a web server: a disc is read as it is needed anyway"
+                    .to_owned())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether the installer needs the network for what the command line tells it.
+    pub(crate) fn installs_from_afar(&self) -> bool {
+        let is_url = |text: &str| text.starts_with("http://") || text.starts_with("https://");
+        self.install.as_deref().is_some_and(is_url)
+            || self.install_keys.iter().any(|(key, _)| key == "source")
     }
 }
 
 fn mode(word: Option<&str>) -> Result<Mode, String> {
     match word {
-        None | Some("live") => Ok(Mode::Live),
+        Some("live") => Ok(Mode::Live),
         Some("install") => Ok(Mode::Install),
         Some("rescue") => Ok(Mode::Rescue),
-        Some(other) => Err(format!("vmimage.mode={other}: is none of live, install and rescue")),
+        // What runs in a live system has to know by this word that it is one.
+        other => {
+            let word = other.unwrap_or_default();
+            Err(format!("vmimage.mode={word}: is none of live, install and rescue"))
+        }
     }
 }
 
@@ -113,7 +137,9 @@ mod tests {
 
     #[test]
     fn a_medium_is_a_disc_or_a_folder() {
-        let words = parse(&format!("quiet vmimage.medium={} vmimage.ram", ID.to_uppercase())).unwrap();
+        let words =
+            parse(&format!("quiet vmimage.mode=live vmimage.medium={} vmimage.ram", ID.to_uppercase()))
+                .unwrap();
         assert_eq!((words.mode, words.place), (Mode::Live, Place::Disc(ID.to_owned())));
         assert!(words.is_in_memory && !words.is_lazy && words.digest.is_none());
         let sum = "Ab".repeat(32);
@@ -134,18 +160,27 @@ mod tests {
         assert_eq!(words.install.as_deref(), Some("install.toml"));
         let keys: Vec<_> = words.install_keys.iter().map(|(key, value)| format!("{key}={value}")).collect();
         assert_eq!(keys, ["disk=smallest", "hostname=my web", "disk=/dev/sda"]);
+        assert!(!words.installs_from_afar());
+        let medium = format!("vmimage.mode=install vmimage.medium={ID}");
+        for more in ["vmimage.install=https://a/install.toml", "vmimage.install.source=registry.example/web"]
+        {
+            assert!(parse(&format!("{medium} {more}")).unwrap().installs_from_afar(), "{more}");
+        }
     }
 
     #[test]
     fn what_makes_no_sense_is_named() {
         for line in [
             "",
-            "vmimage.medium=",
-            "vmimage.medium=ftp://a/",
-            "vmimage.medium=../../etc/passwd",
-            &format!("vmimage.medium={ID}0"),
+            "vmimage.mode=live",
+            "vmimage.mode=live vmimage.medium=ftp://a/",
+            "vmimage.mode=live vmimage.medium=../../etc/passwd",
+            &format!("vmimage.mode=live vmimage.medium={ID}0"),
             &format!("vmimage.medium={ID} vmimage.mode=lively"),
-            &format!("vmimage.medium={ID} vmimage.digest=abc"),
+            &format!("vmimage.medium={ID}"),
+            &format!("vmimage.mode=live vmimage.medium={ID} vmimage.lazy"),
+            "vmimage.mode=live vmimage.medium=http://a/ vmimage.lazy vmimage.ram",
+            &format!("vmimage.mode=live vmimage.medium={ID} vmimage.digest=abc"),
         ] {
             let error = parse(line).unwrap_err();
             assert!(error.starts_with("vmimage."), "{error}");

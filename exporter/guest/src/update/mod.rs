@@ -46,6 +46,7 @@ pub(crate) use source::fuzz;
 
 use std::process::ExitCode;
 
+use crate::init::words::{LIVE, Words};
 use admit::Standing;
 use apply::{Applied, apply};
 use command::{Command, USAGE};
@@ -70,6 +71,10 @@ pub fn main() -> ExitCode {
             return ExitCode::from(MISUSED);
         }
     };
+    if simulated.is_none() && Words::read().is_live() {
+        println!("vmimage-update: {LIVE}");
+        return ExitCode::from(DONE);
+    }
     let machine: Box<dyn Machine> = match simulated {
         Some(folder) => Box::new(Simulated(folder)),
         None => Box::new(Real),

@@ -75,6 +75,7 @@ pub(super) fn plan(spec: &Spec, input: Input, run: &Run<'_>) -> Result<Planned> 
         update: None,
         placement: None,
         microvm,
+        medium: None,
         system: Some(system),
         partitions: vec![part],
     })

@@ -8,10 +8,10 @@
 //! `ro` and `rw`, `rootdelay=`, `init=`. If a step fails, it says which and ends, and the kernel does as `panic=` says.
 
 mod loop_device;
-mod mount;
-mod root;
+pub(crate) mod mount;
+pub(crate) mod root;
 pub(crate) mod superblock;
-mod switch;
+pub(crate) mod switch;
 
 use std::convert::Infallible;
 use std::ffi::OsString;
@@ -30,7 +30,7 @@ use crate::init::words::Words;
 use root::Root;
 
 /// Where the kernel starts this program from.
-const PROGRAM: &str = "/init";
+pub(crate) const PROGRAM: &str = "/init";
 /// How long the root may take to appear, unless `rootdelay=` says otherwise.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// What the kernel starts where no `init=` says otherwise: the first that is there.
@@ -100,7 +100,8 @@ fn there_is() -> String {
     }
 }
 
-fn start_init(asked: Option<&str>, arguments: &[OsString]) -> Result<Infallible, String> {
+/// Become the init of the root, with what the kernel has passed on. Returns only if it cannot.
+pub(crate) fn start_init(asked: Option<&str>, arguments: &[OsString]) -> Result<Infallible, String> {
     let default = || INITS.iter().copied().find(|init| fs::symlink_metadata(init).is_ok());
     let init = asked.or_else(default).ok_or("the root has no /sbin/init: name one by init=")?;
     let error = Command::new(init).args(arguments).exec();

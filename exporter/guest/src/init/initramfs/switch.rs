@@ -13,7 +13,7 @@ use rustix::process::{chdir, chroot};
 const MOVED: [&str; 3] = ["/dev", "/proc", "/sys"];
 
 /// Make what is mounted at `root` the root.
-pub(super) fn to(root: &str) -> Result<(), String> {
+pub(crate) fn to(root: &str) -> Result<(), String> {
     let failed = |error: Errno| format!("{root}: cannot be made the root: {error}");
     for at in MOVED {
         // A root without the directory gets none.

@@ -3,7 +3,7 @@
 mod folder;
 #[cfg(feature = "fuzz")]
 pub(crate) mod fuzz;
-mod http;
+pub(crate) mod http;
 mod members;
 mod registry;
 pub(super) mod stream;

@@ -10,7 +10,7 @@ mod pace;
 mod proxy;
 mod span;
 #[cfg(test)]
-pub(super) mod tests;
+pub(crate) mod tests;
 mod tls;
 
 use std::io::Read;
