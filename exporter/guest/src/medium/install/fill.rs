@@ -114,7 +114,8 @@ impl Filling<'_> {
     /// Which of these blocks are read, in runs: `is_whole` asks for all of them.
     fn runs(&self, blocks: &Blocks, is_whole: bool) -> Result<Vec<Range<usize>>, String> {
         if is_whole {
-            return Ok(vec![0..blocks.blocks.len()]);
+            let all = 0..blocks.blocks.len();
+            return Ok(vec![all]);
         }
         let mut runs: Vec<Range<usize>> = Vec::new();
         for (at, block) in blocks.blocks.iter().enumerate() {

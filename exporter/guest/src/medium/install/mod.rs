@@ -38,7 +38,8 @@ use std::path::Path;
 use super::console::Consoles;
 use super::manifest::{self, Manifest};
 use super::words::Words;
-use super::{After, Medium};
+use super::{After, Medium, open};
+use crate::init::words::Words as Kernels;
 use crate::update::source::{Source, open_remote};
 use crate::update::sums;
 use choice::{Candidate, Choice};
@@ -64,6 +65,9 @@ pub(crate) fn run(medium: &mut Medium, words: &Words, consoles: &Consoles) -> Re
     match &config.source {
         None => installer.install(&medium.manifest, on.as_deref(), &mut *medium.files)?,
         Some(from) => {
+            if !words.installs_from_afar() {
+                open::require_network(words, &Kernels::read())?;
+            }
             let mut source = open_remote(from)?;
             let manifest = read_manifest(&mut *source, config.source_digest.as_deref());
             let manifest = manifest.map_err(|reason| format!("{from}: {reason}"))?;
@@ -133,7 +137,7 @@ impl Installer<'_> {
         first: Vec<u8>,
         source: &mut dyn Source,
     ) -> Result<(), String> {
-        let mut target = open(&candidate.disk)?;
+        let mut target = target(&candidate.disk)?;
         let goes_on = candidate.contents == Contents::Unfinished;
         write(image, index, &mut target, goes_on, first, source, self.person)
     }
@@ -143,7 +147,7 @@ impl Installer<'_> {
         for note in seed::seed(self.config, &disk.path, closing, manifest.target.as_ref())? {
             self.person.say(&note);
         }
-        close(&mut open(disk)?, closing)?;
+        close(&mut target(disk)?, closing)?;
         Ok(())
     }
 
@@ -162,7 +166,7 @@ impl Installer<'_> {
 }
 
 /// The disk, of which the kernel knows no partitions any more when it is written.
-fn open(disk: &Disk) -> Result<Target, String> {
+fn target(disk: &Disk) -> Result<Target, String> {
     let name = disk.path.display().to_string();
     let device =
         target::Disk::open(&disk.path).map_err(|error| format!("{name}: cannot be written to: {error}"))?;

@@ -11,6 +11,8 @@ use super::testing::{Answers, MIB, Machine, Medium, disk};
 use super::*;
 use crate::grow::gpt;
 use crate::update::index::BLOCK;
+use crate::update::source::http::tests::server::{Request, Server, Stream, hang};
+use crate::update::source::open_impatient;
 
 fn config(text: &str) -> Config {
     Config::of(vec![Layer::parse("t", text.as_bytes()).unwrap()]).unwrap()
@@ -365,10 +367,88 @@ fn a_boot_record_needs_no_backup() {
     assert!(bytes[..len] == disk && bytes[len..].iter().all(|byte| *byte == 0));
 }
 
+/// The folder on a web server, whose answer for the disk is another one.
+fn served(medium: &Medium, disk: fn(&Request, &[u8], &mut Stream)) -> Server {
+    let files = ["disk.zst", "disk.index"].map(|name| (format!("/{name}"), medium.file(name)));
+    let text = medium.file("medium.json");
+    Server::new(move |request, stream| match files.iter().find(|(name, _)| *name == request.path) {
+        Some((name, bytes)) if name.ends_with(".zst") => disk(request, bytes, stream),
+        Some((_, bytes)) => request.file(bytes, stream),
+        None => request.file(&text, stream),
+    })
+}
+
+#[test]
+fn a_disk_comes_from_a_web_server_with_ranges_or_without() {
+    let (disk, medium) = (disk(), Medium::new(&disk(), true));
+    let without: fn(&Request, &[u8], &mut Stream) = |_, bytes, stream| stream.answer("200 OK", "", bytes);
+    let files = ["disk.zst", "disk.index", "medium.json"].map(|name| (format!("/{name}"), medium.file(name)));
+    let no_ranges = Server::new(move |request, stream| {
+        let file = files.iter().find(|(name, _)| *name == request.path);
+        without(request, &file.unwrap().1, stream);
+    });
+    for server in [served(&medium, |request, bytes, stream| request.file(bytes, stream)), no_ranges] {
+        let mut source = open_impatient(&server.url);
+        let manifest = read_manifest(&mut *source, None).unwrap();
+        let machine = machine(8 * MIB);
+        install_from(&machine, &manifest, &mut *source, "unattended = true").unwrap();
+        assert!(machine.bytes("sda") == expected(&disk, 8 * MIB));
+    }
+}
+
+#[test]
+fn servers_that_stall_or_end_or_lie_leave_no_table() {
+    type Answer = fn(&Request, &[u8], &mut Stream);
+    let answers: [(Answer, &str); 4] = [
+        // A connection that ends is resumed, so each has to end where it begins.
+        (
+            |request, bytes, stream| {
+                let is_late = request.range().is_some_and(|(start, _)| start > 0);
+                stream.cut(request, bytes, if is_late { 0 } else { usize::MAX });
+            },
+            "the connection broke",
+        ),
+        (
+            |request, bytes, stream| match request.range() {
+                Some((0, _)) | None => request.file(bytes, stream),
+                _ => hang(),
+            },
+            "disk.zst",
+        ),
+        (
+            |request, bytes, stream| {
+                let bytes: Vec<_> =
+                    bytes.iter().enumerate().map(|(at, byte)| byte ^ u8::from(at > 2000)).collect();
+                request.file(&bytes, stream);
+            },
+            "is damaged: it was not written",
+        ),
+        (
+            |request, bytes, stream| match request.range() {
+                Some((0, _)) | None => request.file(bytes, stream),
+                _ => stream.answer("404 Not Found", "", b""),
+            },
+            "404",
+        ),
+    ];
+    let medium = Medium::new(&disk(), true);
+    for (answer, said) in answers {
+        let server = served(&medium, answer);
+        let mut source = open_impatient(&server.url);
+        let manifest = read_manifest(&mut *source, None).unwrap();
+        let machine = machine(8 * MIB);
+        let error = install_from(&machine, &manifest, &mut *source, "unattended = true").unwrap_err();
+        assert!(error.contains(said), "{said}: {error}");
+        assert!(!has_table(&machine.bytes("sda")), "{said}");
+        assert!(mark::is_there(&machine.bytes("sda")), "{said}");
+    }
+}
+
 #[test]
 fn a_system_for_another_machine_is_refused() {
     let medium = Medium::new(&disk(), true);
-    let other = Manifest { architecture: "riscv64".to_owned(), ..medium.manifest.clone() };
+    let mut other = medium.manifest.clone();
+    other.architecture = "riscv64".to_owned();
     let machine = machine(8 * MIB);
     let said = install_from(&machine, &other, &mut *medium.source(), "").unwrap_err();
     assert!(said.contains("is a system for riscv64"), "{said}");

@@ -58,6 +58,12 @@ pub(crate) fn open_web(url: &str) -> Result<Box<dyn Source>, String> {
     Ok(Box::new(Http::of(url, Trust::default())?))
 }
 
+/// The same with the patience of a test.
+#[cfg(test)]
+pub(crate) fn open_impatient(url: &str) -> Box<dyn Source> {
+    Box::new(http::tests::open(url))
+}
+
 /// The files that an address or the reference of an image in a registry names, as [`open_web`] has them.
 pub(crate) fn open_remote(from: &str) -> Result<Box<dyn Source>, String> {
     match from.starts_with("http://") || from.starts_with("https://") {

@@ -42,9 +42,9 @@ fn known(within: &str, table: &Table, keys: &[&str]) -> Result<(), String> {
         None => Ok(()),
         Some(key) => Err(match nearest(key, keys) {
             Some(meant) => {
-                format!("{within}{key}: there is no such key\nhint: {within}{meant} is probably meant")
+                format!("{within}{key}: unknown key\nhint: {within}{meant} is probably meant")
             }
-            None => format!("{within}{key}: there is no such key\nhint: there are {}", keys.join(", ")),
+            None => format!("{within}{key}: unknown key\nhint: there are {}", keys.join(", ")),
         }),
     }
 }
@@ -77,16 +77,10 @@ mod tests {
     #[test]
     fn a_key_that_is_none_is_named_with_what_was_meant() {
         for (text, said) in [
-            ("hostnam = 'a'", "hostnam: there is no such key\nhint: hostname is probably meant"),
+            ("hostnam = 'a'", "hostnam: unknown key\nhint: hostname is probably meant"),
             ("ssh_keys = []", "hint: ssh-keys is probably meant"),
-            (
-                "disk = { serail = 'x' }",
-                "disk.serail: there is no such key\nhint: disk.serial is probably meant",
-            ),
-            (
-                "[[interfaces]]\nadress = 1",
-                "interfaces.adress: there is no such key\nhint: interfaces.addresses",
-            ),
+            ("disk = { serail = 'x' }", "disk.serail: unknown key\nhint: disk.serial is probably meant"),
+            ("[[interfaces]]\nadress = 1", "interfaces.adress: unknown key\nhint: interfaces.addresses"),
             ("quite-another = 1", "hint: there are disk, overwrite, "),
         ] {
             let error = check(&toml::from_str(text).unwrap()).unwrap_err();

@@ -125,7 +125,7 @@ fn the_later_one_counts_key_by_key() {
     let error = Config::of(vec![layer("a", ""), layer("b", "hostname = '-'")]).unwrap_err();
     assert!(error.starts_with("b: hostname: "), "{error}");
     let odd = words::layer(&[("hostnam".to_owned(), "x".to_owned())]).unwrap();
-    assert!(Config::of(vec![odd]).unwrap_err().starts_with("vmimage.install: hostnam: there is no such key"));
+    assert!(Config::of(vec![odd]).unwrap_err().starts_with("vmimage.install: hostnam: unknown key"));
 }
 
 /// Of docs/installer.md: the tables of keys.
@@ -155,7 +155,7 @@ fn the_reference_has_the_keys_that_there_are() {
 fn the_examples_are_right() {
     let text = include_str!("../../../../../../docs/installer.md");
     let examples: Vec<_> =
-        text.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+        text.split("```text\n# install.toml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
     assert!(examples.len() >= 2);
     for example in examples {
         of(example).unwrap_or_else(|error| panic!("{example}: {error}"));

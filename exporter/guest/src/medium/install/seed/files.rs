@@ -74,11 +74,6 @@ impl System {
         Ok(system)
     }
 
-    /// Whether a file is there.
-    pub(super) fn has(&self, path: &str) -> bool {
-        self.read(path).is_ok_and(|found| found.is_some())
-    }
-
     /// A file as the system will see it; `None`: it is not there.
     pub(super) fn read(&self, path: &str) -> Result<Option<(Vec<u8>, Owner)>, String> {
         let (folder, rest) = self.place(path)?;
