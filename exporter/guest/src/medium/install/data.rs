@@ -84,6 +84,7 @@ mod tests {
         assert_eq!(super::of(&path, len, 512).unwrap(), Contents::Unfinished);
         assert!(super::of(Path::new("/nonexistent"), len, 512).is_err());
         // Shorter than it says.
+        std::fs::write(&path, vec![0; len as usize]).unwrap();
         assert!(super::of(&path, 2 * len, 512).is_err());
     }
 }

@@ -61,10 +61,12 @@ fn disk(folder: &Path, dev: &Path, mounts: &str) -> Option<Disk> {
     let is_other = OTHERS.iter().any(|other| name.starts_with(other))
         || PARTS_OF_EMMC.iter().any(|part| name.starts_with("mmcblk") && name.ends_with(part));
     // Loops, memory and what is made of disks have none.
-    if is_other || !folder.join("device").exists() {
+    let number = |attribute: &str| text(&folder.join(attribute)).parse::<u64>().ok();
+    // Of an NVMe disk with several ways to it, each of them.
+    let is_hidden = number("hidden") == Some(1);
+    if is_other || is_hidden || !folder.join("device").exists() {
         return None;
     }
-    let number = |attribute: &str| text(&folder.join(attribute)).parse::<u64>().ok();
     let bytes = number("size")?.checked_mul(SYSFS_SECTOR).filter(|bytes| *bytes > 0)?;
     let real = fs::canonicalize(folder).unwrap_or_else(|_| folder.to_owned());
     Some(Disk {
@@ -152,6 +154,7 @@ mod tests {
         machine.remove("block/loop0/device");
         machine.remove("block/zram0/device");
         machine.disk("sdc", 0);
+        machine.disk("nvme0c0n1", 1 << 40).set("hidden", "1\n");
         machine.mounted("28 1 8:17 / /medium ro - iso9660 /dev/sdb1 ro");
         let sdb = machine.disk("sdb", 1 << 30);
         sdb.set("sdb1/partition", "1\n").set("sdb1/dev", "8:17\n");

@@ -183,12 +183,12 @@ mod tests {
 
     #[test]
     fn a_page_is_what_it_was_or_the_medium_lies() {
-        let bytes = vec![7; 3 * BLOCK];
+        let bytes = vec![7; 16 * BLOCK];
         let medium = Medium::new(&bytes, true);
         let image = medium.image();
         let index = Index::read(&image, &mut *medium.source()).unwrap();
         let blocks = index.page(0, Some(&mut *medium.source())).unwrap();
-        assert_eq!((blocks.first, blocks.blocks.len()), (0, 3));
+        assert_eq!((blocks.first, blocks.blocks.len()), (0, 16));
         assert_eq!(blocks.blocks[2].place, 2 * BLOCK as u64..3 * BLOCK as u64);
         assert_eq!(index.pages(), 1);
         medium.change("disk.index", |bytes| bytes[40] ^= 1);
@@ -227,7 +227,7 @@ mod tests {
 
     #[test]
     fn lengths_that_lie_are_refused() {
-        let bytes = vec![7; 2 * BLOCK];
+        let bytes = vec![7; 16 * BLOCK];
         for (is_packed, len, is_right) in [
             (true, 1_u32, true),
             (true, FRAME_MAX as u32, true),
@@ -244,7 +244,7 @@ mod tests {
             assert_eq!(read.is_ok(), is_right, "{len}: {read:?}");
         }
         let medium = Medium::new(&bytes, false);
-        medium.change("disk.index", |bytes| drop(bytes.pop()));
+        medium.change("disk.index", |bytes| bytes.truncate(16 * ENTRY - 1));
         let said = Index::read(&medium.image(), &mut *medium.source()).unwrap_err();
         assert!(said.contains("cut short"), "{said}");
     }

@@ -102,6 +102,7 @@ impl Installer<'_> {
         source: &mut dyn Source,
     ) -> Result<(), String> {
         require_architecture(manifest)?;
+        seed::check(self.config, manifest.target.as_ref())?;
         let image = Image::of(manifest)?;
         let choice = Choice { config: self.config, image: &image, medium, person: self.person };
         let candidate = choice.choose(disks::list(&self.places))?;

@@ -80,7 +80,7 @@ mod tests {
             ("hostnam = 'a'", "hostnam: unknown key\nhint: hostname is probably meant"),
             ("ssh_keys = []", "hint: ssh-keys is probably meant"),
             ("disk = { serail = 'x' }", "disk.serail: unknown key\nhint: disk.serial is probably meant"),
-            ("[[interfaces]]\nadress = 1", "interfaces.adress: unknown key\nhint: interfaces.addresses"),
+            ("[[interfaces]]\naddreses = 1", "interfaces.addreses: unknown key\nhint: interfaces.addresses"),
             ("quite-another = 1", "hint: there are disk, overwrite, "),
         ] {
             let error = check(&toml::from_str(text).unwrap()).unwrap_err();

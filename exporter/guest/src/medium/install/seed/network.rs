@@ -29,6 +29,11 @@ pub(super) fn write(system: &System, manager: &str, interfaces: &[Interface]) ->
     Ok(notes)
 }
 
+/// Whether the manager can do what is asked.
+pub(super) fn check(manager: &str, interfaces: &[Interface]) -> Result<(), String> {
+    files(manager, interfaces).map(drop)
+}
+
 #[derive(Debug, PartialEq, Eq)]
 struct File {
     path: String,

@@ -18,7 +18,7 @@ const PERSIST: &str = "/run/vmimage-install/persist";
 /// What can be written to.
 const KINDS: [&str; 4] = ["ext4", "xfs", "btrfs", "vfat"];
 /// Those that are only read.
-const READ_ONLY: [&str; 2] = ["erofs", "squashfs"];
+pub(super) const READ_ONLY: [&str; 2] = ["erofs", "squashfs"];
 /// What a mount takes beside the file system.
 const DRIVERS: [&str; 2] = ["crc32c", "libcrc32c"];
 /// Where the root of a btrfs may be.

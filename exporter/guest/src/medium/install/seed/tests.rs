@@ -108,6 +108,27 @@ fn what_is_kept_lies_beside_a_root_that_is_only_read() {
 }
 
 #[test]
+fn what_has_no_place_is_refused_before_anything_is_written() {
+    let check = |text: &str, target: &str| {
+        let config = Config::of(vec![Layer::parse("t", text.as_bytes()).unwrap()]).unwrap();
+        let text = format!(r#"{{"version":1,"id":"x","name":"web"{target}}}"#);
+        super::check(
+            &config,
+            crate::medium::manifest::Manifest::parse(text.as_bytes()).unwrap().target.as_ref(),
+        )
+    };
+    let root =
+        |kind: &str, more: &str| format!(r#","target":{{"root":{{"partition":2,"type":"{kind}"}}{more}}}"#);
+    let persist = r#","persist":{"partition":3,"type":"ext4"},"network":"networkd""#;
+    assert_eq!(check("", ""), Ok(()));
+    assert_eq!(check(CONFIG, &root("ext4", r#","network":"networkd""#)), Ok(()));
+    assert_eq!(check(CONFIG, &root("erofs", persist)), Ok(()));
+    assert!(check(CONFIG, "").unwrap_err().contains("does not say where the root is"));
+    assert!(check(CONFIG, &root("erofs", "")).unwrap_err().contains("erofs, is only read"));
+    assert!(check(CONFIG, &root("ext4", "")).unwrap_err().contains("nobody that is known here"));
+}
+
+#[test]
 fn what_is_missing_is_named() {
     let no_root = tree(&[("etc/shadow", "daemon:*:1::::::\n")]);
     let system = System::open(no_root.path(), None).unwrap();
