@@ -56,8 +56,7 @@ pub(super) fn seed(
     if !config.seeds() {
         return Ok(Vec::new());
     }
-    let installed =
-        installed.ok_or("medium.json: does not say where the root is, so nothing can be put into it")?;
+    let installed = require(installed)?;
     let mounts = Mounts::of(disk, closing, installed)?;
     let system = System::open(mounts.root(), mounts.persist())?;
     let notes = write(config, &system, installed.network.as_deref().unwrap_or(NOBODY))?;
