@@ -34,8 +34,8 @@ pub(super) fn disk() -> Vec<u8> {
         let entry = &mut entries[number * 128..][..128];
         entry[..16].copy_from_slice(&kind);
         entry[16..32].copy_from_slice(&[number as u8 + 7; 16]);
-        entry[32..40].copy_from_slice(&(first as u64).to_le_bytes());
-        entry[40..48].copy_from_slice(&(end as u64).to_le_bytes());
+        entry[32..40].copy_from_slice(&u64::to_le_bytes(first));
+        entry[40..48].copy_from_slice(&end.to_le_bytes());
     }
     for (own, other, at) in [(1, last, 2), (last, 1, last - 32)] {
         let header = header(own, other, at, last - 33, &entries);
