@@ -24,6 +24,8 @@ mod network;
 mod open;
 mod progress;
 mod rescue;
+#[cfg(test)]
+mod testing;
 mod words;
 
 use std::convert::Infallible;

@@ -23,7 +23,7 @@ pub(super) const LEN_MAX: u32 = 32 << 20;
 /// `struct nbd_request`.
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
-pub(super) struct Request {
+pub(super) struct NbdRequest {
     magic: U32,
     r#type: U32,
     cookie: [u8; 8],
@@ -34,13 +34,13 @@ pub(super) struct Request {
 /// `struct nbd_reply`.
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
-pub(super) struct Reply {
+pub(super) struct NbdReply {
     magic: U32,
     error: U32,
     cookie: [u8; 8],
 }
 
-const _: () = assert!(size_of::<Request>() == 28 && size_of::<Reply>() == 16);
+const _: () = assert!(size_of::<NbdRequest>() == 28 && size_of::<NbdReply>() == 16);
 
 /// What is asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,7 +61,7 @@ pub(super) enum Errno {
     Invalid = 22,
 }
 
-impl Request {
+impl NbdRequest {
     /// What is asked of a device of `size` bytes.
     ///
     /// # Errors
@@ -85,9 +85,9 @@ impl Request {
         })
     }
 
-    pub(super) fn reply(&self, error: Option<Errno>) -> Reply {
+    pub(super) fn reply(&self, error: Option<Errno>) -> NbdReply {
         let error = error.map_or(0, |error| error as u32);
-        Reply { magic: REPLY_MAGIC.into(), error: error.into(), cookie: self.cookie }
+        NbdReply { magic: REPLY_MAGIC.into(), error: error.into(), cookie: self.cookie }
     }
 }
 
@@ -95,8 +95,8 @@ impl Request {
 pub(super) mod testing {
     use super::*;
 
-    pub(in super::super) fn request(kind: u32, from: u64, len: u32) -> Request {
-        Request {
+    pub(in super::super) fn request(kind: u32, from: u64, len: u32) -> NbdRequest {
+        NbdRequest {
             magic: REQUEST_MAGIC.into(),
             r#type: kind.into(),
             cookie: *b"a cookie",
@@ -124,7 +124,7 @@ mod tests {
 
     #[test]
     fn what_is_out_of_bounds_is_refused() {
-        let refused = |request: Request| request.command(8192);
+        let refused = |request: NbdRequest| request.command(8192);
         for (from, len) in [(8192, 1), (8000, 512), (u64::MAX, 2), (0, LEN_MAX + 1), (0, u32::MAX)] {
             assert_eq!(refused(request(0, from, len)), Ok(Command::Refused(Errno::Invalid)), "{from} {len}");
         }

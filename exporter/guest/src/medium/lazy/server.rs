@@ -5,7 +5,7 @@ use std::io::{self, ErrorKind, Read, Write};
 use zerocopy::{FromBytes, IntoBytes};
 
 use super::cache::{Cache, Fetch};
-use super::request::{Command, Errno, LEN_MAX, Request};
+use super::request::{Command, Errno, LEN_MAX, NbdRequest};
 
 /// Bytes that are answered at once.
 const PART: usize = 128 << 10;
@@ -46,10 +46,10 @@ pub(super) fn serve<F: Fetch>(
 }
 
 /// The next request; `None`: the kernel has let go of the device.
-fn next(kernel: &mut impl Read) -> Result<Option<Request>, String> {
-    let mut bytes = [0; size_of::<Request>()];
+fn next(kernel: &mut impl Read) -> Result<Option<NbdRequest>, String> {
+    let mut bytes = [0; size_of::<NbdRequest>()];
     match kernel.read_exact(&mut bytes) {
-        Ok(()) => Request::read_from_bytes(&bytes).map(Some).map_err(|error| error.to_string()),
+        Ok(()) => NbdRequest::read_from_bytes(&bytes).map(Some).map_err(|error| error.to_string()),
         Err(error) if error.kind() == ErrorKind::UnexpectedEof => Ok(None),
         Err(error) => Err(broken(&error)),
     }

@@ -138,6 +138,7 @@ fn unmanaged(mac: &str) -> [(&'static str, String); 2] {
 
 #[cfg(test)]
 mod tests {
+    use super::super::super::testing::{Disk, is_inside};
     use super::*;
 
     #[test]
@@ -150,6 +151,39 @@ mod tests {
         // Without the medium's disk nothing is taken for one of its partitions, whatever the machine has.
         let root = Root { device: "/dev/loop0".into(), kind: "erofs".into(), disk: None, is_lazy: false };
         assert!(of_the_disk(&entries, &root).is_empty());
+    }
+
+    const ROOT: &str = "5b1c0a4e-9d2f-4e3b-8a76-0123456789ab";
+    const USR: &str = "5b1c0a4e-9d2f-4e3b-8a76-0123456789ac";
+
+    #[test]
+    fn a_live_system_is_written_to_and_its_disk_is_not() {
+        if !is_inside("medium::live::system::tests::a_live_system_is_written_to_and_its_disk_is_not") {
+            return;
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let table = format!(
+            "/dev/root / ext4\nUUID={USR} /usr ext4 defaults 0 2\nUUID=1 /data xfs\ntmpfs /x tmpfs\n"
+        );
+        let root = [("etc/fstab", &*table), ("etc/hostname", "web"), ("usr/hidden", "")];
+        let disk = Disk::new(folder.path(), &[(ROOT, &root), (USR, &[("bin/sh", "a shell")])]).read_only();
+        let before = fs::read(&disk.file).unwrap();
+        let found = disk.partition(1).path;
+        let root =
+            Root { device: found, kind: "ext4".into(), disk: Some(disk.device.clone()), is_lazy: false };
+        mount(&root, &mut Modules::none()).unwrap();
+
+        let in_root = |path: &str| Path::new(SYSROOT).join(path);
+        assert_eq!(fs::read_to_string(in_root("etc/hostname")).unwrap(), "web");
+        assert_eq!(fs::read_to_string(in_root("usr/bin/sh")).unwrap(), "a shell");
+        assert!(!in_root("usr/hidden").exists());
+        let left: Vec<_> = fstab::parse(&fs::read_to_string(in_root("etc/fstab")).unwrap());
+        assert_eq!(left.iter().map(|entry| &*entry.at).collect::<Vec<_>>(), ["/x"]);
+        fs::write(in_root("etc/hostname"), "live").unwrap();
+        fs::remove_file(in_root("usr/bin/sh")).unwrap();
+        assert_eq!(fs::read(&disk.file).unwrap(), before);
+        // Nothing but the system is seen any more.
+        assert_eq!(fs::read_dir(UPPER).unwrap().count() + fs::read_dir("/lower0").unwrap().count(), 0);
     }
 
     #[test]

@@ -220,8 +220,52 @@ impl Console {
 
 #[cfg(test)]
 mod tests {
+    use super::super::testing::{Disk, is_inside};
     use super::machines::testing::installed;
     use super::*;
+    use crate::init::initramfs::mount::SYSROOT;
+    use crate::init::modules::Modules;
+
+    const ROOT: &str = "5b1c0a4e-9d2f-4e3b-8a76-0123456789ab";
+    const VAR: &str = "5b1c0a4e-9d2f-4e3b-8a76-0123456789ac";
+
+    #[test]
+    fn a_system_is_found_without_a_trace_and_mounted_as_it_mounts_itself() {
+        if !is_inside(
+            "medium::rescue::tests::a_system_is_found_without_a_trace_and_mounted_as_it_mounts_itself",
+        ) {
+            return;
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let table = format!(
+            "/dev/root / ext4\nUUID={VAR} /var ext4 nofail,x-systemd.growfs 0 2\nLABEL=none /data ext4\n"
+        );
+        let root = [("etc/fstab", &*table), ("etc/os-release", "NAME=Web\n"), ("usr/x", ""), ("proc/x", "")];
+        let disk = Disk::new(folder.path(), &[(ROOT, &root), (VAR, &[("log", "a line")])]);
+        let blocks = [disk.partition(1), disk.partition(2)];
+        let before = fs::read(&disk.file).unwrap();
+        let mut modules = Modules::none();
+        let found = machines::find(&blocks, None, None, &mut modules);
+        assert_eq!((found.len(), &found[0].block), (1, &blocks[0]));
+        assert_eq!(fs::read(&disk.file).unwrap(), before);
+        // What the medium is on is no machine's system.
+        assert!(machines::find(&blocks, Some(&disk.device), None, &mut modules).is_empty());
+
+        let mounted = tree::mount_it(&found[0], &blocks, &mut modules).unwrap();
+        let device = |number: u32| disk.partition(number).path.display().to_string();
+        assert_eq!(mounted.places, [format!("/ ({})", device(1)), format!("/var ({})", device(2))]);
+        assert_eq!(mounted.failed, ["/data: there is no LABEL=none"]);
+        let in_root = |path: &str| Path::new(SYSROOT).join(path);
+        assert_eq!(fs::read_to_string(in_root("var/log")).unwrap(), "a line");
+        assert!(in_root("proc/self").exists() && in_root("dev/null").exists());
+        fs::write(in_root("var/log"), "another").unwrap();
+        tree::release();
+        assert!(!in_root("proc/self").exists());
+        for at in ["var", ""] {
+            rustix::mount::unmount(in_root(at), rustix::mount::UnmountFlags::empty()).unwrap();
+        }
+        assert_ne!(fs::read(&disk.file).unwrap(), before);
+    }
 
     #[test]
     fn the_only_one_is_taken_without_a_question() {
