@@ -9,6 +9,7 @@ use exporter::extent::{Backing, Extent};
 use exporter::fs::{DiskBudget, ext4, fat};
 use exporter::seed::Uuid;
 use exporter::tree::Time;
+use sha2::{Digest, Sha256};
 
 use super::{told, tree};
 use crate::{Target, repair};
@@ -158,6 +159,49 @@ pub(super) const GROWTH: Target = Target {
         Ok(())
     },
 };
+
+/// What the installer reads of a medium: the first block of its disk, how long the index is, that, and what the medium says of itself.
+pub(super) const INSTALL_MEDIUM: Target = Target {
+    name: "install-medium",
+    seeds: || {
+        partition_tables().into_iter().take(1).chain([mbr_disk()]).map(|disk| installed(&disk)).collect()
+    },
+    words: &[
+        b"EFI PART",
+        b"\x55\xaa",
+        b"\xee",
+        &[0xff; 8],
+        &[0; 16],
+        b"\"bytes\":",
+        b"18446744073709551615",
+        b"true",
+        b"4096",
+    ],
+    grain: 4,
+    repair: |input| {
+        repair::gpt(input);
+        if let Some((disk, rest)) = input.split_at_mut_checked(INSTALLED)
+            && let Some(digest) = rest.get_mut(2..34)
+        {
+            digest.copy_from_slice(&Sha256::digest(disk));
+        }
+    },
+    run: guest::fuzz::install_medium,
+};
+
+/// Bytes of a block.
+const INSTALLED: usize = 64 << 10;
+
+/// A medium with the first block of this disk, and fifteen others that nobody reads.
+fn installed(disk: &[u8]) -> Vec<u8> {
+    let mut first = disk.to_vec();
+    first.resize(INSTALLED, 0);
+    let entry = |digest: &[u8]| [digest, &(INSTALLED as u32).to_le_bytes()].concat();
+    let index = [entry(&Sha256::digest(&first)), entry(&[7; 32]).repeat(15)].concat();
+    let text = "{\"version\":1,\"id\":\"x\",\"name\":\"web\",\"disk\":{\"file\":\"disk.raw\",\"bytes\":1048576,\"packed\":false,\
+                \"index\":\"disk.index\",\"sector_size\":512}}";
+    [&first[..], &(index.len() as u16).to_le_bytes(), &index, text.as_bytes()].concat()
+}
 
 /// Of disks of both sizes of sectors.
 pub(crate) fn partition_tables() -> Vec<Vec<u8>> {

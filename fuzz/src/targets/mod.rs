@@ -55,6 +55,8 @@ pub const ALL: &[&Target] = &[
     &wire::UPDATE_SERVER,
     &archives::UPDATE_LAYER,
     &file_systems::GROWTH,
+    &texts::INSTALL,
+    &file_systems::INSTALL_MEDIUM,
     &kernels::KERNEL,
     &kernels::MODULE,
 ];

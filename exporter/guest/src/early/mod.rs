@@ -10,7 +10,7 @@
 
 pub(crate) mod guard;
 pub(crate) mod overlay;
-mod persist;
+pub(crate) mod persist;
 
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt;

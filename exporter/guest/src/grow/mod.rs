@@ -15,7 +15,7 @@
 //! It does nothing a second time. What it does not know (another partition table, another file system, a
 //! partition that is not the last) it leaves alone and says so; only what fails is an error.
 
-mod blkpg;
+pub(crate) mod blkpg;
 mod btrfs;
 pub(crate) mod device;
 pub(crate) mod ext4;

@@ -15,7 +15,7 @@ mod console;
 mod disc;
 mod disks;
 mod fstab;
-mod install;
+pub(crate) mod install;
 mod lazy;
 mod live;
 mod loop_device;

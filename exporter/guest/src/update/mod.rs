@@ -23,7 +23,7 @@ mod fill;
 mod held;
 #[cfg(feature = "fuzz")]
 pub(crate) mod hostile;
-mod index;
+pub(crate) mod index;
 mod kernels;
 mod machine;
 mod manifest;
@@ -34,7 +34,7 @@ mod rollback;
 mod simulated;
 pub(crate) mod source;
 mod status;
-mod sums;
+pub(crate) mod sums;
 #[cfg(test)]
 mod testing;
 mod trust;

@@ -48,7 +48,7 @@ impl Superblock {
         Self::parse(&bytes)
     }
 
-    fn parse(bytes: &[u8]) -> Option<Self> {
+    pub(crate) fn parse(bytes: &[u8]) -> Option<Self> {
         let at = |from: usize, len: usize| bytes.get(from..from.checked_add(len)?);
         let found = |format: &&Format| at(format.magic.0, format.magic.1.len()) == Some(format.magic.1);
         let format = FORMATS.iter().find(found)?;

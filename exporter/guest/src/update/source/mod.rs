@@ -58,6 +58,20 @@ pub(crate) fn open_web(url: &str) -> Result<Box<dyn Source>, String> {
     Ok(Box::new(Http::of(url, Trust::default())?))
 }
 
+/// The same with the patience of a test.
+#[cfg(test)]
+pub(crate) fn open_impatient(url: &str) -> Box<dyn Source> {
+    Box::new(http::tests::open(url))
+}
+
+/// The files that an address or the reference of an image in a registry names, as [`open_web`] has them.
+pub(crate) fn open_remote(from: &str) -> Result<Box<dyn Source>, String> {
+    match from.starts_with("http://") || from.starts_with("https://") {
+        true => open_web(from),
+        false => Ok(Box::new(Registry::of(from, Trust::default())?)),
+    }
+}
+
 /// Whether it is a place in the file system. References of images never begin like one, but a path may look like them.
 fn is_path(from: &str) -> bool {
     from.starts_with(['/', '.']) || Path::new(from).exists()

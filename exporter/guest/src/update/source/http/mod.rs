@@ -34,7 +34,7 @@ pub(super) use tls::Trust;
 const ALL: &str = "bytes=0-";
 
 /// The files below one address.
-pub(super) struct Http {
+pub(crate) struct Http {
     client: Client,
     folder: Address,
 }
