@@ -28,6 +28,7 @@ mod lack;
 mod lay_out;
 mod machine;
 mod menu;
+mod metal;
 mod microvm;
 mod own_initramfs;
 mod previous;
@@ -60,6 +61,7 @@ use crate::tree::{Detail, Time, Tree};
 
 pub use donor::scan_donor;
 pub use lack::{Lack, lacks};
+pub use metal::NICS;
 pub use root::{of_root, set_up};
 
 /// What a disk is made from.

@@ -15,7 +15,7 @@ use super::resolve::Resolved;
 use super::slots;
 use super::{
     Input, Planned, Programs, appliance, boot_partition, bootable, compressed, disk_file, entrypoint,
-    latest_time, own_initramfs, rauc, read_kernel, seed, split_links, sysupdate, update, updater,
+    latest_time, metal, own_initramfs, rauc, read_kernel, seed, split_links, sysupdate, update, updater,
 };
 use crate::boot::{self, Defaults, Root};
 use crate::engine::Run;
@@ -25,7 +25,7 @@ use crate::hint::Hint;
 use crate::machine::rauc::Keyring;
 use crate::machine::{self, FsSpec, Machine, Mount};
 use crate::report::System;
-use crate::spec::{Architecture, Profile, Spec};
+use crate::spec::{Architecture, Hardware, Profile, Spec};
 use crate::tree::kernel::Kernel;
 use crate::tree::os::{self, Family, Init, Os};
 use crate::tree::{Content, Editor, InodeId, InodeKind, Name, Time, Tree};
@@ -65,6 +65,9 @@ pub(super) fn plan(spec: &Spec, input: Input, run: &Run<'_>) -> Result<Planned> 
         let program = own_initramfs::program(spec, programs.init.clone())?;
         let file_system = layout.root.file_system;
         edits.extend(own_initramfs::install(&mut root, &mut source, spec, file_system, program, time)?);
+    }
+    if spec.hardware == Hardware::Metal {
+        edits.extend(metal::notes(&root, &source.kernel));
     }
     let has_modules = !leave_out_modules(&mut root, &source.kernel, spec, has_donor, time);
     bootable::require_kernel(&root, &source.kernel, layout.root.file_system, has_modules)?;
