@@ -4,7 +4,9 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Subcommand};
 
-use super::{Cli, build, clone, completion, config, convert, diff, doctor, inspect, install, man, push, run};
+use super::{
+    Cli, build, clone, completion, config, convert, diff, doctor, export, inspect, install, man, push, run,
+};
 use crate::base::Result;
 
 /// The first words that are no commands: the roles in a build.
@@ -18,6 +20,7 @@ pub(super) enum Command {
     Build(Box<build::Args>),
     Convert(Box<convert::Args>),
     Clone(clone::Args),
+    Export(export::Args),
     Push(push::Args),
     Run(run::Args),
     Inspect(inspect::Args),
@@ -36,6 +39,7 @@ impl Command {
             Self::Build(mut args) => build::run(&mut args),
             Self::Convert(mut args) => convert::run(&mut args),
             Self::Clone(args) => clone::run(&args),
+            Self::Export(args) => export::run(&args),
             Self::Push(args) => push::run(&args),
             Self::Run(args) => run::run(&args),
             Self::Inspect(args) => inspect::run(&args),
@@ -57,9 +61,9 @@ mod tests {
 
     /// Commands to come, whose names nothing else may take until then: of registries, of running machines, of disks and
     /// their files, of serving and signing them.
-    const RESERVED: [&str; 18] = [
+    const RESERVED: [&str; 17] = [
         "pull", "ps", "exec", "logs", "stop", "start", "rm", "cp", "ls", "cat", "tree", "verify", "sbom",
-        "export", "serve", "sign", "keys", "compose",
+        "serve", "sign", "keys", "compose",
     ];
 
     #[test]
