@@ -129,13 +129,13 @@ impl<'a> Writer<'a> {
                 self.exported.files += 1;
                 return self.file(path, meta, len, content);
             }
-            FileKind::Socket => {
+            FileKind::Socket | FileKind::Link { is_socket: true, .. } => {
                 // Archives have none, and one without the program that made it is of no use.
                 self.sockets += 1;
                 return Ok(());
             }
             FileKind::Directory => Kind::Directory,
-            FileKind::Link(target) => {
+            FileKind::Link { first: target, is_socket: false } => {
                 first = joined(prefix, target);
                 Kind::Link(&first)
             }

@@ -32,8 +32,13 @@ pub enum FileKind<'a> {
         /// What is in it.
         content: &'a dyn FileContent,
     },
-    /// A further name of the file that was met under this one.
-    Link(&'a [u8]),
+    /// A further name of a file.
+    Link {
+        /// The name under which it was met first.
+        first: &'a [u8],
+        /// Whether it is a socket.
+        is_socket: bool,
+    },
     /// A symbolic link and its target.
     Symlink(&'a [u8]),
     /// A named pipe.

@@ -31,7 +31,7 @@ pub fn tree_digest<V: ReadAt + ?Sized>(volume: &V, budget: &DiskBudget) -> Resul
 fn line(met: &Met<'_>, budget: &DiskBudget) -> Result<String> {
     let path = &shown(met.path);
     let what = match met.kind {
-        FileKind::Link(first) => return Ok(format!("{path} = {}\n", shown(first))),
+        FileKind::Link { first, .. } => return Ok(format!("{path} = {}\n", shown(first))),
         FileKind::Directory => What::Directory,
         FileKind::File { len, content } => {
             What::File { len, data: None, sha256: Some(hash(len, content, budget)?) }

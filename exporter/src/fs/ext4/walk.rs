@@ -140,7 +140,9 @@ impl<V: ReadAt + ?Sized> Walk<'_, V> {
     fn entry(&mut self, path: &[u8], ino: Ino, visit: &mut Visit<'_>) -> Result<Option<Entries>> {
         let inode = self.volume.inode(ino)?;
         if let Slot::Occupied(mut linked) = self.links.entry(ino) {
-            visit(&Met { path, meta: &meta(&inode), kind: FileKind::Link(&linked.get().first) })?;
+            let is_socket = inode.file_type() == InodeOnDisk::SOCKET;
+            let kind = FileKind::Link { first: &linked.get().first, is_socket };
+            visit(&Met { path, meta: &meta(&inode), kind })?;
             linked.get_mut().left -= 1;
             if linked.get().left == 0 {
                 self.volume.budget().release(linked.remove().cost());
