@@ -65,6 +65,7 @@ pub(super) fn plan(spec: &Spec, input: Input, run: &Run<'_>) -> Result<Planned> 
         let program = own_initramfs::program(spec, programs.init.clone())?;
         let file_system = layout.root.file_system;
         edits.extend(own_initramfs::install(&mut root, &mut source, spec, file_system, program, time)?);
+        edits.extend(machine::load_drivers(&mut Editor::new(&mut root, time), &os)?);
     }
     if spec.hardware == Hardware::Metal {
         edits.extend(metal::notes(&root, &source.kernel));

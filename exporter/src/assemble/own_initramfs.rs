@@ -89,7 +89,6 @@ pub(super) fn build(kernel: &ReadKernel<'_>, needs: &Needs<'_>, program: Arc<[u8
         required: &needs.required,
         optional: &needs.optional,
         program,
-        root_file: None,
         // That of no file: an edit of the image leaves it as it was.
         time: Time::default(),
         packing: match compressed::release(kernel.image.release()) {

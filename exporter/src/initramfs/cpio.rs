@@ -75,13 +75,7 @@ pub(super) fn check_size(name: &str, len: u64) -> Result<()> {
         .with_hint("take a format with a disk of its own for the root, not uki"))
 }
 
-/// An archive of this one file, whose content is not copied: before it, it, and what follows.
-pub(super) fn of_one_file(name: &str, content: &Content, time: Time) -> Result<Vec<Content>> {
-    let [before, after] = around_file(name, content.len(), time)?;
-    Ok(vec![before, content.clone(), after])
-}
-
-/// What is before and behind a file of so many bytes in such an archive.
+/// What is before and behind a file of so many bytes in an archive of that alone.
 pub(super) fn around_file(name: &str, len: u64, time: Time) -> Result<[Content; 2]> {
     check_size(name, len)?;
     let mut before = Writer::new(time);

@@ -3,7 +3,6 @@
 //! ```text
 //! modules wanted ─select─▶ with those they depend on, in the order they load ─┐
 //! the program, directories, /dev/console ─────────────────────────────────────┴▶ cpio ─pack─▶ initramfs
-//!                                        the root's file system, where it comes along ─▶ an archive in front of it
 //! ```
 //!
 //! No program of the image takes part (no depmod, no update-initramfs), and the same input gives the same bytes. The
@@ -44,8 +43,6 @@ pub struct Wanted<'a> {
     pub optional: &'a [&'a str],
     /// The program that is `/init`.
     pub program: Arc<[u8]>,
-    /// The root's file system, as `/root.erofs`.
-    pub root_file: Option<Content>,
     /// The time of all files.
     pub time: Time,
     /// How it is packed.
@@ -66,10 +63,9 @@ pub enum Packing {
 /// An initramfs.
 #[derive(Debug)]
 pub struct Built {
-    /// Its parts, one behind the other: the root's file system is not copied.
+    /// Its parts, one behind the other.
     pub parts: Vec<Content>,
-    /// The modules in it, in an order in which they load. With none, and no root in it, a kernel that has all built in boots
-    /// as well without it.
+    /// The modules in it, in an order in which they load. With none, a kernel that has all built in boots as well without it.
     pub modules: Vec<String>,
     /// What the report says.
     pub notes: Vec<String>,
@@ -81,8 +77,6 @@ const ZSTD_LEVEL: i32 = 9;
 const GZIP_LEVEL: u32 = 9;
 /// Where the modules to load for no device are named (modules-load.d(5)).
 const ASKED: &str = "etc/modules-load.d/vmimage.conf";
-/// The root's file system.
-const ROOT_FILE: &str = "root.erofs";
 
 /// An initramfs of what the tree has.
 ///
@@ -94,16 +88,12 @@ pub fn build(tree: &Tree, wanted: &Wanted<'_>) -> Result<Built> {
     let modules = selection.names();
     let notes = selection.notes();
     let archive = contents(wanted, &selection)?.archive(wanted.time);
-    // The kernel takes an archive that is not packed at multiples of four bytes alone: in front of a packed one.
-    let mut parts = match &wanted.root_file {
-        Some(root) => cpio::of_one_file(ROOT_FILE, root, wanted.time)?,
-        None => Vec::new(),
-    };
-    parts.push(Content::Bytes(wanted.packing.pack(archive)?.into()));
+    let parts = vec![Content::Bytes(wanted.packing.pack(archive)?.into())];
     Ok(Built { parts, modules, notes })
 }
 
-/// What is before and behind the bytes of a file that is an archive by itself: the kernel takes it in front of any other.
+/// What is before and behind the bytes of a file that is an archive by itself. The kernel takes one that is not packed at
+/// multiples of four bytes alone: in front of a packed one.
 ///
 /// # Errors
 /// If it is larger than a header can say.

@@ -43,7 +43,6 @@ struct Ask {
     required: Vec<(&'static str, &'static str)>,
     optional: Vec<&'static str>,
     config: Config,
-    root_file: Option<Content>,
     packing: Packing,
     modules: Option<&'static str>,
 }
@@ -54,7 +53,6 @@ impl Default for Ask {
             required: vec![("virtio_blk", "the disk"), ("ext4", "the root")],
             optional: Vec::new(),
             config: Config::unknown(),
-            root_file: None,
             packing: Packing::Plain,
             modules: Some(FOLDER),
         }
@@ -70,7 +68,6 @@ fn built(tree: &Tree, ask: &Ask) -> Result<Built> {
         required: &ask.required,
         optional: &ask.optional,
         program: (*b"the init").into(),
-        root_file: ask.root_file.clone(),
         time: TIME,
         packing: ask.packing,
     };
@@ -213,15 +210,16 @@ fn the_same_input_gives_the_same_bytes_however_it_is_packed() {
 }
 
 #[test]
-fn the_root_lies_in_front_and_is_not_copied() {
+fn a_file_that_is_an_archive_by_itself_lies_in_front_of_a_packed_one() {
     let root = Content::Bytes((*b"EROFS").into());
-    let ask = Ask { root_file: Some(root), packing: Packing::Zstd, ..Ask::default() };
-    let built = built(&debian(), &ask).unwrap();
-    assert_eq!(built.parts.len(), 4);
+    let [before, after] = around_file("root.erofs", root.len(), TIME).unwrap();
+    let ask = Ask { packing: Packing::Zstd, ..Ask::default() };
+    let mut built = built(&debian(), &ask).unwrap();
+    let front = [before, root, after];
+    let front_len = front.iter().map(Content::len).sum::<u64>() as usize;
+    built.parts.splice(0..0, front);
     let bytes = bytes(&built);
-    let packed = built.parts[3].len() as usize;
-    let (front, _) = bytes.split_at(bytes.len() - packed);
-    let files = files(front);
+    let files = files(&bytes[..front_len]);
     assert_eq!((files.len(), files[0].mode, text(&files, "root.erofs")), (1, 0o100644, "EROFS".into()));
     let mut names = Vec::new();
     let mut visit = |name: &[u8]| {
@@ -230,6 +228,14 @@ fn the_root_lies_in_front_and_is_not_copied() {
     };
     assert!(read_names(&Content::Bytes(bytes.into()), &mut visit));
     assert_eq!((names[0].as_str(), names.contains(&"init".to_owned())), ("root.erofs", true));
+}
+
+#[test]
+fn a_file_that_a_header_has_no_digits_for_is_refused() {
+    assert!(around_file("root.erofs", u32::MAX.into(), TIME).is_ok());
+    let error = around_file("root.erofs", 1 << 32, TIME).unwrap_err();
+    assert_eq!(error.to_string(), "root.erofs: has 4 GiB, an initramfs takes files of 4 GiB at most");
+    assert!(error.hint().is_some());
 }
 
 #[test]

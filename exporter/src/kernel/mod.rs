@@ -18,6 +18,7 @@ mod bzimage;
 mod config;
 mod drivers;
 pub(crate) mod elf;
+mod keep;
 mod scan;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -27,6 +28,7 @@ pub(crate) mod unpack;
 
 use std::io::Read;
 use std::ops::Range;
+use std::sync::OnceLock;
 
 pub use config::{Config, Setting};
 pub use drivers::option_of;
@@ -50,6 +52,8 @@ pub struct KernelImage {
     form: Form,
     architecture: Architecture,
     release: String,
+    /// What was found when it was read to its end.
+    scan: OnceLock<Scan>,
 }
 
 /// How an image is made.
@@ -103,6 +107,7 @@ impl KernelImage {
             form,
             architecture,
             release: String::new(),
+            scan: OnceLock::new(),
         };
         image.release = match release {
             Some(release) => release,
@@ -131,25 +136,42 @@ impl KernelImage {
         self.form == Form::Plain
     }
 
+    /// Whether firmware starts the file as it is: a program unpacks the kernel, which is not just packed.
+    pub fn unpacks_itself(&self) -> bool {
+        matches!(&self.form, Form::Packed(range) if range.start > 0)
+    }
+
     /// What is packed in it, read to its end: an ELF file of x86_64, an Image of arm64.
     ///
     /// # Errors
     /// If it cannot be unpacked, or is something else.
     pub fn vmlinux(&self) -> Result<Vmlinux<'_>> {
-        let Scan { len, pvh, config, .. } = self.scan()?;
-        Ok(Vmlinux { image: self, len, pvh, config })
+        let &Scan { len, pvh, ref config, .. } = self.scan()?;
+        Ok(Vmlinux { image: self, len, pvh, config: config.clone() })
     }
 
     /// The release that the kernel says at its start.
     fn told_release(&self) -> Result<String> {
-        self.scan()?.release.ok_or_else(|| {
+        self.scan()?.release.clone().ok_or_else(|| {
             let message = "is no kernel: it never says \"Linux version\"";
             Error::new(Kind::Input, &self.place, message).with_hint(FORMS)
         })
     }
 
-    fn scan(&self) -> Result<Scan> {
-        let scan = scan::scan(self.unpacked()?).map_err(|error| self.broken(error))?;
+    /// Once: to unpack a kernel takes a second.
+    fn scan(&self) -> Result<&Scan> {
+        match self.scan.get() {
+            Some(scan) => Ok(scan),
+            None => {
+                let scan = self.whole(self.unpacked()?)?;
+                Ok(self.scan.get_or_init(|| scan))
+            }
+        }
+    }
+
+    /// What is found in the kernel itself, if it is a whole one.
+    fn whole(&self, unpacked: impl Read) -> Result<Scan> {
+        let scan = scan::scan(unpacked).map_err(|error| self.broken(error))?;
         let is_whole = match self.architecture {
             Architecture::X86_64 => elf::architecture(&scan.head) == Some(Architecture::X86_64),
             Architecture::Aarch64 => arm64::is_image(&scan.head),

@@ -23,6 +23,7 @@ const PHYS32_ENTRY: u32 = 18;
 const XEN: &[u8] = b"Xen\0";
 
 /// What was found.
+#[derive(Clone, Debug)]
 pub(super) struct Scan {
     /// Bytes in all.
     pub(super) len: u64,

@@ -52,14 +52,48 @@ fn images_of_arm64_come_plain_or_packed() {
     zboot.extend([64_u32.to_le_bytes(), (packed.len() as u32).to_le_bytes()].concat());
     zboot.resize(64, 0);
     zboot.extend(packed);
-    for (bytes, is_plain) in [(plain.clone(), true), (gzip(&plain), false), (zboot, false)] {
+    for (bytes, is_plain, unpacks_itself) in
+        [(plain.clone(), true, false), (gzip(&plain), false, false), (zboot, false, true)]
+    {
         let image = read(&bytes).unwrap();
+        assert_eq!(image.unpacks_itself(), unpacks_itself);
         assert_eq!((image.release(), image.architecture()), ("6.12.1", Architecture::Aarch64));
         assert_eq!((image.is_plain(), image.vmlinux().unwrap().len), (is_plain, plain.len() as u64));
     }
     let mut big_endian = plain;
     big_endian[24] = 1;
     assert_eq!(refused(&big_endian), ("bzImage: is no kernel".into(), true));
+}
+
+#[test]
+fn a_kernel_is_kept_as_it_is_without_what_packs_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let (elf, plain) = (vmlinux(RELEASE, None, None), arm64("6.12.1"));
+    for (bytes, kernel) in [
+        (elf.clone(), &elf),
+        (bzimage(RELEASE, &gzip(&elf)), &elf),
+        (plain.clone(), &plain),
+        (gzip(&plain), &plain),
+    ] {
+        let kept = read(&bytes).unwrap().kept(folder.path()).unwrap();
+        let mut found = Vec::new();
+        kept.reader().unwrap().read_to_end(&mut found).unwrap();
+        assert!(found == *kernel && kept.len() == kernel.len() as u64);
+    }
+    // Nothing has a name there.
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn a_kernel_that_cannot_be_unpacked_or_kept_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let image = |payload: &[u8]| read(&bzimage(RELEASE, payload)).unwrap();
+    for payload in [gzip(b"text"), b"\x5d\0\0\x80".to_vec()] {
+        let error = image(&payload).kept(folder.path()).unwrap_err();
+        assert_eq!((error.kind(), error.hint().is_some()), (&Kind::Corrupt, true), "{error}");
+    }
+    let error = image(&gzip(&vmlinux(RELEASE, None, None))).kept(&folder.path().join("none")).unwrap_err();
+    assert_eq!(error.kind(), &Kind::Io, "{error}");
 }
 
 #[test]

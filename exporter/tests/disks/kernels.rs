@@ -11,7 +11,7 @@ fn put(bytes: &mut [u8], at: usize, what: &[u8]) {
     bytes[at..at + what.len()].copy_from_slice(what);
 }
 
-fn gzip(bytes: &[u8]) -> Vec<u8> {
+pub(crate) fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     encoder.write_all(bytes).unwrap();
     encoder.finish().unwrap()
@@ -24,6 +24,25 @@ pub(crate) fn vmlinux() -> Vec<u8> {
     put(&mut bytes, 16, &[2, 0, 62, 0]);
     bytes.extend(format!("Linux version {RELEASE} (gcc) #1 SMP\n\0").bytes());
     bytes.extend(crate::inputs::noise(300_000, 9));
+    bytes
+}
+
+/// The kernel itself for arm64: an Image (booting.rst) that says its release.
+pub(crate) fn arm64() -> Vec<u8> {
+    let mut bytes = vec![0; 64];
+    put(&mut bytes, 56, b"ARM\x64");
+    bytes.extend(format!("Linux version {RELEASE} (gcc) #1 SMP\n\0").bytes());
+    bytes.extend(crate::inputs::noise(300_000, 9));
+    bytes
+}
+
+/// The same within a program for EFI that unpacks it (`CONFIG_EFI_ZBOOT`).
+pub(crate) fn zboot() -> Vec<u8> {
+    let payload = gzip(&arm64());
+    let mut bytes = b"MZ\0\0zimg".to_vec();
+    bytes.extend([64_u32.to_le_bytes(), (payload.len() as u32).to_le_bytes()].concat());
+    bytes.resize(64, 0);
+    bytes.extend(payload);
     bytes
 }
 

@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 use std::path::Path;
 use std::process::Command;
 
-use exporter::assemble::{Input, plan};
+use exporter::assemble::{Input, Programs, plan};
 use exporter::container::microvm::{DriveFormat, Vm};
 use exporter::container::{Compression, Format, write};
 use exporter::engine::Run;
@@ -313,6 +313,40 @@ fn a_file_is_the_kernel_where_one_is_named() {
     assert_eq!(planned.system.unwrap().kernel, format!("/boot/vmlinuz-{RELEASE}"));
     let missing = Spec { kernel_file: Some(serde_json::from_str(r#""none""#).unwrap()), ..asked.clone() };
     assert!(refusal(&missing, scratch()).starts_with("none: is not in the build context"));
+}
+
+#[test]
+fn monitors_of_arm64_get_the_kernel_that_was_packed() {
+    let asked = Spec {
+        architecture: Architecture::Aarch64,
+        kernel_file: Some(serde_json::from_str(r#""kernel""#).unwrap()),
+        ..spec(Format::Microvm)
+    };
+    let file = |bytes: &[u8]| {
+        let mut context = inputs::donor_without_kernel();
+        Editor::new(&mut context, Time::default()).write_file("/kernel", bytes, 0o644).unwrap();
+        let mut root = inputs::scratch_image();
+        let program = [&b"\x7fELF\x02\x01\x01"[..], &[0; 11], &[183, 0], &[0; 44]].concat();
+        let programs = Programs { init: Some(program[..].into()), ..Programs::default() };
+        Editor::new(&mut root, Time::default()).write_file("/app", program, 0o755).unwrap();
+        kernels::install(&mut root, true, &[]);
+        let materials = Materials { context, ..Materials::default() };
+        Input { materials, programs, donor: None, ..input(root) }
+    };
+    for kernel in [kernels::arm64(), kernels::gzip(&kernels::arm64()), kernels::zboot()] {
+        let made = Made::folder(&asked, file(&kernel));
+        assert!(made.bytes("vmlinuz") == kernels::arm64());
+        assert_eq!((made.vm().vmlinux, &*made.vm().kernel), (None, "vmlinuz"));
+        assert_eq!(made.json("firecracker.json")["boot-source"]["kernel_image_path"], "vmlinuz");
+        assert_eq!(made.json("cloud-hypervisor.json")["payload"]["kernel"], "vmlinuz");
+    }
+    for (kernel, why) in [
+        (kernels::gzip(b"text"), "kernel: has no kernel of aarch64 packed in it"),
+        (kernels::gzip(&kernels::arm64())[..1000].to_vec(), "kernel: the kernel in it cannot be unpacked"),
+    ] {
+        let said = refusal(&asked, file(&kernel));
+        assert!(said.starts_with(why), "{said}");
+    }
 }
 
 /// A distribution whose newest kernel is none of its links'.

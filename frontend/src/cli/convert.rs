@@ -188,7 +188,7 @@ pub(crate) fn run(args: &mut Args) -> Result<ExitCode> {
         if args.dry_run {
             return install::dry_run(args, &found, &lacking, &asked.asked(&labels)?);
         }
-        return install::run(args, &found, &lacking, &spool, &meter, &stop);
+        return install::run(args, &found, &lacking, &asked.context, &spool, &meter, &stop);
     }
     asked.refuse_install()?;
     let Found { architecture, loaded: Loaded { tree: root, image, .. }, .. } = found;

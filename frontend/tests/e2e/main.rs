@@ -78,5 +78,6 @@ mod variants;
 #[path = "../web/version.rs"]
 mod version;
 mod volatile;
+mod watched;
 #[path = "../web/web.rs"]
 mod web;

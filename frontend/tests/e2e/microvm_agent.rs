@@ -9,10 +9,7 @@ use std::net::{TcpListener, TcpStream};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Stdio};
-use std::sync::{Arc, Mutex};
-use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use agent::client::Client;
 use agent::message::{Exec, Health, Request, Size, State};
@@ -20,11 +17,11 @@ use agent::tree::Rights;
 
 use super::lab::{context, scratch, testdata};
 use super::microvm::{LIMIT, microvm, run_command, tell};
+use super::watched::Watched;
 
-/// A microVM that runs, with its agent's socket; killed when dropped.
+/// A microVM that runs, with its agent's socket.
 struct Running {
-    process: Child,
-    console: Arc<Mutex<String>>,
+    machine: Watched,
     socket: PathBuf,
     /// On this host, of port 80.
     port: u16,
@@ -36,67 +33,34 @@ impl Running {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let mut command = run_command(vm);
         command.arg("--agent").arg(&socket).args(["-p", &format!("{port}:80")]);
-        let mut process = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
-        let console = Arc::new(Mutex::new(String::new()));
-        let (mut output, text) = (process.stdout.take().unwrap(), console.clone());
-        std::thread::spawn(move || {
-            let mut bytes = [0; 4096];
-            while let Ok(length @ 1..) = output.read(&mut bytes) {
-                text.lock().unwrap().push_str(&String::from_utf8_lossy(&bytes[..length]));
-            }
-        });
-        Self { process, console, socket, port }
+        Self { machine: Watched::start(command, LIMIT), socket, port }
     }
 
     fn console(&self) -> String {
-        self.console.lock().unwrap().clone()
-    }
-
-    /// Try until there is an answer.
-    #[track_caller]
-    fn wait<T>(&mut self, what: &str, mut attempt: impl FnMut(&Self) -> Option<T>) -> T {
-        let start = Instant::now();
-        loop {
-            if let Some(answer) = attempt(self) {
-                return answer;
-            }
-            let ended = self.process.try_wait().unwrap();
-            assert!(ended.is_none() && start.elapsed() < LIMIT, "{what}: {ended:?}:\n{}", self.console());
-            sleep(Duration::from_millis(100));
-        }
+        self.machine.console()
     }
 
     #[track_caller]
-    fn says(&mut self, word: &str) {
+    fn wait<T>(&self, what: &str, mut attempt: impl FnMut(&Self) -> Option<T>) -> T {
+        self.machine.wait(what, || attempt(self))
+    }
+
+    #[track_caller]
+    fn says(&self, word: &str) {
         self.wait(word, |machine| machine.console().contains(word).then_some(()));
     }
 
     /// A connection of its own.
     #[track_caller]
-    fn agent(&mut self) -> Client {
+    fn agent(&self) -> Client {
         self.wait("a socket of its agent", |machine| machine.socket.exists().then_some(()));
         Client::connect(&self.socket, LIMIT).unwrap_or_else(|error| panic!("{error}:\n{}", self.console()))
     }
 
     /// How `vmimage run` has ended.
     #[track_caller]
-    fn end(&mut self) -> Option<i32> {
-        let start = Instant::now();
-        loop {
-            if let Some(status) = self.process.try_wait().unwrap() {
-                return status.code();
-            }
-            assert!(start.elapsed() < LIMIT, "it does not end:\n{}", self.console());
-            sleep(Duration::from_millis(100));
-        }
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        // QEMU goes with it.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
+    fn end(&self) -> Option<i32> {
+        self.machine.end()
     }
 }
 
@@ -123,7 +87,7 @@ fn an_agent_runs_programs_copies_trees_and_outlives_hosts_that_hang_up() {
     let file = testdata("microvm/worker.Dockerfile");
     let (_, vm) = microvm(&testdata("microvm"), folder.path(), &["--file", file.to_str().unwrap()]);
     let token = tell(&vm);
-    let mut machine = Running::start(&vm);
+    let machine = Running::start(&vm);
     machine.says("report:working=1");
     let facts =
         [("token", token.as_str()), ("user", "app"), ("home", "/home/app"), ("directory", "/home/app")];
@@ -132,12 +96,13 @@ fn an_agent_runs_programs_copies_trees_and_outlives_hosts_that_hang_up() {
     }
     let client = machine.agent();
     runs_programs(&client);
+    sees_what_a_container_would(&client);
     runs_with_a_terminal(&client);
     pipes_both_ways(&client, 100_000_000);
     copies_both_ways(&client, folder.path());
-    hangs_up(&mut machine, client);
+    hangs_up(&machine, client);
     let client = machine.agent();
-    tells_of_the_service(&mut machine, &client);
+    tells_of_the_service(&machine, &client);
     // Whether its own end is still told is a matter of luck.
     let _killer = client.open(&Request::Exec(program(&["kill", "-TERM", "1"], Some("root")))).unwrap();
     assert_eq!(machine.end(), Some(7), "{}", machine.console());
@@ -159,6 +124,15 @@ fn runs_programs(client: &Client) {
     assert_eq!(missing.status, 127, "{missing:?}");
     let killed = shell(client, "kill -KILL $$").0;
     assert_eq!(killed, 128 + 9);
+}
+
+/// Also as root, who may make the node of a disk, and not open it.
+fn sees_what_a_container_would(client: &Client) {
+    let line = "ls /dev | grep -c '^vd'; wc -c </proc/kcore; (echo other >/proc/sys/kernel/hostname) || echo fixed; \
+                mknod /tmp/disk b 254 0 && cat /tmp/disk || echo closed; rm /tmp/disk; \
+                echo kept >/dev/shm/file && cat /dev/shm/file";
+    assert_eq!(shell(client, line).1, "0\n0\nfixed\nclosed\nkept\n");
+    assert_eq!(shell(client, "cat /dev/shm/file").1, "kept\n");
 }
 
 fn runs_with_a_terminal(client: &Client) {
@@ -285,7 +259,7 @@ fn copies_both_ways(client: &Client, folder: &Path) {
 }
 
 /// In the midst of a program, and of what it reads: nothing of it is left, and the next host is served.
-fn hangs_up(machine: &mut Running, client: Client) {
+fn hangs_up(machine: &Running, client: Client) {
     let sleeper = client.open(&Request::Exec(program(&["sleep", "98765"], None))).unwrap();
     let reader = client.open(&Request::Exec(program(&["cat"], None))).unwrap();
     let (mut input, mut output) = (reader.input(), reader.output());
@@ -301,7 +275,7 @@ fn hangs_up(machine: &mut Running, client: Client) {
     assert_eq!(shell(&client, "exit 7").0, 7);
 }
 
-fn tells_of_the_service(machine: &mut Running, client: &Client) {
+fn tells_of_the_service(machine: &Running, client: &Client) {
     assert_eq!(client.status().unwrap().state, State::Running);
     machine.wait("a service that is well", |_| {
         (client.status().unwrap().health == Some(Health::Healthy)).then_some(())
@@ -324,7 +298,7 @@ fn nginx_serves_and_ends_in_order() {
     let args = ["--file", file.to_str().unwrap(), "--compression", "zstd"];
     let (_, vm) = microvm(&testdata("service"), folder.path(), &args);
     super::microvm_files::check(&vm);
-    let mut machine = Running::start(&vm);
+    let machine = Running::start(&vm);
     let page = machine.wait("a page", |machine| {
         let mut stream = TcpStream::connect(("127.0.0.1", machine.port)).ok()?;
         stream.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
@@ -353,7 +327,7 @@ fn a_machine_whose_program_fails_is_there_to_be_looked_at() {
     let context = context(folder.path(), "FROM vmimage-test/alpine:3.23\nCMD echo report:failing; exit 5\n");
     fs::write(context.join("vmimage.toml"), "[microvm]\non-crash = \"halt\"\n").unwrap();
     let (_, vm) = microvm(&context, folder.path(), &[]);
-    let mut machine = Running::start(&vm);
+    let machine = Running::start(&vm);
     machine.says("report:failing");
     let client = machine.agent();
     let status = machine.wait("the program's end", |_| {

@@ -71,7 +71,8 @@ fn kernels_of_other_images_and_of_its_own_run_it() {
     let dockerfile = context.join("Dockerfile");
     let text = fs::read_to_string(&dockerfile).unwrap().replace(
         "FROM scratch",
-        "FROM vmimage-test/debian:12\nRUN apt-get -q update && apt-get -q install -y linux-image-cloud-amd64",
+        "FROM vmimage-test/debian:12\nRUN apt-get -q update && apt-get -q install -y linux-image-cloud-amd64 && \
+         chown 65532:65532 /srv",
     );
     fs::write(dockerfile, text).unwrap();
     runs(&context, folder.path(), &["--kernel", "keep"], &[&[]]);

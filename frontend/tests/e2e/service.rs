@@ -4,14 +4,12 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::process::Command;
+use std::time::Duration;
 
 use super::disk::check;
-use super::lab::{
-    self, Mount, VMIMAGE, alone_with_the_store, build, nonce, partitions, run, scratch, testdata,
-};
+use super::lab::{self, Mount, VMIMAGE, alone_with_the_store, build, nonce, partitions, scratch, testdata};
+use super::watched::Watched;
 
 /// Initialising a database takes a minute without hardware's help.
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -27,10 +25,9 @@ fn disk_of(name: &str, folder: &Path) -> (String, PathBuf) {
     (said, disk)
 }
 
-/// A machine that runs; killed when dropped.
+/// A machine that runs.
 struct Machine {
-    process: Child,
-    console: Arc<Mutex<String>>,
+    machine: Watched,
     control: PathBuf,
     /// On this host, of the ports of the machine in their order.
     ports: Vec<u16>,
@@ -47,39 +44,17 @@ impl Machine {
         for (here, there) in &forwards {
             command.arg(format!("--publish=127.0.0.1:{here}:{there}"));
         }
-        let mut process = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
-        let console = Arc::new(Mutex::new(String::new()));
-        let (mut output, text) = (process.stdout.take().unwrap(), console.clone());
-        std::thread::spawn(move || {
-            let mut bytes = [0; 4096];
-            while let Ok(length @ 1..) = output.read(&mut bytes) {
-                text.lock().unwrap().push_str(&String::from_utf8_lossy(&bytes[..length]));
-            }
-        });
-        Self { process, console, control, ports: forwards.into_iter().map(|(here, _)| here).collect() }
+        let machine = Watched::start(command, PATIENCE);
+        Self { machine, control, ports: forwards.into_iter().map(|(here, _)| here).collect() }
     }
 
     fn console(&self) -> String {
-        self.console.lock().unwrap().clone()
+        self.machine.console()
     }
 
-    /// Try until there is an answer.
     #[track_caller]
-    fn wait<T>(&mut self, what: &str, mut attempt: impl FnMut(&Self) -> Option<T>) -> T {
-        let start = Instant::now();
-        loop {
-            if let Some(answer) = attempt(self) {
-                return answer;
-            }
-            let ended = self.process.try_wait().unwrap();
-            assert!(
-                ended.is_none() && start.elapsed() < PATIENCE,
-                "{what}: {ended:?} after {:?}:\n{}",
-                start.elapsed(),
-                self.console()
-            );
-            std::thread::sleep(Duration::from_millis(500));
-        }
+    fn wait<T>(&self, what: &str, mut attempt: impl FnMut(&Self) -> Option<T>) -> T {
+        self.machine.wait(what, || attempt(self))
     }
 
     /// What the machine answers on a port of its own; empty without an answer.
@@ -98,7 +73,7 @@ impl Machine {
     }
 
     /// Press the power button; what the console shows from then on.
-    fn power_off(mut self) -> String {
+    fn power_off(self) -> String {
         let before = self.console().len();
         let mut control = UnixStream::connect(&self.control).unwrap();
         let mut answers = BufReader::new(control.try_clone().unwrap());
@@ -106,22 +81,8 @@ impl Machine {
             answers.read_line(&mut String::new()).unwrap();
             writeln!(control, r#"{{"execute":"{command}"}}"#).unwrap();
         }
-        let start = Instant::now();
-        while self.process.try_wait().unwrap().is_none() {
-            assert!(start.elapsed() < PATIENCE, "does not power off:\n{}", &self.console()[before..]);
-            std::thread::sleep(Duration::from_millis(200));
-        }
+        self.machine.end();
         self.console()[before..].to_owned()
-    }
-}
-
-impl Drop for Machine {
-    fn drop(&mut self) {
-        if let Ok(None) = self.process.try_wait() {
-            // The program that runs QEMU ends it.
-            run(Command::new("kill").arg(self.process.id().to_string()));
-            let _ = self.process.wait();
-        }
     }
 }
 
@@ -153,7 +114,7 @@ fn nginx_serves_and_its_health_is_shown() {
     assert_has(&said, "service nginx-app: runs /docker-entrypoint.sh nginx -g 'daemon off;'");
     assert_has(&said, "systemd: nginx.service disabled, it runs what nginx-app runs");
     assert_has(&said, "ENV \"A.B\": left out");
-    let mut machine = Machine::boot(&disk, &[80, 9000]);
+    let machine = Machine::boot(&disk, &[80, 9000]);
     let page = machine.wait("nginx", |machine| {
         let answer = machine.ask(0, "GET / HTTP/1.0\r\nUser-Agent: the-test\r\n\r\n");
         answer.contains("200 OK").then_some(answer)
@@ -211,7 +172,7 @@ fn nginx_serves_and_its_health_is_shown() {
 fn postgres_serves_a_real_client() {
     let folder = scratch();
     let (_, disk) = disk_of("postgres", folder.path());
-    let mut machine = Machine::boot(&disk, &[5432]);
+    let machine = Machine::boot(&disk, &[5432]);
     let port = machine.ports[0].to_string();
     let sql = |words: &str| {
         let mut psql = Command::new("psql");
@@ -237,7 +198,7 @@ fn postgres_serves_a_real_client() {
     assert_clean(&console, "postgres", &disk);
 
     // What was written is there after another boot.
-    let mut machine = Machine::boot(&disk, &[5432]);
+    let machine = Machine::boot(&disk, &[5432]);
     let port = machine.ports[0].to_string();
     machine.wait("postgres again", |_| {
         let mut psql = Command::new("psql");
@@ -253,7 +214,7 @@ fn redis_serves_and_saves_at_the_end() {
     let folder = scratch();
     let (said, disk) = disk_of("redis", folder.path());
     assert_has(&said, "systemd: redis-server.service disabled");
-    let mut machine = Machine::boot(&disk, &[6379]);
+    let machine = Machine::boot(&disk, &[6379]);
     machine.wait("redis", |machine| {
         (machine.ask(0, "SET a b\r\nPING\r\nQUIT\r\n") == "+OK\r\n+PONG\r\n+OK\r\n").then_some(())
     });
@@ -291,7 +252,7 @@ fn openrc_runs_a_service_until_the_power_button() {
     let folder = scratch();
     let (said, disk) = disk_of("openrc", folder.path());
     assert_has(&said, "service nc: runs nc -lk -p 80 -e /usr/local/bin/answer");
-    let mut machine = Machine::boot(&disk, &[80]);
+    let machine = Machine::boot(&disk, &[80]);
     let answer = machine.wait("nc", |machine| Some(machine.ask(0, "")).filter(|answer| !answer.is_empty()));
     assert_eq!(answer, "nobody in /srv/made: it's $HOME, HOME is /\n");
     assert_has(&machine.power_off(), "Stopping nc");

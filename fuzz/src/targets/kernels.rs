@@ -74,7 +74,6 @@ pub(super) const MODULE: Target = Target {
             required: &[("a", "the disk")],
             optional: &[],
             program: (*b"init").into(),
-            root_file: None,
             time: Time::default(),
             packing: Packing::Plain,
         };

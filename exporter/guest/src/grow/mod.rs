@@ -158,13 +158,10 @@ fn show_growth(device: &Device, before: u64, after: u64) -> String {
 /// Bytes in the unit a person would use.
 fn show_size(bytes: u64) -> String {
     const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
-    let mut value = bytes as f64 / 1024.0;
-    let mut unit = 0;
-    while value >= 1024.0 && unit + 1 < UNITS.len() {
-        value /= 1024.0;
-        unit += 1;
-    }
-    format!("{value:.1} {}", UNITS[unit])
+    let unit = (bytes.max(1).ilog2() / 10).clamp(1, UNITS.len() as u32);
+    // Of floating point the program would have to know how it is written.
+    let tenths = ((bytes >> (10 * (unit - 1))) * 10 + 512) >> 10;
+    format!("{}.{} {}", tenths / 10, tenths % 10, UNITS[unit as usize - 1])
 }
 
 #[cfg(test)]

@@ -26,6 +26,7 @@ use crate::init::status;
 use crate::init::supervise::{Action, Desk, Event, Supervisor};
 use crate::init::told::{OnCrash, Refused, Told};
 use crate::init::updates;
+use crate::init::view;
 use crate::init::words::Words;
 
 /// How long the service waits for addresses: of a machine, and of one that is for its service alone, whose host answers at once
@@ -95,7 +96,12 @@ fn set_up(told: &Told, hardware: &mut Hardware) -> Result<(), Refused> {
     let (current, maximum) = (Some(OPEN_FILES.0), Some(OPEN_FILES.1));
     let _ = setrlimit(Resource::Nofile, Rlimit { current, maximum });
     let mounted = told.shares().iter().try_for_each(|share| share.mount(hardware.modules()));
-    mounted.map_err(|error| Refused { error, on_crash: told.on_crash() })
+    // A host may look at a machine that lacks a share: its programs see what the service would.
+    let viewed = match told.is_confined() {
+        true => view::make(told.has_terminal().then(console::device).as_deref()),
+        false => Ok(()),
+    };
+    mounted.and(viewed).map_err(|error| Refused { error, on_crash: told.on_crash() })
 }
 
 fn start_network(told: &Told) -> Network {

@@ -4,7 +4,7 @@ use std::fmt::Arguments;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::grow::device::in_file;
 pub(crate) use crate::init::log::Log;
@@ -25,10 +25,15 @@ fn use_for_all(terminal: &File) -> rustix::io::Result<()> {
     rustix::stdio::dup2_stderr(terminal)
 }
 
+/// The console's own device.
+pub(crate) fn device() -> PathBuf {
+    let active = fs::read_to_string(ACTIVE).unwrap_or_default();
+    Path::new("/dev").join(active.split_whitespace().last().unwrap_or("console"))
+}
+
 /// Make the console's own device the terminal of this process, the first of a session: who opens one has it.
 pub(crate) fn become_terminal() -> Result<(), String> {
-    let active = fs::read_to_string(ACTIVE).unwrap_or_default();
-    let path = Path::new("/dev").join(active.split_whitespace().last().unwrap_or("console"));
+    let path = device();
     let terminal = File::options().read(true).write(true).open(&path).map_err(in_file(&path))?;
     use_for_all(&terminal).map_err(in_file(&path))
 }

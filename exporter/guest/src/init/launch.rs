@@ -24,6 +24,7 @@ use crate::init::service::Service;
 use crate::init::told::Told;
 use crate::init::ulimits;
 use crate::init::user::Identity;
+use crate::init::view;
 use crate::init::words::Words;
 
 /// The argument that asks for it.
@@ -95,6 +96,9 @@ fn become_program(program: &Service, told: &Told) -> (u8, String) {
 
 /// Take on all but the program itself.
 fn prepare(program: &Service, told: &Told) -> Result<(Command, String), String> {
+    if told.is_confined() {
+        view::enter()?;
+    }
     let identity = Identity::find(program.user())?;
     let directory = program.working_dir();
     fs::create_dir_all(directory).map_err(|error| format!("working directory {directory}: {error}"))?;

@@ -35,6 +35,7 @@ pub(crate) mod health;
 mod hostname;
 mod initramfs;
 pub(crate) mod launch;
+mod launcher;
 pub(crate) mod log;
 pub(crate) mod modules;
 pub(crate) mod mounts;
@@ -53,6 +54,7 @@ pub(crate) mod told;
 mod ulimits;
 mod updates;
 mod user;
+mod view;
 pub(crate) mod words;
 
 /// The program.

@@ -27,7 +27,8 @@ const RAMFS_MAGIC: rustix::fs::FsWord = 0x8584_58f6;
 const EROFS_MAGIC: rustix::fs::FsWord = 0xe0f5_e1e2;
 const SQUASHFS_MAGIC: rustix::fs::FsWord = 0x7371_7368;
 
-const SAFE: MountFlags = MountFlags::NOSUID.union(MountFlags::NODEV).union(MountFlags::NOEXEC);
+/// For what has no programs and no devices.
+pub(crate) const SAFE: MountFlags = MountFlags::NOSUID.union(MountFlags::NODEV).union(MountFlags::NOEXEC);
 
 /// In their order: each may lie in one before. Those a kernel has not are left out.
 const VIRTUAL: [Virtual; 7] = [
@@ -51,7 +52,7 @@ const VIRTUAL: [Virtual; 7] = [
 ];
 
 /// What every program expects in `/dev` and the kernel does not put there.
-const LINKS: [(&str, &str); 4] = [
+pub(crate) const LINKS: [(&str, &str); 4] = [
     ("/dev/fd", "/proc/self/fd"),
     ("/dev/stdin", "/proc/self/fd/0"),
     ("/dev/stdout", "/proc/self/fd/1"),
@@ -80,7 +81,7 @@ impl Virtual {
 }
 
 /// Whether something is mounted at a directory in another: it is of another file system.
-fn is_mounted(at: &Path) -> bool {
+pub(crate) fn is_mounted(at: &Path) -> bool {
     let device = |path: &Path| rustix::fs::stat(path).map(|status| status.st_dev);
     let parent = at.parent().map(device);
     matches!((parent, device(at)), (Some(Ok(parent)), Ok(at)) if parent != at)
@@ -173,7 +174,7 @@ pub(crate) fn release() {
 }
 
 /// A path of proc_pid_mounts(5): blanks and backslashes are octal.
-fn unescape(field: &str) -> String {
+pub(crate) fn unescape(field: &str) -> String {
     ["\\040", "\\011", "\\012", "\\134"]
         .iter()
         .zip([" ", "\t", "\n", "\\"])

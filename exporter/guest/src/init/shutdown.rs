@@ -11,6 +11,7 @@ use rustix::system::{RebootCommand, reboot};
 use crate::init::console::say;
 use crate::init::mounts;
 use crate::init::supervise::Action;
+use crate::init::view;
 use crate::init::words::Words;
 
 /// The firmware's tables, where there are some; and the kernel's word against them.
@@ -23,6 +24,7 @@ const GRACE: Duration = Duration::from_secs(2);
 pub(crate) fn end(action: Action, words: &Words) {
     end_processes();
     rustix::fs::sync();
+    view::leave();
     mounts::release();
     rustix::fs::sync();
     say(format_args!("{}", action.done()));

@@ -1,21 +1,18 @@
 //! The service: started, watched, started again when it fails, stopped when the machine stops.
 
-use std::fs::File;
-use std::io::{self, Read};
-use std::process::{Command, Stdio};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Pid, Signal, WaitStatus, kill_process};
 
 use crate::choice;
 use crate::init::checks::Checks;
-use crate::init::console::{self, Log, say, say_error};
+use crate::init::console::{Log, say, say_error};
 use crate::init::ending::{Ending, NOT_SET_UP};
 use crate::init::health::Health;
 use crate::init::launch;
+use crate::init::launcher::{self, Launcher};
 use crate::init::service::Service;
 use crate::init::signals;
 use crate::init::standing::Board;
@@ -32,8 +29,6 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long the last of a service's output may take, and how long one that others of its processes hold may be silent.
 const LAST_OUTPUT: Duration = Duration::from_secs(5);
 const SILENCE: Duration = Duration::from_millis(200);
-/// The longest reason why a program could not be started.
-const REPORT_MAX: u64 = 4096;
 
 /// What the machine can be made to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +51,8 @@ impl Action {
 pub(crate) enum Event {
     /// A child ended, its own or one that others left.
     Ended(Pid, WaitStatus),
+    /// A launcher has become its program, or has said why it cannot.
+    Launched(Pid),
     /// Somebody wants the machine to stop.
     Asked(Action),
 }
@@ -72,6 +69,7 @@ pub(crate) struct Desk {
 enum Outcome {
     Asked(Action),
     Ended(Ending),
+    Launched,
     TimedOut,
 }
 
@@ -107,7 +105,7 @@ impl Supervisor {
             let ending = match self.run_once(&mut is_up) {
                 Outcome::Asked(action) => return action,
                 Outcome::Ended(ending) => ending,
-                Outcome::TimedOut => continue,
+                Outcome::Launched | Outcome::TimedOut => continue,
             };
             if ending.is_good() {
                 say(format_args!("service: {ending}"));
@@ -128,7 +126,8 @@ impl Supervisor {
             if started.elapsed() >= GOOD_RUN {
                 pause = FIRST_PAUSE;
             }
-            say(format_args!("service: {ending}, started again in {:.1} s", pause.as_secs_f32()));
+            let (seconds, tenths) = (pause.as_secs(), pause.subsec_millis() / 100);
+            say(format_args!("service: {ending}, started again in {seconds}.{tenths} s"));
             if let Outcome::Asked(action) = self.next(None, Some(pause)) {
                 return action;
             }
@@ -138,8 +137,8 @@ impl Supervisor {
 
     /// Until the service has ended, also by a wish to stop.
     fn run_once(&mut self, is_up: &mut bool) -> Outcome {
-        let outcome = match self.start() {
-            Ok((pid, reason)) => self.attend(pid, &reason, is_up),
+        let outcome = match launcher::start(self.has_terminal, &self.desk) {
+            Ok(launcher) => self.attend(launcher, is_up),
             Err(error) => Outcome::Ended(Ending::Failed(NOT_SET_UP, format!("cannot be started: {error}"))),
         };
         self.checks = None;
@@ -150,10 +149,23 @@ impl Supervisor {
         outcome
     }
 
-    fn attend(&mut self, pid: Pid, reason: &[u8], is_up: &mut bool) -> Outcome {
-        match self.follow(pid, is_up) {
+    /// Its launcher may hang where a directory of the host's does: a wish to stop is heard meanwhile.
+    fn attend(&mut self, launcher: Launcher, is_up: &mut bool) -> Outcome {
+        let Launcher { pid, output, report } = launcher;
+        self.output = Some(output);
+        let (launched, mut reason) = (self.next(Some(pid), None), Vec::new());
+        if let Outcome::Launched | Outcome::Ended(_) = launched {
+            reason = report.take();
+            self.desk.board.change(|standing| standing.starts += 1);
+        }
+        let outcome = match launched {
+            Outcome::Launched if reason.is_empty() => self.follow(pid, is_up),
+            Outcome::Launched => self.next(Some(pid), None),
+            outcome => outcome,
+        };
+        match outcome {
             Outcome::Ended(Ending::Code(code)) => {
-                let failure = launch::failure(reason, code.try_into().unwrap_or(NOT_SET_UP));
+                let failure = launch::failure(&reason, code.try_into().unwrap_or(NOT_SET_UP));
                 Outcome::Ended(failure.unwrap_or(Ending::Code(code)))
             }
             Outcome::Asked(action) => {
@@ -190,6 +202,9 @@ impl Supervisor {
 
     /// Until the service ends or the machine is to stop. Once it has run for a while it is up.
     fn follow(&mut self, pid: Pid, is_up: &mut bool) -> Outcome {
+        self.checks = Checks::of(&self.service);
+        let health = self.checks.as_ref().map(|_| Health::Starting);
+        self.desk.board.change(|standing| (standing.pid, standing.health) = (Some(pid), health));
         if !*is_up {
             match self.next(Some(pid), Some(GOOD_RUN)) {
                 Outcome::TimedOut => *is_up = true,
@@ -206,53 +221,14 @@ impl Supervisor {
         loop {
             match inbox.recv() {
                 Ok(Event::Asked(action)) => return action,
-                Ok(Event::Ended(..)) => {}
+                Ok(Event::Ended(..) | Event::Launched(_)) => {}
                 // Nobody is left who could ask.
                 Err(_) => thread::park(),
             }
         }
     }
 
-    /// The process that becomes the service, its output on the console: by pipes, which `/dev/stdout` can be
-    /// opened through. And why it does not become the service, if so.
-    fn start(&mut self) -> io::Result<(Pid, Vec<u8>)> {
-        let (report, report_writer) = launch::report()?;
-        let mut command = Command::new("/proc/self/exe");
-        command.arg(launch::ROLE).stdin(report_writer);
-        let pipes = if self.has_terminal { vec![] } else { self.connect(&mut command)? };
-        let child = command.spawn()?;
-        // With it go the writing ends of this process.
-        drop(command);
-        let (writing, output) = channel::<()>();
-        for pipe in pipes {
-            let (log, writing) = (self.desk.log.clone(), writing.clone());
-            thread::spawn(move || {
-                console::copy(pipe, &log);
-                drop(writing);
-            });
-        }
-        self.output = Some(output);
-        let mut reason = Vec::new();
-        File::from(report).take(REPORT_MAX).read_to_end(&mut reason)?;
-        // Waited for by number, as every child: see `power::reap`.
-        let pid = Pid::from_child(&child);
-        self.checks = Checks::of(&self.service);
-        let health = self.checks.as_ref().map(|_| Health::Starting);
-        self.desk.board.change(|standing| {
-            (standing.pid, standing.health) = (Some(pid), health);
-            standing.starts += 1;
-        });
-        Ok((pid, reason))
-    }
-
-    fn connect(&self, command: &mut Command) -> io::Result<Vec<std::os::fd::OwnedFd>> {
-        let (stdout, stdout_writer) = pipe_with(PipeFlags::CLOEXEC)?;
-        let (stderr, stderr_writer) = pipe_with(PipeFlags::CLOEXEC)?;
-        command.stdout(Stdio::from(stdout_writer)).stderr(Stdio::from(stderr_writer));
-        Ok(vec![stdout, stderr])
-    }
-
-    /// Wait for the end of `pid`, a wish to stop, or until `timeout` has passed; meanwhile health is checked.
+    /// Wait for the launch or the end of `pid`, a wish to stop, or until `timeout` has passed; meanwhile health is checked.
     fn next(&mut self, pid: Option<Pid>, timeout: Option<Duration>) -> Outcome {
         let start = Instant::now();
         loop {
@@ -268,6 +244,9 @@ impl Supervisor {
                     return Outcome::Ended(Ending::of(status));
                 }
                 Ok(Event::Ended(ended, status)) => self.note_check(ended, status),
+                Ok(Event::Launched(launched)) if Some(launched) == pid => return Outcome::Launched,
+                // Of a run that is over.
+                Ok(Event::Launched(_)) => {}
                 Err(_) if left.is_none_or(|left| left.is_zero()) && due.is_none() => {
                     return Outcome::TimedOut;
                 }
@@ -311,9 +290,12 @@ impl Supervisor {
             match self.next(Some(pid), Some(timeout.saturating_sub(start.elapsed()))) {
                 Outcome::Ended(ending) => return Some(ending),
                 // Stopping already.
-                Outcome::Asked(_) => {}
+                Outcome::Asked(_) | Outcome::Launched => {}
                 Outcome::TimedOut => return None,
             }
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

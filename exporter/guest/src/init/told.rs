@@ -136,7 +136,7 @@ impl Told {
     /// The capabilities that the service may have, by number; `None`: all.
     pub(crate) fn capabilities(&self) -> Result<Option<u64>, String> {
         let asked = self.capabilities.as_ref();
-        match (self.confined.unwrap_or_default(), asked) {
+        match (self.is_confined(), asked) {
             (false, None) => Ok(None),
             (_, Some(asked)) => asked.kept().map(Some),
             (true, None) => Capabilities::default().kept().map(Some),
@@ -162,6 +162,11 @@ impl Told {
 
     /// Whether this machine is made for its service alone: then nothing is waited for that a server may send late.
     pub(crate) fn is_for_service(&self) -> bool {
+        self.is_confined()
+    }
+
+    /// Whether programs see no more of the machine than in a container.
+    pub(crate) fn is_confined(&self) -> bool {
         self.confined.unwrap_or_default()
     }
 }

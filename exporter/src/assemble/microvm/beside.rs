@@ -1,5 +1,6 @@
 //! What lies beside the root of a microVM: its kernel, what mounts the root, and what is said of them.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use super::super::compressed;
@@ -19,14 +20,14 @@ use crate::tree::{Content, Tree};
 /// The kernel and its initramfs.
 pub(super) struct Beside {
     pub(super) image: KernelImage,
-    /// The kernel's file.
+    /// The kernel's file, as it is started.
     pub(super) kernel: Content,
+    /// The ELF in it, where that is to be had and not the file itself; or why there is none.
+    vmlinux: Result<Option<Content>, String>,
     /// Parts of the initramfs, one behind the other; none, where the kernel mounts the root by itself.
     pub(super) initramfs: Vec<Content>,
     /// The folder of the kernel's modules.
     pub(super) modules: Option<String>,
-    /// Why the kernel is not to be had as an ELF, if it is not.
-    packed: Option<String>,
     /// Machines of QEMU that it has the drivers for.
     machines: Vec<String>,
     /// What the report says.
@@ -45,6 +46,7 @@ impl Beside {
         materials: &Materials,
         layout: &mut Resolved,
         program: Arc<[u8]>,
+        spool: &Path,
     ) -> Result<Self> {
         let kernel = ReadKernel::find(spec, root, donor, materials)?;
         let built =
@@ -61,12 +63,12 @@ impl Beside {
         };
         let lacks = lacks.into_iter().map(|line| format!("initramfs: {line}"));
         Ok(Self {
-            packed: packed(&kernel.image, spec),
+            vmlinux: vmlinux(&kernel.image, spec, spool)?,
+            kernel: started(&kernel, spec, spool)?,
             initramfs: if is_needed { parts } else { Vec::new() },
             notes: [of_kernel, of_initramfs].into_iter().chain(lacks).collect(),
             machines,
             image: kernel.image,
-            kernel: kernel.content,
             modules: kernel.modules,
         })
     }
@@ -74,9 +76,9 @@ impl Beside {
     /// What the monitors are given, but for the root.
     pub(super) fn microvm(self, spec: &Spec, cmdline: String, root: FileSystem) -> Microvm {
         let vm = self.vm(spec, cmdline);
-        let vmlinux = Some(self.image).filter(|image| !image.is_plain() && vm.vmlinux.is_some());
         let is_read_only = root.is_read_only() || spec.has_fixed_root();
-        Microvm { vm, kernel: self.kernel, vmlinux, initramfs: self.initramfs, is_read_only }
+        let Self { kernel, vmlinux, initramfs, .. } = self;
+        Microvm { vm, kernel, vmlinux: vmlinux.ok().flatten(), initramfs, is_read_only }
     }
 
     fn vm(&self, spec: &Spec, cmdline: String) -> Vm {
@@ -89,11 +91,11 @@ impl Beside {
         Vm {
             cpus: spec.microvm.cpus,
             memory_mib: memory >> 20,
-            // One that came as an ELF is there already.
-            vmlinux: match (is_x86 && self.packed.is_none(), self.image.is_plain()) {
-                (false, _) => None,
-                (true, true) => Some(vm.kernel.clone()),
-                (true, false) => Some(Vm::ELF_KERNEL.to_owned()),
+            vmlinux: match &self.vmlinux {
+                // One that came as an ELF is there already.
+                _ if is_x86 && self.image.is_plain() => Some(vm.kernel.clone()),
+                Ok(Some(_)) => Some(Vm::ELF_KERNEL.to_owned()),
+                Ok(None) | Err(_) => None,
             },
             initramfs: (!self.initramfs.is_empty()).then(|| Vm::INITRAMFS.to_owned()),
             cmdline,
@@ -109,20 +111,32 @@ impl Beside {
             return Vec::new();
         }
         let vm = self.vm(spec, String::new());
-        let packed = self.packed.iter().map(|why| format!("vmlinux: left out: {why}"));
+        let packed = self.vmlinux.as_ref().err().map(|why| format!("vmlinux: left out: {why}"));
         let firecracker = firecracker_lacks(&vm).map(|why| format!("firecracker.json: left out: {why}"));
         let none = self.machines.is_empty().then(|| {
             "machines: no QEMU and no Cloud Hypervisor starts this kernel: an ELF needs an entry for PVH (CONFIG_PVH)"
                 .to_owned()
         });
-        packed.chain(firecracker).chain(none).collect()
+        packed.into_iter().chain(firecracker).chain(none).collect()
     }
 }
 
-/// Why a kernel cannot be had as an ELF.
-fn packed(image: &KernelImage, spec: &Spec) -> Option<String> {
-    let is_wanted = spec.architecture == Architecture::X86_64 && !image.is_plain() && !spec.is_uki();
-    image.vmlinux().err().filter(|_| is_wanted).map(|error| error.message().to_owned())
+/// The ELF in a bzImage, for monitors that take nothing else; or why it is not to be had.
+fn vmlinux(image: &KernelImage, spec: &Spec, spool: &Path) -> Result<Result<Option<Content>, String>> {
+    if spec.architecture != Architecture::X86_64 || image.is_plain() || spec.is_uki() {
+        return Ok(Ok(None));
+    }
+    match image.kept(spool) {
+        Err(error) if *error.kind() == Kind::Corrupt => Ok(Err(error.message().to_owned())),
+        kept => kept.map(|kept| Ok(Some(kept))),
+    }
+}
+
+/// The file that is started. A kernel of arm64 that is packed is its loader's to unpack (booting.rst, "Decompress the kernel
+/// image"), which monitors do not; firmware starts one that is a program for it.
+fn started(kernel: &ReadKernel<'_>, spec: &Spec, spool: &Path) -> Result<Content> {
+    let starts = spec.architecture == Architecture::X86_64 || spec.is_uki() && kernel.image.unpacks_itself();
+    if starts { Ok(kernel.content.clone()) } else { kernel.image.kept(spool) }
 }
 
 /// Machines of QEMU that have what the kernel has drivers for.

@@ -44,7 +44,8 @@ pub(super) fn plan(spec: &Spec, input: Input, run: &Run<'_>) -> Result<Planned> 
     let seed = seed(spec, &tree, materials.digest(&spec.setup)?)?;
     let mut layout = Resolved::new(spec, &seed, &tree)?;
     let program = first::program(spec, programs.init.take())?;
-    let beside = Beside::find(spec, &tree, donor.as_ref(), &materials, &mut layout, Arc::clone(&program))?;
+    let beside =
+        Beside::find(spec, &tree, donor.as_ref(), &materials, &mut layout, Arc::clone(&program), run.spool)?;
     let stub = spec.is_uki().then(|| uki::stub(&tree, donor.as_ref(), spec.architecture)).transpose()?;
 
     // Whatever else the image has, it is not started.

@@ -95,8 +95,8 @@ impl Sink for Writer<'_> {
         self.root.finish()?;
         let Microvm { vm, kernel, vmlinux, initramfs, .. } = self.microvm;
         self.copy(KERNEL, [kernel.reader()])?;
-        if let Some(image) = vmlinux {
-            self.copy(ELF_KERNEL, [image.unpacked()])?;
+        if let Some(vmlinux) = vmlinux {
+            self.copy(ELF_KERNEL, [vmlinux.reader()])?;
         }
         if !initramfs.is_empty() {
             self.copy(INITRAMFS, initramfs.iter().map(Content::reader))?;

@@ -22,7 +22,6 @@ pub use vm::{Drive, DriveFormat, Vm};
 
 use super::members::FileName;
 use crate::error::{Error, Kind};
-use crate::kernel::KernelImage;
 use crate::read_at::ReadAt;
 use crate::tree::Content;
 use crate::uki;
@@ -65,10 +64,10 @@ pub(super) const FILES: &[FileName] = &[
 pub struct Microvm {
     /// What it is, but for the drive of its root: how that is written is the format's choice.
     pub vm: Vm,
-    /// The kernel as it came.
+    /// The kernel that monitors load.
     pub kernel: Content,
-    /// The same, if an ELF is to be unpacked from it.
-    pub vmlinux: Option<KernelImage>,
+    /// The same as an ELF, where that was packed in it.
+    pub vmlinux: Option<Content>,
     /// The parts of what mounts the root, one behind the other; none, where the kernel does.
     pub initramfs: Vec<Content>,
     /// Whether its root is only read.

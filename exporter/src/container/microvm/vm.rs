@@ -32,7 +32,7 @@ pub struct Vm {
     /// Memory in mebibytes.
     #[schemars(range(min = 1))]
     pub memory_mib: u64,
-    /// The kernel as it came: on x86-64 a bzImage or an ELF, on aarch64 an Image.
+    /// The kernel: on x86-64 a bzImage or an ELF as it came, on aarch64 an Image, which nothing packs.
     pub kernel: String,
     /// The same kernel as an ELF, for monitors that take no bzImage.
     #[serde(default, skip_serializing_if = "Option::is_none")]

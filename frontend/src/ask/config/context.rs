@@ -51,6 +51,30 @@ impl Context {
         Ok(Materials { context, secrets, ..Materials::default() })
     }
 
+    /// Copies a file of it into `folder`, where it has the same path.
+    pub(crate) fn copy(&self, path: &str, folder: &Path) -> Result<()> {
+        let unreadable = |error| Error::user(format!("{path}: cannot be read")).because(error);
+        let mut from = match self.folder.open_below(path.as_bytes(), OFlags::RDONLY | OFlags::NONBLOCK) {
+            Ok(file) => std::fs::File::from(file),
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+                return Err(missing(path));
+            }
+            Err(error) => return Err(unreadable(error)),
+        };
+        if !from.metadata().map_err(unreadable)?.is_file() {
+            return Err(Error::user(format!("{path}: is no file")));
+        }
+        let to = folder.join(path);
+        to.parent()
+            .map_or(Ok(()), std::fs::create_dir_all)
+            .and_then(|()| std::fs::File::create_new(&to))
+            .and_then(|mut file| std::io::copy(&mut from, &mut file))
+            .map_err(|error| {
+                Error::user(format!("{path}: cannot be copied to {}", to.display())).because(error)
+            })?;
+        Ok(())
+    }
+
     /// A folder in it, reached through no symlink, for other programs.
     pub(crate) fn directory(&self, path: &str) -> Result<PathBuf> {
         match self.folder.open_below(path.as_bytes(), OFlags::RDONLY | OFlags::DIRECTORY) {
@@ -90,5 +114,32 @@ impl Files for Context {
             Err(error) => return Err(unreadable(error)),
         };
         text::read_from(file, path, MAX_TEXT as u64).map(Some)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_files_of_the_context_are_copied_and_by_no_symlink() {
+        let [here, there] = [(); 2].map(|()| tempfile::tempdir().unwrap());
+        std::fs::create_dir(here.path().join("kernels")).unwrap();
+        std::fs::write(here.path().join("kernels/bzImage"), "kernel").unwrap();
+        std::os::unix::fs::symlink("kernels/bzImage", here.path().join("link")).unwrap();
+        let context = Context::open(here.path()).unwrap();
+        context.copy("kernels/bzImage", there.path()).unwrap();
+        assert_eq!(std::fs::read(there.path().join("kernels/bzImage")).unwrap(), b"kernel");
+        for (path, why) in [
+            ("none", "none: is not in the build context"),
+            ("kernels/bzImage/none", "kernels/bzImage/none: is not in the build context"),
+            ("kernels", "kernels: is no file"),
+            ("link", "link: cannot be read"),
+            ("../etc/passwd", "../etc/passwd: cannot be read"),
+        ] {
+            let error = context.copy(path, there.path()).unwrap_err();
+            assert!(error.to_string().starts_with(why), "{error}");
+        }
+        assert_eq!(std::fs::read_dir(there.path()).unwrap().count(), 1);
     }
 }

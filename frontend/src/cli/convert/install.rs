@@ -4,7 +4,7 @@
 //! So the kernel is installed, cached and shown as in any build, and the disk is that build's.
 
 use std::ffi::OsString;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -15,6 +15,7 @@ use exporter::spec::{Architecture, Spec};
 
 use super::{Args, Found};
 use crate::ask::Asked;
+use crate::ask::config::Context;
 use crate::base::programs::Package;
 use crate::base::reference::Reference;
 use crate::base::temporary::Folder;
@@ -27,11 +28,13 @@ use crate::source::Source;
 /// What docker's classic store calls the image for a while; no registry has it.
 const NAME: &str = "localhost/vmimage-convert";
 
-/// Makes the disk through an engine, for want of what is `lacking`. `folder` has room for the image.
+/// Makes the disk through an engine, for want of what is `lacking`. What is asked for is `named` by its files, and `folder` has
+/// room for the image.
 pub(super) fn run(
     args: &Args,
     found: &Found,
     lacking: &str,
+    named: &Context,
     folder: &Path,
     meter: &Meter,
     stop: &AtomicBool,
@@ -49,31 +52,36 @@ pub(super) fn run(
     if stop.load(Ordering::Relaxed) {
         return Err(Error::user("interrupted"));
     }
-    let context = folder.path().join("context");
-    let dockerfile = context.join("Dockerfile");
-    std::fs::create_dir(&context)
-        .and_then(|()| std::fs::write(&dockerfile, format!("FROM {}\n", base.name)))
-        .map_err(|error| {
-            Error::user(format!("{}: cannot be written", dockerfile.display())).because(error)
-        })?;
-    // What a configuration names is beside it, and what a flag names here: that folder is the context, of which only that is
-    // read.
+    let dockerfile = folder.path().join("Dockerfile");
+    std::fs::write(&dockerfile, format!("FROM {}\n", base.name)).map_err(|error| {
+        Error::user(format!("{}: cannot be written", dockerfile.display())).because(error)
+    })?;
     let mut words = words(args, engine, architecture, &base)?;
-    let names_file = args.disk.wishes().iter().any(|wish| wish.context_file().is_some());
+    words.extend(["--file".into(), dockerfile.into()]);
     let context = match &args.config {
-        None if !names_file => context,
         None => {
-            words.extend(["--file".into(), dockerfile.into()]);
-            ".".into()
+            let files = args.disk.wishes().iter().filter_map(|wish| wish.context_file()).collect();
+            context_of(files, named, folder.path())?
         }
+        // What it names is beside it: that folder is the context, of which only that is read.
         Some(file) => {
-            words.extend(["--file".into(), dockerfile.into(), "--config".into()]);
+            words.push("--config".into());
             words.extend(file.file_name().map(Into::into));
             super::folder_of(file).to_owned()
         }
     };
     words.extend(["--".into(), context.into()]);
     build(&words)
+}
+
+/// A context in `folder` of the files that flags name, and of nothing else that lies beside them: a `vmimage.toml` there was not
+/// asked for.
+fn context_of(files: Vec<String>, named: &Context, folder: &Path) -> Result<PathBuf> {
+    let context = folder.join("context");
+    std::fs::create_dir(&context)
+        .map_err(|error| Error::user(format!("{}: cannot be made", context.display())).because(error))?;
+    files.iter().try_for_each(|path| named.copy(path, &context))?;
+    Ok(context)
 }
 
 /// Says what would be asked of the engine, which gets nothing of the image for that.
@@ -259,6 +267,29 @@ mod tests {
         }
         let triggers = loaded(&["RUN make"]);
         assert_eq!(known_name(load, &Source::DockerDaemon("app".into()), &triggers), None);
+    }
+
+    #[test]
+    fn a_context_has_what_flags_name_and_nothing_that_lies_beside_it() {
+        let [here, workspace] = [(); 2].map(|()| tempfile::tempdir().unwrap());
+        std::fs::create_dir(here.path().join("kernels")).unwrap();
+        for (name, text) in
+            [("kernels/bzImage", "kernel"), ("kernels/other", ""), ("vmimage.toml", "size = 1")]
+        {
+            std::fs::write(here.path().join(name), text).unwrap();
+        }
+        let args = typed(&["app", "-o", "a.raw", "--kernel", "file:kernels/bzImage"]);
+        let files = || args.disk.wishes().iter().filter_map(|wish| wish.context_file()).collect();
+        let context = context_of(files(), &Context::open(here.path()).unwrap(), workspace.path()).unwrap();
+        let names = |folder: &Path| {
+            let entries = std::fs::read_dir(folder).unwrap();
+            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect::<Vec<_>>()
+        };
+        assert_eq!(
+            (names(&context), names(&context.join("kernels"))),
+            (vec!["kernels".into()], vec!["bzImage".into()])
+        );
+        assert_eq!(std::fs::read(context.join("kernels/bzImage")).unwrap(), b"kernel");
     }
 
     /// Two of one process, as of two containers that both are process 1, are not the same.
