@@ -38,7 +38,7 @@ const METAL: &[Metal] = &[Metal {
     ids: "arch",
     since: "",
     kernel: "linux",
-    firmware: "linux-firmware linux-firmware-qlogic linux-firmware-liquidio linux-firmware-mellanox linux-firmware-nfp",
+    firmware: "linux-firmware linux-firmware-qlogic linux-firmware-liquidio linux-firmware-nfp",
     microcode: "intel-ucode amd-ucode",
     component: "",
 }];
