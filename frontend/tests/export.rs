@@ -130,7 +130,11 @@ fn what_fstab_mounts_is_in_its_place() {
     let qcow2 = scratch.path().join("x.qcow2");
     tool("qemu-img", &["convert", "-O", "qcow2", &disk, qcow2.to_str().unwrap()]);
     let output = vmimage(&["export", qcow2.to_str().unwrap(), "-o", "-"]);
-    assert!(output.status.success() && output.stdout == bytes, "{:?}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success() && output.stdout == bytes,
+        "{:?}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     let listed = tool("tar", &["-tf", tar.to_str().unwrap()]);
     assert_eq!(listed.lines().count(), files.len());
 }
@@ -142,8 +146,12 @@ fn an_image_has_what_its_container_had() {
     let layout = scratch.path().join("Web");
     let output = format!("oci:{}", layout.display());
     let told: Value = serde_json::from_str(&done(&["export", &disk, "-o", &output, "--json"])).unwrap();
-    assert!(told["files"].as_u64().unwrap() > 10 && told["left_out"].as_array().unwrap().len() == 1, "{told}");
-    let json = |path: &str| -> Value { serde_json::from_slice(&fs::read(layout.join(path)).unwrap()).unwrap() };
+    assert!(
+        told["files"].as_u64().unwrap() > 10 && told["left_out"].as_array().unwrap().len() == 1,
+        "{told}"
+    );
+    let json =
+        |path: &str| -> Value { serde_json::from_slice(&fs::read(layout.join(path)).unwrap()).unwrap() };
     let blob = |descriptor: &Value| {
         let digest = descriptor["digest"].as_str().unwrap().trim_start_matches("sha256:").to_owned();
         format!("blobs/sha256/{digest}")
@@ -173,7 +181,10 @@ fn which_of_two_systems_is_meant_has_to_be_said() {
     done(&["export", &disk, "-o", tar]);
     tool("sgdisk", &["-t3:8304", &disk]);
     let error = refused(&["export", &disk, "-o", tar]);
-    assert!(error.contains("several partitions with a system: 2, 3 \"data\"") && error.contains("--root 2"), "{error}");
+    assert!(
+        error.contains("several partitions with a system: 2, 3 \"data\"") && error.contains("--root 2"),
+        "{error}"
+    );
     for name in ["3", "data"] {
         done(&["export", &disk, "-o", tar, "--root", name]);
         let files = members(&fs::read(tar).unwrap());

@@ -175,12 +175,7 @@ impl Machine {
             };
             let Volume { place, file_system, used, .. } = volumes.remove(at);
             self.used += used;
-            self.mounts.push(Mounted {
-                place,
-                path: line.path,
-                file_system,
-                permissions: line.permissions,
-            });
+            self.mounts.push(Mounted { place, path: line.path, file_system, permissions: line.permissions });
         }
         self.notes.extend(unread.iter().map(|error| format!("{error}, left out")));
         let left = volumes.iter().filter(|volume| volume.file_system != "swap");

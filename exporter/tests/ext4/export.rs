@@ -114,7 +114,8 @@ fn holes_stay_holes() {
     std::fs::write(&path, &tar).unwrap();
     run(Command::new("tar").arg("-xpf").arg(&path).arg("-C").arg(unpacked.path()));
     for name in ["begins", "ends", "middle", "nothing", "whole"] {
-        let same = std::fs::read(unpacked.path().join(name)).unwrap() == std::fs::read(host.path().join(name)).unwrap();
+        let same = std::fs::read(unpacked.path().join(name)).unwrap()
+            == std::fs::read(host.path().join(name)).unwrap();
         assert!(same, "{name}");
     }
 }
