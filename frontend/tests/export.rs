@@ -83,7 +83,7 @@ fn disk(folder: &Path, third: &[(&str, &str)]) -> String {
     let root = ext4(folder, "root", ROOT_UUID, STARTS[2] - STARTS[1], &files);
     let data = ext4(folder, "data", DATA_UUID, 48 * MIB, third);
     fs::File::create(&esp).unwrap().set_len(STARTS[1] - STARTS[0]).unwrap();
-    tool("mkfs.fat", &["-F", "32", "-s", "1", "-i", "1234abcd", &esp]);
+    tool("mkfs.fat", &["-F", "16", "-i", "1234abcd", &esp]);
     fs::write(folder.join("grub.cfg"), "menu\n").unwrap();
     tool("mmd", &["-i", &esp, "::EFI"]);
     tool("mcopy", &["-i", &esp, &text("grub.cfg"), "::EFI/grub.cfg"]);

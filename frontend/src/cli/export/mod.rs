@@ -106,7 +106,10 @@ impl Job<'_> {
             }
         };
         let export = Export { machine: self.machine, budget: self.budget, is_layer };
-        export.write_tar(out, &mut seen).map_err(|error| in_disk(self.args, error))
+        let exported = export.write_tar(out, &mut seen).map_err(|error| in_disk(self.args, error))?;
+        // What was in use was a guess.
+        self.meter.show(Stage::Writing, Progress { done: exported.bytes, total: exported.bytes });
+        Ok(exported)
     }
 }
 

@@ -63,9 +63,9 @@ impl Output {
         }
         match Path::new(&self.0).extension().is_some_and(|extension| extension == "tar") {
             true => TarFile::new(PathBuf::from(&self.0)).map(Place::File),
-            false => Err(Error::user(format!("{self}: its extension is not .tar")).with_hint(format!(
-                "write x.tar, oci:FOLDER for an image, or - and pack it: vmimage export … -o - | zstd >{self}"
-            ))),
+            false => Err(Error::user(format!("{self}: its extension is not .tar")).with_hint(
+                "write x.tar, oci:FOLDER for an image, or - and pack what comes: vmimage export … -o - | zstd >x.tar.zst",
+            )),
         }
     }
 }
