@@ -29,6 +29,7 @@ mod lay_out;
 mod machine;
 mod medium;
 mod menu;
+mod metal;
 mod microvm;
 mod own_initramfs;
 mod previous;
@@ -61,6 +62,7 @@ use crate::tree::{Detail, Time, Tree};
 
 pub use donor::scan_donor;
 pub use lack::{Lack, lacks};
+pub use metal::NICS;
 pub use root::{of_root, set_up};
 
 /// What a disk is made from.

@@ -28,6 +28,7 @@ pub mod delta;
 pub mod disk;
 pub mod engine;
 pub mod error;
+pub mod export;
 pub mod extent;
 pub mod fs;
 pub mod hint;

@@ -4,6 +4,7 @@ mod artifacts;
 mod container;
 mod firmware;
 pub mod grub;
+mod hardware;
 mod image;
 mod image_config;
 mod init;
@@ -35,6 +36,7 @@ pub use artifacts::Artifact;
 pub use container::{Container, Healthcheck};
 pub use firmware::Firmware;
 pub use grub::Grub;
+pub use hardware::Hardware;
 pub use image::Identity;
 pub use image_config::ImageConfig;
 pub use init::Init;
@@ -74,6 +76,9 @@ pub struct Spec {
     pub architecture: Architecture,
     /// What starts it.
     pub firmware: Firmware,
+    /// What it is made of.
+    #[serde(skip_serializing_if = "Hardware::is_default")]
+    pub hardware: Hardware,
     /// What the firmware starts.
     #[serde(skip_serializing_if = "Loader::is_default")]
     pub loader: Loader,
@@ -161,6 +166,7 @@ impl Default for Spec {
             cmdline: String::new(),
             architecture: Architecture::X86_64,
             firmware: Firmware::Any,
+            hardware: Hardware::default(),
             loader: Loader::Grub,
             layout: Layout::default(),
             volatile: Volatile::No,

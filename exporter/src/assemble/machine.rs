@@ -15,7 +15,7 @@ use super::resolve::Resolved;
 use super::slots;
 use super::{
     Input, Planned, Programs, appliance, boot_partition, bootable, compressed, disk_file, entrypoint,
-    latest_time, medium, microvm, own_initramfs, rauc, read_kernel, seed, split_links, sysupdate, update,
+    latest_time, medium, metal, microvm, own_initramfs, rauc, read_kernel, seed, split_links, sysupdate, update,
     updater,
 };
 use crate::boot::{self, Defaults, Root};
@@ -26,7 +26,7 @@ use crate::hint::Hint;
 use crate::machine::rauc::Keyring;
 use crate::machine::{self, FsSpec, Machine, Mount};
 use crate::report::System;
-use crate::spec::{Architecture, Profile, Spec};
+use crate::spec::{Architecture, Hardware, Profile, Spec};
 use crate::tree::kernel::Kernel;
 use crate::tree::os::{self, Family, Init, Os};
 use crate::tree::{Content, Editor, InodeId, InodeKind, Name, Time, Tree};
@@ -68,6 +68,9 @@ pub(super) fn plan(spec: &Spec, input: Input, run: &Run<'_>) -> Result<Planned> 
         let file_system = layout.root.file_system;
         edits.extend(own_initramfs::install(&mut root, &mut source, spec, file_system, program, time)?);
         edits.extend(machine::load_drivers(&mut Editor::new(&mut root, time), &os)?);
+    }
+    if spec.hardware == Hardware::Metal {
+        edits.extend(metal::notes(&root, &source.kernel));
     }
     let of_medium = of_medium.map(|files| {
         medium::Started::find(spec, &root, &source.kernel, &layout, &files, &programs, &materials)

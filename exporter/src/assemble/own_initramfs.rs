@@ -5,12 +5,13 @@ use std::sync::Arc;
 use super::bootable::DISKS;
 use super::compressed;
 use super::donor::KernelSource;
+use super::metal::{self, CONTROLLERS, NICS};
 use super::read_kernel::ReadKernel;
 use crate::container::Format;
 use crate::error::{Error, Kind, Result};
 use crate::fs::FileSystem;
 use crate::initramfs::{self, Built, Packing, Wanted};
-use crate::spec::{Initramfs, Mode, Profile, Spec};
+use crate::spec::{Architecture, Hardware, Initramfs, Mode, Profile, Spec};
 use crate::tree::os::Family;
 use crate::tree::{Content, Editor, Time, Tree};
 
@@ -131,9 +132,13 @@ impl<'a> Needs<'a> {
         let named = spec.microvm.named_modules().map(|name| (name, "[microvm] modules"));
         let is_microvm = spec.profile == Profile::Microvm;
         let devices = if is_microvm { &DEVICES[..] } else { &[] };
+        let (controllers, nics) = match spec.hardware {
+            Hardware::Virtual => (&[][..], &[][..]),
+            Hardware::Metal => (&CONTROLLERS[..], &NICS[..]),
+        };
         let mut required: Vec<_> = std::iter::once((root.name(), "the root")).chain(named).collect();
         required.extend(spec.has_fixed_root().then_some(("overlay", "what is written over the root")));
-        Self { required, optional: [&BUSES[..], &DISKS, &OF_DISKS, devices].concat() }
+        Self { required, optional: [&BUSES[..], &DISKS, &OF_DISKS, devices, controllers, nics].concat() }
     }
 
     /// Those of a medium; `roots` are what live mode may have to mount.
@@ -231,7 +236,11 @@ pub(super) fn install(
     }
     let path =
         source.kernel.initramfs.take().unwrap_or_else(|| usual_path(&source.kernel.image, source.os.family));
-    let bytes = joined(&parts, &path)?;
+    let mut bytes = match (spec.hardware, spec.architecture) {
+        (Hardware::Metal, Architecture::X86_64) => metal::microcode(root, Time::default())?,
+        (Hardware::Metal, Architecture::Aarch64) | (Hardware::Virtual, _) => Vec::new(),
+    };
+    bytes.extend(joined(&parts, &path)?);
     Editor::new(root, time).write_file(&path, bytes, 0o644)?;
     // They were those of a kernel without one.
     source.kernel.stable.take_if(|links| links.initramfs.is_none());
@@ -303,6 +312,19 @@ mod tests {
         ] {
             assert_eq!(usual_path(image, family), expected);
         }
+    }
+
+    #[test]
+    fn a_machine_of_metal_has_drivers_of_real_disks_and_cards() {
+        let has = |spec: &str, name| {
+            let spec: Spec = serde_json::from_str(spec).unwrap();
+            let needs = Needs::of_disk(&spec, FileSystem::Ext4);
+            needs.optional.contains(&name) && !needs.required.iter().any(|(required, _)| *required == name)
+        };
+        for name in ["megaraid_sas", "usb_storage", "igb"] {
+            assert!(has(r#"{"hardware":"metal"}"#, name) && !has("{}", name), "{name}");
+        }
+        assert!(has(r#"{"hardware":"metal"}"#, "nvme") && has("{}", "nvme"));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use exporter::boot::core_modules;
 use exporter::choice::by_name;
 use exporter::container::Format;
-use exporter::spec::{Medium, Microvm, Profile, Spec, layout, medium, network, rauc, update};
+use exporter::spec::{Hardware, Medium, Microvm, Profile, Spec, layout, medium, network, rauc, update};
 
 use super::config::Configuration;
 use super::spelling::Hints;
@@ -113,6 +113,7 @@ impl Request {
         disk.install.time_zone = disk.spec.setup.timezone.is_some();
         disk.install.loader = disk.spec.loader;
         disk.install.initramfs = disk.spec.initramfs;
+        disk.install.hardware = disk.spec.hardware;
         disk.install.microvm = (disk.spec.profile == Profile::Microvm).then(|| taken(&disk));
         disk.install.core_modules = core_modules(&disk.spec);
         disk.install.drivers = layout::initramfs_drivers(&disk.spec);
@@ -235,7 +236,17 @@ fn lasting_problems(spec: &Spec) -> Vec<String> {
     let medium = medium.map(|layout::Problem { key, message, .. }| format!("{key}: {message}"));
     let network = network::problems(&spec.network).into_iter();
     let network = network.map(|network::Problem { key, message, .. }| format!("network.{key}: {message}"));
-    layout.chain(medium).chain(network).collect()
+    layout.chain(medium).chain(network).chain(not_of_metal(spec)).collect()
+}
+
+/// What cannot be made of metal.
+pub(super) fn not_of_metal(spec: &Spec) -> Option<String> {
+    let profile = spec.profile.name();
+    (spec.hardware == Hardware::Metal && spec.profile != Profile::Machine).then(|| {
+        format!(
+            "hardware: metal is for machines, and the profile is {profile}: leave hardware out, or ask for the profile machine"
+        )
+    })
 }
 
 fn no_problems(lines: Vec<String>) -> Result<()> {

@@ -5,7 +5,8 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Subcommand};
 
 use super::{
-    Cli, build, clone, completion, config, convert, diff, doctor, inspect, install, man, push, run, serve,
+    Cli, build, clone, completion, config, convert, diff, doctor, export, inspect, install, man, push, run,
+    serve,
 };
 use crate::base::Result;
 
@@ -20,6 +21,7 @@ pub(super) enum Command {
     Build(Box<build::Args>),
     Convert(Box<convert::Args>),
     Clone(clone::Args),
+    Export(export::Args),
     Push(push::Args),
     Run(run::Args),
     Inspect(inspect::Args),
@@ -39,6 +41,7 @@ impl Command {
             Self::Build(mut args) => build::run(&mut args),
             Self::Convert(mut args) => convert::run(&mut args),
             Self::Clone(args) => clone::run(&args),
+            Self::Export(args) => export::run(&args),
             Self::Push(args) => push::run(&args),
             Self::Run(args) => run::run(&args),
             Self::Inspect(args) => inspect::run(&args),
@@ -61,9 +64,9 @@ mod tests {
 
     /// Commands to come, whose names nothing else may take until then: of registries, of running machines, of disks and
     /// their files, of signing them.
-    const RESERVED: [&str; 17] = [
+    const RESERVED: [&str; 16] = [
         "pull", "ps", "exec", "logs", "stop", "start", "rm", "cp", "ls", "cat", "tree", "verify", "sbom",
-        "export", "sign", "keys", "compose",
+        "sign", "keys", "compose",
     ];
 
     #[test]

@@ -11,6 +11,7 @@ mod disk;
 #[cfg(test)]
 mod docs;
 mod doctor;
+mod export;
 pub(crate) mod inspect;
 mod install;
 mod install_args;
@@ -55,6 +56,8 @@ Examples:
   vmimage inspect web.qcow2          see what is on it
   vmimage clone web.qcow2 -o b.qcow2
                                      a copy that can be in one machine with it
+  vmimage export web.qcow2 -o web.tar
+                                     its files, as a tar or an image
   vmimage diff --blocks web.qcow2 new.qcow2
                                      how much an update from one to the other moves
   vmimage push web.qcow2 registry.example/web:v1

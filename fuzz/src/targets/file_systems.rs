@@ -5,11 +5,14 @@ use std::sync::Arc;
 use exporter::disk::gpt::{self, Partition, Table};
 use exporter::disk::kinds;
 use exporter::disk::mbr::{self, BOOT_CODE_LEN};
+use exporter::export::{self, Export};
 use exporter::extent::{Backing, Extent};
 use exporter::fs::{DiskBudget, ext4, fat};
+use exporter::read_at::ReadAt;
 use exporter::seed::Uuid;
 use exporter::tree::Time;
 use sha2::{Digest, Sha256};
+use exporter::{Error, Kind};
 
 use super::{told, tree};
 use crate::{Target, repair};
@@ -94,6 +97,47 @@ pub(super) const EXT4: Target = Target {
         ext4::tree_digest(volume, &budget).map(drop).map_err(told)
     },
 };
+
+/// All files of a disk that is one file system, as a tar: whatever it holds, the tar is one that is read, or there is an error.
+pub(super) const EXPORT: Target = Target {
+    name: "export",
+    seeds: ext4_volumes,
+    words: EXT4.words,
+    grain: 256,
+    repair: repair::ext4,
+    run: |volume| {
+        let budget = DiskBudget::new(volume.len() as u64);
+        let machine = export::find(Arc::new(Bytes(volume.to_vec())), None, &budget).map_err(told)?;
+        let mut tar = Vec::new();
+        let export = Export { machine: &machine, budget: &budget, is_layer: false };
+        // A sparse file may be as large as anything: what it has is written, and its holes are not.
+        let mut room = 64_u64 << 20;
+        export
+            .write_tar(&mut tar, &mut |bytes| {
+                room = room.checked_sub(bytes).ok_or_else(|| Error::new(Kind::Interrupted, "", "enough"))?;
+                Ok(())
+            })
+            .map_err(told)?;
+        let mut archive = tar::Archive::new(&*tar);
+        for entry in archive.entries().map_err(told)? {
+            assert!(entry.is_ok(), "what was written is read");
+        }
+        Ok(())
+    },
+};
+
+/// A disk in memory.
+struct Bytes(Vec<u8>);
+
+impl ReadAt for Bytes {
+    fn size(&self) -> u64 {
+        self.0[..].size()
+    }
+
+    fn read_at(&self, offset: u64, out: &mut [u8]) -> exporter::Result<()> {
+        self.0[..].read_at(offset, out)
+    }
+}
 
 /// What a placement begins with, in front of the frame that the bytes are packed in.
 const PLACEMENT_MAGIC: &[u8] = b"vmiplace";

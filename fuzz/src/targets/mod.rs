@@ -32,6 +32,7 @@ pub const ALL: &[&Target] = &[
     &file_systems::MBR,
     &file_systems::FAT,
     &file_systems::EXT4,
+    &file_systems::EXPORT,
     &file_systems::PLACEMENT,
     &disks::DISK,
     &disks::QCOW2,

@@ -12,7 +12,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::Config;
 use super::problem::Problems;
-use crate::ask::request::{in_its_profile, installed};
+use crate::ask::request::{in_its_profile, installed, not_of_metal};
 use crate::ask::{Asked, Attribute, FORMAT, PROFILE, Topic};
 
 /// Whether a key says something about a machine, which a disk of files is not.
@@ -35,12 +35,14 @@ pub(super) fn find(config: &Config, table: &DeTable<'_>, problems: &mut Problems
     if asked.spec.profile == Profile::Microvm {
         asked.spec.microvm.clone_from(&config.microvm);
     }
-    for message in installed(&asked) {
+    let (says_profile, says_format) = (table.contains_key(PROFILE), table.contains_key(FORMAT));
+    let spec = in_its_profile(&asked.spec, says_profile);
+    // Of a disk of files it was said above, as of every key of machines.
+    let of_metal = not_of_metal(&spec).filter(|_| spec.profile == Profile::Microvm);
+    for message in installed(&asked).into_iter().chain(of_metal) {
         let key = message.split(':').next().unwrap_or_default().to_owned();
         problems.add(value(table, &[&key]).map_or(0..0, Spanned::span), message);
     }
-    let (says_profile, says_format) = (table.contains_key(PROFILE), table.contains_key(FORMAT));
-    let spec = in_its_profile(&asked.spec, says_profile);
     // Who builds may type what the file does not say.
     let may_be_folder = !says_format && (!says_profile || spec.profile == Profile::Microvm);
     if !may_be_folder || !is_right_for_a_microvm(&spec) {

@@ -113,6 +113,12 @@ fn a_microvm_is_read_with_its_limits_and_of_others_the_table_says_nothing() {
             "2:11",
             "install: nothing is installed in a microVM's image",
         ),
+        (
+            "profile = \"microvm\"\nhardware = \"metal\"",
+            "2:12",
+            "hardware: metal is for machines, and the profile is microvm: leave hardware out",
+        ),
+        ("profile = \"data\"\nhardware = \"metal\"", "2:1", "hardware is for machines: profile is data"),
         ("profile = \"microvm\"\nlocale = \"de_DE.UTF-8\"", "2:10", "locale: nothing is installed"),
     ]);
 }
