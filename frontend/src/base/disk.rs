@@ -134,6 +134,17 @@ mod tests {
     }
 
     #[test]
+    fn a_disk_is_told_wherever_it_lies() {
+        let told =
+            |format, virtual_size| DiskInfo { format, virtual_size, actual_size: 400 << 20 }.to_string();
+        assert_eq!(told(Format::Qcow2, Some(10 << 30)), "qcow2, 10 GiB disk in 400 MiB");
+        assert_eq!(told(Format::RawZst, None), "raw.zst, disk in 400 MiB");
+        assert_eq!(told(Format::Iso, Some(10 << 30)), "iso, 10 GiB disk in 400 MiB");
+        assert_eq!(told(Format::Iso, None), "iso, 400 MiB");
+        assert_eq!(told(Format::Update, None), "update, 400 MiB");
+    }
+
+    #[test]
     fn formats_are_told_by_magic_not_by_name() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("disk.raw");
