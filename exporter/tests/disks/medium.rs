@@ -132,7 +132,7 @@ fn an_iso_has_the_disk_of_the_same_build_and_what_starts_it() {
     let line = format!(
         "\tlinux /vmimage/vmlinuz vmimage.mode=live vmimage.medium={id} console=tty0 console=ttyS0,115200n8"
     );
-    assert!(menu.contains(&line) && menu.contains(" quiet\n") && !menu.contains("root="), "{menu}");
+    assert!(menu.contains(&line) && menu.contains(" quiet splash\n") && !menu.contains("root="), "{menu}");
     let stub = made.text("out/EFI/debian/grub.cfg");
     assert!(stub.contains(&format!("search.file /vmimage/{id} root $disk\n")), "{stub}");
     let esp = made.path("out/efi.img");

@@ -135,7 +135,7 @@ fn the_core_for_a_bios_knows_no_partition() {
     let done = sandbox.run(&format!("media=yes\n{script}"), &[&folder, &sandbox.path("work")], &[]);
     let said = text(&done.stdout);
     assert!(done.status.success(), "{}", text(&done.stderr));
-    assert!(said.contains(" -O i386-pc-pxe ") && said.contains(" -p / pxe net tftp http "), "{said}");
+    assert!(said.contains("-O i386-pc-pxe -d ") && said.contains(" -p / pxe net tftp http "), "{said}");
     assert_eq!(fs::read_to_string(sandbox.path("work/cdboot.img")).unwrap(), "cdboot");
 }
 
