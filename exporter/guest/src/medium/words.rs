@@ -9,8 +9,6 @@ use crate::init::words::{MODE, Words as Kernels};
 
 /// The folder of a medium, on a disc.
 pub(crate) const FOLDER: &str = "vmimage";
-/// What says that the medium is in the initramfs.
-const WITHIN: &str = "initramfs";
 /// What the single keys of the installer begin with.
 const KEY: &str = "vmimage.install.";
 
@@ -32,8 +30,6 @@ pub(crate) enum Place {
     Disc(String),
     /// A folder on a web server.
     Folder(String),
-    /// In the initramfs itself, with its root: one program for UEFI holds it all.
-    Initramfs,
 }
 
 /// The words of a medium.
@@ -78,7 +74,7 @@ impl Words {
     fn check(&self) -> Result<(), String> {
         match (&self.place, self.is_lazy, self.is_in_memory) {
             (_, true, true) => Err("vmimage.ram and vmimage.lazy exclude each other".to_owned()),
-            (Place::Disc(_) | Place::Initramfs, true, _) => {
+            (Place::Disc(_), true, _) => {
                 Err("vmimage.lazy is for a medium on a web server: a disc is read as it is needed anyway"
                     .to_owned())
             }
@@ -109,9 +105,6 @@ fn mode(word: Option<&str>) -> Result<Mode, String> {
 
 fn place(word: Option<&str>) -> Result<Place, String> {
     let word = word.unwrap_or_default();
-    if word == WITHIN {
-        return Ok(Place::Initramfs);
-    }
     if word.starts_with("http://") || word.starts_with("https://") {
         return Ok(Place::Folder(word.to_owned()));
     }
@@ -155,13 +148,6 @@ mod tests {
         let words = parse(&line).unwrap();
         assert_eq!((words.mode, words.place), (Mode::Install, Place::Folder("http://a/b/".to_owned())));
         assert_eq!((words.digest, words.is_lazy), (Some(sum.to_lowercase()), true));
-    }
-
-    #[test]
-    fn a_medium_may_be_in_the_initramfs() {
-        let words = parse("vmimage.mode=live vmimage.medium=initramfs").unwrap();
-        assert_eq!(words.place, Place::Initramfs);
-        assert!(parse("vmimage.mode=live vmimage.medium=initramfs vmimage.lazy").is_err());
     }
 
     #[test]

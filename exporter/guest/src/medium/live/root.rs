@@ -41,11 +41,6 @@ pub(super) fn find(
         Said::Partition(partition) => of_disk(medium, &partition, words, host),
         Said::File { file, bytes, sha256, r#type } => {
             let remote = remote(words, &file, bytes, online);
-            if words.place == Place::Initramfs {
-                // It has come with the kernel, which nobody has compared either.
-                let device = loop_device::attach(&open::within().join(&file), SECTOR, &mut host.modules)?;
-                return Ok(Root { device, kind: r#type, disk: None, is_lazy: false });
-            }
             let device = match remote.filter(|_| words.is_lazy) {
                 Some(remote) => lazy::attach(&remote, &mut host.modules)?,
                 None => in_memory(medium, &file, bytes, &sha256, host)?,
@@ -63,7 +58,7 @@ fn of_disk(
     host: &mut Host,
 ) -> Result<Root, String> {
     let disk = medium.manifest.disk.clone().ok_or("medium.json: the root is in a disk that is not there")?;
-    if !matches!(words.place, Place::Disc(_)) || disk.packed {
+    if matches!(words.place, Place::Folder(_)) || disk.packed {
         return Err("medium.json: the root is in a disk that cannot be mounted".to_owned());
     }
     let whole = loop_device::attach(&open::folder().join(&disk.file), disk.sector_size, &mut host.modules)?;
