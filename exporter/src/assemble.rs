@@ -27,6 +27,7 @@ mod good;
 mod lack;
 mod lay_out;
 mod machine;
+mod medium;
 mod menu;
 mod microvm;
 mod own_initramfs;

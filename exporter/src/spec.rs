@@ -130,7 +130,7 @@ impl Spec {
     pub fn context_files(&self) -> Vec<&str> {
         let named = self.setup.context_files().into_iter().chain(self.layout.context_files());
         let kernel = self.kernel_file.iter().filter_map(layout::Source::in_context);
-        let install = self.medium.install.as_deref().filter(|_| self.makes_medium());
+        let install = self.medium.install.as_deref();
         setup::once_each(named.chain(self.rauc.context_files()).chain(kernel).chain(install))
     }
 

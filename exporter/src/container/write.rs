@@ -160,7 +160,11 @@ fn sink<'a>(
             let microvm = target.microvm.as_deref().ok_or_else(|| no_microvm(target))?;
             return Ok(Box::new(microvm::FolderWriter::new(image, compression, microvm, folder)?));
         }
-        (Format::Netboot, To::Folder(_)) => return Err(medium::unfinished(&target.path)),
+        (Format::Netboot, To::Folder(folder)) => {
+            let netboot = target.medium.as_ref().and_then(|medium| medium.netboot.as_ref());
+            let netboot = netboot.ok_or_else(|| no_medium(target))?;
+            return Ok(Box::new(medium::FolderWriter::new(image.size, netboot, folder, run)?));
+        }
         (_, To::Folder(_)) => return Err(misplaced(target)),
         (_, To::Place(place)) => place,
     };
@@ -176,7 +180,11 @@ fn sink<'a>(
         Format::Vhdx => Box::new(blocks::Writer::new(vhdx::tables(image.size, id)?, place)),
         Format::Vmdk => Box::new(vmdk::Writer::new(image.size, id, place)?),
         Format::Ova => Box::new(ovf::ArchiveWriter::new(image.size, id, appliance, place)?),
-        Format::Iso => return Err(medium::unfinished(&target.path)),
+        Format::Iso => {
+            let disc = target.medium.as_ref().and_then(|medium| medium.disc.as_ref());
+            let disc = disc.ok_or_else(|| no_medium(target))?;
+            Box::new(medium::DiscWriter::new(image.size, disc, run, place)?)
+        }
         Format::Ovf | Format::Update | Format::Microvm | Format::Netboot => return Err(misplaced(target)),
         Format::RawZst => {
             Box::new(frames::Writer::new(image.size, Coding::CheckedZstd, Around::default(), place)?)
@@ -231,6 +239,12 @@ fn no_update(target: &Target) -> Error {
 
 fn no_microvm(target: &Target) -> Error {
     let message = "a microvm comes of a build with profile = \"microvm\", and this is none";
+    Error::new(Kind::Unsupported, target.path.display().to_string(), message)
+        .with_hint("ask for another format")
+}
+
+fn no_medium(target: &Target) -> Error {
+    let message = format!("{} comes of the build of a machine, and this is none", target.format);
     Error::new(Kind::Unsupported, target.path.display().to_string(), message)
         .with_hint("ask for another format")
 }

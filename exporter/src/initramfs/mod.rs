@@ -111,6 +111,16 @@ pub fn around_file(name: &str, len: u64, time: Time) -> Result<[Content; 2]> {
     cpio::around_file(name, len, time)
 }
 
+/// An archive of a small file with the folders that it is in, not packed: it goes in front of any other.
+///
+/// # Errors
+/// If it is larger than a header can say.
+pub(crate) fn small_file(name: &str, bytes: &[u8], time: Time) -> Result<Vec<u8>> {
+    let mut contents = Contents::new();
+    contents.file(name, 0o644, bytes)?;
+    Ok(contents.archive(time))
+}
+
 /// The files of the archive.
 fn contents<'selection>(
     wanted: &Wanted<'selection>,

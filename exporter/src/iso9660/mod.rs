@@ -11,21 +11,41 @@
 //! BIOS,  disk:   boot.img in the MBR ────────────────▶ core.img        UEFI, disk:   GPT ─▶ ESP
 //! ```
 //!
-//! Specifications: ECMA-119 (4th edition, the text of ISO 9660), "El Torito" 1.0 (1995), SUSP 1.12 and RRIP 1.12 in the
-//! form of 1991 that every reader knows, UEFI 2.10 chapters 5 and 13.3.2.
+//! Specifications: ECMA-119 (ISO 9660, sections as in its 3rd edition), "El Torito" 1.0 (1995), SUSP and RRIP 1.10, UEFI
+//! 2.10 chapters 5 and 13.3.2.
 //!
-//! Supported: files of any size up to 100 sections of 4 GiB, which is what Linux reads; names as they are, by Rock Ridge.
-//! Refused, with the path: what [`plan()`] says.
+//! Supported: level 3, with files of up to 100 sections of 4 GiB, which is what Linux reads; names as they are, by Rock
+//! Ridge. All is read by all; nothing has another owner than root. Refused, with the path: what [`plan()`] says.
+
+mod bios;
+mod catalog;
+mod dates;
+mod descriptors;
+mod directory;
+mod files;
+mod hybrid;
+mod names;
+mod place;
+mod rock_ridge;
+#[cfg(test)]
+mod tests;
+mod tree;
 
 use std::ops::Range;
 use std::sync::Arc;
 
 use crate::boot::BiosImages;
-use crate::error::{Error, Kind, Result};
+use crate::error::Result;
 use crate::extent::{Extent, Extents};
 use crate::fs::Contents;
+use crate::fs::iso9660::format::{BLOCK, FIRST_DESCRIPTOR};
 use crate::seed::Uuid;
 use crate::tree::Time;
+use dates::Stamp;
+use directory::Records;
+use files::Files;
+use place::Places;
+use tree::Tree;
 
 /// The boot catalogue's name in the tree.
 pub const CATALOG: &str = "boot.catalog";
@@ -37,7 +57,7 @@ pub const ESP_IMAGE: &str = "efi.img";
 /// What a volume is to be, beside its files.
 #[derive(Clone, Debug)]
 pub struct Volume {
-    /// A name for people, of which the label is made: 32 of the characters A to Z, 0 to 9 and `_`.
+    /// A name for people, of which the label is made: up to 32 of the characters A to Z, 0 to 9 and `_`.
     pub name: String,
     /// The identity of the disk that it is to who reads it as one; those of its partitions follow from it.
     pub id: Uuid,
@@ -77,24 +97,53 @@ pub struct Bios {
 pub struct Layout {
     /// Size in bytes, a multiple of 2048.
     pub size: u64,
-    files: Vec<(String, Range<u64>)>,
-    extents: Vec<Extent>,
+    /// Path, first byte and contents of each file that has any.
+    files: Vec<(String, u64, Contents)>,
+    /// What is in front of them, and what is behind.
+    front: Vec<Extent>,
+    back: Extent,
 }
 
-/// Plan the volume that holds `entries` in their order, and what `boot` has before them.
+/// Plan the volume that holds what `boot` has for a BIOS, `entries` in their order, and the ESP.
 ///
 /// # Errors
-/// [`Kind::Input`] with the path of a file that cannot be in it: a name that is empty, too long or there twice, a file in a
-/// file, more than eight levels of folders; and for boot files that are none.
+/// [`Kind::Input`](crate::Kind::Input) with the path of a file that cannot be in it: a name that is empty, longer than 128
+/// bytes or there twice, a file in a file, more than seven folders in each other, more than 400 GiB; and for boot files that
+/// are none. [`Kind::NoSpace`](crate::Kind::NoSpace) beyond 8 TiB.
 pub fn plan(volume: &Volume, entries: Vec<Entry>, boot: Boot) -> Result<Layout> {
-    let _ = (entries, boot);
-    Err(Error::new(Kind::Unsupported, &volume.name, "no ISO is written yet"))
+    let files = Files::new(entries, boot)?;
+    let tree = Tree::new(files.paths())?;
+    let first = u64::from(FIRST_DESCRIPTOR) + descriptors::blocks(files.are_bootable());
+    let places = Places::new(&tree, &files.sizes(), first)?;
+    let files = files.place(&places.files)?;
+    let blocks = hybrid::blocks(places.end);
+    let end_of_data = files.esp.map_or(places.end, |esp| esp.block().into());
+    let [table, back] = hybrid::encode(volume, blocks, end_of_data, files.esp, &files.boot_code)?;
+    let mut front = vec![table];
+    front.extend(metadata(volume, blocks as u32, &tree, &places, files.catalog));
+    Ok(Layout { size: blocks * BLOCK, files: files.files, front, back })
+}
+
+/// Descriptors, tables and directories, in the order of their blocks.
+fn metadata(volume: &Volume, blocks: u32, tree: &Tree, places: &Places, catalog: Option<u32>) -> Vec<Extent> {
+    let stamp = Stamp::new(volume.time);
+    let records = Records { tree, places, recorded: stamp.short() };
+    let at = |block: u32, bytes: Vec<u8>| Extent::bytes(u64::from(block) * BLOCK, bytes);
+    let descriptors = descriptors::encode(&volume.name, blocks, &records, stamp, catalog);
+    let tables = places.path_tables.into_iter().zip(records.path_tables());
+    let directories = places.directories.iter().enumerate();
+    let mut extents = vec![at(FIRST_DESCRIPTOR, descriptors)];
+    extents.extend(tables.map(|(block, table)| at(block, table)));
+    extents.push(at(places.explanation, rock_ridge::explanation()));
+    extents.extend(directories.map(|(number, section)| at(section.block, records.directory(number))));
+    extents
 }
 
 impl Layout {
-    /// Where a file lies in the volume, in bytes, by its path as in [`Entry::path`].
+    /// Where a file that is not empty lies in the volume, in bytes, by its path as in [`Entry::path`].
     pub fn file(&self, path: &str) -> Option<Range<u64>> {
-        self.files.iter().find(|(name, _)| name == path).map(|(_, range)| range.clone())
+        let (_, start, contents) = self.files.iter().find(|(name, ..)| name == path)?;
+        Some(*start..*start + contents.size)
     }
 
     /// The volume as contents.
@@ -105,6 +154,10 @@ impl Layout {
 
 impl Extents for Layout {
     fn iter(&self) -> Box<dyn Iterator<Item = Extent> + Send + '_> {
-        Box::new(self.extents.as_slice().iter().cloned())
+        let files = self
+            .files
+            .iter()
+            .flat_map(|(_, start, contents)| contents.extents.iter().map(|extent| extent.shifted(*start)));
+        Box::new(self.front.as_slice().iter().cloned().chain(files).chain([self.back.clone()]))
     }
 }

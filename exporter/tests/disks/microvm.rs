@@ -316,7 +316,7 @@ fn a_file_is_the_kernel_where_one_is_named() {
 }
 
 /// A distribution whose newest kernel is none of its links'.
-fn debian(without: &[&str]) -> Tree {
+pub(crate) fn debian(without: &[&str]) -> Tree {
     let mut tree = inputs::debian_small();
     let mut editor = Editor::new(&mut tree, Time::default());
     for link in ["/vmlinuz", "/initrd.img"] {

@@ -36,6 +36,8 @@ pub(crate) struct Install {
     pub(crate) microvm: Option<Taken>,
     /// What the boot loader for a BIOS has to read tables and file systems.
     pub(crate) core_modules: Vec<&'static str>,
+    /// Whether the boot loader has to start media, too.
+    pub(crate) media: bool,
     /// Drivers that an initramfs has to have, beside those of every machine.
     pub(crate) drivers: Vec<&'static str>,
     /// What is trusted, and where packages come from, before any is fetched.

@@ -35,13 +35,14 @@ impl DiskInfo {
 }
 
 impl fmt::Display for DiskInfo {
-    /// `qcow2, 10 GiB disk in 400 MiB`, of what has no disk `update, 200 MiB`
+    /// `qcow2, 10 GiB disk in 400 MiB`, and so of a medium with a disk; of what has none `update, 200 MiB`
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}, ", self.format)?;
         if let Some(size) = self.virtual_size {
             write!(f, "{} ", show_size(size))?;
         }
-        let disk = if self.format.is_disk() { "disk in " } else { "" };
+        let has_disk = self.virtual_size.is_some() || self.format.is_disk();
+        let disk = if has_disk { "disk in " } else { "" };
         write!(f, "{disk}{}", show_size(self.actual_size))
     }
 }

@@ -29,9 +29,11 @@ fn record(asked: &Install) -> &'static str {
     }
 }
 
-/// What grub.sh builds into the core for a BIOS. A step for another layout is another one to the cache.
+/// What grub.sh builds into the core for a BIOS, and whether it has what media start by. A step for another layout is another
+/// one to the cache.
 fn core_modules(asked: &Install) -> String {
-    format!("core_modules='{}'\n", asked.core_modules.join(" "))
+    let media = if asked.media { "media=yes\n" } else { "" };
+    format!("core_modules='{}'\n{media}", asked.core_modules.join(" "))
 }
 
 /// A package manager and the distributions that have it.

@@ -23,13 +23,14 @@ pub(super) fn reach(words: &Words, kernels: &Kernels, host: &mut Host) -> Result
     match &words.place {
         Place::Disc(id) => disc::mount_it(id, host).map(|()| None),
         Place::Folder(_) => network::start(kernels, host).map(Some),
+        Place::Initramfs => Ok(None),
     }
 }
 
 /// Have the network, for what is asked of others than the medium. A medium that came over the network has brought it.
 pub(super) fn require_network(words: &Words, kernels: &Kernels) -> Result<(), String> {
     match &words.place {
-        Place::Disc(_) => network::start(kernels, &mut Host::more()).map(drop),
+        Place::Disc(_) | Place::Initramfs => network::start(kernels, &mut Host::more()).map(drop),
         Place::Folder(_) => Ok(()),
     }
 }
@@ -40,6 +41,7 @@ pub(super) fn open(words: &Words, tries: u32) -> Result<Medium, String> {
     let (mut files, disk) = match &words.place {
         Place::Disc(_) => (open_folder(&folder()), Some(disc::disk()?)),
         Place::Folder(url) => (open_web(url)?, None),
+        Place::Initramfs => (open_folder(&within()), None),
     };
     let text = read(&mut *files, tries)?.ok_or_else(|| absent(words))?;
     check(&text, words.digest.as_deref())?;
@@ -67,9 +69,14 @@ pub(super) fn folder() -> PathBuf {
     Path::new(disc::AT).join(FOLDER)
 }
 
+/// The medium's files in the initramfs.
+pub(super) fn within() -> PathBuf {
+    Path::new("/").join(FOLDER)
+}
+
 fn absent(words: &Words) -> String {
     match &words.place {
-        Place::Disc(_) => format!("the medium has no {NAME}: it is not whole"),
+        Place::Disc(_) | Place::Initramfs => format!("the medium has no {NAME}: it is not whole"),
         Place::Folder(url) => format!(
             "{url} has no {NAME}\nhint: vmimage.medium= names a folder that --format netboot has made"
         ),

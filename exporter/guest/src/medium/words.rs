@@ -30,6 +30,8 @@ pub(crate) enum Place {
     Disc(String),
     /// A folder on a web server.
     Folder(String),
+    /// A folder of the initramfs, as in a program for UEFI that has all in it.
+    Initramfs,
 }
 
 /// The words of a medium.
@@ -78,6 +80,10 @@ impl Words {
                 Err("vmimage.lazy is for a medium on a web server: a disc is read as it is needed anyway"
                     .to_owned())
             }
+            (Place::Initramfs, true, _) | (Place::Initramfs, _, true) => {
+                Err("vmimage.medium=initramfs: the medium is in memory already, and neither vmimage.lazy nor vmimage.ram changes that"
+                    .to_owned())
+            }
             _ => Ok(()),
         }
     }
@@ -107,6 +113,9 @@ fn place(word: Option<&str>) -> Result<Place, String> {
     let word = word.unwrap_or_default();
     if word.starts_with("http://") || word.starts_with("https://") {
         return Ok(Place::Folder(word.to_owned()));
+    }
+    if word == "initramfs" {
+        return Ok(Place::Initramfs);
     }
     // It becomes the name of a file.
     let is_id = word.len() == 36 && word.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-');
@@ -142,6 +151,8 @@ mod tests {
                 .unwrap();
         assert_eq!((words.mode, words.place), (Mode::Live, Place::Disc(ID.to_owned())));
         assert!(words.is_in_memory && !words.is_lazy && words.digest.is_none());
+        assert_eq!(parse("vmimage.mode=live vmimage.medium=initramfs").unwrap().place, Place::Initramfs);
+        assert!(parse("vmimage.mode=live vmimage.medium=initramfs vmimage.lazy").is_err());
         let sum = "Ab".repeat(32);
         let line =
             format!("vmimage.mode=install vmimage.medium=http://a/b/ vmimage.digest={sum} vmimage.lazy");

@@ -9,7 +9,7 @@
 
 mod beside;
 mod root;
-mod uki;
+pub(super) mod uki;
 mod words;
 
 use std::sync::Arc;

@@ -123,7 +123,6 @@ impl About {
     ///
     /// # Errors
     /// None that can be met: no key of it is no text.
-    #[expect(dead_code, reason = "nothing writes it yet")]
     pub(crate) fn text(&self) -> Result<String> {
         let text = serde_json::to_string_pretty(self);
         text.map(|text| text + "\n").map_err(|error| Error::new(Kind::Input, super::ABOUT, error.to_string()))

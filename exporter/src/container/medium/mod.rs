@@ -15,16 +15,24 @@
 //! ```
 
 mod about;
+mod index;
+mod iso;
+mod netboot;
 
 use std::path::Path;
 
 pub use about::{About, Disk, LiveRoot, PartitionOf, Target};
+pub use iso::Disc;
+pub(super) use iso::Writer as DiscWriter;
+pub use netboot::Netboot;
+pub(super) use netboot::Writer as FolderWriter;
 
 use super::members::FileName;
+use crate::boot;
 use crate::error::{Error, Kind};
 
-const KERNEL: &str = "vmlinuz";
-const INITRAMFS: &str = "initramfs";
+const KERNEL: &str = boot::medium::KERNEL;
+const INITRAMFS: &str = boot::medium::INITRAMFS;
 const ABOUT: &str = "medium.json";
 const SUMS: &str = "SHA256SUMS";
 
@@ -47,15 +55,18 @@ pub(super) const FILES: &[FileName] = &[
     FileName::MayBe("shimaa64.efi"),
     FileName::MayBe("grubaa64.efi"),
     FileName::MayBe("mmaa64.efi"),
+    FileName::MayBe("grub.efi"),
     FileName::MayBe("grub.pxe"),
     FileName::Is(SUMS),
 ];
 
 /// What comes of a build around its disk.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Medium {
-    /// What it is.
-    pub about: About,
+    /// As a disc.
+    pub disc: Option<Disc>,
+    /// As a folder that is served.
+    pub netboot: Option<Netboot>,
 }
 
 /// Whether there is the folder of one that is served.
@@ -73,7 +84,7 @@ pub(super) fn no_disk(path: &Path) -> Error {
     .with_hint("name the disk of the same build, in another format")
 }
 
-/// What is written of it is not there yet.
-pub(super) fn unfinished(path: &Path) -> Error {
-    Error::new(Kind::Unsupported, path.display().to_string(), "this format is not there yet")
+/// Bytes of the index of a disk of so many bytes.
+pub(crate) fn index_len(disk: u64) -> u64 {
+    index::Index::len(disk)
 }

@@ -3,7 +3,7 @@
 use super::{Medium, Mode};
 use crate::disk::TableKind;
 use crate::spec::layout::{Problem, SectorSize};
-use crate::spec::{Architecture, Firmware, Init, Loader, Profile, Spec};
+use crate::spec::{Architecture, Firmware, Loader, Profile, Spec};
 
 /// Longer than anybody waits at a menu.
 const TIMEOUT_MAX: u32 = 3600;
@@ -18,7 +18,7 @@ pub fn problems(spec: &Spec) -> Vec<Problem> {
 
 /// What a medium is not of.
 fn of_machine(spec: &Spec, format: &str) -> Vec<(&'static str, String)> {
-    let Spec { profile, loader, layout, architecture, firmware, init, .. } = spec;
+    let Spec { profile, loader, layout, architecture, firmware, .. } = spec;
     if *profile != Profile::Machine {
         let message = format!("{format} is of machines, and profile is {}", profile.name());
         return vec![("format", message)];
@@ -39,11 +39,6 @@ fn of_machine(spec: &Spec, format: &str) -> Vec<(&'static str, String)> {
             layout.sector_size == SectorSize::Bytes4096,
             "sector-size",
             format!("{format} has a disk of 512-byte sectors, as optical drives and most disks take it"),
-        ),
-        (
-            *init == Init::Vmimage && spec.medium.has(Mode::Live),
-            "init",
-            format!("{format} runs a whole system in live mode, and vmimage's own init mounts the root of a disk alone"),
         ),
         (no_bios, "firmware", format!("no BIOS is on aarch64, so none starts {format}: ask for uefi")),
     ]
@@ -113,7 +108,6 @@ mod tests {
             (r#","loader":"systemd-boot""#, "loader: iso has a menu of GRUB's"),
             (r#","layout":{"table":"mbr"}"#, "table: iso installs disks with a GPT"),
             (r#","layout":{"sector-size":4096}"#, "sector-size: iso has a disk of 512-byte sectors"),
-            (r#","init":"vmimage""#, "init: iso runs a whole system in live mode"),
             (r#","architecture":"aarch64","firmware":"bios""#, "firmware: no BIOS is on aarch64"),
             (r#","medium":{"modes":[]}"#, "medium.modes: is empty"),
             (r#","medium":{"modes":["live","live"]}"#, "medium.modes: has live twice"),

@@ -6,7 +6,7 @@ use std::ops::Range;
 use exporter::container::Format;
 use exporter::error::show_text;
 use exporter::spec::layout::{self, Problem};
-use exporter::spec::{Network, Profile, Spec, Volatile, network, rauc, update};
+use exporter::spec::{Network, Profile, Spec, Volatile, medium, network, rauc, update};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -46,6 +46,8 @@ pub(super) fn find(config: &Config, table: &DeTable<'_>, problems: &mut Problems
     if !may_be_folder || !is_right_for_a_microvm(&spec) {
         layout(&spec, table, problems);
     }
+    asked.spec.medium.clone_from(&config.medium);
+    of_medium(&asked.spec, table, problems);
     asked.spec.update.clone_from(&config.update);
     asked.spec.rauc.clone_from(&config.rauc);
     updates(&asked.spec, table, problems);
@@ -102,6 +104,15 @@ fn is_right_for_a_microvm(spec: &Spec) -> bool {
     let (profile, formats, volatile) = (Profile::Microvm, vec![Format::Microvm], Volatile::Overlay);
     let spec = Spec { profile, formats, volatile, ..spec.clone() };
     layout::problems(&spec, &layout::slots(&spec)).is_empty()
+}
+
+/// What is wrong with a medium, at the key that says it or at its table.
+fn of_medium(spec: &Spec, table: &DeTable<'_>, problems: &mut Problems) {
+    for Problem { key, message, .. } in medium::problems(spec) {
+        let path: Vec<_> = key.split('.').collect();
+        let at = value(table, &path).or_else(|| value(table, &path[..1])).or_else(|| value(table, &[FORMAT]));
+        problems.add(at.map_or(0..0, Spanned::span), format!("{key}: {message}"));
+    }
 }
 
 /// What is wrong with good boots and with bundles of RAUC, at the key that says it or at its table.

@@ -43,6 +43,10 @@ pub(super) fn find(
             let remote = remote(words, &file, bytes, online);
             let device = match remote.filter(|_| words.is_lazy) {
                 Some(remote) => lazy::attach(&remote, &mut host.modules)?,
+                // It has come as a whole with its kernel.
+                None if words.place == Place::Initramfs => {
+                    loop_device::attach(&open::within().join(&file), SECTOR, &mut host.modules)?
+                }
                 None => in_memory(medium, &file, bytes, &sha256, host)?,
             };
             Ok(Root { device, kind: r#type, disk: None, is_lazy: words.is_lazy })
