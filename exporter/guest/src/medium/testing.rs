@@ -4,8 +4,11 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use rustix::mount::{UnmountFlags, unmount};
+
 use super::disks::Block;
 use super::loop_device;
+use crate::init::initramfs::mount::SYSROOT;
 use crate::init::modules::Modules;
 
 const INSIDE: &str = "VMIMAGE_TEST_INSIDE";
@@ -62,8 +65,9 @@ impl Disk {
         for _ in partitions {
             run("sgdisk", &["-n0:0:+16M", path]);
         }
-        let device = run("losetup", &["--find", "--show", path]);
-        run("partx", &["--add", &device]);
+        let disk = Self { device: run("losetup", &["--find", "--show", path]).into(), file: file.clone() };
+        disk.tell_kernel();
+        let device = disk.device.display().to_string();
         for (number, (id, files)) in (1..).zip(partitions) {
             let tree = folder.join(format!("tree{number}"));
             for (name, text) in *files {
@@ -74,18 +78,25 @@ impl Disk {
             let partition = format!("{device}p{number}");
             run("mkfs.ext4", &["-q", "-U", id, "-d", tree.to_str().unwrap(), &partition]);
         }
-        Self { file, device: device.into() }
+        disk
+    }
+
+    /// Of its partitions: the kernel's own parser is not in every kernel, and what another test has left is none of ours.
+    fn tell_kernel(&self) {
+        for what in ["--delete", "--add"] {
+            let told = Command::new("partx").arg(what).arg(&self.device).output().unwrap();
+            assert!(what == "--delete" || told.status.success(), "{}", String::from_utf8_lossy(&told.stderr));
+        }
     }
 
     /// The same, as this program attaches it.
     pub(super) fn read_only(self) -> Self {
-        run("losetup", &["--detach", self.device.to_str().unwrap()]);
         let file = self.file.clone();
-        std::mem::forget(self);
+        drop(self);
         let device = loop_device::attach(&file, 512, &mut Modules::none()).unwrap();
-        // Not by the kernel's own parser, which not every kernel has.
-        let _ = Command::new("partx").arg("--add").arg(&device).output().unwrap();
-        Self { file, device }
+        let disk = Self { file, device };
+        disk.tell_kernel();
+        disk
     }
 
     pub(super) fn partition(&self, number: u32) -> Block {
@@ -96,7 +107,10 @@ impl Disk {
 
 impl Drop for Disk {
     fn drop(&mut self) {
-        // One that is mounted goes with its last mount.
+        for at in ["var", "usr", ""] {
+            let _ = unmount(Path::new(SYSROOT).join(at), UnmountFlags::DETACH);
+        }
+        let _ = Command::new("partx").arg("--delete").arg(&self.device).output();
         let _ = loop_device::detach(&self.device);
     }
 }
