@@ -87,7 +87,7 @@ pub(super) const INSTALL: Target = Target {
     name: "install",
     seeds: || {
         [
-            "disk = { serial = 'S4*', model = \"QEMU*\", min-size = '100G', max-size = 9, transport = 'nvme' }\n\
+            "disk = { serial = 'S4*', model = \"QEMU*\", min-size = '100G', max-size = 999999999999, transport = 'nvme' }\n\
              overwrite = true\nsource = 'https://a/b/'\nhostname = 'web-1'\nroot-password = '$6$a$b'\nuser = 'ada'\n\
              ssh-keys = ['ssh-ed25519 AAAA me']\nunattended = true\nafter = 'shell'\nboot-entry = false\n\
              [[interfaces]]\nname = 'eth0'\naddresses = ['10.0.2.50/24', 'fd00::5/64']\ngateway = '10.0.2.2'\ndns = ['::1']\n",
