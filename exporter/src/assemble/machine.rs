@@ -15,8 +15,8 @@ use super::resolve::Resolved;
 use super::slots;
 use super::{
     Input, Planned, Programs, appliance, boot_partition, bootable, compressed, disk_file, entrypoint,
-    latest_time, medium, metal, microvm, own_initramfs, rauc, read_kernel, seed, split_links, sysupdate, update,
-    updater,
+    latest_time, medium, metal, microvm, own_initramfs, rauc, read_kernel, seed, split_links, sysupdate,
+    update, updater,
 };
 use crate::boot::{self, Defaults, Root};
 use crate::engine::Run;
@@ -67,7 +67,6 @@ pub(super) fn plan(spec: &Spec, input: Input, run: &Run<'_>) -> Result<Planned> 
         let program = own_initramfs::program(spec, programs.init.clone())?;
         let file_system = layout.root.file_system;
         edits.extend(own_initramfs::install(&mut root, &mut source, spec, file_system, program, time)?);
-        edits.extend(machine::load_drivers(&mut Editor::new(&mut root, time), &os)?);
     }
     if spec.hardware == Hardware::Metal {
         edits.extend(metal::notes(&root, &source.kernel));

@@ -43,7 +43,6 @@ pub use hostname::write as write_hostname;
 pub use ignition::platform as ignition_platform;
 pub use leftovers::{STEP, forget_container, forget_engine};
 pub use network::configure as configure_network;
-pub(crate) use openrc::load_drivers;
 pub use network::owner as network_owner;
 pub use reproducible::forget_build;
 pub use selinux::{AUTORELABEL, label};

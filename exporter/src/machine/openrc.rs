@@ -24,24 +24,6 @@ const NEED_DEV: [&str; 2] = ["hwdrivers", "acpid"];
 /// Loads drivers where no device manager does.
 const DRIVERS: &str = "vmimage-drivers";
 
-/// Have drivers loaded by the devices that are there, if nothing else does: a distribution's initramfs has loaded all of them,
-/// and vmimage's own those of disks alone. Returns the line for the report.
-///
-/// # Errors
-/// If it cannot be written.
-pub(crate) fn load_drivers(editor: &mut Editor<'_>, os: &Os) -> Result<Option<String>> {
-    let tree = editor.tree();
-    let is_there = |name: &&str| tree.resolve(format!("/etc/init.d/{name}")).is_some();
-    if os.init != Some(Init::OpenRc) || DEVICE_MANAGERS.iter().any(is_there) {
-        return Ok(None);
-    }
-    let script = include_bytes!("drivers.openrc").as_slice();
-    editor.write_file(format!("/etc/init.d/{DRIVERS}"), script, 0o755)?;
-    editor.mkdir_all("/etc/runlevels/sysinit")?;
-    enable(editor, DRIVERS, "sysinit")?;
-    Ok(Some(format!("OpenRC: {DRIVERS} added to runlevel sysinit, since no device manager loads drivers")))
-}
-
 pub(super) fn fill_runlevels(editor: &mut Editor<'_>, os: &Os) -> Result<Vec<String>> {
     if os.init != Some(Init::OpenRc) {
         return Ok(Vec::new());
@@ -51,8 +33,11 @@ pub(super) fn fill_runlevels(editor: &mut Editor<'_>, os: &Os) -> Result<Vec<Str
     // Only one device manager may run; who added another wants that one, and it loads drivers itself.
     let has_other = ["mdevd", "udev"].iter().any(|name| is_in_runlevel(tree, name));
     let has_dev = DEVICE_MANAGERS.iter().any(|name| tree.resolve(format!("/etc/init.d/{name}")).is_some());
-    if !has_dev && !is_in_runlevel(tree, DRIVERS) {
-        notes.push("OpenRC: no device manager loads drivers, install busybox-mdev-openrc or eudev".into());
+    if !has_dev {
+        load_drivers(editor)?;
+        notes.push(format!(
+            "OpenRC: {DRIVERS} added to runlevel sysinit, since no device manager is there to load drivers"
+        ));
     }
     let is_wanted = |service: &&str| match *service {
         "mdev" => !has_other,
@@ -73,6 +58,15 @@ pub(super) fn fill_runlevels(editor: &mut Editor<'_>, os: &Os) -> Result<Vec<Str
     }
     notes.extend(unset_container(editor)?);
     Ok(notes)
+}
+
+/// Have drivers loaded by the devices that are there: an initramfs loads those that it has, which are those of disks and of few
+/// network cards.
+fn load_drivers(editor: &mut Editor<'_>) -> Result<()> {
+    let script = include_bytes!("drivers.openrc").as_slice();
+    editor.write_file(format!("/etc/init.d/{DRIVERS}"), script, 0o755)?;
+    editor.mkdir_all("/etc/runlevels/sysinit")?;
+    enable(editor, DRIVERS, "sysinit").map(drop)
 }
 
 /// Add a service to a runlevel if its script is there and it is in no runlevel yet. Returns whether it was added.
@@ -159,15 +153,12 @@ mod tests {
         let load = |files: &[(&str, &str)]| {
             let mut tree = tree(files);
             let os = os::detect(&tree).unwrap();
-            let mut editor = Editor::new(&mut tree, Time::default());
-            let note = load_drivers(&mut editor, &os).unwrap();
-            let notes = fill_runlevels(&mut editor, &os).unwrap();
-            (note.is_some(), tree.resolve("/etc/runlevels/sysinit/vmimage-drivers").is_some(), notes.concat())
+            let notes = fill_runlevels(&mut Editor::new(&mut tree, Time::default()), &os).unwrap();
+            let is_there = tree.resolve("/etc/runlevels/sysinit/vmimage-drivers").is_some();
+            (is_there, notes.concat().contains("no device manager"))
         };
-        let (said, is_there, notes) = load(&ALPINE[..5]);
-        assert!(said && is_there && !notes.contains("device manager"), "{notes}");
-        let (said, is_there, _) = load(&ALPINE);
-        assert!(!said && !is_there);
+        assert_eq!(load(&ALPINE[..5]), (true, true));
+        assert_eq!(load(&ALPINE), (false, false));
     }
 
     #[test]
@@ -192,7 +183,8 @@ mod tests {
         ]);
         let os = os::detect(&tree).unwrap();
         let notes = fill_runlevels(&mut Editor::new(&mut tree, Time::default()), &os).unwrap();
-        assert_eq!(notes, ["OpenRC: no device manager loads drivers, install busybox-mdev-openrc or eudev"]);
+        assert!(notes.len() == 1 && notes[0].contains("no device manager"), "{notes:?}");
+        assert!(tree.resolve("/etc/runlevels/default/acpid").is_none());
     }
 
     #[test]

@@ -11,8 +11,8 @@ use exporter::fs::{DiskBudget, ext4, fat};
 use exporter::read_at::ReadAt;
 use exporter::seed::Uuid;
 use exporter::tree::Time;
-use sha2::{Digest, Sha256};
 use exporter::{Error, Kind};
+use sha2::{Digest, Sha256};
 
 use super::{told, tree};
 use crate::{Target, repair};

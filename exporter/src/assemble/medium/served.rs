@@ -70,7 +70,8 @@ fn program(
     let (file_system, contents) = (root.file_system(), root.contents()?);
     let name = format!("root.{}", file_system.name());
     let about = within(about, &name, contents.size, file_system).text()?;
-    let about = initramfs::archive_of(&[(&format!("{WITHIN}/medium.json"), about.into_bytes())], machine.time)?;
+    let about =
+        initramfs::archive_of(&[(&format!("{WITHIN}/medium.json"), about.into_bytes())], machine.time)?;
     let archive = uki::with_file(&format!("{WITHIN}/{name}"), contents, machine.time)?;
     let initrd = std::iter::once(Contents::of_bytes(about)).chain(archive);
     let initrd = initrd.chain(started.initramfs.iter().map(Contents::of_file)).collect();

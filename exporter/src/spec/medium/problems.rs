@@ -19,9 +19,15 @@ pub fn problems(spec: &Spec) -> Vec<Problem> {
 /// What a medium is not of.
 fn of_machine(spec: &Spec, format: &str) -> Vec<(&'static str, String)> {
     let Spec { profile, loader, layout, architecture, firmware, .. } = spec;
-    if *profile != Profile::Machine {
-        let message = format!("{format} is of machines, and profile is {}", profile.name());
-        return vec![("format", message)];
+    match profile {
+        Profile::Machine => {}
+        // Which formats it has, its own rules say.
+        Profile::Microvm => return Vec::new(),
+        Profile::Data => {
+            let message =
+                format!("{format} is of machines, and profile is data: ask for the profile machine");
+            return vec![("format", message)];
+        }
     }
     let no_bios = *architecture == Architecture::Aarch64 && *firmware == Firmware::Bios;
     [
@@ -93,6 +99,8 @@ mod tests {
             r#","medium":{"modes":["install"],"install":"fleet/install.toml","timeout":0}"#,
             r#","medium":{"default":"rescue"},"layout":{"preset":"ab"}"#,
             r#","firmware":"bios""#,
+            // That is for a microVM's own rules to refuse.
+            r#","profile":"microvm""#,
         ] {
             assert_eq!(of(more), "", "{more}");
         }
@@ -104,7 +112,6 @@ mod tests {
     fn what_it_cannot_be_is_told_by_its_key() {
         for (more, expected) in [
             (r#","profile":"data""#, "format: iso is of machines, and profile is data"),
-            (r#","profile":"microvm""#, "format: iso is of machines, and profile is microvm"),
             (r#","loader":"systemd-boot""#, "loader: iso has a menu of GRUB's"),
             (r#","layout":{"table":"mbr"}"#, "table: iso installs disks with a GPT"),
             (r#","layout":{"sector-size":4096}"#, "sector-size: iso has a disk of 512-byte sectors"),
