@@ -25,7 +25,10 @@ mount -t devtmpfs dev "$root/dev"
 mount --bind "$1/cmdline" "$root/proc/cmdline"
 [ ! -e "$root/proc/sys/kernel/modprobe" ] || mount --bind "$1/modprobe" "$root/proc/sys/kernel/modprobe"
 mount --bind "$1/out/console" "$root/dev/console"
-exec chroot "$root" "$2" one "two three"
+# The root of the mount namespace, as after an initramfs: who enters another one begins at its root.
+cd "$root"
+mount --move . /
+exec chroot . "$2" one "two three"
 "#;
 
 /// In seconds, after which a machine has to have ended: it hangs.

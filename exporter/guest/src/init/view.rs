@@ -17,20 +17,22 @@ use std::io::ErrorKind;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::symlink;
 use std::path::Path;
-use std::thread;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::{process, thread};
 
 use rustix::fs::{Mode, OFlags, open};
 use rustix::io::Errno;
-use rustix::mount::{
-    MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_bind, mount_change, mount_remount, unmount,
-};
+use rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_bind, mount_change, mount_remount};
 use rustix::thread::{LinkNameSpaceType, UnshareFlags, move_into_link_name_space};
 
 use crate::grow::device::in_file;
 use crate::init::mounts::{self, LINKS, SAFE};
 
-/// What holds the namespace, in a `/dev` that is not seen from within.
+/// A link to what process 1 holds the namespace by, in a `/dev` that is not seen from within. A mount would hold it as well, but
+/// kernels from 6.18 on refuse that one now and then: they compare numbers of namespaces, and each processor gives its own.
 const NAMESPACE: &str = "/dev/vmimage-view";
+/// Held by process 1.
+static HELD: Mutex<Option<File>> = Mutex::new(None);
 /// What this thread sees, and what it has open.
 const MOUNTS: &str = "/proc/thread-self/mounts";
 const OPEN: &str = "/proc/thread-self/fd";
@@ -60,10 +62,15 @@ pub(crate) fn make(terminal: Option<&Path>) -> Result<(), String> {
     // Of a thread alone: the others of process 1 see what they saw.
     let made = thread::spawn(move || furnish(terminal.as_deref())).join();
     let namespace = made.unwrap_or_else(|_| Err("its view cannot be made".to_owned()))?;
-    let kept = File::create(NAMESPACE).map_err(in_file(Path::new(NAMESPACE)))?;
-    drop(kept);
-    let held = format!("{OPEN}/{}", namespace.as_raw_fd());
-    mount_bind(held, NAMESPACE).map_err(in_file(Path::new(NAMESPACE)))
+    let held = format!("/proc/{}/fd/{}", process::id(), namespace.as_raw_fd());
+    let _ = fs::remove_file(NAMESPACE);
+    symlink(held, NAMESPACE).map_err(in_file(Path::new(NAMESPACE)))?;
+    *held_by_this_process() = Some(namespace);
+    Ok(())
+}
+
+fn held_by_this_process() -> MutexGuard<'static, Option<File>> {
+    HELD.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Enter it, as a process that becomes a program.
@@ -76,7 +83,8 @@ pub(crate) fn enter() -> Result<(), String> {
 
 /// Give it up, when no program is left: what is mounted there cannot be unmounted.
 pub(crate) fn leave() {
-    let _ = unmount(NAMESPACE, UnmountFlags::DETACH);
+    let _ = fs::remove_file(NAMESPACE);
+    *held_by_this_process() = None;
 }
 
 /// In a namespace that begins here, of this thread.
@@ -233,7 +241,7 @@ mod tests {
             (names, refused, hostname)
         });
         let seen = seen.join();
-        let _ = fs::remove_file(NAMESPACE);
+        leave();
         let (mut names, refused, hostname) = seen.unwrap();
         names.sort();
         let links = ["fd", "ptmx", "stderr", "stdin", "stdout"];
