@@ -115,7 +115,8 @@ impl Choice<'_> {
             }
             _ => ("may be taken, and nobody is there to say which", "disk = \"…\" says it"),
         };
-        format!("these disks {what}:{}{}\nhint: {hint}", lines(&shown), lines(unable))
+        let subject = if able.len() == 1 { "this disk" } else { "these disks" };
+        format!("{subject} {what}:{}{}\nhint: {hint}", lines(&shown), lines(unable))
     }
 
     /// By a number, and of a disk with data by its name.
