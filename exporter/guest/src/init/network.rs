@@ -84,7 +84,7 @@ impl Network {
             return Ok(());
         }
         let address = attribute(interface, "address")?;
-        let client = Client::new(interface, &address)?;
+        let client = Client::new(interface, link, &address)?;
         while is_hardware(interface) {
             let lease = client.acquire();
             self.apply(interface, link, &lease, asked.mtu);

@@ -194,7 +194,7 @@ fn rescue(medium: Option<&mut Medium>, kernels: &Kernels, host: &mut Host) -> Re
     rescue::run(medium, kernels, host).map(|()| Action::Restart)
 }
 
-/// The installer, as a process of its own: if it fails, somebody may try again or look.
+/// The installer, as a process of its own: if it fails, somebody may try again or look, but where the machine is told not to wait.
 fn install(medium: &mut Medium, kernels: &Kernels, host: &mut Host) -> Result<Action, String> {
     loop {
         let ended = Command::new("/proc/self/exe").arg(INSTALL).status();
@@ -205,11 +205,33 @@ fn install(medium: &mut Medium, kernels: &Kernels, host: &mut Host) -> Result<Ac
             Ok(After::Shell) => return rescue(Some(medium), kernels, host),
             Err(error) => error,
         };
+        if seconds(kernels).is_some() {
+            return Err(error);
+        }
         host.consoles.say(error);
-        match &*host.consoles.ask("again (a), a shell in an installed system (s), or a restart (r)?")? {
-            "a" => {}
-            "s" => return rescue(Some(medium), kernels, host),
-            "r" => return Ok(Action::Restart),
+        match next(|question| host.consoles.ask(question))? {
+            Next::Again => {}
+            Next::Shell => return rescue(Some(medium), kernels, host),
+            Next::Restart => return Ok(Action::Restart),
+        }
+    }
+}
+
+/// What is done when the machine is not installed.
+#[derive(Debug, PartialEq, Eq)]
+enum Next {
+    Again,
+    Shell,
+    Restart,
+}
+
+/// What somebody says, who is asked until it is one of these: a stray key on a serial line overwrites no disk.
+fn next(mut ask: impl FnMut(&str) -> Result<String, String>) -> Result<Next, String> {
+    loop {
+        match &*ask("again (a), a shell in an installed system (s), or a restart (r)?")? {
+            "a" => return Ok(Next::Again),
+            "s" => return Ok(Next::Shell),
+            "r" => return Ok(Next::Restart),
             _ => {}
         }
     }
@@ -287,6 +309,20 @@ mod tests {
         assert_eq!(ended(i32::from(SHELL) << 8), Ok(After::Shell));
         assert!(ended(1 << 8).unwrap_err().contains("not installed"));
         assert!(ended(6).unwrap_err().contains("crashed (signal 6)"));
+    }
+
+    #[test]
+    fn a_stray_answer_is_none() {
+        let said = |answers: &[&str]| {
+            let mut answers = answers.iter();
+            let found =
+                next(|_| answers.next().map(|answer| (*answer).to_owned()).ok_or("nobody".to_owned()));
+            (found, answers.len())
+        };
+        assert_eq!(said(&["", "A", "yes", "s", "a"]), (Ok(Next::Shell), 1));
+        assert_eq!(said(&["a"]).0, Ok(Next::Again));
+        assert_eq!(said(&["r"]).0, Ok(Next::Restart));
+        assert_eq!(said(&["x"]).0, Err("nobody".to_owned()));
     }
 
     #[test]

@@ -3,14 +3,17 @@
 use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
+use std::num::NonZeroU32;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use rustix::io::Errno;
 use socket2::{Domain, Socket, Type};
 
 use super::lease::Lease;
 use super::message::{Answer, MessageType, Query};
 use crate::init::console::say;
+use crate::init::netlink::Link;
 
 const SERVER_PORT: u16 = 67;
 const CLIENT_PORT: u16 = 68;
@@ -24,7 +27,9 @@ const MAX_MESSAGE: usize = 2048;
 
 /// The client of one interface.
 pub(crate) struct Client<'a> {
+    /// What it is called in messages: udev may give it another name while the client runs.
     interface: &'a str,
+    link: Link,
     mac: [u8; 6],
     /// What the machine is called, for servers that tell DNS.
     hostname: String,
@@ -38,11 +43,11 @@ enum Reply {
 
 impl<'a> Client<'a> {
     /// For an interface with this address of its hardware, `52:54:00:12:34:56`.
-    pub(crate) fn new(interface: &'a str, address: &str) -> Result<Self, String> {
+    pub(crate) fn new(interface: &'a str, link: Link, address: &str) -> Result<Self, String> {
         let bytes: Vec<_> = address.split(':').map_while(|byte| u8::from_str_radix(byte, 16).ok()).collect();
         let mac = bytes.try_into().map_err(|_| format!("{address} is no Ethernet address"))?;
         let hostname = rustix::system::uname().nodename().to_string_lossy().into_owned();
-        Ok(Self { interface, mac, hostname })
+        Ok(Self { interface, link, mac, hostname })
     }
 
     /// Ask until there is a lease.
@@ -152,9 +157,19 @@ impl<'a> Client<'a> {
         let socket = Socket::new(Domain::IPV4, Type::DGRAM, None)?;
         socket.set_reuse_address(true)?;
         socket.set_broadcast(true)?;
-        socket.bind_device(Some(self.interface.as_bytes()))?;
+        self.bind(&socket)?;
         socket.bind(&SocketAddrV4::new(own, CLIENT_PORT).into())?;
         Ok(socket.into())
+    }
+
+    /// By its number, since Linux 6.2 renames interfaces that are up; by its name on kernels before 5.0.
+    fn bind(&self, socket: &Socket) -> io::Result<()> {
+        match socket.bind_device_by_index_v4(NonZeroU32::new(self.link.0)) {
+            Err(error) if error.raw_os_error() == Some(Errno::NOPROTOOPT.raw_os_error()) => {
+                socket.bind_device(Some(self.interface.as_bytes()))
+            }
+            done => done,
+        }
     }
 }
 
@@ -163,5 +178,20 @@ fn reply(answer: &Answer) -> Option<Reply> {
         MessageType::Ack => Lease::read(answer).map(Reply::Granted),
         MessageType::Nak => Some(Reply::Refused),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::net::netdevice::name_to_index;
+
+    use super::*;
+
+    #[test]
+    fn an_interface_is_the_same_by_another_name() {
+        let socket = Socket::new(Domain::IPV4, Type::DGRAM, None).unwrap();
+        let link = Link(name_to_index(&socket, "lo").unwrap());
+        Client::new("renamed", link, "52:54:00:12:34:56").unwrap().bind(&socket).unwrap();
+        assert_eq!(socket.device().unwrap().as_deref(), Some(&b"lo"[..]));
     }
 }

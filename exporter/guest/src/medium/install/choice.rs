@@ -77,6 +77,22 @@ impl Choice<'_> {
         }
     }
 
+    /// Between the choice and the first byte that is written there may be minutes, for a person as for a server.
+    ///
+    /// # Errors
+    /// If what was chosen is not there any more, or is another one.
+    pub(super) fn look_again(&self, chosen: &Candidate, disks: Vec<Disk>) -> Result<(), String> {
+        let now = disks.into_iter().find(|disk| disk.path == chosen.disk.path).map(|disk| self.look(disk));
+        match now {
+            Some(Ok(now)) if now == *chosen => Ok(()),
+            _ => Err(format!(
+                "{}: is not what it was when it was chosen: nothing was written\nhint: disks have come or gone, or something \
+                 else has written to it: start the installer again, and choose anew",
+                chosen.disk.path.display()
+            )),
+        }
+    }
+
     /// # Errors
     /// Why it cannot be taken.
     fn look(&self, disk: Disk) -> Result<Candidate, String> {
@@ -115,7 +131,8 @@ impl Choice<'_> {
             }
             _ => ("may be taken, and nobody is there to say which", "disk = \"…\" says it"),
         };
-        format!("these disks {what}:{}{}\nhint: {hint}", lines(&shown), lines(unable))
+        let subject = if able.len() == 1 { "this disk" } else { "these disks" };
+        format!("{subject} {what}:{}{}\nhint: {hint}", lines(&shown), lines(unable))
     }
 
     /// By a number, and of a disk with data by its name.

@@ -109,6 +109,7 @@ impl Installer<'_> {
         let index = Index::read(&image, source)?;
         let first = fill::first(&image, &index, source)?;
         let closing = Closing::of(&first, image.sector, candidate.disk.bytes)?;
+        choice.look_again(&candidate, disks::list(&self.places))?;
         let disk = &candidate.disk;
         self.person.say(&format!(
             "{}, {}, is installed on {}",

@@ -1,6 +1,6 @@
 //! Whole runs: on files, on disks that fail, and from media that lie.
 
-use std::io;
+use std::io::{self, Read};
 use std::ops::Range;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -102,6 +102,44 @@ fn a_disk_with_data_stays_as_it_is() {
     let said = install(&machine, &Medium::new(&disk(), true), "unattended = true").unwrap_err();
     assert!(said.contains("has data, nothing was written"), "{said}");
     assert!(machine.bytes("sda") == before);
+}
+
+/// A medium from which nothing comes before something has happened to the machine.
+struct Late<'a>(Box<dyn Source>, &'a Machine, fn(&Machine));
+
+impl Source for Late<'_> {
+    fn small(&mut self, name: &str, max: u64) -> Result<Option<Vec<u8>>, String> {
+        self.0.small(name, max)
+    }
+    fn open(&mut self, name: &str, range: Range<u64>) -> Result<Box<dyn Read + '_>, String> {
+        (self.2)(self.1);
+        self.0.open(name, range)
+    }
+    fn has_ranges(&self) -> bool {
+        self.0.has_ranges()
+    }
+    fn moved(&self) -> u64 {
+        self.0.moved()
+    }
+}
+
+#[test]
+fn a_disk_that_is_another_one_than_was_chosen_is_not_written() {
+    let changes: [fn(&Machine); 3] = [
+        |machine| {
+            machine.disk("sda", 8 * MIB).set("device/serial", "S2");
+        },
+        |machine| machine.write("sda", 4096, b"old"),
+        |machine| machine.mounted("28 1 8:0 / /mnt rw - ext4 /dev/sda rw"),
+    ];
+    for change in changes {
+        let (medium, machine) = (Medium::new(&disk(), true), machine(8 * MIB));
+        machine.disk("sda", 8 * MIB).set("dev", "8:0");
+        let mut source = Late(medium.source(), &machine, change);
+        let said = install_from(&machine, &medium.manifest, &mut source, "overwrite = true").unwrap_err();
+        assert!(said.contains("sda: is not what it was when it was chosen: nothing was written"), "{said}");
+        assert!(!mark::is_there(&machine.bytes("sda")));
+    }
 }
 
 /// What happens to a disk in order, and where that ends.

@@ -12,6 +12,7 @@ use super::super::manifest::{Partition, Root as Said};
 use super::super::network::Online;
 use super::super::words::{Place, Words};
 use super::super::{Host, Medium, disc, loop_device, memory, open};
+use super::system;
 use crate::grow::device::{Device, in_file};
 
 /// Sectors of files that are no disk.
@@ -68,9 +69,11 @@ fn of_disk(
     let whole = loop_device::attach(&open::folder().join(&disk.file), disk.sector_size, &mut host.modules)?;
     let found = Device::named(whole.file_name().unwrap_or_default())?.child(partition.number)?;
     let kind = partition.r#type.clone();
+    let root = Root { device: found.path.clone(), kind, disk: Some(whole.clone()), is_lazy: false };
     if !words.is_in_memory {
-        return Ok(Root { device: found.path, kind, disk: Some(whole), is_lazy: false });
+        return Ok(root);
     }
+    system::require_whole(&root, &mut host.modules)?;
     let len = found.size()?;
     let start = found.partition()?.map_or(0, |partition| partition.start);
     let part = start..start.saturating_add(len);
@@ -86,7 +89,7 @@ fn of_disk(
     // What is still open of it goes with this program.
     unmount(disc::AT, UnmountFlags::DETACH).map_err(in_file(Path::new(disc::AT)))?;
     host.consoles.say("the medium may be taken out");
-    Ok(Root { device, kind, disk: None, is_lazy: false })
+    Ok(Root { device, disk: None, ..root })
 }
 
 fn open_file(path: &Path) -> Result<File, String> {

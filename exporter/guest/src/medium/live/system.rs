@@ -45,6 +45,35 @@ pub(super) fn mount(root: &Root, modules: &mut Modules) -> Result<(), String> {
     Ok(())
 }
 
+/// That a root that is copied without the other partitions of its disk is a system all the same.
+///
+/// # Errors
+/// If it is not, with what would be missing.
+pub(super) fn require_whole(root: &Root, modules: &mut Modules) -> Result<(), String> {
+    let at = PathBuf::from(format!("{LOWER}0"));
+    fs::create_dir_all(&at).map_err(in_file(&at))?;
+    modules.load(&root.kind);
+    mount_lower(&root.device, &root.kind, &at)?;
+    let text = fs::read_to_string(at.join(FSTAB)).unwrap_or_default();
+    unmount(&at, UnmountFlags::DETACH).map_err(in_file(&at))?;
+    let parts = of_the_disk(&fstab::parse(&text), root);
+    match parts.iter().find(|(entry, _)| entry.at != "/boot" && !entry.has("nofail")) {
+        None => Ok(()),
+        Some((entry, _)) => Err(format!(
+            "vmimage.ram: {} is on a partition of its own, and only the root is copied into memory\nhint: leave out vmimage.ram",
+            entry.at
+        )),
+    }
+}
+
+/// A device that is only read.
+fn mount_lower(device: &Path, kind: &str, at: &Path) -> Result<(), String> {
+    // The machine may have a disk with the same UUID.
+    let options = if kind == "xfs" { c"nouuid" } else { c"" };
+    mount_device(device, at, kind, MountFlags::RDONLY, Some(options))
+        .map_err(|error| format!("{}: cannot be mounted as {kind}: {error}", device.display()))
+}
+
 /// An overlay of the memory over a device, mounted at `at`.
 fn cover(number: usize, device: &Path, kind: &str, at: &Path, modules: &mut Modules) -> Result<(), String> {
     let lower = PathBuf::from(format!("{LOWER}{number}"));
@@ -58,10 +87,7 @@ fn cover(number: usize, device: &Path, kind: &str, at: &Path, modules: &mut Modu
         // No overlay takes one.
         return mount_device(device, at, kind, MountFlags::RDONLY, None).map_err(in_file(device));
     }
-    // The machine may have a disk with the same UUID.
-    let options = if kind == "xfs" { c"nouuid" } else { c"" };
-    mount_device(device, &lower, kind, MountFlags::RDONLY, Some(options))
-        .map_err(|error| format!("{}: cannot be mounted as {kind}: {error}", device.display()))?;
+    mount_lower(device, kind, &lower)?;
     look_like(&upper, &lower).map_err(in_file(&lower))?;
     mount_overlay(&lower.to_string_lossy(), &upper, &work, "", at)?;
     unmount(&lower, UnmountFlags::DETACH).map_err(in_file(&lower))
@@ -184,6 +210,38 @@ mod tests {
         assert_eq!(fs::read(&disk.file).unwrap(), before);
         // Nothing but the system is seen any more.
         assert_eq!(fs::read_dir(UPPER).unwrap().count() + fs::read_dir("/lower0").unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_root_that_is_not_all_is_not_copied_alone() {
+        if !is_inside("medium::live::system::tests::a_root_that_is_not_all_is_not_copied_alone") {
+            return;
+        }
+        for (line, said) in [
+            (
+                format!("UUID={USR} /usr ext4 defaults 0 2"),
+                Some("vmimage.ram: /usr is on a partition of its own"),
+            ),
+            (format!("UUID={USR} /srv ext4 nofail"), None),
+            (format!("UUID={USR} /boot ext4"), None),
+            ("UUID=1 /data xfs".to_owned(), None),
+        ] {
+            let folder = tempfile::tempdir().unwrap();
+            let disk = Disk::new(folder.path(), &[(ROOT, &[("etc/fstab", &*line)]), (USR, &[("x", "")])])
+                .read_only();
+            let (device, disk_path) = (disk.partition(1).path, Some(disk.device.clone()));
+            let root = Root { device, kind: "ext4".into(), disk: disk_path, is_lazy: false };
+            match (require_whole(&root, &mut Modules::none()), said) {
+                (Ok(()), None) => {}
+                (Err(error), Some(said)) => {
+                    assert!(
+                        error.starts_with(said) && error.ends_with("hint: leave out vmimage.ram"),
+                        "{error}"
+                    );
+                }
+                (found, _) => panic!("{line}: {found:?}"),
+            }
+        }
     }
 
     #[test]

@@ -113,7 +113,7 @@ fn look(asked: &Asked, stages: &mut BTreeMap<String, Stage>, sender: &Sender<Onl
 /// Ask by DHCP, for as long as it takes.
 fn ask(card: String, mac: String, link: Link, sender: Sender<Online>) {
     thread::spawn(move || {
-        let lease = Client::new(&card, &mac).map(|client| client.acquire());
+        let lease = Client::new(&card, link, &mac).map(|client| client.acquire());
         if let Ok(lease) = lease {
             let address = (lease.address.into(), lease.prefix);
             let _ = sender.send(Online { card, mac, link, address, lease: Some(lease) });
@@ -149,7 +149,7 @@ impl Online {
     fn keep(self) -> Result<(), String> {
         let keeper = Keeper::of(&self.card)?;
         if let Some(lease) = self.lease {
-            let client = Client::new(&self.card, &keeper.mac)?;
+            let client = Client::new(&self.card, self.link, &keeper.mac)?;
             let last = client.keep(lease, |renewed| apply_lease(&self.card, self.link, renewed, None));
             let _ = self.link.remove_address(last.address, last.prefix);
         }
@@ -185,7 +185,7 @@ impl Keeper {
 
     /// For as long as this process lives.
     pub(super) fn keep(&self) -> Result<(), String> {
-        let client = Client::new(&self.card, &self.mac)?;
+        let client = Client::new(&self.card, self.link, &self.mac)?;
         loop {
             let lease = client.acquire();
             apply_lease(&self.card, self.link, &lease, None);

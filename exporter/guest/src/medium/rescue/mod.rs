@@ -15,6 +15,8 @@ use std::io::{IsTerminal, Read, Write};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::thread;
 use std::time::Duration;
@@ -137,24 +139,27 @@ fn said(system: &Installed, mounted: &Mounted) -> Vec<String> {
 /// Until somebody leaves.
 fn serve(consoles: &Consoles) {
     let (leave, left) = channel();
+    let is_over = Arc::new(AtomicBool::new(false));
     let mut paths: Vec<_> = consoles.all().filter(|it| it.is_terminal()).map(|it| it.path.clone()).collect();
     if paths.is_empty() {
         paths.push("/dev/console".into());
     }
     for path in paths {
-        let leave = leave.clone();
-        thread::spawn(move || keep_shell(&path, &leave));
+        let (leave, is_over) = (leave.clone(), is_over.clone());
+        thread::spawn(move || keep_shell(&path, &leave, &is_over));
     }
     drop(leave);
     let _ = left.recv();
 }
 
-/// A shell on a console, again and again.
-fn keep_shell(console: &Path, leave: &Sender<()>) {
-    loop {
+/// A shell on a console, again and again, until somebody has left one: those on other consoles are ended then, and one that
+/// was started anew would hold the root.
+fn keep_shell(console: &Path, leave: &Sender<()>, is_over: &AtomicBool) {
+    while !is_over.load(Ordering::SeqCst) {
         let ended = Command::new("/proc/self/exe").arg(shell::ROLE).arg(console).status();
         match ended.as_ref().map(after) {
             Ok(After::Leave) if !stays(console) => {
+                is_over.store(true, Ordering::SeqCst);
                 let _ = leave.send(());
                 return;
             }
@@ -313,6 +318,14 @@ mod tests {
             [ended(0), ended(1 << 8), ended(9), ended(127 << 8)],
             [After::Leave, After::Leave, After::Again, After::Wait]
         );
+    }
+
+    #[test]
+    fn nothing_is_started_once_somebody_has_left() {
+        let (leave, left) = channel();
+        // Whatever is started here ends, which would be a second who leaves.
+        keep_shell(Path::new("/nonexistent"), &leave, &AtomicBool::new(true));
+        assert!(left.try_recv().is_err());
     }
 
     #[test]

@@ -82,6 +82,12 @@ pub(super) fn check(config: &Config) -> Result<(), String> {
 
 impl Fitting {
     fn check(&self) -> Result<(), String> {
+        // A disk without a serial number would have the empty one.
+        for (key, text) in [("path", &self.path), ("serial", &self.serial), ("model", &self.model)] {
+            if text.as_ref().is_some_and(|text| text.trim().is_empty()) {
+                return Err(format!("disk.{key}: is empty, which names no disk"));
+            }
+        }
         if let Some(transport) = &self.transport
             && !TRANSPORTS.contains(&&**transport)
         {

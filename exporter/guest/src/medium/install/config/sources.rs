@@ -18,7 +18,8 @@ use crate::update::source::open_web;
 /// The names of a partition, or of a whole stick, that has a file for us: ours, and that of cloud-init's.
 const LABELS: [&str; 2] = ["VMIMAGE", "CIDATA"];
 const BLOCK: &str = "/sys/class/block";
-const AT: &str = "/run/vmimage-install";
+/// Where it stays mounted: what is in use is no disk that could be chosen and overwritten.
+const AT: &str = "/run/vmimage-config";
 const DRIVERS: [&str; 6] = ["vfat", "nls_cp437", "nls_ascii", "nls_iso8859_1", "nls_utf8", "ext4"];
 
 /// All that there are, in the order in which they count.
@@ -93,11 +94,17 @@ fn fat_label(sector: &[u8; 512]) -> Option<String> {
     (sector[510..] == [0x55, 0xaa]).then(|| label(82, 71).or_else(|| label(54, 43)))?
 }
 
+/// Its file, and it stays mounted if it has one.
 fn mounted(device: &Path) -> Result<Vec<u8>, String> {
+    // An earlier run has left one.
+    release();
     fs::create_dir_all(AT).map_err(in_file(Path::new(AT)))?;
     let flags = MountFlags::RDONLY | MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
-    let attempt =
-        || mount(device, AT, "vfat", flags, None).or_else(|_| mount(device, AT, "ext4", flags, None));
+    let attempt = || {
+        mount(device, AT, "vfat", flags, None)
+            // Its journal would be replayed, which writes.
+            .or_else(|_| mount(device, AT, "ext4", flags, Some(c"noload")))
+    };
     let done = attempt().or_else(|_: Errno| {
         let mut modules = Modules::read();
         DRIVERS.iter().for_each(|name| modules.load(name));
@@ -105,9 +112,12 @@ fn mounted(device: &Path) -> Result<Vec<u8>, String> {
     });
     done.map_err(in_file(device))?;
     let path = Path::new(AT).join(NAME);
-    let text = file(&path).map_err(in_file(&path));
+    file(&path).map_err(in_file(&path)).inspect_err(|_| release())
+}
+
+/// Let go of what is mounted, if something is.
+fn release() {
     let _ = unmount(AT, UnmountFlags::DETACH);
-    text
 }
 
 fn file(path: &Path) -> std::io::Result<Vec<u8>> {
@@ -123,7 +133,38 @@ fn file(path: &Path) -> std::io::Result<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
+    use std::process::Command;
+
     use super::*;
+    use crate::medium::testing::{Disk, is_inside};
+
+    #[test]
+    fn a_stick_is_in_use_from_then_on_and_is_not_written_to() {
+        if !is_inside(
+            "medium::install::config::sources::tests::a_stick_is_in_use_from_then_on_and_is_not_written_to",
+        ) {
+            return;
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let ids = ["5b1c0a4e-9d2f-4e3b-8a76-0123456789ab", "5b1c0a4e-9d2f-4e3b-8a76-0123456789ac"];
+        let disk =
+            Disk::new(folder.path(), &[(ids[0], &[(NAME, "after = 'shell'")]), (ids[1], &[("x", "")])]);
+        let [stick, other] = [1, 2].map(|number| disk.partition(number).path);
+        // As one that was pulled out.
+        let pulled =
+            Command::new("debugfs").args(["-w", "-R", "feature needs_recovery"]).arg(&stick).output();
+        assert!(pulled.unwrap().status.success());
+        let before = fs::read(&disk.file).unwrap();
+        let count = || fs::read_to_string("/proc/self/mountinfo").unwrap().matches(AT).count();
+        // Once more is an installer that is started again.
+        for _ in 0..2 {
+            assert_eq!(mounted(&stick).unwrap(), b"after = 'shell'");
+            assert_eq!(count(), 1);
+        }
+        assert!(mounted(&other).unwrap_err().contains(NAME));
+        assert_eq!(count(), 0);
+        assert!(fs::read(&disk.file).unwrap() == before);
+    }
 
     #[test]
     fn a_fat_is_told_by_its_label() {

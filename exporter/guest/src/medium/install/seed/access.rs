@@ -39,6 +39,8 @@ pub(super) fn ssh_keys(system: &System, user: &str, keys: &[String]) -> Result<S
         format!("{PASSWD}: has no user {user} with a home\nhint: ssh-keys are for user = \"…\", which is root unless it is said")
     })?;
     let owner = |mode| Owner { uid, gid, mode };
+    // Where it is root's, or open to others, sshd takes no key of it, and the user cannot write in it.
+    system.make_folder(&home, owner(0o700))?;
     let folder = format!("{home}/.ssh");
     system.make_folder(&folder, owner(0o700))?;
     let path = format!("{folder}/authorized_keys");

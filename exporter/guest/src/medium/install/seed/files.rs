@@ -95,9 +95,10 @@ impl System {
         })
     }
 
-    /// Make a directory, where it is not there yet.
+    /// Make a directory, where it is not there yet. One that covers a directory of the image is the owner's of that.
     pub(super) fn make_folder(&self, path: &str, owner: Owner) -> Result<(), String> {
         let (folder, rest) = self.place(path)?;
+        let owner = folder_owner(&self.root, path).unwrap_or(owner);
         make_folder(&folder, &rest, owner).map_err(|error| format!("{path}: cannot be made: {error}"))
     }
 
@@ -182,6 +183,12 @@ fn make_folder(folder: &Path, path: &str, owner: Owner) -> Result<(), Errno> {
     let made = File::from(open(folder, path, directory)?);
     label(&parent, &made);
     dress(&made, owner)
+}
+
+/// Whose a directory is, if it is there.
+fn folder_owner(folder: &Path, path: &str) -> Option<Owner> {
+    let meta = File::from(open(folder, path, OFlags::RDONLY | OFlags::DIRECTORY).ok()?).metadata().ok()?;
+    Some(Owner { uid: meta.uid(), gid: meta.gid(), mode: meta.mode() & 0o7777 })
 }
 
 /// What SELinux calls it is what it calls the other: no policy is there to ask.

@@ -107,6 +107,37 @@ fn what_is_kept_lies_beside_a_root_that_is_only_read() {
     assert_eq!(text(root, "etc/shadow"), "root:*:19000:0:99999:7:::\n");
 }
 
+/// A home is its user's, also where it is made, and beside a root that is only read.
+#[test]
+fn a_home_is_its_users() {
+    if !is_root() {
+        return;
+    }
+    let passwd = "ada:x:1000:1001::/home/ada:/bin/sh\nbob:x:1002:1003::/home/bob:/bin/sh\n";
+    let early = r#"{"persist":{"overlay":["/home"]}}"#;
+    let (folder, persist) = (
+        tree(&[("etc/passwd", passwd), ("usr/lib/vmimage/early.json", early), ("home/bob/.profile", "")]),
+        tree(&[]),
+    );
+    let root = folder.path();
+    std::os::unix::fs::chown(root.join("home/bob"), Some(1002), Some(1003)).unwrap();
+    fs::set_permissions(root.join("home/bob"), fs::Permissions::from_mode(0o750)).unwrap();
+    let of = |path: &Path| {
+        let meta = fs::metadata(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        (meta.uid(), meta.gid(), meta.mode() & 0o7777)
+    };
+    let kept = persist.path().join("overlay/home");
+    for (at, homes) in [(Some(persist.path()), &kept), (None, &root.join("home"))] {
+        let system = System::open(root, at).unwrap();
+        for user in ["ada", "bob"] {
+            access::ssh_keys(&system, user, &["ssh-ed25519 AAAA me".to_owned()]).unwrap();
+        }
+        assert_eq!(of(&homes.join("ada")), (1000, 1001, 0o700));
+        assert_eq!(of(&homes.join("ada/.ssh")), (1000, 1001, 0o700));
+        assert_eq!(of(&homes.join("bob")), (1002, 1003, 0o750));
+    }
+}
+
 #[test]
 fn what_has_no_place_is_refused_before_anything_is_written() {
     let check = |text: &str, target: &str| {
