@@ -40,6 +40,8 @@ pub(super) struct Needs<'a> {
     /// Without these nothing boots, and why.
     required: Vec<(&'a str, &'a str)>,
     optional: Vec<&'a str>,
+    /// Whether it is read faster than a kernel unpacks.
+    is_plain: bool,
 }
 
 impl<'a> Needs<'a> {
@@ -57,7 +59,8 @@ impl<'a> Needs<'a> {
         }
         required.extend(spec.has_fixed_root().then_some(("overlay", "volatile")));
         required.extend(named);
-        Self { required, optional }
+        // A monitor copies it from memory to memory; firmware reads a uki from a disk.
+        Self { required, optional, is_plain: !spec.is_uki() }
     }
 
     /// Those of a disk that boots by firmware, on any hypervisor.
@@ -67,7 +70,7 @@ impl<'a> Needs<'a> {
         let devices = if is_microvm { &DEVICES[..] } else { &[] };
         let mut required: Vec<_> = std::iter::once((root.name(), "the root")).chain(named).collect();
         required.extend(spec.has_fixed_root().then_some(("overlay", "what is written over the root")));
-        Self { required, optional: [&BUSES[..], &DISKS, &OF_DISKS, devices].concat() }
+        Self { required, optional: [&BUSES[..], &DISKS, &OF_DISKS, devices].concat(), is_plain: false }
     }
 }
 
@@ -87,6 +90,7 @@ pub(super) fn build(kernel: &ReadKernel<'_>, needs: &Needs<'_>, program: Arc<[u8
         // That of no file: an edit of the image leaves it as it was.
         time: Time::default(),
         packing: match compressed::release(kernel.image.release()) {
+            _ if needs.is_plain => Packing::Plain,
             // The first that unpacks zstd is 5.9.
             Some(release) if release < (5, 9) && !kernel.config.is_known() => Packing::Gzip,
             _ => Packing::of(&kernel.config),
