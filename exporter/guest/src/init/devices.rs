@@ -6,7 +6,7 @@
 use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -18,33 +18,16 @@ use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType, bind, recv,
 use crate::init::console::say;
 use crate::init::modules::Modules;
 
-/// All devices by their place in the machine.
-const DEVICES: &str = "/sys/devices";
+/// Where all devices are that say what module they want: by their buses, and two classes of devices without one.
+const SYSFS: &str = "/sys";
+const BUSES: &str = "bus";
+const CLASSES: [&str; 2] = ["class/input", "class/dmi"];
 /// The kernel's own messages, as against those of udev.
 const KERNEL_GROUP: u32 = 1;
 
-/// Directories of sysfs with nothing below them that wants a driver, of which there are more than of all others: what devices
-/// say of power and of their queues, processors and memory of their parts, and the terminals of the kernel itself.
-const BARREN: [&str; 18] = [
-    "power",
-    "wakeup",
-    "msi_irqs",
-    "queue",
-    "queues",
-    "mq",
-    "integrity",
-    "holders",
-    "slaves",
-    "trace",
-    "statistics",
-    "tty",
-    "vc",
-    "bdi",
-    "memory",
-    "topology",
-    "cache",
-    "cpuidle",
-];
+/// Buses of the kernel's own things, of which a large machine has many and none wants a driver.
+const BARREN: [&str; 7] =
+    ["clockevents", "clocksource", "event_source", "machinecheck", "memory", "node", "workqueue"];
 
 /// What a device says of itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -93,7 +76,7 @@ impl Devices {
     /// Load what the devices want that are there, and those that appear thereby.
     pub(crate) fn load(&self, modules: &mut Modules) {
         loop {
-            for alias in present(Path::new(DEVICES)).into_iter().filter_map(|device| device.modalias) {
+            for alias in present(Path::new(SYSFS)).into_iter().filter_map(|device| device.modalias) {
                 modules.load(&alias);
             }
             // A driver's devices are announced before its module is loaded.
@@ -150,23 +133,17 @@ impl Devices {
     }
 }
 
-/// The devices at and below a directory of sysfs.
-fn present(directory: &Path) -> Vec<Device> {
-    let (mut found, mut left) = (Vec::new(), vec![directory.to_owned()]);
-    while let Some(directory) = left.pop() {
-        for entry in fs::read_dir(&directory).into_iter().flatten().flatten() {
-            let name = entry.file_name();
-            if name == "uevent" {
-                let text = fs::read(entry.path()).unwrap_or_default();
-                found.push(Device::parse(String::from_utf8_lossy(&text).lines()));
-            } else if entry.file_type().is_ok_and(|kind| kind.is_dir())
-                && !BARREN.iter().any(|it| name == *it)
-            {
-                left.push(entry.path());
-            }
-        }
-    }
-    found
+/// The devices that are there. Their buses have a fraction of the directories that the devices themselves have.
+fn present(sysfs: &Path) -> Vec<Device> {
+    let buses = entries(&sysfs.join(BUSES)).filter(|bus| !BARREN.iter().any(|name| bus.ends_with(name)));
+    let folders = buses.map(|bus| bus.join("devices")).chain(CLASSES.map(|class| sysfs.join(class)));
+    let devices = folders.flat_map(|folder| entries(&folder));
+    let told = devices.filter_map(|device| fs::read(device.join("uevent")).ok());
+    told.map(|text| Device::parse(String::from_utf8_lossy(&text).lines())).collect()
+}
+
+fn entries(directory: &Path) -> impl Iterator<Item = PathBuf> + use<> {
+    fs::read_dir(directory).into_iter().flatten().flatten().map(|entry| entry.path())
 }
 
 fn listen() -> io::Result<OwnedFd> {
@@ -200,14 +177,16 @@ mod tests {
     #[test]
     fn the_file_in_sysfs_says_the_same() {
         let folder = tempfile::tempdir().unwrap();
-        let below = folder.path().join("pci0/input0");
-        fs::create_dir_all(&below).unwrap();
-        fs::write(folder.path().join("pci0/uevent"), "DRIVER=virtio\nMODALIAS=pci:v1d2\n").unwrap();
-        fs::write(below.join("uevent"), "DEVNAME=input/event0\n").unwrap();
-        std::os::unix::fs::symlink("..", below.join("subsystem")).unwrap();
-        for barren in ["tty/tty1", "pci0/power"] {
-            fs::create_dir_all(folder.path().join(barren)).unwrap();
-            fs::write(folder.path().join(barren).join("uevent"), "DEVNAME=tty1\n").unwrap();
+        let place = |name: &str| {
+            let place = folder.path().join(name);
+            fs::create_dir_all(&place).unwrap();
+            place
+        };
+        fs::write(place("devices/pci0").join("uevent"), "DRIVER=virtio\nMODALIAS=pci:v1d2\n").unwrap();
+        std::os::unix::fs::symlink(place("devices/pci0"), place("bus/pci/devices").join("pci0")).unwrap();
+        fs::write(place("class/input/input0").join("uevent"), "DEVNAME=input/event0\n").unwrap();
+        for other in ["bus/memory/devices/memory0", "class/tty/tty1", "devices/more"] {
+            fs::write(place(other).join("uevent"), "DEVNAME=tty1\n").unwrap();
         }
         let found = present(folder.path());
         assert_eq!(found.len(), 2);
