@@ -79,16 +79,23 @@ impl Devices {
             for alias in present(Path::new(SYSFS)).into_iter().filter_map(|device| device.modalias) {
                 modules.load(&alias);
             }
-            // A driver's devices are announced before its module is loaded.
-            loop {
-                match self.receive(RecvFlags::DONTWAIT) {
-                    Ok(device) => {
-                        device.and_then(|device| device.modalias).iter().for_each(|alias| modules.load(alias))
-                    }
-                    // There were more than the kernel keeps.
-                    Err(Errno::NOBUFS) => break,
-                    Err(_) => return,
+            if self.load_new(modules) {
+                return;
+            }
+        }
+    }
+
+    /// Load what those want that have appeared since, and those that appear thereby: a driver's devices are announced before
+    /// its module is loaded. Returns whether that were all.
+    pub(crate) fn load_new(&self, modules: &mut Modules) -> bool {
+        loop {
+            match self.receive(RecvFlags::DONTWAIT) {
+                Ok(device) => {
+                    device.and_then(|device| device.modalias).iter().for_each(|alias| modules.load(alias))
                 }
+                // There were more than the kernel keeps.
+                Err(Errno::NOBUFS) => return false,
+                Err(_) => return true,
             }
         }
     }
