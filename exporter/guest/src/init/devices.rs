@@ -3,8 +3,8 @@
 //! Both tell of themselves in the same words, the variables of an "uevent" (kernel documentation,
 //! ABI/testing/sysfs-uevent): in a file of sysfs, and in a message when the device appears.
 
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Read};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -22,6 +22,8 @@ use crate::init::modules::Modules;
 const SYSFS: &str = "/sys";
 const BUSES: &str = "bus";
 const CLASSES: [&str; 2] = ["class/input", "class/dmi"];
+/// The most that a file of sysfs has: a page, read at once.
+const ATTRIBUTE_MAX: usize = 4096;
 /// The kernel's own messages, as against those of udev.
 const KERNEL_GROUP: u32 = 1;
 
@@ -145,8 +147,13 @@ fn present(sysfs: &Path) -> Vec<Device> {
     let buses = entries(&sysfs.join(BUSES)).filter(|bus| !BARREN.iter().any(|name| bus.ends_with(name)));
     let folders = buses.map(|bus| bus.join("devices")).chain(CLASSES.map(|class| sysfs.join(class)));
     let devices = folders.flat_map(|folder| entries(&folder));
-    let told = devices.filter_map(|device| fs::read(device.join("uevent")).ok());
-    told.map(|text| Device::parse(String::from_utf8_lossy(&text).lines())).collect()
+    // One buffer for all: each of its own would be memory that is mapped anew.
+    let mut text = [0; ATTRIBUTE_MAX];
+    let told = |device: PathBuf| {
+        let len = File::open(device.join("uevent")).and_then(|mut file| file.read(&mut text)).ok()?;
+        Some(Device::parse(String::from_utf8_lossy(text.get(..len)?).lines()))
+    };
+    devices.filter_map(told).collect()
 }
 
 fn entries(directory: &Path) -> impl Iterator<Item = PathBuf> + use<> {

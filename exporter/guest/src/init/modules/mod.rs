@@ -31,6 +31,8 @@ const ASKED: &str = "/etc/modules-load.d";
 const LOADED: &str = "/sys/module";
 /// The program that the kernel runs for a module it wants (proc_sys_kernel(5)).
 const MODPROBE: &str = "/proc/sys/kernel/modprobe";
+/// The driver of devices that parameters of its own tell of (`virtio_mmio.device=`), or else ACPI or a device tree.
+const BY_WORDS: &str = "virtio_mmio";
 /// Modules without a device of their own, that go with a device: a card wants protocols, a share of 9p its file system.
 /// What kernels have built in is not among their modules.
 const COMPANIONS: [(&str, &[&str]); 2] =
@@ -79,7 +81,12 @@ impl Modules {
 
     /// Load those that the machine's files ask for.
     pub(crate) fn load_asked(&mut self) {
-        asked(Path::new(ASKED)).iter().for_each(|name| self.load(name));
+        for name in asked(Path::new(ASKED)) {
+            // Without a device on the command line it has nothing to do; with another, that asks for it.
+            if name != BY_WORDS || !self.settings.parameters(&name).is_empty() {
+                self.load(&name);
+            }
+        }
     }
 
     /// Load every module for an alias (a device's modalias, `net-pf-10`) or of a name, once.
