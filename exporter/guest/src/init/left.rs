@@ -28,7 +28,7 @@ const CONSOLE: &str = "console=hvc";
 /// How long the start of the service is waited for: buttons are heard, and the host can look, also where it hangs.
 const PATIENCE: Duration = Duration::from_millis(500);
 /// The processor is the service's alone for so long.
-const FIRST_MOMENTS: Duration = Duration::from_millis(50);
+const FIRST_MOMENTS: Duration = Duration::from_millis(100);
 
 /// Type and name of the note with a digest of all that was linked (`NT_GNU_BUILD_ID`, elf.h). It lies in the first page.
 const BUILD_ID: &[u8] = b"\x03\0\0\0GNU\0";
