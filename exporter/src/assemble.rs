@@ -27,7 +27,9 @@ mod good;
 mod lack;
 mod lay_out;
 mod machine;
+mod medium;
 mod menu;
+mod metal;
 mod microvm;
 mod own_initramfs;
 mod previous;
@@ -60,6 +62,7 @@ use crate::tree::{Detail, Time, Tree};
 
 pub use donor::scan_donor;
 pub use lack::{Lack, lacks};
+pub use metal::NICS;
 pub use root::{of_root, set_up};
 
 /// What a disk is made from.
@@ -91,6 +94,8 @@ pub struct Programs {
     pub boot: Option<Arc<[u8]>>,
     /// `vmimage-update`, which installs the next version into the other slot.
     pub update: Option<Arc<[u8]>>,
+    /// `vmimage-medium`, the first process of a machine that is started from a medium.
+    pub medium: Option<Arc<[u8]>>,
 }
 
 /// A disk that only has to be written.
@@ -108,6 +113,8 @@ pub struct Planned {
     pub placement: Option<Arc<[u8]>>,
     /// What lies beside the root, if it is a microVM's.
     pub microvm: Option<Arc<container::Microvm>>,
+    /// What lies around the disk on a medium, if one is asked for.
+    pub medium: Option<Arc<container::Medium>>,
     /// The machine on it; `None` if it holds only data.
     pub system: Option<System>,
     /// The partitions, in order, with what is in them.
@@ -127,6 +134,7 @@ impl Planned {
             update: self.update.clone(),
             placement: self.placement.clone(),
             microvm: self.microvm.clone(),
+            medium: self.medium.clone(),
             ..Target::new(path, format, compression, self.id)
         }
     }
@@ -154,9 +162,9 @@ pub fn plan(spec: &Spec, input: Input, run: &Run<'_>) -> Result<Planned> {
     }
 }
 
-/// All that is wrong with what was asked of a microVM, and with a kernel.
+/// All that is wrong with what was asked of a microVM, of a medium, and with a kernel.
 fn require_right(spec: &Spec) -> Result<()> {
-    let problems = spec::microvm::problems(spec).into_iter();
+    let problems = spec::microvm::problems(spec).into_iter().chain(spec::medium::problems(spec));
     let problems: Vec<_> = problems.map(|problem| format!("{}: {}", problem.key, problem.message)).collect();
     if problems.is_empty() { Ok(()) } else { Err(Error::new(Kind::Input, "spec", problems.join("; "))) }
 }
@@ -178,7 +186,7 @@ fn appliance(spec: &Spec) -> Appliance {
 /// stands for the files that are on the disk besides those of `root`.
 fn seed(spec: &Spec, root: &Tree, named: impl IntoIterator<Item = [u8; 32]>) -> Result<Seed> {
     // The same machine in another format is the same machine.
-    let Spec { name, formats, compression, service, architecture, rauc, .. } = Spec::default();
+    let Spec { name, formats, compression, service, architecture, rauc, medium, .. } = Spec::default();
     // So it is, whoever has signed its update.
     let update = spec::Update { sign: Vec::new(), ..spec.update.clone() };
     // Files are the same on every processor.
@@ -188,8 +196,18 @@ fn seed(spec: &Spec, root: &Tree, named: impl IntoIterator<Item = [u8; 32]>) -> 
     let container = runs.or_else(|| first::service(spec)).cloned();
     let service = if container.is_some() { spec.service.clone() } else { service };
     // Of what RAUC is told, the machine has what is among the files; who signs is nothing to it.
-    let same =
-        Spec { name, formats, compression, service, architecture, container, update, rauc, ..spec.clone() };
+    let same = Spec {
+        name,
+        formats,
+        compression,
+        service,
+        architecture,
+        container,
+        update,
+        rauc,
+        medium,
+        ..spec.clone()
+    };
     let failed = |error: serde_json::Error| Error::new(Kind::Input, "spec", error.to_string());
     let mut input = serde_json::to_vec(&same).map_err(failed)?;
     input.extend(root.digest(Detail::default())?);

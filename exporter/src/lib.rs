@@ -28,6 +28,7 @@ pub mod delta;
 pub mod disk;
 pub mod engine;
 pub mod error;
+pub mod export;
 pub mod extent;
 pub mod fs;
 pub mod hint;
@@ -35,6 +36,7 @@ pub mod image;
 #[cfg_attr(not(test), warn(clippy::expect_used, clippy::indexing_slicing, clippy::string_slice))]
 pub mod initramfs;
 pub mod input;
+pub mod iso9660;
 #[cfg_attr(not(test), warn(clippy::expect_used, clippy::indexing_slicing, clippy::string_slice))]
 pub mod kernel;
 pub mod limits;

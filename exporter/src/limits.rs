@@ -113,6 +113,8 @@ pub const INITRAMFS_MODULES: u64 = 256 << 20;
 pub const MODULE_DEPTH: u32 = 64;
 /// Modules of one initramfs: those for every disk there is are some hundred.
 pub const INITRAMFS_COUNT: usize = 1000;
+/// Bytes of all microcode: that of every processor of Intel's has 15 MiB.
+pub const MICROCODE: u64 = 128 << 20;
 /// Bytes of a kernel's command line: x86 and ARM cut it after 2048 (`COMMAND_LINE_SIZE`), others after 4096.
 pub const KERNEL_ARGUMENTS: usize = 4096;
 /// Names in the `[Install]` sections of a unit and of those that go with it, each a link or a file to read. Most have one.

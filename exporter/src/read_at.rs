@@ -72,6 +72,11 @@ impl<I: ReadAt> ReadAt for Part<I> {
         check_range(self, offset, out.len())?;
         self.image.read_at(self.range.start + offset, out)
     }
+
+    fn data_from(&self, offset: u64) -> u64 {
+        let from = self.range.start.saturating_add(offset).min(self.range.end);
+        self.image.data_from(from).clamp(from, self.range.end) - self.range.start
+    }
 }
 
 /// That `len` bytes at `offset` lie inside `image`.

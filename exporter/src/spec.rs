@@ -4,12 +4,14 @@ mod artifacts;
 mod container;
 mod firmware;
 pub mod grub;
+mod hardware;
 mod image;
 mod image_config;
 mod init;
 mod initramfs;
 pub mod layout;
 mod loader;
+pub mod medium;
 pub mod microvm;
 pub mod network;
 mod persist;
@@ -34,12 +36,14 @@ pub use artifacts::Artifact;
 pub use container::{Container, Healthcheck};
 pub use firmware::Firmware;
 pub use grub::Grub;
+pub use hardware::Hardware;
 pub use image::Identity;
 pub use image_config::ImageConfig;
 pub use init::Init;
 pub use initramfs::Initramfs;
 pub use layout::Layout;
 pub use loader::Loader;
+pub use medium::{Medium, Mode};
 pub use microvm::Microvm;
 pub use network::Network;
 pub use persist::Persist;
@@ -72,6 +76,9 @@ pub struct Spec {
     pub architecture: Architecture,
     /// What starts it.
     pub firmware: Firmware,
+    /// What it is made of.
+    #[serde(skip_serializing_if = "Hardware::is_default")]
+    pub hardware: Hardware,
     /// What the firmware starts.
     #[serde(skip_serializing_if = "Loader::is_default")]
     pub loader: Loader,
@@ -95,6 +102,9 @@ pub struct Spec {
     /// What is asked of it as a microVM.
     #[serde(skip_serializing_if = "Microvm::is_default")]
     pub microvm: Microvm,
+    /// What is asked of the medium that is made of it.
+    #[serde(skip_serializing_if = "Medium::is_default")]
+    pub medium: Medium,
     /// Whether what the image runs becomes a service.
     pub service: Service,
     /// What is asked of GRUB's menu.
@@ -125,7 +135,8 @@ impl Spec {
     pub fn context_files(&self) -> Vec<&str> {
         let named = self.setup.context_files().into_iter().chain(self.layout.context_files());
         let kernel = self.kernel_file.iter().filter_map(layout::Source::in_context);
-        setup::once_each(named.chain(self.rauc.context_files()).chain(kernel))
+        let install = self.medium.install.as_deref();
+        setup::once_each(named.chain(self.rauc.context_files()).chain(kernel).chain(install))
     }
 
     /// The other stages and named contexts of the build that it has something of.
@@ -155,6 +166,7 @@ impl Default for Spec {
             cmdline: String::new(),
             architecture: Architecture::X86_64,
             firmware: Firmware::Any,
+            hardware: Hardware::default(),
             loader: Loader::Grub,
             layout: Layout::default(),
             volatile: Volatile::No,
@@ -163,6 +175,7 @@ impl Default for Spec {
             initramfs: Initramfs::default(),
             kernel_file: None,
             microvm: Microvm::default(),
+            medium: Medium::default(),
             service: Service::Auto,
             grub: Grub::default(),
             image: Identity::default(),

@@ -77,3 +77,19 @@ pub fn dockerfile(text: &str) -> Result<(), String> {
 pub fn inspect(file: &Path) -> Result<String, String> {
     crate::cli::inspect::whole(file)
 }
+
+/// Sends a request to the DHCP servers of `vmimage serve pxe`.
+///
+/// # Errors
+/// If none of them answers.
+pub fn serve_dhcp(message: &[u8]) -> Result<(), String> {
+    crate::cli::serve::pxe::fuzz::dhcp(message)
+}
+
+/// Sends a request to the TFTP server of `vmimage serve pxe`.
+///
+/// # Errors
+/// If it asks for no file.
+pub fn serve_tftp(message: &[u8]) -> Result<(), String> {
+    crate::cli::serve::pxe::fuzz::tftp(message)
+}

@@ -27,6 +27,7 @@ fn every_command_teaches_with_examples() {
         (&["run", "--help"], "vmimage run web.qcow2 -p 8080:80"),
         (&["inspect", "--help"], "vmimage inspect web.qcow2 --json"),
         (&["push", "--help"], "vmimage push web.qcow2 registry.example:5000/team/web:v1"),
+        (&["serve", "pxe", "--help"], "sudo vmimage serve pxe web --listen 10.9.0.1"),
         (&["doctor", "--help"], "Exit code 0"),
         (&["install", "--help"], "docker buildx build --output type=vmdisk,dest=web.qcow2 ."),
     ] {

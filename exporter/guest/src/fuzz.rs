@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::grow::ext4::Size;
 use crate::grow::table::{self, Growth};
 use crate::init::{dhcp, netlink};
+use crate::medium;
 use crate::update;
 
 /// Who has asked, in the answers of [`dhcp`].
@@ -43,6 +44,23 @@ pub fn update_server(answers: &[u8]) -> Result<(), String> {
 /// If it is no tar.
 pub fn update_layer(tar: &[u8]) -> Result<(), String> {
     update::fuzz::layer(tar)
+}
+
+/// Reads what the installer is told, `install.toml`.
+///
+/// # Errors
+/// What of it cannot be.
+pub fn install_config(text: &[u8]) -> Result<(), String> {
+    medium::install::fuzz::config(text)
+}
+
+/// Reads of a medium what the installer does before it writes: the first block of the disk, how long its index is in two bytes, that
+/// index, and `medium.json`.
+///
+/// # Errors
+/// What of it is refused.
+pub fn install_medium(input: &[u8]) -> Result<(), String> {
+    medium::install::fuzz::medium(input)
 }
 
 /// Reads what a name server answers to the question 7 for the address of `u.example`.

@@ -7,6 +7,7 @@
 //!   partition.
 //! - `vmimage-boot` is what somebody runs on a machine with two roots, to see and to say which of them is good.
 //! - `vmimage-update` writes the next version of such a machine into the slot that is free.
+//! - `vmimage-medium` is the first process of a medium: it runs the system that is on it, installs it, or rescues one.
 //!
 //! What they do is in this library.
 
@@ -24,4 +25,5 @@ pub mod early;
 pub mod fuzz;
 pub mod grow;
 pub mod init;
+pub mod medium;
 pub mod update;

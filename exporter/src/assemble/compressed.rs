@@ -45,23 +45,34 @@ pub(super) fn require<'a>(root: &Tree, kernel: &Kernel, slots: impl Iterator<Ite
 /// Those of [`require`].
 pub(super) fn settle(layout: &mut Resolved, kernel: &ReadKernel<'_>, spec: &Spec) -> Result<()> {
     let is_asked = spec.layout.partitions.iter().any(|partition| partition.compression.is_some());
-    let why_not = |algorithm, does_it_lack: fn(Setting) -> bool| {
-        let is_left_out =
-            |option: &str| does_it_lack(kernel.config.option(option.trim_start_matches("CONFIG_")));
-        why_not(algorithm, kernel.image.release(), is_left_out)
-    };
     for slot in layout.partitions.iter_mut().map(|named| &mut named.slot) {
         if spec.is_uki() && !is_asked {
-            let known =
-                |algorithm: &Algorithm| why_not(*algorithm, |setting| setting != Setting::Yes).is_none();
-            slot.compression = [Algorithm::Zstd, Algorithm::Lz4].into_iter().find(known);
+            slot.compression = best(kernel);
         }
         let Some(algorithm) = slot.compression else { continue };
-        if let Some(why) = why_not(algorithm, |setting| matches!(setting, Setting::No | Setting::Module)) {
+        let is_lacking = |setting| matches!(setting, Setting::No | Setting::Module);
+        if let Some(why) = why_not_by(kernel, algorithm, is_lacking) {
             return Err(unread(algorithm, slot, kernel.image.place(), &why));
         }
     }
     Ok(())
+}
+
+/// What makes the smallest file system that the kernel is known to read.
+pub(super) fn best(kernel: &ReadKernel<'_>) -> Option<Algorithm> {
+    let known =
+        |algorithm: &Algorithm| why_not_by(kernel, *algorithm, |setting| setting != Setting::Yes).is_none();
+    [Algorithm::Zstd, Algorithm::Lz4].into_iter().find(known)
+}
+
+/// Why this kernel does not read it.
+fn why_not_by(
+    kernel: &ReadKernel<'_>,
+    algorithm: Algorithm,
+    does_it_lack: fn(Setting) -> bool,
+) -> Option<String> {
+    let is_left_out = |option: &str| does_it_lack(kernel.config.option(option.trim_start_matches("CONFIG_")));
+    why_not(algorithm, kernel.image.release(), is_left_out)
 }
 
 /// Why a kernel of this version does not read it.

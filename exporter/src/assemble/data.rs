@@ -28,6 +28,7 @@ pub(super) fn plan(spec: &Spec, input: Input, run: &Run<'_>) -> Result<Planned> 
         update: None,
         placement: None,
         microvm: None,
+        medium: None,
         system: None,
     })
 }

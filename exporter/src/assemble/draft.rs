@@ -155,7 +155,7 @@ fn file(root: &Tree, path: &str) -> Result<tree::Content> {
     }
 }
 
-fn no_tools(label: &str, tool: Tool) -> Error {
+pub(super) fn no_tools(label: &str, tool: Tool) -> Error {
     let message = format!("is to be {}, whose tools only the frontend image has", tool.file_system().name());
     Error::new(Kind::Unsupported, label, message)
         .with_hint("build it with docker, or make it ext4, or erofs for what is only read")

@@ -54,6 +54,14 @@ impl<'a> FirstProcess<'a> {
         std::iter::once(format!("init={program}").as_str()).chain(others).collect::<Vec<_>>().join(" ")
     }
 
+    /// Its path, where nothing goes before it.
+    pub(super) fn path<'spec>(&self, spec: &'spec Spec) -> &'spec str {
+        match self {
+            Self::Own => init::PROGRAM,
+            Self::Distro(_) => init_path(spec),
+        }
+    }
+
     /// What makes the root read-only before this, beside what is `kept`; `None`: nothing does.
     ///
     /// # Errors

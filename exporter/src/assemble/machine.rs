@@ -15,7 +15,8 @@ use super::resolve::Resolved;
 use super::slots;
 use super::{
     Input, Planned, Programs, appliance, boot_partition, bootable, compressed, disk_file, entrypoint,
-    latest_time, own_initramfs, rauc, read_kernel, seed, split_links, sysupdate, update, updater,
+    latest_time, medium, metal, microvm, own_initramfs, rauc, read_kernel, seed, split_links, sysupdate,
+    update, updater,
 };
 use crate::boot::{self, Defaults, Root};
 use crate::engine::Run;
@@ -25,7 +26,7 @@ use crate::hint::Hint;
 use crate::machine::rauc::Keyring;
 use crate::machine::{self, FsSpec, Machine, Mount};
 use crate::report::System;
-use crate::spec::{Architecture, Profile, Spec};
+use crate::spec::{Architecture, Hardware, Profile, Spec};
 use crate::tree::kernel::Kernel;
 use crate::tree::os::{self, Family, Init, Os};
 use crate::tree::{Content, Editor, InodeId, InodeKind, Name, Time, Tree};
@@ -57,6 +58,7 @@ pub(super) fn plan(spec: &Spec, input: Input, run: &Run<'_>) -> Result<Planned> 
     require_mounts(&layout, &os)?;
     require_partition_ids(&layout, &os)?;
 
+    let of_medium = boot_files.clone().filter(|_| spec.makes_medium());
     let loader = BootLoader::find(spec, &layout, boot_files, &root, os.family)?;
     edits.extend(boot_partition::settle(&mut Editor::new(&mut root, time), &os, &mut source, &layout)?);
     edits.extend(slots::settle(&mut Editor::new(&mut root, time), &os, &mut source, &layout)?);
@@ -67,6 +69,13 @@ pub(super) fn plan(spec: &Spec, input: Input, run: &Run<'_>) -> Result<Planned> 
         edits.extend(own_initramfs::install(&mut root, &mut source, spec, file_system, program, time)?);
         edits.extend(machine::load_drivers(&mut Editor::new(&mut root, time), &os)?);
     }
+    if spec.hardware == Hardware::Metal {
+        edits.extend(metal::notes(&root, &source.kernel));
+    }
+    let of_medium = of_medium.map(|files| {
+        medium::Started::find(spec, &root, &source.kernel, &layout, &files, &programs, &materials)
+    });
+    let started = of_medium.transpose()?.flatten();
     let has_modules = !leave_out_modules(&mut root, &source.kernel, spec, has_donor, time);
     bootable::require_kernel(&root, &source.kernel, layout.root.file_system, has_modules)?;
     bootable::require_drivers(&root, &source.kernel, &layout.mounts())?;
@@ -75,6 +84,7 @@ pub(super) fn plan(spec: &Spec, input: Input, run: &Run<'_>) -> Result<Planned> 
     if early.is_some() {
         bootable::require_overlay(&root, &source.kernel, spec)?;
     }
+    let (init, is_own) = (first.path(spec).to_owned(), matches!(first, FirstProcess::Own));
     let words = good::kernel_words(first.kernel_arguments(spec), spec, &source.os);
     let mut words = kernel_words(words, &source.kernel, &layout);
     let (boot, updates) = (programs.boot.clone(), programs.update.clone());
@@ -121,16 +131,33 @@ pub(super) fn plan(spec: &Spec, input: Input, run: &Run<'_>) -> Result<Planned> 
     edits.extend(leave_out_devices(&mut root, &layout));
     edits.extend(split_links::note(&root, &layout.partitions));
     let has_gzip = machine::sysupdate::is_set_up(&root);
+    let network = machine::network_owner(&root, is_own)?;
+    let of = medium::Machine {
+        spec,
+        os: &os,
+        layout: &layout,
+        seed: &seed,
+        time,
+        defaults: &defaults,
+        init,
+        network,
+    };
+    let medium = started.map(|started| medium::Draft::new(of, started, &root, mkfs.as_ref(), run));
+    let medium = medium.transpose()?;
+    edits.extend(medium.iter().flat_map(|medium| medium.notes.iter().cloned()));
+    let release = microvm::uki::os_release(&root, spec)?;
     let parts = Parts { root, elsewhere, esp: Some(esp), kernels, bios, mkfs, time, previous };
     let LaidOut { disk, partitions, root, note } = lay_out(spec, &layout, parts, run)?;
     edits.extend(note);
     let placement = previous::next(spec, root.as_ref())?;
+    let medium = medium.map(|medium| medium.plan(&disk, release).map(Arc::new)).transpose()?;
     let beside =
         update::Beside { kernels: beside_root, signers, placement: placement.clone(), bundle, has_gzip };
     Ok(Planned {
         update: update::of(spec, &layout, &disk, beside, time),
         placement,
         microvm: None,
+        medium,
         layout: disk,
         partitions,
         id: disk_file(&seed),

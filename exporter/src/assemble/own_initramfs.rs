@@ -5,11 +5,13 @@ use std::sync::Arc;
 use super::bootable::DISKS;
 use super::compressed;
 use super::donor::KernelSource;
+use super::metal::{self, CONTROLLERS, NICS};
 use super::read_kernel::ReadKernel;
+use crate::container::Format;
 use crate::error::{Error, Kind, Result};
 use crate::fs::FileSystem;
 use crate::initramfs::{self, Built, Packing, Wanted};
-use crate::spec::{Initramfs, Profile, Spec};
+use crate::spec::{Architecture, Hardware, Initramfs, Mode, Profile, Spec};
 use crate::tree::os::Family;
 use crate::tree::{Content, Editor, Time, Tree};
 
@@ -34,6 +36,71 @@ const DEVICES: [&str; 12] = [
 ];
 /// What the disks of machines need besides, to be there at all.
 const OF_DISKS: [&str; 2] = ["sd_mod", "pci_hyperv"];
+
+/// What a machine of any kind may be started from, and what it may be installed on.
+const OF_MEDIA: [&str; 39] = [
+    "sr_mod",
+    "cdrom",
+    "usb_storage",
+    "uas",
+    "xhci_pci",
+    "ehci_pci",
+    "ohci_pci",
+    "uhci_hcd",
+    "usbhid",
+    "hid_generic",
+    "atkbd",
+    "i8042",
+    "mmc_block",
+    "sdhci_pci",
+    "ext4",
+    "xfs",
+    "btrfs",
+    "vfat",
+    "nls_cp437",
+    "nls_iso8859_1",
+    "nls_ascii",
+    "nls_utf8",
+    "erofs",
+    "squashfs",
+    "isofs",
+    "efivarfs",
+    "nbd",
+    "loop",
+    "overlay",
+    "megaraid_sas",
+    "mpt3sas",
+    "hpsa",
+    "smartpqi",
+    "aacraid",
+    "vmd",
+    "dm_mod",
+    "evdev",
+    "af_packet",
+    "ipv6",
+];
+/// Network cards.
+const CARDS: [&str; 19] = [
+    "virtio_net",
+    "e1000",
+    "e1000e",
+    "igb",
+    "igc",
+    "ixgbe",
+    "i40e",
+    "ice",
+    "r8169",
+    "tg3",
+    "bnxt_en",
+    "bnx2x",
+    "mlx4_en",
+    "mlx5_core",
+    "vmxnet3",
+    "hv_netvsc",
+    "ena",
+    "atlantic",
+    "be2net",
+];
 
 /// What an initramfs mounts the root by.
 pub(super) struct Needs<'a> {
@@ -68,9 +135,28 @@ impl<'a> Needs<'a> {
         let named = spec.microvm.named_modules().map(|name| (name, "[microvm] modules"));
         let is_microvm = spec.profile == Profile::Microvm;
         let devices = if is_microvm { &DEVICES[..] } else { &[] };
+        let (controllers, nics) = match spec.hardware {
+            Hardware::Virtual => (&[][..], &[][..]),
+            Hardware::Metal => (&CONTROLLERS[..], &NICS[..]),
+        };
         let mut required: Vec<_> = std::iter::once((root.name(), "the root")).chain(named).collect();
         required.extend(spec.has_fixed_root().then_some(("overlay", "what is written over the root")));
-        Self { required, optional: [&BUSES[..], &DISKS, &OF_DISKS, devices].concat(), is_plain: false }
+        let optional = [&BUSES[..], &DISKS, &OF_DISKS, devices, controllers, nics].concat();
+        Self { required, optional, is_plain: false }
+    }
+
+    /// Those of a medium; `roots` are what live mode may have to mount.
+    pub(super) fn of_medium(spec: &'a Spec, roots: &[FileSystem]) -> Self {
+        let named = spec.microvm.named_modules().map(|name| (name, "[microvm] modules"));
+        let is_disc = spec.formats.contains(&Format::Iso);
+        let mut required: Vec<_> =
+            is_disc.then_some(("isofs", "the medium")).into_iter().chain(named).collect();
+        if spec.medium.has(Mode::Live) {
+            required.extend([("loop", "live mode"), ("overlay", "live mode")]);
+            required.extend(roots.iter().map(|root| (root.name(), "the root of live mode")));
+        }
+        let optional = [&BUSES[..], &DISKS, &OF_DISKS, &OF_MEDIA, &CARDS].concat();
+        Self { required, optional, is_plain: false }
     }
 }
 
@@ -115,6 +201,21 @@ pub(super) fn program(spec: &Spec, program: Option<Arc<[u8]>>) -> Result<Arc<[u8
     })
 }
 
+/// The program of a medium.
+///
+/// # Errors
+/// If there is none for the machine.
+pub(super) fn medium_program(spec: &Spec, program: Option<Arc<[u8]>>) -> Result<Arc<[u8]>> {
+    program.filter(|program| spec.architecture.runs(program)).ok_or_else(|| {
+        let message = format!(
+            "is started by vmimage's own program, and this vmimage has no vmimage-medium for {}",
+            spec.architecture
+        );
+        Error::new(Kind::NotFound, "medium", message)
+            .with_hint("take the vmimage of the frontend image (make out/vmimage), or another format")
+    })
+}
+
 /// Whether a machine boots by ours.
 pub(super) fn is_asked(spec: &Spec) -> bool {
     spec.profile == Profile::Microvm || spec.initramfs == Initramfs::Vmimage
@@ -141,7 +242,11 @@ pub(super) fn install(
     }
     let path =
         source.kernel.initramfs.take().unwrap_or_else(|| usual_path(&source.kernel.image, source.os.family));
-    let bytes = joined(&parts, &path)?;
+    let mut bytes = match (spec.hardware, spec.architecture) {
+        (Hardware::Metal, Architecture::X86_64) => metal::microcode(root, Time::default())?,
+        (Hardware::Metal, Architecture::Aarch64) | (Hardware::Virtual, _) => Vec::new(),
+    };
+    bytes.extend(joined(&parts, &path)?);
     Editor::new(root, time).write_file(&path, bytes, 0o644)?;
     // They were those of a kernel without one.
     source.kernel.stable.take_if(|links| links.initramfs.is_none());
@@ -216,6 +321,19 @@ mod tests {
     }
 
     #[test]
+    fn a_machine_of_metal_has_drivers_of_real_disks_and_cards() {
+        let has = |spec: &str, name| {
+            let spec: Spec = serde_json::from_str(spec).unwrap();
+            let needs = Needs::of_disk(&spec, FileSystem::Ext4);
+            needs.optional.contains(&name) && !needs.required.iter().any(|(required, _)| *required == name)
+        };
+        for name in ["megaraid_sas", "usb_storage", "igb"] {
+            assert!(has(r#"{"hardware":"metal"}"#, name) && !has("{}", name), "{name}");
+        }
+        assert!(has(r#"{"hardware":"metal"}"#, "nvme") && has("{}", "nvme"));
+    }
+
+    #[test]
     fn what_a_microvm_needs_follows_from_its_root() {
         let of = |spec: &str, root| {
             let spec: Spec = serde_json::from_str(spec).unwrap();
@@ -227,5 +345,20 @@ mod tests {
         let named = r#"{"profile":"microvm","formats":["microvm"],"microvm":{"modules":["nbd","all"]}}"#;
         assert_eq!(of(named, FileSystem::Ext4), "ext4 virtio virtio_ring virtio_blk nbd");
         assert_eq!(of(r#"{"profile":"microvm","formats":["uki"]}"#, FileSystem::Erofs), "erofs loop overlay");
+    }
+
+    #[test]
+    fn what_a_medium_needs_follows_from_its_formats_and_its_modes() {
+        let of = |formats: &str, modes: &str, roots: &[FileSystem]| {
+            let text = format!(r#"{{"formats":{formats},"medium":{{"modes":{modes}}}}}"#);
+            let spec: Spec = serde_json::from_str(&text).unwrap();
+            let needs = Needs::of_medium(&spec, roots);
+            assert!(needs.optional.contains(&"usb_storage") && needs.optional.contains(&"e1000e"));
+            needs.required.iter().map(|(name, _)| (*name).to_owned()).collect::<Vec<_>>().join(" ")
+        };
+        let (live, roots) = (r#"["live"]"#, [FileSystem::Ext4, FileSystem::Erofs]);
+        assert_eq!(of(r#"["iso","netboot"]"#, live, &roots), "isofs loop overlay ext4 erofs");
+        assert_eq!(of(r#"["netboot"]"#, live, &roots[1..]), "loop overlay erofs");
+        assert_eq!(of(r#"["iso"]"#, r#"["install","rescue"]"#, &roots), "isofs");
     }
 }

@@ -20,6 +20,23 @@ pub fn esp_tree(
     tries: u8,
     time: Time,
 ) -> Tree {
+    let stub = grub::stub(boot_volume, password, tries);
+    let (mut tree, boot) = loaders(files, architecture, stub, time);
+    if matches!(boot_volume, BootVolume::Slots(_)) {
+        for copy in choice::COPIES {
+            file(&mut tree, boot, copy, Content::Bytes(choice::environment().into()), time);
+        }
+    }
+    tree
+}
+
+/// The ESP of a medium: the same files, with the stub that finds its menu.
+pub fn medium_tree(files: &BootFiles, architecture: Architecture, stub: String, time: Time) -> Tree {
+    loaders(files, architecture, stub, time).0
+}
+
+/// The tree with the loaders and this stub, and the folder of the loaders.
+fn loaders(files: &BootFiles, architecture: Architecture, stub: String, time: Time) -> (Tree, InodeId) {
     let suffix = architecture.efi_suffix();
     let mut tree = Tree::new(folder_meta(time));
     let efi = folder(&mut tree, Tree::ROOT, "EFI", time);
@@ -42,13 +59,8 @@ pub fn esp_tree(
         true => boot,
         false => folder(&mut tree, efi, &files.vendor, time),
     };
-    file(&mut tree, vendor, "grub.cfg", text(grub::stub(boot_volume, password, tries)), time);
-    if matches!(boot_volume, BootVolume::Slots(_)) {
-        for copy in choice::COPIES {
-            file(&mut tree, boot, copy, Content::Bytes(choice::environment().into()), time);
-        }
-    }
-    tree
+    file(&mut tree, vendor, "grub.cfg", text(stub), time);
+    (tree, boot)
 }
 
 pub(super) fn folder_meta(time: Time) -> Meta {

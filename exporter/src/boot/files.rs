@@ -9,6 +9,9 @@
 //! boot.img       GRUB's MBR code            ┐ BIOS, x86_64 only
 //! core.img       GRUB's core for BIOS boot  │
 //! modules        those of its modules that read tables and file systems ┘
+//! cdboot.img     what loads that core from an optical disc      ┐
+//! grub.pxe       GRUB for a BIOS that starts over the network   │ for media
+//! grubnet.efi    GRUB for UEFI that does, signed                ┘
 //! ```
 
 use std::num::NonZeroUsize;
@@ -40,6 +43,19 @@ pub struct BootFiles {
     pub mok_manager: Option<Arc<[u8]>>,
     /// GRUB for BIOS.
     pub bios: Option<BiosImages>,
+    /// What media start by.
+    pub media: MediumFiles,
+}
+
+/// What starts a machine from no disk.
+#[derive(Clone, Debug, Default)]
+pub struct MediumFiles {
+    /// `cdboot.img`, which loads the core for BIOS from an optical disc.
+    pub cdboot: Option<Arc<[u8]>>,
+    /// GRUB for a BIOS that starts over the network.
+    pub pxe: Option<Arc<[u8]>>,
+    /// GRUB for UEFI that starts over the network.
+    pub net: Option<Arc<[u8]>>,
 }
 
 /// The two images GRUB needs to start from a BIOS.
@@ -104,6 +120,11 @@ impl BootFiles {
                 Some((boot, core)) => Some(BiosImages { boot, core, modules: modules(file("modules")?) }),
                 None => None,
             },
+            media: MediumFiles {
+                cdboot: file("cdboot.img")?,
+                pxe: file("grub.pxe")?,
+                net: file("grubnet.efi")?,
+            },
         }))
     }
 
@@ -113,10 +134,10 @@ impl BootFiles {
     /// [`Kind::NotFound`] if the disk would not boot.
     pub fn for_firmware(mut self, firmware: Firmware, architecture: Architecture) -> Result<Self> {
         if !firmware.takes_bios() {
-            self.bios = None;
+            (self.bios, self.media.cdboot, self.media.pxe) = (None, None, None);
         }
         if !firmware.takes_uefi() {
-            (self.shim, self.grub, self.mok_manager) = (None, None, None);
+            (self.shim, self.grub, self.mok_manager, self.media.net) = (None, None, None, None);
         }
         if self.bios.is_some() || self.grub.is_some() {
             return Ok(self);

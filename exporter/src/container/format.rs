@@ -7,7 +7,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use super::members::FileName;
-use super::{microvm, ovf, update, vhd};
+use super::{medium, microvm, ovf, update, vhd};
 use crate::choice::by_name;
 
 /// How what a build hands out lies where it is written.
@@ -51,6 +51,10 @@ pub enum Format {
     Microvm,
     /// The same as one program for UEFI: kernel, initramfs and root in one file.
     Uki,
+    /// What a machine is started from, as an optical disc or a USB stick: it has the disk in it, to run or to install.
+    Iso,
+    /// The same as a folder for machines that start over the network.
+    Netboot,
 }
 
 /// What there is to know of a format before one is written.
@@ -121,6 +125,8 @@ impl Format {
         Self::Placement,
         Self::Microvm,
         Self::Uki,
+        Self::Iso,
+        Self::Netboot,
     ];
 
     #[rustfmt::skip]
@@ -147,6 +153,8 @@ impl Format {
             Self::Placement => ("placement", Stream, &["placement"][..], &[Zstd][..], false, SECTOR, Nothing, "qemu"),
             Self::Microvm => ("microvm", Folder(microvm::FILES), &[][..], ROOTS, false, SECTOR, Nothing, "qemu"),
             Self::Uki => ("uki", Stream, &["efi"][..], PLAIN, false, 1, Nothing, "qemu"),
+            Self::Iso => ("iso", Stream, &["iso"][..], PLAIN, false, SECTOR, Nothing, "metal"),
+            Self::Netboot => ("netboot", Folder(medium::FILES), &[][..], &[Zstd][..], false, SECTOR, Nothing, "metal"),
         };
         Traits { name, shape, extensions, compressions, image, size_unit, machine, platform }
     }
@@ -169,6 +177,11 @@ impl Format {
     /// Whether there is a disk in it.
     pub fn is_disk(self) -> bool {
         !matches!(self.traits().machine, Machine::Nothing)
+    }
+
+    /// Whether a machine is started from it to run or to install the system.
+    pub fn is_medium(self) -> bool {
+        matches!(self, Self::Iso | Self::Netboot)
     }
 
     /// All extensions of its files, without the dot, the usual one first; a folder has none.

@@ -13,6 +13,8 @@ mod frames;
 mod gce;
 mod hashed;
 pub mod image;
+mod iso;
+pub mod medium;
 mod members;
 pub mod microvm;
 mod output;
@@ -24,6 +26,7 @@ pub mod rauc;
 mod raw;
 mod reflink;
 pub mod sparse;
+mod spill;
 mod temporary;
 #[cfg(test)]
 mod tests;
@@ -37,6 +40,7 @@ mod write;
 pub use crate::codec::{DEFLATE_LEVEL, ZSTD_LEVEL};
 pub use folder::Folder;
 pub use format::{Compression, Format, Shape};
+pub use medium::Medium;
 pub use members::{FileName, Members};
 pub use microvm::Microvm;
 pub use output::Output;
@@ -51,6 +55,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::error::{Error, Kind, Result};
+use crate::fs::iso9660;
 use crate::read_at::Shared;
 use cache::Buffered;
 
@@ -64,6 +69,9 @@ pub fn disk_file(path: &Path) -> Result<PathBuf> {
     }
     if microvm::is_microvm(path) {
         return Err(microvm::no_disk(path));
+    }
+    if medium::is_netboot(path) {
+        return Err(medium::no_disk(path));
     }
     if path.is_dir() { ovf::disk_of(path) } else { Ok(path.to_owned()) }
 }
@@ -112,6 +120,8 @@ pub fn open(path: &Path) -> Result<(Format, Shared)> {
         Format::Rauc => return Err(rauc::no_disk(path)),
         Format::Placement => return Err(placement::no_disk(path.display().to_string())),
         Format::Microvm | Format::Uki => return Err(microvm::no_disk(path)),
+        Format::Iso => Arc::new(iso::open(raw, path)?),
+        Format::Netboot => return Err(medium::no_disk(path)),
     };
     Ok((format, image))
 }
@@ -127,6 +137,7 @@ pub fn check(path: &Path) -> Result<Vec<String>> {
     let file = Buffered::new(raw);
     Ok(match format {
         Format::Raw => Vec::new(),
+        Format::Iso => iso::open(file, path).map(|_| Vec::new())?,
         // Whatever lies below it.
         Format::Qcow2 => qcow2::Reader::tables(file)?.check(),
         Format::ContainerDisk => containerdisk::open(file)?.check(),
@@ -140,6 +151,7 @@ pub fn check(path: &Path) -> Result<Vec<String>> {
         Format::Rauc => return Err(rauc::no_disk(path)),
         Format::Placement => return Err(placement::no_disk(path.display().to_string())),
         Format::Microvm | Format::Uki => return Err(microvm::no_disk(path)),
+        Format::Netboot => return Err(medium::no_disk(path)),
     })
 }
 
@@ -157,6 +169,9 @@ pub fn identify(path: &Path) -> Result<(Format, Option<u64>)> {
     if microvm::is_microvm(path) {
         return Ok((Format::Microvm, None));
     }
+    if medium::is_netboot(path) {
+        return Ok((Format::Netboot, None));
+    }
     if path.is_dir() {
         return told();
     }
@@ -168,6 +183,7 @@ pub fn identify(path: &Path) -> Result<(Format, Option<u64>)> {
             Ok((format, None))
         }
         Format::Gce => Ok((Format::Gce, gce::disk_size(&raw))),
+        Format::Iso => Ok((Format::Iso, iso::disk(&raw)?.map(|range| range.end - range.start))),
         _ => told(),
     }
 }
@@ -192,6 +208,7 @@ fn detect(file: &raw::Reader) -> Format {
         (Format::RawGz, frames::is_gzip(file)),
         (Format::Rauc, rauc::is_bundle(file)),
         (Format::Uki, microvm::is_uki(file)),
+        (Format::Iso, iso9660::is_iso9660(file)),
     ];
     let told = known.iter().find(|(_, is_so)| *is_so).map(|(format, _)| *format);
     // A VHD last, since the end of another format's file may be the end of a VHD inside it.

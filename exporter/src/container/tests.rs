@@ -9,6 +9,8 @@ mod base;
 mod containerdisk;
 mod damage;
 mod folder;
+mod iso;
+mod medium;
 mod microvm;
 mod ovf;
 mod placement;
@@ -103,6 +105,7 @@ fn target_at(path: PathBuf, format: Format, compression: Compression) -> Target 
         update: Some(Update { bundle, ..update::kiosk(MIB..11 * MIB + 8192) }),
         base: None,
         microvm: Some(Arc::new(microvm::web())),
+        medium: format.is_medium().then(|| Arc::new(medium::web(12 * MIB))),
         placement: Some(b"vmiplace, and where all lies"[..].into()),
         sparse: false,
     }

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use super::frames::{self, Around};
 use super::place::{Lasting, Pipe, Place};
 use super::{
-    Appliance, Base, Compression, Folder, Format, Microvm, Output, Update, blocks, containerdisk, gce,
-    microvm, ovf, placement, qcow2, rauc, raw, sparse, update, vdi, vhd, vhdx, vmdk,
+    Appliance, Base, Compression, Folder, Format, Medium, Microvm, Output, Update, blocks, containerdisk,
+    gce, medium, microvm, ovf, placement, qcow2, rauc, raw, sparse, update, vdi, vhd, vhdx, vmdk,
 };
 use crate::codec::Coding;
 use crate::engine::{self, RawImage, Run, Sink};
@@ -36,6 +36,8 @@ pub struct Target {
     pub placement: Option<Arc<[u8]>>,
     /// What lies beside the root of a microVM, if that is one.
     pub microvm: Option<Arc<Microvm>>,
+    /// What lies around the disk on a medium, if one is asked for.
+    pub medium: Option<Arc<Medium>>,
     /// Whether it is written as a [`sparse`] stream of itself, to be unpacked elsewhere. Not for formats that read
     /// again what they have written.
     pub sparse: bool,
@@ -51,8 +53,9 @@ impl Target {
     /// The bytes of a disk and nothing else: whole, and for no machine.
     pub fn new(path: PathBuf, format: Format, compression: Compression, id: Uuid) -> Self {
         let appliance = Appliance::default();
-        let (update, base, placement, microvm) = (None, None, None, None);
-        Self { path, format, compression, id, appliance, update, base, placement, microvm, sparse: false }
+        let (update, base, placement, microvm, medium) = (None, None, None, None, None);
+        let sparse = false;
+        Self { path, format, compression, id, appliance, update, base, placement, microvm, medium, sparse }
     }
 
     /// The file, or the stream of it; or the folder.
@@ -157,6 +160,11 @@ fn sink<'a>(
             let microvm = target.microvm.as_deref().ok_or_else(|| no_microvm(target))?;
             return Ok(Box::new(microvm::FolderWriter::new(image, compression, microvm, folder)?));
         }
+        (Format::Netboot, To::Folder(folder)) => {
+            let netboot = target.medium.as_ref().and_then(|medium| medium.netboot.as_ref());
+            let netboot = netboot.ok_or_else(|| no_medium(target))?;
+            return Ok(Box::new(medium::FolderWriter::new(image.size, netboot, folder, run)?));
+        }
         (_, To::Folder(_)) => return Err(misplaced(target)),
         (_, To::Place(place)) => place,
     };
@@ -172,7 +180,12 @@ fn sink<'a>(
         Format::Vhdx => Box::new(blocks::Writer::new(vhdx::tables(image.size, id)?, place)),
         Format::Vmdk => Box::new(vmdk::Writer::new(image.size, id, place)?),
         Format::Ova => Box::new(ovf::ArchiveWriter::new(image.size, id, appliance, place)?),
-        Format::Ovf | Format::Update | Format::Microvm => return Err(misplaced(target)),
+        Format::Iso => {
+            let disc = target.medium.as_ref().and_then(|medium| medium.disc.as_ref());
+            let disc = disc.ok_or_else(|| no_medium(target))?;
+            Box::new(medium::DiscWriter::new(image.size, disc, run, place)?)
+        }
+        Format::Ovf | Format::Update | Format::Microvm | Format::Netboot => return Err(misplaced(target)),
         Format::RawZst => {
             Box::new(frames::Writer::new(image.size, Coding::CheckedZstd, Around::default(), place)?)
         }
@@ -226,6 +239,12 @@ fn no_update(target: &Target) -> Error {
 
 fn no_microvm(target: &Target) -> Error {
     let message = "a microvm comes of a build with profile = \"microvm\", and this is none";
+    Error::new(Kind::Unsupported, target.path.display().to_string(), message)
+        .with_hint("ask for another format")
+}
+
+fn no_medium(target: &Target) -> Error {
+    let message = format!("{} comes of the build of a machine, and this is none", target.format);
     Error::new(Kind::Unsupported, target.path.display().to_string(), message)
         .with_hint("ask for another format")
 }

@@ -32,7 +32,7 @@ impl DiskBudget {
     }
 
     /// Bytes that are read, or hashed in their place.
-    pub(super) fn read(&self, bytes: u64) -> Result<()> {
+    pub(crate) fn read(&self, bytes: u64) -> Result<()> {
         // A sparse file may be as large as anything: nothing is wrong with it.
         self.read.borrow_mut().spend(bytes).map_err(|exceeded| too_much(Kind::Unsupported, exceeded))
     }

@@ -1,20 +1,25 @@
 //! File systems: a tree goes in, [`Contents`] come out. Nothing is written here; what others have written
 //! is read as far as `inspect` shows it. Three are made by [their own tools](external); of a squashfs, the one that a
-//! bundle of RAUC is is made [here](squashfs).
+//! bundle of RAUC is is made [here](squashfs). Of ISO 9660 there is what is read and how it lies on a disc; volumes are made
+//! in a [room of their own](crate::iso9660), with what starts from them.
 
 mod budget;
 pub mod erofs;
 pub mod ext4;
 pub mod external;
 pub mod fat;
+pub mod files;
+pub(crate) mod iso9660;
 mod mode;
 mod order;
+pub mod probe;
 mod refusal;
 pub(crate) mod squashfs;
 pub mod swap;
 pub(crate) mod verity;
 
 use std::fmt;
+use std::sync::Arc;
 
 use crate::error::{Error, Kind, show_size};
 use crate::extent::{Extent, Extents};
@@ -135,6 +140,23 @@ impl Contents {
     /// The bytes of a file.
     pub(crate) fn of_file(content: &Content) -> Self {
         Self { size: content.len(), extents: Box::new(Extent::of_content(content, 0)) }
+    }
+
+    /// These bytes.
+    pub(crate) fn of_bytes(bytes: impl Into<Arc<[u8]>>) -> Self {
+        Self::of_file(&Content::Bytes(bytes.into()))
+    }
+
+    /// The bytes of files, one behind the other.
+    pub(crate) fn of_files(files: &[Content]) -> Self {
+        let mut size = 0;
+        let extents = files.iter().flat_map(|file| {
+            let extents = Extent::of_content(file, size);
+            size += file.len();
+            extents
+        });
+        let extents: Vec<_> = extents.collect();
+        Self { size, extents: Box::new(extents) }
     }
 }
 

@@ -4,25 +4,14 @@
 //! directories, parents first │ all else that is no directory │ further names
 //! ```
 //!
-//! POSIX's pax format with the extensions that container engines read: `SCHILY.xattr.NAME` for extended
-//! attributes, POSIX ACLs among them. Sources: IEEE Std 1003.1-2024, pax; OCI image specification 1.1,
-//! "Image Layer Filesystem Changeset".
+//! Source: OCI image specification 1.1, "Image Layer Filesystem Changeset".
 
 use std::io::{Read, Write, copy};
 
-use tar::{EntryType, Header};
-
+use super::pax;
 use crate::error::{Error, Kind, Result, show_path};
-use crate::tree::{Content, Inode, InodeId, InodeKind, Meta, Places, Time, Tree};
+use crate::tree::{Content, Device, Inode, InodeId, InodeKind, Places, Tree};
 
-/// What members are padded to.
-const RECORD: u64 = size_of::<Header>() as u64;
-/// Records of zeroes that end an archive.
-const END: u64 = 2 * RECORD;
-/// The largest owner in the seven octal digits of a header.
-const OWNER_MAX: u64 = 0o777_7777;
-/// The largest size, and the latest time, in eleven of them.
-const NUMBER_MAX: u64 = 0o777_7777_7777;
 /// Names in layers that begin like this take away what lower layers have.
 const WHITEOUT: &[u8] = b".wh.";
 
@@ -45,13 +34,13 @@ pub(super) fn write(
         let inode = tree.inode(member.inode);
         let Some(what) = members.what(member, inode) else { continue };
         let path = members.path(member);
-        member.check_name(&path)?;
-        put(out, &header(&path, &inode.meta, &what)?)?;
+        check_name(member.name, &path)?;
+        put(out, &pax::header(&path, &inode.meta, what.kind())?)?;
         if let What::File(content) = what {
             put_content(out, &path, content, seen)?;
         }
     }
-    put(out, &[0; END as usize])
+    put(out, &pax::END)
 }
 
 /// An entry of the tree.
@@ -70,14 +59,18 @@ impl Member<'_> {
             _ => None,
         }
     }
+}
 
-    fn check_name(&self, path: &[u8]) -> Result<()> {
-        if !self.name.starts_with(WHITEOUT) {
-            return Ok(());
-        }
-        let message = "begins with .wh., by which layers of images name what they remove";
-        Err(Error::new(Kind::Unsupported, show_path(path), message).with_hint("rename it"))
+/// That a name means itself in a layer.
+///
+/// # Errors
+/// `Unsupported` for one that means that something is removed.
+pub(crate) fn check_name(name: &[u8], path: &[u8]) -> Result<()> {
+    if !name.starts_with(WHITEOUT) {
+        return Ok(());
     }
+    let message = "begins with .wh., by which layers of images name what they remove";
+    Err(Error::new(Kind::Unsupported, show_path(path), message).with_hint("rename it"))
 }
 
 /// Every entry of the tree once, and each after what it needs: its directory, or the other name.
@@ -129,8 +122,8 @@ impl<'a> Members<'a> {
             InodeKind::File(content) => What::File(content),
             InodeKind::Symlink(target) => What::Symlink(target),
             InodeKind::Fifo => What::Fifo,
-            InodeKind::CharDevice(device) => What::Device(EntryType::Char, device.major, device.minor),
-            InodeKind::BlockDevice(device) => What::Device(EntryType::Block, device.major, device.minor),
+            InodeKind::CharDevice(device) => What::CharDevice(*device),
+            InodeKind::BlockDevice(device) => What::BlockDevice(*device),
         })
     }
 }
@@ -143,137 +136,21 @@ enum What<'a> {
     /// Another name of what has come under this one.
     Link(Vec<u8>),
     Fifo,
-    Device(EntryType, u32, u32),
+    CharDevice(Device),
+    BlockDevice(Device),
 }
 
 impl What<'_> {
-    fn entry_type(&self) -> EntryType {
+    fn kind(&self) -> pax::Kind<'_> {
         match self {
-            Self::Directory => EntryType::Directory,
-            Self::File(_) => EntryType::Regular,
-            Self::Symlink(_) => EntryType::Symlink,
-            Self::Link(_) => EntryType::Link,
-            Self::Fifo => EntryType::Fifo,
-            Self::Device(kind, ..) => *kind,
+            Self::Directory => pax::Kind::Directory,
+            Self::File(content) => pax::Kind::File(content.len()),
+            Self::Symlink(target) => pax::Kind::Symlink(target),
+            Self::Link(target) => pax::Kind::Link(target),
+            Self::Fifo => pax::Kind::Fifo,
+            Self::CharDevice(device) => pax::Kind::CharDevice(*device),
+            Self::BlockDevice(device) => pax::Kind::BlockDevice(*device),
         }
-    }
-
-    fn size(&self) -> u64 {
-        match self {
-            Self::File(content) => content.len(),
-            _ => 0,
-        }
-    }
-
-    fn target(&self) -> &[u8] {
-        match self {
-            Self::Symlink(target) => target,
-            Self::Link(target) => target,
-            _ => b"",
-        }
-    }
-}
-
-/// The header of a member, behind an extended one for what it has no room for.
-fn header(path: &[u8], meta: &Meta, what: &What<'_>) -> Result<Vec<u8>> {
-    let mut records = Records::default();
-    let mut header = Header::new_ustar();
-    let old = header.as_old_mut();
-    records.text("path", path, &mut old.name);
-    records.text("linkpath", what.target(), &mut old.linkname);
-    header.set_uid(records.number("uid", meta.uid.into(), OWNER_MAX));
-    header.set_gid(records.number("gid", meta.gid.into(), OWNER_MAX));
-    header.set_size(records.number("size", what.size(), NUMBER_MAX));
-    header.set_mtime(records.time(meta.mtime));
-    header.set_mode(meta.permissions.into());
-    header.set_entry_type(what.entry_type());
-    if let What::Device(_, major, minor) = *what {
-        let set = header.set_device_major(major).and_then(|()| header.set_device_minor(minor));
-        set.map_err(|error| Error::io(show_path(path), "is a device with too large a number", error))?;
-    }
-    header.set_cksum();
-    // Other names share them.
-    if !matches!(what, What::Link(_)) {
-        for (name, value) in &meta.xattrs {
-            records.put(&[b"SCHILY.xattr.", &name[..]].concat(), value);
-        }
-    }
-    let mut bytes = records.finish();
-    bytes.extend(header.as_bytes());
-    Ok(bytes)
-}
-
-/// The records of an extended header: `LENGTH KEYWORD=VALUE\n`.
-#[derive(Default)]
-struct Records(Vec<u8>);
-
-impl Records {
-    fn put(&mut self, keyword: &[u8], value: &[u8]) {
-        // The length counts its own digits.
-        let rest = keyword.len() + value.len() + 3;
-        let mut len = rest + 1;
-        while len != rest + len.to_string().len() {
-            len = rest + len.to_string().len();
-        }
-        self.0.extend(format!("{len} ").bytes());
-        self.0.extend([keyword, b"=", value, b"\n"].concat());
-    }
-
-    /// A name, in the field of the header if it has room for it.
-    fn text(&mut self, keyword: &str, text: &[u8], field: &mut [u8; 100]) {
-        let len = text.len().min(field.len());
-        field[..len].copy_from_slice(&text[..len]);
-        if text.len() > field.len() {
-            self.put(keyword.as_bytes(), text);
-        }
-    }
-
-    /// What to set in the header for a number that has digits enough there up to `max`.
-    fn number(&mut self, keyword: &str, number: u64, max: u64) -> u64 {
-        if number <= max {
-            return number;
-        }
-        self.put(keyword.as_bytes(), number.to_string().as_bytes());
-        0
-    }
-
-    /// The same for a time, which there has no fractions and no sign.
-    fn time(&mut self, time: Time) -> u64 {
-        let seconds = u64::try_from(time.seconds).ok().filter(|&seconds| seconds <= NUMBER_MAX);
-        if time.nanoseconds != 0 || seconds.is_none() {
-            self.put(b"mtime", decimal(time).as_bytes());
-        }
-        seconds.unwrap_or(0)
-    }
-
-    /// The extended header, if it is needed.
-    fn finish(self) -> Vec<u8> {
-        if self.0.is_empty() {
-            return Vec::new();
-        }
-        let mut header = Header::new_ustar();
-        let name = b"./PaxHeaders/0";
-        header.as_old_mut().name[..name.len()].copy_from_slice(name);
-        header.set_mode(0o644);
-        header.set_uid(0);
-        header.set_gid(0);
-        header.set_mtime(0);
-        header.set_size(self.0.len() as u64);
-        header.set_entry_type(EntryType::XHeader);
-        header.set_cksum();
-        let mut bytes = header.as_bytes().to_vec();
-        bytes.extend(self.0);
-        bytes.resize(bytes.len().next_multiple_of(RECORD as usize), 0);
-        bytes
-    }
-}
-
-/// Seconds with a fraction. Before 1970 the nanoseconds count from the second below.
-fn decimal(time: Time) -> String {
-    match (time.seconds, time.nanoseconds) {
-        (seconds, 0) => seconds.to_string(),
-        (seconds @ ..0, nanoseconds) => format!("-{}.{:09}", -(seconds + 1), 1_000_000_000 - nanoseconds),
-        (seconds, nanoseconds) => format!("{seconds}.{nanoseconds:09}"),
     }
 }
 
@@ -295,8 +172,7 @@ fn put_content(
         left -= piece;
         seen(piece)?;
     }
-    let padding = content.len().next_multiple_of(RECORD) - content.len();
-    put(out, &[0; RECORD as usize][..padding as usize])
+    put(out, pax::padding(content.len()))
 }
 
 fn put(out: &mut impl Write, bytes: &[u8]) -> Result<()> {

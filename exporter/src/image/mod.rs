@@ -8,7 +8,8 @@
 //!
 //! Sources: OCI image specification 1.1, "Image Layout"; Docker image specification 1.3, for `manifest.json`.
 
-mod layer;
+pub(crate) mod layer;
+pub(crate) mod pax;
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -67,22 +68,77 @@ pub fn write(
     stop: &AtomicBool,
     progress: &dyn Fn(Progress),
 ) -> Result<Written> {
-    let cannot = |error| Error::io(folder.display().to_string(), "the image cannot be written", error);
+    let (mut done, total) = (0, layer::content_len(image.tree));
+    let mut seen = |bytes| {
+        done += bytes;
+        progress(Progress { done, total });
+        match stop.load(Ordering::Relaxed) {
+            true => Err(Error::new(Kind::Interrupted, "", "interrupted")),
+            false => Ok(()),
+        }
+    };
+    let layer = write_layer(folder, &mut |mut out| layer::write(image.tree, &mut out, &mut seen))?;
+    let config = config(image.config, image.architecture, &layer.0.digest, "vmimage convert");
+    describe(folder, &layer, &config, image.name)
+}
+
+/// The layer of an image that is being written.
+#[derive(Debug)]
+pub struct Layer(Blob);
+
+/// Write the layer of an image into the empty directory `folder`: the tar that `files` writes.
+///
+/// # Errors
+/// Those of `files`; `Io`.
+pub fn write_layer(folder: &Path, files: &mut dyn FnMut(&mut dyn Write) -> Result<()>) -> Result<Layer> {
+    let unnamed = folder.join(UNNAMED);
+    let cannot = |error| {
+        let failed = Error::io(folder.display().to_string(), "the image's layer cannot be written", error);
+        failed.with_hint("it needs as much room as the files of the image")
+    };
     fs::create_dir_all(folder.join(BLOBS)).map_err(cannot)?;
-    let layer = write_layer(folder, image.tree, stop, progress)?;
+    let file = BufWriter::with_capacity(1 << 20, File::create(&unnamed).map_err(cannot)?);
+    let mut out = Hashing { out: file, digest: Sha256::new(), size: 0 };
+    files(&mut out)?;
+    out.flush().map_err(cannot)?;
+    let blob = Blob { digest: format!("sha256:{:x}", out.digest.finalize()), size: out.size };
+    fs::rename(&unnamed, folder.join(place(&blob.digest))).map_err(cannot)?;
+    Ok(Layer(blob))
+}
+
+/// Write what describes the image of the layer in `folder`, of files of a machine. `container` is the object `config` of
+/// its configuration.
+///
+/// # Errors
+/// `Io`.
+pub fn write_machine(
+    folder: &Path,
+    layer: &Layer,
+    container: Option<Value>,
+    architecture: Architecture,
+    name: &str,
+) -> Result<Written> {
+    let before = container.map(|container| json!({ "config": container }));
+    let config = config(before.as_ref(), architecture, &layer.0.digest, "vmimage export");
+    describe(folder, layer, &config, name)
+}
+
+/// Write all of an image but its layer.
+fn describe(folder: &Path, Layer(layer): &Layer, config: &Value, name: &str) -> Result<Written> {
+    let cannot = |error| Error::io(folder.display().to_string(), "the image cannot be written", error);
     let save = |name: &str, json: &Value| fs::write(folder.join(name), json.to_string()).map_err(cannot);
     let save_blob = |json: &Value| {
         let blob = Blob::of(json.to_string().as_bytes());
         save(&place(&blob.digest), json).map(|()| blob)
     };
-    let config = save_blob(&config(image, &layer.digest))?;
-    let manifest = save_blob(&manifest(&config, &layer, &BTreeMap::new()))?;
-    let tag = image.name.rsplit_once(':').map_or("latest", |(_, tag)| tag);
+    let config = save_blob(config)?;
+    let manifest = save_blob(&manifest(&config, layer, &BTreeMap::new()))?;
+    let tag = name.rsplit_once(':').map_or("latest", |(_, tag)| tag);
     let mut descriptor = manifest.descriptor(MANIFEST);
     descriptor["annotations"] = json!({ REF_NAME: tag });
     save("index.json", &index(&[descriptor]))?;
     let (config_at, layer_at) = (place(&config.digest), place(&layer.digest));
-    let docker = json!([{ "Config": config_at, "RepoTags": [image.name], "Layers": [layer_at] }]);
+    let docker = json!([{ "Config": config_at, "RepoTags": [name], "Layers": [layer_at] }]);
     save("manifest.json", &docker)?;
     save("oci-layout", &json!({ "imageLayoutVersion": "1.0.0" }))?;
     Ok(Written { manifest: manifest.digest, id: config.digest })
@@ -106,44 +162,20 @@ fn place(digest: &str) -> String {
     format!("{BLOBS}/{}", digest.trim_start_matches("sha256:"))
 }
 
-/// The configuration of the image, with this as its one layer.
-fn config(image: &SingleLayerImage<'_>, layer: &str) -> Value {
-    let mut config = match image.config {
+/// The configuration that an image had so far, with this as its one layer.
+fn config(before: Option<&Value>, architecture: Architecture, layer: &str, made_by: &str) -> Value {
+    let mut config = match before {
         Some(Value::Object(members)) => members.clone(),
         _ => serde_json::Map::new(),
     };
     if let Some(Value::Object(container)) = config.get_mut("config") {
         container.remove("OnBuild");
     }
-    config.insert("architecture".into(), image.architecture.oci_name().into());
+    config.insert("architecture".into(), architecture.oci_name().into());
     config.insert("os".into(), "linux".into());
     config.insert("rootfs".into(), json!({ "type": "layers", "diff_ids": [layer] }));
-    config.insert("history".into(), json!([{ "created_by": "vmimage convert" }]));
+    config.insert("history".into(), json!([{ "created_by": made_by }]));
     Value::Object(config)
-}
-
-fn write_layer(folder: &Path, tree: &Tree, stop: &AtomicBool, progress: &dyn Fn(Progress)) -> Result<Blob> {
-    let unnamed = folder.join(UNNAMED);
-    let cannot = |error| {
-        let failed = Error::io(folder.display().to_string(), "the image's layer cannot be written", error);
-        failed.with_hint("it needs as much room as the files of the image")
-    };
-    let (mut done, total) = (0, layer::content_len(tree));
-    let mut seen = |bytes| {
-        done += bytes;
-        progress(Progress { done, total });
-        match stop.load(Ordering::Relaxed) {
-            true => Err(Error::new(Kind::Interrupted, "", "interrupted")),
-            false => Ok(()),
-        }
-    };
-    let file = BufWriter::with_capacity(1 << 20, File::create(&unnamed).map_err(cannot)?);
-    let mut out = Hashing { out: file, digest: Sha256::new(), size: 0 };
-    layer::write(tree, &mut out, &mut seen)?;
-    out.flush().map_err(cannot)?;
-    let blob = Blob { digest: format!("sha256:{:x}", out.digest.finalize()), size: out.size };
-    fs::rename(&unnamed, folder.join(place(&blob.digest))).map_err(cannot)?;
-    Ok(blob)
 }
 
 /// Digests what passes through.

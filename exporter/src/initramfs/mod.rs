@@ -101,6 +101,18 @@ pub fn around_file(name: &str, len: u64, time: Time) -> Result<[Content; 2]> {
     cpio::around_file(name, len, time)
 }
 
+/// An archive of these files that is not packed: the kernel takes it, or looks into it, in front of any other.
+///
+/// # Errors
+/// If one is larger than a header can say.
+pub fn archive_of(files: &[(&str, Vec<u8>)], time: Time) -> Result<Vec<u8>> {
+    let mut contents = Contents::new();
+    for (name, bytes) in files {
+        contents.file(name, 0o644, &**bytes)?;
+    }
+    Ok(contents.archive(time))
+}
+
 /// The files of the archive.
 fn contents<'selection>(
     wanted: &Wanted<'selection>,

@@ -315,6 +315,7 @@ pub(crate) fn input(root: Tree) -> Input {
         early: of(50_000),
         boot: of(70_000),
         update: of(80_000),
+        medium: of(90_000),
     };
     Input {
         root,

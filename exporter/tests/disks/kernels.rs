@@ -97,7 +97,7 @@ fn module(depends: &str) -> Vec<u8> {
 }
 
 /// Where each module lies, and what it needs.
-const MODULES: [(&str, &str); 9] = [
+const MODULES: [(&str, &str); 10] = [
     ("drivers/virtio/virtio", ""),
     ("drivers/virtio/virtio_ring", ""),
     ("drivers/virtio/virtio_pci", "virtio,virtio_ring"),
@@ -105,6 +105,7 @@ const MODULES: [(&str, &str); 9] = [
     ("drivers/block/virtio_blk", "virtio,virtio_ring"),
     ("drivers/block/loop", ""),
     ("fs/ext4/ext4", ""),
+    ("fs/isofs/isofs", ""),
     ("fs/erofs/erofs", ""),
     ("fs/overlayfs/overlay", ""),
 ];

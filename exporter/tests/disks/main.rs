@@ -6,6 +6,7 @@ mod inputs;
 mod kernels;
 mod layouts;
 mod loaders;
+mod medium;
 mod microvm;
 mod persist;
 mod planner;

@@ -350,7 +350,7 @@ fn monitors_of_arm64_get_the_kernel_that_was_packed() {
 }
 
 /// A distribution whose newest kernel is none of its links'.
-fn debian(without: &[&str]) -> Tree {
+pub(crate) fn debian(without: &[&str]) -> Tree {
     let mut tree = inputs::debian_small();
     let mut editor = Editor::new(&mut tree, Time::default());
     for link in ["/vmlinuz", "/initrd.img"] {

@@ -6,6 +6,7 @@ mod clone;
 mod debugfs;
 mod directories;
 mod dump;
+mod export;
 mod foreign;
 mod fsck;
 mod growth;

@@ -14,6 +14,7 @@ mod floor;
 mod formats;
 mod frontend;
 mod growth;
+mod iso;
 mod machine;
 mod measure;
 mod microvm;
@@ -76,6 +77,8 @@ enum Part {
     Stable,
     /// From QEMU's start to the program of an image
     Microvm,
+    /// A kernel, an initramfs and a disk as one medium
+    Iso,
 }
 
 impl Options {
@@ -94,6 +97,7 @@ fn main() -> ExitCode {
         Some(synthetic::ROLE) => synthetic::main(),
         Some(machine::ROLE) => machine::main(),
         Some(filesystems::ROLE) => filesystems::main(),
+        Some(iso::ROLE) => iso::main(),
         Some(fleet::ROLE) => return guest::update::main(),
         Some(stable::ROLE) => stable::main(),
         _ => bench(&Options::parse()),
@@ -152,6 +156,9 @@ fn parts(options: &Options, work: &Path, report: &mut Report) -> Result<()> {
     }
     if wanted(Part::Microvm) {
         microvm::run(options, work, report)?;
+    }
+    if wanted(Part::Iso) {
+        iso::run(options, work, report)?;
     }
     Ok(())
 }

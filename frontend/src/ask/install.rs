@@ -1,6 +1,6 @@
 //! What was asked of the package manager, and where its packages come from.
 
-use exporter::spec::{Init, Initramfs, Loader};
+use exporter::spec::{Hardware, Init, Initramfs, Loader};
 
 use super::Kernel;
 
@@ -11,6 +11,8 @@ pub(crate) struct Install {
     pub(crate) kernel: Option<Kernel>,
     /// The first process: vmimage's own needs no package.
     pub(crate) init: Init,
+    /// What the machine is made of: for metal there is a kernel with all drivers, firmware and microcode.
+    pub(crate) hardware: Hardware,
     /// Whether the usual kernel is the one with the drivers of real hardware too.
     pub(crate) full_kernel: bool,
     /// The image whose kernel is taken instead; `None`: the base's own, if it can have one.
@@ -36,6 +38,8 @@ pub(crate) struct Install {
     pub(crate) microvm: Option<Taken>,
     /// What the boot loader for a BIOS has to read tables and file systems.
     pub(crate) core_modules: Vec<&'static str>,
+    /// Whether the boot loader has to start media, too.
+    pub(crate) media: bool,
     /// Drivers that an initramfs has to have, beside those of every machine.
     pub(crate) drivers: Vec<&'static str>,
     /// What is trusted, and where packages come from, before any is fetched.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use exporter::boot::core_modules;
 use exporter::choice::by_name;
 use exporter::container::Format;
-use exporter::spec::{Microvm, Profile, Spec, layout, network, rauc, update};
+use exporter::spec::{Hardware, Medium, Microvm, Profile, Spec, layout, medium, network, rauc, update};
 
 use super::config::Configuration;
 use super::spelling::Hints;
@@ -113,13 +113,18 @@ impl Request {
         disk.install.time_zone = disk.spec.setup.timezone.is_some();
         disk.install.loader = disk.spec.loader;
         disk.install.initramfs = disk.spec.initramfs;
+        disk.install.hardware = disk.spec.hardware;
         disk.install.microvm = (disk.spec.profile == Profile::Microvm).then(|| taken(&disk));
         disk.install.core_modules = core_modules(&disk.spec);
         disk.install.drivers = layout::initramfs_drivers(&disk.spec);
-        // VirtualBox gives its machines the controllers of real ones.
-        disk.install.full_kernel = disk.spec.formats.contains(&Format::Vdi);
+        disk.install.media = disk.spec.makes_medium();
+        // VirtualBox gives its machines the controllers of real ones, and a medium is for such machines.
+        disk.install.full_kernel = disk.spec.formats.contains(&Format::Vdi) || disk.install.media;
         if disk.spec.profile != Profile::Microvm {
             disk.spec.microvm = Microvm::default();
+        }
+        if !disk.install.media {
+            disk.spec.medium = Medium::default();
         }
         Self { disk, ..self.clone() }.checked(|asked| [installed(asked), problems(&asked.spec)].concat())
     }
@@ -227,9 +232,21 @@ fn problems(spec: &Spec) -> Vec<String> {
 fn lasting_problems(spec: &Spec) -> Vec<String> {
     let layout = layout::problems(spec, &layout::slots(spec)).into_iter();
     let layout = layout.map(|layout::Problem { key, message, .. }| format!("{key}: {message}"));
+    let medium = medium::problems(spec).into_iter();
+    let medium = medium.map(|layout::Problem { key, message, .. }| format!("{key}: {message}"));
     let network = network::problems(&spec.network).into_iter();
     let network = network.map(|network::Problem { key, message, .. }| format!("network.{key}: {message}"));
-    layout.chain(network).collect()
+    layout.chain(medium).chain(network).chain(not_of_metal(spec)).collect()
+}
+
+/// What cannot be made of metal.
+pub(super) fn not_of_metal(spec: &Spec) -> Option<String> {
+    let profile = spec.profile.name();
+    (spec.hardware == Hardware::Metal && spec.profile != Profile::Machine).then(|| {
+        format!(
+            "hardware: metal is for machines, and the profile is {profile}: leave hardware out, or ask for the profile machine"
+        )
+    })
 }
 
 fn no_problems(lines: Vec<String>) -> Result<()> {

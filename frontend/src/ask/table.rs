@@ -8,7 +8,7 @@ use exporter::container::{Compression, Format};
 use exporter::disk::TableKind;
 use exporter::spec::layout::{Preset, SectorSize};
 use exporter::spec::network::Manager;
-use exporter::spec::{Firmware, Init, Initramfs, Loader, Profile, TextFormat, Volatile};
+use exporter::spec::{Firmware, Hardware, Init, Initramfs, Loader, Profile, TextFormat, Volatile};
 
 use super::attribute::Form::{Arguments, Choice, Choices, Number, Switch, Text, TextOrFile, Texts};
 use super::attribute::Place::{Flag, Image, Key, Label};
@@ -57,7 +57,7 @@ fn kernel(text: &str) -> Result<Change, String> {
 }
 
 /// Every attribute.
-pub(crate) static ATTRIBUTES: [Attribute; 28] = [
+pub(crate) static ATTRIBUTES: [Attribute; 29] = [
     Attribute {
         name: FORMAT,
         form: Choices("FORMAT", || Format::ALL.iter().map(|format| format.name()).collect()),
@@ -190,6 +190,19 @@ pub(crate) static ATTRIBUTES: [Attribute; 28] = [
         right: &["uefi"],
         wrong: &[("coreboot", "one of any, bios, uefi")],
         read: |text| value(text, |asked, firmware| asked.spec.firmware = firmware),
+    },
+    Attribute {
+        name: "hardware",
+        form: Choice("HARDWARE", || Hardware::ALL.map(Hardware::name).to_vec()),
+        topic: Topic::Machine,
+        places: EVERYWHERE,
+        help: "What the machine is made of: virtual, or metal, with the drivers and the firmware of real hardware",
+        about: "What the machine is made of: `metal` has the distribution's kernel with the drivers of all hardware, the firmware \
+                of devices and the microcode of processors, `virtual` what virtual machines need.",
+        default: Some("virtual"),
+        right: &["metal"],
+        wrong: &[("wood", "one of virtual, metal")],
+        read: |text| value(text, |asked, hardware| asked.spec.hardware = hardware),
     },
     Attribute {
         name: "loader",

@@ -40,7 +40,7 @@ fn a_choice_takes_each_of_its_words_and_a_default_is_a_value() {
         }
         assert!(attribute.default.is_none_or(|value| attribute.wish(value).is_ok()), "{}", attribute.name);
     }
-    assert_eq!(choices, 12);
+    assert_eq!(choices, 13);
 }
 
 #[test]

@@ -31,6 +31,7 @@ pub(crate) fn programs(architecture: Architecture) -> Programs {
         early: program("vmimage-early"),
         boot: program("vmimage-boot"),
         update: program("vmimage-update"),
+        medium: program("vmimage-medium"),
     }
 }
 

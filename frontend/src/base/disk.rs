@@ -35,13 +35,14 @@ impl DiskInfo {
 }
 
 impl fmt::Display for DiskInfo {
-    /// `qcow2, 10 GiB disk in 400 MiB`, of what has no disk `update, 200 MiB`
+    /// `qcow2, 10 GiB disk in 400 MiB`, and so of a medium with a disk; of what has none `update, 200 MiB`
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}, ", self.format)?;
         if let Some(size) = self.virtual_size {
             write!(f, "{} ", show_size(size))?;
         }
-        let disk = if self.format.is_disk() { "disk in " } else { "" };
+        let has_disk = self.virtual_size.is_some() || self.format.is_disk();
+        let disk = if has_disk { "disk in " } else { "" };
         write!(f, "{disk}{}", show_size(self.actual_size))
     }
 }
@@ -130,6 +131,17 @@ mod tests {
         }
         std::fs::write(&path, b"\x1f\x8b\x08packed").unwrap();
         assert_eq!(Made::read(&path).unwrap().run, None, "it has to be unpacked first");
+    }
+
+    #[test]
+    fn a_disk_is_told_wherever_it_lies() {
+        let told =
+            |format, virtual_size| DiskInfo { format, virtual_size, actual_size: 400 << 20 }.to_string();
+        assert_eq!(told(Format::Qcow2, Some(10 << 30)), "qcow2, 10 GiB disk in 400 MiB");
+        assert_eq!(told(Format::RawZst, None), "raw.zst, disk in 400 MiB");
+        assert_eq!(told(Format::Iso, Some(10 << 30)), "iso, 10 GiB disk in 400 MiB");
+        assert_eq!(told(Format::Iso, None), "iso, 400 MiB");
+        assert_eq!(told(Format::Update, None), "update, 400 MiB");
     }
 
     #[test]

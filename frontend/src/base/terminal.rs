@@ -41,6 +41,13 @@ pub(crate) fn print_json(value: &impl Serialize) -> Result<()> {
     print(&format!("{}\n", json(&text)))
 }
 
+/// Prints `value` to stdout as one line, of many that programs read one by one.
+pub(crate) fn print_json_line(value: &impl Serialize) -> Result<()> {
+    let text = serde_json::to_string(value);
+    let text = text.map_err(|error| Error::internal("JSON: cannot be written").because(error))?;
+    print(&format!("{}\n", json(&text)))
+}
+
 /// A disk is not for reading; `asked` is how stdout was asked for.
 pub(crate) fn refuse_terminal(asked: &str) -> Result<()> {
     if stdout().is_terminal() {

@@ -66,7 +66,9 @@ fn every_command_in_a_line_of_the_docs_is_there() {
 #[test]
 fn every_example_of_the_help_is_what_the_program_takes() {
     let program = Cli::command();
-    let all = [&program].into_iter().chain(program.get_subcommands());
+    let commands =
+        program.get_subcommands().flat_map(|command| [command].into_iter().chain(command.get_subcommands()));
+    let all = [&program].into_iter().chain(commands);
     let helps: Vec<_> = all.filter_map(|command| Some(command.get_after_help()?.to_string())).collect();
     let lines: Vec<_> = helps.iter().flat_map(|help| examples(help)).collect();
     for line in &lines {
@@ -250,7 +252,7 @@ fn check_make(word: &str) -> Result<(), String> {
 fn check_paths(words: &[String]) -> Result<(), String> {
     let is_ours = |word: &&String| {
         let folder = word.split_once('/').map_or("", |(folder, _)| folder);
-        ["agent", "docs", "exporter", "frontend", "fuzz", "llb", "testdata"].contains(&folder)
+        ["agent", "dhcp-message", "docs", "exporter", "frontend", "fuzz", "llb", "testdata"].contains(&folder)
     };
     let missing = words.iter().filter(is_ours).find(|word| !root().join(word).exists());
     missing.map_or(Ok(()), |path| Err(format!("{path} is not in the repository")))

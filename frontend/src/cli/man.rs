@@ -31,7 +31,8 @@ fn write_pages(folder: &Path, program: clap::Command) -> io::Result<()> {
     let mut program = program.disable_help_subcommand(true);
     program.build();
     let commands = program.get_subcommands().filter(|command| !command.is_hide_set());
-    for command in commands.chain([&program]) {
+    let all = commands.flat_map(|command| [command].into_iter().chain(command.get_subcommands()));
+    for command in all.chain([&program]) {
         let examples = command.get_after_help().map(ToString::to_string).unwrap_or_default();
         let man = Man::new(command.clone().after_help(None::<&str>)).source(&version);
         let mut page = Vec::new();

@@ -11,6 +11,7 @@ mod disk;
 #[cfg(test)]
 mod docs;
 mod doctor;
+mod export;
 pub(crate) mod inspect;
 mod install;
 mod install_args;
@@ -21,6 +22,7 @@ mod previous_args;
 mod push;
 mod registry;
 mod run;
+pub(crate) mod serve;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -54,10 +56,14 @@ Examples:
   vmimage inspect web.qcow2          see what is on it
   vmimage clone web.qcow2 -o b.qcow2
                                      a copy that can be in one machine with it
+  vmimage export web.qcow2 -o web.tar
+                                     its files, as a tar or an image
   vmimage diff --blocks web.qcow2 new.qcow2
                                      how much an update from one to the other moves
   vmimage push web.qcow2 registry.example/web:v1
                                      put it into a registry, for KubeVirt
+  sudo vmimage serve pxe web --listen 10.9.0.1
+                                     start machines over the network from a folder
   vmimage install                    teach docker --output type=vmdisk,dest=web.qcow2";
 
 /// Parses the command line, does what it asks and prints what went wrong.

@@ -113,6 +113,7 @@ pub(super) fn installs(asked: &Asked, packages: Option<&Path>) -> Vec<Asks> {
         };
         asks.push(("kernel", asked));
         asks.extend((!spec.initramfs.is_default()).then(|| ("initramfs", spec.initramfs.to_string())));
+        asks.extend((!spec.hardware.is_default()).then(|| ("hardware", spec.hardware.to_string())));
         if spec.init != Init::Auto {
             asks.push(("init", spec.init.to_string()));
         }

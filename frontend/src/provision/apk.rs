@@ -1,7 +1,7 @@
 //! Alpine and what is like it.
 
 use super::manager::{Manager, Pin};
-use super::release::{Boot, Release, row};
+use super::release::{Boot, Metal, Release, row};
 use super::sources::{Place, Places};
 
 /// Alpine signs no boot loader.
@@ -9,6 +9,7 @@ pub(super) static MANAGER: Manager = Manager {
     name: "apk",
     tools: &["/sbin/apk", "/usr/bin/apk"],
     releases: RELEASES,
+    metal: METAL,
     files: FILES,
     gives_way: &[],
     time_zones: "tzdata",
@@ -20,6 +21,7 @@ pub(super) static MANAGER: Manager = Manager {
     kernel_script: &[include_str!("apk.sh"), include_str!("apk-kernel.sh")],
     stub: "systemd-efistub",
     drivers_script: ("", include_str!("apk-drivers.sh")),
+    metal_script: ("", include_str!("apk-metal.sh")),
     locale: None,
     boot_script: &[],
 };
@@ -32,6 +34,15 @@ const RELEASES: &[Release] = &[
     row("alpine", "",   "linux-virt", "linux-virt", "",       "alpine-base e2fsprogs", "",     Boot::NONE),
     row("wolfi",  "",   "",           "",           "",       "",                      "",     Boot::NONE),
 ];
+
+const METAL: &[Metal] = &[Metal {
+    ids: "alpine",
+    since: "",
+    kernel: "linux-lts",
+    firmware: "linux-firmware",
+    microcode: "intel-ucode amd-ucode",
+    component: "",
+}];
 
 const FILES: &[(&str, &[&str])] =
     &[("alpine-base", &["/sbin/openrc"]), ("e2fsprogs", &["/sbin/e2fsck", "/usr/sbin/e2fsck"])];

@@ -23,6 +23,10 @@ mm=/usr/lib/shim/mm$efi.efi.signed
 [ -e "$mm" ] || mm=/usr/lib/shim/mm$efi.efi
 [ ! -e "$mm" ] || cp "$mm" "$out/mm.efi"
 
+# Another one is for the network.
+net=/usr/lib/grub/$platform-signed/grubnet$efi.efi.signed
+[ -z "${media:-}" ] || [ ! -e "$net" ] || cp "$net" "$out/grubnet.efi"
+
 # The folder below \EFI that the signed GRUB looks in is built into it.
 vendor=$(grep -a -o '/EFI/[a-z]\{3,16\}' "$grub" | grep -v '^/EFI/BOOT$' | head -n 1)
 vendor=${vendor#/EFI/}

@@ -4,7 +4,7 @@ use exporter::tree::os::Os;
 
 use super::archive::is_up_to;
 use super::manager::{Manager, Pin};
-use super::release::{Boot, Release, row};
+use super::release::{Boot, Metal, Release, row};
 use super::sources::{Place, Places};
 use crate::ask::Repository;
 
@@ -19,6 +19,7 @@ pub(super) static MANAGER: Manager = Manager {
     name: "apt",
     tools: &["/usr/bin/apt-get"],
     releases: RELEASES,
+    metal: METAL,
     files: FILES,
     gives_way: &[("initramfs-tools", "dracut")],
     time_zones: "tzdata",
@@ -37,6 +38,7 @@ pub(super) static MANAGER: Manager = Manager {
     kernel_script: &[include_str!("apt.sh"), include_str!("version.sh"), include_str!("apt-kernel.sh")],
     stub: "systemd-boot-efi",
     drivers_script: (concat!(include_str!("dracut-drivers.sh"), include_str!("apt-drivers.sh")), ""),
+    metal_script: (concat!(include_str!("dracut-metal.sh"), include_str!("apt-metal.sh")), ""),
     locale: Some(("locales", include_str!("apt-locale.sh"))),
     boot_script: &[include_str!("apt.sh"), include_str!("grub.sh"), include_str!("apt-boot.sh")],
 };
@@ -71,6 +73,20 @@ const RELEASES: &[Release] = &[
     row("debian", "",   "linux-image-cloud-{deb}", "linux-image-{deb}",   INITRAMFS, INIT, NETWORK, SIGNED),
     row("ubuntu", "",   "linux-image-virtual",     "linux-image-generic", INITRAMFS, INIT, NETWORK, SIGNED),
     row("kali",   "",   "linux-image-{deb}",       "linux-image-{deb}",   INITRAMFS, INIT, NETWORK, SIGNED),
+];
+
+/// Of Debian, whose package for all has not what servers' cards want, nor wireless ones.
+const FIRMWARE: &str = "firmware-linux firmware-bnx2 firmware-bnx2x firmware-realtek firmware-qlogic firmware-cavium \
+                        firmware-netxen firmware-myricom firmware-netronome firmware-iwlwifi firmware-atheros \
+                        firmware-brcm80211 ?firmware-mediatek ?firmware-intel-misc";
+const MICROCODE: &str = "intel-microcode amd64-microcode";
+
+#[rustfmt::skip]
+const METAL: &[Metal] = &[
+    Metal { ids: "debian", since: "",   kernel: "linux-image-{deb}",   firmware: FIRMWARE,         microcode: MICROCODE, component: "non-free" },
+    Metal { ids: "debian", since: "12", kernel: "linux-image-{deb}",   firmware: FIRMWARE,         microcode: MICROCODE, component: "non-free-firmware" },
+    Metal { ids: "ubuntu", since: "",   kernel: "linux-image-generic", firmware: "linux-firmware", microcode: MICROCODE, component: "" },
+    Metal { ids: "kali",   since: "",   kernel: "linux-image-{deb}",   firmware: FIRMWARE,         microcode: MICROCODE, component: "non-free-firmware" },
 ];
 
 /// sysvinit's. What would bring systemd takes its place (`libpam-systemd` depends on `systemd-sysv`), so where

@@ -29,5 +29,7 @@ take "shim$efi.efi" shim.efi
 # The folder below \EFI that the signed GRUB looks in is the one it lies in.
 take "grub$efi.efi" grub.efi
 printf '%s\n' "$vendor" >"$out/vendor"
+# The same one reads the network.
+[ -z "${media:-}" ] || cp "$out/grub.efi" "$out/grubnet.efi"
 
 [ "$arch" != amd64 ] || bios_core grub2-mkimage /usr/lib/grub/i386-pc "$out" "$vendor"

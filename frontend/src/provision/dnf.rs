@@ -4,7 +4,7 @@ use exporter::tree::os::Os;
 
 use super::archive::is_up_to;
 use super::manager::{Manager, Pin};
-use super::release::{Boot, Release, row};
+use super::release::{Boot, Metal, Release, row};
 use super::sources::{Place, Places, RPM_KEYS};
 
 const INIT: &str = "systemd systemd-udev util-linux e2fsprogs iproute";
@@ -22,6 +22,7 @@ pub(super) static MANAGER: Manager = Manager {
     name: "dnf",
     tools: &["/usr/bin/dnf", "/usr/bin/microdnf", "/usr/bin/yum"],
     releases: RELEASES,
+    metal: METAL,
     files: FILES,
     gives_way: &[],
     time_zones: "tzdata",
@@ -50,6 +51,7 @@ pub(super) static MANAGER: Manager = Manager {
     ],
     stub: "systemd-boot-unsigned",
     drivers_script: (concat!(include_str!("dracut-drivers.sh"), "add_drivers_to_dracut\n"), ""),
+    metal_script: (concat!(include_str!("dracut-metal.sh"), include_str!("dnf-metal.sh")), ""),
     locale: Some(("glibc-langpack-{}", "")),
     boot_script: &[
         include_str!("rpm.sh"),
@@ -75,6 +77,20 @@ const RELEASES: &[Release] = &[
     row("openEuler",                      "",     "kernel",      "kernel",   "dracut", INIT,   "NetworkManager", OPENEULER),
     row("amzn",                           "2",    "kernel",      "kernel",   "dracut", INIT_7, "NetworkManager", Boot::NONE),
     row("amzn",                           "2023", "kernel",      "kernel",   "dracut", INIT,   NETWORKD,         Boot::NONE),
+];
+
+/// Fedora has taken it apart, others after it.
+const FIRMWARE: &str = "linux-firmware ?realtek-firmware ?qed-firmware ?netronome-firmware ?liquidio-firmware \
+                        ?iwlwifi-mvm-firmware ?iwlwifi-dvm-firmware ?atheros-firmware ?brcmfmac-firmware ?mt7xxx-firmware";
+const MICROCODE: &str = "microcode_ctl ?amd-ucode-firmware";
+
+/// Amazon's is for its own machines.
+#[rustfmt::skip]
+const METAL: &[Metal] = &[
+    Metal { ids: "fedora",                         since: "",  kernel: "kernel kernel-modules-extra", firmware: FIRMWARE,         microcode: MICROCODE,       component: "" },
+    Metal { ids: "rhel centos rocky almalinux ol", since: "7", kernel: "kernel",                      firmware: "linux-firmware", microcode: "microcode_ctl", component: "" },
+    Metal { ids: "rhel centos rocky almalinux ol", since: "8", kernel: "kernel kernel-modules-extra", firmware: FIRMWARE,         microcode: MICROCODE,       component: "" },
+    Metal { ids: "openEuler",                      since: "",  kernel: "kernel",                      firmware: "linux-firmware", microcode: "microcode_ctl", component: "" },
 ];
 
 const FILES: &[(&str, &[&str])] = &[

@@ -8,11 +8,11 @@ use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use exporter::spec::{Architecture, Initramfs};
+use exporter::spec::{Architecture, Hardware, Initramfs};
 use exporter::tree::os;
 use exporter::tree::{Editor, Meta, Time, Tree};
 
-use super::release::Release;
+use super::release::{Metal, Release};
 use super::{MANAGERS, Plan, Probed, Step, plan, plan_stage};
 use crate::ask::{Install, Taken, spelling};
 use crate::base::Error;
@@ -46,8 +46,8 @@ fn bare(name: &str, os_release: &str) -> Probed {
     Probed::new(name, tree).unwrap()
 }
 
-/// A machine, and what a microVM takes at most.
-fn shown(plan: &Plan, stage: &Plan) -> String {
+/// A machine, what a microVM takes at most, and a machine of metal.
+fn shown(plan: &Plan, stage: &Plan, metal: &str) -> String {
     let mut text = String::new();
     let mut step = |name, step: &Option<Step>| {
         let args = step.as_ref().map_or_else(|| "none".to_owned(), |step| step.args.join(" "));
@@ -56,6 +56,7 @@ fn shown(plan: &Plan, stage: &Plan) -> String {
     step("machine", &plan.machine);
     step("boot", &plan.boot);
     step("microvm", &stage.machine);
+    let _ = writeln!(text, "metal: {metal}");
     if let Some(step) = &plan.machine {
         let _ = writeln!(text, "cache: {}", step.cache);
     }
@@ -68,6 +69,15 @@ const ALL: Taken = Taken { kernel: true, boot_loader: true, stub: true };
 fn stage(base: &Probed, architecture: Architecture) -> Option<Plan> {
     let asked = Install { microvm: Some(ALL), ..Install::default() };
     plan_stage(base, architecture, &asked, ALL, true).unwrap()
+}
+
+/// What a machine of metal is given, or why it is not.
+fn metal(base: &Probed, architecture: Architecture) -> String {
+    let asked = Install { hardware: Hardware::Metal, ..Install::default() };
+    match plan(base, architecture, &asked) {
+        Ok(plan) => plan.machine.unwrap().args.join(" "),
+        Err(error) => error.to_string(),
+    }
 }
 
 /// As the command line says it.
@@ -88,7 +98,10 @@ fn every_recorded_release_has_its_plan() {
                 format!(
                     "[{}]\n{}",
                     architecture.oci_name(),
-                    plan.map_or_else(|error| refused(&error), |plan| shown(&plan, &stage()))
+                    plan.map_or_else(
+                        |error| refused(&error),
+                        |plan| shown(&plan, &stage(), &metal(&base, architecture))
+                    )
                 )
             })
             .concat();
@@ -164,6 +177,29 @@ fn a_step_is_told_that_it_makes_no_initramfs() {
     }
 }
 
+/// What a machine of metal has more is before what installs, or behind it; all other steps stay those that are in caches.
+#[test]
+fn a_step_of_a_machine_of_metal_tells_its_initramfs_of_cards_and_processors() {
+    for (name, os_release) in recorded() {
+        let base = bare(&name, &os_release);
+        let script = |hardware| {
+            let asked = Install { hardware, ..Install::default() };
+            plan(&base, Architecture::X86_64, &asked)
+                .ok()
+                .and_then(|plan| plan.machine)
+                .map(|step| step.script)
+        };
+        let (Some(usual), Some(metal)) = (script(Hardware::Virtual), script(Hardware::Metal)) else {
+            continue;
+        };
+        assert!(!usual.contains("nics=") && metal.contains("\nnics='e1000 "), "{name}");
+        let component = if name == "debian-11" { "non-free" } else { "non-free-firmware" };
+        let has_component = name.starts_with("debian") || name == "kali";
+        assert!(!has_component || metal.contains(&format!("component='{component}'\n")), "{name}");
+        assert_eq!(metal.contains("\nwith_component() "), usual.contains("APT_CONFIG"), "{name}");
+    }
+}
+
 #[test]
 fn of_initramfs_tools_and_dracut_a_debian_has_one() {
     let (_, os_release) = recorded().into_iter().find(|(name, _)| name == "debian-12").unwrap();
@@ -192,6 +228,14 @@ fn every_row_is_some_recorded_releases() {
         .map(std::ptr::from_ref)
         .collect();
     for row in MANAGERS.into_iter().flat_map(|manager| manager.releases) {
+        assert!(used.contains(&std::ptr::from_ref(row)), "no recorded release is {row:?}");
+    }
+    let used: BTreeSet<_> = bases
+        .iter()
+        .flat_map(|base| MANAGERS.into_iter().filter_map(|manager| Metal::find(&base.os, manager.metal)))
+        .map(std::ptr::from_ref)
+        .collect();
+    for row in MANAGERS.into_iter().flat_map(|manager| manager.metal) {
         assert!(used.contains(&std::ptr::from_ref(row)), "no recorded release is {row:?}");
     }
     let names: BTreeSet<_> = recorded().into_iter().map(|(name, _)| name).collect();
@@ -244,6 +288,10 @@ fn every_package_of_a_machine_is_shown_by_a_file() {
 #[test]
 fn versions_are_numbers() {
     for manager in MANAGERS {
+        for (older, newer) in manager.metal.iter().zip(&manager.metal[1..]) {
+            let ordered = exporter::tree::version::compare(older.since, newer.since).is_lt();
+            assert!(older.ids != newer.ids || ordered, "{older:?} {newer:?}");
+        }
         for (older, newer) in manager.releases.iter().zip(&manager.releases[1..]) {
             let ordered = exporter::tree::version::compare(older.since, newer.since).is_lt();
             assert!(older.ids != newer.ids || ordered, "{older:?} {newer:?}");

@@ -1,10 +1,11 @@
 //! What the package managers have in common: a [`Manager`] is one, as data, and makes the steps.
 
+use exporter::assemble::NICS;
 use exporter::machine::{PROGRAM_FOLDERS, STOOD_IN_FOR};
-use exporter::spec::{Architecture, Init, Initramfs, Loader};
+use exporter::spec::{Architecture, Hardware, Init, Initramfs, Loader};
 use exporter::tree::os::Os;
 
-use super::release::{Release, names};
+use super::release::{Metal, Release, names};
 use super::sources::Places;
 use super::{BOOT_OUT, Part, Plan, Probed, STUBS, Step, TIME_ZONES, TRUST};
 use crate::ask::{Install, Kernel, Taken};
@@ -29,9 +30,11 @@ fn record(asked: &Install) -> &'static str {
     }
 }
 
-/// What grub.sh builds into the core for a BIOS. A step for another layout is another one to the cache.
+/// What grub.sh builds into the core for a BIOS, and whether it has what media start by. A step for another layout is another
+/// one to the cache.
 fn core_modules(asked: &Install) -> String {
-    format!("core_modules='{}'\n", asked.core_modules.join(" "))
+    let media = if asked.media { "media=yes\n" } else { "" };
+    format!("core_modules='{}'\n{media}", asked.core_modules.join(" "))
 }
 
 /// A package manager and the distributions that have it.
@@ -43,6 +46,8 @@ pub(super) struct Manager {
     /// Rows of package names, the oldest version of each distribution first. The first row is also for
     /// distributions that no row knows.
     pub(super) releases: &'static [Release],
+    /// Rows of the packages of machines of metal, in the same order.
+    pub(super) metal: &'static [Metal],
     /// Packages, without a `?`, and the files that show they are there.
     pub(super) files: &'static [(&'static str, &'static [&'static str])],
     /// Packages of `releases` that are left out if another one is among the further packages, and that one: of the two a
@@ -66,6 +71,9 @@ pub(super) struct Manager {
     pub(super) stub: &'static str,
     /// Has every initramfs that is made know the drivers `$drivers`: what goes before `machine_script`, and what behind it.
     pub(super) drivers_script: (&'static str, &'static str),
+    /// Has an initramfs know network cards `$nics` and processors, and finds firmware in `$component`: what goes before the
+    /// last part of `machine_script`, which installs, and what behind it.
+    pub(super) metal_script: (&'static str, &'static str),
     /// Makes the locale `$locale`, and the package that it needs; `{}` in its name is the language.
     pub(super) locale: Option<(&'static str, &'static str)>,
     /// Installs `$3` and further, and collects boot files for architecture `$2` into `$1`.
@@ -106,6 +114,8 @@ impl Manager {
         let cache = self.cache(base, architecture);
         let packages = self.packages(release, base, architecture, asked, part)?;
         let (before, after) = self.drivers_script(asked, part);
+        let (prepare, finish) = self.metal_script(base, asked);
+        let (last, parts) = self.machine_script.split_last()?;
         let is_needed = !packages.is_empty() || part != Part::Kernel && asked.is_more_than_kernel();
         let machine = is_needed.then(|| Step {
             title: format!("[vmimage] install {}", packages.join(" ").replace('?', "")),
@@ -115,8 +125,11 @@ impl Manager {
                 KERNELS,
                 &self.bare_kernels(release, base, architecture, asked, part),
                 &before,
-                &self.machine_script.concat(),
+                &parts.concat(),
+                &prepare,
+                last,
                 after,
+                finish,
                 &self.locale_script(asked),
                 record(asked),
             ]
@@ -221,7 +234,8 @@ impl Manager {
             .flat_map(|cell| names(cell, architecture))
             .filter(|package| !self.shown_by(package).is_some_and(|files| base.has(files)))
             .filter(|package| !self.gives_way(package, asked));
-        let mut packages: Vec<_> = kernel.into_iter().chain(missing).collect();
+        let metal = self.metal_packages(base, architecture, asked, part);
+        let mut packages: Vec<_> = kernel.into_iter().chain(missing).chain(metal).collect();
         if part == Part::Kernel {
             return Some(packages);
         }
@@ -258,7 +272,11 @@ impl Manager {
         architecture: Architecture,
         asked: &Install,
     ) -> Option<Vec<String>> {
-        let cell = if asked.full_kernel { release.full_kernel } else { release.kernel };
+        let cell = match (self.metal(base, asked), asked.full_kernel) {
+            (Some(metal), _) => metal.kernel,
+            (None, true) => release.full_kernel,
+            (None, false) => release.kernel,
+        };
         let usual = || Some(names(cell, architecture)).filter(|names| !names.is_empty());
         match &asked.kernel {
             None if base.gives_kernel(asked) => Some(Vec::new()),
@@ -269,6 +287,39 @@ impl Manager {
             Some(Kernel::Package(name)) => Some(vec![name.clone()]),
             Some(Kernel::Keep) => Some(Vec::new()),
         }
+    }
+
+    /// The row for a machine of metal, if it is one.
+    fn metal(&self, base: &Probed, asked: &Install) -> Option<&'static Metal> {
+        Metal::find(&base.os, self.metal).filter(|_| asked.hardware == Hardware::Metal)
+    }
+
+    /// Whether firmware is known for machines of metal.
+    pub(super) fn has_metal(&self, os: &Os) -> bool {
+        Metal::find(os, self.metal).is_some()
+    }
+
+    /// Firmware, and microcode where the initramfs is made. No file shows that all of it is there: who installs knows.
+    fn metal_packages(
+        &self,
+        base: &Probed,
+        architecture: Architecture,
+        asked: &Install,
+        part: Part,
+    ) -> Vec<String> {
+        let Some(metal) = self.metal(base, asked) else { return Vec::new() };
+        let microcode = match (architecture, part) {
+            (Architecture::X86_64, Part::Machine | Part::Kernel) => metal.microcode,
+            (Architecture::X86_64, Part::System) | (Architecture::Aarch64, _) => "",
+        };
+        [metal.firmware, microcode].iter().flat_map(|cell| names(cell, architecture)).collect()
+    }
+
+    fn metal_script(&self, base: &Probed, asked: &Install) -> (String, &'static str) {
+        let Some(metal) = self.metal(base, asked) else { return (String::new(), "") };
+        let (before, after) = self.metal_script;
+        let nics = NICS.join(" ");
+        (format!("\nnics='{nics}' component='{}'\n{before}\n", metal.component), after)
     }
 
     /// Where packages make no initramfs: which of them are kernels.

@@ -18,7 +18,7 @@ mod zypper;
 use std::collections::BTreeSet;
 
 use exporter::hint::{Hint, Setting};
-use exporter::spec::{Architecture, Container, Initramfs};
+use exporter::spec::{Architecture, Container, Hardware, Initramfs};
 use exporter::tree::Tree;
 use exporter::tree::os::{self, Os};
 
@@ -280,6 +280,12 @@ fn check(base: &Probed, manager: &Manager, asked: &Install) -> Result<()> {
         return Err(Error::user(message)
             .with_hint("write the mirror, or the folder, into the repository settings of the image"));
     }
+    if asked.hardware == Hardware::Metal && !manager.has_metal(&base.os) {
+        let message = format!("image {shown}: no firmware for machines of metal is known of it");
+        return Err(Error::user(message).with_hint(
+            "leave hardware out, or take an image of Debian, Ubuntu, Fedora, RHEL and its like, openSUSE, Alpine or Arch",
+        ));
+    }
     if let (Some(Kernel::Version(version)), Pin::Newest { other }) = (&asked.kernel, manager.pin) {
         let message =
             format!("image {shown}: no kernel {version}, the repositories of {name} have the newest alone");
@@ -323,6 +329,8 @@ mod bare;
 mod downloads;
 #[cfg(test)]
 mod golden;
+#[cfg(test)]
+mod metal;
 #[cfg(test)]
 mod scripts;
 
@@ -519,6 +527,40 @@ mod tests {
             let args = plan(&base(files), X86_64, &asked).unwrap().machine.unwrap().args.join(" ");
             assert!(args.starts_with(kernel), "{args}");
         }
+    }
+
+    #[test]
+    fn a_machine_of_metal_has_a_general_kernel_firmware_and_microcode() {
+        let metal = Install { hardware: Hardware::Metal, ..Install::default() };
+        let args = |base: &Probed, architecture, asked: &Install| {
+            plan(base, architecture, asked).unwrap().machine.unwrap().args.join(" ") + " "
+        };
+        for (files, kernel, firmware, microcode) in [
+            (DEBIAN, "linux-image-amd64 ", " firmware-linux ", " amd64-microcode "),
+            (ALPINE, "linux-lts ", " linux-firmware ", " amd-ucode "),
+            (FEDORA, "kernel kernel-modules-extra ", " linux-firmware ", " microcode_ctl "),
+            (SUSE, "kernel-default ", " kernel-firmware-all ", " ucode-amd "),
+            (ARCH, "linux ", " linux-firmware ", " amd-ucode "),
+        ] {
+            let all = args(&base(files), X86_64, &metal);
+            assert!(all.starts_with(kernel) && all.contains(firmware) && all.contains(microcode), "{all}");
+            let arm = args(&base(files), Aarch64, &metal);
+            assert!(arm.contains(firmware) && !arm.contains(microcode), "{arm}");
+            // What was asked for wins, and what the image has stays; firmware is there with either.
+            for kernel in ["linux-image-rt-amd64", "keep"] {
+                let asked = Install { kernel: kernel.parse().ok(), ..metal.clone() };
+                let own = args(&base(files), X86_64, &asked);
+                assert!(own.contains(firmware), "{own}");
+                assert_eq!(own.starts_with("linux-image-rt-amd64 "), kernel != "keep", "{own}");
+            }
+        }
+        // Of a donor comes the kernel with its initramfs, and firmware for the machine is its own.
+        let of_donor = Install { donor: Some("kernel:1".into()), ..metal.clone() };
+        let own = args(&base(DEBIAN), X86_64, &of_donor);
+        assert!(own.contains(" firmware-linux ") && !own.contains("microcode"), "{own}");
+        let amazon = [("/etc/os-release", "ID=amzn\nVERSION_ID=2023\n"), ("/usr/bin/dnf", "")];
+        let refused = plan(&base(&amazon), X86_64, &metal).unwrap_err().to_string();
+        assert!(refused.contains("no firmware for machines of metal"), "{refused}");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Arch and what is like it.
 
 use super::manager::{Manager, Pin};
-use super::release::{Boot, Release, row};
+use super::release::{Boot, Metal, Release, row};
 
 const INIT: &str = "systemd systemd-sysvcompat util-linux e2fsprogs iproute2";
 
@@ -10,6 +10,7 @@ pub(super) static MANAGER: Manager = Manager {
     name: "pacman",
     tools: &["/usr/bin/pacman"],
     releases: RELEASES,
+    metal: METAL,
     files: FILES,
     gives_way: &[],
     time_zones: "tzdata",
@@ -21,6 +22,7 @@ pub(super) static MANAGER: Manager = Manager {
     kernel_script: &[include_str!("pacman-kernel.sh")],
     stub: "systemd",
     drivers_script: (include_str!("pacman-drivers.sh"), ""),
+    metal_script: (include_str!("pacman-metal.sh"), ""),
     locale: None,
     boot_script: &[],
 };
@@ -30,6 +32,16 @@ const RELEASES: &[Release] = &[
     //  ID      since kernel   full kernel initramfs     init  network boot
     row("arch", "",   "linux", "linux",    "mkinitcpio", INIT, "",     Boot::NONE),
 ];
+
+/// `linux-firmware` has not what servers' cards want.
+const METAL: &[Metal] = &[Metal {
+    ids: "arch",
+    since: "",
+    kernel: "linux",
+    firmware: "linux-firmware linux-firmware-qlogic linux-firmware-liquidio linux-firmware-nfp",
+    microcode: "intel-ucode amd-ucode",
+    component: "",
+}];
 
 const FILES: &[(&str, &[&str])] = &[
     ("mkinitcpio", &["/usr/bin/mkinitcpio"]),

@@ -59,25 +59,48 @@ pub(super) const fn row(
 }
 
 impl Release {
-    /// The row for `os`: by its `ID`, else by the closest of its `ID_LIKE`.
+    /// The row for `os`.
     pub(super) fn find(os: &Os, releases: &'static [Self]) -> Option<&'static Self> {
-        let of_id = |id: &String| {
-            let mut rows = releases.iter().filter(|row| row.is_for(id));
-            // A rolling distribution has no version, and is like the newest.
-            let own = os.version_id.as_deref();
-            let newest = rows.clone().rfind(|row| own.is_none_or(|own| row.is_reached_by(own)));
-            newest.or_else(|| rows.next())
-        };
-        std::iter::once(&os.id).chain(&os.id_like).find_map(of_id)
+        find(os, releases, |row| (row.ids, row.since))
     }
+}
 
-    fn is_for(&self, id: &str) -> bool {
-        self.ids.split_whitespace().any(|known| known == id)
-    }
+/// What a release calls the packages of a machine of metal; names as those of a [`Release`].
+#[derive(Debug)]
+pub(super) struct Metal {
+    /// The `ID`s of os-release(5) that this row is for.
+    pub(super) ids: &'static str,
+    /// The first `VERSION_ID` it is for; empty: all before the next row.
+    pub(super) since: &'static str,
+    /// The kernel with the drivers of all hardware.
+    pub(super) kernel: &'static str,
+    /// The files that devices want of their drivers.
+    pub(super) firmware: &'static str,
+    /// What processors want, only on x86_64.
+    pub(super) microcode: &'static str,
+    /// The component of apt's sources that these are in, if an image's sources do not name it.
+    pub(super) component: &'static str,
+}
 
-    fn is_reached_by(&self, version: &str) -> bool {
-        version::compare(self.since, version) != Ordering::Greater
+impl Metal {
+    /// The row for `os`; `None`: the distribution is for no machines of metal.
+    pub(super) fn find(os: &Os, rows: &'static [Self]) -> Option<&'static Self> {
+        find(os, rows, |row| (row.ids, row.since))
     }
+}
+
+/// The row for `os`, by its `ID`, else by the closest of its `ID_LIKE`. Of a row `key` says whose it is, and since when.
+fn find<R>(os: &Os, rows: &'static [R], key: fn(&R) -> (&'static str, &'static str)) -> Option<&'static R> {
+    let is_for = |row: &R, id: &str| key(row).0.split_whitespace().any(|known| known == id);
+    let is_reached = |row: &R, own: &str| version::compare(key(row).1, own) != Ordering::Greater;
+    let of_id = |id: &String| {
+        let mut rows = rows.iter().filter(|row| is_for(row, id));
+        // A rolling distribution has no version, and is like the newest.
+        let own = os.version_id.as_deref();
+        let newest = rows.clone().rfind(|row| own.is_none_or(|own| is_reached(row, own)));
+        newest.or_else(|| rows.next())
+    };
+    std::iter::once(&os.id).chain(&os.id_like).find_map(of_id)
 }
 
 /// The names of a cell.

@@ -130,6 +130,13 @@ fn the_core_for_a_bios_knows_no_partition() {
     assert!(said.contains(" biosdisk part_msdos fat xfs normal "), "{said}");
     assert_eq!(fs::read_to_string(sandbox.path("work/modules")).unwrap(), "part_msdos fat xfs\n");
     assert_eq!(fs::read_to_string(sandbox.path("work/boot.img")).unwrap(), "boot");
+    assert!(!said.contains("i386-pc-pxe"), "{said}");
+    fs::write(sandbox.path("cdboot.img"), "cdboot").unwrap();
+    let done = sandbox.run(&format!("media=yes\n{script}"), &[&folder, &sandbox.path("work")], &[]);
+    let said = text(&done.stdout);
+    assert!(done.status.success(), "{}", text(&done.stderr));
+    assert!(said.contains("-O i386-pc-pxe -d ") && said.contains(" -p / pxe net tftp http "), "{said}");
+    assert_eq!(fs::read_to_string(sandbox.path("work/cdboot.img")).unwrap(), "cdboot");
 }
 
 /// Each is told in a file that its own tool reads, now and when a kernel comes.

@@ -17,6 +17,8 @@ cp "$efi/shim.efi" "$efi/grub.efi" "$out/"
 # SUSE's shim looks for grub.efi, and its GRUB for grub.cfg beside itself.
 echo grub.efi >"$out/second"
 echo BOOT >"$out/vendor"
+# The same one reads the network.
+[ -z "${media:-}" ] || cp "$out/grub.efi" "$out/grubnet.efi"
 
 if [ "$arch" = amd64 ]; then
 	modules=/usr/share/grub2/i386-pc

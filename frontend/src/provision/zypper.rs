@@ -1,7 +1,7 @@
 //! openSUSE and SLES.
 
 use super::manager::{Manager, Pin};
-use super::release::{Boot, Release, row};
+use super::release::{Boot, Metal, Release, row};
 use super::sources::{Place, Places, RPM_KEYS};
 
 /// systemd-sysvinit brings /sbin/init; where it is no package any more, systemd says that it provides it.
@@ -12,6 +12,7 @@ pub(super) static MANAGER: Manager = Manager {
     name: "zypper",
     tools: &["/usr/bin/zypper"],
     releases: RELEASES,
+    metal: METAL,
     files: FILES,
     gives_way: &[],
     time_zones: "timezone",
@@ -38,6 +39,7 @@ pub(super) static MANAGER: Manager = Manager {
     ],
     stub: "systemd-boot",
     drivers_script: (concat!(include_str!("dracut-drivers.sh"), "add_drivers_to_dracut\n"), ""),
+    metal_script: (concat!(include_str!("dracut-metal.sh"), "add_metal_to_dracut\n"), ""),
     locale: Some(("glibc-locale", "")),
     boot_script: &[
         include_str!("rpm.sh"),
@@ -56,6 +58,15 @@ const RELEASES: &[Release] = &[
     row("sles sles_sap sled",                "15", "kernel-default-base", "kernel-default", "dracut", INIT, "wicked",         SIGNED),
     row("sles sles_sap sled",                "16", "kernel-default-base", "kernel-default", "dracut", INIT, "NetworkManager", SIGNED),
 ];
+
+const METAL: &[Metal] = &[Metal {
+    ids: "opensuse-tumbleweed opensuse suse opensuse-leap sles sles_sap sled",
+    since: "",
+    kernel: "kernel-default",
+    firmware: "kernel-firmware-all",
+    microcode: "ucode-intel ucode-amd",
+    component: "",
+}];
 
 const FILES: &[(&str, &[&str])] = &[
     ("dracut", &["/usr/bin/dracut", "/usr/sbin/dracut"]),

@@ -3,14 +3,7 @@
 use std::fs;
 
 use super::distributions::make_stand_in;
-use super::lab::{Report, boot, build, copy_of, nonce, partitions, raw, scratch, testdata};
-
-/// What makes of the sample a machine that reports about itself.
-const REPORT: &str = "\
-COPY --chmod=755 report.sh /usr/local/bin/report
-COPY report.service /etc/systemd/system/report.service
-RUN systemctl enable report.service
-";
+use super::lab::{Report, boot, build, nonce, partitions, raw, reporting, scratch};
 
 /// Asked as somebody who has opened the socket asks.
 const FACTS: &str = r#"
@@ -35,14 +28,7 @@ fact settings "$(grep -c swappiness /etc/sysctl.d/90-node-agent.conf)"
 #[ignore = "long: make matrix"]
 fn a_node_is_what_kbimg_would_make_of_it() {
     let folder = scratch();
-    let context = copy_of("kubeos", folder.path());
-    for (name, text) in [("Dockerfile", REPORT), ("vmimage.toml", FACTS)] {
-        let path = context.join(name);
-        fs::write(&path, fs::read_to_string(&path).unwrap() + text).unwrap();
-    }
-    for name in ["report.sh", "report.service"] {
-        fs::copy(testdata("machine").join(name), context.join(name)).unwrap();
-    }
+    let context = reporting("kubeos", FACTS, folder.path());
     let password = folder.path().join("password");
     fs::write(&password, nonce()).unwrap();
     let secrets = ["root-password", "ada-password", "grub-password"]

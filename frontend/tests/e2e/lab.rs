@@ -1,11 +1,11 @@
 //! What every test here stands on: building a disk, booting it, taking it apart with foreign tools.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Read};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::LazyLock;
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant, SystemTime};
 
 use rustix::fs::{FlockOperation, flock};
@@ -166,7 +166,7 @@ pub(crate) fn accel() -> &'static str {
 }
 
 /// For a boot; one in which a kernel is installed takes minutes in emulation.
-const LIMIT: Duration = Duration::from_secs(900);
+pub(crate) const LIMIT: Duration = Duration::from_secs(900);
 /// x86-64-v2, which the distributions here ask for: of all that can be emulated, a kernel would use what is slow.
 const EMULATED_CPU: &str = "qemu64,+cx16,+lahf-lm,+popcnt,+ssse3,+sse4.1,+sse4.2";
 
@@ -228,6 +228,14 @@ fn machine<'a>(command: &'a mut Command, disk: &Path, firmware: &str, told: &str
     with_processor(command)
 }
 
+/// QEMU's arguments for the same, where it is started without `vmimage run`.
+pub(crate) fn accel_arguments() -> [&'static str; 4] {
+    match accel() {
+        "tcg" => ["-accel", "tcg,thread=multi", "-cpu", EMULATED_CPU],
+        _ => ["-accel", "kvm", "-cpu", "host"],
+    }
+}
+
 /// Of all that can be emulated, what is fast.
 pub(crate) fn with_processor(command: &mut Command) -> &mut Command {
     if accel() == "tcg" {
@@ -281,35 +289,63 @@ pub(crate) fn run_until(command: &mut Command, word: &str, limit: Duration) -> S
 }
 
 /// What a command prints, as it comes.
-struct Console {
-    lines: Receiver<String>,
-    text: String,
+pub(crate) struct Console {
+    chunks: Receiver<Vec<u8>>,
+    pub(crate) text: String,
+    /// Bytes of it in which everything was found that was waited for.
+    read: usize,
 }
 
 impl Console {
     fn start(command: &mut Command) -> (Child, Self) {
         let mut child =
             command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn().unwrap();
-        let stdout = child.stdout.take().unwrap();
-        let (sender, lines) = channel();
-        std::thread::spawn(move || {
-            let lines = BufReader::new(stdout).split(b'\n').map_while(Result::ok);
-            lines
-                .map(|line| sender.send(String::from_utf8_lossy(&line).into_owned()))
-                .all(|sent| sent.is_ok())
-        });
-        (child, Self { lines, text: String::new() })
+        let console = Self::of(&mut child);
+        (child, console)
     }
 
-    /// Whether it has printed `word` before `end`.
-    fn has(&mut self, word: &str, end: Instant) -> bool {
-        while !self.text.contains(word) {
-            match self.lines.recv_timeout(end.saturating_duration_since(Instant::now())) {
-                Ok(line) => self.text.extend([line.as_str(), "\n"]),
-                Err(_) => return false,
+    /// Of a command whose output is a pipe. Who asks waits for no end of a line, so a prompt is seen, too.
+    pub(crate) fn of(child: &mut Child) -> Self {
+        let mut stdout = child.stdout.take().unwrap();
+        let (sender, chunks) = channel();
+        std::thread::spawn(move || {
+            let mut chunk = [0; 4096];
+            while let Ok(length @ 1..) = stdout.read(&mut chunk) {
+                if sender.send(chunk[..length].to_vec()).is_err() {
+                    break;
+                }
+            }
+        });
+        Self { chunks, text: String::new(), read: 0 }
+    }
+
+    /// Whether it has printed `word` before `end`, after all that was asked for before.
+    pub(crate) fn has(&mut self, word: &str, end: Instant) -> bool {
+        loop {
+            if let Some(at) = self.text[self.read..].find(word) {
+                self.read += at + word.len();
+                return true;
+            }
+            if self.receive(end).is_err() {
+                return false;
             }
         }
-        true
+    }
+
+    /// Whether it has printed all that it prints before `end`.
+    pub(crate) fn has_ended(&mut self, end: Instant) -> bool {
+        loop {
+            match self.receive(end) {
+                Ok(()) => {}
+                Err(error) => return error == RecvTimeoutError::Disconnected,
+            }
+        }
+    }
+
+    fn receive(&mut self, end: Instant) -> Result<(), RecvTimeoutError> {
+        let chunk = self.chunks.recv_timeout(end.saturating_duration_since(Instant::now()))?;
+        self.text.push_str(&String::from_utf8_lossy(&chunk));
+        Ok(())
     }
 }
 
@@ -427,4 +463,37 @@ pub(crate) fn copy_of(name: &str, folder: &Path) -> PathBuf {
     let copy = folder.join(name);
     run(Command::new("cp").arg("-r").arg(testdata(name)).arg(&copy));
     copy
+}
+
+/// What makes of a context of systemd's a machine that reports about itself.
+const REPORT: &str = "\
+COPY --chmod=755 report.sh /usr/local/bin/report
+COPY report.service /etc/systemd/system/report.service
+RUN systemctl enable report.service
+";
+
+/// A copy of a sample of `testdata/` that reports about itself, with more in its configuration.
+pub(crate) fn reporting(name: &str, config: &str, folder: &Path) -> PathBuf {
+    let context = copy_of(name, folder);
+    for (name, text) in [("Dockerfile", REPORT), ("vmimage.toml", config)] {
+        let path = context.join(name);
+        std::fs::write(&path, std::fs::read_to_string(&path).unwrap() + text).unwrap();
+    }
+    for name in ["report.sh", "report.service"] {
+        std::fs::copy(testdata("machine").join(name), context.join(name)).unwrap();
+    }
+    context
+}
+
+/// A drive that is a FAT with this label and these files, in `folder` under its label's name.
+pub(crate) fn fat(folder: &Path, label: &str, files: &[(&str, &str)]) -> PathBuf {
+    let drive = folder.join(label.to_lowercase()).with_extension("img");
+    let _ = std::fs::remove_file(&drive);
+    run(Command::new("mkfs.fat").args(["-C", "-n", label]).arg(&drive).arg("1024"));
+    for (name, text) in files {
+        let file = folder.join(name);
+        std::fs::write(&file, text).unwrap();
+        run(Command::new("mcopy").arg("-i").arg(&drive).arg(&file).arg(format!("::{name}")));
+    }
+    drive
 }

@@ -32,13 +32,7 @@ impl Lan {
             ip(&["tuntap", "add", "dev", port, "mode", "tap"]);
             ip(&["link", "set", port, "master", &bridge, "up"]);
         }
-        let mut dnsmasq = Command::new("dnsmasq");
-        dnsmasq.args(["--keep-in-foreground", "--conf-file=/dev/null", "--port=0", "--bind-interfaces"]);
-        dnsmasq.args(["--user=root", "--dhcp-authoritative"]);
-        dnsmasq.arg(format!("--dhcp-range={network}10,{network}99,1h"));
-        dnsmasq.arg(format!("--interface={bridge}"));
-        dnsmasq.arg(format!("--dhcp-leasefile={}", folder.join("leases").display()));
-        let dnsmasq = dnsmasq.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let dnsmasq = dnsmasq(Command::new("dnsmasq"), &network, &bridge, folder).spawn().unwrap();
         Self { network, bridge, ports, dnsmasq }
     }
 
@@ -66,4 +60,15 @@ impl Drop for Lan {
 
 fn ip(args: &[&str]) {
     run(Command::new("ip").args(args));
+}
+
+/// dnsmasq as the DHCP server of an interface, which keeps its leases in `folder`. `command` is how it is started.
+pub(crate) fn dnsmasq(mut command: Command, network: &str, interface: &str, folder: &Path) -> Command {
+    command.args(["--keep-in-foreground", "--conf-file=/dev/null", "--port=0", "--bind-interfaces"]);
+    command.args(["--user=root", "--dhcp-authoritative"]);
+    command.arg(format!("--dhcp-range={network}10,{network}99,1h"));
+    command.arg(format!("--interface={interface}"));
+    command.arg(format!("--dhcp-leasefile={}", folder.join("leases").display()));
+    command.stdout(Stdio::null()).stderr(Stdio::null());
+    command
 }

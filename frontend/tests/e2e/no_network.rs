@@ -1,43 +1,26 @@
 //! Machines whose network is not there: they start all the same, and nothing in them has failed.
 
-use std::io::{BufRead, BufReader, Write};
-use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::thread::{self, sleep};
-use std::time::Duration;
+use std::thread;
 
 use super::boot::machine_on;
 use super::lab::{Report, boot, scratch};
+use super::qmp;
 use super::variants::base;
 
 /// Boot a disk of `testdata/machine` with a card that has no carrier.
 fn without_carrier(disk: &Path, folder: &Path) -> Report {
     let socket = folder.join("qmp");
     let control = format!("--qemu-arg=unix:{},server=on,wait=off", socket.display());
-    let unplug = thread::spawn(move || unplug(&socket));
+    let unplug = thread::spawn(move || qmp::tell(&socket, &UNPLUGGED));
     let report = boot(disk, "--bios", &["--qemu-arg=-S", "--qemu-arg=-qmp", &control]);
     unplug.join().unwrap();
     report
 }
 
 /// Pull the cable of a machine that has not been started, and start it.
-fn unplug(socket: &Path) {
-    let mut control = loop {
-        match UnixStream::connect(socket) {
-            Ok(control) => break control,
-            Err(_) => sleep(Duration::from_millis(50)),
-        }
-    };
-    let mut answers = BufReader::new(control.try_clone().unwrap()).lines();
-    let unplug = r#"{"execute":"set_link","arguments":{"name":"net","up":false}}"#;
-    for command in [r#"{"execute":"qmp_capabilities"}"#, unplug, r#"{"execute":"cont"}"#] {
-        let answer = answers.next().unwrap().unwrap();
-        assert!(!answer.contains("error"), "{answer}");
-        writeln!(control, "{command}").unwrap();
-    }
-    // Whoever hangs up before an answer is read may take it along.
-    answers.next();
-}
+const UNPLUGGED: [&str; 2] =
+    [r#"{"execute":"set_link","arguments":{"name":"net","up":false}}"#, r#"{"execute":"cont"}"#];
 
 #[track_caller]
 fn check_report(report: &Report, state: &str) {

@@ -1,9 +1,8 @@
 //! Images that are no distribution: kernel and first process come from elsewhere, the image stays as it is.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
@@ -12,6 +11,7 @@ use std::time::{Duration, Instant};
 use super::build::cached;
 use super::disk::check;
 use super::lab::{self, Mount, VMIMAGE, build, copy_of, nonce, partitions, raw, run, scratch, testdata};
+use super::qmp;
 
 /// A machine of `testdata/scratch`; killed when dropped.
 pub(crate) struct Machine {
@@ -72,13 +72,7 @@ impl Machine {
 
     /// Press the power button and wait for the end.
     pub(crate) fn power_down(&mut self) {
-        let mut qmp = UnixStream::connect(self.folder.path().join("qmp")).unwrap();
-        let mut answers = BufReader::new(qmp.try_clone().unwrap()).lines();
-        answers.next().unwrap().unwrap();
-        for command in ["qmp_capabilities", "system_powerdown"] {
-            writeln!(qmp, r#"{{"execute":"{command}"}}"#).unwrap();
-            answers.next().unwrap().unwrap();
-        }
+        qmp::tell(&self.folder.path().join("qmp"), &[r#"{"execute":"system_powerdown"}"#]);
         let start = Instant::now();
         while self.qemu.try_wait().unwrap().is_none() {
             assert!(start.elapsed() < Duration::from_secs(60), "it does not stop:\n{}", self.console());

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use super::boot::{boots_and_grows, boots_on, machine_on};
 use super::config::ssh_key;
-use super::lab::{Report, boot, nonce, run, scratch, testdata};
+use super::lab::{Report, boot, fat, nonce, run, scratch, testdata};
 
 /// Build a folder of `testdata/variants`; the name of the image.
 pub(crate) fn base(name: &str) -> String {
@@ -73,18 +73,12 @@ fn netplan_takes_every_card_that_it_is_told_of() {
     every_card_gets_an_address("netplan");
 }
 
-/// A drive for cloud-init's NoCloud: a FAT labelled `CIDATA`.
+/// A drive for cloud-init's NoCloud.
 fn seed(folder: &Path, word: &str) -> PathBuf {
-    let drive = folder.join("seed.img");
-    run(Command::new("mkfs.fat").args(["-C", "-n", "CIDATA"]).arg(&drive).arg("1024"));
     let user_data =
         format!("#cloud-config\nhostname: seeded\nwrite_files:\n- path: /srv/seeded\n  content: {word}\n");
-    for (name, text) in [("meta-data", format!("instance-id: {word}\n")), ("user-data", user_data)] {
-        let file = folder.join(name);
-        std::fs::write(&file, text).unwrap();
-        run(Command::new("mcopy").arg("-i").arg(&drive).arg(&file).arg(format!("::{name}")));
-    }
-    drive
+    let meta_data = format!("instance-id: {word}\n");
+    fat(folder, "CIDATA", &[("meta-data", &meta_data), ("user-data", &user_data)])
 }
 
 #[test]

@@ -5,10 +5,14 @@ use std::sync::Arc;
 use exporter::disk::gpt::{self, Partition, Table};
 use exporter::disk::kinds;
 use exporter::disk::mbr::{self, BOOT_CODE_LEN};
+use exporter::export::{self, Export};
 use exporter::extent::{Backing, Extent};
 use exporter::fs::{DiskBudget, ext4, fat};
+use exporter::read_at::ReadAt;
 use exporter::seed::Uuid;
 use exporter::tree::Time;
+use exporter::{Error, Kind};
+use sha2::{Digest, Sha256};
 
 use super::{told, tree};
 use crate::{Target, repair};
@@ -94,6 +98,47 @@ pub(super) const EXT4: Target = Target {
     },
 };
 
+/// All files of a disk that is one file system, as a tar: whatever it holds, the tar is one that is read, or there is an error.
+pub(super) const EXPORT: Target = Target {
+    name: "export",
+    seeds: ext4_volumes,
+    words: EXT4.words,
+    grain: 256,
+    repair: repair::ext4,
+    run: |volume| {
+        let budget = DiskBudget::new(volume.len() as u64);
+        let machine = export::find(Arc::new(Bytes(volume.to_vec())), None, &budget).map_err(told)?;
+        let mut tar = Vec::new();
+        let export = Export { machine: &machine, budget: &budget, is_layer: false };
+        // A sparse file may be as large as anything: what it has is written, and its holes are not.
+        let mut room = 64_u64 << 20;
+        export
+            .write_tar(&mut tar, &mut |bytes| {
+                room = room.checked_sub(bytes).ok_or_else(|| Error::new(Kind::Interrupted, "", "enough"))?;
+                Ok(())
+            })
+            .map_err(told)?;
+        let mut archive = tar::Archive::new(&*tar);
+        for entry in archive.entries().map_err(told)? {
+            assert!(entry.is_ok(), "what was written is read");
+        }
+        Ok(())
+    },
+};
+
+/// A disk in memory.
+struct Bytes(Vec<u8>);
+
+impl ReadAt for Bytes {
+    fn size(&self) -> u64 {
+        self.0[..].size()
+    }
+
+    fn read_at(&self, offset: u64, out: &mut [u8]) -> exporter::Result<()> {
+        self.0[..].read_at(offset, out)
+    }
+}
+
 /// What a placement begins with, in front of the frame that the bytes are packed in.
 const PLACEMENT_MAGIC: &[u8] = b"vmiplace";
 
@@ -158,6 +203,49 @@ pub(super) const GROWTH: Target = Target {
         Ok(())
     },
 };
+
+/// What the installer reads of a medium: the first block of its disk, how long the index is, that, and what the medium says of itself.
+pub(super) const INSTALL_MEDIUM: Target = Target {
+    name: "install-medium",
+    seeds: || {
+        partition_tables().into_iter().take(1).chain([mbr_disk()]).map(|disk| installed(&disk)).collect()
+    },
+    words: &[
+        b"EFI PART",
+        b"\x55\xaa",
+        b"\xee",
+        &[0xff; 8],
+        &[0; 16],
+        b"\"bytes\":",
+        b"18446744073709551615",
+        b"true",
+        b"4096",
+    ],
+    grain: 4,
+    repair: |input| {
+        repair::gpt(input);
+        if let Some((disk, rest)) = input.split_at_mut_checked(INSTALLED)
+            && let Some(digest) = rest.get_mut(2..34)
+        {
+            digest.copy_from_slice(&Sha256::digest(disk));
+        }
+    },
+    run: guest::fuzz::install_medium,
+};
+
+/// Bytes of a block.
+const INSTALLED: usize = 64 << 10;
+
+/// A medium with the first block of this disk, and fifteen others that nobody reads.
+fn installed(disk: &[u8]) -> Vec<u8> {
+    let mut first = disk.to_vec();
+    first.resize(INSTALLED, 0);
+    let entry = |digest: &[u8]| [digest, &(INSTALLED as u32).to_le_bytes()].concat();
+    let index = [entry(&Sha256::digest(&first)), entry(&[7; 32]).repeat(15)].concat();
+    let text = "{\"version\":1,\"id\":\"x\",\"name\":\"web\",\"disk\":{\"file\":\"disk.raw\",\"bytes\":1048576,\"packed\":false,\
+                \"index\":\"disk.index\",\"sector_size\":512}}";
+    [&first[..], &(index.len() as u16).to_le_bytes(), &index, text.as_bytes()].concat()
+}
 
 /// Of disks of both sizes of sectors.
 pub(crate) fn partition_tables() -> Vec<Vec<u8>> {

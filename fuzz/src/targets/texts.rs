@@ -83,6 +83,42 @@ pub(super) const CONFIG: Target = Target {
     run: |input| vmimage::fuzz::config(text(input)?),
 };
 
+pub(super) const INSTALL: Target = Target {
+    name: "install",
+    seeds: || {
+        [
+            "disk = { serial = 'S4*', model = \"QEMU*\", min-size = '100G', max-size = 999999999999, transport = 'nvme' }\n\
+             overwrite = true\nsource = 'https://a/b/'\nhostname = 'web-1'\nroot-password = '$6$a$b'\nuser = 'ada'\n\
+             ssh-keys = ['ssh-ed25519 AAAA me']\nunattended = true\nafter = 'shell'\nboot-entry = false\n\
+             [[interfaces]]\nname = 'eth0'\naddresses = ['10.0.2.50/24', 'fd00::5/64']\ngateway = '10.0.2.2'\ndns = ['::1']\n",
+            "disk = '/dev/sda'\n[[interfaces]]\nmac = '52:54:00:12:34:56'\ndhcp = false\n",
+        ]
+        .map(|text| text.as_bytes().to_vec())
+        .to_vec()
+    },
+    words: &[
+        b"disk = ",
+        b"'smallest'",
+        b"[[interfaces]]\n",
+        b"addresses = ['",
+        b"/128",
+        b"18446744073709551615T",
+        b"\"\\u0000\"",
+        b"'",
+        b"{ ",
+        b" }",
+        b"\n",
+        b"= -1\n",
+        b"nan",
+        b"../",
+        b":",
+        "\u{e4}".as_bytes(),
+    ],
+    grain: 1,
+    repair: repair::nothing,
+    run: guest::fuzz::install_config,
+};
+
 pub(super) const ATTRIBUTES: Target = Target {
     name: "attributes",
     seeds: || {

@@ -290,3 +290,71 @@ fn netlink_answer() -> Vec<u8> {
         [&20_u32.to_ne_bytes()[..], &2_u16.to_ne_bytes(), &[0; 2], &1_u32.to_ne_bytes(), &[0; 4]].concat();
     [&header[..], &0_i32.to_ne_bytes()].concat()
 }
+
+pub(super) const SERVE_DHCP: Target = Target {
+    name: "serve-dhcp",
+    seeds: dhcp_requests,
+    words: &[
+        b"\x63\x82\x53\x63",
+        b"\x35\x01\x01",
+        b"\x35\x01\x03",
+        b"\x3c\x09PXEClient",
+        b"\x3c\x0aHTTPClient",
+        b"\x5d\x02\0\x10",
+        b"\x4d\x04iPXE",
+        b"\x2b\x06\x47\x04\0\0\0\0",
+        b"\x36\x04\x0a\x09\0\x01",
+        b"\x32\x04\x0a\x09\0\x64",
+        b"\xff",
+        b"\0",
+    ],
+    grain: 1,
+    repair: repair::nothing,
+    run: vmimage::fuzz::serve_dhcp,
+};
+
+pub(super) const SERVE_TFTP: Target = Target {
+    name: "serve-tftp",
+    seeds: || {
+        [
+            &b"\0\x01/grub.pxe\0octet\0tsize\x000\0blksize\x001468\0windowsize\x0016\0timeout\x002\0"[..],
+            b"\0\x01netboot.efi\0octet\0",
+        ]
+        .map(<[u8]>::to_vec)
+        .to_vec()
+    },
+    words: &[
+        b"\0\x01",
+        b"\0\x02",
+        b"octet\0",
+        b"netascii\0",
+        b"../",
+        b"blksize\x0065464\0",
+        b"blksize\x0099999999999999999999\0",
+        b"windowsize\x0065535\0",
+        b"timeout\x00255\0",
+        b"\0",
+        b"-1\0",
+    ],
+    grain: 1,
+    repair: repair::nothing,
+    run: vmimage::fuzz::serve_tftp,
+};
+
+/// A BIOS, firmware of UEFI and iPXE look for what to boot; a machine of a lab takes an address.
+fn dhcp_requests() -> Vec<Vec<u8>> {
+    let request = |options: &[(u8, &[u8])]| {
+        let mut header = dhcp_message::Header::new(dhcp_message::REQUEST);
+        header.chaddr[..6].copy_from_slice(&guest::fuzz::MAC);
+        let mut message = dhcp_message::Writer::new(&header);
+        options.iter().for_each(|(code, value)| message.put(*code, value));
+        message.end()
+    };
+    vec![
+        request(&[(53, &[1]), (60, b"PXEClient:Arch:00000:UNDI:002001"), (97, &[0; 17]), (55, &[66, 67])]),
+        request(&[(53, &[3]), (60, b"PXEClient:Arch:00007"), (93, &[0, 7]), (43, &[71, 4, 0, 0, 0, 0, 255])]),
+        request(&[(53, &[1]), (60, b"HTTPClient:Arch:00016"), (93, &[0, 16])]),
+        request(&[(53, &[1]), (60, b"PXEClient"), (77, b"iPXE"), (175, &[0xb1, 4, 1, 2, 3, 4])]),
+        request(&[(53, &[3]), (50, &[10, 9, 0, 100]), (54, &[10, 9, 0, 1])]),
+    ]
+}

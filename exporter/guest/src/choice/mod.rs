@@ -30,6 +30,7 @@ use std::process::ExitCode;
 use serde::{Deserialize, Serialize};
 
 use crate::early::guard;
+use crate::init::words::{LIVE, Words};
 use disk::{Disk, Partition};
 pub(crate) use record::Trial;
 use record::{Record, State};
@@ -121,6 +122,10 @@ enum Command {
 /// The program.
 pub fn main() -> ExitCode {
     let arguments: Vec<_> = std::env::args().skip(1).collect();
+    if Words::read().is_live() {
+        println!("vmimage-boot: {LIVE}");
+        return ExitCode::SUCCESS;
+    }
     if arguments == [health::ROLE] {
         return health::run();
     }

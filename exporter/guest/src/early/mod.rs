@@ -9,8 +9,8 @@
 //! machine, and none runs that would be another one than was asked for.
 
 pub(crate) mod guard;
-mod overlay;
-mod persist;
+pub(crate) mod overlay;
+pub(crate) mod persist;
 
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt;

@@ -57,7 +57,14 @@ pub(super) fn mount_kept(directory: &str, upper: &Path, work: &Path) -> Result<(
     mount_overlay(directory, upper, work, NO_REFERENCES, Path::new(directory))
 }
 
-fn mount_overlay(lower: &str, upper: &Path, work: &Path, more: &str, at: &Path) -> Result<(), String> {
+/// Mount one at `at`, with what else it is told.
+pub(crate) fn mount_overlay(
+    lower: &str,
+    upper: &Path,
+    work: &Path,
+    more: &str,
+    at: &Path,
+) -> Result<(), String> {
     let options = format!("lowerdir={lower},upperdir={},workdir={}{more}", upper.display(), work.display());
     let options = CString::new(options).map_err(|error| format!("{lower}: {error}"))?;
     let mounted = || mount("overlay", at, "overlay", MountFlags::empty(), Some(&*options));
@@ -74,7 +81,7 @@ fn mount_overlay(lower: &str, upper: &Path, work: &Path, more: &str, at: &Path) 
 }
 
 /// The directory on top of an overlay is the one whose owner and mode are seen.
-fn look_like(upper: &Path, lower: &Path) -> std::io::Result<()> {
+pub(crate) fn look_like(upper: &Path, lower: &Path) -> std::io::Result<()> {
     let lower = fs::metadata(lower)?;
     chown(upper, Some(lower.uid()), Some(lower.gid()))?;
     fs::set_permissions(upper, Permissions::from_mode(lower.mode() & 0o7777))

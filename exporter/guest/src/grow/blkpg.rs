@@ -1,4 +1,4 @@
-//! `BLKPG_RESIZE_PARTITION` (linux/blkpg.h): tell the kernel that a partition in use has another size.
+//! `BLKPG` (linux/blkpg.h): tell the kernel that a partition in use has another size, or of one that no table has yet.
 //!
 //! There is no other way to do it: re-reading the whole table (`BLKRRPART`) fails while a partition is
 //! mounted. Of `unsafe` this program has calls like this one alone.
@@ -12,6 +12,8 @@ use rustix::io::Result;
 use rustix::ioctl::{Ioctl, IoctlOutput, Opcode, ioctl, opcode};
 
 const BLKPG: Opcode = opcode::none(0x12, 105);
+const BLKPG_ADD_PARTITION: c_int = 1;
+const BLKPG_DEL_PARTITION: c_int = 2;
 const BLKPG_RESIZE_PARTITION: c_int = 3;
 
 /// `struct blkpg_partition`.
@@ -36,14 +38,14 @@ struct Argument {
 }
 
 /// The argument, and the partition it points to while the call lasts.
-struct Resize<'partition> {
+struct Change<'partition> {
     argument: Argument,
     partition: &'partition mut Partition,
 }
 
 // SAFETY: `as_ptr` gives the kernel a `struct blkpg_ioctl_arg` whose `data` points to a `struct
 // blkpg_partition` that `self` borrows; the kernel only reads both.
-unsafe impl Ioctl for Resize<'_> {
+unsafe impl Ioctl for Change<'_> {
     type Output = ();
 
     const IS_MUTATING: bool = false;
@@ -64,6 +66,20 @@ unsafe impl Ioctl for Resize<'_> {
 
 /// Partition `number` of `disk` has these bytes now.
 pub(crate) fn resize_partition(disk: impl AsFd, number: u32, start: u64, len: u64) -> Result<()> {
+    change(disk, BLKPG_RESIZE_PARTITION, number, start, len)
+}
+
+/// `disk` has a partition `number` of these bytes from now on.
+pub(crate) fn add_partition(disk: impl AsFd, number: u32, start: u64, len: u64) -> Result<()> {
+    change(disk, BLKPG_ADD_PARTITION, number, start, len)
+}
+
+/// `disk` has no partition `number` any more.
+pub(crate) fn remove_partition(disk: impl AsFd, number: u32) -> Result<()> {
+    change(disk, BLKPG_DEL_PARTITION, number, 0, 0)
+}
+
+fn change(disk: impl AsFd, op: c_int, number: u32, start: u64, len: u64) -> Result<()> {
     let too_large = |_| rustix::io::Errno::OVERFLOW;
     let mut partition = Partition {
         start: start.try_into().map_err(too_large)?,
@@ -73,7 +89,7 @@ pub(crate) fn resize_partition(disk: impl AsFd, number: u32, start: u64, len: u6
         volname: [0; 64],
     };
     let datalen = size_of::<Partition>() as c_int;
-    let argument = Argument { op: BLKPG_RESIZE_PARTITION, flags: 0, datalen, data: std::ptr::null_mut() };
-    // SAFETY: see `Resize`.
-    unsafe { ioctl(disk, Resize { argument, partition: &mut partition }) }
+    let argument = Argument { op, flags: 0, datalen, data: std::ptr::null_mut() };
+    // SAFETY: see `Change`.
+    unsafe { ioctl(disk, Change { argument, partition: &mut partition }) }
 }

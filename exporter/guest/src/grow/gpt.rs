@@ -21,6 +21,7 @@
 //! by the next update.
 
 use std::mem::{offset_of, size_of};
+use std::ops::Range;
 
 use zerocopy::byteorder::little_endian::{U16, U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
@@ -66,7 +67,7 @@ const _: () = assert!(offset_of!(Header, partition_entry_lba) == 72);
 pub(crate) struct Entry {
     /// Zero: not in use.
     pub(crate) partition_type_guid: [u8; 16],
-    unique_partition_guid: [u8; 16],
+    pub(crate) unique_partition_guid: [u8; 16],
     starting_lba: U64,
     /// The last block of the partition itself.
     ending_lba: U64,
@@ -154,6 +155,24 @@ impl Table {
         Ok(Growth { start: start * self.block, len, writes: self.changes(last_block, last_usable) })
     }
 
+    /// The same table on a disk of `disk_size` bytes that has none yet: what to write, its backup first.
+    pub(crate) fn at_the_end_of(mut self, disk_size: u64) -> Result<Vec<(u64, Vec<u8>)>, Refusal> {
+        let blocks = self.entries_blocks();
+        let last_block = (disk_size / self.block).checked_sub(1);
+        let last_usable = last_block.and_then(|last| last.checked_sub(blocks + 1));
+        let (Some(last_block), Some(last_usable)) = (last_block, last_usable) else {
+            return Err(Refusal::LeftAlone("the disk is too small for its partition table"));
+        };
+        if self.entries().any(|(_, entry)| entry.ending_lba.get() > last_usable) {
+            return Err(Refusal::LeftAlone("a partition ends behind the end of the disk"));
+        }
+        let [first, backup] = self.headers(last_block, last_usable);
+        let mut writes = self.writes(backup).to_vec();
+        writes.extend(self.protective(last_block));
+        writes.extend(self.writes(first));
+        Ok(writes)
+    }
+
     /// Give partition `number` (from 1) another label: what to write, in this order.
     pub(crate) fn relabel(mut self, number: u32, label: &str) -> Result<Vec<(u64, Vec<u8>)>, Refusal> {
         let units: Vec<_> = label.encode_utf16().map(U16::new).collect();
@@ -187,26 +206,42 @@ impl Table {
             self.header.partition_entry_lba = ENTRIES.into();
             self.header.first_usable_lba = behind.into();
         }
-        self.header.partition_entry_array_crc32 = crc32fast::hash(&self.entries).into();
-        self.header.last_usable_lba = last_usable.into();
-        let [first, backup] = [(1, last_block), (last_block, 1)].map(|(my_lba, alternate)| Header {
-            my_lba: my_lba.into(),
-            alternate_lba: alternate.into(),
-            ..self.header
-        });
-        let place = |header: Header, place: u64| Header { partition_entry_lba: place.into(), ..header };
-        let mut writes = self.writes(place(backup, last_block - blocks)).to_vec();
-        let size = u32::try_from(last_block).unwrap_or(u32::MAX).to_le_bytes();
-        let is_same = self.mbr.get(MBR_SIZE_IN_LBA..MBR_SIZE_IN_LBA + size.len()) == Some(&size);
-        if self.mbr.get(MBR_TYPE) == Some(&GPT_PROTECTIVE) && !is_same {
-            writes.push((MBR_SIZE_IN_LBA as u64, size.to_vec()));
-        }
+        let [first, backup] = self.headers(last_block, last_usable);
+        let mut writes = self.writes(backup).to_vec();
+        writes.extend(self.protective(last_block));
         if has_room {
-            let beside = Header { first_usable_lba: (behind + blocks).into(), ..place(first, behind) };
+            let beside = Header {
+                first_usable_lba: (behind + blocks).into(),
+                partition_entry_lba: behind.into(),
+                ..first
+            };
             writes.extend(self.writes(beside));
         }
         writes.extend(self.writes(first));
         writes
+    }
+
+    /// Its header and that of its backup, on a disk with these last blocks.
+    fn headers(&mut self, last_block: u64, last_usable: u64) -> [Header; 2] {
+        self.header.partition_entry_array_crc32 = crc32fast::hash(&self.entries).into();
+        self.header.last_usable_lba = last_usable.into();
+        let first = Header { my_lba: 1.into(), alternate_lba: last_block.into(), ..self.header };
+        let entries = last_block - self.entries_blocks();
+        let backup = Header {
+            my_lba: last_block.into(),
+            alternate_lba: 1.into(),
+            partition_entry_lba: entries.into(),
+            ..self.header
+        };
+        [first, backup]
+    }
+
+    /// The size of the protective partition, where it is another one.
+    fn protective(&self, last_block: u64) -> Option<(u64, Vec<u8>)> {
+        let size = u32::try_from(last_block).unwrap_or(u32::MAX).to_le_bytes();
+        let is_same = self.mbr.get(MBR_SIZE_IN_LBA..MBR_SIZE_IN_LBA + size.len()) == Some(&size);
+        let is_there = self.mbr.get(MBR_TYPE) == Some(&GPT_PROTECTIVE);
+        (is_there && !is_same).then(|| (MBR_SIZE_IN_LBA as u64, size.to_vec()))
     }
 
     /// The entries where a header says that they are, and then the header.
@@ -270,6 +305,12 @@ impl Table {
 impl Entry {
     fn is_used(&self) -> bool {
         self.partition_type_guid != [0; 16]
+    }
+
+    /// Its first block, and the one behind its last; `None`: it has none.
+    pub(crate) fn blocks(&self) -> Option<Range<u64>> {
+        let (first, last) = (self.starting_lba.get(), self.ending_lba.get());
+        Some(first..last.checked_add(1)?).filter(|blocks| !blocks.is_empty())
     }
 
     /// What the partition is called.

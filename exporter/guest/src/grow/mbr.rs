@@ -1,6 +1,7 @@
 //! Master boot records (UEFI 2.10, section 5.2): the last of the four partitions grows by one number.
 
 use std::mem::offset_of;
+use std::ops::Range;
 
 use zerocopy::byteorder::little_endian::{U16, U32};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
@@ -58,6 +59,13 @@ impl Table {
     /// The identity of a partition, as `PARTUUID=` has it: the disk's, and its number.
     pub(super) fn id(&self, number: u32) -> String {
         format!("{:08x}-{number:02x}", self.unique_mbr_disk_signature.get())
+    }
+
+    /// The blocks of partition `number`, from 1.
+    pub(super) fn blocks(&self, number: u32) -> Option<Range<u64>> {
+        let record = self.partition_record.get((number as usize).wrapping_sub(1))?;
+        let start = u64::from(record.starting_lba.get());
+        (record.os_type != 0).then(|| start..start + u64::from(record.size_in_lba.get()))
     }
 
     /// Grow partition `number` (from 1) on a disk that is now `disk_size` bytes. As behind a GPT, the last MiB stays free.

@@ -15,7 +15,7 @@
 //! It does nothing a second time. What it does not know (another partition table, another file system, a
 //! partition that is not the last) it leaves alone and says so; only what fails is an error.
 
-mod blkpg;
+pub(crate) mod blkpg;
 mod btrfs;
 pub(crate) mod device;
 pub(crate) mod ext4;
@@ -33,6 +33,7 @@ use std::time::Duration;
 use rustix::fs::ioctl_blksszget;
 use rustix::process::nice;
 
+use crate::init::words::{LIVE, Words};
 use device::{Device, Partition, in_file};
 use file_system::FileSystem;
 use table::{Growth, Refusal};
@@ -64,6 +65,9 @@ pub struct Begun {
 /// What failed, with the file it failed on.
 pub fn begin(mount_point: &Path) -> Result<Begun, String> {
     let nothing = |done| Ok(Begun { done, goes_on: false, is_news: false });
+    if Words::read().is_live() {
+        return nothing(LIVE.to_owned());
+    }
     let Some(device) = Device::of(mount_point)? else {
         return nothing(format!("{}: not on a block device, left alone", mount_point.display()));
     };
@@ -97,6 +101,9 @@ pub fn begin(mount_point: &Path) -> Result<Begun, String> {
 /// # Errors
 /// What failed, with the file it failed on.
 pub fn go_on(mount_point: &Path) -> Result<String, String> {
+    if Words::read().is_live() {
+        return Ok(LIVE.to_owned());
+    }
     // Growing is as right at any priority.
     let _ = nice(19);
     let device = Device::of(mount_point)?

@@ -2,6 +2,8 @@
 //!
 //! No I/O: a table is read from bytes, and a change is a list of bytes to write.
 
+use std::ops::Range;
+
 use super::{gpt, mbr};
 
 /// Partitions end at a multiple of this, in bytes, as all tools have it.
@@ -22,6 +24,34 @@ pub(crate) enum Refusal {
     IsWhole,
     /// A reason to leave the table alone.
     LeftAlone(&'static str),
+}
+
+impl Refusal {
+    /// For a person.
+    pub(crate) fn reason(&self) -> &'static str {
+        match self {
+            Self::IsWhole => "it is as it would be",
+            Self::LeftAlone(reason) => reason,
+        }
+    }
+}
+
+/// Where a partition lies in bytes, and its identity as a GPT has it.
+pub(crate) type Place = (Range<u64>, Option<[u8; 16]>);
+
+/// Where partition `number` (from 1) lies; `None`: the table has no such partition, or is none.
+pub(crate) fn place(
+    block: u64,
+    number: u32,
+    mut read: impl FnMut(u64, usize) -> Result<Vec<u8>, String>,
+) -> Result<Option<Place>, String> {
+    let bytes = |blocks: Range<u64>| Some(blocks.start.checked_mul(block)?..blocks.end.checked_mul(block)?);
+    if let Some(table) = mbr::Table::parse(&read(0, mbr::LEN)?) {
+        return Ok(table.blocks(number).and_then(bytes).map(|place| (place, None)));
+    }
+    let Ok(table) = gpt::Table::read(block, read)? else { return Ok(None) };
+    let found = table.entries().find(|(this, _)| *this == number);
+    Ok(found.and_then(|(_, entry)| Some((bytes(entry.blocks()?)?, Some(entry.unique_partition_guid)))))
 }
 
 /// Grow partition `number` (from 1) on a disk that is now `disk_size` bytes, in blocks of `block`; `read` yields so many

@@ -144,20 +144,23 @@ impl Devices {
 
 /// The devices that are there. Their buses have a fraction of the directories that the devices themselves have.
 fn present(sysfs: &Path) -> Vec<Device> {
-    let buses = entries(&sysfs.join(BUSES)).filter(|bus| !BARREN.iter().any(|name| bus.ends_with(name)));
-    let folders = buses.map(|bus| bus.join("devices")).chain(CLASSES.map(|class| sysfs.join(class)));
-    let devices = folders.flat_map(|folder| entries(&folder));
+    let mut folders = entries(&sysfs.join(BUSES));
+    folders.retain(|bus| !BARREN.iter().any(|name| bus.ends_with(name)));
+    folders.iter_mut().for_each(|bus| bus.push("devices"));
+    folders.extend(CLASSES.map(|class| sysfs.join(class)));
+    let mut found = Vec::new();
     // One buffer for all: each of its own would be memory that is mapped anew.
     let mut text = [0; ATTRIBUTE_MAX];
-    let told = |device: PathBuf| {
-        let len = File::open(device.join("uevent")).and_then(|mut file| file.read(&mut text)).ok()?;
-        Some(Device::parse(String::from_utf8_lossy(text.get(..len)?).lines()))
-    };
-    devices.filter_map(told).collect()
+    for device in folders.iter().flat_map(|folder| entries(folder)) {
+        let len = File::open(device.join("uevent")).and_then(|mut file| file.read(&mut text));
+        let told = text.get(..len.unwrap_or_default()).unwrap_or_default();
+        found.push(Device::parse(String::from_utf8_lossy(told).lines()));
+    }
+    found
 }
 
-fn entries(directory: &Path) -> impl Iterator<Item = PathBuf> + use<> {
-    fs::read_dir(directory).into_iter().flatten().flatten().map(|entry| entry.path())
+fn entries(directory: &Path) -> Vec<PathBuf> {
+    fs::read_dir(directory).into_iter().flatten().flatten().map(|entry| entry.path()).collect()
 }
 
 fn listen() -> io::Result<OwnedFd> {

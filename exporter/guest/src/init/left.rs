@@ -18,10 +18,10 @@ use crate::init::modules::Modules;
 use crate::init::standing::Board;
 use crate::init::words::Words;
 
-/// Modules of buttons, of ports of the host's, and of memory that the host wants back.
-const LATER: [&str; 4] = ["button", "evdev", "virtio_console", "virtio_balloon"];
-const RANDOM: &str = "virtio_rng";
+/// Modules of buttons, of memory that the host wants back, of its ports, and of random numbers.
+const LATER: [&str; 5] = ["button", "evdev", "virtio_balloon", PORTS, RANDOM];
 const PORTS: &str = "virtio_console";
+const RANDOM: &str = "virtio_rng";
 /// The console may be one of those ports.
 const CONSOLE: &str = "console=hvc";
 
@@ -47,10 +47,14 @@ pub(crate) struct Left {
 
 /// The modules that can wait. A source of random numbers can where the kernel has enough of its own.
 pub(crate) fn later(words: &Words) -> Vec<&'static str> {
-    let is_console = words.all().any(|word| word.starts_with(CONSOLE));
-    let has_random = getrandom(&mut [0_u8; 1], GetRandomFlags::NONBLOCK).is_ok();
-    let waiting = LATER.into_iter().filter(|name| *name != PORTS || !is_console);
-    waiting.chain(has_random.then_some(RANDOM)).collect()
+    let mut later = LATER.to_vec();
+    if words.all().any(|word| word.starts_with(CONSOLE)) {
+        later.retain(|name| *name != PORTS);
+    }
+    if getrandom(&mut [0_u8; 1], GetRandomFlags::NONBLOCK).is_err() {
+        later.retain(|name| *name != RANDOM);
+    }
+    later
 }
 
 impl Left {

@@ -148,6 +148,11 @@ impl Link {
         Message::new(RTM_NEWLINK, 0, &message).send()
     }
 
+    pub(crate) fn down(self) -> io::Result<()> {
+        let message = InterfaceMessage { ifi_index: self.0, ifi_change: IFF_UP, ..Default::default() };
+        Message::new(RTM_NEWLINK, 0, &message).send()
+    }
+
     pub(crate) fn set_mtu(self, mtu: u16) -> io::Result<()> {
         let message = InterfaceMessage { ifi_index: self.0, ..Default::default() };
         Message::new(RTM_NEWLINK, 0, &message).with(IFLA_MTU, u32::from(mtu).as_bytes()).send()

@@ -101,16 +101,7 @@ impl Network {
 
     /// What was asked for goes before the lease.
     fn apply(&self, interface: &str, link: Link, lease: &Lease, asked_mtu: Option<u16>) {
-        let failed = |what: &str, error: &dyn Display| say_failed(interface, what, error);
-        if let Some(mtu) = lease.mtu.filter(|_| asked_mtu.is_none()) {
-            let _ = link.set_mtu(mtu).inspect_err(|error| failed("MTU", error));
-        }
-        let _ = link
-            .add_address(lease.address, lease.prefix, Some(lease.duration))
-            .inspect_err(|error| failed("address", error));
-        for route in &lease.routes {
-            let _ = link.add_route(*route).inspect_err(|error| failed("route", error));
-        }
+        apply_lease(interface, link, lease, asked_mtu);
         say_error(self.state().resolvers.set(interface, lease.resolver.clone()));
     }
 
@@ -128,6 +119,20 @@ impl Network {
         let waiting =
             |state: &mut State| state.configured.iter().any(|(name, configured)| !configured && counts(name));
         let _ = self.0.changed.wait_timeout_while(self.state(), timeout, waiting);
+    }
+}
+
+/// Give an interface what a server has granted, but for the name servers.
+pub(crate) fn apply_lease(interface: &str, link: Link, lease: &Lease, asked_mtu: Option<u16>) {
+    let failed = |what: &str, error: &dyn Display| say_failed(interface, what, error);
+    if let Some(mtu) = lease.mtu.filter(|_| asked_mtu.is_none()) {
+        let _ = link.set_mtu(mtu).inspect_err(|error| failed("MTU", error));
+    }
+    let _ = link
+        .add_address(lease.address, lease.prefix, Some(lease.duration))
+        .inspect_err(|error| failed("address", error));
+    for route in &lease.routes {
+        let _ = link.add_route(*route).inspect_err(|error| failed("route", error));
     }
 }
 
@@ -152,12 +157,12 @@ fn apply_asked(interface: &str, link: Link, asked: &asked::Interface) {
     }
 }
 
-fn has_carrier(interface: &str) -> bool {
+pub(crate) fn has_carrier(interface: &str) -> bool {
     attribute(interface, "carrier").is_ok_and(|carrier| carrier == "1")
 }
 
 /// Whether it is Ethernet and a device, no bridge or other thing of software.
-fn is_hardware(interface: &str) -> bool {
+pub(crate) fn is_hardware(interface: &str) -> bool {
     let has_device = Path::new("/sys/class/net").join(interface).join("device").exists();
     has_device && attribute(interface, "type").is_ok_and(|kind| kind == ETHERNET)
 }
@@ -169,14 +174,15 @@ fn driver(interface: &str) -> String {
     name.unwrap_or_default()
 }
 
-fn up(interface: &str) -> Result<Link, String> {
+/// Turn it on.
+pub(crate) fn up(interface: &str) -> Result<Link, String> {
     let index =
         attribute(interface, "ifindex")?.parse().map_err(|error| format!("{interface}: index: {error}"))?;
     Link(index).up().map_err(|error| format!("{interface}: cannot be turned on: {error}"))?;
     Ok(Link(index))
 }
 
-fn attribute(interface: &str, name: &str) -> Result<String, String> {
+pub(crate) fn attribute(interface: &str, name: &str) -> Result<String, String> {
     let path = Path::new("/sys/class/net").join(interface).join(name);
     let text = fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
     Ok(text.trim().to_owned())

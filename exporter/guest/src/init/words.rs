@@ -6,6 +6,11 @@ use std::fs;
 /// What the machine was started with (proc_cmdline(5)).
 const PATH: &str = "/proc/cmdline";
 
+/// What a machine is started for that is started from a medium.
+pub(crate) const MODE: &str = "vmimage.mode";
+/// What programs say that have nothing to do then.
+pub(crate) const LIVE: &str = "the system runs from its medium (vmimage.mode=live): nothing to do";
+
 /// The words, in their order.
 #[derive(Debug, Default)]
 pub(crate) struct Words(Vec<String>);
@@ -42,6 +47,11 @@ impl Words {
         word.get(word.len() - len..)
     }
 
+    /// Whether the system is run from a medium: its disk is not written to, and those of the machine are not its own.
+    pub(crate) fn is_live(&self) -> bool {
+        self.value(MODE) == Some("live")
+    }
+
     /// Which of two words stands last; `None`: neither is there.
     pub(crate) fn last_of<'a>(&self, either: &'a str, or: &'a str) -> Option<&'a str> {
         self.0.iter().rev().find_map(|word| [either, or].into_iter().find(|one| word == one))
@@ -62,5 +72,15 @@ mod tests {
         assert_eq!((words.value("quiet"), words.value("oot"), words.value("rw")), (Some(""), None, None));
         assert_eq!(words.last_of("ro", "rw"), Some("rw"));
         assert_eq!(Words::parse("").last_of("ro", "rw"), None);
+    }
+
+    #[test]
+    fn a_live_system_is_one_that_says_so() {
+        assert!(Words::parse("quiet vmimage.mode=live").is_live());
+        for not in
+            ["", "vmimage.mode=install", "vmimage.mode=live vmimage.mode=rescue", "vmimage.mode", "mode=live"]
+        {
+            assert!(!Words::parse(not).is_live(), "{not}");
+        }
     }
 }

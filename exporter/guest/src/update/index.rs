@@ -8,20 +8,20 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 use super::sums::{Sha, sha};
 
 /// Bytes of a block.
-pub(super) const BLOCK: usize = 64 << 10;
+pub(crate) const BLOCK: usize = 64 << 10;
 /// Bytes of an [`Entry`].
-pub(super) const ENTRY: usize = size_of::<Entry>();
+pub(crate) const ENTRY: usize = size_of::<Entry>();
 /// What a frame of a block may have: what cannot be packed is stored, behind a header (RFC 8878, section 3.1.1).
-pub(super) const FRAME_MAX: usize = BLOCK + 1024;
+pub(crate) const FRAME_MAX: usize = BLOCK + 1024;
 
 /// What the index says of a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
-struct Entry {
+pub(crate) struct Entry {
     /// SHA-256 of the bytes of the block, unpacked.
-    sha256: Sha,
+    pub(crate) sha256: Sha,
     /// Bytes of its frame; never 0.
-    frame_len: U32,
+    pub(crate) frame_len: U32,
 }
 
 const _: () = assert!(ENTRY == 36);

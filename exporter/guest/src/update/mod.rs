@@ -23,7 +23,7 @@ mod fill;
 mod held;
 #[cfg(feature = "fuzz")]
 pub(crate) mod hostile;
-mod index;
+pub(crate) mod index;
 mod kernels;
 mod machine;
 mod manifest;
@@ -32,9 +32,9 @@ mod plan;
 mod progress;
 mod rollback;
 mod simulated;
-mod source;
+pub(crate) mod source;
 mod status;
-mod sums;
+pub(crate) mod sums;
 #[cfg(test)]
 mod testing;
 mod trust;
@@ -46,6 +46,7 @@ pub(crate) use source::fuzz;
 
 use std::process::ExitCode;
 
+use crate::init::words::{LIVE, Words};
 use admit::Standing;
 use apply::{Applied, apply};
 use command::{Command, USAGE};
@@ -70,6 +71,10 @@ pub fn main() -> ExitCode {
             return ExitCode::from(MISUSED);
         }
     };
+    if simulated.is_none() && Words::read().is_live() {
+        println!("vmimage-update: {LIVE}");
+        return ExitCode::from(DONE);
+    }
     let machine: Box<dyn Machine> = match simulated {
         Some(folder) => Box::new(Simulated(folder)),
         None => Box::new(Real),

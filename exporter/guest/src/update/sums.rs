@@ -3,7 +3,7 @@
 use sha2::{Digest, Sha256};
 
 /// The digest of a file of at most some thousand names.
-pub(super) type Sha = [u8; 32];
+pub(crate) type Sha = [u8; 32];
 
 /// That of `name` in what `sha256sum` has written.
 ///
@@ -24,7 +24,7 @@ pub(super) fn of(sums: &[u8], name: &str) -> Result<Sha, String> {
 }
 
 /// A digest in hexadecimal.
-pub(super) fn parse(text: &str) -> Option<Sha> {
+pub(crate) fn parse(text: &str) -> Option<Sha> {
     let bytes = text.as_bytes();
     let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
     let mut sha = Sha::default();
@@ -38,12 +38,12 @@ pub(super) fn parse(text: &str) -> Option<Sha> {
 }
 
 /// The digest of bytes.
-pub(super) fn sha(bytes: &[u8]) -> Sha {
+pub(crate) fn sha(bytes: &[u8]) -> Sha {
     Sha256::digest(bytes).into()
 }
 
 /// That a file has the digest that is known of it.
-pub(super) fn check(name: &str, bytes: &[u8], expected: &Sha) -> Result<(), String> {
+pub(crate) fn check(name: &str, bytes: &[u8], expected: &Sha) -> Result<(), String> {
     match sha(bytes) == *expected {
         true => Ok(()),
         false => Err(format!(

@@ -9,7 +9,7 @@
 
 mod beside;
 mod root;
-mod uki;
+pub(super) mod uki;
 mod words;
 
 use std::sync::Arc;
@@ -76,6 +76,7 @@ pub(super) fn plan(spec: &Spec, input: Input, run: &Run<'_>) -> Result<Planned> 
         update: None,
         placement: None,
         microvm,
+        medium: None,
         system: Some(system),
         partitions: vec![part],
     })

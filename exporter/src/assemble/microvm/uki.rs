@@ -7,9 +7,10 @@ use super::words::ROOT_FILE;
 use crate::error::{Error, Kind, Result};
 use crate::fs::Contents;
 use crate::initramfs;
+use crate::kernel::KernelImage;
 use crate::limits;
 use crate::spec::{Architecture, Spec};
-use crate::tree::{InodeKind, Time, Tree};
+use crate::tree::{Content, InodeKind, Time, Tree};
 use crate::uki::{self, Section};
 
 /// More than any stub has.
@@ -18,7 +19,7 @@ const STUB_MAX: u64 = 4 << 20;
 const RELEASES: [&str; 2] = ["/etc/os-release", "/usr/lib/os-release"];
 
 /// systemd's stub, of the image or else of where the kernel is from.
-pub(super) struct Stub {
+pub(in crate::assemble) struct Stub {
     bytes: Vec<u8>,
     path: String,
 }
@@ -27,7 +28,11 @@ pub(super) struct Stub {
 ///
 /// # Errors
 /// If neither has it.
-pub(super) fn stub(root: &Tree, donor: Option<&Tree>, architecture: Architecture) -> Result<Stub> {
+pub(in crate::assemble) fn stub(
+    root: &Tree,
+    donor: Option<&Tree>,
+    architecture: Architecture,
+) -> Result<Stub> {
     let path = uki::stub_path(architecture);
     let found = [Some(root), donor].into_iter().flatten().find_map(|tree| {
         match &tree.inode(tree.resolve(&path)?).kind {
@@ -50,7 +55,7 @@ pub(super) fn stub(root: &Tree, donor: Option<&Tree>, architecture: Architecture
 }
 
 /// What boot loaders show of it: the image's own os-release, else the name of the machine.
-pub(super) fn os_release(tree: &Tree, spec: &Spec) -> Result<Vec<u8>> {
+pub(in crate::assemble) fn os_release(tree: &Tree, spec: &Spec) -> Result<Vec<u8>> {
     for path in RELEASES {
         if let Some(text) = tree.read(path, limits::TEXT)? {
             return Ok(text);
@@ -75,15 +80,36 @@ pub(super) fn program(
     spec: &Spec,
     time: Time,
 ) -> Result<Contents> {
-    let [before, after] = initramfs::around_file(ROOT_FILE.trim_start_matches('/'), root.size, time)?;
-    let archive = [Contents::of_file(&before), root, Contents::of_file(&after)];
-    let initrd = archive.into_iter().chain(beside.initramfs.iter().map(Contents::of_file));
+    let archive = with_file(ROOT_FILE.trim_start_matches('/'), root, time)?;
+    let initrd = archive.into_iter().chain(beside.initramfs.iter().map(Contents::of_file)).collect();
+    let kernel = (&beside.kernel, &beside.image);
+    put_together(stub, kernel, initrd, release, cmdline, spec.architecture)
+}
+
+/// An archive of this one file.
+pub(in crate::assemble) fn with_file(name: &str, content: Contents, time: Time) -> Result<[Contents; 3]> {
+    let [before, after] = initramfs::around_file(name, content.size, time)?;
+    Ok([Contents::of_file(&before), content, Contents::of_file(&after)])
+}
+
+/// The program of a kernel with the parts of its initramfs.
+///
+/// # Errors
+/// Those of [`program`].
+pub(in crate::assemble) fn put_together(
+    stub: &Stub,
+    (kernel, image): (&Content, &KernelImage),
+    initrd: Vec<Contents>,
+    release: Vec<u8>,
+    cmdline: &str,
+    architecture: Architecture,
+) -> Result<Contents> {
     let sections = vec![
         Section::of_bytes(".osrel", release),
         Section::of_bytes(".cmdline", cmdline.as_bytes()),
-        Section::of_bytes(".uname", beside.image.release().as_bytes()),
-        Section::of_parts(".initrd", initrd.collect()),
-        Section::of_kernel(&beside.kernel, beside.image.place(), spec.architecture)?,
+        Section::of_bytes(".uname", image.release().as_bytes()),
+        Section::of_parts(".initrd", initrd),
+        Section::of_kernel(kernel, image.place(), architecture)?,
     ];
-    uki::plan(&stub.bytes, &stub.path, spec.architecture, sections)
+    uki::plan(&stub.bytes, &stub.path, architecture, sections)
 }

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use super::spill::Spill;
 use crate::container::place::Place;
+use crate::container::spill::Spill;
 use crate::error::Result;
 use crate::fs::squashfs::DATA_AT;
 use crate::fs::verity::{self, BLOCK, DIGEST, Salt, Tree, tree_len};

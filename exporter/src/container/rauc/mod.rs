@@ -15,7 +15,6 @@ mod appended;
 mod certificates;
 mod manifest;
 mod sign;
-mod spill;
 mod writer;
 
 use std::path::Path;

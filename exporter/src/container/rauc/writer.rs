@@ -7,11 +7,11 @@ use sha2::{Digest, Sha256};
 
 use super::appended::Appended;
 use super::manifest::{IMAGE, INDEX, MANIFEST, RootImage, manifest};
-use super::spill::Spill;
 use super::{Bundle, LENGTH, MAX_SIGNATURE};
 use crate::codec::{Codecs, Coding};
 use crate::container::Update;
 use crate::container::place::Place;
+use crate::container::spill::Spill;
 use crate::engine::{Chunk, Piece, Sink, Stored, is_zero};
 use crate::error::{Error, Kind, Result};
 use crate::fs::squashfs::{self, BLOCK, File, Tables};

@@ -42,7 +42,7 @@ pub(in crate::container) struct Index(Hashed<Output>);
 
 impl Index {
     /// The index in an empty file.
-    pub(super) fn new(file: Output) -> Self {
+    pub(in crate::container) fn new(file: Output) -> Self {
         Self(Hashed::new(file))
     }
 
@@ -52,7 +52,7 @@ impl Index {
     }
 
     /// The file's length and digest.
-    pub(super) fn digest(&self) -> (u64, String) {
+    pub(in crate::container) fn digest(&self) -> (u64, String) {
         self.0.digest()
     }
 }

@@ -41,16 +41,16 @@ pub(super) struct Part {
 
 /// A file of the folder.
 #[derive(Serialize)]
-pub(super) struct Listed {
-    pub(super) file: String,
-    pub(super) bytes: u64,
+pub(in crate::container) struct Listed {
+    pub(in crate::container) file: String,
+    pub(in crate::container) bytes: u64,
     /// In hexadecimal.
-    pub(super) sha256: String,
+    pub(in crate::container) sha256: String,
 }
 
 impl Listed {
     /// A file with this name, length and digest.
-    pub(super) fn new(file: String, (bytes, sha256): (u64, String)) -> Self {
+    pub(in crate::container) fn new(file: String, (bytes, sha256): (u64, String)) -> Self {
         Self { file, bytes, sha256 }
     }
 }
@@ -65,7 +65,7 @@ pub(super) fn manifest(update: &Update, parts: &[Part]) -> Result<String> {
 }
 
 /// What `sha256sum` writes of files.
-pub(super) fn sums<'a>(files: impl IntoIterator<Item = &'a Listed>) -> String {
+pub(in crate::container) fn sums<'a>(files: impl IntoIterator<Item = &'a Listed>) -> String {
     files.into_iter().fold(String::new(), |mut lines, Listed { file, sha256, .. }| {
         let _ = writeln!(lines, "{sha256}  {file}");
         lines

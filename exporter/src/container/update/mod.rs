@@ -32,6 +32,7 @@ pub use blocks::Blocks;
 pub(super) use folder::Writer as FolderWriter;
 pub(super) use index::Index;
 pub use index::{BLOCK, Entry};
+pub(super) use manifest::{Listed, sums};
 pub use read::Described;
 pub use sign::Signer;
 pub(crate) use sign::require_one_each;

@@ -12,6 +12,28 @@ use crate::extent::Extent;
 /// The two extents of a table: boot code, protective MBR, header and entries at the start of the disk;
 /// entries and backup header at its end.
 pub fn encode(table: &Table, boot_code: &[u8; BOOT_CODE_LEN]) -> Result<[Extent; 2]> {
+    encode_with(table, boot_code, PartitionRecord::UNUSED)
+}
+
+/// As [`encode()`], with the first sector as an active partition of no type: some BIOSes start no disk without one, and
+/// UEFI 5.2.3 forbids that the protective one is it. Who reads tables takes a record without a type for unused.
+pub fn encode_active(table: &Table, boot_code: &[u8; BOOT_CODE_LEN]) -> Result<[Extent; 2]> {
+    let active = PartitionRecord {
+        boot_indicator: PartitionRecord::ACTIVE,
+        starting_chs: [0x00, 0x01, 0x00],
+        os_type: 0,
+        ending_chs: [0x00, 0x01, 0x00],
+        starting_lba: U32::ZERO,
+        size_in_lba: 1.into(),
+    };
+    encode_with(table, boot_code, active)
+}
+
+fn encode_with(
+    table: &Table,
+    boot_code: &[u8; BOOT_CODE_LEN],
+    beside: PartitionRecord,
+) -> Result<[Extent; 2]> {
     check(table)?;
     let entries = encode_entries(&table.partitions)?;
     let last = table.sectors - 1;
@@ -19,7 +41,8 @@ pub fn encode(table: &Table, boot_code: &[u8; BOOT_CODE_LEN]) -> Result<[Extent;
     let sector = table.sector_size as usize;
 
     let mut front = vec![0; 2 * sector];
-    front[..size_of::<MasterBootRecord>()].copy_from_slice(protective_mbr(table, boot_code).as_bytes());
+    front[..size_of::<MasterBootRecord>()]
+        .copy_from_slice(protective_mbr(table, boot_code, beside).as_bytes());
     front[sector..][..Header::SIZE].copy_from_slice(header(table, &entries, 1, last, 2).as_bytes());
     front.extend_from_slice(&entries);
 
@@ -57,7 +80,11 @@ fn check(table: &Table) -> Result<()> {
     Ok(())
 }
 
-fn protective_mbr(table: &Table, boot_code: &[u8; BOOT_CODE_LEN]) -> MasterBootRecord {
+fn protective_mbr(
+    table: &Table,
+    boot_code: &[u8; BOOT_CODE_LEN],
+    beside: PartitionRecord,
+) -> MasterBootRecord {
     let whole_disk = PartitionRecord {
         boot_indicator: 0,
         starting_chs: [0x00, 0x02, 0x00],
@@ -70,12 +97,7 @@ fn protective_mbr(table: &Table, boot_code: &[u8; BOOT_CODE_LEN]) -> MasterBootR
         boot_code: *boot_code,
         unique_mbr_disk_signature: U32::ZERO,
         unknown: U16::ZERO,
-        partition_record: [
-            whole_disk,
-            PartitionRecord::UNUSED,
-            PartitionRecord::UNUSED,
-            PartitionRecord::UNUSED,
-        ],
+        partition_record: [whole_disk, beside, PartitionRecord::UNUSED, PartitionRecord::UNUSED],
         signature: MasterBootRecord::SIGNATURE.into(),
     }
 }

@@ -9,7 +9,7 @@ mod format;
 mod read;
 
 pub use check::check;
-pub use encode::encode;
+pub use encode::{encode, encode_active};
 pub use read::{Copy, Found, read};
 
 use crate::seed::Uuid;

@@ -50,7 +50,7 @@ impl PartitionRecord {
     /// The type that says: this disk belongs to a GPT.
     pub(in crate::disk) const GPT_PROTECTIVE: u8 = 0xee;
     /// The boot indicator of the partition that a BIOS starts.
-    pub(super) const ACTIVE: u8 = 0x80;
+    pub(in crate::disk) const ACTIVE: u8 = 0x80;
 
     pub(in crate::disk) const UNUSED: Self = Self {
         boot_indicator: 0,

@@ -57,6 +57,7 @@ mod sums;
 mod texts;
 mod tree_digest;
 mod volume;
+mod walk;
 mod xattr;
 
 pub use lookup::read_text;
@@ -66,6 +67,7 @@ pub use read::{Found, read};
 pub(crate) use rename::rename;
 pub(crate) use texts::edit_texts;
 pub use tree_digest::tree_digest;
+pub(crate) use walk::walk;
 
 use std::sync::Arc;
 

@@ -16,6 +16,7 @@
 //! of 4 GiB and more. Owners, permissions and extended attributes have no place in FAT and are left out.
 
 mod edit;
+mod files;
 mod format;
 mod geometry;
 mod names;
@@ -29,6 +30,7 @@ mod volume;
 mod walk;
 
 pub(crate) use edit::{edit_texts, rename};
+pub(crate) use files::walk;
 pub use geometry::FatType;
 pub use plan::{minimum_size, plan};
 pub use read::{Found, files, read, read_file, read_files};

@@ -67,6 +67,23 @@ pub fn configure(editor: &mut Editor<'_>, os: &Os, network: &Network) -> Result<
     Ok(notes)
 }
 
+/// Who configures the network of a machine that is made, as an installer names it: `networkd`, `networkmanager`, `ifupdown`,
+/// `wicked`, `own` or `none`.
+pub fn owner(tree: &Tree, is_own_init: bool) -> Result<&'static str> {
+    let is_on = |unit: &str| systemd::is_enabled(tree, unit);
+    Ok(match automatic::configured_by(tree)? {
+        _ if is_own_init => "own",
+        Some("NetworkManager") => "networkmanager",
+        Some(owner) if owner == ifupdown::INTERFACES => "ifupdown",
+        // It writes files of networkd, beside which others count.
+        Some(NETPLAN) => "networkd",
+        Some(_) => "none",
+        None if is_on(NETWORKD_SERVICE) => "networkd",
+        None if is_on("wicked.service") => "wicked",
+        None => "none",
+    })
+}
+
 /// All that is wrong with it by itself.
 fn check(network: &Network) -> Result<()> {
     let messages: Vec<_> = problems(network).into_iter().map(|problem| problem.message).collect();

@@ -27,6 +27,7 @@ impl Configuration {
         // Labels go before, build arguments and flags behind.
         asked.spec.grub.clone_from(&self.config.grub);
         asked.spec.microvm = self.config.microvm.clone();
+        asked.spec.medium = self.config.medium.clone();
         asked.spec.image = self.config.image.clone().or(std::mem::take(&mut asked.spec.image));
         asked.spec.network = self.config.network.clone().or(std::mem::take(&mut asked.spec.network));
         let Setup { timezone, locale, modules, .. } = asked.spec.setup.clone();

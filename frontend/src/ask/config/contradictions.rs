@@ -6,13 +6,13 @@ use std::ops::Range;
 use exporter::container::Format;
 use exporter::error::show_text;
 use exporter::spec::layout::{self, Problem};
-use exporter::spec::{Network, Profile, Spec, Volatile, network, rauc, update};
+use exporter::spec::{Network, Profile, Spec, Volatile, medium, network, rauc, update};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::Config;
 use super::problem::Problems;
-use crate::ask::request::{in_its_profile, installed};
+use crate::ask::request::{in_its_profile, installed, not_of_metal};
 use crate::ask::{Asked, Attribute, FORMAT, PROFILE, Topic};
 
 /// Whether a key says something about a machine, which a disk of files is not.
@@ -35,17 +35,21 @@ pub(super) fn find(config: &Config, table: &DeTable<'_>, problems: &mut Problems
     if asked.spec.profile == Profile::Microvm {
         asked.spec.microvm.clone_from(&config.microvm);
     }
-    for message in installed(&asked) {
+    let (says_profile, says_format) = (table.contains_key(PROFILE), table.contains_key(FORMAT));
+    let spec = in_its_profile(&asked.spec, says_profile);
+    // Of a disk of files it was said above, as of every key of machines.
+    let of_metal = not_of_metal(&spec).filter(|_| spec.profile == Profile::Microvm);
+    for message in installed(&asked).into_iter().chain(of_metal) {
         let key = message.split(':').next().unwrap_or_default().to_owned();
         problems.add(value(table, &[&key]).map_or(0..0, Spanned::span), message);
     }
-    let (says_profile, says_format) = (table.contains_key(PROFILE), table.contains_key(FORMAT));
-    let spec = in_its_profile(&asked.spec, says_profile);
     // Who builds may type what the file does not say.
     let may_be_folder = !says_format && (!says_profile || spec.profile == Profile::Microvm);
     if !may_be_folder || !is_right_for_a_microvm(&spec) {
         layout(&spec, table, problems);
     }
+    asked.spec.medium.clone_from(&config.medium);
+    of_medium(&asked.spec, table, problems);
     asked.spec.update.clone_from(&config.update);
     asked.spec.rauc.clone_from(&config.rauc);
     updates(&asked.spec, table, problems);
@@ -102,6 +106,15 @@ fn is_right_for_a_microvm(spec: &Spec) -> bool {
     let (profile, formats, volatile) = (Profile::Microvm, vec![Format::Microvm], Volatile::Overlay);
     let spec = Spec { profile, formats, volatile, ..spec.clone() };
     layout::problems(&spec, &layout::slots(&spec)).is_empty()
+}
+
+/// What is wrong with a medium, at the key that says it or at its table.
+fn of_medium(spec: &Spec, table: &DeTable<'_>, problems: &mut Problems) {
+    for Problem { key, message, .. } in medium::problems(spec) {
+        let path: Vec<_> = key.split('.').collect();
+        let at = value(table, &path).or_else(|| value(table, &path[..1])).or_else(|| value(table, &[FORMAT]));
+        problems.add(at.map_or(0..0, Spanned::span), format!("{key}: {message}"));
+    }
 }
 
 /// What is wrong with good boots and with bundles of RAUC, at the key that says it or at its table.

@@ -21,7 +21,7 @@ mod secrets;
 
 use exporter::spec::layout::{Layout, Partition};
 use exporter::spec::setup::{ContextFile, File, Group, Root, Services, Setup, User};
-use exporter::spec::{Grub, Identity, Microvm, Network, Persist, Rauc, Spec, TextFormat, Update};
+use exporter::spec::{Grub, Identity, Medium, Microvm, Network, Persist, Rauc, Spec, TextFormat, Update};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -78,6 +78,8 @@ pub(crate) struct Config {
     /// A microVM: what its monitor gives it, and what its first process gives the image's program. With another `profile` it
     /// says nothing.
     pub(crate) microvm: Microvm,
+    /// What a machine does that is started from the formats `iso` and `netboot`. With others it says nothing.
+    pub(crate) medium: Medium,
     /// The network of the machine: who configures it, its interfaces, and the names that it knows.
     pub(crate) network: Network,
     /// Groups of the machine.
@@ -166,7 +168,8 @@ impl Config {
         let layout = Layout { partitions: self.partitions.clone(), ..Layout::default() };
         let mut asked = Asked::default();
         asked.ask(&self.wishes);
-        let spec = Spec { setup: self.setup(), layout, rauc: self.rauc.clone(), ..asked.spec };
+        let (rauc, medium) = (self.rauc.clone(), self.medium.clone());
+        let spec = Spec { setup: self.setup(), layout, rauc, medium, ..asked.spec };
         let files = spec.context_files().into_iter().map(str::to_owned).collect();
         [packages, files].into_iter().filter(|paths: &Vec<_>| !paths.is_empty()).collect()
     }

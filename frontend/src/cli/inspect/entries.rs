@@ -2,10 +2,10 @@
 
 use exporter::boot::entries::{ENTRY_MAX, Entry, FOLDER, MARK};
 use exporter::disk::{Placed, kinds};
+use exporter::fs::probe::looks_like_fat;
 use exporter::fs::{DiskBudget, fat};
 use exporter::read_at::ReadAt;
 
-use super::file_system::looks_like_fat;
 use super::is_esp;
 
 /// Whether systemd-boot looks for entries there.

@@ -1,6 +1,7 @@
 //! Which file system a partition holds, and what it says of itself.
 
 use exporter::Result;
+use exporter::fs::probe::{by_magic, looks_like_fat};
 use exporter::fs::{DiskBudget, VolumeId, ext4, fat};
 use exporter::read_at::ReadAt;
 use serde::Serialize;
@@ -32,16 +33,6 @@ pub(super) struct FileSystem {
 /// Largest text file that is read.
 const TEXT_MAX: usize = 1 << 20;
 
-/// What only the name is told of: offset and bytes of the magic.
-const MAGICS: [(u64, &[u8], &str); 6] = [
-    (0, b"XFSB", "xfs"),
-    (0, b"hsqs", "squashfs"),
-    (0, b"LUKS\xba\xbe", "crypto_LUKS"),
-    (1024, b"\xe2\xe1\xf5\xe0", "erofs"),
-    (4086, b"SWAPSPACE2", "swap"),
-    (0x1_0040, b"_BHRfS_M", "btrfs"),
-];
-
 impl FileSystem {
     /// What is on `volume`, and if it `is_esp` its files: anything but FAT is damage then.
     pub(super) fn probe<V: ReadAt + ?Sized>(
@@ -56,10 +47,7 @@ impl FileSystem {
         }
         let known = match ext4::read(volume)? {
             Some(found) => Some(Self::of_ext(found)),
-            None => MAGICS
-                .into_iter()
-                .find(|(offset, magic, _)| has_bytes(volume, *offset, magic))
-                .map(|(_, _, kind)| Self::of_kind(kind)),
+            None => by_magic(volume).map(Self::of_kind),
         };
         Ok(known.map(|file_system| (file_system, Vec::new())))
     }
@@ -128,14 +116,4 @@ impl FileSystem {
         self.tree_digest = Some(format!("sha256:{hex}"));
         Ok(())
     }
-}
-
-fn has_bytes<V: ReadAt + ?Sized>(volume: &V, offset: u64, bytes: &[u8]) -> bool {
-    let mut found = vec![0; bytes.len()];
-    volume.read_at(offset, &mut found).is_ok() && found == bytes
-}
-
-/// Boot sectors of other kinds end in the same signature, so the type's name is asked for too.
-pub(super) fn looks_like_fat<V: ReadAt + ?Sized>(volume: &V) -> bool {
-    has_bytes(volume, 510, &[0x55, 0xaa]) && (has_bytes(volume, 54, b"FAT") || has_bytes(volume, 82, b"FAT"))
 }

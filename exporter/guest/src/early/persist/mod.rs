@@ -7,7 +7,7 @@
 
 mod partition;
 mod steps;
-mod store;
+pub(crate) mod store;
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -16,29 +16,37 @@ use super::steps::{Steps, discard, write_through};
 use crate::grow::device::in_file;
 
 /// It, where it is mounted.
-pub(super) struct Store {
+pub(crate) struct Store {
     root: PathBuf,
+    /// Where the image is mounted.
+    image: PathBuf,
 }
 
 impl Store {
+    /// That of the running machine.
     pub(super) fn new(root: &Path) -> Self {
-        Self { root: root.to_owned() }
+        Self::of(root, Path::new("/"))
+    }
+
+    /// That of a machine whose image is mounted somewhere.
+    pub(crate) fn of(root: &Path, image: &Path) -> Self {
+        Self { root: root.to_owned(), image: image.to_owned() }
     }
 
     /// The directory that is mounted at `directory`.
-    pub(super) fn bound(&self, directory: &Path) -> Result<PathBuf, String> {
+    pub(crate) fn bound(&self, directory: &Path) -> Result<PathBuf, String> {
         let place = self.place("bind", directory)?;
         if !place.exists() {
-            self.seed(Steps::seed(directory, &self.new_one(), &place))?;
+            self.seed(Steps::seed(&self.of_image(directory), &self.new_one(), &place))?;
         }
         Ok(place)
     }
 
     /// The directories of an overlay over `directory`: of what was changed, and of its own.
-    pub(super) fn over(&self, directory: &Path) -> Result<[PathBuf; 2], String> {
+    pub(crate) fn over(&self, directory: &Path) -> Result<[PathBuf; 2], String> {
         let (upper, work) = (self.place("overlay", directory)?, self.place("work", directory)?);
         if !upper.exists() {
-            self.seed(Steps::seed_empty(directory, &self.new_one(), &upper))?;
+            self.seed(Steps::seed_empty(&self.of_image(directory), &self.new_one(), &upper))?;
         }
         fs::create_dir_all(&work).map_err(in_file(&work))?;
         Ok([upper, work])
@@ -77,6 +85,10 @@ impl Store {
         fs::create_dir_all(&folder).map_err(in_file(&folder))?;
         let name = directory.to_string_lossy();
         Ok(folder.join(name.trim_start_matches('/').replace('/', "+")))
+    }
+
+    fn of_image(&self, directory: &Path) -> PathBuf {
+        self.image.join(directory.strip_prefix("/").unwrap_or(directory))
     }
 
     fn new_one(&self) -> PathBuf {

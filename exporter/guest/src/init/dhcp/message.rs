@@ -1,75 +1,9 @@
-//! Messages: a header as BOOTP has it, and options.
-//!
-//! ```text
-//! header (236 bytes) │ magic │ code │ length │ value │ … │ 255
-//! ```
+//! What is asked, and what is answered.
 
 use std::net::Ipv4Addr;
 
-use zerocopy::byteorder::big_endian::{U16, U32};
-use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
-
-/// The header (RFC 2131, figure 1) and the magic cookie of the options.
-#[derive(Clone, Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
-#[repr(C)]
-pub(super) struct Header {
-    pub(super) op: u8,
-    pub(super) htype: u8,
-    pub(super) hlen: u8,
-    pub(super) hops: u8,
-    pub(super) xid: U32,
-    pub(super) secs: U16,
-    pub(super) flags: U16,
-    pub(super) ciaddr: [u8; 4],
-
-    pub(super) yiaddr: [u8; 4],
-    pub(super) siaddr: [u8; 4],
-    pub(super) giaddr: [u8; 4],
-    pub(super) chaddr: [u8; 16],
-    pub(super) sname: [u8; 64],
-    pub(super) file: [u8; 128],
-    pub(super) magic: U32,
-}
-
-const _: () = assert!(size_of::<Header>() == 240);
-
-const BOOTREQUEST: u8 = 1;
-const BOOTREPLY: u8 = 2;
-const ETHERNET: u8 = 1;
-const MAGIC: u32 = 0x6382_5363;
-/// The answer should be a broadcast: there is no address yet that it could be sent to.
-const BROADCAST: u16 = 0x8000;
-
-/// Option codes (RFC 2132; 121: RFC 3442).
-pub(super) mod option {
-    pub(in super::super) const PAD: u8 = 0;
-    pub(in super::super) const SUBNET_MASK: u8 = 1;
-    pub(in super::super) const ROUTER: u8 = 3;
-    pub(in super::super) const NAME_SERVERS: u8 = 6;
-    pub(in super::super) const HOST_NAME: u8 = 12;
-    pub(in super::super) const DOMAIN_NAME: u8 = 15;
-    pub(in super::super) const INTERFACE_MTU: u8 = 26;
-    pub(in super::super) const REQUESTED_ADDRESS: u8 = 50;
-    pub(in super::super) const LEASE_TIME: u8 = 51;
-    pub(in super::super) const MESSAGE_TYPE: u8 = 53;
-    pub(in super::super) const SERVER_ID: u8 = 54;
-    pub(in super::super) const PARAMETER_LIST: u8 = 55;
-    pub(in super::super) const RENEWAL_TIME: u8 = 58;
-    pub(in super::super) const REBINDING_TIME: u8 = 59;
-    pub(in super::super) const CLASSLESS_ROUTES: u8 = 121;
-    pub(in super::super) const END: u8 = 255;
-}
-
-/// Message types (RFC 2132, section 9.6).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub(super) enum MessageType {
-    Discover = 1,
-    Offer = 2,
-    Request = 3,
-    Ack = 5,
-    Nak = 6,
-}
+use dhcp_message::{BROADCAST, Header, Options, REPLY, REQUEST, Writer};
+pub(super) use dhcp_message::{MessageType, option};
 
 /// What a client sends.
 #[derive(Clone, Debug)]
@@ -91,38 +25,22 @@ impl Query<'_> {
         let mut chaddr = [0; 16];
         chaddr[..6].copy_from_slice(&self.mac);
         let header = Header {
-            op: BOOTREQUEST,
-            htype: ETHERNET,
-            hlen: 6,
-            hops: 0,
             xid: self.xid.into(),
-            secs: 0.into(),
             flags: if self.own.is_some() { 0 } else { BROADCAST }.into(),
             ciaddr: self.own.map_or([0; 4], |own| own.octets()),
-            yiaddr: [0; 4],
-            siaddr: [0; 4],
-            giaddr: [0; 4],
             chaddr,
-            sname: [0; 64],
-            file: [0; 128],
-            magic: MAGIC.into(),
+            ..Header::new(REQUEST)
         };
-        let mut bytes = header.as_bytes().to_vec();
-        let mut option = |code: u8, value: &[u8]| {
-            // No value here comes near the limit, but for a host name, which Linux keeps to 64 bytes.
-            let value = &value[..value.len().min(255)];
-            bytes.extend([code, value.len() as u8]);
-            bytes.extend(value);
-        };
-        option(option::MESSAGE_TYPE, &[self.kind as u8]);
+        let mut message = Writer::new(&header);
+        message.put(option::MESSAGE_TYPE, &[self.kind as u8]);
         if let Some((address, server)) = self.offered {
-            option(option::REQUESTED_ADDRESS, &address.octets());
-            option(option::SERVER_ID, &server.octets());
+            message.put(option::REQUESTED_ADDRESS, &address.octets());
+            message.put(option::SERVER_ID, &server.octets());
         }
         if !self.hostname.is_empty() {
-            option(option::HOST_NAME, self.hostname.as_bytes());
+            message.put(option::HOST_NAME, self.hostname.as_bytes());
         }
-        option(
+        message.put(
             option::PARAMETER_LIST,
             &[
                 option::SUBNET_MASK,
@@ -137,10 +55,7 @@ impl Query<'_> {
                 option::REBINDING_TIME,
             ],
         );
-        bytes.push(option::END);
-        // Some relays drop what is shorter than BOOTP's 300 bytes.
-        bytes.resize(bytes.len().max(300), option::PAD);
-        bytes
+        message.end()
     }
 }
 
@@ -150,30 +65,25 @@ pub(super) struct Answer {
     pub(super) kind: MessageType,
     /// The address it gives.
     pub(super) address: Ipv4Addr,
-    options: Vec<(u8, Vec<u8>)>,
+    options: Options,
 }
 
 impl Answer {
     /// The answer to the query with `xid` from `mac`; `None` for all else that comes.
     pub(super) fn parse(bytes: &[u8], xid: u32, mac: [u8; 6]) -> Option<Self> {
-        let (header, rest) = Header::read_from_prefix(bytes).ok()?;
-        let ours = header.op == BOOTREPLY && header.magic == MAGIC && header.xid == xid;
+        let (header, rest) = Header::read(bytes)?;
+        let ours = header.op == REPLY && header.xid == xid;
         if !ours || header.chaddr[..6] != mac {
             return None;
         }
-        let mut answer =
-            Self { kind: MessageType::Nak, address: header.yiaddr.into(), options: parse_options(rest)? };
-        answer.kind = match answer.option(option::MESSAGE_TYPE)? {
-            [2] => MessageType::Offer,
-            [5] => MessageType::Ack,
-            [6] => MessageType::Nak,
-            _ => return None,
-        };
-        Some(answer)
+        let options = Options::read(rest)?;
+        let kind = options.message_type()?;
+        let is_servers = matches!(kind, MessageType::Offer | MessageType::Ack | MessageType::Nak);
+        is_servers.then(|| Self { kind, address: header.yiaddr.into(), options })
     }
 
     pub(super) fn option(&self, code: u8) -> Option<&[u8]> {
-        self.options.iter().find(|(known, _)| *known == code).map(|(_, value)| &**value)
+        self.options.get(code)
     }
 
     /// An option that is addresses; those of a length that is none are none.
@@ -188,28 +98,10 @@ impl Answer {
     }
 }
 
-/// An option that comes again goes on (RFC 3396).
-fn parse_options(mut bytes: &[u8]) -> Option<Vec<(u8, Vec<u8>)>> {
-    let mut options: Vec<(u8, Vec<u8>)> = Vec::new();
-    loop {
-        bytes = match bytes {
-            [] | [option::END, ..] => return Some(options),
-            [option::PAD, rest @ ..] => rest,
-            [code, len, rest @ ..] => {
-                let (value, rest) = rest.split_at_checked((*len).into())?;
-                match options.iter_mut().find(|(known, _)| known == code) {
-                    Some((_, known)) => known.extend(value),
-                    None => options.push((*code, value.to_vec())),
-                }
-                rest
-            }
-            [_] => return None,
-        };
-    }
-}
-
 #[cfg(test)]
 pub(super) mod tests {
+    use zerocopy::IntoBytes;
+
     use super::*;
 
     pub(in super::super) const MAC: [u8; 6] = [0x52, 0x54, 0, 0x12, 0x34, 0x56];
@@ -218,8 +110,8 @@ pub(super) mod tests {
         let query =
             Query { kind: MessageType::Discover, xid: 7, mac: MAC, own: None, offered: None, hostname: "" }
                 .to_bytes();
-        let mut header = Header::read_from_prefix(&query).unwrap().0;
-        (header.op, header.yiaddr) = (BOOTREPLY, [10, 0, 2, 15]);
+        let mut header = Header::read(&query).unwrap().0;
+        (header.op, header.yiaddr) = (REPLY, [10, 0, 2, 15]);
         let mut bytes = header.as_bytes().to_vec();
         for (code, value) in [(option::MESSAGE_TYPE, &[kind][..])].iter().chain(options) {
             bytes.extend([*code, value.len() as u8]);

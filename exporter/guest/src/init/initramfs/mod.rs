@@ -8,9 +8,9 @@
 //! `ro` and `rw`, `rootdelay=`, `init=`. If a step fails, it says which and ends, and the kernel does as `panic=` says.
 
 mod loop_device;
-mod mount;
-mod root;
-mod superblock;
+pub(crate) mod mount;
+pub(crate) mod root;
+pub(crate) mod superblock;
 pub(crate) mod switch;
 
 use std::convert::Infallible;
@@ -32,7 +32,7 @@ use crate::init::words::Words;
 use root::Root;
 
 /// Where the kernel starts this program from.
-const PROGRAM: &str = "/init";
+pub(crate) const PROGRAM: &str = "/init";
 /// How long the root may take to appear, unless `rootdelay=` says otherwise.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// What the kernel starts where no `init=` says otherwise: the first that is there.
@@ -73,11 +73,11 @@ fn start_root(arguments: &[OsString]) -> Result<Left, String> {
     modules::replace_modprobe(&modprobe);
     if init == Some(boot::PROGRAM) && is_init_of(mount::SYSROOT) {
         // Started again it would be read again, and do the same.
-        return Ok(Left { initramfs: switch::to(mount::SYSROOT)?, modules, devices });
+        return Ok(Left { initramfs: switch::to_keeping(mount::SYSROOT)?, modules, devices });
     }
     modules.load_late();
     devices.load_new(&mut modules);
-    switch::discard(&switch::to(mount::SYSROOT)?);
+    switch::to(mount::SYSROOT)?;
     let Err(error) = start_init(init, arguments);
     Err(error)
 }
@@ -126,7 +126,8 @@ fn there_is() -> String {
     }
 }
 
-fn start_init(asked: Option<&str>, arguments: &[OsString]) -> Result<Infallible, String> {
+/// Become the init of the root, with what the kernel has passed on. Returns only if it cannot.
+pub(crate) fn start_init(asked: Option<&str>, arguments: &[OsString]) -> Result<Infallible, String> {
     let default = || INITS.iter().copied().find(|init| fs::symlink_metadata(init).is_ok());
     let init = asked.or_else(default).ok_or("the root has no /sbin/init: name one by init=")?;
     let error = Command::new(init).args(arguments).exec();

@@ -12,7 +12,7 @@ use crate::init::modules::Modules;
 use crate::init::words::Words;
 
 /// Where it is while this program runs.
-pub(super) const SYSROOT: &str = "/sysroot";
+pub(crate) const SYSROOT: &str = "/sysroot";
 
 /// Options of every file system, which mount(2) takes as flags; without a flag: those that say what is so anyway.
 const OPTIONS: [(&str, MountFlags); 12] = [
@@ -62,8 +62,8 @@ pub(super) fn root(device: &Path, words: &Words, modules: &mut Modules) -> Resul
     Err(failed(&format_args!("as {kinds}: {last}{hint}")))
 }
 
-/// `rootflags=` as flags and what is the file system's own.
-fn options(text: &str) -> (MountFlags, String) {
+/// Options of mount(8) as flags and what is the file system's own.
+pub(crate) fn options(text: &str) -> (MountFlags, String) {
     let (mut flags, mut own) = (MountFlags::empty(), Vec::new());
     for option in text.split(',').filter(|option| !option.is_empty()) {
         match OPTIONS.iter().find(|(name, _)| *name == option) {

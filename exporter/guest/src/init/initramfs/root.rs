@@ -16,9 +16,9 @@ use crate::init::modules::Modules;
 /// All block devices by name.
 const BLOCK: &str = "/sys/class/block";
 
-/// What `root=` names.
+/// What `root=` names, and fstab(5).
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Root {
+pub(crate) enum Root {
     Device(PathBuf),
     /// In the initramfs itself.
     File(PathBuf),
@@ -39,7 +39,7 @@ const LINKS: [(&str, &str); 4] = [
 ];
 
 impl Root {
-    pub(super) fn parse(word: &str) -> Result<Self, String> {
+    pub(crate) fn parse(word: &str) -> Result<Self, String> {
         let meant =
             LINKS.iter().find_map(|(folder, tag)| Some(format!("{tag}{}", word.strip_prefix(folder)?)));
         if let Some(meant) = meant {
@@ -104,13 +104,13 @@ fn of_file_system(path: &Path, is_it: impl Fn(&Superblock) -> bool) -> bool {
 }
 
 /// A variable that the kernel says of a device.
-fn variable(device: &Path, name: &str) -> Option<String> {
+pub(crate) fn variable(device: &Path, name: &str) -> Option<String> {
     let text = fs::read_to_string(Path::new(BLOCK).join(device.file_name()?).join("uevent")).ok()?;
     text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('=').map(str::to_owned))
 }
 
 /// What the table says of a partition: only the newest kernels say so themselves.
-fn partition_id(device: &Path) -> Option<String> {
+pub(crate) fn partition_id(device: &Path) -> Option<String> {
     let partition = Device::named(device.file_name()?).ok()?.partition().ok()??;
     let disk = File::open(&partition.disk.path).ok()?;
     let block = ioctl_blksszget(&disk).ok()?;
@@ -122,7 +122,7 @@ fn partition_id(device: &Path) -> Option<String> {
 }
 
 /// The names of the block devices that have something in them, in their order.
-pub(super) fn block_devices() -> Vec<String> {
+pub(crate) fn block_devices() -> Vec<String> {
     let entries = fs::read_dir(BLOCK).into_iter().flatten().flatten();
     let mut names: Vec<_> = entries.filter_map(|entry| entry.file_name().into_string().ok()).collect();
     names.retain(|name| {
@@ -134,7 +134,7 @@ pub(super) fn block_devices() -> Vec<String> {
 }
 
 /// A device with what is in it, for a person.
-pub(super) fn show(name: &str) -> Option<String> {
+pub(crate) fn show(name: &str) -> Option<String> {
     let path = Path::new("/dev").join(name);
     is_block_device(&path).then(|| match Superblock::read(&path) {
         Some(known) => format!("{} ({} UUID={})", path.display(), known.kind, known.id()),

@@ -33,22 +33,22 @@ const FORMATS: [Format; 5] = [
 
 /// A file system.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Superblock {
+pub(crate) struct Superblock {
     /// As the kernel calls it; ext2 and ext3 are ext4 to it.
-    pub(super) kind: &'static str,
+    pub(crate) kind: &'static str,
     uuid: [u8; 16],
-    pub(super) label: String,
+    pub(crate) label: String,
 }
 
 impl Superblock {
     /// What is on a device; `None` if it cannot be read, or nothing of this program's list is there.
-    pub(super) fn read(device: &Path) -> Option<Self> {
+    pub(crate) fn read(device: &Path) -> Option<Self> {
         let mut bytes = Vec::new();
         File::open(device).ok()?.take(LEN).read_to_end(&mut bytes).ok()?;
         Self::parse(&bytes)
     }
 
-    fn parse(bytes: &[u8]) -> Option<Self> {
+    pub(crate) fn parse(bytes: &[u8]) -> Option<Self> {
         let at = |from: usize, len: usize| bytes.get(from..from.checked_add(len)?);
         let found = |format: &&Format| at(format.magic.0, format.magic.1.len()) == Some(format.magic.1);
         let format = FORMATS.iter().find(found)?;
@@ -59,7 +59,7 @@ impl Superblock {
     }
 
     /// The UUID as text, in lower case.
-    pub(super) fn id(&self) -> String {
+    pub(crate) fn id(&self) -> String {
         let digits: String = self.uuid.iter().map(|byte| format!("{byte:02x}")).collect();
         let parts =
             [0..8, 8..12, 12..16, 16..20, 20..32].map(|part| digits.get(part).unwrap_or_default().to_owned());

@@ -14,8 +14,13 @@ use rustix::process::{chdir, chroot};
 /// What is mounted already, and the root's init finds there.
 const MOVED: [&str; 3] = ["/dev", "/proc", "/sys"];
 
+/// Make what is mounted at `root` the root, and delete the files of the initramfs.
+pub(crate) fn to(root: &str) -> Result<(), String> {
+    to_keeping(root).map(|initramfs| discard(&initramfs))
+}
+
 /// Make what is mounted at `root` the root. Returns the directory of the initramfs, with its files.
-pub(super) fn to(root: &str) -> Result<OwnedFd, String> {
+pub(super) fn to_keeping(root: &str) -> Result<OwnedFd, String> {
     let failed = |error: Errno| format!("{root}: cannot be made the root: {error}");
     for at in MOVED {
         // A root without the directory gets none.

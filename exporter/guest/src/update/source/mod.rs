@@ -3,7 +3,7 @@
 mod folder;
 #[cfg(feature = "fuzz")]
 pub(crate) mod fuzz;
-mod http;
+pub(crate) mod http;
 mod members;
 mod registry;
 pub(super) mod stream;
@@ -14,14 +14,14 @@ use std::ops::Range;
 use std::path::Path;
 
 use super::config::Config;
-use http::Http;
+use http::{Http, Trust};
 use registry::Registry;
 
 /// What a tar on stdin is called.
 const STDIN: &str = "-";
 
 /// Where the files of an update come from.
-pub(super) trait Source {
+pub(crate) trait Source {
     /// A small file as a whole, `None` where there is none; more than `max` bytes are an error.
     fn small(&mut self, name: &str, max: u64) -> Result<Option<Vec<u8>>, String>;
 
@@ -45,6 +45,30 @@ pub(super) fn open_source(from: &str, config: &Config) -> Result<Box<dyn Source>
         }
         path if is_path(path) => open_path(Path::new(path)),
         reference => Ok(Box::new(Registry::new(reference, config)?)),
+    }
+}
+
+/// The files of a folder that is mounted.
+pub(crate) fn open_folder(path: &Path) -> Box<dyn Source> {
+    Box::new(folder::Folder::new(path))
+}
+
+/// The files below an address, from a server that the authorities of this machine vouch for where it is asked by TLS.
+pub(crate) fn open_web(url: &str) -> Result<Box<dyn Source>, String> {
+    Ok(Box::new(Http::of(url, Trust::default())?))
+}
+
+/// The same with the patience of a test.
+#[cfg(test)]
+pub(crate) fn open_impatient(url: &str) -> Box<dyn Source> {
+    Box::new(http::tests::open(url))
+}
+
+/// The files that an address or the reference of an image in a registry names, as [`open_web`] has them.
+pub(crate) fn open_remote(from: &str) -> Result<Box<dyn Source>, String> {
+    match from.starts_with("http://") || from.starts_with("https://") {
+        true => open_web(from),
+        false => Ok(Box::new(Registry::of(from, Trust::default())?)),
     }
 }
 

@@ -46,6 +46,33 @@ fn a_wrong_network_is_told_all_at_once_with_the_place_of_each_key() {
 }
 
 #[test]
+fn a_medium_is_read_and_to_other_formats_the_table_says_nothing() {
+    let table = "[medium]\nmodes = [\"install\"]\ntimeout = 0\ninstall = \"install.toml\"";
+    for (head, is_read) in
+        [("format = \"iso\"\n", true), ("format = [\"raw\", \"netboot\"]\n", true), ("", false)]
+    {
+        let config = Config::parse(FILE, &format!("{head}{table}")).unwrap();
+        assert_eq!(config.mounts(), [["install.toml"]]);
+        let file = Configuration { config, ..Configuration::default() };
+        let request = Request::new(&[], std::iter::empty()).unwrap().over(&BTreeMap::new(), &file).unwrap();
+        let disk = request.disk;
+        assert_eq!(disk.spec.medium.timeout == 0, is_read, "{head}");
+        assert_eq!((disk.install.media, disk.install.full_kernel), (is_read, is_read), "{head}");
+    }
+    are_wrong(&[
+        ("[medium]\nmodes = [\"try\"]", "2:10", "medium.modes is \"try\": one of live, install, rescue"),
+        ("format = \"iso\"\n[medium]\nmodes = []", "3:9", "medium.modes: is empty"),
+        ("format = \"iso\"\nloader = \"systemd-boot\"", "2:10", "loader: iso has a menu of GRUB's"),
+        (
+            "format = \"netboot\"\n[medium]\nmodes = [\"live\"]\ninstall = \"a.toml\"",
+            "4:11",
+            "medium.install: tells the installer",
+        ),
+        ("profile = \"data\"\n[medium]\ntimeout = 1", "2:2", "medium is for machines: profile is data"),
+    ]);
+}
+
+#[test]
 fn a_microvm_is_read_with_its_limits_and_of_others_the_table_says_nothing() {
     let table = "[microvm]\ncpus = 2\nulimits = { nofile = 4096, memlock = { soft = 1, hard = 8589934592 } }";
     for (head, is_read) in [
@@ -86,6 +113,12 @@ fn a_microvm_is_read_with_its_limits_and_of_others_the_table_says_nothing() {
             "2:11",
             "install: nothing is installed in a microVM's image",
         ),
+        (
+            "profile = \"microvm\"\nhardware = \"metal\"",
+            "2:12",
+            "hardware: metal is for machines, and the profile is microvm: leave hardware out",
+        ),
+        ("profile = \"data\"\nhardware = \"metal\"", "2:1", "hardware is for machines: profile is data"),
         ("profile = \"microvm\"\nlocale = \"de_DE.UTF-8\"", "2:10", "locale: nothing is installed"),
     ]);
 }

@@ -10,7 +10,7 @@ mod pace;
 mod proxy;
 mod span;
 #[cfg(test)]
-pub(super) mod tests;
+pub(crate) mod tests;
 mod tls;
 
 use std::io::Read;
@@ -34,7 +34,7 @@ pub(super) use tls::Trust;
 const ALL: &str = "bytes=0-";
 
 /// The files below one address.
-pub(super) struct Http {
+pub(crate) struct Http {
     client: Client,
     folder: Address,
 }
@@ -42,10 +42,15 @@ pub(super) struct Http {
 impl Http {
     /// The folder at `url`, with or without a slash at its end. Nothing is asked yet.
     pub(super) fn new(url: &str, config: &Config) -> Result<Self, String> {
+        Self::of(url, Trust::of(config))
+    }
+
+    /// The same, with whom to trust.
+    pub(super) fn of(url: &str, trust: Trust) -> Result<Self, String> {
         let folder = Address::folder(url).ok_or_else(|| {
             format!("{url:?}: is no address of a folder\nhint: it is written as https://HOST/FOLDER/, without a login or a query")
         })?;
-        Ok(Self::with(Client::new(Trust::of(config), Limits::USUAL), folder))
+        Ok(Self::with(Client::new(trust, Limits::USUAL), folder))
     }
 
     pub(super) fn with(client: Client, folder: Address) -> Self {

@@ -53,6 +53,12 @@ impl Registry {
         Self::with(from, Client::new(Trust::of(config), Limits::USUAL), architecture, login::files())
     }
 
+    /// The same for this machine, with whom to trust.
+    pub(super) fn of(from: &str, trust: Trust) -> Result<Self, String> {
+        let architecture = if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" };
+        Self::with(from, Client::new(trust, Limits::USUAL), architecture, login::files())
+    }
+
     fn with(
         from: &str,
         client: Client,

@@ -30,7 +30,12 @@ pub(crate) fn content(len: usize) -> Vec<u8> {
 }
 
 fn http(server: &Server) -> Http {
-    Http { client: Client::new(Trust::default(), LIMITS), folder: Address::folder(&server.url).unwrap() }
+    open(&server.url)
+}
+
+/// A folder.
+pub(crate) fn open(url: &str) -> Http {
+    Http { client: Client::new(Trust::default(), LIMITS), folder: Address::folder(url).unwrap() }
 }
 
 fn fetch(http: &mut Http, range: Range<u64>) -> Result<Vec<u8>, String> {
