@@ -107,6 +107,8 @@ pub(super) struct Needs<'a> {
     /// Without these nothing boots, and why.
     required: Vec<(&'a str, &'a str)>,
     optional: Vec<&'a str>,
+    /// Whether it is read faster than a kernel unpacks.
+    is_plain: bool,
 }
 
 impl<'a> Needs<'a> {
@@ -124,7 +126,8 @@ impl<'a> Needs<'a> {
         }
         required.extend(spec.has_fixed_root().then_some(("overlay", "volatile")));
         required.extend(named);
-        Self { required, optional }
+        // A monitor copies it from memory to memory; firmware reads a uki from a disk.
+        Self { required, optional, is_plain: !spec.is_uki() }
     }
 
     /// Those of a disk that boots by firmware, on any hypervisor.
@@ -138,7 +141,8 @@ impl<'a> Needs<'a> {
         };
         let mut required: Vec<_> = std::iter::once((root.name(), "the root")).chain(named).collect();
         required.extend(spec.has_fixed_root().then_some(("overlay", "what is written over the root")));
-        Self { required, optional: [&BUSES[..], &DISKS, &OF_DISKS, devices, controllers, nics].concat() }
+        let optional = [&BUSES[..], &DISKS, &OF_DISKS, devices, controllers, nics].concat();
+        Self { required, optional, is_plain: false }
     }
 
     /// Those of a medium; `roots` are what live mode may have to mount.
@@ -151,7 +155,8 @@ impl<'a> Needs<'a> {
             required.extend([("loop", "live mode"), ("overlay", "live mode")]);
             required.extend(roots.iter().map(|root| (root.name(), "the root of live mode")));
         }
-        Self { required, optional: [&BUSES[..], &DISKS, &OF_DISKS, &OF_MEDIA, &CARDS].concat() }
+        let optional = [&BUSES[..], &DISKS, &OF_DISKS, &OF_MEDIA, &CARDS].concat();
+        Self { required, optional, is_plain: false }
     }
 }
 
@@ -171,6 +176,7 @@ pub(super) fn build(kernel: &ReadKernel<'_>, needs: &Needs<'_>, program: Arc<[u8
         // That of no file: an edit of the image leaves it as it was.
         time: Time::default(),
         packing: match compressed::release(kernel.image.release()) {
+            _ if needs.is_plain => Packing::Plain,
             // The first that unpacks zstd is 5.9.
             Some(release) if release < (5, 9) && !kernel.config.is_known() => Packing::Gzip,
             _ => Packing::of(&kernel.config),

@@ -21,6 +21,7 @@ use super::link::{Ask, MESSAGE_MAX, OUTPUT_MAX, Told as Message};
 use crate::grow::device::in_file;
 use crate::init::console::{say, say_error};
 use crate::init::health::Health;
+use crate::init::left;
 use crate::init::standing::Standing;
 use crate::init::status;
 use crate::init::supervise::{Action, Desk, Event};
@@ -52,6 +53,8 @@ pub(crate) fn start(desk: &Desk) {
 
 /// For ever, if there is a port.
 fn keep_port(desk: &Desk) -> Result<(), String> {
+    // The driver of the ports may be among that.
+    left::finish_behind(&desk.board);
     let look = |_| {
         let found = status::port(PORT);
         if found.is_none() {

@@ -16,6 +16,7 @@ use crate::init::ending::{Ending, NOT_SET_UP};
 use crate::init::growth;
 use crate::init::hardware::Hardware;
 use crate::init::hostname;
+use crate::init::left::{self, Left};
 use crate::init::mounts;
 use crate::init::network::{Network, Patience};
 use crate::init::power;
@@ -39,8 +40,8 @@ const RESOLV_CONF: &str = "/etc/resolv.conf";
 /// systemd's limit of open files for services that ask for more than the first.
 const OPEN_FILES: (u64, u64) = (1024, 524_288);
 
-/// As process 1.
-pub(crate) fn run() -> ExitCode {
+/// As process 1, which may have been that of the initramfs before.
+pub(crate) fn run(left: Option<Left>) -> ExitCode {
     mounts::virtual_file_systems();
     console::open();
     let words = Words::read();
@@ -50,6 +51,9 @@ pub(crate) fn run() -> ExitCode {
 
     let mut hardware = Hardware::find();
     let told = Told::read(&words);
+    if let Some(left) = left {
+        left::leave(left);
+    }
     let desk = Desk { log: Log::default(), board: Board::default(), events: events.clone() };
     keeper::start(&desk);
     let action = match told.and_then(|told| set_up(&told, &mut hardware).map(|()| told)) {
@@ -88,6 +92,10 @@ fn prepare_root() {
 
 /// What programs know from containers and from machines with an init.
 fn set_up(told: &Told, hardware: &mut Hardware) -> Result<(), Refused> {
+    // Others may want any device as soon as they start.
+    if !told.is_confined() {
+        left::finish();
+    }
     say_error(clock::set(told.not_before));
     say_error(hostname::set(told.hostname.as_deref()));
     // Any user may listen on port 80, and ping.

@@ -3,10 +3,10 @@
 //! Both tell of themselves in the same words, the variables of an "uevent" (kernel documentation,
 //! ABI/testing/sysfs-uevent): in a file of sysfs, and in a message when the device appears.
 
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Read};
 use std::os::fd::OwnedFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -18,33 +18,18 @@ use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType, bind, recv,
 use crate::init::console::say;
 use crate::init::modules::Modules;
 
-/// All devices by their place in the machine.
-const DEVICES: &str = "/sys/devices";
+/// Where all devices are that say what module they want: by their buses, and two classes of devices without one.
+const SYSFS: &str = "/sys";
+const BUSES: &str = "bus";
+const CLASSES: [&str; 2] = ["class/input", "class/dmi"];
+/// The most that a file of sysfs has: a page, read at once.
+const ATTRIBUTE_MAX: usize = 4096;
 /// The kernel's own messages, as against those of udev.
 const KERNEL_GROUP: u32 = 1;
 
-/// Directories of sysfs with nothing below them that wants a driver, of which there are more than of all others: what devices
-/// say of power and of their queues, processors and memory of their parts, and the terminals of the kernel itself.
-const BARREN: [&str; 18] = [
-    "power",
-    "wakeup",
-    "msi_irqs",
-    "queue",
-    "queues",
-    "mq",
-    "integrity",
-    "holders",
-    "slaves",
-    "trace",
-    "statistics",
-    "tty",
-    "vc",
-    "bdi",
-    "memory",
-    "topology",
-    "cache",
-    "cpuidle",
-];
+/// Buses of the kernel's own things, of which a large machine has many and none wants a driver.
+const BARREN: [&str; 7] =
+    ["clockevents", "clocksource", "event_source", "machinecheck", "memory", "node", "workqueue"];
 
 /// What a device says of itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -93,19 +78,26 @@ impl Devices {
     /// Load what the devices want that are there, and those that appear thereby.
     pub(crate) fn load(&self, modules: &mut Modules) {
         loop {
-            for alias in present(Path::new(DEVICES)).into_iter().filter_map(|device| device.modalias) {
+            for alias in present(Path::new(SYSFS)).into_iter().filter_map(|device| device.modalias) {
                 modules.load(&alias);
             }
-            // A driver's devices are announced before its module is loaded.
-            loop {
-                match self.receive(RecvFlags::DONTWAIT) {
-                    Ok(device) => {
-                        device.and_then(|device| device.modalias).iter().for_each(|alias| modules.load(alias))
-                    }
-                    // There were more than the kernel keeps.
-                    Err(Errno::NOBUFS) => break,
-                    Err(_) => return,
+            if self.load_new(modules) {
+                return;
+            }
+        }
+    }
+
+    /// Load what those want that have appeared since, and those that appear thereby: a driver's devices are announced before
+    /// its module is loaded. Returns whether that were all.
+    pub(crate) fn load_new(&self, modules: &mut Modules) -> bool {
+        loop {
+            match self.receive(RecvFlags::DONTWAIT) {
+                Ok(device) => {
+                    device.and_then(|device| device.modalias).iter().for_each(|alias| modules.load(alias))
                 }
+                // There were more than the kernel keeps.
+                Err(Errno::NOBUFS) => return false,
+                Err(_) => return true,
             }
         }
     }
@@ -150,23 +142,25 @@ impl Devices {
     }
 }
 
-/// The devices at and below a directory of sysfs.
-fn present(directory: &Path) -> Vec<Device> {
-    let (mut found, mut left) = (Vec::new(), vec![directory.to_owned()]);
-    while let Some(directory) = left.pop() {
-        for entry in fs::read_dir(&directory).into_iter().flatten().flatten() {
-            let name = entry.file_name();
-            if name == "uevent" {
-                let text = fs::read(entry.path()).unwrap_or_default();
-                found.push(Device::parse(String::from_utf8_lossy(&text).lines()));
-            } else if entry.file_type().is_ok_and(|kind| kind.is_dir())
-                && !BARREN.iter().any(|it| name == *it)
-            {
-                left.push(entry.path());
-            }
-        }
+/// The devices that are there. Their buses have a fraction of the directories that the devices themselves have.
+fn present(sysfs: &Path) -> Vec<Device> {
+    let mut folders = entries(&sysfs.join(BUSES));
+    folders.retain(|bus| !BARREN.iter().any(|name| bus.ends_with(name)));
+    folders.iter_mut().for_each(|bus| bus.push("devices"));
+    folders.extend(CLASSES.map(|class| sysfs.join(class)));
+    let mut found = Vec::new();
+    // One buffer for all: each of its own would be memory that is mapped anew.
+    let mut text = [0; ATTRIBUTE_MAX];
+    for device in folders.iter().flat_map(|folder| entries(folder)) {
+        let len = File::open(device.join("uevent")).and_then(|mut file| file.read(&mut text));
+        let told = text.get(..len.unwrap_or_default()).unwrap_or_default();
+        found.push(Device::parse(String::from_utf8_lossy(told).lines()));
     }
     found
+}
+
+fn entries(directory: &Path) -> Vec<PathBuf> {
+    fs::read_dir(directory).into_iter().flatten().flatten().map(|entry| entry.path()).collect()
 }
 
 fn listen() -> io::Result<OwnedFd> {
@@ -200,14 +194,16 @@ mod tests {
     #[test]
     fn the_file_in_sysfs_says_the_same() {
         let folder = tempfile::tempdir().unwrap();
-        let below = folder.path().join("pci0/input0");
-        fs::create_dir_all(&below).unwrap();
-        fs::write(folder.path().join("pci0/uevent"), "DRIVER=virtio\nMODALIAS=pci:v1d2\n").unwrap();
-        fs::write(below.join("uevent"), "DEVNAME=input/event0\n").unwrap();
-        std::os::unix::fs::symlink("..", below.join("subsystem")).unwrap();
-        for barren in ["tty/tty1", "pci0/power"] {
-            fs::create_dir_all(folder.path().join(barren)).unwrap();
-            fs::write(folder.path().join(barren).join("uevent"), "DEVNAME=tty1\n").unwrap();
+        let place = |name: &str| {
+            let place = folder.path().join(name);
+            fs::create_dir_all(&place).unwrap();
+            place
+        };
+        fs::write(place("devices/pci0").join("uevent"), "DRIVER=virtio\nMODALIAS=pci:v1d2\n").unwrap();
+        std::os::unix::fs::symlink(place("devices/pci0"), place("bus/pci/devices").join("pci0")).unwrap();
+        fs::write(place("class/input/input0").join("uevent"), "DEVNAME=input/event0\n").unwrap();
+        for other in ["bus/memory/devices/memory0", "class/tty/tty1", "devices/more"] {
+            fs::write(place(other).join("uevent"), "DEVNAME=tty1\n").unwrap();
         }
         let found = present(folder.path());
         assert_eq!(found.len(), 2);

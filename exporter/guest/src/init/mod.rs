@@ -36,6 +36,7 @@ mod hostname;
 pub(crate) mod initramfs;
 pub(crate) mod launch;
 mod launcher;
+pub(crate) mod left;
 pub(crate) mod log;
 pub(crate) mod modules;
 pub(crate) mod mounts;
@@ -78,6 +79,6 @@ pub fn main() -> ExitCode {
             ExitCode::FAILURE
         }
         _ if initramfs::is_here(program) => initramfs::run(&arguments),
-        _ => boot::run(),
+        _ => boot::run(None),
     }
 }

@@ -5,7 +5,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
-use rustix::fs::statfs;
+use rustix::fs::{StatVfsMountFlags, statfs, statvfs};
 use rustix::io::Errno;
 use rustix::mount::{MountFlags, UnmountFlags, mount, mount_remount, unmount};
 
@@ -126,7 +126,9 @@ pub(crate) fn virtual_file_systems() {
 
 /// Make the root writable, if it can be.
 pub(crate) fn root() {
-    if is_one_of("/", &[EROFS_MAGIC, SQUASHFS_MAGIC]) {
+    // An initramfs may have mounted it so.
+    let is_writable = statvfs("/").is_ok_and(|it| !it.f_flag.contains(StatVfsMountFlags::RDONLY));
+    if is_writable || is_one_of("/", &[EROFS_MAGIC, SQUASHFS_MAGIC]) {
         return;
     }
     let result = mount_remount("/", MountFlags::empty(), "");

@@ -44,6 +44,12 @@ impl Board {
         self.0.1.notify_all();
     }
 
+    /// Wait until the service has been started, or could not be, but no longer than `patience`.
+    pub(crate) fn wait_for_start(&self, patience: Duration) {
+        let is_to_come = |numbered: &mut Numbered| numbered.standing.starts == 0;
+        drop(self.0.1.wait_timeout_while(self.locked(), patience, is_to_come));
+    }
+
     /// How it stands, and the number of changes so far. Waits up to `patience` for more changes than `seen`.
     pub(crate) fn read(&self, seen: u64, patience: Duration) -> (Standing, u64) {
         let is_known = |numbered: &mut Numbered| numbered.changes <= seen;

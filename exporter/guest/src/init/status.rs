@@ -11,6 +11,7 @@ use rustix::io::Errno;
 
 use crate::grow::device::in_file;
 use crate::init::ending::Ending;
+use crate::init::left;
 
 /// The name of the port.
 const PORT: &str = "io.vmimage.status";
@@ -22,6 +23,8 @@ const TICK: Duration = Duration::from_millis(10);
 
 /// Tell the host, if it wants to know.
 pub(crate) fn tell(ending: &Ending) -> Result<(), String> {
+    // The driver of the ports may be among that.
+    left::finish();
     match port(PORT) {
         Some(port) => write(&port, &ending.line()),
         None => Ok(()),

@@ -21,6 +21,8 @@ const LOCK: &str = "/run/vmimage-update.lock";
 
 /// The program of the first process.
 const FIRST: &str = "/proc/1/exe";
+/// Ours, as the kernel names it: that of the root, or that of an initramfs, which is no more.
+const OURS: [&str; 2] = [boot::PROGRAM, "/init (deleted)"];
 
 /// A machine with two slots.
 pub(super) trait Machine {
@@ -112,7 +114,8 @@ impl Machine for Real {
     /// By what the distribution has for it, which stops services first; else the init is told what Ctrl-Alt-Del tells it.
     fn restart(&self) -> Result<(), String> {
         // What an image without an init has by this name is not for ours.
-        let is_own = std::fs::read_link(FIRST).is_ok_and(|first| first == Path::new(boot::PROGRAM));
+        let is_own =
+            std::fs::read_link(FIRST).is_ok_and(|first| OURS.iter().any(|ours| first == Path::new(ours)));
         if !is_own && Command::new("reboot").status().is_ok_and(|status| status.success()) {
             return Ok(());
         }

@@ -19,7 +19,7 @@ pub(super) fn unpacked(scratch: &Path) -> PathBuf {
 pub(super) fn replace(initramfs: &Path, scratch: &Path) -> Result<()> {
     let [ours, own] = [unpacked(scratch), scratch.join("hand")];
     std::fs::create_dir(&ours)?;
-    in_folder(&ours, "zstd -dcq \"$1\" | busybox cpio -idm", initramfs)?;
+    in_folder(&ours, "busybox cpio -idm <\"$1\"", initramfs)?;
     for folder in ["bin", "dev", "proc", "sys", "sysroot"] {
         std::fs::create_dir_all(own.join(folder))?;
     }

@@ -22,8 +22,10 @@ use std::path::Path;
 use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 
+use crate::init::boot;
 use crate::init::console::{self, say};
 use crate::init::devices::Devices;
+use crate::init::left::{self, Left};
 use crate::init::modules::{self, Modules};
 use crate::init::mounts;
 use crate::init::words::Words;
@@ -43,13 +45,17 @@ pub(crate) fn is_here(program: Option<OsString>) -> bool {
 
 /// As process 1.
 pub(crate) fn run(arguments: &[OsString]) -> ExitCode {
-    let Err(error) = start_root(arguments);
-    say(format_args!("the machine does not start: {error}"));
-    ExitCode::FAILURE
+    match start_root(arguments) {
+        Ok(left) => boot::run(Some(left)),
+        Err(error) => {
+            say(format_args!("the machine does not start: {error}"));
+            ExitCode::FAILURE
+        }
+    }
 }
 
-/// Every step, in its order. Returns only if one has failed.
-fn start_root(arguments: &[OsString]) -> Result<Infallible, String> {
+/// Every step, in its order. Returns if one has failed, or if the root's init is this program, with what that has to finish.
+fn start_root(arguments: &[OsString]) -> Result<Left, String> {
     mounts::needed_first();
     mounts::needed("/sys");
     console::open();
@@ -57,12 +63,28 @@ fn start_root(arguments: &[OsString]) -> Result<Infallible, String> {
     let root = Root::parse(words.value("root").unwrap_or_default())?;
     // What the kernel asks for while it mounts, this program loads from here.
     let modprobe = modules::replace_modprobe(PROGRAM);
-    let mut modules = Modules::read();
-    let device = find(&root, &mut modules, patience(&words))?;
+    let (mut modules, devices) = (Modules::read(), Devices::listen());
+    let init = words.value("init");
+    if init == Some(boot::PROGRAM) {
+        modules.put_off(left::later(&words));
+    }
+    let device = find(&root, &devices, &mut modules, patience(&words))?;
     mount::root(&device, &words, &mut modules)?;
     modules::replace_modprobe(&modprobe);
+    if init == Some(boot::PROGRAM) && is_init_of(mount::SYSROOT) {
+        // Started again it would be read again, and do the same.
+        return Ok(Left { initramfs: switch::to_keeping(mount::SYSROOT)?, modules, devices });
+    }
+    modules.load_late();
+    devices.load_new(&mut modules);
     switch::to(mount::SYSROOT)?;
-    start_init(words.value("init"), arguments)
+    let Err(error) = start_init(init, arguments);
+    Err(error)
+}
+
+/// Whether this program is the init of a root.
+fn is_init_of(root: &str) -> bool {
+    left::is_same_program(Path::new(PROGRAM), Path::new(&format!("{root}{}", boot::PROGRAM)))
 }
 
 fn patience(words: &Words) -> Duration {
@@ -71,8 +93,12 @@ fn patience(words: &Words) -> Duration {
 }
 
 /// Load modules for the devices that are there, and for those that come, until the root is among them.
-fn find(root: &Root, modules: &mut Modules, patience: Duration) -> Result<std::path::PathBuf, String> {
-    let devices = Devices::listen();
+fn find(
+    root: &Root,
+    devices: &Devices,
+    modules: &mut Modules,
+    patience: Duration,
+) -> Result<std::path::PathBuf, String> {
     modules.load_asked();
     devices.load(modules);
     let start = Instant::now();

@@ -38,8 +38,8 @@ pub(super) fn root(device: &Path, words: &Words, modules: &mut Modules) -> Resul
         flags |= MountFlags::RDONLY;
     }
     let data = CString::new(data).map_err(|error| failed(&error))?;
-    let found = Superblock::read(device).map(|found| found.kind);
-    let kinds = words.value("rootfstype").or(found).ok_or_else(|| {
+    let found = || Superblock::read(device).map(|found| found.kind);
+    let kinds = words.value("rootfstype").or_else(found).ok_or_else(|| {
         failed(&"no ext4, erofs, xfs, btrfs or squashfs is on it: another is named by rootfstype=")
     })?;
     fs::create_dir_all(SYSROOT).map_err(|error| format!("{SYSROOT}: {error}"))?;

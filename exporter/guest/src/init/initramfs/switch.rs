@@ -2,9 +2,11 @@
 
 use std::fs;
 use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use rustix::fs::{Mode, OFlags, open};
 use rustix::io::Errno;
 use rustix::mount::{UnmountFlags, mount_move, unmount};
 use rustix::process::{chdir, chroot};
@@ -12,8 +14,13 @@ use rustix::process::{chdir, chroot};
 /// What is mounted already, and the root's init finds there.
 const MOVED: [&str; 3] = ["/dev", "/proc", "/sys"];
 
-/// Make what is mounted at `root` the root.
+/// Make what is mounted at `root` the root, and delete the files of the initramfs.
 pub(crate) fn to(root: &str) -> Result<(), String> {
+    to_keeping(root).map(|initramfs| discard(&initramfs))
+}
+
+/// Make what is mounted at `root` the root. Returns the directory of the initramfs, with its files.
+pub(super) fn to_keeping(root: &str) -> Result<OwnedFd, String> {
     let failed = |error: Errno| format!("{root}: cannot be made the root: {error}");
     for at in MOVED {
         // A root without the directory gets none.
@@ -21,11 +28,22 @@ pub(crate) fn to(root: &str) -> Result<(), String> {
             let _ = unmount(at, UnmountFlags::DETACH);
         }
     }
+    let initramfs = open("/", OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).map_err(failed)?;
     chdir(root).map_err(failed)?;
-    // What cannot be deleted costs its memory and no more.
-    let _ = empty(Path::new("/"));
     mount_move(".", "/").map_err(failed)?;
-    chroot(".").and_then(|()| chdir("/")).map_err(failed)
+    chroot(".").and_then(|()| chdir("/")).map_err(failed)?;
+    Ok(initramfs)
+}
+
+/// Where what is in an open directory can be named.
+pub(crate) fn path_of(directory: &OwnedFd) -> PathBuf {
+    // The directory, and not the link to it.
+    format!("/proc/self/fd/{}/.", directory.as_raw_fd()).into()
+}
+
+/// Delete the files of the initramfs. What cannot be deleted costs its memory and no more.
+pub(crate) fn discard(initramfs: &OwnedFd) {
+    let _ = empty(&path_of(initramfs));
 }
 
 /// Delete all that is in a directory and on its own file system.

@@ -31,6 +31,8 @@ const ASKED: &str = "/etc/modules-load.d";
 const LOADED: &str = "/sys/module";
 /// The program that the kernel runs for a module it wants (proc_sys_kernel(5)).
 const MODPROBE: &str = "/proc/sys/kernel/modprobe";
+/// The driver of devices that parameters of its own tell of (`virtio_mmio.device=`), or else ACPI or a device tree.
+const BY_WORDS: &str = "virtio_mmio";
 /// Modules without a device of their own, that go with a device: a card wants protocols, a share of 9p its file system.
 /// What kernels have built in is not among their modules.
 const COMPANIONS: [(&str, &[&str]); 2] =
@@ -43,6 +45,9 @@ pub(crate) struct Modules {
     settings: Settings,
     /// What was asked for already: aliases, and files.
     seen: HashSet<String>,
+    /// Names of those that are not loaded before the others, and their files.
+    later: Vec<&'static str>,
+    late: Vec<String>,
 }
 
 impl Modules {
@@ -53,14 +58,20 @@ impl Modules {
         let index = Index::parse(&text("modules.dep"), &text("modules.alias"));
         // Where there are none, nothing is set.
         let settings = if index.is_empty() { Settings::default() } else { Settings::read() };
-        Self { directory, index, settings, seen: HashSet::new() }
+        Self { directory, index, settings, seen: HashSet::new(), later: Vec::new(), late: Vec::new() }
     }
 
     /// Those of a kernel that has everything built in.
     #[cfg(test)]
     pub(crate) fn none() -> Self {
-        let (directory, seen) = (PathBuf::new(), HashSet::new());
-        Self { directory, index: Index::default(), settings: Settings::default(), seen }
+        Self {
+            directory: PathBuf::new(),
+            index: Index::default(),
+            settings: Settings::default(),
+            seen: HashSet::new(),
+            later: Vec::new(),
+            late: Vec::new(),
+        }
     }
 
     /// Whether there is nothing that could be loaded.
@@ -70,7 +81,12 @@ impl Modules {
 
     /// Load those that the machine's files ask for.
     pub(crate) fn load_asked(&mut self) {
-        asked(Path::new(ASKED)).iter().for_each(|name| self.load(name));
+        for name in asked(Path::new(ASKED)) {
+            // Without a device on the command line it has nothing to do; with another, that asks for it.
+            if name != BY_WORDS || !self.settings.parameters(&name).is_empty() {
+                self.load(&name);
+            }
+        }
     }
 
     /// Load every module for an alias (a device's modalias, `net-pf-10`) or of a name, once.
@@ -85,17 +101,45 @@ impl Modules {
         let files: Vec<String> = wanted.flat_map(|name| self.index.with_dependencies(name)).collect();
         for file in files {
             let name = index::name_of(&file);
-            if self.seen.insert(file.clone()) && !is_loaded(&name) {
-                let path = self.directory.join(&file);
-                let parameters = self.settings.parameters(&name);
-                say_error(
-                    insert(&path, &parameters)
-                        .map_err(|error| format!("{}: cannot be loaded: {error}", path.display())),
-                );
+            match self.seen.insert(file.clone()) {
+                true if self.later.contains(&&*name) => self.late.push(file),
+                true => self.load_file(&file, &name),
+                false => {}
             }
         }
         let with_it = COMPANIONS.iter().filter(|(device, _)| alias.starts_with(device));
         with_it.flat_map(|(_, names)| *names).for_each(|name| self.load(name));
+    }
+
+    /// Load those of these names no sooner than [`Modules::load_late`] is called.
+    pub(crate) fn put_off(&mut self, names: Vec<&'static str>) {
+        self.later = names;
+    }
+
+    /// Load what was put off, and put nothing off any more.
+    pub(crate) fn load_late(&mut self) {
+        self.later.clear();
+        for file in std::mem::take(&mut self.late) {
+            self.load_file(&file, &index::name_of(&file));
+        }
+    }
+
+    /// The files are to be found below another root from now on.
+    pub(crate) fn move_to(&mut self, root: &Path) {
+        if let Ok(below) = self.directory.strip_prefix("/") {
+            self.directory = root.join(below);
+        }
+    }
+
+    fn load_file(&self, file: &str, name: &str) {
+        if is_loaded(name) {
+            return;
+        }
+        let path = self.directory.join(file);
+        say_error(
+            insert(&path, &self.settings.parameters(name))
+                .map_err(|error| format!("{}: cannot be loaded: {error}", path.display())),
+        );
     }
 }
 
