@@ -1,6 +1,7 @@
 //! What GRUB's core for a BIOS has to read: modules are built into it, since a layout may leave it no place to load them
 //! from.
 
+use crate::container::Format;
 use crate::disk::TableKind;
 use crate::fs::FileSystem;
 use crate::spec::Spec;
@@ -23,7 +24,7 @@ pub fn core_modules(spec: &Spec) -> Vec<&'static str> {
     let slots = layout::slots(spec).into_iter().filter(is_read);
     let asks = spec.grub.password.is_some().then_some(password::MODULE);
     // A disc of the same build is started by the same core.
-    let of_discs = spec.is_on_disc().then_some("iso9660");
+    let of_discs = spec.formats.contains(&Format::Iso).then_some("iso9660");
     // GRUB's configuration is on a FAT, whatever else is not.
     let file_systems = std::iter::once(FileSystem::Vfat).chain(slots.filter_map(|slot| slot.file_system));
     file_systems.filter_map(FileSystem::grub_module).chain(asks).chain(of_discs).fold(
@@ -60,7 +61,7 @@ mod tests {
         let grub = serde_json::from_str(r#"{"password":{"secret":"grub"}}"#).unwrap();
         let asks = core_modules(&Spec { grub, ..Spec::default() });
         assert_eq!(asks.join(" "), "part_gpt fat ext2 password_pbkdf2");
-        let disc = core_modules(&serde_json::from_str(r#"{"formats":["raw","iso"]}"#).unwrap());
+        let disc = core_modules(&Spec { formats: vec![Format::Raw, Format::Iso], ..Spec::default() });
         assert_eq!(disc.join(" "), "part_gpt fat ext2 iso9660");
     }
 }

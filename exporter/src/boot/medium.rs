@@ -12,14 +12,11 @@
 use std::fmt::Write;
 
 use super::grub::{SERIAL_TERMINAL, quote};
+use crate::container::medium::{INITRAMFS, KERNEL};
 use crate::spec::Mode;
 
 /// The folder of a disc that all of a medium is in.
 pub const FOLDER: &str = "vmimage";
-/// The kernel, in that folder or in that of a server.
-pub const KERNEL: &str = "vmlinuz";
-/// What is started by it.
-pub const INITRAMFS: &str = "initramfs";
 
 /// What the menus of a medium say.
 #[derive(Clone, Debug, PartialEq, Eq)]

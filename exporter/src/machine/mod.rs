@@ -44,7 +44,6 @@ pub use ignition::platform as ignition_platform;
 pub use leftovers::{STEP, forget_container, forget_engine};
 pub use network::configure as configure_network;
 pub use network::owner as network_owner;
-pub(crate) use openrc::load_drivers;
 pub use reproducible::forget_build;
 pub use selinux::{AUTORELABEL, label};
 pub(crate) use service::wanted as wanted_service;

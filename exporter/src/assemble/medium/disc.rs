@@ -5,7 +5,7 @@ use super::{Machine, Started, joined};
 use crate::boot::medium::FOLDER;
 use crate::boot::{self, BiosImages, MediumFiles};
 use crate::container::Format;
-use crate::container::medium::{Disc, LiveRoot, index_len};
+use crate::container::medium::{self, Disc, LiveRoot, index_len};
 use crate::disk::DiskLayout;
 use crate::error::{Error, Kind, Result};
 use crate::extent::Extent;
@@ -21,21 +21,21 @@ const ESP_UNIT: u64 = 64 << 10;
 /// # Errors
 /// If no firmware that is asked for could start it.
 pub(super) fn plan(machine: &Machine<'_>, started: &Started, disk: &DiskLayout) -> Result<Disc> {
-    let medium = &machine.spec.medium;
+    let asked = &machine.spec.medium;
     let boot = boot(machine, started)?;
     let [raw, index] = ["disk.raw", "disk.index"].map(path);
     let mut entries = small_files(machine, started, disk)?;
-    entries.push(entry(path(boot::medium::KERNEL), Contents::of_file(&started.kernel)));
-    entries.push(entry(path(boot::medium::INITRAMFS), joined(&started.initramfs)));
+    entries.push(entry(path(medium::KERNEL), Contents::of_file(&started.kernel)));
+    entries.push(entry(path(medium::INITRAMFS), joined(&started.initramfs)));
     // Live mode reads the index, too, where it copies the root.
-    if medium.has(Mode::Live) || medium.has(Mode::Install) {
+    if asked.has(Mode::Live) || asked.has(Mode::Install) {
         entries.push(entry(raw.clone(), hole(disk.size)));
         entries.push(entry(index.clone(), hole(index_len(disk.size))));
     }
     let volume = Volume { name: machine.name(), id: machine.seed.uuid("medium volume"), time: machine.time };
     let layout = iso9660::plan(&volume, entries, boot)?;
     let (raw, index) = (layout.file(&raw), layout.file(&index));
-    Disc::new(layout, raw, index)
+    Disc::new(layout.into_contents(), raw, index)
 }
 
 /// What is before the kernel.

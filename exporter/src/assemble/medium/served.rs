@@ -4,7 +4,7 @@ use super::live::LiveRoot;
 use super::{Machine, Started, joined};
 use crate::assemble::microvm::uki;
 use crate::boot::{BootFiles, MediumFiles};
-use crate::container::medium::{About, LiveRoot as Root, Netboot};
+use crate::container::medium::{About, DIGEST, LiveRoot as Root, Netboot};
 use crate::disk::DiskLayout;
 use crate::error::Result;
 use crate::fs::{Contents, FileSystem};
@@ -40,7 +40,9 @@ pub(super) fn plan(
     }
     let root = root.map(|root| Ok::<_, crate::Error>((root.file_system(), root.contents()?))).transpose()?;
     let has_disk = machine.spec.medium.has(Mode::Install);
-    Ok(Netboot { about, menu: machine.menu(), root, has_disk, files })
+    let menu = machine.menu();
+    let (ipxe, grub) = (menu.of_ipxe(DIGEST), menu.of_network(DIGEST));
+    Ok(Netboot { about, ipxe, grub, root, has_disk, files })
 }
 
 /// What firmware starts, by the names that are looked for.

@@ -11,13 +11,13 @@ use crate::container::raw;
 use crate::container::update::BLOCK;
 use crate::engine::{self, Chunk, Piece, RawImage, Run, Sink, Stored};
 use crate::error::{Error, Kind, Result};
-use crate::extent::{Extent, Extents};
-use crate::iso9660::Layout;
+use crate::extent::Extent;
+use crate::fs::Contents;
 
 /// A disc, planned around a disk that has its place in it and is not there yet.
 #[derive(Debug)]
 pub struct Disc {
-    layout: Layout,
+    volume: Contents,
     /// Where the disk lies in it, in bytes.
     disk: Option<Range<u64>>,
     /// Where the index of that lies, behind it.
@@ -29,21 +29,22 @@ impl Disc {
     ///
     /// # Errors
     /// If they are not the last files: it is written from front to end.
-    pub(crate) fn new(layout: Layout, disk: Option<Range<u64>>, index: Option<Range<u64>>) -> Result<Self> {
+    pub(crate) fn new(volume: Contents, disk: Option<Range<u64>>, index: Option<Range<u64>>) -> Result<Self> {
         let open = disk.iter().chain(&index);
         let (starts, ends) = (open.clone().map(|range| range.start), open.map(|range| range.end));
-        let hole = starts.min().unwrap_or(layout.size)..ends.max().unwrap_or(layout.size);
+        let hole = starts.min().unwrap_or(volume.size)..ends.max().unwrap_or(volume.size);
         let is_behind = disk.iter().zip(&index).all(|(disk, index)| disk.end <= index.start);
-        let is_apart = layout.iter().all(|extent| extent.end() <= hole.start || extent.offset >= hole.end);
+        let is_apart =
+            volume.extents.iter().all(|extent| extent.end() <= hole.start || extent.offset >= hole.end);
         match is_behind && is_apart {
-            true => Ok(Self { layout, disk, index }),
+            true => Ok(Self { volume, disk, index }),
             false => Err(Error::new(Kind::Input, "iso", "has files behind its disk, which comes last")),
         }
     }
 
     /// Bytes of all of it.
     pub fn size(&self) -> u64 {
-        self.layout.size
+        self.volume.size
     }
 
     /// Where the bytes that pass begin and end.
@@ -55,7 +56,7 @@ impl Disc {
 
     fn extents(&self, within: Range<u64>) -> Vec<Extent> {
         let inside = |extent: &Extent| extent.offset >= within.start && extent.end() <= within.end;
-        let mut extents: Vec<_> = self.layout.iter().filter(inside).collect();
+        let mut extents: Vec<_> = self.volume.extents.iter().filter(inside).collect();
         extents.iter_mut().for_each(|extent| extent.offset -= within.start);
         extents
     }

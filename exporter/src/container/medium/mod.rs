@@ -28,11 +28,14 @@ pub use netboot::Netboot;
 pub(super) use netboot::Writer as FolderWriter;
 
 use super::members::FileName;
-use crate::boot;
 use crate::error::{Error, Kind};
 
-const KERNEL: &str = boot::medium::KERNEL;
-const INITRAMFS: &str = boot::medium::INITRAMFS;
+/// The kernel, in the folder of a disc or of a server.
+pub const KERNEL: &str = "vmlinuz";
+/// What is started by it.
+pub const INITRAMFS: &str = "initramfs";
+/// What stands in a script for the digest of `medium.json`, which nobody knows before that is written.
+pub const DIGEST: &str = "SHA256-OF-MEDIUM.JSON";
 const ABOUT: &str = "medium.json";
 const SUMS: &str = "SHA256SUMS";
 

@@ -2,8 +2,7 @@
 
 use sha2::{Digest, Sha256};
 
-use super::{ABOUT, About, Disk, INITRAMFS, KERNEL, LiveRoot, SUMS};
-use crate::boot::medium::Menu;
+use super::{ABOUT, About, DIGEST, Disk, INITRAMFS, KERNEL, LiveRoot, SUMS};
 use crate::container::frames;
 use crate::container::hashed::Hashed;
 use crate::container::update::{Index, Listed, sums};
@@ -22,8 +21,10 @@ const IPXE: &str = "boot.ipxe";
 pub struct Netboot {
     /// What `medium.json` says, but for files whose digests are known when they are written.
     pub about: About,
-    /// The menus.
-    pub menu: Menu,
+    /// The menu for iPXE, with [`DIGEST`] in it.
+    pub ipxe: String,
+    /// The same for GRUB.
+    pub grub: String,
     /// What live mode runs, and which file system it is.
     pub root: Option<(FileSystem, Contents)>,
     /// Whether the disk is to be installed.
@@ -118,7 +119,7 @@ impl Sink for Writer<'_> {
     }
 
     fn finish(&self) -> Result<()> {
-        let Netboot { about, menu, files, .. } = self.netboot;
+        let Netboot { about, ipxe, grub, files, .. } = self.netboot;
         let mut about = about.clone();
         let mut listed = self.finish_disk(&mut about)?;
         listed.extend(self.write_root(&mut about)?);
@@ -128,8 +129,8 @@ impl Sink for Writer<'_> {
         let text = about.text()?;
         let digest = format!("{:x}", Sha256::digest(text.as_bytes()));
         listed.push(self.write_text(ABOUT, &text)?);
-        listed.push(self.write_text(IPXE, &menu.of_ipxe(&digest))?);
-        listed.push(self.write_text(GRUB, &menu.of_network(&digest))?);
+        listed.push(self.write_text(IPXE, &ipxe.replace(DIGEST, &digest))?);
+        listed.push(self.write_text(GRUB, &grub.replace(DIGEST, &digest))?);
         self.write_text(SUMS, &sums(&listed)).map(drop)
     }
 }

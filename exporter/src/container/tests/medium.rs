@@ -6,7 +6,7 @@ use zerocopy::IntoBytes;
 use super::*;
 use crate::architecture::Architecture;
 use crate::boot::medium::Menu;
-use crate::container::medium::{About, Disc, Netboot, PartitionOf, Target as Installed, index_len};
+use crate::container::medium::{About, DIGEST, Disc, Netboot, PartitionOf, Target as Installed, index_len};
 use crate::container::update::{BLOCK, Entry};
 use crate::fs::{Contents, FileSystem};
 use crate::iso9660::{self, Boot, Entry as IsoFile, Volume};
@@ -55,7 +55,7 @@ pub(super) fn web(size: u64) -> Medium {
     let boot = Boot { bios: None, esp: Some(bytes(&[7; 70_000])) };
     let layout = iso9660::plan(&volume, entries, boot).unwrap();
     let (disk, index) = (layout.file("vmimage/disk.raw"), layout.file("vmimage/disk.index"));
-    let disc = Disc::new(layout, disk, index).unwrap();
+    let disc = Disc::new(layout.into_contents(), disk, index).unwrap();
     let files = vec![
         ("vmlinuz".to_owned(), bytes(b"the kernel")),
         ("initramfs".to_owned(), bytes(b"the initramfs")),
@@ -63,7 +63,14 @@ pub(super) fn web(size: u64) -> Medium {
     ];
     let root = Contents { size: 300_000, extents: Box::new([Extent::bytes(100_000, noise(100_000))]) };
     let root = Some((FileSystem::Erofs, root));
-    let netboot = Netboot { about: about(), menu: menu(), root, has_disk: true, files };
+    let netboot = Netboot {
+        about: about(),
+        ipxe: menu().of_ipxe(DIGEST),
+        grub: menu().of_network(DIGEST),
+        root,
+        has_disk: true,
+        files,
+    };
     Medium { disc: Some(disc), netboot: Some(netboot) }
 }
 
