@@ -182,6 +182,17 @@ pub(super) fn medium_program(spec: &Spec, program: Option<Arc<[u8]>>) -> Result<
     })
 }
 
+/// What is in front of an initramfs: the microcode of a machine of metal, or nothing.
+///
+/// # Errors
+/// If the microcode of the image cannot be read.
+pub(super) fn microcode(spec: &Spec, root: &Tree) -> Result<Vec<u8>> {
+    match (spec.hardware, spec.architecture) {
+        (Hardware::Metal, Architecture::X86_64) => metal::microcode(root, Time::default()),
+        (Hardware::Metal, Architecture::Aarch64) | (Hardware::Virtual, _) => Ok(Vec::new()),
+    }
+}
+
 /// Whether a machine boots by ours.
 pub(super) fn is_asked(spec: &Spec) -> bool {
     spec.profile == Profile::Microvm || spec.initramfs == Initramfs::Vmimage
@@ -208,10 +219,7 @@ pub(super) fn install(
     }
     let path =
         source.kernel.initramfs.take().unwrap_or_else(|| usual_path(&source.kernel.image, source.os.family));
-    let mut bytes = match (spec.hardware, spec.architecture) {
-        (Hardware::Metal, Architecture::X86_64) => metal::microcode(root, Time::default())?,
-        (Hardware::Metal, Architecture::Aarch64) | (Hardware::Virtual, _) => Vec::new(),
-    };
+    let mut bytes = microcode(spec, root)?;
     bytes.extend(joined(&parts, &path)?);
     Editor::new(root, time).write_file(&path, bytes, 0o644)?;
     // They were those of a kernel without one.

@@ -11,7 +11,7 @@ use exporter::boot;
 use exporter::container::{Format, write};
 use exporter::engine::Run;
 use exporter::machine::Materials;
-use exporter::spec::{Firmware, Initramfs, Loader, Mode, Spec};
+use exporter::spec::{Firmware, Hardware, Initramfs, Loader, Mode, Spec};
 use exporter::tree::{Editor, Meta, Time, Tree};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -54,8 +54,14 @@ struct Made {
 
 impl Made {
     fn of(spec: &Spec, threads: usize) -> Self {
+        Self::with(spec, threads, |_| ())
+    }
+
+    fn with(spec: &Spec, threads: usize, change: impl FnOnce(&mut Input)) -> Self {
         let run = Run::silent(NonZeroUsize::new(threads).unwrap());
-        let planned = plan(spec, machine(spec), &run).unwrap_or_else(|error| panic!("{error}"));
+        let mut input = machine(spec);
+        change(&mut input);
+        let planned = plan(spec, input, &run).unwrap_or_else(|error| panic!("{error}"));
         let scratch = TempDir::new().unwrap();
         let target = |&format: &Format| {
             planned.target(scratch.path().join(format.name()), format, format.default_compression())
@@ -234,4 +240,21 @@ fn what_no_medium_comes_of_is_named() {
     assert!(refused(&file, |_| ()).contains("fleet/install.toml"));
     let loader = Spec { loader: Loader::SystemdBoot, ..iso };
     assert!(refused(&loader, |_| ()).starts_with("spec: loader: iso has a menu of GRUB's"));
+}
+
+#[test]
+fn the_initramfs_of_a_machine_of_metal_begins_with_its_microcode() {
+    let initramfs = |hardware| {
+        let made = Made::with(&Spec { hardware, ..spec(&[Format::Netboot]) }, 1, |input| {
+            Editor::new(&mut input.root, Time::default())
+                .write_file("/lib/firmware/intel-ucode/06-8f-08", &b"for one processor"[..], 0o644)
+                .unwrap();
+        });
+        made.bytes("netboot/initramfs")
+    };
+    let has = |bytes: &[u8], name: &str| bytes.windows(name.len()).any(|window| window == name.as_bytes());
+    let metal = initramfs(Hardware::Metal);
+    assert!(metal.starts_with(b"070701") && has(&metal[..1024], "kernel/x86/microcode/GenuineIntel.bin"));
+    assert!(has(&metal[..2048], "for one processor"));
+    assert!(!has(&initramfs(Hardware::Virtual), "microcode"));
 }

@@ -44,6 +44,8 @@ pub(super) struct Started {
     files: BootFiles,
     kernel: Content,
     image: KernelImage,
+    /// What is looked for in front of all else: microcode, or nothing.
+    early: Vec<Content>,
     initramfs: Vec<Content>,
     /// What compresses a root that this kernel reads.
     compression: Option<crate::fs::erofs::Algorithm>,
@@ -84,12 +86,25 @@ impl Started {
             compression: compressed::best(&read),
             kernel: read.content,
             image: read.image,
+            early: of_bytes(own_initramfs::microcode(spec, root)?).into_iter().collect(),
             initramfs: parts,
             stub: stub.flatten(),
             install: install(spec, materials)?,
             notes: std::iter::once(said).chain(lacks).collect(),
         }))
     }
+}
+
+impl Started {
+    /// The bytes of the initramfs.
+    fn initramfs(&self) -> Contents {
+        Contents::of_files(&[&self.early[..], &self.initramfs].concat())
+    }
+}
+
+/// A part of an initramfs, if there is anything in it.
+fn of_bytes(bytes: Vec<u8>) -> Option<Content> {
+    (!bytes.is_empty()).then(|| Content::Bytes(bytes.into()))
 }
 
 /// The file systems of roots that live mode may mount.
@@ -226,11 +241,6 @@ fn is_of_disk(word: &str) -> bool {
         ["root=", "rootfstype=", "rootflags=", "init=", "resume=", "modules=", "rauc.", "vmimage."];
     matches!(word, "ro" | "rw" | "rootwait" | "noresume" | "resume")
         || BEGIN.iter().any(|begin| word.starts_with(begin))
-}
-
-/// The bytes of an initramfs.
-fn joined(parts: &[Content]) -> Contents {
-    Contents::of_files(parts)
 }
 
 #[cfg(test)]

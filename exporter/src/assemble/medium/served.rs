@@ -1,7 +1,7 @@
 //! The medium as a folder that is served to machines that start over the network.
 
 use super::live::LiveRoot;
-use super::{Machine, Started, joined};
+use super::{Machine, Started};
 use crate::assemble::microvm::uki;
 use crate::boot::{BootFiles, MediumFiles};
 use crate::container::medium::{About, LiveRoot as Root, Netboot};
@@ -31,7 +31,7 @@ pub(super) fn plan(
 ) -> Result<Netboot> {
     let about = machine.about(disk, &started.files);
     let kernel = Contents::of_file(&started.kernel);
-    let mut files = Netboot::started(kernel, joined(&started.initramfs));
+    let mut files = Netboot::started(kernel, started.initramfs());
     files.extend(started.install.iter().map(|file| ("install.toml".to_owned(), Contents::of_file(file))));
     files.extend(loaders(&started.files, machine.spec.architecture));
     if let Some(root) = root {
@@ -73,7 +73,8 @@ fn program(
     let about =
         initramfs::archive_of(&[(&format!("{WITHIN}/medium.json"), about.into_bytes())], machine.time)?;
     let archive = uki::with_file(&format!("{WITHIN}/{name}"), contents, machine.time)?;
-    let initrd = std::iter::once(Contents::of_bytes(about)).chain(archive);
+    let early = started.early.iter().map(Contents::of_file);
+    let initrd = early.chain(std::iter::once(Contents::of_bytes(about))).chain(archive);
     let initrd = initrd.chain(started.initramfs.iter().map(Contents::of_file)).collect();
     let words = [vec!["vmimage.mode=live".to_owned(), IS_WITHIN.to_owned()], machine.menu().words].concat();
     let kernel = (&started.kernel, &started.image);
