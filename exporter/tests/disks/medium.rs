@@ -258,3 +258,19 @@ fn the_initramfs_of_a_machine_of_metal_begins_with_its_microcode() {
     assert!(has(&metal[..2048], "for one processor"));
     assert!(!has(&initramfs(Hardware::Virtual), "microcode"));
 }
+
+#[test]
+fn the_initramfs_has_the_authorities_of_the_image() {
+    let made = Made::with(&spec(&[Format::Netboot]), 1, |input| {
+        Editor::new(&mut input.root, Time::default())
+            .write_file("/etc/pki/tls/certs/ca-bundle.crt", &b"an authority"[..], 0o644)
+            .unwrap();
+    });
+    let initramfs = made.bytes("netboot/initramfs");
+    let head = &initramfs[..4096.min(initramfs.len())];
+    let find = |text: &[u8]| head.windows(text.len()).position(|window| window == text);
+    let name = find(b"etc/ssl/certs/ca-certificates.crt").unwrap();
+    assert!(initramfs.starts_with(b"070701") && name < find(b"an authority").unwrap());
+    let none = Made::of(&spec(&[Format::Netboot]), 1).edits.join("\n");
+    assert!(none.contains("HTTPS believes nobody") && !made.edits.join("\n").contains("believes nobody"), "{none}");
+}

@@ -12,6 +12,7 @@ mod disc;
 mod live;
 mod served;
 mod target;
+mod trust;
 
 use std::sync::Arc;
 
@@ -46,6 +47,7 @@ pub(super) struct Started {
     image: KernelImage,
     /// What is looked for in front of all else: microcode, or nothing.
     early: Vec<Content>,
+    /// What is unpacked: certificates of authorities, and what is built for the kernel.
     initramfs: Vec<Content>,
     /// What compresses a root that this kernel reads.
     compression: Option<crate::fs::erofs::Algorithm>,
@@ -79,6 +81,9 @@ impl Started {
         let count = modules.len();
         let said = format!("medium: {} with an initramfs of vmimage's own, {count} modules", kernel.image);
         let lacks = notes.into_iter().map(|line| format!("medium: {line}"));
+        let trusted = of_bytes(trust::archive(root)?);
+        let no_trust = "medium: HTTPS believes nobody: the image has no certificates of authorities (ca-certificates)";
+        let no_trust = trusted.is_none().then(|| no_trust.to_owned());
         let wants_stub = spec.is_netbooted() && spec.medium.has(Mode::Live);
         let stub = wants_stub.then(|| super::microvm::uki::stub(root, None, spec.architecture).ok());
         Ok(Some(Self {
@@ -87,10 +92,10 @@ impl Started {
             kernel: read.content,
             image: read.image,
             early: of_bytes(own_initramfs::microcode(spec, root)?).into_iter().collect(),
-            initramfs: parts,
+            initramfs: trusted.into_iter().chain(parts).collect(),
             stub: stub.flatten(),
             install: install(spec, materials)?,
-            notes: std::iter::once(said).chain(lacks).collect(),
+            notes: std::iter::once(said).chain(lacks).chain(no_trust).collect(),
         }))
     }
 }
