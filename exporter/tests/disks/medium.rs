@@ -238,6 +238,18 @@ fn what_no_medium_comes_of_is_named() {
     let mut file = iso.clone();
     file.medium.install = Some("fleet/install.toml".into());
     assert!(refused(&file, |_| ()).contains("fleet/install.toml"));
+    let mut link = iso.clone();
+    link.medium.install = Some("link.toml".into());
+    let on_link = refused(&link, |input| {
+        let editor = &mut Editor::new(&mut input.materials.context, Time::default());
+        editor.symlink("/link.toml", "install.toml").unwrap();
+    });
+    assert_eq!(on_link, "link.toml: is no regular file, and the installer is told by one");
+    let long = refused(&link, |input| {
+        let editor = &mut Editor::new(&mut input.materials.context, Time::default());
+        editor.write_file("/link.toml", vec![b'#'; (1 << 20) + 1], 0o644).unwrap();
+    });
+    assert!(long.contains("link.toml: 1048577 bytes"), "{long}");
     let loader = Spec { loader: Loader::SystemdBoot, ..iso };
     assert!(refused(&loader, |_| ()).starts_with("spec: loader: iso has a menu of GRUB's"));
 }
@@ -273,4 +285,21 @@ fn the_initramfs_has_the_authorities_of_the_image() {
     assert!(initramfs.starts_with(b"070701") && name < find(b"an authority").unwrap());
     let none = Made::of(&spec(&[Format::Netboot]), 1).edits.join("\n");
     assert!(none.contains("HTTPS believes nobody") && !made.edits.join("\n").contains("believes nobody"), "{none}");
+}
+
+#[test]
+fn a_medium_that_tells_the_installer_something_else_is_another_one() {
+    let mut asked = spec(&[Format::Netboot]);
+    asked.medium.install = Some("install.toml".into());
+    let of = |text: &'static str| {
+        let made = Made::with(&asked, 1, |input| {
+            Editor::new(&mut input.materials.context, Time::default())
+                .write_file("/install.toml", text.as_bytes(), 0o644)
+                .unwrap();
+        });
+        assert_eq!(made.text("netboot/install.toml"), text);
+        read_json(&made.bytes("netboot/medium.json"))["id"].as_str().unwrap().to_owned()
+    };
+    let [one, same, other] = ["unattended = true", "unattended = true", "unattended = false"].map(of);
+    assert!(one == same && one != other, "{one} {same} {other}");
 }

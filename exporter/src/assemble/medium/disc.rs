@@ -53,9 +53,7 @@ fn small_files(machine: &Machine<'_>, started: &Started, disk: &DiskLayout) -> R
         entry(format!("EFI/{}/grub.cfg", started.files.vendor), text(menu.stub())),
         entry("boot/grub/grub.cfg".to_owned(), text(menu.of_disc())),
     ];
-    entries.extend(
-        started.install.iter().map(|content| entry(path("install.toml"), Contents::of_file(content))),
-    );
+    entries.extend(machine.install().map(|(name, content)| entry(path(&name), content)));
     Ok(entries)
 }
 

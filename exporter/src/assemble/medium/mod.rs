@@ -16,6 +16,8 @@ mod trust;
 
 use std::sync::Arc;
 
+use sha2::{Digest, Sha256};
+
 use super::own_initramfs::{self, Needs};
 use super::read_kernel::ReadKernel;
 use super::resolve::Resolved;
@@ -26,7 +28,7 @@ use crate::container::medium::About;
 use crate::container::{self, Format};
 use crate::disk::DiskLayout;
 use crate::engine::Run;
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 use crate::fs::external::Mkfs;
 use crate::fs::{Contents, FileSystem};
 use crate::initramfs::Built;
@@ -52,7 +54,8 @@ pub(super) struct Started {
     /// What compresses a root that this kernel reads.
     compression: Option<crate::fs::erofs::Algorithm>,
     stub: Option<super::microvm::uki::Stub>,
-    install: Option<Content>,
+    /// What the installer is told, if something is.
+    pub(super) install: Option<Arc<[u8]>>,
     /// What the report says.
     notes: Vec<String>,
 }
@@ -120,13 +123,18 @@ fn roots(spec: &Spec, layout: &Resolved) -> Vec<FileSystem> {
 }
 
 /// What the installer is told, if something is.
-fn install(spec: &Spec, materials: &Materials) -> Result<Option<Content>> {
+///
+/// # Errors
+/// If it is no file of the context, or longer than any text.
+fn install(spec: &Spec, materials: &Materials) -> Result<Option<Arc<[u8]>>> {
     let Some(path) = &spec.medium.install else { return Ok(None) };
     let id = materials.file(path)?;
-    Ok(match &materials.context.inode(id).kind {
-        InodeKind::File(content) => Some(content.clone()),
-        _ => None,
-    })
+    if !matches!(materials.context.inode(id).kind, InodeKind::File(_)) {
+        let message = "is no regular file, and the installer is told by one";
+        return Err(Error::new(Kind::Input, path, message)
+            .with_hint("name the file itself in [medium] install: links of the context are not followed"));
+    }
+    Ok(Some(materials.text(path)?.into()))
 }
 
 /// What a medium is of: a machine that is ready for its disk.
@@ -142,6 +150,8 @@ pub(super) struct Machine<'a> {
     pub(super) init: String,
     /// Who configures its network.
     pub(super) network: &'static str,
+    /// What the installer is told, if something is.
+    pub(super) install: Option<Arc<[u8]>>,
 }
 
 /// A medium whose disk is not there yet.
@@ -192,10 +202,16 @@ impl<'a> Draft<'a> {
 }
 
 impl Machine<'_> {
-    /// The identity of the medium: another one where something else is asked of it.
+    /// The identity of the medium: another one where something else is asked of it, or the installer is told something else.
     fn id(&self) -> String {
         let asked = serde_json::to_string(&self.spec.medium).unwrap_or_default();
-        self.seed.uuid(&format!("medium {asked}")).to_string()
+        let told = self.install.as_deref().map(|text| format!(" {:x}", Sha256::digest(text)));
+        self.seed.uuid(&format!("medium {asked}{}", told.unwrap_or_default())).to_string()
+    }
+
+    /// A file of the medium, if the installer is told something.
+    fn install(&self) -> Option<(String, Contents)> {
+        self.install.as_ref().map(|text| ("install.toml".to_owned(), Contents::of_bytes(Arc::clone(text))))
     }
 
     fn name(&self) -> String {

@@ -32,7 +32,7 @@ pub(super) fn plan(
     let about = machine.about(disk, &started.files);
     let kernel = Contents::of_file(&started.kernel);
     let mut files = Netboot::started(kernel, started.initramfs());
-    files.extend(started.install.iter().map(|file| ("install.toml".to_owned(), Contents::of_file(file))));
+    files.extend(machine.install());
     files.extend(loaders(&started.files, machine.spec.architecture));
     if let Some(root) = root {
         let program = program(machine, started, root, about.clone(), release)?;
