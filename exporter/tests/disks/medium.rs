@@ -19,7 +19,7 @@ use tempfile::TempDir;
 use crate::inputs::input;
 use crate::kernels;
 use crate::layouts::said;
-use crate::microvm::debian;
+use crate::microvm::{STUB, debian, stub};
 
 fn spec(formats: &[Format]) -> Spec {
     let initramfs = Initramfs::Vmimage;
@@ -190,6 +190,28 @@ fn a_folder_for_the_network_has_a_root_of_its_own() {
 }
 
 #[test]
+fn what_runs_live_without_a_menu_is_there_where_that_is_the_default() {
+    let of = |default, has_stub: bool| {
+        let mut asked = spec(&[Format::Netboot]);
+        asked.medium.default = default;
+        let made = Made::with(&asked, 1, |input| {
+            if has_stub {
+                Editor::new(&mut input.root, Time::default()).write_file(STUB, stub(), 0o644).unwrap();
+            }
+        });
+        let lines: Vec<_> =
+            made.edits.iter().filter(|edit| edit.contains("no netboot.efi")).cloned().collect();
+        (made.names("netboot").contains(&"netboot.efi".to_owned()), lines.join("\n"))
+    };
+    assert_eq!(of(None, true), (true, String::new()));
+    assert_eq!(of(Some(Mode::Live), true), (true, String::new()));
+    let (there, line) = of(Some(Mode::Install), true);
+    assert!(!there && line.ends_with("runs live, and medium.default is another mode"), "{line}");
+    let (there, line) = of(None, false);
+    assert!(!there && line.contains("no systemd stub"), "{line}");
+}
+
+#[test]
 fn what_was_not_asked_for_has_no_files() {
     let mut asked = spec(&[Format::Iso, Format::Netboot]);
     asked.medium.modes = vec![Mode::Rescue];
@@ -284,7 +306,10 @@ fn the_initramfs_has_the_authorities_of_the_image() {
     let name = find(b"etc/ssl/certs/ca-certificates.crt").unwrap();
     assert!(initramfs.starts_with(b"070701") && name < find(b"an authority").unwrap());
     let none = Made::of(&spec(&[Format::Netboot]), 1).edits.join("\n");
-    assert!(none.contains("HTTPS believes nobody") && !made.edits.join("\n").contains("believes nobody"), "{none}");
+    assert!(
+        none.contains("HTTPS believes nobody") && !made.edits.join("\n").contains("believes nobody"),
+        "{none}"
+    );
 }
 
 #[test]

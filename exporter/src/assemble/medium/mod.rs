@@ -85,9 +85,10 @@ impl Started {
         let said = format!("medium: {} with an initramfs of vmimage's own, {count} modules", kernel.image);
         let lacks = notes.into_iter().map(|line| format!("medium: {line}"));
         let trusted = of_bytes(trust::archive(root)?);
-        let no_trust = "medium: HTTPS believes nobody: the image has no certificates of authorities (ca-certificates)";
+        let no_trust =
+            "medium: HTTPS believes nobody: the image has no certificates of authorities (ca-certificates)";
         let no_trust = trusted.is_none().then(|| no_trust.to_owned());
-        let wants_stub = spec.is_netbooted() && spec.medium.has(Mode::Live);
+        let wants_stub = spec.is_netbooted() && spec.medium.first() == Some(Mode::Live);
         let stub = wants_stub.then(|| super::microvm::uki::stub(root, None, spec.architecture).ok());
         Ok(Some(Self {
             files: files.clone().for_firmware(spec.firmware, spec.architecture)?,
@@ -179,7 +180,7 @@ impl<'a> Draft<'a> {
         let root = || LiveRoot::new(&machine, started.compression, tree, mkfs, run);
         let root = is_wanted.then(root).transpose()?;
         let mut notes = std::mem::take(&mut started.notes);
-        notes.extend(served::lacks(&machine, &started));
+        notes.extend(served::lacks(&machine, &started, root.as_ref()));
         notes.extend(disc::lacks(&machine, &started));
         if machine.spec.grub.password.is_some() {
             notes.push("medium: its menu asks for no password".to_owned());
