@@ -169,6 +169,8 @@ impl Folder {
                 *content = Content::Text(script.into_bytes().into());
             }
         }
+        let menu = files.get(scripts::GRUB).cloned();
+        files.extend(menu.map(|menu| (scripts::GRUB_BELOW.to_owned(), menu)));
         Ok(Library(files))
     }
 }
@@ -293,6 +295,21 @@ mod tests {
         ] {
             assert!(library.find(name).is_none(), "{name}");
         }
+    }
+
+    #[test]
+    fn the_menu_of_grub_is_also_where_that_of_debian_looks() {
+        let folder = folder();
+        let server = "10.9.0.1:8080".parse().unwrap();
+        let library = || opened(folder.path()).unwrap().library(server, Some(Mode::Install)).unwrap();
+        assert!(library().find(scripts::GRUB_BELOW).is_none());
+        let text = "set mode=live\nset server=$net_default_server\n";
+        fs::write(folder.path().join(scripts::GRUB), text).unwrap();
+        for name in ["grub.cfg", "/grub/grub.cfg", "grub/grub.cfg"] {
+            let text = library().find(name).unwrap().read(name).unwrap();
+            assert_eq!(text, b"set mode=install\nset server=10.9.0.1:8080\n", "{name}");
+        }
+        assert!(library().find("grub/medium.json").is_none());
     }
 
     #[test]
