@@ -131,6 +131,7 @@ pub(super) fn plan(spec: &Spec, input: Input, run: &Run<'_>) -> Result<Planned> 
     edits.extend(split_links::note(&root, &layout.partitions));
     let has_gzip = machine::sysupdate::is_set_up(&root);
     let network = machine::network_owner(&root, is_own)?;
+    let install = started.as_ref().and_then(|started| started.install.clone());
     let of = medium::Machine {
         spec,
         os: &os,
@@ -140,6 +141,7 @@ pub(super) fn plan(spec: &Spec, input: Input, run: &Run<'_>) -> Result<Planned> 
         defaults: &defaults,
         init,
         network,
+        install,
     };
     let medium = started.map(|started| medium::Draft::new(of, started, &root, mkfs.as_ref(), run));
     let medium = medium.transpose()?;

@@ -37,22 +37,13 @@ const DEVICES: [&str; 12] = [
 /// What the disks of machines need besides, to be there at all.
 const OF_DISKS: [&str; 2] = ["sd_mod", "pci_hyperv"];
 
-/// What a machine of any kind may be started from, and what it may be installed on.
-const OF_MEDIA: [&str; 39] = [
+/// What a machine of any kind is started from, installed on and asked by, beside the disks and the controllers of machines.
+const OF_MEDIA: [&str; 24] = [
     "sr_mod",
     "cdrom",
-    "usb_storage",
-    "uas",
-    "xhci_pci",
-    "ehci_pci",
-    "ohci_pci",
-    "uhci_hcd",
-    "usbhid",
-    "hid_generic",
-    "atkbd",
     "i8042",
-    "mmc_block",
-    "sdhci_pci",
+    "hyperv_keyboard",
+    "hid_hyperv",
     "ext4",
     "xfs",
     "btrfs",
@@ -68,39 +59,13 @@ const OF_MEDIA: [&str; 39] = [
     "nbd",
     "loop",
     "overlay",
-    "megaraid_sas",
-    "mpt3sas",
-    "hpsa",
-    "smartpqi",
-    "aacraid",
-    "vmd",
     "dm_mod",
     "evdev",
     "af_packet",
     "ipv6",
 ];
-/// Network cards.
-const CARDS: [&str; 19] = [
-    "virtio_net",
-    "e1000",
-    "e1000e",
-    "igb",
-    "igc",
-    "ixgbe",
-    "i40e",
-    "ice",
-    "r8169",
-    "tg3",
-    "bnxt_en",
-    "bnx2x",
-    "mlx4_en",
-    "mlx5_core",
-    "vmxnet3",
-    "hv_netvsc",
-    "ena",
-    "atlantic",
-    "be2net",
-];
+/// Network cards that hypervisors imitate.
+const VIRTUAL_CARDS: [&str; 4] = ["virtio_net", "vmxnet3", "hv_netvsc", "ena"];
 
 /// What an initramfs mounts the root by.
 pub(super) struct Needs<'a> {
@@ -155,7 +120,8 @@ impl<'a> Needs<'a> {
             required.extend([("loop", "live mode"), ("overlay", "live mode")]);
             required.extend(roots.iter().map(|root| (root.name(), "the root of live mode")));
         }
-        let optional = [&BUSES[..], &DISKS, &OF_DISKS, &OF_MEDIA, &CARDS].concat();
+        let disks = [&BUSES[..], &DISKS, &OF_DISKS, &CONTROLLERS, &OF_MEDIA].concat();
+        let optional = [&disks[..], &VIRTUAL_CARDS, &NICS].concat();
         Self { required, optional, is_plain: false }
     }
 }
@@ -216,6 +182,17 @@ pub(super) fn medium_program(spec: &Spec, program: Option<Arc<[u8]>>) -> Result<
     })
 }
 
+/// What is in front of an initramfs: the microcode of a machine of metal, or nothing.
+///
+/// # Errors
+/// If the microcode of the image cannot be read.
+pub(super) fn microcode(spec: &Spec, root: &Tree) -> Result<Vec<u8>> {
+    match (spec.hardware, spec.architecture) {
+        (Hardware::Metal, Architecture::X86_64) => metal::microcode(root, Time::default()),
+        (Hardware::Metal, Architecture::Aarch64) | (Hardware::Virtual, _) => Ok(Vec::new()),
+    }
+}
+
 /// Whether a machine boots by ours.
 pub(super) fn is_asked(spec: &Spec) -> bool {
     spec.profile == Profile::Microvm || spec.initramfs == Initramfs::Vmimage
@@ -242,10 +219,7 @@ pub(super) fn install(
     }
     let path =
         source.kernel.initramfs.take().unwrap_or_else(|| usual_path(&source.kernel.image, source.os.family));
-    let mut bytes = match (spec.hardware, spec.architecture) {
-        (Hardware::Metal, Architecture::X86_64) => metal::microcode(root, Time::default())?,
-        (Hardware::Metal, Architecture::Aarch64) | (Hardware::Virtual, _) => Vec::new(),
-    };
+    let mut bytes = microcode(spec, root)?;
     bytes.extend(joined(&parts, &path)?);
     Editor::new(root, time).write_file(&path, bytes, 0o644)?;
     // They were those of a kernel without one.
@@ -360,5 +334,18 @@ mod tests {
         assert_eq!(of(r#"["iso","netboot"]"#, live, &roots), "isofs loop overlay ext4 erofs");
         assert_eq!(of(r#"["netboot"]"#, live, &roots[1..]), "loop overlay erofs");
         assert_eq!(of(r#"["iso"]"#, r#"["install","rescue"]"#, &roots), "isofs");
+    }
+
+    #[test]
+    fn a_medium_has_each_driver_of_real_machines_once() {
+        let spec: Spec = serde_json::from_str(r#"{"formats":["iso"]}"#).unwrap();
+        let optional = Needs::of_medium(&spec, &[]).optional;
+        let mut names = optional.clone();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), optional.len(), "{optional:?}");
+        for name in CONTROLLERS.iter().chain(&NICS) {
+            assert!(optional.contains(name), "{name}");
+        }
     }
 }

@@ -138,9 +138,17 @@ fn mode_word(mode: Mode) -> String {
     format!("vmimage.mode={}", mode.name())
 }
 
-/// What means nothing to iPXE, which expands `${…}` and knows no quotes.
-fn plain(word: &str) -> String {
-    word.chars().filter(|next| !next.is_control()).collect::<String>().replace("${", "$ {")
+/// What means nothing to iPXE, which splits a line at blanks and then expands `${…}`.
+fn plain(text: &str) -> String {
+    let text = text.chars().filter(|next| !next.is_control()).collect::<String>().replace("${", "$ {");
+    text.split_ascii_whitespace().map(no_syntax).collect::<Vec<_>>().join(" ")
+}
+
+/// A word that ends no command, as a comment and a separator do, and no line. iPXE knows no quotes, so with them it is a word
+/// like any other, and the kernel takes them off.
+fn no_syntax(word: &str) -> String {
+    let is_syntax = matches!(word, ";" | "&&" | "||") || word.starts_with('#') || word.ends_with('\\');
+    if is_syntax { format!("\"{word}\"") } else { word.to_owned() }
 }
 
 #[cfg(test)]
@@ -222,5 +230,21 @@ mod tests {
         assert!(!at_once.contains("choose"), "{at_once}");
         let several = Menu { title: "a ${b}\nboot".into(), ..menu(&Mode::ALL) }.of_ipxe("00");
         assert!(several.contains("menu a $ {b}boot\n"), "{several}");
+    }
+
+    #[test]
+    fn no_word_is_a_comment_or_ends_a_command_or_a_line_of_ipxe() {
+        let words = ["a=1", "#off", ";", "&&", "||", "a;b", "b#c", "path=C:\\"];
+        let menu = Menu {
+            title: "Linux #1 && exit ; a\\".into(),
+            words: words.map(str::to_owned).to_vec(),
+            ..menu(&Mode::ALL)
+        };
+        let text = menu.of_ipxe("00");
+        assert!(text.contains("menu Linux \"#1\" \"&&\" exit \";\" \"a\\\"\n"), "{text}");
+        assert!(text.contains(" a=1 \"#off\" \";\" \"&&\" \"||\" a;b b#c \"path=C:\\\"\ninitrd "), "{text}");
+        let behind_head = text.lines().skip(2);
+        let words: Vec<_> = behind_head.flat_map(str::split_ascii_whitespace).collect();
+        assert!(!words.iter().any(|word| word.starts_with('#') || word.ends_with('\\') || *word == ";"));
     }
 }

@@ -29,7 +29,7 @@ pub const CREATED: &str = "org.opencontainers.image.created";
 /// A container image of one layer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LayerImage {
-    /// What is in the layer: `containerDisk`, `update`.
+    /// What is in the layer: `containerDisk`, `update`, `medium`.
     pub content: &'static str,
     /// The instruction set of the machine that it is for.
     pub architecture: Architecture,

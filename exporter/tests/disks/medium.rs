@@ -11,7 +11,7 @@ use exporter::boot;
 use exporter::container::{Format, write};
 use exporter::engine::Run;
 use exporter::machine::Materials;
-use exporter::spec::{Firmware, Initramfs, Loader, Mode, Spec};
+use exporter::spec::{Firmware, Hardware, Initramfs, Loader, Mode, Spec};
 use exporter::tree::{Editor, Meta, Time, Tree};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -19,7 +19,7 @@ use tempfile::TempDir;
 use crate::inputs::input;
 use crate::kernels;
 use crate::layouts::said;
-use crate::microvm::debian;
+use crate::microvm::{STUB, debian, stub};
 
 fn spec(formats: &[Format]) -> Spec {
     let initramfs = Initramfs::Vmimage;
@@ -54,8 +54,14 @@ struct Made {
 
 impl Made {
     fn of(spec: &Spec, threads: usize) -> Self {
+        Self::with(spec, threads, |_| ())
+    }
+
+    fn with(spec: &Spec, threads: usize, change: impl FnOnce(&mut Input)) -> Self {
         let run = Run::silent(NonZeroUsize::new(threads).unwrap());
-        let planned = plan(spec, machine(spec), &run).unwrap_or_else(|error| panic!("{error}"));
+        let mut input = machine(spec);
+        change(&mut input);
+        let planned = plan(spec, input, &run).unwrap_or_else(|error| panic!("{error}"));
         let scratch = TempDir::new().unwrap();
         let target = |&format: &Format| {
             planned.target(scratch.path().join(format.name()), format, format.default_compression())
@@ -184,6 +190,28 @@ fn a_folder_for_the_network_has_a_root_of_its_own() {
 }
 
 #[test]
+fn what_runs_live_without_a_menu_is_there_where_that_is_the_default() {
+    let of = |default, has_stub: bool| {
+        let mut asked = spec(&[Format::Netboot]);
+        asked.medium.default = default;
+        let made = Made::with(&asked, 1, |input| {
+            if has_stub {
+                Editor::new(&mut input.root, Time::default()).write_file(STUB, stub(), 0o644).unwrap();
+            }
+        });
+        let lines: Vec<_> =
+            made.edits.iter().filter(|edit| edit.contains("no netboot.efi")).cloned().collect();
+        (made.names("netboot").contains(&"netboot.efi".to_owned()), lines.join("\n"))
+    };
+    assert_eq!(of(None, true), (true, String::new()));
+    assert_eq!(of(Some(Mode::Live), true), (true, String::new()));
+    let (there, line) = of(Some(Mode::Install), true);
+    assert!(!there && line.ends_with("runs live, and medium.default is another mode"), "{line}");
+    let (there, line) = of(None, false);
+    assert!(!there && line.contains("no systemd stub"), "{line}");
+}
+
+#[test]
 fn what_was_not_asked_for_has_no_files() {
     let mut asked = spec(&[Format::Iso, Format::Netboot]);
     asked.medium.modes = vec![Mode::Rescue];
@@ -232,6 +260,71 @@ fn what_no_medium_comes_of_is_named() {
     let mut file = iso.clone();
     file.medium.install = Some("fleet/install.toml".into());
     assert!(refused(&file, |_| ()).contains("fleet/install.toml"));
+    let mut link = iso.clone();
+    link.medium.install = Some("link.toml".into());
+    let on_link = refused(&link, |input| {
+        let editor = &mut Editor::new(&mut input.materials.context, Time::default());
+        editor.symlink("/link.toml", "install.toml").unwrap();
+    });
+    assert_eq!(on_link, "link.toml: is no regular file, and the installer is told by one");
+    let long = refused(&link, |input| {
+        let editor = &mut Editor::new(&mut input.materials.context, Time::default());
+        editor.write_file("/link.toml", vec![b'#'; (1 << 20) + 1], 0o644).unwrap();
+    });
+    assert!(long.contains("link.toml: 1048577 bytes"), "{long}");
     let loader = Spec { loader: Loader::SystemdBoot, ..iso };
     assert!(refused(&loader, |_| ()).starts_with("spec: loader: iso has a menu of GRUB's"));
+}
+
+#[test]
+fn the_initramfs_of_a_machine_of_metal_begins_with_its_microcode() {
+    let initramfs = |hardware| {
+        let made = Made::with(&Spec { hardware, ..spec(&[Format::Netboot]) }, 1, |input| {
+            Editor::new(&mut input.root, Time::default())
+                .write_file("/lib/firmware/intel-ucode/06-8f-08", &b"for one processor"[..], 0o644)
+                .unwrap();
+        });
+        made.bytes("netboot/initramfs")
+    };
+    let has = |bytes: &[u8], name: &str| bytes.windows(name.len()).any(|window| window == name.as_bytes());
+    let metal = initramfs(Hardware::Metal);
+    assert!(metal.starts_with(b"070701") && has(&metal[..1024], "kernel/x86/microcode/GenuineIntel.bin"));
+    assert!(has(&metal[..2048], "for one processor"));
+    assert!(!has(&initramfs(Hardware::Virtual), "microcode"));
+}
+
+#[test]
+fn the_initramfs_has_the_authorities_of_the_image() {
+    let made = Made::with(&spec(&[Format::Netboot]), 1, |input| {
+        Editor::new(&mut input.root, Time::default())
+            .write_file("/etc/pki/tls/certs/ca-bundle.crt", &b"an authority"[..], 0o644)
+            .unwrap();
+    });
+    let initramfs = made.bytes("netboot/initramfs");
+    let head = &initramfs[..4096.min(initramfs.len())];
+    let find = |text: &[u8]| head.windows(text.len()).position(|window| window == text);
+    let name = find(b"etc/ssl/certs/ca-certificates.crt").unwrap();
+    assert!(initramfs.starts_with(b"070701") && name < find(b"an authority").unwrap());
+    let none = Made::of(&spec(&[Format::Netboot]), 1).edits.join("\n");
+    assert!(
+        none.contains("HTTPS believes nobody") && !made.edits.join("\n").contains("believes nobody"),
+        "{none}"
+    );
+}
+
+#[test]
+fn a_medium_that_tells_the_installer_something_else_is_another_one() {
+    let mut asked = spec(&[Format::Netboot]);
+    asked.medium.install = Some("install.toml".into());
+    let of = |text: &'static str| {
+        let made = Made::with(&asked, 1, |input| {
+            Editor::new(&mut input.materials.context, Time::default())
+                .write_file("/install.toml", text.as_bytes(), 0o644)
+                .unwrap();
+        });
+        assert_eq!(made.text("netboot/install.toml"), text);
+        read_json(&made.bytes("netboot/medium.json"))["id"].as_str().unwrap().to_owned()
+    };
+    let [one, same, other] = ["unattended = true", "unattended = true", "unattended = false"].map(of);
+    assert!(one == same && one != other, "{one} {same} {other}");
 }

@@ -19,7 +19,7 @@ use crate::inputs::{self, MIB, input};
 use crate::kernels::{self, RELEASE};
 use crate::layouts::{Disk, said};
 
-const STUB: &str = "/usr/lib/systemd/boot/efi/linuxx64.efi.stub";
+pub(crate) const STUB: &str = "/usr/lib/systemd/boot/efi/linuxx64.efi.stub";
 
 fn container(words: &[&str]) -> Container {
     let cmd = words.iter().map(|word| (*word).to_owned()).collect();
@@ -50,7 +50,7 @@ fn with_donor(root: Tree, without: &[&str]) -> Input {
 }
 
 /// The head of a program for UEFI, with room for the sections of a uki.
-fn stub() -> Vec<u8> {
+pub(crate) fn stub() -> Vec<u8> {
     let mut stub = vec![0; 0x600];
     for (at, what) in [
         (0, &b"MZ"[..]),

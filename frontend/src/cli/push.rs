@@ -1,15 +1,18 @@
 //! `vmimage push`: what is there already goes into a registry: disks as a KubeVirt containerDisk, an update as an image that
-//! machines update themselves from.
+//! machines update themselves from, a medium as one that they are installed from.
 
+mod archive;
 mod disk;
 mod folder;
 mod layer;
+mod medium;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use exporter::container::image::{self, Blob, CREATED, INDEX, LayerImage, MANIFEST, TITLE, rfc3339};
+use exporter::container::medium::is_netboot;
 use exporter::container::update;
 use exporter::input::Platform;
 use exporter::spec::Architecture;
@@ -25,14 +28,16 @@ use crate::source::registry::Repository;
 use disk::Disk;
 use folder::UpdateFolder;
 use layer::{Sent, SentLayer};
+use medium::MediumFolder;
 
-/// Put disks into a registry, as an image that KubeVirt boots (a containerDisk), or an update, for the machines that it is of.
+/// Put disks into a registry, as an image that KubeVirt boots (a containerDisk), an update, for the machines that it is of, or
+/// the disk of a medium, for installers.
 ///
-/// Takes qcow2 and raw disks, containerdisk archives and folders of updates. What the registry has already is not sent again.
+/// Takes qcow2 and raw disks, containerdisk archives, and folders of updates and of the format netboot. What the registry has already is not sent again.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
-    /// The disk, or the folder of an update; several, for different platforms, become one image
+    /// The disk, or the folder of an update or a medium; several, for different platforms, become one image
     #[arg(required = true)]
     file: Vec<PathBuf>,
     /// The name of the image: HOST[:PORT]/NAME[:TAG]
@@ -58,6 +63,8 @@ Examples:
                                      one image for two platforms
   vmimage push update registry.example/team/kiosk:1.4.0
                                      what `vmimage-update apply` takes
+  vmimage push web-netboot registry.example/team/web-installer:1.4.0
+                                     what `source` of an install.toml takes
   vmimage push web.qcow2 registry.example/team/web:v1 \\
     --annotation org.opencontainers.image.source=https://git.example/web
 
@@ -83,7 +90,7 @@ struct PushedImage {
     size: u64,
 }
 
-/// A disk or an update, with all that describes it.
+/// A disk, an update or a medium, with all that describes it.
 struct Part {
     layer: SentLayer,
     image: LayerImage,
@@ -114,7 +121,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Every disk and update, looked at and digested. What is wrong with one is found before anything is sent.
+/// Every disk and folder, looked at and digested. What is wrong with one is found before anything is sent.
 fn parts(args: &Args, meter: &Meter) -> Result<Vec<Part>> {
     if !args.platform.is_empty() && args.platform.len() != args.file.len() {
         let (given, files) = (args.platform.len(), args.file.len());
@@ -135,16 +142,22 @@ fn parts(args: &Args, meter: &Meter) -> Result<Vec<Part>> {
 
 /// What is in a file or a folder, and the machines that it is for.
 fn source(file: &Path, asked: Option<&Platform>) -> Result<(Sent, Architecture)> {
-    if !update::is_update(file) {
+    let (sent, told) = if update::is_update(file) {
+        let update = UpdateFolder::open(file)?;
+        let told = update.described.architecture;
+        (Sent::Update(update), told)
+    } else if is_netboot(file) {
+        let medium = MediumFolder::open(file)?;
+        let told = medium.architecture;
+        (Sent::Medium(medium), told)
+    } else {
         return Ok((Sent::Disk(Disk::open(file)?), architecture(file, asked)?));
-    }
-    let update = UpdateFolder::open(file)?;
-    let told = update.described.architecture;
+    };
     if asked.is_some_and(|asked| Architecture::from_oci(&asked.architecture) != Some(told)) {
-        let message = format!("{}: is an update for {}", file.display(), platform(told));
+        let message = format!("{}: is for {}", file.display(), platform(told));
         return Err(Error::user(message).with_hint("leave --platform out"));
     }
-    Ok((Sent::Update(update), told))
+    Ok((sent, told))
 }
 
 /// What was asked for, or else what the boot loader on the disk tells.
@@ -184,7 +197,7 @@ fn annotations(args: &Args, source: &Sent, created: i64) -> BTreeMap<String, Str
     let usual = [(TITLE, name.to_owned()), (CREATED, rfc3339(created))];
     let usual = usual.map(|(key, value)| (key.to_owned(), value));
     let of_update = match source {
-        Sent::Disk(_) => None,
+        Sent::Disk(_) | Sent::Medium(_) => None,
         Sent::Update(update) => Some(update::labels(
             &update.described.id,
             &update.described.version,

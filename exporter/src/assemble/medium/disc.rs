@@ -1,7 +1,7 @@
 //! The medium as a disc: a volume with the disk in it, which is written from front to end.
 
 use super::target;
-use super::{Machine, Started, joined};
+use super::{Machine, Started};
 use crate::boot::medium::FOLDER;
 use crate::boot::{self, BiosImages, MediumFiles};
 use crate::container::Format;
@@ -26,7 +26,7 @@ pub(super) fn plan(machine: &Machine<'_>, started: &Started, disk: &DiskLayout) 
     let [raw, index] = ["disk.raw", "disk.index"].map(path);
     let mut entries = small_files(machine, started, disk)?;
     entries.push(entry(path(medium::KERNEL), Contents::of_file(&started.kernel)));
-    entries.push(entry(path(medium::INITRAMFS), joined(&started.initramfs)));
+    entries.push(entry(path(medium::INITRAMFS), started.initramfs()));
     // Live mode reads the index, too, where it copies the root.
     if asked.has(Mode::Live) || asked.has(Mode::Install) {
         entries.push(entry(raw.clone(), hole(disk.size)));
@@ -53,9 +53,7 @@ fn small_files(machine: &Machine<'_>, started: &Started, disk: &DiskLayout) -> R
         entry(format!("EFI/{}/grub.cfg", started.files.vendor), text(menu.stub())),
         entry("boot/grub/grub.cfg".to_owned(), text(menu.of_disc())),
     ];
-    entries.extend(
-        started.install.iter().map(|content| entry(path("install.toml"), Contents::of_file(content))),
-    );
+    entries.extend(machine.install().map(|(name, content)| entry(path(&name), content)));
     Ok(entries)
 }
 

@@ -71,8 +71,17 @@ impl LiveRoot {
     /// If it is larger than its file system can be.
     pub(super) fn contents(&self) -> Result<Contents> {
         match self {
-            Self::Erofs(draft) => draft.plan(draft.size().next_multiple_of(BLOCK)),
-            Self::Squashfs(draft) => draft.plan(draft.minimum_size().next_multiple_of(BLOCK)),
+            Self::Erofs(draft) => draft.plan(self.size()),
+            Self::Squashfs(draft) => draft.plan(self.size()),
         }
+    }
+
+    /// Its bytes.
+    pub(super) fn size(&self) -> u64 {
+        let least = match self {
+            Self::Erofs(draft) => draft.size(),
+            Self::Squashfs(draft) => draft.minimum_size(),
+        };
+        least.next_multiple_of(BLOCK)
     }
 }

@@ -12,8 +12,11 @@ mod disc;
 mod live;
 mod served;
 mod target;
+mod trust;
 
 use std::sync::Arc;
+
+use sha2::{Digest, Sha256};
 
 use super::own_initramfs::{self, Needs};
 use super::read_kernel::ReadKernel;
@@ -25,7 +28,7 @@ use crate::container::medium::About;
 use crate::container::{self, Format};
 use crate::disk::DiskLayout;
 use crate::engine::Run;
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 use crate::fs::external::Mkfs;
 use crate::fs::{Contents, FileSystem};
 use crate::initramfs::Built;
@@ -44,11 +47,15 @@ pub(super) struct Started {
     files: BootFiles,
     kernel: Content,
     image: KernelImage,
+    /// What is looked for in front of all else: microcode, or nothing.
+    early: Vec<Content>,
+    /// What is unpacked: certificates of authorities, and what is built for the kernel.
     initramfs: Vec<Content>,
     /// What compresses a root that this kernel reads.
     compression: Option<crate::fs::erofs::Algorithm>,
     stub: Option<super::microvm::uki::Stub>,
-    install: Option<Content>,
+    /// What the installer is told, if something is.
+    pub(super) install: Option<Arc<[u8]>>,
     /// What the report says.
     notes: Vec<String>,
 }
@@ -77,19 +84,36 @@ impl Started {
         let count = modules.len();
         let said = format!("medium: {} with an initramfs of vmimage's own, {count} modules", kernel.image);
         let lacks = notes.into_iter().map(|line| format!("medium: {line}"));
-        let wants_stub = spec.is_netbooted() && spec.medium.has(Mode::Live);
+        let trusted = of_bytes(trust::archive(root)?);
+        let no_trust =
+            "medium: HTTPS believes nobody: the image has no certificates of authorities (ca-certificates)";
+        let no_trust = trusted.is_none().then(|| no_trust.to_owned());
+        let wants_stub = spec.is_netbooted() && spec.medium.first() == Some(Mode::Live);
         let stub = wants_stub.then(|| super::microvm::uki::stub(root, None, spec.architecture).ok());
         Ok(Some(Self {
             files: files.clone().for_firmware(spec.firmware, spec.architecture)?,
             compression: compressed::best(&read),
             kernel: read.content,
             image: read.image,
-            initramfs: parts,
+            early: of_bytes(own_initramfs::microcode(spec, root)?).into_iter().collect(),
+            initramfs: trusted.into_iter().chain(parts).collect(),
             stub: stub.flatten(),
             install: install(spec, materials)?,
-            notes: std::iter::once(said).chain(lacks).collect(),
+            notes: std::iter::once(said).chain(lacks).chain(no_trust).collect(),
         }))
     }
+}
+
+impl Started {
+    /// The bytes of the initramfs.
+    fn initramfs(&self) -> Contents {
+        Contents::of_files(&[&self.early[..], &self.initramfs].concat())
+    }
+}
+
+/// A part of an initramfs, if there is anything in it.
+fn of_bytes(bytes: Vec<u8>) -> Option<Content> {
+    (!bytes.is_empty()).then(|| Content::Bytes(bytes.into()))
 }
 
 /// The file systems of roots that live mode may mount.
@@ -100,13 +124,18 @@ fn roots(spec: &Spec, layout: &Resolved) -> Vec<FileSystem> {
 }
 
 /// What the installer is told, if something is.
-fn install(spec: &Spec, materials: &Materials) -> Result<Option<Content>> {
+///
+/// # Errors
+/// If it is no file of the context, or longer than any text.
+fn install(spec: &Spec, materials: &Materials) -> Result<Option<Arc<[u8]>>> {
     let Some(path) = &spec.medium.install else { return Ok(None) };
     let id = materials.file(path)?;
-    Ok(match &materials.context.inode(id).kind {
-        InodeKind::File(content) => Some(content.clone()),
-        _ => None,
-    })
+    if !matches!(materials.context.inode(id).kind, InodeKind::File(_)) {
+        let message = "is no regular file, and the installer is told by one";
+        return Err(Error::new(Kind::Input, path, message)
+            .with_hint("name the file itself in [medium] install: links of the context are not followed"));
+    }
+    Ok(Some(materials.text(path)?.into()))
 }
 
 /// What a medium is of: a machine that is ready for its disk.
@@ -122,6 +151,8 @@ pub(super) struct Machine<'a> {
     pub(super) init: String,
     /// Who configures its network.
     pub(super) network: &'static str,
+    /// What the installer is told, if something is.
+    pub(super) install: Option<Arc<[u8]>>,
 }
 
 /// A medium whose disk is not there yet.
@@ -149,7 +180,7 @@ impl<'a> Draft<'a> {
         let root = || LiveRoot::new(&machine, started.compression, tree, mkfs, run);
         let root = is_wanted.then(root).transpose()?;
         let mut notes = std::mem::take(&mut started.notes);
-        notes.extend(served::lacks(&machine, &started));
+        notes.extend(served::lacks(&machine, &started, root.as_ref()));
         notes.extend(disc::lacks(&machine, &started));
         if machine.spec.grub.password.is_some() {
             notes.push("medium: its menu asks for no password".to_owned());
@@ -172,10 +203,16 @@ impl<'a> Draft<'a> {
 }
 
 impl Machine<'_> {
-    /// The identity of the medium: another one where something else is asked of it.
+    /// The identity of the medium: another one where something else is asked of it, or the installer is told something else.
     fn id(&self) -> String {
         let asked = serde_json::to_string(&self.spec.medium).unwrap_or_default();
-        self.seed.uuid(&format!("medium {asked}")).to_string()
+        let told = self.install.as_deref().map(|text| format!(" {:x}", Sha256::digest(text)));
+        self.seed.uuid(&format!("medium {asked}{}", told.unwrap_or_default())).to_string()
+    }
+
+    /// A file of the medium, if the installer is told something.
+    fn install(&self) -> Option<(String, Contents)> {
+        self.install.as_ref().map(|text| ("install.toml".to_owned(), Contents::of_bytes(Arc::clone(text))))
     }
 
     fn name(&self) -> String {
@@ -226,11 +263,6 @@ fn is_of_disk(word: &str) -> bool {
         ["root=", "rootfstype=", "rootflags=", "init=", "resume=", "modules=", "rauc.", "vmimage."];
     matches!(word, "ro" | "rw" | "rootwait" | "noresume" | "resume")
         || BEGIN.iter().any(|begin| word.starts_with(begin))
-}
-
-/// The bytes of an initramfs.
-fn joined(parts: &[Content]) -> Contents {
-    Contents::of_files(parts)
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! The medium as a folder that is served to machines that start over the network.
 
 use super::live::LiveRoot;
-use super::{Machine, Started, joined};
+use super::{Machine, Started};
 use crate::assemble::microvm::uki;
 use crate::boot::{BootFiles, MediumFiles};
 use crate::container::medium::{About, DIGEST, LiveRoot as Root, Netboot};
@@ -17,6 +17,11 @@ const PROGRAM: &str = "netboot.efi";
 const WITHIN: &str = "vmimage";
 /// Where the medium is, then.
 const IS_WITHIN: &str = "vmimage.medium=initramfs";
+/// What a program for UEFI has less of.
+const PROGRAM_MAX: u64 = 4 << 30;
+/// What it has besides root, kernel and initramfs: the stub, small sections, gaps, and the room that the kernel has in memory
+/// behind its bytes.
+const PROGRAM_REST: u64 = 256 << 20;
 
 /// The folder for this disk.
 ///
@@ -31,10 +36,10 @@ pub(super) fn plan(
 ) -> Result<Netboot> {
     let about = machine.about(disk, &started.files);
     let kernel = Contents::of_file(&started.kernel);
-    let mut files = Netboot::started(kernel, joined(&started.initramfs));
-    files.extend(started.install.iter().map(|file| ("install.toml".to_owned(), Contents::of_file(file))));
+    let mut files = Netboot::started(kernel, started.initramfs());
+    files.extend(machine.install());
     files.extend(loaders(&started.files, machine.spec.architecture));
-    if let Some(root) = root {
+    if let Some(root) = root.filter(|root| no_program(machine, started, root).is_none()) {
         let program = program(machine, started, root, about.clone(), release)?;
         files.extend(program.map(|program| (PROGRAM.to_owned(), program)));
     }
@@ -68,14 +73,15 @@ fn program(
     about: About,
     release: Vec<u8>,
 ) -> Result<Option<Contents>> {
-    let Some(stub) = started.stub.as_ref().filter(|_| is_small(root)) else { return Ok(None) };
+    let Some(stub) = &started.stub else { return Ok(None) };
     let (file_system, contents) = (root.file_system(), root.contents()?);
     let name = format!("root.{}", file_system.name());
     let about = within(about, &name, contents.size, file_system).text()?;
     let about =
         initramfs::archive_of(&[(&format!("{WITHIN}/medium.json"), about.into_bytes())], machine.time)?;
     let archive = uki::with_file(&format!("{WITHIN}/{name}"), contents, machine.time)?;
-    let initrd = std::iter::once(Contents::of_bytes(about)).chain(archive);
+    let early = started.early.iter().map(Contents::of_file);
+    let initrd = early.chain(std::iter::once(Contents::of_bytes(about))).chain(archive);
     let initrd = initrd.chain(started.initramfs.iter().map(Contents::of_file)).collect();
     let words = [vec!["vmimage.mode=live".to_owned(), IS_WITHIN.to_owned()], machine.menu().words].concat();
     let kernel = (&started.kernel, &started.image);
@@ -91,24 +97,36 @@ fn within(mut about: About, name: &str, bytes: u64, file_system: FileSystem) -> 
     about
 }
 
-/// Whether an initramfs takes a file as large.
-fn is_small(root: &LiveRoot) -> bool {
-    root.contents().is_ok_and(|contents| contents.size <= u64::from(u32::MAX))
+/// Why there is no such program, if there is none.
+fn no_program(machine: &Machine<'_>, started: &Started, root: &LiveRoot) -> Option<&'static str> {
+    if machine.spec.medium.first() != Some(Mode::Live) {
+        Some("it has no menu and runs live, and medium.default is another mode")
+    } else if started.stub.is_none() {
+        Some("the image has no systemd stub (systemd-boot-efi)")
+    } else if !is_small([root.size(), started.kernel.len(), started.initramfs().size]) {
+        Some("the root is too large for a program, which has less than 4 GiB")
+    } else {
+        None
+    }
+}
+
+/// Whether a program has room for parts of these bytes.
+fn is_small(parts: [u64; 3]) -> bool {
+    let all = parts.into_iter().try_fold(PROGRAM_REST, u64::checked_add);
+    all.is_some_and(|all| all < PROGRAM_MAX)
 }
 
 /// What the folder has not, a line each.
-pub(super) fn lacks(machine: &Machine<'_>, started: &Started) -> Vec<String> {
+pub(super) fn lacks(machine: &Machine<'_>, started: &Started, root: Option<&LiveRoot>) -> Vec<String> {
     let spec = machine.spec;
     if !spec.is_netbooted() {
         return Vec::new();
     }
     let MediumFiles { pxe, net, .. } = &started.files.media;
     let is_x86 = spec.architecture == Architecture::X86_64;
-    [
-        (
-            spec.medium.has(Mode::Live) && started.stub.is_none(),
-            "medium: no netboot.efi, which UEFI starts by HTTP: the image has no systemd stub (systemd-boot-efi)",
-        ),
+    let no_program = root.and_then(|root| no_program(machine, started, root));
+    let no_program = no_program.map(|why| format!("medium: no {PROGRAM}, which UEFI starts by HTTP: {why}"));
+    let no_loaders = [
         (
             spec.firmware.takes_bios() && is_x86 && pxe.is_none(),
             "medium: no grub.pxe, which a BIOS starts: the boot loader files have none",
@@ -117,9 +135,22 @@ pub(super) fn lacks(machine: &Machine<'_>, started: &Started) -> Vec<String> {
             spec.firmware.takes_uefi() && net.is_none(),
             "medium: no GRUB that UEFI starts over the network: the boot loader files have none",
         ),
-    ]
-    .into_iter()
-    .filter(|(is_so, _)| *is_so)
-    .map(|(_, line)| line.to_owned())
-    .collect()
+    ];
+    let no_loaders = no_loaders.into_iter().filter(|(is_so, _)| *is_so).map(|(_, line)| line.to_owned());
+    no_program.into_iter().chain(no_loaders).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_has_room_for_less_than_all_of_it() {
+        let (kernel, initramfs) = (16 << 20, 48 << 20);
+        let most = PROGRAM_MAX - PROGRAM_REST - kernel - initramfs;
+        assert!(is_small([most - 1, kernel, initramfs]));
+        assert!(!is_small([most, kernel, initramfs]) && !is_small([u64::MAX, kernel, initramfs]));
+        // The root alone would fit.
+        assert!(!is_small([PROGRAM_MAX - 4096, kernel, initramfs]));
+    }
 }

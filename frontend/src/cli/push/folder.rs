@@ -1,39 +1,25 @@
-//! The folder of an update in the layer of an image, read where it lies: a tar of its files, in the order in which a machine
-//! asks for them.
+//! The folder of an update in the layer of an image: its files in the order in which a machine asks for them.
 
 use std::fs::{self, File};
-use std::io::{self, Cursor, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::sync::Arc;
 
 use exporter::container::update::{self, Described};
 use exporter::container::{Format, Members};
-use tar::{EntryType, Header};
 
-use super::layer::{Section, unreadable};
+use super::archive::{Archive, Member};
+use super::layer::unreadable;
 use crate::base::{Error, Result};
-
-/// Bytes of a header, and what files are padded to.
-const RECORD: u64 = 512;
-/// Bytes that a header has for a name. Those of updates are shorter: they begin with the label of a partition.
-const NAME_MAX: usize = 100;
-/// What ends an archive.
-const END: u64 = 2 * RECORD;
 
 /// The files of an update.
 pub(super) struct UpdateFolder {
     /// What messages call it.
     pub(super) shown: String,
     pub(super) described: Described,
-    files: Vec<Member>,
+    pub(super) archive: Archive,
     /// When the last of its files was changed, in seconds since 1970.
     pub(super) changed: i64,
-}
-
-struct Member {
-    name: String,
-    file: File,
-    len: u64,
 }
 
 impl UpdateFolder {
@@ -54,9 +40,6 @@ impl UpdateFolder {
                 return Err(wrong(format!("{name:?} is no file of an update")));
             }
             members.add(&name).map_err(wrong)?;
-            if name.len() > NAME_MAX {
-                return Err(wrong(format!("{name:?} has a name of more than {NAME_MAX} bytes")));
-            }
             // systemd-sysupdate asks no registry.
             if name.ends_with(update::GZIP) {
                 continue;
@@ -64,68 +47,36 @@ impl UpdateFolder {
             let file = File::open(entry.path()).map_err(failed)?;
             let metadata = file.metadata().map_err(failed)?;
             changed = changed.max(metadata.mtime());
-            files.push(Member { name, file, len: metadata.len() });
+            files.push(Member::new(name, Arc::new(file), metadata.len()).map_err(wrong)?);
         }
         if let Some(missing) = members.missing() {
             return Err(Error::user(format!("{shown}: {missing} is missing"))
                 .with_hint("name the folder as a build has made it"));
         }
-        files.sort_by(|a, b| a.rank().cmp(&b.rank()));
-        Ok(Self { shown, described, files, changed })
-    }
-
-    /// Bytes of the layer.
-    pub(super) fn size(&self) -> u64 {
-        self.files.iter().map(|member| RECORD + member.len.next_multiple_of(RECORD)).sum::<u64>() + END
-    }
-
-    /// The layer from its start.
-    pub(super) fn reader(&self) -> impl Read + '_ {
-        let end: Box<dyn Read + '_> = Box::new(io::repeat(0).take(END));
-        self.files.iter().rev().fold(end, |rest, member| Box::new(member.reader().chain(rest)))
+        files.sort_by(|a, b| rank(&a.name).cmp(&rank(&b.name)));
+        Ok(Self { shown, described, archive: Archive(files), changed })
     }
 }
 
-impl Member {
-    /// What says what the update is comes first, and what is large last.
-    fn rank(&self) -> (u8, &str) {
-        let rank = match self.name.as_str() {
-            "SHA256SUMS" => 0,
-            name if name.starts_with("SHA256SUMS") => 1,
-            "manifest.json" => 2,
-            name if name.ends_with(".root.index") => 3,
-            name if name.ends_with(".boot.tar.zst") => 4,
-            name if name.ends_with(".root.zst") => 5,
-            // For builds, and who reads from the front has then seen what a machine needs.
-            _ => 6,
-        };
-        (rank, &self.name)
-    }
-
-    fn reader(&self) -> impl Read + '_ {
-        let padding = self.len.next_multiple_of(RECORD) - self.len;
-        let content = Section::new(&self.file, 0..self.len);
-        Cursor::new(self.header()).chain(content).chain(io::repeat(0).take(padding))
-    }
-
-    /// Nothing of it is from a clock or of a user: the same update is the same layer.
-    fn header(&self) -> [u8; RECORD as usize] {
-        let mut header = Header::new_gnu();
-        header.as_gnu_mut().expect("it is one of GNU").name[..self.name.len()]
-            .copy_from_slice(self.name.as_bytes());
-        header.set_entry_type(EntryType::Regular);
-        header.set_mode(0o644);
-        header.set_size(self.len);
-        for set in [Header::set_uid, Header::set_gid, Header::set_mtime] {
-            set(&mut header, 0);
-        }
-        header.set_cksum();
-        *header.as_bytes()
-    }
+/// What says what the update is comes first, and what is large last.
+fn rank(name: &str) -> (u8, &str) {
+    let rank = match name {
+        "SHA256SUMS" => 0,
+        name if name.starts_with("SHA256SUMS") => 1,
+        "manifest.json" => 2,
+        name if name.ends_with(".root.index") => 3,
+        name if name.ends_with(".boot.tar.zst") => 4,
+        name if name.ends_with(".root.zst") => 5,
+        // For builds, and who reads from the front has then seen what a machine needs.
+        _ => 6,
+    };
+    (rank, name)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read;
+
     use exporter::container::image::Blob;
 
     use super::super::layer::{Sent, SentLayer};

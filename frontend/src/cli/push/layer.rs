@@ -13,6 +13,7 @@ use sha2::{Digest, Sha256};
 
 use super::disk::Disk;
 use super::folder::UpdateFolder;
+use super::medium::{self, MediumFolder};
 use crate::base::{Error, Result};
 use crate::source::registry::Content;
 
@@ -22,6 +23,7 @@ const BUFFER: usize = 1 << 20;
 pub(super) enum Sent {
     Disk(Disk),
     Update(UpdateFolder),
+    Medium(MediumFolder),
 }
 
 impl Sent {
@@ -30,6 +32,7 @@ impl Sent {
         match self {
             Self::Disk(_) => containerdisk::CONTENT,
             Self::Update(_) => update::CONTENT,
+            Self::Medium(_) => medium::CONTENT,
         }
     }
 
@@ -38,6 +41,7 @@ impl Sent {
         match self {
             Self::Disk(disk) => disk.changed,
             Self::Update(update) => update.changed,
+            Self::Medium(medium) => medium.changed,
         }
     }
 
@@ -46,20 +50,23 @@ impl Sent {
         match self {
             Self::Disk(disk) => &disk.shown,
             Self::Update(update) => &update.shown,
+            Self::Medium(medium) => &medium.shown,
         }
     }
 
     fn size(&self) -> u64 {
         match self {
             Self::Disk(disk) => disk.size(),
-            Self::Update(update) => update.size(),
+            Self::Update(update) => update.archive.size(),
+            Self::Medium(medium) => medium.archive.size(),
         }
     }
 
     fn reader(&self) -> Box<dyn Read + '_> {
         match self {
             Self::Disk(disk) => Box::new(disk.reader()),
-            Self::Update(update) => Box::new(update.reader()),
+            Self::Update(update) => Box::new(update.archive.reader()),
+            Self::Medium(medium) => Box::new(medium.archive.reader()),
         }
     }
 }

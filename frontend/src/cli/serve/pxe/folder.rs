@@ -75,7 +75,7 @@ impl Content {
 
 /// A netboot folder that is whole.
 #[derive(Debug)]
-pub(super) struct Folder {
+pub(in crate::cli) struct Folder {
     files: BTreeMap<String, Content>,
     medium: Medium,
     skipped: Vec<String>,
@@ -90,7 +90,7 @@ impl Folder {
     ///
     /// # Errors
     /// If it is no netboot folder, or lacks a part of one.
-    pub(super) fn open(path: &Path) -> Result<Self> {
+    pub(in crate::cli) fn open(path: &Path) -> Result<Self> {
         let in_folder = |error: Error| {
             let hint = error.hint().cloned();
             let error = Error::user(format!("{}: {error}", path.display()));
@@ -124,8 +124,19 @@ impl Folder {
         &self.medium.name
     }
 
-    pub(super) fn architecture(&self) -> Option<Architecture> {
+    pub(in crate::cli) fn architecture(&self) -> Option<Architecture> {
         self.medium.architecture()
+    }
+
+    /// What an installer fetches, each file with its name and its length: what the medium is, the index of the disk, and the
+    /// disk. `None` if it installs none.
+    pub(in crate::cli) fn installed(&self) -> Option<[(&str, Arc<File>, u64); 3]> {
+        let [disk, index] = self.medium.disk()?;
+        let file = |name| match self.files.get(name)? {
+            Content::File(file, len) => Some((name, Arc::clone(file), *len)),
+            Content::Text(_) => None,
+        };
+        Some([file(medium::FILE)?, file(index)?, file(disk)?])
     }
 
     /// What lies in it and is not served, and why.
@@ -169,6 +180,8 @@ impl Folder {
                 *content = Content::Text(script.into_bytes().into());
             }
         }
+        let menu = files.get(scripts::GRUB).cloned();
+        files.extend(menu.map(|menu| (scripts::GRUB_BELOW.to_owned(), menu)));
         Ok(Library(files))
     }
 }
@@ -293,6 +306,21 @@ mod tests {
         ] {
             assert!(library.find(name).is_none(), "{name}");
         }
+    }
+
+    #[test]
+    fn the_menu_of_grub_is_also_where_that_of_debian_looks() {
+        let folder = folder();
+        let server = "10.9.0.1:8080".parse().unwrap();
+        let library = || opened(folder.path()).unwrap().library(server, Some(Mode::Install)).unwrap();
+        assert!(library().find(scripts::GRUB_BELOW).is_none());
+        let text = "set mode=live\nset server=$net_default_server\n";
+        fs::write(folder.path().join(scripts::GRUB), text).unwrap();
+        for name in ["grub.cfg", "/grub/grub.cfg", "grub/grub.cfg"] {
+            let text = library().find(name).unwrap().read(name).unwrap();
+            assert_eq!(text, b"set mode=install\nset server=10.9.0.1:8080\n", "{name}");
+        }
+        assert!(library().find("grub/medium.json").is_none());
     }
 
     #[test]

@@ -64,6 +64,11 @@ impl Medium {
         }
     }
 
+    /// The files of the disk that is installed, if there is one: its own, and that of its index.
+    pub(super) fn disk(&self) -> Option<[&str; 2]> {
+        self.disk.as_ref().map(|disk| [&*disk.file, &*disk.index])
+    }
+
     /// Its files are there, and as long as they should be.
     pub(super) fn check_lengths<'a>(&self, find: impl Fn(&str) -> Option<&'a Content>) -> Result<()> {
         let find = |name: &str| {

@@ -18,6 +18,8 @@ use exporter::spec::Mode;
 pub(super) const IPXE: &str = "boot.ipxe";
 /// What GRUB reads.
 pub(super) const GRUB: &str = "grub.cfg";
+/// The same where the signed GRUB of Debian and Ubuntu looks for it, whose prefix is built in.
+pub(super) const GRUB_BELOW: &str = "grub/grub.cfg";
 
 /// How a script says what; up to the value.
 struct Syntax {
