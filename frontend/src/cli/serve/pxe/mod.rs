@@ -107,8 +107,8 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         let mut servers = JoinSet::new();
         for (at, site) in sites.iter().enumerate() {
             let range = args.dhcp_range.as_ref().filter(|_| range_site == Some(at));
-            let hears_broadcasts = sites[..at].iter().all(|earlier| earlier.device != site.device);
-            Server { args, site, folder: &folder, log }.start(range, hears_broadcasts, &mut servers)?;
+            let hears = network::hears_broadcasts(&sites, at, range_site);
+            Server { args, site, folder: &folder, log }.start(range, hears, &mut servers)?;
         }
         log.ready(&folder, &sites, args.http_port, &dhcp_role(args))?;
         tokio::select! {
