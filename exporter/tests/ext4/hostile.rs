@@ -27,8 +27,8 @@ impl Crafted {
         for (at, value) in [(0, 1024), (4, 512), (0x18, 2), (0x20, 32768), (0x24, 32768), (0x28, 1024)] {
             crafted.put_u32(1024 + at, value);
         }
-        // Magic; revision; size of an inode; file types and extents.
-        for (at, value) in [(0x38, 0xef53), (0x4c, 1), (0x58, 256), (0x60, 0x42)] {
+        // Magic and that it was unmounted; revision; size of an inode; file types and extents.
+        for (at, value) in [(0x38, 0x1_ef53), (0x4c, 1), (0x58, 256), (0x60, 0x42)] {
             crafted.put_u32(1024 + at, value);
         }
         crafted.put_u32(BLOCK + 8, INODES as u32);
