@@ -50,7 +50,7 @@ pub struct Exported {
 }
 
 impl Export<'_> {
-    /// Write all files as a tar. `seen` is told of the bytes of contents, and may end it.
+    /// Write all files as a tar. `seen` is told of the bytes of contents, of each file once at least, and may end it.
     ///
     /// # Errors
     /// `Unsupported` for a file system whose files are not read, or that was not unmounted; `Corrupt` for one that breaks its
@@ -94,7 +94,9 @@ impl<'a> Writer<'a> {
         walk(&part, budget, &mut |met| self.member(prefix, met, permissions)).map_err(|error| place.at(error))
     }
 
-    fn member(&mut self, prefix: &[u8], met: &Met<'_>, permissions: Option<u16>) -> Result<Step> {
+    fn member(&mut self, prefix: &[u8], met: &Met<'_>, permissions: Option<Permissions>) -> Result<Step> {
+        // There may be millions without contents.
+        (self.seen)(0)?;
         let path = &joined(prefix, met.path);
         if !met.path.is_empty()
             && matches!(met.kind, FileKind::Directory)

@@ -220,6 +220,12 @@ fn it_ends_when_it_is_told_to() {
     let stop = |_| Err(Error::new(Kind::Interrupted, "", "interrupted"));
     let error = export.write_tar(&mut Vec::new(), &mut { stop }).unwrap_err();
     assert_eq!(*error.kind(), Kind::Interrupted);
+    // Also one that has nothing but names.
+    let image = Image::of(empty_tree(), 64 * MIB);
+    let (_, disk) = container::open(&image.path()).unwrap();
+    let machine = find(disk, None, &budget).unwrap();
+    let export = Export { machine: &machine, budget: &budget, is_layer: false };
+    assert_eq!(*export.write_tar(&mut Vec::new(), &mut { stop }).unwrap_err().kind(), Kind::Interrupted);
     let mut full = [0; 1000];
     let error = export.write_tar(&mut &mut full[..], &mut |_| Ok(())).unwrap_err();
     assert!(error.to_string().starts_with("the tar: cannot be written"), "{error}");
