@@ -24,6 +24,7 @@ use crate::read_at::{Part, Shared};
 use crate::tree::Meta;
 pub use find::{Machine, find};
 use find::{Mounted, Place};
+use fstab::Permissions;
 pub use noticed::Noticed;
 
 /// What is done with the files.
@@ -86,8 +87,8 @@ struct Writer<'a> {
 }
 
 impl<'a> Writer<'a> {
-    /// All files of a volume, below `prefix`; `permissions` are those of all, where it has none of its own.
-    fn volume(&mut self, place: &Place, prefix: &[u8], permissions: Option<u16>) -> Result<()> {
+    /// All files of a volume, below `prefix`, with `permissions` where it has none of its own.
+    fn volume(&mut self, place: &Place, prefix: &[u8], permissions: Option<Permissions>) -> Result<()> {
         let disk: Shared = self.export.machine.disk.clone();
         let part = Part::new(&*disk, place.range.clone());
         let budget = self.export.budget;
@@ -110,7 +111,7 @@ impl<'a> Writer<'a> {
             layer::check_name(path.rsplit(|&byte| byte == b'/').next().unwrap_or_default(), path)?;
         }
         let meta = match permissions {
-            Some(permissions) => &Meta { permissions, ..met.meta.clone() },
+            Some(permissions) => &Meta { permissions: permissions.of_kind(&met.kind), ..met.meta.clone() },
             None => met.meta,
         };
         self.write(path, meta, prefix, &met.kind)?;
