@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::fstab;
+use super::fstab::{self, Permissions};
 use crate::disk::{self, Placed, kinds};
 use crate::error::{Error, Kind, Result, show_list, show_path, show_text};
 use crate::fs::{DiskBudget, VolumeId, ext4, fat, probe};
@@ -37,7 +37,7 @@ pub(super) struct Mounted {
     pub(super) path: Vec<u8>,
     pub(super) file_system: &'static str,
     /// Of files that have none.
-    pub(super) permissions: u16,
+    pub(super) permissions: Permissions,
 }
 
 /// Files that show that a file system is the root of a machine.
@@ -237,12 +237,54 @@ impl Volume {
 
     /// UUIDs are written in either case.
     fn is_called(&self, spec: &str) -> bool {
-        let links = [("/dev/disk/by-uuid/", "UUID="), ("/dev/disk/by-partuuid/", "PARTUUID=")];
-        let spec = links
-            .iter()
-            .find_map(|(folder, tag)| Some(format!("{tag}{}", spec.strip_prefix(folder)?)))
-            .unwrap_or_else(|| spec.to_owned());
+        let link = spec.strip_prefix("/dev/disk/by-").and_then(|link| link.split_once('/'));
+        let spec = match link {
+            Some((by, name)) => format!("{}={}", by.to_ascii_uppercase(), unescaped(name)),
+            None => spec.to_owned(),
+        };
         let is_id = spec.starts_with("UUID=") || spec.starts_with("PARTUUID=");
         self.names.iter().any(|name| *name == spec || is_id && name.eq_ignore_ascii_case(&spec))
+    }
+}
+
+/// The name of a link that udev has made: `\x20` is a space, and so with all that it takes for unsafe.
+fn unescaped(name: &str) -> String {
+    let mut parts = name.split("\\x");
+    let mut bytes = parts.next().unwrap_or_default().as_bytes().to_vec();
+    for part in parts {
+        let digits = part.get(..2).and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        match digits.zip(part.get(2..)) {
+            Some((byte, rest)) => bytes.extend([&[byte], rest.as_bytes()].concat()),
+            None => bytes.extend([b"\\x", part.as_bytes()].concat()),
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_volume_is_called_by_its_tags_and_by_the_links_of_udev() {
+        let place = Place { name: "partition 1".into(), range: 0..1 };
+        let names = ["UUID=1234-ABCD", "LABEL=a b", "PARTUUID=0a0b", "PARTLABEL=my/esp"];
+        let volume = Volume { place, file_system: "vfat", names: names.map(str::to_owned).into(), used: 0 };
+        for spec in [
+            "UUID=1234-abcd",
+            "LABEL=a b",
+            "/dev/disk/by-uuid/1234-ABCD",
+            "/dev/disk/by-partuuid/0A0B",
+            r"/dev/disk/by-label/a\x20b",
+            r"/dev/disk/by-partlabel/my\x2fesp",
+        ] {
+            assert!(volume.is_called(spec), "{spec}");
+        }
+        for spec in
+            ["LABEL=A B", "/dev/disk/by-label/a", "/dev/disk/by-id/a b", "/dev/disk/by-label", "/dev/sda1"]
+        {
+            assert!(!volume.is_called(spec), "{spec}");
+        }
+        assert_eq!(unescaped(r"\x\x2\xzz\x41"), r"\x\x2\xzzA");
     }
 }

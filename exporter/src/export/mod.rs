@@ -24,6 +24,7 @@ use crate::read_at::{Part, Shared};
 use crate::tree::Meta;
 pub use find::{Machine, find};
 use find::{Mounted, Place};
+use fstab::Permissions;
 pub use noticed::Noticed;
 
 /// What is done with the files.
@@ -50,7 +51,7 @@ pub struct Exported {
 }
 
 impl Export<'_> {
-    /// Write all files as a tar. `seen` is told of the bytes of contents, and may end it.
+    /// Write all files as a tar. `seen` is told of the bytes of contents, of each file once at least, and may end it.
     ///
     /// # Errors
     /// `Unsupported` for a file system whose files are not read, or that was not unmounted; `Corrupt` for one that breaks its
@@ -86,15 +87,17 @@ struct Writer<'a> {
 }
 
 impl<'a> Writer<'a> {
-    /// All files of a volume, below `prefix`; `permissions` are those of all, where it has none of its own.
-    fn volume(&mut self, place: &Place, prefix: &[u8], permissions: Option<u16>) -> Result<()> {
+    /// All files of a volume, below `prefix`, with `permissions` where it has none of its own.
+    fn volume(&mut self, place: &Place, prefix: &[u8], permissions: Option<Permissions>) -> Result<()> {
         let disk: Shared = self.export.machine.disk.clone();
         let part = Part::new(&*disk, place.range.clone());
         let budget = self.export.budget;
         walk(&part, budget, &mut |met| self.member(prefix, met, permissions)).map_err(|error| place.at(error))
     }
 
-    fn member(&mut self, prefix: &[u8], met: &Met<'_>, permissions: Option<u16>) -> Result<Step> {
+    fn member(&mut self, prefix: &[u8], met: &Met<'_>, permissions: Option<Permissions>) -> Result<Step> {
+        // There may be millions without contents.
+        (self.seen)(0)?;
         let path = &joined(prefix, met.path);
         if !met.path.is_empty()
             && matches!(met.kind, FileKind::Directory)
@@ -108,7 +111,7 @@ impl<'a> Writer<'a> {
             layer::check_name(path.rsplit(|&byte| byte == b'/').next().unwrap_or_default(), path)?;
         }
         let meta = match permissions {
-            Some(permissions) => &Meta { permissions, ..met.meta.clone() },
+            Some(permissions) => &Meta { permissions: permissions.of_kind(&met.kind), ..met.meta.clone() },
             None => met.meta,
         };
         self.write(path, meta, prefix, &met.kind)?;

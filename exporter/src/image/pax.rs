@@ -107,12 +107,22 @@ pub(crate) fn header(path: &[u8], meta: &Meta, kind: Kind<'_>) -> Result<Vec<u8>
     // Other names share them.
     if !matches!(kind, Kind::Link(_)) {
         for (name, value) in &meta.xattrs {
-            records.put(&[b"SCHILY.xattr.", &name[..]].concat(), value);
+            records.put(&[b"SCHILY.xattr.", &encoded(name)[..]].concat(), value);
         }
     }
     let mut bytes = records.finish();
     bytes.extend(header.as_bytes());
     Ok(bytes)
+}
+
+/// The name of an attribute in a keyword, which ends at its first `=`: as GNU tar writes it (its `xattr_encode_keyword`).
+fn encoded(name: &[u8]) -> Vec<u8> {
+    let encode = |byte: &u8| match byte {
+        b'%' => b"%25".to_vec(),
+        b'=' => b"%3D".to_vec(),
+        &byte => vec![byte],
+    };
+    name.iter().flat_map(encode).collect()
 }
 
 /// The records of an extended header: `LENGTH KEYWORD=VALUE\n`.

@@ -50,6 +50,7 @@ fn everything() -> Tree {
     (meta.permissions, meta.uid, meta.gid) = (0o6755, 4_000_000_000, 3_000_000);
     meta.mtime = Time { seconds: 981_173_106, nanoseconds: 789_012_345 };
     meta.xattrs.insert(b"user.note"[..].into(), b"a=b\nc\0d"[..].into());
+    meta.xattrs.insert(b"user.a=b%3D%"[..].into(), b"=%3D"[..].into());
     meta.xattrs.insert(b"user.empty"[..].into(), b""[..].into());
     // A length whose own digits push it over a power of ten.
     for len in 60..100 {
@@ -80,9 +81,14 @@ fn tar_reads_the_layer() {
     write_to(folder.path(), &everything(), None).unwrap();
     let blobs = std::fs::read_dir(folder.path().join(BLOBS)).unwrap();
     let layer = blobs.map(|blob| blob.unwrap().path()).max_by_key(|path| path.metadata().unwrap().len());
-    let listed = Command::new("tar").args(["--numeric-owner", "-tvf"]).arg(layer.unwrap()).output().unwrap();
+    let listed = Command::new("tar")
+        .args(["--numeric-owner", "--xattrs", "-tvvf"])
+        .arg(layer.unwrap())
+        .output()
+        .unwrap();
     let text = String::from_utf8_lossy(&listed.stdout);
     assert!(listed.status.success() && listed.stderr.is_empty(), "{listed:?}");
+    assert!(text.contains("user.a=b%3D%\n"), "{text}");
     assert!(
         text.contains("4000000000/3000000") && text.contains("etc/hostname link to another name"),
         "{text}"

@@ -155,6 +155,19 @@ fn what_is_in_use_or_is_of_another_kind_is_refused_with_what_to_do() {
     assert!(error.to_string().contains("was not unmounted"), "{error}");
     assert!(error.hint().is_some() && *error.kind() == Kind::Unsupported);
 
+    // Without a journal its state says so, and with one that says nothing.
+    let image = Image::blank("ext2");
+    image.file().set_len(16 * MIB).unwrap();
+    for (kind, state, is_refused) in
+        [("ext2", 1, false), ("ext2", 0, true), ("ext2", 2, true), ("ext2", 3, false), ("ext3", 0, false)]
+    {
+        run(Command::new("mkfs.ext4").args(["-q", "-F", "-t", kind]).arg(image.path()));
+        image.file().write_all_at(&[state, 0], 1024 + 0x3a).unwrap();
+        let told = export(&image, false).map(drop).map_err(|error| error.to_string());
+        assert_eq!(told.is_err(), is_refused, "{kind} {state}");
+        assert!(told.err().is_none_or(|error| error.contains("was not unmounted")));
+    }
+
     let image = Image::blank("xfs");
     image.file().set_len(MIB).unwrap();
     image.file().write_all_at(b"XFSB", 0).unwrap();
@@ -207,6 +220,12 @@ fn it_ends_when_it_is_told_to() {
     let stop = |_| Err(Error::new(Kind::Interrupted, "", "interrupted"));
     let error = export.write_tar(&mut Vec::new(), &mut { stop }).unwrap_err();
     assert_eq!(*error.kind(), Kind::Interrupted);
+    // Also one that has nothing but names.
+    let image = Image::of(empty_tree(), 64 * MIB);
+    let (_, disk) = container::open(&image.path()).unwrap();
+    let machine = find(disk, None, &budget).unwrap();
+    let export = Export { machine: &machine, budget: &budget, is_layer: false };
+    assert_eq!(*export.write_tar(&mut Vec::new(), &mut { stop }).unwrap_err().kind(), Kind::Interrupted);
     let mut full = [0; 1000];
     let error = export.write_tar(&mut &mut full[..], &mut |_| Ok(())).unwrap_err();
     assert!(error.to_string().starts_with("the tar: cannot be written"), "{error}");

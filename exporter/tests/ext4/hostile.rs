@@ -27,8 +27,8 @@ impl Crafted {
         for (at, value) in [(0, 1024), (4, 512), (0x18, 2), (0x20, 32768), (0x24, 32768), (0x28, 1024)] {
             crafted.put_u32(1024 + at, value);
         }
-        // Magic; revision; size of an inode; file types and extents.
-        for (at, value) in [(0x38, 0xef53), (0x4c, 1), (0x58, 256), (0x60, 0x42)] {
+        // Magic and that it was unmounted; revision; size of an inode; file types and extents.
+        for (at, value) in [(0x38, 0x1_ef53), (0x4c, 1), (0x58, 256), (0x60, 0x42)] {
             crafted.put_u32(1024 + at, value);
         }
         crafted.put_u32(BLOCK + 8, INODES as u32);
@@ -219,12 +219,24 @@ fn a_block_map_that_leads_to_itself_ends() {
     assert_eq!(crafted.refused(), "/file: a block lies outside of the file system");
 }
 
-/// Many directories of one inode, one that contains itself, and a name that is there twice.
+/// Many directories of one inode, one that contains itself.
 #[test]
 fn no_directory_is_met_twice() {
     let mut crafted = Crafted::with_file(0, true, &header(0, 0));
     crafted.put_inode(12, 0o040_755, 4096, true, &[header(1, 0), leaf(0, 5, 1)].concat());
     assert_eq!(crafted.refused(), "/file/file: a directory has two names");
+}
+
+/// A link and a directory, which whoever unpacks them would take for one.
+#[test]
+fn no_name_is_met_twice() {
+    let mut crafted = Crafted::with_file(0, true, &header(0, 0));
+    crafted.put_inode(13, 0o040_755, 0, true, &header(0, 0));
+    let with = |name| [entry(12, b"file", 16), entry(13, name, 4080)].concat();
+    crafted.put_block(5, &with(b"fils"));
+    assert!(crafted.digest().is_ok(), "{:?}", crafted.digest());
+    crafted.put_block(5, &with(b"file"));
+    assert!(crafted.refused().contains("a directory has a name twice"));
 }
 
 #[test]

@@ -1,9 +1,14 @@
-# Firmware is in a component that images do not name in their sources: this step looks into it, with sources of its own,
+# Firmware is in components that images do not name in their sources: this step looks into them, with sources of its own,
 # and the image's stay as they are. Who has packages in a folder has firmware there too.
 with_component() { # FILE
-	sed -E "/^(deb[[:space:]]|Components:).*[[:space:]]main([[:space:]]|\$)/{
-		/[[:space:]]$component([[:space:]]|\$)/!s/[[:space:]]main([[:space:]]|\$)/ main $component\1/
-	}" "$1"
+	edits=
+	for each in $component; do
+		edits="$edits
+		/^(deb[[:space:]]|Components:).*[[:space:]]main([[:space:]]|\$)/{
+			/[[:space:]]$each([[:space:]]|\$)/!s/[[:space:]]main([[:space:]]|\$)/ main $each\1/
+		}"
+	done
+	sed -E "$edits" "$1"
 }
 if [ -n "$component" ] && [ -z "${PACKAGES-}" ]; then
 	own=$WORK/sources/parts # With the mirror in them already.

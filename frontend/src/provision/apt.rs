@@ -81,9 +81,10 @@ const FIRMWARE: &str = "firmware-linux firmware-bnx2 firmware-bnx2x firmware-rea
                         firmware-brcm80211 ?firmware-mediatek ?firmware-intel-misc";
 const MICROCODE: &str = "intel-microcode amd64-microcode";
 
+// Until 11 what `intel-microcode` depends on, `iucode-tool`, is in `contrib`.
 #[rustfmt::skip]
 const METAL: &[Metal] = &[
-    Metal { ids: "debian", since: "",   kernel: "linux-image-{deb}",   firmware: FIRMWARE,         microcode: MICROCODE, component: "non-free" },
+    Metal { ids: "debian", since: "",   kernel: "linux-image-{deb}",   firmware: FIRMWARE,         microcode: MICROCODE, component: "non-free contrib" },
     Metal { ids: "debian", since: "12", kernel: "linux-image-{deb}",   firmware: FIRMWARE,         microcode: MICROCODE, component: "non-free-firmware" },
     Metal { ids: "ubuntu", since: "",   kernel: "linux-image-generic", firmware: "linux-firmware", microcode: MICROCODE, component: "" },
     Metal { ids: "kali",   since: "",   kernel: "linux-image-{deb}",   firmware: FIRMWARE,         microcode: MICROCODE, component: "non-free-firmware" },

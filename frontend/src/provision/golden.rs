@@ -193,7 +193,7 @@ fn a_step_of_a_machine_of_metal_tells_its_initramfs_of_cards_and_processors() {
             continue;
         };
         assert!(!usual.contains("nics=") && metal.contains("\nnics='e1000 "), "{name}");
-        let component = if name == "debian-11" { "non-free" } else { "non-free-firmware" };
+        let component = if name == "debian-11" { "non-free contrib" } else { "non-free-firmware" };
         let has_component = name.starts_with("debian") || name == "kali";
         assert!(!has_component || metal.contains(&format!("component='{component}'\n")), "{name}");
         assert_eq!(metal.contains("\nwith_component() "), usual.contains("APT_CONFIG"), "{name}");

@@ -69,6 +69,20 @@ fn apt_looks_into_the_component_of_firmware_in_this_step_alone() {
     assert_eq!(read(&sandbox, "work/firmware/debian.sources"), deb822);
     let settings = read(&sandbox, "work/apt.conf");
     assert!(settings.contains(&format!("Dir::Etc::SourceParts \"{}\";", sandbox.path("work/firmware"))));
+    // Of several, each line gets those that it has not.
+    let sandbox = Sandbox::new();
+    sources(&sandbox, "non-free contrib", &[]);
+    let list = read(&sandbox, "work/firmware/sources.list");
+    let lines: Vec<_> = list.lines().filter(|line| line.starts_with("deb http")).collect();
+    let expected = [
+        "deb http://deb.debian.org/debian bookworm main contrib non-free",
+        "deb http://a/debian bookworm main non-free contrib",
+        "deb http://b/debian bookworm main contrib non-free non-free-firmware",
+    ];
+    assert_eq!(lines, expected);
+    let deb822 = read(&sandbox, "work/firmware/debian.sources");
+    assert!(deb822.contains("Components: main contrib non-free\n"), "{deb822}");
+    assert!(deb822.contains("Components: contrib main non-free non-free-firmware\n"), "{deb822}");
     // Ubuntu has it where everything is, and a folder of packages has no components.
     for (component, environment) in [("", &[][..]), ("non-free-firmware", &[("PACKAGES", "/debs")])] {
         let sandbox = Sandbox::new();

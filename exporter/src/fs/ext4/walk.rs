@@ -85,6 +85,11 @@ impl Entries {
         self.list = list;
     }
 
+    /// Of those that are sorted.
+    fn has_a_name_twice(&self) -> bool {
+        self.list.windows(2).any(|pair| matches!(pair, [one, other] if self.name(*one) == self.name(*other)))
+    }
+
     fn pop(&mut self) -> Option<(Vec<u8>, Ino)> {
         let entry = self.list.pop()?;
         Some((self.name(entry).to_vec(), entry.2))
@@ -197,7 +202,11 @@ impl<V: ReadAt + ?Sized> Walk<'_, V> {
             Ok(ControlFlow::Continue(()))
         })?;
         entries.sort();
-        Ok(entries)
+        // A link and a directory of one name would have what is in the directory go where the link leads.
+        match entries.has_a_name_twice() {
+            false => Ok(entries),
+            true => Err(corrupt("a directory has a name twice")),
+        }
     }
 
     fn is_empty_directory(&self, ino: Ino) -> Result<bool> {

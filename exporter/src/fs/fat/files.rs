@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::read::{Listed, Reader};
+use super::read::{Listed, Reader, corrupt};
 use super::walk::Walk;
 use crate::error::Result;
 use crate::fs::DiskBudget;
@@ -25,6 +25,9 @@ pub(crate) fn walk<V: ReadAt + ?Sized>(volume: &V, budget: &DiskBudget, visit: &
         if left_out.as_ref().is_some_and(|folder| path.starts_with(folder)) {
             continue;
         }
+        if !is_possible(&entry.name) {
+            return Err(corrupt("a directory has an impossible name"));
+        }
         let meta = &Meta { mtime: entry.modified.time(), ..Meta::default() };
         let content = OfEntry { reader: &reader, entry: &entry };
         let kind = match entry.is_directory() {
@@ -35,6 +38,11 @@ pub(crate) fn walk<V: ReadAt + ?Sized>(volume: &V, budget: &DiskBudget, visit: &
         left_out = (step == Step::Over && entry.is_directory()).then(|| path + "/");
     }
     Ok(())
+}
+
+/// Whether a name is one of something in its directory. FAT's long names may say anything.
+fn is_possible(name: &str) -> bool {
+    !matches!(name, "" | "." | "..") && !name.contains(['/', '\0'])
 }
 
 /// The content of a file: it has no holes.

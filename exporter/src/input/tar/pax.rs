@@ -99,7 +99,7 @@ impl Records {
                 if let Some(name) = keyword.strip_prefix(b"SCHILY.xattr.")
                     && !name.is_empty()
                 {
-                    self.set_xattr(name, value.into());
+                    self.set_xattr(&decoded(name), value.into());
                 }
             }
         }
@@ -121,6 +121,21 @@ impl Records {
         }
         Some(())
     }
+}
+
+/// The name of an attribute out of a keyword, in which GNU tar writes `=` as `%3D` and `%` as `%25`.
+fn decoded(mut name: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(name.len());
+    while let Some((&first, after)) = name.split_first() {
+        let (byte, rest) = match name {
+            [b'%', b'2', b'5', rest @ ..] => (b'%', rest),
+            [b'%', b'3', b'D', rest @ ..] => (b'=', rest),
+            _ => (first, after),
+        };
+        bytes.push(byte);
+        name = rest;
+    }
+    bytes
 }
 
 fn optional<T>(value: &[u8], parse: impl Fn(&[u8]) -> Option<T>) -> Option<Option<T>> {
@@ -181,6 +196,20 @@ pub(super) mod tests {
         records.parse(&[record("path", b"\xff\n\n"), value].concat()).unwrap();
         assert_eq!(records.path.as_deref(), Some(&b"\xff\n\n"[..]));
         assert_eq!(*records.xattrs[&b"user.a"[..]], *b"\n12 path=evil\n");
+    }
+
+    #[test]
+    fn names_of_attributes_are_those_that_gnu_tar_writes() {
+        for (written, name) in [
+            ("user.a%3Db", "user.a=b"),
+            ("user.a%253Db", "user.a%3Db"),
+            ("user.100%25", "user.100%"),
+            ("user.%3d%2%", "user.%3d%2%"),
+        ] {
+            let mut records = Records::default();
+            records.parse(&record(&format!("SCHILY.xattr.{written}"), b"v")).unwrap();
+            assert_eq!(*records.xattrs[name.as_bytes()], *b"v", "{written}");
+        }
     }
 
     #[test]

@@ -10,6 +10,9 @@ use crate::tree::{Device, Time};
 /// Bytes of an inode before the extra fields.
 pub(super) const GOOD_OLD_INODE_SIZE: usize = offset_of!(Inode, i_extra_isize);
 
+/// The last of a second.
+const NANOSECONDS_MAX: u32 = 999_999_999;
+
 /// An inode, and the bytes behind its fields.
 pub(in crate::fs::ext4) struct InodeOnDisk {
     ino: Ino,
@@ -106,7 +109,8 @@ impl InodeOnDisk {
         u64::from(self.inode.i_file_acl_high.get()) << 32 | u64::from(self.inode.i_file_acl_lo.get())
     }
 
-    /// Two more bits of seconds and all nanoseconds are in the extra fields, if the inode has those.
+    /// Two more bits of seconds and all nanoseconds are in the extra fields, if the inode has those. Thirty bits have room
+    /// for more than there are in a second, which no time has.
     pub(in crate::fs::ext4) fn mtime(&self) -> Time {
         let seconds = i64::from(self.inode.i_mtime.get() as i32);
         let end = offset_of!(Inode, i_mtime_extra) + size_of::<u32>() - GOOD_OLD_INODE_SIZE;
@@ -114,7 +118,10 @@ impl InodeOnDisk {
             return Time { seconds, nanoseconds: 0 };
         }
         let extra = self.inode.i_mtime_extra.get();
-        Time { seconds: seconds + (i64::from(extra & 3) << 32), nanoseconds: extra >> 2 }
+        Time {
+            seconds: seconds + (i64::from(extra & 3) << 32),
+            nanoseconds: (extra >> 2).min(NANOSECONDS_MAX),
+        }
     }
 
     /// The number of a device, in the old form with eight bits each or in the new one.
@@ -138,5 +145,21 @@ impl InodeOnDisk {
     pub(super) fn attributes(&self) -> &[u8] {
         let area = self.bytes.get(GOOD_OLD_INODE_SIZE + self.extra_size()..).unwrap_or_default();
         area.strip_prefix(&XATTR_MAGIC.to_le_bytes()).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_time_has_more_nanoseconds_than_a_second() {
+        for (nanoseconds, read) in [(5_u32, 5), (999_999_999, 999_999_999), (1_000_000_000, 999_999_999)] {
+            let mut bytes = vec![0; 256];
+            bytes[GOOD_OLD_INODE_SIZE] = 32;
+            let at = offset_of!(Inode, i_mtime_extra);
+            bytes[at..at + 4].copy_from_slice(&(nanoseconds << 2).to_le_bytes());
+            assert_eq!(InodeOnDisk::new(Ino(12), bytes).mtime(), Time { seconds: 0, nanoseconds: read });
+        }
     }
 }

@@ -16,7 +16,8 @@ use zerocopy::{FromZeros, IntoBytes};
 
 use super::csum::Crc32c;
 use super::format::{
-    DYNAMIC_REVISION, GroupDescriptor, Ino, SUPERBLOCK_OFFSET, Superblock, compat, incompat, ro_compat,
+    CLEANLY_UNMOUNTED, DYNAMIC_REVISION, GroupDescriptor, Ino, SUPERBLOCK_OFFSET, Superblock, compat,
+    incompat, ro_compat,
 };
 use super::geometry::has_superblock;
 use super::sums;
@@ -99,9 +100,12 @@ impl<'a, V: ReadAt + ?Sized> Volume<'a, V> {
         }
     }
 
-    /// Whether the journal has to be read before the blocks are what they should be.
+    /// Whether the blocks are not what they should be before the journal is read, or, without one, before they are checked.
     fn needs_recovery(&self) -> bool {
-        self.superblock.s_feature_incompat.get() & incompat::RECOVER != 0
+        let has_journal = self.superblock.s_feature_compat.get() & compat::HAS_JOURNAL != 0;
+        // With a journal the kernel leaves the state as it is while the file system is mounted.
+        let was_unmounted = has_journal || self.superblock.s_state.get() & CLEANLY_UNMOUNTED != 0;
+        self.superblock.s_feature_incompat.get() & incompat::RECOVER != 0 || !was_unmounted
     }
 
     /// Bytes in a block.

@@ -1,6 +1,7 @@
 //! Files that are read all at once.
 
 use super::*;
+use crate::fs::files::Step;
 
 const KIB_64: usize = 1 << 16;
 
@@ -38,6 +39,27 @@ fn more_than_may_be_kept_is_not_read() {
     let (volume, budget) = (image(&entries(400, &pattern(KIB_64)), &options(80 * MIB)), DiskBudget::new(0));
     for _ in 0..2 {
         assert_eq!(read_files(&volume[..], is_entry, KIB_64, &budget).unwrap().len(), 400);
+    }
+}
+
+/// A path that leads out of the volume is seen in what `inspect` shows, and given to nobody who writes files.
+#[test]
+fn a_name_that_leads_elsewhere_is_told_to_nobody() {
+    let long = |name: &str| -> Vec<u8> { name.encode_utf16().flat_map(u16::to_le_bytes).collect() };
+    for (name, is_possible) in
+        [("a+b", true), ("..b", true), ("..\0", false), (".\0\0", false), ("a/b", false)]
+    {
+        let mut tree = Tree::new(Meta::default());
+        file(&mut tree, Tree::ROOT, "a+b", b"");
+        let mut volume = image(&tree, &options(2 * MIB));
+        let at = volume.windows(6).position(|window| window == long("a+b")).unwrap();
+        volume[at..at + 6].copy_from_slice(&long(name));
+        let walked = walk(&volume[..], &budget(), &mut |_| Ok(Step::Into));
+        assert_eq!(walked.is_ok(), is_possible, "{name:?}");
+        if let Err(error) = walked {
+            assert_eq!(error.to_string(), "FAT volume: a directory has an impossible name");
+        }
+        assert_eq!(files(&volume[..], &budget()).unwrap(), [name.trim_end_matches('\0')]);
     }
 }
 

@@ -108,8 +108,8 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         let mut servers = JoinSet::new();
         for (at, site) in sites.iter().enumerate() {
             let range = args.dhcp_range.as_ref().filter(|_| range_site == Some(at));
-            let hears_broadcasts = sites[..at].iter().all(|earlier| earlier.device != site.device);
-            Server { args, site, folder: &folder, log }.start(range, hears_broadcasts, &mut servers)?;
+            let hears = network::hears_broadcasts(&sites, at, range_site);
+            Server { args, site, folder: &folder, log }.start(range, hears, &mut servers)?;
         }
         log.ready(&folder, &sites, args.http_port, &dhcp_role(args))?;
         tokio::select! {
@@ -141,13 +141,13 @@ impl Server<'_> {
         let Self { args, site, folder, log } = *self;
         let http_address = SocketAddrV4::new(site.address, args.http_port);
         let library = Arc::new(folder.library(http_address, args.mode)?);
-        let visitors = Visitors::default();
+        // Each has visitors of its own: those of one take no room of the other's.
         // Who is on this machine itself may fetch files too, unless an interface was named.
         let device = args.interface.as_ref().map(|_| site.device.as_str());
         let listener = sockets::tcp(http_address, device)?;
-        servers.spawn(http::serve(listener, library.clone(), visitors.clone(), log));
+        servers.spawn(http::serve(listener, library.clone(), Visitors::default(), log));
         let socket = sockets::udp(SocketAddrV4::new(site.address, tftp::PORT), device)?;
-        servers.spawn(tftp::serve(socket, site.address, library.clone(), visitors, log));
+        servers.spawn(tftp::serve(socket, site.address, library.clone(), Visitors::default(), log));
         if !args.no_dhcp {
             self.start_dhcp(range, hears_broadcasts, &library, servers)?;
         }

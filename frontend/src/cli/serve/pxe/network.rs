@@ -72,6 +72,15 @@ fn choose(all: &[Site], listen: &[Ipv4Addr], interface: Option<&str>) -> Result<
     Ok(sites)
 }
 
+/// Whether the site is the one that hears the broadcasts of its interface, which come to one only: the site that has
+/// addresses to give, or else the first.
+pub(super) fn hears_broadcasts(sites: &[Site], at: usize, with_range: Option<usize>) -> bool {
+    let Some(site) = sites.get(at) else { return false };
+    let is_on_it = |other: &Site| other.device == site.device;
+    let with_range = with_range.filter(|&other| sites.get(other).is_some_and(is_on_it));
+    with_range.or_else(|| sites.iter().position(is_on_it)) == Some(at)
+}
+
 fn unknown(all: &[Site], address: Ipv4Addr) -> Error {
     let message = match address.is_unspecified() {
         true => format!("{address}: would be every network of this machine"),
@@ -118,6 +127,16 @@ mod tests {
             let error = find(listen, interface).unwrap_err();
             assert!(error.contains(part), "{error}");
         }
+    }
+
+    #[test]
+    fn one_site_of_an_interface_hears_its_broadcasts() {
+        let sites = all();
+        let hears = |with_range| [0, 1, 2].map(|at| hears_broadcasts(&sites, at, with_range));
+        assert_eq!(hears(None), [true, true, false]);
+        assert_eq!(hears(Some(1)), [true, true, false]);
+        assert_eq!(hears(Some(2)), [true, false, true], "whoever has addresses hears who asks for one");
+        assert_eq!(hears(Some(0)), [true, true, false]);
     }
 
     #[test]

@@ -4,8 +4,9 @@ use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Transfers and connections at a time, in all and of one address.
-const MOST: usize = 512;
+/// Transfers, or connections, at a time, in all and of one address. Both together stay below the 1024 files that a program
+/// may usually have open.
+const MOST: usize = 400;
 const MOST_OF_ONE: usize = 64;
 
 /// Who is being served.

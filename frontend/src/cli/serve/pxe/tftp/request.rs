@@ -1,6 +1,12 @@
 //! What is asked of a TFTP server.
 
+use std::ops::RangeInclusive;
+
 use super::opcode;
+
+/// Seconds that may be agreed on of the 255 that RFC 2349 has: for so many, and several times over, a client that is gone
+/// takes the room of another.
+const TIMEOUTS: RangeInclusive<u8> = 1..=10;
 
 /// A file that is asked for.
 #[derive(Debug, PartialEq)]
@@ -71,7 +77,7 @@ impl Options {
         let number = || value.parse::<u16>().ok();
         match name.to_ascii_lowercase().as_str() {
             "blksize" => self.block_size = number().filter(|size| (8..=65464).contains(size)),
-            "timeout" => self.timeout = value.parse().ok().filter(|seconds| *seconds > 0),
+            "timeout" => self.timeout = value.parse().ok().filter(|seconds| TIMEOUTS.contains(seconds)),
             "tsize" => self.size = true,
             "windowsize" => self.window = number().filter(|blocks| *blocks > 0),
             _ => {}
@@ -96,6 +102,7 @@ mod tests {
         let expected = Options { block_size: Some(1468), timeout: Some(2), size: true, window: Some(16) };
         assert_eq!(request.options, expected);
         assert_eq!(asked(b"a\0octet\0").unwrap().options, Options::default());
+        assert_eq!(asked(b"a\0octet\0timeout\x0010\0").unwrap().options.timeout, Some(10));
     }
 
     #[test]
@@ -106,7 +113,7 @@ mod tests {
             b"a\0octet\0blksize\x0099999999999999999999\0",
             b"a\0octet\0blksize\0-1\0",
             b"a\0octet\0windowsize\x000\0",
-            b"a\0octet\0timeout\x000\0timeout\x00256\0",
+            b"a\0octet\0timeout\x000\0timeout\x0011\0timeout\x00255\0timeout\x00256\0",
             b"a\0octet\0blksize\0",
         ] {
             assert_eq!(asked(text).unwrap().options, Options::default(), "{}", text.escape_ascii());
