@@ -224,7 +224,7 @@ impl Machine<'_> {
         let target = target::of(self, disk, files);
         let os = self.os.pretty_name.clone();
         let mut about = About::new(self.id(), self.name(), os, self.spec.architecture, target);
-        about.modes = self.spec.medium.in_order();
+        about.modes = self.spec.medium.in_order().into_iter().map(Mode::name).collect();
         about.init.clone_from(&self.init);
         about
     }

@@ -92,7 +92,7 @@ fn program(
 /// What is said of a medium that is within its initramfs: it has come as a whole, and nothing of it is hashed once more.
 fn within(mut about: About, name: &str, bytes: u64, file_system: FileSystem) -> About {
     let (file, sha256, kind) = (name.to_owned(), String::new(), file_system.name());
-    about.modes = vec![Mode::Live];
+    about.modes = vec![Mode::Live.name()];
     about.root = Some(Root::File { file, bytes, sha256, kind });
     about
 }

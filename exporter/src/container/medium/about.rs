@@ -4,7 +4,6 @@ use serde::Serialize;
 
 use crate::architecture::Architecture;
 use crate::error::{Error, Kind, Result};
-use crate::spec::Mode;
 
 /// Of what is written here; a reader that knows no such number stops.
 const VERSION: u32 = 1;
@@ -21,7 +20,7 @@ pub struct About {
     pub os: String,
     architecture: &'static str,
     /// What it can do.
-    pub modes: Vec<Mode>,
+    pub modes: Vec<&'static str>,
     /// What live mode runs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub root: Option<LiveRoot>,
