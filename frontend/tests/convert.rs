@@ -176,7 +176,7 @@ fn a_disk_goes_to_stdout() {
 fn what_cannot_be_done_is_said_and_leaves_nothing() {
     let bench = Bench::new();
     for (name, args, said, hint) in [
-        ("disk.iso", &[][..], "disk.iso: its extension tells no format", "pass --format"),
+        ("disk.cab", &[][..], "disk.cab: its extension tells no format", "pass --format"),
         ("disk.raw", &["--compression", "zstd"], "zstd is not for raw files", "ask for none"),
         ("disk.raw", &["--size", "1M"], "the content needs", "--size"),
         ("no/disk.raw", &[], "does not exist", "mkdir -p"),

@@ -155,7 +155,7 @@ tell "user $(busybox id -u) $(busybox id -G), home $HOME, name $HOSTNAME $(busyb
 tell "at $PWD, $A"
 tell "files $(ulimit -Sn) $(ulimit -Hn)"
 tell "$(busybox grep -E 'CapBnd|CapEff' /proc/self/status | busybox tr '\t\n' '  ')"
-tell "$(busybox grep -cE '^[a-z0-9]+ (/proc|/sys|/dev|/dev/pts|/dev/shm|/dev/mqueue|/sys/fs/cgroup) ' /proc/mounts)"
+tell "$(busybox cut -d' ' -f2 /proc/mounts | busybox grep -xE '/proc|/sys|/dev|/dev/pts|/dev/shm|/dev/mqueue|/sys/fs/cgroup' | busybox sort -u | busybox wc -l)"
 tell "$(busybox grep nameserver /etc/resolv.conf) $(busybox grep web /etc/hosts | busybox tr '\t' ' ')"
 tell "input $(busybox wc -c)"
 echo printed >/dev/stdout

@@ -3,9 +3,9 @@
 use std::ops::Range;
 
 use super::Writer;
-use crate::error::{Error, Kind as ErrorKind, Result, show_path};
+use crate::error::{Error, Kind, Result, show_path};
 use crate::fs::files::FileContent;
-use crate::image::pax::{self, Kind, RECORD};
+use crate::image::pax::{self, MemberKind, RECORD};
 use crate::tree::Meta;
 
 /// The most pieces that a map has: programs that read it keep all of them. What is in more is written with its holes.
@@ -71,12 +71,12 @@ impl Writer<'_> {
     ) -> Result<()> {
         let map = Map::of(content)?;
         if map.data == len || map.pieces >= PIECES_MAX {
-            self.put(&pax::header(path, meta, Kind::File(len))?)?;
+            self.put(&pax::header(path, meta, MemberKind::File(len))?)?;
             return self.content(path, len, content, true);
         }
         let (data, map) = (map.data, map.close(len));
         let stored = map.len() + data;
-        self.put(&pax::header(path, meta, Kind::Sparse { len, stored })?)?;
+        self.put(&pax::header(path, meta, MemberKind::Sparse { len, stored })?)?;
         self.map(&map, len, content)?;
         self.content(path, data, content, false)
     }
@@ -103,7 +103,7 @@ impl Writer<'_> {
 
     /// So many bytes of data, with holes as zeros or without them, filled up to a record.
     fn content(&mut self, path: &[u8], len: u64, content: &dyn FileContent, with_holes: bool) -> Result<()> {
-        let changed = || Error::new(ErrorKind::Corrupt, show_path(path), "is not as long as it should be");
+        let changed = || Error::new(Kind::Corrupt, show_path(path), "is not as long as it should be");
         let mut noticing = self.exported.noticed.begin(path);
         let mut written = 0;
         content.data(&mut |at, bytes| {

@@ -19,7 +19,7 @@ use crate::error::{Error, Result};
 use crate::fs::files::{FileKind, Met, Step, walk};
 use crate::fs::{DiskBudget, FileSystem};
 use crate::image::layer;
-use crate::image::pax::{self, Kind};
+use crate::image::pax::{self, MemberKind};
 use crate::read_at::{Part, Shared};
 use crate::tree::Meta;
 pub use find::{Machine, find};
@@ -137,15 +137,15 @@ impl<'a> Writer<'a> {
                 self.sockets += 1;
                 return Ok(());
             }
-            FileKind::Directory => Kind::Directory,
+            FileKind::Directory => MemberKind::Directory,
             FileKind::Link { first: target, is_socket: false } => {
                 first = joined(prefix, target);
-                Kind::Link(&first)
+                MemberKind::Link(&first)
             }
-            FileKind::Symlink(target) => Kind::Symlink(target),
-            FileKind::Fifo => Kind::Fifo,
-            FileKind::CharDevice(device) => Kind::CharDevice(device),
-            FileKind::BlockDevice(device) => Kind::BlockDevice(device),
+            FileKind::Symlink(target) => MemberKind::Symlink(target),
+            FileKind::Fifo => MemberKind::Fifo,
+            FileKind::CharDevice(device) => MemberKind::CharDevice(device),
+            FileKind::BlockDevice(device) => MemberKind::BlockDevice(device),
         };
         self.exported.files += 1;
         let name: &[u8] = if path.is_empty() { b"./" } else { path };

@@ -141,15 +141,15 @@ enum What<'a> {
 }
 
 impl What<'_> {
-    fn kind(&self) -> pax::Kind<'_> {
+    fn kind(&self) -> pax::MemberKind<'_> {
         match self {
-            Self::Directory => pax::Kind::Directory,
-            Self::File(content) => pax::Kind::File(content.len()),
-            Self::Symlink(target) => pax::Kind::Symlink(target),
-            Self::Link(target) => pax::Kind::Link(target),
-            Self::Fifo => pax::Kind::Fifo,
-            Self::CharDevice(device) => pax::Kind::CharDevice(*device),
-            Self::BlockDevice(device) => pax::Kind::BlockDevice(*device),
+            Self::Directory => pax::MemberKind::Directory,
+            Self::File(content) => pax::MemberKind::File(content.len()),
+            Self::Symlink(target) => pax::MemberKind::Symlink(target),
+            Self::Link(target) => pax::MemberKind::Link(target),
+            Self::Fifo => pax::MemberKind::Fifo,
+            Self::CharDevice(device) => pax::MemberKind::CharDevice(*device),
+            Self::BlockDevice(device) => pax::MemberKind::BlockDevice(*device),
         }
     }
 }

@@ -19,7 +19,7 @@ const NUMBER_MAX: u64 = 0o777_7777_7777;
 
 /// What a member is.
 #[derive(Clone, Copy)]
-pub(crate) enum Kind<'a> {
+pub(crate) enum MemberKind<'a> {
     Directory,
     /// A regular file of so many bytes.
     File(u64),
@@ -36,7 +36,7 @@ pub(crate) enum Kind<'a> {
     BlockDevice(Device),
 }
 
-impl Kind<'_> {
+impl MemberKind<'_> {
     fn entry_type(self) -> EntryType {
         match self {
             Self::Directory => EntryType::Directory,
@@ -76,12 +76,12 @@ pub(crate) fn padding(size: u64) -> &'static [u8] {
 ///
 /// # Errors
 /// For the number of a device that tar has no digits for.
-pub(crate) fn header(path: &[u8], meta: &Meta, kind: Kind<'_>) -> Result<Vec<u8>> {
+pub(crate) fn header(path: &[u8], meta: &Meta, kind: MemberKind<'_>) -> Result<Vec<u8>> {
     let mut records = Records::default();
     let mut header = Header::new_ustar();
     let old = header.as_old_mut();
     match kind {
-        Kind::Sparse { len, .. } => {
+        MemberKind::Sparse { len, .. } => {
             // Who does not know of holes finds what it has under another name.
             let name = path.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
             records.text("path", &[b"GNUSparseFile.0/", name].concat(), &mut old.name);
@@ -99,13 +99,15 @@ pub(crate) fn header(path: &[u8], meta: &Meta, kind: Kind<'_>) -> Result<Vec<u8>
     header.set_mtime(records.time(meta.mtime));
     header.set_mode(meta.permissions.into());
     header.set_entry_type(kind.entry_type());
-    if let Kind::CharDevice(Device { major, minor }) | Kind::BlockDevice(Device { major, minor }) = kind {
+    if let MemberKind::CharDevice(Device { major, minor })
+    | MemberKind::BlockDevice(Device { major, minor }) = kind
+    {
         let set = header.set_device_major(major).and_then(|()| header.set_device_minor(minor));
         set.map_err(|error| Error::io(show_path(path), "is a device with too large a number", error))?;
     }
     header.set_cksum();
     // Other names share them.
-    if !matches!(kind, Kind::Link(_)) {
+    if !matches!(kind, MemberKind::Link(_)) {
         for (name, value) in &meta.xattrs {
             records.put(&[b"SCHILY.xattr.", &encoded(name)[..]].concat(), value);
         }

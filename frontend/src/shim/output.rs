@@ -311,8 +311,8 @@ mod tests {
             (&["type=vmdisk"], &["dest is missing"]),
             (&["type=vmdisk,dest="], &["dest is missing"]),
             (
-                &["type=vmdisk,dest=a.iso"],
-                &["the extension of a.iso tells no format", ".qcow2", "add format="],
+                &["type=vmdisk,dest=a.cab"],
+                &["the extension of a.cab tells no format", ".qcow2", "add format="],
             ),
             (
                 &["type=vmdisk,dest=a.ovf"],

@@ -142,7 +142,7 @@ fn what_is_wrong_with_the_name_is_found_before_the_build() {
             "no/web.qcow2",
             "error: no/web.qcow2: the directory no does not exist\nhint: create it first: mkdir -p no\n",
         ),
-        ("out/web.iso", "error: out/web.iso: its extension tells no format\nhint: give it one of .raw, "),
+        ("out/web.cab", "error: out/web.cab: its extension tells no format\nhint: give it one of .raw, "),
         (
             "out/web.ovf",
             "error: out/web.ovf: ovf is a folder, which has no extension\nhint: name the folder: ",

@@ -229,7 +229,7 @@ fn a_disk_that_cannot_be_written_is_found_before_the_download() {
     let server = Server::new(move |request, _| answer(&image, request));
     for (disk, format, said, hint) in [
         ("missing/web.raw", "raw", "missing does not exist", "mkdir -p"),
-        ("web.iso", "", "its extension tells no format", "--format"),
+        ("web.cab", "", "its extension tells no format", "--format"),
         ("/proc/web.raw", "raw", "/proc/web.raw: cannot create the file", ""),
         ("../home", "raw", "the destination is a directory", "name a file"),
     ] {

@@ -293,8 +293,8 @@ fn what_is_wrong_is_said_before_anything_runs() {
             "error: --output type=vmdisk: unknown attribute sise",
         ),
         (
-            "-o type=vmdisk,dest=out/a.iso src",
-            "error: --output type=vmdisk: the extension of out/a.iso tells no format",
+            "-o type=vmdisk,dest=out/a.cab src",
+            "error: --output type=vmdisk: the extension of out/a.cab tells no format",
         ),
         ("-o type=vmdisk,dest=dir,format=raw src", "error: dir: the destination is a directory\nhint: "),
         ("-o type=vmdisk,dest=no/a.raw src", "error: no/a.raw: the directory no does not exist\nhint: "),

@@ -3,6 +3,7 @@
 use super::live::LiveRoot;
 use super::{Machine, Started};
 use crate::assemble::microvm::uki;
+use crate::boot::medium::FOLDER;
 use crate::boot::{BootFiles, MediumFiles};
 use crate::container::medium::{About, DIGEST, LiveRoot as Root, Netboot};
 use crate::disk::DiskLayout;
@@ -13,8 +14,6 @@ use crate::spec::{Architecture, Mode};
 
 /// What UEFI starts by HTTP.
 const PROGRAM: &str = "netboot.efi";
-/// The folder of the initramfs with a medium that is in it.
-const WITHIN: &str = "vmimage";
 /// Where the medium is, then.
 const IS_WITHIN: &str = "vmimage.medium=initramfs";
 /// What a program for UEFI has less of.
@@ -78,8 +77,8 @@ fn program(
     let name = format!("root.{}", file_system.name());
     let about = within(about, &name, contents.size, file_system).text()?;
     let about =
-        initramfs::archive_of(&[(&format!("{WITHIN}/medium.json"), about.into_bytes())], machine.time)?;
-    let archive = uki::with_file(&format!("{WITHIN}/{name}"), contents, machine.time)?;
+        initramfs::archive_of(&[(&format!("{FOLDER}/medium.json"), about.into_bytes())], machine.time)?;
+    let archive = uki::with_file(&format!("{FOLDER}/{name}"), contents, machine.time)?;
     let early = started.early.iter().map(Contents::of_file);
     let initrd = early.chain(std::iter::once(Contents::of_bytes(about))).chain(archive);
     let initrd = initrd.chain(started.initramfs.iter().map(Contents::of_file)).collect();

@@ -179,7 +179,7 @@ fn every_artifact_asks_for_its_format() {
 #[test]
 fn what_no_build_can_make_is_refused() {
     for (words, message) in [
-        (&["-o", "web.iso"][..], "web.iso: its extension tells no format"),
+        (&["-o", "web.cab"][..], "web.cab: its extension tells no format"),
         (&["-o", "web.ovf"], "web.ovf: ovf is a folder, which has no extension"),
         (&["-o", "-"], "-o -: stdout has no extension that tells the format"),
         (&["-o", "web.raw", "-o", "web.img"], "format: raw is asked for twice"),
