@@ -10,14 +10,14 @@ use super::scripts;
 /// What asks to be booted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Firmware {
-    pub(super) kind: Kind,
+    pub(super) kind: BootMethod,
     /// `None` of what no medium is for.
     pub(super) architecture: Option<Architecture>,
 }
 
 /// How it boots.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum BootMethod {
     /// A BIOS: a program of its own form by TFTP.
     Bios,
     /// UEFI PXE: a program by TFTP.
@@ -34,13 +34,13 @@ impl Firmware {
     pub(super) fn by_number(number: u16) -> Option<Self> {
         use Architecture::{Aarch64, X86_64};
         let (kind, architecture) = match number {
-            0 => (Kind::Bios, Some(X86_64)),
-            7 | 9 => (Kind::Uefi, Some(X86_64)),
-            11 => (Kind::Uefi, Some(Aarch64)),
-            16 => (Kind::UefiHttp, Some(X86_64)),
-            19 => (Kind::UefiHttp, Some(Aarch64)),
-            6 | 10 => (Kind::Uefi, None),
-            15 | 18 => (Kind::UefiHttp, None),
+            0 => (BootMethod::Bios, Some(X86_64)),
+            7 | 9 => (BootMethod::Uefi, Some(X86_64)),
+            11 => (BootMethod::Uefi, Some(Aarch64)),
+            16 => (BootMethod::UefiHttp, Some(X86_64)),
+            19 => (BootMethod::UefiHttp, Some(Aarch64)),
+            6 | 10 => (BootMethod::Uefi, None),
+            15 | 18 => (BootMethod::UefiHttp, None),
             _ => return None,
         };
         Some(Self { kind, architecture })
@@ -48,10 +48,10 @@ impl Firmware {
 
     pub(super) fn name(self) -> String {
         let kind = match self.kind {
-            Kind::Bios => return "BIOS".to_owned(),
-            Kind::Uefi => "UEFI",
-            Kind::UefiHttp => "UEFI HTTP boot",
-            Kind::Ipxe => "iPXE",
+            BootMethod::Bios => return "BIOS".to_owned(),
+            BootMethod::Uefi => "UEFI",
+            BootMethod::UefiHttp => "UEFI HTTP boot",
+            BootMethod::Ipxe => "iPXE",
         };
         let architecture = self.architecture.map_or("of 32 bits", Architecture::name);
         format!("{kind} {architecture}")
@@ -100,16 +100,16 @@ impl Boot {
             Architecture::Aarch64 => ("shimaa64.efi", "grubaa64.efi"),
         };
         let names: &[&str] = match firmware.kind {
-            Kind::Bios => &["grub.pxe"],
-            Kind::Uefi if !self.is_proxy => &[shim, grub, UKI],
-            Kind::Uefi | Kind::UefiHttp => &[UKI, shim, grub],
-            Kind::Ipxe => &[scripts::IPXE],
+            BootMethod::Bios => &["grub.pxe"],
+            BootMethod::Uefi if !self.is_proxy => &[shim, grub, UKI],
+            BootMethod::Uefi | BootMethod::UefiHttp => &[UKI, shim, grub],
+            BootMethod::Ipxe => &[scripts::IPXE],
         };
         let mut names = names.iter().filter(|name| self.may_start_uki || **name != UKI);
         let name = names.find(|name| self.files.contains(**name))?;
         Some(match firmware.kind {
-            Kind::Bios | Kind::Uefi => BootFile::Tftp((*name).to_owned()),
-            Kind::UefiHttp | Kind::Ipxe => BootFile::Http(format!("http://{}/{name}", self.http)),
+            BootMethod::Bios | BootMethod::Uefi => BootFile::Tftp((*name).to_owned()),
+            BootMethod::UefiHttp | BootMethod::Ipxe => BootFile::Http(format!("http://{}/{name}", self.http)),
         })
     }
 }
@@ -146,7 +146,7 @@ pub(super) mod tests {
             assert_eq!(file.as_ref().map(BootFile::text), expected, "{number}");
         }
         assert_eq!(Firmware::by_number(0xffff), None);
-        let ipxe = Firmware { kind: Kind::Ipxe, architecture: Some(Architecture::X86_64) };
+        let ipxe = Firmware { kind: BootMethod::Ipxe, architecture: Some(Architecture::X86_64) };
         assert_eq!(boot.file(ipxe), Some(BootFile::Http("http://10.9.0.1:8080/boot.ipxe".to_owned())));
     }
 

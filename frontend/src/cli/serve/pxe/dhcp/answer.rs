@@ -6,12 +6,12 @@ use std::time::Instant;
 
 use dhcp_message::{BROADCAST, Header, MessageType, Options, REPLY, Writer, option};
 
-use super::super::boot::{Boot, BootFile, Kind};
+use super::super::boot::{Boot, BootFile, BootMethod};
 use super::super::network::Site;
 use super::super::told::{Event, Protocol};
 use super::leases::{LEASE, Leases};
 use super::range::Range;
-use super::request::{Class, Request};
+use super::request::{BootRequest, Class};
 use super::{Port, destination};
 
 /// PXE's own options within option 43 (PXE 2.1, table 2-1).
@@ -44,7 +44,7 @@ pub(in super::super) struct Answer {
 
 /// An answer to a request that is given an address, or one to whom the file alone is told.
 struct Reply<'a> {
-    request: &'a Request,
+    request: &'a BootRequest,
     kind: MessageType,
     address: Option<Ipv4Addr>,
     file: Option<&'a BootFile>,
@@ -68,7 +68,7 @@ impl Responder {
         if !to.ip().is_broadcast() && !self.site.reaches(*to.ip()) {
             return None;
         }
-        let request = Request::read(bytes)?;
+        let request = BootRequest::read(bytes)?;
         match &self.leases {
             None => self.as_proxy(&request, port, to),
             Some(leases) => {
@@ -79,7 +79,7 @@ impl Responder {
     }
 
     /// Offers the boot file to who looks for one, and gives it to who asks this server for it.
-    fn as_proxy(&self, request: &Request, port: Port, to: SocketAddrV4) -> Option<Answer> {
+    fn as_proxy(&self, request: &BootRequest, port: Port, to: SocketAddrV4) -> Option<Answer> {
         use MessageType::{Ack, Discover, Inform, Offer, Request};
         let class = request.class()?;
         let kind = match (port, request.kind) {
@@ -98,7 +98,7 @@ impl Responder {
     /// Gives it an address, and the boot file if it is one that boots (RFC 2131, section 4.3).
     fn as_server(
         &self,
-        request: &Request,
+        request: &BootRequest,
         mut leases: MutexGuard<'_, Leases>,
         to: SocketAddrV4,
         now: Instant,
@@ -145,7 +145,7 @@ impl Responder {
         }
     }
 
-    fn give(&self, request: &Request, kind: MessageType, address: Ipv4Addr, to: SocketAddrV4) -> Answer {
+    fn give(&self, request: &BootRequest, kind: MessageType, address: Ipv4Addr, to: SocketAddrV4) -> Answer {
         let file = self.file(request);
         let boots = file.as_ref().map_or(String::new(), |file| format!(" and {}", file.text()));
         let text = format!("{} {address}{boots}", verb(kind));
@@ -154,13 +154,13 @@ impl Responder {
     }
 
     /// Everybody hears it: the client may have an address that is none here (RFC 2131, section 4.1).
-    fn refuse(&self, request: &Request, address: Ipv4Addr) -> Answer {
+    fn refuse(&self, request: &BootRequest, address: Ipv4Addr) -> Answer {
         let reply = Reply { request, kind: MessageType::Nak, address: None, file: None };
         let to = SocketAddrV4::new(Ipv4Addr::BROADCAST, super::CLIENT);
         told(request, format!("it cannot have {address}"), Some((self.write(&reply), to)))
     }
 
-    fn file(&self, request: &Request) -> Option<BootFile> {
+    fn file(&self, request: &BootRequest) -> Option<BootFile> {
         request.class()?;
         self.boot.file(request.firmware()?)
     }
@@ -198,7 +198,7 @@ impl Responder {
     }
 
     /// What says that the answer is for one who boots, and how.
-    fn put_boot_options(&self, message: &mut Writer, request: &Request, file: &BootFile) {
+    fn put_boot_options(&self, message: &mut Writer, request: &BootRequest, file: &BootFile) {
         let class = request.class();
         // PXE clients take a server that calls itself one of theirs for a proxy, and ask it again on another port.
         if let Some(class) = class.filter(|class| *class == Class::Http || self.leases.is_none()) {
@@ -215,11 +215,11 @@ impl Responder {
         }
         let kind = request.firmware().map(|firmware| firmware.kind);
         match kind {
-            _ if self.leases.is_some() && kind == Some(Kind::Ipxe) => {
+            _ if self.leases.is_some() && kind == Some(BootMethod::Ipxe) => {
                 message.put(option::ETHERBOOT, &NO_PROXY)
             }
             // Firmware of EDK II forgets the offer of a proxy that has these options, and takes one that has none.
-            Some(Kind::Bios | Kind::Ipxe) if self.leases.is_none() => {
+            Some(BootMethod::Bios | BootMethod::Ipxe) if self.leases.is_none() => {
                 message.put(option::VENDOR, &discovery(request));
             }
             _ => {}
@@ -228,7 +228,7 @@ impl Responder {
 }
 
 /// The boot file is in this message, and the item of a boot menu is the one that was asked for.
-fn discovery(request: &Request) -> Vec<u8> {
+fn discovery(request: &BootRequest) -> Vec<u8> {
     let mut options = vec![pxe::DISCOVERY_CONTROL, 1, pxe::BOOT_FILE_IS_HERE];
     let asked = request.options.get(option::VENDOR).and_then(Options::read);
     if let Some(item @ [_, _, _, _]) = asked.as_ref().and_then(|asked| asked.get(pxe::BOOT_ITEM)) {
@@ -246,7 +246,7 @@ fn verb(kind: MessageType) -> &'static str {
     }
 }
 
-fn told(request: &Request, answer: String, message: Option<(Vec<u8>, SocketAddrV4)>) -> Answer {
+fn told(request: &BootRequest, answer: String, message: Option<(Vec<u8>, SocketAddrV4)>) -> Answer {
     let event = Event {
         protocol: Protocol::Dhcp,
         client: request.mac().to_string(),

@@ -4,7 +4,7 @@ use std::fmt;
 
 use dhcp_message::{ETHERNET, Header, MessageType, Options, REQUEST, option};
 
-use super::super::boot::{Firmware, Kind};
+use super::super::boot::{BootMethod, Firmware};
 
 /// The address of a network card.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -38,13 +38,13 @@ impl Class {
 
 /// A request that can be read.
 #[derive(Debug)]
-pub(super) struct Request {
+pub(super) struct BootRequest {
     pub(super) header: Header,
     pub(super) kind: MessageType,
     pub(super) options: Options,
 }
 
-impl Request {
+impl BootRequest {
     /// `None` for all that is no request of a client on the same network: what comes through a relay is none.
     pub(super) fn read(bytes: &[u8]) -> Option<Self> {
         if bytes.len() > super::LONGEST {
@@ -76,7 +76,7 @@ impl Request {
         let (numbers, _) = said.unwrap_or(&[0, 0]).as_chunks();
         let mut known = numbers.iter().filter_map(|number| Firmware::by_number(u16::from_be_bytes(*number)));
         let firmware = known.next()?;
-        Some(if self.is_ipxe() { Firmware { kind: Kind::Ipxe, ..firmware } } else { firmware })
+        Some(if self.is_ipxe() { Firmware { kind: BootMethod::Ipxe, ..firmware } } else { firmware })
     }
 
     /// iPXE says its name as a text, and not as RFC 3004 has it; by option 175 it says what it can do.
@@ -128,8 +128,8 @@ pub(super) mod tests {
         message.end()
     }
 
-    fn request(options: &[(u8, &[u8])]) -> Request {
-        Request::read(&message(MessageType::Discover, options)).unwrap()
+    fn request(options: &[(u8, &[u8])]) -> BootRequest {
+        BootRequest::read(&message(MessageType::Discover, options)).unwrap()
     }
 
     #[test]
@@ -144,7 +144,10 @@ pub(super) mod tests {
         let http = (option::VENDOR_CLASS, &b"HTTPClient:Arch:00016"[..]);
         assert_eq!(name(&[http, (93, &[0, 16])]), "discover by UEFI HTTP boot x86_64");
         let firmware = request(&[http, (93, &[0, 16])]).firmware().unwrap();
-        assert_eq!(firmware, Firmware { kind: Kind::UefiHttp, architecture: Some(Architecture::X86_64) });
+        assert_eq!(
+            firmware,
+            Firmware { kind: BootMethod::UefiHttp, architecture: Some(Architecture::X86_64) }
+        );
         assert_eq!(name(&[(93, &[0, 7])]), "discover", "it does not want to be booted");
         assert_eq!(request(&[(60, b"MSFT 5.0")]).class(), None);
         assert_eq!(request(&[pxe, (93, &[7])]).firmware(), None, "half a number");
@@ -153,11 +156,11 @@ pub(super) mod tests {
     #[test]
     fn what_is_no_request_of_a_neighbour_is_not_read() {
         let good = message(MessageType::Discover, &[(60, b"PXEClient")]);
-        assert!(Request::read(&good).is_some());
+        assert!(BootRequest::read(&good).is_some());
         let with = |change: fn(&mut Header)| {
             let mut header = Header::new(REQUEST);
             change(&mut header);
-            Request::read(&of_header(header, MessageType::Discover, &[])).is_some()
+            BootRequest::read(&of_header(header, MessageType::Discover, &[])).is_some()
         };
         assert!(with(|_| ()));
         assert!(!with(|header| header.op = REPLY));
@@ -166,11 +169,11 @@ pub(super) mod tests {
         assert!(!with(|header| header.giaddr = [10, 0, 0, 1]), "through a relay");
         assert!(!with(|header| header.magic = 0x6382_5364.into()), "another cookie");
         for len in 0..good.len() {
-            let read = Request::read(&good[..len]);
+            let read = BootRequest::read(&good[..len]);
             assert!(len >= 243 || read.is_none(), "{len} bytes are enough");
         }
-        assert!(Request::read(&[&good[..], &[0; 1500]].concat()).is_none(), "too long");
-        assert!(Request::read(&[&good[..240], &[53, 1, 99, 255]].concat()).is_none(), "no such type");
-        assert!(Request::read(&[&good[..240], &[53, 1, 1, 60, 9, b'P']].concat()).is_none(), "cut off");
+        assert!(BootRequest::read(&[&good[..], &[0; 1500]].concat()).is_none(), "too long");
+        assert!(BootRequest::read(&[&good[..240], &[53, 1, 99, 255]].concat()).is_none(), "no such type");
+        assert!(BootRequest::read(&[&good[..240], &[53, 1, 1, 60, 9, b'P']].concat()).is_none(), "cut off");
     }
 }
