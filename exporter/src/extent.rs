@@ -8,7 +8,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::read_at::Shared;
-use crate::tree::{Archive, ArchiveFile, Content, HostFile};
+use crate::tree::{Archive, ArchiveFile, Content, HostFile, Joined};
 
 /// `len` bytes at `offset` of an image, and their source.
 #[derive(Clone, Debug)]
@@ -118,6 +118,7 @@ impl Extent {
                 file.data_ranges().into_iter().map(extent).collect()
             }
             Content::Archive(file) => file.extents(0..file.len(), offset).collect(),
+            Content::Joined(files) => Self::of_joined(files, 0..files.len(), offset),
         }
     }
 
@@ -126,11 +127,20 @@ impl Extent {
         let len = range.end - range.start;
         let source = match content {
             Content::Archive(file) => return file.extents(range, offset).collect(),
+            Content::Joined(files) => return Self::of_joined(files, range, offset),
             Content::Host(file) => Backing::File { file: file.clone(), offset: range.start },
             Content::Bytes(bytes) if len == content.len() => Backing::Bytes(Arc::clone(bytes)),
             Content::Bytes(bytes) => Backing::Bytes(bytes[range.start as usize..range.end as usize].into()),
         };
         vec![Self { offset, len, source }]
+    }
+
+    fn of_joined(files: &Joined, range: Range<u64>, offset: u64) -> Vec<Self> {
+        let extents = files.within(range).flat_map(|(at, range, part)| match range == (0..part.len()) {
+            true => Self::of_content(part, offset + at),
+            false => Self::of_range(part, range, offset + at),
+        });
+        extents.collect()
     }
 
     /// One past the last byte.
