@@ -148,6 +148,28 @@ impl Extent {
         self.offset + self.len
     }
 
+    /// What of it lies in `range` of the image. What is rendered is so if it is cut.
+    pub(crate) fn within(self, range: &Range<u64>) -> Option<Self> {
+        let (start, end) = (self.offset.max(range.start), self.end().min(range.end));
+        if start >= end || (start, end) == (self.offset, self.end()) {
+            return (start < end).then_some(self);
+        }
+        let (skip, len) = (start - self.offset, end - start);
+        let cut = |bytes: &[u8]| Backing::Bytes(bytes[skip as usize..(skip + len) as usize].into());
+        let source = match self.source {
+            Backing::Bytes(bytes) => cut(&bytes),
+            Backing::Rendered { by, key } => {
+                let mut bytes = vec![0; self.len as usize];
+                by.render(key, &mut bytes);
+                cut(&bytes)
+            }
+            Backing::File { file, offset } => Backing::File { file, offset: offset + skip },
+            Backing::Archive { archive, offset } => Backing::Archive { archive, offset: offset + skip },
+            Backing::Image { image, offset } => Backing::Image { image, offset: offset + skip },
+        };
+        Some(Self { offset: start, len, source })
+    }
+
     /// The same extent `by` bytes further on: a partition's layout placed on the disk.
     #[must_use]
     pub fn shifted(mut self, by: u64) -> Self {
