@@ -1,0 +1,266 @@
+//! Unified kernel images on the ESP, their signatures and the keys beside them: as ukify, objdump, sbverify and mtools see them.
+//! The stub, the addon's and systemd-boot are Debian's own (`systemd-boot-efi`).
+
+use std::fs;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use exporter::assemble::{Input, plan};
+use exporter::container::Format;
+use exporter::engine::Run;
+use exporter::fs::FileSystem;
+use exporter::spec::{Loader, Spec};
+use exporter::tree::{Editor, Time, Tree};
+use tempfile::TempDir;
+
+use crate::inputs::{self, input};
+use crate::layouts::{Disk, said};
+
+const FOLDER: &str = "/usr/lib/systemd/boot/efi";
+const KERNEL: &str = "/boot/vmlinuz-6.1.0-9-amd64";
+const NAME: &str = "kiosk-6.1.0-9-amd64";
+
+fn of_systemd(name: &str) -> Vec<u8> {
+    fs::read(format!("{FOLDER}/{name}")).unwrap()
+}
+
+fn spec(more: &str) -> Spec {
+    let spec = format!(
+        r#"{{"loader":"systemd-boot","image":{{"id":"kiosk","version":"1.4"}},"formats":["raw"],"cmdline":"audit=1"{more}}}"#
+    );
+    serde_json::from_str(&spec).unwrap()
+}
+
+/// One kernel, which is a program for UEFI and says of which components it is: systemd-boot itself.
+fn tree() -> Tree {
+    let mut tree = inputs::debian_small();
+    let mut editor = Editor::new(&mut tree, Time::default());
+    editor.remove("/boot/vmlinuz-5.10.0-1-amd64");
+    for name in ["systemd-bootx64.efi", "linuxx64.efi.stub", "addonx64.efi.stub"] {
+        editor.write_file(format!("{FOLDER}/{name}"), of_systemd(name), 0o644).unwrap();
+    }
+    editor.write_file(KERNEL, of_systemd("systemd-bootx64.efi"), 0o644).unwrap();
+    editor.write_file("/usr/lib/systemd/systemd-bless-boot", *b"#!/bin/sh\n", 0o755).unwrap();
+    tree
+}
+
+/// Files of the ESP, in a folder of their own.
+struct Esp {
+    folder: TempDir,
+}
+
+impl Esp {
+    fn of(disk: &Disk) -> Self {
+        let folder = TempDir::new().unwrap();
+        let volume = disk.volume(disk.partition("esp"));
+        said(Command::new("mcopy").arg("-s").arg("-i").arg(volume).arg("::*").arg(folder.path()));
+        Self { folder }
+    }
+
+    fn path(&self, path: &str) -> PathBuf {
+        self.folder.path().join(path)
+    }
+
+    fn text(&self, path: &str) -> String {
+        fs::read_to_string(self.path(path)).unwrap()
+    }
+
+    /// All that is in it, sorted.
+    fn names(&self) -> Vec<String> {
+        let listed = said(Command::new("find").arg(self.folder.path()).args(["-type", "f", "-printf", "%P\n"]));
+        let mut names: Vec<_> = listed.lines().map(str::to_owned).collect();
+        names.sort();
+        names
+    }
+}
+
+/// What ukify sees in a program: of sections with one name the last.
+fn inspect(program: &Path) -> Option<serde_json::Value> {
+    let output = ukify().args(["inspect", "--json=short", "--all"]).arg(program).output().unwrap();
+    output.status.success().then(|| serde_json::from_slice(&output.stdout).unwrap())
+}
+
+/// The interpreter of the distribution, which has its modules.
+fn ukify() -> Command {
+    let mut command = Command::new("/usr/bin/python3");
+    command.arg("/usr/bin/ukify");
+    command
+}
+
+/// Names of sections, as objdump lists them.
+fn sections(program: &Path) -> Option<Vec<String>> {
+    let output = Command::new("objdump").arg("-h").arg(program).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let of = |line: &str| line.split_whitespace().nth(1).filter(|name| name.starts_with('.')).map(str::to_owned);
+    output.status.success().then(|| text.lines().filter_map(of).collect())
+}
+
+fn flip(program: &Path, at: usize) -> PathBuf {
+    let mut bytes = fs::read(program).unwrap();
+    bytes[at] ^= 1;
+    let other = program.with_extension("flipped");
+    fs::write(&other, bytes).unwrap();
+    other
+}
+
+#[test]
+fn the_kernel_is_an_image_that_may_be_tried_and_the_menu_has_no_other() {
+    let disk = Disk::of(&spec(r#","uki":true"#), tree());
+    assert!(disk.is_whole(disk.partition("esp"), FileSystem::Vfat));
+    let esp = Esp::of(&disk);
+    let image = format!("EFI/Linux/{NAME}+3-0.efi");
+    assert_eq!(
+        esp.names(),
+        ["EFI/BOOT/BOOTX64.EFI", &image, "EFI/systemd/systemd-bootx64.efi", "loader/loader.conf"]
+    );
+    assert_eq!(esp.text("loader/loader.conf"), "timeout 3\n");
+    let image = esp.path(&image);
+    let own = [".osrel", ".cmdline", ".uname", ".initrd", ".sbat", ".linux"];
+    let profiles = [".profile", ".profile", ".cmdline"];
+    let listed = sections(&image).unwrap();
+    assert!(listed.ends_with(&[&own[..], &profiles].concat().map(|name| name.to_owned())), "{listed:?}");
+    assert!(listed.contains(&".oldsbat".to_owned()));
+
+    let said = inspect(&image).unwrap();
+    let text = |name: &str| said[name]["text"].as_str().unwrap().to_owned();
+    let release = disk.debugfs("root", "cat /etc/os-release");
+    assert_eq!(text(".osrel"), release);
+    assert_eq!(text(".uname"), "6.1.0-9-amd64");
+    let words = text(".cmdline");
+    assert!(words.starts_with("root=UUID=") && words.contains(" audit=1"), "{words}");
+    assert!(words.ends_with(" systemd.unit=rescue.target"), "{words}");
+    let components = text(".sbat");
+    let names: Vec<_> = components.lines().filter_map(|line| line.split(',').next()).collect();
+    assert_eq!(
+        names,
+        ["sbat", "systemd-stub", "systemd-stub.debian", "systemd-boot", "systemd-boot.debian", "uki", "\0"]
+    );
+    let is_told = |what: &str| disk.edits.iter().any(|edit| edit.contains(what));
+    assert!(is_told("profiles normal and rescue (systemd.unit=rescue.target)"), "{:?}", disk.edits);
+    assert!(is_told("an entry is tried 3 times") && is_told("kernels to come: the next image brings them"));
+    assert_eq!(disk.debugfs("root", "cat /etc/kernel/entry-token"), "", "for kernels that come to no menu");
+
+    // Neither believes anything.
+    let pe = usize::from(fs::read(&image).unwrap()[0x3c]);
+    let broken = flip(&image, pe);
+    assert!(inspect(&broken).is_none() && sections(&broken).is_none());
+}
+
+/// Of the same parts ukify makes the same sections.
+#[test]
+fn ukify_makes_the_same_of_the_same_parts() {
+    let esp = Esp::of(&Disk::of(&spec(r#","uki":true"#), tree()));
+    let image = esp.path(&format!("EFI/Linux/{NAME}+3-0.efi"));
+    let ours = inspect(&image).unwrap();
+    let parts = TempDir::new().unwrap();
+    let part = |name: &str, bytes: &[u8]| {
+        let path = parts.path().join(name);
+        fs::write(&path, bytes).unwrap();
+        path.display().to_string()
+    };
+    let text = |section: &str| part(section, ours[section]["text"].as_str().unwrap().as_bytes());
+    let kernel = of_systemd("systemd-bootx64.efi");
+    let initrd = parts.path().join("initrd");
+    let taken = format!(".initrd={}", initrd.display());
+    said(Command::new("objcopy").args(["-O", "binary", "--dump-section", &taken]).arg(&image).arg("/dev/null"));
+    let other = parts.path().join("other.efi");
+    said(ukify().arg("build").args([
+        format!("--linux={}", part("kernel", &kernel)),
+        format!("--initrd={}", initrd.display()),
+        format!("--os-release=@{}", text(".osrel")),
+        format!("--cmdline=@{}", text(".cmdline")),
+        "--uname=6.1.0-9-amd64".to_owned(),
+        format!("--stub={FOLDER}/linuxx64.efi.stub"),
+        format!("--output={}", other.display()),
+    ]));
+    let theirs = inspect(&other).unwrap();
+    for section in [".osrel", ".cmdline", ".uname", ".initrd", ".sbat"] {
+        assert_eq!(ours[section], theirs[section], "{section}");
+    }
+    // Where the kernel is run in place it has all the memory that it asks for.
+    let [ours, theirs] = [ours, theirs].map(|image| image[".linux"]["size"].as_u64().unwrap());
+    assert!(theirs == kernel.len() as u64 && ours >= theirs, "{ours} {theirs}");
+}
+
+#[test]
+fn an_old_stub_has_one_profile() {
+    let mut old = of_systemd("linuxx64.efi.stub");
+    let magic = b"LoaderInfo: systemd-stub 2";
+    let at = old.windows(magic.len()).position(|bytes| bytes == magic).unwrap() + magic.len();
+    old[at..at + 2].copy_from_slice(b"52");
+    let mut tree = tree();
+    let mut editor = Editor::new(&mut tree, Time::default());
+    editor.write_file(format!("{FOLDER}/linuxx64.efi.stub"), old, 0o644).unwrap();
+    let disk = Disk::of(&spec(r#","uki":true"#), tree);
+    let esp = Esp::of(&disk);
+    let listed = sections(&esp.path(&format!("EFI/Linux/{NAME}+3-0.efi"))).unwrap();
+    assert_eq!(listed.iter().filter(|name| *name == ".cmdline").count(), 1, "{listed:?}");
+    assert!(!listed.contains(&".profile".to_owned()));
+    let told = "no profile for a rescue, systemd's stub is older than 257";
+    assert!(disk.edits.iter().any(|edit| edit.contains(told)), "{:?}", disk.edits);
+}
+
+/// A variable with a signature and a time, as far as its head tells.
+fn variable(name: &str) -> Vec<u8> {
+    let mut bytes = vec![0; 16];
+    bytes.extend(100_u32.to_le_bytes());
+    bytes.extend([0x00, 0x02, 0xf1, 0x0e]);
+    bytes.extend(name.as_bytes());
+    bytes
+}
+
+fn with_keys(names: &[&str]) -> Input {
+    let mut input = input(tree());
+    let mut editor = Editor::new(&mut input.materials.context, Time::default());
+    for name in names {
+        editor.write_file(format!("keys/{name}"), variable(name), 0o644).unwrap();
+    }
+    input
+}
+
+#[test]
+fn a_firmware_without_keys_finds_them_and_addons_are_of_every_image() {
+    let spec = spec(
+        r#","uki":true,"secure_boot":{"enroll":"keys","enroll-mode":"force","addons":{"console":"console=ttyS0,115200"}}"#,
+    );
+    let disk = Disk::with(&spec, with_keys(&["PK.auth", "KEK.auth", "db.auth"]));
+    let esp = Esp::of(&disk);
+    for name in ["PK.auth", "KEK.auth", "db.auth"] {
+        assert_eq!(fs::read(esp.path(&format!("loader/keys/auto/{name}"))).unwrap(), variable(name));
+    }
+    assert!(!esp.path("loader/keys/auto/dbx.auth").exists());
+    assert_eq!(esp.text("loader/loader.conf"), "timeout 3\nsecure-boot-enroll force\n");
+    let said = inspect(&esp.path("loader/addons/console.addon.efi")).unwrap();
+    assert_eq!(said[".cmdline"]["text"], "console=ttyS0,115200");
+    let components = said[".sbat"]["text"].as_str().unwrap();
+    assert!(components.contains("\nuki-addon,1,UKI Addon,addon,1,"), "{components}");
+}
+
+#[test]
+fn what_cannot_be_given_to_a_firmware_is_refused_with_its_place() {
+    let refused = |spec: &Spec, input: Input| {
+        let error = plan(spec, input, &Run::silent(NonZeroUsize::MIN)).unwrap_err();
+        assert!(error.hint().is_some(), "{error}");
+        error.to_string()
+    };
+    let enrolls = spec(r#","secure_boot":{"enroll":"keys"}"#);
+    let lacking = refused(&enrolls, with_keys(&["PK.auth", "db.auth"]));
+    assert_eq!(lacking, "keys/KEK.auth: is not in the build context");
+    let mut other = with_keys(&["PK.auth", "KEK.auth", "db.auth"]);
+    let mut editor = Editor::new(&mut other.materials.context, Time::default());
+    editor.write_file("keys/db.auth", *b"-----BEGIN CERTIFICATE-----", 0o644).unwrap();
+    let said = refused(&enrolls, other);
+    assert_eq!(said, "keys/db.auth: is no variable with a signature and a time, which a firmware takes");
+
+    let without = |name: &str| {
+        let mut tree = tree();
+        Editor::new(&mut tree, Time::default()).remove(format!("{FOLDER}/{name}"));
+        input(tree)
+    };
+    let addons = spec(r#","uki":true,"secure_boot":{"addons":{"a":"b"}}"#);
+    let said = refused(&addons, without("addonx64.efi.stub"));
+    assert!(said.starts_with(&format!("{FOLDER}/addonx64.efi.stub: is not there")), "{said}");
+    let said = refused(&spec(r#","uki":true"#), without("linuxx64.efi.stub"));
+    assert!(said.starts_with(&format!("{FOLDER}/linuxx64.efi.stub: is not there")), "{said}");
+}
