@@ -103,6 +103,7 @@ fn certificate<'a>(signed: &'a SignedData, signer: &SignerInfo) -> Option<&'a Ce
 
 fn state(signed: &SignedData, signer: &SignerInfo, certificate: &Certificate, sha256: &[u8; 32]) -> State {
     let is_known = signer.digest_alg.oid == oid::SHA256
+        && [oid::RSA, oid::SHA256_WITH_RSA].contains(&signer.signature_algorithm.oid)
         && certificate.tbs_certificate.subject_public_key_info.algorithm.oid == oid::RSA;
     if !is_known {
         return State::Unknown;

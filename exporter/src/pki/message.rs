@@ -36,7 +36,7 @@ pub(crate) mod oid {
     /// `rsaEncryption` (RFC 3370, section 3.2).
     pub(crate) const RSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
     /// `sha256WithRSAEncryption` (RFC 4055, section 5).
-    pub(in crate::pki) const SHA256_WITH_RSA: ObjectIdentifier =
+    pub(crate) const SHA256_WITH_RSA: ObjectIdentifier =
         ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.11");
 }
 

@@ -1,6 +1,9 @@
 //! Keys, lists, updates and stores, judged by OpenSSL, sbsigntools and virt-firmware.
 
+use std::collections::BTreeMap;
 use std::sync::LazyLock;
+
+use serde_json::Value;
 
 use super::*;
 use crate::error::Kind;
@@ -231,29 +234,47 @@ fn updates() -> Vec<(Variable, Update)> {
     [Variable::Db, Variable::Kek, Variable::Pk].map(update).into()
 }
 
+/// The variables in a file as virt-firmware reads them, by their names, without their times.
+fn variables(scratch: &Scratch, file: &str) -> BTreeMap<String, Value> {
+    let json = path(scratch, "variables.json");
+    accepts("virt-fw-vars", &["--input", file, "--output-json", &json]);
+    let mut read: Value = serde_json::from_slice(&std::fs::read(json).unwrap()).unwrap();
+    let variables = read["variables"].as_array_mut().unwrap().iter_mut();
+    let named = variables.map(|variable| {
+        variable.as_object_mut().unwrap().remove("time");
+        (variable["name"].as_str().unwrap().to_owned(), variable.take())
+    });
+    named.collect()
+}
+
 #[test]
-fn virt_firmware_reads_the_variables() {
-    let scratch = Scratch::new();
+fn virt_firmware_makes_the_same_variables() {
+    let scratch = written();
     let template = template();
     let once = enroll("VARS.fd", &template, &updates()).unwrap();
     assert_eq!(once.len(), template.len());
     assert!(once[..100] == template[..100] && once[0x40000..] == template[0x40000..]);
-    // Again in what has them: nothing is there twice.
-    assert!(once == enroll("VARS.fd", &once, &updates()).unwrap());
-    let file = scratch.write("VARS.fd", &once);
-    let said = accepts("virt-fw-vars", &["--input", &file, "--print", "--verbose"]);
-    for part in [
-        "Boot0000",
-        "Lang",
-        "SecureBootEnable",
-        "bool: ON",
-        "Acme & Söhne PK",
-        "Acme & Söhne KEK",
-        "Acme & Söhne db",
-    ] {
-        assert!(said.contains(part), "{part}: {said}");
+    assert!(once == enroll("VARS.fd", &once, &updates()).unwrap(), "nothing is there twice");
+    let [file, before, theirs] = ["VARS.fd", "before.fd", "theirs.fd"].map(|name| path(&scratch, name));
+    std::fs::write(&file, &once).unwrap();
+    std::fs::write(&before, &template).unwrap();
+
+    let owner = Uuid::from_guid_bytes(bytes("db.esl")[28..44].try_into().unwrap()).to_string();
+    let [pk, kek, db] = ["PK.crt", "KEK.crt", "db.crt"].map(|name| path(&scratch, name));
+    let keys = ["--set-pk", &owner, &pk, "--add-kek", &owner, &kek, "--add-db", &owner, &db];
+    let others = ["--input", &before, "--no-microsoft", "--sb", "--output", &theirs];
+    accepts("virt-fw-vars", &[&others[..], &keys].concat());
+    let (ours, theirs) = (variables(&scratch, &file), variables(&scratch, &theirs));
+    for name in ["PK", "KEK", "db", "SecureBootEnable", "CustomMode", "Boot0000", "Lang"] {
+        assert!(ours.contains_key(name) && ours[name] == theirs[name], "{name}: {ours:?}");
     }
-    assert_eq!(said.matches("SecureBootEnable").count(), 1, "{said}");
+    assert_eq!(ours.len(), 7, "{ours:?}");
+    // It would see a difference.
+    let mut changed = once.clone();
+    let at = once.windows(4).position(|word| word == b"Acme").unwrap();
+    changed[at] ^= 1;
+    std::fs::write(&file, changed).unwrap();
+    assert!(variables(&scratch, &file) != ours);
 }
 
 #[test]

@@ -6,6 +6,7 @@ mod disks;
 mod file_systems;
 mod kernels;
 mod planted;
+mod sealed;
 mod texts;
 mod tree;
 mod wire;
@@ -60,6 +61,8 @@ pub const ALL: &[&Target] = &[
     &file_systems::INSTALL_MEDIUM,
     &kernels::KERNEL,
     &kernels::MODULE,
+    &sealed::PROGRAM,
+    &sealed::VARIABLES,
 ];
 
 /// Faults that have to be found.
