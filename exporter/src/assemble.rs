@@ -37,6 +37,7 @@ mod rauc;
 mod read_kernel;
 mod resolve;
 mod root;
+mod secure_boot;
 mod slot_entry;
 mod slots;
 mod split_links;
@@ -154,6 +155,7 @@ pub fn plan(spec: &Spec, input: Input, run: &Run<'_>) -> Result<Planned> {
     require_right(spec)?;
     good::require_right(spec)?;
     rauc::require_right(spec)?;
+    secure_boot::require_right(spec)?;
     update::require_name(spec)?;
     match spec.profile {
         Profile::Microvm if spec.is_bare() => microvm::plan(spec, input, run),
@@ -196,7 +198,10 @@ fn seed(spec: &Spec, root: &Tree, named: impl IntoIterator<Item = [u8; 32]>) -> 
     let container = runs.or_else(|| first::service(spec)).cloned();
     let service = if container.is_some() { spec.service.clone() } else { service };
     // Of what RAUC is told, the machine has what is among the files; who signs is nothing to it.
+    let secure_boot = spec::SecureBoot { key: None, certificate: None, ..spec.secure_boot.clone() };
     let same = Spec {
+        uki: spec.starts_ukis().then_some(true),
+        secure_boot,
         name,
         formats,
         compression,

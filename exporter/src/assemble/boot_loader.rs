@@ -4,9 +4,11 @@ use std::io::Read;
 
 use super::menu::Menu;
 use super::resolve::Resolved;
+use super::secure_boot::SecureBoot;
 use crate::boot::{self, BiosImages, BootFiles, Entry};
 use crate::error::{Error, Kind, Result};
 use crate::hint::{Hint, Setting};
+use crate::machine::Materials;
 use crate::spec::{Firmware, Loader, Spec};
 use crate::tree::os::Family;
 use crate::tree::{Content, Editor, InodeKind, Tree};
@@ -24,7 +26,7 @@ pub(super) enum BootLoader {
     /// With shim where the distribution has one, and with a core for a BIOS.
     Grub(BootFiles),
     /// The image's own.
-    SystemdBoot { program: Content, path: String },
+    SystemdBoot { program: Content, path: String, secure_boot: SecureBoot },
 }
 
 /// A boot loader with its menu.
@@ -56,10 +58,11 @@ impl BootLoader {
         files: Option<BootFiles>,
         root: &Tree,
         family: Family,
+        materials: &Materials,
     ) -> Result<Self> {
         match spec.loader {
             Loader::Grub => grub(spec, layout, files).map(Self::Grub),
-            Loader::SystemdBoot => systemd_boot(spec, root, family),
+            Loader::SystemdBoot => systemd_boot(spec, root, family, materials),
         }
     }
 
@@ -91,13 +94,14 @@ impl BootLoader {
                 let BootFiles { bios, origin, .. } = files;
                 Ok(Installed { entry, esp, beside: None, bios, origin, firmware, notes })
             }
-            Self::SystemdBoot { program, path } => {
-                let (entry, entries, notes) = menu.write_type_one(editor)?;
+            Self::SystemdBoot { program, path, secure_boot } => {
+                let (entry, mut entries, mut notes) = menu.write_type_one(editor)?;
+                notes.extend(secure_boot.install(&mut entries, menu, editor.tree())?);
                 let (esp, beside) = if has_partition {
-                    let [esp, beside] = entries.split_trees(&program, architecture, time);
+                    let [esp, beside] = entries.split_trees(&program, architecture, time)?;
                     (esp, Some(beside))
                 } else {
-                    (entries.esp_tree(&program, architecture, time), None)
+                    (entries.esp_tree(&program, architecture, time)?, None)
                 };
                 let origin = format!("systemd-boot of the image ({path})");
                 Ok(Installed { entry, esp, beside, bios: None, origin, firmware: "UEFI", notes })
@@ -126,27 +130,38 @@ fn no_grub() -> Error {
     )
 }
 
-fn systemd_boot(spec: &Spec, root: &Tree, family: Family) -> Result<BootLoader> {
-    let paths = boot::systemd_boot::programs(spec.architecture);
+fn systemd_boot(spec: &Spec, root: &Tree, family: Family, materials: &Materials) -> Result<BootLoader> {
+    let mut paths = boot::systemd_boot::programs(spec.architecture);
+    if spec.secure_boot.key.is_some() {
+        // To be signed by a key of one's own: best the one that nobody has signed.
+        paths.reverse();
+    }
     let found = paths.iter().find_map(|path| match &root.inode(root.resolve(path)?).kind {
-        InodeKind::File(program) => {
-            Some(BootLoader::SystemdBoot { program: program.clone(), path: path.clone() })
-        }
+        InodeKind::File(program) => Some((program.clone(), path.clone())),
         _ => None,
     });
-    if let Some(BootLoader::SystemdBoot { program, path }) = &found {
-        require_order(spec, program, path)?;
+    if let Some((program, path)) = found {
+        require_order(spec, &program, &path)?;
+        let secure_boot = SecureBoot::find(spec, root, (&program, &path), materials)?;
+        let program = secure_boot.signed(&path, program)?;
+        return Ok(BootLoader::SystemdBoot { program, path, secure_boot });
     }
     let package = match family {
         Family::RedHat => "systemd-boot-unsigned",
         Family::Arch => "systemd",
         Family::Debian | Family::Suse | Family::Alpine | Family::Other => "systemd-boot",
     };
-    found.ok_or_else(|| {
-        let [_, program] = paths;
-        let hint = Hint::from("install it: ").set(Setting::Install, package);
-        Error::new(Kind::NotFound, program, "is not there: the image has no systemd-boot").with_hint(hint)
-    })
+    let [_, program] = boot::systemd_boot::programs(spec.architecture);
+    let hint = Hint::from("install it: ").set(Setting::Install, package);
+    Err(Error::new(Kind::NotFound, program, "is not there: the image has no systemd-boot").with_hint(hint))
+}
+
+/// Which systemd a systemd-boot is of; `None`: it does not say.
+pub(super) fn release(program: &Content, path: &str) -> Result<Option<u32>> {
+    let mut bytes = Vec::new();
+    let read = program.reader()?.take(PROGRAM_MAX).read_to_end(&mut bytes);
+    read.map_err(|error| Error::io(path, "cannot be read", error))?;
+    Ok(boot::systemd_boot::release(&bytes))
 }
 
 /// One that knows no order of entries would start slot B whenever it may.
@@ -154,11 +169,8 @@ fn require_order(spec: &Spec, program: &Content, path: &str) -> Result<()> {
     if !spec.layout.has_slots() {
         return Ok(());
     }
-    let mut bytes = Vec::new();
-    let read = program.reader()?.take(PROGRAM_MAX).read_to_end(&mut bytes);
-    read.map_err(|error| Error::io(path, "cannot be read", error))?;
     let since = boot::systemd_boot::ORDERS_SINCE;
-    match boot::systemd_boot::release(&bytes).filter(|release| *release < since) {
+    match release(program, path)?.filter(|release| *release < since) {
         None => Ok(()),
         Some(release) => {
             let message = format!(

@@ -15,8 +15,8 @@ use super::resolve::Resolved;
 use super::slots;
 use super::{
     Input, Planned, Programs, appliance, boot_partition, bootable, compressed, disk_file, entrypoint,
-    latest_time, medium, metal, microvm, own_initramfs, rauc, read_kernel, seed, split_links, sysupdate,
-    update, updater,
+    latest_time, medium, metal, microvm, own_initramfs, rauc, read_kernel, secure_boot, seed, split_links,
+    sysupdate, update, updater,
 };
 use crate::boot::{self, Defaults, Root};
 use crate::engine::Run;
@@ -50,6 +50,8 @@ pub(super) fn plan(spec: &Spec, input: Input, run: &Run<'_>) -> Result<Planned> 
     let elsewhere = Elsewhere::find(spec, &materials, time)?;
     let keyring = rauc::keyring(spec, &materials)?;
     let named = materials.digest(&spec.setup)?.into_iter().chain(elsewhere.digest()?);
+    let enroll = secure_boot::enroll(spec, &materials)?;
+    let named = named.chain(enroll.map(|enroll| enroll.digest()).transpose()?);
     let seed = seed(spec, &root, named.chain(keyring.as_ref().map(Keyring::digest)))?;
     let bundle = rauc::bundle(spec, &materials, &seed, time)?;
     let spec = &with_places(spec, &root)?;
@@ -59,7 +61,7 @@ pub(super) fn plan(spec: &Spec, input: Input, run: &Run<'_>) -> Result<Planned> 
     require_partition_ids(&layout, &os)?;
 
     let of_medium = boot_files.clone().filter(|_| spec.makes_medium());
-    let loader = BootLoader::find(spec, &layout, boot_files, &root, os.family)?;
+    let loader = BootLoader::find(spec, &layout, boot_files, &root, os.family, &materials)?;
     edits.extend(boot_partition::settle(&mut Editor::new(&mut root, time), &os, &mut source, &layout)?);
     edits.extend(slots::settle(&mut Editor::new(&mut root, time), &os, &mut source, &layout)?);
     if own_initramfs::is_asked(spec) {

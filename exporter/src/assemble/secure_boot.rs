@@ -10,19 +10,15 @@ use crate::boot::{self, Enroll, Images};
 use crate::error::{Error, Kind, Result};
 use crate::machine::Materials;
 use crate::pki::{Certificates, Signer};
+use crate::secure_boot::{Update, Variable};
 use crate::spec::secure_boot::{EnrollMode, problems};
 use crate::spec::{Architecture, Spec};
 use crate::tree::os::Init;
 use crate::tree::{Content, InodeKind, Tree};
 use crate::uki;
 
-/// The variables that a firmware is given, and whether it needs each.
-const VARIABLES: [(&str, bool); 4] =
-    [("PK.auth", true), ("KEK.auth", true), ("db.auth", true), ("dbx.auth", false)];
-/// More than any firmware has room for.
+/// More than any firmware has room for in a variable.
 const VARIABLE_MAX: u64 = 64 << 10;
-/// `EFI_TIME` and the head of `WIN_CERTIFICATE_UEFI_GUID` (UEFI 2.10, section 8.2.2): its revision and type.
-const TIMED: (std::ops::Range<usize>, [u8; 4]) = (20..24, [0x00, 0x02, 0xf1, 0x0e]);
 /// The first systemd-boot that knows in which machines writing keys is safe.
 const IF_SAFE_SINCE: u32 = 253;
 /// More than any stub of an addon has.
@@ -96,7 +92,7 @@ impl SecureBoot {
             format!("Secure Boot: all that UEFI starts is signed by {by}")
         }));
         notes.extend(enroll.as_ref().map(|enroll| {
-            let names: Vec<_> = enroll.files.iter().map(|(name, _)| *name).collect();
+            let names: Vec<_> = enroll.files.iter().map(|(name, _)| &**name).collect();
             format!("Secure Boot: a firmware without keys is given {} ({})", names.join(", "), enroll.mode)
         }));
         entries.enroll = enroll;
@@ -110,14 +106,17 @@ fn profiles(rescue: Option<&str>, has_init: bool) -> String {
         None if has_init => {
             "unified kernel images: no profile for a rescue, systemd's stub is older than 257".to_owned()
         }
-        None => "unified kernel images: no profile for a rescue, which vmimage's own init does not know".to_owned(),
+        None => "unified kernel images: no profile for a rescue, which vmimage's own init does not know"
+            .to_owned(),
     }
 }
 
 fn kernels_to_come(is_signed: bool) -> &'static str {
     match is_signed {
         true => "kernels to come: the next image brings them, nobody signs one in the machine",
-        false => "kernels to come: the next image brings them, an upgrade in the machine changes no image of the ESP",
+        false => {
+            "kernels to come: the next image brings them, an upgrade in the machine changes no image of the ESP"
+        }
     }
 }
 
@@ -153,7 +152,8 @@ fn addons(spec: &Spec, root: &Tree, signer: Option<&Signer>) -> Result<Vec<(Stri
 
 fn addon_stub(root: &Tree, path: &str, architecture: Architecture) -> Result<Vec<u8>> {
     let Some(InodeKind::File(content)) = root.resolve(path).map(|id| &root.inode(id).kind) else {
-        let message = format!("is not there: an addon for {architecture} begins with it, and systemd has it since 254");
+        let message =
+            format!("is not there: an addon for {architecture} begins with it, and systemd has it since 254");
         return Err(Error::new(Kind::NotFound, path, message)
             .with_hint("leave out addons of [secure-boot]: cmdline has words for the kernel, too"));
     };
@@ -170,23 +170,22 @@ fn addon_stub(root: &Tree, path: &str, architecture: Architecture) -> Result<Vec
 pub(super) fn enroll(spec: &Spec, materials: &Materials) -> Result<Option<Enroll>> {
     let Some(folder) = &spec.secure_boot.enroll else { return Ok(None) };
     let mut files = Vec::new();
-    for (name, is_needed) in VARIABLES {
+    for variable in Variable::ALL {
+        let name = format!("{}.auth", variable.name());
         let path = format!("{folder}/{name}");
-        if !is_needed && materials.context.lookup(&path).is_none() {
-            continue;
+        // Which programs are not believed, a firmware need not be told.
+        if variable != Variable::Dbx || materials.context.lookup(&path).is_some() {
+            files.push((name, update(&path, materials)?));
         }
-        files.push((name, variable(&path, materials)?));
     }
     Ok(Some(Enroll { mode: spec.secure_boot.enroll_mode, files }))
 }
 
 /// A variable with its signature and its time, as `SetVariable()` takes it.
-fn variable(path: &str, materials: &Materials) -> Result<Content> {
+fn update(path: &str, materials: &Materials) -> Result<Content> {
+    const MADE_BY: &str = "vmimage keys generate makes these files, and sign-efi-sig-list of efitools does";
     let id = materials.file(path)?;
-    let refused = |message: &str| {
-        Error::new(Kind::Input, path, message)
-            .with_hint("vmimage keys generate makes these files, and sign-efi-sig-list of efitools does")
-    };
+    let refused = |message: &str| Error::new(Kind::Input, path, message).with_hint(MADE_BY);
     let InodeKind::File(content) = &materials.context.inode(id).kind else {
         return Err(refused("is no file"));
     };
@@ -196,10 +195,7 @@ fn variable(path: &str, materials: &Materials) -> Result<Content> {
     let mut bytes = Vec::new();
     let read = content.reader()?.read_to_end(&mut bytes);
     read.map_err(|error| Error::io(path, "cannot be read", error))?;
-    let (range, expected) = TIMED;
-    if bytes.get(range) != Some(&expected[..]) {
-        return Err(refused("is no variable with a signature and a time, which a firmware takes"));
-    }
+    Update::read(path, &bytes).map_err(|error| error.with_hint(MADE_BY))?;
     Ok(Content::Bytes(bytes.into()))
 }
 

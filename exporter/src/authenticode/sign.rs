@@ -16,6 +16,7 @@ use crate::error::{Error, Result};
 use crate::extent::{Extent, Extents};
 use crate::fs::Contents;
 use crate::pki::{Attributes, Signed, Signer, to_der};
+use crate::tree::Content;
 
 /// What a program becomes signed by.
 #[derive(Debug)]
@@ -95,6 +96,14 @@ impl Signature {
     pub fn of(self, file: Contents) -> Contents {
         let size = self.at + self.tail.len() as u64;
         Contents { size, extents: Box::new(SignedFile { signature: self, file }) }
+    }
+
+    /// The same of a file that lies in a tree.
+    #[must_use]
+    pub fn of_content(self, file: Content) -> Content {
+        let Self { head, at, tail } = self;
+        let rest = file.cut(head.len() as u64..at);
+        Content::joined(vec![Content::Bytes(head), rest, Content::Bytes(tail)])
     }
 
     /// Write it into the file that was signed, called `place` in messages.

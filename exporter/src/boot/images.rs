@@ -50,8 +50,8 @@ pub struct Images {
 pub struct Enroll {
     /// When they are written into it.
     pub mode: EnrollMode,
-    /// The files with them, by their names.
-    pub files: Vec<(&'static str, Content)>,
+    /// The files with them, by their names: updates of variables of UEFI.
+    pub files: Vec<(String, Content)>,
 }
 
 impl Images {
@@ -100,7 +100,7 @@ impl Enroll {
             digest.update(content.len().to_le_bytes());
             let mut bytes = Vec::new();
             let read = content.reader()?.read_to_end(&mut bytes);
-            read.map_err(|error| Error::io(*name, "cannot be read", error))?;
+            read.map_err(|error| Error::io(name, "cannot be read", error))?;
             digest.update(bytes);
         }
         Ok(digest.finalize().into())

@@ -105,7 +105,8 @@ pub fn problems(spec: &Spec) -> Vec<(&'static str, String)> {
         return problems;
     }
     let has_grub = spec.loader != Loader::SystemdBoot;
-    let why_grub = "needs loader = \"systemd-boot\": GRUB starts kernels, and has the distribution's own signature";
+    let why_grub =
+        "needs loader = \"systemd-boot\": GRUB starts kernels, and has the distribution's own signature";
     add_if(has_grub && (is_asked || spec.uki == Some(true)), asker, why_grub);
     if has_grub {
         return problems;
@@ -113,12 +114,17 @@ pub fn problems(spec: &Spec) -> Vec<(&'static str, String)> {
     let (has_key, has_certificate) = (asked.key.is_some(), asked.certificate.is_some());
     add_if(has_key && !has_certificate, "secure-boot.key", "needs certificate: what the key is of");
     add_if(has_certificate && !has_key, "secure-boot.certificate", "needs key: what signs by it");
-    let kernels = "is false, and nobody signs kernels that are no unified kernel images: leave it out, or the key";
+    let kernels =
+        "is false, and nobody signs kernels that are no unified kernel images: leave it out, or the key";
     add_if(has_key && spec.uki == Some(false), "uki", kernels);
     let slots = "is of disks with one root so far: the slots of layout = \"ab\" have entries of type 1";
     add_if(spec.starts_ukis() && spec.layout.has_slots(), asker, slots);
     let has_addons = !asked.addons.is_empty();
-    add_if(has_addons && !spec.starts_ukis(), "secure-boot.addons", "are of unified kernel images: uki is not true");
+    add_if(
+        has_addons && !spec.starts_ukis(),
+        "secure-boot.addons",
+        "are of unified kernel images: uki is not true",
+    );
     let mode = "needs enroll: the folder with the keys";
     add_if(!asked.enroll_mode.is_default() && asked.enroll.is_none(), "secure-boot.enroll-mode", mode);
     for (name, words) in &asked.addons {
@@ -172,7 +178,10 @@ mod tests {
             (r#""uki":true,"layout":{"preset":"ab"}"#.to_owned(), "uki is of disks with one root"),
             (r#""secure_boot":{"addons":{"a":"b"}}"#.to_owned(), "secure-boot.addons are of unified"),
             (r#""secure_boot":{"enroll-mode":"force"}"#.to_owned(), "secure-boot.enroll-mode needs enroll"),
-            (r#""uki":true,"secure_boot":{"addons":{"../a":"b"}}"#.to_owned(), "secure-boot.addons has \"../a\""),
+            (
+                r#""uki":true,"secure_boot":{"addons":{"../a":"b"}}"#.to_owned(),
+                "secure-boot.addons has \"../a\"",
+            ),
             (r#""uki":true,"secure_boot":{"addons":{"a":"b\nc"}}"#.to_owned(), "secure-boot.addons a is \"b"),
             (r#""uki":true,"profile":"data""#.to_owned(), "uki is of disks that UEFI starts"),
         ] {
@@ -186,11 +195,14 @@ mod tests {
 
     #[test]
     fn a_key_makes_the_kernels_unified_images_and_is_a_secret() {
-        let of = |more: &str| -> Spec { serde_json::from_str(&format!(r#"{{"loader":"systemd-boot"{more}}}"#)).unwrap() };
+        let of = |more: &str| -> Spec {
+            serde_json::from_str(&format!(r#"{{"loader":"systemd-boot"{more}}}"#)).unwrap()
+        };
         assert!(!of("").starts_ukis() && of(r#","uki":true"#).starts_ukis());
         let signed = of(&format!(r#","secure_boot":{{{KEY},"enroll":"keys"}}"#));
         assert!(signed.starts_ukis());
-        assert_eq!((signed.secrets(), signed.context_files()), (vec!["db"], vec!["keys/db.crt", "keys"]));
+        assert_eq!(signed.secrets(), ["db"]);
+        assert_eq!(signed.context_files(), ["keys", "keys/db.crt"]);
         assert!(!Spec { loader: Loader::Grub, ..signed }.starts_ukis());
     }
 }

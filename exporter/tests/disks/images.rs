@@ -1,16 +1,17 @@
 //! Unified kernel images on the ESP, their signatures and the keys beside them: as ukify, objdump, sbverify and mtools see them.
 //! The stub, the addon's and systemd-boot are Debian's own (`systemd-boot-efi`).
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use exporter::assemble::{Input, plan};
-use exporter::container::Format;
 use exporter::engine::Run;
 use exporter::fs::FileSystem;
-use exporter::spec::{Loader, Spec};
+use exporter::secure_boot;
+use exporter::spec::Spec;
 use exporter::tree::{Editor, Time, Tree};
 use tempfile::TempDir;
 
@@ -68,7 +69,8 @@ impl Esp {
 
     /// All that is in it, sorted.
     fn names(&self) -> Vec<String> {
-        let listed = said(Command::new("find").arg(self.folder.path()).args(["-type", "f", "-printf", "%P\n"]));
+        let listed =
+            said(Command::new("find").arg(self.folder.path()).args(["-type", "f", "-printf", "%P\n"]));
         let mut names: Vec<_> = listed.lines().map(str::to_owned).collect();
         names.sort();
         names
@@ -92,7 +94,8 @@ fn ukify() -> Command {
 fn sections(program: &Path) -> Option<Vec<String>> {
     let output = Command::new("objdump").arg("-h").arg(program).output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
-    let of = |line: &str| line.split_whitespace().nth(1).filter(|name| name.starts_with('.')).map(str::to_owned);
+    let of =
+        |line: &str| line.split_whitespace().nth(1).filter(|name| name.starts_with('.')).map(str::to_owned);
     output.status.success().then(|| text.lines().filter_map(of).collect())
 }
 
@@ -119,7 +122,9 @@ fn the_kernel_is_an_image_that_may_be_tried_and_the_menu_has_no_other() {
     let own = [".osrel", ".cmdline", ".uname", ".initrd", ".sbat", ".linux"];
     let profiles = [".profile", ".profile", ".cmdline"];
     let listed = sections(&image).unwrap();
-    assert!(listed.ends_with(&[&own[..], &profiles].concat().map(|name| name.to_owned())), "{listed:?}");
+    let expected = [&own[..], &profiles].concat();
+    let behind: Vec<_> = listed.iter().map(|name| &**name).skip(listed.len() - expected.len()).collect();
+    assert_eq!(behind, expected);
     assert!(listed.contains(&".oldsbat".to_owned()));
 
     let said = inspect(&image).unwrap();
@@ -163,7 +168,9 @@ fn ukify_makes_the_same_of_the_same_parts() {
     let kernel = of_systemd("systemd-bootx64.efi");
     let initrd = parts.path().join("initrd");
     let taken = format!(".initrd={}", initrd.display());
-    said(Command::new("objcopy").args(["-O", "binary", "--dump-section", &taken]).arg(&image).arg("/dev/null"));
+    said(
+        Command::new("objcopy").args(["-O", "binary", "--dump-section", &taken]).arg(&image).arg("/dev/null"),
+    );
     let other = parts.path().join("other.efi");
     said(ukify().arg("build").args([
         format!("--linux={}", part("kernel", &kernel)),
@@ -201,22 +208,99 @@ fn an_old_stub_has_one_profile() {
     assert!(disk.edits.iter().any(|edit| edit.contains(told)), "{:?}", disk.edits);
 }
 
-/// A variable with a signature and a time, as far as its head tells.
-fn variable(name: &str) -> Vec<u8> {
-    let mut bytes = vec![0; 16];
-    bytes.extend(100_u32.to_le_bytes());
-    bytes.extend([0x00, 0x02, 0xf1, 0x0e]);
-    bytes.extend(name.as_bytes());
-    bytes
+/// Keys for Secure Boot, as `vmimage keys generate` makes them: by their names.
+fn keys() -> BTreeMap<String, Vec<u8>> {
+    let files = secure_boot::generate("Acme", 1_700_000_000, 3650).unwrap();
+    files.into_iter().map(|file| (file.name, file.bytes)).collect()
 }
 
-fn with_keys(names: &[&str]) -> Input {
+/// With these of the keys in the build context, and the one that signs as a secret.
+fn with_keys(keys: &BTreeMap<String, Vec<u8>>, names: &[&str]) -> Input {
     let mut input = input(tree());
     let mut editor = Editor::new(&mut input.materials.context, Time::default());
     for name in names {
-        editor.write_file(format!("keys/{name}"), variable(name), 0o644).unwrap();
+        editor.write_file(format!("keys/{name}"), &keys[*name][..], 0o644).unwrap();
     }
+    input.materials.secrets.insert("secure-boot".into(), keys["db.key"].clone());
     input
+}
+
+/// Whether the certificate in a file has signed a program.
+fn is_signed(program: &Path, certificate: &Path) -> bool {
+    let output = Command::new("sbverify").arg("--cert").arg(certificate).arg(program).output().unwrap();
+    output.status.success()
+}
+
+const SIGNED: &str = r#""certificate":"keys/db.crt","key":"secure-boot""#;
+const AUTHS: [&str; 4] = ["PK.auth", "KEK.auth", "db.auth", "db.crt"];
+
+#[test]
+fn all_that_firmware_starts_is_signed_and_no_byte_of_it_can_be_another() {
+    let keys = keys();
+    let spec = spec(&format!(r#","secure_boot":{{{SIGNED},"addons":{{"console":"console=ttyS0"}}}}"#));
+    let disk = Disk::with(&spec, with_keys(&keys, &AUTHS));
+    let (esp, scratch) = (Esp::of(&disk), TempDir::new().unwrap());
+    let certificate = |name: &str| {
+        let path = scratch.path().join(name);
+        fs::write(&path, &keys[name]).unwrap();
+        path
+    };
+    let (own, other) = (certificate("db.crt"), certificate("KEK.crt"));
+    let image = format!("EFI/Linux/{NAME}+3-0.efi");
+    for path in
+        ["EFI/BOOT/BOOTX64.EFI", "EFI/systemd/systemd-bootx64.efi", &image, "loader/addons/console.addon.efi"]
+    {
+        let program = esp.path(path);
+        assert!(is_signed(&program, &own), "{path}");
+        assert!(!is_signed(&program, &other), "{path}");
+        let len = fs::metadata(&program).unwrap().len() as usize;
+        // In the headers, within, and at the end of what is signed.
+        for at in [0x100, len / 2, len - 0x1000] {
+            assert!(!is_signed(&flip(&program, at), &own), "{path} {at:#x}");
+        }
+    }
+    // What is signed is what it was.
+    assert_eq!(inspect(&esp.path(&image)).unwrap()[".uname"]["text"], "6.1.0-9-amd64");
+    let told = "all that UEFI starts is signed by CN=Acme db";
+    assert!(disk.edits.iter().any(|edit| edit.contains(told)), "{:?}", disk.edits);
+    let secret = String::from_utf8_lossy(&keys["db.key"]).lines().nth(1).unwrap().to_owned();
+    let bytes = fs::read(disk.path()).unwrap();
+    assert!(!bytes.windows(secret.len()).any(|window| window == secret.as_bytes()));
+}
+
+#[test]
+fn the_same_key_makes_the_same_disk_and_no_key_another_machine() {
+    let keys = keys();
+    let id = |more: &str| {
+        let planned = plan(&spec(more), with_keys(&keys, &AUTHS), &Run::silent(NonZeroUsize::MIN)).unwrap();
+        planned.id
+    };
+    let signed = format!(r#","secure_boot":{{{SIGNED}}}"#);
+    assert_eq!(id(&signed), id(r#","uki":true"#));
+    assert_ne!(id(&signed), id(""));
+    let esp = || fs::read(Disk::with(&spec(&signed), with_keys(&keys, &AUTHS)).path()).unwrap();
+    assert!(esp() == esp(), "two builds differ");
+}
+
+#[test]
+fn a_key_that_cannot_sign_is_refused_and_not_told() {
+    let keys = keys();
+    let signed = spec(&format!(r#","secure_boot":{{{SIGNED}}}"#));
+    let refused = |change: fn(&mut Input)| {
+        let mut input = with_keys(&keys, &AUTHS);
+        change(&mut input);
+        plan(&signed, input, &Run::silent(NonZeroUsize::MIN)).unwrap_err().to_string()
+    };
+    let missing = refused(|input| drop(input.materials.secrets.clear()));
+    assert_eq!(missing, "secret secure-boot: was not given to the build");
+    let none =
+        refused(|input| drop(input.materials.secrets.insert("secure-boot".into(), b"hunter2".to_vec())));
+    assert_eq!(none, "secret secure-boot: is no private key in PEM");
+    let other = refused(|input| {
+        let other = self::keys()["KEK.key"].clone();
+        input.materials.secrets.insert("secure-boot".into(), other);
+    });
+    assert_eq!(other, "secret secure-boot: is not the key of the certificate in keys/db.crt");
 }
 
 #[test]
@@ -224,10 +308,11 @@ fn a_firmware_without_keys_finds_them_and_addons_are_of_every_image() {
     let spec = spec(
         r#","uki":true,"secure_boot":{"enroll":"keys","enroll-mode":"force","addons":{"console":"console=ttyS0,115200"}}"#,
     );
-    let disk = Disk::with(&spec, with_keys(&["PK.auth", "KEK.auth", "db.auth"]));
+    let keys = keys();
+    let disk = Disk::with(&spec, with_keys(&keys, &AUTHS));
     let esp = Esp::of(&disk);
     for name in ["PK.auth", "KEK.auth", "db.auth"] {
-        assert_eq!(fs::read(esp.path(&format!("loader/keys/auto/{name}"))).unwrap(), variable(name));
+        assert_eq!(fs::read(esp.path(&format!("loader/keys/auto/{name}"))).unwrap(), keys[name], "{name}");
     }
     assert!(!esp.path("loader/keys/auto/dbx.auth").exists());
     assert_eq!(esp.text("loader/loader.conf"), "timeout 3\nsecure-boot-enroll force\n");
@@ -245,13 +330,14 @@ fn what_cannot_be_given_to_a_firmware_is_refused_with_its_place() {
         error.to_string()
     };
     let enrolls = spec(r#","secure_boot":{"enroll":"keys"}"#);
-    let lacking = refused(&enrolls, with_keys(&["PK.auth", "db.auth"]));
+    let keys = keys();
+    let lacking = refused(&enrolls, with_keys(&keys, &["PK.auth", "db.auth"]));
     assert_eq!(lacking, "keys/KEK.auth: is not in the build context");
-    let mut other = with_keys(&["PK.auth", "KEK.auth", "db.auth"]);
+    let mut other = with_keys(&keys, &AUTHS);
     let mut editor = Editor::new(&mut other.materials.context, Time::default());
     editor.write_file("keys/db.auth", *b"-----BEGIN CERTIFICATE-----", 0o644).unwrap();
     let said = refused(&enrolls, other);
-    assert_eq!(said, "keys/db.auth: is no variable with a signature and a time, which a firmware takes");
+    assert!(said.starts_with("keys/db.auth: is no update of a variable of UEFI"), "{said}");
 
     let without = |name: &str| {
         let mut tree = tree();

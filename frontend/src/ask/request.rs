@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use exporter::boot::core_modules;
 use exporter::choice::by_name;
 use exporter::container::Format;
-use exporter::spec::{Hardware, Medium, Microvm, Profile, Spec, layout, medium, network, rauc, update};
+use exporter::spec::{
+    Hardware, Medium, Microvm, Profile, Spec, layout, medium, network, rauc, secure_boot, update,
+};
 
 use super::config::Configuration;
 use super::spelling::Hints;
@@ -224,6 +226,7 @@ pub(crate) fn check_problems(spec: &Spec) -> Result<()> {
 
 fn problems(spec: &Spec) -> Vec<String> {
     let update = update::problems(spec).into_iter().chain(rauc::problems(spec)).chain(update::unnamed(spec));
+    let update = update.chain(secure_boot::problems(spec));
     let update = update.map(|(key, message)| format!("{key}: {message}"));
     lasting_problems(spec).into_iter().chain(update).collect()
 }

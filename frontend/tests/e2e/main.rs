@@ -48,6 +48,7 @@ mod netboot;
 mod network;
 mod no_network;
 mod offline;
+mod own_keys;
 mod packages;
 mod persist;
 mod proxy;
