@@ -3,13 +3,15 @@
 use super::draft::{Draft, Parts, drafts};
 use super::previous;
 use super::resolve::{Named, Resolved};
+use super::seal::{self, Seal, with_hashes};
 use crate::boot::BiosBoot;
 use crate::disk::{
     self, ALIGNMENT, BootCode, Disk, DiskLayout, PartitionKind, Placed, TableKind, Unplaced, mbr,
 };
 use crate::engine::Run;
 use crate::error::{Error, Kind, Result, show_size};
-use crate::fs::{FileSystem, ext4};
+use crate::fs::verity::{RootHash, Sealed};
+use crate::fs::{Contents, FileSystem, ext4};
 use crate::hint::{Hint, Setting};
 use crate::report::Part;
 use crate::spec::layout::{Content, Slot};
@@ -25,22 +27,30 @@ pub(super) struct LaidOut {
     pub(super) partitions: Vec<Part>,
     /// The file system with the tree, if that is an ext4.
     pub(super) root: Option<ext4::Planned>,
+    /// The hash of its hashes, if it has some.
+    pub(super) root_hash: Option<RootHash>,
     /// What became of the placement that was given, if one was.
     pub(super) note: Option<String>,
 }
 
-/// Every byte of the disk, and what its partitions have become.
-pub(super) fn lay_out(spec: &Spec, resolved: &Resolved, mut parts: Parts, run: &Run<'_>) -> Result<LaidOut> {
+/// Every byte of the disk, and what its partitions have become. A root with hashes is read for them.
+pub(super) fn lay_out(
+    spec: &Spec,
+    resolved: &Resolved,
+    mut parts: Parts,
+    seal: Option<Seal>,
+    run: &Run<'_>,
+) -> Result<LaidOut> {
     let Resolved { table, sector_size, partitions, .. } = resolved;
     let mut boot = boot_code(*table, &mut parts)?;
     let mut previous = std::mem::take(&mut parts.previous);
     let mut drafts = drafts(partitions, parts, *sector_size, run)?;
     let kept = previous.apply(partitions, &mut drafts);
-    let needs = drafts.iter().map(Draft::minimum).collect::<Result<Vec<_>>>()?;
+    let mut needs = drafts.iter().map(Draft::minimum).collect::<Result<Vec<_>>>()?;
     let rooms = rooms(partitions, &needs);
     let requests = partitions.iter().zip(&rooms).map(|(named, needed)| request(*table, named, *needed));
-    let requests = requests.collect::<Result<Vec<_>>>()?;
-    let roomier = previous::with_room(partitions, &requests, kept);
+    let requests = with_hashes(partitions, requests.collect::<Result<_>>()?);
+    let roomier = with_hashes(partitions, previous::with_room(partitions, &requests, kept));
     let size = match spec.size {
         Some(_) => disk_size(spec, &requests)?,
         None => {
@@ -51,28 +61,49 @@ pub(super) fn lay_out(spec: &Spec, resolved: &Resolved, mut parts: Parts, run: &
         .iter()
         .zip(&rooms)
         .map(|(named, needed)| request(*table, named, with_room(named, *needed)));
-    let roomy = roomy.collect::<Result<Vec<_>>>()?;
+    let roomy = with_hashes(partitions, roomy.collect::<Result<_>>()?);
+    let roomiest = with_hashes(partitions, previous::with_room(partitions, &roomy, kept));
     // By weight alone a full partition could have all the others' room beside it.
-    let preferred = [previous::with_room(partitions, &roomy, kept), roomy, roomier];
+    let preferred = [roomiest, roomy, roomier];
     let requests =
         preferred.into_iter().find(|requests| disk::minimum_size(requests) <= size).unwrap_or(requests);
-    let places = disk::place(&requests, size)?;
+    let mut places = disk::place(&requests, size)?;
+    let (mut root, mut root_hash) = (None, None);
+    let mut contents: Vec<Option<Contents>> = partitions.iter().map(|_| None).collect();
+    for at in root_first(partitions) {
+        if contents[at].is_some() {
+            continue;
+        }
+        let placed = &places[at];
+        boot.first = drafts[at].boot_code(placed, *sector_size)?.unwrap_or(boot.first);
+        let is_root = partitions[at].slot.content == Content::Root;
+        let content = match &drafts[at] {
+            Draft::Ext4(draft) if is_root => root.insert(draft.lay_out(placed.size)?).contents(),
+            draft => draft.plan(placed, *sector_size)?,
+        };
+        if let Some(seal) = seal.as_ref().filter(|_| is_root) {
+            let Sealed { root_hash: hash, hashes } = seal.hash(&content, run)?;
+            seal.tell(hash, partitions, &mut drafts)?;
+            seal::name(hash, &mut places[at..]);
+            needs[at + 1] = hashes.size;
+            contents[at + 1] = Some(hashes);
+            root_hash = Some(hash);
+        }
+        contents[at] = Some(content);
+    }
     let report = partitions.iter().zip(&needs).zip(&places);
     let report = report.map(|((named, needed), placed)| part(*table, named, *needed, placed)).collect();
-    let (mut contents, mut root) = (Vec::new(), None);
-    for ((placed, draft), named) in places.into_iter().zip(drafts).zip(partitions) {
-        boot.first = draft.boot_code(&placed, *sector_size)?.unwrap_or(boot.first);
-        let content = match &draft {
-            Draft::Ext4(draft) if named.slot.content == Content::Root => {
-                root.insert(draft.lay_out(placed.size)?).contents()
-            }
-            draft => draft.plan(&placed, *sector_size)?,
-        };
-        contents.push((placed, content));
-    }
     let disk = Disk { size, sector_size: *sector_size, table: *table, guid: resolved.disk, boot };
     let note = previous.note(root.as_ref());
-    Ok(LaidOut { disk: DiskLayout::new(&disk, contents)?, partitions: report, root, note })
+    let contents = places.into_iter().zip(contents.into_iter().flatten()).collect();
+    Ok(LaidOut { disk: DiskLayout::new(&disk, contents)?, partitions: report, root, root_hash, note })
+}
+
+/// Places in the list, that of the root first: what starts the root may name its hash.
+fn root_first(partitions: &[Named]) -> Vec<usize> {
+    let mut order: Vec<_> = (0..partitions.len()).collect();
+    order.sort_by_key(|&at| partitions[at].slot.content != Content::Root);
+    order
 }
 
 /// Bytes that each partition is made for: those of its content, but of slots those of roots to come, half as large again.

@@ -19,6 +19,8 @@
 use std::fmt::Write;
 
 use super::esp::{file, folder, folder_meta, text};
+use super::verity;
+use crate::fs::verity::RootHash;
 use crate::spec::Architecture;
 use crate::tree::version;
 use crate::tree::{Content, InodeId, Time, Tree};
@@ -80,6 +82,15 @@ pub struct TypeOne {
 }
 
 impl Menu {
+    /// The same with the root hash in its words for the kernel, where they are to have it.
+    #[must_use]
+    pub fn with_root_hash(mut self, root_hash: RootHash) -> Self {
+        for entry in &mut self.entries {
+            entry.cmdline = verity::filled(&entry.cmdline, root_hash);
+        }
+        self
+    }
+
     /// The tree of the EFI system partition with this menu and the program that shows it.
     pub fn esp_tree(&self, program: &Content, architecture: Architecture, time: Time) -> Tree {
         let (mut tree, loader) = self.program_tree(program, architecture, time);

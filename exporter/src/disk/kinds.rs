@@ -93,6 +93,14 @@ pub fn usr(architecture: Architecture) -> Uuid {
     }
 }
 
+/// dm-verity hashes of the root file system of a machine.
+pub fn root_verity(architecture: Architecture) -> Uuid {
+    match architecture {
+        Architecture::X86_64 => ROOT_X86_64_VERITY,
+        Architecture::Aarch64 => ROOT_ARM64_VERITY,
+    }
+}
+
 /// Whether it is the root file system of some machine.
 pub fn is_root(kind: Uuid) -> bool {
     [ROOT_X86_64, ROOT_ARM64].contains(&kind)

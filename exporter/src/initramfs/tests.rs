@@ -68,6 +68,7 @@ fn built(tree: &Tree, ask: &Ask) -> Result<Built> {
         required: &ask.required,
         optional: &ask.optional,
         program: (*b"the init").into(),
+        verity: None,
         time: TIME,
         packing: ask.packing,
     };
