@@ -3,14 +3,14 @@
 use super::draft::{Draft, Parts, drafts};
 use super::previous;
 use super::resolve::{Named, Resolved};
-use super::seal::{self, Seal, with_hashes};
+use super::seal::{Seal, with_hashes};
 use crate::boot::BiosBoot;
 use crate::disk::{
     self, ALIGNMENT, BootCode, Disk, DiskLayout, PartitionKind, Placed, TableKind, Unplaced, mbr,
 };
 use crate::engine::Run;
 use crate::error::{Error, Kind, Result, show_size};
-use crate::fs::verity::{RootHash, Sealed};
+use crate::fs::verity::RootHash;
 use crate::fs::{Contents, FileSystem, ext4};
 use crate::hint::{Hint, Setting};
 use crate::report::Part;
@@ -46,7 +46,7 @@ pub(super) fn lay_out(
     let mut previous = std::mem::take(&mut parts.previous);
     let mut drafts = drafts(partitions, parts, *sector_size, run)?;
     let kept = previous.apply(partitions, &mut drafts);
-    let mut needs = drafts.iter().map(Draft::minimum).collect::<Result<Vec<_>>>()?;
+    let needs = drafts.iter().map(Draft::minimum).collect::<Result<Vec<_>>>()?;
     let rooms = rooms(partitions, &needs);
     let requests = partitions.iter().zip(&rooms).map(|(named, needed)| request(*table, named, *needed));
     let requests = with_hashes(partitions, requests.collect::<Result<_>>()?);
@@ -67,43 +67,50 @@ pub(super) fn lay_out(
     let preferred = [roomiest, roomy, roomier];
     let requests =
         preferred.into_iter().find(|requests| disk::minimum_size(requests) <= size).unwrap_or(requests);
-    let mut places = disk::place(&requests, size)?;
-    let (mut root, mut root_hash) = (None, None);
-    let mut contents: Vec<Option<Contents>> = partitions.iter().map(|_| None).collect();
-    for at in root_first(partitions) {
-        if contents[at].is_some() {
-            continue;
-        }
-        let placed = &places[at];
-        boot.first = drafts[at].boot_code(placed, *sector_size)?.unwrap_or(boot.first);
-        let is_root = partitions[at].slot.content == Content::Root;
-        let content = match &drafts[at] {
-            Draft::Ext4(draft) if is_root => root.insert(draft.lay_out(placed.size)?).contents(),
-            draft => draft.plan(placed, *sector_size)?,
-        };
-        if let Some(seal) = seal.as_ref().filter(|_| is_root) {
-            let Sealed { root_hash: hash, hashes } = seal.hash(&content, run)?;
-            seal.tell(hash, partitions, &mut drafts)?;
-            seal::name(hash, &mut places[at..]);
-            needs[at + 1] = hashes.size;
-            contents[at + 1] = Some(hashes);
-            root_hash = Some(hash);
-        }
-        contents[at] = Some(content);
+    let places = disk::place(&requests, size)?;
+    let open = partitions.iter().zip(needs).zip(places).zip(drafts);
+    let open =
+        open.map(|(((named, needed), placed), draft)| Open { named, needed, placed, draft, content: None });
+    let (mut open, mut root) = (open.collect::<Vec<_>>(), None);
+    // What starts it may name its hash.
+    for each in open.iter_mut().filter(|each| each.named.slot.content == Content::Root) {
+        each.fill(*sector_size, &mut root)?;
     }
-    let report = partitions.iter().zip(&needs).zip(&places);
-    let report = report.map(|((named, needed), placed)| part(*table, named, *needed, placed)).collect();
+    let root_hash = seal.map(|seal| seal.apply(&mut open, run)).transpose()?;
+    for each in &mut open {
+        boot.first = each.draft.boot_code(&each.placed, *sector_size)?.unwrap_or(boot.first);
+        each.fill(*sector_size, &mut root)?;
+    }
+    let report = open.iter().map(|each| part(*table, each.named, each.needed, &each.placed)).collect();
     let disk = Disk { size, sector_size: *sector_size, table: *table, guid: resolved.disk, boot };
     let note = previous.note(root.as_ref());
-    let contents = places.into_iter().zip(contents.into_iter().flatten()).collect();
+    let contents = open.into_iter().filter_map(|each| Some((each.placed, each.content?))).collect();
     Ok(LaidOut { disk: DiskLayout::new(&disk, contents)?, partitions: report, root, root_hash, note })
 }
 
-/// Places in the list, that of the root first: what starts the root may name its hash.
-fn root_first(partitions: &[Named]) -> Vec<usize> {
-    let mut order: Vec<_> = (0..partitions.len()).collect();
-    order.sort_by_key(|&at| partitions[at].slot.content != Content::Root);
-    order
+/// A partition that has its place, on its way to its bytes.
+pub(super) struct Open<'a> {
+    pub(super) named: &'a Named,
+    /// Bytes that its content needs.
+    pub(super) needed: u64,
+    pub(super) placed: Placed,
+    pub(super) draft: Draft,
+    pub(super) content: Option<Contents>,
+}
+
+impl Open<'_> {
+    /// Let it have its content, unless it has one; `root` is the plan of an ext4 with the tree.
+    fn fill(&mut self, sector_size: u32, root: &mut Option<ext4::Planned>) -> Result<()> {
+        if self.content.is_none() {
+            self.content = Some(match &self.draft {
+                Draft::Ext4(draft) if self.named.slot.content == Content::Root => {
+                    root.insert(draft.lay_out(self.placed.size)?).contents()
+                }
+                draft => draft.plan(&self.placed, sector_size)?,
+            });
+        }
+        Ok(())
+    }
 }
 
 /// Bytes that each partition is made for: those of its content, but of slots those of roots to come, half as large again.

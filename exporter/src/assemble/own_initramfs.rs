@@ -67,9 +67,6 @@ const OF_MEDIA: [&str; 24] = [
 ];
 /// What checks the blocks of a root.
 const OF_VERITY: [&str; 2] = ["dm_mod", "dm_verity"];
-/// What makes its digests, where that is no part of the kernel itself: the one of every processor, called otherwise since
-/// 6.16, and faster ones.
-const SHA256: [&str; 5] = ["sha256_generic", "sha256", "sha256_ssse3", "sha2_ce", "sha256_arm64"];
 /// Network cards that hypervisors imitate.
 const VIRTUAL_CARDS: [&str; 4] = ["virtio_net", "vmxnet3", "hv_netvsc", "ena"];
 
@@ -114,8 +111,7 @@ impl<'a> Needs<'a> {
         required.extend(spec.has_fixed_root().then_some(("overlay", "what is written over the root")));
         let checks = if spec.layout.has_verity() { &OF_VERITY[..] } else { &[] };
         required.extend(checks.iter().map(|name| (*name, "verity")));
-        let hashes = if spec.layout.has_verity() { &SHA256[..] } else { &[] };
-        let optional = [&BUSES[..], &DISKS, &OF_DISKS, devices, controllers, nics, hashes].concat();
+        let optional = [&BUSES[..], &DISKS, &OF_DISKS, devices, controllers, nics].concat();
         Self { required, optional, is_plain: false }
     }
 

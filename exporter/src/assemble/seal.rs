@@ -3,11 +3,11 @@
 
 use super::boot_loader::WithRootHash;
 use super::draft::Draft;
+use super::lay_out::Open;
 use super::resolve::Named;
-use crate::disk::{ALIGNMENT, Placed, Unplaced};
+use crate::disk::{ALIGNMENT, Unplaced};
 use crate::engine::Run;
-use crate::error::Result;
-use crate::fs::Contents;
+use crate::error::{Error, Kind, Result};
 use crate::fs::verity::{self, RootHash, Sealed};
 use crate::seed::{Seed, Uuid};
 use crate::spec::layout::Content;
@@ -25,36 +25,42 @@ impl Seal {
         Self { salt: seed.derive("root verity salt"), uuid: seed.uuid("root verity"), esp }
     }
 
-    /// The hashes of a root.
-    pub(super) fn hash(&self, root: &Contents, run: &Run<'_>) -> Result<Sealed> {
-        verity::seal(root, &self.salt, self.uuid, run)
-    }
-
-    /// Have the ESP name the root hash; it stays as large as it was counted.
-    pub(super) fn tell(&self, root_hash: RootHash, partitions: &[Named], drafts: &mut [Draft]) -> Result<()> {
-        for (named, draft) in partitions.iter().zip(drafts) {
-            if let (Content::Esp, Draft::Fat(tree, _)) = (&named.slot.content, draft) {
-                *tree = (self.esp)(root_hash)?;
+    /// Hash the root, which has its content, and let all have what follows: the hashes their partition, both the UUIDs that
+    /// they are found by, and the ESP the root hash. It stays as large as it was counted.
+    pub(super) fn apply(&self, open: &mut [Open<'_>], run: &Run<'_>) -> Result<RootHash> {
+        let root = open.iter().filter(|each| each.named.slot.content == Content::Root);
+        let root = root.filter_map(|each| each.content.as_ref()).next();
+        let root =
+            root.ok_or_else(|| Error::new(Kind::Input, "verity", "there is no root that could be checked"))?;
+        let Sealed { root_hash, hashes } = verity::seal(root, &self.salt, self.uuid, run)?;
+        let [of_root, of_hashes] = root_hash.partitions();
+        let mut hashes = Some(hashes);
+        for Open { named, needed, placed, draft, content } in open {
+            match (&named.slot.content, draft) {
+                (Content::Root, _) => placed.id = of_root.into(),
+                (Content::Hashes, _) => {
+                    placed.id = of_hashes.into();
+                    *content = hashes.take();
+                    *needed = content.as_ref().map_or(0, |hashes| hashes.size);
+                }
+                (Content::Esp, Draft::Fat(tree, _)) => *tree = (self.esp)(root_hash)?,
+                _ => {}
             }
         }
-        Ok(())
-    }
-}
-
-/// Let a root and its hashes, which are the next one, have the UUIDs that they are found by.
-pub(super) fn name(root_hash: RootHash, pair: &mut [Placed]) {
-    for (placed, uuid) in pair.iter_mut().zip(root_hash.partitions()) {
-        placed.id = uuid.into();
+        Ok(root_hash)
     }
 }
 
 /// The same with room for the hashes of what is in front of them. That has no share of the disk, and so no more than it
 /// needs.
 pub(super) fn with_hashes(partitions: &[Named], mut requests: Vec<Unplaced>) -> Vec<Unplaced> {
-    let hashes = partitions.iter().enumerate().filter(|(_, named)| named.slot.content == Content::Hashes);
-    for at in hashes.filter_map(|(at, _)| at.checked_sub(1)) {
-        let data = requests[at].least.max(1).div_ceil(ALIGNMENT).saturating_mul(ALIGNMENT);
-        requests[at + 1].least = verity::partition_len(data);
+    let mut before = 1;
+    for (named, request) in partitions.iter().zip(&mut requests) {
+        if named.slot.content == Content::Hashes {
+            let data: u64 = before;
+            request.least = verity::partition_len(data.div_ceil(ALIGNMENT).saturating_mul(ALIGNMENT));
+        }
+        before = request.least.max(1);
     }
     requests
 }

@@ -101,6 +101,11 @@ pub fn root_verity(architecture: Architecture) -> Uuid {
     }
 }
 
+/// Whether it has dm-verity hashes of another partition.
+pub fn is_verity(kind: Uuid) -> bool {
+    [ROOT_X86_64_VERITY, ROOT_ARM64_VERITY, USR_X86_64_VERITY, USR_ARM64_VERITY].contains(&kind)
+}
+
 /// Whether it is the root file system of some machine.
 pub fn is_root(kind: Uuid) -> bool {
     [ROOT_X86_64, ROOT_ARM64].contains(&kind)

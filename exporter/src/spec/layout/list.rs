@@ -115,7 +115,7 @@ pub fn slots(spec: &Spec) -> Vec<Slot> {
     if spec.layout.has_slots() {
         add_empty_slot(&mut slots, &spec.image);
     }
-    add_hashes(&mut slots, spec.architecture);
+    let mut slots = with_hashes(slots, spec.architecture);
     if spec.layout.table == TableKind::Mbr && is_for_bios(spec) {
         activate(&mut slots);
     }
@@ -158,33 +158,37 @@ fn add_empty_slot(slots: &mut Vec<Slot>, image: &Identity) {
     slots.insert(at + 1, empty);
 }
 
-/// Behind each root that has some: only read, as that is, and found by the root hash.
-fn add_hashes(slots: &mut Vec<Slot>, architecture: Architecture) {
-    let roots = (0..slots.len()).rev().filter(|&at| slots[at].has_verity).collect::<Vec<_>>();
-    for at in roots {
-        let root = &slots[at];
-        let label = format!("{}-verity", root.label);
-        let hashes = Slot {
-            asked: root.asked,
-            volume_label: label.clone(),
-            label,
-            kind: kinds::root_verity(architecture),
-            guid: None,
-            content: Content::Hashes,
-            file_system: None,
-            compression: None,
-            mount: None,
-            options: String::new(),
-            min: 0,
-            max: None,
-            weight: 0,
-            grow: false,
-            read_only: true,
-            is_covered: false,
-            attributes: kinds::READ_ONLY,
-            has_verity: false,
-        };
-        slots.insert(at + 1, hashes);
+/// The list with the hashes of each partition that has some behind it.
+fn with_hashes(slots: Vec<Slot>, architecture: Architecture) -> Vec<Slot> {
+    let with = |slot: Slot| {
+        let hashes = slot.has_verity.then(|| hashes(&slot, architecture));
+        std::iter::once(slot).chain(hashes)
+    };
+    slots.into_iter().flat_map(with).collect()
+}
+
+/// Only read, as what they are of is, and found by the root hash.
+fn hashes(root: &Slot, architecture: Architecture) -> Slot {
+    let label = format!("{}-verity", root.label);
+    Slot {
+        asked: root.asked,
+        volume_label: label.clone(),
+        label,
+        kind: kinds::root_verity(architecture),
+        guid: None,
+        content: Content::Hashes,
+        file_system: None,
+        compression: None,
+        mount: None,
+        options: String::new(),
+        min: 0,
+        max: None,
+        weight: 0,
+        grow: false,
+        read_only: true,
+        is_covered: false,
+        attributes: kinds::READ_ONLY,
+        has_verity: false,
     }
 }
 
