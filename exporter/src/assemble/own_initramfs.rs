@@ -139,6 +139,7 @@ pub(super) fn build(kernel: &ReadKernel<'_>, needs: &Needs<'_>, program: Arc<[u8
         required: &needs.required,
         optional: &needs.optional,
         program,
+        verity: None,
         // That of no file: an edit of the image leaves it as it was.
         time: Time::default(),
         packing: match compressed::release(kernel.image.release()) {

@@ -172,7 +172,7 @@ pub(super) mod tests {
         assert_eq!((found.tree_blocks(), found.has_tree()), (4, true));
         let one = parse(raw(1)).unwrap();
         assert_eq!((one.tree_blocks(), one.has_tree()), (0, false));
-        assert_eq!(parse(Raw { salt_size: 0.into(), ..raw(2) }).unwrap().salt, []);
+        assert!(parse(Raw { salt_size: 0.into(), ..raw(2) }).unwrap().salt.is_empty());
         assert_eq!(parse(Raw { salt_size: 256.into(), ..raw(2) }).unwrap().salt.len(), 256);
     }
 
