@@ -1,13 +1,10 @@
 //! The block device a file system is on, as sysfs describes it.
 
 use std::fmt::Display;
-use std::fs::{self, File};
-use std::io::Read;
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{major, minor, stat};
-
-use crate::verity;
 
 /// The unit of sizes in sysfs, whatever the sector size of the disk.
 pub(crate) const SYSFS_SECTOR: u64 = 512;
@@ -66,13 +63,12 @@ impl Device {
         Ok(Self { sysfs, path })
     }
 
-    /// What has its bytes: of a device that verity checks, the partition with the data. Any other is that itself.
+    /// One of those that it is made of: that of a verified root is made of two partitions of a disk. Any other is itself.
     pub(crate) fn below(self) -> Result<Self, String> {
-        // Of a partition and of a disk there are none.
-        let folder = fs::read_dir(self.sysfs.join("slaves")).into_iter().flatten().flatten();
-        let parts = folder.map(|part| fs::canonicalize(part.path()).map_err(in_file(&part.path())));
-        let parts = parts.map(|sysfs| sysfs.and_then(Self::at)).collect::<Result<Vec<_>, _>>()?;
-        Ok(parts.into_iter().find(|part| !has_hashes(&part.path)).unwrap_or(self))
+        match fs::read_dir(self.sysfs.join("slaves")).ok().and_then(|mut parts| parts.next()) {
+            Some(Ok(part)) => Self::at(fs::canonicalize(part.path()).map_err(in_file(&part.path()))?),
+            _ => Ok(self),
+        }
     }
 
     /// Its place on the disk if it is a partition.
@@ -124,13 +120,6 @@ impl Device {
         let path = self.sysfs.join(attribute);
         fs::read_to_string(&path).map_err(in_file(&path))?.trim().parse().map_err(in_file(&path))
     }
-}
-
-/// Whether a device has the hashes that another is checked by. One that cannot be read has none.
-fn has_hashes(device: &Path) -> bool {
-    let mut first = [0; 8];
-    let read = File::open(device).and_then(|mut file| file.read_exact(&mut first));
-    read.is_ok() && verity::is_tree(&first)
 }
 
 /// What the kernel lists as mounted at `mountpoint` last (proc_pid_mountinfo(5)), as far as its name is a path.
@@ -185,18 +174,6 @@ mod tests {
         assert_eq!(below(place("dm-0")), "vda2");
         place("vda/slaves");
         assert_eq!((below(place("vda")), below(place("vda/vda2"))), ("vda".into(), "vda2".into()));
-    }
-
-    #[test]
-    fn a_partition_with_hashes_is_not_that_with_the_data() {
-        let folder = tempfile::tempdir().unwrap();
-        let is_one = |bytes: &[u8]| {
-            let file = folder.path().join("vda3");
-            fs::write(&file, bytes).unwrap();
-            has_hashes(&file)
-        };
-        assert!(is_one(b"verity\0\0\x01\0\0\0"));
-        assert!(!is_one(b"verity\0") && !is_one(b"verity\0\x01") && !has_hashes(Path::new("/nonexistent")));
     }
 
     #[test]

@@ -32,7 +32,6 @@ use crate::init::initramfs::{patience, there_is, wait_for};
 use crate::init::left;
 use crate::init::modules::Modules;
 use crate::init::words::Words;
-pub(crate) use superblock::is_tree;
 use superblock::{BLOCK, Room, Superblock};
 use table::{OnCorruption, Table};
 use words::Asked;

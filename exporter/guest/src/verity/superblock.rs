@@ -125,11 +125,6 @@ impl Superblock {
     }
 }
 
-/// Whether the bytes of a device begin with such a superblock.
-pub(crate) fn is_tree(first: &[u8]) -> bool {
-    first.starts_with(SIGNATURE)
-}
-
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;

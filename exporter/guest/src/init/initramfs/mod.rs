@@ -18,7 +18,7 @@ pub(crate) mod switch;
 use std::convert::Infallible;
 use std::ffi::OsString;
 use std::fs;
-use std::io::{self, Read};
+use std::io;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
@@ -104,17 +104,19 @@ fn is_verified(words: &Words) -> bool {
 
 /// The device of a root that is verified: the program prints it, or why there is none.
 fn verified() -> Result<PathBuf, String> {
-    let failed = |error: io::Error| format!("{VERITY}: {error}");
-    let mut program = Command::new(VERITY).stdout(Stdio::piped()).spawn().map_err(failed)?;
-    let mut said = String::new();
-    if let Some(mut output) = program.stdout.take() {
-        output.read_to_string(&mut said).map_err(failed)?;
+    let (said, is_good) = run_to_end(VERITY).unwrap_or_else(|error| (error.to_string(), false));
+    let said = said.trim_end();
+    if is_good { Ok(said.into()) } else { Err(format!("{VERITY}: {said}")) }
+}
+
+/// What a program prints, and whether it ends well.
+fn run_to_end(program: &str) -> io::Result<(String, bool)> {
+    let mut said = Vec::new();
+    let mut child = Command::new(program).stdout(Stdio::piped()).spawn()?;
+    if let Some(output) = child.stdout.take() {
+        console::drain(output.into(), &mut |printed| said.extend(printed));
     }
-    said.truncate(said.trim_end().len());
-    match program.wait().map_err(failed)?.success() {
-        true => Ok(said.into()),
-        false => Err(format!("{VERITY}: {said}")),
-    }
+    Ok((String::from_utf8_lossy(&said).into_owned(), child.wait()?.success()))
 }
 
 /// How long a device may take.
@@ -176,6 +178,8 @@ pub(crate) fn start_init(asked: Option<&str>, arguments: &[OsString]) -> Result<
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     #[test]
@@ -188,6 +192,21 @@ mod tests {
         assert!(is_verified(&Words::parse("ro roothash=00")));
         assert!(is_verified(&Words::parse("roothash=")));
         assert!(!is_verified(&Words::parse("root=/dev/vda2 my.roothash=00")));
+    }
+
+    #[test]
+    fn a_program_says_what_it_has_to_say_and_how_it_ends() {
+        let folder = tempfile::tempdir().unwrap();
+        let program = folder.path().join("program");
+        let run = |text: &str| {
+            fs::write(&program, text).unwrap();
+            fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+            run_to_end(program.to_str().unwrap())
+        };
+        assert_eq!(run("#!/bin/sh\necho /dev/dm-0\n").unwrap(), ("/dev/dm-0\n".to_owned(), true));
+        assert_eq!(run("#!/bin/sh\necho why\nexit 1\n").unwrap(), ("why\n".to_owned(), false));
+        assert_eq!(run("#!/bin/sh\nkill -9 $$\n").unwrap(), (String::new(), false));
+        assert!(run_to_end("/nonexistent").is_err());
     }
 
     #[test]
