@@ -29,7 +29,7 @@ LEFT_OUT := authenticode::tests container::tests secure_boot::tests sign::openpg
 	formats_are_told_by_magic_not_by_name a_processor_that_is_half_there_is_not_believed \
 	update::source::http::tests::tls a_strict_server_talks_to_machines_of_its_authority_and_to_no_others \
 	a_strict_server_and_a_machine_tell_each_other_who_they_are the_probe_machine_works_where_emulation_does a_full_disk_is_one_clear_error the_kernel_understands \
-	a_real_ext4_is_read
+	a_real_ext4_is_read what_veritysetup_has_made_is_read
 
 check: lint
 	cargo test --workspace --locked --lib --bins $(SELF_SUFFICIENT:%=--test %) -- $(LEFT_OUT:%=--skip %)

@@ -37,6 +37,7 @@ mod rauc;
 mod read_kernel;
 mod resolve;
 mod root;
+mod seal;
 mod secure_boot;
 mod slot_entry;
 mod slots;
@@ -97,6 +98,8 @@ pub struct Programs {
     pub update: Option<Arc<[u8]>>,
     /// `vmimage-medium`, the first process of a machine that is started from a medium.
     pub medium: Option<Arc<[u8]>>,
+    /// `vmimage-verity`, which makes the device of a root whose blocks are checked when they are read.
+    pub verity: Option<Arc<[u8]>>,
 }
 
 /// A disk that only has to be written.

@@ -95,9 +95,9 @@ pub struct Spec {
     pub persist: Option<Persist>,
     /// Its first process.
     pub init: Init,
-    /// What mounts its root before that.
-    #[serde(skip_serializing_if = "Initramfs::is_default")]
-    pub initramfs: Initramfs,
+    /// What mounts its root before that, if that was asked: [`Spec::initramfs()`] says what it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub initramfs: Option<Initramfs>,
     /// A file that is its kernel, in place of one of the tree or of another image.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kernel_file: Option<layout::Source>,
@@ -181,7 +181,7 @@ impl Default for Spec {
             volatile: Volatile::No,
             persist: None,
             init: Init::Auto,
-            initramfs: Initramfs::default(),
+            initramfs: None,
             kernel_file: None,
             microvm: Microvm::default(),
             medium: Medium::default(),

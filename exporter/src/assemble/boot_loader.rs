@@ -7,6 +7,7 @@ use super::resolve::Resolved;
 use super::secure_boot::SecureBoot;
 use crate::boot::{self, BiosImages, BootFiles, Entry};
 use crate::error::{Error, Kind, Result};
+use crate::fs::verity::RootHash;
 use crate::hint::{Hint, Setting};
 use crate::machine::Materials;
 use crate::spec::{Firmware, Loader, Spec};
@@ -29,12 +30,17 @@ pub(super) enum BootLoader {
     SystemdBoot { program: Content, path: String, secure_boot: SecureBoot },
 }
 
+/// Makes the files that UEFI reads, once the root hash is known; they are as large with any.
+pub(super) type WithRootHash = Box<dyn Fn(RootHash) -> Result<Tree>>;
+
 /// A boot loader with its menu.
 pub(super) struct Installed {
     /// What boots by itself.
     pub(super) entry: Entry,
-    /// All that UEFI reads, but what is beside it.
+    /// All that UEFI reads, but what is beside it; where it is to have the root hash, with one that is none.
     pub(super) esp: Tree,
+    /// The same with the root hash, if it is to have one.
+    pub(super) sealed: Option<WithRootHash>,
     /// Entries and kernels, if they have a partition of their own.
     pub(super) beside: Option<Tree>,
     /// What a BIOS reads.
@@ -77,34 +83,38 @@ impl BootLoader {
         editor: &mut Editor<'_>,
     ) -> Result<Installed> {
         let (architecture, time) = (menu.spec.architecture, editor.time());
+        let has_verity = menu.root.has_verity;
         match self {
             Self::Grub(files) => {
                 let (entry, mut notes) = menu.write(editor)?;
-                let password = menu.password.as_deref();
-                notes.extend(password.map(|_| PASSWORD.to_owned()));
-                let esp = boot::esp_tree(
-                    &files,
-                    architecture,
-                    &menu.boot,
-                    password,
-                    menu.spec.update.tries(),
-                    time,
-                );
+                let (boot, password, tries) = (menu.boot, menu.password.clone(), menu.spec.update.tries());
+                notes.extend(password.as_ref().map(|_| PASSWORD.to_owned()));
                 let firmware = files.firmware();
-                let BootFiles { bios, origin, .. } = files;
-                Ok(Installed { entry, esp, beside: None, bios, origin, firmware, notes })
+                let (bios, origin) = (files.bios.clone(), files.origin.clone());
+                let tree = move |root_hash| {
+                    let said = (password.as_deref(), root_hash);
+                    boot::esp_tree(&files, architecture, &boot, said, tries, time)
+                };
+                let esp = tree(has_verity.then_some(RootHash::UNKNOWN));
+                let sealed =
+                    has_verity.then(|| -> WithRootHash { Box::new(move |hash| Ok(tree(Some(hash)))) });
+                Ok(Installed { entry, esp, sealed, beside: None, bios, origin, firmware, notes })
             }
             Self::SystemdBoot { program, path, secure_boot } => {
                 let (entry, mut entries, mut notes) = menu.write_type_one(editor)?;
                 notes.extend(secure_boot.install(&mut entries, menu, editor.tree())?);
+                let origin = format!("systemd-boot of the image ({path})");
                 let (esp, beside) = if has_partition {
                     let [esp, beside] = entries.split_trees(&program, architecture, time)?;
                     (esp, Some(beside))
                 } else {
+                    let entries = entries.clone().with_root_hash(RootHash::UNKNOWN);
                     (entries.esp_tree(&program, architecture, time)?, None)
                 };
-                let origin = format!("systemd-boot of the image ({path})");
-                Ok(Installed { entry, esp, beside, bios: None, origin, firmware: "UEFI", notes })
+                let tree =
+                    move |hash| entries.clone().with_root_hash(hash).esp_tree(&program, architecture, time);
+                let sealed = has_verity.then(|| -> WithRootHash { Box::new(tree) });
+                Ok(Installed { entry, esp, sealed, beside, bios: None, origin, firmware: "UEFI", notes })
             }
         }
     }

@@ -10,8 +10,10 @@ use super::first::{self, FirstProcess, INIT};
 use super::good;
 use super::lay_out::{LaidOut, lay_out};
 use super::menu::Menu;
+use super::own_initramfs::Within;
 use super::previous::{self, Previous};
 use super::resolve::Resolved;
+use super::seal::{self, Seal};
 use super::slots;
 use super::{
     Input, Planned, Programs, appliance, boot_partition, bootable, compressed, disk_file, entrypoint,
@@ -66,9 +68,8 @@ pub(super) fn plan(spec: &Spec, input: Input, run: &Run<'_>) -> Result<Planned> 
     edits.extend(slots::settle(&mut Editor::new(&mut root, time), &os, &mut source, &layout)?);
     if own_initramfs::is_asked(spec) {
         own_initramfs::require_root_alone(layout.file_system_at("/usr"))?;
-        let program = own_initramfs::program(spec, programs.init.clone())?;
-        let file_system = layout.root.file_system;
-        edits.extend(own_initramfs::install(&mut root, &mut source, spec, file_system, program, time)?);
+        let (within, file_system) = (Within::find(spec, &programs)?, layout.root.file_system);
+        edits.extend(own_initramfs::install(&mut root, &mut source, spec, file_system, within, time)?);
     }
     if spec.hardware == Hardware::Metal {
         edits.extend(metal::notes(&root, &source.kernel));
@@ -123,7 +124,7 @@ pub(super) fn plan(spec: &Spec, input: Input, run: &Run<'_>) -> Result<Planned> 
         password,
     };
     let installed = loader.install(&menu, layout.has_slot_kernels(), &mut Editor::new(&mut root, time))?;
-    let Installed { entry, mut esp, beside, bios, origin, firmware, notes } = installed;
+    let Installed { mut entry, mut esp, sealed, beside, bios, origin, firmware, notes } = installed;
     edits.extend(notes);
     edits.extend(slots::label(&mut Editor::new(&mut root, time), &os, &layout)?);
     let beside_root = update::kernels(spec, &root, &source, &layout)?;
@@ -149,9 +150,14 @@ pub(super) fn plan(spec: &Spec, input: Input, run: &Run<'_>) -> Result<Planned> 
     let medium = medium.transpose()?;
     edits.extend(medium.iter().flat_map(|medium| medium.notes.iter().cloned()));
     let release = microvm::uki::os_release(&root, spec)?;
+    let seal = sealed.map(|esp| Seal::new(&seed, esp));
     let parts = Parts { root, elsewhere, esp: Some(esp), kernels, bios, mkfs, time, previous };
-    let LaidOut { disk, partitions, root, note } = lay_out(spec, &layout, parts, run)?;
+    let LaidOut { disk, partitions, root, root_hash, note } = lay_out(spec, &layout, parts, seal, run)?;
     edits.extend(note);
+    if let Some(root_hash) = root_hash {
+        entry.cmdline = boot::verity::filled(&entry.cmdline, root_hash);
+        edits.extend(seal::notes(root_hash, spec.starts_ukis() && spec.secure_boot.key.is_some()));
+    }
     let placement = previous::next(spec, root.as_ref())?;
     let medium = medium.map(|medium| medium.plan(&disk, release).map(Arc::new)).transpose()?;
     let beside =
@@ -285,7 +291,7 @@ fn machine(spec: &Spec, grow: Option<Arc<[u8]>>, layout: &Resolved, time: Time) 
         network: spec.network.clone(),
         serial: Some(spec.architecture.serial_console().to_owned()),
         grows: layout.grows().map(str::to_owned),
-        is_labelled_at_boot: !layout.root.is_slot,
+        is_labelled_at_boot: !layout.is_labelled_here(),
         grow: grow.filter(|program| spec.architecture.runs(program)),
         time,
     }

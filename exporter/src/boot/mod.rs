@@ -24,6 +24,7 @@ pub mod password;
 mod shell;
 pub mod slots;
 pub mod systemd_boot;
+pub mod verity;
 
 pub use bios::BiosBoot;
 pub use core_image::core_modules;

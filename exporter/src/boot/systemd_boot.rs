@@ -22,7 +22,9 @@ use std::fmt::Write;
 
 use super::esp::{file, folder, folder_meta, text};
 use super::images::{Enroll, Images};
+use super::verity;
 use crate::error::Result;
+use crate::fs::verity::RootHash;
 use crate::spec::Architecture;
 use crate::tree::version;
 use crate::tree::{Content, InodeId, Time, Tree};
@@ -86,6 +88,15 @@ pub struct TypeOne {
 }
 
 impl Menu {
+    /// The same with the root hash in its words for the kernel, where they are to have it.
+    #[must_use]
+    pub fn with_root_hash(mut self, root_hash: RootHash) -> Self {
+        for entry in &mut self.entries {
+            entry.cmdline = verity::filled(&entry.cmdline, root_hash);
+        }
+        self
+    }
+
     /// The tree of the EFI system partition with this menu and the program that shows it.
     ///
     /// # Errors

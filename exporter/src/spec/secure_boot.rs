@@ -85,7 +85,7 @@ impl SecureBoot {
 impl Spec {
     /// Whether the kernels that systemd-boot starts are unified kernel images.
     pub fn starts_ukis(&self) -> bool {
-        let is_asked = self.uki.unwrap_or(self.secure_boot.key.is_some());
+        let is_asked = self.uki.unwrap_or(self.secure_boot.key.is_some() || self.layout.has_verity());
         is_asked && self.loader == Loader::SystemdBoot && self.boots_by_firmware()
     }
 }

@@ -17,6 +17,7 @@ use tempfile::TempDir;
 
 use crate::inputs::{self, input};
 use crate::layouts::{Disk, said};
+use crate::verity;
 
 const FOLDER: &str = "/usr/lib/systemd/boot/efi";
 const KERNEL: &str = "/boot/vmlinuz-6.1.0-9-amd64";
@@ -266,6 +267,36 @@ fn all_that_firmware_starts_is_signed_and_no_byte_of_it_can_be_another() {
     let secret = String::from_utf8_lossy(&keys["db.key"]).lines().nth(1).unwrap().to_owned();
     let bytes = fs::read(disk.path()).unwrap();
     assert!(!bytes.windows(secret.len()).any(|window| window == secret.as_bytes()));
+}
+
+/// What alters the root alters the hash of it, which is among what is signed.
+#[test]
+fn the_image_of_a_verified_root_has_its_hash_and_the_disk_is_sealed() {
+    let keys = keys();
+    let secure_boot = serde_json::from_str(&format!("{{{SIGNED}}}")).unwrap();
+    let spec = Spec { uki: None, secure_boot, ..verity::of_systemd_boot() };
+    let mut input = with_keys(&keys, &AUTHS);
+    input.root = verity::tree();
+    let mut editor = Editor::new(&mut input.root, Time::default());
+    for name in ["systemd-bootx64.efi", "linuxx64.efi.stub"] {
+        editor.write_file(format!("{FOLDER}/{name}"), of_systemd(name), 0o644).unwrap();
+    }
+    let disk = Disk::with(&spec, input);
+    let (esp, scratch) = (Esp::of(&disk), TempDir::new().unwrap());
+    let names = esp.names();
+    let image = names.iter().find(|name| name.starts_with("EFI/Linux/")).unwrap();
+    assert!(!names.iter().any(|name| name.starts_with("loader/entries")), "{names:?}");
+    let (image, certificate) = (esp.path(image), scratch.path().join("db.crt"));
+    fs::write(&certificate, &keys["db.crt"]).unwrap();
+    assert!(is_signed(&image, &certificate));
+    let bytes = fs::read(&image).unwrap();
+    let word = format!("roothash={} ro ", verity::root_hash(&disk)).into_bytes();
+    let times = bytes.windows(word.len()).filter(|window| *window == word).count();
+    // In both profiles.
+    assert_eq!(times, 2);
+    let unfilled = b"roothash=$root_hash";
+    assert!(!bytes.windows(unfilled.len()).any(|window| window == unfilled));
+    assert!(disk.edits.iter().any(|edit| edit.starts_with("sealed: ")), "{:?}", disk.edits);
 }
 
 #[test]

@@ -15,4 +15,5 @@ mod random;
 mod same_bytes;
 mod slots;
 mod updates;
+mod verity;
 mod volatile;

@@ -61,6 +61,7 @@ mod remote;
 mod rpm;
 mod same_tree;
 mod scratch;
+mod sealed;
 mod service;
 mod shim;
 mod site;

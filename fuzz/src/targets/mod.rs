@@ -59,6 +59,7 @@ pub const ALL: &[&Target] = &[
     &file_systems::GROWTH,
     &texts::INSTALL,
     &file_systems::INSTALL_MEDIUM,
+    &file_systems::VERITY,
     &kernels::KERNEL,
     &kernels::MODULE,
     &sealed::PROGRAM,

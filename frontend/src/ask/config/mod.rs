@@ -103,7 +103,7 @@ pub(crate) struct Config {
     /// Scripts that are run on the finished file system of the Dockerfile, in the build's sandbox, before the disk is made.
     pub(crate) hooks: Vec<HookConfig>,
     /// Whether systemd-boot starts unified kernel images, each with its kernel, initramfs and words in one program for UEFI. By
-    /// default where `[secure-boot]` has a key.
+    /// default where `[secure-boot]` has a key, or the root has verity.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(example = &true)]
     pub(crate) uki: Option<bool>,
