@@ -11,7 +11,7 @@
 //! room that it asks for.
 //!
 //! Source: Unified Kernel Image specification (UAPI.5), "UKI Components", "Multi-Profile UKIs", "PE Addons"; systemd-stub(7),
-//! which finds sections by their names; the order in the file is that of ukify(1).
+//! which finds sections by their names and measures them in an order of its own, whatever that in the file is.
 
 mod addon;
 mod format;

@@ -5,10 +5,12 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::lab::{VMIMAGE, build, copy_of, nonce, run, scratch};
+use super::disk::damage;
+use super::lab::{VMIMAGE, build, copy_of, nonce, partitions, run, scratch};
 use super::rack::{Bus, Firmware, Rack};
 
 const DEBIAN: &str = "vmimage-test/debian:13";
+const ROOT: &str = "4f68bce3-e8cd-4db1-96e7-fbcaf984b709";
 /// Empty variables, as they come with the firmware: it is in setup mode, and starts everything.
 const TEMPLATE: &str = "/usr/share/OVMF/OVMF_VARS_4M.fd";
 /// The same in the folder of a machine, which may have been given keys.
@@ -33,7 +35,8 @@ struct Sealed {
 }
 
 impl Sealed {
-    fn new(more: &str) -> Self {
+    /// With further keys of its configuration, such of `[secure-boot]`, and tables.
+    fn new([keys_before, keys_within, tables]: [&str; 3]) -> Self {
         let folder = scratch();
         let (keys, context) = (folder.path().join("keys"), copy_of("machine", folder.path()));
         run(Command::new(VMIMAGE).args(["keys", "generate", "--name", "Acme"]).arg(&keys));
@@ -45,8 +48,8 @@ impl Sealed {
         let mark = format!("vmimage.mark={}", nonce());
         let config = format!(
             "hostname = \"web\"\nloader = \"systemd-boot\"\ninstall = \"systemd-boot\"\ncmdline = \"{mark}\"\n\
-             [image]\nid = \"kiosk\"\n{FACTS}\n[secure-boot]\ncertificate = \"keys/db.crt\"\nkey = \"db\"\n\
-             addons = {{ mark = \"vmimage.addon\" }}\n{more}"
+             {keys_before}\n[image]\nid = \"kiosk\"\n{FACTS}\n[secure-boot]\ncertificate = \"keys/db.crt\"\nkey = \"db\"\n\
+             addons = {{ mark = \"vmimage.addon\" }}\n{keys_within}\n{tables}"
         );
         fs::write(context.join("vmimage.toml"), config).unwrap();
         let disk = folder.path().join("disk.raw");
@@ -80,31 +83,56 @@ impl Sealed {
         assert_eq!(report.get("images"), format!("kiosk-{}.efi", report.get("kernel")));
         assert_eq!((report.get("stub"), report.get("words")), ("systemd-stub", "2"));
     }
+
+    /// It ends with this on the console, and has reported nothing; what was there.
+    fn refuses(&self, said: &str) -> String {
+        let mut machine = self.rack().start();
+        machine.says(said);
+        let console = machine.switch_off();
+        assert!(!console.contains("report:"), "{console}");
+        console
+    }
+
+    /// Where a text lies on the disk for the first time: on its ESP, which comes first.
+    fn find(&self, text: &str) -> u64 {
+        find(&File::open(&self.disk).unwrap(), text.as_bytes())
+    }
 }
 
 /// One flipped bit in the command line of the image, and it is not started: the reason is on the console.
 #[test]
 #[ignore = "long: make matrix"]
 fn a_firmware_that_knows_the_key_starts_the_image_and_no_other() {
-    let sealed = Sealed::new("");
+    let sealed = Sealed::new(["", "", ""]);
     sealed.trusts();
     sealed.starts();
-    let disk = File::options().read(true).write(true).open(&sealed.disk).unwrap();
-    let at = find(&disk, sealed.mark.as_bytes());
-    let mut byte = [0];
-    disk.read_exact_at(&mut byte, at).unwrap();
-    disk.write_all_at(&[byte[0] ^ 1], at).unwrap();
-    let mut machine = sealed.rack().start();
-    machine.says("Error loading");
-    let console = machine.switch_off();
-    assert!(!console.contains("Linux version") && !console.contains("report:"), "{console}");
+    damage(&sealed.disk, sealed.find(&sealed.mark), || {
+        let console = sealed.refuses("Error loading");
+        assert!(!console.contains("Linux version"), "{console}");
+    });
+    sealed.starts();
+}
+
+/// The firmware checks the image, which has the root hash, and by that the kernel checks each block of the root.
+#[test]
+#[ignore = "long: make matrix"]
+fn a_sealed_disk_starts_and_no_byte_of_its_image_or_root_can_be_another() {
+    let root = "[[partitions]]\ntype = \"root\"\nverity = true\n";
+    let sealed = Sealed::new(["layout = \"simple\"\nvolatile = \"overlay\"\n", "", root]);
+    sealed.trusts();
+    sealed.starts();
+    damage(&sealed.disk, sealed.find("roothash="), || drop(sealed.refuses("Error loading")));
+    let table = partitions(&sealed.disk);
+    let root = table.iter().find(|partition| partition.kind == ROOT).unwrap();
+    damage(&sealed.disk, root.start, || drop(sealed.refuses("data block 0 is corrupted")));
+    sealed.starts();
 }
 
 /// The disk itself gives a firmware in setup mode its keys, which from then on starts nothing else.
 #[test]
 #[ignore = "long: make matrix"]
 fn a_firmware_without_keys_is_given_them_by_the_disk() {
-    let sealed = Sealed::new("enroll = \"keys\"\nenroll-mode = \"force\"\n");
+    let sealed = Sealed::new(["", "enroll = \"keys\"\nenroll-mode = \"force\"\n", ""]);
     fs::copy(TEMPLATE, sealed.path().join(VARIABLES)).unwrap();
     // systemd-boot restarts the machine once they are written.
     let console = sealed.rack().ends();
@@ -112,7 +140,7 @@ fn a_firmware_without_keys_is_given_them_by_the_disk() {
     sealed.starts();
 }
 
-/// Where a text lies on a disk for the first time: on its ESP, which comes first.
+/// Where a text lies on a disk for the first time.
 fn find(disk: &File, text: &[u8]) -> u64 {
     const CHUNK: usize = 1 << 20;
     let len = disk.metadata().unwrap().len();
