@@ -29,6 +29,7 @@ pub struct SecureBoot {
     /// When it does that: by itself in virtual machines alone (`if-safe`), in every machine (`force`), or when somebody chooses it
     /// in the menu (`manual`).
     #[serde(skip_serializing_if = "EnrollMode::is_default")]
+    #[schemars(schema_with = "EnrollMode::schema")]
     pub enroll_mode: EnrollMode,
     /// Words for the kernel of every image, each a signed file of its own on the ESP, by a name.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
@@ -36,7 +37,7 @@ pub struct SecureBoot {
 }
 
 /// When systemd-boot writes keys into a firmware that has none.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum EnrollMode {
     /// By itself in virtual machines alone: where devices have programs of their own, these may not be signed by any of the keys.
@@ -49,6 +50,9 @@ pub enum EnrollMode {
 }
 
 impl EnrollMode {
+    /// Every mode.
+    pub const ALL: [Self; 3] = [Self::IfSafe, Self::Force, Self::Manual];
+
     /// In the words of loader.conf(5).
     pub fn name(self) -> &'static str {
         match self {
@@ -61,6 +65,10 @@ impl EnrollMode {
     /// Whether it is that of everybody who says nothing.
     pub fn is_default(&self) -> bool {
         *self == Self::default()
+    }
+
+    fn schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({ "type": "string", "enum": Self::ALL })
     }
 }
 
