@@ -80,7 +80,7 @@ impl SecureBoot {
         let mut notes = Vec::new();
         if let Some((bytes, place)) = stub {
             let rescue = rescue(menu.os.init).filter(|_| uki::knows_profiles(&bytes));
-            notes.push(profiles(rescue, menu.os.init.is_some()));
+            notes.push(profiles(rescue, menu.os.init));
             notes.push(kernels_to_come(signer.is_some()).to_owned());
             notes.extend(addons.iter().map(|(name, _)| format!("unified kernel images: addon {name}")));
             let release = os_release(root, menu.spec)?;
@@ -100,14 +100,12 @@ impl SecureBoot {
     }
 }
 
-fn profiles(rescue: Option<&str>, has_init: bool) -> String {
-    match rescue {
-        Some(words) => format!("unified kernel images: profiles normal and rescue ({words})"),
-        None if has_init => {
-            "unified kernel images: no profile for a rescue, systemd's stub is older than 257".to_owned()
-        }
-        None => "unified kernel images: no profile for a rescue, which vmimage's own init does not know"
-            .to_owned(),
+fn profiles(rescue: Option<&str>, init: Option<Init>) -> String {
+    let none = |why: &str| format!("unified kernel images: no profile for a rescue, {why}");
+    match (rescue, init) {
+        (Some(words), _) => format!("unified kernel images: profiles normal and rescue ({words})"),
+        (None, Some(Init::Systemd)) => none("systemd's stub is older than 257"),
+        (None, _) => none("which is systemd's: another init may give a shell to whoever asks for it"),
     }
 }
 
@@ -120,12 +118,9 @@ fn kernels_to_come(is_signed: bool) -> &'static str {
     }
 }
 
-/// What has an init end in a shell for the administrator.
+/// What has an init end in a shell for the administrator. Of the others, some ask nobody for a password where root has none.
 fn rescue(init: Option<Init>) -> Option<&'static str> {
-    match init? {
-        Init::Systemd => Some("systemd.unit=rescue.target"),
-        _ => Some("single"),
-    }
+    (init == Some(Init::Systemd)).then_some("systemd.unit=rescue.target")
 }
 
 /// Who signs, if there is a key.
