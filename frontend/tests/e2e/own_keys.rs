@@ -145,8 +145,8 @@ fn find(disk: &File, text: &[u8]) -> u64 {
     const CHUNK: usize = 1 << 20;
     let len = disk.metadata().unwrap().len();
     let mut chunk = vec![0; CHUNK + text.len()];
-    let starts = (0..len - chunk.len() as u64).step_by(CHUNK);
-    let found = starts.into_iter().find_map(|start| {
+    let mut starts = (0..len - chunk.len() as u64).step_by(CHUNK);
+    let found = starts.find_map(|start| {
         disk.read_exact_at(&mut chunk, start).unwrap();
         let at = chunk.windows(text.len()).position(|window| window == text)?;
         Some(start + at as u64)
