@@ -8,7 +8,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::read_at::Shared;
-use crate::tree::{Archive, ArchiveFile, Content, HostFile};
+use crate::tree::{Archive, ArchiveFile, Content, HostFile, Joined};
 
 /// `len` bytes at `offset` of an image, and their source.
 #[derive(Clone, Debug)]
@@ -118,6 +118,7 @@ impl Extent {
                 file.data_ranges().into_iter().map(extent).collect()
             }
             Content::Archive(file) => file.extents(0..file.len(), offset).collect(),
+            Content::Joined(files) => Self::of_joined(files, 0..files.len(), offset),
         }
     }
 
@@ -126,6 +127,7 @@ impl Extent {
         let len = range.end - range.start;
         let source = match content {
             Content::Archive(file) => return file.extents(range, offset).collect(),
+            Content::Joined(files) => return Self::of_joined(files, range, offset),
             Content::Host(file) => Backing::File { file: file.clone(), offset: range.start },
             Content::Bytes(bytes) if len == content.len() => Backing::Bytes(Arc::clone(bytes)),
             Content::Bytes(bytes) => Backing::Bytes(bytes[range.start as usize..range.end as usize].into()),
@@ -133,9 +135,39 @@ impl Extent {
         vec![Self { offset, len, source }]
     }
 
+    fn of_joined(files: &Joined, range: Range<u64>, offset: u64) -> Vec<Self> {
+        let extents = files.within(range).flat_map(|(at, range, part)| match range == (0..part.len()) {
+            true => Self::of_content(part, offset + at),
+            false => Self::of_range(part, range, offset + at),
+        });
+        extents.collect()
+    }
+
     /// One past the last byte.
     pub fn end(&self) -> u64 {
         self.offset + self.len
+    }
+
+    /// What of it lies in `range` of the image. What is rendered is so if it is cut.
+    pub(crate) fn within(self, range: &Range<u64>) -> Option<Self> {
+        let (start, end) = (self.offset.max(range.start), self.end().min(range.end));
+        if start >= end || (start, end) == (self.offset, self.end()) {
+            return (start < end).then_some(self);
+        }
+        let (skip, len) = (start - self.offset, end - start);
+        let cut = |bytes: &[u8]| Backing::Bytes(bytes[skip as usize..(skip + len) as usize].into());
+        let source = match self.source {
+            Backing::Bytes(bytes) => cut(&bytes),
+            Backing::Rendered { by, key } => {
+                let mut bytes = vec![0; self.len as usize];
+                by.render(key, &mut bytes);
+                cut(&bytes)
+            }
+            Backing::File { file, offset } => Backing::File { file, offset: offset + skip },
+            Backing::Archive { archive, offset } => Backing::Archive { archive, offset: offset + skip },
+            Backing::Image { image, offset } => Backing::Image { image, offset: offset + skip },
+        };
+        Some(Self { offset: start, len, source })
     }
 
     /// The same extent `by` bytes further on: a partition's layout placed on the disk.

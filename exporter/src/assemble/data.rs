@@ -19,7 +19,7 @@ pub(super) fn plan(spec: &Spec, input: Input, run: &Run<'_>) -> Result<Planned> 
     let resolved = Resolved::new(spec, &seed, &root)?;
     let previous = Previous::default();
     let parts = Parts { root, elsewhere, esp: None, kernels: None, bios: None, mkfs, time, previous };
-    let LaidOut { disk, partitions, .. } = lay_out(spec, &resolved, parts, run)?;
+    let LaidOut { disk, partitions, .. } = lay_out(spec, &resolved, parts, None, run)?;
     Ok(Planned {
         layout: disk,
         partitions,

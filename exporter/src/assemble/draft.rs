@@ -126,7 +126,9 @@ impl Parts {
             Content::Esp => self.esp.take().ok_or_else(no_loader),
             Content::SlotKernels => Ok(self.kernels.take().unwrap_or_else(nothing)),
             // A file system without files.
-            Content::BiosCore | Content::File(_) | Content::Empty | Content::EmptySlot => Ok(nothing()),
+            Content::BiosCore | Content::File(_) | Content::Empty | Content::EmptySlot | Content::Hashes => {
+                Ok(nothing())
+            }
         }
     }
 
@@ -141,7 +143,9 @@ impl Parts {
             | Content::Esp
             | Content::Empty
             | Content::EmptySlot
-            | Content::SlotKernels => Ok(Draft::Empty),
+            | Content::SlotKernels
+            // Made of what lies in front of it.
+            | Content::Hashes => Ok(Draft::Empty),
         }
     }
 }

@@ -10,13 +10,15 @@ use super::first::{self, FirstProcess, INIT};
 use super::good;
 use super::lay_out::{LaidOut, lay_out};
 use super::menu::Menu;
+use super::own_initramfs::Within;
 use super::previous::{self, Previous};
 use super::resolve::Resolved;
+use super::seal::{self, Seal};
 use super::slots;
 use super::{
     Input, Planned, Programs, appliance, boot_partition, bootable, compressed, disk_file, entrypoint,
-    latest_time, medium, metal, microvm, own_initramfs, rauc, read_kernel, seed, split_links, sysupdate,
-    update, updater,
+    latest_time, medium, metal, microvm, own_initramfs, rauc, read_kernel, secure_boot, seed, split_links,
+    sysupdate, update, updater,
 };
 use crate::boot::{self, Defaults, Root};
 use crate::engine::Run;
@@ -50,6 +52,8 @@ pub(super) fn plan(spec: &Spec, input: Input, run: &Run<'_>) -> Result<Planned> 
     let elsewhere = Elsewhere::find(spec, &materials, time)?;
     let keyring = rauc::keyring(spec, &materials)?;
     let named = materials.digest(&spec.setup)?.into_iter().chain(elsewhere.digest()?);
+    let enroll = secure_boot::enroll(spec, &materials)?;
+    let named = named.chain(enroll.map(|enroll| enroll.digest()).transpose()?);
     let seed = seed(spec, &root, named.chain(keyring.as_ref().map(Keyring::digest)))?;
     let bundle = rauc::bundle(spec, &materials, &seed, time)?;
     let spec = &with_places(spec, &root)?;
@@ -59,14 +63,13 @@ pub(super) fn plan(spec: &Spec, input: Input, run: &Run<'_>) -> Result<Planned> 
     require_partition_ids(&layout, &os)?;
 
     let of_medium = boot_files.clone().filter(|_| spec.makes_medium());
-    let loader = BootLoader::find(spec, &layout, boot_files, &root, os.family)?;
+    let loader = BootLoader::find(spec, &layout, boot_files, &root, os.family, &materials)?;
     edits.extend(boot_partition::settle(&mut Editor::new(&mut root, time), &os, &mut source, &layout)?);
     edits.extend(slots::settle(&mut Editor::new(&mut root, time), &os, &mut source, &layout)?);
     if own_initramfs::is_asked(spec) {
         own_initramfs::require_root_alone(layout.file_system_at("/usr"))?;
-        let program = own_initramfs::program(spec, programs.init.clone())?;
-        let file_system = layout.root.file_system;
-        edits.extend(own_initramfs::install(&mut root, &mut source, spec, file_system, program, time)?);
+        let (within, file_system) = (Within::find(spec, &programs)?, layout.root.file_system);
+        edits.extend(own_initramfs::install(&mut root, &mut source, spec, file_system, within, time)?);
     }
     if spec.hardware == Hardware::Metal {
         edits.extend(metal::notes(&root, &source.kernel));
@@ -121,7 +124,7 @@ pub(super) fn plan(spec: &Spec, input: Input, run: &Run<'_>) -> Result<Planned> 
         password,
     };
     let installed = loader.install(&menu, layout.has_slot_kernels(), &mut Editor::new(&mut root, time))?;
-    let Installed { entry, mut esp, beside, bios, origin, firmware, notes } = installed;
+    let Installed { mut entry, mut esp, sealed, beside, bios, origin, firmware, notes } = installed;
     edits.extend(notes);
     edits.extend(slots::label(&mut Editor::new(&mut root, time), &os, &layout)?);
     let beside_root = update::kernels(spec, &root, &source, &layout)?;
@@ -147,9 +150,14 @@ pub(super) fn plan(spec: &Spec, input: Input, run: &Run<'_>) -> Result<Planned> 
     let medium = medium.transpose()?;
     edits.extend(medium.iter().flat_map(|medium| medium.notes.iter().cloned()));
     let release = microvm::uki::os_release(&root, spec)?;
+    let seal = sealed.map(|esp| Seal::new(&seed, esp));
     let parts = Parts { root, elsewhere, esp: Some(esp), kernels, bios, mkfs, time, previous };
-    let LaidOut { disk, partitions, root, note } = lay_out(spec, &layout, parts, run)?;
+    let LaidOut { disk, partitions, root, root_hash, note } = lay_out(spec, &layout, parts, seal, run)?;
     edits.extend(note);
+    if let Some(root_hash) = root_hash {
+        entry.cmdline = boot::verity::filled(&entry.cmdline, root_hash);
+        edits.extend(seal::notes(root_hash, spec.starts_ukis() && spec.secure_boot.key.is_some()));
+    }
     let placement = previous::next(spec, root.as_ref())?;
     let medium = medium.map(|medium| medium.plan(&disk, release).map(Arc::new)).transpose()?;
     let beside =
@@ -283,7 +291,7 @@ fn machine(spec: &Spec, grow: Option<Arc<[u8]>>, layout: &Resolved, time: Time) 
         network: spec.network.clone(),
         serial: Some(spec.architecture.serial_console().to_owned()),
         grows: layout.grows().map(str::to_owned),
-        is_labelled_at_boot: !layout.root.is_slot,
+        is_labelled_at_boot: !layout.is_labelled_here(),
         grow: grow.filter(|program| spec.architecture.runs(program)),
         time,
     }

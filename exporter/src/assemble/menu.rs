@@ -46,6 +46,7 @@ impl Menu<'_> {
         let notes = match self.boot {
             // Nobody writes another menu to a root that is only read.
             BootVolume::Slots(_) => Vec::new(),
+            _ if self.root.has_verity => Vec::new(),
             _ => boot::write_defaults(editor, self.os, &self.written(&first))?,
         };
         Ok((first, notes))

@@ -119,6 +119,11 @@ impl Resolved {
         self.partitions.iter().find(|partition| partition.slot.grow)?.slot.mount.as_deref()
     }
 
+    /// Whether the files of the root are as they are from the build on, so that no boot labels them.
+    pub(super) fn is_labelled_here(&self) -> bool {
+        self.root.is_slot || self.root.has_verity
+    }
+
     /// What the partition of the root is called.
     pub(super) fn root_label(&self) -> &str {
         let root = self.partitions.iter().find(|named| named.slot.content == Content::Root);
@@ -226,7 +231,8 @@ impl Named {
             | Content::SlotKernels
             | Content::BiosCore
             | Content::File(_)
-            | Content::Elsewhere(_) => format!("partition {}", slot.label),
+            | Content::Elsewhere(_)
+            | Content::Hashes => format!("partition {}", slot.label),
         };
         let volume = slot.file_system.map(|file_system| Volume::new(file_system, id, &purpose, seed));
         Self { slot, id, volume }
@@ -235,7 +241,8 @@ impl Named {
     fn root(&self) -> Option<Root> {
         let volume = self.volume.filter(|_| self.slot.content == Content::Root)?;
         let (id, file_system) = (volume.id(), volume.file_system());
-        Some(Root { id, partition: self.id, file_system, is_slot: false })
+        let has_verity = self.slot.has_verity;
+        Some(Root { id, partition: self.id, file_system, is_slot: false, has_verity })
     }
 
     fn mount(&self, has_slots: bool) -> Option<Mount> {
@@ -250,8 +257,9 @@ impl Named {
     fn found_by(&self, volume: Volume, has_slots: bool) -> FsSpec {
         let label = &self.slot.volume_label;
         match volume {
+            // The file system of a root that is checked is on another device than its partition.
+            _ if self.slot.content == Content::Root && (has_slots || self.slot.has_verity) => FsSpec::Booted,
             _ if !has_slots => FsSpec::Id(volume.id()),
-            _ if self.slot.content == Content::Root => FsSpec::Booted,
             Volume::Fat { .. } => FsSpec::Label(label.to_uppercase()),
             Volume::Squashfs { .. } => FsSpec::PartLabel(self.slot.label.clone()),
             _ => FsSpec::Label(label.clone()),

@@ -16,7 +16,7 @@ pub mod probe;
 mod refusal;
 pub(crate) mod squashfs;
 pub mod swap;
-pub(crate) mod verity;
+pub mod verity;
 
 use std::fmt;
 use std::sync::Arc;

@@ -52,6 +52,11 @@ impl Layout {
         self.preset == Some(Preset::Ab)
     }
 
+    /// Whether the blocks of its root are checked when they are read.
+    pub fn has_verity(&self) -> bool {
+        self.partitions.iter().any(|partition| partition.verity)
+    }
+
     /// Whether nothing is asked.
     pub fn is_default(&self) -> bool {
         *self == Self::default()
@@ -247,6 +252,10 @@ pub struct Partition {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(with = "Vec<String>", extend("items" = Attribute::schema()))]
     pub attributes: Vec<Attribute>,
+    /// Whether each block of a `root` is checked when it is read (dm-verity): its hashes lie on a partition behind it, and
+    /// what starts the machine names the hash of them all. The root is only read then, an `ext4` or `erofs`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub verity: bool,
 }
 
 impl Partition {
@@ -268,6 +277,7 @@ impl Partition {
             grow: None,
             read_only: None,
             attributes: Vec::new(),
+            verity: false,
         }
     }
 
@@ -294,6 +304,7 @@ impl Partition {
             grow: self.grow.or(other.grow.filter(|_| !has_limit)),
             read_only: self.read_only.or(other.read_only),
             attributes: if self.attributes.is_empty() { other.attributes } else { self.attributes },
+            verity: self.verity || other.verity,
         }
     }
 }

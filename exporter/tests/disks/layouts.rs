@@ -6,7 +6,7 @@ use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::process::Command;
 
-use exporter::assemble::{Planned, plan};
+use exporter::assemble::{Input, Planned, plan};
 use exporter::boot;
 use exporter::clone;
 use exporter::container::{self, Compression, Format, write};
@@ -69,7 +69,11 @@ impl Disk {
 
     /// With a boot loader for it.
     pub(crate) fn of(spec: &Spec, tree: Tree) -> Self {
-        let mut input = input(tree);
+        Self::with(spec, input(tree))
+    }
+
+    /// With all that it is made from.
+    pub(crate) fn with(spec: &Spec, mut input: Input) -> Self {
         if let Some(bios) = input.boot.as_mut().and_then(|boot| boot.bios.as_mut()) {
             bios.modules = boot::core_modules(spec).into_iter().map(str::to_owned).collect();
         }

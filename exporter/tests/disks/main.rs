@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests may unwrap as tests do")]
 
+mod images;
 mod inputs;
 mod kernels;
 mod layouts;
@@ -14,4 +15,5 @@ mod random;
 mod same_bytes;
 mod slots;
 mod updates;
+mod verity;
 mod volatile;

@@ -23,6 +23,7 @@ mod synthetic;
 mod table;
 mod trees;
 mod update;
+mod verity;
 #[path = "../../tests/web/version.rs"]
 mod version;
 #[path = "../../tests/web/web.rs"]
@@ -79,6 +80,8 @@ enum Part {
     Microvm,
     /// A kernel, an initramfs and a disk as one medium
     Iso,
+    /// The hashes of a root, beside veritysetup
+    Verity,
 }
 
 impl Options {
@@ -100,6 +103,7 @@ fn main() -> ExitCode {
         Some(iso::ROLE) => iso::main(),
         Some(fleet::ROLE) => return guest::update::main(),
         Some(stable::ROLE) => stable::main(),
+        Some(verity::ROLE) => verity::main(),
         _ => bench(&Options::parse()),
     };
     match outcome {
@@ -159,6 +163,9 @@ fn parts(options: &Options, work: &Path, report: &mut Report) -> Result<()> {
     }
     if wanted(Part::Iso) {
         iso::run(options, work, report)?;
+    }
+    if wanted(Part::Verity) {
+        verity::run(options, work, report)?;
     }
     Ok(())
 }

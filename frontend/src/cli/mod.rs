@@ -15,6 +15,7 @@ mod export;
 pub(crate) mod inspect;
 mod install;
 mod install_args;
+mod keys;
 mod man;
 mod output;
 mod plan;
@@ -23,6 +24,7 @@ mod push;
 mod registry;
 mod run;
 pub(crate) mod serve;
+mod sign;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -62,6 +64,8 @@ Examples:
                                      how much an update from one to the other moves
   vmimage push web.qcow2 registry.example/web:v1
                                      put it into a registry, for KubeVirt
+  vmimage sign web.qcow2 --key db.key --certificate db.crt -o signed.qcow2
+                                     have Secure Boot start it by a key of your own
   sudo vmimage serve pxe web --listen 10.9.0.1
                                      start machines over the network from a folder
   vmimage install                    teach docker --output type=vmdisk,dest=web.qcow2";

@@ -6,6 +6,7 @@ mod disks;
 mod file_systems;
 mod kernels;
 mod planted;
+mod sealed;
 mod texts;
 mod tree;
 mod wire;
@@ -58,8 +59,11 @@ pub const ALL: &[&Target] = &[
     &file_systems::GROWTH,
     &texts::INSTALL,
     &file_systems::INSTALL_MEDIUM,
+    &file_systems::VERITY,
     &kernels::KERNEL,
     &kernels::MODULE,
+    &sealed::PROGRAM,
+    &sealed::VARIABLES,
 ];
 
 /// Faults that have to be found.

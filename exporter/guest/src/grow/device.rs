@@ -63,6 +63,14 @@ impl Device {
         Ok(Self { sysfs, path })
     }
 
+    /// One of those that it is made of: that of a verified root is made of two partitions of a disk. Any other is itself.
+    pub(crate) fn below(self) -> Result<Self, String> {
+        match fs::read_dir(self.sysfs.join("slaves")).ok().and_then(|mut parts| parts.next()) {
+            Some(Ok(part)) => Self::at(fs::canonicalize(part.path()).map_err(in_file(&part.path()))?),
+            _ => Ok(self),
+        }
+    }
+
     /// Its place on the disk if it is a partition.
     pub(crate) fn partition(&self) -> Result<Option<Partition>, String> {
         if !self.sysfs.join("partition").exists() {
@@ -149,6 +157,23 @@ mod tests {
         assert_eq!(at("/").as_deref(), Some("/dev/vda2"));
         assert_eq!(at("/srv").as_deref(), Some("/dev/vdb"));
         assert_eq!((at("/proc"), at("/nowhere")), (None, None));
+    }
+
+    #[test]
+    fn below_a_device_is_what_it_is_made_of() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = |name: &str| {
+            let place = folder.path().join(name);
+            fs::create_dir_all(&place).unwrap();
+            place
+        };
+        let name = |device: Device| device.path.file_name().unwrap().to_owned();
+        let slaves = place("dm-0/slaves");
+        std::os::unix::fs::symlink(place("vda/vda2"), slaves.join("vda2")).unwrap();
+        let below = |place: PathBuf| name(Device::at(place).unwrap().below().unwrap());
+        assert_eq!(below(place("dm-0")), "vda2");
+        place("vda/slaves");
+        assert_eq!((below(place("vda")), below(place("vda/vda2"))), ("vda".into(), "vda2".into()));
     }
 
     #[test]

@@ -6,6 +6,7 @@ mod slots;
 mod table;
 #[cfg(test)]
 mod tests;
+mod verity;
 mod whole;
 
 use std::collections::BTreeSet;
@@ -37,6 +38,7 @@ pub fn problems(spec: &Spec, slots: &[Slot]) -> Vec<Problem> {
     search.persist();
     search.boot_loader();
     search.slots();
+    search.verity();
     search.growth();
     search.found.extend(microvm::problems(spec));
     search.found
@@ -231,7 +233,8 @@ impl Content {
             | Self::Esp
             | Self::BiosCore
             | Self::File(_)
-            | Self::Elsewhere(_) => None,
+            | Self::Elsewhere(_)
+            | Self::Hashes => None,
         }
     }
 
