@@ -50,6 +50,7 @@ impl Menu<'_> {
         let (token, tries) = (self.token(tree)?, self.tries(tree)?);
         let (timeout, is_saved) = (self.defaults.timeout, self.defaults.is_saved);
         let menu = systemd_boot::Menu { token, tries, timeout, is_saved, entries };
+        notes.extend(self.left_out());
         if !self.root.has_verity {
             notes.extend(self.tell_kernel_install(editor, &menu, &first.0.cmdline)?);
         }
