@@ -51,6 +51,7 @@ impl Menu<'_> {
         let (timeout, is_saved) = (self.defaults.timeout, self.defaults.is_saved);
         let menu =
             systemd_boot::Menu { token, tries, timeout, is_saved, entries, images: None, enroll: None };
+        notes.extend(self.left_out());
         if !self.root.has_verity && !self.spec.starts_ukis() {
             notes.extend(self.tell_kernel_install(editor, &menu, &first.0.cmdline)?);
         }

@@ -214,7 +214,7 @@ pub struct Partition {
     #[schemars(with = "Option<String>", extend("format" = TextFormat::Size), example = &"20G")]
     pub max: Option<Size>,
     /// Its share of what the disk has left, beside those of the others; 0 is none. By default 1000, and 0 for one with a
-    /// `size`, for `erofs` and `squashfs`, and for `esp`, `xbootldr`, `swap` and `bios-boot`.
+    /// `size` or `verity`, for `erofs` and `squashfs`, and for `esp`, `xbootldr`, `swap` and `bios-boot`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weight: Option<u32>,
     /// The file system in it; by default `vfat` for `esp`, `swap` for `swap`, `none` for `bios-boot` and GUIDs, else `ext4`.

@@ -167,6 +167,18 @@ fn a_verified_root_boots_and_is_the_one_that_was_built() {
     }
 }
 
+/// Its entries have the root hash in them, where GRUB's menu has a variable.
+#[test]
+#[ignore = "long: make matrix"]
+fn systemd_boot_starts_a_verified_root() {
+    let base = "vmimage-test/debian:13";
+    let folder = scratch();
+    let keys = format!("{OVERLAY}loader = \"systemd-boot\"\ninstall = [\"systemd-boot\"]\n");
+    let sealed = Sealed::build(base, [&keys, ""], folder.path());
+    let (root_hash, _) = sealed.boots(base, "--uefi");
+    run(&mut sealed.verify(&root_hash, folder.path()));
+}
+
 /// The partition that is kept is found on the disk of a root that is a device of its own.
 #[test]
 #[ignore = "long: make matrix"]
