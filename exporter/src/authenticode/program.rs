@@ -64,12 +64,12 @@ impl Program {
             return Err("has no place in its headers that says where signatures are");
         }
         let count = usize::from(u16_at(head, pe + NUMBER_OF_SECTIONS).ok_or(NONE)?);
-        let table = optional + optional_len;
-        let table = head.get(table..table + SECTION * count).ok_or(CUT_OFF)?;
         let headers = u32_at(head, optional + SIZE_OF_HEADERS).ok_or(CUT_OFF)?;
         if count > SECTIONS_MAX || (directory + DIRECTORY) as u64 > u64::from(headers) {
             return Err("has impossible headers");
         }
+        let table = optional + optional_len;
+        let table = head.get(table..table + SECTION * count).ok_or(CUT_OFF)?;
         let end = end_of_sections(table, headers.into())?;
         let signatures = signatures(head, directory, size).ok_or(CUT_OFF)?;
         if end > signatures.start || signatures.end > size {

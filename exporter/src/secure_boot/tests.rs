@@ -214,7 +214,7 @@ fn template() -> Vec<u8> {
     file[72..88].copy_from_slice(&Uuid::from_text("aaf32c78-947b-439a-a180-2e144ec37792").to_guid_bytes());
     file[88..100].copy_from_slice(&[0xb8, 0xff, 3, 0, 0x5a, 0xfe, 0, 0, 0, 0, 0, 0]);
     let mut at = 100;
-    for (name, state) in [("Boot0000", 0x3f_u8), ("PK", 0x3c), ("Lang", 0x3f)] {
+    for (name, state) in [("Kept", 0x3f_u8), ("PK", 0x3c), ("Lang", 0x3f)] {
         let name: Vec<u8> = name.encode_utf16().chain([0]).flat_map(u16::to_le_bytes).collect();
         let header = [&[0xaa, 0x55, state, 0, 7, 0, 0, 0][..], &[0; 28]].concat();
         let sizes = [&(name.len() as u32).to_le_bytes()[..], &5_u32.to_le_bytes()].concat();
@@ -265,7 +265,7 @@ fn virt_firmware_makes_the_same_variables() {
     let others = ["--input", &before, "--no-microsoft", "--sb", "--output", &theirs];
     accepts("virt-fw-vars", &[&others[..], &keys].concat());
     let (ours, theirs) = (variables(&scratch, &file), variables(&scratch, &theirs));
-    for name in ["PK", "KEK", "db", "SecureBootEnable", "CustomMode", "Boot0000", "Lang"] {
+    for name in ["PK", "KEK", "db", "SecureBootEnable", "CustomMode", "Kept", "Lang"] {
         assert!(ours.contains_key(name) && ours[name] == theirs[name], "{name}: {ours:?}");
     }
     assert_eq!(ours.len(), 7, "{ours:?}");
