@@ -15,6 +15,7 @@ mod formats;
 mod frontend;
 mod growth;
 mod iso;
+mod luks;
 mod machine;
 mod measure;
 mod microvm;
@@ -79,6 +80,8 @@ enum Part {
     Microvm,
     /// A kernel, an initramfs and a disk as one medium
     Iso,
+    /// An image in a LUKS volume
+    Luks,
 }
 
 impl Options {
@@ -98,6 +101,7 @@ fn main() -> ExitCode {
         Some(machine::ROLE) => machine::main(),
         Some(filesystems::ROLE) => filesystems::main(),
         Some(iso::ROLE) => iso::main(),
+        Some(luks::ROLE) => luks::main(),
         Some(fleet::ROLE) => return guest::update::main(),
         Some(stable::ROLE) => stable::main(),
         _ => bench(&Options::parse()),
@@ -159,6 +163,9 @@ fn parts(options: &Options, work: &Path, report: &mut Report) -> Result<()> {
     }
     if wanted(Part::Iso) {
         iso::run(options, work, report)?;
+    }
+    if wanted(Part::Luks) {
+        luks::run(options, work, report)?;
     }
     Ok(())
 }
