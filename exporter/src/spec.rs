@@ -150,7 +150,7 @@ impl Spec {
         let sign = self.update.sign.iter().map(String::as_str);
         let bundle = self.rauc.key.as_deref().filter(|_| self.formats.contains(&Format::Rauc));
         let of_setup = self.setup.secrets().into_iter().chain(self.grub.secret());
-        setup::once_each(of_setup.chain(sign).chain(bundle))
+        setup::once_each(of_setup.chain(sign).chain(bundle).chain(self.layout.secrets()))
     }
 }
 

@@ -6,6 +6,7 @@ use super::boot_loader::{BootLoader, Installed};
 use super::donor::KernelSource;
 use super::draft::Parts;
 use super::elsewhere::Elsewhere;
+use super::encrypt::{self, Volumes};
 use super::first::{self, FirstProcess, INIT};
 use super::good;
 use super::lay_out::{LaidOut, lay_out};
@@ -23,6 +24,7 @@ use crate::engine::Run;
 use crate::error::{Error, Kind, Result};
 use crate::fs::{FileSystem, VolumeId};
 use crate::hint::Hint;
+use crate::machine::crypttab::Opened;
 use crate::machine::rauc::Keyring;
 use crate::machine::{self, FsSpec, Machine, Mount};
 use crate::report::System;
@@ -55,6 +57,9 @@ pub(super) fn plan(spec: &Spec, input: Input, run: &Run<'_>) -> Result<Planned> 
     let spec = &with_places(spec, &root)?;
     let mut layout = Resolved::new(spec, &seed, &root)?;
     let previous = Previous::read(&materials, &mut layout);
+    encrypt::require_unlock(&layout, &source.os)?;
+    let volumes = Volumes::new(&layout, &materials)?;
+    let opened = encrypt::opened(&layout, &materials)?;
     require_mounts(&layout, &os)?;
     require_partition_ids(&layout, &os)?;
 
@@ -78,6 +83,9 @@ pub(super) fn plan(spec: &Spec, input: Input, run: &Run<'_>) -> Result<Planned> 
     let has_modules = !leave_out_modules(&mut root, &source.kernel, spec, has_donor, time);
     bootable::require_kernel(&root, &source.kernel, layout.root.file_system, has_modules)?;
     bootable::require_drivers(&root, &source.kernel, &layout.mounts())?;
+    if layout.root.luks.is_some() {
+        bootable::require_crypt(&root, &source.kernel)?;
+    }
     compressed::require(&root, &source.kernel, layout.partitions.iter().map(|named| &named.slot))?;
     let early = first.early(spec, layout.kept(spec), programs.early.clone())?;
     if early.is_some() {
@@ -88,7 +96,8 @@ pub(super) fn plan(spec: &Spec, input: Input, run: &Run<'_>) -> Result<Planned> 
     let mut words = kernel_words(words, &source.kernel, &layout);
     let (boot, updates) = (programs.boot.clone(), programs.update.clone());
     let signers = updater::signers(spec, &materials)?;
-    edits.extend(install(first, &mut root, &mut os, spec, programs, &layout, time)?);
+    let machine = machine(spec, programs.grow.clone(), &layout, opened, time);
+    edits.extend(install(first, &mut root, &mut os, spec, programs, &machine, &layout)?);
     let editor = &mut Editor::new(&mut root, time);
     edits.extend(machine::os_release::write(editor, &spec.image)?);
     edits.extend(machine::set_up(editor, &os, &spec.setup, &materials, &seed)?);
@@ -147,7 +156,7 @@ pub(super) fn plan(spec: &Spec, input: Input, run: &Run<'_>) -> Result<Planned> 
     let medium = medium.transpose()?;
     edits.extend(medium.iter().flat_map(|medium| medium.notes.iter().cloned()));
     let release = microvm::uki::os_release(&root, spec)?;
-    let parts = Parts { root, elsewhere, esp: Some(esp), kernels, bios, mkfs, time, previous };
+    let parts = Parts { root, elsewhere, esp: Some(esp), kernels, bios, mkfs, time, previous, volumes };
     let LaidOut { disk, partitions, root, note } = lay_out(spec, &layout, parts, run)?;
     edits.extend(note);
     let placement = previous::next(spec, root.as_ref())?;
@@ -208,19 +217,19 @@ fn install(
     os: &mut Os,
     spec: &Spec,
     programs: Programs,
+    machine: &Machine,
     layout: &Resolved,
-    time: Time,
 ) -> Result<Vec<String>> {
     match first {
         FirstProcess::Distro(service) => {
             first::require(root, spec)?;
-            machine::apply(root, os, &machine(spec, programs.grow, layout, time), &service)
+            machine::apply(root, os, machine, &service)
         }
         FirstProcess::Own => {
             require_root_alone(layout)?;
             // Whatever else the image has, it is not started.
             os.init = None;
-            machine::init::install(root, os, &first::contained(spec, programs.init, time)?)
+            machine::init::install(root, os, &first::contained(spec, programs.init, machine.time)?)
         }
     }
 }
@@ -275,15 +284,22 @@ pub(super) fn require_architecture(root: &Tree, spec: &Spec) -> Result<()> {
     Err(Error::new(Kind::Input, path, message).with_hint(hint))
 }
 
-fn machine(spec: &Spec, grow: Option<Arc<[u8]>>, layout: &Resolved, time: Time) -> Machine {
+fn machine(
+    spec: &Spec,
+    grow: Option<Arc<[u8]>>,
+    layout: &Resolved,
+    opened: Vec<Opened>,
+    time: Time,
+) -> Machine {
     Machine {
         mounts: layout.mounts(),
+        opened,
         swaps: layout.swaps(),
         hostname: spec.hostname.clone(),
         network: spec.network.clone(),
         serial: Some(spec.architecture.serial_console().to_owned()),
         grows: layout.grows().map(str::to_owned),
-        is_labelled_at_boot: !layout.root.is_slot,
+        is_labelled_at_boot: !layout.is_labelled_here(),
         grow: grow.filter(|program| spec.architecture.runs(program)),
         time,
     }

@@ -54,13 +54,13 @@ fn require_found(os: &Os, kernel: &Kernel) -> Result<()> {
     Err(Error::new(Kind::Unsupported, &kernel.image, message).with_hint("take a later release of Alpine"))
 }
 
-/// The labels that no boot makes of a root in a slot.
+/// The labels that no boot makes of a root in a slot, nor of one that GRUB cannot look into.
 ///
 /// # Errors
 /// If they cannot be made here.
 pub(super) fn label(editor: &mut Editor<'_>, os: &Os, layout: &Resolved) -> Result<Vec<String>> {
     // Without an init of a distribution no policy is in force.
-    if !layout.root.is_slot || os.init.is_none() {
+    if !layout.is_labelled_here() || os.init.is_none() {
         return Ok(Vec::new());
     }
     let Some(note) = machine::label(editor)? else { return Ok(Vec::new()) };

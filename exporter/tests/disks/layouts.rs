@@ -6,7 +6,7 @@ use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::process::Command;
 
-use exporter::assemble::{Planned, plan};
+use exporter::assemble::{Input, Planned, plan};
 use exporter::boot;
 use exporter::clone;
 use exporter::container::{self, Compression, Format, write};
@@ -69,7 +69,11 @@ impl Disk {
 
     /// With a boot loader for it.
     pub(crate) fn of(spec: &Spec, tree: Tree) -> Self {
-        let mut input = input(tree);
+        Self::of_input(spec, input(tree))
+    }
+
+    /// With secrets, too.
+    pub(crate) fn of_input(spec: &Spec, mut input: Input) -> Self {
         if let Some(bios) = input.boot.as_mut().and_then(|boot| boot.bios.as_mut()) {
             bios.modules = boot::core_modules(spec).into_iter().map(str::to_owned).collect();
         }
@@ -78,7 +82,12 @@ impl Disk {
         let target = planned.target(scratch.path().join("disk"), Format::Raw, Compression::None);
         write(planned.image(), &[target], &Run::silent(NonZeroUsize::MIN)).unwrap();
         let Planned { layout, system, partitions: parts, .. } = planned;
-        Self { scratch, parts, partitions: layout.partitions, edits: system.unwrap().edits }
+        Self {
+            scratch,
+            parts,
+            partitions: layout.partitions,
+            edits: system.map(|system| system.edits).unwrap_or_default(),
+        }
     }
 
     pub(crate) fn path(&self) -> PathBuf {
