@@ -61,12 +61,8 @@ struct Facts<'a> {
     mount: Option<&'a str>,
     needed: u64,
     grows_to: Option<u64>,
-    #[serde(skip_serializing_if = "is_false")]
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
     encrypted: bool,
-}
-
-fn is_false(fact: &bool) -> bool {
-    !fact
 }
 
 impl Serialize for Part {

@@ -5,7 +5,7 @@ use crate::boot::{BootVolume, Root};
 use crate::disk::{PartitionId, TableKind, mbr};
 use crate::error::{Error, Kind, Result, show_size};
 use crate::fs::ext4::Placement;
-use crate::fs::{FileSystem, VolumeId};
+use crate::fs::{FileSystem, VolumeId, luks};
 use crate::machine::persist::Kept;
 use crate::machine::{FsSpec, Mount};
 use crate::seed::{Seed, Uuid};
@@ -160,6 +160,7 @@ impl Resolved {
     pub(super) fn make_room(&mut self, bytes: u64) -> Result<()> {
         let slots = self.partitions.iter_mut().map(|named| &mut named.slot);
         for slot in slots.filter(|slot| has_kept(slot)) {
+            let bytes = bytes.saturating_add(slot.encrypt.as_ref().map_or(0, |_| luks::DATA_OFFSET));
             if let Some(max) = slot.max.filter(|max| *max < bytes) {
                 let (needed, available) = (show_size(bytes), show_size(max));
                 let message =

@@ -133,7 +133,8 @@ fn require_opener(editor: &Editor<'_>, os: &Os, name: &str) -> Result<()> {
     if paths.iter().any(|path| editor.tree().resolve(path).is_some()) {
         return Ok(());
     }
-    let (path, message) = (paths[0], format!("is not there, and opens the encrypted partition {name}"));
+    let path = paths.first().copied().unwrap_or_default();
+    let message = format!("is not there, and opens the encrypted partition {name}");
     let hint = format!("install {package} (systemd-cryptsetup where that is a package of its own)");
     Err(Error::new(Kind::NotFound, path, message).with_hint(hint))
 }

@@ -42,7 +42,7 @@ pub(super) static MANAGER: Manager = Manager {
     crypt: Crypt {
         root: "cryptsetup-initramfs",
         others: "cryptsetup ?systemd-cryptsetup",
-        tpm: "tpm2-tools ?libtss2-tcti-device0",
+        tpm: "tpm2-tools ?libtss2-tcti-device0 ?libtss2-tcti-device0t64",
         script: ("", ""),
     },
     locale: Some(("locales", include_str!("apt-locale.sh"))),

@@ -11,17 +11,23 @@ use crate::spec::{Size, TextFormat};
 #[serde(untagged)]
 pub enum Encrypt {
     /// By the machine.
-    Later(Later),
+    Later(#[schemars(schema_with = "Later::schema")] Later),
     /// By the build, with a secret.
     Now(Secret),
 }
 
 /// When the machine encrypts it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Later {
     /// At its first boot, empty, with a key that its TPM 2.0 alone has: the build needs no secret.
     FirstBoot,
+}
+
+impl Later {
+    fn schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({ "type": "string", "enum": [Self::FirstBoot] })
+    }
 }
 
 /// What opens a partition that the build has encrypted.
