@@ -14,6 +14,19 @@ use signal_hook::iterator::{Handle, Signals};
 
 use crate::base::{Error, Result};
 
+/// From now on SIGHUP, SIGINT and SIGTERM set this, for work of this process alone that looks at it.
+///
+/// # Errors
+/// If they cannot be caught.
+pub(crate) fn flag() -> Result<Arc<AtomicBool>> {
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [SIGHUP, SIGINT, SIGTERM] {
+        signal_hook::flag::register(signal, stop.clone())
+            .map_err(|error| Error::internal("signals: cannot be caught").because(error))?;
+    }
+    Ok(stop)
+}
+
 /// From now on signals end what is being done, and not this process before it has cleaned up.
 pub(crate) struct Interrupt {
     state: Arc<State>,

@@ -5,8 +5,6 @@ use std::io::Read;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use exporter::clone;
 use exporter::container::{self, Compression, Format, Target};
@@ -14,13 +12,12 @@ use exporter::fs::DiskBudget;
 use exporter::seed::Seed;
 use exporter::spec::Spec;
 use exporter::terminal::line;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use super::output;
 use crate::ask::help_of;
 use crate::base::disk::{DiskInfo, Made};
 use crate::base::make::{Making, is_stdout, threads};
-use crate::base::{Error, Result, ShowArgs, Stage, terminal};
+use crate::base::{Error, Result, ShowArgs, Stage, interrupt, terminal};
 
 /// Copy a disk, and give the copy new UUIDs everywhere.
 ///
@@ -66,11 +63,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let spec = Spec { formats, compression: args.compression, ..Spec::default() };
     let compressions = spec.compressions()?;
     output::check(&args.output, &spec.formats)?;
-    let stop = Arc::new(AtomicBool::new(false));
-    for signal in [SIGHUP, SIGINT, SIGTERM] {
-        signal_hook::flag::register(signal, stop.clone())
-            .map_err(|error| Error::internal("signals: cannot be caught").because(error))?;
-    }
+    let stop = interrupt::flag()?;
     let meter = args.show.meter();
     meter.begin(Stage::Planning);
     let (_, image) = container::open(&args.disk)?;

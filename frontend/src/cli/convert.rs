@@ -8,8 +8,6 @@ use std::ffi::OsString;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use exporter::assemble::{self, Input};
 use exporter::boot::BootFiles;
@@ -19,7 +17,6 @@ use exporter::input::{self, Loaded, Platform, Progress};
 use exporter::machine::Materials;
 use exporter::spec::{Architecture, Profile, Spec};
 use exporter::tree::Tree;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use super::disk::Outcome;
 use super::install_args::InstallArgs;
@@ -32,7 +29,7 @@ use crate::ask::request::Request;
 use crate::ask::{Asked, FORMAT, Flags, Kernel, Sources, help_of, variable};
 use crate::base::builtin;
 use crate::base::make::{is_stdout, spool, threads};
-use crate::base::{Error, Meter, Result, ShowArgs, Stage, terminal};
+use crate::base::{Error, Meter, Result, ShowArgs, Stage, interrupt, terminal};
 use crate::engine::Choice;
 use crate::provision::STUBS;
 use crate::source::{Access, Mirror, Source, lookup};
@@ -175,11 +172,7 @@ pub(crate) fn run(args: &mut Args) -> Result<ExitCode> {
     let spool = spool(args.output.first().map(PathBuf::as_path));
     let found = read(args, source, threads, &spool, &meter)?;
     // Until here a signal may end this process where it is: nothing has a name yet that would be left.
-    let stop = Arc::new(AtomicBool::new(false));
-    for signal in [SIGHUP, SIGINT, SIGTERM] {
-        signal_hook::flag::register(signal, stop.clone())
-            .map_err(|error| Error::internal("signals: cannot be caught").because(error))?;
-    }
+    let stop = interrupt::flag()?;
     let labels = found.loaded.image.as_ref().map(|image| image.labels.clone()).unwrap_or_default();
     let wanted = asked.wanted(&labels)?;
     let lack = assemble::lacks(&found.loaded.tree, &wanted)?.map(|lack| lack.to_string());

@@ -160,6 +160,15 @@ fn a_program_that_fails_is_started_again_where_that_is_asked() {
     assert!(console.contains("starts 3") && status.code() == Some(0), "{status}:\n{console}");
 }
 
+/// What QEMU needs for the drive that tells a machine more than its image does.
+fn drive(told: &Path, text: &str) -> [String; 4] {
+    fs::write(told, text).unwrap();
+    fs::File::options().write(true).open(told).unwrap().set_len(1 << 16).unwrap();
+    let drive = format!("--qemu-arg=if=none,id=told,format=raw,readonly=on,file={}", told.display());
+    let device = "--qemu-arg=virtio-blk-pci,drive=told,serial=vmimage-config".to_owned();
+    ["--qemu-arg=-drive".to_owned(), drive, "--qemu-arg=-device".to_owned(), device]
+}
+
 /// A drive tells it other things than its image; one that is damaged is not passed over.
 #[test]
 #[ignore = "long: make matrix"]
@@ -167,19 +176,49 @@ fn a_drive_tells_the_machine_more() {
     let folder = scratch();
     let (_, vm) = microvm(&quick(folder.path()), folder.path(), &["--hostname", "web"]);
     let told = folder.path().join("told");
-    let drive = |text: &str| {
-        fs::write(&told, text).unwrap();
-        fs::File::options().write(true).open(&told).unwrap().set_len(1 << 16).unwrap();
-        let drive = format!("--qemu-arg=if=none,id=told,format=raw,readonly=on,file={}", told.display());
-        let device = "--qemu-arg=virtio-blk-pci,drive=told,serial=vmimage-config".to_owned();
-        ["--qemu-arg=-drive".to_owned(), drive, "--qemu-arg=-device".to_owned(), device]
-    };
-    let flags = drive(r#"{"hostname":"told","container":{"Cmd":["17"]}}"#);
+    let flags = drive(&told, r#"{"hostname":"told","container":{"Cmd":["17"]}}"#);
     let (status, report) = run_it(&vm, &flags.each_ref().map(String::as_str));
     assert_eq!((status, report.get("hostname")), (Some(17), "told"), "{}", report.console());
-    let flags = drive(r#"{"hostname":"#);
+    let flags = drive(&told, r#"{"hostname":"#);
     let (status, console) = run_to_end(run_command(&vm).args(flags), LIMIT);
     assert!(status.code() == Some(125) && !console.contains("report:"), "{status}:\n{console}");
+}
+
+/// Folders of the host, by the 9p of Alpine's kernel: what is written is there, unless it may only be read, a link leads
+/// to a place of the guest, and one that the host does not have ends the machine.
+#[test]
+#[ignore = "long: make matrix"]
+fn folders_of_the_host_are_shared() {
+    let folder = scratch();
+    let program = "test $(cat /src/in) = \"$TOKEN\" || exit 3; ! touch /src/no || exit 4; \
+                   ! cat /src/link || exit 5; head -c 10000000 /dev/zero | tee /out/zeros | sha256sum >/out/sum && exit 42";
+    let context = context(folder.path(), &format!("FROM vmimage-test/alpine:3.23\nCMD {program}\n"));
+    let (_, vm) = microvm(&context, folder.path(), &[]);
+    let (source, out, secret) = (folder.path().join("source"), folder.path().join("out"), nonce());
+    fs::create_dir(&source).unwrap();
+    fs::create_dir(&out).unwrap();
+    fs::write(source.join("in"), &secret).unwrap();
+    fs::write(folder.path().join("outside"), "not for the guest").unwrap();
+    std::os::unix::fs::symlink(folder.path().join("outside"), source.join("link")).unwrap();
+    let text = format!(
+        r#"{{"container":{{"Env":["TOKEN={secret}"]}},"shares":[
+        {{"tag":"src","at":"/src","type":"9p","read_only":true}},{{"tag":"out","at":"/out","type":"9p"}}]}}"#
+    );
+    let told = drive(&folder.path().join("told"), &text);
+    let share = |path: &Path, tag: &str| {
+        let share = format!("--qemu-arg=local,path={},mount_tag={tag},security_model=none", path.display());
+        ["--qemu-arg=-virtfs".to_owned(), share]
+    };
+    let mut command = run_command(&vm);
+    command.args(&told).args(share(&source, "src"));
+    let (status, console) = run_to_end(command.args(share(&out, "out")), LIMIT);
+    assert_eq!(status.code(), Some(42), "{console}");
+    assert_eq!(fs::metadata(out.join("zeros")).unwrap().len(), 10_000_000);
+    let sum = fs::read_to_string(out.join("sum")).unwrap();
+    assert!(sum.starts_with("f5e02aa71e67f41d79023a12"), "{sum}");
+    let mut command = run_command(&vm);
+    let (status, console) = run_to_end(command.args(&told).args(share(&source, "src")), LIMIT);
+    assert!(status.code() == Some(125) && console.contains("share out at /out"), "{status}:\n{console}");
 }
 
 /// The size of what the distribution makes is many times that.

@@ -5,7 +5,6 @@ mod output;
 use std::io::{BufWriter, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use exporter::engine::Progress;
@@ -14,11 +13,10 @@ use exporter::fs::DiskBudget;
 use exporter::terminal::line;
 use exporter::{Kind, container};
 use serde::Serialize;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use super::output::refuse_json;
 use crate::base::disk::DiskInfo;
-use crate::base::{Error, Meter, Result, ShowArgs, Stage, terminal};
+use crate::base::{Error, Meter, Result, ShowArgs, Stage, interrupt, terminal};
 use output::{Output, Place};
 
 /// Bring the files of a machine back, as a tar or as an image of a container.
@@ -55,11 +53,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         terminal::refuse_terminal("-o -")?;
         refuse_json(args.show.json)?;
     }
-    let stop = Arc::new(AtomicBool::new(false));
-    for signal in [SIGHUP, SIGINT, SIGTERM] {
-        signal_hook::flag::register(signal, stop.clone())
-            .map_err(|error| Error::internal("signals: cannot be caught").because(error))?;
-    }
+    let stop = interrupt::flag()?;
     let meter = args.show.meter();
     meter.begin(Stage::Planning);
     let (_, disk) = container::open(&args.disk)?;
