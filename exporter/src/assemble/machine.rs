@@ -229,7 +229,11 @@ fn install(
             require_root_alone(layout)?;
             // Whatever else the image has, it is not started.
             os.init = None;
-            machine::init::install(root, os, &first::contained(spec, programs.init, machine.time)?)
+            let editor = &mut Editor::new(root, machine.time);
+            let mut notes = machine::crypttab::write(editor, os, &machine.opened)?;
+            let contained = first::contained(spec, programs.init, machine.time)?;
+            notes.extend(machine::init::install(root, os, &contained)?);
+            Ok(notes)
         }
     }
 }

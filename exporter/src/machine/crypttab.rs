@@ -1,7 +1,7 @@
 //! Who opens encrypted partitions at boot: `/etc/crypttab` for systemd, `/etc/conf.d/dmcrypt` for OpenRC. The root was opened
 //! by the initramfs before; its line is for whoever makes another one.
 
-use std::fmt::Write;
+use std::fmt::{self, Write};
 
 use super::{fields, first_boot, lines, openrc, read, reencrypt};
 use crate::error::{Error, Kind, Result};
@@ -44,7 +44,7 @@ pub enum Opener {
 }
 
 /// What opens a partition.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub enum OpenedBy {
     /// Somebody types it.
     Passphrase,
@@ -52,6 +52,17 @@ pub enum OpenedBy {
     Key(Vec<u8>),
     /// The TPM of the machine, which makes the partition with this name at its first boot.
     Tpm(PartitionId),
+}
+
+impl fmt::Debug for OpenedBy {
+    /// Without the key.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Passphrase => f.write_str("Passphrase"),
+            Self::Key(_) => f.write_str("Key"),
+            Self::Tpm(id) => write!(f, "Tpm({id})"),
+        }
+    }
 }
 
 impl Opened {
@@ -89,7 +100,11 @@ fn opened_by(init: Option<Init>) -> Option<(&'static [&'static str], &'static st
     }
 }
 
-pub(super) fn write(editor: &mut Editor<'_>, os: &Os, opened: &[Opened]) -> Result<Vec<String>> {
+/// Have them opened. Returns a line for each thing that was done.
+///
+/// # Errors
+/// If nothing in the machine would open one.
+pub fn write(editor: &mut Editor<'_>, os: &Os, opened: &[Opened]) -> Result<Vec<String>> {
     if opened.is_empty() {
         return Ok(Vec::new());
     }
