@@ -21,6 +21,7 @@ mod data;
 mod donor;
 mod draft;
 mod elsewhere;
+mod encrypt;
 mod entrypoint;
 mod first;
 mod good;

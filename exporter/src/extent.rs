@@ -54,6 +54,16 @@ pub enum Backing {
         /// Which ones: a number that means something to `by`.
         key: u64,
     },
+    /// The bytes of other extents, changed when they are wanted.
+    Transformed {
+        /// All that touch the part, in the order of a content that begins at its own first byte; the first and the last may
+        /// reach further, and what none covers is zero.
+        of: Arc<[Extent]>,
+        /// Who changes them.
+        by: Arc<dyn Transform>,
+        /// Where the part begins in that content, a multiple of the [`UNIT`].
+        at: u64,
+    },
 }
 
 /// A layout that makes parts of its metadata only when they are written.
@@ -62,10 +72,25 @@ pub trait Render: Send + Sync {
     fn render(&self, key: u64, out: &mut [u8]);
 }
 
+/// What changes the bytes of a content, as many for as many, each unit by itself.
+pub trait Transform: Send + Sync {
+    /// Change `bytes`, which are whole [units](UNIT) from `at` of the content on.
+    fn apply(&self, at: u64, bytes: &mut [u8]);
+}
+
+/// Bytes of a unit of every [`Transform`]. Chunks of the engine and the places of partitions are multiples of it.
+pub const UNIT: u64 = 4096;
+
 /// Extents sorted by offset and apart, the same each time they are gone over.
 pub trait Extents: Send + Sync {
     /// Go over all of them.
     fn iter(&self) -> Box<dyn Iterator<Item = Extent> + Send + '_>;
+
+    /// The ranges in bytes of which anything is ever read, sorted: those between them may be whatever they are. `None`: it is
+    /// not known, and what no extent covers is to be zero.
+    fn used(&self) -> Option<Vec<Range<u64>>> {
+        None
+    }
 }
 
 impl Extents for Vec<Extent> {
@@ -94,6 +119,7 @@ impl fmt::Debug for Backing {
             Self::Archive { archive, offset } => write!(f, "Archive({:?} + {offset})", archive.shown()),
             Self::Image { offset, .. } => write!(f, "Image({offset})"),
             Self::Rendered { key, .. } => write!(f, "Rendered({key:#x})"),
+            Self::Transformed { of, at, .. } => write!(f, "Transformed({} at {at})", of.len()),
         }
     }
 }

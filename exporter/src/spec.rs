@@ -159,7 +159,8 @@ impl Spec {
         let sign = self.update.sign.iter().map(String::as_str);
         let bundle = self.rauc.key.as_deref().filter(|_| self.formats.contains(&Format::Rauc));
         let of_setup = self.setup.secrets().into_iter().chain(self.grub.secret());
-        setup::once_each(of_setup.chain(sign).chain(bundle).chain(self.secure_boot.key.as_deref()))
+        let sealed = self.layout.secrets().chain(self.secure_boot.key.as_deref());
+        setup::once_each(of_setup.chain(sign).chain(bundle).chain(sealed))
     }
 }
 

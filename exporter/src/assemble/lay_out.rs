@@ -137,11 +137,18 @@ fn boot_code(table: TableKind, parts: &mut Parts) -> Result<BootCode> {
 }
 
 fn part(table: TableKind, named: &Named, needed: u64, placed: &Placed) -> Part {
-    let Slot { file_system, mount, grow, .. } = &named.slot;
+    let Slot { file_system, mount, grow, encrypt, .. } = &named.slot;
     let of_table = table.limit().map(|limit| limit.saturating_sub(placed.start));
     let of_file_system = file_system.map(FileSystem::size_limit);
     let grows_to = of_table.into_iter().chain(of_file_system).min().filter(|_| *grow);
-    Part { placed: placed.clone(), file_system: *file_system, mount: mount.clone(), needed, grows_to }
+    Part {
+        placed: placed.clone(),
+        file_system: *file_system,
+        mount: mount.clone(),
+        needed,
+        grows_to,
+        is_encrypted: encrypt.is_some(),
+    }
 }
 
 /// A quarter more than its content needs, for one that shares the disk, as far as it may be so large.

@@ -6,6 +6,7 @@ use super::boot_loader::{BootLoader, Installed};
 use super::donor::KernelSource;
 use super::draft::Parts;
 use super::elsewhere::Elsewhere;
+use super::encrypt::{self, Volumes};
 use super::first::{self, FirstProcess, INIT};
 use super::good;
 use super::lay_out::{LaidOut, lay_out};
@@ -25,6 +26,7 @@ use crate::engine::Run;
 use crate::error::{Error, Kind, Result};
 use crate::fs::{FileSystem, VolumeId};
 use crate::hint::Hint;
+use crate::machine::crypttab::Opened;
 use crate::machine::rauc::Keyring;
 use crate::machine::{self, FsSpec, Machine, Mount};
 use crate::report::System;
@@ -59,6 +61,9 @@ pub(super) fn plan(spec: &Spec, input: Input, run: &Run<'_>) -> Result<Planned> 
     let spec = &with_places(spec, &root)?;
     let mut layout = Resolved::new(spec, &seed, &root)?;
     let previous = Previous::read(&materials, &mut layout);
+    encrypt::require_unlock(&layout, &source.os)?;
+    let volumes = Volumes::new(&layout, &materials)?;
+    let opened = encrypt::opened(&layout, &materials)?;
     require_mounts(&layout, &os)?;
     require_partition_ids(&layout, &os)?;
 
@@ -81,6 +86,9 @@ pub(super) fn plan(spec: &Spec, input: Input, run: &Run<'_>) -> Result<Planned> 
     let has_modules = !leave_out_modules(&mut root, &source.kernel, spec, has_donor, time);
     bootable::require_kernel(&root, &source.kernel, layout.root.file_system, has_modules)?;
     bootable::require_drivers(&root, &source.kernel, &layout.mounts())?;
+    if layout.root.luks.is_some() {
+        bootable::require_crypt(&root, &source.kernel)?;
+    }
     compressed::require(&root, &source.kernel, layout.partitions.iter().map(|named| &named.slot))?;
     let early = first.early(spec, layout.kept(spec), programs.early.clone())?;
     if early.is_some() {
@@ -91,7 +99,8 @@ pub(super) fn plan(spec: &Spec, input: Input, run: &Run<'_>) -> Result<Planned> 
     let mut words = kernel_words(words, &source.kernel, &layout);
     let (boot, updates) = (programs.boot.clone(), programs.update.clone());
     let signers = updater::signers(spec, &materials)?;
-    edits.extend(install(first, &mut root, &mut os, spec, programs, &layout, time)?);
+    let machine = machine(spec, programs.grow.clone(), &layout, opened, time);
+    edits.extend(install(first, &mut root, &mut os, spec, programs, &machine, &layout)?);
     let editor = &mut Editor::new(&mut root, time);
     edits.extend(machine::os_release::write(editor, &spec.image)?);
     edits.extend(machine::set_up(editor, &os, &spec.setup, &materials, &seed)?);
@@ -151,7 +160,7 @@ pub(super) fn plan(spec: &Spec, input: Input, run: &Run<'_>) -> Result<Planned> 
     edits.extend(medium.iter().flat_map(|medium| medium.notes.iter().cloned()));
     let release = microvm::uki::os_release(&root, spec)?;
     let seal = sealed.map(|esp| Seal::new(&seed, esp));
-    let parts = Parts { root, elsewhere, esp: Some(esp), kernels, bios, mkfs, time, previous };
+    let parts = Parts { root, elsewhere, esp: Some(esp), kernels, bios, mkfs, time, previous, volumes };
     let LaidOut { disk, partitions, root, root_hash, note } = lay_out(spec, &layout, parts, seal, run)?;
     edits.extend(note);
     if let Some(root_hash) = root_hash {
@@ -216,19 +225,23 @@ fn install(
     os: &mut Os,
     spec: &Spec,
     programs: Programs,
+    machine: &Machine,
     layout: &Resolved,
-    time: Time,
 ) -> Result<Vec<String>> {
     match first {
         FirstProcess::Distro(service) => {
             first::require(root, spec)?;
-            machine::apply(root, os, &machine(spec, programs.grow, layout, time), &service)
+            machine::apply(root, os, machine, &service)
         }
         FirstProcess::Own => {
             require_root_alone(layout)?;
             // Whatever else the image has, it is not started.
             os.init = None;
-            machine::init::install(root, os, &first::contained(spec, programs.init, time)?)
+            let editor = &mut Editor::new(root, machine.time);
+            let mut notes = machine::crypttab::write(editor, os, &machine.opened)?;
+            let contained = first::contained(spec, programs.init, machine.time)?;
+            notes.extend(machine::init::install(root, os, &contained)?);
+            Ok(notes)
         }
     }
 }
@@ -283,9 +296,16 @@ pub(super) fn require_architecture(root: &Tree, spec: &Spec) -> Result<()> {
     Err(Error::new(Kind::Input, path, message).with_hint(hint))
 }
 
-fn machine(spec: &Spec, grow: Option<Arc<[u8]>>, layout: &Resolved, time: Time) -> Machine {
+fn machine(
+    spec: &Spec,
+    grow: Option<Arc<[u8]>>,
+    layout: &Resolved,
+    opened: Vec<Opened>,
+    time: Time,
+) -> Machine {
     Machine {
         mounts: layout.mounts(),
+        opened,
         swaps: layout.swaps(),
         hostname: spec.hostname.clone(),
         network: spec.network.clone(),

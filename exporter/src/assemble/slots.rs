@@ -55,7 +55,8 @@ fn require_found(os: &Os, kernel: &Kernel) -> Result<()> {
     Err(Error::new(Kind::Unsupported, &kernel.image, message).with_hint("take a later release of Alpine"))
 }
 
-/// The labels that no boot makes of a root in a slot, or of one whose hashes would no longer be right.
+/// The labels that no boot makes of a root in a slot, of one whose hashes would no longer be right, or of one that GRUB
+/// cannot look into.
 ///
 /// # Errors
 /// If they cannot be made here.

@@ -7,9 +7,11 @@ use super::defaults::Defaults;
 use super::password;
 use super::slots::{self, Slots};
 use super::verity;
+use super::unlock::{ROOT_DEVICE, Unlock};
 use crate::disk::PartitionId;
 use crate::fs::verity::RootHash;
 use crate::fs::{FileSystem, VolumeId};
+use crate::seed::Uuid;
 use crate::spec::{Architecture, Spec};
 use crate::tree::kernel::Kernel;
 use crate::tree::os::{Family, Os};
@@ -30,6 +32,8 @@ pub struct Root {
     pub is_slot: bool,
     /// Whether its blocks are checked when they are read: it is found by its root hash.
     pub has_verity: bool,
+    /// The name of the LUKS volume that it is in, if it is encrypted.
+    pub luks: Option<Uuid>,
 }
 
 /// The file system with `/boot`, by what GRUB finds it.
@@ -118,6 +122,7 @@ fn root_words(os: &Os, kernel: &Kernel, root: &Root) -> Vec<String> {
     match root.is_slot {
         _ if root.has_verity => vec![verity::WORD.into(), "ro".into()],
         true => slots::root_words(kernel.initramfs.as_ref().map(|_| os.family)).map(str::to_owned).to_vec(),
+        false if root.luks.is_some() => vec![format!("root={ROOT_DEVICE}"), "ro".into()],
         false => vec![format!("root={}={}", root.id.tag(), root.id), "ro".into()],
     }
 }
@@ -142,7 +147,7 @@ pub fn asked_words(os: &Os, spec: &Spec, root: &Root, defaults: &Defaults) -> Ve
 /// A console on the screen and on the serial port, of which the last is the one services print to, and what the
 /// initramfs has to be told.
 pub fn fixed_words(os: &Os, spec: &Spec, root: &Root) -> Vec<String> {
-    let mut words = Vec::new();
+    let mut words = root.luks.and_then(|uuid| Unlock::new(os.family, uuid)).map_or_else(Vec::new, |it| it.0);
     if os.family == Family::Alpine {
         // mkinitfs loads only what it is told, and asks nobody for the type of the file system.
         let driver = root.file_system.name();
@@ -275,7 +280,6 @@ pub(super) fn quote(word: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::seed::Uuid;
 
     const ROOT: VolumeId = VolumeId::Uuid(Uuid::from_text("01234567-89ab-4def-8123-456789abcdef"));
     const ON_ROOT: BootVolume = BootVolume::Root(ROOT);

@@ -25,6 +25,7 @@ mod shell;
 pub mod slots;
 pub mod systemd_boot;
 pub mod verity;
+mod unlock;
 
 pub use bios::BiosBoot;
 pub use core_image::core_modules;
@@ -33,3 +34,4 @@ pub use esp::{esp_tree, medium_tree};
 pub use files::{BiosImages, BootFiles, MediumFiles};
 pub use grub::{BootVolume, Entry, FIRST_BOOT, Root, asked_words, entry, fixed_words, menu};
 pub use images::{Enroll, Images, signed};
+pub use unlock::{ROOT_DEVICE, Unlock};

@@ -83,8 +83,23 @@ impl<'a> Filler<'a> {
                 large.copy(extent, (&**by, *key), skip, out);
             }
             Backing::Rendered { by, key } => self.rendered.copy(extent, (&**by, *key), skip, out),
+            Backing::Transformed { of, by, at } => {
+                // Where the content that is changed begins in the image, in which no byte of it lies as it is.
+                let start = extent.offset - at;
+                let of: Vec<_> = of.iter().map(|extent| extent.clone().shifted(start)).collect();
+                self.fill_unshared(extent.offset + skip, out, &of)?;
+                by.apply(at + skip, out);
+            }
         }
         Ok(())
+    }
+
+    /// The same as [`fill`](Self::fill), with bytes that are changed before anybody takes them.
+    fn fill_unshared(&mut self, offset: u64, out: &mut [u8], extents: &[Extent]) -> Result<()> {
+        let sharer = self.sharer.take();
+        let filled = self.fill(offset, out, extents);
+        self.sharer = sharer;
+        filled
     }
 
     /// Fill `out`, which is what the image has at `at`, with the bytes of a file from `offset` on; with

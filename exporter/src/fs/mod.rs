@@ -10,6 +10,7 @@ pub mod external;
 pub mod fat;
 pub mod files;
 pub(crate) mod iso9660;
+pub mod luks;
 mod mode;
 mod order;
 pub mod probe;

@@ -7,6 +7,7 @@
 //! Placing, fstab, GRUB, growth and the kernel's command line go by the [slots](Slot).
 
 mod drivers;
+mod encrypt;
 mod list;
 mod partition_type;
 mod problems;
@@ -24,7 +25,8 @@ use crate::disk::{TableKind, kinds};
 use crate::fs::{self, erofs};
 use crate::seed::Uuid;
 
-pub use drivers::initramfs_drivers;
+pub use drivers::{Encrypted, encrypted, initramfs_drivers};
+pub use encrypt::{Encrypt, Later, Secret, Slowness};
 pub use list::{Content, EMPTY_SLOT, Slot, slots};
 pub use partition_type::PartitionType;
 pub use problems::{Problem, problems};
@@ -70,6 +72,12 @@ impl Layout {
     /// The other stages and named contexts of the build that partitions have something of.
     pub fn stages(&self) -> BTreeSet<&str> {
         self.sources().filter_map(Source::stage).collect()
+    }
+
+    /// The ids of the secrets that open its partitions.
+    pub fn secrets(&self) -> impl Iterator<Item = &str> {
+        let encrypted = self.partitions.iter().filter_map(|partition| partition.encrypt.as_ref());
+        encrypted.filter_map(Encrypt::now).filter_map(Secret::id)
     }
 
     fn sources(&self) -> impl Iterator<Item = &Source> {
@@ -256,6 +264,10 @@ pub struct Partition {
     /// what starts the machine names the hash of them all. The root is only read then, an `ext4` or `erofs`.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub verity: bool,
+    /// Encrypts it (LUKS2): `{ passphrase = "SECRET-ID" }` for what a person types at each boot, `{ key = "SECRET-ID" }` for a
+    /// key on a root that is encrypted itself, or `"first-boot"` for an empty one that the machine makes for its TPM.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub encrypt: Option<Encrypt>,
 }
 
 impl Partition {
@@ -278,6 +290,7 @@ impl Partition {
             read_only: None,
             attributes: Vec::new(),
             verity: false,
+            encrypt: None,
         }
     }
 
@@ -305,6 +318,7 @@ impl Partition {
             read_only: self.read_only.or(other.read_only),
             attributes: if self.attributes.is_empty() { other.attributes } else { self.attributes },
             verity: self.verity || other.verity,
+            encrypt: self.encrypt.or(other.encrypt),
         }
     }
 }

@@ -82,7 +82,12 @@ impl Disk {
         let target = planned.target(scratch.path().join("disk"), Format::Raw, Compression::None);
         write(planned.image(), &[target], &Run::silent(NonZeroUsize::MIN)).unwrap();
         let Planned { layout, system, partitions: parts, .. } = planned;
-        Self { scratch, parts, partitions: layout.partitions, edits: system.unwrap().edits }
+        Self {
+            scratch,
+            parts,
+            partitions: layout.partitions,
+            edits: system.map(|system| system.edits).unwrap_or_default(),
+        }
     }
 
     pub(crate) fn path(&self) -> PathBuf {

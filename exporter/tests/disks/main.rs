@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests may unwrap as tests do")]
 
 mod images;
+mod encrypted;
 mod inputs;
 mod kernels;
 mod layouts;

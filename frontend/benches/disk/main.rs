@@ -15,6 +15,7 @@ mod formats;
 mod frontend;
 mod growth;
 mod iso;
+mod luks;
 mod machine;
 mod measure;
 mod microvm;
@@ -82,6 +83,8 @@ enum Part {
     Iso,
     /// The hashes of a root, beside veritysetup
     Verity,
+    /// An image in a LUKS volume
+    Luks,
 }
 
 impl Options {
@@ -101,6 +104,7 @@ fn main() -> ExitCode {
         Some(machine::ROLE) => machine::main(),
         Some(filesystems::ROLE) => filesystems::main(),
         Some(iso::ROLE) => iso::main(),
+        Some(luks::ROLE) => luks::main(),
         Some(fleet::ROLE) => return guest::update::main(),
         Some(stable::ROLE) => stable::main(),
         Some(verity::ROLE) => verity::main(),
@@ -166,6 +170,9 @@ fn parts(options: &Options, work: &Path, report: &mut Report) -> Result<()> {
     }
     if wanted(Part::Verity) {
         verity::run(options, work, report)?;
+    }
+    if wanted(Part::Luks) {
+        luks::run(options, work, report)?;
     }
     Ok(())
 }

@@ -119,6 +119,7 @@ impl Request {
         disk.install.microvm = (disk.spec.profile == Profile::Microvm).then(|| taken(&disk));
         disk.install.core_modules = core_modules(&disk.spec);
         disk.install.drivers = layout::initramfs_drivers(&disk.spec);
+        disk.install.encrypted = layout::encrypted(&disk.spec);
         disk.install.media = disk.spec.makes_medium();
         // VirtualBox gives its machines the controllers of real ones, and a medium is for such machines.
         disk.install.full_kernel = disk.spec.formats.contains(&Format::Vdi) || disk.install.media;

@@ -17,6 +17,7 @@ mod disk;
 mod distributions;
 mod drivers;
 mod empty_store;
+mod encrypted;
 mod errors;
 mod external;
 mod failures;

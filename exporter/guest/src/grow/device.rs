@@ -56,7 +56,12 @@ impl Device {
         Self::at(fs::canonicalize(&link).map_err(in_file(&link))?)
     }
 
-    fn at(sysfs: PathBuf) -> Result<Self, String> {
+    /// Its directory in sysfs.
+    pub(super) fn sysfs(&self) -> &Path {
+        &self.sysfs
+    }
+
+    pub(super) fn at(sysfs: PathBuf) -> Result<Self, String> {
         let name = sysfs.file_name().and_then(|name| name.to_str()).ok_or("a device without a name")?;
         // sysfs cannot have the slash of `/dev/cciss/c0d0` in a name.
         let path = Path::new("/dev").join(name.replace('!', "/"));

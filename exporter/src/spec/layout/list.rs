@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Compression, Filesystem, Partition, PartitionType, Preset, SectorSize, Source};
+use super::{Compression, Encrypt, Filesystem, Partition, PartitionType, Preset, SectorSize, Source};
 use crate::architecture::Architecture;
 use crate::disk::{TableKind, kinds};
 use crate::fs::FileSystem;
@@ -49,6 +49,15 @@ pub struct Slot {
     pub attributes: u64,
     /// Whether the partition behind it has its hashes.
     pub has_verity: bool,
+    /// How it is encrypted, if it is.
+    pub encrypt: Option<Encrypt>,
+}
+
+impl Slot {
+    /// What it is called in `/dev/mapper`, if it is encrypted: the root by its own name, as every initramfs is told.
+    pub fn opened_as(&self) -> &str {
+        if self.content == Content::Root { "root" } else { &self.label }
+    }
 }
 
 /// What is in a partition.
@@ -153,6 +162,7 @@ fn add_empty_slot(slots: &mut Vec<Slot>, image: &Identity) {
         grow: false,
         read_only: false,
         attributes: kinds::NO_AUTO,
+        encrypt: None,
         ..root.clone()
     };
     slots.insert(at + 1, empty);
@@ -331,6 +341,7 @@ fn slot((asked, said): Entry, spec: &Spec, labels: &mut BTreeSet<String>) -> Slo
         attributes,
         has_verity: all.verity,
         mount: all.mount.filter(|_| !is_beside),
+        encrypt: all.encrypt,
     }
 }
 

@@ -1,5 +1,6 @@
 //! What is wrong with a layout: all of it at once, each with the key that says it.
 
+mod encrypt;
 mod mounts;
 mod persist;
 mod slots;
@@ -40,6 +41,7 @@ pub fn problems(spec: &Spec, slots: &[Slot]) -> Vec<Problem> {
     search.slots();
     search.verity();
     search.growth();
+    search.encryption();
     search.found.extend(microvm::problems(spec));
     search.found
 }

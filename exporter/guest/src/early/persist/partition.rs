@@ -88,6 +88,7 @@ pub(super) fn make_anew(device: &Device, label: &str) -> Result<(), String> {
     }
 }
 
-fn program(name: &str) -> Option<String> {
+/// A program for disks that the image has.
+pub(super) fn program(name: &str) -> Option<String> {
     FOLDERS.into_iter().map(|folder| format!("{folder}/{name}")).find(|path| Path::new(path).exists())
 }
