@@ -173,7 +173,7 @@ fn the_sum_over_the_file_is_right() {
         let mut signed = signed_by(&program(behind), &OWNER);
         let scratch = Scratch::new();
         let [certificate, _] = OWNER.files(&scratch);
-        let mut is_right = |signed: &[u8]| {
+        let is_right = |signed: &[u8]| {
             let file = scratch.write("a.efi", signed);
             let said = accepts("osslsigncode", &["verify", "-CAfile", &certificate, "-in", &file]);
             !["invalid PE checksum", "MISMATCH"].iter().any(|wrong| said.contains(wrong))

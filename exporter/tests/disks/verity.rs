@@ -54,8 +54,8 @@ pub(crate) fn tree() -> Tree {
     let mut editor = Editor::new(&mut tree, Time::default());
     // UEFI starts none of them.
     for kernel in ["6.1.0-9-amd64", "5.10.0-1-amd64"] {
-        editor.remove(&format!("/boot/vmlinuz-{kernel}"));
-        editor.remove(&format!("/boot/initrd.img-{kernel}"));
+        editor.remove(format!("/boot/vmlinuz-{kernel}"));
+        editor.remove(format!("/boot/initrd.img-{kernel}"));
     }
     editor.write_file(SYSTEMD_BOOT, *b"MZ and the rest", 0o644).unwrap();
     let modules = "kernel/fs/overlayfs/overlay.ko:\nkernel/fs/ext4/ext4.ko:\nkernel/fs/erofs/erofs.ko:\n";
