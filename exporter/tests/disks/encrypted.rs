@@ -40,7 +40,7 @@ fn disk(layout: &str) -> Disk {
     let mut input = input(tree());
     let passphrase = format!("{PASSPHRASE}\n").into_bytes();
     input.materials.secrets = [("disk".to_owned(), passphrase), ("srv".to_owned(), KEY.to_vec())].into();
-    Disk::of_input(&spec(layout), input)
+    Disk::with(&spec(layout), input)
 }
 
 /// A partition that cryptsetup opens, and what is in it.
@@ -134,7 +134,7 @@ fn a_disk_of_files_is_encrypted_as_well() {
     let layout = r#"{"partitions":[{"type":"linux-generic","label":"data","source":"/","encrypt":{"passphrase":"disk","kdf":"pbkdf2"}}]}"#;
     let mut input = input(tree());
     input.materials.secrets = [("disk".to_owned(), PASSPHRASE.as_bytes().to_vec())].into();
-    let disk = Disk::of_input(&Spec { profile: Profile::Data, ..spec(layout) }, input);
+    let disk = Disk::with(&Spec { profile: Profile::Data, ..spec(layout) }, input);
     let data = Volume::of(&disk, "data");
     assert!(data.opens(PASSPHRASE.as_bytes()) && !data.opens(b"wrong"));
     let plain = data.decrypt(PASSPHRASE.as_bytes());

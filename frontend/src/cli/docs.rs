@@ -14,8 +14,21 @@ use crate::engine::frontend;
 use crate::shim;
 
 /// Programs that are other people's.
-const FOREIGN: [&str; 12] =
-    ["buildah", "cat", "curl", "dd", "jq", "less", "ls", "minisign", "rauc", "skopeo", "ssh", "systemctl"];
+const FOREIGN: [&str; 13] = [
+    "buildah",
+    "cat",
+    "curl",
+    "dd",
+    "jq",
+    "less",
+    "ls",
+    "minisign",
+    "rauc",
+    "skopeo",
+    "ssh",
+    "systemctl",
+    "veritysetup",
+];
 /// What a name of the shell's, or a file that is written to, is taken for.
 const NO_PROGRAM: &str = ">";
 
