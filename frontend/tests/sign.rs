@@ -301,8 +301,10 @@ fn what_cannot_be_signed_is_named() {
     accepts("mkfs.fat", &["-F", "32", "-s", "1", &esp]);
     file.write_all_at(&fs::read(&esp).unwrap(), ESP).unwrap();
     assert!(refused(&disk, &by).contains("has no program for UEFI on a partition that firmware reads"));
-    // One that has no room for signatures.
-    let programs: Vec<_> = (0..60).map(|n| scratch.write(&format!("{n}.efi"), &program("a"))).collect();
+    // One that has no room for signatures, whatever its clusters are.
+    fs::File::create(&esp).unwrap().set_len(ROOT - ESP).unwrap();
+    accepts("mkfs.fat", &["-F", "16", "-s", "4", &esp]);
+    let programs: Vec<_> = (0..200).map(|n| scratch.write(&format!("{n}.efi"), &program("a"))).collect();
     let programs = programs.iter().map(String::as_str).chain(["::"]);
     accepts("mcopy", &["-i", &*esp].into_iter().chain(programs).collect::<Vec<_>>());
     let free = accepts("mdir", &["-i", &esp]);
