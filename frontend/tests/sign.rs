@@ -50,7 +50,7 @@ fn refuses(args: &[&str]) -> String {
 
 /// Keys that every test may read.
 static KEYS: LazyLock<PathBuf> = LazyLock::new(|| {
-    let folder = tempfile::tempdir().unwrap().keep().join("keys");
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("keys-{}", std::process::id()));
     runs(&["keys", "generate", folder.to_str().unwrap(), "--name", "Acme"]);
     folder
 });
@@ -196,6 +196,23 @@ fn every_program_of_a_disk_is_signed_and_the_rest_is_as_it_was() {
     let esp = scratch.write("esp", &after[ESP as usize..ROOT as usize]);
     accepts("fsck.fat", &["-n", &esp]);
     accepts("sgdisk", &["-v", &raw]);
+    // Whose signatures are where, and that one of them was changed.
+    let signatures = |disk: &str| {
+        let report: Value = serde_json::from_str(&runs(&["inspect", "--json", disk])).unwrap();
+        let signatures = report["boot"]["signatures"].as_array().cloned().unwrap_or_default();
+        let shown = |found: &Value| format!("{} {} {}", found["file"], found["signer"], found["state"]);
+        signatures.iter().map(shown).collect::<Vec<_>>().join("\n").replace('"', "")
+    };
+    assert_eq!(signatures(&disk), "");
+    let [loader, kernel] = PROGRAMS.map(|path| format!("/{path} CN=Acme db"));
+    assert_eq!(signatures(&signed), format!("{loader} good\n{kernel} good"));
+    let at = after.windows(10).position(|word| word == b"loader\x90\x90\x90\x90").unwrap();
+    let changed = fs::File::options().write(true).open(&raw).unwrap();
+    changed.write_all_at(b"L", at as u64).unwrap();
+    assert_eq!(signatures(&raw), format!("{loader} bad\n{kernel} good"));
+    let said = runs(&["inspect", &raw]);
+    assert!(said.contains("signed         /EFI/BOOT/BOOTX64.EFI by CN=Acme db: bad\n"), "{said}");
+    changed.write_all_at(b"l", at as u64).unwrap();
     let facts = |disk: &str| -> Value { serde_json::from_str(&runs(&["inspect", "--json", disk])).unwrap() };
     let (before, after) = (facts(&disk), facts(&signed));
     for fact in ["disk_guid", "partitions"] {
@@ -284,8 +301,12 @@ fn what_cannot_be_signed_is_named() {
     accepts("mkfs.fat", &["-F", "32", "-s", "1", &esp]);
     file.write_all_at(&fs::read(&esp).unwrap(), ESP).unwrap();
     assert!(refused(&disk, &by).contains("has no program for UEFI on a partition that firmware reads"));
-    // One that has no room for a signature.
-    accepts("mcopy", &["-i", &esp, &scratch.write("file", &program("a")), "::a.efi"]);
+    // One that has no room for signatures, whatever its clusters are.
+    fs::File::create(&esp).unwrap().set_len(ROOT - ESP).unwrap();
+    accepts("mkfs.fat", &["-F", "16", "-s", "4", &esp]);
+    let programs: Vec<_> = (0..200).map(|n| scratch.write(&format!("{n}.efi"), &program("a"))).collect();
+    let programs = programs.iter().map(String::as_str).chain(["::"]);
+    accepts("mcopy", &["-i", &*esp].into_iter().chain(programs).collect::<Vec<_>>());
     let free = accepts("mdir", &["-i", &esp]);
     let free = free.lines().find(|line| line.contains("bytes free")).unwrap();
     let free: usize = free.chars().filter(char::is_ascii_digit).collect::<String>().parse().unwrap();

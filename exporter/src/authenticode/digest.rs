@@ -7,13 +7,16 @@ use std::sync::{Mutex, PoisonError};
 use sha2::{Digest, Sha256};
 
 use super::TABLE_MAX;
-use super::program::Program;
+use super::program::{Program, is_program};
 use crate::engine::{self, CHUNK, Chunk, RawImage, Run, Sink, Stored};
 use crate::error::{Error, Kind, Result};
 use crate::fs::Contents;
 
 /// What signatures begin at a multiple of.
 pub(super) const ALIGNMENT: u64 = 8;
+
+/// What is looked at to find the headers of a program.
+const HEAD: u64 = 1 << 20;
 
 /// What was read of a program.
 pub(super) struct Read {
@@ -33,14 +36,10 @@ pub(super) struct Read {
 /// # Errors
 /// [`Kind::Input`] if it is none, or cannot be signed.
 pub(super) fn read(place: &str, file: &Contents) -> Result<Read> {
-    let reading = Reading { place, size: file.size, so_far: Mutex::default() };
+    let reading = Reading(Mutex::new(Feed::new(place, file.size)));
     let image = RawImage { size: file.size, extents: &*file.extents };
     engine::run(image, &[&reading], &Run::silent(NonZeroUsize::MIN))?;
-    let so_far = reading.so_far.into_inner().unwrap_or_else(PoisonError::into_inner);
-    match so_far {
-        Some(so_far) => Ok(so_far.finish(file.size)),
-        None => Err(refused(place, "is no program for UEFI")),
-    }
+    reading.0.into_inner().unwrap_or_else(PoisonError::into_inner).finish()
 }
 
 pub(super) fn refused(place: &str, why: &str) -> Error {
@@ -57,12 +56,68 @@ pub(super) fn fold(sum: u64, bytes: &[u8]) -> u64 {
     sum
 }
 
-/// Takes the chunks of the file.
-struct Reading<'a> {
+/// Takes the bytes of a file, from front to end.
+pub(super) struct Feed<'a> {
     place: &'a str,
     size: u64,
-    /// `None` until its first chunk came, which a program has.
-    so_far: Mutex<Option<SoFar>>,
+    /// What came before there was enough to know what it is.
+    head: Vec<u8>,
+    /// `None` until then.
+    so_far: Option<SoFar>,
+}
+
+impl<'a> Feed<'a> {
+    /// Of a file of `size` bytes, which `place` names in messages.
+    pub(super) fn new(place: &'a str, size: u64) -> Self {
+        Self { place, size, head: Vec::new(), so_far: None }
+    }
+
+    /// Whether it begins as a program does, as far as it is refused.
+    pub(super) fn begins_as_program(&self) -> bool {
+        is_program(&self.head)
+    }
+
+    /// The next bytes.
+    ///
+    /// # Errors
+    /// As [`read`].
+    pub(super) fn meet(&mut self, bytes: &[u8]) -> Result<()> {
+        if let Some(so_far) = &mut self.so_far {
+            so_far.meet(bytes);
+            return Ok(());
+        }
+        self.head.extend_from_slice(bytes);
+        if self.head.len() as u64 >= self.size.min(HEAD) {
+            let mut so_far = SoFar::new(self.place, &self.head, self.size)?;
+            so_far.meet(&std::mem::take(&mut self.head));
+            self.so_far = Some(so_far);
+        }
+        Ok(())
+    }
+
+    /// Zeroes up to the byte `end`.
+    fn meet_zeroes(&mut self, end: u64) -> Result<()> {
+        static ZEROES: [u8; CHUNK] = [0; CHUNK];
+        loop {
+            let done = self.so_far.as_ref().map_or(self.head.len() as u64, |so_far| so_far.done);
+            if done >= end {
+                return Ok(());
+            }
+            self.meet(&ZEROES[..(end - done).min(CHUNK as u64) as usize])?;
+        }
+    }
+
+    /// What was read; what has not come is zero.
+    ///
+    /// # Errors
+    /// As [`read`].
+    pub(super) fn finish(mut self) -> Result<Read> {
+        self.meet_zeroes(self.size)?;
+        match self.so_far {
+            Some(so_far) => Ok(so_far.finish()),
+            None => Err(refused(self.place, "is no program for UEFI")),
+        }
+    }
 }
 
 struct SoFar {
@@ -100,17 +155,7 @@ impl SoFar {
         self.done += bytes.len() as u64;
     }
 
-    /// Zeroes up to the byte `end`.
-    fn meet_zeroes(&mut self, end: u64) {
-        static ZEROES: [u8; CHUNK] = [0; CHUNK];
-        while self.done < end {
-            let len = (end - self.done).min(CHUNK as u64) as usize;
-            self.meet(&ZEROES[..len]);
-        }
-    }
-
-    fn finish(mut self, size: u64) -> Read {
-        self.meet_zeroes(size);
+    fn finish(mut self) -> Read {
         // What is put in front of the signatures is signed.
         let end = self.program.signatures.start;
         self.sha256.update(&[0; ALIGNMENT as usize][..(end.next_multiple_of(ALIGNMENT) - end) as usize]);
@@ -119,21 +164,18 @@ impl SoFar {
     }
 }
 
+/// Takes the chunks of the file; those of zeroes do not come.
+struct Reading<'a>(Mutex<Feed<'a>>);
+
 impl Sink for Reading<'_> {
     fn encode(&self, _chunk: &Chunk<'_>, _stored: &mut Stored) -> Result<()> {
         Ok(())
     }
 
     fn commit(&self, chunk: &Chunk<'_>, _stored: &mut Stored) -> Result<()> {
-        let mut so_far = self.so_far.lock().unwrap_or_else(PoisonError::into_inner);
-        if chunk.offset == 0 {
-            *so_far = Some(SoFar::new(self.place, chunk.bytes(), self.size)?);
-        }
-        if let Some(so_far) = so_far.as_mut() {
-            so_far.meet_zeroes(chunk.offset);
-            so_far.meet(chunk.bytes());
-        }
-        Ok(())
+        let mut feed = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        feed.meet_zeroes(chunk.offset)?;
+        feed.meet(chunk.bytes())
     }
 
     fn finish(&self) -> Result<()> {

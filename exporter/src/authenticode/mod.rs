@@ -26,11 +26,13 @@ mod table;
 #[cfg(test)]
 mod tests;
 mod verify;
+mod volume;
 
 pub use file::sign_file;
 pub use program::is_program;
 pub use sign::{Signature, sign};
 pub use verify::{Found, State, signatures};
+pub use volume::on_volume;
 
 /// The largest table of signatures that is read: some certificates of RSA have 2 KiB, and no program has many.
 const TABLE_MAX: u64 = 1 << 20;
