@@ -106,8 +106,8 @@ impl Sealed {
         check_report(base, firmware, &report);
         assert_eq!(report.get("device"), "root 1 ../dm-0");
         assert_eq!(report.get("id"), "CRYPT-VERITY-");
-        let words = report.get("cmdline").split(' ');
-        let root_hash = words.filter_map(|word| word.strip_prefix("roothash=")).next().unwrap().to_owned();
+        let mut words = report.get("cmdline").split(' ');
+        let root_hash = words.find_map(|word| word.strip_prefix("roothash=")).unwrap().to_owned();
         (root_hash, report.get("boots").to_owned())
     }
 
