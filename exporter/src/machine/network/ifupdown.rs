@@ -77,6 +77,11 @@ pub(super) fn list_at_boot(editor: &mut Editor<'_>, script: &str) -> Result<()> 
     Ok(())
 }
 
+/// Whether the cards are listed at boot: no file names one then.
+pub(super) fn lists_at_boot(tree: &Tree) -> bool {
+    tree.resolve(format!("/etc/init.d/{SERVICE}")).is_some()
+}
+
 /// Whether the client's limit is ours now: an image that has set one keeps it.
 pub(super) fn limit_client(editor: &mut Editor<'_>) -> Result<bool> {
     if editor.tree().resolve(CLIENT).is_none() {
@@ -138,6 +143,13 @@ mod tests {
         let os = os::detect(&tree).unwrap();
         configure(&mut Editor::new(&mut tree, Time::default()), &os).unwrap();
         assert_eq!(text(&tree, INTERFACES).unwrap(), expected);
+    }
+
+    #[test]
+    fn the_network_of_each_is_ifupdowns_and_of_nobody_where_there_is_none() {
+        let owner = |base: &[(&str, &str)]| network::owner(&edit(base, &[]).0, false).unwrap();
+        let debian = [("/usr/bin/dpkg", ""), ("/usr/sbin/ifup", "")];
+        assert_eq!((owner(&OPENRC), owner(&debian), owner(&[])), ("ifupdown", "ifupdown", "none"));
     }
 
     #[test]

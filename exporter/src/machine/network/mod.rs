@@ -80,6 +80,7 @@ pub fn owner(tree: &Tree, is_own_init: bool) -> Result<&'static str> {
         Some(_) => "none",
         None if is_on(NETWORKD_SERVICE) => "networkd",
         None if is_on("wicked.service") => "wicked",
+        None if ifupdown::lists_at_boot(tree) => "ifupdown",
         None => "none",
     })
 }
