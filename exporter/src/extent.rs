@@ -192,6 +192,10 @@ impl Extent {
             Backing::File { file, offset } => Backing::File { file, offset: offset + skip },
             Backing::Archive { archive, offset } => Backing::Archive { archive, offset: offset + skip },
             Backing::Image { image, offset } => Backing::Image { image, offset: offset + skip },
+            Backing::Transformed { of, by, at } => {
+                debug_assert!(skip % UNIT == 0, "what is transformed is cut between units");
+                Backing::Transformed { of, by, at: at + skip }
+            }
         };
         Some(Self { offset: start, len, source })
     }

@@ -102,12 +102,6 @@ impl Resolved {
         }
     }
 
-    /// Whether the build makes SELinux labels: no boot could write them to a root in a slot, and of an encrypted one GRUB does not
-    /// see that they are missing.
-    pub(super) fn is_labelled_here(&self) -> bool {
-        self.root.is_slot || self.root.luks.is_some()
-    }
-
     /// What the machine mounts, each after what it lies in.
     pub(super) fn mounts(&self) -> Vec<Mount> {
         let mount = |named: &Named| named.mount(self.root.is_slot);
@@ -130,9 +124,10 @@ impl Resolved {
         self.partitions.iter().find(|partition| partition.slot.grow)?.slot.mount.as_deref()
     }
 
-    /// Whether the files of the root are as they are from the build on, so that no boot labels them.
+    /// Whether the build makes SELinux labels: no boot could write them to a root in a slot or with hashes, and of an encrypted
+    /// one GRUB does not see that they are missing.
     pub(super) fn is_labelled_here(&self) -> bool {
-        self.root.is_slot || self.root.has_verity
+        self.root.is_slot || self.root.has_verity || self.root.luks.is_some()
     }
 
     /// What the partition of the root is called.

@@ -184,6 +184,7 @@ fn hashes(root: &Slot, architecture: Architecture) -> Slot {
         asked: root.asked,
         volume_label: label.clone(),
         label,
+        encrypt: None,
         kind: kinds::root_verity(architecture),
         guid: None,
         content: Content::Hashes,

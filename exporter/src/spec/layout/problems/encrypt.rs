@@ -81,7 +81,7 @@ impl Search<'_> {
                            xbootldr, /boot of its own (layout = \"split-boot\")";
             self.add(root.asked, "encrypt", message);
         }
-        if self.spec.initramfs == Initramfs::Vmimage {
+        if self.spec.initramfs == Some(Initramfs::Vmimage) {
             let message = "vmimage's own initramfs asks for no passphrase: the distribution's does";
             self.add(None, "initramfs", message);
         }

@@ -392,7 +392,7 @@ fn an_encrypted_root_wants_a_boot_that_is_not_and_others_do_not() {
     let data = Spec { profile: Profile::Data, ..Spec::default() };
     let files = r#"{"partitions":[{"type":"linux-generic","source":"/","encrypt":{"key":"b"}}]}"#;
     assert_eq!(said(files, data), [""; 0]);
-    let own = Spec { initramfs: crate::spec::Initramfs::Vmimage, ..Spec::default() };
+    let own = Spec { initramfs: Some(crate::spec::Initramfs::Vmimage), ..Spec::default() };
     let own = said(&preset("split-boot", root), own);
     assert_eq!(own, [".initramfs: vmimage's own initramfs asks for no passphrase: the distribution's does"]);
 }
