@@ -16,6 +16,7 @@ pub(crate) mod inspect;
 mod install;
 mod install_args;
 mod keys;
+mod machines;
 mod man;
 mod output;
 mod plan;
@@ -36,6 +37,7 @@ use crate::ask::spelling;
 use crate::base::{Error, Result, terminal};
 use commands::Command;
 pub(crate) use commands::{ASSEMBLE, FRONTEND, OS_TAR};
+pub(crate) use machines::keep;
 
 /// Bootable disks from container builds.
 ///
@@ -55,6 +57,8 @@ Examples:
   vmimage convert docker://debian:12 -o web.qcow2
                                      the same of an image that is there already
   vmimage run web.qcow2 -p 8080:80   boot it, with port 8080 forwarded to its port 80
+  vmimage run -d --name web web.qcow2
+                                     let it run in the background: ps, exec, cp, logs, stop, start, rm
   vmimage inspect web.qcow2          see what is on it
   vmimage clone web.qcow2 -o b.qcow2
                                      a copy that can be in one machine with it

@@ -6,8 +6,8 @@ mod microvm;
 pub(crate) mod probe;
 mod publish;
 pub(crate) mod qemu;
-mod qmp;
 mod sectors;
+mod stays;
 mod watch;
 
 use std::ffi::OsString;
@@ -25,6 +25,7 @@ use super::inspect;
 use crate::base::disk::DiskInfo;
 use crate::base::terminal::{self, tell_line};
 use crate::base::{Error, Result, shell};
+use crate::machines::{self, Drive, Name};
 use accel::{Accel, AccelChoice};
 use firmware::{Pflash, QemuFirmware};
 use publish::Publish;
@@ -37,6 +38,7 @@ use watch::Ended;
 /// KVM is used if it really works, else emulation: a tiny machine is run for a moment to find out, and a machine that
 /// KVM does not bring to life is started again.
 /// Leave the console with Ctrl-A X.
+/// With --name or --detach the machine stays, and ps, start, stop, rm, logs, exec and cp are for it.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
@@ -73,6 +75,18 @@ pub(crate) struct Args {
     /// Throw the machine's writes away: the file stays as it is
     #[arg(long)]
     snapshot: bool,
+    /// Call the machine so, and keep it when it ends: what it writes goes to a disk of its own, and the file stays as it is
+    #[arg(long, value_name = "NAME")]
+    name: Option<Name>,
+    /// Let it run in the background, and print its name
+    #[arg(short, long)]
+    detach: bool,
+    /// When it has ended, write its disk to this file; its extension picks the format. Without a name the machine goes then
+    #[arg(long, value_name = "FILE", conflicts_with = "detach")]
+    save: Option<PathBuf>,
+    /// When it has ended, let what it has written go into the file. Without a name the machine goes then
+    #[arg(long, conflicts_with = "detach")]
+    commit: bool,
     /// How to run the guest's instructions
     #[arg(long, value_enum, value_name = "HOW", env = accel::VARIABLE, default_value_t = AccelChoice::Auto)]
     accel: AccelChoice,
@@ -94,8 +108,12 @@ Examples:
   vmimage run web.qcow2 --snapshot --secure-boot   throw writes away, enforce signatures
   vmimage run web.qcow2 --qemu-arg=-no-reboot      end when the machine reboots
   vmimage run web -p 8080:80                       a folder of --format microvm: its program in a machine of its own
+  vmimage run web.qcow2 -d --name web              in the background, over a disk of its own: vmimage ps
+  vmimage run web.qcow2 --save tried.qcow2         what it has become, as another disk
   vmimage run web.qcow2 --dry-run                  see the QEMU command";
 
+/// The disk of a machine that stays, in its folder.
+const OVERLAY: &str = "overlay.qcow2";
 /// Memory and processors of a machine of which nothing is said.
 const MEMORY: &str = "1G";
 const CPUS: u16 = 2;
@@ -111,6 +129,9 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let image = DiskInfo::read(&args.file)?;
     check_alone(&args.file)?;
     let machine = Machine::new(args, image.format)?;
+    if stays::is_asked(args) {
+        return stays::run(args, machine.stay(args)?);
+    }
     let command = machine.command(args);
     if args.dry_run {
         terminal::print_line(shell::show(&command))?;
@@ -166,6 +187,8 @@ struct Machine {
     driver: &'static str,
     /// Bytes of the sectors that the disk is laid out for.
     sector_size: u32,
+    /// Whether it stays, with a folder of its own.
+    stays: bool,
 }
 
 impl Machine {
@@ -185,7 +208,22 @@ impl Machine {
         let accel = args.accel.decide(arch, &qemu);
         let disk = container::disk_file(&args.file)?;
         let sector_size = starts.map_or(sectors::USUAL, |starts| starts.sector_size);
-        Ok(Self { arch, qemu, firmware, accel, disk, driver, sector_size })
+        Ok(Self { arch, qemu, firmware, accel, disk, driver, sector_size, stays: false })
+    }
+
+    /// The same with a disk of its own over that.
+    fn stay(self, args: &Args) -> Result<stays::Made> {
+        stays::refuse_what_is_thrown_away(args)?;
+        let drive = Drive::over(&args.file, OVERLAY)?;
+        let (disk, firmware, accel) = (args.file.display(), &self.firmware, self.accel);
+        let told = format!("booting {disk} with {firmware}, {accel}");
+        let machine = Self { disk: OVERLAY.into(), driver: "qcow2", stays: true, ..self };
+        Ok(stays::Made {
+            kind: machines::Kind::Disk,
+            drives: vec![drive],
+            command: machine.command(args),
+            told,
+        })
     }
 
     fn become_qemu(&self, mut command: Command) -> Result<ExitCode> {
@@ -220,7 +258,13 @@ impl Machine {
             // Without its boot ROM the card cannot hold up a failed boot with attempts to boot from the network.
             command.args(["-device", "virtio-net-pci,netdev=net,romfile="]);
         }
-        command.args(["-device", "virtio-rng-pci", "-serial", "mon:stdio"]);
+        command.args(["-device", "virtio-rng-pci"]);
+        if self.stays {
+            stays::add_ports(&mut command);
+            stays::add_console(&mut command);
+        } else {
+            command.args(["-serial", "mon:stdio"]);
+        }
         match args.graphics {
             true => command.args(["-device", "virtio-gpu-pci"]),
             false => command.args(["-display", "none"]),

@@ -19,7 +19,7 @@ const PFLASH: Pflash = Pflash { code: "/fw/CODE.fd", vars: "/fw/VARS.fd" };
 fn machine(firmware: QemuFirmware, accel: Accel) -> Machine {
     let (qemu, disk) = ("qemu".into(), "web.qcow2".into());
     let (arch, driver, sector_size) = (Architecture::X86_64, "qcow2", sectors::USUAL);
-    Machine { arch, qemu, firmware, accel, disk, driver, sector_size }
+    Machine { arch, qemu, firmware, accel, disk, driver, sector_size, stays: false }
 }
 
 #[test]
@@ -121,4 +121,37 @@ fn names_need_not_be_text() {
     use std::os::unix::ffi::OsStrExt;
     let name = std::ffi::OsStr::from_bytes(b"a\xff,b");
     assert_eq!(option_value(Path::new(name)).as_bytes(), b"a\xff,,b");
+}
+
+#[test]
+fn a_machine_that_stays_has_its_ends_in_its_folder() {
+    let machine = Machine { disk: OVERLAY.into(), stays: true, ..machine(QemuFirmware::Bios, Accel::Tcg) };
+    let command = shell::show(&machine.command(&typed("web.qcow2 -d")));
+    for part in [
+        "-drive if=none,id=disk,format=qcow2,file.driver=file,file.filename=overlay.qcow2 ",
+        "-chardev socket,id=status,path=status.sock -device virtserialport,bus=ports.0,chardev=status,name=io.vmimage.status ",
+        "-chardev socket,id=agent,server=on,wait=off,path=port.sock \
+         -device virtserialport,bus=ports.0,chardev=agent,name=io.vmimage.agent ",
+        "-chardev socket,id=console,path=console.sock -serial chardev:console ",
+        "-qmp unix:qmp.sock,server=on,wait=off",
+    ] {
+        assert!(command.contains(part), "{part}: {command}");
+    }
+    assert!(!command.contains("stdio"), "{command}");
+}
+
+#[test]
+fn what_is_thrown_away_does_not_stay() {
+    for (words, part) in [("web -d --snapshot", "--snapshot: "), ("web --name a --agent x", "--agent: ")] {
+        let error = stays::refuse_what_is_thrown_away(&typed(words)).unwrap_err();
+        assert!(error.to_string().starts_with(part) && error.hint().is_some(), "{error}");
+    }
+    for words in ["web -d", "web --name a", "web --save x.raw", "web --commit"] {
+        assert!(stays::is_asked(&typed(words)), "{words}");
+        stays::refuse_what_is_thrown_away(&typed(words)).unwrap();
+    }
+    assert!(!stays::is_asked(&typed("web --snapshot")));
+    for words in ["run web -d --save x.raw", "run web -d --commit", "run web --name ../x"] {
+        assert!(Typed::try_parse_from(words.split(' ')).is_err(), "{words}");
+    }
 }

@@ -6,7 +6,7 @@ use std::process::Command;
 use super::description::Drive;
 use super::{Board, Machine, clock};
 use crate::cli::run::accel::Accel;
-use crate::cli::run::{Args, add_forwards, option_value};
+use crate::cli::run::{Args, add_forwards, option_value, stays};
 
 impl Board {
     /// A PC has controllers that nothing here is on: a kernel would look at them all.
@@ -31,7 +31,7 @@ impl Board {
 /// The command line. `status` is where the machine tells how its program has ended: a character device of QEMU without its
 /// id.
 pub(super) fn command(machine: &Machine, args: &Args, status: &str) -> Command {
-    let Machine { microvm, board, qemu, accel } = machine;
+    let Machine { microvm, board, qemu, accel, .. } = machine;
     let mut command = Command::new(qemu);
     command.args(["-machine", board.qemu_name()]).args(accel.arguments());
     let memory = args.memory.clone().unwrap_or_else(|| format!("{}M", microvm.memory_mib));
@@ -51,7 +51,11 @@ pub(super) fn command(machine: &Machine, args: &Args, status: &str) -> Command {
     if !args.no_network {
         add_network(&mut command, *board, args);
     }
-    command.args(["-device", &format!("virtio-rng-{}", board.bus()), "-serial", "mon:stdio"]);
+    command.args(["-device", &format!("virtio-rng-{}", board.bus())]);
+    match machine.stays {
+        true => stays::add_console(&mut command),
+        false => drop(command.args(["-serial", "mon:stdio"])),
+    }
     command.args(&args.qemu_args);
     command
 }
@@ -87,7 +91,8 @@ fn add_ports(command: &mut Command, machine: &Machine, args: &Args, status: &str
     };
     let (kind, value) = status.split_once(',').unwrap_or((status, ""));
     add("status", &microvm.status, format!("{kind},id=status,{value}").into());
-    if let Some(path) = &args.agent {
+    let agent = if machine.stays { Some(stays::port_path()) } else { args.agent.as_deref() };
+    if let Some(path) = agent {
         let mut socket = OsString::from("socket,id=agent,server=on,wait=off,path=");
         socket.push(option_value(path));
         add("agent", &microvm.agent, socket);

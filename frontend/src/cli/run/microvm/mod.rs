@@ -4,7 +4,6 @@
 mod clock;
 mod command;
 mod description;
-mod status;
 
 use std::io::IsTerminal;
 use std::os::unix::fs::FileTypeExt;
@@ -13,13 +12,16 @@ use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 
 use clap::ValueEnum;
+use exporter::container::Format;
 use exporter::spec::Architecture;
+use rustix::process::Signal;
 
 use super::accel::{Accel, AccelChoice};
 use super::watch::{self, Ended};
-use super::{Args, qemu};
+use super::{Args, qemu, stays};
 use crate::base::terminal::{self, tell_line};
 use crate::base::{Error, Result, child, shell};
+use crate::machines::{Drive, Kind, disk, status};
 use description::Microvm;
 
 /// The exit code where the machine has told none, docker's for what never came to run.
@@ -77,7 +79,10 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
     let board = board(args, &microvm)?;
     let qemu = qemu::find(arch)?;
     let accel = args.accel.decide(arch, &qemu);
-    let machine = Machine { microvm, board, qemu, accel };
+    let machine = Machine { microvm, board, qemu, accel, stays: false };
+    if stays::is_asked(args) {
+        return stays::run(args, machine.stay(args)?);
+    }
     if args.dry_run {
         // What would be told to this program is shown to whoever runs the command.
         let command = machine.command(args, "file,path=/dev/stderr");
@@ -136,9 +141,32 @@ struct Machine {
     board: Board,
     qemu: PathBuf,
     accel: Accel,
+    /// Whether it stays, with a folder of its own.
+    stays: bool,
 }
 
 impl Machine {
+    /// The same with disks of its own over those that it writes to.
+    fn stay(mut self, args: &Args) -> Result<stays::Made> {
+        stays::refuse_what_is_thrown_away(args)?;
+        let told = format!("booting {} as {}, {}", args.file.display(), self.board.name(), self.accel);
+        let mut drives = Vec::new();
+        for drive in &mut self.microvm.drives {
+            if drive.read_only {
+                drive.file = disk::absolute(&drive.file)?;
+                continue;
+            }
+            let overlay = format!("{}.qcow2", drive.id);
+            drives.push(Drive::over(&drive.file, &overlay)?);
+            (drive.file, drive.format) = (overlay.into(), Format::Qcow2);
+        }
+        self.microvm.kernel = disk::absolute(&self.microvm.kernel)?;
+        self.microvm.initramfs = self.microvm.initramfs.as_deref().map(disk::absolute).transpose()?;
+        self.stays = true;
+        let command = self.command(args, &stays::status());
+        Ok(stays::Made { kind: Kind::Microvm, drives, command, told })
+    }
+
     /// Runs it to its end, by emulation if it turns out that KVM does not.
     fn boot(self, args: &Args) -> Result<ExitCode> {
         match self.start(args)? {
@@ -165,7 +193,7 @@ impl Machine {
         let ended = match (args.accel, self.accel) {
             (AccelChoice::Auto, Accel::Kvm) => watch::run(command, self.keeps_writes(args), ALIVE),
             _ => {
-                watch::end_with_this_process(&mut command);
+                child::end_with_this_process(&mut command, Signal::TERM);
                 let ended = child::run(&mut command).map_err(cannot);
                 ended.map(|ended| Ended::By(watch::exit_code(ended.status)))
             }

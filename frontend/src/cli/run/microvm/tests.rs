@@ -44,7 +44,7 @@ fn command(description: &Value, words: &str) -> Result<String> {
     refuse_what_is_for_disks(&args)?;
     let microvm = Microvm::read(folder.path())?;
     let board = board(&args, &microvm)?;
-    let machine = Machine { microvm, board, qemu: "qemu".into(), accel: Accel::Tcg };
+    let machine = Machine { microvm, board, qemu: "qemu".into(), accel: Accel::Tcg, stays: false };
     let shown = shell::show(&machine.command(&args, "socket,fd=7"));
     Ok(shown.replace(&format!("{}/", folder.path().display()), ""))
 }
@@ -187,4 +187,29 @@ fn an_initramfs_is_one_file() {
     fs::write(folder.path().join("initramfs,secret"), "").unwrap();
     let error = Microvm::read(folder.path()).unwrap_err().to_string();
     assert!(error.contains("has a comma"), "{error}");
+}
+
+/// QEMU runs in another folder, where its own disk and its sockets are.
+#[test]
+fn a_machine_that_stays_writes_to_a_disk_of_its_own() {
+    let folder = folder(&description());
+    let args = typed(&format!("{} --name web", folder.path().display()));
+    let microvm = Microvm::read(folder.path()).unwrap();
+    let machine =
+        Machine { microvm, board: Board::Q35, qemu: "qemu".into(), accel: Accel::Tcg, stays: false };
+    let made = machine.stay(&args).unwrap();
+    let folder = folder.path().canonicalize().unwrap();
+    assert_eq!((made.drives.len(), made.drives[0].base()), (1, &*folder.join("root.raw")));
+    assert_eq!((made.drives[0].size, &*made.drives[0].driver), (512, "raw"));
+    let command = shell::show(&made.command);
+    for part in [
+        format!("-kernel {0}/vmlinuz -initrd {0}/initramfs ", folder.display()),
+        "-drive if=none,id=root,format=qcow2,file.driver=file,file.filename=root.qcow2 ".into(),
+        "-chardev socket,id=status,path=status.sock ".into(),
+        "-chardev socket,id=agent,server=on,wait=off,path=port.sock ".into(),
+        "-chardev socket,id=console,path=console.sock -serial chardev:console -qmp unix:qmp.sock,server=on,wait=off".into(),
+    ] {
+        assert!(command.contains(&part), "{part}: {command}");
+    }
+    assert!(!command.contains("stdio"), "{command}");
 }
