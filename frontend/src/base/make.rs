@@ -57,6 +57,14 @@ impl Making<'_> {
         Ok(assemble::plan(spec, input, &self.run(&progress, &spool))?)
     }
 
+    /// Plans the root of a microVM alone, which `file` is to be.
+    pub(crate) fn plan_root(&self, spec: &Spec, input: Input, file: &Path) -> Result<Planned> {
+        self.meter.begin(Stage::Planning);
+        let spool = spool(Some(file));
+        let progress = |progress| self.meter.show(Stage::Planning, progress);
+        Ok(assemble::plan_root(spec, input, &self.run(&progress, &spool))?)
+    }
+
     /// Writes the artifacts of a disk, or one to stdout; what it is in now.
     pub(crate) fn write(&self, image: RawImage<'_>, targets: Vec<Target>) -> Result<Vec<Target>> {
         self.meter.begin(Stage::Writing);

@@ -23,7 +23,7 @@ pub(super) enum Command {
     Clone(clone::Args),
     Export(export::Args),
     Push(push::Args),
-    Run(run::Args),
+    Run(Box<run::Args>),
     Inspect(inspect::Args),
     Diff(diff::Args),
     Serve(serve::Args),

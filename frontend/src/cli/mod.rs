@@ -27,7 +27,7 @@ pub(crate) mod serve;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 use exporter::terminal::line;
 
 use crate::ask::spelling;
@@ -46,6 +46,17 @@ struct Cli {
     command: Command,
 }
 
+impl Cli {
+    /// Reads a command line, whose first word is this program.
+    fn parse_words(words: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
+        let (definition, words) = (Self::command(), words.into_iter().collect());
+        Self::try_parse_from(match definition.find_subcommand("run") {
+            Some(run) => run::settle(words, run),
+            None => words,
+        })
+    }
+}
+
 const EXAMPLES: &str = "\
 Examples:
   vmimage doctor                     is everything there?
@@ -53,6 +64,8 @@ Examples:
   vmimage convert docker://debian:12 -o web.qcow2
                                      the same of an image that is there already
   vmimage run web.qcow2 -p 8080:80   boot it, with port 8080 forwarded to its port 80
+  vmimage run docker-daemon:debian:12 sh -c 'echo hi'
+                                     run an image's program in a machine of its own
   vmimage inspect web.qcow2          see what is on it
   vmimage clone web.qcow2 -o b.qcow2
                                      a copy that can be in one machine with it
@@ -68,7 +81,7 @@ Examples:
 
 /// Parses the command line, does what it asks and prints what went wrong.
 pub(crate) fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let cli = match Cli::parse_words(std::env::args_os()) {
         Ok(cli) => cli,
         Err(error) => return usage(&error),
     };

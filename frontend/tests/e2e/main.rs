@@ -58,6 +58,7 @@ mod rauc;
 mod registry;
 mod remote;
 mod rpm;
+mod run_images;
 mod same_tree;
 mod scratch;
 mod service;

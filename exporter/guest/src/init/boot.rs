@@ -92,8 +92,8 @@ fn prepare_root() {
 
 /// What programs know from containers and from machines with an init.
 fn set_up(told: &Told, hardware: &mut Hardware) -> Result<(), Refused> {
-    // Others may want any device as soon as they start.
-    if !told.is_confined() {
+    // Others may want any device as soon as they start, and a host that starts the service comes by one of them.
+    if !told.is_confined() || told.is_held() {
         left::finish();
     }
     say_error(clock::set(told.not_before));
@@ -134,6 +134,7 @@ fn start_network(told: &Told) -> Network {
 /// Run the service until the machine is to stop.
 fn serve(told: &Told, desk: Desk, inbox: Receiver<Event>) -> Action {
     match told.service() {
+        Ok(Some(_)) if told.is_held() => Supervisor::wait(&inbox),
         Ok(Some(service)) => {
             Supervisor::new(service, told.on_crash(), told.has_terminal(), desk, inbox).run()
         }

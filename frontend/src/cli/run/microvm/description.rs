@@ -17,7 +17,7 @@ const MOST_MEMORY: u64 = 1 << 20;
 
 /// A microVM whose files are there.
 #[derive(Debug)]
-pub(super) struct Microvm {
+pub(in crate::cli::run) struct Microvm {
     pub(super) architecture: Architecture,
     pub(super) cpus: u32,
     pub(super) memory_mib: u64,
@@ -46,11 +46,27 @@ impl Microvm {
     ///
     /// # Errors
     /// If it is none that can be understood, or names what is not a file of the folder.
-    pub(super) fn read(folder: &Path) -> Result<Self> {
+    pub(in crate::cli::run) fn read(folder: &Path) -> Result<Self> {
         check(Vm::read(folder)?, folder).map_err(|wrong| match wrong {
             Wrong::Said(message) => Error::user(format!("{}: {message}", folder.join(DESCRIPTION).display())),
             Wrong::Other(error) => error,
         })
+    }
+
+    /// The same with another root, a raw file, and so large.
+    pub(in crate::cli::run) fn with_root(self, file: PathBuf, cpus: u16, memory_mib: u64) -> Self {
+        let root = Drive { id: "root".to_owned(), file, format: Format::Raw, read_only: false };
+        Self { drives: vec![root], cpus: cpus.into(), memory_mib, ..self }
+    }
+
+    /// The file of its first drive, which is its root.
+    pub(in crate::cli::run) fn root(&self) -> Option<&Path> {
+        self.drives.first().map(|drive| &*drive.file)
+    }
+
+    /// Whether it writes to a drive.
+    pub(super) fn is_written(&self) -> bool {
+        self.drives.iter().any(|drive| !drive.read_only)
     }
 }
 

@@ -5,6 +5,7 @@ use std::fs;
 use clap::Parser;
 use serde_json::{Value, json};
 
+use super::super::kind::{self, Kind};
 use super::*;
 
 #[derive(Parser)]
@@ -41,10 +42,12 @@ fn folder(description: &Value) -> tempfile::TempDir {
 fn command(description: &Value, words: &str) -> Result<String> {
     let folder = folder(description);
     let args = typed(&format!("{} {words}", folder.path().display()));
-    refuse_what_is_for_disks(&args)?;
+    kind::refuse_others(&args, Kind::Microvm)?;
     let microvm = Microvm::read(folder.path())?;
-    let board = board(&args, &microvm)?;
-    let machine = Machine { microvm, board, qemu: "qemu".into(), accel: Accel::Tcg };
+    let is_attached = args.program.interactive || args.program.tty;
+    let mode = if is_attached { Mode::Attached { keeps_root: true } } else { Mode::Console };
+    let machine = Machine::new(&args, microvm, Some(folder.path()), mode)?;
+    let machine = Machine { qemu: "qemu".into(), accel: Accel::Tcg, ..machine };
     let shown = shell::show(&machine.command(&args, "socket,fd=7"));
     Ok(shown.replace(&format!("{}/", folder.path().display()), ""))
 }
@@ -96,6 +99,28 @@ fn writes_are_thrown_away_and_cards_left_out_where_that_is_asked() {
         command.contains("id=root,format=raw,snapshot=on,") && !command.contains("virtio-net"),
         "{command}"
     );
+}
+
+#[test]
+fn a_machine_is_told_more_by_a_drive_behind_its_own() {
+    let command = command(&description(), "-e A=b --hostname web").unwrap();
+    let drive = " -device virtio-blk-pci,drive=root,serial=root \
+                 -drive if=none,id=told,format=raw,readonly=on,file.driver=file,file.filename=told \
+                 -device virtio-blk-pci,drive=told,serial=vmimage-config -device virtio-serial-pci,";
+    assert!(command.contains(drive) && command.ends_with(" -serial mon:stdio"), "{command}");
+}
+
+#[test]
+fn with_a_terminal_the_console_is_in_a_file_and_the_agent_is_ours() {
+    let command = command(&description(), "-it").unwrap();
+    for part in [
+        " -chardev socket,id=agent,server=on,wait=off,path=agent.sock ",
+        " -chardev file,id=console,path=console -serial chardev:console",
+        "serial=vmimage-config",
+    ] {
+        assert!(command.contains(part), "{part}: {command}");
+    }
+    assert!(!command.contains("stdio"), "{command}");
 }
 
 #[test]
