@@ -42,12 +42,14 @@ pub mod kernel;
 pub mod limits;
 #[cfg_attr(not(test), warn(clippy::expect_used, clippy::indexing_slicing, clippy::string_slice))]
 pub mod machine;
+pub mod nbd;
 mod patches;
 pub mod read_at;
 pub mod report;
 pub mod seed;
 #[cfg_attr(not(test), warn(clippy::expect_used, clippy::indexing_slicing, clippy::string_slice))]
 pub mod spec;
+mod stamp;
 pub mod terminal;
 #[cfg(test)]
 mod testing;

@@ -14,8 +14,23 @@ use crate::engine::frontend;
 use crate::shim;
 
 /// Programs that are other people's.
-const FOREIGN: [&str; 12] =
-    ["buildah", "cat", "curl", "dd", "jq", "less", "ls", "minisign", "rauc", "skopeo", "ssh", "systemctl"];
+const FOREIGN: [&str; 15] = [
+    "buildah",
+    "cat",
+    "curl",
+    "dd",
+    "jq",
+    "less",
+    "ls",
+    "minisign",
+    "nbd-client",
+    "nbdcopy",
+    "qemu-img",
+    "rauc",
+    "skopeo",
+    "ssh",
+    "systemctl",
+];
 /// What a name of the shell's, or a file that is written to, is taken for.
 const NO_PROGRAM: &str = ">";
 

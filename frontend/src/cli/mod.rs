@@ -77,6 +77,8 @@ Examples:
                                      put it into a registry, for KubeVirt
   sudo vmimage serve pxe web --listen 10.9.0.1
                                      start machines over the network from a folder
+  vmimage serve nbd web.vmdk --listen unix:web.sock
+                                     let others read a disk over a socket, whatever it is in
   vmimage install                    teach docker --output type=vmdisk,dest=web.qcow2";
 
 /// Parses the command line, does what it asks and prints what went wrong.
