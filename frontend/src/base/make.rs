@@ -57,12 +57,11 @@ impl Making<'_> {
         Ok(assemble::plan(spec, input, &self.run(&progress, &spool))?)
     }
 
-    /// Plans the root of a microVM alone, which `file` is to be.
-    pub(crate) fn plan_root(&self, spec: &Spec, input: Input, file: &Path) -> Result<Planned> {
+    /// Plans the root of a microVM alone, with its large temporary files in the folder `spool`.
+    pub(crate) fn plan_root(&self, spec: &Spec, input: Input, spool: &Path) -> Result<Planned> {
         self.meter.begin(Stage::Planning);
-        let spool = spool(Some(file));
         let progress = |progress| self.meter.show(Stage::Planning, progress);
-        Ok(assemble::plan_root(spec, input, &self.run(&progress, &spool))?)
+        Ok(assemble::plan_root(spec, input, &self.run(&progress, spool))?)
     }
 
     /// Writes the artifacts of a disk, or one to stdout; what it is in now.

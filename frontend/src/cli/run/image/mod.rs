@@ -12,18 +12,20 @@ mod build;
 mod donor;
 mod kernel;
 mod root;
+mod served;
 
 use std::num::NonZeroUsize;
 use std::path::Path;
 use std::process::ExitCode;
 
+use exporter::container::Format;
 use exporter::engine;
 use exporter::input::{self, Loaded, Platform, Progress};
 use exporter::spec::{Architecture, Container, Profile, Spec};
 use exporter::tree::os;
 
 use super::kind::Kind;
-use super::microvm::{self, Microvm, Mode};
+use super::microvm::{self, At, Microvm, Mode};
 use super::{Args, CPUS, qemu, workspace};
 use crate::base::make::threads;
 use crate::base::{Error, Meter, Result, Stage, Style, interrupt, terminal};
@@ -32,6 +34,7 @@ use crate::cli::registry::RegistryArgs;
 use crate::engine::Choice;
 use crate::source::{Access, Source, lookup};
 use kernel::Kernel;
+use served::Served;
 
 /// Mebibytes of a machine of which nothing is said.
 const MEMORY_MIB: u64 = 1024;
@@ -66,10 +69,10 @@ pub(super) fn run(args: &Args, kind: Kind) -> Result<ExitCode> {
     let platform = args.image.platform.as_ref();
     let asked = platform.and_then(|platform| Architecture::from_oci(&platform.architecture));
     microvm::check(args, asked.unwrap_or_else(qemu::host), workspace.path())?;
-    let machine = match kind {
-        Kind::Context => of_context(args, workspace.path()),
-        _ => of_image(args, workspace.path()),
-    }?;
+    let (machine, _served) = match kind {
+        Kind::Context => (of_context(args, workspace.path())?, None),
+        _ => of_image(args, workspace.path())?,
+    };
     microvm::boot(args, machine, Some(&workspace), Mode::Attached { keeps_root: false })
 }
 
@@ -88,8 +91,8 @@ fn of_context(args: &Args, workspace: &Path) -> Result<Microvm> {
     Microvm::read(&folder)
 }
 
-/// That of an image: its files are the root, which is written for this machine alone.
-fn of_image(args: &Args, workspace: &Path) -> Result<Microvm> {
+/// That of an image: its files are the root, which is read out of them while the machine runs.
+fn of_image(args: &Args, workspace: &Path) -> Result<(Microvm, Option<Served>)> {
     let meter = Meter::new(Style::Auto);
     let (source, was_said) = lookup::find(args.source.as_os_str(), args.image.engine)?;
     if !was_said {
@@ -104,7 +107,7 @@ fn of_image(args: &Args, workspace: &Path) -> Result<Microvm> {
     let distribution = donor::of(&os::detect(&loaded.tree)?);
     let spec = Spec {
         profile: Profile::Microvm,
-        formats: vec![exporter::container::Format::Microvm],
+        formats: vec![Format::Microvm],
         container: Some(container),
         architecture,
         ..Spec::default()
@@ -114,15 +117,11 @@ fn of_image(args: &Args, workspace: &Path) -> Result<Microvm> {
     match args.image.kernel.clone().unwrap_or(Kernel::Image(distribution)) {
         Kernel::Image(name) => {
             let built = kernel::build(&name, architecture, args.image.engine, workspace)?;
-            let file = job.write(loaded.tree, &built)?;
-            Ok(built.with_root(file, CPUS, MEMORY_MIB))
+            let (view, socket) = (job.view(loaded.tree, &built)?, workspace.join("root.sock"));
+            let served = Served::start(view, &socket)?;
+            Ok((built.with_root(At::Server(socket)).with_size(CPUS, MEMORY_MIB), Some(served)))
         }
-        own => {
-            let made = job.whole(loaded.tree, &own)?;
-            let file = made.root().map(Path::to_owned);
-            let file = file.ok_or_else(|| Error::internal("the machine has no root"))?;
-            Ok(made.with_root(file, CPUS, MEMORY_MIB))
-        }
+        own => Ok((job.whole(loaded.tree, &own)?.with_size(CPUS, MEMORY_MIB), None)),
     }
 }
 

@@ -1,11 +1,12 @@
 //! The root of an image's machine: its files, and the first process that its kernel's initramfs has, too.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use exporter::assemble::{Input, Programs};
 use exporter::container::{self, Compression, Format};
+use exporter::engine::View;
 use exporter::fs::DiskBudget;
 use exporter::fs::files::{FileContent, FileKind, Step, walk};
 use exporter::machine::Materials;
@@ -34,20 +35,18 @@ pub(super) struct Job<'a> {
 }
 
 impl Job<'_> {
-    /// Writes the root alone, for a kernel that was `built`; its file.
+    /// The root alone, for a kernel that was `built`, as it can be read without being written.
     ///
     /// # Errors
     /// What in the files cannot be a root.
-    pub(super) fn write(&self, files: Tree, built: &Microvm) -> Result<PathBuf> {
+    pub(super) fn view(&self, files: Tree, built: &Microvm) -> Result<View> {
         let init = built.root().map(init).transpose()?.flatten();
         let own = builtin::programs(self.spec.architecture);
         let programs = Programs { init: init.or(own.init), ..Programs::default() };
-        let path = self.workspace.join("root.raw");
-        let making = self.making();
-        let planned = making.plan_root(self.spec, input(files, programs, Materials::default()), &path)?;
-        let target = planned.target(path.clone(), Format::Raw, Compression::None);
-        making.write(planned.image(), vec![target])?;
-        Ok(path)
+        let input = input(files, programs, Materials::default());
+        let planned = self.making().plan_root(self.spec, input, self.workspace)?;
+        self.meter.finish();
+        Ok(View::new(planned.image(), self.workspace))
     }
 
     /// Makes all of the machine, with a kernel that is a file or in the image.

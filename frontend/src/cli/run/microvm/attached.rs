@@ -107,6 +107,8 @@ fn start(machine: &Machine, args: &Args, workspace: &Path) -> Result<Outcome> {
     };
     // What is typed is not for QEMU, and Ctrl-C neither.
     command.process_group(0).stdin(Stdio::null()).stdout(Stdio::null());
+    // Where QEMU has what it throws away.
+    command.env("TMPDIR", workspace);
     let (events, inbox) = channel();
     let signals = Caught::begin(&events).map_err(cannot)?;
     let qemu = Qemu::start(command.spawn().map_err(cannot)?, &events).map_err(cannot)?;
@@ -118,7 +120,7 @@ fn start(machine: &Machine, args: &Args, workspace: &Path) -> Result<Outcome> {
     let mut run = Run { inbox, asked: 0, client: None, session: None, terminal: None };
     let end = run.follow(args);
     drop((run.terminal.take(), signals));
-    if let Some(client) = run.client.clone().filter(|_| keeps_something(machine)) {
+    if let Some(client) = run.client.clone().filter(|_| keeps_something(machine) && qemu.is_there()) {
         run.stop(client);
     }
     qemu.end();
@@ -348,6 +350,10 @@ impl Qemu {
             let _ = ended.map(|status| events.send(Event::Gone(status)));
         });
         Ok(Self { process, is_gone, waiting: Some(waiting) })
+    }
+
+    fn is_there(&self) -> bool {
+        !self.is_gone.load(Ordering::SeqCst)
     }
 
     /// As if its plug was pulled, if it has not ended.

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::process::Command;
 
-use super::{Board, Console, Drive, Machine, clock};
+use super::{At, Board, Console, Drive, Machine, clock};
 use crate::cli::run::accel::Accel;
 use crate::cli::run::{Args, add_drive, add_read_only, option_value, share};
 
@@ -79,14 +79,24 @@ fn words(Machine { microvm, board, accel, .. }: &Machine) -> String {
 }
 
 fn add_root(command: &mut Command, board: Board, drive: &Drive, snapshot: bool) {
-    let Drive { id, file, format, read_only } = drive;
-    let mode = match (read_only, snapshot) {
+    let Drive { id, at, format, read_only } = drive;
+    let is_served = matches!(at, At::Server(_));
+    let mode = match (read_only, snapshot || is_served) {
         (true, _) => "readonly=on,",
         (false, true) => "snapshot=on,",
         (false, false) => "",
     };
     let options = format!("if=none,id={id},format={},{mode}", format.name());
-    add_drive(command, &options, file, &format!("virtio-blk-{},drive={id},serial={id}", board.bus()));
+    let device = format!("virtio-blk-{},drive={id},serial={id}", board.bus());
+    match at {
+        At::File(file) => add_drive(command, &options, file, &device),
+        At::Server(socket) => {
+            let mut value =
+                OsString::from(format!("{options}file.driver=nbd,file.server.type=unix,file.server.path="));
+            value.push(option_value(socket));
+            command.arg("-drive").arg(value).args(["-device", &device]);
+        }
+    }
 }
 
 /// Ports of the machine's first process, which finds them by their names.

@@ -29,7 +29,7 @@ use crate::base::temporary::Folder;
 use crate::base::terminal::{self, tell_line};
 use crate::base::{Error, Result, child, shell};
 use description::Drive;
-pub(super) use description::Microvm;
+pub(super) use description::{At, Microvm};
 
 /// What the guest has read of its disks when it is alive: its kernel comes from this host, so the first sector of a root is
 /// enough.

@@ -111,6 +111,22 @@ fn a_machine_is_told_more_by_a_drive_behind_its_own() {
 }
 
 #[test]
+fn a_root_that_is_served_is_read_over_its_socket_and_never_written() {
+    let folder = folder(&description());
+    let args = typed(&folder.path().display().to_string());
+    let microvm =
+        Microvm::read(folder.path()).unwrap().with_root(At::Server("/x/a,b.sock".into())).with_size(2, 1024);
+    let mode = Mode::Attached { keeps_root: false };
+    let machine = Machine::new(&args, microvm, Some(folder.path()), mode).unwrap();
+    let command = shell::show(&machine.command(&args, "socket,fd=7"));
+    let drive = " -m 1024M -smp 2 ";
+    assert!(command.contains(drive), "{command}");
+    let drive = " -drive if=none,id=root,format=raw,snapshot=on,file.driver=nbd,file.server.type=unix,file.server.path=/x/a,,b.sock \
+                 -device virtio-blk-pci,drive=root,serial=root ";
+    assert!(command.contains(drive), "{command}");
+}
+
+#[test]
 fn with_a_terminal_the_console_is_in_a_file_and_the_agent_is_ours() {
     let command = command(&description(), "-it").unwrap();
     for part in [
