@@ -173,9 +173,8 @@ fn images_are_served_as_they_are_written() {
         (to("docker-archive", "docker.tar"), &[]),
     ];
     for (copy, options) in &copies {
-        let args =
-            [&["copy", "-q", "--insecure-policy"][..], options, &[&from, &format!("{copy}:app:v1")]].concat();
-        run("skopeo", &args);
+        let to = format!("{copy}:app:v1");
+        run("skopeo", &[&["copy", "-q", "--insecure-policy"][..], options, &[&from, &to]].concat());
     }
     for source in [&from, &copies[0].0, &copies[1].0, &copies[2].0] {
         let raw = bench.written(source, &[]);

@@ -190,7 +190,7 @@ impl<S: Read + Write> Handshake<'_, S> {
             return self.reply(option, reply::ERR_UNKNOWN, b"there is one export, and its name is empty");
         }
         let is_meant = |query: &&[u8]| *query == ALLOCATION.as_bytes() || !is_set && *query == b"base:";
-        if queries.iter().any(|query| is_meant(&query)) || !is_set && queries.is_empty() {
+        if queries.iter().any(is_meant) || !is_set && queries.is_empty() {
             self.agreed.allocation |= is_set;
             let id = U32::new(if is_set { ALLOCATION_ID } else { 0 });
             self.reply(option, reply::META_CONTEXT, &[id.as_bytes(), ALLOCATION.as_bytes()].concat())?;
