@@ -22,7 +22,7 @@ demo: out/vmimage
 # The integration tests that take no other program, and the unit tests that do (qemu-img, sgdisk, fsck.fat, openssl,
 # busybox, docker) or are of root: by names, or modules with all in them. What is left out is said.
 SELF_SUFFICIENT := attached recorded laws marshal checker limits paths rooms memory frontend_role traps web update_servers
-LEFT_OUT := container::tests sign::openpgp disk::tests fs::fat fs::squashfs \
+LEFT_OUT := container::tests qcow2::overlay machines::tests sign::openpgp disk::tests fs::fat fs::squashfs \
 	machine::online::tests machine::service::tests::scripts systemd_takes_the_units_and_would_not_take_others \
 	a_hash_is_what_other_programs_make all_that_a_user_can_have the_disk_and_its_folder_are_qemus \
 	the_buildx_that_is_installed_has_no_others a_disk_is_booted_unless_its_partitions_hold_only_data \

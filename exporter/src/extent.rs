@@ -80,6 +80,27 @@ impl<const N: usize> Extents for [Extent; N] {
     }
 }
 
+/// All of an image that is there already, in pieces; holes that it knows of are left out.
+pub struct Whole(pub Shared);
+
+/// Bytes of a piece of a whole image.
+const PIECE: u64 = 1 << 20;
+
+impl Extents for Whole {
+    fn iter(&self) -> Box<dyn Iterator<Item = Extent> + Send + '_> {
+        let mut at = 0;
+        Box::new(std::iter::from_fn(move || {
+            let Self(image) = self;
+            let offset = image.data_from(at) / PIECE * PIECE;
+            let offset = offset.max(at);
+            let end = (offset / PIECE + 1).saturating_mul(PIECE).min(image.size());
+            at = end;
+            let source = Backing::Image { image: image.clone(), offset };
+            (offset < end).then_some(Extent { offset, len: end.saturating_sub(offset), source })
+        }))
+    }
+}
+
 impl fmt::Debug for dyn Extents + '_ {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(self.iter()).finish()

@@ -15,6 +15,7 @@ mod export;
 pub(crate) mod inspect;
 mod install;
 mod install_args;
+mod machines;
 mod man;
 mod output;
 mod plan;
@@ -34,6 +35,7 @@ use crate::ask::spelling;
 use crate::base::{Error, Result, terminal};
 use commands::Command;
 pub(crate) use commands::{ASSEMBLE, FRONTEND, OS_TAR};
+pub(crate) use machines::keep;
 
 /// Bootable disks from container builds.
 ///
@@ -66,6 +68,8 @@ Examples:
   vmimage run web.qcow2 -p 8080:80   boot it, with port 8080 forwarded to its port 80
   vmimage run docker-daemon:debian:12 sh -c 'echo hi'
                                      run an image's program in a machine of its own
+  vmimage run -d --name web web.qcow2
+                                     let it run in the background: ps, exec, cp, logs, stop, start, rm
   vmimage inspect web.qcow2          see what is on it
   vmimage clone web.qcow2 -o b.qcow2
                                      a copy that can be in one machine with it

@@ -37,6 +37,7 @@ mod lan;
 mod layout_rows;
 mod layouts;
 mod loaders;
+mod machines;
 mod media;
 mod metal;
 mod microvm;

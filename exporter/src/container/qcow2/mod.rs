@@ -34,6 +34,7 @@ mod base;
 mod check;
 mod clusters;
 mod format;
+pub mod overlay;
 mod read;
 mod write;
 

@@ -137,6 +137,13 @@ pub(super) fn refuse_others(args: &Args, kind: Kind) -> Result<()> {
         ))
         .with_hint("make it first: --profile microvm --format microvm"));
     }
+    if let Some(flag) = first(of_those_that_stay(args)) {
+        return Err(Error::user(format!(
+            "{flag}: {named} is {}, whose machine ends with this command",
+            kind.noun()
+        ))
+        .with_hint("make it first: --profile microvm --format microvm"));
+    }
     let of_one = match kind {
         Kind::Context => (args.image.registry.is_asked(), "--authfile and --plain-http"),
         _ => (args.image.build_network.is_some(), "--build-network"),
@@ -164,6 +171,15 @@ fn of_disks(args: &Args) -> [(bool, &'static str); 9] {
         (!disk.serial.is_empty(), "--serial"),
         (disk.ssh_key.is_some(), "--ssh-key"),
         (disk.user_data.is_some(), "--user-data"),
+    ]
+}
+
+fn of_those_that_stay(args: &Args) -> [(bool, &'static str); 4] {
+    [
+        (args.name.is_some(), "--name"),
+        (args.detach, "--detach"),
+        (args.save.is_some(), "--save"),
+        (args.commit, "--commit"),
     ]
 }
 

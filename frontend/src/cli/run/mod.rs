@@ -20,10 +20,10 @@ pub(crate) mod probe;
 mod program;
 mod publish;
 pub(crate) mod qemu;
-mod qmp;
 mod sectors;
 mod serial;
 mod share;
+mod stays;
 mod watch;
 mod words;
 
@@ -38,6 +38,7 @@ use std::time::Duration;
 
 use exporter::container::{self, Format};
 use exporter::spec::Architecture;
+use rustix::process::Signal;
 
 use super::inspect;
 use crate::ask::spelling;
@@ -45,6 +46,7 @@ use crate::base::disk::DiskInfo;
 use crate::base::temporary::Folder;
 use crate::base::terminal::{self, tell_line};
 use crate::base::{Error, Result, child, programs, shell};
+use crate::machines::{self, Drive, Name};
 use accel::{Accel, AccelChoice};
 use deadline::Deadline;
 use disk_args::DiskArgs;
@@ -66,6 +68,7 @@ pub(crate) use words::settle;
 /// KVM is used if it really works, else emulation: a tiny machine is run for a moment to find out, and a machine that
 /// KVM does not bring to life is started again.
 /// Leave the console of a disk or a microVM with Ctrl-A X.
+/// With --name or --detach a disk or a microVM stays, and ps, start, stop, rm, logs, exec and cp are for it.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
@@ -109,6 +112,18 @@ pub(crate) struct Args {
     /// Throw the machine's writes away: the files stay as they are
     #[arg(long)]
     snapshot: bool,
+    /// Call the machine so, and keep it when it ends: what it writes goes to a disk of its own, and the file stays as it is
+    #[arg(long, value_name = "NAME")]
+    name: Option<Name>,
+    /// Let it run in the background, and print its name
+    #[arg(short, long)]
+    detach: bool,
+    /// When it has ended, write its disk to this file; its extension picks the format. Without a name the machine goes then
+    #[arg(long, value_name = "FILE", conflicts_with = "detach")]
+    save: Option<PathBuf>,
+    /// When it has ended, let what it has written go into the file. Without a name the machine goes then
+    #[arg(long, conflicts_with = "detach")]
+    commit: bool,
     /// How to run the guest's instructions
     #[arg(long, value_enum, value_name = "HOW", env = accel::VARIABLE, default_value_t = AccelChoice::Auto)]
     accel: AccelChoice,
@@ -147,8 +162,12 @@ Examples:
                                                    an image: what docker run does, in a machine
   vmimage run -it -v ./src:/src:ro debian:12 bash  a shell with a terminal, and a folder that it only reads
   vmimage run .                                    the same of ./Dockerfile
+  vmimage run web.qcow2 -d --name web              in the background, over a disk of its own: vmimage ps
+  vmimage run web.qcow2 --save tried.qcow2         what it has become, as another disk
   vmimage run web.qcow2 --dry-run                  see the QEMU command";
 
+/// The disk of a machine that stays, in its folder.
+const OVERLAY: &str = "overlay.qcow2";
 /// Memory and processors of a machine of which nothing is said.
 const MEMORY: &str = "1G";
 const CPUS: u16 = 2;
@@ -179,6 +198,10 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
 fn run_disk(args: &Args) -> Result<ExitCode> {
     let image = DiskInfo::read(&args.source)?;
     check_alone(&args.source)?;
+    if stays::is_asked(args) {
+        stays::refuse_what_is_thrown_away(args)?;
+        return stays::run(args, Machine::new(args, image.format, None)?.stay(args)?);
+    }
     let (workspace, told) = nocloud(args)?;
     let machine = Machine::new(args, image.format, told)?;
     let command = machine.command(args);
@@ -267,6 +290,8 @@ struct Machine {
     further: Vec<DiskDrive>,
     /// The drive that tells cloud-init something.
     nocloud: Option<PathBuf>,
+    /// Whether it has a folder of its own, and whoever keeps it.
+    is_kept: bool,
 }
 
 impl Machine {
@@ -289,7 +314,29 @@ impl Machine {
         let sector_size = starts.map_or(sectors::USUAL, |starts| starts.sector_size);
         let further = args.disk.disk.iter().map(|file| DiskDrive::read(file)).collect::<Result<_>>()?;
         let network = Network::of(args)?;
-        Ok(Self { arch, qemu, firmware, accel, network, disk, driver, sector_size, further, nocloud })
+        Ok(Self {
+            arch,
+            qemu,
+            firmware,
+            accel,
+            network,
+            disk,
+            driver,
+            sector_size,
+            further,
+            nocloud,
+            is_kept: false,
+        })
+    }
+
+    /// The same with a disk of its own over that.
+    fn stay(self, args: &Args) -> Result<stays::Made> {
+        let drive = Drive::over(&args.source, OVERLAY)?;
+        let (disk, firmware, accel) = (args.source.display(), &self.firmware, self.accel);
+        let told = format!("booting {disk} with {firmware}, {accel}");
+        let machine = Self { disk: OVERLAY.into(), driver: "qcow2", is_kept: true, ..self };
+        let (kind, command) = (machines::Kind::Disk, machine.command(args));
+        Ok(stays::Made { kind, drives: vec![drive], command, told, config: None })
     }
 
     /// Runs it, by emulation if it turns out that KVM does not; `stays`: this process is still needed beside QEMU.
@@ -314,7 +361,7 @@ impl Machine {
         if !stays {
             return Err(cannot(command.exec()));
         }
-        watch::end_with_this_process(&mut command);
+        child::end_with_this_process(&mut command, Signal::TERM);
         let ended = child::run(&mut command).map_err(cannot)?;
         Ok(watch::exit_code(ended.status))
     }
@@ -352,8 +399,14 @@ impl Machine {
             // Without a word QEMU adds a card of its own.
             command.args(["-nic", "none"]);
         }
-        serial::add_all(&mut command, &args.disk.serial);
-        command.args(["-device", "virtio-rng-pci", "-serial", "mon:stdio"]);
+        command.args(["-device", "virtio-rng-pci"]);
+        if self.is_kept {
+            stays::add_ports(&mut command);
+            stays::add_console(&mut command);
+        } else {
+            serial::add_all(&mut command, &args.disk.serial);
+            command.args(["-serial", "mon:stdio"]);
+        }
         match args.graphics {
             true => command.args(["-device", "virtio-gpu-pci"]),
             false => command.args(["-display", "none"]),
@@ -390,7 +443,7 @@ fn find_qemu(args: &Args, arch: Architecture) -> Result<PathBuf> {
 
 fn firmware_file(path: &Path) -> Result<PathBuf> {
     match path.metadata() {
-        Ok(there) if there.is_file() => Ok(path.to_owned()),
+        Ok(there) if there.is_file() => Ok(std::path::absolute(path).unwrap_or_else(|_| path.to_owned())),
         Ok(_) => Err(Error::user(format!("--firmware {}: is no file", path.display()))),
         Err(error) => Err(Error::user(format!("--firmware {}", path.display())).because(error)),
     }

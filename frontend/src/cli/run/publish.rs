@@ -19,6 +19,11 @@ impl Publish {
     pub(super) fn hostfwd(&self) -> String {
         format!("{}:{}:{}-:{}", self.protocol, self.address, self.host, self.guest)
     }
+
+    /// As docker shows it: `127.0.0.1:8080->80/tcp`.
+    pub(super) fn shown(&self) -> String {
+        format!("{}:{}->{}/{}", self.address, self.host, self.guest, self.protocol)
+    }
 }
 
 /// That nobody else has these ports.
@@ -88,6 +93,7 @@ mod tests {
         ] {
             assert_eq!(text.parse::<Publish>().unwrap().hostfwd(), hostfwd);
         }
+        assert_eq!("5353:53/udp".parse::<Publish>().unwrap().shown(), "127.0.0.1:5353->53/udp");
     }
 
     #[test]

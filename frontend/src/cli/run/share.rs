@@ -10,9 +10,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::str::FromStr;
 
-use rustix::process::{getegid, geteuid};
+use rustix::process::{Signal, getegid, geteuid};
 
 use super::{option_value, watch};
+use crate::base::child::end_with_this_process;
 use crate::base::programs;
 use crate::base::{Error, Result};
 
@@ -226,7 +227,7 @@ impl Share {
         let mut folder = OsString::from(format!("{SHARED_DIR}="));
         folder.push(&self.host);
         command.arg(folder).args(words).arg(format!("--fd={}", watch::inherit(&listener).map_err(cannot)?));
-        watch::end_with_this_process(&mut command);
+        end_with_this_process(&mut command, Signal::TERM);
         let quiet = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         Ok(Some(Daemon(quiet.spawn().map_err(cannot)?)))
     }

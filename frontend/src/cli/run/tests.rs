@@ -28,6 +28,7 @@ fn machine(firmware: QemuFirmware, accel: Accel) -> Machine {
         sector_size: sectors::USUAL,
         further: Vec::new(),
         nocloud: None,
+        is_kept: false,
     }
 }
 
@@ -132,6 +133,8 @@ fn what_is_of_something_else_is_refused_in_one_line() {
         (Kind::Context, ". --plain-http", "--authfile and --plain-http: . is a build context"),
         (Kind::Microvm, "web --kernel keep", "--kernel: web is a microVM, whose kernel and root are made"),
         (Kind::Microvm, "web --ssh-key a", "--ssh-key: web is a microVM"),
+        (Kind::Image, "app --name a", "--name: app is an image, whose machine ends with this command"),
+        (Kind::Context, ". -d", "--detach: . is a build context, whose machine ends with this command"),
     ] {
         let error = kind::refuse_others(&typed(words), kind).unwrap_err();
         assert_eq!(error.to_string(), why);
@@ -213,4 +216,44 @@ fn names_need_not_be_text() {
     use std::os::unix::ffi::OsStrExt;
     let name = std::ffi::OsStr::from_bytes(b"a\xff,b");
     assert_eq!(option_value(Path::new(name)).as_bytes(), b"a\xff,,b");
+}
+
+#[test]
+fn a_machine_that_stays_has_its_ends_in_its_folder() {
+    let machine = Machine { disk: OVERLAY.into(), is_kept: true, ..machine(QemuFirmware::Bios, Accel::Tcg) };
+    let command = shell::show(&machine.command(&typed("web.qcow2 -d")));
+    for part in [
+        "-drive if=none,id=disk,format=qcow2,file.driver=file,file.filename=overlay.qcow2 ",
+        "-chardev socket,id=status,path=status.sock -device virtserialport,bus=ports.0,chardev=status,name=io.vmimage.status ",
+        "-chardev socket,id=agent,server=on,wait=off,path=port.sock \
+         -device virtserialport,bus=ports.0,chardev=agent,name=io.vmimage.agent ",
+        "-chardev socket,id=console,path=console.sock -serial chardev:console ",
+        "-qmp unix:qmp.sock,server=on,wait=off",
+    ] {
+        assert!(command.contains(part), "{part}: {command}");
+    }
+    assert!(!command.contains("stdio"), "{command}");
+}
+
+#[test]
+fn what_is_thrown_away_does_not_stay() {
+    for (words, part) in [
+        ("web -d --snapshot", "--snapshot: "),
+        ("web --name a --agent x", "--agent: "),
+        ("web -d -i", "--interactive: "),
+        ("web -d -v .:/src", "--volume: "),
+        ("web.qcow2 -d --disk a.raw", "--disk: "),
+        ("web.qcow2 -d --timeout 9", "--timeout: "),
+    ] {
+        let error = stays::refuse_what_is_thrown_away(&typed(words)).unwrap_err();
+        assert!(error.to_string().starts_with(part) && error.hint().is_some(), "{error}");
+    }
+    for words in ["web -d", "web --name a", "web --save x.raw", "web --commit"] {
+        assert!(stays::is_asked(&typed(words)), "{words}");
+        stays::refuse_what_is_thrown_away(&typed(words)).unwrap();
+    }
+    assert!(!stays::is_asked(&typed("web --snapshot")));
+    for words in ["run web -d --save x.raw", "run web -d --commit", "run web --name ../x"] {
+        assert!(Typed::try_parse_from(words.split(' ')).is_err(), "{words}");
+    }
 }

@@ -27,14 +27,16 @@ use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH};
 use signal_hook::iterator::{Handle, Signals};
 
-use super::status::{self, End};
-use super::streams::{self, Raw};
+use super::streams;
 use super::{ALIVE, Accel, AccelChoice, Machine, Mode, exit_code};
+use crate::base::child::end_with_this_process;
 use crate::base::terminal::tell_line;
 use crate::base::{Error, Result};
 use crate::cli::run::share::{self, Daemon};
 use crate::cli::run::watch::{self, Verdict};
 use crate::cli::run::{Args, NOT_RUN, deadline};
+use crate::machines::status::{self, End};
+use crate::machines::tty::Raw;
 
 /// How long a machine may take until its agent answers; if it ends before, that is heard at once.
 const START: Duration = Duration::from_secs(600);
@@ -101,7 +103,7 @@ fn start(machine: &Machine, args: &Args, workspace: &Path) -> Result<Outcome> {
             Some((here, there))
         }
         _ => {
-            watch::end_with_this_process(&mut command);
+            end_with_this_process(&mut command, Signal::TERM);
             None
         }
     };
@@ -307,7 +309,7 @@ impl Run {
         if !args.program.tty || !args.program.interactive {
             return None;
         }
-        Raw::enter().inspect_err(|error| tell_line(format_args!("the terminal: {error}"))).ok().flatten()
+        Raw::enter()
     }
 
     /// Has the machine write all that it keeps, and end.

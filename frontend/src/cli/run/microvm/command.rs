@@ -5,7 +5,7 @@ use std::process::Command;
 
 use super::{At, Board, Console, Drive, Machine, clock};
 use crate::cli::run::accel::Accel;
-use crate::cli::run::{Args, add_drive, add_read_only, option_value, share};
+use crate::cli::run::{Args, add_drive, add_read_only, option_value, share, stays};
 
 /// The serial number by which a machine knows the drive that tells it more.
 const TOLD: &str = "vmimage-config";
@@ -60,13 +60,14 @@ pub(super) fn command(machine: &Machine, args: &Args, status: &str) -> Command {
     network.add_card(&mut command, &args.publish, &format!("virtio-net-{}{rom}", board.bus()));
     command.args(["-device", &format!("virtio-rng-{}", board.bus())]);
     match console {
-        Console::Terminal => command.args(["-serial", "mon:stdio"]),
+        Console::Terminal => drop(command.args(["-serial", "mon:stdio"])),
         Console::File(path) => {
             let mut file = OsString::from("file,id=console,path=");
             file.push(option_value(path));
-            command.arg("-chardev").arg(file).args(["-serial", "chardev:console"])
+            command.arg("-chardev").arg(file).args(["-serial", "chardev:console"]);
         }
-    };
+        Console::Kept => stays::add_console(&mut command),
+    }
     command.args(&args.qemu_args);
     command
 }

@@ -7,7 +7,6 @@ mod attached;
 mod clock;
 mod command;
 mod description;
-mod status;
 mod streams;
 
 use std::io::IsTerminal;
@@ -17,17 +16,20 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 use clap::ValueEnum;
+use exporter::container::Format;
 use exporter::spec::Architecture;
+use rustix::process::Signal;
 
 use super::accel::{Accel, AccelChoice};
 use super::deadline::{self, Deadline};
 use super::network::Network;
 use super::share::{self, Share, Virtiofsd};
 use super::watch::{self, Ended};
-use super::{Args, NOT_RUN, find_qemu, qemu, workspace};
+use super::{Args, NOT_RUN, find_qemu, qemu, stays, workspace};
 use crate::base::temporary::Folder;
 use crate::base::terminal::{self, tell_line};
 use crate::base::{Error, Result, child, shell};
+use crate::machines::{self, disk, status};
 use description::Drive;
 pub(super) use description::{At, Microvm};
 
@@ -85,6 +87,11 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
             "--agent: with --interactive or --tty, it is this program that the agent serves",
         )
         .with_hint("leave one of them out"));
+    }
+    if stays::is_asked(args) {
+        stays::refuse_what_is_thrown_away(args)?;
+        let machine = Machine::new(args, microvm, None, Mode::Console)?;
+        return stays::run(args, machine.stay(args)?);
     }
     let needs_workspace = is_attached || !args.program.volume.is_empty();
     // Where nobody asks for it, nothing is made.
@@ -204,6 +211,8 @@ enum Console {
     Terminal,
     /// In a file.
     File(PathBuf),
+    /// With whoever keeps a machine that stays.
+    Kept,
 }
 
 impl Machine {
@@ -225,6 +234,31 @@ impl Machine {
         };
         let accel = args.accel.decide(arch, &qemu);
         Ok(Self { microvm, mode, board, qemu, accel, network, shares, told, console, agent })
+    }
+
+    /// The same with disks of its own over those that it writes to.
+    fn stay(mut self, args: &Args) -> Result<stays::Made> {
+        let told = format!("booting {} as {}, {}", args.source.display(), self.board.name(), self.accel);
+        let mut drives = Vec::new();
+        for drive in &mut self.microvm.drives {
+            let At::File(file) = &mut drive.at else { continue };
+            if drive.read_only {
+                *file = disk::absolute(file)?;
+                continue;
+            }
+            let overlay = format!("{}.qcow2", drive.id);
+            drives.push(machines::Drive::over(file, &overlay)?);
+            *file = overlay.into();
+            drive.format = Format::Qcow2;
+        }
+        self.microvm.kernel = disk::absolute(&self.microvm.kernel)?;
+        self.microvm.initramfs = self.microvm.initramfs.as_deref().map(disk::absolute).transpose()?;
+        let config = args.program.told(&args.command, &[], false)?;
+        let config = (!config.is_empty()).then(|| config.drive()).transpose()?;
+        self.told = config.as_ref().map(|_| stays::CONFIG.into());
+        (self.console, self.agent) = (Console::Kept, Some(stays::port_path().to_owned()));
+        let command = self.command(args, &stays::status());
+        Ok(stays::Made { kind: machines::Kind::Microvm, drives, command, told, config })
     }
 
     /// Runs it to its end, by emulation if it turns out that KVM does not.
@@ -254,7 +288,7 @@ impl Machine {
         let ended = match (args.accel, self.accel) {
             (AccelChoice::Auto, Accel::Kvm) => watch::run(command, self.keeps_writes(args), ALIVE),
             _ => {
-                watch::end_with_this_process(&mut command);
+                child::end_with_this_process(&mut command, Signal::TERM);
                 let ended = child::run(&mut command).map_err(cannot);
                 ended.map(|ended| Ended::By(watch::exit_code(ended.status)))
             }

@@ -229,3 +229,30 @@ fn an_initramfs_is_one_file() {
     let error = Microvm::read(folder.path()).unwrap_err().to_string();
     assert!(error.contains("has a comma"), "{error}");
 }
+
+/// QEMU runs in another folder, where its own disk and its sockets are.
+#[test]
+fn a_machine_that_stays_writes_to_a_disk_of_its_own() {
+    let folder = folder(&description());
+    let args = typed(&format!("{} --name web -e A=b", folder.path().display()));
+    let microvm = Microvm::read(folder.path()).unwrap();
+    let machine = Machine::new(&args, microvm, None, Mode::Console).unwrap();
+    let machine = Machine { qemu: "qemu".into(), accel: Accel::Tcg, ..machine };
+    let made = machine.stay(&args).unwrap();
+    assert!(made.config.as_ref().unwrap().starts_with(b"{\"env\":[\"A=b\"]}"));
+    let folder = folder.path().canonicalize().unwrap();
+    assert_eq!((made.drives.len(), made.drives[0].base()), (1, &*folder.join("root.raw")));
+    assert_eq!((made.drives[0].size, &*made.drives[0].driver), (512, "raw"));
+    let command = shell::show(&made.command);
+    for part in [
+        format!("-kernel {0}/vmlinuz -initrd {0}/initramfs ", folder.display()),
+        "-drive if=none,id=root,format=qcow2,file.driver=file,file.filename=root.qcow2 ".into(),
+        "-drive if=none,id=told,format=raw,readonly=on,file.driver=file,file.filename=told ".into(),
+        "-chardev socket,id=status,path=status.sock ".into(),
+        "-chardev socket,id=agent,server=on,wait=off,path=port.sock ".into(),
+        "-chardev socket,id=console,path=console.sock -serial chardev:console -qmp unix:qmp.sock,server=on,wait=off".into(),
+    ] {
+        assert!(command.contains(&part), "{part}: {command}");
+    }
+    assert!(!command.contains("stdio"), "{command}");
+}
