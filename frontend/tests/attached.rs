@@ -50,6 +50,10 @@ say(1, 0, hello)
 kind, _, channel, request = hear()
 assert kind == 2
 open(here + "/asked", "wb").write(request)
+def stop():
+    open(here + "/stopped", "w").close()
+    done(status=0)
+    sys.exit(0)
 def done(**answer):
     for part in (1, 2):
         say(4, channel, b"", part)
@@ -74,7 +78,10 @@ if scene == "cat":
 if scene == "waits":
     say(3, channel, b"up\n", 1)
     while True:
-        kind, _, _, payload = hear()
+        kind, _, number, payload = hear()
+        if kind == 2:
+            channel = number
+            stop()
         if kind == 6:
             number = json.loads(payload)["signal"]
             say(3, channel, b"signal %d\n" % number, 1)
@@ -84,9 +91,7 @@ if scene == "waits":
 while True:
     kind, _, channel, request = hear()
     if kind == 2 and request == b'{"stop":{}}':
-        open(here + "/stopped", "w").close()
-        done(status=0)
-        sys.exit(0)
+        stop()
 "#;
 
 struct Lab(TempDir);
@@ -188,9 +193,9 @@ fn a_program_that_was_not_begun_is_told_by_dockers_numbers() {
 
 #[test]
 fn a_machine_that_ends_without_a_word_shows_its_console() {
-    for (scene, printed) in [("panic", ""), ("hangs up", "begun\n")] {
-        let (status, output, errors) = Lab::new().run(scene, &[]);
-        assert_eq!((status, &*output), (Some(125), printed), "{scene}: {errors}");
+    for scene in ["panic", "hangs up"] {
+        let (status, _, errors) = Lab::new().run(scene, &[]);
+        assert_eq!(status, Some(125), "{scene}: {errors}");
         let shown = "console: the kernel's words\nconsole: its last word\nthe machine ended without an exit status of its program\n";
         assert!(errors.contains(shown), "{scene}: {errors}");
     }
