@@ -16,7 +16,7 @@ pub(super) struct DiskArgs {
     #[arg(long, value_name = "NAME=FILE|SOCKET|PIPE")]
     pub(super) serial: Vec<Serial>,
     /// Boot with the firmware in this file, one that is whole (such as coreboot's, or an OVMF.fd)
-    #[arg(long, value_name = "FILE", group = "firmware")]
+    #[arg(id = "firmware-file", long = "firmware", value_name = "FILE", group = "firmware")]
     pub(super) firmware: Option<PathBuf>,
     /// Tell cloud-init this key to log in by: the public one
     #[arg(long, value_name = "FILE")]
