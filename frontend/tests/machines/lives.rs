@@ -102,9 +102,9 @@ fn logs_are_followed_to_the_end() {
     lab.start("web");
     let mut follower = Held(lab.command(&["logs", "-f", "web"]).stdout(Stdio::piped()).spawn().unwrap());
     let mut lines = BufReader::new(follower.0.stdout.take().unwrap()).lines().map(Result::unwrap);
-    assert_eq!(lines.next().unwrap(), "the machine's words\r");
+    assert_eq!(lines.next().unwrap(), "the machine's words");
     lab.done(&["stop", "web"]);
-    assert_eq!(lines.next().unwrap(), "ends\r");
+    assert_eq!(lines.next().unwrap(), "ends");
     assert_eq!(lines.next(), None);
     assert!(follower.0.wait().unwrap().success());
 }
