@@ -187,7 +187,7 @@ fn images_are_served_as_they_are_written() {
             raw,
             serving.uri()
         );
-        run("nbdsh", &["-c", &script]);
+        run("/usr/bin/python3", &["-m", "nbd", "-c", &script]);
         serving.end(Signal::INT);
     }
 }

@@ -152,7 +152,7 @@ fn a_disk_that_vanishes_is_told_and_taken_again() {
     let mut machine = rack.slow_drive(Bus::Usb, &target, SLOW).start();
     machine.says(PROGRESS);
     machine.pull_out("target");
-    let console = fails(machine, &["/dev/sda: cannot be written at byte ", "is not complete"]);
+    let console = fails(machine, &["/dev/sda is not complete", "/dev/sda: cannot be written at byte "]);
     assert!(is_marked(&target), "{console}");
 
     with(Firmware::Uefi, &medium, folder.path()).drive(Bus::Ahci, &target).ends();
@@ -172,7 +172,7 @@ fn a_disk_that_fails_is_told() {
     let target = blank(folder.path(), "target", LARGE);
     let rack = with(Firmware::Bios, &medium, folder.path());
     let machine = rack.failing_drive(Bus::Ahci, &target, sector).start();
-    let console = fails(machine, &["/dev/sda: cannot be written at byte ", "is not complete"]);
+    let console = fails(machine, &["/dev/sda is not complete", "/dev/sda: cannot be written at byte "]);
     assert!(is_marked(&target), "{console}");
 }
 

@@ -60,6 +60,9 @@ pub(crate) enum Bus {
     Nvme,
 }
 
+/// The first place in the order of a firmware; QEMU gives the one before it to a kernel of its own command line.
+const FIRST: usize = 1;
+
 /// A machine that is put together.
 pub(crate) struct Rack {
     command: Command,
@@ -107,7 +110,15 @@ impl Rack {
             let variables = variables.display();
             command.args(["-drive", &format!("if=pflash,unit=1,format=raw,file={variables}")]);
         }
-        Self { command, firmware, folder: folder.to_owned(), token, ports: 0, order: Some(0), limit: LIMIT }
+        Self {
+            command,
+            firmware,
+            folder: folder.to_owned(),
+            token,
+            ports: 0,
+            order: Some(FIRST),
+            limit: LIMIT,
+        }
     }
 
     /// Firmware is not told an order: it boots what its own variables say.

@@ -37,7 +37,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, ExitStatus};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::init::console as system_console;
 use crate::init::devices::Devices;
@@ -54,6 +54,10 @@ use words::{Mode, Words};
 
 /// The argument that asks for the installer.
 const INSTALL: &str = "install";
+/// No device for so long, and all are taken to be there. A stick's own pause is a second (`usb_storage.delay_use`).
+const QUIET: Duration = Duration::from_secs(3);
+/// Devices that come and go keep nobody waiting.
+const LONGEST_WAIT: Duration = Duration::from_secs(20);
 /// How the installer ends that wants the machine off, or a shell in what it has installed.
 const POWER_OFF: u8 = 10;
 const SHELL: u8 = 11;
@@ -118,11 +122,20 @@ impl Host {
         Self { consoles: Consoles::open(), devices, modules, modprobe: String::new() }
     }
 
-    /// Load what devices want that come, for so long at most.
-    fn settle(&mut self, patience: Duration) {
-        if let Some(alias) = self.devices.next(patience).and_then(|device| device.modalias) {
+    /// Load what the next device wants that comes within `patience`; whether one has come.
+    fn settle(&mut self, patience: Duration) -> bool {
+        let device = self.devices.next(patience);
+        let has_come = device.is_some();
+        if let Some(alias) = device.and_then(|device| device.modalias) {
             self.modules.load(&alias);
         }
+        has_come
+    }
+
+    /// Until no device has come for a while: a stick is there seconds after the controller that it is plugged into.
+    fn settle_all(&mut self) {
+        let start = Instant::now();
+        while start.elapsed() < LONGEST_WAIT && self.settle(QUIET) {}
     }
 }
 
@@ -197,6 +210,8 @@ fn rescue(medium: Option<&mut Medium>, kernels: &Kernels, host: &mut Host) -> Re
 /// The installer, as a process of its own: if it fails, somebody may try again or look, but where the machine is told not to wait.
 fn install(medium: &mut Medium, kernels: &Kernels, host: &mut Host) -> Result<Action, String> {
     loop {
+        // The disk that is meant and the stick that says so may still be on their way.
+        host.settle_all();
         let ended = Command::new("/proc/self/exe").arg(INSTALL).status();
         let error = match outcome(ended.map_err(|error| format!("the installer cannot be started: {error}"))?)
         {
