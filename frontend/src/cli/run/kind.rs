@@ -66,14 +66,14 @@ impl Kind {
     }
 
     fn of_folder(path: &Path) -> Self {
-        let has = |name: &&str| path.join(name).is_file();
+        let has = |name: &str| path.join(name).is_file();
+        // It says so itself when there is no Dockerfile.
+        let is_here = || path == Path::new(".") && container::disk_file(path).is_err();
         if microvm::is_microvm(path) {
             Self::Microvm
-        } else if has(&OCI_LAYOUT) {
+        } else if has(OCI_LAYOUT) {
             Self::Image
-        } else if DOCKERFILES.iter().any(|name| has(&name)) {
-            Self::Context
-        } else if path == Path::new(".") && container::disk_file(path).is_err() {
+        } else if DOCKERFILES.iter().any(|name| has(name)) || is_here() {
             Self::Context
         } else {
             Self::Disk
