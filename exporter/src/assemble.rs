@@ -168,6 +168,16 @@ pub fn plan(spec: &Spec, input: Input, run: &Run<'_>) -> Result<Planned> {
     }
 }
 
+/// Plan the root of a microVM whose kernel and initramfs are there: of `input` its files count, and the first process among
+/// the programs.
+///
+/// # Errors
+/// As [`plan`], but for the program: whoever starts the machine says which it runs.
+pub fn plan_root(spec: &Spec, input: Input, run: &Run<'_>) -> Result<Planned> {
+    require_right(spec)?;
+    microvm::plan_root(spec, input, run)
+}
+
 /// All that is wrong with what was asked of a microVM, of a medium, and with a kernel.
 fn require_right(spec: &Spec) -> Result<()> {
     let problems = spec::microvm::problems(spec).into_iter().chain(spec::medium::problems(spec));

@@ -43,6 +43,7 @@ pub mod kernel;
 pub mod limits;
 #[cfg_attr(not(test), warn(clippy::expect_used, clippy::indexing_slicing, clippy::string_slice))]
 pub mod machine;
+pub mod nbd;
 mod patches;
 pub mod pki;
 pub mod read_at;
@@ -52,6 +53,7 @@ pub mod seed;
 pub mod sign;
 #[cfg_attr(not(test), warn(clippy::expect_used, clippy::indexing_slicing, clippy::string_slice))]
 pub mod spec;
+mod stamp;
 pub mod terminal;
 #[cfg(test)]
 mod testing;

@@ -14,6 +14,7 @@ mod persist;
 mod planner;
 mod random;
 mod same_bytes;
+mod served;
 mod slots;
 mod updates;
 mod verity;

@@ -27,7 +27,7 @@ fn container(words: &[&str]) -> Container {
     Container { cmd, exposed_ports, ..Container::default() }
 }
 
-fn spec(format: Format) -> Spec {
+pub(crate) fn spec(format: Format) -> Spec {
     Spec {
         name: "web".into(),
         profile: Profile::Microvm,
@@ -38,7 +38,7 @@ fn spec(format: Format) -> Spec {
 }
 
 /// A program and nothing else, with a kernel whose drivers are modules.
-fn scratch() -> Input {
+pub(crate) fn scratch() -> Input {
     with_donor(inputs::scratch_image(), &[])
 }
 

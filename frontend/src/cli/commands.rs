@@ -24,7 +24,7 @@ pub(super) enum Command {
     Clone(clone::Args),
     Export(export::Args),
     Push(push::Args),
-    Run(run::Args),
+    Run(Box<run::Args>),
     Ps(ps::Args),
     Start(start::Args),
     Stop(stop::Args),

@@ -61,6 +61,7 @@ mod rauc;
 mod registry;
 mod remote;
 mod rpm;
+mod run_images;
 mod same_tree;
 mod scratch;
 mod sealed;

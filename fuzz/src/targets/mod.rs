@@ -5,6 +5,7 @@ mod bundle;
 mod disks;
 mod file_systems;
 mod kernels;
+mod nbd;
 mod planted;
 mod sealed;
 mod texts;
@@ -52,6 +53,7 @@ pub const ALL: &[&Target] = &[
     &wire::DHCP,
     &wire::SERVE_DHCP,
     &wire::SERVE_TFTP,
+    &nbd::SERVE_NBD,
     &wire::NETLINK,
     &wire::NAMES,
     &wire::UPDATE_SERVER,

@@ -143,6 +143,18 @@ impl Base {
     }
 }
 
+/// The image in a qcow2 that lies over others of its folder, and all its files; `None` for any other file.
+pub(in crate::container) fn open_layers(path: &Path) -> Result<Option<(Shared, Vec<PathBuf>)>> {
+    let file = File::open(path).map_err(|error| unreadable(path, error))?;
+    let raw = raw::Reader::new(file, path.display().to_string())?;
+    if detect(&raw) != Format::Qcow2 || backing_of(&raw)?.is_none() {
+        return Ok(None);
+    }
+    let mut files = Vec::new();
+    let (_, image) = open(path, None, &mut files)?;
+    Ok(Some((image, files.into_iter().map(|layer| layer.path).collect())))
+}
+
 /// The first bytes of a disk with this header over the file that `name` leads to, in what QEMU calls this format.
 pub(super) fn name_base(header: Header, name: &[u8], format: &str) -> Vec<u8> {
     let extension = |kind: u32, bytes: &[u8]| {

@@ -34,7 +34,12 @@ pub(super) struct Made {
     pub(super) command: Command,
     /// What is said when it boots.
     pub(super) told: String,
+    /// What the machine is told by a drive, [`CONFIG`].
+    pub(super) config: Option<Vec<u8>>,
 }
+
+/// The drive that tells a machine more than its disk does, in its folder.
+pub(super) const CONFIG: &str = "told";
 
 /// Makes the machine and runs it, here or under a keeper of its own.
 ///
@@ -83,6 +88,21 @@ fn tell_end(end: &End) {
 /// # Errors
 /// If it is asked for.
 pub(super) fn refuse_what_is_thrown_away(args: &Args) -> Result<()> {
+    let (program, disk) = (&args.program, &args.disk);
+    let of_this_command = [
+        (program.interactive, "--interactive"),
+        (program.tty, "--tty"),
+        (!program.volume.is_empty(), "--volume"),
+        (args.timeout.is_some(), "--timeout"),
+        (!disk.disk.is_empty(), "--disk"),
+        (!disk.serial.is_empty(), "--serial"),
+        (disk.ssh_key.is_some(), "--ssh-key"),
+        (disk.user_data.is_some(), "--user-data"),
+    ];
+    if let Some((_, flag)) = of_this_command.into_iter().find(|(is_asked, _)| *is_asked) {
+        return Err(Error::user(format!("{flag}: is for machines that end with this command"))
+            .with_hint("leave it out, or --name, --detach, --save and --commit"));
+    }
     let asked = [(args.snapshot, "--snapshot"), (args.agent.is_some(), "--agent")];
     match asked.into_iter().find(|(is_asked, _)| *is_asked) {
         Some((_, "--snapshot")) => Err(Error::user("--snapshot: a machine that stays keeps what it writes")
@@ -103,13 +123,19 @@ struct Draft {
 
 impl Draft {
     fn make(args: &Args, made: &Made) -> Result<Self> {
-        let source = machines::disk::absolute(&args.file)?;
+        let source = machines::disk::absolute(&args.source)?;
         let name = match &args.name {
             Some(name) => name.clone(),
             None => Name::of_source(&source.to_string_lossy())?,
         };
         let draft = Self { machine: Machine::create(&name)?, is_kept: false };
         made.drives.iter().try_for_each(|drive| drive.create(&draft.machine))?;
+        if let Some(config) = &made.config {
+            let path = draft.machine.folder().join(CONFIG);
+            std::fs::write(&path, config).map_err(|error| {
+                Error::user(format!("{}: cannot be written", path.display())).because(error)
+            })?;
+        }
         let words = [made.command.get_program()].into_iter().chain(made.command.get_args());
         let mut record =
             Record::new((&source).into(), made.kind, made.drives.clone(), words.map(Text::from).collect());

@@ -4,7 +4,7 @@
 //! kernel, and one that does not get there is started again with emulation, as long as it has written nothing.
 
 use std::io;
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, ExitCode, ExitStatus};
@@ -20,7 +20,7 @@ use crate::base::{Error, Result};
 use crate::machines::qmp::Qmp;
 
 /// How long a guest may take to its first sign of life. A kernel is read sooner even by emulation.
-const PATIENCE: Duration = Duration::from_secs(15);
+pub(super) const PATIENCE: Duration = Duration::from_secs(15);
 /// A guest that has read this many bytes of its disk is alive: firmware and GRUB's core for BIOS are far less, a kernel
 /// is more.
 pub(super) const KERNEL: u64 = 1 << 20;
@@ -32,7 +32,7 @@ const PULSE: Duration = Duration::from_millis(500);
 
 /// What has been seen of a machine.
 #[derive(Debug, PartialEq, Eq)]
-enum Verdict {
+pub(super) enum Verdict {
     /// It came to life, and ran for better or worse.
     Lived,
     /// It ended before it came to life, by itself.
@@ -82,7 +82,7 @@ fn broken(reason: &str) -> Error {
 }
 
 /// Gives QEMU one end of the connection.
-fn hand_over(command: &mut Command, end: &UnixStream) -> io::Result<()> {
+pub(super) fn hand_over(command: &mut Command, end: &UnixStream) -> io::Result<()> {
     let socket = format!("socket,id=watch,fd={}", inherit(end)?);
     command.args(["-chardev", &socket, "-mon", "chardev=watch,mode=control"]);
     // Just as if it had taken the place of this process.
@@ -91,12 +91,12 @@ fn hand_over(command: &mut Command, end: &UnixStream) -> io::Result<()> {
 }
 
 /// Lets the next program have this end of a connection; its number there.
-pub(super) fn inherit(end: &UnixStream) -> io::Result<RawFd> {
+pub(super) fn inherit(end: &(impl AsFd + AsRawFd)) -> io::Result<RawFd> {
     fcntl_setfd(end, FdFlags::empty())?;
     Ok(end.as_raw_fd())
 }
 
-fn has_crashed(status: ExitStatus) -> bool {
+pub(super) fn has_crashed(status: ExitStatus) -> bool {
     [Signal::ABORT, Signal::SEGV, Signal::ILL, Signal::BUS]
         .map(Signal::as_raw)
         .map(Some)
@@ -109,7 +109,7 @@ pub(super) fn exit_code(status: ExitStatus) -> ExitCode {
 }
 
 /// Watches a guest to its end, and ends it if it never comes to life.
-fn watch(stream: UnixStream, keeps_writes: bool, life: u64, patience: Duration) -> Verdict {
+pub(super) fn watch(stream: UnixStream, keeps_writes: bool, life: u64, patience: Duration) -> Verdict {
     let Ok(mut qmp) = Qmp::connect(stream) else { return Verdict::Ended };
     let mut guest = Guest { alive: false, life, resets: 0, deadline: Instant::now() + patience, patience };
     let failed = loop {
