@@ -10,7 +10,7 @@ use crate::error::{Error, Kind, Result};
 use crate::fs::{Contents, FileSystem, luks};
 use crate::machine::Materials;
 use crate::machine::crypttab::{Opened, OpenedBy, Opener};
-use crate::spec::layout::{Content, Secret, Slot};
+use crate::spec::layout::{Content, Lock, Slot};
 use crate::tree::Tree;
 use crate::tree::os::Os;
 
@@ -62,7 +62,7 @@ fn sector_size(slot: &Slot, of_disk: u32) -> u32 {
 }
 
 /// A passphrase as it is typed, a key as it is.
-fn bytes<'m>(secret: &Secret, materials: &'m Materials) -> Result<&'m [u8]> {
+fn bytes<'m>(secret: &Lock, materials: &'m Materials) -> Result<&'m [u8]> {
     match (&secret.passphrase, &secret.key) {
         (Some(id), _) => materials.passphrase(id).map(str::as_bytes),
         (None, Some(id)) => materials.secret(id),
@@ -106,7 +106,7 @@ pub(super) fn opened(layout: &Resolved, materials: &Materials) -> Result<Vec<Ope
     let opened = encrypted.map(|(Named { slot, id, .. }, (encrypt, uuid))| {
         let by = match encrypt.now() {
             None => OpenedBy::Tpm(*id),
-            Some(Secret { key: Some(id), .. }) => OpenedBy::Key(materials.secret(id)?.to_vec()),
+            Some(Lock { key: Some(id), .. }) => OpenedBy::Key(materials.secret(id)?.to_vec()),
             Some(_) => OpenedBy::Passphrase,
         };
         let opener = match &slot.content {
@@ -115,7 +115,7 @@ pub(super) fn opened(layout: &Resolved, materials: &Materials) -> Result<Vec<Ope
             _ => Opener::Init,
         };
         let (name, is_swap) = (slot.opened_as().to_owned(), slot.file_system == Some(FileSystem::Swap));
-        let reencrypt = encrypt.now().filter(|secret| secret.reencrypt).map(Secret::kdf);
+        let reencrypt = encrypt.now().filter(|secret| secret.reencrypt).map(Lock::kdf);
         Ok(Opened { name, uuid, by, opener, is_swap, reencrypt })
     });
     opened.collect()

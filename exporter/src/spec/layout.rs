@@ -26,7 +26,7 @@ use crate::fs::{self, erofs};
 use crate::seed::Uuid;
 
 pub use drivers::{Encrypted, encrypted, initramfs_drivers};
-pub use encrypt::{Encrypt, Later, Secret, Slowness};
+pub use encrypt::{Encrypt, Later, Lock, Slowness};
 pub use list::{Content, EMPTY_SLOT, Slot, slots};
 pub use partition_type::PartitionType;
 pub use problems::{Problem, problems};
@@ -77,7 +77,7 @@ impl Layout {
     /// The ids of the secrets that open its partitions.
     pub fn secrets(&self) -> impl Iterator<Item = &str> {
         let encrypted = self.partitions.iter().filter_map(|partition| partition.encrypt.as_ref());
-        encrypted.filter_map(Encrypt::now).filter_map(Secret::id)
+        encrypted.filter_map(Encrypt::now).filter_map(Lock::id)
     }
 
     fn sources(&self) -> impl Iterator<Item = &Source> {

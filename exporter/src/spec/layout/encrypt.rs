@@ -13,7 +13,7 @@ pub enum Encrypt {
     /// By the machine.
     Later(#[schemars(schema_with = "Later::schema")] Later),
     /// By the build, with a secret.
-    Now(Secret),
+    Now(Lock),
 }
 
 /// When the machine encrypts it.
@@ -33,7 +33,7 @@ impl Later {
 /// What opens a partition that the build has encrypted.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
-pub struct Secret {
+pub struct Lock {
     /// The passphrase that the machine asks for at boot: a secret of the build, by its id, with one line.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(extend("format" = TextFormat::SecretId), example = &"disk")]
@@ -84,7 +84,7 @@ const MEMORY_RANGE: std::ops::RangeInclusive<u64> = 8 << 20..=1 << 30;
 
 impl Encrypt {
     /// What the build encrypts it with.
-    pub fn now(&self) -> Option<&Secret> {
+    pub fn now(&self) -> Option<&Lock> {
         match self {
             Self::Now(secret) => Some(secret),
             Self::Later(Later::FirstBoot) => None,
@@ -97,7 +97,7 @@ impl Encrypt {
     }
 }
 
-impl Secret {
+impl Lock {
     /// Its id.
     pub fn id(&self) -> Option<&str> {
         self.passphrase.as_deref().or(self.key.as_deref())
@@ -136,7 +136,7 @@ impl Secret {
 mod tests {
     use super::*;
 
-    fn asked(text: &str) -> Secret {
+    fn asked(text: &str) -> Lock {
         let asked: Encrypt = serde_json::from_str(text).unwrap();
         asked.now().unwrap().clone()
     }

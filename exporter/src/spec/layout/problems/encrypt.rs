@@ -2,7 +2,7 @@
 
 use super::Search;
 use crate::fs::FileSystem;
-use crate::spec::layout::{Content, Encrypt, Secret, Slot};
+use crate::spec::layout::{Content, Encrypt, Lock, Slot};
 use crate::spec::{Initramfs, Loader, Persist, Profile};
 
 /// Names in `/dev/mapper`: those of the root, and of the kernel's own device.
@@ -12,10 +12,8 @@ impl Search<'_> {
     pub(super) fn encryption(&mut self) {
         for slot in self.slots {
             let Some(encrypt) = &slot.encrypt else { continue };
-            let found = encrypt
-                .now()
-                .and_then(Secret::problem)
-                .or_else(|| self.not_encrypted(slot).map(str::to_owned));
+            let found =
+                encrypt.now().and_then(Lock::problem).or_else(|| self.not_encrypted(slot).map(str::to_owned));
             if let Some(message) = found {
                 self.add(slot.asked, "encrypt", message);
             }
