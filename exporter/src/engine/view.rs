@@ -18,7 +18,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::RawImage;
 use super::fill::{check_unchanged, fill, read};
 use crate::error::{Error, Result};
-use crate::extent::{Backing, Extent, Render};
+use crate::extent::{Backing, Extent, Render, UNIT};
 use crate::limits::BLOCKS_KEPT;
 use crate::read_at::{ReadAt, check_range};
 use crate::tree::{Archive, Compression, HostFile, Section};
@@ -57,12 +57,7 @@ impl View {
         let (mut streams, mut data) = (HashMap::<usize, Stream>::new(), Vec::<Range<u64>>::new());
         let mut extents = Vec::new();
         for extent in image.extents.iter().filter(|extent| extent.len > 0) {
-            if let Backing::Archive { archive, offset } = &extent.source
-                && archive.compression() != Compression::None
-            {
-                let stream = streams.entry(key(archive)).or_default();
-                stream.end = stream.end.max(offset + extent.len);
-            }
+            note_streams(&extent, &mut streams);
             match data.last_mut().filter(|last| extent.offset - last.end < HOLE_MIN) {
                 Some(last) => last.end = extent.end(),
                 None => data.push(extent.offset..extent.end()),
@@ -93,6 +88,18 @@ impl View {
                     self.rendered.get(&extent.offset, extent.len, || Ok(render(&**by, *key, extent.len)))?;
                 out.copy_from_slice(&rendered[skip as usize..][..out.len()]);
             }
+            Backing::Transformed { of, by, at } => {
+                let start = extent.offset - at;
+                let of: Vec<_> = of.iter().map(|extent| extent.clone().shifted(start)).collect();
+                let from = skip - skip % UNIT;
+                let until = (skip + out.len() as u64).next_multiple_of(UNIT).min(extent.len);
+                let mut units = vec![0; (until - from) as usize];
+                fill(extent.offset + from, &mut units, &of, |extent, skip, part| {
+                    self.fill_part(extent, skip, part)
+                })?;
+                by.apply(at + from, &mut units);
+                out.copy_from_slice(&units[(skip - from) as usize..][..out.len()]);
+            }
         }
         Ok(())
     }
@@ -117,6 +124,18 @@ impl View {
         drop(decoded);
         let read = section.read_exact_at(offset, out);
         read.map_err(|error| Error::io(archive.shown(), "cannot read its temporary file", error))
+    }
+}
+
+/// Add the compressed tars that an extent is read from, and how far.
+fn note_streams(extent: &Extent, streams: &mut HashMap<usize, Stream>) {
+    match &extent.source {
+        Backing::Archive { archive, offset } if archive.compression() != Compression::None => {
+            let stream = streams.entry(key(archive)).or_default();
+            stream.end = stream.end.max(offset + extent.len);
+        }
+        Backing::Transformed { of, .. } => of.iter().for_each(|extent| note_streams(extent, streams)),
+        _ => {}
     }
 }
 
