@@ -35,8 +35,8 @@ const PANIC: &str = "Kernel panic";
 /// How the kernel comes to a program of an image that has none, and what is asked for that.
 const STEPS: [(&str, &[&str]); 3] = [
     ("microVM", &["--profile", "microvm", "--format", "microvm"]),
-    ("machine, vmimage's initramfs", &["--initramfs", "vmimage"]),
-    ("machine, the distribution's initramfs", &[]),
+    ("machine, vmimage's initramfs", &["--format", "qcow2", "--initramfs", "vmimage"]),
+    ("machine, the distribution's initramfs", &["--format", "qcow2"]),
 ];
 const STEP: &str = "cold build of the kernel";
 
