@@ -24,8 +24,8 @@ pub mod password;
 mod shell;
 pub mod slots;
 pub mod systemd_boot;
-pub mod verity;
 mod unlock;
+pub mod verity;
 
 pub use bios::BiosBoot;
 pub use core_image::core_modules;

@@ -2,8 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests may unwrap as tests do")]
 
-mod images;
 mod encrypted;
+mod images;
 mod inputs;
 mod kernels;
 mod layouts;

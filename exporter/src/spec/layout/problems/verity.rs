@@ -95,7 +95,11 @@ impl<'a> Search<'a> {
             self.add(at, "read-only", "a root with verity is never written to");
         }
         if partition.encrypt.is_some() {
-            self.add(at, "encrypt", "a root with verity is read as it is on the disk: leave out one of the two");
+            self.add(
+                at,
+                "encrypt",
+                "a root with verity is read as it is on the disk: leave out one of the two",
+            );
         }
         if weight.is_some_and(|weight| weight > 0) {
             self.add(at, "weight", "a root with verity has no share of the disk: it is never written to");
