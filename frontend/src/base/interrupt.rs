@@ -14,13 +14,16 @@ use signal_hook::iterator::{Handle, Signals};
 
 use crate::base::{Error, Result};
 
-/// From now on SIGHUP, SIGINT and SIGTERM set this, for work of this process alone that looks at it.
+/// What asks this process to end.
+const SIGNALS: [i32; 3] = [SIGHUP, SIGINT, SIGTERM];
+
+/// From now on the [signals](SIGNALS) set this, for work of this process alone that looks at it.
 ///
 /// # Errors
 /// If they cannot be caught.
 pub(crate) fn flag() -> Result<Arc<AtomicBool>> {
     let stop = Arc::new(AtomicBool::new(false));
-    for signal in [SIGHUP, SIGINT, SIGTERM] {
+    for signal in SIGNALS {
         signal_hook::flag::register(signal, stop.clone())
             .map_err(|error| Error::internal("signals: cannot be caught").because(error))?;
     }
@@ -43,12 +46,12 @@ struct State {
 }
 
 impl Interrupt {
-    /// Catches SIGHUP, SIGINT and SIGTERM.
+    /// Catches the [signals](SIGNALS).
     ///
     /// # Errors
     /// If there is no thread for it.
     pub(crate) fn catch() -> io::Result<Self> {
-        let mut signals = Signals::new([SIGHUP, SIGINT, SIGTERM])?;
+        let mut signals = Signals::new(SIGNALS)?;
         let state = Arc::new(State::default());
         let (handle, shared) = (signals.handle(), state.clone());
         let thread = std::thread::Builder::new()
