@@ -21,15 +21,15 @@ demo: out/vmimage
 
 # The integration tests that take no other program, and the unit tests that do (qemu-img, sgdisk, fsck.fat, openssl,
 # busybox, docker) or are of root: by names, or modules with all in them. What is left out is said.
-SELF_SUFFICIENT := recorded laws marshal checker limits paths rooms memory frontend_role traps web update_servers
-LEFT_OUT := container::tests sign::openpgp disk::tests fs::fat fs::squashfs \
+SELF_SUFFICIENT := attached recorded laws marshal checker limits paths rooms memory frontend_role traps web update_servers
+LEFT_OUT := authenticode::tests container::tests qcow2::overlay machines::tests secure_boot::tests sign::openpgp disk::tests fs::fat fs::luks::tests fs::squashfs \
 	machine::online::tests machine::service::tests::scripts systemd_takes_the_units_and_would_not_take_others \
 	a_hash_is_what_other_programs_make all_that_a_user_can_have the_disk_and_its_folder_are_qemus \
 	the_buildx_that_is_installed_has_no_others a_disk_is_booted_unless_its_partitions_hold_only_data \
 	formats_are_told_by_magic_not_by_name a_processor_that_is_half_there_is_not_believed \
 	update::source::http::tests::tls a_strict_server_talks_to_machines_of_its_authority_and_to_no_others \
 	a_strict_server_and_a_machine_tell_each_other_who_they_are the_probe_machine_works_where_emulation_does a_full_disk_is_one_clear_error the_kernel_understands \
-	a_real_ext4_is_read
+	a_real_ext4_is_read what_veritysetup_has_made_is_read cloud_init_finds_two_files_on_a_fat_by_its_label
 
 check: lint
 	cargo test --workspace --locked --lib --bins $(SELF_SUFFICIENT:%=--test %) -- $(LEFT_OUT:%=--skip %)

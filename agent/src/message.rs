@@ -47,7 +47,7 @@ pub enum Request {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Exec {
-    /// The program, by its path or its name in `PATH`, and its arguments.
+    /// The program, by its path or its name in `PATH`, and its arguments; none, for the service's own.
     pub argv: Vec<String>,
     /// Further variables, `NAME=value`.
     #[serde(skip_serializing_if = "Vec::is_empty")]

@@ -21,6 +21,7 @@ mod data;
 mod donor;
 mod draft;
 mod elsewhere;
+mod encrypt;
 mod entrypoint;
 mod first;
 mod good;
@@ -37,6 +38,8 @@ mod rauc;
 mod read_kernel;
 mod resolve;
 mod root;
+mod seal;
+mod secure_boot;
 mod slot_entry;
 mod slots;
 mod split_links;
@@ -96,6 +99,8 @@ pub struct Programs {
     pub update: Option<Arc<[u8]>>,
     /// `vmimage-medium`, the first process of a machine that is started from a medium.
     pub medium: Option<Arc<[u8]>>,
+    /// `vmimage-verity`, which makes the device of a root whose blocks are checked when they are read.
+    pub verity: Option<Arc<[u8]>>,
 }
 
 /// A disk that only has to be written.
@@ -154,12 +159,23 @@ pub fn plan(spec: &Spec, input: Input, run: &Run<'_>) -> Result<Planned> {
     require_right(spec)?;
     good::require_right(spec)?;
     rauc::require_right(spec)?;
+    secure_boot::require_right(spec)?;
     update::require_name(spec)?;
     match spec.profile {
         Profile::Microvm if spec.is_bare() => microvm::plan(spec, input, run),
         Profile::Machine | Profile::Microvm => machine::plan(spec, input, run),
         Profile::Data => data::plan(spec, input, run),
     }
+}
+
+/// Plan the root of a microVM whose kernel and initramfs are there: of `input` its files count, and the first process among
+/// the programs.
+///
+/// # Errors
+/// As [`plan`], but for the program: whoever starts the machine says which it runs.
+pub fn plan_root(spec: &Spec, input: Input, run: &Run<'_>) -> Result<Planned> {
+    require_right(spec)?;
+    microvm::plan_root(spec, input, run)
 }
 
 /// All that is wrong with what was asked of a microVM, of a medium, and with a kernel.
@@ -196,7 +212,10 @@ fn seed(spec: &Spec, root: &Tree, named: impl IntoIterator<Item = [u8; 32]>) -> 
     let container = runs.or_else(|| first::service(spec)).cloned();
     let service = if container.is_some() { spec.service.clone() } else { service };
     // Of what RAUC is told, the machine has what is among the files; who signs is nothing to it.
+    let secure_boot = spec::SecureBoot { key: None, certificate: None, ..spec.secure_boot.clone() };
     let same = Spec {
+        uki: spec.starts_ukis().then_some(true),
+        secure_boot,
         name,
         formats,
         compression,

@@ -8,7 +8,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::read_at::Shared;
-use crate::tree::{Archive, ArchiveFile, Content, HostFile};
+use crate::tree::{Archive, ArchiveFile, Content, HostFile, Joined};
 
 /// `len` bytes at `offset` of an image, and their source.
 #[derive(Clone, Debug)]
@@ -54,6 +54,16 @@ pub enum Backing {
         /// Which ones: a number that means something to `by`.
         key: u64,
     },
+    /// The bytes of other extents, changed when they are wanted.
+    Transformed {
+        /// All that touch the part, in the order of a content that begins at its own first byte; the first and the last may
+        /// reach further, and what none covers is zero.
+        of: Arc<[Extent]>,
+        /// Who changes them.
+        by: Arc<dyn Transform>,
+        /// Where the part begins in that content, a multiple of the [`UNIT`].
+        at: u64,
+    },
 }
 
 /// A layout that makes parts of its metadata only when they are written.
@@ -62,10 +72,25 @@ pub trait Render: Send + Sync {
     fn render(&self, key: u64, out: &mut [u8]);
 }
 
+/// What changes the bytes of a content, as many for as many, each unit by itself.
+pub trait Transform: Send + Sync {
+    /// Change `bytes`, which are whole [units](UNIT) from `at` of the content on.
+    fn apply(&self, at: u64, bytes: &mut [u8]);
+}
+
+/// Bytes of a unit of every [`Transform`]. Chunks of the engine and the places of partitions are multiples of it.
+pub const UNIT: u64 = 4096;
+
 /// Extents sorted by offset and apart, the same each time they are gone over.
 pub trait Extents: Send + Sync {
     /// Go over all of them.
     fn iter(&self) -> Box<dyn Iterator<Item = Extent> + Send + '_>;
+
+    /// The ranges in bytes of which anything is ever read, sorted: those between them may be whatever they are. `None`: it is
+    /// not known, and what no extent covers is to be zero.
+    fn used(&self) -> Option<Vec<Range<u64>>> {
+        None
+    }
 }
 
 impl Extents for Vec<Extent> {
@@ -77,6 +102,27 @@ impl Extents for Vec<Extent> {
 impl<const N: usize> Extents for [Extent; N] {
     fn iter(&self) -> Box<dyn Iterator<Item = Extent> + Send + '_> {
         Box::new(self.as_slice().iter().cloned())
+    }
+}
+
+/// All of an image that is there already, in pieces; holes that it knows of are left out.
+pub struct Whole(pub Shared);
+
+/// Bytes of a piece of a whole image.
+const PIECE: u64 = 1 << 20;
+
+impl Extents for Whole {
+    fn iter(&self) -> Box<dyn Iterator<Item = Extent> + Send + '_> {
+        let mut at = 0;
+        Box::new(std::iter::from_fn(move || {
+            let Self(image) = self;
+            let offset = image.data_from(at) / PIECE * PIECE;
+            let offset = offset.max(at);
+            let end = (offset / PIECE + 1).saturating_mul(PIECE).min(image.size());
+            at = end;
+            let source = Backing::Image { image: image.clone(), offset };
+            (offset < end).then_some(Extent { offset, len: end.saturating_sub(offset), source })
+        }))
     }
 }
 
@@ -94,6 +140,7 @@ impl fmt::Debug for Backing {
             Self::Archive { archive, offset } => write!(f, "Archive({:?} + {offset})", archive.shown()),
             Self::Image { offset, .. } => write!(f, "Image({offset})"),
             Self::Rendered { key, .. } => write!(f, "Rendered({key:#x})"),
+            Self::Transformed { of, at, .. } => write!(f, "Transformed({} at {at})", of.len()),
         }
     }
 }
@@ -118,6 +165,7 @@ impl Extent {
                 file.data_ranges().into_iter().map(extent).collect()
             }
             Content::Archive(file) => file.extents(0..file.len(), offset).collect(),
+            Content::Joined(files) => Self::of_joined(files, 0..files.len(), offset),
         }
     }
 
@@ -126,6 +174,7 @@ impl Extent {
         let len = range.end - range.start;
         let source = match content {
             Content::Archive(file) => return file.extents(range, offset).collect(),
+            Content::Joined(files) => return Self::of_joined(files, range, offset),
             Content::Host(file) => Backing::File { file: file.clone(), offset: range.start },
             Content::Bytes(bytes) if len == content.len() => Backing::Bytes(Arc::clone(bytes)),
             Content::Bytes(bytes) => Backing::Bytes(bytes[range.start as usize..range.end as usize].into()),
@@ -133,9 +182,43 @@ impl Extent {
         vec![Self { offset, len, source }]
     }
 
+    fn of_joined(files: &Joined, range: Range<u64>, offset: u64) -> Vec<Self> {
+        let extents = files.within(range).flat_map(|(at, range, part)| match range == (0..part.len()) {
+            true => Self::of_content(part, offset + at),
+            false => Self::of_range(part, range, offset + at),
+        });
+        extents.collect()
+    }
+
     /// One past the last byte.
     pub fn end(&self) -> u64 {
         self.offset + self.len
+    }
+
+    /// What of it lies in `range` of the image. What is rendered is so if it is cut.
+    pub(crate) fn within(self, range: &Range<u64>) -> Option<Self> {
+        let (start, end) = (self.offset.max(range.start), self.end().min(range.end));
+        if start >= end || (start, end) == (self.offset, self.end()) {
+            return (start < end).then_some(self);
+        }
+        let (skip, len) = (start - self.offset, end - start);
+        let cut = |bytes: &[u8]| Backing::Bytes(bytes[skip as usize..(skip + len) as usize].into());
+        let source = match self.source {
+            Backing::Bytes(bytes) => cut(&bytes),
+            Backing::Rendered { by, key } => {
+                let mut bytes = vec![0; self.len as usize];
+                by.render(key, &mut bytes);
+                cut(&bytes)
+            }
+            Backing::File { file, offset } => Backing::File { file, offset: offset + skip },
+            Backing::Archive { archive, offset } => Backing::Archive { archive, offset: offset + skip },
+            Backing::Image { image, offset } => Backing::Image { image, offset: offset + skip },
+            Backing::Transformed { of, by, at } => {
+                debug_assert!(skip % UNIT == 0, "what is transformed is cut between units");
+                Backing::Transformed { of, by, at: at + skip }
+            }
+        };
+        Some(Self { offset: start, len, source })
     }
 
     /// The same extent `by` bytes further on: a partition's layout placed on the disk.

@@ -17,6 +17,7 @@
 mod architecture;
 #[cfg_attr(not(test), warn(clippy::expect_used, clippy::indexing_slicing, clippy::string_slice))]
 pub mod assemble;
+pub mod authenticode;
 #[cfg_attr(not(test), warn(clippy::expect_used, clippy::indexing_slicing, clippy::string_slice))]
 pub mod boot;
 pub mod choice;
@@ -42,12 +43,17 @@ pub mod kernel;
 pub mod limits;
 #[cfg_attr(not(test), warn(clippy::expect_used, clippy::indexing_slicing, clippy::string_slice))]
 pub mod machine;
+pub mod nbd;
 mod patches;
+pub mod pki;
 pub mod read_at;
 pub mod report;
+pub mod secure_boot;
 pub mod seed;
+pub mod sign;
 #[cfg_attr(not(test), warn(clippy::expect_used, clippy::indexing_slicing, clippy::string_slice))]
 pub mod spec;
+mod stamp;
 pub mod terminal;
 #[cfg(test)]
 mod testing;

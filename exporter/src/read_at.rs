@@ -18,6 +18,12 @@ pub trait ReadAt {
     fn data_from(&self, offset: u64) -> u64 {
         offset.min(self.size())
     }
+
+    /// Where between `offset` and `until` the first byte is of which it is known without reading that it is zero; `until`, if
+    /// none is known.
+    fn hole_from(&self, _offset: u64, until: u64) -> u64 {
+        until
+    }
 }
 
 /// An image that many may read at once.
@@ -48,6 +54,10 @@ impl<I: ReadAt + ?Sized> ReadAt for &I {
     fn data_from(&self, offset: u64) -> u64 {
         (**self).data_from(offset)
     }
+
+    fn hole_from(&self, offset: u64, until: u64) -> u64 {
+        (**self).hole_from(offset, until)
+    }
 }
 
 /// A part of an image as an image of its own.
@@ -76,6 +86,11 @@ impl<I: ReadAt> ReadAt for Part<I> {
     fn data_from(&self, offset: u64) -> u64 {
         let from = self.range.start.saturating_add(offset).min(self.range.end);
         self.image.data_from(from).clamp(from, self.range.end) - self.range.start
+    }
+
+    fn hole_from(&self, offset: u64, until: u64) -> u64 {
+        let of_image = |at: u64| self.range.start.saturating_add(at);
+        self.image.hole_from(of_image(offset), of_image(until)).saturating_sub(self.range.start)
     }
 }
 

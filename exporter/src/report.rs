@@ -44,6 +44,8 @@ pub struct Part {
     pub needed: u64,
     /// Bytes up to which it grows with the disk; `None`: it stays as it is.
     pub grows_to: Option<u64>,
+    /// Whether what is in it is encrypted.
+    pub is_encrypted: bool,
 }
 
 /// What programs are told of a [`Part`].
@@ -59,11 +61,13 @@ struct Facts<'a> {
     mount: Option<&'a str>,
     needed: u64,
     grows_to: Option<u64>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    encrypted: bool,
 }
 
 impl Serialize for Part {
     fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
-        let Self { placed, file_system, mount, needed, grows_to } = self;
+        let Self { placed, file_system, mount, needed, grows_to, is_encrypted } = self;
         let facts = Facts {
             number: placed.number,
             label: &placed.name,
@@ -74,6 +78,7 @@ impl Serialize for Part {
             mount: mount.as_deref(),
             needed: *needed,
             grows_to: *grows_to,
+            encrypted: *is_encrypted,
         };
         facts.serialize(serializer)
     }
@@ -84,9 +89,11 @@ const COLUMNS: [&str; 8] = ["part", "label", "type", "at", "size", "needs", "gro
 impl Part {
     /// A cell for each of the [`COLUMNS`].
     fn row(&self) -> [String; 8] {
-        let Self { placed, file_system, mount, needed, grows_to } = self;
+        let Self { placed, file_system, mount, needed, grows_to, is_encrypted } = self;
         let mount = mount.as_ref().map(|mount| format!(" on {}", line(mount)));
-        let holds = file_system.map_or("", FileSystem::name).to_owned() + &mount.unwrap_or_default();
+        let encrypted = if *is_encrypted { "encrypted " } else { "" };
+        let name = file_system.map_or("", FileSystem::name);
+        let holds = format!("{encrypted}{name}{}", mount.unwrap_or_default());
         [
             placed.number.to_string(),
             line(&placed.name).into_owned(),
@@ -263,6 +270,7 @@ mod tests {
             mount: None,
             needed: 0,
             grows_to: None,
+            is_encrypted: false,
         };
         let srv = Part {
             placed: placed(2, "srv", kinds::SRV),
@@ -270,6 +278,7 @@ mod tests {
             mount: Some("/srv".to_owned()),
             needed: 5 << 20,
             grows_to: Some(16 << 40),
+            is_encrypted: false,
         };
         assert_eq!(
             Table(&[bios, srv.clone()]).to_string(),

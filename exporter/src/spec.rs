@@ -16,6 +16,7 @@ pub mod microvm;
 pub mod network;
 mod persist;
 pub mod rauc;
+pub mod secure_boot;
 mod service;
 pub mod setup;
 mod text;
@@ -48,6 +49,7 @@ pub use microvm::Microvm;
 pub use network::Network;
 pub use persist::Persist;
 pub use rauc::Rauc;
+pub use secure_boot::SecureBoot;
 pub use service::Service;
 pub use setup::Setup;
 pub use text::TextFormat;
@@ -93,9 +95,9 @@ pub struct Spec {
     pub persist: Option<Persist>,
     /// Its first process.
     pub init: Init,
-    /// What mounts its root before that.
-    #[serde(skip_serializing_if = "Initramfs::is_default")]
-    pub initramfs: Initramfs,
+    /// What mounts its root before that, if that was asked: [`Spec::initramfs()`] says what it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub initramfs: Option<Initramfs>,
     /// A file that is its kernel, in place of one of the tree or of another image.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kernel_file: Option<layout::Source>,
@@ -128,6 +130,12 @@ pub struct Spec {
     pub rauc: Rauc,
     /// What is set up on the machine: users, files, services.
     pub setup: Setup,
+    /// Whether systemd-boot starts unified kernel images; `None`: where something of the machine asks for them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub uki: Option<bool>,
+    /// Who signs what UEFI starts, and what the firmware is to know of that.
+    #[serde(skip_serializing_if = "SecureBoot::is_default")]
+    pub secure_boot: SecureBoot,
 }
 
 impl Spec {
@@ -136,7 +144,8 @@ impl Spec {
         let named = self.setup.context_files().into_iter().chain(self.layout.context_files());
         let kernel = self.kernel_file.iter().filter_map(layout::Source::in_context);
         let install = self.medium.install.as_deref();
-        setup::once_each(named.chain(self.rauc.context_files()).chain(kernel).chain(install))
+        let named = named.chain(self.rauc.context_files()).chain(kernel).chain(install);
+        setup::once_each(named.chain(self.secure_boot.context_files()))
     }
 
     /// The other stages and named contexts of the build that it has something of.
@@ -150,7 +159,8 @@ impl Spec {
         let sign = self.update.sign.iter().map(String::as_str);
         let bundle = self.rauc.key.as_deref().filter(|_| self.formats.contains(&Format::Rauc));
         let of_setup = self.setup.secrets().into_iter().chain(self.grub.secret());
-        setup::once_each(of_setup.chain(sign).chain(bundle))
+        let sealed = self.layout.secrets().chain(self.secure_boot.key.as_deref());
+        setup::once_each(of_setup.chain(sign).chain(bundle).chain(sealed))
     }
 }
 
@@ -172,7 +182,7 @@ impl Default for Spec {
             volatile: Volatile::No,
             persist: None,
             init: Init::Auto,
-            initramfs: Initramfs::default(),
+            initramfs: None,
             kernel_file: None,
             microvm: Microvm::default(),
             medium: Medium::default(),
@@ -185,6 +195,8 @@ impl Default for Spec {
             update: Update::default(),
             rauc: Rauc::default(),
             setup: Setup::default(),
+            uki: None,
+            secure_boot: SecureBoot::default(),
         }
     }
 }

@@ -31,6 +31,12 @@ pub(crate) fn flatten(size: u64, extents: &dyn Extents) -> Vec<u8> {
             Backing::Bytes(bytes) => out.copy_from_slice(bytes),
             Backing::Rendered { by, key } => by.render(*key, out),
             Backing::Image { image, offset } => image.read_at(*offset, out).unwrap(),
+            Backing::Transformed { of, by, at } => {
+                let (start, end) = (*at as usize, (at + extent.len) as usize);
+                let reach = of.iter().map(Extent::end).fold(end as u64, u64::max);
+                out.copy_from_slice(&flatten(reach, &of.to_vec())[start..end]);
+                by.apply(*at, out);
+            }
             Backing::File { .. } | Backing::Archive { .. } => panic!("expected an extent in memory"),
         }
     }

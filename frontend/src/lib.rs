@@ -13,6 +13,7 @@ mod engine;
 #[cfg(feature = "fuzz")]
 pub mod fuzz;
 mod gateway;
+mod machines;
 mod provision;
 mod shim;
 mod solve;
@@ -31,6 +32,8 @@ pub fn main() -> ExitCode {
         Some(cli::FRONTEND) => gateway::main(solve::solve),
         Some(cli::ASSEMBLE) => assemble::main(),
         Some(cli::OS_TAR) => assemble::os_tar(),
+        // Beside a machine that runs in the background.
+        Some(machines::KEEPER) => cli::keep(),
         _ => cli::main(),
     }
 }

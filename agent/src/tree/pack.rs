@@ -33,6 +33,9 @@ pub fn pack(path: &Path, name: Option<&Text>, out: &mut dyn Write) -> Result<(),
 /// To look at whatever it is: a device or a FIFO is not opened by it.
 const PLACE: OFlags = OFlags::PATH.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
+/// Bytes of a file that are read at once.
+const CHUNK: usize = 8 << 10;
+
 struct Packer<'a> {
     out: &'a mut dyn Write,
     /// The file system it stays in.
@@ -136,12 +139,16 @@ impl Packer<'_> {
     fn content(&mut self, file: BorrowedFd<'_>, member: &Member, len: u64) -> Result<(), Failure> {
         let file = File::open(meta::path(file)).map_err(of_file(&self.path))?;
         archive::write(self.out, member)?;
-        let mut content = Content { file: file.take(len), failure: None };
-        let copied = io::copy(&mut content, self.out)?;
-        if let Some(error) = content.failure {
-            return Err(of_file(&self.path)(error));
+        let (mut content, mut bytes) = (file.take(len), [0; CHUNK]);
+        loop {
+            match content.read(&mut bytes) {
+                Ok(0) => break,
+                Ok(read) => self.out.write_all(bytes.get(..read).unwrap_or_default())?,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(of_file(&self.path)(error)),
+            }
         }
-        if copied < len {
+        if content.limit() > 0 {
             return Err(of_file(&self.path)("became shorter while it was read"));
         }
         Ok(archive::pad(self.out, len)?)
@@ -155,23 +162,5 @@ impl Packer<'_> {
         let folder = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let entries = openat(file, ".", folder, Mode::empty()).and_then(Dir::new);
         Ok(Some(Open { entries: entries.map_err(of_file(&self.path))?, path_len: self.path.len() }))
-    }
-}
-
-/// Keeps errors of a file apart from those of the archive it is copied to.
-struct Content {
-    file: io::Take<File>,
-    failure: Option<io::Error>,
-}
-
-impl Read for Content {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        match self.file.read(buffer) {
-            Err(error) if error.kind() != io::ErrorKind::Interrupted => {
-                self.failure = Some(error);
-                Ok(0)
-            }
-            read => read,
-        }
     }
 }

@@ -8,6 +8,7 @@ use crate::grow::table::{self, Growth};
 use crate::init::{dhcp, netlink};
 use crate::medium;
 use crate::update;
+use crate::verity;
 
 /// Who has asked, in the answers of [`dhcp`].
 pub const XID: u32 = 7;
@@ -112,4 +113,12 @@ pub fn ext4_size(superblock: &[u8]) -> Result<u64, String> {
 /// What is wrong with the first that is not accepted.
 pub fn update(archive: &[u8]) -> Result<(), String> {
     update::hostile::read(archive)
+}
+
+/// Reads the superblock in front of a tree of hashes, in a partition of so many bytes beside one with `data` bytes.
+///
+/// # Errors
+/// What of it is refused.
+pub fn verity(superblock: &[u8], data: u64, hashes: u64) -> Result<(), String> {
+    verity::fuzz(superblock, data, hashes)
 }

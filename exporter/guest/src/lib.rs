@@ -8,6 +8,7 @@
 //! - `vmimage-boot` is what somebody runs on a machine with two roots, to see and to say which of them is good.
 //! - `vmimage-update` writes the next version of such a machine into the slot that is free.
 //! - `vmimage-medium` is the first process of a medium: it runs the system that is on it, installs it, or rescues one.
+//! - `vmimage-verity` makes, in the initramfs, the device of a root that is verified.
 //!
 //! What they do is in this library.
 
@@ -27,3 +28,4 @@ pub mod grow;
 pub mod init;
 pub mod medium;
 pub mod update;
+pub mod verity;

@@ -4,9 +4,12 @@ use std::io::Read;
 
 use super::menu::Menu;
 use super::resolve::Resolved;
+use super::secure_boot::SecureBoot;
 use crate::boot::{self, BiosImages, BootFiles, Entry};
 use crate::error::{Error, Kind, Result};
+use crate::fs::verity::RootHash;
 use crate::hint::{Hint, Setting};
+use crate::machine::Materials;
 use crate::spec::{Firmware, Loader, Spec};
 use crate::tree::os::Family;
 use crate::tree::{Content, Editor, InodeKind, Tree};
@@ -24,15 +27,20 @@ pub(super) enum BootLoader {
     /// With shim where the distribution has one, and with a core for a BIOS.
     Grub(BootFiles),
     /// The image's own.
-    SystemdBoot { program: Content, path: String },
+    SystemdBoot { program: Content, path: String, secure_boot: SecureBoot },
 }
+
+/// Makes the files that UEFI reads, once the root hash is known; they are as large with any.
+pub(super) type WithRootHash = Box<dyn Fn(RootHash) -> Result<Tree>>;
 
 /// A boot loader with its menu.
 pub(super) struct Installed {
     /// What boots by itself.
     pub(super) entry: Entry,
-    /// All that UEFI reads, but what is beside it.
+    /// All that UEFI reads, but what is beside it; where it is to have the root hash, with one that is none.
     pub(super) esp: Tree,
+    /// The same with the root hash, if it is to have one.
+    pub(super) sealed: Option<WithRootHash>,
     /// Entries and kernels, if they have a partition of their own.
     pub(super) beside: Option<Tree>,
     /// What a BIOS reads.
@@ -56,10 +64,11 @@ impl BootLoader {
         files: Option<BootFiles>,
         root: &Tree,
         family: Family,
+        materials: &Materials,
     ) -> Result<Self> {
         match spec.loader {
             Loader::Grub => grub(spec, layout, files).map(Self::Grub),
-            Loader::SystemdBoot => systemd_boot(spec, root, family),
+            Loader::SystemdBoot => systemd_boot(spec, root, family, materials),
         }
     }
 
@@ -74,33 +83,38 @@ impl BootLoader {
         editor: &mut Editor<'_>,
     ) -> Result<Installed> {
         let (architecture, time) = (menu.spec.architecture, editor.time());
+        let has_verity = menu.root.has_verity;
         match self {
             Self::Grub(files) => {
                 let (entry, mut notes) = menu.write(editor)?;
-                let password = menu.password.as_deref();
-                notes.extend(password.map(|_| PASSWORD.to_owned()));
-                let esp = boot::esp_tree(
-                    &files,
-                    architecture,
-                    &menu.boot,
-                    password,
-                    menu.spec.update.tries(),
-                    time,
-                );
+                let (boot, password, tries) = (menu.boot, menu.password.clone(), menu.spec.update.tries());
+                notes.extend(password.as_ref().map(|_| PASSWORD.to_owned()));
                 let firmware = files.firmware();
-                let BootFiles { bios, origin, .. } = files;
-                Ok(Installed { entry, esp, beside: None, bios, origin, firmware, notes })
+                let (bios, origin) = (files.bios.clone(), files.origin.clone());
+                let tree = move |root_hash| {
+                    let said = (password.as_deref(), root_hash);
+                    boot::esp_tree(&files, architecture, &boot, said, tries, time)
+                };
+                let esp = tree(has_verity.then_some(RootHash::UNKNOWN));
+                let sealed =
+                    has_verity.then(|| -> WithRootHash { Box::new(move |hash| Ok(tree(Some(hash)))) });
+                Ok(Installed { entry, esp, sealed, beside: None, bios, origin, firmware, notes })
             }
-            Self::SystemdBoot { program, path } => {
-                let (entry, entries, notes) = menu.write_type_one(editor)?;
+            Self::SystemdBoot { program, path, secure_boot } => {
+                let (entry, mut entries, mut notes) = menu.write_type_one(editor)?;
+                notes.extend(secure_boot.install(&mut entries, menu, editor.tree())?);
+                let origin = format!("systemd-boot of the image ({path})");
                 let (esp, beside) = if has_partition {
-                    let [esp, beside] = entries.split_trees(&program, architecture, time);
+                    let [esp, beside] = entries.split_trees(&program, architecture, time)?;
                     (esp, Some(beside))
                 } else {
-                    (entries.esp_tree(&program, architecture, time), None)
+                    let entries = entries.clone().with_root_hash(RootHash::UNKNOWN);
+                    (entries.esp_tree(&program, architecture, time)?, None)
                 };
-                let origin = format!("systemd-boot of the image ({path})");
-                Ok(Installed { entry, esp, beside, bios: None, origin, firmware: "UEFI", notes })
+                let tree =
+                    move |hash| entries.clone().with_root_hash(hash).esp_tree(&program, architecture, time);
+                let sealed = has_verity.then(|| -> WithRootHash { Box::new(tree) });
+                Ok(Installed { entry, esp, sealed, beside, bios: None, origin, firmware: "UEFI", notes })
             }
         }
     }
@@ -126,27 +140,38 @@ fn no_grub() -> Error {
     )
 }
 
-fn systemd_boot(spec: &Spec, root: &Tree, family: Family) -> Result<BootLoader> {
-    let paths = boot::systemd_boot::programs(spec.architecture);
+fn systemd_boot(spec: &Spec, root: &Tree, family: Family, materials: &Materials) -> Result<BootLoader> {
+    let mut paths = boot::systemd_boot::programs(spec.architecture);
+    if spec.secure_boot.key.is_some() {
+        // To be signed by a key of one's own: best the one that nobody has signed.
+        paths.reverse();
+    }
     let found = paths.iter().find_map(|path| match &root.inode(root.resolve(path)?).kind {
-        InodeKind::File(program) => {
-            Some(BootLoader::SystemdBoot { program: program.clone(), path: path.clone() })
-        }
+        InodeKind::File(program) => Some((program.clone(), path.clone())),
         _ => None,
     });
-    if let Some(BootLoader::SystemdBoot { program, path }) = &found {
-        require_order(spec, program, path)?;
+    if let Some((program, path)) = found {
+        require_order(spec, &program, &path)?;
+        let secure_boot = SecureBoot::find(spec, root, (&program, &path), materials)?;
+        let program = secure_boot.signed(&path, program)?;
+        return Ok(BootLoader::SystemdBoot { program, path, secure_boot });
     }
     let package = match family {
         Family::RedHat => "systemd-boot-unsigned",
         Family::Arch => "systemd",
         Family::Debian | Family::Suse | Family::Alpine | Family::Other => "systemd-boot",
     };
-    found.ok_or_else(|| {
-        let [_, program] = paths;
-        let hint = Hint::from("install it: ").set(Setting::Install, package);
-        Error::new(Kind::NotFound, program, "is not there: the image has no systemd-boot").with_hint(hint)
-    })
+    let [_, program] = boot::systemd_boot::programs(spec.architecture);
+    let hint = Hint::from("install it: ").set(Setting::Install, package);
+    Err(Error::new(Kind::NotFound, program, "is not there: the image has no systemd-boot").with_hint(hint))
+}
+
+/// Which systemd a systemd-boot is of; `None`: it does not say.
+pub(super) fn release(program: &Content, path: &str) -> Result<Option<u32>> {
+    let mut bytes = Vec::new();
+    let read = program.reader()?.take(PROGRAM_MAX).read_to_end(&mut bytes);
+    read.map_err(|error| Error::io(path, "cannot be read", error))?;
+    Ok(boot::systemd_boot::release(&bytes))
 }
 
 /// One that knows no order of entries would start slot B whenever it may.
@@ -154,11 +179,8 @@ fn require_order(spec: &Spec, program: &Content, path: &str) -> Result<()> {
     if !spec.layout.has_slots() {
         return Ok(());
     }
-    let mut bytes = Vec::new();
-    let read = program.reader()?.take(PROGRAM_MAX).read_to_end(&mut bytes);
-    read.map_err(|error| Error::io(path, "cannot be read", error))?;
     let since = boot::systemd_boot::ORDERS_SINCE;
-    match boot::systemd_boot::release(&bytes).filter(|release| *release < since) {
+    match release(program, path)?.filter(|release| *release < since) {
         None => Ok(()),
         Some(release) => {
             let message = format!(

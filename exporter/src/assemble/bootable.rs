@@ -33,6 +33,8 @@ pub(super) const DISKS: [&str; 9] = [
 /// The one of QEMU and most clouds. A kernel that has it as a module, for an initramfs to load, is not for other disks
 /// alone.
 const USUAL_DISK: &str = "virtio_blk";
+/// The driver of encrypted volumes.
+const CRYPT: &str = "dm_crypt";
 /// The driver of overlays.
 const OVERLAY: &str = "overlay";
 /// Images within an initramfs that hold its modules, of dracut and SUSE.
@@ -116,6 +118,27 @@ pub(super) fn require_drivers(root: &Tree, kernel: &Kernel, mounts: &[Mount]) ->
         }
     }
     Ok(())
+}
+
+/// The driver that decrypts the root, in its initramfs or built into the kernel.
+///
+/// # Errors
+/// If it is in neither.
+pub(super) fn require_crypt(root: &Tree, kernel: &Kernel) -> Result<()> {
+    let built_in = listed(root, kernel, CRYPT, "modules.builtin")?.is_some_and(|list| list.contains(CRYPT));
+    let initramfs = kernel.initramfs.as_ref().and_then(|path| Some((path, file(root, path)?)));
+    let hint = "install cryptsetup-initramfs (Debian, Ubuntu), the feature cryptsetup of mkinitfs.conf (Alpine) or cryptsetup \
+                (dracut) in the Dockerfile and make the initramfs, or leave the kernel out: the build installs one with it";
+    let Some((path, content)) = initramfs else {
+        let message = "has no initramfs, which opens an encrypted root";
+        return Err(Error::new(Kind::NotFound, &kernel.image, message).with_hint(hint));
+    };
+    let lacks = modules(content, CRYPT).is_some_and(|modules| !modules.drivers.contains(CRYPT));
+    if !lacks || built_in {
+        return Ok(());
+    }
+    let message = format!("has no driver {CRYPT}, which decrypts the root");
+    Err(Error::new(Kind::NotFound, path, message).with_hint(hint))
 }
 
 /// That of overlays over a root that is only read.

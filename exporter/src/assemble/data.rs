@@ -2,6 +2,7 @@
 
 use super::draft::Parts;
 use super::elsewhere::Elsewhere;
+use super::encrypt::Volumes;
 use super::lay_out::{LaidOut, lay_out};
 use super::previous::{self, Previous};
 use super::resolve::Resolved;
@@ -18,8 +19,10 @@ pub(super) fn plan(spec: &Spec, input: Input, run: &Run<'_>) -> Result<Planned> 
     let seed = seed(spec, &root, elsewhere.digest()?)?;
     let resolved = Resolved::new(spec, &seed, &root)?;
     let previous = Previous::default();
-    let parts = Parts { root, elsewhere, esp: None, kernels: None, bios: None, mkfs, time, previous };
-    let LaidOut { disk, partitions, .. } = lay_out(spec, &resolved, parts, run)?;
+    let volumes = Volumes::new(&resolved, &materials)?;
+    let parts =
+        Parts { root, elsewhere, esp: None, kernels: None, bios: None, mkfs, time, previous, volumes };
+    let LaidOut { disk, partitions, .. } = lay_out(spec, &resolved, parts, None, run)?;
     Ok(Planned {
         layout: disk,
         partitions,

@@ -4,6 +4,7 @@ use std::cmp::Reverse;
 use std::sync::Arc;
 
 use super::elsewhere::Elsewhere;
+use super::encrypt::{self, Volumes};
 use super::previous::Previous;
 use super::resolve::{Named, Volume};
 use crate::boot::{BiosBoot, BiosImages};
@@ -13,7 +14,7 @@ use crate::engine::Run;
 use crate::error::{Error, Kind, Result};
 use crate::extent::Extent;
 use crate::fs::external::{self, Job, Mkfs, Tool};
-use crate::fs::{Contents, erofs, ext4, fat, swap};
+use crate::fs::{Contents, erofs, ext4, fat, luks, swap};
 use crate::seed::Uuid;
 use crate::spec::layout::{Content, Slot};
 use crate::tree::{self, Meta, Time, Tree};
@@ -36,6 +37,8 @@ pub(super) struct Parts {
     pub(super) time: Time,
     /// What the root keeps to.
     pub(super) previous: Previous,
+    /// Of partitions that are encrypted.
+    pub(super) volumes: Volumes,
 }
 
 /// The content of a partition, counted but nowhere yet.
@@ -47,6 +50,10 @@ pub(super) enum Draft {
     External(external::Draft),
     BiosCore(BiosImages),
     File(tree::Content),
+    /// Any other, in a LUKS volume.
+    Encrypted(Box<Draft>, luks::Volume),
+    /// Nothing, with room for so many bytes.
+    Room(u64),
     Empty,
 }
 
@@ -61,7 +68,8 @@ pub(super) fn drafts(
     let mut open: Vec<_> = partitions.iter().zip(&mut drafts).collect();
     open.sort_by_key(|(named, _)| Reverse(depth(&named.slot.content)));
     for (named, draft) in open {
-        *draft = parts.draft(named, sector_size, run)?;
+        let made = parts.draft(named, sector_size, run)?;
+        *draft = parts.volumes.wrap(named, made);
     }
     Ok(drafts)
 }
@@ -78,6 +86,10 @@ fn depth(content: &Content) -> usize {
 impl Parts {
     fn draft(&mut self, named: &Named, sector_size: u32, run: &Run<'_>) -> Result<Draft> {
         let (content, label) = (&named.slot.content, &named.slot.volume_label);
+        if named.encryption().is_some_and(|(encrypt, _)| encrypt.now().is_none()) {
+            let tree = self.tree(content)?;
+            return encrypt::require_empty(&tree, label).map(|()| Draft::Empty);
+        }
         match named.volume {
             Some(Volume::Ext4 { uuid, hash_seed }) => {
                 let (created, label) = (self.time, label.clone());
@@ -126,7 +138,9 @@ impl Parts {
             Content::Esp => self.esp.take().ok_or_else(no_loader),
             Content::SlotKernels => Ok(self.kernels.take().unwrap_or_else(nothing)),
             // A file system without files.
-            Content::BiosCore | Content::File(_) | Content::Empty | Content::EmptySlot => Ok(nothing()),
+            Content::BiosCore | Content::File(_) | Content::Empty | Content::EmptySlot | Content::Hashes => {
+                Ok(nothing())
+            }
         }
     }
 
@@ -141,7 +155,9 @@ impl Parts {
             | Content::Esp
             | Content::Empty
             | Content::EmptySlot
-            | Content::SlotKernels => Ok(Draft::Empty),
+            | Content::SlotKernels
+            // Made of what lies in front of it.
+            | Content::Hashes => Ok(Draft::Empty),
         }
     }
 }
@@ -176,6 +192,8 @@ impl Draft {
             Self::External(draft) => Ok(draft.minimum_size()),
             Self::BiosCore(images) => Ok(images.core.len() as u64),
             Self::File(content) => Ok(content.len()),
+            Self::Encrypted(draft, _) => Ok(draft.minimum()?.saturating_add(luks::DATA_OFFSET)),
+            Self::Room(bytes) => Ok(*bytes),
             Self::Empty => Ok(0),
         }
     }
@@ -194,7 +212,8 @@ impl Draft {
             Self::External(draft) => draft.plan(at.size),
             Self::BiosCore(images) => Ok(bytes(vec![Extent::bytes(0, bios(images, at, sector_size)?.core)])),
             Self::File(content) => Ok(bytes(Extent::of_content(content, 0))),
-            Self::Empty => Ok(bytes(Vec::new())),
+            Self::Encrypted(draft, volume) => encrypt::plan(draft, volume, at, sector_size),
+            Self::Room(_) | Self::Empty => Ok(bytes(Vec::new())),
         }
     }
 

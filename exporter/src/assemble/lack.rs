@@ -35,7 +35,7 @@ impl fmt::Display for Lack {
 /// If there are more kernels than anybody has.
 pub fn lacks(root: &Tree, spec: &Spec) -> Result<Option<Lack>> {
     let is_microvm = spec.profile == Profile::Microvm;
-    let kernel = match spec.initramfs {
+    let kernel = match spec.initramfs() {
         _ if spec.kernel_file.is_some() => None,
         Initramfs::Distro if !is_microvm => (!kernel::any_boots(root)?).then_some(Lack::Kernel),
         Initramfs::Distro | Initramfs::Vmimage => kernel::all(root)?.is_empty().then_some(Lack::Image),
@@ -71,7 +71,7 @@ mod tests {
     fn an_initramfs_of_vmimages_own_is_made_for_any_kernel() {
         let file = Some(Source::Path("bzImage".into()));
         let microvm = Spec { profile: Profile::Microvm, ..Spec::default() };
-        let machine = Spec { initramfs: Initramfs::Vmimage, ..Spec::default() };
+        let machine = Spec { initramfs: Some(Initramfs::Vmimage), ..Spec::default() };
         let lacks = |paths: &[&str], spec: &Spec| {
             let files: Vec<_> = paths.iter().map(|path| (*path, "")).collect();
             lacks(&tree(&files), spec).unwrap()

@@ -3,13 +3,15 @@
 use super::draft::{Draft, Parts, drafts};
 use super::previous;
 use super::resolve::{Named, Resolved};
+use super::seal::{Seal, with_hashes};
 use crate::boot::BiosBoot;
 use crate::disk::{
     self, ALIGNMENT, BootCode, Disk, DiskLayout, PartitionKind, Placed, TableKind, Unplaced, mbr,
 };
 use crate::engine::Run;
 use crate::error::{Error, Kind, Result, show_size};
-use crate::fs::{FileSystem, ext4};
+use crate::fs::verity::RootHash;
+use crate::fs::{Contents, FileSystem, ext4};
 use crate::hint::{Hint, Setting};
 use crate::report::Part;
 use crate::spec::layout::{Content, Slot};
@@ -25,12 +27,20 @@ pub(super) struct LaidOut {
     pub(super) partitions: Vec<Part>,
     /// The file system with the tree, if that is an ext4.
     pub(super) root: Option<ext4::Planned>,
+    /// The hash of its hashes, if it has some.
+    pub(super) root_hash: Option<RootHash>,
     /// What became of the placement that was given, if one was.
     pub(super) note: Option<String>,
 }
 
-/// Every byte of the disk, and what its partitions have become.
-pub(super) fn lay_out(spec: &Spec, resolved: &Resolved, mut parts: Parts, run: &Run<'_>) -> Result<LaidOut> {
+/// Every byte of the disk, and what its partitions have become. A root with hashes is read for them.
+pub(super) fn lay_out(
+    spec: &Spec,
+    resolved: &Resolved,
+    mut parts: Parts,
+    seal: Option<Seal>,
+    run: &Run<'_>,
+) -> Result<LaidOut> {
     let Resolved { table, sector_size, partitions, .. } = resolved;
     let mut boot = boot_code(*table, &mut parts)?;
     let mut previous = std::mem::take(&mut parts.previous);
@@ -39,8 +49,8 @@ pub(super) fn lay_out(spec: &Spec, resolved: &Resolved, mut parts: Parts, run: &
     let needs = drafts.iter().map(Draft::minimum).collect::<Result<Vec<_>>>()?;
     let rooms = rooms(partitions, &needs);
     let requests = partitions.iter().zip(&rooms).map(|(named, needed)| request(*table, named, *needed));
-    let requests = requests.collect::<Result<Vec<_>>>()?;
-    let roomier = previous::with_room(partitions, &requests, kept);
+    let requests = with_hashes(partitions, requests.collect::<Result<_>>()?);
+    let roomier = with_hashes(partitions, previous::with_room(partitions, &requests, kept));
     let size = match spec.size {
         Some(_) => disk_size(spec, &requests)?,
         None => {
@@ -51,28 +61,56 @@ pub(super) fn lay_out(spec: &Spec, resolved: &Resolved, mut parts: Parts, run: &
         .iter()
         .zip(&rooms)
         .map(|(named, needed)| request(*table, named, with_room(named, *needed)));
-    let roomy = roomy.collect::<Result<Vec<_>>>()?;
+    let roomy = with_hashes(partitions, roomy.collect::<Result<_>>()?);
+    let roomiest = with_hashes(partitions, previous::with_room(partitions, &roomy, kept));
     // By weight alone a full partition could have all the others' room beside it.
-    let preferred = [previous::with_room(partitions, &roomy, kept), roomy, roomier];
+    let preferred = [roomiest, roomy, roomier];
     let requests =
         preferred.into_iter().find(|requests| disk::minimum_size(requests) <= size).unwrap_or(requests);
     let places = disk::place(&requests, size)?;
-    let report = partitions.iter().zip(&needs).zip(&places);
-    let report = report.map(|((named, needed), placed)| part(*table, named, *needed, placed)).collect();
-    let (mut contents, mut root) = (Vec::new(), None);
-    for ((placed, draft), named) in places.into_iter().zip(drafts).zip(partitions) {
-        boot.first = draft.boot_code(&placed, *sector_size)?.unwrap_or(boot.first);
-        let content = match &draft {
-            Draft::Ext4(draft) if named.slot.content == Content::Root => {
-                root.insert(draft.lay_out(placed.size)?).contents()
-            }
-            draft => draft.plan(&placed, *sector_size)?,
-        };
-        contents.push((placed, content));
+    let open = partitions.iter().zip(needs).zip(places).zip(drafts);
+    let open =
+        open.map(|(((named, needed), placed), draft)| Open { named, needed, placed, draft, content: None });
+    let (mut open, mut root) = (open.collect::<Vec<_>>(), None);
+    // What starts it may name its hash.
+    for each in open.iter_mut().filter(|each| each.named.slot.content == Content::Root) {
+        each.fill(*sector_size, &mut root)?;
     }
+    let root_hash = seal.map(|seal| seal.apply(&mut open, run)).transpose()?;
+    for each in &mut open {
+        boot.first = each.draft.boot_code(&each.placed, *sector_size)?.unwrap_or(boot.first);
+        each.fill(*sector_size, &mut root)?;
+    }
+    let report = open.iter().map(|each| part(*table, each.named, each.needed, &each.placed)).collect();
     let disk = Disk { size, sector_size: *sector_size, table: *table, guid: resolved.disk, boot };
     let note = previous.note(root.as_ref());
-    Ok(LaidOut { disk: DiskLayout::new(&disk, contents)?, partitions: report, root, note })
+    let contents = open.into_iter().filter_map(|each| Some((each.placed, each.content?))).collect();
+    Ok(LaidOut { disk: DiskLayout::new(&disk, contents)?, partitions: report, root, root_hash, note })
+}
+
+/// A partition that has its place, on its way to its bytes.
+pub(super) struct Open<'a> {
+    pub(super) named: &'a Named,
+    /// Bytes that its content needs.
+    pub(super) needed: u64,
+    pub(super) placed: Placed,
+    pub(super) draft: Draft,
+    pub(super) content: Option<Contents>,
+}
+
+impl Open<'_> {
+    /// Let it have its content, unless it has one; `root` is the plan of an ext4 with the tree.
+    fn fill(&mut self, sector_size: u32, root: &mut Option<ext4::Planned>) -> Result<()> {
+        if self.content.is_none() {
+            self.content = Some(match &self.draft {
+                Draft::Ext4(draft) if self.named.slot.content == Content::Root => {
+                    root.insert(draft.lay_out(self.placed.size)?).contents()
+                }
+                draft => draft.plan(&self.placed, sector_size)?,
+            });
+        }
+        Ok(())
+    }
 }
 
 /// Bytes that each partition is made for: those of its content, but of slots those of roots to come, half as large again.
@@ -99,11 +137,18 @@ fn boot_code(table: TableKind, parts: &mut Parts) -> Result<BootCode> {
 }
 
 fn part(table: TableKind, named: &Named, needed: u64, placed: &Placed) -> Part {
-    let Slot { file_system, mount, grow, .. } = &named.slot;
+    let Slot { file_system, mount, grow, encrypt, .. } = &named.slot;
     let of_table = table.limit().map(|limit| limit.saturating_sub(placed.start));
     let of_file_system = file_system.map(FileSystem::size_limit);
     let grows_to = of_table.into_iter().chain(of_file_system).min().filter(|_| *grow);
-    Part { placed: placed.clone(), file_system: *file_system, mount: mount.clone(), needed, grows_to }
+    Part {
+        placed: placed.clone(),
+        file_system: *file_system,
+        mount: mount.clone(),
+        needed,
+        grows_to,
+        is_encrypted: encrypt.is_some(),
+    }
 }
 
 /// A quarter more than its content needs, for one that shares the disk, as far as it may be so large.

@@ -6,23 +6,27 @@ use super::boot_loader::{BootLoader, Installed};
 use super::donor::KernelSource;
 use super::draft::Parts;
 use super::elsewhere::Elsewhere;
+use super::encrypt::{self, Volumes};
 use super::first::{self, FirstProcess, INIT};
 use super::good;
 use super::lay_out::{LaidOut, lay_out};
 use super::menu::Menu;
+use super::own_initramfs::Within;
 use super::previous::{self, Previous};
 use super::resolve::Resolved;
+use super::seal::{self, Seal};
 use super::slots;
 use super::{
     Input, Planned, Programs, appliance, boot_partition, bootable, compressed, disk_file, entrypoint,
-    latest_time, medium, metal, microvm, own_initramfs, rauc, read_kernel, seed, split_links, sysupdate,
-    update, updater,
+    latest_time, medium, metal, microvm, own_initramfs, rauc, read_kernel, secure_boot, seed, split_links,
+    sysupdate, update, updater,
 };
 use crate::boot::{self, Defaults, Root};
 use crate::engine::Run;
 use crate::error::{Error, Kind, Result};
 use crate::fs::{FileSystem, VolumeId};
 use crate::hint::Hint;
+use crate::machine::crypttab::Opened;
 use crate::machine::rauc::Keyring;
 use crate::machine::{self, FsSpec, Machine, Mount};
 use crate::report::System;
@@ -50,23 +54,27 @@ pub(super) fn plan(spec: &Spec, input: Input, run: &Run<'_>) -> Result<Planned> 
     let elsewhere = Elsewhere::find(spec, &materials, time)?;
     let keyring = rauc::keyring(spec, &materials)?;
     let named = materials.digest(&spec.setup)?.into_iter().chain(elsewhere.digest()?);
+    let enroll = secure_boot::enroll(spec, &materials)?;
+    let named = named.chain(enroll.map(|enroll| enroll.digest()).transpose()?);
     let seed = seed(spec, &root, named.chain(keyring.as_ref().map(Keyring::digest)))?;
     let bundle = rauc::bundle(spec, &materials, &seed, time)?;
     let spec = &with_places(spec, &root)?;
     let mut layout = Resolved::new(spec, &seed, &root)?;
     let previous = Previous::read(&materials, &mut layout);
+    encrypt::require_unlock(&layout, &source.os)?;
+    let volumes = Volumes::new(&layout, &materials)?;
+    let opened = encrypt::opened(&layout, &materials)?;
     require_mounts(&layout, &os)?;
     require_partition_ids(&layout, &os)?;
 
     let of_medium = boot_files.clone().filter(|_| spec.makes_medium());
-    let loader = BootLoader::find(spec, &layout, boot_files, &root, os.family)?;
+    let loader = BootLoader::find(spec, &layout, boot_files, &root, os.family, &materials)?;
     edits.extend(boot_partition::settle(&mut Editor::new(&mut root, time), &os, &mut source, &layout)?);
     edits.extend(slots::settle(&mut Editor::new(&mut root, time), &os, &mut source, &layout)?);
     if own_initramfs::is_asked(spec) {
         own_initramfs::require_root_alone(layout.file_system_at("/usr"))?;
-        let program = own_initramfs::program(spec, programs.init.clone())?;
-        let file_system = layout.root.file_system;
-        edits.extend(own_initramfs::install(&mut root, &mut source, spec, file_system, program, time)?);
+        let (within, file_system) = (Within::find(spec, &programs)?, layout.root.file_system);
+        edits.extend(own_initramfs::install(&mut root, &mut source, spec, file_system, within, time)?);
     }
     if spec.hardware == Hardware::Metal {
         edits.extend(metal::notes(&root, &source.kernel));
@@ -78,6 +86,9 @@ pub(super) fn plan(spec: &Spec, input: Input, run: &Run<'_>) -> Result<Planned> 
     let has_modules = !leave_out_modules(&mut root, &source.kernel, spec, has_donor, time);
     bootable::require_kernel(&root, &source.kernel, layout.root.file_system, has_modules)?;
     bootable::require_drivers(&root, &source.kernel, &layout.mounts())?;
+    if layout.root.luks.is_some() {
+        bootable::require_crypt(&root, &source.kernel)?;
+    }
     compressed::require(&root, &source.kernel, layout.partitions.iter().map(|named| &named.slot))?;
     let early = first.early(spec, layout.kept(spec), programs.early.clone())?;
     if early.is_some() {
@@ -88,7 +99,8 @@ pub(super) fn plan(spec: &Spec, input: Input, run: &Run<'_>) -> Result<Planned> 
     let mut words = kernel_words(words, &source.kernel, &layout);
     let (boot, updates) = (programs.boot.clone(), programs.update.clone());
     let signers = updater::signers(spec, &materials)?;
-    edits.extend(install(first, &mut root, &mut os, spec, programs, &layout, time)?);
+    let machine = machine(spec, programs.grow.clone(), &layout, opened, time);
+    edits.extend(install(first, &mut root, &mut os, spec, programs, &machine, &layout)?);
     let editor = &mut Editor::new(&mut root, time);
     edits.extend(machine::os_release::write(editor, &spec.image)?);
     edits.extend(machine::set_up(editor, &os, &spec.setup, &materials, &seed)?);
@@ -121,7 +133,7 @@ pub(super) fn plan(spec: &Spec, input: Input, run: &Run<'_>) -> Result<Planned> 
         password,
     };
     let installed = loader.install(&menu, layout.has_slot_kernels(), &mut Editor::new(&mut root, time))?;
-    let Installed { entry, mut esp, beside, bios, origin, firmware, notes } = installed;
+    let Installed { mut entry, mut esp, sealed, beside, bios, origin, firmware, notes } = installed;
     edits.extend(notes);
     edits.extend(slots::label(&mut Editor::new(&mut root, time), &os, &layout)?);
     let beside_root = update::kernels(spec, &root, &source, &layout)?;
@@ -147,9 +159,14 @@ pub(super) fn plan(spec: &Spec, input: Input, run: &Run<'_>) -> Result<Planned> 
     let medium = medium.transpose()?;
     edits.extend(medium.iter().flat_map(|medium| medium.notes.iter().cloned()));
     let release = microvm::uki::os_release(&root, spec)?;
-    let parts = Parts { root, elsewhere, esp: Some(esp), kernels, bios, mkfs, time, previous };
-    let LaidOut { disk, partitions, root, note } = lay_out(spec, &layout, parts, run)?;
+    let seal = sealed.map(|esp| Seal::new(&seed, esp));
+    let parts = Parts { root, elsewhere, esp: Some(esp), kernels, bios, mkfs, time, previous, volumes };
+    let LaidOut { disk, partitions, root, root_hash, note } = lay_out(spec, &layout, parts, seal, run)?;
     edits.extend(note);
+    if let Some(root_hash) = root_hash {
+        entry.cmdline = boot::verity::filled(&entry.cmdline, root_hash);
+        edits.extend(seal::notes(root_hash, spec.starts_ukis() && spec.secure_boot.key.is_some()));
+    }
     let placement = previous::next(spec, root.as_ref())?;
     let medium = medium.map(|medium| medium.plan(&disk, release).map(Arc::new)).transpose()?;
     let beside =
@@ -208,19 +225,23 @@ fn install(
     os: &mut Os,
     spec: &Spec,
     programs: Programs,
+    machine: &Machine,
     layout: &Resolved,
-    time: Time,
 ) -> Result<Vec<String>> {
     match first {
         FirstProcess::Distro(service) => {
             first::require(root, spec)?;
-            machine::apply(root, os, &machine(spec, programs.grow, layout, time), &service)
+            machine::apply(root, os, machine, &service)
         }
         FirstProcess::Own => {
             require_root_alone(layout)?;
             // Whatever else the image has, it is not started.
             os.init = None;
-            machine::init::install(root, os, &first::contained(spec, programs.init, time)?)
+            let editor = &mut Editor::new(root, machine.time);
+            let mut notes = machine::crypttab::write(editor, os, &machine.opened)?;
+            let contained = first::contained(spec, programs.init, machine.time)?;
+            notes.extend(machine::init::install(root, os, &contained)?);
+            Ok(notes)
         }
     }
 }
@@ -275,15 +296,22 @@ pub(super) fn require_architecture(root: &Tree, spec: &Spec) -> Result<()> {
     Err(Error::new(Kind::Input, path, message).with_hint(hint))
 }
 
-fn machine(spec: &Spec, grow: Option<Arc<[u8]>>, layout: &Resolved, time: Time) -> Machine {
+fn machine(
+    spec: &Spec,
+    grow: Option<Arc<[u8]>>,
+    layout: &Resolved,
+    opened: Vec<Opened>,
+    time: Time,
+) -> Machine {
     Machine {
         mounts: layout.mounts(),
+        opened,
         swaps: layout.swaps(),
         hostname: spec.hostname.clone(),
         network: spec.network.clone(),
         serial: Some(spec.architecture.serial_console().to_owned()),
         grows: layout.grows().map(str::to_owned),
-        is_labelled_at_boot: !layout.root.is_slot,
+        is_labelled_at_boot: !layout.is_labelled_here(),
         grow: grow.filter(|program| spec.architecture.runs(program)),
         time,
     }

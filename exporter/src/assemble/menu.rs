@@ -46,6 +46,7 @@ impl Menu<'_> {
         let notes = match self.boot {
             // Nobody writes another menu to a root that is only read.
             BootVolume::Slots(_) => Vec::new(),
+            _ if self.root.has_verity => self.left_out(),
             _ => boot::write_defaults(editor, self.os, &self.written(&first))?,
         };
         Ok((first, notes))
@@ -57,11 +58,21 @@ impl Menu<'_> {
         let KernelSource { os, kernel, others, .. } = self.source;
         let name = &self.os.pretty_name;
         let first = Entry { relabels, ..self.entry(kernel, os, name.clone()) };
-        let others = others.iter().map(|kernel| {
+        // Theirs is the distribution's initramfs, which finds no root by its root hash.
+        let others = others.iter().filter(|_| !self.root.has_verity).map(|kernel| {
             let title = format!("{name}, with Linux {}", kernel.version);
             (Entry { relabels, ..self.entry(kernel, self.os, title) }, kernel)
         });
         ((first, kernel), others.collect())
+    }
+
+    /// A line for each kernel that has no entry where the root is verified.
+    pub(super) fn left_out(&self) -> Vec<String> {
+        let others = self.source.others.iter().filter(|_| self.root.has_verity);
+        let line = |kernel: &Kernel| {
+            format!("{}: not in the menu, its initramfs mounts no root with verity", kernel.image)
+        };
+        others.map(line).collect()
     }
 
     fn entry(&self, kernel: &Kernel, os: &Os, title: String) -> Entry {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::Programs;
 use super::bootable::DISKS;
 use super::compressed;
 use super::donor::KernelSource;
@@ -64,6 +65,8 @@ const OF_MEDIA: [&str; 24] = [
     "af_packet",
     "ipv6",
 ];
+/// What checks the blocks of a root.
+const OF_VERITY: [&str; 2] = ["dm_mod", "dm_verity"];
 /// Network cards that hypervisors imitate.
 const VIRTUAL_CARDS: [&str; 4] = ["virtio_net", "vmxnet3", "hv_netvsc", "ena"];
 
@@ -106,6 +109,8 @@ impl<'a> Needs<'a> {
         };
         let mut required: Vec<_> = std::iter::once((root.name(), "the root")).chain(named).collect();
         required.extend(spec.has_fixed_root().then_some(("overlay", "what is written over the root")));
+        let checks = if spec.layout.has_verity() { &OF_VERITY[..] } else { &[] };
+        required.extend(checks.iter().map(|name| (*name, "verity")));
         let optional = [&BUSES[..], &DISKS, &OF_DISKS, devices, controllers, nics].concat();
         Self { required, optional, is_plain: false }
     }
@@ -130,7 +135,8 @@ impl<'a> Needs<'a> {
 ///
 /// # Errors
 /// What the kernel lacks.
-pub(super) fn build(kernel: &ReadKernel<'_>, needs: &Needs<'_>, program: Arc<[u8]>) -> Result<Built> {
+pub(super) fn build(kernel: &ReadKernel<'_>, needs: &Needs<'_>, programs: Within) -> Result<Built> {
+    let Within { init: program, verity } = programs;
     let wanted = Wanted {
         kernel: kernel.image.place(),
         release: kernel.image.release(),
@@ -139,6 +145,7 @@ pub(super) fn build(kernel: &ReadKernel<'_>, needs: &Needs<'_>, program: Arc<[u8
         required: &needs.required,
         optional: &needs.optional,
         program,
+        verity,
         // That of no file: an edit of the image leaves it as it was.
         time: Time::default(),
         packing: match compressed::release(kernel.image.release()) {
@@ -151,11 +158,44 @@ pub(super) fn build(kernel: &ReadKernel<'_>, needs: &Needs<'_>, program: Arc<[u8
     initramfs::build(kernel.tree, &wanted)
 }
 
-/// The program that is its first process.
-///
-/// # Errors
-/// If there is none for the machine.
-pub(super) fn program(spec: &Spec, program: Option<Arc<[u8]>>) -> Result<Arc<[u8]>> {
+/// The programs in it.
+pub(super) struct Within {
+    /// Its first process.
+    pub(super) init: Arc<[u8]>,
+    /// What makes the device of a root whose blocks are checked when they are read.
+    pub(super) verity: Option<Arc<[u8]>>,
+}
+
+impl Within {
+    /// Those of a machine.
+    ///
+    /// # Errors
+    /// If there is none for it.
+    pub(super) fn find(spec: &Spec, programs: &Programs) -> Result<Self> {
+        let init = program(spec, programs.init.clone())?;
+        let verity = spec.layout.has_verity().then(|| verity_program(spec, programs.verity.clone()));
+        Ok(Self { init, verity: verity.transpose()? })
+    }
+
+    /// A first process alone.
+    pub(super) fn alone(init: Arc<[u8]>) -> Self {
+        Self { init, verity: None }
+    }
+}
+
+fn verity_program(spec: &Spec, program: Option<Arc<[u8]>>) -> Result<Arc<[u8]>> {
+    program.filter(|program| spec.architecture.runs(program)).ok_or_else(|| {
+        let message = format!(
+            "is made into a device by vmimage's own program, and this vmimage has no vmimage-verity for {}",
+            spec.architecture
+        );
+        Error::new(Kind::NotFound, "verity", message).with_hint(
+            "take the vmimage of the frontend image (make out/vmimage), or leave out verity = true",
+        )
+    })
+}
+
+fn program(spec: &Spec, program: Option<Arc<[u8]>>) -> Result<Arc<[u8]>> {
     program.filter(|program| spec.architecture.runs(program)).ok_or_else(|| {
         let message = format!(
             "is vmimage's own, and this vmimage has no vmimage-init for {} to be in it",
@@ -195,7 +235,7 @@ pub(super) fn microcode(spec: &Spec, root: &Tree) -> Result<Vec<u8>> {
 
 /// Whether a machine boots by ours.
 pub(super) fn is_asked(spec: &Spec) -> bool {
-    spec.profile == Profile::Microvm || spec.initramfs == Initramfs::Vmimage
+    spec.profile == Profile::Microvm || spec.initramfs() == Initramfs::Vmimage
 }
 
 /// Let the kernel that boots by itself have ours, in place of the one that it has. Returns a line for each change.
@@ -207,11 +247,11 @@ pub(super) fn install(
     source: &mut KernelSource,
     spec: &Spec,
     file_system: FileSystem,
-    program: Arc<[u8]>,
+    programs: Within,
     time: Time,
 ) -> Result<Vec<String>> {
     let read = ReadKernel::of_tree(root, &source.kernel, spec.architecture)?;
-    let Built { parts, modules, notes: lacks } = build(&read, &Needs::of_disk(spec, file_system), program)?;
+    let Built { parts, modules, notes: lacks } = build(&read, &Needs::of_disk(spec, file_system), programs)?;
     if DISKS.iter().all(|disk| read.has(disk, &modules) == Some(false)) {
         let message = "has no driver of any disk (virtio_blk, virtio_scsi, nvme, ahci …)";
         return Err(Error::new(Kind::NotFound, read.image.place(), message)

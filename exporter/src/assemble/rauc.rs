@@ -1,10 +1,11 @@
 //! What RAUC is given: a signed bundle of the root, and the certificates by which a machine takes one.
 
 use crate::container::Format;
-use crate::container::rauc::{Bundle, Certificates, Purpose, Signer};
+use crate::container::rauc::{Bundle, Purpose};
 use crate::error::{Error, Kind, Result};
 use crate::machine::Materials;
 use crate::machine::rauc::Keyring;
+use crate::pki::{Certificates, Signer};
 use crate::seed::Seed;
 use crate::spec::Spec;
 use crate::spec::rauc::problems;
@@ -62,7 +63,7 @@ pub(super) fn keyring(spec: &Spec, materials: &Materials) -> Result<Option<Keyri
 /// The certificates of who signs, and what the first has to be checked for.
 fn signer(path: &str, materials: &Materials) -> Result<(Certificates, Purpose)> {
     let certificates = Certificates::read(path, &materials.text(path)?)?;
-    let purpose = certificates.purpose().ok_or_else(|| {
+    let purpose = Purpose::of(&certificates).ok_or_else(|| {
         let message = "has a certificate whose (extended) key usage lets it sign no bundles";
         Error::new(Kind::Input, path, message)
             .with_hint("RAUC takes keyUsage digitalSignature with extendedKeyUsage codeSigning or emailProtection, or neither")

@@ -5,13 +5,16 @@ use crate::boot::{BootVolume, Root};
 use crate::disk::{PartitionId, TableKind, mbr};
 use crate::error::{Error, Kind, Result, show_size};
 use crate::fs::ext4::Placement;
-use crate::fs::{FileSystem, VolumeId};
+use crate::fs::{FileSystem, VolumeId, luks};
 use crate::machine::persist::Kept;
 use crate::machine::{FsSpec, Mount};
 use crate::seed::{Seed, Uuid};
-use crate::spec::layout::{self, Content, Slot};
+use crate::spec::layout::{self, Content, Encrypt, Slot};
 use crate::spec::{Loader, Persist, Spec};
 use crate::tree::Tree;
+
+/// systemd makes the file system before it first mounts it (systemd-makefs@.service(8)).
+const MADE_AT_MOUNT: &str = "x-systemd.makefs";
 
 /// A layout that can be made.
 pub(super) struct Resolved {
@@ -32,6 +35,8 @@ pub(super) struct Named {
     pub(super) id: PartitionId,
     /// Of one with a file system.
     pub(super) volume: Option<Volume>,
+    /// Of one that is encrypted: that of its header.
+    luks: Option<Uuid>,
 }
 
 /// A file system with its names.
@@ -119,6 +124,12 @@ impl Resolved {
         self.partitions.iter().find(|partition| partition.slot.grow)?.slot.mount.as_deref()
     }
 
+    /// Whether the build makes SELinux labels: no boot could write them to a root in a slot or with hashes, and of an encrypted
+    /// one GRUB does not see that they are missing.
+    pub(super) fn is_labelled_here(&self) -> bool {
+        self.root.is_slot || self.root.has_verity || self.root.luks.is_some()
+    }
+
     /// What the partition of the root is called.
     pub(super) fn root_label(&self) -> &str {
         let root = self.partitions.iter().find(|named| named.slot.content == Content::Root);
@@ -149,6 +160,7 @@ impl Resolved {
     pub(super) fn make_room(&mut self, bytes: u64) -> Result<()> {
         let slots = self.partitions.iter_mut().map(|named| &mut named.slot);
         for slot in slots.filter(|slot| has_kept(slot)) {
+            let bytes = bytes.saturating_add(slot.encrypt.as_ref().map_or(0, |_| luks::DATA_OFFSET));
             if let Some(max) = slot.max.filter(|max| *max < bytes) {
                 let (needed, available) = (show_size(bytes), show_size(max));
                 let message =
@@ -226,22 +238,34 @@ impl Named {
             | Content::SlotKernels
             | Content::BiosCore
             | Content::File(_)
-            | Content::Elsewhere(_) => format!("partition {}", slot.label),
+            | Content::Elsewhere(_)
+            | Content::Hashes => format!("partition {}", slot.label),
         };
         let volume = slot.file_system.map(|file_system| Volume::new(file_system, id, &purpose, seed));
-        Self { slot, id, volume }
+        let luks = slot.encrypt.as_ref().map(|_| seed.uuid(&format!("{purpose} encryption")));
+        Self { slot, id, volume, luks }
+    }
+
+    /// How it is encrypted, and what its header is found by.
+    pub(super) fn encryption(&self) -> Option<(&Encrypt, Uuid)> {
+        self.slot.encrypt.as_ref().zip(self.luks)
     }
 
     fn root(&self) -> Option<Root> {
         let volume = self.volume.filter(|_| self.slot.content == Content::Root)?;
         let (id, file_system) = (volume.id(), volume.file_system());
-        Some(Root { id, partition: self.id, file_system, is_slot: false })
+        let has_verity = self.slot.has_verity;
+        Some(Root { id, partition: self.id, file_system, is_slot: false, has_verity, luks: self.luks })
     }
 
     fn mount(&self, has_slots: bool) -> Option<Mount> {
         let volume = self.volume?;
         let (point, file_system) = (self.slot.mount.clone()?, volume.file_system());
-        let (options, is_covered) = (self.slot.options.clone(), self.slot.is_covered);
+        let is_made = self.encryption().is_some_and(|(encrypt, _)| encrypt.now().is_none());
+        let made = is_made.then_some(MADE_AT_MOUNT).into_iter();
+        let options: Vec<_> =
+            made.chain(Some(&*self.slot.options).filter(|options| !options.is_empty())).collect();
+        let (options, is_covered) = (options.join(","), self.slot.is_covered);
         Some(Mount { point, found_by: self.found_by(volume, has_slots), file_system, options, is_covered })
     }
 
@@ -250,8 +274,10 @@ impl Named {
     fn found_by(&self, volume: Volume, has_slots: bool) -> FsSpec {
         let label = &self.slot.volume_label;
         match volume {
+            // The file system of a root that is checked is on another device than its partition.
+            _ if self.slot.content == Content::Root && (has_slots || self.slot.has_verity) => FsSpec::Booted,
+            _ if self.luks.is_some() => FsSpec::Mapper(self.slot.opened_as().to_owned()),
             _ if !has_slots => FsSpec::Id(volume.id()),
-            _ if self.slot.content == Content::Root => FsSpec::Booted,
             Volume::Fat { .. } => FsSpec::Label(label.to_uppercase()),
             Volume::Squashfs { .. } => FsSpec::PartLabel(self.slot.label.clone()),
             _ => FsSpec::Label(label.clone()),

@@ -64,7 +64,16 @@ impl Menu<'_> {
         let timeout = self.defaults.timeout;
         let (tries, entries) = (Some(tries.into()), vec![type_one]);
         // What was booted last is of no account: the entries say which slot is the next one.
-        Ok((entry, systemd_boot::Menu { token, tries, timeout, is_saved: false, entries }, notes))
+        let menu = systemd_boot::Menu {
+            token,
+            tries,
+            timeout,
+            is_saved: false,
+            entries,
+            images: None,
+            enroll: None,
+        };
+        Ok((entry, menu, notes))
     }
 }
 

@@ -24,11 +24,12 @@ pub(super) fn settle(
     source: &mut KernelSource,
     layout: &Resolved,
 ) -> Result<Vec<String>> {
+    if layout.is_labelled_here() {
+        editor.remove(machine::AUTORELABEL);
+    }
     let BootVolume::Slots(Slots { numbers: [first, second], kernels, .. }) = layout.boot else {
         return Ok(Vec::new());
     };
-    // Its labels are made here.
-    editor.remove(machine::AUTORELABEL);
     require_found(&source.os, &source.kernel)?;
     let mut notes = vec![format!(
         "slots: A is partition {first}, B is partition {second} and empty; / is read-only in both"
@@ -54,13 +55,14 @@ fn require_found(os: &Os, kernel: &Kernel) -> Result<()> {
     Err(Error::new(Kind::Unsupported, &kernel.image, message).with_hint("take a later release of Alpine"))
 }
 
-/// The labels that no boot makes of a root in a slot.
+/// The labels that no boot makes of a root in a slot, of one whose hashes would no longer be right, or of one that GRUB
+/// cannot look into.
 ///
 /// # Errors
 /// If they cannot be made here.
 pub(super) fn label(editor: &mut Editor<'_>, os: &Os, layout: &Resolved) -> Result<Vec<String>> {
     // Without an init of a distribution no policy is in force.
-    if !layout.root.is_slot || os.init.is_none() {
+    if !layout.is_labelled_here() || os.init.is_none() {
         return Ok(Vec::new());
     }
     let Some(note) = machine::label(editor)? else { return Ok(Vec::new()) };

@@ -49,8 +49,13 @@ impl Menu<'_> {
         }
         let (token, tries) = (self.token(tree)?, self.tries(tree)?);
         let (timeout, is_saved) = (self.defaults.timeout, self.defaults.is_saved);
-        let menu = systemd_boot::Menu { token, tries, timeout, is_saved, entries };
-        notes.extend(self.tell_kernel_install(editor, &menu, &first.0.cmdline)?);
+        let menu =
+            systemd_boot::Menu { token, tries, timeout, is_saved, entries, images: None, enroll: None };
+        notes.extend(self.left_out());
+        if !self.root.has_verity && !self.spec.starts_ukis() {
+            notes.extend(self.tell_kernel_install(editor, &menu, &first.0.cmdline)?);
+        }
+        notes.push(counting(tries));
         Ok((first.0, menu, notes))
     }
 
@@ -87,13 +92,16 @@ impl Menu<'_> {
             editor.rewrite_file(path, format!("{value}\n").into_bytes(), 0o644)?;
             notes.push(format!("{path}: {value}, for kernels to come"));
         }
-        notes.push(match menu.tries {
-            Some(tries) => format!(
-                "systemd-boot: an entry is tried {tries} times, until systemd-bless-boot calls it good"
-            ),
-            None => "systemd-boot: tries are not counted, the machine has no systemd-bless-boot".to_owned(),
-        });
         Ok(notes)
+    }
+}
+
+fn counting(tries: Option<u32>) -> String {
+    match tries {
+        Some(tries) => {
+            format!("systemd-boot: an entry is tried {tries} times, until systemd-bless-boot calls it good")
+        }
+        None => "systemd-boot: tries are not counted, the machine has no systemd-bless-boot".to_owned(),
     }
 }
 
@@ -109,6 +117,8 @@ pub(super) fn type_one(tree: &Tree, entry: &Entry, kernel: &Kernel) -> Result<sy
         root: None,
         cmdline: entry.cmdline.clone(),
         linux: efi_program(tree, &kernel.image)?,
+        place: kernel.image.clone(),
+        release: kernel.version.clone(),
         initrd: initrd.transpose()?,
     })
 }

@@ -6,8 +6,12 @@ use super::choice;
 use super::defaults::Defaults;
 use super::password;
 use super::slots::{self, Slots};
+use super::unlock::{ROOT_DEVICE, Unlock};
+use super::verity;
 use crate::disk::PartitionId;
+use crate::fs::verity::RootHash;
 use crate::fs::{FileSystem, VolumeId};
+use crate::seed::Uuid;
 use crate::spec::{Architecture, Spec};
 use crate::tree::kernel::Kernel;
 use crate::tree::os::{Family, Os};
@@ -26,6 +30,10 @@ pub struct Root {
     pub file_system: FileSystem,
     /// Whether it may lie in another slot the next time: then both names are those of this disk alone.
     pub is_slot: bool,
+    /// Whether its blocks are checked when they are read: it is found by its root hash.
+    pub has_verity: bool,
+    /// The name of the LUKS volume that it is in, if it is encrypted.
+    pub luks: Option<Uuid>,
 }
 
 /// The file system with `/boot`, by what GRUB finds it.
@@ -112,7 +120,9 @@ pub fn entry(os: &Os, kernel: &Kernel, spec: &Spec, root: &Root, defaults: &Defa
 /// Root by UUID, since disks are called vda, sda or nvme0n1.
 fn root_words(os: &Os, kernel: &Kernel, root: &Root) -> Vec<String> {
     match root.is_slot {
+        _ if root.has_verity => vec![verity::WORD.into(), "ro".into()],
         true => slots::root_words(kernel.initramfs.as_ref().map(|_| os.family)).map(str::to_owned).to_vec(),
+        false if root.luks.is_some() => vec![format!("root={ROOT_DEVICE}"), "ro".into()],
         false => vec![format!("root={}={}", root.id.tag(), root.id), "ro".into()],
     }
 }
@@ -137,7 +147,7 @@ pub fn asked_words(os: &Os, spec: &Spec, root: &Root, defaults: &Defaults) -> Ve
 /// A console on the screen and on the serial port, of which the last is the one services print to, and what the
 /// initramfs has to be told.
 pub fn fixed_words(os: &Os, spec: &Spec, root: &Root) -> Vec<String> {
-    let mut words = Vec::new();
+    let mut words = root.luks.and_then(|uuid| Unlock::new(os.family, uuid)).map_or_else(Vec::new, |it| it.0);
     if os.family == Family::Alpine {
         // mkinitfs loads only what it is told, and asks nobody for the type of the file system.
         let driver = root.file_system.name();
@@ -155,15 +165,21 @@ pub fn fixed_words(os: &Os, spec: &Spec, root: &Root) -> Vec<String> {
 ///
 /// Another disk may be a copy of this one. GRUB begins with `root` where it was started from, such as
 /// `hd0,gpt2`, and its search with the partitions of the disk it is given, `hd0,`. A GRUB without `regexp`
-/// is given none.
-pub(super) fn stub(boot: &BootVolume, password: Option<&str>, tries: u8) -> String {
+/// is given none. With a `root_hash` it knows that, too: the menu may lie in what the hash is of.
+pub(super) fn stub(
+    boot: &BootVolume,
+    password: Option<&str>,
+    tries: u8,
+    root_hash: Option<RootHash>,
+) -> String {
     let asks = password.map(password::commands).unwrap_or_default();
+    let knows = root_hash.map(verity::commands).unwrap_or_default();
     let id = match boot {
         BootVolume::Root(id) | BootVolume::Own(id) => id,
         BootVolume::Slots(slots) => return asks + &choice::script(slots, tries),
     };
     format!(
-        "{asks}regexp --set=1:disk '^([^,]+,)' \"$root\"\n\
+        "{asks}{knows}regexp --set=1:disk '^([^,]+,)' \"$root\"\n\
          search.fs_uuid {id} root $disk\n\
          set prefix=($root)'{}'\n\
          configfile $prefix/grub.cfg\n",
@@ -235,8 +251,13 @@ pub fn menu(boot: &BootVolume, root: VolumeId, entries: &[Entry], defaults: &Def
 /// The commands that load kernel and initramfs.
 fn commands(boot: &BootVolume, entry: &Entry, suffix: &str) -> [String; 2] {
     let words = entry.cmdline.split_ascii_whitespace();
-    let words: Vec<_> =
-        words.map(|word| if slots::is_variable(word) { word.to_owned() } else { quote(word) }).collect();
+    let words: Vec<_> = words
+        .map(
+            |word| {
+                if slots::is_variable(word) || word == verity::WORD { word.to_owned() } else { quote(word) }
+            },
+        )
+        .collect();
     let relabel = if entry.relabels { " $relabel" } else { "" };
     let ignition = if entry.ignites.is_some() { " $ignition" } else { "" };
     let linux = format!("linux{suffix} {} {}{relabel}{ignition}", boot.word(&entry.kernel), words.join(" "));
@@ -259,7 +280,6 @@ pub(super) fn quote(word: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::seed::Uuid;
 
     const ROOT: VolumeId = VolumeId::Uuid(Uuid::from_text("01234567-89ab-4def-8123-456789abcdef"));
     const ON_ROOT: BootVolume = BootVolume::Root(ROOT);
@@ -290,19 +310,29 @@ mod tests {
 
     #[test]
     fn the_disk_that_was_started_comes_before_its_copies() {
-        let stub = stub(&ON_ROOT, None, TRIES);
+        let stub = stub(&ON_ROOT, None, TRIES, None);
         assert!(stub.starts_with("regexp --set=1:disk '^([^,]+,)' \"$root\"\n"), "{stub}");
         assert!(stub.contains(&format!("search.fs_uuid {ROOT} root $disk\n")), "{stub}");
         assert!(menu(entry()).contains(&format!("search.fs_uuid {ROOT} root $root\n")));
     }
 
     #[test]
+    fn the_root_hash_is_beside_the_menu_and_not_in_it() {
+        let stub = stub(&ON_ROOT, None, TRIES, Some(RootHash([0xab; 32])));
+        let set = format!("set root_hash={}\nexport root_hash\nregexp ", "ab".repeat(32));
+        assert!(stub.starts_with(&set), "{stub}");
+        let cmdline = "roothash=$root_hash ro note=$root_hash".into();
+        let menu = menu(Entry { cmdline, ..entry() });
+        assert!(menu.contains("\tlinux /vmlinuz roothash=$root_hash ro 'note=$root_hash'\n"), "{menu}");
+    }
+
+    #[test]
     fn a_password_is_asked_for_before_anything_may_fail_and_no_entry_needs_it() {
-        let stub = stub(&ON_ROOT, Some("grub.pbkdf2.x"), TRIES);
+        let stub = stub(&ON_ROOT, Some("grub.pbkdf2.x"), TRIES, None);
         let start = "set superusers=root\nexport superusers\npassword_pbkdf2 root grub.pbkdf2.x\nregexp ";
         assert!(stub.starts_with(start), "{stub}");
         let slots = Slots { numbers: [3, 4], partitions: [Uuid([1; 16]).into(); 2], kernels: None };
-        let script = super::stub(&BootVolume::Slots(slots), Some("grub.pbkdf2.x"), TRIES);
+        let script = super::stub(&BootVolume::Slots(slots), Some("grub.pbkdf2.x"), TRIES, None);
         assert!(script.starts_with("set superusers=root\n") && script.contains("A_TRY"), "{script}");
         let menu = menu(Entry { is_unrestricted: true, ..entry() });
         assert!(menu.starts_with("menuentry 'Debian GNU/Linux 12' --unrestricted {\n"), "{menu}");
@@ -321,7 +351,7 @@ mod tests {
 
     #[test]
     fn a_boot_partition_has_the_menu_and_the_kernels_by_shorter_paths() {
-        let stub = stub(&OWN, None, TRIES);
+        let stub = stub(&OWN, None, TRIES, None);
         assert!(stub.contains("search.fs_uuid 1234-ABCD root $disk\nset prefix=($root)'/grub'\n"), "{stub}");
         let entry = Entry {
             kernel: "/boot/vmlinuz".into(),

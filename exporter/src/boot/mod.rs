@@ -18,11 +18,14 @@ pub mod entries;
 mod esp;
 mod files;
 mod grub;
+mod images;
 pub mod medium;
 pub mod password;
 mod shell;
 pub mod slots;
 pub mod systemd_boot;
+mod unlock;
+pub mod verity;
 
 pub use bios::BiosBoot;
 pub use core_image::core_modules;
@@ -30,3 +33,5 @@ pub use defaults::{Defaults, Written, write as write_defaults, write_kernel_cmdl
 pub use esp::{esp_tree, medium_tree};
 pub use files::{BiosImages, BootFiles, MediumFiles};
 pub use grub::{BootVolume, Entry, FIRST_BOOT, Root, asked_words, entry, fixed_words, menu};
+pub use images::{Enroll, Images, signed};
+pub use unlock::{ROOT_DEVICE, Unlock};

@@ -13,15 +13,22 @@
 //! Of a machine with [slots](super::slots) an entry is for a slot, `debian-A+3-0.conf`, and so is the folder, `\debian\A`:
 //! what is in there is known without the entry, and two versions are all that ever lie there.
 //!
+//! With [images](super::Images) there are no entries of type 1, and no kernels beside them.
+//!
 //! Source: Boot Loader Specification (UAPI.1) 1.0, "Type #1 Boot Loader Specification Entries" and "Boot counting". Names
 //! are those of kernel-install(8), which puts the kernels to come beside these and takes these away.
 
 use std::fmt::Write;
 
 use super::esp::{file, folder, folder_meta, text};
+use super::images::{Enroll, Images};
+use super::verity;
+use crate::error::Result;
+use crate::fs::verity::RootHash;
 use crate::spec::Architecture;
 use crate::tree::version;
 use crate::tree::{Content, InodeId, Time, Tree};
+use crate::uki;
 
 /// Where an image has the program, by the suffix of EFI programs for the machine: signed by the distribution, if it does.
 pub fn programs(architecture: Architecture) -> [String; 2] {
@@ -34,14 +41,7 @@ pub const ORDERS_SINCE: u32 = 250;
 
 /// Which one a program is, by what it tells of itself (the section `.sdmagic`); `None`: it tells nothing.
 pub fn release(program: &[u8]) -> Option<u32> {
-    const MAGIC: &[u8] = b"#### LoaderInfo: systemd-boot ";
-    let at = program.windows(MAGIC.len()).position(|window| window == MAGIC)?;
-    let text = program.iter().skip(at + MAGIC.len());
-    text.take_while(|byte| byte.is_ascii_digit())
-        .map(|byte| char::from(*byte))
-        .collect::<String>()
-        .parse()
-        .ok()
+    uki::release(program, "systemd-boot")
 }
 
 /// What its menu is made of.
@@ -57,9 +57,13 @@ pub struct Menu {
     pub is_saved: bool,
     /// The kernels; the first boots by itself.
     pub entries: Vec<TypeOne>,
+    /// How they become unified kernel images, if they do.
+    pub images: Option<Images>,
+    /// Keys for a firmware that has none.
+    pub enroll: Option<Enroll>,
 }
 
-/// An entry of type 1.
+/// An entry of type 1, or what an image is made of.
 #[derive(Clone, Debug)]
 pub struct TypeOne {
     /// What its file and its folder are called behind the token: the release of the kernel, or a slot.
@@ -75,24 +79,48 @@ pub struct TypeOne {
     pub cmdline: String,
     /// The kernel, which is an EFI program.
     pub linux: Content,
+    /// What messages call the kernel.
+    pub place: String,
+    /// Its release, as `uname -r` says it.
+    pub release: String,
     /// The initramfs, by the name of its file.
     pub initrd: Option<(String, Content)>,
 }
 
 impl Menu {
+    /// The same with the root hash in its words for the kernel, where they are to have it.
+    #[must_use]
+    pub fn with_root_hash(mut self, root_hash: RootHash) -> Self {
+        for entry in &mut self.entries {
+            entry.cmdline = verity::filled(&entry.cmdline, root_hash);
+        }
+        self
+    }
+
     /// The tree of the EFI system partition with this menu and the program that shows it.
-    pub fn esp_tree(&self, program: &Content, architecture: Architecture, time: Time) -> Tree {
+    ///
+    /// # Errors
+    /// If a kernel cannot become an image.
+    pub fn esp_tree(&self, program: &Content, architecture: Architecture, time: Time) -> Result<Tree> {
         let (mut tree, loader) = self.program_tree(program, architecture, time);
-        self.add_entries(&mut tree, loader, time);
-        tree
+        self.add_entries(&mut tree, loader, architecture, time)?;
+        Ok(tree)
     }
 
     /// The same without the entries, and the tree of the partition beside it (XBOOTLDR), which has them and the kernels.
-    pub fn split_trees(&self, program: &Content, architecture: Architecture, time: Time) -> [Tree; 2] {
+    ///
+    /// # Errors
+    /// If a kernel cannot become an image.
+    pub fn split_trees(
+        &self,
+        program: &Content,
+        architecture: Architecture,
+        time: Time,
+    ) -> Result<[Tree; 2]> {
         let mut entries = Tree::new(folder_meta(time));
         let loader = folder(&mut entries, Tree::ROOT, "loader", time);
-        self.add_entries(&mut entries, loader, time);
-        [self.program_tree(program, architecture, time).0, entries]
+        self.add_entries(&mut entries, loader, architecture, time)?;
+        Ok([self.program_tree(program, architecture, time).0, entries])
     }
 
     /// With its settings, which are in the folder `loader`.
@@ -109,10 +137,28 @@ impl Menu {
         }
         let loader = folder(&mut tree, Tree::ROOT, "loader", time);
         file(&mut tree, loader, "loader.conf", text(self.loader_conf()), time);
+        if let Some(enroll) = &self.enroll {
+            enroll.add_keys(&mut tree, loader, time);
+        }
         (tree, loader)
     }
 
-    fn add_entries(&self, tree: &mut Tree, loader: InodeId, time: Time) {
+    fn add_entries(
+        &self,
+        tree: &mut Tree,
+        loader: InodeId,
+        architecture: Architecture,
+        time: Time,
+    ) -> Result<()> {
+        if let Some(images) = &self.images {
+            let efi = tree.lookup("/EFI").unwrap_or_else(|| folder(tree, Tree::ROOT, "EFI", time));
+            let linux = folder(tree, efi, "Linux", time);
+            for entry in &self.entries {
+                file(tree, linux, &self.file_name(entry), images.of(entry, architecture)?, time);
+            }
+            images.add_addons(tree, loader, time);
+            return Ok(());
+        }
         file(tree, loader, "entries.srel", text("type1\n".to_owned()), time);
         let entries = folder(tree, loader, "entries", time);
         let kernels = folder(tree, Tree::ROOT, &self.token, time);
@@ -121,6 +167,7 @@ impl Menu {
             let kernel = folder(tree, kernels, &entry.name, time);
             entry.add_files(tree, kernel, time);
         }
+        Ok(())
     }
 
     fn loader_conf(&self) -> String {
@@ -131,7 +178,7 @@ impl Menu {
         if let Some(default) = self.default_entry() {
             let _ = writeln!(text, "default {default}");
         }
-        text
+        text + &self.enroll.as_ref().map(Enroll::setting).unwrap_or_default()
     }
 
     /// What it begins with, if that is not the newest kernel, as it is by itself.
@@ -142,12 +189,17 @@ impl Menu {
         let (first, others) = self.entries.split_first()?;
         let is_newer = |other: &TypeOne| version::compare(&other.version, &first.version).is_gt();
         // With any counters.
-        others.iter().any(is_newer).then(|| format!("{}-{}*.conf", self.token, first.name))
+        others.iter().any(is_newer).then(|| format!("{}-{}*{}", self.token, first.name, self.suffix()))
+    }
+
+    /// What names of entries end in.
+    fn suffix(&self) -> &'static str {
+        if self.images.is_some() { ".efi" } else { ".conf" }
     }
 
     fn file_name(&self, entry: &TypeOne) -> String {
         let counters = self.tries.map(|tries| format!("+{tries}-0")).unwrap_or_default();
-        format!("{}-{}{counters}.conf", self.token, entry.name)
+        format!("{}-{}{counters}{}", self.token, entry.name, self.suffix())
     }
 
     fn entry(&self, entry: &TypeOne) -> String {
@@ -196,6 +248,8 @@ mod tests {
             root: None,
             cmdline: "root=UUID=x ro".into(),
             linux: esp::text(format!("kernel {version}")),
+            place: format!("/boot/vmlinuz-{version}"),
+            release: version.into(),
             initrd: Some((format!("initrd.img-{version}"), esp::text(format!("initramfs {version}")))),
         }
     }
@@ -207,11 +261,13 @@ mod tests {
             timeout: None,
             is_saved: false,
             entries: versions.iter().map(|version| entry(version)).collect(),
+            images: None,
+            enroll: None,
         }
     }
 
     fn tree(menu: &Menu) -> Tree {
-        menu.esp_tree(&esp::text("program".into()), Architecture::X86_64, Time::default())
+        menu.esp_tree(&esp::text("program".into()), Architecture::X86_64, Time::default()).unwrap()
     }
 
     #[test]
@@ -295,7 +351,8 @@ mod tests {
     #[test]
     fn a_partition_beside_the_esp_has_all_but_the_program_and_its_settings() {
         let program = esp::text("program".into());
-        let [esp, beside] = menu(&["6.1"]).split_trees(&program, Architecture::X86_64, Time::default());
+        let trees = menu(&["6.1"]).split_trees(&program, Architecture::X86_64, Time::default());
+        let [esp, beside] = trees.unwrap();
         for (path, is_on_esp) in [
             ("/EFI/BOOT/BOOTX64.EFI", true),
             ("/loader/loader.conf", true),

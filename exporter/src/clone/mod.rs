@@ -18,7 +18,7 @@ use std::sync::Arc;
 use crate::disk::mbr::{self, BOOT_CODE_LEN};
 use crate::disk::{self, PartitionId, Placed, Table, gpt, kinds};
 use crate::engine::RawImage;
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::extent::{Backing, Extent};
 use crate::fs::{DiskBudget, VolumeId, ext4, fat};
 use crate::limits;
@@ -51,7 +51,7 @@ impl Copy {
 /// Plan the copy of `disk` whose identities come from `seed`, with all that is read of it out of `budget`.
 ///
 /// # Errors
-/// `Unsupported` for a file system that was not unmounted or cannot get another UUID, `Corrupt` for one that is
+/// `Unsupported` for a file system that was not unmounted or cannot get another UUID, and for a partition with hashes, `Corrupt` for one that is
 /// damaged.
 pub fn plan(disk: Shared, seed: &Seed, budget: &DiskBudget) -> Result<Copy> {
     let (table, volumes) = match disk::read(&*disk) {
@@ -83,6 +83,17 @@ pub fn plan(disk: Shared, seed: &Seed, budget: &DiskBudget) -> Result<Copy> {
         copying.edit_texts(volume)?;
     }
     Ok(copying.finish(table))
+}
+
+/// What is checked when it is read is found by its hash, which another name in it would change.
+fn require_no_hashes(table: &gpt::Table) -> Result<()> {
+    let hashes = table.partitions.iter().find(|partition| kinds::is_verity(partition.kind));
+    hashes.map_or(Ok(()), |partition| {
+        let place = format!("partition {}", partition.number);
+        let message = "has hashes (dm-verity) of another one, which has to stay as it is, its names too";
+        Err(Error::new(Kind::Unsupported, place, message)
+            .with_hint("build the disk once more, or copy its file as it is"))
+    })
 }
 
 /// A part of the disk with something in it.
@@ -135,6 +146,7 @@ impl Copying<'_> {
 
     /// The table with new GUIDs, as it lies at both ends of the disk.
     fn rename_gpt(&mut self, mut table: gpt::Table) -> Result<[Extent; 2]> {
+        require_no_hashes(&table)?;
         let mut boot_code = [0; BOOT_CODE_LEN];
         self.disk.read_at(0, &mut boot_code)?;
         let guid = self.seed.uuid("disk");

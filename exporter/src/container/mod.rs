@@ -35,6 +35,7 @@ mod vdi;
 mod vhd;
 mod vhdx;
 mod vmdk;
+mod watched;
 mod write;
 
 pub use crate::codec::{DEFLATE_LEVEL, ZSTD_LEVEL};
@@ -47,6 +48,7 @@ pub use output::Output;
 pub use ovf::{Appliance, OvfFirmware};
 pub use qcow2::Base;
 pub use update::Update;
+pub use watched::open_watched;
 pub use write::{Target, stream, write};
 
 use std::fs::{self, File, Metadata};

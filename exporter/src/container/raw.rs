@@ -96,4 +96,8 @@ impl ReadAt for Reader {
             Err(_) => offset.min(self.size),
         }
     }
+
+    fn hole_from(&self, offset: u64, until: u64) -> u64 {
+        seek(&self.file, SeekFrom::Hole(offset)).map_or(until, |hole| hole.min(until))
+    }
 }

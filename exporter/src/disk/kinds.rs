@@ -93,6 +93,19 @@ pub fn usr(architecture: Architecture) -> Uuid {
     }
 }
 
+/// dm-verity hashes of the root file system of a machine.
+pub fn root_verity(architecture: Architecture) -> Uuid {
+    match architecture {
+        Architecture::X86_64 => ROOT_X86_64_VERITY,
+        Architecture::Aarch64 => ROOT_ARM64_VERITY,
+    }
+}
+
+/// Whether it has dm-verity hashes of another partition.
+pub fn is_verity(kind: Uuid) -> bool {
+    [ROOT_X86_64_VERITY, ROOT_ARM64_VERITY, USR_X86_64_VERITY, USR_ARM64_VERITY].contains(&kind)
+}
+
 /// Whether it is the root file system of some machine.
 pub fn is_root(kind: Uuid) -> bool {
     [ROOT_X86_64, ROOT_ARM64].contains(&kind)

@@ -22,15 +22,21 @@ impl Job {
 
     /// Places in the rows of the archives it reads.
     pub(super) fn turns(&self) -> Vec<Turn> {
-        let mut turns: Vec<Turn> = Vec::new();
-        for extent in &self.extents {
-            if let Backing::Archive { archive, .. } = &extent.source
-                && !turns.iter().any(|turn| turn.is_of(archive))
-            {
+        let mut turns = Vec::new();
+        take_turns(&self.extents, &mut turns);
+        turns
+    }
+}
+
+fn take_turns(extents: &[Extent], turns: &mut Vec<Turn>) {
+    for extent in extents {
+        match &extent.source {
+            Backing::Archive { archive, .. } if !turns.iter().any(|turn| turn.is_of(archive)) => {
                 turns.extend(archive.turn());
             }
+            Backing::Transformed { of, .. } => take_turns(of, turns),
+            _ => {}
         }
-        turns
     }
 }
 

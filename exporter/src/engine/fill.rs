@@ -48,21 +48,7 @@ impl<'a> Filler<'a> {
 
     /// Fill `out` with the bytes of the image from `offset` on; `extents` are all that touch it.
     pub(super) fn fill(&mut self, offset: u64, out: &mut [u8], extents: &[Extent]) -> Result<()> {
-        let end = offset + out.len() as u64;
-        let mut filled = 0;
-        for extent in extents {
-            let from = extent.offset.max(offset);
-            let to = extent.end().min(end);
-            if from >= to {
-                continue;
-            }
-            let (start, stop) = ((from - offset) as usize, (to - offset) as usize);
-            out[filled..start].fill(0);
-            self.fill_part(extent, from - extent.offset, &mut out[start..stop])?;
-            filled = stop;
-        }
-        out[filled..].fill(0);
-        Ok(())
+        fill(offset, out, extents, |extent, skip, part| self.fill_part(extent, skip, part))
     }
 
     /// Fill `out` with the bytes of one extent from `skip` on.
@@ -83,8 +69,23 @@ impl<'a> Filler<'a> {
                 large.copy(extent, (&**by, *key), skip, out);
             }
             Backing::Rendered { by, key } => self.rendered.copy(extent, (&**by, *key), skip, out),
+            Backing::Transformed { of, by, at } => {
+                // Where the content that is changed begins in the image, in which no byte of it lies as it is.
+                let start = extent.offset - at;
+                let of: Vec<_> = of.iter().map(|extent| extent.clone().shifted(start)).collect();
+                self.fill_unshared(extent.offset + skip, out, &of)?;
+                by.apply(at + skip, out);
+            }
         }
         Ok(())
+    }
+
+    /// The same as [`fill`](Self::fill), with bytes that are changed before anybody takes them.
+    fn fill_unshared(&mut self, offset: u64, out: &mut [u8], extents: &[Extent]) -> Result<()> {
+        let sharer = self.sharer.take();
+        let filled = self.fill(offset, out, extents);
+        self.sharer = sharer;
+        filled
     }
 
     /// Fill `out`, which is what the image has at `at`, with the bytes of a file from `offset` on; with
@@ -112,8 +113,33 @@ impl<'a> Filler<'a> {
     }
 }
 
+/// Fill `out` with the bytes of an image from `offset` on: `fill_part` has those of one extent from some byte on, and what
+/// none of `extents` covers is zero.
+pub(super) fn fill<'e>(
+    offset: u64,
+    out: &mut [u8],
+    extents: impl IntoIterator<Item = &'e Extent>,
+    mut fill_part: impl FnMut(&Extent, u64, &mut [u8]) -> Result<()>,
+) -> Result<()> {
+    let end = offset + out.len() as u64;
+    let mut filled = 0;
+    for extent in extents {
+        let from = extent.offset.max(offset);
+        let to = extent.end().min(end);
+        if from >= to {
+            continue;
+        }
+        let (start, stop) = ((from - offset) as usize, (to - offset) as usize);
+        out[filled..start].fill(0);
+        fill_part(extent, from - extent.offset, &mut out[start..stop])?;
+        filled = stop;
+    }
+    out[filled..].fill(0);
+    Ok(())
+}
+
 /// That a file is still what it was when the image was planned.
-fn check_unchanged(planned: &HostFile, opened: &File) -> Result<()> {
+pub(super) fn check_unchanged(planned: &HostFile, opened: &File) -> Result<()> {
     let now =
         opened.metadata().map_err(|error| Error::io(planned.path(), "cannot look at the file", error))?;
     if planned.is_unchanged(&now) {
@@ -122,7 +148,7 @@ fn check_unchanged(planned: &HostFile, opened: &File) -> Result<()> {
     Err(changed(planned, if now.is_file() { now.len() } else { 0 }))
 }
 
-fn read(opened: &File, planned: &HostFile, offset: u64, out: &mut [u8]) -> Result<()> {
+pub(super) fn read(opened: &File, planned: &HostFile, offset: u64, out: &mut [u8]) -> Result<()> {
     opened.read_exact_at(out, offset).map_err(|error| match error.kind() {
         std::io::ErrorKind::UnexpectedEof => changed(planned, opened.metadata().map_or(0, |now| now.len())),
         _ => Error::io(planned.path(), "cannot read the file", error),

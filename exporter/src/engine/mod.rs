@@ -16,15 +16,19 @@
 //! the only sink shares with their file are not read at all. Chunks that read one compressed archive are
 //! filled one after the other, in order, since it can only be decoded forward; meanwhile the other workers
 //! encode.
+//!
+//! A [`View`] is for who reads an image here and there instead, and writes nothing.
 
 mod chunks;
 mod fill;
 mod sink;
 #[cfg(test)]
 mod tests;
+mod view;
 
 pub(crate) use sink::is_zero;
 pub use sink::{Chunk, Piece, Sink, Stored};
+pub use view::View;
 
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;

@@ -1,13 +1,15 @@
 //! The engine: what it gives to sinks, in which order, and which error it reports.
 
+use std::fs::File;
 use std::num::NonZeroUsize;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use super::*;
 use crate::error::Kind;
-use crate::extent::{Backing, Extent, Render};
+use crate::extent::{Backing, Extent, Extents, Render, Transform, UNIT};
 use crate::testing::Scratch;
 use crate::tree::{self, Content, HostDir, HostFile, scan};
 
@@ -281,4 +283,67 @@ fn a_panic_ends_the_run() {
     extents
         .insert(0, Extent { offset: 0, len: 1, source: Backing::Rendered { by: Arc::new(Panics), key: 0 } });
     let _ = run_on(RawImage { size: 50 * MIB, extents: &extents }, &Recorder::default(), 3);
+}
+
+/// Would share every byte of every file.
+#[derive(Default)]
+struct Sharer(Recorder);
+
+impl Sink for Sharer {
+    fn encode(&self, chunk: &Chunk<'_>, stored: &mut Stored) -> Result<()> {
+        self.0.encode(chunk, stored)
+    }
+
+    fn commit(&self, chunk: &Chunk<'_>, stored: &mut Stored) -> Result<()> {
+        self.0.commit(chunk, stored)
+    }
+
+    fn finish(&self) -> Result<()> {
+        Ok(())
+    }
+
+    fn share(&self, _: &File, _: u64, _: u64, len: u64) -> Range<u64> {
+        0..len
+    }
+}
+
+/// Every byte plus where it lies.
+struct Adds;
+
+impl Transform for Adds {
+    fn apply(&self, at: u64, bytes: &mut [u8]) {
+        assert!(at.is_multiple_of(UNIT) && (bytes.len() as u64).is_multiple_of(UNIT));
+        (at..).zip(bytes).for_each(|(at, byte)| *byte = byte.wrapping_add((at % 97) as u8));
+    }
+}
+
+#[test]
+fn what_is_transformed_comes_from_every_source_and_is_never_shared() {
+    let scratch = Scratch::new();
+    let content: Vec<u8> = (0..3 * MIB).map(|n| (n % 251) as u8 + 1).collect();
+    scratch.write("file", &content);
+    let file = host_file(scratch.path(), "file", 3 * MIB);
+    let plain =
+        [Extent::bytes(100, [9; 50]), from_file(8192, &file, 5, 2 * MIB), rendered(3 * MIB - 5, 10, 40)];
+    let size = 4 * MIB;
+    let sink = Recorder::default();
+    run_on(RawImage { size, extents: &plain }, &sink, 1).unwrap();
+    let plain_image = assembled(sink, size);
+    let start = 2 * MIB;
+    let part = |at: u64, len: u64| {
+        let touches = |extent: &Extent| extent.offset < at + len && extent.end() > at;
+        let of: Vec<_> = plain.iter().filter(touches).collect();
+        let source = Backing::Transformed { of: of.into(), by: Arc::new(Adds), at };
+        Extent { offset: start + at, len, source }
+    };
+    let parts = [part(0, 4096), part(4096, 3 * MIB - 4096), part(3 * MIB, MIB)];
+    for threads in [1, 4] {
+        let (sink, image) = (Sharer::default(), RawImage { size: start + size, extents: &parts });
+        run(image, &[&sink], &Run::silent(NonZeroUsize::new(threads).unwrap())).unwrap();
+        let mut image = assembled(sink.0, start + size);
+        let changed = image.split_off(start as usize);
+        let expected: Vec<_> =
+            (0u64..).zip(&plain_image).map(|(at, byte)| byte.wrapping_add((at % 97) as u8)).collect();
+        assert!(changed == expected && image.iter().all(|byte| *byte == 0), "{threads}");
+    }
 }

@@ -70,7 +70,8 @@ impl Writer<'_> {
         content: &dyn FileContent,
     ) -> Result<()> {
         let map = Map::of(content)?;
-        if map.data == len || map.pieces >= PIECES_MAX {
+        // Who asks for a part need not know of holes.
+        if map.data == len || map.pieces >= PIECES_MAX || self.part.is_some() {
             self.put(&pax::header(path, meta, MemberKind::File(len))?)?;
             return self.content(path, len, content, true);
         }

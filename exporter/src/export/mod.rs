@@ -12,6 +12,7 @@ mod find;
 mod fstab;
 mod member;
 mod noticed;
+mod part;
 
 use std::io::Write;
 
@@ -26,6 +27,7 @@ pub use find::{Machine, find};
 use find::{Mounted, Place};
 use fstab::Permissions;
 pub use noticed::Noticed;
+use part::Only;
 
 /// What is done with the files.
 pub struct Export<'a> {
@@ -61,17 +63,26 @@ impl Export<'_> {
         out: &mut dyn Write,
         seen: &mut dyn FnMut(u64) -> Result<()>,
     ) -> Result<Exported> {
-        let mut writer = Writer {
+        let mut writer = self.writer(out, seen);
+        writer.walk()?;
+        writer.put(&pax::END)?;
+        Ok(writer.finish())
+    }
+
+    fn writer<'a>(
+        &'a self,
+        out: &'a mut dyn Write,
+        seen: &'a mut dyn FnMut(u64) -> Result<()>,
+    ) -> Writer<'a> {
+        Writer {
             export: self,
             out,
             seen,
             mounts: self.machine.mounts.iter().map(Some).collect(),
             sockets: 0,
             exported: Exported { notes: self.machine.notes.clone(), ..Exported::default() },
-        };
-        writer.volume(&self.machine.root, b"", None)?;
-        writer.put(&pax::END)?;
-        Ok(writer.finish())
+            part: None,
+        }
     }
 }
 
@@ -84,9 +95,16 @@ struct Writer<'a> {
     mounts: Vec<Option<&'a Mounted>>,
     sockets: u64,
     exported: Exported,
+    /// What alone is written.
+    part: Option<Only>,
 }
 
 impl<'a> Writer<'a> {
+    /// Go over all files.
+    fn walk(&mut self) -> Result<()> {
+        self.volume(&self.export.machine.root, b"", None)
+    }
+
     /// All files of a volume, below `prefix`, with `permissions` where it has none of its own.
     fn volume(&mut self, place: &Place, prefix: &[u8], permissions: Option<Permissions>) -> Result<()> {
         let disk: Shared = self.export.machine.disk.clone();
@@ -99,6 +117,13 @@ impl<'a> Writer<'a> {
         // There may be millions without contents.
         (self.seen)(0)?;
         let path = &joined(prefix, met.path);
+        let place = match &mut self.part {
+            Some(part) => part.place(path, prefix, met)?,
+            None => part::Place::Inside(path.clone()),
+        };
+        if matches!(place, part::Place::Outside(Step::Over)) {
+            return Ok(Step::Over);
+        }
         if !met.path.is_empty()
             && matches!(met.kind, FileKind::Directory)
             && let Some(mounted) = self.mounted_on(path)
@@ -107,6 +132,10 @@ impl<'a> Writer<'a> {
             self.volume(&mounted.place, path, of_fat.then_some(mounted.permissions))?;
             return Ok(Step::Over);
         }
+        let name = match place {
+            part::Place::Outside(step) => return Ok(step),
+            part::Place::Inside(name) => name,
+        };
         if self.export.is_layer {
             layer::check_name(path.rsplit(|&byte| byte == b'/').next().unwrap_or_default(), path)?;
         }
@@ -114,7 +143,7 @@ impl<'a> Writer<'a> {
             Some(permissions) => &Meta { permissions: permissions.of_kind(&met.kind), ..met.meta.clone() },
             None => met.meta,
         };
-        self.write(path, meta, prefix, &met.kind)?;
+        self.write(&name, meta, prefix, &met.kind)?;
         Ok(Step::Into)
     }
 
@@ -139,7 +168,8 @@ impl<'a> Writer<'a> {
             }
             FileKind::Directory => MemberKind::Directory,
             FileKind::Link { first: target, is_socket: false } => {
-                first = joined(prefix, target);
+                let path = joined(prefix, target);
+                first = self.part.as_ref().map_or(path.clone(), |part| part.name_of(&path));
                 MemberKind::Link(&first)
             }
             FileKind::Symlink(target) => MemberKind::Symlink(target),

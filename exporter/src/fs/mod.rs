@@ -10,13 +10,14 @@ pub mod external;
 pub mod fat;
 pub mod files;
 pub(crate) mod iso9660;
+pub mod luks;
 mod mode;
 mod order;
 pub mod probe;
 mod refusal;
 pub(crate) mod squashfs;
 pub mod swap;
-pub(crate) mod verity;
+pub mod verity;
 
 use std::fmt;
 use std::sync::Arc;

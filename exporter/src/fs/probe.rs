@@ -5,9 +5,10 @@ use crate::error::Result;
 use crate::read_at::ReadAt;
 
 /// What only the name is told of: offset and bytes of the magic.
-const MAGICS: [(u64, &[u8], &str); 6] = [
+const MAGICS: [(u64, &[u8], &str); 7] = [
     (0, b"XFSB", "xfs"),
     (0, b"hsqs", "squashfs"),
+    (0, b"verity\0\0", "DM_verity_hash"),
     (0, b"LUKS\xba\xbe", "crypto_LUKS"),
     (1024, b"\xe2\xe1\xf5\xe0", "erofs"),
     (4086, b"SWAPSPACE2", "swap"),

@@ -43,6 +43,8 @@ pub struct Wanted<'a> {
     pub optional: &'a [&'a str],
     /// The program that is `/init`.
     pub program: Arc<[u8]>,
+    /// The program that makes the device of a root whose blocks are checked when they are read, if it has such a root.
+    pub verity: Option<Arc<[u8]>>,
     /// The time of all files.
     pub time: Time,
     /// How it is packed.
@@ -75,6 +77,8 @@ pub struct Built {
 /// unpacks all of them at one speed.
 const ZSTD_LEVEL: i32 = 9;
 const GZIP_LEVEL: u32 = 9;
+/// Where the first process looks for the program that makes the device of its root.
+const VERITY: &str = "vmimage-verity";
 /// Where the modules to load for no device are named (modules-load.d(5)).
 const ASKED: &str = "etc/modules-load.d/vmimage.conf";
 
@@ -120,6 +124,9 @@ fn contents<'selection>(
 ) -> Result<Contents<'selection>> {
     let mut contents = Contents::new();
     contents.file("init", 0o755, wanted.program.to_vec())?;
+    if let Some(program) = &wanted.verity {
+        contents.file(VERITY, 0o755, program.to_vec())?;
+    }
     for directory in ["dev", "proc", "run", "sys", "sysroot"] {
         contents.directory(directory);
     }

@@ -9,6 +9,9 @@ use crate::error::{Error, Kind, Result, show_list};
 use crate::kernel::{Setting, option_of};
 use crate::limits::{self, Budget};
 
+/// What the kernel asks for where it verifies a root: all modules that know the digest have this alias.
+const DIGEST: &str = "crypto-sha256";
+
 /// The modules of an initramfs.
 pub(super) struct Selection {
     /// Each behind those that it needs.
@@ -62,6 +65,12 @@ pub(super) fn select(donor: &Donor<'_>, wanted: &Wanted<'_>) -> Result<Selection
         let name = normal(name);
         if choice.want(&name)? == Found::Missing {
             choice.selection.missing.push(name);
+        }
+    }
+    if wanted.verity.is_some() {
+        // The machine takes the fastest; where there is none, it is built in.
+        for name in donor.meant_by(DIGEST)? {
+            choice.take(name, 0)?;
         }
     }
     Ok(choice.selection)

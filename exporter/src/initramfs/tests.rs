@@ -42,6 +42,7 @@ fn debian() -> Tree {
 struct Ask {
     required: Vec<(&'static str, &'static str)>,
     optional: Vec<&'static str>,
+    verity: Option<Arc<[u8]>>,
     config: Config,
     packing: Packing,
     modules: Option<&'static str>,
@@ -52,6 +53,7 @@ impl Default for Ask {
         Self {
             required: vec![("virtio_blk", "the disk"), ("ext4", "the root")],
             optional: Vec::new(),
+            verity: None,
             config: Config::unknown(),
             packing: Packing::Plain,
             modules: Some(FOLDER),
@@ -68,6 +70,7 @@ fn built(tree: &Tree, ask: &Ask) -> Result<Built> {
         required: &ask.required,
         optional: &ask.optional,
         program: (*b"the init").into(),
+        verity: ask.verity.clone(),
         time: TIME,
         packing: ask.packing,
     };
@@ -277,6 +280,55 @@ fn a_kernel_with_all_built_in_needs_no_modules() {
     );
     let one = Ask { required: vec![("virtio", "the disk")], ..Ask::default() };
     assert!(built(&debian(), &one).unwrap().modules.is_empty());
+}
+
+/// The kernel asks for the sum when the program of a root that is verified needs it, and takes the best.
+#[test]
+fn a_root_that_is_verified_has_its_program_and_every_module_of_its_sum() {
+    let ask = Ask {
+        required: vec![("dm_verity", "verity")],
+        verity: Some((*b"the verity").into()),
+        ..Ask::default()
+    };
+    let tree = modules(&[
+        ("kernel/drivers/md/dm-verity.ko", module("depends=dm-bufio,dm-mod")),
+        ("kernel/drivers/md/dm-bufio.ko", module("depends=dm-mod")),
+        ("kernel/drivers/md/dm-mod.ko", module("alias=devname:mapper/control")),
+        (
+            "kernel/arch/x86/crypto/sha256-ssse3.ko",
+            module("alias=sha256\nalias=crypto-sha256\ndepends=libsha256"),
+        ),
+        ("kernel/crypto/sha256_generic.ko", module("alias=crypto-sha256\ndepends=libsha256")),
+        ("kernel/crypto/sha512_generic.ko", module("alias=crypto-sha512")),
+        ("kernel/lib/crypto/libsha256.ko", module("")),
+    ]);
+    let built = built(&tree, &ask).unwrap();
+    let order = ["dm_mod", "dm_bufio", "dm_verity", "libsha256", "sha256_generic", "sha256_ssse3"];
+    assert_eq!(built.modules, order);
+    let files = files(&bytes(&built));
+    // No processor has to have what the fastest needs.
+    assert_eq!(text(&files, "etc/modules-load.d/vmimage.conf"), "dm_verity\n");
+    let program = files.iter().find(|file| file.name == "vmimage-verity").unwrap();
+    assert_eq!((program.mode, &*program.bytes), (0o100755, &b"the verity"[..]));
+    assert!(built.notes.is_empty(), "{:?}", built.notes);
+}
+
+#[test]
+fn a_digest_that_is_built_in_is_no_module_and_one_that_nobody_needs_is_left() {
+    let verified = Ask { verity: Some((*b"the verity").into()), ..Ask::default() };
+    assert_eq!(
+        built(&debian(), &verified).unwrap().modules,
+        built(&debian(), &Ask::default()).unwrap().modules
+    );
+    let tree = modules(&[("kernel/crypto/sha256_generic.ko", module("alias=crypto-sha256"))]);
+    let of = |verity| {
+        let ask = Ask { required: vec![("virtio", "the disk")], verity, ..Ask::default() };
+        built(&tree, &ask).unwrap()
+    };
+    assert_eq!(of(Some((*b"the verity").into())).modules, ["sha256_generic"]);
+    let without = of(None);
+    assert!(without.modules.is_empty());
+    assert!(files(&bytes(&without)).iter().all(|file| file.name != "vmimage-verity"));
 }
 
 #[test]

@@ -44,6 +44,8 @@ const OPTIONS: &[(&str, &str)] = &[
     ("mptspi", "FUSION_SPI"),
     ("button", "ACPI_BUTTON"),
     ("evdev", "INPUT_EVDEV"),
+    ("dm_mod", "BLK_DEV_DM"),
+    ("dm_verity", "DM_VERITY"),
 ];
 
 #[cfg(test)]

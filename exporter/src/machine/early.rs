@@ -83,6 +83,9 @@ pub fn install(editor: &mut Editor<'_>, early: &Early<'_>) -> Result<Vec<String>
         let what = "what is written, machine-id and SSH host keys included, is new at each boot";
         notes.push(format!("/: {what}; it does not grow"));
     }
+    if kept.is_none() && early.volatile == Volatile::Overlay {
+        notes.extend(persist::forgotten(editor.tree(), early.container)?);
+    }
     if let Some(kept) = kept.filter(|_| early.volatile != Volatile::Overlay) {
         notes.extend(persist::outside(editor.tree(), kept, &volatile, early.container)?);
     }
@@ -179,6 +182,21 @@ mod tests {
         assert!(config.is_empty() && tree.lookup("/usr").is_none());
         let error = super::tests::config(&[("/var", "a file")], Volatile::State, false).err().unwrap();
         assert!(error.to_string().starts_with("/var: is no directory"), "{error}");
+    }
+
+    #[test]
+    fn what_is_gone_after_a_reboot_is_named() {
+        let volumes = ["/data".to_owned()].into();
+        let container = Container { volumes, ..Container::default() };
+        let named = |volatile| {
+            let mut tree = tree(&[("/etc/passwd", "root:x:0:0::/root:/bin/sh\n"), ("/root/", "")]);
+            let early = Early { container: Some(&container), ..early(volatile, None, false) };
+            let notes = install(&mut Editor::new(&mut tree, Time::default()), &early).unwrap();
+            notes.into_iter().find(|note| note.starts_with("/: in memory"))
+        };
+        let expected = "/: in memory, and gone after a reboot, is what the image writes to: /data (VOLUME), /root (home of root)";
+        assert_eq!(named(Volatile::Overlay).as_deref(), Some(expected));
+        assert_eq!(named(Volatile::State), None);
     }
 
     #[test]

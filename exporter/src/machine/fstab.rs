@@ -58,6 +58,8 @@ pub enum FsSpec {
     Label(String),
     /// That of its partition, where it has none.
     PartLabel(String),
+    /// What it is called once it is open, if it is encrypted.
+    Mapper(String),
     /// It is the one that the machine was started from, whichever that is.
     Booted,
 }
@@ -68,6 +70,7 @@ impl fmt::Display for FsSpec {
             Self::Id(id) => write!(f, "{}={id}", id.tag()),
             Self::Label(label) => write!(f, "LABEL={label}"),
             Self::PartLabel(label) => write!(f, "PARTLABEL={label}"),
+            Self::Mapper(name) => write!(f, "/dev/mapper/{name}"),
             Self::Booted => f.write_str("/dev/root"),
         }
     }

@@ -14,7 +14,9 @@ use crate::tree::{Editor, Texts, Time, Tree};
 mod accounts;
 mod console;
 mod container_base;
+pub mod crypttab;
 pub mod early;
+mod first_boot;
 mod fstab;
 pub mod good;
 mod grow;
@@ -28,6 +30,7 @@ mod openrc;
 pub mod os_release;
 pub mod persist;
 pub mod rauc;
+mod reencrypt;
 mod reproducible;
 mod selinux;
 mod service;
@@ -57,6 +60,8 @@ pub use stand_in::{DIRECTORIES as PROGRAM_FOLDERS, PROGRAMS as STOOD_IN_FOR, fin
 pub struct Machine {
     /// The partitions that it mounts, each after what it lies in.
     pub mounts: Vec<Mount>,
+    /// The partitions that it opens.
+    pub opened: Vec<crypttab::Opened>,
     /// The partitions that it swaps to.
     pub swaps: Vec<FsSpec>,
     /// The host name; without one the image's own is kept, else the distribution's id is taken.
@@ -84,6 +89,7 @@ pub fn apply(
 ) -> Result<Vec<String>> {
     let editor = &mut Editor::new(tree, machine.time);
     let mut notes = identity::clear(editor, os)?;
+    notes.extend(crypttab::write(editor, os, &machine.opened)?);
     notes.extend(fstab::write(editor, os.init, &machine.mounts, &machine.swaps)?);
     notes.extend(hostname::write(editor, machine.hostname.as_deref(), os)?);
     notes.extend(openrc::fill_runlevels(editor, os)?);

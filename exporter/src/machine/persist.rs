@@ -157,6 +157,17 @@ pub(super) fn outside(
         .then(|| format!("/: only read, and so is what the image writes to: {}", show_list(&lost))))
 }
 
+/// What the image has its data in, where all of that is in memory: a line for the report.
+///
+/// # Errors
+/// If a file that says so cannot be read.
+pub(super) fn forgotten(tree: &Tree, container: Option<&Container>) -> Result<Option<String>> {
+    let written: BTreeMap<_, _> = volumes(container).into_iter().chain(homes(tree)?).collect();
+    let lost: Vec<_> = written.into_iter().map(|(path, why)| format!("{path} ({why})")).collect();
+    let what = "/: in memory, and gone after a reboot, is what the image writes to";
+    Ok((!lost.is_empty()).then(|| format!("{what}: {}", show_list(&lost))))
+}
+
 /// A place, and who says that it is written to.
 type Written = (String, String);
 

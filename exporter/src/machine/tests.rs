@@ -17,6 +17,7 @@ fn machine() -> Machine {
             mount("/", VolumeId::Uuid(Uuid([0x11; 16])), FileSystem::Ext4),
             mount("/boot/efi", VolumeId::Serial(0x1234_abcd), FileSystem::Vfat),
         ],
+        opened: Vec::new(),
         swaps: Vec::new(),
         hostname: None,
         network: crate::spec::Network::default(),

@@ -32,12 +32,14 @@ struct Facts<'a> {
     file_system: Option<&'static str>,
     mount: Option<&'a str>,
     grows: bool,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    encrypted: bool,
 }
 
 impl Serialize for Expected {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Self { number, slot: Slot { label, kind, file_system, mount, min, max, weight, grow, .. } } =
-            self;
+        let Self { number, slot } = self;
+        let Slot { label, kind, file_system, mount, min, max, weight, grow, encrypt, .. } = slot;
         let facts = Facts {
             number: *number,
             label,
@@ -48,6 +50,7 @@ impl Serialize for Expected {
             file_system: file_system.map(FileSystem::name),
             mount: mount.as_deref(),
             grows: *grow,
+            encrypted: encrypt.is_some(),
         };
         facts.serialize(serializer)
     }
@@ -56,11 +59,14 @@ impl Serialize for Expected {
 impl fmt::Display for Expected {
     /// One line, without places.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { number, slot: Slot { label, kind, file_system, mount, min, max, weight, grow, .. } } =
-            self;
+        let Self { number, slot } = self;
+        let Slot { label, kind, file_system, mount, min, max, weight, grow, encrypt, .. } = slot;
         let kind = shown_kind((*kind).into());
         write!(f, "{number}   {:<5} {kind:<24} {}", line(label), shown_size(*min, *max, *weight > 0))?;
         write_use(f, *file_system, mount.as_deref())?;
+        if encrypt.is_some() {
+            f.write_str(", encrypted")?;
+        }
         if *grow { f.write_str(", grows with the disk") } else { Ok(()) }
     }
 }
@@ -101,7 +107,7 @@ mod tests {
     #[test]
     fn a_partition_says_what_was_asked_of_it() {
         let layout = r#"{"preset":"simple","partitions":[{"type":"esp","size":"256M"},{"type":"xbootldr"},
-            {"type":"swap","min":"1G","max":"2G"},{"type":"linux-generic","filesystem":"erofs","mount":"/opt"}]}"#;
+            {"type":"swap","min":"1G","max":"2G","encrypt":{"passphrase":"a"}},{"type":"linux-generic","filesystem":"erofs","mount":"/opt"}]}"#;
         let layout: Layout = serde_json::from_str(layout).unwrap();
         let slots = slots(&Spec { layout, ..Spec::default() });
         let lines = (1..).zip(slots).map(|(number, slot)| {
@@ -114,7 +120,7 @@ mod tests {
                 "1 bios bios-boot 1 MiB or more",
                 "2 esp esp 256 MiB, vfat on /boot/efi",
                 "3 boot xbootldr 512 MiB or more, ext4 on /boot",
-                "4 swap swap 1 GiB to 2 GiB, swap",
+                "4 swap swap 1 GiB to 2 GiB, swap, encrypted",
                 "5 linux linux-generic what it needs, erofs on /opt",
                 "6 root root-x86-64 what it needs and a share, ext4 on /, grows with the disk",
             ]

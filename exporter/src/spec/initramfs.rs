@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use super::Spec;
 use crate::choice::by_name;
 
 /// Whose initramfs a machine boots by.
@@ -29,10 +30,14 @@ impl Initramfs {
             Self::Vmimage => "vmimage",
         }
     }
+}
 
-    /// Whether it is the one of every machine for which none was asked.
-    pub fn is_default(&self) -> bool {
-        *self == Self::default()
+impl Spec {
+    /// Whose initramfs its machine boots by: the one that was asked for, else vmimage's own where a root is checked when
+    /// it is read, which no distribution's is asked to do.
+    pub fn initramfs(&self) -> Initramfs {
+        let usual = if self.layout.has_verity() { Initramfs::Vmimage } else { Initramfs::Distro };
+        self.initramfs.unwrap_or(usual)
     }
 }
 

@@ -7,6 +7,7 @@
 //! Placing, fstab, GRUB, growth and the kernel's command line go by the [slots](Slot).
 
 mod drivers;
+mod encrypt;
 mod list;
 mod partition_type;
 mod problems;
@@ -24,7 +25,8 @@ use crate::disk::{TableKind, kinds};
 use crate::fs::{self, erofs};
 use crate::seed::Uuid;
 
-pub use drivers::initramfs_drivers;
+pub use drivers::{Encrypted, encrypted, initramfs_drivers};
+pub use encrypt::{Encrypt, Later, Lock, Slowness};
 pub use list::{Content, EMPTY_SLOT, Slot, slots};
 pub use partition_type::PartitionType;
 pub use problems::{Problem, problems};
@@ -52,6 +54,11 @@ impl Layout {
         self.preset == Some(Preset::Ab)
     }
 
+    /// Whether the blocks of its root are checked when they are read.
+    pub fn has_verity(&self) -> bool {
+        self.partitions.iter().any(|partition| partition.verity)
+    }
+
     /// Whether nothing is asked.
     pub fn is_default(&self) -> bool {
         *self == Self::default()
@@ -65,6 +72,12 @@ impl Layout {
     /// The other stages and named contexts of the build that partitions have something of.
     pub fn stages(&self) -> BTreeSet<&str> {
         self.sources().filter_map(Source::stage).collect()
+    }
+
+    /// The ids of the secrets that open its partitions.
+    pub fn secrets(&self) -> impl Iterator<Item = &str> {
+        let encrypted = self.partitions.iter().filter_map(|partition| partition.encrypt.as_ref());
+        encrypted.filter_map(Encrypt::now).filter_map(Lock::id)
     }
 
     fn sources(&self) -> impl Iterator<Item = &Source> {
@@ -209,7 +222,7 @@ pub struct Partition {
     #[schemars(with = "Option<String>", extend("format" = TextFormat::Size), example = &"20G")]
     pub max: Option<Size>,
     /// Its share of what the disk has left, beside those of the others; 0 is none. By default 1000, and 0 for one with a
-    /// `size`, for `erofs` and `squashfs`, and for `esp`, `xbootldr`, `swap` and `bios-boot`.
+    /// `size` or `verity`, for `erofs` and `squashfs`, and for `esp`, `xbootldr`, `swap` and `bios-boot`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weight: Option<u32>,
     /// The file system in it; by default `vfat` for `esp`, `swap` for `swap`, `none` for `bios-boot` and GUIDs, else `ext4`.
@@ -247,6 +260,14 @@ pub struct Partition {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(with = "Vec<String>", extend("items" = Attribute::schema()))]
     pub attributes: Vec<Attribute>,
+    /// Whether each block of a `root` is checked when it is read (dm-verity): its hashes lie on a partition behind it, and
+    /// what starts the machine names the hash of them all. The root is only read then, an `ext4` or `erofs`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub verity: bool,
+    /// Encrypts it (LUKS2): `{ passphrase = "SECRET-ID" }` for what a person types at each boot, `{ key = "SECRET-ID" }` for a
+    /// key on a root that is encrypted itself, or `"first-boot"` for an empty one that the machine makes for its TPM.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub encrypt: Option<Encrypt>,
 }
 
 impl Partition {
@@ -268,6 +289,8 @@ impl Partition {
             grow: None,
             read_only: None,
             attributes: Vec::new(),
+            verity: false,
+            encrypt: None,
         }
     }
 
@@ -294,6 +317,8 @@ impl Partition {
             grow: self.grow.or(other.grow.filter(|_| !has_limit)),
             read_only: self.read_only.or(other.read_only),
             attributes: if self.attributes.is_empty() { other.attributes } else { self.attributes },
+            verity: self.verity || other.verity,
+            encrypt: self.encrypt.or(other.encrypt),
         }
     }
 }

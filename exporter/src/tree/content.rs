@@ -13,6 +13,7 @@ impl Content {
         match self {
             Self::Bytes(_) | Self::Host(_) => None,
             Self::Archive(file) => Some(file.order()),
+            Self::Joined(files) => files.order(),
         }
     }
 
@@ -38,6 +39,7 @@ impl Content {
             Self::Bytes(bytes) => Box::new(&bytes[..]),
             Self::Host(file) => Box::new(Exactly { reader: file.open()?, left: file.len() }),
             Self::Archive(file) => Box::new(Archived { file, position: 0 }),
+            Self::Joined(files) => files.reader()?,
         })
     }
 }

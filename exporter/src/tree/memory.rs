@@ -23,6 +23,7 @@ impl Content {
             Self::Bytes(bytes) => bytes.len() as u64,
             Self::Archive(file) => (file.sparse_pieces() * size_of::<Piece>()) as u64,
             Self::Host(_) => 0,
+            Self::Joined(files) => files.memory(),
         }
     }
 }

@@ -14,6 +14,7 @@ mod edit;
 mod holes;
 mod host;
 pub(crate) mod initramfs;
+mod joined;
 pub mod kernel;
 mod list;
 pub(crate) mod memory;
@@ -37,6 +38,7 @@ pub use dump::Detail;
 pub(crate) use dump::{Line, What, escape};
 pub use edit::Editor;
 pub use host::{HostDir, HostFile};
+pub use joined::Joined;
 pub use name::Name;
 pub(crate) use places::Places;
 pub use scan::{Progress, scan, scan_where};
@@ -121,15 +123,29 @@ pub enum Content {
     Host(HostFile),
     /// A file in an archive, read when the image is written.
     Archive(ArchiveFile),
+    /// Several files, or parts of them, one behind the other.
+    Joined(Joined),
 }
 
 impl Content {
+    /// These files, one behind the other.
+    pub fn joined(parts: Vec<Self>) -> Self {
+        Self::Joined(Joined::new(parts.into_iter().map(|part| (0..part.len(), part)).collect()))
+    }
+
+    /// These bytes of the file, which has all of them.
+    #[must_use]
+    pub fn cut(self, range: std::ops::Range<u64>) -> Self {
+        Self::Joined(Joined::new(vec![(range, self)]))
+    }
+
     /// Length of the file in bytes, holes included.
     pub fn len(&self) -> u64 {
         match self {
             Self::Bytes(bytes) => bytes.len() as u64,
             Self::Host(file) => file.len(),
             Self::Archive(file) => file.len(),
+            Self::Joined(files) => files.len(),
         }
     }
 
@@ -145,6 +161,7 @@ impl Content {
             Self::Bytes(bytes) => std::iter::once(0..bytes.len() as u64).collect(),
             Self::Host(file) => file.data_ranges(),
             Self::Archive(file) => file.data_ranges(),
+            Self::Joined(files) => files.data_ranges(),
         }
     }
 }

@@ -80,6 +80,10 @@ fn node(path: &Path, kind: FileType, device: Option<Device>) -> io::Result<()> {
 
 /// Its data, and holes between them.
 fn fill(content: &Content, to: &File) -> io::Result<()> {
+    if let Content::Joined(_) = content {
+        let mut reader = content.reader().map_err(io::Error::other)?;
+        return io::copy(&mut reader, &mut &*to).map(drop);
+    }
     to.set_len(content.len())?;
     let host =
         if let Content::Host(file) = content { Some(file.open().map_err(io::Error::other)?) } else { None };
@@ -90,7 +94,9 @@ fn fill(content: &Content, to: &File) -> io::Result<()> {
             match (content, &host) {
                 (Content::Bytes(all), _) => bytes.copy_from_slice(&all[at as usize..][..bytes.len()]),
                 (Content::Archive(file), _) => file.read_at(at, bytes).map_err(io::Error::other)?,
-                (Content::Host(_), host) => host.iter().try_for_each(|file| file.read_exact_at(bytes, at))?,
+                (Content::Host(_) | Content::Joined(_), host) => {
+                    host.iter().try_for_each(|file| file.read_exact_at(bytes, at))?;
+                }
             }
             to.write_all_at(bytes, at)?;
         }

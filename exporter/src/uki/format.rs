@@ -18,6 +18,12 @@ pub(super) const ARM64: u16 = 0xaa64;
 pub(super) const PE32_PLUS: u16 = 0x20b;
 /// `IMAGE_SCN_CNT_INITIALIZED_DATA | IMAGE_SCN_MEM_READ`
 pub(super) const DATA: u32 = 0x4000_0040;
+/// `IMAGE_SCN_CNT_CODE | IMAGE_SCN_MEM_READ`: a kernel, which an old stub runs where it lies.
+pub(super) const CODE: u32 = 0x4000_0020;
+/// `IMAGE_FILE_LOCAL_SYMS_STRIPPED`
+pub(super) const NO_SYMBOLS: u16 = 0x0008;
+/// `IMAGE_DLLCHARACTERISTICS_NX_COMPAT`: no part of its memory has to be written to and run.
+pub(super) const NX_COMPAT: u16 = 0x0100;
 /// The data directory of certificates.
 pub(super) const CERTIFICATES: usize = 4;
 

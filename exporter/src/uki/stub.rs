@@ -1,10 +1,12 @@
 //! The stub that a unified kernel image begins with: its headers, and room in them for sections.
 
+use std::ops::Range;
+
 use zerocopy::{FromBytes, IntoBytes};
 
 use super::format::{
-    AMD64, ARM64, CERTIFICATES, CoffHeader, DOS_MAGIC, DataDirectory, LFANEW, OptionalHeader, PE32_PLUS,
-    SIGNATURE, SectionHeader,
+    AMD64, ARM64, CERTIFICATES, CODE, CoffHeader, DOS_MAGIC, DataDirectory, LFANEW, NO_SYMBOLS, NX_COMPAT,
+    OptionalHeader, PE32_PLUS, SIGNATURE, SectionHeader,
 };
 use crate::architecture::Architecture;
 
@@ -59,9 +61,50 @@ impl Stub {
 
     /// Whether it has a section of this name.
     pub(super) fn has(&self, name: &str) -> bool {
-        self.sections
-            .iter()
-            .any(|section| section.name.split(|&byte| byte == 0).next() == Some(name.as_bytes()))
+        self.sections.iter().any(|section| shown(section) == name.as_bytes())
+    }
+
+    /// Where in the file the bytes of a section lie.
+    pub(super) fn file_range(&self, name: &str) -> Option<Range<u64>> {
+        let section = self.sections.iter().find(|section| shown(section) == name.as_bytes())?;
+        let start = u64::from(section.pointer_to_raw_data.get());
+        let len = section.size_of_raw_data.get().min(section.virtual_size.get());
+        Some(start..start + u64::from(len))
+    }
+
+    /// Call its section of this name something else.
+    pub(super) fn rename(&mut self, name: &str, other: &str) {
+        let found = self.sections.iter_mut().find(|section| shown(section) == name.as_bytes());
+        if let Some(section) = found {
+            section.name = [0; 8];
+            section.name.iter_mut().zip(other.bytes()).for_each(|(to, byte)| *to = byte);
+        }
+    }
+
+    /// Whether none of its memory has to be written to and run.
+    pub(super) fn is_nx(&self) -> bool {
+        self.optional.dll_characteristics.get() & NX_COMPAT != 0
+    }
+
+    /// Firmware that keeps to it would not start what is within: both have to say the same.
+    pub(super) fn clear_nx(&mut self) {
+        self.optional.dll_characteristics = (self.optional.dll_characteristics.get() & !NX_COMPAT).into();
+    }
+
+    /// The bytes of `stub` without a table of symbols behind its sections, which an old one has: what lies between sections
+    /// is part of no section, and so of no signature's digest.
+    pub(super) fn without_symbols<'a>(&mut self, stub: &'a [u8]) -> &'a [u8] {
+        let at = self.coff.pointer_to_symbol_table.get() as usize;
+        let end = self.sections.iter().map(end_in_file).max().unwrap_or_default();
+        match stub.get(..at).filter(|rest| at != 0 && rest.len() as u64 >= end) {
+            Some(rest) => {
+                self.coff.pointer_to_symbol_table = 0.into();
+                self.coff.number_of_symbols = 0.into();
+                self.coff.characteristics = (self.coff.characteristics.get() | NO_SYMBOLS).into();
+                rest
+            }
+            None => stub,
+        }
     }
 
     pub(super) fn is_for(&self, architecture: Architecture) -> bool {
@@ -77,10 +120,7 @@ impl Stub {
     /// # Errors
     /// Why not.
     pub(super) fn check(&self, names: &[&str], len: u64) -> Result<(), String> {
-        let end = |section: &SectionHeader| {
-            u64::from(section.pointer_to_raw_data.get()) + u64::from(section.size_of_raw_data.get())
-        };
-        if self.sections.iter().any(|section| end(section) > len) {
+        if self.sections.iter().any(|section| end_in_file(section) > len) {
             return Err("is cut off: it has not all of its sections".into());
         }
         if self.is_signed {
@@ -134,10 +174,12 @@ impl Stub {
         let mut coff = self.coff;
         coff.number_of_sections = (self.sections.len() as u16).into();
         let mut optional = self.optional;
-        let data = added.iter().fold(optional.size_of_initialized_data.get(), |sum, section| {
-            sum.saturating_add(section.virtual_size.get())
-        });
-        optional.size_of_initialized_data = data.into();
+        let of = |is_code: bool, sum: u32| {
+            let added = added.iter().filter(|section| (section.characteristics.get() == CODE) == is_code);
+            added.fold(sum, |sum, section| sum.saturating_add(section.virtual_size.get()))
+        };
+        optional.size_of_code = of(true, optional.size_of_code.get()).into();
+        optional.size_of_initialized_data = of(false, optional.size_of_initialized_data.get()).into();
         // What is looked at lies below 4 GiB, and this is its last page.
         optional.size_of_image = u32::try_from(self.end_in_memory()).unwrap_or(u32::MAX).into();
         // UEFI reads none.
@@ -145,14 +187,17 @@ impl Stub {
         let mut bytes = stub.to_vec();
         write(&mut bytes, self.coff_at, coff.as_bytes());
         write(&mut bytes, self.coff_at + size_of::<CoffHeader>(), optional.as_bytes());
-        let added_at = self.table_at() + size_of::<SectionHeader>() * self.own;
-        write(&mut bytes, added_at, added.as_bytes());
+        write(&mut bytes, self.table_at(), self.sections.as_bytes());
         bytes
     }
 
     fn table_at(&self) -> usize {
         self.coff_at + size_of::<CoffHeader>() + usize::from(self.coff.size_of_optional_header.get())
     }
+}
+
+fn end_in_file(section: &SectionHeader) -> u64 {
+    u64::from(section.pointer_to_raw_data.get()) + u64::from(section.size_of_raw_data.get())
 }
 
 /// The name of a section without what fills it up.

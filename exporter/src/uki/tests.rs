@@ -1,12 +1,15 @@
 //! A stub of two sections, as a linker would make it.
 
+use std::io::Read;
 use std::num::NonZeroUsize;
 
 use super::*;
 use crate::container::{self, Compression, Format, Target};
 use crate::engine::{RawImage, Run};
+use crate::fs::Contents;
 use crate::seed::Seed;
 use crate::testing::Scratch;
+use crate::tree::Content;
 
 const HEADERS: usize = 0x400;
 const TABLE: usize = 0x80 + 24 + 240;
@@ -63,6 +66,31 @@ fn kernel() -> Content {
     Content::Bytes(kernel.into())
 }
 
+/// A stub with words in its section of components, and the release of its systemd.
+fn stub_of(release: u32, components: &str) -> Vec<u8> {
+    let mut stub = stub();
+    let sbat = HEADERS + 0x200;
+    stub[sbat..].fill(0);
+    stub[sbat..sbat + components.len()].copy_from_slice(components.as_bytes());
+    let magic = format!("#### LoaderInfo: systemd-stub {release}.1 ####");
+    stub[HEADERS..HEADERS + magic.len()].copy_from_slice(magic.as_bytes());
+    // Nothing in it is written to and run.
+    put(&mut stub, 0x98 + 70, 0x160, 2);
+    stub
+}
+
+/// Names of sections with what each has, in their order.
+fn found(program: &[u8]) -> Vec<(String, Vec<u8>)> {
+    let count = number(program, 0x86) as usize & 0xffff;
+    let section = |index| {
+        let at = TABLE + 40 * index;
+        let name = String::from_utf8_lossy(&program[at..at + 8]).trim_end_matches('\0').to_owned();
+        let [len, raw, file] = [8, 16, 20].map(|word| number(program, at + word) as usize);
+        (name, program[file..file + len.min(raw)].to_vec())
+    };
+    (0..count).map(section).collect()
+}
+
 fn sections() -> Vec<Section> {
     let initrd = [&b"first"[..], b"second"].map(|part| Contents::of_file(&Content::Bytes(part.into())));
     vec![
@@ -98,14 +126,102 @@ fn sections_lie_behind_those_of_the_stub() {
         assert_eq!(&uki[at..at + 8], name);
         let said: Vec<_> = (0..4).map(|word| number(&uki, at + 8 + 4 * word)).collect();
         assert_eq!(said, numbers, "{name:?}");
-        assert_eq!(number(&uki, at + 36), 0x4000_0040);
+        let is_code = name.starts_with(b".linux");
+        assert_eq!(number(&uki, at + 36), if is_code { 0x4000_0020 } else { 0x4000_0040 });
         let file = numbers[3] as usize;
         assert_eq!(&uki[file..file + data.len()], data);
     }
     assert_eq!(uki.len(), 0xc00 + 0x800);
     // Size of the image, of its data; and no checksum.
     assert_eq!((number(&uki, 0x98 + 56), number(&uki, 0x98 + 64)), (0x10000, 0));
-    assert_eq!(number(&uki, 0x98 + 8), 0x2000 + 5 + 11 + 0x9000);
+    assert_eq!((number(&uki, 0x98 + 4), number(&uki, 0x98 + 8)), (0x9000, 0x2000 + 5 + 11));
+}
+
+/// The image of a machine, of files alone.
+fn image(stub: &[u8], profiles: &[Profile]) -> Content {
+    let image = Image {
+        kernel: (&kernel(), "/boot/vmlinuz"),
+        uname: "6.12.1-amd64",
+        initrd: Some(Content::Bytes((*b"initramfs").into())),
+        release: b"ID=debian\n".to_vec(),
+        cmdline: "root=UUID=x ro",
+        profiles,
+    };
+    image.program(stub, "stub", Architecture::X86_64).unwrap()
+}
+
+const COMPONENTS: &str =
+    "sbat,1,SBAT Version\nsystemd-stub,1,The systemd Developers,systemd,257,https://systemd.io/\n";
+
+#[test]
+fn an_image_is_a_file_whose_parts_are_where_its_table_says() {
+    let image = image(&stub_of(257, COMPONENTS), &[]);
+    let mut file = Vec::new();
+    image.reader().unwrap().read_to_end(&mut file).unwrap();
+    assert_eq!(file, bytes(&Contents::of_file(&image)));
+    let found = found(&file);
+    let names: Vec<_> = found.iter().map(|(name, _)| &**name).collect();
+    let own = [".osrel", ".cmdline", ".uname", ".initrd", ".sbat", ".linux"];
+    assert_eq!(names, [&[".text", ".oldsbat"][..], &own].concat());
+    let of = |wanted: &str| &found.iter().find(|(name, _)| name == wanted).unwrap().1;
+    for (name, data) in [
+        (".osrel", &b"ID=debian\n"[..]),
+        (".cmdline", b"root=UUID=x ro"),
+        (".uname", b"6.12.1-amd64"),
+        (".initrd", b"initramfs"),
+    ] {
+        assert_eq!(of(name), data, "{name}");
+    }
+    let components = String::from_utf8(of(".sbat").clone()).unwrap();
+    let names: Vec<_> = components.lines().filter_map(|line| line.split(',').next()).collect();
+    assert_eq!(names, ["sbat", "systemd-stub", "uki", "\0"]);
+    // The kernel has to write to what it runs, so the whole does.
+    assert_eq!(number(&file, 0x98 + 70) & 0xffff, 0x60);
+}
+
+#[test]
+fn a_profile_is_behind_what_all_have_and_only_where_the_stub_knows_it() {
+    let rescue = Profile { id: "rescue", title: "rescue", cmdline: "root=UUID=x ro single".into() };
+    let names = |release: u32| {
+        let mut file = Vec::new();
+        let image = image(&stub_of(release, COMPONENTS), std::slice::from_ref(&rescue));
+        image.reader().unwrap().read_to_end(&mut file).unwrap();
+        let found = found(&file);
+        let behind = found.iter().skip_while(|(name, _)| name != ".linux").skip(1);
+        behind.map(|(name, data)| format!("{name} {}", String::from_utf8_lossy(data))).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        names(257),
+        [".profile ID=normal\n", ".profile ID=rescue\nTITLE=\"rescue\"\n", ".cmdline root=UUID=x ro single"]
+    );
+    assert_eq!(names(256), [""; 0]);
+}
+
+#[test]
+fn an_addon_has_words_and_says_what_it_is() {
+    let stub = stub_of(257, "");
+    let addon = addon(&stub, "addon", Architecture::X86_64, "console=ttyS0").unwrap();
+    let mut file = Vec::new();
+    addon.reader().unwrap().read_to_end(&mut file).unwrap();
+    let found = found(&file);
+    assert_eq!(found[2], (".cmdline".to_owned(), b"console=ttyS0".to_vec()));
+    assert!(String::from_utf8_lossy(&found[3].1).contains("\nuki-addon,1,"));
+    assert!(!is_uki(&file));
+}
+
+/// As those of systemd 252 have one: behind the sections, where no signature would be of it.
+#[test]
+fn a_table_of_symbols_is_left_out() {
+    let (mut stub, plain) = (stub(), stub());
+    put(&mut stub, 0x8c, plain.len() as u32, 4);
+    put(&mut stub, 0x90, 3, 4);
+    stub.extend([0x55; 3 * 18 + 4]);
+    let of = |stub: &[u8]| bytes(&plan(stub, "stub", Architecture::X86_64, sections()).unwrap());
+    let (with, mut without) = (of(&stub), of(&plain));
+    assert_eq!(with.len(), without.len());
+    // All that differs is that the header says so.
+    put(&mut without, 0x96, 0x8, 2);
+    assert_eq!(with, without);
 }
 
 #[test]
@@ -136,7 +252,8 @@ fn what_is_no_stub_is_refused() {
 #[test]
 fn a_kernel_that_firmware_cannot_start_is_refused() {
     for kernel in [&b"\x7fELF and the rest"[..], b"MZ", &pe(0xaa64, [".text", ".data"])] {
-        let error = Section::of_kernel(&Content::Bytes(kernel.into()), "bzImage", Architecture::X86_64);
+        let error =
+            Section::<Contents>::of_kernel(&Content::Bytes(kernel.into()), "bzImage", Architecture::X86_64);
         let error = error.map(|_| ()).unwrap_err().to_string();
         assert_eq!(error, "bzImage: is no program for UEFI on x86_64, which a uki starts");
     }

@@ -316,6 +316,7 @@ pub(crate) fn input(root: Tree) -> Input {
         boot: of(70_000),
         update: of(80_000),
         medium: of(90_000),
+        verity: of(65_000),
     };
     Input {
         root,

@@ -97,7 +97,7 @@ fn module(depends: &str) -> Vec<u8> {
 }
 
 /// Where each module lies, and what it needs.
-const MODULES: [(&str, &str); 10] = [
+const MODULES: [(&str, &str); 12] = [
     ("drivers/virtio/virtio", ""),
     ("drivers/virtio/virtio_ring", ""),
     ("drivers/virtio/virtio_pci", "virtio,virtio_ring"),
@@ -108,6 +108,8 @@ const MODULES: [(&str, &str); 10] = [
     ("fs/isofs/isofs", ""),
     ("fs/erofs/erofs", ""),
     ("fs/overlayfs/overlay", ""),
+    ("drivers/md/dm-mod", ""),
+    ("drivers/md/dm-verity", "dm-mod"),
 ];
 
 /// Give `tree` a kernel, and its drivers but for those `without`: as modules, or built in.

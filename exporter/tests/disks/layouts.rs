@@ -6,7 +6,7 @@ use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::process::Command;
 
-use exporter::assemble::{Planned, plan};
+use exporter::assemble::{Input, Planned, plan};
 use exporter::boot;
 use exporter::clone;
 use exporter::container::{self, Compression, Format, write};
@@ -58,6 +58,15 @@ pub(crate) struct Disk {
     pub(crate) edits: Vec<String>,
 }
 
+/// All that a disk is made from, with a boot loader that was made for its layout.
+pub(crate) fn started(spec: &Spec, tree: Tree) -> Input {
+    let mut input = input(tree);
+    if let Some(bios) = input.boot.as_mut().and_then(|boot| boot.bios.as_mut()) {
+        bios.modules = boot::core_modules(spec).into_iter().map(str::to_owned).collect();
+    }
+    input
+}
+
 fn refusal(spec: &Spec, tree: Tree) -> String {
     plan(spec, input(tree), &Run::silent(NonZeroUsize::MIN)).unwrap_err().to_string()
 }
@@ -69,16 +78,22 @@ impl Disk {
 
     /// With a boot loader for it.
     pub(crate) fn of(spec: &Spec, tree: Tree) -> Self {
-        let mut input = input(tree);
-        if let Some(bios) = input.boot.as_mut().and_then(|boot| boot.bios.as_mut()) {
-            bios.modules = boot::core_modules(spec).into_iter().map(str::to_owned).collect();
-        }
+        Self::with(spec, started(spec, tree))
+    }
+
+    /// With all that it is made from.
+    pub(crate) fn with(spec: &Spec, input: Input) -> Self {
         let scratch = TempDir::new().unwrap();
         let planned = plan(spec, input, &Run::silent(NonZeroUsize::MIN)).unwrap();
         let target = planned.target(scratch.path().join("disk"), Format::Raw, Compression::None);
         write(planned.image(), &[target], &Run::silent(NonZeroUsize::MIN)).unwrap();
         let Planned { layout, system, partitions: parts, .. } = planned;
-        Self { scratch, parts, partitions: layout.partitions, edits: system.unwrap().edits }
+        Self {
+            scratch,
+            parts,
+            partitions: layout.partitions,
+            edits: system.map(|system| system.edits).unwrap_or_default(),
+        }
     }
 
     pub(crate) fn path(&self) -> PathBuf {

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests may unwrap as tests do")]
 
+mod encrypted;
+mod images;
 mod inputs;
 mod kernels;
 mod layouts;
@@ -12,6 +14,8 @@ mod persist;
 mod planner;
 mod random;
 mod same_bytes;
+mod served;
 mod slots;
 mod updates;
+mod verity;
 mod volatile;

@@ -22,7 +22,7 @@ use crate::layouts::said;
 use crate::microvm::{STUB, debian, stub};
 
 fn spec(formats: &[Format]) -> Spec {
-    let initramfs = Initramfs::Vmimage;
+    let initramfs = Some(Initramfs::Vmimage);
     Spec { name: "web".into(), formats: formats.to_vec(), initramfs, ..Spec::default() }
 }
 

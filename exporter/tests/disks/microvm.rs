@@ -27,7 +27,7 @@ fn container(words: &[&str]) -> Container {
     Container { cmd, exposed_ports, ..Container::default() }
 }
 
-fn spec(format: Format) -> Spec {
+pub(crate) fn spec(format: Format) -> Spec {
     Spec {
         name: "web".into(),
         profile: Profile::Microvm,
@@ -38,7 +38,7 @@ fn spec(format: Format) -> Spec {
 }
 
 /// A program and nothing else, with a kernel whose drivers are modules.
-fn scratch() -> Input {
+pub(crate) fn scratch() -> Input {
     with_donor(inputs::scratch_image(), &[])
 }
 
@@ -483,7 +483,7 @@ fn a_machine_boots_by_our_initramfs_where_that_is_asked() {
         Editor::new(&mut tree, Time::default()).write_file(initramfs, *b"the distribution's", 0o644).unwrap();
         tree
     };
-    let asked = Spec { initramfs: Initramfs::Vmimage, formats: vec![Format::Raw], ..Spec::default() };
+    let asked = Spec { initramfs: Some(Initramfs::Vmimage), formats: vec![Format::Raw], ..Spec::default() };
     let disk = Disk::of(&asked, tree(&[]));
     let scratch = TempDir::new().unwrap();
     let dumped = scratch.path().join("initramfs");

@@ -294,7 +294,7 @@ fn agrees(case: u32) {
     assert_eq!(told_by_partx(&device), expected, "{case}");
     drop(device);
     assert_has_files(case, &path, &disk.parts, &files);
-    for Part { placed, file_system, mount, needed, grows_to } in &disk.parts {
+    for Part { placed, file_system, mount, needed, grows_to, .. } in &disk.parts {
         assert!(*needed <= placed.size, "{case}: {}", placed.name);
         assert_eq!(
             grows_to.is_some(),

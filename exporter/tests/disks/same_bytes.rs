@@ -31,7 +31,7 @@ fn machine() -> Spec {
 }
 
 /// Every input, with what is asked for.
-fn disks(scratch: &Path) -> Vec<(&'static str, Spec, Input)> {
+pub(crate) fn disks(scratch: &Path) -> Vec<(&'static str, Spec, Input)> {
     let debian = Spec {
         container: container(&["/usr/sbin/nginx"]),
         hostname: Some("web".into()),

@@ -15,6 +15,7 @@ mod formats;
 mod frontend;
 mod growth;
 mod iso;
+mod luks;
 mod machine;
 mod measure;
 mod microvm;
@@ -23,6 +24,7 @@ mod synthetic;
 mod table;
 mod trees;
 mod update;
+mod verity;
 #[path = "../../tests/web/version.rs"]
 mod version;
 #[path = "../../tests/web/web.rs"]
@@ -79,6 +81,10 @@ enum Part {
     Microvm,
     /// A kernel, an initramfs and a disk as one medium
     Iso,
+    /// The hashes of a root, beside veritysetup
+    Verity,
+    /// An image in a LUKS volume
+    Luks,
 }
 
 impl Options {
@@ -98,8 +104,10 @@ fn main() -> ExitCode {
         Some(machine::ROLE) => machine::main(),
         Some(filesystems::ROLE) => filesystems::main(),
         Some(iso::ROLE) => iso::main(),
+        Some(luks::ROLE) => luks::main(),
         Some(fleet::ROLE) => return guest::update::main(),
         Some(stable::ROLE) => stable::main(),
+        Some(verity::ROLE) => verity::main(),
         _ => bench(&Options::parse()),
     };
     match outcome {
@@ -159,6 +167,12 @@ fn parts(options: &Options, work: &Path, report: &mut Report) -> Result<()> {
     }
     if wanted(Part::Iso) {
         iso::run(options, work, report)?;
+    }
+    if wanted(Part::Verity) {
+        verity::run(options, work, report)?;
+    }
+    if wanted(Part::Luks) {
+        luks::run(options, work, report)?;
     }
     Ok(())
 }

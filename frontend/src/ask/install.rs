@@ -1,5 +1,6 @@
 //! What was asked of the package manager, and where its packages come from.
 
+use exporter::spec::layout::Encrypted;
 use exporter::spec::{Hardware, Init, Initramfs, Loader};
 
 use super::Kernel;
@@ -42,6 +43,8 @@ pub(crate) struct Install {
     pub(crate) media: bool,
     /// Drivers that an initramfs has to have, beside those of every machine.
     pub(crate) drivers: Vec<&'static str>,
+    /// Which partitions are encrypted, and have to be opened.
+    pub(crate) encrypted: Encrypted,
     /// What is trusted, and where packages come from, before any is fetched.
     pub(crate) sources: Sources,
 }

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use exporter::boot::core_modules;
 use exporter::choice::by_name;
 use exporter::container::Format;
-use exporter::spec::{Hardware, Medium, Microvm, Profile, Spec, layout, medium, network, rauc, update};
+use exporter::spec::{
+    Hardware, Medium, Microvm, Profile, Spec, layout, medium, network, rauc, secure_boot, update,
+};
 
 use super::config::Configuration;
 use super::spelling::Hints;
@@ -112,11 +114,12 @@ impl Request {
         disk.install.locale.clone_from(&disk.spec.setup.locale);
         disk.install.time_zone = disk.spec.setup.timezone.is_some();
         disk.install.loader = disk.spec.loader;
-        disk.install.initramfs = disk.spec.initramfs;
+        disk.install.initramfs = disk.spec.initramfs();
         disk.install.hardware = disk.spec.hardware;
         disk.install.microvm = (disk.spec.profile == Profile::Microvm).then(|| taken(&disk));
         disk.install.core_modules = core_modules(&disk.spec);
         disk.install.drivers = layout::initramfs_drivers(&disk.spec);
+        disk.install.encrypted = layout::encrypted(&disk.spec);
         disk.install.media = disk.spec.makes_medium();
         // VirtualBox gives its machines the controllers of real ones, and a medium is for such machines.
         disk.install.full_kernel = disk.spec.formats.contains(&Format::Vdi) || disk.install.media;
@@ -224,6 +227,7 @@ pub(crate) fn check_problems(spec: &Spec) -> Result<()> {
 
 fn problems(spec: &Spec) -> Vec<String> {
     let update = update::problems(spec).into_iter().chain(rauc::problems(spec)).chain(update::unnamed(spec));
+    let update = update.chain(secure_boot::problems(spec));
     let update = update.map(|(key, message)| format!("{key}: {message}"));
     lasting_problems(spec).into_iter().chain(update).collect()
 }

@@ -255,11 +255,11 @@ pub(crate) static ATTRIBUTES: [Attribute; 29] = [
         help: "The initramfs: made by the distribution's tools, or vmimage's own, with the modules that the disk needs alone",
         about: "The initramfs: `distro` is made by the distribution's tools, `vmimage` is vmimage's own, with the modules that \
                 the disk needs and a program that mounts its root: the build makes no other, which takes less time. A microVM \
-                always has that.",
+                and a root with `verity` always have that.",
         default: Some("distro"),
         right: &["vmimage"],
         wrong: &[("dracut", "one of distro, vmimage")],
-        read: |text| value(text, |asked, initramfs| asked.spec.initramfs = initramfs),
+        read: |text| value(text, |asked, initramfs| asked.spec.initramfs = Some(initramfs)),
     },
     Attribute {
         name: "hostname",

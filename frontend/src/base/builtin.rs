@@ -32,6 +32,7 @@ pub(crate) fn programs(architecture: Architecture) -> Programs {
         boot: program("vmimage-boot"),
         update: program("vmimage-update"),
         medium: program("vmimage-medium"),
+        verity: program("vmimage-verity"),
     }
 }
 

@@ -1,9 +1,11 @@
 //! One command that is run and waited for, whose stdout may be read on the way.
 
 use std::io;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{ChildStdout, Command, ExitStatus, Stdio};
 
 use rustix::pipe::fcntl_setpipe_size;
+use rustix::process::{Signal, getpid, getppid, set_parent_process_death_signal};
 
 use super::Error;
 use super::interrupt::Interrupt;
@@ -69,4 +71,27 @@ pub(crate) fn receive_from<T>(
     }
     let status = running.wait()?;
     Ok((Ended { status, interrupted: interrupt.finish() }, received))
+}
+
+/// A program that must not outlive the thread that starts it: when that ends, in whatever way, it gets this signal.
+#[allow(unsafe_code, reason = "std's only way to do something between fork and exec")]
+pub(crate) fn end_with_this_process(command: &mut Command, signal: Signal) {
+    let parent = getpid();
+    // SAFETY: two system calls, and nothing of this process' memory.
+    unsafe {
+        command.pre_exec(move || {
+            set_parent_process_death_signal(Some(signal))?;
+            // It may have ended before it was asked for.
+            match getppid() == Some(parent) {
+                true => Ok(()),
+                false => Err(io::ErrorKind::Interrupted.into()),
+            }
+        });
+    }
+}
+
+/// As a shell has it: a signal counts from 128 on.
+pub(crate) fn exit_code(status: ExitStatus) -> u8 {
+    let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal)).unwrap_or(1);
+    u8::try_from(code).unwrap_or(1)
 }

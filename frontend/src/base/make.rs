@@ -57,6 +57,13 @@ impl Making<'_> {
         Ok(assemble::plan(spec, input, &self.run(&progress, &spool))?)
     }
 
+    /// Plans the root of a microVM alone, with its large temporary files in the folder `spool`.
+    pub(crate) fn plan_root(&self, spec: &Spec, input: Input, spool: &Path) -> Result<Planned> {
+        self.meter.begin(Stage::Planning);
+        let progress = |progress| self.meter.show(Stage::Planning, progress);
+        Ok(assemble::plan_root(spec, input, &self.run(&progress, spool))?)
+    }
+
     /// Writes the artifacts of a disk, or one to stdout; what it is in now.
     pub(crate) fn write(&self, image: RawImage<'_>, targets: Vec<Target>) -> Result<Vec<Target>> {
         self.meter.begin(Stage::Writing);

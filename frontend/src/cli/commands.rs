@@ -4,9 +4,10 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Subcommand};
 
+use super::machines::{cp, exec, logs, ps, rm, start, stop};
 use super::{
-    Cli, build, clone, completion, config, convert, diff, doctor, export, inspect, install, man, push, run,
-    serve,
+    Cli, build, clone, completion, config, convert, diff, doctor, export, inspect, install, keys, man, push,
+    run, serve, sign,
 };
 use crate::base::Result;
 
@@ -23,9 +24,18 @@ pub(super) enum Command {
     Clone(clone::Args),
     Export(export::Args),
     Push(push::Args),
-    Run(run::Args),
+    Run(Box<run::Args>),
+    Ps(ps::Args),
+    Start(start::Args),
+    Stop(stop::Args),
+    Rm(rm::Args),
+    Logs(logs::Args),
+    Exec(exec::Args),
+    Cp(cp::Args),
     Inspect(inspect::Args),
     Diff(diff::Args),
+    Sign(sign::Args),
+    Keys(keys::Args),
     Serve(serve::Args),
     Doctor(doctor::Args),
     Install(install::Args),
@@ -44,8 +54,17 @@ impl Command {
             Self::Export(args) => export::run(&args),
             Self::Push(args) => push::run(&args),
             Self::Run(args) => run::run(&args),
+            Self::Ps(args) => ps::run(&args),
+            Self::Start(args) => start::run(&args),
+            Self::Stop(args) => stop::run(&args),
+            Self::Rm(args) => rm::run(&args),
+            Self::Logs(args) => logs::run(&args),
+            Self::Exec(args) => exec::run(&args),
+            Self::Cp(args) => cp::run(&args),
             Self::Inspect(args) => inspect::run(&args),
             Self::Diff(args) => diff::run(&args),
+            Self::Sign(args) => sign::run(&args),
+            Self::Keys(args) => keys::run(&args),
             Self::Serve(args) => serve::run(&args),
             Self::Doctor(args) => doctor::run(&args),
             Self::Install(args) => install::run(&args),
@@ -62,12 +81,8 @@ mod tests {
 
     use super::*;
 
-    /// Commands to come, whose names nothing else may take until then: of registries, of running machines, of disks and
-    /// their files, of signing them.
-    const RESERVED: [&str; 16] = [
-        "pull", "ps", "exec", "logs", "stop", "start", "rm", "cp", "ls", "cat", "tree", "verify", "sbom",
-        "sign", "keys", "compose",
-    ];
+    /// Commands to come, whose names nothing else may take until then: of registries, of disks and their files.
+    const RESERVED: [&str; 7] = ["pull", "ls", "cat", "tree", "verify", "sbom", "compose"];
 
     #[test]
     fn the_definition_is_consistent() {
@@ -82,7 +97,12 @@ mod tests {
             [command.get_name()].into_iter().chain(command.get_all_aliases()).map(str::to_owned)
         }));
         assert!(names.len() > 12, "{names:?}");
-        names.extend([FRONTEND, ASSEMBLE, OS_TAR].into_iter().chain(RESERVED).map(str::to_owned));
+        names.extend(
+            [FRONTEND, ASSEMBLE, OS_TAR, crate::machines::KEEPER]
+                .into_iter()
+                .chain(RESERVED)
+                .map(str::to_owned),
+        );
         let mut known = BTreeSet::new();
         let twice: Vec<_> = names.iter().filter(|name| !known.insert(*name)).collect();
         assert!(twice.is_empty(), "{twice:?}");

@@ -4,12 +4,14 @@
 mod install;
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
-use exporter::assemble::{self, Input};
+use exporter::assemble::{self, Input, Planned};
 use exporter::boot::BootFiles;
 use exporter::container::Format;
 use exporter::engine;
@@ -28,7 +30,7 @@ use crate::ask::config::{Configuration, Context, Secrets};
 use crate::ask::request::Request;
 use crate::ask::{Asked, FORMAT, Flags, Kernel, Sources, help_of, variable};
 use crate::base::builtin;
-use crate::base::make::{is_stdout, spool, threads};
+use crate::base::make::{Making, is_stdout, spool, threads};
 use crate::base::{Error, Meter, Result, ShowArgs, Stage, interrupt, terminal};
 use crate::engine::Choice;
 use crate::provision::STUBS;
@@ -50,18 +52,8 @@ pub(crate) struct Args {
     format: Vec<Format>,
     #[arg(long, value_name = "DISK", help = output::BASE_HELP)]
     base: Option<PathBuf>,
-    /// A file that asks for all this and more; what it names lies in its folder
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
-    /// A secret that the configuration names
-    #[arg(long, value_name = "id=ID,src=FILE")]
-    secret: Vec<String>,
-    /// Folder with boot loader files, in place of the built-in ones
-    #[arg(long, value_name = "DIR")]
-    boot: Option<PathBuf>,
-    /// Of an image for several platforms, the one to take
-    #[arg(long, value_name = "OS/ARCH", value_parser = parse_platform)]
-    platform: Option<Platform>,
+    #[command(flatten)]
+    files: FilesArgs,
     /// Install nothing: the files are the machine
     #[arg(long, conflicts_with_all = ["kernel", "mirror", "packages"])]
     no_install: bool,
@@ -89,6 +81,23 @@ pub(crate) struct Args {
     registry: RegistryArgs,
 }
 
+/// How files become a disk, whatever becomes of it.
+#[derive(Debug, clap::Args)]
+pub(super) struct FilesArgs {
+    /// A file that asks for all this and more; what it names lies in its folder
+    #[arg(long, value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
+    /// A secret that the configuration names
+    #[arg(long, value_name = "id=ID,src=FILE")]
+    secret: Vec<String>,
+    /// Folder with boot loader files, in place of the built-in ones
+    #[arg(long, value_name = "DIR")]
+    boot: Option<PathBuf>,
+    /// Of an image for several platforms, the one to take
+    #[arg(long, value_name = "OS/ARCH", value_parser = parse_platform)]
+    platform: Option<Platform>,
+}
+
 /// The engine that installs what the files lack.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Engine options, for what is installed")]
@@ -113,7 +122,7 @@ struct EngineArgs {
     add_host: Vec<String>,
 }
 
-const SOURCE_HELP: &str = "\
+pub(super) const SOURCE_HELP: &str = "\
 What becomes the disk:
   DIR                      a root file system; or an OCI layout, if it holds one
   FILE                     a tar of a root file system, plain, gzip or zstd; or an archive of an image
@@ -162,7 +171,8 @@ pub(crate) fn run(args: &mut Args) -> Result<ExitCode> {
     }
     args.install.packages()?;
     let placement = args.previous.read()?;
-    let source = source(args)?;
+    let what = args.what();
+    let source = what.find()?;
     let threads = args.threads.unwrap_or_else(threads);
     // What cannot be written is found out before anything is downloaded.
     output::check(&args.output, &asked.formats)?;
@@ -170,7 +180,7 @@ pub(crate) fn run(args: &mut Args) -> Result<ExitCode> {
     let meter = args.show.meter();
     meter.begin(Stage::Reading);
     let spool = spool(args.output.first().map(PathBuf::as_path));
-    let found = read(args, source, threads, &spool, &meter)?;
+    let found = what.read(source, threads, &spool, &meter)?;
     // Until here a signal may end this process where it is: nothing has a name yet that would be left.
     let stop = interrupt::flag()?;
     let labels = found.loaded.image.as_ref().map(|image| image.labels.clone()).unwrap_or_default();
@@ -184,14 +194,7 @@ pub(crate) fn run(args: &mut Args) -> Result<ExitCode> {
         return install::run(args, &found, &lacking, &asked.context, &spool, &meter, &stop);
     }
     asked.refuse_install()?;
-    let Found { architecture, loaded: Loaded { tree: root, image, .. }, .. } = found;
-    let container = image.map(|image| image.container);
-    let spec = Spec { architecture, container, ..wanted };
-    let materials = asked.context.materials(&spec, &asked.secrets, threads)?;
-    let materials = Materials { placement, ..materials };
-    let boot = boot_files(args, architecture)?;
-    let input =
-        Input { root, boot, donor: None, programs: builtin::programs(architecture), materials, mkfs: None };
+    let (spec, input) = what.input(&asked, wanted, found, placement, threads)?;
     let base = base.as_ref();
     let job = disk::Job { spec: &spec, paths: &args.output, base, threads, meter: &meter, stop: &stop };
     if args.dry_run {
@@ -223,10 +226,14 @@ impl Wishes {
             terminal::refuse_terminal("-o -")?;
             output::refuse_json(args.show.json)?;
         }
-        let formats = output::formats(&args.output, &args.format)?;
-        let (context, loaded) = configuration(args)?;
-        let secrets = Secrets::parse(&args.secret)?;
-        Ok(Self { typed: typed(args, &formats)?, formats, context, loaded, secrets })
+        Self::of(&args.what(), output::formats(&args.output, &args.format)?)
+    }
+
+    /// For artifacts of these formats.
+    fn of(what: &What<'_>, formats: Vec<Format>) -> Result<Self> {
+        let (context, loaded) = configuration(what.files)?;
+        let secrets = Secrets::parse(&what.files.secret)?;
+        Ok(Self { typed: typed(what.disk, &formats)?, formats, context, loaded, secrets })
     }
 
     /// What the disk should be, of an image with these labels.
@@ -267,7 +274,7 @@ impl Wishes {
 }
 
 /// The configuration and the folder that its names are of.
-fn configuration(args: &Args) -> Result<(Context, Configuration)> {
+fn configuration(args: &FilesArgs) -> Result<(Context, Configuration)> {
     let Some(path) = &args.config else {
         return Ok((Context::open(Path::new("."))?, Configuration::default()));
     };
@@ -286,29 +293,32 @@ fn folder_of(path: &Path) -> &Path {
 
 /// What the options ask for, and the formats of the artifacts: a configuration may name others, which are not made now. Here
 /// several may have one extension, since each has its own name.
-fn typed(args: &Args, formats: &[Format]) -> Result<Request> {
+fn typed(disk: &Flags, formats: &[Format]) -> Result<Request> {
     let epoch = std::env::var("SOURCE_DATE_EPOCH").ok();
     let by_extension: BTreeMap<_, _> =
         formats.iter().map(|format| (format.suffix(), format.name())).collect();
     let names: Vec<_> = by_extension.into_values().collect();
     let (variable, names) = (variable(FORMAT), names.join(","));
-    Request::new(args.disk.wishes(), std::iter::once((&*variable, &*names)))?.clamped(epoch.as_deref())
+    Request::new(disk.wishes(), std::iter::once((&*variable, &*names)))?.clamped(epoch.as_deref())
 }
 
-fn boot_files(args: &Args, architecture: Architecture) -> Result<Option<BootFiles>> {
+fn boot_files(args: &FilesArgs, architecture: Architecture) -> Result<Option<BootFiles>> {
     let Some(folder) = &args.boot else { return Ok(builtin::boot_files(architecture)?) };
     let files = BootFiles::read(folder)?;
     let missing = || Error::user(format!("{}: holds no boot loader files", folder.display()));
     Ok(Some(files.ok_or_else(missing)?))
 }
 
-/// Where the files are, which is told if it was not said.
-fn source(args: &Args) -> Result<Source> {
-    let (source, was_said) = lookup::find(&args.source, args.engine.engine)?;
-    if !was_said && !args.show.quiet {
-        terminal::tell_line(format_args!("source: {source}"));
-    }
-    Ok(source)
+/// What was typed of the files that become a disk.
+pub(super) struct What<'a> {
+    pub(super) source: &'a OsStr,
+    pub(super) files: &'a FilesArgs,
+    pub(super) disk: &'a Flags,
+    pub(super) registry: &'a RegistryArgs,
+    pub(super) mirrors: &'a [Mirror],
+    /// Which engines may be asked for an image.
+    pub(super) engine: Choice,
+    pub(super) is_quiet: bool,
 }
 
 /// What becomes the disk.
@@ -319,31 +329,105 @@ struct Found {
     architecture: Architecture,
 }
 
-fn read(args: &Args, source: Source, threads: NonZeroUsize, spool: &Path, meter: &Meter) -> Result<Found> {
-    let host = Architecture::host().unwrap_or(Architecture::X86_64);
-    let platform = args.platform.clone().unwrap_or_else(|| Platform::linux(host.oci_name()));
-    let options = input::Options {
-        platform: &platform,
-        threads,
-        spool,
-        progress: &|Progress { done, total }| {
-            let stage = if total == 0 { Stage::Spooling } else { Stage::Reading };
-            meter.show(stage, engine::Progress { done, total });
-        },
-    };
-    let access = Access {
-        plain_http: args.registry.plain_http,
-        mirrors: &args.registry_mirror,
-        auth_file: args.registry.authfile.as_deref(),
-        store_reader: args.engine.engine.tool(),
-        progress: &|progress| meter.show(Stage::Downloading, progress),
-        note: &|text| meter.note(text),
-    };
-    let loaded = source.read(&access, &options)?;
-    let asked = args.platform.as_ref().and_then(|platform| Architecture::from_oci(&platform.architecture));
-    let told = || Architecture::from_oci(&loaded.config.as_ref()?.architecture().to_string());
-    let architecture = asked.or_else(told).or_else(|| Architecture::of(&loaded.tree)).unwrap_or(host);
-    Ok(Found { source, loaded, architecture })
+impl Args {
+    fn what(&self) -> What<'_> {
+        What {
+            source: &self.source,
+            files: &self.files,
+            disk: &self.disk,
+            registry: &self.registry,
+            mirrors: &self.registry_mirror,
+            engine: self.engine.engine,
+            is_quiet: self.show.quiet,
+        }
+    }
+}
+
+impl What<'_> {
+    /// Plans the disk, for which no engine is asked to install anything; large temporary files go into `spool`. Signals set
+    /// the flag, once all is read.
+    ///
+    /// # Errors
+    /// If the files lack something, or cannot be read.
+    pub(super) fn plan(
+        &self,
+        threads: NonZeroUsize,
+        meter: &Meter,
+        spool: &Path,
+    ) -> Result<(Planned, Arc<AtomicBool>)> {
+        let asked = Wishes::of(self, vec![Format::Raw])?;
+        let source = self.find()?;
+        meter.begin(Stage::Reading);
+        let found = self.read(source, threads, spool, meter)?;
+        let stop = interrupt::flag()?;
+        let labels = found.loaded.image.as_ref().map(|image| image.labels.clone()).unwrap_or_default();
+        let wanted = asked.wanted(&labels)?;
+        let lack = assemble::lacks(&found.loaded.tree, &wanted)?.map(|lack| lack.to_string());
+        let needs = lack.or(asked.needs_engine()?.map(str::to_owned));
+        if let Some(lacking) = needs.filter(|_| wanted.profile != Profile::Data) {
+            let shown = self.source.display();
+            return Err(Error::user(format!("{shown}: {lacking}, and nothing is installed here"))
+                .with_hint(format!("make a disk of it first: vmimage convert {shown} -o disk.qcow2")));
+        }
+        let (spec, input) = self.input(&asked, wanted, found, None, threads)?;
+        let planned = Making { threads, meter, stop: &stop }.plan(&spec, input, None)?;
+        Ok((planned, stop))
+    }
+
+    /// Where the files are, which is told if it was not said.
+    fn find(&self) -> Result<Source> {
+        let (source, was_said) = lookup::find(self.source, self.engine)?;
+        if !was_said && !self.is_quiet {
+            terminal::tell_line(format_args!("source: {source}"));
+        }
+        Ok(source)
+    }
+
+    fn read(&self, source: Source, threads: NonZeroUsize, spool: &Path, meter: &Meter) -> Result<Found> {
+        let host = Architecture::host().unwrap_or(Architecture::X86_64);
+        let platform = self.files.platform.clone().unwrap_or_else(|| Platform::linux(host.oci_name()));
+        let options = input::Options {
+            platform: &platform,
+            threads,
+            spool,
+            progress: &|Progress { done, total }| {
+                let stage = if total == 0 { Stage::Spooling } else { Stage::Reading };
+                meter.show(stage, engine::Progress { done, total });
+            },
+        };
+        let access = Access {
+            plain_http: self.registry.plain_http,
+            mirrors: self.mirrors,
+            auth_file: self.registry.authfile.as_deref(),
+            store_reader: self.engine.tool(),
+            progress: &|progress| meter.show(Stage::Downloading, progress),
+            note: &|text| meter.note(text),
+        };
+        let loaded = source.read(&access, &options)?;
+        let asked =
+            self.files.platform.as_ref().and_then(|platform| Architecture::from_oci(&platform.architecture));
+        let told = || Architecture::from_oci(&loaded.config.as_ref()?.architecture().to_string());
+        let architecture = asked.or_else(told).or_else(|| Architecture::of(&loaded.tree)).unwrap_or(host);
+        Ok(Found { source, loaded, architecture })
+    }
+
+    /// All that the disk of files is made from that lack nothing.
+    fn input(
+        &self,
+        asked: &Wishes,
+        wanted: Spec,
+        found: Found,
+        placement: Option<Vec<u8>>,
+        threads: NonZeroUsize,
+    ) -> Result<(Spec, Input)> {
+        let Found { architecture, loaded: Loaded { tree: root, image, .. }, .. } = found;
+        let container = image.map(|image| image.container);
+        let spec = Spec { architecture, container, ..wanted };
+        let materials = asked.context.materials(&spec, &asked.secrets, threads)?;
+        let materials = Materials { placement, ..materials };
+        let (boot, programs) = (boot_files(self.files, architecture)?, builtin::programs(architecture));
+        Ok((spec, Input { root, boot, donor: None, programs, materials, mkfs: None }))
+    }
 }
 
 /// The platform of a machine, as it is typed.

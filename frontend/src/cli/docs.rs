@@ -3,8 +3,8 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use clap::CommandFactory;
 use clap::error::ErrorKind;
-use clap::{CommandFactory, Parser};
 
 use super::Cli;
 use crate::ask::config::{Config, FILE};
@@ -14,8 +14,24 @@ use crate::engine::frontend;
 use crate::shim;
 
 /// Programs that are other people's.
-const FOREIGN: [&str; 12] =
-    ["buildah", "cat", "curl", "dd", "jq", "less", "ls", "minisign", "rauc", "skopeo", "ssh", "systemctl"];
+const FOREIGN: [&str; 16] = [
+    "buildah",
+    "cat",
+    "curl",
+    "dd",
+    "jq",
+    "less",
+    "ls",
+    "minisign",
+    "nbd-client",
+    "nbdcopy",
+    "qemu-img",
+    "rauc",
+    "skopeo",
+    "ssh",
+    "systemctl",
+    "veritysetup",
+];
 /// What a name of the shell's, or a file that is written to, is taken for.
 const NO_PROGRAM: &str = ">";
 
@@ -207,7 +223,7 @@ fn runs_in_machine(program: &str, rest: &[String]) -> bool {
 
 /// Reads what is typed as this program does.
 fn parse(words: &[String], whole: Whole) -> Result<(), String> {
-    match Cli::try_parse_from(words).map_err(|error| (error.kind(), error)) {
+    match Cli::parse_words(words.iter().map(OsString::from)).map_err(|error| (error.kind(), error)) {
         Ok(_) | Err((ErrorKind::DisplayHelp | ErrorKind::DisplayVersion, _)) => Ok(()),
         Err((ErrorKind::MissingRequiredArgument, _)) if whole == Whole::No => Ok(()),
         Err((_, error)) => Err(error.to_string()),

@@ -113,7 +113,7 @@ fn frontend_image() -> Result<String> {
 }
 
 /// What machines get of this program itself: a boot loader where their distribution has none, growth, a first process, what goes before one, what says that a boot was good, what
-/// installs the next version, and what a medium starts.
+/// installs the next version, what a medium starts, and what a root with verity is mounted by.
 fn own_files(has_boot_files: bool, programs: &Programs) -> Result<String> {
     let all = [
         ("boot loader", has_boot_files),
@@ -123,6 +123,7 @@ fn own_files(has_boot_files: bool, programs: &Programs) -> Result<String> {
         ("vmimage-boot", programs.boot.is_some()),
         ("vmimage-update", programs.update.is_some()),
         ("vmimage-medium", programs.medium.is_some()),
+        ("vmimage-verity", programs.verity.is_some()),
     ];
     let names = |there| {
         let names = all.iter().filter(|(_, is_there)| *is_there == there).map(|(name, _)| *name);
@@ -213,19 +214,20 @@ mod tests {
     fn a_program_of_cargo_build_alone_says_what_it_lacks() {
         let there = |is_there: bool| is_there.then(|| std::sync::Arc::from(*b"program"));
         let all = "boot loader, vmimage-grow, vmimage-init, vmimage-early, vmimage-boot, vmimage-update, \
-                   vmimage-medium";
+                   vmimage-medium, vmimage-verity";
         for (files, are_there, missing) in [
-            (true, [true, true, true, true, true, true], None),
-            (false, [false, false, false, false, false, false], Some(all)),
-            (true, [false, true, true, true, true, true], Some("no vmimage-grow")),
-            (false, [true, true, true, true, true, true], Some("no boot loader")),
-            (true, [true, true, false, true, true, true], Some("no vmimage-early")),
-            (true, [true, true, true, false, true, true], Some("no vmimage-boot")),
-            (true, [true, true, true, true, false, true], Some("no vmimage-update")),
-            (true, [true, true, true, true, true, false], Some("no vmimage-medium")),
+            (true, [true, true, true, true, true, true, true], None),
+            (false, [false, false, false, false, false, false, false], Some(all)),
+            (true, [false, true, true, true, true, true, true], Some("no vmimage-grow")),
+            (false, [true, true, true, true, true, true, true], Some("no boot loader")),
+            (true, [true, true, false, true, true, true, true], Some("no vmimage-early")),
+            (true, [true, true, true, false, true, true, true], Some("no vmimage-boot")),
+            (true, [true, true, true, true, false, true, true], Some("no vmimage-update")),
+            (true, [true, true, true, true, true, false, true], Some("no vmimage-medium")),
+            (true, [true, true, true, true, true, true, false], Some("no vmimage-verity")),
         ] {
-            let [grow, init, early, boot, update, medium] = are_there.map(there);
-            let found = own_files(files, &Programs { grow, init, early, boot, update, medium });
+            let [grow, init, early, boot, update, medium, verity] = are_there.map(there);
+            let found = own_files(files, &Programs { grow, init, early, boot, update, medium, verity });
             let told = found.map_err(|error| (error.to_string(), error.hint().map(ToString::to_string)));
             match missing {
                 None => assert_eq!(told.unwrap(), all),

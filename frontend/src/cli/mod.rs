@@ -15,6 +15,8 @@ mod export;
 pub(crate) mod inspect;
 mod install;
 mod install_args;
+mod keys;
+mod machines;
 mod man;
 mod output;
 mod plan;
@@ -23,17 +25,19 @@ mod push;
 mod registry;
 mod run;
 pub(crate) mod serve;
+mod sign;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 use exporter::terminal::line;
 
 use crate::ask::spelling;
 use crate::base::{Error, Result, terminal};
 use commands::Command;
 pub(crate) use commands::{ASSEMBLE, FRONTEND, OS_TAR};
+pub(crate) use machines::keep;
 
 /// Bootable disks from container builds.
 ///
@@ -46,6 +50,17 @@ struct Cli {
     command: Command,
 }
 
+impl Cli {
+    /// Reads a command line, whose first word is this program.
+    fn parse_words(words: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
+        let (definition, words) = (Self::command(), words.into_iter().collect());
+        Self::try_parse_from(match definition.find_subcommand("run") {
+            Some(run) => run::settle(words, run),
+            None => words,
+        })
+    }
+}
+
 const EXAMPLES: &str = "\
 Examples:
   vmimage doctor                     is everything there?
@@ -53,6 +68,10 @@ Examples:
   vmimage convert docker://debian:12 -o web.qcow2
                                      the same of an image that is there already
   vmimage run web.qcow2 -p 8080:80   boot it, with port 8080 forwarded to its port 80
+  vmimage run docker-daemon:debian:12 sh -c 'echo hi'
+                                     run an image's program in a machine of its own
+  vmimage run -d --name web web.qcow2
+                                     let it run in the background: ps, exec, cp, logs, stop, start, rm
   vmimage inspect web.qcow2          see what is on it
   vmimage clone web.qcow2 -o b.qcow2
                                      a copy that can be in one machine with it
@@ -62,13 +81,17 @@ Examples:
                                      how much an update from one to the other moves
   vmimage push web.qcow2 registry.example/web:v1
                                      put it into a registry, for KubeVirt
+  vmimage sign web.qcow2 --key db.key --certificate db.crt -o signed.qcow2
+                                     have Secure Boot start it by a key of your own
   sudo vmimage serve pxe web --listen 10.9.0.1
                                      start machines over the network from a folder
+  vmimage serve nbd web.vmdk --listen unix:web.sock
+                                     let others read a disk over a socket, whatever it is in
   vmimage install                    teach docker --output type=vmdisk,dest=web.qcow2";
 
 /// Parses the command line, does what it asks and prints what went wrong.
 pub(crate) fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let cli = match Cli::parse_words(std::env::args_os()) {
         Ok(cli) => cli,
         Err(error) => return usage(&error),
     };

@@ -7,7 +7,7 @@ use exporter::container::Format;
 use exporter::error::show_size;
 use exporter::report::{Expected, Part, System};
 use exporter::spec::layout::slots;
-use exporter::spec::{Init, Profile, Spec};
+use exporter::spec::{Init, Initramfs, Profile, Spec};
 use exporter::terminal::line;
 use serde::{Serialize, Serializer};
 
@@ -112,7 +112,8 @@ pub(super) fn installs(asked: &Asked, packages: Option<&Path>) -> Vec<Asks> {
             None => kernel(install.donor.as_deref(), install.kernel.as_ref()),
         };
         asks.push(("kernel", asked));
-        asks.extend((!spec.initramfs.is_default()).then(|| ("initramfs", spec.initramfs.to_string())));
+        let initramfs = spec.initramfs();
+        asks.extend((initramfs != Initramfs::Distro).then(|| ("initramfs", initramfs.to_string())));
         asks.extend((!spec.hardware.is_default()).then(|| ("hardware", spec.hardware.to_string())));
         if spec.init != Init::Auto {
             asks.push(("init", spec.init.to_string()));

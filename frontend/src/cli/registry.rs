@@ -13,3 +13,10 @@ pub(super) struct RegistryArgs {
     #[arg(long)]
     pub(super) plain_http: bool,
 }
+
+impl RegistryArgs {
+    /// Whether something was said.
+    pub(super) fn is_asked(&self) -> bool {
+        self.authfile.is_some() || self.plain_http
+    }
+}

@@ -1,6 +1,6 @@
 //! Alpine and what is like it.
 
-use super::manager::{Manager, Pin};
+use super::manager::{Crypt, Manager, Pin};
 use super::release::{Boot, Metal, Release, row};
 use super::sources::{Place, Places};
 
@@ -22,6 +22,12 @@ pub(super) static MANAGER: Manager = Manager {
     stub: "systemd-efistub",
     drivers_script: ("", include_str!("apk-drivers.sh")),
     metal_script: ("", include_str!("apk-metal.sh")),
+    crypt: Crypt {
+        root: "cryptsetup",
+        others: "cryptsetup cryptsetup-openrc",
+        tpm: "",
+        script: ("", include_str!("apk-crypt.sh")),
+    },
     locale: None,
     boot_script: &[],
 };

@@ -3,7 +3,7 @@
 use exporter::tree::os::Os;
 
 use super::archive::is_up_to;
-use super::manager::{Manager, Pin};
+use super::manager::{Crypt, Manager, Pin};
 use super::release::{Boot, Metal, Release, row};
 use super::sources::{Place, Places};
 use crate::ask::Repository;
@@ -39,6 +39,12 @@ pub(super) static MANAGER: Manager = Manager {
     stub: "systemd-boot-efi",
     drivers_script: (concat!(include_str!("dracut-drivers.sh"), include_str!("apt-drivers.sh")), ""),
     metal_script: (concat!(include_str!("dracut-metal.sh"), include_str!("apt-metal.sh")), ""),
+    crypt: Crypt {
+        root: "cryptsetup-initramfs",
+        others: "cryptsetup ?systemd-cryptsetup",
+        tpm: "tpm2-tools ?libtss2-tcti-device0 ?libtss2-tcti-device0t64",
+        script: ("", ""),
+    },
     locale: Some(("locales", include_str!("apt-locale.sh"))),
     boot_script: &[include_str!("apt.sh"), include_str!("grub.sh"), include_str!("apt-boot.sh")],
 };

@@ -3,7 +3,7 @@
 use exporter::tree::os::Os;
 
 use super::archive::is_up_to;
-use super::manager::{Manager, Pin};
+use super::manager::{Crypt, Manager, Pin};
 use super::release::{Boot, Metal, Release, row};
 use super::sources::{Place, Places, RPM_KEYS};
 
@@ -52,6 +52,12 @@ pub(super) static MANAGER: Manager = Manager {
     stub: "systemd-boot-unsigned",
     drivers_script: (concat!(include_str!("dracut-drivers.sh"), "add_drivers_to_dracut\n"), ""),
     metal_script: (concat!(include_str!("dracut-metal.sh"), include_str!("dnf-metal.sh")), ""),
+    crypt: Crypt {
+        root: "cryptsetup",
+        others: "cryptsetup",
+        tpm: "tpm2-tss",
+        script: (include_str!("dracut-crypt.sh"), ""),
+    },
     locale: Some(("glibc-langpack-{}", "")),
     boot_script: &[
         include_str!("rpm.sh"),

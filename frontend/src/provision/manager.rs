@@ -2,6 +2,7 @@
 
 use exporter::assemble::NICS;
 use exporter::machine::{PROGRAM_FOLDERS, STOOD_IN_FOR};
+use exporter::spec::layout::Encrypted;
 use exporter::spec::{Architecture, Hardware, Init, Initramfs, Loader};
 use exporter::tree::os::Os;
 
@@ -74,10 +75,26 @@ pub(super) struct Manager {
     /// Has an initramfs know network cards `$nics` and processors, and finds firmware in `$component`: what goes before the
     /// last part of `machine_script`, which installs, and what behind it.
     pub(super) metal_script: (&'static str, &'static str),
+    /// What opens encrypted partitions.
+    pub(super) crypt: Crypt,
     /// Makes the locale `$locale`, and the package that it needs; `{}` in its name is the language.
     pub(super) locale: Option<(&'static str, &'static str)>,
     /// Installs `$3` and further, and collects boot files for architecture `$2` into `$1`.
     pub(super) boot_script: &'static [&'static str],
+}
+
+/// What opens encrypted partitions.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Crypt {
+    /// The packages for the root, which the initramfs opens.
+    pub(super) root: &'static str,
+    /// Those for other partitions, which the init opens.
+    pub(super) others: &'static str,
+    /// What talks to a TPM.
+    pub(super) tpm: &'static str,
+    /// Has every initramfs that is made open the root: what goes before the last part of `machine_script`, which installs,
+    /// and what behind it.
+    pub(super) script: (&'static str, &'static str),
 }
 
 /// How `machine_script` is told of a package in a version, or in the newest that goes on from it.
@@ -115,6 +132,7 @@ impl Manager {
         let packages = self.packages(release, base, architecture, asked, part)?;
         let (before, after) = self.drivers_script(asked, part);
         let (prepare, finish) = self.metal_script(base, asked);
+        let (for_crypt, of_crypt) = self.crypt_script(asked, part);
         let (last, parts) = self.machine_script.split_last()?;
         let is_needed = !packages.is_empty() || part != Part::Kernel && asked.is_more_than_kernel();
         let machine = is_needed.then(|| Step {
@@ -127,9 +145,11 @@ impl Manager {
                 &before,
                 &parts.concat(),
                 &prepare,
+                for_crypt,
                 last,
                 after,
                 finish,
+                of_crypt,
                 &self.locale_script(asked),
                 record(asked),
             ]
@@ -235,7 +255,8 @@ impl Manager {
             .filter(|package| !self.shown_by(package).is_some_and(|files| base.has(files)))
             .filter(|package| !self.gives_way(package, asked));
         let metal = self.metal_packages(base, architecture, asked, part);
-        let mut packages: Vec<_> = kernel.into_iter().chain(missing).chain(metal).collect();
+        let crypt = self.crypt_packages(architecture, asked);
+        let mut packages: Vec<_> = kernel.into_iter().chain(missing).chain(metal).chain(crypt).collect();
         if part == Part::Kernel {
             return Some(packages);
         }
@@ -313,6 +334,27 @@ impl Manager {
             (Architecture::X86_64, Part::System) | (Architecture::Aarch64, _) => "",
         };
         [metal.firmware, microcode].iter().flat_map(|cell| names(cell, architecture)).collect()
+    }
+
+    /// Each once; no file shows that all of them are there: who installs knows.
+    fn crypt_packages(&self, architecture: Architecture, asked: &Install) -> Vec<String> {
+        let Encrypted { root, others, tpm } = asked.encrypted;
+        let cells = [(root, self.crypt.root), (others, self.crypt.others), (tpm, self.crypt.tpm)];
+        let mut packages: Vec<String> = Vec::new();
+        for package in
+            cells.iter().filter(|(is_asked, _)| *is_asked).flat_map(|(_, cell)| names(cell, architecture))
+        {
+            if !packages.contains(&package) {
+                packages.push(package);
+            }
+        }
+        packages
+    }
+
+    /// An initramfs is made of the image that has the kernel.
+    fn crypt_script(&self, asked: &Install, part: Part) -> (&'static str, &'static str) {
+        let is_needed = asked.encrypted.root && part != Part::System && asked.initramfs == Initramfs::Distro;
+        if is_needed { self.crypt.script } else { ("", "") }
     }
 
     fn metal_script(&self, base: &Probed, asked: &Install) -> (String, &'static str) {

@@ -1,6 +1,6 @@
 //! Arch and what is like it.
 
-use super::manager::{Manager, Pin};
+use super::manager::{Crypt, Manager, Pin};
 use super::release::{Boot, Metal, Release, row};
 
 const INIT: &str = "systemd systemd-sysvcompat util-linux e2fsprogs iproute2";
@@ -23,6 +23,7 @@ pub(super) static MANAGER: Manager = Manager {
     stub: "systemd",
     drivers_script: (include_str!("pacman-drivers.sh"), ""),
     metal_script: (include_str!("pacman-metal.sh"), ""),
+    crypt: Crypt { root: "", others: "cryptsetup", tpm: "tpm2-tss", script: ("", "") },
     locale: None,
     boot_script: &[],
 };

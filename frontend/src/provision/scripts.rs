@@ -183,6 +183,11 @@ fn an_initramfs_is_told_of_the_drivers_of_its_root() {
     assert_eq!(run(apk, "/etc/mkinitfs/features.d/vmimage.modules"), "kernel/fs/erofs\nkernel/fs/xfs\n");
     assert_eq!(run(apk, "/etc/mkinitfs/mkinitfs.conf"), "features=\"ata base ext4 vmimage\"\n");
     assert_eq!(run(apk, "/made"), "virt 6.1-virt\n");
+    let crypt = include_str!("apk-crypt.sh");
+    assert_eq!(run(crypt, "/etc/mkinitfs/mkinitfs.conf"), "features=\"ata base ext4 cryptsetup\"\n");
+    assert_eq!(run(crypt, "/made"), "virt 6.1-virt\n");
+    let of_dracut = "/etc/dracut.conf.d/vmimage-crypt.conf";
+    assert_eq!(run(include_str!("dracut-crypt.sh"), of_dracut), "add_dracutmodules+=\" crypt \"\n");
     let pacman = include_str!("pacman-drivers.sh");
     assert_eq!(run(pacman, "/etc/mkinitcpio.conf.d/vmimage-drivers.conf"), "MODULES+=(erofs xfs)\n");
 }

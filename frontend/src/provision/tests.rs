@@ -1,5 +1,6 @@
 use exporter::spec::Architecture::{Aarch64, X86_64};
 use exporter::spec::Init;
+use exporter::spec::layout::Encrypted;
 use exporter::tree::{Editor, Meta, Time};
 
 use super::*;
@@ -221,6 +222,29 @@ fn a_machine_of_metal_has_a_general_kernel_firmware_and_microcode() {
     let amazon = [("/etc/os-release", "ID=amzn\nVERSION_ID=2023\n"), ("/usr/bin/dnf", "")];
     let refused = plan(&base(&amazon), X86_64, &metal).unwrap_err().to_string();
     assert!(refused.contains("no firmware for machines of metal"), "{refused}");
+}
+
+#[test]
+fn what_opens_encrypted_partitions_is_installed_where_there_are_some() {
+    let step = |files, encrypted| {
+        let asked = Install { encrypted, ..Install::default() };
+        plan(&base(files), X86_64, &asked).unwrap().machine.unwrap()
+    };
+    let [root, others, tpm] = [(true, false, false), (false, true, false), (false, true, true)]
+        .map(|(root, others, tpm)| Encrypted { root, others, tpm });
+    for (files, of_root, of_others, of_tpm, script) in [
+        (DEBIAN, "cryptsetup-initramfs", "cryptsetup ?systemd-cryptsetup", "tpm2-tools", ""),
+        (ALPINE, "cryptsetup", "cryptsetup cryptsetup-openrc", "", "features=\"\\1 cryptsetup\""),
+        (FEDORA, "cryptsetup", "cryptsetup", "tpm2-tss", "add_dracutmodules+=\" crypt \""),
+    ] {
+        let args = |encrypted| format!("{} ", step(files, encrypted).args.join(" "));
+        for (encrypted, packages) in [(root, of_root), (others, of_others), (tpm, of_tpm)] {
+            assert!(args(encrypted).contains(packages), "{packages}: {}", args(encrypted));
+        }
+        assert!(!args(Encrypted::default()).contains("cryptsetup"));
+        let has_script = |encrypted| step(files, encrypted).script.contains(script);
+        assert!(has_script(root) && (script.is_empty() || !has_script(others)), "{script}");
+    }
 }
 
 #[test]

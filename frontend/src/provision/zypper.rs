@@ -1,6 +1,6 @@
 //! openSUSE and SLES.
 
-use super::manager::{Manager, Pin};
+use super::manager::{Crypt, Manager, Pin};
 use super::release::{Boot, Metal, Release, row};
 use super::sources::{Place, Places, RPM_KEYS};
 
@@ -40,6 +40,7 @@ pub(super) static MANAGER: Manager = Manager {
     stub: "systemd-boot",
     drivers_script: (concat!(include_str!("dracut-drivers.sh"), "add_drivers_to_dracut\n"), ""),
     metal_script: (concat!(include_str!("dracut-metal.sh"), "add_metal_to_dracut\n"), ""),
+    crypt: Crypt { root: "", others: "cryptsetup", tpm: "tpm2-0-tss", script: ("", "") },
     locale: Some(("glibc-locale", "")),
     boot_script: &[
         include_str!("rpm.sh"),

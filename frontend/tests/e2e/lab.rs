@@ -221,7 +221,12 @@ pub(crate) fn boot_between(disk: &Path, firmware: &str, told: &str, words: [&str
 }
 
 /// A machine whose serial number is what it is told.
-fn machine<'a>(command: &'a mut Command, disk: &Path, firmware: &str, told: &str) -> &'a mut Command {
+pub(crate) fn machine<'a>(
+    command: &'a mut Command,
+    disk: &Path,
+    firmware: &str,
+    told: &str,
+) -> &'a mut Command {
     command.env("VMIMAGE_ACCEL", accel());
     command.arg("run").arg(disk).args([firmware, "--memory", "1G", "--cpus", "1", "--qemu-arg=-smbios"]);
     command.arg(format!("--qemu-arg=type=1,serial={told}"));

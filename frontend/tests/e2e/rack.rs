@@ -25,6 +25,8 @@ pub(crate) enum Firmware {
     Uefi,
     /// OVMF that enforces signatures, with Microsoft's keys.
     SecureBoot,
+    /// The same with the keys in the variables that are there, and in setup mode without any.
+    OwnKeys,
 }
 
 impl Firmware {
@@ -33,7 +35,7 @@ impl Firmware {
         match self {
             Self::Bios => "--bios",
             Self::Uefi => "--uefi",
-            Self::SecureBoot => "--secure-boot",
+            Self::SecureBoot | Self::OwnKeys => "--secure-boot",
         }
     }
 
@@ -43,6 +45,7 @@ impl Firmware {
             Self::Bios => None,
             Self::Uefi => Some("_4M.fd"),
             Self::SecureBoot => Some("_4M.ms.fd"),
+            Self::OwnKeys => Some("_4M.secboot.fd"),
         }
     }
 }
@@ -89,14 +92,15 @@ impl Rack {
 
     fn by(mut command: Command, firmware: Firmware, folder: &Path) -> Self {
         let token = nonce();
-        let board = if firmware == Firmware::SecureBoot { "q35,smm=on" } else { "q35" };
+        let is_secure = matches!(firmware, Firmware::SecureBoot | Firmware::OwnKeys);
+        let board = if is_secure { "q35,smm=on" } else { "q35" };
         command.args(["-machine", board]).args(accel_arguments());
         command.args(["-m", "2G", "-smp", "1", "-nodefaults", "-vga", "std", "-display", "none"]);
         // A machine that restarts has ended: the next one is put together otherwise.
         command.args(["-no-reboot", "-serial", "stdio", "-device", "virtio-rng-pci"]);
         command.args(["-device", "qemu-xhci,id=usb"]);
         command.args(["-smbios", &format!("type=1,serial={token}")]);
-        if firmware == Firmware::SecureBoot {
+        if is_secure {
             // Only code in system management mode may write the variables the keys are in.
             command.args(["-global", "driver=cfi.pflash01,property=secure,value=on"]);
         }

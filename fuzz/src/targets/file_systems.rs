@@ -204,6 +204,41 @@ pub(super) const GROWTH: Target = Target {
     },
 };
 
+/// The bytes of two partitions, of a root and of the tree of hashes over it, and the superblock in front of the tree.
+pub(super) const VERITY: Target = Target {
+    name: "verity",
+    seeds: || vec![verity_superblock(300, 32), verity_superblock(1, 0)],
+    words: &[b"verity\0\0", b"sha256\0", &[0, 16, 0, 0], &[1, 0, 0, 0], &[0, 1], &[0xff; 8], &[0; 8]],
+    grain: 8,
+    repair: repair::nothing,
+    run: |input| {
+        let number = |at: usize| {
+            let bytes = input.get(at..at + 8).and_then(|bytes| bytes.try_into().ok());
+            bytes.map(u64::from_le_bytes).ok_or("no partitions")
+        };
+        let (data, hashes) = (number(0)?, number(8)?);
+        guest::fuzz::verity(input.get(16..).unwrap_or_default(), data, hashes)
+    },
+};
+
+/// That of a root of so many blocks, with a salt, behind the sizes of partitions that are as large as they need.
+fn verity_superblock(blocks: u64, salt: u16) -> Vec<u8> {
+    let mut bytes = vec![0; 16 + 512];
+    for (at, field) in [
+        (0, &(blocks << 12).to_le_bytes()[..]),
+        (8, &(5_u64 << 12).to_le_bytes()),
+        (16, b"verity\0\0\x01\0\0\0\x01\0\0\0"),
+        (16 + 32, b"sha256"),
+        (16 + 64, &4096_u32.to_le_bytes()),
+        (16 + 68, &4096_u32.to_le_bytes()),
+        (16 + 72, &blocks.to_le_bytes()),
+        (16 + 80, &salt.to_le_bytes()),
+    ] {
+        bytes[at..at + field.len()].copy_from_slice(field);
+    }
+    bytes
+}
+
 /// What the installer reads of a medium: the first block of its disk, how long the index is, that, and what the medium says of itself.
 pub(super) const INSTALL_MEDIUM: Target = Target {
     name: "install-medium",

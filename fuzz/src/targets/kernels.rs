@@ -74,6 +74,7 @@ pub(super) const MODULE: Target = Target {
             required: &[("a", "the disk")],
             optional: &[],
             program: (*b"init").into(),
+            verity: None,
             time: Time::default(),
             packing: Packing::Plain,
         };

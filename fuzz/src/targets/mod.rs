@@ -5,7 +5,9 @@ mod bundle;
 mod disks;
 mod file_systems;
 mod kernels;
+mod nbd;
 mod planted;
+mod sealed;
 mod texts;
 mod tree;
 mod wire;
@@ -51,6 +53,7 @@ pub const ALL: &[&Target] = &[
     &wire::DHCP,
     &wire::SERVE_DHCP,
     &wire::SERVE_TFTP,
+    &nbd::SERVE_NBD,
     &wire::NETLINK,
     &wire::NAMES,
     &wire::UPDATE_SERVER,
@@ -58,8 +61,11 @@ pub const ALL: &[&Target] = &[
     &file_systems::GROWTH,
     &texts::INSTALL,
     &file_systems::INSTALL_MEDIUM,
+    &file_systems::VERITY,
     &kernels::KERNEL,
     &kernels::MODULE,
+    &sealed::PROGRAM,
+    &sealed::VARIABLES,
 ];
 
 /// Faults that have to be found.

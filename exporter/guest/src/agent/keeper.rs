@@ -27,7 +27,7 @@ use crate::init::status;
 use crate::init::supervise::{Action, Desk, Event};
 
 /// Between two looks for the port, and how often: a driver makes ports some time after its device.
-const LOOK: (Duration, usize) = (Duration::from_millis(200), 25);
+const LOOK: (Duration, usize) = (Duration::from_millis(20), 250);
 /// Between two agents of one port, whatever ends them; and where one cannot be started.
 const PAUSE: Duration = Duration::from_millis(50);
 const LONG_PAUSE: Duration = Duration::from_secs(2);
@@ -55,6 +55,7 @@ pub(crate) fn start(desk: &Desk) {
 fn keep_port(desk: &Desk) -> Result<(), String> {
     // The driver of the ports may be among that.
     left::finish_behind(&desk.board);
+    desk.board.wait_for_hold();
     let look = |_| {
         let found = status::port(PORT);
         if found.is_none() {
@@ -80,6 +81,7 @@ fn keep_vsock(desk: &Desk) -> io::Result<()> {
     listener.bind(&SockAddr::vsock(ANY, VSOCK_PORT))?;
     listener.listen(CONNECTIONS as i32)?;
     let open = Arc::new(AtomicUsize::new(0));
+    desk.board.wait_for_hold();
     loop {
         let (connection, peer) = listener.accept()?;
         let is_host = peer.as_vsock_address().is_some_and(|(address, _)| address == HOST);

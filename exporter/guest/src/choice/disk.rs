@@ -45,7 +45,8 @@ pub(super) struct Partition {
 
 impl Disk {
     pub(super) fn of_root() -> Result<Self, String> {
-        let root = Device::of(Path::new("/"))?.map(|device| device.partition()).transpose()?.flatten();
+        let root = Device::of(Path::new("/"))?.map(Device::below).transpose()?;
+        let root = root.map(|device| device.partition()).transpose()?.flatten();
         let device = root.ok_or("/: is no partition of a disk")?.disk;
         let disk = &device.path;
         let file = File::open(disk).map_err(in_file(disk))?;

@@ -56,11 +56,24 @@ impl Device {
         Self::at(fs::canonicalize(&link).map_err(in_file(&link))?)
     }
 
-    fn at(sysfs: PathBuf) -> Result<Self, String> {
+    /// Its directory in sysfs.
+    pub(super) fn sysfs(&self) -> &Path {
+        &self.sysfs
+    }
+
+    pub(super) fn at(sysfs: PathBuf) -> Result<Self, String> {
         let name = sysfs.file_name().and_then(|name| name.to_str()).ok_or("a device without a name")?;
         // sysfs cannot have the slash of `/dev/cciss/c0d0` in a name.
         let path = Path::new("/dev").join(name.replace('!', "/"));
         Ok(Self { sysfs, path })
+    }
+
+    /// One of those that it is made of: that of a verified root is made of two partitions of a disk. Any other is itself.
+    pub(crate) fn below(self) -> Result<Self, String> {
+        match fs::read_dir(self.sysfs.join("slaves")).ok().and_then(|mut parts| parts.next()) {
+            Some(Ok(part)) => Self::at(fs::canonicalize(part.path()).map_err(in_file(&part.path()))?),
+            _ => Ok(self),
+        }
     }
 
     /// Its place on the disk if it is a partition.
@@ -149,6 +162,23 @@ mod tests {
         assert_eq!(at("/").as_deref(), Some("/dev/vda2"));
         assert_eq!(at("/srv").as_deref(), Some("/dev/vdb"));
         assert_eq!((at("/proc"), at("/nowhere")), (None, None));
+    }
+
+    #[test]
+    fn below_a_device_is_what_it_is_made_of() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = |name: &str| {
+            let place = folder.path().join(name);
+            fs::create_dir_all(&place).unwrap();
+            place
+        };
+        let name = |device: Device| device.path.file_name().unwrap().to_owned();
+        let slaves = place("dm-0/slaves");
+        std::os::unix::fs::symlink(place("vda/vda2"), slaves.join("vda2")).unwrap();
+        let below = |place: PathBuf| name(Device::at(place).unwrap().below().unwrap());
+        assert_eq!(below(place("dm-0")), "vda2");
+        place("vda/slaves");
+        assert_eq!((below(place("vda")), below(place("vda/vda2"))), ("vda".into(), "vda2".into()));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! mount point ─stat, mountinfo─▶ device number ─/sys/dev/block─▶ partition, disk
+//! a LUKS volume: what it lies in; the mapping follows by its key file, or at the next boot
 //! GPT: backup to the end of the disk, last partition to the last usable block ─BLKPG─▶ kernel
 //! MBR: last partition to the end of the disk ─BLKPG─▶ kernel
 //! ext4 ─EXT4_IOC_RESIZE_FS─┐ the first room, before anything can fill it;
@@ -17,6 +18,7 @@
 
 pub(crate) mod blkpg;
 mod btrfs;
+mod crypt;
 pub(crate) mod device;
 pub(crate) mod ext4;
 pub(crate) mod file_system;
@@ -34,6 +36,7 @@ use rustix::fs::ioctl_blksszget;
 use rustix::process::nice;
 
 use crate::init::words::{LIVE, Words};
+use crypt::Volume;
 use device::{Device, Partition, in_file};
 use file_system::FileSystem;
 use table::{Growth, Refusal};
@@ -43,6 +46,9 @@ use table::{Growth, Refusal};
 const FIRST_ROOM: u64 = 32 << 30;
 /// The most that is added in one step: nothing stops the kernel in the middle of one, as a shutdown wants to.
 const STEP_MAX: u64 = 256 << 30;
+
+/// Why a LUKS volume stays smaller than its partition, for now.
+const NEXT_BOOT: &str = "its passphrase is needed, and asked for at the next boot";
 
 /// How long somebody else may hold the boot who grows the same file system, and how long the rest.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -76,10 +82,13 @@ pub fn begin(mount_point: &Path) -> Result<Begun, String> {
         return nothing(format!("{name}: not ext4, xfs or btrfs, left alone"));
     };
     let before = file_system.size(mount_point, &device)?;
-    let refusal = match device.partition()? {
+    let volume = Volume::of(&device)?;
+    let refusal = match volume.as_ref().map_or(&device, |volume| &volume.below).partition()? {
         Some(partition) => grow_partition(&partition)?,
         None => None,
     };
+    let is_behind = volume.map(|volume| volume.grow(&device)).transpose()? == Some(false);
+    let refusal = refusal.or(is_behind.then_some(NEXT_BOOT));
     let (whole, first) = (device.size()?, before.saturating_add(FIRST_ROOM));
     file_system.grow(mount_point, &device, first, PATIENCE)?;
     let after = file_system.size(mount_point, &device)?;

@@ -22,7 +22,7 @@ use crate::init::network::{Network, Patience};
 use crate::init::power;
 use crate::init::resolver::Resolvers;
 use crate::init::shutdown;
-use crate::init::standing::Board;
+use crate::init::standing::{Board, Hold};
 use crate::init::status;
 use crate::init::supervise::{Action, Desk, Event, Supervisor};
 use crate::init::told::{OnCrash, Refused, Told};
@@ -55,6 +55,9 @@ pub(crate) fn run(left: Option<Left>) -> ExitCode {
         left::leave(left);
     }
     let desk = Desk { log: Log::default(), board: Board::default(), events: events.clone() };
+    if told.as_ref().is_ok_and(Told::is_held) {
+        desk.board.change(|standing| standing.hold = Hold::Coming);
+    }
     keeper::start(&desk);
     let action = match told.and_then(|told| set_up(&told, &mut hardware).map(|()| told)) {
         Ok(told) => {
@@ -67,6 +70,8 @@ pub(crate) fn run(left: Option<Left>) -> ExitCode {
         }
         Err(refused) => {
             hardware.follow(start_network(&Told::default()), events);
+            // Whoever wants to look at it may.
+            desk.board.change(|standing| standing.hold = Hold::Ready);
             refuse(&refused, &inbox)
         }
     };
@@ -92,8 +97,8 @@ fn prepare_root() {
 
 /// What programs know from containers and from machines with an init.
 fn set_up(told: &Told, hardware: &mut Hardware) -> Result<(), Refused> {
-    // Others may want any device as soon as they start.
-    if !told.is_confined() {
+    // Others may want any device as soon as they start, and a host that starts the service comes by one of them.
+    if !told.is_confined() || told.is_held() {
         left::finish();
     }
     say_error(clock::set(told.not_before));
@@ -133,7 +138,11 @@ fn start_network(told: &Told) -> Network {
 
 /// Run the service until the machine is to stop.
 fn serve(told: &Told, desk: Desk, inbox: Receiver<Event>) -> Action {
+    if told.is_held() {
+        desk.board.change(|standing| standing.hold = Hold::Ready);
+    }
     match told.service() {
+        Ok(Some(_)) if told.is_held() => Supervisor::wait(&inbox),
         Ok(Some(service)) => {
             Supervisor::new(service, told.on_crash(), told.has_terminal(), desk, inbox).run()
         }

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, WaitStatus, kill_process_group};
 
+use crate::init::console;
 use crate::init::health::{Health, Monitor};
 use crate::init::launch;
 use crate::init::service::Service;
@@ -94,8 +95,8 @@ fn begin() -> io::Result<Pid> {
     let mut command = Command::new("/proc/self/exe");
     command.arg(ROLE).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
     let mut child = command.spawn()?;
-    if let Some(mut pipe) = child.stdout.take() {
-        thread::spawn(move || io::copy(&mut pipe, &mut io::sink()));
+    if let Some(pipe) = child.stdout.take() {
+        thread::spawn(move || console::drain(pipe.into(), &mut |_| {}));
     }
     Ok(Pid::from_child(&child))
 }

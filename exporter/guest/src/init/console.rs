@@ -52,16 +52,20 @@ pub(crate) fn say_error(result: Result<(), String>) {
 
 /// Copy what comes out of a pipe to the console and the log until its last writer is gone.
 pub(crate) fn copy(pipe: OwnedFd, log: &Log) {
+    drain(pipe, &mut |printed| {
+        log.write(printed);
+        let _ = io::stderr().write_all(printed);
+    });
+}
+
+/// Give somebody what comes out of a pipe until its last writer is gone.
+pub(crate) fn drain(pipe: OwnedFd, take: &mut dyn FnMut(&[u8])) {
     let mut pipe = File::from(pipe);
     let mut bytes = [0; 4096];
     loop {
         match pipe.read(&mut bytes) {
             Ok(0) => return,
-            Ok(len) => {
-                let printed = bytes.get(..len).unwrap_or_default();
-                log.write(printed);
-                let _ = io::stderr().write_all(printed);
-            }
+            Ok(len) => take(bytes.get(..len).unwrap_or_default()),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(_) => return,
         }

@@ -87,8 +87,10 @@ pub(crate) fn finish_behind(board: &Board) {
         return;
     }
     board.wait_for_start(PATIENCE);
-    thread::sleep(FIRST_MOMENTS);
-    finish();
+    if lock(&LEFT).is_some() {
+        thread::sleep(FIRST_MOMENTS);
+        finish();
+    }
 }
 
 /// Whether two files are one program: of one length, and with one digest of the linker's in their first page.

@@ -81,7 +81,13 @@ impl Service {
         self.stop_signal.as_deref().unwrap_or_default()
     }
 
-    /// Another program with its surroundings, as far as others are not named.
+    /// The same with further variables.
+    pub(crate) fn with_env(self, further: impl Iterator<Item = String>) -> Self {
+        let env: Vec<_> = self.env.into_iter().flatten().chain(further).collect();
+        Self { env: Some(env), ..self }
+    }
+
+    /// Another program with its surroundings, as far as others are not named; without words, its own.
     pub(crate) fn with_program(
         self,
         words: Vec<String>,
@@ -89,14 +95,17 @@ impl Service {
         user: Option<String>,
         working_dir: Option<String>,
     ) -> Self {
+        let (entrypoint, cmd) = match words.is_empty() {
+            true => (self.entrypoint.clone(), self.cmd.clone()),
+            false => (Some(words), None),
+        };
         Self {
-            entrypoint: Some(words),
-            cmd: None,
-            env: Some(self.env.into_iter().flatten().chain(env).collect()),
-            user: user.or(self.user),
-            working_dir: working_dir.or(self.working_dir),
+            entrypoint,
+            cmd,
+            user: user.or(self.user.clone()),
+            working_dir: working_dir.or(self.working_dir.clone()),
             healthcheck: None,
-            ..self
+            ..self.with_env(env.into_iter())
         }
     }
 
@@ -131,6 +140,22 @@ mod tests {
         assert_eq!((service.healthcheck(), service.check()), (None, None));
         let empty: Service = serde_json::from_str(r#"{"Cmd":null,"WorkingDir":""}"#).unwrap();
         assert_eq!((empty.command().count(), empty.working_dir()), (0, "/"));
+    }
+
+    #[test]
+    fn a_program_of_the_hosts_has_the_services_surroundings_and_may_be_its_own() {
+        let text = r#"{"Entrypoint":["/app"],"Cmd":["a"],"Env":["A=b"],"User":"app","WorkingDir":"/srv"}"#;
+        let with = |words: &[&str], user: Option<&str>| {
+            let service: Service = serde_json::from_str(text).unwrap();
+            let words = words.iter().map(|&word| word.to_owned()).collect();
+            service.with_program(words, vec!["C=d".to_owned()], user.map(str::to_owned), None)
+        };
+        let own = with(&[], None);
+        assert_eq!(own.command().collect::<Vec<_>>(), ["/app", "a"]);
+        assert_eq!(own.env().collect::<Vec<_>>(), [("A", "b"), ("C", "d")]);
+        assert_eq!((own.user(), own.working_dir()), ("app", "/srv"));
+        let other = with(&["ls"], Some("root"));
+        assert_eq!((other.command().collect::<Vec<_>>(), other.user()), (vec!["ls"], "root"));
     }
 
     #[test]

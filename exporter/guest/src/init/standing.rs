@@ -19,6 +19,20 @@ pub(crate) struct Standing {
     pub(crate) ending: Option<Ending>,
     /// How often it was started.
     pub(crate) starts: u64,
+    /// Whether a host starts it.
+    pub(crate) hold: Hold,
+}
+
+/// Whether a host starts the service, and may.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Hold {
+    /// This program does.
+    #[default]
+    None,
+    /// A host will, once the machine is set up.
+    Coming,
+    /// All is there for it.
+    Ready,
 }
 
 /// Where that is written; clones are the same one.
@@ -46,8 +60,15 @@ impl Board {
 
     /// Wait until the service has been started, or could not be, but no longer than `patience`.
     pub(crate) fn wait_for_start(&self, patience: Duration) {
-        let is_to_come = |numbered: &mut Numbered| numbered.standing.starts == 0;
+        let is_to_come =
+            |numbered: &mut Numbered| numbered.standing.starts == 0 && numbered.standing.hold != Hold::Ready;
         drop(self.0.1.wait_timeout_while(self.locked(), patience, is_to_come));
+    }
+
+    /// Wait until a host may start the service, if it is one that does.
+    pub(crate) fn wait_for_hold(&self) {
+        let is_to_come = |numbered: &mut Numbered| numbered.standing.hold == Hold::Coming;
+        drop(self.0.1.wait_while(self.locked(), is_to_come));
     }
 
     /// How it stands, and the number of changes so far. Waits up to `patience` for more changes than `seen`.
@@ -62,6 +83,23 @@ impl Board {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_machine_that_is_held_is_ready_when_it_says_so() {
+        let board = Board::default();
+        // Nobody is waited for.
+        board.wait_for_hold();
+        board.change(|standing| standing.hold = Hold::Coming);
+        let waits = board.clone();
+        let waiting = std::thread::spawn(move || {
+            waits.wait_for_hold();
+            waits.wait_for_start(Duration::from_secs(3600));
+            waits.read(0, Duration::ZERO).0.hold
+        });
+        board.change(|standing| standing.starts = 0);
+        board.change(|standing| standing.hold = Hold::Ready);
+        assert_eq!(waiting.join().unwrap(), Hold::Ready);
+    }
 
     #[test]
     fn changes_are_waited_for() {

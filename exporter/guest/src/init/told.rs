@@ -26,6 +26,10 @@ pub(crate) struct Told {
     pub(crate) hostname: Option<String>,
     /// Of the service, with docker's names, in place of what the image's configuration says.
     container: Option<Service>,
+    /// Variables of the service beside those of its configuration, `NAME=value`.
+    env: Option<Vec<String>>,
+    /// Whether the service waits for a host that starts it, by the agent.
+    held: Option<bool>,
     on_crash: Option<OnCrash>,
     /// Whether the service may do no more than in a container.
     confined: Option<bool>,
@@ -98,6 +102,8 @@ impl Told {
                 (Some(this), Some(below)) => Some(this.over(below)),
                 (this, below) => this.or(below),
             },
+            env: self.env.or(below.env),
+            held: self.held.or(below.held),
             on_crash: self.on_crash.or(below.on_crash),
             confined: self.confined.or(below.confined),
             capabilities: self.capabilities.or(below.capabilities),
@@ -123,10 +129,16 @@ impl Told {
     /// The service: what is told of it over the image's own configuration. `None`: there is none.
     pub(crate) fn service(&self) -> Result<Option<Service>, String> {
         let image = Service::of_image()?;
-        Ok(match (self.container.clone(), image) {
+        let service = match (self.container.clone(), image) {
             (Some(this), Some(image)) => Some(this.over(image)),
             (this, image) => this.or(image),
-        })
+        };
+        Ok(service.map(|service| service.with_env(self.env.iter().flatten().cloned())))
+    }
+
+    /// Whether it is a host that starts the service.
+    pub(crate) fn is_held(&self) -> bool {
+        self.held.unwrap_or_default()
     }
 
     pub(crate) fn on_crash(&self) -> OnCrash {
@@ -182,13 +194,15 @@ mod tests {
     #[test]
     fn all_that_can_be_said_is_understood() {
         let told = told(
-            r#"{"hostname":"web","container":{"Cmd":["a"],"Labels":{}},"on_crash":"halt","confined":true,
+            r#"{"hostname":"web","container":{"Cmd":["a"],"Labels":{}},"env":["A=b"],"held":true,"on_crash":"halt","confined":true,
             "capabilities":{"add":["NET_ADMIN"],"drop":["ALL"]},"ulimits":{"nofile":{"soft":1024,"hard":524288}},
             "shares":[{"tag":"src","at":"/src","type":"virtiofs","read_only":true}],"network":[{"dhcp":"none"}],
             "resolvers":["10.0.2.3","fd00::3"],"terminal":false,"not_before":1700000000}"#,
         );
         assert_eq!(told.check(), Ok(()));
-        assert_eq!((told.on_crash(), told.has_terminal()), (OnCrash::Halt, false));
+        assert_eq!((told.on_crash(), told.has_terminal(), told.is_held()), (OnCrash::Halt, false, true));
+        let service = told.service().unwrap().unwrap();
+        assert_eq!(service.env().collect::<Vec<_>>(), [("A", "b")]);
         assert_eq!(told.capabilities(), Ok(Some(1 << 12)));
         assert_eq!(
             told.ulimits().map(|(name, limit)| (name, limit.hard)).collect::<Vec<_>>(),
@@ -218,6 +232,7 @@ mod tests {
         let told = told("{}");
         assert_eq!((told.on_crash(), told.capabilities()), (OnCrash::Restart, Ok(None)));
         assert!(!told.has_terminal() && !told.is_for_service() && told.shares().is_empty());
+        assert!(!told.is_held());
     }
 
     #[test]

@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
-use super::own_initramfs::{self, Needs};
+use super::own_initramfs::{self, Needs, Within};
 use super::read_kernel::ReadKernel;
 use super::resolve::Resolved;
 use super::{Programs, compressed};
@@ -80,7 +80,7 @@ impl Started {
         let program = own_initramfs::medium_program(spec, programs.medium.clone())?;
         let read = ReadKernel::of_tree(root, kernel, spec.architecture)?;
         let needs = Needs::of_medium(spec, &roots(spec, layout));
-        let Built { parts, modules, notes } = own_initramfs::build(&read, &needs, program)?;
+        let Built { parts, modules, notes } = own_initramfs::build(&read, &needs, Within::alone(program))?;
         let count = modules.len();
         let said = format!("medium: {} with an initramfs of vmimage's own, {count} modules", kernel.image);
         let lacks = notes.into_iter().map(|line| format!("medium: {line}"));

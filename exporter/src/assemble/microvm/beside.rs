@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::super::compressed;
-use super::super::own_initramfs::{self, BUSES, Needs};
+use super::super::own_initramfs::{self, BUSES, Needs, Within};
 use super::super::read_kernel::ReadKernel;
 use super::super::resolve::Resolved;
 use crate::container::Microvm;
@@ -49,8 +49,11 @@ impl Beside {
         spool: &Path,
     ) -> Result<Self> {
         let kernel = ReadKernel::find(spec, root, donor, materials)?;
-        let built =
-            own_initramfs::build(&kernel, &Needs::of_microvm(spec, layout.root.file_system), program)?;
+        let built = own_initramfs::build(
+            &kernel,
+            &Needs::of_microvm(spec, layout.root.file_system),
+            Within::alone(program),
+        )?;
         let machines = machines(&kernel, &built.modules, spec)?;
         compressed::settle(layout, &kernel, spec)?;
         let Built { parts, modules, notes: lacks } = built;

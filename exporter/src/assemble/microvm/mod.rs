@@ -38,18 +38,12 @@ pub(super) fn plan(spec: &Spec, input: Input, run: &Run<'_>) -> Result<Planned> 
     previous::refuse(&materials)?;
     require_architecture(&tree, spec)?;
     entrypoint::require(&tree, spec)?;
-    let mut os = os::detect(&tree)?;
-    let (time, mut notes) = settle_time(&mut tree, spec);
-    notes.extend(machine::forget_engine(&mut Editor::new(&mut tree, time))?);
-    let seed = seed(spec, &tree, materials.digest(&spec.setup)?)?;
-    let mut layout = Resolved::new(spec, &seed, &tree)?;
+    let Begun { os, time, mut notes, seed, mut layout } = begin(&mut tree, spec, &materials)?;
     let program = first::program(spec, programs.init.take())?;
     let beside =
         Beside::find(spec, &tree, donor.as_ref(), &materials, &mut layout, Arc::clone(&program), run.spool)?;
     let stub = spec.is_uki().then(|| uki::stub(&tree, donor.as_ref(), spec.architecture)).transpose()?;
 
-    // Whatever else the image has, it is not started.
-    os.init = None;
     let made = Made { program, early: programs.early, time };
     notes.extend(beside.notes.iter().cloned());
     notes.extend(edit(&mut tree, &os, spec, &made, &materials, &seed)?);
@@ -63,23 +57,61 @@ pub(super) fn plan(spec: &Spec, input: Input, run: &Run<'_>) -> Result<Planned> 
     let root = Root::plan(spec, &layout, tree, time, run)?;
     notes.extend(beside.lacks(spec));
     let system = system(&os, spec, &beside, &words, notes);
-    let Root { mut placed, contents, part } = root;
+    let Root { placed, contents, part } = root;
     let (contents, microvm) = match stub {
         Some(stub) => (uki::program(&stub, &beside, contents, release, &words, spec, time)?, None),
         None => (contents, Some(Arc::new(beside.microvm(spec, words, layout.root.file_system)))),
     };
+    let planned = planned(spec, &seed, Root { placed, contents, part });
+    Ok(Planned { microvm, system: Some(system), ..planned })
+}
+
+/// The root alone, for a kernel and an initramfs that are there. Which program it runs is said at each start, so nothing is
+/// looked at for that.
+pub(super) fn plan_root(spec: &Spec, input: Input, run: &Run<'_>) -> Result<Planned> {
+    let Input { root: mut tree, programs, materials, .. } = input;
+    require_architecture(&tree, spec)?;
+    let Begun { os, time, seed, layout, .. } = begin(&mut tree, spec, &materials)?;
+    let program = first::program(spec, programs.init)?;
+    let made = Made { program, early: programs.early, time };
+    edit(&mut tree, &os, spec, &made, &materials, &seed)?;
+    Ok(planned(spec, &seed, Root::plan(spec, &layout, tree, time, run)?))
+}
+
+/// What is known before anything is put into the root.
+struct Begun {
+    os: Os,
+    time: Time,
+    /// What was changed.
+    notes: Vec<String>,
+    seed: Seed,
+    layout: Resolved,
+}
+
+fn begin(tree: &mut Tree, spec: &Spec, materials: &Materials) -> Result<Begun> {
+    // Whatever else the image has, it is not started.
+    let os = Os { init: None, ..os::detect(tree)? };
+    let (time, mut notes) = settle_time(tree, spec);
+    notes.extend(machine::forget_engine(&mut Editor::new(tree, time))?);
+    let seed = seed(spec, tree, materials.digest(&spec.setup)?)?;
+    let layout = Resolved::new(spec, &seed, tree)?;
+    Ok(Begun { os, time, notes, seed, layout })
+}
+
+/// A disk that is this and nothing else.
+fn planned(spec: &Spec, seed: &Seed, Root { mut placed, contents, part }: Root) -> Planned {
     placed.size = contents.size;
-    Ok(Planned {
+    Planned {
         layout: DiskLayout::bare(placed, contents),
-        id: disk_file(&seed),
+        id: disk_file(seed),
         appliance: appliance(spec),
         update: None,
         placement: None,
-        microvm,
+        microvm: None,
         medium: None,
-        system: Some(system),
+        system: None,
         partitions: vec![part],
-    })
+    }
 }
 
 /// What the report says of it.

@@ -2,6 +2,7 @@
 
 use crate::assemble::draft::{Parts, drafts};
 use crate::assemble::elsewhere::Elsewhere;
+use crate::assemble::encrypt::Volumes;
 use crate::assemble::previous::Previous;
 use crate::assemble::resolve::Resolved;
 use crate::disk::{PartitionKind, Placed, mbr};
@@ -51,6 +52,7 @@ impl Root {
             mkfs: None,
             time,
             previous: Previous::default(),
+            volumes: Volumes::default(),
         };
         let made = drafts(&layout.partitions, parts, mbr::SECTOR_SIZE, run)?;
         let only = layout.partitions.first().zip(made.first());
@@ -73,6 +75,7 @@ impl Root {
             mount: slot.mount.clone(),
             needed,
             grows_to: None,
+            is_encrypted: false,
         };
         Ok(Self { placed, contents, part })
     }

@@ -20,8 +20,8 @@ const RELEASES: [&str; 2] = ["/etc/os-release", "/usr/lib/os-release"];
 
 /// systemd's stub, of the image or else of where the kernel is from.
 pub(in crate::assemble) struct Stub {
-    bytes: Vec<u8>,
-    path: String,
+    pub(in crate::assemble) bytes: Vec<u8>,
+    pub(in crate::assemble) path: String,
 }
 
 /// The stub for a machine.

@@ -139,22 +139,43 @@ impl Base {
 
     /// The first bytes of a disk with this header over it.
     pub(super) fn named_in(&self, header: Header) -> Vec<u8> {
-        let format = self.format.name().as_bytes();
-        let extension = |kind: u32, bytes: &[u8]| {
-            let head = Extension { kind: kind.into(), len: (bytes.len() as u32).into() };
-            let mut out = [head.as_bytes(), bytes].concat();
-            out.resize(out.len().next_multiple_of(8), 0);
-            out
-        };
-        let extensions =
-            [extension(Extension::BACKING_FORMAT, format), extension(Extension::END, b"")].concat();
-        let header = Header {
-            backing_file_offset: ((Header::SIZE + extensions.len()) as u64).into(),
-            backing_file_size: (self.name.len() as u32).into(),
-            ..header
-        };
-        [header.as_bytes(), &extensions, &self.name].concat()
+        name_base(header, &self.name, self.format.name())
     }
+}
+
+/// The image in a qcow2 that lies over others of its folder, and all its files; `None` for any other file.
+pub(in crate::container) fn open_layers(path: &Path) -> Result<Option<(Shared, Vec<PathBuf>)>> {
+    let file = File::open(path).map_err(|error| unreadable(path, error))?;
+    let raw = raw::Reader::new(file, path.display().to_string())?;
+    if detect(&raw) != Format::Qcow2 || backing_of(&raw)?.is_none() {
+        return Ok(None);
+    }
+    let mut files = Vec::new();
+    let (_, image) = open(path, None, &mut files)?;
+    Ok(Some((image, files.into_iter().map(|layer| layer.path).collect())))
+}
+
+/// The first bytes of a disk with this header over the file that `name` leads to, in what QEMU calls this format.
+pub(super) fn name_base(header: Header, name: &[u8], format: &str) -> Vec<u8> {
+    let extension = |kind: u32, bytes: &[u8]| {
+        let head = Extension { kind: kind.into(), len: (bytes.len() as u32).into() };
+        let mut out = [head.as_bytes(), bytes].concat();
+        out.resize(out.len().next_multiple_of(8), 0);
+        out
+    };
+    let extensions =
+        [extension(Extension::BACKING_FORMAT, format.as_bytes()), extension(Extension::END, b"")].concat();
+    let header = Header {
+        backing_file_offset: ((Header::SIZE + extensions.len()) as u64).into(),
+        backing_file_size: (name.len() as u32).into(),
+        ..header
+    };
+    [header.as_bytes(), &extensions, name].concat()
+}
+
+/// The image in a disk, with those of its folder below it that it names.
+pub(super) fn files_of(path: &Path) -> Result<Shared> {
+    open(path, None, &mut Vec::new()).map(|(_, image)| image)
 }
 
 /// Open a file of a base, which is in this format if that was said, and what lies below it.

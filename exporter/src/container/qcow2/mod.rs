@@ -34,11 +34,13 @@ mod base;
 mod check;
 mod clusters;
 mod format;
+pub mod overlay;
 mod read;
 mod write;
 
 pub use arriving::Arriving;
 pub use base::Base;
+pub(super) use base::open_layers;
 
 pub use read::{Reader, is_qcow2, virtual_size};
 pub(super) use write::Writer;

@@ -222,6 +222,14 @@ impl<F: ReadAt> ReadAt for Reader<F> {
         }
         self.size()
     }
+
+    fn hole_from(&self, offset: u64, until: u64) -> u64 {
+        let mut at = offset;
+        while at < until && self.data_from(at) == at {
+            at = (at / self.cluster_size() + 1).saturating_mul(self.cluster_size());
+        }
+        at.min(until)
+    }
 }
 
 /// Fill `out` with the bytes of `image` from `offset` on, with zeroes for those behind its end: a backing file may be

@@ -148,6 +148,28 @@ impl<P: Place> Writer<P> {
         self.place.write_at(counts.as_bytes(), first * CLUSTER)
     }
 
+    /// Where the tables lie: in front, or behind all that is there.
+    fn place_tables(&self, clusters: &mut Clusters, size: u64) -> Tables {
+        self.tables.unwrap_or_else(|| {
+            let tables = Tables::at(clusters.counts.len() as u64, size, 0);
+            clusters.reserve(&tables);
+            tables
+        })
+    }
+
+    /// Write the tables of a disk that has nothing of its own; its first bytes are what `named` makes of its header.
+    ///
+    /// # Errors
+    /// Those of the place.
+    pub(super) fn complete_over(&self, named: impl FnOnce(Header) -> Vec<u8>) -> Result<()> {
+        let mut clusters = self.clusters();
+        let tables = self.place_tables(&mut clusters, self.size);
+        self.write_l1(&tables, &[])?;
+        self.write_counts(&mut clusters, &tables)?;
+        self.place.set_len(clusters.next_offset())?;
+        self.place.write_at(&named(self.header(self.size, &tables)), 0)
+    }
+
     /// Mark as zero what the base has up to the byte `end` where the disk has nothing.
     fn hide_base(&self, clusters: &mut Clusters, end: u64) -> Result<()> {
         let Some(base) = &self.base else { return Ok(()) };
@@ -204,11 +226,7 @@ impl<P: Place> Writer<P> {
         let mut clusters = self.clusters();
         self.hide_base(&mut clusters, size)?;
         let places = self.write_l2(&mut clusters)?;
-        let tables = self.tables.unwrap_or_else(|| {
-            let tables = Tables::at(clusters.counts.len() as u64, size, 0);
-            clusters.reserve(&tables);
-            tables
-        });
+        let tables = self.place_tables(&mut clusters, size);
         self.write_l1(&tables, &places)?;
         self.write_counts(&mut clusters, &tables)?;
         self.place.set_len(clusters.next_offset())?;

@@ -12,8 +12,8 @@
 //! over the disk; RAUC 1.8 and later read it.
 
 mod appended;
-mod certificates;
 mod manifest;
+mod purpose;
 mod sign;
 mod writer;
 
@@ -21,10 +21,10 @@ use std::path::Path;
 
 use crate::error::{Error, Kind};
 use crate::fs::squashfs;
+use crate::pki::Signer;
 use crate::read_at::ReadAt;
-pub use certificates::{Certificates, Purpose};
 pub(crate) use manifest::escaped;
-pub use sign::Signer;
+pub use purpose::Purpose;
 pub(super) use writer::Writer;
 
 /// RAUC reads no longer signature (`MAX_BUNDLE_SIGNATURE_SIZE`).

@@ -7,6 +7,7 @@ use sha2::{Digest, Sha256};
 
 use super::appended::Appended;
 use super::manifest::{IMAGE, INDEX, MANIFEST, RootImage, manifest};
+use super::sign::sign;
 use super::{Bundle, LENGTH, MAX_SIGNATURE};
 use crate::codec::{Codecs, Coding};
 use crate::container::Update;
@@ -118,7 +119,7 @@ impl<'a> Writer<'a> {
         let verity = squashfs.finish(&superblock)?;
 
         let signed = manifest(self.update, &image, Some((&verity, &self.bundle.salt)));
-        let signature = self.bundle.signer.sign(signed.as_bytes(), self.bundle.time)?;
+        let signature = sign(&self.bundle.signer, signed.as_bytes(), self.bundle.time)?;
         let len = signature.len() as u64;
         if len > MAX_SIGNATURE {
             let message =

@@ -6,7 +6,8 @@ use std::sync::LazyLock;
 use sha2::{Digest, Sha256};
 
 use super::*;
-use crate::container::rauc::{Bundle, Certificates, Purpose, Signer};
+use crate::container::rauc::{Bundle, Purpose};
+use crate::pki::{Certificates, Signer};
 
 const SIZE: u64 = 16 * MIB;
 
@@ -167,7 +168,7 @@ fn rauc_is_told_the_purpose_that_it_needs() {
         (&usage(&["extendedKeyUsage=serverAuth"]), None, [false, false]),
         (&usage(&["keyUsage=keyCertSign"]), None, [false, false]),
     ] {
-        assert_eq!(release.certificates().unwrap().purpose(), purpose);
+        assert_eq!(Purpose::of(&release.certificates().unwrap()), purpose);
         let (bundle, _) = written(&scratch, ROOTS[3].clone(), release.bundle());
         let takes = |words| extract(&scratch, &bundle, &release.certificate, words).0;
         assert_eq!(["", "check-purpose=codesign\n"].map(takes), is_taken, "{purpose:?}");
@@ -211,7 +212,7 @@ fn who_cannot_sign_is_told_why() {
         (
             &RELEASE.certificate,
             &other.key,
-            "secret release: is not the key of the certificate in rauc.certificate",
+            "secret release: is not the key of the certificate in release.crt",
         ),
         (
             &RELEASE.certificate,

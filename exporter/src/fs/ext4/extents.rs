@@ -1,6 +1,7 @@
 //! The plan as extents. Every byte that is not zero is in one of them.
 
 use std::iter;
+use std::ops::Range;
 use std::sync::Arc;
 
 use zerocopy::IntoBytes;
@@ -46,6 +47,12 @@ impl Extents for PlanExtents {
                 Box::new(merge(fixed.into_iter(), own.chain(nodes)))
             }
         }
+    }
+
+    /// All blocks in use, of which some that are to be zero have no extent: parts of the inode tables.
+    fn used(&self) -> Option<Vec<Range<u64>>> {
+        let in_bytes = |blocks: &Range<u32>| in_bytes(blocks.start)..in_bytes(blocks.end);
+        Some(self.0.allocation.used.iter().map(in_bytes).collect())
     }
 }
 

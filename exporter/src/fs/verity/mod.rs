@@ -1,20 +1,24 @@
-//! The hash tree of dm-verity (<https://docs.kernel.org/admin-guide/device-mapper/verity.html>): format version 1, SHA-256,
-//! blocks of 4096 bytes, without a superblock.
+//! dm-verity (<https://docs.kernel.org/admin-guide/device-mapper/verity.html>): format version 1, SHA-256, blocks of 4096
+//! bytes.
 //!
 //! ```text
-//! level 2: 1 block  │ level 1: n / 128² blocks │ level 0: n / 128 blocks
-//!  └▶ root digest       digests of level 0         digests of the data
+//! superblock │ level 2: 1 block  │ level 1: n / 128² blocks │ level 0: n / 128 blocks
+//!            │  └▶ root hash        digests of level 0         digests of the data
 //! ```
 //!
-//! Whoever writes the data says the digest of each block, in order: the tree needs a block for each of its levels, and
-//! nothing is read again.
+//! Whoever writes the data says the digest of each block, in order: the [`Tree`] needs a block for each of its levels, and
+//! nothing is read again. A bundle of RAUC has the tree alone; a hash partition begins with a [superblock](format), and
+//! [`seal`] makes one of data that has its place and is not written yet.
 
+mod format;
+mod seal;
 #[cfg(test)]
 mod tests;
 
 use sha2::{Digest, Sha256};
 
 use crate::error::Result;
+pub use seal::{RootHash, Sealed, partition_len, seal};
 
 /// Bytes of a block, of data as of digests.
 pub(crate) const BLOCK: usize = 4096;
@@ -25,6 +29,9 @@ const DIGESTS: u64 = (BLOCK / DIGEST) as u64;
 
 /// What goes in front of each block that is hashed.
 pub(crate) type Salt = [u8; 32];
+
+/// Takes a block, and its first byte in the tree.
+type Write<'a> = dyn FnMut(&[u8], u64) -> Result<()> + Send + 'a;
 
 /// The digest of a block.
 pub(crate) fn digest(salt: &Salt, block: &[u8]) -> [u8; DIGEST] {
@@ -37,8 +44,7 @@ pub(crate) struct Tree<'a> {
     /// The digests of the data first, though they lie last.
     levels: Vec<Level>,
     root: [u8; DIGEST],
-    /// Takes a block, and its first byte in the tree.
-    write: &'a mut dyn FnMut(&[u8], u64) -> Result<()>,
+    write: &'a mut Write<'a>,
 }
 
 struct Level {
@@ -62,7 +68,7 @@ pub(crate) fn tree_len(data: u64) -> u64 {
 
 impl<'a> Tree<'a> {
     /// The tree over `data` blocks, which `write` takes block by block, not in their order.
-    pub(crate) fn new(data: u64, salt: &'a Salt, write: &'a mut dyn FnMut(&[u8], u64) -> Result<()>) -> Self {
+    pub(crate) fn new(data: u64, salt: &'a Salt, write: &'a mut Write<'a>) -> Self {
         let mut at = tree_len(data);
         let level = |blocks| {
             at -= blocks * BLOCK as u64;

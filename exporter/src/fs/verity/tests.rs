@@ -1,6 +1,12 @@
 //! The tree against one that is made level by level, with all of it in memory.
 
+use std::num::NonZeroUsize;
+
 use super::*;
+use crate::engine::Run;
+use crate::extent::Extent;
+use crate::fs::Contents;
+use crate::seed::Uuid;
 
 const SALT: Salt = [0x5a; 32];
 
@@ -43,4 +49,79 @@ fn a_byte_that_differs_makes_another_root() {
     let before = made(&data).1;
     data[200 * BLOCK + 5] = 8;
     assert_ne!(made(&data).1, before);
+}
+
+const UUID: Uuid = Uuid([0xab; 16]);
+
+fn contents(size: u64, extents: Vec<Extent>) -> Contents {
+    Contents { size, extents: Box::new(extents) }
+}
+
+/// All bytes of what is planned.
+fn bytes(contents: &Contents) -> Vec<u8> {
+    let mut out = vec![0; contents.size as usize];
+    for extent in contents.extents.iter() {
+        let place = &mut out[extent.offset as usize..extent.end() as usize];
+        match &extent.source {
+            crate::extent::Backing::Bytes(bytes) => place.copy_from_slice(bytes),
+            crate::extent::Backing::Image { image, offset } => image.read_at(*offset, place).unwrap(),
+            other => panic!("{other:?}"),
+        }
+    }
+    out
+}
+
+fn sealed(data: &Contents, threads: usize) -> Sealed {
+    seal(data, &SALT, UUID, &Run::silent(NonZeroUsize::new(threads).unwrap())).unwrap()
+}
+
+#[test]
+fn zeroes_are_hashed_wherever_they_lie_and_threads_change_nothing() {
+    const MIB: usize = 1 << 20;
+    let mut data = vec![0; 5 * MIB];
+    data[MIB + 4096..MIB + 4100].fill(1);
+    data[3 * MIB - 10..3 * MIB + 9000].fill(2);
+    let (tree, root) = by_the_book(&data);
+    let parts = [MIB + 4096..MIB + 4100, 3 * MIB - 10..3 * MIB + 9000];
+    let extents = || {
+        let extent = |range: &std::ops::Range<usize>| Extent::bytes(range.start as u64, &data[range.clone()]);
+        parts.iter().map(extent).collect()
+    };
+    for threads in [1, 2, 5] {
+        let Sealed { root_hash, hashes } = sealed(&contents(data.len() as u64, extents()), threads);
+        assert_eq!(root_hash.0, root);
+        let hashes = bytes(&hashes);
+        assert_eq!(hashes.len() as u64, partition_len(data.len() as u64));
+        assert!(hashes[BLOCK..] == tree, "{threads}");
+    }
+}
+
+#[test]
+fn a_hash_partition_says_how_its_tree_was_made() {
+    let Sealed { root_hash, hashes } = sealed(&contents(2 * BLOCK as u64, Vec::new()), 1);
+    let block = bytes(&hashes);
+    assert_eq!(block.len(), 2 * BLOCK);
+    let expected = [
+        &b"verity\0\0\x01\0\0\0\x01\0\0\0"[..],
+        &UUID.0,
+        b"sha256",
+        &[0; 26],
+        &[0, 16, 0, 0, 0, 16, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 32, 0, 0, 0, 0, 0, 0, 0],
+        &SALT,
+    ];
+    let expected = expected.concat();
+    assert!(block.starts_with(&expected), "{:?}", &block[..120]);
+    assert!(block[expected.len()..BLOCK].iter().all(|byte| *byte == 0));
+    let [data, hash] = root_hash.partitions().map(|uuid| uuid.to_string().replace('-', ""));
+    assert_eq!(data + &hash, root_hash.to_string());
+}
+
+#[test]
+fn one_block_has_no_tree_and_half_a_block_is_refused() {
+    let Sealed { root_hash, hashes } = sealed(&contents(BLOCK as u64, Vec::new()), 1);
+    assert_eq!((root_hash.0, hashes.size), (digest(&SALT, &[0; BLOCK]), BLOCK as u64));
+    for size in [0, 1, BLOCK as u64 + 512] {
+        let data = contents(size, Vec::new());
+        assert!(seal(&data, &SALT, UUID, &Run::silent(NonZeroUsize::MIN)).is_err(), "{size}");
+    }
 }

@@ -71,6 +71,11 @@ impl Materials {
         self.secrets.get(id).map(Vec::as_slice).ok_or_else(missing)
     }
 
+    /// The one line of a secret that somebody types, as a password is.
+    pub(crate) fn passphrase(&self, id: &str) -> Result<&str> {
+        super::password::of_secret(id, self)
+    }
+
     /// A file or folder of the context, through no symlink.
     pub(crate) fn file(&self, path: &str) -> Result<InodeId> {
         self.context.lookup(path).ok_or_else(|| {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Compression, Filesystem, Partition, PartitionType, Preset, SectorSize, Source};
+use super::{Compression, Encrypt, Filesystem, Partition, PartitionType, Preset, SectorSize, Source};
 use crate::architecture::Architecture;
 use crate::disk::{TableKind, kinds};
 use crate::fs::FileSystem;
@@ -47,6 +47,17 @@ pub struct Slot {
     pub is_covered: bool,
     /// Attribute bits of the table.
     pub attributes: u64,
+    /// Whether the partition behind it has its hashes.
+    pub has_verity: bool,
+    /// How it is encrypted, if it is.
+    pub encrypt: Option<Encrypt>,
+}
+
+impl Slot {
+    /// What it is called in `/dev/mapper`, if it is encrypted: the root by its own name, as every initramfs is told.
+    pub fn opened_as(&self) -> &str {
+        if self.content == Content::Root { "root" } else { &self.label }
+    }
 }
 
 /// What is in a partition.
@@ -70,6 +81,8 @@ pub enum Content {
     File(String),
     /// A folder of the build context, of a stage or of a named context, without a file system a file of it.
     Elsewhere(Source),
+    /// The dm-verity hashes of the partition in front of it.
+    Hashes,
 }
 
 /// The name of the first slot in the table, as long as nobody says what is in it.
@@ -111,6 +124,7 @@ pub fn slots(spec: &Spec) -> Vec<Slot> {
     if spec.layout.has_slots() {
         add_empty_slot(&mut slots, &spec.image);
     }
+    let mut slots = with_hashes(slots, spec.architecture);
     if spec.layout.table == TableKind::Mbr && is_for_bios(spec) {
         activate(&mut slots);
     }
@@ -148,9 +162,45 @@ fn add_empty_slot(slots: &mut Vec<Slot>, image: &Identity) {
         grow: false,
         read_only: false,
         attributes: kinds::NO_AUTO,
+        encrypt: None,
         ..root.clone()
     };
     slots.insert(at + 1, empty);
+}
+
+/// The list with the hashes of each partition that has some behind it.
+fn with_hashes(slots: Vec<Slot>, architecture: Architecture) -> Vec<Slot> {
+    let with = |slot: Slot| {
+        let hashes = slot.has_verity.then(|| hashes(&slot, architecture));
+        std::iter::once(slot).chain(hashes)
+    };
+    slots.into_iter().flat_map(with).collect()
+}
+
+/// Only read, as what they are of is, and found by the root hash.
+fn hashes(root: &Slot, architecture: Architecture) -> Slot {
+    let label = format!("{}-verity", root.label);
+    Slot {
+        asked: root.asked,
+        volume_label: label.clone(),
+        label,
+        encrypt: None,
+        kind: kinds::root_verity(architecture),
+        guid: None,
+        content: Content::Hashes,
+        file_system: None,
+        compression: None,
+        mount: None,
+        options: String::new(),
+        min: 0,
+        max: None,
+        weight: 0,
+        grow: false,
+        read_only: true,
+        is_covered: false,
+        attributes: kinds::READ_ONLY,
+        has_verity: false,
+    }
 }
 
 /// What is in the first slot, as sysupdate.d(5) has it in a name, if that is said.
@@ -268,7 +318,7 @@ fn slot((asked, said): Entry, spec: &Spec, labels: &mut BTreeSet<String>) -> Slo
     let is_beside = spec.layout.has_slots() && all.kind == PartitionType::Xbootldr;
     // systemd-boot counts there.
     let is_fixed = is_fixed && !(is_beside && spec.loader == Loader::SystemdBoot);
-    let read_only = all.read_only.unwrap_or(is_fixed || is_read_only(all.filesystem));
+    let read_only = all.read_only.unwrap_or(is_fixed || all.verity || is_read_only(all.filesystem));
     let has_kept = label == Persist::LABEL && spec.kept().is_some();
     let mut attributes = all.attributes.iter().fold(0, |bits, attribute| bits | attribute.bit());
     attributes |= if grow { kinds::GROW_FILE_SYSTEM } else { 0 };
@@ -290,7 +340,9 @@ fn slot((asked, said): Entry, spec: &Spec, labels: &mut BTreeSet<String>) -> Slo
         read_only,
         is_covered: has_kept || is_root && spec.volatile == Volatile::Overlay,
         attributes,
+        has_verity: all.verity,
         mount: all.mount.filter(|_| !is_beside),
+        encrypt: all.encrypt,
     }
 }
 
@@ -299,7 +351,8 @@ fn by_type(said: &Partition, loader: Loader) -> Partition {
     let defaults = said.kind.defaults(loader);
     let is_mounted = said.filesystem != Some(Filesystem::None);
     // No byte more than its files take would be of use.
-    let weight = if is_read_only(said.filesystem) { Some(0) } else { defaults.weight };
+    let is_full = said.verity || is_read_only(said.filesystem);
+    let weight = if is_full { Some(0) } else { defaults.weight };
     // Those are of the file system that it has by default.
     let is_usual = said.filesystem.is_none_or(|filesystem| Some(filesystem) == defaults.filesystem);
     let options = defaults.options.filter(|_| is_usual);

@@ -1,11 +1,13 @@
 //! What is wrong with a layout: all of it at once, each with the key that says it.
 
+mod encrypt;
 mod mounts;
 mod persist;
 mod slots;
 mod table;
 #[cfg(test)]
 mod tests;
+mod verity;
 mod whole;
 
 use std::collections::BTreeSet;
@@ -37,7 +39,9 @@ pub fn problems(spec: &Spec, slots: &[Slot]) -> Vec<Problem> {
     search.persist();
     search.boot_loader();
     search.slots();
+    search.verity();
     search.growth();
+    search.encryption();
     search.found.extend(microvm::problems(spec));
     search.found
 }
@@ -231,7 +235,8 @@ impl Content {
             | Self::Esp
             | Self::BiosCore
             | Self::File(_)
-            | Self::Elsewhere(_) => None,
+            | Self::Elsewhere(_)
+            | Self::Hashes => None,
         }
     }
 

@@ -91,7 +91,7 @@ impl Search<'_> {
             self.add("format", format!("{format} files are of profile = \"microvm\""));
         }
         if *profile == Profile::Data {
-            self.add_if(!initramfs.is_default(), "initramfs", "files have no initramfs: profile is data");
+            self.add_if(initramfs.is_some(), "initramfs", "files have no initramfs: profile is data");
             self.add_if(kernel_file.is_some(), "kernel", "files have no kernel: profile is data");
         }
     }

@@ -15,7 +15,8 @@ mod file;
 mod section;
 mod turns;
 
-use std::io::{Read, copy, sink};
+use std::io::{Read, Write, copy, sink};
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -25,9 +26,12 @@ pub use file::{ArchiveFile, Piece};
 pub(crate) use section::{Section, SectionReader};
 pub(crate) use turns::Turn;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use decoders::Decoder;
 use turns::Turns;
+
+/// Bytes that are kept at once of a stream that is decoded into a file.
+const BUFFER: usize = 1 << 20;
 
 /// A tar stream, perhaps compressed, in a file of this machine.
 #[derive(Debug)]
@@ -120,6 +124,45 @@ impl Archive {
         decoder.position = offset + out.len() as u64;
         self.decoders.keep(self.order, decoder);
         Ok(())
+    }
+
+    /// The first `len` bytes of the stream in a file of `folder` without a name, where they can be read in any order.
+    ///
+    /// # Errors
+    /// If there are not so many, or the folder takes none.
+    pub(crate) fn decoded(&self, len: u64, folder: &Path) -> Result<Section> {
+        let unreadable = |error| Error::io(&self.shown, "cannot read the archive", error);
+        let cannot_keep = |error| {
+            Error::io(
+                folder.display().to_string(),
+                format!("cannot keep {} in a temporary file", self.shown),
+                error,
+            )
+        };
+        let mut file = tempfile::tempfile_in(folder).map_err(cannot_keep)?;
+        let _room = self.decoders.room(self.compression.window());
+        self.decoders.count(len).map_err(unreadable)?;
+        let mut decoder = self.compression.decoder(self.section.reader()).map_err(unreadable)?;
+        let mut buffer = vec![0; BUFFER];
+        let mut left = len;
+        while left > 0 {
+            let wanted = usize::try_from(left).map_or(BUFFER, |left| left.min(BUFFER));
+            let part = &mut buffer[..wanted];
+            decoder.read_exact(part).map_err(unreadable)?;
+            file.write_all(part).map_err(cannot_keep)?;
+            left -= wanted as u64;
+        }
+        self.check_unchanged()?;
+        Section::whole(file).map_err(cannot_keep)
+    }
+
+    /// That nobody has written to its file since it was opened: what was read before this was what it should be.
+    pub(crate) fn check_unchanged(&self) -> Result<()> {
+        let is_unchanged = self.section.is_unchanged();
+        match is_unchanged.map_err(|error| Error::io(&self.shown, "cannot look at the archive", error))? {
+            true => Ok(()),
+            false => Err(Error::new(Kind::Input, &self.shown, "the archive changed while it was read")),
+        }
     }
 
     /// A place in the row of those who will read; `None` if this archive can be read in any order.

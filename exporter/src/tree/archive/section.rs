@@ -5,10 +5,14 @@ use std::io::{ErrorKind, Read, Result};
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
+use crate::stamp::Stamp;
+
 /// `len` bytes of a file from `offset` on.
 #[derive(Clone, Debug)]
 pub(crate) struct Section {
     file: Arc<File>,
+    /// Of the file, when it was opened.
+    stamp: Stamp,
     offset: u64,
     len: u64,
 }
@@ -16,14 +20,20 @@ pub(crate) struct Section {
 impl Section {
     /// All of a regular file.
     pub(crate) fn whole(file: File) -> Result<Self> {
-        let len = file.metadata()?.len();
-        Ok(Self { file: Arc::new(file), offset: 0, len })
+        let metadata = file.metadata()?;
+        let (stamp, len) = (Stamp::of(&metadata), metadata.len());
+        Ok(Self { file: Arc::new(file), stamp, offset: 0, len })
     }
 
     /// A part of it; `None` if that does not lie inside.
     pub(crate) fn part(&self, offset: u64, len: u64) -> Option<Self> {
         let inside = offset.checked_add(len)? <= self.len;
-        inside.then(|| Self { file: Arc::clone(&self.file), offset: self.offset + offset, len })
+        inside.then(|| Self { file: Arc::clone(&self.file), offset: self.offset + offset, len, ..*self })
+    }
+
+    /// Whether nobody has written to the file since it was opened.
+    pub(crate) fn is_unchanged(&self) -> Result<bool> {
+        Ok(Stamp::of(&self.file.metadata()?) == self.stamp)
     }
 
     /// Length in bytes.

@@ -34,6 +34,8 @@ impl Configuration {
         asked.spec.setup = Setup { timezone, locale, modules, ..self.config.setup() };
         asked.spec.update = self.config.update.clone();
         asked.spec.rauc = self.config.rauc.clone();
+        asked.spec.uki = self.config.uki;
+        asked.spec.secure_boot = self.config.secure_boot.clone();
         asked.install.packages = self.config.packages.clone().map(Folder::Context);
         asked.install.proxy.clone_from(&self.config.proxy);
         asked.install.sources = Sources {

@@ -75,8 +75,9 @@ impl Entry {
     fn refuse(found: Option<Self>, key: &str) -> Option<&'static str> {
         match (found, key) {
             (None, _) => Some("is not in the build context"),
-            (Some(Self::File), "packages") => Some("is a file, expected a folder"),
-            (Some(_), "packages" | "files.source" | "partitions.source") | (Some(Self::File), _) => None,
+            (Some(Self::File), "packages" | "secure-boot.enroll") => Some("is a file, expected a folder"),
+            (Some(_), "packages" | "secure-boot.enroll" | "files.source" | "partitions.source")
+            | (Some(Self::File), _) => None,
             (Some(Self::Folder), _) => Some("is a folder, expected a file"),
         }
     }

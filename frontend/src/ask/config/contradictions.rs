@@ -6,7 +6,7 @@ use std::ops::Range;
 use exporter::container::Format;
 use exporter::error::show_text;
 use exporter::spec::layout::{self, Problem};
-use exporter::spec::{Network, Profile, Spec, Volatile, medium, network, rauc, update};
+use exporter::spec::{Network, Profile, Spec, Volatile, medium, network, rauc, secure_boot, update};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -52,6 +52,8 @@ pub(super) fn find(config: &Config, table: &DeTable<'_>, problems: &mut Problems
     of_medium(&asked.spec, table, problems);
     asked.spec.update.clone_from(&config.update);
     asked.spec.rauc.clone_from(&config.rauc);
+    asked.spec.uki = config.uki;
+    asked.spec.secure_boot.clone_from(&config.secure_boot);
     updates(&asked.spec, table, problems);
     network(&config.network, table, problems);
     for (index, user) in config.users.iter().enumerate() {
@@ -117,9 +119,10 @@ fn of_medium(spec: &Spec, table: &DeTable<'_>, problems: &mut Problems) {
     }
 }
 
-/// What is wrong with good boots and with bundles of RAUC, at the key that says it or at its table.
+/// What is wrong with good boots, with bundles of RAUC and with Secure Boot, at the key that says it or at its table.
 fn updates(spec: &Spec, table: &DeTable<'_>, problems: &mut Problems) {
-    for (key, message) in update::problems(spec).into_iter().chain(rauc::problems(spec)) {
+    let problems_of = update::problems(spec).into_iter().chain(rauc::problems(spec));
+    for (key, message) in problems_of.chain(secure_boot::problems(spec)) {
         let path: Vec<_> = key.split('.').collect();
         let at =
             value(table, &path).or_else(|| value(table, &path[..1])).or_else(|| value(table, &["format"]));

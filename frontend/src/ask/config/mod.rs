@@ -21,7 +21,9 @@ mod secrets;
 
 use exporter::spec::layout::{Layout, Partition};
 use exporter::spec::setup::{ContextFile, File, Group, Root, Services, Setup, User};
-use exporter::spec::{Grub, Identity, Medium, Microvm, Network, Persist, Rauc, Spec, TextFormat, Update};
+use exporter::spec::{
+    Grub, Identity, Medium, Microvm, Network, Persist, Rauc, SecureBoot, Spec, TextFormat, Update,
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -100,6 +102,14 @@ pub(crate) struct Config {
     pub(crate) rauc: Rauc,
     /// Scripts that are run on the finished file system of the Dockerfile, in the build's sandbox, before the disk is made.
     pub(crate) hooks: Vec<HookConfig>,
+    /// Whether systemd-boot starts unified kernel images, each with its kernel, initramfs and words in one program for UEFI. By
+    /// default where `[secure-boot]` has a key, or the root has verity.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(example = &true)]
+    pub(crate) uki: Option<bool>,
+    /// Secure Boot by keys of one's own, with `loader = "systemd-boot"`: who signs what UEFI starts, and what the firmware is to
+    /// know of that.
+    pub(crate) secure_boot: SecureBoot,
 }
 
 /// A repository of packages, in the words of the image's own package manager.
@@ -168,8 +178,8 @@ impl Config {
         let layout = Layout { partitions: self.partitions.clone(), ..Layout::default() };
         let mut asked = Asked::default();
         asked.ask(&self.wishes);
-        let (rauc, medium) = (self.rauc.clone(), self.medium.clone());
-        let spec = Spec { setup: self.setup(), layout, rauc, medium, ..asked.spec };
+        let (rauc, medium, secure_boot) = (self.rauc.clone(), self.medium.clone(), self.secure_boot.clone());
+        let spec = Spec { setup: self.setup(), layout, rauc, medium, secure_boot, ..asked.spec };
         let files = spec.context_files().into_iter().map(str::to_owned).collect();
         [packages, files].into_iter().filter(|paths: &Vec<_>| !paths.is_empty()).collect()
     }

@@ -10,8 +10,9 @@ use super::*;
 use crate::ask::{Attribute, Place};
 use crate::base::testing::is_kept;
 
-/// A file in which every key is said, and right.
+/// A file in which every key is said, and right; but those of the next one, since one disk has not all of them.
 const EVERYTHING: &str = include_str!("../../../../testdata/config/everything.toml");
+const SEALED: &str = include_str!("../../../../testdata/config/sealed.toml");
 
 fn problems(text: &str) -> String {
     Config::parse("vmimage.toml", text).expect_err(text).to_string()
@@ -111,6 +112,9 @@ fn the_file_with_everything_says_every_key_and_nothing_is_wrong_in_it() {
     let (mut known, mut used) = (BTreeSet::new(), BTreeSet::new());
     keys(&schema, &schema, "", &mut known);
     said(&toml::from_str(EVERYTHING).unwrap(), "", &mut used);
+    let sealed = Config::parse("sealed.toml", SEALED).unwrap_or_else(|problems| panic!("{problems}"));
+    said(&toml::from_str(SEALED).unwrap(), "", &mut used);
+    assert_eq!(sealed.uki, Some(true));
     let unused: Vec<_> = known.difference(&used).collect();
     assert!(unused.is_empty() && known.len() > 40, "{unused:?}");
     assert_ne!(config, Config::default());

@@ -58,7 +58,7 @@ pub(super) fn run(
     })?;
     let mut words = words(args, engine, architecture, &base)?;
     words.extend(["--file".into(), dockerfile.into()]);
-    let context = match &args.config {
+    let context = match &args.files.config {
         None => {
             let files = args.disk.wishes().iter().filter_map(|wish| wish.context_file()).collect();
             context_of(files, named, folder.path())?
@@ -103,7 +103,7 @@ pub(super) fn dry_run(args: &Args, found: &Found, lacking: &str, asked: &Asked) 
 /// The engine, which is told if it was not asked for.
 fn engine(args: &Args, lacking: &str) -> Result<Engine> {
     let shown = args.source.to_string_lossy();
-    if args.boot.is_some() {
+    if args.files.boot.is_some() {
         return Err(Error::user(format!(
             "--boot: {shown} {lacking}, and the boot loader comes with the kernel"
         ))
@@ -192,7 +192,7 @@ fn words(
     args.output.iter().for_each(|path| add("output", path));
     args.format.iter().for_each(|format| add("format", &format.name()));
     args.base.iter().for_each(|base| add("base", base));
-    args.secret.iter().for_each(|secret| add("secret", secret));
+    args.files.secret.iter().for_each(|secret| add("secret", secret));
     add("platform", &format!("linux/{}", architecture.oci_name()));
     add("progress", &args.show.progress());
     args.install.packages()?.iter().for_each(|folder| add("packages", folder));

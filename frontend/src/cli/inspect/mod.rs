@@ -6,6 +6,7 @@ mod file_system;
 mod linux;
 mod microvm;
 mod print;
+mod signatures;
 mod slots;
 mod window;
 
@@ -25,6 +26,7 @@ use crate::base::{Error, Result, terminal};
 use file_system::FileSystem;
 use linux::Linux;
 use microvm::Microvm;
+use signatures::Signature;
 use slots::Slots;
 use window::Window;
 
@@ -188,6 +190,9 @@ struct Boot {
     bios: Option<&'static str>,
     /// The files of the EFI system partition.
     uefi: Vec<String>,
+    /// Who has signed the programs among them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    signatures: Vec<Signature>,
 }
 
 impl Report {
@@ -248,6 +253,9 @@ impl Report {
             let mut file_system = self.read_file_system(&window, &place, is_esp(partition), &budgets.facts);
             if let Some(file_system) = file_system.as_mut().filter(|_| with_digests) {
                 self.digest(file_system, &window, &place, &budgets.contents);
+            }
+            if is_esp(partition) && file_system.is_some() {
+                self.read_signatures(&window, &place, &budgets.contents);
             }
             self.partitions.push(PartitionReport::new(partition, file_system));
         }
@@ -356,6 +364,16 @@ impl Report {
             Ok(linux) => self.linux = linux,
             // What looks broken may be whole once the journal is read.
             Err(error) if root.needs_recovery => self.warnings.push(format!("{place}: {error}")),
+            Err(error) => self.tell(place, &error),
+        }
+    }
+
+    fn read_signatures(&mut self, window: &Window, place: &str, budget: &DiskBudget) {
+        match signatures::read(window, budget) {
+            Ok((found, unread)) => {
+                self.boot.signatures.extend(found);
+                self.warnings.extend(unread.into_iter().map(|line| format!("{place}: {line}")));
+            }
             Err(error) => self.tell(place, &error),
         }
     }

@@ -7,6 +7,7 @@ use exporter::terminal::line;
 
 use super::file_system::FileSystem;
 use super::microvm::Microvm;
+use super::signatures::Signature;
 use super::slots::Slot;
 use super::{PartitionReport, Report};
 
@@ -32,6 +33,7 @@ impl fmt::Display for Text<'_> {
                 [] => writeln!(f, "  UEFI           none")?,
                 files => files.iter().try_for_each(|file| writeln!(f, "  UEFI           {}", line(file)))?,
             }
+            report.boot.signatures.iter().try_for_each(|signature| write_signature(f, signature))?;
         }
         if let Some(slots) = &report.slots {
             writeln!(f, "\nslots")?;
@@ -86,6 +88,15 @@ fn write_partition(f: &mut fmt::Formatter<'_>, partition: &PartitionReport) -> f
     match &partition.file_system {
         Some(file_system) => writeln!(f, " {}", describe(file_system)),
         None => writeln!(f),
+    }
+}
+
+fn write_signature(f: &mut fmt::Formatter<'_>, signature: &Signature) -> fmt::Result {
+    let Signature { file, signer, state } = signature;
+    let (file, signer) = (line(file), line(signer));
+    match *state {
+        "good" => writeln!(f, "  signed         {file} by {signer}"),
+        state => writeln!(f, "  signed         {file} by {signer}: {state}"),
     }
 }
 

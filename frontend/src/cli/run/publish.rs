@@ -1,7 +1,9 @@
 //! `--publish`, in docker's notation.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, TcpListener, UdpSocket};
 use std::str::FromStr;
+
+use crate::base::{Error, Result};
 
 /// One port of the host that leads to one of the machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +19,33 @@ impl Publish {
     pub(super) fn hostfwd(&self) -> String {
         format!("{}:{}:{}-:{}", self.protocol, self.address, self.host, self.guest)
     }
+
+    /// As docker shows it: `127.0.0.1:8080->80/tcp`.
+    pub(super) fn shown(&self) -> String {
+        format!("{}:{}->{}/{}", self.address, self.host, self.guest, self.protocol)
+    }
+}
+
+/// That nobody else has these ports.
+///
+/// # Errors
+/// If one is taken, or not to be had.
+pub(super) fn check_free(ports: &[Publish]) -> Result<()> {
+    for (index, Publish { address, host, protocol, .. }) in ports.iter().enumerate() {
+        let place = (*address, *host);
+        let taken = match *protocol {
+            "udp" => UdpSocket::bind(place).map(drop),
+            _ => TcpListener::bind(place).map(drop),
+        };
+        let shown = format!("--publish: port {host}/{protocol} of {address}");
+        taken.map_err(|error| Error::user(format!("{shown}: is not to be had")).because(error))?;
+        let is_same =
+            |other: &Publish| (other.address, other.host, other.protocol) == (*address, *host, *protocol);
+        if ports[..index].iter().any(is_same) {
+            return Err(Error::user(format!("{shown}: is named twice")));
+        }
+    }
+    Ok(())
 }
 
 impl FromStr for Publish {
@@ -64,6 +93,25 @@ mod tests {
         ] {
             assert_eq!(text.parse::<Publish>().unwrap().hostfwd(), hostfwd);
         }
+        assert_eq!("5353:53/udp".parse::<Publish>().unwrap().shown(), "127.0.0.1:5353->53/udp");
+    }
+
+    #[test]
+    fn a_port_that_somebody_has_is_named_in_one_line() {
+        let there = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = there.local_addr().unwrap().port();
+        let ports = |text: &str| vec![text.parse::<Publish>().unwrap()];
+        let error = check_free(&ports(&format!("{port}:80"))).unwrap_err().to_string();
+        assert!(
+            error.starts_with(&format!("--publish: port {port}/tcp of 127.0.0.1: is not to be had: ")),
+            "{error}"
+        );
+        assert!(!error.contains('\n'));
+        drop(there);
+        let free = ports(&format!("{port}:80"));
+        assert!(check_free(&free).is_ok());
+        let error = check_free(&[free.clone(), free].concat()).unwrap_err().to_string();
+        assert!(error.ends_with("is named twice"), "{error}");
     }
 
     #[test]

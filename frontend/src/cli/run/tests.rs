@@ -17,9 +17,19 @@ fn typed(words: &str) -> Args {
 const PFLASH: Pflash = Pflash { code: "/fw/CODE.fd", vars: "/fw/VARS.fd" };
 
 fn machine(firmware: QemuFirmware, accel: Accel) -> Machine {
-    let (qemu, disk) = ("qemu".into(), "web.qcow2".into());
-    let (arch, driver, sector_size) = (Architecture::X86_64, "qcow2", sectors::USUAL);
-    Machine { arch, qemu, firmware, accel, disk, driver, sector_size }
+    Machine {
+        arch: Architecture::X86_64,
+        qemu: "qemu".into(),
+        firmware: Firmware::Installed(firmware),
+        accel,
+        network: Network::User,
+        disk: "web.qcow2".into(),
+        driver: "qcow2",
+        sector_size: sectors::USUAL,
+        further: Vec::new(),
+        nocloud: None,
+        is_kept: false,
+    }
 }
 
 #[test]
@@ -65,12 +75,95 @@ fn every_option() {
 
 #[test]
 fn a_machine_may_have_no_network_card() {
-    for words in ["web.qcow2 --no-network", "web.qcow2 --no-network -c 4 --snapshot"] {
-        let command = shell::show(&machine(QemuFirmware::Bios, Accel::Tcg).command(&typed(words)));
+    for words in ["web.qcow2 --no-network", "web.qcow2 --network none -c 4 --snapshot"] {
+        let args = typed(words);
+        let network = Network::of(&args).unwrap();
+        let command = Machine { network, ..machine(QemuFirmware::Bios, Accel::Tcg) }.command(&args);
+        let command = shell::show(&command);
         assert!(command.contains(" -nic none ") && !command.contains("virtio-net"), "{command}");
     }
-    let published = ["run", "web.qcow2", "--no-network", "-p", "8080:80"];
-    assert!(Typed::try_parse_from(published).is_err());
+    for words in ["-p 8080:80", "--network user"] {
+        let words = format!("run web.qcow2 --no-network {words}");
+        assert!(Typed::try_parse_from(words.split_whitespace()).is_err(), "{words}");
+    }
+    let error = Network::of(&typed("web.qcow2 --network none -p 8080:80")).unwrap_err();
+    assert!(error.to_string().starts_with("--publish: "), "{error}");
+    let error = Network::of(&typed("web.qcow2 --network bridge=no-such0")).unwrap_err();
+    assert_eq!(error.to_string(), "--network: there is no interface no-such0");
+}
+
+#[test]
+fn a_disk_may_have_others_beside_it_ports_something_to_be_told_and_a_firmware_of_its_own() {
+    let mut machine = machine(QemuFirmware::Bios, Accel::Tcg);
+    machine.firmware = Firmware::File("coreboot.rom".into());
+    machine.further = vec![
+        DiskDrive { file: "a.qcow2".into(), driver: "qcow2" },
+        DiskDrive { file: "b.vmdk".into(), driver: "vmdk" },
+    ];
+    machine.nocloud = Some("/room/cidata.raw".into());
+    let command = shell::show(&machine.command(&typed("web.qcow2 --serial log=machine.log")));
+    for part in [
+        " -smp 2 -bios coreboot.rom -drive if=none,id=disk,",
+        " -drive if=none,id=disk1,format=qcow2,file.driver=file,file.filename=a.qcow2 \
+         -device virtio-blk-pci,drive=disk1,serial=disk1 ",
+        " -drive if=none,id=disk2,format=vmdk,snapshot=on,file.driver=file,file.filename=b.vmdk ",
+        " -drive if=none,id=told,format=raw,readonly=on,file.driver=file,file.filename=/room/cidata.raw \
+         -device virtio-blk-pci,drive=told,serial=cidata ",
+        " -device virtserialport,bus=ports.0,chardev=port0,name=log ",
+    ] {
+        assert!(command.contains(part), "{part}:\n{command}");
+    }
+}
+
+#[test]
+fn what_is_of_something_else_is_refused_in_one_line() {
+    for (kind, words, why) in [
+        (Kind::Disk, "web.qcow2 --machine q35", "--machine: web.qcow2 is no microVM"),
+        (Kind::Disk, "web.qcow2 -e A=b", "--env: web.qcow2 is no microVM"),
+        (Kind::Disk, "web.qcow2 -it", "--interactive: web.qcow2 is no microVM"),
+        (Kind::Disk, "web.qcow2 -v .:/src", "--volume: web.qcow2 is no microVM"),
+        (Kind::Disk, "web.qcow2 --kernel keep", "--kernel: web.qcow2 is no microVM"),
+        (Kind::Disk, "web.qcow2 -- ls", "COMMAND: web.qcow2 is no microVM"),
+        (Kind::Image, "app --uefi", "--uefi: app is an image"),
+        (Kind::Image, "app --disk a.raw", "--disk: app is an image"),
+        (Kind::Image, "app --user-data a", "--user-data: app is an image"),
+        (Kind::Image, "app --build-network host", "--build-network: app is an image"),
+        (Kind::Image, "app --dry-run", "--dry-run: app is an image, and its machine is made when it is run"),
+        (Kind::Image, "app --agent a", "--agent: app is an image, whose machine's agent starts the program"),
+        (Kind::Context, ". --plain-http", "--authfile and --plain-http: . is a build context"),
+        (Kind::Microvm, "web --kernel keep", "--kernel: web is a microVM, whose kernel and root are made"),
+        (Kind::Microvm, "web --ssh-key a", "--ssh-key: web is a microVM"),
+        (Kind::Image, "app --name a", "--name: app is an image, whose machine ends with this command"),
+        (Kind::Context, ". -d", "--detach: . is a build context, whose machine ends with this command"),
+    ] {
+        let error = kind::refuse_others(&typed(words), kind).unwrap_err();
+        assert_eq!(error.to_string(), why);
+    }
+    for (kind, words) in [
+        (
+            Kind::Disk,
+            "web.qcow2 --disk a.raw --ssh-key a --user-data b --serial a=b --firmware c --timeout 5m",
+        ),
+        (Kind::Microvm, "web --machine q35 -it -e A=b -v .:/src --timeout 9 -- ls"),
+        (
+            Kind::Image,
+            "app -it --kernel file:bzImage --platform linux/arm64 -u app -w / --hostname a --entrypoint b",
+        ),
+        (Kind::Context, ". --build-network host -c 2 -m 1G --network none"),
+    ] {
+        assert!(kind::refuse_others(&typed(words), kind).is_ok(), "{words}");
+    }
+}
+
+#[test]
+fn a_qemu_that_is_none_is_named() {
+    let found = |words: &str| find_qemu(&typed(words), Architecture::X86_64);
+    assert_eq!(found("web.qcow2 --qemu /bin/sh").unwrap(), Path::new("/bin/sh"));
+    assert!(found("web.qcow2 --qemu sh").unwrap().is_absolute());
+    for wrong in ["no-such-qemu", "/etc/passwd"] {
+        let error = found(&format!("web.qcow2 --qemu {wrong}")).unwrap_err().to_string();
+        assert_eq!(error, format!("--qemu {wrong}: is no program that can be run"));
+    }
 }
 
 #[test]
@@ -111,7 +204,9 @@ fn arm_machines_have_no_system_management_mode() {
 
 #[test]
 fn only_one_firmware_at_a_time() {
-    for words in ["run d --bios --uefi", "run d --uefi --secure-boot", "run d -p 80"] {
+    for words in
+        ["run d --bios --uefi", "run d --uefi --secure-boot", "run d --firmware a --bios", "run d -p 80"]
+    {
         assert!(Typed::try_parse_from(words.split_whitespace()).is_err(), "{words}");
     }
 }
@@ -121,4 +216,44 @@ fn names_need_not_be_text() {
     use std::os::unix::ffi::OsStrExt;
     let name = std::ffi::OsStr::from_bytes(b"a\xff,b");
     assert_eq!(option_value(Path::new(name)).as_bytes(), b"a\xff,,b");
+}
+
+#[test]
+fn a_machine_that_stays_has_its_ends_in_its_folder() {
+    let machine = Machine { disk: OVERLAY.into(), is_kept: true, ..machine(QemuFirmware::Bios, Accel::Tcg) };
+    let command = shell::show(&machine.command(&typed("web.qcow2 -d")));
+    for part in [
+        "-drive if=none,id=disk,format=qcow2,file.driver=file,file.filename=overlay.qcow2 ",
+        "-chardev socket,id=status,path=status.sock -device virtserialport,bus=ports.0,chardev=status,name=io.vmimage.status ",
+        "-chardev socket,id=agent,server=on,wait=off,path=port.sock \
+         -device virtserialport,bus=ports.0,chardev=agent,name=io.vmimage.agent ",
+        "-chardev socket,id=console,path=console.sock -serial chardev:console ",
+        "-qmp unix:qmp.sock,server=on,wait=off",
+    ] {
+        assert!(command.contains(part), "{part}: {command}");
+    }
+    assert!(!command.contains("stdio"), "{command}");
+}
+
+#[test]
+fn what_is_thrown_away_does_not_stay() {
+    for (words, part) in [
+        ("web -d --snapshot", "--snapshot: "),
+        ("web --name a --agent x", "--agent: "),
+        ("web -d -i", "--interactive: "),
+        ("web -d -v .:/src", "--volume: "),
+        ("web.qcow2 -d --disk a.raw", "--disk: "),
+        ("web.qcow2 -d --timeout 9", "--timeout: "),
+    ] {
+        let error = stays::refuse_what_is_thrown_away(&typed(words)).unwrap_err();
+        assert!(error.to_string().starts_with(part) && error.hint().is_some(), "{error}");
+    }
+    for words in ["web -d", "web --name a", "web --save x.raw", "web --commit"] {
+        assert!(stays::is_asked(&typed(words)), "{words}");
+        stays::refuse_what_is_thrown_away(&typed(words)).unwrap();
+    }
+    assert!(!stays::is_asked(&typed("web --snapshot")));
+    for words in ["run web -d --save x.raw", "run web -d --commit", "run web --name ../x"] {
+        assert!(Typed::try_parse_from(words.split(' ')).is_err(), "{words}");
+    }
 }

@@ -4,22 +4,23 @@
 //! kernel, and one that does not get there is started again with emulation, as long as it has written nothing.
 
 use std::io;
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::os::unix::net::UnixStream;
-use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, ExitCode, ExitStatus};
 use std::time::{Duration, Instant};
 
 use rustix::io::{FdFlags, fcntl_setfd};
-use rustix::process::{Signal, set_parent_process_death_signal};
+use rustix::process::Signal;
 use serde_json::Value;
 
-use super::qmp::Qmp;
+use crate::base::child::{self, end_with_this_process};
 use crate::base::interrupt::Interrupt;
 use crate::base::{Error, Result};
+use crate::machines::qmp::Qmp;
 
 /// How long a guest may take to its first sign of life. A kernel is read sooner even by emulation.
-const PATIENCE: Duration = Duration::from_secs(15);
+pub(super) const PATIENCE: Duration = Duration::from_secs(15);
 /// A guest that has read this many bytes of its disk is alive: firmware and GRUB's core for BIOS are far less, a kernel
 /// is more.
 pub(super) const KERNEL: u64 = 1 << 20;
@@ -31,7 +32,7 @@ const PULSE: Duration = Duration::from_millis(500);
 
 /// What has been seen of a machine.
 #[derive(Debug, PartialEq, Eq)]
-enum Verdict {
+pub(super) enum Verdict {
     /// It came to life, and ran for better or worse.
     Lived,
     /// It ended before it came to life, by itself.
@@ -81,43 +82,34 @@ fn broken(reason: &str) -> Error {
 }
 
 /// Gives QEMU one end of the connection.
-fn hand_over(command: &mut Command, end: &UnixStream) -> io::Result<()> {
+pub(super) fn hand_over(command: &mut Command, end: &UnixStream) -> io::Result<()> {
     let socket = format!("socket,id=watch,fd={}", inherit(end)?);
     command.args(["-chardev", &socket, "-mon", "chardev=watch,mode=control"]);
-    end_with_this_process(command);
+    // Just as if it had taken the place of this process.
+    end_with_this_process(command, Signal::TERM);
     Ok(())
 }
 
 /// Lets the next program have this end of a connection; its number there.
-pub(super) fn inherit(end: &UnixStream) -> io::Result<RawFd> {
+pub(super) fn inherit(end: &(impl AsFd + AsRawFd)) -> io::Result<RawFd> {
     fcntl_setfd(end, FdFlags::empty())?;
     Ok(end.as_raw_fd())
 }
 
-/// QEMU must not outlive this process, just as if it had taken its place.
-#[allow(unsafe_code, reason = "std's only way to do something between fork and exec")]
-pub(super) fn end_with_this_process(command: &mut Command) {
-    // SAFETY: one system call, and nothing of this process' memory.
-    unsafe {
-        command.pre_exec(|| Ok(set_parent_process_death_signal(Some(Signal::TERM))?));
-    }
-}
-
-fn has_crashed(status: ExitStatus) -> bool {
+pub(super) fn has_crashed(status: ExitStatus) -> bool {
     [Signal::ABORT, Signal::SEGV, Signal::ILL, Signal::BUS]
         .map(Signal::as_raw)
         .map(Some)
         .contains(&status.signal())
 }
 
-/// As a shell has it: a signal counts from 128 on.
+/// As a shell has it.
 pub(super) fn exit_code(status: ExitStatus) -> ExitCode {
-    let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal)).unwrap_or(1);
-    ExitCode::from(u8::try_from(code).unwrap_or(1))
+    ExitCode::from(child::exit_code(status))
 }
 
 /// Watches a guest to its end, and ends it if it never comes to life.
-fn watch(stream: UnixStream, keeps_writes: bool, life: u64, patience: Duration) -> Verdict {
+pub(super) fn watch(stream: UnixStream, keeps_writes: bool, life: u64, patience: Duration) -> Verdict {
     let Ok(mut qmp) = Qmp::connect(stream) else { return Verdict::Ended };
     let mut guest = Guest { alive: false, life, resets: 0, deadline: Instant::now() + patience, patience };
     let failed = loop {

@@ -1,10 +1,11 @@
 //! What is kept: directories of the machine on a partition of its own, beside a root that is only read.
 //!
 //! ```text
-//! disk of the root ─label─▶ partition ▶ checked ▶ mounted ─▶ overlays and binds, seeded from the image
+//! disk of the root ─label─▶ partition ▶ opened, if it is encrypted ▶ checked ▶ mounted ─▶ overlays and binds, seeded from the image
 //!                               └ missing or damaged: the same directories in memory, and the machine says so
 //! ```
 
+mod encrypted;
 mod partition;
 mod steps;
 pub(crate) mod store;
@@ -61,7 +62,7 @@ impl Persist {
     /// Mount the partition; which one it is. To be done before something lies over the root, which tells the disk.
     pub(super) fn open(&self) -> Result<PathBuf, String> {
         mounts::needed("/sys");
-        let device = partition::find(&self.label)?;
+        let device = encrypted::open(partition::find(&self.label)?, &self.label)?;
         let mount = || partition::mount(&device, &self.at);
         partition::check(&device).and_then(|()| mount()).or_else(|error| {
             if !is_reset_asked() {

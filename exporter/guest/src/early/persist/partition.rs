@@ -25,7 +25,7 @@ const SUM_MAX: i32 = 15;
 
 /// The one with this label, on no other disk: others may have one as well.
 pub(super) fn find(label: &str) -> Result<Device, String> {
-    let root = Device::of(Path::new("/"))?.ok_or("the root is on no block device")?;
+    let root = Device::of(Path::new("/"))?.ok_or("the root is on no block device")?.below()?;
     let disk = root.partition()?.ok_or("the root is on no partition")?.disk;
     let found = once_free(PATIENCE, || disk.labelled(label))?;
     found.ok_or_else(|| format!("{}: no partition has the label {label}", disk.path.display()))
@@ -88,6 +88,7 @@ pub(super) fn make_anew(device: &Device, label: &str) -> Result<(), String> {
     }
 }
 
-fn program(name: &str) -> Option<String> {
+/// A program for disks that the image has.
+pub(super) fn program(name: &str) -> Option<String> {
     FOLDERS.into_iter().map(|folder| format!("{folder}/{name}")).find(|path| Path::new(path).exists())
 }

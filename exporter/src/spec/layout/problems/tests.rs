@@ -371,3 +371,65 @@ fn formats_of_vmware_have_sectors_of_512_bytes() {
         assert_eq!(said.len(), usize::from(is_refused), "{format}: {said:?}");
     }
 }
+
+#[test]
+fn an_encrypted_root_wants_a_boot_that_is_not_and_others_do_not() {
+    let root = r#"{"type":"root","encrypt":{"passphrase":"a"}}"#;
+    let preset =
+        |preset: &str, partitions: &str| format!(r#"{{"preset":"{preset}","partitions":[{partitions}]}}"#);
+    for right in [
+        preset("split-boot", root),
+        preset("split-boot", &format!(r#"{root},{{"type":"srv","encrypt":{{"key":"b"}}}}"#)),
+        preset("simple", r#"{"type":"swap","size":"1G","encrypt":{"passphrase":"a"}}"#),
+        preset("ab", r#"{"type":"srv","encrypt":{"passphrase":"a"}}"#),
+        preset("ab", r#"{"type":"linux-generic","label":"persist","encrypt":{"passphrase":"a"}}"#),
+        preset("simple", r#"{"type":"srv","encrypt":"first-boot","grow":true}"#),
+    ] {
+        assert_eq!(said(&right, Spec::default()), [""; 0], "{right}");
+    }
+    let systemd_boot = Spec { loader: Loader::SystemdBoot, ..Spec::default() };
+    assert_eq!(said(&preset("simple", root), systemd_boot), [""; 0]);
+    let data = Spec { profile: Profile::Data, ..Spec::default() };
+    let files = r#"{"partitions":[{"type":"linux-generic","source":"/","encrypt":{"key":"b"}}]}"#;
+    assert_eq!(said(files, data), [""; 0]);
+    let own = Spec { initramfs: Some(crate::spec::Initramfs::Vmimage), ..Spec::default() };
+    let own = said(&preset("split-boot", root), own);
+    assert_eq!(own, [".initramfs: vmimage's own initramfs asks for no passphrase: the distribution's does"]);
+}
+
+#[test]
+fn what_cannot_be_encrypted_is_said() {
+    let encrypted = |rest: &str| format!(r#"{{{rest},"encrypt":{{"passphrase":"a"}}}}"#);
+    let later = |rest: &str| format!(r#"{{{rest},"encrypt":"first-boot"}}"#);
+    let by_key = |rest: &str| format!(r#"{{{rest},"encrypt":{{"key":"a"}}}}"#);
+    for (preset, partition, expected) in [
+        ("simple", encrypted(r#""type":"root""#), "GRUB opens no root with argon2id"),
+        ("split-boot", encrypted(r#""type":"esp""#), "what starts the machine is read before"),
+        ("split-boot", encrypted(r#""type":"xbootldr""#), "what starts the machine is read before"),
+        ("split-boot", encrypted(r#""type":"usr""#), "no initramfs opens more than the root"),
+        ("ab", encrypted(r#""type":"root""#), "an update writes a root into its slot as it is"),
+        (
+            "ab",
+            later(r#""type":"linux-generic","label":"persist""#),
+            "what is kept is mounted before the init",
+        ),
+        ("split-boot", by_key(r#""type":"root""#), "a key of the root would have to lie beside it"),
+        (
+            "simple",
+            encrypted(r#""type":"srv","label":"root""#),
+            "its label is what it is called once it is open",
+        ),
+        ("simple", r#"{"type":"srv","encrypt":{}}"#.to_owned(), "say passphrase or key"),
+        ("split-boot", later(r#""type":"root""#), "at the first boot there would be no root"),
+        ("simple", later(r#""type":"swap","size":"1G""#), "at the first boot an ext4 is made"),
+        ("simple", later(r#""type":"linux-generic""#), "because it is mounted"),
+        ("simple", later(r#""type":"srv","source":"site""#), "has no files: leave out source"),
+    ] {
+        let layout = format!(r#"{{"preset":"{preset}","partitions":[{partition}]}}"#);
+        let said = said(&layout, Spec::default());
+        assert!(
+            said.len() == 1 && said[0].starts_with("0.encrypt: ") && said[0].contains(expected),
+            "{said:?}"
+        );
+    }
+}

@@ -108,6 +108,34 @@ fn what_no_bundle_comes_of_is_told_at_its_key() {
 }
 
 #[test]
+fn what_no_firmware_starts_is_told_at_its_key() {
+    are_wrong(&[
+        ("uki = true", "1:7", "uki: needs loader = \"systemd-boot\""),
+        ("[secure-boot]\nenroll = \"keys\"", "1:1", "secure-boot: needs loader = \"systemd-boot\""),
+        (
+            "loader = \"systemd-boot\"\nuki = true\nlayout = \"ab\"",
+            "2:7",
+            "uki: is of disks with one root so far",
+        ),
+        (
+            "loader = \"systemd-boot\"\n[secure-boot]\nkey = \"db\"",
+            "3:7",
+            "secure-boot.key: needs certificate: what the key is of",
+        ),
+        (
+            "loader = \"systemd-boot\"\n[secure-boot]\nenroll-mode = \"never\"",
+            "3:15",
+            "secure-boot.enroll-mode is \"never\": one of if-safe, force, manual",
+        ),
+        (
+            "loader = \"systemd-boot\"\n[secure-boot]\nkey = \"a b\"\ncertificate = \"c\"",
+            "3:7",
+            "secure-boot.key is \"a b\": expected the id of a secret",
+        ),
+    ]);
+}
+
+#[test]
 fn a_wrong_layout_is_told_all_at_once_with_the_place_of_each_key() {
     for (text, places) in [
         (

@@ -17,7 +17,7 @@ const MOST_MEMORY: u64 = 1 << 20;
 
 /// A microVM whose files are there.
 #[derive(Debug)]
-pub(super) struct Microvm {
+pub(in crate::cli::run) struct Microvm {
     pub(super) architecture: Architecture,
     pub(super) cpus: u32,
     pub(super) memory_mib: u64,
@@ -32,11 +32,20 @@ pub(super) struct Microvm {
     pub(super) machines: Vec<String>,
 }
 
-/// A drive whose file is there.
+/// Where the bytes of a drive are.
+#[derive(Debug)]
+pub(in crate::cli::run) enum At {
+    /// In a file.
+    File(PathBuf),
+    /// With a server of NBD that listens on this socket; they are only read, and writes are thrown away.
+    Server(PathBuf),
+}
+
+/// A drive that is there.
 #[derive(Debug)]
 pub(super) struct Drive {
     pub(super) id: String,
-    pub(super) file: PathBuf,
+    pub(super) at: At,
     pub(super) format: Format,
     pub(super) read_only: bool,
 }
@@ -46,11 +55,35 @@ impl Microvm {
     ///
     /// # Errors
     /// If it is none that can be understood, or names what is not a file of the folder.
-    pub(super) fn read(folder: &Path) -> Result<Self> {
+    pub(in crate::cli::run) fn read(folder: &Path) -> Result<Self> {
         check(Vm::read(folder)?, folder).map_err(|wrong| match wrong {
             Wrong::Said(message) => Error::user(format!("{}: {message}", folder.join(DESCRIPTION).display())),
             Wrong::Other(error) => error,
         })
+    }
+
+    /// The same with another root, of raw bytes.
+    pub(in crate::cli::run) fn with_root(self, at: At) -> Self {
+        let root = Drive { id: "root".to_owned(), at, format: Format::Raw, read_only: false };
+        Self { drives: vec![root], ..self }
+    }
+
+    /// The same, so large.
+    pub(in crate::cli::run) fn with_size(self, cpus: u16, memory_mib: u64) -> Self {
+        Self { cpus: cpus.into(), memory_mib, ..self }
+    }
+
+    /// The file of its first drive, which is its root.
+    pub(in crate::cli::run) fn root(&self) -> Option<&Path> {
+        match &self.drives.first()?.at {
+            At::File(path) => Some(path),
+            At::Server(_) => None,
+        }
+    }
+
+    /// Whether it writes to a drive.
+    pub(super) fn is_written(&self) -> bool {
+        self.drives.iter().any(|drive| !drive.read_only)
     }
 }
 
@@ -98,7 +131,7 @@ fn check_drive(drive: microvm::Drive, folder: &Path) -> Result<Drive, Wrong> {
             _ => return Err(Wrong::Said(format!("{}: is no qcow2", drive.file))),
         },
     };
-    Ok(Drive { id: drive.id, file: path, format, read_only: drive.read_only })
+    Ok(Drive { id: drive.id, at: At::File(path), format, read_only: drive.read_only })
 }
 
 /// For a kernel by Multiboot QEMU takes what follows a comma as one more file, of any folder.

@@ -1,29 +1,38 @@
 //! A microVM in QEMU: the folder of a build becomes a command line, and the end of the image's program this program's
 //! exit code.
+//!
+//! Its program has the machine's console, or it is started by the [agent](attached), with an input and an output of its own.
 
+mod attached;
 mod clock;
 mod command;
 mod description;
-mod status;
+mod streams;
 
 use std::io::IsTerminal;
 use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 use clap::ValueEnum;
+use exporter::container::Format;
 use exporter::spec::Architecture;
+use rustix::process::Signal;
 
 use super::accel::{Accel, AccelChoice};
+use super::deadline::{self, Deadline};
+use super::network::Network;
+use super::share::{self, Share, Virtiofsd};
 use super::watch::{self, Ended};
-use super::{Args, qemu};
+use super::{Args, NOT_RUN, find_qemu, qemu, stays, workspace};
+use crate::base::temporary::Folder;
 use crate::base::terminal::{self, tell_line};
 use crate::base::{Error, Result, child, shell};
-use description::Microvm;
+use crate::machines::{self, disk, status};
+use description::Drive;
+pub(super) use description::{At, Microvm};
 
-/// The exit code where the machine has told none, docker's for what never came to run.
-const NOT_TOLD: u8 = 125;
 /// What the guest has read of its disks when it is alive: its kernel comes from this host, so the first sector of a root is
 /// enough.
 const ALIVE: u64 = 1;
@@ -68,41 +77,91 @@ impl Board {
 /// Boots the microVM in a folder.
 ///
 /// # Errors
-/// If the folder is not what a build makes, or a flag is for disks.
+/// If the folder is not what a build makes, or a flag asks for what is not there.
 pub(super) fn run(args: &Args) -> Result<ExitCode> {
-    refuse_what_is_for_disks(args)?;
     check_socket(args)?;
-    let microvm = Microvm::read(&args.file)?;
-    let arch = microvm.architecture;
-    let board = board(args, &microvm)?;
-    let qemu = qemu::find(arch)?;
-    let accel = args.accel.decide(arch, &qemu);
-    let machine = Machine { microvm, board, qemu, accel };
+    let microvm = Microvm::read(&args.source)?;
+    let is_attached = args.program.interactive || args.program.tty;
+    if is_attached && args.agent.is_some() {
+        return Err(Error::user(
+            "--agent: with --interactive or --tty, it is this program that the agent serves",
+        )
+        .with_hint("leave one of them out"));
+    }
+    if stays::is_asked(args) {
+        stays::refuse_what_is_thrown_away(args)?;
+        let machine = Machine::new(args, microvm, None, Mode::Console)?;
+        return stays::run(args, machine.stay(args)?);
+    }
+    let needs_workspace = is_attached || !args.program.volume.is_empty();
+    // Where nobody asks for it, nothing is made.
+    let told = args.program.told(&args.command, &[], false)?;
+    let workspace = (needs_workspace || !told.is_empty()).then(workspace).transpose()?;
+    let keeps_root = !args.snapshot && microvm.is_written();
+    let mode = if is_attached { Mode::Attached { keeps_root } } else { Mode::Console };
+    boot(args, microvm, workspace.as_ref(), mode)
+}
+
+/// How this process and the program of a machine are connected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Mode {
+    /// The program has the console, and that is in this terminal.
+    Console,
+    /// The agent starts it, with this process's input and output.
+    Attached {
+        /// What the machine writes to its root stays.
+        keeps_root: bool,
+    },
+}
+
+/// Finds out what would fail when a machine for `arch` is made, before it is.
+///
+/// # Errors
+/// If a flag asks for what is not there.
+pub(super) fn check(args: &Args, arch: Architecture, workspace: &Path) -> Result<()> {
+    streams::require_terminal(&args.program)?;
+    find_qemu(args, arch)?;
+    Network::of(args)?;
+    let shares = share::plan(&args.program.volume, Virtiofsd::find().as_ref(), workspace)?;
+    args.program.told(&args.command, &shares, true)?.drive().map(drop)
+}
+
+/// Boots a microVM. What it needs while it runs is in `workspace`.
+///
+/// # Errors
+/// If a flag asks for what is not there, or QEMU cannot be started.
+pub(super) fn boot(
+    args: &Args,
+    microvm: Microvm,
+    workspace: Option<&Folder>,
+    mode: Mode,
+) -> Result<ExitCode> {
+    if mode != Mode::Console {
+        streams::require_terminal(&args.program)?;
+    }
+    let machine = Machine::new(args, microvm, workspace.map(Folder::path), mode)?;
     if args.dry_run {
         // What would be told to this program is shown to whoever runs the command.
         let command = machine.command(args, "file,path=/dev/stderr");
         terminal::print_line(shell::show(&command))?;
         return Ok(ExitCode::SUCCESS);
     }
-    tell_line(format_args!("booting {} as {}, {accel}", args.file.display(), board.name()));
-    if std::io::stdin().is_terminal() {
-        tell_line("leave the console with Ctrl-A X");
+    let Machine { microvm, board, accel, .. } = &machine;
+    tell_line(format_args!("booting {} as {}, {accel}", args.source.display(), board.name()));
+    if !qemu::is_native(microvm.architecture) {
+        let (guest, host) = (microvm.architecture, std::env::consts::ARCH);
+        tell_line(format_args!("it is for {guest}, which this host emulates: it is {host}"));
     }
-    machine.boot(args)
-}
-
-/// A microVM has no firmware to choose and no screen.
-fn refuse_what_is_for_disks(args: &Args) -> Result<()> {
-    let asked = [
-        (args.bios, "--bios"),
-        (args.uefi, "--uefi"),
-        (args.secure_boot, "--secure-boot"),
-        (args.graphics, "--graphics"),
-    ];
-    match asked.into_iter().find(|(is_asked, _)| *is_asked) {
-        Some((_, flag)) => Err(Error::user(format!("{flag}: {} is a microVM", args.file.display()))
-            .with_hint("build a disk for it: --format qcow2")),
-        None => Ok(()),
+    match workspace.filter(|_| mode != Mode::Console) {
+        Some(workspace) => attached::run(machine, args, workspace.path()),
+        None => {
+            if std::io::stdin().is_terminal() {
+                tell_line("leave the console with Ctrl-A X");
+            }
+            let deadline = Deadline::start(args.timeout);
+            let ended = machine.boot(args)?;
+            Ok(if deadline.is_over() { ExitCode::from(deadline::OVER) } else { ended })
+        }
     }
 }
 
@@ -126,19 +185,82 @@ fn board(args: &Args, microvm: &Microvm) -> Result<Board> {
     if can(&board) {
         return Ok(board);
     }
-    let message = format!("--machine {}: the kernel of {} cannot do it", board.name(), args.file.display());
+    let message = format!("--machine {}: the kernel of {} cannot do it", board.name(), args.source.display());
     Err(Error::user(message).with_hint(format!("it can do {}", microvm.machines.join(" and "))))
 }
 
 /// All that is decided before the command line can be written.
 struct Machine {
     microvm: Microvm,
+    mode: Mode,
     board: Board,
     qemu: PathBuf,
     accel: Accel,
+    network: Network,
+    shares: Vec<Share>,
+    /// The drive that tells it more than its disk does.
+    told: Option<PathBuf>,
+    console: Console,
+    /// The socket of its agent.
+    agent: Option<PathBuf>,
+}
+
+/// Where the machine's console is.
+enum Console {
+    /// In this terminal.
+    Terminal,
+    /// In a file.
+    File(PathBuf),
+    /// With whoever keeps a machine that stays.
+    Kept,
 }
 
 impl Machine {
+    fn new(args: &Args, microvm: Microvm, workspace: Option<&Path>, mode: Mode) -> Result<Self> {
+        let is_attached = mode != Mode::Console;
+        let arch = microvm.architecture;
+        let board = board(args, &microvm)?;
+        let qemu = find_qemu(args, arch)?;
+        let network = Network::of(args)?;
+        let nowhere = Path::new("");
+        let daemon = if args.program.volume.is_empty() { None } else { Virtiofsd::find() };
+        let shares = share::plan(&args.program.volume, daemon.as_ref(), workspace.unwrap_or(nowhere))?;
+        let told = args.program.told(&args.command, &shares, is_attached)?;
+        let told =
+            workspace.filter(|_| !told.is_empty()).map(|workspace| told.write(workspace)).transpose()?;
+        let (console, agent) = match workspace.filter(|_| is_attached) {
+            Some(workspace) => (Console::File(workspace.join("console")), Some(workspace.join("agent.sock"))),
+            None => (Console::Terminal, args.agent.clone()),
+        };
+        let accel = args.accel.decide(arch, &qemu);
+        Ok(Self { microvm, mode, board, qemu, accel, network, shares, told, console, agent })
+    }
+
+    /// The same with disks of its own over those that it writes to.
+    fn stay(mut self, args: &Args) -> Result<stays::Made> {
+        let told = format!("booting {} as {}, {}", args.source.display(), self.board.name(), self.accel);
+        let mut drives = Vec::new();
+        for drive in &mut self.microvm.drives {
+            let At::File(file) = &mut drive.at else { continue };
+            if drive.read_only {
+                *file = disk::absolute(file)?;
+                continue;
+            }
+            let overlay = format!("{}.qcow2", drive.id);
+            drives.push(machines::Drive::over(file, &overlay)?);
+            *file = overlay.into();
+            drive.format = Format::Qcow2;
+        }
+        self.microvm.kernel = disk::absolute(&self.microvm.kernel)?;
+        self.microvm.initramfs = self.microvm.initramfs.as_deref().map(disk::absolute).transpose()?;
+        let config = args.program.told(&args.command, &[], false)?;
+        let config = (!config.is_empty()).then(|| config.drive()).transpose()?;
+        self.told = config.as_ref().map(|_| stays::CONFIG.into());
+        (self.console, self.agent) = (Console::Kept, Some(stays::port_path().to_owned()));
+        let command = self.command(args, &stays::status());
+        Ok(stays::Made { kind: machines::Kind::Microvm, drives, command, told, config })
+    }
+
     /// Runs it to its end, by emulation if it turns out that KVM does not.
     fn boot(self, args: &Args) -> Result<ExitCode> {
         match self.start(args)? {
@@ -156,8 +278,9 @@ impl Machine {
 
     /// Runs QEMU once; what the machine has told of its program's end.
     fn start(&self, args: &Args) -> Result<(Ended, Option<status::End>)> {
-        let cannot =
-            |error| Error::user(format!("{}: cannot be started", self.qemu.display())).because(error);
+        let cannot = |error| self.cannot_start(error);
+        // Before there is anything that they would inherit.
+        let _daemons = share::start_all(&self.shares)?;
         let (ours, theirs) = UnixStream::pair().map_err(cannot)?;
         let mut command =
             self.command(args, &format!("socket,fd={}", watch::inherit(&theirs).map_err(cannot)?));
@@ -165,7 +288,7 @@ impl Machine {
         let ended = match (args.accel, self.accel) {
             (AccelChoice::Auto, Accel::Kvm) => watch::run(command, self.keeps_writes(args), ALIVE),
             _ => {
-                watch::end_with_this_process(&mut command);
+                child::end_with_this_process(&mut command, Signal::TERM);
                 let ended = child::run(&mut command).map_err(cannot);
                 ended.map(|ended| Ended::By(watch::exit_code(ended.status)))
             }
@@ -180,11 +303,15 @@ impl Machine {
     }
 
     fn keeps_writes(&self, args: &Args) -> bool {
-        !args.snapshot && self.microvm.drives.iter().any(|drive| !drive.read_only)
+        !args.snapshot && self.microvm.is_written()
     }
 
     fn command(&self, args: &Args, status: &str) -> Command {
         command::command(self, args, status)
+    }
+
+    fn cannot_start(&self, error: std::io::Error) -> Error {
+        Error::user(format!("{}: cannot be started", self.qemu.display())).because(error)
     }
 }
 
@@ -192,13 +319,20 @@ impl Machine {
 fn exit_code(told: Option<status::End>) -> ExitCode {
     let Some(end) = told else {
         tell_line("the machine ended without an exit status of its program");
-        return ExitCode::from(NOT_TOLD);
+        return ExitCode::from(NOT_RUN);
     };
     if let Some(error) = &end.error {
         tell_line(format_args!("error: {error}"));
+        if error.starts_with(LACKING_SHARE) && error.contains(BY_9P) {
+            tell_line("hint: install virtiofsd, or take a kernel that knows 9p");
+        }
     }
     ExitCode::from(end.status)
 }
+
+/// How a machine says that it has not mounted a share by the file system of QEMU's own.
+const LACKING_SHARE: &str = "share ";
+const BY_9P: &str = "cannot mount 9p";
 
 #[cfg(test)]
 mod tests;

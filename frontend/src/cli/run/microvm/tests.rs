@@ -5,6 +5,7 @@ use std::fs;
 use clap::Parser;
 use serde_json::{Value, json};
 
+use super::super::kind::{self, Kind};
 use super::*;
 
 #[derive(Parser)]
@@ -41,10 +42,12 @@ fn folder(description: &Value) -> tempfile::TempDir {
 fn command(description: &Value, words: &str) -> Result<String> {
     let folder = folder(description);
     let args = typed(&format!("{} {words}", folder.path().display()));
-    refuse_what_is_for_disks(&args)?;
+    kind::refuse_others(&args, Kind::Microvm)?;
     let microvm = Microvm::read(folder.path())?;
-    let board = board(&args, &microvm)?;
-    let machine = Machine { microvm, board, qemu: "qemu".into(), accel: Accel::Tcg };
+    let is_attached = args.program.interactive || args.program.tty;
+    let mode = if is_attached { Mode::Attached { keeps_root: true } } else { Mode::Console };
+    let machine = Machine::new(&args, microvm, Some(folder.path()), mode)?;
+    let machine = Machine { qemu: "qemu".into(), accel: Accel::Tcg, ..machine };
     let shown = shell::show(&machine.command(&args, "socket,fd=7"));
     Ok(shown.replace(&format!("{}/", folder.path().display()), ""))
 }
@@ -96,6 +99,44 @@ fn writes_are_thrown_away_and_cards_left_out_where_that_is_asked() {
         command.contains("id=root,format=raw,snapshot=on,") && !command.contains("virtio-net"),
         "{command}"
     );
+}
+
+#[test]
+fn a_machine_is_told_more_by_a_drive_behind_its_own() {
+    let command = command(&description(), "-e A=b --hostname web").unwrap();
+    let drive = " -device virtio-blk-pci,drive=root,serial=root \
+                 -drive if=none,id=told,format=raw,readonly=on,file.driver=file,file.filename=told \
+                 -device virtio-blk-pci,drive=told,serial=vmimage-config -device virtio-serial-pci,";
+    assert!(command.contains(drive) && command.ends_with(" -serial mon:stdio"), "{command}");
+}
+
+#[test]
+fn a_root_that_is_served_is_read_over_its_socket_and_never_written() {
+    let folder = folder(&description());
+    let args = typed(&folder.path().display().to_string());
+    let microvm =
+        Microvm::read(folder.path()).unwrap().with_root(At::Server("/x/a,b.sock".into())).with_size(2, 1024);
+    let mode = Mode::Attached { keeps_root: false };
+    let machine = Machine::new(&args, microvm, Some(folder.path()), mode).unwrap();
+    let command = shell::show(&machine.command(&args, "socket,fd=7"));
+    let drive = " -m 1024M -smp 2 ";
+    assert!(command.contains(drive), "{command}");
+    let drive = " -drive if=none,id=root,format=raw,snapshot=on,file.driver=nbd,file.server.type=unix,file.server.path=/x/a,,b.sock \
+                 -device virtio-blk-pci,drive=root,serial=root ";
+    assert!(command.contains(drive), "{command}");
+}
+
+#[test]
+fn with_a_terminal_the_console_is_in_a_file_and_the_agent_is_ours() {
+    let command = command(&description(), "-it").unwrap();
+    for part in [
+        " -chardev socket,id=agent,server=on,wait=off,path=agent.sock ",
+        " -chardev file,id=console,path=console -serial chardev:console",
+        "serial=vmimage-config",
+    ] {
+        assert!(command.contains(part), "{part}: {command}");
+    }
+    assert!(!command.contains("stdio"), "{command}");
 }
 
 #[test]
@@ -187,4 +228,31 @@ fn an_initramfs_is_one_file() {
     fs::write(folder.path().join("initramfs,secret"), "").unwrap();
     let error = Microvm::read(folder.path()).unwrap_err().to_string();
     assert!(error.contains("has a comma"), "{error}");
+}
+
+/// QEMU runs in another folder, where its own disk and its sockets are.
+#[test]
+fn a_machine_that_stays_writes_to_a_disk_of_its_own() {
+    let folder = folder(&description());
+    let args = typed(&format!("{} --name web -e A=b", folder.path().display()));
+    let microvm = Microvm::read(folder.path()).unwrap();
+    let machine = Machine::new(&args, microvm, None, Mode::Console).unwrap();
+    let machine = Machine { qemu: "qemu".into(), accel: Accel::Tcg, ..machine };
+    let made = machine.stay(&args).unwrap();
+    assert!(made.config.as_ref().unwrap().starts_with(b"{\"env\":[\"A=b\"]}"));
+    let folder = folder.path().canonicalize().unwrap();
+    assert_eq!((made.drives.len(), made.drives[0].base()), (1, &*folder.join("root.raw")));
+    assert_eq!((made.drives[0].size, &*made.drives[0].driver), (512, "raw"));
+    let command = shell::show(&made.command);
+    for part in [
+        format!("-kernel {0}/vmlinuz -initrd {0}/initramfs ", folder.display()),
+        "-drive if=none,id=root,format=qcow2,file.driver=file,file.filename=root.qcow2 ".into(),
+        "-drive if=none,id=told,format=raw,readonly=on,file.driver=file,file.filename=told ".into(),
+        "-chardev socket,id=status,path=status.sock ".into(),
+        "-chardev socket,id=agent,server=on,wait=off,path=port.sock ".into(),
+        "-chardev socket,id=console,path=console.sock -serial chardev:console -qmp unix:qmp.sock,server=on,wait=off".into(),
+    ] {
+        assert!(command.contains(&part), "{part}: {command}");
+    }
+    assert!(!command.contains("stdio"), "{command}");
 }

@@ -10,16 +10,16 @@ const LONGEST: usize = 16 << 10;
 
 /// How the image's program has ended.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-pub(super) struct End {
+pub(crate) struct End {
     /// Docker's numbers: 125 where it was not set up, 126 and 127 where it cannot be run and is not there, 128 and a
     /// signal's number.
-    pub(super) status: u8,
+    pub(crate) status: u8,
     /// Why it was not run.
-    pub(super) error: Option<String>,
+    pub(crate) error: Option<String>,
 }
 
 /// Reads until the machine is gone; the last end that it has told.
-pub(super) fn read(mut port: impl Read) -> Option<End> {
+pub(crate) fn read(mut port: impl Read) -> Option<End> {
     let mut lines = Lines::default();
     let mut chunk = [0; 4096];
     loop {

@@ -1,0 +1,82 @@
+//! A root whose blocks are checked when they are read: its hashes, which are made when it has its place and nothing is
+//! written yet, and all that names the hash of them.
+
+use super::boot_loader::WithRootHash;
+use super::draft::Draft;
+use super::lay_out::Open;
+use super::resolve::Named;
+use crate::disk::{ALIGNMENT, Unplaced};
+use crate::engine::Run;
+use crate::error::{Error, Kind, Result};
+use crate::fs::verity::{self, RootHash, Sealed};
+use crate::seed::{Seed, Uuid};
+use crate::spec::layout::Content;
+
+/// What is asked of it.
+pub(super) struct Seal {
+    salt: [u8; 32],
+    uuid: Uuid,
+    esp: WithRootHash,
+}
+
+impl Seal {
+    /// With what UEFI reads, which names the root hash.
+    pub(super) fn new(seed: &Seed, esp: WithRootHash) -> Self {
+        Self { salt: seed.derive("root verity salt"), uuid: seed.uuid("root verity"), esp }
+    }
+
+    /// Hash the root, which has its content, and let all have what follows: the hashes their partition, both the UUIDs that
+    /// they are found by, and the ESP the root hash. It stays as large as it was counted.
+    pub(super) fn apply(&self, open: &mut [Open<'_>], run: &Run<'_>) -> Result<RootHash> {
+        let root = open.iter().filter(|each| each.named.slot.content == Content::Root);
+        let root = root.filter_map(|each| each.content.as_ref()).next();
+        let root =
+            root.ok_or_else(|| Error::new(Kind::Input, "verity", "there is no root that could be checked"))?;
+        let Sealed { root_hash, hashes } = verity::seal(root, &self.salt, self.uuid, run)?;
+        let [of_root, of_hashes] = root_hash.partitions();
+        let mut hashes = Some(hashes);
+        for Open { named, needed, placed, draft, content } in open {
+            match (&named.slot.content, draft) {
+                (Content::Root, _) => placed.id = of_root.into(),
+                (Content::Hashes, _) => {
+                    placed.id = of_hashes.into();
+                    *content = hashes.take();
+                    *needed = content.as_ref().map_or(0, |hashes| hashes.size);
+                }
+                (Content::Esp, Draft::Fat(tree, _)) => *tree = (self.esp)(root_hash)?,
+                _ => {}
+            }
+        }
+        Ok(root_hash)
+    }
+}
+
+/// The same with room for the hashes of what is in front of them. That has no share of the disk, and so no more than it
+/// needs.
+pub(super) fn with_hashes(partitions: &[Named], mut requests: Vec<Unplaced>) -> Vec<Unplaced> {
+    let mut before = 1;
+    for (named, request) in partitions.iter().zip(&mut requests) {
+        if named.slot.content == Content::Hashes {
+            let data: u64 = before;
+            request.least = verity::partition_len(data.div_ceil(ALIGNMENT).saturating_mul(ALIGNMENT));
+        }
+        before = request.least.max(1);
+    }
+    requests
+}
+
+/// What the report says of it.
+pub(super) fn notes(root_hash: RootHash, is_signed: bool) -> [String; 2] {
+    [
+        format!("/: each block is checked when it is read (verity), by the root hash {root_hash}"),
+        match is_signed {
+            true => {
+                "sealed: the root hash is signed with the kernel, for a firmware that knows the key and starts nothing else"
+            }
+            false => {
+                "integrity, not sealed: nothing signs the root hash, so whoever writes to the ESP can start another root"
+            }
+        }
+        .to_owned(),
+    ]
+}

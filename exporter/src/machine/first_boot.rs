@@ -1,0 +1,126 @@
+//! Encrypted partitions that the machine makes at its first boot, for a key that its TPM alone has.
+//!
+//! ```text
+//! partition, empty ─▶ vmimage-encrypt: LUKS, enrolled in the TPM ─▶ systemd-cryptsetup opens it ─▶ systemd-makefs, once ─▶ mounted
+//! ```
+
+use super::systemd::{self, escape_path};
+use crate::error::{Error, Kind, Result};
+use crate::seed::PartitionId;
+use crate::tree::Editor;
+use crate::tree::os::{Init, Os};
+
+const PROGRAM: &str = "/usr/lib/vmimage/encrypt";
+const SCRIPT: &[u8] = include_bytes!("encrypt.sh");
+
+/// The programs that it takes, wherever they lie, and the package that each is in.
+const NEEDED: [([&str; 2], &str); 4] = [
+    (["/usr/sbin/cryptsetup", "/sbin/cryptsetup"], "cryptsetup"),
+    (["/usr/bin/systemd-cryptenroll", "/bin/systemd-cryptenroll"], "systemd 248 or later"),
+    (["/usr/lib/systemd/systemd-makefs", "/lib/systemd/systemd-makefs"], "systemd"),
+    (["/usr/sbin/mkfs.ext4", "/sbin/mkfs.ext4"], "e2fsprogs"),
+];
+
+/// Where the library that talks to a TPM lies, in a folder of its architecture or none.
+const LIBRARY: &str = "libtss2-tcti-device.so.0";
+const FOLDERS: [&str; 4] =
+    ["/usr/lib64", "/usr/lib", "/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu"];
+
+/// Have `name` made of the partition `id`, before anything opens it.
+pub(super) fn install(editor: &mut Editor<'_>, os: &Os, name: &str, id: PartitionId) -> Result<String> {
+    require(editor, os, name)?;
+    let device = format!("/dev/disk/by-partuuid/{id}");
+    let unit = format!("vmimage-encrypt-{name}.service");
+    let opener = format!("systemd-cryptsetup@{}.service", escape_path(name));
+    editor.write_file(PROGRAM, SCRIPT, 0o755)?;
+    editor.write_file(
+        format!("{}/{unit}", systemd::USR),
+        service(name, &device, &opener).into_bytes(),
+        0o644,
+    )?;
+    let waits = format!("[Unit]\nRequires={unit}\nAfter={unit}\n");
+    editor.write_file(format!("{}/{opener}.d/vmimage.conf", systemd::USR), waits.into_bytes(), 0o644)?;
+    Ok(format!("{PROGRAM}: installed, {name} is made at the first boot and opened by the TPM"))
+}
+
+fn service(name: &str, device: &str, opener: &str) -> String {
+    let unit = format!("{}.device", escape_path(device));
+    format!(
+        "\
+[Unit]
+Description=Encrypt the partition {name} at the first boot
+DefaultDependencies=no
+Requires={unit}
+After={unit}
+Before={opener} shutdown.target
+Conflicts=shutdown.target
+
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart={PROGRAM} {name} {device}
+StandardOutput=journal+console
+StandardError=journal+console
+"
+    )
+}
+
+/// That nothing is missing that only the first boot would tell.
+fn require(editor: &Editor<'_>, os: &Os, name: &str) -> Result<()> {
+    if os.init != Some(Init::Systemd) {
+        let message = "is to be encrypted at the first boot, which systemd does";
+        return Err(Error::new(Kind::Unsupported, name, message).with_hint("say a passphrase"));
+    }
+    let has = |path: &str| editor.tree().resolve(path).is_some();
+    let lacking = NEEDED.iter().find(|(paths, _)| !paths.iter().any(|path| has(path)));
+    let library = FOLDERS.iter().any(|folder| has(&format!("{folder}/{LIBRARY}")));
+    let (path, package) = match lacking {
+        Some((paths, package)) => (paths[0].to_owned(), *package),
+        None if library => return Ok(()),
+        None => (LIBRARY.to_owned(), "libtss2-tcti-device0 and tpm2-tools, or tpm2-tss"),
+    };
+    let message = format!("is not there, and {name} is to be encrypted at the first boot");
+    Err(Error::new(Kind::NotFound, path, message).with_hint(format!("install {package}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::seed::Uuid;
+    use crate::tree::testing::{text, tree};
+    use crate::tree::{Time, os};
+
+    const ID: Uuid = Uuid::from_text("01234567-89ab-4def-8123-456789abcdef");
+
+    #[test]
+    fn it_is_made_before_it_is_opened_and_what_is_missing_is_told() {
+        let mut files = vec![("/usr/lib/systemd/systemd", ""), ("/sbin/init", "-> /usr/lib/systemd/systemd")];
+        let mut said = Vec::new();
+        let programs = NEEDED.iter().map(|(paths, _)| paths[0]);
+        for path in programs.chain(["/usr/lib/x86_64-linux-gnu/libtss2-tcti-device.so.0", ""]) {
+            let mut tree = tree(&files);
+            let os = os::detect(&tree).unwrap();
+            let mut editor = Editor::new(&mut tree, Time::default());
+            let done = install(&mut editor, &os, "data-1", ID.into());
+            said.push(done.map_err(|error| error.to_string()));
+            if path.is_empty() {
+                let unit = text(&tree, "/usr/lib/systemd/system/vmimage-encrypt-data-1.service").unwrap();
+                let device =
+                    "dev-disk-by\\x2dpartuuid-01234567\\x2d89ab\\x2d4def\\x2d8123\\x2d456789abcdef.device";
+                for line in [
+                    &format!("After={device}"),
+                    "Before=systemd-cryptsetup@data\\x2d1.service shutdown.target",
+                    &format!("ExecStart={PROGRAM} data-1 /dev/disk/by-partuuid/{ID}"),
+                ] {
+                    assert!(unit.lines().any(|other| other == line), "{line}: {unit}");
+                }
+                let opener = "/usr/lib/systemd/system/systemd-cryptsetup@data\\x2d1.service.d/vmimage.conf";
+                assert!(text(&tree, opener).unwrap().contains("Requires=vmimage-encrypt-data-1.service\n"));
+            }
+            files.push((path, ""));
+        }
+        let refused = said.iter().filter_map(|said| said.as_ref().err());
+        assert_eq!(refused.count(), NEEDED.len() + 1, "{said:?}");
+        assert!(said.last().is_some_and(|said| said.is_ok()), "{said:?}");
+    }
+}

@@ -1,0 +1,224 @@
+//! Encrypted partitions, judged by cryptsetup: who opens them, what is in them, and what the machine is told.
+
+use std::fs;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use exporter::assemble::plan;
+use exporter::container::Format;
+use exporter::engine::Run;
+use exporter::fs::FileSystem;
+use exporter::spec::{Profile, Spec};
+use exporter::tree::{Editor, Time, Tree};
+use tempfile::TempDir;
+
+use crate::inputs::{self, MIB, input};
+use crate::layouts::{Disk, said};
+
+const PASSPHRASE: &str = "correct horse battery staple";
+const KEY: &[u8] = b"\x00\xff a key of forty bytes, not all of text\n";
+
+const LAYOUT: &str = r#"{"preset":"split-boot","partitions":[
+    {"type":"root","encrypt":{"passphrase":"disk","memory":"8M"}},
+    {"type":"swap","size":"64M","encrypt":{"passphrase":"disk","memory":"8M"}},
+    {"type":"srv","encrypt":{"key":"srv","memory":"8M"}}]}"#;
+
+fn spec(layout: &str) -> Spec {
+    Spec { layout: serde_json::from_str(layout).unwrap(), formats: vec![Format::Raw], ..Spec::default() }
+}
+
+fn tree() -> Tree {
+    let mut tree = inputs::debian_small();
+    let mut editor = Editor::new(&mut tree, Time::default());
+    editor.write_file("/usr/lib/systemd/systemd-cryptsetup", *b"", 0o755).unwrap();
+    editor.write_file("/srv/www/index.html", *b"hello", 0o644).unwrap();
+    tree
+}
+
+fn disk(layout: &str) -> Disk {
+    let mut input = input(tree());
+    let passphrase = format!("{PASSPHRASE}\n").into_bytes();
+    input.materials.secrets = [("disk".to_owned(), passphrase), ("srv".to_owned(), KEY.to_vec())].into();
+    Disk::with(&spec(layout), input)
+}
+
+/// A partition that cryptsetup opens, and what is in it.
+struct Volume {
+    folder: TempDir,
+    image: PathBuf,
+}
+
+impl Volume {
+    fn of(disk: &Disk, name: &str) -> Self {
+        Self { folder: TempDir::new().unwrap(), image: disk.volume(disk.partition(name)) }
+    }
+
+    fn key(&self, key: &[u8]) -> PathBuf {
+        let path = self.folder.path().join("key");
+        fs::write(&path, key).unwrap();
+        path
+    }
+
+    fn opens(&self, key: &[u8]) -> bool {
+        let mut command = Command::new("cryptsetup");
+        command.args(["open", "--test-passphrase", "--key-file"]).arg(self.key(key)).arg(&self.image);
+        command.output().unwrap().status.success()
+    }
+
+    /// In place, by cryptsetup.
+    fn decrypt(&self, key: &[u8]) -> &Path {
+        let header = self.folder.path().join("header");
+        let mut command = Command::new("cryptsetup");
+        command.args(["reencrypt", "--decrypt", "--force-offline-reencrypt", "--batch-mode", "--header"]);
+        said(command.arg(header).arg("--key-file").arg(self.key(key)).arg(&self.image));
+        &self.image
+    }
+}
+
+fn debugfs(volume: &Path, request: &str) -> String {
+    said(Command::new("debugfs").args(["-R", request]).arg(volume))
+}
+
+#[test]
+fn what_is_encrypted_opens_by_its_secret_alone_and_is_whole() {
+    let disk = disk(LAYOUT);
+    let root = Volume::of(&disk, "root");
+    assert!(root.opens(PASSPHRASE.as_bytes()));
+    for wrong in [format!("{PASSPHRASE}\n"), "correct horse".to_owned()] {
+        assert!(!root.opens(wrong.as_bytes()), "{wrong:?}");
+    }
+    let plain = root.decrypt(PASSPHRASE.as_bytes());
+    said(Command::new("e2fsck").arg("-fn").arg(plain));
+    let fstab = debugfs(plain, "cat /etc/fstab");
+    for line in ["/dev/mapper/root / ext4 ", "/dev/mapper/srv /srv ext4 ", "/dev/mapper/swap none swap "] {
+        assert!(fstab.lines().any(|other| other.starts_with(line)), "{fstab}");
+    }
+    let crypttab = debugfs(plain, "cat /etc/crypttab");
+    let line = |name: &str| crypttab.lines().find(|line| line.starts_with(name)).unwrap().to_owned();
+    assert!(line("root ").ends_with(" none luks,x-initrd.attach"), "{crypttab}");
+    assert!(line("swap ").ends_with(" none luks"), "{crypttab}");
+    assert!(line("srv ").ends_with(" /etc/cryptsetup-keys.d/srv.key luks"), "{crypttab}");
+    let uuid = said(Command::new("cryptsetup").arg("luksUUID").arg(disk.volume(disk.partition("root"))));
+    assert!(line("root ").contains(&format!("UUID={}", uuid.trim())), "{crypttab} {uuid}");
+    let menu = disk.debugfs("boot", "cat /grub/grub.cfg");
+    let words = format!("root=/dev/mapper/root ro cryptopts=target=root,source=UUID={},luks ", uuid.trim());
+    assert!(menu.contains(&words), "{menu}");
+
+    let srv = Volume::of(&disk, "srv");
+    assert!(srv.opens(KEY) && !srv.opens(&KEY[..KEY.len() - 1]));
+    let plain = srv.decrypt(KEY);
+    said(Command::new("e2fsck").arg("-fn").arg(plain));
+    assert!(debugfs(plain, "cat /www/index.html").contains("hello"));
+    let swap = Volume::of(&disk, "swap");
+    said(Command::new("swaplabel").arg(swap.decrypt(PASSPHRASE.as_bytes())));
+}
+
+#[test]
+fn no_secret_is_on_the_disk() {
+    let disk = disk(LAYOUT);
+    let bytes = fs::read(disk.path()).unwrap();
+    for secret in [PASSPHRASE.as_bytes(), KEY, b"hello"] {
+        assert_eq!(memchr::memmem::find(&bytes, secret), None);
+    }
+    let has = |secret: &str| disk.edits.iter().any(|edit| edit.contains(secret));
+    assert!(!has(PASSPHRASE) && has("/etc/crypttab: root is encrypted"), "{:?}", disk.edits);
+    assert!(disk.parts.iter().filter(|part| part.is_encrypted).count() == 3);
+    // 16 MiB of header are a part of what it needs.
+    let swap = disk.parts.iter().find(|part| part.file_system == Some(FileSystem::Swap)).unwrap();
+    assert_eq!((swap.needed, swap.placed.size), (16 * MIB + 40_960, 64 * MIB));
+}
+
+#[test]
+fn a_disk_of_files_is_encrypted_as_well() {
+    let layout = r#"{"partitions":[{"type":"linux-generic","label":"data","source":"/","encrypt":{"passphrase":"disk","kdf":"pbkdf2"}}]}"#;
+    let mut input = input(tree());
+    input.materials.secrets = [("disk".to_owned(), PASSPHRASE.as_bytes().to_vec())].into();
+    let disk = Disk::with(&Spec { profile: Profile::Data, ..spec(layout) }, input);
+    let data = Volume::of(&disk, "data");
+    assert!(data.opens(PASSPHRASE.as_bytes()) && !data.opens(b"wrong"));
+    let plain = data.decrypt(PASSPHRASE.as_bytes());
+    assert!(debugfs(plain, "cat /srv/www/index.html").contains("hello"));
+}
+
+/// A Debian that has what the first boot takes.
+fn with_tpm() -> Tree {
+    let mut tree = tree();
+    let mut editor = Editor::new(&mut tree, Time::default());
+    editor.remove("/srv/www");
+    for path in [
+        "/usr/sbin/cryptsetup",
+        "/usr/bin/systemd-cryptenroll",
+        "/usr/lib/systemd/systemd-makefs",
+        "/usr/sbin/mkfs.ext4",
+        "/usr/lib/x86_64-linux-gnu/libtss2-tcti-device.so.0",
+    ] {
+        editor.write_file(path, *b"", 0o755).unwrap();
+    }
+    tree
+}
+
+const FIRST_BOOT: &str = r#"{"preset":"simple","partitions":[{"type":"srv","grow":true,"options":"nodev","encrypt":"first-boot"}]}"#;
+
+#[test]
+fn the_first_boot_makes_a_partition_that_the_build_leaves_empty() {
+    let disk = Disk::of(&spec(FIRST_BOOT), with_tpm());
+    let srv = disk.partition("srv");
+    let mut blkid = Command::new("blkid");
+    blkid.args(["-p", "-o", "value", "-s", "TYPE"]).arg(disk.volume(srv));
+    assert_eq!(String::from_utf8_lossy(&blkid.output().unwrap().stdout), "");
+    let part = disk.parts.iter().find(|part| part.placed.name == "srv").unwrap();
+    assert!(part.is_encrypted && part.needed == 80 * MIB, "{part:?}");
+    let crypttab = disk.debugfs("root", "cat /etc/crypttab");
+    assert_eq!(crypttab, format!("srv PARTUUID={} none luks,tpm2-device=auto\n", srv.id));
+    let fstab = disk.debugfs("root", "cat /etc/fstab");
+    assert!(fstab.contains("/dev/mapper/srv /srv ext4 x-systemd.makefs,nodev 0 2\n"), "{fstab}");
+    let unit = disk.debugfs("root", "cat /usr/lib/systemd/system/vmimage-encrypt-srv.service");
+    assert!(
+        unit.contains(&format!("ExecStart=/usr/lib/vmimage/encrypt srv /dev/disk/by-partuuid/{}\n", srv.id))
+    );
+}
+
+#[test]
+fn a_first_boot_that_would_lose_files_or_has_no_tools_is_refused() {
+    let refused = |tree: Tree| {
+        plan(&spec(FIRST_BOOT), input(tree), &Run::silent(NonZeroUsize::MIN)).unwrap_err().to_string()
+    };
+    let mut files = with_tpm();
+    Editor::new(&mut files, Time::default()).write_file("/srv/note", *b"", 0o644).unwrap();
+    let without =
+        "srv: is made at the first boot, and would be without the image's files there, such as note";
+    assert_eq!(refused(files), without);
+    let mut no_tools = with_tpm();
+    Editor::new(&mut no_tools, Time::default()).remove("/usr/bin/systemd-cryptenroll");
+    assert!(refused(no_tools).starts_with("/usr/bin/systemd-cryptenroll: is not there"));
+}
+
+#[test]
+fn what_would_not_open_is_refused() {
+    let refused = |spec: &Spec, tree: Tree| {
+        let mut input = input(tree);
+        input.materials.secrets = [("disk".to_owned(), PASSPHRASE.as_bytes().to_vec())].into();
+        plan(spec, input, &Run::silent(NonZeroUsize::MIN)).unwrap_err().to_string()
+    };
+    let without = refused(&spec(&LAYOUT.replace("\"disk\"", "\"other\"")), tree());
+    assert_eq!(without, "secret other: was not given to the build");
+    let mut suse = tree();
+    let release = *b"ID=opensuse-leap\nPRETTY_NAME=\"openSUSE Leap 16.0\"\n";
+    Editor::new(&mut suse, Time::default()).write_file("/etc/os-release", release, 0o644).unwrap();
+    let encrypted =
+        r#"{"preset":"split-boot","partitions":[{"type":"root","encrypt":{"passphrase":"disk"}}]}"#;
+    let said = refused(&spec(encrypted), suse);
+    assert_eq!(said, "/: is encrypted, and no initramfs of openSUSE Leap 16.0 is known to open it");
+    let by_key = refused(
+        &spec(r#"{"preset":"simple","partitions":[{"type":"srv","encrypt":{"key":"disk"}}]}"#),
+        tree(),
+    );
+    assert_eq!(by_key, "srv: is opened by a key, which would lie on a root that everybody reads");
+    let srv = r#"{"preset":"simple","partitions":[{"type":"srv","encrypt":{"passphrase":"disk"}}]}"#;
+    let said = refused(&spec(srv), inputs::debian_small());
+    assert!(
+        said.contains("systemd-cryptsetup: is not there, and opens the encrypted partition srv"),
+        "{said}"
+    );
+}
