@@ -21,7 +21,7 @@ path = "/etc/report.d/encrypted"
 content = '''
 fact mounts "$(awk '$1 ~ "^/dev/(mapper|dm|vd)" && $2 != "/efi" { print $2, $1 }' /proc/mounts | sort -u | awk '{ printf "%s=%s ", $1, $2 }')"
 fact swap "$(awk 'NR > 1 { print $2 }' /proc/swaps)"
-fact large "$(df -P -k / /srv | awk 'NR > 1 { printf "%d ", $2 > 4000000 }')"
+fact large "$(df -P -k / /srv | awk 'NR > 1 { printf "%d ", ($2 > 4000000) }')"
 fact slots "$(cryptsetup luksDump /dev/vda4 2>/dev/null | grep -c luks2)"
 fact hello "$(cat /srv/hello 2>/dev/null)"
 fact tokens "$(cryptsetup luksDump /dev/vda4 2>/dev/null | grep -c systemd-tpm2)"

@@ -249,7 +249,7 @@ fn bad_input_is_one_line() {
         let line = errors.lines().find(|line| line.starts_with("error: ")).unwrap_or_default();
         assert!(line.contains(why), "{options:?}: {errors}");
     }
-    let no_program = context(folder.path(), "FROM scratch\n");
+    let no_program = context(folder.path(), "FROM scratch\nCOPY Dockerfile /\n");
     let said = refused(&mut run_command(&[], &[no_program.to_str().unwrap()]));
     assert!(said.contains("ENTRYPOINT"), "{said}");
     assert!(!Path::new("vm").exists());
