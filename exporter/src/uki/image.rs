@@ -7,7 +7,7 @@ use crate::tree::Content;
 
 /// What an image is made of beside its stub.
 #[derive(Clone, Debug)]
-pub struct Image<'a> {
+pub struct UnifiedImage<'a> {
     /// The kernel, and what messages call it.
     pub kernel: (&'a Content, &'a str),
     /// Its release, as `uname -r` says it.
@@ -36,7 +36,7 @@ pub struct Profile {
 /// What the first profile is called.
 const NORMAL: &str = "ID=normal\n";
 
-impl Image<'_> {
+impl UnifiedImage<'_> {
     /// The program, which begins with `stub`, whose file `place` names in messages.
     ///
     /// # Errors

@@ -30,7 +30,7 @@ use format::SectionHeader;
 use stub::Stub;
 
 pub use addon::{addon, addon_stub_path};
-pub use image::{Image, Profile};
+pub use image::{Profile, UnifiedImage};
 pub use section::{Part, Section};
 
 /// The largest address in the memory of such a program.

@@ -139,7 +139,7 @@ fn sections_lie_behind_those_of_the_stub() {
 
 /// The image of a machine, of files alone.
 fn image(stub: &[u8], profiles: &[Profile]) -> Content {
-    let image = Image {
+    let image = UnifiedImage {
         kernel: (&kernel(), "/boot/vmlinuz"),
         uname: "6.12.1-amd64",
         initrd: Some(Content::Bytes((*b"initramfs").into())),

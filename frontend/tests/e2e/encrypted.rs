@@ -21,11 +21,13 @@ path = "/etc/report.d/encrypted"
 content = '''
 fact mounts "$(awk '$1 ~ "^/dev/(mapper|dm|vd)" && $2 != "/efi" { print $2, $1 }' /proc/mounts | sort -u | awk '{ printf "%s=%s ", $1, $2 }')"
 fact swap "$(awk 'NR > 1 { print $2 }' /proc/swaps)"
-fact large "$(df -P -k / /srv | awk 'NR > 1 { printf "%d ", ($2 > 4000000) }')"
+srv=/srv
+[ ! -d /srv/own ] || srv=/srv/own
+fact large "$(df -P -k / $srv | awk 'NR > 1 { printf "%d ", ($2 > 4000000) }')"
 fact slots "$(cryptsetup luksDump /dev/vda4 2>/dev/null | grep -c luks2)"
-fact hello "$(cat /srv/hello 2>/dev/null)"
+fact hello "$(cat $srv/hello 2>/dev/null)"
 fact tokens "$(cryptsetup luksDump /dev/vda4 2>/dev/null | grep -c systemd-tpm2)"
-[ -e /srv/hello ] || echo "from the first boot" >/srv/hello
+[ -e $srv/hello ] || echo "from the first boot" >$srv/hello
 '''
 "#;
 const HELLO: &str = r#"
@@ -79,6 +81,7 @@ layout = "simple"
 
 [[partitions]]
 type = "srv"
+mount = "/srv/own"
 grow = true
 encrypt = "first-boot"
 "#;
@@ -292,11 +295,15 @@ fn a_wrong_passphrase_starts_nothing() {
     assert!(opens(PASSPHRASE) && !opens("wrong horse"));
 }
 
-/// The volume key that this opens, by cryptsetup.
+/// What a partition for `/srv` is in a GPT.
+const SRV_TYPE: &str = "3b8f8425-20e0-4f3b-907f-1a25a76f98e8";
+
+/// The volume key of `/srv` that this opens, by cryptsetup.
 fn volume_key(disk: &Path, secret: &Path, folder: &Path) -> String {
     let raw = raw(disk, folder);
     let volume = folder.join("volume.raw");
-    extract(&raw, &partitions(&raw).pop().unwrap(), &volume);
+    let srv = partitions(&raw).into_iter().find(|partition| partition.kind == SRV_TYPE).unwrap();
+    extract(&raw, &srv, &volume);
     let mut command = Command::new("cryptsetup");
     command.args(["luksDump", "--dump-volume-key", "--batch-mode", "--key-file"]).arg(secret).arg(volume);
     let said = run(&mut command);
@@ -310,7 +317,7 @@ fn the_first_boot_makes_a_volume_key_that_the_builder_does_not_know() {
     let folder = scratch();
     let config = [KEYS, HELLO].concat().replace("grow = true\nencrypt = {", "encrypt = { reencrypt = true,");
     let told = "[[files]]\npath = \"/etc/report.d/anew\"\ncontent = '''\n\
-                until cryptsetup luksDump /dev/vda6 | grep -q vmimage-reencrypted; do sleep 1; done\n'''\n";
+                until cryptsetup luksDump /dev/disk/by-partlabel/srv | grep -q vmimage-reencrypted; do sleep 1; done\n'''\n";
     let disk = encrypted(DEBIAN, &format!("{config}{told}"), folder.path());
     let secret = folder.path().join("data");
     let before = volume_key(&disk, &secret, folder.path());
@@ -358,7 +365,7 @@ fn a_partition_that_the_first_boot_makes_is_opened_by_the_tpm_alone() {
     for hello in ["", "from the first boot"] {
         let report = Machine::boot_with(&disk, "--uefi", &tpm.start()).report();
         check_report(DEBIAN, "--uefi", &report);
-        assert!(report.get("mounts").contains("/srv=/dev/mapper/srv"), "{}", report.get("mounts"));
+        assert!(report.get("mounts").contains("/srv/own=/dev/mapper/srv"), "{}", report.get("mounts"));
         assert_eq!((report.get("hello"), report.get("tokens"), report.get("large")), (hello, "1", "0 1 "));
         assert_eq!(report.get("slots"), "1", "the key of the first boot is gone");
     }

@@ -135,7 +135,8 @@ fn with_it_a_shell_has_this_terminal() {
     // What is typed is echoed: what is waited for is not what was typed.
     for (typed, shown) in [
         ("stty size\r", "33 99"),
-        ("echo be''gun; sleep 1000\r", "begun"),
+        // In a process that the terminal's keys are for when it says so.
+        ("sh -c \"echo be''gun; exec sleep 1000\"\r", "begun"),
         ("\u{3}echo after=$?\r", "after=130"),
         ("tty; exit 5\r", "/dev/pts/"),
     ] {
