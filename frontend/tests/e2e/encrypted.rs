@@ -201,7 +201,7 @@ const MKINITFS: [&str; 2] = ["Enter passphrase for", "No key available"];
 fn debian_has_an_encrypted_root_that_opens_by_its_passphrase_and_grows() {
     let folder = scratch();
     let disk = encrypted(DEBIAN, &[ROOT, HELLO].concat(), folder.path());
-    for (firmware, is_large) in [("--bios", "0 0 "), ("--secure-boot", "1 1 ")] {
+    for (firmware, is_large) in [("--bios", "0 0"), ("--secure-boot", "1 1")] {
         let report = asks_until_it_is_right(&disk, firmware, INITRAMFS_TOOLS);
         check_report(DEBIAN, firmware, &report);
         let mounts = report.get("mounts");
@@ -230,7 +230,7 @@ fn alpine_has_an_encrypted_root_that_opens_by_its_passphrase() {
 fn an_encrypted_partition_is_asked_for_by_the_init_and_grows() {
     let folder = scratch();
     let disk = encrypted(DEBIAN, &[SRV, HELLO].concat(), folder.path());
-    for is_large in ["0 0 ", "0 1 "] {
+    for is_large in ["0 0", "0 1"] {
         let mut machine = Machine::boot(&disk, "--bios");
         machine.answer("enter passphrase for disk", PASSPHRASE);
         let report = machine.report();
@@ -246,7 +246,7 @@ fn an_encrypted_partition_is_asked_for_by_the_init_and_grows() {
 fn what_a_machine_keeps_is_encrypted_and_grows() {
     let folder = scratch();
     let disk = encrypted(DEBIAN, &[PERSIST, HELLO].concat(), folder.path());
-    for is_large in ["0 0 ", "0 1 "] {
+    for is_large in ["0 0", "0 1"] {
         let report = asks_until_it_is_right(&disk, "--bios", ["Enter passphrase for", "No key available"]);
         check_report(DEBIAN, "--bios", &report);
         assert!(!report.console().contains("NOT KEPT"), "{}", report.console());
@@ -263,7 +263,7 @@ fn keys_on_an_encrypted_root_open_all_else() {
     let report = asks_until_it_is_right(&disk, "--uefi", INITRAMFS_TOOLS);
     check_report(DEBIAN, "--uefi", &report);
     assert!(report.get("mounts").contains("/srv=/dev/mapper/srv"), "{}", report.get("mounts"));
-    assert_eq!((report.get("swap"), report.get("large")), ("partition", "0 1 "));
+    assert_eq!((report.get("swap"), report.get("large")), ("partition", "0 1"));
 }
 
 /// Without the passphrase there is no machine; the header is that of cryptsetup's own format.
@@ -366,7 +366,7 @@ fn a_partition_that_the_first_boot_makes_is_opened_by_the_tpm_alone() {
         let report = Machine::boot_with(&disk, "--uefi", &tpm.start()).report();
         check_report(DEBIAN, "--uefi", &report);
         assert!(report.get("mounts").contains("/srv/own=/dev/mapper/srv"), "{}", report.get("mounts"));
-        assert_eq!((report.get("hello"), report.get("tokens"), report.get("large")), (hello, "1", "0 1 "));
+        assert_eq!((report.get("hello"), report.get("tokens"), report.get("large")), (hello, "1", "0 1"));
         assert_eq!(report.get("slots"), "1", "the key of the first boot is gone");
     }
     let other = Tpm { folder: folder.path().join("other") };
