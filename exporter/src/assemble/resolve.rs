@@ -13,9 +13,6 @@ use crate::spec::layout::{self, Content, Encrypt, Slot};
 use crate::spec::{Loader, Persist, Spec};
 use crate::tree::Tree;
 
-/// systemd makes the file system before it first mounts it (systemd-makefs@.service(8)).
-const MADE_AT_MOUNT: &str = "x-systemd.makefs";
-
 /// A layout that can be made.
 pub(super) struct Resolved {
     pub(super) table: TableKind,
@@ -261,11 +258,7 @@ impl Named {
     fn mount(&self, has_slots: bool) -> Option<Mount> {
         let volume = self.volume?;
         let (point, file_system) = (self.slot.mount.clone()?, volume.file_system());
-        let is_made = self.encryption().is_some_and(|(encrypt, _)| encrypt.now().is_none());
-        let made = is_made.then_some(MADE_AT_MOUNT).into_iter();
-        let options: Vec<_> =
-            made.chain(Some(&*self.slot.options).filter(|options| !options.is_empty())).collect();
-        let (options, is_covered) = (options.join(","), self.slot.is_covered);
+        let (options, is_covered) = (self.slot.options.clone(), self.slot.is_covered);
         Some(Mount { point, found_by: self.found_by(volume, has_slots), file_system, options, is_covered })
     }
 

@@ -172,7 +172,7 @@ fn the_first_boot_makes_a_partition_that_the_build_leaves_empty() {
     let crypttab = disk.debugfs("root", "cat /etc/crypttab");
     assert_eq!(crypttab, format!("srv PARTUUID={} none luks,tpm2-device=auto\n", srv.id));
     let fstab = disk.debugfs("root", "cat /etc/fstab");
-    assert!(fstab.contains("/dev/mapper/srv /srv ext4 x-systemd.makefs,nodev 0 2\n"), "{fstab}");
+    assert!(fstab.contains("/dev/mapper/srv /srv ext4 nodev 0 2\n"), "{fstab}");
     let unit = disk.debugfs("root", "cat /usr/lib/systemd/system/vmimage-encrypt-srv.service");
     assert!(
         unit.contains(&format!("ExecStart=/usr/lib/vmimage/encrypt srv /dev/disk/by-partuuid/{}\n", srv.id))
