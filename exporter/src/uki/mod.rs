@@ -1,8 +1,8 @@
 //! A unified kernel image: a program for UEFI that has a kernel and all that belongs to it as sections.
 //!
 //! ```text
-//! stub: headers │ its own sections ││ .osrel │ .cmdline │ .uname │ .initrd │ .sbat │ .linux ││ .profile │ .profile │ .cmdline
-//!                                     what every profile has                               standard   rescue
+//! stub: headers │ its own sections ││ .osrel │ .cmdline │ .uname │ .initrd │ .sbat │ .linux ││ .profile │ .profile │ .osrel │ .cmdline
+//!                                     what every profile has                               normal     rescue
 //! ```
 //!
 //! Nothing of the stub changes but its headers. Where an image has an `.sbat`, which says what the kernel says, too, the stub's own

@@ -193,8 +193,9 @@ fn a_profile_is_behind_what_all_have_and_only_where_the_stub_knows_it() {
     assert_eq!(
         names(257),
         [
-            ".profile ID=standard\n",
+            ".profile ID=normal\n",
             ".profile ID=rescue\nTITLE=\"rescue\"\n",
+            ".osrel ID=debian\nIMAGE_ID=\"debian-rescue\"\n",
             ".cmdline root=UUID=x ro single"
         ]
     );
