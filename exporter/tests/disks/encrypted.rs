@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use exporter::assemble::plan;
+use exporter::assemble::{Input, plan};
 use exporter::container::Format;
 use exporter::engine::Run;
 use exporter::fs::FileSystem;
@@ -37,10 +37,20 @@ fn tree() -> Tree {
 }
 
 fn disk(layout: &str) -> Disk {
+    Disk::with(&spec(layout), locked())
+}
+
+/// With what the volumes are opened by.
+fn locked() -> Input {
     let mut input = input(tree());
     let passphrase = format!("{PASSPHRASE}\n").into_bytes();
     input.materials.secrets = [("disk".to_owned(), passphrase), ("srv".to_owned(), KEY.to_vec())].into();
-    Disk::with(&spec(layout), input)
+    input
+}
+
+/// What a disk is made of whose root, swap and data are encrypted.
+pub(crate) fn parts() -> (Spec, Input) {
+    (spec(LAYOUT), locked())
 }
 
 /// A partition that cryptsetup opens, and what is in it.

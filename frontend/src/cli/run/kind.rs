@@ -144,11 +144,14 @@ pub(super) fn refuse_others(args: &Args, kind: Kind) -> Result<()> {
         ))
         .with_hint("make it first: --profile microvm --format microvm"));
     }
-    let of_one = match kind {
-        Kind::Context => (args.image.registry.is_asked(), "--authfile and --plain-http"),
-        _ => (args.image.build_network.is_some(), "--build-network"),
+    let image = &args.image;
+    let of_others = match kind {
+        Kind::Context => {
+            vec![(image.registry.is_asked(), "--authfile and --plain-http"), (image.stats, "--stats")]
+        }
+        _ => vec![(image.build_network.is_some(), "--build-network")],
     };
-    match first([of_one]) {
+    match first(of_others) {
         Some(flag) => Err(Error::user(format!("{flag}: {named} is {}", kind.noun()))),
         None => Ok(()),
     }
@@ -203,13 +206,14 @@ fn of_programs(args: &Args) -> [(bool, &'static str); 10] {
     ]
 }
 
-fn of_images(args: &Args) -> [(bool, &'static str); 4] {
+fn of_images(args: &Args) -> [(bool, &'static str); 5] {
     let image = &args.image;
     [
         (image.kernel.is_some(), "--kernel"),
         (image.platform.is_some(), "--platform"),
         (image.build_network.is_some(), "--build-network"),
         (image.registry.is_asked(), "--authfile and --plain-http"),
+        (image.stats, "--stats"),
     ]
 }
 

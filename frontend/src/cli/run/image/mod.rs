@@ -17,6 +17,7 @@ mod served;
 use std::num::NonZeroUsize;
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use exporter::container::Format;
 use exporter::engine;
@@ -28,7 +29,8 @@ use super::kind::Kind;
 use super::microvm::{self, At, Microvm, Mode};
 use super::{Args, CPUS, qemu, workspace};
 use crate::base::make::threads;
-use crate::base::{Error, Meter, Result, Stage, Style, interrupt, terminal};
+use crate::base::terminal::tell_line;
+use crate::base::{Error, Meter, Result, Stage, Style, interrupt};
 use crate::cli::convert::parse_platform;
 use crate::cli::registry::RegistryArgs;
 use crate::engine::Choice;
@@ -56,6 +58,9 @@ pub(super) struct ImageArgs {
     /// The network of a build's RUN steps
     #[arg(long, value_name = "MODE")]
     pub(super) build_network: Option<String>,
+    /// Say at the end how many bytes of an image's root its machine has read
+    #[arg(long)]
+    pub(super) stats: bool,
     #[command(flatten)]
     pub(super) registry: RegistryArgs,
 }
@@ -65,15 +70,21 @@ pub(super) struct ImageArgs {
 /// # Errors
 /// If there is no such image, no kernel for it, or what a flag asks for is not there.
 pub(super) fn run(args: &Args, kind: Kind) -> Result<ExitCode> {
+    require_served(&args.image)?;
     let workspace = workspace()?;
     let platform = args.image.platform.as_ref();
     let asked = platform.and_then(|platform| Architecture::from_oci(&platform.architecture));
     microvm::check(args, asked.unwrap_or_else(qemu::host), workspace.path())?;
-    let (machine, _served) = match kind {
+    let (machine, served) = match kind {
         Kind::Context => (of_context(args, workspace.path())?, None),
         _ => of_image(args, workspace.path())?,
     };
-    microvm::boot(args, machine, Some(&workspace), Mode::Attached { keeps_root: false })
+    let ended = microvm::boot(args, machine, Some(&workspace), Mode::Attached { keeps_root: false });
+    if let Some(served) = served.filter(|_| args.image.stats) {
+        let size = served.size();
+        tell_line(format_args!("root: {} bytes of {size} were read", served.end()));
+    }
+    ended
 }
 
 /// That of a build, which an engine has in its cache as far as nothing has changed.
@@ -96,7 +107,7 @@ fn of_image(args: &Args, workspace: &Path) -> Result<(Microvm, Option<Served>)> 
     let meter = Meter::new(Style::Auto);
     let (source, was_said) = lookup::find(args.source.as_os_str(), args.image.engine)?;
     if !was_said {
-        terminal::tell_line(format_args!("source: {source}"));
+        tell_line(format_args!("source: {source}"));
     }
     meter.begin(Stage::Reading);
     // Until here a signal may end this process where it is.
@@ -118,7 +129,7 @@ fn of_image(args: &Args, workspace: &Path) -> Result<(Microvm, Option<Served>)> 
         Kernel::Image(name) => {
             let built = kernel::build(&name, architecture, args.image.engine, workspace)?;
             let (view, socket) = (job.view(loaded.tree, &built)?, workspace.join("root.sock"));
-            let served = Served::start(view, &socket)?;
+            let served = Served::start(Arc::new(view), &socket)?;
             Ok((built.with_root(At::Server(socket)).with_size(CPUS, MEMORY_MIB), Some(served)))
         }
         own => Ok((job.whole(loaded.tree, &own)?.with_size(CPUS, MEMORY_MIB), None)),
@@ -154,6 +165,17 @@ fn read(args: &Args, source: &Source, workspace: &Path, meter: &Meter) -> Result
     Ok((loaded, architecture))
 }
 
+/// That there is a server of the root, if it is to be asked what was read.
+fn require_served(asked: &ImageArgs) -> Result<()> {
+    match &asked.kernel {
+        Some(kernel @ (Kernel::File(_) | Kernel::Keep)) if asked.stats => Err(Error::user(format!(
+            "--stats: with --kernel {kernel} the root is a file, which QEMU reads itself"
+        ))
+        .with_hint("leave one of them out")),
+        _ => Ok(()),
+    }
+}
+
 /// That the image names a program, or the command line does.
 fn require_program(args: &Args, source: &Source, container: &Container) -> Result<()> {
     match args.program.has_program(&args.command, container) {
@@ -166,4 +188,32 @@ fn require_program(args: &Args, source: &Source, container: &Container) -> Resul
 /// As builds take it.
 fn shown(platform: &Platform) -> String {
     format!("{}/{}", platform.os, platform.architecture)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Typed {
+        #[command(flatten)]
+        asked: ImageArgs,
+    }
+
+    #[test]
+    fn of_a_root_in_a_file_nothing_is_counted() {
+        for (words, is_refused) in [
+            ("", false),
+            ("--stats", false),
+            ("--stats --kernel image:debian:12", false),
+            ("--kernel keep", false),
+            ("--stats --kernel keep", true),
+            ("--stats --kernel file:bzImage", true),
+        ] {
+            let typed = Typed::parse_from(std::iter::once("run").chain(words.split_whitespace()));
+            assert_eq!(require_served(&typed.asked).is_err(), is_refused, "{words}");
+        }
+    }
 }
