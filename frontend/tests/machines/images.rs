@@ -30,12 +30,14 @@ layer = io.BytesIO()
 with tarfile.open(fileobj=layer, mode="w") as tar:
     tar.add(folder + "/app", arcname=".")
 layer = layer.getvalue()
+digest = lambda data: hashlib.sha256(data).hexdigest()
 config = {"architecture": architecture, "os": "linux", "config": {"Cmd": ["sh"], "Labels": {}},
-          "rootfs": {"type": "layers", "diff_ids": ["sha256:" + hashlib.sha256(layer).hexdigest()]}}
-manifest = [{"Config": "config.json", "RepoTags": ["app:latest"], "Layers": ["layer.tar"]}]
+          "rootfs": {"type": "layers", "diff_ids": ["sha256:" + digest(layer)]}}
+config = json.dumps(config).encode()
+names = [digest(config) + ".json", digest(layer) + "/layer.tar"]
+manifest = [{"Config": names[0], "RepoTags": ["app:latest"], "Layers": names[1:]}]
 with tarfile.open(folder + "/image.tar", "w") as tar:
-    for name, data in [("config.json", json.dumps(config).encode()), ("layer.tar", layer),
-                       ("manifest.json", json.dumps(manifest).encode())]:
+    for name, data in zip(names + ["manifest.json"], [config, layer, json.dumps(manifest).encode()]):
         entry = tarfile.TarInfo(name)
         entry.size = len(data)
         tar.addfile(entry, io.BytesIO(data))
