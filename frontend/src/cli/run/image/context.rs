@@ -13,13 +13,13 @@ use std::env;
 use std::ffi::OsString;
 use std::path::Path;
 
-use exporter::spec::setup::Setup;
-use exporter::spec::{Microvm as Size, Spec};
+use exporter::input::Loaded;
+use exporter::spec::{ImageConfig, Microvm as Size, Setup, Spec};
 use exporter::tree::{Tree, kernel as kernels, os};
 
 use super::build::{self, Build};
 use super::files::Files;
-use super::{Made, Place, donor, require_program, shown};
+use super::{Made, Place, require_program, shown};
 use crate::ask::config::{Configuration, Context, Secrets};
 use crate::ask::request::{Request, STAGE, Stage};
 use crate::ask::{Asked, FORMAT, Hints, Install, variable};
@@ -73,28 +73,23 @@ fn by_image(args: &Args, place: &Place<'_>) -> Result<Outcome> {
         return Ok(Outcome::Beyond(MORE.to_owned()));
     }
     let (meter, stop) = (Meter::new(Style::Auto), interrupt::flag()?);
-    let files = read(args, place.workspace, &meter)?;
-    let (labels, container) =
-        files.loaded.image.map(|image| (image.labels, image.container)).unwrap_or_default();
+    let Files { loaded: Loaded { tree, image, .. }, architecture } = read(args, place.workspace, &meter)?;
+    let ImageConfig { labels, container, .. } = image.unwrap_or_default();
     let asked = wishes.asked(&labels)?;
     if !wishes.are_of_the_root(&asked) {
         return Ok(Outcome::Beyond(MORE.to_owned()));
     }
-    let tree = files.loaded.tree;
     if !kernels::all(&tree)?.is_empty() {
         return Ok(Outcome::Beyond("its image has a kernel".to_owned()));
     }
     require_program(args, &args.source.display(), &container)?;
-    let donor = match asked.install.donor {
-        Some(name) => name,
-        None => base(args, &tree)?.map_or_else(|| os::detect(&tree).map(|os| donor::of(&os)), Ok)?,
-    };
-    let spec = Spec { architecture: files.architecture, container: Some(container), ..asked.spec };
+    let donor = donor(args, &asked, &tree)?;
+    let spec = Spec { architecture, container: Some(container), ..asked.spec };
     let materials = context.materials(&spec, &Secrets::parse(&[])?, threads())?;
-    let size = (spec.microvm.cpus, spec.microvm.memory.0 >> 20);
     let job = place.job(&spec, &meter, &stop);
     let (microvm, served) = job.beside(&donor, args.image.engine, tree, materials)?;
-    Ok(Outcome::Made((microvm.with_size(size.0, size.1), served)))
+    let Size { cpus, memory, .. } = spec.microvm;
+    Ok(Outcome::Made((microvm.with_size(cpus, memory.0 >> 20), served)))
 }
 
 /// Why its root is written where more is asked than that has.
@@ -144,7 +139,16 @@ fn arguments(args: &Args, frontend: &str) -> Vec<OsString> {
     words
 }
 
-/// The image at the bottom of it, if that can have a kernel: as a build has it, it is that image's.
+/// Which image gives it its kernel: the one that is asked for, or that at the bottom of it, as in a build.
+fn donor(args: &Args, asked: &Asked, tree: &Tree) -> Result<String> {
+    let named = match &asked.install.donor {
+        Some(name) => Some(name.clone()),
+        None => base(args, tree)?,
+    };
+    named.map_or_else(|| Ok(super::donor::of(&os::detect(tree)?)), Ok)
+}
+
+/// The image at the bottom of it, if that can have a kernel.
 fn base(args: &Args, tree: &Tree) -> Result<Option<String>> {
     if !provision::has_manager(tree) {
         return Ok(None);
