@@ -190,6 +190,47 @@ fn copies_both_ways(machines: &Machines, folder: &Path, token: &str) {
     assert!(missing.contains("web: /missing: "), "{missing}");
 }
 
+/// Its root is written once; the image need not be there any more when it starts again.
+#[test]
+#[ignore = "long: make matrix"]
+fn a_machine_of_an_image_is_used_as_a_container_is() {
+    const IMAGE: &str = "vmimage-test/alpine:3.23";
+    let folder = scratch();
+    let machines = Machines::in_folder(folder.path());
+    let saved = folder.path().join("alpine.tar");
+    run(Command::new("docker").args(["save", IMAGE, "-o"]).arg(&saved));
+    let kernel = format!("image:{IMAGE}");
+    let mut command = machines.command(&["run", "-d", "--name", "web", "-m", "256M", "-c", "1"]);
+    with_processor(&mut command).args(["--kernel", &kernel, "-e", "WORDS=report:working"]);
+    let script = "trap 'exit 7' TERM; mkdir -p /home/app; echo $WORDS; while :; do sleep 1; done";
+    command.arg(format!("docker-archive:{}", saved.display())).args(["sh", "-c", script]);
+    assert_eq!(run(&mut command), "web\n");
+    fs::remove_file(&saved).unwrap();
+    let token = nonce();
+    until("the program's words", || machines.done(&["logs", "web"]).contains("report:working"));
+    assert_eq!(
+        machines.exec(&["web", "sh", "-c", "echo $0; exit 42", &token]),
+        (Some(42), format!("{token}\n"))
+    );
+    copies_both_ways(&machines, folder.path(), &token);
+    machines.done(&["stop", "-t", "120", "web"]);
+    let row = machines.row("web");
+    assert_eq!(
+        (&row["state"], &row["status"]),
+        (&"exited".into(), &7.into()),
+        "{row}\n{}",
+        machines.done(&["logs", "web"])
+    );
+    let back = folder.path().join("stopped");
+    machines.done(&["cp", "web:/home/app/tree", back.to_str().unwrap()]);
+    assert_eq!(fs::read_to_string(back.join("token")).unwrap(), token);
+    machines.done(&["start", "web"]);
+    assert_eq!(machines.exec(&["web", "cat", "/home/app/tree/token"]), (Some(0), token));
+    machines.done(&["rm", "-f", "web"]);
+    until("the end of its processes", || machines.processes().is_empty());
+    assert_eq!(fs::read_dir(machines.state.join("vmimage/machines")).unwrap().count(), 0);
+}
+
 /// Five of them are killed, three by the end of their keepers, and one with the command that it runs in: no other is touched,
 /// nothing is left of them but their folders, and they start again.
 #[test]

@@ -122,6 +122,30 @@ fn a_build_context_is_built_and_run() {
     assert!(status == Some(0) && (300_000..393_216).contains(&kib), "{output}{errors}");
 }
 
+/// One line is edited: what runs next has it, and nothing was written but what docker has in its cache.
+#[test]
+#[ignore = "long: make matrix"]
+fn a_context_that_was_edited_runs_as_it_is_now() {
+    let folder = scratch();
+    let temporary = folder.path().join("temporary");
+    fs::create_dir(&temporary).unwrap();
+    let dockerfile =
+        "FROM vmimage-test/alpine:3.23\nCOPY line /line\nUSER app\nCMD [\"cat\", \"/line\", \"/etc/motd\"]\n";
+    let context = context(folder.path(), dockerfile);
+    let toml = "[[users]]\nname = \"app\"\n[[files]]\npath = \"/etc/motd\"\ncontent = \"of the file\\n\"\n";
+    fs::write(context.join("vmimage.toml"), toml).unwrap();
+    for _ in 0..2 {
+        let token = nonce();
+        fs::write(context.join("line"), format!("{token}\n")).unwrap();
+        let mut command = run_command(&[], &[context.to_str().unwrap()]);
+        let (status, output, errors) = ran(command.env("TMPDIR", &temporary), "");
+        assert_eq!((status, output), (Some(0), format!("{token}\nof the file\n")), "{errors}");
+        assert!(!errors.contains("its root is written first"), "{errors}");
+        assert_eq!(fs::read_dir(&temporary).unwrap().count(), 0, "something is left of it");
+    }
+    assert_eq!(run(Command::new("docker").args(["images", "--quiet", "vmimage-run"])), "");
+}
+
 /// The keys of a person at a terminal: its size, Ctrl-C for the program, and what is typed.
 #[test]
 fn with_it_a_shell_has_this_terminal() {

@@ -96,6 +96,11 @@ impl Kind {
     }
 }
 
+/// What is named, without the word that says where it is.
+pub(super) fn without_transport(source: &str) -> &str {
+    TRANSPORTS.iter().find_map(|transport| source.strip_prefix(transport)).unwrap_or(source)
+}
+
 /// That no flag is for something else.
 ///
 /// # Errors
@@ -137,12 +142,12 @@ pub(super) fn refuse_others(args: &Args, kind: Kind) -> Result<()> {
         ))
         .with_hint("make it first: --profile microvm --format microvm"));
     }
-    if let Some(flag) = first(of_those_that_stay(args)) {
+    if args.commit {
         return Err(Error::user(format!(
-            "{flag}: {named} is {}, whose machine ends with this command",
+            "--commit: {named} is {}, and what a machine has written goes into a disk alone",
             kind.noun()
         ))
-        .with_hint("make it first: --profile microvm --format microvm"));
+        .with_hint("save it as a disk, --save FILE, or keep the machine, --name NAME"));
     }
     let image = &args.image;
     let of_others = match kind {
@@ -174,15 +179,6 @@ fn of_disks(args: &Args) -> [(bool, &'static str); 9] {
         (!disk.serial.is_empty(), "--serial"),
         (disk.ssh_key.is_some(), "--ssh-key"),
         (disk.user_data.is_some(), "--user-data"),
-    ]
-}
-
-fn of_those_that_stay(args: &Args) -> [(bool, &'static str); 4] {
-    [
-        (args.name.is_some(), "--name"),
-        (args.detach, "--detach"),
-        (args.save.is_some(), "--save"),
-        (args.commit, "--commit"),
     ]
 }
 
