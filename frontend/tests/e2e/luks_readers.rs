@@ -18,22 +18,22 @@ format = "raw"
 [[partitions]]
 type = "linux-generic"
 label = "argon2id-passphrase"
-source = "/site"
+source = "/argon2id-passphrase"
 encrypt = { passphrase = "passphrase", memory = "32M" }
 [[partitions]]
 type = "linux-generic"
 label = "argon2id-key"
-source = "/site"
+source = "/argon2id-key"
 encrypt = { key = "key", memory = "32M" }
 [[partitions]]
 type = "linux-generic"
 label = "pbkdf2-passphrase"
-source = "/site"
+source = "/pbkdf2-passphrase"
 encrypt = { passphrase = "passphrase", kdf = "pbkdf2" }
 [[partitions]]
 type = "linux-generic"
 label = "pbkdf2-key"
-source = "/site"
+source = "/pbkdf2-key"
 encrypt = { key = "key", kdf = "pbkdf2" }
 "#;
 
@@ -83,7 +83,8 @@ fn secrets(folder: &Path) -> PathBuf {
 
 /// A disk with the same tree in each volume, and the digest of that.
 fn data(secrets: &Path, folder: &Path) -> (PathBuf, String) {
-    let context = context(folder, "FROM scratch\nCOPY site /site\n");
+    let copies: String = VOLUMES.iter().map(|label| format!("COPY site /{label}\n")).collect();
+    let context = context(folder, &format!("FROM scratch\n{copies}"));
     let site = context.join("site");
     std::fs::create_dir_all(site.join("a folder/b")).unwrap();
     let large: Vec<_> = (0..5_000_003_u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
