@@ -143,7 +143,7 @@ fn the_kernel_is_an_image_that_may_be_tried_and_the_menu_has_no_other() {
         ["sbat", "systemd-stub", "systemd-stub.debian", "systemd-boot", "systemd-boot.debian", "uki"]
     );
     let is_told = |what: &str| disk.edits.iter().any(|edit| edit.contains(what));
-    assert!(is_told("profiles normal and rescue (systemd.unit=rescue.target)"), "{:?}", disk.edits);
+    assert!(is_told("profiles standard and rescue (systemd.unit=rescue.target)"), "{:?}", disk.edits);
     assert!(is_told("an entry is tried 3 times") && is_told("kernels to come: the next image brings them"));
     assert_eq!(disk.debugfs("root", "cat /etc/kernel/entry-token"), "", "for kernels that come to no menu");
 
