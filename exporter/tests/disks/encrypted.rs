@@ -141,14 +141,20 @@ fn no_secret_is_on_the_disk() {
 
 #[test]
 fn a_disk_of_files_is_encrypted_as_well() {
-    let layout = r#"{"partitions":[{"type":"linux-generic","label":"data","source":"/","encrypt":{"passphrase":"disk","kdf":"pbkdf2"}}]}"#;
+    let layout = r#"{"partitions":[
+        {"type":"linux-generic","label":"data","source":"/","encrypt":{"passphrase":"disk","kdf":"pbkdf2"}},
+        {"type":"linux-generic","label":"own","source":"/etc","encrypt":{"key":"srv","memory":"8M"}}]}"#;
     let mut input = input(tree());
-    input.materials.secrets = [("disk".to_owned(), PASSPHRASE.as_bytes().to_vec())].into();
+    let passphrase = PASSPHRASE.as_bytes().to_vec();
+    input.materials.secrets = [("disk".to_owned(), passphrase), ("srv".to_owned(), KEY.to_vec())].into();
     let disk = Disk::with(&Spec { profile: Profile::Data, ..spec(layout) }, input);
     let data = Volume::of(&disk, "data");
-    assert!(data.opens(PASSPHRASE.as_bytes()) && !data.opens(b"wrong"));
+    assert!(data.opens(PASSPHRASE.as_bytes()) && !data.opens(b"wrong") && !data.opens(KEY));
     let plain = data.decrypt(PASSPHRASE.as_bytes());
     assert!(debugfs(plain, "cat /srv/www/index.html").contains("hello"));
+    let own = Volume::of(&disk, "own");
+    assert!(own.opens(KEY) && !own.opens(PASSPHRASE.as_bytes()));
+    assert!(debugfs(own.decrypt(KEY), "cat /os-release").contains("ID=debian"));
 }
 
 /// A Debian that has what the first boot takes.

@@ -38,6 +38,7 @@ mod lan;
 mod layout_rows;
 mod layouts;
 mod loaders;
+mod luks_readers;
 mod machines;
 mod media;
 mod metal;
