@@ -65,6 +65,7 @@ mod run_images;
 mod same_tree;
 mod scratch;
 mod sealed;
+mod sealed_microvm;
 mod service;
 mod shim;
 mod site;
