@@ -6,11 +6,12 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::disk::damage;
-use super::lab::{VMIMAGE, build, copy_of, nonce, partitions, run, scratch};
+use super::lab::{VMIMAGE, build, copy_of, nonce, partitions, refused, run, scratch};
 use super::rack::{Bus, Firmware, Rack};
 
 const DEBIAN: &str = "vmimage-test/debian:13";
 const ROOT: &str = "4f68bce3-e8cd-4db1-96e7-fbcaf984b709";
+const ROOT_VERITY_SIG: &str = "41092b05-9fc8-4523-994f-2def0408b176";
 /// Empty variables, as they come with the firmware: it is in setup mode, and starts everything.
 const TEMPLATE: &str = "/usr/share/OVMF/OVMF_VARS_4M.fd";
 /// The same in the folder of a machine, which may have been given keys.
@@ -123,7 +124,12 @@ fn a_sealed_disk_starts_and_no_byte_of_its_image_or_root_can_be_another() {
     sealed.starts();
     damage(&sealed.disk, sealed.find("roothash="), || drop(sealed.refuses("Error loading")));
     let table = partitions(&sealed.disk);
-    let root = table.iter().find(|partition| partition.kind == ROOT).unwrap();
+    let find = |kind: &str| table.iter().find(|partition| partition.kind == kind).unwrap();
+    let (root, signature) = (find(ROOT), find(ROOT_VERITY_SIG));
+    let mut dissect = Command::new("systemd-dissect");
+    dissect.arg("--json=short").arg(&sealed.disk);
+    assert!(run(&mut dissect).contains(r#""designator":"root-verity-sig""#));
+    damage(&sealed.disk, signature.start, || assert!(refused(&mut dissect).contains("signature partition")));
     damage(&sealed.disk, root.start, || drop(sealed.refuses("data block 0 is corrupted")));
     sealed.starts();
 }
