@@ -159,7 +159,8 @@ pub(super) fn plan(spec: &Spec, input: Input, run: &Run<'_>) -> Result<Planned> 
     let medium = medium.transpose()?;
     edits.extend(medium.iter().flat_map(|medium| medium.notes.iter().cloned()));
     let release = microvm::uki::os_release(&root, spec)?;
-    let seal = sealed.map(|esp| Seal::new(&seed, esp));
+    let signer = secure_boot::signer(spec, &materials)?;
+    let seal = sealed.map(|esp| Seal::new(&seed, esp, signer));
     let parts = Parts { root, elsewhere, esp: Some(esp), kernels, bios, mkfs, time, previous, volumes };
     let LaidOut { disk, partitions, root, root_hash, note } = lay_out(spec, &layout, parts, seal, run)?;
     edits.extend(note);

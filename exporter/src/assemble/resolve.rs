@@ -236,7 +236,8 @@ impl Named {
             | Content::BiosCore
             | Content::File(_)
             | Content::Elsewhere(_)
-            | Content::Hashes => format!("partition {}", slot.label),
+            | Content::Hashes
+            | Content::Signature => format!("partition {}", slot.label),
         };
         let volume = slot.file_system.map(|file_system| Volume::new(file_system, id, &purpose, seed));
         let luks = slot.encrypt.as_ref().map(|_| seed.uuid(&format!("{purpose} encryption")));

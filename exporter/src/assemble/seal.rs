@@ -9,6 +9,7 @@ use crate::disk::{ALIGNMENT, Unplaced};
 use crate::engine::Run;
 use crate::error::{Error, Kind, Result};
 use crate::fs::verity::{self, RootHash, Sealed};
+use crate::pki::Signer;
 use crate::seed::{Seed, Uuid};
 use crate::spec::layout::Content;
 
@@ -17,16 +18,18 @@ pub(super) struct Seal {
     salt: [u8; 32],
     uuid: Uuid,
     esp: WithRootHash,
+    /// Who signs the root hash by itself, for those who look for that beside the hashes.
+    signer: Option<Signer>,
 }
 
 impl Seal {
-    /// With what UEFI reads, which names the root hash.
-    pub(super) fn new(seed: &Seed, esp: WithRootHash) -> Self {
-        Self { salt: seed.derive("root verity salt"), uuid: seed.uuid("root verity"), esp }
+    /// With what UEFI reads, which names the root hash, and who signs that, if somebody does.
+    pub(super) fn new(seed: &Seed, esp: WithRootHash, signer: Option<Signer>) -> Self {
+        Self { salt: seed.derive("root verity salt"), uuid: seed.uuid("root verity"), esp, signer }
     }
 
-    /// Hash the root, which has its content, and let all have what follows: the hashes their partition, both the UUIDs that
-    /// they are found by, and the ESP the root hash. It stays as large as it was counted.
+    /// Hash the root, which has its content, and let all have what follows: the hashes and their signature their
+    /// partitions, root and hashes the UUIDs that they are found by, and the ESP the root hash. It stays as large as it was counted.
     pub(super) fn apply(&self, open: &mut [Open<'_>], run: &Run<'_>) -> Result<RootHash> {
         let root = open.iter().filter(|each| each.named.slot.content == Content::Root);
         let root = root.filter_map(|each| each.content.as_ref()).next();
@@ -43,6 +46,11 @@ impl Seal {
                     *content = hashes.take();
                     *needed = content.as_ref().map_or(0, |hashes| hashes.size);
                 }
+                (Content::Signature, _) => {
+                    let signer = self.signer.as_ref();
+                    *content = signer.map(|signer| verity::signature(root_hash, signer)).transpose()?;
+                    *needed = content.as_ref().map_or(0, |signature| signature.size);
+                }
                 (Content::Esp, Draft::Fat(tree, _)) => *tree = (self.esp)(root_hash)?,
                 _ => {}
             }
@@ -51,14 +59,18 @@ impl Seal {
     }
 }
 
-/// The same with room for the hashes of what is in front of them. That has no share of the disk, and so no more than it
+/// The same with room for the hashes of what is in front of them, and for their signature. That has no share of the disk, and so no more than it
 /// needs.
 pub(super) fn with_hashes(partitions: &[Named], mut requests: Vec<Unplaced>) -> Vec<Unplaced> {
     let mut before = 1;
     for (named, request) in partitions.iter().zip(&mut requests) {
-        if named.slot.content == Content::Hashes {
-            let data: u64 = before;
-            request.least = verity::partition_len(data.div_ceil(ALIGNMENT).saturating_mul(ALIGNMENT));
+        match named.slot.content {
+            Content::Hashes => {
+                let data: u64 = before;
+                request.least = verity::partition_len(data.div_ceil(ALIGNMENT).saturating_mul(ALIGNMENT));
+            }
+            Content::Signature => request.least = verity::SIGNATURE_MAX,
+            _ => {}
         }
         before = request.least.max(1);
     }

@@ -94,8 +94,7 @@ impl SecureBoot {
             entries.images = Some(Images { stub: bytes.into(), place, release, rescue, addons, signer });
         }
         notes.extend(signer.map(|signer| {
-            let by = signer.certificates().signer().tbs_certificate.subject.to_string();
-            format!("Secure Boot: all that UEFI starts is signed by {by}")
+            format!("Secure Boot: all that UEFI starts is signed by {}", signer.certificates().subject())
         }));
         notes.extend(enroll.as_ref().map(|enroll| {
             let names: Vec<_> = enroll.files.iter().map(|(name, _)| &**name).collect();
@@ -154,7 +153,10 @@ fn rescue(init: Option<Init>) -> Option<&'static str> {
 }
 
 /// Who signs, if there is a key.
-fn signer(spec: &Spec, materials: &Materials) -> Result<Option<Signer>> {
+///
+/// # Errors
+/// If the key is none, or not that of the certificate.
+pub(super) fn signer(spec: &Spec, materials: &Materials) -> Result<Option<Signer>> {
     let asked = &spec.secure_boot;
     let (Some(path), Some(key)) = (&asked.certificate, &asked.key) else { return Ok(None) };
     let certificates = Certificates::read(path, &materials.text(path)?)?;

@@ -19,11 +19,11 @@ use crate::inputs::{self, input};
 use crate::layouts::{Disk, said};
 use crate::verity;
 
-const FOLDER: &str = "/usr/lib/systemd/boot/efi";
+pub(crate) const FOLDER: &str = "/usr/lib/systemd/boot/efi";
 const KERNEL: &str = "/boot/vmlinuz-6.1.0-9-amd64";
 const NAME: &str = "kiosk-6.1.0-9-amd64";
 
-fn of_systemd(name: &str) -> Vec<u8> {
+pub(crate) fn of_systemd(name: &str) -> Vec<u8> {
     fs::read(format!("{FOLDER}/{name}")).unwrap()
 }
 
@@ -210,13 +210,13 @@ fn an_old_stub_has_one_profile() {
 }
 
 /// Keys for Secure Boot, as `vmimage keys generate` makes them: by their names.
-fn keys() -> BTreeMap<String, Vec<u8>> {
+pub(crate) fn keys() -> BTreeMap<String, Vec<u8>> {
     let files = secure_boot::generate("Acme", 1_700_000_000, 3650).unwrap();
     files.into_iter().map(|file| (file.name, file.bytes)).collect()
 }
 
 /// With these of the keys in the build context, and the one that signs as a secret.
-fn with_keys(keys: &BTreeMap<String, Vec<u8>>, names: &[&str]) -> Input {
+pub(crate) fn with_keys(keys: &BTreeMap<String, Vec<u8>>, names: &[&str]) -> Input {
     let mut input = input(tree());
     let mut editor = Editor::new(&mut input.materials.context, Time::default());
     for name in names {
@@ -227,13 +227,13 @@ fn with_keys(keys: &BTreeMap<String, Vec<u8>>, names: &[&str]) -> Input {
 }
 
 /// Whether the certificate in a file has signed a program.
-fn is_signed(program: &Path, certificate: &Path) -> bool {
+pub(crate) fn is_signed(program: &Path, certificate: &Path) -> bool {
     let output = Command::new("sbverify").arg("--cert").arg(certificate).arg(program).output().unwrap();
     output.status.success()
 }
 
-const SIGNED: &str = r#""certificate":"keys/db.crt","key":"secure-boot""#;
-const AUTHS: [&str; 4] = ["PK.auth", "KEK.auth", "db.auth", "db.crt"];
+pub(crate) const SIGNED: &str = r#""certificate":"keys/db.crt","key":"secure-boot""#;
+pub(crate) const AUTHS: [&str; 4] = ["PK.auth", "KEK.auth", "db.auth", "db.crt"];
 
 #[test]
 fn all_that_firmware_starts_is_signed_and_no_byte_of_it_can_be_another() {

@@ -18,4 +18,6 @@ mod served;
 mod slots;
 mod updates;
 mod verity;
+mod verity_microvm;
+mod verity_signature;
 mod volatile;

@@ -101,7 +101,7 @@ fn on_esp(disk: &Disk, path: &str) -> String {
 }
 
 /// The entries of the table, as sfdisk reads them, by their names.
-fn entry(disk: &Disk, name: &str) -> Value {
+pub(crate) fn entry(disk: &Disk, name: &str) -> Value {
     let table = said(Command::new("sfdisk").arg("--json").arg(disk.path()));
     let table: Value = serde_json::from_str(&table).unwrap();
     let entries = table["partitiontable"]["partitions"].as_array().unwrap();

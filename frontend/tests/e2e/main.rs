@@ -66,6 +66,7 @@ mod run_images;
 mod same_tree;
 mod scratch;
 mod sealed;
+mod sealed_microvm;
 mod served;
 mod service;
 mod shim;

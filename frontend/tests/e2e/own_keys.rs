@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::disk::damage;
-use super::lab::{Partition, VMIMAGE, build, copy_of, extract, nonce, partitions, run, scratch};
+use super::lab::{Partition, VMIMAGE, build, copy_of, extract, nonce, partitions, refused, run, scratch};
 use super::rack::{Bus, Firmware, Rack};
 
 const DEBIAN: &str = "vmimage-test/debian:13";
@@ -16,6 +16,7 @@ const ENROLLS: &str = "enroll = \"keys\"\nenroll-mode = \"force\"\n";
 const BLOCK: u64 = 4096;
 const ESP: &str = "c12a7328-f81f-11d2-ba4b-00a0c93ec93b";
 const ROOT: &str = "4f68bce3-e8cd-4db1-96e7-fbcaf984b709";
+const ROOT_VERITY_SIG: &str = "41092b05-9fc8-4523-994f-2def0408b176";
 /// Empty variables, as they come with the firmware: it is in setup mode, and starts everything.
 const TEMPLATE: &str = "/usr/share/OVMF/OVMF_VARS_4M.fd";
 /// The same in the folder of a machine, which may have been given keys.
@@ -161,6 +162,11 @@ fn no_byte_of_a_sealed_disk_can_be_another() {
         eprintln!("{what}: {at:#x}");
         damage(&sealed.disk, at, || drop(sealed.refuses(said)));
     }
+    let mut dissect = Command::new("systemd-dissect");
+    dissect.arg("--json=short").arg(&sealed.disk);
+    assert!(run(&mut dissect).contains(r#""designator":"root-verity-sig""#));
+    let signature = table.iter().find(|partition| partition.kind == ROOT_VERITY_SIG).unwrap();
+    damage(&sealed.disk, signature.start, || assert!(refused(&mut dissect).contains("signature partition")));
     sealed.starts();
 }
 

@@ -54,7 +54,7 @@ pub(super) fn find(config: &Config, table: &DeTable<'_>, problems: &mut Problems
     asked.spec.rauc.clone_from(&config.rauc);
     asked.spec.uki = config.uki;
     asked.spec.secure_boot.clone_from(&config.secure_boot);
-    updates(&asked.spec, table, problems);
+    updates(&in_its_profile(&asked.spec, says_profile), table, problems);
     network(&config.network, table, problems);
     for (index, user) in config.users.iter().enumerate() {
         if user.name == "root" {
