@@ -124,7 +124,10 @@ fn rescue(init: Option<Init>) -> Option<&'static str> {
 }
 
 /// Who signs, if there is a key.
-fn signer(spec: &Spec, materials: &Materials) -> Result<Option<Signer>> {
+///
+/// # Errors
+/// If it was not given, or is not that of the certificate.
+pub(super) fn signer(spec: &Spec, materials: &Materials) -> Result<Option<Signer>> {
     let asked = &spec.secure_boot;
     let (Some(path), Some(key)) = (&asked.certificate, &asked.key) else { return Ok(None) };
     let certificates = Certificates::read(path, &materials.text(path)?)?;
