@@ -89,7 +89,12 @@ impl GrubKey {
     ///
     /// # Errors
     /// If a kernel cannot be signed for UEFI.
-    pub(super) fn settle(&self, root: &mut Tree, source: &mut KernelSource, spec: &Spec) -> Result<Vec<String>> {
+    pub(super) fn settle(
+        &self,
+        root: &mut Tree,
+        source: &mut KernelSource,
+        spec: &Spec,
+    ) -> Result<Vec<String>> {
         let KernelSource { kernel, others, .. } = source;
         for kernel in std::iter::once(kernel).chain(others) {
             kernel.stable = None;
@@ -123,7 +128,8 @@ impl GrubKey {
     /// If one of the files cannot be read, or the menu reads what no signature can be of.
     pub(super) fn sign_menu(&self, menu: &Menu<'_>, editor: &mut Editor<'_>) -> Result<Vec<String>> {
         if menu.ignites.is_some() {
-            let message = "is read by GRUB, and changed by the first boot of Ignition: no signature stays right";
+            let message =
+                "is read by GRUB, and changed by the first boot of Ignition: no signature stays right";
             return Err(Error::new(Kind::Unsupported, boot::FIRST_BOOT, message)
                 .with_hint("take Ignition out of the image, or leave out key of [grub]"));
         }
@@ -133,7 +139,10 @@ impl GrubKey {
         let paths: BTreeSet<_> = named.chain(Some(menu::PATH.to_owned())).collect();
         paths.iter().try_for_each(|path| self.sign(path, editor))?;
         let uefi = menu.spec.firmware.takes_uefi().then(|| self.note_of_uefi());
-        let saved = menu.defaults.is_saved.then(|| "GRUB_DEFAULT: saved in a file that nobody signs, the first entry boots".to_owned());
+        let saved = menu
+            .defaults
+            .is_saved
+            .then(|| "GRUB_DEFAULT: saved in a file that nobody signs, the first entry boots".to_owned());
         Ok([self.note(), KERNELS_TO_COME.to_owned()].into_iter().chain(uefi).chain(saved).collect())
     }
 
@@ -169,12 +178,16 @@ impl GrubKey {
                 let by = &signer.certificates().signer().tbs_certificate.subject;
                 format!("Secure Boot: GRUB and the kernels are signed by {by}")
             }
-            None => "Secure Boot: has to be off, no firmware knows who has made this GRUB, and shim is left out".to_owned(),
+            None => {
+                "Secure Boot: has to be off, no firmware knows who has made this GRUB, and shim is left out"
+                    .to_owned()
+            }
         }
     }
 }
 
-const KERNELS_TO_COME: &str = "kernels to come: the next image brings them, nobody signs one in the machine, nor a menu of update-grub";
+const KERNELS_TO_COME: &str =
+    "kernels to come: the next image brings them, nobody signs one in the machine, nor a menu of update-grub";
 
 fn copy(path: &str, content: &Content, to: &mut impl io::Write) -> Result<()> {
     let copied = content.reader().map(|mut reader| io::copy(&mut reader, to))?;

@@ -107,8 +107,14 @@ mod tests {
 
     fn names(names: &[(&str, &str)]) -> String {
         let files = files(names).unwrap().unwrap();
-        let tree =
-            esp_tree(&files, Architecture::X86_64, &ROOT, (&Lock::Open, None), choice::TRIES, Time::default());
+        let tree = esp_tree(
+            &files,
+            Architecture::X86_64,
+            &ROOT,
+            (&Lock::Open, None),
+            choice::TRIES,
+            Time::default(),
+        );
         let in_folder = |folder: &str| {
             let names = tree.children(format!("/EFI/{folder}"));
             names.map(|(name, _)| format!("{folder}/{}", String::from_utf8_lossy(name))).collect::<Vec<_>>()
@@ -133,7 +139,14 @@ mod tests {
         let files = files(&[("vendor", "debian\n"), ("grub.efi", "g")]).unwrap().unwrap();
         let slots = Slots { numbers: [3, 4], partitions: [Uuid([1; 16]).into(); 2], kernels: None };
         let esp = |volume| {
-            esp_tree(&files, Architecture::X86_64, &volume, (&Lock::Open, None), choice::TRIES, Time::default())
+            esp_tree(
+                &files,
+                Architecture::X86_64,
+                &volume,
+                (&Lock::Open, None),
+                choice::TRIES,
+                Time::default(),
+            )
         };
         let paths = choice::COPIES.map(|copy| format!("{}/{copy}", choice::FOLDER));
         let (with, without) = (esp(BootVolume::Slots(slots)), esp(ROOT));
@@ -154,8 +167,14 @@ mod tests {
         ];
         let start = |names: &[(&str, &str)], firmware| -> crate::Result<_> {
             let files = files(names).unwrap().unwrap().for_firmware(firmware, Architecture::X86_64)?;
-            let tree =
-                esp_tree(&files, Architecture::X86_64, &ROOT, (&Lock::Open, None), choice::TRIES, Time::default());
+            let tree = esp_tree(
+                &files,
+                Architecture::X86_64,
+                &ROOT,
+                (&Lock::Open, None),
+                choice::TRIES,
+                Time::default(),
+            );
             // A BIOS finds the menu by the stub, too.
             assert!(tree.lookup("/EFI/debian/grub.cfg").is_some());
             assert_eq!(tree.lookup("/EFI/BOOT/BOOTX64.EFI").is_some(), files.grub.is_some());

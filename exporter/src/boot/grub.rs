@@ -166,12 +166,7 @@ pub fn fixed_words(os: &Os, spec: &Spec, root: &Root) -> Vec<String> {
 /// Another disk may be a copy of this one. GRUB begins with `root` where it was started from, such as
 /// `hd0,gpt2`, and its search with the partitions of the disk it is given, `hd0,`. A GRUB without `regexp`
 /// is given none. With a `root_hash` it knows that, too: the menu may lie in what the hash is of.
-pub(super) fn stub(
-    boot: &BootVolume,
-    lock: &Lock,
-    tries: u8,
-    root_hash: Option<RootHash>,
-) -> String {
+pub(super) fn stub(boot: &BootVolume, lock: &Lock, tries: u8, root_hash: Option<RootHash>) -> String {
     let (asks, checks) = (lock.commands(), lock.check());
     let knows = root_hash.map(verity::commands).unwrap_or_default();
     let id = match boot {

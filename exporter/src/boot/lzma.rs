@@ -10,6 +10,11 @@
 //! The stream has neither header nor end mark, its properties are `lc=3 lp=0 pb=2` (GRUB, `util/mkimage.c`).
 //! Source: Igor Pavlov's specification of LZMA (`lzma-specification.txt`, LZMA SDK), whose names are taken.
 
+#![expect(
+    clippy::indexing_slicing,
+    reason = "states, positions and slots are smaller than their tables, and what is copied lies behind"
+)]
+
 /// A probability of one half, of 11 bits.
 const HALF: u16 = 1 << 10;
 const PROBABILITY_BITS: u32 = 11;

@@ -364,10 +364,12 @@ mod tests {
     #[test]
     fn every_message_is_signed() {
         let key = Key::parse(ED25519).unwrap();
-        let signatures = (0..2000_u32).map(|message| key.sign(hashed(&message.to_be_bytes()), TIME).unwrap().len());
+        let signatures =
+            (0..2000_u32).map(|message| key.sign(hashed(&message.to_be_bytes()), TIME).unwrap().len());
         let lens: std::collections::BTreeSet<_> = signatures.collect();
         assert!(lens.len() > 1, "{lens:?}");
-        let short = (0..2000_u32).map(|message| (message, key.sign(hashed(&message.to_be_bytes()), TIME).unwrap()));
+        let short =
+            (0..2000_u32).map(|message| (message, key.sign(hashed(&message.to_be_bytes()), TIME).unwrap()));
         let (message, signature) = short.min_by_key(|(_, signature)| signature.len()).unwrap();
         let (is_right, said) = verified(&key.keyring(), &signature, &message.to_be_bytes());
         assert!(is_right, "{said}");

@@ -100,7 +100,10 @@ mod tests {
             (r#","secure_boot":{"enroll":"keys"}"#, "goes with certificate and key"),
         ] {
             let said = said(more);
-            assert!(said.starts_with(&format!("grub.key {expected}")) && !said.contains("; "), "{more}: {said}");
+            assert!(
+                said.starts_with(&format!("grub.key {expected}")) && !said.contains("; "),
+                "{more}: {said}"
+            );
         }
         let both: Spec = serde_json::from_str(r#"{"grub":{"key":"a","password":{"secret":"b"}}}"#).unwrap();
         assert!(problems(&both)[0].1.starts_with("goes with no password"));

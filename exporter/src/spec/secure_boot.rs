@@ -113,8 +113,7 @@ pub fn problems(spec: &Spec) -> Vec<(&'static str, String)> {
         return problems;
     }
     let has_grub = spec.loader != Loader::SystemdBoot;
-    let why_grub =
-        "needs loader = \"systemd-boot\", or key of [grub]: GRUB starts kernels, and has the distribution's own signature";
+    let why_grub = "needs loader = \"systemd-boot\", or key of [grub]: GRUB starts kernels, and has the distribution's own signature";
     let has_grub_key = spec.grub.key.is_some();
     add_if(has_grub && (is_asked && !has_grub_key || spec.uki == Some(true)), asker, why_grub);
     if has_grub && !has_grub_key {
