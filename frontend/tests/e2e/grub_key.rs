@@ -16,6 +16,8 @@ const ROOT: &str = "4f68bce3-e8cd-4db1-96e7-fbcaf984b709";
 /// Bytes of a block of ext4.
 const BLOCK: u64 = 4096;
 const BAD: &str = "bad signature";
+/// What the first configuration has, and not what is in the image of GRUB.
+const STUB: &[u8] = b"export superusers\nregexp";
 /// Such a root, and where what is written goes.
 const VERIFIED: &str =
     "layout = \"simple\"\nvolatile = \"overlay\"\n[[partitions]]\ntype = \"root\"\nverity = true\n";
@@ -85,7 +87,7 @@ fn a_grub_with_a_key_starts_what_it_has_signed_and_nothing_else() {
     check_report(DEBIAN, "--bios", &report);
     check_report(DEBIAN, "--uefi", &boot(&machine.disk, "--uefi", &["--snapshot"]));
     let kernel = report.get("kernel");
-    let stub = find(&File::open(&machine.disk).unwrap(), b"set superusers=root");
+    let stub = find(&File::open(&machine.disk).unwrap(), STUB);
     let [image, initramfs] =
         ["vmlinuz", "initrd.img"].map(|name| machine.place(&format!("/boot/{name}-{kernel}")));
     let menu = machine.place("/boot/grub/grub.cfg");
@@ -153,7 +155,7 @@ fn firmware_that_knows_who_has_signed_grub_starts_it() {
         let report = machine.rack(Firmware::OwnKeys).online().reports();
         assert_eq!((report.get("secure-boot"), report.get("app")), ("1", "version one"));
         let disk = File::open(&machine.disk).unwrap();
-        let stub = find(&disk, b"set superusers=root\nexport superusers\nregexp");
+        let stub = find(&disk, STUB);
         machine.is_refused_with("the configuration", stub, Firmware::OwnKeys);
         // In the image of GRUB itself.
         let program = find(&disk, b"set check_signatures=enforce");
