@@ -13,8 +13,9 @@ use exporter::clone;
 use exporter::container::update::Signer;
 use exporter::container::{self, Format};
 use exporter::fs::{DiskBudget, FileSystem};
+use exporter::secure_boot;
 use exporter::seed::Seed;
-use exporter::spec::{Spec, Volatile};
+use exporter::spec::{Firmware, Spec, Volatile};
 use exporter::tree::{Editor, Time, Tree};
 use tempfile::TempDir;
 
@@ -273,6 +274,45 @@ fn the_root_hash_is_in_what_was_signed() {
     let copies = Copies::of_ext4(&disk, "root", &paths);
     assert!(copies.is_right(0) && copies.is_right(1));
     assert!(edits(&disk, "sealed by GRUB's key, but for GRUB itself: "), "{:?}", disk.edits);
+}
+
+/// sbverify believes them, by the certificate that a firmware knows.
+#[test]
+fn a_firmware_checks_grub_and_the_kernels_by_a_key_of_its_own() {
+    let keys = secure_boot::generate("Acme", 1_700_000_000, 3650).unwrap();
+    let of = |name: &str| keys.iter().find(|file| file.name == name).unwrap().bytes.clone();
+    let asked = r#"{"certificate":"keys/db.crt","key":"db"}"#;
+    let secure_boot = serde_json::from_str(asked).unwrap();
+    let spec = Spec { firmware: Firmware::Uefi, secure_boot, ..spec("{}") };
+    let mut tree = tree();
+    let program = checking("x86_64-efi");
+    for path in [KERNELS[0], KERNELS[2]] {
+        Editor::new(&mut tree, Time::default()).write_file(path, program.clone(), 0o644).unwrap();
+    }
+    let mut input = input(&spec, tree);
+    Editor::new(&mut input.materials.context, Time::default())
+        .write_file("keys/db.crt", of("db.crt"), 0o644)
+        .unwrap();
+    input.materials.secrets.insert("db".into(), of("db.key"));
+    let disk = Disk::with(&spec, input);
+    let copies = Copies::of_ext4(&disk, "root", &[KERNELS[0], KERNELS[2]].map(str::to_owned));
+    let (esp, grub) = (disk.volume(disk.partition("esp")), copies.path(9, ""));
+    said(Command::new("mcopy").arg("-i").arg(esp).arg("::/EFI/BOOT/BOOTX64.EFI").arg(&grub));
+    let certificate = |name: &str| {
+        let path = copies.path(8, name);
+        fs::write(&path, of(name)).unwrap();
+        path
+    };
+    for program in [&copies.path(0, ""), &copies.path(1, ""), &grub] {
+        let is_signed = |name: &str| {
+            let output = Command::new("sbverify").arg("--cert").arg(certificate(name)).arg(program).output();
+            output.unwrap().status.success()
+        };
+        assert!(is_signed("db.crt") && !is_signed("KEK.crt"), "{program:?}");
+    }
+    // GRUB's key signs what the other one has signed.
+    assert!(copies.is_right(0) && copies.is_right(1));
+    assert!(edits(&disk, "Secure Boot: GRUB and the kernels are signed by CN=Acme db"), "{:?}", disk.edits);
 }
 
 #[test]
