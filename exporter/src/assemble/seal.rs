@@ -3,6 +3,7 @@
 
 use super::boot_loader::WithRootHash;
 use super::draft::Draft;
+use super::grub_key::GrubKey;
 use super::lay_out::Open;
 use super::resolve::Named;
 use crate::disk::{ALIGNMENT, Unplaced};
@@ -11,6 +12,7 @@ use crate::error::{Error, Kind, Result};
 use crate::fs::verity::{self, RootHash, Sealed};
 use crate::pki::Signer;
 use crate::seed::{Seed, Uuid};
+use crate::spec::Spec;
 use crate::spec::layout::Content;
 
 /// What is asked of it.
@@ -77,18 +79,55 @@ pub(super) fn with_hashes(partitions: &[Named], mut requests: Vec<Unplaced>) -> 
     requests
 }
 
-/// What the report says of it.
-pub(super) fn notes(root_hash: RootHash, is_signed: bool) -> [String; 2] {
-    [
-        format!("/: each block is checked when it is read (verity), by the root hash {root_hash}"),
-        match is_signed {
-            true => {
-                "sealed: the root hash is signed with the kernel, for a firmware that knows the key and starts nothing else"
-            }
-            false => {
+/// Who answers for the root hash.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sealer {
+    Nobody,
+    /// The key that signs for the firmware, by the image of the kernel.
+    Firmware,
+    /// The key that GRUB knows; and whether the firmware knows GRUB.
+    Grub {
+        is_signed: bool,
+        takes_bios: bool,
+    },
+}
+
+impl Sealer {
+    pub(super) fn of(spec: &Spec, key: Option<&GrubKey>) -> Self {
+        match key {
+            Some(key) => Self::Grub { is_signed: key.is_signed(), takes_bios: spec.firmware.takes_bios() },
+            None if spec.starts_ukis() && spec.secure_boot.key.is_some() => Self::Firmware,
+            None => Self::Nobody,
+        }
+    }
+
+    fn note(self) -> &'static str {
+        match self {
+            Self::Nobody => {
                 "integrity, not sealed: nothing signs the root hash, so whoever writes to the ESP can start another root"
             }
+            Self::Firmware => {
+                "sealed: the root hash is signed with the kernel, for a firmware that knows the key and starts nothing else"
+            }
+            Self::Grub { is_signed: true, takes_bios: false } => {
+                "sealed by GRUB's key: the root hash is signed, and GRUB too, for a firmware that knows its key and starts nothing else"
+            }
+            Self::Grub { is_signed: true, takes_bios: true } => {
+                "sealed by GRUB's key: the root hash is signed, and GRUB too, for a firmware that knows its key and starts nothing else; \
+                 a BIOS checks nothing: where one starts the disk, whoever writes to it can put another GRUB there"
+            }
+            Self::Grub { is_signed: false, .. } => {
+                "sealed by GRUB's key, but for GRUB itself: the root hash is signed, and no firmware checks GRUB, so whoever writes to \
+                 the disk can put another one there"
+            }
         }
-        .to_owned(),
+    }
+}
+
+/// What the report says of it.
+pub(super) fn notes(root_hash: RootHash, sealer: Sealer) -> [String; 2] {
+    [
+        format!("/: each block is checked when it is read (verity), by the root hash {root_hash}"),
+        sealer.note().to_owned(),
     ]
 }

@@ -155,7 +155,7 @@ fn rescue(init: Option<Init>) -> Option<&'static str> {
 /// Who signs, if there is a key.
 ///
 /// # Errors
-/// If the key is none, or not that of the certificate.
+/// If it was not given, is none, or not that of the certificate.
 pub(super) fn signer(spec: &Spec, materials: &Materials) -> Result<Option<Signer>> {
     let asked = &spec.secure_boot;
     let (Some(path), Some(key)) = (&asked.certificate, &asked.key) else { return Ok(None) };

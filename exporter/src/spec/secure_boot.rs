@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{Loader, Profile, Spec, TextFormat};
 
-/// Who signs what UEFI starts, with `loader = "systemd-boot"` or as the format `uki`, and what the firmware is to know of that.
+/// Who signs what UEFI starts, with `loader = "systemd-boot"`, `key` of `[grub]`, or as the format `uki`, and what the firmware
+/// is to know of that.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct SecureBoot {
@@ -16,7 +17,7 @@ pub struct SecureBoot {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(extend("format" = TextFormat::ContextPath), example = &"keys/db.crt")]
     pub certificate: Option<String>,
-    /// The key that systemd-boot, the unified kernel images and their addons are signed with: a secret of the build, by its id,
+    /// The key that the boot loader and the kernels, unified kernel images and addons are signed with: a secret of the build, by its id,
     /// with an RSA key (PEM) without a passphrase.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(extend("format" = TextFormat::SecretId), example = &"secure-boot")]
@@ -122,16 +123,16 @@ pub fn problems(spec: &Spec) -> Vec<(&'static str, String)> {
         return problems;
     }
     let has_grub = spec.loader != Loader::SystemdBoot;
-    let why_grub =
-        "needs loader = \"systemd-boot\": GRUB starts kernels, and has the distribution's own signature";
-    add_if(has_grub && (is_asked || spec.uki == Some(true)), asker, why_grub);
-    if has_grub {
+    let why_grub = "needs loader = \"systemd-boot\", or key of [grub]: GRUB starts kernels, and has the distribution's own signature";
+    let has_grub_key = spec.grub.key.is_some();
+    add_if(has_grub && (is_asked && !has_grub_key || spec.uki == Some(true)), asker, why_grub);
+    if has_grub && !has_grub_key {
         return problems;
     }
     pair(asked, &mut add_if);
     let kernels =
         "is false, and nobody signs kernels that are no unified kernel images: leave it out, or the key";
-    add_if(asked.key.is_some() && spec.uki == Some(false), "uki", kernels);
+    add_if(asked.key.is_some() && !has_grub && spec.uki == Some(false), "uki", kernels);
     let slots = "is of disks with one root so far: the slots of layout = \"ab\" have entries of type 1";
     add_if(spec.starts_ukis() && spec.layout.has_slots(), asker, slots);
     let has_addons = !asked.addons.is_empty();

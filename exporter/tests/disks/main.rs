@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests may unwrap as tests do")]
 
 mod encrypted;
+mod grub_key;
 mod images;
 mod inputs;
 mod kernels;

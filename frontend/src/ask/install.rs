@@ -43,6 +43,8 @@ pub(crate) struct Install {
     pub(crate) core_modules: Vec<&'static str>,
     /// Whether the boot loader has to start media, too.
     pub(crate) media: bool,
+    /// Whether GRUB is to read nothing but what a key has signed.
+    pub(crate) checks: bool,
     /// Drivers that an initramfs has to have, beside those of every machine.
     pub(crate) drivers: Vec<&'static str>,
     /// Which partitions are encrypted, and have to be opened.

@@ -31,11 +31,12 @@ fn record(asked: &Install) -> &'static str {
     }
 }
 
-/// What grub.sh builds into the core for a BIOS, and whether it has what media start by. A step for another layout is another
-/// one to the cache.
+/// What grub.sh builds into the core for a BIOS, and whether it has what media start by, and GRUB that checks signatures. A step
+/// for another layout is another one to the cache.
 fn core_modules(asked: &Install) -> String {
     let media = if asked.media { "media=yes\n" } else { "" };
-    format!("core_modules='{}'\n{media}", asked.core_modules.join(" "))
+    let checks = if asked.checks { "checks=yes\n" } else { "" };
+    format!("core_modules='{}'\n{media}{checks}", asked.core_modules.join(" "))
 }
 
 /// A package manager and the distributions that have it.
@@ -207,7 +208,14 @@ impl Manager {
                 Architecture::X86_64 => release.boot.bios,
                 Architecture::Aarch64 => "",
             };
-            let loaders = [release.boot.uefi, bios].into_iter().flat_map(|cell| names(cell, architecture));
+            let modules = if asked.checks { release.boot.modules } else { "" };
+            let cells = [release.boot.uefi, bios, modules];
+            let mut loaders: Vec<String> = Vec::new();
+            for name in cells.iter().flat_map(|cell| names(cell, architecture)) {
+                if !loaders.contains(&name) {
+                    loaders.push(name);
+                }
+            }
             Step {
                 title: "[vmimage] collect boot loader files".into(),
                 script: [HEAD, &core_modules(asked), &self.boot_script.concat()].concat(),

@@ -26,6 +26,7 @@ mod fidelity;
 mod field;
 mod firmware;
 mod formats;
+mod grub_key;
 mod identity;
 mod images;
 mod install;

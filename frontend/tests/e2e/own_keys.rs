@@ -180,7 +180,7 @@ fn a_firmware_without_keys_is_given_them_by_the_disk() {
 }
 
 /// Where a text lies on a disk for the first time.
-fn find(disk: &File, text: &[u8]) -> u64 {
+pub(crate) fn find(disk: &File, text: &[u8]) -> u64 {
     const CHUNK: usize = 1 << 20;
     let len = disk.metadata().unwrap().len();
     let mut chunk = vec![0; CHUNK + text.len()];
