@@ -2,9 +2,10 @@
 //!
 //! ```text
 //! roothash=HEX    systemd.verity_root_data=PARTUUID=…    systemd.verity_root_hash=PARTUUID=…
-//! systemd.verity_root_options=panic-on-corruption|restart-on-corruption
+//! systemd.verity_root_options=panic-on-corruption|restart-on-corruption,hash-offset=BYTES
 //! ```
 
+use super::superblock::BLOCK;
 use super::table::OnCorruption;
 use crate::init::initramfs::root::Root;
 use crate::init::words::Words;
@@ -20,12 +21,25 @@ const OPTIONS: &str = "systemd.verity_root_options";
 pub(super) struct Asked {
     /// The digest of the block on top of the tree.
     pub(super) root_hash: [u8; 32],
-    /// The partition with the root.
-    pub(super) data: Root,
-    /// The one with the tree.
-    pub(super) hashes: Root,
+    /// Where both are.
+    pub(super) place: Place,
     /// `None`: the machine panics, or restarts if its kernel cannot do that.
     pub(super) on_corruption: Option<OnCorruption>,
+}
+
+/// Where the root and the tree over it are.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// On two partitions.
+    Apart {
+        /// The one with the root.
+        data: Root,
+        /// The one with the tree.
+        hashes: Root,
+    },
+    /// On one, the tree from this byte on, which is that of a block. It is any partition that has the tree of the root hash there:
+    /// what starts a root in a slot does not know in which.
+    Within(u64),
 }
 
 impl Asked {
@@ -45,12 +59,18 @@ impl Asked {
             Some(word) => Root::parse(word).map_err(|_| format!("{name}={word}: names no device")),
             None => Ok(Root::PartUuid(uuid(half))),
         };
-        Ok(Self {
-            root_hash,
-            data: device(DATA, first)?,
-            hashes: device(HASHES, last)?,
-            on_corruption: on_corruption(words.value(OPTIONS).unwrap_or_default())?,
-        })
+        let (on_corruption, offset) = options(words.value(OPTIONS).unwrap_or_default())?;
+        let named = [DATA, HASHES].into_iter().find(|name| words.value(name).is_some());
+        let place = match (offset, named) {
+            (None, _) => Place::Apart { data: device(DATA, first)?, hashes: device(HASHES, last)? },
+            (Some(offset), None) => Place::Within(offset),
+            (Some(_), Some(name)) => {
+                return Err(format!(
+                    "{name}: with hash-offset= root and hashes are on one partition, which is looked for"
+                ));
+            }
+        };
+        Ok(Self { root_hash, place, on_corruption })
     }
 }
 
@@ -61,21 +81,29 @@ fn uuid(digits: &str) -> String {
     [part(0..8), part(8..12), part(12..16), part(16..20), part(20..32)].join("-")
 }
 
-/// The last one counts. What would have the machine go on with what is not its own is none.
-fn on_corruption(options: &str) -> Result<Option<OnCorruption>, String> {
-    let mut found = None;
+/// What becomes of corruption, and the byte at which the hashes begin; of each the last one counts. What would have the machine go
+/// on with what is not its own is none.
+fn options(options: &str) -> Result<(Option<OnCorruption>, Option<u64>), String> {
+    let (mut wish, mut offset) = (None, None);
     for option in options.split(',').filter(|option| !option.is_empty()) {
-        found = Some(match option {
-            "panic-on-corruption" => OnCorruption::Panic,
-            "restart-on-corruption" => OnCorruption::Restart,
-            other => {
+        match (option, option.strip_prefix("hash-offset=")) {
+            ("panic-on-corruption", _) => wish = Some(OnCorruption::Panic),
+            ("restart-on-corruption", _) => wish = Some(OnCorruption::Restart),
+            (_, Some(bytes)) => offset = Some(block_at(bytes)?),
+            (other, None) => {
                 return Err(format!(
-                    "{OPTIONS}={other}: is none of panic-on-corruption and restart-on-corruption"
+                    "{OPTIONS}={other}: is none of panic-on-corruption, restart-on-corruption and hash-offset="
                 ));
             }
-        });
+        }
     }
-    Ok(found)
+    Ok((wish, offset))
+}
+
+/// The first byte of a block behind another one.
+fn block_at(bytes: &str) -> Result<u64, String> {
+    let at = bytes.parse().ok().filter(|at| *at > 0 && at % BLOCK as u64 == 0);
+    at.ok_or_else(|| format!("{OPTIONS}=hash-offset={bytes}: is no multiple of {BLOCK} in bytes"))
 }
 
 #[cfg(test)]
@@ -92,9 +120,22 @@ mod tests {
     fn the_partitions_are_known_by_the_halves_of_the_root_hash() {
         let asked = parse(&format!("quiet ro roothash={HASH} init=/sbin/init")).unwrap();
         assert_eq!(asked.root_hash[..4], [0, 0x11, 0x22, 0x33]);
-        assert_eq!(asked.data, Root::PartUuid("00112233-4455-6677-8899-aabbccddeeff".into()));
-        assert_eq!(asked.hashes, Root::PartUuid("01234567-89ab-cdef-0123-456789abcdef".into()));
+        let [data, hashes] = ["00112233-4455-6677-8899-aabbccddeeff", "01234567-89ab-cdef-0123-456789abcdef"]
+            .map(|uuid| Root::PartUuid(uuid.into()));
+        assert_eq!(asked.place, Place::Apart { data, hashes });
         assert_eq!(asked.on_corruption, None);
+    }
+
+    /// As the image of a root in a slot has it.
+    #[test]
+    fn hashes_behind_the_root_are_on_a_partition_that_has_no_name() {
+        let options = "systemd.verity_root_options=restart-on-corruption,hash-offset=33554432";
+        let asked =
+            parse(&format!("roothash={HASH} {options} systemd.verity=no ro rauc.slot=of-root")).unwrap();
+        assert_eq!(
+            (asked.place, asked.on_corruption),
+            (Place::Within(32 << 20), Some(OnCorruption::Restart))
+        );
     }
 
     #[test]
@@ -104,10 +145,8 @@ mod tests {
              systemd.verity_root_options=panic-on-corruption,restart-on-corruption"
         );
         let asked = parse(&line).unwrap();
-        assert_eq!(
-            (asked.data, asked.hashes),
-            (Root::PartUuid("ab-01".into()), Root::Device("/dev/vdb".into()))
-        );
+        let (data, hashes) = (Root::PartUuid("ab-01".into()), Root::Device("/dev/vdb".into()));
+        assert_eq!(asked.place, Place::Apart { data, hashes });
         assert_eq!(asked.on_corruption, Some(OnCorruption::Restart));
     }
 
@@ -126,6 +165,14 @@ mod tests {
             (
                 format!("roothash={HASH} systemd.verity_root_options=ignore-corruption"),
                 "systemd.verity_root_options=ignore-corruption: is none",
+            ),
+            (format!("roothash={HASH} {OPTIONS}=hash-offset=0"), "hash-offset=0: is no multiple of 4096"),
+            (format!("roothash={HASH} {OPTIONS}=hash-offset=4608"), "hash-offset=4608: is no multiple"),
+            (format!("roothash={HASH} {OPTIONS}=hash-offset=-4096"), "hash-offset=-4096: is no multiple"),
+            (format!("roothash={HASH} {OPTIONS}=hash-offset="), "hash-offset=: is no multiple"),
+            (
+                format!("roothash={HASH} {OPTIONS}=hash-offset=4096 {DATA}=PARTUUID=ab"),
+                "systemd.verity_root_data: with hash-offset=",
             ),
         ] {
             let error = parse(&line).unwrap_err();
