@@ -47,6 +47,16 @@ fn tree() -> Tree {
     tree
 }
 
+/// One that has dm-verity, and what an image is made of.
+pub(crate) fn verified() -> Tree {
+    let mut tree = verity::tree();
+    let mut editor = Editor::new(&mut tree, Time::default());
+    for name in ["systemd-bootx64.efi", "linuxx64.efi.stub"] {
+        editor.write_file(format!("{FOLDER}/{name}"), of_systemd(name), 0o644).unwrap();
+    }
+    tree
+}
+
 /// Files of the ESP, in a folder of their own.
 struct Esp {
     folder: TempDir,
@@ -79,7 +89,7 @@ impl Esp {
 }
 
 /// What ukify sees in a program: of sections with one name the last.
-fn inspect(program: &Path) -> Option<serde_json::Value> {
+pub(crate) fn inspect(program: &Path) -> Option<serde_json::Value> {
     let output = ukify().args(["--json=short", "--all", "inspect"]).arg(program).output().unwrap();
     output.status.success().then(|| serde_json::from_slice(&output.stdout).unwrap())
 }
@@ -210,13 +220,13 @@ fn an_old_stub_has_one_profile() {
 }
 
 /// Keys for Secure Boot, as `vmimage keys generate` makes them: by their names.
-fn keys() -> BTreeMap<String, Vec<u8>> {
+pub(crate) fn keys() -> BTreeMap<String, Vec<u8>> {
     let files = secure_boot::generate("Acme", 1_700_000_000, 3650).unwrap();
     files.into_iter().map(|file| (file.name, file.bytes)).collect()
 }
 
 /// With these of the keys in the build context, and the one that signs as a secret.
-fn with_keys(keys: &BTreeMap<String, Vec<u8>>, names: &[&str]) -> Input {
+pub(crate) fn with_keys(keys: &BTreeMap<String, Vec<u8>>, names: &[&str]) -> Input {
     let mut input = input(tree());
     let mut editor = Editor::new(&mut input.materials.context, Time::default());
     for name in names {
@@ -227,13 +237,13 @@ fn with_keys(keys: &BTreeMap<String, Vec<u8>>, names: &[&str]) -> Input {
 }
 
 /// Whether the certificate in a file has signed a program.
-fn is_signed(program: &Path, certificate: &Path) -> bool {
+pub(crate) fn is_signed(program: &Path, certificate: &Path) -> bool {
     let output = Command::new("sbverify").arg("--cert").arg(certificate).arg(program).output().unwrap();
     output.status.success()
 }
 
-const SIGNED: &str = r#""certificate":"keys/db.crt","key":"secure-boot""#;
-const AUTHS: [&str; 4] = ["PK.auth", "KEK.auth", "db.auth", "db.crt"];
+pub(crate) const SIGNED: &str = r#""certificate":"keys/db.crt","key":"secure-boot""#;
+pub(crate) const AUTHS: [&str; 4] = ["PK.auth", "KEK.auth", "db.auth", "db.crt"];
 
 #[test]
 fn all_that_firmware_starts_is_signed_and_no_byte_of_it_can_be_another() {
@@ -275,13 +285,7 @@ fn the_image_of_a_verified_root_has_its_hash_and_the_disk_is_sealed() {
     let keys = keys();
     let secure_boot = serde_json::from_str(&format!("{{{SIGNED}}}")).unwrap();
     let spec = Spec { uki: None, secure_boot, ..verity::of_systemd_boot() };
-    let mut input = with_keys(&keys, &AUTHS);
-    input.root = verity::tree();
-    let mut editor = Editor::new(&mut input.root, Time::default());
-    for name in ["systemd-bootx64.efi", "linuxx64.efi.stub"] {
-        editor.write_file(format!("{FOLDER}/{name}"), of_systemd(name), 0o644).unwrap();
-    }
-    let disk = Disk::with(&spec, input);
+    let disk = Disk::with(&spec, Input { root: verified(), ..with_keys(&keys, &AUTHS) });
     let (esp, scratch) = (Esp::of(&disk), TempDir::new().unwrap());
     let names = esp.names();
     let image = names.iter().find(|name| name.starts_with("EFI/Linux/")).unwrap();

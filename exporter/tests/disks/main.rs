@@ -18,4 +18,5 @@ mod served;
 mod slots;
 mod updates;
 mod verity;
+mod verity_slots;
 mod volatile;

@@ -47,8 +47,8 @@ pub struct Slot {
     pub is_covered: bool,
     /// Attribute bits of the table.
     pub attributes: u64,
-    /// Whether the partition behind it has its hashes.
-    pub has_verity: bool,
+    /// Where its hashes are, by which its blocks are checked when they are read.
+    pub hashes: Option<Hashes>,
     /// How it is encrypted, if it is.
     pub encrypt: Option<Encrypt>,
 }
@@ -83,6 +83,15 @@ pub enum Content {
     Elsewhere(Source),
     /// The dm-verity hashes of the partition in front of it.
     Hashes,
+}
+
+/// Where the dm-verity hashes of a partition are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hashes {
+    /// On the partition behind it.
+    Beside,
+    /// In itself, behind its data: whatever brings the next root into a slot brings its hashes, too.
+    Within,
 }
 
 /// The name of the first slot in the table, as long as nobody says what is in it.
@@ -163,15 +172,16 @@ fn add_empty_slot(slots: &mut Vec<Slot>, image: &Identity) {
         read_only: false,
         attributes: kinds::NO_AUTO,
         encrypt: None,
+        hashes: None,
         ..root.clone()
     };
     slots.insert(at + 1, empty);
 }
 
-/// The list with the hashes of each partition that has some behind it.
+/// The list with the hashes of each partition that has them beside it.
 fn with_hashes(slots: Vec<Slot>, architecture: Architecture) -> Vec<Slot> {
     let with = |slot: Slot| {
-        let hashes = slot.has_verity.then(|| hashes(&slot, architecture));
+        let hashes = (slot.hashes == Some(Hashes::Beside)).then(|| hashes(&slot, architecture));
         std::iter::once(slot).chain(hashes)
     };
     slots.into_iter().flat_map(with).collect()
@@ -199,7 +209,7 @@ fn hashes(root: &Slot, architecture: Architecture) -> Slot {
         read_only: true,
         is_covered: false,
         attributes: kinds::READ_ONLY,
-        has_verity: false,
+        hashes: None,
     }
 }
 
@@ -340,7 +350,7 @@ fn slot((asked, said): Entry, spec: &Spec, labels: &mut BTreeSet<String>) -> Slo
         read_only,
         is_covered: has_kept || is_root && spec.volatile == Volatile::Overlay,
         attributes,
-        has_verity: all.verity,
+        hashes: all.verity.then(|| if spec.layout.has_slots() { Hashes::Within } else { Hashes::Beside }),
         mount: all.mount.filter(|_| !is_beside),
         encrypt: all.encrypt,
     }
