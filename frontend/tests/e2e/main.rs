@@ -65,6 +65,7 @@ mod run_images;
 mod same_tree;
 mod scratch;
 mod sealed;
+mod sealed_slots;
 mod service;
 mod shim;
 mod site;
