@@ -41,6 +41,7 @@ mod root;
 mod seal;
 mod secure_boot;
 mod slot_entry;
+mod slot_image;
 mod slots;
 mod split_links;
 mod sysupdate;

@@ -5,6 +5,7 @@ use std::io::Read;
 use super::boot_loader::release;
 use super::menu::Menu;
 use super::microvm::uki::{os_release, stub};
+use super::slot_image;
 use crate::boot::systemd_boot;
 use crate::boot::{self, Enroll, Images};
 use crate::error::{Error, Kind, Result};
@@ -84,6 +85,10 @@ impl SecureBoot {
             notes.push(kernels_to_come(signer.is_some()).to_owned());
             notes.extend(addons.iter().map(|(name, _)| format!("unified kernel images: addon {name}")));
             let release = os_release(root, menu.spec)?;
+            let release = match menu.root.is_slot {
+                true => slot_image::release(&release, &menu.spec.image, menu.os),
+                false => release,
+            };
             let signer = signer.clone();
             entries.images = Some(Images { stub: bytes.into(), place, release, rescue, addons, signer });
         }

@@ -7,7 +7,7 @@ use crate::tree::Content;
 
 /// What an image is made of beside its stub.
 #[derive(Clone, Debug)]
-pub struct Image<'a> {
+pub struct UnifiedImage<'a> {
     /// The kernel, and what messages call it.
     pub kernel: (&'a Content, &'a str),
     /// Its release, as `uname -r` says it.
@@ -33,10 +33,11 @@ pub struct Profile {
     pub cmdline: String,
 }
 
-/// What the first profile is called.
-const NORMAL: &str = "ID=normal\n";
+/// What the first profile is called. systemd-boot 257 has the profiles of an image in its menu by their names, the last first, and starts the
+/// first of the menu.
+const STANDARD: &str = "ID=standard\n";
 
-impl Image<'_> {
+impl UnifiedImage<'_> {
     /// The program, which begins with `stub`, whose file `place` names in messages.
     ///
     /// # Errors
@@ -53,7 +54,7 @@ impl Image<'_> {
         let (kernel, kernel_place) = self.kernel;
         sections.push(Section::of_kernel(kernel, kernel_place, architecture)?);
         if !self.profiles.is_empty() && knows_profiles(stub) {
-            sections.push(Section::of_bytes(".profile", NORMAL.as_bytes()));
+            sections.push(Section::of_bytes(".profile", STANDARD.as_bytes()));
             sections.extend(self.profiles.iter().flat_map(Profile::sections));
         }
         plan(stub, place, architecture, sections)

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! stub: headers │ its own sections ││ .osrel │ .cmdline │ .uname │ .initrd │ .sbat │ .linux ││ .profile │ .profile │ .cmdline
-//!                                     what every profile has                               normal     rescue
+//!                                     what every profile has                               standard   rescue
 //! ```
 //!
 //! Nothing of the stub changes but its headers. Where an image has an `.sbat`, which says what the kernel says, too, the stub's own
@@ -30,7 +30,7 @@ use format::SectionHeader;
 use stub::Stub;
 
 pub use addon::{addon, addon_stub_path};
-pub use image::{Image, Profile};
+pub use image::{Profile, UnifiedImage};
 pub use section::{Part, Section};
 
 /// The largest address in the memory of such a program.

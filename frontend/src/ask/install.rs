@@ -33,6 +33,8 @@ pub(crate) struct Install {
     pub(crate) time_zone: bool,
     /// Whose boot loader is installed: the image's own is not.
     pub(crate) loader: Loader,
+    /// Whether systemd's stub has to be there, which the machine's images of kernels begin with.
+    pub(crate) stub: bool,
     /// Whose initramfs the machine boots by: where it is vmimage's own, packages make none.
     pub(crate) initramfs: Initramfs,
     /// Of a microVM, in whose image nothing is installed: what another stage is for.

@@ -114,6 +114,7 @@ impl Request {
         disk.install.locale.clone_from(&disk.spec.setup.locale);
         disk.install.time_zone = disk.spec.setup.timezone.is_some();
         disk.install.loader = disk.spec.loader;
+        disk.install.stub = disk.spec.starts_ukis();
         disk.install.initramfs = disk.spec.initramfs();
         disk.install.hardware = disk.spec.hardware;
         disk.install.microvm = (disk.spec.profile == Profile::Microvm).then(|| taken(&disk));

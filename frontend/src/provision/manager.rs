@@ -176,7 +176,7 @@ impl Manager {
             true => self.kernel(release, base, architecture, asked)?,
             false => Vec::new(),
         };
-        let stub = (taken.stub && !base.has(STUBS)).then(|| self.stub.to_owned());
+        let stub = taken.stub.then(|| self.stub(base)).flatten();
         let packages: Vec<_> = kernel.into_iter().chain(stub).collect();
         let machine = (!packages.is_empty()).then(|| Step {
             title: format!("[vmimage] unpack {}", packages.join(" ")),
@@ -186,6 +186,11 @@ impl Manager {
         });
         let boot = taken.boot_loader.then(|| self.boot(release, architecture, asked, cache)).flatten();
         Some(Plan { machine, boot })
+    }
+
+    /// The package with systemd's stub, unless it is there: that of systemd-boot need not have it.
+    fn stub(&self, base: &Probed) -> Option<String> {
+        (!base.has(STUBS)).then(|| self.stub.to_owned())
     }
 
     /// The step that collects the boot loader, if the distribution has one that is known.
@@ -256,7 +261,9 @@ impl Manager {
             .filter(|package| !self.gives_way(package, asked));
         let metal = self.metal_packages(base, architecture, asked, part);
         let crypt = self.crypt_packages(architecture, asked);
-        let mut packages: Vec<_> = kernel.into_iter().chain(missing).chain(metal).chain(crypt).collect();
+        let stub = (asked.stub && part != Part::System).then(|| self.stub(base)).flatten();
+        let packages = kernel.into_iter().chain(missing).chain(metal).chain(crypt).chain(stub);
+        let mut packages: Vec<_> = packages.collect();
         if part == Part::Kernel {
             return Some(packages);
         }

@@ -66,6 +66,7 @@ mod same_tree;
 mod scratch;
 mod sealed;
 mod sealed_microvm;
+mod sealed_slots;
 mod service;
 mod shim;
 mod site;

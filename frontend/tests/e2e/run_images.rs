@@ -135,7 +135,8 @@ fn with_it_a_shell_has_this_terminal() {
     // What is typed is echoed: what is waited for is not what was typed.
     for (typed, shown) in [
         ("stty size\r", "33 99"),
-        ("echo be''gun; sleep 1000\r", "begun"),
+        // In a process that the terminal's keys are for when it says so.
+        ("sh -c \"echo be''gun; exec sleep 1000\"\r", "begun"),
         ("\u{3}echo after=$?\r", "after=130"),
         ("tty; exit 5\r", "/dev/pts/"),
     ] {
@@ -249,7 +250,7 @@ fn bad_input_is_one_line() {
         let line = errors.lines().find(|line| line.starts_with("error: ")).unwrap_or_default();
         assert!(line.contains(why), "{options:?}: {errors}");
     }
-    let no_program = context(folder.path(), "FROM scratch\n");
+    let no_program = context(folder.path(), "FROM scratch\nCOPY Dockerfile /\n");
     let said = refused(&mut run_command(&[], &[no_program.to_str().unwrap()]));
     assert!(said.contains("ENTRYPOINT"), "{said}");
     assert!(!Path::new("vm").exists());
