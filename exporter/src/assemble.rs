@@ -42,6 +42,7 @@ mod root;
 mod seal;
 mod secure_boot;
 mod slot_entry;
+mod slot_image;
 mod slots;
 mod split_links;
 mod sysupdate;

@@ -118,6 +118,7 @@ impl Build<'_> {
         let parts = Parts { rootfs, ..parts };
         image.root = match self.request.stage {
             Stage::Rootfs => Some(self.solve(&parts.rootfs).await?),
+            Stage::KubeOs if self.request.disk.spec.layout.has_verity() => return Err(no_hashes()),
             Stage::KubeOs => {
                 let spec = of_root(&Spec { architecture, ..self.request.disk.spec.clone() });
                 Some(self.solve(&self.os_tar(&spec, &parts.rootfs).await?).await?)
@@ -199,6 +200,11 @@ struct Parts {
 fn empty() -> Error {
     Error::user("the last stage is empty: there is nothing to make a disk of")
         .with_hint("COPY something into it")
+}
+
+fn no_hashes() -> Error {
+    Error::user("kubeos has a tar of the root, and the root is to have verity: a tar has no hashes")
+        .with_hint("make an update, which has them: --format update; or leave verity out")
 }
 
 /// A graph of the daemon's own making that does not hold together.

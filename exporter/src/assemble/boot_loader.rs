@@ -6,12 +6,12 @@ use super::grub_key::GrubKey;
 use super::menu::Menu;
 use super::resolve::Resolved;
 use super::secure_boot::SecureBoot;
-use crate::boot::{self, BiosImages, BootFiles, Entry};
+use crate::boot::verity::Verified;
+use crate::boot::{self, BiosImages, BootFiles, Entry, systemd_boot};
 use crate::error::{Error, Kind, Result};
-use crate::fs::verity::RootHash;
 use crate::hint::{Hint, Setting};
 use crate::machine::Materials;
-use crate::spec::{Firmware, Loader, Spec};
+use crate::spec::{Architecture, Firmware, Loader, Spec};
 use crate::tree::os::Family;
 use crate::tree::{Content, Editor, InodeKind, Time, Tree};
 
@@ -31,8 +31,8 @@ pub(super) enum BootLoader {
     SystemdBoot { program: Content, path: String, secure_boot: SecureBoot },
 }
 
-/// Makes the files that UEFI reads, once the root hash is known; they are as large with any.
-pub(super) type WithRootHash = Box<dyn Fn(RootHash) -> Result<Tree>>;
+/// Makes what UEFI reads, once the root hash is known; it is as large with any.
+pub(super) type WithRootHash<T = Tree> = Box<dyn Fn(Verified) -> Result<T>>;
 
 /// A boot loader with its menu.
 pub(super) struct Installed {
@@ -42,6 +42,8 @@ pub(super) struct Installed {
     pub(super) esp: Tree,
     /// The same with the root hash, if it is to have one.
     pub(super) sealed: Option<WithRootHash>,
+    /// Of a root in a slot, the image of it that is there, by itself.
+    pub(super) image: Option<WithRootHash<Content>>,
     /// Entries and kernels, if they have a partition of their own.
     pub(super) beside: Option<Tree>,
     /// What a BIOS reads.
@@ -70,7 +72,7 @@ impl BootLoader {
     ) -> Result<Self> {
         match spec.loader {
             Loader::Grub => grub(spec, layout, files, GrubKey::find(spec, materials, time)?),
-            Loader::SystemdBoot => systemd_boot(spec, root, family, materials),
+            Loader::SystemdBoot => own_systemd_boot(spec, root, family, materials),
         }
     }
 
@@ -104,17 +106,19 @@ impl BootLoader {
                 notes.extend(lock.password().map(|_| PASSWORD.to_owned()));
                 let firmware = files.firmware();
                 let (bios, origin) = (files.bios.clone(), files.origin.clone());
-                let tree = move |root_hash| {
-                    let said = (&lock, root_hash);
+                let tree = move |verified: Option<Verified>| {
+                    let said = (&lock, verified.map(|verified| verified.root_hash));
                     let mut tree = boot::esp_tree(&files, architecture, &boot, said, tries, time);
                     if let Some(key) = &key {
                         key.sign(&boot::stub_path(&files), &mut Editor::new(&mut tree, time))?;
                     }
                     Ok(tree)
                 };
-                let esp = tree(has_verity.then_some(RootHash::UNKNOWN))?;
-                let sealed = has_verity.then(|| -> WithRootHash { Box::new(move |hash| tree(Some(hash))) });
-                Ok(Installed { entry, esp, sealed, beside: None, bios, origin, firmware, notes })
+                let esp = tree(has_verity.then_some(Verified::UNKNOWN))?;
+                let sealed =
+                    has_verity.then(|| -> WithRootHash { Box::new(move |verified| tree(Some(verified))) });
+                let (image, beside) = (None, None);
+                Ok(Installed { entry, esp, sealed, image, beside, bios, origin, firmware, notes })
             }
             Self::SystemdBoot { program, path, secure_boot } => {
                 let (entry, mut entries, mut notes) = menu.write_type_one(editor)?;
@@ -124,16 +128,30 @@ impl BootLoader {
                     let [esp, beside] = entries.split_trees(&program, architecture, time)?;
                     (esp, Some(beside))
                 } else {
-                    let entries = entries.clone().with_root_hash(RootHash::UNKNOWN);
+                    let entries = entries.clone().with_root_hash(Verified::UNKNOWN);
                     (entries.esp_tree(&program, architecture, time)?, None)
                 };
-                let tree =
-                    move |hash| entries.clone().with_root_hash(hash).esp_tree(&program, architecture, time);
+                let image = (has_verity && menu.root.is_slot).then(|| image(&entries, architecture));
+                let tree = move |verified| {
+                    entries.clone().with_root_hash(verified).esp_tree(&program, architecture, time)
+                };
                 let sealed = has_verity.then(|| -> WithRootHash { Box::new(tree) });
-                Ok(Installed { entry, esp, sealed, beside, bios: None, origin, firmware: "UEFI", notes })
+                let (bios, firmware) = (None, "UEFI");
+                Ok(Installed { entry, esp, sealed, image, beside, bios, origin, firmware, notes })
             }
         }
     }
+}
+
+/// The one of a menu that has no other.
+fn image(entries: &systemd_boot::Menu, architecture: Architecture) -> WithRootHash<Content> {
+    let entries = entries.clone();
+    Box::new(move |verified| {
+        let image = entries.clone().with_root_hash(verified).first_image(architecture)?;
+        image.ok_or_else(|| {
+            Error::new(Kind::Input, "uki", "is false, and a root in a slot has no other entry")
+        })
+    })
 }
 
 fn grub(
@@ -165,8 +183,8 @@ fn no_grub() -> Error {
     )
 }
 
-fn systemd_boot(spec: &Spec, root: &Tree, family: Family, materials: &Materials) -> Result<BootLoader> {
-    let mut paths = boot::systemd_boot::programs(spec.architecture);
+fn own_systemd_boot(spec: &Spec, root: &Tree, family: Family, materials: &Materials) -> Result<BootLoader> {
+    let mut paths = systemd_boot::programs(spec.architecture);
     if spec.secure_boot.key.is_some() {
         // To be signed by a key of one's own: best the one that nobody has signed.
         paths.reverse();
@@ -186,7 +204,7 @@ fn systemd_boot(spec: &Spec, root: &Tree, family: Family, materials: &Materials)
         Family::Arch => "systemd",
         Family::Debian | Family::Suse | Family::Alpine | Family::Other => "systemd-boot",
     };
-    let [_, program] = boot::systemd_boot::programs(spec.architecture);
+    let [_, program] = systemd_boot::programs(spec.architecture);
     let hint = Hint::from("install it: ").set(Setting::Install, package);
     Err(Error::new(Kind::NotFound, program, "is not there: the image has no systemd-boot").with_hint(hint))
 }
@@ -196,7 +214,7 @@ pub(super) fn release(program: &Content, path: &str) -> Result<Option<u32>> {
     let mut bytes = Vec::new();
     let read = program.reader()?.take(PROGRAM_MAX).read_to_end(&mut bytes);
     read.map_err(|error| Error::io(path, "cannot be read", error))?;
-    Ok(boot::systemd_boot::release(&bytes))
+    Ok(systemd_boot::release(&bytes))
 }
 
 /// One that knows no order of entries would start slot B whenever it may.
@@ -204,7 +222,7 @@ fn require_order(spec: &Spec, program: &Content, path: &str) -> Result<()> {
     if !spec.layout.has_slots() {
         return Ok(());
     }
-    let since = boot::systemd_boot::ORDERS_SINCE;
+    let since = systemd_boot::ORDERS_SINCE;
     match release(program, path)?.filter(|release| *release < since) {
         None => Ok(()),
         Some(release) => {

@@ -3,14 +3,14 @@
 use super::draft::{Draft, Parts, drafts};
 use super::previous;
 use super::resolve::{Named, Resolved};
-use super::seal::{Seal, with_hashes};
+use super::seal::{self, Seal, with_hashes};
 use crate::boot::BiosBoot;
+use crate::boot::verity::Verified;
 use crate::disk::{
     self, ALIGNMENT, BootCode, Disk, DiskLayout, PartitionKind, Placed, TableKind, Unplaced, mbr,
 };
 use crate::engine::Run;
 use crate::error::{Error, Kind, Result, show_size};
-use crate::fs::verity::RootHash;
 use crate::fs::{Contents, FileSystem, ext4};
 use crate::hint::{Hint, Setting};
 use crate::report::Part;
@@ -27,8 +27,8 @@ pub(super) struct LaidOut {
     pub(super) partitions: Vec<Part>,
     /// The file system with the tree, if that is an ext4.
     pub(super) root: Option<ext4::Planned>,
-    /// The hash of its hashes, if it has some.
-    pub(super) root_hash: Option<RootHash>,
+    /// What it is checked by, if it has hashes.
+    pub(super) verified: Option<Verified>,
     /// What became of the placement that was given, if one was.
     pub(super) note: Option<String>,
 }
@@ -46,7 +46,8 @@ pub(super) fn lay_out(
     let mut previous = std::mem::take(&mut parts.previous);
     let mut drafts = drafts(partitions, parts, *sector_size, run)?;
     let kept = previous.apply(partitions, &mut drafts);
-    let needs = drafts.iter().map(Draft::minimum).collect::<Result<Vec<_>>>()?;
+    let minimum = |(named, draft): (&Named, &Draft)| Ok(seal::needed(named, draft.minimum()?));
+    let needs = partitions.iter().zip(&drafts).map(minimum).collect::<Result<Vec<_>>>()?;
     let rooms = rooms(partitions, &needs);
     let requests = partitions.iter().zip(&rooms).map(|(named, needed)| request(*table, named, *needed));
     let requests = with_hashes(partitions, requests.collect::<Result<_>>()?);
@@ -76,7 +77,7 @@ pub(super) fn lay_out(
     for each in open.iter_mut().filter(|each| each.named.slot.content == Content::Root) {
         each.fill(*sector_size, &mut root)?;
     }
-    let root_hash = seal.map(|seal| seal.apply(&mut open, run)).transpose()?;
+    let verified = seal.map(|seal| seal.apply(&mut open, run)).transpose()?;
     for each in &mut open {
         boot.first = each.draft.boot_code(&each.placed, *sector_size)?.unwrap_or(boot.first);
         each.fill(*sector_size, &mut root)?;
@@ -85,7 +86,7 @@ pub(super) fn lay_out(
     let disk = Disk { size, sector_size: *sector_size, table: *table, guid: resolved.disk, boot };
     let note = previous.note(root.as_ref());
     let contents = open.into_iter().filter_map(|each| Some((each.placed, each.content?))).collect();
-    Ok(LaidOut { disk: DiskLayout::new(&disk, contents)?, partitions: report, root, root_hash, note })
+    Ok(LaidOut { disk: DiskLayout::new(&disk, contents)?, partitions: report, root, verified, note })
 }
 
 /// A partition that has its place, on its way to its bytes.
@@ -102,11 +103,12 @@ impl Open<'_> {
     /// Let it have its content, unless it has one; `root` is the plan of an ext4 with the tree.
     fn fill(&mut self, sector_size: u32, root: &mut Option<ext4::Planned>) -> Result<()> {
         if self.content.is_none() {
+            let room = Placed { size: seal::room(self.named, self.placed.size), ..self.placed.clone() };
             self.content = Some(match &self.draft {
                 Draft::Ext4(draft) if self.named.slot.content == Content::Root => {
-                    root.insert(draft.lay_out(self.placed.size)?).contents()
+                    root.insert(draft.lay_out(room.size)?).contents()
                 }
-                draft => draft.plan(&self.placed, sector_size)?,
+                draft => draft.plan(&room, sector_size)?,
             });
         }
         Ok(())

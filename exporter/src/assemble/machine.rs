@@ -143,7 +143,7 @@ pub(super) fn plan(spec: &Spec, input: Input, run: &Run<'_>) -> Result<Planned> 
         lock,
     };
     let installed = loader.install(&menu, layout.has_slot_kernels(), &mut Editor::new(&mut root, time))?;
-    let Installed { mut entry, mut esp, sealed, beside, bios, origin, firmware, notes } = installed;
+    let Installed { mut entry, mut esp, sealed, image, beside, bios, origin, firmware, notes } = installed;
     edits.extend(notes);
     edits.extend(slots::label(&mut Editor::new(&mut root, time), &os, &layout)?);
     let beside_root = update::kernels(spec, &root, &source, &layout)?;
@@ -172,12 +172,13 @@ pub(super) fn plan(spec: &Spec, input: Input, run: &Run<'_>) -> Result<Planned> 
     let signer = secure_boot::signer(spec, &materials)?;
     let seal = sealed.map(|esp| Seal::new(&seed, esp, signer));
     let parts = Parts { root, elsewhere, esp: Some(esp), kernels, bios, mkfs, time, previous, volumes };
-    let LaidOut { disk, partitions, root, root_hash, note } = lay_out(spec, &layout, parts, seal, run)?;
+    let LaidOut { disk, partitions, root, verified, note } = lay_out(spec, &layout, parts, seal, run)?;
     edits.extend(note);
-    if let Some(root_hash) = root_hash {
-        entry.cmdline = boot::verity::filled(&entry.cmdline, root_hash);
-        edits.extend(seal::notes(root_hash, sealer));
+    if let Some(verified) = verified {
+        entry.cmdline = boot::verity::filled(&entry.cmdline, verified);
+        edits.extend(seal::notes(verified.root_hash, sealer));
     }
+    let beside_root = beside_root.map_or_else(|| update::image(spec, image, verified), |it| Ok(Some(it)))?;
     let placement = previous::next(spec, root.as_ref())?;
     let medium = medium.map(|medium| medium.plan(&disk, release).map(Arc::new)).transpose()?;
     let beside =

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::draft::Draft;
 use super::resolve::{Named, Resolved};
+use super::seal;
 use crate::container::Format;
 use crate::disk::Unplaced;
 use crate::error::{Error, Kind, Result};
@@ -47,12 +48,12 @@ impl Previous {
     pub(super) fn apply(&mut self, partitions: &[Named], drafts: &mut [Draft]) -> Option<u64> {
         let placement = self.placement.take()?;
         let mut all = partitions.iter().zip(drafts);
-        let root = all.find_map(|(named, draft)| match draft {
-            Draft::Ext4(draft) if named.slot.content == Content::Root => Some(draft),
+        let (named, root) = all.find_map(|(named, draft)| match draft {
+            Draft::Ext4(draft) if named.slot.content == Content::Root => Some((named, draft)),
             _ => None,
         })?;
         self.refused = root.keep(&placement).err();
-        root.kept_size()
+        Some(seal::needed(named, root.kept_size()?))
     }
 
     /// What became of it, in a line.

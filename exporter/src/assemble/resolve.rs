@@ -252,7 +252,7 @@ impl Named {
     fn root(&self) -> Option<Root> {
         let volume = self.volume.filter(|_| self.slot.content == Content::Root)?;
         let (id, file_system) = (volume.id(), volume.file_system());
-        let has_verity = self.slot.has_verity;
+        let has_verity = self.slot.hashes.is_some();
         Some(Root { id, partition: self.id, file_system, is_slot: false, has_verity, luks: self.luks })
     }
 
@@ -269,7 +269,9 @@ impl Named {
         let label = &self.slot.volume_label;
         match volume {
             // The file system of a root that is checked is on another device than its partition.
-            _ if self.slot.content == Content::Root && (has_slots || self.slot.has_verity) => FsSpec::Booted,
+            _ if self.slot.content == Content::Root && (has_slots || self.slot.hashes.is_some()) => {
+                FsSpec::Booted
+            }
             _ if self.luks.is_some() => FsSpec::Mapper(self.slot.opened_as().to_owned()),
             _ if !has_slots => FsSpec::Id(volume.id()),
             Volume::Fat { .. } => FsSpec::Label(label.to_uppercase()),

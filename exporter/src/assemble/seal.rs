@@ -6,14 +6,16 @@ use super::draft::Draft;
 use super::grub_key::GrubKey;
 use super::lay_out::Open;
 use super::resolve::Named;
+use crate::boot::verity::Verified;
 use crate::disk::{ALIGNMENT, Unplaced};
 use crate::engine::Run;
 use crate::error::{Error, Kind, Result};
+use crate::fs::Contents;
 use crate::fs::verity::{self, RootHash, Sealed};
 use crate::pki::Signer;
 use crate::seed::{Seed, Uuid};
 use crate::spec::Spec;
-use crate::spec::layout::Content;
+use crate::spec::layout::{Content, Hashes};
 
 /// What is asked of it.
 pub(super) struct Seal {
@@ -30,35 +32,69 @@ impl Seal {
         Self { salt: seed.derive("root verity salt"), uuid: seed.uuid("root verity"), esp, signer }
     }
 
-    /// Hash the root, which has its content, and let all have what follows: the hashes and their signature their
-    /// partitions, root and hashes the UUIDs that they are found by, and the ESP the root hash. It stays as large as it was counted.
-    pub(super) fn apply(&self, open: &mut [Open<'_>], run: &Run<'_>) -> Result<RootHash> {
-        let root = open.iter().filter(|each| each.named.slot.content == Content::Root);
-        let root = root.filter_map(|each| each.content.as_ref()).next();
-        let root =
-            root.ok_or_else(|| Error::new(Kind::Input, "verity", "there is no root that could be checked"))?;
-        let Sealed { root_hash, hashes } = verity::seal(root, &self.salt, self.uuid, run)?;
-        let [of_root, of_hashes] = root_hash.partitions();
-        let mut hashes = Some(hashes);
-        for Open { named, needed, placed, draft, content } in open {
-            match (&named.slot.content, draft) {
-                (Content::Root, _) => placed.id = of_root.into(),
-                (Content::Hashes, _) => {
-                    placed.id = of_hashes.into();
-                    *content = hashes.take();
-                    *needed = content.as_ref().map_or(0, |hashes| hashes.size);
-                }
-                (Content::Signature, _) => {
-                    let signer = self.signer.as_ref();
-                    *content = signer.map(|signer| verity::signature(root_hash, signer)).transpose()?;
-                    *needed = content.as_ref().map_or(0, |signature| signature.size);
-                }
-                (Content::Esp, Draft::Fat(tree, _)) => *tree = (self.esp)(root_hash)?,
-                _ => {}
+    /// Hash the root, which has its content, and let all have what follows: the hashes and their signature their place, and
+    /// the ESP the root hash. It stays as large as it was counted.
+    pub(super) fn apply(&self, open: &mut [Open<'_>], run: &Run<'_>) -> Result<Verified> {
+        let root = open.iter_mut().find(|each| each.named.slot.content == Content::Root);
+        let (at, data) = root
+            .and_then(|root| Some((root.named.slot.hashes, root.content.take()?)))
+            .ok_or_else(|| Error::new(Kind::Input, "verity", "there is no root that could be checked"))?;
+        let sealed = verity::seal(&data, &self.salt, self.uuid, run)?;
+        let hash_offset = (at == Some(Hashes::Within)).then_some(data.size);
+        let verified = Verified { root_hash: sealed.root_hash, hash_offset };
+        match hash_offset {
+            None => beside(open, sealed, data),
+            Some(_) => fill(open, &Content::Root, |root| root.content = Some(sealed.behind(data))),
+        }
+        if let Some(signer) = &self.signer {
+            let signature = verity::signature(verified.root_hash, signer)?;
+            fill(open, &Content::Signature, |each| {
+                each.needed = signature.size;
+                each.content = Some(signature);
+            });
+        }
+        for each in open {
+            if let (Content::Esp, Draft::Fat(tree, _)) = (&each.named.slot.content, &mut each.draft) {
+                *tree = (self.esp)(verified)?;
             }
         }
-        Ok(root_hash)
+        Ok(verified)
     }
+}
+
+/// The hashes on their partition; both have the UUIDs that they are found by.
+fn beside(open: &mut [Open<'_>], sealed: Sealed, data: Contents) {
+    let Sealed { root_hash, hashes } = sealed;
+    let [of_root, of_hashes] = root_hash.partitions();
+    fill(open, &Content::Root, |root| {
+        root.placed.id = of_root.into();
+        root.content = Some(data);
+    });
+    fill(open, &Content::Hashes, |each| {
+        each.placed.id = of_hashes.into();
+        each.needed = hashes.size;
+        each.content = Some(hashes);
+    });
+}
+
+fn fill<'a>(open: &mut [Open<'a>], content: &Content, with: impl FnOnce(&mut Open<'a>)) {
+    if let Some(each) = open.iter_mut().find(|each| each.named.slot.content == *content) {
+        with(each);
+    }
+}
+
+/// What a partition has to have room for: of a root with its hashes behind it, these too.
+pub(super) fn needed(named: &Named, minimum: u64) -> u64 {
+    if has_both(named) { verity::joined_len(minimum) } else { minimum }
+}
+
+/// The room that is left in it for its content.
+pub(super) fn room(named: &Named, size: u64) -> u64 {
+    if has_both(named) { verity::data_len(size) } else { size }
+}
+
+fn has_both(named: &Named) -> bool {
+    named.slot.hashes == Some(Hashes::Within)
 }
 
 /// The same with room for the hashes of what is in front of them, and for their signature. That has no share of the disk, and so no more than it

@@ -6,6 +6,7 @@ use super::boot_loader::release;
 use super::menu::Menu;
 use super::microvm::uki::{os_release, stub};
 use super::own_initramfs;
+use super::slot_image;
 use crate::boot::systemd_boot;
 use crate::boot::{self, Enroll, Images};
 use crate::error::{Error, Kind, Result};
@@ -90,6 +91,10 @@ impl SecureBoot {
             notes.extend(addons.iter().map(|(name, _)| addon_note(menu.spec, name)));
             demand(entries, menu.spec, &addons);
             let release = os_release(root, menu.spec)?;
+            let release = match menu.root.is_slot {
+                true => slot_image::release(&release, &menu.spec.image, menu.os),
+                false => release,
+            };
             let signer = signer.clone();
             entries.images = Some(Images { stub: bytes.into(), place, release, rescue, addons, signer });
         }

@@ -14,7 +14,7 @@ use crate::tree::{Editor, Tree};
 /// Where a root says how it is started.
 const PATH: &str = "/usr/lib/vmimage/entry.json";
 /// Whoever makes a slot the next one counts on from this.
-const FIRST_VERSION: u64 = 1;
+pub(super) const FIRST_VERSION: u64 = 1;
 
 /// What a root says of its entry, as `vmimage-boot` reads it.
 #[derive(Serialize)]
@@ -38,6 +38,9 @@ impl Menu<'_> {
         editor: &mut Editor<'_>,
         slots: &Slots,
     ) -> Result<(Entry, systemd_boot::Menu, Vec<String>)> {
+        if self.root.has_verity {
+            return self.write_slot_image(editor);
+        }
         let ((first, kernel), others) = self.entries(editor.tree());
         let tree = editor.tree();
         let kernel = &in_place(tree, kernel)?;
@@ -55,8 +58,7 @@ impl Menu<'_> {
         let options = slots::template(&first.cmdline);
         let (title, linux, initrd) = (&*first.title, &*kernel.image, kernel.initramfs.as_deref());
         let recipe = Recipe { token: &token, title, options: &options, linux, initrd, tries };
-        let failed = |error: serde_json::Error| Error::new(Kind::Input, PATH, error.to_string());
-        editor.write_file(PATH, serde_json::to_vec(&recipe).map_err(failed)?, 0o644)?;
+        write(editor, &recipe)?;
         let mut notes =
             vec![format!("{PATH}: what systemd-boot starts this root by, in whichever slot it lies")];
         let left_out = others.iter().map(|(_, kernel)| &kernel.image);
@@ -77,9 +79,15 @@ impl Menu<'_> {
     }
 }
 
+/// Write what a root says.
+pub(super) fn write(editor: &mut Editor<'_>, said: &impl Serialize) -> Result<()> {
+    let failed = |error: serde_json::Error| Error::new(Kind::Input, PATH, error.to_string());
+    editor.write_file(PATH, serde_json::to_vec(said).map_err(failed)?, 0o644).map(drop)
+}
+
 /// The kernel by paths that lead through no links: its files have the same names on this disk and where the machine copies
 /// them.
-fn in_place(tree: &Tree, kernel: &Kernel) -> Result<Kernel> {
+pub(super) fn in_place(tree: &Tree, kernel: &Kernel) -> Result<Kernel> {
     let place = |path: &String| {
         tree.canonical(path).ok_or_else(|| Error::new(Kind::NotFound, path, "leads to no file of the tree"))
     };

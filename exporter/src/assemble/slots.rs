@@ -30,7 +30,9 @@ pub(super) fn settle(
     let BootVolume::Slots(Slots { numbers: [first, second], kernels, .. }) = layout.boot else {
         return Ok(Vec::new());
     };
-    require_found(&source.os, &source.kernel)?;
+    if !layout.root.has_verity {
+        require_found(&source.os, &source.kernel)?;
+    }
     let mut notes = vec![format!(
         "slots: A is partition {first}, B is partition {second} and empty; / is read-only in both"
     )];

@@ -30,6 +30,7 @@ pub(super) fn install(
         from: update.from.as_deref(),
         keyring: keyring.as_deref(),
         lacks_keys: signers.len() < update.sign.len(),
+        has_images: spec.layout.has_verity(),
         has_certificates: [&update.ca, &update.certificate].into_iter().any(Option::is_some),
     };
     sysupdate::install(&mut Editor::new(root, time), os.init, &updates)

@@ -1,19 +1,21 @@
-//! The update that comes of the build of a machine with two slots: the root of the first, and what GRUB reads beside it.
+//! The update that comes of the build of a machine with two slots: the root of the first, and what starts that beside it.
 
 use std::sync::Arc;
 
+use super::boot_loader::WithRootHash;
 use super::donor::KernelSource;
 use super::resolve::Resolved;
 use super::slots;
 use crate::boot::BootVolume;
 use crate::boot::slots::Slots;
+use crate::boot::verity::Verified;
 use crate::container::rauc::Bundle;
 use crate::container::update::{Archive, Signer};
 use crate::container::{Format, Update};
 use crate::disk::DiskLayout;
 use crate::error::{Error, Kind, Result};
 use crate::spec::{Spec, update};
-use crate::tree::{InodeKind, Time, Tree};
+use crate::tree::{Content, InodeKind, Time, Tree};
 
 /// That an update that is asked for can be called something.
 ///
@@ -25,8 +27,15 @@ pub(super) fn require_name(spec: &Spec) -> Result<()> {
         .with_hint("name it in vmimage.toml: image.id = \"kiosk\", image.version = \"1.4.0\""))
 }
 
-/// Whether GRUB reads the kernels of a root beside it.
+/// What the image of a root is called in an update, as `vmimage-boot` looks for it.
+const IMAGE: &str = "image.efi";
+
+/// Whether what starts a root comes beside it: kernels that GRUB reads there, or an image that has its root hash.
 pub(super) fn are_kernels_beside(layout: &Resolved) -> bool {
+    layout.root.is_slot && layout.root.has_verity || reads_kernels_beside(layout)
+}
+
+fn reads_kernels_beside(layout: &Resolved) -> bool {
     matches!(layout.boot, BootVolume::Slots(Slots { kernels: Some(_), .. }))
 }
 
@@ -40,7 +49,7 @@ pub(super) fn kernels(
     source: &KernelSource,
     layout: &Resolved,
 ) -> Result<Option<Archive>> {
-    if !are_kernels_beside(layout) || !spec.formats.contains(&Format::Update) {
+    if !reads_kernels_beside(layout) || !spec.formats.contains(&Format::Update) {
         return Ok(None);
     }
     let mut archive = Archive::default();
@@ -53,9 +62,25 @@ pub(super) fn kernels(
     Ok(Some(archive))
 }
 
+/// The image of a root, if it has one and there is to be an update.
+///
+/// # Errors
+/// If it cannot be made.
+pub(super) fn image(
+    spec: &Spec,
+    image: Option<WithRootHash<Content>>,
+    verified: Option<Verified>,
+) -> Result<Option<Archive>> {
+    let image = image.zip(verified).filter(|_| spec.formats.contains(&Format::Update));
+    let Some((image, verified)) = image else { return Ok(None) };
+    let mut archive = Archive::default();
+    archive.add(IMAGE, &image(verified)?)?;
+    Ok(Some(archive))
+}
+
 /// What an update has beside its root.
 pub(super) struct Beside {
-    /// What GRUB reads in place of that.
+    /// What starts that.
     pub(super) kernels: Option<Archive>,
     /// Who signs.
     pub(super) signers: Vec<Signer>,

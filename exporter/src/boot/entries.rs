@@ -16,6 +16,9 @@ pub const FOLDER: &str = "loader/entries";
 pub const ENTRY_MAX: usize = 1 << 16;
 
 const SUFFIX: &str = ".conf";
+/// Where images of kernels are, which have their version in their names: `kiosk-7-B+3-0.efi`.
+const IMAGES: &str = "EFI/Linux";
+const IMAGE_SUFFIX: &str = ".efi";
 
 /// An entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,6 +63,18 @@ impl Entry {
             initrd: first("initrd"),
             options,
         })
+    }
+
+    /// The image in a file with this path on the ESP, of a slot; `None`: it is none. All of it is in its name.
+    pub fn of_image(path: &str) -> Option<Self> {
+        let (folder, name) = path.trim_start_matches('/').rsplit_once('/')?;
+        let (stem, counter) = split_counter(name.strip_suffix(IMAGE_SUFFIX)?);
+        let (stem, slot) = stem.rsplit_once('-')?;
+        let slot = slots::NAMES.into_iter().find(|known| *known == slot)?;
+        let (_, version) = stem.rsplit_once('-').filter(|_| folder.eq_ignore_ascii_case(IMAGES))?;
+        version.parse::<u64>().ok()?;
+        let (name, version, slot) = (name.to_owned(), version.to_owned(), Some(slot));
+        Some(Self { name, slot, counter, version, linux: None, initrd: None, options: String::new() })
     }
 
     /// Which of two is tried first. Those without a try left come last.
@@ -108,6 +123,23 @@ mod tests {
     fn entry(name: &str, version: &str) -> Entry {
         let text = format!("version {version}\noptions ro rauc.slot=A\noptions rauc.slot=B\n");
         Entry::read(name, &text).unwrap()
+    }
+
+    #[test]
+    fn an_image_of_a_slot_says_all_in_its_name() {
+        let image =
+            |path: &str| Entry::of_image(path).map(|entry| (entry.slot, entry.counter, entry.version));
+        let counter = Some(Counter { left: 2, done: 1 });
+        assert_eq!(image("EFI/Linux/kiosk-2-7-B+2-1.efi"), Some((Some("B"), counter, "7".into())));
+        assert_eq!(image("/efi/linux/kiosk-1-A.efi"), Some((Some("A"), None, "1".into())));
+        for none in
+            ["EFI/BOOT/kiosk-1-A.efi", "EFI/Linux/debian-6.1+3-0.efi", "EFI/Linux/kiosk-A.efi", "A.efi"]
+        {
+            assert_eq!(image(none), None, "{none}");
+        }
+        let entry = |name: &str| Entry::of_image(&format!("EFI/Linux/{name}")).unwrap();
+        assert!(entry("kiosk-10-B+3-0.efi").compare(&entry("kiosk-9-A.efi")).is_lt());
+        assert!(entry("kiosk-10-B+0-3.efi").compare(&entry("kiosk-9-A.efi")).is_gt());
     }
 
     #[test]

@@ -120,7 +120,8 @@ pub fn entry(os: &Os, kernel: &Kernel, spec: &Spec, root: &Root, defaults: &Defa
 /// Root by UUID, since disks are called vda, sda or nvme0n1.
 fn root_words(os: &Os, kernel: &Kernel, root: &Root) -> Vec<String> {
     match root.is_slot {
-        _ if root.has_verity => vec![verity::WORD.into(), "ro".into()],
+        true if root.has_verity => verity::WORDS_OF_SLOT.map(str::to_owned).to_vec(),
+        false if root.has_verity => vec![verity::WORD.into(), "ro".into()],
         true => slots::root_words(kernel.initramfs.as_ref().map(|_| os.family)).map(str::to_owned).to_vec(),
         false if root.luks.is_some() => vec![format!("root={ROOT_DEVICE}"), "ro".into()],
         false => vec![format!("root={}={}", root.id.tag(), root.id), "ro".into()],

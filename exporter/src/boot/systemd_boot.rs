@@ -13,7 +13,8 @@
 //! Of a machine with [slots](super::slots) an entry is for a slot, `debian-A+3-0.conf`, and so is the folder, `\debian\A`:
 //! what is in there is known without the entry, and two versions are all that ever lie there.
 //!
-//! With [images](super::Images) there are no entries of type 1, and no kernels beside them.
+//! With [images](super::Images) there are no entries of type 1, and no kernels beside them. What orders the images of slots is in
+//! their names, `kiosk-7-B+3-0.efi`, since all else that does is signed, and the same in all of them.
 //!
 //! Source: Boot Loader Specification (UAPI.1) 1.0, "Type #1 Boot Loader Specification Entries" and "Boot counting". Names
 //! are those of kernel-install(8), which puts the kernels to come beside these and takes these away.
@@ -22,9 +23,8 @@ use std::fmt::Write;
 
 use super::esp::{file, folder, folder_meta, text};
 use super::images::{Enroll, Images};
-use super::verity;
+use super::verity::{self, Verified};
 use crate::error::Result;
-use crate::fs::verity::RootHash;
 use crate::spec::Architecture;
 use crate::tree::version;
 use crate::tree::{Content, InodeId, Time, Tree};
@@ -88,13 +88,22 @@ pub struct TypeOne {
 }
 
 impl Menu {
-    /// The same with the root hash in its words for the kernel, where they are to have it.
+    /// The same with what is known of the root in its words for the kernel, where they are to have it.
     #[must_use]
-    pub fn with_root_hash(mut self, root_hash: RootHash) -> Self {
+    pub fn with_root_hash(mut self, verified: Verified) -> Self {
         for entry in &mut self.entries {
-            entry.cmdline = verity::filled(&entry.cmdline, root_hash);
+            entry.cmdline = verity::filled(&entry.cmdline, verified);
         }
         self
+    }
+
+    /// The image that boots by itself, if kernels are images.
+    ///
+    /// # Errors
+    /// If the kernel cannot become one.
+    pub fn first_image(&self, architecture: Architecture) -> Result<Option<Content>> {
+        let first = self.images.as_ref().zip(self.entries.first());
+        first.map(|(images, entry)| images.of(entry, architecture)).transpose()
     }
 
     /// The tree of the EFI system partition with this menu and the program that shows it.

@@ -20,10 +20,10 @@ use crate::disk::{self, PartitionId, Placed, Table, gpt, kinds};
 use crate::engine::RawImage;
 use crate::error::{Error, Kind, Result};
 use crate::extent::{Backing, Extent};
-use crate::fs::{DiskBudget, VolumeId, ext4, fat};
+use crate::fs::{DiskBudget, VolumeId, ext4, fat, verity};
 use crate::limits;
 use crate::patches::{Patched, Patches};
-use crate::read_at::{Part, Shared};
+use crate::read_at::{Part, ReadAt, Shared};
 use crate::seed::{Seed, Uuid};
 use names::Names;
 
@@ -94,6 +94,21 @@ fn require_no_hashes(table: &gpt::Table) -> Result<()> {
         Err(Error::new(Kind::Unsupported, place, message)
             .with_hint("build the disk once more, or copy its file as it is"))
     })
+}
+
+/// The same of one with its hashes behind it, as a root in a slot has them: `part`, whose file system ends at `end`.
+fn require_no_hashes_at(part: &impl ReadAt, end: u64) -> Result<()> {
+    let mut magic = [0; verity::SIGNATURE.len()];
+    if part.size().saturating_sub(end) < magic.len() as u64 {
+        return Ok(());
+    }
+    part.read_at(end, &mut magic)?;
+    if magic != verity::SIGNATURE {
+        return Ok(());
+    }
+    let message = "has its own hashes (dm-verity) behind it, and has to stay as it is, its names too";
+    Err(Error::new(Kind::Unsupported, "ext4", message)
+        .with_hint("build the disk once more, or copy its file as it is"))
 }
 
 /// GRUB reads no text that is another one than the key has signed: the signature lies beside it.
@@ -192,6 +207,7 @@ impl Copying<'_> {
         let Volume { name, range, is_code } = volume;
         let part = Part::new(&*self.disk, range.clone());
         if let Some(found) = ext4::read(&part).map_err(|error| volume.at(error))? {
+            require_no_hashes_at(&part, found.size).map_err(|error| volume.at(error))?;
             let uuid = self.seed.uuid(&format!("ext4 {name}"));
             let renamed = ext4::rename(&part, uuid, self.budget).map_err(|error| volume.at(error))?;
             self.used

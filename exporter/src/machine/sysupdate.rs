@@ -55,6 +55,8 @@ pub struct Updates<'a> {
     pub keyring: Option<&'a [u8]>,
     /// Whether somebody signs them by a key that this build was not given: no keyring then says that none is needed.
     pub lacks_keys: bool,
+    /// Whether a root is started by an image that comes beside it.
+    pub has_images: bool,
     /// Whether a server is believed by an authority of its own, or wants to know the machine.
     pub has_certificates: bool,
 }
@@ -74,6 +76,11 @@ pub fn install(editor: &mut Editor<'_>, init: Option<Init>, updates: &Updates<'_
         return Ok(Vec::new());
     }
     let Updates { id, version, from, .. } = *updates;
+    if updates.has_images {
+        return Ok(vec![left_out(
+            "it brings a root, and not the image with its root hash: vmimage-update brings both",
+        )]);
+    }
     let label = format!("{id}_{version}");
     if label.len() > LABEL_MAX {
         return Ok(vec![left_out(&format!("{label} is too long for the label of a partition"))]);
@@ -173,6 +180,7 @@ mod tests {
         from: Some("https://updates.example.com/a%20b/"),
         keyring: None,
         lacks_keys: false,
+        has_images: false,
         has_certificates: false,
     };
 
@@ -253,6 +261,12 @@ mod tests {
                 Some(Init::Systemd),
                 Updates { id: &long, ..UPDATES },
                 Some("label of a partition"),
+            ),
+            (
+                &[(PROGRAM, "")],
+                Some(Init::Systemd),
+                Updates { has_images: true, ..UPDATES },
+                Some("vmimage-update brings both"),
             ),
         ] {
             let (tree, notes) = edit(files, init, &updates);

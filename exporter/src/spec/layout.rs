@@ -27,7 +27,7 @@ use crate::seed::Uuid;
 
 pub use drivers::{Encrypted, encrypted, initramfs_drivers};
 pub use encrypt::{Encrypt, Later, Lock, Slowness};
-pub use list::{Content, EMPTY_SLOT, Slot, slots};
+pub use list::{Content, EMPTY_SLOT, Hashes, Slot, slots};
 pub use partition_type::PartitionType;
 pub use problems::{Problem, problems};
 pub use source::{Source, StageSource};
@@ -260,8 +260,9 @@ pub struct Partition {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(with = "Vec<String>", extend("items" = Attribute::schema()))]
     pub attributes: Vec<Attribute>,
-    /// Whether each block of a `root` is checked when it is read (dm-verity): its hashes lie on a partition behind it, of a microVM
-    /// behind it in the same file, and what starts the machine names the hash of them all. The root is only read then, an `ext4` or `erofs`.
+    /// Whether each block of a `root` is checked when it is read (dm-verity): its hashes lie on a partition behind it, with
+    /// slots in its own, of a microVM behind it in the same file, and what starts the machine names the hash of them all. The
+    /// root is only read then, an `ext4` or `erofs`.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub verity: bool,
     /// Encrypts it (LUKS2): `{ passphrase = "SECRET-ID" }` for what a person types at each boot, `{ key = "SECRET-ID" }` for a

@@ -133,8 +133,9 @@ pub fn problems(spec: &Spec) -> Vec<(&'static str, String)> {
     let kernels =
         "is false, and nobody signs kernels that are no unified kernel images: leave it out, or the key";
     add_if(asked.key.is_some() && !has_grub && spec.uki == Some(false), "uki", kernels);
-    let slots = "is of disks with one root so far: the slots of layout = \"ab\" have entries of type 1";
-    add_if(spec.starts_ukis() && spec.layout.has_slots(), asker, slots);
+    let slots = "is signed once for both slots, so it names neither: the slots of layout = \"ab\" have unified kernel images \
+                 where their roots have verity, by which these are found";
+    add_if(spec.starts_ukis() && spec.layout.has_slots() && !spec.layout.has_verity(), asker, slots);
     let has_addons = !asked.addons.is_empty();
     add_if(
         has_addons && !spec.starts_ukis(),
@@ -182,6 +183,7 @@ mod tests {
         for more in [
             r#""uki":true"#.to_owned(),
             r#""uki":false,"layout":{"preset":"ab"}"#.to_owned(),
+            r#""layout":{"preset":"ab","partitions":[{"type":"root","verity":true}]}"#.to_owned(),
             r#""secure_boot":{"enroll":"keys","enroll-mode":"force"}"#.to_owned(),
             r#""uki":true,"secure_boot":{"addons":{"console":"console=ttyS0"}}"#.to_owned(),
             format!(r#""secure_boot":{{{KEY},"enroll":"keys","addons":{{"debug":"loglevel=7"}}}}"#),
@@ -200,7 +202,7 @@ mod tests {
             (r#""secure_boot":{"key":"db"}"#.to_owned(), "secure-boot.key needs certificate"),
             (r#""secure_boot":{"certificate":"c"}"#.to_owned(), "secure-boot.certificate needs key"),
             (format!(r#""uki":false,"secure_boot":{{{KEY}}}"#), "uki is false, and nobody signs"),
-            (r#""uki":true,"layout":{"preset":"ab"}"#.to_owned(), "uki is of disks with one root"),
+            (r#""uki":true,"layout":{"preset":"ab"}"#.to_owned(), "uki is signed once for both slots"),
             (r#""secure_boot":{"addons":{"a":"b"}}"#.to_owned(), "secure-boot.addons are of unified"),
             (r#""secure_boot":{"enroll-mode":"force"}"#.to_owned(), "secure-boot.enroll-mode needs enroll"),
             (

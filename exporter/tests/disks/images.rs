@@ -19,7 +19,7 @@ use crate::inputs::{self, input};
 use crate::layouts::{Disk, said};
 use crate::verity;
 
-pub(crate) const FOLDER: &str = "/usr/lib/systemd/boot/efi";
+const FOLDER: &str = "/usr/lib/systemd/boot/efi";
 const KERNEL: &str = "/boot/vmlinuz-6.1.0-9-amd64";
 const NAME: &str = "kiosk-6.1.0-9-amd64";
 
@@ -44,6 +44,16 @@ fn tree() -> Tree {
     }
     editor.write_file(KERNEL, of_systemd("systemd-bootx64.efi"), 0o644).unwrap();
     editor.write_file("/usr/lib/systemd/systemd-bless-boot", *b"#!/bin/sh\n", 0o755).unwrap();
+    tree
+}
+
+/// One that has dm-verity, and what an image is made of.
+pub(crate) fn verified() -> Tree {
+    let mut tree = verity::tree();
+    let mut editor = Editor::new(&mut tree, Time::default());
+    for name in ["systemd-bootx64.efi", "linuxx64.efi.stub"] {
+        editor.write_file(format!("{FOLDER}/{name}"), of_systemd(name), 0o644).unwrap();
+    }
     tree
 }
 
@@ -79,7 +89,7 @@ impl Esp {
 }
 
 /// What ukify sees in a program: of sections with one name the last.
-fn inspect(program: &Path) -> Option<serde_json::Value> {
+pub(crate) fn inspect(program: &Path) -> Option<serde_json::Value> {
     let output = ukify().args(["--json=short", "--all", "inspect"]).arg(program).output().unwrap();
     output.status.success().then(|| serde_json::from_slice(&output.stdout).unwrap())
 }

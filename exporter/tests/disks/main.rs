@@ -21,4 +21,5 @@ mod updates;
 mod verity;
 mod verity_microvm;
 mod verity_signature;
+mod verity_slots;
 mod volatile;

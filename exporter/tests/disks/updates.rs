@@ -23,13 +23,13 @@ use crate::inputs::{self, input};
 use crate::layouts::said;
 
 /// A disk, and the update that was built with it.
-struct Built {
+pub(crate) struct Built {
     scratch: TempDir,
     partitions: Vec<Placed>,
-    edits: Vec<String>,
+    pub(crate) edits: Vec<String>,
 }
 
-fn spec(partitions: &str) -> Spec {
+pub(crate) fn spec(partitions: &str) -> Spec {
     let layout = format!(r#"{{"preset":"ab","partitions":[{partitions}]}}"#);
     Spec {
         layout: serde_json::from_str(&layout).unwrap(),
@@ -51,7 +51,7 @@ impl Built {
         Self::new(spec, input)
     }
 
-    fn new(spec: &Spec, mut input: Input) -> Self {
+    pub(crate) fn new(spec: &Spec, mut input: Input) -> Self {
         if let Some(bios) = input.boot.as_mut().and_then(|boot| boot.bios.as_mut()) {
             bios.modules = boot::core_modules(spec).into_iter().map(str::to_owned).collect();
         }
@@ -67,16 +67,16 @@ impl Built {
         Self { scratch, partitions: planned.layout.partitions, edits }
     }
 
-    fn disk(&self) -> PathBuf {
+    pub(crate) fn disk(&self) -> PathBuf {
         self.scratch.path().join("raw")
     }
 
     /// A file of the update.
-    fn file(&self, end: &str) -> PathBuf {
+    pub(crate) fn file(&self, end: &str) -> PathBuf {
         self.scratch.path().join(format!("update/kiosk_1.4.0.{end}"))
     }
 
-    fn partition(&self, name: &str) -> &Placed {
+    pub(crate) fn partition(&self, name: &str) -> &Placed {
         self.partitions.iter().find(|placed| placed.name == name).unwrap()
     }
 
@@ -99,7 +99,7 @@ impl Built {
     }
 
     /// Whether the root, unpacked, is what the first slot begins with, and nothing is behind it.
-    fn has_the_slot(&self) -> bool {
+    pub(crate) fn has_the_slot(&self) -> bool {
         let placed = self.partition("kiosk_1.4.0");
         let mut slot = vec![0; placed.size as usize];
         File::open(self.disk()).unwrap().read_exact_at(&mut slot, placed.start).unwrap();

@@ -8,13 +8,13 @@ use std::process::Command;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use exporter::assemble::Input;
 use exporter::disk::kinds;
 use exporter::spec::Spec;
-use exporter::tree::{Editor, Time};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::images::{AUTHS, FOLDER, SIGNED, keys, of_systemd, with_keys};
+use crate::images::{AUTHS, SIGNED, keys, verified, with_keys};
 use crate::layouts::{Disk, said};
 use crate::verity;
 
@@ -30,13 +30,7 @@ impl Signed {
     fn new(keys: &BTreeMap<String, Vec<u8>>) -> Self {
         let secure_boot = serde_json::from_str(&format!("{{{SIGNED}}}")).unwrap();
         let spec = Spec { uki: None, secure_boot, ..verity::of_systemd_boot() };
-        let mut input = with_keys(keys, &AUTHS);
-        input.root = verity::tree();
-        let mut editor = Editor::new(&mut input.root, Time::default());
-        for name in ["systemd-bootx64.efi", "linuxx64.efi.stub"] {
-            editor.write_file(format!("{FOLDER}/{name}"), of_systemd(name), 0o644).unwrap();
-        }
-        let disk = Disk::with(&spec, input);
+        let disk = Disk::with(&spec, Input { root: verified(), ..with_keys(keys, &AUTHS) });
         let partition = fs::read(disk.volume(disk.partition("system-verity-sig"))).unwrap();
         let end = partition.iter().position(|byte| *byte == 0).unwrap();
         assert!(partition[end..].iter().all(|byte| *byte == 0) && partition.len().is_multiple_of(4096));

@@ -68,6 +68,7 @@ mod same_tree;
 mod scratch;
 mod sealed;
 mod sealed_microvm;
+mod sealed_slots;
 mod served;
 mod service;
 mod shim;

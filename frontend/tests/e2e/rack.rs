@@ -125,6 +125,13 @@ impl Rack {
         }
     }
 
+    /// It is told this in front of its token, and restarts by itself as often as it wants to.
+    pub(crate) fn told(mut self, told: &str) -> Self {
+        let serial = format!("type=1,serial={told}:{}", self.token);
+        self.command.args(["-action", "reboot=reset", "-smbios", &serial]);
+        self
+    }
+
     /// Firmware is not told an order: it boots what its own variables say.
     pub(crate) fn unordered(mut self) -> Self {
         self.order = None;

@@ -1,5 +1,5 @@
 //! From the root in a slot to what systemd-boot starts: what the root says of its entry, as `exporter/src/assemble/slot_entry.rs`
-//! has written it, and the files that the entry names.
+//! has written it, and the files that the entry names. Of one with verity it is `slot_image.rs`, and there is nothing to copy.
 
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Read};
@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{Mode, OFlags, ResolveFlags, open, openat2, sendfile};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 use super::Slot;
 use super::disk::Partition;
@@ -19,7 +20,7 @@ const RECIPE_MAX: u64 = 1 << 16;
 /// What kernel-install(8) calls every kernel.
 const LINUX: &str = "linux";
 /// How many starts may end in no good boot, unless it is said.
-pub(super) const TRIES: u32 = 3;
+const TRIES: u32 = 3;
 /// What an entry says of the root that it was made of, in a comment, in front of the label that the slot had.
 const MADE_OF: &str = "Root: ";
 /// Bytes of files that are compared or copied at once.
@@ -40,22 +41,52 @@ pub(super) struct Recipe {
     pub(super) tries: u32,
 }
 
+/// What every root says of how it is started, also one whose image comes beside it.
+#[derive(Debug, Deserialize)]
+pub(super) struct Start {
+    /// What names on the ESP begin with, if it has none yet.
+    pub(super) token: String,
+    tries: u32,
+}
+
+impl Start {
+    /// That of the root whose files are at `root`.
+    pub(super) fn read(root: &Path) -> Result<Self, String> {
+        let start: Self = said(root)?;
+        if is_plain(&start.token) { Ok(start) } else { Err(damaged(root)) }
+    }
+
+    /// How many starts may end in no good boot.
+    pub(super) fn tries(start: Result<Self, String>) -> u32 {
+        start.map_or(TRIES, |start| start.tries)
+    }
+}
+
+/// What a root says, as far as it is asked.
+fn said<T: DeserializeOwned>(root: &Path) -> Result<T, String> {
+    let path = root.join(RECIPE);
+    let text = read(&path, RECIPE_MAX).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => {
+            format!("{}: is not there, this root was not built for systemd-boot", path.display())
+        }
+        _ => in_file(&path)(error),
+    })?;
+    serde_json::from_str(&text).map_err(in_file(&path))
+}
+
+fn damaged(root: &Path) -> String {
+    format!("{}: is damaged", root.join(RECIPE).display())
+}
+
 impl Recipe {
     /// That of the root whose files are at `root`.
     pub(super) fn read(root: &Path) -> Result<Self, String> {
-        let path = root.join(RECIPE);
-        let text = read(&path, RECIPE_MAX).map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => {
-                format!("{}: is not there, this root was not built for systemd-boot", path.display())
-            }
-            _ => in_file(&path)(error),
-        })?;
-        let recipe: Self = serde_json::from_str(&text).map_err(in_file(&path))?;
+        let recipe: Self = said(root)?;
         let is_line = |text: &str| !text.contains(['\n', '\r']);
         let names = [Some(&*recipe.token), recipe.initrd_name()];
         let lines = [&recipe.title, &recipe.options];
         if !names.into_iter().flatten().all(is_plain) || !lines.into_iter().all(|text| is_line(text)) {
-            return Err(format!("{}: is damaged", path.display()));
+            return Err(damaged(root));
         }
         Ok(recipe)
     }
@@ -170,7 +201,7 @@ fn folder(esp: &Path, token: &str, slot: Slot) -> PathBuf {
     esp.join(token).join(slot.name())
 }
 
-fn remove(folder: &Path) -> Result<(), String> {
+pub(super) fn remove(folder: &Path) -> Result<(), String> {
     match fs::remove_dir_all(folder) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(in_file(folder)(error)),
         _ => Ok(()),

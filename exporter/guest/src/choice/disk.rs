@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::ioctl_blksszget;
 
+use super::Slot;
 use super::mounted::Mounted;
 use crate::grow::device::{Device, in_file};
 use crate::grow::gpt::{Entry, Table};
@@ -31,6 +32,8 @@ const SYSTEMD_BOOT: &str = "loader/loader.conf";
 pub(super) struct Disk {
     device: Device,
     table: Table,
+    /// The number of the partition with the root.
+    root: u32,
 }
 
 /// A partition of it.
@@ -47,7 +50,8 @@ impl Disk {
     pub(super) fn of_root() -> Result<Self, String> {
         let root = Device::of(Path::new("/"))?.map(Device::below).transpose()?;
         let root = root.map(|device| device.partition()).transpose()?.flatten();
-        let device = root.ok_or("/: is no partition of a disk")?.disk;
+        let root = root.ok_or("/: is no partition of a disk")?;
+        let (device, root) = (root.disk, root.number);
         let disk = &device.path;
         let file = File::open(disk).map_err(in_file(disk))?;
         let block = ioctl_blksszget(&file).map_err(in_file(disk))?;
@@ -56,7 +60,7 @@ impl Disk {
             file.read_exact_at(&mut bytes, at).map(|()| bytes).map_err(in_file(disk))
         };
         let table = Table::read(block.into(), read)?.map_err(|refusal| refused(disk, &refusal))?;
-        Ok(Self { device, table })
+        Ok(Self { device, table, root })
     }
 
     /// The whole of it.
@@ -87,6 +91,14 @@ impl Disk {
             )
         };
         slots.try_into().map_err(lacks)
+    }
+
+    /// The slot that has the root.
+    pub(super) fn slot_of_root(&self) -> Result<Slot, String> {
+        let slots = self.slots()?;
+        let is_it = |slot: &Slot| slot.of(&slots).number == self.root;
+        let found = Slot::ALL.into_iter().find(is_it);
+        found.ok_or_else(|| format!("{}: its root is in no slot", self.device.path.display()))
     }
 
     fn of_type(&self, kind: [u8; 16]) -> Result<Vec<Partition>, String> {

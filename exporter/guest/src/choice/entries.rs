@@ -10,6 +10,8 @@
 //! last. That needs no variable of the firmware, which may have forgotten them, and `default` in loader.conf would start an
 //! entry whose tries are used up. To make a slot the next one is thus to write one entry, its own: that of the other slot
 //! is not touched. A change is one file that gets its name last; of two entries of one slot the first in the order counts.
+//!
+//! Of a root with verity it is an [image](super::images), which has its version in its name.
 
 use std::cmp::Reverse;
 use std::fs::{self, File};
@@ -20,6 +22,7 @@ use super::Slot;
 use super::adopt;
 use super::disk::Partition;
 use super::entry_name::{Counter, EntryName};
+use super::images;
 use super::record::{State, Trial};
 use crate::grow::device::in_file;
 
@@ -32,23 +35,35 @@ const ENTRY_MAX: u64 = 1 << 16;
 /// The entries on an ESP that is mounted.
 pub(super) struct Entries {
     esp: PathBuf,
+    /// Whether they are images.
+    are_images: bool,
 }
 
 /// An entry of a slot.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Entry {
-    name: EntryName,
+pub(super) struct Entry {
+    pub(super) name: EntryName,
     /// The greater it is, the earlier it is tried.
-    version: u64,
+    pub(super) version: u64,
     /// The label of the root that it was made of.
     made_of: Option<String>,
-    path: PathBuf,
+    pub(super) path: PathBuf,
 }
 
 impl Entries {
     /// `None`: another boot loader is there.
     pub(super) fn on(esp: &Path) -> Option<Self> {
-        esp.join(MARK).is_file().then(|| Self { esp: esp.to_owned() })
+        let has_mark = esp.join(MARK).is_file();
+        let are_images = images::are_on(esp, has_mark);
+        (has_mark || are_images).then(|| Self { esp: esp.to_owned(), are_images })
+    }
+
+    pub(super) fn are_images(&self) -> bool {
+        self.are_images
+    }
+
+    pub(super) fn esp(&self) -> &Path {
+        &self.esp
     }
 
     pub(super) fn state(&self, booted: Slot) -> Result<State, String> {
@@ -121,7 +136,7 @@ impl Entries {
             })?;
         }
         let counter = is_tried.then_some(Counter { left: recipe.tries, done: 0 });
-        let name = EntryName { token, slot, counter };
+        let name = EntryName { token, version: None, slot, counter };
         self.write(&name, &recipe.entry(&name.token, slot, partition, version))
     }
 
@@ -142,25 +157,24 @@ impl Entries {
     /// Whether a restart leads to the same slot again, and to no try that would be counted.
     pub(super) fn is_last(&self, booted: Slot) -> Result<bool, String> {
         let entries = self.all()?;
-        let tries = adopt::Recipe::read(Path::new("/")).map_or(adopt::TRIES, |recipe| recipe.tries);
+        let tries = adopt::Start::tries(adopt::Start::read(Path::new("/")));
         let counter = first(&entries, booted).and_then(|entry| entry.name.counter);
         Ok(counter.is_none_or(|Counter { left, done }| left == 0 && done > tries))
     }
 
     /// In the order in which they are tried.
-    fn all(&self) -> Result<Vec<Entry>, String> {
+    pub(super) fn all(&self) -> Result<Vec<Entry>, String> {
         let folder = self.folder();
         let mut entries = Vec::new();
         for file in fs::read_dir(&folder).map_err(in_file(&folder))? {
             let path = file.map_err(in_file(&folder))?.path();
             let name = path.file_name().and_then(|name| EntryName::parse(name.to_str()?));
-            let Some(name) = name else { continue };
-            let text = adopt::read(&path, ENTRY_MAX).map_err(in_file(&path))?;
-            let version = adopt::values(&text, "version").next().and_then(|version| version.parse().ok());
-            // Another one that ends like this is of another system.
-            if adopt::is_of(&text, name.slot) {
-                let made_of = adopt::made_of(&text).map(str::to_owned);
-                entries.push(Entry { name, version: version.unwrap_or_default(), made_of, path });
+            match name.map(|name| (name.version, name)) {
+                Some((Some(version), name)) if self.are_images => {
+                    entries.push(Entry { name, version, made_of: None, path });
+                }
+                Some((None, name)) if !self.are_images => entries.extend(read(name, path)?),
+                _ => {}
             }
         }
         entries.sort_by_cached_key(|entry| (entry.name.rank(entry.version), Reverse(entry.path.clone())));
@@ -168,23 +182,29 @@ impl Entries {
     }
 
     fn folder(&self) -> PathBuf {
-        self.esp.join(FOLDER)
+        self.esp.join(if self.are_images { images::FOLDER } else { FOLDER })
     }
 
     /// The same entry by another name. Until that is on the disk, it has the old one, too: a FAT may lose the one before it
     /// has written the other. Where no file can be written beside it, as on an ESP that is full, it gets the name at once, as
-    /// systemd-bless-boot(8) does it: a good boot is not to be lost by that.
+    /// systemd-bless-boot(8) does it: a good boot is not to be lost by that. An image always does.
     fn rename(&self, entry: &Entry, name: &EntryName) -> Result<(), String> {
         if *name == entry.name {
             return self.remove_but(name.slot, Some(&entry.path));
         }
+        if self.are_images {
+            return self.move_to(&entry.path, name);
+        }
         let text = adopt::read(&entry.path, ENTRY_MAX).map_err(in_file(&entry.path))?;
-        self.write(name, &text).or_else(|_| {
-            let to = self.folder().join(name.file());
-            fs::rename(&entry.path, &to).map_err(in_file(&to))?;
-            self.sync()?;
-            self.remove_but(name.slot, Some(&to))
-        })
+        self.write(name, &text).or_else(|_| self.move_to(&entry.path, name))
+    }
+
+    /// Have a file of the ESP be the one entry of a slot.
+    pub(super) fn move_to(&self, from: &Path, name: &EntryName) -> Result<(), String> {
+        let to = self.folder().join(name.file());
+        fs::rename(from, &to).map_err(in_file(&to))?;
+        self.sync()?;
+        self.remove_but(name.slot, Some(&to))
     }
 
     /// All of it is there before it has its name.
@@ -233,8 +253,17 @@ impl Entry {
     }
 }
 
+/// The entry in a file of this name; another one that is called so may be of another system.
+fn read(name: EntryName, path: PathBuf) -> Result<Option<Entry>, String> {
+    let text = adopt::read(&path, ENTRY_MAX).map_err(in_file(&path))?;
+    let version = adopt::values(&text, "version").next().and_then(|version| version.parse().ok());
+    let made_of = adopt::made_of(&text).map(str::to_owned);
+    let is_of_slot = adopt::is_of(&text, name.slot);
+    Ok(is_of_slot.then_some(Entry { name, version: version.unwrap_or_default(), made_of, path }))
+}
+
 /// The one that counts for a slot.
-fn first(entries: &[Entry], slot: Slot) -> Option<&Entry> {
+pub(super) fn first(entries: &[Entry], slot: Slot) -> Option<&Entry> {
     entries.iter().find(|entry| entry.name.slot == slot)
 }
 

@@ -1,16 +1,22 @@
-//! The name of an entry, which has the counters of systemd-boot: `kiosk-B+2-1.conf` has two tries left, and one was used up.
+//! The name of an entry, which has the counters of systemd-boot: `kiosk-B+2-1.conf` has two tries left, and one was used up. That
+//! of an image (type 2) has the version, too: `kiosk-7-B+2-1.efi`.
 //!
 //! Source: Boot Loader Specification (UAPI.1) 1.0, "Boot counting".
+
+use std::str::FromStr;
 
 use super::Slot;
 
 const SUFFIX: &str = ".conf";
+const IMAGE_SUFFIX: &str = ".efi";
 
 /// The name of the entry of a slot.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct EntryName {
     /// What the names of entries begin with.
     pub(super) token: String,
+    /// Of an image: the greater it is, the earlier it is tried.
+    pub(super) version: Option<u64>,
     pub(super) slot: Slot,
     /// `None`: its boot was good once, and it is tried for ever.
     pub(super) counter: Option<Counter>,
@@ -26,11 +32,19 @@ pub(super) struct Counter {
 impl EntryName {
     /// `None`: it is of no slot.
     pub(super) fn parse(name: &str) -> Option<Self> {
-        let stem = name.strip_suffix(SUFFIX)?;
+        let (stem, is_image) = match name.strip_suffix(SUFFIX) {
+            Some(stem) => (stem, false),
+            None => (name.strip_suffix(IMAGE_SUFFIX)?, true),
+        };
         let counted = stem.rsplit_once('+').and_then(|(stem, text)| Some((stem, Counter::parse(text)?)));
         let (stem, counter) = counted.map_or((stem, None), |(stem, counter)| (stem, Some(counter)));
-        let (token, slot) = stem.rsplit_once('-').filter(|(token, _)| is_plain(token))?;
-        Some(Self { token: token.to_owned(), slot: Slot::named(slot)?, counter })
+        let (stem, slot) = stem.rsplit_once('-')?;
+        let (token, version) = match is_image {
+            true => stem.rsplit_once('-').and_then(|(token, text)| Some((token, Some(number(text)?))))?,
+            false => (stem, None),
+        };
+        let slot = Slot::named(slot).filter(|_| is_plain(token))?;
+        Some(Self { token: token.to_owned(), version, slot, counter })
     }
 
     /// The name of its file.
@@ -41,7 +55,11 @@ impl EntryName {
             Some(Counter { left, done: 0 }) if left == 0 => format!("+{left}"),
             Some(Counter { left, done }) => format!("+{left}-{done}"),
         };
-        format!("{}-{}{counter}{SUFFIX}", self.token, self.slot.name())
+        let (token, slot) = (&self.token, self.slot.name());
+        match self.version {
+            Some(version) => format!("{token}-{version}-{slot}{counter}{IMAGE_SUFFIX}"),
+            None => format!("{token}-{slot}{counter}{SUFFIX}"),
+        }
     }
 
     /// What comes first in the order in which entries are tried, the greater `version` before the other.
@@ -54,11 +72,13 @@ impl EntryName {
 impl Counter {
     fn parse(text: &str) -> Option<Self> {
         let (left, done) = text.split_once('-').unwrap_or((text, "0"));
-        // No sign, which numbers may have elsewhere.
-        let number =
-            |text: &str| text.parse().ok().filter(|_| text.bytes().all(|byte| byte.is_ascii_digit()));
         Some(Self { left: number(left)?, done: number(done)? })
     }
+}
+
+/// Without a sign, which numbers may have elsewhere.
+fn number<T: FromStr>(text: &str) -> Option<T> {
+    text.parse().ok().filter(|_| text.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 /// Whether a FAT takes it for the name of a file or a folder, and an entry as part of a path. Releases of Debian's kernels have
@@ -74,7 +94,7 @@ mod tests {
 
     #[test]
     fn a_name_says_whose_entry_it_is_and_how_often_it_is_tried() {
-        let name = |counter| EntryName { token: "kiosk-2".into(), slot: Slot::B, counter };
+        let name = |counter| EntryName { token: "kiosk-2".into(), version: None, slot: Slot::B, counter };
         let counter = |left, done| Some(Counter { left, done });
         for (text, counter) in [
             ("kiosk-2-B.conf", None),
@@ -87,6 +107,30 @@ mod tests {
             assert_eq!(name(counter).file(), text);
         }
         assert_eq!(EntryName::parse("kiosk-2-B+3.conf"), Some(name(counter(3, 0))));
+    }
+
+    #[test]
+    fn the_name_of_an_image_has_its_version_in_front_of_the_slot() {
+        let counter = Some(Counter { left: 2, done: 1 });
+        let name = |version, counter| EntryName { token: "kiosk-2".into(), version, slot: Slot::B, counter };
+        for (text, name) in [
+            ("kiosk-2-7-B+2-1.efi", name(Some(7), counter)),
+            ("kiosk-2-18446744073709551615-B.efi", name(Some(u64::MAX), None)),
+        ] {
+            assert_eq!(EntryName::parse(text), Some(name.clone()), "{text}");
+            assert_eq!(name.file(), text);
+        }
+        for text in [
+            "kiosk-B.efi",
+            "kiosk-x-B.efi",
+            "kiosk-+7-B.efi",
+            "7-B.efi",
+            "-7-B.efi",
+            "kiosk--B.efi",
+            "kiosk-7-C.efi",
+        ] {
+            assert_eq!(EntryName::parse(text), None, "{text}");
+        }
     }
 
     #[test]

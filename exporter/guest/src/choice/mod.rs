@@ -16,6 +16,7 @@ mod disk;
 mod entries;
 mod entry_name;
 mod health;
+mod images;
 pub(crate) mod machine;
 mod mounted;
 mod record;
@@ -52,6 +53,8 @@ const GOOD_DISK: &str = "/dev/vmimage/good-disk";
 const CMDLINE: &str = "/proc/cmdline";
 /// How the boot loader says which slot it has started.
 const BOOTED: &str = "rauc.slot=";
+/// How an image says that it may be in either, and the root tells in which.
+const OF_ROOT: &str = "rauc.slot=of-root";
 /// What it says beside that of one which somebody has chosen in its menu.
 const BY_HAND: &str = "vmimage.by-hand";
 /// What it says of such a one, and where no slot has a try left.
@@ -282,7 +285,8 @@ pub(crate) fn say_good() -> Result<(), String> {
 /// Whether nobody says that this boot was good: its slot was chosen by hand, or is not known at all. Nothing follows from words
 /// that cannot be read.
 pub(crate) fn is_by_hand() -> bool {
-    fs::read_to_string(CMDLINE).is_ok_and(|words| says(&words, BY_HAND) || slot_in(&words).is_none())
+    fs::read_to_string(CMDLINE)
+        .is_ok_and(|words| says(&words, BY_HAND) || !says(&words, OF_ROOT) && slot_in(&words).is_none())
 }
 
 /// Whether no slot has a try left, or this one was chosen by hand: nobody restarts the machine.
@@ -305,6 +309,9 @@ pub(crate) fn is_last() -> Result<bool, String> {
 /// The slot that the boot loader has started.
 fn booted() -> Result<Slot, String> {
     let words = fs::read_to_string(CMDLINE).map_err(|error| format!("{CMDLINE}: {error}"))?;
+    if says(&words, OF_ROOT) {
+        return Disk::of_root()?.slot_of_root();
+    }
     slot_in(&words).ok_or_else(|| {
         format!("{CMDLINE}: no {BOOTED}A or B, this machine has no slots or was started by hand")
     })
@@ -362,6 +369,8 @@ mod tests {
         assert_eq!(slot("rauc.slot=A rauc.slot=B vmimage.guard=off\n"), (Some(Slot::B), false, true));
         assert_eq!(slot("rauc.slot=B vmimage.guard=off vmimage.by-hand \n"), (Some(Slot::B), true, true));
         assert_eq!(slot("rauc.slot= vmimage.by-hands vmimage.guard=offs"), (None, false, false));
+        let image = "roothash=00 ro rauc.slot=of-root quiet\n";
+        assert!(says(image, OF_ROOT) && slot_in(image).is_none() && !says("rauc.slot=of-roots", OF_ROOT));
     }
 
     #[test]

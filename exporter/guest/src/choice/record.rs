@@ -90,6 +90,8 @@ impl Record {
         let label = &slot.of(slots).label;
         match &**label {
             EMPTY => entries.forget(slot).map(|()| false),
+            // With a root by itself comes no image.
+            _ if entries.are_images() => Ok(false),
             label if label != NEW && entries.is_new(slot, label)? => {
                 adopt(entries, slot, booted, slots, true).map(|()| true)
             }
@@ -112,7 +114,7 @@ fn change(copies: &Copies, booted: Slot, change: impl FnOnce(&mut Block)) -> Res
     copies.write(&block)
 }
 
-/// The entry of a slot, and what it starts, are made of the root in the slot.
+/// The entry of a slot, and what it starts, are made of the root in the slot. An image has come beside that.
 fn adopt(
     entries: &Entries,
     slot: Slot,
@@ -120,6 +122,9 @@ fn adopt(
     slots: &[Partition; 2],
     is_tried: bool,
 ) -> Result<(), String> {
+    if entries.are_images() {
+        return entries.adopt_image(slot, is_tried);
+    }
     let partition = slot.of(slots);
     let root = Mounted::root(&partition.path, slot == booted)?;
     entries.adopt(slot, &root.path, partition, is_tried)

@@ -6,6 +6,8 @@
 //!                                                      └ its digest is the root hash?
 //! ```
 //!
+//! Or both are one, a [slot](within) that is known by that digest alone.
+//!
 //! What it prints is the device, or why there is none: `/init` says that, and the boot ends. Every other block is compared by
 //! the kernel when it is read, and one that is another than was built ends the machine, with its number on the console.
 
@@ -13,6 +15,7 @@ mod device_mapper;
 mod superblock;
 mod table;
 mod tree;
+mod within;
 mod words;
 
 use std::fs::File;
@@ -34,7 +37,7 @@ use crate::init::modules::Modules;
 use crate::init::words::Words;
 use superblock::{BLOCK, Room, Superblock};
 use table::{OnCorruption, Table};
-use words::Asked;
+use words::{Asked, Place};
 
 /// What the device is called; systemd calls it so, too.
 const NAME: &str = "root";
@@ -58,16 +61,23 @@ fn run() -> Result<PathBuf, String> {
     let words = Words::read();
     let asked = Asked::parse(&words)?;
     let mut host = Host::start(&words);
-    let (data, hashes) = (host.partition(&asked.data)?, host.partition(&asked.hashes)?);
-    let numbers = [number(&data)?, number(&hashes)?];
-    let are_one = numbers[0] == numbers[1];
-    let room =
-        Room::new(size(&data)?, size(&hashes)?, asked.hash_offset, are_one).map_err(in_file(&hashes))?;
-    let hash_start = asked.hash_offset / BLOCK as u64;
-    let superblock = checked(&data, &hashes, hash_start, &room, &asked.root_hash)?;
+    let found = match &asked.place {
+        Place::Apart { data, hashes, offset } => host.apart(data, hashes, *offset, &asked.root_hash)?,
+        Place::Within(offset) => host.within(*offset, &asked.root_hash)?,
+    };
     MODULES.iter().for_each(|name| host.modules.load(name));
-    let [data, hashes] = numbers;
-    map(&Table { superblock, root_hash: asked.root_hash, data, hashes, hash_start }, asked.on_corruption)
+    let (data, hashes) = (number(&found.data)?, number(&found.hashes)?);
+    let (superblock, tree) = (found.superblock, found.at + 1);
+    map(&Table { superblock, root_hash: asked.root_hash, data, hashes, tree }, asked.on_corruption)
+}
+
+/// A root with the tree over it.
+struct Found {
+    data: PathBuf,
+    hashes: PathBuf,
+    /// The block of the latter that has the superblock, in front of the tree.
+    at: u64,
+    superblock: Superblock,
 }
 
 /// What partitions are found by.
@@ -84,6 +94,22 @@ impl Host {
         modules.put_off(left::later(words));
         devices.load(&mut modules);
         Self { modules, devices, patience: patience(words) }
+    }
+
+    /// The root on the devices that are named, or on one that has both.
+    fn apart(
+        &mut self,
+        data: &Root,
+        hashes: &Root,
+        offset: u64,
+        root_hash: &[u8; 32],
+    ) -> Result<Found, String> {
+        let (data, hashes) = (self.partition(data)?, self.partition(hashes)?);
+        let are_one = number(&data)? == number(&hashes)?;
+        let room = Room::new(size(&data)?, size(&hashes)?, offset, are_one).map_err(in_file(&hashes))?;
+        let at = offset / BLOCK as u64;
+        let superblock = checked(&data, &hashes, at, &room, root_hash)?;
+        Ok(Found { data, hashes, at, superblock })
     }
 
     /// One of the two partitions.
@@ -103,17 +129,17 @@ fn not_there(asked: &Root, there_is: &str) -> String {
     format!("roothash=: no partition is {partition}: the root hash is not that of this disk; {there_is}")
 }
 
-/// What the superblock says, if the tree behind it is that of the root hash, and both are as large as it says.
+/// What the superblock in block `at` says, if the tree behind it is that of the root hash, and both are as large as it says.
 fn checked(
     data: &Path,
     hashes: &Path,
-    hash_start: u64,
+    at: u64,
     room: &Room,
     root_hash: &[u8; 32],
 ) -> Result<Superblock, String> {
-    let superblock = Superblock::parse(&block(hashes, hash_start)?, room).map_err(in_file(hashes))?;
+    let superblock = Superblock::parse(&block(hashes, at)?, room).map_err(in_file(hashes))?;
     // A tree over one block has none of its own: that block's digest is the root hash.
-    let top = if superblock.has_tree() { block(hashes, hash_start + 1) } else { block(data, 0) };
+    let top = if superblock.has_tree() { block(hashes, at + 1) } else { block(data, 0) };
     match superblock.digest(&top?) == *root_hash {
         true => Ok(superblock),
         false => Err(in_file(hashes)(
@@ -177,13 +203,8 @@ fn block(path: &Path, number: u64) -> Result<[u8; BLOCK], String> {
 #[cfg(feature = "fuzz")]
 pub(crate) fn fuzz(bytes: &[u8], data: u64, hashes: u64) -> Result<(), String> {
     let superblock = Superblock::parse(bytes, &Room { data, hashes })?;
-    let table = Table {
-        superblock,
-        root_hash: [0; 32],
-        data: "254:2".to_owned(),
-        hashes: "254:3".to_owned(),
-        hash_start: 0,
-    };
+    let (data_at, hashes_at) = ("254:2".to_owned(), "254:3".to_owned());
+    let table = Table { superblock, root_hash: [0; 32], data: data_at, hashes: hashes_at, tree: 1 };
     assert!(table.sectors() <= data / 512, "it ends behind its data");
     assert!(table.superblock.tree_blocks() < hashes / BLOCK as u64, "it ends behind its tree");
     let parameters = table.parameters(OnCorruption::Panic);

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! 1 254:2 254:3 4096 4096 BLOCKS 1 sha256 ROOT-HASH SALT 1 panic_on_corruption
-//! │ data  hashes                 └ the block of the hash partition in which the tree begins
+//! │ data  hashes                 └ the block of the partition with the hashes in which the tree begins
 //! └ the version of the format
 //! ```
 
@@ -27,8 +27,8 @@ pub(super) struct Table {
     /// The numbers of both partitions: `254:2`.
     pub(super) data: String,
     pub(super) hashes: String,
-    /// The block with the superblock; the tree begins in the next one.
-    pub(super) hash_start: u64,
+    /// The block of the latter in which the tree begins.
+    pub(super) tree: u64,
 }
 
 impl Table {
@@ -39,17 +39,15 @@ impl Table {
 
     /// What the target is told.
     pub(super) fn parameters(&self, on_corruption: OnCorruption) -> String {
-        let Self { superblock, root_hash, data, hashes, hash_start } = self;
-        let (blocks, tree) = (superblock.data_blocks, hash_start + 1);
+        let Self { superblock, root_hash, data, hashes, tree } = self;
+        let blocks = superblock.data_blocks;
         let salt = if superblock.salt.is_empty() { "-".to_owned() } else { digits(&superblock.salt) };
         let wish = match on_corruption {
             OnCorruption::Panic => "panic_on_corruption",
             OnCorruption::Restart => "restart_on_corruption",
         };
-        format!(
-            "1 {data} {hashes} {BLOCK} {BLOCK} {blocks} {tree} sha256 {} {salt} 1 {wish}",
-            digits(root_hash)
-        )
+        let root_hash = digits(root_hash);
+        format!("1 {data} {hashes} {BLOCK} {BLOCK} {blocks} {tree} sha256 {root_hash} {salt} 1 {wish}")
     }
 
     /// How libcryptsetup, and systemd by it, knows a device of its own kind again.
@@ -68,13 +66,7 @@ mod tests {
 
     fn table(salt: &[u8]) -> Table {
         let superblock = Superblock { uuid: [7; 16], data_blocks: 300, salt: salt.to_vec() };
-        Table {
-            superblock,
-            root_hash: [0xab; 32],
-            data: "254:2".into(),
-            hashes: "254:3".into(),
-            hash_start: 0,
-        }
+        Table { superblock, root_hash: [0xab; 32], data: "254:2".into(), hashes: "254:3".into(), tree: 1 }
     }
 
     #[test]
@@ -86,9 +78,9 @@ mod tests {
         );
         let unsalted = table(&[]).parameters(OnCorruption::Restart);
         assert!(unsalted.ends_with(&format!("{hash} - 1 restart_on_corruption")), "{unsalted}");
-        let behind = Table { hashes: "254:2".into(), hash_start: 300, ..table(&[0]) };
-        let told = behind.parameters(OnCorruption::Panic);
-        assert!(told.starts_with("1 254:2 254:2 4096 4096 300 301 sha256 "), "{told}");
+        let behind = Table { hashes: "254:2".into(), tree: 301, ..table(&[]) };
+        let parameters = behind.parameters(OnCorruption::Panic);
+        assert!(parameters.starts_with("1 254:2 254:2 4096 4096 300 301 sha256 "), "{parameters}");
         assert_eq!(table(&[]).sectors(), 2400);
         assert_eq!(table(&[]).id("root"), format!("CRYPT-VERITY-{}-root", "07".repeat(16)));
     }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! roothash=HEX    systemd.verity_root_data=PARTUUID=…    systemd.verity_root_hash=PARTUUID=…
-//! systemd.verity_root_options=hash-offset=BYTES,panic-on-corruption|restart-on-corruption
+//! systemd.verity_root_options=panic-on-corruption|restart-on-corruption,hash-offset=BYTES
 //! ```
 
 use super::superblock::BLOCK;
@@ -21,14 +21,27 @@ const OPTIONS: &str = "systemd.verity_root_options";
 pub(super) struct Asked {
     /// The digest of the block on top of the tree.
     pub(super) root_hash: [u8; 32],
-    /// The partition with the root.
-    pub(super) data: Root,
-    /// The one with the tree.
-    pub(super) hashes: Root,
-    /// Where its superblock lies, in bytes, which are whole blocks.
-    pub(super) hash_offset: u64,
+    /// Where both are.
+    pub(super) place: Place,
     /// `None`: the machine panics, or restarts if its kernel cannot do that.
     pub(super) on_corruption: Option<OnCorruption>,
+}
+
+/// Where the root and the tree over it are.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// On two devices, or on one that has both.
+    Apart {
+        /// The one with the root.
+        data: Root,
+        /// The one with the tree.
+        hashes: Root,
+        /// The byte of the latter in which a block with the superblock begins.
+        offset: u64,
+    },
+    /// On one, the tree from this byte on, which is that of a block. It is any partition that has the tree of the root hash there:
+    /// what starts a root in a slot does not know in which.
+    Within(u64),
 }
 
 impl Asked {
@@ -48,10 +61,17 @@ impl Asked {
             Some(word) => Root::parse(word).map_err(|_| format!("{name}={word}: names no device")),
             None => Ok(Root::PartUuid(uuid(half))),
         };
-        let (data, hashes) = (device(DATA, first)?, device(HASHES, last)?);
-        let Options { hash_offset, on_corruption } =
-            Options::parse(words.value(OPTIONS).unwrap_or_default())?;
-        Ok(Self { root_hash, data, hashes, hash_offset, on_corruption })
+        let (on_corruption, offset) = options(words.value(OPTIONS).unwrap_or_default())?;
+        let are_named = [DATA, HASHES].iter().any(|name| words.value(name).is_some());
+        let place = match offset {
+            Some(offset) if !are_named => Place::Within(offset),
+            _ => Place::Apart {
+                data: device(DATA, first)?,
+                hashes: device(HASHES, last)?,
+                offset: offset.unwrap_or_default(),
+            },
+        };
+        Ok(Self { root_hash, place, on_corruption })
     }
 }
 
@@ -62,36 +82,29 @@ fn uuid(digits: &str) -> String {
     [part(0..8), part(8..12), part(12..16), part(16..20), part(20..32)].join("-")
 }
 
-/// What `systemd.verity_root_options=` says.
-#[derive(Default)]
-struct Options {
-    hash_offset: u64,
-    on_corruption: Option<OnCorruption>,
-}
-
-impl Options {
-    /// The last one counts. What would have the machine go on with what is not its own is none.
-    fn parse(options: &str) -> Result<Self, String> {
-        let mut found = Self::default();
-        for option in options.split(',').filter(|option| !option.is_empty()) {
-            match option.split_once('=').unwrap_or((option, "")) {
-                ("panic-on-corruption", "") => found.on_corruption = Some(OnCorruption::Panic),
-                ("restart-on-corruption", "") => found.on_corruption = Some(OnCorruption::Restart),
-                ("hash-offset", bytes) => found.hash_offset = whole_blocks(bytes)?,
-                _ => {
-                    return Err(format!(
-                        "{OPTIONS}={option}: is none of panic-on-corruption, restart-on-corruption and hash-offset=BYTES"
-                    ));
-                }
+/// What becomes of corruption, and the byte at which the hashes begin; of each the last one counts. What would have the machine go
+/// on with what is not its own is none.
+fn options(options: &str) -> Result<(Option<OnCorruption>, Option<u64>), String> {
+    let (mut wish, mut offset) = (None, None);
+    for option in options.split(',').filter(|option| !option.is_empty()) {
+        match (option, option.strip_prefix("hash-offset=")) {
+            ("panic-on-corruption", _) => wish = Some(OnCorruption::Panic),
+            ("restart-on-corruption", _) => wish = Some(OnCorruption::Restart),
+            (_, Some(bytes)) => offset = Some(block_at(bytes)?),
+            (other, None) => {
+                return Err(format!(
+                    "{OPTIONS}={other}: is none of panic-on-corruption, restart-on-corruption and hash-offset="
+                ));
             }
         }
-        Ok(found)
     }
+    Ok((wish, offset))
 }
 
-fn whole_blocks(bytes: &str) -> Result<u64, String> {
-    let found = bytes.parse().ok().filter(|bytes: &u64| bytes.is_multiple_of(BLOCK as u64));
-    found.ok_or_else(|| format!("{OPTIONS}=hash-offset={bytes}: are no bytes of whole blocks of {BLOCK}"))
+/// The first byte of a block behind another one.
+fn block_at(bytes: &str) -> Result<u64, String> {
+    let at = bytes.parse().ok().filter(|at| *at > 0 && at % BLOCK as u64 == 0);
+    at.ok_or_else(|| format!("{OPTIONS}=hash-offset={bytes}: is no multiple of {BLOCK} in bytes"))
 }
 
 #[cfg(test)]
@@ -108,9 +121,22 @@ mod tests {
     fn the_partitions_are_known_by_the_halves_of_the_root_hash() {
         let asked = parse(&format!("quiet ro roothash={HASH} init=/sbin/init")).unwrap();
         assert_eq!(asked.root_hash[..4], [0, 0x11, 0x22, 0x33]);
-        assert_eq!(asked.data, Root::PartUuid("00112233-4455-6677-8899-aabbccddeeff".into()));
-        assert_eq!(asked.hashes, Root::PartUuid("01234567-89ab-cdef-0123-456789abcdef".into()));
-        assert_eq!((asked.hash_offset, asked.on_corruption), (0, None));
+        let [data, hashes] = ["00112233-4455-6677-8899-aabbccddeeff", "01234567-89ab-cdef-0123-456789abcdef"]
+            .map(|uuid| Root::PartUuid(uuid.into()));
+        assert_eq!(asked.place, Place::Apart { data, hashes, offset: 0 });
+        assert_eq!(asked.on_corruption, None);
+    }
+
+    /// As the image of a root in a slot has it.
+    #[test]
+    fn hashes_behind_the_root_are_on_a_partition_that_has_no_name() {
+        let options = "systemd.verity_root_options=restart-on-corruption,hash-offset=33554432";
+        let asked =
+            parse(&format!("roothash={HASH} {options} systemd.verity=no ro rauc.slot=of-root")).unwrap();
+        assert_eq!(
+            (asked.place, asked.on_corruption),
+            (Place::Within(32 << 20), Some(OnCorruption::Restart))
+        );
     }
 
     #[test]
@@ -120,11 +146,9 @@ mod tests {
              systemd.verity_root_options=panic-on-corruption,hash-offset=8192,restart-on-corruption"
         );
         let asked = parse(&line).unwrap();
-        assert_eq!(
-            (asked.data, asked.hashes),
-            (Root::PartUuid("ab-01".into()), Root::Device("/dev/vdb".into()))
-        );
-        assert_eq!((asked.hash_offset, asked.on_corruption), (8192, Some(OnCorruption::Restart)));
+        let (data, hashes) = (Root::PartUuid("ab-01".into()), Root::Device("/dev/vdb".into()));
+        assert_eq!(asked.place, Place::Apart { data, hashes, offset: 8192 });
+        assert_eq!(asked.on_corruption, Some(OnCorruption::Restart));
     }
 
     #[test]
@@ -143,22 +167,11 @@ mod tests {
                 format!("roothash={HASH} systemd.verity_root_options=ignore-corruption"),
                 "systemd.verity_root_options=ignore-corruption: is none",
             ),
-            (
-                format!("roothash={HASH} systemd.verity_root_options=panic-on-corruption=1"),
-                "systemd.verity_root_options=panic-on-corruption=1: is none",
-            ),
-            (
-                format!("roothash={HASH} systemd.verity_root_options=hash-offset=4608"),
-                "hash-offset=4608: are no bytes of whole blocks",
-            ),
-            (
-                format!("roothash={HASH} systemd.verity_root_options=hash-offset=-4096"),
-                "hash-offset=-4096: are no bytes",
-            ),
-            (
-                format!("roothash={HASH} systemd.verity_root_options=hash-offset"),
-                "hash-offset=: are no bytes",
-            ),
+            (format!("roothash={HASH} {OPTIONS}=hash-offset=0"), "hash-offset=0: is no multiple of 4096"),
+            (format!("roothash={HASH} {OPTIONS}=hash-offset=4608"), "hash-offset=4608: is no multiple"),
+            (format!("roothash={HASH} {OPTIONS}=hash-offset=-4096"), "hash-offset=-4096: is no multiple"),
+            (format!("roothash={HASH} {OPTIONS}=hash-offset="), "hash-offset=: is no multiple"),
+            (format!("roothash={HASH} {OPTIONS}=panic-on-corruption=1"), "panic-on-corruption=1: is none"),
         ] {
             let error = parse(&line).unwrap_err();
             assert!(error.contains(said), "{error}");

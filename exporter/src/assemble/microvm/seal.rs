@@ -12,9 +12,7 @@ use super::root::Root;
 use super::words::Checked;
 use crate::engine::Run;
 use crate::error::Result;
-use crate::extent::{Extent, Extents};
-use crate::fs::Contents;
-use crate::fs::verity::{self, RootHash, Sealed};
+use crate::fs::verity::{self, RootHash};
 use crate::seed::Seed;
 
 /// `root` with its hashes behind it, and what its kernel is told of them. The seed gives what is random of them.
@@ -24,32 +22,13 @@ use crate::seed::Seed;
 pub(super) fn seal(root: Root, seed: &Seed, run: &Run<'_>) -> Result<(Root, Checked)> {
     let Root { mut placed, contents, mut part } = root;
     let (salt, uuid) = (seed.derive("root verity salt"), seed.uuid("root verity"));
-    let Sealed { root_hash, hashes } = verity::seal(&contents, &salt, uuid, run)?;
-    let checked = Checked { root_hash, hash_offset: contents.size };
-    let contents = behind(contents, hashes);
+    let sealed = verity::seal(&contents, &salt, uuid, run)?;
+    let checked = Checked { root_hash: sealed.root_hash, hash_offset: contents.size };
+    let contents = sealed.behind(contents);
     placed.size = contents.size;
     part.needed += contents.size - checked.hash_offset;
     part.placed.size = contents.size;
     Ok((Root { placed, contents, part }, checked))
-}
-
-/// One behind the other.
-fn behind(data: Contents, hashes: Contents) -> Contents {
-    let size = data.size + hashes.size;
-    Contents { size, extents: Box::new(Both { data, hashes }) }
-}
-
-struct Both {
-    data: Contents,
-    hashes: Contents,
-}
-
-impl Extents for Both {
-    fn iter(&self) -> Box<dyn Iterator<Item = Extent> + Send + '_> {
-        let Self { data, hashes } = self;
-        let moved = |extent: Extent| Extent { offset: data.size + extent.offset, ..extent };
-        Box::new(data.extents.iter().chain(hashes.extents.iter().map(moved)))
-    }
 }
 
 /// What the report says of it.

@@ -4,7 +4,7 @@
 //! ID_VERSION.root.zst      the root of the first slot, a frame of zstd for each block
 //! ID_VERSION.root.gz       the same in gzip, where the machine has systemd-sysupdate
 //! ID_VERSION.root.index    what each block has, and how long its frame is
-//! ID_VERSION.boot.tar.zst  kernels and menu, where GRUB reads no root
+//! ID_VERSION.boot.tar.zst  kernels and menu, where GRUB reads no root; the image of a root with verity
 //! manifest.json            what the update is, and which file has which part of it
 //! ID_VERSION.root.placement  where the files of an ext4 lie, for the build of the next version; machines need it not
 //! SHA256SUMS               of all the others, as sha256sum writes it
@@ -87,7 +87,7 @@ pub struct Update {
     pub loader: &'static str,
     /// Where on the disk the file system of the root lies, in bytes: it begins at a multiple of [`CHUNK`].
     pub root: Range<u64>,
-    /// What GRUB reads in place of the root, if that is beside it.
+    /// What starts the root, if that is beside it.
     pub kernels: Option<Archive>,
     /// Whether systemd-sysupdate takes it, too, which unpacks no zstd.
     pub has_gzip: bool,

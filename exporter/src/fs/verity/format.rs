@@ -33,7 +33,8 @@ const _: () = assert!(std::mem::offset_of!(Superblock, algorithm) == 32);
 const _: () = assert!(std::mem::offset_of!(Superblock, data_blocks) == 72);
 const _: () = assert!(std::mem::offset_of!(Superblock, salt) == 88);
 
-const SIGNATURE: [u8; 8] = *b"verity\0\0";
+/// What a superblock begins with.
+pub(crate) const SIGNATURE: [u8; 8] = *b"verity\0\0";
 /// The salt goes in front of what is hashed, and digests lie at multiples of a power of two.
 const NORMAL: u32 = 1;
 

@@ -8,8 +8,8 @@
 //!
 //! Whoever writes the data says the digest of each block, in order: the [`Tree`] needs a block for each of its levels, and
 //! nothing is read again. A bundle of RAUC has the tree alone; a hash partition begins with a [superblock](format), and
-//! [`seal`] makes one of data that has its place and is not written yet. Who has signed its root hash says a
-//! [`signature`] partition.
+//! [`seal`] makes one of data that has its place and is not written yet. In a slot for roots, and of a microVM, the same lies
+//! behind the data, in one partition or file with it. Who has signed its root hash says a [`signature`] partition.
 
 mod format;
 mod seal;
@@ -20,7 +20,8 @@ mod tests;
 use sha2::{Digest, Sha256};
 
 use crate::error::Result;
-pub use seal::{RootHash, Sealed, partition_len, seal};
+pub(crate) use format::SIGNATURE;
+pub use seal::{RootHash, Sealed, data_len, joined_len, partition_len, seal};
 pub use signature::{SIGNATURE_MAX, signature};
 
 /// Bytes of a block, of data as of digests.

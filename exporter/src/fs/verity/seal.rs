@@ -14,7 +14,7 @@ use super::format::Superblock;
 use super::{BLOCK, DIGEST, Salt, Tree, digest, tree_len};
 use crate::engine::{self, Chunk, RawImage, Run, Sink, Stored, is_zero};
 use crate::error::{Error, Kind, Result};
-use crate::extent::{Backing, Extent};
+use crate::extent::{Backing, Extent, Extents};
 use crate::fs::Contents;
 use crate::read_at::{ReadAt, check_range};
 use crate::seed::Uuid;
@@ -57,9 +57,52 @@ pub struct Sealed {
     pub hashes: Contents,
 }
 
+impl Sealed {
+    /// The data with its hashes behind it, as one content, which is checked by whoever knows where that data ends.
+    pub fn behind(self, data: Contents) -> Contents {
+        let (at, hashes) = (data.size, self.hashes);
+        let size = at + hashes.size;
+        Contents { size, extents: Box::new(Joined { data: data.extents, hashes: hashes.extents, at }) }
+    }
+}
+
+/// Hashes behind their data.
+struct Joined {
+    data: Box<dyn Extents>,
+    hashes: Box<dyn Extents>,
+    /// Where they begin.
+    at: u64,
+}
+
+impl Extents for Joined {
+    fn iter(&self) -> Box<dyn Iterator<Item = Extent> + Send + '_> {
+        let hashes = self.hashes.iter().map(|extent| extent.shifted(self.at));
+        Box::new(self.data.iter().chain(hashes))
+    }
+}
+
 /// Bytes of the hash partition of `len` bytes of data, which are whole blocks.
 pub fn partition_len(len: u64) -> u64 {
     BLOCK as u64 + tree_len(len.div_ceil(BLOCK as u64))
+}
+
+/// Bytes of `len` bytes of data with their hashes behind them.
+pub fn joined_len(len: u64) -> u64 {
+    len.checked_next_multiple_of(BLOCK as u64).unwrap_or(len).saturating_add(partition_len(len))
+}
+
+/// The most bytes of data, in whole blocks, that have room in `size` bytes with their hashes behind them.
+pub fn data_len(size: u64) -> u64 {
+    let (mut fitting, mut too_many) = (0, size / BLOCK as u64 + 1);
+    while too_many - fitting > 1 {
+        let between = fitting + (too_many - fitting) / 2;
+        if joined_len(between * BLOCK as u64) <= size {
+            fitting = between;
+        } else {
+            too_many = between;
+        }
+    }
+    fitting * BLOCK as u64
 }
 
 /// Hash `data`: its blocks and the zeroes in it, whether an extent covers them or not. The digests lie in a file without a

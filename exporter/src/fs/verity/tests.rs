@@ -125,3 +125,25 @@ fn one_block_has_no_tree_and_half_a_block_is_refused() {
         assert!(seal(&data, &SALT, UUID, &Run::silent(NonZeroUsize::MIN)).is_err(), "{size}");
     }
 }
+
+#[test]
+fn hashes_may_lie_behind_their_data() {
+    let data = || contents(3 * BLOCK as u64, vec![Extent::bytes(BLOCK as u64, [7; 9])]);
+    let apart = bytes(&sealed(&data(), 1).hashes);
+    let joined = sealed(&data(), 1).behind(data());
+    assert_eq!(joined.size, joined_len(3 * BLOCK as u64));
+    assert!(bytes(&joined) == [bytes(&data()), apart].concat());
+}
+
+#[test]
+fn data_has_all_the_room_that_its_hashes_leave() {
+    assert_eq!((data_len(0), data_len(8191), data_len(8192)), (0, 0, 4096));
+    for blocks in [1, 2, 3, 128, 129, 130, 128 * 128, 128 * 128 + 1, 1 << 30] {
+        let len = blocks * BLOCK as u64;
+        let size = joined_len(len);
+        assert_eq!((data_len(size), data_len(size - 1)), (len, len - BLOCK as u64), "{blocks}");
+        assert_eq!(joined_len(len - 1), size);
+    }
+    // Two blocks need one of digests, which one alone does not.
+    assert_eq!(joined_len(2 * BLOCK as u64) - joined_len(BLOCK as u64), 2 * BLOCK as u64);
+}

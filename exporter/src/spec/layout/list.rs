@@ -47,8 +47,8 @@ pub struct Slot {
     pub is_covered: bool,
     /// Attribute bits of the table.
     pub attributes: u64,
-    /// Whether the partition behind it has its hashes, or without a table itself behind its content.
-    pub has_verity: bool,
+    /// Where its hashes are, by which its blocks are checked when they are read.
+    pub hashes: Option<Hashes>,
     /// How it is encrypted, if it is.
     pub encrypt: Option<Encrypt>,
 }
@@ -85,6 +85,22 @@ pub enum Content {
     Hashes,
     /// Who has signed their root hash.
     Signature,
+}
+
+/// Where the dm-verity hashes of a partition are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hashes {
+    /// On the partition behind it.
+    Beside,
+    /// In itself, behind its data: whatever brings the next root into a slot brings its hashes, too, and a microVM's has no
+    /// partition beside it.
+    Within,
+}
+
+impl Hashes {
+    fn of(spec: &Spec) -> Self {
+        if spec.layout.has_slots() || spec.is_bare() { Self::Within } else { Self::Beside }
+    }
 }
 
 /// The name of the first slot in the table, as long as nobody says what is in it.
@@ -126,7 +142,7 @@ pub fn slots(spec: &Spec) -> Vec<Slot> {
     if spec.layout.has_slots() {
         add_empty_slot(&mut slots, &spec.image);
     }
-    let mut slots = if spec.is_bare() { slots } else { with_hashes(slots, spec) };
+    let mut slots = with_hashes(slots, spec);
     if spec.layout.table == TableKind::Mbr && is_for_bios(spec) {
         activate(&mut slots);
     }
@@ -165,18 +181,20 @@ fn add_empty_slot(slots: &mut Vec<Slot>, image: &Identity) {
         read_only: false,
         attributes: kinds::NO_AUTO,
         encrypt: None,
+        hashes: None,
         ..root.clone()
     };
     slots.insert(at + 1, empty);
 }
 
-/// The list with the hashes of each partition that has some behind it, and the signature of these, if somebody signs.
+/// The list with the hashes of each partition that has them beside it, and the signature of these, if somebody signs.
 fn with_hashes(slots: Vec<Slot>, spec: &Spec) -> Vec<Slot> {
     let kinds = [kinds::root_verity(spec.architecture), kinds::root_verity_sig(spec.architecture)];
     let beside = [("verity", Content::Hashes), ("verity-sig", Content::Signature)];
     let count = if spec.secure_boot.key.is_some() { 2 } else { 1 };
     let with = |slot: Slot| {
-        let behind = kinds.into_iter().zip(beside.clone()).take(if slot.has_verity { count } else { 0 });
+        let count = if slot.hashes == Some(Hashes::Beside) { count } else { 0 };
+        let behind = kinds.into_iter().zip(beside.clone()).take(count);
         let behind: Vec<_> =
             behind.map(|(kind, (what, content))| beside_root(&slot, what, kind, content)).collect();
         std::iter::once(slot).chain(behind)
@@ -206,7 +224,7 @@ fn beside_root(root: &Slot, what: &str, kind: Uuid, content: Content) -> Slot {
         read_only: true,
         is_covered: false,
         attributes: kinds::READ_ONLY,
-        has_verity: false,
+        hashes: None,
     }
 }
 
@@ -347,7 +365,7 @@ fn slot((asked, said): Entry, spec: &Spec, labels: &mut BTreeSet<String>) -> Slo
         read_only,
         is_covered: has_kept || is_root && spec.volatile == Volatile::Overlay,
         attributes,
-        has_verity: all.verity,
+        hashes: all.verity.then(|| Hashes::of(spec)),
         mount: all.mount.filter(|_| !is_beside),
         encrypt: all.encrypt,
     }

@@ -324,6 +324,9 @@ impl Report {
                 Err(error) => self.tell(&format!("partition {}", partition.number), &error),
             }
         }
+        if entries.is_empty() {
+            entries.extend(self.boot.uefi.iter().filter_map(|path| Entry::of_image(path)));
+        }
         entries.sort_by(Entry::compare);
         entries
     }
@@ -332,7 +335,8 @@ impl Report {
     fn read_start(&mut self, root: Option<&Placed>, entries: &[Entry]) {
         let slot = self.slots.as_ref().zip(root).and_then(|(slots, root)| slots.on(root.number));
         let entry = entries.iter().find(|entry| slot.is_none() || entry.slot == slot);
-        if let Some(entry) = entry {
+        // What an image starts is within it.
+        if let Some(entry) = entry.filter(|entry| entry.linux.is_some()) {
             self.linux.get_or_insert_default().start_by(entry);
         }
     }

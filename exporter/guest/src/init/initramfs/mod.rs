@@ -142,9 +142,19 @@ pub(crate) fn wait_for(
     modules: &mut Modules,
     patience: Duration,
 ) -> Result<Option<PathBuf>, String> {
+    wait_until(devices, modules, patience, |modules| root.find(modules))
+}
+
+/// The same until `look` finds what is looked for.
+pub(crate) fn wait_until<T>(
+    devices: &Devices,
+    modules: &mut Modules,
+    patience: Duration,
+    mut look: impl FnMut(&mut Modules) -> Result<Option<T>, String>,
+) -> Result<Option<T>, String> {
     let start = Instant::now();
     loop {
-        if let Some(found) = root.find(modules)? {
+        if let Some(found) = look(modules)? {
             return Ok(Some(found));
         }
         let left = patience.saturating_sub(start.elapsed());

@@ -3,7 +3,7 @@
 use super::Search;
 use crate::disk::TableKind;
 use crate::fs::FileSystem;
-use crate::spec::layout::{Partition, PartitionType, Slot};
+use crate::spec::layout::{Content, Partition, PartitionType, Slot};
 use crate::spec::{Initramfs, Profile};
 
 const KEY: &str = "verity";
@@ -11,7 +11,7 @@ const KEY: &str = "verity";
 impl<'a> Search<'a> {
     pub(super) fn verity(&mut self) {
         let slots: &'a [Slot] = self.slots;
-        for slot in slots.iter().filter(|slot| slot.has_verity) {
+        for slot in slots.iter().filter(|slot| slot.hashes.is_some()) {
             self.machine_of_verity(slot);
             self.root_of_verity(slot);
         }
@@ -34,10 +34,16 @@ impl<'a> Search<'a> {
                 "a uki has its root within the program, of which one signature is of all: key of [secure-boot] signs it",
             ),
             (
-                spec.layout.has_slots(),
+                spec.layout.has_slots() && !spec.starts_ukis(),
                 KEY,
-                "a root in a slot has no hashes: an update brings none, and the machine would not start with it. Take \
-                 layout = \"simple\", or leave out verity",
+                "a root in a slot is started by an image that has its root hash, and comes beside it: ask for loader = \
+                 \"systemd-boot\", and leave out uki = false",
+            ),
+            (
+                spec.layout.has_slots()
+                    && self.slots.iter().any(|other| other.content == Content::SlotKernels),
+                KEY,
+                "the images of both slots lie on the ESP: leave out the xbootldr",
             ),
             (
                 spec.makes_medium(),
@@ -88,7 +94,7 @@ impl<'a> Search<'a> {
         if *kind != PartitionType::Root {
             self.add(at, "type", "hashes are found beside a partition of the type root");
         }
-        if uuid.is_some() {
+        if uuid.is_some() && !self.spec.layout.has_slots() {
             self.add(at, "uuid", "the UUID of a root with verity is half of its root hash");
         }
         if *read_only == Some(false) {
@@ -112,7 +118,7 @@ mod tests {
     use super::super::problems;
     use crate::container::Format;
     use crate::disk::kinds;
-    use crate::spec::layout::{Content, slots};
+    use crate::spec::layout::{Content, Hashes, slots};
     use crate::spec::{Initramfs, Loader, Profile, Spec, Volatile};
 
     fn spec(layout: &str, spec: Spec) -> Spec {
@@ -130,6 +136,23 @@ mod tests {
 
     fn simple(root: &str) -> String {
         format!(r#"{{"preset":"simple","partitions":[{{"type":"root","verity":true{root}}}]}}"#)
+    }
+
+    fn ab(root: &str) -> String {
+        simple(root).replace("simple", "ab")
+    }
+
+    fn systemd_boot() -> Spec {
+        Spec { loader: Loader::SystemdBoot, ..Spec::default() }
+    }
+
+    #[test]
+    fn the_hashes_of_a_root_in_a_slot_lie_within_it() {
+        let slots = slots(&spec(&ab(""), systemd_boot()));
+        let hashes: Vec<_> = slots.iter().map(|slot| (&*slot.label, slot.hashes)).collect();
+        let within = Some(Hashes::Within);
+        assert_eq!(hashes[2..], [("root-a", within), ("_empty", None), ("persist", None)]);
+        assert_eq!((slots[2].kind, slots[3].kind), (kinds::ROOT_X86_64, kinds::ROOT_X86_64));
     }
 
     #[test]
@@ -150,7 +173,7 @@ mod tests {
 
     #[test]
     fn what_can_be_checked_has_no_problems() {
-        let systemd_boot = || Spec { loader: Loader::SystemdBoot, ..overlay() };
+        let esp = r#","filesystem":"erofs","uuid":"01234567-89ab-4def-8123-456789abcdef"},{"type":"esp","size":"600M""#;
         for (layout, asked) in [
             (simple(""), overlay()),
             (
@@ -158,7 +181,8 @@ mod tests {
                 Spec { profile: Profile::Microvm, formats: vec![Format::Microvm], ..overlay() },
             ),
             (simple(r#","size":"4G""#), Spec { initramfs: Some(Initramfs::Vmimage), ..overlay() }),
-            (simple(r#","filesystem":"erofs""#), systemd_boot()),
+            (simple(r#","filesystem":"erofs""#), Spec { volatile: Volatile::Overlay, ..systemd_boot() }),
+            (ab(esp), systemd_boot()),
             (simple(r#","filesystem":"erofs"},{"type":"xbootldr""#), overlay()),
             (
                 simple(r#"},{"type":"linux-generic","label":"persist","mount":"/persist","grow":true"#),
@@ -188,7 +212,17 @@ mod tests {
                 Spec { profile: Profile::Microvm, formats: vec![Format::Microvm], ..Spec::default() },
                 "verity: a machine writes to its root",
             ),
-            (simple("").replace("simple", "ab"), Spec::default(), "verity: a root in a slot has no hashes"),
+            (ab(""), Spec::default(), "verity: a root in a slot is started by an image"),
+            (
+                ab(""),
+                Spec { uki: Some(false), ..systemd_boot() },
+                "verity: a root in a slot is started by an image",
+            ),
+            (
+                ab(r#"},{"type":"xbootldr""#),
+                systemd_boot(),
+                "verity: the images of both slots lie on the ESP",
+            ),
             (
                 simple(""),
                 Spec { formats: vec![Format::Iso], ..overlay() },
