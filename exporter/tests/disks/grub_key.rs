@@ -222,7 +222,8 @@ fn grub_itself_reads_what_was_signed_and_nothing_that_was_altered() {
     // The first text of the menu on the disk, and the kernel's in front.
     let bytes = fs::read(disk.path()).unwrap();
     let start = disk.partition("root").start;
-    for (index, text) in [(0, &b"export superusers\nregexp"[..]), (1, b"menuentry "), (4, b"an older kernel")] {
+    for (index, text) in [(0, &b"export superusers\nregexp"[..]), (1, b"menuentry "), (4, b"an older kernel")]
+    {
         let from = if index == 0 { 0 } else { start as usize };
         let at = from + memchr::memmem::find(&bytes[from..], text).unwrap();
         flip(&disk.path(), at as u64);

@@ -178,7 +178,10 @@ fn a_grub_that_checks_signatures_ends_where_it_reads_none() {
         );
     }
     let search = "search.file /EFI/debian/grub.cfg root ${root},\nset prefix=(${root})/EFI/debian\n";
-    assert!(bios.contains(&format!("terminal_output console serial\nset check_signatures=no\n{search}{end}")), "{bios}");
+    assert!(
+        bios.contains(&format!("terminal_output console serial\nset check_signatures=no\n{search}{end}")),
+        "{bios}"
+    );
     assert!(uefi.contains(&format!("{locked}{end}")) && !uefi.contains("biosdisk"), "{uefi}");
     let place = fs::read(sandbox.path("work/key")).unwrap();
     assert!(place.len() == 1024 && place.starts_with(b"vmimage: the place of the key of GRUB "));
