@@ -148,8 +148,9 @@ fn read_by_grub(disk: &Disk, files: &[String]) -> Vec<String> {
     emu.args(["60", "grub-emu", "-d"]).arg(folder.path()).arg("-m").arg(&map).env("TERM", "dumb");
     let output = emu.stdin(File::open("/dev/null").unwrap()).output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout).replace('\r', "");
-    let lines = text.lines().filter(|line| line.starts_with("good ") || line.starts_with("bad "));
-    let lines: Vec<_> = lines.map(str::to_owned).collect();
+    // Behind what it shows while it reads.
+    let said = |line: &str| line.find("good (").or_else(|| line.find("bad (")).map(|at| line[at..].to_owned());
+    let lines: Vec<_> = text.lines().filter_map(said).collect();
     assert_eq!(lines.len(), files.len(), "{text}");
     lines
 }
