@@ -175,13 +175,13 @@ fn everything_that_grub_reads_has_a_signature_beside_it() {
     let paths: Vec<String> =
         KERNELS.iter().copied().chain(["/boot/grub/grub.cfg"]).map(str::to_owned).collect();
     let copies = Copies::of_ext4(&disk, "root", &paths);
-    for index in 0..paths.len() {
-        assert!(copies.is_right(index), "{}", paths[index]);
+    for (index, name) in paths.iter().enumerate() {
+        assert!(copies.is_right(index), "{name}");
         // A byte of the file, and one of the number that is the signature.
         for (suffix, at) in [("", 5), (".sig", 100)] {
             let path = copies.path(index, suffix);
             flip(&path, at);
-            assert!(!copies.is_right(index), "{}{suffix}", paths[index]);
+            assert!(!copies.is_right(index), "{name}{suffix}");
             flip(&path, at);
         }
     }
