@@ -149,7 +149,8 @@ fn read_by_grub(disk: &Disk, files: &[String]) -> Vec<String> {
     let output = emu.stdin(File::open("/dev/null").unwrap()).output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout).replace('\r', "");
     // Behind what it shows while it reads.
-    let said = |line: &str| line.find("good (").or_else(|| line.find("bad (")).map(|at| line[at..].to_owned());
+    let said =
+        |line: &str| line.find("good (").or_else(|| line.find("bad (")).map(|at| line[at..].to_owned());
     let lines: Vec<_> = text.lines().filter_map(said).collect();
     assert_eq!(lines.len(), files.len(), "{text}");
     lines
