@@ -26,7 +26,7 @@ const BIOS_SECTOR: u32 = 512;
 /// The files of a boot loader.
 pub(super) enum BootLoader {
     /// With shim where the distribution has one, and with a core for a BIOS; or what starts nothing but what a key has signed.
-    Grub(BootFiles, Option<GrubKey>),
+    Grub(Box<BootFiles>, Option<GrubKey>),
     /// The image's own.
     SystemdBoot { program: Content, path: String, secure_boot: SecureBoot },
 }
@@ -169,7 +169,7 @@ fn grub(
     if let Some(bios) = &files.bios {
         bios.require(&boot::core_modules(spec))?;
     }
-    Ok(BootLoader::Grub(files, key))
+    Ok(BootLoader::Grub(Box::new(files), key))
 }
 
 fn no_grub() -> Error {

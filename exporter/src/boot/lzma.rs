@@ -152,7 +152,7 @@ impl Model {
             return Some(slot);
         }
         let bits = slot / 2 - 1;
-        let base = (2 | slot % 2) << bits;
+        let base = (2 | (slot % 2)) << bits;
         Some(if slot < 14 {
             base + decoder.reverse_tree(&mut self.distances[slot - 4], bits)?
         } else {

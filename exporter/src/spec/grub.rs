@@ -107,6 +107,6 @@ mod tests {
         }
         let both: Spec = serde_json::from_str(r#"{"grub":{"key":"a","password":{"secret":"b"}}}"#).unwrap();
         assert!(problems(&both)[0].1.starts_with("goes with no password"));
-        assert_eq!(both.secrets(), ["b", "a"]);
+        assert_eq!(both.secrets(), ["a", "b"]);
     }
 }

@@ -14,11 +14,12 @@ use crate::engine::frontend;
 use crate::shim;
 
 /// Programs that are other people's.
-const FOREIGN: [&str; 16] = [
+const FOREIGN: [&str; 17] = [
     "buildah",
     "cat",
     "curl",
     "dd",
+    "gpg",
     "jq",
     "less",
     "ls",
