@@ -9,12 +9,14 @@ use crate::fs::{FileSystem, VolumeId, luks};
 use crate::machine::persist::Kept;
 use crate::machine::{FsSpec, Mount};
 use crate::seed::{Seed, Uuid};
-use crate::spec::layout::{self, Content, Encrypt, Slot};
+use crate::spec::layout::{self, Content, Encrypt, Slot, Way};
 use crate::spec::{Loader, Persist, Spec};
 use crate::tree::Tree;
 
 /// systemd makes the file system before it first mounts it (systemd-makefs@.service(8)).
 const MADE_AT_MOUNT: &str = "x-systemd.makefs";
+/// It is mounted once there is a network (systemd.mount(5)).
+const WITH_NETWORK: &str = "_netdev";
 
 /// A layout that can be made.
 pub(super) struct Resolved {
@@ -261,10 +263,12 @@ impl Named {
     fn mount(&self, has_slots: bool) -> Option<Mount> {
         let volume = self.volume?;
         let (point, file_system) = (self.slot.mount.clone()?, volume.file_system());
-        let is_made = self.encryption().is_some_and(|(encrypt, _)| encrypt.now().is_none());
-        let made = is_made.then_some(MADE_AT_MOUNT).into_iter();
+        let ours = self.encryption().and_then(|(encrypt, _)| match encrypt.now() {
+            None => Some(MADE_AT_MOUNT),
+            Some(lock) => (lock.way() == Way::Tang && point != "/").then_some(WITH_NETWORK),
+        });
         let options: Vec<_> =
-            made.chain(Some(&*self.slot.options).filter(|options| !options.is_empty())).collect();
+            ours.into_iter().chain(Some(&*self.slot.options).filter(|options| !options.is_empty())).collect();
         let (options, is_covered) = (options.join(","), self.slot.is_covered);
         Some(Mount { point, found_by: self.found_by(volume, has_slots), file_system, options, is_covered })
     }

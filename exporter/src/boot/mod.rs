@@ -34,4 +34,4 @@ pub use esp::{esp_tree, medium_tree};
 pub use files::{BiosImages, BootFiles, MediumFiles};
 pub use grub::{BootVolume, Entry, FIRST_BOOT, Root, asked_words, entry, fixed_words, menu};
 pub use images::{Enroll, Images, signed};
-pub use unlock::{ROOT_DEVICE, Unlock};
+pub use unlock::{KEY_SCRIPT, ROOT_DEVICE, Unlock};
