@@ -77,6 +77,7 @@ mod tables;
 mod tls;
 mod trust;
 mod two_disks;
+mod unlocking;
 mod update_boots;
 mod update_broken;
 mod update_cuts;
