@@ -25,6 +25,7 @@ mod encrypt;
 mod entrypoint;
 mod first;
 mod good;
+mod grub_key;
 mod lack;
 mod lay_out;
 mod machine;
@@ -160,6 +161,7 @@ pub fn plan(spec: &Spec, input: Input, run: &Run<'_>) -> Result<Planned> {
     good::require_right(spec)?;
     rauc::require_right(spec)?;
     secure_boot::require_right(spec)?;
+    grub_key::require_right(spec)?;
     update::require_name(spec)?;
     match spec.profile {
         Profile::Microvm if spec.is_bare() => microvm::plan(spec, input, run),
@@ -213,7 +215,9 @@ fn seed(spec: &Spec, root: &Tree, named: impl IntoIterator<Item = [u8; 32]>) -> 
     let service = if container.is_some() { spec.service.clone() } else { service };
     // Of what RAUC is told, the machine has what is among the files; who signs is nothing to it.
     let secure_boot = spec::SecureBoot { key: None, certificate: None, ..spec.secure_boot.clone() };
+    let grub = spec::Grub { key: None, ..spec.grub.clone() };
     let same = Spec {
+        grub,
         uki: spec.starts_ukis().then_some(true),
         secure_boot,
         name,

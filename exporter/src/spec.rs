@@ -109,7 +109,7 @@ pub struct Spec {
     pub medium: Medium,
     /// Whether what the image runs becomes a service.
     pub service: Service,
-    /// What is asked of GRUB's menu.
+    /// What is asked of GRUB.
     #[serde(skip_serializing_if = "Grub::is_default")]
     pub grub: Grub,
     /// What the system on it is called.
@@ -158,7 +158,7 @@ impl Spec {
     pub fn secrets(&self) -> Vec<&str> {
         let sign = self.update.sign.iter().map(String::as_str);
         let bundle = self.rauc.key.as_deref().filter(|_| self.formats.contains(&Format::Rauc));
-        let of_setup = self.setup.secrets().into_iter().chain(self.grub.secret());
+        let of_setup = self.setup.secrets().into_iter().chain(self.grub.secrets());
         let sealed = self.layout.secrets().chain(self.secure_boot.key.as_deref());
         setup::once_each(of_setup.chain(sign).chain(bundle).chain(sealed))
     }

@@ -103,6 +103,36 @@ fn a_dry_run_shows_a_command_that_tells_the_same_to_its_user() {
 }
 
 #[test]
+fn a_machine_of_another_architecture_is_emulated_and_that_is_said() {
+    let (own, other, board) = match std::env::consts::ARCH {
+        "aarch64" => ("aarch64", "x86_64", "q35"),
+        own => (own, "aarch64", "virt"),
+    };
+    let folder = tempfile::tempdir().unwrap();
+    write_microvm(&folder.path().join("web"));
+    let path = folder.path().join("web/vm.json");
+    let text = fs::read_to_string(&path).unwrap().replace("x86_64", other).replace("q35", board);
+    fs::write(&path, text).unwrap();
+    let run = |qemu: &[&str], path: Option<&Path>| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_vmimage"));
+        command.args(["run", "web"]).args(qemu).current_dir(folder.path()).env("TELLS", "{\"status\":0}\n");
+        path.map(|path| command.env("PATH", path));
+        command.output().unwrap()
+    };
+    fs::write(folder.path().join("qemu"), QEMU).unwrap();
+    fs::set_permissions(folder.path().join("qemu"), fs::Permissions::from_mode(0o755)).unwrap();
+    let output = run(&["--qemu", "./qemu", "--accel", "tcg"], None);
+    assert!(output.status.success(), "{}", told(&output));
+    let said = format!("it is for {other}, which this host emulates: it is {own}\n");
+    assert!(told(&output).contains(&said), "{}", told(&output));
+    // Where there is none for it.
+    let output = run(&[], Some(folder.path()));
+    assert_eq!(output.status.code(), Some(1));
+    let said = format!("error: qemu-system-{other}: is not installed\nhint: ");
+    assert!(told(&output).starts_with(&said), "{}", told(&output));
+}
+
+#[test]
 fn flags_of_microvms_are_not_for_disks() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("disk.raw"), vec![0; 1 << 20]).unwrap();

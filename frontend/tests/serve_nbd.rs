@@ -147,9 +147,10 @@ fn every_source_is_served_as_it_is_written() {
     run("gzip", &["-k", &bench.text("tree.tar")]);
     run("zstd", &["-q", &bench.text("tree.tar")]);
     run("tar", &["-C", &tree, "--sparse", "-cf", &bench.text("sparse.tar"), "."]);
-    let sources =
+    let paths =
         ["tree", "tree.tar", "tree.tar.gz", "tree.tar.zst", "sparse.tar"].map(|name| bench.text(name));
-    for source in sources {
+    let said = [format!("dir-tree:{tree}"), format!("tar:{}", bench.text("tree.tar"))];
+    for source in paths.into_iter().chain(said) {
         let raw = bench.written(&source, &[]);
         let serving = bench.serve(&source, &["--profile", "data"]);
         serving.serves(&raw);
@@ -242,11 +243,23 @@ fn a_tar_on_stdin_is_served() {
 fn disks_of_every_format_are_served_as_they_are() {
     let bench = Bench::new();
     let raw = bench.written(&bench.text("tree"), &[]);
-    for name in ["disk.qcow2", "disk.vmdk", "disk.vdi", "disk.vhd", "disk.vhdx", "disk.ova", "disk.raw"] {
-        let disk = bench.text(name);
-        let convert =
-            ["convert", "--no-install", "--profile", "data", "-q", &bench.text("tree"), "-o", &disk];
-        assert!(vmimage(&convert).status().unwrap().success());
+    for (name, flags) in [
+        ("disk.qcow2", &[][..]),
+        ("zlib.qcow2", &["--compression", "zlib"]),
+        ("plain.qcow2", &["--compression", "none"]),
+        ("disk.vmdk", &[]),
+        ("disk.vdi", &[]),
+        ("disk.vhd", &[]),
+        ("dynamic.vhd", &["--format", "vhd-dynamic"]),
+        ("disk.vhdx", &[]),
+        ("disk.ova", &[]),
+        ("ovf", &["--format", "ovf"]),
+        ("disk.containerdisk.tar", &[]),
+        ("disk.raw", &[]),
+    ] {
+        let (tree, disk) = (bench.text("tree"), bench.text(name));
+        let mut convert = vmimage(&["convert", "--no-install", "--profile", "data", "-q", &tree]);
+        assert!(convert.args(flags).args(["-o", &disk]).status().unwrap().success(), "{name}");
         let serving = bench.serve(&disk, &[]);
         serving.serves(&raw);
         let (lines, complaints) = serving.end(Signal::HUP);
@@ -257,6 +270,44 @@ fn disks_of_every_format_are_served_as_they_are() {
         );
     }
 }
+
+#[test]
+fn a_disk_is_served_as_it_is_asked_for() {
+    let bench = Bench::new();
+    fs::write(bench.path("parted.toml"), PARTED).unwrap();
+    let config = bench.text("parted.toml");
+    for flags in [
+        &["--table", "mbr"][..],
+        &["--sector-size", "4096"],
+        &["--size", "96M"],
+        &["--hostname", "web", "--size", "40G"],
+        &["--config", &config],
+    ] {
+        let tree = bench.text("tree");
+        let raw = bench.written(&tree, flags);
+        let serving = bench.serve(&tree, &[&["--profile", "data"], flags].concat());
+        serving.serves(&raw);
+        serving.end(Signal::TERM);
+    }
+}
+
+const PARTED: &str = "\
+profile = \"data\"
+
+[[partitions]]
+type = \"linux-generic\"
+label = \"all\"
+mount = \"/\"
+
+[[partitions]]
+type = \"srv\"
+filesystem = \"erofs\"
+compression = \"zstd\"
+
+[[partitions]]
+type = \"swap\"
+size = \"32M\"
+";
 
 #[test]
 fn a_machines_own_disk_lies_over_a_served_one_which_stays_as_it_is() {
@@ -286,6 +337,75 @@ fn what_changes_is_an_error_with_its_reason() {
     assert!(complaints.contains("error: /a: the file changed while it was read"), "{complaints}");
     let failed = lines.iter().filter(|line| line["request"] == "read");
     assert!(failed.count() > 0, "{lines:?}");
+}
+
+/// A layer that is packed was not read again yet when it changes, and a tar lies as it is.
+#[test]
+fn layers_and_tars_that_change_are_errors_and_never_other_bytes() {
+    let bench = Bench::new();
+    run("tar", &["-C", &bench.text("tree"), "--sort=name", "-cf", &bench.text("layer.tar"), "."]);
+    run("gzip", &["-k", &bench.text("layer.tar")]);
+    image(&bench);
+    let blobs = fs::read_dir(bench.path("image/blobs/sha256")).unwrap().map(|blob| blob.unwrap().path());
+    let layer = blobs.max_by_key(|blob| fs::metadata(blob).unwrap().len()).unwrap();
+    let oci = format!("oci:{}", bench.text("image"));
+    for (source, changed) in [
+        (bench.text("layer.tar"), bench.path("layer.tar")),
+        (bench.text("layer.tar.gz"), bench.path("layer.tar.gz")),
+        (oci, layer),
+    ] {
+        let raw = bench.written(&source, &[]);
+        let serving = bench.serve(&source, &["--profile", "data"]);
+        sleep(Duration::from_millis(50));
+        let file = File::options().read(true).write(true).open(&changed).unwrap();
+        let (at, mut byte) = (file.metadata().unwrap().len() / 2, [0]);
+        file.read_exact_at(&mut byte, at).unwrap();
+        file.write_all_at(&[byte[0] ^ 1], at).unwrap();
+        let compared = serving.compare(&raw);
+        assert!(compared.status.code() > Some(1), "{source}: {}", said(&compared));
+        let (_, complaints) = serving.end(Signal::TERM);
+        assert!(complaints.contains("changed while it was read"), "{source}: {complaints}");
+    }
+}
+
+/// Another user who gets as far as the socket.
+#[test]
+fn another_user_is_kept_out() {
+    if !rustix::process::geteuid().is_root() {
+        return eprintln!("not run: nobody else can be asked to try");
+    }
+    let bench = Bench::new();
+    fs::set_permissions(bench.folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let serving = bench.serve(&bench.text("tree"), &["--profile", "data"]);
+    let as_nobody = |words: &[&str]| {
+        let mut command = Command::new("setpriv");
+        command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).args(words).output().unwrap()
+    };
+    assert!(as_nobody(&["test", "-S", &bench.text("socket")]).status.success(), "it has to be seen");
+    let refused = as_nobody(&["nbdinfo", serving.uri()]);
+    assert!(said(&refused).contains("Permission denied"), "{}", said(&refused));
+    run("nbdinfo", &[serving.uri()]);
+}
+
+/// What a client got is told when it goes, and when it is cut off.
+#[test]
+fn what_was_read_is_told_at_the_end() {
+    let bench = Bench::new();
+    let serving = bench.serve(&bench.text("tree"), &["--profile", "data"]);
+    run("/usr/bin/python3", &["-m", "nbd", "-u", serving.uri(), "-c", "h.pread(70000, 0)\nh.shutdown()"]);
+    let script = "h.pread(1000, (1 << 20) + 1024)\nimport time\nprint('read', flush=True)\ntime.sleep(600)";
+    let mut waiting = Command::new("/usr/bin/python3");
+    waiting.args(["-m", "nbd", "-u", serving.uri(), "-c", script]).stdout(Stdio::piped());
+    let mut waiting = waiting.stderr(Stdio::null()).spawn().unwrap();
+    BufReader::new(waiting.stdout.take().unwrap()).read_line(&mut String::new()).unwrap();
+    let (lines, _) = serving.end(Signal::TERM);
+    waiting.kill().unwrap();
+    waiting.wait().unwrap();
+    let gone = lines.iter().filter(|line| line["request"] == "disconnect");
+    let bytes: Vec<_> = gone.map(|line| line["bytes"].as_u64().unwrap()).collect();
+    assert_eq!(bytes.len(), 2, "{lines:?}");
+    // Of what is a hole no byte is sent.
+    assert!((1..=70_000).contains(&bytes[0]) && bytes[1] == 1000, "{lines:?}");
 }
 
 #[test]

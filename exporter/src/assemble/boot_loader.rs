@@ -2,6 +2,7 @@
 
 use std::io::Read;
 
+use super::grub_key::GrubKey;
 use super::menu::Menu;
 use super::resolve::Resolved;
 use super::secure_boot::SecureBoot;
@@ -12,7 +13,7 @@ use crate::hint::{Hint, Setting};
 use crate::machine::Materials;
 use crate::spec::{Firmware, Loader, Spec};
 use crate::tree::os::Family;
-use crate::tree::{Content, Editor, InodeKind, Tree};
+use crate::tree::{Content, Editor, InodeKind, Time, Tree};
 
 /// What a password of GRUB's changes.
 const PASSWORD: &str =
@@ -24,8 +25,8 @@ const BIOS_SECTOR: u32 = 512;
 
 /// The files of a boot loader.
 pub(super) enum BootLoader {
-    /// With shim where the distribution has one, and with a core for a BIOS.
-    Grub(BootFiles),
+    /// With shim where the distribution has one, and with a core for a BIOS; or what starts nothing but what a key has signed.
+    Grub(BootFiles, Option<GrubKey>),
     /// The image's own.
     SystemdBoot { program: Content, path: String, secure_boot: SecureBoot },
 }
@@ -65,10 +66,19 @@ impl BootLoader {
         root: &Tree,
         family: Family,
         materials: &Materials,
+        time: Time,
     ) -> Result<Self> {
         match spec.loader {
-            Loader::Grub => grub(spec, layout, files).map(Self::Grub),
+            Loader::Grub => grub(spec, layout, files, GrubKey::find(spec, materials, time)?),
             Loader::SystemdBoot => systemd_boot(spec, root, family, materials),
+        }
+    }
+
+    /// Who signs what GRUB reads, if somebody does.
+    pub(super) fn key(&self) -> Option<&GrubKey> {
+        match self {
+            Self::Grub(_, key) => key.as_ref(),
+            Self::SystemdBoot { .. } => None,
         }
     }
 
@@ -85,19 +95,25 @@ impl BootLoader {
         let (architecture, time) = (menu.spec.architecture, editor.time());
         let has_verity = menu.root.has_verity;
         match self {
-            Self::Grub(files) => {
+            Self::Grub(files, key) => {
                 let (entry, mut notes) = menu.write(editor)?;
-                let (boot, password, tries) = (menu.boot, menu.password.clone(), menu.spec.update.tries());
-                notes.extend(password.as_ref().map(|_| PASSWORD.to_owned()));
+                if let Some(key) = &key {
+                    notes.extend(key.sign_menu(menu, editor)?);
+                }
+                let (boot, lock, tries) = (menu.boot, menu.lock.clone(), menu.spec.update.tries());
+                notes.extend(lock.password().map(|_| PASSWORD.to_owned()));
                 let firmware = files.firmware();
                 let (bios, origin) = (files.bios.clone(), files.origin.clone());
                 let tree = move |root_hash| {
-                    let said = (password.as_deref(), root_hash);
-                    boot::esp_tree(&files, architecture, &boot, said, tries, time)
+                    let said = (&lock, root_hash);
+                    let mut tree = boot::esp_tree(&files, architecture, &boot, said, tries, time);
+                    if let Some(key) = &key {
+                        key.sign(&boot::stub_path(&files), &mut Editor::new(&mut tree, time))?;
+                    }
+                    Ok(tree)
                 };
-                let esp = tree(has_verity.then_some(RootHash::UNKNOWN));
-                let sealed =
-                    has_verity.then(|| -> WithRootHash { Box::new(move |hash| Ok(tree(Some(hash)))) });
+                let esp = tree(has_verity.then_some(RootHash::UNKNOWN))?;
+                let sealed = has_verity.then(|| -> WithRootHash { Box::new(move |hash| tree(Some(hash))) });
                 Ok(Installed { entry, esp, sealed, beside: None, bios, origin, firmware, notes })
             }
             Self::SystemdBoot { program, path, secure_boot } => {
@@ -120,13 +136,22 @@ impl BootLoader {
     }
 }
 
-fn grub(spec: &Spec, layout: &Resolved, files: Option<BootFiles>) -> Result<BootFiles> {
+fn grub(
+    spec: &Spec,
+    layout: &Resolved,
+    files: Option<BootFiles>,
+    key: Option<GrubKey>,
+) -> Result<BootLoader> {
     let firmware = if layout.sector_size == BIOS_SECTOR { spec.firmware } else { Firmware::Uefi };
-    let files = files.ok_or_else(no_grub)?.for_firmware(firmware, spec.architecture)?;
+    let mut files = files.ok_or_else(no_grub)?;
+    if let Some(key) = &key {
+        files = key.known_to(files)?;
+    }
+    let files = files.for_firmware(firmware, spec.architecture)?;
     if let Some(bios) = &files.bios {
         bios.require(&boot::core_modules(spec))?;
     }
-    Ok(files)
+    Ok(BootLoader::Grub(files, key))
 }
 
 fn no_grub() -> Error {

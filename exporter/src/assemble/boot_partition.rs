@@ -9,8 +9,8 @@ use crate::tree::kernel::{self, Kernel};
 use crate::tree::os::{Family, Os};
 use crate::tree::{self, Editor, Tree};
 
-/// Let the kernels, and the links that the distribution keeps on them, be where GRUB finds them. Returns what was
-/// changed, a line for each change.
+/// Let the kernels, and the links that the distribution keeps on them, be where GRUB finds them. A menu that is signed names
+/// no links, and stays as it is. Returns what was changed, a line for each change.
 ///
 /// # Errors
 /// If the kernel that boots is elsewhere.
@@ -19,12 +19,14 @@ pub(super) fn settle(
     os: &Os,
     source: &mut KernelSource,
     layout: &Resolved,
+    is_signed: bool,
 ) -> Result<Vec<String>> {
     let Some(file_system) = layout.file_system_at(BootVolume::MOUNT) else { return Ok(Vec::new()) };
     let KernelSource { kernel, others, .. } = source;
     let mut notes = match file_system {
+        FileSystem::Ext4 if is_signed => Vec::new(),
         FileSystem::Ext4 => kernel::link_in_boot(editor, kernel)?,
-        FileSystem::Vfat => fit_fat(editor)?,
+        FileSystem::Vfat => fit_fat(editor, is_signed)?,
         // What GRUB does not read is refused before.
         FileSystem::Erofs | FileSystem::Swap | FileSystem::Xfs | FileSystem::Btrfs | FileSystem::Squashfs => {
             Vec::new()
@@ -34,7 +36,9 @@ pub(super) fn settle(
         for kernel in std::iter::once(&mut *kernel).chain(others.iter_mut()) {
             notes.extend(copy_into_boot(editor, kernel)?);
         }
-        write_hook(editor, INSTALL_HOOK, &mut notes)?;
+        if !is_signed {
+            write_hook(editor, INSTALL_HOOK, &mut notes)?;
+        }
     }
     let tree = editor.tree();
     for kernel in std::iter::once(&mut *kernel).chain(others.iter_mut()) {
@@ -86,7 +90,7 @@ pub(super) fn settle_beside(
 
 /// FAT has no links. Distributions put none there but those to the newest kernel, and Alpine one to the folder itself; where
 /// they would keep them, the menu is kept in their place.
-fn fit_fat(editor: &mut Editor<'_>) -> Result<Vec<String>> {
+fn fit_fat(editor: &mut Editor<'_>, is_signed: bool) -> Result<Vec<String>> {
     let tree = editor.tree();
     let Some(boot) = tree.resolve(BootVolume::MOUNT) else { return Ok(Vec::new()) };
     let mut links = Vec::new();
@@ -111,7 +115,7 @@ fn fit_fat(editor: &mut Editor<'_>) -> Result<Vec<String>> {
         notes.push(format!("/boot: without the links {}, vfat has none", show_list(&links)));
     }
     // Debian's kernels would have moved links, and the packages of old kernels would take away what the menu names.
-    if editor.tree().resolve("/usr/bin/dpkg").is_some() {
+    if !is_signed && editor.tree().resolve("/usr/bin/dpkg").is_some() {
         notes.extend(kernel::link_nowhere(editor)?);
         for hook in KERNEL_HOOKS {
             write_hook(editor, hook, &mut notes)?;
@@ -192,7 +196,8 @@ mod tests {
         let layout = Resolved::new(&spec, &Seed::new(b""), &tree).unwrap();
         let os = os::detect(&tree).unwrap();
         let mut source = KernelSource::own(&mut tree, &os, None, &crate::spec::Spec::default())?;
-        let notes = settle(&mut Editor::new(&mut tree, Time::default()), &os, &mut source, &layout)?;
+        let editor = &mut Editor::new(&mut tree, Time::default());
+        let notes = settle(editor, &os, &mut source, &layout, false)?;
         Ok((tree, source, notes))
     }
 

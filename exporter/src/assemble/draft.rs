@@ -138,9 +138,12 @@ impl Parts {
             Content::Esp => self.esp.take().ok_or_else(no_loader),
             Content::SlotKernels => Ok(self.kernels.take().unwrap_or_else(nothing)),
             // A file system without files.
-            Content::BiosCore | Content::File(_) | Content::Empty | Content::EmptySlot | Content::Hashes => {
-                Ok(nothing())
-            }
+            Content::BiosCore
+            | Content::File(_)
+            | Content::Empty
+            | Content::EmptySlot
+            | Content::Hashes
+            | Content::Signature => Ok(nothing()),
         }
     }
 
@@ -157,7 +160,8 @@ impl Parts {
             | Content::EmptySlot
             | Content::SlotKernels
             // Made of what lies in front of it.
-            | Content::Hashes => Ok(Draft::Empty),
+            | Content::Hashes
+            | Content::Signature => Ok(Draft::Empty),
         }
     }
 }

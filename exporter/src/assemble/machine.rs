@@ -14,13 +14,14 @@ use super::menu::Menu;
 use super::own_initramfs::Within;
 use super::previous::{self, Previous};
 use super::resolve::Resolved;
-use super::seal::{self, Seal};
+use super::seal::{self, Seal, Sealer};
 use super::slots;
 use super::{
     Input, Planned, Programs, appliance, boot_partition, bootable, compressed, disk_file, entrypoint,
     latest_time, medium, metal, microvm, own_initramfs, rauc, read_kernel, secure_boot, seed, split_links,
     sysupdate, update, updater,
 };
+use crate::boot::password::Lock;
 use crate::boot::{self, Defaults, Root};
 use crate::engine::Run;
 use crate::error::{Error, Kind, Result};
@@ -68,9 +69,15 @@ pub(super) fn plan(spec: &Spec, input: Input, run: &Run<'_>) -> Result<Planned> 
     require_partition_ids(&layout, &os)?;
 
     let of_medium = boot_files.clone().filter(|_| spec.makes_medium());
-    let loader = BootLoader::find(spec, &layout, boot_files, &root, os.family, &materials)?;
-    edits.extend(boot_partition::settle(&mut Editor::new(&mut root, time), &os, &mut source, &layout)?);
+    let loader = BootLoader::find(spec, &layout, boot_files, &root, os.family, &materials, time)?;
+    let key = loader.key();
+    let editor = &mut Editor::new(&mut root, time);
+    edits.extend(boot_partition::settle(editor, &os, &mut source, &layout, key.is_some())?);
     edits.extend(slots::settle(&mut Editor::new(&mut root, time), &os, &mut source, &layout)?);
+    if let Some(key) = key {
+        edits.extend(key.settle(&mut root, &mut source, spec)?);
+    }
+    let sealer = Sealer::of(spec, key);
     if own_initramfs::is_asked(spec) {
         own_initramfs::require_root_alone(layout.file_system_at("/usr"))?;
         let (within, file_system) = (Within::find(spec, &programs)?, layout.root.file_system);
@@ -119,8 +126,11 @@ pub(super) fn plan(spec: &Spec, input: Input, run: &Run<'_>) -> Result<Planned> 
     let defaults = Defaults::read(&root)?;
     first::require_no_other(&defaults, spec, &with_words)?;
     edits.extend(defaults.notes.iter().cloned());
-    let password = spec.grub.password.as_ref();
-    let password = password.map(|asked| machine::grub_password(asked, &materials, &seed)).transpose()?;
+    let lock = match (&spec.grub.password, &spec.grub.key) {
+        (Some(asked), _) => Lock::Password(machine::grub_password(asked, &materials, &seed)?),
+        (None, Some(_)) => Lock::Signed,
+        (None, None) => Lock::Open,
+    };
     let menu = Menu {
         os: &os,
         source: &source,
@@ -130,7 +140,7 @@ pub(super) fn plan(spec: &Spec, input: Input, run: &Run<'_>) -> Result<Planned> 
         label: layout.root_label(),
         boot: layout.boot,
         ignites,
-        password,
+        lock,
     };
     let installed = loader.install(&menu, layout.has_slot_kernels(), &mut Editor::new(&mut root, time))?;
     let Installed { mut entry, mut esp, sealed, beside, bios, origin, firmware, notes } = installed;
@@ -159,13 +169,14 @@ pub(super) fn plan(spec: &Spec, input: Input, run: &Run<'_>) -> Result<Planned> 
     let medium = medium.transpose()?;
     edits.extend(medium.iter().flat_map(|medium| medium.notes.iter().cloned()));
     let release = microvm::uki::os_release(&root, spec)?;
-    let seal = sealed.map(|esp| Seal::new(&seed, esp));
+    let signer = secure_boot::signer(spec, &materials)?;
+    let seal = sealed.map(|esp| Seal::new(&seed, esp, signer));
     let parts = Parts { root, elsewhere, esp: Some(esp), kernels, bios, mkfs, time, previous, volumes };
     let LaidOut { disk, partitions, root, root_hash, note } = lay_out(spec, &layout, parts, seal, run)?;
     edits.extend(note);
     if let Some(root_hash) = root_hash {
         entry.cmdline = boot::verity::filled(&entry.cmdline, root_hash);
-        edits.extend(seal::notes(root_hash, spec.starts_ukis() && spec.secure_boot.key.is_some()));
+        edits.extend(seal::notes(root_hash, sealer));
     }
     let placement = previous::next(spec, root.as_ref())?;
     let medium = medium.map(|medium| medium.plan(&disk, release).map(Arc::new)).transpose()?;

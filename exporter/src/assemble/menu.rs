@@ -2,6 +2,7 @@
 //! tools find it.
 
 use super::donor::KernelSource;
+use crate::boot::password::Lock;
 use crate::boot::{self, BootVolume, Defaults, Entry, Root, Written};
 use crate::error::Result;
 use crate::machine;
@@ -31,8 +32,8 @@ pub(super) struct Menu<'a> {
     pub(super) boot: BootVolume,
     /// What a first boot of Ignition is told of the network.
     pub(super) ignites: Option<&'static str>,
-    /// The hash of GRUB's password, if it has one.
-    pub(super) password: Option<String>,
+    /// Who edits it.
+    pub(super) lock: Lock,
 }
 
 impl Menu<'_> {
@@ -41,12 +42,15 @@ impl Menu<'_> {
         let ((first, _), others) = self.entries(editor.tree());
         let others = others.into_iter().map(|(entry, _)| entry);
         let entries: Vec<_> = std::iter::once(first.clone()).chain(others).collect();
-        let text = boot::menu(&self.boot, self.root.id, &entries, self.defaults);
+        // Which entry was saved is in a file that is not signed.
+        let is_signed = self.lock == Lock::Signed;
+        let defaults = Defaults { is_saved: self.defaults.is_saved && !is_signed, ..self.defaults.clone() };
+        let text = boot::menu(&self.boot, self.root.id, &entries, &defaults);
         editor.write_file(PATH, text.into_bytes(), 0o644)?;
         let notes = match self.boot {
-            // Nobody writes another menu to a root that is only read.
+            // Nobody writes another menu to a root that is only read, or signs one.
             BootVolume::Slots(_) => Vec::new(),
-            _ if self.root.has_verity => self.left_out(),
+            _ if self.root.has_verity || is_signed => self.left_out(),
             _ => boot::write_defaults(editor, self.os, &self.written(&first))?,
         };
         Ok((first, notes))
@@ -77,7 +81,7 @@ impl Menu<'_> {
 
     fn entry(&self, kernel: &Kernel, os: &Os, title: String) -> Entry {
         // The password of a machine with slots is asked for by its ESP, whichever root there is.
-        let is_unrestricted = self.password.is_some() || self.root.is_slot;
+        let is_unrestricted = self.lock.is_closed() || self.root.is_slot;
         Entry {
             title,
             ignites: self.ignites,
@@ -94,7 +98,7 @@ impl Menu<'_> {
             asked: boot::asked_words(os, self.spec, &self.root, self.defaults),
             cmdline: &first.cmdline,
             link: link.filter(|_| !others.is_empty()),
-            password: self.password.as_deref(),
+            password: self.lock.password(),
         }
     }
 }

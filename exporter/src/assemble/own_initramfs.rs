@@ -93,6 +93,7 @@ impl<'a> Needs<'a> {
             required.extend(VIRTIO_DISK.map(|name| (name, "the disk")));
         }
         required.extend(spec.has_fixed_root().then_some(("overlay", "volatile")));
+        required.extend(of_verity(spec));
         required.extend(named);
         // A monitor copies it from memory to memory; firmware reads a uki from a disk.
         Self { required, optional, is_plain: !spec.is_uki() }
@@ -109,8 +110,7 @@ impl<'a> Needs<'a> {
         };
         let mut required: Vec<_> = std::iter::once((root.name(), "the root")).chain(named).collect();
         required.extend(spec.has_fixed_root().then_some(("overlay", "what is written over the root")));
-        let checks = if spec.layout.has_verity() { &OF_VERITY[..] } else { &[] };
-        required.extend(checks.iter().map(|name| (*name, "verity")));
+        required.extend(of_verity(spec));
         let optional = [&BUSES[..], &DISKS, &OF_DISKS, devices, controllers, nics].concat();
         Self { required, optional, is_plain: false }
     }
@@ -129,6 +129,10 @@ impl<'a> Needs<'a> {
         let optional = [&disks[..], &VIRTUAL_CARDS, &NICS].concat();
         Self { required, optional, is_plain: false }
     }
+}
+
+fn of_verity(spec: &Spec) -> impl Iterator<Item = (&str, &str)> {
+    OF_VERITY.into_iter().filter(|_| spec.layout.has_verity()).map(|name| (name, "verity"))
 }
 
 /// The initramfs of `kernel`.
@@ -172,7 +176,14 @@ impl Within {
     /// # Errors
     /// If there is none for it.
     pub(super) fn find(spec: &Spec, programs: &Programs) -> Result<Self> {
-        let init = program(spec, programs.init.clone())?;
+        Self::of(spec, program(spec, programs.init.clone())?, programs)
+    }
+
+    /// This first process, and what else the root is mounted by.
+    ///
+    /// # Errors
+    /// If that is not there for the machine.
+    pub(super) fn of(spec: &Spec, init: Arc<[u8]>, programs: &Programs) -> Result<Self> {
         let verity = spec.layout.has_verity().then(|| verity_program(spec, programs.verity.clone()));
         Ok(Self { init, verity: verity.transpose()? })
     }
@@ -356,6 +367,9 @@ mod tests {
         };
         let disk = r#"{"profile":"microvm","formats":["microvm"],"volatile":"overlay"}"#;
         assert_eq!(of(disk, FileSystem::Erofs), "erofs virtio virtio_ring virtio_blk overlay");
+        let verity = disk.replace('}', r#","layout":{"partitions":[{"type":"root","verity":true}]}}"#);
+        let checked = of(&verity, FileSystem::Ext4);
+        assert_eq!(checked, "ext4 virtio virtio_ring virtio_blk overlay dm_mod dm_verity");
         let named = r#"{"profile":"microvm","formats":["microvm"],"microvm":{"modules":["nbd","all"]}}"#;
         assert_eq!(of(named, FileSystem::Ext4), "ext4 virtio virtio_ring virtio_blk nbd");
         assert_eq!(of(r#"{"profile":"microvm","formats":["uki"]}"#, FileSystem::Erofs), "erofs loop overlay");

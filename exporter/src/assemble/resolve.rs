@@ -13,8 +13,6 @@ use crate::spec::layout::{self, Content, Encrypt, Slot, Way};
 use crate::spec::{Loader, Persist, Spec};
 use crate::tree::Tree;
 
-/// systemd makes the file system before it first mounts it (systemd-makefs@.service(8)).
-const MADE_AT_MOUNT: &str = "x-systemd.makefs";
 /// It is mounted once there is a network (systemd.mount(5)).
 const WITH_NETWORK: &str = "_netdev";
 
@@ -241,7 +239,8 @@ impl Named {
             | Content::BiosCore
             | Content::File(_)
             | Content::Elsewhere(_)
-            | Content::Hashes => format!("partition {}", slot.label),
+            | Content::Hashes
+            | Content::Signature => format!("partition {}", slot.label),
         };
         let volume = slot.file_system.map(|file_system| Volume::new(file_system, id, &purpose, seed));
         let luks = slot.encrypt.as_ref().map(|_| seed.uuid(&format!("{purpose} encryption")));
@@ -263,12 +262,10 @@ impl Named {
     fn mount(&self, has_slots: bool) -> Option<Mount> {
         let volume = self.volume?;
         let (point, file_system) = (self.slot.mount.clone()?, volume.file_system());
-        let ours = self.encryption().and_then(|(encrypt, _)| match encrypt.now() {
-            None => Some(MADE_AT_MOUNT),
-            Some(lock) => (lock.way() == Way::Tang && point != "/").then_some(WITH_NETWORK),
-        });
-        let options: Vec<_> =
-            ours.into_iter().chain(Some(&*self.slot.options).filter(|options| !options.is_empty())).collect();
+        let lock = self.encryption().and_then(|(encrypt, _)| encrypt.now());
+        let waits = lock.is_some_and(|lock| lock.way() == Way::Tang) && point != "/";
+        let options = waits.then_some(WITH_NETWORK).into_iter().chain([&*self.slot.options]);
+        let options: Vec<_> = options.filter(|options| !options.is_empty()).collect();
         let (options, is_covered) = (options.join(","), self.slot.is_covered);
         Some(Mount { point, found_by: self.found_by(volume, has_slots), file_system, options, is_covered })
     }

@@ -5,6 +5,7 @@ use std::io::Read;
 use super::boot_loader::release;
 use super::menu::Menu;
 use super::microvm::uki::{os_release, stub};
+use super::own_initramfs;
 use crate::boot::systemd_boot;
 use crate::boot::{self, Enroll, Images};
 use crate::error::{Error, Kind, Result};
@@ -23,6 +24,10 @@ const VARIABLE_MAX: u64 = 64 << 10;
 const IF_SAFE_SINCE: u32 = 253;
 /// More than any stub of an addon has.
 const STUB_MAX: u64 = 1 << 20;
+/// What an image says of the addons that have to be there; `vmimage-init` reads both words.
+const DEMANDED: &str = "vmimage.addons";
+/// What an addon says of itself.
+const TAKEN: &str = "vmimage.addon";
 
 /// What is asked beside the menu of systemd-boot.
 pub(super) struct SecureBoot {
@@ -82,14 +87,14 @@ impl SecureBoot {
             let rescue = rescue(menu.os.init).filter(|_| uki::knows_profiles(&bytes));
             notes.push(profiles(rescue, menu.os.init));
             notes.push(kernels_to_come(signer.is_some()).to_owned());
-            notes.extend(addons.iter().map(|(name, _)| format!("unified kernel images: addon {name}")));
+            notes.extend(addons.iter().map(|(name, _)| addon_note(menu.spec, name)));
+            demand(entries, menu.spec, &addons);
             let release = os_release(root, menu.spec)?;
             let signer = signer.clone();
             entries.images = Some(Images { stub: bytes.into(), place, release, rescue, addons, signer });
         }
         notes.extend(signer.map(|signer| {
-            let by = signer.certificates().signer().tbs_certificate.subject.to_string();
-            format!("Secure Boot: all that UEFI starts is signed by {by}")
+            format!("Secure Boot: all that UEFI starts is signed by {}", signer.certificates().subject())
         }));
         notes.extend(enroll.as_ref().map(|enroll| {
             let names: Vec<_> = enroll.files.iter().map(|(name, _)| &**name).collect();
@@ -100,10 +105,34 @@ impl SecureBoot {
     }
 }
 
+/// Whether a machine does not start without the addons that it was built with: our initramfs looks for them.
+fn are_demanded(spec: &Spec) -> bool {
+    own_initramfs::is_asked(spec)
+}
+
+/// Name the addons on the command line of each image, whose initramfs compares that with what [they say](addons).
+fn demand(entries: &mut systemd_boot::Menu, spec: &Spec, addons: &[(String, Content)]) {
+    if addons.is_empty() || !are_demanded(spec) {
+        return;
+    }
+    let names: Vec<_> = addons.iter().map(|(name, _)| name.as_str()).collect();
+    for entry in &mut entries.entries {
+        entry.cmdline.push_str(&format!(" {DEMANDED}={}", names.join(",")));
+    }
+}
+
+fn addon_note(spec: &Spec, name: &str) -> String {
+    let without = match are_demanded(spec) {
+        true => "the machine does not start without it",
+        false => "if it is altered, the machine starts without its words",
+    };
+    format!("unified kernel images: addon {name}, {without}")
+}
+
 fn profiles(rescue: Option<&str>, init: Option<Init>) -> String {
     let none = |why: &str| format!("unified kernel images: no profile for a rescue, {why}");
     match (rescue, init) {
-        (Some(words), _) => format!("unified kernel images: profiles normal and rescue ({words})"),
+        (Some(words), _) => format!("unified kernel images: profiles standard and rescue ({words})"),
         (None, Some(Init::Systemd)) => none("systemd's stub is older than 257"),
         (None, _) => none("which is systemd's: another init may give a shell to whoever asks for it"),
     }
@@ -124,14 +153,17 @@ fn rescue(init: Option<Init>) -> Option<&'static str> {
 }
 
 /// Who signs, if there is a key.
-fn signer(spec: &Spec, materials: &Materials) -> Result<Option<Signer>> {
+///
+/// # Errors
+/// If it was not given, is none, or not that of the certificate.
+pub(super) fn signer(spec: &Spec, materials: &Materials) -> Result<Option<Signer>> {
     let asked = &spec.secure_boot;
     let (Some(path), Some(key)) = (&asked.certificate, &asked.key) else { return Ok(None) };
     let certificates = Certificates::read(path, &materials.text(path)?)?;
     Signer::new(certificates, &format!("secret {key}"), materials.secret(key)?).map(Some)
 }
 
-/// The files with words for the kernel of every image.
+/// The files with words for the kernel of every image; in front of them each says its name, where that is looked for.
 fn addons(spec: &Spec, root: &Tree, signer: Option<&Signer>) -> Result<Vec<(String, Content)>> {
     if spec.secure_boot.addons.is_empty() {
         return Ok(Vec::new());
@@ -139,7 +171,8 @@ fn addons(spec: &Spec, root: &Tree, signer: Option<&Signer>) -> Result<Vec<(Stri
     let path = uki::addon_stub_path(spec.architecture);
     let stub = addon_stub(root, &path, spec.architecture)?;
     let addon = |(name, words): (&String, &String)| {
-        let addon = uki::addon(&stub, &path, spec.architecture, words)?;
+        let said = if are_demanded(spec) { format!("{TAKEN}={name} {words}") } else { words.clone() };
+        let addon = uki::addon(&stub, &path, spec.architecture, &said)?;
         Ok((name.clone(), boot::signed(name, addon, signer)?))
     };
     spec.secure_boot.addons.iter().map(addon).collect()

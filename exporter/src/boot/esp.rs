@@ -3,14 +3,15 @@
 use super::choice;
 use super::files::BootFiles;
 use super::grub::{self, BootVolume};
+use super::password::Lock;
 use crate::fs::verity::RootHash;
 use crate::spec::Architecture;
 use crate::tree::{Content, Inode, InodeId, InodeKind, Meta, Time, Tree};
 
 /// The ESP for these boot files: shim (or GRUB alone) on the removable-media path, which every
-/// firmware tries with an empty NVRAM, and the stub configuration where GRUB's prefix points, with the hash of its
-/// `password` if it has one, and the `root_hash` of the root if it is checked when it is read. With slots that chooses one, of
-/// which each has so many `tries`.
+/// firmware tries with an empty NVRAM, and the stub configuration where GRUB's prefix points, with its
+/// `lock`, and the `root_hash` of the root if it is checked when it is read. With slots that chooses one, of which each has so
+/// many `tries`.
 ///
 /// shim's `fbx64.efi` is left out on purpose: with it, shim on this path writes boot entries and
 /// reboots instead of starting GRUB.
@@ -18,11 +19,11 @@ pub fn esp_tree(
     files: &BootFiles,
     architecture: Architecture,
     boot_volume: &BootVolume,
-    (password, root_hash): (Option<&str>, Option<RootHash>),
+    (lock, root_hash): (&Lock, Option<RootHash>),
     tries: u8,
     time: Time,
 ) -> Tree {
-    let stub = grub::stub(boot_volume, password, tries, root_hash);
+    let stub = grub::stub(boot_volume, lock, tries, root_hash);
     let (mut tree, boot) = loaders(files, architecture, stub, time);
     if matches!(boot_volume, BootVolume::Slots(_)) {
         for copy in choice::COPIES {
@@ -30,6 +31,11 @@ pub fn esp_tree(
         }
     }
     tree
+}
+
+/// Where GRUB reads its configuration first.
+pub fn stub_path(files: &BootFiles) -> String {
+    format!("/EFI/{}/grub.cfg", files.vendor)
 }
 
 /// The ESP of a medium: the same files, with the stub that finds its menu.
@@ -101,8 +107,14 @@ mod tests {
 
     fn names(names: &[(&str, &str)]) -> String {
         let files = files(names).unwrap().unwrap();
-        let tree =
-            esp_tree(&files, Architecture::X86_64, &ROOT, (None, None), choice::TRIES, Time::default());
+        let tree = esp_tree(
+            &files,
+            Architecture::X86_64,
+            &ROOT,
+            (&Lock::Open, None),
+            choice::TRIES,
+            Time::default(),
+        );
         let in_folder = |folder: &str| {
             let names = tree.children(format!("/EFI/{folder}"));
             names.map(|(name, _)| format!("{folder}/{}", String::from_utf8_lossy(name))).collect::<Vec<_>>()
@@ -127,7 +139,14 @@ mod tests {
         let files = files(&[("vendor", "debian\n"), ("grub.efi", "g")]).unwrap().unwrap();
         let slots = Slots { numbers: [3, 4], partitions: [Uuid([1; 16]).into(); 2], kernels: None };
         let esp = |volume| {
-            esp_tree(&files, Architecture::X86_64, &volume, (None, None), choice::TRIES, Time::default())
+            esp_tree(
+                &files,
+                Architecture::X86_64,
+                &volume,
+                (&Lock::Open, None),
+                choice::TRIES,
+                Time::default(),
+            )
         };
         let paths = choice::COPIES.map(|copy| format!("{}/{copy}", choice::FOLDER));
         let (with, without) = (esp(BootVolume::Slots(slots)), esp(ROOT));
@@ -148,8 +167,14 @@ mod tests {
         ];
         let start = |names: &[(&str, &str)], firmware| -> crate::Result<_> {
             let files = files(names).unwrap().unwrap().for_firmware(firmware, Architecture::X86_64)?;
-            let tree =
-                esp_tree(&files, Architecture::X86_64, &ROOT, (None, None), choice::TRIES, Time::default());
+            let tree = esp_tree(
+                &files,
+                Architecture::X86_64,
+                &ROOT,
+                (&Lock::Open, None),
+                choice::TRIES,
+                Time::default(),
+            );
             // A BIOS finds the menu by the stub, too.
             assert!(tree.lookup("/EFI/debian/grub.cfg").is_some());
             assert_eq!(tree.lookup("/EFI/BOOT/BOOTX64.EFI").is_some(), files.grub.is_some());

@@ -9,6 +9,8 @@
 //! boot.img       GRUB's MBR code            ┐ BIOS, x86_64 only
 //! core.img       GRUB's core for BIOS boot  │
 //! modules        those of its modules that read tables and file systems ┘
+//! core-key.img   the same core, and GRUB for UEFI, with room for a public key: they   ┐ where they
+//! grub-key.efi   read nothing that its secret half has not signed                       ┘ are asked for
 //! cdboot.img     what loads that core from an optical disc      ┐
 //! grub.pxe       GRUB for a BIOS that starts over the network   │ for media
 //! grubnet.efi    GRUB for UEFI that does, signed                ┘
@@ -45,6 +47,17 @@ pub struct BootFiles {
     pub bios: Option<BiosImages>,
     /// What media start by.
     pub media: MediumFiles,
+    /// GRUB that checks signatures.
+    pub checking: CheckingFiles,
+}
+
+/// GRUB that checks signatures, as [`BootFiles::with_key`] takes it.
+#[derive(Clone, Debug, Default)]
+pub struct CheckingFiles {
+    /// The core for a BIOS.
+    pub core: Option<Arc<[u8]>>,
+    /// GRUB for UEFI.
+    pub grub: Option<Arc<[u8]>>,
 }
 
 /// What starts a machine from no disk.
@@ -125,6 +138,7 @@ impl BootFiles {
                 pxe: file("grub.pxe")?,
                 net: file("grubnet.efi")?,
             },
+            checking: CheckingFiles { core: file("core-key.img")?, grub: file("grub-key.efi")? },
         }))
     }
 

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::choice;
 use super::defaults::Defaults;
-use super::password;
+use super::password::Lock;
 use super::slots::{self, Slots};
 use super::unlock::{ROOT_DEVICE, Unlock};
 use super::verity;
@@ -168,13 +168,8 @@ pub fn fixed_words(os: &Os, spec: &Spec, root: &Root) -> Vec<String> {
 /// Another disk may be a copy of this one. GRUB begins with `root` where it was started from, such as
 /// `hd0,gpt2`, and its search with the partitions of the disk it is given, `hd0,`. A GRUB without `regexp`
 /// is given none. With a `root_hash` it knows that, too: the menu may lie in what the hash is of.
-pub(super) fn stub(
-    boot: &BootVolume,
-    password: Option<&str>,
-    tries: u8,
-    root_hash: Option<RootHash>,
-) -> String {
-    let asks = password.map(password::commands).unwrap_or_default();
+pub(super) fn stub(boot: &BootVolume, lock: &Lock, tries: u8, root_hash: Option<RootHash>) -> String {
+    let (asks, checks) = (lock.commands(), lock.check());
     let knows = root_hash.map(verity::commands).unwrap_or_default();
     let id = match boot {
         BootVolume::Root(id) | BootVolume::Own(id) => id,
@@ -184,7 +179,7 @@ pub(super) fn stub(
         "{asks}{knows}regexp --set=1:disk '^([^,]+,)' \"$root\"\n\
          search.fs_uuid {id} root $disk\n\
          set prefix=($root)'{}'\n\
-         configfile $prefix/grub.cfg\n",
+         {checks}configfile $prefix/grub.cfg\n",
         boot.path("/boot/grub")
     )
 }
@@ -312,7 +307,7 @@ mod tests {
 
     #[test]
     fn the_disk_that_was_started_comes_before_its_copies() {
-        let stub = stub(&ON_ROOT, None, TRIES, None);
+        let stub = stub(&ON_ROOT, &Lock::Open, TRIES, None);
         assert!(stub.starts_with("regexp --set=1:disk '^([^,]+,)' \"$root\"\n"), "{stub}");
         assert!(stub.contains(&format!("search.fs_uuid {ROOT} root $disk\n")), "{stub}");
         assert!(menu(entry()).contains(&format!("search.fs_uuid {ROOT} root $root\n")));
@@ -320,7 +315,7 @@ mod tests {
 
     #[test]
     fn the_root_hash_is_beside_the_menu_and_not_in_it() {
-        let stub = stub(&ON_ROOT, None, TRIES, Some(RootHash([0xab; 32])));
+        let stub = stub(&ON_ROOT, &Lock::Open, TRIES, Some(RootHash([0xab; 32])));
         let set = format!("set root_hash={}\nexport root_hash\nregexp ", "ab".repeat(32));
         assert!(stub.starts_with(&set), "{stub}");
         let cmdline = "roothash=$root_hash ro note=$root_hash".into();
@@ -330,11 +325,12 @@ mod tests {
 
     #[test]
     fn a_password_is_asked_for_before_anything_may_fail_and_no_entry_needs_it() {
-        let stub = stub(&ON_ROOT, Some("grub.pbkdf2.x"), TRIES, None);
+        let asks = Lock::Password("grub.pbkdf2.x".into());
+        let stub = stub(&ON_ROOT, &asks, TRIES, None);
         let start = "set superusers=root\nexport superusers\npassword_pbkdf2 root grub.pbkdf2.x\nregexp ";
         assert!(stub.starts_with(start), "{stub}");
         let slots = Slots { numbers: [3, 4], partitions: [Uuid([1; 16]).into(); 2], kernels: None };
-        let script = super::stub(&BootVolume::Slots(slots), Some("grub.pbkdf2.x"), TRIES, None);
+        let script = super::stub(&BootVolume::Slots(slots), &asks, TRIES, None);
         assert!(script.starts_with("set superusers=root\n") && script.contains("A_TRY"), "{script}");
         let menu = menu(Entry { is_unrestricted: true, ..entry() });
         assert!(menu.starts_with("menuentry 'Debian GNU/Linux 12' --unrestricted {\n"), "{menu}");
@@ -353,7 +349,7 @@ mod tests {
 
     #[test]
     fn a_boot_partition_has_the_menu_and_the_kernels_by_shorter_paths() {
-        let stub = stub(&OWN, None, TRIES, None);
+        let stub = stub(&OWN, &Lock::Open, TRIES, None);
         assert!(stub.contains("search.fs_uuid 1234-ABCD root $disk\nset prefix=($root)'/grub'\n"), "{stub}");
         let entry = Entry {
             kernel: "/boot/vmlinuz".into(),

@@ -26,7 +26,7 @@ use crate::pki::Signer;
 use crate::spec::Architecture;
 use crate::spec::secure_boot::EnrollMode;
 use crate::tree::{Content, InodeId, Time, Tree};
-use crate::uki::{Image, Profile};
+use crate::uki::{Profile, UnifiedImage};
 
 /// What every image of a machine is made of beside what its entry says.
 #[derive(Clone, Debug)]
@@ -65,7 +65,7 @@ impl Images {
             title: "rescue",
             cmdline: format!("{} {words}", entry.cmdline),
         });
-        let image = Image {
+        let image = UnifiedImage {
             kernel: (&entry.linux, &entry.place),
             uname: &entry.release,
             initrd: entry.initrd.as_ref().map(|(_, content)| content.clone()),

@@ -1,6 +1,50 @@
-//! GRUB's password: whoever does not know it boots what is in the menu, and neither edits an entry nor gets at the console.
+//! Who gets more of GRUB than what is in its menu: everybody, who knows a password, or nobody.
 
-/// Its user, by the name that the tools of Fedora and SUSE give it.
+/// Who edits entries, and gets at GRUB's console.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Lock {
+    /// Everybody.
+    Open,
+    /// Who knows the password with this hash.
+    Password(String),
+    /// Nobody: what GRUB reads is signed.
+    Signed,
+}
+
+impl Lock {
+    /// Whether there are entries that boot for everybody, since others would not.
+    pub fn is_closed(&self) -> bool {
+        *self != Self::Open
+    }
+
+    /// The hash of the password, if there is one.
+    pub fn password(&self) -> Option<&str> {
+        match self {
+            Self::Password(hash) => Some(hash),
+            Self::Open | Self::Signed => None,
+        }
+    }
+
+    /// What GRUB runs so that it is so, in the configuration that it reads first, wherever that may end.
+    pub(super) fn commands(&self) -> String {
+        match self {
+            Self::Open => String::new(),
+            Self::Password(hash) => commands(hash),
+            // Its user has no password, so nobody is that user.
+            Self::Signed => format!("set superusers={USER}\nexport superusers\n"),
+        }
+    }
+
+    /// What says that the menu is not what was signed: GRUB itself goes on in silence, without it.
+    pub(super) fn check(&self) -> &'static str {
+        match self {
+            Self::Open | Self::Password(_) => "",
+            Self::Signed => "verify_detached $prefix/grub.cfg $prefix/grub.cfg.sig\n",
+        }
+    }
+}
+
+/// The user of GRUB's, by the name that the tools of Fedora and SUSE give it.
 const USER: &str = "root";
 /// The module that knows it.
 pub const MODULE: &str = "password_pbkdf2";

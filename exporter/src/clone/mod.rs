@@ -51,7 +51,7 @@ impl Copy {
 /// Plan the copy of `disk` whose identities come from `seed`, with all that is read of it out of `budget`.
 ///
 /// # Errors
-/// `Unsupported` for a file system that was not unmounted or cannot get another UUID, and for a partition with hashes, `Corrupt` for one that is
+/// `Unsupported` for a file system that was not unmounted or cannot get another UUID, and for a partition with hashes or texts that are signed, `Corrupt` for one that is
 /// damaged.
 pub fn plan(disk: Shared, seed: &Seed, budget: &DiskBudget) -> Result<Copy> {
     let (table, volumes) = match disk::read(&*disk) {
@@ -92,6 +92,18 @@ fn require_no_hashes(table: &gpt::Table) -> Result<()> {
         let place = format!("partition {}", partition.number);
         let message = "has hashes (dm-verity) of another one, which has to stay as it is, its names too";
         Err(Error::new(Kind::Unsupported, place, message)
+            .with_hint("build the disk once more, or copy its file as it is"))
+    })
+}
+
+/// GRUB reads no text that is another one than the key has signed: the signature lies beside it.
+fn require_unsigned(edited: &[String], files: &[String]) -> Result<()> {
+    let mut signatures = edited.iter().map(|path| format!("{path}.sig"));
+    let is_file =
+        |path: &String| files.iter().any(|file| file.trim_start_matches('/').eq_ignore_ascii_case(path));
+    signatures.find(is_file).map_or(Ok(()), |signature| {
+        let message = "signs what names this disk, and a copy has other names";
+        Err(Error::new(Kind::Unsupported, signature, message)
             .with_hint("build the disk once more, or copy its file as it is"))
     })
 }
@@ -217,7 +229,11 @@ impl Copying<'_> {
             }
             ext4::edit_texts(&part, &FOLDERS, &edit, self.budget).map_err(|error| volume.at(error))?
         } else if fat::read(&part, self.budget).is_ok() {
-            fat::edit_texts(&part, &edit, self.budget).map_err(|error| volume.at(error))?
+            let (patches, edited) =
+                fat::edit_texts(&part, &edit, self.budget).map_err(|error| volume.at(error))?;
+            let files = fat::files(&part, self.budget).map_err(|error| volume.at(error))?;
+            require_unsigned(&edited, &files).map_err(|error| volume.at(error))?;
+            (patches, edited)
         } else {
             return Ok(());
         };

@@ -101,6 +101,14 @@ pub fn root_verity(architecture: Architecture) -> Uuid {
     }
 }
 
+/// Signature of the root hash of those.
+pub fn root_verity_sig(architecture: Architecture) -> Uuid {
+    match architecture {
+        Architecture::X86_64 => ROOT_X86_64_VERITY_SIG,
+        Architecture::Aarch64 => ROOT_ARM64_VERITY_SIG,
+    }
+}
+
 /// Whether it has dm-verity hashes of another partition.
 pub fn is_verity(kind: Uuid) -> bool {
     [ROOT_X86_64_VERITY, ROOT_ARM64_VERITY, USR_X86_64_VERITY, USR_ARM64_VERITY].contains(&kind)

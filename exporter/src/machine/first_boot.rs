@@ -1,7 +1,7 @@
 //! Encrypted partitions that the machine makes at its first boot, for a key that its TPM alone has.
 //!
 //! ```text
-//! partition, empty ─▶ vmimage-encrypt: LUKS, enrolled in the TPM ─▶ systemd-cryptsetup opens it ─▶ systemd-makefs, once ─▶ mounted
+//! partition, empty ─▶ vmimage-encrypt: LUKS, enrolled in the TPM ─▶ systemd-cryptsetup opens it, systemd-makefs ─▶ mounted
 //! ```
 
 use super::systemd::{self, escape_path};
@@ -13,6 +13,8 @@ use crate::tree::{Editor, Tree};
 const PROGRAM: &str = "/usr/lib/vmimage/encrypt";
 const SCRIPT: &[u8] = include_bytes!("encrypt.sh");
 
+const MAKEFS: [&str; 2] = ["/usr/lib/systemd/systemd-makefs", "/lib/systemd/systemd-makefs"];
+
 /// A program, wherever it lies, and the package that it is in.
 type Needed = ([&'static str; 2], &'static str);
 /// What binds a partition to a TPM.
@@ -21,10 +23,7 @@ const TO_ENROL: [Needed; 2] = [
     (["/usr/bin/systemd-cryptenroll", "/bin/systemd-cryptenroll"], "systemd 248 or later"),
 ];
 /// What makes the file system.
-const TO_MAKE: [Needed; 2] = [
-    (["/usr/lib/systemd/systemd-makefs", "/lib/systemd/systemd-makefs"], "systemd"),
-    (["/usr/sbin/mkfs.ext4", "/sbin/mkfs.ext4"], "e2fsprogs"),
-];
+const TO_MAKE: [Needed; 2] = [(MAKEFS, "systemd"), (["/usr/sbin/mkfs.ext4", "/sbin/mkfs.ext4"], "e2fsprogs")];
 
 /// Where the library that talks to a TPM lies, in a folder of its architecture or none.
 const LIBRARY: &str = "libtss2-tcti-device.so.0";
@@ -43,9 +42,18 @@ pub(super) fn install(editor: &mut Editor<'_>, os: &Os, name: &str, id: Partitio
         service(name, &device, &opener).into_bytes(),
         0o644,
     )?;
-    let waits = format!("[Unit]\nRequires={unit}\nAfter={unit}\n");
-    editor.write_file(format!("{}/{opener}.d/vmimage.conf", systemd::USR), waits.into_bytes(), 0o644)?;
+    let opens = opens(editor.tree(), name, &unit).into_bytes();
+    editor.write_file(format!("{}/{opener}.d/vmimage.conf", systemd::USR), opens, 0o644)?;
     Ok(format!("{PROGRAM}: installed, {name} is made at the first boot and opened by the TPM"))
+}
+
+/// What opens it waits for `unit`, and makes the file system in it unless there is one. systemd-makefs@.service would
+/// wait for the device, which udev calls ready when it has one.
+fn opens(tree: &Tree, name: &str, unit: &str) -> String {
+    let path = MAKEFS.into_iter().find(|path| tree.resolve(path).is_some()).unwrap_or(MAKEFS[0]);
+    format!(
+        "[Unit]\nRequires={unit}\nAfter={unit}\n\n[Service]\nExecStartPost={path} ext4 /dev/mapper/{name}\n"
+    )
 }
 
 fn service(name: &str, device: &str, opener: &str) -> String {
@@ -136,7 +144,10 @@ mod tests {
                     assert!(unit.lines().any(|other| other == line), "{line}: {unit}");
                 }
                 let opener = "/usr/lib/systemd/system/systemd-cryptsetup@data\\x2d1.service.d/vmimage.conf";
-                assert!(text(&tree, opener).unwrap().contains("Requires=vmimage-encrypt-data-1.service\n"));
+                let opener = text(&tree, opener).unwrap();
+                assert!(opener.contains("Requires=vmimage-encrypt-data-1.service\n"), "{opener}");
+                let makes = "ExecStartPost=/usr/lib/systemd/systemd-makefs ext4 /dev/mapper/data-1\n";
+                assert!(opener.contains(makes), "{opener}");
             }
             files.push((path, ""));
         }

@@ -1,5 +1,7 @@
 //! The server and clients of every kind: those that keep to the protocol, and those that do not.
 
+mod peer;
+
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
@@ -8,16 +10,15 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use zerocopy::IntoBytes;
-use zerocopy::byteorder::big_endian::{U16, U32, U64};
+use zerocopy::byteorder::big_endian::U32;
 
 use super::format::{
-    Chunk, DF, Errno, Greeting, OptionHeader, OptionReply, PAYLOAD_MAX, REQ_ONE, Request, SimpleReply,
-    command, flag, info, option, reply,
+    Chunk, DF, Errno, Greeting, PAYLOAD_MAX, REQ_ONE, Request, command, flag, info, option, reply,
 };
-use super::wire::receive_next;
 use super::*;
 use crate::error::Kind;
 use crate::testing::Scratch;
+use peer::{Peer, answers, ask, go, greet, queries, receive};
 
 const MIB: u64 = 1 << 20;
 const SIZE: u64 = 5 * MIB + 100;
@@ -120,159 +121,6 @@ impl Drop for Served {
             served.unwrap().unwrap();
             assert!(!self.scratch.file("socket").exists(), "nothing is left");
         }
-    }
-}
-
-/// A client.
-struct Peer<S> {
-    stream: S,
-    is_structured: bool,
-}
-
-/// A structure that has to come.
-fn receive<T: zerocopy::FromBytes + IntoBytes>(stream: &mut impl Read) -> io::Result<T> {
-    receive_next(stream)?.ok_or(io::ErrorKind::UnexpectedEof.into())
-}
-
-fn ask(stream: &mut impl Write, option: u32, data: &[u8]) {
-    let head = OptionHeader {
-        magic: OptionHeader::MAGIC,
-        option: option.into(),
-        length: (data.len() as u32).into(),
-    };
-    stream.write_all(&[head.as_bytes(), data].concat()).unwrap();
-}
-
-/// The answers to an option up to the last.
-fn answers(stream: &mut impl Read) -> Vec<(u32, Vec<u8>)> {
-    let mut all = Vec::new();
-    loop {
-        let head: OptionReply = receive(stream).unwrap();
-        assert_eq!(head.magic.get(), OptionReply::MAGIC);
-        let mut data = vec![0; head.length.get() as usize];
-        stream.read_exact(&mut data).unwrap();
-        let kind = head.reply_type.get();
-        all.push((kind, data));
-        if kind == reply::ACK || kind >= 1 << 31 {
-            return all;
-        }
-    }
-}
-
-fn greet(stream: &mut (impl Read + Write)) {
-    let greeting: Greeting = receive(stream).unwrap();
-    assert_eq!((greeting.magic, greeting.option_magic), (Greeting::MAGIC, OptionHeader::MAGIC));
-    stream.write_all(U32::new(3).as_bytes()).unwrap();
-}
-
-/// A string with its length.
-fn counted(text: &[u8]) -> Vec<u8> {
-    [U32::new(text.len() as u32).as_bytes(), text].concat()
-}
-
-fn go(name: &[u8], wanted: &[u16]) -> Vec<u8> {
-    let wanted: Vec<U16> = wanted.iter().map(|info| (*info).into()).collect();
-    [&counted(name)[..], U16::new(wanted.len() as u16).as_bytes(), wanted.as_bytes()].concat()
-}
-
-fn queries(name: &[u8], queries: &[&[u8]]) -> Vec<u8> {
-    let all: Vec<u8> = queries.iter().flat_map(|query| counted(query)).collect();
-    [&counted(name)[..], U32::new(queries.len() as u32).as_bytes(), &all].concat()
-}
-
-impl<S: Read + Write> Peer<S> {
-    /// One that may read.
-    fn ready(mut stream: S, is_structured: bool) -> Self {
-        greet(&mut stream);
-        if is_structured {
-            ask(&mut stream, option::STRUCTURED_REPLY, b"");
-            assert_eq!(answers(&mut stream), [(reply::ACK, vec![])]);
-            ask(&mut stream, option::SET_META_CONTEXT, &queries(b"", &[b"base:allocation"]));
-            assert_eq!(answers(&mut stream).len(), 2);
-        }
-        ask(&mut stream, option::GO, &go(b"", &[]));
-        assert_eq!(answers(&mut stream).last().unwrap().0, reply::ACK);
-        Self { stream, is_structured }
-    }
-
-    fn send(&mut self, command: u16, command_flags: u16, offset: u64, length: u32) {
-        let request = Request {
-            magic: Request::MAGIC.into(),
-            command_flags: command_flags.into(),
-            command: command.into(),
-            cookie: 77.into(),
-            offset: offset.into(),
-            length: length.into(),
-        };
-        self.stream.write_all(request.as_bytes()).unwrap();
-    }
-
-    /// An answer without data.
-    fn simple(&mut self) -> u32 {
-        let reply: SimpleReply = receive(&mut self.stream).unwrap();
-        assert_eq!((reply.magic.get(), reply.cookie.get()), (SimpleReply::MAGIC, 77));
-        reply.error.get()
-    }
-
-    /// A chunk: whether it is the last, its type, and what it has.
-    fn chunk(&mut self) -> (bool, u16, Vec<u8>) {
-        let head: Chunk = receive(&mut self.stream).unwrap();
-        assert_eq!((head.magic.get(), head.cookie.get()), (Chunk::MAGIC, 77));
-        let mut data = vec![0; head.length.get() as usize];
-        self.stream.read_exact(&mut data).unwrap();
-        (head.flags.get() == Chunk::DONE, head.chunk_type.get(), data)
-    }
-
-    fn read(&mut self, offset: u64, length: u32) -> std::result::Result<Vec<u8>, u32> {
-        self.read_as(0, offset, length).map(|(bytes, _)| bytes)
-    }
-
-    /// What was read, and the chunks that it came in.
-    fn read_as(
-        &mut self,
-        flags: u16,
-        offset: u64,
-        length: u32,
-    ) -> std::result::Result<(Vec<u8>, Vec<u16>), u32> {
-        self.send(command::READ, flags, offset, length);
-        if !self.is_structured {
-            let error = self.simple();
-            let mut out = vec![0; if error == 0 { length as usize } else { 0 }];
-            self.stream.read_exact(&mut out).unwrap();
-            return if error == 0 { Ok((out, vec![])) } else { Err(error) };
-        }
-        let (mut out, mut kinds) = (vec![0x55; length as usize], Vec::new());
-        loop {
-            let (is_last, kind, data) = self.chunk();
-            let number =
-                |range: std::ops::Range<usize>| U64::from_bytes(data[range].try_into().unwrap()).get();
-            match kind {
-                Chunk::OFFSET_DATA => {
-                    out[(number(0..8) - offset) as usize..][..data.len() - 8].copy_from_slice(&data[8..])
-                }
-                Chunk::OFFSET_HOLE => {
-                    let len = u32::from_be_bytes(data[8..].try_into().unwrap()) as usize;
-                    out[(number(0..8) - offset) as usize..][..len].fill(0);
-                }
-                Chunk::ERROR => return Err(u32::from_be_bytes(data[..4].try_into().unwrap())),
-                other => panic!("{other}"),
-            }
-            kinds.push(kind);
-            if is_last {
-                return Ok((out, kinds));
-            }
-        }
-    }
-
-    /// The descriptors of a range.
-    fn status(&mut self, flags: u16, offset: u64, length: u32) -> Vec<(u32, u32)> {
-        self.send(command::BLOCK_STATUS, flags, offset, length);
-        let (is_last, kind, data) = self.chunk();
-        assert_eq!((is_last, kind), (true, Chunk::BLOCK_STATUS));
-        let words: Vec<u32> =
-            data.chunks(4).map(|word| u32::from_be_bytes(word.try_into().unwrap())).collect();
-        assert_eq!(words[0], 1);
-        words[1..].chunks(2).map(|pair| (pair[0], pair[1])).collect()
     }
 }
 

@@ -52,6 +52,11 @@ impl Certificates {
         &self.all[0]
     }
 
+    /// Whose the signer's certificate is, as RFC 4514 writes names: `CN=Acme db`.
+    pub fn subject(&self) -> String {
+        self.signer().tbs_certificate.subject.to_string()
+    }
+
     pub(super) fn place(&self) -> &str {
         &self.place
     }

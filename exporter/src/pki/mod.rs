@@ -1,4 +1,5 @@
-//! Certificates, keys of RSA, and what they sign: the parts that bundles of RAUC, programs for UEFI and its variables share.
+//! Certificates, keys of RSA, and what they sign: the parts that bundles of RAUC, programs for UEFI and its variables share;
+//! and [keys of OpenPGP](openpgp).
 //!
 //! ```text
 //! Certificates ─┐
@@ -13,6 +14,7 @@
 mod certificates;
 mod key;
 mod message;
+pub(crate) mod openpgp;
 mod self_signed;
 mod signer;
 

@@ -262,8 +262,8 @@ pub struct Partition {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(with = "Vec<String>", extend("items" = Attribute::schema()))]
     pub attributes: Vec<Attribute>,
-    /// Whether each block of a `root` is checked when it is read (dm-verity): its hashes lie on a partition behind it, and
-    /// what starts the machine names the hash of them all. The root is only read then, an `ext4` or `erofs`.
+    /// Whether each block of a `root` is checked when it is read (dm-verity): its hashes lie on a partition behind it, of a microVM
+    /// behind it in the same file, and what starts the machine names the hash of them all. The root is only read then, an `ext4` or `erofs`.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub verity: bool,
     /// Encrypts it (LUKS2): `{ passphrase = "SECRET-ID" }` for what a person types at each boot, and further ways by `unlock`,

@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{Loader, Profile, Spec, TextFormat};
 
-/// Who signs what UEFI starts, with `loader = "systemd-boot"`, and what the firmware is to know of that.
+/// Who signs what UEFI starts, with `loader = "systemd-boot"`, `key` of `[grub]`, or as the format `uki`, and what the firmware
+/// is to know of that.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct SecureBoot {
@@ -16,7 +17,7 @@ pub struct SecureBoot {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(extend("format" = TextFormat::ContextPath), example = &"keys/db.crt")]
     pub certificate: Option<String>,
-    /// The key that systemd-boot, the unified kernel images and their addons are signed with: a secret of the build, by its id,
+    /// The key that the boot loader and the kernels, unified kernel images and addons are signed with: a secret of the build, by its id,
     /// with an RSA key (PEM) without a passphrase.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(extend("format" = TextFormat::SecretId), example = &"secure-boot")]
@@ -106,6 +107,15 @@ pub fn problems(spec: &Spec) -> Vec<(&'static str, String)> {
     let mut add_if = |is_so: bool, key: &'static str, message: &str| {
         problems.extend(is_so.then(|| (key, message.to_owned())));
     };
+    if spec.is_uki() {
+        let others = SecureBoot { certificate: None, key: None, ..asked.clone() };
+        let of_disks = !others.is_default() || spec.uki == Some(true);
+        let message =
+            "a uki by itself is signed by key and certificate: all else is of disks that UEFI starts";
+        add_if(of_disks, if is_asked { "secure-boot" } else { "uki" }, message);
+        pair(asked, &mut add_if);
+        return problems;
+    }
     let is_of_machines = spec.profile != Profile::Data && spec.boots_by_firmware();
     let asker = if is_asked { "secure-boot" } else { "uki" };
     if (is_asked || spec.uki == Some(true)) && !is_of_machines {
@@ -113,18 +123,16 @@ pub fn problems(spec: &Spec) -> Vec<(&'static str, String)> {
         return problems;
     }
     let has_grub = spec.loader != Loader::SystemdBoot;
-    let why_grub =
-        "needs loader = \"systemd-boot\": GRUB starts kernels, and has the distribution's own signature";
-    add_if(has_grub && (is_asked || spec.uki == Some(true)), asker, why_grub);
-    if has_grub {
+    let why_grub = "needs loader = \"systemd-boot\", or key of [grub]: GRUB starts kernels, and has the distribution's own signature";
+    let has_grub_key = spec.grub.key.is_some();
+    add_if(has_grub && (is_asked && !has_grub_key || spec.uki == Some(true)), asker, why_grub);
+    if has_grub && !has_grub_key {
         return problems;
     }
-    let (has_key, has_certificate) = (asked.key.is_some(), asked.certificate.is_some());
-    add_if(has_key && !has_certificate, "secure-boot.key", "needs certificate: what the key is of");
-    add_if(has_certificate && !has_key, "secure-boot.certificate", "needs key: what signs by it");
+    pair(asked, &mut add_if);
     let kernels =
         "is false, and nobody signs kernels that are no unified kernel images: leave it out, or the key";
-    add_if(has_key && spec.uki == Some(false), "uki", kernels);
+    add_if(asked.key.is_some() && !has_grub && spec.uki == Some(false), "uki", kernels);
     let slots = "is of disks with one root so far: the slots of layout = \"ab\" have entries of type 1";
     add_if(spec.starts_ukis() && spec.layout.has_slots(), asker, slots);
     let has_addons = !asked.addons.is_empty();
@@ -144,6 +152,13 @@ pub fn problems(spec: &Spec) -> Vec<(&'static str, String)> {
         }
     }
     problems
+}
+
+/// A key with its certificate.
+fn pair(asked: &SecureBoot, add_if: &mut impl FnMut(bool, &'static str, &str)) {
+    let (has_key, has_certificate) = (asked.key.is_some(), asked.certificate.is_some());
+    add_if(has_key && !has_certificate, "secure-boot.key", "needs certificate: what the key is of");
+    add_if(has_certificate && !has_key, "secure-boot.certificate", "needs key: what signs by it");
 }
 
 #[cfg(test)]
@@ -173,6 +188,8 @@ mod tests {
         ] {
             assert_eq!(of(&more), "", "{more}");
         }
+        let uki = r#""profile":"microvm","formats":["uki"],"#;
+        assert_eq!(said(&format!(r#"{{{uki}"secure_boot":{{{KEY}}}}}"#)), "");
         assert_eq!(said("{}"), "");
         assert_eq!(said(r#"{"uki":false}"#), "");
     }
@@ -194,6 +211,19 @@ mod tests {
             (r#""uki":true,"profile":"data""#.to_owned(), "uki is of disks that UEFI starts"),
         ] {
             let said = of(&more);
+            assert!(said.starts_with(expected) && !said.contains("; "), "{more}: {said}");
+        }
+        for (formats, more, expected) in [
+            ("uki", r#""secure_boot":{"key":"db"}"#.to_owned(), "secure-boot.key needs certificate"),
+            (
+                "uki",
+                r#""secure_boot":{"enroll":"keys"}"#.into(),
+                "secure-boot a uki by itself is signed by key",
+            ),
+            ("uki", r#""uki":true"#.into(), "uki a uki by itself"),
+            ("microvm", format!(r#""secure_boot":{{{KEY}}}"#), "secure-boot is of disks that UEFI starts"),
+        ] {
+            let said = said(&format!(r#"{{"profile":"microvm","formats":["{formats}"],{more}}}"#));
             assert!(said.starts_with(expected) && !said.contains("; "), "{more}: {said}");
         }
         assert!(said(r#"{"uki":true}"#).starts_with("uki needs loader"));

@@ -7,7 +7,7 @@ use crate::tree::Content;
 
 /// What an image is made of beside its stub.
 #[derive(Clone, Debug)]
-pub struct Image<'a> {
+pub struct UnifiedImage<'a> {
     /// The kernel, and what messages call it.
     pub kernel: (&'a Content, &'a str),
     /// Its release, as `uname -r` says it.
@@ -36,13 +36,15 @@ pub struct Profile {
 /// What the first profile is called.
 const NORMAL: &str = "ID=normal\n";
 
-impl Image<'_> {
+impl UnifiedImage<'_> {
     /// The program, which begins with `stub`, whose file `place` names in messages.
     ///
     /// # Errors
     /// If the stub or the kernel is none that can be started so, or all is too large.
     pub fn program(self, stub: &[u8], place: &str, architecture: Architecture) -> Result<Content> {
         let sbat = sbat::of_image(stub, self.kernel)?;
+        let profiles: Vec<_> =
+            self.profiles.iter().flat_map(|profile| profile.sections(&self.release)).collect();
         let mut sections = vec![
             Section::of_bytes(".osrel", self.release),
             Section::of_bytes(".cmdline", self.cmdline.as_bytes()),
@@ -52,9 +54,9 @@ impl Image<'_> {
         sections.push(Section::of_bytes(sbat::SECTION, sbat));
         let (kernel, kernel_place) = self.kernel;
         sections.push(Section::of_kernel(kernel, kernel_place, architecture)?);
-        if !self.profiles.is_empty() && knows_profiles(stub) {
+        if !profiles.is_empty() && knows_profiles(stub) {
             sections.push(Section::of_bytes(".profile", NORMAL.as_bytes()));
-            sections.extend(self.profiles.iter().flat_map(Profile::sections));
+            sections.extend(profiles);
         }
         plan(stub, place, architecture, sections)
     }
@@ -62,12 +64,26 @@ impl Image<'_> {
 
 impl Profile {
     /// Those that stand in the place of the first profile's; a profile reaches up to the next one.
-    fn sections(&self) -> [Section<Content>; 2] {
+    fn sections(&self, release: &[u8]) -> [Section<Content>; 3] {
         let Self { id, title, cmdline } = self;
         let profile = format!("ID={id}\nTITLE=\"{title}\"\n");
         [
             Section::of_bytes(".profile", profile.into_bytes()),
+            Section::of_bytes(".osrel", sorted_behind(release, id)),
             Section::of_bytes(".cmdline", cmdline.as_bytes()),
         ]
     }
+}
+
+/// The os-release(5) of a profile that stands behind the first one, whatever boot loader sorts them. systemd-boot 257 has the
+/// others in front and starts one of them, where tries are in the name of the image (systemd pull request 39848).
+fn sorted_behind(release: &[u8], profile: &str) -> Vec<u8> {
+    let text = String::from_utf8_lossy(release);
+    let value = |name: &str| {
+        let values = text.lines().filter_map(|line| line.strip_prefix(name)?.strip_prefix('='));
+        values.map(|value| value.trim_matches(['"', '\'', ' '])).rfind(|value| !value.is_empty())
+    };
+    let key = value("IMAGE_ID").or_else(|| value("ID")).unwrap_or("linux");
+    let end = if release.ends_with(b"\n") { "" } else { "\n" };
+    [release, format!("{end}IMAGE_ID=\"{key}-{profile}\"\n").as_bytes()].concat()
 }

@@ -1,7 +1,7 @@
 //! A unified kernel image: a program for UEFI that has a kernel and all that belongs to it as sections.
 //!
 //! ```text
-//! stub: headers │ its own sections ││ .osrel │ .cmdline │ .uname │ .initrd │ .sbat │ .linux ││ .profile │ .profile │ .cmdline
+//! stub: headers │ its own sections ││ .osrel │ .cmdline │ .uname │ .initrd │ .sbat │ .linux ││ .profile │ .profile │ .osrel │ .cmdline
 //!                                     what every profile has                               normal     rescue
 //! ```
 //!
@@ -30,7 +30,7 @@ use format::SectionHeader;
 use stub::Stub;
 
 pub use addon::{addon, addon_stub_path};
-pub use image::{Image, Profile};
+pub use image::{Profile, UnifiedImage};
 pub use section::{Part, Section};
 
 /// The largest address in the memory of such a program.

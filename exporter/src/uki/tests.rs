@@ -139,7 +139,7 @@ fn sections_lie_behind_those_of_the_stub() {
 
 /// The image of a machine, of files alone.
 fn image(stub: &[u8], profiles: &[Profile]) -> Content {
-    let image = Image {
+    let image = UnifiedImage {
         kernel: (&kernel(), "/boot/vmlinuz"),
         uname: "6.12.1-amd64",
         initrd: Some(Content::Bytes((*b"initramfs").into())),
@@ -192,7 +192,12 @@ fn a_profile_is_behind_what_all_have_and_only_where_the_stub_knows_it() {
     };
     assert_eq!(
         names(257),
-        [".profile ID=normal\n", ".profile ID=rescue\nTITLE=\"rescue\"\n", ".cmdline root=UUID=x ro single"]
+        [
+            ".profile ID=normal\n",
+            ".profile ID=rescue\nTITLE=\"rescue\"\n",
+            ".osrel ID=debian\nIMAGE_ID=\"debian-rescue\"\n",
+            ".cmdline root=UUID=x ro single"
+        ]
     );
     assert_eq!(names(256), [""; 0]);
 }

@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use exporter::assemble::plan;
+use exporter::assemble::{Input, plan};
 use exporter::container::Format;
 use exporter::engine::Run;
 use exporter::fs::FileSystem;
@@ -41,10 +41,20 @@ fn disk(layout: &str) -> Disk {
 }
 
 fn disk_of(spec: &Spec, tree: Tree) -> Disk {
+    Disk::with(spec, locked(tree))
+}
+
+/// With what the volumes are opened by.
+fn locked(tree: Tree) -> Input {
     let mut input = input(tree);
     let passphrase = format!("{PASSPHRASE}\n").into_bytes();
     input.materials.secrets = [("disk".to_owned(), passphrase), ("srv".to_owned(), KEY.to_vec())].into();
-    Disk::with(spec, input)
+    input
+}
+
+/// What a disk is made of whose root, swap and data are encrypted.
+pub(crate) fn parts() -> (Spec, Input) {
+    (spec(LAYOUT), locked(tree()))
 }
 
 /// A partition that cryptsetup opens, and what is in it.
@@ -222,14 +232,20 @@ fn a_root_is_refused_in_a_way_that_no_initramfs_of_its_distribution_knows() {
 
 #[test]
 fn a_disk_of_files_is_encrypted_as_well() {
-    let layout = r#"{"partitions":[{"type":"linux-generic","label":"data","source":"/","encrypt":{"passphrase":"disk","kdf":"pbkdf2"}}]}"#;
+    let layout = r#"{"partitions":[
+        {"type":"linux-generic","label":"data","source":"/","encrypt":{"passphrase":"disk","kdf":"pbkdf2"}},
+        {"type":"linux-generic","label":"own","source":"/etc","encrypt":{"key":"srv","memory":"8M"}}]}"#;
     let mut input = input(tree());
-    input.materials.secrets = [("disk".to_owned(), PASSPHRASE.as_bytes().to_vec())].into();
+    let passphrase = PASSPHRASE.as_bytes().to_vec();
+    input.materials.secrets = [("disk".to_owned(), passphrase), ("srv".to_owned(), KEY.to_vec())].into();
     let disk = Disk::with(&Spec { profile: Profile::Data, ..spec(layout) }, input);
     let data = Volume::of(&disk, "data");
-    assert!(data.opens(PASSPHRASE.as_bytes()) && !data.opens(b"wrong"));
+    assert!(data.opens(PASSPHRASE.as_bytes()) && !data.opens(b"wrong") && !data.opens(KEY));
     let plain = data.decrypt(PASSPHRASE.as_bytes());
     assert!(debugfs(plain, "cat /srv/www/index.html").contains("hello"));
+    let own = Volume::of(&disk, "own");
+    assert!(own.opens(KEY) && !own.opens(PASSPHRASE.as_bytes()));
+    assert!(debugfs(own.decrypt(KEY), "cat /os-release").contains("ID=debian"));
 }
 
 /// A Debian that has what the first boot takes.
@@ -263,7 +279,7 @@ fn the_first_boot_makes_a_partition_that_the_build_leaves_empty() {
     let crypttab = disk.debugfs("root", "cat /etc/crypttab");
     assert_eq!(crypttab, format!("srv PARTUUID={} none luks,tpm2-device=auto\n", srv.id));
     let fstab = disk.debugfs("root", "cat /etc/fstab");
-    assert!(fstab.contains("/dev/mapper/srv /srv ext4 x-systemd.makefs,nodev 0 2\n"), "{fstab}");
+    assert!(fstab.contains("/dev/mapper/srv /srv ext4 nodev 0 2\n"), "{fstab}");
     let unit = disk.debugfs("root", "cat /usr/lib/systemd/system/vmimage-encrypt-srv.service");
     assert!(
         unit.contains(&format!("ExecStart=/usr/lib/vmimage/encrypt srv /dev/disk/by-partuuid/{}\n", srv.id))

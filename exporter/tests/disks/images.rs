@@ -19,11 +19,11 @@ use crate::inputs::{self, input};
 use crate::layouts::{Disk, said};
 use crate::verity;
 
-const FOLDER: &str = "/usr/lib/systemd/boot/efi";
+pub(crate) const FOLDER: &str = "/usr/lib/systemd/boot/efi";
 const KERNEL: &str = "/boot/vmlinuz-6.1.0-9-amd64";
 const NAME: &str = "kiosk-6.1.0-9-amd64";
 
-fn of_systemd(name: &str) -> Vec<u8> {
+pub(crate) fn of_systemd(name: &str) -> Vec<u8> {
     fs::read(format!("{FOLDER}/{name}")).unwrap()
 }
 
@@ -143,7 +143,7 @@ fn the_kernel_is_an_image_that_may_be_tried_and_the_menu_has_no_other() {
         ["sbat", "systemd-stub", "systemd-stub.debian", "systemd-boot", "systemd-boot.debian", "uki"]
     );
     let is_told = |what: &str| disk.edits.iter().any(|edit| edit.contains(what));
-    assert!(is_told("profiles normal and rescue (systemd.unit=rescue.target)"), "{:?}", disk.edits);
+    assert!(is_told("profiles standard and rescue (systemd.unit=rescue.target)"), "{:?}", disk.edits);
     assert!(is_told("an entry is tried 3 times") && is_told("kernels to come: the next image brings them"));
     assert_eq!(disk.debugfs("root", "cat /etc/kernel/entry-token"), "", "for kernels that come to no menu");
 
@@ -210,13 +210,13 @@ fn an_old_stub_has_one_profile() {
 }
 
 /// Keys for Secure Boot, as `vmimage keys generate` makes them: by their names.
-fn keys() -> BTreeMap<String, Vec<u8>> {
+pub(crate) fn keys() -> BTreeMap<String, Vec<u8>> {
     let files = secure_boot::generate("Acme", 1_700_000_000, 3650).unwrap();
     files.into_iter().map(|file| (file.name, file.bytes)).collect()
 }
 
 /// With these of the keys in the build context, and the one that signs as a secret.
-fn with_keys(keys: &BTreeMap<String, Vec<u8>>, names: &[&str]) -> Input {
+pub(crate) fn with_keys(keys: &BTreeMap<String, Vec<u8>>, names: &[&str]) -> Input {
     let mut input = input(tree());
     let mut editor = Editor::new(&mut input.materials.context, Time::default());
     for name in names {
@@ -227,13 +227,13 @@ fn with_keys(keys: &BTreeMap<String, Vec<u8>>, names: &[&str]) -> Input {
 }
 
 /// Whether the certificate in a file has signed a program.
-fn is_signed(program: &Path, certificate: &Path) -> bool {
+pub(crate) fn is_signed(program: &Path, certificate: &Path) -> bool {
     let output = Command::new("sbverify").arg("--cert").arg(certificate).arg(program).output().unwrap();
     output.status.success()
 }
 
-const SIGNED: &str = r#""certificate":"keys/db.crt","key":"secure-boot""#;
-const AUTHS: [&str; 4] = ["PK.auth", "KEK.auth", "db.auth", "db.crt"];
+pub(crate) const SIGNED: &str = r#""certificate":"keys/db.crt","key":"secure-boot""#;
+pub(crate) const AUTHS: [&str; 4] = ["PK.auth", "KEK.auth", "db.auth", "db.crt"];
 
 #[test]
 fn all_that_firmware_starts_is_signed_and_no_byte_of_it_can_be_another() {
@@ -269,34 +269,65 @@ fn all_that_firmware_starts_is_signed_and_no_byte_of_it_can_be_another() {
     assert!(!bytes.windows(secret.len()).any(|window| window == secret.as_bytes()));
 }
 
+/// All that seals: a verified root, an image and an addon, signed, and keys for the firmware.
+fn sealed(keys: &BTreeMap<String, Vec<u8>>) -> (Spec, Input) {
+    let secure_boot = format!(r#"{{{SIGNED},"enroll":"keys","addons":{{"console":"console=ttyS0"}}}}"#);
+    let secure_boot = serde_json::from_str(&secure_boot).unwrap();
+    let spec = Spec { uki: None, secure_boot, ..verity::of_systemd_boot() };
+    let mut input = with_keys(keys, &AUTHS);
+    input.root = verity::tree();
+    let mut editor = Editor::new(&mut input.root, Time::default());
+    for name in ["systemd-bootx64.efi", "linuxx64.efi.stub", "addonx64.efi.stub"] {
+        editor.write_file(format!("{FOLDER}/{name}"), of_systemd(name), 0o644).unwrap();
+    }
+    (spec, input)
+}
+
 /// What alters the root alters the hash of it, which is among what is signed.
 #[test]
 fn the_image_of_a_verified_root_has_its_hash_and_the_disk_is_sealed() {
     let keys = keys();
-    let secure_boot = serde_json::from_str(&format!("{{{SIGNED}}}")).unwrap();
-    let spec = Spec { uki: None, secure_boot, ..verity::of_systemd_boot() };
-    let mut input = with_keys(&keys, &AUTHS);
-    input.root = verity::tree();
-    let mut editor = Editor::new(&mut input.root, Time::default());
-    for name in ["systemd-bootx64.efi", "linuxx64.efi.stub"] {
-        editor.write_file(format!("{FOLDER}/{name}"), of_systemd(name), 0o644).unwrap();
-    }
+    let (spec, input) = sealed(&keys);
     let disk = Disk::with(&spec, input);
+    verity::judge(&disk, "system");
     let (esp, scratch) = (Esp::of(&disk), TempDir::new().unwrap());
     let names = esp.names();
-    let image = names.iter().find(|name| name.starts_with("EFI/Linux/")).unwrap();
+    let programs: Vec<_> = names.iter().filter(|name| name.to_lowercase().ends_with(".efi")).collect();
     assert!(!names.iter().any(|name| name.starts_with("loader/entries")), "{names:?}");
-    let (image, certificate) = (esp.path(image), scratch.path().join("db.crt"));
+    let certificate = scratch.path().join("db.crt");
     fs::write(&certificate, &keys["db.crt"]).unwrap();
-    assert!(is_signed(&image, &certificate));
+    assert_eq!(programs.len(), 4, "{names:?}");
+    assert!(programs.iter().all(|program| is_signed(&esp.path(program), &certificate)), "{programs:?}");
+    let image = esp.path(programs.iter().find(|name| name.starts_with("EFI/Linux/")).unwrap());
+    let words = inspect(&image).unwrap()[".cmdline"]["text"].as_str().unwrap().to_owned();
+    assert!(words.contains(&format!("roothash={} ro ", verity::root_hash(&disk))), "{words}");
+    // In both profiles, of which ukify shows one.
     let bytes = fs::read(&image).unwrap();
-    let word = format!("roothash={} ro ", verity::root_hash(&disk)).into_bytes();
-    let times = bytes.windows(word.len()).filter(|window| *window == word).count();
-    // In both profiles.
-    assert_eq!(times, 2);
-    let unfilled = b"roothash=$root_hash";
-    assert!(!bytes.windows(unfilled.len()).any(|window| window == unfilled));
-    assert!(disk.edits.iter().any(|edit| edit.starts_with("sealed: ")), "{:?}", disk.edits);
+    for word in [format!("roothash={} ro ", verity::root_hash(&disk)), " vmimage.addons=console".to_owned()] {
+        assert_eq!(memchr::memmem::find_iter(&bytes, &word).count(), 2, "{word}");
+    }
+    assert_eq!(memchr::memmem::find(&bytes, b"roothash=$root_hash"), None);
+    let addon = inspect(&esp.path("loader/addons/console.addon.efi")).unwrap();
+    assert_eq!(addon[".cmdline"]["text"], "vmimage.addon=console console=ttyS0");
+    let told = |what: &str| disk.edits.iter().any(|edit| edit.contains(what));
+    assert!(
+        told("sealed: ") && told("addon console, the machine does not start without it"),
+        "{:?}",
+        disk.edits
+    );
+}
+
+#[test]
+fn a_sealed_disk_is_the_same_by_every_number_of_threads_and_as_a_stream() {
+    let keys = keys();
+    let (spec, input) = sealed(&keys);
+    let file = fs::read(Disk::with(&spec, input).path()).unwrap();
+    for threads in [1, 3] {
+        let (spec, input) = sealed(&keys);
+        assert!(verity::streamed(&spec, input, threads) == file, "{threads}");
+    }
+    let (spec, input) = sealed(&self::keys());
+    assert!(verity::streamed(&spec, input, 1) != file, "other keys, and the same disk");
 }
 
 #[test]
@@ -348,7 +379,12 @@ fn a_firmware_without_keys_finds_them_and_addons_are_of_every_image() {
     assert!(!esp.path("loader/keys/auto/dbx.auth").exists());
     assert_eq!(esp.text("loader/loader.conf"), "timeout 3\nsecure-boot-enroll force\n");
     let said = inspect(&esp.path("loader/addons/console.addon.efi")).unwrap();
+    // No initramfs of the distribution's looks for a name.
     assert_eq!(said[".cmdline"]["text"], "console=ttyS0,115200");
+    let image = inspect(&esp.path(&format!("EFI/Linux/{NAME}+3-0.efi"))).unwrap();
+    assert!(!image[".cmdline"]["text"].as_str().unwrap().contains("vmimage.addons"), "{image}");
+    let told = "addon console, if it is altered, the machine starts without its words";
+    assert!(disk.edits.iter().any(|edit| edit.contains(told)), "{:?}", disk.edits);
     let components = said[".sbat"]["text"].as_str().unwrap();
     assert!(components.contains("\nuki-addon,1,UKI Addon,addon,1,"), "{components}");
 }

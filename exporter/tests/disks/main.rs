@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests may unwrap as tests do")]
 
 mod encrypted;
+mod grub_key;
 mod images;
 mod inputs;
 mod kernels;
@@ -18,4 +19,6 @@ mod served;
 mod slots;
 mod updates;
 mod verity;
+mod verity_microvm;
+mod verity_signature;
 mod volatile;

@@ -42,7 +42,7 @@ pub(crate) fn scratch() -> Input {
     with_donor(inputs::scratch_image(), &[])
 }
 
-fn with_donor(root: Tree, without: &[&str]) -> Input {
+pub(crate) fn with_donor(root: Tree, without: &[&str]) -> Input {
     let mut donor = inputs::donor_without_kernel();
     kernels::install(&mut donor, false, without);
     Editor::new(&mut donor, Time::default()).write_file(STUB, stub(), 0o644).unwrap();
@@ -72,13 +72,13 @@ pub(crate) fn stub() -> Vec<u8> {
 }
 
 /// What was made, and what the report said.
-struct Made {
-    scratch: TempDir,
-    edits: Vec<String>,
+pub(crate) struct Made {
+    pub(crate) scratch: TempDir,
+    pub(crate) edits: Vec<String>,
 }
 
 impl Made {
-    fn of(spec: &Spec, input: Input, compression: Compression, threads: usize) -> Self {
+    pub(crate) fn of(spec: &Spec, input: Input, compression: Compression, threads: usize) -> Self {
         let run = Run::silent(NonZeroUsize::new(threads).unwrap());
         let planned = plan(spec, input, &run).unwrap_or_else(|error| panic!("{error}"));
         let scratch = TempDir::new().unwrap();
@@ -87,11 +87,11 @@ impl Made {
         Self { scratch, edits: planned.system.unwrap().edits }
     }
 
-    fn folder(spec: &Spec, input: Input) -> Self {
+    pub(crate) fn folder(spec: &Spec, input: Input) -> Self {
         Self::of(spec, input, Compression::None, 2)
     }
 
-    fn path(&self, name: &str) -> std::path::PathBuf {
+    pub(crate) fn path(&self, name: &str) -> std::path::PathBuf {
         let made = self.scratch.path().join("made");
         if name.is_empty() { made } else { made.join(name) }
     }
@@ -104,15 +104,15 @@ impl Made {
         names
     }
 
-    fn bytes(&self, name: &str) -> Vec<u8> {
+    pub(crate) fn bytes(&self, name: &str) -> Vec<u8> {
         fs::read(self.path(name)).unwrap()
     }
 
-    fn json(&self, name: &str) -> Value {
+    pub(crate) fn json(&self, name: &str) -> Value {
         serde_json::from_slice(&self.bytes(name)).unwrap()
     }
 
-    fn vm(&self) -> Vm {
+    pub(crate) fn vm(&self) -> Vm {
         Vm::read(&self.path("")).unwrap()
     }
 
@@ -121,12 +121,12 @@ impl Made {
     }
 }
 
-fn is_whole(checker: &str, arguments: &[&str], path: &Path) -> bool {
+pub(crate) fn is_whole(checker: &str, arguments: &[&str], path: &Path) -> bool {
     Command::new(checker).args(arguments).arg(path).output().unwrap().status.success()
 }
 
 /// The names in the initramfs of a folder, which is not packed.
-fn plain(initramfs: &[u8]) -> String {
+pub(crate) fn plain(initramfs: &[u8]) -> String {
     assert!(initramfs.starts_with(b"070701"), "is packed, or no archive");
     String::from_utf8_lossy(initramfs).into_owned()
 }
@@ -366,7 +366,7 @@ pub(crate) fn debian(without: &[&str]) -> Tree {
     tree
 }
 
-fn refusal(spec: &Spec, input: Input) -> String {
+pub(crate) fn refusal(spec: &Spec, input: Input) -> String {
     plan(spec, input, &Run::silent(NonZeroUsize::MIN)).unwrap_err().to_string()
 }
 

@@ -23,7 +23,7 @@ use tempfile::TempDir;
 
 use crate::inputs::{self, MIB, input, noise};
 use crate::layouts::{said, started};
-use crate::{microvm, same_bytes};
+use crate::{encrypted, microvm, same_bytes, verity};
 
 /// An image that is served for as long as this is there.
 struct Served {
@@ -131,8 +131,10 @@ fn every_layout_is_served_as_it_is_written() {
     let many = r#"{"sector-size":4096,"partitions":[{"type":"esp","min":"300M"},{"type":"root","weight":1},
         {"type":"srv","weight":2},{"type":"swap","size":"64M"}]}"#;
     for (name, spec) in [
+        ("simple", Spec { layout: layout(r#"{"preset":"simple"}"#), ..raw() }),
         ("mbr", Spec { layout: layout(r#"{"preset":"simple","table":"mbr"}"#), ..raw() }),
         ("split-boot", Spec { layout: layout(r#"{"preset":"split-boot"}"#), ..raw() }),
+        ("split-boot, mbr", Spec { layout: layout(r#"{"preset":"split-boot","table":"mbr"}"#), ..raw() }),
         ("slots", Spec { layout: layout(r#"{"preset":"ab"}"#), ..raw() }),
         (
             "sectors of 4096 bytes",
@@ -149,8 +151,47 @@ fn every_layout_is_served_as_it_is_written() {
             _ => is_served_as(&raw, &served, name),
         }
     }
+}
+
+/// Hashes of a root, what is encrypted, and parts of machines without a table.
+#[test]
+fn what_is_sealed_is_served_as_it_is_written() {
+    let hashed = |list: &str| {
+        let layout = layout(&format!(r#"{{"preset":"split-boot","partitions":[{list}]}}"#));
+        Spec { layout, volatile: Volatile::Overlay, formats: vec![Format::Raw], ..Spec::default() }
+    };
+    for (name, spec) in [
+        ("verity of ext4", hashed(r#"{"type":"root","verity":true}"#)),
+        ("verity of erofs", hashed(r#"{"type":"root","verity":true,"filesystem":"erofs"}"#)),
+        ("verity in a list of its own", verity::of_systemd_boot()),
+    ] {
+        let (_scratch, raw, served) = both(&spec, started(&spec, verity::tree()), name);
+        is_served_as(&raw, &served, name);
+    }
+    // What is random in it was decided when it was planned.
+    let (spec, input) = encrypted::parts();
+    let (_scratch, raw, served) = both(&spec, input, "encrypted");
+    is_served_as(&raw, &served, "encrypted");
     let (_scratch, raw, served) = both(&microvm::spec(Format::Microvm), microvm::scratch(), "microvm");
     is_served_as(&raw, &served, "microvm");
+}
+
+#[test]
+fn data_alone_is_served_as_it_is_written() {
+    let data = |text: &str| Spec {
+        profile: Profile::Data,
+        layout: layout(text),
+        formats: vec![Format::Raw],
+        ..Spec::default()
+    };
+    for (name, spec) in [
+        ("mbr", data(r#"{"table":"mbr"}"#)),
+        ("sectors of 4096 bytes", data(r#"{"sector-size":4096}"#)),
+        ("of a size", Spec { size: Some(Size(70 * MIB)), ..data("{}") }),
+    ] {
+        let (_scratch, raw, served) = both(&spec, input(inputs::site()), name);
+        is_served_as(&raw, &served, name);
+    }
 }
 
 /// The comparisons above must be able to fail.

@@ -1,5 +1,6 @@
 //! Roots whose blocks are checked when they are read: cryptsetup's own tool finds them right, and a byte that was altered.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::num::NonZeroUsize;
 use std::os::unix::fs::FileExt;
@@ -7,7 +8,6 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use exporter::assemble::{Input, Programs, plan};
-use exporter::boot;
 use exporter::clone;
 use exporter::container::{self, Compression, Format};
 use exporter::disk::kinds;
@@ -21,7 +21,7 @@ use tempfile::TempDir;
 
 use crate::inputs::{self, MIB, input};
 use crate::kernels::RELEASE;
-use crate::layouts::{Disk, said};
+use crate::layouts::{Disk, said, started};
 use crate::microvm;
 
 const EXT4: &str = r#"{"preset":"simple","partitions":[{"type":"root","verity":true},{"type":"srv"}]}"#;
@@ -81,6 +81,12 @@ fn wrong([data, hashes]: &[PathBuf; 2], root_hash: &str) -> Option<String> {
     (!output.status.success()).then(|| String::from_utf8_lossy(&output.stderr).into_owned())
 }
 
+/// Another root hash.
+fn another(hash: &str) -> String {
+    let digit = if hash.starts_with('0') { "1" } else { "0" };
+    format!("{digit}{}", &hash[1..])
+}
+
 fn flip(path: &Path, at: u64) {
     let file = OpenOptions::new().read(true).write(true).open(path).unwrap();
     let mut byte = [0];
@@ -95,15 +101,28 @@ fn on_esp(disk: &Disk, path: &str) -> String {
 }
 
 /// The entries of the table, as sfdisk reads them, by their names.
-fn entry(disk: &Disk, name: &str) -> Value {
+pub(crate) fn entry(disk: &Disk, name: &str) -> Value {
     let table = said(Command::new("sfdisk").arg("--json").arg(disk.path()));
     let table: Value = serde_json::from_str(&table).unwrap();
     let entries = table["partitiontable"]["partitions"].as_array().unwrap();
     entries.iter().find(|entry| entry["name"] == name).unwrap().clone()
 }
 
+/// What systemd sees of a disk by a root hash: its partitions by what they are for, with `verity` of each, or why it has no root.
+fn dissect(disk: &Path, root_hash: &str) -> Result<BTreeMap<String, Value>, String> {
+    let mut command = Command::new("systemd-dissect");
+    let output = command.args(["--json=short", "--root-hash", root_hash]).arg(disk).output().unwrap();
+    if !output.status.success() {
+        return Err(String::from_utf8_lossy(&output.stderr).into_owned());
+    }
+    let said: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let partitions = said["mounts"].as_array().unwrap().iter();
+    let named = partitions.map(|one| (one["designator"].as_str().unwrap().to_owned(), one["verity"].clone()));
+    Ok(named.collect())
+}
+
 /// The table, the file systems and the hashes, each by a tool of others.
-fn judge(disk: &Disk, root: &str) {
+pub(crate) fn judge(disk: &Disk, root: &str) {
     let checked = said(Command::new("sgdisk").arg("-v").arg(disk.path()));
     assert!(checked.contains("No problems found"), "{checked}");
     let (hash, names) = (root_hash(disk), [root.to_owned(), format!("{root}-verity")]);
@@ -120,6 +139,11 @@ fn judge(disk: &Disk, root: &str) {
     }
     let volumes = volumes(disk, root);
     assert_eq!(wrong(&volumes, &hash), None);
+    let partitions = dissect(&disk.path(), &hash).unwrap();
+    assert_eq!(partitions["root"], "yes", "{partitions:?}");
+    assert!(partitions.contains_key("root-verity") && partitions.contains_key("esp"), "{partitions:?}");
+    let other = dissect(&disk.path(), &another(&hash)).unwrap_err();
+    assert!(other.contains("No root partition for specified root hash"), "{other}");
     let dump = said(Command::new("veritysetup").arg("dump").arg(&volumes[1]));
     let has = |line: &str| dump.split_whitespace().collect::<Vec<_>>().join(" ").contains(line);
     let blocks = format!("Data blocks: {}", disk.partition(root).size / 4096);
@@ -207,16 +231,12 @@ fn a_byte_that_was_altered_is_found() {
         flip(path, at);
     }
     assert_eq!(wrong(&pair, &hash), None);
-    let other = hash.replace(&hash[..1], if hash.starts_with('0') { "1" } else { "0" });
-    assert!(wrong(&pair, &other).is_some());
+    assert!(wrong(&pair, &another(&hash)).is_some());
 }
 
-fn streamed(spec: &Spec, threads: usize) -> Vec<u8> {
+/// A disk as a stream, by so many threads.
+pub(crate) fn streamed(spec: &Spec, input: Input, threads: usize) -> Vec<u8> {
     let run = Run::silent(NonZeroUsize::new(threads).unwrap());
-    let mut input = input(tree());
-    if let Some(bios) = input.boot.as_mut().and_then(|boot| boot.bios.as_mut()) {
-        bios.modules = boot::core_modules(spec).into_iter().map(str::to_owned).collect();
-    }
     let planned = plan(spec, input, &run).unwrap();
     let target = planned.target("-".into(), Format::Raw, Compression::None);
     let mut stream = Vec::new();
@@ -229,7 +249,7 @@ fn a_stream_is_the_file_at_every_number_of_threads() {
     for spec in [spec(EXT4), of_systemd_boot()] {
         let file = fs::read(Disk::of(&spec, tree()).path()).unwrap();
         for threads in [1, 3] {
-            assert!(streamed(&spec, threads) == file, "{threads}");
+            assert!(streamed(&spec, started(&spec, tree()), threads) == file, "{threads}");
         }
     }
 }

@@ -215,10 +215,10 @@ fn timed(command: &mut Command, disk: &Path) -> Result<(Usage, FileSize)> {
 }
 
 /// What Docker's build cache held before, so that the gigabytes of this bench can go afterwards.
-struct BuildCache(BTreeSet<String>);
+pub(crate) struct BuildCache(BTreeSet<String>);
 
 impl BuildCache {
-    fn new() -> Result<Self> {
+    pub(crate) fn new() -> Result<Self> {
         Ok(Self(Self::records()?))
     }
 
@@ -236,7 +236,7 @@ impl BuildCache {
     }
 
     /// Best effort: what stays only takes room, until Docker's own clearing meets it.
-    fn forget_new(&self) {
+    pub(crate) fn forget_new(&self) {
         let Ok(now) = Self::records() else { return };
         let new: Vec<&str> = now.difference(&self.0).map(String::as_str).collect();
         if new.is_empty() {

@@ -19,6 +19,7 @@ mod luks;
 mod machine;
 mod measure;
 mod microvm;
+mod run;
 mod stable;
 mod synthetic;
 mod table;
@@ -85,6 +86,8 @@ enum Part {
     Verity,
     /// An image in a LUKS volume
     Luks,
+    /// From an image or an edit to its program in a machine
+    Run,
 }
 
 impl Options {
@@ -173,6 +176,9 @@ fn parts(options: &Options, work: &Path, report: &mut Report) -> Result<()> {
     }
     if wanted(Part::Luks) {
         luks::run(options, work, report)?;
+    }
+    if wanted(Part::Run) {
+        run::run(options, work, report)?;
     }
     Ok(())
 }

@@ -87,7 +87,7 @@ fn written_by(pid: Pid) -> Result<u64> {
     Ok(written.ok_or("/proc/PID/io: has no write_bytes")?.parse()?)
 }
 
-fn last_lines(log: &mut std::fs::File) -> Result<String> {
+pub(crate) fn last_lines(log: &mut std::fs::File) -> Result<String> {
     log.rewind()?;
     let mut bytes = Vec::new();
     log.read_to_end(&mut bytes)?;

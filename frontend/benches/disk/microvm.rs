@@ -3,7 +3,7 @@
 //! build of a kernel.
 
 mod by_hand;
-mod start;
+pub(crate) mod start;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -219,7 +219,7 @@ fn read(microvm: &Path) -> Result<Value> {
 }
 
 /// What a command prints, without the end of the line.
-fn text(command: &mut Command) -> Result<String> {
+pub(crate) fn text(command: &mut Command) -> Result<String> {
     let output = command.output()?;
     if !output.status.success() {
         return Err(format!("{command:?}: {}", String::from_utf8_lossy(&output.stderr)).into());

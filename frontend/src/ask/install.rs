@@ -33,6 +33,8 @@ pub(crate) struct Install {
     pub(crate) time_zone: bool,
     /// Whose boot loader is installed: the image's own is not.
     pub(crate) loader: Loader,
+    /// Whether systemd's stub has to be there, which the machine's images of kernels begin with.
+    pub(crate) stub: bool,
     /// Whose initramfs the machine boots by: where it is vmimage's own, packages make none.
     pub(crate) initramfs: Initramfs,
     /// Of a microVM, in whose image nothing is installed: what another stage is for.
@@ -41,6 +43,8 @@ pub(crate) struct Install {
     pub(crate) core_modules: Vec<&'static str>,
     /// Whether the boot loader has to start media, too.
     pub(crate) media: bool,
+    /// Whether GRUB is to read nothing but what a key has signed.
+    pub(crate) checks: bool,
     /// Drivers that an initramfs has to have, beside those of every machine.
     pub(crate) drivers: Vec<&'static str>,
     /// Which partitions are encrypted, and have to be opened.

@@ -6,7 +6,7 @@ use exporter::boot::core_modules;
 use exporter::choice::by_name;
 use exporter::container::Format;
 use exporter::spec::{
-    Hardware, Medium, Microvm, Profile, Spec, layout, medium, network, rauc, secure_boot, update,
+    Hardware, Medium, Microvm, Profile, Spec, grub, layout, medium, network, rauc, secure_boot, update,
 };
 
 use super::config::Configuration;
@@ -114,6 +114,7 @@ impl Request {
         disk.install.locale.clone_from(&disk.spec.setup.locale);
         disk.install.time_zone = disk.spec.setup.timezone.is_some();
         disk.install.loader = disk.spec.loader;
+        disk.install.stub = disk.spec.starts_ukis();
         disk.install.initramfs = disk.spec.initramfs();
         disk.install.hardware = disk.spec.hardware;
         disk.install.microvm = (disk.spec.profile == Profile::Microvm).then(|| taken(&disk));
@@ -121,6 +122,7 @@ impl Request {
         disk.install.drivers = layout::initramfs_drivers(&disk.spec);
         disk.install.encrypted = layout::encrypted(&disk.spec);
         disk.install.media = disk.spec.makes_medium();
+        disk.install.checks = disk.spec.grub.key.is_some();
         // VirtualBox gives its machines the controllers of real ones, and a medium is for such machines.
         disk.install.full_kernel = disk.spec.formats.contains(&Format::Vdi) || disk.install.media;
         if disk.spec.profile != Profile::Microvm {
@@ -227,7 +229,7 @@ pub(crate) fn check_problems(spec: &Spec) -> Result<()> {
 
 fn problems(spec: &Spec) -> Vec<String> {
     let update = update::problems(spec).into_iter().chain(rauc::problems(spec)).chain(update::unnamed(spec));
-    let update = update.chain(secure_boot::problems(spec));
+    let update = update.chain(secure_boot::problems(spec)).chain(grub::problems(spec));
     let update = update.map(|(key, message)| format!("{key}: {message}"));
     lasting_problems(spec).into_iter().chain(update).collect()
 }

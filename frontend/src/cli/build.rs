@@ -6,7 +6,7 @@ mod flags;
 mod store;
 
 use std::path::{Path, PathBuf};
-use std::process::{ExitCode, ExitStatus};
+use std::process::ExitCode;
 
 use exporter::container::{Base, Compression, Format};
 
@@ -114,7 +114,10 @@ pub(crate) fn run(args: &mut Args) -> Result<ExitCode> {
     let contexts =
         [(PACKAGES_CONTEXT, packages.as_deref()), (PREVIOUS_CONTEXT, previous.as_ref().map(Folder::path))];
     let arguments = buildx_arguments(args, &formats, &contexts, has_syntax);
-    let failed_why = |status| failed_why(status, args);
+    let failed_why = |status| {
+        let frontend = args.frontend.clone().unwrap_or_else(frontend::image);
+        buildx::failed_why(status, &frontend, args.docker.builder.is_some())
+    };
     match to {
         To::Files(destinations) => {
             let arrived =
@@ -283,28 +286,6 @@ fn file_arguments(args: &Args, formats: &[Format]) -> [Option<(String, String)>;
         Some((variable(FORMAT), formats.join(","))),
         args.config.as_ref().map(|file| (variable(CONFIG), file.clone())),
     ]
-}
-
-/// What can be found out after docker has said that it failed. Asking before would delay every build.
-fn failed_why(status: ExitStatus, args: &Args) -> Error {
-    if let Err(missing) = buildx::version() {
-        return missing;
-    }
-    let failed = Error::build(format!("the build failed: docker buildx build ended with {status}"));
-    // One that was ended by a signal has not said so.
-    let failed = if status.code().is_some() { failed.told() } else { failed };
-    if args.docker.builder.is_some() || std::env::var_os("BUILDX_BUILDER").is_some() {
-        // Not the local daemon's build, so what that daemon has and does explains nothing.
-        return failed;
-    }
-    if let Err(daemon) = buildx::daemon_version() {
-        return daemon;
-    }
-    let frontend = args.frontend.clone().unwrap_or_else(frontend::image);
-    match buildx::has_image(&frontend) {
-        true => failed,
-        false => failed.with_hint(format!("if the frontend was not found: docker pull {frontend}")),
-    }
 }
 
 #[cfg(test)]

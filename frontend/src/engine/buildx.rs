@@ -1,6 +1,6 @@
 //! `docker buildx build`, with its result streamed into this process.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::io;
 use std::process::{ChildStdout, Command, ExitCode, ExitStatus, Stdio};
 
@@ -78,6 +78,65 @@ pub(crate) fn ask(arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Res
     let ended = child::run(command.args(["buildx", "build"]).args(arguments)).map_err(cannot_start)?;
     let code = ended.status.code().and_then(|code| u8::try_from(code).ok());
     Ok(code.map_or(ExitCode::FAILURE, ExitCode::from))
+}
+
+/// An image of the daemon with a name of this process's own, which it has until this is dropped.
+pub(crate) struct Tagged(String);
+
+impl Tagged {
+    /// Builds it, with `frontend` if the Dockerfile names no other. Progress and errors go to this process's stderr.
+    ///
+    /// # Errors
+    /// If the build fails.
+    pub(crate) fn build(name: String, arguments: &[OsString], frontend: &str) -> Result<Self> {
+        // Layers that are made now need not be compressed, as they are read at once.
+        let output = ["--output=type=docker,compression=uncompressed", "--provenance=false", "--sbom=false"];
+        let mut command = Command::new("docker");
+        command.args(["buildx", "build"]).args(output).arg(format!("--tag={name}")).args(arguments);
+        command.stdin(Stdio::null()).stdout(Stdio::null());
+        let ended = child::run(&mut command).map_err(cannot_start)?;
+        match (ended.interrupted, ended.status.success()) {
+            (true, _) => Err(Error::user("the build was interrupted")),
+            (false, true) => Ok(Self(name)),
+            (false, false) => Err(failed_why(ended.status, frontend, false)),
+        }
+    }
+
+    /// Its name.
+    pub(crate) fn name(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Drop for Tagged {
+    fn drop(&mut self) {
+        let mut command = Command::new("docker");
+        command.args(["image", "rm", "--no-prune", "--", &self.0]);
+        // An image that is left is in nobody's way, and `docker images` shows it.
+        let _ = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
+    }
+}
+
+/// What can be found out after docker has said that it failed. Asking before would delay every build. `names_builder`: it was
+/// told to have another one build than the local daemon's.
+pub(crate) fn failed_why(status: ExitStatus, frontend: &str, names_builder: bool) -> Error {
+    if let Err(missing) = version() {
+        return missing;
+    }
+    let failed = Error::build(format!("the build failed: docker buildx build ended with {status}"));
+    // One that was ended by a signal has not said so.
+    let failed = if status.code().is_some() { failed.told() } else { failed };
+    if names_builder || std::env::var_os("BUILDX_BUILDER").is_some() {
+        // Not the local daemon's build, so what that daemon has and does explains nothing.
+        return failed;
+    }
+    if let Err(daemon) = daemon_version() {
+        return daemon;
+    }
+    match has_image(frontend) {
+        true => failed,
+        false => failed.with_hint(format!("if the frontend was not found: docker pull {frontend}")),
+    }
 }
 
 /// Runs `docker buildx build` with `arguments` and hands its stdout to `receive`.

@@ -12,10 +12,13 @@ use rustix::fs::{FlockOperation, Mode, OFlags, flock};
 use rustix::io::Errno;
 
 use super::{AGENT_SOCKET, Name, Record};
+use crate::base::temporary::Folder;
 use crate::base::{Error, Result, text};
 
 const RECORD: &str = "machine.json";
 const LOCK: &str = "lock";
+/// What the names of folders begin with that are of no machine yet: no machine's does.
+const WORKSPACE: &str = ".new-";
 /// Bytes of a record: its longest part is a command line.
 const RECORD_MAX: u64 = 1 << 20;
 /// How often a lock is tried that somebody holds: whoever asks whether a machine runs holds it for a moment.
@@ -40,19 +43,29 @@ impl Machine {
     /// # Errors
     /// If the name is taken.
     pub(crate) fn create(name: &Name) -> Result<Self> {
-        let all = all_folder()?;
-        let cannot =
-            |path: &Path, error| Error::user(format!("{}: cannot be made", path.display())).because(error);
-        DirBuilder::new().recursive(true).mode(0o700).create(&all).map_err(|error| cannot(&all, error))?;
-        let folder = all.join(name.as_str());
+        let folder = made_all_folder()?.join(name.as_str());
         match DirBuilder::new().mode(0o700).create(&folder) {
             Ok(()) => Ok(Self { name: name.clone(), folder }),
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                Err(Error::user(format!("{name}: there is a machine of that name"))
-                    .with_hint(format!("choose another, or remove that one: vmimage rm {name}")))
-            }
-            Err(error) => Err(cannot(&folder, error)),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(taken(name)),
+            Err(error) => Err(cannot_make(&folder, error)),
         }
+    }
+
+    /// That a machine can have this name, before anything is done for it.
+    ///
+    /// # Errors
+    /// If the name is taken.
+    pub(crate) fn require_free(name: &Name) -> Result<()> {
+        Self::there(name)?.map_or(Ok(()), |_| Err(taken(name)))
+    }
+
+    /// A folder for what comes into that of a machine, in the same file system. It goes with this process.
+    ///
+    /// # Errors
+    /// If it cannot be made.
+    pub(crate) fn workspace() -> Result<Folder> {
+        let all = made_all_folder()?;
+        Folder::new(WORKSPACE, &all).map_err(|error| cannot_make(&all, error))
     }
 
     /// The machine of that name.
@@ -232,6 +245,22 @@ impl Machine {
         let folder = rustix::fs::open(&self.folder, flags, Mode::empty())?;
         act(Path::new("/proc/self/fd").join(folder.as_raw_fd().to_string()).join(name))
     }
+}
+
+fn taken(name: &Name) -> Error {
+    Error::user(format!("{name}: there is a machine of that name"))
+        .with_hint(format!("choose another, or remove that one: vmimage rm {name}"))
+}
+
+fn cannot_make(path: &Path, error: io::Error) -> Error {
+    Error::user(format!("{}: cannot be made", path.display())).because(error)
+}
+
+/// The same folder, which is there.
+fn made_all_folder() -> Result<PathBuf> {
+    let all = all_folder()?;
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(&all);
+    made.map(|()| all.clone()).map_err(|error| cannot_make(&all, error))
 }
 
 /// Where all machines are: the XDG Base Directory specification has it that a path that is not absolute is none.

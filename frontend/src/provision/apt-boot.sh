@@ -34,3 +34,5 @@ vendor=${vendor#/EFI/}
 printf '%s\n' "$vendor" >"$out/vendor"
 
 [ "$arch" != amd64 ] || bios_core grub-mkimage /usr/lib/grub/i386-pc "$out" "$vendor"
+[ "$arch" != amd64 ] || checking_grub grub-mkimage i386-pc /usr/lib/grub/i386-pc "$out/core-key.img" "$vendor"
+checking_grub grub-mkimage "$platform" "/usr/lib/grub/$platform" "$out/grub-key.efi" "$vendor"

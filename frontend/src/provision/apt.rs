@@ -13,7 +13,11 @@ const INITRAMFS: &str = "initramfs-tools zstd";
 const INIT: &str = "systemd-sysv libpam-systemd dbus udev kmod iproute2 e2fsprogs login";
 /// Older releases have these in systemd itself.
 const NETWORK: &str = "?systemd-resolved ?systemd-timesyncd";
-const SIGNED: Boot = Boot { uefi: "shim-signed grub-efi-{deb}-signed", bios: "grub-common grub-pc-bin" };
+const SIGNED: Boot = Boot {
+    uefi: "shim-signed grub-efi-{deb}-signed",
+    bios: "grub-common grub-pc-bin",
+    modules: "grub-common grub-efi-{deb}-bin",
+};
 
 pub(super) static MANAGER: Manager = Manager {
     name: "apt",

@@ -5,8 +5,8 @@ arch=$2
 shift 2
 
 case "$arch" in
-amd64) efi=x64 ;;
-arm64) efi=aa64 ;;
+amd64) efi=x64 platform=x86_64-efi ;;
+arm64) efi=aa64 platform=arm64-efi ;;
 *) echo "no boot loader is known for $arch" >&2; exit 1 ;;
 esac
 
@@ -33,3 +33,5 @@ printf '%s\n' "$vendor" >"$out/vendor"
 [ -z "${media:-}" ] || cp "$out/grub.efi" "$out/grubnet.efi"
 
 [ "$arch" != amd64 ] || bios_core grub2-mkimage /usr/lib/grub/i386-pc "$out" "$vendor"
+[ "$arch" != amd64 ] || checking_grub grub2-mkimage i386-pc /usr/lib/grub/i386-pc "$out/core-key.img" "$vendor"
+checking_grub grub2-mkimage "$platform" "/usr/lib/grub/$platform" "$out/grub-key.efi" "$vendor"

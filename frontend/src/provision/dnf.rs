@@ -13,10 +13,12 @@ const INIT_7: &str = "systemd util-linux e2fsprogs iproute";
 /// systemd-networkd gives the name servers to systemd-resolved.
 const NETWORKD: &str = "systemd-networkd systemd-resolved";
 /// A file may stand for a package: grub2-mkimage has moved from one to another.
-const SIGNED: Boot =
-    Boot { uefi: "shim-{efi} grub2-efi-{efi}", bios: "grub2-pc-modules /usr/bin/grub2-mkimage" };
-const OPENEULER: Boot =
-    Boot { uefi: "shim grub2-efi-{efi}", bios: "grub2-pc-modules /usr/bin/grub2-mkimage" };
+const SIGNED: Boot = Boot {
+    uefi: "shim-{efi} grub2-efi-{efi}",
+    bios: "grub2-pc-modules /usr/bin/grub2-mkimage",
+    modules: "grub2-efi-{efi}-modules /usr/bin/grub2-mkimage",
+};
+const OPENEULER: Boot = Boot { uefi: "shim grub2-efi-{efi}", ..SIGNED };
 
 pub(super) static MANAGER: Manager = Manager {
     name: "dnf",

@@ -86,6 +86,26 @@ fn refused(error: &Error) -> String {
     format!("{error}\nhint: {}\n", hint.unwrap_or_default())
 }
 
+/// What makes GRUB for UEFI is installed where that is to check signatures, and each package once.
+#[test]
+fn a_grub_that_checks_signatures_is_made_of_modules() {
+    for (os, modules) in [
+        ("ID=debian\nVERSION_ID=\"12\"\n", "grub-efi-amd64-bin"),
+        ("ID=fedora\nVERSION_ID=43\n", "grub2-efi-x64-modules"),
+        ("ID=opensuse-leap\nID_LIKE=\"suse opensuse\"\nVERSION_ID=\"15.6\"\n", "grub2-x86_64-efi"),
+    ] {
+        let base = bare("a base", os);
+        let asked = Install { checks: true, ..Install::default() };
+        let step = plan(&base, Architecture::X86_64, &asked).unwrap().boot.unwrap();
+        assert!(step.script.contains("\nchecks=yes\n"), "{os}");
+        assert_eq!(step.args.iter().filter(|arg| *arg == modules).count(), 1, "{:?}", step.args);
+        let once: BTreeSet<_> = step.args.iter().collect();
+        assert_eq!(once.len(), step.args.len(), "{:?}", step.args);
+        let usual = plan(&base, Architecture::X86_64, &Install::default()).unwrap().boot.unwrap();
+        assert!(!usual.script.contains("\nchecks=yes\n"), "{os}");
+    }
+}
+
 #[test]
 fn every_recorded_release_has_its_plan() {
     let mut wrong = Vec::new();

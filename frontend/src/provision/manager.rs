@@ -31,11 +31,12 @@ fn record(asked: &Install) -> &'static str {
     }
 }
 
-/// What grub.sh builds into the core for a BIOS, and whether it has what media start by. A step for another layout is another
-/// one to the cache.
+/// What grub.sh builds into the core for a BIOS, and whether it has what media start by, and GRUB that checks signatures. A step
+/// for another layout is another one to the cache.
 fn core_modules(asked: &Install) -> String {
     let media = if asked.media { "media=yes\n" } else { "" };
-    format!("core_modules='{}'\n{media}", asked.core_modules.join(" "))
+    let checks = if asked.checks { "checks=yes\n" } else { "" };
+    format!("core_modules='{}'\n{media}{checks}", asked.core_modules.join(" "))
 }
 
 /// A package manager and the distributions that have it.
@@ -178,7 +179,7 @@ impl Manager {
             true => self.kernel(release, base, architecture, asked)?,
             false => Vec::new(),
         };
-        let stub = (taken.stub && !base.has(STUBS)).then(|| self.stub.to_owned());
+        let stub = taken.stub.then(|| self.stub(base)).flatten();
         let packages: Vec<_> = kernel.into_iter().chain(stub).collect();
         let machine = (!packages.is_empty()).then(|| Step {
             title: format!("[vmimage] unpack {}", packages.join(" ")),
@@ -188,6 +189,11 @@ impl Manager {
         });
         let boot = taken.boot_loader.then(|| self.boot(release, architecture, asked, cache)).flatten();
         Some(Plan { machine, boot })
+    }
+
+    /// The package with systemd's stub, unless it is there: that of systemd-boot need not have it.
+    fn stub(&self, base: &Probed) -> Option<String> {
+        (!base.has(STUBS)).then(|| self.stub.to_owned())
     }
 
     /// The step that collects the boot loader, if the distribution has one that is known.
@@ -204,7 +210,14 @@ impl Manager {
                 Architecture::X86_64 => release.boot.bios,
                 Architecture::Aarch64 => "",
             };
-            let loaders = [release.boot.uefi, bios].into_iter().flat_map(|cell| names(cell, architecture));
+            let modules = if asked.checks { release.boot.modules } else { "" };
+            let cells = [release.boot.uefi, bios, modules];
+            let mut loaders: Vec<String> = Vec::new();
+            for name in cells.iter().flat_map(|cell| names(cell, architecture)) {
+                if !loaders.contains(&name) {
+                    loaders.push(name);
+                }
+            }
             Step {
                 title: "[vmimage] collect boot loader files".into(),
                 script: [HEAD, &core_modules(asked), &self.boot_script.concat()].concat(),
@@ -258,7 +271,9 @@ impl Manager {
             .filter(|package| !self.gives_way(package, asked));
         let metal = self.metal_packages(base, architecture, asked, part);
         let crypt = self.crypt_packages(architecture, asked);
-        let mut packages: Vec<_> = kernel.into_iter().chain(missing).chain(metal).chain(crypt).collect();
+        let stub = (asked.stub && part != Part::System).then(|| self.stub(base)).flatten();
+        let packages = kernel.into_iter().chain(missing).chain(metal).chain(crypt).chain(stub);
+        let mut packages: Vec<_> = packages.collect();
         if part == Part::Kernel {
             return Some(packages);
         }

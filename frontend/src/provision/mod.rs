@@ -256,6 +256,12 @@ fn manager(base: &Probed) -> Option<&'static Manager> {
     there().find(|manager| manager.knows(&base.os)).or_else(|| there().next())
 }
 
+/// Whether a package manager is among these files that unpacks a kernel.
+pub(crate) fn has_manager(files: &Tree) -> bool {
+    let mut tools = MANAGERS.into_iter().flat_map(|manager| manager.tools);
+    tools.any(|path| files.resolve(path).is_some())
+}
+
 /// An engine takes an image of another architecture where it has no other of that name, and its package manager would
 /// look for a kernel that there is not.
 fn check_architecture(base: &Probed, wanted: Architecture) -> Result<()> {

@@ -36,11 +36,13 @@ pub(super) struct Boot {
     pub(super) uefi: &'static str,
     /// Only on x86_64.
     pub(super) bios: &'static str,
+    /// What GRUB for UEFI is made of where it is to check signatures, and what makes it.
+    pub(super) modules: &'static str,
 }
 
 impl Boot {
     /// No boot loader that firmware trusts.
-    pub(super) const NONE: Self = Self { uefi: "", bios: "" };
+    pub(super) const NONE: Self = Self { uefi: "", bios: "", modules: "" };
 }
 
 /// A row, in the order of the fields.

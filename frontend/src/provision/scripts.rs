@@ -145,6 +145,49 @@ fn the_core_for_a_bios_knows_no_partition() {
     assert_eq!(fs::read_to_string(sandbox.path("work/cdboot.img")).unwrap(), "cdboot");
 }
 
+/// GRUB that checks signatures has the place of a key, and a configuration that comes before all that is read.
+#[test]
+fn a_grub_that_checks_signatures_ends_where_it_reads_none() {
+    let sandbox = Sandbox::new();
+    fs::write(sandbox.path("pgp.mod"), "").unwrap();
+    let run = |checks: &str, format: &str| {
+        let script = format!(
+            "set -eu\n{checks}core_modules='part_gpt fat xfs'\n{}mkimage() {{ cat \"$WORK/checking.cfg\"; echo \"$@\"; }}\n\
+             checking_grub mkimage {format} \"$1\" image debian",
+            include_str!("grub.sh")
+        );
+        let done = sandbox.run(&script, &[&sandbox.path("")], &[]);
+        assert!(done.status.success(), "{}", text(&done.stderr));
+        text(&done.stdout)
+    };
+    let locked = "set superusers=root\nexport superusers\n";
+    let end = "set check_signatures=enforce\nverify_detached $prefix/grub.cfg $prefix/grub.cfg.sig\nnormal $prefix/grub.cfg\nhalt\n";
+    let (bios, uefi) = (run("checks=yes\n", "i386-pc"), run("checks=yes\n", "x86_64-efi"));
+    // The program was asked what it knows, which printed the first of both.
+    for (said, disk) in [(&bios, " biosdisk part_gpt fat xfs normal "), (&uefi, " part_gpt fat xfs normal ")]
+    {
+        assert!(said.starts_with(locked) && said.contains(end) && said.contains(disk), "{said}");
+        assert!(
+            said.contains(" -p /EFI/debian --pubkey=") && said.contains(" pgp gcry_rsa gcry_sha512\n"),
+            "{said}"
+        );
+        // Nothing that shows files, or reads variables of one that nobody signs.
+        assert!(
+            [" ls ", " cat ", " loadenv ", " minicmd "].iter().all(|module| !said.contains(module)),
+            "{said}"
+        );
+    }
+    let search = "search.file /EFI/debian/grub.cfg root ${root},\nset prefix=(${root})/EFI/debian\n";
+    assert!(
+        bios.contains(&format!("terminal_output console serial\nset check_signatures=no\n{search}{end}")),
+        "{bios}"
+    );
+    assert!(uefi.contains(&format!("{locked}{end}")) && !uefi.contains("biosdisk"), "{uefi}");
+    let place = fs::read(sandbox.path("work/key")).unwrap();
+    assert!(place.len() == 1024 && place.starts_with(b"vmimage: the place of the key of GRUB "));
+    assert_eq!(run("", "x86_64-efi"), "");
+}
+
 /// Each is told in a file that its own tool reads, now and when a kernel comes.
 #[test]
 fn an_initramfs_is_told_of_the_drivers_of_its_root() {

@@ -6,7 +6,7 @@ use super::sources::{Place, Places, RPM_KEYS};
 
 /// systemd-sysvinit brings /sbin/init; where it is no package any more, systemd says that it provides it.
 const INIT: &str = "systemd systemd-sysvinit udev util-linux e2fsprogs iproute2";
-const SIGNED: Boot = Boot { uefi: "shim grub2-{grub}-efi", bios: "grub2 grub2-i386-pc" };
+const SIGNED: Boot = Boot { uefi: "shim grub2-{grub}-efi", bios: "grub2 grub2-i386-pc", modules: "grub2" };
 
 pub(super) static MANAGER: Manager = Manager {
     name: "zypper",

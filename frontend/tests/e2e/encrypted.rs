@@ -21,11 +21,13 @@ path = "/etc/report.d/encrypted"
 content = '''
 fact mounts "$(awk '$1 ~ "^/dev/(mapper|dm|vd)" && $2 != "/efi" { print $2, $1 }' /proc/mounts | sort -u | awk '{ printf "%s=%s ", $1, $2 }')"
 fact swap "$(awk 'NR > 1 { print $2 }' /proc/swaps)"
-fact large "$(df -P -k / /srv | awk 'NR > 1 { printf "%d ", ($2 > 4000000) }')"
+srv=/srv
+[ ! -d /srv/own ] || srv=/srv/own
+fact large "$(df -P -k / $srv | awk 'NR > 1 { printf "%d ", ($2 > 4000000) }')"
 fact slots "$(cryptsetup luksDump /dev/vda4 2>/dev/null | grep -c luks2)"
-fact hello "$(cat /srv/hello 2>/dev/null)"
+fact hello "$(cat $srv/hello 2>/dev/null)"
 fact tokens "$(cryptsetup luksDump /dev/vda4 2>/dev/null | grep -c systemd-tpm2)"
-[ -e /srv/hello ] || echo "from the first boot" >/srv/hello
+[ -e $srv/hello ] || echo "from the first boot" >$srv/hello
 '''
 "#;
 const HELLO: &str = r#"
@@ -79,6 +81,7 @@ layout = "simple"
 
 [[partitions]]
 type = "srv"
+mount = "/srv/own"
 grow = true
 encrypt = "first-boot"
 "#;
@@ -198,7 +201,7 @@ const MKINITFS: [&str; 2] = ["Enter passphrase for", "No key available"];
 fn debian_has_an_encrypted_root_that_opens_by_its_passphrase_and_grows() {
     let folder = scratch();
     let disk = encrypted(DEBIAN, &[ROOT, HELLO].concat(), folder.path());
-    for (firmware, is_large) in [("--bios", "0 0 "), ("--secure-boot", "1 1 ")] {
+    for (firmware, is_large) in [("--bios", "0 0"), ("--secure-boot", "1 1")] {
         let report = asks_until_it_is_right(&disk, firmware, INITRAMFS_TOOLS);
         check_report(DEBIAN, firmware, &report);
         let mounts = report.get("mounts");
@@ -227,7 +230,7 @@ fn alpine_has_an_encrypted_root_that_opens_by_its_passphrase() {
 fn an_encrypted_partition_is_asked_for_by_the_init_and_grows() {
     let folder = scratch();
     let disk = encrypted(DEBIAN, &[SRV, HELLO].concat(), folder.path());
-    for is_large in ["0 0 ", "0 1 "] {
+    for is_large in ["0 0", "0 1"] {
         let mut machine = Machine::boot(&disk, "--bios");
         machine.answer("enter passphrase for disk", PASSPHRASE);
         let report = machine.report();
@@ -243,7 +246,7 @@ fn an_encrypted_partition_is_asked_for_by_the_init_and_grows() {
 fn what_a_machine_keeps_is_encrypted_and_grows() {
     let folder = scratch();
     let disk = encrypted(DEBIAN, &[PERSIST, HELLO].concat(), folder.path());
-    for is_large in ["0 0 ", "0 1 "] {
+    for is_large in ["0 0", "0 1"] {
         let report = asks_until_it_is_right(&disk, "--bios", ["Enter passphrase for", "No key available"]);
         check_report(DEBIAN, "--bios", &report);
         assert!(!report.console().contains("NOT KEPT"), "{}", report.console());
@@ -260,7 +263,7 @@ fn keys_on_an_encrypted_root_open_all_else() {
     let report = asks_until_it_is_right(&disk, "--uefi", INITRAMFS_TOOLS);
     check_report(DEBIAN, "--uefi", &report);
     assert!(report.get("mounts").contains("/srv=/dev/mapper/srv"), "{}", report.get("mounts"));
-    assert_eq!((report.get("swap"), report.get("large")), ("partition", "0 1 "));
+    assert_eq!((report.get("swap"), report.get("large")), ("partition", "0 1"));
 }
 
 /// Without the passphrase there is no machine; the header is that of cryptsetup's own format.
@@ -292,11 +295,15 @@ fn a_wrong_passphrase_starts_nothing() {
     assert!(opens(PASSPHRASE) && !opens("wrong horse"));
 }
 
-/// The volume key that this opens, by cryptsetup.
+/// What a partition for `/srv` is in a GPT.
+const SRV_TYPE: &str = "3b8f8425-20e0-4f3b-907f-1a25a76f98e8";
+
+/// The volume key of `/srv` that this opens, by cryptsetup.
 fn volume_key(disk: &Path, secret: &Path, folder: &Path) -> String {
     let raw = raw(disk, folder);
     let volume = folder.join("volume.raw");
-    extract(&raw, &partitions(&raw).pop().unwrap(), &volume);
+    let srv = partitions(&raw).into_iter().find(|partition| partition.kind == SRV_TYPE).unwrap();
+    extract(&raw, &srv, &volume);
     let mut command = Command::new("cryptsetup");
     command.args(["luksDump", "--dump-volume-key", "--batch-mode", "--key-file"]).arg(secret).arg(volume);
     let said = run(&mut command);
@@ -310,7 +317,7 @@ fn the_first_boot_makes_a_volume_key_that_the_builder_does_not_know() {
     let folder = scratch();
     let config = [KEYS, HELLO].concat().replace("grow = true\nencrypt = {", "encrypt = { reencrypt = true,");
     let told = "[[files]]\npath = \"/etc/report.d/anew\"\ncontent = '''\n\
-                until cryptsetup luksDump /dev/vda6 | grep -q vmimage-reencrypted; do sleep 1; done\n'''\n";
+                until cryptsetup luksDump /dev/disk/by-partlabel/srv | grep -q vmimage-reencrypted; do sleep 1; done\n'''\n";
     let disk = encrypted(DEBIAN, &format!("{config}{told}"), folder.path());
     let secret = folder.path().join("data");
     let before = volume_key(&disk, &secret, folder.path());
@@ -363,8 +370,8 @@ fn a_partition_that_the_first_boot_makes_is_opened_by_the_tpm_alone() {
     for hello in ["", "from the first boot"] {
         let report = Machine::boot_with(&disk, "--uefi", &tpm.start()).report();
         check_report(DEBIAN, "--uefi", &report);
-        assert!(report.get("mounts").contains("/srv=/dev/mapper/srv"), "{}", report.get("mounts"));
-        assert_eq!((report.get("hello"), report.get("tokens"), report.get("large")), (hello, "1", "0 1 "));
+        assert!(report.get("mounts").contains("/srv/own=/dev/mapper/srv"), "{}", report.get("mounts"));
+        assert_eq!((report.get("hello"), report.get("tokens"), report.get("large")), (hello, "1", "0 1"));
         assert_eq!(report.get("slots"), "1", "the key of the first boot is gone");
     }
     let other = Tpm::new(folder.path().join("other"));

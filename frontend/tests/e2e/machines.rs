@@ -78,9 +78,20 @@ impl Machines {
 
     #[track_caller]
     fn keeper(&self, name: &str) -> u32 {
-        let folder = self.state.join("vmimage/machines").join(name);
-        let word = format!("keep-machine {} ", folder.display());
+        let word = format!("keep-machine {} ", self.folder(name).display());
         self.processes().into_iter().find(|(_, words)| words.contains(&word)).unwrap().0
+    }
+
+    #[track_caller]
+    fn qemu(&self, name: &str) -> u32 {
+        let folder = self.folder(name);
+        let is_there = |pid: u32| fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|cwd| cwd == folder);
+        let is_it = |(pid, words): &(u32, String)| words.contains("qemu-system") && is_there(*pid);
+        self.processes().into_iter().find(is_it).unwrap().0
+    }
+
+    fn folder(&self, name: &str) -> PathBuf {
+        self.state.join("vmimage/machines").join(name)
     }
 }
 
@@ -179,8 +190,49 @@ fn copies_both_ways(machines: &Machines, folder: &Path, token: &str) {
     assert!(missing.contains("web: /missing: "), "{missing}");
 }
 
-/// Five of them are killed with their keepers, and one with the command that it runs in: no other is touched, nothing is left
-/// of them but their folders, and they start again.
+/// Its root is written once; the image need not be there any more when it starts again.
+#[test]
+#[ignore = "long: make matrix"]
+fn a_machine_of_an_image_is_used_as_a_container_is() {
+    const IMAGE: &str = "vmimage-test/alpine:3.23";
+    let folder = scratch();
+    let machines = Machines::in_folder(folder.path());
+    let saved = folder.path().join("alpine.tar");
+    run(Command::new("docker").args(["save", IMAGE, "-o"]).arg(&saved));
+    let kernel = format!("image:{IMAGE}");
+    let mut command = machines.command(&["run", "-d", "--name", "web", "-m", "256M", "-c", "1"]);
+    with_processor(&mut command).args(["--kernel", &kernel, "-e", "WORDS=report:working"]);
+    let script = "trap 'exit 7' TERM; mkdir -p /home/app; echo $WORDS; while :; do sleep 1; done";
+    command.arg(format!("docker-archive:{}", saved.display())).args(["sh", "-c", script]);
+    assert_eq!(run(&mut command), "web\n");
+    fs::remove_file(&saved).unwrap();
+    let token = nonce();
+    until("the program's words", || machines.done(&["logs", "web"]).contains("report:working"));
+    assert_eq!(
+        machines.exec(&["web", "sh", "-c", "echo $0; exit 42", &token]),
+        (Some(42), format!("{token}\n"))
+    );
+    copies_both_ways(&machines, folder.path(), &token);
+    machines.done(&["stop", "-t", "120", "web"]);
+    let row = machines.row("web");
+    assert_eq!(
+        (&row["state"], &row["status"]),
+        (&"exited".into(), &7.into()),
+        "{row}\n{}",
+        machines.done(&["logs", "web"])
+    );
+    let back = folder.path().join("stopped");
+    machines.done(&["cp", "web:/home/app/tree", back.to_str().unwrap()]);
+    assert_eq!(fs::read_to_string(back.join("token")).unwrap(), token);
+    machines.done(&["start", "web"]);
+    assert_eq!(machines.exec(&["web", "cat", "/home/app/tree/token"]), (Some(0), token));
+    machines.done(&["rm", "-f", "web"]);
+    until("the end of its processes", || machines.processes().is_empty());
+    assert_eq!(fs::read_dir(machines.state.join("vmimage/machines")).unwrap().count(), 0);
+}
+
+/// Five of them are killed, three by the end of their keepers, and one with the command that it runs in: no other is touched,
+/// nothing is left of them but their folders, and they start again.
 #[test]
 #[ignore = "long: make matrix"]
 fn ten_machines_of_one_base_live_and_five_are_killed() {
@@ -204,20 +256,27 @@ fn ten_machines_of_one_base_live_and_five_are_killed() {
         assert_eq!(machines.exec(&[name, "sh", "-c", &line]).0, Some(0));
     }
     let (killed, left) = names.split_at(5);
-    killed.iter().for_each(|name| kill(machines.keeper(name)));
+    let (with_keeper, alone) = killed.split_at(3);
+    with_keeper.iter().for_each(|name| kill(machines.keeper(name)));
+    alone.iter().for_each(|name| kill(machines.qemu(name)));
     kill_child(&mut front);
     until("the end of the killed, and of nobody else", || {
         machines.running().iter().eq(left) && machines.processes().len() == 2 * left.len()
     });
-    for name in killed.iter().chain([&"front".to_owned()]) {
+    for name in with_keeper.iter().chain([&"front".to_owned()]) {
         assert_eq!(machines.row(name)["state"], "dead");
+    }
+    for row in alone.iter().map(|name| machines.row(name)) {
+        assert!(row["state"] == "exited" && row["status"] != 0, "{row}");
     }
     for name in left {
         assert_eq!(machines.exec(&[name, "cat", "/home/app/mine"]), (Some(0), format!("{name}\n")));
     }
     // As after a power cut: its journal is replayed.
-    machines.done(&["start", &killed[0]]);
-    assert_eq!(machines.exec(&[&killed[0], "cat", "/home/app/mine"]), (Some(0), format!("{}\n", killed[0])));
+    for name in [&with_keeper[0], &alone[0]] {
+        machines.done(&["start", name]);
+        assert_eq!(machines.exec(&[name, "cat", "/home/app/mine"]), (Some(0), format!("{name}\n")));
+    }
     let words: Vec<_> = ["stop", "-t", "300"].into_iter().chain(left.iter().map(String::as_str)).collect();
     machines.done(&words);
     for name in left {

@@ -13,7 +13,7 @@ use super::microvm::{LIMIT, check_report, microvm, run_command, run_it};
 use super::microvm_files;
 
 /// `testdata/microvm` with a hundredth of the orphans.
-fn quick(folder: &Path) -> PathBuf {
+pub(crate) fn quick(folder: &Path) -> PathBuf {
     let context = copy_of("microvm", folder);
     let dockerfile = context.join("Dockerfile");
     let text = fs::read_to_string(&dockerfile).unwrap().replace("\"10000\"", "\"100\"");
@@ -101,7 +101,7 @@ fn an_erofs_under_an_overlay_is_as_new_at_each_start() {
 
 /// Its token is on the command line of the build: firmware starts it, and no vm.json.
 #[track_caller]
-fn boots_by_firmware(disk: &Path, firmwares: &[&str], token: &str) -> Vec<Report> {
+pub(crate) fn boots_by_firmware(disk: &Path, firmwares: &[&str], token: &str) -> Vec<Report> {
     let boot = |firmware: &&str| {
         let (status, console) =
             run_to_end(run_command(disk).args([firmware, "-m", "512M", "--snapshot"]), LIMIT);

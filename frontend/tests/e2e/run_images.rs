@@ -3,11 +3,12 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpListener;
+use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use super::lab::{Console, VMIMAGE, accel, context, nonce, refused, run, scratch, with_processor};
+use super::lab::{Console, VMIMAGE, accel, context, names_in, nonce, refused, run, scratch, with_processor};
 
 /// For a boot by emulation, and a kernel that an engine has not unpacked yet.
 const LIMIT: &str = "900s";
@@ -74,6 +75,7 @@ fn all_that_docker_run_says_of_a_program_is_so() {
         "512M",
         "--cpus",
         "1",
+        "--stats",
     ];
     let script = "cat; id -u; id -g; pwd; uname -n; echo $TOKEN,$FROM_HERE,$FROM_FILE,${NOWHERE-unset}; \
                   test -t 0 || echo pipe; echo err >&2; kill -USR1 $$";
@@ -82,6 +84,10 @@ fn all_that_docker_run_says_of_a_program_is_so() {
     let expected = format!("typed\nand more65534\n65533\n/srv/new\nweb\n{token},here,a b,unset\npipe\n");
     assert_eq!((status, output), (Some(128 + 10), expected), "{errors}");
     assert!(errors.contains("err\n"), "{errors}");
+    let stats = errors.lines().find_map(|line| line.strip_prefix("root: ")?.strip_suffix(" were read"));
+    let (read, size) = stats.and_then(|stats| stats.split_once(" bytes of ")).unwrap_or_default();
+    let [read, size] = [read, size].map(|number| number.parse::<u64>().unwrap_or_default());
+    assert!((1 << 20..size / 2).contains(&read), "{errors}");
 }
 
 #[test]
@@ -116,6 +122,30 @@ fn a_build_context_is_built_and_run() {
     assert!(status == Some(0) && (300_000..393_216).contains(&kib), "{output}{errors}");
 }
 
+/// One line is edited: what runs next has it, and nothing was written but what docker has in its cache.
+#[test]
+#[ignore = "long: make matrix"]
+fn a_context_that_was_edited_runs_as_it_is_now() {
+    let folder = scratch();
+    let temporary = folder.path().join("temporary");
+    fs::create_dir(&temporary).unwrap();
+    let dockerfile =
+        "FROM vmimage-test/alpine:3.23\nCOPY line /line\nUSER app\nCMD [\"cat\", \"/line\", \"/etc/motd\"]\n";
+    let context = context(folder.path(), dockerfile);
+    let toml = "[[users]]\nname = \"app\"\n[[files]]\npath = \"/etc/motd\"\ncontent = \"of the file\\n\"\n";
+    fs::write(context.join("vmimage.toml"), toml).unwrap();
+    for _ in 0..2 {
+        let token = nonce();
+        fs::write(context.join("line"), format!("{token}\n")).unwrap();
+        let mut command = run_command(&[], &[context.to_str().unwrap()]);
+        let (status, output, errors) = ran(command.env("TMPDIR", &temporary), "");
+        assert_eq!((status, output), (Some(0), format!("{token}\nof the file\n")), "{errors}");
+        assert!(!errors.contains("its root is written first"), "{errors}");
+        assert_eq!(fs::read_dir(&temporary).unwrap().count(), 0, "something is left of it");
+    }
+    assert_eq!(run(Command::new("docker").args(["images", "--quiet", "vmimage-run"])), "");
+}
+
 /// The keys of a person at a terminal: its size, Ctrl-C for the program, and what is typed.
 #[test]
 fn with_it_a_shell_has_this_terminal() {
@@ -135,7 +165,8 @@ fn with_it_a_shell_has_this_terminal() {
     // What is typed is echoed: what is waited for is not what was typed.
     for (typed, shown) in [
         ("stty size\r", "33 99"),
-        ("echo be''gun; sleep 1000\r", "begun"),
+        // In a process that the terminal's keys are for when it says so.
+        ("sh -c \"echo be''gun; exec sleep 1000\"\r", "begun"),
         ("\u{3}echo after=$?\r", "after=130"),
         ("tty; exit 5\r", "/dev/pts/"),
     ] {
@@ -145,27 +176,43 @@ fn with_it_a_shell_has_this_terminal() {
     assert_eq!(child.wait().unwrap().code(), Some(5), "{}", screen.text);
 }
 
-/// 20 MB each way; read-only is the host's doing, and a link leads to a place of the guest.
+/// 200 MB each way; read-only is the host's doing, and links of every kind lead to places of the guest.
 #[test]
 fn folders_are_shared_as_docker_shares_them() {
     let folder = scratch();
     let at = |name: &str| folder.path().join(name);
-    for name in ["source", "out"] {
+    for name in ["source", "out", "beside"] {
         fs::create_dir(at(name)).unwrap();
     }
     let noise: Vec<u8> =
-        (0..5_000_000_u32).flat_map(|word| word.wrapping_mul(0x9e37_79b9).to_le_bytes()).collect();
+        (0..50_000_000_u32).flat_map(|word| word.wrapping_mul(0x9e37_79b9).to_le_bytes()).collect();
     fs::write(at("source/noise"), &noise).unwrap();
-    fs::write(at("outside"), "not for the guest").unwrap();
-    std::os::unix::fs::symlink(at("outside"), at("source/link")).unwrap();
+    fs::write(at("beside/secret"), "not for the guest").unwrap();
+    for share in ["source", "out"] {
+        symlink(at("beside/secret"), at(share).join("link")).unwrap();
+        symlink("../beside/secret", at(share).join("near")).unwrap();
+        symlink(at("beside"), at(share).join("folder")).unwrap();
+        symlink("/proc/self/root", at(share).join("root")).unwrap();
+    }
     let shares = [format!("{}:/in:ro", at("source").display()), format!("{}:/out", at("out").display())];
-    let script = "! cat /in/link && ! touch /in/new && ! rm /in/noise && cp /in/noise /out/copy && exit 42";
+    // A link that the guest has made leads nowhere else, and what is written through one is the guest's own.
+    let script = format!(
+        "for at in /in /out; do
+             ! cat $at/link && ! cat $at/near && ! cat $at/folder/secret && ! cat $at/../beside/secret || exit 3
+             ! cat $at/root{beside}/secret || exit 4
+         done
+         ! touch /in/new && ! rm /in/noise && ! mount -o remount,rw /in && ! touch /in/new || exit 5
+         ln -s {beside}/secret /out/made && ! cat /out/made || exit 6
+         mkdir -p {beside} && echo mine >/out/made && test \"$(cat {beside}/secret)\" = mine || exit 7
+         cp /in/noise /out/copy && exit 42",
+        beside = at("beside").display()
+    );
     let options = [&OF_ALPINE[..], &["-v", &shares[0], "-v", &shares[1]]].concat();
-    let (status, _, errors) = ran(&mut run_command(&options, &[ALPINE, "sh", "-c", script]), "");
-    assert_eq!(status, Some(42), "{errors}");
+    let (status, output, errors) = ran(&mut run_command(&options, &[ALPINE, "sh", "-c", &script]), "");
+    assert_eq!((status, &*output), (Some(42), ""), "{errors}");
     assert!(fs::read(at("out/copy")).unwrap() == noise);
-    let left: Vec<_> = fs::read_dir(at("source")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
-    assert_eq!(left.len(), 2, "{left:?}");
+    assert_eq!(fs::read_to_string(at("beside/secret")).unwrap(), "not for the guest");
+    assert_eq!((names_in(&at("source")).len(), names_in(&at("beside")).len()), (5, 1));
 }
 
 /// The host that ends it: a signal is the program's, which may take its time, and time ends what does not end.

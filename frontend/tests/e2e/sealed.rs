@@ -34,7 +34,7 @@ const OVERLAY: &str = "volatile = \"overlay\"\n";
 /// What is written is kept beside the root.
 const PERSIST: &str = r#"
 [persist]
-bind = ["/var"]
+bind = ["/var", "/srv"]
 
 [[partitions]]
 type = "linux-generic"

@@ -6,5 +6,6 @@
 mod copies;
 mod disks;
 mod ends;
+mod images;
 mod lab;
 mod lives;

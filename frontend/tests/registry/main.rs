@@ -13,4 +13,5 @@ mod push;
 mod real;
 mod redirects;
 mod registry;
+mod served;
 mod server;

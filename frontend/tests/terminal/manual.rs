@@ -30,8 +30,15 @@ fn every_command_has_a_page_with_its_examples() {
 
     let commands = commands();
     let mut expected: Vec<_> = commands.iter().map(|command| format!("vmimage-{command}.1")).collect();
-    let nested =
-        ["config-check", "config-reference", "config-schema", "keys-generate", "keys-vars", "serve-pxe"];
+    let nested = [
+        "config-check",
+        "config-reference",
+        "config-schema",
+        "keys-generate",
+        "keys-vars",
+        "serve-nbd",
+        "serve-pxe",
+    ];
     expected.extend(nested.map(|command| format!("vmimage-{command}.1")));
     expected.push("vmimage.1".to_owned());
     let mut found: Vec<_> = fs::read_dir(&pages)

@@ -11,6 +11,11 @@ pub(crate) const MODE: &str = "vmimage.mode";
 /// What programs say that have nothing to do then.
 pub(crate) const LIVE: &str = "the system runs from its medium (vmimage.mode=live): nothing to do";
 
+/// All that the machine was started with, as it stands; `/proc` has to be mounted.
+pub(crate) fn line() -> String {
+    String::from_utf8_lossy(&fs::read(PATH).unwrap_or_default()).into_owned()
+}
+
 /// The words, in their order.
 #[derive(Debug, Default)]
 pub(crate) struct Words(Vec<String>);
@@ -18,7 +23,7 @@ pub(crate) struct Words(Vec<String>);
 impl Words {
     /// Those of the running kernel; `/proc` has to be mounted.
     pub(crate) fn read() -> Self {
-        Self::parse(&String::from_utf8_lossy(&fs::read(PATH).unwrap_or_default()))
+        Self::parse(&line())
     }
 
     pub(crate) fn parse(line: &str) -> Self {

@@ -59,11 +59,15 @@ fn run() -> Result<PathBuf, String> {
     let asked = Asked::parse(&words)?;
     let mut host = Host::start(&words);
     let (data, hashes) = (host.partition(&asked.data)?, host.partition(&asked.hashes)?);
-    let room = Room { data: size(&data)?, hashes: size(&hashes)? };
-    let superblock = checked(&data, &hashes, &room, &asked.root_hash)?;
+    let numbers = [number(&data)?, number(&hashes)?];
+    let are_one = numbers[0] == numbers[1];
+    let room =
+        Room::new(size(&data)?, size(&hashes)?, asked.hash_offset, are_one).map_err(in_file(&hashes))?;
+    let hash_start = asked.hash_offset / BLOCK as u64;
+    let superblock = checked(&data, &hashes, hash_start, &room, &asked.root_hash)?;
     MODULES.iter().for_each(|name| host.modules.load(name));
-    let (data, hashes) = (number(&data)?, number(&hashes)?);
-    map(&Table { superblock, root_hash: asked.root_hash, data, hashes }, asked.on_corruption)
+    let [data, hashes] = numbers;
+    map(&Table { superblock, root_hash: asked.root_hash, data, hashes, hash_start }, asked.on_corruption)
 }
 
 /// What partitions are found by.
@@ -91,16 +95,25 @@ impl Host {
 
 /// The names of the partitions are of the root hash, so that another hash finds none.
 fn not_there(asked: &Root, there_is: &str) -> String {
-    let asked = asked.to_string();
-    let partition = asked.strip_prefix("root=").unwrap_or(&asked);
+    let shown = asked.to_string();
+    let partition = shown.strip_prefix("root=").unwrap_or(&shown);
+    if !matches!(asked, Root::PartUuid(_)) {
+        return format!("roothash=: {partition}: not there; {there_is}");
+    }
     format!("roothash=: no partition is {partition}: the root hash is not that of this disk; {there_is}")
 }
 
 /// What the superblock says, if the tree behind it is that of the root hash, and both are as large as it says.
-fn checked(data: &Path, hashes: &Path, room: &Room, root_hash: &[u8; 32]) -> Result<Superblock, String> {
-    let superblock = Superblock::parse(&block(hashes, 0)?, room).map_err(in_file(hashes))?;
+fn checked(
+    data: &Path,
+    hashes: &Path,
+    hash_start: u64,
+    room: &Room,
+    root_hash: &[u8; 32],
+) -> Result<Superblock, String> {
+    let superblock = Superblock::parse(&block(hashes, hash_start)?, room).map_err(in_file(hashes))?;
     // A tree over one block has none of its own: that block's digest is the root hash.
-    let top = if superblock.has_tree() { block(hashes, 1) } else { block(data, 0) };
+    let top = if superblock.has_tree() { block(hashes, hash_start + 1) } else { block(data, 0) };
     match superblock.digest(&top?) == *root_hash {
         true => Ok(superblock),
         false => Err(in_file(hashes)(
@@ -164,8 +177,13 @@ fn block(path: &Path, number: u64) -> Result<[u8; BLOCK], String> {
 #[cfg(feature = "fuzz")]
 pub(crate) fn fuzz(bytes: &[u8], data: u64, hashes: u64) -> Result<(), String> {
     let superblock = Superblock::parse(bytes, &Room { data, hashes })?;
-    let table =
-        Table { superblock, root_hash: [0; 32], data: "254:2".to_owned(), hashes: "254:3".to_owned() };
+    let table = Table {
+        superblock,
+        root_hash: [0; 32],
+        data: "254:2".to_owned(),
+        hashes: "254:3".to_owned(),
+        hash_start: 0,
+    };
     assert!(table.sectors() <= data / 512, "it ends behind its data");
     assert!(table.superblock.tree_blocks() < hashes / BLOCK as u64, "it ends behind its tree");
     let parameters = table.parameters(OnCorruption::Panic);
@@ -205,7 +223,24 @@ mod tests {
         let [data, hashes] = ["data", "hashes"].map(|name| folder.join(name));
         let len = |path: &Path| std::fs::metadata(path).unwrap().len();
         let room = Room { data: len(&data), hashes: len(&hashes) };
-        checked(&data, &hashes, &room, root_hash)
+        checked(&data, &hashes, 0, &room, root_hash)
+    }
+
+    #[test]
+    fn of_one_file_the_hashes_lie_behind_the_data() {
+        for blocks in [1, 2, 100] {
+            let (folder, root_hash) = disk(blocks);
+            let [data, hashes] =
+                ["data", "hashes"].map(|name| std::fs::read(folder.path().join(name)).unwrap());
+            let (both, start) = (folder.path().join("both"), u64::from(blocks));
+            std::fs::write(&both, [data, hashes].concat()).unwrap();
+            let len = std::fs::metadata(&both).unwrap().len();
+            let room = Room::new(len, len, start << 12, true).unwrap();
+            let found = checked(&both, &both, start, &room, &root_hash).unwrap();
+            assert_eq!(found.data_blocks, start);
+            let error = checked(&both, &both, start - 1, &room, &root_hash).unwrap_err();
+            assert!(error.contains("has no superblock of verity"), "{error}");
+        }
     }
 
     #[test]
@@ -253,5 +288,7 @@ mod tests {
             error,
             "roothash=: no partition is PARTUUID=00-01: the root hash is not that of this disk; there is no disk"
         );
+        let named = not_there(&Root::parse("/dev/vda").unwrap(), "there is no disk");
+        assert_eq!(named, "roothash=: /dev/vda: not there; there is no disk");
     }
 }

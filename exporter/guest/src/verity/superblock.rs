@@ -54,11 +54,25 @@ pub(super) struct Superblock {
     pub(super) salt: Vec<u8>,
 }
 
-/// The bytes of both partitions.
-#[derive(Debug)]
+/// The bytes that there are for data, and for hashes from their superblock on.
+#[derive(Debug, PartialEq, Eq)]
 pub(super) struct Room {
     pub(super) data: u64,
     pub(super) hashes: u64,
+}
+
+impl Room {
+    /// Of devices of this size, where the superblock lies at `offset`; of one device that is both, behind the data.
+    ///
+    /// # Errors
+    /// If no block is there.
+    pub(super) fn new(data: u64, hashes: u64, offset: u64, are_one: bool) -> Result<Self, String> {
+        let behind = hashes.checked_sub(offset).filter(|behind| *behind >= BLOCK as u64);
+        let behind = behind.ok_or_else(|| {
+            format!("verity: hashes at byte {offset} of {hashes}: they were cut off, or hash-offset= is of another root")
+        })?;
+        Ok(Self { data: if are_one { offset } else { data }, hashes: behind })
+    }
 }
 
 impl Superblock {
@@ -206,6 +220,25 @@ pub(super) mod tests {
         // The largest that a disk can have.
         let all = Room { data: u64::MAX, hashes: u64::MAX };
         assert!(Superblock::parse(&superblock(u64::MAX >> 12), &all).is_ok());
+    }
+
+    #[test]
+    fn of_one_device_the_data_ends_where_the_hashes_begin() {
+        assert_eq!(Room::new(9 << 12, 7 << 12, 0, false), Ok(Room { data: 9 << 12, hashes: 7 << 12 }));
+        assert_eq!(Room::new(9 << 12, 7 << 12, 4096, false), Ok(Room { data: 9 << 12, hashes: 6 << 12 }));
+        let behind = Room::new(9 << 12, 9 << 12, 7 << 12, true).unwrap();
+        assert_eq!(behind, Room { data: 7 << 12, hashes: 2 << 12 });
+        assert!(Superblock::parse(&superblock(7), &behind).is_ok());
+        assert!(Superblock::parse(&superblock(8), &behind).unwrap_err().contains("8 blocks of data"));
+        for len in [4096, 8192, 8192 + 4095] {
+            let cut = Room::new(len, len, 8192, true).unwrap_err();
+            assert!(
+                cut.starts_with(&format!("verity: hashes at byte 8192 of {len}: they were cut off")),
+                "{cut}"
+            );
+        }
+        // A root and its hashes on one device without a word of where these begin.
+        assert!(Superblock::parse(&superblock(1), &Room::new(4096, 8192, 0, true).unwrap()).is_err());
     }
 
     /// A superblock of another program's.

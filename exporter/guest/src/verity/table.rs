@@ -27,6 +27,8 @@ pub(super) struct Table {
     /// The numbers of both partitions: `254:2`.
     pub(super) data: String,
     pub(super) hashes: String,
+    /// The block with the superblock; the tree begins in the next one.
+    pub(super) hash_start: u64,
 }
 
 impl Table {
@@ -37,14 +39,17 @@ impl Table {
 
     /// What the target is told.
     pub(super) fn parameters(&self, on_corruption: OnCorruption) -> String {
-        let Self { superblock, root_hash, data, hashes } = self;
-        let blocks = superblock.data_blocks;
+        let Self { superblock, root_hash, data, hashes, hash_start } = self;
+        let (blocks, tree) = (superblock.data_blocks, hash_start + 1);
         let salt = if superblock.salt.is_empty() { "-".to_owned() } else { digits(&superblock.salt) };
         let wish = match on_corruption {
             OnCorruption::Panic => "panic_on_corruption",
             OnCorruption::Restart => "restart_on_corruption",
         };
-        format!("1 {data} {hashes} {BLOCK} {BLOCK} {blocks} 1 sha256 {} {salt} 1 {wish}", digits(root_hash))
+        format!(
+            "1 {data} {hashes} {BLOCK} {BLOCK} {blocks} {tree} sha256 {} {salt} 1 {wish}",
+            digits(root_hash)
+        )
     }
 
     /// How libcryptsetup, and systemd by it, knows a device of its own kind again.
@@ -63,7 +68,13 @@ mod tests {
 
     fn table(salt: &[u8]) -> Table {
         let superblock = Superblock { uuid: [7; 16], data_blocks: 300, salt: salt.to_vec() };
-        Table { superblock, root_hash: [0xab; 32], data: "254:2".into(), hashes: "254:3".into() }
+        Table {
+            superblock,
+            root_hash: [0xab; 32],
+            data: "254:2".into(),
+            hashes: "254:3".into(),
+            hash_start: 0,
+        }
     }
 
     #[test]
@@ -75,6 +86,9 @@ mod tests {
         );
         let unsalted = table(&[]).parameters(OnCorruption::Restart);
         assert!(unsalted.ends_with(&format!("{hash} - 1 restart_on_corruption")), "{unsalted}");
+        let behind = Table { hashes: "254:2".into(), hash_start: 300, ..table(&[0]) };
+        let told = behind.parameters(OnCorruption::Panic);
+        assert!(told.starts_with("1 254:2 254:2 4096 4096 300 301 sha256 "), "{told}");
         assert_eq!(table(&[]).sectors(), 2400);
         assert_eq!(table(&[]).id("root"), format!("CRYPT-VERITY-{}-root", "07".repeat(16)));
     }

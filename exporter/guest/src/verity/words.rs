@@ -2,9 +2,10 @@
 //!
 //! ```text
 //! roothash=HEX    systemd.verity_root_data=PARTUUID=…    systemd.verity_root_hash=PARTUUID=…
-//! systemd.verity_root_options=panic-on-corruption|restart-on-corruption
+//! systemd.verity_root_options=hash-offset=BYTES,panic-on-corruption|restart-on-corruption
 //! ```
 
+use super::superblock::BLOCK;
 use super::table::OnCorruption;
 use crate::init::initramfs::root::Root;
 use crate::init::words::Words;
@@ -24,6 +25,8 @@ pub(super) struct Asked {
     pub(super) data: Root,
     /// The one with the tree.
     pub(super) hashes: Root,
+    /// Where its superblock lies, in bytes, which are whole blocks.
+    pub(super) hash_offset: u64,
     /// `None`: the machine panics, or restarts if its kernel cannot do that.
     pub(super) on_corruption: Option<OnCorruption>,
 }
@@ -45,12 +48,10 @@ impl Asked {
             Some(word) => Root::parse(word).map_err(|_| format!("{name}={word}: names no device")),
             None => Ok(Root::PartUuid(uuid(half))),
         };
-        Ok(Self {
-            root_hash,
-            data: device(DATA, first)?,
-            hashes: device(HASHES, last)?,
-            on_corruption: on_corruption(words.value(OPTIONS).unwrap_or_default())?,
-        })
+        let (data, hashes) = (device(DATA, first)?, device(HASHES, last)?);
+        let Options { hash_offset, on_corruption } =
+            Options::parse(words.value(OPTIONS).unwrap_or_default())?;
+        Ok(Self { root_hash, data, hashes, hash_offset, on_corruption })
     }
 }
 
@@ -61,21 +62,36 @@ fn uuid(digits: &str) -> String {
     [part(0..8), part(8..12), part(12..16), part(16..20), part(20..32)].join("-")
 }
 
-/// The last one counts. What would have the machine go on with what is not its own is none.
-fn on_corruption(options: &str) -> Result<Option<OnCorruption>, String> {
-    let mut found = None;
-    for option in options.split(',').filter(|option| !option.is_empty()) {
-        found = Some(match option {
-            "panic-on-corruption" => OnCorruption::Panic,
-            "restart-on-corruption" => OnCorruption::Restart,
-            other => {
-                return Err(format!(
-                    "{OPTIONS}={other}: is none of panic-on-corruption and restart-on-corruption"
-                ));
+/// What `systemd.verity_root_options=` says.
+#[derive(Default)]
+struct Options {
+    hash_offset: u64,
+    on_corruption: Option<OnCorruption>,
+}
+
+impl Options {
+    /// The last one counts. What would have the machine go on with what is not its own is none.
+    fn parse(options: &str) -> Result<Self, String> {
+        let mut found = Self::default();
+        for option in options.split(',').filter(|option| !option.is_empty()) {
+            match option.split_once('=').unwrap_or((option, "")) {
+                ("panic-on-corruption", "") => found.on_corruption = Some(OnCorruption::Panic),
+                ("restart-on-corruption", "") => found.on_corruption = Some(OnCorruption::Restart),
+                ("hash-offset", bytes) => found.hash_offset = whole_blocks(bytes)?,
+                _ => {
+                    return Err(format!(
+                        "{OPTIONS}={option}: is none of panic-on-corruption, restart-on-corruption and hash-offset=BYTES"
+                    ));
+                }
             }
-        });
+        }
+        Ok(found)
     }
-    Ok(found)
+}
+
+fn whole_blocks(bytes: &str) -> Result<u64, String> {
+    let found = bytes.parse().ok().filter(|bytes: &u64| bytes.is_multiple_of(BLOCK as u64));
+    found.ok_or_else(|| format!("{OPTIONS}=hash-offset={bytes}: are no bytes of whole blocks of {BLOCK}"))
 }
 
 #[cfg(test)]
@@ -94,21 +110,21 @@ mod tests {
         assert_eq!(asked.root_hash[..4], [0, 0x11, 0x22, 0x33]);
         assert_eq!(asked.data, Root::PartUuid("00112233-4455-6677-8899-aabbccddeeff".into()));
         assert_eq!(asked.hashes, Root::PartUuid("01234567-89ab-cdef-0123-456789abcdef".into()));
-        assert_eq!(asked.on_corruption, None);
+        assert_eq!((asked.hash_offset, asked.on_corruption), (0, None));
     }
 
     #[test]
     fn systemds_words_count_before_them() {
         let line = format!(
             "roothash={HASH} systemd.verity_root_data=PARTUUID=AB-01 systemd.verity_root_hash=/dev/vdb \
-             systemd.verity_root_options=panic-on-corruption,restart-on-corruption"
+             systemd.verity_root_options=panic-on-corruption,hash-offset=8192,restart-on-corruption"
         );
         let asked = parse(&line).unwrap();
         assert_eq!(
             (asked.data, asked.hashes),
             (Root::PartUuid("ab-01".into()), Root::Device("/dev/vdb".into()))
         );
-        assert_eq!(asked.on_corruption, Some(OnCorruption::Restart));
+        assert_eq!((asked.hash_offset, asked.on_corruption), (8192, Some(OnCorruption::Restart)));
     }
 
     #[test]
@@ -126,6 +142,22 @@ mod tests {
             (
                 format!("roothash={HASH} systemd.verity_root_options=ignore-corruption"),
                 "systemd.verity_root_options=ignore-corruption: is none",
+            ),
+            (
+                format!("roothash={HASH} systemd.verity_root_options=panic-on-corruption=1"),
+                "systemd.verity_root_options=panic-on-corruption=1: is none",
+            ),
+            (
+                format!("roothash={HASH} systemd.verity_root_options=hash-offset=4608"),
+                "hash-offset=4608: are no bytes of whole blocks",
+            ),
+            (
+                format!("roothash={HASH} systemd.verity_root_options=hash-offset=-4096"),
+                "hash-offset=-4096: are no bytes",
+            ),
+            (
+                format!("roothash={HASH} systemd.verity_root_options=hash-offset"),
+                "hash-offset=: are no bytes",
             ),
         ] {
             let error = parse(&line).unwrap_err();

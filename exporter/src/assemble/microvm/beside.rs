@@ -1,7 +1,6 @@
 //! What lies beside the root of a microVM: its kernel, what mounts the root, and what is said of them.
 
 use std::path::Path;
-use std::sync::Arc;
 
 use super::super::compressed;
 use super::super::own_initramfs::{self, BUSES, Needs, Within};
@@ -45,19 +44,16 @@ impl Beside {
         donor: Option<&Tree>,
         materials: &Materials,
         layout: &mut Resolved,
-        program: Arc<[u8]>,
+        programs: Within,
         spool: &Path,
     ) -> Result<Self> {
         let kernel = ReadKernel::find(spec, root, donor, materials)?;
-        let built = own_initramfs::build(
-            &kernel,
-            &Needs::of_microvm(spec, layout.root.file_system),
-            Within::alone(program),
-        )?;
+        let built =
+            own_initramfs::build(&kernel, &Needs::of_microvm(spec, layout.root.file_system), programs)?;
         let machines = machines(&kernel, &built.modules, spec)?;
         compressed::settle(layout, &kernel, spec)?;
         let Built { parts, modules, notes: lacks } = built;
-        let is_needed = spec.is_uki() || !modules.is_empty();
+        let is_needed = spec.is_uki() || spec.layout.has_verity() || !modules.is_empty();
         let of_kernel =
             format!("{}: Linux {}, beside the root", kernel.image.place(), kernel.image.release());
         let of_initramfs = match modules.len() {

@@ -1,14 +1,15 @@
 //! A microVM that a monitor starts: the image's files as the root, and beside it what starts them.
 //!
 //! ```text
-//! kernel ─▶ initramfs ─▶ our init, and what it is told ─▶ the root's file system ─▶ vm.json
-//!                                                     └──▶ or all of it in one program for UEFI
+//! kernel ─▶ initramfs ─▶ our init, and what it is told ─▶ the root's file system ─▶ its hashes ─▶ vm.json
+//!                                                     └──▶ or all of it in one program for UEFI ─▶ its signature
 //! ```
 //!
 //! Nothing of a distribution is changed or started; the kernel is a donor's as a rule, and not on the root.
 
 mod beside;
 mod root;
+mod seal;
 pub(super) mod uki;
 mod words;
 
@@ -17,8 +18,9 @@ use std::sync::Arc;
 use super::donor::copy_modules;
 use super::first::{self, FirstProcess};
 use super::machine::{require_architecture, settle_time};
+use super::own_initramfs::Within;
 use super::resolve::Resolved;
-use super::{Input, Planned, appliance, disk_file, entrypoint, previous, seed};
+use super::{Input, Planned, appliance, disk_file, entrypoint, previous, secure_boot, seed};
 use crate::disk::DiskLayout;
 use crate::engine::Run;
 use crate::error::Result;
@@ -30,7 +32,7 @@ use crate::tree::os::{self, Os};
 use crate::tree::{Editor, Time, Tree, kernel};
 use beside::Beside;
 use root::Root;
-use words::Words;
+use words::{Checked, Words};
 
 pub(super) fn plan(spec: &Spec, input: Input, run: &Run<'_>) -> Result<Planned> {
     let Input { root: mut tree, donor, mut programs, materials, .. } = input;
@@ -40,9 +42,10 @@ pub(super) fn plan(spec: &Spec, input: Input, run: &Run<'_>) -> Result<Planned> 
     entrypoint::require(&tree, spec)?;
     let Begun { os, time, mut notes, seed, mut layout } = begin(&mut tree, spec, &materials)?;
     let program = first::program(spec, programs.init.take())?;
-    let beside =
-        Beside::find(spec, &tree, donor.as_ref(), &materials, &mut layout, Arc::clone(&program), run.spool)?;
+    let within = Within::of(spec, Arc::clone(&program), &programs)?;
+    let beside = Beside::find(spec, &tree, donor.as_ref(), &materials, &mut layout, within, run.spool)?;
     let stub = spec.is_uki().then(|| uki::stub(&tree, donor.as_ref(), spec.architecture)).transpose()?;
+    let signer = secure_boot::signer(spec, &materials)?;
 
     let made = Made { program, early: programs.early, time };
     notes.extend(beside.notes.iter().cloned());
@@ -52,18 +55,32 @@ pub(super) fn plan(spec: &Spec, input: Input, run: &Run<'_>) -> Result<Planned> 
         copy_modules(&mut Editor::new(&mut tree, time), donor, modules)?;
         notes.push(format!("{modules}: all modules of the kernel"));
     }
-    let words = Words::of(spec, &layout).to_string();
     let release = uki::os_release(&tree, spec)?;
     let root = Root::plan(spec, &layout, tree, time, run)?;
+    let (root, checked) = with_hashes(root, spec, &seed, run)?;
+    notes.extend(checked.into_iter().flat_map(|checked| seal::notes(checked.root_hash)));
+    let words = Words::of(spec, &layout, checked).to_string();
     notes.extend(beside.lacks(spec));
+    notes.extend(signer.as_ref().into_iter().flat_map(uki::notes));
     let system = system(&os, spec, &beside, &words, notes);
     let Root { placed, contents, part } = root;
     let (contents, microvm) = match stub {
-        Some(stub) => (uki::program(&stub, &beside, contents, release, &words, spec, time)?, None),
+        Some(stub) => {
+            let program = uki::program(&stub, &beside, contents, release, &words, spec, time)?;
+            (uki::signed(program, spec, signer.as_ref())?, None)
+        }
         None => (contents, Some(Arc::new(beside.microvm(spec, words, layout.root.file_system)))),
     };
     let planned = planned(spec, &seed, Root { placed, contents, part });
     Ok(Planned { microvm, system: Some(system), ..planned })
+}
+
+/// A root that is asked to be checked, with what it is checked by.
+fn with_hashes(root: Root, spec: &Spec, seed: &Seed, run: &Run<'_>) -> Result<(Root, Option<Checked>)> {
+    if !spec.layout.has_verity() {
+        return Ok((root, None));
+    }
+    seal::seal(root, seed, run).map(|(root, checked)| (root, Some(checked)))
 }
 
 /// The root alone, for a kernel and an initramfs that are there. Which program it runs is said at each start, so nothing is

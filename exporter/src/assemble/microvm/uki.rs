@@ -4,11 +4,13 @@ use std::io::Read;
 
 use super::beside::Beside;
 use super::words::ROOT_FILE;
+use crate::authenticode;
 use crate::error::{Error, Kind, Result};
 use crate::fs::Contents;
 use crate::initramfs;
 use crate::kernel::KernelImage;
 use crate::limits;
+use crate::pki::Signer;
 use crate::spec::{Architecture, Spec};
 use crate::tree::{Content, InodeKind, Time, Tree};
 use crate::uki::{self, Section};
@@ -84,6 +86,28 @@ pub(super) fn program(
     let initrd = archive.into_iter().chain(beside.initramfs.iter().map(Contents::of_file)).collect();
     let kernel = (&beside.kernel, &beside.image);
     put_together(stub, kernel, initrd, release, cmdline, spec.architecture)
+}
+
+/// The same by whoever signs, if somebody does.
+///
+/// # Errors
+/// If it cannot be read or signed.
+pub(super) fn signed(program: Contents, spec: &Spec, signer: Option<&Signer>) -> Result<Contents> {
+    let Some(signer) = signer else { return Ok(program) };
+    let signature = authenticode::sign(&spec.name, &program, signer)?;
+    Ok(match signature {
+        Some(signature) => signature.of(program),
+        None => program,
+    })
+}
+
+/// What the report says of whoever signs it.
+pub(super) fn notes(signer: &Signer) -> [String; 2] {
+    [
+        format!("Secure Boot: the program is signed by {}", signer.certificates().subject()),
+        "sealed: kernel, command line and root are one program, for a firmware that knows the key and starts nothing else"
+            .to_owned(),
+    ]
 }
 
 /// An archive of this one file.

@@ -5,6 +5,7 @@ use std::fmt;
 use crate::assemble::first::FirstProcess;
 use crate::assemble::resolve::Resolved;
 use crate::fs::FileSystem;
+use crate::fs::verity::RootHash;
 use crate::spec::layout::Content;
 use crate::spec::{Architecture, Spec};
 
@@ -13,9 +14,17 @@ const DISK: &str = "/dev/vda";
 /// The root within a uki, as a file of its initramfs.
 pub(super) const ROOT_FILE: &str = "/root.erofs";
 
+/// By what each block of the root is checked when it is read.
+#[derive(Clone, Copy)]
+pub(super) struct Checked {
+    pub(super) root_hash: RootHash,
+    /// Where its hashes begin, behind it on the same disk, in bytes.
+    pub(super) hash_offset: u64,
+}
+
 /// The words of a command line.
 pub(super) struct Words {
-    root: &'static str,
+    root: String,
     file_system: FileSystem,
     is_read_only: bool,
     /// What was asked of the mount of the root.
@@ -28,7 +37,7 @@ pub(super) struct Words {
 }
 
 impl Words {
-    pub(super) fn of(spec: &Spec, layout: &Resolved) -> Self {
+    pub(super) fn of(spec: &Spec, layout: &Resolved, checked: Option<Checked>) -> Self {
         let slot =
             layout.partitions.iter().map(|named| &named.slot).find(|slot| slot.content == Content::Root);
         let asked = slot.and_then(|slot| spec.layout.partitions.get(slot.asked?));
@@ -38,6 +47,7 @@ impl Words {
             true => (ROOT_FILE, vec!["console=tty0".to_owned(), serial], "panic=-1"),
             false => (DISK, vec![serial], of_monitor(spec.architecture)),
         };
+        let root = checked.map_or(format!("root={root}"), Checked::words);
         Self {
             root,
             file_system: layout.root.file_system,
@@ -47,6 +57,16 @@ impl Words {
             ends,
             others: FirstProcess::Own.kernel_arguments(spec),
         }
+    }
+}
+
+impl Checked {
+    /// In systemd's words (systemd-veritysetup-generator(8)).
+    fn words(self) -> String {
+        let Self { root_hash, hash_offset } = self;
+        let [data, hashes, options] =
+            ["data", "hash", "options"].map(|name| format!("systemd.verity_root_{name}"));
+        format!("roothash={root_hash} {data}={DISK} {hashes}={DISK} {options}=hash-offset={hash_offset}")
     }
 }
 
@@ -62,7 +82,7 @@ fn of_monitor(architecture: Architecture) -> &'static str {
 impl fmt::Display for Words {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mode = if self.is_read_only { "ro" } else { "rw" };
-        write!(f, "root={} rootfstype={} {mode}", self.root, self.file_system.name())?;
+        write!(f, "{} rootfstype={} {mode}", self.root, self.file_system.name())?;
         if let Some(flags) = &self.flags {
             write!(f, " rootflags={flags}")?;
         }

@@ -8,12 +8,14 @@
 //! input sign the same.
 
 mod minisign;
-mod openpgp;
 
 use std::sync::Arc;
 
+use sha2::{Digest, Sha512};
+
 use super::SUMS;
 use crate::error::{Error, Kind, Result};
+use crate::pki::openpgp;
 
 /// What a file of digests and the signature of it are called, for each kind of key.
 pub(super) const MINISIG: &str = "SHA256SUMS.minisig";
@@ -76,7 +78,7 @@ impl Signer {
         match self {
             Self::Minisign(key) => Ok(key.sign(sums.as_bytes(), what).into_bytes()),
             Self::Gpg(key) => {
-                let signed = key.sign(sums.as_bytes(), time);
+                let signed = key.sign(Sha512::new_with_prefix(sums), time);
                 signed.map_err(|message| Error::new(Kind::Input, GPG, format!("what signs {message}")))
             }
         }

@@ -8,10 +8,12 @@
 //!
 //! Whoever writes the data says the digest of each block, in order: the [`Tree`] needs a block for each of its levels, and
 //! nothing is read again. A bundle of RAUC has the tree alone; a hash partition begins with a [superblock](format), and
-//! [`seal`] makes one of data that has its place and is not written yet.
+//! [`seal`] makes one of data that has its place and is not written yet. Who has signed its root hash says a
+//! [`signature`] partition.
 
 mod format;
 mod seal;
+mod signature;
 #[cfg(test)]
 mod tests;
 
@@ -19,6 +21,7 @@ use sha2::{Digest, Sha256};
 
 use crate::error::Result;
 pub use seal::{RootHash, Sealed, partition_len, seal};
+pub use signature::{SIGNATURE_MAX, signature};
 
 /// Bytes of a block, of data as of digests.
 pub(crate) const BLOCK: usize = 4096;

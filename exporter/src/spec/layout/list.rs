@@ -47,7 +47,7 @@ pub struct Slot {
     pub is_covered: bool,
     /// Attribute bits of the table.
     pub attributes: u64,
-    /// Whether the partition behind it has its hashes.
+    /// Whether the partition behind it has its hashes, or without a table itself behind its content.
     pub has_verity: bool,
     /// How it is encrypted, if it is.
     pub encrypt: Option<Encrypt>,
@@ -83,6 +83,8 @@ pub enum Content {
     Elsewhere(Source),
     /// The dm-verity hashes of the partition in front of it.
     Hashes,
+    /// Who has signed their root hash.
+    Signature,
 }
 
 /// The name of the first slot in the table, as long as nobody says what is in it.
@@ -124,7 +126,7 @@ pub fn slots(spec: &Spec) -> Vec<Slot> {
     if spec.layout.has_slots() {
         add_empty_slot(&mut slots, &spec.image);
     }
-    let mut slots = with_hashes(slots, spec.architecture);
+    let mut slots = if spec.is_bare() { slots } else { with_hashes(slots, spec) };
     if spec.layout.table == TableKind::Mbr && is_for_bios(spec) {
         activate(&mut slots);
     }
@@ -168,26 +170,31 @@ fn add_empty_slot(slots: &mut Vec<Slot>, image: &Identity) {
     slots.insert(at + 1, empty);
 }
 
-/// The list with the hashes of each partition that has some behind it.
-fn with_hashes(slots: Vec<Slot>, architecture: Architecture) -> Vec<Slot> {
+/// The list with the hashes of each partition that has some behind it, and the signature of these, if somebody signs.
+fn with_hashes(slots: Vec<Slot>, spec: &Spec) -> Vec<Slot> {
+    let kinds = [kinds::root_verity(spec.architecture), kinds::root_verity_sig(spec.architecture)];
+    let beside = [("verity", Content::Hashes), ("verity-sig", Content::Signature)];
+    let count = if spec.secure_boot.key.is_some() { 2 } else { 1 };
     let with = |slot: Slot| {
-        let hashes = slot.has_verity.then(|| hashes(&slot, architecture));
-        std::iter::once(slot).chain(hashes)
+        let behind = kinds.into_iter().zip(beside.clone()).take(if slot.has_verity { count } else { 0 });
+        let behind: Vec<_> =
+            behind.map(|(kind, (what, content))| beside_root(&slot, what, kind, content)).collect();
+        std::iter::once(slot).chain(behind)
     };
     slots.into_iter().flat_map(with).collect()
 }
 
-/// Only read, as what they are of is, and found by the root hash.
-fn hashes(root: &Slot, architecture: Architecture) -> Slot {
-    let label = format!("{}-verity", root.label);
+/// Only read, as the root is, and found by the root hash.
+fn beside_root(root: &Slot, what: &str, kind: Uuid, content: Content) -> Slot {
+    let label = format!("{}-{what}", root.label);
     Slot {
         asked: root.asked,
         volume_label: label.clone(),
         label,
         encrypt: None,
-        kind: kinds::root_verity(architecture),
+        kind,
         guid: None,
-        content: Content::Hashes,
+        content,
         file_system: None,
         compression: None,
         mount: None,

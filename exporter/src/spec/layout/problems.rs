@@ -236,7 +236,8 @@ impl Content {
             | Self::BiosCore
             | Self::File(_)
             | Self::Elsewhere(_)
-            | Self::Hashes => None,
+            | Self::Hashes
+            | Self::Signature => None,
         }
     }
 

@@ -10,14 +10,17 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::Result;
 use crate::machine::vmimage;
+use crate::measure;
 
 /// After which a machine will not come to its word any more.
 const PATIENCE: Duration = Duration::from_secs(600);
 
 /// Seconds from the command's start to the word, and the line that it is in. The machine is ended then.
-pub(super) fn until(command: &mut Command, word: &str) -> Result<(f64, String)> {
+pub(crate) fn until(command: &mut Command, word: &str) -> Result<(f64, String)> {
+    let mut said = tempfile::tempfile()?;
     let start = Instant::now();
-    let mut machine = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(said.try_clone()?);
+    let mut machine = command.spawn()?;
     let mut console = machine.stdout.take().ok_or("the console is not there")?;
     let (sender, pieces) = channel();
     std::thread::spawn(move || {
@@ -31,7 +34,9 @@ pub(super) fn until(command: &mut Command, word: &str) -> Result<(f64, String)> 
     let (mut text, mut came) = (Vec::new(), None);
     let outcome = loop {
         let Ok((time, piece)) = pieces.recv_timeout(PATIENCE.saturating_sub(start.elapsed())) else {
-            break Err(format!("{command:?}: no {word:?} came:\n{}", String::from_utf8_lossy(&text)));
+            let (text, said) =
+                (String::from_utf8_lossy(&text), measure::last_lines(&mut said).unwrap_or_default());
+            break Err(format!("{command:?}: no {word:?} came:\n{text}{said}"));
         };
         text.extend(piece);
         let Some(place) = text.windows(word.len()).position(|part| part == word.as_bytes()) else { continue };
@@ -48,7 +53,7 @@ pub(super) fn until(command: &mut Command, word: &str) -> Result<(f64, String)> 
 }
 
 /// How all machines are run, decided once, so that no start waits for a probe.
-pub(super) fn accel() -> Result<&'static str> {
+pub(crate) fn accel() -> Result<&'static str> {
     static ACCEL: OnceLock<&'static str> = OnceLock::new();
     if let Some(known) = ACCEL.get() {
         return Ok(known);
@@ -61,7 +66,7 @@ pub(super) fn accel() -> Result<&'static str> {
 }
 
 /// The same for people.
-pub(super) fn shown() -> &'static str {
+pub(crate) fn shown() -> &'static str {
     match accel() {
         Ok("kvm") => "KVM",
         _ => "emulation (TCG)",

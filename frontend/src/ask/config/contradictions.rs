@@ -6,7 +6,7 @@ use std::ops::Range;
 use exporter::container::Format;
 use exporter::error::show_text;
 use exporter::spec::layout::{self, Problem};
-use exporter::spec::{Network, Profile, Spec, Volatile, medium, network, rauc, secure_boot, update};
+use exporter::spec::{Network, Profile, Spec, Volatile, grub, medium, network, rauc, secure_boot, update};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -54,7 +54,7 @@ pub(super) fn find(config: &Config, table: &DeTable<'_>, problems: &mut Problems
     asked.spec.rauc.clone_from(&config.rauc);
     asked.spec.uki = config.uki;
     asked.spec.secure_boot.clone_from(&config.secure_boot);
-    updates(&asked.spec, table, problems);
+    updates(&in_its_profile(&asked.spec, says_profile), table, problems);
     network(&config.network, table, problems);
     for (index, user) in config.users.iter().enumerate() {
         if user.name == "root" {
@@ -119,10 +119,11 @@ fn of_medium(spec: &Spec, table: &DeTable<'_>, problems: &mut Problems) {
     }
 }
 
-/// What is wrong with good boots, with bundles of RAUC and with Secure Boot, at the key that says it or at its table.
+/// What is wrong with good boots, with bundles of RAUC, with Secure Boot and with a key of GRUB's, at the key that says it or at its table.
 fn updates(spec: &Spec, table: &DeTable<'_>, problems: &mut Problems) {
     let problems_of = update::problems(spec).into_iter().chain(rauc::problems(spec));
-    for (key, message) in problems_of.chain(secure_boot::problems(spec)) {
+    let problems_of = problems_of.chain(secure_boot::problems(spec)).chain(grub::problems(spec));
+    for (key, message) in problems_of {
         let path: Vec<_> = key.split('.').collect();
         let at =
             value(table, &path).or_else(|| value(table, &path[..1])).or_else(|| value(table, &["format"]));

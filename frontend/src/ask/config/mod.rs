@@ -69,7 +69,7 @@ pub(crate) struct Config {
     /// changes that one. A BIOS boot partition is there without being asked for where a BIOS may start the machine. What
     /// is not said follows from the type.
     pub(crate) partitions: Vec<Partition>,
-    /// The menu of the boot loader GRUB.
+    /// The boot loader GRUB: its menu, and who signs what it reads.
     pub(crate) grub: Grub,
     /// What the system on the disk is called, whichever distribution it is made of.
     pub(crate) image: Identity,
@@ -107,8 +107,8 @@ pub(crate) struct Config {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(example = &true)]
     pub(crate) uki: Option<bool>,
-    /// Secure Boot by keys of one's own, with `loader = "systemd-boot"`: who signs what UEFI starts, and what the firmware is to
-    /// know of that.
+    /// Secure Boot by keys of one's own, with `loader = "systemd-boot"` or `key` of `[grub]`: who signs what UEFI starts, and what the
+    /// firmware is to know of that.
     pub(crate) secure_boot: SecureBoot,
 }
 

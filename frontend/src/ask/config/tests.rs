@@ -13,6 +13,7 @@ use crate::base::testing::is_kept;
 /// A file in which every key is said, and right; but those of the next one, since one disk has not all of them.
 const EVERYTHING: &str = include_str!("../../../../testdata/config/everything.toml");
 const SEALED: &str = include_str!("../../../../testdata/config/sealed.toml");
+const GRUB_KEY: &str = include_str!("../../../../testdata/config/grub_key.toml");
 
 fn problems(text: &str) -> String {
     Config::parse("vmimage.toml", text).expect_err(text).to_string()
@@ -115,6 +116,9 @@ fn the_file_with_everything_says_every_key_and_nothing_is_wrong_in_it() {
     let sealed = Config::parse("sealed.toml", SEALED).unwrap_or_else(|problems| panic!("{problems}"));
     said(&toml::from_str(SEALED).unwrap(), "", &mut used);
     assert_eq!(sealed.uki, Some(true));
+    let grub = Config::parse("grub_key.toml", GRUB_KEY).unwrap_or_else(|problems| panic!("{problems}"));
+    said(&toml::from_str(GRUB_KEY).unwrap(), "", &mut used);
+    assert_eq!(grub.grub.key.as_deref(), Some("grub"));
     let unused: Vec<_> = known.difference(&used).collect();
     assert!(unused.is_empty() && known.len() > 40, "{unused:?}");
     assert_ne!(config, Config::default());

@@ -96,6 +96,11 @@ impl Kind {
     }
 }
 
+/// What is named, without the word that says where it is.
+pub(super) fn without_transport(source: &str) -> &str {
+    TRANSPORTS.iter().find_map(|transport| source.strip_prefix(transport)).unwrap_or(source)
+}
+
 /// That no flag is for something else.
 ///
 /// # Errors
@@ -137,18 +142,21 @@ pub(super) fn refuse_others(args: &Args, kind: Kind) -> Result<()> {
         ))
         .with_hint("make it first: --profile microvm --format microvm"));
     }
-    if let Some(flag) = first(of_those_that_stay(args)) {
+    if args.commit {
         return Err(Error::user(format!(
-            "{flag}: {named} is {}, whose machine ends with this command",
+            "--commit: {named} is {}, and what a machine has written goes into a disk alone",
             kind.noun()
         ))
-        .with_hint("make it first: --profile microvm --format microvm"));
+        .with_hint("save it as a disk, --save FILE, or keep the machine, --name NAME"));
     }
-    let of_one = match kind {
-        Kind::Context => (args.image.registry.is_asked(), "--authfile and --plain-http"),
-        _ => (args.image.build_network.is_some(), "--build-network"),
+    let image = &args.image;
+    let of_others = match kind {
+        Kind::Context => {
+            vec![(image.registry.is_asked(), "--authfile and --plain-http"), (image.stats, "--stats")]
+        }
+        _ => vec![(image.build_network.is_some(), "--build-network")],
     };
-    match first([of_one]) {
+    match first(of_others) {
         Some(flag) => Err(Error::user(format!("{flag}: {named} is {}", kind.noun()))),
         None => Ok(()),
     }
@@ -174,15 +182,6 @@ fn of_disks(args: &Args) -> [(bool, &'static str); 9] {
     ]
 }
 
-fn of_those_that_stay(args: &Args) -> [(bool, &'static str); 4] {
-    [
-        (args.name.is_some(), "--name"),
-        (args.detach, "--detach"),
-        (args.save.is_some(), "--save"),
-        (args.commit, "--commit"),
-    ]
-}
-
 fn of_microvms(args: &Args) -> [(bool, &'static str); 2] {
     [(args.machine.is_some(), "--machine"), (args.agent.is_some(), "--agent")]
 }
@@ -203,13 +202,14 @@ fn of_programs(args: &Args) -> [(bool, &'static str); 10] {
     ]
 }
 
-fn of_images(args: &Args) -> [(bool, &'static str); 4] {
+fn of_images(args: &Args) -> [(bool, &'static str); 5] {
     let image = &args.image;
     [
         (image.kernel.is_some(), "--kernel"),
         (image.platform.is_some(), "--platform"),
         (image.build_network.is_some(), "--build-network"),
         (image.registry.is_asked(), "--authfile and --plain-http"),
+        (image.stats, "--stats"),
     ]
 }
 

@@ -64,11 +64,11 @@ pub(crate) use words::settle;
 ///
 /// The machine has a virtio disk, a virtio network card behind user-mode NAT and a random number generator.
 /// The exit code is QEMU's; of a microVM, an image or a build context it is that of the image's program, and 125 if the
-/// machine has told none. What an image's machine has written is gone with it.
+/// machine has told none. What an image's machine has written is gone with it, unless it stays.
 /// KVM is used if it really works, else emulation: a tiny machine is run for a moment to find out, and a machine that
 /// KVM does not bring to life is started again.
 /// Leave the console of a disk or a microVM with Ctrl-A X.
-/// With --name or --detach a disk or a microVM stays, and ps, start, stop, rm, logs, exec and cp are for it.
+/// With --name or --detach a machine stays, and ps, start, stop, rm, logs, exec and cp are for it.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
@@ -112,7 +112,7 @@ pub(crate) struct Args {
     /// Throw the machine's writes away: the files stay as they are
     #[arg(long)]
     snapshot: bool,
-    /// Call the machine so, and keep it when it ends: what it writes goes to a disk of its own, and the file stays as it is
+    /// Call the machine so, and keep it when it ends: what it writes goes to a disk of its own, and what it was made of stays as it is
     #[arg(long, value_name = "NAME")]
     name: Option<Name>,
     /// Let it run in the background, and print its name
@@ -121,7 +121,7 @@ pub(crate) struct Args {
     /// When it has ended, write its disk to this file; its extension picks the format. Without a name the machine goes then
     #[arg(long, value_name = "FILE", conflicts_with = "detach")]
     save: Option<PathBuf>,
-    /// When it has ended, let what it has written go into the file. Without a name the machine goes then
+    /// When it has ended, let what it has written go into the disk that it was made of. Without a name the machine goes then
     #[arg(long, conflicts_with = "detach")]
     commit: bool,
     /// How to run the guest's instructions
@@ -163,6 +163,7 @@ Examples:
   vmimage run -it -v ./src:/src:ro debian:12 bash  a shell with a terminal, and a folder that it only reads
   vmimage run .                                    the same of ./Dockerfile
   vmimage run web.qcow2 -d --name web              in the background, over a disk of its own: vmimage ps
+  vmimage run -d --name web docker-daemon:app      an image, whose root is written once: it starts again without the image
   vmimage run web.qcow2 --save tried.qcow2         what it has become, as another disk
   vmimage run web.qcow2 --dry-run                  see the QEMU command";
 

@@ -13,7 +13,7 @@ use exporter::extent::Whole;
 use exporter::seed::Seed;
 use exporter::spec::Spec;
 
-use super::Args;
+use super::{Args, kind};
 use crate::base::make::{Making, threads};
 use crate::base::terminal::{print_line, tell_line};
 use crate::base::{Error, Meter, Result, Style, interrupt, shell, terminal};
@@ -50,8 +50,31 @@ pub(super) fn run(args: &Args, made: Made) -> Result<ExitCode> {
         terminal::print_line(shell::show(&made.command))?;
         return Ok(ExitCode::SUCCESS);
     }
+    attend(args, Draft::create(args)?, &made)
+}
+
+/// The same of a machine whose files `make` moves into the folder that it is given, which is the machine's.
+///
+/// # Errors
+/// Those of [`run`], and of `make`.
+pub(super) fn run_with_files(args: &Args, make: impl FnOnce(&Path) -> Result<Made>) -> Result<ExitCode> {
+    let draft = Draft::create(args)?;
+    let made = make(draft.machine.folder())?;
+    attend(args, draft, &made)
+}
+
+/// Finds out what would fail when a machine is made, before anything is done for it.
+///
+/// # Errors
+/// If its name is taken, or its disk cannot be saved so.
+pub(super) fn check(args: &Args) -> Result<()> {
+    args.save.as_deref().map(format_of).transpose()?;
+    args.name.as_ref().map_or(Ok(()), Machine::require_free)
+}
+
+fn attend(args: &Args, draft: Draft, made: &Made) -> Result<ExitCode> {
     let saving = Saving::new(args, &made.drives)?;
-    let draft = Draft::make(args, &made)?;
+    draft.fill(args, made)?;
     if args.detach {
         machines::start(&draft.machine)?;
         let machine = draft.keep();
@@ -122,26 +145,29 @@ struct Draft {
 }
 
 impl Draft {
-    fn make(args: &Args, made: &Made) -> Result<Self> {
-        let source = machines::disk::absolute(&args.source)?;
+    /// With nothing in its folder.
+    fn create(args: &Args) -> Result<Self> {
         let name = match &args.name {
             Some(name) => name.clone(),
-            None => Name::of_source(&source.to_string_lossy())?,
+            None => Name::of_source(kind::without_transport(&source(args)?.to_string_lossy()))?,
         };
-        let draft = Self { machine: Machine::create(&name)?, is_kept: false };
-        made.drives.iter().try_for_each(|drive| drive.create(&draft.machine))?;
+        Ok(Self { machine: Machine::create(&name)?, is_kept: false })
+    }
+
+    /// With all that it needs to run.
+    fn fill(&self, args: &Args, made: &Made) -> Result<()> {
+        made.drives.iter().try_for_each(|drive| drive.create(&self.machine))?;
         if let Some(config) = &made.config {
-            let path = draft.machine.folder().join(CONFIG);
+            let path = self.machine.path(CONFIG);
             std::fs::write(&path, config).map_err(|error| {
                 Error::user(format!("{}: cannot be written", path.display())).because(error)
             })?;
         }
         let words = [made.command.get_program()].into_iter().chain(made.command.get_args());
-        let mut record =
-            Record::new((&source).into(), made.kind, made.drives.clone(), words.map(Text::from).collect());
+        let (source, words) = (source(args)?, words.map(Text::from).collect());
+        let mut record = Record::new((&source).into(), made.kind, made.drives.clone(), words);
         record.ports = args.publish.iter().map(|port| port.shown()).collect();
-        draft.machine.keep(&record)?;
-        Ok(draft)
+        self.machine.keep(&record)
     }
 
     fn keep(mut self) -> Machine {
@@ -156,6 +182,14 @@ impl Drop for Draft {
             // The lock may be this process's own. Whoever cannot remove it now can by hand.
             let _ = std::fs::remove_dir_all(self.machine.folder());
         }
+    }
+}
+
+/// What the machine is made of: by an absolute path if it is a file or a folder, else as it was named.
+fn source(args: &Args) -> Result<PathBuf> {
+    match args.source.symlink_metadata() {
+        Ok(_) => machines::disk::absolute(&args.source),
+        Err(_) => Ok(args.source.clone()),
     }
 }
 

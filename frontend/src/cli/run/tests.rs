@@ -131,10 +131,16 @@ fn what_is_of_something_else_is_refused_in_one_line() {
         (Kind::Image, "app --dry-run", "--dry-run: app is an image, and its machine is made when it is run"),
         (Kind::Image, "app --agent a", "--agent: app is an image, whose machine's agent starts the program"),
         (Kind::Context, ". --plain-http", "--authfile and --plain-http: . is a build context"),
+        (Kind::Disk, "web.qcow2 --stats", "--stats: web.qcow2 is no microVM"),
+        (Kind::Microvm, "web --stats", "--stats: web is a microVM, whose kernel and root are made"),
+        (Kind::Context, ". --stats", "--stats: . is a build context"),
         (Kind::Microvm, "web --kernel keep", "--kernel: web is a microVM, whose kernel and root are made"),
         (Kind::Microvm, "web --ssh-key a", "--ssh-key: web is a microVM"),
-        (Kind::Image, "app --name a", "--name: app is an image, whose machine ends with this command"),
-        (Kind::Context, ". -d", "--detach: . is a build context, whose machine ends with this command"),
+        (
+            Kind::Image,
+            "app --commit",
+            "--commit: app is an image, and what a machine has written goes into a disk alone",
+        ),
     ] {
         let error = kind::refuse_others(&typed(words), kind).unwrap_err();
         assert_eq!(error.to_string(), why);
@@ -149,7 +155,10 @@ fn what_is_of_something_else_is_refused_in_one_line() {
             Kind::Image,
             "app -it --kernel file:bzImage --platform linux/arm64 -u app -w / --hostname a --entrypoint b",
         ),
+        (Kind::Image, "app --stats --kernel image:debian:12"),
         (Kind::Context, ". --build-network host -c 2 -m 1G --network none"),
+        (Kind::Image, "app -d --name web -e A=b -p 8080:80"),
+        (Kind::Context, ". --save tried.raw"),
     ] {
         assert!(kind::refuse_others(&typed(words), kind).is_ok(), "{words}");
     }

@@ -7,8 +7,10 @@
 //! It keeps to the kernel's own words (Documentation/admin-guide/kernel-parameters.txt): `root=`, `rootfstype=`, `rootflags=`,
 //! `ro` and `rw`, `rootdelay=`, `init=`. If a step fails, it says which and ends, and the kernel does as `panic=` says.
 //!
-//! A root that is verified is found by [a program of its own](crate::verity), which only such an initramfs has.
+//! A root that is verified is found by [a program of its own](crate::verity), which only such an initramfs has. Where words of
+//! [addons] are missing that the command line demands, none is looked for.
 
+mod addons;
 mod loop_device;
 pub(crate) mod mount;
 pub(crate) mod root;
@@ -30,7 +32,7 @@ use crate::init::devices::Devices;
 use crate::init::left::{self, Left};
 use crate::init::modules::{self, Modules};
 use crate::init::mounts;
-use crate::init::words::Words;
+use crate::init::words::{self, Words};
 use root::Root;
 
 /// Where the kernel starts this program from.
@@ -65,6 +67,7 @@ fn start_root(arguments: &[OsString]) -> Result<Left, String> {
     mounts::needed_first();
     mounts::needed("/sys");
     console::open();
+    addons::require(&words::line())?;
     let words = Words::read();
     // What the kernel asks for while it mounts, this program loads from here.
     let modprobe = modules::replace_modprobe(PROGRAM);

@@ -29,9 +29,9 @@ impl<'a> Search<'a> {
                 "a disk of files has nothing that starts it, and so nothing that knows its root hash",
             ),
             (
-                spec.is_bare(),
+                spec.is_uki(),
                 KEY,
-                "a microVM's root lies by itself, without a partition for hashes beside it",
+                "a uki has its root within the program, of which one signature is of all: key of [secure-boot] signs it",
             ),
             (
                 spec.layout.has_slots(),
@@ -153,6 +153,10 @@ mod tests {
         let systemd_boot = || Spec { loader: Loader::SystemdBoot, ..overlay() };
         for (layout, asked) in [
             (simple(""), overlay()),
+            (
+                simple("").replace(r#""preset":"simple","#, ""),
+                Spec { profile: Profile::Microvm, formats: vec![Format::Microvm], ..overlay() },
+            ),
             (simple(r#","size":"4G""#), Spec { initramfs: Some(Initramfs::Vmimage), ..overlay() }),
             (simple(r#","filesystem":"erofs""#), systemd_boot()),
             (simple(r#","filesystem":"erofs"},{"type":"xbootldr""#), overlay()),
@@ -176,8 +180,13 @@ mod tests {
             ),
             (
                 simple(""),
-                Spec { profile: Profile::Microvm, formats: vec![Format::Microvm], ..overlay() },
-                "verity: a microVM's root lies by itself",
+                Spec { profile: Profile::Microvm, formats: vec![Format::Uki], ..overlay() },
+                "verity: a uki has its root within the program",
+            ),
+            (
+                simple("").replace(r#""preset":"simple","#, ""),
+                Spec { profile: Profile::Microvm, formats: vec![Format::Microvm], ..Spec::default() },
+                "verity: a machine writes to its root",
             ),
             (simple("").replace("simple", "ab"), Spec::default(), "verity: a root in a slot has no hashes"),
             (

@@ -112,6 +112,9 @@ fn what_no_firmware_starts_is_told_at_its_key() {
     are_wrong(&[
         ("uki = true", "1:7", "uki: needs loader = \"systemd-boot\""),
         ("[secure-boot]\nenroll = \"keys\"", "1:1", "secure-boot: needs loader = \"systemd-boot\""),
+        ("layout = \"ab\"\n[grub]\nkey = \"a\"", "3:7", "grub.key: is of disks with one root so far"),
+        ("[grub]\nkey = \"a\"\npassword = { secret = \"b\" }", "2:7", "grub.key: goes with no password"),
+        ("[grub]\nkey = \"a b\"", "2:7", "grub.key is \"a b\": expected the id of a secret"),
         (
             "loader = \"systemd-boot\"\nuki = true\nlayout = \"ab\"",
             "2:7",

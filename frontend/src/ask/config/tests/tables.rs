@@ -73,6 +73,27 @@ fn a_medium_is_read_and_to_other_formats_the_table_says_nothing() {
 }
 
 #[test]
+fn a_microvm_is_sealed_by_hashes_or_as_one_program() {
+    let verified = "volatile = \"overlay\"\n[[partitions]]\ntype = \"root\"\nverity = true";
+    let signed = "[secure-boot]\ncertificate = \"db.crt\"\nkey = \"db\"";
+    for (format, table, expected) in [
+        ("microvm", verified, ""),
+        ("uki", verified, "a uki has its root within the program"),
+        ("uki", signed, ""),
+        ("microvm", signed, "secure-boot: is of disks that UEFI starts"),
+    ] {
+        for profile in ["", "profile = \"microvm\"\n"] {
+            let parsed = Config::parse("vmimage.toml", &format!("{profile}format = \"{format}\"\n{table}"));
+            let said = parsed.err().map(|problems| problems.to_string()).unwrap_or_default();
+            assert!(
+                said.contains(expected) && said.is_empty() == expected.is_empty(),
+                "{format} {table}: {said}"
+            );
+        }
+    }
+}
+
+#[test]
 fn a_microvm_is_read_with_its_limits_and_of_others_the_table_says_nothing() {
     let table = "[microvm]\ncpus = 2\nulimits = { nofile = 4096, memlock = { soft = 1, hard = 8589934592 } }";
     for (head, is_read) in [

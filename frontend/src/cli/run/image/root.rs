@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use exporter::assemble::{Input, Programs};
+use exporter::assemble::{Input, Planned, Programs};
 use exporter::container::{self, Compression, Format};
 use exporter::engine::View;
 use exporter::fs::DiskBudget;
@@ -14,12 +14,15 @@ use exporter::spec::Spec;
 use exporter::spec::layout::Source;
 use exporter::tree::Tree;
 
-use super::kernel::Kernel;
+use super::Made;
+use super::kernel::{self, Kernel};
+use super::served::Served;
 use crate::ask::config::{Context, Secrets};
 use crate::base::builtin;
 use crate::base::make::{Making, Wanted, threads};
 use crate::base::{Error, Meter, Result};
-use crate::cli::run::microvm::Microvm;
+use crate::cli::run::microvm::{At, Microvm};
+use crate::engine::Choice;
 
 /// Where the first process lies.
 const INIT: &[u8] = b"usr/lib/vmimage/init";
@@ -32,21 +35,42 @@ pub(super) struct Job<'a> {
     pub(super) workspace: &'a Path,
     pub(super) meter: &'a Meter,
     pub(super) stop: &'a AtomicBool,
+    /// Whether the root is written into the workspace, for a machine that is there longer than this process.
+    pub(super) writes_root: bool,
 }
 
 impl Job<'_> {
-    /// The root alone, for a kernel that was `built`, as it can be read without being written.
+    /// A machine with the kernel of the image `donor`, and the root beside it: served out of the files, or written.
     ///
     /// # Errors
-    /// What in the files cannot be a root.
-    pub(super) fn view(&self, files: Tree, built: &Microvm) -> Result<View> {
+    /// If there is no such kernel, and what in the files cannot be a root.
+    pub(super) fn beside(
+        &self,
+        donor: &str,
+        engine: Choice,
+        files: Tree,
+        materials: Materials,
+    ) -> Result<Made> {
+        let built = kernel::build(donor, self.spec.architecture, engine, self.workspace)?;
+        let planned = self.plan(files, materials, &built)?;
+        if self.writes_root {
+            let path = self.workspace.join("root");
+            let target = planned.target(path.clone(), Format::Raw, Compression::None);
+            self.making().write(planned.image(), vec![target])?;
+            return Ok((built.with_root(At::File(path)), None));
+        }
+        self.meter.finish();
+        let socket = self.workspace.join("root.sock");
+        let served = Served::start(Arc::new(View::new(planned.image(), self.workspace)), &socket)?;
+        Ok((built.with_root(At::Server(socket)), Some(served)))
+    }
+
+    /// The root alone, for a kernel that was `built`.
+    fn plan(&self, files: Tree, materials: Materials, built: &Microvm) -> Result<Planned> {
         let init = built.root().map(init).transpose()?.flatten();
         let own = builtin::programs(self.spec.architecture);
         let programs = Programs { init: init.or(own.init), ..Programs::default() };
-        let input = input(files, programs, Materials::default());
-        let planned = self.making().plan_root(self.spec, input, self.workspace)?;
-        self.meter.finish();
-        Ok(View::new(planned.image(), self.workspace))
+        self.making().plan_root(self.spec, input(files, programs, materials), self.workspace)
     }
 
     /// Makes all of the machine, with a kernel that is a file or in the image.

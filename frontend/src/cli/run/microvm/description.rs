@@ -15,6 +15,10 @@ const LONGEST_CMDLINE: usize = 2047;
 /// Mebibytes, a terabyte: what is larger is a mistake.
 const MOST_MEMORY: u64 = 1 << 20;
 
+/// The names of files that were moved.
+const KERNEL: &str = "kernel";
+const INITRAMFS: &str = "initramfs";
+
 /// A microVM whose files are there.
 #[derive(Debug)]
 pub(in crate::cli::run) struct Microvm {
@@ -69,8 +73,31 @@ impl Microvm {
     }
 
     /// The same, so large.
-    pub(in crate::cli::run) fn with_size(self, cpus: u16, memory_mib: u64) -> Self {
-        Self { cpus: cpus.into(), memory_mib, ..self }
+    pub(in crate::cli::run) fn with_size(self, cpus: u32, memory_mib: u64) -> Self {
+        Self { cpus, memory_mib, ..self }
+    }
+
+    /// The same with its files in another folder of their file system, each by the name of what it is.
+    ///
+    /// # Errors
+    /// If one cannot be moved.
+    pub(in crate::cli::run) fn moved_to(mut self, folder: &Path) -> Result<Self> {
+        let moved = |file: &mut PathBuf, name: &str| -> Result<()> {
+            let to = folder.join(name);
+            std::fs::rename(&*file, &to).map_err(|error| {
+                Error::user(format!("{}: cannot be moved to {}", file.display(), to.display())).because(error)
+            })?;
+            *file = to;
+            Ok(())
+        };
+        moved(&mut self.kernel, KERNEL)?;
+        self.initramfs.as_mut().map(|file| moved(file, INITRAMFS)).transpose()?;
+        for Drive { id, at, .. } in &mut self.drives {
+            if let At::File(file) = at {
+                moved(file, &format!("{id}.base"))?;
+            }
+        }
+        Ok(self)
     }
 
     /// The file of its first drive, which is its root.

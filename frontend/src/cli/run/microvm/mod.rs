@@ -90,8 +90,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
     }
     if stays::is_asked(args) {
         stays::refuse_what_is_thrown_away(args)?;
-        let machine = Machine::new(args, microvm, None, Mode::Console)?;
-        return stays::run(args, machine.stay(args)?);
+        return stays::run(args, stay(args, microvm)?);
     }
     let needs_workspace = is_attached || !args.program.volume.is_empty();
     // Where nobody asks for it, nothing is made.
@@ -148,10 +147,7 @@ pub(super) fn boot(
     }
     let Machine { microvm, board, accel, .. } = &machine;
     tell_line(format_args!("booting {} as {}, {accel}", args.source.display(), board.name()));
-    if !qemu::is_native(microvm.architecture) {
-        let (guest, host) = (microvm.architecture, std::env::consts::ARCH);
-        tell_line(format_args!("it is for {guest}, which this host emulates: it is {host}"));
-    }
+    tell_emulation(microvm.architecture);
     match workspace.filter(|_| mode != Mode::Console) {
         Some(workspace) => attached::run(machine, args, workspace.path()),
         None => {
@@ -162,6 +158,22 @@ pub(super) fn boot(
             let ended = machine.boot(args)?;
             Ok(if deadline.is_over() { ExitCode::from(deadline::OVER) } else { ended })
         }
+    }
+}
+
+/// A microVM that stays, with its files where they are.
+///
+/// # Errors
+/// If a flag asks for what is not there, or a file cannot be read.
+pub(super) fn stay(args: &Args, microvm: Microvm) -> Result<stays::Made> {
+    tell_emulation(microvm.architecture);
+    Machine::new(args, microvm, None, Mode::Console)?.stay(args)
+}
+
+fn tell_emulation(guest: Architecture) {
+    if !qemu::is_native(guest) {
+        let host = std::env::consts::ARCH;
+        tell_line(format_args!("it is for {guest}, which this host emulates: it is {host}"));
     }
 }
 

@@ -1,4 +1,5 @@
-//! Keys and signatures of OpenPGP, version 4 (RFC 9580), for systemd-sysupdate, which asks gpg.
+//! Keys and signatures of OpenPGP, version 4 (RFC 9580): for systemd-sysupdate, which asks gpg, and for GRUB, which reads them
+//! itself.
 //!
 //! ```text
 //! armor ─▶ secret key, user ids and their signatures, subkeys …
@@ -8,25 +9,27 @@
 //!
 //! Read is what `gpg --armor --export-secret-keys` writes of a key for Ed25519 or RSA without a passphrase, whose primary key
 //! signs. The crate `pgp` is not taken: it would bring 150 crates for one packet that is read and one that is written. What
-//! signs is ring.
-
-mod rsa;
+//! signs is ring, but for RSA: ring takes the whole message at once, which may be an initramfs.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use ring::digest::{SHA1_FOR_LEGACY_USE_ONLY, SHA512, digest};
-use ring::rand::SystemRandom;
-use ring::signature::{Ed25519KeyPair, RSA_PKCS1_SHA512, RsaKeyPair};
+use ring::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
+use ring::signature::Ed25519KeyPair;
+use rsa::rand_core::OsRng;
+use rsa::traits::PublicKeyParts;
+use rsa::{BigUint, Pkcs1v15Sign, RsaPrivateKey};
+use sha2::{Digest, Sha512};
 
 /// What a person does who has no right key.
-pub(super) const MAKE_ONE: &str = "make a key without a passphrase, for the build alone to read: \
+pub(crate) const MAKE_ONE: &str = "make a key without a passphrase, for the build alone to read: \
     gpg --batch --passphrase '' --quick-gen-key release@example.com ed25519 sign never, then \
     gpg --armor --export-secret-keys release@example.com";
 
 /// How a secret key begins and ends as text (6.2).
-pub(super) const BEGIN: &str = "-----BEGIN PGP PRIVATE KEY BLOCK-----";
+pub(crate) const BEGIN: &str = "-----BEGIN PGP PRIVATE KEY BLOCK-----";
 const END: &str = "-----END PGP PRIVATE KEY BLOCK-----";
 
 /// Types of packets (5).
@@ -35,6 +38,11 @@ const SECRET_KEY: u8 = 5;
 const SECRET_SUBKEY: u8 = 7;
 const USER_ID: u8 = 13;
 const USER_ATTRIBUTE: u8 = 17;
+/// Bits of the modulus of a key for RSA.
+const RSA_BITS: RangeInclusive<usize> = 2048..=4096;
+/// What stands in front of a SHA-512 that RSA signs: the DER of a `DigestInfo` (RFC 8017, 9.2, note 1).
+const SHA512_INFO: [u8; 19] =
+    [0x30, 0x51, 0x30, 0x0d, 6, 9, 0x60, 0x86, 0x48, 1, 0x65, 3, 4, 2, 3, 5, 0, 4, 0x40];
 /// The head of a packet with a public key, of the old format and with a length of two bytes: what a fingerprint begins with,
 /// too (5.5.4).
 const PUBLIC_KEY_HEAD: u8 = 0x99;
@@ -71,12 +79,12 @@ pub struct Key {
 
 enum Secret {
     Ed25519(Ed25519KeyPair),
-    Rsa(Box<RsaKeyPair>),
+    Rsa(Box<RsaPrivateKey>),
 }
 
 impl Key {
     /// The key in a text. The error is what it is instead.
-    pub(super) fn parse(text: &str) -> Result<Self, &'static str> {
+    pub(crate) fn parse(text: &str) -> Result<Self, &'static str> {
         let bytes = unarmored(text).ok_or(NONE)?;
         let mut packets = Bytes(&bytes);
         let first = packets.packet().filter(|packet| packet.kind == SECRET_KEY).ok_or(NONE)?;
@@ -114,7 +122,7 @@ impl Key {
         }
         let mut bytes = Bytes(secret);
         let secret = match algorithm {
-            RSA => Secret::Rsa(Box::new(rsa::key([first, second], &mut bytes).ok_or(OTHER)?)),
+            RSA => Secret::Rsa(Box::new(rsa([first, second], &mut bytes).ok_or(OTHER)?)),
             _ => Secret::Ed25519(ed25519(second, &mut bytes).ok_or(DAMAGED)?),
         };
         let len = u16::try_from(public.len()).map_err(|_| DAMAGED)?;
@@ -123,51 +131,58 @@ impl Key {
     }
 
     /// What gpg takes as a keyring, and knows the key by.
-    pub(super) fn keyring(&self) -> Vec<u8> {
+    pub(crate) fn keyring(&self) -> Vec<u8> {
         [&*self.public, &self.names].concat()
     }
 
-    /// The packet of a signature of a message (5.2.3), made at `time`, but not before the key.
-    pub(super) fn sign(&self, message: &[u8], time: u32) -> Result<Vec<u8>, &'static str> {
+    /// The packet of its public half.
+    pub(crate) fn public(&self) -> &[u8] {
+        &self.public
+    }
+
+    /// Whether it signs by RSA.
+    pub(crate) fn is_rsa(&self) -> bool {
+        matches!(self.secret, Secret::Rsa(_))
+    }
+
+    /// The packet of a signature (5.2.3) of the message that was hashed, made at `time`, but not before the key.
+    pub(crate) fn sign(&self, message: Sha512, time: u32) -> Result<Vec<u8>, &'static str> {
         let fingerprint = self.fingerprint();
         let made = time.max(self.created).to_be_bytes();
         let hashed =
             [subpacket(ISSUER_FINGERPRINT, &[&[4], &*fingerprint].concat()), subpacket(CREATED, &made)];
         let hashed = hashed.concat();
-        let algorithm = if matches!(self.secret, Secret::Rsa(_)) { RSA } else { EDDSA };
+        let algorithm = if self.is_rsa() { RSA } else { EDDSA };
         let head = [&[4, 0, algorithm, WITH_SHA512][..], &short(&hashed), &hashed].concat();
         let tail = [&[4, 0xff][..], &(head.len() as u32).to_be_bytes()].concat();
-        let signed = [message, &head, &tail].concat();
-        let hash = digest(&SHA512, &signed);
+        let hash = message.chain_update(&head).chain_update(tail).finalize();
         let unhashed = subpacket(ISSUER, &fingerprint[fingerprint.len() - 8..]);
-        let body = [
-            &*head,
-            &short(&unhashed),
-            &unhashed,
-            &hash.as_ref()[..2],
-            &self.numbers(&signed, hash.as_ref())?,
-        ]
-        .concat();
+        let numbers = self.numbers(&hash)?;
+        let body = [&*head, &short(&unhashed), &unhashed, &hash[..2], &numbers].concat();
         // Of the old format, with a length of two bytes.
         Ok([&[0x80 | (SIGNATURE << 2) | 1][..], &short(&body), &body].concat())
     }
 
-    /// What the algorithm says of a message and its digest.
-    fn numbers(&self, signed: &[u8], hash: &[u8]) -> Result<Vec<u8>, &'static str> {
+    /// What the algorithm says of a digest.
+    fn numbers(&self, hash: &[u8]) -> Result<Vec<u8>, &'static str> {
         match &self.secret {
             Secret::Ed25519(pair) => {
                 let signature = pair.sign(hash);
                 let (point, scalar) = signature.as_ref().split_at(32);
                 Ok([number(point), number(scalar)].concat())
             }
-            Secret::Rsa(pair) => {
-                let mut signature = vec![0; pair.public().modulus_len()];
+            Secret::Rsa(key) => {
+                let scheme = Pkcs1v15Sign { hash_len: Some(hash.len()), prefix: SHA512_INFO.into() };
                 // What is random hides how long it takes, and is not in the signature.
-                let made = pair.sign(&RSA_PKCS1_SHA512, &SystemRandom::new(), signed, &mut signature);
-                made.map_err(|_| DAMAGED)?;
+                let signature = key.sign_with_rng(&mut OsRng, scheme, hash).map_err(|_| DAMAGED)?;
                 Ok(number(&signature))
             }
         }
+    }
+
+    /// Its fingerprint, as gpg shows it.
+    pub(crate) fn name(&self) -> String {
+        self.fingerprint().iter().map(|byte| format!("{byte:02X}")).collect()
     }
 
     fn fingerprint(&self) -> Vec<u8> {
@@ -178,8 +193,7 @@ impl Key {
 impl fmt::Debug for Key {
     /// By its fingerprint.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let hex: String = self.fingerprint().iter().map(|byte| format!("{byte:02X}")).collect();
-        f.debug_tuple("Key").field(&hex).finish()
+        f.debug_tuple("Key").field(&self.name()).finish()
     }
 }
 
@@ -190,6 +204,15 @@ fn ed25519(point: &[u8], secret: &mut Bytes<'_>) -> Option<Ed25519KeyPair> {
     let mut padded = [0; 32];
     padded.get_mut(32_usize.checked_sub(seed.len())?..)?.copy_from_slice(seed);
     Ed25519KeyPair::from_seed_and_public_key(&padded, public).ok()
+}
+
+/// The key with this modulus and exponent, and the numbers of its secret half (5.5.5.1).
+fn rsa([n, e]: [&[u8]; 2], secret: &mut Bytes<'_>) -> Option<RsaPrivateKey> {
+    let [d, p, q] = [secret.number()?, secret.number()?, secret.number()?];
+    let [n, e, d, p, q] = [n, e, d, p, q].map(BigUint::from_bytes_be);
+    // It is checked whether they belong together.
+    let key = RsaPrivateKey::from_components(n, e, d, vec![p, q]).ok()?;
+    RSA_BITS.contains(&key.n().bits()).then_some(key)
 }
 
 /// The bytes behind the headers of a text, without its checksum, which says nothing that the key itself does not.
@@ -286,12 +309,16 @@ mod tests {
     use super::*;
     use crate::testing::{Scratch, tool};
 
-    const ED25519: &str = include_str!("../../../../../testdata/update/gpg-ed25519.asc");
-    const RSA3072: &str = include_str!("../../../../../testdata/update/gpg-rsa3072.asc");
-    const NISTP256: &str = include_str!("../../../../../testdata/update/gpg-nistp256.asc");
-    const LOCKED: &str = include_str!("../../../../../testdata/update/gpg-locked.asc");
+    const ED25519: &str = include_str!("../../../testdata/update/gpg-ed25519.asc");
+    const RSA3072: &str = include_str!("../../../testdata/update/gpg-rsa3072.asc");
+    const NISTP256: &str = include_str!("../../../testdata/update/gpg-nistp256.asc");
+    const LOCKED: &str = include_str!("../../../testdata/update/gpg-locked.asc");
     /// After both keys.
     const TIME: u32 = 1_750_000_000;
+
+    fn hashed(message: &[u8]) -> Sha512 {
+        Sha512::new_with_prefix(message)
+    }
 
     /// gpg with a home of its own: whether it was content, and what it said.
     fn gpg(scratch: &Scratch, words: &[&str]) -> (bool, String) {
@@ -315,8 +342,8 @@ mod tests {
     fn gpg_believes_a_signature_of_the_key_and_no_other() {
         let [ed25519, rsa] = [ED25519, RSA3072].map(|text| Key::parse(text).unwrap());
         for (key, other) in [(&ed25519, &rsa), (&rsa, &ed25519)] {
-            let signature = key.sign(b"sums", TIME).unwrap();
-            assert_eq!(signature, key.sign(b"sums", TIME).unwrap(), "the same each time");
+            let signature = key.sign(hashed(b"sums"), TIME).unwrap();
+            assert_eq!(signature, key.sign(hashed(b"sums"), TIME).unwrap(), "the same each time");
             let (is_right, said) = verified(&key.keyring(), &signature, b"sums");
             assert!(is_right && said.contains("Good signature"), "{key:?}: {said}");
             assert!(!verified(&key.keyring(), &signature, b"sumz").0, "{key:?}");
@@ -328,8 +355,8 @@ mod tests {
     #[test]
     fn no_signature_is_older_than_its_key() {
         let key = Key::parse(ED25519).unwrap();
-        let signature = key.sign(b"", 1).unwrap();
-        assert_eq!(signature, key.sign(b"", key.created).unwrap());
+        let signature = key.sign(hashed(b""), 1).unwrap();
+        assert_eq!(signature, key.sign(hashed(b""), key.created).unwrap());
         assert!(verified(&key.keyring(), &signature, b"").0);
     }
 
@@ -337,10 +364,12 @@ mod tests {
     #[test]
     fn every_message_is_signed() {
         let key = Key::parse(ED25519).unwrap();
-        let signatures = (0..2000_u32).map(|message| key.sign(&message.to_be_bytes(), TIME).unwrap().len());
+        let signatures =
+            (0..2000_u32).map(|message| key.sign(hashed(&message.to_be_bytes()), TIME).unwrap().len());
         let lens: std::collections::BTreeSet<_> = signatures.collect();
         assert!(lens.len() > 1, "{lens:?}");
-        let short = (0..2000_u32).map(|message| (message, key.sign(&message.to_be_bytes(), TIME).unwrap()));
+        let short =
+            (0..2000_u32).map(|message| (message, key.sign(hashed(&message.to_be_bytes()), TIME).unwrap()));
         let (message, signature) = short.min_by_key(|(_, signature)| signature.len()).unwrap();
         let (is_right, said) = verified(&key.keyring(), &signature, &message.to_be_bytes());
         assert!(is_right, "{said}");
