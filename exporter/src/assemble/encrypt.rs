@@ -9,8 +9,9 @@ use crate::disk::Placed;
 use crate::error::{Error, Kind, Result};
 use crate::fs::{Contents, FileSystem, luks};
 use crate::machine::Materials;
+use crate::machine::bind::Binding;
 use crate::machine::crypttab::{Opened, OpenedBy, Opener};
-use crate::spec::layout::{Content, Lock, Slot};
+use crate::spec::layout::{Content, Lock, Slot, Way};
 use crate::tree::Tree;
 use crate::tree::os::Os;
 
@@ -36,7 +37,7 @@ impl Volumes {
                 sector_size: sector_size(slot, layout.sector_size),
                 kdf: secret.kdf(),
             };
-            let volume = luks::Volume::new(&options, bytes(secret, materials)?)?;
+            let volume = luks::Volume::new(&options, &bytes(secret, materials)?)?;
             Ok((slot.label.clone(), volume))
         });
         volumes.collect::<Result<_>>().map(Self)
@@ -61,13 +62,10 @@ fn sector_size(slot: &Slot, of_disk: u32) -> u32 {
     }
 }
 
-/// A passphrase as it is typed, a key as it is.
-fn bytes<'m>(secret: &Lock, materials: &'m Materials) -> Result<&'m [u8]> {
-    match (&secret.passphrase, &secret.key) {
-        (Some(id), _) => materials.passphrase(id).map(str::as_bytes),
-        (None, Some(id)) => materials.secret(id),
-        (None, None) => Err(Error::new(Kind::Input, "encrypt", "no secret opens it")),
-    }
+/// A passphrase as it is typed, and a key as it is: each for a key slot.
+fn bytes<'m>(secret: &Lock, materials: &'m Materials) -> Result<Vec<&'m [u8]>> {
+    let passphrase = secret.passphrase.iter().map(|id| materials.passphrase(id).map(str::as_bytes));
+    passphrase.chain(secret.key.iter().map(|id| materials.secret(id))).collect()
 }
 
 /// That nothing of the image is to be where the machine makes an empty file system.
@@ -104,11 +102,7 @@ pub(super) fn opened(layout: &Resolved, materials: &Materials) -> Result<Vec<Ope
     }
     let encrypted = layout.partitions.iter().filter_map(|named| Some((named, named.encryption()?)));
     let opened = encrypted.map(|(Named { slot, id, .. }, (encrypt, uuid))| {
-        let by = match encrypt.now() {
-            None => OpenedBy::Tpm(*id),
-            Some(Lock { key: Some(id), .. }) => OpenedBy::Key(materials.secret(id)?.to_vec()),
-            Some(_) => OpenedBy::Passphrase,
-        };
+        let by = encrypt.now().map_or(Ok(OpenedBy::Tpm(*id)), |lock| opened_by(lock, materials))?;
         let opener = match &slot.content {
             Content::Root => Opener::Initramfs,
             _ if slot.is_covered => Opener::Early,
@@ -121,16 +115,42 @@ pub(super) fn opened(layout: &Resolved, materials: &Materials) -> Result<Vec<Ope
     opened.collect()
 }
 
+fn opened_by(lock: &Lock, materials: &Materials) -> Result<OpenedBy> {
+    let Lock { key, tang, .. } = lock;
+    Ok(match (lock.way(), lock.drive(), tang, key) {
+        (_, Some(drive), ..) => OpenedBy::Drive(drive),
+        (Way::Tpm2, ..) => OpenedBy::Bound(Binding::Tpm),
+        (Way::Tang, _, Some(tang), _) => OpenedBy::Bound(Binding::Tang(tang.clone())),
+        (_, _, _, Some(id)) => OpenedBy::Key(materials.secret(id)?.to_vec()),
+        _ => OpenedBy::Passphrase,
+    })
+}
+
 /// That the initramfs of `os` opens an encrypted root.
 ///
 /// # Errors
 /// If no initramfs of it is known to.
 pub(super) fn require_unlock(layout: &Resolved, os: &Os) -> Result<()> {
-    let Some(uuid) = layout.root.luks else { return Ok(()) };
-    if Unlock::new(os.family, uuid).is_some() {
+    let root = layout.partitions.iter().find(|named| named.slot.content == Content::Root);
+    let Some((lock, uuid)) =
+        root.and_then(Named::encryption).and_then(|(encrypt, uuid)| Some((encrypt.now()?, uuid)))
+    else {
+        return Ok(());
+    };
+    if Unlock::new(os.family, uuid, lock).is_some() {
         return Ok(());
     }
-    let message = format!("is encrypted, and no initramfs of {} is known to open it", os.pretty_name);
-    let hint = "take Debian, Ubuntu, Fedora and its relatives, or Alpine, or encrypt another partition";
+    let (by, hint) = match lock.way() {
+        Way::Passphrase => (
+            String::new(),
+            "take Debian, Ubuntu, Fedora and its relatives, or Alpine, or encrypt another partition",
+        ),
+        way => (
+            format!(" by {}", way.described()),
+            "take Fedora or one of its relatives, have the root opened by its passphrase alone, or say this way of another \
+             partition, which systemd opens",
+        ),
+    };
+    let message = format!("is encrypted, and no initramfs of {} is known to open it{by}", os.pretty_name);
     Err(Error::new(Kind::Unsupported, "/", message).with_hint(hint))
 }

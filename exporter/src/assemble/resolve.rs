@@ -9,9 +9,12 @@ use crate::fs::{FileSystem, VolumeId, luks};
 use crate::machine::persist::Kept;
 use crate::machine::{FsSpec, Mount};
 use crate::seed::{Seed, Uuid};
-use crate::spec::layout::{self, Content, Encrypt, Slot};
+use crate::spec::layout::{self, Content, Encrypt, Slot, Way};
 use crate::spec::{Loader, Persist, Spec};
 use crate::tree::Tree;
+
+/// It is mounted once there is a network (systemd.mount(5)).
+const WITH_NETWORK: &str = "_netdev";
 
 /// A layout that can be made.
 pub(super) struct Resolved {
@@ -259,7 +262,11 @@ impl Named {
     fn mount(&self, has_slots: bool) -> Option<Mount> {
         let volume = self.volume?;
         let (point, file_system) = (self.slot.mount.clone()?, volume.file_system());
-        let (options, is_covered) = (self.slot.options.clone(), self.slot.is_covered);
+        let lock = self.encryption().and_then(|(encrypt, _)| encrypt.now());
+        let waits = lock.is_some_and(|lock| lock.way() == Way::Tang) && point != "/";
+        let options = waits.then_some(WITH_NETWORK).into_iter().chain([&*self.slot.options]);
+        let options: Vec<_> = options.filter(|options| !options.is_empty()).collect();
+        let (options, is_covered) = (options.join(","), self.slot.is_covered);
         Some(Mount { point, found_by: self.found_by(volume, has_slots), file_system, options, is_covered })
     }
 

@@ -12,7 +12,7 @@ use crate::disk::PartitionId;
 use crate::fs::verity::RootHash;
 use crate::fs::{FileSystem, VolumeId};
 use crate::seed::Uuid;
-use crate::spec::{Architecture, Spec};
+use crate::spec::{Architecture, Spec, layout};
 use crate::tree::kernel::Kernel;
 use crate::tree::os::{Family, Os};
 
@@ -148,7 +148,9 @@ pub fn asked_words(os: &Os, spec: &Spec, root: &Root, defaults: &Defaults) -> Ve
 /// A console on the screen and on the serial port, of which the last is the one services print to, and what the
 /// initramfs has to be told.
 pub fn fixed_words(os: &Os, spec: &Spec, root: &Root) -> Vec<String> {
-    let mut words = root.luks.and_then(|uuid| Unlock::new(os.family, uuid)).map_or_else(Vec::new, |it| it.0);
+    let unlock = root.luks.zip(layout::root_lock(spec));
+    let unlock = unlock.and_then(|(uuid, lock)| Unlock::new(os.family, uuid, &lock));
+    let mut words = unlock.map_or_else(Vec::new, |unlock| unlock.0);
     if os.family == Family::Alpine {
         // mkinitfs loads only what it is told, and asks nobody for the type of the file system.
         let driver = root.file_system.name();

@@ -36,4 +36,4 @@ pub use esp::{esp_tree, medium_tree, stub_path};
 pub use files::{BiosImages, BootFiles, CheckingFiles, MediumFiles};
 pub use grub::{BootVolume, Entry, FIRST_BOOT, Root, asked_words, entry, fixed_words, menu};
 pub use images::{Enroll, Images, signed};
-pub use unlock::{ROOT_DEVICE, Unlock};
+pub use unlock::{KEY_SCRIPT, ROOT_DEVICE, Unlock};

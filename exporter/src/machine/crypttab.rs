@@ -3,10 +3,12 @@
 
 use std::fmt::{self, Write};
 
-use super::{fields, first_boot, lines, openrc, read, reencrypt};
+use super::bind::{self, Binding};
+use super::{fields, first_boot, lines, openrc, read, reencrypt, systemd};
 use crate::error::{Error, Kind, Result};
 use crate::fs::luks::Kdf;
 use crate::seed::{PartitionId, Uuid};
+use crate::spec::layout::KeyDrive;
 use crate::tree::Editor;
 use crate::tree::os::{Init, Os};
 
@@ -50,6 +52,10 @@ pub enum OpenedBy {
     Passphrase,
     /// These bytes, which the machine has on its root.
     Key(Vec<u8>),
+    /// A key file on a drive, or else somebody types a passphrase.
+    Drive(KeyDrive),
+    /// What the first boot binds it to, or else somebody types its passphrase.
+    Bound(Binding),
     /// The TPM of the machine, which makes the partition with this name at its first boot.
     Tpm(PartitionId),
 }
@@ -60,6 +66,8 @@ impl fmt::Debug for OpenedBy {
         match self {
             Self::Passphrase => f.write_str("Passphrase"),
             Self::Key(_) => f.write_str("Key"),
+            Self::Drive(drive) => write!(f, "Drive({drive:?})"),
+            Self::Bound(binding) => write!(f, "Bound({binding:?})"),
             Self::Tpm(id) => write!(f, "Tpm({id})"),
         }
     }
@@ -77,9 +85,16 @@ impl Opened {
         if let OpenedBy::Tpm(id) = by {
             return format!("{name} PARTUUID={id} none luks,tpm2-device=auto\n");
         }
-        let key = self.key_file().unwrap_or_else(|| "none".to_owned());
-        let options = if *opener == Opener::Initramfs { "luks,x-initrd.attach" } else { "luks" };
-        format!("{name} UUID={uuid} {key} {options}\n")
+        if *opener == Opener::Initramfs {
+            // Its ways are on the kernel's command line.
+            return format!("{name} UUID={uuid} none luks,x-initrd.attach\n");
+        }
+        let (key, option) = match by {
+            OpenedBy::Drive(drive) => (drive.key_file(), format!(",keyfile-timeout={}s", KeyDrive::TIMEOUT)),
+            OpenedBy::Bound(binding) => ("none".to_owned(), format!(",{}", binding.option())),
+            _ => (self.key_file().unwrap_or_else(|| "none".to_owned()), String::new()),
+        };
+        format!("{name} UUID={uuid} {key} luks{option}\n")
     }
 
     /// Its lines for OpenRC's service.
@@ -112,6 +127,10 @@ pub fn write(editor: &mut Editor<'_>, os: &Os, opened: &[Opened]) -> Result<Vec<
     if let Some(first) = opened.iter().find(is_by(Opener::Init)) {
         require_opener(editor, os, &first.name)?;
     }
+    let on_drive = |opened: &&Opened| matches!(opened.by, OpenedBy::Drive(_));
+    if let Some(first) = opened.iter().filter(is_by(Opener::Init)).find(on_drive) {
+        require_drive(editor, os, &first.name)?;
+    }
     if let Some(early) = opened.iter().find(is_by(Opener::Early)) {
         require_cryptsetup(editor, &early.name)?;
     }
@@ -129,6 +148,9 @@ pub fn write(editor: &mut Editor<'_>, os: &Os, opened: &[Opened]) -> Result<Vec<
     for opened in opened {
         if let OpenedBy::Tpm(id) = &opened.by {
             notes.push(first_boot::install(editor, os, &opened.name, *id)?);
+        }
+        if let OpenedBy::Bound(binding) = &opened.by {
+            notes.push(bind::install(editor, os, opened, binding)?);
         }
         if let Some(kdf) = opened.reencrypt {
             notes.push(reencrypt::install(editor, os, &opened.name, kdf)?);
@@ -152,6 +174,24 @@ fn require_opener(editor: &Editor<'_>, os: &Os, name: &str) -> Result<()> {
     let message = format!("is not there, and opens the encrypted partition {name}");
     let hint = format!("install {package} (systemd-cryptsetup where that is a package of its own)");
     Err(Error::new(Kind::NotFound, path, message).with_hint(hint))
+}
+
+/// The systemd whose crypttab(5) has a device behind the path of a key file: in earlier ones that is a part of the path.
+const KNOWS_DRIVES: u32 = 247;
+
+fn require_drive(editor: &Editor<'_>, os: &Os, name: &str) -> Result<()> {
+    let wrong = |who: String| {
+        let message = format!("is opened by a key file on a drive, which {who}");
+        Err(Error::new(Kind::Unsupported, name, message)
+            .with_hint("say a passphrase, or a key on an encrypted root"))
+    };
+    if os.init != Some(Init::Systemd) {
+        return wrong("systemd does, and not this init".to_owned());
+    }
+    match systemd::version(editor.tree()) {
+        Some(version) if version < KNOWS_DRIVES => wrong(format!("systemd {version} does not read")),
+        _ => Ok(()),
+    }
 }
 
 /// The program that goes before the init has no other way.
@@ -242,6 +282,34 @@ mod tests {
         let permissions = |path| tree.inode(tree.lookup(path).unwrap()).meta.permissions;
         assert_eq!((permissions(key), permissions(KEYS), permissions(CRYPTTAB)), (0o400, 0o700, 0o600));
         assert_eq!(tree.read(key, 100).unwrap().unwrap(), b"\x00key");
+    }
+
+    /// With a key file at `LABEL=KEYS`, which only the spec makes.
+    fn on_drive(name: &str) -> Opened {
+        let lock = r#"{"key":"a","unlock":["key-file"],"key-device":"LABEL=KEYS","key-path":"/web.key"}"#;
+        let lock: crate::spec::layout::Lock = serde_json::from_str(lock).unwrap();
+        Opened { by: OpenedBy::Drive(lock.drive().unwrap()), ..opened(name, None) }
+    }
+
+    #[test]
+    fn a_key_file_on_a_drive_is_waited_for_by_a_systemd_that_knows_it() {
+        let with = |library: &str| {
+            let files = [("/usr/lib/systemd/systemd-cryptsetup", ""), (library, "")];
+            edited(&[&SYSTEMD[..], &files].concat(), &[on_drive("root"), on_drive("data")])
+        };
+        let tree = with("/usr/lib/x86_64-linux-gnu/systemd/libsystemd-shared-252.so").unwrap();
+        assert_eq!(
+            text(&tree, CRYPTTAB).unwrap(),
+            format!(
+                "root UUID={UUID} none luks,x-initrd.attach\n\
+                 data UUID={UUID} /web.key:LABEL=KEYS luks,keyfile-timeout=15s\n"
+            )
+        );
+        let error = with("/usr/lib/systemd/libsystemd-shared-239.so").unwrap_err().to_string();
+        assert_eq!(error, "data: is opened by a key file on a drive, which systemd 239 does not read");
+        let files = [("/etc/init.d/dmcrypt", ""), ("/etc/runlevels/boot/", "")];
+        let error = edited(&[&OPENRC[..], &files].concat(), &[on_drive("data")]).unwrap_err().to_string();
+        assert!(error.ends_with("which systemd does, and not this init"), "{error}");
     }
 
     #[test]

@@ -15,13 +15,15 @@ const SCRIPT: &[u8] = include_bytes!("encrypt.sh");
 
 const MAKEFS: [&str; 2] = ["/usr/lib/systemd/systemd-makefs", "/lib/systemd/systemd-makefs"];
 
-/// The programs that it takes, wherever they lie, and the package that each is in.
-const NEEDED: [([&str; 2], &str); 4] = [
+/// A program, wherever it lies, and the package that it is in.
+type Needed = ([&'static str; 2], &'static str);
+/// What binds a partition to a TPM.
+const TO_ENROL: [Needed; 2] = [
     (["/usr/sbin/cryptsetup", "/sbin/cryptsetup"], "cryptsetup"),
     (["/usr/bin/systemd-cryptenroll", "/bin/systemd-cryptenroll"], "systemd 248 or later"),
-    (MAKEFS, "systemd"),
-    (["/usr/sbin/mkfs.ext4", "/sbin/mkfs.ext4"], "e2fsprogs"),
 ];
+/// What makes the file system.
+const TO_MAKE: [Needed; 2] = [(MAKEFS, "systemd"), (["/usr/sbin/mkfs.ext4", "/sbin/mkfs.ext4"], "e2fsprogs")];
 
 /// Where the library that talks to a TPM lies, in a folder of its architecture or none.
 const LIBRARY: &str = "libtss2-tcti-device.so.0";
@@ -82,16 +84,32 @@ fn require(editor: &Editor<'_>, os: &Os, name: &str) -> Result<()> {
         let message = "is to be encrypted at the first boot, which systemd does";
         return Err(Error::new(Kind::Unsupported, name, message).with_hint("say a passphrase"));
     }
-    let has = |path: &str| editor.tree().resolve(path).is_some();
-    let lacking = NEEDED.iter().find(|(paths, _)| !paths.iter().any(|path| has(path)));
-    let library = FOLDERS.iter().any(|folder| has(&format!("{folder}/{LIBRARY}")));
-    let (path, package) = match lacking {
-        Some((paths, package)) => (paths[0].to_owned(), *package),
-        None if library => return Ok(()),
-        None => (LIBRARY.to_owned(), "libtss2-tcti-device0 and tpm2-tools, or tpm2-tss"),
-    };
-    let message = format!("is not there, and {name} is to be encrypted at the first boot");
-    Err(Error::new(Kind::NotFound, path, message).with_hint(format!("install {package}")))
+    require_tpm(editor.tree(), name)?;
+    require_all(editor.tree(), name, &TO_MAKE)
+}
+
+/// What talks to a TPM, for the partition `name`.
+pub(super) fn require_tpm(tree: &Tree, name: &str) -> Result<()> {
+    require_all(tree, name, &TO_ENROL)?;
+    let is_there = FOLDERS.iter().any(|folder| tree.resolve(format!("{folder}/{LIBRARY}")).is_some());
+    if is_there {
+        Ok(())
+    } else {
+        Err(lacks(LIBRARY, name, "libtss2-tcti-device0 and tpm2-tools, or tpm2-tss"))
+    }
+}
+
+fn require_all(tree: &Tree, name: &str, needed: &[Needed]) -> Result<()> {
+    let is_there = |paths: &[&str; 2]| paths.iter().any(|path| tree.resolve(path).is_some());
+    match needed.iter().find(|(paths, _)| !is_there(paths)) {
+        Some((paths, package)) => Err(lacks(paths[0], name, package)),
+        None => Ok(()),
+    }
+}
+
+fn lacks(path: &str, name: &str, package: &str) -> Error {
+    let message = format!("is not there, and {name} is to be encrypted for a TPM");
+    Error::new(Kind::NotFound, path, message).with_hint(format!("install {package}"))
 }
 
 #[cfg(test)]
@@ -107,7 +125,7 @@ mod tests {
     fn it_is_made_before_it_is_opened_and_what_is_missing_is_told() {
         let mut files = vec![("/usr/lib/systemd/systemd", ""), ("/sbin/init", "-> /usr/lib/systemd/systemd")];
         let mut said = Vec::new();
-        let programs = NEEDED.iter().map(|(paths, _)| paths[0]);
+        let programs = TO_ENROL.iter().chain(&TO_MAKE).map(|(paths, _)| paths[0]);
         for path in programs.chain(["/usr/lib/x86_64-linux-gnu/libtss2-tcti-device.so.0", ""]) {
             let mut tree = tree(&files);
             let os = os::detect(&tree).unwrap();
@@ -134,7 +152,7 @@ mod tests {
             files.push((path, ""));
         }
         let refused = said.iter().filter_map(|said| said.as_ref().err());
-        assert_eq!(refused.count(), NEEDED.len() + 1, "{said:?}");
+        assert_eq!(refused.count(), TO_ENROL.len() + TO_MAKE.len() + 1, "{said:?}");
         assert!(said.last().is_some_and(|said| said.is_ok()), "{said:?}");
     }
 }

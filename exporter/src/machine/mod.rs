@@ -12,6 +12,7 @@ use crate::tree::os::Os;
 use crate::tree::{Editor, Texts, Time, Tree};
 
 mod accounts;
+pub mod bind;
 mod console;
 mod container_base;
 pub mod crypttab;

@@ -12,6 +12,23 @@ pub(super) const ETC: &str = "/etc/systemd/system";
 /// Where packages put units; read by every systemd, also where `/lib` is no link to `/usr/lib`.
 pub(super) const USR: &str = "/usr/lib/systemd/system";
 
+/// Where systemd's own library is, whose name has the version.
+const LIBRARIES: [&str; 4] = [
+    "/usr/lib/systemd",
+    "/lib/systemd",
+    "/usr/lib/x86_64-linux-gnu/systemd",
+    "/usr/lib/aarch64-linux-gnu/systemd",
+];
+
+/// Which systemd it is, such as 252; `None` if that is not told by a file's name.
+pub(super) fn version(tree: &Tree) -> Option<u32> {
+    let mut names = LIBRARIES.iter().flat_map(|folder| tree.children(folder));
+    names.find_map(|(name, _)| {
+        let version = std::str::from_utf8(name).ok()?.strip_prefix("libsystemd-shared-")?;
+        version.split(|char: char| !char.is_ascii_digit()).next()?.parse().ok()
+    })
+}
+
 /// The path of a unit's file; that of its template for an instance (`getty@tty1.service`).
 pub(super) fn unit_file(tree: &Tree, unit: &str) -> Option<String> {
     let file = match unit.split_once('@').zip(unit.rsplit_once('.')) {

@@ -12,6 +12,7 @@ mod list;
 mod partition_type;
 mod problems;
 mod source;
+mod unlock;
 
 use std::collections::BTreeSet;
 use std::str::FromStr;
@@ -25,12 +26,13 @@ use crate::disk::{TableKind, kinds};
 use crate::fs::{self, erofs};
 use crate::seed::Uuid;
 
-pub use drivers::{Encrypted, encrypted, initramfs_drivers};
+pub use drivers::{Encrypted, encrypted, initramfs_drivers, root_lock};
 pub use encrypt::{Encrypt, Later, Lock, Slowness};
 pub use list::{Content, EMPTY_SLOT, Hashes, Slot, slots};
 pub use partition_type::PartitionType;
 pub use problems::{Problem, problems};
 pub use source::{Source, StageSource};
+pub use unlock::{KeyDrive, Tang, Way};
 
 /// What is asked of the division of a disk; nothing by default, and then the profile has its own.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -77,7 +79,7 @@ impl Layout {
     /// The ids of the secrets that open its partitions.
     pub fn secrets(&self) -> impl Iterator<Item = &str> {
         let encrypted = self.partitions.iter().filter_map(|partition| partition.encrypt.as_ref());
-        encrypted.filter_map(Encrypt::now).filter_map(Lock::id)
+        encrypted.filter_map(Encrypt::now).flat_map(Lock::secrets)
     }
 
     fn sources(&self) -> impl Iterator<Item = &Source> {
@@ -265,8 +267,8 @@ pub struct Partition {
     /// root is only read then, an `ext4` or `erofs`.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub verity: bool,
-    /// Encrypts it (LUKS2): `{ passphrase = "SECRET-ID" }` for what a person types at each boot, `{ key = "SECRET-ID" }` for a
-    /// key on a root that is encrypted itself, or `"first-boot"` for an empty one that the machine makes for its TPM.
+    /// Encrypts it (LUKS2): `{ passphrase = "SECRET-ID" }` for what a person types at each boot, and further ways by `unlock`,
+    /// `{ key = "SECRET-ID" }` for a key on a root that is encrypted itself, or `"first-boot"` for an empty one that the machine makes for its TPM.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub encrypt: Option<Encrypt>,
 }

@@ -37,12 +37,16 @@ fn tree() -> Tree {
 }
 
 fn disk(layout: &str) -> Disk {
-    Disk::with(&spec(layout), locked())
+    disk_of(&spec(layout), tree())
+}
+
+fn disk_of(spec: &Spec, tree: Tree) -> Disk {
+    Disk::with(spec, locked(tree))
 }
 
 /// With what the volumes are opened by.
-fn locked() -> Input {
-    let mut input = input(tree());
+fn locked(tree: Tree) -> Input {
+    let mut input = input(tree);
     let passphrase = format!("{PASSPHRASE}\n").into_bytes();
     input.materials.secrets = [("disk".to_owned(), passphrase), ("srv".to_owned(), KEY.to_vec())].into();
     input
@@ -50,7 +54,7 @@ fn locked() -> Input {
 
 /// What a disk is made of whose root, swap and data are encrypted.
 pub(crate) fn parts() -> (Spec, Input) {
-    (spec(LAYOUT), locked())
+    (spec(LAYOUT), locked(tree()))
 }
 
 /// A partition that cryptsetup opens, and what is in it.
@@ -137,6 +141,93 @@ fn no_secret_is_on_the_disk() {
     // 16 MiB of header are a part of what it needs.
     let swap = disk.parts.iter().find(|part| part.file_system == Some(FileSystem::Swap)).unwrap();
     assert_eq!((swap.needed, swap.placed.size), (16 * MIB + 40_960, 64 * MIB));
+}
+
+/// What has to be random is in them, and nothing else is.
+#[test]
+fn two_builds_of_the_same_differ_in_what_is_encrypted_alone() {
+    let spec = Spec { source_date_epoch: Some(1_600_000_000), ..spec(LAYOUT) };
+    let [one, other] = [disk_of(&spec, tree()), disk_of(&spec, tree())];
+    let mut bytes = [&one, &other].map(|disk| fs::read(disk.path()).unwrap());
+    let encrypted: Vec<_> = one.parts.iter().filter(|part| part.is_encrypted).collect();
+    assert_eq!(encrypted.len(), 3);
+    for part in encrypted {
+        let (name, start, size) = (&part.placed.name, part.placed.start as usize, part.placed.size as usize);
+        assert_eq!(other.partition(name).start, part.placed.start);
+        // cryptsetup's names: the header is found by the same UUID, and is another one.
+        let [uuid, header, key_slot, content] =
+            [168..208, 0..4096, 32 << 10..64 << 10, 16 << 20..(16 << 20) + 4096]
+                .map(|range| [0, 1].map(|at| &bytes[at][start + range.start..start + range.end]));
+        assert_eq!(uuid[0], uuid[1], "{name}");
+        for (part, [one, other]) in [("header", header), ("key slot", key_slot), ("content", content)] {
+            assert_ne!(one, other, "the {part} of {name} is the same twice");
+        }
+        bytes.iter_mut().for_each(|bytes| bytes[start..start + size].fill(0));
+    }
+    let first = bytes[0].iter().zip(&bytes[1]).position(|(one, other)| one != other);
+    assert_eq!((bytes[0].len(), first), (bytes[1].len(), None), "the disks differ elsewhere");
+}
+
+const WAYS: &str = r#"{"preset":"split-boot","partitions":[
+    {"type":"root","encrypt":{"passphrase":"disk","key":"srv","memory":"8M","unlock":["key-file","passphrase"],
+        "key-device":"LABEL=KEYS","key-path":"/web.key"}},
+    {"type":"home","encrypt":{"key":"srv","memory":"8M","unlock":["key-file"],"key-device":"UUID=3E1F-0A2B","key-path":"/k/home"}},
+    {"type":"linux-generic","label":"data","mount":"/data","encrypt":{"passphrase":"disk","memory":"8M","unlock":["passphrase","tpm2"]}},
+    {"type":"srv","options":"nodev","encrypt":{"passphrase":"disk","memory":"8M","unlock":["passphrase","tang"],
+        "tang":{"url":"http://10.0.2.2:7500","thumbprint":"ArJrDoaMEFbTpVPKHV0eHVMKHmqGGYfHNgOTqKaGDPw"}}}]}"#;
+
+/// A Debian that has clevis and what talks to a TPM.
+fn with_ways() -> Tree {
+    let mut tree = with_tpm();
+    let mut editor = Editor::new(&mut tree, Time::default());
+    editor.write_file("/usr/bin/clevis-luks-bind", *b"", 0o755).unwrap();
+    let unit = *b"[Install]\nWantedBy=cryptsetup.target\n";
+    editor.write_file("/usr/lib/systemd/system/clevis-luks-askpass.path", unit, 0o644).unwrap();
+    tree
+}
+
+#[test]
+fn each_way_has_a_key_slot_and_a_word_for_who_opens_it() {
+    let disk = disk_of(&spec(WAYS), with_ways());
+    let root = Volume::of(&disk, "root");
+    assert!(root.opens(PASSPHRASE.as_bytes()) && root.opens(KEY) && !root.opens(b"wrong"));
+    let home = Volume::of(&disk, "home");
+    assert!(home.opens(KEY) && !home.opens(PASSPHRASE.as_bytes()));
+    let menu = disk.debugfs("boot", "cat /grub/grub.cfg");
+    let words = ",luks,key=/dev/disk/by-label/KEYS:/web.key:15,keyscript=/usr/lib/vmimage/key ";
+    assert!(menu.contains(words), "{menu}");
+
+    // cryptsetup decrypts by a single key slot.
+    let mut command = Command::new("cryptsetup");
+    command.args(["luksKillSlot", "--batch-mode", "--key-file"]).arg(root.key(PASSPHRASE.as_bytes()));
+    said(command.arg(&root.image).arg("1"));
+    let plain = root.decrypt(PASSPHRASE.as_bytes());
+    let crypttab = debugfs(plain, "cat /etc/crypttab");
+    for (name, end) in [
+        ("root ", " none luks,x-initrd.attach"),
+        ("home ", " /k/home:UUID=3E1F-0A2B luks,keyfile-timeout=15s"),
+        ("data ", " none luks,tpm2-device=auto"),
+        ("srv ", " none luks,_netdev"),
+    ] {
+        assert!(crypttab.lines().any(|line| line.starts_with(name) && line.ends_with(end)), "{crypttab}");
+    }
+    let fstab = debugfs(plain, "cat /etc/fstab");
+    assert!(fstab.contains("/dev/mapper/srv /srv ext4 _netdev,nodev "), "{fstab}");
+    assert_eq!(debugfs(plain, "ls /etc/cryptsetup-keys.d").trim(), "", "no key lies on the root");
+    for (name, words) in [("data", "tpm2"), ("srv", "tang http://10.0.2.2:7500 ArJr")] {
+        let unit = debugfs(plain, &format!("cat /usr/lib/systemd/system/vmimage-bind-{name}.service"));
+        assert!(unit.contains(&format!("ExecStart=/usr/lib/vmimage/bind {name} {words}")), "{unit}");
+    }
+}
+
+#[test]
+fn a_root_is_refused_in_a_way_that_no_initramfs_of_its_distribution_knows() {
+    let lock = r#"{"passphrase":"disk","unlock":["passphrase","tpm2"]}"#;
+    let layout = format!(r#"{{"preset":"split-boot","partitions":[{{"type":"root","encrypt":{lock}}}]}}"#);
+    let mut input = input(with_ways());
+    input.materials.secrets = [("disk".to_owned(), PASSPHRASE.as_bytes().to_vec())].into();
+    let said = plan(&spec(&layout), input, &Run::silent(NonZeroUsize::MIN)).unwrap_err().to_string();
+    assert!(said.ends_with(" is known to open it by the TPM of the machine"), "{said}");
 }
 
 #[test]

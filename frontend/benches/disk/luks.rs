@@ -50,7 +50,7 @@ pub(crate) fn main() -> Result<()> {
     let seed = Seed::new(b"bench");
     let kdf = Kdf::Argon2id { time: 4, memory: MEMORY };
     let options = Luks { uuid: seed.uuid("volume"), label: "bench".to_owned(), sector_size: 4096, kdf };
-    let volume = Volume::new(&options, PASSPHRASE.as_bytes())?;
+    let volume = Volume::new(&options, &[PASSPHRASE.as_bytes()])?;
     let contents = volume.contents(Contents { size, extents: Box::new([extent]) }, None);
     let threads = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
     let run = Run { spool: output.parent().unwrap_or(Path::new(".")), ..Run::silent(threads) };

@@ -26,6 +26,7 @@ pub(super) static MANAGER: Manager = Manager {
         root: "cryptsetup",
         others: "cryptsetup cryptsetup-openrc",
         tpm: "",
+        tang: [""; 2],
         script: ("", include_str!("apk-crypt.sh")),
     },
     locale: None,

@@ -57,7 +57,9 @@ pub(super) static MANAGER: Manager = Manager {
     crypt: Crypt {
         root: "cryptsetup",
         others: "cryptsetup",
-        tpm: "tpm2-tss",
+        // By tpm2-tools dracut knows that it can do it.
+        tpm: "tpm2-tss tpm2-tools",
+        tang: ["clevis-luks clevis-dracut", "clevis-luks clevis-systemd"],
         script: (include_str!("dracut-crypt.sh"), ""),
     },
     locale: Some(("glibc-langpack-{}", "")),

@@ -2,7 +2,7 @@
 
 use exporter::assemble::NICS;
 use exporter::machine::{PROGRAM_FOLDERS, STOOD_IN_FOR};
-use exporter::spec::layout::Encrypted;
+use exporter::spec::layout::{Encrypted, Way};
 use exporter::spec::{Architecture, Hardware, Init, Initramfs, Loader};
 use exporter::tree::os::Os;
 
@@ -93,8 +93,10 @@ pub(super) struct Crypt {
     pub(super) others: &'static str,
     /// What talks to a TPM.
     pub(super) tpm: &'static str,
-    /// Has every initramfs that is made open the root: what goes before the last part of `machine_script`, which installs,
-    /// and what behind it.
+    /// What asks Tang servers: for the root, and for other partitions.
+    pub(super) tang: [&'static str; 2],
+    /// Has every initramfs that is made open the root in the way `$unlock`: what goes before the last part of
+    /// `machine_script`, which installs, and what behind it.
     pub(super) script: (&'static str, &'static str),
 }
 
@@ -146,7 +148,7 @@ impl Manager {
                 &before,
                 &parts.concat(),
                 &prepare,
-                for_crypt,
+                &for_crypt,
                 last,
                 after,
                 finish,
@@ -353,8 +355,15 @@ impl Manager {
 
     /// Each once; no file shows that all of them are there: who installs knows.
     fn crypt_packages(&self, architecture: Architecture, asked: &Install) -> Vec<String> {
-        let Encrypted { root, others, tpm } = asked.encrypted;
-        let cells = [(root, self.crypt.root), (others, self.crypt.others), (tpm, self.crypt.tpm)];
+        let Encrypted { root, others, tpm, tang, root_by } = asked.encrypted;
+        let [of_root, of_others] = self.crypt.tang;
+        let cells = [
+            (root, self.crypt.root),
+            (others, self.crypt.others),
+            (tpm, self.crypt.tpm),
+            (root_by == Some(Way::Tang), of_root),
+            (tang && others, of_others),
+        ];
         let mut packages: Vec<String> = Vec::new();
         for package in
             cells.iter().filter(|(is_asked, _)| *is_asked).flat_map(|(_, cell)| names(cell, architecture))
@@ -367,9 +376,17 @@ impl Manager {
     }
 
     /// An initramfs is made of the image that has the kernel.
-    fn crypt_script(&self, asked: &Install, part: Part) -> (&'static str, &'static str) {
-        let is_needed = asked.encrypted.root && part != Part::System && asked.initramfs == Initramfs::Distro;
-        if is_needed { self.crypt.script } else { ("", "") }
+    fn crypt_script(&self, asked: &Install, part: Part) -> (String, &'static str) {
+        let is_needed = part != Part::System && asked.initramfs == Initramfs::Distro;
+        let Some(way) = asked.encrypted.root_by.filter(|_| is_needed) else { return (String::new(), "") };
+        let unlock = match way {
+            Way::Passphrase => "passphrase",
+            Way::KeyFile => "key-file",
+            Way::Tpm2 => "tpm2",
+            Way::Tang => "tang",
+        };
+        let (before, after) = self.crypt.script;
+        (format!("\nunlock={unlock}\n{before}\n"), after)
     }
 
     fn metal_script(&self, base: &Probed, asked: &Install) -> (String, &'static str) {

@@ -336,6 +336,8 @@ mod downloads;
 #[cfg(test)]
 mod golden;
 #[cfg(test)]
+mod key_tests;
+#[cfg(test)]
 mod metal;
 #[cfg(test)]
 mod scripts;

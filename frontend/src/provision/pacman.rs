@@ -23,7 +23,7 @@ pub(super) static MANAGER: Manager = Manager {
     stub: "systemd",
     drivers_script: (include_str!("pacman-drivers.sh"), ""),
     metal_script: (include_str!("pacman-metal.sh"), ""),
-    crypt: Crypt { root: "", others: "cryptsetup", tpm: "tpm2-tss", script: ("", "") },
+    crypt: Crypt { root: "", others: "cryptsetup", tpm: "tpm2-tss", tang: ["", "clevis"], script: ("", "") },
     locale: None,
     boot_script: &[],
 };

@@ -206,7 +206,7 @@ fn an_initramfs_is_told_of_the_drivers_of_its_root() {
             .iter()
             .fold(script.to_owned(), |text, path| text.replace(path, &format!("{root}{path}")));
         let head = format!(
-            "set -eu\ndrivers='erofs xfs'\nis_new_kernel() {{ true; }}\n\
+            "set -eu\ndrivers='erofs xfs'\nunlock=passphrase\nis_new_kernel() {{ true; }}\n\
              make_initramfs() {{ echo \"$@\" >{root}/made; }}\n"
         );
         for _ in 0..2 {
@@ -230,7 +230,12 @@ fn an_initramfs_is_told_of_the_drivers_of_its_root() {
     assert_eq!(run(crypt, "/etc/mkinitfs/mkinitfs.conf"), "features=\"ata base ext4 cryptsetup\"\n");
     assert_eq!(run(crypt, "/made"), "virt 6.1-virt\n");
     let of_dracut = "/etc/dracut.conf.d/vmimage-crypt.conf";
-    assert_eq!(run(include_str!("dracut-crypt.sh"), of_dracut), "add_dracutmodules+=\" crypt \"\n");
+    let crypt = include_str!("dracut-crypt.sh");
+    assert_eq!(run(crypt, of_dracut), "add_dracutmodules+=\" crypt \"\n");
+    let by = |way: &str| run(&format!("unlock={way}\n{crypt}"), of_dracut);
+    assert_eq!(by("tpm2"), "add_dracutmodules+=\" crypt tpm2-tss \"\n");
+    assert_eq!(by("tang"), "add_dracutmodules+=\" crypt clevis clevis-pin-tang \"\n");
+    assert!(by("key-file").starts_with("add_dracutmodules+=\" crypt \"\nadd_drivers+=\" vfat "));
     let pacman = include_str!("pacman-drivers.sh");
     assert_eq!(run(pacman, "/etc/mkinitcpio.conf.d/vmimage-drivers.conf"), "MODULES+=(erofs xfs)\n");
 }

@@ -1,6 +1,6 @@
 use exporter::spec::Architecture::{Aarch64, X86_64};
 use exporter::spec::Init;
-use exporter::spec::layout::Encrypted;
+use exporter::spec::layout::{Encrypted, Way};
 use exporter::tree::{Editor, Meta, Time};
 
 use super::*;
@@ -230,8 +230,9 @@ fn what_opens_encrypted_partitions_is_installed_where_there_are_some() {
         let asked = Install { encrypted, ..Install::default() };
         plan(&base(files), X86_64, &asked).unwrap().machine.unwrap()
     };
-    let [root, others, tpm] = [(true, false, false), (false, true, false), (false, true, true)]
-        .map(|(root, others, tpm)| Encrypted { root, others, tpm });
+    let root = Encrypted { root: true, root_by: Some(Way::Passphrase), ..Encrypted::default() };
+    let others = Encrypted { others: true, ..Encrypted::default() };
+    let tpm = Encrypted { tpm: true, ..others };
     for (files, of_root, of_others, of_tpm, script) in [
         (DEBIAN, "cryptsetup-initramfs", "cryptsetup ?systemd-cryptsetup", "tpm2-tools", ""),
         (ALPINE, "cryptsetup", "cryptsetup cryptsetup-openrc", "", "features=\"\\1 cryptsetup\""),
@@ -244,6 +245,18 @@ fn what_opens_encrypted_partitions_is_installed_where_there_are_some() {
         assert!(!args(Encrypted::default()).contains("cryptsetup"));
         let has_script = |encrypted| step(files, encrypted).script.contains(script);
         assert!(has_script(root) && (script.is_empty() || !has_script(others)), "{script}");
+    }
+    let by = |way| Encrypted { root_by: Some(way), tang: way == Way::Tang, ..root };
+    for (files, of_root, of_others) in [
+        (DEBIAN, "clevis-initramfs", "clevis-luks clevis-systemd"),
+        (FEDORA, "clevis-dracut", "clevis-luks clevis-systemd"),
+    ] {
+        let args = |encrypted| format!("{} ", step(files, encrypted).args.join(" "));
+        assert!(args(by(Way::Tang)).contains(of_root));
+        assert!(
+            args(Encrypted { tang: true, ..others }).contains(of_others) && !args(others).contains("clevis")
+        );
+        assert!(step(files, by(Way::KeyFile)).script.contains("\nunlock=key-file\n"));
     }
 }
 

@@ -40,7 +40,13 @@ pub(super) static MANAGER: Manager = Manager {
     stub: "systemd-boot",
     drivers_script: (concat!(include_str!("dracut-drivers.sh"), "add_drivers_to_dracut\n"), ""),
     metal_script: (concat!(include_str!("dracut-metal.sh"), "add_metal_to_dracut\n"), ""),
-    crypt: Crypt { root: "", others: "cryptsetup", tpm: "tpm2-0-tss", script: ("", "") },
+    crypt: Crypt {
+        root: "",
+        others: "cryptsetup",
+        tpm: "tpm2-0-tss",
+        tang: ["", "clevis"],
+        script: ("", ""),
+    },
     locale: Some(("glibc-locale", "")),
     boot_script: &[
         include_str!("rpm.sh"),

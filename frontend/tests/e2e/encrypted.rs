@@ -10,9 +10,9 @@ use super::lab::{
     Console, LIMIT, Report, VMIMAGE, build, copy_of, extract, machine, nonce, partitions, raw, run, scratch,
 };
 
-const DEBIAN: &str = "vmimage-test/debian:12";
+pub(super) const DEBIAN: &str = "vmimage-test/debian:12";
 const ALPINE: &str = "vmimage-test/alpine:3.23";
-const PASSPHRASE: &str = "correct horse battery staple";
+pub(super) const PASSPHRASE: &str = "correct horse battery staple";
 
 /// What every machine here says of its partitions.
 const FACTS: &str = r#"
@@ -46,7 +46,7 @@ encrypt = { passphrase = "disk", memory = "32M" }
 "#;
 
 /// A root that does not grow, and `/srv` that does.
-const SRV: &str = r#"
+pub(super) const SRV: &str = r#"
 hostname = "web"
 layout = "simple"
 
@@ -103,7 +103,7 @@ encrypt = { passphrase = "disk", memory = "32M" }
 "#;
 
 /// The disk of `testdata/machine` on a base, with room to grow; the secrets are shown nowhere.
-fn encrypted(base: &str, config: &str, folder: &Path) -> PathBuf {
+pub(super) fn encrypted(base: &str, config: &str, folder: &Path) -> PathBuf {
     let context = copy_of("machine", folder);
     std::fs::write(context.join("vmimage.toml"), format!("{config}{FACTS}")).unwrap();
     let key = nonce();
@@ -126,7 +126,7 @@ fn encrypted(base: &str, config: &str, folder: &Path) -> PathBuf {
 }
 
 /// A machine whose serial port is typed at.
-struct Machine {
+pub(super) struct Machine {
     qemu: Child,
     keys: ChildStdin,
     console: Console,
@@ -135,11 +135,11 @@ struct Machine {
 }
 
 impl Machine {
-    fn boot(disk: &Path, firmware: &str) -> Self {
+    pub(super) fn boot(disk: &Path, firmware: &str) -> Self {
         Self::boot_with(disk, firmware, &[])
     }
 
-    fn boot_with(disk: &Path, firmware: &str, args: &[String]) -> Self {
+    pub(super) fn boot_with(disk: &Path, firmware: &str, args: &[String]) -> Self {
         let mut command = Command::new(VMIMAGE);
         let token = nonce();
         machine(&mut command, disk, firmware, &token).args(args).stdin(Stdio::piped()).stdout(Stdio::piped());
@@ -150,13 +150,13 @@ impl Machine {
 
     /// Wait for these words, behind all that were waited for before.
     #[track_caller]
-    fn expect(&mut self, words: &str) {
+    pub(super) fn expect(&mut self, words: &str) {
         let is_there = self.console.has(words, self.end);
         assert!(is_there, "no {words:?} in:\n{}", self.console.text);
     }
 
     #[track_caller]
-    fn answer(&mut self, prompt: &str, line: &str) {
+    pub(super) fn answer(&mut self, prompt: &str, line: &str) {
         self.expect(prompt);
         // Who asks may not listen yet.
         std::thread::sleep(Duration::from_secs(2));
@@ -166,7 +166,7 @@ impl Machine {
 
     /// What it reports once it has powered itself off.
     #[track_caller]
-    fn report(mut self) -> Report {
+    pub(super) fn report(mut self) -> Report {
         self.expect("report:end");
         assert!(self.console.has_ended(self.end), "has not ended:\n{}", self.console.text);
         let text = std::mem::take(&mut self.console.text);
@@ -192,7 +192,7 @@ fn asks_until_it_is_right(disk: &Path, firmware: &str, [prompt, refusal]: [&str;
 }
 
 /// What initramfs-tools asks, and what cryptsetup answers there.
-const INITRAMFS_TOOLS: [&str; 2] = ["Please unlock disk root", "bad password"];
+pub(super) const INITRAMFS_TOOLS: [&str; 2] = ["Please unlock disk root", "bad password"];
 /// The same of mkinitfs.
 const MKINITFS: [&str; 2] = ["Enter passphrase for", "No key available"];
 
@@ -330,13 +330,18 @@ fn the_first_boot_makes_a_volume_key_that_the_builder_does_not_know() {
 }
 
 /// A TPM 2.0 that keeps what it has from boot to boot, and ends with the machine.
-struct Tpm {
+pub(super) struct Tpm {
     folder: PathBuf,
 }
 
 impl Tpm {
+    /// With what it has in this folder.
+    pub(super) fn new(folder: PathBuf) -> Self {
+        Self { folder }
+    }
+
     /// QEMU's arguments for it, once it runs.
-    fn start(&self) -> Vec<String> {
+    pub(super) fn start(&self) -> Vec<String> {
         std::fs::create_dir_all(&self.folder).unwrap();
         let (state, socket) = (self.folder.display(), self.folder.join("socket"));
         let control = format!("type=unixio,path={}", socket.display());
@@ -361,7 +366,7 @@ impl Tpm {
 fn a_partition_that_the_first_boot_makes_is_opened_by_the_tpm_alone() {
     let folder = scratch();
     let disk = encrypted(DEBIAN, FIRST_BOOT, folder.path());
-    let tpm = Tpm { folder: folder.path().join("tpm") };
+    let tpm = Tpm::new(folder.path().join("tpm"));
     for hello in ["", "from the first boot"] {
         let report = Machine::boot_with(&disk, "--uefi", &tpm.start()).report();
         check_report(DEBIAN, "--uefi", &report);
@@ -369,7 +374,7 @@ fn a_partition_that_the_first_boot_makes_is_opened_by_the_tpm_alone() {
         assert_eq!((report.get("hello"), report.get("tokens"), report.get("large")), (hello, "1", "0 1"));
         assert_eq!(report.get("slots"), "1", "the key of the first boot is gone");
     }
-    let other = Tpm { folder: folder.path().join("other") };
+    let other = Tpm::new(folder.path().join("other"));
     let mut machine = Machine::boot_with(&disk, "--uefi", &other.start());
     machine.expect("enter passphrase for disk");
 }

@@ -82,6 +82,7 @@ mod tables;
 mod tls;
 mod trust;
 mod two_disks;
+mod unlocking;
 mod update_boots;
 mod update_broken;
 mod update_cuts;

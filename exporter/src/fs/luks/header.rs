@@ -4,7 +4,7 @@ use std::mem::{offset_of, size_of};
 
 use ::base64::Engine;
 use ::base64::engine::general_purpose::STANDARD;
-use serde_json::json;
+use serde_json::{Map, json};
 use sha2::{Digest, Sha256};
 use zerocopy::big_endian::{U16, U64};
 use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout};
@@ -52,9 +52,9 @@ const _: () = assert!(offset_of!(BinaryHeader, csum) == 448);
 /// Magic and place of the first header and of the second one.
 const COPIES: [([u8; 6], u64); 2] = [(*b"LUKS\xba\xbe", 0), (*b"SKUL\xba\xbe", HEADER as u64)];
 
-/// Both headers of a volume with one key slot.
-pub(super) fn pair(options: &Options, key: &Key, slot: &KeySlot) -> Result<Vec<u8>> {
-    let json = metadata(options, key, slot)?;
+/// Both headers of a volume with these key slots.
+pub(super) fn pair(options: &Options, key: &Key, slots: &[KeySlot]) -> Result<Vec<u8>> {
+    let json = metadata(options, key, slots)?;
     let mut bytes = Vec::with_capacity(KEY_SLOTS as usize);
     for (magic, offset) in COPIES {
         bytes.extend(sealed(&header(options, magic, offset)?, &json));
@@ -90,12 +90,14 @@ fn sealed(header: &BinaryHeader, json: &[u8; JSON]) -> Vec<u8> {
 }
 
 /// Chapter 3 of the specification. Numbers of 64 bits are texts.
-fn metadata(options: &Options, key: &Key, slot: &KeySlot) -> Result<[u8; JSON]> {
+fn metadata(options: &Options, key: &Key, slots: &[KeySlot]) -> Result<[u8; JSON]> {
     let salt: [u8; SALT] = random()?;
     let mut digest = [0; 32];
     pbkdf2::pbkdf2_hmac::<Sha256>(key, &salt, DIGEST_ITERATIONS, &mut digest);
+    let key_slots: Map<_, _> = slots.iter().map(|slot| (slot.name(), slot.metadata())).collect();
+    let names: Vec<_> = slots.iter().map(KeySlot::name).collect();
     let metadata = json!({
-        "keyslots": { "0": slot.metadata() },
+        "keyslots": key_slots,
         "tokens": {},
         "segments": { "0": {
             "type": "crypt",
@@ -107,7 +109,7 @@ fn metadata(options: &Options, key: &Key, slot: &KeySlot) -> Result<[u8; JSON]> 
         } },
         "digests": { "0": {
             "type": "pbkdf2",
-            "keyslots": ["0"],
+            "keyslots": names,
             "segments": ["0"],
             "hash": "sha256",
             "iterations": DIGEST_ITERATIONS,

@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 use super::xts::Sectors;
 use super::{KEY, Kdf, Key, SALT, fill_random, header, random};
 use crate::error::{Error, Kind, Result};
-use crate::extent::Transform;
+use crate::extent::{Extent, Transform};
 
 /// How many stripes there are.
 const STRIPES: usize = 4000;
@@ -25,6 +25,8 @@ const AREA: usize = MATERIAL.next_multiple_of(4096);
 
 /// A slot with its area.
 pub(super) struct KeySlot {
+    /// Its number.
+    index: usize,
     kdf: Kdf,
     salt: [u8; SALT],
     /// Encrypted; [`AREA`] long.
@@ -32,13 +34,23 @@ pub(super) struct KeySlot {
 }
 
 impl KeySlot {
-    /// The volume key `key` for who knows `passphrase`.
-    pub(super) fn new(kdf: Kdf, passphrase: &[u8], key: &Key) -> Result<Self> {
+    /// Slot `index`, with the volume key `key` for who knows `passphrase`.
+    pub(super) fn new(index: usize, kdf: Kdf, passphrase: &[u8], key: &Key) -> Result<Self> {
         let salt = random()?;
         let mut area = split(key)?;
         Sectors::of_key_slot(&derive(kdf, passphrase, &salt)?).apply(0, &mut area);
         area.resize(AREA, 0);
-        Ok(Self { kdf, salt, area })
+        Ok(Self { index, kdf, salt, area })
+    }
+
+    /// What the header calls it.
+    pub(super) fn name(&self) -> String {
+        self.index.to_string()
+    }
+
+    /// Where its area begins in the volume.
+    fn offset(&self) -> u64 {
+        header::KEY_SLOTS + (self.index * AREA) as u64
     }
 
     /// What the header says of it (chapter 3.2).
@@ -58,7 +70,7 @@ impl KeySlot {
             "af": { "type": "luks1", "stripes": STRIPES, "hash": "sha256" },
             "area": {
                 "type": "raw",
-                "offset": header::KEY_SLOTS.to_string(),
+                "offset": self.offset().to_string(),
                 "size": AREA.to_string(),
                 "encryption": header::CIPHER,
                 "key_size": KEY,
@@ -67,9 +79,9 @@ impl KeySlot {
         })
     }
 
-    /// Its bytes on the disk.
-    pub(super) fn into_area(self) -> Vec<u8> {
-        self.area
+    /// Its area, where that lies in the volume.
+    pub(super) fn into_extent(self) -> Extent {
+        Extent::bytes(self.offset(), self.area)
     }
 }
 

@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! ┌────────┬────────┬────────────────┬───────┬──────────────────────────────┐
-//! │ header │ header │ key slot       │ room  │ the content, sector by sector│
-//! │ + JSON │ again  │ 252 KiB        │       │ aes-xts-plain64              │
+//! │ header │ header │ key slots,     │ room  │ the content, sector by sector│
+//! │ + JSON │ again  │ each 252 KiB   │       │ aes-xts-plain64              │
 //! └────────┴────────┴────────────────┴───────┴──────────────────────────────┘
 //! 0        16 KiB   32 KiB                   16 MiB
 //! ```
@@ -42,6 +42,8 @@ pub const DATA_OFFSET: u64 = 16 << 20;
 const KEY: usize = 64;
 /// Bytes of a salt, wherever there is one.
 const SALT: usize = 32;
+/// Key slots that a volume is made with at most.
+const KEY_SLOTS_MAX: usize = 8;
 /// The longest label in bytes; the header ends it with a NUL.
 pub const LABEL_MAX: usize = 47;
 
@@ -86,16 +88,18 @@ pub struct Volume {
 }
 
 impl Volume {
-    /// A new key, which `passphrase` opens; a key file is one as well.
+    /// A new key, which each of `passphrases` opens, by a key slot of its own; a key file is one as well.
     ///
     /// # Errors
-    /// `Input` for options or a passphrase that cannot be, `Io` if the system gives no random bytes.
-    pub fn new(options: &Options, passphrase: &[u8]) -> Result<Self> {
-        check(options, passphrase)?;
+    /// `Input` for options or passphrases that cannot be, `Io` if the system gives no random bytes.
+    pub fn new(options: &Options, passphrases: &[&[u8]]) -> Result<Self> {
+        check(options, passphrases)?;
         let key = random::<KEY>()?;
-        let slot = KeySlot::new(options.kdf, passphrase, &key)?;
-        let headers = header::pair(options, &key, &slot)?;
-        let head = vec![Extent::bytes(0, headers), Extent::bytes(header::KEY_SLOTS, slot.into_area())];
+        let slots = passphrases.iter().enumerate();
+        let slots = slots.map(|(index, passphrase)| KeySlot::new(index, options.kdf, passphrase, &key));
+        let slots = slots.collect::<Result<Vec<_>>>()?;
+        let headers = Extent::bytes(0, header::pair(options, &key, &slots)?);
+        let head = std::iter::once(headers).chain(slots.into_iter().map(KeySlot::into_extent)).collect();
         Ok(Self { head, sectors: Arc::new(Sectors::new(&key, options.sector_size)) })
     }
 
@@ -108,7 +112,7 @@ impl Volume {
     }
 }
 
-fn check(options: &Options, passphrase: &[u8]) -> Result<()> {
+fn check(options: &Options, passphrases: &[&[u8]]) -> Result<()> {
     let wrong = |message: String| Err(Error::new(Kind::Input, "luks", message));
     let Options { label, sector_size, kdf, .. } = options;
     if label.len() > LABEL_MAX || label.contains('\0') {
@@ -125,7 +129,10 @@ fn check(options: &Options, passphrase: &[u8]) -> Result<()> {
     if is_weak {
         return wrong(format!("{kdf:?} is outside of what cryptsetup takes"));
     }
-    if passphrase.is_empty() {
+    if !(1..=KEY_SLOTS_MAX).contains(&passphrases.len()) {
+        return wrong(format!("{} passphrases, expected 1 to {KEY_SLOTS_MAX}", passphrases.len()));
+    }
+    if passphrases.iter().any(|passphrase| passphrase.is_empty()) {
         return wrong("a passphrase has at least one byte".into());
     }
     Ok(())

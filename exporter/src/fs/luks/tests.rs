@@ -27,7 +27,7 @@ impl Made {
     fn new(options: &Options, content: Contents, used: Option<Vec<Range<u64>>>) -> Self {
         let scratch = Scratch::new();
         let key = scratch.write("key", b"correct horse");
-        let contents = Volume::new(options, b"correct horse").unwrap().contents(content, used);
+        let contents = Volume::new(options, &[b"correct horse"]).unwrap().contents(content, used);
         let image = scratch.file("image");
         write_sparse(&image, contents.size, &*contents.extents);
         Self { image: image.to_str().unwrap().to_owned(), scratch, key }
@@ -65,6 +65,55 @@ fn cryptsetup_opens_both_kinds_of_key_slots_by_the_passphrase_alone() {
         let (ok, said) = made.opens(&other);
         assert!(!ok && said.contains("No key available with this passphrase"), "{said}");
     }
+}
+
+#[test]
+fn each_passphrase_opens_the_same_volume_by_a_key_slot_of_its_own() {
+    let keys: [&[u8]; 3] = [b"correct horse", b"\x00 a key file\n", b"battery staple"];
+    for kdf in [ARGON2ID, PBKDF2] {
+        let volume = Volume::new(&options(kdf, 4096), &keys).unwrap();
+        let plain = bytes(8192);
+        let expected = flatten(8192, &*bytes(8192).extents);
+        let contents = volume.contents(plain, None);
+        let scratch = Scratch::new();
+        let image = scratch.file("image");
+        write_sparse(&image, contents.size, &*contents.extents);
+        let image = image.to_str().unwrap().to_owned();
+        let made = Made { key: scratch.write("key", keys[2]), image, scratch };
+        for (slot, key) in keys.iter().enumerate() {
+            let file = made.scratch.write("one", key);
+            assert!(made.opens(&file).0, "{kdf:?} {slot}");
+            let slot = slot.to_string();
+            let asked = ["open", "--test-passphrase", "--key-slot", &slot, "--key-file", &file, &made.image];
+            accepts("cryptsetup", &asked);
+        }
+        let other = made.scratch.write("other", b"battery stapl");
+        assert!(!made.opens(&other).0);
+        // cryptsetup re-encrypts by one key slot alone.
+        for slot in ["0", "1"] {
+            accepts(
+                "cryptsetup",
+                &["luksKillSlot", "--batch-mode", "--key-file", &made.key, &made.image, slot],
+            );
+        }
+        assert!(!made.opens(&made.scratch.write("one", keys[0])).0, "its key slot is gone");
+        assert!(made.decrypted()[..8192] == expected[..]);
+    }
+}
+
+/// As who binds it to a server or a TPM does.
+#[test]
+fn a_machine_adds_a_key_slot_with_a_token_to_it() {
+    let made = Made::new(&options(PBKDF2, 4096), bytes(4096), None);
+    let new = made.scratch.write("new", b"of a server");
+    let token = made.scratch.write("token", br#"{"type":"clevis","keyslots":["1"],"jwe":{}}"#);
+    let slow = ["--pbkdf", "pbkdf2", "--pbkdf-force-iterations", "1000"];
+    let add = ["luksAddKey", "--batch-mode", "--key-file", &made.key, &made.image, &new];
+    accepts("cryptsetup", &[&add[..], &slow].concat());
+    accepts("cryptsetup", &["token", "import", "--token-id", "0", "--json-file", &token, &made.image]);
+    assert!(made.opens(&new).0 && made.opens(&made.key).0);
+    let said = accepts("cryptsetup", &["luksDump", &made.image]);
+    assert!(said.contains("0: clevis"), "{said}");
 }
 
 #[test]
@@ -141,7 +190,7 @@ fn an_ext4_is_whole_though_what_it_does_not_use_was_never_written() {
 #[test]
 fn of_swap_the_header_is_enough() {
     let plain = swap::plan(32 << 20, &swap::Options { label: "swap".into(), uuid: UUID }).unwrap();
-    let volume = Volume::new(&options(PBKDF2, 4096), b"x").unwrap();
+    let volume = Volume::new(&options(PBKDF2, 4096), &[b"x"]).unwrap();
     let header = 0..4096;
     let contents = volume.contents(plain, Some(vec![header]));
     let written: u64 = contents.extents.iter().map(|extent| extent.len).sum();
@@ -151,11 +200,15 @@ fn of_swap_the_header_is_enough() {
 #[test]
 fn what_cannot_be_a_volume_is_refused() {
     let said = |options: &Options, passphrase: &[u8]| {
-        Volume::new(options, passphrase).err().map(|error| error.to_string()).unwrap_or_default()
+        Volume::new(options, &[passphrase]).err().map(|error| error.to_string()).unwrap_or_default()
     };
     let right = options(PBKDF2, 4096);
     assert_eq!(said(&right, b"x"), "");
     assert!(said(&right, b"").contains("at least one byte"));
+    for (count, is_right) in [(0, false), (1, true), (KEY_SLOTS_MAX, true), (KEY_SLOTS_MAX + 1, false)] {
+        let passphrases: Vec<&[u8]> = vec![&b"x"[..]; count];
+        assert_eq!(Volume::new(&right, &passphrases).is_ok(), is_right, "{count} passphrases");
+    }
     assert!(said(&options(PBKDF2, 1024), b"x").contains("and not 1024"));
     assert!(said(&Options { label: "x".repeat(48), ..right.clone() }, b"x").contains("longer than 47 bytes"));
     for kdf in [Kdf::Pbkdf2 { iterations: 999 }, Kdf::Argon2id { time: 3, memory: 1024 }] {
@@ -166,7 +219,7 @@ fn what_cannot_be_a_volume_is_refused() {
 #[test]
 fn two_volumes_of_the_same_have_nothing_in_common() {
     let whole = || {
-        let volume = Volume::new(&options(PBKDF2, 4096), b"x").unwrap();
+        let volume = Volume::new(&options(PBKDF2, 4096), &[b"x"]).unwrap();
         let contents = volume.contents(bytes(8192), None);
         flatten(contents.size, &*contents.extents)
     };

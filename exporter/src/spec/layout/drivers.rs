@@ -1,6 +1,6 @@
 //! What an initramfs has to know for a layout.
 
-use super::{Content, slots};
+use super::{Content, Encrypt, Lock, Slot, Way, slots};
 use crate::fs::FileSystem;
 use crate::spec::{Profile, Spec};
 
@@ -29,8 +29,12 @@ pub struct Encrypted {
     pub root: bool,
     /// Others, which the init opens.
     pub others: bool,
-    /// Some of these by the TPM of the machine.
+    /// Some by the TPM of the machine.
     pub tpm: bool,
+    /// Some by a Tang server.
+    pub tang: bool,
+    /// What opens the root, if it is encrypted.
+    pub root_by: Option<Way>,
 }
 
 /// What of a machine has to be opened before it is mounted.
@@ -40,8 +44,25 @@ pub fn encrypted(spec: &Spec) -> Encrypted {
     Encrypted {
         root: encrypted().any(|slot| slot.content == Content::Root),
         others: encrypted().any(|slot| slot.content != Content::Root),
-        tpm: encrypted().any(|slot| slot.encrypt.as_ref().is_some_and(|encrypt| encrypt.now().is_none())),
+        tpm: slots.iter().any(|slot| is_made(slot) || way(slot) == Some(Way::Tpm2)),
+        tang: slots.iter().any(|slot| way(slot) == Some(Way::Tang)),
+        root_by: slots.iter().find(|slot| slot.content == Content::Root).and_then(way),
     }
+}
+
+/// Whether the first boot makes it.
+fn is_made(slot: &Slot) -> bool {
+    slot.encrypt.as_ref().is_some_and(|encrypt| encrypt.now().is_none())
+}
+
+fn way(slot: &Slot) -> Option<Way> {
+    slot.encrypt.as_ref()?.now().map(Lock::way)
+}
+
+/// What opens the root of a machine, if it is encrypted.
+pub fn root_lock(spec: &Spec) -> Option<Lock> {
+    let root = slots(spec).into_iter().find(|slot| slot.content == Content::Root)?;
+    root.encrypt.as_ref().and_then(Encrypt::now).cloned()
 }
 
 #[cfg(test)]
@@ -50,15 +71,34 @@ mod tests {
 
     #[test]
     fn who_opens_a_partition_is_told_by_what_is_in_it() {
-        for (partitions, root, others, tpm) in [
-            (r#"{"type":"root"}"#, false, false, false),
-            (r#"{"type":"root","encrypt":{"passphrase":"a"}}"#, true, false, false),
-            (r#"{"type":"root"},{"type":"srv","encrypt":{"passphrase":"a"}}"#, false, true, false),
-            (r#"{"type":"root"},{"type":"srv","encrypt":"first-boot"}"#, false, true, true),
+        let by = |way| Encrypted { root_by: Some(way), ..Encrypted::default() };
+        for (partitions, [root, others, tpm], further) in [
+            (r#"{"type":"root"}"#, [false; 3], Encrypted::default()),
+            (r#"{"type":"root","encrypt":{"passphrase":"a"}}"#, [true, false, false], by(Way::Passphrase)),
+            (
+                r#"{"type":"root"},{"type":"srv","encrypt":{"passphrase":"a"}}"#,
+                [false, true, false],
+                Encrypted::default(),
+            ),
+            (
+                r#"{"type":"root"},{"type":"srv","encrypt":"first-boot"}"#,
+                [false, true, true],
+                Encrypted::default(),
+            ),
+            (
+                r#"{"type":"root","encrypt":{"passphrase":"a","unlock":["passphrase","tpm2"]}}"#,
+                [true, false, true],
+                by(Way::Tpm2),
+            ),
+            (
+                r#"{"type":"srv","encrypt":{"passphrase":"a","unlock":["passphrase","tang"]}}"#,
+                [false, true, false],
+                Encrypted { tang: true, ..Encrypted::default() },
+            ),
         ] {
             let layout = format!(r#"{{"preset":"split-boot","partitions":[{partitions}]}}"#);
             let spec = Spec { layout: serde_json::from_str(&layout).unwrap(), ..Spec::default() };
-            assert_eq!(encrypted(&spec), Encrypted { root, others, tpm }, "{partitions}");
+            assert_eq!(encrypted(&spec), Encrypted { root, others, tpm, ..further }, "{partitions}");
             assert_eq!(encrypted(&Spec { profile: Profile::Data, ..spec }), Encrypted::default());
         }
     }

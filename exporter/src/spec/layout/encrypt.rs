@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::{Tang, Way};
 use crate::fs::luks;
 use crate::spec::{Size, TextFormat};
 
@@ -38,8 +39,8 @@ pub struct Lock {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(extend("format" = TextFormat::SecretId), example = &"disk")]
     pub passphrase: Option<String>,
-    /// In place of a passphrase, a key that the machine has on its root, which is encrypted itself: a secret of the build, by
-    /// its id, all of whose bytes count.
+    /// A key file: a secret of the build, by its id, all of whose bytes count. In place of a passphrase the machine has it on
+    /// its root, which is encrypted itself; with `key-file` in `unlock` it is on a drive.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(extend("format" = TextFormat::SecretId), example = &"data-key")]
     pub key: Option<String>,
@@ -54,6 +55,22 @@ pub struct Lock {
     /// Whether the machine gives it a new volume key at its first boot, which the builder does not know.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub reencrypt: bool,
+    /// What opens it at boot: `passphrase`, and one way more, which comes before that: `key-file`, `tpm2` or `tang`. By default
+    /// what its secret is for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(with = "Vec<String>", extend("items" = Way::schema()))]
+    pub unlock: Vec<Way>,
+    /// Of `key-file`: the file system that the file is on, by its label or UUID.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(example = &"LABEL=KEYS")]
+    pub key_device: Option<String>,
+    /// Of `key-file`: where the file is there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(example = &"/web.key")]
+    pub key_path: Option<String>,
+    /// Of `tang`: the server.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tang: Option<Tang>,
 }
 
 /// What makes a key of a passphrase, slowly.
@@ -93,14 +110,14 @@ impl Encrypt {
 
     /// Whether the machine opens it by a key on its root.
     pub fn has_key(&self) -> bool {
-        self.now().is_some_and(|secret| secret.key.is_some())
+        self.now().is_some_and(|secret| secret.key.is_some() && secret.way() != Way::KeyFile)
     }
 }
 
 impl Lock {
-    /// Its id.
-    pub fn id(&self) -> Option<&str> {
-        self.passphrase.as_deref().or(self.key.as_deref())
+    /// The ids of its secrets.
+    pub fn secrets(&self) -> impl Iterator<Item = &str> + Clone {
+        [&self.passphrase, &self.key].into_iter().flatten().map(String::as_str)
     }
 
     /// What a try costs.
@@ -116,18 +133,20 @@ impl Lock {
 
     /// What is wrong with its words.
     pub(super) fn problem(&self) -> Option<String> {
-        let secrets = [&self.passphrase, &self.key].into_iter().flatten();
-        if let Some(wrong) = secrets.clone().find_map(|id| Some((id, TextFormat::SecretId.check(id).err()?)))
-        {
+        let mut secrets = self.secrets();
+        let count = secrets.clone().count();
+        if let Some(wrong) = secrets.find_map(|id| Some((id, TextFormat::SecretId.check(id).err()?))) {
             return Some(format!("{:?} is not {}", wrong.0, wrong.1));
         }
-        match (secrets.count(), self.kdf, self.memory) {
-            (1, Some(Slowness::Pbkdf2), Some(_)) => Some("pbkdf2 takes no memory: leave it out".to_owned()),
-            (1, _, Some(Size(memory))) if !MEMORY_RANGE.contains(&memory) => {
+        match (self.kdf, self.memory) {
+            _ if count != 1 && (count != 2 || self.way() != Way::KeyFile) => {
+                Some("one secret opens it: say passphrase or key".to_owned())
+            }
+            (Some(Slowness::Pbkdf2), Some(_)) => Some("pbkdf2 takes no memory: leave it out".to_owned()),
+            (_, Some(Size(memory))) if !MEMORY_RANGE.contains(&memory) => {
                 Some(format!("memory is {}, expected 8M to 1G", Size(memory)))
             }
-            (1, ..) => None,
-            _ => Some("one secret opens it: say passphrase or key".to_owned()),
+            _ => self.wrong_ways(),
         }
     }
 }
@@ -149,7 +168,8 @@ mod tests {
             (r#"{"passphrase":"a","kdf":"pbkdf2"}"#, luks::Kdf::Pbkdf2 { iterations: 1_000_000 }),
         ] {
             let asked = asked(text);
-            assert_eq!((asked.kdf(), asked.problem(), asked.id()), (kdf, None, Some("a")), "{text}");
+            assert_eq!((asked.kdf(), asked.problem()), (kdf, None), "{text}");
+            assert_eq!(asked.secrets().collect::<Vec<_>>(), ["a"], "{text}");
         }
     }
 

@@ -2,18 +2,20 @@
 
 use super::Search;
 use crate::fs::FileSystem;
-use crate::spec::layout::{Content, Encrypt, Lock, Slot};
+use crate::spec::layout::{Content, Encrypt, Lock, Slot, Way};
 use crate::spec::{Initramfs, Loader, Persist, Profile};
 
 /// Names in `/dev/mapper`: those of the root, and of the kernel's own device.
 const TAKEN: [&str; 2] = ["root", "control"];
+/// Where what is mounted is wanted before there is a network.
+const BEFORE_NETWORK: [&str; 3] = ["/var", "/tmp", "/etc"];
 
 impl Search<'_> {
     pub(super) fn encryption(&mut self) {
         for slot in self.slots {
             let Some(encrypt) = &slot.encrypt else { continue };
-            let found =
-                encrypt.now().and_then(Lock::problem).or_else(|| self.not_encrypted(slot).map(str::to_owned));
+            let not_so = || self.not_encrypted(slot).or_else(|| self.not_unlocked(slot)).map(str::to_owned);
+            let found = encrypt.now().and_then(Lock::problem).or_else(not_so);
             if let Some(message) = found {
                 self.add(slot.asked, "encrypt", message);
             }
@@ -67,6 +69,30 @@ impl Search<'_> {
             }
             _ if slot.mount.as_deref() == Some("/usr") => {
                 Some("no initramfs opens more than the root: have /usr on it")
+            }
+            _ => None,
+        }
+    }
+
+    /// Why it does not open in the way that was asked.
+    fn not_unlocked(&self, slot: &Slot) -> Option<&'static str> {
+        let way = slot.encrypt.as_ref()?.now().map(Lock::way).filter(|way| *way != Way::Passphrase)?;
+        let is_below = |folder: &&str| {
+            let rest = slot.mount.as_deref().and_then(|mount| mount.strip_prefix(*folder));
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        match way {
+            _ if self.spec.profile != Profile::Machine => {
+                Some("a disk of files does not boot, and unlock says what opens it then: leave that out")
+            }
+            _ if slot.label == Persist::LABEL && self.spec.kept().is_some() => Some(
+                "what is kept is opened before the init, by a passphrase or a key on the root alone: leave out unlock",
+            ),
+            Way::Tang if slot.content != Content::Root && slot.mount.is_none() => {
+                Some("what a Tang server opens is mounted once there is a network: say where (mount)")
+            }
+            Way::Tang if BEFORE_NETWORK.iter().any(is_below) => {
+                Some("what is mounted there is wanted before there is a network, and so a Tang server")
             }
             _ => None,
         }

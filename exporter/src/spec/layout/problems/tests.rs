@@ -372,6 +372,10 @@ fn formats_of_vmware_have_sectors_of_512_bytes() {
     }
 }
 
+/// A key file on a drive, and nothing else.
+const STICK: &str = r#"{"key":"a","unlock":["key-file"],"key-device":"LABEL=KEYS","key-path":"/web.key"}"#;
+const TANG: &str = r#"{"passphrase":"a","unlock":["passphrase","tang"],"tang":{"url":"http://tang.example","thumbprint":"ArJrDoaMEFbTpVPKHV0eHVMKHmqGGYfHNgOTqKaGDPw"}}"#;
+
 #[test]
 fn an_encrypted_root_wants_a_boot_that_is_not_and_others_do_not() {
     let root = r#"{"type":"root","encrypt":{"passphrase":"a"}}"#;
@@ -384,6 +388,13 @@ fn an_encrypted_root_wants_a_boot_that_is_not_and_others_do_not() {
         preset("ab", r#"{"type":"srv","encrypt":{"passphrase":"a"}}"#),
         preset("ab", r#"{"type":"linux-generic","label":"persist","encrypt":{"passphrase":"a"}}"#),
         preset("simple", r#"{"type":"srv","encrypt":"first-boot","grow":true}"#),
+        preset("simple", &format!(r#"{{"type":"srv","encrypt":{TANG}}}"#)),
+        preset("split-boot", &format!(r#"{{"type":"root","encrypt":{TANG}}}"#)),
+        preset("split-boot", &format!(r#"{{"type":"root","encrypt":{STICK}}}"#)),
+        preset(
+            "simple",
+            r#"{"type":"swap","size":"1G","encrypt":{"passphrase":"a","unlock":["passphrase","tpm2"]}}"#,
+        ),
     ] {
         assert_eq!(said(&right, Spec::default()), [""; 0], "{right}");
     }
@@ -391,7 +402,9 @@ fn an_encrypted_root_wants_a_boot_that_is_not_and_others_do_not() {
     assert_eq!(said(&preset("simple", root), systemd_boot), [""; 0]);
     let data = Spec { profile: Profile::Data, ..Spec::default() };
     let files = r#"{"partitions":[{"type":"linux-generic","source":"/","encrypt":{"key":"b"}}]}"#;
-    assert_eq!(said(files, data), [""; 0]);
+    assert_eq!(said(files, data.clone()), [""; 0]);
+    let on_stick = files.replace(r#"{"key":"b"}"#, STICK);
+    assert!(said(&on_stick, data)[0].contains("a disk of files does not boot"));
     let own = Spec { initramfs: Some(crate::spec::Initramfs::Vmimage), ..Spec::default() };
     let own = said(&preset("split-boot", root), own);
     assert_eq!(own, [".initramfs: vmimage's own initramfs asks for no passphrase: the distribution's does"]);
@@ -414,6 +427,18 @@ fn what_cannot_be_encrypted_is_said() {
             "what is kept is mounted before the init",
         ),
         ("split-boot", by_key(r#""type":"root""#), "a key of the root would have to lie beside it"),
+        (
+            "ab",
+            format!(r#"{{"type":"linux-generic","label":"persist","encrypt":{STICK}}}"#),
+            "leave out unlock",
+        ),
+        ("simple", format!(r#"{{"type":"var","encrypt":{TANG}}}"#), "wanted before there is a network"),
+        ("simple", format!(r#"{{"type":"swap","size":"1G","encrypt":{TANG}}}"#), "say where (mount)"),
+        (
+            "simple",
+            r#"{"type":"srv","encrypt":{"passphrase":"a","unlock":["tpm2"]}}"#.to_owned(),
+            "have it in unlock",
+        ),
         (
             "simple",
             encrypted(r#""type":"srv","label":"root""#),
