@@ -43,7 +43,7 @@ const MICROVM: &str = "microvm";
 
 /// What becomes of a context.
 enum Outcome {
-    Made(Made),
+    Made(Box<Made>),
     /// Its root has to be written, for this reason.
     Beyond(String),
 }
@@ -54,7 +54,7 @@ enum Outcome {
 /// If it cannot be built, or what it asks for is not there.
 pub(super) fn make(args: &Args, place: &Place<'_>) -> Result<Made> {
     match by_image(args, place)? {
-        Outcome::Made(made) => Ok(made),
+        Outcome::Made(made) => Ok(*made),
         Outcome::Beyond(why) => {
             tell_line(format_args!("{}: its root is written first: {why}", args.source.display()));
             built(args, place.workspace).map(|microvm| (microvm, None))
@@ -89,7 +89,7 @@ fn by_image(args: &Args, place: &Place<'_>) -> Result<Outcome> {
     let job = place.job(&spec, &meter, &stop);
     let (microvm, served) = job.beside(&donor, args.image.engine, tree, materials)?;
     let Size { cpus, memory, .. } = spec.microvm;
-    Ok(Outcome::Made((microvm.with_size(cpus, memory.0 >> 20), served)))
+    Ok(Outcome::Made(Box::new((microvm.with_size(cpus, memory.0 >> 20), served))))
 }
 
 /// Why its root is written where more is asked than that has.
