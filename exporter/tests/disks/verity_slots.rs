@@ -127,8 +127,9 @@ fn an_update_has_the_hashes_and_the_image() {
         release.contains("\nIMAGE_ID=kiosk\nIMAGE_VERSION=1\nPRETTY_NAME=\"Debian GNU/Linux 12"),
         "{release}"
     );
+    // That of the rescue, which ukify shows, is the same with an id of its own behind it.
     assert!(
-        release.ends_with(", kiosk 1.4.0\"\n") && release.matches("IMAGE_VERSION").count() == 1,
+        release.contains(", kiosk 1.4.0\"\n") && release.matches("IMAGE_VERSION").count() == 1,
         "{release}"
     );
 }
