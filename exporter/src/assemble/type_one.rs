@@ -14,6 +14,9 @@ use crate::tree::kernel::Kernel;
 use crate::tree::os::Init;
 use crate::tree::{Content, Editor, InodeKind, Tree};
 
+/// Has systemd-bless-boot wait for the volumes that it looks for entries on: nobody else does where they are `nofail`.
+const BLESSES_LATE: &str = "/usr/lib/systemd/system/systemd-bless-boot.service.d/vmimage.conf";
+const BLESSED_VOLUMES: &str = "[Unit]\nRequiresMountsFor=/boot /boot/efi /efi\n";
 /// What names of entries begin with, and how often each is tried (kernel-install(8)).
 const ENTRY_TOKEN: &str = "/etc/kernel/entry-token";
 const TRIES: &str = "/etc/kernel/tries";
@@ -54,6 +57,9 @@ impl Menu<'_> {
         notes.extend(self.left_out());
         if !self.root.has_verity && !self.spec.starts_ukis() {
             notes.extend(self.tell_kernel_install(editor, &menu, &first.0.cmdline)?);
+        }
+        if tries.is_some() {
+            editor.write_file(BLESSES_LATE, BLESSED_VOLUMES.as_bytes(), 0o644)?;
         }
         notes.push(counting(tries));
         Ok((first.0, menu, notes))

@@ -131,7 +131,7 @@ fn the_kernel_is_an_image_that_may_be_tried_and_the_menu_has_no_other() {
     assert_eq!(esp.text("loader/loader.conf"), "timeout 3\n");
     let image = esp.path(&image);
     let own = [".osrel", ".cmdline", ".uname", ".initrd", ".sbat", ".linux"];
-    let profiles = [".profile", ".profile", ".cmdline"];
+    let profiles = [".profile", ".profile", ".osrel", ".cmdline"];
     let listed = sections(&image).unwrap();
     let expected = [&own[..], &profiles].concat();
     let behind: Vec<_> = listed.iter().map(|name| &**name).skip(listed.len() - expected.len()).collect();

@@ -140,7 +140,8 @@ pub(crate) fn judge(disk: &Disk, root: &str) {
     let volumes = volumes(disk, root);
     assert_eq!(wrong(&volumes, &hash), None);
     let partitions = dissect(&disk.path(), &hash).unwrap();
-    assert_eq!(partitions["root"], "yes", "{partitions:?}");
+    let verified = if partitions.contains_key("root-verity-sig") { "signed" } else { "yes" };
+    assert_eq!(partitions["root"], verified, "{partitions:?}");
     assert!(partitions.contains_key("root-verity") && partitions.contains_key("esp"), "{partitions:?}");
     let other = dissect(&disk.path(), &another(&hash)).unwrap_err();
     assert!(other.contains("No root partition for specified root hash"), "{other}");

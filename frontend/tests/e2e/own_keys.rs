@@ -86,7 +86,7 @@ impl Sealed {
     }
 
     fn rack(&self) -> Rack {
-        Rack::new(Firmware::OwnKeys, self.path()).drive(Bus::Nvme, &self.disk).online()
+        Rack::new(Firmware::OwnKeys, self.path()).drive(Bus::Nvme, &self.disk).online_by_virtio()
     }
 
     /// It starts under enforced signatures, its boot is a good one, and its image is tried no more.

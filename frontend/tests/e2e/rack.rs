@@ -213,6 +213,12 @@ impl Rack {
         format!(",bootindex={}", *next - 1)
     }
 
+    /// With a card that kernels of virtual machines know.
+    pub(crate) fn online_by_virtio(mut self) -> Self {
+        self.command.args(["-netdev", "user,id=net", "-device", "virtio-net-pci,netdev=net,romfile="]);
+        self
+    }
+
     /// A card behind QEMU's own network, from which the firmware starts nothing.
     pub(crate) fn online(mut self) -> Self {
         self.command.args(["-netdev", "user,id=net", "-device", "e1000e,netdev=net,romfile="]);

@@ -102,7 +102,7 @@ fn boot_by(keys: &Path, kiosk: &Kiosk<'_>, steps: &str) -> Report {
     run(vars.arg("-o").arg(folder.path().join(VARIABLES)));
     let disk = raw(&kiosk.disk, folder.path());
     kiosk.server.tell(&format!("{FACTS}{steps}"));
-    let rack = Rack::new(Firmware::OwnKeys, folder.path()).drive(Bus::Nvme, &disk).online();
+    let rack = Rack::new(Firmware::OwnKeys, folder.path()).drive(Bus::Nvme, &disk).online_by_virtio();
     rack.told(&kiosk.told()).takes_an_hour().reports()
 }
 
