@@ -72,7 +72,9 @@ if scene == "cat":
         kind, part, _, payload = hear()
         if kind == 3:
             say(3, channel, payload.upper(), 1)
-            say(5, channel, struct.pack("<I", len(payload)))
+        # As much as it has taken of what came back.
+        if kind == 5:
+            say(5, channel, payload)
         if kind == 4:
             break
     done(status=0)

@@ -137,7 +137,7 @@ fn addon_note(spec: &Spec, name: &str) -> String {
 fn profiles(rescue: Option<&str>, init: Option<Init>) -> String {
     let none = |why: &str| format!("unified kernel images: no profile for a rescue, {why}");
     match (rescue, init) {
-        (Some(words), _) => format!("unified kernel images: profiles standard and rescue ({words})"),
+        (Some(words), _) => format!("unified kernel images: profiles normal and rescue ({words})"),
         (None, Some(Init::Systemd)) => none("systemd's stub is older than 257"),
         (None, _) => none("which is systemd's: another init may give a shell to whoever asks for it"),
     }

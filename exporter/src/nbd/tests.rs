@@ -24,7 +24,7 @@ const MIB: u64 = 1 << 20;
 const SIZE: u64 = 5 * MIB + 100;
 
 /// Data, a hole, data that cannot be read, and data.
-struct Image;
+struct Fixture;
 
 const HOLE: std::ops::Range<u64> = MIB..3 * MIB;
 const BROKEN: std::ops::Range<u64> = 4 * MIB..4 * MIB + 10;
@@ -37,7 +37,7 @@ fn bytes(range: std::ops::Range<u64>) -> Vec<u8> {
     range.map(byte).collect()
 }
 
-impl ReadAt for Image {
+impl ReadAt for Fixture {
     fn size(&self) -> u64 {
         SIZE
     }
@@ -87,7 +87,7 @@ impl Served {
                 };
                 says.lock().unwrap().push(format!("{who}: {event}"));
             };
-            Server { view: Arc::new(Image), description: "an image".into(), tell: &tell }
+            Server { view: Arc::new(Fixture), description: "an image".into(), tell: &tell }
                 .serve(&listener, &stops)
         });
         Self { scratch, told, stop, thread: Some(thread) }
@@ -369,7 +369,7 @@ fn who_does_not_say_what_it_wants_is_cut_off() {
             thread::sleep(Duration::from_millis(20));
         }
     });
-    let talk = Talk { view: &Image, description: "", failed: &|_| {} };
+    let talk = Talk { view: &Fixture, description: "", failed: &|_| {} };
     let (sent, ended) = talk.with(&mut client, |client| client.settle());
     let lost = ended.unwrap_err().to_string();
     // What it drips is no option either.
@@ -430,7 +430,7 @@ fn tcp_is_for_the_address_that_is_named() {
     let Address::Tcp(address) = *listener.address() else { panic!() };
     assert!(TcpStream::connect(("127.0.0.2", address.port())).is_err());
     let stop = AtomicBool::new(false);
-    let server = Server { view: Arc::new(Image), description: String::new(), tell: &|_, _| {} };
+    let server = Server { view: Arc::new(Fixture), description: String::new(), tell: &|_, _| {} };
     thread::scope(|scope| {
         let serving = scope.spawn(|| server.serve(&listener, &stop));
         let mut client = Peer::ready(TcpStream::connect(address).unwrap(), true);
@@ -483,12 +483,12 @@ fn a_conversation_is_the_same_over_anything() {
     says.extend(request(command::READ, 100).as_bytes());
     says.extend(request(command::DISC, 0).as_bytes());
     let mut client = Recorded { says: &says, hears: Vec::new() };
-    assert_eq!(converse(&Image, &mut client).unwrap(), 100);
+    assert_eq!(converse(&Fixture, &mut client).unwrap(), 100);
     assert!(client.hears.ends_with(&bytes(0..100)));
     // Cut off anywhere it is an error, or an end between two messages.
     for end in 0..says.len() {
         let mut client = Recorded { says: &says[..end], hears: Vec::new() };
         let is_between = [0, 4, 4 + 16 + 6, 4 + 16 + 6 + 28].contains(&end);
-        assert_eq!(converse(&Image, &mut client).is_ok(), is_between, "{end}");
+        assert_eq!(converse(&Fixture, &mut client).is_ok(), is_between, "{end}");
     }
 }

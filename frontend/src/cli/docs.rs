@@ -155,7 +155,11 @@ fn check_block(language: &str, block: &str) -> Result<(), String> {
         "console" | "sh" | "" => check_session(block),
         "toml" => Config::parse(FILE, block).map(drop).map_err(|problems| problems.to_string()),
         "dockerfile" => check_dockerfile(block),
-        "json" => serde_json::from_str(block).map(|_: serde_json::Value| ()).map_err(text),
+        // One value, or one behind the other, as `--json` has events.
+        "json" => {
+            let values = serde_json::Deserializer::from_str(block).into_iter::<serde_json::Value>();
+            values.map(|value| value.map(drop)).collect::<Result<(), _>>().map_err(text)
+        }
         // What is printed or drawn.
         "text" => Ok(()),
         other => Err(format!("nobody knows what is right in {other}")),

@@ -236,7 +236,7 @@ fn what_opens_encrypted_partitions_is_installed_where_there_are_some() {
     for (files, of_root, of_others, of_tpm, script) in [
         (DEBIAN, "cryptsetup-initramfs", "cryptsetup ?systemd-cryptsetup", "tpm2-tools", ""),
         (ALPINE, "cryptsetup", "cryptsetup cryptsetup-openrc", "", "features=\"\\1 cryptsetup\""),
-        (FEDORA, "cryptsetup", "cryptsetup", "tpm2-tss", "add_dracutmodules+=\" crypt \""),
+        (FEDORA, "cryptsetup", "cryptsetup", "tpm2-tss", ">/etc/dracut.conf.d/vmimage-crypt.conf"),
     ] {
         let args = |encrypted| format!("{} ", step(files, encrypted).args.join(" "));
         for (encrypted, packages) in [(root, of_root), (others, of_others), (tpm, of_tpm)] {

@@ -118,7 +118,7 @@ fn what_no_firmware_starts_is_told_at_its_key() {
         (
             "loader = \"systemd-boot\"\nuki = true\nlayout = \"ab\"",
             "2:7",
-            "uki: is of disks with one root so far",
+            "uki: is signed once for both slots, so it names neither",
         ),
         (
             "loader = \"systemd-boot\"\n[secure-boot]\nkey = \"db\"",
