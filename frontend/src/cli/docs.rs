@@ -157,8 +157,8 @@ fn check_block(language: &str, block: &str) -> Result<(), String> {
         "dockerfile" => check_dockerfile(block),
         // One value, or one behind the other, as `--json` has events.
         "json" => {
-            let values = serde_json::Deserializer::from_str(block).into_iter::<serde_json::Value>();
-            values.map(|value| value.map(drop)).collect::<Result<(), _>>().map_err(text)
+            let mut values = serde_json::Deserializer::from_str(block).into_iter::<serde_json::Value>();
+            values.try_for_each(|value| value.map(drop)).map_err(text)
         }
         // What is printed or drawn.
         "text" => Ok(()),

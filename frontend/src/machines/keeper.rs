@@ -17,7 +17,7 @@ use super::qmp::Qmp;
 use super::relay::Relay;
 use super::tty::Raw;
 use super::{
-    AGENT_SOCKET, CONSOLE_SOCKET, End, KEEPER, Kind, Lock, Machine, QMP_SOCKET, Record, STATUS_SOCKET,
+    AGENT_SOCKET, CONSOLE_SOCKET, End, KEEPER, Lock, Machine, MachineKind, QMP_SOCKET, Record, STATUS_SOCKET,
     console, now, status, tail,
 };
 use crate::base::child::{end_with_this_process, exit_code};
@@ -138,13 +138,15 @@ fn run(machine: &Machine, record: &Record, front: Front, ready: impl FnOnce()) -
 }
 
 /// Its end where the machine itself has told none.
-fn untold(kind: Kind, exit: ExitStatus, last_words: Option<String>) -> End {
+fn untold(kind: MachineKind, exit: ExitStatus, last_words: Option<String>) -> End {
     match kind {
-        Kind::Disk => {
+        MachineKind::Disk => {
             End { at: now(), status: exit_code(exit), error: last_words.filter(|_| !exit.success()) }
         }
-        Kind::Microvm if exit_code(exit) > 128 => End { at: now(), status: exit_code(exit), error: None },
-        Kind::Microvm => {
+        MachineKind::Microvm if exit_code(exit) > 128 => {
+            End { at: now(), status: exit_code(exit), error: None }
+        }
+        MachineKind::Microvm => {
             let error = "the machine ended without an exit status of its program".to_owned();
             End { at: now(), status: NOT_TOLD, error: Some(error) }
         }
@@ -277,11 +279,15 @@ mod tests {
         let [well, ill, killed] = [0, 1 << 8, 9].map(ExitStatus::from_raw);
         let status = |kind, exit| untold(kind, exit, Some("words".into())).status;
         assert_eq!(
-            (status(Kind::Disk, well), status(Kind::Disk, ill), status(Kind::Disk, killed)),
+            (
+                status(MachineKind::Disk, well),
+                status(MachineKind::Disk, ill),
+                status(MachineKind::Disk, killed)
+            ),
             (0, 1, 137)
         );
-        assert_eq!((status(Kind::Microvm, well), status(Kind::Microvm, killed)), (125, 137));
-        assert_eq!(untold(Kind::Disk, well, Some("a warning".into())).error, None);
-        assert_eq!(untold(Kind::Disk, ill, Some("why".into())).error.as_deref(), Some("why"));
+        assert_eq!((status(MachineKind::Microvm, well), status(MachineKind::Microvm, killed)), (125, 137));
+        assert_eq!(untold(MachineKind::Disk, well, Some("a warning".into())).error, None);
+        assert_eq!(untold(MachineKind::Disk, ill, Some("why".into())).error.as_deref(), Some("why"));
     }
 }

@@ -34,7 +34,7 @@ pub(crate) mod tty;
 pub(crate) use folder::{Lock, Machine};
 pub(crate) use keeper::{Front, attend, keep, start};
 pub(crate) use name::Name;
-pub(crate) use record::{Drive, End, Kind, Record, State, now};
+pub(crate) use record::{Drive, End, MachineKind, Record, State, now};
 pub(crate) use stop::{kill, stop};
 
 /// The first word by which this program becomes a keeper.

@@ -16,7 +16,7 @@ const VERSION: u32 = 1;
 /// What a machine is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub(crate) enum Kind {
+pub(crate) enum MachineKind {
     /// It boots a disk: how QEMU has ended counts, unless it tells something else.
     Disk,
     /// It runs a program, whose end it has to tell.
@@ -29,7 +29,7 @@ pub(crate) struct Record {
     version: u32,
     /// What it was made of, as it was named, with an absolute path if it is a file.
     pub(crate) source: Text,
-    pub(crate) kind: Kind,
+    pub(crate) kind: MachineKind,
     /// The disks that it writes to.
     pub(crate) drives: Vec<Drive>,
     /// QEMU and its arguments; it runs in the machine's folder.
@@ -106,7 +106,7 @@ pub(crate) enum State {
 
 impl Record {
     /// Of a machine that is made now.
-    pub(crate) fn new(source: Text, kind: Kind, drives: Vec<Drive>, command: Vec<Text>) -> Self {
+    pub(crate) fn new(source: Text, kind: MachineKind, drives: Vec<Drive>, command: Vec<Text>) -> Self {
         let (ports, started, ended) = (Vec::new(), None, None);
         Self { version: VERSION, source, kind, drives, command, ports, created: now(), started, ended }
     }
@@ -177,7 +177,12 @@ mod tests {
             size: 1 << 30,
             stamp: Stamp { bytes: 7, written: (1, 2) },
         };
-        Record::new("/disks/web.qcow2".into(), Kind::Disk, vec![drive], vec!["qemu".into(), "-m".into()])
+        Record::new(
+            "/disks/web.qcow2".into(),
+            MachineKind::Disk,
+            vec![drive],
+            vec!["qemu".into(), "-m".into()],
+        )
     }
 
     #[test]

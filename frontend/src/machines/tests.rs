@@ -29,7 +29,7 @@ fn machine(folder: &Path, more: &[&str]) -> Machine {
     ];
     let words = [qemu.to_str().unwrap()].into_iter().chain(words).chain(more.iter().copied());
     let words = words.map(|word| word.into()).collect();
-    machine.keep(&Record::new("web.raw".into(), Kind::Disk, Vec::new(), words)).unwrap();
+    machine.keep(&Record::new("web.raw".into(), MachineKind::Disk, Vec::new(), words)).unwrap();
     machine
 }
 

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use serde::Serialize;
 
 use crate::base::{Result, terminal};
-use crate::machines::{Kind, Machine, State, now};
+use crate::machines::{Machine, MachineKind, State, now};
 
 /// List the machines that run.
 ///
@@ -36,7 +36,7 @@ struct Row {
     /// `created`, `running`, `exited`, `dead`
     state: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    kind: Option<Kind>,
+    kind: Option<MachineKind>,
     #[serde(skip_serializing_if = "Option::is_none")]
     source: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -11,7 +11,7 @@ use crate::base::{Error, Result};
 
 /// What is run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum SourceKind {
     /// A disk, in a file or in the folder of an OVF package.
     Disk,
     /// The folder of a microVM.
@@ -40,7 +40,7 @@ const PATHS: [&str; 3] = ["/", "./", "../"];
 const DOCKERFILES: [&str; 2] = ["Dockerfile", "Containerfile"];
 const OCI_LAYOUT: &str = "oci-layout";
 
-impl Kind {
+impl SourceKind {
     /// That of what was typed. What is there is what it is; what is not is a file where it is written as one.
     pub(super) fn of(source: &OsStr) -> Self {
         let path = Path::new(source);
@@ -105,9 +105,9 @@ pub(super) fn without_transport(source: &str) -> &str {
 ///
 /// # Errors
 /// If one would do nothing.
-pub(super) fn refuse_others(args: &Args, kind: Kind) -> Result<()> {
+pub(super) fn refuse_others(args: &Args, kind: SourceKind) -> Result<()> {
     let named = args.source.display();
-    if kind == Kind::Disk {
+    if kind == SourceKind::Disk {
         let asked = of_microvms(args).into_iter().chain(of_programs(args)).chain(of_images(args));
         return match first(asked) {
             Some(flag) => Err(Error::user(format!("{flag}: {named} is no microVM"))
@@ -119,7 +119,7 @@ pub(super) fn refuse_others(args: &Args, kind: Kind) -> Result<()> {
         return Err(Error::user(format!("{flag}: {named} is {}", kind.noun()))
             .with_hint("build a disk for it: --format qcow2"));
     }
-    if kind == Kind::Microvm {
+    if kind == SourceKind::Microvm {
         return match first(of_images(args)) {
             Some(flag) => {
                 Err(Error::user(format!("{flag}: {named} is a microVM, whose kernel and root are made"))
@@ -151,7 +151,7 @@ pub(super) fn refuse_others(args: &Args, kind: Kind) -> Result<()> {
     }
     let image = &args.image;
     let of_others = match kind {
-        Kind::Context => {
+        SourceKind::Context => {
             vec![(image.registry.is_asked(), "--authfile and --plain-http"), (image.stats, "--stats")]
         }
         _ => vec![(image.build_network.is_some(), "--build-network")],
@@ -220,26 +220,26 @@ mod tests {
     #[test]
     fn what_is_not_there_is_what_it_is_written_as() {
         for (text, kind) in [
-            ("docker-daemon:debian:12", Kind::Image),
-            ("containers-storage:app", Kind::Image),
-            ("docker://host:5000/app", Kind::Image),
-            ("oci:layout:latest", Kind::Image),
-            ("docker-archive:missing.tar", Kind::Image),
-            ("debian:12", Kind::Image),
+            ("docker-daemon:debian:12", SourceKind::Image),
+            ("containers-storage:app", SourceKind::Image),
+            ("docker://host:5000/app", SourceKind::Image),
+            ("oci:layout:latest", SourceKind::Image),
+            ("docker-archive:missing.tar", SourceKind::Image),
+            ("debian:12", SourceKind::Image),
             (
                 "host:5000/team/app@sha256:0000000000000000000000000000000000000000000000000000000000000000",
-                Kind::Image,
+                SourceKind::Image,
             ),
-            ("https://host/app.git#main", Kind::Context),
-            ("git@host:app.git", Kind::Context),
-            ("missing.qcow2", Kind::Disk),
-            ("missing.raw", Kind::Disk),
-            ("/missing", Kind::Disk),
-            ("./missing", Kind::Disk),
-            ("Missing", Kind::Disk),
-            ("", Kind::Disk),
+            ("https://host/app.git#main", SourceKind::Context),
+            ("git@host:app.git", SourceKind::Context),
+            ("missing.qcow2", SourceKind::Disk),
+            ("missing.raw", SourceKind::Disk),
+            ("/missing", SourceKind::Disk),
+            ("./missing", SourceKind::Disk),
+            ("Missing", SourceKind::Disk),
+            ("", SourceKind::Disk),
         ] {
-            assert_eq!(Kind::of(text.as_ref()), kind, "{text}");
+            assert_eq!(SourceKind::of(text.as_ref()), kind, "{text}");
         }
     }
 
@@ -247,7 +247,7 @@ mod tests {
     fn what_is_there_is_what_it_is() {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
-        let of = |name: &str| Kind::of(at(name).as_os_str());
+        let of = |name: &str| SourceKind::of(at(name).as_os_str());
         std::fs::write(at("debian"), "").unwrap();
         std::fs::write(at("app.tar"), "").unwrap();
         for name in ["empty", "context", "layout", "both"] {
@@ -258,7 +258,13 @@ mod tests {
         {
             std::fs::write(at(name), "").unwrap();
         }
-        assert_eq!((of("debian"), of("app.tar"), of("empty")), (Kind::Disk, Kind::Disk, Kind::Disk));
-        assert_eq!((of("context"), of("layout"), of("both")), (Kind::Context, Kind::Image, Kind::Microvm));
+        assert_eq!(
+            (of("debian"), of("app.tar"), of("empty")),
+            (SourceKind::Disk, SourceKind::Disk, SourceKind::Disk)
+        );
+        assert_eq!(
+            (of("context"), of("layout"), of("both")),
+            (SourceKind::Context, SourceKind::Image, SourceKind::Microvm)
+        );
     }
 }

@@ -52,7 +52,7 @@ use deadline::Deadline;
 use disk_args::DiskArgs;
 use firmware::{Pflash, QemuFirmware};
 use image::ImageArgs;
-use kind::Kind;
+use kind::SourceKind;
 use network::Network;
 use program::ProgramArgs;
 use publish::Publish;
@@ -178,12 +178,12 @@ const NOT_RUN: u8 = 125;
 
 /// Boots the disk or the microVM, or runs the program of the image.
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
-    let kind = Kind::of(args.source.as_os_str());
+    let kind = SourceKind::of(args.source.as_os_str());
     match kind {
-        Kind::Disk => kind::refuse_others(args, kind).and_then(|()| run_disk(args)),
-        Kind::Microvm => kind::refuse_others(args, kind).and_then(|()| microvm::run(args)),
+        SourceKind::Disk => kind::refuse_others(args, kind).and_then(|()| run_disk(args)),
+        SourceKind::Microvm => kind::refuse_others(args, kind).and_then(|()| microvm::run(args)),
         // The program may end with any other code.
-        Kind::Context | Kind::Image => {
+        SourceKind::Context | SourceKind::Image => {
             let ran = kind::refuse_others(args, kind).and_then(|()| image::run(args, kind));
             Ok(ran.unwrap_or_else(|error| {
                 error.print(spelling::flag);
@@ -250,14 +250,14 @@ fn workspace() -> Result<Folder> {
 
 /// What a disk's machine starts with.
 #[derive(Debug)]
-enum Firmware {
+enum ChosenFirmware {
     /// One that this host has for such machines.
     Installed(QemuFirmware),
     /// That of a file.
     File(PathBuf),
 }
 
-impl fmt::Display for Firmware {
+impl fmt::Display for ChosenFirmware {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Installed(firmware) => firmware.fmt(f),
@@ -278,7 +278,7 @@ struct DiskDrive {
 struct Machine {
     arch: Architecture,
     qemu: PathBuf,
-    firmware: Firmware,
+    firmware: ChosenFirmware,
     accel: Accel,
     network: Network,
     /// The file that the disk is in.
@@ -302,13 +302,15 @@ impl Machine {
         let arch = starts.map_or(Architecture::X86_64, |starts| starts.architecture);
         let qemu = find_qemu(args, arch)?;
         let firmware = match (&args.disk.firmware, args.bios, args.uefi, args.secure_boot) {
-            (Some(file), ..) => Firmware::File(firmware_file(file)?),
-            (None, true, ..) if arch == Architecture::X86_64 => Firmware::Installed(QemuFirmware::Bios),
+            (Some(file), ..) => ChosenFirmware::File(firmware_file(file)?),
+            (None, true, ..) if arch == Architecture::X86_64 => ChosenFirmware::Installed(QemuFirmware::Bios),
             (None, true, ..) => return Err(Error::user(format!("--bios: {arch} machines have no BIOS"))),
-            (None, _, true, _) => Firmware::Installed(QemuFirmware::uefi(arch)?),
-            (None, _, _, true) => Firmware::Installed(QemuFirmware::secure_boot(arch)?),
-            _ if starts.is_some_and(|starts| !starts.by_uefi) => Firmware::Installed(QemuFirmware::Bios),
-            _ => Firmware::Installed(QemuFirmware::default_for(arch)?),
+            (None, _, true, _) => ChosenFirmware::Installed(QemuFirmware::uefi(arch)?),
+            (None, _, _, true) => ChosenFirmware::Installed(QemuFirmware::secure_boot(arch)?),
+            _ if starts.is_some_and(|starts| !starts.by_uefi) => {
+                ChosenFirmware::Installed(QemuFirmware::Bios)
+            }
+            _ => ChosenFirmware::Installed(QemuFirmware::default_for(arch)?),
         };
         let accel = args.accel.decide(arch, &qemu);
         let disk = container::disk_file(&args.source)?;
@@ -336,7 +338,7 @@ impl Machine {
         let (disk, firmware, accel) = (args.source.display(), &self.firmware, self.accel);
         let told = format!("booting {disk} with {firmware}, {accel}");
         let machine = Self { disk: OVERLAY.into(), driver: "qcow2", is_kept: true, ..self };
-        let (kind, command) = (machines::Kind::Disk, machine.command(args));
+        let (kind, command) = (machines::MachineKind::Disk, machine.command(args));
         Ok(stays::Made { kind, drives: vec![drive], command, told, config: None })
     }
 
@@ -369,22 +371,22 @@ impl Machine {
 
     fn command(&self, args: &Args) -> Command {
         let mut command = Command::new(&self.qemu);
-        let secure = matches!(self.firmware, Firmware::Installed(QemuFirmware::SecureBoot(_)));
+        let secure = matches!(self.firmware, ChosenFirmware::Installed(QemuFirmware::SecureBoot(_)));
         command.args(["-machine", qemu::machine(self.arch, secure)]);
         command.args(self.accel.arguments());
         let memory = args.memory.as_deref().unwrap_or(MEMORY);
         command.args(["-m", memory, "-smp", &args.cpus.unwrap_or(CPUS).to_string()]);
         match &self.firmware {
-            Firmware::Installed(QemuFirmware::Bios) => {}
-            Firmware::Installed(QemuFirmware::Uefi(pflash)) => add_pflash(&mut command, pflash),
-            Firmware::Installed(QemuFirmware::SecureBoot(pflash)) => {
+            ChosenFirmware::Installed(QemuFirmware::Bios) => {}
+            ChosenFirmware::Installed(QemuFirmware::Uefi(pflash)) => add_pflash(&mut command, pflash),
+            ChosenFirmware::Installed(QemuFirmware::SecureBoot(pflash)) => {
                 // Only code in system management mode may write the variables the keys are in.
                 if self.arch == Architecture::X86_64 {
                     command.args(["-global", "driver=cfi.pflash01,property=secure,value=on"]);
                 }
                 add_pflash(&mut command, pflash);
             }
-            Firmware::File(path) => {
+            ChosenFirmware::File(path) => {
                 command.arg("-bios").arg(path);
             }
         }

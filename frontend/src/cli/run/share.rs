@@ -126,7 +126,7 @@ impl Virtiofsd {
 /// If a folder is not there, or what is asked for needs a daemon that is not.
 pub(super) fn plan(volumes: &[Volume], daemon: Option<&Virtiofsd>, folder: &Path) -> Result<Vec<Share>> {
     let here = Ids { user: geteuid().as_raw(), group: getegid().as_raw() };
-    let plan = Plan { daemon, folder, here };
+    let plan = Sharing { daemon, folder, here };
     volumes.iter().enumerate().map(|(index, volume)| plan.share(volume, index)).collect()
 }
 
@@ -138,14 +138,14 @@ struct Ids {
 }
 
 /// What shares are planned by.
-struct Plan<'a> {
+struct Sharing<'a> {
     daemon: Option<&'a Virtiofsd>,
     folder: &'a Path,
     /// Who this process is.
     here: Ids,
 }
 
-impl Plan<'_> {
+impl Sharing<'_> {
     fn share(&self, volume: &Volume, index: usize) -> Result<Share> {
         let Volume { host, guest, read_only, uid, gid } = volume;
         let shown = format!("--volume {}", host.display());
@@ -296,7 +296,7 @@ mod tests {
     const USER: Ids = Ids { user: 1000, group: 100 };
 
     fn planned(text: &str, daemon: Option<&Virtiofsd>, here: Ids) -> Result<String> {
-        let plan = Plan { daemon, folder: Path::new("/run/x"), here };
+        let plan = Sharing { daemon, folder: Path::new("/run/x"), here };
         let shares = [plan.share(&text.parse().unwrap(), 0)?];
         let mut command = Command::new(format!("q{}", of_machine(&shares)));
         add_all(&mut command, &shares, "pci", "512");
@@ -389,7 +389,7 @@ mod tests {
         std::os::unix::fs::PermissionsExt::set_mode(&mut permissions, 0o755);
         std::fs::set_permissions(&program, permissions).unwrap();
         let daemon = Virtiofsd { program, help: format!("{SHARED_DIR} {READ_ONLY}") };
-        let plan = Plan { daemon: Some(&daemon), folder: folder.path(), here: ROOT };
+        let plan = Sharing { daemon: Some(&daemon), folder: folder.path(), here: ROOT };
         let shares = [plan.share(&"/:/src:ro".parse().unwrap(), 0).unwrap()];
         let mut daemons = start_all(&shares).unwrap();
         assert!(folder.path().join("share0.sock").exists());

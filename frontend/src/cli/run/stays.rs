@@ -18,7 +18,7 @@ use crate::base::make::{Making, threads};
 use crate::base::terminal::{print_line, tell_line};
 use crate::base::{Error, Meter, Result, Style, interrupt, shell, terminal};
 use crate::machines::{
-    self, CONSOLE_SOCKET, Drive, End, Front, Kind, Machine, Name, PORT_SOCKET, QMP_SOCKET, Record,
+    self, CONSOLE_SOCKET, Drive, End, Front, Machine, MachineKind, Name, PORT_SOCKET, QMP_SOCKET, Record,
     STATUS_SOCKET,
 };
 
@@ -29,7 +29,7 @@ pub(super) fn is_asked(args: &Args) -> bool {
 
 /// A machine that can be made.
 pub(super) struct Made {
-    pub(super) kind: Kind,
+    pub(super) kind: MachineKind,
     pub(super) drives: Vec<Drive>,
     pub(super) command: Command,
     /// What is said when it boots.

@@ -20,7 +20,7 @@ fn machine(firmware: QemuFirmware, accel: Accel) -> Machine {
     Machine {
         arch: Architecture::X86_64,
         qemu: "qemu".into(),
-        firmware: Firmware::Installed(firmware),
+        firmware: ChosenFirmware::Installed(firmware),
         accel,
         network: Network::User,
         disk: "web.qcow2".into(),
@@ -95,7 +95,7 @@ fn a_machine_may_have_no_network_card() {
 #[test]
 fn a_disk_may_have_others_beside_it_ports_something_to_be_told_and_a_firmware_of_its_own() {
     let mut machine = machine(QemuFirmware::Bios, Accel::Tcg);
-    machine.firmware = Firmware::File("coreboot.rom".into());
+    machine.firmware = ChosenFirmware::File("coreboot.rom".into());
     machine.further = vec![
         DiskDrive { file: "a.qcow2".into(), driver: "qcow2" },
         DiskDrive { file: "b.vmdk".into(), driver: "vmdk" },
@@ -118,26 +118,38 @@ fn a_disk_may_have_others_beside_it_ports_something_to_be_told_and_a_firmware_of
 #[test]
 fn what_is_of_something_else_is_refused_in_one_line() {
     for (kind, words, why) in [
-        (Kind::Disk, "web.qcow2 --machine q35", "--machine: web.qcow2 is no microVM"),
-        (Kind::Disk, "web.qcow2 -e A=b", "--env: web.qcow2 is no microVM"),
-        (Kind::Disk, "web.qcow2 -it", "--interactive: web.qcow2 is no microVM"),
-        (Kind::Disk, "web.qcow2 -v .:/src", "--volume: web.qcow2 is no microVM"),
-        (Kind::Disk, "web.qcow2 --kernel keep", "--kernel: web.qcow2 is no microVM"),
-        (Kind::Disk, "web.qcow2 -- ls", "COMMAND: web.qcow2 is no microVM"),
-        (Kind::Image, "app --uefi", "--uefi: app is an image"),
-        (Kind::Image, "app --disk a.raw", "--disk: app is an image"),
-        (Kind::Image, "app --user-data a", "--user-data: app is an image"),
-        (Kind::Image, "app --build-network host", "--build-network: app is an image"),
-        (Kind::Image, "app --dry-run", "--dry-run: app is an image, and its machine is made when it is run"),
-        (Kind::Image, "app --agent a", "--agent: app is an image, whose machine's agent starts the program"),
-        (Kind::Context, ". --plain-http", "--authfile and --plain-http: . is a build context"),
-        (Kind::Disk, "web.qcow2 --stats", "--stats: web.qcow2 is no microVM"),
-        (Kind::Microvm, "web --stats", "--stats: web is a microVM, whose kernel and root are made"),
-        (Kind::Context, ". --stats", "--stats: . is a build context"),
-        (Kind::Microvm, "web --kernel keep", "--kernel: web is a microVM, whose kernel and root are made"),
-        (Kind::Microvm, "web --ssh-key a", "--ssh-key: web is a microVM"),
+        (SourceKind::Disk, "web.qcow2 --machine q35", "--machine: web.qcow2 is no microVM"),
+        (SourceKind::Disk, "web.qcow2 -e A=b", "--env: web.qcow2 is no microVM"),
+        (SourceKind::Disk, "web.qcow2 -it", "--interactive: web.qcow2 is no microVM"),
+        (SourceKind::Disk, "web.qcow2 -v .:/src", "--volume: web.qcow2 is no microVM"),
+        (SourceKind::Disk, "web.qcow2 --kernel keep", "--kernel: web.qcow2 is no microVM"),
+        (SourceKind::Disk, "web.qcow2 -- ls", "COMMAND: web.qcow2 is no microVM"),
+        (SourceKind::Image, "app --uefi", "--uefi: app is an image"),
+        (SourceKind::Image, "app --disk a.raw", "--disk: app is an image"),
+        (SourceKind::Image, "app --user-data a", "--user-data: app is an image"),
+        (SourceKind::Image, "app --build-network host", "--build-network: app is an image"),
         (
-            Kind::Image,
+            SourceKind::Image,
+            "app --dry-run",
+            "--dry-run: app is an image, and its machine is made when it is run",
+        ),
+        (
+            SourceKind::Image,
+            "app --agent a",
+            "--agent: app is an image, whose machine's agent starts the program",
+        ),
+        (SourceKind::Context, ". --plain-http", "--authfile and --plain-http: . is a build context"),
+        (SourceKind::Disk, "web.qcow2 --stats", "--stats: web.qcow2 is no microVM"),
+        (SourceKind::Microvm, "web --stats", "--stats: web is a microVM, whose kernel and root are made"),
+        (SourceKind::Context, ". --stats", "--stats: . is a build context"),
+        (
+            SourceKind::Microvm,
+            "web --kernel keep",
+            "--kernel: web is a microVM, whose kernel and root are made",
+        ),
+        (SourceKind::Microvm, "web --ssh-key a", "--ssh-key: web is a microVM"),
+        (
+            SourceKind::Image,
             "app --commit",
             "--commit: app is an image, and what a machine has written goes into a disk alone",
         ),
@@ -147,18 +159,18 @@ fn what_is_of_something_else_is_refused_in_one_line() {
     }
     for (kind, words) in [
         (
-            Kind::Disk,
+            SourceKind::Disk,
             "web.qcow2 --disk a.raw --ssh-key a --user-data b --serial a=b --firmware c --timeout 5m",
         ),
-        (Kind::Microvm, "web --machine q35 -it -e A=b -v .:/src --timeout 9 -- ls"),
+        (SourceKind::Microvm, "web --machine q35 -it -e A=b -v .:/src --timeout 9 -- ls"),
         (
-            Kind::Image,
+            SourceKind::Image,
             "app -it --kernel file:bzImage --platform linux/arm64 -u app -w / --hostname a --entrypoint b",
         ),
-        (Kind::Image, "app --stats --kernel image:debian:12"),
-        (Kind::Context, ". --build-network host -c 2 -m 1G --network none"),
-        (Kind::Image, "app -d --name web -e A=b -p 8080:80"),
-        (Kind::Context, ". --save tried.raw"),
+        (SourceKind::Image, "app --stats --kernel image:debian:12"),
+        (SourceKind::Context, ". --build-network host -c 2 -m 1G --network none"),
+        (SourceKind::Image, "app -d --name web -e A=b -p 8080:80"),
+        (SourceKind::Context, ". --save tried.raw"),
     ] {
         assert!(kind::refuse_others(&typed(words), kind).is_ok(), "{words}");
     }

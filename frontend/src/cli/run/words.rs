@@ -6,7 +6,7 @@ use std::ffi::{OsStr, OsString};
 
 use clap::Command;
 
-use super::kind::Kind;
+use super::kind::SourceKind;
 
 /// The command.
 const RUN: &str = "run";
@@ -24,7 +24,7 @@ pub(crate) fn settle(mut words: Vec<OsString>, run: &Command) -> Vec<OsString> {
         words.remove(at - 1);
         at -= 1;
     }
-    let takes_rest = is_marked || Kind::of(&words[at]).has_command();
+    let takes_rest = is_marked || SourceKind::of(&words[at]).has_command();
     if takes_rest && words.get(at + 1).is_some_and(|next| next != END) {
         words.insert(at + 1, END.into());
     }

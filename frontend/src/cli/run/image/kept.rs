@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use super::{Place, check, make};
 use crate::base::Result;
-use crate::cli::run::kind::Kind;
+use crate::cli::run::kind::SourceKind;
 use crate::cli::run::{Args, microvm, stays};
 use crate::machines::Machine;
 
@@ -13,7 +13,7 @@ use crate::machines::Machine;
 ///
 /// # Errors
 /// If its name is taken, or it cannot be made.
-pub(super) fn run(args: &Args, kind: Kind) -> Result<ExitCode> {
+pub(super) fn run(args: &Args, kind: SourceKind) -> Result<ExitCode> {
     stays::refuse_what_is_thrown_away(args)?;
     stays::check(args)?;
     let workspace = Machine::workspace()?;

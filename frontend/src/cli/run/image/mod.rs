@@ -29,7 +29,7 @@ use exporter::machine::Materials;
 use exporter::spec::{Architecture, Container, Profile, Spec};
 use exporter::tree::os;
 
-use super::kind::Kind;
+use super::kind::SourceKind;
 use super::microvm::{self, Microvm, Mode};
 use super::{Args, CPUS, qemu, stays, workspace};
 use crate::base::terminal::tell_line;
@@ -90,7 +90,7 @@ impl<'a> Place<'a> {
 ///
 /// # Errors
 /// If there is no such image, no kernel for it, or what a flag asks for is not there.
-pub(super) fn run(args: &Args, kind: Kind) -> Result<ExitCode> {
+pub(super) fn run(args: &Args, kind: SourceKind) -> Result<ExitCode> {
     require_served(&args.image)?;
     if stays::is_asked(args) {
         return kept::run(args, kind);
@@ -114,9 +114,9 @@ fn check(args: &Args, workspace: &Path) -> Result<()> {
     microvm::check(args, asked.unwrap_or_else(qemu::host), workspace)
 }
 
-fn make(args: &Args, kind: Kind, place: &Place<'_>) -> Result<Made> {
+fn make(args: &Args, kind: SourceKind, place: &Place<'_>) -> Result<Made> {
     match kind {
-        Kind::Context => context::make(args, place),
+        SourceKind::Context => context::make(args, place),
         _ => of_image(args, place),
     }
 }

@@ -270,7 +270,7 @@ impl Machine {
         self.told = config.as_ref().map(|_| stays::CONFIG.into());
         (self.console, self.agent) = (Console::Kept, Some(stays::port_path().to_owned()));
         let command = self.command(args, &stays::status());
-        Ok(stays::Made { kind: machines::Kind::Microvm, drives, command, told, config })
+        Ok(stays::Made { kind: machines::MachineKind::Microvm, drives, command, told, config })
     }
 
     /// Runs it to its end, by emulation if it turns out that KVM does not.

@@ -5,7 +5,7 @@ use std::fs;
 use clap::Parser;
 use serde_json::{Value, json};
 
-use super::super::kind::{self, Kind};
+use super::super::kind::{self, SourceKind};
 use super::*;
 
 #[derive(Parser)]
@@ -42,7 +42,7 @@ fn folder(description: &Value) -> tempfile::TempDir {
 fn command(description: &Value, words: &str) -> Result<String> {
     let folder = folder(description);
     let args = typed(&format!("{} {words}", folder.path().display()));
-    kind::refuse_others(&args, Kind::Microvm)?;
+    kind::refuse_others(&args, SourceKind::Microvm)?;
     let microvm = Microvm::read(folder.path())?;
     let is_attached = args.program.interactive || args.program.tty;
     let mode = if is_attached { Mode::Attached { keeps_root: true } } else { Mode::Console };
